@@ -1,0 +1,71 @@
+use std::fmt;
+
+/// The core that owns a piece of state. Dense and 0-based; not a CPU number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// A connection slot on one shard.
+///
+/// `generation` changes each time the slot is reused, so whatever arrives late
+/// for the previous tenant (a completion, a letter) is recognised and dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    /// Index into the shard's connections, dense.
+    pub slot: u32,
+    /// How often the slot was used before, modulo 2^24.
+    pub generation: u32,
+}
+
+/// A room's name and tenant, already hashed with the server's key.
+///
+/// 128 bits of a keyed hash: nobody without the key can choose two names that
+/// collide, and by chance it does not happen (2^64 rooms for even odds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomId(pub u128);
+
+/// One client session, as SDKs see it: shown as a version 4 UUID (RFC 9562, 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u128);
+
+impl ClientId {
+    /// Length of the textual form in bytes.
+    pub const TEXT_BYTES: usize = 36;
+
+    /// Any 128 bits become an identity; version and variant bits are overwritten.
+    pub fn from_random(bits: u128) -> ClientId {
+        let versioned = bits & !(0xf << 76) | 0x4 << 76;
+        ClientId(versioned & !(0x3 << 62) | 0x2 << 62)
+    }
+
+    /// Lower-case hexadecimal with dashes, without allocation.
+    pub fn text(self) -> [u8; Self::TEXT_BYTES] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; Self::TEXT_BYTES];
+        let mut nibble = 32;
+        for (index, place) in text.iter_mut().enumerate() {
+            if !matches!(index, 8 | 13 | 18 | 23) {
+                nibble -= 1;
+                *place = HEX[(self.0 >> (nibble * 4)) as usize & 0xf];
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.text()).expect("hexadecimal is ASCII"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_reads_as_a_version_4_uuid() {
+        let text = ClientId::from_random(u128::MAX).to_string();
+        assert_eq!(text, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(ClientId::from_random(0).to_string(), "00000000-0000-4000-8000-000000000000");
+    }
+}

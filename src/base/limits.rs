@@ -1,0 +1,40 @@
+//! The ceilings that are not configurable, and the relations between them.
+
+/// Shards in one process; 60 carry a million connections where a descriptor
+/// table ends at 20,000.
+pub const SHARDS_MAX: u16 = 256;
+
+/// Events that one turn of a core takes from the plane.
+pub const TURN_EVENTS_MAX: usize = 4_096;
+
+/// Letters that one turn of a core takes from the lanes of its neighbours.
+pub const TURN_LETTERS_MAX: usize = 8_192;
+
+/// Timers that one turn of a core lets fire.
+pub const TURN_TIMERS_MAX: usize = 1_024;
+
+/// Requests that one shard may have under way at another at a time: each gets
+/// exactly one answer, so this bounds the answers in the lane back, too.
+pub const LANE_REQUESTS_MAX: usize = 4_096;
+
+/// Publications and notices that wait in one lane from core to core.
+pub const LANE_PUSHES_MAX: usize = 8_192;
+
+/// Bytes of a channel's name, of a user's name, and of an rpc method's name.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Channels that one connection may be in, whatever the configuration says.
+pub const CHANNELS_PER_CONNECTION_MAX: usize = 4_096;
+
+/// Bytes of one reason text in a close frame: 125 less the code (RFC 6455, 5.5).
+pub const CLOSE_REASON_BYTES_MAX: usize = 123;
+
+/// Commands in one WebSocket message; a batch of more is a peer gone wrong.
+pub const COMMANDS_PER_MESSAGE_MAX: usize = 1_024;
+
+const _: () = {
+    // One turn may answer every request that a lane holds.
+    assert!(LANE_REQUESTS_MAX <= TURN_LETTERS_MAX);
+    assert!(LANE_PUSHES_MAX <= TURN_LETTERS_MAX);
+    assert!(NAME_BYTES_MAX <= u8::MAX as usize);
+};

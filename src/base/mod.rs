@@ -1,0 +1,20 @@
+//! Words every layer shares: identities, limits, time, chance, containers with
+//! limits, and what a core and the world say to each other.
+//!
+//! Deliberately absent: I/O, anything that knows about chat.
+#![forbid(unsafe_code)]
+
+mod ids;
+pub mod limits;
+mod prng;
+mod slab;
+mod time;
+mod wheel;
+mod world;
+
+pub use ids::{ClientId, ConnId, RoomId, ShardId};
+pub use prng::Prng;
+pub use slab::{Slab, Slots};
+pub use time::{Now, Tick};
+pub use wheel::Wheel;
+pub use world::{Action, Ending, Event};

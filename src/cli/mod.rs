@@ -1,0 +1,2 @@
+//! The subcommands of the binary.
+#![forbid(unsafe_code)]

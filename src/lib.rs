@@ -1,0 +1,28 @@
+//! rookery: a chat server for extreme connection density.
+//!
+//! One process, one host, a million and more live WebSockets. Every core owns
+//! its connections, its io_uring and its rooms; cores exchange values through
+//! bounded lanes and share nothing else. ARCHITECTURE.md is the map; the modules
+//! below stand in reading order, and `tests/tidy.rs` keeps their arrows.
+
+pub mod base;
+
+pub mod metrics;
+
+pub mod ring;
+
+pub mod wire;
+pub mod ws;
+
+pub mod auth;
+pub mod room;
+pub mod session;
+
+pub mod shard;
+
+pub mod admin;
+pub mod server;
+
+pub mod config;
+
+pub mod cli;

@@ -1,0 +1,91 @@
+/// Who may do something in the channels of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Only the server itself.
+    Nobody,
+    /// Whoever a token names: a subscription token, or a capability in the
+    /// connection token.
+    Token,
+    /// Whoever is in the channel.
+    Subscribers,
+    /// Everyone with a connection token that names a user.
+    Users,
+    /// Everyone, anonymous peers too.
+    Anyone,
+}
+
+/// What holds for all channels whose name begins with `name` and a colon.
+///
+/// A channel without a colon belongs to the namespace with the empty name; one
+/// whose namespace is not configured does not exist (error 102). A grant by
+/// token counts everywhere, except where it says `Nobody`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Namespace {
+    /// Before the colon; empty for channels without one.
+    pub name: String,
+    /// Who may be in.
+    pub subscribe: Who,
+    /// Who may publish.
+    pub publish: Who,
+    /// Who may ask who is there.
+    pub see_presence: Who,
+    /// Who may read what was said.
+    pub see_history: Who,
+    /// Whether the room knows who is there.
+    pub presence: bool,
+    /// Whether coming and going is told to those who ask for it at subscribe.
+    pub join_leave: bool,
+    /// Tells it unasked, to every subscriber.
+    pub push_join_leave: bool,
+    /// How long a client may be away before its leaving is told, in ms.
+    pub leave_grace_ms: u32,
+    /// Messages kept; 0 keeps none and gives no offsets.
+    pub history_count_max: u32,
+    /// How long a message is kept, in ms.
+    pub history_age_ms_max: u64,
+    /// Bytes of messages kept in one room.
+    pub history_bytes_max: u32,
+    /// Every subscription recovers, asked or not.
+    pub force_recovery: bool,
+    /// Every subscription is watched for gaps, asked or not.
+    pub force_positioning: bool,
+    /// Bytes of one message's data.
+    pub data_bytes_max: u32,
+    /// Subscribers of one room.
+    pub members_max: u32,
+    /// Messages a second that one room takes; 0 for no limit.
+    pub publish_per_s_max: u32,
+}
+
+impl Default for Namespace {
+    fn default() -> Namespace {
+        Namespace {
+            name: String::new(),
+            subscribe: Who::Token,
+            publish: Who::Nobody,
+            see_presence: Who::Nobody,
+            see_history: Who::Nobody,
+            presence: false,
+            join_leave: false,
+            push_join_leave: false,
+            leave_grace_ms: 1_000,
+            history_count_max: 0,
+            history_age_ms_max: 300_000,
+            history_bytes_max: 1 << 20,
+            force_recovery: false,
+            force_positioning: false,
+            data_bytes_max: 64 << 10,
+            members_max: 1_000_000,
+            publish_per_s_max: 0,
+        }
+    }
+}
+
+/// What an operator may set.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// By name, each name once.
+    pub namespaces: Vec<Namespace>,
+    /// Rooms that one shard is home of; at the limit a new one is refused (100).
+    pub rooms_max: u32,
+}

@@ -1,0 +1,2 @@
+//! The one place where ring, shard and admin meet; knows glommio. No decisions about chat.
+#![forbid(unsafe_code)]

@@ -1,0 +1,63 @@
+/// What an operator may set for every connection.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// From the TCP connection to the end of the upgrade.
+    pub upgrade_ms_max: u64,
+    /// From the upgrade to the connect command (close 3502).
+    pub connect_ms_max: u64,
+    /// The server pings each so often, with up to a tenth of jitter; 0 never.
+    pub ping_interval_ms: u64,
+    /// The answer must come within this time (close 3012); 0 asks for none.
+    pub pong_ms_max: u64,
+    /// How long a close frame waits for the peer's, and a token for its refresh.
+    pub close_ms_max: u64,
+    /// After a token's expiry, how long a refresh may still come.
+    pub expiry_grace_ms: u64,
+    /// Bytes that wait for one slow reader (close 3008).
+    pub outbox_bytes_max: u32,
+    /// Bytes of replies and pongs that wait beside the outbox.
+    pub control_bytes_max: u32,
+    /// Channels that one connection may be in.
+    pub channels_max: u32,
+    /// Steady commands a second of one connection; 0 for no limit.
+    pub commands_per_s: u32,
+    /// Commands at once, after silence.
+    pub commands_burst: u32,
+    /// Steady bytes a second of one connection; 0 for no limit.
+    pub bytes_per_s: u32,
+    /// Bytes at once, after silence.
+    pub bytes_burst: u32,
+    /// Errors a second answered before the connection is closed (3013 for
+    /// quota, 3509 for mistakes).
+    pub errors_per_s: u32,
+    /// Anonymous peers may do everything. For trying out.
+    pub insecure: bool,
+    /// Peers without a token are let in, as anonymous.
+    pub anonymous: bool,
+    /// Tells clients which host it is.
+    pub node: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            upgrade_ms_max: 10_000,
+            connect_ms_max: 10_000,
+            ping_interval_ms: 25_000,
+            pong_ms_max: 8_000,
+            close_ms_max: 2_000,
+            expiry_grace_ms: 25_000,
+            outbox_bytes_max: 1 << 20,
+            control_bytes_max: 64 << 10,
+            channels_max: 128,
+            commands_per_s: 200,
+            commands_burst: 1_000,
+            bytes_per_s: 1 << 20,
+            bytes_burst: 4 << 20,
+            errors_per_s: 20,
+            insecure: false,
+            anonymous: false,
+            node: String::new(),
+        }
+    }
+}

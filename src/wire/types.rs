@@ -1,0 +1,370 @@
+//! What clients and server say to each other, free of any encoding.
+//!
+//! Names and meanings follow the Centrifugal client protocol, version 2. What
+//! comes in borrows from the received bytes where the encoding allows it; what
+//! goes out is shared.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::ClientId;
+
+/// How a connection speaks. Fixed at its upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Encoding {
+    /// Text frames, one or more objects separated by newlines.
+    Json,
+    /// Binary frames, one or more messages, each behind its varint length.
+    Protobuf,
+}
+
+impl Encoding {
+    /// Both, in the order of `index`.
+    pub const ALL: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
+
+    /// Dense, for tables by encoding.
+    pub fn index(self) -> usize {
+        match self {
+            Encoding::Json => 0,
+            Encoding::Protobuf => 1,
+        }
+    }
+}
+
+/// Application data as it came: never parsed, never changed in meaning.
+///
+/// `is_json` is decided once, where the data enters: data that is valid JSON
+/// goes into JSON frames in place, anything else as a base64 string. Data with
+/// `is_json` holds no line feed, because that would cut a JSON frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// The data.
+    pub bytes: Bytes,
+    /// Whether `bytes` is one JSON value without line feeds.
+    pub is_json: bool,
+}
+
+/// Who did something, as other clients see it. One allocation per connection,
+/// shared by its session, presence, and what it publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The user of the token; empty for an anonymous peer.
+    pub user: Box<str>,
+    /// The connection.
+    pub client: ClientId,
+    /// From the connection token's `info`.
+    pub conn_info: Option<Box<Payload>>,
+}
+
+/// One message of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Counts from 1 in its channel and epoch; 0 where the channel keeps no history.
+    pub offset: u64,
+    /// What was published.
+    pub data: Payload,
+    /// Who published; `None` for the server itself.
+    pub info: Option<Arc<ClientInfo>>,
+    /// From the subscription token's `info` of the publisher.
+    pub chan_info: Option<Arc<Payload>>,
+    /// Short texts by name that the publisher's side attached.
+    pub tags: Vec<(Box<str>, Box<str>)>,
+    /// When the home shard took it, ms since 1970; 0 is not shown.
+    pub time_unix_ms: u64,
+}
+
+/// A place in a channel's stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The last message seen.
+    pub offset: u64,
+    /// Of which stream.
+    pub epoch: Epoch,
+}
+
+/// The name of one life of a channel's stream; shown as 8 hexadecimal letters.
+/// A client's epoch that is not of this form parses to `Epoch::FOREIGN`, which
+/// equals no stream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(pub u32);
+
+impl Epoch {
+    /// No stream's epoch.
+    pub const FOREIGN: Epoch = Epoch(0);
+}
+
+/// One command of a client.
+#[derive(Debug, PartialEq)]
+pub struct Command<'a> {
+    /// Chosen by the client, grows from 1; 0 when no answer is wanted.
+    pub id: u32,
+    /// What is asked.
+    pub request: Request<'a>,
+}
+
+/// Everything a client may ask. Closed: what the protocol has beyond this list
+/// is refused or ignored by the decoder.
+#[derive(Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is the protocol's request of the same name")]
+pub enum Request<'a> {
+    Connect(ConnectRequest<'a>),
+    Subscribe(SubscribeRequest<'a>),
+    Unsubscribe {
+        channel: Cow<'a, str>,
+    },
+    Publish {
+        channel: Cow<'a, str>,
+        data: RawData<'a>,
+    },
+    Presence {
+        channel: Cow<'a, str>,
+    },
+    PresenceStats {
+        channel: Cow<'a, str>,
+    },
+    History(HistoryRequest<'a>),
+    Ping,
+    Send {
+        data: RawData<'a>,
+    },
+    Rpc {
+        method: Cow<'a, str>,
+        data: RawData<'a>,
+    },
+    Refresh {
+        token: Cow<'a, str>,
+    },
+    SubRefresh {
+        channel: Cow<'a, str>,
+        token: Cow<'a, str>,
+    },
+    /// An empty command: the answer to the server's ping.
+    Pong,
+    /// A command with an id and no request that we know.
+    Unknown,
+}
+
+/// Application data inside a received frame. `is_json` as in `Payload`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawData<'a> {
+    /// The data, borrowed from the frame where possible.
+    pub bytes: Cow<'a, [u8]>,
+    /// Whether it is one JSON value without line feeds.
+    pub is_json: bool,
+}
+
+impl RawData<'_> {
+    /// A copy that outlives the frame.
+    pub fn to_payload(&self) -> Payload {
+        Payload { bytes: Bytes::copy_from_slice(&self.bytes), is_json: self.is_json }
+    }
+}
+
+/// The first command of every connection.
+#[derive(Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the protocol's fields of the same name")]
+pub struct ConnectRequest<'a> {
+    pub token: Cow<'a, str>,
+    pub data: Option<RawData<'a>>,
+    /// Server-side subscriptions to be recovered, by channel.
+    pub subs: Vec<SubscribeRequest<'a>>,
+    pub name: Cow<'a, str>,
+    pub version: Cow<'a, str>,
+}
+
+/// Asks to be in a channel, or to be in it again without having missed anything.
+#[derive(Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the protocol's fields of the same name")]
+pub struct SubscribeRequest<'a> {
+    pub channel: Cow<'a, str>,
+    pub token: Cow<'a, str>,
+    pub recover: bool,
+    pub epoch: Cow<'a, str>,
+    pub offset: u64,
+    pub data: Option<RawData<'a>>,
+    pub positioned: bool,
+    pub recoverable: bool,
+    pub join_leave: bool,
+}
+
+/// Asks for messages that are kept.
+#[derive(Debug, PartialEq)]
+pub struct HistoryRequest<'a> {
+    /// Of which channel.
+    pub channel: Cow<'a, str>,
+    /// At most so many; 0 asks for the position only, below 0 for all that the
+    /// server gives at once.
+    pub limit: i32,
+    /// Only what lies behind this place (with `reverse`: before it).
+    pub since: Option<(u64, Cow<'a, str>)>,
+    /// Newest first.
+    pub reverse: bool,
+}
+
+/// What the server sends. `Reply` answers a command, the rest comes unasked.
+#[derive(Debug, PartialEq)]
+pub enum Message<'a> {
+    /// Answer to the command `id`.
+    Reply {
+        /// The command's.
+        id: u32,
+        /// What is answered.
+        answer: Answer<'a>,
+    },
+    /// Something happened in a channel, or with this connection.
+    Push {
+        /// Empty when the connection as a whole is meant.
+        channel: &'a str,
+        /// What happened.
+        push: Push<'a>,
+    },
+    /// The server's ping: an empty reply.
+    Ping,
+}
+
+/// Answers to commands.
+#[derive(Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is the protocol's result of the same name")]
+pub enum Answer<'a> {
+    Error(ErrorCode),
+    Connect(ConnectResult<'a>),
+    Subscribe(SubscribeResult<'a>),
+    Unsubscribe,
+    Publish,
+    Presence { clients: &'a [(Arc<ClientInfo>, Option<Arc<Payload>>)] },
+    PresenceStats { num_clients: u32, num_users: u32 },
+    History { publications: &'a [Arc<Publication>], position: Position },
+    Ping,
+    Rpc { data: &'a Payload },
+    Refresh { client: ClientId, expires_in_s: Option<u32> },
+    SubRefresh { expires_in_s: Option<u32> },
+}
+
+/// What a client learns when it is in.
+#[derive(Debug, PartialEq)]
+pub struct ConnectResult<'a> {
+    /// Its identity until it leaves.
+    pub client: ClientId,
+    /// `rookery` and its version.
+    pub version: &'a str,
+    /// Until the token expires, if it does.
+    pub expires_in_s: Option<u32>,
+    /// Subscriptions that the server made, by channel.
+    pub subs: Vec<(&'a str, SubscribeResult<'a>)>,
+    /// The server pings each so many seconds; 0 never.
+    pub ping_s: u32,
+    /// Whether the client must answer pings.
+    pub pong: bool,
+    /// The server's clock, ms since 1970.
+    pub time_unix_ms: u64,
+    /// Which host.
+    pub node: &'a str,
+}
+
+/// What a client learns when it is in a channel.
+#[derive(Debug, Default, PartialEq)]
+pub struct SubscribeResult<'a> {
+    /// Until the subscription's token expires, if it does.
+    pub expires_in_s: Option<u32>,
+    /// Whether missed messages can be recovered later.
+    pub recoverable: bool,
+    /// Whether the server watches the position and tells about a gap.
+    pub positioned: bool,
+    /// Where the stream stands; `None` where the channel keeps no stream.
+    pub position: Option<Position>,
+    /// What was missed, oldest first.
+    pub publications: &'a [Arc<Publication>],
+    /// All that was missed is in `publications`.
+    pub recovered: bool,
+    /// The client asked for recovery.
+    pub was_recovering: bool,
+}
+
+/// What the server tells without being asked.
+#[derive(Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is the protocol's push of the same name")]
+pub enum Push<'a> {
+    Publication(&'a Publication),
+    Join {
+        info: &'a ClientInfo,
+        chan_info: Option<&'a Payload>,
+    },
+    Leave {
+        info: &'a ClientInfo,
+        chan_info: Option<&'a Payload>,
+    },
+    Unsubscribe {
+        code: u32,
+        reason: &'a str,
+    },
+    Subscribe(SubscribeResult<'a>),
+    Message {
+        data: &'a Payload,
+    },
+    /// Before a close frame, where a JSON or Protobuf message is needed beside it.
+    Disconnect {
+        code: u32,
+        reason: &'a str,
+        reconnect: bool,
+    },
+    Refresh {
+        expires_in_s: Option<u32>,
+    },
+}
+
+/// The protocol's error codes, as replies carry them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the protocol's")]
+pub enum ErrorCode {
+    Internal,
+    Unauthorized,
+    UnknownChannel,
+    PermissionDenied,
+    MethodNotFound,
+    AlreadySubscribed,
+    LimitExceeded,
+    BadRequest,
+    NotAvailable,
+    TokenExpired,
+    Expired,
+    TooManyRequests,
+    UnrecoverablePosition,
+}
+
+impl ErrorCode {
+    /// Number, text, and whether the client may try again.
+    pub fn parts(self) -> (u32, &'static str, bool) {
+        match self {
+            ErrorCode::Internal => (100, "internal server error", true),
+            ErrorCode::Unauthorized => (101, "unauthorized", false),
+            ErrorCode::UnknownChannel => (102, "unknown channel", false),
+            ErrorCode::PermissionDenied => (103, "permission denied", false),
+            ErrorCode::MethodNotFound => (104, "method not found", false),
+            ErrorCode::AlreadySubscribed => (105, "already subscribed", false),
+            ErrorCode::LimitExceeded => (106, "limit exceeded", false),
+            ErrorCode::BadRequest => (107, "bad request", false),
+            ErrorCode::NotAvailable => (108, "not available", false),
+            ErrorCode::TokenExpired => (109, "token expired", false),
+            ErrorCode::Expired => (110, "expired", false),
+            ErrorCode::TooManyRequests => (111, "too many requests", true),
+            ErrorCode::UnrecoverablePosition => (112, "unrecoverable position", false),
+        }
+    }
+}
+
+/// Why bytes are no commands. All of them are the peer's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Not JSON, or not of the protocol's shape.
+    Json,
+    /// Not Protobuf, or cut short.
+    Protobuf,
+    /// A length that points beyond the frame.
+    Length,
+    /// A name over its limit, or a number outside its range.
+    Limit,
+    /// An empty frame.
+    Empty,
+}
