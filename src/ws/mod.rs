@@ -1,7 +1,33 @@
 //! WebSocket (RFC 6455): the upgrade, frames, messages, the closing handshake.
 //!
-//! Deliberately absent: sockets, timers, what a message means.
+//! Bytes in, messages or a fault out; messages in, bytes out. A connection's
+//! whole state here is one `Reader`, a pointer wide, and it owns nothing
+//! between messages.
+//!
+//! Deliberately absent: sockets, timers, what a message means, and extensions:
+//! an offer of permessage-deflate is not taken up.
 #![forbid(unsafe_code)]
+
+pub mod client;
+mod fault;
+mod frame;
+mod header;
+mod incoming;
+mod mask;
+mod origin;
+mod reader;
+mod refusal;
+mod upgrade;
+
+pub use fault::Fault;
+pub use frame::{
+    FRAME_HEADER_BYTES_MAX, FrameStart, Header, Opcode, begin_frame, close_code_is_valid,
+    close_frame, close_frame_without_code, finish_frame, frame_header, put_frame, put_header,
+};
+pub use incoming::Incoming;
+pub use reader::{Input, Reader, Role, Rules};
+pub use refusal::{Flaw, Refusal};
+pub use upgrade::{Format, HEAD_BYTES_MAX, Subprotocol, USER_AGENT_BYTES_MAX, Upgrade, upgrade};
 
 /// What an operator may set.
 #[derive(Clone, Debug)]
@@ -9,7 +35,8 @@ pub struct Options {
     /// Path of the endpoint; others are answered with 404.
     pub path: String,
     /// Allowed `Origin` values, lower case, `*` as the host's first label or
-    /// alone; empty allows requests of the same host and those without an origin.
+    /// alone; empty allows the same host. A request without an origin does not
+    /// come from a page in a browser and is always allowed.
     pub origins: Vec<String>,
     /// Bytes of one reassembled message.
     pub message_bytes_max: u32,
