@@ -1,0 +1,51 @@
+# An index of commands, without logic: what they do stands in scripts/, tuning/
+# and the programs themselves. `make help` prints the comments.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt audit bench bench-million tune tune-undo doctor fuzz-smoke sim docs
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+run: ## build, start a server for trying out, say how to chat with it
+	@scripts/run
+
+test: ## every check; installs what it needs; ends with "N passed, N failed"
+	@scripts/test
+
+lint: ## formatting, clippy, rustdoc, shell scripts
+	@scripts/test format clippy rustdoc shell
+
+fmt: ## format the Rust sources
+	cargo fmt --all
+
+audit: ## licences, bans, sources, and (needs the network) advisories
+	@scripts/setup-deny
+	target/tools/bin/cargo-deny check
+
+bench: ## every figure of docs/BENCHMARKS.md beside the bare ring, as a report
+	cargo build --release --bins
+	target/release/rookery-bench report
+
+bench-million: ## a million authenticated connections, both ends on this machine
+	cargo build --release --bins
+	target/release/rookery-bench report --only million
+
+tune: ## show what the tuning scripts would change; APPLY=1 does it (root)
+	@tuning/all tune
+
+tune-undo: ## put back what `make tune APPLY=1` found (root)
+	@tuning/all undo
+
+doctor: ## whether this machine can hold a million connections, and what to change
+	cargo build --release --bin rookery
+	target/release/rookery doctor --connections 1000000
+
+fuzz-smoke: ## each fuzz target for a minute
+	@scripts/fuzz-smoke
+
+sim: ## whole servers from seeds, with faults and checkers
+	cargo run --release --bin rookery-sim -- --seeds 200
+
+docs: ## the library's documentation, and the generated pages of docs/
+	@scripts/docs
