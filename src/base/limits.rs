@@ -32,6 +32,16 @@ pub const CLOSE_REASON_BYTES_MAX: usize = 123;
 /// Commands in one WebSocket message; a batch of more is a peer gone wrong.
 pub const COMMANDS_PER_MESSAGE_MAX: usize = 1_024;
 
+/// Members that a presence answer lists; larger rooms answer 106.
+pub const PRESENCE_CLIENTS_MAX: usize = 2_000;
+
+/// Messages in one history answer, whatever the client asks for.
+pub const HISTORY_ANSWER_MAX: u32 = 1_000;
+
+/// Members of one room whose typing is remembered, so that it is told once a
+/// second; what is over it is not told.
+pub const TYPING_MEMBERS_MAX: usize = 64;
+
 const _: () = {
     // One turn may answer every request that a lane holds.
     assert!(LANE_REQUESTS_MAX <= TURN_LETTERS_MAX);

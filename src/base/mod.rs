@@ -4,6 +4,7 @@
 //! Deliberately absent: I/O, anything that knows about chat.
 #![forbid(unsafe_code)]
 
+mod bucket;
 mod ids;
 pub mod limits;
 mod prng;
@@ -12,6 +13,7 @@ mod time;
 mod wheel;
 mod world;
 
+pub use bucket::{Bucket, Rate};
 pub use ids::{ClientId, ConnId, RoomId, ShardId};
 pub use prng::Prng;
 pub use slab::{Slab, Slots};

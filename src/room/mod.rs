@@ -1,11 +1,22 @@
 //! Many peers: in what order messages happened, who is there, what a
 //! late-comer may see.
 //!
-//! A room lives on its home shard only; other shards hold a subscription.
+//! A room lives on its home shard only; other shards hold a subscription. All
+//! that enters is an `Ask`, all that leaves is a `Tell`, and every ask is
+//! answered exactly once.
 //!
 //! Deliberately absent: sockets, encodings, other nodes of the cluster.
 #![forbid(unsafe_code)]
 
+mod letter;
+mod members;
 mod options;
+mod state;
+mod window;
 
+pub use letter::{
+    Answer, Ask, Asker, Departure, Draft, Entry, Order, Passage, Recovery, Tell, Title, Welcome,
+    What,
+};
 pub use options::{Namespace, Options, Who};
+pub use state::Rooms;

@@ -57,6 +57,23 @@ pub struct Namespace {
     pub publish_per_s_max: u32,
 }
 
+impl Namespace {
+    /// Whether rooms know their members by name.
+    pub fn lists_members(&self) -> bool {
+        self.presence || self.tells_of_members()
+    }
+
+    /// Whether coming and going is told to anybody.
+    pub fn tells_of_members(&self) -> bool {
+        self.join_leave || self.push_join_leave
+    }
+
+    /// Whether rooms keep a stream of messages with offsets.
+    pub fn keeps_history(&self) -> bool {
+        0 < self.history_count_max
+    }
+}
+
 impl Default for Namespace {
     fn default() -> Namespace {
         Namespace {

@@ -1,0 +1,200 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::base::{ConnId, ShardId};
+use crate::wire::{ClientInfo, Payload};
+
+/// Where a member's connection lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seat {
+    /// On which shard.
+    pub shard: ShardId,
+    /// Which connection of it.
+    pub conn: ConnId,
+}
+
+/// One entry of the presence list.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Who.
+    pub info: Arc<ClientInfo>,
+    /// What the subscription's token says.
+    pub chan_info: Option<Arc<Payload>>,
+    away: bool,
+}
+
+/// Who is in a room: always how many on which shard, and by name where the
+/// namespace wants it.
+///
+/// Invariant: a seat is in `away`, under its user's name, exactly when its entry
+/// in `listed` says so; no name in `away` has an empty list.
+#[derive(Debug, Default)]
+pub struct Members {
+    counts: SmallVec<[(ShardId, u32); 2]>,
+    listed: BTreeMap<Seat, Member>,
+    away: BTreeMap<Box<str>, SmallVec<[Seat; 1]>>,
+}
+
+/// How a new member was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Nobody with this name was here.
+    Came,
+    /// The user was away for a moment, or is here already by this connection.
+    Resumed,
+}
+
+impl Members {
+    /// Shards with at least one subscriber.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.counts.iter().map(|&(shard, _)| shard)
+    }
+
+    /// Subscribers on all shards.
+    pub fn count(&self) -> u32 {
+        self.counts.iter().map(|&(_, count)| count).sum()
+    }
+
+    /// True when nobody is here and nobody is expected back.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.listed.is_empty()
+    }
+
+    /// One subscriber more on `shard`.
+    pub fn count_in(&mut self, shard: ShardId) {
+        match self.counts.binary_search_by_key(&shard, |&(shard, _)| shard) {
+            Ok(index) => self.counts[index].1 += 1,
+            Err(index) => self.counts.insert(index, (shard, 1)),
+        }
+    }
+
+    /// One subscriber less on `shard`.
+    pub fn count_out(&mut self, shard: ShardId) {
+        let found = self.counts.binary_search_by_key(&shard, |&(shard, _)| shard);
+        let index = found.expect("only who came in goes out: lanes keep the order");
+        self.counts[index].1 -= 1;
+        if self.counts[index].1 == 0 {
+            self.counts.remove(index);
+        }
+    }
+
+    /// Puts a member on the list. A user that was away takes its place back
+    /// under the new connection, unnoticed by the others.
+    pub fn list(
+        &mut self,
+        seat: Seat,
+        info: Arc<ClientInfo>,
+        chan_info: Option<Arc<Payload>>,
+    ) -> Arrival {
+        let earlier = self.away.get(&*info.user).map(|seats| seats[0]);
+        if let Some(earlier) = earlier {
+            self.unlist(earlier);
+        }
+        let member = Member { info, chan_info, away: false };
+        let replaced = self.listed.insert(seat, member);
+        assert!(replaced.is_none(), "a session subscribes once");
+        if earlier.is_some() { Arrival::Resumed } else { Arrival::Came }
+    }
+
+    /// Takes a member off the list, if it is on it.
+    pub fn unlist(&mut self, seat: Seat) -> Option<Member> {
+        let member = self.listed.remove(&seat)?;
+        if member.away {
+            let seats = self.away.get_mut(&*member.info.user).expect("away members are in both");
+            seats.retain(|one| *one != seat);
+            if seats.is_empty() {
+                self.away.remove(&*member.info.user);
+            }
+        }
+        Some(member)
+    }
+
+    /// Keeps the place of a member whose connection is gone. False when there
+    /// is none to keep: it is not listed, or has no name to come back by.
+    pub fn step_away(&mut self, seat: Seat) -> bool {
+        match self.listed.get_mut(&seat) {
+            Some(member) if !member.info.user.is_empty() => {
+                member.away = true;
+                self.away.entry(member.info.user.clone()).or_default().push(seat);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Takes a member off the list if it has not come back.
+    pub fn give_up(&mut self, seat: Seat) -> Option<Member> {
+        let away = self.listed.get(&seat)?.away;
+        if away { self.unlist(seat) } else { None }
+    }
+
+    /// How many are on the list.
+    pub fn listed_count(&self) -> usize {
+        self.listed.len()
+    }
+
+    /// The list.
+    pub fn listed(&self) -> impl Iterator<Item = &Member> {
+        self.listed.values()
+    }
+
+    /// How many different users are on the list.
+    pub fn users_count(&self) -> usize {
+        self.listed.values().map(|member| &*member.info.user).collect::<BTreeSet<_>>().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ClientId;
+
+    fn seat(slot: u32) -> Seat {
+        Seat { shard: ShardId(0), conn: ConnId { slot, generation: 0 } }
+    }
+
+    fn user(name: &str, client: u128) -> Arc<ClientInfo> {
+        Arc::new(ClientInfo { user: name.into(), client: ClientId(client), conn_info: None })
+    }
+
+    #[test]
+    fn who_comes_back_in_time_is_not_noticed() {
+        let mut members = Members::default();
+        assert_eq!(members.list(seat(1), user("ann", 1), None), Arrival::Came);
+        assert_eq!(members.list(seat(2), user("ann", 2), None), Arrival::Came);
+        assert!(members.step_away(seat(1)));
+        assert_eq!(members.list(seat(3), user("ann", 3), None), Arrival::Resumed);
+        assert!(members.give_up(seat(1)).is_none(), "its place was taken over");
+        assert!(members.give_up(seat(2)).is_none(), "it never went away");
+        assert_eq!((members.listed_count(), members.users_count()), (2, 1));
+    }
+
+    #[test]
+    fn who_stays_away_is_given_up_once() {
+        let mut members = Members::default();
+        members.list(seat(1), user("ann", 1), None);
+        members.list(seat(2), user("", 2), None);
+        assert!(members.step_away(seat(1)));
+        assert!(!members.step_away(seat(2)), "nobody without a name can come back");
+        assert!(members.give_up(seat(1)).is_some());
+        assert!(members.give_up(seat(1)).is_none());
+        assert!(members.unlist(seat(2)).is_some());
+        assert!(members.is_empty());
+    }
+
+    #[test]
+    fn counts_are_kept_by_shard() {
+        let mut members = Members::default();
+        for shard in [5, 1, 5] {
+            members.count_in(ShardId(shard));
+        }
+        assert_eq!(members.shards().collect::<Vec<_>>(), [ShardId(1), ShardId(5)]);
+        members.count_out(ShardId(5));
+        assert_eq!(members.count(), 2);
+        members.count_out(ShardId(5));
+        members.count_out(ShardId(1));
+        assert!(members.is_empty());
+    }
+}

@@ -1,0 +1,209 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Namespace, Order, Passage};
+use crate::base::Now;
+use crate::wire::{Epoch, Position, Publication};
+
+/// What a message costs beside its data: the entry, its shared header, its offset.
+const MESSAGE_OVERHEAD_BYTES: usize = 160;
+
+/// The last messages of a room, limited by count, bytes and age.
+///
+/// Invariants: offsets in `kept` are consecutive and end at `head`; `bytes` is
+/// the sum of the costs in `kept`.
+#[derive(Debug)]
+pub struct Window {
+    kept: VecDeque<Arc<Publication>>,
+    bytes: usize,
+    head: u64,
+    epoch: Epoch,
+}
+
+impl Window {
+    /// A stream that begins now.
+    pub fn new(epoch: Epoch) -> Window {
+        assert!(epoch != Epoch::FOREIGN, "a stream has an epoch of its own");
+        Window { kept: VecDeque::new(), bytes: 0, head: 0, epoch }
+    }
+
+    /// The offset that the next message gets.
+    pub fn next_offset(&self) -> u64 {
+        self.head + 1
+    }
+
+    /// Where the stream ends now.
+    pub fn position(&self) -> Position {
+        Position { offset: self.head, epoch: self.epoch }
+    }
+
+    /// True when nothing is kept any more.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Takes the next message and drops what the limits no longer allow.
+    pub fn push(&mut self, publication: &Arc<Publication>, rules: &Namespace) {
+        assert_eq!(publication.offset, self.next_offset(), "offsets are consecutive");
+        self.head = publication.offset;
+        self.kept.push_back(Arc::clone(publication));
+        self.bytes += cost_bytes(publication);
+        let bytes_max = rules.history_bytes_max as usize;
+        while self.kept.len() > rules.history_count_max as usize || self.bytes > bytes_max {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops what is too old. Returns when the next message will be, in Unix ms.
+    pub fn expire(&mut self, now: Now, rules: &Namespace) -> Option<u64> {
+        while let Some(oldest) = self.kept.front() {
+            let end = oldest.time_unix_ms.saturating_add(rules.history_age_ms_max);
+            if now.unix_ms < end {
+                return Some(end);
+            }
+            self.drop_oldest();
+        }
+        self.kept.shrink_to(0);
+        None
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.kept.pop_front() {
+            self.bytes -= cost_bytes(&oldest);
+        }
+        debug_assert!(!self.kept.is_empty() || self.bytes == 0);
+    }
+
+    /// Everything behind `since`, or `None` when some of it is gone, or `since`
+    /// is of another stream.
+    pub fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
+        if since.epoch != self.epoch || self.head < since.offset {
+            return None;
+        }
+        let count = usize::try_from(self.head - since.offset).ok()?;
+        let first = self.kept.len().checked_sub(count)?;
+        Some(self.kept.range(first..).cloned().collect())
+    }
+
+    /// A part of what is kept, or `None` when `since` is of another stream.
+    pub fn read(&self, passage: Passage) -> Option<Vec<Arc<Publication>>> {
+        if passage.since.is_some_and(|since| since.epoch != self.epoch) {
+            return None;
+        }
+        let limit = passage.limit as usize;
+        let since = passage.since.map(|since| since.offset);
+        let picked: Vec<Arc<Publication>> = match passage.order {
+            Order::OldestFirst => {
+                let first = since.map_or(0, |offset| self.index_behind(offset));
+                self.kept.range(first..).take(limit).cloned().collect()
+            }
+            Order::NewestFirst => {
+                let end = since
+                    .map_or(self.kept.len(), |offset| self.index_behind(offset.saturating_sub(1)));
+                self.kept.range(..end).rev().take(limit).cloned().collect()
+            }
+        };
+        Some(picked)
+    }
+
+    /// The index in `kept` of the first message with an offset above `offset`.
+    fn index_behind(&self, offset: u64) -> usize {
+        let behind = self.head.saturating_sub(offset);
+        self.kept.len().saturating_sub(usize::try_from(behind).unwrap_or(usize::MAX))
+    }
+}
+
+fn cost_bytes(publication: &Publication) -> usize {
+    publication.data.bytes.len() + MESSAGE_OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::wire::Payload;
+
+    fn rules() -> Namespace {
+        Namespace { history_count_max: 4, history_age_ms_max: 1_000, ..Namespace::default() }
+    }
+
+    fn window(messages: u64) -> Window {
+        let mut window = Window::new(Epoch(7));
+        for offset in 1..=messages {
+            window.push(&message(offset, offset * 100), &rules());
+        }
+        window
+    }
+
+    fn message(offset: u64, time_unix_ms: u64) -> Arc<Publication> {
+        let data = Payload { bytes: Bytes::from_static(b"{}"), is_json: true };
+        let (info, chan_info, tags) = (None, None, Vec::new());
+        Arc::new(Publication { offset, data, info, chan_info, tags, time_unix_ms })
+    }
+
+    fn at(offset: u64) -> Position {
+        Position { offset, epoch: Epoch(7) }
+    }
+
+    #[track_caller]
+    fn check_missed(since: Position, want: Option<&[u64]>) {
+        let missed = window(6).missed(since);
+        let offsets = missed.map(|all| all.iter().map(|one| one.offset).collect::<Vec<_>>());
+        assert_eq!(offsets.as_deref(), want);
+    }
+
+    #[track_caller]
+    fn check_read(limit: u32, since: Option<u64>, order: Order, want: &[u64]) {
+        let passage = Passage { limit, since: since.map(at), order };
+        let read = window(6).read(passage).unwrap();
+        assert_eq!(read.iter().map(|one| one.offset).collect::<Vec<_>>(), want);
+    }
+
+    #[test]
+    fn recovery_is_whole_or_nothing() {
+        check_missed(at(6), Some(&[]));
+        check_missed(at(4), Some(&[5, 6]));
+        check_missed(at(2), Some(&[3, 4, 5, 6]));
+        check_missed(at(1), None);
+        check_missed(at(0), None);
+        check_missed(at(7), None);
+        check_missed(Position { offset: 6, epoch: Epoch(8) }, None);
+        assert_eq!(window(0).missed(at(0)), Some(vec![]));
+    }
+
+    #[test]
+    fn history_is_read_from_both_ends() {
+        use Order::{NewestFirst, OldestFirst};
+        check_read(100, None, OldestFirst, &[3, 4, 5, 6]);
+        check_read(2, None, OldestFirst, &[3, 4]);
+        check_read(0, None, OldestFirst, &[]);
+        check_read(100, Some(4), OldestFirst, &[5, 6]);
+        check_read(100, Some(0), OldestFirst, &[3, 4, 5, 6]);
+        check_read(100, Some(9), OldestFirst, &[]);
+        check_read(3, None, NewestFirst, &[6, 5, 4]);
+        check_read(100, Some(5), NewestFirst, &[4, 3]);
+        check_read(100, Some(3), NewestFirst, &[]);
+        check_read(100, Some(0), NewestFirst, &[]);
+        let foreign = Position { offset: 1, epoch: Epoch(9) };
+        let passage = Passage { limit: 1, since: Some(foreign), order: OldestFirst };
+        assert_eq!(window(6).read(passage), None);
+    }
+
+    #[test]
+    fn age_and_bytes_are_limits_too() {
+        let mut aged = window(6);
+        let now = |unix_ms| Now { unix_ms, ..Now::default() };
+        assert_eq!(aged.expire(now(1_299), &rules()), Some(1_300));
+        assert_eq!(aged.expire(now(1_400), &rules()), Some(1_500));
+        assert_eq!(aged.missed(at(4)).unwrap().len(), 2);
+        assert_eq!(aged.expire(now(9_999), &rules()), None);
+        assert!(aged.is_empty());
+        assert_eq!(aged.position(), at(6));
+
+        let small = Namespace { history_bytes_max: 2 * 162, ..rules() };
+        let mut heavy = Window::new(Epoch(7));
+        (1..=3).for_each(|offset| heavy.push(&message(offset, 0), &small));
+        assert_eq!(heavy.kept.len(), 2);
+    }
+}
