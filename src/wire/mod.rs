@@ -1,8 +1,43 @@
 //! The chat protocol: bytes to commands, messages to bytes. No state between calls.
 //!
+//! `types` says what can be said; a file for each direction and encoding says
+//! how. Commands borrow from the received frame, messages are written straight
+//! into the buffer that is sent: no tree and no intermediate text on either way.
+//! `client` is the same for the other end of the line.
+//!
 //! Deliberately absent: WebSocket framing, sessions, what a command means.
 #![forbid(unsafe_code)]
 
+pub mod client;
+mod commands;
+mod json_in;
+mod json_out;
+mod names;
+mod protobuf_in;
+mod protobuf_out;
+#[cfg(test)]
+mod tests;
 mod types;
 
+pub use commands::{Commands, commands};
+pub use names::channel_is_valid;
 pub use types::*;
+
+use bytes::{BufMut, BytesMut};
+
+/// Appends one reply or push. Several of one frame need `separate` between them.
+pub fn encode(encoding: Encoding, message: &Message<'_>, out: &mut BytesMut) {
+    match encoding {
+        Encoding::Json => json_out::message(message, out),
+        Encoding::Protobuf => protobuf_out::message(message, out),
+    }
+}
+
+/// Appends what stands between two messages of one frame.
+pub fn separate(encoding: Encoding, out: &mut BytesMut) {
+    match encoding {
+        Encoding::Json => out.put_u8(b'\n'),
+        // Each message stands behind its length.
+        Encoding::Protobuf => {}
+    }
+}

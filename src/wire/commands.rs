@@ -1,0 +1,110 @@
+//! One frame of a peer as commands, whichever encoding it has.
+//!
+//! What both encodings share is decided here: limits, what a command without a
+//! request means, which request counts, and what is JSON.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
+use super::json_in::JsonCommands;
+use super::protobuf_in::ProtobufCommands;
+use super::types::{Command, Encoding, Malformed, RawData, Request};
+use crate::base::limits;
+
+/// The commands of one WebSocket message. After an error it ends: what follows
+/// a malformed command cannot be told apart from it.
+///
+/// A command with several requests counts as the one with the lowest field
+/// number in the protocol's schema.
+pub fn commands(encoding: Encoding, frame: &[u8]) -> Commands<'_> {
+    let source = match encoding {
+        Encoding::Json => match simdutf8::basic::from_utf8(frame) {
+            Ok(text) => Source::Json(JsonCommands::new(text)),
+            Err(_) => Source::NotText,
+        },
+        Encoding::Protobuf => Source::Protobuf(ProtobufCommands::new(frame)),
+    };
+    Commands { source, given: 0, is_over: false }
+}
+
+/// See [`commands`].
+pub struct Commands<'a> {
+    source: Source<'a>,
+    /// Commands given so far.
+    given: usize,
+    is_over: bool,
+}
+
+enum Source<'a> {
+    Json(JsonCommands<'a>),
+    Protobuf(ProtobufCommands<'a>),
+    /// A JSON frame that is not UTF-8.
+    NotText,
+}
+
+impl<'a> Iterator for Commands<'a> {
+    type Item = Result<Command<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let next = match &mut self.source {
+            Source::Json(source) => source.next(),
+            Source::Protobuf(source) => source.next(),
+            Source::NotText => Some(Err(Malformed::Json)),
+        };
+        let next = match next {
+            None if self.given == 0 => Some(Err(Malformed::Empty)),
+            Some(Ok(_)) if self.given == limits::COMMANDS_PER_MESSAGE_MAX => {
+                Some(Err(Malformed::Limit))
+            }
+            next => next,
+        };
+        self.given += 1;
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+/// A command from its parts: no request is a pong, or one that we do not know.
+pub(super) fn command(id: u32, request: Option<Request<'_>>) -> Command<'_> {
+    let none = if id == 0 { Request::Pong } else { Request::Unknown };
+    Command { id, request: request.unwrap_or(none) }
+}
+
+/// A name of a channel or method within its limit. Whether it is a good name,
+/// and whether it may be empty, is the session's to say.
+pub(super) fn name(text: Cow<'_, str>) -> Result<Cow<'_, str>, Malformed> {
+    if text.len() > limits::NAME_BYTES_MAX { Err(Malformed::Limit) } else { Ok(text) }
+}
+
+/// Application data that is one JSON value.
+pub(super) fn json_data(bytes: &[u8]) -> RawData<'_> {
+    // Inside a JSON string they are escaped, so these separate tokens and mean
+    // nothing; left in place they would cut a JSON frame.
+    let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
+    // Without an early exit, so that the compiler can look at many bytes at once.
+    let has_break = bytes.iter().fold(false, |found, &byte| found | is_break(byte));
+    let bytes = if has_break {
+        Cow::Owned(bytes.iter().map(|&byte| if is_break(byte) { b' ' } else { byte }).collect())
+    } else {
+        Cow::Borrowed(bytes)
+    };
+    RawData { bytes, is_json: true }
+}
+
+/// Application data of unknown form.
+pub(super) fn any_data(bytes: &[u8]) -> RawData<'_> {
+    if is_json(bytes) {
+        json_data(bytes)
+    } else {
+        RawData { bytes: Cow::Borrowed(bytes), is_json: false }
+    }
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes)
+        .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
