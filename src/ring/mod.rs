@@ -1,11 +1,32 @@
 //! The I/O plane of one core: work in, events out.
 //!
-//! Implemented twice: over the kernel (one io_uring), and over a scripted world
-//! in tests and the simulator.
+//! Implemented twice: over the kernel (one io_uring a core), and over a scripted
+//! world in tests and the simulator. Whoever drives a plane repeats one turn:
+//! `reap` what happened, decide, `submit` what follows, and sleep when a turn
+//! found nothing.
 //!
-//! Deliberately absent: what the bytes mean.
+//! Invariants: events of one connection come in the order in which they
+//! happened; `Event::Gone` comes once, last, and only when the kernel has given
+//! back all that was lent for the connection; receive buffers lent = returned.
+//!
+//! Deliberately absent: what the bytes mean, time-outs of peers, fairness
+//! between connections.
+
+mod buffers;
+mod conns;
+mod doorbell;
+mod kernel;
+mod refusal;
+mod socket;
+mod token;
+mod uring;
 
 use crate::base::{Action, Event, Now};
+
+pub use doorbell::{Doorbell, Sleeper};
+pub use kernel::KernelPlane;
+pub use refusal::Refusal;
+pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};
 
 /// One core's sockets.
 pub trait Plane {
@@ -18,4 +39,33 @@ pub trait Plane {
 
     /// Takes all of `work`, in one submit; what the kernel has no room for waits in here.
     fn submit(&mut self, work: &mut Vec<Action>);
+}
+
+/// The sizes of one core's plane. Memory is `recv_buffers * recv_buffer_bytes`,
+/// 64 B a submission entry, 16 B a completion entry, and 16 B a connection.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Receive buffers that all connections of the core share; a power of two.
+    pub recv_buffers: u16,
+    /// What one receive can bring at most.
+    pub recv_buffer_bytes: u32,
+    /// Requests that fit into one system call; a power of two.
+    pub submission_entries: u32,
+    /// Completions that the kernel can leave before it needs memory of its own;
+    /// a power of two, at least as large as `submission_entries`.
+    pub completion_entries: u32,
+    /// Connections of this core; those beyond wait in the listener's backlog.
+    pub connections_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            recv_buffers: 1_024,
+            recv_buffer_bytes: 4_096,
+            submission_entries: 4_096,
+            completion_entries: 16_384,
+            connections_max: 1_000_000,
+        }
+    }
 }

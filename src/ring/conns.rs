@@ -1,0 +1,171 @@
+use std::os::fd::RawFd;
+
+use crate::base::{ConnId, Ending, Slots};
+
+use super::token::GENERATION_BITS;
+
+/// Marks the end of the list of free slots, and a connection without a send.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// All that an idle connection costs here: 16 bytes.
+#[derive(Debug)]
+pub(super) struct Conn {
+    /// The socket; -1 once it is closed.
+    pub fd: RawFd,
+    /// Counts the slot's tenants, modulo 2^24.
+    pub generation: u32,
+    /// Where the uring keeps the bytes or the address of the request under way;
+    /// in a free slot the next free one.
+    pub in_flight: u32,
+    /// Requests that the kernel has not answered finally.
+    pub under_way: UnderWay,
+    /// How far the connection's life has come.
+    pub phase: Phase,
+}
+
+const _: () = assert!(size_of::<Option<Conn>>() == 16);
+
+/// A connection's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nobody lives here.
+    Free,
+    /// Outgoing, not answered yet.
+    Connecting,
+    /// Both directions work.
+    Open,
+    /// The peer sends no more.
+    Ended,
+    /// Over; what is under way comes back first.
+    Leaving(Ending),
+}
+
+/// A set of the requests a connection can have under way, each at most once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct UnderWay(u8);
+
+impl UnderWay {
+    pub const RECEIVE: UnderWay = UnderWay(1);
+    pub const SEND: UnderWay = UnderWay(2);
+    pub const CONNECT: UnderWay = UnderWay(4);
+
+    /// Adds `request`, which must not be in the set.
+    pub fn begin(&mut self, request: UnderWay) {
+        assert!(self.0 & request.0 == 0, "a connection has one request of a kind at a time");
+        self.0 |= request.0;
+    }
+
+    /// Removes `request`, which must be in the set.
+    pub fn end(&mut self, request: UnderWay) {
+        assert!(self.0 & request.0 != 0, "a request is answered finally once");
+        self.0 &= !request.0;
+    }
+
+    pub fn has(self, request: UnderWay) -> bool {
+        self.0 & request.0 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The connections of one core. A slot that was freed last is used first.
+#[derive(Debug)]
+pub(super) struct Conns {
+    slots: Slots<Conn>,
+    free: u32,
+    live: u32,
+    max: u32,
+}
+
+impl Conns {
+    pub fn new(max: u32) -> Conns {
+        assert!(max < NONE, "the last index marks the end of the free list");
+        Conns { slots: Slots::default(), free: NONE, live: 0, max }
+    }
+
+    pub fn len(&self) -> u32 {
+        self.live
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.live == self.max
+    }
+
+    /// Moves a socket in. There must be room.
+    pub fn insert(&mut self, fd: RawFd, phase: Phase) -> ConnId {
+        assert!(!self.is_full());
+        self.live += 1;
+        let under_way = UnderWay::default();
+        if self.free == NONE {
+            let slot = self.slots.len() as u32;
+            let conn = Conn { fd, generation: 0, in_flight: NONE, under_way, phase };
+            self.slots.insert(slot, conn);
+            return ConnId { slot, generation: 0 };
+        }
+        let slot = self.free;
+        let conn = self.slots.at_mut(slot).expect("slots are never removed");
+        assert_eq!(conn.phase, Phase::Free);
+        self.free = conn.in_flight;
+        *conn = Conn { fd, generation: conn.generation, in_flight: NONE, under_way, phase };
+        ConnId { slot, generation: conn.generation }
+    }
+
+    /// Frees the slot; whatever still names this tenant is stale from here on.
+    pub fn remove(&mut self, id: ConnId) {
+        let free = self.free;
+        let conn = self.at_mut(id).expect("a connection is removed once");
+        assert!(conn.under_way.is_empty() && conn.fd < 0);
+        conn.generation = (conn.generation + 1) % (1 << GENERATION_BITS);
+        conn.phase = Phase::Free;
+        conn.in_flight = free;
+        self.free = id.slot;
+        self.live -= 1;
+    }
+
+    /// The connection, unless it is gone.
+    pub fn at_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let conn = self.slots.at_mut(id.slot)?;
+        (conn.generation == id.generation && conn.phase != Phase::Free).then_some(conn)
+    }
+
+    /// The sockets of all connections that still have one.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.slots.iter().filter(|(_, conn)| conn.phase != Phase::Free).map(|(_, conn)| conn.fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leave(conns: &mut Conns, id: ConnId) {
+        conns.at_mut(id).unwrap().fd = -1;
+        conns.remove(id);
+    }
+
+    #[test]
+    fn a_slot_is_used_again_under_another_generation() {
+        let mut conns = Conns::new(2);
+        let first = conns.insert(10, Phase::Open);
+        let second = conns.insert(11, Phase::Open);
+        assert!(conns.is_full());
+        leave(&mut conns, first);
+        let third = conns.insert(12, Phase::Open);
+        assert_eq!((third.slot, third.generation), (first.slot, first.generation + 1));
+        assert!(conns.at_mut(first).is_none());
+        assert_eq!(conns.at_mut(second).unwrap().fd, 11);
+        assert_eq!(conns.at_mut(third).unwrap().fd, 12);
+    }
+
+    #[test]
+    fn generations_start_again_after_the_last() {
+        let mut conns = Conns::new(1);
+        let id = conns.insert(5, Phase::Open);
+        let last = ConnId { generation: (1 << GENERATION_BITS) - 1, ..id };
+        conns.at_mut(id).unwrap().generation = last.generation;
+        leave(&mut conns, last);
+        assert_eq!(conns.insert(6, Phase::Open), id);
+    }
+}

@@ -1,0 +1,501 @@
+//! The plane over the kernel: what completions mean for connections.
+//!
+//! A connection is closed in three steps. It is marked as leaving; when all
+//! requests that name its descriptor are with the kernel, the socket is shut
+//! down and closed; when the kernel has answered them all, `Event::Gone` tells
+//! the core, and the slot is free.
+//!
+//! Deliberately absent: `unsafe`, system calls other than through `uring` and
+//! `socket`.
+
+mod doors;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use crate::base::{Action, ConnId, Ending, Event, Now, Tick};
+
+use super::conns::{Conns, NONE, Phase, UnderWay};
+use super::doorbell::{Doorbell, Sleeper};
+use super::socket;
+use super::token::{Kind, Token};
+use super::uring::{Completion, Loud, Progress, Uring};
+use super::{Options, Plane, Refusal};
+use doors::{Accepted, Doors};
+
+/// The one time-out that a ring has.
+const DEADLINE: Token = Token((Kind::Deadline as u64) << 56);
+
+/// One core's sockets over one io_uring. Belongs to the thread that made it.
+pub struct KernelPlane {
+    uring: Uring,
+    conns: Conns,
+    doors: Doors,
+    /// Connections to be closed as soon as no waiting request names their
+    /// descriptor: a number that is closed may be another's socket at once.
+    leaving: Vec<ConnId>,
+    /// Endings that wait for the next `reap`.
+    gone: VecDeque<(ConnId, Ending)>,
+    doorbell: Doorbell,
+    hosting: Hosting,
+    /// When the ring's time-out fires.
+    deadline: Option<Tick>,
+    started: Instant,
+    tally: Tally,
+}
+
+/// Who lets the core sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hosting {
+    /// `park`; the ring does not watch the doorbell now.
+    Bare,
+    /// `park`; the ring watches the doorbell.
+    BareWatching,
+    /// An executor, awake: nothing needs to wake it.
+    HostedAwake,
+    /// An executor, about to wait for the eventfd.
+    HostedArmed,
+}
+
+/// What happened since the last report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    completions: u64,
+    stale: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    sends_short: u64,
+    buffers_empty: u64,
+    accepts_failed: u64,
+}
+
+impl KernelPlane {
+    /// A plane for the calling thread. A refusal says what to do about it.
+    pub fn new(options: &Options) -> Result<KernelPlane, Refusal> {
+        let uring = Uring::new(options)?;
+        let doorbell = Doorbell::new()
+            .map_err(|error| Refusal::from_step("eventfd", "event descriptors", error))?;
+        Ok(KernelPlane {
+            uring,
+            conns: Conns::new(options.connections_max),
+            doors: Doors::default(),
+            leaving: Vec::new(),
+            gone: VecDeque::new(),
+            doorbell,
+            hosting: Hosting::Bare,
+            deadline: None,
+            started: now(),
+            tally: Tally::default(),
+        })
+    }
+
+    /// Takes peers from `listener` until `Action::StopAccepting`.
+    pub fn listen(&mut self, listener: TcpListener) {
+        self.doors.add(listener);
+        self.doors.open(&mut self.uring);
+    }
+
+    /// Begins a connection from `from`, or any address, to `to`. Answered by
+    /// `Event::Connected`, or `Event::Gone` with `Ending::Unreachable`.
+    pub fn connect(&mut self, from: Option<SocketAddr>, to: SocketAddr) -> io::Result<ConnId> {
+        if self.conns.is_full() {
+            return Err(io::Error::other("the plane has as many connections as it may have"));
+        }
+        let fd = socket::outgoing(from, to)?;
+        let id = self.conns.insert(fd, Phase::Connecting);
+        let conn = self.conns.at_mut(id).expect("inserted just now");
+        conn.under_way.begin(UnderWay::CONNECT);
+        conn.in_flight = self.uring.connect(Token::of(Kind::Connect, id), fd, to);
+        Ok(id)
+    }
+
+    /// Wakes this plane's core; for other threads to keep.
+    pub fn doorbell(&self) -> Doorbell {
+        self.doorbell.clone()
+    }
+
+    /// How many connections there are, those on their way in or out included.
+    pub fn connections(&self) -> u32 {
+        self.conns.len()
+    }
+
+    /// Bare hosting: sleeps until there is something to reap, the doorbell
+    /// rings, or `until` has come.
+    pub fn park(&mut self, until: Option<Tick>) {
+        assert!(matches!(self.hosting, Hosting::Bare | Hosting::BareWatching));
+        self.settle();
+        if !self.gone.is_empty() || !self.doorbell.fall_asleep() {
+            return;
+        }
+        if self.hosting == Hosting::Bare {
+            self.hosting = Hosting::BareWatching;
+            let fd = self.doorbell.descriptor();
+            self.uring.watch(Token::plain(Kind::Bell, 0), fd);
+        }
+        let until = earlier(until, self.doors.retry_at());
+        let limit = until.map(|until| self.wait_until(until));
+        self.uring.wait(limit);
+        self.doorbell.wake_up();
+    }
+
+    /// Hosts the plane in the glommio executor that calls this: instead of
+    /// `park`, call `arm`, and when it says true, await the sleeper.
+    pub fn host(&mut self) -> io::Result<Sleeper> {
+        assert_eq!(self.hosting, Hosting::Bare, "a plane is hosted once, before it ever sleeps");
+        let sleeper = Sleeper::new(self.doorbell.clone())?;
+        self.uring.notify(self.doorbell.descriptor())?;
+        self.uring.set_loud(Loud::No);
+        self.hosting = Hosting::HostedAwake;
+        Ok(sleeper)
+    }
+
+    /// Hosted: hands over all requests and prepares to be woken at `until`.
+    /// False when there is something to do already; then do not sleep.
+    pub fn arm(&mut self, until: Option<Tick>) -> bool {
+        assert_ne!(self.hosting, Hosting::Bare, "`host` comes before `arm`");
+        self.settle();
+        if let Some(until) = earlier(until, self.doors.retry_at()) {
+            self.set_deadline(until);
+        }
+        // Loud before the last look: what finishes after the look is notified.
+        self.hosting = Hosting::HostedArmed;
+        self.uring.set_loud(Loud::Yes);
+        self.uring.submit_and_look();
+        let idle = self.gone.is_empty() && self.uring.ready() == 0 && self.uring.is_flushed();
+        let sleeps = idle && self.doorbell.fall_asleep();
+        if !sleeps {
+            self.grow_quiet();
+        }
+        sleeps
+    }
+
+    fn grow_quiet(&mut self) {
+        if self.hosting == Hosting::HostedArmed {
+            self.hosting = Hosting::HostedAwake;
+            self.uring.set_loud(Loud::No);
+        }
+    }
+
+    /// One time-out is enough: one that fires early costs a turn, so it is moved
+    /// only when the new deadline is before it.
+    fn set_deadline(&mut self, until: Tick) {
+        let wait = self.wait_until(until);
+        match self.deadline {
+            Some(deadline) if deadline <= until => return,
+            Some(_) => self.uring.move_deadline(DEADLINE, wait),
+            None => self.uring.set_deadline(DEADLINE, wait),
+        }
+        self.deadline = Some(until);
+    }
+
+    fn wait_until(&self, until: Tick) -> Duration {
+        Duration::from_millis(until.0).saturating_sub(self.started.elapsed())
+    }
+
+    fn tick(&self) -> Tick {
+        Tick(self.started.elapsed().as_millis() as u64)
+    }
+
+    /// Hands all requests over; then nothing names the descriptors of leaving
+    /// connections but the kernel's own references, and they can be closed.
+    fn settle(&mut self) {
+        if !self.uring.submit() || self.leaving.is_empty() {
+            return;
+        }
+        for id in std::mem::take(&mut self.leaving) {
+            let conn = self.conns.at_mut(id).expect("it leaves after it was closed");
+            // Whatever is under way holds the socket, and is ended by this.
+            if conn.under_way.has(UnderWay::CONNECT) {
+                self.uring.cancel(Token::of(Kind::Connect, id));
+            } else if !conn.under_way.is_empty() {
+                socket::shut_down(conn.fd);
+            }
+            socket::close(conn.fd);
+            conn.fd = -1;
+            self.release(id);
+        }
+        self.uring.submit();
+    }
+
+    fn leave(&mut self, id: ConnId, ending: Ending) {
+        let conn = self.conns.at_mut(id).expect("only a live connection leaves");
+        match conn.phase {
+            Phase::Connecting | Phase::Open | Phase::Ended => {
+                conn.phase = Phase::Leaving(ending);
+                self.leaving.push(id);
+            }
+            Phase::Leaving(_) => {}
+            Phase::Free => unreachable!("a free slot has no connection"),
+        }
+    }
+
+    /// Announces the end of a leaving connection when nothing is left of it.
+    fn release(&mut self, id: ConnId) {
+        let conn = self.conns.at_mut(id).expect("it is released once");
+        if let Phase::Leaving(ending) = conn.phase
+            && conn.fd < 0
+            && conn.under_way.is_empty()
+        {
+            self.gone.push_back((id, ending));
+        }
+    }
+
+    fn send(&mut self, id: ConnId, bytes: Bytes) {
+        let Some(conn) = self.conns.at_mut(id) else {
+            return; // it went while the core decided
+        };
+        match conn.phase {
+            Phase::Open | Phase::Ended => {
+                conn.under_way.begin(UnderWay::SEND);
+                conn.in_flight = self.uring.send(Token::of(Kind::Send, id), conn.fd, bytes);
+            }
+            Phase::Leaving(_) => {}
+            Phase::Connecting | Phase::Free => panic!("a send needs an established connection"),
+        }
+    }
+
+    fn receive(&mut self, id: ConnId) {
+        let conn = self.conns.at_mut(id).expect("only a live connection receives");
+        conn.under_way.begin(UnderWay::RECEIVE);
+        self.uring.receive(Token::of(Kind::Receive, id), conn.fd);
+    }
+
+    /// Tells the core about one completion. Returns how many events that were.
+    fn dispatch(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
+        self.tally.completions += 1;
+        match done.token.kind() {
+            Kind::Receive => self.on_received(done, on_event),
+            Kind::Send => self.on_sent(done, on_event),
+            Kind::Accept => self.on_accepted(done, on_event),
+            Kind::Connect => self.on_connected(done, on_event),
+            Kind::Deadline => {
+                self.deadline = None;
+                0
+            }
+            Kind::Bell => {
+                if 0 < done.result {
+                    self.doorbell.drain();
+                }
+                self.hosting = Hosting::Bare;
+                0
+            }
+            Kind::Aside => 0,
+        }
+    }
+
+    fn on_received(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
+        let id = done.token.id();
+        let Some(conn) = self.conns.at_mut(id) else {
+            self.tally.stale += 1;
+            self.discard(done);
+            return 0;
+        };
+        if !done.more() {
+            conn.under_way.end(UnderWay::RECEIVE);
+        }
+        if let Phase::Leaving(_) = conn.phase {
+            self.discard(done);
+            if !done.more() {
+                self.release(id);
+            }
+            return 0;
+        }
+        let mut events = 0;
+        match -done.result {
+            ..0 => {
+                let (len, index) = (done.result as usize, done.buffer());
+                let index = index.expect("received bytes come in a buffer");
+                self.tally.bytes_in += len as u64;
+                on_event(Event::Received(id, self.uring.buffers().lend(index, len)));
+                self.uring.buffers().give_back(index);
+                events = 1;
+            }
+            0 => {
+                conn.phase = Phase::Ended;
+                self.discard(done);
+                on_event(Event::Ended(id));
+                return 1;
+            }
+            libc::ENOBUFS => self.tally.buffers_empty += 1,
+            libc::EAGAIN | libc::EINTR | libc::ECANCELED | libc::ENOMEM => {}
+            _ => {
+                self.discard(done);
+                self.leave(id, Ending::Reset);
+                return 0;
+            }
+        }
+        // The kernel ends a multishot when buffers or room for completions are
+        // missing. The buffers are back by the time this is handed over.
+        if !done.more() {
+            self.receive(id);
+        }
+        events
+    }
+
+    /// Gives back the buffer of a completion that nobody wants.
+    fn discard(&mut self, done: Completion) {
+        if let Some(index) = done.buffer() {
+            self.uring.buffers().lend(index, 0);
+            self.uring.buffers().give_back(index);
+        }
+    }
+
+    fn on_sent(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
+        let id = done.token.id();
+        let Some(conn) = self.conns.at_mut(id) else {
+            self.tally.stale += 1;
+            return 0;
+        };
+        conn.under_way.end(UnderWay::SEND);
+        let index = conn.in_flight;
+        let count = done.result.max(0) as usize;
+        self.tally.bytes_out += count as u64;
+        let progress = self.uring.sent(index, count);
+        let leaving = matches!(conn.phase, Phase::Leaving(_));
+        let again = 0 < done.result || matches!(-done.result, libc::EAGAIN | libc::EINTR);
+        if !leaving && progress == Progress::Partial && again {
+            self.tally.sends_short += 1;
+            conn.under_way.begin(UnderWay::SEND);
+            self.uring.send_rest(done.token, conn.fd, index);
+            return 0;
+        }
+        conn.in_flight = NONE;
+        self.uring.forget_send(index);
+        if leaving {
+            self.release(id);
+            return 0;
+        }
+        if progress == Progress::Partial {
+            self.leave(id, Ending::Reset);
+            return 0;
+        }
+        on_event(Event::Sent(id));
+        1
+    }
+
+    fn on_accepted(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
+        let now = self.started.elapsed().as_millis() as u64;
+        let accepted = self.doors.accepted(done, Tick(now));
+        let mut events = 0;
+        match accepted {
+            Accepted::Peer(fd) if !self.conns.is_full() => {
+                let id = self.conns.insert(fd, Phase::Open);
+                self.receive(id);
+                on_event(Event::Accepted(id));
+                events = 1;
+            }
+            Accepted::Peer(fd) => {
+                self.tally.accepts_failed += 1;
+                socket::close(fd);
+            }
+            Accepted::Nobody => {}
+            Accepted::Failed => self.tally.accepts_failed += 1,
+        }
+        if self.conns.is_full() {
+            self.doors.hold(&mut self.uring);
+        }
+        self.doors.open(&mut self.uring);
+        events
+    }
+
+    fn on_connected(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
+        let id = done.token.id();
+        let Some(conn) = self.conns.at_mut(id) else {
+            self.tally.stale += 1;
+            return 0;
+        };
+        conn.under_way.end(UnderWay::CONNECT);
+        self.uring.forget_target(conn.in_flight);
+        conn.in_flight = NONE;
+        if let Phase::Leaving(_) = conn.phase {
+            self.release(id);
+            return 0;
+        }
+        if done.result < 0 {
+            self.leave(id, Ending::Unreachable);
+            return 0;
+        }
+        conn.phase = Phase::Open;
+        self.receive(id);
+        on_event(Event::Connected(id));
+        1
+    }
+}
+
+impl Plane for KernelPlane {
+    fn now(&self) -> Now {
+        let unix = system_now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { tick: self.tick(), unix_ms: unix.as_millis() as u64 }
+    }
+
+    fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
+        self.grow_quiet();
+        if let Some(retry_at) = self.doors.retry_at()
+            && retry_at <= self.tick()
+        {
+            self.doors.knock(&mut self.uring);
+        }
+        self.uring.gather(max);
+        let mut events = 0;
+        while events < max {
+            if let Some((id, ending)) = self.gone.pop_front() {
+                self.conns.remove(id);
+                self.doors.knock(&mut self.uring);
+                on_event(Event::Gone(id, ending));
+                events += 1;
+                continue;
+            }
+            let Some(done) = self.uring.next() else { break };
+            events += self.dispatch(done, on_event);
+        }
+        assert_eq!(self.uring.buffers().lent(), 0, "buffers lent for an event are back after it");
+        events
+    }
+
+    fn submit(&mut self, work: &mut Vec<Action>) {
+        for action in work.drain(..) {
+            match action {
+                Action::Send(id, bytes) => self.send(id, bytes),
+                Action::Close(id) => {
+                    if self.conns.at_mut(id).is_some() {
+                        self.leave(id, Ending::Closed);
+                    }
+                }
+                Action::StopAccepting => self.doors.shut(),
+            }
+        }
+        self.settle();
+    }
+}
+
+impl Drop for KernelPlane {
+    fn drop(&mut self) {
+        self.uring.submit();
+        self.doors.shut();
+        for fd in self.conns.descriptors().filter(|fd| 0 <= *fd) {
+            socket::shut_down(fd);
+            socket::close(fd);
+        }
+    }
+}
+
+fn earlier(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
+    a.into_iter().chain(b).min()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the plane is where clocks are read")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the plane is where clocks are read")]
+fn system_now() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,462 @@
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+
+use super::*;
+use crate::ring::{PortUse, listener};
+
+/// What a core saw, with the bytes of one connection joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Seen {
+    Accepted(ConnId),
+    Connected(ConnId),
+    Received(ConnId, Vec<u8>),
+    Sent(ConnId),
+    Ended(ConnId),
+    Gone(ConnId, Ending),
+}
+
+/// A plane, a listener, and everything that happened.
+struct World {
+    plane: KernelPlane,
+    addr: SocketAddr,
+    work: Vec<Action>,
+    seen: Vec<Seen>,
+    /// Sends back what comes.
+    echoes: bool,
+}
+
+/// How long a test waits for something that must come.
+const PATIENCE_MS: u64 = 20_000;
+
+fn small() -> Options {
+    Options {
+        recv_buffers: 8,
+        recv_buffer_bytes: 64,
+        submission_entries: 8,
+        completion_entries: 8,
+        connections_max: 1_000,
+    }
+}
+
+impl World {
+    fn new(options: &Options) -> World {
+        let mut plane = KernelPlane::new(options).unwrap();
+        let listener = listener("127.0.0.1:0".parse().unwrap(), 1_024, PortUse::Alone).unwrap();
+        let addr = listener.local_addr().unwrap();
+        plane.listen(listener);
+        World { plane, addr, work: Vec::new(), seen: Vec::new(), echoes: false }
+    }
+
+    fn turn(&mut self) -> usize {
+        let (seen, work, echoes) = (&mut self.seen, &mut self.work, self.echoes);
+        let events = self.plane.reap(64, &mut |event| {
+            seen.push(match event {
+                Event::Accepted(id) => Seen::Accepted(id),
+                Event::Connected(id) => Seen::Connected(id),
+                Event::Received(id, bytes) => {
+                    assert!(!bytes.is_empty());
+                    if echoes {
+                        work.push(Action::Send(id, Bytes::copy_from_slice(bytes)));
+                    }
+                    Seen::Received(id, bytes.to_vec())
+                }
+                Event::Sent(id) => Seen::Sent(id),
+                Event::Ended(id) => Seen::Ended(id),
+                Event::Gone(id, ending) => Seen::Gone(id, ending),
+            });
+        });
+        self.plane.submit(work);
+        events
+    }
+
+    /// Turns until `done` holds.
+    fn until(&mut self, what: &str, done: impl Fn(&World) -> bool) {
+        let deadline = self.plane.now().tick.plus_ms(PATIENCE_MS);
+        while !done(self) {
+            assert!(self.plane.now().tick < deadline, "{what} did not come: {:?}", self.seen);
+            if self.turn() == 0 && !done(self) {
+                self.plane.park(Some(deadline));
+            }
+        }
+    }
+
+    fn accept(&mut self, count: usize) -> Vec<ConnId> {
+        self.until("peers", |world| world.accepted().len() >= count);
+        self.accepted()
+    }
+
+    fn accepted(&self) -> Vec<ConnId> {
+        let ids = self.seen.iter().filter_map(|seen| match seen {
+            Seen::Accepted(id) => Some(*id),
+            _ => None,
+        });
+        ids.collect()
+    }
+
+    fn received(&self, id: ConnId) -> Vec<u8> {
+        let mut all = Vec::new();
+        for seen in &self.seen {
+            if let Seen::Received(from, bytes) = seen
+                && *from == id
+            {
+                all.extend_from_slice(bytes);
+            }
+        }
+        all
+    }
+
+    fn count(&self, what: &Seen) -> usize {
+        self.seen.iter().filter(|seen| *seen == what).count()
+    }
+
+    fn has(&self, what: &Seen) -> bool {
+        self.count(what) > 0
+    }
+}
+
+/// A world with one accepted peer.
+fn with_peer(options: &Options) -> (World, TcpStream, ConnId) {
+    let mut world = World::new(options);
+    let peer = TcpStream::connect(world.addr).unwrap();
+    let id = world.accept(1)[0];
+    (world, peer, id)
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 7 + at / 251) as u8).collect()
+}
+
+#[test]
+fn bytes_come_and_go_and_the_end_is_told_once() {
+    let (mut world, mut peer, id) = with_peer(&small());
+    peer.write_all(b"hello").unwrap();
+    world.until("bytes", |world| world.received(id) == b"hello");
+    world.work.push(Action::Send(id, Bytes::from_static(b"welcome")));
+    world.until("sent", |world| world.has(&Seen::Sent(id)));
+    let mut answer = [0; 7];
+    peer.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"welcome");
+    world.work.push(Action::Close(id));
+    world.work.push(Action::Close(id));
+    let gone = Seen::Gone(id, Ending::Closed);
+    world.until("the end", |world| world.has(&gone));
+    assert_eq!(peer.read(&mut answer).unwrap(), 0);
+    world.work.extend([Action::Close(id), Action::Send(id, Bytes::from_static(b"late"))]);
+    world.turn();
+    assert_eq!((world.count(&gone), world.plane.connections()), (1, 0));
+}
+
+#[test]
+fn a_send_before_a_close_in_one_turn_still_arrives() {
+    let (mut world, mut peer, id) = with_peer(&small());
+    world.work.push(Action::Send(id, Bytes::from_static(b"last words")));
+    world.work.push(Action::Close(id));
+    world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"last words");
+}
+
+#[test]
+fn a_half_closed_peer_still_gets_its_answer() {
+    let (mut world, mut peer, id) = with_peer(&small());
+    peer.write_all(b"question").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    world.until("the peer's end", |world| world.has(&Seen::Ended(id)));
+    assert_eq!(world.received(id), b"question");
+    world.work.push(Action::Send(id, Bytes::from_static(b"answer")));
+    world.until("sent", |world| world.has(&Seen::Sent(id)));
+    world.work.push(Action::Close(id));
+    world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"answer");
+}
+
+#[test]
+fn a_reset_ends_the_connection() {
+    let (mut world, peer, id) = with_peer(&small());
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    world.until("the reset", |world| world.has(&Seen::Gone(id, Ending::Reset)));
+    assert_eq!(world.plane.connections(), 0);
+}
+
+#[test]
+fn more_bytes_than_buffers_arrive_in_order() {
+    let (mut world, mut peer, id) = with_peer(&small());
+    let bytes = pattern(100_000);
+    let sent = bytes.clone();
+    let writer = thread::spawn(move || peer.write_all(&sent).map(|()| peer));
+    world.until("all bytes", |world| world.received(id).len() == 100_000);
+    assert!(world.received(id) == bytes);
+    assert!(0 < world.plane.tally.buffers_empty, "the test must meet an empty buffer ring");
+    writer.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_send_larger_than_the_socket_completes_once_and_in_order() {
+    let (mut world, mut peer, id) = with_peer(&small());
+    let bytes = pattern(8 << 20);
+    world.work.push(Action::Send(id, Bytes::from(bytes.clone())));
+    let reader = thread::spawn(move || {
+        let mut all = vec![0; 8 << 20];
+        peer.read_exact(&mut all).map(|()| all)
+    });
+    world.until("sent", |world| world.has(&Seen::Sent(id)));
+    assert!(reader.join().unwrap().unwrap() == bytes);
+    assert_eq!(world.count(&Seen::Sent(id)), 1);
+}
+
+#[test]
+fn a_close_ends_a_send_that_the_peer_does_not_read() {
+    let (mut world, peer, id) = with_peer(&small());
+    world.work.push(Action::Send(id, Bytes::from(pattern(8 << 20))));
+    world.turn();
+    world.work.push(Action::Close(id));
+    world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
+    assert!(!world.has(&Seen::Sent(id)));
+    drop(peer);
+}
+
+#[test]
+fn a_rest_is_sent_when_the_kernel_sent_a_part() {
+    let (mut world, mut peer, id) = with_peer(&small());
+    world.work.push(Action::Send(id, Bytes::from_static(b"abcdef")));
+    world.plane.submit(&mut world.work);
+    let mut whole = world.plane.uring.next().unwrap();
+    while whole.token.kind() != Kind::Send {
+        whole = world.plane.uring.next().unwrap();
+    }
+    // As if the kernel had sent two bytes: the other four are sent again.
+    let part = Completion { result: 2, ..whole };
+    assert_eq!(world.plane.dispatch(part, &mut |_| panic!("not sent yet")), 0);
+    assert_eq!(world.plane.tally.sends_short, 1);
+    world.until("sent", |world| world.has(&Seen::Sent(id)));
+    let mut all = [0; 10];
+    peer.read_exact(&mut all).unwrap();
+    assert_eq!(&all, b"abcdefcdef");
+}
+
+#[test]
+fn more_requests_than_the_queues_hold_all_complete() {
+    let mut world = World::new(&small());
+    world.echoes = true;
+    let mut peers: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(world.addr).unwrap()).collect();
+    let ids = world.accept(100);
+    for round in 0..5u8 {
+        for peer in &mut peers {
+            peer.write_all(&[round; 40]).unwrap();
+        }
+        world.until("all echoes", |world| {
+            let sent = world.seen.iter().filter(|seen| matches!(seen, Seen::Sent(_)));
+            sent.count() == 100 * (usize::from(round) + 1)
+        });
+        for peer in &mut peers {
+            let mut echo = [0; 40];
+            peer.read_exact(&mut echo).unwrap();
+            assert_eq!(echo, [round; 40]);
+        }
+    }
+    assert!(0 < world.plane.uring.full, "the test must meet a full submission queue");
+    assert!(ids.iter().all(|id| world.received(*id).len() == 200));
+}
+
+#[test]
+fn a_completion_queue_that_overflows_loses_nothing() {
+    let options = Options { recv_buffers: 1_024, ..small() };
+    let mut world = World::new(&options);
+    let mut peers: Vec<TcpStream> =
+        (0..50).map(|_| TcpStream::connect(world.addr).unwrap()).collect();
+    let ids = world.accept(50);
+    for peer in &mut peers {
+        peer.write_all(&pattern(640)).unwrap();
+    }
+    // More receives than the queue has room for, in one system call each.
+    world.until("all bytes", |world| ids.iter().all(|id| world.received(*id) == pattern(640)));
+    assert!(0 < world.plane.uring.overflows, "the test must meet an overflow");
+}
+
+#[test]
+fn completions_of_a_former_tenant_are_dropped_and_their_buffers_kept() {
+    let (mut world, mut peer, id) = with_peer(&small());
+    peer.write_all(b"late").unwrap();
+    let former = ConnId { generation: id.generation + 1, ..id };
+    let late = loop {
+        world.plane.uring.wait(Some(Duration::from_secs(1)));
+        match world.plane.uring.next() {
+            Some(done) if done.token.kind() == Kind::Receive => break done,
+            Some(_) | None => {}
+        }
+    };
+    let late = Completion { token: Token::of(Kind::Receive, former), ..late };
+    assert_eq!(world.plane.dispatch(late, &mut |_| panic!("nobody lives there")), 0);
+    let sent = Completion { token: Token::of(Kind::Send, former), ..late };
+    assert_eq!(world.plane.dispatch(sent, &mut |_| panic!("nobody lives there")), 0);
+    assert_eq!((world.plane.tally.stale, world.plane.uring.buffers().lent()), (2, 0));
+    assert_eq!(world.plane.connections(), 1);
+}
+
+#[test]
+fn a_full_plane_takes_nobody_until_one_leaves() {
+    let options = Options { connections_max: 2, ..small() };
+    let mut world = World::new(&options);
+    let first: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(world.addr).unwrap()).collect();
+    let ids = world.accept(2);
+    world.turn();
+    world.turn();
+    let third = TcpStream::connect(world.addr).unwrap();
+    world.plane.park(Some(world.plane.now().tick.plus_ms(20)));
+    world.turn();
+    assert_eq!(world.accepted().len(), 2);
+    world.work.push(Action::Close(ids[0]));
+    world.accept(3);
+    assert_eq!(world.accepted()[2].slot, ids[0].slot);
+    drop((first, third));
+}
+
+/// In a thread with a descriptor table of its own, so that a full one hurts
+/// nobody else.
+#[test]
+fn without_descriptors_accepting_rests_and_goes_on() {
+    let outcome = thread::spawn(|| {
+        socket::unshare_descriptor_table().unwrap();
+        let mut world = World::new(&small());
+        let mut peers = vec![TcpStream::connect(world.addr).unwrap()];
+        let id = world.accept(1)[0];
+        peers.push(TcpStream::connect(world.addr).unwrap());
+        let mut filler: Vec<OwnedFd> = Vec::new();
+        while let Ok(fd) = peers[0].as_fd().try_clone_to_owned() {
+            filler.push(fd);
+        }
+        world.until("a refusal", |world| {
+            world.accepted().len() == 2 || 0 < world.plane.tally.accepts_failed
+        });
+        // The first peer may have been accepted before the table was full.
+        let accepted = world.accepted().len();
+        let failed = world.plane.tally.accepts_failed;
+        if accepted == 2 {
+            return;
+        }
+        let before = world.plane.uring.submits;
+        world.plane.park(Some(world.plane.now().tick.plus_ms(50)));
+        world.turn();
+        assert!(world.plane.uring.submits < before + 10, "resting must not spin");
+        assert_eq!(world.plane.tally.accepts_failed, failed);
+        filler.truncate(filler.len() - 10);
+        world.accept(2);
+        assert!(!world.has(&Seen::Gone(id, Ending::Closed)));
+    });
+    outcome.join().unwrap();
+}
+
+#[test]
+fn outgoing_connections_come_up_or_are_unreachable() {
+    let mut world = World::new(&small());
+    let from = "127.9.8.7:0".parse().unwrap();
+    let out = world.plane.connect(Some(from), world.addr).unwrap();
+    world.until("both ends", |world| {
+        world.has(&Seen::Connected(out)) && world.accepted().len() == 1
+    });
+    world.work.push(Action::Send(out, Bytes::from_static(b"hi")));
+    let inner = world.accepted()[0];
+    world.until("bytes", |world| world.received(inner) == b"hi");
+
+    let closed = listener("127.0.0.1:0".parse().unwrap(), 1, PortUse::Alone).unwrap();
+    let nowhere = closed.local_addr().unwrap();
+    drop(closed);
+    let lost = world.plane.connect(None, nowhere).unwrap();
+    world.until("refusal", |world| world.has(&Seen::Gone(lost, Ending::Unreachable)));
+    // Nobody answers here: the documentation's own network (RFC 5737).
+    let pending = world.plane.connect(None, "192.0.2.1:9".parse().unwrap()).unwrap();
+    world.work.push(Action::Close(pending));
+    world.until("the end", |world| {
+        world.has(&Seen::Gone(pending, Ending::Closed))
+            || world.has(&Seen::Gone(pending, Ending::Unreachable))
+    });
+    assert_eq!(world.plane.connections(), 2);
+}
+
+#[test]
+fn who_waits_in_the_backlog_of_a_stopped_listener_is_refused() {
+    let (mut world, peer, id) = with_peer(&small());
+    world.work.push(Action::StopAccepting);
+    world.turn();
+    assert!(TcpStream::connect(world.addr).is_err());
+    world.work.push(Action::Send(id, Bytes::from_static(b"still here")));
+    world.until("sent", |world| world.has(&Seen::Sent(id)));
+    drop(peer);
+}
+
+#[test]
+fn the_doorbell_and_the_deadline_end_a_sleep() {
+    let mut world = World::new(&small());
+    world.turn();
+    for _ in 0..3 {
+        let doorbell = world.plane.doorbell();
+        let ringer = thread::spawn(move || doorbell.ring());
+        world.plane.park(None);
+        ringer.join().unwrap();
+        world.turn();
+    }
+    let deadline = world.plane.now().tick.plus_ms(30);
+    while world.plane.now().tick < deadline {
+        assert_eq!(world.turn(), 0);
+        world.plane.park(Some(deadline));
+    }
+}
+
+#[test]
+fn a_hosted_plane_sleeps_in_its_executor() {
+    let builder = glommio::LocalExecutorBuilder::default().io_memory(64 << 10).ring_depth(32);
+    let outcome = builder.spawn(|| async {
+        let mut world = World::new(&small());
+        let sleeper = world.plane.host().unwrap();
+        world.echoes = true;
+        let (addr, doorbell) = (world.addr, world.plane.doorbell());
+        let peer = thread::spawn(move || {
+            let mut peer = TcpStream::connect(addr).unwrap();
+            for round in 0..20u8 {
+                peer.write_all(&[round; 10]).unwrap();
+                let mut echo = [0; 10];
+                peer.read_exact(&mut echo).unwrap();
+                assert_eq!(echo, [round; 10]);
+            }
+            peer.shutdown(Shutdown::Write).unwrap();
+            doorbell.ring();
+        });
+        let mut turns = 0;
+        let over = |seen: &Seen| matches!(seen, Seen::Ended(_));
+        while !world.seen.iter().any(over) {
+            turns += 1;
+            let far = world.plane.now().tick.plus_ms(PATIENCE_MS);
+            if world.turn() == 0 && world.plane.arm(Some(far)) {
+                sleeper.wait().await;
+            }
+        }
+        peer.join().unwrap();
+        assert!(turns < 500, "a hosted plane sleeps instead of turning: {turns}");
+        // A deadline wakes it, and one that is moved to an earlier time, too.
+        let soon = world.plane.now().tick.plus_ms(20);
+        while world.plane.now().tick < soon {
+            if world.turn() == 0 && world.plane.arm(Some(soon)) {
+                sleeper.wait().await;
+            }
+        }
+    });
+    outcome.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_plane_with_requests_under_way_can_end() {
+    let (mut world, peer, id) = with_peer(&small());
+    let bytes = Bytes::from(pattern(8 << 20));
+    world.work.push(Action::Send(id, bytes.clone()));
+    world.turn();
+    drop(world);
+    assert!(bytes.is_unique(), "the ring let go of what it sent");
+    drop(peer);
+}

@@ -1,0 +1,121 @@
+use std::fmt;
+use std::io;
+
+/// Why a plane cannot work here. Displays as one sentence: what is missing and
+/// what to do about it.
+#[derive(Debug)]
+pub enum Refusal {
+    /// `kernel.io_uring_disabled` forbids it.
+    Disabled {
+        /// What the sysctl says: 1 for unprivileged processes, 2 for all.
+        value: u8,
+    },
+    /// Allowed by the kernel, refused to this process.
+    Forbidden,
+    /// The kernel has no io_uring at all.
+    Absent,
+    /// The kernel's io_uring is older than 6.1.
+    TooOld {
+        /// The first thing that was missing.
+        feature: &'static str,
+    },
+    /// No memory, or no more that may be locked.
+    NoMemory,
+    /// The descriptor table is full.
+    NoDescriptors,
+    /// Something that nobody expected.
+    Unexpected {
+        /// What was tried.
+        step: &'static str,
+        /// What the kernel said.
+        error: io::Error,
+    },
+}
+
+impl Refusal {
+    /// What the failure of `step` means; `feature` is what the step needs.
+    pub(super) fn from_step(
+        step: &'static str,
+        feature: &'static str,
+        error: io::Error,
+    ) -> Refusal {
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => match disabled_by_sysctl() {
+                0 => Refusal::Forbidden,
+                value => Refusal::Disabled { value },
+            },
+            Some(libc::ENOSYS) => Refusal::Absent,
+            Some(libc::EINVAL | libc::EOPNOTSUPP) => Refusal::TooOld { feature },
+            Some(libc::ENOMEM) => Refusal::NoMemory,
+            Some(libc::EMFILE | libc::ENFILE) => Refusal::NoDescriptors,
+            _ => Refusal::Unexpected { step, error },
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Disabled { value } => write!(
+                f,
+                "io_uring is switched off by kernel.io_uring_disabled = {value}; \
+                 run `sysctl -w kernel.io_uring_disabled=0`"
+            ),
+            Refusal::Forbidden => f.write_str(
+                "io_uring is refused to this process, though the kernel has it; let the \
+                 container's seccomp profile allow io_uring_setup, io_uring_enter and \
+                 io_uring_register",
+            ),
+            Refusal::Absent => f.write_str(
+                "this kernel is built without io_uring; boot Linux 6.1 or newer with \
+                 CONFIG_IO_URING=y",
+            ),
+            Refusal::TooOld { feature } => write!(
+                f,
+                "this kernel's io_uring has no {feature}; boot Linux 6.1 (Debian 12) or newer"
+            ),
+            Refusal::NoMemory => f.write_str(
+                "there is no memory for the ring; raise RLIMIT_MEMLOCK (`ulimit -l`), or set \
+                 fewer shards or smaller rings",
+            ),
+            Refusal::NoDescriptors => f.write_str(
+                "there is no descriptor left for the ring; raise RLIMIT_NOFILE (`ulimit -n`)",
+            ),
+            Refusal::Unexpected { step, error } => write!(
+                f,
+                "the kernel refused {step} ({error}); run `rookery doctor` for what is missing"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// `kernel.io_uring_disabled`; kernels before 6.6 do not have it and mean 0.
+pub(super) fn disabled_by_sysctl() -> u8 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(errno: i32, says: &str) {
+        let error = io::Error::from_raw_os_error(errno);
+        let sentence = Refusal::from_step("a step", "a feature", error).to_string();
+        assert!(sentence.contains(says) && !sentence.contains('\n'), "{sentence}");
+        assert!(sentence.contains("; "), "says what to do: {sentence}");
+    }
+
+    #[test]
+    fn each_refusal_is_one_sentence_with_a_way_out() {
+        check(libc::ENOSYS, "without io_uring");
+        check(libc::EINVAL, "no a feature");
+        check(libc::ENOMEM, "RLIMIT_MEMLOCK");
+        check(libc::EMFILE, "RLIMIT_NOFILE");
+        check(libc::EIO, "a step");
+        check(libc::EPERM, "io_uring");
+        assert!(Refusal::Disabled { value: 2 }.to_string().contains("io_uring_disabled = 2"));
+    }
+}

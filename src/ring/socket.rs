@@ -1,0 +1,152 @@
+//! Sockets as the plane needs them. One of the files that may say `unsafe`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Whether several listeners may share one port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortUse {
+    /// The port is this listener's; a second one gets "address in use".
+    Alone,
+    /// All listeners with this setting share the port (`SO_REUSEPORT`), and the
+    /// kernel spreads the peers over them.
+    Shared,
+}
+
+/// A listening socket. Accepted sockets inherit `TCP_NODELAY` from it.
+pub fn listener(addr: SocketAddr, backlog: i32, port_use: PortUse) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_port(port_use == PortUse::Shared)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Lets the CPU that took a peer's packet choose the listener: `cpu % shards`,
+/// counted in the order in which the listeners that share the port began to
+/// listen. One call is enough for all of them.
+pub fn steer_by_cpu(listener: &TcpListener, shards: u16) -> io::Result<()> {
+    assert!(0 < shards);
+    // Linux numbers it so on all architectures but parisc and sparc.
+    const SO_ATTACH_REUSEPORT_CBPF: libc::c_int = 51;
+    let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let cpu = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
+    let mut program = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, cpu),
+        step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, u32::from(shards)),
+        step(libc::BPF_RET | BPF_A, 0),
+    ];
+    const BPF_A: u32 = 0x10;
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: the kernel copies `len` instructions from `filter` during the call,
+    // and both live until it returns.
+    let outcome = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the calling thread a descriptor table of its own, a copy of the present
+/// one, so that `RLIMIT_NOFILE` counts for this thread alone.
+pub fn unshare_descriptor_table() -> io::Result<()> {
+    // SAFETY: the call changes which table the thread uses; every descriptor
+    // number means the same file before and after.
+    let outcome = unsafe { libc::unshare(libc::CLONE_FILES) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// An outgoing socket, bound to `from` without taking a port yet, so that one
+/// source address can be used towards many targets.
+pub(super) fn outgoing(from: Option<SocketAddr>, to: SocketAddr) -> io::Result<RawFd> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(from) = from {
+        set_bind_address_no_port(&socket)?;
+        socket.bind(&from.into())?;
+    }
+    Ok(socket.into_raw_fd())
+}
+
+fn set_bind_address_no_port(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the kernel reads one `c_int` during the call.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ends both directions: requests on the socket complete, what was sent goes
+/// out. A listener stops listening, also where another table holds it open.
+pub(super) fn shut_down(fd: RawFd) {
+    // SAFETY: no memory is involved. The caller owns `fd`; on a socket that the
+    // peer has reset already the call fails, and nothing needs to be done.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// Closes a socket that the caller owns.
+pub(super) fn close(fd: RawFd) {
+    // SAFETY: the caller owns `fd` and forgets it now. Linux frees the number
+    // whatever the call returns.
+    unsafe { libc::close(fd) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn listeners_share_a_port_only_when_all_say_so() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let first = listener(any, 16, PortUse::Shared).unwrap();
+        let addr = first.local_addr().unwrap();
+        let second = listener(addr, 16, PortUse::Shared).unwrap();
+        steer_by_cpu(&second, 2).unwrap();
+        let refused = listener(addr, 16, PortUse::Alone).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn accepted_sockets_do_not_delay() {
+        let listener = listener("127.0.0.1:0".parse().unwrap(), 16, PortUse::Alone).unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(listener.accept().unwrap().0.nodelay().unwrap());
+    }
+
+    #[test]
+    fn a_steered_peer_reaches_one_of_the_listeners() {
+        let first = listener("127.0.0.1:0".parse().unwrap(), 16, PortUse::Shared).unwrap();
+        let addr = first.local_addr().unwrap();
+        steer_by_cpu(&first, 1).unwrap();
+        let second = listener(addr, 16, PortUse::Shared).unwrap();
+        second.set_nonblocking(true).unwrap();
+        for _ in 0..20 {
+            let _peer = TcpStream::connect(addr).unwrap();
+            first.accept().unwrap();
+            assert_eq!(second.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+    }
+}

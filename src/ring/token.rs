@@ -1,0 +1,78 @@
+use crate::base::ConnId;
+
+/// What a completion belongs to. Travels through the kernel as `user_data`:
+/// 8 bits of kind, 24 of generation, 32 of slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token(pub u64);
+
+/// The kinds of request that a plane has under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Multishot accept; the slot is the listener's number.
+    Accept,
+    /// Multishot receive of a connection.
+    Receive,
+    /// The one send of a connection.
+    Send,
+    /// An outgoing connection.
+    Connect,
+    /// The time-out that ends a sleep.
+    Deadline,
+    /// The doorbell's descriptor became readable.
+    Bell,
+    /// A request whose outcome shows in another's completion (cancel, update).
+    Aside,
+}
+
+const KINDS: [Kind; 7] = [
+    Kind::Accept,
+    Kind::Receive,
+    Kind::Send,
+    Kind::Connect,
+    Kind::Deadline,
+    Kind::Bell,
+    Kind::Aside,
+];
+
+/// Bits of a generation; the next one after the last is 0.
+pub(super) const GENERATION_BITS: u32 = 24;
+
+impl Token {
+    /// A request of the connection `id`.
+    pub fn of(kind: Kind, id: ConnId) -> Token {
+        debug_assert!(id.generation < 1 << GENERATION_BITS);
+        Token((kind as u64) << 56 | u64::from(id.generation) << 32 | u64::from(id.slot))
+    }
+
+    /// A request of the plane itself; `number` tells several apart.
+    pub fn plain(kind: Kind, number: u32) -> Token {
+        Token::of(kind, ConnId { slot: number, generation: 0 })
+    }
+
+    /// What kind of request it was.
+    pub fn kind(self) -> Kind {
+        KINDS[(self.0 >> 56) as usize]
+    }
+
+    /// The connection it belongs to, or the number given to `plain`.
+    pub fn id(self) -> ConnId {
+        let generation = (self.0 >> 32) as u32 & ((1 << GENERATION_BITS) - 1);
+        ConnId { slot: self.0 as u32, generation }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_into_a_token_comes_out() {
+        for kind in KINDS {
+            for (slot, generation) in [(0, 0), (u32::MAX, (1 << GENERATION_BITS) - 1), (7, 9)] {
+                let id = ConnId { slot, generation };
+                let token = Token::of(kind, id);
+                assert_eq!((token.kind(), token.id()), (kind, id));
+            }
+        }
+    }
+}

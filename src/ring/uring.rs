@@ -1,0 +1,433 @@
+//! One io_uring with everything that it may still touch: the only place that
+//! hands memory to the kernel. One of the files that may say `unsafe`.
+//!
+//! Invariants: what a request points at stays here, unmoved, until the kernel
+//! has answered the request finally; a submit never brings more completions
+//! than the completion queue has room for, so only receives and accepts can
+//! make it overflow, and for those the kernel ends the multishot.
+//!
+//! Deliberately absent: what a completion means for its connection.
+#![allow(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use bytes::Bytes;
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue::Entry, types};
+use socket2::SockAddr;
+
+use crate::base::Slab;
+
+use super::buffers::{self, Buffers};
+use super::socket;
+use super::token::{Kind, Token};
+use super::{Options, Refusal};
+
+/// How often a plane that ends asks the kernel for what it lent, before it
+/// rather loses the memory.
+const FAREWELL_ROUNDS: usize = 1_000;
+
+/// How often in a row the kernel is asked for more before a turn begins.
+const GATHER_ROUNDS: usize = 256;
+
+/// The kernel's answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Completion {
+    pub token: Token,
+    pub result: i32,
+    pub flags: u32,
+}
+
+impl Completion {
+    /// True when the same request will be answered again.
+    pub fn more(self) -> bool {
+        cqueue::more(self.flags)
+    }
+
+    /// The receive buffer that the answer came in.
+    pub fn buffer(self) -> Option<u16> {
+        cqueue::buffer_select(self.flags)
+    }
+}
+
+/// What has become of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Whole,
+    Partial,
+}
+
+/// The bytes of one send, and how many of them have left.
+struct Outgoing {
+    bytes: Bytes,
+    sent: usize,
+}
+
+/// All memory that the kernel may look at while requests are under way.
+struct Lent {
+    sends: Slab<Outgoing>,
+    targets: Slab<SockAddr>,
+    buffers: Buffers,
+    timespec: Box<types::Timespec>,
+}
+
+/// A ring, its queues, and the memory of its requests.
+pub(super) struct Uring {
+    ring: IoUring,
+    lent: ManuallyDrop<Lent>,
+    /// Completions taken out of the queue early to make room.
+    stash: VecDeque<Completion>,
+    /// Requests that the kernel had no room for.
+    waiting: VecDeque<Entry>,
+    /// Requests without their final answer.
+    under_way: u64,
+    /// System calls, requests that did not fit, overflows seen, since asked.
+    pub submits: u64,
+    pub full: u64,
+    pub overflows: u64,
+}
+
+impl Uring {
+    pub fn new(options: &Options) -> Result<Uring, Refusal> {
+        assert!(options.recv_buffers.is_power_of_two() && options.recv_buffers <= 1 << 15);
+        assert!(options.submission_entries <= options.completion_entries);
+        let ring = IoUring::builder()
+            .setup_cqsize(options.completion_entries)
+            .setup_submit_all()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .dontfork()
+            .build(options.submission_entries)
+            .map_err(|error| Refusal::from_step("io_uring_setup", "deferred task work", error))?;
+        if !ring.params().is_feature_nodrop() || !ring.params().is_feature_ext_arg() {
+            return Err(Refusal::TooOld { feature: "lossless completion queue" });
+        }
+        let unmapped = |error| Refusal::from_step("mmap", "receive buffers", error);
+        let buffers =
+            Buffers::new(options.recv_buffers, options.recv_buffer_bytes).map_err(unmapped)?;
+        // SAFETY: the buffers move into `lent`, which `drop` frees only when no
+        // request is under way any more. Moving them does not move the mappings.
+        unsafe { buffers.register(&ring.submitter()) }.map_err(|error| {
+            Refusal::from_step("io_uring_register", "provided buffer rings", error)
+        })?;
+        let (sends, targets) = (Slab::default(), Slab::default());
+        let lent = Lent { sends, targets, buffers, timespec: Box::default() };
+        Ok(Uring {
+            ring,
+            lent: ManuallyDrop::new(lent),
+            stash: VecDeque::new(),
+            waiting: VecDeque::new(),
+            under_way: 0,
+            submits: 0,
+            full: 0,
+            overflows: 0,
+        })
+    }
+
+    /// Takes peers from `listener` until it fails or is cancelled.
+    pub fn accept(&mut self, token: Token, listener: RawFd) {
+        let accept = opcode::AcceptMulti::new(types::Fd(listener)).flags(libc::SOCK_CLOEXEC);
+        self.push(accept.build(), token);
+    }
+
+    /// Receives into the shared buffers until the peer ends or none is left.
+    pub fn receive(&mut self, token: Token, fd: RawFd) {
+        self.push(opcode::RecvMulti::new(types::Fd(fd), buffers::GROUP).build(), token);
+    }
+
+    /// Sends all of `bytes`. They stay here until `forget_send`.
+    pub fn send(&mut self, token: Token, fd: RawFd, bytes: Bytes) -> u32 {
+        let index = self.lent.sends.insert(Outgoing { bytes, sent: 0 });
+        self.send_rest(token, fd, index);
+        index
+    }
+
+    /// Sends what is left of a send whose last answer was final.
+    pub fn send_rest(&mut self, token: Token, fd: RawFd, index: u32) {
+        let outgoing = &self.lent.sends[index];
+        let rest = &outgoing.bytes[outgoing.sent..];
+        // The kernel takes a length of 32 bits; more is sent as a rest.
+        let len = rest.len().min(1 << 30) as u32;
+        let send = opcode::Send::new(types::Fd(fd), rest.as_ptr(), len)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL);
+        self.push(send.build(), token);
+    }
+
+    /// Notes that `count` more bytes of a send have left. The kernel must have
+    /// answered it, finally.
+    pub fn sent(&mut self, index: u32, count: usize) -> Progress {
+        let outgoing = &mut self.lent.sends[index];
+        outgoing.sent += count;
+        assert!(outgoing.sent <= outgoing.bytes.len());
+        if outgoing.sent == outgoing.bytes.len() { Progress::Whole } else { Progress::Partial }
+    }
+
+    /// Lets go of the bytes of a send. The kernel must have answered it, finally.
+    pub fn forget_send(&mut self, index: u32) {
+        let outgoing = self.lent.sends.remove(index);
+        assert!(outgoing.is_some(), "a send is forgotten once");
+    }
+
+    /// Connects to `target`. The address stays here until `forget_target`.
+    pub fn connect(&mut self, token: Token, fd: RawFd, target: SocketAddr) -> u32 {
+        let index = self.lent.targets.insert(target.into());
+        let target = &self.lent.targets[index];
+        let connect = opcode::Connect::new(types::Fd(fd), target.as_ptr().cast(), target.len());
+        self.push(connect.build(), token);
+        index
+    }
+
+    /// Lets go of an address. The kernel must have answered the connect.
+    pub fn forget_target(&mut self, index: u32) {
+        let target = self.lent.targets.remove(index);
+        assert!(target.is_some(), "an address is forgotten once");
+    }
+
+    /// Ends the request that `target` names; it is answered with an error.
+    pub fn cancel(&mut self, target: Token) {
+        self.push(opcode::AsyncCancel::new(target.0).build(), Token::plain(Kind::Aside, 0));
+    }
+
+    /// Answers `token` when `fd` is readable, once.
+    pub fn watch(&mut self, token: Token, fd: RawFd) {
+        self.push(opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).build(), token);
+    }
+
+    /// Answers `token` after `wait`. The submission must follow before another
+    /// time-out is set.
+    pub fn set_deadline(&mut self, token: Token, wait: Duration) {
+        *self.lent.timespec = timespec(wait);
+        let entry = opcode::Timeout::new(&raw const *self.lent.timespec).build();
+        self.push(entry, token);
+    }
+
+    /// Moves the time-out `token` to `wait` from now. The submission must follow
+    /// before another time-out is set.
+    pub fn move_deadline(&mut self, token: Token, wait: Duration) {
+        *self.lent.timespec = timespec(wait);
+        let entry = opcode::TimeoutUpdate::new(token.0, &raw const *self.lent.timespec).build();
+        self.push(entry, Token::plain(Kind::Aside, 0));
+    }
+
+    /// Counts `fd`, an eventfd, up whenever there is something to reap.
+    pub fn notify(&mut self, fd: RawFd) -> io::Result<()> {
+        self.ring.submitter().register_eventfd(fd)
+    }
+
+    /// Starts or stops the notifications.
+    pub fn set_loud(&mut self, loud: Loud) {
+        match loud {
+            Loud::Yes => self.ring.completion().enable_eventfd(),
+            Loud::No => self.ring.completion().disable_eventfd(),
+        }
+    }
+
+    pub fn buffers(&mut self) -> &mut Buffers {
+        &mut self.lent.buffers
+    }
+
+    /// The oldest completion that nobody has seen.
+    pub fn next(&mut self) -> Option<Completion> {
+        if let Some(completion) = self.stash.pop_front() {
+            return Some(completion);
+        }
+        let completion = take(&mut self.ring)?;
+        self.under_way -= u64::from(!completion.more());
+        Some(completion)
+    }
+
+    /// How many completions can be taken without a system call.
+    pub fn ready(&mut self) -> usize {
+        self.stash.len() + self.ring.completion().len()
+    }
+
+    /// True when every request has reached the kernel.
+    pub fn is_flushed(&mut self) -> bool {
+        self.waiting.is_empty() && self.ring.submission().is_empty()
+    }
+
+    /// Asks the kernel for what it has done, until `wanted` completions are
+    /// there or it has no more. Newer kernels do 20 deferred pieces of work a
+    /// call; without asking again a turn could never grow with its load.
+    pub fn gather(&mut self, wanted: usize) {
+        for _ in 0..GATHER_ROUNDS {
+            let queue = self.ring.submission();
+            let (overflow, deferred) = (queue.cq_overflow(), queue.taskrun());
+            drop(queue);
+            if self.ready() >= wanted || !(overflow || deferred) {
+                return;
+            }
+            if overflow {
+                self.overflows += 1;
+                self.make_room(self.ring.params().cq_entries() as usize);
+            }
+            let _ = self.enter(Enter::Work, None);
+        }
+    }
+
+    /// Hands all requests to the kernel and lets it work; does not wait. False
+    /// when the kernel has no room for all of them now.
+    pub fn submit(&mut self) -> bool {
+        loop {
+            self.refill();
+            if self.ring.submission().is_empty() {
+                return true;
+            }
+            if !self.enter(Enter::Work, None) {
+                return false;
+            }
+        }
+    }
+
+    /// Hands over all requests and waits for a completion, at most `limit`.
+    pub fn wait(&mut self, limit: Option<Duration>) {
+        self.refill();
+        if self.waiting.is_empty() && self.ready() == 0 {
+            self.enter(Enter::Wait, limit.map(timespec));
+        } else {
+            self.submit();
+        }
+    }
+
+    /// Hands over all requests and lets the kernel work, even without requests:
+    /// whatever it had put off is in the queue afterwards.
+    pub fn submit_and_look(&mut self) {
+        self.submit();
+        self.enter(Enter::Work, None);
+    }
+
+    fn push(&mut self, entry: Entry, token: Token) {
+        let entry = entry.user_data(token.0);
+        self.under_way += 1;
+        // SAFETY: what the entries built above point at lies in `lent` and stays
+        // there, unmoved, until the final answer: bytes in the heap or static,
+        // addresses in a slab's chunk, the time in a box. Descriptors are numbers;
+        // a wrong one gives an error and touches no memory of ours.
+        let pushed =
+            self.waiting.is_empty() && unsafe { self.ring.submission().push(&entry) }.is_ok();
+        if !pushed {
+            self.push_when_full(entry);
+        }
+    }
+
+    #[cold]
+    fn push_when_full(&mut self, entry: Entry) {
+        self.full += 1;
+        self.waiting.push_back(entry);
+        self.enter(Enter::Submit, None);
+        self.refill();
+    }
+
+    /// Moves requests that waited into the queue.
+    fn refill(&mut self) {
+        while let Some(entry) = self.waiting.front() {
+            // SAFETY: as in `push`, from where the entry comes.
+            if unsafe { self.ring.submission().push(entry) }.is_err() {
+                return;
+            }
+            self.waiting.pop_front();
+        }
+    }
+
+    /// Takes completions out of the queue until `room` more fit.
+    fn make_room(&mut self, room: usize) {
+        let capacity = self.ring.params().cq_entries() as usize;
+        if capacity - self.ring.completion().len() >= room {
+            return;
+        }
+        while let Some(completion) = take(&mut self.ring) {
+            self.under_way -= u64::from(!completion.more());
+            self.stash.push_back(completion);
+        }
+    }
+
+    /// The one system call. False when the kernel cannot take the requests now.
+    fn enter(&mut self, how: Enter, limit: Option<types::Timespec>) -> bool {
+        let queued = self.ring.submission().len();
+        self.make_room(queued);
+        self.submits += 1;
+        let mut args = types::SubmitArgs::new();
+        if let Some(limit) = &limit {
+            args = args.timespec(limit);
+        }
+        let (wanted, flags) = match how {
+            Enter::Submit => (0, EnterFlags::EXT_ARG),
+            Enter::Work => (0, EnterFlags::EXT_ARG | EnterFlags::GETEVENTS),
+            Enter::Wait => (1, EnterFlags::EXT_ARG | EnterFlags::GETEVENTS),
+        };
+        // SAFETY: `args` has the layout that EXT_ARG announces, and it and the
+        // time it points at outlive the call. What the queued requests point at
+        // is covered by `push`.
+        let outcome = unsafe {
+            self.ring.submitter().enter(queued as u32, wanted, flags.bits(), Some(&args))
+        };
+        match outcome.as_ref().map_err(io::Error::raw_os_error) {
+            Ok(&taken) => taken > 0 || queued == 0,
+            // A signal or the end of the time: whoever calls looks again anyway.
+            Err(Some(libc::EINTR | libc::ETIME)) => true,
+            // No memory for requests, or too many completions unseen: later.
+            Err(Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM)) => false,
+            Err(_) => panic!("io_uring_enter refused a valid call: {outcome:?}"),
+        }
+    }
+}
+
+/// Whether the eventfd is counted up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loud {
+    Yes,
+    No,
+}
+
+/// What a system call is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Enter {
+    /// Hand over requests only.
+    Submit,
+    /// And let the kernel do what it has put off.
+    Work,
+    /// And wait until something is done.
+    Wait,
+}
+
+fn take(ring: &mut IoUring) -> Option<Completion> {
+    let entry = ring.completion().next()?;
+    let token = Token(entry.user_data());
+    Some(Completion { token, result: entry.result(), flags: entry.flags() })
+}
+
+fn timespec(wait: Duration) -> types::Timespec {
+    types::Timespec::new().sec(wait.as_secs()).nsec(wait.subsec_nanos())
+}
+
+impl Drop for Uring {
+    /// Cancels what is under way and waits for the kernel to let go. Memory that
+    /// it does not let go of is lost rather than freed under its hands.
+    fn drop(&mut self) {
+        self.submit();
+        for _ in 0..FAREWELL_ROUNDS {
+            let limit = types::Timespec::new().nsec(1_000_000);
+            let _ = self
+                .ring
+                .submitter()
+                .register_sync_cancel(Some(limit), types::CancelBuilder::any());
+            self.enter(Enter::Work, None);
+            while let Some(completion) = self.next() {
+                if completion.token.kind() == Kind::Accept && 0 <= completion.result {
+                    socket::close(completion.result);
+                }
+            }
+            if self.under_way == 0 && self.is_flushed() {
+                // SAFETY: dropped once, here, and nothing uses it afterwards. No
+                // request is under way, so the kernel looks at none of it.
+                unsafe { ManuallyDrop::drop(&mut self.lent) };
+                return;
+            }
+        }
+    }
+}
