@@ -9,6 +9,7 @@
 //! `socket`.
 
 mod doors;
+mod tally;
 
 #[cfg(test)]
 mod tests;
@@ -16,11 +17,13 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use crate::base::{Action, ConnId, Ending, Event, Now, Tick};
+use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
 use super::doorbell::{Doorbell, Sleeper};
@@ -29,6 +32,7 @@ use super::token::{Kind, Token};
 use super::uring::{Completion, Loud, Progress, Uring};
 use super::{Options, Plane, Refusal};
 use doors::{Accepted, Doors};
+use tally::Tally;
 
 /// The one time-out that a ring has.
 const DEADLINE: Token = Token((Kind::Deadline as u64) << 56);
@@ -49,6 +53,9 @@ pub struct KernelPlane {
     deadline: Option<Tick>,
     started: Instant,
     tally: Tally,
+    /// What of the tally the scribe knows already.
+    written: Tally,
+    scribe: Rc<Scribe>,
 }
 
 /// Who lets the core sleep.
@@ -64,21 +71,10 @@ enum Hosting {
     HostedArmed,
 }
 
-/// What happened since the last report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    completions: u64,
-    stale: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    sends_short: u64,
-    buffers_empty: u64,
-    accepts_failed: u64,
-}
-
 impl KernelPlane {
-    /// A plane for the calling thread. A refusal says what to do about it.
-    pub fn new(options: &Options) -> Result<KernelPlane, Refusal> {
+    /// A plane for the calling thread, which writes what it counts with
+    /// `scribe`. A refusal says what to do about it.
+    pub fn new(options: &Options, scribe: Rc<Scribe>) -> Result<KernelPlane, Refusal> {
         let uring = Uring::new(options)?;
         let doorbell = Doorbell::new()
             .map_err(|error| Refusal::from_step("eventfd", "event descriptors", error))?;
@@ -93,6 +89,8 @@ impl KernelPlane {
             deadline: None,
             started: now(),
             tally: Tally::default(),
+            written: Tally::default(),
+            scribe,
         })
     }
 
@@ -131,6 +129,7 @@ impl KernelPlane {
     pub fn park(&mut self, until: Option<Tick>) {
         assert!(matches!(self.hosting, Hosting::Bare | Hosting::BareWatching));
         self.settle();
+        self.report();
         if !self.gone.is_empty() || !self.doorbell.fall_asleep() {
             return;
         }
@@ -197,6 +196,15 @@ impl KernelPlane {
 
     fn wait_until(&self, until: Tick) -> Duration {
         Duration::from_millis(until.0).saturating_sub(self.started.elapsed())
+    }
+
+    /// Writes down what happened in this turn.
+    fn report(&mut self) {
+        self.tally.submits = self.uring.submits;
+        self.tally.queue_full = self.uring.queue_full;
+        self.tally.overflows = self.uring.overflows;
+        self.tally.write_since(&self.written, &self.scribe);
+        self.written = self.tally;
     }
 
     fn tick(&self) -> Tick {
@@ -392,11 +400,11 @@ impl KernelPlane {
                 events = 1;
             }
             Accepted::Peer(fd) => {
-                self.tally.accepts_failed += 1;
+                self.tally.fail_accept(AcceptFailure::Other);
                 socket::close(fd);
             }
             Accepted::Nobody => {}
-            Accepted::Failed => self.tally.accepts_failed += 1,
+            Accepted::Failed(why) => self.tally.fail_accept(why),
         }
         if self.conns.is_full() {
             self.doors.hold(&mut self.uring);
@@ -472,6 +480,7 @@ impl Plane for KernelPlane {
             }
         }
         self.settle();
+        self.report();
     }
 }
 

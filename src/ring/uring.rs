@@ -85,9 +85,11 @@ pub(super) struct Uring {
     waiting: VecDeque<Entry>,
     /// Requests without their final answer.
     under_way: u64,
-    /// System calls, requests that did not fit, overflows seen, since asked.
+    /// System calls since the beginning.
     pub submits: u64,
-    pub full: u64,
+    /// Requests that found the submission queue full.
+    pub queue_full: u64,
+    /// Turns that found the completion queue overflown.
     pub overflows: u64,
 }
 
@@ -124,7 +126,7 @@ impl Uring {
             waiting: VecDeque::new(),
             under_way: 0,
             submits: 0,
-            full: 0,
+            queue_full: 0,
             overflows: 0,
         })
     }
@@ -317,7 +319,7 @@ impl Uring {
 
     #[cold]
     fn push_when_full(&mut self, entry: Entry) {
-        self.full += 1;
+        self.queue_full += 1;
         self.waiting.push_back(entry);
         self.enter(Enter::Submit, None);
         self.refill();

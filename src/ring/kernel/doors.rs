@@ -2,10 +2,11 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::base::Tick;
+use crate::metrics::AcceptFailure;
 
-use crate::ring::socket;
-use crate::ring::token::{Kind, Token};
-use crate::ring::uring::{Completion, Uring};
+use super::super::socket;
+use super::super::token::{Kind, Token};
+use super::super::uring::{Completion, Uring};
 
 /// How long accepting rests when the kernel has no descriptor or memory left.
 const REST_MS: u64 = 100;
@@ -43,7 +44,7 @@ enum State {
 pub(super) enum Accepted {
     Peer(RawFd),
     Nobody,
-    Failed,
+    Failed(AcceptFailure),
 }
 
 impl Doors {
@@ -121,9 +122,13 @@ impl Doors {
             // The peer gave up while it waited, or the call was interrupted.
             (libc::ECONNABORTED | libc::EINTR | libc::EAGAIN, _) => Accepted::Nobody,
             // Descriptors or memory, mostly; resting is right for the unknown, too.
-            (_, State::Open | State::Held | State::Resting(_)) => {
+            (errno, State::Open | State::Held | State::Resting(_)) => {
                 door.state = State::Resting(now.plus_ms(REST_MS));
-                Accepted::Failed
+                Accepted::Failed(match errno {
+                    libc::EMFILE | libc::ENFILE => AcceptFailure::Descriptors,
+                    libc::ENOMEM | libc::ENOBUFS => AcceptFailure::Memory,
+                    _ => AcceptFailure::Other,
+                })
             }
         }
     }

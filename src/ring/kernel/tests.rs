@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
 use super::*;
+use crate::metrics::Cells;
 use crate::ring::{PortUse, listener};
 
 /// What a core saw, with the bytes of one connection joined.
@@ -42,7 +43,7 @@ fn small() -> Options {
 
 impl World {
     fn new(options: &Options) -> World {
-        let mut plane = KernelPlane::new(options).unwrap();
+        let mut plane = KernelPlane::new(options, Rc::new(Cells::new().claim())).unwrap();
         let listener = listener("127.0.0.1:0".parse().unwrap(), 1_024, PortUse::Alone).unwrap();
         let addr = listener.local_addr().unwrap();
         plane.listen(listener);
@@ -261,7 +262,7 @@ fn more_requests_than_the_queues_hold_all_complete() {
             assert_eq!(echo, [round; 40]);
         }
     }
-    assert!(0 < world.plane.uring.full, "the test must meet a full submission queue");
+    assert!(0 < world.plane.uring.queue_full, "the test must meet a full submission queue");
     assert!(ids.iter().all(|id| world.received(*id).len() == 200));
 }
 
@@ -333,11 +334,11 @@ fn without_descriptors_accepting_rests_and_goes_on() {
             filler.push(fd);
         }
         world.until("a refusal", |world| {
-            world.accepted().len() == 2 || 0 < world.plane.tally.accepts_failed
+            world.accepted().len() == 2 || 0 < world.plane.tally.no_descriptors
         });
         // The first peer may have been accepted before the table was full.
         let accepted = world.accepted().len();
-        let failed = world.plane.tally.accepts_failed;
+        let failed = world.plane.tally.no_descriptors;
         if accepted == 2 {
             return;
         }
@@ -345,7 +346,7 @@ fn without_descriptors_accepting_rests_and_goes_on() {
         world.plane.park(Some(world.plane.now().tick.plus_ms(50)));
         world.turn();
         assert!(world.plane.uring.submits < before + 10, "resting must not spin");
-        assert_eq!(world.plane.tally.accepts_failed, failed);
+        assert_eq!(world.plane.tally.no_descriptors, failed);
         filler.truncate(filler.len() - 10);
         world.accept(2);
         assert!(!world.has(&Seen::Gone(id, Ending::Closed)));

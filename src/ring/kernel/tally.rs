@@ -1,0 +1,48 @@
+use crate::metrics::{AcceptFailure, Counter, Scribe};
+
+/// What happened since the plane began. Kept here and written once a turn: a
+/// completion then costs an addition in memory that is warm anyway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub submits: u64,
+    pub completions: u64,
+    pub stale: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub sends_short: u64,
+    pub buffers_empty: u64,
+    pub queue_full: u64,
+    pub overflows: u64,
+    pub no_descriptors: u64,
+    pub no_memory: u64,
+    pub refused: u64,
+}
+
+impl Tally {
+    /// Counts a peer that could not be taken.
+    pub fn fail_accept(&mut self, why: AcceptFailure) {
+        match why {
+            AcceptFailure::Descriptors => self.no_descriptors += 1,
+            AcceptFailure::Memory => self.no_memory += 1,
+            AcceptFailure::Other => self.refused += 1,
+        }
+    }
+
+    /// Writes what has come since `written`.
+    pub fn write_since(&self, written: &Tally, scribe: &Scribe) {
+        let write = |counter, now: u64, before: u64| scribe.add(counter, now - before);
+        write(Counter::RingSubmits, self.submits, written.submits);
+        write(Counter::CompletionsReaped, self.completions, written.completions);
+        write(Counter::StaleCompletions, self.stale, written.stale);
+        write(Counter::BytesIn, self.bytes_in, written.bytes_in);
+        write(Counter::BytesOut, self.bytes_out, written.bytes_out);
+        write(Counter::SendsShort, self.sends_short, written.sends_short);
+        write(Counter::RecvBufferEmpty, self.buffers_empty, written.buffers_empty);
+        write(Counter::SubmissionFull, self.queue_full, written.queue_full);
+        write(Counter::CompletionOverflow, self.overflows, written.overflows);
+        let failed = Counter::AcceptFailed;
+        write(failed(AcceptFailure::Descriptors), self.no_descriptors, written.no_descriptors);
+        write(failed(AcceptFailure::Memory), self.no_memory, written.no_memory);
+        write(failed(AcceptFailure::Other), self.refused, written.refused);
+    }
+}
