@@ -1,0 +1,7 @@
+//! The properties that the fuzzer holds library functions to. The targets in
+//! `fuzz_targets/` are one line each over these.
+#![forbid(unsafe_code)]
+
+mod ws;
+
+pub use ws::{ws_reader, ws_upgrade};
