@@ -1,2 +1,21 @@
-//! The admin listener: HTTP on the control thread. Asks shards nothing; reads cells and sends values.
+//! The admin listener: HTTP on the control thread. Asks shards nothing; reads
+//! cells and sends values.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | the text format; `?core=each` shows each core instead of the sum |
+//! | `/health` | 200 while the process lives |
+//! | `/ready` | 200 while new clients are welcome, else 503 and the reason |
+//!
+//! Invariant: each connection has one request, a bounded head and a bounded
+//! life, and there are never more than [`CONNECTIONS_MAX`].
+//!
+//! Deliberately absent: who may ask. The listener belongs on a loopback or
+//! management address.
 #![forbid(unsafe_code)]
+
+mod listener;
+mod routes;
+
+pub use listener::{CONNECTIONS_MAX, Fault, Listener};
+pub use routes::{Readiness, View};

@@ -1,0 +1,231 @@
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time;
+
+use super::routes::{View, router};
+
+/// Connections served at a time; the next ones wait in the backlog.
+pub const CONNECTIONS_MAX: usize = 32;
+
+/// Bytes of one request's head.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Header fields of one request.
+const HEADERS_MAX: usize = 64;
+
+/// From the TCP connection to the end of the head.
+const HEAD_MS_MAX: u64 = 5_000;
+
+/// From the TCP connection to the last byte of the answer.
+const EXCHANGE_MS_MAX: u64 = 10_000;
+
+/// After a failed accept: descriptors do not come back by asking faster.
+const ACCEPT_RETRY_MS: u64 = 100;
+
+/// Why there is no admin listener.
+#[derive(Debug)]
+pub enum Fault {
+    /// Another process listens there.
+    InUse(SocketAddr),
+    /// Whatever else the kernel said.
+    Listen(SocketAddr, io::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::InUse(address) => write!(
+                f,
+                "the admin address {address} is taken by another process: choose another port \
+                 with admin_listen, or end that process"
+            ),
+            Fault::Listen(address, error) => {
+                write!(f, "cannot listen on the admin address {address}: {error}")
+            }
+        }
+    }
+}
+
+/// A bound listener. Dropping it frees the port.
+pub struct Listener {
+    tcp: TcpListener,
+}
+
+impl Listener {
+    /// Must be called within a tokio runtime.
+    pub async fn bind(address: SocketAddr) -> Result<Listener, Fault> {
+        match TcpListener::bind(address).await {
+            Ok(tcp) => Ok(Listener { tcp }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Fault::InUse(address)),
+            Err(error) => Err(Fault::Listen(address, error)),
+        }
+    }
+
+    /// Where it listens; the port is the kernel's choice when 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Serves until the future is dropped.
+    pub async fn serve(self, view: View) {
+        let router = router(view);
+        let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let seat = Arc::clone(&free).acquire_owned().await.expect("it is never closed");
+            let Ok((stream, _peer)) = self.tcp.accept().await else {
+                time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
+                continue;
+            };
+            let router = router.clone();
+            tokio::spawn(async move {
+                // A peer that is too slow or talks nonsense concerns nobody else.
+                let life = Duration::from_millis(EXCHANGE_MS_MAX);
+                let _ = time::timeout(life, exchange(stream, router)).await;
+                drop(seat);
+            });
+        }
+    }
+}
+
+/// One request, one answer.
+async fn exchange(stream: TcpStream, router: axum::Router) -> hyper::Result<()> {
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net;
+
+    use tokio::runtime;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::admin::Readiness;
+    use crate::metrics::{Cells, Exposition};
+
+    fn control() -> runtime::Runtime {
+        runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    /// The whole answer to `request`, from a server of two cores.
+    fn answer(readiness: Readiness, request: &[u8]) -> String {
+        control().block_on(async {
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = listener.address().unwrap();
+            let exposition = Arc::new(Exposition::new(vec![Cells::new(), Cells::new()]));
+            let view = View { exposition, readiness: watch::channel(readiness).1 };
+            let server = tokio::spawn(listener.serve(view));
+            let request = request.to_vec();
+            let client = tokio::task::spawn_blocking(move || {
+                let mut stream = net::TcpStream::connect(address).unwrap();
+                // The server may have answered and left before it read all.
+                let _ = stream.write_all(&request);
+                let mut answer = Vec::new();
+                let _ = stream.read_to_end(&mut answer);
+                String::from_utf8(answer).unwrap()
+            });
+            let answer = client.await.unwrap();
+            server.abort();
+            answer
+        })
+    }
+
+    #[track_caller]
+    fn check(readiness: Readiness, target: &str, want_status: u16, want_part: &str) {
+        let answer =
+            answer(readiness, format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {want_status} ")), "{answer}");
+        assert!(answer.contains(want_part), "no {want_part} in {answer}");
+    }
+
+    #[test]
+    fn pages_answer() {
+        use Readiness::{Draining, Ready, Starting};
+        check(Starting, "/health", 200, "alive");
+        check(Draining, "/health", 200, "alive");
+        check(Starting, "/ready", 503, "starting");
+        check(Ready, "/ready", 200, "ready");
+        check(Draining, "/ready", 503, "draining");
+        check(Ready, "/metrics", 200, "text/plain; version=0.0.4");
+        check(Ready, "/metrics", 200, "\nchat_core_turns_total 0\n");
+        check(Ready, "/metrics?core=each", 200, "\nchat_core_turns_total{core=\"1\"} 0\n");
+        check(Ready, "/metrics?core=1", 400, "core=each");
+        check(Ready, "/", 404, "no such page");
+        check(Ready, "/metrics/", 404, "no such page");
+    }
+
+    #[test]
+    fn another_method_is_405() {
+        let answer = answer(Readiness::Ready, b"POST /metrics HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    }
+
+    #[test]
+    fn a_head_beyond_the_limit_is_refused() {
+        let head = format!("GET /health HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(HEAD_BYTES_MAX));
+        let answer = answer(Readiness::Ready, head.as_bytes());
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        let many = "x: y\r\n".repeat(HEADERS_MAX + 1);
+        let head = format!("GET /health HTTP/1.1\r\n{many}\r\n");
+        let answer = self::answer(Readiness::Ready, head.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+
+    #[test]
+    fn a_second_request_on_a_connection_gets_nothing() {
+        let twice = b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2);
+        let answer = answer(Readiness::Ready, &twice);
+        assert_eq!(answer.matches("alive").count(), 1, "{answer}");
+    }
+
+    #[test]
+    fn silent_peers_do_not_keep_others_out_for_ever() {
+        control().block_on(async {
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = listener.address().unwrap();
+            let exposition = Arc::new(Exposition::new(vec![Cells::new()]));
+            let view = View { exposition, readiness: watch::channel(Readiness::Ready).1 };
+            let server = tokio::spawn(listener.serve(view));
+            let mut silent = Vec::new();
+            for _ in 0..CONNECTIONS_MAX {
+                silent.push(TcpStream::connect(address).await.unwrap());
+            }
+            let client = tokio::task::spawn_blocking(move || {
+                let mut stream = net::TcpStream::connect(address).unwrap();
+                stream.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                answer
+            });
+            let answer = client.await.unwrap();
+            assert!(answer.ends_with("alive\n"), "{answer}");
+            server.abort();
+        });
+    }
+
+    #[test]
+    fn a_taken_port_is_one_sentence() {
+        let taken = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let fault = control().block_on(Listener::bind(address)).err().unwrap().to_string();
+        let want = format!("the admin address {address} is taken by another process");
+        assert!(fault.starts_with(&want) && !fault.contains('\n'), "{fault}");
+    }
+}
