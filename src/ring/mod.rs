@@ -17,6 +17,7 @@ mod conns;
 mod doorbell;
 mod kernel;
 mod refusal;
+pub mod simulated;
 mod socket;
 mod token;
 mod uring;
@@ -26,6 +27,7 @@ use crate::base::{Action, Event, Now};
 pub use doorbell::{Doorbell, Sleeper};
 pub use kernel::KernelPlane;
 pub use refusal::Refusal;
+pub use simulated::SimulatedPlane;
 pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};
 
 /// One core's sockets.
