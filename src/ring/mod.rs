@@ -16,6 +16,7 @@ mod buffers;
 mod conns;
 mod doorbell;
 mod kernel;
+mod probe;
 mod refusal;
 pub mod simulated;
 mod socket;
@@ -26,6 +27,7 @@ use crate::base::{Action, Event, Now};
 
 pub use doorbell::{Doorbell, Sleeper};
 pub use kernel::KernelPlane;
+pub use probe::{Feature, probe};
 pub use refusal::Refusal;
 pub use simulated::SimulatedPlane;
 pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};

@@ -1,0 +1,134 @@
+//! What this kernel offers, asked without a running plane.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::TcpListener;
+
+use io_uring::{IoUring, Probe, opcode};
+
+use super::buffers::Buffers;
+use super::refusal::disabled_by_sysctl;
+use super::{Refusal, socket};
+
+/// One thing that the kernel has or has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// What it is, for people.
+    pub name: &'static str,
+    /// Whether it is there.
+    pub present: bool,
+    /// Whether nothing works without it.
+    pub needed: bool,
+    /// What its absence means, and what to do about it.
+    pub advice: String,
+}
+
+const NEWER: &str = "boot Linux 6.1 (Debian 12) or newer";
+
+/// Looks at everything that the plane needs or would use. Changes nothing.
+pub fn probe() -> Vec<Feature> {
+    let disabled = disabled_by_sysctl();
+    let ring = deferring_ring();
+    let mut features = vec![
+        Feature {
+            name: "kernel.io_uring_disabled = 0",
+            present: disabled == 0,
+            // With 1, a privileged process may; whether it is, the ring tells.
+            needed: disabled == 2,
+            advice: "run `sysctl -w kernel.io_uring_disabled=0`".to_owned(),
+        },
+        Feature {
+            name: "io_uring with deferred task work",
+            present: ring.is_ok(),
+            needed: true,
+            advice: ring.as_ref().err().map_or(NEWER.to_owned(), Refusal::to_string),
+        },
+    ];
+    let ring = ring.ok();
+    features.push(needed("provided buffer rings", ring.as_ref().is_some_and(has_buffer_rings)));
+    features.extend(requests(ring.as_ref()));
+    features.push(optional(
+        "CPU steering (SO_ATTACH_REUSEPORT_CBPF)",
+        steers().is_ok(),
+        "peers are spread over the cores by a hash instead of by the core that got the packet",
+    ));
+    features.push(optional(
+        "own descriptor tables (unshare)",
+        unshares().is_ok(),
+        "the descriptor limit counts for the whole process; let the container's seccomp \
+         profile allow unshare, or raise the limit",
+    ));
+    features
+}
+
+fn needed(name: &'static str, present: bool) -> Feature {
+    Feature { name, present, needed: true, advice: NEWER.to_owned() }
+}
+
+fn optional(name: &'static str, present: bool, advice: &str) -> Feature {
+    Feature { name, present, needed: false, advice: advice.to_owned() }
+}
+
+fn deferring_ring() -> Result<IoUring, Refusal> {
+    let ring = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .build(8)
+        .map_err(|error| Refusal::from_step("io_uring_setup", "deferred task work", error))?;
+    let lossless = ring.params().is_feature_nodrop() && ring.params().is_feature_ext_arg();
+    if lossless { Ok(ring) } else { Err(Refusal::TooOld { feature: "lossless completion queue" }) }
+}
+
+fn has_buffer_rings(ring: &IoUring) -> bool {
+    let Ok(buffers) = Buffers::new(8, 64) else { return false };
+    // SAFETY: this ring never receives, and the buffers are unregistered before
+    // they are dropped.
+    let registered = unsafe { buffers.register(&ring.submitter()) };
+    registered.is_ok() && ring.submitter().unregister_buf_ring(super::buffers::GROUP).is_ok()
+}
+
+/// The requests that the plane makes. Multishot receive has no probe of its
+/// own; it is one version older than deferred task work.
+fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
+    let mut answers = Probe::new();
+    let known = ring.is_some_and(|ring| ring.submitter().register_probe(&mut answers).is_ok());
+    let codes = [
+        ("io_uring accept", opcode::AcceptMulti::CODE),
+        ("io_uring receive", opcode::RecvMulti::CODE),
+        ("io_uring send", opcode::Send::CODE),
+        ("io_uring connect", opcode::Connect::CODE),
+        ("io_uring cancel", opcode::AsyncCancel::CODE),
+        ("io_uring poll", opcode::PollAdd::CODE),
+        ("io_uring time-out and its update", opcode::TimeoutUpdate::CODE),
+    ];
+    codes.map(|(name, code)| needed(name, known && answers.is_supported(code))).to_vec()
+}
+
+fn steers() -> io::Result<()> {
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let listener: TcpListener = socket::listener(any, 1, socket::PortUse::Shared)?;
+    socket::steer_by_cpu(&listener, 1)
+}
+
+/// In a thread of its own, so that the caller keeps its table.
+fn unshares() -> io::Result<()> {
+    let tried = std::thread::Builder::new().spawn(socket::unshare_descriptor_table)?;
+    tried.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_agrees_with_the_plane() {
+        let features = probe();
+        let complete = features.iter().filter(|f| f.needed).all(|feature| feature.present);
+        let options = super::super::Options { recv_buffers: 8, ..Default::default() };
+        let scribe = std::rc::Rc::new(crate::metrics::Cells::new().claim());
+        let plane = super::super::KernelPlane::new(&options, scribe);
+        assert_eq!(complete, plane.is_ok(), "{features:?}");
+        assert!(features.iter().all(|feature| !feature.advice.is_empty()));
+    }
+}
