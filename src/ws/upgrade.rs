@@ -1,3 +1,5 @@
+use std::mem::MaybeUninit;
+
 use tungstenite::handshake::derive_accept_key;
 
 use super::{Flaw, Options, Refusal, origin};
@@ -73,10 +75,10 @@ impl Subprotocol {
 ///
 /// `Ok(None)` asks for more bytes, and never does so behind `HEAD_BYTES_MAX`.
 pub fn upgrade(head: &[u8], options: &Options) -> Result<Option<Upgrade>, Refusal> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut headers);
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
     let limited = &head[..head.len().min(HEAD_BYTES_MAX)];
-    let used = match request.parse(limited) {
+    let used = match request.parse_with_uninit_headers(limited, &mut headers) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) if limited.len() < HEAD_BYTES_MAX => return Ok(None),
         Ok(httparse::Status::Partial) => return Err(Refusal::HeadTooLarge),
@@ -236,16 +238,27 @@ impl<'h> Asked<'h> {
         self.key.filter(|key| is_key(key)).ok_or(Refusal::BadRequest(Flaw::Key))
     }
 
-    /// The host that the client wants to speak to.
+    /// The host that the client wants to speak to. `Host` must stand there even
+    /// where an absolute target makes it idle (RFC 9112, 3.2.2).
     fn host<'a>(&self, authority: Option<&'a str>) -> Result<&'a str, Refusal>
     where
         'h: 'a,
     {
-        let is_host = |byte: &u8| byte.is_ascii_graphic() && !b"/?#@,".contains(byte);
-        let named = self.host.filter(|host| !host.is_empty() && host.iter().all(is_host));
-        let named = named.ok_or(Refusal::BadRequest(Flaw::Host))?;
-        Ok(authority.unwrap_or(str::from_utf8(named).unwrap_or_default()))
+        let named = self.host.and_then(|host| str::from_utf8(host).ok());
+        let named = named.filter(|host| is_host(host)).ok_or(Refusal::BadRequest(Flaw::Host))?;
+        match authority {
+            None => Ok(named),
+            Some(authority) if is_host(authority) => Ok(authority),
+            Some(_) => Err(Refusal::BadRequest(Flaw::Target)),
+        }
     }
+}
+
+/// Whether this could be a host with or without a port; no more is asked,
+/// because it is only compared.
+fn is_host(host: &str) -> bool {
+    let may_stand = |byte: u8| byte.is_ascii_graphic() && !b"/?#@,".contains(&byte);
+    !host.is_empty() && host.bytes().all(may_stand)
 }
 
 fn once<'h>(slot: &mut Option<&'h [u8]>, value: &'h [u8]) -> Result<(), Refusal> {

@@ -118,7 +118,14 @@ fn absolute_targets_are_taken_and_others_refused() {
     assert_eq!(upgrade.query, "a");
     assert_eq!(answer(&target("http://other.example")), Err(Refusal::NotFound));
     assert_eq!(answer(&target("http://other.example?x")), Err(Refusal::NotFound));
-    for wrong in ["*", "chat.example.com:80", "ftp://a/connection/websocket", "connection"] {
+    for wrong in [
+        "http:///connection/websocket",
+        "http://me@a/connection/websocket",
+        "*",
+        "chat.example.com:80",
+        "ftp://a/connection/websocket",
+        "connection",
+    ] {
         assert_eq!(answer(&target(wrong)), Err(Refusal::BadRequest(Flaw::Target)), "{wrong}");
     }
     // The authority of an absolute target counts, not the header.
