@@ -85,8 +85,9 @@ pub(super) fn json_data(bytes: &[u8]) -> RawData<'_> {
     // Inside a JSON string they are escaped, so these separate tokens and mean
     // nothing; left in place they would cut a JSON frame.
     let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
-    // Without an early exit, so that the compiler can look at many bytes at once.
-    let has_break = bytes.iter().fold(false, |found, &byte| found | is_break(byte));
+    // No early exit within a block, so that the compiler looks at many bytes at once.
+    let in_block = |block: &[u8]| block.iter().fold(0, |any, &byte| any | u8::from(is_break(byte)));
+    let has_break = bytes.chunks(1_024).any(|block| in_block(block) != 0);
     let bytes = if has_break {
         Cow::Owned(bytes.iter().map(|&byte| if is_break(byte) { b' ' } else { byte }).collect())
     } else {

@@ -12,7 +12,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::StreamDeserializer;
 use serde_json::de::StrRead;
 use serde_json::value::RawValue;
@@ -25,7 +25,7 @@ use crate::base::limits;
 
 /// Objects one behind the other, with any white space between them.
 pub(super) struct JsonCommands<'a> {
-    stream: StreamDeserializer<'a, StrRead<'a>, Object<CommandJson<'a>>>,
+    stream: StreamDeserializer<'a, StrRead<'a>, CommandJson<'a>>,
 }
 
 impl<'a> JsonCommands<'a> {
@@ -35,73 +35,145 @@ impl<'a> JsonCommands<'a> {
 
     pub(super) fn next(&mut self) -> Option<Result<Command<'a>, Malformed>> {
         match self.stream.next()? {
-            Ok(Object(Some(parsed))) => Some(parsed.command()),
-            Ok(Object(None)) | Err(_) => Some(Err(Malformed::Json)),
+            Ok(parsed) => Some(parsed.command()),
+            Err(_) => Some(Err(Malformed::Json)),
         }
     }
 }
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
+/// A command as far as it was read. Each request is converted at once, so that
+/// no command carries room for all of them.
+#[derive(Default)]
 struct CommandJson<'a> {
     id: Number,
-    #[serde(borrow)]
-    connect: Object<ConnectJson<'a>>,
-    #[serde(borrow)]
-    subscribe: Object<SubscribeJson<'a>>,
-    #[serde(borrow)]
-    unsubscribe: Object<ChannelJson<'a>>,
-    #[serde(borrow)]
-    publish: Object<PublishJson<'a>>,
-    #[serde(borrow)]
-    presence: Object<ChannelJson<'a>>,
-    #[serde(borrow)]
-    presence_stats: Object<ChannelJson<'a>>,
-    #[serde(borrow)]
-    history: Object<HistoryJson<'a>>,
-    ping: Object<NothingJson>,
-    #[serde(borrow)]
-    send: Object<SendJson<'a>>,
-    #[serde(borrow)]
-    rpc: Object<RpcJson<'a>>,
-    #[serde(borrow)]
-    refresh: Object<RefreshJson<'a>>,
-    #[serde(borrow)]
-    sub_refresh: Object<SubRefreshJson<'a>>,
+    /// The request so far, and its name.
+    request: Option<(Name, Result<Request<'a>, Malformed>)>,
+}
+
+/// The members of a command, in the order of the schema.
+#[derive(serde::Deserialize, Clone, Copy, PartialEq, PartialOrd)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Name {
+    Id,
+    Connect,
+    Subscribe,
+    Unsubscribe,
+    Publish,
+    Presence,
+    PresenceStats,
+    History,
+    Ping,
+    Send,
+    Rpc,
+    Refresh,
+    SubRefresh,
+    #[serde(other)]
+    Unserved,
 }
 
 impl<'a> CommandJson<'a> {
     fn command(self) -> Result<Command<'a>, Malformed> {
-        let id = self.id.fit()?;
-        // In the order of the schema: the first one counts.
-        let request = if let Some(request) = self.connect.0 {
-            Request::Connect(request.into_request()?)
-        } else if let Some(request) = self.subscribe.0 {
-            Request::Subscribe(request.into_request()?)
-        } else if let Some(ChannelJson { channel }) = self.unsubscribe.0 {
-            Request::Unsubscribe { channel: name(channel.0)? }
-        } else if let Some(PublishJson { channel, data }) = self.publish.0 {
-            Request::Publish { channel: name(channel.0)?, data: data.required() }
-        } else if let Some(ChannelJson { channel }) = self.presence.0 {
-            Request::Presence { channel: name(channel.0)? }
-        } else if let Some(ChannelJson { channel }) = self.presence_stats.0 {
-            Request::PresenceStats { channel: name(channel.0)? }
-        } else if let Some(request) = self.history.0 {
-            Request::History(request.into_request()?)
-        } else if let Some(NothingJson {}) = self.ping.0 {
-            Request::Ping
-        } else if let Some(SendJson { data }) = self.send.0 {
-            Request::Send { data: data.required() }
-        } else if let Some(RpcJson { method, data }) = self.rpc.0 {
-            Request::Rpc { method: name(method.0)?, data: data.required() }
-        } else if let Some(RefreshJson { token }) = self.refresh.0 {
-            Request::Refresh { token: token.0 }
-        } else if let Some(SubRefreshJson { channel, token }) = self.sub_refresh.0 {
-            Request::SubRefresh { channel: name(channel.0)?, token: token.0 }
-        } else {
-            return Ok(command(id, None));
-        };
-        Ok(command(id, Some(request)))
+        let request = self.request.map(|(_, request)| request).transpose()?;
+        Ok(command(self.id.fit()?, request))
+    }
+
+    fn keep<T>(
+        &mut self,
+        name: Name,
+        object: Object<T>,
+        convert: impl FnOnce(T) -> Result<Request<'a>, Malformed>,
+    ) {
+        let is_first = self.request.as_ref().is_none_or(|(first, _)| name < *first);
+        if let Some(object) = object.0.filter(|_| is_first) {
+            self.request = Some((name, convert(object)));
+        }
+    }
+
+    fn read_member<A: MapAccess<'a>>(&mut self, member: Name, map: &mut A) -> Result<(), A::Error> {
+        match member {
+            Name::Id => self.id = map.next_value()?,
+            Name::Connect => self.keep(member, map.next_value()?, |request: ConnectJson<'a>| {
+                Ok(Request::Connect(request.into_request()?))
+            }),
+            Name::Subscribe => {
+                self.keep(member, map.next_value()?, |request: SubscribeJson<'a>| {
+                    Ok(Request::Subscribe(request.into_request()?))
+                })
+            }
+            Name::Unsubscribe => {
+                self.keep(member, map.next_value()?, |request: ChannelJson<'a>| {
+                    Ok(Request::Unsubscribe { channel: name(request.channel.0)? })
+                })
+            }
+            Name::Publish => self.keep(member, map.next_value()?, |request: PublishJson<'a>| {
+                let channel = name(request.channel.0)?;
+                Ok(Request::Publish { channel, data: request.data.required() })
+            }),
+            Name::Presence => self.keep(member, map.next_value()?, |request: ChannelJson<'a>| {
+                Ok(Request::Presence { channel: name(request.channel.0)? })
+            }),
+            Name::PresenceStats => {
+                self.keep(member, map.next_value()?, |request: ChannelJson<'a>| {
+                    Ok(Request::PresenceStats { channel: name(request.channel.0)? })
+                });
+            }
+            Name::History => self.keep(member, map.next_value()?, |request: HistoryJson<'a>| {
+                Ok(Request::History(request.into_request()?))
+            }),
+            Name::Ping => {
+                self.keep(member, map.next_value()?, |NothingJson {}| Ok(Request::Ping));
+            }
+            Name::Send => self.keep(member, map.next_value()?, |request: SendJson<'a>| {
+                Ok(Request::Send { data: request.data.required() })
+            }),
+            Name::Rpc => self.keep(member, map.next_value()?, |request: RpcJson<'a>| {
+                let method = name(request.method.0)?;
+                Ok(Request::Rpc { method, data: request.data.required() })
+            }),
+            Name::Refresh => self.keep(member, map.next_value()?, |request: RefreshJson<'a>| {
+                Ok(Request::Refresh { token: request.token.0 })
+            }),
+            Name::SubRefresh => {
+                self.keep(member, map.next_value()?, |request: SubRefreshJson<'a>| {
+                    let channel = name(request.channel.0)?;
+                    Ok(Request::SubRefresh { channel, token: request.token.0 })
+                })
+            }
+            Name::Unserved => {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for CommandJson<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CommandJson<'a>, D::Error> {
+        deserializer.deserialize_map(CommandVisitor)
+    }
+}
+
+struct CommandVisitor;
+
+impl<'de> Visitor<'de> for CommandVisitor {
+    type Value = CommandJson<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a command")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CommandJson<'de>, A::Error> {
+        let mut command = CommandJson::default();
+        let mut seen = 0_u16;
+        while let Some(member) = map.next_key::<Name>()? {
+            let bit = 1 << member as u16;
+            if member != Name::Unserved && seen & bit != 0 {
+                return Err(A::Error::custom("a member twice"));
+            }
+            seen |= bit;
+            command.read_member(member, &mut map)?;
+        }
+        Ok(command)
     }
 }
 
