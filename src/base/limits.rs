@@ -23,6 +23,10 @@ pub const LANE_PUSHES_MAX: usize = 8_192;
 /// Bytes of a channel's name, of a user's name, and of an rpc method's name.
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// Levels of arrays and objects in JSON data: each reader's parser must get
+/// through, and many recurse (Python gives up near 1,000, some libraries at 128).
+pub const DATA_LEVELS_MAX: usize = 120;
+
 /// Channels that one connection may be in, whatever the configuration says.
 pub const CHANNELS_PER_CONNECTION_MAX: usize = 4_096;
 

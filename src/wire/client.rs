@@ -5,15 +5,15 @@
 //! came in. `publications` is the way for millions a second: it finds each
 //! publication's offset and data and looks at nothing else.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message as _;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::json_out::{self, Members};
 use super::protobuf_in::Reader;
-use super::protobuf_out::{self, Fields};
-use super::types::{Encoding, Malformed, RawData, Request, SubscribeRequest};
+use super::types::{Encoding, Malformed};
+
+pub use super::client_out::put_command;
 
 /// The schema's types, as `prost` makes them.
 #[allow(missing_docs, reason = "generated; what the schema says about them comes along")]
@@ -21,25 +21,6 @@ pub mod proto {
     use super::raw_json;
 
     include!(concat!(env!("OUT_DIR"), "/centrifugal.centrifuge.protocol.rs"));
-}
-
-/// Appends one command. Several of one frame need `separate` between them.
-/// `Pong` is the empty command, whatever `id` says.
-pub fn put_command(encoding: Encoding, id: u32, request: &Request<'_>, out: &mut BytesMut) {
-    match encoding {
-        Encoding::Json => json_out::object(out, |command| {
-            if *request != Request::Pong {
-                command.number_if_any("id", u64::from(id));
-            }
-            put_json(request, command);
-        }),
-        Encoding::Protobuf => protobuf_out::delimited(out, |command| {
-            if *request != Request::Pong {
-                command.number(1, u64::from(id));
-            }
-            put_protobuf(request, command);
-        }),
-    }
 }
 
 /// One message of the server.
@@ -176,8 +157,7 @@ impl<'a> Parts<'a> {
                 if rest.is_empty() {
                     return None;
                 }
-                let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
-                let (line, behind) = rest.split_at(end);
+                let (line, behind) = rest.split_at(line_bytes(rest));
                 *rest = behind.get(1..).unwrap_or_default();
                 Some(Ok(line))
             }
@@ -193,6 +173,16 @@ impl<'a> Parts<'a> {
             }
         }
     }
+}
+
+/// Up to the line feed or the end.
+fn line_bytes(text: &[u8]) -> usize {
+    // `contains` looks at many bytes at once, `position` at one.
+    const BLOCK_BYTES: usize = 64;
+    let before = text.chunks(BLOCK_BYTES).take_while(|block| !block.contains(&b'\n')).count();
+    let start = text.len().min(before * BLOCK_BYTES);
+    let within = text[start..].iter().position(|&byte| byte == b'\n');
+    within.map_or(text.len(), |within| start + within)
 }
 
 fn delivery_in_protobuf(message: &[u8]) -> Result<Option<Delivery<'_>>, Malformed> {
@@ -309,156 +299,6 @@ fn push_of(push: proto::Push) -> ClientPush {
         ClientPush::Refresh(refresh)
     } else {
         ClientPush::Unknown
-    }
-}
-
-fn put_json(request: &Request<'_>, command: &mut Members<'_>) {
-    let channel_only = |command: &mut Members<'_>, name: &'static str, channel: &str| {
-        command.object(name, |members| members.text_if_any("channel", channel));
-    };
-    match request {
-        Request::Connect(connect) => command.object("connect", |members| {
-            members.text_if_any("token", &connect.token);
-            put_json_data(connect.data.as_ref(), members);
-            if !connect.subs.is_empty() {
-                members.object("subs", |subs| {
-                    for sub in &connect.subs {
-                        subs.object_at(sub.channel.as_bytes(), |members| {
-                            put_json_subscribe(sub, members);
-                        });
-                    }
-                });
-            }
-            members.text_if_any("name", &connect.name);
-            members.text_if_any("version", &connect.version);
-        }),
-        Request::Subscribe(subscribe) => command.object("subscribe", |members| {
-            members.text_if_any("channel", &subscribe.channel);
-            put_json_subscribe(subscribe, members);
-        }),
-        Request::Unsubscribe { channel } => channel_only(command, "unsubscribe", channel),
-        Request::Publish { channel, data } => command.object("publish", |members| {
-            members.text_if_any("channel", channel);
-            put_json_data(Some(data), members);
-        }),
-        Request::Presence { channel } => channel_only(command, "presence", channel),
-        Request::PresenceStats { channel } => {
-            channel_only(command, "presence_stats", channel);
-        }
-        Request::History(history) => command.object("history", |members| {
-            members.text_if_any("channel", &history.channel);
-            if history.limit != 0 {
-                members.signed("limit", history.limit);
-            }
-            if let Some((offset, epoch)) = &history.since {
-                members.object("since", |since| {
-                    since.number_if_any("offset", *offset);
-                    since.text_if_any("epoch", epoch);
-                });
-            }
-            members.flag("reverse", history.reverse);
-        }),
-        Request::Ping => command.object("ping", |_| {}),
-        Request::Send { data } => command.object("send", |members| {
-            put_json_data(Some(data), members);
-        }),
-        Request::Rpc { method, data } => command.object("rpc", |members| {
-            put_json_data(Some(data), members);
-            members.text_if_any("method", method);
-        }),
-        Request::Refresh { token } => command.object("refresh", |members| {
-            members.text_if_any("token", token);
-        }),
-        Request::SubRefresh { channel, token } => command.object("sub_refresh", |members| {
-            members.text_if_any("channel", channel);
-            members.text_if_any("token", token);
-        }),
-        Request::Pong | Request::Unknown => {}
-    }
-}
-
-fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut Members<'_>) {
-    members.text_if_any("token", &subscribe.token);
-    members.flag("recover", subscribe.recover);
-    members.text_if_any("epoch", &subscribe.epoch);
-    members.number_if_any("offset", subscribe.offset);
-    put_json_data(subscribe.data.as_ref(), members);
-    members.flag("positioned", subscribe.positioned);
-    members.flag("recoverable", subscribe.recoverable);
-    members.flag("join_leave", subscribe.join_leave);
-}
-
-fn put_json_data(data: Option<&RawData<'_>>, members: &mut Members<'_>) {
-    if let Some(data) = data.filter(|data| data.is_json || !data.bytes.is_empty()) {
-        members.raw("data", &data.bytes, data.is_json);
-    }
-}
-
-fn put_protobuf(request: &Request<'_>, command: &mut Fields<'_>) {
-    match request {
-        Request::Connect(connect) => command.message(4, |fields| {
-            fields.text(1, &connect.token);
-            put_protobuf_data(2, connect.data.as_ref(), fields);
-            for sub in &connect.subs {
-                fields.message(3, |entry| {
-                    entry.text(1, &sub.channel);
-                    entry.message(2, |fields| put_protobuf_subscribe(sub, fields));
-                });
-            }
-            fields.text(4, &connect.name);
-            fields.text(5, &connect.version);
-        }),
-        Request::Subscribe(subscribe) => command.message(5, |fields| {
-            fields.text(1, &subscribe.channel);
-            put_protobuf_subscribe(subscribe, fields);
-        }),
-        Request::Unsubscribe { channel } => command.message(6, |fields| fields.text(1, channel)),
-        Request::Publish { channel, data } => command.message(7, |fields| {
-            fields.text(1, channel);
-            fields.bytes(2, &data.bytes);
-        }),
-        Request::Presence { channel } => command.message(8, |fields| fields.text(1, channel)),
-        Request::PresenceStats { channel } => command.message(9, |fields| fields.text(1, channel)),
-        Request::History(history) => command.message(10, |fields| {
-            fields.text(1, &history.channel);
-            fields.number(7, i64::from(history.limit).cast_unsigned());
-            if let Some((offset, epoch)) = &history.since {
-                fields.message(8, |since| {
-                    since.number(1, *offset);
-                    since.text(2, epoch);
-                });
-            }
-            fields.flag(9, history.reverse);
-        }),
-        Request::Ping => command.message(11, |_| {}),
-        Request::Send { data } => command.message(12, |fields| fields.bytes(1, &data.bytes)),
-        Request::Rpc { method, data } => command.message(13, |fields| {
-            fields.bytes(1, &data.bytes);
-            fields.text(2, method);
-        }),
-        Request::Refresh { token } => command.message(14, |fields| fields.text(1, token)),
-        Request::SubRefresh { channel, token } => command.message(15, |fields| {
-            fields.text(1, channel);
-            fields.text(2, token);
-        }),
-        Request::Pong | Request::Unknown => {}
-    }
-}
-
-fn put_protobuf_subscribe(subscribe: &SubscribeRequest<'_>, fields: &mut Fields<'_>) {
-    fields.text(2, &subscribe.token);
-    fields.flag(3, subscribe.recover);
-    fields.text(6, &subscribe.epoch);
-    fields.number(7, subscribe.offset);
-    put_protobuf_data(8, subscribe.data.as_ref(), fields);
-    fields.flag(9, subscribe.positioned);
-    fields.flag(10, subscribe.recoverable);
-    fields.flag(11, subscribe.join_leave);
-}
-
-fn put_protobuf_data(field: u32, data: Option<&RawData<'_>>, fields: &mut Fields<'_>) {
-    if let Some(data) = data {
-        fields.bytes(field, &data.bytes);
     }
 }
 

@@ -1,15 +1,13 @@
 //! One frame of a peer as commands, whichever encoding it has.
 //!
-//! What both encodings share is decided here: limits, what a command without a
-//! request means, which request counts, and what is JSON.
+//! What both encodings share is decided here: limits on names and batches, what a
+//! command without a request means, which of several requests counts.
 
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
-
 use super::json_in::JsonCommands;
 use super::protobuf_in::ProtobufCommands;
-use super::types::{Command, Encoding, Malformed, RawData, Request};
+use super::types::{Command, Encoding, Malformed, Request};
 use crate::base::limits;
 
 /// The commands of one WebSocket message. After an error it ends: what follows
@@ -78,34 +76,4 @@ pub(super) fn command(id: u32, request: Option<Request<'_>>) -> Command<'_> {
 /// and whether it may be empty, is the session's to say.
 pub(super) fn name(text: Cow<'_, str>) -> Result<Cow<'_, str>, Malformed> {
     if text.len() > limits::NAME_BYTES_MAX { Err(Malformed::Limit) } else { Ok(text) }
-}
-
-/// Application data that is one JSON value.
-pub(super) fn json_data(bytes: &[u8]) -> RawData<'_> {
-    // Inside a JSON string they are escaped, so these separate tokens and mean
-    // nothing; left in place they would cut a JSON frame.
-    let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
-    // No early exit within a block, so that the compiler looks at many bytes at once.
-    let in_block = |block: &[u8]| block.iter().fold(0, |any, &byte| any | u8::from(is_break(byte)));
-    let has_break = bytes.chunks(1_024).any(|block| in_block(block) != 0);
-    let bytes = if has_break {
-        Cow::Owned(bytes.iter().map(|&byte| if is_break(byte) { b' ' } else { byte }).collect())
-    } else {
-        Cow::Borrowed(bytes)
-    };
-    RawData { bytes, is_json: true }
-}
-
-/// Application data of unknown form.
-pub(super) fn any_data(bytes: &[u8]) -> RawData<'_> {
-    if is_json(bytes) {
-        json_data(bytes)
-    } else {
-        RawData { bytes: Cow::Borrowed(bytes), is_json: false }
-    }
-}
-
-fn is_json(bytes: &[u8]) -> bool {
-    simdutf8::basic::from_utf8(bytes)
-        .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }

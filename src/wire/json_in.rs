@@ -7,20 +7,16 @@
 //!
 //! Deliberately absent: a tree of values.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::StreamDeserializer;
 use serde_json::de::StrRead;
-use serde_json::value::RawValue;
 
-use super::commands::{command, json_data, name};
-use super::types::{
-    Command, ConnectRequest, HistoryRequest, Malformed, RawData, Request, SubscribeRequest,
-};
+use super::commands::{command, name};
+use super::json_values::{Flag, Number, Object, Raw, Text, is_set};
+use super::types::{Command, ConnectRequest, HistoryRequest, Malformed, Request, SubscribeRequest};
 use crate::base::limits;
 
 /// Objects one behind the other, with any white space between them.
@@ -107,7 +103,7 @@ impl<'a> CommandJson<'a> {
             }
             Name::Publish => self.keep(member, map.next_value()?, |request: PublishJson<'a>| {
                 let channel = name(request.channel.0)?;
-                Ok(Request::Publish { channel, data: request.data.required() })
+                Ok(Request::Publish { channel, data: request.data.required()? })
             }),
             Name::Presence => self.keep(member, map.next_value()?, |request: ChannelJson<'a>| {
                 Ok(Request::Presence { channel: name(request.channel.0)? })
@@ -124,11 +120,11 @@ impl<'a> CommandJson<'a> {
                 self.keep(member, map.next_value()?, |NothingJson {}| Ok(Request::Ping));
             }
             Name::Send => self.keep(member, map.next_value()?, |request: SendJson<'a>| {
-                Ok(Request::Send { data: request.data.required() })
+                Ok(Request::Send { data: request.data.required()? })
             }),
             Name::Rpc => self.keep(member, map.next_value()?, |request: RpcJson<'a>| {
                 let method = name(request.method.0)?;
-                Ok(Request::Rpc { method, data: request.data.required() })
+                Ok(Request::Rpc { method, data: request.data.required()? })
             }),
             Name::Refresh => self.keep(member, map.next_value()?, |request: RefreshJson<'a>| {
                 Ok(Request::Refresh { token: request.token.0 })
@@ -202,7 +198,7 @@ impl<'a> ConnectJson<'a> {
         };
         Ok(ConnectRequest {
             token: self.token.0,
-            data: self.data.optional(),
+            data: self.data.optional()?,
             subs: self.subs.0.into_iter().map(with_channel).collect::<Result<_, _>>()?,
             name: self.name.0,
             version: self.version.0,
@@ -236,7 +232,7 @@ impl<'a> SubscribeJson<'a> {
             recover: is_set(self.recover),
             epoch: self.epoch.0,
             offset: self.offset.fit()?,
-            data: self.data.optional(),
+            data: self.data.optional()?,
             positioned: is_set(self.positioned),
             recoverable: is_set(self.recoverable),
             join_leave: is_set(self.join_leave),
@@ -328,142 +324,6 @@ struct SubRefreshJson<'a> {
 
 #[derive(serde::Deserialize)]
 struct NothingJson {}
-
-/// `None` is `null`, the same as absent.
-type Flag = Option<bool>;
-
-fn is_set(flag: Flag) -> bool {
-    flag.unwrap_or(false)
-}
-
-/// An object, or `null`, which is the same as absent. The protocol never sends
-/// an object as a list of its members, which serde would take for one.
-struct Object<T>(Option<T>);
-
-impl<T> Default for Object<T> {
-    fn default() -> Object<T> {
-        Object(None)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
-        deserializer.deserialize_any(ObjectVisitor(PhantomData))
-    }
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Object<T>, E> {
-        Ok(Object(None))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(|value| Object(Some(value)))
-    }
-}
-
-/// A text, borrowed when it holds no escape; `null` is the empty text.
-#[derive(Default)]
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Text)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(""))
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-}
-
-/// An integer of any width, so that one out of range is told apart from
-/// something that is no integer; `null` is 0.
-#[derive(Default)]
-struct Number(i128);
-
-impl Number {
-    fn fit<T: TryFrom<i128>>(self) -> Result<T, Malformed> {
-        T::try_from(self.0).map_err(|_| Malformed::Limit)
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
-        deserializer.deserialize_any(NumberVisitor)
-    }
-}
-
-struct NumberVisitor;
-
-impl Visitor<'_> for NumberVisitor {
-    type Value = Number;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an integer")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Number, E> {
-        Ok(Number(0))
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
-        Ok(Number(number.into()))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Number, E> {
-        Ok(Number(number.into()))
-    }
-}
-
-/// Application data in place.
-#[derive(Default)]
-struct Raw<'a>(Option<&'a RawValue>);
-
-impl<'a> Raw<'a> {
-    /// `null` is data like any other; only what is absent is empty.
-    fn required(self) -> RawData<'a> {
-        match self.0 {
-            Some(raw) => json_data(raw.get().as_bytes()),
-            None => RawData { bytes: Cow::Borrowed(b""), is_json: false },
-        }
-    }
-
-    fn optional(self) -> Option<RawData<'a>> {
-        self.0.filter(|raw| raw.get() != "null").map(|raw| json_data(raw.get().as_bytes()))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>, D::Error> {
-        <&'a RawValue>::deserialize(deserializer).map(|raw| Raw(Some(raw)))
-    }
-}
 
 /// The map of a connect request, in its own order.
 #[derive(Default)]

@@ -9,9 +9,12 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod client_out;
 mod commands;
+mod data;
 mod json_in;
 mod json_out;
+mod json_values;
 mod names;
 mod protobuf_in;
 mod protobuf_out;

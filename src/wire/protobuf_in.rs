@@ -10,7 +10,8 @@
 
 use std::borrow::Cow;
 
-use super::commands::{any_data, command, name};
+use super::commands::{command, name};
+use super::data;
 use super::types::{
     Command, ConnectRequest, HistoryRequest, Malformed, RawData, Request, SubscribeRequest,
 };
@@ -203,16 +204,16 @@ fn parse_pair(
     data_field: u32,
 ) -> Result<(Cow<'_, str>, RawData<'_>), Malformed> {
     let mut text = Cow::Borrowed("");
-    let mut data: &[u8] = b"";
+    let mut bytes: &[u8] = b"";
     let mut reader = Reader { rest: message };
     while let Some((field, value)) = reader.field()? {
         if field == name_field {
             text = name(value.text()?)?;
         } else if field == data_field {
-            data = value.bytes()?;
+            bytes = value.bytes()?;
         }
     }
-    Ok((text, any_data(data)))
+    Ok((text, data::any(bytes)))
 }
 
 fn check_fields(message: &[u8]) -> Result<(), Malformed> {
@@ -223,7 +224,7 @@ fn check_fields(message: &[u8]) -> Result<(), Malformed> {
 
 /// The wire does not tell empty from absent.
 fn optional_data(bytes: &[u8]) -> Option<RawData<'_>> {
-    (!bytes.is_empty()).then(|| any_data(bytes))
+    (!bytes.is_empty()).then(|| data::any(bytes))
 }
 
 /// What is left of a message.
@@ -291,6 +292,11 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, Malformed> {
+        // Keys and most lengths.
+        if let [byte @ 0..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
         let mut number = 0;
         for (index, &byte) in self.rest.iter().enumerate() {
             // The tenth byte holds the 64th bit and nothing else.

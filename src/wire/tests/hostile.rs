@@ -160,11 +160,16 @@ fn nesting_costs_no_stack() {
     let deep = format!("{}{}", "[".repeat(LEVELS), "]".repeat(LEVELS));
     let objects = format!("{}1{}", "{\"a\":".repeat(LEVELS), "}".repeat(LEVELS));
     for nested in [&deep, &objects] {
-        let sent = format!("{{\"unknown\":{nested},\"send\":{{\"data\":{nested}}}}}");
-        let read = all(Encoding::Json, sent.as_bytes()).unwrap();
-        assert_eq!(read[0].request, Request::Send { data: json(nested) });
-        let frame = command_bytes(Encoding::Protobuf, 0, &read[0].request);
-        assert_eq!(all(Encoding::Protobuf, &frame), Ok(read));
+        let text = format!("{{\"unknown\":{nested},\"id\":1,\"ping\":{{}}}}");
+        let ping = Command { id: 1, request: Request::Ping };
+        assert_eq!(all(Encoding::Json, text.as_bytes()), Ok(vec![ping]));
+        let text = format!("{{\"send\":{{\"data\":{nested}}}}}");
+        check_refused(Encoding::Json, text.as_bytes(), Malformed::Limit);
+        // Where data may be anything, it is taken, but not as JSON.
+        let data = RawData { bytes: Cow::Borrowed(nested.as_bytes()), is_json: false };
+        let request = Request::Send { data };
+        let frame = command_bytes(Encoding::Protobuf, 0, &request);
+        assert_eq!(all(Encoding::Protobuf, &frame), Ok(vec![Command { id: 0, request }]));
     }
     for open in
         ["[", "{\"a\":", "{\"publish\":", "{\"send\":{\"data\":[", "{\"connect\":{\"subs\":"]

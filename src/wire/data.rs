@@ -1,0 +1,138 @@
+//! Application data on its way in: whether it is JSON, and that it harms no reader.
+//!
+//! It is looked at once, here, and then handed on by everybody as it is.
+//!
+//! Deliberately absent: what the data means, a tree of it.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
+use super::types::{Malformed, RawData};
+use crate::base::limits;
+
+/// Data that is one valid JSON value. Deeper than `DATA_LEVELS_MAX` it is
+/// refused: it would go to parsers that recurse.
+pub(super) fn json(bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
+    let found = Found::of(bytes);
+    if found.opened > limits::DATA_LEVELS_MAX && levels(bytes) > limits::DATA_LEVELS_MAX {
+        return Err(Malformed::Limit);
+    }
+    // Inside a JSON text they are escaped, so here they separate tokens and
+    // mean nothing; left in place they would cut a JSON frame.
+    let bytes = if found.has_break {
+        Cow::Owned(bytes.iter().map(|&byte| if is_break(byte) { b' ' } else { byte }).collect())
+    } else {
+        Cow::Borrowed(bytes)
+    };
+    Ok(RawData { bytes, is_json: true })
+}
+
+/// Data of unknown form. JSON that is too deep to be handed on as such stays
+/// bytes like any other.
+pub(super) fn any(bytes: &[u8]) -> RawData<'_> {
+    let data = if is_json(bytes) { json(bytes).ok() } else { None };
+    data.unwrap_or(RawData { bytes: Cow::Borrowed(bytes), is_json: false })
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes)
+        .is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+fn is_break(byte: u8) -> bool {
+    byte == b'\n' || byte == b'\r'
+}
+
+/// What a fast look at all bytes finds, inside of texts too.
+struct Found {
+    has_break: bool,
+    /// Brackets and braces that open: no fewer than levels.
+    opened: usize,
+}
+
+impl Found {
+    fn of(bytes: &[u8]) -> Found {
+        // Short enough for a count in a byte, without an early exit: the
+        // compiler looks at many bytes at once.
+        const BLOCK_BYTES: usize = 128;
+        let mut found = Found { has_break: false, opened: 0 };
+        for block in bytes.chunks(BLOCK_BYTES) {
+            let (mut breaks, mut opened) = (0_u8, 0_u8);
+            for &byte in block {
+                breaks |= u8::from(is_break(byte));
+                // `[` and `{` differ in this bit only.
+                opened += u8::from(byte | 0x20 == b'{');
+            }
+            found.has_break |= breaks != 0;
+            found.opened += usize::from(opened);
+        }
+        found
+    }
+}
+
+/// How deep valid JSON is nested.
+fn levels(bytes: &[u8]) -> usize {
+    let (mut level, mut deepest) = (0_usize, 0);
+    let mut is_text = false;
+    let mut bytes = bytes.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => is_text = !is_text,
+            // An escape stands in a text only; what it escapes is no quote.
+            b'\\' => drop(bytes.next()),
+            b'[' | b'{' if !is_text => {
+                level += 1;
+                deepest = deepest.max(level);
+            }
+            b']' | b'}' if !is_text => level = level.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_counted_outside_of_texts() {
+        for (text, expected) in [
+            ("1", 0),
+            ("[]", 1),
+            ("[[],{},[{}]]", 3),
+            (r#"{"[[[":"]\"[{","a\\":[1]}"#, 2),
+            (r#"["\\\"[[["]"#, 1),
+        ] {
+            assert!(is_json(text.as_bytes()), "{text}");
+            assert_eq!(levels(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn data_ends_at_its_deepest_level() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let deepest = nested(limits::DATA_LEVELS_MAX);
+        let deeper = nested(limits::DATA_LEVELS_MAX + 1);
+        assert!(json(deepest.as_bytes()).is_ok() && any(deepest.as_bytes()).is_json);
+        assert_eq!(json(deeper.as_bytes()), Err(Malformed::Limit));
+        assert!(!any(deeper.as_bytes()).is_json);
+        // Many, but beside one another.
+        let wide = format!("[{}[]]", "{},".repeat(10 * limits::DATA_LEVELS_MAX));
+        assert!(json(wide.as_bytes()).is_ok());
+        let text = format!("\"{}\"", "[".repeat(10 * limits::DATA_LEVELS_MAX));
+        assert!(json(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_line_feed_is_found_at_every_place() {
+        for length in [1, 127, 128, 129, 300] {
+            for place in 0..length {
+                let mut bytes = vec![b' '; length];
+                bytes[place] = b'\n';
+                assert_eq!(json(&bytes).unwrap().bytes[..], vec![b' '; length]);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What stands at a member of a command in JSON: objects, texts, numbers, flags
+//! and raw data, each of which may be `null`.
+//!
+//! serde's own types are more generous than the protocol (an object may be a
+//! list) or less (a `null` is an error), or they copy (a text in an `Option`).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::data;
+use super::types::{Malformed, RawData};
+
+/// `None` is `null`, the same as absent.
+pub(super) type Flag = Option<bool>;
+
+pub(super) fn is_set(flag: Flag) -> bool {
+    flag.unwrap_or(false)
+}
+
+/// An object, or `null`, which is the same as absent. The protocol never sends
+/// an object as a list of its members, which serde would take for one.
+pub(super) struct Object<T>(pub(super) Option<T>);
+
+impl<T> Default for Object<T> {
+    fn default() -> Object<T> {
+        Object(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        deserializer.deserialize_any(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Object<T>, E> {
+        Ok(Object(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|value| Object(Some(value)))
+    }
+}
+
+/// A text, borrowed when it holds no escape; `null` is the empty text.
+#[derive(Default)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        deserializer.deserialize_any(TextVisitor).map(Text)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(""))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// An integer of any width, so that one out of range is told apart from
+/// something that is no integer; `null` is 0.
+#[derive(Default)]
+pub(super) struct Number(i128);
+
+impl Number {
+    pub(super) fn fit<T: TryFrom<i128>>(self) -> Result<T, Malformed> {
+        T::try_from(self.0).map_err(|_| Malformed::Limit)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+        deserializer.deserialize_any(NumberVisitor)
+    }
+}
+
+struct NumberVisitor;
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = Number;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an integer")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Number, E> {
+        Ok(Number(0))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
+        Ok(Number(number.into()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Number, E> {
+        Ok(Number(number.into()))
+    }
+}
+
+/// Application data in place.
+#[derive(Default)]
+pub(super) struct Raw<'a>(Option<&'a RawValue>);
+
+impl<'a> Raw<'a> {
+    /// `null` is data like any other; only what is absent is empty.
+    pub(super) fn required(self) -> Result<RawData<'a>, Malformed> {
+        match self.0 {
+            Some(raw) => data::json(raw.get().as_bytes()),
+            None => Ok(RawData { bytes: Cow::Borrowed(b""), is_json: false }),
+        }
+    }
+
+    pub(super) fn optional(self) -> Result<Option<RawData<'a>>, Malformed> {
+        let raw = self.0.filter(|raw| raw.get() != "null");
+        raw.map(|raw| data::json(raw.get().as_bytes())).transpose()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>, D::Error> {
+        <&'a RawValue>::deserialize(deserializer).map(|raw| Raw(Some(raw)))
+    }
+}
