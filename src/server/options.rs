@@ -1,0 +1,82 @@
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Whether all shards share the process's descriptor table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescriptorTable {
+    /// Shared when `RLIMIT_NOFILE` allows `connections_max`, else per shard.
+    Auto,
+    /// One table; `RLIMIT_NOFILE` counts for the process.
+    Shared,
+    /// A table for each shard; `RLIMIT_NOFILE` counts for each.
+    PerShard,
+}
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least important line that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What does not work.
+    Error,
+    /// What works, but should not stay so.
+    Warn,
+    /// Start, stop, reload.
+    Info,
+    /// For those who look for a fault.
+    Debug,
+}
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/health` and `/ready` are.
+    pub admin_listen: SocketAddr,
+    /// Threads that serve connections; 0 for one a core, or as many as
+    /// `connections_max` needs where each has its own descriptor table.
+    pub shards: u16,
+    /// CPUs to run on, by number; empty for all that the process may use.
+    pub cores: Vec<usize>,
+    /// Whose limit `RLIMIT_NOFILE` is.
+    pub descriptor_table: DescriptorTable,
+    /// Connections of the whole server. Each shard takes its share and an
+    /// eighth more, since the kernel spreads peers by chance.
+    pub connections_max: u32,
+    /// Peers that may wait to be accepted, for each shard.
+    pub backlog: u16,
+    /// Lets the CPU that took a peer's packet choose the shard; only where
+    /// there is one shard for each core.
+    pub steer_by_cpu: bool,
+    /// How long a drain may take until the rest is cut off.
+    pub drain_ms: u64,
+    /// What a log line looks like.
+    pub log_format: LogFormat,
+    /// The least important line that is written.
+    pub log_level: LogLevel,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8000)),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8001)),
+            shards: 0,
+            cores: Vec::new(),
+            descriptor_table: DescriptorTable::Auto,
+            connections_max: 1_000_000,
+            backlog: 4_096,
+            steer_by_cpu: true,
+            drain_ms: 30_000,
+            log_format: LogFormat::Text,
+            log_level: LogLevel::Info,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! How many shards, on which cores, with how many connections each: decided
+//! from the options and what the machine allows, before anything is started.
+//!
+//! Deliberately absent: asking the machine.
+
+use std::fmt;
+
+use super::options::{DescriptorTable, Options};
+use crate::base::limits::SHARDS_MAX;
+
+/// Descriptors that are nobody's connection: logs, admin, signals, the
+/// listener, and some to spare.
+const DESCRIPTORS_RESERVED: u64 = 128;
+
+/// Descriptors of one shard's executor, ring and doorbell. They are made before
+/// the tables split, so every table holds those of all shards.
+const DESCRIPTORS_PER_SHARD: u64 = 16;
+
+/// What the machine allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// CPUs that the process may use, by number.
+    pub cores: Vec<usize>,
+    /// `RLIMIT_NOFILE` after it was raised as far as it can be.
+    pub descriptors_max: u64,
+}
+
+/// Whose table a descriptor is in. `Auto` is decided here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// One for the process.
+    Shared,
+    /// One for each shard.
+    PerShard,
+}
+
+/// What is going to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Shard `i` runs on `cores[i]`; a core may occur more than once.
+    pub cores: Vec<usize>,
+    /// Who owns descriptors.
+    pub table: Table,
+    /// Connections that one shard takes at most.
+    pub connections_per_shard: u32,
+    /// Connections that all shards can hold together, at most what was asked for.
+    pub connections_max: u32,
+    /// Whether the packet's CPU chooses the shard.
+    pub steers: bool,
+}
+
+/// Options that this machine cannot run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// More shards than there can be.
+    Shards(u16),
+    /// A CPU that the process may not use.
+    Core(usize, Vec<usize>),
+    /// The limit leaves no descriptor for a connection.
+    Descriptors(u64),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfit::Shards(shards) => write!(f, "shards is {shards}, the most is {SHARDS_MAX}"),
+            Unfit::Core(core, allowed) => write!(
+                f,
+                "cores names CPU {core}, but this process may only use {allowed:?}; look at \
+                 `taskset -p` and the container's cpuset"
+            ),
+            Unfit::Descriptors(limit) => write!(
+                f,
+                "RLIMIT_NOFILE is {limit}, which leaves no descriptor for a connection; raise it \
+                 with `ulimit -n`, or set fewer shards"
+            ),
+        }
+    }
+}
+
+/// Decides. Total: the same options and machine always give the same plan.
+pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
+    if SHARDS_MAX < options.shards {
+        return Err(Unfit::Shards(options.shards));
+    }
+    if let Some(core) = options.cores.iter().find(|core| !machine.cores.contains(core)) {
+        return Err(Unfit::Core(*core, machine.cores.clone()));
+    }
+    let cores = if options.cores.is_empty() { &machine.cores } else { &options.cores };
+    assert!(!cores.is_empty(), "a process runs on at least one CPU");
+    let per_core = u16::try_from(cores.len()).unwrap_or(SHARDS_MAX).min(SHARDS_MAX);
+
+    let asked = u64::from(options.connections_max);
+    let limit = machine.descriptors_max;
+    let least = if options.shards == 0 { per_core } else { options.shards };
+    let table = match options.descriptor_table {
+        DescriptorTable::Shared => Table::Shared,
+        DescriptorTable::PerShard => Table::PerShard,
+        DescriptorTable::Auto if asked <= room(limit, least) => Table::Shared,
+        DescriptorTable::Auto => Table::PerShard,
+    };
+    let shards = match (table, options.shards) {
+        (Table::PerShard, 0) => shards_for(asked, limit, per_core),
+        (Table::PerShard, shards @ 1..) => shards,
+        (Table::Shared, _) => least,
+    };
+    let steers = options.steer_by_cpu && 1 < shards && usize::from(shards) == cores.len();
+    let room = room(limit, shards);
+    // Steered peers follow their packets, so one shard may have to take them all.
+    let wanted = if steers || shards == 1 { asked } else { generous_share(asked, shards) };
+    let per_shard = wanted.min(room);
+    if per_shard == 0 {
+        return Err(Unfit::Descriptors(limit));
+    }
+    let together = match table {
+        Table::Shared => room,
+        Table::PerShard => room * u64::from(shards),
+    };
+    Ok(Plan {
+        cores: cores.iter().copied().cycle().take(usize::from(shards)).collect(),
+        table,
+        connections_per_shard: per_shard as u32, // at most `asked`, which is one
+        connections_max: asked.min(together) as u32,
+        steers,
+    })
+}
+
+/// Connections that one descriptor table has room for.
+fn room(limit: u64, shards: u16) -> u64 {
+    limit.saturating_sub(DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * u64::from(shards))
+}
+
+/// A shard's part when the kernel spreads peers by chance: the mean, and an
+/// eighth more, which is many standard deviations from a thousand peers on.
+fn generous_share(connections: u64, shards: u16) -> u64 {
+    let mean = connections.div_ceil(u64::from(shards));
+    (mean + mean / 8 + 64).min(connections)
+}
+
+/// The fewest shards, at least `least`, whose tables have room for all. Where
+/// no number is enough, the one that comes nearest.
+fn shards_for(connections: u64, limit: u64, least: u16) -> u16 {
+    let fits = |shards: &u16| generous_share(connections, *shards) <= room(limit, *shards);
+    let holds = |shards: &u16| u64::from(*shards) * room(limit, *shards);
+    let mut all = least..=SHARDS_MAX;
+    all.clone().find(fits).or_else(|| all.by_ref().max_by_key(holds)).unwrap_or(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(shards: u16, connections_max: u32, descriptor_table: DescriptorTable) -> Options {
+        Options { shards, connections_max, descriptor_table, ..Options::default() }
+    }
+
+    #[track_caller]
+    fn check(options: &Options, cores: usize, descriptors_max: u64) -> Plan {
+        let machine = Machine { cores: (0..cores).collect(), descriptors_max };
+        let plan = plan(options, &machine).unwrap();
+        let shards = plan.cores.len() as u64;
+        let held = DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards;
+        assert!(u64::from(plan.connections_per_shard) + held <= descriptors_max, "{plan:?}");
+        assert!(plan.connections_max <= options.connections_max, "{plan:?}");
+        assert!(
+            u64::from(plan.connections_max) <= u64::from(plan.connections_per_shard) * shards,
+            "{plan:?}"
+        );
+        plan
+    }
+
+    #[test]
+    fn one_shard_a_core_where_descriptors_are_plenty() {
+        let plan = check(&options(0, 1_000_000, DescriptorTable::Auto), 4, 1 << 21);
+        assert_eq!(plan.cores, [0, 1, 2, 3]);
+        assert_eq!((plan.table, plan.connections_max), (Table::Shared, 1_000_000));
+        assert!(plan.steers);
+    }
+
+    #[test]
+    fn a_million_on_two_cores_with_20_000_descriptors_takes_many_tables() {
+        let plan = check(&options(0, 1_000_000, DescriptorTable::Auto), 2, 20_000);
+        assert_eq!((plan.table, plan.connections_max), (Table::PerShard, 1_000_000));
+        assert!((55..=65).contains(&plan.cores.len()), "{}", plan.cores.len());
+        assert_eq!(plan.cores[..4], [0, 1, 0, 1]);
+        assert!(!plan.steers);
+    }
+
+    #[test]
+    fn a_shared_table_holds_what_the_limit_allows() {
+        let plan = check(&options(0, 1_000_000, DescriptorTable::Shared), 2, 20_000);
+        assert_eq!((plan.table, plan.connections_max), (Table::Shared, 19_840));
+    }
+
+    #[test]
+    fn shards_that_were_asked_for_are_not_multiplied() {
+        let plan = check(&options(3, 1_000_000, DescriptorTable::Auto), 2, 20_000);
+        assert_eq!((plan.cores, plan.table), (vec![0, 1, 0], Table::PerShard));
+        assert_eq!(plan.connections_max, 3 * 19_824);
+    }
+
+    #[test]
+    fn where_nothing_is_enough_the_nearest_is_taken() {
+        let plan = check(&options(0, u32::MAX, DescriptorTable::Auto), 2, 1_024);
+        assert_eq!(plan.table, Table::PerShard);
+        let plan = check(&options(0, 1, DescriptorTable::Auto), 2, 1_024);
+        assert_eq!((plan.table, plan.connections_per_shard), (Table::Shared, 1));
+    }
+
+    #[test]
+    fn what_cannot_be_is_one_sentence() {
+        let check = |options: &Options, descriptors_max, want: &str| {
+            let machine = Machine { cores: vec![0, 1], descriptors_max };
+            let unfit = plan(options, &machine).unwrap_err().to_string();
+            assert!(unfit.starts_with(want) && !unfit.contains('\n'), "{unfit}");
+        };
+        let auto = DescriptorTable::Auto;
+        check(&options(257, 1, auto), 9_999, "shards is 257, the most is 256");
+        check(&options(1, 1, auto), 100, "RLIMIT_NOFILE is 100");
+        let cores = Options { cores: vec![1, 7], ..Options::default() };
+        check(&cores, 9_999, "cores names CPU 7");
+    }
+}
