@@ -167,8 +167,8 @@ impl KernelPlane {
         self.hosting = Hosting::HostedArmed;
         self.uring.set_loud(Loud::Yes);
         self.uring.submit_and_look();
-        let idle = self.gone.is_empty() && self.uring.ready() == 0 && self.uring.is_flushed();
-        let sleeps = idle && self.doorbell.fall_asleep();
+        let busy = !self.gone.is_empty() || 0 < self.uring.ready() || self.uring.has_more();
+        let sleeps = !busy && self.uring.is_flushed() && self.doorbell.fall_asleep();
         if !sleeps {
             self.grow_quiet();
         }

@@ -58,7 +58,8 @@ pub struct Options {
     /// Completions that the kernel can leave before it needs memory of its own;
     /// a power of two, at least as large as `submission_entries`.
     pub completion_entries: u32,
-    /// Connections of this core; those beyond wait in the listener's backlog.
+    /// Connections of this core. When it is reached, accepting stops until one
+    /// goes; peers that the kernel accepted meanwhile are closed and counted.
     pub connections_max: u32,
 }
 

@@ -248,6 +248,12 @@ impl Uring {
         self.stash.len() + self.ring.completion().len()
     }
 
+    /// True when the kernel has put off work, or kept completions to itself.
+    pub fn has_more(&mut self) -> bool {
+        let queue = self.ring.submission();
+        queue.cq_overflow() || queue.taskrun()
+    }
+
     /// True when every request has reached the kernel.
     pub fn is_flushed(&mut self) -> bool {
         self.waiting.is_empty() && self.ring.submission().is_empty()
@@ -258,13 +264,10 @@ impl Uring {
     /// call; without asking again a turn could never grow with its load.
     pub fn gather(&mut self, wanted: usize) {
         for _ in 0..GATHER_ROUNDS {
-            let queue = self.ring.submission();
-            let (overflow, deferred) = (queue.cq_overflow(), queue.taskrun());
-            drop(queue);
-            if self.ready() >= wanted || !(overflow || deferred) {
+            if self.ready() >= wanted || !self.has_more() {
                 return;
             }
-            if overflow {
+            if self.ring.submission().cq_overflow() {
                 self.overflows += 1;
                 self.make_room(self.ring.params().cq_entries() as usize);
             }
@@ -297,10 +300,11 @@ impl Uring {
     }
 
     /// Hands over all requests and lets the kernel work, even without requests:
-    /// whatever it had put off is in the queue afterwards.
+    /// what it had put off is in the queue afterwards, or `has_more` says so.
     pub fn submit_and_look(&mut self) {
-        self.submit();
+        self.refill();
         self.enter(Enter::Work, None);
+        self.submit();
     }
 
     fn push(&mut self, entry: Entry, token: Token) {

@@ -22,7 +22,8 @@ pub(super) struct Doors {
 
 #[derive(Debug)]
 struct Door {
-    listener: TcpListener,
+    /// Closed when the door is shut and the kernel has answered its accept.
+    listener: Option<TcpListener>,
     state: State,
     armed: bool,
 }
@@ -49,16 +50,19 @@ pub(super) enum Accepted {
 
 impl Doors {
     pub fn add(&mut self, listener: TcpListener) {
-        self.doors.push(Door { listener, state: State::Open, armed: false });
+        self.doors.push(Door { listener: Some(listener), state: State::Open, armed: false });
     }
 
     /// Arms every open door that is not.
     pub fn open(&mut self, uring: &mut Uring) {
         for (number, door) in self.doors.iter_mut().enumerate() {
-            if door.state == State::Open && !door.armed {
+            if door.state == State::Open
+                && !door.armed
+                && let Some(listener) = &door.listener
+            {
                 door.armed = true;
                 let token = Token::plain(Kind::Accept, number as u32);
-                uring.accept(token, door.listener.as_raw_fd());
+                uring.accept(token, listener.as_raw_fd());
             }
         }
     }
@@ -90,10 +94,11 @@ impl Doors {
     /// works also where another descriptor table holds the listener open.
     pub fn shut(&mut self) {
         for door in &mut self.doors {
-            if door.state != State::Shut {
-                door.state = State::Shut;
-                socket::shut_down(door.listener.as_raw_fd());
+            door.state = State::Shut;
+            if let Some(listener) = &door.listener {
+                socket::shut_down(listener.as_raw_fd());
             }
+            door.listener.take_if(|_| !door.armed);
         }
     }
 
@@ -110,6 +115,7 @@ impl Doors {
     pub fn accepted(&mut self, done: Completion, now: Tick) -> Accepted {
         let door = &mut self.doors[done.token.id().slot as usize];
         door.armed &= done.more();
+        door.listener.take_if(|_| door.state == State::Shut && !door.armed);
         if 0 <= done.result {
             if door.state == State::Shut {
                 socket::close(done.result);
