@@ -1,2 +1,54 @@
-//! Tokens to claims. Keys are inputs; no files, no HTTP, no clock.
+//! Tokens to claims: who a peer is, and what its backend lets it do.
+//!
+//! A token is a JWT (RFC 7519) signed with one of the `Keys`. Its signature is
+//! checked before a claim is looked at, and the time is an input. One pass over
+//! the claims copies what a session keeps and nothing else.
+//!
+//! Invariants: a key serves one algorithm, so a token cannot choose how its
+//! signature is checked; nothing of a token or a key is in a `Fault`, in a
+//! `KeyFault` or in what `Debug` prints.
+//!
+//! Deliberately absent: files, HTTP, clocks; encrypted tokens; key sets by URL.
 #![forbid(unsafe_code)]
+
+mod allow;
+mod claims;
+mod fault;
+mod keys;
+mod sign;
+#[cfg(test)]
+mod tests;
+
+pub use allow::{Allow, Cap, Match, allowed};
+pub use claims::{ChannelClaims, Claims};
+pub use fault::Fault;
+pub use keys::{Algorithm, Demands, KeyFault, KeySpec, KeyTrouble, Keys, Material, Weakness};
+pub use sign::{NewToken, SignFault, sign};
+
+use crate::base::limits;
+
+/// Bytes of one token; a request head could not carry more either.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// Keys in use at a time: a token without a key id is tried against each of its
+/// algorithm.
+pub const KEYS_MAX: usize = 16;
+
+/// Bytes of `info`, which travels with everything that its peer publishes.
+pub const INFO_BYTES_MAX: usize = 4 << 10;
+
+/// Entries of `caps`; each is looked at when a right is asked for.
+pub const CAPS_MAX: usize = 32;
+
+/// Channels or patterns in one entry of `caps`.
+pub const CAP_CHANNELS_MAX: usize = 64;
+
+/// Seconds by which the clocks of a backend and of this host may differ.
+pub const LEEWAY_S_MAX: u64 = 60;
+
+const _: () = {
+    // All names that a token can grant fit into one token, so its size is what
+    // bounds the memory of its claims.
+    assert!(INFO_BYTES_MAX < TOKEN_BYTES_MAX);
+    assert!(limits::NAME_BYTES_MAX < INFO_BYTES_MAX);
+};

@@ -1,0 +1,261 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
+use serde_json::value::RawValue;
+
+use super::keys::Demands;
+use super::{Allow, CAP_CHANNELS_MAX, CAPS_MAX, Cap, Fault, INFO_BYTES_MAX, Match};
+use crate::base::limits;
+
+/// What a connection token says. The default is what holds without one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// `sub`; empty for an anonymous peer.
+    pub user: Box<str>,
+    /// When the connection ends unless it is refreshed: `expire_at`, else `exp`.
+    pub expires_at_unix_s: Option<u64>,
+    /// `info` or `b64info`: one JSON value without line feeds.
+    pub info: Option<Box<[u8]>>,
+    /// `channels`: those that the server subscribes the peer to.
+    pub channels: Vec<Box<str>>,
+    /// `tenant`; empty for the only one.
+    pub tenant: Box<str>,
+    /// `caps`: rights by channel. The first entry that covers a channel decides.
+    pub caps: Vec<Cap>,
+}
+
+/// What a subscription token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelClaims {
+    /// `sub`: the user that the connection must have.
+    pub user: Box<str>,
+    /// `channel`: the channel it is for.
+    pub channel: Box<str>,
+    /// `client`: the connection it is for, where a backend still says so.
+    pub client: Option<Box<str>>,
+    /// When the subscription ends unless it is refreshed: `expire_at`, else `exp`.
+    pub expires_at_unix_s: Option<u64>,
+    /// `info` or `b64info`: one JSON value without line feeds.
+    pub info: Option<Box<[u8]>>,
+    /// `tenant`; the connection must have the same.
+    pub tenant: Box<str>,
+    /// `allow`, and always to subscribe: that is what such a token is for.
+    pub allow: Allow,
+}
+
+/// Reads the claims of a connection token whose signature was good.
+pub(super) fn connection_claims(
+    payload: &[u8],
+    demands: &Demands,
+    now_unix_s: u64,
+) -> Result<Claims, Fault> {
+    let claims = parse(payload)?;
+    let expires_at_unix_s = claims.check(demands, now_unix_s)?;
+    let channels = claims.channels.unwrap_or_default();
+    if channels.len() > limits::CHANNELS_PER_CONNECTION_MAX {
+        return Err(Fault::Claims);
+    }
+    let caps = claims.caps.unwrap_or_default();
+    if caps.len() > CAPS_MAX {
+        return Err(Fault::Claims);
+    }
+    Ok(Claims {
+        user: name_or_empty(claims.sub)?,
+        expires_at_unix_s,
+        info: info(claims.info, claims.b64info)?,
+        channels: channels.into_iter().map(name).collect::<Result<_, _>>()?,
+        tenant: name_or_empty(claims.tenant)?,
+        caps: caps.into_iter().map(cap).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Reads the claims of a subscription token whose signature was good.
+pub(super) fn subscription_claims(
+    payload: &[u8],
+    demands: &Demands,
+    now_unix_s: u64,
+) -> Result<ChannelClaims, Fault> {
+    let claims = parse(payload)?;
+    let expires_at_unix_s = claims.check(demands, now_unix_s)?;
+    Ok(ChannelClaims {
+        user: name_or_empty(claims.sub)?,
+        channel: name(claims.channel.ok_or(Fault::Claims)?)?,
+        client: claims.client.map(name).transpose()?,
+        expires_at_unix_s,
+        info: info(claims.info, claims.b64info)?,
+        tenant: name_or_empty(claims.tenant)?,
+        allow: allow(&claims.allow.unwrap_or_default())? | Allow::SUBSCRIBE,
+    })
+}
+
+/// Both kinds of token. Claims that mean nothing here are skipped; one that
+/// appears twice is refused, since two readers could choose differently.
+#[derive(serde::Deserialize)]
+struct ClaimsJson<'a> {
+    #[serde(borrow)]
+    sub: Option<Cow<'a, str>>,
+    exp: Option<UnixSeconds>,
+    nbf: Option<UnixSeconds>,
+    aud: Option<Audiences>,
+    iss: Option<Cow<'a, str>>,
+    expire_at: Option<UnixSeconds>,
+    #[serde(borrow)]
+    info: Option<&'a RawValue>,
+    b64info: Option<Cow<'a, str>>,
+    tenant: Option<Cow<'a, str>>,
+    channel: Option<Cow<'a, str>>,
+    client: Option<Cow<'a, str>>,
+    channels: Option<Vec<Cow<'a, str>>>,
+    caps: Option<Vec<CapJson<'a>>>,
+    allow: Option<Vec<Cow<'a, str>>>,
+}
+
+#[derive(serde::Deserialize)]
+struct CapJson<'a> {
+    #[serde(borrow)]
+    channels: Option<Vec<Cow<'a, str>>>,
+    #[serde(rename = "match")]
+    how: Option<Cow<'a, str>>,
+    allow: Option<Vec<Cow<'a, str>>>,
+}
+
+impl ClaimsJson<'_> {
+    /// Whether the token is for here and now; when what it stands for ends.
+    fn check(&self, demands: &Demands, now_unix_s: u64) -> Result<Option<u64>, Fault> {
+        let is_over = |end: u64| now_unix_s >= end.saturating_add(demands.leeway_s);
+        if let Some(UnixSeconds(exp)) = self.exp
+            && is_over(exp)
+        {
+            return Err(Fault::Expired);
+        }
+        if let Some(UnixSeconds(nbf)) = self.nbf
+            && now_unix_s.saturating_add(demands.leeway_s) < nbf
+        {
+            return Err(Fault::NotYet);
+        }
+        if let Some(wanted) = &demands.audience
+            && !self.aud.as_ref().is_some_and(|aud| aud.0.contains(wanted))
+        {
+            return Err(Fault::Audience);
+        }
+        if let Some(wanted) = &demands.issuer
+            && self.iss.as_deref() != Some(wanted)
+        {
+            return Err(Fault::Issuer);
+        }
+        match self.expire_at {
+            None => Ok(self.exp.map(|exp| exp.0)),
+            Some(UnixSeconds(0)) => Ok(None),
+            Some(UnixSeconds(end)) if is_over(end) => Err(Fault::Expired),
+            Some(UnixSeconds(end)) => Ok(Some(end)),
+        }
+    }
+}
+
+/// A time as RFC 7519 counts it, which allows fractions of a second.
+#[derive(Clone, Copy)]
+struct UnixSeconds(u64);
+
+impl<'de> Deserialize<'de> for UnixSeconds {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<UnixSeconds, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = UnixSeconds;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("seconds since 1970")
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<UnixSeconds, E> {
+                Ok(UnixSeconds(seconds))
+            }
+
+            fn visit_f64<E: Error>(self, seconds: f64) -> Result<UnixSeconds, E> {
+                // A cast saturates, so the far future stays there.
+                if seconds >= 0.0 { Ok(UnixSeconds(seconds as u64)) } else { Err(E::custom("")) }
+            }
+        }
+        from.deserialize_any(Number)
+    }
+}
+
+/// `aud` is one text or a list of them.
+#[derive(serde::Deserialize)]
+#[serde(from = "AudiencesJson")]
+struct Audiences(Vec<String>);
+
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum AudiencesJson {
+    One(String),
+    Many(Vec<String>),
+    /// Nobody may demand an audience, and then it may be anything.
+    Other(IgnoredAny),
+}
+
+impl From<AudiencesJson> for Audiences {
+    fn from(json: AudiencesJson) -> Audiences {
+        match json {
+            AudiencesJson::One(one) => Audiences(vec![one]),
+            AudiencesJson::Many(many) => Audiences(many),
+            AudiencesJson::Other(IgnoredAny) => Audiences(Vec::new()),
+        }
+    }
+}
+
+fn parse(payload: &[u8]) -> Result<ClaimsJson<'_>, Fault> {
+    serde_json::from_slice(payload).map_err(|_| Fault::Claims)
+}
+
+/// A name ends up in logs and in other names, so what could cut a line is no name.
+fn name(text: Cow<'_, str>) -> Result<Box<str>, Fault> {
+    if text.is_empty() { Err(Fault::Claims) } else { name_or_empty(Some(text)) }
+}
+
+fn name_or_empty(text: Option<Cow<'_, str>>) -> Result<Box<str>, Fault> {
+    let text = text.unwrap_or_default();
+    if text.len() > limits::NAME_BYTES_MAX || text.chars().any(char::is_control) {
+        return Err(Fault::Claims);
+    }
+    Ok(text.into())
+}
+
+fn info(json: Option<&RawValue>, b64: Option<Cow<'_, str>>) -> Result<Option<Box<[u8]>>, Fault> {
+    use base64::Engine as _;
+    let bytes = match (json, b64) {
+        (None, None) => return Ok(None),
+        (Some(json), _) => Cow::Borrowed(json.get().as_bytes()),
+        (None, Some(b64)) => {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(b64.as_bytes());
+            let decoded = decoded.map_err(|_| Fault::Claims)?;
+            // It goes into JSON frames of other clients as it stands.
+            serde_json::from_slice::<&RawValue>(&decoded).map_err(|_| Fault::Claims)?;
+            Cow::Owned(decoded)
+        }
+    };
+    // Inside a JSON string they are escaped, so these only lay it out.
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let info: Box<[u8]> = bytes.iter().copied().filter(|byte| !is_break(byte)).collect();
+    if info.len() > INFO_BYTES_MAX { Err(Fault::Claims) } else { Ok(Some(info)) }
+}
+
+fn cap(cap: CapJson<'_>) -> Result<Cap, Fault> {
+    let wildcard = match cap.how.as_deref() {
+        None | Some("" | "exact") => Match::Exact,
+        Some("wildcard") => Match::Wildcard,
+        // A rule that is not understood must not be taken for another.
+        Some(_) => return Err(Fault::Claims),
+    };
+    let channels = cap.channels.unwrap_or_default();
+    if channels.len() > CAP_CHANNELS_MAX {
+        return Err(Fault::Claims);
+    }
+    let channels = channels.into_iter().map(name).collect::<Result<_, _>>()?;
+    Ok(Cap { channels, wildcard, allow: allow(&cap.allow.unwrap_or_default())? })
+}
+
+fn allow(words: &[Cow<'_, str>]) -> Result<Allow, Fault> {
+    let mut each = words.iter().map(|word| Allow::from_word(word).ok_or(Fault::Claims));
+    each.try_fold(Allow::NONE, |all, one| Ok(all | one?))
+}

@@ -1,0 +1,483 @@
+//! Tokens as backends make them, good and bad.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: u64 = 1_800_000_000;
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+const RSA: [&str; 2] = [
+    include_str!("../../tests/keys/rsa.private.pem"),
+    include_str!("../../tests/keys/rsa.public.pem"),
+];
+const EC: [&str; 2] = [
+    include_str!("../../tests/keys/ec.private.pem"),
+    include_str!("../../tests/keys/ec.public.pem"),
+];
+const ED: [&str; 2] = [
+    include_str!("../../tests/keys/ed.private.pem"),
+    include_str!("../../tests/keys/ed.public.pem"),
+];
+const EC_384: &str = include_str!("../../tests/keys/ec384.public.pem");
+const RSA_1024: &str = include_str!("../../tests/keys/rsa1024.public.pem");
+
+fn secret(algorithm: Algorithm) -> KeySpec {
+    KeySpec { kid: None, algorithm, material: Material::Secret(SECRET.to_vec()) }
+}
+
+fn pem(algorithm: Algorithm, pem: &str) -> KeySpec {
+    KeySpec { kid: None, algorithm, material: Material::Pem(pem.to_owned()) }
+}
+
+/// What signs, and what checks.
+fn pair(algorithm: Algorithm) -> (KeySpec, KeySpec) {
+    let [private, public] = match algorithm {
+        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => {
+            return (secret(algorithm), secret(algorithm));
+        }
+        Algorithm::Rs256 => RSA,
+        Algorithm::Es256 => EC,
+        Algorithm::EdDsa => ED,
+    };
+    (pem(algorithm, private), pem(algorithm, public))
+}
+
+fn named(spec: KeySpec, kid: &str) -> KeySpec {
+    KeySpec { kid: Some(kid.to_owned()), ..spec }
+}
+
+fn keys(specs: &[KeySpec]) -> Keys {
+    Keys::build(specs).expect("the keys of this test are good")
+}
+
+/// A token with exactly this header and these claims, as text.
+fn raw(header: &str, claims: &str) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    let hs256 = jsonwebtoken::Algorithm::HS256;
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, hs256).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn connection(claims: &str) -> Result<Claims, Fault> {
+    keys(&[secret(Algorithm::Hs256)]).connection(&raw(r#"{"alg":"HS256"}"#, claims), NOW)
+}
+
+fn subscription(claims: &str) -> Result<ChannelClaims, Fault> {
+    keys(&[secret(Algorithm::Hs256)]).subscription(&raw(r#"{"alg":"HS256"}"#, claims), NOW)
+}
+
+/// What a connection token with these claims comes to.
+fn check(claims: Value, want: Result<Claims, Fault>) {
+    assert_eq!(connection(&claims.to_string()), want, "{claims}");
+}
+
+#[test]
+fn every_algorithm_reads_what_it_signed_and_nothing_of_the_others() {
+    let token = NewToken { user: "ann", ..NewToken::default() };
+    for signs in Algorithm::ALL {
+        let signed = sign(&pair(signs).0, &Demands::default(), &token).unwrap();
+        for checks in Algorithm::ALL {
+            let got = keys(&[pair(checks).1]).connection(&signed, NOW);
+            if signs == checks {
+                assert_eq!(&*got.unwrap().user, "ann");
+            } else {
+                assert_eq!(got, Err(Fault::Algorithm), "{signs:?} against {checks:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_byte_of_a_token_can_be_changed() {
+    let token = NewToken { user: "ann", info: Some("{\"a\":1}"), ..NewToken::default() };
+    for algorithm in Algorithm::ALL {
+        let (private, public) = pair(algorithm);
+        let signed = sign(&named(private, "k"), &Demands::default(), &token).unwrap();
+        let keys = keys(&[named(public, "k")]);
+        assert!(keys.connection(&signed, NOW).is_ok());
+        for at in 0..signed.len() {
+            for byte in [b'A', b'B', b'_', b'.', b'=', b'\n', signed.as_bytes()[at] ^ 1] {
+                let mut changed = signed.clone().into_bytes();
+                if changed[at] == byte {
+                    continue;
+                }
+                changed[at] = byte;
+                let changed = String::from_utf8(changed).unwrap();
+                assert!(keys.connection(&changed, NOW).is_err(), "{algorithm:?} {at} {byte}");
+            }
+            assert!(keys.connection(&signed[..at], NOW).is_err(), "{algorithm:?} cut at {at}");
+        }
+        assert!(keys.connection(&format!("{signed}A"), NOW).is_err());
+        assert!(keys.connection(&format!("{signed}="), NOW).is_err());
+    }
+}
+
+#[test]
+fn what_is_no_token_is_malformed() {
+    let keys = keys(&[secret(Algorithm::Hs256)]);
+    let long = "a".repeat(TOKEN_BYTES_MAX + 1);
+    let good = raw(r#"{"alg":"HS256"}"#, "{}");
+    let five_parts = format!("{good}.e30.e30");
+    let not_utf8 = format!("{}.e30.e30", URL_SAFE_NO_PAD.encode(b"\xff\xfe"));
+    for token in ["", ".", "..", "...", "a.b.c", "e30.e30.", "e30..e30", ".e30.e30", "日.本.語"]
+    {
+        assert_eq!(keys.connection(token, NOW), Err(Fault::Malformed), "{token}");
+    }
+    for token in [&long, &five_parts, &not_utf8] {
+        assert_eq!(keys.connection(token, NOW), Err(Fault::Malformed), "{token}");
+    }
+    for header in ["{}", "[]", "null", "1", r#"{"alg":1}"#, r#"{"alg":"HS256","alg":"HS256"}"#] {
+        assert_eq!(keys.connection(&raw(header, "{}"), NOW), Err(Fault::Malformed), "{header}");
+    }
+    let critical = raw(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#, "{}");
+    assert_eq!(keys.connection(&critical, NOW), Err(Fault::Malformed));
+}
+
+#[test]
+fn none_and_unknown_algorithms_are_refused_whatever_the_signature() {
+    let keys = keys(&[secret(Algorithm::Hs256)]);
+    for alg in ["none", "None", "NONE", "", "hs256", "HS1", "PS256", "RS256"] {
+        let token = raw(&json!({ "alg": alg }).to_string(), "{}");
+        assert_eq!(keys.connection(&token, NOW), Err(Fault::Algorithm), "{alg}");
+    }
+    let unsigned = format!("{}.e30.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#));
+    assert!(keys.connection(&unsigned, NOW).is_err());
+}
+
+#[test]
+fn a_public_key_is_never_taken_for_a_secret() {
+    // The attack: sign with HMAC, and the text of the public key as the secret.
+    let forged_with = KeySpec {
+        kid: None,
+        algorithm: Algorithm::Hs256,
+        material: Material::Secret(RSA[1].as_bytes().to_vec()),
+    };
+    let forged = sign(&forged_with, &Demands::default(), &NewToken::default()).unwrap();
+    let real = named(pem(Algorithm::Rs256, RSA[1]), "k");
+    assert_eq!(keys(std::slice::from_ref(&real)).connection(&forged, NOW), Err(Fault::Algorithm));
+    let forged = sign(&named(forged_with.clone(), "k"), &Demands::default(), &NewToken::default());
+    assert_eq!(keys(&[real]).connection(&forged.unwrap(), NOW), Err(Fault::Algorithm));
+    let trouble = KeyTrouble::PemAsSecret;
+    assert_eq!(Keys::build(&[forged_with]).unwrap_err(), [KeyFault { index: 0, trouble }]);
+}
+
+#[test]
+fn keys_rotate_by_name_and_without() {
+    let other = |kid: Option<&str>| KeySpec {
+        kid: kid.map(str::to_owned),
+        algorithm: Algorithm::Hs256,
+        material: Material::Secret(b"another secret of enough bytes".to_vec()),
+    };
+    let token = NewToken { user: "ann", ..NewToken::default() };
+    let sign = |spec: &KeySpec| sign(spec, &Demands::default(), &token).unwrap();
+    let old = named(secret(Algorithm::Hs256), "old");
+    let (by_old, by_new, by_unnamed) = (sign(&old), sign(&other(Some("new"))), sign(&other(None)));
+    let both = keys(&[old.clone(), other(Some("new"))]);
+    for token in [&by_old, &by_new, &by_unnamed] {
+        assert!(both.connection(token, NOW).is_ok());
+    }
+    let only_old = keys(&[old]);
+    assert!(only_old.connection(&by_old, NOW).is_ok());
+    assert_eq!(only_old.connection(&by_new, NOW), Err(Fault::UnknownKey));
+    assert_eq!(only_old.connection(&by_unnamed, NOW), Err(Fault::Signature));
+    // A name binds: the right secret under another name is not looked at.
+    let swapped = keys(&[named(secret(Algorithm::Hs256), "new"), other(Some("old"))]);
+    assert_eq!(swapped.connection(&by_old, NOW), Err(Fault::Signature));
+    let none = Keys::build(&[]).unwrap();
+    assert!(none.is_empty() && !both.is_empty());
+    assert_eq!(none.connection(&by_unnamed, NOW), Err(Fault::Algorithm));
+}
+
+#[test]
+fn keys_that_cannot_work_are_named_all_at_once() {
+    let short = |bytes: usize| KeySpec {
+        kid: None,
+        algorithm: Algorithm::Hs256,
+        material: Material::Secret(vec![7; bytes]),
+    };
+    use Algorithm::{EdDsa, Es256, Hs256, Rs256};
+    let specs = [
+        named(secret(Hs256), "a"),
+        named(secret(Hs256), "a"),
+        named(secret(Hs256), ""),
+        short(15),
+        short(16),
+        secret(Rs256),
+        pem(Hs256, RSA[1]),
+        pem(Rs256, RSA[0]),
+        pem(Rs256, RSA_1024),
+        pem(Rs256, EC[1]),
+        pem(Es256, EC_384),
+        pem(Es256, ED[1]),
+        pem(EdDsa, "nothing"),
+    ];
+    let faults = Keys::build(&specs).unwrap_err();
+    let got: Vec<_> = faults.iter().map(|fault| (fault.index, fault.trouble)).collect();
+    let want = [
+        (1, KeyTrouble::KidTwice),
+        (2, KeyTrouble::KidEmpty),
+        (3, KeyTrouble::TooShort(15)),
+        (5, KeyTrouble::WrongKind(Rs256)),
+        (6, KeyTrouble::WrongKind(Hs256)),
+        (7, KeyTrouble::Private),
+        (8, KeyTrouble::RsaBits(1_024)),
+        (9, KeyTrouble::Unusable(Rs256)),
+        (10, KeyTrouble::Unusable(Es256)),
+        (11, KeyTrouble::Unusable(Es256)),
+        (12, KeyTrouble::Unusable(EdDsa)),
+    ];
+    assert_eq!(got, want);
+    let crowd = vec![secret(Hs256); KEYS_MAX + 1];
+    let trouble = KeyTrouble::TooMany;
+    assert_eq!(Keys::build(&crowd).unwrap_err(), [KeyFault { index: KEYS_MAX, trouble }]);
+    assert!(Keys::build(&crowd[1..]).is_ok());
+}
+
+#[test]
+fn a_secret_shorter_than_its_digest_is_weak() {
+    let weakness = |algorithm, bytes| {
+        KeySpec { kid: None, algorithm, material: Material::Secret(vec![7; bytes]) }.weakness()
+    };
+    for (algorithm, bytes_wanted) in
+        [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)]
+    {
+        let bytes = bytes_wanted - 1;
+        assert_eq!(weakness(algorithm, bytes), Some(Weakness { bytes, bytes_wanted }));
+        assert_eq!(weakness(algorithm, bytes_wanted), None);
+    }
+    assert_eq!(pem(Algorithm::Rs256, RSA[1]).weakness(), None);
+}
+
+#[test]
+fn time_counts_from_the_first_second_of_nbf_to_the_last_before_exp() {
+    let at = |claims: Value| connection(&claims.to_string());
+    assert_eq!(at(json!({ "exp": NOW })), Err(Fault::Expired));
+    assert_eq!(at(json!({ "exp": NOW + 1 })).unwrap().expires_at_unix_s, Some(NOW + 1));
+    assert_eq!(at(json!({ "exp": NOW as f64 + 1.9 })).unwrap().expires_at_unix_s, Some(NOW + 1));
+    assert_eq!(at(json!({ "exp": 1e300 })).unwrap().expires_at_unix_s, Some(u64::MAX));
+    assert_eq!(at(json!({ "exp": 0 })), Err(Fault::Expired));
+    assert_eq!(at(json!({ "nbf": NOW + 1 })), Err(Fault::NotYet));
+    assert!(at(json!({ "nbf": NOW })).is_ok());
+    assert_eq!(at(json!({})).unwrap().expires_at_unix_s, None);
+    for bad in [json!(-1), json!("1"), json!([1]), json!(-0.5), json!(true)] {
+        for claim in ["exp", "nbf", "expire_at"] {
+            assert_eq!(at(json!({ claim: bad })), Err(Fault::Claims), "{claim} {bad}");
+        }
+    }
+}
+
+#[test]
+fn expire_at_decides_over_exp_when_the_connection_ends() {
+    let end = |claims: Value| connection(&claims.to_string()).map(|got| got.expires_at_unix_s);
+    assert_eq!(end(json!({ "exp": NOW + 5, "expire_at": NOW + 9 })), Ok(Some(NOW + 9)));
+    assert_eq!(end(json!({ "exp": NOW + 5, "expire_at": 0 })), Ok(None));
+    assert_eq!(end(json!({ "expire_at": NOW + 9 })), Ok(Some(NOW + 9)));
+    assert_eq!(end(json!({ "exp": NOW, "expire_at": NOW + 9 })), Err(Fault::Expired));
+    assert_eq!(end(json!({ "exp": NOW + 5, "expire_at": NOW })), Err(Fault::Expired));
+}
+
+#[test]
+fn leeway_widens_both_ends() {
+    let demands = Demands { leeway_s: 10, ..Demands::default() };
+    let keys = keys(&[secret(Algorithm::Hs256)]).demanding(demands);
+    let at = |claims: Value| keys.connection(&raw(r#"{"alg":"HS256"}"#, &claims.to_string()), NOW);
+    assert!(at(json!({ "exp": NOW - 9 })).is_ok());
+    assert_eq!(at(json!({ "exp": NOW - 10 })), Err(Fault::Expired));
+    assert!(at(json!({ "nbf": NOW + 10 })).is_ok());
+    assert_eq!(at(json!({ "nbf": NOW + 11 })), Err(Fault::NotYet));
+}
+
+#[test]
+fn audience_and_issuer_count_only_when_demanded() {
+    let demands = Demands {
+        audience: Some("chat".to_owned()),
+        issuer: Some("app".to_owned()),
+        ..Demands::default()
+    };
+    let strict = keys(&[secret(Algorithm::Hs256)]).demanding(demands.clone());
+    let lax = keys(&[secret(Algorithm::Hs256)]);
+    for (claims, want) in [
+        (json!({ "aud": "chat", "iss": "app" }), Ok(())),
+        (json!({ "aud": ["x", "chat"], "iss": "app" }), Ok(())),
+        (json!({ "iss": "app" }), Err(Fault::Audience)),
+        (json!({ "aud": "chats", "iss": "app" }), Err(Fault::Audience)),
+        (json!({ "aud": [], "iss": "app" }), Err(Fault::Audience)),
+        (json!({ "aud": 7, "iss": "app" }), Err(Fault::Audience)),
+        (json!({ "aud": "chat" }), Err(Fault::Issuer)),
+        (json!({ "aud": "chat", "iss": "App" }), Err(Fault::Issuer)),
+    ] {
+        let token = raw(r#"{"alg":"HS256"}"#, &claims.to_string());
+        assert_eq!(strict.connection(&token, NOW).map(drop), want, "{claims}");
+        assert!(lax.connection(&token, NOW).is_ok(), "{claims}");
+    }
+    let made = sign(&secret(Algorithm::Hs256), &demands, &NewToken::default()).unwrap();
+    assert!(strict.connection(&made, NOW).is_ok());
+}
+
+#[test]
+fn claims_are_read_as_backends_write_them() {
+    check(json!({}), Ok(Claims::default()));
+    check(
+        json!({
+            "sub": "ann", "tenant": "acme", "channels": ["room:1", "news:a"],
+            "info": { "name": "Ann" }, "iat": 1, "jti": "x", "meta": { "deep": [[[]]] },
+            "caps": [
+                { "channels": ["room:*"], "match": "wildcard", "allow": ["sub", "pub"] },
+                { "channels": ["news:a"], "allow": ["prs", "hst"] },
+                {},
+            ],
+        }),
+        Ok(Claims {
+            user: "ann".into(),
+            expires_at_unix_s: None,
+            info: Some(br#"{"name":"Ann"}"#.to_vec().into()),
+            channels: vec!["room:1".into(), "news:a".into()],
+            tenant: "acme".into(),
+            caps: vec![
+                Cap {
+                    channels: vec!["room:*".into()],
+                    wildcard: Match::Wildcard,
+                    allow: Allow::SUBSCRIBE | Allow::PUBLISH,
+                },
+                Cap {
+                    channels: vec!["news:a".into()],
+                    wildcard: Match::Exact,
+                    allow: Allow::PRESENCE | Allow::HISTORY,
+                },
+                Cap { channels: vec![], wildcard: Match::Exact, allow: Allow::NONE },
+            ],
+        }),
+    );
+}
+
+#[test]
+fn claims_of_another_type_or_beyond_a_limit_are_refused() {
+    let name = |bytes: usize| "x".repeat(bytes);
+    let longest = crate::base::limits::NAME_BYTES_MAX;
+    let info = |bytes: usize| json!(name(bytes - 2));
+    let caps = |count: usize| vec![json!({}); count];
+    let cap_channels = |count: usize| json!([{ "channels": vec!["a"; count] }]);
+    for good in [
+        json!({ "sub": name(longest), "tenant": name(longest) }),
+        json!({ "channels": [name(longest)] }),
+        json!({ "info": info(INFO_BYTES_MAX) }),
+        json!({ "caps": caps(CAPS_MAX) }),
+        json!({ "caps": cap_channels(CAP_CHANNELS_MAX) }),
+        json!({ "sub": null, "info": null, "channels": null, "caps": null, "exp": null }),
+    ] {
+        assert!(connection(&good.to_string()).is_ok(), "{good}");
+    }
+    for bad in [
+        json!({ "sub": 7 }),
+        json!({ "sub": name(longest + 1) }),
+        json!({ "sub": "a\nb" }),
+        json!({ "tenant": name(longest + 1) }),
+        json!({ "tenant": "\u{85}" }),
+        json!({ "channels": "room:1" }),
+        json!({ "channels": [""] }),
+        json!({ "channels": [name(longest + 1)] }),
+        json!({ "info": info(INFO_BYTES_MAX + 1) }),
+        json!({ "caps": caps(CAPS_MAX + 1) }),
+        json!({ "caps": cap_channels(CAP_CHANNELS_MAX + 1) }),
+        json!({ "caps": [{ "match": "regex", "channels": [".*"], "allow": ["sub"] }] }),
+        json!({ "caps": [{ "channels": ["a"], "allow": ["all"] }] }),
+        json!([]),
+        json!(null),
+    ] {
+        check(bad, Err(Fault::Claims));
+    }
+    for text in ["", "{", "{} {}", r#"{"sub":"a","sub":"b"}"#, r#"{"info":[1,]}"#] {
+        assert_eq!(
+            connection(text).map(drop),
+            if text.is_empty() { Err(Fault::Malformed) } else { Err(Fault::Claims) }
+        );
+    }
+}
+
+#[test]
+fn info_is_one_json_value_on_one_line() {
+    let info = |claims: &str| connection(claims).map(|got| got.info);
+    let bytes = |text: &str| Ok(Some(text.as_bytes().into()));
+    assert_eq!(info("{\"info\":{\r\n \"a\\n\": 1\n}}"), bytes("{ \"a\\n\": 1}"));
+    assert_eq!(info(r#"{"info":"x"}"#), bytes("\"x\""));
+    let b64 = |text: &[u8]| json!({ "b64info": STANDARD.encode(text) }).to_string();
+    assert_eq!(info(&b64(b"{\"a\":\n1}")), bytes("{\"a\":1}"));
+    for bad in [&b"\xff"[..], b"not json", b"1 2", b""] {
+        assert_eq!(info(&b64(bad)), Err(Fault::Claims), "{bad:?}");
+    }
+    assert_eq!(info(r#"{"b64info":"*"}"#), Err(Fault::Claims));
+    // Nesting costs no stack: nobody builds a tree of it.
+    let deep = format!("{{\"info\":{}{}}}", "[".repeat(2_000), "]".repeat(2_000));
+    assert!(info(&deep).is_ok());
+}
+
+#[test]
+fn a_subscription_token_is_for_one_channel() {
+    let claims = json!({
+        "sub": "ann", "channel": "room:1", "client": "c", "info": 7, "tenant": "acme",
+        "exp": NOW + 1, "allow": ["pub", "hst"],
+    });
+    let want = ChannelClaims {
+        user: "ann".into(),
+        channel: "room:1".into(),
+        client: Some("c".into()),
+        expires_at_unix_s: Some(NOW + 1),
+        info: Some(b"7".to_vec().into()),
+        tenant: "acme".into(),
+        allow: Allow::SUBSCRIBE | Allow::PUBLISH | Allow::HISTORY,
+    };
+    assert_eq!(subscription(&claims.to_string()), Ok(want));
+    let least = subscription(r#"{"channel":"room:1"}"#).unwrap();
+    assert_eq!((least.allow, &*least.user), (Allow::SUBSCRIBE, ""));
+    for bad in [json!({}), json!({ "channel": "" }), json!({ "channel": "a", "allow": ["x"] })] {
+        assert_eq!(subscription(&bad.to_string()), Err(Fault::Claims), "{bad}");
+    }
+}
+
+#[test]
+fn tokens_are_made_as_asked() {
+    let channels = ["room:1".to_owned()];
+    let token = NewToken {
+        user: "ann",
+        channel: None,
+        channels: &channels,
+        expires_at_unix_s: Some(NOW + 60),
+        info: Some("{\"name\": \"Ann\"}"),
+        tenant: "acme",
+    };
+    let key = secret(Algorithm::Hs384);
+    let signed = sign(&key, &Demands::default(), &token).unwrap();
+    let claims = keys(std::slice::from_ref(&key)).connection(&signed, NOW).unwrap();
+    let want = Claims {
+        user: "ann".into(),
+        expires_at_unix_s: Some(NOW + 60),
+        info: Some(b"{\"name\": \"Ann\"}".to_vec().into()),
+        channels: vec!["room:1".into()],
+        tenant: "acme".into(),
+        caps: vec![],
+    };
+    assert_eq!(claims, want);
+    let fault = |key: &KeySpec, token: NewToken<'_>| sign(key, &Demands::default(), &token);
+    let none = NewToken::default();
+    assert_eq!(fault(&key, NewToken { info: Some("{"), ..none.clone() }), Err(SignFault::Info));
+    let long = "x".repeat(TOKEN_BYTES_MAX);
+    let too_long = NewToken { user: &long, ..none.clone() };
+    assert_eq!(fault(&key, too_long), Err(SignFault::TooLong));
+    for (algorithm, pem_text) in [(Algorithm::Rs256, RSA[1]), (Algorithm::Es256, "x")] {
+        let got = fault(&pem(algorithm, pem_text), none.clone());
+        assert_eq!(got, Err(SignFault::Key(algorithm)));
+    }
+}
+
+#[test]
+fn nothing_of_a_key_shows_when_it_is_printed() {
+    let specs = [secret(Algorithm::Hs256), pem(Algorithm::Rs256, RSA[1])];
+    let text = format!("{specs:?} {:?}", keys(&specs));
+    assert!(
+        !text.contains("0123456789") && !text.contains("48, 49, 50") && !text.contains("BEGIN")
+    );
+}
