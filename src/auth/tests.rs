@@ -410,9 +410,11 @@ fn info_is_one_json_value_on_one_line() {
         assert_eq!(info(&b64(bad)), Err(Fault::Claims), "{bad:?}");
     }
     assert_eq!(info(r#"{"b64info":"*"}"#), Err(Fault::Claims));
-    // Nesting costs no stack: nobody builds a tree of it.
-    let deep = format!("{{\"info\":{}{}}}", "[".repeat(2_000), "]".repeat(2_000));
-    assert!(info(&deep).is_ok());
+    let deep =
+        |levels: usize| format!(r#"{{"info":{}"]\"]"{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    let levels_max = crate::base::limits::DATA_LEVELS_MAX;
+    assert!(info(&deep(levels_max)).is_ok());
+    assert_eq!(info(&deep(levels_max + 1)), Err(Fault::Claims));
 }
 
 #[test]
