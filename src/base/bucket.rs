@@ -1,11 +1,14 @@
 use super::Tick;
 
-/// How much of something may happen: a steady rate and a burst after silence
-/// (token bucket). Eight bytes, because every connection has two.
+/// How much of something may happen: a steady rate and a burst after silence.
+///
+/// The generic cell rate algorithm (ITU-T I.371): instead of a level and the
+/// time of its last change, the one moment at which the bucket would be full
+/// again. Eight bytes, because every connection has several, and no rounding
+/// that adds up.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
-    left: u32,
-    filled_at_ms: u32,
+    full_at_ns: u64,
 }
 
 /// A rate with its burst; a rate of 0 is no limit.
@@ -19,38 +22,30 @@ pub struct Rate {
 
 impl Bucket {
     /// A full bucket.
-    pub fn full(now: Tick, rate: Rate) -> Bucket {
-        Bucket { left: rate.burst.max(rate.per_s), filled_at_ms: now.0 as u32 }
+    pub fn full() -> Bucket {
+        Bucket { full_at_ns: 0 }
     }
 
     /// Takes `units` when they are there; takes nothing otherwise.
-    ///
-    /// The clock is kept in 32 bits: a bucket that rests for a multiple of 49
-    /// days may be less full than it could be, never fuller.
     #[must_use]
     pub fn take(&mut self, now: Tick, rate: Rate, units: u32) -> bool {
         if rate.per_s == 0 {
             return true;
         }
-        let elapsed_ms = (now.0 as u32).wrapping_sub(self.filled_at_ms);
-        let refill = u64::from(elapsed_ms) * u64::from(rate.per_s) / 1_000;
-        if 0 < refill {
-            let burst = rate.burst.max(rate.per_s);
-            let level = u64::from(self.left) + refill;
-            if level < u64::from(burst) {
-                // Only the time that became whole units is used up.
-                let used_ms = refill * 1_000 / u64::from(rate.per_s);
-                self.filled_at_ms = self.filled_at_ms.wrapping_add(used_ms as u32);
-                self.left = level as u32;
-            } else {
-                self.filled_at_ms = now.0 as u32;
-                self.left = burst;
-            }
+        let now_ns = now.0.saturating_mul(1_000_000);
+        let burst = rate.burst.max(rate.per_s);
+        let full_at_ns = self.full_at_ns.max(now_ns).saturating_add(span_ns(units, rate));
+        let enough = full_at_ns <= now_ns.saturating_add(span_ns(burst, rate));
+        if enough {
+            self.full_at_ns = full_at_ns;
         }
-        let enough = units <= self.left;
-        self.left -= if enough { units } else { 0 };
         enough
     }
+}
+
+/// How long the rate takes to bring so many units.
+fn span_ns(units: u32, rate: Rate) -> u64 {
+    u64::from(units) * 1_000_000_000 / u64::from(rate.per_s)
 }
 
 #[cfg(test)]
@@ -59,9 +54,9 @@ mod tests {
 
     #[test]
     fn the_long_run_is_the_rate_and_the_start_is_the_burst() {
-        for step_ms in [1, 3, 7, 100, 999] {
-            let rate = Rate { per_s: 30, burst: 50 };
-            let mut bucket = Bucket::full(Tick(0), rate);
+        for (step_ms, per_s) in [(1, 30), (3, 30), (7, 30), (100, 30), (999, 30), (1, 600)] {
+            let rate = Rate { per_s, burst: per_s + 20 };
+            let mut bucket = Bucket::full();
             let mut taken = 0;
             let mut now = Tick(0);
             while now.0 < 100_000 {
@@ -70,14 +65,15 @@ mod tests {
                 }
                 now = now.plus_ms(step_ms);
             }
-            assert!((3_000..=3_050).contains(&taken), "{taken} with steps of {step_ms} ms");
+            let steady = 100 * per_s;
+            assert!((steady..=steady + per_s + 20).contains(&taken), "{taken}, {step_ms} ms");
         }
     }
 
     #[test]
     fn too_much_takes_nothing_and_no_rate_is_no_limit() {
         let rate = Rate { per_s: 1, burst: 5 };
-        let mut bucket = Bucket::full(Tick(9), rate);
+        let mut bucket = Bucket::full();
         assert!(!bucket.take(Tick(9), rate, 6));
         assert!(bucket.take(Tick(9), rate, 5));
         assert!(!bucket.take(Tick(1_008), rate, 1));

@@ -61,6 +61,11 @@ impl<T> Slots<T> {
         self.chunks.get_mut(chunk)?[place].as_mut()
     }
 
+    /// One behind the highest slot that was ever taken, rounded up.
+    pub fn span(&self) -> u32 {
+        (self.chunks.len() * CHUNK_SLOTS) as u32
+    }
+
     /// All taken slots in rising order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let all = self.chunks.iter().flat_map(|chunk| chunk.iter()).enumerate();

@@ -19,4 +19,4 @@ pub use letter::{
     What,
 };
 pub use options::{Namespace, Options, Who};
-pub use state::Rooms;
+pub use state::{Rooms, Told};

@@ -308,7 +308,7 @@ impl Rooms {
         let window = rules.keeps_history().then(|| Window::new(epoch));
         let room = Room {
             id,
-            rate: Bucket::full(now.tick, rate(rules)),
+            rate: Bucket::full(),
             title,
             members: Members::default(),
             window,

@@ -37,11 +37,6 @@ impl Window {
         Position { offset: self.head, epoch: self.epoch }
     }
 
-    /// True when nothing is kept any more.
-    pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
-    }
-
     /// Takes the next message and drops what the limits no longer allow.
     pub fn push(&mut self, publication: &Arc<Publication>, rules: &Namespace) {
         assert_eq!(publication.offset, self.next_offset(), "offsets are consecutive");
@@ -198,7 +193,7 @@ mod tests {
         assert_eq!(aged.expire(now(1_400), &rules()), Some(1_500));
         assert_eq!(aged.missed(at(4)).unwrap().len(), 2);
         assert_eq!(aged.expire(now(9_999), &rules()), None);
-        assert!(aged.is_empty());
+        assert_eq!(aged.bytes, 0);
         assert_eq!(aged.position(), at(6));
 
         let small = Namespace { history_bytes_max: 2 * 162, ..rules() };

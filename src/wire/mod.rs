@@ -8,6 +8,7 @@
 //! Deliberately absent: WebSocket framing, sessions, what a command means.
 #![forbid(unsafe_code)]
 
+pub mod chat;
 pub mod client;
 mod client_out;
 mod commands;

@@ -1,0 +1,170 @@
+//! From the connect command to its answer: who the peer is, and the
+//! subscriptions that the server makes for it.
+
+use std::sync::Arc;
+
+use super::identity::Peer;
+use super::names::{INBOX_NAMESPACE, namespace_of};
+use super::state::Context;
+use super::{Fault, Outcome};
+use crate::auth::{self, Claims};
+use crate::base::{ClientId, RoomId};
+use crate::room::{Title, Welcome};
+use crate::wire::{
+    Answer, ClientInfo, ConnectRequest, ConnectResult, ErrorCode, Payload, Position,
+    SubscribeResult,
+};
+
+/// A connect command that waits for rooms.
+#[derive(Debug)]
+pub struct Connecting {
+    /// The command.
+    pub id: u32,
+    /// Who it is.
+    pub peer: Peer,
+    /// Subscriptions by the server, in the order of the token.
+    pub wanted: Vec<Wanted>,
+}
+
+/// One subscription that the server makes.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Which room.
+    pub room: RoomId,
+    /// Its name.
+    pub title: Title,
+    /// What the client saw last of it.
+    pub since: Option<Position>,
+    /// What the home said; `None` until it did.
+    pub welcome: Option<Welcome>,
+}
+
+/// Why a connect command fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The client may do something about it.
+    Refuse(ErrorCode),
+    /// It is over.
+    Close(Fault),
+}
+
+/// What a token says, or what holds without one.
+pub fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Denial> {
+    if token.is_empty() {
+        let open = cx.options.insecure || cx.options.anonymous;
+        return if open {
+            Ok(Claims::default())
+        } else {
+            Err(Denial::Refuse(ErrorCode::Unauthorized))
+        };
+    }
+    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault {
+        auth::Fault::Expired => Denial::Refuse(ErrorCode::TokenExpired),
+        auth::Fault::Malformed
+        | auth::Fault::Algorithm
+        | auth::Fault::UnknownKey
+        | auth::Fault::Signature
+        | auth::Fault::NotYet
+        | auth::Fault::Audience
+        | auth::Fault::Issuer
+        | auth::Fault::Claims => Denial::Close(Fault::InvalidToken),
+    })
+}
+
+/// The peer that the claims describe, and what the server subscribes it to.
+pub fn admit(
+    cx: &mut Context<'_>,
+    id: u32,
+    request: &ConnectRequest<'_>,
+    claims: Claims,
+) -> Result<Connecting, Denial> {
+    let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
+    let client = ClientId::from_random(cx.prng.draw_u128());
+    let info = ClientInfo { user: claims.user, client, conn_info };
+    let inbox = personal_channel(cx, &info.user);
+    let peer = Peer::new(info, claims.expires_at_unix_s, claims.tenant, claims.caps);
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for channel in claims.channels.into_iter().chain(inbox) {
+        let Some(namespace) = namespace_of(&cx.rooms.namespaces, &channel) else {
+            return Err(Denial::Refuse(ErrorCode::UnknownChannel));
+        };
+        let room = cx.names.room(peer.tenant(), &channel);
+        if wanted.iter().any(|one| one.room == room) {
+            continue;
+        }
+        if cx.options.channels_max as usize <= wanted.len() {
+            return Err(Denial::Refuse(ErrorCode::LimitExceeded));
+        }
+        let recovering = request.subs.iter().find(|sub| *sub.channel == *channel && sub.recover);
+        let since = recovering.map(|sub| position(sub.offset, &sub.epoch));
+        let title = Title { channel: Arc::from(channel), namespace };
+        wanted.push(Wanted { room, title, since, welcome: None });
+    }
+    Ok(Connecting { id, peer, wanted })
+}
+
+impl Connecting {
+    /// True when every room has answered.
+    pub fn is_complete(&self) -> bool {
+        self.wanted.iter().all(|one| one.welcome.is_some())
+    }
+
+    /// The answer to the connect command.
+    pub fn answer(&self, cx: &Context<'_>, out: &mut Outcome) {
+        let results = self.wanted.iter().map(|one| {
+            let welcome = one.welcome.as_ref().expect("it is complete");
+            let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
+            let result = SubscribeResult {
+                recoverable: rules.keeps_history(),
+                positioned: rules.keeps_history(),
+                ..subscribe_result(welcome)
+            };
+            (&*one.title.channel, result)
+        });
+        let result = ConnectResult {
+            client: self.peer.info.client,
+            version: concat!("rookery ", env!("CARGO_PKG_VERSION")),
+            expires_in_s: self.peer.expires_unix_s.map(|end| left_s(cx, end)),
+            subs: results.collect(),
+            ping_s: u32::try_from(cx.options.ping_interval_ms.div_ceil(1_000)).unwrap_or(u32::MAX),
+            pong: cx.options.pong_ms_max != 0 && cx.options.ping_interval_ms != 0,
+            time_unix_ms: cx.now.unix_ms,
+            node: &cx.options.node,
+        };
+        out.answer(self.id, Answer::Connect(result));
+    }
+}
+
+/// What a welcome means to a client; flags about later are the caller's.
+pub fn subscribe_result(welcome: &Welcome) -> SubscribeResult<'_> {
+    use crate::room::Recovery;
+    SubscribeResult {
+        position: welcome.position,
+        publications: &welcome.missed,
+        recovered: welcome.recovery == Recovery::Whole,
+        was_recovering: welcome.recovery != Recovery::NotAsked,
+        ..SubscribeResult::default()
+    }
+}
+
+/// Seconds until `end_unix_s`, at least one: 0 would mean never.
+pub fn left_s(cx: &Context<'_>, end_unix_s: u64) -> u32 {
+    let left = end_unix_s.saturating_sub(cx.now.unix_s()).max(1);
+    u32::try_from(left).unwrap_or(u32::MAX)
+}
+
+/// A client's place in a stream, as it wrote it.
+pub fn position(offset: u64, epoch: &str) -> Position {
+    Position { offset, epoch: crate::wire::Epoch::parse(epoch) }
+}
+
+/// JSON from a verified token.
+pub fn json_payload(json: Box<[u8]>) -> Payload {
+    Payload { bytes: bytes::Bytes::from(json), is_json: true }
+}
+
+fn personal_channel(cx: &Context<'_>, user: &str) -> Option<Box<str>> {
+    let has_inboxes = cx.rooms.namespaces.iter().any(|one| one.name == INBOX_NAMESPACE);
+    let wanted = has_inboxes && !user.is_empty();
+    wanted.then(|| format!("{INBOX_NAMESPACE}{user}").into_boxed_str())
+}

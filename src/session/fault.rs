@@ -1,0 +1,143 @@
+use std::fmt;
+
+use crate::metrics::CloseReason;
+use crate::wire::ErrorCode;
+use crate::ws;
+
+/// Why a session ends. Only causes that a peer, the load or the operator can
+/// produce are listed; a broken invariant of ours is a panic, not a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The bytes are no WebSocket.
+    Frame(ws::Fault),
+    /// A text message on a binary connection, or the other way round.
+    WrongOpcode,
+    /// No command, or one that has no place here.
+    BadRequest,
+    /// The connection token is no good.
+    InvalidToken,
+    /// The connect command was answered with an error.
+    Refused(ErrorCode),
+    /// No connect command in time.
+    Stale,
+    /// The connection token expired and was not refreshed.
+    Expired,
+    /// What waits for this reader passed its limit.
+    Slow,
+    /// Our ping was not answered.
+    NoPong,
+    /// Too many commands or bytes, in spite of being told.
+    TooManyRequests,
+    /// Too many mistakes.
+    TooManyErrors,
+    /// The server goes down; the client should wait so long.
+    Shutdown {
+        /// Spread over the drain, so that not all come back at once.
+        retry_after_ms: u32,
+    },
+    /// The peer said goodbye with this code; 1005 stands for none (RFC 6455, 7.1.5).
+    PeerClosed(u16),
+    /// The peer sends no more.
+    PeerEnded,
+    /// The socket is gone.
+    Broken,
+    /// Our own mistake, contained to this session.
+    Panicked,
+}
+
+/// Who has to do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The client, its author, or its network.
+    Peer,
+    /// Us, or our operator.
+    Server,
+    /// Nobody: it is how things end.
+    Nobody,
+}
+
+impl Fault {
+    /// The one place where a cause becomes a WebSocket close code.
+    pub fn close_code(self) -> u16 {
+        match self {
+            Fault::Frame(fault) => fault.close_code(),
+            Fault::WrongOpcode => 1003,
+            Fault::BadRequest => 3501,
+            Fault::InvalidToken => 3500,
+            // Told apart, so that the client knows whether to come back.
+            Fault::Refused(code) if code.parts().2 => 3004,
+            Fault::Refused(_) => 3507,
+            Fault::Stale => 3502,
+            Fault::Expired => 3005,
+            Fault::Slow => 3008,
+            Fault::NoPong => 3012,
+            Fault::TooManyRequests => 3013,
+            Fault::TooManyErrors => 3509,
+            Fault::Shutdown { .. } => 3001,
+            // A close frame without a code is answered by one without an error.
+            Fault::PeerClosed(1005) | Fault::PeerEnded | Fault::Broken => 1000,
+            Fault::PeerClosed(code) => code,
+            Fault::Panicked => 1011,
+        }
+    }
+
+    /// The one place where a cause becomes a metric label.
+    pub fn label(self) -> CloseReason {
+        match self {
+            Fault::Frame(_) | Fault::WrongOpcode | Fault::BadRequest | Fault::TooManyErrors => {
+                CloseReason::ProtocolError
+            }
+            Fault::InvalidToken | Fault::Expired | Fault::Refused(_) => CloseReason::Auth,
+            Fault::Stale | Fault::NoPong => CloseReason::Timeout,
+            Fault::Slow => CloseReason::SlowConsumer,
+            Fault::TooManyRequests => CloseReason::Overload,
+            Fault::Shutdown { .. } => CloseReason::Shutdown,
+            Fault::PeerClosed(_) => CloseReason::Normal,
+            Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
+            Fault::Panicked => CloseReason::Panic,
+        }
+    }
+
+    /// The one place that decides who is told.
+    pub fn blame(self) -> Blame {
+        match self {
+            Fault::Frame(_)
+            | Fault::WrongOpcode
+            | Fault::BadRequest
+            | Fault::InvalidToken
+            | Fault::Refused(_)
+            | Fault::Stale
+            | Fault::Expired
+            | Fault::Slow
+            | Fault::NoPong
+            | Fault::TooManyRequests
+            | Fault::TooManyErrors => Blame::Peer,
+            Fault::Shutdown { .. } | Fault::Panicked => Blame::Server,
+            Fault::PeerClosed(_) | Fault::PeerEnded | Fault::Broken => Blame::Nobody,
+        }
+    }
+}
+
+/// What the close frame says beside its code.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::Frame(_) => "protocol error",
+            Fault::WrongOpcode => "wrong message type",
+            Fault::BadRequest => "bad request",
+            Fault::InvalidToken => "invalid token",
+            Fault::Refused(code) => code.parts().1,
+            Fault::Stale => "stale",
+            Fault::Expired => "connection expired",
+            Fault::Slow => "slow",
+            Fault::NoPong => "no pong",
+            Fault::TooManyRequests => "too many requests",
+            Fault::TooManyErrors => "too many errors",
+            Fault::Shutdown { retry_after_ms } => {
+                return write!(f, "shutdown retry_after_ms={retry_after_ms}");
+            }
+            Fault::PeerClosed(_) | Fault::PeerEnded | Fault::Broken => "connection closed",
+            Fault::Panicked => "internal server error",
+        })
+    }
+}

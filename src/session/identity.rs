@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::rights::Identity;
+use crate::auth::{Allow, Cap, allowed};
+use crate::base::RoomId;
+use crate::wire::{ClientInfo, Payload};
+
+/// Who a connected peer is.
+#[derive(Debug)]
+pub struct Peer {
+    /// As others see it.
+    pub info: Arc<ClientInfo>,
+    /// When the connection token ends, Unix seconds.
+    pub expires_unix_s: Option<u64>,
+    /// What few peers have; absent for the many.
+    extra: Option<Box<Extra>>,
+}
+
+/// What tokens say beyond a name.
+#[derive(Debug, Default)]
+pub struct Extra {
+    /// Whose names these are; empty for the only tenant.
+    pub tenant: Box<str>,
+    /// Rights by channel from the connection token.
+    pub caps: Vec<Cap>,
+    /// By room: what a subscription's token says.
+    pub channels: BTreeMap<RoomId, ChannelExtra>,
+}
+
+/// What a subscription's token says beyond the channel.
+#[derive(Debug, Default)]
+pub struct ChannelExtra {
+    /// The channel's name, for the news of its end.
+    pub channel: Box<str>,
+    /// Shown with what this peer says there.
+    pub chan_info: Option<Arc<Payload>>,
+    /// When it ends, Unix seconds.
+    pub expires_unix_s: Option<u64>,
+}
+
+impl Peer {
+    /// A peer with what its token says.
+    pub fn new(
+        info: ClientInfo,
+        expires_unix_s: Option<u64>,
+        tenant: Box<str>,
+        caps: Vec<Cap>,
+    ) -> Peer {
+        let plain = tenant.is_empty() && caps.is_empty();
+        let channels = BTreeMap::new();
+        let extra = (!plain).then(|| Box::new(Extra { tenant, caps, channels }));
+        Peer { info: Arc::new(info), expires_unix_s, extra }
+    }
+
+    /// Whether it has a name.
+    pub fn identity(&self) -> Identity {
+        if self.info.user.is_empty() { Identity::Anonymous } else { Identity::User }
+    }
+
+    /// Whose names its names are.
+    pub fn tenant(&self) -> &str {
+        self.extra.as_ref().map_or("", |extra| &extra.tenant)
+    }
+
+    /// What the connection token allows in this channel.
+    pub fn capability(&self, channel: &str) -> Allow {
+        self.extra.as_ref().map_or(Allow::NONE, |extra| allowed(&extra.caps, channel))
+    }
+
+    /// What the subscription's token said, if it said more than the channel.
+    pub fn channel(&self, room: RoomId) -> Option<&ChannelExtra> {
+        self.extra.as_ref()?.channels.get(&room)
+    }
+
+    /// Remembers what a subscription's token said.
+    pub fn remember(&mut self, room: RoomId, said: ChannelExtra) {
+        self.extra.get_or_insert_default().channels.insert(room, said);
+    }
+
+    /// Forgets it.
+    pub fn forget(&mut self, room: RoomId) {
+        if let Some(extra) = &mut self.extra {
+            extra.channels.remove(&room);
+        }
+    }
+
+    /// The subscription whose token ends first, and when, Unix seconds.
+    pub fn first_expiry(&self) -> Option<(RoomId, u64)> {
+        let channels = self.extra.iter().flat_map(|extra| &extra.channels);
+        let ends = channels.filter_map(|(&room, said)| Some((room, said.expires_unix_s?)));
+        ends.min_by_key(|&(_, end)| end)
+    }
+}

@@ -1,0 +1,93 @@
+use bytes::BytesMut;
+
+use super::{Fault, Place};
+use crate::base::RoomId;
+use crate::room::{Ask, Title};
+use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
+
+/// What a session decided: messages for its client, encoded at once, and
+/// effects for the shard, in order.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How the client reads.
+    pub encoding: Encoding,
+    /// Messages that will share one frame.
+    pub messages: BytesMut,
+    /// What the shard has to do.
+    pub effects: Vec<Effect>,
+    /// Answers among the messages.
+    pub answers_count: u64,
+    /// Refusals among the answers.
+    pub refusals_count: u64,
+}
+
+/// What a session wants from its shard. Closed.
+#[derive(Debug)]
+pub enum Effect {
+    /// Ask a room's home.
+    Ask(Ask),
+    /// Give this session a seat in the channel, and tell the session where.
+    Sit {
+        /// Which room.
+        room: RoomId,
+        /// Its name.
+        title: Title,
+        /// Whether who comes and goes is delivered, too.
+        news_of_members: bool,
+    },
+    /// Free the seat.
+    Stand(Place),
+    /// Ping the client.
+    Ping,
+    /// End the session.
+    Close(Fault),
+}
+
+impl Outcome {
+    /// Nothing decided yet.
+    pub fn new(encoding: Encoding) -> Outcome {
+        Outcome {
+            encoding,
+            messages: BytesMut::new(),
+            effects: Vec::new(),
+            answers_count: 0,
+            refusals_count: 0,
+        }
+    }
+
+    /// An answer to command `id`. Commands without an id get none.
+    pub fn answer(&mut self, id: u32, answer: Answer<'_>) {
+        if id != 0 {
+            self.answers_count += 1;
+            self.say(&Message::Reply { id, answer });
+        }
+    }
+
+    /// A refusal of command `id`.
+    pub fn refuse(&mut self, id: u32, code: ErrorCode) {
+        self.refusals_count += u64::from(id != 0);
+        self.answer(id, Answer::Error(code));
+    }
+
+    /// Something the client did not ask for.
+    pub fn push(&mut self, channel: &str, push: Push<'_>) {
+        self.say(&Message::Push { channel, push });
+    }
+
+    /// The end of the session.
+    pub fn close(&mut self, fault: Fault) {
+        self.effects.push(Effect::Close(fault));
+    }
+
+    /// True when the last thing decided was the end.
+    pub fn is_closing(&self) -> bool {
+        matches!(self.effects.last(), Some(Effect::Close(_)))
+    }
+
+    fn say(&mut self, message: &Message<'_>) {
+        if !self.messages.is_empty() {
+            wire::separate(self.encoding, &mut self.messages);
+        }
+        wire::encode(self.encoding, message, &mut self.messages);
+    }
+}

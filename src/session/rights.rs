@@ -1,0 +1,86 @@
+use crate::room::Who;
+
+/// What is known about a peer when it asks for something in a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// With a name, or without.
+    pub identity: Identity,
+    /// In the channel or not.
+    pub standing: Standing,
+    /// What its tokens say about this.
+    pub grant: Grant,
+}
+
+/// Whether the peer has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A user of a token.
+    User,
+    /// Nobody in particular.
+    Anonymous,
+}
+
+/// Whether the peer is in the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is.
+    Subscribed,
+    /// It is not, or not yet.
+    Outside,
+}
+
+/// Whether a token allows what is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// It does.
+    Given,
+    /// No token speaks of it.
+    Silent,
+}
+
+/// The one place where rights are decided.
+pub fn may(who: Who, subject: Subject) -> bool {
+    if who == Who::Nobody {
+        return false;
+    }
+    let named = subject.identity == Identity::User;
+    let inside = subject.standing == Standing::Subscribed;
+    let granted = subject.grant == Grant::Given;
+    granted
+        || match who {
+            Who::Nobody | Who::Token => false,
+            Who::Subscribers => inside,
+            Who::Users => named,
+            Who::Anyone => true,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows are `who`; columns: stranger, user, anonymous subscriber, token.
+    #[test]
+    fn the_table_of_rights() {
+        use Grant::{Given, Silent};
+        use Identity::{Anonymous, User};
+        use Standing::{Outside, Subscribed};
+        let columns = [
+            (Anonymous, Outside, Silent),
+            (User, Outside, Silent),
+            (Anonymous, Subscribed, Silent),
+            (Anonymous, Outside, Given),
+        ];
+        for (who, want) in [
+            (Who::Nobody, [false, false, false, false]),
+            (Who::Token, [false, false, false, true]),
+            (Who::Subscribers, [false, false, true, true]),
+            (Who::Users, [false, true, false, true]),
+            (Who::Anyone, [true, true, true, true]),
+        ] {
+            let got = columns
+                .map(|(identity, standing, grant)| may(who, Subject { identity, standing, grant }));
+            assert_eq!(got, want, "{who:?}");
+        }
+    }
+}

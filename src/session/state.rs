@@ -1,0 +1,416 @@
+use std::sync::Arc;
+
+use super::connect::{self, Connecting, Denial};
+use super::identity::Peer;
+use super::quota::{Admission, Quota};
+use super::subs::{Asked, Stage, Sub, Subs};
+use super::{Effect, Fault, NameKey, Options, Outcome, Place};
+use crate::auth::{Allow, Keys};
+use crate::base::{ConnId, Now, Prng, RoomId, Tick};
+use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
+use crate::wire::{Answer, ClientInfo, Command, ConnectRequest, ErrorCode, Push, Request};
+
+/// What all sessions of a shard share, at one moment.
+pub struct Context<'c> {
+    /// What the clocks show.
+    pub now: Now,
+    /// The operator's word on connections.
+    pub options: &'c Options,
+    /// The operator's word on channels.
+    pub rooms: &'c room::Options,
+    /// For tokens.
+    pub keys: &'c Keys,
+    /// For channels.
+    pub names: NameKey,
+    /// For identities and jitter.
+    pub prng: &'c mut Prng,
+}
+
+/// One peer after its upgrade.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) conn: ConnId,
+    pub(super) state: State,
+    pub(super) subs: Subs,
+    quota: Quota,
+    /// When the next ping is due, or the answer to the last one.
+    heartbeat_at: Tick,
+    heartbeat: Heartbeat,
+}
+
+/// Each state holds exactly what that state may touch.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nothing but a connect command may come, and by then.
+    Greeting { deadline: Tick },
+    /// Rooms are asked; commands meanwhile are refused as temporary.
+    Connecting(Box<Connecting>),
+    /// In.
+    Ready(Peer),
+    /// Over; what still comes is ignored.
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heartbeat {
+    /// A ping is due at `heartbeat_at`.
+    Resting,
+    /// A pong is due at `heartbeat_at`; the ping was sent `pong_ms_max` before.
+    Listening,
+}
+
+impl Session {
+    /// A peer whose upgrade is done.
+    pub fn open(cx: &mut Context<'_>, conn: ConnId) -> Session {
+        let tick = cx.now.tick;
+        // Spread from the start: a million clients that come back together must
+        // not be pinged together.
+        let phase_ms = cx.prng.below(cx.options.ping_interval_ms.max(1));
+        Session {
+            conn,
+            state: State::Greeting { deadline: tick.plus_ms(cx.options.connect_ms_max) },
+            subs: Subs::default(),
+            quota: Quota::new(tick, cx.options),
+            heartbeat_at: tick.plus_ms(cx.options.ping_interval_ms / 2 + phase_ms / 2),
+            heartbeat: Heartbeat::Resting,
+        }
+    }
+
+    /// Who it is, once it is known.
+    pub fn info(&self) -> Option<&Arc<ClientInfo>> {
+        match &self.state {
+            State::Ready(peer) => Some(&peer.info),
+            State::Connecting(connecting) => Some(&connecting.peer.info),
+            State::Greeting { .. } | State::Closed => None,
+        }
+    }
+
+    /// A message of so many bytes came in; its commands follow. Over the quota
+    /// each of them is refused.
+    pub fn on_message_bytes(&mut self, cx: &Context<'_>, count: usize) -> Admission {
+        self.quota.on_bytes(cx.now.tick, cx.options, count)
+    }
+
+    /// One command. Total: every request has its answer in every state.
+    pub fn on_command(
+        &mut self,
+        cx: &mut Context<'_>,
+        command: Command<'_>,
+        admission: Admission,
+        out: &mut Outcome,
+    ) {
+        let Command { id, request } = command;
+        match (&self.state, request) {
+            (State::Closed, _) => (),
+            (State::Ready(_) | State::Connecting(_), Request::Pong) => self.on_pong(cx),
+            (State::Greeting { .. }, Request::Connect(request)) if id != 0 => {
+                self.on_connect(cx, id, &request, out);
+            }
+            (State::Greeting { .. }, _) | (_, Request::Connect(_)) => {
+                self.close(Fault::BadRequest, out);
+            }
+            (State::Connecting(_), _) => self.refuse(cx, id, ErrorCode::TooManyRequests, out),
+            (State::Ready(_), request) => {
+                let within = self.quota.on_command(cx.now.tick, cx.options);
+                if within == Admission::Served && admission == Admission::Served {
+                    self.on_request(cx, id, request, out);
+                } else {
+                    self.refuse(cx, id, ErrorCode::TooManyRequests, out);
+                }
+            }
+        }
+    }
+
+    /// What a room's home says to something this session asked.
+    pub fn on_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: RoomId,
+        id: u32,
+        answer: Told,
+        out: &mut Outcome,
+    ) {
+        match (&mut self.state, answer) {
+            (State::Closed | State::Greeting { .. }, Told::Subscribed(_)) => {
+                // Nobody waits for this seat any more.
+                self.ask(room, 0, What::Unsubscribe(Departure::Lost), out);
+            }
+            (State::Closed | State::Greeting { .. }, _) => (),
+            (State::Connecting(_), answer) => self.on_wanted_answer(cx, room, answer, out),
+            (State::Ready(_), Told::Subscribed(welcome)) => {
+                self.on_welcome(cx, room, *welcome, out);
+            }
+            (State::Ready(_), Told::Unsubscribed | Told::Noted) if id == 0 => (),
+            (State::Ready(_), Told::Unsubscribed) => out.answer(id, Answer::Unsubscribe),
+            (State::Ready(_), Told::Published) => out.answer(id, Answer::Publish),
+            (State::Ready(_), Told::Presence(clients)) => {
+                out.answer(id, Answer::Presence { clients: &clients });
+            }
+            (State::Ready(_), Told::PresenceStats { clients, users }) => {
+                out.answer(id, Answer::PresenceStats { num_clients: clients, num_users: users });
+            }
+            (State::Ready(_), Told::History(publications, position)) => {
+                out.answer(id, Answer::History { publications: &publications, position });
+            }
+            (State::Ready(_), Told::Noted) => {
+                let data = connect::json_payload(Box::from(*b"{}"));
+                out.answer(id, Answer::Rpc { data: &data });
+            }
+            (State::Ready(_), Told::Refused(code)) => {
+                // A subscription that was asked for is off again.
+                if self.subs.at(room).is_some_and(|sub| sub.is_asked_by(id)) {
+                    self.subs.remove(room);
+                }
+                self.refuse(cx, id, code, out);
+            }
+        }
+    }
+
+    /// The shard gave the seat that `Effect::Sit` asked for.
+    pub fn sit(&mut self, room: RoomId, place: Place) {
+        let sub = self.subs.at_mut(room).expect("the session asked for this seat");
+        sub.stage = Stage::Seated(place);
+    }
+
+    /// Somebody else left the channel, and this session's place changed.
+    pub fn move_to(&mut self, room: RoomId, place: Place) {
+        let sub = self.subs.at_mut(room).expect("who sits in a channel is subscribed to it");
+        sub.stage = Stage::Seated(place);
+    }
+
+    /// Something of this channel was lost on its way; the client shall
+    /// subscribe again, and recover if it can.
+    pub fn on_gap(&mut self, room: RoomId, channel: &str, out: &mut Outcome) {
+        self.unsubscribe_by_server(room, channel, 2500, "insufficient state", out);
+    }
+
+    /// Time has passed.
+    pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+        match &self.state {
+            State::Greeting { deadline } if *deadline <= cx.now.tick => {
+                self.close(Fault::Stale, out);
+            }
+            State::Greeting { .. } | State::Closed => (),
+            State::Connecting(_) => self.on_heartbeat(cx, out),
+            State::Ready(peer) => {
+                let grace_s = cx.options.expiry_grace_ms / 1_000;
+                let over = |end: u64| end.saturating_add(grace_s) <= cx.now.unix_s();
+                if peer.expires_unix_s.is_some_and(over) {
+                    return self.close(Fault::Expired, out);
+                }
+                while let State::Ready(peer) = &self.state
+                    && let Some((room, end)) = peer.first_expiry()
+                    && over(end)
+                {
+                    let said = peer.channel(room);
+                    let channel = said.map(|said| said.channel.clone()).unwrap_or_default();
+                    self.unsubscribe_by_server(room, &channel, 2501, "subscription expired", out);
+                }
+                self.on_heartbeat(cx, out);
+            }
+        }
+    }
+
+    /// When `on_timer` should be called next.
+    pub fn next_timer(&self, cx: &Context<'_>) -> Tick {
+        match &self.state {
+            State::Greeting { deadline } => *deadline,
+            State::Connecting(_) => self.heartbeat_due(cx),
+            State::Ready(peer) => {
+                let first = peer.first_expiry().map(|(_, end)| end);
+                let end = peer.expires_unix_s.into_iter().chain(first).min();
+                let end = end.map_or(Tick(u64::MAX), |end_unix_s| {
+                    let end_unix_ms = end_unix_s.saturating_mul(1_000);
+                    let left_ms = end_unix_ms.saturating_sub(cx.now.unix_ms);
+                    cx.now.tick.plus_ms(left_ms.saturating_add(cx.options.expiry_grace_ms))
+                });
+                end.min(self.heartbeat_due(cx))
+            }
+            State::Closed => Tick(u64::MAX),
+        }
+    }
+
+    /// Ends the session: its seats are freed, and its rooms let it go.
+    pub fn leave(&mut self, out: &mut Outcome) {
+        self.state = State::Closed;
+        for sub in self.subs.take() {
+            match sub.stage {
+                Stage::Seated(place) => {
+                    out.effects.push(Effect::Stand(place));
+                    self.ask(sub.room, 0, What::Unsubscribe(Departure::Lost), out);
+                }
+                // The answer will find nobody, and is undone then.
+                Stage::Asked(_) => (),
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, fault: Fault, out: &mut Outcome) {
+        out.close(fault);
+    }
+
+    /// Refuses command `id`, and counts it against the peer.
+    pub(super) fn refuse(&mut self, cx: &Context<'_>, id: u32, code: ErrorCode, out: &mut Outcome) {
+        out.refuse(id, code);
+        if let Some(fault) = self.quota.on_error(cx.now.tick, cx.options, code) {
+            self.close(fault, out);
+        }
+    }
+
+    pub(super) fn ask(&self, room: RoomId, id: u32, what: What, out: &mut Outcome) {
+        let asker = Asker { conn: self.conn, id };
+        out.effects.push(Effect::Ask(Ask { room, asker, what }));
+    }
+
+    /// Frees the seat, asks the home to let go, and tells the client.
+    fn unsubscribe_by_server(
+        &mut self,
+        room: RoomId,
+        channel: &str,
+        code: u32,
+        reason: &str,
+        out: &mut Outcome,
+    ) {
+        if let State::Ready(peer) = &mut self.state {
+            peer.forget(room);
+        }
+        let Some(sub) = self.subs.remove(room) else { return };
+        if let Stage::Seated(place) = sub.stage {
+            out.effects.push(Effect::Stand(place));
+            self.ask(room, 0, What::Unsubscribe(Departure::Lost), out);
+        }
+        out.push(channel, Push::Unsubscribe { code, reason });
+    }
+
+    fn on_connect(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: u32,
+        request: &ConnectRequest<'_>,
+        out: &mut Outcome,
+    ) {
+        let admitted = connect::authenticate(cx, &request.token)
+            .and_then(|claims| connect::admit(cx, id, request, claims));
+        match admitted {
+            Err(Denial::Refuse(code)) => self.refuse(cx, id, code, out),
+            Err(Denial::Close(fault)) => self.close(fault, out),
+            Ok(connecting) => {
+                for one in &connecting.wanted {
+                    let entry = Entry {
+                        title: one.title.clone(),
+                        info: Arc::clone(&connecting.peer.info),
+                        chan_info: None,
+                        since: one.since,
+                    };
+                    self.ask(one.room, 0, What::Subscribe(Box::new(entry)), out);
+                }
+                self.state = State::Connecting(Box::new(connecting));
+                self.finish_connecting(cx, out);
+            }
+        }
+    }
+
+    fn on_wanted_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: RoomId,
+        answer: Told,
+        out: &mut Outcome,
+    ) {
+        let State::Connecting(connecting) = &mut self.state else { return };
+        let id = connecting.id;
+        let place = connecting.wanted.iter_mut().find(|one| one.room == room);
+        match (place, answer) {
+            (Some(one), Told::Subscribed(welcome)) => {
+                one.welcome = Some(*welcome);
+                let sub = Sub::server(room, one.title.clone());
+                out.effects.push(Effect::Sit {
+                    room,
+                    title: one.title.clone(),
+                    news_of_members: false,
+                });
+                self.subs.insert(sub);
+                self.finish_connecting(cx, out);
+            }
+            // A room that refuses refuses the connection: the client tries
+            // again, or learns that its token asks for what cannot be had.
+            (_, Told::Refused(code)) => {
+                self.refuse(cx, id, code, out);
+                self.close(Fault::Refused(code), out);
+            }
+            (None, Told::Subscribed(_))
+            | (
+                _,
+                Told::Unsubscribed
+                | Told::Published
+                | Told::Presence(_)
+                | Told::PresenceStats { .. }
+                | Told::History(..)
+                | Told::Noted,
+            ) => (),
+        }
+    }
+
+    fn finish_connecting(&mut self, cx: &Context<'_>, out: &mut Outcome) {
+        if !matches!(&self.state, State::Connecting(connecting) if connecting.is_complete()) {
+            return;
+        }
+        if let State::Connecting(connecting) = std::mem::replace(&mut self.state, State::Closed) {
+            connecting.answer(cx, out);
+            self.state = State::Ready(connecting.peer);
+        }
+    }
+
+    fn on_pong(&mut self, cx: &mut Context<'_>) {
+        if self.heartbeat == Heartbeat::Listening {
+            self.heartbeat = Heartbeat::Resting;
+            let interval_ms = cx.options.ping_interval_ms;
+            let jitter_ms = cx.prng.below(interval_ms / 10 + 1);
+            let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
+            self.heartbeat_at = self.heartbeat_at.plus_ms(rest_ms);
+        }
+    }
+
+    fn on_heartbeat(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+        if cx.options.ping_interval_ms == 0 || cx.now.tick < self.heartbeat_at {
+            return;
+        }
+        match self.heartbeat {
+            Heartbeat::Listening => self.close(Fault::NoPong, out),
+            Heartbeat::Resting => {
+                out.effects.push(Effect::Ping);
+                let wait_ms = if cx.options.pong_ms_max == 0 {
+                    cx.options.ping_interval_ms
+                } else {
+                    self.heartbeat = Heartbeat::Listening;
+                    cx.options.pong_ms_max
+                };
+                self.heartbeat_at = cx.now.tick.plus_ms(wait_ms);
+            }
+        }
+    }
+
+    fn heartbeat_due(&self, cx: &Context<'_>) -> Tick {
+        if cx.options.ping_interval_ms == 0 { Tick(u64::MAX) } else { self.heartbeat_at }
+    }
+}
+
+impl Sub {
+    /// A subscription that the server made and the home granted.
+    fn server(room: RoomId, title: room::Title) -> Sub {
+        let asked = Asked {
+            id: 0,
+            title,
+            recoverable: true,
+            positioned: true,
+            join_leave: false,
+            expires_unix_s: None,
+            cancelled: false,
+        };
+        Sub { room, stage: Stage::Asked(Box::new(asked)), allow: Allow::NONE }
+    }
+
+    fn is_asked_by(&self, id: u32) -> bool {
+        matches!(&self.stage, Stage::Asked(asked) if asked.id == id)
+    }
+}

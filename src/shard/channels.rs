@@ -1,0 +1,194 @@
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use crate::base::{RoomId, Slab};
+use crate::room::Title;
+use crate::session::Place;
+use crate::wire::Encoding;
+
+/// The channels that connections of this shard are in.
+///
+/// Invariants: `index` knows exactly the channels in `channels`; a channel has
+/// at least one seat; a session in a channel knows its place there.
+#[derive(Debug, Default)]
+pub struct Channels {
+    channels: Slab<Channel>,
+    index: HashTable<u32>,
+    seats_count: usize,
+}
+
+/// One channel, seen from one shard.
+#[derive(Debug)]
+pub struct Channel {
+    /// Which room.
+    pub room: RoomId,
+    /// Its name.
+    pub title: Title,
+    seats: SmallVec<[Seat; 2]>,
+}
+
+/// One subscriber: its connection's slot and what it wants, in four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat(u32);
+
+/// How a subscriber is served: one shared buffer for each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// How it reads.
+    pub encoding: Encoding,
+    /// Whether it hears who comes and goes.
+    pub news_of_members: bool,
+}
+
+impl Kind {
+    /// How many kinds there are.
+    pub const COUNT: usize = 4;
+
+    /// All kinds, in the order of `index`.
+    pub const ALL: [Kind; Kind::COUNT] = [
+        Kind { encoding: Encoding::Json, news_of_members: false },
+        Kind { encoding: Encoding::Protobuf, news_of_members: false },
+        Kind { encoding: Encoding::Json, news_of_members: true },
+        Kind { encoding: Encoding::Protobuf, news_of_members: true },
+    ];
+
+    /// Dense.
+    pub fn index(self) -> usize {
+        self.encoding.index() + 2 * usize::from(self.news_of_members)
+    }
+}
+
+const SLOT_BITS: u32 = 30;
+
+impl Seat {
+    /// A seat of the connection in `slot`.
+    pub fn new(slot: u32, kind: Kind) -> Seat {
+        assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^30 connections");
+        Seat(slot | (kind.index() as u32) << SLOT_BITS)
+    }
+
+    /// Whose it is.
+    pub fn slot(self) -> u32 {
+        self.0 & ((1 << SLOT_BITS) - 1)
+    }
+
+    /// How to serve it.
+    pub fn kind_index(self) -> usize {
+        (self.0 >> SLOT_BITS) as usize
+    }
+}
+
+impl Channels {
+    /// Seats in all channels.
+    pub fn seats_count(&self) -> usize {
+        self.seats_count
+    }
+
+    /// The channel of a room.
+    pub fn find(&self, room: RoomId) -> Option<u32> {
+        self.index.find(fold(room), |&slot| self.channels[slot].room == room).copied()
+    }
+
+    /// One channel.
+    pub fn at(&self, channel: u32) -> Option<&Channel> {
+        self.channels.at(channel)
+    }
+
+    /// All channels.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Channel)> {
+        self.channels.iter()
+    }
+
+    /// Gives a seat. The channel comes into being with its first.
+    pub fn sit(&mut self, room: RoomId, title: Title, seat: Seat) -> Place {
+        let channel = self.find(room).unwrap_or_else(|| {
+            let slot = self.channels.insert(Channel { room, title, seats: SmallVec::new() });
+            let channels = &self.channels;
+            self.index.insert_unique(fold(room), slot, |&slot| fold(channels[slot].room));
+            slot
+        });
+        let seats = &mut self.channels[channel].seats;
+        seats.push(seat);
+        self.seats_count += 1;
+        Place { channel, index: (seats.len() - 1) as u32 }
+    }
+
+    /// Frees a seat. The last one in the row takes its place: whose that is, is
+    /// returned. The channel ends with its last seat.
+    pub fn stand(&mut self, place: Place) -> Option<(RoomId, Seat)> {
+        let channel = &mut self.channels[place.channel];
+        channel.seats.swap_remove(place.index as usize);
+        self.seats_count -= 1;
+        let moved = channel.seats.get(place.index as usize).map(|&seat| (channel.room, seat));
+        if channel.seats.is_empty() {
+            let hash = fold(channel.room);
+            let found = self.index.find_entry(hash, |&slot| slot == place.channel);
+            found.expect("the index knows every channel").remove();
+            self.channels.remove(place.channel);
+        } else if channel.seats.len() * 4 <= channel.seats.capacity() {
+            channel.seats.shrink_to_fit();
+        }
+        moved
+    }
+}
+
+impl Channel {
+    /// Who is in.
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// Which kinds of subscribers there are.
+    pub fn kinds(&self) -> [bool; Kind::COUNT] {
+        let mut kinds = [false; Kind::COUNT];
+        for seat in &self.seats {
+            kinds[seat.kind_index()] = true;
+        }
+        kinds
+    }
+}
+
+fn fold(room: RoomId) -> u64 {
+    room.0 as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Prng;
+
+    fn title() -> Title {
+        Title { channel: "c".into(), namespace: 0 }
+    }
+
+    /// A list of (room, slot) beside the channels; places follow the moves.
+    #[test]
+    fn everyone_knows_its_place() {
+        let mut prng = Prng::from_seed(3);
+        let mut channels = Channels::default();
+        let mut model: Vec<(RoomId, u32, Place)> = Vec::new();
+        for slot in 0..2_000 {
+            if prng.percent(55) || model.is_empty() {
+                let room = RoomId(u128::from(prng.below(20)));
+                let kind = Kind::ALL[prng.below(4) as usize];
+                let seat = Seat::new(slot, kind);
+                assert_eq!((seat.slot(), seat.kind_index()), (slot, kind.index()));
+                model.push((room, slot, channels.sit(room, title(), seat)));
+            } else {
+                let left = model.swap_remove(prng.below(model.len() as u64) as usize);
+                if let Some((room, seat)) = channels.stand(left.2) {
+                    let moved = model.iter_mut().find(|m| m.0 == room && m.1 == seat.slot());
+                    moved.unwrap().2 = left.2;
+                }
+            }
+            for &(room, slot, place) in &model {
+                let channel = channels.at(place.channel).unwrap();
+                assert_eq!(channel.room, room);
+                assert_eq!(channel.seats()[place.index as usize].slot(), slot);
+            }
+            assert_eq!(channels.seats_count(), model.len());
+        }
+        let rooms: std::collections::BTreeSet<_> = model.iter().map(|m| m.0).collect();
+        assert_eq!(channels.iter().count(), rooms.len());
+    }
+}

@@ -1,0 +1,108 @@
+use crate::base::{ConnId, Tick};
+use crate::session::{Fault, Outbox, Session};
+use crate::wire::Encoding;
+use crate::ws::Reader;
+
+/// One connection, from its first byte to its last.
+#[derive(Debug)]
+pub struct Conn {
+    /// Which tenant of its slot this is.
+    pub generation: u32,
+    /// How it speaks, once upgraded.
+    pub encoding: Encoding,
+    /// Its place on the turn's list of those with something to send.
+    pub listed: Listed,
+    /// When its earliest timer fires.
+    pub wake_at: Tick,
+    /// What waits for its socket.
+    pub outbox: Outbox,
+    /// What it may do.
+    pub stage: Stage,
+}
+
+/// A place on the turn's list; `NOWHERE` when nothing is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed(pub u32);
+
+impl Listed {
+    /// Not on the list.
+    pub const NOWHERE: Listed = Listed(u32::MAX);
+}
+
+/// Each stage holds exactly what it may touch.
+#[derive(Debug)]
+pub enum Stage {
+    /// HTTP until the head is whole.
+    Upgrading(Box<Upgrading>),
+    /// A session talks.
+    Open(Reader, Session),
+    /// We said goodbye, or are about to; only the peer's goodbye matters.
+    Closing(Box<Closing>),
+    /// The plane was asked to end it; `Gone` will follow.
+    Shut,
+}
+
+/// A head that is not whole yet.
+#[derive(Debug)]
+pub struct Upgrading {
+    /// When the socket came.
+    pub since: Tick,
+    /// What came of the head, when it was cut; usually nothing.
+    pub head: Vec<u8>,
+}
+
+/// A connection on its way out.
+#[derive(Debug)]
+pub struct Closing {
+    /// For the peer's close frame.
+    pub reader: Reader,
+    /// What is waited for, beyond the last byte having left.
+    pub goodbye: Goodbye,
+}
+
+/// Whose turn it is in the closing handshake (RFC 6455, 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goodbye {
+    /// The peer has yet to say it.
+    Awaited,
+    /// Nothing more will come that matters; what waits still leaves.
+    Said,
+    /// Patience is over; what has not left will not.
+    Overdue,
+}
+
+impl Conn {
+    /// A socket that just came.
+    pub fn accepted(id: ConnId, now: Tick) -> Conn {
+        Conn {
+            generation: id.generation,
+            encoding: Encoding::Json,
+            listed: Listed::NOWHERE,
+            wake_at: Tick(u64::MAX),
+            outbox: Outbox::default(),
+            stage: Stage::Upgrading(Box::new(Upgrading { since: now, head: Vec::new() })),
+        }
+    }
+}
+
+/// What is waited for after a session ended this way; `None` when the socket is
+/// gone already.
+pub fn goodbye(fault: Fault) -> Option<Goodbye> {
+    match fault {
+        Fault::Broken => None,
+        Fault::PeerClosed(_) | Fault::PeerEnded => Some(Goodbye::Said),
+        Fault::Frame(_)
+        | Fault::WrongOpcode
+        | Fault::BadRequest
+        | Fault::InvalidToken
+        | Fault::Refused(_)
+        | Fault::Stale
+        | Fault::Expired
+        | Fault::Slow
+        | Fault::NoPong
+        | Fault::TooManyRequests
+        | Fault::TooManyErrors
+        | Fault::Shutdown { .. }
+        | Fault::Panicked => Some(Goodbye::Awaited),
+    }
+}

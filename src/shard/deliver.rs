@@ -1,0 +1,205 @@
+//! From decisions to sends: at the end of a turn, one for each connection.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::Shard;
+use super::conn::{Conn, Goodbye, Listed, Stage};
+use super::gather::{Gathering, opcode};
+use crate::base::{Action, ConnId, Now, RoomId};
+use crate::metrics::Counter;
+use crate::session::{Fault, Lane, Limits, Push};
+use crate::wire;
+use crate::ws;
+
+/// Messages above this size count as data: they carry publications.
+const CONTROL_MESSAGES_BYTES_MAX: usize = 4 << 10;
+
+/// One connection on the turn's list.
+#[derive(Debug)]
+pub struct Listing {
+    id: ConnId,
+    /// What it is told in this turn, one frame when sealed.
+    messages: BytesMut,
+}
+
+impl Shard {
+    /// Turns everything that was decided into sends.
+    ///
+    /// Closing a slow reader may set off news to others, who may turn out to be
+    /// slow: each round ends at least one session, so the rounds end.
+    pub(super) fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
+        let mut sealed = 0;
+        loop {
+            for gathering in std::mem::take(&mut self.gatherings) {
+                self.flush(gathering, Some(out));
+            }
+            while sealed < self.listed.len() {
+                self.seal(self.listed[sealed].id);
+                sealed += 1;
+            }
+            if self.slow.is_empty() {
+                break;
+            }
+            self.end_slow(now);
+            self.read_local(now);
+            sealed = 0;
+        }
+        for listing in std::mem::take(&mut self.listed) {
+            self.send_waiting(listing.id, out);
+        }
+    }
+
+    /// Puts a connection on the turn's list.
+    pub(super) fn list(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.at_mut(id.slot)
+            && conn.generation == id.generation
+        {
+            put_on(&mut self.listed, conn, id);
+        }
+    }
+
+    /// Messages for one connection; those of one turn share a frame.
+    pub(super) fn say(&mut self, id: ConnId, messages: BytesMut) {
+        self.list(id);
+        let Some(conn) = self.conn(id) else { return };
+        let (encoding, place) = (conn.encoding, conn.listed);
+        let listing = &mut self.listed[place.0 as usize];
+        if listing.messages.is_empty() {
+            listing.messages = messages;
+        } else {
+            wire::separate(encoding, &mut listing.messages);
+            listing.messages.extend_from_slice(&messages);
+        }
+    }
+
+    /// Ends the frame that a connection's messages share, so that something
+    /// else can follow it.
+    pub(super) fn seal(&mut self, id: ConnId) {
+        let limits = self.limits();
+        if let Some(conn) = self.conns.at_mut(id.slot)
+            && conn.generation == id.generation
+            && seal(&mut self.listed, conn, limits) == Push::Full
+        {
+            self.slow.push(id);
+        }
+    }
+
+    /// Forgets what a connection has not been sent yet.
+    pub(super) fn forget_waiting(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        conn.outbox.clear();
+        if conn.listed != Listed::NOWHERE {
+            self.listed[conn.listed.0 as usize].messages.clear();
+        }
+    }
+
+    /// Hands out what a channel said so far, before its subscribers change.
+    pub(super) fn flush_room(&mut self, room: RoomId) {
+        if let Some(index) = self.gatherings.iter().position(|one| one.room == room) {
+            let gathering = self.gatherings.swap_remove(index);
+            self.flush(gathering, None);
+        }
+    }
+
+    /// Gives every subscriber its slice. With `out`, who has nothing else
+    /// waiting gets it without a detour; for the others it joins the queue.
+    fn flush(&mut self, gathering: Gathering, mut out: Option<&mut Vec<Action>>) {
+        let limits = self.limits();
+        let Some(channel) = self.channels.find(gathering.room) else { return };
+        let channel = self.channels.at(channel).expect("it was just found");
+        let publications_count = gathering.publications_count;
+        let frames = gathering.finish();
+        for seat in channel.seats() {
+            let frame = &frames[seat.kind_index()];
+            let Some(conn) = self.conns.at_mut(seat.slot()) else { continue };
+            if frame.is_empty() {
+                continue;
+            }
+            let id = ConnId { slot: seat.slot(), generation: conn.generation };
+            let mut full = seal(&mut self.listed, conn, limits) == Push::Full;
+            if let Some(out) = &mut out
+                && conn.outbox.is_idle()
+            {
+                out.push(Action::Send(id, conn.outbox.send_at_once(frame.clone())));
+            } else {
+                full |= conn.outbox.push(Lane::Data, frame.clone(), limits) == Push::Full;
+                put_on(&mut self.listed, conn, id);
+            }
+            if full {
+                self.slow.push(id);
+            }
+        }
+        let deliveries_count = publications_count * channel.seats().len() as u64;
+        self.scribe.add(Counter::Deliveries, deliveries_count);
+    }
+
+    fn end_slow(&mut self, now: Now) {
+        for id in std::mem::take(&mut self.slow) {
+            let open = self.conn(id).is_some_and(|conn| matches!(conn.stage, Stage::Open(..)));
+            if open {
+                self.end(now, id, Fault::Slow);
+            }
+        }
+    }
+
+    /// The next send of one connection, or its end.
+    fn send_waiting(&mut self, id: ConnId, out: &mut Vec<Action>) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.listed = Listed::NOWHERE;
+        if let Some(send) = conn.outbox.next_send() {
+            out.push(Action::Send(id, send));
+        }
+        if let Stage::Closing(closing) = &conn.stage {
+            let over = match closing.goodbye {
+                Goodbye::Awaited => false,
+                Goodbye::Said => conn.outbox.is_idle(),
+                Goodbye::Overdue => true,
+            };
+            if over {
+                conn.stage = Stage::Shut;
+                out.push(Action::Close(id));
+            }
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            data_bytes_max: self.options.session.outbox_bytes_max,
+            control_bytes_max: self.options.session.control_bytes_max,
+        }
+    }
+
+    /// A frame of the control lane, behind what the connection was told before.
+    pub(super) fn push_control(&mut self, id: ConnId, frame: Bytes) {
+        self.seal(id);
+        let limits = self.limits();
+        let Some(conn) = self.conn(id) else { return };
+        if conn.outbox.push(Lane::Control, frame, limits) == Push::Full {
+            self.slow.push(id);
+        }
+        self.list(id);
+    }
+}
+
+fn put_on(listed: &mut Vec<Listing>, conn: &mut Conn, id: ConnId) {
+    if conn.listed == Listed::NOWHERE {
+        conn.listed = Listed(listed.len() as u32);
+        listed.push(Listing { id, messages: BytesMut::new() });
+    }
+}
+
+fn seal(listed: &mut [Listing], conn: &mut Conn, limits: Limits) -> Push {
+    if conn.listed == Listed::NOWHERE {
+        return Push::Queued;
+    }
+    let messages = std::mem::take(&mut listed[conn.listed.0 as usize].messages);
+    if messages.is_empty() {
+        return Push::Queued;
+    }
+    let mut frame = BytesMut::with_capacity(messages.len() + ws::FRAME_HEADER_BYTES_MAX);
+    ws::put_header(&mut frame, opcode(conn.encoding), messages.len());
+    frame.put_slice(&messages);
+    let control = messages.len() <= CONTROL_MESSAGES_BYTES_MAX;
+    let lane = if control { Lane::Control } else { Lane::Data };
+    conn.outbox.push(lane, frame.freeze(), limits)
+}

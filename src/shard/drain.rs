@@ -1,0 +1,72 @@
+//! Letting everybody go, a few at a time.
+
+use super::Shard;
+use super::conn::Stage;
+use crate::base::{ConnId, Now, Tick};
+use crate::session::Fault;
+
+/// Time between two batches.
+const STEP_MS: u64 = 50;
+
+/// A batch is at least so large: a small server is empty at once.
+const BATCH_MIN: u64 = 64;
+
+/// A drain under way.
+#[derive(Debug)]
+pub struct Drain {
+    next_at: Tick,
+    /// Slots below are done.
+    cursor: u32,
+    batch: u64,
+    over_ms: u64,
+    /// Whether the cursor has passed everybody.
+    finished: bool,
+}
+
+impl Drain {
+    /// When the next batch is due.
+    pub fn next_wake(&self) -> Option<Tick> {
+        (!self.finished).then_some(self.next_at)
+    }
+}
+
+impl Shard {
+    /// Begins to close connections: all have their close frame after half of
+    /// the time, and the other half to answer it.
+    pub(super) fn begin_drain(&mut self, now: Now, over_ms: u64) {
+        let steps = (over_ms / 2 / STEP_MS).max(1);
+        let batch = (self.conns.len() as u64).div_ceil(steps).max(BATCH_MIN);
+        self.drain = Some(Drain { next_at: now.tick, cursor: 0, batch, over_ms, finished: false });
+    }
+
+    /// Closes the next batch when it is due.
+    pub(super) fn advance_drain(&mut self, now: Now) {
+        let Some(drain) = &mut self.drain else { return };
+        if drain.finished || now.tick < drain.next_at {
+            return;
+        }
+        drain.next_at = now.tick.plus_ms(STEP_MS);
+        let (mut left, mut cursor, over_ms) = (drain.batch, drain.cursor, drain.over_ms);
+        let span = self.conns.span();
+        while 0 < left && cursor < span {
+            if let Some(conn) = self.conns.at(cursor) {
+                let id = ConnId { slot: cursor, generation: conn.generation };
+                let fault = match &conn.stage {
+                    Stage::Open(..) => {
+                        // Spread, so that they do not come back all at once.
+                        let retry_after_ms = self.prng.below(over_ms.max(1)) as u32;
+                        Fault::Shutdown { retry_after_ms }
+                    }
+                    Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => Fault::PeerEnded,
+                };
+                self.end(now, id, fault);
+                left -= 1;
+            }
+            cursor += 1;
+        }
+        if let Some(drain) = &mut self.drain {
+            drain.cursor = cursor;
+            drain.finished = cursor == span;
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What decisions lead to: letters, seats, and the end of sessions.
+
+use super::Shard;
+use super::channels::{Kind, Seat};
+use super::conn::{Closing, Conn, Goodbye, Stage, goodbye};
+use super::gather::{Audience, Gathering};
+use super::mesh::Posted;
+use crate::base::{ConnId, Now, RoomId, ShardId};
+use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
+use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Title, Told, What};
+use crate::session::{Effect, Fault, Outcome, Place};
+use crate::wire::{self, Message, Push};
+use crate::ws;
+
+impl Shard {
+    /// Carries out what a session decided, in order.
+    pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
+        self.scribe.add(Counter::Replies, std::mem::take(&mut self.outcome.answers_count));
+        self.scribe.add(Counter::ErrorsSent, std::mem::take(&mut self.outcome.refusals_count));
+        if !self.outcome.messages.is_empty() {
+            let messages = std::mem::take(&mut self.outcome.messages);
+            self.say(id, messages);
+        }
+        let mut effects = std::mem::take(&mut self.outcome.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Ask(ask) => self.ask(ask),
+                Effect::Sit { room, title, news_of_members } => {
+                    self.sit(id, room, title, news_of_members);
+                }
+                Effect::Stand(place) => self.stand(place),
+                Effect::Ping => {
+                    self.scribe.add(Counter::Pings, 1);
+                    if let Some(conn) = self.conn(id) {
+                        let ping = conn.encoding.index();
+                        self.push_control(id, self.ping[ping].clone());
+                    }
+                }
+                Effect::Close(fault) => self.end(now, id, fault),
+            }
+        }
+        if self.outcome.effects.is_empty() {
+            self.outcome.effects = effects; // for its capacity
+        }
+    }
+
+    /// Ends a session or an upgrade: its rooms let it go, the client is told
+    /// why, and the socket closes when that has left.
+    pub(super) fn end(&mut self, now: Now, id: ConnId, fault: Fault) {
+        let patience_ms = self.options.session.close_ms_max;
+        let Some(conn) = self.conn(id) else { return };
+        match &mut conn.stage {
+            Stage::Upgrading(upgrading) => {
+                let since = upgrading.since;
+                self.begin_closing(id, fault);
+                self.count_upgrade(now, since, HandshakeOutcome::Gone);
+            }
+            Stage::Open(..) => {
+                self.leave(now, id, fault);
+                self.begin_closing(id, fault);
+                if fault == Fault::Slow {
+                    self.forget_waiting(id);
+                }
+                if goodbye(fault).is_some() {
+                    let frame = match fault {
+                        Fault::PeerClosed(1005) => ws::close_frame_without_code(),
+                        other => ws::close_frame(other.close_code(), &other.to_string()),
+                    };
+                    self.push_control(id, frame);
+                }
+            }
+            Stage::Closing(closing) => {
+                if fault == Fault::PeerEnded {
+                    closing.goodbye = Goodbye::Said;
+                }
+            }
+            Stage::Shut => (),
+        }
+        self.wake(id, now.tick.plus_ms(patience_ms));
+        self.list(id);
+    }
+
+    /// Passes on what rooms said.
+    pub(super) fn pass_on(&mut self, told: &mut Told) {
+        for (to, tell) in told.drain(..) {
+            if self.mesh.tell(to, tell) == Posted::Full {
+                self.scribe.add(Counter::LaneFull(LaneKind::Push), 1);
+            }
+        }
+    }
+
+    /// A room's home says something.
+    pub(super) fn on_tell(&mut self, now: Now, tell: Tell) {
+        match tell {
+            Tell::Answer(room, asker, answer) => self.on_answer(now, room, asker, answer),
+            Tell::Said(room, publication) => {
+                let push = Push::Publication(&publication);
+                if let Some(gathering) = self.announce(room, push, Audience::All) {
+                    gathering.publications_count += 1;
+                }
+            }
+            Tell::Came(room, info, chan_info) => {
+                let push = Push::Join { info: &info, chan_info: chan_info.as_deref() };
+                self.announce(room, push, Audience::NewsOfMembers);
+            }
+            Tell::Went(room, info, chan_info) => {
+                let push = Push::Leave { info: &info, chan_info: chan_info.as_deref() };
+                self.announce(room, push, Audience::NewsOfMembers);
+            }
+            Tell::Typing(room, info) => {
+                let Some(channel) = self.channels.find(room) else { return };
+                let title = &self.channels.at(channel).expect("it was just found").title;
+                let data = wire::chat::typing(&title.channel, &info);
+                self.announce(room, Push::Message { data: &data }, Audience::All);
+            }
+        }
+    }
+
+    /// A home lost news for us: everybody in its channels subscribes again.
+    pub(super) fn on_gap(&mut self, now: Now, from: ShardId) {
+        let lossy = self.channels.iter().filter(|(_, one)| self.mesh.home(one.room) == from);
+        let hit: Vec<(RoomId, Title, Vec<u32>)> = lossy
+            .map(|(_, one)| {
+                let slots = one.seats().iter().map(|seat| seat.slot()).collect();
+                (one.room, one.title.clone(), slots)
+            })
+            .collect();
+        for (room, title, slots) in hit {
+            self.flush_room(room);
+            for slot in slots {
+                let Some(conn) = self.conns.at(slot) else { continue };
+                let id = ConnId { slot, generation: conn.generation };
+                self.scribe.add(Counter::DroppedGaps, 1);
+                let decided = self.with_session(now, id, |session, _, out| {
+                    session.on_gap(room, &title.channel, out);
+                });
+                if decided.is_err() {
+                    self.end(now, id, Fault::Panicked);
+                }
+            }
+        }
+    }
+
+    fn on_answer(&mut self, now: Now, room: RoomId, asker: Asker, answer: Answer) {
+        if let Answer::Subscribed(welcome) = &answer {
+            match welcome.recovery {
+                Recovery::NotAsked => (),
+                Recovery::Whole => self.scribe.add(Counter::Recovered(Recovered::Whole), 1),
+                Recovery::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
+            }
+        }
+        let conn = self.conn(asker.conn);
+        let open = conn.is_some_and(|conn| matches!(conn.stage, Stage::Open(..)));
+        if open {
+            let decided = self.with_session(now, asker.conn, |session, cx, out| {
+                session.on_answer(cx, room, asker.id, answer, out);
+            });
+            if decided.is_err() {
+                self.end(now, asker.conn, Fault::Panicked);
+            }
+            self.rest(now, asker.conn);
+        } else if matches!(answer, Answer::Subscribed(_)) {
+            // It left before it was let in.
+            let asker = Asker { id: 0, ..asker };
+            self.ask(Ask { room, asker, what: What::Unsubscribe(Departure::Lost) });
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        if self.mesh.ask(ask) == Posted::Full {
+            self.count_full(LaneKind::Request);
+        }
+    }
+
+    fn sit(&mut self, id: ConnId, room: RoomId, title: Title, news_of_members: bool) {
+        // What was said before the newcomer sat down is not for it.
+        self.flush_room(room);
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        let kind = Kind { encoding: conn.encoding, news_of_members };
+        if let Stage::Open(_, session) = &mut conn.stage {
+            session.sit(room, self.channels.sit(room, title, Seat::new(id.slot, kind)));
+        }
+    }
+
+    fn stand(&mut self, place: Place) {
+        let Some((room, seat)) = self.channels.stand(place) else { return };
+        if let Some(Conn { stage: Stage::Open(_, session), .. }) = self.conns.at_mut(seat.slot()) {
+            session.move_to(room, place);
+        }
+    }
+
+    /// Frees all seats of a session and counts its end.
+    fn leave(&mut self, now: Now, id: ConnId, fault: Fault) {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        let encoding = conn.encoding;
+        let Stage::Open(_, session) = &mut conn.stage else { return };
+        let mut outcome = Outcome::new(encoding);
+        session.leave(&mut outcome);
+        std::mem::swap(&mut self.outcome, &mut outcome);
+        self.carry_out(now, id);
+        self.outcome = outcome;
+        self.open_count[encoding.index()] -= 1;
+        self.count_open(encoding);
+        self.scribe.add(Counter::Closed(fault.label()), 1);
+    }
+
+    fn begin_closing(&mut self, id: ConnId, fault: Fault) {
+        let Some(conn) = self.conn(id) else { return };
+        let reader = match &mut conn.stage {
+            Stage::Open(reader, _) => std::mem::take(reader),
+            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => ws::Reader::new(),
+        };
+        conn.stage = match goodbye(fault) {
+            Some(goodbye) => Stage::Closing(Box::new(Closing { reader, goodbye })),
+            None => Stage::Shut,
+        };
+    }
+
+    /// Adds to what a channel says in this turn, if anybody here is in it.
+    fn announce(
+        &mut self,
+        room: RoomId,
+        push: Push<'_>,
+        audience: Audience,
+    ) -> Option<&mut Gathering> {
+        let channel = self.channels.at(self.channels.find(room)?)?;
+        let message = Message::Push { channel: &channel.title.channel, push };
+        let index = match self.gatherings.iter().rposition(|one| one.room == room) {
+            Some(index) => index,
+            None => {
+                self.gatherings.push(Gathering::begin(channel));
+                self.gatherings.len() - 1
+            }
+        };
+        self.gatherings[index].say(&message, audience);
+        Some(&mut self.gatherings[index])
+    }
+}

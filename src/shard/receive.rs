@@ -1,0 +1,315 @@
+//! From bytes to decisions: the upgrade, frames, commands, timers of one connection.
+
+use super::Shard;
+use super::conn::{Closing, Conn, Goodbye, Stage};
+use super::contain::{Panicked, contain};
+use super::state::context;
+use crate::base::{ConnId, Now, Tick};
+use crate::metrics::{Counter, Gauge, HandshakeOutcome, Histogram, Protocol};
+use crate::session::{Context, Fault, Outcome, Session};
+use crate::wire::{self, Encoding};
+use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
+
+/// What a refused client is told to wait.
+const RETRY_AFTER_S: u32 = 10;
+
+impl Shard {
+    pub(super) fn on_accepted(&mut self, now: Now, id: ConnId) {
+        let previous = self.conns.insert(id.slot, Conn::accepted(id, now.tick));
+        assert!(previous.is_none(), "the plane reused a live connection");
+        self.upgrading_count += 1;
+        let room = self.conns.len() <= self.options.connections_max as usize
+            && self.upgrading_count <= self.options.handshakes_max;
+        if self.drain.is_some() {
+            self.refuse_upgrade(now, id, Refusal::Draining { retry_after_s: RETRY_AFTER_S });
+        } else if !room {
+            self.refuse_upgrade(now, id, Refusal::NoRoom { retry_after_s: RETRY_AFTER_S });
+        } else {
+            self.wake(id, now.tick.plus_ms(self.options.session.upgrade_ms_max));
+        }
+    }
+
+    pub(super) fn on_received(&mut self, now: Now, id: ConnId, bytes: &mut [u8]) {
+        let Some(conn) = self.conn(id) else { return };
+        match &mut conn.stage {
+            Stage::Upgrading(upgrading) if upgrading.head.is_empty() => {
+                self.on_head(now, id, bytes);
+            }
+            Stage::Upgrading(upgrading) => {
+                let mut head = std::mem::take(&mut upgrading.head);
+                head.extend_from_slice(bytes);
+                self.on_head(now, id, &mut head);
+            }
+            Stage::Open(reader, _) => {
+                let reader = std::mem::take(reader);
+                self.on_frames(now, id, reader, Input::new(bytes));
+            }
+            Stage::Closing(closing) => {
+                let reader = std::mem::take(&mut closing.reader);
+                self.on_last_frames(id, reader, Input::new(bytes));
+            }
+            Stage::Shut => (),
+        }
+    }
+
+    pub(super) fn on_sent(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.outbox.sent();
+        let closing = matches!(conn.stage, Stage::Closing(_));
+        if closing || conn.outbox.is_ready() {
+            self.list(id);
+        }
+    }
+
+    pub(super) fn on_timer(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        if now.tick < conn.wake_at {
+            return; // an earlier timer took over from this one
+        }
+        conn.wake_at = Tick(u64::MAX);
+        match &mut conn.stage {
+            Stage::Upgrading(_) => self.refuse_upgrade(now, id, Refusal::TimedOut),
+            Stage::Open(..) => {
+                let decided =
+                    self.with_session(now, id, |session, cx, out| session.on_timer(cx, out));
+                if decided.is_err() {
+                    self.end(now, id, Fault::Panicked);
+                }
+                self.rest(now, id);
+            }
+            // Patience is over: whatever has not left by now will not.
+            Stage::Closing(closing) => {
+                closing.goodbye = Goodbye::Overdue;
+                conn.outbox.clear();
+                self.list(id);
+            }
+            Stage::Shut => (),
+        }
+    }
+
+    /// Sets the session's next timer.
+    pub(super) fn rest(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        if let Stage::Open(_, session) = &conn.stage {
+            let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng);
+            let at = session.next_timer(&cx);
+            if at != Tick(u64::MAX) {
+                self.wake(id, at);
+            }
+        }
+    }
+
+    fn on_head(&mut self, now: Now, id: ConnId, head: &mut [u8]) {
+        match ws::upgrade(head, &self.options.ws) {
+            Ok(None) => {
+                if let Some(Conn { stage: Stage::Upgrading(upgrading), .. }) = self.conn(id) {
+                    upgrading.head = head.to_vec();
+                }
+            }
+            Err(refusal) => self.refuse_upgrade(now, id, refusal),
+            Ok(Some(upgrade)) => {
+                let encoding = match upgrade.format {
+                    ws::Format::Json => Encoding::Json,
+                    ws::Format::Protobuf => Encoding::Protobuf,
+                };
+                self.open(now, id, encoding);
+                self.push_control(id, upgrade.response.into());
+                let rest = &mut head[upgrade.used..];
+                if !rest.is_empty() {
+                    self.on_frames(now, id, Reader::new(), Input::new(rest));
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, now: Now, id: ConnId, encoding: Encoding) {
+        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng);
+        let session = Session::open(&mut cx, id);
+        let conn = self.conns.at_mut(id.slot).expect("its head was just read");
+        let since = match &conn.stage {
+            Stage::Upgrading(upgrading) => upgrading.since,
+            Stage::Open(..) | Stage::Closing(_) | Stage::Shut => now.tick,
+        };
+        conn.encoding = encoding;
+        conn.stage = Stage::Open(Reader::new(), session);
+        self.count_upgrade(now, since, HandshakeOutcome::Ok);
+        self.open_count[encoding.index()] += 1;
+        self.scribe.add(Counter::Opened(protocol(encoding)), 1);
+        self.count_open(encoding);
+        self.rest(now, id);
+    }
+
+    /// Answers in HTTP, and ends the connection behind the answer.
+    fn refuse_upgrade(&mut self, now: Now, id: ConnId, refusal: Refusal) {
+        let deadline = now.tick.plus_ms(self.options.session.close_ms_max);
+        let Some(conn) = self.conn(id) else { return };
+        let since = match &conn.stage {
+            Stage::Upgrading(upgrading) => upgrading.since,
+            Stage::Open(..) | Stage::Closing(_) | Stage::Shut => return,
+        };
+        let reader = Reader::new();
+        let goodbye = Goodbye::Said;
+        conn.stage = Stage::Closing(Box::new(Closing { reader, goodbye }));
+        self.count_upgrade(now, since, outcome(refusal));
+        self.wake(id, deadline);
+        self.push_control(id, refusal.response().into());
+    }
+
+    /// One upgrade less under way.
+    pub(super) fn count_upgrade(&mut self, now: Now, since: Tick, outcome: HandshakeOutcome) {
+        self.upgrading_count -= 1;
+        self.scribe.add(Counter::Handshakes(outcome), 1);
+        let took_us = now.tick.ms_since(since) * 1_000;
+        self.scribe.observe(Histogram::HandshakeSeconds(outcome), took_us);
+    }
+
+    /// One open connection more or less of this encoding.
+    pub(super) fn count_open(&self, encoding: Encoding) {
+        let count = self.open_count[encoding.index()];
+        self.scribe.set(Gauge::Connections(protocol(encoding)), count);
+    }
+
+    fn on_frames(&mut self, now: Now, id: ConnId, mut reader: Reader, mut input: Input<'_>) {
+        let rules =
+            Rules { role: Role::Server, message_bytes_max: self.options.ws.message_bytes_max };
+        loop {
+            let fault = match reader.next(&mut input, rules) {
+                Ok(None) => break,
+                Ok(Some(incoming)) => self.on_incoming(now, id, incoming),
+                Err(fault) => Some(Fault::Frame(fault)),
+            };
+            if let Some(fault) = fault {
+                self.end(now, id, fault);
+            }
+            match self.conn(id).map(|conn| &mut conn.stage) {
+                Some(Stage::Open(..)) => (),
+                Some(Stage::Closing(_)) => return self.on_last_frames(id, reader, input),
+                Some(Stage::Upgrading(_) | Stage::Shut) | None => return,
+            }
+        }
+        if let Some(Conn { stage: Stage::Open(place, _), .. }) = self.conn(id) {
+            *place = reader;
+        }
+    }
+
+    /// We said goodbye; only the peer's matters.
+    fn on_last_frames(&mut self, id: ConnId, mut reader: Reader, mut input: Input<'_>) {
+        let rules =
+            Rules { role: Role::Server, message_bytes_max: self.options.ws.message_bytes_max };
+        let said = loop {
+            match reader.next(&mut input, rules) {
+                Ok(None) => break Goodbye::Awaited,
+                Ok(Some(Incoming::Close(_))) | Err(_) => break Goodbye::Said,
+                Ok(Some(
+                    Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_),
+                )) => (),
+            }
+        };
+        if let Some(Conn { stage: Stage::Closing(closing), .. }) = self.conn(id) {
+            closing.reader = reader;
+            if said == Goodbye::Said {
+                closing.goodbye = said;
+                self.list(id);
+            }
+        }
+    }
+
+    fn on_incoming(&mut self, now: Now, id: ConnId, incoming: Incoming<'_>) -> Option<Fault> {
+        let conn = self.conn(id)?;
+        let encoding = conn.encoding;
+        let message = match incoming {
+            Incoming::Text(text) if encoding == Encoding::Json => text.as_bytes(),
+            Incoming::Binary(bytes) if encoding == Encoding::Protobuf => bytes,
+            Incoming::Text(_) | Incoming::Binary(_) => return Some(Fault::WrongOpcode),
+            Incoming::Ping(payload) => {
+                let mut pong = bytes::BytesMut::with_capacity(payload.len() + 2);
+                ws::put_frame(&mut pong, ws::Opcode::Pong, payload);
+                self.push_control(id, pong.freeze());
+                return None;
+            }
+            Incoming::Pong(_) => return None,
+            Incoming::Close(said) => {
+                return Some(Fault::PeerClosed(said.map_or(1005, |(code, _)| code)));
+            }
+        };
+        self.scribe.add(Counter::MessagesIn(protocol(encoding)), 1);
+        self.on_message(now, id, encoding, message)
+    }
+
+    /// All commands of one message, with panics kept inside the session.
+    fn on_message(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        encoding: Encoding,
+        message: &[u8],
+    ) -> Option<Fault> {
+        let mut commands_count = 0;
+        let scribe = std::rc::Rc::clone(&self.scribe);
+        let decided = self.with_session(now, id, |session, cx, out| {
+            let admission = session.on_message_bytes(cx, message.len());
+            for command in wire::commands(encoding, message) {
+                match command {
+                    Ok(command) => {
+                        commands_count += 1;
+                        session.on_command(cx, command, admission, out);
+                    }
+                    Err(_) => return out.close(Fault::BadRequest),
+                }
+                if out.is_closing() {
+                    return;
+                }
+            }
+        });
+        scribe.add(Counter::CommandsIn, commands_count);
+        self.rest(now, id);
+        decided.err().map(|Panicked| Fault::Panicked)
+    }
+
+    /// Lets a session decide, puts its messages into its outbox, and carries
+    /// out its effects.
+    pub(super) fn with_session(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome),
+    ) -> Result<(), Panicked> {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return Ok(()) };
+        if conn.generation != id.generation {
+            return Ok(());
+        }
+        let Stage::Open(_, session) = &mut conn.stage else { return Ok(()) };
+        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng);
+        let out = &mut self.outcome;
+        out.encoding = conn.encoding;
+        let decided = contain(|| decide(session, &mut cx, out));
+        if decided.is_err() {
+            self.scribe.add(Counter::Panics, 1);
+        }
+        self.carry_out(now, id);
+        decided
+    }
+}
+
+/// The label of an encoding.
+pub(super) fn protocol(encoding: Encoding) -> Protocol {
+    match encoding {
+        Encoding::Json => Protocol::Json,
+        Encoding::Protobuf => Protocol::Protobuf,
+    }
+}
+
+fn outcome(refusal: Refusal) -> HandshakeOutcome {
+    match refusal {
+        Refusal::BadRequest(_) | Refusal::UpgradeMissing | Refusal::HttpVersion => {
+            HandshakeOutcome::BadRequest
+        }
+        Refusal::NotFound => HandshakeOutcome::NotFound,
+        Refusal::Method => HandshakeOutcome::Method,
+        Refusal::Version => HandshakeOutcome::Version,
+        Refusal::Origin => HandshakeOutcome::Origin,
+        Refusal::HeadTooLarge => HandshakeOutcome::TooLarge,
+        Refusal::TimedOut => HandshakeOutcome::Timeout,
+        Refusal::NoRoom { .. } | Refusal::Draining { .. } => HandshakeOutcome::NoRoom,
+    }
+}

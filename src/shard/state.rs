@@ -1,0 +1,284 @@
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::channels::Channels;
+use super::conn::{Conn, Stage};
+use super::deliver::Listing;
+use super::drain::Drain;
+use super::gather::{Gathering, put_message};
+use super::mesh::Mesh;
+use super::{Letter, Options};
+use crate::auth::Keys;
+use crate::base::limits::TURN_TIMERS_MAX;
+use crate::base::{Action, ConnId, Ending, Event, Now, Prng, ShardId, Slots, Tick, Wheel};
+use crate::metrics::{Counter, Gauge, LaneKind, PublishResult, Scribe};
+use crate::room::{Answer, Ask, Rooms, Tell, Told, What};
+use crate::session::{Context, Fault, NameKey, Outcome};
+use crate::wire::{Encoding, ErrorCode, Message};
+
+/// How exactly connections keep their deadlines.
+const WHEEL_GRANULARITY_MS: u64 = 32;
+
+/// What a shard is made of.
+pub struct Setup {
+    /// Which one it is.
+    pub id: ShardId,
+    /// Of how many.
+    pub shards_count: u16,
+    /// The operator's word.
+    pub options: Arc<Options>,
+    /// For tokens.
+    pub keys: Arc<Keys>,
+    /// For names; equal on all shards.
+    pub names: NameKey,
+    /// For identities, epochs and jitter; different on each shard.
+    pub seed: u64,
+    /// The clocks at the start.
+    pub now: Now,
+    /// Where it counts.
+    pub scribe: Rc<Scribe>,
+}
+
+/// What the control thread tells a shard. Values only.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// Tokens are checked with these from now on.
+    Keys(Arc<Keys>),
+    /// Let everybody go, spread over this time.
+    Drain {
+        /// In ms.
+        over_ms: u64,
+    },
+}
+
+/// One core's world.
+pub struct Shard {
+    pub(super) id: ShardId,
+    pub(super) options: Arc<Options>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) names: NameKey,
+    pub(super) prng: Prng,
+    pub(super) scribe: Rc<Scribe>,
+    pub(super) conns: Slots<Conn>,
+    pub(super) upgrading_count: u32,
+    pub(super) open_count: [u64; 2],
+    pub(super) channels: Channels,
+    pub(super) rooms: Rooms,
+    pub(super) mesh: Mesh,
+    pub(super) wheel: Wheel<ConnId>,
+    pub(super) drain: Option<Drain>,
+    /// What channels say in this turn.
+    pub(super) gatherings: Vec<Gathering>,
+    /// Connections with something to send in this turn.
+    pub(super) listed: Vec<Listing>,
+    /// Connections whose outbox is full; closed before the turn ends.
+    pub(super) slow: Vec<ConnId>,
+    /// One ping for everybody, by encoding.
+    pub(super) ping: [Bytes; 2],
+    /// Kept between events for its capacity only.
+    pub(super) outcome: Outcome,
+    told: Told,
+}
+
+impl Shard {
+    /// An empty world.
+    pub fn new(setup: Setup) -> Shard {
+        let mut prng = Prng::from_seed(setup.seed);
+        let room_options = Arc::new(setup.options.room.clone());
+        Shard {
+            id: setup.id,
+            rooms: Rooms::new(setup.now, room_options, prng.draw()),
+            mesh: Mesh::new(setup.id, setup.shards_count),
+            wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS),
+            options: setup.options,
+            keys: setup.keys,
+            names: setup.names,
+            prng,
+            scribe: setup.scribe,
+            conns: Slots::default(),
+            upgrading_count: 0,
+            open_count: [0; 2],
+            channels: Channels::default(),
+            drain: None,
+            gatherings: Vec::new(),
+            listed: Vec::new(),
+            slow: Vec::new(),
+            ping: Encoding::ALL.map(ping_frame),
+            outcome: Outcome::new(Encoding::Json),
+            told: Vec::new(),
+        }
+    }
+
+    /// Something happened at a socket.
+    pub fn on_event(&mut self, now: Now, event: Event<'_>) {
+        match event {
+            Event::Accepted(id) => self.on_accepted(now, id),
+            // A server asks for no connections.
+            Event::Connected(_) => (),
+            Event::Received(id, bytes) => self.on_received(now, id, bytes),
+            Event::Sent(id) => self.on_sent(id),
+            Event::Ended(id) => self.end(now, id, Fault::PeerEnded),
+            Event::Gone(id, ending) => self.on_gone(now, id, ending),
+        }
+        debug_assert!(self.outcome.effects.is_empty(), "effects are carried out at once");
+    }
+
+    /// A neighbour says something.
+    pub fn on_letter(&mut self, now: Now, from: ShardId, letter: Letter) {
+        assert_ne!(from, self.id, "letters to ourselves take no lane");
+        if let Letter::Tell(Tell::Answer(..)) = &letter {
+            self.mesh.answered(from);
+        }
+        self.read(now, from, letter);
+    }
+
+    /// The control thread says something.
+    pub fn on_order(&mut self, now: Now, order: Order, out: &mut Vec<Action>) {
+        match order {
+            Order::Keys(keys) => self.keys = keys,
+            Order::Drain { over_ms } => {
+                out.push(Action::StopAccepting);
+                self.begin_drain(now, over_ms);
+            }
+        }
+    }
+
+    /// Ends a turn: timers, letters to ourselves, and one send for each
+    /// connection that has something to send.
+    pub fn finish_turn(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.fire_timers(now);
+        self.advance_drain(now);
+        let mut told = std::mem::take(&mut self.told);
+        self.rooms.tick(now, TURN_TIMERS_MAX, &mut told);
+        self.pass_on(&mut told);
+        self.told = told;
+        self.read_local(now);
+        self.deliver(now, out);
+        self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
+        self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
+        self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.upgrading_count));
+    }
+
+    /// When `finish_turn` should be called next, even if nothing happens.
+    pub fn next_wake(&self) -> Option<Tick> {
+        let drain = self.drain.as_ref().and_then(Drain::next_wake);
+        [self.wheel.next(), self.rooms.next_wake(), drain].into_iter().flatten().min()
+    }
+
+    /// Letters that wait for a neighbour, in order. The caller takes from the
+    /// front what the lane has room for and leaves the rest.
+    pub fn mail(&mut self, to: ShardId) -> &mut Vec<Letter> {
+        self.mesh.waiting(to)
+    }
+
+    /// How many connections there are, in whatever stage.
+    pub fn connections_count(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// True when a drain was ordered and nobody is left.
+    pub fn is_drained(&self) -> bool {
+        self.drain.is_some() && self.conns.is_empty()
+    }
+
+    /// Reads letters to ourselves until none is left: questions lead to answers
+    /// and news, and those to farewells at most.
+    pub(super) fn read_local(&mut self, now: Now) {
+        while let Some(letter) = self.mesh.next_local() {
+            self.read(now, self.id, letter);
+        }
+    }
+
+    fn read(&mut self, now: Now, from: ShardId, letter: Letter) {
+        match letter {
+            Letter::Ask(ask) => self.on_ask(now, from, ask),
+            Letter::Tell(tell) => self.on_tell(now, tell),
+            Letter::Gap => self.on_gap(now, from),
+        }
+    }
+
+    fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
+        let publishes = matches!(ask.what, What::Publish(_));
+        let mut told = std::mem::take(&mut self.told);
+        self.rooms.handle(now, from, ask, &mut told);
+        if publishes && let Some((_, Tell::Answer(_, _, answer))) = told.first() {
+            self.scribe.add(Counter::Published(publish_result(answer)), 1);
+        }
+        self.pass_on(&mut told);
+        self.told = told;
+    }
+
+    fn fire_timers(&mut self, now: Now) {
+        let mut due = Vec::new();
+        self.wheel.turn(now.tick, TURN_TIMERS_MAX, |id| due.push(id));
+        for id in due {
+            self.on_timer(now, id);
+        }
+    }
+
+    fn on_gone(&mut self, now: Now, id: ConnId, ending: Ending) {
+        let Some(conn) = self.conn(id) else { return };
+        let fault = match ending {
+            Ending::Closed | Ending::Reset | Ending::Unreachable => Fault::Broken,
+        };
+        match &conn.stage {
+            Stage::Upgrading(_) | Stage::Open(..) => self.end(now, id, fault),
+            Stage::Closing(_) | Stage::Shut => (),
+        }
+        self.conns.remove(id.slot);
+    }
+
+    /// The connection, unless it is a later one in the same slot.
+    pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.at_mut(id.slot).filter(|conn| conn.generation == id.generation)
+    }
+
+    /// Lets `on_timer` be called for a connection, at `at` or before.
+    pub(super) fn wake(&mut self, id: ConnId, at: Tick) {
+        if let Some(conn) = self.conns.at_mut(id.slot)
+            && at < conn.wake_at
+            && conn.generation == id.generation
+        {
+            conn.wake_at = at;
+            self.wheel.set(at, id);
+        }
+    }
+
+    /// Counts a lane that had no room.
+    pub(super) fn count_full(&self, kind: LaneKind) {
+        self.scribe.add(Counter::LaneFull(kind), 1);
+    }
+}
+
+/// What sessions share now; borrows only that.
+pub(super) fn context<'c>(
+    now: Now,
+    options: &'c Options,
+    keys: &'c Keys,
+    names: NameKey,
+    prng: &'c mut Prng,
+) -> Context<'c> {
+    Context { now, options: &options.session, rooms: &options.room, keys, names, prng }
+}
+
+fn publish_result(answer: &Answer) -> PublishResult {
+    match answer {
+        Answer::Refused(ErrorCode::TooManyRequests) => PublishResult::Limited,
+        Answer::Refused(_) => PublishResult::Failed,
+        Answer::Subscribed(_)
+        | Answer::Unsubscribed
+        | Answer::Published
+        | Answer::Presence(_)
+        | Answer::PresenceStats { .. }
+        | Answer::History(..)
+        | Answer::Noted => PublishResult::Ok,
+    }
+}
+
+fn ping_frame(encoding: Encoding) -> Bytes {
+    let mut frame = BytesMut::new();
+    put_message(encoding, &Message::Ping, &mut frame);
+    frame.freeze()
+}
