@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("ws", "base"),
     ("wire", "base"),
     ("auth", "base"),
-    ("session", "base metrics ws wire auth"),
+    ("session", "base metrics ws wire auth room"),
     ("room", "base metrics wire"),
     ("shard", "base metrics ws wire auth session room"),
     ("admin", "base metrics"),

@@ -1,6 +1,32 @@
-//! One peer's conversation, from greeting to goodbye.
+//! One peer's conversation, from the first command to goodbye.
+//!
+//! A session is a state machine: commands, answers of rooms and time go in;
+//! messages for the client and effects for the shard come out. It decides who
+//! the peer is, what it may do, and how much of it.
+//!
+//! Invariants: every command with an id is answered once; a room is asked to let
+//! a member go exactly when it let it in.
+//!
+//! Deliberately absent: sockets, WebSocket frames (the shard's), other sessions.
 #![forbid(unsafe_code)]
 
+mod connect;
+mod fault;
+mod identity;
+mod names;
 mod options;
+mod outbox;
+mod outcome;
+mod quota;
+mod requests;
+mod rights;
+mod state;
+mod subs;
 
+pub use fault::{Blame, Fault};
+pub use names::{INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
+pub use outbox::{Lane, Limits, Outbox, Push};
+pub use outcome::{Effect, Outcome};
+pub use state::{Context, Session};
+pub use subs::Place;

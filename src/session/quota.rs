@@ -22,12 +22,8 @@ pub enum Admission {
 
 impl Quota {
     /// All buckets full.
-    pub fn new(now: Tick, options: &Options) -> Quota {
-        Quota {
-            commands: Bucket::full(now, commands(options)),
-            bytes: Bucket::full(now, bytes(options)),
-            errors: Bucket::full(now, errors(options)),
-        }
+    pub fn new() -> Quota {
+        Quota { commands: Bucket::full(), bytes: Bucket::full(), errors: Bucket::full() }
     }
 
     /// One message of so many bytes came in.

@@ -70,7 +70,7 @@ impl Session {
             conn,
             state: State::Greeting { deadline: tick.plus_ms(cx.options.connect_ms_max) },
             subs: Subs::default(),
-            quota: Quota::new(tick, cx.options),
+            quota: Quota::new(),
             heartbeat_at: tick.plus_ms(cx.options.ping_interval_ms / 2 + phase_ms / 2),
             heartbeat: Heartbeat::Resting,
         }

@@ -1,2 +1,34 @@
-//! One core's whole world: its connections, its rooms, its letters to other cores.
+//! One core's whole world: its connections, the rooms it is home of, its
+//! letters to other cores.
+//!
+//! Everything enters through `Shard`: events of the plane, letters of other
+//! shards, orders of the control thread, and the end of a turn. Everything
+//! leaves as actions for the plane and letters. So a shard's past is a list of
+//! inputs, and can be replayed.
+//!
+//! Invariants: a session is in a channel exactly when the channel has a seat for
+//! it, and then the room's home counts it; each question to a home is answered
+//! once; a connection has at most one send in flight.
+//!
+//! Deliberately absent: threads, the kernel, other nodes.
 #![forbid(unsafe_code)]
+
+mod channels;
+mod conn;
+mod contain;
+mod deliver;
+mod drain;
+mod effects;
+mod gather;
+mod letter;
+mod mesh;
+mod options;
+mod receive;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use contain::panic_is_contained;
+pub use letter::{Letter, home};
+pub use options::Options;
+pub use state::{Order, Setup, Shard};

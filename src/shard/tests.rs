@@ -1,0 +1,454 @@
+//! Whole shards, fed by hand: what goes in at one socket comes out at others.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::{Letter, Options, Order, Setup, Shard};
+use crate::auth::Keys;
+use crate::base::{Action, ConnId, Ending, Event, Now, ShardId, Tick};
+use crate::metrics::Cells;
+use crate::room::{self, Namespace};
+use crate::session::{self, NameKey};
+use crate::ws::client::{put_masked_frame, upgrade_request};
+use crate::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
+
+const RULES: Rules = Rules { role: Role::Client, message_bytes_max: 1 << 20 };
+
+/// A peer of the test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Peer(usize, u32);
+
+#[derive(Default)]
+struct Inbox {
+    reader: Reader,
+    /// What the peer has read: text frames, and a close frame as its code.
+    seen: Vec<String>,
+    http: Vec<u8>,
+    upgraded: bool,
+    sends_count: usize,
+    /// Sends that the peer leaves in flight.
+    stuck: bool,
+    in_flight: bool,
+    gone: bool,
+}
+
+struct World {
+    shards: Vec<Shard>,
+    peers: BTreeMap<Peer, Inbox>,
+    now: Now,
+    next_slot: u32,
+}
+
+impl World {
+    fn new(shards_count: u16, change: impl FnOnce(&mut Options)) -> World {
+        let named = |name: &str| Namespace {
+            name: name.to_owned(),
+            history_count_max: 100,
+            presence: true,
+            join_leave: true,
+            ..Namespace::default()
+        };
+        let session = session::Options {
+            insecure: true,
+            ping_interval_ms: 0,
+            outbox_bytes_max: 4_096,
+            ..session::Options::default()
+        };
+        let mut options = Options {
+            connections_max: 100,
+            handshakes_max: 100,
+            room: room::Options { namespaces: vec![named("room")], rooms_max: 100 },
+            session,
+            ..Options::default()
+        };
+        change(&mut options);
+        let options = Arc::new(options);
+        let now = Now { tick: Tick(1), unix_ms: 1_700_000_000_000 };
+        let shards = (0..shards_count).map(|id| {
+            Shard::new(Setup {
+                id: ShardId(id),
+                shards_count,
+                options: Arc::clone(&options),
+                keys: Arc::new(Keys::default()),
+                names: NameKey([1, 2]),
+                seed: u64::from(id),
+                now,
+                scribe: Rc::new(Cells::new().claim()),
+            })
+        });
+        World { shards: shards.collect(), peers: BTreeMap::new(), now, next_slot: 0 }
+    }
+
+    /// A peer on `shard` that has not said anything yet.
+    fn accept(&mut self, shard: usize) -> Peer {
+        let peer = Peer(shard, self.next_slot);
+        self.next_slot += 1;
+        self.peers.insert(peer, Inbox::default());
+        self.shards[shard].on_event(self.now, Event::Accepted(id(peer)));
+        peer
+    }
+
+    /// A peer that has connected.
+    fn join(&mut self, shard: usize) -> Peer {
+        let peer = self.accept(shard);
+        let request = upgrade_request(
+            "host",
+            "/connection/websocket",
+            "dGhlIHNhbXBsZSBub25jZQ==",
+            Subprotocol::None,
+            &[],
+        );
+        self.feed(peer, &request);
+        self.say(peer, r#"{"id":1,"connect":{}}"#);
+        let seen = self.take(peer);
+        assert!(seen[0].starts_with(r#"{"id":1,"connect":{"client":""#), "{seen:?}");
+        peer
+    }
+
+    /// Connected, and in `channel`.
+    fn join_room(&mut self, shard: usize, channel: &str) -> Peer {
+        let peer = self.join(shard);
+        self.say(peer, &format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#));
+        let seen = self.take(peer);
+        assert!(seen[0].starts_with(r#"{"id":2,"subscribe":{"#), "{seen:?}");
+        peer
+    }
+
+    fn feed(&mut self, peer: Peer, bytes: &[u8]) {
+        self.queue(peer, bytes);
+        self.settle();
+    }
+
+    /// One text frame, and everything that follows from it.
+    fn say(&mut self, peer: Peer, text: &str) {
+        self.queue(peer, &frame(text));
+        self.settle();
+    }
+
+    /// Bytes within the current turn.
+    fn queue(&mut self, peer: Peer, bytes: &[u8]) {
+        let mut bytes = bytes.to_vec();
+        self.shards[peer.0].on_event(self.now, Event::Received(id(peer), &mut bytes));
+    }
+
+    /// Turns until nothing happens any more.
+    fn settle(&mut self) {
+        loop {
+            let mut busy = false;
+            for index in 0..self.shards.len() {
+                let mut out = Vec::new();
+                self.shards[index].finish_turn(self.now, &mut out);
+                busy |= !out.is_empty();
+                out.into_iter().for_each(|action| self.act(index, action));
+                for to in 0..self.shards.len() {
+                    let mail = std::mem::take(self.shards[index].mail(ShardId(to as u16)));
+                    busy |= !mail.is_empty();
+                    for letter in mail {
+                        self.carry(index, to, letter);
+                    }
+                }
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    fn carry(&mut self, from: usize, to: usize, letter: Letter) {
+        self.shards[to].on_letter(self.now, ShardId(from as u16), letter);
+    }
+
+    fn act(&mut self, shard: usize, action: Action) {
+        match action {
+            Action::Send(conn, bytes) => {
+                let inbox = self.peers.get_mut(&Peer(shard, conn.slot)).unwrap();
+                assert!(!inbox.in_flight, "one send in flight");
+                inbox.sends_count += 1;
+                if inbox.stuck {
+                    inbox.in_flight = true;
+                } else {
+                    inbox.read(&bytes);
+                    self.shards[shard].on_event(self.now, Event::Sent(conn));
+                }
+            }
+            Action::Close(conn) => {
+                self.peers.get_mut(&Peer(shard, conn.slot)).unwrap().gone = true;
+                self.shards[shard].on_event(self.now, Event::Gone(conn, Ending::Closed));
+            }
+            Action::StopAccepting => (),
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let end = self.now.tick.plus_ms(ms);
+        while self.now.tick < end {
+            self.now.tick = self.now.tick.plus_ms(25);
+            self.now.unix_ms += 25;
+            self.settle();
+        }
+    }
+
+    fn take(&mut self, peer: Peer) -> Vec<String> {
+        std::mem::take(&mut self.peers.get_mut(&peer).unwrap().seen)
+    }
+
+    #[track_caller]
+    fn check_closed(&mut self, peer: Peer, code: u16) {
+        let seen = self.take(peer);
+        assert_eq!(seen.last().map(String::as_str), Some(&*format!("close {code}")), "{seen:?}");
+    }
+}
+
+impl Inbox {
+    fn read(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes.to_vec();
+        if !self.upgraded {
+            self.http.extend_from_slice(&bytes);
+            let Some(end) = self.http.windows(4).position(|four| four == b"\r\n\r\n") else {
+                return;
+            };
+            bytes = self.http.split_off(end + 4);
+            self.upgraded = true;
+        }
+        let mut input = Input::new(&mut bytes);
+        while let Ok(Some(incoming)) = self.reader.next(&mut input, RULES) {
+            match incoming {
+                Incoming::Text(text) => self.seen.extend(text.split('\n').map(str::to_owned)),
+                Incoming::Close(said) => {
+                    self.seen.push(format!("close {}", said.map_or(0, |(code, _)| code)));
+                }
+                Incoming::Pong(_) => self.seen.push("pong".to_owned()),
+                Incoming::Binary(_) | Incoming::Ping(_) => panic!("JSON comes as text"),
+            }
+        }
+    }
+}
+
+fn id(peer: Peer) -> ConnId {
+    ConnId { slot: peer.1, generation: 0 }
+}
+
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = BytesMut::new();
+    put_masked_frame(&mut frame, Opcode::Text, text.as_bytes(), [1, 2, 3, 4]);
+    frame.to_vec()
+}
+
+fn publish(channel: &str, id: u32) -> String {
+    format!(r#"{{"id":{id},"publish":{{"channel":"{channel}","data":{{"n":{id}}}}}}}"#)
+}
+
+#[test]
+fn everyone_in_a_room_hears_in_order_whichever_core_they_are_on() {
+    for shards_count in [1, 2, 5] {
+        let mut world = World::new(shards_count, |_| ());
+        let peers: Vec<Peer> =
+            (0..10).map(|n| world.join_room(n % usize::from(shards_count), "room:1")).collect();
+        for &peer in &peers[3..6] {
+            world.say(peer, &publish("room:1", 3));
+        }
+        for &peer in &peers {
+            let seen = world.take(peer);
+            let said = seen.iter().filter(|text| text.contains(r#""pub":"#));
+            let ends: Vec<bool> = said
+                .enumerate()
+                .map(|(n, text)| text.contains(&format!(r#""offset":{}"#, n + 1)))
+                .collect();
+            assert_eq!(ends, [true; 3], "{seen:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_turn_has_for_one_connection_leaves_in_one_send() {
+    let mut world = World::new(1, |_| ());
+    let [ann, bob] = [0, 0].map(|_| world.join_room(0, "room:1"));
+    let before = [ann, bob].map(|peer| world.peers[&peer].sends_count);
+    for n in 3..103 {
+        world.queue(ann, &frame(&publish("room:1", n)));
+    }
+    world.settle();
+    let after = [ann, bob].map(|peer| world.peers[&peer].sends_count);
+    assert_eq!(after, before.map(|count| count + 1));
+    let said = |world: &mut World, peer| {
+        let seen = world.take(peer);
+        seen.iter().filter(|text| text.contains(r#""pub":"#)).count()
+    };
+    assert_eq!((said(&mut world, ann), said(&mut world, bob)), (100, 100));
+}
+
+#[test]
+fn a_newcomer_hears_nothing_from_before_its_welcome() {
+    let mut world = World::new(1, |_| ());
+    let ann = world.join_room(0, "room:1");
+    let bob = world.join(0);
+    world.queue(ann, &frame(&publish("room:1", 3)));
+    world.queue(bob, &frame(r#"{"id":2,"subscribe":{"channel":"room:1","recoverable":true}}"#));
+    world.queue(ann, &frame(&publish("room:1", 4)));
+    world.settle();
+    let seen = world.take(bob);
+    assert!(seen[0].contains(r#""offset":1"#) && seen[0].contains(r#""subscribe":"#), "{seen:?}");
+    assert!(seen[1].contains(r#""offset":2"#) && seen.len() == 2, "{seen:?}");
+}
+
+#[test]
+fn a_slow_reader_is_closed_and_the_others_hear_everything() {
+    let mut world = World::new(1, |_| ());
+    let [ann, bob] = [0, 0].map(|_| world.join_room(0, "room:1"));
+    world.peers.get_mut(&bob).unwrap().stuck = true;
+    for n in 3..103 {
+        world.say(ann, &publish("room:1", n));
+    }
+    let seen = world.take(ann);
+    assert_eq!(seen.iter().filter(|text| text.contains(r#""pub":"#)).count(), 100);
+    let inbox = world.peers.get_mut(&bob).unwrap();
+    (inbox.stuck, inbox.in_flight) = (false, false);
+    world.shards[0].on_event(world.now, Event::Sent(id(bob)));
+    world.settle();
+    world.check_closed(bob, 3008);
+    world.pass(10_000);
+    assert!(world.peers[&bob].gone, "a reader that says nothing is closed all the same");
+}
+
+#[test]
+fn a_panic_ends_one_session_and_its_neighbours_notice_nothing() {
+    let mut world = World::new(2, |_| ());
+    let [ann, bob] = [0, 0].map(|_| world.join_room(0, "room:1"));
+    world.say(bob, r#"{"id":9,"rpc":{"method":"chat.panic","data":{}}}"#);
+    world.check_closed(bob, 1011);
+    world.say(ann, &publish("room:1", 3));
+    assert!(world.take(ann).iter().any(|text| text.contains(r#""pub":"#)));
+}
+
+#[test]
+fn commands_out_of_place_end_the_connection() {
+    let upgraded = |world: &mut World| {
+        let peer = world.join(0);
+        world.take(peer);
+        peer
+    };
+    let mut world = World::new(1, |_| ());
+    for text in [r#"{"id":2,"connect":{}}"#, "{", "[]", "", r#"{"id":-1}"#] {
+        let peer = upgraded(&mut world);
+        world.say(peer, text);
+        world.check_closed(peer, 3501);
+    }
+    let peer = upgraded(&mut world);
+    let mut binary = BytesMut::new();
+    put_masked_frame(&mut binary, Opcode::Binary, b"{}", [0; 4]);
+    world.feed(peer, &binary);
+    world.check_closed(peer, 1003);
+}
+
+#[test]
+fn every_question_has_its_answer() {
+    let mut world = World::new(3, |_| ());
+    let ann = world.join_room(1, "room:1");
+    for (request, want) in [
+        (r#""presence":{"channel":"room:1"}"#, r#""presence":{"presence":{""#),
+        (r#""presence_stats":{"channel":"room:1"}"#, r#""num_clients":1"#),
+        (r#""history":{"channel":"room:1","limit":5}"#, r#""epoch":""#),
+        (r#""history":{"channel":"room:none","limit":5}"#, r#""epoch":""#),
+        (r#""ping":{}"#, r#""ping":{}"#),
+        (r#""subscribe":{"channel":"room:1"}"#, r#""code":105"#),
+        (r#""subscribe":{"channel":"none:1"}"#, r#""code":102"#),
+        (r#""publish":{"channel":"room:1"}"#, r#""code":107"#),
+        (r#""rpc":{"method":"chat.none","data":{}}"#, r#""code":104"#),
+        (r#""rpc":{"method":"other","data":{}}"#, r#""code":108"#),
+        (r#""rpc":{"method":"chat.typing","data":{"channel":"room:1"}}"#, r#""rpc":{"#),
+        (r#""rpc":{"method":"chat.typing","data":{}}"#, r#""code":107"#),
+        (r#""unsubscribe":{"channel":"room:1"}"#, r#""unsubscribe":{}"#),
+        (r#""unsubscribe":{"channel":"room:1"}"#, r#""unsubscribe":{}"#),
+        (r#""none":{}"#, r#""code":104"#),
+    ] {
+        world.say(ann, &format!(r#"{{"id":7,{request}}}"#));
+        let seen = world.take(ann);
+        let answer = seen.iter().find(|text| text.contains(r#""id":7"#));
+        assert!(answer.is_some_and(|text| text.contains(want)), "{request}: {seen:?}");
+    }
+}
+
+#[test]
+fn who_is_silent_is_closed_in_each_stage() {
+    let mut world = World::new(1, |options| options.session.ping_interval_ms = 25_000);
+    let mute = world.accept(0);
+    let half = world.accept(0);
+    world.feed(half, b"GET /connection/websocket HTTP/1.1\r\nHost: ");
+    let pinged = world.join(0);
+    world.pass(11_000);
+    for peer in [mute, half] {
+        assert!(world.peers[&peer].http.starts_with(b"HTTP/1.1 408"), "answered in HTTP");
+        assert!(world.peers[&peer].gone);
+    }
+    world.pass(30_000);
+    let seen = world.take(pinged);
+    assert_eq!(seen, ["{}", "close 3012"]);
+}
+
+#[test]
+fn over_the_limit_there_is_no_room() {
+    let mut world = World::new(1, |options| options.connections_max = 2);
+    let _first = [world.join(0), world.join(0)];
+    let late = world.accept(0);
+    world.settle();
+    assert!(world.peers[&late].http.starts_with(b"HTTP/1.1 503"));
+}
+
+#[test]
+fn a_flood_is_told_to_stop_and_then_closed() {
+    let mut world = World::new(1, |options| {
+        options.session.commands_per_s = 10;
+        options.session.commands_burst = 10;
+        options.session.errors_per_s = 5;
+    });
+    let ann = world.join(0);
+    for n in 2..40 {
+        world.say(ann, &format!(r#"{{"id":{n},"ping":{{}}}}"#));
+    }
+    let seen = world.take(ann);
+    let refused = seen.iter().filter(|text| text.contains(r#""code":111"#)).count();
+    assert_eq!(refused, 6, "{seen:?}");
+    assert_eq!(seen.last().map(String::as_str), Some("close 3013"));
+}
+
+#[test]
+fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
+    let mut world = World::new(2, |_| ());
+    let peers: Vec<Peer> = (0..90).map(|n| world.join_room(n % 2, "room:1")).collect();
+    let mut out = Vec::new();
+    for shard in &mut world.shards {
+        shard.on_order(world.now, Order::Drain { over_ms: 1_000 }, &mut out);
+    }
+    assert_eq!(out, [Action::StopAccepting, Action::StopAccepting]);
+    world.pass(100);
+    for &peer in &peers {
+        world.check_closed(peer, 3001);
+        let mut bye = BytesMut::new();
+        put_masked_frame(&mut bye, Opcode::Close, &3001u16.to_be_bytes(), [9; 4]);
+        world.feed(peer, &bye);
+        assert!(world.peers[&peer].gone);
+    }
+    assert!(world.shards.iter().all(Shard::is_drained));
+    world.pass(700_000);
+    for shard in &world.shards {
+        assert!(shard.rooms.is_empty() && shard.channels.seats_count() == 0);
+    }
+}
+
+#[test]
+fn a_gap_makes_everybody_subscribe_again() {
+    let mut world = World::new(2, |_| ());
+    let ann = world.join_room(0, "room:1");
+    let home = world.shards[0].mesh.home(world.shards[0].names.room("", "room:1"));
+    let far = world.join_room(1 - usize::from(home.0), "room:1");
+    world.shards[far.0].on_letter(world.now, home, Letter::Gap);
+    world.settle();
+    assert!(world.take(far).iter().any(|text| text.contains(r#""code":2500"#)));
+    world.say(far, r#"{"id":5,"subscribe":{"channel":"room:1"}}"#);
+    assert!(world.take(far)[0].contains(r#""subscribe":{"#));
+    world.say(ann, &publish("room:1", 3));
+    assert_eq!(world.take(far).iter().filter(|text| text.contains(r#""pub":"#)).count(), 1);
+}
