@@ -60,10 +60,15 @@ fn unsafe_stays_in_the_ring() {
 
 fn fault(module: &str, allowed: &str, line: &str) -> Option<String> {
     let has = |list: &str, word: &str| list.split(' ').any(|item| item == word);
-    for used in line.split("crate::").skip(1) {
-        let used = used.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        if used != module && !has(allowed, used) {
-            return Some(format!("{module} may not use {used}"));
+    for path in line.split("crate::").skip(1) {
+        // `crate::{a, b::c}` names several.
+        let names = path.strip_prefix('{').map_or(path, |group| group.trim_end_matches(['}', ';']));
+        let many = names.len() != path.len();
+        for used in names.split(',').take(if many { usize::MAX } else { 1 }) {
+            let used = used.trim().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            if used != module && !has(allowed, used) {
+                return Some(format!("{module} may not use {used}"));
+            }
         }
     }
     let code = line.split("//").next().unwrap_or_default();
