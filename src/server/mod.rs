@@ -1,10 +1,80 @@
-//! The one place where ring, shard and admin meet; knows glommio. No decisions about chat.
+//! The one place where ring, shard and admin meet; knows glommio.
+//!
+//! `run` plans (`plan.rs`), starts a thread for each shard (`executor.rs`),
+//! joins them by lanes (`lanes.rs`), and is the control thread itself
+//! (`control.rs`) until the server ends.
+//!
+//! Invariant: the control thread never makes a core wait, and no core waits for
+//! another one.
+//!
+//! Deliberately absent: decisions about chat.
 #![forbid(unsafe_code)]
 
+mod control;
+mod executor;
+mod fault;
 mod lanes;
+mod logs;
 mod options;
 mod plan;
 
-pub use lanes::{Postbox, mesh};
+use std::sync::Arc;
+
+use tokio::runtime;
+
+use crate::auth::Keys;
+use crate::{ring, shard};
+
+pub use fault::{Ended, Fault};
+pub use logs::{Quoted, begin as begin_logs};
 pub use options::{DescriptorTable, LogFormat, LogLevel, Options};
 pub use plan::{Machine, Plan, Table, Unfit, plan};
+
+/// Reads the keys again; the text says why it did not work, without a secret.
+pub type Reload = Box<dyn FnMut() -> Result<Arc<Keys>, String>>;
+
+/// What a server is made of.
+pub struct Setup {
+    /// Addresses, threads, limits.
+    pub options: Options,
+    /// What the plane of a shard gets that has a core for itself; shards that
+    /// share one get a part. `connections_max` is set by the plan.
+    pub ring: ring::Options,
+    /// What each shard gets; `connections_max` is set by the plan.
+    pub shard: shard::Options,
+    /// For tokens.
+    pub keys: Arc<Keys>,
+    /// What SIGHUP calls.
+    pub reload: Reload,
+}
+
+/// Serves until a signal ends it. Takes the process over: its signals, its
+/// panic hook, and its limit of descriptors, which is raised as far as it goes.
+pub fn run(setup: Setup) -> Result<Ended, Fault> {
+    logs::begin(setup.options.log_format, setup.options.log_level);
+    let plan = plan(&setup.options, &machine()?).map_err(Fault::Unfit)?;
+    if plan.connections_max < setup.options.connections_max {
+        tracing::warn!(
+            "descriptors allow {} connections instead of {}; `rookery doctor` says what to change",
+            plan.connections_max,
+            setup.options.connections_max
+        );
+    }
+    // glommio does not say what it misses; the plane does, and has the same needs.
+    ring::KernelPlane::new(&setup.ring, crate::metrics::Cells::new().claim().into())
+        .map_err(Fault::Ring)?;
+    logs::end_on_panic();
+    // Before descriptor tables split: cores wake this runtime by descriptor.
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Fault::Runtime)?.block_on(control::run(setup, plan))
+}
+
+/// What this process may use, after its limit of descriptors was raised.
+pub fn machine() -> Result<Machine, Fault> {
+    let cores = core_affinity::get_core_ids().ok_or(Fault::Cores)?;
+    let (soft, hard) = rlimit::Resource::NOFILE.get().map_err(Fault::Limits)?;
+    if soft < hard {
+        rlimit::Resource::NOFILE.set(hard, hard).map_err(Fault::Limits)?;
+    }
+    Ok(Machine { cores: cores.into_iter().map(|core| core.id).collect(), descriptors_max: hard })
+}

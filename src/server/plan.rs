@@ -7,14 +7,24 @@ use std::fmt;
 
 use super::options::{DescriptorTable, Options};
 use crate::base::limits::SHARDS_MAX;
+use crate::ring;
 
 /// Descriptors that are nobody's connection: logs, admin, signals, the
 /// listener, and some to spare.
-const DESCRIPTORS_RESERVED: u64 = 128;
+const DESCRIPTORS_RESERVED: u64 = 128 + REFUSALS_MAX as u64;
+
+/// Peers of one shard beyond its limit that are being told so; the next ones
+/// wait in the backlog.
+const REFUSALS_MAX: u32 = 64;
 
 /// Descriptors of one shard's executor, ring and doorbell. They are made before
 /// the tables split, so every table holds those of all shards.
-const DESCRIPTORS_PER_SHARD: u64 = 16;
+const DESCRIPTORS_PER_SHARD: u64 = 8;
+
+/// The least that a plane gets along with, however many share a core.
+const RECV_BUFFERS_MIN: u32 = 64;
+const SUBMISSION_ENTRIES_MIN: u32 = 512;
+const COMPLETION_ENTRIES_MIN: u32 = 2_048;
 
 /// What the machine allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +114,7 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
         (Table::PerShard, shards @ 1..) => shards,
         (Table::Shared, _) => least,
     };
-    let steers = options.steer_by_cpu && 1 < shards && usize::from(shards) == cores.len();
+    let steers = options.steer_by_cpu && 1 < shards && steerable(cores, shards);
     let room = room(limit, shards);
     // Steered peers follow their packets, so one shard may have to take them all.
     let wanted = if steers || shards == 1 { asked } else { generous_share(asked, shards) };
@@ -123,6 +133,33 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
         connections_max: asked.min(together) as u32,
         steers,
     })
+}
+
+impl Plan {
+    /// The sizes of one shard's plane, when `whole` is right for a shard that has
+    /// a core for itself. Shards that share a core share its work, so each gets
+    /// along with a part, and sixty of them do not take sixty times the memory.
+    pub fn ring(&self, whole: &ring::Options) -> ring::Options {
+        let on_one = self.cores.iter().filter(|&&core| core == self.cores[0]).count();
+        let part = on_one.next_power_of_two() as u32;
+        let shrink = |entries: u32, least: u32| (entries / part).max(least).min(entries);
+        let buffers = shrink(u32::from(whole.recv_buffers), RECV_BUFFERS_MIN);
+        ring::Options {
+            recv_buffers: buffers as u16, // not above the whole, which is one
+            recv_buffer_bytes: whole.recv_buffer_bytes,
+            submission_entries: shrink(whole.submission_entries, SUBMISSION_ENTRIES_MIN),
+            completion_entries: shrink(whole.completion_entries, COMPLETION_ENTRIES_MIN),
+            // Those beyond the limit are taken, answered and let go.
+            connections_max: self.connections_per_shard.saturating_add(REFUSALS_MAX),
+        }
+    }
+}
+
+/// Whether `cpu % shards`, which is all that the kernel computes, is the shard
+/// that runs on that CPU.
+fn steerable(cores: &[usize], shards: u16) -> bool {
+    let shards = usize::from(shards);
+    cores.len() == shards && cores.iter().enumerate().all(|(index, cpu)| cpu % shards == index)
 }
 
 /// Connections that one descriptor table has room for.
@@ -189,14 +226,26 @@ mod tests {
     #[test]
     fn a_shared_table_holds_what_the_limit_allows() {
         let plan = check(&options(0, 1_000_000, DescriptorTable::Shared), 2, 20_000);
-        assert_eq!((plan.table, plan.connections_max), (Table::Shared, 19_840));
+        assert_eq!((plan.table, plan.connections_max), (Table::Shared, 19_792));
     }
 
     #[test]
     fn shards_that_were_asked_for_are_not_multiplied() {
         let plan = check(&options(3, 1_000_000, DescriptorTable::Auto), 2, 20_000);
         assert_eq!((plan.cores, plan.table), (vec![0, 1, 0], Table::PerShard));
-        assert_eq!(plan.connections_max, 3 * 19_824);
+        assert_eq!(plan.connections_max, 3 * 19_784);
+    }
+
+    #[test]
+    fn peers_are_steered_only_to_the_core_that_their_packet_came_to() {
+        let steers = |cores: &[usize], shards| {
+            let options = Options { cores: cores.to_vec(), shards, ..Options::default() };
+            let machine = Machine { cores: (0..8).collect(), descriptors_max: 1 << 21 };
+            plan(&options, &machine).unwrap().steers
+        };
+        assert!(steers(&[], 0) && steers(&[2, 3], 0) && steers(&[4, 1, 2, 3], 0));
+        assert!(!steers(&[1, 3], 0), "both CPUs are 1 modulo 2");
+        assert!(!steers(&[0, 1], 4) && !steers(&[0], 0));
     }
 
     #[test]
@@ -205,6 +254,20 @@ mod tests {
         assert_eq!(plan.table, Table::PerShard);
         let plan = check(&options(0, 1, DescriptorTable::Auto), 2, 1_024);
         assert_eq!((plan.table, plan.connections_per_shard), (Table::Shared, 1));
+    }
+
+    #[test]
+    fn shards_that_share_a_core_share_its_memory() {
+        let whole = ring::Options::default();
+        let sizes = |shards, whole: &ring::Options| {
+            let ring = check(&options(shards, 1_000, DescriptorTable::Auto), 2, 20_000).ring(whole);
+            (ring.recv_buffers, ring.submission_entries, ring.completion_entries)
+        };
+        assert_eq!(sizes(2, &whole), (1_024, 4_096, 16_384));
+        assert_eq!(sizes(6, &whole), (256, 1_024, 4_096));
+        assert_eq!(sizes(60, &whole), (64, 512, 2_048));
+        let small = ring::Options { recv_buffers: 16, submission_entries: 8, ..whole };
+        assert_eq!(sizes(60, &small), (16, 8, 2_048));
     }
 
     #[test]

@@ -1,0 +1,325 @@
+//! The control thread: starts the cores, serves the admin pages, and turns
+//! signals into orders. It never makes a core wait.
+//!
+//! | signal | what happens |
+//! |---|---|
+//! | SIGTERM, SIGINT | the first drains, the second ends at once |
+//! | SIGHUP | keys are read again; when that fails, the old ones stay |
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rtrb::{Producer, RingBuffer};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::watch;
+use tokio::time;
+
+use super::executor::{self, Go, NoListener, Part, Report, Thread};
+use super::lanes;
+use super::options::Options;
+use super::plan::{Plan, Table};
+use super::{Ended, Fault, Setup};
+use crate::admin::{self, Listener, Readiness, View};
+use crate::base::ShardId;
+use crate::metrics::{Cells, Exposition};
+use crate::ring::{self, Doorbell, PortUse};
+use crate::session::NameKey;
+use crate::shard::Order;
+
+/// Orders that wait for one core.
+const ORDERS_MAX: usize = 8;
+
+/// Reports that wait for the control thread, for each core; it sends three.
+const REPORTS_MAX: usize = 3;
+
+/// A core takes its orders in each turn, so room comes soon.
+const ORDER_RETRY_MS: u64 = 5;
+
+/// Times that an order is offered to a core before it counts as hung.
+const ORDER_TRIES_MAX: u32 = 200;
+
+/// What the shards' drain leaves of `drain_ms` for the last answers.
+const DRAIN_MARGIN_MS: u64 = 1_000;
+
+/// The signals that the server answers. Made before descriptor tables split:
+/// a handler runs on any thread, and writes to a descriptor by its number.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+enum Wish {
+    /// With the signal's number.
+    Stop(i32),
+    Reload,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Stop(libc::SIGTERM),
+            _ = self.interrupt.recv() => Wish::Stop(libc::SIGINT),
+            _ = self.hang_up.recv() => Wish::Reload,
+        }
+    }
+}
+
+/// All cores, as the control thread sees them.
+struct Cores {
+    cores: Vec<Core>,
+    stop: Arc<AtomicBool>,
+}
+
+struct Core {
+    thread: Thread,
+    go: mpsc::SyncSender<Go>,
+    reports: Receiver<Report>,
+    orders: Producer<Order>,
+    doorbell: Option<Doorbell>,
+}
+
+/// The life of the server, from the first core to the last.
+pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
+    let mut signals = Signals::listen().map_err(Fault::Signals)?;
+    let admin = Listener::bind(setup.options.admin_listen).await.map_err(Fault::Admin)?;
+    let admin_address = admin
+        .address()
+        .map_err(|error| Fault::Admin(admin::Fault::Listen(setup.options.admin_listen, error)))?;
+    let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
+    let (readiness, seen) = watch::channel(Readiness::Starting);
+    let exposition = Arc::new(Exposition::new(cells.clone()));
+    let pages = tokio::spawn(admin.serve(View { exposition, readiness: seen }));
+
+    let mut cores = Cores::start(&setup, &plan, cells)?;
+    let address = cores.listen(&setup.options, &plan).await?;
+    readiness.send_replace(Readiness::Ready);
+    announce(&plan, address, admin_address);
+
+    let signal = loop {
+        match signals.next().await {
+            Wish::Stop(signal) => break signal,
+            Wish::Reload => match (setup.reload)() {
+                Ok(keys) => {
+                    cores.order(&Order::Keys(keys)).await;
+                    tracing::info!("keys were read again and are in use");
+                }
+                Err(why) => tracing::error!("keys stay as they were: {why}"),
+            },
+        }
+    };
+    readiness.send_replace(Readiness::Draining);
+    let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
+    pages.abort();
+    if let Ended::Drained = ended {
+        cores.stop();
+    }
+    Ok(ended)
+}
+
+/// Until every core is empty, the time has passed, or somebody insists.
+async fn drain(cores: &mut Cores, signals: &mut Signals, drain_ms: u64, signal: i32) -> Ended {
+    tracing::info!("draining for up to {drain_ms} ms (signal {signal})");
+    let everybody_leaves = async {
+        cores.order(&Order::Drain { over_ms: drain_ms }).await;
+        cores.drained().await;
+    };
+    let limit = Duration::from_millis(drain_ms + DRAIN_MARGIN_MS);
+    let insists = async {
+        loop {
+            match signals.next().await {
+                Wish::Stop(signal) => break signal,
+                Wish::Reload => tracing::warn!("keys are not read again during a drain"),
+            }
+        }
+    };
+    tokio::select! {
+        () = everybody_leaves => {
+            tracing::info!("everybody has left");
+            Ended::Drained
+        }
+        () = time::sleep(limit) => {
+            tracing::warn!("the drain time is over; the rest is cut off");
+            Ended::TimePassed
+        }
+        signal = insists => Ended::Signal(signal),
+    }
+}
+
+fn announce(plan: &Plan, address: SocketAddr, admin: SocketAddr) {
+    let table = match plan.table {
+        Table::Shared => "one descriptor table",
+        Table::PerShard => "a descriptor table for each shard",
+    };
+    let steered = if plan.steers { ", peers steered by CPU" } else { "" };
+    tracing::info!(
+        "listening on {address} (admin {admin}) with {} shards for up to {} connections, {} a \
+         shard; {table}{steered}",
+        plan.cores.len(),
+        plan.connections_max,
+        plan.connections_per_shard,
+    );
+}
+
+impl Cores {
+    /// Starts all threads; none listens yet.
+    fn start(setup: &Setup, plan: &Plan, cells: Vec<Arc<Cells>>) -> Result<Cores, Fault> {
+        let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
+        let [k0, k1, seed] = random().map_err(Fault::Random)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut shard = setup.shard.clone();
+        shard.connections_max = plan.connections_per_shard;
+        let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
+        let mut cores = Vec::new();
+        for (index, (postbox, cells)) in
+            lanes::mesh(shards_count).into_iter().zip(cells).enumerate()
+        {
+            let (go, gone) = mpsc::sync_channel(1);
+            let (sender, reports) = channel(REPORTS_MAX);
+            let (orders, taken) = RingBuffer::new(ORDERS_MAX);
+            let thread = executor::start(Part {
+                id: ShardId(index as u16),
+                shards_count,
+                cpu: plan.cores[index],
+                cells,
+                ring: ring.clone(),
+                shard: Arc::clone(&shard),
+                keys: Arc::clone(&setup.keys),
+                names: NameKey([k0, k1]),
+                seed: seed.wrapping_add(index as u64),
+                table: plan.table,
+                postbox,
+                orders: taken,
+                go: gone,
+                reports: sender,
+                stop: Arc::clone(&stop),
+            });
+            let thread = thread.map_err(Fault::Executor)?;
+            cores.push(Core { thread, go, reports, orders, doorbell: None });
+        }
+        Ok(Cores { cores, stop })
+    }
+
+    /// Lets all cores listen, one after the other: steering counts listeners in
+    /// the order in which they began. Returns where.
+    async fn listen(&mut self, options: &Options, plan: &Plan) -> Result<SocketAddr, Fault> {
+        let mut doorbells = Vec::new();
+        for core in &mut self.cores {
+            let doorbell = match core.reports.recv().await {
+                Some(Report::Made(Ok(doorbell))) => doorbell,
+                Some(Report::Made(Err(refusal))) => return Err(Fault::Ring(refusal)),
+                Some(Report::Listening(_) | Report::Drained) => unreachable!("`Made` comes first"),
+                None => return Err(Fault::Executor("a core ended while it started".to_owned())),
+            };
+            core.doorbell = Some(doorbell.clone());
+            doorbells.push(doorbell);
+        }
+        let doorbells: Arc<[Doorbell]> = doorbells.into();
+        let shards = self.cores.len() as u16;
+        let mut address = options.listen;
+        let port_use = if shards == 1 { PortUse::Alone } else { PortUse::Shared };
+        if port_use == PortUse::Shared && address.port() != 0 {
+            // Listeners that share a port would share it with another server, too.
+            let probe = ring::listener(address, 1, PortUse::Alone);
+            drop(probe.map_err(|error| Fault::listen(address, error))?);
+        }
+        for (index, core) in self.cores.iter_mut().enumerate() {
+            let last = index + 1 == usize::from(shards);
+            let go = Go {
+                doorbells: Arc::clone(&doorbells),
+                address,
+                backlog: options.backlog,
+                port_use,
+                steer: (last && plan.steers).then_some(shards),
+            };
+            // A core that is gone is found out by its missing report.
+            let _ = core.go.send(go);
+            address = match core.reports.recv().await {
+                Some(Report::Listening(Ok(address))) => address,
+                Some(Report::Listening(Err(why))) => {
+                    return Err(match why {
+                        NoListener::Table(error) => Fault::Table(error),
+                        NoListener::Host(error) => Fault::Executor(error.to_string()),
+                        NoListener::Listen(error) => Fault::listen(address, error),
+                    });
+                }
+                Some(Report::Made(_) | Report::Drained) => unreachable!("`Listening` comes second"),
+                None => return Err(Fault::Executor("a core ended while it started".to_owned())),
+            };
+        }
+        Ok(address)
+    }
+
+    /// Gives the order to every core. One that does not take its orders hangs,
+    /// and must not keep the control thread from the next signal.
+    async fn order(&mut self, order: &Order) {
+        for (index, core) in self.cores.iter_mut().enumerate() {
+            let mut tries = 0;
+            while core.orders.is_full() && tries < ORDER_TRIES_MAX {
+                time::sleep(Duration::from_millis(ORDER_RETRY_MS)).await;
+                tries += 1;
+            }
+            match core.orders.push(order.clone()) {
+                Ok(()) => core.ring(),
+                Err(rtrb::PushError::Full(_)) => {
+                    tracing::error!("shard {index} hangs: it takes no orders");
+                }
+            }
+        }
+    }
+
+    /// Until every core has reported that it is empty.
+    async fn drained(&mut self) {
+        for core in &mut self.cores {
+            match core.reports.recv().await {
+                // `None` is a core that ended; it is empty, too.
+                Some(Report::Drained) | None => (),
+                Some(Report::Made(_) | Report::Listening(_)) => {
+                    unreachable!("they came at the start")
+                }
+            }
+        }
+    }
+
+    /// Ends all threads; only for cores that are empty, so none takes long.
+    fn stop(self) {
+        self.stop.store(true, SeqCst);
+        self.cores.iter().for_each(Core::ring);
+        for core in self.cores {
+            if let Err(error) = core.thread.join() {
+                tracing::warn!("a core did not end well: {error}");
+            }
+        }
+    }
+}
+
+impl Core {
+    fn ring(&self) {
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.ring();
+        }
+    }
+}
+
+/// Numbers that nobody can guess: names are hashed with them.
+fn random() -> io::Result<[u64; 3]> {
+    let mut bytes = [0; 24];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let (words, _) = bytes.as_chunks::<8>();
+    Ok([words[0], words[1], words[2]].map(u64::from_ne_bytes))
+}

@@ -1,0 +1,291 @@
+//! One core: its plane, its shard, its ends of the lanes, and the turn loop.
+//!
+//! A turn takes a bounded batch, decides, and acts once; nothing waits inside
+//! it. When a turn found nothing, the core sleeps until its plane has
+//! something, its next deadline passes, or its doorbell rings.
+//!
+//! Everything that several threads use by descriptor (doorbells, and the
+//! runtime of the control thread) is made before descriptor tables split, so
+//! that its number means the same in all tables; what belongs to one core
+//! (listener, connections) is made afterwards and is in its own table only.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
+use rtrb::Consumer;
+use tokio::sync::mpsc::Sender;
+
+use super::lanes::Postbox;
+use super::plan::Table;
+use crate::auth::Keys;
+use crate::base::limits::TURN_EVENTS_MAX;
+use crate::base::{Action, ShardId};
+use crate::metrics::{Cells, Counter, Histogram, Scribe};
+use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal, Sleeper};
+use crate::session::NameKey;
+use crate::shard::{self, Letter, Order, Shard};
+
+/// glommio's own I/O needs next to nothing here: the sockets are in our ring.
+const EXECUTOR_IO_BYTES: usize = 64 << 10;
+
+/// Entries of glommio's own rings.
+const EXECUTOR_RING_ENTRIES: usize = 32;
+
+/// How long the turn loop may go on without looking at other tasks of its executor.
+const TURN_LATENCY: Duration = Duration::from_millis(1);
+
+/// A turn that takes longer is observed as a stall.
+const STALL_US_MIN: u64 = 1_000;
+
+/// What one core begins with.
+pub(super) struct Part {
+    pub id: ShardId,
+    pub shards_count: u16,
+    pub cpu: usize,
+    pub cells: Arc<Cells>,
+    pub ring: ring::Options,
+    pub shard: Arc<shard::Options>,
+    pub keys: Arc<Keys>,
+    pub names: NameKey,
+    pub seed: u64,
+    pub table: Table,
+    pub postbox: Postbox<Letter>,
+    pub orders: Consumer<Order>,
+    pub go: Receiver<Go>,
+    pub reports: Sender<Report>,
+    pub stop: Arc<AtomicBool>,
+}
+
+/// The word to listen; comes when every core has its doorbell.
+pub(super) struct Go {
+    pub doorbells: Arc<[Doorbell]>,
+    pub address: SocketAddr,
+    pub backlog: u16,
+    pub port_use: PortUse,
+    /// Set for the one core that attaches the program for all.
+    pub steer: Option<u16>,
+}
+
+/// What a core tells the control thread. Each is sent once, in this order.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// The plane exists.
+    Made(Result<Doorbell, Refusal>),
+    /// Peers are accepted there.
+    Listening(Result<SocketAddr, NoListener>),
+    /// A drain was ordered, and nobody is left.
+    Drained,
+}
+
+/// Why a core cannot listen.
+#[derive(Debug)]
+pub(super) enum NoListener {
+    /// The descriptor table did not split.
+    Table(io::Error),
+    /// The plane does not get along with the executor.
+    Host(io::Error),
+    /// The address.
+    Listen(io::Error),
+}
+
+/// The handle of a core's thread.
+pub(super) type Thread = glommio::ExecutorJoinHandle<()>;
+
+/// Starts one core's thread, pinned to its CPU.
+pub(super) fn start(part: Part) -> Result<Thread, String> {
+    let builder = LocalExecutorBuilder::new(Placement::Fixed(part.cpu))
+        .name(&format!("shard-{}", part.id.0))
+        .io_memory(EXECUTOR_IO_BYTES)
+        .ring_depth(EXECUTOR_RING_ENTRIES);
+    builder.spawn(move || serve(part)).map_err(|error| error.to_string())
+}
+
+async fn serve(part: Part) {
+    let reports = part.reports.clone();
+    // The control thread may have given up; then nobody needs to know.
+    let report = |report| drop(reports.try_send(report));
+    let scribe = Rc::new(part.cells.claim());
+    let mut plane = match KernelPlane::new(&part.ring, Rc::clone(&scribe)) {
+        Ok(plane) => plane,
+        Err(refusal) => return report(Report::Made(Err(refusal))),
+    };
+    report(Report::Made(Ok(plane.doorbell())));
+    // Blocks the executor, which has nothing else to do yet.
+    let Ok(go) = part.go.recv() else { return };
+    let (listener, sleeper) = match open(&mut plane, part.table, &go) {
+        Ok(open) => open,
+        Err(why) => return report(Report::Listening(Err(why))),
+    };
+    let address = listener.local_addr().expect("a listener has an address");
+    plane.listen(listener);
+    report(Report::Listening(Ok(address)));
+
+    let shard = Shard::new(shard::Setup {
+        id: part.id,
+        shards_count: part.shards_count,
+        options: part.shard,
+        keys: part.keys,
+        names: part.names,
+        seed: part.seed,
+        now: plane.now(),
+        scribe: Rc::clone(&scribe),
+    });
+    let core = Core {
+        plane,
+        sleeper,
+        shard,
+        neighbours: (0..part.shards_count).filter(|&to| to != part.id.0).map(ShardId).collect(),
+        postbox: part.postbox,
+        doorbells: go.doorbells,
+        orders: part.orders,
+        work: Vec::new(),
+        scribe,
+        reports: Some(part.reports),
+        stop: part.stop,
+    };
+    let latency = Latency::Matters(TURN_LATENCY);
+    let queue = glommio::executor().create_task_queue(Shares::default(), latency, "turns");
+    let turns = glommio::spawn_local_into(core.run(), queue);
+    turns.expect("the queue was made a moment ago").await;
+}
+
+/// Splits the table where asked, and only then makes what is this core's alone.
+fn open(
+    plane: &mut KernelPlane,
+    table: Table,
+    go: &Go,
+) -> Result<(TcpListener, Sleeper), NoListener> {
+    match table {
+        Table::Shared => (),
+        Table::PerShard => ring::unshare_descriptor_table().map_err(NoListener::Table)?,
+    }
+    let sleeper = plane.host().map_err(NoListener::Host)?;
+    let listener = ring::listener(go.address, i32::from(go.backlog), go.port_use)
+        .map_err(NoListener::Listen)?;
+    if let Some(shards) = go.steer
+        && let Err(error) = ring::steer_by_cpu(&listener, shards)
+    {
+        tracing::warn!("peers are not steered to the CPU of their packets: {error}");
+    }
+    Ok((listener, sleeper))
+}
+
+/// One core at work.
+struct Core {
+    plane: KernelPlane,
+    sleeper: Sleeper,
+    shard: Shard,
+    neighbours: Vec<ShardId>,
+    postbox: Postbox<Letter>,
+    doorbells: Arc<[Doorbell]>,
+    orders: Consumer<Order>,
+    /// Kept between turns for its capacity only.
+    work: Vec<Action>,
+    scribe: Rc<Scribe>,
+    /// Until the drain was reported.
+    reports: Option<Sender<Report>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Whether a turn found something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Something,
+    Nothing,
+}
+
+impl Core {
+    async fn run(mut self) {
+        while !self.stop.load(Relaxed) {
+            match self.turn() {
+                Found::Something => glommio::yield_if_needed().await,
+                Found::Nothing => {
+                    if self.plane.arm(self.shard.next_wake()) {
+                        self.scribe.add(Counter::Sleeps, 1);
+                        self.sleeper.wait().await;
+                    } else {
+                        glommio::yield_if_needed().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deciding touches no socket and acting decides nothing, so a turn has a
+    /// ceiling, and its result depends only on the time and the batch.
+    fn turn(&mut self) -> Found {
+        let began = now();
+        let now = self.plane.now();
+        let Core { plane, shard, postbox, doorbells, orders, work, .. } = self;
+        assert!(work.is_empty(), "the last turn was not finished");
+
+        let events = plane.reap(TURN_EVENTS_MAX, &mut |event| shard.on_event(now, event));
+        assert!(events <= TURN_EVENTS_MAX);
+        let letters = postbox
+            .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
+                doorbells[usize::from(neighbour.0)].ring()
+            });
+        let mut orders_taken = 0;
+        while let Ok(order) = orders.pop() {
+            shard.on_order(now, order, work);
+            orders_taken += 1;
+        }
+        shard.finish_turn(now, work);
+        let acts = work.len();
+        plane.submit(work);
+        assert!(work.is_empty(), "the plane takes all of it");
+        let posted = self.post();
+
+        let scribe = &self.scribe;
+        scribe.add(Counter::Turns, 1);
+        scribe.add(Counter::LettersReceived, letters as u64);
+        scribe.add(Counter::LettersSent, posted as u64);
+        let took_us = began.elapsed().as_micros() as u64;
+        if STALL_US_MIN <= took_us {
+            scribe.observe(Histogram::TurnSeconds, took_us);
+        }
+        self.report_drained();
+        match events + letters + orders_taken + acts + posted {
+            0 => Found::Nothing,
+            1.. => Found::Something,
+        }
+    }
+
+    /// Letters for which a lane has no room stay with the shard; the neighbour
+    /// wakes us when it has taken some.
+    fn post(&mut self) -> usize {
+        let mut posted = 0;
+        for &to in &self.neighbours {
+            let letters = self.shard.mail(to);
+            if letters.is_empty() {
+                continue;
+            }
+            let moved = self.postbox.post(to, letters);
+            if 0 < moved {
+                self.doorbells[usize::from(to.0)].ring();
+            }
+            posted += moved;
+        }
+        posted
+    }
+
+    fn report_drained(&mut self) {
+        if self.reports.is_some() && self.shard.is_drained() {
+            let reports = self.reports.take().expect("asked a moment ago");
+            // The control thread may have stopped waiting.
+            let _ = reports.try_send(Report::Drained);
+        }
+    }
+}
+
+/// The one clock that is read here, for the length of a turn only.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
+}

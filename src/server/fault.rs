@@ -1,0 +1,123 @@
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use super::plan::Unfit;
+use crate::{admin, ring};
+
+/// How a server that had started came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// After a signal, everybody left in time.
+    Drained,
+    /// After a signal, the drain time passed with peers left.
+    TimePassed,
+    /// A second signal came, with this number.
+    Signal(i32),
+}
+
+impl Ended {
+    /// What the process says to its parent: 0 after a drain, whoever was left;
+    /// 128 and the signal's number (130, 143) when a second one cut it short.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Ended::Drained | Ended::TimePassed => 0,
+            Ended::Signal(signal) => 128 + signal as u8, // signals end at 64
+        }
+    }
+}
+
+/// Why a server did not start. Displays as one sentence for the operator.
+#[derive(Debug)]
+pub enum Fault {
+    /// The options ask for what the machine does not have.
+    Unfit(Unfit),
+    /// The list of CPUs is not readable.
+    Cores,
+    /// `RLIMIT_NOFILE`.
+    Limits(io::Error),
+    /// The control thread's runtime.
+    Runtime(io::Error),
+    /// Signal handlers.
+    Signals(io::Error),
+    /// `/dev/urandom`.
+    Random(io::Error),
+    /// The admin listener.
+    Admin(admin::Fault),
+    /// io_uring.
+    Ring(ring::Refusal),
+    /// A core's thread.
+    Executor(String),
+    /// A descriptor table of a shard's own.
+    Table(io::Error),
+    /// Another process listens there.
+    InUse(SocketAddr),
+    /// Whatever else the kernel says to the address.
+    Listen(SocketAddr, io::Error),
+}
+
+impl Fault {
+    pub(super) fn listen(address: SocketAddr, error: io::Error) -> Fault {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Fault::InUse(address),
+            _ => Fault::Listen(address, error),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Unfit(unfit) => unfit.fmt(f),
+            Fault::Cores => {
+                f.write_str("the CPUs that this process may use cannot be read; is /proc mounted?")
+            }
+            Fault::Limits(error) => write!(f, "RLIMIT_NOFILE cannot be read or raised: {error}"),
+            Fault::Runtime(error) => write!(f, "the control thread cannot start: {error}"),
+            Fault::Signals(error) => write!(f, "signals cannot be handled: {error}"),
+            Fault::Random(error) => write!(f, "/dev/urandom cannot be read: {error}"),
+            Fault::Admin(fault) => fault.fmt(f),
+            Fault::Ring(refusal) => refusal.fmt(f),
+            Fault::Executor(why) => write!(f, "a core's thread cannot start: {why}"),
+            Fault::Table(error) => write!(
+                f,
+                "a shard cannot have a descriptor table of its own ({error}); let the container's \
+                 seccomp profile allow unshare, or set descriptor_table to \"shared\""
+            ),
+            Fault::InUse(address) => write!(
+                f,
+                "the address {address} is taken by another process: choose another port with \
+                 listen, or end that process"
+            ),
+            Fault::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_a_shell() {
+        assert_eq!(Ended::Drained.exit_code(), 0);
+        assert_eq!(Ended::TimePassed.exit_code(), 0);
+        assert_eq!(Ended::Signal(libc::SIGINT).exit_code(), 130);
+        assert_eq!(Ended::Signal(libc::SIGTERM).exit_code(), 143);
+    }
+
+    #[test]
+    fn each_fault_is_one_sentence() {
+        let address = "127.0.0.1:80".parse().unwrap();
+        let in_use = Fault::listen(address, io::ErrorKind::AddrInUse.into());
+        assert!(in_use.to_string().starts_with("the address 127.0.0.1:80 is taken"));
+        let denied = Fault::listen(address, io::Error::from_raw_os_error(libc::EACCES));
+        assert!(denied.to_string().starts_with("cannot listen on 127.0.0.1:80: "));
+        let refused = Fault::Ring(ring::Refusal::Absent).to_string();
+        assert!(refused.contains("io_uring") && !refused.contains('\n'), "{refused}");
+        let table = Fault::Table(io::Error::from_raw_os_error(libc::EPERM)).to_string();
+        assert!(table.contains("descriptor_table") && !table.contains('\n'), "{table}");
+    }
+}
