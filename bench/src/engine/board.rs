@@ -1,0 +1,204 @@
+//! What the threads of one run tell each other: the stage that all are in, how
+//! far each is, and how much each room has been told.
+//!
+//! Every cell has one writer. A thread writes its own once a turn, not once a
+//! delivery.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What all threads do at a time. A stage begins when everyone has ended the
+/// one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Everyone connects and joins.
+    Ramp,
+    /// The load.
+    Measure,
+    /// `storm`: everyone drops.
+    Drop,
+    /// `storm`: one of each room comes back and speaks.
+    Talk,
+    /// `storm`: all others come back and recover.
+    Return,
+    /// Everyone answers.
+    Prove,
+    /// The end of the threads.
+    Over,
+}
+
+impl Stage {
+    const ALL: [Stage; 7] = [
+        Stage::Ramp,
+        Stage::Measure,
+        Stage::Drop,
+        Stage::Talk,
+        Stage::Return,
+        Stage::Prove,
+        Stage::Over,
+    ];
+}
+
+/// One thread's cells, apart from its neighbours' cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Cells {
+    /// Stages that this thread has ended.
+    ended: AtomicU64,
+    /// Steps that show that it moves: whatever it counts.
+    progress: AtomicU64,
+    live: AtomicU64,
+    delivered: AtomicU64,
+    answered: AtomicU64,
+    recovered: AtomicU64,
+    /// Messages that all its members of the first room have received.
+    watermark: AtomicU64,
+    /// 1 when its publishers will not publish again in this run.
+    is_silent: AtomicU64,
+    /// When the last delivery or recovery was counted.
+    last_ns: AtomicU64,
+}
+
+/// What one thread shows of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `Cells`")]
+pub struct Shown {
+    pub progress: u64,
+    pub live: u64,
+    pub delivered: u64,
+    pub answered: u64,
+    pub recovered: u64,
+    pub watermark: u64,
+    pub is_silent: bool,
+    pub last_ns: u64,
+}
+
+/// All cells of one run.
+#[derive(Debug)]
+pub struct Board {
+    stage: AtomicU64,
+    /// When the stage began, by the clock of the run.
+    stage_ns: AtomicU64,
+    threads: Box<[Cells]>,
+    /// Messages published into each room that is spoken in. Written by the one
+    /// thread that has the room's publisher.
+    rooms: Box<[AtomicU64]>,
+}
+
+impl Board {
+    /// Everyone is about to ramp.
+    pub fn new(threads: u16, rooms: u32) -> Board {
+        Board {
+            stage: AtomicU64::new(0),
+            stage_ns: AtomicU64::new(0),
+            threads: (0..threads).map(|_| Cells::default()).collect(),
+            rooms: (0..rooms).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// The stage and when it began.
+    pub fn stage(&self) -> (Stage, u64) {
+        let stage = Stage::ALL[self.stage.load(Ordering::Acquire) as usize];
+        (stage, self.stage_ns.load(Ordering::Relaxed))
+    }
+
+    /// Lets the next stage begin.
+    pub fn begin(&self, stage: Stage, now_ns: u64) {
+        self.stage_ns.store(now_ns, Ordering::Relaxed);
+        self.stage.store(stage as u64, Ordering::Release);
+    }
+
+    /// Whether all threads have ended so many stages.
+    pub fn all_ended(&self, stages: u64) -> bool {
+        self.threads.iter().all(|cells| stages <= cells.ended.load(Ordering::Acquire))
+    }
+
+    /// A thread has ended so many stages.
+    pub fn end_stage(&self, thread: u16, stages: u64) {
+        self.threads[usize::from(thread)].ended.fetch_max(stages, Ordering::AcqRel);
+    }
+
+    /// The stage is given up: whoever has not ended it is taken as having.
+    pub fn end_for_all(&self, stages: u64) {
+        for cells in &self.threads {
+            cells.ended.fetch_max(stages, Ordering::AcqRel);
+        }
+    }
+
+    /// A thread shows how far it is.
+    pub fn show(&self, thread: u16, shown: Shown) {
+        let cells = &self.threads[usize::from(thread)];
+        let Shown { progress, live, delivered, answered, recovered, watermark, is_silent, last_ns } =
+            shown;
+        cells.progress.store(progress, Ordering::Relaxed);
+        cells.live.store(live, Ordering::Relaxed);
+        cells.delivered.store(delivered, Ordering::Relaxed);
+        cells.answered.store(answered, Ordering::Relaxed);
+        cells.recovered.store(recovered, Ordering::Relaxed);
+        cells.watermark.store(watermark, Ordering::Relaxed);
+        cells.last_ns.store(last_ns, Ordering::Relaxed);
+        // Last: who sees the silence must see all that was published before it.
+        cells.is_silent.store(u64::from(is_silent), Ordering::Release);
+    }
+
+    /// All threads together: sums, the lowest watermark, the latest time.
+    pub fn shown(&self) -> Shown {
+        let mut all = Shown { watermark: u64::MAX, is_silent: true, ..Shown::default() };
+        for cells in &self.threads {
+            all.is_silent &= cells.is_silent.load(Ordering::Acquire) == 1;
+            all.progress += cells.progress.load(Ordering::Relaxed);
+            all.live += cells.live.load(Ordering::Relaxed);
+            all.delivered += cells.delivered.load(Ordering::Relaxed);
+            all.answered += cells.answered.load(Ordering::Relaxed);
+            all.recovered += cells.recovered.load(Ordering::Relaxed);
+            all.watermark = all.watermark.min(cells.watermark.load(Ordering::Relaxed));
+            all.last_ns = all.last_ns.max(cells.last_ns.load(Ordering::Relaxed));
+        }
+        all
+    }
+
+    /// Counts messages into a room; only by the thread of its publishers.
+    pub fn publish(&self, room: u32) -> u64 {
+        let cell = &self.rooms[room as usize];
+        let published = cell.load(Ordering::Relaxed) + 1;
+        cell.store(published, Ordering::Relaxed);
+        published
+    }
+
+    /// Messages published into a room; 0 for one that nobody speaks in.
+    pub fn published(&self, room: u32) -> u64 {
+        self.rooms.get(room as usize).map_or(0, |cell| cell.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_ends_when_the_last_thread_has_ended_it() {
+        let board = Board::new(2, 0);
+        assert_eq!(board.stage(), (Stage::Ramp, 0));
+        board.end_stage(0, 1);
+        assert!(!board.all_ended(1));
+        board.end_stage(1, 1);
+        assert!(board.all_ended(1) && !board.all_ended(2));
+        board.end_for_all(2);
+        board.end_stage(0, 1);
+        assert!(board.all_ended(2), "what was given up is not begun again");
+        for stage in Stage::ALL {
+            board.begin(stage, 9);
+            assert_eq!(board.stage(), (stage, 9));
+        }
+    }
+
+    #[test]
+    fn the_whole_is_as_far_as_its_slowest_part() {
+        let board = Board::new(2, 3);
+        board.show(0, Shown { watermark: 5, delivered: 10, is_silent: true, ..Shown::default() });
+        board.show(1, Shown { watermark: 3, delivered: 7, last_ns: 4, ..Shown::default() });
+        let all = board.shown();
+        assert_eq!((all.watermark, all.delivered, all.is_silent, all.last_ns), (3, 17, false, 4));
+        assert_eq!((board.publish(1), board.publish(1), board.published(1)), (1, 2, 2));
+        assert_eq!((board.published(0), board.published(99)), (0, 0));
+    }
+}

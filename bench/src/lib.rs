@@ -1,0 +1,21 @@
+//! rookery-bench: loads for any server that speaks the Centrifugal client
+//! protocol, and reports of rookery beside a bare ring.
+//!
+//! In reading order: a `scenario` says what is done, `loads` decide, the
+//! `engine` acts, an `outcome` says what was found. `floor` is the bare ring.
+
+pub mod clock;
+pub mod pace;
+pub mod scenario;
+pub mod stats;
+
+pub mod engine;
+pub mod loads;
+
+pub mod outcome;
+pub mod process;
+
+pub mod floor;
+
+pub mod cli;
+pub mod progress;
