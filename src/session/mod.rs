@@ -22,11 +22,14 @@ mod requests;
 mod rights;
 mod state;
 mod subs;
+#[cfg(test)]
+mod tests;
 
 pub use fault::{Blame, Fault};
 pub use names::{INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
 pub use outbox::{Lane, Limits, Outbox, Push};
 pub use outcome::{Effect, Outcome};
+pub use quota::Admission;
 pub use state::{Context, Session};
 pub use subs::Place;

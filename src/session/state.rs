@@ -85,10 +85,17 @@ impl Session {
         }
     }
 
-    /// A message of so many bytes came in; its commands follow. Over the quota
-    /// each of them is refused.
-    pub fn on_message_bytes(&mut self, cx: &Context<'_>, count: usize) -> Admission {
-        self.quota.on_bytes(cx.now.tick, cx.options, count)
+    /// So many bytes came in, whatever they are. Over the quota, the commands
+    /// among them are refused, and who does not stop is closed.
+    pub fn on_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+        let admission = self.quota.on_bytes(cx.now.tick, cx.options, count);
+        if admission == Admission::Throttled
+            && let Some(fault) =
+                self.quota.on_error(cx.now.tick, cx.options, ErrorCode::TooManyRequests)
+        {
+            self.close(fault, out);
+        }
+        admission
     }
 
     /// One command. Total: every request has its answer in every state.

@@ -6,7 +6,7 @@ use super::contain::{Panicked, contain};
 use super::state::context;
 use crate::base::{ConnId, Now, Tick};
 use crate::metrics::{Counter, Gauge, HandshakeOutcome, Histogram, Protocol};
-use crate::session::{Context, Fault, Outcome, Session};
+use crate::session::{Admission, Context, Fault, Outcome, Session};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
 
@@ -42,7 +42,7 @@ impl Shard {
             }
             Stage::Open(reader, _) => {
                 let reader = std::mem::take(reader);
-                self.on_frames(now, id, reader, Input::new(bytes));
+                self.on_frames(now, id, reader, bytes);
             }
             Stage::Closing(closing) => {
                 let reader = std::mem::take(&mut closing.reader);
@@ -116,7 +116,7 @@ impl Shard {
                 self.push_control(id, upgrade.response.into());
                 let rest = &mut head[upgrade.used..];
                 if !rest.is_empty() {
-                    self.on_frames(now, id, Reader::new(), Input::new(rest));
+                    self.on_frames(now, id, Reader::new(), rest);
                 }
             }
         }
@@ -169,22 +169,30 @@ impl Shard {
         self.scribe.set(Gauge::Connections(protocol(encoding)), count);
     }
 
-    fn on_frames(&mut self, now: Now, id: ConnId, mut reader: Reader, mut input: Input<'_>) {
+    fn on_frames(&mut self, now: Now, id: ConnId, mut reader: Reader, bytes: &mut [u8]) {
         let rules =
             Rules { role: Role::Server, message_bytes_max: self.options.ws.message_bytes_max };
+        // All bytes count, whether or not they ever become a message.
+        let mut admission = Admission::Served;
+        let decided = self.with_session(now, id, |session, cx, out| {
+            admission = session.on_bytes(cx, bytes.len(), out);
+        });
+        if decided.is_err() {
+            self.end(now, id, Fault::Panicked);
+        }
+        let mut input = Input::new(bytes);
         loop {
-            let fault = match reader.next(&mut input, rules) {
-                Ok(None) => break,
-                Ok(Some(incoming)) => self.on_incoming(now, id, incoming),
-                Err(fault) => Some(Fault::Frame(fault)),
+            let fault = match self.conn(id).map(|conn| &conn.stage) {
+                Some(Stage::Open(..)) => match reader.next(&mut input, rules) {
+                    Ok(None) => break,
+                    Ok(Some(incoming)) => self.on_incoming(now, id, incoming, admission),
+                    Err(fault) => Some(Fault::Frame(fault)),
+                },
+                Some(Stage::Closing(_)) => return self.on_last_frames(id, reader, input),
+                Some(Stage::Upgrading(_) | Stage::Shut) | None => return,
             };
             if let Some(fault) = fault {
                 self.end(now, id, fault);
-            }
-            match self.conn(id).map(|conn| &mut conn.stage) {
-                Some(Stage::Open(..)) => (),
-                Some(Stage::Closing(_)) => return self.on_last_frames(id, reader, input),
-                Some(Stage::Upgrading(_) | Stage::Shut) | None => return,
             }
         }
         if let Some(Conn { stage: Stage::Open(place, _), .. }) = self.conn(id) {
@@ -214,7 +222,13 @@ impl Shard {
         }
     }
 
-    fn on_incoming(&mut self, now: Now, id: ConnId, incoming: Incoming<'_>) -> Option<Fault> {
+    fn on_incoming(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        incoming: Incoming<'_>,
+        admission: Admission,
+    ) -> Option<Fault> {
         let conn = self.conn(id)?;
         let encoding = conn.encoding;
         let message = match incoming {
@@ -233,7 +247,7 @@ impl Shard {
             }
         };
         self.scribe.add(Counter::MessagesIn(protocol(encoding)), 1);
-        self.on_message(now, id, encoding, message)
+        self.on_message(now, id, message, admission)
     }
 
     /// All commands of one message, with panics kept inside the session.
@@ -241,14 +255,12 @@ impl Shard {
         &mut self,
         now: Now,
         id: ConnId,
-        encoding: Encoding,
         message: &[u8],
+        admission: Admission,
     ) -> Option<Fault> {
         let mut commands_count = 0;
-        let scribe = std::rc::Rc::clone(&self.scribe);
         let decided = self.with_session(now, id, |session, cx, out| {
-            let admission = session.on_message_bytes(cx, message.len());
-            for command in wire::commands(encoding, message) {
+            for command in wire::commands(out.encoding, message) {
                 match command {
                     Ok(command) => {
                         commands_count += 1;
@@ -261,7 +273,7 @@ impl Shard {
                 }
             }
         });
-        scribe.add(Counter::CommandsIn, commands_count);
+        self.scribe.add(Counter::CommandsIn, commands_count);
         self.rest(now, id);
         decided.err().map(|Panicked| Fault::Panicked)
     }

@@ -452,3 +452,22 @@ fn a_gap_makes_everybody_subscribe_again() {
     world.say(ann, &publish("room:1", 3));
     assert_eq!(world.take(far).iter().filter(|text| text.contains(r#""pub":"#)).count(), 1);
 }
+
+#[test]
+fn bytes_that_never_become_a_message_count_too() {
+    let mut world = World::new(1, |options| {
+        options.session.bytes_per_s = 1_000;
+        options.session.bytes_burst = 2_000;
+        options.session.errors_per_s = 3;
+    });
+    let ann = world.join(0);
+    let mut begun = BytesMut::new();
+    put_masked_frame(&mut begun, Opcode::Text, b"", [0; 4]);
+    begun[0] &= 0x7f; // more fragments follow
+    world.feed(ann, &begun);
+    // Empty continuation frames that never end.
+    for _ in 0..10 {
+        world.feed(ann, &[0x00, 0x80, 0, 0, 0, 0].repeat(100));
+    }
+    world.check_closed(ann, 3013);
+}

@@ -1,0 +1,441 @@
+//! One session alone: commands, answers and time in, messages and effects out.
+
+use std::sync::Arc;
+
+use super::quota::Admission;
+use super::{Context, Effect, Fault, NameKey, Options, Outcome, Place, Session};
+use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
+use crate::base::{ConnId, Now, Prng, RoomId, Tick};
+use crate::room::{self, Answer, Departure, Namespace, Recovery, Welcome, What, Who};
+use crate::wire::{Encoding, Epoch, ErrorCode, Position, commands};
+
+const START_UNIX_S: u64 = 1_700_000_000;
+
+/// A session with everything it needs, at a time of the test's choosing.
+struct Desk {
+    session: Session,
+    options: Options,
+    rooms: room::Options,
+    keys: Keys,
+    prng: Prng,
+    now: Now,
+    /// Since the last step.
+    out: Outcome,
+    next_id: u32,
+}
+
+fn key() -> KeySpec {
+    let material = Material::Secret(b"sixteen bytes and many more here".to_vec());
+    KeySpec { kid: None, algorithm: Algorithm::Hs256, material }
+}
+
+fn token(new: &NewToken<'_>) -> String {
+    sign(&key(), &Demands::default(), new).unwrap()
+}
+
+fn user(name: &str) -> String {
+    token(&NewToken { user: name, ..NewToken::default() })
+}
+
+fn open_namespace(name: &str) -> Namespace {
+    Namespace {
+        name: name.to_owned(),
+        subscribe: Who::Users,
+        publish: Who::Subscribers,
+        see_presence: Who::Subscribers,
+        see_history: Who::Subscribers,
+        presence: true,
+        history_count_max: 10,
+        ..Namespace::default()
+    }
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let options = Options { ping_interval_ms: 0, ..Options::default() };
+        let closed = Namespace { name: "closed".to_owned(), ..Namespace::default() };
+        let namespaces = vec![open_namespace("room"), closed];
+        let rooms = room::Options { namespaces, rooms_max: 10 };
+        let now = Now { tick: Tick(50), unix_ms: START_UNIX_S * 1_000 };
+        let (keys, mut prng) = (Keys::build(&[key()]).unwrap(), Prng::from_seed(1));
+        let names = NameKey([1, 2]);
+        let mut cx =
+            Context { now, options: &options, rooms: &rooms, keys: &keys, names, prng: &mut prng };
+        let session = Session::open(&mut cx, ConnId { slot: 1, generation: 1 });
+        let out = Outcome::new(Encoding::Json);
+        Desk { session, options, rooms, keys, prng, now, out, next_id: 1 }
+    }
+
+    /// Connected as `ann`.
+    fn connected() -> Desk {
+        let mut desk = Desk::new();
+        desk.connect(&user("ann"));
+        assert!(desk.text().contains(r#""connect":{"client":""#), "{}", desk.text());
+        desk
+    }
+
+    /// Connected, and in `room:1`.
+    fn seated() -> (Desk, RoomId) {
+        let mut desk = Desk::connected();
+        desk.command(r#""subscribe":{"channel":"room:1"}"#);
+        let room = desk.asked().0;
+        desk.answer(room, Answer::Subscribed(welcome(0)));
+        desk.session.sit(room, Place { channel: 3, index: 4 });
+        (desk, room)
+    }
+
+    fn step(&mut self, decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome)) {
+        self.out = Outcome::new(Encoding::Json);
+        let mut cx = Context {
+            now: self.now,
+            options: &self.options,
+            rooms: &self.rooms,
+            keys: &self.keys,
+            names: NameKey([1, 2]),
+            prng: &mut self.prng,
+        };
+        decide(&mut self.session, &mut cx, &mut self.out);
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.step(|session, cx, out| {
+            for command in commands(Encoding::Json, text.as_bytes()) {
+                session.on_command(cx, command.unwrap(), Admission::Served, out);
+            }
+        });
+    }
+
+    fn command(&mut self, request: &str) {
+        self.next_id += 1;
+        self.raw(&format!(r#"{{"id":{},{request}}}"#, self.next_id));
+    }
+
+    fn connect(&mut self, token: &str) {
+        self.command(&format!(r#""connect":{{"token":"{token}"}}"#));
+    }
+
+    fn answer(&mut self, room: RoomId, answer: Answer) {
+        let id = self.next_id;
+        self.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = Now { tick: self.now.tick.plus_ms(ms), unix_ms: self.now.unix_ms + ms };
+        self.step(|session, cx, out| session.on_timer(cx, out));
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.out.messages.to_vec()).unwrap()
+    }
+
+    /// The one question that the last step asked.
+    #[track_caller]
+    fn asked(&self) -> (RoomId, &What) {
+        let mut asks = self.out.effects.iter().filter_map(|effect| match effect {
+            Effect::Ask(ask) => Some((ask.room, &ask.what)),
+            Effect::Sit { .. } | Effect::Stand(_) | Effect::Ping | Effect::Close(_) => None,
+        });
+        let first = asks.next().expect("something is asked");
+        assert!(asks.next().is_none(), "one thing is asked");
+        first
+    }
+
+    #[track_caller]
+    fn check_closed(&self, fault: Fault) {
+        let last = self.out.effects.last();
+        assert!(matches!(last, Some(Effect::Close(why)) if *why == fault), "{last:?}");
+    }
+
+    #[track_caller]
+    fn check_refused(&self, code: ErrorCode) {
+        let want = format!(r#""code":{},"#, code.parts().0);
+        assert!(self.text().contains(&want), "{want} in {}", self.text());
+    }
+}
+
+fn welcome(offset: u64) -> Box<Welcome> {
+    let position = Some(Position { offset, epoch: Epoch(7) });
+    Box::new(Welcome { position, missed: Vec::new(), recovery: Recovery::NotAsked })
+}
+
+#[test]
+fn a_token_decides_who_comes_in() {
+    let expired =
+        NewToken { user: "ann", expires_at_unix_s: Some(START_UNIX_S - 1), ..NewToken::default() };
+    let mut desk = Desk::new();
+    desk.connect(&token(&expired));
+    desk.check_refused(ErrorCode::TokenExpired);
+    desk.connect("");
+    desk.check_refused(ErrorCode::Unauthorized);
+    desk.connect(&user("ann"));
+    assert!(desk.text().contains(r#""connect":"#), "a refused client may try again");
+    let mut desk = Desk::new();
+    desk.connect("a.b.c");
+    desk.check_closed(Fault::InvalidToken);
+    let mut desk = Desk::new();
+    desk.options.anonymous = true;
+    desk.connect("");
+    assert!(desk.text().contains(r#""connect":"#));
+    assert_eq!(desk.session.info().map(|info| info.user.len()), Some(0));
+}
+
+#[test]
+fn nothing_comes_before_connect_and_connect_comes_once() {
+    for request in [r#""ping":{}"#, r#""subscribe":{"channel":"room:1"}"#, r#""none":{}"#] {
+        let mut desk = Desk::new();
+        desk.command(request);
+        desk.check_closed(Fault::BadRequest);
+    }
+    let mut desk = Desk::new();
+    desk.raw("{}");
+    desk.check_closed(Fault::BadRequest);
+    let mut desk = Desk::new();
+    desk.raw(r#"{"connect":{}}"#);
+    desk.check_closed(Fault::BadRequest);
+    let mut desk = Desk::connected();
+    desk.connect(&user("ann"));
+    desk.check_closed(Fault::BadRequest);
+}
+
+#[test]
+fn silence_before_connect_is_stale_at_the_deadline() {
+    let mut desk = Desk::new();
+    desk.pass(desk.options.connect_ms_max - 1);
+    assert!(desk.out.effects.is_empty());
+    desk.pass(1);
+    desk.check_closed(Fault::Stale);
+}
+
+#[test]
+fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
+    let channels = ["room:1".to_owned(), "room:1".to_owned()];
+    let mut desk = Desk::new();
+    desk.rooms.namespaces.push(open_namespace("@"));
+    desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+    assert!(desk.text().is_empty(), "the answer waits for the rooms");
+    let asked = desk.out.effects.iter().map(|effect| match effect {
+        Effect::Ask(ask) => ask.room,
+        other => panic!("{other:?}"),
+    });
+    let rooms: Vec<RoomId> = asked.collect();
+    assert_eq!(rooms.len(), 2);
+    desk.command(r#""ping":{}"#);
+    desk.check_refused(ErrorCode::TooManyRequests);
+    desk.answer(rooms[0], Answer::Subscribed(welcome(4)));
+    desk.session.sit(rooms[0], Place { channel: 0, index: 0 });
+    desk.answer(rooms[1], Answer::Subscribed(welcome(5)));
+    let text = desk.text();
+    assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
+}
+
+#[test]
+fn a_room_that_refuses_refuses_the_connection() {
+    let channels = ["room:1".to_owned()];
+    let mut desk = Desk::new();
+    desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+    let room = desk.asked().0;
+    desk.answer(room, Answer::Refused(ErrorCode::Internal));
+    desk.check_refused(ErrorCode::Internal);
+    desk.check_closed(Fault::Refused(ErrorCode::Internal));
+    assert_eq!(Fault::Refused(ErrorCode::Internal).close_code(), 3004);
+    assert_eq!(Fault::Refused(ErrorCode::LimitExceeded).close_code(), 3507);
+}
+
+#[test]
+fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
+    let mut desk = Desk::connected();
+    desk.command(r#""subscribe":{"channel":"closed:1"}"#);
+    desk.check_refused(ErrorCode::PermissionDenied);
+    let wrong =
+        |channel, user| token(&NewToken { user, channel: Some(channel), ..NewToken::default() });
+    for bad in [wrong("closed:2", "ann"), wrong("closed:1", "bob"), "x".to_owned()] {
+        desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{bad}"}}"#));
+        desk.check_refused(ErrorCode::PermissionDenied);
+    }
+    let good = wrong("closed:1", "ann");
+    desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{good}"}}"#));
+    assert!(matches!(desk.asked().1, What::Subscribe(_)));
+    desk.command(r#""publish":{"channel":"room:1","data":1}"#);
+    desk.check_refused(ErrorCode::PermissionDenied);
+    let (mut seated, room) = Desk::seated();
+    seated.command(r#""publish":{"channel":"room:1","data":1}"#);
+    assert!(matches!(seated.asked(), (asked, What::Publish(_)) if asked == room));
+}
+
+#[test]
+fn a_personal_channel_is_its_owners() {
+    let mut desk = Desk::connected();
+    desk.rooms.namespaces.push(open_namespace("@"));
+    desk.command(r#""subscribe":{"channel":"@bob"}"#);
+    desk.check_refused(ErrorCode::PermissionDenied);
+    desk.command(r#""subscribe":{"channel":"@ann"}"#);
+    assert!(matches!(desk.asked().1, What::Subscribe(_)));
+}
+
+#[test]
+fn leaving_while_the_room_is_asked_ends_well() {
+    let mut desk = Desk::connected();
+    desk.command(r#""subscribe":{"channel":"room:1"}"#);
+    let room = desk.asked().0;
+    let subscribe_id = desk.next_id;
+    desk.command(r#""unsubscribe":{"channel":"room:1"}"#);
+    assert!(desk.text().contains(r#""unsubscribe":{}"#) && desk.out.effects.is_empty());
+    desk.command(r#""subscribe":{"channel":"room:1"}"#);
+    desk.check_refused(ErrorCode::TooManyRequests);
+    desk.next_id = subscribe_id;
+    desk.answer(room, Answer::Subscribed(welcome(0)));
+    desk.check_refused(ErrorCode::NotAvailable);
+    assert!(matches!(desk.asked().1, What::Unsubscribe(Departure::Said)));
+    desk.command(r#""subscribe":{"channel":"room:1"}"#);
+    assert!(matches!(desk.asked().1, What::Subscribe(_)));
+}
+
+#[test]
+fn a_refused_subscription_can_be_asked_again() {
+    let mut desk = Desk::connected();
+    desk.command(r#""subscribe":{"channel":"room:1"}"#);
+    let room = desk.asked().0;
+    desk.answer(room, Answer::Refused(ErrorCode::LimitExceeded));
+    desk.check_refused(ErrorCode::LimitExceeded);
+    desk.command(r#""subscribe":{"channel":"room:1"}"#);
+    assert!(matches!(desk.asked().1, What::Subscribe(_)));
+}
+
+#[test]
+fn who_leaves_frees_what_it_has_and_only_that() {
+    let (mut desk, room) = Desk::seated();
+    desk.command(r#""subscribe":{"channel":"room:2"}"#);
+    desk.step(|session, _, out| session.leave(out));
+    let stood = |effect: &Effect| matches!(effect, Effect::Stand(place) if *place == Place { channel: 3, index: 4 });
+    assert!(desk.out.effects.iter().any(stood));
+    assert!(matches!(desk.asked(), (left, What::Unsubscribe(Departure::Lost)) if left == room));
+    desk.command(r#""ping":{}"#);
+    assert!(desk.text().is_empty() && desk.out.effects.is_empty(), "it is over");
+}
+
+#[test]
+fn a_token_that_ends_is_refreshed_or_ends_the_connection() {
+    let ends = |in_s| NewToken {
+        user: "ann",
+        expires_at_unix_s: Some(START_UNIX_S + in_s),
+        ..NewToken::default()
+    };
+    let mut desk = Desk::new();
+    desk.connect(&token(&ends(10)));
+    assert!(desk.text().contains(r#""expires":true,"ttl":10"#), "{}", desk.text());
+    desk.pass(30_000);
+    desk.command(&format!(r#""refresh":{{"token":"{}"}}"#, token(&ends(5))));
+    desk.check_refused(ErrorCode::TokenExpired);
+    desk.command(&format!(r#""refresh":{{"token":"{}"}}"#, user("bob")));
+    desk.check_refused(ErrorCode::PermissionDenied);
+    desk.command(&format!(r#""refresh":{{"token":"{}"}}"#, token(&ends(100))));
+    assert!(desk.text().contains(r#""refresh":{"client":""#), "{}", desk.text());
+    desk.pass(70_000 + desk.options.expiry_grace_ms - 1_000);
+    assert!(desk.out.effects.is_empty());
+    desk.pass(1_000);
+    desk.check_closed(Fault::Expired);
+}
+
+#[test]
+fn a_subscription_that_ends_is_refreshed_or_ends_alone() {
+    let ends = |in_s| {
+        token(&NewToken {
+            user: "ann",
+            channel: Some("closed:1"),
+            expires_at_unix_s: Some(START_UNIX_S + in_s),
+            ..NewToken::default()
+        })
+    };
+    let mut desk = Desk::connected();
+    desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{}"}}"#, ends(10)));
+    let room = desk.asked().0;
+    desk.answer(room, Answer::Subscribed(welcome(0)));
+    assert!(desk.text().contains(r#""ttl":10"#), "{}", desk.text());
+    desk.session.sit(room, Place { channel: 0, index: 0 });
+    desk.command(&format!(r#""sub_refresh":{{"channel":"closed:1","token":"{}"}}"#, ends(50)));
+    assert!(desk.text().contains(r#""sub_refresh":{"#), "{}", desk.text());
+    desk.pass(49_000 + desk.options.expiry_grace_ms);
+    assert!(desk.text().is_empty());
+    desk.pass(1_000);
+    assert!(desk.text().contains(r#""unsubscribe":{"code":2501"#), "{}", desk.text());
+    assert!(matches!(desk.asked().1, What::Unsubscribe(_)));
+    desk.pass(1_000);
+    assert!(desk.text().is_empty() && desk.out.effects.is_empty());
+}
+
+#[test]
+fn pings_come_in_their_interval_and_pongs_in_their_time() {
+    let mut desk = Desk::new();
+    desk.options = Options { ping_interval_ms: 1_000, pong_ms_max: 300, ..Options::default() };
+    desk.connect(&user("ann"));
+    let pinged = |desk: &Desk| matches!(desk.out.effects[..], [Effect::Ping]);
+    let mut pings = Vec::new();
+    for ms in (0..10_000).step_by(10) {
+        desk.pass(10);
+        if pinged(&desk) {
+            pings.push(ms);
+            desk.raw("{}");
+        }
+        assert!(!desk.out.is_closing());
+    }
+    let gaps: Vec<u64> = pings.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(gaps.iter().all(|gap| (890..=1_010).contains(gap)) && 8 < gaps.len(), "{gaps:?}");
+    while !pinged(&desk) {
+        desk.pass(10);
+    }
+    desk.pass(290);
+    assert!(desk.out.effects.is_empty());
+    desk.pass(10);
+    desk.check_closed(Fault::NoPong);
+}
+
+#[test]
+fn mistakes_are_answered_until_there_are_too_many() {
+    let mut desk = Desk::connected();
+    for _ in 0..desk.options.errors_per_s {
+        desk.command(r#""subscribe":{"channel":"none:1"}"#);
+        assert!(!desk.out.is_closing());
+    }
+    desk.command(r#""subscribe":{"channel":"none:1"}"#);
+    desk.check_closed(Fault::TooManyErrors);
+}
+
+#[test]
+fn limits_have_their_codes() {
+    let (mut desk, _) = Desk::seated();
+    desk.options.channels_max = 1;
+    desk.command(r#""subscribe":{"channel":"room:2"}"#);
+    desk.check_refused(ErrorCode::LimitExceeded);
+    desk.rooms.namespaces[0].data_bytes_max = 4;
+    desk.command(r#""publish":{"channel":"room:1","data":12345}"#);
+    desk.check_refused(ErrorCode::LimitExceeded);
+    desk.command(r#""presence":{"channel":"closed:1"}"#);
+    desk.check_refused(ErrorCode::NotAvailable);
+    desk.command(r#""history":{"channel":"closed:1"}"#);
+    desk.check_refused(ErrorCode::NotAvailable);
+    desk.command(r#""subscribe":{"channel":"room:\u0007"}"#);
+    desk.check_refused(ErrorCode::BadRequest);
+}
+
+#[test]
+fn insecure_means_everything() {
+    let mut desk = Desk::new();
+    desk.options.insecure = true;
+    desk.connect("");
+    for request in ["subscribe", "publish"] {
+        desk.command(&format!(r#""{request}":{{"channel":"closed:1","data":1}}"#));
+        assert!(!desk.text().contains("error"), "{}", desk.text());
+    }
+}
+
+#[test]
+fn what_a_send_calls_is_served_without_an_answer() {
+    let (mut desk, _) = Desk::seated();
+    desk.raw(r#"{"send":{"data":{"method":"chat.typing","data":{"channel":"room:1"}}}}"#);
+    assert!(matches!(desk.asked().1, What::Typing(info) if *info.user == *"ann"));
+    assert!(desk.text().is_empty());
+    desk.raw(r#"{"send":{"data":[1]}}"#);
+    assert!(desk.text().is_empty() && desk.out.effects.is_empty());
+    let shared = Arc::clone(desk.session.info().unwrap());
+    assert_eq!(&*shared.user, "ann");
+}
