@@ -14,6 +14,7 @@ use crate::engine::{self, Setting, Target};
 use crate::floor::{self, Floor};
 use crate::process::Process;
 use crate::progress::Progress;
+use crate::report;
 use crate::scenario::{Load, Pace, Scenario, Speech};
 
 /// Where the secret comes from when it is not given.
@@ -104,6 +105,8 @@ enum Command {
         #[arg(long, value_enum, default_value = "echo")]
         mode: floor::Mode,
     },
+    /// rookery and the floor in turns, as figures beside their goals.
+    Report(report::Arguments),
 }
 
 /// What every load has.
@@ -213,6 +216,7 @@ impl Common {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Floor { listen, shards, mode } => serve_floor(listen, shards, mode),
+        Command::Report(arguments) => report::main(&arguments),
         Command::Again { file, place } => again(&file, &place),
         Command::Connect { common, hold_ms } => {
             run(&common.scenario(Load::Connect { hold_ms }, 0), &common.place)

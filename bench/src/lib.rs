@@ -2,7 +2,8 @@
 //! protocol, and reports of rookery beside a bare ring.
 //!
 //! In reading order: a `scenario` says what is done, `loads` decide, the
-//! `engine` acts, an `outcome` says what was found. `floor` is the bare ring.
+//! `engine` acts, an `outcome` says what was found. `floor` is the bare ring,
+//! `report` runs both and puts the figures beside their goals.
 
 pub mod clock;
 pub mod pace;
@@ -16,6 +17,9 @@ pub mod outcome;
 pub mod process;
 
 pub mod floor;
+
+pub mod plot;
+pub mod report;
 
 pub mod cli;
 pub mod progress;

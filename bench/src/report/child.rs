@@ -1,0 +1,209 @@
+//! A server as a child process: on a core of its own, in a memory cgroup of its
+//! own where the machine allows it, ready when it takes a connection, and ended
+//! with the value.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::engine::Target;
+use crate::floor::Mode;
+use crate::process::{OwnCgroup, Process, make_cgroup};
+
+/// How long a server may take to listen.
+const READY: Duration = Duration::from_secs(20);
+
+/// Between two looks whether it does.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Which server, and how.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// rookery with a configuration for loads.
+    Rookery {
+        /// The binary.
+        binary: PathBuf,
+        /// Connections that will come.
+        connections: u32,
+    },
+    /// The bare ring.
+    Floor {
+        /// What it does with a frame.
+        mode: Mode,
+    },
+}
+
+/// Where it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Where {
+    /// Its port on 127.0.0.1; the one behind it is for its admin listener.
+    pub port: u16,
+    /// Rings.
+    pub shards: u16,
+    /// The one core that it gets, or all.
+    pub core: Option<usize>,
+}
+
+/// A server that listens.
+pub struct Server {
+    /// Where its clients go.
+    pub target: Target,
+    /// For its memory and its time.
+    pub process: Process,
+    child: Child,
+    config: PathBuf,
+    _cgroup: Option<OwnCgroup>,
+}
+
+/// Signs the tokens of a report's clients. The server of the report knows it,
+/// and listens on loopback only.
+pub const SECRET: &str = "a-secret-between-two-processes-of-one-report";
+
+impl Server {
+    /// Starts it and waits until it listens.
+    pub fn start(kind: &Kind, place: Where) -> Result<Server, String> {
+        let name = format!("rookery-bench-{}-{}", std::process::id(), place.port);
+        let cgroup = make_cgroup(&name).ok();
+        let config = std::env::temp_dir().join(format!("{name}.toml"));
+        let (binary, arguments) = command(kind, place, &config)?;
+        let child = spawn(&binary, &arguments, cgroup.as_ref(), place.core)?;
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, place.port));
+        let target = Target::parse(&format!("ws://{addr}")).map_err(|flaw| flaw.to_string())?;
+        let pid = child.id();
+        let mut server = Server {
+            target,
+            // Known better once the child is in its cgroup.
+            process: Process::find(pid).map_err(|error| error.to_string())?,
+            child,
+            config,
+            _cgroup: cgroup,
+        };
+        server.wait_until_it_listens(addr)?;
+        server.process = Process::find(pid).map_err(|error| error.to_string())?;
+        Ok(server)
+    }
+
+    fn wait_until_it_listens(&mut self, addr: SocketAddr) -> Result<(), String> {
+        let clock = Clock::start();
+        while clock.elapsed() < READY {
+            if TcpStream::connect(addr).is_ok() {
+                return Ok(());
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("the server ended before it listened: {status}"));
+            }
+            thread::sleep(LOOK);
+        }
+        Err(format!("nobody listens on {addr} after {} s", READY.as_secs()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.config);
+    }
+}
+
+fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<String>), String> {
+    let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    match kind {
+        Kind::Rookery { binary, connections } => {
+            let text = rookery_config(place, *connections);
+            fs::write(config, text).map_err(|error| format!("{}: {error}", config.display()))?;
+            let path = config.display().to_string();
+            Ok((binary.clone(), words(&["serve", "--config", &path])))
+        }
+        Kind::Floor { mode } => {
+            let own = std::env::current_exe().map_err(|error| error.to_string())?;
+            let mode = match mode {
+                Mode::Hold => "hold",
+                Mode::Echo => "echo",
+                Mode::Fanout => "fanout",
+            };
+            let (listen, shards) = (format!("127.0.0.1:{}", place.port), place.shards.to_string());
+            let list = ["floor", "--listen", &listen, "--shards", &shards, "--mode", mode];
+            Ok((own, words(&list)))
+        }
+    }
+}
+
+/// Quotas off, because a load is one very busy client; everything else as an
+/// operator would have it for rooms with history in memory.
+fn rookery_config(place: Where, connections: u32) -> String {
+    let Where { port, shards, core } = place;
+    let admin_port = port + 1;
+    let cores = core.map(|core| core.to_string()).unwrap_or_default();
+    // The kernel spreads peers over shards by chance.
+    let connections_max = connections + connections / 8 + 1_000;
+    format!(
+        r#"[server]
+listen = "127.0.0.1:{port}"
+admin_listen = "127.0.0.1:{admin_port}"
+shards = {shards}
+cores = [{cores}]
+connections_max = {connections_max}
+handshakes_max = 100000
+backlog = 65535
+steer_by_cpu = false
+log_level = "warn"
+
+[session]
+commands_per_s = 0
+bytes_per_s = 0
+connect_ms_max = 60000
+upgrade_ms_max = 60000
+pong_ms_max = 20000
+outbox_bytes_max = 16777216
+
+[room]
+rooms_max = 10000000
+
+[[auth.keys]]
+algorithm = "HS256"
+secret = "{SECRET}"
+
+[[namespaces]]
+name = "room"
+subscribe = "users"
+publish = "subscribers"
+see_presence = "subscribers"
+see_history = "subscribers"
+history_count_max = 1000
+history_age_ms_max = 300000
+"#
+    )
+}
+
+/// A child inherits the core of the thread that starts it, and enters its
+/// cgroup before it becomes the server, so all of its memory is charged there.
+fn spawn(
+    binary: &Path,
+    arguments: &[String],
+    cgroup: Option<&OwnCgroup>,
+    core: Option<usize>,
+) -> Result<Child, String> {
+    let mut command = match cgroup {
+        Some(cgroup) => {
+            let mut shell = Command::new("/bin/sh");
+            shell.arg("-c").arg("echo $$ > \"$0\" && exec \"$@\"").arg(cgroup.procs()).arg(binary);
+            shell
+        }
+        None => Command::new(binary),
+    };
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    let starter = thread::spawn(move || {
+        if let Some(core) = core {
+            core_affinity::set_for_current(core_affinity::CoreId { id: core });
+        }
+        command.spawn()
+    });
+    let spawned = starter.join().expect("starting a process does not panic");
+    spawned.map_err(|error| format!("{}: {error}", binary.display()))
+}

@@ -1,0 +1,367 @@
+//! The runs behind the figures: which load against which server, and which
+//! number is taken from it.
+//!
+//! rookery and the floor take turns, so that whatever else the machine does
+//! meets both.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::child::{Kind, SECRET, Server, Where};
+use super::figure::FigureName;
+use crate::engine::{self, Setting, threads_for};
+use crate::floor::Mode;
+use crate::outcome::Outcome;
+use crate::process::descriptors_max;
+use crate::progress::Progress;
+use crate::scenario::{Load, Pace, Scenario, Speech};
+
+/// How large everything is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Of the run for which a million is the goal.
+    pub connections: u32,
+    /// Beside the messages whose latency is measured.
+    pub idle: u32,
+    /// How long idle connections are watched: two rounds of pings.
+    pub hold_ms: u64,
+    /// Members of the one room.
+    pub subscribers: u32,
+    /// Of each load with messages.
+    pub measure_ms: u64,
+    /// Messages a second among idle connections.
+    pub rate: u32,
+}
+
+impl Sizes {
+    /// Those of the figures.
+    pub const FULL: Sizes = Sizes {
+        connections: 1_000_000,
+        idle: 500_000,
+        hold_ms: 50_000,
+        subscribers: 2_000,
+        measure_ms: 10_000,
+        rate: 2_000,
+    };
+
+    /// For a check that everything works; the numbers mean little.
+    pub const QUICK: Sizes = Sizes {
+        connections: 1_000,
+        idle: 1_000,
+        hold_ms: 1_000,
+        subscribers: 100,
+        measure_ms: 500,
+        rate: 200,
+    };
+}
+
+/// Runs that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Very many connections.
+    Million,
+    /// One room, one message at a time.
+    Paced,
+    /// One room, as much as goes.
+    Saturated,
+    /// 64 that talk to themselves.
+    Echo,
+    /// A few that talk among very many that do not.
+    AmongIdle,
+}
+
+impl Group {
+    /// In the order in which they run: short ones first.
+    pub const ALL: [Group; 5] =
+        [Group::Echo, Group::Paced, Group::Saturated, Group::AmongIdle, Group::Million];
+
+    /// On the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Million => "million",
+            Group::Paced => "paced",
+            Group::Saturated => "saturated",
+            Group::Echo => "echo",
+            Group::AmongIdle => "among-idle",
+        }
+    }
+
+    /// The figures that come out of it.
+    pub fn figures(self) -> &'static [FigureName] {
+        match self {
+            Group::Million => &[
+                FigureName::LiveConnections,
+                FigureName::ResidentBytes,
+                FigureName::ChargedBytes,
+                FigureName::ConnectTime,
+                FigureName::IdleCpu,
+            ],
+            Group::Paced => &[FigureName::PacedCpu],
+            Group::Saturated => &[FigureName::SaturatedRate, FigureName::SaturatedCpu],
+            Group::Echo => &[FigureName::EchoCpu],
+            Group::AmongIdle => &[FigureName::LatencyAmongIdle],
+        }
+    }
+}
+
+/// What all runs of a report found.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// rookery's numbers, by figure.
+    pub values: BTreeMap<FigureName, Vec<f64>>,
+    /// The floor's numbers, by figure.
+    pub floors: BTreeMap<FigureName, Vec<f64>>,
+    /// What went wrong, by figure.
+    pub faults: BTreeMap<FigureName, Vec<String>>,
+    /// Every run of rookery.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Runs loads, one server after the other.
+pub struct Bench {
+    /// Where rookery is.
+    pub rookery: PathBuf,
+    /// The first of the ports that servers get.
+    pub port: u16,
+    /// How large.
+    pub sizes: Sizes,
+    /// How the chat protocol is encoded.
+    pub speech: Speech,
+    /// Of every scenario; the round is added.
+    pub seed: u64,
+    /// What was found.
+    pub measured: Measured,
+}
+
+/// One core each where there are two.
+const SERVER_CORE: usize = 0;
+const CLIENT_CORE: usize = 1;
+
+/// As the figures say.
+const ECHOES: u32 = 64;
+const OUTSTANDING: u32 = 256;
+const TALKERS: u32 = 100;
+const DATA_BYTES: u32 = 128;
+
+/// Connections of one shard where a descriptor table ends at 20,000.
+const CONNECTIONS_PER_SHARD: u32 = 16_700;
+
+/// Whether server and client get a core each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cores {
+    Apart,
+    Any,
+}
+
+impl Bench {
+    /// One round of a group: rookery, then the floor.
+    pub fn round(&mut self, group: Group, round: u64) {
+        let ran = match group {
+            Group::Million => self.million(round),
+            Group::Paced => self.paced(round),
+            Group::Saturated => self.saturated(round),
+            Group::Echo => self.echo(round),
+            Group::AmongIdle => self.among_idle(round),
+        };
+        if let Err(why) = ran {
+            eprintln!("{}: {why}", group.name());
+            for figure in group.figures() {
+                self.measured.faults.entry(*figure).or_default().push(why.clone());
+            }
+        }
+    }
+
+    fn million(&mut self, round: u64) -> Result<(), String> {
+        let connections = self.sizes.connections;
+        let hold_ms = self.sizes.hold_ms;
+        let load = Load::Connect { hold_ms };
+        let scenario = self.scenario(load, connections, 0, round);
+        let chat = self.run_rookery(&scenario, Cores::Any)?;
+        let floor = self.run_floor(&scenario, Load::Connect { hold_ms: 0 }, Mode::Hold, 0)?;
+        let each = |bytes: u64| bytes as f64 / f64::from(connections);
+        self.value(FigureName::LiveConnections, chat.tally.answered as f64);
+        self.value(FigureName::ConnectTime, chat.connect_ms as f64 / 1e3);
+        self.floor(FigureName::ConnectTime, floor.connect_ms as f64 / 1e3);
+        if let Some(after) = chat.server_after {
+            self.value(FigureName::ResidentBytes, each(after.resident_bytes));
+            if let Some(charged_bytes) = after.charged_bytes {
+                self.value(FigureName::ChargedBytes, each(charged_bytes));
+            }
+        }
+        if let Some(cpu_ns) = chat.server_cpu_ns() {
+            let seconds = chat.measure_ns as f64 / 1e9;
+            self.value(FigureName::IdleCpu, each(cpu_ns) / 1e3 / seconds);
+        }
+        self.measured.outcomes.push(chat);
+        Ok(())
+    }
+
+    fn fanout(&self, outstanding: u32, round: u64) -> Scenario {
+        let (pace, measure_ms) = (Pace::Closed { outstanding }, self.sizes.measure_ms);
+        let load = Load::Fanout { publishers: 1, pace, measure_ms };
+        self.scenario(load, self.sizes.subscribers, self.sizes.subscribers, round)
+    }
+
+    fn paced(&mut self, round: u64) -> Result<(), String> {
+        let scenario = self.fanout(1, round);
+        let chat = self.run_rookery(&scenario, Cores::Apart)?;
+        let bytes = frame_bytes(&chat);
+        let floor = self.run_floor(&scenario, scenario.load, Mode::Fanout, bytes)?;
+        self.cpu(FigureName::PacedCpu, &chat, &floor)?;
+        self.measured.outcomes.push(chat);
+        Ok(())
+    }
+
+    fn saturated(&mut self, round: u64) -> Result<(), String> {
+        let chat = self.run_rookery(&self.fanout(OUTSTANDING, round), Cores::Apart)?;
+        let single = self.fanout(1, round);
+        let floor = self.run_floor(&single, single.load, Mode::Fanout, frame_bytes(&chat))?;
+        self.value(FigureName::SaturatedRate, chat.deliveries_per_s());
+        self.cpu(FigureName::SaturatedCpu, &chat, &floor)?;
+        self.measured.outcomes.push(chat);
+        Ok(())
+    }
+
+    fn echo(&mut self, round: u64) -> Result<(), String> {
+        let (pace, measure_ms) = (Pace::Closed { outstanding: 1 }, self.sizes.measure_ms);
+        let scenario = self.scenario(Load::Echo { pace, measure_ms }, ECHOES, ECHOES, round);
+        let chat = self.run_rookery(&scenario, Cores::Apart)?;
+        let floor = self.run_floor(&scenario, scenario.load, Mode::Echo, 0)?;
+        self.cpu(FigureName::EchoCpu, &chat, &floor)?;
+        self.measured.outcomes.push(chat);
+        Ok(())
+    }
+
+    fn among_idle(&mut self, round: u64) -> Result<(), String> {
+        let pace = Pace::Open { per_s: self.sizes.rate };
+        let load = Load::Echo { pace, measure_ms: self.sizes.measure_ms };
+        let many = self.scenario(load, self.sizes.idle + TALKERS, TALKERS, round);
+        let chat = self.run_rookery(&many, Cores::Any)?;
+        // The same server, as many shards, without the idle ones.
+        let few = Scenario { connections: TALKERS, threads: 1, ..many.clone() };
+        let shards = shards_for(many.connections);
+        let alone = self.run_rookery_with(&few, Cores::Any, shards)?;
+        let ms = |outcome: &Outcome| outcome.latency.p99_ns as f64 / 1e6;
+        self.value(FigureName::LatencyAmongIdle, ms(&chat));
+        self.floor(FigureName::LatencyAmongIdle, ms(&alone));
+        self.measured.outcomes.push(chat);
+        Ok(())
+    }
+
+    /// Latency against load: echoes at rising rates, for a plot.
+    pub fn latency_at(&mut self, per_s: u32) -> Result<Outcome, String> {
+        let measure_ms = self.sizes.measure_ms.min(3_000);
+        let load = Load::Echo { pace: Pace::Open { per_s }, measure_ms };
+        let scenario = self.scenario(load, ECHOES, ECHOES, u64::from(per_s));
+        self.run_rookery(&scenario, Cores::Apart)
+    }
+
+    fn scenario(&self, load: Load, connections: u32, active: u32, round: u64) -> Scenario {
+        Scenario {
+            seed: self.seed + round,
+            load,
+            speech: self.speech,
+            connections,
+            active,
+            room_members: 10,
+            data_bytes: DATA_BYTES,
+            threads: threads_for(connections, descriptors_max()),
+            handshakes_max: 512,
+        }
+    }
+
+    fn run_rookery(&mut self, scenario: &Scenario, cores: Cores) -> Result<Outcome, String> {
+        self.run_rookery_with(scenario, cores, shards_for(scenario.connections))
+    }
+
+    fn run_rookery_with(
+        &mut self,
+        scenario: &Scenario,
+        cores: Cores,
+        shards: u16,
+    ) -> Result<Outcome, String> {
+        let connections = scenario.connections.max(u32::from(shards - 1) * CONNECTIONS_PER_SHARD);
+        let kind = Kind::Rookery { binary: self.rookery.clone(), connections };
+        self.run("rookery", &kind, scenario, cores, shards)
+    }
+
+    /// The same load on the bare ring. `frame_bytes` above 0 makes its frames
+    /// as long as those that rookery sent.
+    fn run_floor(
+        &mut self,
+        scenario: &Scenario,
+        load: Load,
+        mode: Mode,
+        frame_bytes: u32,
+    ) -> Result<Outcome, String> {
+        let data_bytes = if 0 < frame_bytes { frame_bytes } else { scenario.data_bytes };
+        let plain = Scenario { speech: Speech::Plain, load, data_bytes, ..scenario.clone() };
+        let cores = if plain.threads == 1 { Cores::Apart } else { Cores::Any };
+        self.run("floor", &Kind::Floor { mode }, &plain, cores, shards_for(plain.connections))
+    }
+
+    fn run(
+        &mut self,
+        who: &str,
+        kind: &Kind,
+        scenario: &Scenario,
+        cores: Cores,
+        shards: u16,
+    ) -> Result<Outcome, String> {
+        // A core apart needs a second one.
+        let has_two = 1 < std::thread::available_parallelism().map_or(1, usize::from);
+        let (core, client_cores) = match cores {
+            Cores::Apart if has_two => (Some(SERVER_CORE), vec![CLIENT_CORE]),
+            Cores::Apart | Cores::Any => (None, Vec::new()),
+        };
+        let place = Where { port: self.port, shards, core };
+        // No port is used twice: what the last server left is no matter.
+        self.port += 2;
+        eprintln!("{who}: {} with {} connections", scenario.load.name(), scenario.connections);
+        let server = Server::start(kind, place)?;
+        let setting = Setting {
+            secret: Some(SECRET.to_owned()),
+            server: Some(server.process.clone()),
+            cores: client_cores,
+            ..Setting::default()
+        };
+        let mut progress = Progress::new();
+        let ran = engine::run(scenario, &server.target, &setting, &mut progress);
+        drop(progress);
+        let (outcome, complaints) = ran.map_err(|failure| failure.to_string())?;
+        outcome.lines().iter().for_each(|line| eprintln!("  {line}"));
+        let faults = outcome.tally.faults();
+        if faults.is_empty() {
+            return Ok(outcome);
+        }
+        let first = complaints.first().map(String::as_str).unwrap_or_default();
+        Err(format!("{who}: {} ({first})", faults.join(", ")))
+    }
+
+    fn cpu(&mut self, figure: FigureName, chat: &Outcome, floor: &Outcome) -> Result<(), String> {
+        let missing = || "no CPU time of the server".to_owned();
+        self.value(figure, chat.cpu_us_per_delivery().ok_or_else(missing)?);
+        self.floor(figure, floor.cpu_us_per_delivery().ok_or_else(missing)?);
+        Ok(())
+    }
+
+    fn value(&mut self, figure: FigureName, value: f64) {
+        self.measured.values.entry(figure).or_default().push(value);
+    }
+
+    fn floor(&mut self, figure: FigureName, value: f64) {
+        self.measured.floors.entry(figure).or_default().push(value);
+    }
+}
+
+/// Payload bytes of a frame that a subscriber got, the header of 4 left out.
+fn frame_bytes(outcome: &Outcome) -> u32 {
+    const HEADER_BYTES: u64 = 4;
+    let tally = &outcome.tally;
+    let each = tally.received_bytes.checked_div(tally.delivered).unwrap_or_default();
+    each.saturating_sub(HEADER_BYTES) as u32
+}
+
+fn shards_for(connections: u32) -> u16 {
+    connections.div_ceil(CONNECTIONS_PER_SHARD).max(1) as u16
+}
