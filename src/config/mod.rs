@@ -1,2 +1,171 @@
 //! What the operator wrote, and what the server runs with.
+//!
+//! Three sources, of which the later wins: a TOML file, the environment
+//! (`ROOKERY_…`), flags. One table (`table`) says which settings there are; how
+//! they are read, checked, printed and documented follows from it.
+//!
+//! Invariant: if a `Config` exists, every setting of it is within its range, fits
+//! the others, and its keys can be used. There is no half-valid one: `resolve`
+//! gives it or every mistake at once.
+//!
+//! Deliberately absent: reading files (`load` is handed in), the process's
+//! environment and arguments, running state.
 #![forbid(unsafe_code)]
+
+mod dev;
+mod file;
+mod mistake;
+mod print;
+mod relations;
+mod row;
+mod sources;
+mod suggest;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use crate::auth::{Demands, KeySpec, Keys};
+use crate::base::limits;
+use crate::room::{Namespace, Who};
+use crate::{ring, room, server, shard};
+
+pub use dev::{DEV_NAME, DEV_TEXT};
+pub use mistake::{Mistake, Place, Why};
+pub use print::{markdown, toml};
+pub use row::{ENV_PREFIX, Kind, Row, Value};
+pub use sources::{File, Load, Sources, resolve};
+pub use table::{KEYS, NAMESPACES, SETTINGS};
+
+/// Namespaces of one server: each name that a peer sends is looked up in the list.
+pub const NAMESPACES_MAX: usize = 64;
+
+/// If one of these exists, it is usable.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses, threads, the process.
+    pub server: server::Options,
+    /// One core's plane.
+    pub ring: ring::Options,
+    /// One shard: frames, connections, rooms.
+    pub shard: shard::Options,
+    /// Tokens.
+    pub auth: Auth,
+}
+
+/// How tokens are checked.
+#[derive(Clone, Debug, Default)]
+pub struct Auth {
+    /// The keys, ready for use.
+    pub keys: Vec<KeySpec>,
+    /// What a token must say beside being signed.
+    pub demands: Demands,
+    /// The keys as they were written, for printing.
+    pub entries: Vec<KeyEntry>,
+}
+
+/// One `[[auth.keys]]`. An empty text is one that was not given.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// The key id.
+    pub kid: String,
+    /// The algorithm's name.
+    pub algorithm: String,
+    /// The secret itself.
+    pub secret: String,
+    /// A file with the secret.
+    pub secret_file: String,
+    /// A file with the public key.
+    pub pem_file: String,
+}
+
+/// The secret is not printed.
+impl std::fmt::Debug for KeyEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyEntry")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .field("secret_file", &self.secret_file)
+            .field("pem_file", &self.pem_file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            server: server::Options::default(),
+            ring: ring::Options::default(),
+            shard: shard::Options {
+                handshakes_max: 16_384,
+                room: room::Options { namespaces: standard_namespaces(), rooms_max: 1_000_000 },
+                ..shard::Options::default()
+            },
+            auth: Auth::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The keys, with the demands on tokens.
+    pub fn keys(&self) -> Keys {
+        let keys = Keys::build(&self.auth.keys).expect("resolve has built them before");
+        keys.demanding(self.auth.demands.clone())
+    }
+
+    /// What works and should not stay so, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.shard.session.insecure {
+            warnings.push(
+                "session.insecure is true: anyone may do anything without a token; for trying out \
+                 only"
+                    .to_owned(),
+            );
+        }
+        for (index, key) in self.auth.keys.iter().enumerate() {
+            if let Some(weakness) = key.weakness() {
+                warnings.push(format!(
+                    "auth.keys[{index}]: the secret has {} bytes; {} should have at least {}",
+                    weakness.bytes,
+                    key.algorithm.name(),
+                    weakness.bytes_wanted
+                ));
+            }
+        }
+        warnings
+    }
+
+    /// Why it would be no use to serve with this: nobody could connect.
+    pub fn is_useless(&self) -> Option<&'static str> {
+        let nobody = self.auth.keys.is_empty()
+            && !self.shard.session.anonymous
+            && !self.shard.session.insecure;
+        nobody.then_some(
+            "auth.keys is empty and session.anonymous is false, so nobody could connect; add \
+             [[auth.keys]], or try `rookery serve --dev`",
+        )
+    }
+}
+
+/// What holds when the operator lists none.
+fn standard_namespaces() -> Vec<Namespace> {
+    let with_history =
+        Namespace { see_history: Who::Subscribers, history_count_max: 100, ..Namespace::default() };
+    let room = Namespace {
+        name: "room".to_owned(),
+        publish: Who::Subscribers,
+        see_presence: Who::Subscribers,
+        presence: true,
+        join_leave: true,
+        ..with_history.clone()
+    };
+    let news = Namespace { name: "news".to_owned(), subscribe: Who::Users, ..with_history.clone() };
+    let inbox = Namespace {
+        name: "@".to_owned(),
+        subscribe: Who::Nobody,
+        publish: Who::Token,
+        members_max: limits::CHANNELS_PER_CONNECTION_MAX as u32,
+        ..with_history
+    };
+    vec![room, news, inbox]
+}

@@ -1,0 +1,46 @@
+/// What places of `DEV_TEXT` are called.
+pub const DEV_NAME: &str = "(embedded development configuration)";
+
+/// What `rookery serve --dev` runs with, and `rookery token --dev` signs with.
+/// Its secret stands in the source, so it protects nothing.
+pub const DEV_TEXT: &str = r#"
+[server]
+listen = "127.0.0.1:8000"
+
+[ws]
+origins = ["http://localhost", "http://localhost:*", "http://127.0.0.1", "http://127.0.0.1:*"]
+
+[[auth.keys]]
+algorithm = "HS256"
+secret = "rookery-development-secret-known-to-everyone"
+
+[[namespaces]]
+name = "room"
+subscribe = "users"
+publish = "subscribers"
+see_presence = "subscribers"
+see_history = "subscribers"
+presence = true
+join_leave = true
+history_count_max = 1000
+history_age_ms_max = 3600000
+
+[[namespaces]]
+name = "news"
+subscribe = "users"
+publish = "users"
+see_presence = "subscribers"
+see_history = "subscribers"
+presence = true
+join_leave = true
+history_count_max = 1000
+history_age_ms_max = 3600000
+
+[[namespaces]]
+name = "@"
+subscribe = "nobody"
+publish = "users"
+see_history = "subscribers"
+history_count_max = 1000
+history_age_ms_max = 3600000
+"#;

@@ -1,0 +1,134 @@
+use std::fmt;
+
+use super::Kind;
+use crate::auth::KeyTrouble;
+
+/// Where a value comes from. Ordered as mistakes are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A file, with the line and column of the value, from 1.
+    File {
+        /// The file's name.
+        name: String,
+        /// Its line.
+        line: usize,
+        /// Its column, in characters.
+        column: usize,
+    },
+    /// An environment variable.
+    Env(String),
+    /// A flag.
+    Flag(String),
+    /// Nobody gave one.
+    #[default]
+    Default,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Default => f.write_str("default"),
+            Place::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
+            Place::Env(name) => f.write_str(name),
+            Place::Flag(name) => write!(f, "--{name}"),
+        }
+    }
+}
+
+/// One thing that is wrong. Displays as `place: key: sentence`; a secret is
+/// never in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where.
+    pub place: Place,
+    /// Which setting; empty where it is the whole file.
+    pub key: String,
+    /// What.
+    pub why: Why,
+}
+
+/// What is wrong with a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The file cannot be understood from here on.
+    Syntax(String),
+    /// There is no such setting; perhaps this one was meant.
+    Unknown(Option<String>),
+    /// Of another form than the setting.
+    Form {
+        /// What it must be.
+        wanted: Kind,
+        /// What it counts.
+        unit: &'static str,
+        /// What it is.
+        got: String,
+    },
+    /// A table where a list of tables belongs, or the other way round.
+    Shape(&'static str),
+    /// More entries than this.
+    Entries(usize),
+    /// It cannot be with another setting, or is no such thing; a sentence.
+    Relation(String),
+    /// A file that it names cannot be read.
+    File {
+        /// Which.
+        path: String,
+        /// What the system says.
+        error: String,
+    },
+    /// A key that cannot be used.
+    Key(KeyTrouble),
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        match &self.why {
+            Why::Syntax(message) => f.write_str(message),
+            Why::Unknown(None) => f.write_str("there is no such setting"),
+            Why::Unknown(Some(near)) => write!(f, "there is no such setting; is it `{near}`?"),
+            Why::Form { wanted, unit, got } => {
+                write!(f, "it must be {}, and is {got}", Range { kind: *wanted, unit })
+            }
+            Why::Shape(wanted) => write!(f, "it must be {wanted}"),
+            Why::Entries(count_max) => write!(f, "there can be at most {count_max}"),
+            Why::Relation(sentence) => f.write_str(sentence),
+            Why::File { path, error } => write!(f, "{path}: {error}"),
+            Why::Key(trouble) => trouble.fmt(f),
+        }
+    }
+}
+
+/// What a setting may be, as words.
+pub(super) struct Range {
+    pub(super) kind: Kind,
+    pub(super) unit: &'static str,
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
+        match self.kind {
+            Kind::Count { min, max } => write!(f, "a whole number from {min} to {max}{unit}"),
+            Kind::Power { min, max } => write!(f, "a power of two from {min} to {max}{unit}"),
+            Kind::Switch => f.write_str("true or false"),
+            Kind::Word(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                write!(f, "one of {}", words.join(", "))
+            }
+            Kind::Text { bytes_max } | Kind::Secret { bytes_max } => {
+                write!(f, "a text of at most {bytes_max} bytes without control characters")
+            }
+            Kind::Address => f.write_str("an address with a port, such as 127.0.0.1:8000"),
+            Kind::Texts { count_max, bytes_max } => {
+                write!(f, "a list of at most {count_max} texts of at most {bytes_max} bytes")
+            }
+            Kind::Numbers { count_max, max } => {
+                write!(f, "a list of at most {count_max} whole numbers from 0 to {max}")
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A configuration as text, and the table as a page.
+
+use std::fmt::Write as _;
+
+use super::Config;
+use super::mistake::Range;
+use super::row::{Kind, Row, Value};
+use super::table::{KEYS, NAMESPACES, SETTINGS};
+use crate::room::Namespace;
+
+/// What the server would run with, as a file that it could read again, except
+/// that secrets are not in it.
+pub fn toml(config: &Config) -> String {
+    let mut out = String::from(
+        "# Every setting of rookery. What stands here is what holds without it, unless it was set.\n\
+         # A variable of the environment wins over this file, and a flag over both.\n",
+    );
+    let mut section = "";
+    for row in SETTINGS {
+        let (its_section, name) = row.key.split_once('.').unwrap_or(("", row.key));
+        if its_section != section {
+            section = its_section;
+            let _ = writeln!(out, "\n[{section}]");
+        }
+        setting(&mut out, row, name, config);
+    }
+    for entry in &config.auth.entries {
+        out.push_str("\n[[auth.keys]]\n");
+        for row in KEYS {
+            match (row.read)(entry) {
+                Value::Text(text) if text.is_empty() => {}
+                Value::Text(_) if matches!(row.kind, Kind::Secret { .. }) => {
+                    let _ = writeln!(out, "# {} = \"…\" (set)", row.key);
+                }
+                value => {
+                    let _ = writeln!(out, "{} = {}", row.key, literal(&value));
+                }
+            }
+        }
+    }
+    for (index, namespace) in config.shard.room.namespaces.iter().enumerate() {
+        out.push_str("\n[[namespaces]]\n");
+        for row in NAMESPACES {
+            if index == 0 {
+                setting(&mut out, row, row.key, namespace);
+            } else {
+                let _ = writeln!(out, "{} = {}", row.key, literal(&(row.read)(namespace)));
+            }
+        }
+    }
+    out
+}
+
+/// docs/CONFIG.md.
+pub fn markdown() -> String {
+    let mut out = String::from(HEAD);
+    let default = Config::default();
+    let mut section = "";
+    for row in SETTINGS {
+        let (its_section, name) = row.key.split_once('.').unwrap_or(("", row.key));
+        if its_section != section {
+            section = its_section;
+            let _ = writeln!(out, "\n## [{section}]\n\n{SECTION_HEAD}");
+        }
+        let default = literal(&(row.read)(&default));
+        let names = format!("`{name}`<br>`{}`<br>`--{}`", row.env(), row.flag());
+        page_row(&mut out, row, &names, &default);
+    }
+    out.push_str(KEYS_HEAD);
+    for row in KEYS {
+        page_row(&mut out, row, &format!("`{}`", row.key), "");
+    }
+    out.push_str(NAMESPACES_HEAD);
+    for row in NAMESPACES {
+        let default = literal(&(row.read)(&Namespace::default()));
+        let default = if row.key == "name" { String::new() } else { default };
+        page_row(&mut out, row, &format!("`{}`", row.key), &default);
+    }
+    out.push_str(WHO);
+    out
+}
+
+const HEAD: &str = "# Settings
+
+Generated from the table in `src/config/table.rs` by
+`rookery print-config --format markdown`; a test compares them.
+
+A setting comes from a TOML file (`--config`), from the environment, or from a
+flag; the later wins. Lists are separated by commas in the environment and in
+flags. A name that does not exist and a value out of range are mistakes; `rookery
+check-config` names all of them with their places. `rookery print-config` prints
+what the server would run with, without secrets, and config/rookery.toml is that
+for an empty file.
+";
+
+const SECTION_HEAD: &str =
+    "| setting, environment, flag | range | default | what it is for |\n|---|---|---|---|";
+
+const KEYS_HEAD: &str = "
+## [[auth.keys]]
+
+One table for each key; up to 16, so that keys can be rotated: add the new one,
+let the backend sign with it, remove the old one when its tokens have ended.
+SIGHUP reads them again. In the environment the whole list is one variable,
+`ROOKERY_AUTH_KEYS`, as TOML: `[{ algorithm = \"HS256\", secret_file = \"/run/key\" }]`.
+
+| setting | range | default | what it is for |
+|---|---|---|---|
+";
+
+const NAMESPACES_HEAD: &str = "
+## [[namespaces]]
+
+One table for each namespace; up to 64. A channel belongs to the namespace before
+its first colon; a channel whose namespace is not listed does not exist (error
+102). Without any table, `room`, `news` and `@` are there as config/rookery.toml
+shows them; with one, exactly those that are listed. In the environment the whole
+list is one variable, `ROOKERY_NAMESPACES`, as TOML: `[{ name = \"room\" }]`.
+
+| setting | range | default | what it is for |
+|---|---|---|---|
+";
+
+const WHO: &str = "
+| who | is |
+|---|---|
+| `nobody` | only the server itself |
+| `token` | whoever a subscription token, or a capability of the connection token, names |
+| `subscribers` | whoever is in the channel |
+| `users` | everyone whose token names a user |
+| `anyone` | everyone, anonymous peers too |
+
+A right that a token gives counts everywhere, except where it says `nobody`.
+";
+
+fn page_row<T>(out: &mut String, row: &Row<T>, names: &str, default: &str) {
+    let range = Range { kind: row.kind, unit: row.unit }.to_string().replace('|', "\\|");
+    let default = if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
+    let _ = writeln!(out, "| {names} | {range} | {default} | {} |", row.help.replace('|', "\\|"));
+}
+
+/// A setting behind its explanation.
+fn setting<T>(out: &mut String, row: &Row<T>, name: &str, from: &T) {
+    let range = Range { kind: row.kind, unit: row.unit };
+    for line in wrapped(&format!("{} It is {range}.", row.help)) {
+        let _ = writeln!(out, "# {line}");
+    }
+    let _ = writeln!(out, "{name} = {}", literal(&(row.read)(from)));
+}
+
+fn wrapped(text: &str) -> Vec<String> {
+    const CHARS_MAX: usize = 88;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("it begins with one");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= CHARS_MAX {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Count(count) => count.to_string(),
+        Value::Switch(on) => on.to_string(),
+        Value::Text(text) => quoted(text),
+        Value::Texts(texts) => {
+            format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+        }
+        Value::Numbers(numbers) => {
+            format!("[{}]", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// A basic string of TOML. Control characters are in no text of a configuration.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

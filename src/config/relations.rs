@@ -1,0 +1,167 @@
+//! What settings demand of each other.
+
+use super::mistake::{Place, Why};
+use super::sources::Draft;
+use crate::room::Namespace;
+
+/// Notes every setting that does not fit the others. A setting that is wrong in
+/// itself is not blamed a second time.
+pub(super) fn check(draft: &mut Draft) {
+    let mut found: Vec<(String, Vec<String>, String)> = Vec::new();
+    let mut refuse = |key: &str, others: &[&str], sentence: String| {
+        let others = others.iter().map(|&other| other.to_owned()).collect();
+        found.push((key.to_owned(), others, sentence));
+    };
+    settings(draft, &mut refuse);
+    for (index, namespace) in draft.config.shard.room.namespaces.iter().enumerate() {
+        let earlier = &draft.config.shard.room.namespaces[..index];
+        one_namespace(draft, index, namespace, earlier, &mut refuse);
+    }
+    let already: Vec<String> = draft.mistakes.iter().map(|mistake| mistake.key.clone()).collect();
+    for (key, others, sentence) in found {
+        if already.contains(&key) || others.iter().any(|other| already.contains(other)) {
+            continue;
+        }
+        // The place of the value that somebody gave, if it is only one of them.
+        let places = std::iter::once(&key).chain(&others).map(|key| place(draft, key));
+        let place = places.into_iter().find(|place| *place != Place::Default).unwrap_or_default();
+        draft.refuse(place, &key, Why::Relation(sentence));
+    }
+}
+
+type Refuse<'a> = &'a mut dyn FnMut(&str, &[&str], String);
+
+fn settings(draft: &Draft, refuse: Refuse<'_>) {
+    let (session, ws, ring) =
+        (&draft.config.shard.session, &draft.config.shard.ws, &draft.config.ring);
+    if session.ping_interval_ms != 0 && session.ping_interval_ms <= session.pong_ms_max {
+        refuse(
+            "session.pong_ms_max",
+            &["session.ping_interval_ms"],
+            format!(
+                "{} must be less than session.ping_interval_ms, which is {}",
+                session.pong_ms_max, session.ping_interval_ms
+            ),
+        );
+    }
+    let at_least_a_message = [
+        ("session.outbox_bytes_max", session.outbox_bytes_max, true),
+        ("session.bytes_burst", session.bytes_burst, session.bytes_per_s != 0),
+    ];
+    for (key, bytes, counts) in at_least_a_message {
+        if counts && bytes < ws.message_bytes_max {
+            refuse(
+                key,
+                &["ws.message_bytes_max"],
+                format!(
+                    "{bytes} must be at least ws.message_bytes_max, which is {}: one message \
+                     would be too much",
+                    ws.message_bytes_max
+                ),
+            );
+        }
+    }
+    if ring.completion_entries < ring.submission_entries {
+        refuse(
+            "ring.completion_entries",
+            &["ring.submission_entries"],
+            format!(
+                "{} must be at least ring.submission_entries, which is {}",
+                ring.completion_entries, ring.submission_entries
+            ),
+        );
+    }
+    addresses(draft, refuse);
+    if !ws.path.starts_with('/') || ws.path.contains([' ', '?', '#']) {
+        let sentence = "it must begin with a slash, without spaces, `?` and `#`";
+        refuse("ws.path", &[], sentence.to_owned());
+    }
+    for origin in &ws.origins {
+        if let Some(why) = origin_trouble(origin) {
+            refuse("ws.origins", &[], format!("{origin:?} {why}"));
+        }
+    }
+}
+
+fn addresses(draft: &Draft, refuse: Refuse<'_>) {
+    let (clients, admin) = (draft.config.server.listen, draft.config.server.admin_listen);
+    let overlap =
+        clients.ip() == admin.ip() || clients.ip().is_unspecified() || admin.ip().is_unspecified();
+    if clients.port() == admin.port() && clients.port() != 0 && overlap {
+        refuse(
+            "server.admin_listen",
+            &["server.listen"],
+            format!("{admin} is where clients connect ({clients}); take another port"),
+        );
+    }
+}
+
+/// What a browser would never send can only be a mistake.
+fn origin_trouble(origin: &str) -> Option<&'static str> {
+    let Some((scheme, rest)) = origin.split_once("://") else {
+        return (origin != "*").then_some("is no origin: it begins with `https://` or `http://`");
+    };
+    if scheme.is_empty() || rest.is_empty() || origin.contains(' ') {
+        return Some("is no origin: it names a scheme and a host");
+    }
+    if rest.contains('/') {
+        return Some("is no origin: it ends with the host or the port, without a slash");
+    }
+    (1 < origin.matches('*').count()).then_some("has more than one `*`")
+}
+
+fn one_namespace(
+    draft: &Draft,
+    index: usize,
+    namespace: &Namespace,
+    earlier: &[Namespace],
+    refuse: Refuse<'_>,
+) {
+    let key = |name: &str| format!("namespaces[{index}].{name}");
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if namespace.name != "@" && !namespace.name.chars().all(is_letter) {
+        let sentence = "it may have letters, digits, `-`, `_` and `.` of ASCII only, or be `@`";
+        refuse(&key("name"), &[], sentence.to_owned());
+    }
+    if earlier.iter().any(|other| other.name == namespace.name) {
+        refuse(&key("name"), &[], format!("there are two namespaces {:?}", namespace.name));
+    }
+    let message_bytes_max = draft.config.shard.ws.message_bytes_max;
+    if message_bytes_max < namespace.data_bytes_max {
+        refuse(
+            &key("data_bytes_max"),
+            &["ws.message_bytes_max"],
+            format!(
+                "{} must be at most ws.message_bytes_max, which is {message_bytes_max}",
+                namespace.data_bytes_max
+            ),
+        );
+    }
+    if namespace.keeps_history() && namespace.history_bytes_max < namespace.data_bytes_max {
+        refuse(
+            &key("history_bytes_max"),
+            &[&key("data_bytes_max")],
+            format!(
+                "{} must be at least data_bytes_max, which is {}",
+                namespace.history_bytes_max, namespace.data_bytes_max
+            ),
+        );
+    }
+    for (name, forced) in [
+        ("force_recovery", namespace.force_recovery),
+        ("force_positioning", namespace.force_positioning),
+    ] {
+        if forced && !namespace.keeps_history() {
+            let sentence = "it needs history_count_max above 0".to_owned();
+            refuse(&key(name), &[&key("history_count_max")], sentence);
+        }
+    }
+}
+
+fn place(draft: &Draft, key: &str) -> Place {
+    let index = key.strip_prefix("namespaces[").and_then(|rest| rest.split_once(']'));
+    match index.and_then(|(index, _)| index.parse::<usize>().ok()) {
+        Some(index) => draft.namespace_places.get(index).cloned().unwrap_or_default(),
+        None => draft.place(key),
+    }
+}

@@ -1,0 +1,470 @@
+//! Every setting there is: key, kind, range, what it means, and where it goes.
+//!
+//! A default is not written here: it is what the module's own `Options` say.
+
+use super::row::{Kind, Row, Value, Words};
+use super::{Config, KeyEntry};
+use crate::auth::{Algorithm, LEEWAY_S_MAX};
+use crate::base::limits;
+use crate::room::Namespace;
+
+const WHO: &[&str] = &["nobody", "token", "subscribers", "users", "anyone"];
+const ALGORITHMS: &[&str] = &["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"];
+
+const DAY_MS: u64 = 86_400_000;
+const HOUR_MS: u64 = 3_600_000;
+
+macro_rules! count {
+    ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
+        Row {
+            key: $key,
+            kind: Kind::Count { min: $min, max: $max as u64 },
+            unit: $unit,
+            help: $help,
+            read: |from| Value::Count(from.$($field).+ as u64),
+            write: |to, value| to.$($field).+ = value.count() as _,
+        }
+    };
+}
+
+macro_rules! power {
+    ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
+        Row {
+            kind: Kind::Power { min: $min, max: $max as u64 },
+            ..count!($key, $($field).+, $min ..= $max, $unit, $help)
+        }
+    };
+}
+
+macro_rules! switch {
+    ($key:literal, $($field:ident).+, $help:literal) => {
+        Row {
+            key: $key,
+            kind: Kind::Switch,
+            unit: "",
+            help: $help,
+            read: |from| Value::Switch(from.$($field).+),
+            write: |to, value| to.$($field).+ = value.switch(),
+        }
+    };
+}
+
+macro_rules! text {
+    ($key:literal, $($field:ident).+, $kind:expr, $help:literal) => {
+        Row {
+            key: $key,
+            kind: $kind,
+            unit: "",
+            help: $help,
+            read: |from| Value::Text(from.$($field).+.clone()),
+            write: |to, value| to.$($field).+ = value.text(),
+        }
+    };
+}
+
+macro_rules! optional_text {
+    ($key:literal, $($field:ident).+, $help:literal) => {
+        Row {
+            key: $key,
+            kind: NAME,
+            unit: "",
+            help: $help,
+            read: |from| Value::Text(from.$($field).+.clone().unwrap_or_default()),
+            write: |to, value| to.$($field).+ = Some(value.text()).filter(|text| !text.is_empty()),
+        }
+    };
+}
+
+macro_rules! word {
+    ($key:literal, $($field:ident).+, $words:expr, $help:literal) => {
+        Row {
+            key: $key,
+            kind: Kind::Word($words),
+            unit: "",
+            help: $help,
+            read: |from| from.$($field).+.word(),
+            write: |to, value| to.$($field).+ = Words::from_word(value),
+        }
+    };
+}
+
+macro_rules! address {
+    ($key:literal, $($field:ident).+, $help:literal) => {
+        Row {
+            key: $key,
+            kind: Kind::Address,
+            unit: "",
+            help: $help,
+            read: |from| Value::Text(from.$($field).+.to_string()),
+            write: |to, value| {
+                to.$($field).+ = value.text().parse().expect("the kind has parsed it before");
+            },
+        }
+    };
+}
+
+const NAME: Kind = Kind::Text { bytes_max: limits::NAME_BYTES_MAX };
+const PATH: Kind = Kind::Text { bytes_max: 4_096 };
+
+/// The settings outside of lists. Sections are contiguous.
+pub static SETTINGS: &[Row<Config>] = &[
+    address!(
+        "server.listen",
+        server.listen,
+        "Where clients connect. The port should lie outside of `net.ipv4.ip_local_port_range`, or be reserved in `net.ipv4.ip_local_reserved_ports`."
+    ),
+    address!(
+        "server.admin_listen",
+        server.admin_listen,
+        "Where `/metrics`, `/health` and `/ready` are. It has no authentication: only operators should reach it."
+    ),
+    count!(
+        "server.shards",
+        server.shards,
+        0..=limits::SHARDS_MAX,
+        "shards",
+        "Threads that serve connections. 0 means one a core, or as many as `connections_max` needs where each has a descriptor table of its own."
+    ),
+    Row {
+        key: "server.cores",
+        kind: Kind::Numbers { count_max: 1_024, max: 4_095 },
+        unit: "CPU numbers",
+        help: "CPUs to run on, shard after shard. Empty means all that the process may use.",
+        read: |from| Value::Numbers(from.server.cores.iter().map(|&core| core as u64).collect()),
+        write: |to, value| {
+            to.server.cores = value.numbers().into_iter().map(|core| core as usize).collect();
+        },
+    },
+    word!(
+        "server.descriptor_table",
+        server.descriptor_table,
+        &["auto", "shared", "per-shard"],
+        "Whether `RLIMIT_NOFILE` counts for the process (`shared`) or for each shard (`per-shard`). `auto` splits when `connections_max` needs it."
+    ),
+    count!(
+        "server.connections_max",
+        server.connections_max,
+        1..=100_000_000,
+        "connections",
+        "Connections of the whole server; more are answered with 503."
+    ),
+    count!(
+        "server.handshakes_max",
+        shard.handshakes_max,
+        1..=1_000_000,
+        "connections",
+        "Connections of one shard whose upgrade is not finished; more are answered with 503."
+    ),
+    count!(
+        "server.backlog",
+        server.backlog,
+        16..=65_535,
+        "connections",
+        "Peers that may wait to be accepted, for each shard. `net.core.somaxconn` must allow it."
+    ),
+    switch!(
+        "server.steer_by_cpu",
+        server.steer_by_cpu,
+        "Lets the CPU that took a peer's packet choose the shard. Has an effect only with one shard for each core."
+    ),
+    count!(
+        "server.drain_ms",
+        server.drain_ms,
+        0..=HOUR_MS,
+        "ms",
+        "How long connections are closed in batches after SIGTERM, until the rest is cut off."
+    ),
+    word!("server.log_format", server.log_format, &["text", "json"], "What a log line looks like."),
+    word!(
+        "server.log_level",
+        server.log_level,
+        &["error", "warn", "info", "debug"],
+        "The least important line that is written."
+    ),
+    power!(
+        "ring.recv_buffers",
+        ring.recv_buffers,
+        16..=32_768,
+        "buffers",
+        "Receive buffers that all connections of a shard share; a power of two."
+    ),
+    count!(
+        "ring.recv_buffer_bytes",
+        ring.recv_buffer_bytes,
+        512..=65_536,
+        "bytes",
+        "What one receive can bring at most."
+    ),
+    power!(
+        "ring.submission_entries",
+        ring.submission_entries,
+        64..=32_768,
+        "requests",
+        "Requests that fit into one system call; a power of two."
+    ),
+    power!(
+        "ring.completion_entries",
+        ring.completion_entries,
+        128..=65_536,
+        "completions",
+        "Completions that the kernel can leave before it needs memory of its own; a power of two."
+    ),
+    text!(
+        "ws.path",
+        shard.ws.path,
+        Kind::Text { bytes_max: 255 },
+        "Path of the endpoint; others are answered with 404."
+    ),
+    Row {
+        key: "ws.origins",
+        kind: Kind::Texts { count_max: 64, bytes_max: 255 },
+        unit: "origins",
+        help: "Pages that may connect, such as `https://example.com`; a `*` stands for one part of the host, or alone for everything. Empty allows pages of the same host. Requests without an `Origin` do not come from a browser's page and are always allowed.",
+        read: |from| Value::Texts(from.shard.ws.origins.clone()),
+        write: |to, value| to.shard.ws.origins = value.texts(),
+    },
+    count!(
+        "ws.message_bytes_max",
+        shard.ws.message_bytes_max,
+        1_024..=16_777_216,
+        "bytes",
+        "One message of a client, reassembled (close code 1009)."
+    ),
+    count!(
+        "session.upgrade_ms_max",
+        shard.session.upgrade_ms_max,
+        100..=120_000,
+        "ms",
+        "From the TCP connection to the end of the upgrade."
+    ),
+    count!(
+        "session.connect_ms_max",
+        shard.session.connect_ms_max,
+        100..=120_000,
+        "ms",
+        "From the upgrade to the connect command (close code 3502)."
+    ),
+    count!(
+        "session.ping_interval_ms",
+        shard.session.ping_interval_ms,
+        0..=HOUR_MS,
+        "ms",
+        "The server pings each client so often, with up to a tenth of jitter. 0 means never, and clients cannot tell a silent server from a lost one."
+    ),
+    count!(
+        "session.pong_ms_max",
+        shard.session.pong_ms_max,
+        0..=HOUR_MS,
+        "ms",
+        "The answer to a ping must come within this time (close code 3012). 0 asks for none."
+    ),
+    count!(
+        "session.close_ms_max",
+        shard.session.close_ms_max,
+        10..=60_000,
+        "ms",
+        "How long a close frame waits for the client's."
+    ),
+    count!(
+        "session.expiry_grace_ms",
+        shard.session.expiry_grace_ms,
+        0..=HOUR_MS,
+        "ms",
+        "After a token's end, how long a refresh may still come."
+    ),
+    count!(
+        "session.outbox_bytes_max",
+        shard.session.outbox_bytes_max,
+        4_096..=268_435_456,
+        "bytes",
+        "What waits for one slow reader (close code 3008)."
+    ),
+    count!(
+        "session.control_bytes_max",
+        shard.session.control_bytes_max,
+        1_024..=16_777_216,
+        "bytes",
+        "Replies and pongs that wait beside it."
+    ),
+    count!(
+        "session.channels_max",
+        shard.session.channels_max,
+        1..=limits::CHANNELS_PER_CONNECTION_MAX,
+        "channels",
+        "Channels that one connection may be in."
+    ),
+    count!(
+        "session.commands_per_s",
+        shard.session.commands_per_s,
+        0..=1_000_000,
+        "commands/s",
+        "Steady commands of one connection. 0 means no limit."
+    ),
+    count!(
+        "session.commands_burst",
+        shard.session.commands_burst,
+        1..=1_000_000,
+        "commands",
+        "Commands at once, after silence."
+    ),
+    count!(
+        "session.bytes_per_s",
+        shard.session.bytes_per_s,
+        0..=1_073_741_824,
+        "bytes/s",
+        "Steady bytes of one connection. 0 means no limit."
+    ),
+    count!(
+        "session.bytes_burst",
+        shard.session.bytes_burst,
+        1_024..=1_073_741_824,
+        "bytes",
+        "Bytes at once, after silence."
+    ),
+    count!(
+        "session.errors_per_s",
+        shard.session.errors_per_s,
+        1..=1_000_000,
+        "errors/s",
+        "Errors that are answered before the connection is closed (close code 3013 for quota, 3509 for mistakes)."
+    ),
+    switch!(
+        "session.insecure",
+        shard.session.insecure,
+        "Anyone may do everything without a token. For trying out only; the server says so at each start."
+    ),
+    switch!(
+        "session.anonymous",
+        shard.session.anonymous,
+        "Peers without a token are let in, as anonymous; what they may do is for each namespace to say."
+    ),
+    text!(
+        "session.node",
+        shard.session.node,
+        NAME,
+        "Tells clients which host it is. Empty tells nothing."
+    ),
+    count!(
+        "room.rooms_max",
+        shard.room.rooms_max,
+        1..=100_000_000,
+        "rooms",
+        "Rooms that one shard is home of; at the limit a new one is refused (error 100)."
+    ),
+    optional_text!(
+        "auth.audience",
+        auth.demands.audience,
+        "An audience (`aud`) that every token must have. Empty demands none."
+    ),
+    optional_text!(
+        "auth.issuer",
+        auth.demands.issuer,
+        "The issuer (`iss`) that every token must have. Empty demands none."
+    ),
+    count!(
+        "auth.leeway_s",
+        auth.demands.leeway_s,
+        0..=LEEWAY_S_MAX,
+        "s",
+        "By how much the clocks of a backend and of this host may differ."
+    ),
+];
+
+/// The settings of one `[[namespaces]]`.
+pub static NAMESPACES: &[Row<Namespace>] = &[
+    text!(
+        "name",
+        name,
+        Kind::Text { bytes_max: 64 },
+        "What stands before the colon of a channel: letters, digits, `-`, `_`, `.`. Empty for channels without a colon, `@` for personal inboxes (leave it out, and nobody has one)."
+    ),
+    word!("subscribe", subscribe, WHO, "Who may be in a channel."),
+    word!("publish", publish, WHO, "Who may publish."),
+    word!("see_presence", see_presence, WHO, "Who may ask who is there."),
+    word!("see_history", see_history, WHO, "Who may read what was said."),
+    switch!("presence", presence, "Whether a room knows who is there."),
+    switch!(
+        "join_leave",
+        join_leave,
+        "Whether coming and going is told to those who ask for it at subscribe."
+    ),
+    switch!("push_join_leave", push_join_leave, "Tells it to every subscriber, asked or not."),
+    count!(
+        "leave_grace_ms",
+        leave_grace_ms,
+        0..=600_000,
+        "ms",
+        "How long a client may be away before its leaving is told."
+    ),
+    count!(
+        "history_count_max",
+        history_count_max,
+        0..=1_000_000,
+        "messages",
+        "Messages that are kept; 0 keeps none, and nobody can recover."
+    ),
+    count!(
+        "history_age_ms_max",
+        history_age_ms_max,
+        1_000..=30 * DAY_MS,
+        "ms",
+        "How long a message is kept."
+    ),
+    count!(
+        "history_bytes_max",
+        history_bytes_max,
+        1_024..=1_073_741_824,
+        "bytes",
+        "Messages that one room keeps, by size."
+    ),
+    switch!(
+        "force_recovery",
+        force_recovery,
+        "Every subscription recovers what it missed, asked or not."
+    ),
+    switch!(
+        "force_positioning",
+        force_positioning,
+        "Every subscription is watched for gaps, asked or not."
+    ),
+    count!("data_bytes_max", data_bytes_max, 1..=16_777_216, "bytes", "One message's data."),
+    count!("members_max", members_max, 1..=100_000_000, "subscribers", "Subscribers of one room."),
+    count!(
+        "publish_per_s_max",
+        publish_per_s_max,
+        0..=10_000_000,
+        "messages/s",
+        "Messages that one room takes. 0 means no limit."
+    ),
+];
+
+/// The settings of one `[[auth.keys]]`.
+pub static KEYS: &[Row<KeyEntry>] = &[
+    text!(
+        "kid",
+        kid,
+        Kind::Text { bytes_max: 128 },
+        "The key id. A token that names one is checked against that key alone; one that names none, against every key of its algorithm."
+    ),
+    text!("algorithm", algorithm, Kind::Word(ALGORITHMS), "What the key is for."),
+    text!(
+        "secret",
+        secret,
+        Kind::Secret { bytes_max: 1_024 },
+        "For HS256, HS384 and HS512: the secret itself, at least 16 bytes. Better in a file that only the server can read."
+    ),
+    text!(
+        "secret_file",
+        secret_file,
+        PATH,
+        "The same in a file; a line feed at its end does not count. Relative to the configuration file."
+    ),
+    text!(
+        "pem_file",
+        pem_file,
+        PATH,
+        "For RS256, ES256 and EdDSA: the public key as PEM. Relative to the configuration file."
+    ),
+];
+
+const _: () = assert!(ALGORITHMS.len() == Algorithm::ALL.len());
