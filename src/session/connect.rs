@@ -124,7 +124,7 @@ impl Connecting {
         let result = ConnectResult {
             client: self.peer.info.client,
             version: concat!("rookery ", env!("CARGO_PKG_VERSION")),
-            expires_in_s: self.peer.expires_unix_s.map(|end| left_s(cx, end)),
+            expires_in_s: self.peer.expires_unix_s().map(|end| left_s(cx, end)),
             subs: results.collect(),
             ping_s: u32::try_from(cx.options.ping_interval_ms.div_ceil(1_000)).unwrap_or(u32::MAX),
             pong: cx.options.pong_ms_max != 0 && cx.options.ping_interval_ms != 0,

@@ -11,8 +11,10 @@ use crate::wire::{ClientInfo, Payload};
 pub struct Peer {
     /// As others see it.
     pub info: Arc<ClientInfo>,
-    /// When the connection token ends, Unix seconds.
-    pub expires_unix_s: Option<u64>,
+    /// When the connection token ends, Unix seconds; 0 for never. 32 bits last
+    /// until 2106, and a token that ends later does not end here.
+    expires_unix_s: u32,
+    identity: Identity,
     /// What few peers have; absent for the many.
     extra: Option<Box<Extra>>,
 }
@@ -50,12 +52,27 @@ impl Peer {
         let plain = tenant.is_empty() && caps.is_empty();
         let channels = BTreeMap::new();
         let extra = (!plain).then(|| Box::new(Extra { tenant, caps, channels }));
-        Peer { info: Arc::new(info), expires_unix_s, extra }
+        let named = !info.user.is_empty();
+        let identity = if named { Identity::User } else { Identity::Anonymous };
+        let mut peer = Peer { info: Arc::new(info), expires_unix_s: 0, identity, extra };
+        peer.set_expiry(expires_unix_s);
+        peer
+    }
+
+    /// When the connection token ends, Unix seconds.
+    pub fn expires_unix_s(&self) -> Option<u64> {
+        (self.expires_unix_s != 0).then_some(u64::from(self.expires_unix_s))
+    }
+
+    /// A fresh token ends then.
+    pub fn set_expiry(&mut self, expires_unix_s: Option<u64>) {
+        let end = expires_unix_s.and_then(|end| u32::try_from(end).ok());
+        self.expires_unix_s = end.unwrap_or(0);
     }
 
     /// Whether it has a name.
     pub fn identity(&self) -> Identity {
-        if self.info.user.is_empty() { Identity::Anonymous } else { Identity::User }
+        self.identity
     }
 
     /// Whose names its names are.

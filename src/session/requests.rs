@@ -82,12 +82,12 @@ impl Session {
                 let id = asked.id;
                 self.subs.remove(room);
                 peer.forget(room);
-                self.ask(room, 0, What::Unsubscribe(Departure::Said), out);
+                self.ask(cx, room, 0, What::Unsubscribe(Departure::Said), out);
                 return out.refuse(id, ErrorCode::NotAvailable);
             }
             // The server unsubscribed it meanwhile.
-            Some(Sub { stage: Stage::Seated(_), .. }) | None => {
-                return self.ask(room, 0, What::Unsubscribe(Departure::Lost), out);
+            Some(Sub { stage: Stage::Seated(..), .. }) | None => {
+                return self.ask(cx, room, 0, What::Unsubscribe(Departure::Lost), out);
             }
         };
         let rules = &cx.rooms.namespaces[usize::from(asked.title.namespace)];
@@ -118,7 +118,7 @@ impl Session {
             Some(Stage::Asked(asked)) if asked.cancelled => {
                 return Err(ErrorCode::TooManyRequests);
             }
-            Some(Stage::Asked(_) | Stage::Seated(_)) => return Err(ErrorCode::AlreadySubscribed),
+            Some(Stage::Asked(_) | Stage::Seated(..)) => return Err(ErrorCode::AlreadySubscribed),
         }
         if cx.options.channels_max as usize <= self.subs.len() {
             return Err(ErrorCode::LimitExceeded);
@@ -149,16 +149,16 @@ impl Session {
             positioned: request.positioned,
             join_leave: request.join_leave,
             expires_unix_s,
+            allow,
             cancelled: false,
         };
-        let stage = Stage::Asked(Box::new(asked));
-        self.subs.insert(Sub { room: target.room, stage, allow });
+        self.subs.insert(Sub { room: target.room, stage: Stage::Asked(Box::new(asked)) });
         if chan_info.is_some() || expires_unix_s.is_some() {
             let channel = Box::from(&*request.channel);
             let extra = ChannelExtra { channel, chan_info, expires_unix_s };
             self.peer_mut()?.remember(target.room, extra);
         }
-        self.ask(target.room, id, What::Subscribe(Box::new(entry)), out);
+        self.ask(cx, target.room, id, What::Subscribe(Box::new(entry)), out);
         Ok(())
     }
 
@@ -176,11 +176,11 @@ impl Session {
                 asked.cancelled = true;
                 out.answer(id, Answer::Unsubscribe);
             }
-            Some(Stage::Seated(place)) => {
+            Some(Stage::Seated(place, _)) => {
                 out.effects.push(Effect::Stand(*place));
                 self.subs.remove(target.room);
                 self.peer_mut()?.forget(target.room);
-                self.ask(target.room, id, What::Unsubscribe(Departure::Said), out);
+                self.ask(cx, target.room, id, What::Unsubscribe(Departure::Said), out);
             }
         }
         Ok(())
@@ -206,7 +206,7 @@ impl Session {
         let chan_info = peer.channel(target.room).and_then(|extra| extra.chan_info.clone());
         let info = Some(Arc::clone(&peer.info));
         let draft = Draft { title: target.title, data: data.to_payload(), info, chan_info };
-        self.ask(target.room, id, What::Publish(Box::new(draft)), out);
+        self.ask(cx, target.room, id, What::Publish(Box::new(draft)), out);
         Ok(())
     }
 
@@ -223,7 +223,7 @@ impl Session {
             return Err(ErrorCode::NotAvailable);
         }
         self.check(cx, &target, target.rules.see_presence, Allow::PRESENCE)?;
-        self.ask(target.room, id, what, out);
+        self.ask(cx, target.room, id, what, out);
         Ok(())
     }
 
@@ -244,7 +244,7 @@ impl Session {
             since: request.since.as_ref().map(|(offset, epoch)| position(*offset, epoch)),
             order: if request.reverse { Order::NewestFirst } else { Order::OldestFirst },
         };
-        self.ask(target.room, id, What::History(passage), out);
+        self.ask(cx, target.room, id, What::History(passage), out);
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl Session {
         }
         self.check(cx, &target, target.rules.publish, Allow::PUBLISH)?;
         let info: Arc<ClientInfo> = Arc::clone(&self.peer()?.info);
-        self.ask(target.room, id, What::Typing(info), out);
+        self.ask(cx, target.room, id, What::Typing(info), out);
         Ok(())
     }
 
@@ -305,7 +305,7 @@ impl Session {
         if claims.user != peer.info.user || *claims.tenant != *peer.tenant() {
             return Err(ErrorCode::PermissionDenied);
         }
-        peer.expires_unix_s = claims.expires_at_unix_s;
+        peer.set_expiry(claims.expires_at_unix_s);
         let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
         out.answer(id, Answer::Refresh { client: peer.info.client, expires_in_s });
         Ok(())
@@ -352,7 +352,7 @@ impl Session {
 
     /// Whether the namespace or a token allows this in the channel.
     fn check(&self, cx: &Context<'_>, target: &Target<'_>, who: Who, needed: Allow) -> Refusal {
-        let by_sub = self.subs.at(target.room).map_or(Allow::NONE, |sub| sub.allow);
+        let by_sub = self.subs.at(target.room).map_or(Allow::NONE, Sub::allow);
         let by_caps = self.peer()?.capability(&target.title.channel);
         let grant = grant(by_sub | by_caps, needed);
         let standing = self.standing(target.room);
@@ -367,7 +367,7 @@ impl Session {
 
     fn standing(&self, room: RoomId) -> Standing {
         match self.subs.at(room).map(|sub| &sub.stage) {
-            Some(Stage::Seated(_)) => Standing::Subscribed,
+            Some(Stage::Seated(..)) => Standing::Subscribed,
             Some(Stage::Asked(_)) | None => Standing::Outside,
         }
     }

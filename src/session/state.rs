@@ -24,12 +24,13 @@ pub struct Context<'c> {
     pub names: NameKey,
     /// For identities and jitter.
     pub prng: &'c mut Prng,
+    /// Whose turn it is.
+    pub conn: ConnId,
 }
 
 /// One peer after its upgrade.
 #[derive(Debug)]
 pub struct Session {
-    pub(super) conn: ConnId,
     pub(super) state: State,
     pub(super) subs: Subs,
     quota: Quota,
@@ -61,13 +62,12 @@ enum Heartbeat {
 
 impl Session {
     /// A peer whose upgrade is done.
-    pub fn open(cx: &mut Context<'_>, conn: ConnId) -> Session {
+    pub fn open(cx: &mut Context<'_>) -> Session {
         let tick = cx.now.tick;
         // Spread from the start: a million clients that come back together must
         // not be pinged together.
         let phase_ms = cx.prng.below(cx.options.ping_interval_ms.max(1));
         Session {
-            conn,
             state: State::Greeting { deadline: tick.plus_ms(cx.options.connect_ms_max) },
             subs: Subs::default(),
             quota: Quota::new(),
@@ -140,7 +140,7 @@ impl Session {
         match (&mut self.state, answer) {
             (State::Closed | State::Greeting { .. }, Told::Subscribed(_)) => {
                 // Nobody waits for this seat any more.
-                self.ask(room, 0, What::Unsubscribe(Departure::Lost), out);
+                self.ask(cx, room, 0, What::Unsubscribe(Departure::Lost), out);
             }
             (State::Closed | State::Greeting { .. }, _) => (),
             (State::Connecting(_), answer) => self.on_wanted_answer(cx, room, answer, out),
@@ -176,19 +176,19 @@ impl Session {
     /// The shard gave the seat that `Effect::Sit` asked for.
     pub fn sit(&mut self, room: RoomId, place: Place) {
         let sub = self.subs.at_mut(room).expect("the session asked for this seat");
-        sub.stage = Stage::Seated(place);
+        sub.stage = Stage::Seated(place, sub.allow());
     }
 
     /// Somebody else left the channel, and this session's place changed.
     pub fn move_to(&mut self, room: RoomId, place: Place) {
         let sub = self.subs.at_mut(room).expect("who sits in a channel is subscribed to it");
-        sub.stage = Stage::Seated(place);
+        sub.stage = Stage::Seated(place, sub.allow());
     }
 
     /// Something of this channel was lost on its way; the client shall
     /// subscribe again, and recover if it can.
-    pub fn on_gap(&mut self, room: RoomId, channel: &str, out: &mut Outcome) {
-        self.unsubscribe_by_server(room, channel, 2500, "insufficient state", out);
+    pub fn on_gap(&mut self, cx: &Context<'_>, room: RoomId, channel: &str, out: &mut Outcome) {
+        self.unsubscribe_by_server(cx, room, channel, 2500, "insufficient state", out);
     }
 
     /// Time has passed.
@@ -202,7 +202,7 @@ impl Session {
             State::Ready(peer) => {
                 let grace_s = cx.options.expiry_grace_ms / 1_000;
                 let over = |end: u64| end.saturating_add(grace_s) <= cx.now.unix_s();
-                if peer.expires_unix_s.is_some_and(over) {
+                if peer.expires_unix_s().is_some_and(over) {
                     return self.close(Fault::Expired, out);
                 }
                 while let State::Ready(peer) = &self.state
@@ -211,7 +211,14 @@ impl Session {
                 {
                     let said = peer.channel(room);
                     let channel = said.map(|said| said.channel.clone()).unwrap_or_default();
-                    self.unsubscribe_by_server(room, &channel, 2501, "subscription expired", out);
+                    self.unsubscribe_by_server(
+                        cx,
+                        room,
+                        &channel,
+                        2501,
+                        "subscription expired",
+                        out,
+                    );
                 }
                 self.on_heartbeat(cx, out);
             }
@@ -225,7 +232,7 @@ impl Session {
             State::Connecting(_) => self.heartbeat_due(cx),
             State::Ready(peer) => {
                 let first = peer.first_expiry().map(|(_, end)| end);
-                let end = peer.expires_unix_s.into_iter().chain(first).min();
+                let end = peer.expires_unix_s().into_iter().chain(first).min();
                 let end = end.map_or(Tick(u64::MAX), |end_unix_s| {
                     let end_unix_ms = end_unix_s.saturating_mul(1_000);
                     let left_ms = end_unix_ms.saturating_sub(cx.now.unix_ms);
@@ -238,13 +245,13 @@ impl Session {
     }
 
     /// Ends the session: its seats are freed, and its rooms let it go.
-    pub fn leave(&mut self, out: &mut Outcome) {
+    pub fn leave(&mut self, cx: &Context<'_>, out: &mut Outcome) {
         self.state = State::Closed;
         for sub in self.subs.take() {
             match sub.stage {
-                Stage::Seated(place) => {
+                Stage::Seated(place, _) => {
                     out.effects.push(Effect::Stand(place));
-                    self.ask(sub.room, 0, What::Unsubscribe(Departure::Lost), out);
+                    self.ask(cx, sub.room, 0, What::Unsubscribe(Departure::Lost), out);
                 }
                 // The answer will find nobody, and is undone then.
                 Stage::Asked(_) => (),
@@ -264,14 +271,22 @@ impl Session {
         }
     }
 
-    pub(super) fn ask(&self, room: RoomId, id: u32, what: What, out: &mut Outcome) {
-        let asker = Asker { conn: self.conn, id };
+    pub(super) fn ask(
+        &self,
+        cx: &Context<'_>,
+        room: RoomId,
+        id: u32,
+        what: What,
+        out: &mut Outcome,
+    ) {
+        let asker = Asker { conn: cx.conn, id };
         out.effects.push(Effect::Ask(Ask { room, asker, what }));
     }
 
     /// Frees the seat, asks the home to let go, and tells the client.
     fn unsubscribe_by_server(
         &mut self,
+        cx: &Context<'_>,
         room: RoomId,
         channel: &str,
         code: u32,
@@ -282,9 +297,9 @@ impl Session {
             peer.forget(room);
         }
         let Some(sub) = self.subs.remove(room) else { return };
-        if let Stage::Seated(place) = sub.stage {
+        if let Stage::Seated(place, _) = sub.stage {
             out.effects.push(Effect::Stand(place));
-            self.ask(room, 0, What::Unsubscribe(Departure::Lost), out);
+            self.ask(cx, room, 0, What::Unsubscribe(Departure::Lost), out);
         }
         out.push(channel, Push::Unsubscribe { code, reason });
     }
@@ -309,7 +324,7 @@ impl Session {
                         chan_info: None,
                         since: one.since,
                     };
-                    self.ask(one.room, 0, What::Subscribe(Box::new(entry)), out);
+                    self.ask(cx, one.room, 0, What::Subscribe(Box::new(entry)), out);
                 }
                 self.state = State::Connecting(Box::new(connecting));
                 self.finish_connecting(cx, out);
@@ -407,6 +422,7 @@ impl Sub {
     fn server(room: RoomId, title: room::Title) -> Sub {
         let asked = Asked {
             id: 0,
+            allow: Allow::NONE,
             title,
             recoverable: true,
             positioned: true,
@@ -414,7 +430,7 @@ impl Sub {
             expires_unix_s: None,
             cancelled: false,
         };
-        Sub { room, stage: Stage::Asked(Box::new(asked)), allow: Allow::NONE }
+        Sub { room, stage: Stage::Asked(Box::new(asked)) }
     }
 
     fn is_asked_by(&self, id: u32) -> bool {

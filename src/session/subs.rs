@@ -21,8 +21,6 @@ pub struct Sub {
     pub room: RoomId,
     /// How far it is.
     pub stage: Stage,
-    /// What its token allows.
-    pub allow: Allow,
 }
 
 /// How far a subscription is.
@@ -30,8 +28,8 @@ pub struct Sub {
 pub enum Stage {
     /// The home has been asked.
     Asked(Box<Asked>),
-    /// The session is in.
-    Seated(Place),
+    /// The session is in, and its token allows this.
+    Seated(Place, Allow),
 }
 
 /// What must be remembered until the home answers.
@@ -49,6 +47,8 @@ pub struct Asked {
     pub join_leave: bool,
     /// The token's end, Unix seconds.
     pub expires_unix_s: Option<u64>,
+    /// What the token allows.
+    pub allow: Allow,
     /// The client has left again meanwhile.
     pub cancelled: bool,
 }
@@ -57,6 +57,16 @@ pub struct Asked {
 /// thousands.
 #[derive(Debug, Default)]
 pub struct Subs(SmallVec<[Sub; 1]>);
+
+impl Sub {
+    /// What its token allows.
+    pub fn allow(&self) -> Allow {
+        match &self.stage {
+            Stage::Asked(asked) => asked.allow,
+            Stage::Seated(_, allow) => *allow,
+        }
+    }
+}
 
 impl Subs {
     /// How many.

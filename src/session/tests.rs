@@ -9,6 +9,7 @@ use crate::base::{ConnId, Now, Prng, RoomId, Tick};
 use crate::room::{self, Answer, Departure, Namespace, Recovery, Welcome, What, Who};
 use crate::wire::{Encoding, Epoch, ErrorCode, Position, commands};
 
+const CONN: ConnId = ConnId { slot: 1, generation: 1 };
 const START_UNIX_S: u64 = 1_700_000_000;
 
 /// A session with everything it needs, at a time of the test's choosing.
@@ -59,9 +60,16 @@ impl Desk {
         let now = Now { tick: Tick(50), unix_ms: START_UNIX_S * 1_000 };
         let (keys, mut prng) = (Keys::build(&[key()]).unwrap(), Prng::from_seed(1));
         let names = NameKey([1, 2]);
-        let mut cx =
-            Context { now, options: &options, rooms: &rooms, keys: &keys, names, prng: &mut prng };
-        let session = Session::open(&mut cx, ConnId { slot: 1, generation: 1 });
+        let mut cx = Context {
+            now,
+            options: &options,
+            rooms: &rooms,
+            keys: &keys,
+            names,
+            prng: &mut prng,
+            conn: CONN,
+        };
+        let session = Session::open(&mut cx);
         let out = Outcome::new(Encoding::Json);
         Desk { session, options, rooms, keys, prng, now, out, next_id: 1 }
     }
@@ -93,6 +101,7 @@ impl Desk {
             keys: &self.keys,
             names: NameKey([1, 2]),
             prng: &mut self.prng,
+            conn: CONN,
         };
         decide(&mut self.session, &mut cx, &mut self.out);
     }
@@ -305,7 +314,7 @@ fn a_refused_subscription_can_be_asked_again() {
 fn who_leaves_frees_what_it_has_and_only_that() {
     let (mut desk, room) = Desk::seated();
     desk.command(r#""subscribe":{"channel":"room:2"}"#);
-    desk.step(|session, _, out| session.leave(out));
+    desk.step(|session, cx, out| session.leave(cx, out));
     let stood = |effect: &Effect| matches!(effect, Effect::Stand(place) if *place == Place { channel: 3, index: 4 });
     assert!(desk.out.effects.iter().any(stood));
     assert!(matches!(desk.asked(), (left, What::Unsubscribe(Departure::Lost)) if left == room));

@@ -5,6 +5,7 @@ use super::channels::{Kind, Seat};
 use super::conn::{Closing, Conn, Goodbye, Stage, goodbye};
 use super::gather::{Audience, Gathering};
 use super::mesh::Posted;
+use super::state::context;
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
 use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Title, Told, What};
@@ -131,8 +132,8 @@ impl Shard {
                 let Some(conn) = self.conns.at(slot) else { continue };
                 let id = ConnId { slot, generation: conn.generation };
                 self.scribe.add(Counter::DroppedGaps, 1);
-                let decided = self.with_session(now, id, |session, _, out| {
-                    session.on_gap(room, &title.channel, out);
+                let decided = self.with_session(now, id, |session, cx, out| {
+                    session.on_gap(cx, room, &title.channel, out);
                 });
                 if decided.is_err() {
                     self.end(now, id, Fault::Panicked);
@@ -195,7 +196,8 @@ impl Shard {
         let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
         let mut outcome = Outcome::new(encoding);
-        session.leave(&mut outcome);
+        let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+        session.leave(&cx, &mut outcome);
         std::mem::swap(&mut self.outcome, &mut outcome);
         self.carry_out(now, id);
         self.outcome = outcome;

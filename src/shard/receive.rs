@@ -91,7 +91,7 @@ impl Shard {
     pub(super) fn rest(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         if let Stage::Open(_, session) = &conn.stage {
-            let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng);
+            let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
             let at = session.next_timer(&cx);
             if at != Tick(u64::MAX) {
                 self.wake(id, at);
@@ -123,8 +123,8 @@ impl Shard {
     }
 
     fn open(&mut self, now: Now, id: ConnId, encoding: Encoding) {
-        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng);
-        let session = Session::open(&mut cx, id);
+        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+        let session = Session::open(&mut cx);
         let conn = self.conns.at_mut(id.slot).expect("its head was just read");
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
@@ -291,7 +291,7 @@ impl Shard {
             return Ok(());
         }
         let Stage::Open(_, session) = &mut conn.stage else { return Ok(()) };
-        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng);
+        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
         let out = &mut self.outcome;
         out.encoding = conn.encoding;
         let decided = contain(|| decide(session, &mut cx, out));

@@ -259,8 +259,9 @@ pub(super) fn context<'c>(
     keys: &'c Keys,
     names: NameKey,
     prng: &'c mut Prng,
+    conn: ConnId,
 ) -> Context<'c> {
-    Context { now, options: &options.session, rooms: &options.room, keys, names, prng }
+    Context { now, options: &options.session, rooms: &options.room, keys, names, prng, conn }
 }
 
 fn publish_result(answer: &Answer) -> PublishResult {
