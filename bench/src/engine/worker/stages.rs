@@ -1,0 +1,120 @@
+//! How a worker goes through the stages of a run together with the others.
+
+use std::sync::Arc;
+
+use super::Worker;
+use crate::engine::board::{Board, Shown, Stage};
+use crate::engine::peer::{Peer, State};
+use crate::loads::{Driver, Part};
+use crate::scenario::Load;
+
+impl Worker {
+    /// Whether a new one has begun.
+    pub(super) fn follow_stage(&mut self, now_ns: u64) -> bool {
+        let (stage, began_ns) = self.given.board.stage();
+        if stage == self.stage {
+            return false;
+        }
+        if !self.has_ended_stage {
+            self.stages += 1;
+        }
+        self.stage = stage;
+        self.has_ended_stage = false;
+        match stage {
+            Stage::Ramp | Stage::Prove | Stage::Over => {}
+            Stage::Measure => {
+                let part = Part { scenario: &self.given.scenario, thread: self.given.thread };
+                self.driver = Driver::begin(part, began_ns);
+            }
+            Stage::Drop => {
+                for peer in 0..self.peers.len() as u32 {
+                    if self.peers[peer as usize].state == State::Live {
+                        self.leave(peer);
+                    }
+                }
+            }
+            Stage::Talk | Stage::Return => {
+                let absent = |one: &Peer| one.state == State::Absent;
+                let back = (0..self.peers.len() as u32).filter(|peer| {
+                    absent(&self.peers[*peer as usize])
+                        && (stage == Stage::Return || self.is_publisher(*peer))
+                });
+                self.to_dial = back.collect();
+            }
+        }
+        self.last_ns = now_ns;
+        true
+    }
+
+    pub(super) fn end_turn(&mut self, now_ns: u64) {
+        let board = Arc::clone(&self.given.board);
+        let tally = &self.found.tally;
+        let is_silent = self.stage == Stage::Measure && self.driver.is_silent(now_ns);
+        let steps = tally.published + tally.accepted + tally.failed + tally.died;
+        let mut shown = Shown {
+            progress: steps + u64::from(self.live) + tally.delivered + tally.answered,
+            live: u64::from(self.live),
+            delivered: tally.delivered,
+            answered: tally.answered,
+            recovered: tally.recovered,
+            watermark: u64::MAX,
+            is_silent,
+            last_ns: self.last_ns,
+        };
+        self.driver.show(&mut shown);
+        board.show(self.given.thread, shown);
+        if !self.has_ended_stage && self.is_stage_over(&board) {
+            self.has_ended_stage = true;
+            self.stages += 1;
+            board.end_stage(self.given.thread, self.stages);
+        }
+    }
+
+    fn is_stage_over(&self, board: &Board) -> bool {
+        let tally = &self.found.tally;
+        let is_settled = self.to_dial.is_empty() && self.handshakes == 0;
+        match self.stage {
+            Stage::Ramp => is_settled,
+            Stage::Measure => {
+                is_settled
+                    && board.shown().is_silent
+                    && tally.accepted == tally.published
+                    && self.expected() <= tally.delivered
+                    && u64::from(self.live) + tally.died + tally.failed >= tally.wanted
+            }
+            Stage::Drop => self.peers.iter().all(|one| one.state == State::Absent),
+            Stage::Talk => {
+                is_settled && {
+                    let talkers = self.live;
+                    let missed = self.missed();
+                    tally.published == u64::from(talkers) * missed
+                        && tally.accepted == tally.published
+                        && tally.published <= tally.delivered
+                }
+            }
+            Stage::Return => is_settled,
+            Stage::Prove => self.to_prove as usize == self.peers.len() && self.proving == 0,
+            Stage::Over => true,
+        }
+    }
+
+    fn missed(&self) -> u64 {
+        match self.given.scenario.load {
+            Load::Storm { missed } => u64::from(missed),
+            Load::Connect { .. } | Load::Echo { .. } | Load::Fanout { .. } | Load::Soak { .. } => 0,
+        }
+    }
+
+    /// Deliveries that must come: all that was published into a room, for each
+    /// of its members here.
+    fn expected(&self) -> u64 {
+        let scenario = &self.given.scenario;
+        let range = scenario.of_thread(self.given.thread);
+        let rooms = range.filter_map(|connection| scenario.hears(connection));
+        rooms.map(|room| self.given.board.published(room)).sum()
+    }
+
+    pub(super) fn count_expected(&mut self) {
+        self.found.tally.expected = self.expected();
+    }
+}

@@ -1,0 +1,164 @@
+//! Every load against rookery's own core, hosted on a bare plane in this
+//! process: both encodings, with tokens.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use rookery::auth::{Algorithm, KeySpec, Keys, Material};
+use rookery::base::ShardId;
+use rookery::base::limits::TURN_EVENTS_MAX;
+use rookery::metrics::Cells;
+use rookery::ring::{self, KernelPlane, Plane, PortUse};
+use rookery::room::{self, Namespace, Who};
+use rookery::session::{self, NameKey};
+use rookery::shard::{Options, Setup, Shard};
+use rookery_bench::engine::{self, Setting, Target};
+use rookery_bench::outcome::Outcome;
+use rookery_bench::progress::Silent;
+use rookery_bench::scenario::{Load, Pace, Scenario, Speech};
+
+const SECRET: &str = "a secret of sixteen bytes and more";
+
+fn options() -> Options {
+    let namespace = Namespace {
+        name: "room".to_owned(),
+        subscribe: Who::Users,
+        publish: Who::Subscribers,
+        history_count_max: 100,
+        ..Namespace::default()
+    };
+    let session =
+        session::Options { commands_per_s: 0, bytes_per_s: 0, ..session::Options::default() };
+    Options {
+        connections_max: 1_000,
+        handshakes_max: 1_000,
+        room: room::Options { namespaces: vec![namespace], rooms_max: 1_000 },
+        session,
+        ..Options::default()
+    }
+}
+
+/// One shard that serves until the process ends.
+fn server() -> SocketAddr {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = ring::listener(any, 1_024, PortUse::Alone).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let scribe = Rc::new(Cells::new().claim());
+        let ring_options = ring::Options { recv_buffers: 64, ..ring::Options::default() };
+        let mut plane = KernelPlane::new(&ring_options, Rc::clone(&scribe)).unwrap();
+        let material = Material::Secret(SECRET.as_bytes().to_vec().into());
+        let spec = KeySpec { kid: None, algorithm: Algorithm::Hs256, material };
+        let mut shard = Shard::new(Setup {
+            id: ShardId(0),
+            shards_count: 1,
+            options: Arc::new(options()),
+            keys: Arc::new(Keys::build(&[spec]).unwrap()),
+            names: NameKey([1, 2]),
+            seed: 3,
+            now: plane.now(),
+            scribe,
+        });
+        plane.listen(listener);
+        tell.send(addr).unwrap();
+        let mut work = Vec::new();
+        loop {
+            let now = plane.now();
+            let reaped = plane.reap(TURN_EVENTS_MAX, &mut |event| shard.on_event(now, event));
+            shard.finish_turn(now, &mut work);
+            let acted = !work.is_empty();
+            plane.submit(&mut work);
+            if reaped == 0 && !acted {
+                plane.park(shard.next_wake());
+            }
+        }
+    });
+    told.recv().unwrap()
+}
+
+fn scenario(load: Load, speech: Speech, connections: u32, active: u32) -> Scenario {
+    Scenario {
+        seed: 5,
+        load,
+        speech,
+        connections,
+        active,
+        room_members: 5,
+        data_bytes: 128,
+        threads: 2,
+        handshakes_max: 16,
+    }
+}
+
+/// Runs a load in both encodings and wants every count to agree.
+fn check(load: Load, connections: u32, active: u32, look: impl Fn(&Outcome)) {
+    for speech in [Speech::Protobuf, Speech::Json] {
+        let target = Target::parse(&format!("ws://{}", server())).unwrap();
+        let secret = Some(SECRET.to_owned());
+        let setting = Setting { secret, standstill_ms: 3_000, ..Setting::default() };
+        let scenario = scenario(load, speech, connections, active);
+        let ran = engine::run(&scenario, &target, &setting, &mut Silent);
+        let (outcome, complaints) = ran.unwrap();
+        let faults = outcome.tally.faults();
+        assert!(faults.is_empty(), "{speech:?} {faults:?} {complaints:?}");
+        look(&outcome);
+    }
+}
+
+#[test]
+fn everyone_connects_and_answers() {
+    check(Load::Connect { hold_ms: 1 }, 50, 0, |outcome| assert_eq!(outcome.tally.answered, 50));
+}
+
+#[test]
+fn every_echo_comes_back() {
+    for pace in [Pace::Closed { outstanding: 1 }, Pace::Open { per_s: 1_000 }] {
+        check(Load::Echo { pace, measure_ms: 100 }, 50, 8, |outcome| {
+            assert!(8 <= outcome.tally.delivered);
+            assert_eq!(outcome.tally.delivered, outcome.tally.published);
+        });
+    }
+}
+
+#[test]
+fn every_member_gets_every_message_of_every_publisher() {
+    for (publishers, pace) in
+        [(1, Pace::Closed { outstanding: 16 }), (3, Pace::Open { per_s: 300 })]
+    {
+        check(Load::Fanout { publishers, pace, measure_ms: 100 }, 50, 40, |outcome| {
+            assert_eq!(outcome.tally.delivered, 40 * outcome.tally.published);
+            assert!(16 <= outcome.tally.published);
+        });
+    }
+}
+
+#[test]
+fn after_a_storm_everyone_has_what_it_missed() {
+    check(Load::Storm { missed: 3 }, 50, 0, |outcome| {
+        assert_eq!((outcome.tally.published, outcome.tally.delivered), (30, 150));
+        assert_eq!(outcome.tally.recovered, 50);
+        assert!(outcome.recover_ms.is_some());
+    });
+}
+
+#[test]
+fn a_soak_loses_nothing_while_members_come_and_go() {
+    let load = Load::Soak { per_s: 200, churn_per_s: 100, measure_ms: 300 };
+    check(load, 50, 4, |outcome| {
+        assert_eq!(outcome.tally.delivered, 5 * outcome.tally.published);
+        assert!(0 < outcome.tally.recovered, "{outcome:?}");
+    });
+}
+
+#[test]
+fn a_wrong_secret_is_a_failed_run() {
+    let target = Target::parse(&format!("ws://{}", server())).unwrap();
+    let secret = Some("another secret of sixteen bytes".to_owned());
+    let setting = Setting { secret, standstill_ms: 3_000, ..Setting::default() };
+    let scenario = scenario(Load::Connect { hold_ms: 1 }, Speech::Protobuf, 4, 0);
+    let (outcome, _) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
+    assert_eq!((outcome.tally.live, outcome.tally.failed), (0, 4));
+}
