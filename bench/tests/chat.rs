@@ -50,7 +50,7 @@ fn server() -> SocketAddr {
         let scribe = Rc::new(Cells::new().claim());
         let ring_options = ring::Options { recv_buffers: 64, ..ring::Options::default() };
         let mut plane = KernelPlane::new(&ring_options, Rc::clone(&scribe)).unwrap();
-        let material = Material::Secret(SECRET.as_bytes().to_vec().into());
+        let material = Material::Secret(SECRET.as_bytes().to_vec());
         let spec = KeySpec { kid: None, algorithm: Algorithm::Hs256, material };
         let mut shard = Shard::new(Setup {
             id: ShardId(0),

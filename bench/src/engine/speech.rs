@@ -249,3 +249,107 @@ fn hex(digits: &[u8]) -> Option<u64> {
         Some(number << 4 | u64::from(value))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Load;
+    use rookery::wire::commands;
+    use rookery::ws::{self, Incoming, Input, Reader, Role, Rules};
+
+    const RULES: Rules = Rules { role: Role::Server, message_bytes_max: 64 << 10 };
+
+    fn scenario(speech: Speech, data_bytes: u32) -> Scenario {
+        Scenario {
+            seed: 3,
+            load: Load::Connect { hold_ms: 1 },
+            speech,
+            connections: 1,
+            active: 0,
+            room_members: 1,
+            data_bytes,
+            threads: 1,
+            handshakes_max: 1,
+        }
+    }
+
+    fn speaker(speech: Speech, data_bytes: u32) -> Speaker {
+        Speaker::new(&scenario(speech, data_bytes), "h:1", "/connection/websocket", Some("s"), 9)
+    }
+
+    /// What a server reads out of one frame.
+    fn heard(frame: &[u8], look: impl FnOnce(Incoming<'_>)) {
+        let mut bytes = frame.to_vec();
+        let mut input = Input::new(&mut bytes);
+        let mut reader = Reader::new();
+        look(reader.next(&mut input, RULES).unwrap().unwrap());
+        assert!(input.is_empty());
+    }
+
+    fn payload(incoming: Incoming<'_>) -> Vec<u8> {
+        match incoming {
+            Incoming::Text(text) => text.as_bytes().to_vec(),
+            Incoming::Binary(bytes) => bytes.to_vec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_server_grants_the_upgrade_and_the_client_sees_it() {
+        for speech in [Speech::Json, Speech::Protobuf, Speech::Plain] {
+            let speaker = speaker(speech, 128);
+            let options = ws::Options::default();
+            let granted = ws::upgrade(&speaker.upgrade(), &options).unwrap().unwrap();
+            let used = speaker.hear_upgrade(&granted.response).unwrap();
+            assert_eq!(used, Some(granted.response.len()));
+            assert_eq!(granted.format == ws::Format::Protobuf, speech == Speech::Protobuf);
+        }
+    }
+
+    #[test]
+    fn connect_and_subscribe_share_a_frame() {
+        for (speech, encoding) in
+            [(Speech::Json, Encoding::Json), (Speech::Protobuf, Encoding::Protobuf)]
+        {
+            let recovery = Recovery { offset: 7, epoch: "e" };
+            let frame = speaker(speech, 128).join("me", "room:1", Some(recovery));
+            heard(&frame, |incoming| {
+                let payload = payload(incoming);
+                let all: Vec<_> = commands(encoding, &payload).map(Result::unwrap).collect();
+                assert_eq!(all.iter().map(|command| command.id).collect::<Vec<_>>(), [1, 2]);
+                assert!(matches!(&all[0].request, Request::Connect(c) if !c.token.is_empty()));
+                let Request::Subscribe(subscribe) = &all[1].request else { panic!("{all:?}") };
+                assert_eq!((&*subscribe.channel, subscribe.offset), ("room:1", 7));
+                assert!(subscribe.recover);
+            });
+        }
+    }
+
+    #[test]
+    fn a_message_has_its_length_and_gives_back_its_stamp() {
+        for speech in [Speech::Json, Speech::Protobuf, Speech::Plain] {
+            for data_bytes in [Scenario::DATA_BYTES_MIN, 128, Scenario::DATA_BYTES_MAX] {
+                let stamped = Stamp { time_ns: u64::MAX - 5, number: 0xdead_beef };
+                let mut speaker = speaker(speech, data_bytes);
+                let frame = speaker.publish(3, "room:1", stamped.time_ns, stamped.number);
+                heard(&frame, |incoming| {
+                    let payload = payload(incoming);
+                    let data = match speaker.encoding() {
+                        None => payload.clone(),
+                        Some(encoding) => {
+                            let command = commands(encoding, &payload).next().unwrap().unwrap();
+                            let Request::Publish { data, .. } = command.request else { panic!() };
+                            assert!(data.is_json);
+                            data.bytes.into_owned()
+                        }
+                    };
+                    assert_eq!(data.len(), data_bytes as usize);
+                    assert_eq!(stamp(speech, &data), Some(stamped));
+                });
+            }
+        }
+        assert_eq!(stamp(Speech::Json, b"{}"), None);
+        assert_eq!(stamp(Speech::Plain, b"short"), None);
+        assert_eq!(stamp(Speech::Json, b"\"0123456789abcdeX01234567\""), None);
+    }
+}
