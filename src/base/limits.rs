@@ -39,6 +39,13 @@ pub const COMMANDS_PER_MESSAGE_MAX: usize = 1_024;
 /// Members that a presence answer lists; larger rooms answer 106.
 pub const PRESENCE_CLIENTS_MAX: usize = 2_000;
 
+/// Bytes of names and infos in a presence answer; more is answered with 106, too.
+pub const PRESENCE_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of data in one history answer; a client that wants more asks again
+/// from where the answer ends.
+pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
+
 /// Messages in one history answer, whatever the client asks for.
 pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 

@@ -46,6 +46,15 @@ pub enum Arrival {
     Resumed,
 }
 
+impl Member {
+    /// What it takes in an answer, about.
+    pub fn bytes(&self) -> usize {
+        let conn_info = self.info.conn_info.as_ref().map_or(0, |info| info.bytes.len());
+        let chan_info = self.chan_info.as_ref().map_or(0, |info| info.bytes.len());
+        self.info.user.len() + conn_info + chan_info
+    }
+}
+
 impl Members {
     /// Shards with at least one subscriber.
     pub fn shards(&self) -> impl Iterator<Item = ShardId> {

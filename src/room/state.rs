@@ -3,13 +3,15 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::members::{Arrival, Members, Seat};
+use super::members::{Arrival, Member, Members, Seat};
 use super::window::Window;
 use super::{
     Answer, Ask, Departure, Draft, Entry, Namespace, Options, Passage, Recovery, Tell, Title,
     Welcome, What,
 };
-use crate::base::limits::{HISTORY_ANSWER_MAX, PRESENCE_CLIENTS_MAX, TYPING_MEMBERS_MAX};
+use crate::base::limits::{
+    HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_MEMBERS_MAX,
+};
 use crate::base::{Bucket, ClientId, Now, Prng, Rate, RoomId, ShardId, Slab, Tick, Wheel};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, Position, Publication};
 
@@ -193,7 +195,11 @@ impl Rooms {
 
     fn presence(&self, id: RoomId) -> Answer {
         let members = self.find(id).map(|slot| &self.rooms[slot].members);
-        if members.is_some_and(|members| PRESENCE_CLIENTS_MAX < members.listed_count()) {
+        let too_large = |members: &Members| {
+            PRESENCE_CLIENTS_MAX < members.listed_count()
+                || PRESENCE_BYTES_MAX < members.listed().map(Member::bytes).sum()
+        };
+        if members.is_some_and(too_large) {
             return Answer::Refused(ErrorCode::LimitExceeded);
         }
         let listed = members.into_iter().flat_map(Members::listed);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::{Namespace, Order, Passage};
 use crate::base::Now;
+use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
 use crate::wire::{Epoch, Position, Publication};
 
 /// What a message costs beside its data: the entry, its shared header, its offset.
@@ -87,15 +88,15 @@ impl Window {
         }
         let limit = passage.limit as usize;
         let since = passage.since.map(|since| since.offset);
-        let picked: Vec<Arc<Publication>> = match passage.order {
+        let picked = match passage.order {
             Order::OldestFirst => {
                 let first = since.map_or(0, |offset| self.index_behind(offset));
-                self.kept.range(first..).take(limit).cloned().collect()
+                pick(self.kept.range(first..), limit)
             }
             Order::NewestFirst => {
                 let end = since
                     .map_or(self.kept.len(), |offset| self.index_behind(offset.saturating_sub(1)));
-                self.kept.range(..end).rev().take(limit).cloned().collect()
+                pick(self.kept.range(..end).rev(), limit)
             }
         };
         Some(picked)
@@ -106,6 +107,21 @@ impl Window {
         let behind = self.head.saturating_sub(offset);
         self.kept.len().saturating_sub(usize::try_from(behind).unwrap_or(usize::MAX))
     }
+}
+
+/// The first of `from` that fit one answer; at least one, so that a client that
+/// reads on gets on.
+fn pick<'a>(
+    from: impl Iterator<Item = &'a Arc<Publication>>,
+    limit: usize,
+) -> Vec<Arc<Publication>> {
+    let mut bytes = 0;
+    let fits = from.take(limit).take_while(|publication| {
+        let before = bytes;
+        bytes += publication.data.bytes.len();
+        before == 0 || bytes <= HISTORY_ANSWER_BYTES_MAX
+    });
+    fits.cloned().collect()
 }
 
 fn cost_bytes(publication: &Publication) -> usize {
@@ -183,6 +199,21 @@ mod tests {
         let foreign = Position { offset: 1, epoch: Epoch(9) };
         let passage = Passage { limit: 1, since: Some(foreign), order: OldestFirst };
         assert_eq!(window(6).read(passage), None);
+    }
+
+    #[test]
+    fn an_answer_is_limited_in_bytes_and_never_empty() {
+        let large = Namespace { history_bytes_max: u32::MAX, ..rules() };
+        let mut window = Window::new(Epoch(7));
+        for offset in 1..=3 {
+            let bytes = Bytes::from(vec![b'1'; HISTORY_ANSWER_BYTES_MAX / 2 + 1]);
+            let data = Payload { bytes, is_json: true };
+            let publication = Publication { data, ..(*message(offset, 0)).clone() };
+            window.push(&Arc::new(publication), &large);
+        }
+        let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
+        let read = window.read(passage).unwrap();
+        assert_eq!(read.iter().map(|one| one.offset).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

@@ -346,11 +346,10 @@ impl Session {
             (Some(one), Told::Subscribed(welcome)) => {
                 one.welcome = Some(*welcome);
                 let sub = Sub::server(room, one.title.clone());
-                out.effects.push(Effect::Sit {
-                    room,
-                    title: one.title.clone(),
-                    news_of_members: false,
-                });
+                let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
+                let news_of_members = rules.push_join_leave;
+                let title = one.title.clone();
+                out.effects.push(Effect::Sit { room, title, news_of_members });
                 self.subs.insert(sub);
                 self.finish_connecting(cx, out);
             }

@@ -56,6 +56,8 @@ pub struct Upgrading {
 pub struct Closing {
     /// For the peer's close frame.
     pub reader: Reader,
+    /// When patience ends.
+    pub deadline: Tick,
     /// What is waited for, beyond the last byte having left.
     pub goodbye: Goodbye,
 }

@@ -44,9 +44,11 @@ impl Shard {
             self.read_local(now);
             sealed = 0;
         }
-        for listing in std::mem::take(&mut self.listed) {
+        let mut listed = std::mem::take(&mut self.listed);
+        for listing in listed.drain(..) {
             self.send_waiting(listing.id, out);
         }
+        self.listed = listed; // for its capacity
     }
 
     /// Puts a connection on the turn's list.

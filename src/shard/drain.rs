@@ -2,8 +2,10 @@
 
 use super::Shard;
 use super::conn::Stage;
+use super::receive::RETRY_AFTER_S;
 use crate::base::{ConnId, Now, Tick};
 use crate::session::Fault;
+use crate::ws::Refusal;
 
 /// Time between two batches.
 const STEP_MS: u64 = 50;
@@ -51,15 +53,18 @@ impl Shard {
         while 0 < left && cursor < span {
             if let Some(conn) = self.conns.at(cursor) {
                 let id = ConnId { slot: cursor, generation: conn.generation };
-                let fault = match &conn.stage {
+                match &conn.stage {
                     Stage::Open(..) => {
                         // Spread, so that they do not come back all at once.
                         let retry_after_ms = self.prng.below(over_ms.max(1)) as u32;
-                        Fault::Shutdown { retry_after_ms }
+                        self.end(now, id, Fault::Shutdown { retry_after_ms });
                     }
-                    Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => Fault::PeerEnded,
-                };
-                self.end(now, id, fault);
+                    Stage::Upgrading(_) => {
+                        let retry_after_s = RETRY_AFTER_S;
+                        self.refuse_upgrade(now, id, Refusal::Draining { retry_after_s });
+                    }
+                    Stage::Closing(_) | Stage::Shut => (),
+                }
                 left -= 1;
             }
             cursor += 1;

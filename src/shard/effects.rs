@@ -53,12 +53,12 @@ impl Shard {
         match &mut conn.stage {
             Stage::Upgrading(upgrading) => {
                 let since = upgrading.since;
-                self.begin_closing(id, fault);
+                self.begin_closing(now, id, fault);
                 self.count_upgrade(now, since, HandshakeOutcome::Gone);
             }
             Stage::Open(..) => {
                 self.leave(now, id, fault);
-                self.begin_closing(id, fault);
+                self.begin_closing(now, id, fault);
                 if fault == Fault::Slow {
                     self.forget_waiting(id);
                 }
@@ -206,14 +206,15 @@ impl Shard {
         self.scribe.add(Counter::Closed(fault.label()), 1);
     }
 
-    fn begin_closing(&mut self, id: ConnId, fault: Fault) {
+    fn begin_closing(&mut self, now: Now, id: ConnId, fault: Fault) {
+        let deadline = now.tick.plus_ms(self.options.session.close_ms_max);
         let Some(conn) = self.conn(id) else { return };
         let reader = match &mut conn.stage {
             Stage::Open(reader, _) => std::mem::take(reader),
             Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => ws::Reader::new(),
         };
         conn.stage = match goodbye(fault) {
-            Some(goodbye) => Stage::Closing(Box::new(Closing { reader, goodbye })),
+            Some(goodbye) => Stage::Closing(Box::new(Closing { reader, deadline, goodbye })),
             None => Stage::Shut,
         };
     }

@@ -11,7 +11,7 @@ use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
 
 /// What a refused client is told to wait.
-const RETRY_AFTER_S: u32 = 10;
+pub(super) const RETRY_AFTER_S: u32 = 10;
 
 impl Shard {
     pub(super) fn on_accepted(&mut self, now: Now, id: ConnId) {
@@ -77,6 +77,11 @@ impl Shard {
                 }
                 self.rest(now, id);
             }
+            // A timer of the session's that came meanwhile.
+            Stage::Closing(closing) if now.tick < closing.deadline => {
+                let deadline = closing.deadline;
+                self.wake(id, deadline);
+            }
             // Patience is over: whatever has not left by now will not.
             Stage::Closing(closing) => {
                 closing.goodbye = Goodbye::Overdue;
@@ -140,7 +145,7 @@ impl Shard {
     }
 
     /// Answers in HTTP, and ends the connection behind the answer.
-    fn refuse_upgrade(&mut self, now: Now, id: ConnId, refusal: Refusal) {
+    pub(super) fn refuse_upgrade(&mut self, now: Now, id: ConnId, refusal: Refusal) {
         let deadline = now.tick.plus_ms(self.options.session.close_ms_max);
         let Some(conn) = self.conn(id) else { return };
         let since = match &conn.stage {
@@ -149,7 +154,7 @@ impl Shard {
         };
         let reader = Reader::new();
         let goodbye = Goodbye::Said;
-        conn.stage = Stage::Closing(Box::new(Closing { reader, goodbye }));
+        conn.stage = Stage::Closing(Box::new(Closing { reader, deadline, goodbye }));
         self.count_upgrade(now, since, outcome(refusal));
         self.wake(id, deadline);
         self.push_control(id, refusal.response().into());

@@ -471,3 +471,18 @@ fn bytes_that_never_become_a_message_count_too() {
     }
     world.check_closed(ann, 3013);
 }
+
+#[test]
+fn patience_with_a_goodbye_is_not_cut_short_by_an_older_timer() {
+    let mut world = World::new(1, |options| {
+        options.session.ping_interval_ms = 3_000;
+        options.session.close_ms_max = 20_000;
+    });
+    let ann = world.join(0);
+    world.say(ann, "{");
+    world.check_closed(ann, 3501);
+    world.pass(19_000);
+    assert!(!world.peers[&ann].gone);
+    world.pass(2_000);
+    assert!(world.peers[&ann].gone);
+}
