@@ -1,2 +1,11 @@
 //! The rookery binary: everything it does is in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+/// Many threads, small objects, statistics.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    rookery::cli::run(std::env::args_os())
+}

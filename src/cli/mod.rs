@@ -1,2 +1,174 @@
-//! The subcommands of the binary.
+//! The subcommands of the binary: arguments in, an exit code out.
+//!
+//! Exit codes: 0 it did what it should, 1 it could not, 2 wrong use or a wrong
+//! configuration. `serve` ended by a second signal gives 128 and its number.
+//!
+//! Deliberately absent: decisions. What a setting means is `config`'s, what a
+//! machine lacks is decided in `doctor` from facts that are handed in.
 #![forbid(unsafe_code)]
+
+mod doctor;
+mod inputs;
+mod output;
+mod serve;
+mod settings;
+mod token;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::config;
+use inputs::Inputs;
+use output::{fail, print};
+use settings::Settings;
+
+/// It did what it should.
+pub const OK: u8 = 0;
+/// It could not.
+pub const FAILED: u8 = 1;
+/// Wrong use, or a wrong configuration.
+pub const MISUSED: u8 = 2;
+
+/// A chat server for extreme connection density.
+#[derive(Debug, Parser)]
+#[command(name = "rookery", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve chat until a signal ends it.
+    ///
+    /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the token keys again.
+    Serve(Configured),
+    /// Say everything that is wrong with a configuration.
+    CheckConfig(Configured),
+    /// Print what the server would run with, without secrets.
+    PrintConfig(PrintConfig),
+    /// Make a token, for development.
+    Token(token::Arguments),
+    /// Look whether this machine can hold so many connections, and say what to change.
+    Doctor(doctor::Arguments),
+    /// Print the version.
+    Version,
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// A configuration with all its sources.
+#[derive(Debug, Args)]
+struct Configured {
+    #[command(flatten)]
+    base: Base,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Where a configuration begins.
+#[derive(Clone, Debug, Args)]
+struct Base {
+    /// A TOML file; docs/CONFIG.md lists what can be in it.
+    #[arg(long, short, value_name = "FILE", env = "ROOKERY_CONFIG")]
+    config: Option<std::path::PathBuf>,
+    /// The embedded configuration for trying out; everyone knows its secret.
+    #[arg(long, conflicts_with = "config")]
+    dev: bool,
+}
+
+#[derive(Debug, Args)]
+struct PrintConfig {
+    #[command(flatten)]
+    configured: Configured,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Toml)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As a file that can be read again.
+    Toml,
+    /// The page of all settings with their ranges and defaults.
+    Markdown,
+}
+
+/// Runs the binary with these arguments, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let code = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command.run(),
+        // A request for help is an error to the parser only.
+        Err(error) => {
+            let _ = error.print();
+            if error.use_stderr() { MISUSED } else { OK }
+        }
+    };
+    ExitCode::from(code)
+}
+
+impl Command {
+    fn run(self) -> u8 {
+        match self {
+            Command::Serve(configured) => serve::run(configured.into()),
+            Command::CheckConfig(configured) => check_config(&configured.into()),
+            Command::PrintConfig(PrintConfig { configured, format }) => {
+                print_config(&configured.into(), format)
+            }
+            Command::Token(arguments) => token::run(&arguments),
+            Command::Doctor(arguments) => doctor::run(&arguments),
+            Command::Version => print(concat!("rookery ", env!("CARGO_PKG_VERSION"), "\n")),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "rookery", &mut script);
+                print(&String::from_utf8_lossy(&script))
+            }
+        }
+    }
+}
+
+impl From<Configured> for Inputs {
+    fn from(configured: Configured) -> Inputs {
+        Inputs { base: configured.base, flags: configured.settings.0 }
+    }
+}
+
+fn check_config(inputs: &Inputs) -> u8 {
+    let config = match inputs.resolve() {
+        Ok(config) => config,
+        Err(refusal) => return refusal.tell(),
+    };
+    for warning in config.warnings() {
+        output::tell(&format!("warning: {warning}"));
+    }
+    if let Some(useless) = config.is_useless() {
+        return fail(MISUSED, useless);
+    }
+    print("the configuration is good\n")
+}
+
+fn print_config(inputs: &Inputs, format: Format) -> u8 {
+    match format {
+        // The page is about every configuration, so none is read.
+        Format::Markdown => print(&config::markdown()),
+        Format::Toml => match inputs.resolve() {
+            Ok(config) => print(&config::toml(&config)),
+            Err(refusal) => refusal.tell(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_contradict_each_other_nowhere() {
+        Cli::command().debug_assert();
+    }
+}

@@ -142,7 +142,7 @@ fn page_row<T>(out: &mut String, row: &Row<T>, names: &str, default: &str) {
 /// A setting behind its explanation.
 fn setting<T>(out: &mut String, row: &Row<T>, name: &str, from: &T) {
     let range = Range { kind: row.kind, unit: row.unit };
-    for line in wrapped(&format!("{} It is {range}.", row.help)) {
+    for line in wrapped(&format!("{} Takes {range}.", row.help)) {
         let _ = writeln!(out, "# {line}");
     }
     let _ = writeln!(out, "{name} = {}", literal(&(row.read)(from)));
