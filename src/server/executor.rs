@@ -25,7 +25,7 @@ use super::lanes::Postbox;
 use super::plan::Table;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, ShardId};
+use crate::base::{Action, Event, ShardId};
 use crate::metrics::{Cells, Counter, Histogram, Scribe};
 use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal, Sleeper};
 use crate::session::NameKey;
@@ -225,7 +225,11 @@ impl Core {
         let Core { plane, shard, postbox, doorbells, orders, work, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
 
-        let events = plane.reap(TURN_EVENTS_MAX, &mut |event| shard.on_event(now, event));
+        let mut accepted = 0;
+        let events = plane.reap(TURN_EVENTS_MAX, &mut |event| {
+            accepted += u64::from(matches!(event, Event::Accepted(_)));
+            shard.on_event(now, event);
+        });
         assert!(events <= TURN_EVENTS_MAX);
         let letters = postbox
             .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
@@ -244,6 +248,7 @@ impl Core {
 
         let scribe = &self.scribe;
         scribe.add(Counter::Turns, 1);
+        scribe.add(Counter::Accepted, accepted);
         scribe.add(Counter::LettersReceived, letters as u64);
         scribe.add(Counter::LettersSent, posted as u64);
         let took_us = began.elapsed().as_micros() as u64;

@@ -204,6 +204,9 @@ impl Shard {
         self.open_count[encoding.index()] -= 1;
         self.count_open(encoding);
         self.scribe.add(Counter::Closed(fault.label()), 1);
+        if fault == Fault::NoPong {
+            self.scribe.add(Counter::PongsMissed, 1);
+        }
     }
 
     fn begin_closing(&mut self, now: Now, id: ConnId, fault: Fault) {
