@@ -1,0 +1,238 @@
+//! The process as its operator sees it: start, pages, signals, exit codes.
+
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+use std::{fs, thread};
+
+/// Nothing here takes so long, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server of the development configuration, on ports of the kernel's choice.
+struct Server {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    start: String,
+    clients: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Server {
+    /// With these settings on top, as environment variables.
+    fn start(settings: &[(&str, &str)]) -> Server {
+        let mut child = command(settings).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let start = line_with(&mut log, "listening on ");
+        let mut addresses = start.split("listening on ").nth(1).unwrap().split([' ', '(', ')']);
+        let clients = addresses.next().unwrap().parse().unwrap();
+        let admin = addresses.find_map(|word| word.parse().ok()).unwrap();
+        Server { child, log, start, clients, admin }
+    }
+
+    /// The status line and body of an admin page.
+    fn page(&self, target: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The value of a sample.
+    #[track_caller]
+    fn sample(&self, series: &str) -> f64 {
+        let page = self.page("/metrics");
+        let line = page.lines().find_map(|line| line.strip_prefix(&format!("{series} ")));
+        line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
+    }
+
+    /// A peer that asked for an upgrade, and the first line of the answer.
+    fn upgrade(&self) -> (TcpStream, String) {
+        let mut stream = TcpStream::connect(self.clients).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = "GET /connection/websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
+                    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let (mut answer, mut byte) = (Vec::new(), [0]);
+        while !answer.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+            answer.push(byte[0]);
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        (stream, answer.lines().next().unwrap_or_default().to_owned())
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    fn line_with(&mut self, part: &str) -> String {
+        line_with(&mut self.log, part)
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// CPU time that the process has had, in hundredths of a second.
+    fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the name in parentheses, which may contain anything.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+    }
+}
+
+fn command(settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
+    command.args(["serve", "--dev"]).stderr(Stdio::piped());
+    command.env("ROOKERY_SERVER_LISTEN", "127.0.0.1:0");
+    command.env("ROOKERY_SERVER_ADMIN_LISTEN", "127.0.0.1:0");
+    command.env("ROOKERY_SERVER_CONNECTIONS_MAX", "15000");
+    command.envs(settings.iter().copied());
+    command
+}
+
+/// Reads the log until a line contains `part`.
+#[track_caller]
+fn line_with(log: &mut impl BufRead, part: &str) -> String {
+    let mut seen = String::new();
+    for line in log.lines() {
+        let line = line.unwrap();
+        if line.contains(part) {
+            return line;
+        }
+        seen.push_str(&line);
+        seen.push('\n');
+    }
+    panic!("the log ended without {part:?}:\n{seen}");
+}
+
+/// The one line with which a server does not start.
+#[track_caller]
+fn refusal(settings: &[(&str, &str)]) -> String {
+    let output = command(settings).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn pages_answer_and_peers_are_upgraded() {
+    let server = Server::start(&[("ROOKERY_SERVER_SHARDS", "2")]);
+    assert!(server.start.contains("2 shards") && server.start.contains("15000 connections"));
+    assert!(server.page("/health").ends_with("alive\n"));
+    assert!(server.page("/ready").ends_with("ready\n"));
+    assert!(server.page("/nothing").starts_with("HTTP/1.1 404 "));
+    let (_peer, status) = server.upgrade();
+    assert_eq!(status, "HTTP/1.1 101 Switching Protocols");
+    assert_eq!(server.sample("chat_conn_accepted_total"), 1.0);
+    assert_eq!(server.sample("chat_handshakes_total{outcome=\"ok\"}"), 1.0);
+    assert!(server.page("/metrics?core=each").contains("chat_rooms{core=\"1\"} 0\n"));
+}
+
+#[test]
+fn each_shard_can_have_a_descriptor_table_of_its_own() {
+    let settings =
+        [("ROOKERY_SERVER_SHARDS", "5"), ("ROOKERY_SERVER_DESCRIPTOR_TABLE", "per-shard")];
+    let mut server = Server::start(&settings);
+    assert!(server.start.contains("a descriptor table for each shard"), "{}", server.start);
+    let in_use = || fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count();
+    let before = in_use();
+    let peers: Vec<_> = (0..50).map(|_| server.upgrade()).collect();
+    assert!(peers.iter().all(|(_, status)| status.contains(" 101 ")));
+    assert_eq!(in_use(), before, "connections are in the shards' tables only");
+    drop(peers);
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
+fn the_first_signal_drains() {
+    let mut server = Server::start(&[("ROOKERY_SERVER_SHARDS", "2")]);
+    let (mut peer, _) = server.upgrade();
+    server.signal("TERM");
+    server.line_with("draining");
+    assert!(server.page("/ready").ends_with("draining\n"));
+    assert!(server.page("/health").ends_with("alive\n"));
+    let mut frame = [0; 4];
+    peer.read_exact(&mut frame).unwrap();
+    assert_eq!((frame[0], u16::from_be_bytes([frame[2], frame[3]])), (0x88, 3001));
+    peer.write_all(&[0x88, 0x82, 0, 0, 0, 0, frame[2], frame[3]]).unwrap();
+    assert_eq!(server.exit_code(), Some(0));
+    assert!(TcpStream::connect(server.clients).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let mut server = Server::start(&[]);
+        let _peer_that_never_leaves = server.upgrade();
+        server.signal("TERM");
+        server.line_with("draining");
+        server.signal(name);
+        assert_eq!(server.exit_code(), Some(code));
+    }
+}
+
+#[test]
+fn a_hang_up_reads_the_keys_again() {
+    let mut server = Server::start(&[]);
+    server.signal("HUP");
+    server.line_with("keys were read again");
+    assert!(server.page("/ready").ends_with("ready\n"));
+}
+
+#[test]
+fn a_port_in_use_is_one_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let want = format!("address {address} is taken by another process");
+    for shards in ["1", "3"] {
+        let settings = [("ROOKERY_SERVER_SHARDS", shards), ("ROOKERY_SERVER_LISTEN", &address)];
+        let refusal = refusal(&settings);
+        assert!(refusal.contains(&want), "{refusal}");
+    }
+    let refusal = refusal(&[("ROOKERY_SERVER_ADMIN_LISTEN", &address)]);
+    assert!(refusal.contains(&want), "{refusal}");
+}
+
+#[test]
+fn two_servers_do_not_share_a_port() {
+    let first = Server::start(&[("ROOKERY_SERVER_SHARDS", "2")]);
+    let address = first.clients.to_string();
+    let settings = [("ROOKERY_SERVER_SHARDS", "2"), ("ROOKERY_SERVER_LISTEN", &address)];
+    assert!(refusal(&settings).contains("is taken by another process"));
+}
+
+#[test]
+fn logs_can_be_json() {
+    let server = Server::start(&[("ROOKERY_SERVER_LOG_FORMAT", "json")]);
+    let line: serde_json::Value = serde_json::from_str(&server.start).unwrap();
+    assert_eq!(line["level"], "INFO");
+    assert!(line["message"].as_str().unwrap().starts_with("listening on "));
+}
+
+#[test]
+fn ten_thousand_idle_peers_cost_less_than_a_hundredth_of_a_core() {
+    const PEERS: usize = 10_000;
+    const WINDOW_S: u64 = 3;
+    let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
+    rlimit::Resource::NOFILE.set(hard, hard).unwrap();
+    let server = Server::start(&[("ROOKERY_SESSION_CONNECT_MS_MAX", "60000")]);
+    let peers: Vec<_> = (0..PEERS).map(|_| server.upgrade()).collect();
+    assert!(peers.iter().all(|(_, status)| status.contains(" 101 ")));
+    let before = server.cpu_ticks();
+    thread::sleep(Duration::from_secs(WINDOW_S)); // the time over which it is measured
+    let ticks = server.cpu_ticks() - before;
+    assert!(ticks <= WINDOW_S, "{ticks} hundredths of a second in {WINDOW_S} s");
+}
