@@ -65,7 +65,8 @@ fn every_member_of_a_room_gets_every_message() {
         let load = Load::Fanout { publishers: 1, pace, measure_ms: 100 };
         let outcome = check(Mode::Fanout, &scenario(load, 50, 50));
         assert_eq!(outcome.tally.delivered, 50 * outcome.tally.published);
-        assert!(8 <= outcome.tally.published);
+        // The window opens again and again, whichever thread has the slowest member.
+        assert!(24 <= outcome.tally.published);
     }
 }
 

@@ -2,9 +2,10 @@
 //! far each is, and how much each room has been told.
 //!
 //! Every cell has one writer. A thread writes its own once a turn, not once a
-//! delivery.
+//! delivery. Nobody rings: a thread with a descriptor table of its own has no
+//! descriptor in common with the others, so all look at the board now and then.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What all threads do at a time. A stage begins when everyone has ended the
 /// one before.
@@ -79,6 +80,8 @@ pub struct Board {
     /// When the stage began, by the clock of the run.
     stage_ns: AtomicU64,
     threads: Box<[Cells]>,
+    /// A thread could not begin, so the run is for nothing.
+    is_abandoned: AtomicBool,
     /// Messages published into each room that is spoken in. Written by the one
     /// thread that has the room's publisher.
     rooms: Box<[AtomicU64]>,
@@ -91,6 +94,7 @@ impl Board {
             stage: AtomicU64::new(0),
             stage_ns: AtomicU64::new(0),
             threads: (0..threads).map(|_| Cells::default()).collect(),
+            is_abandoned: AtomicBool::new(false),
             rooms: (0..rooms).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -122,6 +126,16 @@ impl Board {
         for cells in &self.threads {
             cells.ended.fetch_max(stages, Ordering::AcqRel);
         }
+    }
+
+    /// A thread could not begin.
+    pub fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::Release);
+    }
+
+    /// Whether some thread could not begin.
+    pub fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::Acquire)
     }
 
     /// A thread shows how far it is.

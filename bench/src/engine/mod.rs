@@ -106,40 +106,29 @@ pub fn run(
     let clock = Clock::start();
     let server_start = look(setting);
     let shared = Arc::new(scenario.clone());
-    let (bells, doorbells) = std::sync::mpsc::channel();
     let threads: Vec<_> = (0..scenario.threads)
         .map(|thread| {
             let (scenario, board) = (Arc::clone(&shared), Arc::clone(&board));
-            let (target, setting, bells) = (target.clone(), setting.clone(), bells.clone());
+            let (target, setting) = (target.clone(), setting.clone());
             let build = thread::Builder::new().name(format!("load-{thread}"));
-            let body = move || work(scenario, thread, board, clock, &target, &setting, bells);
+            let body = move || {
+                let found = work(scenario, thread, Arc::clone(&board), clock, &target, &setting);
+                if found.is_err() {
+                    board.abandon();
+                }
+                found
+            };
             build.stack_size(STACK_BYTES).spawn(body).expect("threads below their limit")
         })
         .collect();
-    drop(bells);
-    // All doorbells, or fewer when a thread could not begin; then it says why.
-    let doorbells: Vec<_> = doorbells.iter().take(threads.len()).collect();
-    let mut conductor = Conductor {
-        scenario,
-        board: &board,
-        clock,
-        setting,
-        doorbells,
-        ended: 0,
-        ramp: Vec::new(),
-        watcher,
-    };
-    let is_complete = conductor.doorbells.len() == threads.len();
-    let passed = if is_complete { Some(conductor.conduct()) } else { None };
+    let mut conductor =
+        Conductor { scenario, board: &board, clock, setting, ended: 0, ramp: Vec::new(), watcher };
+    let passed = conductor.conduct();
     conductor.begin(Stage::Over);
     let ramp = conductor.ramp;
     let found: Result<Vec<Found>, String> =
         threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect();
-    let (found, passed) = match (found, passed) {
-        (Ok(found), Some(passed)) => (found, passed),
-        (Err(why), _) => return Err(Failure::Thread(why)),
-        (Ok(_), None) => return Err(Failure::Thread("no doorbell".to_owned())),
-    };
+    let found = found.map_err(Failure::Thread)?;
     Ok(put_together(scenario, target, found, passed, ramp, server_start))
 }
 
@@ -189,22 +178,19 @@ fn work(
     clock: Clock,
     target: &Target,
     setting: &Setting,
-    bells: std::sync::mpsc::Sender<ring::Doorbell>,
 ) -> Result<Found, String> {
     if let Some(core) = setting.cores.get(usize::from(thread) % setting.cores.len().max(1)) {
         core_affinity::set_for_current(core_affinity::CoreId { id: *core });
+    }
+    if 1 < scenario.threads {
+        // Before the plane is made: a ring that another table holds open would
+        // keep the sockets of its requests alive.
+        ring::unshare_descriptor_table().map_err(|error| error.to_string())?;
     }
     let connections = scenario.of_thread(thread).len() as u32;
     let scribe = Rc::new(Cells::new().claim());
     let mut plane = KernelPlane::new(&ring_options(connections), scribe)
         .map_err(|refusal| refusal.to_string())?;
-    if 1 < scenario.threads {
-        // After the plane was made: the conductor rings its bell by a descriptor
-        // that must be in the conductor's table.
-        ring::unshare_descriptor_table().map_err(|error| error.to_string())?;
-    }
-    let _ = bells.send(plane.doorbell());
-    drop(bells);
     let unix_s = plane.now().unix_s();
     let secret = setting.secret.as_deref();
     let speaker = Speaker::new(&scenario, &target.host, &target.path, secret, unix_s);
@@ -233,7 +219,6 @@ struct Conductor<'a> {
     board: &'a Board,
     clock: Clock,
     setting: &'a Setting,
-    doorbells: Vec<ring::Doorbell>,
     ended: u64,
     ramp: Vec<RampPoint>,
     watcher: &'a mut dyn Watcher,
@@ -298,7 +283,6 @@ impl Conductor<'_> {
     fn begin(&mut self, stage: Stage) -> u64 {
         let now_ns = self.clock.ns();
         self.board.begin(stage, now_ns);
-        self.doorbells.iter().for_each(ring::Doorbell::ring);
         now_ns
     }
 
@@ -307,11 +291,7 @@ impl Conductor<'_> {
         self.ended += 1;
         let began_ns = self.clock.ns();
         let (mut moved_ns, mut progress) = (began_ns + planned_ns, 0);
-        while !self.board.all_ended(self.ended) {
-            // Whether everyone is silent is seen on the board, by whoever is awake.
-            if stage == Stage::Measure && began_ns + planned_ns <= self.clock.ns() {
-                self.doorbells.iter().for_each(ring::Doorbell::ring);
-            }
+        while !self.board.all_ended(self.ended) && !self.board.is_abandoned() {
             thread::sleep(LOOK);
             let shown = self.board.shown();
             self.watcher.moved(self.scenario, stage, shown);

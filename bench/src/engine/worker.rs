@@ -34,6 +34,9 @@ const LATENCY_STRIDE_WINDOW: u32 = 16;
 /// timers would come late, and the lateness would look like the server's.
 const SPIN_NS: u64 = 1_200_000;
 
+/// How often a thread that has nothing to do looks at the board.
+const LOOK_NS: u64 = 20_000_000;
+
 /// What a worker is given.
 pub struct Given {
     /// What to do.
@@ -172,9 +175,12 @@ impl Worker {
         self.found
     }
 
+    /// Until something happens, it is time, or somebody may have written
+    /// something on the board.
     fn sleep(&self, plane: &mut KernelPlane) {
+        let now_ns = self.given.clock.ns();
         let wakes_ns = match self.stage {
-            Stage::Measure => self.driver.next_ns(),
+            Stage::Measure => self.driver.next_ns(now_ns),
             Stage::Ramp
             | Stage::Drop
             | Stage::Talk
@@ -182,20 +188,15 @@ impl Worker {
             | Stage::Prove
             | Stage::Over => None,
         };
-        let now_ns = self.given.clock.ns();
-        let ahead_ns = match wakes_ns {
-            // A time that has passed was acted on; only a delivery or a stage
-            // brings anything new.
-            Some(wakes_ns) if now_ns < wakes_ns => wakes_ns - now_ns,
-            Some(_) | None => {
-                plane.park(None);
-                return;
-            }
-        };
+        // A time that has passed was acted on in this turn.
+        let wakes_ns = wakes_ns.filter(|wakes_ns| now_ns < *wakes_ns);
+        let ahead_ns = wakes_ns.map_or(LOOK_NS, |wakes_ns| wakes_ns - now_ns);
         if SPIN_NS < ahead_ns {
-            let early_ms = (ahead_ns - SPIN_NS) / 1_000_000;
-            let until = plane.now().tick.plus_ms(early_ms);
-            plane.park(Some(until));
+            let early_ms = (ahead_ns - SPIN_NS).div_ceil(1_000_000);
+            plane.park(Some(plane.now().tick.plus_ms(early_ms)));
+        } else {
+            // The server may be waiting for this core.
+            std::thread::yield_now();
         }
     }
 

@@ -84,8 +84,10 @@ impl Fanout {
         }
     }
 
-    pub(super) fn next_ns(&self) -> Option<u64> {
+    pub(super) fn next_ns(&self, now_ns: u64) -> Option<u64> {
         match &self.beat {
+            // Other threads move the window, and do not say so.
+            Beat::Window { threads: 2.., .. } if now_ns < self.end_ns => Some(now_ns + 1),
             Beat::Window { .. } => Some(self.end_ns),
             Beat::Open(schedule) => schedule.next_ns().map(|next_ns| next_ns.min(self.end_ns)),
         }

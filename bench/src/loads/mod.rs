@@ -123,11 +123,11 @@ impl Driver {
 
     /// When `on_turn` is wanted again at the latest; `None` when only a
     /// delivery changes anything.
-    pub fn next_ns(&self) -> Option<u64> {
+    pub fn next_ns(&self, now_ns: u64) -> Option<u64> {
         match self {
             Driver::Hold { end_ns } => Some(*end_ns),
             Driver::Echo(echo) => echo.next_ns(),
-            Driver::Fanout(fanout) => fanout.next_ns(),
+            Driver::Fanout(fanout) => fanout.next_ns(now_ns),
             Driver::Soak(soak) => soak.next_ns(),
         }
     }
