@@ -2,6 +2,8 @@
 //! `fuzz_targets/` are one line each over these.
 #![forbid(unsafe_code)]
 
+mod wire;
 mod ws;
 
+pub use wire::{wire_json, wire_protobuf};
 pub use ws::{ws_reader, ws_upgrade};

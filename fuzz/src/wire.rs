@@ -1,0 +1,68 @@
+use bytes::BytesMut;
+use prost::Message as _;
+use rookery::base::limits;
+use rookery::wire::{self, Command, Encoding, RawData, Request, client};
+use serde::de::IgnoredAny;
+
+/// Any frame: no panic, limits kept, data that claims to be JSON is one line of
+/// JSON, and what was understood is understood the same when it is said again.
+pub fn wire_json(bytes: &[u8]) {
+    read(Encoding::Json, bytes);
+}
+
+/// As `wire_json`; and where the generated types understand the first command,
+/// they agree on its id.
+pub fn wire_protobuf(bytes: &[u8]) {
+    read(Encoding::Protobuf, bytes);
+    let by_us = wire::commands(Encoding::Protobuf, bytes).next();
+    let by_prost = client::proto::Command::decode_length_delimited(bytes);
+    if let (Some(Ok(by_us)), Ok(by_prost)) = (by_us, by_prost) {
+        assert_eq!(by_us.id, by_prost.id);
+    }
+}
+
+fn read(encoding: Encoding, bytes: &[u8]) {
+    client::messages(encoding, bytes).for_each(drop);
+    client::publications(encoding, bytes).for_each(drop);
+    let mut counts = (0, 0);
+    for command in wire::commands(encoding, bytes) {
+        match command {
+            Ok(command) => {
+                counts.0 += 1;
+                check(encoding, command);
+            }
+            Err(_) => counts.1 += 1,
+        }
+    }
+    assert!(counts.0 <= limits::COMMANDS_PER_MESSAGE_MAX && counts.1 <= 1);
+    assert!(counts.0 + counts.1 > 0);
+}
+
+fn check(encoding: Encoding, command: Command<'_>) {
+    if let Some(data) = data_of(&command.request).filter(|data| data.is_json) {
+        assert!(!data.bytes.contains(&b'\n') && !data.bytes.contains(&b'\r'));
+        serde_json::from_slice::<IgnoredAny>(&data.bytes).expect("it claims to be JSON");
+    }
+    let mut again = BytesMut::new();
+    client::put_command(encoding, command.id, &command.request, &mut again);
+    assert_eq!(wire::commands(encoding, &again).next(), Some(Ok(command)));
+}
+
+fn data_of<'a>(request: &'a Request<'a>) -> Option<&'a RawData<'a>> {
+    match request {
+        Request::Connect(connect) => connect.data.as_ref(),
+        Request::Subscribe(subscribe) => subscribe.data.as_ref(),
+        Request::Publish { data, .. } | Request::Send { data } | Request::Rpc { data, .. } => {
+            Some(data)
+        }
+        Request::Unsubscribe { .. }
+        | Request::Presence { .. }
+        | Request::PresenceStats { .. }
+        | Request::History(_)
+        | Request::Ping
+        | Request::Refresh { .. }
+        | Request::SubRefresh { .. }
+        | Request::Pong
+        | Request::Unknown => None,
+    }
+}
