@@ -121,7 +121,7 @@ impl Command {
                 print_config(&configured.into(), format)
             }
             Command::Token(arguments) => token::run(&arguments),
-            Command::Doctor(arguments) => doctor::run(&arguments),
+            Command::Doctor(arguments) => doctor::run(arguments),
             Command::Version => print(concat!("rookery ", env!("CARGO_PKG_VERSION"), "\n")),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -24,6 +24,9 @@ pub fn toml(config: &Config) -> String {
         }
         setting(&mut out, row, name, config);
     }
+    if config.auth.entries.is_empty() {
+        out.push_str(NO_KEYS);
+    }
     for entry in &config.auth.entries {
         out.push_str("\n[[auth.keys]]\n");
         for row in KEYS {
@@ -79,6 +82,14 @@ pub fn markdown() -> String {
     out.push_str(WHO);
     out
 }
+
+const NO_KEYS: &str = "
+# Keys for tokens, one table each. Without any, nobody who has a token can connect.
+# [[auth.keys]]
+# kid = \"2030-01\"
+# algorithm = \"HS256\"
+# secret_file = \"secret\"
+";
 
 const HEAD: &str = "# Settings
 
