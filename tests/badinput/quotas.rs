@@ -1,0 +1,118 @@
+//! Who asks for too much, and who reads too little.
+
+use serde_json::{Value, json};
+
+use super::common::{Frame, Opcode, Peer, Server, Settings};
+use super::{Witness, check_refused};
+
+#[test]
+fn a_flood_is_answered_with_111_and_then_closed_with_3013() {
+    let settings = Settings::new()
+        .with("[session]", "commands_per_s = 10")
+        .with("[session]", "commands_burst = 50");
+    let server = Server::start(settings);
+    let mut witness = Witness::of(&server);
+    let mut flood = Peer::user(server.address(), "flood");
+    for _ in 0..2_000 {
+        flood.send(json!({ "ping": {} }));
+    }
+    let (mut served, mut refused) = (0, 0);
+    loop {
+        match flood.frame() {
+            Frame::Frame(Opcode::TEXT, payload) => {
+                for line in payload.split(|byte| *byte == b'\n') {
+                    let reply: Value = serde_json::from_slice(line).expect("JSON");
+                    match reply["error"]["code"].as_u64() {
+                        None => served += 1,
+                        Some(code) => {
+                            assert_eq!((code, &reply["error"]["temporary"]), (111, &json!(true)));
+                            refused += 1;
+                        }
+                    }
+                }
+            }
+            Frame::Frame(Opcode::CLOSE, payload) => {
+                assert_eq!(payload[..2], 3013_u16.to_be_bytes());
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(served >= 50, "{served} were served");
+    assert!(refused >= 1, "{refused} were refused");
+    witness.check();
+}
+
+#[test]
+fn too_many_mistakes_close_with_3509() {
+    let server = Server::start(Settings::new().with("[session]", "errors_per_s = 5"));
+    let mut witness = Witness::of(&server);
+    let mut peer = Peer::user(server.address(), "anna");
+    for _ in 0..100 {
+        peer.send(json!({ "subscribe": { "channel": "nowhere:1" } }));
+    }
+    assert_eq!(peer.closed().0, 3509);
+    witness.check();
+}
+
+#[test]
+fn too_many_channels_are_refused_with_106() {
+    let server = Server::start(Settings::new().with("[session]", "channels_max = 3"));
+    let mut peer = Peer::member(server.address(), "anna", "room:1");
+    // The inbox counts, too.
+    peer.call(json!({ "subscribe": { "channel": "room:2" } }));
+    check_refused(&mut peer, json!({ "subscribe": { "channel": "room:3" } }), 106);
+}
+
+#[test]
+fn a_reader_that_never_reads_is_closed_and_others_see_everything_in_order() {
+    let settings = Settings::new().with("[session]", "outbox_bytes_max = 65536");
+    let server = Server::start(settings);
+    let mut witness = Witness::of(&server);
+    let mut stuck = Peer::member(server.address(), "stuck", "wide:1");
+    let mut reader = Peer::member(server.address(), "reader", "wide:1");
+    let mut writer = Peer::user(server.address(), "writer");
+    writer.call(json!({ "subscribe": { "channel": "wide:1" } }));
+    // More than both ends' kernel buffers take for a socket that is not read.
+    let filler = "x".repeat(30_000);
+    let count = 400;
+    for number in 1..=count {
+        let data = json!({ "number": number, "filler": filler });
+        let reply = writer.call(json!({ "publish": { "channel": "wide:1", "data": data } }));
+        assert!(reply["publish"].is_object(), "{reply}");
+        let (data, offset) = reader.publication();
+        assert_eq!((&data["number"], offset), (&json!(number), number));
+    }
+    // What was on its way comes first, without a gap; then the close says why.
+    let mut seen = 0;
+    loop {
+        match stuck.frame() {
+            Frame::Frame(Opcode::TEXT, payload) => {
+                for line in payload.split(|byte| *byte == b'\n') {
+                    let push: Value = serde_json::from_slice(line).expect("JSON");
+                    if !push["push"]["pub"].is_null() {
+                        seen += 1;
+                        assert_eq!(push["push"]["pub"]["offset"], json!(seen));
+                    }
+                }
+            }
+            Frame::Frame(Opcode::CLOSE, payload) => {
+                assert_eq!(payload[..2], 3008_u16.to_be_bytes());
+                break;
+            }
+            other => panic!("{other:?} after {seen} messages"),
+        }
+    }
+    assert!(seen < count, "it saw everything, so it was not slow");
+    witness.check();
+}
+
+#[test]
+fn who_does_not_answer_a_ping_is_closed_with_3012() {
+    let settings = Settings::new()
+        .with("[session]", "ping_interval_ms = 1000")
+        .with("[session]", "pong_ms_max = 300");
+    let server = Server::start(settings);
+    let mut peer = Peer::user(server.address(), "anna");
+    assert_eq!(peer.closed().0, 3012);
+}

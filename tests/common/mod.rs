@@ -1,0 +1,14 @@
+//! What black-box tests stand on: the real binary on free ports, and a peer that
+//! may send any bytes it likes.
+//!
+//! Every wait has an end: sockets carry a timeout, and a server that is not ready
+//! or does not end in time fails the test with its log.
+//!
+//! Deliberately absent: the library. These tests see what a stranger sees.
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of this")]
+
+mod peer;
+mod server;
+
+pub use peer::{Encoding, Frame, Opcode, Peer, frame, masked, signed, token, upgrade_request};
+pub use server::{Server, Settings, free_port, run};

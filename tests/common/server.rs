@@ -1,0 +1,268 @@
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const POLL: Duration = Duration::from_millis(10);
+const POLLS_MAX: usize = 2_000;
+
+/// A configuration with only what a test cares about; the rest is the tests' base.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    added: Vec<(&'static str, String)>,
+    removed: Vec<(&'static str, &'static str)>,
+}
+
+impl Settings {
+    /// The base as it is.
+    pub fn new() -> Settings {
+        Settings::default()
+    }
+
+    /// One line in a table; replaces the base's line with the same key.
+    pub fn with(mut self, table: &'static str, line: impl Into<String>) -> Settings {
+        self.added.push((table, line.into()));
+        self
+    }
+
+    /// Without a line of the base.
+    pub fn without(mut self, table: &'static str, key: &'static str) -> Settings {
+        self.removed.push((table, key));
+        self
+    }
+
+    /// The text of the file.
+    fn render(&self, port: u16, admin_port: u16) -> String {
+        let mut tables: Vec<(&str, Vec<String>)> = BASE
+            .iter()
+            .map(|(table, lines)| (*table, lines.iter().map(|line| (*line).to_owned()).collect()))
+            .collect();
+        let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+        for (table, gone) in &self.removed {
+            for (_, lines) in tables.iter_mut().filter(|(name, _)| name == table) {
+                lines.retain(|line| key(line) != *gone);
+            }
+        }
+        for (table, line) in &self.added {
+            let found = tables.iter_mut().find(|(name, _)| name == table);
+            let (_, lines) = found.expect("the base has each table that tests add to");
+            lines.retain(|old| key(old) != key(line));
+            lines.push(line.clone());
+        }
+        let mut text = String::new();
+        for (table, lines) in tables {
+            text += &format!("{table}\n{}\n\n", lines.join("\n"));
+        }
+        text.replace("{port}", &port.to_string()).replace("{admin_port}", &admin_port.to_string())
+    }
+}
+
+/// Tables and lines of the base. A table in brackets twice is one of a list; what
+/// a test adds to such a name goes to the first.
+const BASE: &[(&str, &[&str])] = &[
+    (
+        "[server]",
+        &[
+            "listen = \"127.0.0.1:{port}\"",
+            "admin_listen = \"127.0.0.1:{admin_port}\"",
+            "shards = 2",
+            "connections_max = 15000",
+            "drain_ms = 2000",
+        ],
+    ),
+    // Tests send as fast as they can.
+    ("[session]", &["commands_per_s = 0", "bytes_per_s = 0", "errors_per_s = 1000"]),
+    ("[ws]", &[]),
+    (
+        "[[auth.keys]]",
+        &["algorithm = \"HS256\"", "secret = \"a secret that only the black-box tests know\""],
+    ),
+    (
+        "[[namespaces]]",
+        &[
+            "name = \"room\"",
+            "subscribe = \"users\"",
+            "publish = \"subscribers\"",
+            "see_presence = \"subscribers\"",
+            "see_history = \"subscribers\"",
+            "presence = true",
+            "join_leave = true",
+            "history_count_max = 1000",
+            "data_bytes_max = 32768",
+        ],
+    ),
+    (
+        "[[namespaces]]",
+        &[
+            "name = \"wide\"",
+            "subscribe = \"users\"",
+            "publish = \"subscribers\"",
+            "history_count_max = 1000",
+        ],
+    ),
+    ("[[namespaces]]", &["name = \"closed\"", "subscribe = \"token\""]),
+    ("[[namespaces]]", &["name = \"@\"", "history_count_max = 10"]),
+];
+
+/// The running binary. Ends with its value.
+pub struct Server {
+    child: Child,
+    folder: TempDir,
+    /// Where peers connect.
+    pub port: u16,
+    /// Where operators ask.
+    pub admin_port: u16,
+}
+
+impl Server {
+    /// Starts it and waits until it is ready.
+    #[track_caller]
+    pub fn start(settings: Settings) -> Server {
+        let (port, admin_port) = (free_port(), free_port());
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let config = folder.path().join("rookery.toml");
+        std::fs::write(&config, settings.render(port, admin_port)).expect("it can be written");
+        let log = File::create(folder.path().join("log")).expect("it can be made");
+        let child = Command::new(env!("CARGO_BIN_EXE_rookery"))
+            .args(["serve", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a descriptor is left"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary can be started");
+        let mut server = Server { child, folder, port, admin_port };
+        server.wait_until_ready();
+        server
+    }
+
+    /// Where peers connect.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// The tests' configuration, where a test needs it in a file.
+    pub fn config_for(settings: Settings, folder: &TempDir, port: u16) -> PathBuf {
+        let file = folder.path().join("rookery.toml");
+        std::fs::write(&file, settings.render(port, free_port())).expect("it can be written");
+        file
+    }
+
+    /// The body of an admin page.
+    #[track_caller]
+    pub fn page(&self, path: &str) -> String {
+        let (status, body) = self.fetch(path).expect("the admin listener answers");
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// The value of one sample of /metrics, by everything before the space.
+    #[track_caller]
+    pub fn metric(&self, sample: &str) -> f64 {
+        let page = self.page("/metrics");
+        let line = page.lines().find(|line| line.starts_with(&format!("{sample} ")));
+        let line = line.unwrap_or_else(|| panic!("no {sample} in\n{page}"));
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Sends SIGTERM by the kernel's own tool, as an operator would.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill works");
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        for _ in 0..POLLS_MAX {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            thread::sleep(POLL);
+        }
+        panic!("the server did not end in time:\n{}", self.log());
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&mut self) {
+        for _ in 0..POLLS_MAX {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                panic!("the server ended at once with {status}:\n{}", self.log());
+            }
+            if self.fetch("/ready").is_some_and(|(status, _)| status == 200) {
+                return;
+            }
+            thread::sleep(POLL);
+        }
+        panic!("the server was not ready in time:\n{}", self.log());
+    }
+
+    fn fetch(&self, path: &str) -> Option<(u16, String)> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port));
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+        Some((status, body.unwrap_or_default()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Runs the binary to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rookery"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary can be started")
+}
+
+/// A port nobody listens on, below the usual range of source ports, so that no
+/// client takes it in between. Tests of one process never get the same one.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let (low, high) = std::env::var("ROOKERY_TEST_PORTS")
+        .ok()
+        .and_then(|range| {
+            let (low, high) = range.split_once('-')?;
+            Some((low.parse::<u16>().ok()?, high.parse::<u16>().ok()?))
+        })
+        .unwrap_or((20_000, 29_999));
+    // Processes that run at the same time begin at different places.
+    let count = u32::from(high - low) + 1;
+    let start = (std::process::id() * 97) % count;
+    for _ in 0..count {
+        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = low + u16::try_from((start + step) % count).expect("it is below the range");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port is free from {low} to {high}");
+}

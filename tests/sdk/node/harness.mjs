@@ -1,0 +1,286 @@
+// What the tests of the JavaScript SDK stand on: the real binary on free ports, a
+// proxy that can cut or stop a connection, tokens, and waiting for events.
+//
+// Deliberately absent: sleeping. A test waits for an event, and every wait ends
+// with an error when the event does not come.
+
+import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import readline from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { Centrifuge as JsonCentrifuge } from 'centrifuge';
+import { Centrifuge as ProtobufCentrifuge } from 'centrifuge/build/protobuf';
+import WebSocket from 'ws';
+
+export const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+export const BINARY = process.env.ROOKERY_BIN ?? path.join(TOP, 'target/debug/rookery');
+const WAIT_MS_MAX = 20_000;
+
+export const SECRET = 'a secret that only the tests of the SDKs know';
+
+// Both encodings carry the same values: Protobuf clients give and get bytes.
+export const ENCODINGS = [
+  {
+    name: 'json',
+    Centrifuge: JsonCentrifuge,
+    pack: (value) => value,
+    unpack: (data) => data,
+  },
+  {
+    name: 'protobuf',
+    Centrifuge: ProtobufCentrifuge,
+    pack: (value) => new TextEncoder().encode(JSON.stringify(value)),
+    unpack: (data) => JSON.parse(new TextDecoder().decode(data)),
+  },
+];
+
+// --- waiting -------------------------------------------------------------------
+
+// A promise that fails with `what` when nothing came in time.
+export function within(promise, what, ms = WAIT_MS_MAX) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${ms} ms for ${what}`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+// Everything an emitter said, from now on, and a way to wait for some of it.
+export class Events {
+  constructor(emitter, names) {
+    this.seen = [];
+    this.waiting = [];
+    for (const name of names) {
+      emitter.on(name, (context) => {
+        this.seen.push({ name, ...context });
+        this.waiting = this.waiting.filter((look) => !look());
+      });
+    }
+  }
+
+  of(name) {
+    return this.seen.filter((event) => event.name === name);
+  }
+
+  // The first event, past or to come, that has this name and passes the test.
+  async first(name, test = () => true) {
+    return (await this.atLeast(1, name, test))[0];
+  }
+
+  // The first `count` such events.
+  atLeast(count, name, test = () => true) {
+    const found = () => this.of(name).filter(test);
+    if (found().length >= count) return Promise.resolve(found().slice(0, count));
+    const wait = new Promise((resolve) => {
+      this.waiting.push(() => {
+        if (found().length < count) return false;
+        resolve(found().slice(0, count));
+        return true;
+      });
+    });
+    return within(wait, `${count} events "${name}"`).catch((error) => {
+      error.message += `; seen: ${this.seen.map((event) => JSON.stringify(event)).join(' ').slice(-2000)}`;
+      throw error;
+    });
+  }
+
+  // From here on only what comes later counts.
+  forget() {
+    this.seen = [];
+  }
+}
+
+export const clientEvents = (client) =>
+  new Events(client, [
+    'connecting', 'connected', 'disconnected', 'error', 'message',
+    'subscribed', 'subscribing', 'unsubscribed', 'publication', 'join', 'leave',
+  ]);
+
+export const subscriptionEvents = (subscription) =>
+  new Events(subscription, [
+    'subscribing', 'subscribed', 'unsubscribed', 'publication', 'join', 'leave', 'error',
+  ]);
+
+// --- tokens --------------------------------------------------------------------
+
+export const nowSeconds = () => Math.floor(Date.now() / 1000);
+
+export function token(claims, secret = SECRET) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
+  return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`;
+}
+
+// --- ports ---------------------------------------------------------------------
+
+// Below the usual range of source ports, so that no client takes one in between.
+export async function freePort() {
+  const [low, high] = (process.env.ROOKERY_TEST_PORTS ?? '20000-29999').split('-').map(Number);
+  for (;;) {
+    const port = low + Math.floor(Math.random() * (high - low + 1));
+    const server = net.createServer();
+    const free = await new Promise((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
+}
+
+// --- the server ----------------------------------------------------------------
+
+// Starts the binary with the tests' configuration and waits until it is ready.
+// `port` and `outboxBytes` may be chosen; `dev` takes the embedded configuration.
+export async function startServer(options = {}) {
+  const port = options.port ?? (await freePort());
+  const adminPort = await freePort();
+  const folder = mkdtempSync(path.join(tmpdir(), 'rookery-sdk-'));
+  const file = path.join(folder, 'rookery.toml');
+  writeFileSync(file, configuration(port, adminPort, options.outboxBytes ?? 1 << 20));
+  const addresses = [`--listen=127.0.0.1:${port}`, `--admin-listen=127.0.0.1:${adminPort}`];
+  const source = options.dev ? ['--dev', ...addresses] : ['--config', file];
+  const child = spawn(BINARY, ['serve', ...source], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const log = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    readline.createInterface({ input: stream }).on('line', (line) => log.push(line));
+  }
+  const exited = new Promise((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }));
+  });
+  const server = {
+    port,
+    adminPort,
+    url: `ws://127.0.0.1:${port}/connection/websocket`,
+    log,
+    exited,
+    signal: (name) => child.kill(name),
+    metrics: async () => (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text(),
+    stop: async () => {
+      child.kill('SIGKILL');
+      await exited;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  try {
+    await ready(adminPort, exited);
+  } catch (error) {
+    await server.stop();
+    throw new Error(`${error.message}\n${log.join('\n')}`);
+  }
+  return server;
+}
+
+// Readiness is asked for, because there is nothing to be told by.
+async function ready(adminPort, exited) {
+  let over = null;
+  exited.then((end) => (over = end));
+  const deadline = Date.now() + WAIT_MS_MAX;
+  while (Date.now() < deadline) {
+    if (over) throw new Error(`the server ended at once: ${JSON.stringify(over)}`);
+    try {
+      const answer = await fetch(`http://127.0.0.1:${adminPort}/ready`);
+      if (answer.ok) return;
+    } catch {
+      // Not listening yet.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error('the server was not ready in time');
+}
+
+function configuration(port, adminPort, outboxBytes) {
+  return readFileSync(path.join(TOP, 'tests/sdk/rookery.toml'), 'utf8')
+    .replaceAll('{port}', port)
+    .replaceAll('{admin_port}', adminPort)
+    .replaceAll('{outbox_bytes}', outboxBytes);
+}
+
+// --- the network ---------------------------------------------------------------
+
+// A proxy between client and server that breaks and stops connections at will.
+export async function startProxy(targetPort) {
+  const pairs = new Set();
+  let paused = false;
+  const server = net.createServer((near) => {
+    const far = net.connect(targetPort, '127.0.0.1');
+    const pair = { near, far };
+    pairs.add(pair);
+    near.pipe(far);
+    if (!paused) far.pipe(near);
+    for (const socket of [near, far]) {
+      // A broken connection is what this is for.
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        near.destroy();
+        far.destroy();
+        pairs.delete(pair);
+      });
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `ws://127.0.0.1:${server.address().port}/connection/websocket`,
+    // Every connection breaks without a close frame.
+    cut: () => pairs.forEach(({ near, far }) => (near.resetAndDestroy(), far.resetAndDestroy())),
+    // What the server sends is no longer read.
+    stopReading: () => {
+      paused = true;
+      pairs.forEach(({ near, far }) => (far.unpipe(near), far.pause()));
+    },
+    readAgain: () => {
+      paused = false;
+      pairs.forEach(({ near, far }) => far.pipe(near));
+    },
+    stop: async () => {
+      pairs.forEach(({ near, far }) => (near.destroy(), far.destroy()));
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+// --- clients -------------------------------------------------------------------
+
+// A client that is disconnected when its test is over.
+export function client(t, encoding, url, options = {}) {
+  const made = new encoding.Centrifuge(url, {
+    websocket: WebSocket,
+    minReconnectDelay: 20,
+    maxReconnectDelay: 200,
+    ...options,
+  });
+  t.after(() => made.disconnect());
+  return made;
+}
+
+export async function connected(t, encoding, url, user, options = {}) {
+  const made = client(t, encoding, url, { token: token({ sub: user }), ...options });
+  made.connect();
+  await within(made.ready(), `${user} to be connected`);
+  return made;
+}
+
+export async function subscribed(client, channel, options = {}) {
+  const subscription = client.newSubscription(channel, {
+    minResubscribeDelay: 20,
+    maxResubscribeDelay: 200,
+    ...options,
+  });
+  subscription.subscribe();
+  await within(subscription.ready(), `the subscription of ${channel}`);
+  return subscription;
+}
+
+// Channels of their own keep tests apart that share a server.
+let channelCount = 0;
+export const freshChannel = (namespace = 'room') => `${namespace}:${process.pid}-${++channelCount}`;

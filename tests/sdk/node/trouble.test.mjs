@@ -1,0 +1,69 @@
+// What goes wrong in the life of a client: it reads too slowly, its server stops.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import {
+  ENCODINGS, clientEvents, connected, freshChannel, startProxy, startServer, subscribed,
+  subscriptionEvents, within,
+} from './harness.mjs';
+
+const numbersTo = (count) => Array.from({ length: count }, (_, index) => index + 1);
+
+for (const encoding of ENCODINGS) {
+  const { pack, unpack } = encoding;
+
+  test(`${encoding.name}: a slow reader is closed with 3008 and recovers, others notice nothing`, async (t) => {
+    const server = await startServer({ outboxBytes: 65_536 });
+    t.after(() => server.stop());
+    const proxy = await startProxy(server.port);
+    t.after(() => proxy.stop());
+    const channel = freshChannel('wide');
+    const anna = await connected(t, encoding, proxy.url, 'anna');
+    const fate = clientEvents(anna);
+    const slow = subscriptionEvents(await subscribed(anna, channel, { recoverable: true }));
+    const ben = await connected(t, encoding, server.url, 'ben');
+    const his = await subscribed(ben, channel);
+    const others = subscriptionEvents(his);
+
+    proxy.stopReading();
+    // More than the kernel takes for a socket that is not read, and the outbox.
+    const count = 400;
+    const filler = 'x'.repeat(30_000);
+    for (let number = 1; number <= count; number++) await his.publish(pack({ number, filler }));
+    const seen = await others.atLeast(count, 'publication');
+    assert.deepEqual(seen.map(({ data }) => unpack(data).number), numbersTo(count));
+
+    proxy.readAgain();
+    assert.equal((await fate.first('connecting')).code, 3008);
+    const again = await slow.first('subscribed', ({ wasRecovering }) => wasRecovering);
+    assert.ok(again.recovered);
+    const all = await slow.atLeast(count, 'publication');
+    assert.deepEqual(all.map(({ data }) => unpack(data).number), numbersTo(count));
+    assert.equal(slow.of('publication').length, count);
+  });
+
+  test(`${encoding.name}: a drained server sends its clients to the next one`, async (t) => {
+    const first = await startServer();
+    t.after(() => first.stop());
+    const clients = [];
+    for (let number = 0; number < 10; number++) {
+      const one = await connected(t, encoding, first.url, `user-${number}`);
+      clients.push({ one, fate: clientEvents(one) });
+    }
+    first.signal('SIGTERM');
+    const codes = await Promise.all(clients.map(({ fate }) => fate.first('connecting')));
+    assert.deepEqual(codes.map(({ code }) => code), Array(10).fill(3001));
+    const { code } = await within(first.exited, 'the drained server to end');
+    assert.equal(code, 0);
+
+    const second = await startServer({ port: first.port });
+    t.after(() => second.stop());
+    await Promise.all(clients.map(({ fate }) => fate.first('connected')));
+    const channel = freshChannel();
+    const room = await subscribed(clients[0].one, channel);
+    const events = subscriptionEvents(await subscribed(clients[1].one, channel));
+    await room.publish(pack({ back: true }));
+    assert.deepEqual(unpack((await events.first('publication')).data), { back: true });
+  });
+}
