@@ -10,6 +10,7 @@
 
 mod board;
 mod peer;
+mod scan;
 mod speech;
 mod target;
 mod worker;

@@ -12,6 +12,7 @@ use rookery::ws::{Incoming, Input, Opcode, Role, Rules};
 use super::Worker;
 use crate::engine::board::Stage;
 use crate::engine::peer::State;
+use crate::engine::scan;
 use crate::engine::speech::{Recovery, stamp};
 use crate::scenario::{Load, Speech};
 
@@ -82,10 +83,16 @@ impl Worker {
         if self.stage == Stage::Measure {
             self.found.tally.received_bytes += bytes.len() as u64;
         }
-        let mut input = Input::new(bytes);
+        let is_protobuf = self.given.scenario.speech == Speech::Protobuf;
         // Out of the peer while it lends its messages; back before the next event.
         let mut reader = mem::take(&mut self.peers[peer as usize].reader);
+        let received_bytes = bytes.len();
+        let mut read = 0;
         loop {
+            if is_protobuf && reader.kept_bytes() == 0 {
+                read += self.deliver_run(peer, &bytes[read..], now_ns);
+            }
+            let mut input = Input::new(&mut bytes[read..]);
             match reader.next(&mut input, RULES) {
                 Ok(None) => break,
                 Ok(Some(incoming)) => self.on_frame(peer, incoming, now_ns),
@@ -94,11 +101,25 @@ impl Worker {
                     break;
                 }
             }
+            read = received_bytes - input.len();
             if self.peers[peer as usize].state == State::Leaving {
                 break;
             }
         }
         self.peers[peer as usize].reader = reader;
+    }
+
+    /// Delivers the publications at the start of `bytes`, up to the first frame
+    /// that is anything else. Returns how many bytes they took.
+    fn deliver_run(&mut self, peer: u32, bytes: &[u8], now_ns: u64) -> usize {
+        let (mut read, mut frames) = (0, 0);
+        while let Some(found) = scan::publication(&bytes[read..]) {
+            read += found.frame_bytes;
+            frames += 1;
+            self.deliver(peer, found.offset, found.data, now_ns);
+        }
+        self.found.tally.frames += if self.stage == Stage::Measure { frames } else { 0 };
+        read
     }
 
     fn malformed(&mut self, peer: u32, what: &str) {
