@@ -61,6 +61,11 @@ impl Members {
         self.counts.iter().map(|&(shard, _)| shard)
     }
 
+    /// How many subscribers each of these shards has.
+    pub fn counts(&self) -> impl Iterator<Item = (ShardId, u32)> {
+        self.counts.iter().copied()
+    }
+
     /// Subscribers on all shards.
     pub fn count(&self) -> u32 {
         self.counts.iter().map(|&(_, count)| count).sum()
@@ -97,7 +102,9 @@ impl Members {
         info: Arc<ClientInfo>,
         chan_info: Option<Arc<Payload>>,
     ) -> Arrival {
-        let earlier = self.away.get(&*info.user).map(|seats| seats[0]);
+        // A connection that comes back itself takes its own place.
+        let away = self.away.get(&*info.user);
+        let earlier = away.map(|seats| if seats.contains(&seat) { seat } else { seats[0] });
         if let Some(earlier) = earlier {
             self.unlist(earlier);
         }
@@ -178,6 +185,18 @@ mod tests {
         assert!(members.give_up(seat(1)).is_none(), "its place was taken over");
         assert!(members.give_up(seat(2)).is_none(), "it never went away");
         assert_eq!((members.listed_count(), members.users_count()), (2, 1));
+    }
+
+    #[test]
+    fn a_connection_that_comes_back_takes_its_own_place() {
+        let mut members = Members::default();
+        members.list(seat(1), user("ann", 1), None);
+        members.list(seat(2), user("ann", 2), None);
+        assert!(members.step_away(seat(1)) && members.step_away(seat(2)));
+        assert_eq!(members.list(seat(2), user("ann", 2), None), Arrival::Resumed);
+        assert!(members.give_up(seat(2)).is_none(), "it is here");
+        assert_eq!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed);
+        assert_eq!(members.listed_count(), 2);
     }
 
     #[test]
