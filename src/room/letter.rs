@@ -144,8 +144,26 @@ pub enum Answer {
     History(Vec<Arc<Publication>>, Position),
     /// To `Typing`.
     Noted,
-    /// To any question: no, and why.
+    /// To `Subscribe`: no, and why. Apart from `Refused`, because the asker
+    /// waits with a seat, and ids of commands are the client's choice.
+    Unwelcome(ErrorCode),
+    /// To any other question: no, and why.
     Refused(ErrorCode),
+}
+
+impl What {
+    /// The answer that says no.
+    pub fn refusal(&self, code: ErrorCode) -> Answer {
+        match self {
+            What::Subscribe(_) => Answer::Unwelcome(code),
+            What::Unsubscribe(_)
+            | What::Publish(_)
+            | What::Presence
+            | What::PresenceStats
+            | What::History(_)
+            | What::Typing(_) => Answer::Refused(code),
+        }
+    }
 }
 
 /// Where a new member stands.

@@ -80,6 +80,13 @@ impl Rooms {
         self.rooms.is_empty()
     }
 
+    /// How many members of which room sit on which shard.
+    pub fn members(&self) -> impl Iterator<Item = (RoomId, ShardId, u32)> {
+        self.rooms.iter().flat_map(|(_, room)| {
+            room.members.counts().map(|(shard, count)| (room.id, shard, count))
+        })
+    }
+
     /// The only way in. Total: every question gets one answer, and the answer
     /// stands in `out` before what the question set off.
     pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Told) {
@@ -122,12 +129,12 @@ impl Rooms {
 
     fn subscribe(&mut self, now: Now, id: RoomId, seat: Seat, entry: Entry) -> Decision {
         let Some(slot) = self.enter(now, id, entry.title) else {
-            return refuse(ErrorCode::Internal);
+            return (Answer::Unwelcome(ErrorCode::Internal), None);
         };
         let room = &mut self.rooms[slot];
         let rules = rules(&self.options, &room.title);
         if rules.members_max <= room.members.count() {
-            return refuse(ErrorCode::LimitExceeded);
+            return (Answer::Unwelcome(ErrorCode::LimitExceeded), None);
         }
         room.members.count_in(seat.shard);
         if let Some(window) = &mut room.window {
@@ -480,7 +487,7 @@ mod tests {
         world.subscribe(FAR, 2, None);
         assert_eq!(world.publish().1, [HOME, FAR]);
         let (full, _) = world.ask(HOME, 4, What::Subscribe(Box::new(entry(4))));
-        assert!(matches!(full, Answer::Refused(ErrorCode::LimitExceeded)));
+        assert!(matches!(full, Answer::Unwelcome(ErrorCode::LimitExceeded)));
     }
 
     #[test]
@@ -552,7 +559,7 @@ mod tests {
             let ask = Ask { room, asker, what: What::Subscribe(Box::new(entry(0))) };
             world.out.clear();
             world.rooms.handle(world.now, HOME, ask, &mut world.out);
-            let refused = matches!(world.out[0].1, Tell::Answer(_, _, Answer::Refused(_)));
+            let refused = matches!(world.out[0].1, Tell::Answer(_, _, Answer::Unwelcome(_)));
             assert_eq!(refused, !fits);
         }
     }

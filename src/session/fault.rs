@@ -24,6 +24,8 @@ pub enum Fault {
     Expired,
     /// What waits for this reader passed its limit.
     Slow,
+    /// A channel that the server subscribed it to has a gap.
+    InsufficientState,
     /// Our ping was not answered.
     NoPong,
     /// Too many commands or bytes, in spite of being told.
@@ -70,6 +72,7 @@ impl Fault {
             Fault::Stale => 3502,
             Fault::Expired => 3005,
             Fault::Slow => 3008,
+            Fault::InsufficientState => 3010,
             Fault::NoPong => 3012,
             Fault::TooManyRequests => 3013,
             Fault::TooManyErrors => 3509,
@@ -90,7 +93,7 @@ impl Fault {
             Fault::InvalidToken | Fault::Expired | Fault::Refused(_) => CloseReason::Auth,
             Fault::Stale | Fault::NoPong => CloseReason::Timeout,
             Fault::Slow => CloseReason::SlowConsumer,
-            Fault::TooManyRequests => CloseReason::Overload,
+            Fault::TooManyRequests | Fault::InsufficientState => CloseReason::Overload,
             Fault::Shutdown { .. } => CloseReason::Shutdown,
             Fault::PeerClosed(_) => CloseReason::Normal,
             Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
@@ -112,7 +115,7 @@ impl Fault {
             | Fault::NoPong
             | Fault::TooManyRequests
             | Fault::TooManyErrors => Blame::Peer,
-            Fault::Shutdown { .. } | Fault::Panicked => Blame::Server,
+            Fault::Shutdown { .. } | Fault::InsufficientState | Fault::Panicked => Blame::Server,
             Fault::PeerClosed(_) | Fault::PeerEnded | Fault::Broken => Blame::Nobody,
         }
     }
@@ -130,6 +133,7 @@ impl fmt::Display for Fault {
             Fault::Stale => "stale",
             Fault::Expired => "connection expired",
             Fault::Slow => "slow",
+            Fault::InsufficientState => "insufficient state",
             Fault::NoPong => "no pong",
             Fault::TooManyRequests => "too many requests",
             Fault::TooManyErrors => "too many errors",

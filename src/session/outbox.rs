@@ -40,6 +40,8 @@ struct Waiting {
     frames: VecDeque<(Lane, Bytes)>,
     data_bytes: usize,
     control_bytes: usize,
+    /// Of the data lane, kept until its reader knows what they are about.
+    held: Option<VecDeque<Bytes>>,
 }
 
 /// What became of a frame.
@@ -78,9 +80,39 @@ impl Outbox {
         Push::Queued
     }
 
+    /// From here on what channels say waits for `release`.
+    pub fn hold(&mut self) {
+        self.waiting.get_or_insert_default().held.get_or_insert_default();
+    }
+
+    /// Takes a frame of a channel: as `push` to the data lane, unless the outbox
+    /// is on hold.
+    pub fn push_news(&mut self, frame: Bytes, limits: Limits) -> Push {
+        let pushed = self.push(Lane::Data, frame, limits);
+        if pushed == Push::Queued
+            && let Some(waiting) = &mut self.waiting
+            && let Some(held) = &mut waiting.held
+        {
+            let (_, frame) = waiting.frames.pop_back().expect("it was just pushed");
+            held.push_back(frame);
+        }
+        pushed
+    }
+
+    /// What was held follows what waits.
+    pub fn release(&mut self) {
+        let Some(waiting) = &mut self.waiting else { return };
+        let held = waiting.held.take().unwrap_or_default();
+        waiting.frames.extend(held.into_iter().map(|frame| (Lane::Data, frame)));
+        if waiting.frames.is_empty() {
+            self.waiting = None;
+        }
+    }
+
     /// True when a send could be given now.
     pub fn is_ready(&self) -> bool {
-        self.in_flight_bytes == 0 && self.waiting.is_some()
+        let waits = self.waiting.as_ref().is_some_and(|waiting| !waiting.frames.is_empty());
+        self.in_flight_bytes == 0 && waits
     }
 
     /// True when nothing waits and nothing is in flight.
@@ -95,13 +127,16 @@ impl Outbox {
             return None;
         }
         let waiting = self.waiting.as_mut()?;
-        let (_, first) = waiting.pop().expect("an outbox without frames is None");
+        let Some((_, first)) = waiting.pop() else {
+            assert!(waiting.held.is_some(), "an outbox without frames is None");
+            return None;
+        };
         let send = match waiting.frames.front() {
             None => first,
             Some((_, next)) if GATHERED_BYTES_MAX < first.len() + next.len() => first,
             Some(_) => waiting.gather(&first),
         };
-        if waiting.frames.is_empty() {
+        if waiting.frames.is_empty() && waiting.held.is_none() {
             debug_assert_eq!(waiting.data_bytes + waiting.control_bytes, 0);
             self.waiting = None;
         }
@@ -121,6 +156,16 @@ impl Outbox {
     pub fn sent(&mut self) {
         assert!(self.in_flight_bytes != 0, "the plane finishes what was given to it");
         self.in_flight_bytes = 0;
+    }
+
+    /// Forgets what is held; the reader will never know what it is about.
+    pub fn forget_held(&mut self) {
+        let Some(waiting) = &mut self.waiting else { return };
+        let held = waiting.held.take().unwrap_or_default();
+        waiting.data_bytes -= held.iter().map(Bytes::len).sum::<usize>();
+        if waiting.frames.is_empty() {
+            self.waiting = None;
+        }
     }
 
     /// Forgets what waits (not what is in flight): a slow reader is told so
@@ -200,6 +245,26 @@ mod tests {
         let large = Bytes::from(vec![b'x'; GATHERED_BYTES_MAX + 1]);
         assert_eq!(outbox.push(Lane::Data, large.clone(), LIMITS), Push::Queued);
         assert_eq!(outbox.next_send().map(|send| send.as_ptr()), Some(large.as_ptr()));
+    }
+
+    #[test]
+    fn what_is_held_leaves_behind_what_it_was_held_for() {
+        let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let mut outbox = Outbox::default();
+        outbox.hold();
+        assert!(!outbox.is_idle() && !outbox.is_ready());
+        assert_eq!(outbox.push_news(text("later"), LIMITS), Push::Queued);
+        assert_eq!((outbox.next_send(), outbox.bytes()), (None, 5));
+        assert_eq!(outbox.push(Lane::Control, text("first "), LIMITS), Push::Queued);
+        outbox.release();
+        assert_eq!(outbox.next_send().as_deref(), Some(&b"first later"[..]));
+        outbox.sent();
+        assert!(outbox.is_idle());
+
+        outbox.hold();
+        assert_eq!(outbox.push_news(text("never"), LIMITS), Push::Queued);
+        outbox.forget_held();
+        assert!(outbox.is_idle() && outbox.bytes() == 0);
     }
 
     /// A plain list of bytes beside the outbox.

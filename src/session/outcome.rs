@@ -37,6 +37,8 @@ pub enum Effect {
     },
     /// Free the seat.
     Stand(Place),
+    /// What channels said while the client was connecting may leave now.
+    Release,
     /// Ping the client.
     Ping,
     /// End the session.

@@ -176,7 +176,7 @@ impl Session {
                 asked.cancelled = true;
                 out.answer(id, Answer::Unsubscribe);
             }
-            Some(Stage::Seated(place, _)) => {
+            Some(Stage::Seated(place, ..)) => {
                 out.effects.push(Effect::Stand(*place));
                 self.subs.remove(target.room);
                 self.peer_mut()?.forget(target.room);

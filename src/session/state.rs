@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::connect::{self, Connecting, Denial};
 use super::identity::Peer;
 use super::quota::{Admission, Quota};
-use super::subs::{Asked, Stage, Sub, Subs};
+use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place};
 use crate::auth::{Allow, Keys};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
@@ -163,31 +163,49 @@ impl Session {
                 let data = connect::json_payload(Box::from(*b"{}"));
                 out.answer(id, Answer::Rpc { data: &data });
             }
-            (State::Ready(_), Told::Refused(code)) => {
-                // A subscription that was asked for is off again.
-                if self.subs.at(room).is_some_and(|sub| sub.is_asked_by(id)) {
-                    self.subs.remove(room);
-                }
+            (State::Ready(peer), Told::Unwelcome(code)) => {
+                // The subscription that was asked for is off again.
+                self.subs.remove(room);
+                peer.forget(room);
                 self.refuse(cx, id, code, out);
             }
+            (State::Ready(_), Told::Refused(code)) => self.refuse(cx, id, code, out),
         }
+    }
+
+    /// Whether the connect command waits for rooms: until it is answered, the
+    /// client knows of no channel.
+    pub fn is_connecting(&self) -> bool {
+        matches!(&self.state, State::Connecting(_))
+    }
+
+    /// Where it sits, by room.
+    pub fn places(&self) -> impl Iterator<Item = (RoomId, Place)> {
+        self.subs.iter().filter_map(|sub| match &sub.stage {
+            Stage::Seated(place, ..) => Some((sub.room, *place)),
+            Stage::Asked(_) => None,
+        })
     }
 
     /// The shard gave the seat that `Effect::Sit` asked for.
     pub fn sit(&mut self, room: RoomId, place: Place) {
         let sub = self.subs.at_mut(room).expect("the session asked for this seat");
-        sub.stage = Stage::Seated(place, sub.allow());
+        sub.stage = Stage::Seated(place, sub.allow(), sub.maker());
     }
 
     /// Somebody else left the channel, and this session's place changed.
     pub fn move_to(&mut self, room: RoomId, place: Place) {
         let sub = self.subs.at_mut(room).expect("who sits in a channel is subscribed to it");
-        sub.stage = Stage::Seated(place, sub.allow());
+        sub.stage = Stage::Seated(place, sub.allow(), sub.maker());
     }
 
     /// Something of this channel was lost on its way; the client shall
-    /// subscribe again, and recover if it can.
+    /// subscribe again, and recover if it can. What the server made at connect
+    /// it makes again at connect only.
     pub fn on_gap(&mut self, cx: &Context<'_>, room: RoomId, channel: &str, out: &mut Outcome) {
+        if self.subs.at(room).is_some_and(|sub| sub.maker() == Maker::Server) {
+            return self.close(Fault::InsufficientState, out);
+        }
         self.unsubscribe_by_server(cx, room, channel, 2500, "insufficient state", out);
     }
 
@@ -249,7 +267,7 @@ impl Session {
         self.state = State::Closed;
         for sub in self.subs.take() {
             match sub.stage {
-                Stage::Seated(place, _) => {
+                Stage::Seated(place, ..) => {
                     out.effects.push(Effect::Stand(place));
                     self.ask(cx, sub.room, 0, What::Unsubscribe(Departure::Lost), out);
                 }
@@ -296,12 +314,17 @@ impl Session {
         if let State::Ready(peer) = &mut self.state {
             peer.forget(room);
         }
-        let Some(sub) = self.subs.remove(room) else { return };
-        if let Stage::Seated(place, _) = sub.stage {
-            out.effects.push(Effect::Stand(place));
-            self.ask(cx, room, 0, What::Unsubscribe(Departure::Lost), out);
+        match self.subs.at_mut(room).map(|sub| &mut sub.stage) {
+            None => (),
+            // The home's answer is still to come, and the client's command waits for it.
+            Some(Stage::Asked(asked)) => asked.cancelled = true,
+            Some(&mut Stage::Seated(place, ..)) => {
+                self.subs.remove(room);
+                out.effects.push(Effect::Stand(place));
+                self.ask(cx, room, 0, What::Unsubscribe(Departure::Lost), out);
+                out.push(channel, Push::Unsubscribe { code, reason });
+            }
         }
-        out.push(channel, Push::Unsubscribe { code, reason });
     }
 
     fn on_connect(
@@ -355,7 +378,7 @@ impl Session {
             }
             // A room that refuses refuses the connection: the client tries
             // again, or learns that its token asks for what cannot be had.
-            (_, Told::Refused(code)) => {
+            (_, Told::Unwelcome(code) | Told::Refused(code)) => {
                 self.refuse(cx, id, code, out);
                 self.close(Fault::Refused(code), out);
             }
@@ -378,6 +401,10 @@ impl Session {
         }
         if let State::Connecting(connecting) = std::mem::replace(&mut self.state, State::Closed) {
             connecting.answer(cx, out);
+            // With one room nothing waits: its answer completes the connect.
+            if 1 < connecting.wanted.len() {
+                out.effects.push(Effect::Release);
+            }
             self.state = State::Ready(connecting.peer);
         }
     }
@@ -430,9 +457,5 @@ impl Sub {
             cancelled: false,
         };
         Sub { room, stage: Stage::Asked(Box::new(asked)) }
-    }
-
-    fn is_asked_by(&self, id: u32) -> bool {
-        matches!(&self.stage, Stage::Asked(asked) if asked.id == id)
     }
 }

@@ -28,8 +28,17 @@ pub struct Sub {
 pub enum Stage {
     /// The home has been asked.
     Asked(Box<Asked>),
-    /// The session is in, and its token allows this.
-    Seated(Place, Allow),
+    /// The session is in, its token allows this, and this end made it.
+    Seated(Place, Allow, Maker),
+}
+
+/// Who made a subscription: only its maker can make it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// By a command of its own.
+    Client,
+    /// At connect.
+    Server,
 }
 
 /// What must be remembered until the home answers.
@@ -63,7 +72,16 @@ impl Sub {
     pub fn allow(&self) -> Allow {
         match &self.stage {
             Stage::Asked(asked) => asked.allow,
-            Stage::Seated(_, allow) => *allow,
+            Stage::Seated(_, allow, _) => *allow,
+        }
+    }
+
+    /// Who made it; a client's command has an id.
+    pub fn maker(&self) -> Maker {
+        match &self.stage {
+            Stage::Asked(asked) if asked.id == 0 => Maker::Server,
+            Stage::Asked(_) => Maker::Client,
+            Stage::Seated(.., maker) => *maker,
         }
     }
 }
@@ -72,6 +90,11 @@ impl Subs {
     /// How many.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// All of them, by rising room.
+    pub fn iter(&self) -> impl Iterator<Item = &Sub> {
+        self.0.iter()
     }
 
     /// The one of this room.

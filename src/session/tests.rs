@@ -142,7 +142,11 @@ impl Desk {
     fn asked(&self) -> (RoomId, &What) {
         let mut asks = self.out.effects.iter().filter_map(|effect| match effect {
             Effect::Ask(ask) => Some((ask.room, &ask.what)),
-            Effect::Sit { .. } | Effect::Stand(_) | Effect::Ping | Effect::Close(_) => None,
+            Effect::Sit { .. }
+            | Effect::Stand(_)
+            | Effect::Release
+            | Effect::Ping
+            | Effect::Close(_) => None,
         });
         let first = asks.next().expect("something is asked");
         assert!(asks.next().is_none(), "one thing is asked");
@@ -232,9 +236,32 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     desk.check_refused(ErrorCode::TooManyRequests);
     desk.answer(rooms[0], Answer::Subscribed(welcome(4)));
     desk.session.sit(rooms[0], Place { channel: 0, index: 0 });
+    assert!(desk.session.is_connecting(), "what the first room says is held back");
     desk.answer(rooms[1], Answer::Subscribed(welcome(5)));
     let text = desk.text();
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
+    assert!(matches!(desk.out.effects.last(), Some(Effect::Release)), "and follows the answer");
+    desk.session.sit(rooms[1], Place { channel: 1, index: 0 });
+    desk.step(|session, cx, out| session.on_gap(cx, rooms[0], "room:1", out));
+    desk.check_closed(Fault::InsufficientState);
+}
+
+#[test]
+fn an_expiry_while_the_room_is_asked_leaves_one_answer_to_the_command() {
+    let mut desk = Desk::connected();
+    let expires_at_unix_s = Some(desk.now.unix_s() + 1);
+    let (user, channel) = ("ann", Some("room:1"));
+    let token = token(&NewToken { user, channel, expires_at_unix_s, ..NewToken::default() });
+    desk.command(&format!(r#""subscribe":{{"channel":"room:1","token":"{token}"}}"#));
+    let (room, id) = (desk.asked().0, desk.next_id);
+    desk.pass(2_000 + desk.options.expiry_grace_ms);
+    assert!(desk.text().is_empty() && desk.out.effects.is_empty());
+    desk.command(r#""subscribe":{"channel":"room:1"}"#);
+    desk.check_refused(ErrorCode::TooManyRequests);
+    desk.next_id = id;
+    desk.answer(room, Answer::Subscribed(welcome(0)));
+    desk.check_refused(ErrorCode::NotAvailable);
+    assert!(matches!(desk.asked().1, What::Unsubscribe(_)));
 }
 
 #[test]
@@ -243,7 +270,7 @@ fn a_room_that_refuses_refuses_the_connection() {
     let mut desk = Desk::new();
     desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
     let room = desk.asked().0;
-    desk.answer(room, Answer::Refused(ErrorCode::Internal));
+    desk.answer(room, Answer::Unwelcome(ErrorCode::Internal));
     desk.check_refused(ErrorCode::Internal);
     desk.check_closed(Fault::Refused(ErrorCode::Internal));
     assert_eq!(Fault::Refused(ErrorCode::Internal).close_code(), 3004);
@@ -300,11 +327,21 @@ fn leaving_while_the_room_is_asked_ends_well() {
 }
 
 #[test]
+fn an_id_used_twice_confuses_nobody_but_its_client() {
+    let mut desk = Desk::connected();
+    desk.command(r#""subscribe":{"channel":"room:1"}"#);
+    let room = desk.asked().0;
+    desk.answer(room, Answer::Refused(ErrorCode::TooManyRequests));
+    desk.command(r#""subscribe":{"channel":"room:1"}"#);
+    desk.check_refused(ErrorCode::AlreadySubscribed);
+}
+
+#[test]
 fn a_refused_subscription_can_be_asked_again() {
     let mut desk = Desk::connected();
     desk.command(r#""subscribe":{"channel":"room:1"}"#);
     let room = desk.asked().0;
-    desk.answer(room, Answer::Refused(ErrorCode::LimitExceeded));
+    desk.answer(room, Answer::Unwelcome(ErrorCode::LimitExceeded));
     desk.check_refused(ErrorCode::LimitExceeded);
     desk.command(r#""subscribe":{"channel":"room:1"}"#);
     assert!(matches!(desk.asked().1, What::Subscribe(_)));

@@ -101,6 +101,7 @@ pub fn goodbye(fault: Fault) -> Option<Goodbye> {
         | Fault::Stale
         | Fault::Expired
         | Fault::Slow
+        | Fault::InsufficientState
         | Fault::NoPong
         | Fault::TooManyRequests
         | Fault::TooManyErrors

@@ -124,7 +124,7 @@ impl Shard {
             {
                 out.push(Action::Send(id, conn.outbox.send_at_once(frame.clone())));
             } else {
-                full |= conn.outbox.push(Lane::Data, frame.clone(), limits) == Push::Full;
+                full |= conn.outbox.push_news(frame.clone(), limits) == Push::Full;
                 put_on(&mut self.listed, conn, id);
             }
             if full {

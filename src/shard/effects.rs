@@ -30,6 +30,7 @@ impl Shard {
                     self.sit(id, room, title, news_of_members);
                 }
                 Effect::Stand(place) => self.stand(place),
+                Effect::Release => self.release(id),
                 Effect::Ping => {
                     self.scribe.add(Counter::Pings, 1);
                     if let Some(conn) = self.conn(id) {
@@ -179,8 +180,20 @@ impl Shard {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         let kind = Kind { encoding: conn.encoding, news_of_members };
         if let Stage::Open(_, session) = &mut conn.stage {
+            if session.is_connecting() {
+                conn.outbox.hold();
+            }
             session.sit(room, self.channels.sit(room, title, Seat::new(id.slot, kind)));
         }
+    }
+
+    /// The client knows its channels now: what they said meanwhile follows.
+    fn release(&mut self, id: ConnId) {
+        self.seal(id);
+        if let Some(conn) = self.conn(id) {
+            conn.outbox.release();
+        }
+        self.list(id);
     }
 
     fn stand(&mut self, place: Place) {
@@ -195,6 +208,7 @@ impl Shard {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
+        conn.outbox.forget_held();
         let mut outcome = Outcome::new(encoding);
         let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
         session.leave(&cx, &mut outcome);

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use super::{Letter, home};
 use crate::base::limits::{LANE_PUSHES_MAX, LANE_REQUESTS_MAX};
 use crate::base::{RoomId, ShardId};
-use crate::room::{Answer, Ask, Tell, What};
+use crate::room::{Ask, Tell, What};
 use crate::wire::ErrorCode;
 
 /// What this shard has to say to others, and to itself.
@@ -60,7 +60,7 @@ impl Mesh {
         let lane = &mut self.lanes[usize::from(to.0)];
         let farewell = matches!(ask.what, What::Unsubscribe(_));
         if !farewell && LANE_REQUESTS_MAX <= lane.open_asks as usize {
-            let refused = Answer::Refused(ErrorCode::TooManyRequests);
+            let refused = ask.what.refusal(ErrorCode::TooManyRequests);
             let answer = Tell::Answer(ask.room, ask.asker, refused);
             self.local.push_back(Letter::Tell(answer));
             return Posted::Full;
@@ -155,7 +155,7 @@ mod tests {
         }
         assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Full);
         let answer = mesh.next_local();
-        let refused = Answer::Refused(ErrorCode::TooManyRequests);
+        let refused = What::Presence.refusal(ErrorCode::TooManyRequests);
         assert!(matches!(answer, Some(Letter::Tell(Tell::Answer(_, _, a)))
             if format!("{a:?}") == format!("{refused:?}")));
         let farewell = What::Unsubscribe(Departure::Lost);

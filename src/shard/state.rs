@@ -269,6 +269,7 @@ fn publish_result(answer: &Answer) -> PublishResult {
         Answer::Refused(ErrorCode::TooManyRequests) => PublishResult::Limited,
         Answer::Refused(_) => PublishResult::Failed,
         Answer::Subscribed(_)
+        | Answer::Unwelcome(_)
         | Answer::Unsubscribed
         | Answer::Published
         | Answer::Presence(_)
