@@ -13,6 +13,7 @@
 //! Deliberately absent: threads, the kernel, other nodes.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod channels;
 mod conn;
 mod contain;
@@ -28,6 +29,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{Audit, Chair};
 pub use contain::panic_is_contained;
 pub use letter::{Letter, home};
 pub use options::Options;

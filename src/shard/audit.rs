@@ -1,0 +1,79 @@
+use crate::base::{ConnId, RoomId, ShardId};
+use crate::session::Place;
+
+use super::Shard;
+use super::conn::Stage;
+
+/// What a shard believes about who is where, as values.
+///
+/// Three places must agree on it: a room's home counts members by shard, a
+/// shard's channels have seats, and sessions know their places. Whoever holds
+/// the audits of all shards, and the letters between them, can compare. For
+/// tests and the simulator; it looks at everything, so a server never asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Of the rooms whose home is this shard: how many members sit where.
+    pub members: Vec<(RoomId, ShardId, u32)>,
+    /// What the channels of this shard say, sorted.
+    pub seats: Vec<Chair>,
+    /// What the sessions of this shard say, sorted.
+    pub places: Vec<Chair>,
+    /// Sessions that are open.
+    pub sessions_count: u64,
+    /// Connections whose upgrade is not finished.
+    pub upgrading_count: u64,
+    /// Rooms whose home is this shard.
+    pub rooms_count: usize,
+}
+
+/// Who sits where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Chair {
+    /// In which room.
+    pub room: RoomId,
+    /// Whose connection.
+    pub conn: ConnId,
+    /// Which of the shard's channels it is, and which of its seats.
+    pub place: (u32, u32),
+}
+
+impl Shard {
+    /// Everything that other shards must agree with. Changes nothing.
+    pub fn audit(&self) -> Audit {
+        let mut audit = Audit {
+            members: self.rooms.members().collect(),
+            rooms_count: self.rooms.len(),
+            ..Audit::default()
+        };
+        for (slot, conn) in self.conns.iter() {
+            let id = ConnId { slot, generation: conn.generation };
+            match &conn.stage {
+                Stage::Upgrading(_) => audit.upgrading_count += 1,
+                Stage::Open(_, session) => {
+                    audit.sessions_count += 1;
+                    let places = session.places();
+                    audit.places.extend(places.map(|(room, Place { channel, index })| Chair {
+                        room,
+                        conn: id,
+                        place: (channel, index),
+                    }));
+                }
+                Stage::Closing(_) | Stage::Shut => (),
+            }
+        }
+        for (number, channel) in self.channels.iter() {
+            for (index, seat) in (0..).zip(channel.seats()) {
+                let slot = seat.slot();
+                let generation = self.conns.at(slot).map_or(u32::MAX, |conn| conn.generation);
+                audit.seats.push(Chair {
+                    room: channel.room,
+                    conn: ConnId { slot, generation },
+                    place: (number, index),
+                });
+            }
+        }
+        audit.seats.sort_unstable();
+        audit.places.sort_unstable();
+        audit
+    }
+}
