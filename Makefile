@@ -45,7 +45,7 @@ fuzz-smoke: ## each fuzz target for a minute
 	@scripts/fuzz-smoke
 
 sim: ## whole servers from seeds, with faults and checkers
-	cargo run --release --bin rookery-sim -- --seeds 200
+	cargo run --release -p rookery-sim -- --seeds 0..1000
 
 docs: ## the library's documentation, and the generated pages of docs/
 	@scripts/docs

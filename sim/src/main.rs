@@ -1,2 +1,56 @@
-//! Placeholder entry; the modules land with the parts that need them.
-fn main() {}
+//! Replays worlds from their seeds.
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use clap::Parser;
+use rookery_sim::mutation::{Mutation, Mutator};
+use rookery_sim::{Scenario, Trace, run};
+
+/// Whole servers from seeds, with faults and checkers.
+#[derive(Parser)]
+#[command(name = "rookery-sim")]
+struct Arguments {
+    /// Replays one world.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Lets many worlds happen, one after the other: A..B.
+    #[arg(long, value_parser = range, default_value = "0..200")]
+    seeds: Range<u64>,
+    /// Steps of chaos in each world.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Tells what happens.
+    #[arg(long)]
+    trace: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let seeds = arguments.seed.map_or(arguments.seeds, |seed| seed..seed.saturating_add(1));
+    let trace = if arguments.trace { Trace::Printed } else { Trace::Silent };
+    let (mut passed, mut failed) = (0, 0);
+    for seed in seeds {
+        let mut scenario = Scenario::draw(seed);
+        scenario.steps_count = arguments.steps.unwrap_or(scenario.steps_count);
+        match run(&scenario, Mutator::new(Mutation::None, 0), trace) {
+            Ok(summary) if arguments.seed.is_some() => {
+                passed += 1;
+                println!("seed {seed}: {summary:?}");
+            }
+            Ok(_) => passed += 1,
+            Err(objection) => {
+                failed += 1;
+                println!("seed {seed}: {objection}");
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let bad = || format!("`{text}` is not of the form A..B");
+    let (from, to) = text.split_once("..").ok_or_else(bad)?;
+    Ok(from.parse().map_err(|_| bad())?..to.parse().map_err(|_| bad())?)
+}

@@ -201,17 +201,18 @@ enum Found {
 }
 
 impl Core {
-    /// Turns while there is something to do, sleeps when there is not.
-    ///
-    /// The loop is the only task of its executor, so it does not yield between
-    /// turns. It must not: glommio 0.9 parks with a runnable task when its
-    /// preemption flag is up as it looks for one, and connections then wait for
-    /// the next deadline (seen as a fan-out that stopped after some seconds).
     async fn run(mut self) {
         while !self.stop.load(Relaxed) {
-            if self.turn() == Found::Nothing && self.plane.arm(self.shard.next_wake()) {
-                self.scribe.add(Counter::Sleeps, 1);
-                self.sleeper.wait().await;
+            match self.turn() {
+                Found::Something => glommio::yield_if_needed().await,
+                Found::Nothing => {
+                    if self.plane.arm(self.shard.next_wake()) {
+                        self.scribe.add(Counter::Sleeps, 1);
+                        self.sleeper.wait().await;
+                    } else {
+                        glommio::yield_if_needed().await;
+                    }
+                }
             }
         }
     }

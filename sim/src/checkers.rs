@@ -1,0 +1,454 @@
+//! What must be true of every world, each as a small checker of its own.
+//!
+//! A checker sees what crosses a border (an action, a letter, a message that a
+//! client read) and objects. The tests break a world on purpose, once for each
+//! checker, and want the objection to come from exactly that one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use rookery::base::{ConnId, RoomId, ShardId};
+use rookery::metrics::{Cores, Exposition};
+use rookery::room::{Answer, Tell, What};
+use rookery::shard::{Audit, Letter, home};
+use rookery::wire::client::{ClientAnswer, proto};
+
+use crate::lane::Lane;
+use crate::scenario::TurnLimits;
+
+/// Who objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Checker {
+    /// A reader sees a gapless, ordered part of each room, the same as others.
+    Streams,
+    /// A recovery that says it is whole is whole.
+    Recovery,
+    /// No message comes twice to one reader.
+    Duplicates,
+    /// Each command with an id is answered once.
+    Answers,
+    /// Whoever stays sees each message whose publisher was told that it is out.
+    Published,
+    /// Sent = received + waiting, and in order, in each lane.
+    Lanes,
+    /// A connection has at most one send in flight.
+    Sends,
+    /// Homes, channels and sessions agree on who is where.
+    Membership,
+    /// A turn takes at most its limit.
+    TurnLimits,
+    /// Counters agree with what happened.
+    Counters,
+    /// Everything the server says can be read.
+    Speech,
+    /// After a drain and all graces everything is empty.
+    Emptiness,
+    /// No panic outside a session.
+    Panics,
+}
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// Who objects.
+    pub checker: Checker,
+    /// To what.
+    pub text: String,
+}
+
+/// Nothing to object to, or something.
+pub type Verdict = Result<(), Objection>;
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.checker, self.text)
+    }
+}
+
+/// An objection, when `fine` does not hold.
+pub fn demand(fine: bool, checker: Checker, text: impl FnOnce() -> String) -> Verdict {
+    if fine { Ok(()) } else { Err(Objection { checker, text: text() }) }
+}
+
+/// What is true for all readers: what was published, and what stands where.
+#[derive(Debug, Default)]
+pub struct Book {
+    contents: BTreeMap<(String, String, u64), u64>,
+    published: Vec<Published>,
+    /// Grows with everything that a client does or sees.
+    moment: u64,
+}
+
+#[derive(Debug)]
+struct Published {
+    channel: String,
+    moment: u64,
+    answered: bool,
+}
+
+impl Book {
+    /// The next moment.
+    pub fn tick(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
+    /// A client is about to publish; returns the message's number.
+    pub fn publish(&mut self, channel: &str) -> u64 {
+        let moment = self.tick();
+        self.published.push(Published { channel: channel.to_owned(), moment, answered: false });
+        self.published.len() as u64 - 1
+    }
+
+    /// The publisher of message `number` was told that it is out.
+    pub fn answered(&mut self, number: u64) {
+        self.published[number as usize].answered = true;
+    }
+
+    /// How many publishers were told so.
+    pub fn answered_count(&self) -> u64 {
+        self.published.iter().filter(|one| one.answered).count() as u64
+    }
+
+    /// All readers see the same message at the same place.
+    fn check_content(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> Verdict {
+        let place = (channel.to_owned(), epoch.to_owned(), offset);
+        let known = *self.contents.entry(place).or_insert(number);
+        demand(known == number, Checker::Streams, || {
+            format!("{channel} {offset} is message {known} for one and {number} for another")
+        })
+    }
+}
+
+/// The number that a message of a world carries, and the connection it is from.
+pub fn body_of(data: &[u8]) -> Option<(u64, u64)> {
+    let text = std::str::from_utf8(data).ok()?;
+    let (_, numbers) = text.split_once("\"n\":[")?;
+    let (number, rest) = numbers.split_once(',')?;
+    let (line, _) = rest.split_once(']')?;
+    Some((number.parse().ok()?, line.parse().ok()?))
+}
+
+/// What one client has read of one channel.
+#[derive(Debug, Default)]
+pub struct Reading {
+    standing: Option<Standing>,
+    /// Where it may recover from, and since when it has missed nothing.
+    memory: Option<(Place, u64)>,
+    seen: BTreeSet<u64>,
+}
+
+/// A place in a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Of which stream; empty where there is none.
+    pub epoch: String,
+    /// The last message.
+    pub offset: u64,
+}
+
+#[derive(Debug)]
+struct Standing {
+    /// Since when it has missed nothing.
+    since: u64,
+    place: Place,
+    /// The newest message of each connection: their order is kept.
+    newest: BTreeMap<u64, u64>,
+}
+
+impl Reading {
+    /// Whether the client is in.
+    pub fn is_subscribed(&self) -> bool {
+        self.standing.is_some()
+    }
+
+    /// Where the client may recover from.
+    pub fn place(&self) -> Option<Place> {
+        self.memory.as_ref().map(|(place, _)| place.clone())
+    }
+
+    /// The client is in; `asked` is what it asked to recover from.
+    pub fn subscribed(
+        &mut self,
+        book: &mut Book,
+        channel: &str,
+        asked: Option<&Place>,
+        result: &proto::SubscribeResult,
+    ) -> Verdict {
+        demand(self.standing.is_none(), Checker::Streams, || format!("{channel}: in twice"))?;
+        let mut since = book.tick();
+        let missed = &result.publications;
+        if let Some(asked) = asked.filter(|_| result.recovered) {
+            let count = missed.len() as u64;
+            let whole = result.epoch == asked.epoch && asked.offset + count == result.offset;
+            demand(whole, Checker::Recovery, || {
+                format!("{channel}: {count} from {asked:?} do not lead to {}", result.offset)
+            })?;
+            match &self.memory {
+                Some((place, unbroken)) if place == asked => since = *unbroken,
+                // It reads again what it knows.
+                Some(_) | None => self.seen.clear(),
+            }
+        } else {
+            demand(missed.is_empty() && !result.recovered, Checker::Recovery, || {
+                format!("{channel}: recovered without being asked")
+            })?;
+        }
+        let offset = result.offset - missed.len() as u64;
+        let place = Place { epoch: result.epoch.clone(), offset };
+        self.standing = Some(Standing { since, place, newest: BTreeMap::new() });
+        missed.iter().try_for_each(|one| self.publication(book, channel, one))
+    }
+
+    /// The client reads a message.
+    pub fn publication(
+        &mut self,
+        book: &mut Book,
+        channel: &str,
+        publication: &proto::Publication,
+    ) -> Verdict {
+        book.tick();
+        let body = body_of(&publication.data);
+        demand(body.is_some(), Checker::Streams, || {
+            format!("{channel}: nobody wrote {:?}", publication.data)
+        })?;
+        let (number, line) = body.unwrap_or_default();
+        demand(self.seen.insert(number), Checker::Duplicates, || {
+            format!("{channel}: message {number} again, at {}", publication.offset)
+        })?;
+        let Some(standing) = &mut self.standing else {
+            let text = format!("{channel}: message {number} for somebody outside");
+            return Err(Objection { checker: Checker::Streams, text });
+        };
+        let place = &mut standing.place;
+        if !place.epoch.is_empty() {
+            place.offset += 1;
+        }
+        let wanted = place.offset;
+        demand(publication.offset == wanted, Checker::Streams, || {
+            format!("{channel}: {} where {wanted} comes next", publication.offset)
+        })?;
+        let newest = standing.newest.insert(line, number);
+        demand(newest.is_none_or(|before| before < number), Checker::Streams, || {
+            format!("{channel}: {number} behind {newest:?} of the same connection")
+        })?;
+        if wanted == 0 {
+            return Ok(());
+        }
+        book.check_content(channel, &place.epoch, wanted, number)
+    }
+
+    /// A message that the client read in a history.
+    pub fn history(
+        book: &mut Book,
+        channel: &str,
+        epoch: &str,
+        publication: &proto::Publication,
+    ) -> Verdict {
+        let (number, _) = body_of(&publication.data).unwrap_or((u64::MAX, 0));
+        book.check_content(channel, epoch, publication.offset, number)
+    }
+
+    /// The client is out, whyever.
+    pub fn unsubscribed(&mut self) {
+        if let Some(standing) = self.standing.take() {
+            let recoverable = !standing.place.epoch.is_empty();
+            self.memory = recoverable.then_some((standing.place, standing.since));
+        }
+    }
+
+    /// All is quiet, and the client has read everything.
+    pub fn check_complete(&self, book: &Book, channel: &str) -> Verdict {
+        let Some(standing) = &self.standing else { return Ok(()) };
+        let wanted = book.published.iter().enumerate().filter(|(_, one)| {
+            one.answered && one.channel == channel && standing.since < one.moment
+        });
+        let mut missing = wanted.map(|(number, _)| number as u64);
+        let missing = missing.find(|number| !self.seen.contains(number));
+        demand(missing.is_none(), Checker::Published, || {
+            format!("{channel}: message {missing:?} never came")
+        })
+    }
+}
+
+/// What a client asked, to know what the answer means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// With what it asked to recover.
+    Connect(Vec<(String, Place)>),
+    /// With where it asked to recover from.
+    Subscribe(String, Option<Place>),
+    /// Which channel.
+    Unsubscribe(String),
+    /// Which message.
+    Publish(u64),
+    /// Of which channel.
+    History(String),
+    /// Whose answer means nothing to a checker.
+    Other,
+}
+
+/// The commands of one connection that wait for their answers.
+#[derive(Debug, Default)]
+pub struct Answers(BTreeMap<u32, Vec<Asked>>);
+
+impl Answers {
+    /// A command leaves.
+    pub fn asked(&mut self, id: u32, asked: Asked) {
+        self.0.entry(id).or_default().push(asked);
+    }
+
+    /// An answer came; returns what was asked.
+    pub fn answered(&mut self, id: u32, answer: &ClientAnswer) -> Result<Asked, Objection> {
+        let waiting = self.0.get_mut(&id);
+        let Some(waiting) = waiting.filter(|waiting| !waiting.is_empty()) else {
+            let text = format!("nobody waits for the answer to {id}: {answer:?}");
+            return Err(Objection { checker: Checker::Answers, text });
+        };
+        // A client may use an id twice: then the kind of the answer decides.
+        let fits = |asked: &Asked| match answer {
+            ClientAnswer::Connect(_) => matches!(asked, Asked::Connect(_)),
+            ClientAnswer::Subscribe(_) => matches!(asked, Asked::Subscribe(..)),
+            ClientAnswer::Unsubscribe => matches!(asked, Asked::Unsubscribe(_)),
+            ClientAnswer::Publish => matches!(asked, Asked::Publish(_)),
+            ClientAnswer::History(_) => matches!(asked, Asked::History(_)),
+            ClientAnswer::Error(_) => !matches!(asked, Asked::Subscribe(..)),
+            ClientAnswer::Presence(_)
+            | ClientAnswer::PresenceStats(_)
+            | ClientAnswer::Ping
+            | ClientAnswer::Rpc(_)
+            | ClientAnswer::Refresh(_)
+            | ClientAnswer::SubRefresh(_)
+            | ClientAnswer::Unknown => matches!(asked, Asked::Other),
+        };
+        let index = waiting.iter().position(fits).unwrap_or(0);
+        Ok(waiting.remove(index))
+    }
+
+    /// All is quiet, and the client has read everything.
+    pub fn check_complete(&self) -> Verdict {
+        let open = self.0.iter().find(|(_, waiting)| !waiting.is_empty());
+        demand(open.is_none(), Checker::Answers, || format!("no answer came to {open:?}"))
+    }
+}
+
+/// Sends that one core gave to its plane.
+#[derive(Debug, Default)]
+pub struct Sends(BTreeSet<ConnId>);
+
+impl Sends {
+    /// A send is given.
+    pub fn given(&mut self, conn: ConnId) -> Verdict {
+        demand(self.0.insert(conn), Checker::Sends, || format!("a second send for {conn:?}"))
+    }
+
+    /// It has left, or the connection is gone.
+    pub fn over(&mut self, conn: ConnId) {
+        self.0.remove(&conn);
+    }
+}
+
+/// Nothing is lost in a lane.
+pub fn check_lane(lane: &Lane) -> Verdict {
+    let waiting = lane.len() as u64;
+    demand(lane.sent == lane.received + waiting, Checker::Lanes, || {
+        format!("{} sent, {} received, {waiting} wait", lane.sent, lane.received)
+    })
+}
+
+/// A turn took no more than it may.
+pub fn check_turn(limits: TurnLimits, events: usize, letters: usize) -> Verdict {
+    let within = events <= limits.events_max && letters <= limits.letters_max;
+    demand(within, Checker::TurnLimits, || {
+        format!("{events} events and {letters} letters in one turn, with {limits:?}")
+    })
+}
+
+/// Homes count exactly those who sit on other shards, those who were let in and
+/// do not know it yet, and those whose farewell is under way. `under_way` are
+/// all letters between shards, by writer and reader.
+pub fn check_membership(audits: &[Audit], under_way: &[(ShardId, ShardId, &Letter)]) -> Verdict {
+    let mut counted: BTreeMap<(RoomId, ShardId), i64> = BTreeMap::new();
+    for (shard, audit) in (0..).map(ShardId).zip(audits) {
+        demand(audit.seats == audit.places, Checker::Membership, || {
+            format!("{shard:?}: channels say {:?}, sessions {:?}", audit.seats, audit.places)
+        })?;
+        for &(room, on, count) in &audit.members {
+            let homed = home(room, audits.len() as u16) == shard;
+            demand(homed, Checker::Membership, || format!("{room:?} lives on {shard:?}"))?;
+            *counted.entry((room, on)).or_default() += i64::from(count);
+        }
+        for seat in &audit.seats {
+            *counted.entry((seat.room, shard)).or_default() -= 1;
+        }
+    }
+    for (from, to, letter) in under_way {
+        match letter {
+            Letter::Tell(Tell::Answer(room, _, Answer::Subscribed(_))) => {
+                *counted.entry((*room, *to)).or_default() -= 1;
+            }
+            Letter::Ask(ask) if matches!(ask.what, What::Unsubscribe(_)) => {
+                *counted.entry((ask.room, *from)).or_default() -= 1;
+            }
+            Letter::Ask(_) | Letter::Tell(_) | Letter::Gap => (),
+        }
+    }
+    let odd = counted.iter().find(|(_, left)| **left != 0);
+    demand(odd.is_none(), Checker::Membership, || format!("more or less than counted: {odd:?}"))
+}
+
+/// What a world knows that counters should know, too.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Connections that planes handed over.
+    pub accepted: u64,
+    /// Rpcs that panic, sent by clients.
+    pub panics_sent: u64,
+    /// 1011 read by clients.
+    pub panics_seen: u64,
+    /// Publish commands whose clients were told that all is well.
+    pub published_seen: u64,
+}
+
+/// Counters and gauges agree with the audits and with what clients saw.
+pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) -> Verdict {
+    let text = exposition.text(Cores::Summed);
+    let sum = |name: &str, label: &str| -> u64 {
+        let lines = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && line.contains(label)
+        });
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    };
+    let equal = |what: &str, counted: u64, known: u64| {
+        demand(counted == known, Checker::Counters, || {
+            format!("{what}: {counted} counted, {known} known")
+        })
+    };
+    let sessions = audits.iter().map(|audit| audit.sessions_count).sum();
+    let upgrading: u64 = audits.iter().map(|audit| audit.upgrading_count).sum();
+    let opened = sum("chat_conn_opened_total", "");
+    equal("open", sum("chat_active_connections", ""), sessions)?;
+    equal("opened - closed", opened - sum("chat_conn_closed_total", ""), sessions)?;
+    equal("upgrading", sum("chat_handshake_inflight", ""), upgrading)?;
+    equal("handshakes", sum("chat_handshakes_total", ""), tally.accepted - upgrading)?;
+    equal("upgraded", sum("chat_handshakes_total", "outcome=\"ok\""), opened)?;
+    let seats = audits.iter().map(|audit| audit.seats.len() as u64).sum();
+    equal("subscriptions", sum("chat_subscriptions", ""), seats)?;
+    let rooms = audits.iter().map(|audit| audit.rooms_count as u64).sum();
+    equal("rooms", sum("chat_rooms", ""), rooms)?;
+    let panics = sum("chat_session_panics_total", "");
+    equal("panics", sum("chat_conn_closed_total", "reason=\"panic\""), panics)?;
+    let within = (tally.panics_seen..=tally.panics_sent).contains(&panics);
+    demand(within, Checker::Counters, || format!("{panics} panics, and {tally:?}"))?;
+    let published = sum("chat_msg_publish_total", "result=\"ok\"");
+    demand(tally.published_seen <= published, Checker::Counters, || {
+        format!("{published} published, and {tally:?}")
+    })
+}
+
+/// Nobody is here, and nothing is remembered.
+pub fn check_empty(audit: &Audit, connections_count: usize) -> Verdict {
+    let empty = *audit == Audit::default() && connections_count == 0;
+    demand(empty, Checker::Emptiness, || format!("{connections_count} connections, {audit:?}"))
+}

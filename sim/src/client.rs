@@ -1,0 +1,402 @@
+use std::collections::BTreeMap;
+
+use rookery::auth::NewToken;
+use rookery::base::{Now, Prng, Tick};
+use rookery::ring::SimulatedPlane;
+use rookery::ring::simulated::{Peer, PeerState};
+use rookery::wire::client::{ClientAnswer, ClientMessage, ClientPush, proto};
+use rookery::wire::{ConnectRequest, Encoding, Request, SubscribeRequest};
+use rookery::ws::Opcode;
+
+use crate::Trace;
+use crate::checkers::{
+    Answers, Asked, Book, Checker, Objection, Place, Reading, Tally, Verdict, demand,
+};
+use crate::scenario::{USERS, token};
+use crate::speech::{Heard, Speech, frame, raw_frame};
+
+/// One client: it connects, chats, misbehaves, and comes back.
+pub struct Client {
+    /// Which one of the world.
+    pub index: usize,
+    pub(crate) user: &'static str,
+    pub(crate) encoding: Encoding,
+    pub(crate) prng: Prng,
+    pub(crate) line: Option<Line>,
+    pub(crate) readings: BTreeMap<String, Reading>,
+    pub(crate) reads: Reads,
+    pub(crate) temper: Temper,
+    back_at: Tick,
+    pongs_percent: u64,
+}
+
+/// What a client is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Temper {
+    /// It keeps to the protocol, reads what comes, and stays.
+    Steady,
+    /// It does what it likes.
+    Wild,
+}
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Whenever there is something.
+    Promptly,
+    /// Now and then.
+    Slowly,
+    /// Not at all.
+    Never,
+}
+
+/// One connection of a client.
+pub struct Line {
+    /// At which core.
+    pub core: usize,
+    peer: Peer,
+    speech: Speech,
+    /// Different for each connection of the world.
+    pub(crate) number: u64,
+    pub(crate) stage: Stage,
+    pub(crate) next_id: u32,
+    pub(crate) answers: Answers,
+    /// It sent what swallows or cuts its own commands.
+    pub(crate) dirty: bool,
+    half_closed: bool,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// HTTP.
+    Upgrading,
+    /// The connect command is under way.
+    Connecting,
+    /// It may do everything.
+    Ready,
+    /// One of both said goodbye.
+    Leaving,
+}
+
+/// What surrounds a client at one moment.
+pub struct Around<'w> {
+    /// The world's clocks.
+    pub now: Now,
+    /// Of the core at which the client is.
+    pub plane: &'w mut SimulatedPlane,
+    /// What is true for everybody.
+    pub book: &'w mut Book,
+    /// What counters should know.
+    pub tally: &'w mut Tally,
+    /// Whether clients tell what they hear.
+    pub trace: Trace,
+}
+
+impl Client {
+    /// A client that has not come yet.
+    pub fn new(index: usize, mut prng: Prng) -> Client {
+        let temper = if prng.percent(35) { Temper::Steady } else { Temper::Wild };
+        let reads = match prng.below(10) {
+            _ if temper == Temper::Steady => Reads::Promptly,
+            0 => Reads::Never,
+            1 | 2 => Reads::Slowly,
+            _ => Reads::Promptly,
+        };
+        Client {
+            index,
+            user: USERS[prng.below(USERS.len() as u64) as usize],
+            encoding: Encoding::ALL[prng.below(2) as usize],
+            line: None,
+            readings: BTreeMap::new(),
+            reads,
+            temper,
+            back_at: Tick(prng.below(300)),
+            pongs_percent: if temper == Temper::Steady || prng.percent(80) { 100 } else { 50 },
+            prng,
+        }
+    }
+
+    /// At which core it is.
+    pub fn core(&self) -> Option<usize> {
+        self.line.as_ref().map(|line| line.core)
+    }
+
+    /// Whether it would connect now.
+    pub fn wants_in(&self, now: Now) -> bool {
+        self.line.is_none() && self.back_at <= now.tick
+    }
+
+    /// It connects.
+    pub fn knock(&mut self, core: usize, number: u64, plane: &mut SimulatedPlane) {
+        let (peer, speech) = (plane.peer_connect(), Speech::new(self.encoding));
+        if self.prng.percent(97) {
+            plane.peer_send(peer, &speech.upgrade());
+        }
+        self.line = Some(Line {
+            core,
+            peer,
+            speech,
+            number,
+            stage: Stage::Upgrading,
+            next_id: 1,
+            answers: Answers::default(),
+            dirty: false,
+            half_closed: false,
+        });
+    }
+
+    /// Reads from now on what comes.
+    pub fn settle_down(&mut self) {
+        self.reads = Reads::Promptly;
+    }
+
+    /// Reads what has come, and answers what wants an answer.
+    pub fn read(&mut self, around: &mut Around<'_>) -> Verdict {
+        let Some(line) = &mut self.line else { return Ok(()) };
+        let state = around.plane.peer_state(line.peer);
+        let over = state != PeerState::Open;
+        let reads = match self.reads {
+            Reads::Promptly => true,
+            Reads::Slowly => self.prng.percent(5),
+            Reads::Never => over,
+        };
+        if !reads {
+            return Ok(());
+        }
+        let bytes = around.plane.peer_read(line.peer);
+        for heard in line.speech.hear(bytes) {
+            self.on_heard(heard, around)?;
+        }
+        if over {
+            self.line = None;
+            self.readings.values_mut().for_each(Reading::unsubscribed);
+            self.back_at = around.now.tick.plus_ms(self.prng.below(300));
+        }
+        Ok(())
+    }
+
+    /// All is quiet, and all that was sent has arrived.
+    pub fn check_complete(&self, book: &Book) -> Verdict {
+        let Some(line) = &self.line else { return Ok(()) };
+        if line.stage != Stage::Ready || line.dirty || line.half_closed {
+            return Ok(());
+        }
+        line.answers.check_complete()?;
+        self.readings.iter().try_for_each(|(channel, one)| one.check_complete(book, channel))
+    }
+
+    /// Sends these commands, in one frame or several, and remembers what was asked.
+    pub(crate) fn ask(&mut self, around: &mut Around<'_>, asks: Vec<(Request<'_>, Asked)>) {
+        let Some(line) = &mut self.line else { return };
+        let mut commands = Vec::new();
+        for (request, asked) in asks {
+            let wants_answer = !matches!(request, Request::Send { .. } | Request::Pong);
+            let id = if wants_answer { line.next_id } else { 0 };
+            if around.trace == Trace::Printed {
+                println!("{:>6} client {} asks {id}: {asked:?}", around.now.tick.0, self.index);
+            }
+            if wants_answer {
+                line.next_id += 1;
+                line.answers.asked(id, asked);
+            }
+            commands.push((id, request));
+        }
+        let per_frame = if self.prng.percent(50) { commands.len().max(1) } else { 1 };
+        for some in commands.chunks(per_frame) {
+            self.send(around, &frame(self.encoding, some));
+        }
+    }
+
+    /// Sends bytes, unless the client has ended its direction.
+    pub(crate) fn send(&mut self, around: &mut Around<'_>, bytes: &[u8]) {
+        if let Some(line) = &mut self.line
+            && !line.half_closed
+        {
+            around.plane.peer_send(line.peer, bytes);
+        }
+    }
+
+    /// Ends its direction, and still reads.
+    pub(crate) fn half_close(&mut self, around: &mut Around<'_>) {
+        if let Some(line) = &mut self.line {
+            line.half_closed = true;
+            around.plane.peer_half_close(line.peer);
+        }
+    }
+
+    /// Breaks the connection.
+    pub(crate) fn reset(&mut self, around: &mut Around<'_>) {
+        if let Some(line) = &self.line {
+            around.plane.peer_reset(line.peer);
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard, around: &mut Around<'_>) -> Verdict {
+        if around.trace == Trace::Printed {
+            println!("{:>6} client {} hears {heard:?}", around.now.tick.0, self.index);
+        }
+        match heard {
+            Heard::Upgraded => self.connect(around),
+            Heard::Refused(status) => {
+                let known = [400, 408, 503].contains(&status);
+                demand(known, Checker::Speech, || format!("status {status}"))?;
+                self.leave();
+            }
+            Heard::Message(ClientMessage::Reply { id, answer }) => {
+                self.on_answer(id, answer, around)?;
+            }
+            Heard::Message(ClientMessage::Push { channel, push }) => {
+                self.on_push(&channel, push, around)?;
+            }
+            Heard::Message(ClientMessage::Ping) => {
+                if self.prng.percent(self.pongs_percent) {
+                    self.ask(around, vec![(Request::Pong, Asked::Other)]);
+                }
+            }
+            Heard::Pong => (),
+            Heard::Closed(code) => {
+                around.tally.panics_seen += u64::from(code == 1011);
+                if self.prng.percent(80) {
+                    let goodbye = raw_frame(Opcode::Close, &code.to_be_bytes());
+                    let without_code = raw_frame(Opcode::Close, &[]);
+                    self.send(around, if code == 1005 { &without_code } else { &goodbye });
+                }
+                self.leave();
+            }
+            Heard::Nonsense(text) => {
+                let text = format!("client {}: {text}", self.index);
+                return Err(Objection { checker: Checker::Speech, text });
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.stage = Stage::Leaving;
+        }
+    }
+
+    fn connect(&mut self, around: &mut Around<'_>) {
+        if self.prng.percent(3) {
+            return; // it never says who it is
+        }
+        let now_s = around.now.unix_ms / 1_000;
+        let channels: &[String] = match self.prng.below(4) {
+            0 => &["room:0".to_owned()],
+            1 => &["room:1".to_owned(), "news:0".to_owned()],
+            _ => &[],
+        };
+        let wild = self.temper == Temper::Wild;
+        let expires = (wild && self.prng.percent(20)).then(|| now_s + 1 + self.prng.below(3));
+        let new = NewToken { channels, expires_at_unix_s: expires, ..self.identity() };
+        let token = if self.user.is_empty() { String::new() } else { token(&new) };
+        let mut recovered = Vec::new();
+        for (channel, reading) in &self.readings {
+            if let Some(place) = reading.place().filter(|_| self.prng.percent(50)) {
+                recovered.push((channel.clone(), place));
+            }
+        }
+        let subs = recovered.iter().map(|(channel, place)| recovery(channel, place)).collect();
+        let request = ConnectRequest { token: token.into(), subs, ..ConnectRequest::default() };
+        let asked = Asked::Connect(recovered.clone());
+        let mut asks = vec![(Request::Connect(request), asked)];
+        if self.prng.percent(20) {
+            // It does not wait for the answer.
+            asks.push((Request::Ping, Asked::Other));
+        }
+        self.ask(around, asks);
+        if let Some(line) = &mut self.line {
+            line.stage = Stage::Connecting;
+        }
+    }
+
+    /// What each token of this client says.
+    pub(crate) fn identity(&self) -> NewToken<'static> {
+        NewToken { user: self.user, info: Some("{\"of\":\"sim\"}"), ..NewToken::default() }
+    }
+
+    fn on_answer(&mut self, id: u32, answer: ClientAnswer, around: &mut Around<'_>) -> Verdict {
+        let Some(line) = &mut self.line else { return Ok(()) };
+        let asked = line.answers.answered(id, &answer)?;
+        match (asked, answer) {
+            (Asked::Connect(recovered), ClientAnswer::Connect(result)) => {
+                line.stage = line.stage.max(Stage::Ready);
+                for (channel, result) in &result.subs {
+                    let asked = recovered.iter().find(|(one, _)| one == channel);
+                    self.subscribed(channel, asked.map(|(_, place)| place), result, around)?;
+                }
+            }
+            (Asked::Subscribe(channel, place), ClientAnswer::Subscribe(result)) => {
+                self.subscribed(&channel, place.as_ref(), &result, around)?;
+            }
+            (Asked::Unsubscribe(channel), ClientAnswer::Unsubscribe) => {
+                self.reading(&channel).unsubscribed();
+            }
+            (Asked::Publish(number), ClientAnswer::Publish) => around.book.answered(number),
+            (Asked::History(channel), ClientAnswer::History(result)) => {
+                for one in &result.publications {
+                    Reading::history(around.book, &channel, &result.epoch, one)?;
+                }
+            }
+            (_, _) => (),
+        }
+        Ok(())
+    }
+
+    fn subscribed(
+        &mut self,
+        channel: &str,
+        asked: Option<&Place>,
+        result: &proto::SubscribeResult,
+        around: &mut Around<'_>,
+    ) -> Verdict {
+        let reading = self.readings.entry(channel.to_owned()).or_default();
+        reading.subscribed(around.book, channel, asked, result)
+    }
+
+    fn on_push(&mut self, channel: &str, push: ClientPush, around: &mut Around<'_>) -> Verdict {
+        let index = self.index;
+        let reading = self.reading(channel);
+        let inside = reading.is_subscribed();
+        match push {
+            ClientPush::Publication(publication) => {
+                reading.publication(around.book, channel, &publication)?;
+            }
+            ClientPush::Unsubscribe(why) => {
+                let known = [2500, 2501].contains(&why.code);
+                demand(known, Checker::Speech, || format!("unsubscribed with {}", why.code))?;
+                reading.unsubscribed();
+            }
+            ClientPush::Join(_) | ClientPush::Leave(_) | ClientPush::Message(_) => {
+                demand(inside, Checker::Streams, || {
+                    format!("client {index} hears of {channel} from outside")
+                })?;
+            }
+            ClientPush::Subscribe(_)
+            | ClientPush::Disconnect(_)
+            | ClientPush::Refresh(_)
+            | ClientPush::Unknown => {
+                let text = format!("client {index}: an unexpected push in {channel}");
+                return Err(Objection { checker: Checker::Speech, text });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reading(&mut self, channel: &str) -> &mut Reading {
+        self.readings.entry(channel.to_owned()).or_default()
+    }
+}
+
+/// Asks for what was missed since `place`.
+pub(crate) fn recovery<'a>(channel: &'a str, place: &'a Place) -> SubscribeRequest<'a> {
+    SubscribeRequest {
+        channel: channel.into(),
+        recover: true,
+        epoch: place.epoch.as_str().into(),
+        offset: place.offset,
+        ..SubscribeRequest::default()
+    }
+}

@@ -1,0 +1,266 @@
+//! What clients do when it is their turn: mostly what the protocol is for, and
+//! now and then what it forbids.
+
+use rookery::auth::NewToken;
+use rookery::wire::{HistoryRequest, RawData, Request, SubscribeRequest};
+use rookery::ws::Opcode;
+
+use crate::checkers::{Asked, Place};
+use crate::client::{Around, Client, Reads, Stage, Temper, recovery};
+use crate::scenario::{CHANNELS, token};
+use crate::speech::{frame, raw_frame};
+
+/// One thing that a connected client does. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Says something in a channel.
+    Publish,
+    /// Says many things.
+    Burst,
+    /// Goes into a channel, with or without recovery.
+    Subscribe,
+    /// Leaves a channel.
+    Unsubscribe,
+    /// Goes in and out and in, without waiting.
+    Hesitate,
+    /// Asks who is there, or what was said.
+    Look,
+    /// Says that it is writing.
+    Type,
+    /// Renews its token.
+    Refresh,
+    /// Asks for what does not exist.
+    Err,
+    /// Uses an id twice.
+    RepeatId,
+    /// Makes its session panic.
+    Panic,
+    /// Sends bytes that mean nothing.
+    Garbage,
+    /// Pings as a WebSocket.
+    Ping,
+    /// Reads in another way from now on.
+    ReadOtherwise,
+    /// Breaks its connection.
+    Reset,
+    /// Ends its direction.
+    HalfClose,
+    /// Says goodbye.
+    Close,
+}
+
+/// How many deeds break nothing.
+const STEADY_DEEDS_COUNT: usize = 7;
+
+/// How often each is chosen.
+const WEIGHTS: [(Deed, u64); 17] = [
+    (Deed::Publish, 300),
+    (Deed::Burst, 25),
+    (Deed::Subscribe, 200),
+    (Deed::Unsubscribe, 50),
+    (Deed::Hesitate, 30),
+    (Deed::Look, 100),
+    (Deed::Type, 40),
+    (Deed::Refresh, 15),
+    (Deed::Err, 20),
+    (Deed::RepeatId, 10),
+    (Deed::Panic, 5),
+    (Deed::Garbage, 5),
+    (Deed::Ping, 20),
+    (Deed::ReadOtherwise, 15),
+    (Deed::Reset, 10),
+    (Deed::HalfClose, 6),
+    (Deed::Close, 10),
+];
+
+impl Client {
+    /// Chooses what to do, and does it. Says what it was.
+    pub fn act(&mut self, around: &mut Around<'_>) -> Option<Deed> {
+        if self.line.as_ref().is_none_or(|line| line.stage != Stage::Ready) {
+            return None;
+        }
+        // The first deeds are what the protocol is for.
+        let deeds = match self.temper {
+            Temper::Steady => &WEIGHTS[..STEADY_DEEDS_COUNT],
+            Temper::Wild => &WEIGHTS[..],
+        };
+        let total = deeds.iter().map(|(_, weight)| weight).sum();
+        let mut drawn = self.prng.below(total);
+        let chosen = deeds.iter().find(|(_, weight)| {
+            let hit = drawn < *weight;
+            drawn = drawn.saturating_sub(*weight);
+            hit
+        });
+        let deed = chosen.map(|(deed, _)| *deed)?;
+        let channel = CHANNELS[self.prng.below(CHANNELS.len() as u64) as usize];
+        self.perform(deed, channel, around);
+        Some(deed)
+    }
+
+    fn perform(&mut self, deed: Deed, channel: &'static str, around: &mut Around<'_>) {
+        match deed {
+            Deed::Publish => self.publish(channel, 1, around),
+            Deed::Burst => {
+                let count = 10 + self.prng.below(40);
+                self.publish(channel, count, around);
+            }
+            Deed::Subscribe => self.subscribe(channel, around),
+            Deed::Unsubscribe => self.unsubscribe(channel, around),
+            Deed::Hesitate => {
+                self.subscribe(channel, around);
+                self.unsubscribe(channel, around);
+                if self.prng.percent(50) {
+                    self.subscribe(channel, around);
+                }
+            }
+            Deed::Look => self.look(channel, around),
+            Deed::Type => self.type_in(channel, around),
+            Deed::Refresh => {
+                let now_s = around.now.unix_ms / 1_000;
+                let expires_at_unix_s = self.prng.percent(50).then(|| now_s + 2);
+                let token = token(&NewToken { expires_at_unix_s, ..self.identity() });
+                let request = Request::Refresh { token: token.into() };
+                self.ask(around, vec![(request, Asked::Other)]);
+            }
+            Deed::Err => self.err(channel, around),
+            Deed::RepeatId => self.repeat_id(channel, around),
+            Deed::Panic => {
+                around.tally.panics_sent += 1;
+                let data = RawData { bytes: b"{}"[..].into(), is_json: true };
+                let request = Request::Rpc { method: "chat.panic".into(), data };
+                self.ask(around, vec![(request, Asked::Other)]);
+            }
+            Deed::Garbage => {
+                let count = 1 + self.prng.below(30);
+                let bytes: Vec<u8> = (0..count).map(|_| self.prng.draw() as u8).collect();
+                self.soil();
+                if self.prng.percent(50) {
+                    self.send(around, &raw_frame(Opcode::Text, &bytes));
+                } else {
+                    self.send(around, &bytes);
+                }
+            }
+            Deed::Ping => self.send(around, &raw_frame(Opcode::Ping, b"anybody there?")),
+            Deed::ReadOtherwise => {
+                let ways = [Reads::Promptly, Reads::Promptly, Reads::Slowly, Reads::Never];
+                self.reads = ways[self.prng.below(4) as usize];
+            }
+            Deed::Reset => self.reset(around),
+            Deed::HalfClose => self.half_close(around),
+            Deed::Close => {
+                self.send(around, &raw_frame(Opcode::Close, &1000u16.to_be_bytes()));
+                if let Some(line) = &mut self.line {
+                    line.stage = Stage::Leaving;
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, channel: &'static str, count: u64, around: &mut Around<'_>) {
+        let line = self.line.as_ref().map_or(0, |line| line.number);
+        let mut asks = Vec::new();
+        for _ in 0..count {
+            let number = around.book.publish(channel);
+            let padding = "x".repeat(self.prng.below(60) as usize);
+            let body = format!("{{\"n\":[{number},{line}],\"x\":\"{padding}\"}}");
+            let data = RawData { bytes: body.into_bytes().into(), is_json: true };
+            let request = Request::Publish { channel: channel.into(), data };
+            asks.push((request, Asked::Publish(number)));
+        }
+        self.ask(around, asks);
+    }
+
+    fn subscribe(&mut self, channel: &'static str, around: &mut Around<'_>) {
+        let mut place = self.reading(channel).place().filter(|_| self.prng.percent(75));
+        if self.prng.percent(10)
+            && let Some(place) = &mut place
+        {
+            place.offset = place.offset.saturating_sub(self.prng.below(4));
+        }
+        let now_s = around.now.unix_ms / 1_000;
+        let token = if channel.starts_with("vip") || self.prng.percent(10) {
+            let expires_at_unix_s = self.prng.percent(50).then(|| now_s + 1);
+            token(&NewToken { channel: Some(channel), expires_at_unix_s, ..self.identity() })
+        } else {
+            String::new()
+        };
+        let plain = SubscribeRequest { channel: channel.into(), ..SubscribeRequest::default() };
+        let request = SubscribeRequest {
+            token: token.into(),
+            positioned: self.prng.percent(50),
+            recoverable: self.prng.percent(50),
+            join_leave: self.prng.percent(50),
+            ..place.as_ref().map_or(plain, |place| recovery(channel, place))
+        };
+        let asked = Asked::Subscribe(channel.to_owned(), place.clone());
+        self.ask(around, vec![(Request::Subscribe(request), asked)]);
+    }
+
+    fn unsubscribe(&mut self, channel: &'static str, around: &mut Around<'_>) {
+        let asked = Asked::Unsubscribe(channel.to_owned());
+        let request = Request::Unsubscribe { channel: channel.into() };
+        self.ask(around, vec![(request, asked)]);
+    }
+
+    fn look(&mut self, channel: &'static str, around: &mut Around<'_>) {
+        let place: Option<Place> = self.reading(channel).place();
+        let ask = match self.prng.below(4) {
+            0 => (Request::Presence { channel: channel.into() }, Asked::Other),
+            1 => (Request::PresenceStats { channel: channel.into() }, Asked::Other),
+            2 => (Request::Ping, Asked::Other),
+            _ => {
+                let request = HistoryRequest {
+                    channel: channel.into(),
+                    limit: self.prng.below(20) as i32 - 1,
+                    since: place.map(|place| (place.offset, place.epoch.into())),
+                    reverse: self.prng.percent(50),
+                };
+                (Request::History(request), Asked::History(channel.to_owned()))
+            }
+        };
+        self.ask(around, vec![ask]);
+    }
+
+    fn type_in(&mut self, channel: &'static str, around: &mut Around<'_>) {
+        let text = format!("{{\"channel\":\"{channel}\"}}");
+        let request = if self.prng.percent(50) {
+            let data = RawData { bytes: text.into_bytes().into(), is_json: true };
+            Request::Rpc { method: "chat.typing".into(), data }
+        } else {
+            let call = format!("{{\"method\":\"chat.typing\",\"data\":{text}}}");
+            Request::Send { data: RawData { bytes: call.into_bytes().into(), is_json: true } }
+        };
+        self.ask(around, vec![(request, Asked::Other)]);
+    }
+
+    fn err(&mut self, channel: &'static str, around: &mut Around<'_>) {
+        let data = || RawData { bytes: b"1"[..].into(), is_json: true };
+        let request = match self.prng.below(5) {
+            0 => Request::Unknown,
+            1 => Request::Rpc { method: "chat.none".into(), data: data() },
+            2 => Request::Presence { channel: "none:1".into() },
+            3 => Request::SubRefresh { channel: channel.into(), token: "no token".into() },
+            _ => Request::Rpc { method: "none".into(), data: data() },
+        };
+        self.ask(around, vec![(request, Asked::Other)]);
+    }
+
+    /// A publish and a subscribe that share an id, and another subscribe behind.
+    fn repeat_id(&mut self, channel: &'static str, around: &mut Around<'_>) {
+        self.publish(channel, 1, around);
+        let Some(line) = &mut self.line else { return };
+        let id = line.next_id - 1;
+        line.answers.asked(id, Asked::Subscribe(channel.to_owned(), None));
+        let plain = SubscribeRequest { channel: channel.into(), ..SubscribeRequest::default() };
+        self.send(around, &frame(self.encoding, &[(id, Request::Subscribe(plain))]));
+        if self.prng.percent(70) {
+            self.subscribe(channel, around);
+        }
+    }
+
+    fn soil(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.dirty = true;
+        }
+    }
+}

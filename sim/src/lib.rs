@@ -1,0 +1,24 @@
+//! Whole servers in one thread, from a seed: shards over simulated planes, lanes
+//! between them, clients that misbehave, and checkers that look on.
+//!
+//! A seed decides everything: the options, the weather, what each client does
+//! and when. The same seed tells the same story for ever, so a failure is a
+//! number. A world passes three phases: chaos; calm, in which everything under
+//! way must arrive; and a drain, after which everything must be empty.
+//!
+//! Deliberately absent: threads, the kernel, real time.
+#![forbid(unsafe_code)]
+
+pub mod checkers;
+mod client;
+mod deeds;
+mod lane;
+pub mod mutation;
+mod scenario;
+mod speech;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub use scenario::Scenario;
+pub use world::{Summary, Trace, quiet_panics, run};

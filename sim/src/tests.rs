@@ -1,0 +1,128 @@
+//! Many worlds that must stand, and one broken world for each checker.
+
+use crate::checkers::Checker;
+use crate::mutation::{Mutation, Mutator};
+use crate::{Scenario, Trace, run};
+
+/// Seeds of every `make test`.
+const SEEDS_COUNT: u64 = 240;
+
+/// Worlds in which a mutation may find its opportunity.
+const TRIES_COUNT: u64 = 100;
+
+#[track_caller]
+fn check_seed(seed: u64) {
+    if let Err(objection) =
+        run(&Scenario::draw(seed), Mutator::new(Mutation::None, 0), Trace::Silent)
+    {
+        panic!("{objection}\nagain: cargo run -p rookery-sim -- --seed {seed}");
+    }
+}
+
+/// Every objection to a world with this mutation is the checker's, and there is one.
+#[track_caller]
+fn check_mutation(mutation: Mutation, checker: Checker) {
+    let mut objections = 0;
+    for seed in 0..TRIES_COUNT {
+        let mutator = Mutator::new(mutation, (seed * 5 % 64) as u32);
+        if let Err(objection) = run(&Scenario::draw(seed), mutator, Trace::Silent) {
+            assert_eq!(objection.checker, checker, "seed {seed}: {objection}");
+            objections += 1;
+        }
+        if objections == 2 {
+            return;
+        }
+    }
+    panic!("{checker:?} did not see {mutation:?} in {TRIES_COUNT} worlds ({objections} times)");
+}
+
+/// `SIM_SEED=N` reruns one.
+#[test]
+fn worlds_stand_whatever_their_seed() {
+    match std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => check_seed(seed),
+        None => (0..SEEDS_COUNT).for_each(check_seed),
+    }
+}
+
+#[test]
+fn equal_seeds_tell_equal_stories() {
+    let story = |seed| run(&Scenario::draw(seed), Mutator::new(Mutation::None, 0), Trace::Silent);
+    assert_eq!(story(7), story(7));
+    assert_ne!(story(7), story(8));
+}
+
+#[test]
+fn streams_see_a_message_that_is_missing() {
+    check_mutation(Mutation::DropMessage, Checker::Streams);
+}
+
+#[test]
+fn streams_see_messages_out_of_order() {
+    check_mutation(Mutation::SwapMessages, Checker::Streams);
+}
+
+#[test]
+fn streams_see_readers_that_read_different_things() {
+    check_mutation(Mutation::SwapBodies, Checker::Streams);
+}
+
+#[test]
+fn duplicates_see_a_message_that_comes_twice() {
+    check_mutation(Mutation::DoubleMessage, Checker::Duplicates);
+}
+
+#[test]
+fn recovery_sees_what_is_not_whole() {
+    check_mutation(Mutation::ShortenRecovery, Checker::Recovery);
+}
+
+#[test]
+fn published_sees_a_reader_that_stayed_and_missed_something() {
+    check_mutation(Mutation::DropFleeting, Checker::Published);
+}
+
+#[test]
+fn membership_sees_a_farewell_that_did_not_arrive() {
+    check_mutation(Mutation::DropFarewell, Checker::Membership);
+}
+
+#[test]
+fn answers_see_a_command_without_one() {
+    check_mutation(Mutation::DropAnswer, Checker::Answers);
+}
+
+#[test]
+fn panics_see_an_assertion_of_a_core() {
+    check_mutation(Mutation::DoubleAnswer, Checker::Panics);
+}
+
+#[test]
+fn lanes_see_a_letter_that_is_lost() {
+    check_mutation(Mutation::LoseLetter, Checker::Lanes);
+}
+
+#[test]
+fn sends_see_a_second_one_in_flight() {
+    check_mutation(Mutation::DoubleSend, Checker::Sends);
+}
+
+#[test]
+fn speech_sees_a_byte_that_is_wrong() {
+    check_mutation(Mutation::FlipByte, Checker::Speech);
+}
+
+#[test]
+fn turn_limits_see_a_turn_that_takes_more() {
+    check_mutation(Mutation::GreedyTurn, Checker::TurnLimits);
+}
+
+#[test]
+fn counters_see_a_connection_that_was_not_counted() {
+    check_mutation(Mutation::ForgetAccepted, Checker::Counters);
+}
+
+#[test]
+fn emptiness_sees_a_connection_that_stays() {
+    check_mutation(Mutation::KeepGone, Checker::Emptiness);
+}

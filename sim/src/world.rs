@@ -1,0 +1,436 @@
+use std::panic::{self, AssertUnwindSafe};
+use std::rc::Rc;
+use std::sync::{Arc, Once};
+
+use bytes::Bytes;
+use rookery::base::{Action, Event, Now, Prng, ShardId, Tick};
+use rookery::metrics::{Cells, Exposition};
+use rookery::ring::{Plane as _, SimulatedPlane};
+use rookery::room::Tell;
+use rookery::session::NameKey;
+use rookery::shard::{Letter, Order, Setup, Shard, panic_is_contained};
+
+use crate::checkers::{
+    Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_lane,
+    check_membership, check_turn, demand,
+};
+use crate::client::{Around, Client};
+use crate::lane::Lane;
+use crate::mutation::{Mutation, Mutator};
+use crate::scenario::{Scenario, keys};
+
+/// How long a drain is given, and how long it may take at most.
+const DRAIN_MS: u64 = 500;
+const DRAINED_MS_MAX: u64 = 5_000;
+
+/// How long everything under way may take to arrive.
+const QUIET_MS_MAX: u64 = 60_000;
+
+/// What a world came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Connections that cores accepted.
+    pub accepted: u64,
+    /// Messages whose publishers were told that they are out.
+    pub published: u64,
+    /// Letters that arrived at another core.
+    pub letters: u64,
+    /// How long it took, by its own clock.
+    pub ended_at: Tick,
+}
+
+/// Whether a world tells what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// It does not.
+    Silent,
+    /// Line by line, to standard output.
+    Printed,
+}
+
+/// One core.
+struct Core {
+    shard: Shard,
+    plane: SimulatedPlane,
+    sends: Sends,
+    work: Vec<Action>,
+    /// It takes no turn before.
+    stalled_until: Tick,
+}
+
+/// What the clients of a world are at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Chaos,
+    Calm,
+    Drain,
+}
+
+struct World<'s> {
+    scenario: &'s Scenario,
+    trace: Trace,
+    phase: Phase,
+    prng: Prng,
+    now: Now,
+    cores: Vec<Core>,
+    /// By writer, then reader.
+    lanes: Vec<Vec<Lane>>,
+    clients: Vec<Client>,
+    book: Book,
+    tally: Tally,
+    mutator: Mutator,
+    exposition: Exposition,
+    lines_count: u64,
+}
+
+/// Lets a world happen. A panic of a core is an objection like any other.
+pub fn run(scenario: &Scenario, mutator: Mutator, trace: Trace) -> Result<Summary, Objection> {
+    quiet_panics();
+    let happened =
+        panic::catch_unwind(AssertUnwindSafe(|| World::new(scenario, mutator, trace).happen()));
+    happened.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(Objection { checker: Checker::Panics, text: text.unwrap_or_default() })
+    })
+}
+
+/// Panics that end one session only are part of every world, and are not shown.
+pub fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let shown = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !panic_is_contained() {
+                shown(info);
+            }
+        }));
+    });
+}
+
+impl<'s> World<'s> {
+    fn new(scenario: &'s Scenario, mutator: Mutator, trace: Trace) -> World<'s> {
+        let mut prng = Prng::from_seed(scenario.seed ^ 0x5EED);
+        let now = Now { tick: Tick(1), unix_ms: 1_700_000_000_000 };
+        let all_cells: Vec<Arc<Cells>> = (0..scenario.shards_count).map(|_| Cells::new()).collect();
+        let keys = keys();
+        let cores = (0..scenario.shards_count).zip(&all_cells).map(|(id, cells)| Core {
+            shard: Shard::new(Setup {
+                id: ShardId(id),
+                shards_count: scenario.shards_count,
+                options: Arc::clone(&scenario.options),
+                keys: Arc::clone(&keys),
+                names: NameKey([scenario.seed, 2]),
+                seed: prng.draw(),
+                now,
+                scribe: Rc::new(cells.claim()),
+            }),
+            plane: SimulatedPlane::new(prng.draw(), scenario.weather.clone()),
+            sends: Sends::default(),
+            work: Vec::new(),
+            stalled_until: Tick(0),
+        });
+        let cores: Vec<Core> = cores.collect();
+        let lanes = cores.iter().map(|_| cores.iter().map(|_| Lane::default()).collect());
+        World {
+            scenario,
+            trace,
+            phase: Phase::Chaos,
+            now,
+            lanes: lanes.collect(),
+            clients: (0..scenario.clients_count)
+                .map(|index| Client::new(index, Prng::from_seed(prng.draw())))
+                .collect(),
+            cores,
+            prng,
+            book: Book::default(),
+            tally: Tally::default(),
+            mutator,
+            exposition: Exposition::new(all_cells),
+            lines_count: 0,
+        }
+    }
+
+    fn happen(mut self) -> Result<Summary, Objection> {
+        for step in 0..self.scenario.steps_count {
+            let pause = self.prng.percent(3);
+            let pass_ms = self.prng.below(if pause { 400 } else { 30 });
+            self.step(pass_ms)?;
+            if step % 8 == 0 {
+                self.check_borders()?;
+            }
+            if step % 64 == 0 {
+                self.check_counters()?;
+            }
+        }
+        self.calm()?;
+        self.drain()?;
+        let lanes = self.lanes.iter().flatten();
+        Ok(Summary {
+            accepted: self.tally.accepted,
+            published: self.book.answered_count(),
+            letters: lanes.map(|lane| lane.received).sum(),
+            ended_at: self.now.tick,
+        })
+    }
+
+    /// Clients only read from here on, and everything under way arrives.
+    fn calm(&mut self) -> Verdict {
+        self.phase = Phase::Calm;
+        self.clients.iter_mut().for_each(Client::settle_down);
+        let end = self.now.tick.plus_ms(QUIET_MS_MAX);
+        for step in 0.. {
+            self.step(20)?;
+            if 50 < step && self.is_quiet() {
+                break;
+            }
+            demand(self.now.tick < end, Checker::Answers, || "it never gets quiet".to_owned())?;
+        }
+        self.check_borders()?;
+        self.check_counters()?;
+        self.clients.iter().try_for_each(|client| client.check_complete(&self.book))
+    }
+
+    /// All cores let everybody go, and forget in time what was.
+    fn drain(&mut self) -> Verdict {
+        self.phase = Phase::Drain;
+        for core in &mut self.cores {
+            core.shard.on_order(self.now, Order::Drain { over_ms: DRAIN_MS }, &mut core.work);
+        }
+        let end = self.now.tick.plus_ms(DRAINED_MS_MAX);
+        while !self.cores.iter().all(|core| core.shard.is_drained()) && self.now.tick < end {
+            self.step(20)?;
+        }
+        let namespaces = &self.scenario.options.room.namespaces;
+        let age_ms = namespaces.iter().map(|one| one.history_age_ms_max).max().unwrap_or_default();
+        let end = self.now.tick.plus_ms(2 * age_ms + 5_000);
+        while self.now.tick < end {
+            self.step(100)?;
+        }
+        self.check_counters()?;
+        for core in &self.cores {
+            check_empty(&core.shard.audit(), core.shard.connections_count())?;
+            let wake = core.shard.next_wake();
+            demand(wake.is_none(), Checker::Emptiness, || format!("a timer is left at {wake:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Some time passes; then each core takes a turn, and clients act and read.
+    fn step(&mut self, pass_ms: u64) -> Verdict {
+        self.now.tick = self.now.tick.plus_ms(pass_ms);
+        self.now.unix_ms += pass_ms;
+        for core in &mut self.cores {
+            core.plane.set_now(self.now);
+        }
+        let first = self.prng.below(self.cores.len() as u64) as usize;
+        for offset in 0..self.cores.len() {
+            let at = (first + offset) % self.cores.len();
+            if self.phase == Phase::Chaos && self.prng.below(1_000) < self.scenario.stalls_per_1_000
+            {
+                let stall_ms = self.prng.below(300);
+                self.cores[at].stalled_until = self.now.tick.plus_ms(stall_ms);
+            }
+            if self.cores[at].stalled_until <= self.now.tick {
+                self.turn(at)?;
+            }
+        }
+        (0..self.clients.len()).try_for_each(|index| self.visit(index))
+    }
+
+    /// One client reads, and perhaps does something.
+    fn visit(&mut self, index: usize) -> Verdict {
+        let client = &mut self.clients[index];
+        let acts = self.prng.percent(25);
+        if client.wants_in(self.now) && (self.phase == Phase::Chaos || acts) {
+            if self.phase != Phase::Calm {
+                let core = self.prng.below(self.cores.len() as u64) as usize;
+                self.lines_count += 1;
+                client.knock(core, self.lines_count, &mut self.cores[core].plane);
+            }
+            return Ok(());
+        }
+        let Some(core) = client.core() else { return Ok(()) };
+        let mut around = Around {
+            now: self.now,
+            plane: &mut self.cores[core].plane,
+            book: &mut self.book,
+            tally: &mut self.tally,
+            trace: self.trace,
+        };
+        client.read(&mut around)?;
+        if self.phase == Phase::Chaos
+            && acts
+            && client.core().is_some()
+            && let Some(deed) = client.act(&mut around)
+            && self.trace == Trace::Printed
+        {
+            println!("{:>6} client {index} at core {core}: {deed:?}", self.now.tick.0);
+        }
+        Ok(())
+    }
+
+    /// One core takes what has come, decides, and acts.
+    fn turn(&mut self, at: usize) -> Verdict {
+        let limits = self.scenario.turn;
+        let events = self.take_events(at);
+        let letters = self.take_letters(at)?;
+        check_turn(limits, events, letters)?;
+        let core = &mut self.cores[at];
+        core.shard.finish_turn(self.now, &mut core.work);
+        if self.trace == Trace::Printed && events + letters + core.work.len() != 0 {
+            let acts = core.work.len();
+            let tick = self.now.tick.0;
+            println!("{tick:>6} core {at}: {events} events, {letters} letters, {acts} acts");
+        }
+        self.spoil_work(at);
+        let core = &mut self.cores[at];
+        for action in &core.work {
+            match action {
+                Action::Send(conn, _) => core.sends.given(*conn)?,
+                Action::Close(_) | Action::StopAccepting => (),
+            }
+        }
+        core.plane.submit(&mut core.work);
+        self.post(at);
+        Ok(())
+    }
+
+    fn take_events(&mut self, at: usize) -> usize {
+        let (now, draining) = (self.now, self.phase == Phase::Drain);
+        let World { cores, tally, mutator, scenario, .. } = self;
+        let Core { shard, plane, sends, .. } = &mut cores[at];
+        let mut events = 0;
+        plane.reap(scenario.turn.events_max, &mut |event| {
+            events += 1;
+            match &event {
+                Event::Accepted(_) => {
+                    tally.accepted += u64::from(!mutator.strikes(Mutation::ForgetAccepted));
+                }
+                Event::Sent(conn) => sends.over(*conn),
+                Event::Gone(conn, _) => {
+                    sends.over(*conn);
+                    if draining && mutator.strikes(Mutation::KeepGone) {
+                        return;
+                    }
+                }
+                Event::Connected(_) | Event::Received(..) | Event::Ended(_) => (),
+            }
+            shard.on_event(now, event);
+        });
+        events
+    }
+
+    fn take_letters(&mut self, at: usize) -> Result<usize, Objection> {
+        let shards = self.cores.len();
+        let first = self.prng.below(shards as u64) as usize;
+        let mut letters = 0;
+        for from in (first..shards).chain(0..first) {
+            let mut before = self.lanes[from][at].received;
+            while letters < self.scenario.turn.letters_max
+                || self.mutator.strikes(Mutation::GreedyTurn)
+            {
+                let Some(posted) = self.lanes[from][at].take(self.now.tick) else { break };
+                before += 1;
+                demand(posted.serial == before, Checker::Lanes, || {
+                    format!("letter {} where {before} comes next", posted.serial)
+                })?;
+                let shard = &mut self.cores[at].shard;
+                shard.on_letter(self.now, ShardId(from as u16), posted.letter);
+                letters += 1;
+            }
+        }
+        Ok(letters)
+    }
+
+    /// Moves what a shard has for its neighbours into the lanes.
+    fn post(&mut self, at: usize) {
+        let weather = self.scenario.lanes;
+        for to in (0..self.cores.len()).filter(|&to| to != at) {
+            let mail = self.cores[at].shard.mail(ShardId(to as u16));
+            if self.phase == Phase::Chaos && self.prng.below(1_000) < weather.losses_per_1_000 {
+                lose_news(mail);
+            }
+            self.mutator.change(mail);
+            self.lanes[at][to].post(self.now.tick, weather, &mut self.prng, mail);
+            if self.lanes[at][to].len() != 0 && self.mutator.strikes(Mutation::LoseLetter) {
+                self.lanes[at][to].lose();
+            }
+        }
+    }
+
+    fn spoil_work(&mut self, at: usize) {
+        let work = &mut self.cores[at].work;
+        let send = work.iter().position(|action| matches!(action, Action::Send(..)));
+        let Some(index) = send else { return };
+        if let Action::Send(conn, bytes) = &work[index] {
+            if self.mutator.strikes(Mutation::DoubleSend) {
+                work.insert(index, Action::Send(*conn, bytes.clone()));
+            } else if self.mutator.strikes(Mutation::FlipByte) {
+                let mut other = bytes.to_vec();
+                other[0] ^= 0x70;
+                work[index] = Action::Send(*conn, Bytes::from(other));
+            }
+        }
+    }
+
+    /// True when nothing is under way anywhere.
+    fn is_quiet(&mut self) -> bool {
+        let lanes = self.lanes.iter().flatten().all(|lane| lane.len() == 0);
+        let planes = self.cores.iter().all(|core| core.plane.next_due().is_none());
+        let shards = self.cores.len() as u16;
+        lanes
+            && planes
+            && self.cores.iter_mut().all(|core| {
+                let mut neighbours = (0..shards).map(ShardId);
+                neighbours.all(|to| core.shard.mail(to).is_empty())
+            })
+    }
+
+    /// What holds between turns, at every border.
+    fn check_borders(&mut self) -> Verdict {
+        self.lanes.iter().flatten().try_for_each(check_lane)?;
+        let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
+        let shards = self.cores.len();
+        let mut mail = Vec::new();
+        for (from, core) in self.cores.iter_mut().enumerate() {
+            for to in 0..shards {
+                mail.push((from, to, std::mem::take(core.shard.mail(ShardId(to as u16)))));
+            }
+        }
+        let mut under_way = Vec::new();
+        for (from, to, letters) in &mail {
+            let (writer, reader) = (ShardId(*from as u16), ShardId(*to as u16));
+            let all = self.lanes[*from][*to].waiting().chain(letters);
+            under_way.extend(all.map(|letter| (writer, reader, letter)));
+        }
+        let verdict = check_membership(&audits, &under_way);
+        for (from, to, letters) in mail {
+            *self.cores[from].shard.mail(ShardId(to as u16)) = letters;
+        }
+        verdict
+    }
+
+    fn check_counters(&mut self) -> Verdict {
+        self.tally.published_seen = self.book.answered_count();
+        let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
+        check_counters(&self.exposition, &audits, &self.tally)
+    }
+}
+
+/// What a full lane does: news are lost, answers are not, and behind the lost
+/// news stands a gap.
+fn lose_news(letters: &mut Vec<Letter>) {
+    let is_news = |letter: &Letter| match letter {
+        Letter::Tell(Tell::Answer(..)) | Letter::Ask(_) => false,
+        Letter::Tell(Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..))
+        | Letter::Gap => true,
+    };
+    let Some(last) = letters.iter().rposition(is_news) else { return };
+    letters[last] = Letter::Gap;
+    let mut index = 0;
+    letters.retain(|letter| {
+        index += 1;
+        last < index || !is_news(letter)
+    });
+}
