@@ -408,6 +408,8 @@ pub struct Tally {
     pub panics_seen: u64,
     /// Publish commands whose clients were told that all is well.
     pub published_seen: u64,
+    /// What clients were told when something ended or failed.
+    pub endings: BTreeSet<String>,
 }
 
 /// Counters and gauges agree with the audits and with what clients saw.

@@ -239,6 +239,7 @@ impl Client {
         match heard {
             Heard::Upgraded => self.connect(around),
             Heard::Refused(status) => {
+                around.tally.endings.insert(format!("status {status}"));
                 let known = [400, 408, 503].contains(&status);
                 demand(known, Checker::Speech, || format!("status {status}"))?;
                 self.leave();
@@ -256,6 +257,7 @@ impl Client {
             }
             Heard::Pong => (),
             Heard::Closed(code) => {
+                around.tally.endings.insert(format!("closed {code}"));
                 around.tally.panics_seen += u64::from(code == 1011);
                 if self.prng.percent(80) {
                     let goodbye = raw_frame(Opcode::Close, &code.to_be_bytes());
@@ -340,6 +342,9 @@ impl Client {
                     Reading::history(around.book, &channel, &result.epoch, one)?;
                 }
             }
+            (_, ClientAnswer::Error(error)) => {
+                around.tally.endings.insert(format!("error {}", error.code));
+            }
             (_, _) => (),
         }
         Ok(())
@@ -352,6 +357,10 @@ impl Client {
         result: &proto::SubscribeResult,
         around: &mut Around<'_>,
     ) -> Verdict {
+        if asked.is_some() {
+            let ending = if result.recovered { "recovered" } else { "not recovered" };
+            around.tally.endings.insert(ending.to_owned());
+        }
         let reading = self.readings.entry(channel.to_owned()).or_default();
         reading.subscribed(around.book, channel, asked, result)
     }
@@ -365,6 +374,7 @@ impl Client {
                 reading.publication(around.book, channel, &publication)?;
             }
             ClientPush::Unsubscribe(why) => {
+                around.tally.endings.insert(format!("unsubscribed {}", why.code));
                 let known = [2500, 2501].contains(&why.code);
                 demand(known, Checker::Speech, || format!("unsubscribed with {}", why.code))?;
                 reading.unsubscribed();

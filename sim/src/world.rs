@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::{Arc, Once};
@@ -35,6 +36,8 @@ pub struct Summary {
     pub published: u64,
     /// Letters that arrived at another core.
     pub letters: u64,
+    /// What clients were told when something ended or failed.
+    pub endings: BTreeSet<String>,
     /// How long it took, by its own clock.
     pub ended_at: Tick,
 }
@@ -170,6 +173,7 @@ impl<'s> World<'s> {
             accepted: self.tally.accepted,
             published: self.book.answered_count(),
             letters: lanes.map(|lane| lane.received).sum(),
+            endings: self.tally.endings,
             ended_at: self.now.tick,
         })
     }
