@@ -4,11 +4,9 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use glommio::io::BufferedFile;
 
 /// Wakes one core from any thread.
 ///
@@ -79,33 +77,6 @@ impl Doorbell {
 
     pub(super) fn descriptor(&self) -> RawFd {
         self.bell.file.as_raw_fd()
-    }
-}
-
-/// Sleeps inside a glommio executor until the plane has something to reap, its
-/// deadline passes, or its doorbell rings.
-#[derive(Debug)]
-pub struct Sleeper {
-    file: BufferedFile,
-    doorbell: Doorbell,
-}
-
-impl Sleeper {
-    /// Must be called inside the executor that it sleeps in.
-    pub(super) fn new(doorbell: Doorbell) -> io::Result<Sleeper> {
-        let own = doorbell.bell.file.try_clone()?;
-        // SAFETY: the descriptor is a duplicate that nobody else closes; glommio
-        // owns it from here on.
-        let file = unsafe { BufferedFile::from_raw_fd(own.into_raw_fd()) };
-        Ok(Sleeper { file, doorbell })
-    }
-
-    /// To be awaited after `KernelPlane::arm` has returned true, and then always.
-    pub async fn wait(&self) {
-        // The read takes the whole counter, so it is drained, too. An error means
-        // that glommio's ring was interrupted; the next turn finds out why.
-        let _ = self.file.read_at(0, 8).await;
-        self.doorbell.wake_up();
     }
 }
 

@@ -26,16 +26,13 @@ use crate::base::{Action, ConnId, Ending, Event, Now, Tick};
 use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
-use super::doorbell::{Doorbell, Sleeper};
+use super::doorbell::Doorbell;
 use super::socket;
 use super::token::{Kind, Token};
-use super::uring::{Completion, Loud, Progress, Uring};
+use super::uring::{Completion, Progress, Uring};
 use super::{Options, Plane, Refusal};
 use doors::{Accepted, Doors};
 use tally::Tally;
-
-/// The one time-out that a ring has.
-const DEADLINE: Token = Token((Kind::Deadline as u64) << 56);
 
 /// One core's sockets over one io_uring. Belongs to the thread that made it.
 pub struct KernelPlane {
@@ -48,9 +45,7 @@ pub struct KernelPlane {
     /// Endings that wait for the next `reap`.
     gone: VecDeque<(ConnId, Ending)>,
     doorbell: Doorbell,
-    hosting: Hosting,
-    /// When the ring's time-out fires.
-    deadline: Option<Tick>,
+    watch: Watch,
     started: Instant,
     tally: Tally,
     /// What of the tally the scribe knows already.
@@ -58,17 +53,13 @@ pub struct KernelPlane {
     scribe: Rc<Scribe>,
 }
 
-/// Who lets the core sleep.
+/// Whether the ring would notice the doorbell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hosting {
-    /// `park`; the ring does not watch the doorbell now.
-    Bare,
-    /// `park`; the ring watches the doorbell.
-    BareWatching,
-    /// An executor, awake: nothing needs to wake it.
-    HostedAwake,
-    /// An executor, about to wait for the eventfd.
-    HostedArmed,
+enum Watch {
+    /// A poll for it is under way.
+    Set,
+    /// None is.
+    Unset,
 }
 
 impl KernelPlane {
@@ -85,8 +76,7 @@ impl KernelPlane {
             leaving: Vec::new(),
             gone: VecDeque::new(),
             doorbell,
-            hosting: Hosting::Bare,
-            deadline: None,
+            watch: Watch::Unset,
             started: now(),
             tally: Tally::default(),
             written: Tally::default(),
@@ -124,17 +114,16 @@ impl KernelPlane {
         self.conns.len()
     }
 
-    /// Bare hosting: sleeps until there is something to reap, the doorbell
-    /// rings, or `until` has come.
+    /// Sleeps until there is something to reap, the doorbell rings, or `until`
+    /// has come. Blocks the thread; a core has nothing else to do.
     pub fn park(&mut self, until: Option<Tick>) {
-        assert!(matches!(self.hosting, Hosting::Bare | Hosting::BareWatching));
         self.settle();
         self.report();
         if !self.gone.is_empty() || !self.doorbell.fall_asleep() {
             return;
         }
-        if self.hosting == Hosting::Bare {
-            self.hosting = Hosting::BareWatching;
+        if self.watch == Watch::Unset {
+            self.watch = Watch::Set;
             let fd = self.doorbell.descriptor();
             self.uring.watch(Token::plain(Kind::Bell, 0), fd);
         }
@@ -142,56 +131,6 @@ impl KernelPlane {
         let limit = until.map(|until| self.wait_until(until));
         self.uring.wait(limit);
         self.doorbell.wake_up();
-    }
-
-    /// Hosts the plane in the glommio executor that calls this: instead of
-    /// `park`, call `arm`, and when it says true, await the sleeper.
-    pub fn host(&mut self) -> io::Result<Sleeper> {
-        assert_eq!(self.hosting, Hosting::Bare, "a plane is hosted once, before it ever sleeps");
-        let sleeper = Sleeper::new(self.doorbell.clone())?;
-        self.uring.notify(self.doorbell.descriptor())?;
-        self.uring.set_loud(Loud::No);
-        self.hosting = Hosting::HostedAwake;
-        Ok(sleeper)
-    }
-
-    /// Hosted: hands over all requests and prepares to be woken at `until`.
-    /// False when there is something to do already; then do not sleep.
-    pub fn arm(&mut self, until: Option<Tick>) -> bool {
-        assert_ne!(self.hosting, Hosting::Bare, "`host` comes before `arm`");
-        self.settle();
-        if let Some(until) = earlier(until, self.doors.retry_at()) {
-            self.set_deadline(until);
-        }
-        // Loud before the last look: what finishes after the look is notified.
-        self.hosting = Hosting::HostedArmed;
-        self.uring.set_loud(Loud::Yes);
-        self.uring.submit_and_look();
-        let busy = !self.gone.is_empty() || 0 < self.uring.ready() || self.uring.has_more();
-        let sleeps = !busy && self.uring.is_flushed() && self.doorbell.fall_asleep();
-        if !sleeps {
-            self.grow_quiet();
-        }
-        sleeps
-    }
-
-    fn grow_quiet(&mut self) {
-        if self.hosting == Hosting::HostedArmed {
-            self.hosting = Hosting::HostedAwake;
-            self.uring.set_loud(Loud::No);
-        }
-    }
-
-    /// One time-out is enough: one that fires early costs a turn, so it is moved
-    /// only when the new deadline is before it.
-    fn set_deadline(&mut self, until: Tick) {
-        let wait = self.wait_until(until);
-        match self.deadline {
-            Some(deadline) if deadline <= until => return,
-            Some(_) => self.uring.move_deadline(DEADLINE, wait),
-            None => self.uring.set_deadline(DEADLINE, wait),
-        }
-        self.deadline = Some(until);
     }
 
     fn wait_until(&self, until: Tick) -> Duration {
@@ -283,15 +222,11 @@ impl KernelPlane {
             Kind::Send => self.on_sent(done, on_event),
             Kind::Accept => self.on_accepted(done, on_event),
             Kind::Connect => self.on_connected(done, on_event),
-            Kind::Deadline => {
-                self.deadline = None;
-                0
-            }
             Kind::Bell => {
                 if 0 < done.result {
                     self.doorbell.drain();
                 }
-                self.hosting = Hosting::Bare;
+                self.watch = Watch::Unset;
                 0
             }
             Kind::Aside => 0,
@@ -444,7 +379,6 @@ impl Plane for KernelPlane {
     }
 
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
-        self.grow_quiet();
         if let Some(retry_at) = self.doors.retry_at()
             && retry_at <= self.tick()
         {

@@ -25,7 +25,7 @@ mod uring;
 
 use crate::base::{Action, Event, Now};
 
-pub use doorbell::{Doorbell, Sleeper};
+pub use doorbell::Doorbell;
 pub use kernel::KernelPlane;
 pub use probe::{Feature, probe};
 pub use refusal::Refusal;

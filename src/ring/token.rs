@@ -16,23 +16,14 @@ pub(super) enum Kind {
     Send,
     /// An outgoing connection.
     Connect,
-    /// The time-out that ends a sleep.
-    Deadline,
     /// The doorbell's descriptor became readable.
     Bell,
     /// A request whose outcome shows in another's completion (cancel, update).
     Aside,
 }
 
-const KINDS: [Kind; 7] = [
-    Kind::Accept,
-    Kind::Receive,
-    Kind::Send,
-    Kind::Connect,
-    Kind::Deadline,
-    Kind::Bell,
-    Kind::Aside,
-];
+const KINDS: [Kind; 6] =
+    [Kind::Accept, Kind::Receive, Kind::Send, Kind::Connect, Kind::Bell, Kind::Aside];
 
 /// Bits of a generation; the next one after the last is 0.
 pub(super) const GENERATION_BITS: u32 = 24;

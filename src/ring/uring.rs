@@ -72,7 +72,6 @@ struct Lent {
     sends: Slab<Outgoing>,
     targets: Slab<SockAddr>,
     buffers: Buffers,
-    timespec: Box<types::Timespec>,
 }
 
 /// A ring, its queues, and the memory of its requests.
@@ -118,7 +117,7 @@ impl Uring {
             Refusal::from_step("io_uring_register", "provided buffer rings", error)
         })?;
         let (sends, targets) = (Slab::default(), Slab::default());
-        let lent = Lent { sends, targets, buffers, timespec: Box::default() };
+        let lent = Lent { sends, targets, buffers };
         Ok(Uring {
             ring,
             lent: ManuallyDrop::new(lent),
@@ -200,35 +199,6 @@ impl Uring {
         self.push(opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).build(), token);
     }
 
-    /// Answers `token` after `wait`. The submission must follow before another
-    /// time-out is set.
-    pub fn set_deadline(&mut self, token: Token, wait: Duration) {
-        *self.lent.timespec = timespec(wait);
-        let entry = opcode::Timeout::new(&raw const *self.lent.timespec).build();
-        self.push(entry, token);
-    }
-
-    /// Moves the time-out `token` to `wait` from now. The submission must follow
-    /// before another time-out is set.
-    pub fn move_deadline(&mut self, token: Token, wait: Duration) {
-        *self.lent.timespec = timespec(wait);
-        let entry = opcode::TimeoutUpdate::new(token.0, &raw const *self.lent.timespec).build();
-        self.push(entry, Token::plain(Kind::Aside, 0));
-    }
-
-    /// Counts `fd`, an eventfd, up whenever there is something to reap.
-    pub fn notify(&mut self, fd: RawFd) -> io::Result<()> {
-        self.ring.submitter().register_eventfd(fd)
-    }
-
-    /// Starts or stops the notifications.
-    pub fn set_loud(&mut self, loud: Loud) {
-        match loud {
-            Loud::Yes => self.ring.completion().enable_eventfd(),
-            Loud::No => self.ring.completion().disable_eventfd(),
-        }
-    }
-
     pub fn buffers(&mut self) -> &mut Buffers {
         &mut self.lent.buffers
     }
@@ -297,14 +267,6 @@ impl Uring {
         } else {
             self.submit();
         }
-    }
-
-    /// Hands over all requests and lets the kernel work, even without requests:
-    /// what it had put off is in the queue afterwards, or `has_more` says so.
-    pub fn submit_and_look(&mut self) {
-        self.refill();
-        self.enter(Enter::Work, None);
-        self.submit();
     }
 
     fn push(&mut self, entry: Entry, token: Token) {
@@ -381,13 +343,6 @@ impl Uring {
             Err(_) => panic!("io_uring_enter refused a valid call: {outcome:?}"),
         }
     }
-}
-
-/// Whether the eventfd is counted up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Loud {
-    Yes,
-    No,
 }
 
 /// What a system call is for.

@@ -254,7 +254,6 @@ impl Cores {
                 Some(Report::Listening(Err(why))) => {
                     return Err(match why {
                         NoListener::Table(error) => Fault::Table(error),
-                        NoListener::Host(error) => Fault::Executor(error.to_string()),
                         NoListener::Listen(error) => Fault::listen(address, error),
                     });
                 }

@@ -15,9 +15,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
+use glommio::{LocalExecutorBuilder, Placement};
 use rtrb::Consumer;
 use tokio::sync::mpsc::Sender;
 
@@ -27,7 +27,7 @@ use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, ShardId};
 use crate::metrics::{Cells, Counter, Histogram, Scribe};
-use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal, Sleeper};
+use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal};
 use crate::session::NameKey;
 use crate::shard::{self, Letter, Order, Shard};
 
@@ -36,9 +36,6 @@ const EXECUTOR_IO_BYTES: usize = 64 << 10;
 
 /// Entries of glommio's own rings.
 const EXECUTOR_RING_ENTRIES: usize = 32;
-
-/// How long the turn loop may go on without looking at other tasks of its executor.
-const TURN_LATENCY: Duration = Duration::from_millis(1);
 
 /// A turn that takes longer is observed as a stall.
 const STALL_US_MIN: u64 = 1_000;
@@ -88,8 +85,6 @@ pub(super) enum Report {
 pub(super) enum NoListener {
     /// The descriptor table did not split.
     Table(io::Error),
-    /// The plane does not get along with the executor.
-    Host(io::Error),
     /// The address.
     Listen(io::Error),
 }
@@ -118,8 +113,8 @@ async fn serve(part: Part) {
     report(Report::Made(Ok(plane.doorbell())));
     // Blocks the executor, which has nothing else to do yet.
     let Ok(go) = part.go.recv() else { return };
-    let (listener, sleeper) = match open(&mut plane, part.table, &go) {
-        Ok(open) => open,
+    let listener = match open(part.table, &go) {
+        Ok(listener) => listener,
         Err(why) => return report(Report::Listening(Err(why))),
     };
     let address = listener.local_addr().expect("a listener has an address");
@@ -138,7 +133,6 @@ async fn serve(part: Part) {
     });
     let core = Core {
         plane,
-        sleeper,
         shard,
         neighbours: (0..part.shards_count).filter(|&to| to != part.id.0).map(ShardId).collect(),
         postbox: part.postbox,
@@ -149,23 +143,15 @@ async fn serve(part: Part) {
         reports: Some(part.reports),
         stop: part.stop,
     };
-    let latency = Latency::Matters(TURN_LATENCY);
-    let queue = glommio::executor().create_task_queue(Shares::default(), latency, "turns");
-    let turns = glommio::spawn_local_into(core.run(), queue);
-    turns.expect("the queue was made a moment ago").await;
+    core.run();
 }
 
 /// Splits the table where asked, and only then makes what is this core's alone.
-fn open(
-    plane: &mut KernelPlane,
-    table: Table,
-    go: &Go,
-) -> Result<(TcpListener, Sleeper), NoListener> {
+fn open(table: Table, go: &Go) -> Result<TcpListener, NoListener> {
     match table {
         Table::Shared => (),
         Table::PerShard => ring::unshare_descriptor_table().map_err(NoListener::Table)?,
     }
-    let sleeper = plane.host().map_err(NoListener::Host)?;
     let listener = ring::listener(go.address, i32::from(go.backlog), go.port_use)
         .map_err(NoListener::Listen)?;
     if let Some(shards) = go.steer
@@ -173,13 +159,12 @@ fn open(
     {
         tracing::warn!("peers are not steered to the CPU of their packets: {error}");
     }
-    Ok((listener, sleeper))
+    Ok(listener)
 }
 
 /// One core at work.
 struct Core {
     plane: KernelPlane,
-    sleeper: Sleeper,
     shard: Shard,
     neighbours: Vec<ShardId>,
     postbox: Postbox<Letter>,
@@ -201,18 +186,15 @@ enum Found {
 }
 
 impl Core {
-    async fn run(mut self) {
+    /// Turns while there is something to do, sleeps when there is not.
+    ///
+    /// The loop is the only task of its executor, and so it sleeps in its own
+    /// ring instead of glommio's: decision 0007 says what was lost otherwise.
+    fn run(mut self) {
         while !self.stop.load(Relaxed) {
-            match self.turn() {
-                Found::Something => glommio::yield_if_needed().await,
-                Found::Nothing => {
-                    if self.plane.arm(self.shard.next_wake()) {
-                        self.scribe.add(Counter::Sleeps, 1);
-                        self.sleeper.wait().await;
-                    } else {
-                        glommio::yield_if_needed().await;
-                    }
-                }
+            if self.turn() == Found::Nothing {
+                self.scribe.add(Counter::Sleeps, 1);
+                self.plane.park(self.shard.next_wake());
             }
         }
     }

@@ -413,7 +413,6 @@ fn a_hosted_plane_sleeps_in_its_executor() {
     let builder = glommio::LocalExecutorBuilder::default().io_memory(64 << 10).ring_depth(32);
     let outcome = builder.spawn(|| async {
         let mut world = World::new(&small());
-        let sleeper = world.plane.host().unwrap();
         world.echoes = true;
         let (addr, doorbell) = (world.addr, world.plane.doorbell());
         let peer = thread::spawn(move || {
@@ -432,17 +431,17 @@ fn a_hosted_plane_sleeps_in_its_executor() {
         while !world.seen.iter().any(over) {
             turns += 1;
             let far = world.plane.now().tick.plus_ms(PATIENCE_MS);
-            if world.turn() == 0 && world.plane.arm(Some(far)) {
-                sleeper.wait().await;
+            if world.turn() == 0 {
+                world.plane.park(Some(far));
             }
         }
         peer.join().unwrap();
         assert!(turns < 500, "a hosted plane sleeps instead of turning: {turns}");
-        // A deadline wakes it, and one that is moved to an earlier time, too.
+        // A deadline wakes it, too.
         let soon = world.plane.now().tick.plus_ms(20);
         while world.plane.now().tick < soon {
-            if world.turn() == 0 && world.plane.arm(Some(soon)) {
-                sleeper.wait().await;
+            if world.turn() == 0 {
+                world.plane.park(Some(soon));
             }
         }
     });
