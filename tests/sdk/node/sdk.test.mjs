@@ -141,7 +141,9 @@ for (const encoding of ENCODINGS) {
       const events = subscriptionEvents(room);
       const proxy = await startProxy(server.port);
       t.after(() => proxy.stop());
-      const ben = await connected(t, encoding, proxy.url, 'ben', { minReconnectDelay: 60_000 });
+      // Who comes back within the grace has never left.
+      const away = { minReconnectDelay: 60_000, maxReconnectDelay: 60_000 };
+      const ben = await connected(t, encoding, proxy.url, 'ben', away);
       await subscribed(ben, channel);
       await events.first('join', ({ info }) => info.user === 'ben');
       proxy.cut();
