@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
 use super::identity::Peer;
 use super::names::{INBOX_NAMESPACE, namespace_of};
 use super::state::Context;
@@ -24,6 +26,9 @@ pub struct Connecting {
     pub peer: Peer,
     /// Subscriptions by the server, in the order of the token.
     pub wanted: Vec<Wanted>,
+    /// Commands that came meanwhile, encoded again: SDKs send connect and
+    /// subscribe in one frame.
+    pub held: BytesMut,
 }
 
 /// One subscription that the server makes.
@@ -100,7 +105,7 @@ pub fn admit(
         let title = Title { channel: Arc::from(channel), namespace };
         wanted.push(Wanted { room, title, since, welcome: None });
     }
-    Ok(Connecting { id, peer, wanted })
+    Ok(Connecting { id, peer, wanted, held: BytesMut::new() })
 }
 
 impl Connecting {

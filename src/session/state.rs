@@ -8,7 +8,10 @@ use super::{Effect, Fault, NameKey, Options, Outcome, Place};
 use crate::auth::{Allow, Keys};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
-use crate::wire::{Answer, ClientInfo, Command, ConnectRequest, ErrorCode, Push, Request};
+use crate::wire::{self, Answer, ClientInfo, Command, ConnectRequest, ErrorCode, Push, Request};
+
+/// Commands that wait while the rooms of a connect command are asked.
+const HELD_BYTES_MAX: usize = 16 << 10;
 
 /// What all sessions of a shard share, at one moment.
 pub struct Context<'c> {
@@ -116,7 +119,7 @@ impl Session {
             (State::Greeting { .. }, _) | (_, Request::Connect(_)) => {
                 self.close(Fault::BadRequest, out);
             }
-            (State::Connecting(_), _) => self.refuse(cx, id, ErrorCode::TooManyRequests, out),
+            (State::Connecting(_), request) => self.hold(cx, Command { id, request }, out),
             (State::Ready(_), request) => {
                 let within = self.quota.on_command(cx.now.tick, cx.options);
                 if within == Admission::Served && admission == Admission::Served {
@@ -395,7 +398,22 @@ impl Session {
         }
     }
 
-    fn finish_connecting(&mut self, cx: &Context<'_>, out: &mut Outcome) {
+    /// Keeps a command until the rooms have answered; over the limit it is refused.
+    fn hold(&mut self, cx: &Context<'_>, command: Command<'_>, out: &mut Outcome) {
+        let State::Connecting(connecting) = &mut self.state else { return };
+        let held = &mut connecting.held;
+        let before = held.len();
+        if 0 < before {
+            wire::separate(out.encoding, held);
+        }
+        wire::client::put_command(out.encoding, command.id, &command.request, held);
+        if HELD_BYTES_MAX < held.len() {
+            held.truncate(before);
+            self.refuse(cx, command.id, ErrorCode::TooManyRequests, out);
+        }
+    }
+
+    fn finish_connecting(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
         if !matches!(&self.state, State::Connecting(connecting) if connecting.is_complete()) {
             return;
         }
@@ -406,6 +424,10 @@ impl Session {
                 out.effects.push(Effect::Release);
             }
             self.state = State::Ready(connecting.peer);
+            let commands = wire::commands(out.encoding, &connecting.held);
+            for command in commands.map_while(Result::ok) {
+                self.on_command(cx, command, Admission::Served, out);
+            }
         }
     }
 
