@@ -290,17 +290,7 @@ impl Session {
     }
 
     fn refresh(&mut self, cx: &Context<'_>, id: u32, token: &str, out: &mut Outcome) -> Refusal {
-        let claims = cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault {
-            auth::Fault::Expired => ErrorCode::TokenExpired,
-            auth::Fault::Malformed
-            | auth::Fault::Algorithm
-            | auth::Fault::UnknownKey
-            | auth::Fault::Signature
-            | auth::Fault::NotYet
-            | auth::Fault::Audience
-            | auth::Fault::Issuer
-            | auth::Fault::Claims => ErrorCode::PermissionDenied,
-        })?;
+        let claims = cx.keys.connection(token, cx.now.unix_s()).map_err(token_refusal)?;
         let peer = self.peer_mut()?;
         if claims.user != peer.info.user || *claims.tenant != *peer.tenant() {
             return Err(ErrorCode::PermissionDenied);
@@ -383,17 +373,7 @@ impl Session {
         if token.is_empty() {
             return Ok(None);
         }
-        let claims = cx.keys.subscription(token, cx.now.unix_s()).map_err(|fault| match fault {
-            auth::Fault::Expired => ErrorCode::TokenExpired,
-            auth::Fault::Malformed
-            | auth::Fault::Algorithm
-            | auth::Fault::UnknownKey
-            | auth::Fault::Signature
-            | auth::Fault::NotYet
-            | auth::Fault::Audience
-            | auth::Fault::Issuer
-            | auth::Fault::Claims => ErrorCode::PermissionDenied,
-        })?;
+        let claims = cx.keys.subscription(token, cx.now.unix_s()).map_err(token_refusal)?;
         let client = peer.info.client.text();
         let fits = *claims.channel == *channel
             && claims.user == peer.info.user
@@ -424,4 +404,20 @@ impl Session {
 
 fn grant(allow: Allow, needed: Allow) -> Grant {
     if allow.contains(needed) { Grant::Given } else { Grant::Silent }
+}
+
+/// What a connected peer is told about a token that is not good; only an
+/// expired one is worth another try.
+fn token_refusal(fault: auth::Fault) -> ErrorCode {
+    match fault {
+        auth::Fault::Expired => ErrorCode::TokenExpired,
+        auth::Fault::Malformed
+        | auth::Fault::Algorithm
+        | auth::Fault::UnknownKey
+        | auth::Fault::Signature
+        | auth::Fault::NotYet
+        | auth::Fault::Audience
+        | auth::Fault::Issuer
+        | auth::Fault::Claims => ErrorCode::PermissionDenied,
+    }
 }
