@@ -4,6 +4,7 @@
 // Deliberately absent: sleeping. A test waits for an event, and every wait ends
 // with an error when the event does not come.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
@@ -251,15 +252,33 @@ export async function startProxy(targetPort) {
 
 // --- clients -------------------------------------------------------------------
 
-// A client that is disconnected when its test is over.
-export function client(t, encoding, url, options = {}) {
+// What the SDK calls a connection that broke before it was up.
+export const TRANSPORT_CLOSED = 2;
+
+// A client that is disconnected when its test is over. An error that the SDK makes
+// good by trying again would hide what the server did wrong, so the test fails for
+// each, of the client and of its subscriptions, whose code `mayMeet` does not list.
+export function client(t, encoding, url, { mayMeet = [], ...options } = {}) {
   const made = new encoding.Centrifuge(url, {
     websocket: WebSocket,
     minReconnectDelay: 20,
     maxReconnectDelay: 200,
     ...options,
   });
-  t.after(() => made.disconnect());
+  const surprises = [];
+  const watch = (emitter) => {
+    emitter.on('error', ({ type, error, channel }) => {
+      if (!mayMeet.includes(error.code)) surprises.push({ type, channel, ...error });
+    });
+    return emitter;
+  };
+  watch(made);
+  const subscribe = made.newSubscription.bind(made);
+  made.newSubscription = (...args) => watch(subscribe(...args));
+  t.after(() => {
+    made.disconnect();
+    assert.deepEqual(surprises, [], 'errors that were made good by trying again');
+  });
   return made;
 }
 

@@ -22,7 +22,7 @@ import time
 import urllib.error
 import urllib.request
 
-from centrifuge import Client, ClientEventHandler, SubscriptionEventHandler
+from centrifuge import Client, ClientEventHandler, ReplyError, SubscriptionEventHandler
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("ROOKERY_BIN", str(TOP / "target/debug/rookery"))
@@ -78,9 +78,14 @@ class ShortLived:
 
 
 class Events(ClientEventHandler, SubscriptionEventHandler):
-    """Everything that happened, and a way to wait for some of it."""
+    """Everything that happened, and a way to wait for some of it.
 
-    def __init__(self):
+    `surprises` are the errors whose code `may_meet` does not list.
+    """
+
+    def __init__(self, may_meet=()):
+        self.may_meet = may_meet
+        self.surprises = []
         self.seen = []
         self.changed = asyncio.Condition()
 
@@ -99,6 +104,10 @@ class Events(ClientEventHandler, SubscriptionEventHandler):
         await self.note("disconnected", ctx)
 
     async def on_error(self, ctx):
+        # The server's code where it gave one, and the SDK's own otherwise.
+        code = ctx.error.code if isinstance(ctx.error, ReplyError) else ctx.code
+        if code not in self.may_meet:
+            self.surprises.append(ctx)
         await self.note("error", ctx)
 
     async def on_subscribed(self, ctx):
@@ -280,19 +289,39 @@ class Proxy:
 # --- clients ------------------------------------------------------------------------
 
 
+# What the SDK calls a connection that broke before it was up.
+TRANSPORT_CLOSED = 2
+
+
 class People:
-    """Clients that are disconnected when the test is over."""
+    """Clients that are disconnected when the test is over.
+
+    An error that the SDK makes good by trying again would hide what the server did
+    wrong: the test fails for each that its client was not said to meet.
+    """
 
     def __init__(self, encoding):
         self.encoding = encoding
         self.clients = []
+        self.watched = []
 
     async def __aenter__(self):
         return self
 
     async def __aexit__(self, *_):
+        await self.leave()
+        surprises = [error for events in self.watched for error in events.surprises]
+        assert surprises == [], "errors that were made good by trying again"
+
+    async def leave(self):
+        """Everybody, before what they are connected to ends."""
         for client in self.clients:
             await client.disconnect()
+
+    def watch(self, may_meet=()):
+        events = Events(may_meet)
+        self.watched.append(events)
+        return events
 
     def pack(self, value):
         return pack(self.encoding, value)
@@ -300,8 +329,8 @@ class People:
     def unpack(self, data):
         return unpack(self.encoding, data)
 
-    def client(self, url, **options):
-        events = Events()
+    def client(self, url, may_meet=(), **options):
+        events = self.watch(may_meet)
         options.setdefault("max_reconnect_delay", 0.2)
         client = Client(
             url,
@@ -321,11 +350,15 @@ class People:
         await client.ready(timeout=WAIT_S_MAX)
         return client, events
 
-    async def subscribed(self, client, channel, **options):
-        events = Events()
+    def subscription(self, client, channel, **options):
+        events = self.watch()
         room = client.new_subscription(
             channel, events=events, min_resubscribe_delay=0.02, max_resubscribe_delay=0.2, **options
         )
+        return room, events
+
+    async def subscribed(self, client, channel, **options):
+        room, events = self.subscription(client, channel, **options)
         await room.subscribe()
         await room.ready(timeout=WAIT_S_MAX)
         return room, events
