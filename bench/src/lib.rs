@@ -18,6 +18,7 @@ pub mod process;
 
 pub mod floor;
 
+pub mod number;
 pub mod plot;
 pub mod report;
 

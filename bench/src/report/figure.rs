@@ -42,6 +42,46 @@ pub enum GoalIs {
     AtLeast,
 }
 
+/// What is to be reached. Flat in the JSON of a figure: `goal`, `goal_of`, `goal_is`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Goal {
+    /// The number itself.
+    #[serde(rename = "goal")]
+    pub number: f64,
+    /// By the value or by the ratio.
+    #[serde(rename = "goal_of")]
+    pub of: GoalOf,
+    /// As a ceiling or as a floor.
+    #[serde(rename = "goal_is")]
+    pub is: GoalIs,
+}
+
+impl Goal {
+    const fn value_at_least(number: f64) -> Goal {
+        Goal { number, of: GoalOf::Value, is: GoalIs::AtLeast }
+    }
+
+    const fn value_at_most(number: f64) -> Goal {
+        Goal { number, of: GoalOf::Value, is: GoalIs::AtMost }
+    }
+
+    const fn ratio_at_most(number: f64) -> Goal {
+        Goal { number, of: GoalOf::Ratio, is: GoalIs::AtMost }
+    }
+
+    /// What was not measured meets nothing.
+    fn is_met(self, value: Option<f64>, ratio: Option<f64>) -> bool {
+        let measured = match self.of {
+            GoalOf::Value => value,
+            GoalOf::Ratio => ratio,
+        };
+        measured.is_some_and(|measured| match self.is {
+            GoalIs::AtMost => measured <= self.number,
+            GoalIs::AtLeast => self.number <= measured,
+        })
+    }
+}
+
 /// A figure before it is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
@@ -49,14 +89,10 @@ pub struct Definition {
     pub name: &'static str,
     /// Of value and floor.
     pub unit: &'static str,
+    /// To be reached.
+    pub goal: Goal,
     /// For people.
     pub text: &'static str,
-    /// To be reached.
-    pub goal: f64,
-    /// By what.
-    pub goal_of: GoalOf,
-    /// How.
-    pub goal_is: GoalIs,
 }
 
 impl FigureName {
@@ -76,47 +112,68 @@ impl FigureName {
 
     /// What it is.
     pub fn definition(self) -> Definition {
-        use GoalIs::{AtLeast, AtMost};
-        use GoalOf::{Ratio, Value};
-        let (name, unit, text, goal, goal_of, goal_is) = match self {
-            FigureName::LiveConnections => {
-                let text = "live authenticated connections, all answering at the end";
-                ("live_connections", "connections", text, 1e6, Value, AtLeast)
-            }
-            FigureName::ResidentBytes => {
-                let text = "resident user memory for each";
-                ("resident_bytes_per_connection", "B", text, 450.0, Value, AtMost)
-            }
-            FigureName::ChargedBytes => {
-                let text = "charged to the server's cgroup for each";
-                ("charged_bytes_per_connection", "B", text, 1_957.0, Value, AtMost)
-            }
-            FigureName::ConnectTime => {
-                ("connect_time", "s", "time to connect them", 1.25, Ratio, AtMost)
-            }
-            FigureName::PacedCpu => {
-                let text = "server CPU a delivery, one message at a time";
-                ("fanout_paced_cpu", "us", text, 1.10, Ratio, AtMost)
-            }
-            FigureName::SaturatedRate => {
-                let text = "deliveries a second and core at saturation";
-                ("fanout_saturated_rate", "deliveries/s", text, 6e6, Value, AtLeast)
-            }
-            FigureName::SaturatedCpu => {
-                let text = "server CPU a delivery at saturation, beside the floor's single send";
-                ("fanout_saturated_cpu", "us", text, 0.03, Ratio, AtMost)
-            }
-            FigureName::EchoCpu => ("echo_cpu", "us", "server CPU an echo", 1.25, Ratio, AtMost),
-            FigureName::LatencyAmongIdle => {
-                let text = "p99 of a message among idle connections, beside the same without them";
-                ("latency_among_idle_p99", "ms", text, 2.0, Ratio, AtMost)
-            }
-            FigureName::IdleCpu => {
-                let text = "idle server CPU for each connection and second";
-                ("idle_cpu_per_connection", "us/s", text, 0.5, Value, AtMost)
-            }
-        };
-        Definition { name, unit, text, goal, goal_of, goal_is }
+        match self {
+            FigureName::LiveConnections => Definition {
+                name: "live_connections",
+                unit: "connections",
+                goal: Goal::value_at_least(1e6),
+                text: "live authenticated connections, all answering at the end",
+            },
+            FigureName::ResidentBytes => Definition {
+                name: "resident_bytes_per_connection",
+                unit: "B",
+                goal: Goal::value_at_most(450.0),
+                text: "resident user memory for each",
+            },
+            FigureName::ChargedBytes => Definition {
+                name: "charged_bytes_per_connection",
+                unit: "B",
+                goal: Goal::value_at_most(1_957.0),
+                text: "charged to the server's cgroup for each",
+            },
+            FigureName::ConnectTime => Definition {
+                name: "connect_time",
+                unit: "s",
+                goal: Goal::ratio_at_most(1.25),
+                text: "time to connect them",
+            },
+            FigureName::PacedCpu => Definition {
+                name: "fanout_paced_cpu",
+                unit: "us",
+                goal: Goal::ratio_at_most(1.10),
+                text: "server CPU a delivery, one message at a time",
+            },
+            FigureName::SaturatedRate => Definition {
+                name: "fanout_saturated_rate",
+                unit: "deliveries/s",
+                goal: Goal::value_at_least(6e6),
+                text: "deliveries a second and core at saturation",
+            },
+            FigureName::SaturatedCpu => Definition {
+                name: "fanout_saturated_cpu",
+                unit: "us",
+                goal: Goal::ratio_at_most(0.03),
+                text: "server CPU a delivery at saturation, beside the floor's single send",
+            },
+            FigureName::EchoCpu => Definition {
+                name: "echo_cpu",
+                unit: "us",
+                goal: Goal::ratio_at_most(1.25),
+                text: "server CPU an echo",
+            },
+            FigureName::LatencyAmongIdle => Definition {
+                name: "latency_among_idle_p99",
+                unit: "ms",
+                goal: Goal::ratio_at_most(2.0),
+                text: "p99 of a message among idle connections, beside the same without them",
+            },
+            FigureName::IdleCpu => Definition {
+                name: "idle_cpu_per_connection",
+                unit: "us/s",
+                goal: Goal::value_at_most(0.5),
+                text: "idle server CPU for each connection and second",
+            },
+        }
     }
 }
 
@@ -136,11 +193,8 @@ pub struct Figure {
     /// Value by floor.
     pub ratio: Option<f64>,
     /// To be reached.
-    pub goal: f64,
-    /// By the value or by the ratio.
-    pub goal_of: GoalOf,
-    /// As a ceiling or as a floor.
-    pub goal_is: GoalIs,
+    #[serde(flatten)]
+    pub goal: Goal,
     /// Whether it was. Never with a run whose counts do not agree.
     pub reached: bool,
     /// What was wrong with a run.
@@ -151,17 +205,9 @@ impl Figure {
     /// Out of what all runs measured. A run that went wrong has no value, and
     /// its faults.
     pub fn new(name: FigureName, runs: &[f64], floors: &[f64], faults: &[String]) -> Figure {
-        let Definition { name, unit, goal, goal_of, goal_is, .. } = name.definition();
+        let Definition { name, unit, goal, .. } = name.definition();
         let (value, floor) = (median(runs), median(floors));
         let ratio = value.zip(floor.filter(|floor| 0.0 < *floor)).map(|(v, f)| v / f);
-        let number = match goal_of {
-            GoalOf::Value => value,
-            GoalOf::Ratio => ratio,
-        };
-        let meets = number.is_some_and(|number| match goal_is {
-            GoalIs::AtMost => number <= goal,
-            GoalIs::AtLeast => goal <= number,
-        });
         Figure {
             name: name.to_owned(),
             unit: unit.to_owned(),
@@ -170,9 +216,7 @@ impl Figure {
             floor,
             ratio,
             goal,
-            goal_of,
-            goal_is,
-            reached: meets && faults.is_empty(),
+            reached: goal.is_met(value, ratio) && faults.is_empty(),
             faults: faults.to_vec(),
         }
     }

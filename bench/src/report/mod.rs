@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-pub use figure::{Definition, Figure, FigureName, GoalIs, GoalOf};
+pub use figure::{Definition, Figure, FigureName, Goal, GoalIs, GoalOf};
 pub use markdown::table;
 
 use crate::cli::write_json;
@@ -183,7 +183,8 @@ fn write(arguments: &Arguments, report: &Report, bench: &mut Bench) -> Result<()
     write_json(&out.join("report.json"), report)?;
     fs::write(out.join("report.md"), table(report)).map_err(failed)?;
     let ramps = bench.measured.outcomes.iter().map(|outcome| &outcome.ramp);
-    if let Some(ramp) = ramps.max_by_key(|ramp| ramp.last().map_or(0, |point| point.connections)) {
+    let largest = ramps.max_by_key(|ramp| ramp.last().map_or(0, |point| point.connections));
+    if let Some(ramp) = largest.filter(|ramp| !ramp.is_empty()) {
         let svg = plot::memory_against_connections(ramp)?;
         fs::write(out.join("memory.svg"), svg).map_err(failed)?;
     }
@@ -242,6 +243,7 @@ mod tests {
             for key in ["name", "unit", "runs", "value", "floor", "ratio", "goal", "reached"] {
                 assert!(figure.get(key).is_some(), "{key}");
             }
+            assert!(figure["goal_of"].is_string() && figure["goal_is"].is_string());
         }
         assert_eq!(json["figures"][0]["value"], 2.0);
         assert_eq!(json["figures"][0]["ratio"], 0.5);
