@@ -76,6 +76,16 @@ impl Buffers {
         self.provide(index);
     }
 
+    /// How many there are, lent or not.
+    pub fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// What fits into one.
+    pub fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
     /// How many buffers are lent right now.
     pub fn lent(&self) -> u64 {
         self.lent - self.returned

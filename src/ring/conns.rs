@@ -2,6 +2,7 @@ use std::os::fd::RawFd;
 
 use crate::base::{ConnId, Ending, Slots};
 
+use super::queue::Place;
 use super::token::GENERATION_BITS;
 
 /// Marks the end of the list of free slots, and a connection without a send.
@@ -21,6 +22,8 @@ pub(super) struct Conn {
     pub under_way: UnderWay,
     /// How far the connection's life has come.
     pub phase: Phase,
+    /// Whether the slot stands in line for a receive buffer; outlives the tenant.
+    pub place: Place,
 }
 
 const _: () = assert!(size_of::<Option<Conn>>() == 16);
@@ -100,7 +103,8 @@ impl Conns {
         let under_way = UnderWay::default();
         if self.free == NONE {
             let slot = self.slots.len() as u32;
-            let conn = Conn { fd, generation: 0, in_flight: NONE, under_way, phase };
+            let place = Place::Outside;
+            let conn = Conn { fd, generation: 0, in_flight: NONE, under_way, phase, place };
             self.slots.insert(slot, conn);
             return ConnId { slot, generation: 0 };
         }
@@ -108,8 +112,9 @@ impl Conns {
         let conn = self.slots.at_mut(slot).expect("slots are never removed");
         assert_eq!(conn.phase, Phase::Free);
         self.free = conn.in_flight;
-        *conn = Conn { fd, generation: conn.generation, in_flight: NONE, under_way, phase };
-        ConnId { slot, generation: conn.generation }
+        let (generation, place) = (conn.generation, conn.place);
+        *conn = Conn { fd, generation, in_flight: NONE, under_way, phase, place };
+        ConnId { slot, generation }
     }
 
     /// Frees the slot; whatever still names this tenant is stale from here on.
@@ -119,6 +124,9 @@ impl Conns {
         assert!(conn.under_way.is_empty() && conn.fd < 0);
         conn.generation = (conn.generation + 1) % (1 << GENERATION_BITS);
         conn.phase = Phase::Free;
+        if conn.place == Place::InLine {
+            conn.place = Place::Forsaken;
+        }
         conn.in_flight = free;
         self.free = id.slot;
         self.live -= 1;
@@ -128,6 +136,13 @@ impl Conns {
     pub fn at_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         let conn = self.slots.at_mut(id.slot)?;
         (conn.generation == id.generation && conn.phase != Phase::Free).then_some(conn)
+    }
+
+    /// A slot that has had a tenant, and the name that its tenant has, or that the
+    /// next one gets.
+    pub fn slot_mut(&mut self, slot: u32) -> Option<(ConnId, &mut Conn)> {
+        let conn = self.slots.at_mut(slot)?;
+        Some((ConnId { slot, generation: conn.generation }, conn))
     }
 
     /// The sockets of all connections that still have one.

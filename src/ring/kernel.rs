@@ -27,6 +27,7 @@ use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
 use super::doorbell::Doorbell;
+use super::queue::Queue;
 use super::socket;
 use super::token::{Kind, Token};
 use super::uring::{Completion, Progress, Uring};
@@ -39,6 +40,8 @@ pub struct KernelPlane {
     uring: Uring,
     conns: Conns,
     doors: Doors,
+    /// Connections whose receive waits for a buffer.
+    queue: Queue,
     /// Connections to be closed as soon as no waiting request names their
     /// descriptor: a number that is closed may be another's socket at once.
     leaving: Vec<ConnId>,
@@ -73,6 +76,7 @@ impl KernelPlane {
             uring,
             conns: Conns::new(options.connections_max),
             doors: Doors::default(),
+            queue: Queue::default(),
             leaving: Vec::new(),
             gone: VecDeque::new(),
             doorbell,
@@ -119,7 +123,10 @@ impl KernelPlane {
     pub fn park(&mut self, until: Option<Tick>) {
         self.settle();
         self.report();
-        if !self.gone.is_empty() || !self.doorbell.fall_asleep() {
+        // While somebody waits for a buffer, one is free or comes with what is there
+        // to be reaped.
+        let idle = self.gone.is_empty() && self.queue.is_empty();
+        if !idle || !self.doorbell.fall_asleep() {
             return;
         }
         if self.watch == Watch::Unset {
@@ -153,6 +160,7 @@ impl KernelPlane {
     /// Hands all requests over; then nothing names the descriptors of leaving
     /// connections but the kernel's own references, and they can be closed.
     fn settle(&mut self) {
+        self.serve();
         if !self.uring.submit() || self.leaving.is_empty() {
             return;
         }
@@ -208,10 +216,48 @@ impl KernelPlane {
         }
     }
 
+    /// Begins to receive, behind those who wait for a buffer.
     fn receive(&mut self, id: ConnId) {
+        if self.queue.is_empty() {
+            self.receive_always(id);
+        } else {
+            self.queue.push(&mut self.conns, id);
+        }
+    }
+
+    fn receive_always(&mut self, id: ConnId) {
         let conn = self.conns.at_mut(id).expect("only a live connection receives");
         conn.under_way.begin(UnderWay::RECEIVE);
         self.uring.receive(Token::of(Kind::Receive, id), conn.fd);
+    }
+
+    /// Goes on with a receive that the kernel has ended with `done`.
+    fn receive_again(&mut self, id: ConnId, done: Completion) {
+        if done.result == -libc::ENOBUFS {
+            self.tally.buffers_empty += 1;
+            self.queue.push(&mut self.conns, id);
+        } else if done.leaves_bytes() {
+            self.receive(id);
+        } else {
+            // It takes no buffer now, so nobody waits longer for it.
+            self.receive_always(id);
+        }
+    }
+
+    /// Lets those who waited for buffers receive, the oldest first, as many as
+    /// there are buffers. Each takes one: a socket with a lot to read comes to
+    /// the end of the line again. They go to the kernel with this turn's sends,
+    /// before it fills buffers for anybody else.
+    fn serve(&mut self) {
+        if self.queue.is_empty() {
+            return;
+        }
+        for _ in 0..self.uring.unclaimed() {
+            let Some(id) = self.queue.pop(&mut self.conns) else { return };
+            let conn = self.conns.at_mut(id).expect("the queue names who lives there");
+            conn.under_way.begin(UnderWay::RECEIVE);
+            self.uring.receive_once(Token::of(Kind::Receive, id), conn.fd);
+        }
     }
 
     /// Tells the core about one completion. Returns how many events that were.
@@ -266,8 +312,7 @@ impl KernelPlane {
                 on_event(Event::Ended(id));
                 return 1;
             }
-            libc::ENOBUFS => self.tally.buffers_empty += 1,
-            libc::EAGAIN | libc::EINTR | libc::ECANCELED | libc::ENOMEM => {}
+            libc::ENOBUFS | libc::EAGAIN | libc::EINTR | libc::ECANCELED | libc::ENOMEM => {}
             _ => {
                 self.discard(done);
                 self.leave(id, Ending::Reset);
@@ -275,9 +320,9 @@ impl KernelPlane {
             }
         }
         // The kernel ends a multishot when buffers or room for completions are
-        // missing. The buffers are back by the time this is handed over.
+        // missing.
         if !done.more() {
-            self.receive(id);
+            self.receive_again(id, done);
         }
         events
     }

@@ -9,14 +9,15 @@
 //! happened; `Event::Gone` comes once, last, and only when the kernel has given
 //! back all that was lent for the connection; receive buffers lent = returned.
 //!
-//! Deliberately absent: what the bytes mean, time-outs of peers, fairness
-//! between connections.
+//! Deliberately absent: what the bytes mean, time-outs of peers, fairness (but who
+//! waits for a receive buffer is served in turn).
 
 mod buffers;
 mod conns;
 mod doorbell;
 mod kernel;
 mod probe;
+mod queue;
 mod refusal;
 pub mod simulated;
 mod socket;

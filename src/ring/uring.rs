@@ -17,7 +17,8 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use bytes::Bytes;
-use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue::Entry, types};
+use io_uring::squeue::{Entry, Flags};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, types};
 use socket2::SockAddr;
 
 use crate::base::Slab;
@@ -46,6 +47,11 @@ impl Completion {
     /// True when the same request will be answered again.
     pub fn more(self) -> bool {
         cqueue::more(self.flags)
+    }
+
+    /// True when an answer that brings bytes left others in the socket.
+    pub fn leaves_bytes(self) -> bool {
+        0 < self.result && cqueue::sock_nonempty(self.flags)
     }
 
     /// The receive buffer that the answer came in.
@@ -78,8 +84,10 @@ struct Lent {
 pub(super) struct Uring {
     ring: IoUring,
     lent: ManuallyDrop<Lent>,
-    /// Completions taken out of the queue early to make room.
+    /// Completions taken out of the queue before their turn.
     stash: VecDeque<Completion>,
+    /// How many of those hold a receive buffer.
+    stashed_buffers: usize,
     /// Requests that the kernel had no room for.
     waiting: VecDeque<Entry>,
     /// Requests without their final answer.
@@ -122,6 +130,7 @@ impl Uring {
             ring,
             lent: ManuallyDrop::new(lent),
             stash: VecDeque::new(),
+            stashed_buffers: 0,
             waiting: VecDeque::new(),
             under_way: 0,
             submits: 0,
@@ -139,6 +148,24 @@ impl Uring {
     /// Receives into the shared buffers until the peer ends or none is left.
     pub fn receive(&mut self, token: Token, fd: RawFd) {
         self.push(opcode::RecvMulti::new(types::Fd(fd), buffers::GROUP).build(), token);
+    }
+
+    /// Receives once, into one shared buffer.
+    pub fn receive_once(&mut self, token: Token, fd: RawFd) {
+        let len = self.lent.buffers.buffer_bytes() as u32; // made of one
+        let receive = opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), len);
+        let receive = receive.buf_group(buffers::GROUP).build();
+        self.push(receive.flags(Flags::BUFFER_SELECT), token);
+    }
+
+    /// Buffers that the kernel has and has not filled. One that it filled is known
+    /// by its completion, so this takes all of those out of the queue. Without
+    /// those that it keeps because the queue has overflown: whoever counts on too
+    /// many buffers then is told so by thousands of completions later.
+    pub fn unclaimed(&mut self) -> usize {
+        self.make_room(self.ring.params().cq_entries() as usize);
+        let buffers = &self.lent.buffers;
+        buffers.count() - buffers.lent() as usize - self.stashed_buffers
     }
 
     /// Sends all of `bytes`. They stay here until `forget_send`.
@@ -206,6 +233,7 @@ impl Uring {
     /// The oldest completion that nobody has seen.
     pub fn next(&mut self) -> Option<Completion> {
         if let Some(completion) = self.stash.pop_front() {
+            self.stashed_buffers -= usize::from(completion.buffer().is_some());
             return Some(completion);
         }
         let completion = take(&mut self.ring)?;
@@ -310,6 +338,7 @@ impl Uring {
         }
         while let Some(completion) = take(&mut self.ring) {
             self.under_way -= u64::from(!completion.more());
+            self.stashed_buffers += usize::from(completion.buffer().is_some());
             self.stash.push_back(completion);
         }
     }

@@ -1,0 +1,148 @@
+//! Connections whose receive found no buffer, in the order in which they came.
+//!
+//! Four bytes each, and nothing while buffers suffice. An entry names a slot and
+//! not its tenant: what is remembered about the entry stays with the slot when
+//! its tenant leaves. So there is one entry for a slot at most, however many
+//! tenants come and go while it stands in line, and a tenant that has to wait
+//! where a former one did takes over its place.
+//!
+//! Invariant: a slot is in the list exactly when its `place` is not `Outside`.
+//!
+//! Deliberately absent: buffers, and how many there are.
+
+use std::collections::VecDeque;
+
+use crate::base::ConnId;
+
+use super::conns::{Conns, Phase};
+
+/// Entries that an empty list keeps memory for.
+const KEPT: usize = 1_024;
+
+/// Where a slot stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Not in the list.
+    #[default]
+    Outside,
+    /// In the list for its present tenant.
+    InLine,
+    /// In the list for a tenant that has left.
+    Forsaken,
+}
+
+/// The list.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    slots: VecDeque<u32>,
+}
+
+impl Queue {
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Puts a connection at the end.
+    pub fn push(&mut self, conns: &mut Conns, id: ConnId) {
+        let conn = conns.at_mut(id).expect("only a live connection waits");
+        match conn.place {
+            Place::Outside => self.slots.push_back(id.slot),
+            Place::Forsaken => {}
+            Place::InLine => panic!("a connection has one receive, and it waits once"),
+        }
+        conn.place = Place::InLine;
+    }
+
+    /// The connection that has waited longest, unless nobody waits.
+    pub fn pop(&mut self, conns: &mut Conns) -> Option<ConnId> {
+        while let Some(slot) = self.slots.pop_front() {
+            let (id, conn) = conns.slot_mut(slot).expect("slots are never removed");
+            let place = std::mem::take(&mut conn.place);
+            match (place, conn.phase) {
+                (Place::InLine, Phase::Open) => return Some(id),
+                // It will be gone without having received more.
+                (Place::InLine, Phase::Leaving(_)) | (Place::Forsaken, _) => {}
+                (Place::InLine, Phase::Free | Phase::Connecting | Phase::Ended)
+                | (Place::Outside, _) => unreachable!("{place:?} of a connection: {conn:?}"),
+            }
+        }
+        if KEPT < self.slots.capacity() {
+            self.slots = VecDeque::new();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Ending, Prng};
+
+    fn leave(conns: &mut Conns, id: ConnId) {
+        conns.at_mut(id).unwrap().fd = -1;
+        conns.remove(id);
+    }
+
+    #[test]
+    fn the_oldest_comes_first_and_whoever_left_does_not_come() {
+        let (mut conns, mut queue) = (Conns::new(4), Queue::default());
+        let ids: Vec<ConnId> = (0..4).map(|fd| conns.insert(fd, Phase::Open)).collect();
+        for id in [2, 0, 3, 1] {
+            queue.push(&mut conns, ids[id]);
+        }
+        leave(&mut conns, ids[0]);
+        conns.at_mut(ids[3]).unwrap().phase = Phase::Leaving(Ending::Closed);
+        assert_eq!(queue.pop(&mut conns), Some(ids[2]));
+        assert_eq!(queue.pop(&mut conns), Some(ids[1]));
+        assert_eq!(queue.pop(&mut conns), None);
+    }
+
+    #[test]
+    fn a_successor_is_served_once_and_only_when_it_waits() {
+        let (mut conns, mut queue) = (Conns::new(1), Queue::default());
+        let former = conns.insert(0, Phase::Open);
+        queue.push(&mut conns, former);
+        leave(&mut conns, former);
+        let silent = conns.insert(1, Phase::Open);
+        leave(&mut conns, silent);
+        let next = conns.insert(2, Phase::Open);
+        queue.push(&mut conns, next);
+        assert_eq!(queue.slots.len(), 1);
+        assert_eq!(queue.pop(&mut conns), Some(next));
+        queue.push(&mut conns, next);
+        leave(&mut conns, next);
+        conns.insert(3, Phase::Open);
+        assert_eq!(queue.pop(&mut conns), None);
+    }
+
+    /// Against a plain list of those who wait.
+    #[test]
+    fn nobody_is_lost_or_served_twice() {
+        let mut prng = Prng::from_seed(7);
+        let (mut conns, mut queue) = (Conns::new(40), Queue::default());
+        let (mut live, mut waits): (Vec<ConnId>, Vec<ConnId>) = (Vec::new(), Vec::new());
+        for _ in 0..20_000 {
+            let who = prng.below(live.len().max(1) as u64) as usize;
+            match prng.below(4) {
+                0 if !conns.is_full() => live.push(conns.insert(0, Phase::Open)),
+                1 if who < live.len() => {
+                    let id = live.swap_remove(who);
+                    waits.retain(|other| *other != id);
+                    leave(&mut conns, id);
+                }
+                2 if who < live.len() && !waits.contains(&live[who]) => {
+                    waits.push(live[who]);
+                    queue.push(&mut conns, live[who]);
+                }
+                _ => match queue.pop(&mut conns) {
+                    Some(id) => {
+                        let place = waits.iter().position(|other| *other == id);
+                        waits.remove(place.expect("only who waits is served"));
+                    }
+                    None => assert_eq!(waits, []),
+                },
+            }
+            assert!(queue.slots.len() <= 40, "one entry for a slot");
+        }
+    }
+}
