@@ -110,10 +110,13 @@ fn begin(options: Options) -> Result<(KernelPlane, SocketAddr), String> {
     Ok((plane, addr))
 }
 
-/// Many shards share a machine: 0.3 MB of buffers each.
+/// Many shards share a machine: 0.3 MB of buffers each, as the server has them.
 fn ring_options(shards: u16) -> ring::Options {
-    let recv_buffers = if shards <= 4 { 1_024 } else { 64 };
-    ring::Options { recv_buffers, ..ring::Options::default() }
+    let whole = ring::Options::default();
+    if shards <= 4 {
+        return whole;
+    }
+    ring::Options { recv_buffers: 256, recv_buffer_bytes: 1_024, ..whole }
 }
 
 fn serve(mut plane: KernelPlane, mode: Mode) {

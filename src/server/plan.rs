@@ -21,8 +21,17 @@ const REFUSALS_MAX: u32 = 64;
 /// the tables split, so every table holds those of all shards.
 const DESCRIPTORS_PER_SHARD: u64 = 8;
 
+/// What a receive brings at most where shards share a core. A chat command has
+/// 100 to 300 bytes and an upgrade's head 300 to 500, so nearly all come whole;
+/// what is larger comes in several pieces, as TCP may cut it anyway. In the memory
+/// of one buffer of 4 KiB four connections receive at a time, and it is their
+/// number that runs out when many come at once.
+const SHARED_RECV_BUFFER_BYTES: u32 = 1_024;
+
 /// The least that a plane gets along with, however many share a core.
-const RECV_BUFFERS_MIN: u32 = 64;
+const RECV_BUFFERS_MIN: u32 = 256;
+/// The kernel's own limit.
+const RECV_BUFFERS_MAX: u32 = 1 << 15;
 const SUBMISSION_ENTRIES_MIN: u32 = 512;
 const COMPLETION_ENTRIES_MIN: u32 = 2_048;
 
@@ -143,10 +152,16 @@ impl Plan {
         let on_one = self.cores.iter().filter(|&&core| core == self.cores[0]).count();
         let part = on_one.next_power_of_two() as u32;
         let shrink = |entries: u32, least: u32| (entries / part).max(least).min(entries);
-        let buffers = shrink(u32::from(whole.recv_buffers), RECV_BUFFERS_MIN);
+        let pieces = match part {
+            1 => 1,
+            _ => (whole.recv_buffer_bytes / SHARED_RECV_BUFFER_BYTES).max(1),
+        };
+        // Both are powers of two, and so is their product.
+        let pieces = 1 << pieces.ilog2();
+        let buffers = shrink(u32::from(whole.recv_buffers) * pieces, RECV_BUFFERS_MIN);
         ring::Options {
-            recv_buffers: buffers as u16, // not above the whole, which is one
-            recv_buffer_bytes: whole.recv_buffer_bytes,
+            recv_buffers: buffers.min(RECV_BUFFERS_MAX) as u16,
+            recv_buffer_bytes: whole.recv_buffer_bytes / pieces,
             submission_entries: shrink(whole.submission_entries, SUBMISSION_ENTRIES_MIN),
             completion_entries: shrink(whole.completion_entries, COMPLETION_ENTRIES_MIN),
             // Those beyond the limit are taken, answered and let go.
@@ -261,13 +276,19 @@ mod tests {
         let whole = ring::Options::default();
         let sizes = |shards, whole: &ring::Options| {
             let ring = check(&options(shards, 1_000, DescriptorTable::Auto), 2, 20_000).ring(whole);
-            (ring.recv_buffers, ring.submission_entries, ring.completion_entries)
+            let (submissions, completions) = (ring.submission_entries, ring.completion_entries);
+            (ring.recv_buffers, ring.recv_buffer_bytes, submissions, completions)
         };
-        assert_eq!(sizes(2, &whole), (1_024, 4_096, 16_384));
-        assert_eq!(sizes(6, &whole), (256, 1_024, 4_096));
-        assert_eq!(sizes(60, &whole), (64, 512, 2_048));
+        assert_eq!(sizes(2, &whole), (1_024, 4_096, 4_096, 16_384));
+        assert_eq!(sizes(6, &whole), (1_024, 1_024, 1_024, 4_096));
+        assert_eq!(sizes(60, &whole), (256, 1_024, 512, 2_048));
+        let odd = ring::Options { recv_buffer_bytes: 7_000, recv_buffers: 1 << 15, ..whole };
+        assert_eq!(sizes(3, &odd), (1 << 15, 1_750, 2_048, 8_192));
+        assert_eq!(sizes(2, &odd), (1 << 15, 7_000, 4_096, 16_384));
+        let tiny = ring::Options { recv_buffer_bytes: 512, ..whole };
+        assert_eq!(sizes(60, &tiny), (256, 512, 512, 2_048));
         let small = ring::Options { recv_buffers: 16, submission_entries: 8, ..whole };
-        assert_eq!(sizes(60, &small), (16, 8, 2_048));
+        assert_eq!(sizes(60, &small), (64, 1_024, 8, 2_048));
     }
 
     #[test]
