@@ -145,9 +145,10 @@ impl Conns {
         Some((ConnId { slot, generation: conn.generation }, conn))
     }
 
-    /// The sockets of all connections that still have one.
-    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        self.slots.iter().filter(|(_, conn)| conn.phase != Phase::Free).map(|(_, conn)| conn.fd)
+    /// All connections that are not gone.
+    pub fn live(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        let live = self.slots.iter().filter(|(_, conn)| conn.phase != Phase::Free);
+        live.map(|(slot, conn)| (ConnId { slot, generation: conn.generation }, conn))
     }
 }
 

@@ -216,6 +216,23 @@ impl KernelPlane {
         }
     }
 
+    /// Ends every socket, and so every request; the ring takes the answers.
+    fn hang_up(&mut self) {
+        self.doors.shut();
+        if self.watch == Watch::Set {
+            self.uring.cancel(Token::plain(Kind::Bell, 0));
+        }
+        for (id, _) in self.conns.live().filter(|(_, conn)| conn.under_way.has(UnderWay::CONNECT)) {
+            self.uring.cancel(Token::of(Kind::Connect, id));
+        }
+        self.uring.submit();
+        for (_, conn) in self.conns.live().filter(|(_, conn)| 0 <= conn.fd) {
+            socket::shut_down(conn.fd);
+            socket::close(conn.fd);
+        }
+        self.conns = Conns::new(0);
+    }
+
     /// Begins to receive, behind those who wait for a buffer.
     fn receive(&mut self, id: ConnId) {
         if self.queue.is_empty() {
@@ -465,12 +482,7 @@ impl Plane for KernelPlane {
 
 impl Drop for KernelPlane {
     fn drop(&mut self) {
-        self.uring.submit();
-        self.doors.shut();
-        for fd in self.conns.descriptors().filter(|fd| 0 <= *fd) {
-            socket::shut_down(fd);
-            socket::close(fd);
-        }
+        self.hang_up();
     }
 }
 

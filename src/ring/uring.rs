@@ -28,8 +28,8 @@ use super::socket;
 use super::token::{Kind, Token};
 use super::{Options, Refusal};
 
-/// How often a plane that ends asks the kernel for what it lent, before it
-/// rather loses the memory.
+/// How often a plane that ends hears nothing from the kernel before it rather
+/// loses the memory that it lent.
 const FAREWELL_ROUNDS: usize = 1_000;
 
 /// How often in a row the kernel is asked for more before a turn begins.
@@ -65,6 +65,16 @@ impl Completion {
 pub(super) enum Progress {
     Whole,
     Partial,
+}
+
+/// How a ring ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Farewell {
+    /// Whether the kernel has answered everything.
+    pub is_complete: bool,
+    /// What the kernel had under way when it was told to cancel all, summed up: it
+    /// goes through that again for each request that it cancels.
+    pub swept: u64,
 }
 
 /// The bytes of one send, and how many of them have left.
@@ -297,6 +307,42 @@ impl Uring {
         }
     }
 
+    /// Takes the last answers. Whoever owns the sockets has ended them before, and
+    /// cancelled what does not end with its socket, so that each request is
+    /// answered by itself: thousands are not cancelled in a time that anybody
+    /// would wait for. Only what is left when no more answers come is.
+    pub fn farewell(&mut self) -> Farewell {
+        let (mut silent, mut swept) = (0, 0);
+        loop {
+            self.submit();
+            self.enter(Enter::Work, None);
+            let mut answers = 0;
+            while let Some(completion) = self.next() {
+                answers += 1;
+                if completion.token.kind() == Kind::Accept && 0 <= completion.result {
+                    socket::close(completion.result);
+                }
+            }
+            let is_complete = self.under_way == 0 && self.is_flushed();
+            if is_complete || silent == FAREWELL_ROUNDS {
+                return Farewell { is_complete, swept };
+            }
+            if answers == 0 {
+                silent += 1;
+                swept += self.under_way;
+                self.cancel_all();
+            }
+        }
+    }
+
+    fn cancel_all(&mut self) {
+        self.submits += 1;
+        let limit = Some(types::Timespec::new().nsec(1_000_000));
+        // Fails when nothing is left, or when the time is over: who calls looks.
+        let any = types::CancelBuilder::any();
+        let _ = self.ring.submitter().register_sync_cancel(limit, any);
+    }
+
     fn push(&mut self, entry: Entry, token: Token) {
         let entry = entry.user_data(token.0);
         self.under_way += 1;
@@ -396,28 +442,13 @@ fn timespec(wait: Duration) -> types::Timespec {
 }
 
 impl Drop for Uring {
-    /// Cancels what is under way and waits for the kernel to let go. Memory that
-    /// it does not let go of is lost rather than freed under its hands.
+    /// Waits for the kernel to let go. Memory that it does not let go of is lost
+    /// rather than freed under its hands.
     fn drop(&mut self) {
-        self.submit();
-        for _ in 0..FAREWELL_ROUNDS {
-            let limit = types::Timespec::new().nsec(1_000_000);
-            let _ = self
-                .ring
-                .submitter()
-                .register_sync_cancel(Some(limit), types::CancelBuilder::any());
-            self.enter(Enter::Work, None);
-            while let Some(completion) = self.next() {
-                if completion.token.kind() == Kind::Accept && 0 <= completion.result {
-                    socket::close(completion.result);
-                }
-            }
-            if self.under_way == 0 && self.is_flushed() {
-                // SAFETY: dropped once, here, and nothing uses it afterwards. No
-                // request is under way, so the kernel looks at none of it.
-                unsafe { ManuallyDrop::drop(&mut self.lent) };
-                return;
-            }
+        if self.farewell().is_complete {
+            // SAFETY: dropped once, here, and nothing uses it afterwards. No
+            // request is under way, so the kernel looks at none of it.
+            unsafe { ManuallyDrop::drop(&mut self.lent) };
         }
     }
 }

@@ -1,3 +1,4 @@
+mod farewell;
 mod scarcity;
 
 use std::io::{Read, Write};
@@ -5,6 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
+use super::super::uring::Farewell;
 use super::*;
 use crate::metrics::Cells;
 use crate::ring::{PortUse, listener};
@@ -448,15 +450,4 @@ fn a_hosted_plane_sleeps_in_its_executor() {
         }
     });
     outcome.unwrap().join().unwrap();
-}
-
-#[test]
-fn a_plane_with_requests_under_way_can_end() {
-    let (mut world, peer, id) = with_peer(&small());
-    let bytes = Bytes::from(pattern(8 << 20));
-    world.work.push(Action::Send(id, bytes.clone()));
-    world.turn();
-    drop(world);
-    assert!(bytes.is_unique(), "the ring let go of what it sent");
-    drop(peer);
 }
