@@ -37,10 +37,6 @@ const SPIN_NS: u64 = 1_200_000;
 /// How often a thread that has nothing to do looks at the board.
 const LOOK_NS: u64 = 20_000_000;
 
-/// Connections that end at a time when all is over, and how long it may take.
-const LEAVING_MAX: usize = 512;
-const HANG_UP_NS: u64 = 30_000_000_000;
-
 /// What a worker is given.
 pub struct Given {
     /// What to do.
@@ -176,39 +172,7 @@ impl Worker {
         }
         self.count_expected();
         self.found.tally.live = u64::from(self.live);
-        self.hang_up(plane);
         self.found
-    }
-
-    /// Ends all connections, some at a time, so that neither end has to do
-    /// everything at once.
-    fn hang_up(&mut self, plane: &mut KernelPlane) {
-        let began_ns = self.given.clock.ns();
-        let mut next = 0;
-        let mut leaving = 0;
-        while next < self.peers.len() || 0 < leaving {
-            while leaving < LEAVING_MAX && next < self.peers.len() {
-                let one = &mut self.peers[next];
-                next += 1;
-                if one.state != State::Absent {
-                    one.leave(&mut self.work);
-                    leaving += 1;
-                }
-            }
-            plane.submit(&mut self.work);
-            let mut gone = 0;
-            let reaped = plane.reap(TURN_EVENTS_MAX, &mut |event| {
-                gone += usize::from(matches!(event, Event::Gone(..)));
-            });
-            // Those that were leaving already count, too: never below nothing.
-            leaving = usize::saturating_sub(leaving, gone);
-            if HANG_UP_NS < self.given.clock.ns() - began_ns {
-                return; // the end of the process does the rest
-            }
-            if reaped == 0 {
-                plane.park(Some(plane.now().tick.plus_ms(1)));
-            }
-        }
     }
 
     /// Until something happens, it is time, or somebody may have written
