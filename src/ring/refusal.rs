@@ -39,8 +39,17 @@ impl Refusal {
         feature: &'static str,
         error: io::Error,
     ) -> Refusal {
+        Refusal::decide(step, feature, error, disabled_by_sysctl())
+    }
+
+    fn decide(
+        step: &'static str,
+        feature: &'static str,
+        error: io::Error,
+        disabled: u8,
+    ) -> Refusal {
         match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => match disabled_by_sysctl() {
+            Some(libc::EPERM | libc::EACCES) => match disabled {
                 0 => Refusal::Forbidden,
                 value => Refusal::Disabled { value },
             },
@@ -101,21 +110,23 @@ pub(super) fn disabled_by_sysctl() -> u8 {
 mod tests {
     use super::*;
 
-    fn check(errno: i32, says: &str) {
+    fn check(errno: i32, disabled: u8, says: &str) {
         let error = io::Error::from_raw_os_error(errno);
-        let sentence = Refusal::from_step("a step", "a feature", error).to_string();
+        let sentence = Refusal::decide("a step", "a feature", error, disabled).to_string();
         assert!(sentence.contains(says) && !sentence.contains('\n'), "{sentence}");
         assert!(sentence.contains("; "), "says what to do: {sentence}");
     }
 
     #[test]
     fn each_refusal_is_one_sentence_with_a_way_out() {
-        check(libc::ENOSYS, "without io_uring");
-        check(libc::EINVAL, "no a feature");
-        check(libc::ENOMEM, "RLIMIT_MEMLOCK");
-        check(libc::EMFILE, "RLIMIT_NOFILE");
-        check(libc::EIO, "a step");
-        check(libc::EPERM, "io_uring");
-        assert!(Refusal::Disabled { value: 2 }.to_string().contains("io_uring_disabled = 2"));
+        check(libc::ENOSYS, 0, "without io_uring");
+        check(libc::EINVAL, 0, "no a feature");
+        check(libc::ENOMEM, 0, "RLIMIT_MEMLOCK");
+        check(libc::EMFILE, 0, "RLIMIT_NOFILE");
+        check(libc::EIO, 0, "a step");
+        check(libc::EPERM, 0, "seccomp profile");
+        check(libc::EACCES, 0, "seccomp profile");
+        check(libc::EPERM, 1, "io_uring_disabled = 1");
+        check(libc::EPERM, 2, "io_uring_disabled = 2");
     }
 }

@@ -1,0 +1,79 @@
+//! The binary where io_uring is refused to it, as Docker's default profile does.
+//!
+//! The only `unsafe` outside `src/ring`: a child takes a seccomp filter upon
+//! itself before it becomes the binary.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
+
+/// What the filter's instructions are made of (linux/filter.h, linux/bpf_common.h).
+const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+/// Runs the binary where the three system calls of io_uring answer `errno`.
+fn run_without_io_uring(errno: i32, arguments: &[&str]) -> Output {
+    let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
+    let calls = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+    // The number of the call is the first word of what a filter is shown.
+    let mut filter = vec![step(LOAD_WORD, 0, 0)];
+    for (index, call) in calls.iter().enumerate() {
+        let over_the_rest = (calls.len() - index) as u8;
+        filter.push(step(JUMP_IF_EQUAL, over_the_rest, *call as u32));
+    }
+    filter.push(step(RETURN, 0, libc::SECCOMP_RET_ALLOW));
+    filter.push(step(RETURN, 0, libc::SECCOMP_RET_ERRNO | errno as u32));
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
+    command.args(arguments).stdin(Stdio::null());
+    let take_filter = move || {
+        let program =
+            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        // SAFETY: the kernel copies `len` instructions during the second call, and
+        // does not write to them; `filter` outlives it.
+        let outcome = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+                | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: between fork and exec it makes two system calls and nothing else:
+    // no lock, no allocation.
+    unsafe { command.pre_exec(take_filter) };
+    command.output().expect("the binary can be started")
+}
+
+/// That the server says what is wrong in one line, and what to do, and ends with 1.
+#[track_caller]
+fn check(errno: i32, words: &[&str]) {
+    let port = "127.0.0.1:0";
+    let ports = ["--listen", port, "--admin-listen", port];
+    let output = run_without_io_uring(errno, &[&["serve", "--dev"], &ports[..]].concat());
+    let (out, err) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+    let all = format!("{}{}", out.expect("text"), err.expect("text"));
+    assert_eq!(output.status.code(), Some(1), "{all}");
+    let told: Vec<&str> = all.lines().filter(|line| line.contains("io_uring")).collect();
+    assert_eq!(told.len(), 1, "one sentence: {all}");
+    words.iter().for_each(|word| assert!(told[0].contains(word), "no {word:?}: {all}"));
+    assert!(!all.contains("panicked"), "{all}");
+}
+
+#[test]
+fn a_seccomp_profile_without_io_uring_is_named() {
+    check(libc::EPERM, &["refused to this process", "seccomp profile allow io_uring_setup"]);
+}
+
+#[test]
+fn a_kernel_without_io_uring_is_named() {
+    check(libc::ENOSYS, &["without io_uring", "Linux 6.1 or newer"]);
+}
+
+#[test]
+fn the_doctor_says_it_too() {
+    let output = run_without_io_uring(libc::EPERM, &["doctor", "--dev"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("seccomp profile allow io_uring_setup"), "{text}");
+}
