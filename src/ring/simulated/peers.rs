@@ -1,0 +1,137 @@
+//! The peers' side of the world: what a test makes them do, and what they see.
+//!
+//! Deliberately absent: when the core learns of it; the weather says that.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::base::{ConnId, Ending, Tick};
+
+use super::SimulatedPlane;
+
+/// A peer in the test's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Peer(u32);
+
+/// What a peer knows of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerState {
+    /// In the backlog, or open: TCP does not tell the difference.
+    Open,
+    /// The core closed it. What was sent before can still be read.
+    Closed,
+    /// The peer or the network reset it.
+    Reset,
+    /// The core does not accept any more.
+    Refused,
+}
+
+/// Both ends of one connection.
+#[derive(Debug)]
+pub(super) struct End {
+    pub state: PeerState,
+    /// Set while the core knows the connection.
+    pub id: Option<ConnId>,
+    pub half_closed: bool,
+    pub incoming: VecDeque<(Tick, Incoming)>,
+    pub outgoing: Option<(Tick, Bytes)>,
+    /// What the peer has received and not read.
+    pub inbox: Vec<u8>,
+    pub ending: Option<(Tick, Ending)>,
+}
+
+/// What a peer does.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Connect,
+    Bytes(VecDeque<u8>),
+    HalfClose,
+    Reset,
+}
+
+impl End {
+    /// When something of the peer, or the end, can be told.
+    pub fn due(&self) -> Option<Tick> {
+        match self.ending {
+            Some((due, _)) => Some(due),
+            None => self.incoming.front().map(|(due, _)| *due),
+        }
+    }
+}
+
+impl SimulatedPlane {
+    /// A peer knocks.
+    pub fn peer_connect(&mut self) -> Peer {
+        let peer = self.ends.len() as u32;
+        self.ends.push(End {
+            state: if self.accepting { PeerState::Open } else { PeerState::Refused },
+            id: None,
+            half_closed: false,
+            incoming: VecDeque::new(),
+            outgoing: None,
+            inbox: Vec::new(),
+            ending: None,
+        });
+        if self.accepting {
+            self.live.push(peer);
+            self.arrive(peer, Incoming::Connect);
+        }
+        Peer(peer)
+    }
+
+    /// A peer sends. On a connection that is over, nothing happens.
+    pub fn peer_send(&mut self, peer: Peer, bytes: &[u8]) {
+        let end = &self.ends[peer.0 as usize];
+        assert!(!end.half_closed, "a peer that ended its direction sends no more");
+        if end.state == PeerState::Open && !bytes.is_empty() {
+            self.arrive(peer.0, Incoming::Bytes(bytes.iter().copied().collect()));
+        }
+    }
+
+    /// A peer reads all that has reached it.
+    pub fn peer_read(&mut self, peer: Peer) -> Vec<u8> {
+        std::mem::take(&mut self.ends[peer.0 as usize].inbox)
+    }
+
+    /// A peer sends no more, but still reads.
+    pub fn peer_half_close(&mut self, peer: Peer) {
+        let end = &mut self.ends[peer.0 as usize];
+        if end.state == PeerState::Open && !end.half_closed {
+            end.half_closed = true;
+            self.arrive(peer.0, Incoming::HalfClose);
+        }
+    }
+
+    /// A peer breaks its connection. What it sent before may be lost.
+    pub fn peer_reset(&mut self, peer: Peer) {
+        let lost = self.sky.tosses();
+        let end = &mut self.ends[peer.0 as usize];
+        if end.state != PeerState::Open {
+            return;
+        }
+        end.state = PeerState::Reset;
+        if lost {
+            end.incoming.retain(|(_, what)| matches!(what, Incoming::Connect));
+        }
+        self.arrive(peer.0, Incoming::Reset);
+    }
+
+    /// What the peer knows of its connection.
+    pub fn peer_state(&self, peer: Peer) -> PeerState {
+        self.ends[peer.0 as usize].state
+    }
+
+    /// The core's name for the peer's connection, while it has one.
+    pub fn conn_of(&self, peer: Peer) -> Option<ConnId> {
+        self.ends[peer.0 as usize].id
+    }
+
+    fn arrive(&mut self, peer: u32, what: Incoming) {
+        let due = self.sky.after(self.now.tick);
+        let incoming = &mut self.ends[peer as usize].incoming;
+        // Never before what the same peer did earlier.
+        let due = incoming.back().map_or(due, |(before, _)| due.max(*before));
+        incoming.push_back((due, what));
+    }
+}

@@ -1,0 +1,184 @@
+use super::*;
+use crate::base::Prng;
+
+/// A core that sends back what comes and closes when the peer has ended.
+#[derive(Default)]
+struct Echo {
+    conns: Vec<Conn>,
+    work: Vec<Action>,
+}
+
+struct Conn {
+    id: ConnId,
+    waiting: Vec<u8>,
+    sending: bool,
+    ended: bool,
+    gone: Option<Ending>,
+}
+
+impl Echo {
+    fn handle(&mut self, event: Event<'_>) {
+        let (id, change): (ConnId, &dyn Fn(&mut Conn)) = match &event {
+            Event::Accepted(id) => {
+                let (waiting, gone) = (Vec::new(), None);
+                let (sending, ended) = (false, false);
+                self.conns.push(Conn { id: *id, waiting, sending, ended, gone });
+                return;
+            }
+            Event::Connected(_) => panic!("nobody asked for one"),
+            Event::Received(id, bytes) => (*id, &|conn| conn.waiting.extend(bytes.iter())),
+            Event::Sent(id) => (*id, &|conn| conn.sending = false),
+            Event::Ended(id) => (*id, &|conn| conn.ended = true),
+            Event::Gone(id, ending) => (*id, &|conn| conn.gone = Some(*ending)),
+        };
+        let conn = self.conns.iter_mut().find(|conn| conn.id == id && conn.gone.is_none());
+        change(conn.expect("events only of a connection that was accepted and is not gone"));
+    }
+
+    fn turn(&mut self, plane: &mut SimulatedPlane, max: usize) -> usize {
+        let events = plane.reap(max, &mut |event| self.handle(event));
+        for conn in self.conns.iter_mut().filter(|conn| conn.gone.is_none()) {
+            if !conn.sending && !conn.waiting.is_empty() {
+                conn.sending = true;
+                let bytes = Bytes::from(std::mem::take(&mut conn.waiting));
+                self.work.push(Action::Send(conn.id, bytes));
+            } else if conn.ended && !conn.sending {
+                self.work.push(Action::Close(conn.id));
+            }
+        }
+        plane.submit(&mut self.work);
+        events
+    }
+}
+
+/// Lets everything happen that can happen, reading or not.
+fn run(plane: &mut SimulatedPlane, echo: &mut Echo) {
+    loop {
+        while echo.turn(plane, 7) > 0 {}
+        match plane.next_due() {
+            Some(due) if plane.now.tick < due => {
+                plane.set_now(Now { tick: due, unix_ms: due.0 });
+            }
+            Some(_) => {}
+            None => return,
+        }
+    }
+}
+
+fn check_streams(seed: u64, weather: Weather) {
+    let mut plane = SimulatedPlane::new(seed, weather);
+    let mut script = Prng::from_seed(seed ^ 0xECC0);
+    let mut echo = Echo::default();
+    let peers: Vec<Peer> = (0..5).map(|_| plane.peer_connect()).collect();
+    let mut said = vec![Vec::new(); peers.len()];
+    let mut heard = vec![Vec::new(); peers.len()];
+    for _ in 0..40 {
+        let who = script.below(peers.len() as u64) as usize;
+        let len = script.below(3_000) as usize;
+        let bytes: Vec<u8> = (0..len).map(|_| script.draw() as u8).collect();
+        plane.peer_send(peers[who], &bytes);
+        said[who].extend_from_slice(&bytes);
+        echo.turn(&mut plane, 3);
+        let later = plane.now.tick.plus_ms(script.below(20));
+        plane.set_now(Now { tick: later, unix_ms: later.0 });
+        let reader = script.below(peers.len() as u64) as usize;
+        heard[reader].extend(plane.peer_read(peers[reader]));
+    }
+    peers.iter().for_each(|peer| plane.peer_half_close(*peer));
+    for _ in 0..1_000 {
+        run(&mut plane, &mut echo);
+        for (peer, heard) in peers.iter().zip(&mut heard) {
+            heard.extend(plane.peer_read(*peer));
+        }
+    }
+    assert!(heard == said, "a stream differs, seed {seed}");
+    assert!(peers.iter().all(|peer| plane.peer_state(*peer) == PeerState::Closed));
+    assert!(echo.conns.iter().all(|conn| conn.gone == Some(Ending::Closed)), "seed {seed}");
+    assert!(plane.live.is_empty());
+}
+
+#[test]
+fn what_goes_in_comes_back_whole_and_in_order() {
+    for seed in 0..100 {
+        check_streams(seed, Weather { window_bytes: 1_000, ..Weather::rough() });
+    }
+    check_streams(0, Weather::calm());
+}
+
+#[test]
+fn resets_end_connections_once_and_streams_are_cut_short_only() {
+    let mut ended = [0, 0];
+    for seed in 0..100 {
+        let weather = Weather { resets_per_10_000: 300, ..Weather::rough() };
+        let mut plane = SimulatedPlane::new(seed, weather);
+        let mut echo = Echo::default();
+        let said: Vec<u8> = (0..=255).collect();
+        let peers: Vec<Peer> = (0..10).map(|_| plane.peer_connect()).collect();
+        for peer in &peers {
+            plane.peer_send(*peer, &said);
+        }
+        plane.peer_reset(peers[0]);
+        run(&mut plane, &mut echo);
+        for peer in &peers {
+            plane.peer_half_close(*peer);
+        }
+        run(&mut plane, &mut echo);
+        for peer in &peers {
+            assert!(said.starts_with(&plane.peer_read(*peer)), "seed {seed}");
+            ended[usize::from(plane.peer_state(*peer) == PeerState::Reset)] += 1;
+        }
+        assert!(echo.conns.iter().all(|conn| conn.gone.is_some()), "seed {seed}");
+    }
+    assert!(ended.iter().all(|count| *count > 50), "both ends must happen: {ended:?}");
+}
+
+#[test]
+fn equal_seeds_tell_equal_stories() {
+    let story = |seed| {
+        let mut plane = SimulatedPlane::new(seed, Weather::rough());
+        let peers: Vec<Peer> = (0..3).map(|_| plane.peer_connect()).collect();
+        peers.iter().for_each(|peer| plane.peer_send(*peer, &[7; 500]));
+        let mut story = String::new();
+        for ms in 0..100 {
+            plane.set_now(Now { tick: Tick(ms), unix_ms: ms });
+            plane.reap(10, &mut |event| story += &format!("{ms} {event:?}\n"));
+        }
+        story
+    };
+    assert_eq!(story(5), story(5));
+    assert_ne!(story(5), story(6));
+}
+
+#[test]
+fn a_send_waits_for_a_peer_that_does_not_read() {
+    let mut plane = SimulatedPlane::new(1, Weather { window_bytes: 10, ..Weather::calm() });
+    let mut echo = Echo::default();
+    let peer = plane.peer_connect();
+    plane.peer_send(peer, &[1; 25]);
+    run(&mut plane, &mut echo);
+    assert!(echo.conns[0].sending);
+    for expected in [10, 10, 5] {
+        assert_eq!(plane.peer_read(peer).len(), expected);
+        run(&mut plane, &mut echo);
+    }
+    assert!(!echo.conns[0].sending);
+}
+
+#[test]
+fn who_is_not_accepted_yet_is_refused_when_accepting_stops() {
+    let mut plane = SimulatedPlane::new(1, Weather::rough());
+    let mut echo = Echo::default();
+    let (early, id) = (plane.peer_connect(), ConnId { slot: 0, generation: 0 });
+    run(&mut plane, &mut echo);
+    assert_eq!(plane.conn_of(early), Some(id));
+    let waiting = plane.peer_connect();
+    plane.submit(&mut vec![Action::StopAccepting]);
+    let late = plane.peer_connect();
+    run(&mut plane, &mut echo);
+    let states = [early, waiting, late].map(|peer| plane.peer_state(peer));
+    assert_eq!(states, [PeerState::Open, PeerState::Refused, PeerState::Refused]);
+    plane.submit(&mut vec![Action::Close(id), Action::Close(id)]);
+    run(&mut plane, &mut echo);
+    assert_eq!(plane.peer_state(early), PeerState::Closed);
+    assert_eq!(plane.conn_of(early), None);
+}
