@@ -18,6 +18,7 @@ lint: ## formatting, clippy, rustdoc, shell scripts
 
 fmt: ## format the Rust sources
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 audit: ## licences, bans, sources, and (needs the network) advisories
 	@scripts/setup-deny
