@@ -1,4 +1,5 @@
-//! What is generated from the table of settings, against what lies here.
+//! What is generated from the table of settings, and what is said in two places,
+//! against what lies here.
 
 use std::fs;
 use std::path::Path;
@@ -58,4 +59,27 @@ fn every_setting_that_the_migration_names_exists() {
         named += 1;
     }
     assert!(named > 40, "{named} were found");
+}
+
+#[test]
+fn the_script_that_starts_a_server_shows_the_commands_of_the_readme() {
+    let readme = include_str!("../README.md");
+    let script = include_str!("../scripts/run");
+    let shown = script.split("<<'TEXT'\n").nth(1).expect("a text that is shown");
+    let shown: Vec<&str> = shown.lines().map(command).collect();
+    for section in ["## Chat\n", "## Load it\n"] {
+        let section = readme.split(section).nth(1).and_then(|rest| rest.split("\n## ").next());
+        let section = section.expect("the README has it");
+        let while_it_runs = section.split("On its own:").next().expect("a first part");
+        let blocks: Vec<&str> = while_it_runs.split("```sh\n").skip(1).collect();
+        assert!(!blocks.is_empty());
+        for line in blocks.iter().flat_map(|block| block.split("```").next()).flat_map(str::lines) {
+            assert!(shown.contains(&command(line)), "{line} is not in {shown:#?}");
+        }
+    }
+}
+
+/// A line of shell without its margin and its comment.
+fn command(line: &str) -> &str {
+    line.split(" #").next().unwrap_or_default().trim()
 }

@@ -24,6 +24,10 @@ const binary = ['debug', 'release']
   .map((profile) => path.join(target, profile, 'rookery'))
   .concat(process.env.ROOKERY_BIN ?? [])
   .findLast(existsSync);
+if (!binary) {
+  console.error('chat-node: there is no server yet: `make run` in another terminal builds and starts it');
+  process.exit(1);
+}
 
 const client = new Centrifuge(url, {
   websocket: WebSocket,
@@ -31,11 +35,20 @@ const client = new Centrifuge(url, {
     execFileSync(binary, ['token', '--dev', '--user', name], { encoding: 'utf8' }).trim(),
 });
 const show = ({ data, info }) => console.log(`${info?.user ?? 'server'}: ${data.text}`);
+// What the person at the keyboard wanted needs no reason.
+const because = ({ code, reason }) => (code === 0 ? '' : ` (${code} ${reason})`);
 
-client.on('connecting', ({ code, reason }) => console.log(`* connecting (${code} ${reason})`));
-client.on('disconnected', ({ code, reason }) => {
-  console.log(`* disconnected (${code} ${reason})`);
-  process.exit(code === 0 ? 0 : 1);
+client.on('connecting', (why) => console.log(`* connecting${because(why)}`));
+// The SDK tries on by itself, with longer and longer pauses: once is enough to say so.
+let isTold = false;
+client.on('connected', () => (isTold = false));
+client.on('error', ({ error }) => {
+  if (!isTold) console.log(`* ${error.message}; trying again, is there a server at ${url}?`);
+  isTold = true;
+});
+client.on('disconnected', (why) => {
+  console.log(`* disconnected${because(why)}`);
+  process.exit(why.code === 0 ? 0 : 1);
 });
 
 const subscription = client.newSubscription(`room:${room}`, {
@@ -54,8 +67,12 @@ subscription.on('subscribed', async ({ wasRecovering }) => {
   console.log(`* in room:${room} as ${name}`);
   if (wasRecovering || greeted) return;
   greeted = true;
-  const { publications } = await subscription.history({ limit: 20, reverse: true });
-  publications.reverse().forEach(show);
+  try {
+    const { publications } = await subscription.history({ limit: 20, reverse: true });
+    publications.reverse().forEach(show);
+  } catch (error) {
+    console.log(`* what was said before is unknown: ${error.message}`);
+  }
 });
 subscription.subscribe();
 client.connect();
