@@ -108,8 +108,15 @@ save() {
     mv "$SAVED.new" "$SAVED"
 }
 
-report() {
-    printf '%-9s %-63s is %-24s should be %s\n' "$1" "$2" "${3:-(empty)}" "${4:-(empty)}"
+# line <word> <path or name> <what there is to say>
+line() { printf '%-9s %s: %s\n' "$1" "$2" "${3:-(empty)}"; }
+
+# differs <path> <what it is> <what it should be>
+differs() {
+    local word=would
+    [[ "$COMMAND" != check ]] || word=wrong
+    WRONG_COUNT=$((WRONG_COUNT + 1))
+    line "$word" "$1" "${2:-(empty)}, should be ${3:-(empty)}"
 }
 
 explain() {
@@ -134,19 +141,18 @@ knob() {
         return
     fi
     if [[ ! -e "$ROOT$path" ]]; then
-        report absent "$path" "not here" "$want"
+        line absent "$path" "not here"
         return
     fi
     local is target
     is="$(cat "$ROOT$path" 2>/dev/null || true)"
     target="$(wanted "$rule" "$is" "$want")"
     if [[ "$(spelt "$rule" "$is")" == "$target" ]]; then
-        report ok "$path" "$(words "$is")" "$target"
+        line ok "$path" "$(words "$is")"
         return
     fi
     if [[ "$COMMAND" == check || "$DRY_RUN" == yes ]]; then
-        WRONG_COUNT=$((WRONG_COUNT + 1))
-        report "$([[ "$COMMAND" == check ]] && echo wrong || echo would)" "$path" "$(words "$is")" "$target"
+        differs "$path" "$(words "$is")" "$target"
         return
     fi
     [[ -w "$ROOT$path" ]] || fail 3 "$path is not writable; run it as root, outside a container"
@@ -158,11 +164,11 @@ write() {
     local path="$1" target="$2"
     if { printf '%s\n' "$target" >"$ROOT$path"; } 2>/dev/null; then
         CHANGED_COUNT=$((CHANGED_COUNT + 1))
-        printf '%-9s %-63s is now %s\n' changed "$path" "${target:-(empty)}"
+        line changed "$path" "now ${target:-(empty)}"
     else
         # Some files of /proc/irq belong to the driver, which has spread them already.
         WRONG_COUNT=$((WRONG_COUNT + 1))
-        printf '%-9s %-63s the kernel did not take %s\n' refused "$path" "$target"
+        line refused "$path" "the kernel did not take $target"
     fi
 }
 
@@ -184,14 +190,13 @@ file_knob() {
     values) return ;;
     esac
     if [[ -f "$ROOT$path" ]] && cmp -s "$source" "$ROOT$path"; then
-        report ok "$path" "$(basename "$source")" "$(basename "$source")"
+        line ok "$path" "as in $(basename "$source")"
         return
     fi
     local is=missing
     [[ -f "$ROOT$path" ]] && is=different
     if [[ "$COMMAND" == check || "$DRY_RUN" == yes ]]; then
-        WRONG_COUNT=$((WRONG_COUNT + 1))
-        report "$([[ "$COMMAND" == check ]] && echo wrong || echo would)" "$path" "$is" "$(basename "$source")"
+        differs "$path" "$is" "as in $(basename "$source")"
         return
     fi
     local former="$STATE/$SUBJECT.former"
@@ -203,14 +208,14 @@ file_knob() {
     mkdir -p "$(dirname "$ROOT$path")"
     cp "$source" "$ROOT$path" || fail 3 "cannot write $path; run it as root"
     CHANGED_COUNT=$((CHANGED_COUNT + 1))
-    printf '%-9s %-63s is now %s\n' changed "$path" "$(basename "$source")"
+    line changed "$path" "now as in $(basename "$source")"
 }
 
 # Something that a script can only look at: what to do about it is for people.
 advice() {
     local name="$1" state="$2" text="$3"
     case "$COMMAND" in
-    check | explain) printf '%-9s %-63s %s\n' "$state" "$name" "$text" ;;
+    check | explain) line "$state" "$name" "$text" ;;
     *) ;;
     esac
 }
@@ -224,16 +229,16 @@ undo() {
     local kind path value
     while IFS=$'\t' read -r kind path value; do
         if [[ "$DRY_RUN" == yes ]]; then
-            printf '%-9s %-63s back to %s\n' would "$path" "${value:-(empty)}"
+            line would "$path" "back to ${value:-(empty)}"
         elif [[ "$kind" == value ]]; then
             write "$path" "$value"
         elif [[ "$value" == missing ]]; then
             rm -f "$ROOT$path"
-            printf '%-9s %-63s is gone again\n' changed "$path"
+            line changed "$path" "gone again"
         else
             cp -p "$STATE/$SUBJECT.former" "$ROOT$path"
             rm -f "$STATE/$SUBJECT.former"
-            printf '%-9s %-63s is as it was\n' changed "$path"
+            line changed "$path" "as it was"
         fi
     done < <(tac "$SAVED")
     if [[ "$DRY_RUN" == no && "$WRONG_COUNT" == 0 ]]; then

@@ -52,7 +52,7 @@ queues() {
         [[ -e "$entry" ]] && count=$((count + 1))
     done
     if [[ "$way" == rx && "$count" -gt 0 && "$count" -lt "${#cpus[@]}" ]]; then
-        advice "$card" note "$count receive queues for ${#cpus[@]} CPUs: try ethtool -L $card combined ${#cpus[@]}"
+        advice "$card" note "receive queues: $count, for ${#cpus[@]} CPUs; try ethtool -L $card combined ${#cpus[@]}"
     fi
     for ((index = 0; index < count; index++)); do
         if [[ "$way" == rx ]]; then

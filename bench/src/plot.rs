@@ -108,9 +108,9 @@ impl Picture {
             let colour = *colour;
             let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
             let drawn = chart.draw_series(line).map_err(text)?;
-            drawn
-                .label(*name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour));
+            drawn.label(*name).legend(move |(x, y)| {
+                PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2))
+            });
         }
         let mut labels = chart.configure_series_labels();
         labels.position(SeriesLabelPosition::UpperLeft).label_font(("sans-serif", 14));
