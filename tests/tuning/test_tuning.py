@@ -80,8 +80,11 @@ class Machine:
         }
 
     def run(self, script, *arguments, **variables):
+        return self.run_file(f"{script}.sh", *arguments, **variables)
+
+    def run_file(self, name, *arguments, **variables):
         return subprocess.run(
-            [TUNING / f"{script}.sh", *arguments],
+            [TUNING / name, *arguments],
             env={
                 "PATH": os.environ["PATH"],
                 "ROOKERY_TUNING_ROOT": str(self.root),
@@ -261,17 +264,7 @@ def test_the_limits_file_stays_below_the_ceiling_of_the_scripts(machine):
 
 def test_all_runs_every_script_and_changes_nothing_unasked(machine):
     before = machine.files()
-    told = subprocess.run(
-        [TUNING / "all", "tune"],
-        env={
-            "PATH": os.environ["PATH"],
-            "ROOKERY_TUNING_ROOT": str(machine.root),
-            "ROOKERY_TUNING_STATE": str(machine.state),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    told = machine.run_file("all", "tune")
     assert told.returncode == 0
     for script in SCRIPTS:
         assert f"== {script}" in told.stdout
