@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,8 @@ pub struct Doorbell {
 
 #[derive(Debug)]
 struct Bell {
-    /// An eventfd. It blocks, so that a reader on a ring waits in its poll.
+    /// An eventfd. The ring's poll for it answers each write, so nobody reads it;
+    /// its 64 bits last for 500 years of a write a nanosecond.
     file: File,
     /// Set by ringing; a core does not fall asleep over it.
     rung: AtomicBool,
@@ -70,11 +71,6 @@ impl Doorbell {
         self.bell.rung.swap(false, Ordering::SeqCst);
     }
 
-    /// Sets the counter back to 0. Only when it is known to be above.
-    pub(super) fn drain(&self) {
-        let _ = (&self.bell.file).read(&mut [0; 8]);
-    }
-
     pub(super) fn descriptor(&self) -> RawFd {
         self.bell.file.as_raw_fd()
     }
@@ -82,6 +78,8 @@ impl Doorbell {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]

@@ -286,10 +286,9 @@ impl KernelPlane {
             Kind::Accept => self.on_accepted(done, on_event),
             Kind::Connect => self.on_connected(done, on_event),
             Kind::Bell => {
-                if 0 < done.result {
-                    self.doorbell.drain();
+                if !done.more() {
+                    self.watch = Watch::Unset;
                 }
-                self.watch = Watch::Unset;
                 0
             }
             Kind::Aside => 0,

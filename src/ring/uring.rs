@@ -231,9 +231,10 @@ impl Uring {
         self.push(opcode::AsyncCancel::new(target.0).build(), Token::plain(Kind::Aside, 0));
     }
 
-    /// Answers `token` when `fd` is readable, once.
+    /// Answers `token` each time that `fd` is written to.
     pub fn watch(&mut self, token: Token, fd: RawFd) {
-        self.push(opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).build(), token);
+        let poll = opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).multi(true);
+        self.push(poll.build(), token);
     }
 
     pub fn buffers(&mut self) -> &mut Buffers {
