@@ -134,7 +134,6 @@ async fn serve(part: Part) {
     let core = Core {
         plane,
         shard,
-        neighbours: (0..part.shards_count).filter(|&to| to != part.id.0).map(ShardId).collect(),
         postbox: part.postbox,
         doorbells: go.doorbells,
         orders: part.orders,
@@ -166,7 +165,6 @@ fn open(table: Table, go: &Go) -> Result<TcpListener, NoListener> {
 struct Core {
     plane: KernelPlane,
     shard: Shard,
-    neighbours: Vec<ShardId>,
     postbox: Postbox<Letter>,
     doorbells: Arc<[Doorbell]>,
     orders: Consumer<Order>,
@@ -248,17 +246,14 @@ impl Core {
     /// wakes us when it has taken some.
     fn post(&mut self) -> usize {
         let mut posted = 0;
-        for &to in &self.neighbours {
-            let letters = self.shard.mail(to);
-            if letters.is_empty() {
-                continue;
-            }
-            let moved = self.postbox.post(to, letters);
+        let Core { shard, postbox, doorbells, .. } = self;
+        shard.post(&mut |to, letters| {
+            let moved = postbox.post(to, letters);
             if 0 < moved {
-                self.doorbells[usize::from(to.0)].ring();
+                doorbells[usize::from(to.0)].ring();
             }
             posted += moved;
-        }
+        });
         posted
     }
 

@@ -12,11 +12,14 @@ use crate::wire::ErrorCode;
 /// counting farewells (their number is bounded by the members they end); each
 /// question is answered once, so answers need no limit of their own; notices
 /// are refused where a lane holds `LANE_PUSHES_MAX`, and then a `Gap` goes first
-/// as soon as there is room again.
+/// as soon as there is room again; a lane with letters or a gap to tell is among
+/// `addressees`, once.
 #[derive(Debug)]
 pub struct Mesh {
     own: ShardId,
     lanes: Vec<Lane>,
+    /// So that a turn does not look into sixty lanes for the two with letters.
+    addressees: Vec<ShardId>,
     local: VecDeque<Letter>,
 }
 
@@ -25,6 +28,7 @@ struct Lane {
     letters: Vec<Letter>,
     open_asks: u32,
     lossy: bool,
+    is_addressee: bool,
 }
 
 /// What became of a letter.
@@ -42,7 +46,7 @@ impl Mesh {
     /// No letters; `own` among so many shards.
     pub fn new(own: ShardId, shards_count: u16) -> Mesh {
         let lanes = (0..shards_count).map(|_| Lane::default()).collect();
-        Mesh { own, lanes, local: VecDeque::new() }
+        Mesh { own, lanes, addressees: Vec::new(), local: VecDeque::new() }
     }
 
     /// Where a room's questions go.
@@ -67,6 +71,7 @@ impl Mesh {
         }
         lane.open_asks += 1;
         lane.letters.push(Letter::Ask(ask));
+        lane.list(to, &mut self.addressees);
         Posted::Sent
     }
 
@@ -81,6 +86,7 @@ impl Mesh {
             Tell::Answer(..) => true,
             Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) => false,
         };
+        lane.list(to, &mut self.addressees);
         if !is_answer {
             if LANE_PUSHES_MAX <= lane.letters.len() {
                 lane.lossy = true;
@@ -106,6 +112,22 @@ impl Mesh {
         self.local.pop_front()
     }
 
+    /// Lets `post` take from the front of what waits for each neighbour; what it
+    /// leaves is offered again at the next call.
+    pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<Letter>)) {
+        let mut addressees = std::mem::take(&mut self.addressees);
+        addressees.retain(|&to| {
+            let letters = self.waiting(to);
+            if !letters.is_empty() {
+                post(to, letters);
+            }
+            let lane = &mut self.lanes[usize::from(to.0)];
+            lane.is_addressee = !lane.letters.is_empty() || lane.lossy;
+            lane.is_addressee
+        });
+        self.addressees = addressees;
+    }
+
     /// What waits for a neighbour, in order. The caller takes from the front
     /// as much as the lane has room for.
     pub fn waiting(&mut self, to: ShardId) -> &mut Vec<Letter> {
@@ -114,6 +136,14 @@ impl Mesh {
             lane.letters.push(Letter::Gap);
         }
         &mut lane.letters
+    }
+}
+
+impl Lane {
+    fn list(&mut self, to: ShardId, addressees: &mut Vec<ShardId>) {
+        if !std::mem::replace(&mut self.is_addressee, true) {
+            addressees.push(to);
+        }
     }
 }
 
@@ -180,9 +210,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_lane_has_no_room_for_is_offered_again() {
+        let mut mesh = Mesh::new(ShardId(0), 5);
+        let room = far_room(&mesh);
+        let offer = |mesh: &mut Mesh, taken: usize| {
+            let mut offered = Vec::new();
+            mesh.post(&mut |to, letters| {
+                offered.push((to, letters.len()));
+                letters.drain(..taken.min(letters.len()));
+            });
+            offered.sort_unstable();
+            offered
+        };
+        for (to, count) in [(ShardId(3), 2), (FAR, 1)] {
+            (0..count).for_each(|_| assert_eq!(mesh.tell(to, typing(room)), Posted::Sent));
+        }
+        assert_eq!(offer(&mut mesh, 1), [(FAR, 1), (ShardId(3), 2)]);
+        assert_eq!(mesh.tell(FAR, typing(room)), Posted::Sent);
+        assert_eq!(offer(&mut mesh, 0), [(FAR, 1), (ShardId(3), 1)]);
+        assert_eq!(offer(&mut mesh, 9), [(FAR, 1), (ShardId(3), 1)]);
+        assert_eq!(offer(&mut mesh, 9), []);
+    }
+
+    #[test]
     fn a_gap_is_told_even_when_nothing_follows() {
         let mut mesh = mesh();
         let room = far_room(&mesh);
+        while mesh.tell(FAR, typing(room)) == Posted::Sent {}
+        mesh.post(&mut |_, letters| letters.clear());
+        let mut offered = Vec::new();
+        mesh.post(&mut |_, letters| offered.append(letters));
+        assert!(matches!(offered[..], [Letter::Gap]), "{offered:?}");
         while mesh.tell(FAR, typing(room)) == Posted::Sent {}
         mesh.waiting(FAR).clear();
         assert!(matches!(mesh.waiting(FAR)[..], [Letter::Gap]));
