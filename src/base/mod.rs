@@ -17,6 +17,6 @@ pub use bucket::{Bucket, Rate};
 pub use ids::{ClientId, ConnId, RoomId, ShardId};
 pub use prng::Prng;
 pub use slab::{Slab, Slots};
-pub use time::{Now, Tick};
+pub use time::{Now, Soon, Tick};
 pub use wheel::Wheel;
 pub use world::{Action, Ending, Event};

@@ -16,6 +16,35 @@ impl Tick {
     }
 }
 
+/// A deadline in four bytes, for what every idle connection keeps: the low bits
+/// of its tick. Right as long as it is read within `REACH_MS` of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Soon(u32);
+
+impl Soon {
+    /// No deadline.
+    pub const NEVER: Soon = Soon(u32::MAX);
+
+    /// How far ahead or behind a deadline may be: 24 days.
+    pub const REACH_MS: u64 = (1 << 31) - 1;
+
+    /// The deadline `at`. One that is too far from `now` comes early, and whoever
+    /// set it looks again then.
+    pub fn at(now: Tick, at: Tick) -> Soon {
+        let low = at.min(now.plus_ms(Soon::REACH_MS - 1)).0 as u32;
+        Soon(if low == u32::MAX { low - 1 } else { low })
+    }
+
+    /// The tick again; the end of time for none.
+    pub fn tick(self, now: Tick) -> Tick {
+        if self == Soon::NEVER {
+            return Tick(u64::MAX);
+        }
+        let ahead = i64::from(self.0.wrapping_sub(now.0 as u32) as i32);
+        Tick(now.0.saturating_add_signed(ahead))
+    }
+}
+
 /// What the clocks showed at the start of a turn. Constant within the turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -29,5 +58,33 @@ impl Now {
     /// Whole seconds since 1970-01-01 UTC, as tokens count them (RFC 7519, 2).
     pub fn unix_s(self) -> u64 {
         self.unix_ms / 1_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_in_four_bytes_is_the_tick_again() {
+        for now in [0, 1, 5_000, (1 << 31) - 3, (1 << 32) - 2, (1 << 32) + 7, 1 << 45] {
+            for ahead in [0, 1, 25_000, Soon::REACH_MS - 1] {
+                let (now, at) = (Tick(now), Tick(now).plus_ms(ahead));
+                let soon = Soon::at(now, at);
+                // The one value that means never is a millisecond early.
+                let want = if at.0 as u32 == u32::MAX { at.0 - 1 } else { at.0 };
+                assert_eq!(soon.tick(now), Tick(want));
+                assert_eq!(soon.tick(at), Tick(want), "read when it is due");
+                assert_eq!(soon.tick(at.plus_ms(60_000)), Tick(want), "read late");
+            }
+        }
+        assert_eq!(Soon::NEVER.tick(Tick(9)), Tick(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_too_far_comes_early() {
+        let now = Tick(1 << 40);
+        let soon = Soon::at(now, Tick(u64::MAX));
+        assert!(now < soon.tick(now) && soon.tick(now) < now.plus_ms(Soon::REACH_MS));
     }
 }

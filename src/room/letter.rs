@@ -169,6 +169,8 @@ impl What {
 /// Where a new member stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Welcome {
+    /// The home's copy of the room's name, to be kept instead of an own one.
+    pub name: Arc<str>,
     /// The stream's head at that moment; `None` where there is no stream.
     pub position: Option<Position>,
     /// What the member asked to recover, oldest first.

@@ -369,7 +369,8 @@ impl Room {
             (Some(_), Some(_)) => Recovery::Whole,
             (Some(_), None) => Recovery::Lost,
         };
-        Welcome { position, missed: missed.unwrap_or_default(), recovery }
+        let name = Arc::clone(&self.title.channel);
+        Welcome { name, position, missed: missed.unwrap_or_default(), recovery }
     }
 }
 

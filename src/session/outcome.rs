@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use bytes::BytesMut;
 
 use super::{Fault, Place};
 use crate::base::RoomId;
-use crate::room::{Ask, Title};
+use crate::room::Ask;
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
 
 /// What a session decided: messages for its client, encoded at once, and
@@ -31,7 +33,7 @@ pub enum Effect {
         /// Which room.
         room: RoomId,
         /// Its name.
-        title: Title,
+        name: Arc<str>,
         /// Whether who comes and goes is delivered, too.
         news_of_members: bool,
     },

@@ -101,7 +101,7 @@ impl Session {
         };
         out.answer(asked.id, Answer::Subscribe(result));
         let news_of_members = rules.push_join_leave || (rules.join_leave && asked.join_leave);
-        out.effects.push(Effect::Sit { room, title: asked.title.clone(), news_of_members });
+        out.effects.push(Effect::Sit { room, name: welcome.name, news_of_members });
     }
 
     fn subscribe(

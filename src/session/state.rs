@@ -6,7 +6,7 @@ use super::quota::{Admission, Quota};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place};
 use crate::auth::{Allow, Keys};
-use crate::base::{ConnId, Now, Prng, RoomId, Tick};
+use crate::base::{ConnId, Now, Prng, RoomId, Soon, Tick};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, ClientInfo, Command, ConnectRequest, ErrorCode, Push, Request};
 
@@ -38,8 +38,10 @@ pub struct Session {
     pub(super) subs: Subs,
     quota: Quota,
     /// When the next ping is due, or the answer to the last one.
-    heartbeat_at: Tick,
+    heartbeat_at: Soon,
     heartbeat: Heartbeat,
+    /// Commands that rooms have not answered yet.
+    unanswered_count: u16,
 }
 
 /// Each state holds exactly what that state may touch.
@@ -74,8 +76,12 @@ impl Session {
             state: State::Greeting { deadline: tick.plus_ms(cx.options.connect_ms_max) },
             subs: Subs::default(),
             quota: Quota::new(),
-            heartbeat_at: tick.plus_ms(cx.options.ping_interval_ms / 2 + phase_ms / 2),
+            heartbeat_at: Soon::at(
+                tick,
+                tick.plus_ms(cx.options.ping_interval_ms / 2 + phase_ms / 2),
+            ),
             heartbeat: Heartbeat::Resting,
+            unanswered_count: 0,
         }
     }
 
@@ -140,6 +146,7 @@ impl Session {
         answer: Told,
         out: &mut Outcome,
     ) {
+        self.unanswered_count = self.unanswered_count.saturating_sub(u16::from(id != 0));
         match (&mut self.state, answer) {
             (State::Closed | State::Greeting { .. }, Told::Subscribed(_)) => {
                 // Nobody waits for this seat any more.
@@ -180,6 +187,11 @@ impl Session {
     /// client knows of no channel.
     pub fn is_connecting(&self) -> bool {
         matches!(&self.state, State::Connecting(_))
+    }
+
+    /// Whether rooms have yet to answer commands of the client.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered_count != 0
     }
 
     /// Where it sits, by room.
@@ -293,13 +305,15 @@ impl Session {
     }
 
     pub(super) fn ask(
-        &self,
+        &mut self,
         cx: &Context<'_>,
         room: RoomId,
         id: u32,
         what: What,
         out: &mut Outcome,
     ) {
+        // Over the quota's burst commands are refused long before this is full.
+        self.unanswered_count = self.unanswered_count.saturating_add(u16::from(id != 0));
         let asker = Asker { conn: cx.conn, id };
         out.effects.push(Effect::Ask(Ask { room, asker, what }));
     }
@@ -370,12 +384,12 @@ impl Session {
         let place = connecting.wanted.iter_mut().find(|one| one.room == room);
         match (place, answer) {
             (Some(one), Told::Subscribed(welcome)) => {
+                let name = Arc::clone(&welcome.name);
                 one.welcome = Some(*welcome);
                 let sub = Sub::server(room, one.title.clone());
                 let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
                 let news_of_members = rules.push_join_leave;
-                let title = one.title.clone();
-                out.effects.push(Effect::Sit { room, title, news_of_members });
+                out.effects.push(Effect::Sit { room, name, news_of_members });
                 self.subs.insert(sub);
                 self.finish_connecting(cx, out);
             }
@@ -437,12 +451,13 @@ impl Session {
             let interval_ms = cx.options.ping_interval_ms;
             let jitter_ms = cx.prng.below(interval_ms / 10 + 1);
             let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
-            self.heartbeat_at = self.heartbeat_at.plus_ms(rest_ms);
+            let tick = cx.now.tick;
+            self.heartbeat_at = Soon::at(tick, self.heartbeat_at.tick(tick).plus_ms(rest_ms));
         }
     }
 
     fn on_heartbeat(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
-        if cx.options.ping_interval_ms == 0 || cx.now.tick < self.heartbeat_at {
+        if cx.now.tick < self.heartbeat_due(cx) {
             return;
         }
         match self.heartbeat {
@@ -455,13 +470,16 @@ impl Session {
                     self.heartbeat = Heartbeat::Listening;
                     cx.options.pong_ms_max
                 };
-                self.heartbeat_at = cx.now.tick.plus_ms(wait_ms);
+                self.heartbeat_at = Soon::at(cx.now.tick, cx.now.tick.plus_ms(wait_ms));
             }
         }
     }
 
     fn heartbeat_due(&self, cx: &Context<'_>) -> Tick {
-        if cx.options.ping_interval_ms == 0 { Tick(u64::MAX) } else { self.heartbeat_at }
+        match cx.options.ping_interval_ms {
+            0 => Tick(u64::MAX),
+            1.. => self.heartbeat_at.tick(cx.now.tick),
+        }
     }
 }
 

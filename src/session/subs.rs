@@ -1,4 +1,4 @@
-use smallvec::SmallVec;
+use std::{mem, slice};
 
 use crate::auth::Allow;
 use crate::base::RoomId;
@@ -63,9 +63,18 @@ pub struct Asked {
 }
 
 /// The channels of a session, sorted by room: most have one, some have
-/// thousands.
+/// thousands. The one lies inside, and costs nothing but itself.
 #[derive(Debug, Default)]
-pub struct Subs(SmallVec<[Sub; 1]>);
+pub struct Subs(List);
+
+#[derive(Debug, Default)]
+enum List {
+    #[default]
+    None,
+    One(Sub),
+    #[expect(clippy::box_collection, reason = "a pointer, for the sake of those with one")]
+    Many(Box<Vec<Sub>>),
+}
 
 impl Sub {
     /// What its token allows.
@@ -89,46 +98,140 @@ impl Sub {
 impl Subs {
     /// How many.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all().len()
     }
 
     /// All of them, by rising room.
     pub fn iter(&self) -> impl Iterator<Item = &Sub> {
-        self.0.iter()
+        self.all().iter()
     }
 
     /// The one of this room.
     pub fn at(&self, room: RoomId) -> Option<&Sub> {
-        self.index(room).ok().map(|index| &self.0[index])
+        let all = self.all();
+        index(all, room).ok().map(|index| &all[index])
     }
 
     /// The one of this room, to change.
     pub fn at_mut(&mut self, room: RoomId) -> Option<&mut Sub> {
-        self.index(room).ok().map(|index| &mut self.0[index])
+        let all = self.all_mut();
+        index(all, room).ok().map(|index| &mut all[index])
     }
 
     /// One more; its room must not be there yet.
     pub fn insert(&mut self, sub: Sub) {
-        let index = self.index(sub.room).expect_err("rooms are checked before they are asked");
-        self.0.insert(index, sub);
+        let index = index(self.all(), sub.room);
+        let index = index.expect_err("rooms are checked before they are asked");
+        self.0 = match mem::take(&mut self.0) {
+            List::None => List::One(sub),
+            List::One(other) => {
+                let mut many = vec![other];
+                many.insert(index, sub);
+                List::Many(Box::new(many))
+            }
+            List::Many(mut many) => {
+                many.insert(index, sub);
+                List::Many(many)
+            }
+        };
     }
 
-    /// One less.
+    /// One less. Who had many keeps the list, until it is empty.
     pub fn remove(&mut self, room: RoomId) -> Option<Sub> {
-        let index = self.index(room).ok()?;
-        let sub = self.0.remove(index);
-        if self.0.is_empty() {
-            self.0.shrink_to_fit();
+        let index = index(self.all(), room).ok()?;
+        match mem::take(&mut self.0) {
+            List::None => unreachable!("it has an index"),
+            List::One(sub) => Some(sub),
+            List::Many(mut many) => {
+                let sub = many.remove(index);
+                if !many.is_empty() {
+                    self.0 = List::Many(many);
+                }
+                Some(sub)
+            }
         }
-        Some(sub)
     }
 
     /// Takes all.
     pub fn take(&mut self) -> impl Iterator<Item = Sub> + use<> {
-        std::mem::take(&mut self.0).into_iter()
+        let (one, many) = match mem::take(&mut self.0) {
+            List::None => (None, Vec::new()),
+            List::One(sub) => (Some(sub), Vec::new()),
+            List::Many(many) => (None, *many),
+        };
+        one.into_iter().chain(many)
     }
 
-    fn index(&self, room: RoomId) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&room, |sub| sub.room)
+    fn all(&self) -> &[Sub] {
+        match &self.0 {
+            List::None => &[],
+            List::One(sub) => slice::from_ref(sub),
+            List::Many(many) => many,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [Sub] {
+        match &mut self.0 {
+            List::None => &mut [],
+            List::One(sub) => slice::from_mut(sub),
+            List::Many(many) => many,
+        }
+    }
+}
+
+fn index(all: &[Sub], room: RoomId) -> Result<usize, usize> {
+    all.binary_search_by_key(&room, |sub| sub.room)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::base::Prng;
+
+    fn seated(room: RoomId, channel: u32) -> Sub {
+        let place = Place { channel, index: 0 };
+        Sub { room, stage: Stage::Seated(place, Allow::NONE, Maker::Client) }
+    }
+
+    #[track_caller]
+    fn check(subs: &mut Subs, model: &BTreeMap<RoomId, u32>) {
+        let place = |sub: &Sub| match &sub.stage {
+            Stage::Seated(place, ..) => (sub.room, place.channel),
+            Stage::Asked(_) => panic!("nobody asked"),
+        };
+        assert!(subs.iter().map(place).eq(model.iter().map(|(&room, &channel)| (room, channel))));
+        assert_eq!(subs.len(), model.len());
+        for n in 0..6 {
+            let found = subs.at(RoomId(n)).map(place);
+            assert_eq!(found, model.get(&RoomId(n)).map(|&channel| (RoomId(n), channel)));
+            assert_eq!(subs.at_mut(RoomId(n)).is_some(), found.is_some());
+        }
+    }
+
+    /// A sorted map beside the list, through none, one and many, both ways.
+    #[test]
+    fn the_list_is_a_sorted_map() {
+        let mut prng = Prng::from_seed(5);
+        let (mut subs, mut model) = (Subs::default(), BTreeMap::new());
+        for channel in 0..2_000 {
+            let room = RoomId(u128::from(prng.below(6)));
+            if prng.percent(2) {
+                let taken: Vec<RoomId> = subs.take().map(|sub| sub.room).collect();
+                assert!(taken.into_iter().eq(std::mem::take(&mut model).into_keys()));
+            } else if prng.percent(50) {
+                assert_eq!(subs.remove(room).is_some(), model.remove(&room).is_some());
+            } else if let std::collections::btree_map::Entry::Vacant(place) = model.entry(room) {
+                place.insert(channel);
+                subs.insert(seated(room, channel));
+            }
+            check(&mut subs, &model);
+        }
+    }
+
+    #[test]
+    fn one_costs_nothing_but_itself() {
+        assert_eq!(size_of::<Subs>(), size_of::<Sub>());
     }
 }

@@ -168,7 +168,12 @@ impl Desk {
 
 fn welcome(offset: u64) -> Box<Welcome> {
     let position = Some(Position { offset, epoch: Epoch(7) });
-    Box::new(Welcome { position, missed: Vec::new(), recovery: Recovery::NotAsked })
+    Box::new(Welcome {
+        name: "c".into(),
+        position,
+        missed: Vec::new(),
+        recovery: Recovery::NotAsked,
+    })
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use crate::base::{ConnId, Tick};
+use crate::base::{ConnId, Soon, Tick};
 use crate::session::{Fault, Outbox, Session};
 use crate::wire::Encoding;
 use crate::ws::Reader;
@@ -13,7 +13,7 @@ pub struct Conn {
     /// Its place on the turn's list of those with something to send.
     pub listed: Listed,
     /// When its earliest timer fires.
-    pub wake_at: Tick,
+    pub wake_at: Soon,
     /// What waits for its socket.
     pub outbox: Outbox,
     /// What it may do.
@@ -80,7 +80,7 @@ impl Conn {
             generation: id.generation,
             encoding: Encoding::Json,
             listed: Listed::NOWHERE,
-            wake_at: Tick(u64::MAX),
+            wake_at: Soon::NEVER,
             outbox: Outbox::default(),
             stage: Stage::Upgrading(Box::new(Upgrading { since: now, head: Vec::new() })),
         }
@@ -112,4 +112,4 @@ pub fn goodbye(fault: Fault) -> Option<Goodbye> {
 
 /// Idle connections are what a server of this kind is full of: a field more in
 /// here is megabytes there.
-const _: () = assert!(size_of::<Option<Conn>>() <= 152);
+const _: () = assert!(size_of::<Option<Conn>>() <= 128);

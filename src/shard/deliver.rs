@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::Shard;
 use super::conn::{Conn, Goodbye, Listed, Stage};
 use super::gather::{Gathering, opcode};
-use crate::base::{Action, ConnId, Now, RoomId};
+use crate::base::{Action, ConnId, Now, RoomId, Tick};
 use crate::metrics::Counter;
 use crate::session::{Fault, Lane, Limits, Push};
 use crate::wire;
@@ -14,11 +14,17 @@ use crate::ws;
 /// Messages above this size count as data: they carry publications.
 const CONTROL_MESSAGES_BYTES_MAX: usize = 4 << 10;
 
+/// How long the first answers to a message's commands wait for the last, so
+/// that all leave in one frame. A home that is slower than this is in trouble.
+const TOGETHER_MS_MAX: u64 = 20;
+
 /// One connection on the turn's list.
 #[derive(Debug)]
 pub struct Listing {
     id: ConnId,
-    /// What it is told in this turn, one frame when sealed.
+    /// Since when it waits for more answers to send them together.
+    held_since: Option<Tick>,
+    /// What it is told, one frame when sealed.
     messages: BytesMut,
 }
 
@@ -34,7 +40,7 @@ impl Shard {
                 self.flush(gathering, Some(out));
             }
             while sealed < self.listed.len() {
-                self.seal(self.listed[sealed].id);
+                self.seal_or_hold(now, sealed);
                 sealed += 1;
             }
             if self.slow.is_empty() {
@@ -45,10 +51,42 @@ impl Shard {
             sealed = 0;
         }
         let mut listed = std::mem::take(&mut self.listed);
-        for listing in listed.drain(..) {
+        listed.retain(|listing| {
             self.send_waiting(listing.id, out);
+            listing.held_since.is_some()
+        });
+        for (index, listing) in (0..).zip(&listed) {
+            if let Some(conn) = self.conn(listing.id) {
+                conn.listed = Listed(index);
+            }
         }
-        self.listed = listed; // for its capacity
+        self.listed = listed;
+    }
+
+    /// When the connection that waits longest for more answers waits no more.
+    pub(super) fn next_seal(&self) -> Option<Tick> {
+        let since = self.listed.first()?.held_since?;
+        Some(since.plus_ms(TOGETHER_MS_MAX))
+    }
+
+    /// Ends the frame of a connection's messages, or keeps it open for answers
+    /// that rooms still owe: connect and subscribe come in one message, and are
+    /// answered in one. What else is sent to the connection ends it, too.
+    fn seal_or_hold(&mut self, now: Now, index: usize) {
+        let Listing { id, held_since, ref messages } = self.listed[index];
+        let since = held_since.unwrap_or(now.tick);
+        let is_unanswered = |conn: &Conn| match &conn.stage {
+            Stage::Open(_, session) => session.is_unanswered(),
+            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => false,
+        };
+        let holds = !messages.is_empty()
+            && messages.len() <= CONTROL_MESSAGES_BYTES_MAX
+            && now.tick.ms_since(since) < TOGETHER_MS_MAX
+            && self.conn(id).is_some_and(|conn| is_unanswered(conn));
+        self.listed[index].held_since = holds.then_some(since);
+        if !holds {
+            self.seal(id);
+        }
     }
 
     /// Puts a connection on the turn's list.
@@ -186,7 +224,7 @@ impl Shard {
 fn put_on(listed: &mut Vec<Listing>, conn: &mut Conn, id: ConnId) {
     if conn.listed == Listed::NOWHERE {
         conn.listed = Listed(listed.len() as u32);
-        listed.push(Listing { id, messages: BytesMut::new() });
+        listed.push(Listing { id, held_since: None, messages: BytesMut::new() });
     }
 }
 

@@ -1,5 +1,7 @@
 //! What decisions lead to: letters, seats, and the end of sessions.
 
+use std::sync::Arc;
+
 use super::Shard;
 use super::channels::{Kind, Seat};
 use super::conn::{Closing, Conn, Goodbye, Stage, goodbye};
@@ -8,7 +10,7 @@ use super::mesh::Posted;
 use super::state::context;
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
-use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Title, Told, What};
+use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Told, What};
 use crate::session::{Effect, Fault, Outcome, Place};
 use crate::wire::{self, Message, Push};
 use crate::ws;
@@ -26,8 +28,8 @@ impl Shard {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Ask(ask) => self.ask(ask),
-                Effect::Sit { room, title, news_of_members } => {
-                    self.sit(id, room, title, news_of_members);
+                Effect::Sit { room, name, news_of_members } => {
+                    self.sit(id, room, name, news_of_members);
                 }
                 Effect::Stand(place) => self.stand(place),
                 Effect::Release => self.release(id),
@@ -78,7 +80,7 @@ impl Shard {
             }
             Stage::Shut => (),
         }
-        self.wake(id, now.tick.plus_ms(patience_ms));
+        self.wake(now, id, now.tick.plus_ms(patience_ms));
         self.list(id);
     }
 
@@ -111,8 +113,8 @@ impl Shard {
             }
             Tell::Typing(room, info) => {
                 let Some(channel) = self.channels.find(room) else { return };
-                let title = &self.channels.at(channel).expect("it was just found").title;
-                let data = wire::chat::typing(&title.channel, &info);
+                let name = &self.channels.at(channel).expect("it was just found").name;
+                let data = wire::chat::typing(name, &info);
                 self.announce(room, Push::Message { data: &data }, Audience::All);
             }
         }
@@ -121,20 +123,20 @@ impl Shard {
     /// A home lost news for us: everybody in its channels subscribes again.
     pub(super) fn on_gap(&mut self, now: Now, from: ShardId) {
         let lossy = self.channels.iter().filter(|(_, one)| self.mesh.home(one.room) == from);
-        let hit: Vec<(RoomId, Title, Vec<u32>)> = lossy
+        let hit: Vec<(RoomId, Arc<str>, Vec<u32>)> = lossy
             .map(|(_, one)| {
                 let slots = one.seats().iter().map(|seat| seat.slot()).collect();
-                (one.room, one.title.clone(), slots)
+                (one.room, Arc::clone(&one.name), slots)
             })
             .collect();
-        for (room, title, slots) in hit {
+        for (room, name, slots) in hit {
             self.flush_room(room);
             for slot in slots {
                 let Some(conn) = self.conns.at(slot) else { continue };
                 let id = ConnId { slot, generation: conn.generation };
                 self.scribe.add(Counter::DroppedGaps, 1);
                 let decided = self.with_session(now, id, |session, cx, out| {
-                    session.on_gap(cx, room, &title.channel, out);
+                    session.on_gap(cx, room, &name, out);
                 });
                 if decided.is_err() {
                     self.end(now, id, Fault::Panicked);
@@ -174,7 +176,7 @@ impl Shard {
         }
     }
 
-    fn sit(&mut self, id: ConnId, room: RoomId, title: Title, news_of_members: bool) {
+    fn sit(&mut self, id: ConnId, room: RoomId, name: Arc<str>, news_of_members: bool) {
         // What was said before the newcomer sat down is not for it.
         self.flush_room(room);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
@@ -183,7 +185,7 @@ impl Shard {
             if session.is_connecting() {
                 conn.outbox.hold();
             }
-            session.sit(room, self.channels.sit(room, title, Seat::new(id.slot, kind)));
+            session.sit(room, self.channels.sit(room, name, Seat::new(id.slot, kind)));
         }
     }
 
@@ -244,7 +246,7 @@ impl Shard {
         audience: Audience,
     ) -> Option<&mut Gathering> {
         let channel = self.channels.at(self.channels.find(room)?)?;
-        let message = Message::Push { channel: &channel.title.channel, push };
+        let message = Message::Push { channel: &channel.name, push };
         let index = match self.gatherings.iter().rposition(|one| one.room == room) {
             Some(index) => index,
             None => {

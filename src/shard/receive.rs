@@ -4,7 +4,7 @@ use super::Shard;
 use super::conn::{Closing, Conn, Goodbye, Stage};
 use super::contain::{Panicked, contain};
 use super::state::context;
-use crate::base::{ConnId, Now, Tick};
+use crate::base::{ConnId, Now, Soon, Tick};
 use crate::metrics::{Counter, Gauge, HandshakeOutcome, Histogram, Protocol};
 use crate::session::{Admission, Context, Fault, Outcome, Session};
 use crate::wire::{self, Encoding};
@@ -25,7 +25,7 @@ impl Shard {
         } else if !room {
             self.refuse_upgrade(now, id, Refusal::NoRoom { retry_after_s: RETRY_AFTER_S });
         } else {
-            self.wake(id, now.tick.plus_ms(self.options.session.upgrade_ms_max));
+            self.wake(now, id, now.tick.plus_ms(self.options.session.upgrade_ms_max));
         }
     }
 
@@ -63,10 +63,10 @@ impl Shard {
 
     pub(super) fn on_timer(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        if now.tick < conn.wake_at {
+        if now.tick < conn.wake_at.tick(now.tick) {
             return; // an earlier timer took over from this one
         }
-        conn.wake_at = Tick(u64::MAX);
+        conn.wake_at = Soon::NEVER;
         match &mut conn.stage {
             Stage::Upgrading(_) => self.refuse_upgrade(now, id, Refusal::TimedOut),
             Stage::Open(..) => {
@@ -80,7 +80,7 @@ impl Shard {
             // A timer of the session's that came meanwhile.
             Stage::Closing(closing) if now.tick < closing.deadline => {
                 let deadline = closing.deadline;
-                self.wake(id, deadline);
+                self.wake(now, id, deadline);
             }
             // Patience is over: whatever has not left by now will not.
             Stage::Closing(closing) => {
@@ -99,7 +99,7 @@ impl Shard {
             let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
             let at = session.next_timer(&cx);
             if at != Tick(u64::MAX) {
-                self.wake(id, at);
+                self.wake(now, id, at);
             }
         }
     }
@@ -156,7 +156,7 @@ impl Shard {
         let goodbye = Goodbye::Said;
         conn.stage = Stage::Closing(Box::new(Closing { reader, deadline, goodbye }));
         self.count_upgrade(now, since, outcome(refusal));
-        self.wake(id, deadline);
+        self.wake(now, id, deadline);
         self.push_control(id, refusal.response().into());
     }
 

@@ -12,14 +12,15 @@ use super::mesh::Mesh;
 use super::{Letter, Options};
 use crate::auth::Keys;
 use crate::base::limits::TURN_TIMERS_MAX;
-use crate::base::{Action, ConnId, Ending, Event, Now, Prng, ShardId, Slots, Tick, Wheel};
+use crate::base::{Action, ConnId, Ending, Event, Now, Prng, ShardId, Slots, Soon, Tick, Wheel};
 use crate::metrics::{Counter, Gauge, LaneKind, PublishResult, Scribe};
 use crate::room::{Answer, Ask, Rooms, Tell, Told, What};
 use crate::session::{Context, Fault, NameKey, Outcome};
 use crate::wire::{Encoding, ErrorCode, Message};
 
-/// How exactly connections keep their deadlines.
-const WHEEL_GRANULARITY_MS: u64 = 32;
+/// How exactly connections keep their deadlines. Pings that are due together
+/// leave together: with more exact ones a full shard would wake for each few.
+const WHEEL_GRANULARITY_MS: u64 = 128;
 
 /// What a shard is made of.
 pub struct Setup {
@@ -164,7 +165,14 @@ impl Shard {
     /// When `finish_turn` should be called next, even if nothing happens.
     pub fn next_wake(&self) -> Option<Tick> {
         let drain = self.drain.as_ref().and_then(Drain::next_wake);
-        [self.wheel.next(), self.rooms.next_wake(), drain].into_iter().flatten().min()
+        let wakes = [self.wheel.next(), self.rooms.next_wake(), drain, self.next_seal()];
+        wakes.into_iter().flatten().min()
+    }
+
+    /// Offers the letters that wait for neighbours to `post`, in order. It takes
+    /// from the front what the lane has room for and leaves the rest.
+    pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<Letter>)) {
+        self.mesh.post(post);
     }
 
     /// Letters that wait for a neighbour, in order. The caller takes from the
@@ -236,13 +244,13 @@ impl Shard {
     }
 
     /// Lets `on_timer` be called for a connection, at `at` or before.
-    pub(super) fn wake(&mut self, id: ConnId, at: Tick) {
+    pub(super) fn wake(&mut self, now: Now, id: ConnId, at: Tick) {
         if let Some(conn) = self.conns.at_mut(id.slot)
-            && at < conn.wake_at
+            && at < conn.wake_at.tick(now.tick)
             && conn.generation == id.generation
         {
-            conn.wake_at = at;
-            self.wheel.set(at, id);
+            conn.wake_at = Soon::at(now.tick, at);
+            self.wheel.set(conn.wake_at.tick(now.tick), id);
         }
     }
 

@@ -157,6 +157,21 @@ impl World {
         }
     }
 
+    /// One turn of one shard; its letters stay where they are.
+    fn turn(&mut self, shard: usize) {
+        let mut out = Vec::new();
+        self.shards[shard].finish_turn(self.now, &mut out);
+        out.into_iter().for_each(|action| self.act(shard, action));
+    }
+
+    /// A channel whose home is `shard`.
+    fn channel_of(&self, shard: u16) -> String {
+        let home = |name: &String| {
+            self.shards[0].mesh.home(self.shards[0].names.room("", name)) == ShardId(shard)
+        };
+        (0..).map(|n| format!("room:{n}")).find(home).unwrap()
+    }
+
     fn carry(&mut self, from: usize, to: usize, letter: Letter) {
         self.shards[to].on_letter(self.now, ShardId(from as u16), letter);
     }
@@ -485,4 +500,64 @@ fn patience_with_a_goodbye_is_not_cut_short_by_an_older_timer() {
     assert!(!world.peers[&ann].gone);
     world.pass(2_000);
     assert!(world.peers[&ann].gone);
+}
+
+/// A peer that has sent its commands in one message, up to where the home of
+/// the room has not answered yet.
+fn half_answered(commands: &[&str]) -> (World, Peer) {
+    let mut world = World::new(2, |_| ());
+    let far = world.channel_of(1);
+    let ann = world.join(0);
+    let text = commands.join("\n").replace("far", &far);
+    world.queue(ann, &frame(&text));
+    world.turn(0);
+    (world, ann)
+}
+
+const PING_AND_FAR: [&str; 2] =
+    [r#"{"id":2,"ping":{}}"#, r#"{"id":3,"subscribe":{"channel":"far"}}"#];
+
+#[test]
+fn answers_to_one_message_leave_together_though_rooms_live_elsewhere() {
+    let (mut world, ann) = half_answered(&PING_AND_FAR);
+    let before = world.peers[&ann].sends_count;
+    assert_eq!(world.take(ann), [""; 0], "the first answer waits for the second");
+    world.settle();
+    let seen = world.take(ann);
+    assert!(seen[0].starts_with(r#"{"id":2"#) && seen[1].starts_with(r#"{"id":3"#), "{seen:?}");
+    assert_eq!(world.peers[&ann].sends_count, before + 1);
+}
+
+#[test]
+fn answers_do_not_wait_for_a_home_in_trouble() {
+    let (mut world, ann) = half_answered(&PING_AND_FAR);
+    let wake = world.shards[0].next_wake().unwrap();
+    assert_eq!(wake, world.now.tick.plus_ms(20));
+    world.now.tick = wake;
+    world.turn(0);
+    assert!(world.take(ann)[0].starts_with(r#"{"id":2"#));
+    assert!(world.shards[0].next_wake().is_none_or(|next| wake.plus_ms(20) < next));
+    world.settle();
+    assert!(world.take(ann)[0].starts_with(r#"{"id":3"#));
+}
+
+#[test]
+fn what_else_a_connection_is_told_does_not_overtake_its_answers() {
+    let (mut world, ann) = half_answered(&PING_AND_FAR);
+    let mut ping = BytesMut::new();
+    put_masked_frame(&mut ping, Opcode::Ping, b"", [1, 2, 3, 4]);
+    world.queue(ann, &ping);
+    world.turn(0);
+    let seen = world.take(ann);
+    assert!(seen[0].starts_with(r#"{"id":2"#) && seen[1] == "pong", "{seen:?}");
+}
+
+#[test]
+fn who_leaves_while_answers_wait_leaves_nothing_behind() {
+    let (mut world, ann) = half_answered(&PING_AND_FAR);
+    world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Reset));
+    world.turn(0);
+    assert!(world.shards[0].listed.is_empty());
+    world.settle();
+    assert_eq!(world.shards[1].rooms.members().count(), 0, "it was let in, and out again");
 }
