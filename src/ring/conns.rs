@@ -24,6 +24,8 @@ pub(super) struct Conn {
     pub phase: Phase,
     /// Whether the slot stands in line for a receive buffer; outlives the tenant.
     pub place: Place,
+    /// Buffers that it has got in this service; 0 while it is not in service.
+    pub served: u8,
 }
 
 const _: () = assert!(size_of::<Option<Conn>>() == 16);
@@ -104,7 +106,8 @@ impl Conns {
         if self.free == NONE {
             let slot = self.slots.len() as u32;
             let place = Place::Outside;
-            let conn = Conn { fd, generation: 0, in_flight: NONE, under_way, phase, place };
+            let conn =
+                Conn { fd, generation: 0, in_flight: NONE, under_way, phase, place, served: 0 };
             self.slots.insert(slot, conn);
             return ConnId { slot, generation: 0 };
         }
@@ -113,7 +116,7 @@ impl Conns {
         assert_eq!(conn.phase, Phase::Free);
         self.free = conn.in_flight;
         let (generation, place) = (conn.generation, conn.place);
-        *conn = Conn { fd, generation, in_flight: NONE, under_way, phase, place };
+        *conn = Conn { fd, generation, in_flight: NONE, under_way, phase, place, served: 0 };
         ConnId { slot, generation }
     }
 

@@ -35,6 +35,11 @@ use super::{Options, Plane, Refusal};
 use doors::{Accepted, Doors};
 use tally::Tally;
 
+/// Buffers that a connection gets in one service, if it has so much to read. A
+/// message that fits into them is received whole before the next in line is
+/// served, so few of them are in memory half received.
+const SERVED_BUFFERS_MAX: u8 = 16;
+
 /// One core's sockets over one io_uring. Belongs to the thread that made it.
 pub struct KernelPlane {
     uring: Uring,
@@ -250,9 +255,13 @@ impl KernelPlane {
 
     /// Goes on with a receive that the kernel has ended with `done`.
     fn receive_again(&mut self, id: ConnId, done: Completion) {
+        let conn = self.conns.at_mut(id).expect("only a live connection receives");
+        let served = std::mem::take(&mut conn.served);
         if done.result == -libc::ENOBUFS {
             self.tally.buffers_empty += 1;
             self.queue.push(&mut self.conns, id);
+        } else if done.leaves_bytes() && (1..SERVED_BUFFERS_MAX).contains(&served) {
+            self.receive_once(id, served + 1);
         } else if done.leaves_bytes() {
             self.receive(id);
         } else {
@@ -261,19 +270,25 @@ impl KernelPlane {
         }
     }
 
+    /// Receives one buffer, the `served`th of this service.
+    fn receive_once(&mut self, id: ConnId, served: u8) {
+        let conn = self.conns.at_mut(id).expect("only a live connection receives");
+        conn.under_way.begin(UnderWay::RECEIVE);
+        conn.served = served;
+        self.uring.receive_once(Token::of(Kind::Receive, id), conn.fd);
+    }
+
     /// Lets those who waited for buffers receive, the oldest first, as many as
-    /// there are buffers. Each takes one: a socket with a lot to read comes to
-    /// the end of the line again. They go to the kernel with this turn's sends,
-    /// before it fills buffers for anybody else.
+    /// there are buffers. Each takes one at a time, and after some of them, when
+    /// others wait, comes to the end of the line again. They go to the kernel with
+    /// this turn's sends, before it fills buffers for anybody else.
     fn serve(&mut self) {
         if self.queue.is_empty() {
             return;
         }
         for _ in 0..self.uring.unclaimed() {
             let Some(id) = self.queue.pop(&mut self.conns) else { return };
-            let conn = self.conns.at_mut(id).expect("the queue names who lives there");
-            conn.under_way.begin(UnderWay::RECEIVE);
-            self.uring.receive_once(Token::of(Kind::Receive, id), conn.fd);
+            self.receive_once(id, 1);
         }
     }
 

@@ -98,6 +98,8 @@ pub(super) struct Uring {
     stash: VecDeque<Completion>,
     /// How many of those hold a receive buffer.
     stashed_buffers: usize,
+    /// Receives that will take a buffer when they reach the kernel.
+    promised_buffers: usize,
     /// Requests that the kernel had no room for.
     waiting: VecDeque<Entry>,
     /// Requests without their final answer.
@@ -141,6 +143,7 @@ impl Uring {
             lent: ManuallyDrop::new(lent),
             stash: VecDeque::new(),
             stashed_buffers: 0,
+            promised_buffers: 0,
             waiting: VecDeque::new(),
             under_way: 0,
             submits: 0,
@@ -166,16 +169,19 @@ impl Uring {
         let receive = opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), len);
         let receive = receive.buf_group(buffers::GROUP).build();
         self.push(receive.flags(Flags::BUFFER_SELECT), token);
+        self.promised_buffers += 1;
     }
 
-    /// Buffers that the kernel has and has not filled. One that it filled is known
+    /// Buffers that the kernel has, has not filled, and will not fill for a receive
+    /// that is about to reach it. One that it filled is known
     /// by its completion, so this takes all of those out of the queue. Without
     /// those that it keeps because the queue has overflown: whoever counts on too
     /// many buffers then is told so by thousands of completions later.
     pub fn unclaimed(&mut self) -> usize {
         self.make_room(self.ring.params().cq_entries() as usize);
         let buffers = &self.lent.buffers;
-        buffers.count() - buffers.lent() as usize - self.stashed_buffers
+        let taken = buffers.lent() as usize + self.stashed_buffers + self.promised_buffers;
+        buffers.count().saturating_sub(taken)
     }
 
     /// Sends all of `bytes`. They stay here until `forget_send`.
@@ -410,6 +416,9 @@ impl Uring {
         let outcome = unsafe {
             self.ring.submitter().enter(queued as u32, wanted, flags.bits(), Some(&args))
         };
+        if self.is_flushed() {
+            self.promised_buffers = 0;
+        }
         match outcome.as_ref().map_err(io::Error::raw_os_error) {
             Ok(&taken) => taken > 0 || queued == 0,
             // A signal or the end of the time: whoever calls looks again anyway.

@@ -58,6 +58,21 @@ fn who_waits_for_a_buffer_is_served_in_turn() {
 }
 
 #[test]
+fn what_is_received_in_pieces_is_whole_before_others_begin() {
+    let mut world = World::new(&scarce());
+    let (mut peers, ids) = crowd(&mut world);
+    for peer in &mut peers {
+        peer.write_all(&pattern(500)).unwrap();
+    }
+    let is_partial = |world: &World, id: &ConnId| (1..500).contains(&world.received(*id).len());
+    world.until("all bytes", |world| {
+        let partial = ids.iter().filter(|id| is_partial(world, id)).count();
+        assert!(partial <= 2 * 8, "{partial} connections share 8 buffers");
+        ids.iter().all(|id| world.received(*id).len() == 500)
+    });
+}
+
+#[test]
 fn who_leaves_while_it_waits_is_forgotten_and_its_successor_is_not() {
     let mut world = World::new(&scarce());
     let (mut peers, ids) = crowd(&mut world);
