@@ -116,7 +116,7 @@ fn ring_options(shards: u16) -> ring::Options {
     if shards <= 4 {
         return whole;
     }
-    ring::Options { recv_buffers: 256, recv_buffer_bytes: 1_024, ..whole }
+    ring::Options { recv_buffers: 128, recv_buffer_bytes: 2_048, ..whole }
 }
 
 fn serve(mut plane: KernelPlane, mode: Mode) {

@@ -193,7 +193,7 @@ pub static SETTINGS: &[Row<Config>] = &[
         ring.recv_buffer_bytes,
         512..=65_536,
         "bytes",
-        "What one receive can bring at most; shards that share a core cut theirs into pieces of 1 KiB."
+        "What one receive can bring at most; shards that share a core cut theirs into pieces of 2 KiB."
     ),
     power!(
         "ring.submission_entries",
