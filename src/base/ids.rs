@@ -27,6 +27,13 @@ pub struct ConnId {
 #[repr(Rust, packed(8))]
 pub struct RoomId(pub u128);
 
+impl RoomId {
+    /// For hash tables: the id is a hash already.
+    pub fn fold(self) -> u64 {
+        self.0 as u64
+    }
+}
+
 /// One client session, as SDKs see it: shown as a version 4 UUID (RFC 9562, 5.4).
 /// Packed as `RoomId` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,13 +53,11 @@ impl ClientId {
     /// Lower-case hexadecimal with dashes, without allocation.
     pub fn text(self) -> [u8; Self::TEXT_BYTES] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
+        const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
         let mut text = [b'-'; Self::TEXT_BYTES];
-        let mut nibble = 32;
-        for (index, place) in text.iter_mut().enumerate() {
-            if !matches!(index, 8 | 13 | 18 | 23) {
-                nibble -= 1;
-                *place = HEX[(self.0 >> (nibble * 4)) as usize & 0xf];
-            }
+        for (byte, place) in { self.0 }.to_be_bytes().into_iter().zip(PLACES) {
+            text[place] = HEX[usize::from(byte >> 4)];
+            text[place + 1] = HEX[usize::from(byte & 0xf)];
         }
         text
     }

@@ -331,17 +331,17 @@ impl Rooms {
         };
         let slot = self.rooms.insert(room);
         let rooms = &self.rooms;
-        self.index.insert_unique(fold(id), slot, |&slot| fold(rooms[slot].id));
+        self.index.insert_unique(id.fold(), slot, |&slot| rooms[slot].id.fold());
         Some(slot)
     }
 
     fn find(&self, id: RoomId) -> Option<u32> {
-        self.index.find(fold(id), |&slot| self.rooms[slot].id == id).copied()
+        self.index.find(id.fold(), |&slot| self.rooms[slot].id == id).copied()
     }
 
     fn drop_room(&mut self, slot: u32) {
         let id = self.rooms[slot].id;
-        let found = self.index.find_entry(fold(id), |&other| other == slot);
+        let found = self.index.find_entry(id.fold(), |&other| other == slot);
         found.expect("the index knows every room").remove();
         self.rooms.remove(slot);
     }
@@ -391,11 +391,6 @@ fn set_sweep(sweeps: &mut Wheel<u32>, room: &mut Room, slot: u32, at: Tick) {
         room.sweep = Sweep::Set;
         sweeps.set(at, slot);
     }
-}
-
-/// Room ids are hashes already.
-fn fold(id: RoomId) -> u64 {
-    id.0 as u64
 }
 
 #[cfg(test)]

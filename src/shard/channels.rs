@@ -95,7 +95,7 @@ impl Channels {
 
     /// The channel of a room.
     pub fn find(&self, room: RoomId) -> Option<u32> {
-        self.index.find(fold(room), |&slot| self.channels[slot].room == room).copied()
+        self.index.find(room.fold(), |&slot| self.channels[slot].room == room).copied()
     }
 
     /// One channel.
@@ -117,7 +117,7 @@ impl Channels {
         }
         let channel = self.channels.insert(Channel { room, name, seats: Seats::One(seat) });
         let channels = &self.channels;
-        self.index.insert_unique(fold(room), channel, |&slot| fold(channels[slot].room));
+        self.index.insert_unique(room.fold(), channel, |&slot| channels[slot].room.fold());
         Place { channel, index: 0 }
     }
 
@@ -128,7 +128,7 @@ impl Channels {
         let channel = &mut self.channels[place.channel];
         let room = channel.room;
         if channel.seats.all().len() == 1 {
-            let found = self.index.find_entry(fold(room), |&slot| slot == place.channel);
+            let found = self.index.find_entry(room.fold(), |&slot| slot == place.channel);
             found.expect("the index knows every channel").remove();
             self.channels.remove(place.channel);
             return None;
@@ -181,10 +181,6 @@ impl Channel {
         }
         kinds
     }
-}
-
-fn fold(room: RoomId) -> u64 {
-    room.0 as u64
 }
 
 /// In a full room of ten on sixty shards nearly every member has its channel.

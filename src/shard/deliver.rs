@@ -36,7 +36,7 @@ impl Shard {
     pub(super) fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
         let mut sealed = 0;
         loop {
-            for gathering in std::mem::take(&mut self.gatherings) {
+            for gathering in self.gatherings.take_all() {
                 self.flush(gathering, Some(out));
             }
             while sealed < self.listed.len() {
@@ -135,8 +135,7 @@ impl Shard {
 
     /// Hands out what a channel said so far, before its subscribers change.
     pub(super) fn flush_room(&mut self, room: RoomId) {
-        if let Some(index) = self.gatherings.iter().position(|one| one.room == room) {
-            let gathering = self.gatherings.swap_remove(index);
+        if let Some(gathering) = self.gatherings.take(room) {
             self.flush(gathering, None);
         }
     }

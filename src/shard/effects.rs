@@ -247,14 +247,8 @@ impl Shard {
     ) -> Option<&mut Gathering> {
         let channel = self.channels.at(self.channels.find(room)?)?;
         let message = Message::Push { channel: &channel.name, push };
-        let index = match self.gatherings.iter().rposition(|one| one.room == room) {
-            Some(index) => index,
-            None => {
-                self.gatherings.push(Gathering::begin(channel));
-                self.gatherings.len() - 1
-            }
-        };
-        self.gatherings[index].say(&message, audience);
-        Some(&mut self.gatherings[index])
+        let gathering = self.gatherings.of(channel);
+        gathering.say(&message, audience);
+        Some(gathering)
     }
 }

@@ -1,9 +1,55 @@
+use std::mem;
+
 use bytes::{Bytes, BytesMut};
+use hashbrown::HashTable;
 
 use super::channels::{Channel, Kind};
 use crate::base::RoomId;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
+
+/// What all channels say in one turn.
+///
+/// Invariant: `index` knows exactly the gatherings in `all`, by room.
+#[derive(Debug, Default)]
+pub struct Gatherings {
+    all: Vec<Gathering>,
+    index: HashTable<u32>,
+}
+
+impl Gatherings {
+    /// The channel's, begun now if it has none.
+    pub fn of(&mut self, channel: &Channel) -> &mut Gathering {
+        let Gatherings { all, index } = self;
+        let found = index.find(channel.room.fold(), |&at| all[at as usize].room == channel.room);
+        let at = found.copied().unwrap_or_else(|| {
+            let at = all.len() as u32;
+            all.push(Gathering::begin(channel));
+            index.insert_unique(channel.room.fold(), at, |&at| all[at as usize].room.fold());
+            at
+        });
+        &mut all[at as usize]
+    }
+
+    /// Takes what a channel said so far.
+    pub fn take(&mut self, room: RoomId) -> Option<Gathering> {
+        let Gatherings { all, index } = self;
+        let found = index.find_entry(room.fold(), |&at| all[at as usize].room == room).ok()?;
+        let (at, _) = found.remove();
+        let last = all.len() as u32 - 1;
+        if at != last {
+            let moved = index.find_mut(all[last as usize].room.fold(), |&other| other == last);
+            *moved.expect("the index knows every gathering") = at;
+        }
+        Some(all.swap_remove(at as usize))
+    }
+
+    /// Takes everything, in the order in which channels began to speak.
+    pub fn take_all(&mut self) -> Vec<Gathering> {
+        self.index.clear();
+        mem::take(&mut self.all)
+    }
+}
 
 /// What one channel says in one turn: the frames of each kind of subscriber lie
 /// in one buffer, so that whoever is in the channel gets one slice of it.
@@ -66,5 +112,50 @@ pub fn opcode(encoding: Encoding) -> Opcode {
     match encoding {
         Encoding::Json => Opcode::Text,
         Encoding::Protobuf => Opcode::Binary,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Prng;
+    use crate::shard::channels::{Channels, Seat};
+
+    /// A list of rooms beside the gatherings.
+    #[test]
+    fn a_channel_has_one_gathering_until_it_is_taken() {
+        let mut channels = Channels::default();
+        let kind = Kind::ALL[0];
+        for slot in 0..40 {
+            channels.sit(RoomId(u128::from(slot)), "c".into(), Seat::new(slot, kind));
+        }
+        let (mut prng, mut gatherings) = (Prng::from_seed(8), Gatherings::default());
+        let mut model: Vec<(RoomId, u64)> = Vec::new();
+        for _ in 0..4_000 {
+            let room = RoomId(u128::from(prng.below(40)));
+            let place = model.iter().position(|&(other, _)| other == room);
+            match prng.below(100) {
+                0 => {
+                    let all = gatherings.take_all().into_iter();
+                    let mut all: Vec<_> =
+                        all.map(|one| (one.room, one.publications_count)).collect();
+                    all.sort_unstable();
+                    model.sort_unstable();
+                    assert_eq!(all, std::mem::take(&mut model));
+                }
+                1..40 => {
+                    let taken = gatherings.take(room).map(|one| one.publications_count);
+                    assert_eq!(taken, place.map(|place| model.swap_remove(place).1));
+                }
+                _ => {
+                    let channel = channels.at(channels.find(room).unwrap()).unwrap();
+                    gatherings.of(channel).publications_count += 1;
+                    match place {
+                        Some(place) => model[place].1 += 1,
+                        None => model.push((room, 1)),
+                    }
+                }
+            }
+        }
     }
 }

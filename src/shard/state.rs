@@ -7,7 +7,7 @@ use super::channels::Channels;
 use super::conn::{Conn, Stage};
 use super::deliver::Listing;
 use super::drain::Drain;
-use super::gather::{Gathering, put_message};
+use super::gather::{Gatherings, put_message};
 use super::mesh::Mesh;
 use super::{Letter, Options};
 use crate::auth::Keys;
@@ -71,7 +71,7 @@ pub struct Shard {
     pub(super) wheel: Wheel<ConnId>,
     pub(super) drain: Option<Drain>,
     /// What channels say in this turn.
-    pub(super) gatherings: Vec<Gathering>,
+    pub(super) gatherings: Gatherings,
     /// Connections with something to send in this turn.
     pub(super) listed: Vec<Listing>,
     /// Connections whose outbox is full; closed before the turn ends.
@@ -103,7 +103,7 @@ impl Shard {
             open_count: [0; 2],
             channels: Channels::default(),
             drain: None,
-            gatherings: Vec::new(),
+            gatherings: Gatherings::default(),
             listed: Vec::new(),
             slow: Vec::new(),
             ping: Encoding::ALL.map(ping_frame),

@@ -167,7 +167,7 @@ fn put_publication(publication: &Publication, fields: &mut Fields<'_>) {
 
 fn put_info(info: &ClientInfo, chan_info: Option<&Payload>, fields: &mut Fields<'_>) {
     fields.text(1, &info.user);
-    fields.bytes(2, &info.client.text());
+    fields.written(2, || info.client.text());
     if let Some(conn_info) = &info.conn_info {
         fields.bytes(3, &conn_info.bytes);
     }
@@ -232,6 +232,19 @@ impl Fields<'_> {
             self.varint(u64::from(field << 3 | DELIMITED));
             self.varint(bytes.len() as u64);
             self.put(bytes);
+        }
+    }
+
+    /// Bytes of a known length, made only where they are put: a message's length
+    /// is counted once for each message around it.
+    #[inline]
+    pub(super) fn written<const N: usize>(&mut self, field: u32, make: impl FnOnce() -> [u8; N]) {
+        const { assert!(0 < N) };
+        self.varint(u64::from(field << 3 | DELIMITED));
+        self.varint(N as u64);
+        match self.out {
+            Some(_) => self.put(&make()),
+            None => self.length += N,
         }
     }
 
