@@ -126,6 +126,9 @@ struct Common {
     /// Raw binary frames instead of the chat protocol, for the floor.
     #[arg(long)]
     plain: bool,
+    /// With --plain: each connection first has a frame of so many bytes come back.
+    #[arg(long, default_value_t = 0, requires = "plain", value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    greeting: u32,
     /// Bytes of a message's data.
     #[arg(long, default_value_t = 128)]
     bytes: u32,
@@ -206,6 +209,7 @@ impl Common {
             active,
             room_members: self.room_members,
             data_bytes: self.bytes,
+            greeting_bytes: self.greeting,
             threads: self.threads.unwrap_or(needed),
             handshakes_max: self.handshakes,
         }

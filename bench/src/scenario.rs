@@ -38,6 +38,10 @@ pub struct Scenario {
     pub room_members: u32,
     /// Bytes of a message's data.
     pub data_bytes: u32,
+    /// Without chat: a connection is in when a first frame of so many bytes came
+    /// back, so that it takes as many round trips as with chat; 0 for at once.
+    #[serde(default)]
+    pub greeting_bytes: u32,
     /// Client threads; each has its own ring.
     pub threads: u16,
     /// Upgrades, connects and subscribes under way at a time, over all threads.
@@ -352,6 +356,7 @@ mod tests {
             active,
             room_members: 10,
             data_bytes: 128,
+            greeting_bytes: 0,
             threads: 3,
             handshakes_max: 64,
         }

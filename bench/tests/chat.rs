@@ -88,6 +88,7 @@ fn scenario(load: Load, speech: Speech, connections: u32, active: u32) -> Scenar
         active,
         room_members: 5,
         data_bytes: 128,
+        greeting_bytes: 0,
         threads: 2,
         handshakes_max: 16,
     }

@@ -15,6 +15,7 @@ fn scenario(load: Load, connections: u32, active: u32) -> Scenario {
         active,
         room_members: 10,
         data_bytes: 128,
+        greeting_bytes: 0,
         threads: 2,
         handshakes_max: 16,
     }
@@ -40,6 +41,16 @@ fn run(mode: Mode, scenario: &Scenario) -> (Outcome, Vec<String>) {
 fn everyone_connects_and_answers() {
     let outcome = check(Mode::Hold, &scenario(Load::Connect { hold_ms: 1 }, 50, 0));
     assert_eq!((outcome.tally.live, outcome.tally.answered), (50, 50));
+}
+
+#[test]
+fn with_a_greeting_who_is_in_has_it_back() {
+    let scenario = scenario(Load::Connect { hold_ms: 1 }, 50, 0);
+    let greeting = Scenario { greeting_bytes: 200, ..scenario };
+    assert_eq!(check(Mode::Echo, &greeting).tally.answered, 50);
+    // A floor that swallows it lets nobody in.
+    let (outcome, _) = run(Mode::Hold, &greeting);
+    assert_eq!(outcome.tally.answered, 0);
 }
 
 #[test]

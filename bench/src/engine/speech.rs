@@ -29,6 +29,7 @@ pub struct Speaker {
     upgrade: Bytes,
     pong: Bytes,
     prove: Bytes,
+    greeting: Bytes,
     signing: Option<EncodingKey>,
     token_expires_s: u64,
     mask: [u8; 4],
@@ -72,6 +73,7 @@ impl Speaker {
             upgrade: upgrade.into(),
             pong: Bytes::new(),
             prove: Bytes::new(),
+            greeting: Bytes::new(),
             signing: secret.map(|secret| EncodingKey::from_secret(secret.as_bytes())),
             token_expires_s: unix_s + TOKEN_S,
             mask,
@@ -83,6 +85,8 @@ impl Speaker {
             Some(_) => Bytes::new(),
             None => speaker.control(Opcode::Ping, b"prove"),
         };
+        let greeting = vec![b'.'; scenario.greeting_bytes as usize];
+        speaker.greeting = speaker.frame(Opcode::Binary, &greeting);
         speaker
     }
 
@@ -103,6 +107,11 @@ impl Speaker {
             Speech::Protobuf => Some(Encoding::Protobuf),
             Speech::Plain => None,
         }
+    }
+
+    /// What a connection without chat says first.
+    pub fn greeting(&self) -> Bytes {
+        self.greeting.clone()
     }
 
     /// Connect and subscribe in one frame, as the SDKs do it: ids 1 and 2.
@@ -268,6 +277,7 @@ mod tests {
             active: 0,
             room_members: 1,
             data_bytes,
+            greeting_bytes: 40,
             threads: 1,
             handshakes_max: 1,
         }

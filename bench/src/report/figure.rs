@@ -14,6 +14,7 @@ pub enum FigureName {
     ResidentBytes,
     ChargedBytes,
     ConnectTime,
+    JoinTime,
     PacedCpu,
     SaturatedRate,
     SaturatedCpu,
@@ -97,11 +98,12 @@ pub struct Definition {
 
 impl FigureName {
     /// All of them.
-    pub const ALL: [FigureName; 10] = [
+    pub const ALL: [FigureName; 11] = [
         FigureName::LiveConnections,
         FigureName::ResidentBytes,
         FigureName::ChargedBytes,
         FigureName::ConnectTime,
+        FigureName::JoinTime,
         FigureName::PacedCpu,
         FigureName::SaturatedRate,
         FigureName::SaturatedCpu,
@@ -136,6 +138,12 @@ impl FigureName {
                 unit: "s",
                 goal: Goal::ratio_at_most(1.25),
                 text: "time to connect them",
+            },
+            FigureName::JoinTime => Definition {
+                name: "join_time",
+                unit: "s",
+                goal: Goal::ratio_at_most(1.25),
+                text: "the same beside a floor that also takes two round trips",
             },
             FigureName::PacedCpu => Definition {
                 name: "fanout_paced_cpu",

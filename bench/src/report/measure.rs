@@ -94,6 +94,7 @@ impl Group {
                 FigureName::ResidentBytes,
                 FigureName::ChargedBytes,
                 FigureName::ConnectTime,
+                FigureName::JoinTime,
                 FigureName::IdleCpu,
             ],
             Group::Paced => &[FigureName::PacedCpu],
@@ -143,6 +144,9 @@ const OUTSTANDING: u32 = 256;
 const TALKERS: u32 = 100;
 const DATA_BYTES: u32 = 128;
 
+/// What connect and subscribe with a token take, about.
+const JOIN_BYTES: u32 = 250;
+
 /// Connections of one shard where a descriptor table ends at 20,000.
 const CONNECTIONS_PER_SHARD: u32 = 16_700;
 
@@ -154,7 +158,7 @@ enum Cores {
 }
 
 impl Bench {
-    /// One round of a group: rookery, then the floor.
+    /// One round of a group: rookery and the floor, one after the other.
     pub fn round(&mut self, group: Group, round: u64) {
         let ran = match group {
             Group::Million => self.million(round),
@@ -171,17 +175,23 @@ impl Bench {
         }
     }
 
+    /// The floors go first: whoever is first makes the kernel build the slabs that
+    /// the others find.
     fn million(&mut self, round: u64) -> Result<(), String> {
         let connections = self.sizes.connections;
         let hold_ms = self.sizes.hold_ms;
-        let load = Load::Connect { hold_ms };
-        let scenario = self.scenario(load, connections, 0, round);
+        let scenario = self.scenario(Load::Connect { hold_ms }, connections, 0, round);
+        let greeting = Scenario { greeting_bytes: JOIN_BYTES, ..scenario.clone() };
+        let empty = Load::Connect { hold_ms: 0 };
+        let floor = self.run_floor(&scenario, empty, Mode::Hold, 0)?;
+        let greeted = self.run_floor(&greeting, empty, Mode::Echo, 0)?;
         let chat = self.run_rookery(&scenario, Cores::Any)?;
-        let floor = self.run_floor(&scenario, Load::Connect { hold_ms: 0 }, Mode::Hold, 0)?;
         let each = |bytes: u64| bytes as f64 / f64::from(connections);
         self.value(FigureName::LiveConnections, chat.tally.answered as f64);
         self.value(FigureName::ConnectTime, chat.connect_ms as f64 / 1e3);
         self.floor(FigureName::ConnectTime, floor.connect_ms as f64 / 1e3);
+        self.value(FigureName::JoinTime, chat.connect_ms as f64 / 1e3);
+        self.floor(FigureName::JoinTime, greeted.connect_ms as f64 / 1e3);
         if let Some(after) = chat.server_after {
             self.value(FigureName::ResidentBytes, each(after.resident_bytes));
             if let Some(charged_bytes) = after.charged_bytes {
@@ -265,6 +275,7 @@ impl Bench {
             active,
             room_members: 10,
             data_bytes: DATA_BYTES,
+            greeting_bytes: 0,
             threads: threads_for(connections, descriptors_max()),
             handshakes_max: 512,
         }

@@ -56,7 +56,10 @@ impl Worker {
         one.state = State::Joining;
         if scenario.speech == Speech::Plain {
             one.offset = 0;
-            self.on_joined(peer);
+            match scenario.greeting_bytes {
+                0 => self.on_joined(peer),
+                1.. => one.send(self.given.speaker.greeting(), &mut self.work),
+            }
             return;
         }
         let room = scenario.room(connection);
@@ -146,6 +149,9 @@ impl Worker {
     fn on_payload(&mut self, peer: u32, payload: &[u8], now_ns: u64) {
         self.found.tally.frames += u64::from(self.stage == Stage::Measure);
         let Some(encoding) = self.given.speaker.encoding() else {
+            if self.peers[peer as usize].state == State::Joining {
+                return self.on_greeted(peer, payload);
+            }
             let number = payload.first_chunk().map_or(0, |number| u64::from_le_bytes(*number));
             self.deliver(peer, number, payload, now_ns);
             return;
@@ -166,6 +172,15 @@ impl Worker {
                     return;
                 }
             }
+        }
+    }
+
+    /// A first frame came back.
+    fn on_greeted(&mut self, peer: u32, payload: &[u8]) {
+        if payload.len() == self.given.scenario.greeting_bytes as usize {
+            self.on_joined(peer);
+        } else {
+            self.malformed(peer, "another greeting came back");
         }
     }
 
