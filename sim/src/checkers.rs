@@ -441,6 +441,8 @@ pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) 
     equal("rooms", sum("chat_rooms", ""), rooms)?;
     let panics = sum("chat_session_panics_total", "");
     equal("panics", sum("chat_conn_closed_total", "reason=\"panic\""), panics)?;
+    let blamed = sum("chat_conn_closed_blame_total", "");
+    equal("closed, by blame", blamed, sum("chat_conn_closed_total", ""))?;
     let within = (tally.panics_seen..=tally.panics_sent).contains(&panics);
     demand(within, Checker::Counters, || format!("{panics} panics, and {tally:?}"))?;
     let published = sum("chat_msg_publish_total", "result=\"ok\"");

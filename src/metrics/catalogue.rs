@@ -1,7 +1,8 @@
 //! The table of everything that is counted. A line here is the whole registration.
 
 use super::labels::{
-    AcceptFailure, CloseReason, HandshakeOutcome, LaneKind, Protocol, PublishResult, Recovery,
+    AcceptFailure, Blame, CloseReason, HandshakeOutcome, LaneKind, Protocol, PublishResult,
+    Recovery,
 };
 
 /// What a row of the catalogue is to Prometheus.
@@ -162,6 +163,8 @@ catalogue! {
     Opened(protocol: Protocol) = "chat_conn_opened_total";
     /// Upgraded connections that ended.
     Closed(reason: CloseReason) = "chat_conn_closed_total";
+    /// Upgraded connections that ended, by who has to do something about it.
+    ClosedBy(blame: Blame) = "chat_conn_closed_blame_total";
     /// WebSocket messages received.
     MessagesIn(protocol: Protocol) = "chat_ws_messages_received_total";
     /// Commands of the chat protocol received.

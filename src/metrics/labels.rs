@@ -70,6 +70,18 @@ label! {
 }
 
 label! {
+    /// Who has to do something about the end of a connection.
+    Blame {
+        /// The client, its author, or its network.
+        Client = "client",
+        /// The server, or its operator.
+        Server = "server",
+        /// Nobody: it is how connections end.
+        Nobody = "nobody",
+    }
+}
+
+label! {
     /// Why a connection ended.
     CloseReason {
         /// The peer closed.

@@ -20,5 +20,6 @@ pub use catalogue::{Counter, Gauge, Histogram};
 pub use cells::{Cells, Scribe};
 pub use exposition::{Cores, Exposition, TEXT_TYPE, reference};
 pub use labels::{
-    AcceptFailure, CloseReason, HandshakeOutcome, LaneKind, Protocol, PublishResult, Recovery,
+    AcceptFailure, Blame, CloseReason, HandshakeOutcome, LaneKind, Protocol, PublishResult,
+    Recovery,
 };

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::metrics::CloseReason;
+use crate::metrics::{Blame, CloseReason};
 use crate::wire::ErrorCode;
 use crate::ws;
 
@@ -47,17 +47,6 @@ pub enum Fault {
     Panicked,
 }
 
-/// Who has to do something about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The client, its author, or its network.
-    Peer,
-    /// Us, or our operator.
-    Server,
-    /// Nobody: it is how things end.
-    Nobody,
-}
-
 impl Fault {
     /// The one place where a cause becomes a WebSocket close code.
     pub fn close_code(self) -> u16 {
@@ -101,7 +90,7 @@ impl Fault {
         }
     }
 
-    /// The one place that decides who is told.
+    /// The one place that decides who has to do something about it.
     pub fn blame(self) -> Blame {
         match self {
             Fault::Frame(_)
@@ -114,7 +103,7 @@ impl Fault {
             | Fault::Slow
             | Fault::NoPong
             | Fault::TooManyRequests
-            | Fault::TooManyErrors => Blame::Peer,
+            | Fault::TooManyErrors => Blame::Client,
             Fault::Shutdown { .. } | Fault::InsufficientState | Fault::Panicked => Blame::Server,
             Fault::PeerClosed(_) | Fault::PeerEnded | Fault::Broken => Blame::Nobody,
         }

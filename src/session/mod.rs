@@ -25,7 +25,7 @@ mod subs;
 #[cfg(test)]
 mod tests;
 
-pub use fault::{Blame, Fault};
+pub use fault::Fault;
 pub use names::{INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
 pub use outbox::{Lane, Limits, Outbox, Push};

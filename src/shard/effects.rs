@@ -220,6 +220,7 @@ impl Shard {
         self.open_count[encoding.index()] -= 1;
         self.count_open(encoding);
         self.scribe.add(Counter::Closed(fault.label()), 1);
+        self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
         if fault == Fault::NoPong {
             self.scribe.add(Counter::PongsMissed, 1);
         }
