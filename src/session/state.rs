@@ -78,7 +78,7 @@ impl Session {
             quota: Quota::new(),
             heartbeat_at: Soon::at(
                 tick,
-                tick.plus_ms(cx.options.ping_interval_ms / 2 + phase_ms / 2),
+                tick.plus_ms(cx.options.ping_interval_ms / 4 * 3 + phase_ms / 4),
             ),
             heartbeat: Heartbeat::Resting,
             unanswered_count: 0,

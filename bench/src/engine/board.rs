@@ -1,11 +1,11 @@
 //! What the threads of one run tell each other: the stage that all are in, how
 //! far each is, and how much each room has been told.
 //!
-//! Every cell has one writer. A thread writes its own once a turn, not once a
+//! Every cell but one has one writer. A thread writes its own once a turn, not once a
 //! delivery. Nobody rings: a thread with a descriptor table of its own has no
 //! descriptor in common with the others, so all look at the board now and then.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// What all threads do at a time. A stage begins when everyone has ended the
 /// one before.
@@ -80,6 +80,8 @@ pub struct Board {
     /// When the stage began, by the clock of the run.
     stage_ns: AtomicU64,
     threads: Box<[Cells]>,
+    /// Threads with somebody to dial. All write it, seldom.
+    dialing: AtomicU32,
     /// A thread could not begin, so the run is for nothing.
     is_abandoned: AtomicBool,
     /// Messages published into each room that is spoken in. Written by the one
@@ -94,9 +96,25 @@ impl Board {
             stage: AtomicU64::new(0),
             stage_ns: AtomicU64::new(0),
             threads: (0..threads).map(|_| Cells::default()).collect(),
+            dialing: AtomicU32::new(0),
             is_abandoned: AtomicBool::new(false),
             rooms: (0..rooms).map(|_| AtomicU64::new(0)).collect(),
         }
+    }
+
+    /// A thread has somebody to dial.
+    pub fn begin_dialing(&self) {
+        self.dialing.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has nobody any more.
+    pub fn end_dialing(&self) {
+        self.dialing.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Threads with somebody to dial; at least one.
+    pub fn dialing(&self) -> u32 {
+        self.dialing.load(Ordering::Relaxed).max(1)
     }
 
     /// The stage and when it began.

@@ -80,7 +80,8 @@ pub struct Worker {
     epochs: BTreeMap<u32, Box<str>>,
     to_dial: VecDeque<u32>,
     handshakes: u32,
-    handshakes_max: u32,
+    /// Whether the board counts this thread among those with somebody to dial.
+    dials: bool,
     /// The next peer that has to prove that it lives, and how many are asked.
     to_prove: u32,
     proving: u32,
@@ -114,7 +115,6 @@ impl Worker {
             | Load::Storm { .. }
             | Load::Soak { .. } => 1,
         };
-        let handshakes_max = scenario.handshakes_max.div_ceil(u32::from(scenario.threads));
         let mut found = Found::default();
         found.tally.wanted = peers.len() as u64;
         Worker {
@@ -125,7 +125,7 @@ impl Worker {
             heads: BTreeMap::new(),
             epochs: BTreeMap::new(),
             handshakes: 0,
-            handshakes_max,
+            dials: false,
             to_prove: 0,
             proving: 0,
             live: 0,
@@ -355,8 +355,22 @@ impl Worker {
         self.given.scenario.role(self.connection(peer)) == crate::scenario::Role::Publisher
     }
 
+    /// What the scenario allows is shared by the threads that still have somebody
+    /// to dial: the last ones are not held to what all could do at first.
+    fn share_of_handshakes(&mut self) -> u32 {
+        let board = &self.given.board;
+        match (self.dials, !self.to_dial.is_empty()) {
+            (false, true) => board.begin_dialing(),
+            (true, false) => board.end_dialing(),
+            (false, false) | (true, true) => {}
+        }
+        self.dials = !self.to_dial.is_empty();
+        self.given.scenario.handshakes_max.div_ceil(board.dialing())
+    }
+
     fn dial(&mut self, plane: &mut KernelPlane) {
-        while self.handshakes < self.handshakes_max
+        let handshakes_max = self.share_of_handshakes();
+        while self.handshakes < handshakes_max
             && let Some(peer) = self.to_dial.pop_front()
         {
             let connection = self.connection(peer);
@@ -385,7 +399,9 @@ impl Worker {
         if self.stage != Stage::Prove {
             return;
         }
-        while self.proving < self.handshakes_max && (self.to_prove as usize) < self.peers.len() {
+        let scenario = &self.given.scenario;
+        let proving_max = scenario.handshakes_max.div_ceil(u32::from(scenario.threads));
+        while self.proving < proving_max && (self.to_prove as usize) < self.peers.len() {
             let one = &mut self.peers[self.to_prove as usize];
             self.to_prove += 1;
             if one.state == State::Live {
