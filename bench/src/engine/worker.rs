@@ -167,7 +167,7 @@ impl Worker {
             self.end_turn(now_ns);
             // A stage may need nothing from the plane to end.
             if reaped == 0 && !acted && !stage_is_new {
-                self.sleep(plane);
+                self.sleep(plane, now_ns);
             }
         }
         self.count_expected();
@@ -176,11 +176,11 @@ impl Worker {
     }
 
     /// Until something happens, it is time, or somebody may have written
-    /// something on the board.
-    fn sleep(&self, plane: &mut KernelPlane) {
-        let now_ns = self.given.clock.ns();
+    /// something on the board. The turn acted on what was due at `turned_ns`;
+    /// what has become due since then is the next turn's, at once.
+    fn sleep(&self, plane: &mut KernelPlane, turned_ns: u64) {
         let wakes_ns = match self.stage {
-            Stage::Measure => self.driver.next_ns(now_ns),
+            Stage::Measure => self.driver.next_ns(turned_ns),
             Stage::Ramp
             | Stage::Drop
             | Stage::Talk
@@ -188,9 +188,9 @@ impl Worker {
             | Stage::Prove
             | Stage::Over => None,
         };
-        // A time that has passed was acted on in this turn.
-        let wakes_ns = wakes_ns.filter(|wakes_ns| now_ns < *wakes_ns);
-        let ahead_ns = wakes_ns.map_or(LOOK_NS, |wakes_ns| wakes_ns - now_ns);
+        let wakes_ns = wakes_ns.filter(|wakes_ns| turned_ns < *wakes_ns);
+        let now_ns = self.given.clock.ns();
+        let ahead_ns = wakes_ns.map_or(LOOK_NS, |wakes_ns| wakes_ns.saturating_sub(now_ns));
         if SPIN_NS < ahead_ns {
             let early_ms = (ahead_ns - SPIN_NS).div_ceil(1_000_000);
             plane.park(Some(plane.now().tick.plus_ms(early_ms)));
