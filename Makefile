@@ -26,11 +26,11 @@ audit: ## licences, bans, sources, and (needs the network) advisories
 
 bench: ## every figure of docs/BENCHMARKS.md beside the bare ring, as a report
 	cargo build --release --bins
-	target/release/rookery-bench report
+	scripts/with-tcp-table 4194304 target/release/rookery-bench report
 
 bench-million: ## a million authenticated connections, both ends on this machine
 	cargo build --release --bins
-	target/release/rookery-bench report --only million
+	scripts/with-tcp-table 4194304 target/release/rookery-bench report --only million
 
 tune: ## show what the tuning scripts would change; APPLY=1 does it (root)
 	@tuning/all tune

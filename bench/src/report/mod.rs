@@ -86,6 +86,10 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// Its release.
     pub kernel: String,
+    /// Entries of the table in which each packet's connection is looked up.
+    pub tcp_table_entries: u64,
+    /// How TCP decides to send.
+    pub congestion_control: String,
 }
 
 impl Machine {
@@ -95,11 +99,14 @@ impl Machine {
         let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
         let memory = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
         let memory_kib = memory.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        let entries = read("/proc/sys/net/ipv4/tcp_ehash_entries");
         Machine {
             cpu: cpu.unwrap_or_default().trim_matches([' ', '\t', ':']).to_owned(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_bytes: memory_kib.unwrap_or(0u64) * 1_024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            tcp_table_entries: entries.trim().parse().map_or(0, i64::unsigned_abs),
+            congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
         }
     }
 }

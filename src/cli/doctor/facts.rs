@@ -33,6 +33,9 @@ pub(super) struct Facts {
     pub(super) somaxconn: Option<u64>,
     /// `net.ipv4.tcp_max_syn_backlog`.
     pub(super) syn_backlog: Option<u64>,
+    /// `net.ipv4.tcp_ehash_entries`, since Linux 6.1. Below zero in a network
+    /// namespace that shares the first one's table.
+    pub(super) established_entries: Option<i64>,
     /// `net.ipv4.tcp_mem`.
     pub(super) tcp_mem_pages: Option<[u64; 3]>,
     /// `net.ipv4.tcp_rmem`.
@@ -65,6 +68,8 @@ impl Facts {
             nr_open: number("fs.nr_open"),
             somaxconn: number("net.core.somaxconn"),
             syn_backlog: number("net.ipv4.tcp_max_syn_backlog"),
+            established_entries: sysctl("net.ipv4.tcp_ehash_entries")
+                .and_then(|text| text.parse().ok()),
             tcp_mem_pages: three("net.ipv4.tcp_mem"),
             tcp_rmem_bytes: three("net.ipv4.tcp_rmem"),
             tcp_wmem_bytes: three("net.ipv4.tcp_wmem"),

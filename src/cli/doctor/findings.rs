@@ -67,6 +67,7 @@ pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.push(locked_memory(shards, facts));
     findings.push(memory(config, wanted, shards, facts));
     findings.extend(ceilings(config, wanted, shared, facts));
+    findings.extend(established(wanted, facts));
     findings.extend(tcp_buffers(wanted, facts));
     findings.extend(ports(config, facts));
     findings.extend(conntrack(wanted, facts));
@@ -199,6 +200,23 @@ fn ceilings(config: &Config, wanted: u64, shared: bool, facts: &Facts) -> Vec<Fi
     .collect()
 }
 
+/// Every packet looks its connection up. With more connections than entries it
+/// walks a chain, and each step of it misses the cache.
+fn established(wanted: u64, facts: &Facts) -> Option<Finding> {
+    let entries = facts.established_entries?.unsigned_abs();
+    let least = wanted.next_power_of_two();
+    Some(Finding {
+        name: "net.ipv4.tcp_ehash_entries",
+        grade: if entries < wanted { Grade::Better } else { Grade::Good },
+        is: entries.to_string(),
+        should: format!("at least {least}, one for each connection"),
+        change: format!(
+            "boot with thash_entries={least}, or sysctl -w \
+             net.ipv4.tcp_child_ehash_entries={least} and start in a new network namespace"
+        ),
+    })
+}
+
 fn tcp_buffers(wanted: u64, facts: &Facts) -> Vec<Finding> {
     let script = "tuning/tcp-memory-and-buffers.sh apply";
     let mut findings = Vec::new();
@@ -312,6 +330,7 @@ mod tests {
             nr_open: Some(2_097_152),
             somaxconn: Some(65_535),
             syn_backlog: Some(262_144),
+            established_entries: Some(1_048_576),
             tcp_mem_pages: Some([786_432, 1_048_576, 1_572_864]),
             tcp_rmem_bytes: Some([4_096, 16_384, 4_194_304]),
             tcp_wmem_bytes: Some([4_096, 16_384, 4_194_304]),
@@ -391,6 +410,16 @@ mod tests {
     }
 
     #[test]
+    fn each_connection_wants_an_entry_of_its_own() {
+        let found = check(
+            &Facts { established_entries: Some(262_144), ..good() },
+            &[("net.ipv4.tcp_ehash_entries", Grade::Better)],
+        );
+        assert!(found[0].change.starts_with("boot with thash_entries=1048576,"));
+        check(&Facts { established_entries: Some(-1_048_576), ..good() }, &[]);
+    }
+
+    #[test]
     fn tcp_memory_is_for_a_page_each_way() {
         let mem = |pages, gibibytes: u64| Facts {
             tcp_mem_pages: Some([1, 2, pages]),
@@ -434,6 +463,7 @@ mod tests {
             nr_open: None,
             somaxconn: None,
             syn_backlog: None,
+            established_entries: None,
             tcp_mem_pages: None,
             tcp_rmem_bytes: None,
             tcp_wmem_bytes: None,
