@@ -6,6 +6,7 @@ pub const DEV_NAME: &str = "(embedded development configuration)";
 pub const DEV_TEXT: &str = r#"
 [server]
 listen = "127.0.0.1:8000"
+connections_max = 15000
 
 [ws]
 origins = ["http://localhost", "http://localhost:*", "http://127.0.0.1", "http://127.0.0.1:*"]

@@ -55,10 +55,32 @@ struct Signals {
     hang_up: Signal,
 }
 
+/// A signal that ends the server.
+#[derive(Clone, Copy, Debug)]
+enum StopSignal {
+    Terminate,
+    Interrupt,
+}
+
+impl StopSignal {
+    fn name(self) -> &'static str {
+        match self {
+            StopSignal::Terminate => "SIGTERM",
+            StopSignal::Interrupt => "SIGINT",
+        }
+    }
+
+    fn number(self) -> i32 {
+        match self {
+            StopSignal::Terminate => libc::SIGTERM,
+            StopSignal::Interrupt => libc::SIGINT,
+        }
+    }
+}
+
 /// What a signal asks for.
 enum Wish {
-    /// With the signal's number.
-    Stop(i32),
+    Stop(StopSignal),
     Reload,
 }
 
@@ -73,8 +95,8 @@ impl Signals {
 
     async fn next(&mut self) -> Wish {
         tokio::select! {
-            _ = self.terminate.recv() => Wish::Stop(libc::SIGTERM),
-            _ = self.interrupt.recv() => Wish::Stop(libc::SIGINT),
+            _ = self.terminate.recv() => Wish::Stop(StopSignal::Terminate),
+            _ = self.interrupt.recv() => Wish::Stop(StopSignal::Interrupt),
             _ = self.hang_up.recv() => Wish::Reload,
         }
     }
@@ -133,8 +155,13 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
 }
 
 /// Until every core is empty, the time has passed, or somebody insists.
-async fn drain(cores: &mut Cores, signals: &mut Signals, drain_ms: u64, signal: i32) -> Ended {
-    tracing::info!("draining for up to {drain_ms} ms (signal {signal})");
+async fn drain(
+    cores: &mut Cores,
+    signals: &mut Signals,
+    drain_ms: u64,
+    signal: StopSignal,
+) -> Ended {
+    tracing::info!("draining for up to {drain_ms} ms ({})", signal.name());
     let everybody_leaves = async {
         cores.order(&Order::Drain { over_ms: drain_ms }).await;
         cores.drained().await;
@@ -157,7 +184,7 @@ async fn drain(cores: &mut Cores, signals: &mut Signals, drain_ms: u64, signal: 
             tracing::warn!("the drain time is over; the rest is cut off");
             Ended::TimePassed
         }
-        signal = insists => Ended::Signal(signal),
+        signal = insists => Ended::Signal(signal.number()),
     }
 }
 
