@@ -68,8 +68,8 @@ pub enum Departure {
 /// A message before it has a place.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// The room's name, for a room that does not exist yet.
-    pub title: Title,
+    /// The room's name, for a room that does not exist yet; `None` from a member.
+    pub title: Option<Title>,
     /// What is said.
     pub data: Payload,
     /// By whom; `None` for the server.

@@ -174,7 +174,11 @@ impl Rooms {
     }
 
     fn publish(&mut self, now: Now, id: RoomId, draft: Draft) -> Decision {
-        let Some(slot) = self.enter(now, id, draft.title) else {
+        let slot = match draft.title {
+            Some(title) => self.enter(now, id, title),
+            None => self.find(id),
+        };
+        let Some(slot) = slot else {
             return refuse(ErrorCode::Internal);
         };
         let room = &mut self.rooms[slot];
@@ -450,7 +454,7 @@ mod tests {
 
         fn publish(&mut self) -> (Answer, Vec<ShardId>) {
             let data = Payload { bytes: Bytes::from_static(b"1"), is_json: true };
-            let draft = Draft { title: title(), data, info: None, chan_info: None };
+            let draft = Draft { title: Some(title()), data, info: None, chan_info: None };
             self.ask(HOME, 0, What::Publish(Box::new(draft)))
         }
     }

@@ -22,10 +22,17 @@ use crate::wire::{
 const CHAT_PREFIX: &str = "chat.";
 
 /// A channel that a request names, looked up.
-struct Target<'c> {
+struct Target<'c, 'r> {
     room: RoomId,
-    title: Title,
+    channel: &'r str,
+    namespace: u16,
     rules: &'c Namespace,
+}
+
+impl Target<'_, '_> {
+    fn title(&self) -> Title {
+        Title { channel: Arc::from(self.channel), namespace: self.namespace }
+    }
 }
 
 /// The answer to a request when it can be given at once.
@@ -136,15 +143,16 @@ impl Session {
         let chan_info = chan_info.map(|info| Arc::new(json_payload(info)));
         let expires_unix_s = claims.and_then(|claims| claims.expires_at_unix_s);
         let recovers = request.recover && target.rules.keeps_history();
+        let title = target.title();
         let entry = Entry {
-            title: target.title.clone(),
+            title: title.clone(),
             info: Arc::clone(&peer.info),
             chan_info: chan_info.clone(),
             since: recovers.then(|| position(request.offset, &request.epoch)),
         };
         let asked = Asked {
             id,
-            title: target.title,
+            title,
             recoverable: request.recoverable || request.recover,
             positioned: request.positioned,
             join_leave: request.join_leave,
@@ -205,7 +213,12 @@ impl Session {
         let peer = self.peer()?;
         let chan_info = peer.channel(target.room).and_then(|extra| extra.chan_info.clone());
         let info = Some(Arc::clone(&peer.info));
-        let draft = Draft { title: target.title, data: data.to_payload(), info, chan_info };
+        // A member's room exists.
+        let title = match self.standing(target.room) {
+            Standing::Subscribed => None,
+            Standing::Outside => Some(target.title()),
+        };
+        let draft = Draft { title, data: data.to_payload(), info, chan_info };
         self.ask(cx, target.room, id, What::Publish(Box::new(draft)), out);
         Ok(())
     }
@@ -327,7 +340,11 @@ impl Session {
     }
 
     /// The channel of a request: a name that is allowed, in a namespace that exists.
-    fn target<'c>(&self, cx: &Context<'c>, channel: &str) -> Result<Target<'c>, ErrorCode> {
+    fn target<'c, 'r>(
+        &self,
+        cx: &Context<'c>,
+        channel: &'r str,
+    ) -> Result<Target<'c, 'r>, ErrorCode> {
         if !wire::channel_is_valid(channel) {
             return Err(ErrorCode::BadRequest);
         }
@@ -335,15 +352,16 @@ impl Session {
         let namespace = namespace.ok_or(ErrorCode::UnknownChannel)?;
         Ok(Target {
             room: cx.names.room(self.peer()?.tenant(), channel),
-            title: Title { channel: Arc::from(channel), namespace },
+            channel,
+            namespace,
             rules: &cx.rooms.namespaces[usize::from(namespace)],
         })
     }
 
     /// Whether the namespace or a token allows this in the channel.
-    fn check(&self, cx: &Context<'_>, target: &Target<'_>, who: Who, needed: Allow) -> Refusal {
+    fn check(&self, cx: &Context<'_>, target: &Target<'_, '_>, who: Who, needed: Allow) -> Refusal {
         let by_sub = self.subs.at(target.room).map_or(Allow::NONE, Sub::allow);
-        let by_caps = self.peer()?.capability(&target.title.channel);
+        let by_caps = self.peer()?.capability(target.channel);
         let grant = grant(by_sub | by_caps, needed);
         let standing = self.standing(target.room);
         let allowed = self.may(cx, who, standing, grant);
