@@ -17,16 +17,19 @@ const SPOKE_BITS: u32 = 6;
 pub struct Wheel<K> {
     spokes: Vec<Vec<(u32, K)>>,
     granularity_ms: u64,
+    phase_ms: u64,
     turned: u64,
     len: usize,
 }
 
 impl<K: Copy> Wheel<K> {
-    /// A wheel that stands at `now`.
-    pub fn new(now: Tick, granularity_ms: u64) -> Wheel<K> {
-        assert!(0 < granularity_ms);
+    /// A wheel that stands at `now`. Its granules begin `phase_ms` before the
+    /// multiples of `granularity_ms`, so that several wheels need not fire together.
+    pub fn new(now: Tick, granularity_ms: u64, phase_ms: u64) -> Wheel<K> {
+        assert!(phase_ms < granularity_ms);
         let spokes = (0..LEVELS * SPOKES).map(|_| Vec::new()).collect();
-        Wheel { spokes, granularity_ms, turned: now.0 / granularity_ms, len: 0 }
+        let turned = now.plus_ms(phase_ms).0 / granularity_ms;
+        Wheel { spokes, granularity_ms, phase_ms, turned, len: 0 }
     }
 
     /// How many entries wait.
@@ -42,7 +45,8 @@ impl<K: Copy> Wheel<K> {
     /// Lets `key` fire at `deadline`, never early, and late by less than one
     /// granule plus the time until the wheel is turned.
     pub fn set(&mut self, deadline: Tick, key: K) {
-        let granule = deadline.0.div_ceil(self.granularity_ms).max(self.turned + 1);
+        let shifted = deadline.plus_ms(self.phase_ms);
+        let granule = shifted.0.div_ceil(self.granularity_ms).max(self.turned + 1);
         self.place(granule, key);
         self.len += 1;
     }
@@ -63,7 +67,7 @@ impl<K: Copy> Wheel<K> {
     /// to `fire`, at most `max` of them; the rest fires at the next call.
     /// Returns how many fired.
     pub fn turn(&mut self, now: Tick, max: usize, mut fire: impl FnMut(K)) -> usize {
-        let until = now.0 / self.granularity_ms;
+        let until = now.plus_ms(self.phase_ms).0 / self.granularity_ms;
         let mut fired = 0;
         while self.turned < until && fired < max {
             if self.len == 0 {
@@ -127,7 +131,7 @@ impl<K: Copy> Wheel<K> {
                 || !self.spokes[granule as usize % SPOKES].is_empty()
         });
         let granules = ahead.expect("64 steps cross a multiple of 64");
-        Some(Tick((self.turned + granules) * self.granularity_ms))
+        Some(Tick((self.turned + granules) * self.granularity_ms - self.phase_ms))
     }
 }
 
@@ -143,7 +147,8 @@ mod tests {
             let mut prng = Prng::from_seed(seed);
             let granularity_ms = 1 + prng.below(20);
             let mut now = Tick(prng.below(1 << 40));
-            let mut wheel = Wheel::new(now, granularity_ms);
+            let phase_ms = prng.below(granularity_ms);
+            let mut wheel = Wheel::new(now, granularity_ms, phase_ms);
             let mut due: Vec<Option<Tick>> = Vec::new();
             for _ in 0..500 {
                 let ahead_bits = prng.below(30);
@@ -172,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_empty_wheel_jumps() {
-        let mut wheel: Wheel<u8> = Wheel::new(Tick(0), 1);
+        let mut wheel: Wheel<u8> = Wheel::new(Tick(0), 1, 0);
         assert_eq!(wheel.turn(Tick(u64::MAX / 2), 10, |_| ()), 0);
         assert_eq!(wheel.next(), None);
     }

@@ -64,8 +64,8 @@ impl Rooms {
             rooms: Slab::default(),
             index: HashTable::new(),
             options,
-            sweeps: Wheel::new(now.tick, WHEEL_GRANULARITY_MS),
-            partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS),
+            sweeps: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
+            partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             epochs: Prng::from_seed(seed),
         }
     }

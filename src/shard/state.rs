@@ -92,7 +92,7 @@ impl Shard {
             id: setup.id,
             rooms: Rooms::new(setup.now, room_options, prng.draw()),
             mesh: Mesh::new(setup.id, setup.shards_count),
-            wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS),
+            wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, phase_ms(&setup)),
             options: setup.options,
             keys: setup.keys,
             names: setup.names,
@@ -258,6 +258,12 @@ impl Shard {
     pub(super) fn count_full(&self, kind: LaneKind) {
         self.scribe.add(Counter::LaneFull(kind), 1);
     }
+}
+
+/// Shards take turns within a granule: if all sent their pings at once, whoever
+/// talks would wait behind thirty shards on a core that thirty share.
+fn phase_ms(setup: &Setup) -> u64 {
+    WHEEL_GRANULARITY_MS * u64::from(setup.id.0) / u64::from(setup.shards_count)
 }
 
 /// What sessions share now; borrows only that.
