@@ -39,6 +39,7 @@ pub fn memory_against_connections(ramp: &[RampPoint]) -> Result<String, String> 
         title: "Memory of the server against connections",
         across: "connections",
         up: "memory (MB)",
+        legend: SeriesLabelPosition::UpperLeft,
         series: vec![
             Series { name: "charged to the cgroup", colour: ORANGE, points: charged },
             Series { name: "resident", colour: BLUE, points: resident },
@@ -57,6 +58,8 @@ pub fn latency_against_load(points: &[LoadPoint]) -> Result<String, String> {
         title: "Latency of an echo against load, open loop",
         across: "messages a second",
         up: "latency (ms)",
+        // Between a median and a p99 that are decades apart.
+        legend: SeriesLabelPosition::MiddleRight,
         series: vec![
             Series { name: "p99.9", colour: RED, points: of(|latency| latency.p999_ns) },
             Series { name: "p99", colour: ORANGE, points: of(|latency| latency.p99_ns) },
@@ -72,6 +75,8 @@ struct Picture {
     title: &'static str,
     across: &'static str,
     up: &'static str,
+    /// Where no line is.
+    legend: SeriesLabelPosition,
     series: Vec<Series>,
 }
 
@@ -113,7 +118,7 @@ impl Picture {
             });
         }
         let mut labels = chart.configure_series_labels();
-        labels.position(SeriesLabelPosition::UpperLeft).label_font(("sans-serif", 14));
+        labels.position(self.legend.clone()).label_font(("sans-serif", 14));
         labels.background_style(WHITE.mix(0.8)).border_style(BLUE).draw().map_err(text)?;
         area.present().map_err(text)?;
         drop((chart, area));
