@@ -86,7 +86,7 @@ label! {
     CloseReason {
         /// The peer closed.
         Normal = "normal",
-        /// No pong, no connect command, or no close frame in time.
+        /// No pong, or no connect command, in time.
         Timeout = "timeout",
         /// A panic inside this one session.
         Panic = "panic",

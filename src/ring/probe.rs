@@ -88,8 +88,8 @@ fn has_buffer_rings(ring: &IoUring) -> bool {
     registered.is_ok() && ring.submitter().unregister_buf_ring(super::buffers::GROUP).is_ok()
 }
 
-/// The requests that the plane makes. Multishot receive has no probe of its
-/// own; it is one version older than deferred task work.
+/// The requests that the plane makes. Multishot receive and poll have no probe of
+/// their own; both are older than deferred task work.
 fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
     let mut answers = Probe::new();
     let known = ring.is_some_and(|ring| ring.submitter().register_probe(&mut answers).is_ok());
@@ -100,7 +100,6 @@ fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
         ("io_uring connect", opcode::Connect::CODE),
         ("io_uring cancel", opcode::AsyncCancel::CODE),
         ("io_uring poll", opcode::PollAdd::CODE),
-        ("io_uring time-out and its update", opcode::TimeoutUpdate::CODE),
     ];
     codes.map(|(name, code)| needed(name, known && answers.is_supported(code))).to_vec()
 }

@@ -10,15 +10,15 @@ pub(super) struct Token(pub u64);
 pub(super) enum Kind {
     /// Multishot accept; the slot is the listener's number.
     Accept,
-    /// Multishot receive of a connection.
+    /// The receive of a connection: multishot, or of one buffer.
     Receive,
     /// The one send of a connection.
     Send,
     /// An outgoing connection.
     Connect,
-    /// The doorbell's descriptor became readable.
+    /// Multishot poll: the doorbell's descriptor was written to.
     Bell,
-    /// A request whose outcome shows in another's completion (cancel, update).
+    /// A request whose outcome shows in another's completion (cancel).
     Aside,
 }
 

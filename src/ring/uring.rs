@@ -173,10 +173,10 @@ impl Uring {
     }
 
     /// Buffers that the kernel has, has not filled, and will not fill for a receive
-    /// that is about to reach it. One that it filled is known
-    /// by its completion, so this takes all of those out of the queue. Without
-    /// those that it keeps because the queue has overflown: whoever counts on too
-    /// many buffers then is told so by thousands of completions later.
+    /// that is about to reach it. One that it filled is known by its completion, so
+    /// this takes all of those out of the queue. Without those that it keeps because
+    /// the queue has overflown: whoever counts on too many buffers then is told so
+    /// by thousands of completions later.
     pub fn unclaimed(&mut self) -> usize {
         self.make_room(self.ring.params().cq_entries() as usize);
         let buffers = &self.lent.buffers;
@@ -355,8 +355,8 @@ impl Uring {
         self.under_way += 1;
         // SAFETY: what the entries built above point at lies in `lent` and stays
         // there, unmoved, until the final answer: bytes in the heap or static,
-        // addresses in a slab's chunk, the time in a box. Descriptors are numbers;
-        // a wrong one gives an error and touches no memory of ours.
+        // addresses in a slab's chunk. Descriptors are numbers; a wrong one gives
+        // an error and touches no memory of ours.
         let pushed =
             self.waiting.is_empty() && unsafe { self.ring.submission().push(&entry) }.is_ok();
         if !pushed {

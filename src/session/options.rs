@@ -9,7 +9,7 @@ pub struct Options {
     pub ping_interval_ms: u64,
     /// The answer must come within this time (close 3012); 0 asks for none.
     pub pong_ms_max: u64,
-    /// How long a close frame waits for the peer's, and a token for its refresh.
+    /// How long a close frame waits for the peer's.
     pub close_ms_max: u64,
     /// After a token's expiry, how long a refresh may still come.
     pub expiry_grace_ms: u64,

@@ -49,7 +49,8 @@ pub struct Session {
 pub(super) enum State {
     /// Nothing but a connect command may come, and by then.
     Greeting { deadline: Tick },
-    /// Rooms are asked; commands meanwhile are refused as temporary.
+    /// Rooms are asked; commands meanwhile wait, and over their limit are refused
+    /// as temporary.
     Connecting(Box<Connecting>),
     /// In.
     Ready(Peer),

@@ -1,8 +1,8 @@
 //! What a peer or an operator can do wrong, through real sockets: each mistake
 //! gets its answer, and costs nobody else anything.
 //!
-//! Every test that sends something bad has a witness in the same server: a member
-//! of a room, connected before, that must still be served afterwards.
+//! Where it could cost others something there is a witness in the same server: a
+//! member of a room, connected before, that must still be served afterwards.
 
 #[path = "../common/mod.rs"]
 mod common;
