@@ -130,7 +130,7 @@ impl KernelPlane {
         self.report();
         // While somebody waits for a buffer, one is free or comes with what is there
         // to be reaped.
-        let idle = self.gone.is_empty() && self.queue.is_empty();
+        let idle = self.gone.is_empty() && self.queue.is_empty() && self.leaving.is_empty();
         if !idle || !self.doorbell.fall_asleep() {
             return;
         }

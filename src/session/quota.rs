@@ -43,7 +43,9 @@ impl Quota {
         let cause = match code {
             ErrorCode::TooManyRequests => Fault::TooManyRequests,
             // Not the client's doing.
-            ErrorCode::Internal | ErrorCode::TokenExpired | ErrorCode::Expired => return None,
+            ErrorCode::Internal => return None,
+            // Once is how clients learn of it; a check of a token is not free.
+            ErrorCode::TokenExpired | ErrorCode::Expired => Fault::TooManyErrors,
             ErrorCode::Unauthorized
             | ErrorCode::UnknownChannel
             | ErrorCode::PermissionDenied

@@ -269,8 +269,8 @@ impl Session {
                 let end = peer.expires_unix_s().into_iter().chain(first).min();
                 let end = end.map_or(Tick(u64::MAX), |end_unix_s| {
                     let end_unix_ms = end_unix_s.saturating_mul(1_000);
-                    let left_ms = end_unix_ms.saturating_sub(cx.now.unix_ms);
-                    cx.now.tick.plus_ms(left_ms.saturating_add(cx.options.expiry_grace_ms))
+                    let over_unix_ms = end_unix_ms.saturating_add(cx.options.expiry_grace_ms);
+                    cx.now.tick.plus_ms(over_unix_ms.saturating_sub(cx.now.unix_ms))
                 });
                 end.min(self.heartbeat_due(cx))
             }

@@ -389,6 +389,34 @@ fn a_token_that_ends_is_refreshed_or_ends_the_connection() {
 }
 
 #[test]
+fn the_grace_of_a_token_begins_at_its_end_whenever_one_looks() {
+    let expires_at_unix_s = Some(START_UNIX_S + 10);
+    let ends = NewToken { user: "ann", expires_at_unix_s, ..NewToken::default() };
+    let mut desk = Desk::new();
+    desk.connect(&token(&ends));
+    let over = desk.now.tick.plus_ms(10_000 + desk.options.expiry_grace_ms);
+    for _ in 0..2 {
+        let mut next = Tick(0);
+        desk.step(|session, cx, _| next = session.next_timer(cx));
+        assert_eq!(next, over);
+        desk.pass(15_000);
+    }
+}
+
+#[test]
+fn who_insists_on_a_token_that_has_ended_is_closed() {
+    let expires_at_unix_s = Some(START_UNIX_S - 1);
+    let ended = token(&NewToken { user: "ann", expires_at_unix_s, ..NewToken::default() });
+    let mut desk = Desk::new();
+    for _ in 0..desk.options.errors_per_s {
+        desk.connect(&ended);
+        desk.check_refused(ErrorCode::TokenExpired);
+    }
+    desk.connect(&ended);
+    desk.check_closed(Fault::TooManyErrors);
+}
+
+#[test]
 fn a_subscription_that_ends_is_refreshed_or_ends_alone() {
     let ends = |in_s| {
         token(&NewToken {
