@@ -28,6 +28,13 @@ pub struct Listing {
     messages: BytesMut,
 }
 
+impl Listing {
+    /// What it is told so far.
+    pub fn bytes(&self) -> usize {
+        self.messages.len()
+    }
+}
+
 impl Shard {
     /// Turns everything that was decided into sends.
     ///

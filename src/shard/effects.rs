@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::channels::{Kind, Seat};
 use super::conn::{Closing, Conn, Goodbye, Stage, goodbye};
+use super::deliver::Listing;
 use super::gather::{Audience, Gathering};
 use super::mesh::Posted;
 use super::state::context;
@@ -12,7 +13,7 @@ use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
 use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Told, What};
 use crate::session::{Effect, Fault, Outcome, Place};
-use crate::wire::{self, Message, Push};
+use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 
 impl Shard {
@@ -153,6 +154,13 @@ impl Shard {
                 Recovery::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
             }
         }
+        // What is long can be asked for again, and must not pile up in here.
+        let answer = match answer {
+            Answer::History(..) | Answer::Presence(_) if self.has_its_fill(asker.conn) => {
+                Answer::Refused(ErrorCode::TooManyRequests)
+            }
+            other => other,
+        };
         let conn = self.conn(asker.conn);
         let open = conn.is_some_and(|conn| matches!(conn.stage, Stage::Open(..)));
         if open {
@@ -168,6 +176,13 @@ impl Shard {
             let asker = Asker { id: 0, ..asker };
             self.ask(Ask { room, asker, what: What::Unsubscribe(Departure::Lost) });
         }
+    }
+
+    /// Whether a connection already waits for as many bytes as it may.
+    fn has_its_fill(&self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.at(id.slot) else { return false };
+        let told = self.listed.get(conn.listed.0 as usize).map_or(0, Listing::bytes);
+        self.options.session.outbox_bytes_max as usize <= told + conn.outbox.bytes()
     }
 
     fn ask(&mut self, ask: Ask) {

@@ -561,3 +561,24 @@ fn who_leaves_while_answers_wait_leaves_nothing_behind() {
     world.settle();
     assert_eq!(world.shards[1].rooms.members().count(), 0, "it was let in, and out again");
 }
+
+#[test]
+fn long_answers_do_not_pile_up_for_one_who_asks_again_and_again() {
+    let mut world = World::new(1, |options| options.session.outbox_bytes_max = 4_096);
+    let ann = world.join_room(0, "room:1");
+    let long = "x".repeat(1_000);
+    for id in 3..6 {
+        world.say(
+            ann,
+            &format!(r#"{{"id":{id},"publish":{{"channel":"room:1","data":"{long}"}}}}"#),
+        );
+    }
+    world.take(ann);
+    let history = |id| format!(r#"{{"id":{id},"history":{{"channel":"room:1","limit":9}}}}"#);
+    world.say(ann, &(10..30).map(history).collect::<Vec<_>>().join("\n"));
+    let seen = world.take(ann);
+    let bytes: usize = seen.iter().map(String::len).sum();
+    assert!(bytes < 4_096 + 2 * 4_096, "{bytes} B in one turn");
+    assert_eq!(seen.len(), 20, "every command has its answer");
+    assert!(seen[0].contains(&long) && seen[19].contains(r#""code":111"#), "{}", seen[19]);
+}
