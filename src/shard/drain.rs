@@ -47,7 +47,8 @@ impl Shard {
         if drain.finished || now.tick < drain.next_at {
             return;
         }
-        drain.next_at = now.tick.plus_ms(STEP_MS);
+        // From when it was due: a core that is busy closing catches up.
+        drain.next_at = drain.next_at.plus_ms(STEP_MS);
         let (mut left, mut cursor, over_ms) = (drain.batch, drain.cursor, drain.over_ms);
         let span = self.conns.span();
         while 0 < left && cursor < span {

@@ -430,6 +430,25 @@ fn a_flood_is_told_to_stop_and_then_closed() {
 }
 
 #[test]
+fn a_drain_catches_up_with_its_time() {
+    let mut world = World::new(1, |options| {
+        options.connections_max = 1_000;
+        options.handshakes_max = 1_000;
+    });
+    let peers: Vec<Peer> = (0..700).map(|_| world.join(0)).collect();
+    let mut out = Vec::new();
+    world.shards[0].on_order(world.now, Order::Drain { over_ms: 1_000 }, &mut out);
+    // A core that is busy takes a turn every 100 ms, and two in a row.
+    for _ in 0..5 {
+        world.now.tick = world.now.tick.plus_ms(100);
+        world.turn(0);
+        world.turn(0);
+    }
+    let told = peers.iter().filter(|&&peer| !world.peers[&peer].seen.is_empty()).count();
+    assert_eq!(told, 700, "after half of the time everybody knows");
+}
+
+#[test]
 fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
     let mut world = World::new(2, |_| ());
     let peers: Vec<Peer> = (0..90).map(|n| world.join_room(n % 2, "room:1")).collect();
