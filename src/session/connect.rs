@@ -101,6 +101,8 @@ pub fn admit(
             return Err(Denial::Refuse(ErrorCode::LimitExceeded));
         }
         let recovering = request.subs.iter().find(|sub| *sub.channel == *channel && sub.recover);
+        let keeps_history = cx.rooms.namespaces[usize::from(namespace)].keeps_history();
+        let recovering = recovering.filter(|_| keeps_history);
         let since = recovering.map(|sub| position(sub.offset, &sub.epoch));
         let title = Title { channel: Arc::from(channel), namespace };
         wanted.push(Wanted { room, title, since, welcome: None });

@@ -389,6 +389,23 @@ fn a_token_that_ends_is_refreshed_or_ends_the_connection() {
 }
 
 #[test]
+fn nothing_is_recovered_where_nothing_is_kept() {
+    let asks_since = |channel: &str| {
+        let channels = [channel.to_owned()];
+        let token = token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() });
+        let mut desk = Desk::new();
+        let subs = format!(r#"{{"{channel}":{{"recover":true,"offset":1,"epoch":"e"}}}}"#);
+        desk.command(&format!(r#""connect":{{"token":"{token}","subs":{subs}}}"#));
+        match desk.asked().1 {
+            What::Subscribe(entry) => entry.since.is_some(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(asks_since("room:1"));
+    assert!(!asks_since("closed:1"));
+}
+
+#[test]
 fn the_grace_of_a_token_begins_at_its_end_whenever_one_looks() {
     let expires_at_unix_s = Some(START_UNIX_S + 10);
     let ends = NewToken { user: "ann", expires_at_unix_s, ..NewToken::default() };
