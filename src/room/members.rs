@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::base::{ConnId, ShardId};
+use crate::base::{ConnId, ShardId, Tick};
 use crate::wire::{ClientInfo, Payload};
 
 /// Where a member's connection lives.
@@ -34,7 +34,14 @@ pub struct Member {
 pub struct Members {
     counts: SmallVec<[(ShardId, u32); 2]>,
     listed: BTreeMap<Seat, Member>,
-    away: BTreeMap<Box<str>, SmallVec<[Seat; 1]>>,
+    away: BTreeMap<Box<str>, SmallVec<[Absence; 1]>>,
+}
+
+/// A place that is kept for a while.
+#[derive(Clone, Copy, Debug)]
+struct Absence {
+    seat: Seat,
+    end: Tick,
 }
 
 /// How a new member was received.
@@ -104,7 +111,10 @@ impl Members {
     ) -> Arrival {
         // A connection that comes back itself takes its own place.
         let away = self.away.get(&*info.user);
-        let earlier = away.map(|seats| if seats.contains(&seat) { seat } else { seats[0] });
+        let earlier = away.map(|absences| {
+            let own = absences.iter().any(|absence| absence.seat == seat);
+            if own { seat } else { absences[0].seat }
+        });
         if let Some(earlier) = earlier {
             self.unlist(earlier);
         }
@@ -118,32 +128,36 @@ impl Members {
     pub fn unlist(&mut self, seat: Seat) -> Option<Member> {
         let member = self.listed.remove(&seat)?;
         if member.away {
-            let seats = self.away.get_mut(&*member.info.user).expect("away members are in both");
-            seats.retain(|one| *one != seat);
-            if seats.is_empty() {
+            let absences = self.away.get_mut(&*member.info.user);
+            let absences = absences.expect("away members are in both");
+            absences.retain(|absence| absence.seat != seat);
+            if absences.is_empty() {
                 self.away.remove(&*member.info.user);
             }
         }
         Some(member)
     }
 
-    /// Keeps the place of a member whose connection is gone. False when there
-    /// is none to keep: it is not listed, or has no name to come back by.
-    pub fn step_away(&mut self, seat: Seat) -> bool {
+    /// Keeps until `end` the place of a member whose connection is gone. False
+    /// when there is none to keep: it is not listed, or has no name to come back by.
+    pub fn step_away(&mut self, seat: Seat, end: Tick) -> bool {
         match self.listed.get_mut(&seat) {
             Some(member) if !member.info.user.is_empty() => {
                 member.away = true;
-                self.away.entry(member.info.user.clone()).or_default().push(seat);
+                self.away.entry(member.info.user.clone()).or_default().push(Absence { seat, end });
                 true
             }
             Some(_) | None => false,
         }
     }
 
-    /// Takes a member off the list if it has not come back.
-    pub fn give_up(&mut self, seat: Seat) -> Option<Member> {
-        let away = self.listed.get(&seat)?.away;
-        if away { self.unlist(seat) } else { None }
+    /// Takes a member off the list if its absence is over. One that has come back
+    /// stays, and so does one that went away once more after it.
+    pub fn give_up(&mut self, seat: Seat, now: Tick) -> Option<Member> {
+        let member = self.listed.get(&seat).filter(|member| member.away)?;
+        let absences = self.away.get(&*member.info.user).expect("away members are in both");
+        let over = absences.iter().any(|absence| absence.seat == seat && absence.end <= now);
+        if over { self.unlist(seat) } else { None }
     }
 
     /// How many are on the list.
@@ -167,6 +181,8 @@ mod tests {
     use super::*;
     use crate::base::ClientId;
 
+    const END: Tick = Tick(1_000);
+
     fn seat(slot: u32) -> Seat {
         Seat { shard: ShardId(0), conn: ConnId { slot, generation: 0 } }
     }
@@ -180,10 +196,10 @@ mod tests {
         let mut members = Members::default();
         assert_eq!(members.list(seat(1), user("ann", 1), None), Arrival::Came);
         assert_eq!(members.list(seat(2), user("ann", 2), None), Arrival::Came);
-        assert!(members.step_away(seat(1)));
+        assert!(members.step_away(seat(1), END));
         assert_eq!(members.list(seat(3), user("ann", 3), None), Arrival::Resumed);
-        assert!(members.give_up(seat(1)).is_none(), "its place was taken over");
-        assert!(members.give_up(seat(2)).is_none(), "it never went away");
+        assert!(members.give_up(seat(1), END).is_none(), "its place was taken over");
+        assert!(members.give_up(seat(2), END).is_none(), "it never went away");
         assert_eq!((members.listed_count(), members.users_count()), (2, 1));
     }
 
@@ -192,9 +208,9 @@ mod tests {
         let mut members = Members::default();
         members.list(seat(1), user("ann", 1), None);
         members.list(seat(2), user("ann", 2), None);
-        assert!(members.step_away(seat(1)) && members.step_away(seat(2)));
+        assert!(members.step_away(seat(1), END) && members.step_away(seat(2), END));
         assert_eq!(members.list(seat(2), user("ann", 2), None), Arrival::Resumed);
-        assert!(members.give_up(seat(2)).is_none(), "it is here");
+        assert!(members.give_up(seat(2), END).is_none(), "it is here");
         assert_eq!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed);
         assert_eq!(members.listed_count(), 2);
     }
@@ -204,12 +220,25 @@ mod tests {
         let mut members = Members::default();
         members.list(seat(1), user("ann", 1), None);
         members.list(seat(2), user("", 2), None);
-        assert!(members.step_away(seat(1)));
-        assert!(!members.step_away(seat(2)), "nobody without a name can come back");
-        assert!(members.give_up(seat(1)).is_some());
-        assert!(members.give_up(seat(1)).is_none());
+        assert!(members.step_away(seat(1), END));
+        assert!(!members.step_away(seat(2), END), "nobody without a name can come back");
+        assert!(members.give_up(seat(1), END).is_some());
+        assert!(members.give_up(seat(1), END).is_none());
         assert!(members.unlist(seat(2)).is_some());
         assert!(members.is_empty());
+    }
+
+    #[test]
+    fn each_absence_has_its_own_end() {
+        let mut members = Members::default();
+        members.list(seat(1), user("ann", 1), None);
+        assert!(members.step_away(seat(1), END));
+        assert_eq!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed);
+        let later = END.plus_ms(500);
+        assert!(members.step_away(seat(1), later));
+        assert!(members.give_up(seat(1), END).is_none(), "that was the end of the first one");
+        assert!(members.give_up(seat(1), Tick(later.0 - 1)).is_none());
+        assert!(members.give_up(seat(1), later).is_some());
     }
 
     #[test]

@@ -159,11 +159,11 @@ impl Rooms {
         let room = &mut self.rooms[slot];
         room.members.count_out(seat.shard);
         let rules = rules(&self.options, &room.title);
-        let grace_ms = u64::from(rules.leave_grace_ms);
-        let stays = how == Departure::Lost && 0 < grace_ms && room.members.step_away(seat);
+        let end = now.tick.plus_ms(u64::from(rules.leave_grace_ms));
+        let may_stay = how == Departure::Lost && now.tick < end;
         let mut news = None;
-        if stays {
-            self.partings.set(now.tick.plus_ms(grace_ms), (slot, seat));
+        if may_stay && room.members.step_away(seat, end) {
+            self.partings.set(end, (slot, seat));
         } else if let Some(member) = room.members.unlist(seat)
             && rules.tells_of_members()
         {
@@ -268,10 +268,10 @@ impl Rooms {
         }
     }
 
-    /// The grace of a member is over.
+    /// A grace is over; whether it is the member's latest, its list knows.
     fn part(&mut self, now: Now, slot: u32, seat: Seat, out: &mut Told) {
         let Some(room) = self.rooms.at_mut(slot) else { return };
-        let Some(member) = room.members.give_up(seat) else { return };
+        let Some(member) = room.members.give_up(seat, now.tick) else { return };
         let id = room.id;
         if rules(&self.options, &room.title).tells_of_members() {
             self.spread(id, &Tell::Went(id, member.info, member.chan_info), out);
@@ -520,6 +520,21 @@ mod tests {
         world.subscribe(FAR, 3, None);
         let said = world.ask(FAR, 3, What::Unsubscribe(Departure::Said)).1;
         assert_eq!(said, [HOME]);
+    }
+
+    #[test]
+    fn an_absence_is_not_cut_short_by_an_earlier_one() {
+        let mut world = World::new(chatty());
+        world.subscribe(HOME, 1, None);
+        world.subscribe(FAR, 2, None);
+        world.ask(FAR, 2, What::Unsubscribe(Departure::Lost));
+        world.pass(500);
+        world.subscribe(FAR, 2, None);
+        world.ask(FAR, 2, What::Unsubscribe(Departure::Lost));
+        world.pass(900);
+        assert!(world.out.is_empty(), "the grace of the first is over, that of the second is not");
+        world.pass(200);
+        assert!(matches!(world.out[..], [(HOME, Tell::Went(..))]));
     }
 
     #[test]
