@@ -390,7 +390,7 @@ pub fn check_membership(audits: &[Audit], under_way: &[(ShardId, ShardId, &Lette
             Letter::Ask(ask) if matches!(ask.what, What::Unsubscribe(_)) => {
                 *counted.entry((ask.room, *from)).or_default() -= 1;
             }
-            Letter::Ask(_) | Letter::Tell(_) | Letter::Gap => (),
+            Letter::Ask(_) | Letter::Tell(_) | Letter::Gap(_) => (),
         }
     }
     let odd = counted.iter().find(|(_, left)| **left != 0);

@@ -148,8 +148,9 @@ impl Mutator {
                 Mutation::DropAnswer,
                 Letter::Tell(Tell::Answer(_, asker, Answer::Published | Answer::Presence(_))),
             ) => asker.id != 0,
-            (Mutation::DoubleAnswer, Letter::Tell(Tell::Answer(_, _, answer))) => {
-                !matches!(answer, Answer::Subscribed(_))
+            // One that no client waits for: it would see a second one first.
+            (Mutation::DoubleAnswer, Letter::Tell(Tell::Answer(_, asker, answer))) => {
+                asker.id == 0 && matches!(answer, Answer::Unsubscribed)
             }
             (_, _) => false,
         }
@@ -166,7 +167,7 @@ fn twins(one: &Letter, other: &Letter) -> bool {
 fn swap_bodies(letters: &mut [Letter], index: usize, twin: usize) {
     let body = |letter: &Letter| match letter {
         Letter::Tell(Tell::Said(_, publication)) => Some(publication.data.clone()),
-        Letter::Tell(_) | Letter::Ask(_) | Letter::Gap => None,
+        Letter::Tell(_) | Letter::Ask(_) | Letter::Gap(_) => None,
     };
     let bodies = [body(&letters[twin]), body(&letters[index])];
     for (at, body) in [index, twin].into_iter().zip(bodies) {

@@ -9,7 +9,7 @@ use rookery::metrics::{Cells, Exposition};
 use rookery::ring::{Plane as _, SimulatedPlane};
 use rookery::room::Tell;
 use rookery::session::NameKey;
-use rookery::shard::{Letter, Order, Setup, Shard, panic_is_contained};
+use rookery::shard::{Gap, Letter, Order, Setup, Shard, panic_is_contained};
 
 use crate::checkers::{
     Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_lane,
@@ -350,17 +350,19 @@ impl<'s> World<'s> {
     /// Moves what a shard has for its neighbours into the lanes.
     fn post(&mut self, at: usize) {
         let weather = self.scenario.lanes;
-        for to in (0..self.cores.len()).filter(|&to| to != at) {
-            let mail = self.cores[at].shard.mail(ShardId(to as u16));
-            if self.phase == Phase::Chaos && self.prng.below(1_000) < weather.losses_per_1_000 {
+        let (phase, now, lanes) = (self.phase, self.now.tick, &mut self.lanes[at]);
+        let (mutator, prng) = (&mut self.mutator, &mut self.prng);
+        self.cores[at].shard.post(&mut |to, mail| {
+            if phase == Phase::Chaos && prng.below(1_000) < weather.losses_per_1_000 {
                 lose_news(mail);
             }
-            self.mutator.change(mail);
-            self.lanes[at][to].post(self.now.tick, weather, &mut self.prng, mail);
-            if self.lanes[at][to].len() != 0 && self.mutator.strikes(Mutation::LoseLetter) {
-                self.lanes[at][to].lose();
+            mutator.change(mail);
+            let lane = &mut lanes[usize::from(to.0)];
+            lane.post(now, weather, prng, mail);
+            if lane.len() != 0 && mutator.strikes(Mutation::LoseLetter) {
+                lane.lose();
             }
-        }
+        });
     }
 
     fn spoil_work(&mut self, at: usize) {
@@ -382,37 +384,33 @@ impl<'s> World<'s> {
     fn is_quiet(&mut self) -> bool {
         let lanes = self.lanes.iter().flatten().all(|lane| lane.len() == 0);
         let planes = self.cores.iter().all(|core| core.plane.next_due().is_none());
-        let shards = self.cores.len() as u16;
-        lanes
-            && planes
-            && self.cores.iter_mut().all(|core| {
-                let mut neighbours = (0..shards).map(ShardId);
-                neighbours.all(|to| core.shard.mail(to).is_empty())
-            })
+        let mut letters_count = 0;
+        for core in &mut self.cores {
+            core.shard.post(&mut |_, letters| letters_count += letters.len());
+        }
+        lanes && planes && letters_count == 0
     }
 
     /// What holds between turns, at every border.
     fn check_borders(&mut self) -> Verdict {
         self.lanes.iter().flatten().try_for_each(check_lane)?;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
-        let shards = self.cores.len();
         let mut mail = Vec::new();
         for (from, core) in self.cores.iter_mut().enumerate() {
-            for to in 0..shards {
-                mail.push((from, to, std::mem::take(core.shard.mail(ShardId(to as u16)))));
-            }
+            core.shard.post(&mut |to, letters| mail.push((from, to, letters.clone())));
         }
         let mut under_way = Vec::new();
+        for (from, lanes) in self.lanes.iter().enumerate() {
+            for (to, lane) in lanes.iter().enumerate() {
+                let (writer, reader) = (ShardId(from as u16), ShardId(to as u16));
+                under_way.extend(lane.waiting().map(|letter| (writer, reader, letter)));
+            }
+        }
         for (from, to, letters) in &mail {
-            let (writer, reader) = (ShardId(*from as u16), ShardId(*to as u16));
-            let all = self.lanes[*from][*to].waiting().chain(letters);
-            under_way.extend(all.map(|letter| (writer, reader, letter)));
+            let writer = ShardId(*from as u16);
+            under_way.extend(letters.iter().map(|letter| (writer, *to, letter)));
         }
-        let verdict = check_membership(&audits, &under_way);
-        for (from, to, letters) in mail {
-            *self.cores[from].shard.mail(ShardId(to as u16)) = letters;
-        }
-        verdict
+        check_membership(&audits, &under_way)
     }
 
     fn check_counters(&mut self) -> Verdict {
@@ -422,19 +420,17 @@ impl<'s> World<'s> {
     }
 }
 
-/// What a full lane does: news are lost, answers are not, and behind the lost
-/// news stands a gap.
+/// What a full lane does: news are lost, answers are not, and where publications
+/// were among them stands a gap behind.
 fn lose_news(letters: &mut Vec<Letter>) {
-    let is_news = |letter: &Letter| match letter {
-        Letter::Tell(Tell::Answer(..)) | Letter::Ask(_) => false,
-        Letter::Tell(Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..))
-        | Letter::Gap => true,
-    };
-    let Some(last) = letters.iter().rposition(is_news) else { return };
-    letters[last] = Letter::Gap;
-    let mut index = 0;
-    letters.retain(|letter| {
-        index += 1;
-        last < index || !is_news(letter)
+    let mut lost: Option<Gap> = None;
+    letters.retain(|letter| match letter {
+        Letter::Tell(Tell::Answer(..)) | Letter::Ask(_) | Letter::Gap(_) => true,
+        Letter::Tell(Tell::Came(..) | Tell::Went(..) | Tell::Typing(..)) => false,
+        Letter::Tell(Tell::Said(room, _)) => {
+            lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
+            false
+        }
     });
+    letters.extend(lost.map(Letter::Gap));
 }

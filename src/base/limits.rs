@@ -20,6 +20,10 @@ pub const LANE_REQUESTS_MAX: usize = 4_096;
 /// Publications and notices that wait in one lane from core to core.
 pub const LANE_PUSHES_MAX: usize = 8_192;
 
+/// Rooms that a home names when it lost their publications on the way to another
+/// shard; over it, all of its rooms there are suspected.
+pub const GAP_ROOMS_MAX: usize = 64;
+
 /// Bytes of a channel's name, of a user's name, and of an rpc method's name.
 pub const NAME_BYTES_MAX: usize = 255;
 

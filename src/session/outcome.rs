@@ -41,6 +41,8 @@ pub enum Effect {
     Stand(Place),
     /// What channels said while the client was connecting may leave now.
     Release,
+    /// Serve these commands, which waited for the seats before.
+    Resume(BytesMut),
     /// Ping the client.
     Ping,
     /// End the session.

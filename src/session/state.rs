@@ -8,7 +8,7 @@ use super::{Effect, Fault, NameKey, Options, Outcome, Place};
 use crate::auth::{Allow, Keys};
 use crate::base::{ConnId, Now, Prng, RoomId, Soon, Tick};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
-use crate::wire::{self, Answer, ClientInfo, Command, ConnectRequest, ErrorCode, Push, Request};
+use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
 
 /// Commands that wait while the rooms of a connect command are asked.
 const HELD_BYTES_MAX: usize = 16 << 10;
@@ -86,15 +86,6 @@ impl Session {
         }
     }
 
-    /// Who it is, once it is known.
-    pub fn info(&self) -> Option<&Arc<ClientInfo>> {
-        match &self.state {
-            State::Ready(peer) => Some(&peer.info),
-            State::Connecting(connecting) => Some(&connecting.peer.info),
-            State::Greeting { .. } | State::Closed => None,
-        }
-    }
-
     /// So many bytes came in, whatever they are. Over the quota, the commands
     /// among them are refused, and who does not stop is closed.
     pub fn on_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
@@ -120,6 +111,12 @@ impl Session {
         match (&self.state, request) {
             (State::Closed, _) => (),
             (State::Ready(_) | State::Connecting(_), Request::Pong) => self.on_pong(cx),
+            // Only these two have no answer; 0 stands for what the server asks itself.
+            (State::Ready(_) | State::Connecting(_), request)
+                if id == 0 && !matches!(request, Request::Send { .. }) =>
+            {
+                self.close(Fault::BadRequest, out);
+            }
             (State::Greeting { .. }, Request::Connect(request)) if id != 0 => {
                 self.on_connect(cx, id, &request, out);
             }
@@ -439,9 +436,9 @@ impl Session {
                 out.effects.push(Effect::Release);
             }
             self.state = State::Ready(connecting.peer);
-            let commands = wire::commands(out.encoding, &connecting.held);
-            for command in commands.map_while(Result::ok) {
-                self.on_command(cx, command, Admission::Served, out);
+            // Behind the seats: a held command may need the last one.
+            if !connecting.held.is_empty() {
+                out.effects.push(Effect::Resume(connecting.held));
             }
         }
     }

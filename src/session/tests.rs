@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::quota::Admission;
+use super::state::State;
 use super::{Context, Effect, Fault, NameKey, Options, Outcome, Place, Session};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
 use crate::room::{self, Answer, Departure, Namespace, Recovery, Welcome, What, Who};
-use crate::wire::{Encoding, Epoch, ErrorCode, Position, commands};
+use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 
 const CONN: ConnId = ConnId { slot: 1, generation: 1 };
 const START_UNIX_S: u64 = 1_700_000_000;
@@ -133,6 +134,14 @@ impl Desk {
         self.step(|session, cx, out| session.on_timer(cx, out));
     }
 
+    /// Who is connected.
+    fn info(&self) -> Arc<ClientInfo> {
+        match &self.session.state {
+            State::Ready(peer) => Arc::clone(&peer.info),
+            other => panic!("not connected: {other:?}"),
+        }
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.out.messages.to_vec()).unwrap()
     }
@@ -146,6 +155,7 @@ impl Desk {
             | Effect::Stand(_)
             | Effect::Release
             | Effect::Ping
+            | Effect::Resume(_)
             | Effect::Close(_) => None,
         });
         let first = asks.next().expect("something is asked");
@@ -194,7 +204,7 @@ fn a_token_decides_who_comes_in() {
     desk.options.anonymous = true;
     desk.connect("");
     assert!(desk.text().contains(r#""connect":"#));
-    assert_eq!(desk.session.info().map(|info| info.user.len()), Some(0));
+    assert_eq!(&*desk.info().user, "");
 }
 
 #[test]
@@ -213,6 +223,40 @@ fn nothing_comes_before_connect_and_connect_comes_once() {
     let mut desk = Desk::connected();
     desk.connect(&user("ann"));
     desk.check_closed(Fault::BadRequest);
+}
+
+/// What a connected session makes of a command without an id.
+#[track_caller]
+fn check_without_id(request: &str, fault: Option<Fault>) {
+    let mut desk = Desk::connected();
+    desk.raw(&format!("{{{request}}}"));
+    match fault {
+        Some(fault) => desk.check_closed(fault),
+        None => assert!(desk.out.effects.is_empty() && desk.text().is_empty()),
+    }
+}
+
+/// As in Centrifugo: who does not want an answer sends, and a pong has none.
+#[test]
+fn only_what_has_no_answer_comes_without_an_id() {
+    check_without_id("", None);
+    // A method that we do not know is none, and what is left is a pong.
+    check_without_id(r#""none":{}"#, None);
+    check_without_id(r#""send":{"data":1}"#, None);
+    for request in [
+        r#""subscribe":{"channel":"room:1"}"#,
+        r#""unsubscribe":{"channel":"room:1"}"#,
+        r#""publish":{"channel":"room:1","data":1}"#,
+        r#""presence":{"channel":"room:1"}"#,
+        r#""presence_stats":{"channel":"room:1"}"#,
+        r#""history":{"channel":"room:1"}"#,
+        r#""ping":{}"#,
+        r#""rpc":{"method":"m","data":1}"#,
+        r#""refresh":{"token":"t"}"#,
+        r#""sub_refresh":{"channel":"room:1","token":"t"}"#,
+    ] {
+        check_without_id(request, Some(Fault::BadRequest));
+    }
 }
 
 #[test]
@@ -245,8 +289,11 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     desk.answer(rooms[1], Answer::Subscribed(welcome(5)));
     let text = desk.text();
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
-    assert!(text.ends_with(r#""ping":{}}"#), "served behind the answer: {text}");
-    assert!(matches!(desk.out.effects.last(), Some(Effect::Release)), "and follows the answer");
+    assert!(matches!(
+        &desk.out.effects[..],
+        [Effect::Sit { .. }, Effect::Release, Effect::Resume(held)]
+            if held.ends_with(br#""ping":{}}"#)
+    ));
     desk.session.sit(rooms[1], Place { channel: 1, index: 0 });
     desk.step(|session, cx, out| session.on_gap(cx, rooms[0], "room:1", out));
     desk.check_closed(Fault::InsufficientState);
@@ -533,6 +580,6 @@ fn what_a_send_calls_is_served_without_an_answer() {
     assert!(desk.text().is_empty());
     desk.raw(r#"{"send":{"data":[1]}}"#);
     assert!(desk.text().is_empty() && desk.out.effects.is_empty());
-    let shared = Arc::clone(desk.session.info().unwrap());
+    let shared = desk.info();
     assert_eq!(&*shared.user, "ann");
 }

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::Shard;
 use super::channels::{Kind, Seat};
 use super::conn::{Closing, Conn, Goodbye, Stage, goodbye};
 use super::deliver::Listing;
 use super::gather::{Audience, Gathering};
 use super::mesh::Posted;
 use super::state::context;
+use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
 use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Told, What};
-use crate::session::{Effect, Fault, Outcome, Place};
+use crate::session::{Admission, Effect, Fault, Outcome, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 
@@ -34,6 +34,7 @@ impl Shard {
                 }
                 Effect::Stand(place) => self.stand(place),
                 Effect::Release => self.release(id),
+                Effect::Resume(held) => self.resume(now, id, &held),
                 Effect::Ping => {
                     self.scribe.add(Counter::Pings, 1);
                     if let Some(conn) = self.conn(id) {
@@ -121,15 +122,21 @@ impl Shard {
         }
     }
 
-    /// A home lost news for us: everybody in its channels subscribes again.
-    pub(super) fn on_gap(&mut self, now: Now, from: ShardId) {
-        let lossy = self.channels.iter().filter(|(_, one)| self.mesh.home(one.room) == from);
-        let hit: Vec<(RoomId, Arc<str>, Vec<u32>)> = lossy
-            .map(|(_, one)| {
-                let slots = one.seats().iter().map(|seat| seat.slot()).collect();
-                (one.room, Arc::clone(&one.name), slots)
-            })
-            .collect();
+    /// A home lost publications for us: everybody in these channels subscribes again.
+    pub(super) fn on_gap(&mut self, now: Now, from: ShardId, gap: Gap) {
+        let rooms = match gap {
+            Gap::Rooms(rooms) => rooms,
+            Gap::All => {
+                let all = self.channels.iter().map(|(_, one)| one.room);
+                all.filter(|&room| self.mesh.home(room) == from).collect()
+            }
+        };
+        let hit = rooms.into_iter().filter_map(|room| {
+            let channel = self.channels.at(self.channels.find(room)?)?;
+            let slots = channel.seats().iter().map(|seat| seat.slot()).collect();
+            Some((room, Arc::clone(&channel.name), slots))
+        });
+        let hit: Vec<(RoomId, Arc<str>, Vec<u32>)> = hit.collect();
         for (room, name, slots) in hit {
             self.flush_room(room);
             for slot in slots {
@@ -211,6 +218,14 @@ impl Shard {
             conn.outbox.release();
         }
         self.list(id);
+    }
+
+    /// The session has its seats now: what its client said meanwhile is served.
+    fn resume(&mut self, now: Now, id: ConnId, held: &[u8]) {
+        // They were counted when they came.
+        if self.serve(now, id, held, Admission::Served).1.is_some() {
+            self.end(now, id, Fault::Panicked);
+        }
     }
 
     fn stand(&mut self, place: Place) {

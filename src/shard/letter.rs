@@ -1,3 +1,4 @@
+use crate::base::limits::GAP_ROOMS_MAX;
 use crate::base::{RoomId, ShardId};
 use crate::room::{Ask, Tell};
 
@@ -9,8 +10,29 @@ pub enum Letter {
     Ask(Ask),
     /// From a room's home.
     Tell(Tell),
-    /// From a home whose lane to you was full: something is missing here.
-    Gap,
+    /// From a home whose lane to you was full: publications are missing here.
+    Gap(Gap),
+}
+
+/// Where publications were lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// In these rooms, at most `GAP_ROOMS_MAX`.
+    Rooms(Vec<RoomId>),
+    /// In too many to name: maybe in all of this home.
+    All,
+}
+
+impl Gap {
+    /// One publication more of this room.
+    pub fn add(&mut self, room: RoomId) {
+        match self {
+            Gap::All => (),
+            Gap::Rooms(rooms) if rooms.contains(&room) => (),
+            Gap::Rooms(rooms) if rooms.len() < GAP_ROOMS_MAX => rooms.push(room),
+            Gap::Rooms(_) => *self = Gap::All,
+        }
+    }
 }
 
 const fn crosses_cores<T: Send + 'static>() {}

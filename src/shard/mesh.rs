@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use super::{Letter, home};
+use super::{Gap, Letter, home};
 use crate::base::limits::{LANE_PUSHES_MAX, LANE_REQUESTS_MAX};
 use crate::base::{RoomId, ShardId};
 use crate::room::{Ask, Tell, What};
@@ -11,9 +11,9 @@ use crate::wire::ErrorCode;
 /// Invariants: at most `LANE_REQUESTS_MAX` questions to one shard are open, not
 /// counting farewells (their number is bounded by the members they end); each
 /// question is answered once, so answers need no limit of their own; notices
-/// are refused where a lane holds `LANE_PUSHES_MAX`, and then a `Gap` goes first
-/// as soon as there is room again; a lane with letters or a gap to tell is among
-/// `addressees`, once.
+/// are refused where a lane holds `LANE_PUSHES_MAX` of them, and for publications
+/// among them a `Gap` goes first as soon as there is room again; a lane with
+/// letters or a gap to tell is among `addressees`, once.
 #[derive(Debug)]
 pub struct Mesh {
     own: ShardId,
@@ -26,8 +26,10 @@ pub struct Mesh {
 #[derive(Debug, Default)]
 struct Lane {
     letters: Vec<Letter>,
+    /// How many of the letters are notices.
+    notices_count: usize,
     open_asks: u32,
-    lossy: bool,
+    lost: Option<Gap>,
     is_addressee: bool,
 }
 
@@ -38,7 +40,8 @@ pub enum Posted {
     /// It is on its way.
     Sent,
     /// The lane is full. A question was answered with 111 in the addressee's
-    /// place; a notice is lost, and its subscribers will be told.
+    /// place; a notice is lost, and subscribers will be told if it was a
+    /// publication: who came, left or is writing is no promise.
     Full,
 }
 
@@ -82,19 +85,14 @@ impl Mesh {
             return Posted::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
-        let is_answer = match &tell {
-            Tell::Answer(..) => true,
-            Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) => false,
-        };
         lane.list(to, &mut self.addressees);
-        if !is_answer {
-            if LANE_PUSHES_MAX <= lane.letters.len() {
-                lane.lossy = true;
+        if is_notice(&tell) {
+            if LANE_PUSHES_MAX <= lane.notices_count {
+                lane.lose(&tell);
                 return Posted::Full;
             }
-            if std::mem::take(&mut lane.lossy) {
-                lane.letters.push(Letter::Gap);
-            }
+            lane.tell_gap();
+            lane.notices_count += 1;
         }
         lane.letters.push(Letter::Tell(tell));
         Posted::Sent
@@ -117,25 +115,19 @@ impl Mesh {
     pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<Letter>)) {
         let mut addressees = std::mem::take(&mut self.addressees);
         addressees.retain(|&to| {
-            let letters = self.waiting(to);
-            if !letters.is_empty() {
-                post(to, letters);
-            }
             let lane = &mut self.lanes[usize::from(to.0)];
-            lane.is_addressee = !lane.letters.is_empty() || lane.lossy;
+            if lane.letters.is_empty() {
+                lane.tell_gap();
+            }
+            if !lane.letters.is_empty() {
+                post(to, &mut lane.letters);
+                let notices = lane.letters.iter().filter(|letter| letter.is_notice());
+                lane.notices_count = notices.count();
+            }
+            lane.is_addressee = !lane.letters.is_empty() || lane.lost.is_some();
             lane.is_addressee
         });
         self.addressees = addressees;
-    }
-
-    /// What waits for a neighbour, in order. The caller takes from the front
-    /// as much as the lane has room for.
-    pub fn waiting(&mut self, to: ShardId) -> &mut Vec<Letter> {
-        let lane = &mut self.lanes[usize::from(to.0)];
-        if lane.letters.is_empty() && std::mem::take(&mut lane.lossy) {
-            lane.letters.push(Letter::Gap);
-        }
-        &mut lane.letters
     }
 }
 
@@ -145,6 +137,35 @@ impl Lane {
             addressees.push(to);
         }
     }
+
+    /// Remembers that this notice found no room.
+    fn lose(&mut self, notice: &Tell) {
+        if let Tell::Said(room, _) = notice {
+            self.lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
+        }
+    }
+
+    /// Says what was lost, if anything was.
+    fn tell_gap(&mut self) {
+        self.letters.extend(self.lost.take().map(Letter::Gap));
+    }
+}
+
+impl Letter {
+    fn is_notice(&self) -> bool {
+        match self {
+            Letter::Tell(tell) => is_notice(tell),
+            Letter::Ask(_) | Letter::Gap(_) => false,
+        }
+    }
+}
+
+/// Whether nobody asked for it.
+fn is_notice(tell: &Tell) -> bool {
+    match tell {
+        Tell::Answer(..) => false,
+        Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) => true,
+    }
 }
 
 #[cfg(test)]
@@ -152,9 +173,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::limits::GAP_ROOMS_MAX;
     use crate::base::{ClientId, ConnId};
-    use crate::room::{Asker, Departure};
-    use crate::wire::ClientInfo;
+    use crate::room::{Answer, Asker, Departure};
+    use crate::wire::{ClientInfo, Payload, Publication};
 
     const FAR: ShardId = ShardId(1);
 
@@ -174,6 +196,20 @@ mod tests {
     fn typing(room: RoomId) -> Tell {
         let client = ClientId(1);
         Tell::Typing(room, Arc::new(ClientInfo { user: "".into(), client, conn_info: None }))
+    }
+
+    fn said(room: RoomId) -> Tell {
+        Tell::Said(
+            room,
+            Arc::new(Publication {
+                offset: 0,
+                data: Payload { bytes: bytes::Bytes::from_static(b"{}"), is_json: true },
+                info: None,
+                chan_info: None,
+                tags: Vec::new(),
+                time_unix_ms: 0,
+            }),
+        )
     }
 
     #[test]
@@ -202,11 +238,55 @@ mod tests {
         for _ in 0..LANE_PUSHES_MAX {
             assert_eq!(mesh.tell(FAR, typing(room)), Posted::Sent);
         }
-        assert_eq!(mesh.tell(FAR, typing(room)), Posted::Full);
-        mesh.waiting(FAR).drain(..10);
+        assert_eq!(mesh.tell(FAR, said(room)), Posted::Full);
+        mesh.post(&mut |_, letters| drop(letters.drain(..10)));
         assert_eq!(mesh.tell(FAR, typing(room)), Posted::Sent);
-        let tail = &mesh.waiting(FAR)[LANE_PUSHES_MAX - 10..];
-        assert!(matches!(tail, [Letter::Gap, Letter::Tell(_)]), "{tail:?}");
+        let tail = &mesh.lanes[1].letters[LANE_PUSHES_MAX - 10..];
+        assert!(matches!(tail, [Letter::Gap(_), Letter::Tell(_)]), "{tail:?}");
+    }
+
+    #[test]
+    fn answers_take_no_room_from_notices() {
+        let mut mesh = mesh();
+        let room = far_room(&mesh);
+        let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
+        for _ in 0..LANE_PUSHES_MAX {
+            let answer = Tell::Answer(room, asker, Answer::Published);
+            assert_eq!(mesh.tell(FAR, answer), Posted::Sent);
+        }
+        assert_eq!(mesh.tell(FAR, said(room)), Posted::Sent);
+    }
+
+    /// The gap after one notice for each of these rooms and one of typing was lost.
+    #[track_caller]
+    fn check_gap(rooms: &[RoomId], expected: Option<&Gap>) {
+        let mut mesh = mesh();
+        for _ in 0..LANE_PUSHES_MAX {
+            assert_eq!(mesh.tell(FAR, said(RoomId(0))), Posted::Sent);
+        }
+        assert_eq!(mesh.tell(FAR, typing(RoomId(7))), Posted::Full);
+        for &room in rooms {
+            assert_eq!(mesh.tell(FAR, said(room)), Posted::Full);
+        }
+        mesh.post(&mut |_, letters| letters.clear());
+        let mut offered = Vec::new();
+        mesh.post(&mut |_, letters| offered.append(letters));
+        match (&offered[..], expected) {
+            ([], None) => (),
+            ([Letter::Gap(gap)], Some(expected)) => assert_eq!(gap, expected),
+            (other, _) => panic!("{other:?}"),
+        }
+        mesh.post(&mut |_, _| panic!("it is told once"));
+    }
+
+    #[test]
+    fn a_gap_names_the_rooms_and_is_told_even_when_nothing_follows() {
+        let rooms: Vec<RoomId> = (0..=GAP_ROOMS_MAX as u128).map(RoomId).collect();
+        let few = &rooms[..GAP_ROOMS_MAX];
+        check_gap(&[], None);
+        check_gap(&[rooms[3], rooms[2], rooms[3]], Some(&Gap::Rooms(vec![rooms[3], rooms[2]])));
+        check_gap(few, Some(&Gap::Rooms(few.to_vec())));
+        check_gap(&rooms, Some(&Gap::All));
     }
 
     #[test]
@@ -230,21 +310,5 @@ mod tests {
         assert_eq!(offer(&mut mesh, 0), [(FAR, 1), (ShardId(3), 1)]);
         assert_eq!(offer(&mut mesh, 9), [(FAR, 1), (ShardId(3), 1)]);
         assert_eq!(offer(&mut mesh, 9), []);
-    }
-
-    #[test]
-    fn a_gap_is_told_even_when_nothing_follows() {
-        let mut mesh = mesh();
-        let room = far_room(&mesh);
-        while mesh.tell(FAR, typing(room)) == Posted::Sent {}
-        mesh.post(&mut |_, letters| letters.clear());
-        let mut offered = Vec::new();
-        mesh.post(&mut |_, letters| offered.append(letters));
-        assert!(matches!(offered[..], [Letter::Gap]), "{offered:?}");
-        while mesh.tell(FAR, typing(room)) == Posted::Sent {}
-        mesh.waiting(FAR).clear();
-        assert!(matches!(mesh.waiting(FAR)[..], [Letter::Gap]));
-        mesh.waiting(FAR).clear();
-        assert!(mesh.waiting(FAR).is_empty());
     }
 }

@@ -31,6 +31,6 @@ mod tests;
 
 pub use audit::{Audit, Chair};
 pub use contain::panic_is_contained;
-pub use letter::{Letter, home};
+pub use letter::{Gap, Letter, home};
 pub use options::Options;
 pub use state::{Order, Setup, Shard};

@@ -263,6 +263,21 @@ impl Shard {
         message: &[u8],
         admission: Admission,
     ) -> Option<Fault> {
+        let (commands_count, fault) = self.serve(now, id, message, admission);
+        self.scribe.add(Counter::CommandsIn, commands_count);
+        self.rest(now, id);
+        fault
+    }
+
+    /// Lets the session answer each command of a message until it ends, and says
+    /// how many they were.
+    pub(super) fn serve(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        message: &[u8],
+        admission: Admission,
+    ) -> (u64, Option<Fault>) {
         let mut commands_count = 0;
         let decided = self.with_session(now, id, |session, cx, out| {
             for command in wire::commands(out.encoding, message) {
@@ -278,9 +293,7 @@ impl Shard {
                 }
             }
         });
-        self.scribe.add(Counter::CommandsIn, commands_count);
-        self.rest(now, id);
-        decided.err().map(|Panicked| Fault::Panicked)
+        (commands_count, decided.err().map(|Panicked| Fault::Panicked))
     }
 
     /// Lets a session decide, puts its messages into its outbox, and carries

@@ -175,12 +175,6 @@ impl Shard {
         self.mesh.post(post);
     }
 
-    /// Letters that wait for a neighbour, in order. The caller takes from the
-    /// front what the lane has room for and leaves the rest.
-    pub fn mail(&mut self, to: ShardId) -> &mut Vec<Letter> {
-        self.mesh.waiting(to)
-    }
-
     /// How many connections there are, in whatever stage.
     pub fn connections_count(&self) -> usize {
         self.conns.len()
@@ -203,7 +197,7 @@ impl Shard {
         match letter {
             Letter::Ask(ask) => self.on_ask(now, from, ask),
             Letter::Tell(tell) => self.on_tell(now, tell),
-            Letter::Gap => self.on_gap(now, from),
+            Letter::Gap(gap) => self.on_gap(now, from, gap),
         }
     }
 

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::slice;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Letter, Options, Order, Setup, Shard};
-use crate::auth::Keys;
+use super::{Gap, Letter, Options, Order, Setup, Shard};
+use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
+use crate::base::limits::LANE_PUSHES_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Now, ShardId, Tick};
 use crate::metrics::Cells;
-use crate::room::{self, Namespace};
+use crate::room::{self, Namespace, Who};
 use crate::session::{self, NameKey};
 use crate::ws::client::{put_masked_frame, upgrade_request};
 use crate::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
@@ -44,6 +46,10 @@ struct World {
 
 impl World {
     fn new(shards_count: u16, change: impl FnOnce(&mut Options)) -> World {
+        World::with_keys(shards_count, Keys::default(), change)
+    }
+
+    fn with_keys(shards_count: u16, keys: Keys, change: impl FnOnce(&mut Options)) -> World {
         let named = |name: &str| Namespace {
             name: name.to_owned(),
             history_count_max: 100,
@@ -65,14 +71,14 @@ impl World {
             ..Options::default()
         };
         change(&mut options);
-        let options = Arc::new(options);
+        let (options, keys) = (Arc::new(options), Arc::new(keys));
         let now = Now { tick: Tick(1), unix_ms: 1_700_000_000_000 };
         let shards = (0..shards_count).map(|id| {
             Shard::new(Setup {
                 id: ShardId(id),
                 shards_count,
                 options: Arc::clone(&options),
-                keys: Arc::new(Keys::default()),
+                keys: Arc::clone(&keys),
                 names: NameKey([1, 2]),
                 seed: u64::from(id),
                 now,
@@ -91,8 +97,8 @@ impl World {
         peer
     }
 
-    /// A peer that has connected.
-    fn join(&mut self, shard: usize) -> Peer {
+    /// A peer whose upgrade is done.
+    fn upgrade(&mut self, shard: usize) -> Peer {
         let peer = self.accept(shard);
         let request = upgrade_request(
             "host",
@@ -102,6 +108,12 @@ impl World {
             &[],
         );
         self.feed(peer, &request);
+        peer
+    }
+
+    /// A peer that has connected.
+    fn join(&mut self, shard: usize) -> Peer {
+        let peer = self.upgrade(shard);
         self.say(peer, r#"{"id":1,"connect":{}}"#);
         let seen = self.take(peer);
         assert!(seen[0].starts_with(r#"{"id":1,"connect":{"client":""#), "{seen:?}");
@@ -143,12 +155,13 @@ impl World {
                 self.shards[index].finish_turn(self.now, &mut out);
                 busy |= !out.is_empty();
                 out.into_iter().for_each(|action| self.act(index, action));
-                for to in 0..self.shards.len() {
-                    let mail = std::mem::take(self.shards[index].mail(ShardId(to as u16)));
-                    busy |= !mail.is_empty();
-                    for letter in mail {
-                        self.carry(index, to, letter);
-                    }
+                let mut mail = Vec::new();
+                self.shards[index].post(&mut |to, letters| {
+                    mail.extend(letters.drain(..).map(|letter| (to, letter)));
+                });
+                busy |= !mail.is_empty();
+                for (to, letter) in mail {
+                    self.carry(index, usize::from(to.0), letter);
                 }
             }
             if !busy {
@@ -478,13 +491,75 @@ fn a_gap_makes_everybody_subscribe_again() {
     let ann = world.join_room(0, "room:1");
     let home = world.shards[0].mesh.home(world.shards[0].names.room("", "room:1"));
     let far = world.join_room(1 - usize::from(home.0), "room:1");
-    world.shards[far.0].on_letter(world.now, home, Letter::Gap);
+    world.shards[far.0].on_letter(world.now, home, Letter::Gap(Gap::All));
     world.settle();
     assert!(world.take(far).iter().any(|text| text.contains(r#""code":2500"#)));
     world.say(far, r#"{"id":5,"subscribe":{"channel":"room:1"}}"#);
     assert!(world.take(far)[0].contains(r#""subscribe":{"#));
     world.say(ann, &publish("room:1", 3));
     assert_eq!(world.take(far).iter().filter(|text| text.contains(r#""pub":"#)).count(), 1);
+}
+
+/// Five members with default quotas can make a home answer more in a turn than
+/// a lane holds notices.
+#[test]
+fn a_flood_in_one_room_is_no_gap_in_another() {
+    let mut world = World::new(2, |options| {
+        options.session.commands_burst = 10 * LANE_PUSHES_MAX as u32;
+        options.session.bytes_burst = u32::MAX;
+    });
+    let name_key = world.shards[0].names;
+    let mesh = |world: &World, name: &str| world.shards[0].mesh.home(name_key.room("", name));
+    let names = (0..).map(|n| format!("room:{n}")).filter(|name| mesh(&world, name) == ShardId(1));
+    let names: Vec<String> = names.take(2).collect();
+    let loud = world.join_room(1, &names[0]);
+    let hears_loud = world.join_room(0, &names[0]);
+    let quiet = world.join_room(0, &names[1]);
+    world.take(quiet);
+    for n in 0..=LANE_PUSHES_MAX as u32 + 10 {
+        world.queue(loud, &frame(&publish(&names[0], n + 1)));
+    }
+    world.settle();
+    let told = |world: &mut World, peer| world.take(peer).join("\n");
+    assert!(told(&mut world, hears_loud).contains(r#""code":2500"#), "it lost some");
+    assert_eq!(told(&mut world, quiet), "");
+    world.say(loud, &publish(&names[0], 1));
+    assert_eq!(told(&mut world, quiet), "");
+}
+
+/// SDKs send connect and what follows in one message.
+#[test]
+fn commands_behind_a_connect_have_its_seats() {
+    let key = KeySpec {
+        kid: None,
+        algorithm: Algorithm::Hs256,
+        material: Material::Secret(b"sixteen bytes and many more here".to_vec()),
+    };
+    let keys = Keys::build(slice::from_ref(&key)).unwrap();
+    let mut world = World::with_keys(2, keys, |options| {
+        options.session.insecure = false;
+        options.room.namespaces[0].publish = Who::Subscribers;
+    });
+    let channels: Vec<String> = (0..6).map(|n| format!("room:{n}")).collect();
+    let new = NewToken { user: "ann", channels: &channels, ..NewToken::default() };
+    let token = sign(&key, &Demands::default(), &new).unwrap();
+    let ann = world.upgrade(0);
+    let mut message = format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#);
+    for (n, channel) in channels.iter().enumerate() {
+        let (publish_id, leave_id) = (10 + n, 20 + n);
+        message += &format!(
+            r#"
+{{"id":{publish_id},"publish":{{"channel":"{channel}","data":{n}}}}}
+{{"id":{leave_id},"unsubscribe":{{"channel":"{channel}"}}}}"#
+        );
+    }
+    world.say(ann, &message);
+    let said = world.take(ann).join("\n");
+    for n in 0..channels.len() {
+        assert!(said.contains(&format!(r#"{{"id":{},"publish":{{}}}}"#, 10 + n)), "{said}");
+        assert!(said.contains(&format!(r#"{{"id":{},"unsubscribe":{{}}}}"#, 20 + n)), "{said}");
+    }
+    assert_eq!(world.shards[0].channels.seats_count(), 0, "it left all of them");
 }
 
 #[test]
