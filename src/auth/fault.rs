@@ -24,6 +24,21 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether a fresh token of the same kind would do: all others are wrong for good.
+    pub fn is_expired(self) -> bool {
+        match self {
+            Fault::Expired => true,
+            Fault::Malformed
+            | Fault::Algorithm
+            | Fault::UnknownKey
+            | Fault::Signature
+            | Fault::NotYet
+            | Fault::Audience
+            | Fault::Issuer
+            | Fault::Claims => false,
+        }
+    }
+
     /// A word for logs and metrics.
     pub fn label(self) -> &'static str {
         match self {

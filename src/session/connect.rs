@@ -9,7 +9,7 @@ use super::identity::Peer;
 use super::names::{INBOX_NAMESPACE, namespace_of};
 use super::state::Context;
 use super::{Fault, Outcome};
-use crate::auth::{self, Claims};
+use crate::auth::Claims;
 use crate::base::{ClientId, RoomId};
 use crate::room::{Title, Welcome};
 use crate::wire::{
@@ -63,16 +63,12 @@ pub fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Denial> {
             Err(Denial::Refuse(ErrorCode::Unauthorized))
         };
     }
-    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault {
-        auth::Fault::Expired => Denial::Refuse(ErrorCode::TokenExpired),
-        auth::Fault::Malformed
-        | auth::Fault::Algorithm
-        | auth::Fault::UnknownKey
-        | auth::Fault::Signature
-        | auth::Fault::NotYet
-        | auth::Fault::Audience
-        | auth::Fault::Issuer
-        | auth::Fault::Claims => Denial::Close(Fault::InvalidToken),
+    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| {
+        if fault.is_expired() {
+            Denial::Refuse(ErrorCode::TokenExpired)
+        } else {
+            Denial::Close(Fault::InvalidToken)
+        }
     })
 }
 

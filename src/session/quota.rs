@@ -26,7 +26,7 @@ impl Quota {
         Quota { commands: Bucket::full(), bytes: Bucket::full(), errors: Bucket::full() }
     }
 
-    /// One message of so many bytes came in.
+    /// So many bytes came in at once.
     pub fn on_bytes(&mut self, now: Tick, options: &Options, count: usize) -> Admission {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         admit(self.bytes.take(now, bytes(options), units))

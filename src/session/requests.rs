@@ -35,8 +35,8 @@ impl Target<'_, '_> {
     }
 }
 
-/// The answer to a request when it can be given at once.
-type Refusal = Result<(), ErrorCode>;
+/// Served, or refused at once.
+type Done = Result<(), ErrorCode>;
 
 impl Session {
     pub(super) fn on_request(
@@ -117,7 +117,7 @@ impl Session {
         id: u32,
         request: &SubscribeRequest<'_>,
         out: &mut Outcome,
-    ) -> Refusal {
+    ) -> Done {
         let target = self.target(cx, &request.channel)?;
         match self.subs.at(target.room).map(|sub| &sub.stage) {
             None => (),
@@ -170,13 +170,7 @@ impl Session {
         Ok(())
     }
 
-    fn unsubscribe(
-        &mut self,
-        cx: &Context<'_>,
-        id: u32,
-        channel: &str,
-        out: &mut Outcome,
-    ) -> Refusal {
+    fn unsubscribe(&mut self, cx: &Context<'_>, id: u32, channel: &str, out: &mut Outcome) -> Done {
         let target = self.target(cx, channel)?;
         match self.subs.at_mut(target.room).map(|sub| &mut sub.stage) {
             None => out.answer(id, Answer::Unsubscribe),
@@ -201,7 +195,7 @@ impl Session {
         channel: &str,
         data: &RawData<'_>,
         out: &mut Outcome,
-    ) -> Refusal {
+    ) -> Done {
         let target = self.target(cx, channel)?;
         if data.bytes.is_empty() {
             return Err(ErrorCode::BadRequest);
@@ -230,7 +224,7 @@ impl Session {
         channel: &str,
         what: What,
         out: &mut Outcome,
-    ) -> Refusal {
+    ) -> Done {
         let target = self.target(cx, channel)?;
         if !target.rules.presence {
             return Err(ErrorCode::NotAvailable);
@@ -246,7 +240,7 @@ impl Session {
         id: u32,
         request: &HistoryRequest<'_>,
         out: &mut Outcome,
-    ) -> Refusal {
+    ) -> Done {
         let target = self.target(cx, &request.channel)?;
         if !target.rules.keeps_history() {
             return Err(ErrorCode::NotAvailable);
@@ -268,7 +262,7 @@ impl Session {
         method: &str,
         data: &RawData<'_>,
         out: &mut Outcome,
-    ) -> Refusal {
+    ) -> Done {
         match method.strip_prefix(CHAT_PREFIX) {
             Some("typing") => self.typing(cx, id, &data.bytes, out),
             #[cfg(any(test, feature = "faults"))]
@@ -280,7 +274,7 @@ impl Session {
 
     /// A message without an answer: `{"method": …, "data": …}` is served like an
     /// rpc, anything else waits for somebody to listen and is dropped.
-    fn send(&mut self, cx: &Context<'_>, data: &RawData<'_>, out: &mut Outcome) -> Refusal {
+    fn send(&mut self, cx: &Context<'_>, data: &RawData<'_>, out: &mut Outcome) -> Done {
         match wire::chat::call(&data.bytes) {
             Some((method, data)) => {
                 let data = RawData { bytes: data.into(), is_json: true };
@@ -290,7 +284,7 @@ impl Session {
         }
     }
 
-    fn typing(&mut self, cx: &Context<'_>, id: u32, data: &[u8], out: &mut Outcome) -> Refusal {
+    fn typing(&mut self, cx: &Context<'_>, id: u32, data: &[u8], out: &mut Outcome) -> Done {
         let channel = wire::chat::channel(data).ok_or(ErrorCode::BadRequest)?;
         let target = self.target(cx, &channel)?;
         if self.standing(target.room) == Standing::Outside {
@@ -302,7 +296,7 @@ impl Session {
         Ok(())
     }
 
-    fn refresh(&mut self, cx: &Context<'_>, id: u32, token: &str, out: &mut Outcome) -> Refusal {
+    fn refresh(&mut self, cx: &Context<'_>, id: u32, token: &str, out: &mut Outcome) -> Done {
         let claims = cx.keys.connection(token, cx.now.unix_s()).map_err(token_refusal)?;
         let peer = self.peer_mut()?;
         if claims.user != peer.info.user || *claims.tenant != *peer.tenant() {
@@ -321,7 +315,7 @@ impl Session {
         channel: &str,
         token: &str,
         out: &mut Outcome,
-    ) -> Refusal {
+    ) -> Done {
         let target = self.target(cx, channel)?;
         if self.standing(target.room) == Standing::Outside {
             return Err(ErrorCode::PermissionDenied);
@@ -359,7 +353,7 @@ impl Session {
     }
 
     /// Whether the namespace or a token allows this in the channel.
-    fn check(&self, cx: &Context<'_>, target: &Target<'_, '_>, who: Who, needed: Allow) -> Refusal {
+    fn check(&self, cx: &Context<'_>, target: &Target<'_, '_>, who: Who, needed: Allow) -> Done {
         let by_sub = self.subs.at(target.room).map_or(Allow::NONE, Sub::allow);
         let by_caps = self.peer()?.capability(target.channel);
         let grant = grant(by_sub | by_caps, needed);
@@ -427,15 +421,5 @@ fn grant(allow: Allow, needed: Allow) -> Grant {
 /// What a connected peer is told about a token that is not good; only an
 /// expired one is worth another try.
 fn token_refusal(fault: auth::Fault) -> ErrorCode {
-    match fault {
-        auth::Fault::Expired => ErrorCode::TokenExpired,
-        auth::Fault::Malformed
-        | auth::Fault::Algorithm
-        | auth::Fault::UnknownKey
-        | auth::Fault::Signature
-        | auth::Fault::NotYet
-        | auth::Fault::Audience
-        | auth::Fault::Issuer
-        | auth::Fault::Claims => ErrorCode::PermissionDenied,
-    }
+    if fault.is_expired() { ErrorCode::TokenExpired } else { ErrorCode::PermissionDenied }
 }

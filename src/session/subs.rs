@@ -35,9 +35,9 @@ pub enum Stage {
 /// Who made a subscription: only its maker can make it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maker {
-    /// By a command of its own.
+    /// The client, by a command of its own.
     Client,
-    /// At connect.
+    /// The server, at connect.
     Server,
 }
 
@@ -85,7 +85,7 @@ impl Sub {
         }
     }
 
-    /// Who made it; a client's command has an id.
+    /// Who made it; a client's subscribe command always has an id.
     pub fn maker(&self) -> Maker {
         match &self.stage {
             Stage::Asked(asked) if asked.id == 0 => Maker::Server,
