@@ -59,10 +59,23 @@ fn protobuf_that_is_no_command_closes_with_3501() {
         &[4, 0x22, 0x7f, 0, 0],
         &[0xff, 0xff, 0xff, 0xff, 0x0f, 0x08],
     ] {
-        let mut peer = Peer::upgraded(server.address(), Encoding::Protobuf);
+        let mut peer = Peer::protobuf_user(server.address(), "anna");
         peer.send_raw(&masked(Opcode::BINARY, bytes));
         assert_eq!(peer.closed().0, 3501, "{bytes:02x?}");
         witness.check();
+    }
+}
+
+#[test]
+fn an_unknown_command_in_protobuf_is_answered_with_104() {
+    let server = Server::start(Settings::new());
+    let mut peer = Peer::protobuf_user(server.address(), "anna");
+    // Id 2 and an empty field 30; then id 3 alone.
+    for (command, id) in [(&[0x08, 2, 0xf2, 0x01, 0][..], 2), (&[0x08, 3], 3)] {
+        let reply = peer.call_protobuf(command);
+        assert_eq!(reply[..2], [0x08, id], "{reply:02x?}");
+        // Field 2, the error; in it field 1, the code.
+        assert_eq!((reply[2], &reply[4..6]), (0x12, &[0x08, 104][..]), "{reply:02x?}");
     }
 }
 
@@ -81,6 +94,12 @@ fn commands_before_connect_close_with_3501() {
         let mut peer = Peer::upgraded(server.address(), Encoding::Json);
         peer.send_text(&command.to_string());
         assert_eq!(peer.closed().0, 3501, "{command}");
+    }
+    // Ids 1 with a ping, and nothing but the id.
+    for bytes in [&[4, 0x08, 1, 0x5a, 0][..], &[2, 0x08, 1]] {
+        let mut peer = Peer::upgraded(server.address(), Encoding::Protobuf);
+        peer.send_raw(&masked(Opcode::BINARY, bytes));
+        assert_eq!(peer.closed().0, 3501, "{bytes:02x?}");
     }
 }
 

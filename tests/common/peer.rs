@@ -91,6 +91,26 @@ impl Peer {
         peer
     }
 
+    /// A user, let in, who speaks Protobuf.
+    #[track_caller]
+    pub fn protobuf_user(address: SocketAddr, name: &str) -> Peer {
+        let mut peer = Peer::upgraded(address, Encoding::Protobuf);
+        let connect = protobuf_field(1, token(json!({ "sub": name })).as_bytes());
+        let reply = peer.call_protobuf(&[&[0x08, 1][..], &protobuf_field(4, &connect)].concat());
+        assert_eq!(reply[..3], [0x08, 1, 0x2a], "no connect result: {reply:02x?}");
+        peer
+    }
+
+    /// One command of these bytes, and the one reply in the frame that comes next.
+    #[track_caller]
+    pub fn call_protobuf(&mut self, command: &[u8]) -> Vec<u8> {
+        self.send_raw(&masked(Opcode::BINARY, &delimited(command)));
+        let Frame::Frame(Opcode::BINARY, payload) = self.frame() else { panic!("a reply") };
+        // A reply of these tests is short: its length takes one byte or two.
+        let head = if payload[0] < 0x80 { 1 } else { 2 };
+        payload[head..].to_vec()
+    }
+
     /// Any bytes. A server that has hung up may answer them with a reset, which
     /// the next read sees.
     pub fn send_raw(&mut self, bytes: &[u8]) {
@@ -263,6 +283,26 @@ pub fn frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     bytes.extend(mask.iter().flatten());
     let mask = mask.unwrap_or_default();
     bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+/// A message behind its length, as Protobuf frames hold them.
+fn delimited(message: &[u8]) -> Vec<u8> {
+    [&varint(message.len())[..], message].concat()
+}
+
+/// A field that has a length.
+fn protobuf_field(number: u8, value: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2][..], &delimited(value)].concat()
+}
+
+fn varint(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
     bytes
 }
 
