@@ -3,8 +3,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::users::Users;
 use crate::base::{ConnId, ShardId, Tick};
 use crate::wire::{ClientInfo, Payload};
+
+/// A list of at most so many is looked through to count its users; most rooms are
+/// that small, and shall not keep a count of each. In a longer one whoever may ask
+/// could keep the shard busy.
+const LOOKED_THROUGH_MAX: usize = 64;
 
 /// Where a member's connection lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,12 +35,15 @@ pub struct Member {
 /// namespace wants it.
 ///
 /// Invariant: a seat is in `away`, under its user's name, exactly when its entry
-/// in `listed` says so; no name in `away` has an empty list.
+/// in `listed` says so; no name in `away` has an empty list; `users`, where it is
+/// kept, counts all of `listed`, and it is kept for every list too long to be
+/// looked through.
 #[derive(Debug, Default)]
 pub struct Members {
     counts: SmallVec<[(ShardId, u32); 2]>,
     listed: BTreeMap<Seat, Member>,
     away: BTreeMap<Box<str>, SmallVec<[Absence; 1]>>,
+    users: Option<Box<Users>>,
 }
 
 /// A place that is kept for a while.
@@ -119,14 +128,28 @@ impl Members {
             self.unlist(earlier);
         }
         let member = Member { info, chan_info, away: false };
+        if let Some(users) = &mut self.users {
+            users.count_in(&member.info);
+        }
         let replaced = self.listed.insert(seat, member);
         assert!(replaced.is_none(), "a session subscribes once");
+        if self.users.is_none() && LOOKED_THROUGH_MAX < self.listed.len() {
+            let infos = self.listed().map(|member| &member.info);
+            self.users = Some(Box::new(infos.collect()));
+        }
         if earlier.is_some() { Arrival::Resumed } else { Arrival::Came }
     }
 
     /// Takes a member off the list, if it is on it.
     pub fn unlist(&mut self, seat: Seat) -> Option<Member> {
         let member = self.listed.remove(&seat)?;
+        if let Some(users) = &mut self.users {
+            users.count_out(&member.info.user);
+            // Far enough below the other limit that coming and going builds nothing.
+            if self.listed.len() <= LOOKED_THROUGH_MAX / 2 {
+                self.users = None;
+            }
+        }
         if member.away {
             let absences = self.away.get_mut(&*member.info.user);
             let absences = absences.expect("away members are in both");
@@ -172,14 +195,17 @@ impl Members {
 
     /// How many different users are on the list.
     pub fn users_count(&self) -> usize {
-        self.listed.values().map(|member| &*member.info.user).collect::<BTreeSet<_>>().len()
+        match &self.users {
+            Some(users) => users.count(),
+            None => self.listed().map(|member| &*member.info.user).collect::<BTreeSet<_>>().len(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ClientId;
+    use crate::base::{ClientId, Prng};
 
     const END: Tick = Tick(1_000);
 
@@ -239,6 +265,51 @@ mod tests {
         assert!(members.give_up(seat(1), END).is_none(), "that was the end of the first one");
         assert!(members.give_up(seat(1), Tick(later.0 - 1)).is_none());
         assert!(members.give_up(seat(1), later).is_some());
+    }
+
+    /// The count beside the names of the whole list, in lists that become long
+    /// and short again.
+    #[test]
+    fn users_are_counted_once_in_lists_of_any_length() {
+        const SEATS_COUNT: u32 = 200;
+        for seed in 0..10 {
+            let mut prng = Prng::from_seed(seed);
+            let mut members = Members::default();
+            let mut longest = 0;
+            let names_count = 1 + prng.below(100) as u32;
+            for step in 0..2_000u64 {
+                let seat = seat(prng.below(SEATS_COUNT.into()) as u32);
+                let present = members.listed.get(&seat).map(|member| !member.away);
+                let mostly_comes = (step / 500).is_multiple_of(2);
+                let comes = prng.percent(if mostly_comes { 70 } else { 2 });
+                match (present, comes) {
+                    (None | Some(false), true) => {
+                        // The first name is that of all who have none.
+                        let name = seat.conn.slot % names_count;
+                        let name = if name == 0 { String::new() } else { name.to_string() };
+                        members.list(seat, user(&name, u128::from(seat.conn.slot)), None);
+                    }
+                    (Some(true), false) if prng.percent(50) => {
+                        members.step_away(seat, Tick(step + prng.below(50)));
+                    }
+                    (Some(true), false) => assert!(members.unlist(seat).is_some()),
+                    (Some(false), false) => drop(members.give_up(seat, Tick(step))),
+                    (None, false) | (Some(true), true) => (),
+                }
+                let listed = members.listed().map(|member| &*member.info.user);
+                let users_count = listed.collect::<BTreeSet<_>>().len();
+                assert_eq!(members.users_count(), users_count, "seed {seed}, step {step}");
+                let length = members.listed_count();
+                longest = longest.max(length);
+                match &members.users {
+                    Some(_) => assert!(LOOKED_THROUGH_MAX / 2 < length, "too short for a count"),
+                    None => assert!(length <= LOOKED_THROUGH_MAX, "too long to be looked through"),
+                }
+            }
+            assert!(LOOKED_THROUGH_MAX < longest);
+            (0..SEATS_COUNT).for_each(|slot| drop(members.unlist(seat(slot))));
+            assert!(members.is_empty() && members.users.is_none() && members.away.is_empty());
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod letter;
 mod members;
 mod options;
 mod state;
+mod users;
 mod window;
 
 pub use letter::{
