@@ -439,6 +439,8 @@ pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) 
     equal("subscriptions", sum("chat_subscriptions", ""), seats)?;
     let rooms = audits.iter().map(|audit| audit.rooms_count as u64).sum();
     equal("rooms", sum("chat_rooms", ""), rooms)?;
+    let waiting = audits.iter().map(|audit| audit.waiting_bytes).sum();
+    equal("bytes that wait", sum("chat_send_queue_bytes", ""), waiting)?;
     let panics = sum("chat_session_panics_total", "");
     equal("panics", sum("chat_conn_closed_total", "reason=\"panic\""), panics)?;
     let blamed = sum("chat_conn_closed_blame_total", "");

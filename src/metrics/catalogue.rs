@@ -224,6 +224,8 @@ catalogue! {
     Connections(protocol: Protocol) = "chat_active_connections";
     /// Connections whose upgrade is not finished.
     HandshakesInFlight = "chat_handshake_inflight";
+    /// Bytes that wait for a connection's send under way to leave.
+    SendQueueBytes = "chat_send_queue_bytes";
     /// Rooms that exist, each counted on its home shard.
     Rooms = "chat_rooms";
     /// Subscriptions of connections to rooms.

@@ -174,11 +174,15 @@ impl Outbox {
         self.waiting = None;
     }
 
+    /// Bytes that wait for the send in flight to leave.
+    pub fn waiting_bytes(&self) -> usize {
+        let waiting = self.waiting.as_ref();
+        waiting.map_or(0, |waiting| waiting.data_bytes + waiting.control_bytes)
+    }
+
     /// Bytes that wait or are in flight.
     pub fn bytes(&self) -> usize {
-        let waiting = self.waiting.as_ref();
-        let queued = waiting.map_or(0, |waiting| waiting.data_bytes + waiting.control_bytes);
-        queued + self.in_flight_bytes as usize
+        self.waiting_bytes() + self.in_flight_bytes as usize
     }
 }
 

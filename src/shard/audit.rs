@@ -22,6 +22,8 @@ pub struct Audit {
     pub sessions_count: u64,
     /// Connections whose upgrade is not finished.
     pub upgrading_count: u64,
+    /// Bytes that wait in outboxes.
+    pub waiting_bytes: u64,
     /// Rooms whose home is this shard.
     pub rooms_count: usize,
 }
@@ -47,6 +49,7 @@ impl Shard {
         };
         for (slot, conn) in self.conns.iter() {
             let id = ConnId { slot, generation: conn.generation };
+            audit.waiting_bytes += conn.outbox.waiting_bytes() as u64;
             match &conn.stage {
                 Stage::Upgrading(_) => audit.upgrading_count += 1,
                 Stage::Open(_, session) => {

@@ -7,7 +7,7 @@ use super::conn::{Conn, Goodbye, Listed, Stage};
 use super::gather::{Gathering, opcode};
 use crate::base::{Action, ConnId, Now, RoomId, Tick};
 use crate::metrics::Counter;
-use crate::session::{Fault, Lane, Limits, Push};
+use crate::session::{Fault, Lane, Limits, Outbox, Push};
 use crate::wire;
 use crate::ws;
 
@@ -26,6 +26,27 @@ pub struct Listing {
     held_since: Option<Tick>,
     /// What it is told, one frame when sealed.
     messages: BytesMut,
+}
+
+/// Bytes that wait in all outboxes of a shard.
+///
+/// Invariant: every change of what waits in an outbox goes through `keep`.
+#[derive(Debug, Default)]
+pub struct Level(u64);
+
+impl Level {
+    /// How many.
+    pub fn bytes(&self) -> u64 {
+        self.0
+    }
+
+    /// Changes one outbox, and the level with it.
+    pub fn keep<T>(&mut self, outbox: &mut Outbox, change: impl FnOnce(&mut Outbox) -> T) -> T {
+        let before = outbox.waiting_bytes() as u64;
+        let changed = change(outbox);
+        self.0 = self.0 - before + outbox.waiting_bytes() as u64;
+        changed
+    }
 }
 
 impl Listing {
@@ -125,7 +146,7 @@ impl Shard {
         let limits = self.limits();
         if let Some(conn) = self.conns.at_mut(id.slot)
             && conn.generation == id.generation
-            && seal(&mut self.listed, conn, limits) == Push::Full
+            && seal(&mut self.listed, &mut self.waiting, conn, limits) == Push::Full
         {
             self.slow.push(id);
         }
@@ -134,7 +155,7 @@ impl Shard {
     /// Forgets what a connection has not been sent yet.
     pub(super) fn forget_waiting(&mut self, id: ConnId) {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        conn.outbox.clear();
+        self.waiting.keep(&mut conn.outbox, Outbox::clear);
         if conn.listed != Listed::NOWHERE {
             self.listed[conn.listed.0 as usize].messages.clear();
         }
@@ -162,13 +183,16 @@ impl Shard {
                 continue;
             }
             let id = ConnId { slot: seat.slot(), generation: conn.generation };
-            let mut full = seal(&mut self.listed, conn, limits) == Push::Full;
+            let mut full = seal(&mut self.listed, &mut self.waiting, conn, limits) == Push::Full;
             if let Some(out) = &mut out
                 && conn.outbox.is_idle()
             {
                 out.push(Action::Send(id, conn.outbox.send_at_once(frame.clone())));
             } else {
-                full |= conn.outbox.push_news(frame.clone(), limits) == Push::Full;
+                full |= self
+                    .waiting
+                    .keep(&mut conn.outbox, |outbox| outbox.push_news(frame.clone(), limits))
+                    == Push::Full;
                 put_on(&mut self.listed, conn, id);
             }
             if full {
@@ -190,9 +214,12 @@ impl Shard {
 
     /// The next send of one connection, or its end.
     fn send_waiting(&mut self, id: ConnId, out: &mut Vec<Action>) {
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        if conn.generation != id.generation {
+            return;
+        }
         conn.listed = Listed::NOWHERE;
-        if let Some(send) = conn.outbox.next_send() {
+        if let Some(send) = self.waiting.keep(&mut conn.outbox, Outbox::next_send) {
             out.push(Action::Send(id, send));
         }
         if let Stage::Closing(closing) = &conn.stage {
@@ -219,8 +246,12 @@ impl Shard {
     pub(super) fn push_control(&mut self, id: ConnId, frame: Bytes) {
         self.seal(id);
         let limits = self.limits();
-        let Some(conn) = self.conn(id) else { return };
-        if conn.outbox.push(Lane::Control, frame, limits) == Push::Full {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        if conn.generation != id.generation {
+            return;
+        }
+        let push = |outbox: &mut Outbox| outbox.push(Lane::Control, frame, limits);
+        if self.waiting.keep(&mut conn.outbox, push) == Push::Full {
             self.slow.push(id);
         }
         self.list(id);
@@ -234,7 +265,7 @@ fn put_on(listed: &mut Vec<Listing>, conn: &mut Conn, id: ConnId) {
     }
 }
 
-fn seal(listed: &mut [Listing], conn: &mut Conn, limits: Limits) -> Push {
+fn seal(listed: &mut [Listing], waiting: &mut Level, conn: &mut Conn, limits: Limits) -> Push {
     if conn.listed == Listed::NOWHERE {
         return Push::Queued;
     }
@@ -247,5 +278,5 @@ fn seal(listed: &mut [Listing], conn: &mut Conn, limits: Limits) -> Push {
     frame.put_slice(&messages);
     let control = messages.len() <= CONTROL_MESSAGES_BYTES_MAX;
     let lane = if control { Lane::Control } else { Lane::Data };
-    conn.outbox.push(lane, frame.freeze(), limits)
+    waiting.keep(&mut conn.outbox, |outbox| outbox.push(lane, frame.freeze(), limits))
 }

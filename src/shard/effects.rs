@@ -12,7 +12,7 @@ use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
 use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Told, What};
-use crate::session::{Admission, Effect, Fault, Outcome, Place};
+use crate::session::{Admission, Effect, Fault, Outbox, Outcome, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 
@@ -240,7 +240,7 @@ impl Shard {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
-        conn.outbox.forget_held();
+        self.waiting.keep(&mut conn.outbox, Outbox::forget_held);
         let mut outcome = Outcome::new(encoding);
         let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
         session.leave(&cx, &mut outcome);

@@ -85,7 +85,7 @@ impl Shard {
             // Patience is over: whatever has not left by now will not.
             Stage::Closing(closing) => {
                 closing.goodbye = Goodbye::Overdue;
-                conn.outbox.clear();
+                self.forget_waiting(id);
                 self.list(id);
             }
             Stage::Shut => (),

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::channels::Channels;
 use super::conn::{Conn, Stage};
-use super::deliver::Listing;
+use super::deliver::{Level, Listing};
 use super::drain::Drain;
 use super::gather::{Gatherings, put_message};
 use super::mesh::Mesh;
@@ -74,6 +74,8 @@ pub struct Shard {
     pub(super) gatherings: Gatherings,
     /// Connections with something to send in this turn.
     pub(super) listed: Vec<Listing>,
+    /// What waits in the outboxes of all connections.
+    pub(super) waiting: Level,
     /// Connections whose outbox is full; closed before the turn ends.
     pub(super) slow: Vec<ConnId>,
     /// One ping for everybody, by encoding.
@@ -105,6 +107,7 @@ impl Shard {
             drain: None,
             gatherings: Gatherings::default(),
             listed: Vec::new(),
+            waiting: Level::default(),
             slow: Vec::new(),
             ping: Encoding::ALL.map(ping_frame),
             outcome: Outcome::new(Encoding::Json),
@@ -159,6 +162,7 @@ impl Shard {
         self.deliver(now, out);
         self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
         self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
+        self.scribe.set(Gauge::SendQueueBytes, self.waiting.bytes());
         self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.upgrading_count));
     }
 
@@ -229,6 +233,7 @@ impl Shard {
             Stage::Upgrading(_) | Stage::Open(..) => self.end(now, id, fault),
             Stage::Closing(_) | Stage::Shut => (),
         }
+        self.forget_waiting(id);
         self.conns.remove(id.slot);
     }
 
