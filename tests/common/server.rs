@@ -176,9 +176,41 @@ impl Server {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Sends SIGTERM by the kernel's own tool, as an operator would.
-    pub fn terminate(&self) {
-        let status = Command::new("kill").arg(self.child.id().to_string()).status();
+    /// Waits until the log has `words`, `times` times.
+    #[track_caller]
+    pub fn wait_for_log(&self, words: &str, times: usize) {
+        for _ in 0..POLLS_MAX {
+            if self.log().matches(words).count() >= times {
+                return;
+            }
+            thread::sleep(POLL);
+        }
+        panic!("{words:?} was not logged in time");
+    }
+
+    /// Waits until a sample of /metrics has this value; a core counts the end of a
+    /// connection after the peer has seen it.
+    #[track_caller]
+    pub fn wait_for_metric(&self, sample: &str, want: f64) {
+        for _ in 0..POLLS_MAX {
+            if self.metric(sample) == want {
+                return;
+            }
+            thread::sleep(POLL);
+        }
+        panic!("{sample} is {} and not {want}", self.metric(sample));
+    }
+
+    /// Another configuration in the place of the one that it began with.
+    pub fn rewrite_config(&self, settings: Settings) {
+        let text = settings.render(self.port, self.admin_port);
+        std::fs::write(self.folder.path().join("rookery.toml"), text).expect("it can be written");
+    }
+
+    /// Sends a signal by the kernel's own tool, as an operator would.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(status.is_ok_and(|status| status.success()), "kill works");
     }
 
