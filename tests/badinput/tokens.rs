@@ -1,5 +1,7 @@
 //! Tokens that are forged, cut, early, late or missing.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::json;
 
 use super::check_refused;
@@ -33,4 +35,51 @@ fn bad_tokens_close_with_3500_and_expired_ones_are_told() {
     let mut peer = Peer::upgraded(server.address(), Encoding::Json);
     check_refused(&mut peer, json!({ "connect": {} }), 101);
     assert!(!server.log().contains(&good), "a token stands in the log");
+}
+
+/// The end of a token that is good now, and not for long.
+#[allow(clippy::disallowed_methods, reason = "the server compares it with its own clock")]
+fn soon_unix_s() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970");
+    now.as_secs() + 3
+}
+
+#[test]
+fn a_token_that_ends_and_is_not_refreshed_ends_the_connection_with_3005() {
+    let server = Server::start(Settings::new().with("[session]", "expiry_grace_ms = 0"));
+    let mut peer = Peer::upgraded(server.address(), Encoding::Json);
+    let ends = token(json!({ "sub": "anna", "exp": soon_unix_s() }));
+    let reply = peer.call(json!({ "connect": { "token": ends } }));
+    assert_eq!(reply["connect"]["expires"], json!(true), "{reply}");
+    assert_eq!(peer.closed().0, 3005);
+}
+
+#[test]
+fn a_subscription_that_ends_and_is_not_refreshed_ends_alone_with_2501() {
+    let server = Server::start(Settings::new().with("[session]", "expiry_grace_ms = 0"));
+    let mut peer = Peer::user(server.address(), "anna");
+    let ends = token(json!({ "sub": "anna", "channel": "closed:1", "exp": soon_unix_s() }));
+    let reply = peer.call(json!({ "subscribe": { "channel": "closed:1", "token": ends } }));
+    assert_eq!(reply["subscribe"]["expires"], json!(true), "{reply}");
+    let push = peer.object();
+    assert_eq!(push["push"]["channel"], json!("closed:1"), "{push}");
+    assert_eq!(push["push"]["unsubscribe"]["code"], json!(2501), "{push}");
+    assert!(peer.call(json!({ "ping": {} }))["ping"].is_object());
+}
+
+#[test]
+fn insecure_lets_everybody_do_everything_and_says_so_at_the_start() {
+    let warning = "session.insecure is true";
+    let server = Server::start(Settings::new().with("[session]", "insecure = true"));
+    assert!(server.log().contains(warning), "{}", server.log());
+    let mut peer = Peer::upgraded(server.address(), Encoding::Json);
+    for (command, answer) in [
+        (json!({ "connect": {} }), "connect"),
+        (json!({ "publish": { "channel": "closed:1", "data": {} } }), "publish"),
+        (json!({ "subscribe": { "channel": "closed:1" } }), "subscribe"),
+    ] {
+        let reply = peer.call(command);
+        assert!(reply[answer].is_object(), "{reply}");
+    }
+    assert!(!Server::start(Settings::new()).log().contains(warning));
 }
