@@ -112,6 +112,22 @@ fn control_frames_between_fragments_are_served() {
 }
 
 #[test]
+fn frames_that_come_byte_by_byte_are_served() {
+    let server = Server::start(Settings::new().with("[server]", "shards = 1"));
+    let mut witness = Witness::of(&server);
+    let mut peer = Peer::user(server.address(), "anna");
+    let first = frame(0x01, MASK, br#"{"id":2,"#);
+    let last = frame(0x80, MASK, br#""ping":{}}"#);
+    for byte in [first, masked(Opcode::PING, b"still here"), last].concat() {
+        peer.send_raw(&[byte]);
+        // Behind its answer, the one core has dealt with the byte.
+        witness.check();
+    }
+    assert_eq!(peer.frame(), Frame::Frame(Opcode::PONG, b"still here".to_vec()));
+    assert_eq!(peer.object()["id"], json!(2));
+}
+
+#[test]
 fn a_frame_of_the_wrong_kind_closes_with_1003() {
     let server = Server::start(Settings::new());
     check_frames(&server, &masked(Opcode::BINARY, b"{}"), 1003);

@@ -5,16 +5,17 @@ use serde_json::{Value, json};
 use super::common::{Frame, Opcode, Peer, Server, Settings};
 use super::{Witness, check_refused};
 
-#[test]
-fn a_flood_is_answered_with_111_and_then_closed_with_3013() {
-    let settings = Settings::new()
-        .with("[session]", "commands_per_s = 10")
-        .with("[session]", "commands_burst = 50");
+/// Sends a command again and again, and is told to stop, and then closed. Returns
+/// how many were served.
+#[track_caller]
+fn check_flood(settings: Settings, command: &Value) -> usize {
     let server = Server::start(settings);
     let mut witness = Witness::of(&server);
     let mut flood = Peer::user(server.address(), "flood");
+    let text = command.to_string();
+    // All at once, as far as the socket takes it: who floods does not listen.
     for _ in 0..2_000 {
-        flood.send(json!({ "ping": {} }));
+        flood.send_text(&text);
     }
     let (mut served, mut refused) = (0, 0);
     loop {
@@ -38,9 +39,31 @@ fn a_flood_is_answered_with_111_and_then_closed_with_3013() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(served >= 50, "{served} were served");
     assert!(refused >= 1, "{refused} were refused");
     witness.check();
+    served
+}
+
+#[test]
+fn a_flood_of_commands_is_answered_with_111_and_then_closed_with_3013() {
+    let settings = Settings::new()
+        .with("[session]", "commands_per_s = 10")
+        .with("[session]", "commands_burst = 50");
+    let served = check_flood(settings, &json!({ "id": 9, "ping": {} }));
+    // Connect was one of the burst.
+    assert!(49 <= served, "{served} were served");
+}
+
+#[test]
+fn a_flood_of_bytes_is_answered_with_111_and_then_closed_with_3013() {
+    let settings = Settings::new()
+        .with("[session]", "bytes_per_s = 1000")
+        .with("[session]", "bytes_burst = 66000")
+        .with("[session]", "errors_per_s = 5");
+    // A member that nobody knows is skipped; its bytes count.
+    let ping = json!({ "id": 9, "ping": {}, "padding": "x".repeat(8_000) });
+    let served = check_flood(settings, &ping);
+    assert!((7..=8).contains(&served), "{served} of 8 kB were served from 66 kB");
 }
 
 #[test]

@@ -56,6 +56,20 @@ fn a_wrong_version_is_told_the_right_one() {
 }
 
 #[test]
+fn where_there_is_no_room_one_is_told_when_to_come_again() {
+    let settings =
+        Settings::new().with("[server]", "shards = 1").with("[server]", "connections_max = 1");
+    let server = Server::start(settings);
+    let mut witness = Witness::of(&server);
+    let request = upgrade_request("/connection/websocket");
+    let answer = check_upgrade(&server, request.as_bytes(), "HTTP/1.1 503");
+    let (_, wait_s) = answer.split_once("\r\nRetry-After: ").expect("it says when");
+    let wait_s = wait_s.split("\r\n").next().and_then(|text| text.parse::<u32>().ok());
+    assert!(wait_s.is_some_and(|wait_s| 0 < wait_s), "{answer}");
+    witness.check();
+}
+
+#[test]
 fn a_page_of_a_foreign_origin_may_not_connect() {
     let settings = Settings::new().with("[ws]", "origins = [\"https://chat.example\"]");
     let server = Server::start(settings);
