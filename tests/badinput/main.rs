@@ -8,7 +8,9 @@
 mod common;
 
 mod commands;
+mod counted;
 mod frames;
+mod logged;
 mod operators;
 /// Built only with the feature `faults`, whose rpc panics on purpose.
 #[cfg(feature = "faults")]
