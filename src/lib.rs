@@ -14,6 +14,8 @@ pub mod ring;
 pub mod wire;
 pub mod ws;
 
+pub mod store;
+
 pub mod auth;
 pub mod room;
 pub mod session;

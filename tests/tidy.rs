@@ -12,13 +12,14 @@ const MAY_USE: &[(&str, &str)] = &[
     ("ws", "base"),
     ("wire", "base"),
     ("auth", "base"),
-    ("session", "base metrics ws wire auth room"),
-    ("room", "base metrics wire"),
-    ("shard", "base metrics ws wire auth session room"),
+    ("store", "base metrics wire"),
+    ("room", "base metrics wire store"),
+    ("session", "base metrics ws wire auth room store"),
+    ("shard", "base metrics ws wire auth session room store"),
     ("admin", "base metrics"),
-    ("server", "base metrics ring ws wire auth session room shard admin"),
-    ("config", "base metrics ring ws wire auth session room shard admin server"),
-    ("cli", "base metrics ring ws wire auth session room shard admin server config"),
+    ("server", "base metrics ring ws wire auth session room store shard admin"),
+    ("config", "base metrics ring ws wire auth session room store shard admin server"),
+    ("cli", "base metrics ring ws wire auth session room store shard admin server config"),
 ];
 
 /// These decide and never act.

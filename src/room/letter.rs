@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use crate::base::{ConnId, RoomId};
+use crate::base::{ConnId, RoomId, ShardId};
+use crate::store::{Conversation, Due, Marks, Reached};
+use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
 
 /// Who asked, on the shard that the letter came from.
@@ -41,6 +43,100 @@ pub enum What {
     History(Passage),
     /// Tell the others that this member is writing.
     Typing(Arc<ClientInfo>),
+    /// A page of who is there.
+    Members(MembersPage),
+    /// A user got, or read, the messages up to a place.
+    Mark(Box<Progress>),
+    /// Who got and read how much, by name.
+    Receipts {
+        /// Names behind this one.
+        after: Box<str>,
+    },
+    /// Of a personal channel: with whom its user talks, and how far it is.
+    Conversations(Box<ConversationsPage>),
+    /// Take a message back.
+    Retract(Box<Retraction>),
+    /// Of a personal channel: there is something for its user. Asked by another
+    /// room, so nobody waits for the answer.
+    Deliver(Box<Delivery>),
+}
+
+/// A page of a room's members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MembersPage {
+    /// Those behind this seat; `None` for the first page.
+    pub after: Option<(ShardId, ConnId)>,
+    /// At most so many.
+    pub count_max: u32,
+}
+
+/// How far a user is in a channel.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Who.
+    pub info: Arc<ClientInfo>,
+    /// The user's personal channel.
+    pub inbox: RoomId,
+    /// What was reached.
+    pub reached: Reached,
+    /// In a conversation of two: the other's personal channel, which is told.
+    pub other: Option<RoomId>,
+}
+
+/// A page of a user's conversations.
+#[derive(Clone, Debug)]
+pub struct ConversationsPage {
+    /// Whose.
+    pub user: Box<str>,
+    /// Channels behind this one, by name.
+    pub after: Box<str>,
+    /// At most so many.
+    pub count_max: u32,
+}
+
+/// A message shall be gone.
+#[derive(Clone, Debug)]
+pub struct Retraction {
+    /// Which.
+    pub offset: u64,
+    /// Who wants it.
+    pub info: Arc<ClientInfo>,
+    /// Whether it may be somebody else's message.
+    pub power: Power,
+    /// In a conversation of two: the personal channels, which are told.
+    pub parties: Option<[RoomId; 2]>,
+}
+
+/// Whose messages somebody may take back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// The own ones.
+    Author,
+    /// Everybody's.
+    Moderator,
+}
+
+/// Something for a user.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// A direct message, stored in its conversation.
+    Message(Due),
+    /// A copy for the author's other devices; it waits for nobody.
+    Copy {
+        /// The conversation.
+        channel: Arc<str>,
+        /// The message.
+        publication: Arc<Publication>,
+    },
+    /// The user has got these: they wait no more.
+    Acknowledged {
+        /// The conversation.
+        room: RoomId,
+        /// Up to this offset.
+        offset: u64,
+    },
+    /// News of a receipt or a retraction, for whoever listens now.
+    Notice(Arc<Payload>),
 }
 
 /// A member at the door.
@@ -76,11 +172,35 @@ pub struct Draft {
     pub info: Option<Arc<ClientInfo>>,
     /// What the subscription's token says about the publisher.
     pub chan_info: Option<Arc<Payload>>,
+    /// Short texts by name that go with it; `id` makes a retry harmless.
+    pub tags: Vec<(Box<str>, Box<str>)>,
+    /// How it was said, and how that is answered.
+    pub voice: Voice,
+}
+
+/// How a message is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// By the protocol's publish; answered with `Published`.
+    Publish,
+    /// By `chat.publish`; answered with `Posted`.
+    Post,
+    /// By `chat.send`, in a conversation of two; answered with `Posted`.
+    Send {
+        /// The author's personal channel.
+        from: RoomId,
+        /// The other's.
+        to: RoomId,
+        /// How long it waits for its reader, in ms; 0 for as long as may be.
+        ttl_ms: u64,
+    },
 }
 
 /// A room's name and the rules that hold in it.
 #[derive(Clone, Debug)]
 pub struct Title {
+    /// Whose names these are; empty for the only tenant.
+    pub tenant: Arc<str>,
     /// The channel, without tenant.
     pub channel: Arc<str>,
     /// Index into the configured namespaces, equal on all shards.
@@ -120,6 +240,8 @@ pub enum Tell {
     Went(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
     /// To every subscriber: this member is writing.
     Typing(RoomId, Arc<ClientInfo>),
+    /// To every subscriber: something happened that is not kept.
+    Notice(RoomId, Arc<Payload>),
 }
 
 /// Answers, by question.
@@ -142,8 +264,18 @@ pub enum Answer {
     },
     /// To `History`.
     History(Vec<Arc<Publication>>, Position),
-    /// To `Typing`.
+    /// To `Publish` by a chat method: the message has its place.
+    Posted(Box<Posted>),
+    /// To `Members`: who, and what the next page is behind, unless this is the last.
+    Members(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>, Option<(ShardId, ConnId)>),
+    /// To `Receipts`: by name.
+    Receipts(Vec<(Box<str>, Marks)>),
+    /// To `Conversations`.
+    Conversations(Vec<Conversation>),
+    /// To what only needs to be done: `Typing`, `Mark`, `Retract`, `Deliver`.
     Noted,
+    /// To any question but `Subscribe`: this field of it cannot be right.
+    Wrong(Field),
     /// To `Subscribe`: no, and why. Apart from `Refused`, because the asker
     /// waits with a seat, and ids of commands are the client's choice.
     Unwelcome(ErrorCode),
@@ -161,9 +293,26 @@ impl What {
             | What::Presence
             | What::PresenceStats
             | What::History(_)
-            | What::Typing(_) => Answer::Refused(code),
+            | What::Typing(_)
+            | What::Members(_)
+            | What::Mark(_)
+            | What::Receipts { .. }
+            | What::Conversations(_)
+            | What::Retract(_)
+            | What::Deliver(_) => Answer::Refused(code),
         }
     }
+}
+
+/// Where a message stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Posted {
+    /// In which channel.
+    pub channel: Arc<str>,
+    /// At which place; offset 0 where the channel keeps no history.
+    pub position: Position,
+    /// Its id.
+    pub id: Box<str>,
 }
 
 /// Where a new member stands.

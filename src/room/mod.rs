@@ -16,8 +16,8 @@ mod users;
 mod window;
 
 pub use letter::{
-    Answer, Ask, Asker, Departure, Draft, Entry, Order, Passage, Recovery, Tell, Title, Welcome,
-    What,
+    Answer, Ask, Asker, ConversationsPage, Delivery, Departure, Draft, Entry, MembersPage, Order,
+    Passage, Posted, Power, Progress, Recovery, Retraction, Tell, Title, Voice, Welcome, What,
 };
 pub use options::{Namespace, Options, Who};
 pub use state::{Rooms, Told};

@@ -1,3 +1,5 @@
+use crate::store::Durability;
+
 /// Who may do something in the channels of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -45,6 +47,20 @@ pub struct Namespace {
     pub history_age_ms_max: u64,
     /// Bytes of messages kept in one room.
     pub history_bytes_max: u32,
+    /// When a message counts as kept, and its publisher is answered.
+    pub durability: Durability,
+    /// Of the messages kept on disk, so many stay in memory, too.
+    pub window_count_max: u32,
+    /// Bytes of them in one room.
+    pub window_bytes_max: u32,
+    /// Messages that one subscription recovers; who missed more reads anew.
+    pub recover_count_max: u32,
+    /// How long a direct message may go unacknowledged until it is sent again, in ms.
+    pub ack_wait_ms: u32,
+    /// How often a direct message is sent until it is a dead letter.
+    pub tries_max: u16,
+    /// How long a direct message waits for its reader at most, in ms.
+    pub ttl_ms_max: u64,
     /// Every subscription recovers, asked or not.
     pub force_recovery: bool,
     /// Every subscription is watched for gaps, asked or not.
@@ -89,6 +105,13 @@ impl Default for Namespace {
             history_count_max: 0,
             history_age_ms_max: 300_000,
             history_bytes_max: 1 << 20,
+            durability: Durability::Memory,
+            window_count_max: 256,
+            window_bytes_max: 256 << 10,
+            recover_count_max: 10_000,
+            ack_wait_ms: 30_000,
+            tries_max: 10,
+            ttl_ms_max: 7 * 86_400_000,
             force_recovery: false,
             force_positioning: false,
             data_bytes_max: 64 << 10,

@@ -100,6 +100,12 @@ impl Rooms {
             What::PresenceStats => (self.presence_stats(room), None),
             What::History(passage) => (self.history(now, room, passage), None),
             What::Typing(info) => self.typing(now, room, info),
+            What::Members(_)
+            | What::Mark(_)
+            | What::Receipts { .. }
+            | What::Conversations(_)
+            | What::Retract(_)
+            | What::Deliver(_) => refuse(ErrorCode::NotAvailable),
         };
         out.push((from, Tell::Answer(room, asker, answer)));
         if let Some(news) = news {
@@ -191,7 +197,7 @@ impl Rooms {
             data: draft.data,
             info: draft.info,
             chan_info: draft.chan_info,
-            tags: Vec::new(),
+            tags: draft.tags,
             time_unix_ms: now.unix_ms,
         });
         if let Some(window) = &mut room.window {
@@ -403,7 +409,7 @@ mod tests {
 
     use super::*;
     use crate::base::ConnId;
-    use crate::room::Asker;
+    use crate::room::{Asker, Voice};
     use crate::wire::Payload;
 
     const ROOM: RoomId = RoomId(9);
@@ -454,13 +460,20 @@ mod tests {
 
         fn publish(&mut self) -> (Answer, Vec<ShardId>) {
             let data = Payload { bytes: Bytes::from_static(b"1"), is_json: true };
-            let draft = Draft { title: Some(title()), data, info: None, chan_info: None };
+            let draft = Draft {
+                title: Some(title()),
+                data,
+                info: None,
+                chan_info: None,
+                tags: Vec::new(),
+                voice: Voice::Publish,
+            };
             self.ask(HOME, 0, What::Publish(Box::new(draft)))
         }
     }
 
     fn title() -> Title {
-        Title { channel: "room:9".into(), namespace: 0 }
+        Title { tenant: "".into(), channel: "room:9".into(), namespace: 0 }
     }
 
     fn entry(slot: u32) -> Entry {

@@ -100,7 +100,8 @@ pub fn admit(
         let keeps_history = cx.rooms.namespaces[usize::from(namespace)].keeps_history();
         let recovering = recovering.filter(|_| keeps_history);
         let since = recovering.map(|sub| position(sub.offset, &sub.epoch));
-        let title = Title { channel: Arc::from(channel), namespace };
+        let tenant = peer.shared_tenant();
+        let title = Title { tenant, channel: Arc::from(channel), namespace };
         wanted.push(Wanted { room, title, since, welcome: None });
     }
     Ok(Connecting { id, peer, wanted, held: BytesMut::new() })

@@ -23,7 +23,7 @@ pub struct Peer {
 #[derive(Debug, Default)]
 pub struct Extra {
     /// Whose names these are; empty for the only tenant.
-    pub tenant: Box<str>,
+    pub tenant: Arc<str>,
     /// Rights by channel from the connection token.
     pub caps: Vec<Cap>,
     /// By room: what a subscription's token says.
@@ -51,6 +51,7 @@ impl Peer {
     ) -> Peer {
         let plain = tenant.is_empty() && caps.is_empty();
         let channels = BTreeMap::new();
+        let tenant = Arc::from(tenant);
         let extra = (!plain).then(|| Box::new(Extra { tenant, caps, channels }));
         let named = !info.user.is_empty();
         let identity = if named { Identity::User } else { Identity::Anonymous };
@@ -78,6 +79,11 @@ impl Peer {
     /// Whose names its names are.
     pub fn tenant(&self) -> &str {
         self.extra.as_ref().map_or("", |extra| &extra.tenant)
+    }
+
+    /// The same, to be kept.
+    pub fn shared_tenant(&self) -> Arc<str> {
+        self.extra.as_ref().map_or_else(Arc::default, |extra| Arc::clone(&extra.tenant))
     }
 
     /// What the connection token allows in this channel.

@@ -12,7 +12,9 @@ use super::{Effect, Outcome, Session};
 use crate::auth::{self, Allow, ChannelClaims};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
-use crate::room::{Departure, Draft, Entry, Namespace, Order, Passage, Title, Welcome, What, Who};
+use crate::room::{
+    Departure, Draft, Entry, Namespace, Order, Passage, Title, Voice, Welcome, What, Who,
+};
 use crate::wire::{
     self, Answer, ClientInfo, ErrorCode, HistoryRequest, RawData, Request, SubscribeRequest,
     SubscribeResult,
@@ -27,11 +29,13 @@ struct Target<'c, 'r> {
     channel: &'r str,
     namespace: u16,
     rules: &'c Namespace,
+    tenant: Arc<str>,
 }
 
 impl Target<'_, '_> {
     fn title(&self) -> Title {
-        Title { channel: Arc::from(self.channel), namespace: self.namespace }
+        let tenant = Arc::clone(&self.tenant);
+        Title { tenant, channel: Arc::from(self.channel), namespace: self.namespace }
     }
 }
 
@@ -212,7 +216,8 @@ impl Session {
             Standing::Subscribed => None,
             Standing::Outside => Some(target.title()),
         };
-        let draft = Draft { title, data: data.to_payload(), info, chan_info };
+        let (data, tags, voice) = (data.to_payload(), Vec::new(), Voice::Publish);
+        let draft = Draft { title, data, info, chan_info, tags, voice };
         self.ask(cx, target.room, id, What::Publish(Box::new(draft)), out);
         Ok(())
     }
@@ -344,8 +349,10 @@ impl Session {
         }
         let namespace = namespace_of(&cx.rooms.namespaces, channel);
         let namespace = namespace.ok_or(ErrorCode::UnknownChannel)?;
+        let peer = self.peer()?;
         Ok(Target {
-            room: cx.names.room(self.peer()?.tenant(), channel),
+            room: cx.names.room(peer.tenant(), channel),
+            tenant: peer.shared_tenant(),
             channel,
             namespace,
             rules: &cx.rooms.namespaces[usize::from(namespace)],

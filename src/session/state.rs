@@ -178,6 +178,14 @@ impl Session {
                 self.refuse(cx, id, code, out);
             }
             (State::Ready(_), Told::Refused(code)) => self.refuse(cx, id, code, out),
+            (
+                State::Ready(_),
+                Told::Posted(_)
+                | Told::Members(..)
+                | Told::Receipts(_)
+                | Told::Conversations(_)
+                | Told::Wrong(_),
+            ) => (),
         }
     }
 
@@ -405,6 +413,11 @@ impl Session {
                 | Told::Presence(_)
                 | Told::PresenceStats { .. }
                 | Told::History(..)
+                | Told::Posted(_)
+                | Told::Members(..)
+                | Told::Receipts(_)
+                | Told::Conversations(_)
+                | Told::Wrong(_)
                 | Told::Noted,
             ) => (),
         }

@@ -119,6 +119,9 @@ impl Shard {
                 let data = wire::chat::typing(name, &info);
                 self.announce(room, Push::Message { data: &data }, Audience::All);
             }
+            Tell::Notice(room, data) => {
+                self.announce(room, Push::Message { data: &data }, Audience::All);
+            }
         }
     }
 

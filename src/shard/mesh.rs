@@ -164,7 +164,9 @@ impl Letter {
 fn is_notice(tell: &Tell) -> bool {
     match tell {
         Tell::Answer(..) => false,
-        Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) => true,
+        Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) | Tell::Notice(..) => {
+            true
+        }
     }
 }
 

@@ -280,11 +280,15 @@ pub(super) fn context<'c>(
 fn publish_result(answer: &Answer) -> PublishResult {
     match answer {
         Answer::Refused(ErrorCode::TooManyRequests) => PublishResult::Limited,
-        Answer::Refused(_) => PublishResult::Failed,
+        Answer::Refused(_) | Answer::Wrong(_) => PublishResult::Failed,
         Answer::Subscribed(_)
         | Answer::Unwelcome(_)
         | Answer::Unsubscribed
         | Answer::Published
+        | Answer::Posted(_)
+        | Answer::Members(..)
+        | Answer::Receipts(_)
+        | Answer::Conversations(_)
         | Answer::Presence(_)
         | Answer::PresenceStats { .. }
         | Answer::History(..)

@@ -8,6 +8,24 @@ use serde_json::value::RawValue;
 
 use super::{ClientInfo, Payload};
 
+/// A field of a chat method's data that cannot be right. Closed, so that what an
+/// error says about it is one of these words and nothing of the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of that name")]
+pub enum Field {
+    Data,
+    Channel,
+    Id,
+    Traceparent,
+    SentAtMs,
+    To,
+    TtlS,
+    Offset,
+    TookMs,
+    After,
+    Limit,
+}
+
 #[derive(Deserialize)]
 struct Channel<'a> {
     #[serde(borrow)]

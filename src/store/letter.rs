@@ -1,0 +1,351 @@
+//! Everything that a shard and the store say to each other, as values.
+
+use std::sync::Arc;
+
+use crate::base::RoomId;
+use crate::wire::{Epoch, Publication};
+
+/// The number of a request, unique among those of one shard that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u32);
+
+/// Counts the refused writes that a shard has learned of.
+///
+/// A message must not be written behind a hole. When the store refuses an
+/// append, it refuses all later ones of the same shard that were given in the
+/// same round or an earlier one; the shard reads its rooms anew in the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Round(pub u32);
+
+/// What a shard asks of the store. Each request is answered by exactly one
+/// `Reply` with its ticket. Requests of one shard take effect in their order.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Chosen by the shard.
+    pub ticket: Ticket,
+    /// In which it was asked.
+    pub round: Round,
+    /// What.
+    pub job: Job,
+}
+
+/// The requests. Closed.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// What is known of a channel? → `Opened`.
+    Open(Open),
+    /// Keep a message. → `Appended`, as soon as its namespace's durability holds.
+    Append(Box<Append>),
+    /// Read a part of a channel. → `Passage`.
+    Read(Range),
+    /// A user has got, or has read, a channel up to a place. → `Marked`.
+    Mark(Box<Mark>),
+    /// Replace a message by what is left of it. → `Retracted`.
+    Retract(Box<Retraction>),
+    /// Who has got and read how much? → `Marks`.
+    Marks(MarksPage),
+    /// What conversations has a user? → `Conversations`.
+    Conversations(ConversationsPage),
+    /// What waits for a user? → `Pending`.
+    Pending(PendingPage),
+    /// A waiting message was sent once more. → `Noted`.
+    Tried(Try),
+    /// A waiting message is given up. → `Noted`.
+    Bury(Burial),
+}
+
+/// A channel is needed in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Which.
+    pub room: RoomId,
+    /// Its newest messages: at most so many,
+    pub count_max: u32,
+    /// and so many bytes of data (at least one message).
+    pub bytes_max: u32,
+    /// All messages above this offset, whatever the limits say: what the room
+    /// gave to the store before something went wrong.
+    pub after: Option<u64>,
+    /// Ids of messages since then are remembered.
+    pub ids_since_unix_ms: u64,
+}
+
+/// A message to keep. Its offset is one above the last that was given.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// In which channel.
+    pub room: RoomId,
+    /// Index of its namespace, for durability.
+    pub namespace: u16,
+    /// Of a channel that the store does not know.
+    pub birth: Option<Birth>,
+    /// The message, with its offset.
+    pub publication: Arc<Publication>,
+    /// For a direct message: whom it waits for.
+    pub addressee: Option<Addressee>,
+}
+
+/// A channel's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Birth {
+    /// Whose.
+    pub tenant: Arc<str>,
+    /// Its name.
+    pub channel: Arc<str>,
+    /// Its stream's.
+    pub epoch: Epoch,
+    /// Inboxes of the two of a conversation; both find it among theirs.
+    pub parties: Option<[RoomId; 2]>,
+}
+
+/// Whom a direct message waits for until it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addressee {
+    /// The user's personal channel.
+    pub inbox: RoomId,
+    /// When waiting ends, Unix ms.
+    pub expires_unix_ms: u64,
+}
+
+/// A part of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Of which.
+    pub room: RoomId,
+    /// Only offsets from here on,
+    pub first: u64,
+    /// up to here.
+    pub last: u64,
+    /// At most so many messages,
+    pub count_max: u32,
+    /// and so many bytes of data (at least one message).
+    pub bytes_max: u32,
+    /// From which end.
+    pub order: Order,
+}
+
+/// From which end a channel is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As it happened.
+    OldestFirst,
+    /// Backwards.
+    NewestFirst,
+}
+
+/// How far a user is in a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// All up to this offset has arrived.
+    pub delivered: u64,
+    /// All up to this offset was read; never above `delivered`.
+    pub read: u64,
+}
+
+/// A user gets on in a channel.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// In which.
+    pub room: RoomId,
+    /// Who.
+    pub user: Box<str>,
+    /// The user's personal channel: messages that wait there and are delivered
+    /// now wait no more, and the channel is one of the user's conversations.
+    pub inbox: RoomId,
+    /// What was reached.
+    pub reached: Reached,
+}
+
+/// What a user reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Everything up to this offset arrived. What is behind is no fault.
+    Delivered(u64),
+    /// Everything up to this offset was read. Reading does not go backwards.
+    Read(u64),
+}
+
+/// What is left of a message.
+#[derive(Clone, Debug)]
+pub struct Retraction {
+    /// In which channel.
+    pub room: RoomId,
+    /// Takes the place of the message with its offset.
+    pub left: Arc<Publication>,
+}
+
+/// A page of a channel's marks, by name.
+#[derive(Clone, Debug)]
+pub struct MarksPage {
+    /// Of which channel.
+    pub room: RoomId,
+    /// Names behind this one.
+    pub after: Box<str>,
+    /// At most so many.
+    pub count_max: u32,
+}
+
+/// A page of a user's conversations.
+#[derive(Clone, Debug)]
+pub struct ConversationsPage {
+    /// The user's personal channel,
+    pub inbox: RoomId,
+    /// and name.
+    pub user: Box<str>,
+    /// Channels behind this one, by name.
+    pub after: Box<str>,
+    /// At most so many.
+    pub count_max: u32,
+}
+
+/// A page of what waits for a user.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingPage {
+    /// The user's personal channel.
+    pub inbox: RoomId,
+    /// Behind this message of this channel.
+    pub after: Option<(RoomId, u64)>,
+    /// At most so many.
+    pub count_max: u32,
+}
+
+/// One more try to bring a message to its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// The user's personal channel.
+    pub inbox: RoomId,
+    /// The message's channel,
+    pub room: RoomId,
+    /// and offset.
+    pub offset: u64,
+    /// How many tries there were with this one.
+    pub tries_count: u16,
+}
+
+/// The end of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burial {
+    /// The user's personal channel.
+    pub inbox: RoomId,
+    /// The message's channel,
+    pub room: RoomId,
+    /// and offset.
+    pub offset: u64,
+    /// Why.
+    pub cause: Cause,
+    /// When, Unix ms.
+    pub at_unix_ms: u64,
+}
+
+/// Why a message is a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was sent as often as it may be.
+    Tries,
+    /// Its time to live is over.
+    Expired,
+}
+
+/// The store's answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// To which request.
+    pub ticket: Ticket,
+    /// What it was about, and what came of it.
+    pub outcome: Outcome,
+}
+
+/// The answers, by request.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// To `Open`; `None` when nothing was ever said there.
+    Opened(Option<Box<Opened>>),
+    /// To `Append`.
+    Appended,
+    /// To `Read`, in the order asked for.
+    Passage(Vec<Arc<Publication>>),
+    /// To `Mark`: what held before and what holds now.
+    Marked {
+        /// Before.
+        before: Marks,
+        /// From now on.
+        after: Marks,
+    },
+    /// To `Mark`: it would go backwards; nothing changed.
+    Behind(Marks),
+    /// To `Retract`: what stood there before; `None` when nothing did.
+    Retracted(Option<Arc<Publication>>),
+    /// To `Marks`.
+    Marks(Vec<(Box<str>, Marks)>),
+    /// To `Conversations`.
+    Conversations(Vec<Conversation>),
+    /// To `Pending`.
+    Pending(Vec<Due>),
+    /// To `Tried` and `Bury`.
+    Noted,
+    /// To any: no, and why.
+    Failed(Failure),
+}
+
+/// A channel as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Its stream's.
+    pub epoch: Epoch,
+    /// The last offset ever given to a message that is answered.
+    pub head: u64,
+    /// The lowest offset that is kept; above `head` when nothing is.
+    pub first: u64,
+    /// The newest messages, oldest first, without a hole, up to `head`.
+    pub tail: Vec<Arc<Publication>>,
+    /// Of messages since the time asked for: whose, its id, and its offset.
+    pub ids: Vec<(Box<str>, Box<str>, u64)>,
+}
+
+/// One of a user's conversations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// The channel.
+    pub channel: Box<str>,
+    /// Its last offset.
+    pub head: u64,
+    /// How far the user is.
+    pub marks: Marks,
+    /// Its last message, if it is kept.
+    pub last: Option<Arc<Publication>>,
+}
+
+/// A message that waits for its reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Its channel,
+    pub room: RoomId,
+    /// by name.
+    pub channel: Arc<str>,
+    /// The message.
+    pub publication: Arc<Publication>,
+    /// How often it was sent.
+    pub tries_count: u16,
+    /// When it is given up, Unix ms.
+    pub expires_unix_ms: u64,
+}
+
+/// Why the store did not do it. What a failed write left behind is known only
+/// when it is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The disk, or what the store may use of it, is full; nothing was written.
+    Full,
+    /// A write or a sync failed; it may or may not have happened.
+    Broken,
+    /// An earlier append of this shard was refused; nothing was written.
+    Stale,
+    /// What is needed does not match its checksum.
+    Damaged,
+}
+
+const fn crosses_threads<T: Send + 'static>() {}
+const _: () = {
+    crosses_threads::<Request>();
+    crosses_threads::<Reply>();
+};

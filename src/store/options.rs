@@ -1,0 +1,56 @@
+use std::path::PathBuf;
+
+/// When a message counts as kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on the disk: it survives a power cut.
+    #[default]
+    Fsync,
+    /// When the kernel has it: it survives the end of the process, and a power
+    /// cut loses at most the last `interval_ms`.
+    Interval,
+    /// Never: it is in memory only, and the store does not see it.
+    Memory,
+}
+
+/// What is kept of each channel of one namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// When a message counts as kept.
+    pub durability: Durability,
+    /// Messages.
+    pub count_max: u32,
+    /// Bytes of their data.
+    pub bytes_max: u64,
+    /// How long, in ms.
+    pub age_ms_max: u64,
+}
+
+/// What an operator may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The directory; must exist.
+    pub dir: PathBuf,
+    /// Bytes on the disk that the store may use; 0 for all but the reserve.
+    pub disk_bytes_max: u64,
+    /// Bytes that stay free, of the disk and below `disk_bytes_max`: there
+    /// messages are refused, and acknowledging and deleting go on.
+    pub reserve_bytes: u64,
+    /// The longest time between a write and its sync where durability is
+    /// `Interval`, in ms.
+    pub interval_ms: u64,
+    /// Memory for blocks that were read, and for what is not in tables yet.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            dir: PathBuf::from("/var/lib/rookery"),
+            disk_bytes_max: 0,
+            reserve_bytes: 256 << 20,
+            interval_ms: 1_000,
+            cache_bytes: 32 << 20,
+        }
+    }
+}
