@@ -40,7 +40,7 @@ pub enum What {
     /// How many are there?
     PresenceStats,
     /// What was said?
-    History(Passage),
+    History(Box<HistoryPage>),
     /// Tell the others that this member is writing.
     Typing(Arc<ClientInfo>),
     /// A page of who is there.
@@ -48,10 +48,7 @@ pub enum What {
     /// A user got, or read, the messages up to a place.
     Mark(Box<Progress>),
     /// Who got and read how much, by name.
-    Receipts {
-        /// Names behind this one.
-        after: Box<str>,
-    },
+    Receipts(Box<ReceiptsPage>),
     /// Of a personal channel: with whom its user talks, and how far it is.
     Conversations(Box<ConversationsPage>),
     /// Take a message back.
@@ -70,9 +67,31 @@ pub struct MembersPage {
     pub count_max: u32,
 }
 
+/// A part of a room's history.
+#[derive(Clone, Debug)]
+pub struct HistoryPage {
+    /// The room's name, for a room that is not in memory; `None` from a member.
+    pub title: Option<Title>,
+    /// Which part.
+    pub passage: Passage,
+}
+
+/// A page of how far everybody is in a channel.
+#[derive(Clone, Debug)]
+pub struct ReceiptsPage {
+    /// The room's name, for a room that is not in memory; `None` from a member.
+    pub title: Option<Title>,
+    /// Names behind this one.
+    pub after: Box<str>,
+    /// At most so many.
+    pub count_max: u32,
+}
+
 /// How far a user is in a channel.
 #[derive(Clone, Debug)]
 pub struct Progress {
+    /// The room's name, for a room that is not in memory; `None` from a member.
+    pub title: Option<Title>,
     /// Who.
     pub info: Arc<ClientInfo>,
     /// The user's personal channel.
@@ -86,6 +105,8 @@ pub struct Progress {
 /// A page of a user's conversations.
 #[derive(Clone, Debug)]
 pub struct ConversationsPage {
+    /// The personal channel's name.
+    pub title: Title,
     /// Whose.
     pub user: Box<str>,
     /// Channels behind this one, by name.
@@ -97,6 +118,8 @@ pub struct ConversationsPage {
 /// A message shall be gone.
 #[derive(Clone, Debug)]
 pub struct Retraction {
+    /// The room's name, for a room that is not in memory; `None` from a member.
+    pub title: Option<Title>,
     /// Which.
     pub offset: u64,
     /// Who wants it.
@@ -296,7 +319,7 @@ impl What {
             | What::Typing(_)
             | What::Members(_)
             | What::Mark(_)
-            | What::Receipts { .. }
+            | What::Receipts(_)
             | What::Conversations(_)
             | What::Retract(_)
             | What::Deliver(_) => Answer::Refused(code),

@@ -16,8 +16,9 @@ mod users;
 mod window;
 
 pub use letter::{
-    Answer, Ask, Asker, ConversationsPage, Delivery, Departure, Draft, Entry, MembersPage, Order,
-    Passage, Posted, Power, Progress, Recovery, Retraction, Tell, Title, Voice, Welcome, What,
+    Answer, Ask, Asker, ConversationsPage, Delivery, Departure, Draft, Entry, HistoryPage,
+    MembersPage, Order, Passage, Posted, Power, Progress, ReceiptsPage, Recovery, Retraction, Tell,
+    Title, Voice, Welcome, What,
 };
 pub use options::{Namespace, Options, Who};
 pub use state::{Rooms, Told};

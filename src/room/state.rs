@@ -98,11 +98,11 @@ impl Rooms {
             What::Publish(draft) => self.publish(now, room, *draft),
             What::Presence => (self.presence(room), None),
             What::PresenceStats => (self.presence_stats(room), None),
-            What::History(passage) => (self.history(now, room, passage), None),
+            What::History(page) => (self.history(now, room, page.passage), None),
             What::Typing(info) => self.typing(now, room, info),
             What::Members(_)
             | What::Mark(_)
-            | What::Receipts { .. }
+            | What::Receipts(_)
             | What::Conversations(_)
             | What::Retract(_)
             | What::Deliver(_) => refuse(ErrorCode::NotAvailable),

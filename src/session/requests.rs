@@ -13,7 +13,8 @@ use crate::auth::{self, Allow, ChannelClaims};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::room::{
-    Departure, Draft, Entry, Namespace, Order, Passage, Title, Voice, Welcome, What, Who,
+    Departure, Draft, Entry, HistoryPage, Namespace, Order, Passage, Title, Voice, Welcome, What,
+    Who,
 };
 use crate::wire::{
     self, Answer, ClientInfo, ErrorCode, HistoryRequest, RawData, Request, SubscribeRequest,
@@ -211,11 +212,7 @@ impl Session {
         let peer = self.peer()?;
         let chan_info = peer.channel(target.room).and_then(|extra| extra.chan_info.clone());
         let info = Some(Arc::clone(&peer.info));
-        // A member's room exists.
-        let title = match self.standing(target.room) {
-            Standing::Subscribed => None,
-            Standing::Outside => Some(target.title()),
-        };
+        let title = self.title_for_strangers(&target);
         let (data, tags, voice) = (data.to_payload(), Vec::new(), Voice::Publish);
         let draft = Draft { title, data, info, chan_info, tags, voice };
         self.ask(cx, target.room, id, What::Publish(Box::new(draft)), out);
@@ -256,7 +253,9 @@ impl Session {
             since: request.since.as_ref().map(|(offset, epoch)| position(*offset, epoch)),
             order: if request.reverse { Order::NewestFirst } else { Order::OldestFirst },
         };
-        self.ask(cx, target.room, id, What::History(passage), out);
+        let title = self.title_for_strangers(&target);
+        let page = HistoryPage { title, passage };
+        self.ask(cx, target.room, id, What::History(Box::new(page)), out);
         Ok(())
     }
 
@@ -336,6 +335,14 @@ impl Session {
         self.peer_mut()?.remember(target.room, extra);
         out.answer(id, Answer::SubRefresh { expires_in_s });
         Ok(())
+    }
+
+    /// What the home needs to know of the room. A member's room is in memory.
+    fn title_for_strangers(&self, target: &Target<'_, '_>) -> Option<Title> {
+        match self.standing(target.room) {
+            Standing::Subscribed => None,
+            Standing::Outside => Some(target.title()),
+        }
     }
 
     /// The channel of a request: a name that is allowed, in a namespace that exists.
