@@ -16,6 +16,11 @@ pub struct ConnId {
     pub generation: u32,
 }
 
+impl ConnId {
+    /// No connection: for questions to which nobody waits for the answer.
+    pub const NOBODY: ConnId = ConnId { slot: u32::MAX, generation: u32::MAX };
+}
+
 /// A room's name and tenant, already hashed with the server's key.
 ///
 /// 128 bits of a keyed hash: nobody without the key can choose two names that

@@ -24,6 +24,33 @@ pub const LANE_PUSHES_MAX: usize = 8_192;
 /// shard; over it, all of its rooms there are suspected.
 pub const GAP_ROOMS_MAX: usize = 64;
 
+/// Ids of messages that one room remembers; over it, messages with an id are
+/// refused (111) until the oldest is five minutes old.
+pub const IDS_MAX: usize = 65_536;
+
+/// Questions that wait in one shard for rooms to be read from the store.
+pub const WAITING_ASKS_MAX: usize = 16_384;
+
+/// Bytes of messages that wait in one shard, for rooms to be read or for the
+/// store to keep them; over it they are refused (111).
+pub const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// Reads of the store that one shard has under way for recoveries and histories;
+/// over it they are refused (111).
+pub const READINGS_MAX: usize = 256;
+
+/// Messages of one step of such a read, and bytes of their data.
+pub const READING_STEP_COUNT_MAX: u32 = 256;
+
+/// Bytes of data in one step of a read.
+pub const READING_STEP_BYTES_MAX: u32 = 256 << 10;
+
+/// Bytes of data that a subscription recovers; who missed more reads anew.
+pub const RECOVERY_BYTES_MAX: usize = 1 << 20;
+
+/// Direct messages that wait for a user and are sent again at a time.
+pub const PENDING_PAGE_MAX: u32 = 128;
+
 /// Bytes of a channel's name, of a user's name, and of an rpc method's name.
 pub const NAME_BYTES_MAX: usize = 255;
 

@@ -208,7 +208,7 @@ pub enum Voice {
     Publish,
     /// By `chat.publish`; answered with `Posted`.
     Post,
-    /// By `chat.send`, in a conversation of two; answered with `Posted`.
+    /// In a conversation of two, by any of the three; answered with `Posted`.
     Send {
         /// The author's personal channel.
         from: RoomId,
@@ -291,10 +291,12 @@ pub enum Answer {
     Posted(Box<Posted>),
     /// To `Members`: who, and what the next page is behind, unless this is the last.
     Members(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>, Option<(ShardId, ConnId)>),
-    /// To `Receipts`: by name.
-    Receipts(Vec<(Box<str>, Marks)>),
-    /// To `Conversations`.
-    Conversations(Vec<Conversation>),
+    /// To `Receipts`: by name, and what the next page is behind, unless this is
+    /// the last.
+    Receipts(Vec<(Box<str>, Marks)>, Option<Box<str>>),
+    /// To `Conversations`: by channel, and what the next page is behind, unless
+    /// this is the last.
+    Conversations(Vec<Conversation>, Option<Box<str>>),
     /// To what only needs to be done: `Typing`, `Mark`, `Retract`, `Deliver`.
     Noted,
     /// To any question but `Subscribe`: this field of it cannot be right.
@@ -334,7 +336,7 @@ pub struct Posted {
     pub channel: Arc<str>,
     /// At which place; offset 0 where the channel keeps no history.
     pub position: Position,
-    /// Its id.
+    /// Its id; empty for what came by the protocol's publish, which has none.
     pub id: Box<str>,
 }
 

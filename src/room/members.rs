@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -191,6 +192,12 @@ impl Members {
     /// The list.
     pub fn listed(&self) -> impl Iterator<Item = &Member> {
         self.listed.values()
+    }
+
+    /// The list from behind a seat, or from its beginning.
+    pub fn listed_behind(&self, after: Option<Seat>) -> impl Iterator<Item = (Seat, &Member)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.listed.range((from, Bound::Unbounded)).map(|(&seat, member)| (seat, member))
     }
 
     /// How many different users are on the list.

@@ -8,10 +8,15 @@
 //! Deliberately absent: sockets, encodings, other nodes of the cluster.
 #![forbid(unsafe_code)]
 
+mod ids;
+mod inbox;
+mod kept;
 mod letter;
 mod members;
 mod options;
+mod out;
 mod state;
+mod storing;
 mod users;
 mod window;
 
@@ -21,4 +26,5 @@ pub use letter::{
     Title, Voice, Welcome, What,
 };
 pub use options::{Namespace, Options, Who};
-pub use state::{Rooms, Told};
+pub use out::Out;
+pub use state::Rooms;

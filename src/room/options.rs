@@ -73,6 +73,17 @@ pub struct Namespace {
     pub publish_per_s_max: u32,
 }
 
+/// Limits of what is in memory of a room's stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowLimits {
+    /// Messages.
+    pub count_max: usize,
+    /// What they cost, in bytes.
+    pub bytes_max: usize,
+    /// How long, in ms.
+    pub age_ms_max: u64,
+}
+
 impl Namespace {
     /// Whether rooms know their members by name.
     pub fn lists_members(&self) -> bool {
@@ -82,6 +93,25 @@ impl Namespace {
     /// Whether coming and going is told to anybody.
     pub fn tells_of_members(&self) -> bool {
         self.join_leave || self.push_join_leave
+    }
+
+    /// Whether that stream is on disk.
+    pub fn is_durable(&self) -> bool {
+        self.keeps_history() && self.durability != Durability::Memory
+    }
+
+    /// What of a stream is in memory.
+    pub fn window_limits(&self) -> WindowLimits {
+        let (count_max, bytes_max) = if self.is_durable() {
+            (
+                self.history_count_max.min(self.window_count_max),
+                self.history_bytes_max.min(self.window_bytes_max),
+            )
+        } else {
+            (self.history_count_max, self.history_bytes_max)
+        };
+        let age_ms_max = self.history_age_ms_max;
+        WindowLimits { count_max: count_max as usize, bytes_max: bytes_max as usize, age_ms_max }
     }
 
     /// Whether rooms keep a stream of messages with offsets.
@@ -128,4 +158,11 @@ pub struct Options {
     pub namespaces: Vec<Namespace>,
     /// Rooms that one shard is home of; at the limit a new one is refused (100).
     pub rooms_max: u32,
+}
+
+impl Options {
+    /// Whether anything is on disk.
+    pub fn has_store(&self) -> bool {
+        self.namespaces.iter().any(Namespace::is_durable)
+    }
 }

@@ -3,17 +3,22 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
+use super::ids::Ids;
+use super::inbox::Inbox;
+use super::kept::{Kept, Phase};
 use super::members::{Arrival, Member, Members, Seat};
+use super::out::publish_result;
+use super::storing::Storing;
 use super::window::Window;
 use super::{
-    Answer, Ask, Departure, Draft, Entry, Namespace, Options, Passage, Recovery, Tell, Title,
-    Welcome, What,
+    Answer, Ask, Asker, Departure, Draft, Entry, MembersPage, Namespace, Options, Out, Passage,
+    Posted, Recovery, Tell, Title, Voice, Welcome, What,
 };
 use crate::base::limits::{
     HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_MEMBERS_MAX,
 };
 use crate::base::{Bucket, ClientId, Now, Prng, Rate, RoomId, ShardId, Slab, Tick, Wheel};
-use crate::wire::{ClientInfo, Epoch, ErrorCode, Position, Publication};
+use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Position, Publication};
 
 /// How exactly rooms keep their deadlines.
 const WHEEL_GRANULARITY_MS: u64 = 64;
@@ -21,41 +26,55 @@ const WHEEL_GRANULARITY_MS: u64 = 64;
 /// Typing is told once in this time for each member.
 const TYPING_INTERVAL_MS: u64 = 1_000;
 
+/// How long a room whose messages are on disk stays in memory when nobody is there.
+const REST_MS: u64 = 30_000;
+
 /// All rooms whose home is one shard.
 ///
 /// Invariants: `index` knows exactly the rooms in `rooms`; every ask gets one
-/// answer; a room without members, history and grace is gone.
+/// answer, some of them when the store has given its own; a room without members,
+/// history in memory, grace and anything under way is gone.
 pub struct Rooms {
-    rooms: Slab<Room>,
+    pub(super) rooms: Slab<Room>,
     index: HashTable<u32>,
-    options: Arc<Options>,
+    pub(super) options: Arc<Options>,
     sweeps: Wheel<u32>,
     partings: Wheel<(u32, Seat)>,
+    pub(super) scans: Wheel<u32>,
     epochs: Prng,
+    pub(super) storing: Storing,
 }
 
-struct Room {
-    id: RoomId,
-    title: Title,
-    members: Members,
-    /// Where the namespace keeps history.
-    window: Option<Window>,
+pub(super) struct Room {
+    pub(super) id: RoomId,
+    pub(super) title: Title,
+    pub(super) members: Members,
+    pub(super) stream: Stream,
     rate: Bucket,
     typing: SmallVec<[(ClientId, Tick); 1]>,
+    /// Of messages that came with an id.
+    pub(super) ids: Option<Box<Ids>>,
+    /// Of a personal channel: what is known of messages that wait for its user.
+    pub(super) inbox: Inbox,
     /// Since when nobody is here.
     empty_since: Tick,
-    /// Whether `sweeps` has an entry for this room.
-    sweep: Sweep,
+    /// The earliest entry of `sweeps` for this room; the end of time for none.
+    sweep_at: Tick,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sweep {
-    Set,
-    Unset,
+/// What a room remembers of what was said.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Nothing; messages have no offsets.
+    None,
+    /// The last messages, in memory.
+    Memory(Window),
+    /// All that the namespace wants, on disk.
+    Kept(Box<Kept>),
 }
 
-/// Where tells go: the shard and what it is told.
-pub type Told = Vec<(ShardId, Tell)>;
+/// The answer to a question, unless it comes later, and what everybody hears of it.
+pub(super) type Decision = (Option<Answer>, Option<Tell>);
 
 impl Rooms {
     /// No rooms yet. `seed` decides the epochs.
@@ -66,7 +85,9 @@ impl Rooms {
             options,
             sweeps: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
+            scans: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             epochs: Prng::from_seed(seed),
+            storing: Storing::default(),
         }
     }
 
@@ -87,27 +108,44 @@ impl Rooms {
         })
     }
 
-    /// The only way in. Total: every question gets one answer, and the answer
-    /// stands in `out` before what the question set off.
-    pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Told) {
+    /// The only way in for questions. Total: every question gets one answer, and
+    /// the answer stands in `out` before what the question set off.
+    pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) {
+        if let Some(ask) = self.wait_for_stream(now, from, ask, out) {
+            self.decide(now, from, ask, out);
+        }
+    }
+
+    /// Decides a question about a room of which all is known.
+    pub(super) fn decide(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) {
         let Ask { room, asker, what } = ask;
         let seat = Seat { shard: from, conn: asker.conn };
+        let by = (from, asker);
         let (answer, news) = match what {
-            What::Subscribe(entry) => self.subscribe(now, room, seat, *entry),
+            What::Subscribe(entry) => self.subscribe(now, room, by, *entry, out),
             What::Unsubscribe(departure) => self.unsubscribe(now, room, seat, departure),
-            What::Publish(draft) => self.publish(now, room, *draft),
-            What::Presence => (self.presence(room), None),
-            What::PresenceStats => (self.presence_stats(room), None),
-            What::History(page) => (self.history(now, room, page.passage), None),
+            What::Publish(draft) => {
+                let decision = self.publish(now, room, by, *draft, out);
+                out.published.extend(decision.0.as_ref().map(publish_result));
+                decision
+            }
+            What::Presence => (Some(self.presence(room)), None),
+            What::PresenceStats => (Some(self.presence_stats(room)), None),
+            What::History(page) => (self.history(now, room, by, page.passage, out), None),
             What::Typing(info) => self.typing(now, room, info),
-            What::Members(_)
-            | What::Mark(_)
-            | What::Receipts(_)
-            | What::Conversations(_)
-            | What::Retract(_)
-            | What::Deliver(_) => refuse(ErrorCode::NotAvailable),
+            What::Members(page) => (Some(self.members_page(room, page)), None),
+            What::Mark(progress) => (self.mark(room, by, *progress, out), None),
+            What::Receipts(page) => (self.receipts(room, by, *page, out), None),
+            What::Conversations(page) => (self.conversations(room, by, *page, out), None),
+            What::Retract(wish) => (self.retract(room, by, *wish, out), None),
+            What::Deliver(delivery) => {
+                self.deliver(now, room, *delivery, out);
+                (Some(Answer::Noted), None)
+            }
         };
-        out.push((from, Tell::Answer(room, asker, answer)));
+        if let Some(answer) = answer {
+            out.told.push((from, Tell::Answer(room, asker, answer)));
+        }
         if let Some(news) = news {
             self.spread(room, &news, out);
         }
@@ -115,7 +153,7 @@ impl Rooms {
 
     /// Lets pass what has passed: old messages, graces, empty rooms. At most
     /// `max` of each; the rest at the next call.
-    pub fn tick(&mut self, now: Now, max: usize, out: &mut Told) {
+    pub fn tick(&mut self, now: Now, max: usize, out: &mut Out) {
         let mut partings = Vec::new();
         self.partings.turn(now.tick, max, |key| partings.push(key));
         for (slot, seat) in partings {
@@ -124,43 +162,79 @@ impl Rooms {
         let mut sweeps = Vec::new();
         self.sweeps.turn(now.tick, max, |slot| sweeps.push(slot));
         for slot in sweeps {
-            self.sweep(now, slot);
+            self.sweep(now, slot, out);
+        }
+        let mut scans = Vec::new();
+        self.scans.turn(now.tick, max, |slot| scans.push(slot));
+        for slot in scans {
+            self.scan(now, slot, out);
         }
     }
 
     /// When `tick` should be called next.
     pub fn next_wake(&self) -> Option<Tick> {
-        [self.sweeps.next(), self.partings.next()].into_iter().flatten().min()
+        let wakes = [self.sweeps.next(), self.partings.next(), self.scans.next()];
+        wakes.into_iter().flatten().min()
     }
 
-    fn subscribe(&mut self, now: Now, id: RoomId, seat: Seat, entry: Entry) -> Decision {
-        let Some(slot) = self.enter(now, id, entry.title) else {
-            return (Answer::Unwelcome(ErrorCode::Internal), None);
+    fn subscribe(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        by: Asking,
+        entry: Entry,
+        out: &mut Out,
+    ) -> Decision {
+        let Some(slot) = self.enter(now, id, &entry.title) else {
+            return (Some(Answer::Unwelcome(ErrorCode::Internal)), None);
         };
         let room = &mut self.rooms[slot];
         let rules = rules(&self.options, &room.title);
         if rules.members_max <= room.members.count() {
-            return (Answer::Unwelcome(ErrorCode::LimitExceeded), None);
+            return (Some(Answer::Unwelcome(ErrorCode::LimitExceeded)), None);
         }
-        room.members.count_in(seat.shard);
-        if let Some(window) = &mut room.window {
-            window.expire(now, rules);
+        room.expire(now, rules);
+        if let Some(since) = entry.since
+            && self.is_on_disk_only(slot, since)
+        {
+            return (self.recover_from_disk(slot, by, entry, out), None);
         }
-        let welcome = room.welcome(entry.since);
+        let missed = entry.since.map(|since| self.rooms[slot].missed(since));
+        self.admit(now, slot, by, entry, missed, out)
+    }
+
+    /// Lets a member in. `missed` is what it asked to recover: `None` when it did
+    /// not ask, `Some(None)` when some of it is gone.
+    pub(super) fn admit(
+        &mut self,
+        now: Now,
+        slot: u32,
+        by: Asking,
+        entry: Entry,
+        missed: Option<Option<Vec<Arc<Publication>>>>,
+        out: &mut Out,
+    ) -> Decision {
+        let (shard, asker) = by;
+        let room = &mut self.rooms[slot];
+        let rules = rules(&self.options, &room.title);
+        room.members.count_in(shard);
+        let welcome = room.welcome(missed);
         let mut news = None;
         if rules.lists_members() {
             let (info, chan_info) = (entry.info, entry.chan_info);
+            let seat = Seat { shard, conn: asker.conn };
             let arrival = room.members.list(seat, Arc::clone(&info), chan_info.clone());
             if arrival == Arrival::Came && rules.tells_of_members() {
-                news = Some(Tell::Came(id, info, chan_info));
+                news = Some(Tell::Came(room.id, info, chan_info));
             }
         }
-        (Answer::Subscribed(Box::new(welcome)), news)
+        self.look_for_waiting(now, slot, out);
+        (Some(Answer::Subscribed(Box::new(welcome))), news)
     }
 
     fn unsubscribe(&mut self, now: Now, id: RoomId, seat: Seat, how: Departure) -> Decision {
         let Some(slot) = self.find(id) else {
-            return (Answer::Unsubscribed, None);
+            return (Some(Answer::Unsubscribed), None);
         };
         let room = &mut self.rooms[slot];
         room.members.count_out(seat.shard);
@@ -176,38 +250,82 @@ impl Rooms {
             news = Some(Tell::Went(id, member.info, member.chan_info));
         }
         self.after_leaving(now, slot);
-        (Answer::Unsubscribed, news)
+        (Some(Answer::Unsubscribed), news)
     }
 
-    fn publish(&mut self, now: Now, id: RoomId, draft: Draft) -> Decision {
-        let slot = match draft.title {
+    fn publish(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        by: Asking,
+        draft: Draft,
+        out: &mut Out,
+    ) -> Decision {
+        let slot = match &draft.title {
             Some(title) => self.enter(now, id, title),
             None => self.find(id),
         };
         let Some(slot) = slot else {
             return refuse(ErrorCode::Internal);
         };
+        if let Some(again) = self.said_before(now, slot, by, &draft) {
+            return (again, None);
+        }
         let room = &mut self.rooms[slot];
         let rules = rules(&self.options, &room.title);
         if !room.rate.take(now.tick, rate(rules), 1) {
             return refuse(ErrorCode::TooManyRequests);
         }
+        let voice = draft.voice;
         let publication = Arc::new(Publication {
-            offset: room.window.as_ref().map_or(0, Window::next_offset),
+            offset: room.next_offset(),
             data: draft.data,
             info: draft.info,
             chan_info: draft.chan_info,
             tags: draft.tags,
             time_unix_ms: now.unix_ms,
         });
-        if let Some(window) = &mut room.window {
-            window.push(&publication, rules);
-            let end = now.tick.plus_ms(rules.history_age_ms_max);
-            set_sweep(&mut self.sweeps, room, slot, end);
-        } else if room.members.is_empty() {
+        if !room.remember_id(&publication) {
+            return refuse(ErrorCode::TooManyRequests);
+        }
+        match &mut room.stream {
+            Stream::Kept(_) => return (self.keep(slot, by, publication, voice, out), None),
+            Stream::Memory(window) => {
+                window.push(&publication, rules.window_limits());
+                let end = now.tick.plus_ms(rules.history_age_ms_max);
+                set_sweep(&mut self.sweeps, room, slot, end);
+            }
+            Stream::None => (),
+        }
+        let answer = self.said(now, slot, &publication, voice, out);
+        if let Stream::None = self.rooms[slot].stream
+            && self.rooms[slot].members.is_empty()
+        {
             self.drop_room(slot);
         }
-        (Answer::Published, Some(Tell::Said(id, publication)))
+        (Some(answer), Some(Tell::Said(id, publication)))
+    }
+
+    /// A message has its place. Sets off what follows from it elsewhere, and says
+    /// what its author is answered.
+    pub(super) fn said(
+        &mut self,
+        now: Now,
+        slot: u32,
+        publication: &Arc<Publication>,
+        voice: Voice,
+        out: &mut Out,
+    ) -> Answer {
+        if let Voice::Send { from, to, ttl_ms } = voice {
+            self.bring(now, slot, publication, [from, to], ttl_ms, out);
+        }
+        let room = &self.rooms[slot];
+        match voice {
+            Voice::Publish => Answer::Published,
+            Voice::Post | Voice::Send { .. } => {
+                room.posted(publication.offset, publication.tag(ID_TAG).unwrap_or_default())
+            }
+        }
     }
 
     fn presence(&self, id: RoomId) -> Answer {
@@ -232,50 +350,83 @@ impl Rooms {
         }
     }
 
-    fn history(&mut self, now: Now, id: RoomId, passage: Passage) -> Answer {
+    fn members_page(&self, id: RoomId, page: MembersPage) -> Answer {
+        let Some(slot) = self.find(id) else {
+            return Answer::Members(Vec::new(), None);
+        };
+        let after = page.after.map(|(shard, conn)| Seat { shard, conn });
+        let mut bytes = 0;
+        let mut listed = self.rooms[slot].members.listed_behind(after);
+        let mut last = None;
+        let mut shown = Vec::new();
+        for (seat, member) in listed.by_ref().take(page.count_max as usize) {
+            bytes += member.bytes();
+            shown.push((Arc::clone(&member.info), member.chan_info.clone()));
+            last = Some((seat.shard, seat.conn));
+            if PRESENCE_BYTES_MAX < bytes {
+                break;
+            }
+        }
+        let next = listed.next().and(last);
+        Answer::Members(shown, next)
+    }
+
+    fn history(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        by: Asking,
+        passage: Passage,
+        out: &mut Out,
+    ) -> Option<Answer> {
         let passage = Passage { limit: passage.limit.min(HISTORY_ANSWER_MAX), ..passage };
         let Some(slot) = self.find(id) else {
             // Nothing was said; whatever is said later will be another stream.
-            return match passage.since {
+            return Some(match passage.since {
                 Some(_) => Answer::Refused(ErrorCode::UnrecoverablePosition),
                 None => Answer::History(Vec::new(), self.fresh_position()),
-            };
+            });
         };
         let room = &mut self.rooms[slot];
-        let Some(window) = &mut room.window else {
-            return Answer::Refused(ErrorCode::NotAvailable);
+        room.expire(now, rules(&self.options, &room.title));
+        let Some(window) = room.window() else {
+            return Some(Answer::Refused(ErrorCode::NotAvailable));
         };
-        window.expire(now, rules(&self.options, &room.title));
-        match window.read(passage) {
-            Some(publications) => Answer::History(publications, window.position()),
-            None => Answer::Refused(ErrorCode::UnrecoverablePosition),
+        if passage.since.is_some_and(|since| since.epoch != window.position().epoch) {
+            return Some(Answer::Refused(ErrorCode::UnrecoverablePosition));
         }
+        if let Some(range) = self.range_on_disk(slot, passage) {
+            return self.read_history(slot, by, range, out);
+        }
+        let window = self.rooms[slot].window()?;
+        let publications = window.read(passage).unwrap_or_default();
+        Some(Answer::History(publications, window.position()))
     }
 
     fn typing(&mut self, now: Now, id: RoomId, info: Arc<ClientInfo>) -> Decision {
         let Some(slot) = self.find(id) else {
-            return (Answer::Noted, None);
+            return (Some(Answer::Noted), None);
         };
         let told = &mut self.rooms[slot].typing;
         told.retain(|&mut (_, at)| now.tick.ms_since(at) < TYPING_INTERVAL_MS);
         let again = told.iter().any(|&(client, _)| client == info.client);
         if again || TYPING_MEMBERS_MAX <= told.len() {
-            return (Answer::Noted, None);
+            return (Some(Answer::Noted), None);
         }
         told.push((info.client, now.tick));
-        (Answer::Noted, Some(Tell::Typing(id, info)))
+        (Some(Answer::Noted), Some(Tell::Typing(id, info)))
     }
 
     /// Says `news` once to each shard with subscribers.
-    fn spread(&self, id: RoomId, news: &Tell, out: &mut Told) {
+    pub(super) fn spread(&self, id: RoomId, news: &Tell, out: &mut Out) {
         if let Some(slot) = self.find(id) {
             let shards = self.rooms[slot].members.shards();
-            out.extend(shards.map(|shard| (shard, news.clone())));
+            out.told.extend(shards.map(|shard| (shard, news.clone())));
         }
     }
 
     /// A grace is over; whether it is the member's latest, its list knows.
-    fn part(&mut self, now: Now, slot: u32, seat: Seat, out: &mut Told) {
+    fn part(&mut self, now: Now, slot: u32, seat: Seat, out: &mut Out) {
         let Some(room) = self.rooms.at_mut(slot) else { return };
         let Some(member) = room.members.give_up(seat, now.tick) else { return };
         let id = room.id;
@@ -285,41 +436,65 @@ impl Rooms {
         self.after_leaving(now, slot);
     }
 
-    fn sweep(&mut self, now: Now, slot: u32) {
+    fn sweep(&mut self, now: Now, slot: u32, out: &mut Out) {
         let Some(room) = self.rooms.at_mut(slot) else { return };
-        room.sweep = Sweep::Unset;
-        let rules = rules(&self.options, &room.title);
-        let next_unix_ms = room.window.as_mut().and_then(|window| window.expire(now, rules));
-        if let Some(unix_ms) = next_unix_ms {
-            let end = now.tick.plus_ms(unix_ms.saturating_sub(now.unix_ms));
-            set_sweep(&mut self.sweeps, room, slot, end);
-        } else if room.members.is_empty() {
-            let end = room.empty_since.plus_ms(rules.history_age_ms_max);
-            if end <= now.tick {
-                self.drop_room(slot);
-            } else {
-                set_sweep(&mut self.sweeps, room, slot, end);
+        if now.tick < room.sweep_at {
+            return; // of an earlier room in this slot, or an earlier thought
+        }
+        room.sweep_at = Tick(u64::MAX);
+        if let Stream::Kept(kept) = &mut room.stream {
+            let again_at = match kept.phase() {
+                Phase::Closed { again_at } if !room.members.is_empty() => Some(again_at),
+                Phase::Closed { .. } | Phase::Opening | Phase::Open => None,
+            };
+            if again_at.is_some_and(|again_at| again_at <= now.tick) {
+                self.open(now, slot, out);
             }
+        }
+        let Some(room) = self.rooms.at_mut(slot) else { return };
+        let rules = rules(&self.options, &room.title);
+        let next_unix_ms = room.expire(now, rules);
+        let stays_ms = room.stays_ms(rules);
+        let leaves_at = room.empty_since.plus_ms(stays_ms);
+        if room.members.is_empty() && room.is_at_rest() && leaves_at <= now.tick {
+            // Messages in memory only keep their room; those on disk do not.
+            match (&room.stream, next_unix_ms) {
+                (Stream::Memory(_), Some(_)) => (),
+                (Stream::None | Stream::Memory(_) | Stream::Kept(_), _) => {
+                    return self.drop_room(slot);
+                }
+            }
+        }
+        let message = next_unix_ms.map(|at| now.tick.plus_ms(at.saturating_sub(now.unix_ms)));
+        let empty = room.members.is_empty().then(|| leaves_at.max(now.tick.plus_ms(1_000)));
+        if let Some(at) = message.into_iter().chain(empty).min() {
+            set_sweep(&mut self.sweeps, room, slot, at);
         }
     }
 
+    /// Lets `sweep` look at a room at `at`, or before.
+    pub(super) fn sweep_at(&mut self, slot: u32, at: Tick) {
+        set_sweep(&mut self.sweeps, &mut self.rooms[slot], slot, at);
+    }
+
     /// An empty room without a stream goes at once; one with a stream stays as
-    /// long as its messages would, so that who comes back finds its position.
-    fn after_leaving(&mut self, now: Now, slot: u32) {
+    /// long as its messages would, so that who comes back finds its position; one
+    /// on disk stays for a moment.
+    pub(super) fn after_leaving(&mut self, now: Now, slot: u32) {
         let room = &mut self.rooms[slot];
         if !room.members.is_empty() {
             return;
         }
         room.empty_since = now.tick;
-        if room.window.is_none() {
+        if let Stream::None = room.stream {
             self.drop_room(slot);
         } else {
-            let age_ms = rules(&self.options, &room.title).history_age_ms_max;
-            set_sweep(&mut self.sweeps, room, slot, now.tick.plus_ms(age_ms));
+            let stays_ms = room.stays_ms(rules(&self.options, &room.title));
+            set_sweep(&mut self.sweeps, room, slot, now.tick.plus_ms(stays_ms));
         }
     }
 
-    fn enter(&mut self, now: Now, id: RoomId, title: Title) -> Option<u32> {
+    pub(super) fn enter(&mut self, now: Now, id: RoomId, title: &Title) -> Option<u32> {
         if let Some(slot) = self.find(id) {
             return Some(slot);
         }
@@ -327,17 +502,23 @@ impl Rooms {
             return None;
         }
         let epoch = self.fresh_epoch();
-        let rules = rules(&self.options, &title);
-        let window = rules.keeps_history().then(|| Window::new(epoch));
+        let rules = rules(&self.options, title);
+        let stream = match (rules.keeps_history(), rules.is_durable()) {
+            (false, _) => Stream::None,
+            (true, false) => Stream::Memory(Window::new(epoch)),
+            (true, true) => Stream::Kept(Box::new(Kept::new(epoch))),
+        };
         let room = Room {
             id,
             rate: Bucket::full(),
-            title,
+            title: title.clone(),
             members: Members::default(),
-            window,
+            stream,
             typing: SmallVec::new(),
+            ids: None,
+            inbox: Inbox::default(),
             empty_since: now.tick,
-            sweep: Sweep::Unset,
+            sweep_at: Tick(u64::MAX),
         };
         let slot = self.rooms.insert(room);
         let rooms = &self.rooms;
@@ -345,11 +526,11 @@ impl Rooms {
         Some(slot)
     }
 
-    fn find(&self, id: RoomId) -> Option<u32> {
+    pub(super) fn find(&self, id: RoomId) -> Option<u32> {
         self.index.find(id.fold(), |&slot| self.rooms[slot].id == id).copied()
     }
 
-    fn drop_room(&mut self, slot: u32) {
+    pub(super) fn drop_room(&mut self, slot: u32) {
         let id = self.rooms[slot].id;
         let found = self.index.find_entry(id.fold(), |&other| other == slot);
         found.expect("the index knows every room").remove();
@@ -365,30 +546,102 @@ impl Rooms {
     }
 }
 
-type Decision = (Answer, Option<Tell>);
-
 impl Room {
-    fn welcome(&self, since: Option<Position>) -> Welcome {
-        let position = self.window.as_ref().map(Window::position);
-        let missed = match (&self.window, since) {
-            (Some(window), Some(since)) => window.missed(since),
-            (None, _) | (_, None) => None,
-        };
-        let recovery = match (since, &missed) {
-            (None, _) => Recovery::NotAsked,
-            (Some(_), Some(_)) => Recovery::Whole,
-            (Some(_), None) => Recovery::Lost,
+    /// What is in memory of its stream.
+    pub(super) fn window(&self) -> Option<&Window> {
+        match &self.stream {
+            Stream::None => None,
+            Stream::Memory(window) => Some(window),
+            Stream::Kept(kept) => Some(kept.window()),
+        }
+    }
+
+    /// Drops what is too old in memory. Returns when the next message will be.
+    fn expire(&mut self, now: Now, rules: &Namespace) -> Option<u64> {
+        if let Some(ids) = &mut self.ids {
+            ids.expire(now.unix_ms);
+            if ids.is_empty() {
+                self.ids = None;
+            }
+        }
+        match &mut self.stream {
+            Stream::None => None,
+            Stream::Memory(window) => window.expire(now, rules.window_limits()),
+            Stream::Kept(kept) => kept.window_mut().expire(now, rules.window_limits()),
+        }
+    }
+
+    fn next_offset(&self) -> u64 {
+        match &self.stream {
+            Stream::None => 0,
+            Stream::Memory(window) => window.next_offset(),
+            Stream::Kept(kept) => kept.next_offset(),
+        }
+    }
+
+    /// The answer to a chat method that said something.
+    pub(super) fn posted(&self, offset: u64, id: &str) -> Answer {
+        let epoch = self.window().map_or(Epoch::FOREIGN, |window| window.position().epoch);
+        let position = Position { offset, epoch };
+        let channel = Arc::clone(&self.title.channel);
+        Answer::Posted(Box::new(Posted { channel, position, id: id.into() }))
+    }
+
+    /// Everything behind `since` that is in memory, or `None` when some of it is gone.
+    fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
+        self.window()?.missed(since)
+    }
+
+    fn welcome(&self, missed: Option<Option<Vec<Arc<Publication>>>>) -> Welcome {
+        let position = self.window().map(Window::position);
+        let recovery = match &missed {
+            None => Recovery::NotAsked,
+            Some(Some(_)) => Recovery::Whole,
+            Some(None) => Recovery::Lost,
         };
         let name = Arc::clone(&self.title.channel);
-        Welcome { name, position, missed: missed.unwrap_or_default(), recovery }
+        Welcome { name, position, missed: missed.flatten().unwrap_or_default(), recovery }
+    }
+
+    /// How long it stays when the last member has left.
+    fn stays_ms(&self, rules: &Namespace) -> u64 {
+        match self.stream {
+            Stream::None => 0,
+            Stream::Memory(_) => rules.history_age_ms_max,
+            Stream::Kept(_) => REST_MS,
+        }
+    }
+
+    /// Remembers the message's id, if it has one. False when there is no room for it.
+    fn remember_id(&mut self, publication: &Publication) -> bool {
+        let Some((user, id)) = name_of(publication) else { return true };
+        let ids = self.ids.get_or_insert_default();
+        ids.remember(publication.time_unix_ms, user, id, publication.offset).is_ok()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        match &self.stream {
+            Stream::None | Stream::Memory(_) => true,
+            Stream::Kept(kept) => kept.is_at_rest(),
+        }
     }
 }
 
-fn refuse(code: ErrorCode) -> Decision {
-    (Answer::Refused(code), None)
+/// What makes a message the same as an earlier one: its author's name and its id.
+pub(super) fn name_of(publication: &Publication) -> Option<(&str, &str)> {
+    let user = &publication.info.as_ref()?.user;
+    let id = publication.tag(ID_TAG)?;
+    (!user.is_empty()).then_some((user, id))
 }
 
-fn rules<'o>(options: &'o Options, title: &Title) -> &'o Namespace {
+/// Who asks, and from which shard.
+pub(super) type Asking = (ShardId, Asker);
+
+pub(super) fn refuse(code: ErrorCode) -> Decision {
+    (Some(Answer::Refused(code)), None)
+}
+
+pub(super) fn rules<'o>(options: &'o Options, title: &Title) -> &'o Namespace {
     &options.namespaces[usize::from(title.namespace)]
 }
 
@@ -397,8 +650,8 @@ fn rate(rules: &Namespace) -> Rate {
 }
 
 fn set_sweep(sweeps: &mut Wheel<u32>, room: &mut Room, slot: u32, at: Tick) {
-    if room.sweep == Sweep::Unset {
-        room.sweep = Sweep::Set;
+    if at < room.sweep_at {
+        room.sweep_at = at;
         sweeps.set(at, slot);
     }
 }
@@ -420,29 +673,29 @@ mod tests {
     struct World {
         rooms: Rooms,
         now: Now,
-        out: Told,
+        out: Out,
     }
 
     impl World {
         fn new(rules: Namespace) -> World {
             let options = Options { namespaces: vec![rules], rooms_max: 2 };
             let now = Now { tick: Tick(0), unix_ms: 1_000_000 };
-            World { rooms: Rooms::new(now, Arc::new(options), 1), now, out: Vec::new() }
+            World { rooms: Rooms::new(now, Arc::new(options), 1), now, out: Out::default() }
         }
 
         fn pass(&mut self, ms: u64) {
             let (tick, unix_ms) = (self.now.tick.plus_ms(ms), self.now.unix_ms + ms);
             self.now = Now { tick, unix_ms };
-            self.out.clear();
+            self.out = Out::default();
             self.rooms.tick(self.now, 100, &mut self.out);
         }
 
         /// The answer, and to which shards how many tells went besides.
         fn ask(&mut self, from: ShardId, slot: u32, what: What) -> (Answer, Vec<ShardId>) {
-            self.out.clear();
+            self.out = Out::default();
             let asker = Asker { conn: ConnId { slot, generation: 0 }, id: 1 };
             self.rooms.handle(self.now, from, Ask { room: ROOM, asker, what }, &mut self.out);
-            let mut out = self.out.drain(..);
+            let mut out = self.out.told.drain(..);
             let Some((to, Tell::Answer(ROOM, to_asker, answer))) = out.next() else {
                 panic!("the answer comes first");
             };
@@ -527,9 +780,9 @@ mod tests {
         let lost = world.ask(FAR, 2, What::Unsubscribe(Departure::Lost)).1;
         assert!(lost.is_empty());
         world.pass(500);
-        assert!(world.out.is_empty());
+        assert!(world.out.told.is_empty());
         world.pass(700);
-        assert!(matches!(world.out[..], [(HOME, Tell::Went(..))]));
+        assert!(matches!(world.out.told[..], [(HOME, Tell::Went(..))]));
         world.subscribe(FAR, 3, None);
         let said = world.ask(FAR, 3, What::Unsubscribe(Departure::Said)).1;
         assert_eq!(said, [HOME]);
@@ -545,9 +798,12 @@ mod tests {
         world.subscribe(FAR, 2, None);
         world.ask(FAR, 2, What::Unsubscribe(Departure::Lost));
         world.pass(900);
-        assert!(world.out.is_empty(), "the grace of the first is over, that of the second is not");
+        assert!(
+            world.out.told.is_empty(),
+            "the grace of the first is over, that of the second is not"
+        );
         world.pass(200);
-        assert!(matches!(world.out[..], [(HOME, Tell::Went(..))]));
+        assert!(matches!(world.out.told[..], [(HOME, Tell::Went(..))]));
     }
 
     #[test]
@@ -585,9 +841,9 @@ mod tests {
         for (room, fits) in [(RoomId(1), true), (RoomId(2), false)] {
             let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
             let ask = Ask { room, asker, what: What::Subscribe(Box::new(entry(0))) };
-            world.out.clear();
+            world.out = Out::default();
             world.rooms.handle(world.now, HOME, ask, &mut world.out);
-            let refused = matches!(world.out[0].1, Tell::Answer(_, _, Answer::Unwelcome(_)));
+            let refused = matches!(world.out.told[0].1, Tell::Answer(_, _, Answer::Unwelcome(_)));
             assert_eq!(refused, !fits);
         }
     }

@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Namespace, Order, Passage};
+use super::options::WindowLimits;
+use super::{Order, Passage};
 use crate::base::Now;
 use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
 use crate::wire::{Epoch, Position, Publication};
@@ -28,6 +29,14 @@ impl Window {
         Window { kept: VecDeque::new(), bytes: 0, head: 0, epoch }
     }
 
+    /// The end of a stream that goes on: its newest messages, without a hole.
+    pub fn restored(epoch: Epoch, head: u64, tail: &[Arc<Publication>]) -> Window {
+        let mut window = Window { head: head - tail.len() as u64, ..Window::new(epoch) };
+        tail.iter().for_each(|publication| window.put(publication));
+        assert_eq!(window.head, head, "the tail ends at the head");
+        window
+    }
+
     /// The offset that the next message gets.
     pub fn next_offset(&self) -> u64 {
         self.head + 1
@@ -38,22 +47,46 @@ impl Window {
         Position { offset: self.head, epoch: self.epoch }
     }
 
+    /// The offset of the oldest message here; above the head when there is none.
+    pub fn first_offset(&self) -> u64 {
+        self.next_offset() - self.kept.len() as u64
+    }
+
+    /// The message at a place.
+    pub fn at(&self, offset: u64) -> Option<&Arc<Publication>> {
+        let index = offset.checked_sub(self.first_offset())?;
+        self.kept.get(usize::try_from(index).ok()?)
+    }
+
     /// Takes the next message and drops what the limits no longer allow.
-    pub fn push(&mut self, publication: &Arc<Publication>, rules: &Namespace) {
-        assert_eq!(publication.offset, self.next_offset(), "offsets are consecutive");
-        self.head = publication.offset;
-        self.kept.push_back(Arc::clone(publication));
-        self.bytes += cost_bytes(publication);
-        let bytes_max = rules.history_bytes_max as usize;
-        while self.kept.len() > rules.history_count_max as usize || self.bytes > bytes_max {
+    pub fn push(&mut self, publication: &Arc<Publication>, limits: WindowLimits) {
+        self.put(publication);
+        while limits.count_max < self.kept.len() || limits.bytes_max < self.bytes {
             self.drop_oldest();
         }
     }
 
+    /// Puts something else in the place of a message, if it is here.
+    pub fn replace(&mut self, left: &Arc<Publication>) {
+        let index = left.offset.checked_sub(self.first_offset());
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        if let Some(place) = index.and_then(|index| self.kept.get_mut(index)) {
+            self.bytes = self.bytes - cost_bytes(place) + cost_bytes(left);
+            *place = Arc::clone(left);
+        }
+    }
+
+    fn put(&mut self, publication: &Arc<Publication>) {
+        assert_eq!(publication.offset, self.next_offset(), "offsets are consecutive");
+        self.head = publication.offset;
+        self.kept.push_back(Arc::clone(publication));
+        self.bytes += cost_bytes(publication);
+    }
+
     /// Drops what is too old. Returns when the next message will be, in Unix ms.
-    pub fn expire(&mut self, now: Now, rules: &Namespace) -> Option<u64> {
+    pub fn expire(&mut self, now: Now, limits: WindowLimits) -> Option<u64> {
         while let Some(oldest) = self.kept.front() {
-            let end = oldest.time_unix_ms.saturating_add(rules.history_age_ms_max);
+            let end = oldest.time_unix_ms.saturating_add(limits.age_ms_max);
             if now.unix_ms < end {
                 return Some(end);
             }
@@ -135,14 +168,14 @@ mod tests {
     use super::*;
     use crate::wire::Payload;
 
-    fn rules() -> Namespace {
-        Namespace { history_count_max: 4, history_age_ms_max: 1_000, ..Namespace::default() }
+    fn limits() -> WindowLimits {
+        WindowLimits { count_max: 4, bytes_max: 1 << 20, age_ms_max: 1_000 }
     }
 
     fn window(messages: u64) -> Window {
         let mut window = Window::new(Epoch(7));
         for offset in 1..=messages {
-            window.push(&message(offset, offset * 100), &rules());
+            window.push(&message(offset, offset * 100), limits());
         }
         window
     }
@@ -184,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_goes_on_where_it_ended() {
+        let tail: Vec<_> = (5..=6).map(|offset| message(offset, 0)).collect();
+        let mut window = Window::restored(Epoch(7), 6, &tail);
+        assert_eq!((window.first_offset(), window.next_offset()), (5, 7));
+        assert_eq!(window.missed(at(4)).map(|all| all.len()), Some(2));
+        assert_eq!(window.missed(at(3)), None);
+        assert_eq!(window.at(5).map(|one| one.offset), Some(5));
+        assert!(window.at(4).is_none() && window.at(7).is_none());
+        window.push(&message(7, 0), limits());
+        let bytes = window.bytes;
+        let left = Publication { data: message(0, 0).data.clone(), ..(*message(6, 9)).clone() };
+        window.replace(&Arc::new(left));
+        assert_eq!(window.at(6).map(|one| one.time_unix_ms), Some(9));
+        window.replace(&message(1, 0));
+        assert_eq!(window.bytes, bytes);
+        let empty = Window::restored(Epoch(7), 6, &[]);
+        assert_eq!((empty.first_offset(), empty.next_offset()), (7, 7));
+    }
+
+    #[test]
     fn history_is_read_from_both_ends() {
         use Order::{NewestFirst, OldestFirst};
         check_read(100, None, OldestFirst, &[3, 4, 5, 6]);
@@ -203,13 +256,13 @@ mod tests {
 
     #[test]
     fn an_answer_is_limited_in_bytes_and_never_empty() {
-        let large = Namespace { history_bytes_max: u32::MAX, ..rules() };
+        let large = WindowLimits { bytes_max: usize::MAX, ..limits() };
         let mut window = Window::new(Epoch(7));
         for offset in 1..=3 {
             let bytes = Bytes::from(vec![b'1'; HISTORY_ANSWER_BYTES_MAX / 2 + 1]);
             let data = Payload { bytes, is_json: true };
             let publication = Publication { data, ..(*message(offset, 0)).clone() };
-            window.push(&Arc::new(publication), &large);
+            window.push(&Arc::new(publication), large);
         }
         let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
         let read = window.read(passage).unwrap();
@@ -220,16 +273,16 @@ mod tests {
     fn age_and_bytes_are_limits_too() {
         let mut aged = window(6);
         let now = |unix_ms| Now { unix_ms, ..Now::default() };
-        assert_eq!(aged.expire(now(1_299), &rules()), Some(1_300));
-        assert_eq!(aged.expire(now(1_400), &rules()), Some(1_500));
+        assert_eq!(aged.expire(now(1_299), limits()), Some(1_300));
+        assert_eq!(aged.expire(now(1_400), limits()), Some(1_500));
         assert_eq!(aged.missed(at(4)).unwrap().len(), 2);
-        assert_eq!(aged.expire(now(9_999), &rules()), None);
+        assert_eq!(aged.expire(now(9_999), limits()), None);
         assert_eq!(aged.bytes, 0);
         assert_eq!(aged.position(), at(6));
 
-        let small = Namespace { history_bytes_max: 2 * 162, ..rules() };
+        let small = WindowLimits { bytes_max: 2 * 162, ..limits() };
         let mut heavy = Window::new(Epoch(7));
-        (1..=3).for_each(|offset| heavy.push(&message(offset, 0), &small));
+        (1..=3).for_each(|offset| heavy.push(&message(offset, 0), small));
         assert_eq!(heavy.kept.len(), 2);
     }
 }

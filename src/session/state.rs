@@ -182,8 +182,8 @@ impl Session {
                 State::Ready(_),
                 Told::Posted(_)
                 | Told::Members(..)
-                | Told::Receipts(_)
-                | Told::Conversations(_)
+                | Told::Receipts(..)
+                | Told::Conversations(..)
                 | Told::Wrong(_),
             ) => (),
         }
@@ -415,8 +415,8 @@ impl Session {
                 | Told::History(..)
                 | Told::Posted(_)
                 | Told::Members(..)
-                | Told::Receipts(_)
-                | Told::Conversations(_)
+                | Told::Receipts(..)
+                | Told::Conversations(..)
                 | Told::Wrong(_)
                 | Told::Noted,
             ) => (),

@@ -11,7 +11,7 @@ use super::state::context;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
-use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Told, What};
+use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, What};
 use crate::session::{Admission, Effect, Fault, Outbox, Outcome, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
@@ -86,13 +86,20 @@ impl Shard {
         self.list(id);
     }
 
-    /// Passes on what rooms said.
-    pub(super) fn pass_on(&mut self, told: &mut Told) {
-        for (to, tell) in told.drain(..) {
+    /// Passes on what rooms decided.
+    pub(super) fn pass_on(&mut self, out: &mut Out) {
+        for (to, tell) in out.told.drain(..) {
             if self.mesh.tell(to, tell) == Posted::Full {
                 self.scribe.add(Counter::LaneFull(LaneKind::Push), 1);
             }
         }
+        for ask in out.asks.drain(..) {
+            self.ask(ask);
+        }
+        for result in out.published.drain(..) {
+            self.scribe.add(Counter::Published(result), 1);
+        }
+        self.for_store.append(&mut out.requests);
     }
 
     /// A room's home says something.
@@ -166,7 +173,13 @@ impl Shard {
         }
         // What is long can be asked for again, and must not pile up in here.
         let answer = match answer {
-            Answer::History(..) | Answer::Presence(_) if self.has_its_fill(asker.conn) => {
+            Answer::History(..)
+            | Answer::Presence(_)
+            | Answer::Members(..)
+            | Answer::Receipts(..)
+            | Answer::Conversations(..)
+                if self.has_its_fill(asker.conn) =>
+            {
                 Answer::Refused(ErrorCode::TooManyRequests)
             }
             other => other,

@@ -9,7 +9,8 @@ use crate::wire::ErrorCode;
 /// What this shard has to say to others, and to itself.
 ///
 /// Invariants: at most `LANE_REQUESTS_MAX` questions to one shard are open, not
-/// counting farewells (their number is bounded by the members they end); each
+/// counting farewells (their number is bounded by the members they end) and
+/// deliveries (by the messages that rooms wait for); each
 /// question is answered once, so answers need no limit of their own; notices
 /// are refused where a lane holds `LANE_PUSHES_MAX` of them, and for publications
 /// among them a `Gap` goes first as soon as there is room again; a lane with
@@ -65,8 +66,8 @@ impl Mesh {
             return Posted::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
-        let farewell = matches!(ask.what, What::Unsubscribe(_));
-        if !farewell && LANE_REQUESTS_MAX <= lane.open_asks as usize {
+        let must_go = matches!(ask.what, What::Unsubscribe(_) | What::Deliver(_));
+        if !must_go && LANE_REQUESTS_MAX <= lane.open_asks as usize {
             let refused = ask.what.refusal(ErrorCode::TooManyRequests);
             let answer = Tell::Answer(ask.room, ask.asker, refused);
             self.local.push_back(Letter::Tell(answer));

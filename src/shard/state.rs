@@ -13,10 +13,11 @@ use super::{Letter, Options};
 use crate::auth::Keys;
 use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Now, Prng, ShardId, Slots, Soon, Tick, Wheel};
-use crate::metrics::{Counter, Gauge, LaneKind, PublishResult, Scribe};
-use crate::room::{Answer, Ask, Rooms, Tell, Told, What};
+use crate::metrics::{Counter, Gauge, LaneKind, Scribe};
+use crate::room::{Ask, Out, Rooms, Tell};
 use crate::session::{Context, Fault, NameKey, Outcome};
-use crate::wire::{Encoding, ErrorCode, Message};
+use crate::store::{Reply, Request};
+use crate::wire::{Encoding, Message};
 
 /// How exactly connections keep their deadlines. Pings that are due together
 /// leave together: with more exact ones a full shard would wake for each few.
@@ -82,7 +83,10 @@ pub struct Shard {
     pub(super) ping: [Bytes; 2],
     /// Kept between events for its capacity only.
     pub(super) outcome: Outcome,
-    told: Told,
+    /// Kept between questions for its capacity only.
+    out: Out,
+    /// What the store is to be asked.
+    pub(super) for_store: Vec<Request>,
 }
 
 impl Shard {
@@ -111,7 +115,8 @@ impl Shard {
             slow: Vec::new(),
             ping: Encoding::ALL.map(ping_frame),
             outcome: Outcome::new(Encoding::Json),
-            told: Vec::new(),
+            out: Out::default(),
+            for_store: Vec::new(),
         }
     }
 
@@ -154,10 +159,10 @@ impl Shard {
     pub fn finish_turn(&mut self, now: Now, out: &mut Vec<Action>) {
         self.fire_timers(now);
         self.advance_drain(now);
-        let mut told = std::mem::take(&mut self.told);
-        self.rooms.tick(now, TURN_TIMERS_MAX, &mut told);
-        self.pass_on(&mut told);
-        self.told = told;
+        let mut decided = std::mem::take(&mut self.out);
+        self.rooms.tick(now, TURN_TIMERS_MAX, &mut decided);
+        self.pass_on(&mut decided);
+        self.out = decided;
         self.read_local(now);
         self.deliver(now, out);
         self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
@@ -206,14 +211,24 @@ impl Shard {
     }
 
     fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
-        let publishes = matches!(ask.what, What::Publish(_));
-        let mut told = std::mem::take(&mut self.told);
-        self.rooms.handle(now, from, ask, &mut told);
-        if publishes && let Some((_, Tell::Answer(_, _, answer))) = told.first() {
-            self.scribe.add(Counter::Published(publish_result(answer)), 1);
-        }
-        self.pass_on(&mut told);
-        self.told = told;
+        let mut out = std::mem::take(&mut self.out);
+        self.rooms.handle(now, from, ask, &mut out);
+        self.pass_on(&mut out);
+        self.out = out;
+    }
+
+    /// The store says something.
+    pub fn on_reply(&mut self, now: Now, reply: Reply) {
+        let mut out = std::mem::take(&mut self.out);
+        self.rooms.on_reply(now, reply, &mut out);
+        self.pass_on(&mut out);
+        self.out = out;
+    }
+
+    /// Requests that wait for the store, in order. It takes from the front what its
+    /// lane has room for and leaves the rest.
+    pub fn for_store(&mut self) -> &mut Vec<Request> {
+        &mut self.for_store
     }
 
     fn fire_timers(&mut self, now: Now) {
@@ -275,25 +290,6 @@ pub(super) fn context<'c>(
     conn: ConnId,
 ) -> Context<'c> {
     Context { now, options: &options.session, rooms: &options.room, keys, names, prng, conn }
-}
-
-fn publish_result(answer: &Answer) -> PublishResult {
-    match answer {
-        Answer::Refused(ErrorCode::TooManyRequests) => PublishResult::Limited,
-        Answer::Refused(_) | Answer::Wrong(_) => PublishResult::Failed,
-        Answer::Subscribed(_)
-        | Answer::Unwelcome(_)
-        | Answer::Unsubscribed
-        | Answer::Published
-        | Answer::Posted(_)
-        | Answer::Members(..)
-        | Answer::Receipts(_)
-        | Answer::Conversations(_)
-        | Answer::Presence(_)
-        | Answer::PresenceStats { .. }
-        | Answer::History(..)
-        | Answer::Noted => PublishResult::Ok,
-    }
 }
 
 fn ping_frame(encoding: Encoding) -> Bytes {

@@ -70,6 +70,35 @@ pub fn typing(channel: &str, who: &ClientInfo) -> Payload {
     Payload { bytes: Bytes::from(json), is_json: true }
 }
 
+/// A user's place.
+pub struct Receipt<'a> {
+    /// Who.
+    pub user: &'a str,
+    /// Up to there.
+    pub delivered: u64,
+    /// Up to there.
+    pub read: u64,
+}
+
+/// A user got on.
+pub fn receipt(channel: &str, receipt: Receipt<'_>) -> Payload {
+    let json = serde_json::json!({"receipt": {"channel": channel, "user": receipt.user, "delivered": receipt.delivered, "read": receipt.read}});
+    Payload { bytes: Bytes::from(json.to_string()), is_json: true }
+}
+
+/// A message was taken back.
+pub fn retracted(channel: &str, offset: u64, user: &str) -> Payload {
+    let json =
+        serde_json::json!({"retracted": {"channel": channel, "user": user, "offset": offset}});
+    Payload { bytes: Bytes::from(json.to_string()), is_json: true }
+}
+
+/// What is left.
+pub fn remainder(whole: &super::Publication) -> super::Publication {
+    let data = Payload { bytes: Bytes::from_static(b"{\"retracted\":true}"), is_json: true };
+    super::Publication { data, ..whole.clone() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -75,6 +75,16 @@ pub struct Publication {
     pub time_unix_ms: u64,
 }
 
+/// The tag with the id that a message's author gave it.
+pub const ID_TAG: &str = "id";
+
+impl Publication {
+    /// The text of one tag.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.tags.iter().find(|(key, _)| **key == *name).map(|(_, text)| &**text)
+    }
+}
+
 /// A place in a channel's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {

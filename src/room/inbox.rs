@@ -1,0 +1,248 @@
+//! Personal channels: direct messages reach their readers at least once.
+//!
+//! A message waits on disk until it is acknowledged, wherever it is acknowledged.
+//! The home of the reader's personal channel asks the store what waits: when a
+//! connection of the user comes, and some time after something was brought.
+
+use std::sync::Arc;
+
+use super::letter::{Ask, Asker, Delivery};
+use super::state::rules;
+use super::{Out, Progress, Retraction, Rooms, Tell, What};
+use crate::base::limits::PENDING_PAGE_MAX;
+use crate::base::{ConnId, Now, RoomId, Tick};
+use crate::store::{Burial, Cause, Due, Job, Marks, Outcome, PendingPage, Try};
+use crate::wire::{Payload, Publication, chat};
+
+/// The namespace of personal channels; also the prefix of their names.
+pub const INBOX_NAMESPACE: &str = "@";
+
+/// What is known of messages that wait for a user.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    look: Look,
+    /// When somebody looks again; the store is asked then.
+    scan_at: Option<Tick>,
+    /// Where the last look ended, if there was more.
+    rest: Option<(RoomId, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Look {
+    #[default]
+    Idle,
+    /// The store is asked; all that waits is sent, or what has waited long enough.
+    All,
+    Overdue,
+}
+
+impl Rooms {
+    /// A connection of the user came: what waits is sent.
+    pub(super) fn look_for_waiting(&mut self, now: Now, slot: u32, out: &mut Out) {
+        let room = &self.rooms[slot];
+        let is_inbox = rules(&self.options, &room.title).name == INBOX_NAMESPACE;
+        if is_inbox && self.options.has_store() {
+            self.look(now, slot, Look::All, None, out);
+        }
+    }
+
+    /// Time to look again.
+    pub(super) fn scan(&mut self, now: Now, slot: u32, out: &mut Out) {
+        let Some(room) = self.rooms.at_mut(slot) else { return };
+        if room.inbox.scan_at.is_none_or(|at| now.tick < at) {
+            return;
+        }
+        room.inbox.scan_at = None;
+        if !room.members.is_empty() {
+            let rest = room.inbox.rest.take();
+            self.look(now, slot, Look::Overdue, rest, out);
+        }
+    }
+
+    fn look(
+        &mut self,
+        _now: Now,
+        slot: u32,
+        look: Look,
+        after: Option<(RoomId, u64)>,
+        out: &mut Out,
+    ) {
+        let room = &mut self.rooms[slot];
+        if room.inbox.look != Look::Idle {
+            // The answer that is under way serves both.
+            room.inbox.look = Look::All;
+            return;
+        }
+        room.inbox.look = look;
+        let inbox = room.id;
+        let page = PendingPage { inbox, after, count_max: PENDING_PAGE_MAX };
+        self.request_pending(inbox, page, out);
+    }
+
+    /// What waits, as far as the store knows.
+    pub(super) fn on_pending(&mut self, now: Now, inbox: RoomId, outcome: Outcome, out: &mut Out) {
+        // Nobody is there any more: it waits on.
+        let Some(slot) = self.find(inbox) else { return };
+        let room = &mut self.rooms[slot];
+        let look = std::mem::take(&mut room.inbox.look);
+        let (ack_wait_ms, tries_max) = {
+            let rules = rules(&self.options, &room.title);
+            (u64::from(rules.ack_wait_ms), rules.tries_max)
+        };
+        let due = match outcome {
+            Outcome::Pending(due) => due,
+            // Damaged or broken: the next look tells.
+            _ => return self.scan_in(now, slot, ack_wait_ms),
+        };
+        if room.members.is_empty() {
+            return;
+        }
+        let is_full = due.len() == PENDING_PAGE_MAX as usize;
+        let last = due.last().map(|one| (one.room, one.publication.offset));
+        room.inbox.rest = last.filter(|_| is_full);
+        let waits = !due.is_empty();
+        for one in due {
+            let waited_ms = now.unix_ms.saturating_sub(one.publication.time_unix_ms);
+            if look == Look::Overdue && waited_ms < ack_wait_ms {
+                continue;
+            }
+            self.send_again(now, inbox, one, tries_max, out);
+        }
+        if waits {
+            self.scan_in(now, slot, ack_wait_ms);
+        }
+    }
+
+    fn send_again(&mut self, now: Now, inbox: RoomId, due: Due, tries_max: u16, out: &mut Out) {
+        let Due { room, channel, publication, tries_count, .. } = due;
+        let offset = publication.offset;
+        let at_unix_ms = now.unix_ms;
+        let job = if tries_max <= tries_count {
+            let cause = Cause::Tries;
+            Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms })
+        } else {
+            let message = direct(&channel, &publication);
+            self.spread(inbox, &Tell::Said(inbox, Arc::new(message)), out);
+            Job::Tried(Try { inbox, room, offset, tries_count: tries_count + 1 })
+        };
+        self.request_and_forget(job, out);
+    }
+
+    /// Something for the user of this personal channel.
+    pub(super) fn deliver(&mut self, now: Now, inbox: RoomId, delivery: Delivery, out: &mut Out) {
+        // Who has no connection finds it at the next one.
+        let Some(slot) = self.find(inbox) else { return };
+        match delivery {
+            Delivery::Message(due) => {
+                let message = direct(&due.channel, &due.publication);
+                self.spread(inbox, &Tell::Said(inbox, Arc::new(message)), out);
+                if self.options.has_store() {
+                    let ack_wait_ms = rules(&self.options, &self.rooms[slot].title).ack_wait_ms;
+                    self.scan_in(now, slot, u64::from(ack_wait_ms));
+                }
+            }
+            Delivery::Copy { channel, publication } => {
+                let message = direct(&channel, &publication);
+                self.spread(inbox, &Tell::Said(inbox, Arc::new(message)), out);
+            }
+            Delivery::Acknowledged { .. } => {
+                // Room for the rest of a long queue.
+                if let Some(rest) = self.rooms[slot].inbox.rest.take() {
+                    self.look(now, slot, Look::All, Some(rest), out);
+                }
+            }
+            Delivery::Notice(notice) => {
+                self.spread(inbox, &Tell::Notice(inbox, notice), out);
+            }
+        }
+    }
+
+    fn scan_in(&mut self, now: Now, slot: u32, wait_ms: u64) {
+        let inbox = &mut self.rooms[slot].inbox;
+        let at = now.tick.plus_ms(wait_ms);
+        if inbox.scan_at.is_none() {
+            inbox.scan_at = Some(at);
+            self.scans.set(at, slot);
+        }
+    }
+
+    /// Brings a direct message to the two of its conversation.
+    pub(super) fn bring(
+        &mut self,
+        now: Now,
+        slot: u32,
+        publication: &Arc<Publication>,
+        [from, to]: [RoomId; 2],
+        ttl_ms: u64,
+        out: &mut Out,
+    ) {
+        let room = &self.rooms[slot];
+        let channel = Arc::clone(&room.title.channel);
+        let due = Due {
+            room: room.id,
+            channel: Arc::clone(&channel),
+            publication: Arc::clone(publication),
+            tries_count: 0,
+            expires_unix_ms: now.unix_ms.saturating_add(ttl_ms),
+        };
+        out.deliver(to, Delivery::Message(due));
+        let publication = Arc::clone(publication);
+        out.deliver(from, Delivery::Copy { channel, publication });
+    }
+
+    /// A user got on in a conversation: the other side hears of it.
+    pub(super) fn tell_of_marks(
+        &mut self,
+        id: RoomId,
+        progress: &Progress,
+        marks: Marks,
+        out: &mut Out,
+    ) {
+        let Some(slot) = self.find(id) else { return };
+        let channel = &self.rooms[slot].title.channel;
+        let offset = marks.delivered;
+        out.deliver(progress.inbox, Delivery::Acknowledged { room: id, offset });
+        if let Some(other) = progress.other {
+            let notice = chat::receipt(
+                channel,
+                chat::Receipt {
+                    user: &progress.info.user,
+                    delivered: marks.delivered,
+                    read: marks.read,
+                },
+            );
+            out.deliver(other, Delivery::Notice(Arc::new(notice)));
+        }
+    }
+
+    /// A message is gone: who may have seen it hears of it.
+    pub(super) fn tell_of_retraction(&mut self, id: RoomId, wish: &Retraction, out: &mut Out) {
+        let Some(slot) = self.find(id) else { return };
+        let channel = &self.rooms[slot].title.channel;
+        let notice: Arc<Payload> = Arc::new(chat::retracted(channel, wish.offset, &wish.info.user));
+        self.spread(id, &Tell::Notice(id, Arc::clone(&notice)), out);
+        for inbox in wish.parties.into_iter().flatten() {
+            out.deliver(inbox, Delivery::Notice(Arc::clone(&notice)));
+        }
+    }
+}
+
+/// A direct message as it appears in a personal channel: without a place there,
+/// and with that in its conversation.
+fn direct(channel: &str, message: &Publication) -> Publication {
+    let place = [
+        ("channel".into(), channel.into()),
+        ("offset".into(), message.offset.to_string().into_boxed_str()),
+    ];
+    let tags = message.tags.iter().cloned().chain(place).collect();
+    Publication { offset: 0, tags, ..message.clone() }
+}
+
+impl Out {
+    /// Something for a user, wherever its personal channel is at home.
+    pub(super) fn deliver(&mut self, inbox: RoomId, delivery: Delivery) {
+        let asker = Asker { conn: ConnId::NOBODY, id: 0 };
+        let what = What::Deliver(Box::new(delivery));
+        self.asks.push(Ask { room: inbox, asker, what });
+    }
+}

@@ -1,0 +1,239 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::letter::{Ask, Asker, Voice};
+use super::window::Window;
+use crate::base::{ShardId, Tick};
+use crate::store::{Opened, Ticket};
+use crate::wire::{Epoch, Publication};
+
+/// The stream of a room whose messages are on disk: its end in memory, and what
+/// the store was given and has not answered.
+///
+/// Invariants: the offsets in `pending` follow the window's head without a hole;
+/// nothing is pending unless the phase is `Open`; nothing waits when it is.
+#[derive(Debug)]
+pub struct Kept {
+    phase: Phase,
+    window: Window,
+    /// The lowest offset that was on disk when the room was read.
+    first: u64,
+    /// Whether the store knows the channel, or was told of it.
+    pub born: bool,
+    pending: VecDeque<Pending>,
+    waiting: Vec<(ShardId, Ask)>,
+    /// Reads of the store that are under way for this room.
+    pub readings_count: u32,
+}
+
+/// How much is known of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing, or nothing certain; the store may be asked from then on.
+    Closed {
+        /// It failed a moment ago.
+        again_at: Tick,
+    },
+    /// The store is asked.
+    Opening,
+    /// All.
+    Open,
+}
+
+/// A message that the store was given.
+#[derive(Debug)]
+pub struct Pending {
+    /// The request.
+    pub ticket: Ticket,
+    /// The message.
+    pub publication: Arc<Publication>,
+    /// How it was said.
+    pub voice: Voice,
+    /// Who wait for it: its author, and again, when it was sent twice.
+    pub askers: Vec<(ShardId, Asker)>,
+}
+
+impl Kept {
+    /// Nothing is known yet; `epoch` counts if the store knows nothing either.
+    pub fn new(epoch: Epoch) -> Kept {
+        Kept {
+            phase: Phase::Closed { again_at: Tick(0) },
+            window: Window::new(epoch),
+            first: 1,
+            born: false,
+            pending: VecDeque::new(),
+            waiting: Vec::new(),
+            readings_count: 0,
+        }
+    }
+
+    /// How much is known.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// What is in memory of it, whatever the phase.
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// The same, to change.
+    pub fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
+    }
+
+    /// The lowest offset that may be on disk.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The store is asked.
+    pub fn begin_opening(&mut self) {
+        assert!(matches!(self.phase, Phase::Closed { .. }), "it is asked once");
+        assert!(self.pending.is_empty(), "what the store was given is answered first");
+        self.phase = Phase::Opening;
+    }
+
+    /// The store answered. Returns the messages that nobody here has heard of: what
+    /// the store had kept when it said that it could not.
+    pub fn open(&mut self, opened: Option<Opened>) -> Vec<Arc<Publication>> {
+        assert_eq!(self.phase, Phase::Opening, "it was asked");
+        self.phase = Phase::Open;
+        let Some(opened) = opened else { return Vec::new() };
+        let heard_of = if self.born { self.window.position().offset } else { opened.head };
+        self.born = true;
+        self.first = opened.first;
+        self.window = Window::restored(opened.epoch, opened.head, &opened.tail);
+        opened.tail.into_iter().filter(|message| heard_of < message.offset).collect()
+    }
+
+    /// It is not known any more what the store has. Returns what it was given, and
+    /// who wait for the stream to be known.
+    pub fn close(&mut self, again_at: Tick) -> (Vec<Pending>, Vec<(ShardId, Ask)>) {
+        self.phase = Phase::Closed { again_at };
+        (self.pending.drain(..).collect(), std::mem::take(&mut self.waiting))
+    }
+
+    /// The offset that the next message gets.
+    pub fn next_offset(&self) -> u64 {
+        self.window.next_offset() + self.pending.len() as u64
+    }
+
+    /// Gives a message to the store.
+    pub fn give(&mut self, pending: Pending) {
+        assert_eq!(self.phase, Phase::Open, "only what is known goes on");
+        assert_eq!(pending.publication.offset, self.next_offset(), "offsets are consecutive");
+        self.pending.push_back(pending);
+    }
+
+    /// The pending message with this offset, if it is one.
+    pub fn pending_at(&mut self, offset: u64) -> Option<&mut Pending> {
+        let index = offset.checked_sub(self.window.next_offset())?;
+        self.pending.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// The store has the message of this request; `None` when it was given up before.
+    pub fn take_kept(&mut self, ticket: Ticket) -> Option<Pending> {
+        self.pending.pop_front_if(|pending| pending.ticket == ticket)
+    }
+
+    /// Whether the message of this request is still pending.
+    pub fn is_pending(&self, ticket: Ticket) -> bool {
+        self.pending.iter().any(|pending| pending.ticket == ticket)
+    }
+
+    /// Lets an ask wait for the stream to be known.
+    pub fn wait(&mut self, from: ShardId, ask: Ask) {
+        self.waiting.push((from, ask));
+    }
+
+    /// Who wait for the stream to be known.
+    pub fn take_waiting(&mut self) -> Vec<(ShardId, Ask)> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_at_rest(&self) -> bool {
+        self.phase != Phase::Opening && self.pending.is_empty() && self.readings_count == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::ConnId;
+    use crate::wire::Payload;
+
+    fn message(offset: u64) -> Arc<Publication> {
+        let data = Payload { bytes: Bytes::from_static(b"{}"), is_json: true };
+        let (info, chan_info, tags) = (None, None, Vec::new());
+        Arc::new(Publication { offset, data, info, chan_info, tags, time_unix_ms: 1 })
+    }
+
+    fn pending(offset: u64) -> Pending {
+        let asker = Asker { conn: ConnId::NOBODY, id: 1 };
+        Pending {
+            ticket: Ticket(offset as u32),
+            publication: message(offset),
+            voice: Voice::Publish,
+            askers: vec![(ShardId(0), asker)],
+        }
+    }
+
+    fn opened(head: u64, tail: std::ops::RangeInclusive<u64>) -> Option<Opened> {
+        let tail = tail.map(message).collect();
+        Some(Opened { epoch: Epoch(3), head, first: 1, tail, ids: Vec::new() })
+    }
+
+    fn kept(answer: Option<Opened>) -> Kept {
+        let mut kept = Kept::new(Epoch(9));
+        kept.begin_opening();
+        assert!(kept.open(answer).is_empty(), "nobody here waited for old messages");
+        kept
+    }
+
+    #[test]
+    fn a_stream_goes_on_where_the_store_says() {
+        assert_eq!(kept(None).window().position().epoch, Epoch(9));
+        let kept = kept(opened(5, 4..=5));
+        assert_eq!((kept.window().position().epoch, kept.next_offset()), (Epoch(3), 6));
+    }
+
+    #[test]
+    fn messages_are_kept_in_their_order() {
+        let mut kept = kept(opened(5, 5..=5));
+        kept.give(pending(6));
+        kept.give(pending(7));
+        assert_eq!(kept.next_offset(), 8);
+        assert!(kept.pending_at(5).is_none() && kept.pending_at(8).is_none());
+        assert_eq!(kept.pending_at(7).map(|one| one.publication.offset), Some(7));
+        assert!(kept.take_kept(Ticket(7)).is_none(), "not before the first");
+        assert!(kept.take_kept(Ticket(6)).is_some());
+    }
+
+    #[test]
+    fn what_the_store_kept_in_spite_of_its_word_is_news() {
+        let mut kept = kept(opened(5, 5..=5));
+        kept.give(pending(6));
+        kept.give(pending(7));
+        let (given, _) = kept.close(Tick(9));
+        assert_eq!(given.len(), 2);
+        kept.begin_opening();
+        let news = kept.open(opened(6, 5..=6));
+        assert_eq!(news.iter().map(|one| one.offset).collect::<Vec<_>>(), [6]);
+        assert_eq!(kept.next_offset(), 7);
+    }
+
+    #[test]
+    fn the_first_message_of_a_channel_may_be_news_too() {
+        let mut kept = kept(None);
+        kept.born = true;
+        kept.give(pending(1));
+        kept.close(Tick(0));
+        kept.begin_opening();
+        let news = kept.open(opened(1, 1..=1));
+        assert_eq!(news.len(), 1);
+    }
+}
