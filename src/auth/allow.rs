@@ -15,6 +15,8 @@ impl Allow {
     pub const PRESENCE: Allow = Allow(4);
     /// To read what was said (`hst`).
     pub const HISTORY: Allow = Allow(8);
+    /// To take back what others said (`mod`).
+    pub const MODERATE: Allow = Allow(16);
 
     /// Whether all of `needed` is in the set.
     pub fn contains(self, needed: Allow) -> bool {
@@ -28,6 +30,7 @@ impl Allow {
             "pub" => Some(Allow::PUBLISH),
             "prs" => Some(Allow::PRESENCE),
             "hst" => Some(Allow::HISTORY),
+            "mod" => Some(Allow::MODERATE),
             _ => None,
         }
     }

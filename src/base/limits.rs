@@ -54,6 +54,15 @@ pub const PENDING_PAGE_MAX: u32 = 128;
 /// Bytes of a channel's name, of a user's name, and of an rpc method's name.
 pub const NAME_BYTES_MAX: usize = 255;
 
+/// Bytes of an id that a client gives to a message.
+pub const MESSAGE_ID_BYTES_MAX: usize = 64;
+
+/// Entries of one page of members, conversations or receipts.
+pub const PAGE_MAX: u32 = 1_000;
+
+/// Entries of a page when the client does not say.
+pub const PAGE_DEFAULT: u32 = 100;
+
 /// Levels of arrays and objects in JSON data: each reader's parser must get
 /// through, and many recurse (Python gives up near 1,000, some libraries at 128).
 pub const DATA_LEVELS_MAX: usize = 120;
@@ -89,4 +98,5 @@ const _: () = {
     assert!(LANE_REQUESTS_MAX <= TURN_LETTERS_MAX);
     assert!(LANE_PUSHES_MAX <= TURN_LETTERS_MAX);
     assert!(NAME_BYTES_MAX <= u8::MAX as usize);
+    assert!(PAGE_DEFAULT <= PAGE_MAX);
 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::identity::Peer;
-use super::names::{INBOX_NAMESPACE, namespace_of};
+use super::names::{INBOX_NAMESPACE, Kind, namespace_of};
 use super::state::Context;
 use super::{Fault, Outcome};
 use crate::auth::Claims;
@@ -89,6 +89,10 @@ pub fn admit(
         let Some(namespace) = namespace_of(&cx.rooms.namespaces, &channel) else {
             return Err(Denial::Refuse(ErrorCode::UnknownChannel));
         };
+        // No token makes somebody else's channel one's own.
+        if Kind::of(&channel).is_none_or(|kind| !kind.admits(&peer.info.user)) {
+            return Err(Denial::Refuse(ErrorCode::PermissionDenied));
+        }
         let room = cx.names.room(peer.tenant(), &channel);
         if wanted.iter().any(|one| one.room == room) {
             continue;

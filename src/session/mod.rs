@@ -10,6 +10,7 @@
 //! Deliberately absent: sockets, WebSocket frames (the shard's), other sessions.
 #![forbid(unsafe_code)]
 
+mod chat;
 mod connect;
 mod fault;
 mod identity;
@@ -22,14 +23,15 @@ mod requests;
 mod rights;
 mod state;
 mod subs;
+mod target;
 #[cfg(test)]
 mod tests;
 
 pub use fault::Fault;
-pub use names::{INBOX_NAMESPACE, NameKey, namespace_of};
+pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
 pub use outbox::{Lane, Limits, Outbox, Push};
-pub use outcome::{Effect, Outcome};
+pub use outcome::{Effect, Outcome, Refusal};
 pub use quota::Admission;
 pub use state::{Context, Session};
 pub use subs::Place;

@@ -4,9 +4,16 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::base::RoomId;
 use crate::room::Namespace;
+use crate::wire::channel_is_valid;
 
 /// The namespace of personal channels; also the prefix of their names.
 pub const INBOX_NAMESPACE: &str = "@";
+
+/// The namespace of conversations of two.
+pub const CONVERSATION_NAMESPACE: &str = "dm";
+
+/// Before the names of the two.
+const CONVERSATION_PREFIX: &str = "dm#";
 
 /// The server's key for names: with it, and only with it, can one tell which
 /// room lives where. Equal on all shards.
@@ -23,28 +30,87 @@ impl NameKey {
         hasher.write(channel.as_bytes());
         RoomId(hasher.finish128().as_u128())
     }
+
+    /// The room of a user's personal channel.
+    pub fn inbox(&self, tenant: &str, user: &str) -> RoomId {
+        self.room(tenant, &format!("{INBOX_NAMESPACE}{user}"))
+    }
+}
+
+/// What a channel is apart from the rules of its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'n> {
+    /// Whatever the rules make of it.
+    Open,
+    /// Personal: this user's alone.
+    Inbox(&'n str),
+    /// A conversation: these two users' alone, in the order of their bytes.
+    Conversation([&'n str; 2]),
+}
+
+impl<'n> Kind<'n> {
+    /// By the channel's name; `None` for a name that no channel can have.
+    ///
+    /// `#` before the first colon is reserved for conversations, and `dm:` would
+    /// be a group by the rules of conversations.
+    pub fn of(channel: &'n str) -> Option<Kind<'n>> {
+        if let Some(owner) = channel.strip_prefix(INBOX_NAMESPACE) {
+            return Some(Kind::Inbox(owner));
+        }
+        if let Some(names) = channel.strip_prefix(CONVERSATION_PREFIX) {
+            let (one, other) = names.split_once(',')?;
+            let are_two = !one.is_empty() && one < other;
+            let are_plain = !other.contains(',') && !names.contains('#');
+            return (are_two && are_plain).then_some(Kind::Conversation([one, other]));
+        }
+        let name = channel.split_once(':').map_or("", |(name, _)| name);
+        let is_reserved = match name {
+            "" => channel.contains('#'),
+            name => name == CONVERSATION_NAMESPACE,
+        };
+        (!is_reserved).then_some(Kind::Open)
+    }
+
+    /// Whether a user can have any business there at all.
+    pub fn admits(self, user: &str) -> bool {
+        match self {
+            Kind::Open => true,
+            Kind::Inbox(owner) => owner == user,
+            Kind::Conversation(parties) => parties.contains(&user),
+        }
+    }
+
+    /// In a conversation of this user: with whom.
+    pub fn other_than(self, user: &str) -> Option<&'n str> {
+        match self {
+            Kind::Open | Kind::Inbox(_) => None,
+            Kind::Conversation([one, other]) if one == user => Some(other),
+            Kind::Conversation([one, other]) => (other == user).then_some(one),
+        }
+    }
 }
 
 /// The index of the namespace that a channel belongs to.
 ///
-/// `@ann` belongs to `@`, `news:1` to `news`, `lobby` to the one without a
-/// name. `#` in the namespace part is reserved for conversations of two.
+/// `@ann` belongs to `@`, `dm#ann,bob` to `dm`, `news:1` to `news`, `lobby` to
+/// the one without a name.
 pub fn namespace_of(namespaces: &[Namespace], channel: &str) -> Option<u16> {
-    let name = if channel.starts_with(INBOX_NAMESPACE) {
-        INBOX_NAMESPACE
-    } else {
-        channel.split_once(':').map_or("", |(name, _)| name)
+    let name = match Kind::of(channel)? {
+        Kind::Inbox(_) => INBOX_NAMESPACE,
+        Kind::Conversation(_) => CONVERSATION_NAMESPACE,
+        Kind::Open => channel.split_once(':').map_or("", |(name, _)| name),
     };
-    if name.is_empty() && channel.contains('#') {
-        return None;
-    }
     let index = namespaces.iter().position(|namespace| namespace.name == name)?;
     u16::try_from(index).ok()
 }
 
-/// The user whose personal channel this is.
-pub fn inbox_owner(channel: &str) -> Option<&str> {
-    channel.strip_prefix(INBOX_NAMESPACE)
+/// The channel of the conversation of two users; `None` for names that cannot
+/// have one.
+pub fn conversation(one: &str, other: &str) -> Option<String> {
+    let parties = if one < other { [one, other] } else { [other, one] };
+    let channel = format!("{CONVERSATION_PREFIX}{},{}", parties[0], parties[1]);
+    let reads_back = Kind::of(&channel) == Some(Kind::Conversation(parties));
+    (reads_back && channel_is_valid(&channel)).then_some(channel)
 }
 
 #[cfg(test)]
@@ -53,7 +119,7 @@ mod tests {
 
     #[track_caller]
     fn check(channel: &str, want: Option<u16>) {
-        let names = ["", "room", "@"];
+        let names = ["", "room", "@", "dm"];
         let named = |name: &str| Namespace { name: name.to_owned(), ..Namespace::default() };
         assert_eq!(namespace_of(&names.map(named), channel), want);
     }
@@ -67,7 +133,43 @@ mod tests {
         check("@ann:x", Some(2));
         check("news:1", None);
         check(":x", Some(0));
-        check("dm#a,b", None);
+        check("a#b", None);
+        check("room:a#b", Some(1));
+    }
+
+    #[test]
+    fn a_conversation_is_named_by_two_sorted_names() {
+        for good in ["dm#a,b", "dm#B,a", "dm#a,a:b", "dm#ann,日本", "dm#@,a b"] {
+            check(good, Some(3));
+        }
+        for bad in [
+            "dm#", "dm#a", "dm#,", "dm#a,", "dm#,b", "dm#b,a", "dm#a,a", "dm#a,b,c", "dm#a,,b",
+            "dm#a,b#", "dm##a,b", "dm:1", "dm:a,b", "dm", "dm#a:b",
+        ] {
+            check(bad, if bad == "dm" { Some(0) } else { None });
+        }
+    }
+
+    #[test]
+    fn two_names_have_one_conversation_whoever_begins() {
+        for (one, other) in [("ann", "bob"), ("a:b", "a"), ("B", "a"), ("a b", "@")] {
+            let channel = conversation(one, other).unwrap();
+            assert_eq!(conversation(other, one).as_ref(), Some(&channel));
+            let kind = Kind::of(&channel).unwrap();
+            assert!(kind.admits(one) && kind.admits(other) && !kind.admits(""), "{channel}");
+        }
+        for (one, other) in [("a", "a"), ("", "a"), ("a,b", "c"), ("a", "b#"), ("a", "\n")] {
+            assert_eq!(conversation(one, other), None, "{one:?} {other:?}");
+        }
+        let half = "x".repeat(126);
+        assert!(conversation(&half, &"y".repeat(125)).is_some());
+        assert_eq!(conversation(&half, &"y".repeat(126)), None);
+    }
+
+    #[test]
+    fn an_inbox_is_the_room_of_its_channel() {
+        let key = NameKey([1, 2]);
+        assert_eq!(key.inbox("t", "ann"), key.room("t", "@ann"));
     }
 
     #[test]

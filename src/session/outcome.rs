@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use super::{Fault, Place};
 use crate::base::RoomId;
 use crate::room::Ask;
+use crate::wire::chat::Field;
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
 
 /// What a session decided: messages for its client, encoded at once, and
@@ -49,6 +50,44 @@ pub enum Effect {
     Close(Fault),
 }
 
+/// Why a command is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// For this reason.
+    Code(ErrorCode),
+    /// A field of a chat method's data cannot be right.
+    Field(Field),
+}
+
+impl Refusal {
+    /// The reason without the field.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Refusal::Code(code) => code,
+            Refusal::Field(_) => ErrorCode::BadRequest,
+        }
+    }
+
+    fn answer(self) -> Answer<'static> {
+        match self {
+            Refusal::Code(code) => Answer::Error(code),
+            Refusal::Field(field) => Answer::Wrong(field),
+        }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Refusal {
+        Refusal::Code(code)
+    }
+}
+
+impl From<Field> for Refusal {
+    fn from(field: Field) -> Refusal {
+        Refusal::Field(field)
+    }
+}
+
 impl Outcome {
     /// Nothing decided yet.
     pub fn new(encoding: Encoding) -> Outcome {
@@ -70,9 +109,9 @@ impl Outcome {
     }
 
     /// A refusal of command `id`.
-    pub fn refuse(&mut self, id: u32, code: ErrorCode) {
+    pub fn refuse(&mut self, id: u32, refusal: impl Into<Refusal>) {
         self.refusals_count += u64::from(id != 0);
-        self.answer(id, Answer::Error(code));
+        self.answer(id, refusal.into().answer());
     }
 
     /// Something the client did not ask for.

@@ -2,46 +2,24 @@
 
 use std::sync::Arc;
 
+use super::chat::Words;
 use super::connect::{json_payload, left_s, position, subscribe_result};
 use super::identity::{ChannelExtra, Peer};
-use super::names::{inbox_owner, namespace_of};
-use super::rights::{Grant, Standing, Subject, may};
+use super::rights::Standing;
 use super::state::{Context, State};
 use super::subs::{Asked, Stage, Sub};
+use super::target::{Done, grant};
 use super::{Effect, Outcome, Session};
 use crate::auth::{self, Allow, ChannelClaims};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
-use crate::room::{
-    Departure, Draft, Entry, HistoryPage, Namespace, Order, Passage, Title, Voice, Welcome, What,
-    Who,
-};
+use crate::room::{Departure, Entry, HistoryPage, Order, Passage, Voice, Welcome, What};
 use crate::wire::{
-    self, Answer, ClientInfo, ErrorCode, HistoryRequest, RawData, Request, SubscribeRequest,
-    SubscribeResult,
+    self, Answer, ErrorCode, HistoryRequest, RawData, Request, SubscribeRequest, SubscribeResult,
 };
 
 /// Methods with this prefix are chat's own.
 const CHAT_PREFIX: &str = "chat.";
-
-/// A channel that a request names, looked up.
-struct Target<'c, 'r> {
-    room: RoomId,
-    channel: &'r str,
-    namespace: u16,
-    rules: &'c Namespace,
-    tenant: Arc<str>,
-}
-
-impl Target<'_, '_> {
-    fn title(&self) -> Title {
-        let tenant = Arc::clone(&self.tenant);
-        Title { tenant, channel: Arc::from(self.channel), namespace: self.namespace }
-    }
-}
-
-/// Served, or refused at once.
-type Done = Result<(), ErrorCode>;
 
 impl Session {
     pub(super) fn on_request(
@@ -70,12 +48,12 @@ impl Session {
             Request::SubRefresh { channel, token } => {
                 self.sub_refresh(cx, id, &channel, &token, out)
             }
-            Request::Unknown => Err(ErrorCode::MethodNotFound),
+            Request::Unknown => Err(ErrorCode::MethodNotFound.into()),
             // Both are served before a request gets here.
             Request::Connect(_) | Request::Pong => Ok(()),
         };
-        if let Err(code) = done {
-            self.refuse(cx, id, code, out);
+        if let Err(refusal) = done {
+            self.refuse(cx, id, refusal, out);
         }
     }
 
@@ -128,21 +106,22 @@ impl Session {
             None => (),
             // On its way out: the client may try again in a moment.
             Some(Stage::Asked(asked)) if asked.cancelled => {
-                return Err(ErrorCode::TooManyRequests);
+                return Err(ErrorCode::TooManyRequests.into());
             }
-            Some(Stage::Asked(_) | Stage::Seated(..)) => return Err(ErrorCode::AlreadySubscribed),
+            Some(Stage::Asked(_) | Stage::Seated(..)) => {
+                return Err(ErrorCode::AlreadySubscribed.into());
+            }
         }
         if cx.options.channels_max as usize <= self.subs.len() {
-            return Err(ErrorCode::LimitExceeded);
+            return Err(ErrorCode::LimitExceeded.into());
         }
         let peer = self.peer()?;
         let claims = self.channel_claims(cx, peer, &request.channel, &request.token)?;
         let by_token = claims.as_ref().map_or(Allow::NONE, |claims| claims.allow);
         let allow = peer.capability(&request.channel) | by_token;
         let grant = grant(allow, Allow::SUBSCRIBE);
-        let owned = inbox_owner(&request.channel).is_none_or(|owner| *owner == *peer.info.user);
-        if !owned || !self.may(cx, target.rules.subscribe, Standing::Outside, grant) {
-            return Err(ErrorCode::PermissionDenied);
+        if !self.may(cx, &target, target.rules.subscribe, Standing::Outside, grant) {
+            return Err(ErrorCode::PermissionDenied.into());
         }
         let chan_info = claims.as_ref().and_then(|claims| claims.info.clone());
         let chan_info = chan_info.map(|info| Arc::new(json_payload(info)));
@@ -203,23 +182,13 @@ impl Session {
     ) -> Done {
         let target = self.target(cx, channel)?;
         if data.bytes.is_empty() {
-            return Err(ErrorCode::BadRequest);
+            return Err(ErrorCode::BadRequest.into());
         }
-        if (target.rules.data_bytes_max as usize) < data.bytes.len() {
-            return Err(ErrorCode::LimitExceeded);
-        }
-        self.check(cx, &target, target.rules.publish, Allow::PUBLISH)?;
-        let peer = self.peer()?;
-        let chan_info = peer.channel(target.room).and_then(|extra| extra.chan_info.clone());
-        let info = Some(Arc::clone(&peer.info));
-        let title = self.title_for_strangers(&target);
-        let (data, tags, voice) = (data.to_payload(), Vec::new(), Voice::Publish);
-        let draft = Draft { title, data, info, chan_info, tags, voice };
-        self.ask(cx, target.room, id, What::Publish(Box::new(draft)), out);
-        Ok(())
+        let words = Words { data, tags: Vec::new(), voice: Voice::Publish, ttl_ms: 0 };
+        self.say(cx, id, &target, words, out)
     }
 
-    fn presence(
+    pub(super) fn presence(
         &mut self,
         cx: &Context<'_>,
         id: u32,
@@ -229,7 +198,7 @@ impl Session {
     ) -> Done {
         let target = self.target(cx, channel)?;
         if !target.rules.presence {
-            return Err(ErrorCode::NotAvailable);
+            return Err(ErrorCode::NotAvailable.into());
         }
         self.check(cx, &target, target.rules.see_presence, Allow::PRESENCE)?;
         self.ask(cx, target.room, id, what, out);
@@ -245,7 +214,7 @@ impl Session {
     ) -> Done {
         let target = self.target(cx, &request.channel)?;
         if !target.rules.keeps_history() {
-            return Err(ErrorCode::NotAvailable);
+            return Err(ErrorCode::NotAvailable.into());
         }
         self.check(cx, &target, target.rules.see_history, Allow::HISTORY)?;
         let passage = Passage {
@@ -253,7 +222,7 @@ impl Session {
             since: request.since.as_ref().map(|(offset, epoch)| position(*offset, epoch)),
             order: if request.reverse { Order::NewestFirst } else { Order::OldestFirst },
         };
-        let title = self.title_for_strangers(&target);
+        let title = self.title_if_needed(&target);
         let page = HistoryPage { title, passage };
         self.ask(cx, target.room, id, What::History(Box::new(page)), out);
         Ok(())
@@ -261,24 +230,23 @@ impl Session {
 
     fn rpc(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         id: u32,
         method: &str,
         data: &RawData<'_>,
         out: &mut Outcome,
     ) -> Done {
         match method.strip_prefix(CHAT_PREFIX) {
-            Some("typing") => self.typing(cx, id, &data.bytes, out),
             #[cfg(any(test, feature = "faults"))]
             Some("panic") => panic!("asked for by a test"),
-            Some(_) => Err(ErrorCode::MethodNotFound),
-            None => Err(ErrorCode::NotAvailable),
+            Some(name) => self.chat(cx, id, name, &data.bytes, out),
+            None => Err(ErrorCode::NotAvailable.into()),
         }
     }
 
     /// A message without an answer: `{"method": …, "data": …}` is served like an
     /// rpc, anything else waits for somebody to listen and is dropped.
-    fn send(&mut self, cx: &Context<'_>, data: &RawData<'_>, out: &mut Outcome) -> Done {
+    fn send(&mut self, cx: &mut Context<'_>, data: &RawData<'_>, out: &mut Outcome) -> Done {
         match wire::chat::call(&data.bytes) {
             Some((method, data)) => {
                 let data = RawData { bytes: data.into(), is_json: true };
@@ -288,23 +256,11 @@ impl Session {
         }
     }
 
-    fn typing(&mut self, cx: &Context<'_>, id: u32, data: &[u8], out: &mut Outcome) -> Done {
-        let channel = wire::chat::channel(data).ok_or(ErrorCode::BadRequest)?;
-        let target = self.target(cx, &channel)?;
-        if self.standing(target.room) == Standing::Outside {
-            return Err(ErrorCode::PermissionDenied);
-        }
-        self.check(cx, &target, target.rules.publish, Allow::PUBLISH)?;
-        let info: Arc<ClientInfo> = Arc::clone(&self.peer()?.info);
-        self.ask(cx, target.room, id, What::Typing(info), out);
-        Ok(())
-    }
-
     fn refresh(&mut self, cx: &Context<'_>, id: u32, token: &str, out: &mut Outcome) -> Done {
         let claims = cx.keys.connection(token, cx.now.unix_s()).map_err(token_refusal)?;
         let peer = self.peer_mut()?;
         if claims.user != peer.info.user || *claims.tenant != *peer.tenant() {
-            return Err(ErrorCode::PermissionDenied);
+            return Err(ErrorCode::PermissionDenied.into());
         }
         peer.set_expiry(claims.expires_at_unix_s);
         let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
@@ -322,7 +278,7 @@ impl Session {
     ) -> Done {
         let target = self.target(cx, channel)?;
         if self.standing(target.room) == Standing::Outside {
-            return Err(ErrorCode::PermissionDenied);
+            return Err(ErrorCode::PermissionDenied.into());
         }
         let claims = self.channel_claims(cx, self.peer()?, channel, token)?;
         let claims = claims.ok_or(ErrorCode::BadRequest)?;
@@ -335,57 +291,6 @@ impl Session {
         self.peer_mut()?.remember(target.room, extra);
         out.answer(id, Answer::SubRefresh { expires_in_s });
         Ok(())
-    }
-
-    /// What the home needs to know of the room. A member's room is in memory.
-    fn title_for_strangers(&self, target: &Target<'_, '_>) -> Option<Title> {
-        match self.standing(target.room) {
-            Standing::Subscribed => None,
-            Standing::Outside => Some(target.title()),
-        }
-    }
-
-    /// The channel of a request: a name that is allowed, in a namespace that exists.
-    fn target<'c, 'r>(
-        &self,
-        cx: &Context<'c>,
-        channel: &'r str,
-    ) -> Result<Target<'c, 'r>, ErrorCode> {
-        if !wire::channel_is_valid(channel) {
-            return Err(ErrorCode::BadRequest);
-        }
-        let namespace = namespace_of(&cx.rooms.namespaces, channel);
-        let namespace = namespace.ok_or(ErrorCode::UnknownChannel)?;
-        let peer = self.peer()?;
-        Ok(Target {
-            room: cx.names.room(peer.tenant(), channel),
-            tenant: peer.shared_tenant(),
-            channel,
-            namespace,
-            rules: &cx.rooms.namespaces[usize::from(namespace)],
-        })
-    }
-
-    /// Whether the namespace or a token allows this in the channel.
-    fn check(&self, cx: &Context<'_>, target: &Target<'_, '_>, who: Who, needed: Allow) -> Done {
-        let by_sub = self.subs.at(target.room).map_or(Allow::NONE, Sub::allow);
-        let by_caps = self.peer()?.capability(target.channel);
-        let grant = grant(by_sub | by_caps, needed);
-        let standing = self.standing(target.room);
-        let allowed = self.may(cx, who, standing, grant);
-        if allowed { Ok(()) } else { Err(ErrorCode::PermissionDenied) }
-    }
-
-    fn may(&self, cx: &Context<'_>, who: Who, standing: Standing, grant: Grant) -> bool {
-        let Ok(peer) = self.peer() else { return false };
-        cx.options.insecure || may(who, Subject { identity: peer.identity(), standing, grant })
-    }
-
-    fn standing(&self, room: RoomId) -> Standing {
-        match self.subs.at(room).map(|sub| &sub.stage) {
-            Some(Stage::Seated(..)) => Standing::Subscribed,
-            Some(Stage::Asked(_)) | None => Standing::Outside,
-        }
     }
 
     /// What the subscription's token says; `None` without a token.
@@ -407,29 +312,6 @@ impl Session {
             && *claims.tenant == *peer.tenant();
         if fits { Ok(Some(claims)) } else { Err(ErrorCode::PermissionDenied) }
     }
-
-    /// Only a connected peer has requests.
-    fn peer(&self) -> Result<&Peer, ErrorCode> {
-        match &self.state {
-            State::Ready(peer) => Ok(peer),
-            State::Greeting { .. } | State::Connecting(_) | State::Closed => {
-                Err(ErrorCode::Unauthorized)
-            }
-        }
-    }
-
-    fn peer_mut(&mut self) -> Result<&mut Peer, ErrorCode> {
-        match &mut self.state {
-            State::Ready(peer) => Ok(peer),
-            State::Greeting { .. } | State::Connecting(_) | State::Closed => {
-                Err(ErrorCode::Unauthorized)
-            }
-        }
-    }
-}
-
-fn grant(allow: Allow, needed: Allow) -> Grant {
-    if allow.contains(needed) { Grant::Given } else { Grant::Silent }
 }
 
 /// What a connected peer is told about a token that is not good; only an

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use super::chat;
 use super::connect::{self, Connecting, Denial};
 use super::identity::Peer;
+use super::outcome::Refusal;
 use super::quota::{Admission, Quota};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place};
@@ -167,10 +169,6 @@ impl Session {
             (State::Ready(_), Told::History(publications, position)) => {
                 out.answer(id, Answer::History { publications: &publications, position });
             }
-            (State::Ready(_), Told::Noted) => {
-                let data = connect::json_payload(Box::from(*b"{}"));
-                out.answer(id, Answer::Rpc { data: &data });
-            }
             (State::Ready(peer), Told::Unwelcome(code)) => {
                 // The subscription that was asked for is off again.
                 self.subs.remove(room);
@@ -178,14 +176,20 @@ impl Session {
                 self.refuse(cx, id, code, out);
             }
             (State::Ready(_), Told::Refused(code)) => self.refuse(cx, id, code, out),
-            (
-                State::Ready(_),
-                Told::Posted(_)
-                | Told::Members(..)
-                | Told::Receipts(..)
-                | Told::Conversations(..)
-                | Told::Wrong(_),
-            ) => (),
+            (State::Ready(_), Told::Wrong(field)) => self.refuse(cx, id, field, out),
+            (State::Ready(_), Told::Posted(posted)) => chat::on_posted(id, &posted, out),
+            (State::Ready(_), Told::Members(page, next)) => {
+                out.answer(id, Answer::Rpc { data: &wire::chat::members(&page, next) });
+            }
+            (State::Ready(_), Told::Receipts(page, next)) => {
+                out.answer(id, Answer::Rpc { data: &chat::receipts(&page, next.as_deref()) });
+            }
+            (State::Ready(_), Told::Conversations(page, next)) => {
+                out.answer(id, Answer::Rpc { data: &chat::conversations(&page, next.as_deref()) });
+            }
+            (State::Ready(_), Told::Noted) => {
+                out.answer(id, Answer::Rpc { data: &wire::chat::nothing() });
+            }
         }
     }
 
@@ -303,9 +307,16 @@ impl Session {
     }
 
     /// Refuses command `id`, and counts it against the peer.
-    pub(super) fn refuse(&mut self, cx: &Context<'_>, id: u32, code: ErrorCode, out: &mut Outcome) {
-        out.refuse(id, code);
-        if let Some(fault) = self.quota.on_error(cx.now.tick, cx.options, code) {
+    pub(super) fn refuse(
+        &mut self,
+        cx: &Context<'_>,
+        id: u32,
+        refusal: impl Into<Refusal>,
+        out: &mut Outcome,
+    ) {
+        let refusal = refusal.into();
+        out.refuse(id, refusal);
+        if let Some(fault) = self.quota.on_error(cx.now.tick, cx.options, refusal.code()) {
             self.close(fault, out);
         }
     }

@@ -1,5 +1,7 @@
 //! One session alone: commands, answers and time in, messages and effects out.
 
+mod chat;
+
 use std::sync::Arc;
 
 use super::quota::Admission;
@@ -24,6 +26,7 @@ struct Desk {
     /// Since the last step.
     out: Outcome,
     next_id: u32,
+    encoding: Encoding,
 }
 
 fn key() -> KeySpec {
@@ -72,7 +75,8 @@ impl Desk {
         };
         let session = Session::open(&mut cx);
         let out = Outcome::new(Encoding::Json);
-        Desk { session, options, rooms, keys, prng, now, out, next_id: 1 }
+        let encoding = Encoding::Json;
+        Desk { session, options, rooms, keys, prng, now, out, next_id: 1, encoding }
     }
 
     /// Connected as `ann`.
@@ -94,7 +98,7 @@ impl Desk {
     }
 
     fn step(&mut self, decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome)) {
-        self.out = Outcome::new(Encoding::Json);
+        self.out = Outcome::new(self.encoding);
         let mut cx = Context {
             now: self.now,
             options: &self.options,

@@ -7,8 +7,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::types::{
-    Answer, ClientInfo, ConnectResult, ErrorCode, Message, Payload, Publication, Push,
-    SubscribeResult,
+    Answer, ClientInfo, ConnectResult, Message, Payload, Publication, Push, SubscribeResult,
 };
 
 /// Appends one object.
@@ -28,7 +27,8 @@ pub(super) fn message(message: &Message<'_>, out: &mut BytesMut) {
 
 fn put_answer(answer: &Answer<'_>, reply: &mut Members<'_>) {
     match answer {
-        Answer::Error(code) => reply.object("error", |error| put_error(*code, error)),
+        Answer::Error(code) => reply.object("error", |error| put_error(code.parts(), error)),
+        Answer::Wrong(field) => reply.object("error", |error| put_error(field.parts(), error)),
         Answer::Connect(result) => reply.object("connect", |members| put_connect(result, members)),
         Answer::Subscribe(result) => {
             reply.object("subscribe", |members| put_subscribe(result, members));
@@ -105,8 +105,8 @@ fn put_push(push: &Push<'_>, members: &mut Members<'_>) {
     }
 }
 
-fn put_error(code: ErrorCode, members: &mut Members<'_>) {
-    let (number, text, is_temporary) = code.parts();
+fn put_error(parts: (u32, &str, bool), members: &mut Members<'_>) {
+    let (number, text, is_temporary) = parts;
     members.number("code", u64::from(number));
     members.text_if_any("message", text);
     members.flag("temporary", is_temporary);
@@ -153,7 +153,7 @@ fn put_expiry(expires_in_s: Option<u32>, members: &mut Members<'_>) {
     }
 }
 
-fn put_publication(publication: &Publication, members: &mut Members<'_>) {
+pub(super) fn put_publication(publication: &Publication, members: &mut Members<'_>) {
     members.data("data", &publication.data);
     if let Some(info) = &publication.info {
         members.object("info", |members| {
@@ -173,7 +173,7 @@ fn put_publication(publication: &Publication, members: &mut Members<'_>) {
 }
 
 /// `user` stands there even when empty: SDKs hand it on as a text.
-fn put_info(info: &ClientInfo, chan_info: Option<&Payload>, members: &mut Members<'_>) {
+pub(super) fn put_info(info: &ClientInfo, chan_info: Option<&Payload>, members: &mut Members<'_>) {
     members.text("user", &info.user);
     members.ascii("client", &info.client.text());
     if let Some(conn_info) = &info.conn_info {
@@ -238,14 +238,25 @@ impl Members<'_> {
         &mut self,
         name: &'static str,
         items: &[T],
-        mut fill: impl FnMut(&T, &mut Members<'_>),
+        fill: impl FnMut(&T, &mut Members<'_>),
     ) {
-        if items.is_empty() {
-            return;
+        if !items.is_empty() {
+            self.list(name, items, fill);
         }
+    }
+
+    pub(super) fn list<T>(
+        &mut self,
+        name: &'static str,
+        items: impl IntoIterator<Item = T>,
+        mut fill: impl FnMut(T, &mut Members<'_>),
+    ) {
         self.key(name);
-        for (index, item) in items.iter().enumerate() {
-            self.out.put_u8(if index == 0 { b'[' } else { b',' });
+        self.out.put_u8(b'[');
+        for (index, item) in items.into_iter().enumerate() {
+            if 0 < index {
+                self.out.put_u8(b',');
+            }
             object(self.out, |members| fill(item, members));
         }
         self.out.put_u8(b']');
@@ -296,7 +307,7 @@ impl Members<'_> {
 
     /// A text of letters, digits and dashes.
     #[inline]
-    fn ascii(&mut self, name: &'static str, text: &[u8]) {
+    pub(super) fn ascii(&mut self, name: &'static str, text: &[u8]) {
         self.key(name);
         self.out.put_u8(b'"');
         self.out.extend_from_slice(text);

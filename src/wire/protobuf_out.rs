@@ -32,12 +32,8 @@ pub(super) fn message(message: &Message<'_>, out: &mut BytesMut) {
 
 fn put_answer(answer: &Answer<'_>, reply: &mut Fields<'_>) {
     match answer {
-        Answer::Error(code) => reply.message(2, |error| {
-            let (number, text, is_temporary) = code.parts();
-            error.number(1, u64::from(number));
-            error.text(2, text);
-            error.flag(3, is_temporary);
-        }),
+        Answer::Error(code) => reply.message(2, |error| put_error(code.parts(), error)),
+        Answer::Wrong(field) => reply.message(2, |error| put_error(field.parts(), error)),
         Answer::Connect(result) => reply.message(5, |fields| put_connect(result, fields)),
         Answer::Subscribe(result) => reply.message(6, |fields| put_subscribe(result, fields)),
         Answer::Unsubscribe => reply.message(7, |_| {}),
@@ -103,6 +99,13 @@ fn put_push(push: &Push<'_>, fields: &mut Fields<'_>) {
             fields.message(12, |fields| put_expiry(*expires_in_s, 1, fields));
         }
     }
+}
+
+fn put_error(parts: (u32, &str, bool), error: &mut Fields<'_>) {
+    let (number, text, is_temporary) = parts;
+    error.number(1, u64::from(number));
+    error.text(2, text);
+    error.flag(3, is_temporary);
 }
 
 fn put_connect(result: &ConnectResult<'_>, fields: &mut Fields<'_>) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::chat::Field;
 use crate::base::ClientId;
 
 /// How a connection speaks. Fixed at its upgrade.
@@ -239,17 +240,34 @@ pub enum Message<'a> {
 #[expect(missing_docs, reason = "each variant is the protocol's result of the same name")]
 pub enum Answer<'a> {
     Error(ErrorCode),
+    /// An error, too: a field of a chat method's data cannot be right.
+    Wrong(Field),
     Connect(ConnectResult<'a>),
     Subscribe(SubscribeResult<'a>),
     Unsubscribe,
     Publish,
-    Presence { clients: &'a [(Arc<ClientInfo>, Option<Arc<Payload>>)] },
-    PresenceStats { num_clients: u32, num_users: u32 },
-    History { publications: &'a [Arc<Publication>], position: Position },
+    Presence {
+        clients: &'a [(Arc<ClientInfo>, Option<Arc<Payload>>)],
+    },
+    PresenceStats {
+        num_clients: u32,
+        num_users: u32,
+    },
+    History {
+        publications: &'a [Arc<Publication>],
+        position: Position,
+    },
     Ping,
-    Rpc { data: &'a Payload },
-    Refresh { client: ClientId, expires_in_s: Option<u32> },
-    SubRefresh { expires_in_s: Option<u32> },
+    Rpc {
+        data: &'a Payload,
+    },
+    Refresh {
+        client: ClientId,
+        expires_in_s: Option<u32>,
+    },
+    SubRefresh {
+        expires_in_s: Option<u32>,
+    },
 }
 
 /// What a client learns when it is in.

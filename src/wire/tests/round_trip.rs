@@ -311,6 +311,11 @@ impl Material {
             offset: self.offsets[0],
         };
         check(history, ClientAnswer::History(expected));
+        for field in chat::Field::ALL {
+            let (code, text, temporary) = field.parts();
+            let expected = proto::Error { code, message: text.to_owned(), temporary };
+            check(Answer::Wrong(field), ClientAnswer::Error(expected));
+        }
         let data = self.payload(0);
         let expected = proto::RpcResult { data: data.bytes.clone() };
         check(Answer::Rpc { data: &data }, ClientAnswer::Rpc(expected));

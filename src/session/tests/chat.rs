@@ -1,0 +1,682 @@
+//! Chat's methods, from a client's data to the rooms and back, in both encodings.
+
+use std::fmt::Debug;
+
+use serde_json::{Value, json};
+
+use super::super::identity::Peer;
+use super::super::subs::{Maker, Stage};
+use super::*;
+use crate::auth::{Allow, Cap, Match};
+use crate::base::ShardId;
+use crate::room::{Draft, MembersPage, Posted, Power, Progress, Retraction, Title, Voice};
+use crate::store::{Conversation, Marks, Reached};
+use crate::wire::chat::Field;
+use crate::wire::client::{ClientAnswer, ClientMessage, messages};
+use crate::wire::{
+    Command, HistoryRequest, Payload, Publication, RawData, Request, SubscribeRequest,
+};
+
+const NAMES: NameKey = NameKey([1, 2]);
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// A session of `user` that speaks `encoding`, with conversations and inboxes.
+fn desk(user: &str, encoding: Encoding) -> Desk {
+    let mut desk = Desk::new();
+    let kept = Namespace { history_count_max: 10, presence: true, ..Namespace::default() };
+    let named = |name: &str| Namespace { name: name.to_owned(), ..kept.clone() };
+    let plain = Namespace { history_count_max: 0, presence: false, ..open_namespace("plain") };
+    desk.rooms.namespaces.extend([named("dm"), named("kept"), plain]);
+    desk.options.anonymous = true;
+    desk.connect(&if user.is_empty() { String::new() } else { super::user(user) });
+    assert!(desk.text().contains(r#""connect":"#), "{}", desk.text());
+    // Inboxes come later: the connect would wait for them.
+    desk.rooms.namespaces.push(named("@"));
+    desk.encoding = encoding;
+    desk
+}
+
+/// `desk`, subscribed.
+fn seated_in(channel: &str, user: &str, encoding: Encoding) -> Desk {
+    let mut desk = desk(user, encoding);
+    desk.rooms.namespaces[0].subscribe = Who::Anyone;
+    desk.say(Request::Subscribe(SubscribeRequest {
+        channel: channel.into(),
+        ..Default::default()
+    }));
+    let room = desk.asked().0;
+    desk.answer(room, Answer::Subscribed(welcome(0)));
+    desk.session.sit(room, Place { channel: 3, index: 4 });
+    desk
+}
+
+impl Desk {
+    /// One command with the next id.
+    fn say(&mut self, request: Request<'_>) {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.step(|session, cx, out| {
+            session.on_command(cx, Command { id, request }, Admission::Served, out);
+        });
+    }
+
+    fn call(&mut self, method: &str, data: &Value) {
+        let text = data.to_string();
+        let data = RawData { bytes: text.as_bytes().into(), is_json: true };
+        self.say(Request::Rpc { method: method.into(), data });
+    }
+
+    /// Rights from the connection token.
+    fn grant(&mut self, channel: &str, allow: Allow) {
+        let State::Ready(peer) = &mut self.session.state else { panic!("not connected") };
+        let cap = Cap { channels: vec![channel.into()], wildcard: Match::Wildcard, allow };
+        *peer = Peer::new((*peer.info).clone(), None, "".into(), vec![cap]);
+    }
+
+    /// The one answer of the last step, as its client reads it.
+    #[track_caller]
+    fn heard(&self) -> ClientAnswer {
+        let mut all = messages(self.encoding, &self.out.messages);
+        let first = all.next().expect("something is answered").unwrap();
+        assert!(all.next().is_none());
+        match first {
+            ClientMessage::Reply { id, answer } if id == self.next_id => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_rpc(&self, want: &Value) {
+        match self.heard() {
+            ClientAnswer::Rpc(result) => {
+                assert_eq!(serde_json::from_slice::<Value>(&result.data).unwrap(), *want);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_error(&self, code: u32, message: &str) {
+        match self.heard() {
+            ClientAnswer::Error(error) => {
+                assert_eq!((error.code, &*error.message), (code, message));
+            }
+            other => panic!("{other:?}"),
+        }
+        let asks = self.out.effects.iter().any(|effect| matches!(effect, Effect::Ask(_)));
+        assert!(!asks, "what is refused reaches no room");
+    }
+
+    #[track_caller]
+    fn check_denied(&self, why: impl Debug) {
+        assert!(matches!(self.heard(), ClientAnswer::Error(error) if error.code == 103), "{why:?}");
+        self.check_error(103, "permission denied");
+    }
+
+    /// What the room of `channel` is asked.
+    #[track_caller]
+    fn asked_of(&self, channel: &str) -> &What {
+        let (room, what) = self.asked();
+        assert_eq!(room, NAMES.room("", channel));
+        what
+    }
+}
+
+fn draft(what: &What) -> &Draft {
+    match what {
+        What::Publish(draft) => draft,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn progress(what: &What) -> &Progress {
+    match what {
+        What::Mark(progress) => progress,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn retraction(what: &What) -> &Retraction {
+    match what {
+        What::Retract(retraction) => retraction,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn tags(draft: &Draft) -> Vec<(&str, &str)> {
+    draft.tags.iter().map(|(name, value)| (&**name, &**value)).collect()
+}
+
+fn channel(title: Option<&Title>) -> Option<&str> {
+    title.map(|title| &*title.channel)
+}
+
+fn both(check: impl Fn(Encoding)) {
+    Encoding::ALL.into_iter().for_each(check);
+}
+
+#[test]
+fn what_is_no_method_and_what_is_no_field_is_named() {
+    both(|encoding| {
+        let mut desk = desk("ann", encoding);
+        for (method, data, code, message) in [
+            ("chat.none", json!({}), 104, "method not found"),
+            ("chat.", json!({}), 104, "method not found"),
+            ("chat.Send", json!({}), 104, "method not found"),
+            ("none", json!({}), 108, "not available"),
+            ("", json!({}), 108, "not available"),
+            ("chat.publish", json!([]), 107, "bad request: data"),
+            ("chat.publish", json!({}), 107, "bad request: channel"),
+            ("chat.publish", json!({"channel": "room:1"}), 107, "bad request: data"),
+            ("chat.send", json!({"to": "a,b", "data": 1}), 107, "bad request: to"),
+            ("chat.send", json!({"to": "bob", "data": 1, "id": ""}), 107, "bad request: id"),
+            ("chat.ack", json!({"channel": "room:1"}), 107, "bad request: offset"),
+            ("chat.read", json!({"channel": "a\n", "offset": 1}), 107, "bad request: channel"),
+            ("chat.members", json!({"channel": "kept:1", "after": "x"}), 107, "bad request: after"),
+            ("chat.rooms", json!({"limit": 0}), 107, "bad request: limit"),
+            ("chat.typing", json!({"channel": 1}), 107, "bad request: channel"),
+            ("chat.retract", json!({"channel": "c", "offset": -1}), 107, "bad request: offset"),
+            ("chat.publish", json!({"channel": "none:1", "data": 1}), 102, "unknown channel"),
+            ("chat.ack", json!({"channel": "dm#b,a", "offset": 1}), 102, "unknown channel"),
+        ] {
+            desk.call(method, &data);
+            desk.check_error(code, message);
+        }
+    });
+}
+
+#[test]
+fn publish_says_it_with_what_goes_with_it() {
+    both(|encoding| {
+        let mut desk = seated_in("room:1", "ann", encoding);
+        let all = json!({
+            "sent_at_ms": 5, "traceparent": TRACE, "id": "m-1", "data": [1], "channel": "room:1",
+        });
+        desk.call("chat.publish", &all);
+        let said = draft(desk.asked_of("room:1"));
+        assert_eq!(tags(said), [("id", "m-1"), ("traceparent", TRACE), ("sent_at_ms", "5")]);
+        assert_eq!(said.data, Payload { bytes: "[1]".into(), is_json: true });
+        assert_eq!((said.voice, channel(said.title.as_ref())), (Voice::Post, None));
+        assert_eq!(said.info.as_ref(), Some(&desk.info()));
+        let room = desk.asked().0;
+        let position = Position { offset: 4, epoch: Epoch(7) };
+        let posted = Posted { channel: "room:1".into(), position, id: "m-1".into() };
+        desk.answer(room, Answer::Posted(Box::new(posted)));
+        let want = json!({ "channel": "room:1", "offset": 4, "epoch": "00000007", "id": "m-1" });
+        desk.check_rpc(&want);
+    });
+}
+
+#[test]
+fn a_message_without_an_id_gets_one() {
+    let mut desk = desk("ann", Encoding::Json);
+    desk.rooms.namespaces[0].publish = Who::Users;
+    let mut id_of = || {
+        desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1 }));
+        let said = draft(desk.asked_of("room:1"));
+        assert_eq!(channel(said.title.as_ref()), Some("room:1"), "it is not a member's");
+        match tags(said)[..] {
+            [("id", id)] => id.to_owned(),
+            ref other => panic!("{other:?}"),
+        }
+    };
+    let (one, other) = (id_of(), id_of());
+    assert!(one.len() == 36 && one != other, "{one} {other}");
+}
+
+#[test]
+fn publish_needs_the_right_to_publish_and_room_for_the_data() {
+    both(|encoding| {
+        let mut desk = desk("ann", encoding);
+        desk.rooms.namespaces[0].data_bytes_max = 4;
+        desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1 }));
+        desk.check_denied("outside");
+        desk.call("chat.publish", &json!({ "channel": "room:1", "data": 12345 }));
+        desk.check_error(106, "limit exceeded");
+        desk.grant("room:*", Allow::PUBLISH);
+        desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1234 }));
+        assert!(matches!(desk.asked_of("room:1"), What::Publish(_)));
+        let room = desk.asked().0;
+        desk.answer(room, Answer::Refused(ErrorCode::TooManyRequests));
+        assert!(matches!(desk.heard(), ClientAnswer::Error(error) if error.code == 111));
+    });
+}
+
+#[test]
+fn send_goes_to_the_conversation_of_the_two() {
+    for (user, to, named) in [("ann", "bob", "dm#ann,bob"), ("bob", "ann", "dm#ann,bob")] {
+        both(|encoding| {
+            let mut desk = desk(user, encoding);
+            desk.call("chat.send", &json!({ "to": to, "data": "hi", "id": "1", "ttl_s": 60 }));
+            let said = draft(desk.asked_of(named));
+            assert_eq!(
+                (channel(said.title.as_ref()), tags(said)),
+                (Some(named), vec![("id", "1")])
+            );
+            let (from, to) = (NAMES.inbox("", user), NAMES.inbox("", to));
+            assert_eq!(said.voice, Voice::Send { from, to, ttl_ms: 60_000 });
+        });
+    }
+    let mut desk = desk("ann", Encoding::Json);
+    for (ttl_s, want_ms) in [(None, 0), (Some(1), 1_000), (Some(u64::MAX), u64::MAX)] {
+        desk.call("chat.send", &json!({ "to": "bob", "data": 1, "ttl_s": ttl_s }));
+        let voice = draft(desk.asked_of("dm#ann,bob")).voice;
+        assert!(matches!(voice, Voice::Send { ttl_ms, .. } if ttl_ms == want_ms), "{voice:?}");
+    }
+}
+
+#[test]
+fn send_needs_two_names_that_can_stand_together() {
+    both(|encoding| {
+        let send = |user: &str, to: &str| {
+            let mut desk = desk(user, encoding);
+            desk.call("chat.send", &json!({ "to": to, "data": 1 }));
+            desk
+        };
+        send("ann", "ann").check_error(107, "bad request: to");
+        send("ann", &"b".repeat(249)).check_error(107, "bad request: to");
+        assert!(matches!(send("ann", &"b".repeat(248)).asked().1, What::Publish(_)));
+        for nobody in ["", "a,b", "a#"] {
+            send(nobody, "bob").check_denied(nobody);
+        }
+        let mut desk = desk("ann", encoding);
+        desk.rooms.namespaces[2].history_count_max = 0;
+        desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
+        desk.check_error(108, "not available");
+        desk.rooms.namespaces[2].name = "other".to_owned();
+        desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
+        desk.check_error(102, "unknown channel");
+    });
+}
+
+#[test]
+fn what_is_published_in_a_conversation_waits_for_its_reader_too() {
+    both(|encoding| {
+        let mut desk = desk("bob", encoding);
+        let (from, to) = (NAMES.inbox("", "bob"), NAMES.inbox("", "ann"));
+        let voice = Voice::Send { from, to, ttl_ms: 0 };
+        desk.call("chat.publish", &json!({ "channel": "dm#ann,bob", "data": 1, "id": "1" }));
+        let said = draft(desk.asked_of("dm#ann,bob"));
+        assert_eq!((said.voice, tags(said)), (voice, vec![("id", "1")]));
+        let data = RawData { bytes: (&b"1"[..]).into(), is_json: true };
+        desk.say(Request::Publish { channel: "dm#ann,bob".into(), data });
+        let said = draft(desk.asked_of("dm#ann,bob"));
+        assert_eq!((said.voice, tags(said)), (voice, vec![]));
+        let (room, position) = (desk.asked().0, Position { offset: 4, epoch: Epoch(7) });
+        let posted = Posted { channel: "dm#ann,bob".into(), position, id: "".into() };
+        desk.answer(room, Answer::Posted(Box::new(posted)));
+        assert_eq!(desk.heard(), ClientAnswer::Publish);
+    });
+}
+
+/// All that can be asked in a channel, with an offset that exists there.
+fn everything(channel: &'static str) -> Vec<Request<'static>> {
+    let rpc = |method: &'static str, data: Value| Request::Rpc {
+        method: method.into(),
+        data: RawData { bytes: data.to_string().into_bytes().into(), is_json: true },
+    };
+    let data = || RawData { bytes: (&b"1"[..]).into(), is_json: true };
+    let name = || channel.into();
+    vec![
+        Request::Publish { channel: name(), data: data() },
+        Request::Presence { channel: name() },
+        Request::PresenceStats { channel: name() },
+        Request::History(HistoryRequest { channel: name(), limit: 1, since: None, reverse: false }),
+        rpc("chat.publish", json!({ "channel": channel, "data": 1 })),
+        rpc("chat.ack", json!({ "channel": channel, "offset": 1 })),
+        rpc("chat.read", json!({ "channel": channel, "offset": 1 })),
+        rpc("chat.receipts", json!({ "channel": channel })),
+        rpc("chat.members", json!({ "channel": channel })),
+        rpc("chat.typing", json!({ "channel": channel })),
+        rpc("chat.retract", json!({ "channel": channel, "offset": 1 })),
+        Request::Subscribe(SubscribeRequest { channel: name(), ..Default::default() }),
+    ]
+}
+
+/// Whatever the namespace, a token or the operator says.
+#[test]
+fn a_conversation_and_an_inbox_are_nobody_elses() {
+    for channel in ["dm#bob,eve", "@bob", "@"] {
+        for user in ["ann", ""] {
+            both(|encoding| {
+                let mut desk = desk(user, encoding);
+                desk.options.insecure = true;
+                desk.options.errors_per_s = 100;
+                for namespace in &mut desk.rooms.namespaces {
+                    namespace.subscribe = Who::Anyone;
+                    namespace.publish = Who::Anyone;
+                    namespace.see_presence = Who::Anyone;
+                    namespace.see_history = Who::Anyone;
+                }
+                let all = Allow::SUBSCRIBE | Allow::PUBLISH | Allow::PRESENCE | Allow::HISTORY;
+                desk.grant("*", all | Allow::MODERATE);
+                if channel == "@" && user.is_empty() {
+                    return; // Nobody's inbox: there is none.
+                }
+                for request in everything(channel) {
+                    let why = format!("{request:?}");
+                    desk.say(request);
+                    desk.check_denied((user, why));
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_conversation_is_wholly_its_partys() {
+    both(|encoding| {
+        for user in ["ann", "bob"] {
+            let mut desk = desk(user, encoding);
+            let rules = &mut desk.rooms.namespaces[2];
+            rules.subscribe = Who::Nobody;
+            rules.publish = Who::Nobody;
+            rules.see_presence = Who::Nobody;
+            rules.see_history = Who::Nobody;
+            for request in everything("dm#ann,bob") {
+                desk.say(request);
+                assert_eq!(desk.asked().0, NAMES.room("", "dm#ann,bob"));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_token_cannot_subscribe_its_user_to_what_is_somebody_elses() {
+    for (channel, admitted) in [("dm#bob,eve", false), ("@bob", false), ("dm#ann,bob", true)] {
+        let mut desk = Desk::new();
+        desk.rooms.namespaces.push(open_namespace("dm"));
+        let channels = [channel.to_owned()];
+        if !admitted {
+            desk.rooms.namespaces.push(open_namespace("@"));
+        }
+        desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+        if admitted {
+            assert!(matches!(desk.asked_of(channel), What::Subscribe(_)));
+        } else {
+            desk.check_refused(ErrorCode::PermissionDenied);
+        }
+    }
+}
+
+#[test]
+fn marks_say_whose_they_are_and_whom_to_tell() {
+    both(|encoding| {
+        let mut desk = desk("ann", encoding);
+        desk.call("chat.ack", &json!({ "channel": "dm#ann,bob", "offset": 5, "took_ms": 3 }));
+        let mark = progress(desk.asked_of("dm#ann,bob"));
+        assert_eq!(mark.reached, Reached::Delivered(5));
+        assert_eq!(mark.info, desk.info());
+        assert_eq!(mark.inbox, NAMES.inbox("", "ann"));
+        assert_eq!(mark.other, Some(NAMES.inbox("", "bob")));
+        assert_eq!(channel(mark.title.as_ref()), Some("dm#ann,bob"));
+        let room = desk.asked().0;
+        desk.answer(room, Answer::Noted);
+        desk.check_rpc(&json!({}));
+        desk.call("chat.read", &json!({ "channel": "dm#ann,bob", "offset": 7 }));
+        assert_eq!(progress(desk.asked().1).reached, Reached::Read(7));
+        desk.answer(room, Answer::Wrong(Field::Offset));
+        desk.check_error(107, "bad request: offset");
+        let mut desk = seated_in("room:1", "ann", encoding);
+        desk.call("chat.read", &json!({ "channel": "room:1", "offset": 0 }));
+        let mark = progress(desk.asked_of("room:1"));
+        assert!(mark.other.is_none() && mark.title.is_none());
+    });
+}
+
+#[test]
+fn who_may_read_may_mark_and_see_receipts() {
+    both(|encoding| {
+        let calls = |channel: &str| {
+            [
+                ("chat.ack", json!({ "channel": channel, "offset": 1 })),
+                ("chat.read", json!({ "channel": channel, "offset": 1 })),
+                ("chat.receipts", json!({ "channel": channel, "after": "bob" })),
+            ]
+        };
+        let mut outside = desk("ann", encoding);
+        let mut nameless = seated_in("room:1", "", encoding);
+        let mut plain = seated_in("plain:1", "ann", encoding);
+        for (method, data) in calls("room:1") {
+            outside.call(method, &data);
+            outside.check_denied(method);
+            nameless.call(method, &data);
+            match method {
+                "chat.receipts" => assert!(matches!(nameless.asked().1, What::Receipts(_))),
+                _ => nameless.check_denied(method),
+            }
+        }
+        for (method, data) in calls("plain:1") {
+            plain.call(method, &data);
+            plain.check_error(108, "not available");
+        }
+        outside.grant("room:*", Allow::HISTORY);
+        for (method, data) in calls("room:1") {
+            outside.call(method, &data);
+            assert!(matches!(outside.asked_of("room:1"), What::Mark(_) | What::Receipts(_)));
+        }
+    });
+}
+
+#[test]
+fn receipts_come_in_pages() {
+    both(|encoding| {
+        let mut desk = desk("ann", encoding);
+        desk.call("chat.receipts", &json!({ "channel": "dm#ann,bob", "after": "ann" }));
+        let room = desk.asked().0;
+        match desk.asked_of("dm#ann,bob") {
+            What::Receipts(page) => {
+                assert_eq!((&*page.after, page.count_max), ("ann", 100));
+                assert_eq!(channel(page.title.as_ref()), Some("dm#ann,bob"));
+            }
+            other => panic!("{other:?}"),
+        }
+        let bob = ("bob".into(), Marks { delivered: 5, read: 3 });
+        desk.answer(room, Answer::Receipts(vec![bob], Some("bob".into())));
+        let bob = json!({ "user": "bob", "delivered": 5, "read": 3 });
+        desk.check_rpc(&json!({ "receipts": [bob], "next": "bob" }));
+        desk.answer(room, Answer::Receipts(vec![], None));
+        desk.check_rpc(&json!({ "receipts": [] }));
+    });
+}
+
+#[test]
+fn conversations_are_asked_of_ones_own_inbox() {
+    both(|encoding| {
+        let mut desk = desk("ann", encoding);
+        desk.call("chat.rooms", &json!({ "after": "dm#a,ann", "limit": 2 }));
+        match desk.asked_of("@ann") {
+            What::Conversations(page) => {
+                assert_eq!(channel(Some(&page.title)), Some("@ann"));
+                assert_eq!((&*page.user, &*page.after, page.count_max), ("ann", "dm#a,ann", 2));
+            }
+            other => panic!("{other:?}"),
+        }
+        let room = desk.asked().0;
+        let last = Publication {
+            offset: 6,
+            data: Payload { bytes: "1".into(), is_json: true },
+            info: None,
+            chan_info: None,
+            tags: vec![("id".into(), "i".into())],
+            time_unix_ms: 9,
+        };
+        let page = vec![Conversation {
+            channel: "dm#ann,bob".into(),
+            head: 6,
+            marks: Marks { delivered: 5, read: 4 },
+            last: Some(Arc::new(last)),
+        }];
+        desk.answer(room, Answer::Conversations(page, None));
+        let last = json!({ "data": 1, "offset": 6, "tags": { "id": "i" }, "time": 9 });
+        desk.check_rpc(&json!({ "rooms": [{
+            "channel": "dm#ann,bob", "head": 6, "delivered": 5, "read": 4, "unread": 2,
+            "last": last,
+        }]}));
+        desk.rooms.namespaces.retain(|one| one.name != "@");
+        desk.call("chat.rooms", &json!({}));
+        desk.check_error(108, "not available");
+        let mut nameless = self::desk("", encoding);
+        nameless.call("chat.rooms", &json!({}));
+        nameless.check_denied("without a name");
+    });
+}
+
+#[test]
+fn members_are_asked_as_presence_is() {
+    both(|encoding| {
+        let mut desk = seated_in("room:1", "ann", encoding);
+        desk.call("chat.members", &json!({ "channel": "room:1", "limit": 2 }));
+        let first = MembersPage { after: None, count_max: 2 };
+        assert!(matches!(desk.asked_of("room:1"), What::Members(page) if *page == first));
+        let (room, seat) = (desk.asked().0, (ShardId(1), CONN));
+        let info = desk.info();
+        desk.answer(room, Answer::Members(vec![(Arc::clone(&info), None)], Some(seat)));
+        let ClientAnswer::Rpc(result) = desk.heard() else { panic!("{:?}", desk.heard()) };
+        let page: Value = serde_json::from_slice(&result.data).unwrap();
+        let ann = json!({ "user": "ann", "client": info.client.to_string() });
+        assert_eq!(page["members"], json!([ann]));
+        desk.call("chat.members", &json!({ "channel": "room:1", "after": page["next"] }));
+        let second = MembersPage { after: Some(seat), count_max: 100 };
+        assert!(matches!(desk.asked().1, What::Members(page) if *page == second));
+        desk.call("chat.members", &json!({ "channel": "room:2" }));
+        desk.check_denied("outside");
+        desk.call("chat.members", &json!({ "channel": "plain:2" }));
+        desk.check_error(108, "not available");
+    });
+}
+
+#[test]
+fn typing_is_for_those_who_are_there() {
+    both(|encoding| {
+        let mut desk = seated_in("room:1", "ann", encoding);
+        desk.call("chat.typing", &json!({ "channel": "room:1" }));
+        assert!(matches!(desk.asked_of("room:1"), What::Typing(info) if *info.user == *"ann"));
+        desk.rooms.namespaces[0].publish = Who::Users;
+        desk.call("chat.typing", &json!({ "channel": "room:2" }));
+        desk.check_denied("outside");
+        desk.call("chat.typing", &json!({ "channel": "dm#ann,bob" }));
+        assert!(matches!(desk.asked_of("dm#ann,bob"), What::Typing(_)));
+    });
+}
+
+#[test]
+fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
+    both(|encoding| {
+        let call = |desk: &mut Desk, channel: &str| {
+            desk.call("chat.retract", &json!({ "channel": channel, "offset": 3 }));
+        };
+        let mut desk = seated_in("room:1", "ann", encoding);
+        call(&mut desk, "room:1");
+        let wanted = retraction(desk.asked_of("room:1"));
+        assert_eq!((wanted.offset, wanted.power), (3, Power::Author));
+        assert!(wanted.title.is_none() && wanted.parties.is_none());
+        assert_eq!(wanted.info, desk.info());
+        call(&mut desk, "room:2");
+        desk.check_denied("outside");
+        call(&mut desk, "plain:1");
+        desk.check_error(108, "not available");
+        call(&mut desk, "dm#ann,bob");
+        let wanted = retraction(desk.asked_of("dm#ann,bob"));
+        assert_eq!(wanted.power, Power::Author);
+        assert_eq!(wanted.parties, Some(["ann", "bob"].map(|user| NAMES.inbox("", user))));
+        assert_eq!(channel(wanted.title.as_ref()), Some("dm#ann,bob"));
+        desk.grant("*", Allow::MODERATE);
+        for (channel, kept) in [("room:1", true), ("kept:1", true), ("plain:1", false)] {
+            call(&mut desk, channel);
+            if kept {
+                assert_eq!(retraction(desk.asked_of(channel)).power, Power::Moderator);
+            } else {
+                desk.check_error(108, "not available");
+            }
+        }
+        call(&mut desk, "dm#ann,bob");
+        assert_eq!(retraction(desk.asked().1).power, Power::Moderator);
+        let mut desk = self::desk("ann", encoding);
+        desk.options.insecure = true;
+        call(&mut desk, "kept:1");
+        assert_eq!(retraction(desk.asked_of("kept:1")).power, Power::Moderator);
+    });
+}
+
+#[test]
+fn a_subscriptions_token_can_make_a_moderator() {
+    let (mut desk, room) = Desk::seated();
+    let sub = desk.session.subs.at_mut(room).unwrap();
+    let place = Place { channel: 3, index: 4 };
+    sub.stage = Stage::Seated(place, Allow::MODERATE, Maker::Client);
+    desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
+    assert_eq!(retraction(desk.asked().1).power, Power::Moderator);
+}
+
+/// What is sent instead of asked: done, and answered by nobody.
+#[test]
+fn what_needs_no_answer_can_be_sent() {
+    both(|encoding| {
+        let mut desk = desk("ann", encoding);
+        let mut send = |method: &str, data: Value| {
+            let call = json!({ "method": method, "data": data }).to_string();
+            let data = RawData { bytes: call.as_bytes().into(), is_json: true };
+            let command = Command { id: 0, request: Request::Send { data } };
+            desk.step(|session, cx, out| {
+                session.on_command(cx, command, Admission::Served, out);
+            });
+            assert!(desk.out.messages.is_empty());
+            let asked = desk.out.effects.iter().filter_map(|effect| match effect {
+                Effect::Ask(ask) => Some((ask.room, ask.asker.id)),
+                _ => None,
+            });
+            let asked: Vec<(RoomId, u32)> = asked.collect();
+            assert!(asked.iter().all(|&(_, id)| id == 0));
+            let room = asked.first().map(|&(room, _)| room);
+            for answer in [Answer::Noted, Answer::Wrong(Field::Offset)] {
+                desk.step(|session, cx, out| {
+                    session.on_answer(cx, RoomId(1), 0, answer, out);
+                });
+                assert!(desk.out.messages.is_empty());
+            }
+            room
+        };
+        let channel = "dm#ann,bob";
+        let room = Some(NAMES.room("", channel));
+        for (method, data, want) in [
+            ("chat.ack", json!({ "channel": channel, "offset": 1 }), room),
+            ("chat.read", json!({ "channel": channel, "offset": 1 }), room),
+            ("chat.typing", json!({ "channel": channel }), room),
+            ("chat.retract", json!({ "channel": channel, "offset": 1 }), room),
+            ("chat.publish", json!({ "channel": channel, "data": 1 }), room),
+            ("chat.send", json!({ "to": "bob", "data": 1 }), room),
+            ("chat.receipts", json!({ "channel": channel }), None),
+            ("chat.members", json!({ "channel": channel }), None),
+            ("chat.rooms", json!({}), None),
+        ] {
+            assert_eq!(send(method, data), want, "{method}");
+        }
+    });
+}
+
+#[test]
+fn mistakes_that_are_sent_count_as_well() {
+    let mut desk = desk("ann", Encoding::Json);
+    let send = r#"{"send":{"data":{"method":"chat.ack","data":{"channel":"dm#ann,bob"}}}}"#;
+    for _ in 0..desk.options.errors_per_s {
+        desk.raw(send);
+        assert!(!desk.out.is_closing() && desk.text().is_empty());
+    }
+    desk.raw(send);
+    desk.check_closed(Fault::TooManyErrors);
+}
+
+#[test]
+fn tenants_have_conversations_of_their_own() {
+    let mut desk = Desk::new();
+    desk.rooms.namespaces.push(open_namespace("dm"));
+    desk.connect(&token(&NewToken { user: "ann", tenant: "acme", ..NewToken::default() }));
+    desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
+    let (room, what) = desk.asked();
+    assert_eq!(room, NAMES.room("acme", "dm#ann,bob"));
+    let inbox = |user| NAMES.inbox("acme", user);
+    let (from, to) = (inbox("ann"), inbox("bob"));
+    assert_eq!(draft(what).voice, Voice::Send { from, to, ttl_ms: 0 });
+    assert_eq!(&*draft(what).title.as_ref().unwrap().tenant, "acme");
+}

@@ -1,0 +1,275 @@
+//! The fields of a method's data, each kept in place until it is asked for.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::wire::json_values::{Object, Text};
+use crate::wire::{ErrorCode, RawData, data};
+
+/// A field of a chat method's data that cannot be right. Closed, so that what an
+/// error says about it is one of these words and nothing of the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of that name")]
+pub enum Field {
+    Data,
+    Channel,
+    Id,
+    Traceparent,
+    SentAtMs,
+    To,
+    TtlS,
+    Offset,
+    TookMs,
+    After,
+    Limit,
+}
+
+impl Field {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Field; 11] = [
+        Field::Data,
+        Field::Channel,
+        Field::Id,
+        Field::Traceparent,
+        Field::SentAtMs,
+        Field::To,
+        Field::TtlS,
+        Field::Offset,
+        Field::TookMs,
+        Field::After,
+        Field::Limit,
+    ];
+
+    /// Its name in the data.
+    pub fn name(self) -> &'static str {
+        match self {
+            Field::Data => "data",
+            Field::Channel => "channel",
+            Field::Id => "id",
+            Field::Traceparent => "traceparent",
+            Field::SentAtMs => "sent_at_ms",
+            Field::To => "to",
+            Field::TtlS => "ttl_s",
+            Field::Offset => "offset",
+            Field::TookMs => "took_ms",
+            Field::After => "after",
+            Field::Limit => "limit",
+        }
+    }
+
+    /// Number, text, and whether the client may try again, as an error's.
+    pub fn parts(self) -> (u32, &'static str, bool) {
+        let (number, _, is_temporary) = ErrorCode::BadRequest.parts();
+        let text = match self {
+            Field::Data => "bad request: data",
+            Field::Channel => "bad request: channel",
+            Field::Id => "bad request: id",
+            Field::Traceparent => "bad request: traceparent",
+            Field::SentAtMs => "bad request: sent_at_ms",
+            Field::To => "bad request: to",
+            Field::TtlS => "bad request: ttl_s",
+            Field::Offset => "bad request: offset",
+            Field::TookMs => "bad request: took_ms",
+            Field::After => "bad request: after",
+            Field::Limit => "bad request: limit",
+        };
+        (number, text, is_temporary)
+    }
+}
+
+/// The fields of one object, not looked into. What appears twice is wrong: two
+/// readers could choose differently.
+#[derive(Default)]
+pub(super) struct Fields<'a>([Found<'a>; Field::ALL.len()]);
+
+#[derive(Clone, Copy, Default)]
+enum Found<'a> {
+    #[default]
+    Nothing,
+    Once(&'a RawValue),
+    Twice,
+}
+
+impl<'a> Fields<'a> {
+    /// Of a method's data; what is no object is wrong as a whole. No data and
+    /// `null` are an object without fields.
+    pub(super) fn of(bytes: &'a [u8]) -> Result<Fields<'a>, Field> {
+        if bytes.is_empty() {
+            return Ok(Fields::default());
+        }
+        let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Field::Data)?;
+        let object = serde_json::from_str::<Object<Fields<'a>>>(text);
+        object.map(|object| object.0.unwrap_or_default()).map_err(|_| Field::Data)
+    }
+
+    /// A text; `None` when it is absent.
+    pub(super) fn text(
+        &self,
+        field: Field,
+        is_right: impl FnOnce(&str) -> bool,
+    ) -> Result<Option<Cow<'a, str>>, Field> {
+        let Some(raw) = self.raw(field)? else { return Ok(None) };
+        match serde_json::from_str::<Text<'a>>(raw) {
+            Ok(Text(text)) if is_right(&text) => Ok(Some(text)),
+            Ok(_) | Err(_) => Err(field),
+        }
+    }
+
+    /// A text that has to be there.
+    pub(super) fn needed_text(
+        &self,
+        field: Field,
+        is_right: impl FnOnce(&str) -> bool,
+    ) -> Result<Cow<'a, str>, Field> {
+        self.text(field, is_right)?.ok_or(field)
+    }
+
+    /// A number in digits, without sign, fraction or exponent.
+    pub(super) fn number(
+        &self,
+        field: Field,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Field> {
+        let Some(raw) = self.raw(field)? else { return Ok(None) };
+        match raw.parse() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            Ok(_) | Err(_) => Err(field),
+        }
+    }
+
+    /// A number that has to be there.
+    pub(super) fn needed_number(
+        &self,
+        field: Field,
+        range: RangeInclusive<u64>,
+    ) -> Result<u64, Field> {
+        self.number(field, range)?.ok_or(field)
+    }
+
+    /// What is said: any JSON, `null` too, that harms no reader.
+    pub(super) fn data(&self) -> Result<RawData<'a>, Field> {
+        match self.found(Field::Data) {
+            Found::Once(raw) => data::json(raw.get().as_bytes()).map_err(|_| Field::Data),
+            Found::Nothing | Found::Twice => Err(Field::Data),
+        }
+    }
+
+    /// The JSON of a field; `null` is the same as absent.
+    fn raw(&self, field: Field) -> Result<Option<&'a str>, Field> {
+        match self.found(field) {
+            Found::Nothing => Ok(None),
+            Found::Once(raw) => Ok(Some(raw.get()).filter(|&raw| raw != "null")),
+            Found::Twice => Err(field),
+        }
+    }
+
+    fn found(&self, field: Field) -> Found<'a> {
+        self.0[field as usize]
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'a>, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
+            let Some(field) = Field::ALL.into_iter().find(|field| field.name() == name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value = map.next_value::<&'de RawValue>()?;
+            let found = &mut fields.0[field as usize];
+            *found = match *found {
+                Found::Nothing => Found::Once(value),
+                Found::Once(_) | Found::Twice => Found::Twice,
+            };
+        }
+        Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_stands_at_its_number_and_is_named_in_its_error() {
+        for (number, field) in Field::ALL.into_iter().enumerate() {
+            assert_eq!(field as usize, number);
+            let text = format!("bad request: {}", field.name());
+            assert_eq!(field.parts(), (107, &*text, false));
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_wrong_as_a_whole() {
+        for good in [&b""[..], b"null", b"{}", b" {\"x\":[1]} "] {
+            assert!(Fields::of(good).is_ok(), "{good:?}");
+        }
+        for bad in [&b"1"[..], b"[]", b"[1]", b"\"a\"", b"{", b"{} {}", b"\xff", b"{\"a\":\xff}"] {
+            assert_eq!(Fields::of(bad).err(), Some(Field::Data), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_digits_in_its_range() {
+        let number = |text: &str| {
+            let data = format!("{{\"offset\":{text}}}");
+            Fields::of(data.as_bytes()).unwrap().number(Field::Offset, 0..=u64::MAX - 1)
+        };
+        for (text, want) in [("0", Some(0)), ("7", Some(7)), ("null", None)] {
+            assert_eq!(number(text), Ok(want));
+        }
+        assert_eq!(number("18446744073709551614"), Ok(Some(u64::MAX - 1)));
+        for wrong in [
+            "18446744073709551615",
+            "18446744073709551616",
+            "-1",
+            "-0",
+            "1.0",
+            "1e2",
+            "\"1\"",
+            "true",
+            "[1]",
+        ] {
+            assert_eq!(number(wrong), Err(Field::Offset), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_text_borrows_unless_it_holds_an_escape() {
+        let text = |data: &'static str| {
+            Fields::of(data.as_bytes()).unwrap().text(Field::To, |text| text != "no")
+        };
+        assert!(matches!(text(r#"{"to":"ann"}"#), Ok(Some(Cow::Borrowed("ann")))));
+        assert_eq!(text(r#"{"t\u006f":"\u0061nn"}"#), Ok(Some("ann".into())));
+        assert_eq!(text(r#"{"to":null}"#), Ok(None));
+        for wrong in [
+            r#"{"to":"no"}"#,
+            r#"{"to":1}"#,
+            r#"{"to":["a"]}"#,
+            r#"{"to":"\ud800"}"#,
+            r#"{"to":"ann","to":"ann"}"#,
+            r#"{"to":null,"to":"ann"}"#,
+        ] {
+            assert_eq!(text(wrong), Err(Field::To), "{wrong}");
+        }
+    }
+}

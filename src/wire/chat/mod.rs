@@ -1,0 +1,34 @@
+//! The data of chat's own rpc methods, of their answers, and of notices: JSON in
+//! both encodings.
+//!
+//! A request is read into exactly what its method knows: a field that is missing
+//! or cannot be right is named, one that means nothing here is skipped. What is
+//! said stays as it came, in place. Answers and notices are written straight into
+//! the buffer that is sent.
+//!
+//! Deliberately absent: who may do what, whether a channel or a message exists.
+
+mod answers;
+mod cursor;
+mod fields;
+mod notices;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+pub use answers::{Conversation, Receipt, conversations, members, nothing, posted, receipts};
+pub use fields::Field;
+pub use notices::{Crowd, crowd, receipt, remainder, retracted, typing};
+pub use requests::{Method, Said, Verb, call};
+
+use bytes::BytesMut;
+
+use super::Payload;
+use super::json_out::{self, Members};
+
+/// One object that the server makes.
+fn payload(fill: impl FnOnce(&mut Members<'_>)) -> Payload {
+    let mut out = BytesMut::new();
+    json_out::object(&mut out, fill);
+    Payload { bytes: out.freeze(), is_json: true }
+}

@@ -1,0 +1,83 @@
+//! What is told about messages beside the messages themselves.
+
+use bytes::Bytes;
+
+use super::answers::Receipt;
+use super::payload;
+use crate::wire::{ClientInfo, ID_TAG, Payload, Publication};
+
+/// Somebody is writing: `{"typing": {channel, user, client}}`.
+pub fn typing(channel: &str, who: &ClientInfo) -> Payload {
+    payload(|members| {
+        members.object("typing", |members| {
+            members.text("channel", channel);
+            members.text("user", &who.user);
+            members.ascii("client", &who.client.text());
+        });
+    })
+}
+
+/// How many came to a large room, left it, and are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// Connections or users that came since the last notice.
+    pub came: u32,
+    /// Those that left.
+    pub went: u32,
+    /// Connections.
+    pub clients: u32,
+    /// Users.
+    pub users: u32,
+}
+
+/// How many came and left: `{"crowd": {channel, came, went, clients, users}}`.
+pub fn crowd(channel: &str, crowd: Crowd) -> Payload {
+    payload(|members| {
+        members.object("crowd", |members| {
+            members.text("channel", channel);
+            members.number("came", u64::from(crowd.came));
+            members.number("went", u64::from(crowd.went));
+            members.number("clients", u64::from(crowd.clients));
+            members.number("users", u64::from(crowd.users));
+        });
+    })
+}
+
+/// A user got on: `{"receipt": {channel, user, delivered, read}}`.
+pub fn receipt(channel: &str, receipt: Receipt<'_>) -> Payload {
+    payload(|members| {
+        members.object("receipt", |members| {
+            members.text("channel", channel);
+            members.text("user", receipt.user);
+            members.number("delivered", receipt.delivered);
+            members.number("read", receipt.read);
+        });
+    })
+}
+
+/// A message was taken back by `user`: `{"retracted": {channel, offset, user}}`.
+pub fn retracted(channel: &str, offset: u64, user: &str) -> Payload {
+    payload(|members| {
+        members.object("retracted", |members| {
+            members.text("channel", channel);
+            members.number("offset", offset);
+            members.text("user", user);
+        });
+    })
+}
+
+/// What is left of a message that was taken back: its place, author, time and
+/// id, and where its content was `{"retracted":true}`. A tag says so to those who
+/// do not look into data.
+pub fn remainder(whole: &Publication) -> Publication {
+    let id = whole.tags.iter().find(|(name, _)| **name == *ID_TAG);
+    let tags = id.cloned().into_iter().chain([("retracted".into(), "true".into())]);
+    Publication {
+        offset: whole.offset,
+        data: Payload { bytes: Bytes::from_static(b"{\"retracted\":true}"), is_json: true },
+        info: whole.info.clone(),
+        chan_info: None,
+        tags: tags.collect(),
+        time_unix_ms: whole.time_unix_ms,
+    }
+}

@@ -1,0 +1,216 @@
+//! What a client asks by a chat method.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::cursor;
+use super::fields::{Field, Fields};
+use crate::base::limits::{MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
+use crate::base::{ConnId, ShardId};
+use crate::wire::{RawData, channel_is_valid};
+
+/// The methods whose names begin with `chat.`. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the method of that name")]
+pub enum Method {
+    Publish,
+    Send,
+    Ack,
+    Read,
+    Receipts,
+    Rooms,
+    Members,
+    Typing,
+    Retract,
+}
+
+/// A method with its data, which may be right.
+#[derive(Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields of the data, by their names")]
+pub enum Verb<'a> {
+    /// Say something in a channel.
+    Publish { channel: Cow<'a, str>, said: Said<'a> },
+    /// Say something to a user.
+    Send {
+        to: Cow<'a, str>,
+        said: Said<'a>,
+        /// At least 1.
+        ttl_s: Option<u64>,
+    },
+    /// Everything up to `offset` has arrived.
+    Ack { channel: Cow<'a, str>, offset: u64, took_ms: Option<u64> },
+    /// Everything up to `offset` was read.
+    Read { channel: Cow<'a, str>, offset: u64 },
+    /// Who got and read how much?
+    Receipts {
+        channel: Cow<'a, str>,
+        /// A name, or nothing for the first page.
+        after: Cow<'a, str>,
+        limit: u32,
+    },
+    /// Which conversations does this user have?
+    Rooms {
+        /// A channel, or nothing for the first page.
+        after: Cow<'a, str>,
+        limit: u32,
+    },
+    /// Who is there?
+    Members { channel: Cow<'a, str>, after: Option<(ShardId, ConnId)>, limit: u32 },
+    /// This user is writing.
+    Typing { channel: Cow<'a, str> },
+    /// Take a message back.
+    Retract {
+        channel: Cow<'a, str>,
+        /// At least 1.
+        offset: u64,
+    },
+}
+
+/// What is said, and what goes with it.
+#[derive(Debug, PartialEq)]
+pub struct Said<'a> {
+    /// The application's.
+    pub data: RawData<'a>,
+    /// The client's name for the message: 1 to 64 bytes from `!` to `~`.
+    pub id: Option<Cow<'a, str>>,
+    /// W3C trace context, version 00.
+    pub traceparent: Option<Cow<'a, str>>,
+    /// The client's clock, ms since 1970.
+    pub sent_at_ms: Option<u64>,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Method; 9] = [
+        Method::Publish,
+        Method::Send,
+        Method::Ack,
+        Method::Read,
+        Method::Receipts,
+        Method::Rooms,
+        Method::Members,
+        Method::Typing,
+        Method::Retract,
+    ];
+
+    /// By its name behind `chat.`.
+    pub fn named(name: &str) -> Option<Method> {
+        match name {
+            "publish" => Some(Method::Publish),
+            "send" => Some(Method::Send),
+            "ack" => Some(Method::Ack),
+            "read" => Some(Method::Read),
+            "receipts" => Some(Method::Receipts),
+            "rooms" => Some(Method::Rooms),
+            "members" => Some(Method::Members),
+            "typing" => Some(Method::Typing),
+            "retract" => Some(Method::Retract),
+            _ => None,
+        }
+    }
+
+    /// Reads its data, or names the first field that cannot be right.
+    pub fn read(self, data: &[u8]) -> Result<Verb<'_>, Field> {
+        let fields = Fields::of(data)?;
+        Ok(match self {
+            Method::Publish => Verb::Publish { channel: channel(&fields)?, said: said(&fields)? },
+            Method::Send => Verb::Send {
+                to: fields.needed_text(Field::To, |name| {
+                    channel_is_valid(name) && !name.contains([',', '#'])
+                })?,
+                said: said(&fields)?,
+                ttl_s: fields.number(Field::TtlS, 1..=u64::MAX)?,
+            },
+            Method::Ack => Verb::Ack {
+                channel: channel(&fields)?,
+                offset: fields.needed_number(Field::Offset, 0..=u64::MAX)?,
+                took_ms: fields.number(Field::TookMs, 0..=u64::MAX)?,
+            },
+            Method::Read => Verb::Read {
+                channel: channel(&fields)?,
+                offset: fields.needed_number(Field::Offset, 0..=u64::MAX)?,
+            },
+            Method::Receipts => Verb::Receipts {
+                channel: channel(&fields)?,
+                after: after_name(&fields)?,
+                limit: limit(&fields)?,
+            },
+            Method::Rooms => Verb::Rooms { after: after_name(&fields)?, limit: limit(&fields)? },
+            Method::Members => Verb::Members {
+                channel: channel(&fields)?,
+                after: after_seat(&fields)?,
+                limit: limit(&fields)?,
+            },
+            Method::Typing => Verb::Typing { channel: channel(&fields)? },
+            Method::Retract => Verb::Retract {
+                channel: channel(&fields)?,
+                offset: fields.needed_number(Field::Offset, 1..=u64::MAX)?,
+            },
+        })
+    }
+}
+
+/// A call without an answer: its method and data, when that is what `data` is.
+pub fn call(data: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        method: Cow<'a, str>,
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+    }
+    let call = serde_json::from_slice::<Call<'_>>(data).ok()?;
+    Some((call.method, call.data.map_or(&b""[..], |data| data.get().as_bytes())))
+}
+
+fn channel<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, Field> {
+    fields.needed_text(Field::Channel, channel_is_valid)
+}
+
+fn said<'a>(fields: &Fields<'a>) -> Result<Said<'a>, Field> {
+    Ok(Said {
+        data: fields.data()?,
+        id: fields.text(Field::Id, is_message_id)?,
+        traceparent: fields.text(Field::Traceparent, is_traceparent)?,
+        sent_at_ms: fields.number(Field::SentAtMs, 0..=u64::MAX)?,
+    })
+}
+
+fn after_name<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, Field> {
+    let is_right = |name: &str| name.is_empty() || channel_is_valid(name);
+    Ok(fields.text(Field::After, is_right)?.unwrap_or_default())
+}
+
+fn after_seat(fields: &Fields<'_>) -> Result<Option<(ShardId, ConnId)>, Field> {
+    // Longer than a name, it would be copied for nothing.
+    let after = fields.text(Field::After, |text| text.len() <= NAME_BYTES_MAX)?;
+    let after = after.filter(|text| !text.is_empty());
+    after.map(|text| cursor::parse(&text).ok_or(Field::After)).transpose()
+}
+
+fn limit(fields: &Fields<'_>) -> Result<u32, Field> {
+    let limit = fields.number(Field::Limit, 1..=u64::from(PAGE_MAX))?;
+    Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT))
+}
+
+/// Visible ASCII: it goes into tags, logs and keys as it is.
+fn is_message_id(text: &str) -> bool {
+    (1..=MESSAGE_ID_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// `00-` trace id `-` parent id `-` flags, in lower-case hexadecimal; ids of
+/// zeros mean nothing (W3C Trace Context, 3.2.2).
+fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str, digits: usize| {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        part.len() == digits && part.bytes().all(is_digit)
+    };
+    let is_id = |part: &str, digits: usize| is_hex(part, digits) && part.bytes().any(|b| b != b'0');
+    let mut parts = text.split('-');
+    let mut next = || parts.next().unwrap_or_default();
+    let is_right = next() == "00" && is_id(next(), 32) && is_id(next(), 16) && is_hex(next(), 2);
+    is_right && parts.next().is_none()
+}
