@@ -157,8 +157,11 @@ fn marks_have_a_channel_and_an_offset() {
 
 #[test]
 fn pages_begin_behind_something_and_have_an_end() {
-    let receipts =
-        |after: &'static str| Verb::Receipts { channel: "c".into(), after: after.into() };
+    let receipts = |after: &'static str, limit| Verb::Receipts {
+        channel: "c".into(),
+        after: after.into(),
+        limit,
+    };
     check(Method::Receipts, json!({ "channel": "c" }), Ok(receipts("", 100)));
     check(
         Method::Receipts,
