@@ -5,5 +5,5 @@
 mod wire;
 mod ws;
 
-pub use wire::{wire_json, wire_protobuf};
+pub use wire::{wire_chat, wire_json, wire_protobuf};
 pub use ws::{ws_reader, ws_upgrade};

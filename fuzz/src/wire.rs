@@ -1,6 +1,7 @@
 use bytes::BytesMut;
 use prost::Message as _;
 use rookery::base::limits;
+use rookery::wire::chat::{Method, Said, Verb};
 use rookery::wire::{self, Command, Encoding, RawData, Request, client};
 use serde::de::IgnoredAny;
 
@@ -18,6 +19,60 @@ pub fn wire_protobuf(bytes: &[u8]) {
     let by_prost = client::proto::Command::decode_length_delimited(bytes);
     if let (Some(Ok(by_us)), Ok(by_prost)) = (by_us, by_prost) {
         assert_eq!(by_us.id, by_prost.id);
+    }
+}
+
+/// Any data of a chat method (the first byte says which): no panic, and what was
+/// understood keeps its limits.
+pub fn wire_chat(bytes: &[u8]) {
+    let Some((&first, data)) = bytes.split_first() else { return };
+    let method = Method::ALL[usize::from(first) % Method::ALL.len()];
+    let Ok(verb) = method.read(data) else { return };
+    match verb {
+        Verb::Publish { channel, said } => {
+            check_name(&channel);
+            check_said(&said);
+        }
+        Verb::Send { to, said, ttl_s } => {
+            check_name(&to);
+            assert!(!to.contains([',', '#']) && ttl_s != Some(0));
+            check_said(&said);
+        }
+        Verb::Ack { channel, .. } | Verb::Read { channel, .. } | Verb::Typing { channel } => {
+            check_name(&channel);
+        }
+        Verb::Retract { channel, offset } => {
+            check_name(&channel);
+            assert!(0 < offset);
+        }
+        Verb::Receipts { channel, after, limit } => {
+            check_name(&channel);
+            check_page(&after, limit);
+        }
+        Verb::Rooms { after, limit } => check_page(&after, limit),
+        Verb::Members { channel, limit, .. } => {
+            check_name(&channel);
+            check_page("", limit);
+        }
+    }
+}
+
+fn check_name(name: &str) {
+    assert!(wire::channel_is_valid(name));
+}
+
+fn check_page(after: &str, limit: u32) {
+    assert!(after.is_empty() || wire::channel_is_valid(after));
+    assert!((1..=limits::PAGE_MAX).contains(&limit));
+}
+
+fn check_said(said: &Said<'_>) {
+    let data = &said.data;
+    assert!(data.is_json && !data.bytes.contains(&b'\n') && !data.bytes.contains(&b'\r'));
+    serde_json::from_slice::<IgnoredAny>(&data.bytes).expect("it claims to be JSON");
+    for text in [&said.id, &said.traceparent].into_iter().flatten() {
+        assert!((1..=limits::MESSAGE_ID_BYTES_MAX).contains(&text.len()));
+        assert!(text.bytes().all(|byte| byte.is_ascii_graphic()));
     }
 }
 
