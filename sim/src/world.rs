@@ -426,9 +426,9 @@ fn lose_news(letters: &mut Vec<Letter>) {
     let mut lost: Option<Gap> = None;
     letters.retain(|letter| match letter {
         Letter::Tell(Tell::Answer(..)) | Letter::Ask(_) | Letter::Gap(_) => true,
-        Letter::Tell(Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) | Tell::Notice(..)) => {
-            false
-        }
+        Letter::Tell(
+            Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) | Tell::Crowd(..) | Tell::Notice(..),
+        ) => false,
         Letter::Tell(Tell::Said(room, _)) => {
             lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
             false

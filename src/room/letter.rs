@@ -263,6 +263,8 @@ pub enum Tell {
     Went(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
     /// To every subscriber: this member is writing.
     Typing(RoomId, Arc<ClientInfo>),
+    /// To every subscriber that wants to know: how many came and left.
+    Crowd(RoomId, Arc<Payload>),
     /// To every subscriber: something happened that is not kept.
     Notice(RoomId, Arc<Payload>),
 }

@@ -194,6 +194,14 @@ impl Members {
         self.listed.values()
     }
 
+    /// Whether a user has a place on the list.
+    pub fn has_user(&self, user: &str) -> bool {
+        match &self.users {
+            Some(users) => users.has(user),
+            None => self.listed().any(|member| *member.info.user == *user),
+        }
+    }
+
     /// The list from behind a seat, or from its beginning.
     pub fn listed_behind(&self, after: Option<Seat>) -> impl Iterator<Item = (Seat, &Member)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

@@ -13,6 +13,7 @@ mod inbox;
 mod kept;
 mod letter;
 mod members;
+mod news;
 mod options;
 mod out;
 mod state;
@@ -25,6 +26,6 @@ pub use letter::{
     MembersPage, Order, Passage, Posted, Power, Progress, ReceiptsPage, Recovery, Retraction, Tell,
     Title, Voice, Welcome, What,
 };
-pub use options::{Namespace, Options, Who};
+pub use options::{Namespace, NewsOf, Options, Who, WindowLimits};
 pub use out::Out;
 pub use state::Rooms;

@@ -16,6 +16,16 @@ pub enum Who {
     Anyone,
 }
 
+/// Whose coming and going is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewsOf {
+    /// Each connection's.
+    Clients,
+    /// Each user's: when the first connection comes, and when the last is gone for
+    /// good. Who has no name is told of as a connection.
+    Users,
+}
+
 /// What holds for all channels whose name begins with `name` and a colon.
 ///
 /// A channel without a colon belongs to the namespace with the empty name; one
@@ -39,6 +49,11 @@ pub struct Namespace {
     pub join_leave: bool,
     /// Tells it unasked, to every subscriber.
     pub push_join_leave: bool,
+    /// Whether connections or users come and go.
+    pub join_leave_of: NewsOf,
+    /// In a room with more members coming and going is merged: how many came, left
+    /// and are there is told, once a second.
+    pub join_leave_members_max: u32,
     /// How long a client may be away before its leaving is told, in ms.
     pub leave_grace_ms: u32,
     /// Messages kept; 0 keeps none and gives no offsets.
@@ -131,6 +146,8 @@ impl Default for Namespace {
             presence: false,
             join_leave: false,
             push_join_leave: false,
+            join_leave_of: NewsOf::Clients,
+            join_leave_members_max: 1_000,
             leave_grace_ms: 1_000,
             history_count_max: 0,
             history_age_ms_max: 300_000,

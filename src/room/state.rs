@@ -7,6 +7,7 @@ use super::ids::Ids;
 use super::inbox::Inbox;
 use super::kept::{Kept, Phase};
 use super::members::{Arrival, Member, Members, Seat};
+use super::news::{Crowd, is_told_by_user};
 use super::out::publish_result;
 use super::storing::Storing;
 use super::window::Window;
@@ -56,6 +57,8 @@ pub(super) struct Room {
     pub(super) ids: Option<Box<Ids>>,
     /// Of a personal channel: what is known of messages that wait for its user.
     pub(super) inbox: Inbox,
+    /// Of a large room: who came and left since its members were told last.
+    pub(super) crowd: Option<Box<Crowd>>,
     /// Since when nobody is here.
     empty_since: Tick,
     /// The earliest entry of `sweeps` for this room; the end of time for none.
@@ -168,6 +171,7 @@ impl Rooms {
         self.scans.turn(now.tick, max, |slot| scans.push(slot));
         for slot in scans {
             self.scan(now, slot, out);
+            self.tell_of_crowd(now, slot, out);
         }
     }
 
@@ -216,6 +220,7 @@ impl Rooms {
     ) -> Decision {
         let (shard, asker) = by;
         let room = &mut self.rooms[slot];
+        let room_id = room.id;
         let rules = rules(&self.options, &room.title);
         room.members.count_in(shard);
         let welcome = room.welcome(missed);
@@ -223,9 +228,10 @@ impl Rooms {
         if rules.lists_members() {
             let (info, chan_info) = (entry.info, entry.chan_info);
             let seat = Seat { shard, conn: asker.conn };
+            let was_here = is_told_by_user(rules, &info) && room.members.has_user(&info.user);
             let arrival = room.members.list(seat, Arc::clone(&info), chan_info.clone());
-            if arrival == Arrival::Came && rules.tells_of_members() {
-                news = Some(Tell::Came(room.id, info, chan_info));
+            if arrival == Arrival::Came && !was_here {
+                news = self.news_of(now, slot, Tell::Came(room_id, info, chan_info));
             }
         }
         self.look_for_waiting(now, slot, out);
@@ -244,10 +250,8 @@ impl Rooms {
         let mut news = None;
         if may_stay && room.members.step_away(seat, end) {
             self.partings.set(end, (slot, seat));
-        } else if let Some(member) = room.members.unlist(seat)
-            && rules.tells_of_members()
-        {
-            news = Some(Tell::Went(id, member.info, member.chan_info));
+        } else if let Some(member) = room.members.unlist(seat) {
+            news = self.news_of(now, slot, Tell::Went(id, member.info, member.chan_info));
         }
         self.after_leaving(now, slot);
         (Some(Answer::Unsubscribed), news)
@@ -430,8 +434,8 @@ impl Rooms {
         let Some(room) = self.rooms.at_mut(slot) else { return };
         let Some(member) = room.members.give_up(seat, now.tick) else { return };
         let id = room.id;
-        if rules(&self.options, &room.title).tells_of_members() {
-            self.spread(id, &Tell::Went(id, member.info, member.chan_info), out);
+        if let Some(news) = self.news_of(now, slot, Tell::Went(id, member.info, member.chan_info)) {
+            self.spread(id, &news, out);
         }
         self.after_leaving(now, slot);
     }
@@ -517,6 +521,7 @@ impl Rooms {
             typing: SmallVec::new(),
             ids: None,
             inbox: Inbox::default(),
+            crowd: None,
             empty_since: now.tick,
             sweep_at: Tick(u64::MAX),
         };

@@ -22,6 +22,11 @@ impl Users {
         self.entries.len()
     }
 
+    /// Whether a user has an entry.
+    pub fn has(&self, user: &str) -> bool {
+        self.entries.contains_key(user)
+    }
+
     /// One entry more.
     pub fn count_in(&mut self, info: &Arc<ClientInfo>) {
         *self.entries.entry(Name(Arc::clone(info))).or_default() += 1;

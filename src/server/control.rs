@@ -24,13 +24,15 @@ use super::executor::{self, Go, NoListener, Part, Report, Thread};
 use super::lanes;
 use super::options::Options;
 use super::plan::{Plan, Table};
+use super::storage::{self, Doorbells, Storage};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, Listener, Readiness, View};
 use crate::base::ShardId;
 use crate::metrics::{Cells, Exposition};
 use crate::ring::{self, Doorbell, PortUse};
-use crate::session::NameKey;
+use crate::session::{NameKey, namespace_of};
 use crate::shard::Order;
+use crate::store::{self, Engine, FjallDisk};
 
 /// Orders that wait for one core.
 const ORDERS_MAX: usize = 8;
@@ -106,6 +108,13 @@ impl Signals {
 struct Cores {
     cores: Vec<Core>,
     stop: Arc<AtomicBool>,
+    store: Option<Store>,
+}
+
+/// The storage thread, and how it is told to begin.
+struct Store {
+    storage: Storage,
+    go: mpsc::SyncSender<Doorbells>,
 }
 
 struct Core {
@@ -208,6 +217,20 @@ impl Cores {
     fn start(setup: &Setup, plan: &Plan, cells: Vec<Arc<Cells>>) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let [k0, k1, seed] = random().map_err(Fault::Random)?;
+        let mut names = NameKey([k0, k1]);
+        let (mut store, mut lanes_to_store) = (None, Vec::new());
+        if setup.store.is_some() {
+            // Closed again at once; what is wrong with it is told before anybody listens.
+            let engine = open_store(setup, names)?;
+            names = NameKey(engine.name_key());
+            engine.close();
+            let (go, doorbells) = mpsc::sync_channel(1);
+            let (storage, lanes) = storage::start(opener(setup, names), shards_count, doorbells)
+                .map_err(Fault::Storage)?;
+            store = Some(Store { storage, go });
+            lanes_to_store = lanes;
+        }
+        let mut lanes_to_store = lanes_to_store.into_iter();
         let stop = Arc::new(AtomicBool::new(false));
         let mut shard = setup.shard.clone();
         shard.connections_max = plan.connections_per_shard;
@@ -227,10 +250,11 @@ impl Cores {
                 ring: ring.clone(),
                 shard: Arc::clone(&shard),
                 keys: Arc::clone(&setup.keys),
-                names: NameKey([k0, k1]),
+                names,
                 seed: seed.wrapping_add(index as u64),
                 table: plan.table,
                 postbox,
+                store: lanes_to_store.next(),
                 orders: taken,
                 go: gone,
                 reports: sender,
@@ -239,7 +263,7 @@ impl Cores {
             let thread = thread.map_err(Fault::Executor)?;
             cores.push(Core { thread, go, reports, orders, doorbell: None });
         }
-        Ok(Cores { cores, stop })
+        Ok(Cores { cores, stop, store })
     }
 
     /// Lets all cores listen, one after the other: steering counts listeners in
@@ -288,6 +312,10 @@ impl Cores {
                 None => return Err(Fault::Executor("a core ended while it started".to_owned())),
             };
         }
+        if let Some(store) = &self.store {
+            // Descriptor tables have split by now.
+            let _ = store.go.send(doorbells);
+        }
         Ok(address)
     }
 
@@ -331,6 +359,9 @@ impl Cores {
                 tracing::warn!("a core did not end well: {error}");
             }
         }
+        if let Some(store) = self.store {
+            store.storage.stop();
+        }
     }
 }
 
@@ -340,6 +371,24 @@ impl Core {
             doorbell.ring();
         }
     }
+}
+
+/// How the storage thread opens the store.
+fn opener(setup: &Setup, names: NameKey) -> storage::Open<FjallDisk> {
+    let store = setup.store.as_ref().expect("it is asked for where there is one");
+    let (options, retention) = (store.options.clone(), store.retention.clone());
+    let namespaces = setup.shard.room.namespaces.clone();
+    Box::new(move || {
+        let disk = FjallDisk::open(&options)?;
+        let namespace_of = move |channel: &str| namespace_of(&namespaces, channel);
+        let namespace_of = Box::new(namespace_of);
+        Engine::open(disk, store::Setup { options, retention, namespace_of, name_key: names.0 })
+    })
+}
+
+/// The store, opened for a look.
+fn open_store(setup: &Setup, names: NameKey) -> Result<Engine<FjallDisk>, Fault> {
+    opener(setup, names)().map_err(Fault::Store)
 }
 
 /// Numbers that nobody can guess: names are hashed with them.

@@ -23,6 +23,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::lanes::Postbox;
 use super::plan::Table;
+use super::storage::StoreLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, ShardId};
@@ -53,6 +54,7 @@ pub(super) struct Part {
     pub seed: u64,
     pub table: Table,
     pub postbox: Postbox<Letter>,
+    pub store: Option<StoreLane>,
     pub orders: Consumer<Order>,
     pub go: Receiver<Go>,
     pub reports: Sender<Report>,
@@ -135,6 +137,7 @@ async fn serve(part: Part) {
         plane,
         shard,
         postbox: part.postbox,
+        store: part.store,
         doorbells: go.doorbells,
         orders: part.orders,
         work: Vec::new(),
@@ -166,6 +169,7 @@ struct Core {
     plane: KernelPlane,
     shard: Shard,
     postbox: Postbox<Letter>,
+    store: Option<StoreLane>,
     doorbells: Arc<[Doorbell]>,
     orders: Consumer<Order>,
     /// Kept between turns for its capacity only.
@@ -202,7 +206,7 @@ impl Core {
     fn turn(&mut self) -> Found {
         let began = now();
         let now = self.plane.now();
-        let Core { plane, shard, postbox, doorbells, orders, work, .. } = self;
+        let Core { plane, shard, postbox, store, doorbells, orders, work, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
 
         let mut accepted = 0;
@@ -215,6 +219,10 @@ impl Core {
             .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
                 doorbells[usize::from(neighbour.0)].ring()
             });
+        let mut replies = 0;
+        if let Some(store) = store {
+            replies = store.take(&mut |reply| shard.on_reply(now, reply));
+        }
         let mut orders_taken = 0;
         while let Ok(order) = orders.pop() {
             shard.on_order(now, order, work);
@@ -236,17 +244,17 @@ impl Core {
             scribe.observe(Histogram::TurnSeconds, took_us);
         }
         self.report_drained();
-        match events + letters + orders_taken + acts + posted {
+        match events + letters + replies + orders_taken + acts + posted {
             0 => Found::Nothing,
             1.. => Found::Something,
         }
     }
 
-    /// Letters for which a lane has no room stay with the shard; the neighbour
+    /// Letters and requests for which a lane has no room stay with the shard; the neighbour
     /// wakes us when it has taken some.
     fn post(&mut self) -> usize {
         let mut posted = 0;
-        let Core { shard, postbox, doorbells, .. } = self;
+        let Core { shard, postbox, store, doorbells, .. } = self;
         shard.post(&mut |to, letters| {
             let moved = postbox.post(to, letters);
             if 0 < moved {
@@ -254,6 +262,11 @@ impl Core {
             }
             posted += moved;
         });
+        let requests = shard.for_store();
+        match store {
+            Some(store) => posted += store.post(requests),
+            None => assert!(requests.is_empty(), "rooms on disk need a store"),
+        }
         posted
     }
 

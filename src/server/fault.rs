@@ -3,6 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::plan::Unfit;
+use crate::store::OpenFault;
 use crate::{admin, ring};
 
 /// How a server that had started came to its end.
@@ -46,6 +47,10 @@ pub enum Fault {
     Admin(admin::Fault),
     /// io_uring.
     Ring(ring::Refusal),
+    /// The store's directory.
+    Store(OpenFault),
+    /// The storage thread.
+    Storage(io::Error),
     /// A core's thread.
     Executor(String),
     /// A descriptor table of a shard's own.
@@ -78,6 +83,8 @@ impl fmt::Display for Fault {
             Fault::Random(error) => write!(f, "/dev/urandom cannot be read: {error}"),
             Fault::Admin(fault) => fault.fmt(f),
             Fault::Ring(refusal) => refusal.fmt(f),
+            Fault::Store(fault) => fault.fmt(f),
+            Fault::Storage(error) => write!(f, "the storage thread cannot start: {error}"),
             Fault::Executor(why) => write!(f, "a core's thread cannot start: {why}"),
             Fault::Table(error) => write!(
                 f,

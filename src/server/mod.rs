@@ -17,13 +17,14 @@ mod lanes;
 mod logs;
 mod options;
 mod plan;
+mod storage;
 
 use std::sync::Arc;
 
 use tokio::runtime;
 
 use crate::auth::Keys;
-use crate::{ring, shard};
+use crate::{ring, shard, store};
 
 pub use fault::{Ended, Fault};
 pub use logs::{Quoted, begin as begin_logs};
@@ -32,6 +33,14 @@ pub use plan::{Machine, Plan, Table, Unfit, plan};
 
 /// Reads the keys again; the text says why it did not work, without a secret.
 pub type Reload = Box<dyn FnMut() -> Result<Arc<Keys>, String>>;
+
+/// What the store is made of.
+pub struct StoreSetup {
+    /// Where it is and what it may use.
+    pub options: store::Options,
+    /// What is kept, by index of the namespace.
+    pub retention: Vec<store::Retention>,
+}
 
 /// What a server is made of.
 pub struct Setup {
@@ -42,6 +51,8 @@ pub struct Setup {
     pub ring: ring::Options,
     /// What each shard gets; `connections_max` is set by the plan.
     pub shard: shard::Options,
+    /// Where durable namespaces are kept, if there are any.
+    pub store: Option<StoreSetup>,
     /// For tokens.
     pub keys: Arc<Keys>,
     /// What SIGHUP calls.

@@ -126,6 +126,10 @@ impl Shard {
                 let data = wire::chat::typing(name, &info);
                 self.announce(room, Push::Message { data: &data }, Audience::All);
             }
+            Tell::Crowd(room, data) => {
+                let push = Push::Message { data: &data };
+                self.announce(room, push, Audience::NewsOfMembers);
+            }
             Tell::Notice(room, data) => {
                 self.announce(room, Push::Message { data: &data }, Audience::All);
             }

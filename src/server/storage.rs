@@ -1,0 +1,203 @@
+//! The storage thread: takes what shards ask of the store, lets the engine do a
+//! turn of it, and brings the answers back.
+//!
+//! Each shard has a lane to the store and one back. A full lane keeps what it has
+//! no room for with the sender; nobody waits. The thread sleeps when there is
+//! nothing to do, and is woken like any sleeping thread, without a descriptor.
+//!
+//! Invariant: requests of one shard reach the engine in their order, and each
+//! answer reaches the shard that asked.
+//!
+//! Deliberately absent: what requests mean.
+
+use std::io;
+use std::mem;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::Receiver;
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+
+use crate::base::ShardId;
+use crate::ring::Doorbell;
+use crate::store::{Disk, Engine, OpenFault, Reply, Request};
+
+/// Bags that wait in one lane.
+const LANE_BAGS_MAX: usize = 8;
+
+/// The longest sleep when the engine has nothing to do by itself, in ms.
+const SLEEP_MS_MAX: u64 = 1_000;
+
+/// The sleep when a shard has not taken its answers yet, in ms.
+const FULL_LANE_MS: u64 = 1;
+
+/// A shard's ends of its lanes.
+pub(super) struct StoreLane {
+    requests: Producer<Vec<Request>>,
+    replies: Consumer<Vec<Reply>>,
+    store: Thread,
+}
+
+/// The store's ends of the lanes of one shard.
+struct Client {
+    requests: Consumer<Vec<Request>>,
+    replies: Producer<Vec<Reply>>,
+    /// Answers for which there was no room.
+    waiting: Vec<Reply>,
+}
+
+/// The thread.
+pub(super) struct Storage {
+    thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+/// What wakes shards, by shard; comes when they exist.
+pub(super) type Doorbells = Arc<[Doorbell]>;
+
+/// How the thread gets its engine.
+pub(super) type Open<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenFault> + Send>;
+
+/// Starts the thread. It opens the store when it gets the doorbells: descriptor
+/// tables have split then, and none of the copies holds a file of the store open
+/// that is deleted later.
+pub(super) fn start<D: Disk + 'static>(
+    open: Open<D>,
+    shards_count: u16,
+    doorbells: Receiver<Doorbells>,
+) -> io::Result<(Storage, Vec<StoreLane>)> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = Vec::new();
+    let mut ends = Vec::new();
+    for _ in 0..shards_count {
+        let (to_store, requests) = RingBuffer::new(LANE_BAGS_MAX);
+        let (replies, from_store) = RingBuffer::new(LANE_BAGS_MAX);
+        clients.push(Client { requests, replies, waiting: Vec::new() });
+        ends.push((to_store, from_store));
+    }
+    let thread = thread::Builder::new().name("store".to_owned()).spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            // No doorbells come when the server does not start.
+            let Ok(doorbells) = doorbells.recv() else { return };
+            match open() {
+                Ok(engine) => serve(engine, &mut clients, &doorbells, &stop),
+                // It was good a moment ago, and messages wait for it.
+                Err(fault) => {
+                    tracing::error!("{fault}");
+                    process::exit(fault.exit_code().into());
+                }
+            }
+        }
+    })?;
+    let lane = |(requests, replies)| {
+        let store = thread.thread().clone();
+        StoreLane { requests, replies, store }
+    };
+    let lanes = ends.into_iter().map(lane).collect();
+    Ok((Storage { thread, stop }, lanes))
+}
+
+impl StoreLane {
+    /// Gives all that waits to the store, if there is room. Says how many.
+    pub(super) fn post(&mut self, requests: &mut Vec<Request>) -> usize {
+        if requests.is_empty() {
+            return 0;
+        }
+        match self.requests.push(mem::take(requests)) {
+            Ok(()) => {
+                self.store.unpark();
+                // The count is only a hint that something moved.
+                1
+            }
+            Err(PushError::Full(bag)) => {
+                *requests = bag;
+                0
+            }
+        }
+    }
+
+    /// Takes one bag of answers. Says how many.
+    pub(super) fn take(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize {
+        let Ok(bag) = self.replies.pop() else { return 0 };
+        let taken = bag.len();
+        bag.into_iter().for_each(on_reply);
+        taken
+    }
+}
+
+impl Storage {
+    /// Ends the thread when it has done what it was given.
+    pub(super) fn stop(self) {
+        self.stop.store(true, SeqCst);
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            tracing::error!("the storage thread panicked");
+        }
+    }
+}
+
+fn serve<D: Disk>(
+    mut engine: Engine<D>,
+    clients: &mut [Client],
+    doorbells: &Doorbells,
+    stop: &AtomicBool,
+) {
+    let mut replies = Vec::new();
+    loop {
+        let is_last = stop.load(SeqCst);
+        let mut taken = 0;
+        for ((index, client), doorbell) in clients.iter_mut().enumerate().zip(doorbells.iter()) {
+            let was_full = client.requests.is_full();
+            while let Ok(bag) = client.requests.pop() {
+                taken += bag.len();
+                for request in bag {
+                    engine.take(ShardId(index as u16), request);
+                }
+            }
+            if was_full {
+                doorbell.ring();
+            }
+        }
+        let is_busy = engine.turn(unix_ms(), &mut replies);
+        for (ShardId(shard), reply) in replies.drain(..) {
+            clients[usize::from(shard)].waiting.push(reply);
+        }
+        let mut is_waiting = false;
+        for (client, doorbell) in clients.iter_mut().zip(doorbells.iter()) {
+            if client.waiting.is_empty() {
+                continue;
+            }
+            match client.replies.push(mem::take(&mut client.waiting)) {
+                Ok(()) => doorbell.ring(),
+                Err(PushError::Full(bag)) => {
+                    client.waiting = bag;
+                    is_waiting = true;
+                }
+            }
+        }
+        if taken != 0 || is_busy {
+            continue;
+        }
+        if is_last {
+            return engine.close();
+        }
+        let sleep_ms = if is_waiting {
+            FULL_LANE_MS
+        } else {
+            let wake = engine.next_wake_unix_ms();
+            wake.map_or(SLEEP_MS_MAX, |at| at.saturating_sub(unix_ms()).min(SLEEP_MS_MAX))
+        };
+        thread::park_timeout(Duration::from_millis(sleep_ms));
+    }
+}
+
+/// The clock that messages carry.
+#[allow(clippy::disallowed_methods)]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
