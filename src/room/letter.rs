@@ -53,6 +53,10 @@ pub enum What {
     Conversations(Box<ConversationsPage>),
     /// Take a message back.
     Retract(Box<Retraction>),
+    /// Of a personal channel: this connection is its user's only one from now on.
+    Claim,
+    /// Of a personal channel: this connection, if it was the only one, is gone.
+    Release,
     /// Of a personal channel: there is something for its user. Asked by another
     /// room, so nobody waits for the answer.
     Deliver(Box<Delivery>),
@@ -267,6 +271,8 @@ pub enum Tell {
     Crowd(RoomId, Arc<Payload>),
     /// To every subscriber: something happened that is not kept.
     Notice(RoomId, Arc<Payload>),
+    /// To one connection: its user has a newer one, and may have only one.
+    Replaced(ConnId),
 }
 
 /// Answers, by question.
@@ -299,7 +305,8 @@ pub enum Answer {
     /// To `Conversations`: by channel, and what the next page is behind, unless
     /// this is the last.
     Conversations(Vec<Conversation>, Option<Box<str>>),
-    /// To what only needs to be done: `Typing`, `Mark`, `Retract`, `Deliver`.
+    /// To what only needs to be done: `Typing`, `Mark`, `Retract`, `Claim`,
+    /// `Release`, `Deliver`.
     Noted,
     /// To any question but `Subscribe`: this field of it cannot be right.
     Wrong(Field),
@@ -326,6 +333,8 @@ impl What {
             | What::Receipts(_)
             | What::Conversations(_)
             | What::Retract(_)
+            | What::Claim
+            | What::Release
             | What::Deliver(_) => Answer::Refused(code),
         }
     }

@@ -49,7 +49,8 @@ impl Rooms {
             | Tell::Said(..)
             | Tell::Typing(..)
             | Tell::Crowd(..)
-            | Tell::Notice(..) => (),
+            | Tell::Notice(..)
+            | Tell::Replaced(_) => (),
         }
         if is_first {
             self.scans.set(tell_at, slot);

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -42,6 +43,8 @@ pub struct Rooms {
     sweeps: Wheel<u32>,
     partings: Wheel<(u32, Seat)>,
     pub(super) scans: Wheel<u32>,
+    /// The only connections of users who may have one.
+    claims: BTreeMap<RoomId, Seat>,
     epochs: Prng,
     pub(super) storing: Storing,
 }
@@ -89,6 +92,7 @@ impl Rooms {
             sweeps: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             scans: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
+            claims: BTreeMap::new(),
             epochs: Prng::from_seed(seed),
             storing: Storing::default(),
         }
@@ -141,6 +145,18 @@ impl Rooms {
             What::Receipts(page) => (self.receipts(room, by, *page, out), None),
             What::Conversations(page) => (self.conversations(room, by, *page, out), None),
             What::Retract(wish) => (self.retract(room, by, *wish, out), None),
+            What::Claim => {
+                if let Some(old) = self.claims.insert(room, seat).filter(|&old| old != seat) {
+                    out.told.push((old.shard, Tell::Replaced(old.conn)));
+                }
+                (Some(Answer::Noted), None)
+            }
+            What::Release => {
+                if self.claims.get(&room) == Some(&seat) {
+                    self.claims.remove(&room);
+                }
+                (Some(Answer::Noted), None)
+            }
             What::Deliver(delivery) => {
                 self.deliver(now, room, *delivery, out);
                 (Some(Answer::Noted), None)
@@ -708,6 +724,17 @@ mod tests {
             (answer, out.map(|(shard, _)| shard).collect())
         }
 
+        /// The answer; what went besides stays in `out`.
+        fn claim(&mut self, from: ShardId, slot: u32, what: What) -> Answer {
+            self.out = Out::default();
+            let asker = Asker { conn: ConnId { slot, generation: 0 }, id: 0 };
+            self.rooms.handle(self.now, from, Ask { room: ROOM, asker, what }, &mut self.out);
+            match self.out.told.remove(0).1 {
+                Tell::Answer(_, _, answer) => answer,
+                other => panic!("{other:?}"),
+            }
+        }
+
         fn subscribe(&mut self, from: ShardId, slot: u32, since: Option<Position>) -> Welcome {
             let what = What::Subscribe(Box::new(Entry { since, ..entry(slot) }));
             match self.ask(from, slot, what).0 {
@@ -851,6 +878,27 @@ mod tests {
             let refused = matches!(world.out.told[0].1, Tell::Answer(_, _, Answer::Unwelcome(_)));
             assert_eq!(refused, !fits);
         }
+    }
+
+    #[test]
+    fn the_newest_connection_of_a_user_wins() {
+        let mut world = World::new(chatty());
+        let replaced = |world: &World| match world.out.told[..] {
+            [] => None,
+            [(shard, Tell::Replaced(conn))] => Some((shard, conn.slot)),
+            ref other => panic!("{other:?}"),
+        };
+        for (shard, slot, old) in
+            [(HOME, 1, None), (FAR, 2, Some((HOME, 1))), (FAR, 2, None), (HOME, 3, Some((FAR, 2)))]
+        {
+            assert!(matches!(world.claim(shard, slot, What::Claim), Answer::Noted));
+            assert_eq!(replaced(&world), old);
+        }
+        world.claim(FAR, 2, What::Release);
+        world.claim(FAR, 4, What::Claim);
+        assert_eq!(replaced(&world), Some((HOME, 3)), "who was replaced releases nothing");
+        world.claim(FAR, 4, What::Release);
+        assert!(world.rooms.claims.is_empty());
     }
 
     #[test]

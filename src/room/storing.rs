@@ -813,6 +813,8 @@ fn stream_of(what: &What) -> Option<Option<&Title>> {
         | What::Typing(_)
         | What::Members(_)
         | What::Conversations(_)
+        | What::Claim
+        | What::Release
         | What::Deliver(_) => None,
     }
 }
@@ -831,6 +833,8 @@ fn bytes_of(what: &What) -> usize {
         | What::Receipts(_)
         | What::Conversations(_)
         | What::Retract(_)
+        | What::Claim
+        | What::Release
         | What::Deliver(_) => 0,
     }
 }

@@ -28,6 +28,8 @@ pub enum Fault {
     InsufficientState,
     /// Our ping was not answered.
     NoPong,
+    /// The user came by another connection, and may have only one.
+    Replaced,
     /// Too many commands or bytes, in spite of being told.
     TooManyRequests,
     /// Too many mistakes.
@@ -63,6 +65,8 @@ impl Fault {
             Fault::Slow => 3008,
             Fault::InsufficientState => 3010,
             Fault::NoPong => 3012,
+            // From 3500 on clients do not come back by themselves.
+            Fault::Replaced => 3503,
             Fault::TooManyRequests => 3013,
             Fault::TooManyErrors => 3509,
             Fault::Shutdown { .. } => 3001,
@@ -84,7 +88,7 @@ impl Fault {
             Fault::Slow => CloseReason::SlowConsumer,
             Fault::TooManyRequests | Fault::InsufficientState => CloseReason::Overload,
             Fault::Shutdown { .. } => CloseReason::Shutdown,
-            Fault::PeerClosed(_) => CloseReason::Normal,
+            Fault::PeerClosed(_) | Fault::Replaced => CloseReason::Normal,
             Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
             Fault::Panicked => CloseReason::Panic,
         }
@@ -105,7 +109,9 @@ impl Fault {
             | Fault::TooManyRequests
             | Fault::TooManyErrors => Blame::Client,
             Fault::Shutdown { .. } | Fault::InsufficientState | Fault::Panicked => Blame::Server,
-            Fault::PeerClosed(_) | Fault::PeerEnded | Fault::Broken => Blame::Nobody,
+            Fault::PeerClosed(_) | Fault::Replaced | Fault::PeerEnded | Fault::Broken => {
+                Blame::Nobody
+            }
         }
     }
 }
@@ -124,6 +130,7 @@ impl fmt::Display for Fault {
             Fault::Slow => "slow",
             Fault::InsufficientState => "insufficient state",
             Fault::NoPong => "no pong",
+            Fault::Replaced => "replaced by a newer connection",
             Fault::TooManyRequests => "too many requests",
             Fault::TooManyErrors => "too many errors",
             Fault::Shutdown { retry_after_ms } => {

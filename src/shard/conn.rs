@@ -103,6 +103,7 @@ pub fn goodbye(fault: Fault) -> Option<Goodbye> {
         | Fault::Slow
         | Fault::InsufficientState
         | Fault::NoPong
+        | Fault::Replaced
         | Fault::TooManyRequests
         | Fault::TooManyErrors
         | Fault::Shutdown { .. }

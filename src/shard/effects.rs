@@ -126,6 +126,7 @@ impl Shard {
                 let data = wire::chat::typing(name, &info);
                 self.announce(room, Push::Message { data: &data }, Audience::All);
             }
+            Tell::Replaced(conn) => self.end(now, conn, Fault::Replaced),
             Tell::Crowd(room, data) => {
                 let push = Push::Message { data: &data };
                 self.announce(room, push, Audience::NewsOfMembers);

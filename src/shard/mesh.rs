@@ -66,7 +66,7 @@ impl Mesh {
             return Posted::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
-        let must_go = matches!(ask.what, What::Unsubscribe(_) | What::Deliver(_));
+        let must_go = matches!(ask.what, What::Unsubscribe(_) | What::Release | What::Deliver(_));
         if !must_go && LANE_REQUESTS_MAX <= lane.open_asks as usize {
             let refused = ask.what.refusal(ErrorCode::TooManyRequests);
             let answer = Tell::Answer(ask.room, ask.asker, refused);
@@ -164,7 +164,7 @@ impl Letter {
 /// Whether nobody asked for it.
 fn is_notice(tell: &Tell) -> bool {
     match tell {
-        Tell::Answer(..) => false,
+        Tell::Answer(..) | Tell::Replaced(_) => false,
         Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) | Tell::Notice(..) => {
             true
         }
