@@ -221,11 +221,11 @@ impl Cores {
         let (mut store, mut lanes_to_store) = (None, Vec::new());
         if setup.store.is_some() {
             // Closed again at once; what is wrong with it is told before anybody listens.
-            let engine = open_store(setup, names)?;
-            names = NameKey(engine.name_key());
-            engine.close();
+            let engine = opener(setup, seed)().map_err(Fault::Store)?;
+            names = NameKey::from_bytes(engine.name_key());
+            drop(engine);
             let (go, doorbells) = mpsc::sync_channel(1);
-            let (storage, lanes) = storage::start(opener(setup, names), shards_count, doorbells)
+            let (storage, lanes) = storage::start(opener(setup, seed), shards_count, doorbells)
                 .map_err(Fault::Storage)?;
             store = Some(Store { storage, go });
             lanes_to_store = lanes;
@@ -373,22 +373,18 @@ impl Core {
     }
 }
 
-/// How the storage thread opens the store.
-fn opener(setup: &Setup, names: NameKey) -> storage::Open<FjallDisk> {
+/// How the storage thread opens the store. `seed` is for a new one.
+fn opener(setup: &Setup, seed: u64) -> storage::Open<FjallDisk> {
     let store = setup.store.as_ref().expect("it is asked for where there is one");
     let (options, retention) = (store.options.clone(), store.retention.clone());
     let namespaces = setup.shard.room.namespaces.clone();
     Box::new(move || {
         let disk = FjallDisk::open(&options)?;
-        let namespace_of = move |channel: &str| namespace_of(&namespaces, channel);
+        // A channel of a namespace that is no more is kept by the rules of none.
+        let namespace_of = move |channel: &str| namespace_of(&namespaces, channel).unwrap_or(u16::MAX);
         let namespace_of = Box::new(namespace_of);
-        Engine::open(disk, store::Setup { options, retention, namespace_of, name_key: names.0 })
+        Engine::open(disk, store::Setup { options, retention, namespace_of, seed })
     })
-}
-
-/// The store, opened for a look.
-fn open_store(setup: &Setup, names: NameKey) -> Result<Engine<FjallDisk>, Fault> {
-    opener(setup, names)().map_err(Fault::Store)
 }
 
 /// Numbers that nobody can guess: names are hashed with them.

@@ -10,6 +10,7 @@
 //!
 //! Deliberately absent: what requests mean.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::process;
@@ -23,7 +24,7 @@ use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use crate::base::ShardId;
 use crate::ring::Doorbell;
-use crate::store::{Disk, Engine, OpenFault, Reply, Request};
+use crate::store::{Disk, Engine, OpenFault, Reply, Request, Turned};
 
 /// Bags that wait in one lane.
 const LANE_BAGS_MAX: usize = 8;
@@ -44,6 +45,8 @@ pub(super) struct StoreLane {
 /// The store's ends of the lanes of one shard.
 struct Client {
     requests: Consumer<Vec<Request>>,
+    /// Taken from the lane, and not yet by the engine.
+    taken: VecDeque<Request>,
     replies: Producer<Vec<Reply>>,
     /// Answers for which there was no room.
     waiting: Vec<Reply>,
@@ -75,7 +78,7 @@ pub(super) fn start<D: Disk + 'static>(
     for _ in 0..shards_count {
         let (to_store, requests) = RingBuffer::new(LANE_BAGS_MAX);
         let (replies, from_store) = RingBuffer::new(LANE_BAGS_MAX);
-        clients.push(Client { requests, replies, waiting: Vec::new() });
+        clients.push(Client { requests, taken: VecDeque::new(), replies, waiting: Vec::new() });
         ends.push((to_store, from_store));
     }
     let thread = thread::Builder::new().name("store".to_owned()).spawn({
@@ -88,7 +91,7 @@ pub(super) fn start<D: Disk + 'static>(
                 // It was good a moment ago, and messages wait for it.
                 Err(fault) => {
                     tracing::error!("{fault}");
-                    process::exit(fault.exit_code().into());
+                    process::exit(1);
                 }
             }
         }
@@ -151,18 +154,9 @@ fn serve<D: Disk>(
         let is_last = stop.load(SeqCst);
         let mut taken = 0;
         for ((index, client), doorbell) in clients.iter_mut().enumerate().zip(doorbells.iter()) {
-            let was_full = client.requests.is_full();
-            while let Ok(bag) = client.requests.pop() {
-                taken += bag.len();
-                for request in bag {
-                    engine.take(ShardId(index as u16), request);
-                }
-            }
-            if was_full {
-                doorbell.ring();
-            }
+            taken += client.give(ShardId(index as u16), &mut engine, doorbell);
         }
-        let is_busy = engine.turn(unix_ms(), &mut replies);
+        let turned = engine.turn(unix_ms(), &mut replies);
         for (ShardId(shard), reply) in replies.drain(..) {
             clients[usize::from(shard)].waiting.push(reply);
         }
@@ -179,11 +173,11 @@ fn serve<D: Disk>(
                 }
             }
         }
-        if taken != 0 || is_busy {
+        if taken != 0 || turned == Turned::Busy {
             continue;
         }
         if is_last {
-            return engine.close();
+            return;
         }
         let sleep_ms = if is_waiting {
             FULL_LANE_MS
@@ -192,6 +186,35 @@ fn serve<D: Disk>(
             wake.map_or(SLEEP_MS_MAX, |at| at.saturating_sub(unix_ms()).min(SLEEP_MS_MAX))
         };
         thread::park_timeout(Duration::from_millis(sleep_ms));
+    }
+}
+
+impl Client {
+    /// Gives the engine what it has room for. Says how many.
+    fn give<D: Disk>(
+        &mut self,
+        from: ShardId,
+        engine: &mut Engine<D>,
+        doorbell: &Doorbell,
+    ) -> usize {
+        let mut given = 0;
+        loop {
+            while engine.has_room()
+                && let Some(request) = self.taken.pop_front()
+            {
+                engine.take(from, request);
+                given += 1;
+            }
+            if !self.taken.is_empty() {
+                return given;
+            }
+            let was_full = self.requests.is_full();
+            let Ok(bag) = self.requests.pop() else { return given };
+            self.taken = bag.into();
+            if was_full {
+                doorbell.ring();
+            }
+        }
     }
 }
 

@@ -21,6 +21,12 @@ const CONVERSATION_PREFIX: &str = "dm#";
 pub struct NameKey(pub [u64; 2]);
 
 impl NameKey {
+    /// The key that a store keeps.
+    pub fn from_bytes(bytes: [u8; 16]) -> NameKey {
+        let word = |at: usize| u64::from_be_bytes(std::array::from_fn(|index| bytes[at + index]));
+        NameKey([word(0), word(8)])
+    }
+
     /// The room of a channel; tenants never share one.
     pub fn room(&self, tenant: &str, channel: &str) -> RoomId {
         let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
