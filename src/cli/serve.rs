@@ -30,8 +30,15 @@ pub(super) fn run(inputs: Inputs) -> u8 {
         Ok(config) => Ok(Arc::new(config.keys())),
         Err(refusal) => Err(refusal.lines().join("; ")),
     });
-    let setup =
-        Setup { options: config.server, ring: config.ring, shard: config.shard, keys, reload };
+    let store = config.store();
+    let setup = Setup {
+        options: config.server,
+        ring: config.ring,
+        shard: config.shard,
+        store,
+        keys,
+        reload,
+    };
     match server::run(setup) {
         Ok(ended) => ended.exit_code(),
         Err(fault) => {

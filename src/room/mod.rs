@@ -18,6 +18,8 @@ mod options;
 mod out;
 mod state;
 mod storing;
+#[cfg(test)]
+mod tests;
 mod users;
 mod window;
 

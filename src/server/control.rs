@@ -381,7 +381,8 @@ fn opener(setup: &Setup, seed: u64) -> storage::Open<FjallDisk> {
     Box::new(move || {
         let disk = FjallDisk::open(&options)?;
         // A channel of a namespace that is no more is kept by the rules of none.
-        let namespace_of = move |channel: &str| namespace_of(&namespaces, channel).unwrap_or(u16::MAX);
+        let namespace_of =
+            move |channel: &str| namespace_of(&namespaces, channel).unwrap_or(u16::MAX);
         let namespace_of = Box::new(namespace_of);
         Engine::open(disk, store::Setup { options, retention, namespace_of, seed })
     })

@@ -208,7 +208,7 @@ impl Client {
             if !self.taken.is_empty() {
                 return given;
             }
-            let was_full = self.requests.is_full();
+            let was_full = self.requests.slots() == LANE_BAGS_MAX;
             let Ok(bag) = self.requests.pop() else { return given };
             self.taken = bag.into();
             if was_full {

@@ -165,9 +165,12 @@ impl Letter {
 fn is_notice(tell: &Tell) -> bool {
     match tell {
         Tell::Answer(..) | Tell::Replaced(_) => false,
-        Tell::Said(..) | Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) | Tell::Notice(..) => {
-            true
-        }
+        Tell::Said(..)
+        | Tell::Came(..)
+        | Tell::Went(..)
+        | Tell::Typing(..)
+        | Tell::Crowd(..)
+        | Tell::Notice(..) => true,
     }
 }
 

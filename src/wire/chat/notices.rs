@@ -55,32 +55,6 @@ pub fn receipt(channel: &str, receipt: Receipt<'_>) -> Payload {
     })
 }
 
-/// How many came to a large room, left it, and are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowd {
-    /// Connections or users that came since the last notice.
-    pub came: u32,
-    /// Those that left.
-    pub went: u32,
-    /// Connections.
-    pub clients: u32,
-    /// Users.
-    pub users: u32,
-}
-
-/// How many came and left: `{"crowd": {channel, came, went, clients, users}}`.
-pub fn crowd(channel: &str, crowd: Crowd) -> Payload {
-    payload(|members| {
-        members.object("crowd", |members| {
-            members.text("channel", channel);
-            members.number("came", u64::from(crowd.came));
-            members.number("went", u64::from(crowd.went));
-            members.number("clients", u64::from(crowd.clients));
-            members.number("users", u64::from(crowd.users));
-        });
-    })
-}
-
 /// A message was taken back by `user`: `{"retracted": {channel, offset, user}}`.
 pub fn retracted(channel: &str, offset: u64, user: &str) -> Payload {
     payload(|members| {
