@@ -1,0 +1,278 @@
+//! What the store needs of a disk: ordered keys in a closed list of spaces, and
+//! batches that happen wholly or not at all.
+//!
+//! Two implementations: `fjall_disk.rs`, and `simulated.rs` for worlds that a
+//! seed decides.
+//!
+//! Deliberately absent: what keys and values mean, and when to sync.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+
+use super::letter::Order;
+
+/// Keys of different kinds. Each is ordered by the bytes of its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Space {
+    /// The format, and the key of names.
+    Meta,
+    /// By room: its record.
+    Channels,
+    /// By room and offset: messages.
+    Messages,
+    /// By room and user: how far the user is.
+    Marks,
+    /// By inbox and channel's name: a user's conversations.
+    Talks,
+    /// By inbox, room and offset: what waits for its reader.
+    Pending,
+    /// By inbox, room and offset: what was given up.
+    Dead,
+}
+
+impl Space {
+    /// All, in the order of `index`.
+    pub const ALL: [Space; 7] = [
+        Space::Meta,
+        Space::Channels,
+        Space::Messages,
+        Space::Marks,
+        Space::Talks,
+        Space::Pending,
+        Space::Dead,
+    ];
+
+    /// Dense, for tables by space.
+    pub fn index(self) -> usize {
+        match self {
+            Space::Meta => 0,
+            Space::Channels => 1,
+            Space::Messages => 2,
+            Space::Marks => 3,
+            Space::Talks => 4,
+            Space::Pending => 5,
+            Space::Dead => 6,
+        }
+    }
+}
+
+/// Why the disk did not do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// No space. What was asked may or may not have happened.
+    Full,
+    /// A write or a sync failed, or an earlier one did. What was asked may or may
+    /// not have happened, and nothing more is written before `reopen`.
+    Broken,
+    /// What is there does not match its checksum, or is no record.
+    Damaged,
+}
+
+/// When a batch is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durable {
+    /// As soon as `commit` returns.
+    Now,
+    /// After the next `sync`. Until then the kernel has it: it survives the end
+    /// of the process.
+    Later,
+}
+
+/// How full the disk is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Bytes that the store uses.
+    pub used_bytes: u64,
+    /// Bytes that are free for it.
+    pub free_bytes: u64,
+}
+
+/// Keys from one to another, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The lowest.
+    pub first: Vec<u8>,
+    /// The highest.
+    pub last: Vec<u8>,
+}
+
+/// Sees an entry, and says whether it wants the next.
+pub type OnEntry<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// An ordered key-value store.
+pub trait Disk {
+    /// The value of a key.
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault>;
+
+    /// Entries of a range one by one, until `on_entry` has enough.
+    fn scan(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        order: Order,
+        on_entry: &mut OnEntry<'_>,
+    ) -> Result<(), DiskFault>;
+
+    /// Writes a batch, wholly or not at all. After a failure nothing more is
+    /// written before `reopen` succeeds; reading may go on.
+    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault>;
+
+    /// Returns when all that was committed is on the disk.
+    fn sync(&mut self) -> Result<(), DiskFault>;
+
+    /// Reads again what is really there. What can be read afterwards is durable.
+    fn reopen(&mut self) -> Result<(), DiskFault>;
+
+    /// How full it is; may cost a system call for each file.
+    fn capacity(&self) -> Result<Capacity, DiskFault>;
+}
+
+type Changes = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
+
+/// Writes that happen together. The last write of a key counts.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    changes: [Changes; Space::ALL.len()],
+    bytes: usize,
+}
+
+impl Batch {
+    /// Sets a key's value.
+    pub fn put(&mut self, space: Space, key: &[u8], value: Vec<u8>) {
+        assert!(!key.is_empty(), "a key has bytes");
+        self.bytes += key.len() + value.len();
+        self.changes[space.index()].insert(key.into(), Some(value.into()));
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, space: Space, key: &[u8]) {
+        assert!(!key.is_empty(), "a key has bytes");
+        self.bytes += key.len();
+        self.changes[space.index()].insert(key.into(), None);
+    }
+
+    /// What becomes of a key: `None` nothing, `Some(None)` it goes.
+    pub fn get(&self, space: Space, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.changes[space.index()].get(key).map(|value| value.as_deref())
+    }
+
+    /// What becomes of the keys of a range, by key.
+    pub fn range(
+        &self,
+        space: Space,
+        range: &KeyRange,
+    ) -> impl DoubleEndedIterator<Item = (&[u8], Option<&[u8]>)> {
+        let bounds = (Bound::Included(&range.first[..]), Bound::Included(&range.last[..]));
+        // The tree's own range panics where the ends are the wrong way round.
+        let changes = (range.first <= range.last)
+            .then(|| self.changes[space.index()].range::<[u8], _>(bounds));
+        changes.into_iter().flatten().map(|(key, value)| (&key[..], value.as_deref()))
+    }
+
+    /// All changes, by space and key.
+    pub fn iter(&self) -> impl Iterator<Item = (Space, &[u8], Option<&[u8]>)> {
+        Space::ALL.into_iter().flat_map(|space| {
+            let changes = self.changes[space.index()].iter();
+            changes.map(move |(key, value)| (space, &key[..], value.as_deref()))
+        })
+    }
+
+    /// Bytes of keys and values that were written, also those written over.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.changes.iter().all(BTreeMap::is_empty)
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.changes.iter_mut().for_each(BTreeMap::clear);
+        self.bytes = 0;
+    }
+}
+
+/// A disk as it will be when a batch has happened.
+#[derive(Debug)]
+pub struct View<'a, D> {
+    disk: &'a D,
+    batch: &'a Batch,
+}
+
+impl<'a, D: Disk> View<'a, D> {
+    /// Of `disk` behind `batch`.
+    pub fn new(disk: &'a D, batch: &'a Batch) -> View<'a, D> {
+        View { disk, batch }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+        match self.batch.get(space, key) {
+            Some(value) => Ok(value.map(<[u8]>::to_vec)),
+            None => self.disk.get(space, key),
+        }
+    }
+
+    /// Entries of a range one by one, until `on_entry` has enough.
+    pub fn scan(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        order: Order,
+        on_entry: &mut OnEntry<'_>,
+    ) -> Result<(), DiskFault> {
+        let changes = self.batch.range(space, range);
+        match order {
+            Order::OldestFirst => {
+                self.merge(space, range, order, &mut changes.peekable(), on_entry)
+            }
+            Order::NewestFirst => {
+                self.merge(space, range, order, &mut changes.rev().peekable(), on_entry)
+            }
+        }
+    }
+
+    fn merge<'b, I>(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        order: Order,
+        changes: &mut std::iter::Peekable<I>,
+        on_entry: &mut OnEntry<'_>,
+    ) -> Result<(), DiskFault>
+    where
+        I: Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
+    {
+        let mut flow = ControlFlow::Continue(());
+        self.disk.scan(space, range, order, &mut |key, value| {
+            let mut is_changed = false;
+            while let Some((changed, new)) = changes.next_if(|(changed, _)| match order {
+                Order::OldestFirst => *changed <= key,
+                Order::NewestFirst => key <= *changed,
+            }) {
+                is_changed |= changed == key;
+                if let Some(new) = new {
+                    flow = on_entry(changed, new);
+                }
+                if flow.is_break() {
+                    return flow;
+                }
+            }
+            if !is_changed {
+                flow = on_entry(key, value);
+            }
+            flow
+        })?;
+        for (changed, new) in changes {
+            if flow.is_break() {
+                break;
+            }
+            if let Some(new) = new {
+                flow = on_entry(changed, new);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Where the channels stand that were used lately, so that an append need not
+//! read the disk.
+//!
+//! Two generations: when the young one is full it becomes the old one, and what
+//! is used comes back. Bounded, and no list to keep.
+
+use std::collections::BTreeMap;
+
+use crate::base::RoomId;
+use crate::wire::Epoch;
+
+/// Channels of one generation.
+const YOUNG_MAX: usize = 8_192;
+
+/// Where a channel stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its stream's.
+    pub epoch: Epoch,
+    /// The lowest offset that is on the disk.
+    pub first: u64,
+    /// Bytes of data that were put in before that.
+    pub below_bytes: u64,
+    /// The last offset that was given.
+    pub offset: u64,
+    /// Bytes of data that were put in up to it.
+    pub total_bytes: u64,
+    /// By the configuration of today.
+    pub namespace: u16,
+    /// Inboxes of the two of a conversation.
+    pub parties: Option<[RoomId; 2]>,
+}
+
+impl Head {
+    /// The lowest offset to be shown where so many messages are kept; retention
+    /// removes what is below in its own time.
+    pub fn first_shown(&self, count_max: u32) -> u64 {
+        let by_count = (self.offset + 1).saturating_sub(count_max.into());
+        by_count.max(self.first)
+    }
+}
+
+/// Channels that were used lately.
+#[derive(Debug, Default)]
+pub struct Heads {
+    young: BTreeMap<RoomId, Head>,
+    old: BTreeMap<RoomId, Head>,
+}
+
+impl Heads {
+    /// Where a channel stands, if that is remembered.
+    pub fn find(&mut self, room: RoomId) -> Option<Head> {
+        if let Some(head) = self.young.get(&room) {
+            return Some(*head);
+        }
+        let head = self.old.remove(&room)?;
+        self.set(room, head);
+        Some(head)
+    }
+
+    /// A channel stands here now.
+    pub fn set(&mut self, room: RoomId, head: Head) {
+        if YOUNG_MAX <= self.young.len() && !self.young.contains_key(&room) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(room, head);
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_stays_and_the_number_is_bounded() {
+        let mut heads = Heads::default();
+        let head = |offset| Head {
+            epoch: Epoch(1),
+            first: 1,
+            below_bytes: 0,
+            offset,
+            total_bytes: 0,
+            namespace: 0,
+            parties: None,
+        };
+        for room in 0..5 * YOUNG_MAX as u128 {
+            heads.set(RoomId(room), head(room as u64));
+            assert!(heads.find(RoomId(0)).is_some());
+        }
+        assert!(heads.young.len() + heads.old.len() <= 2 * YOUNG_MAX);
+        assert_eq!(heads.find(RoomId(1)), None);
+        // A value that was set anew is never shadowed by an old one.
+        heads.set(RoomId(0), head(77));
+        for room in 0..YOUNG_MAX as u128 {
+            heads.set(RoomId(1 << 90 | room), head(1));
+        }
+        assert_eq!(heads.find(RoomId(0)).map(|head| head.offset), Some(77));
+    }
+}

@@ -1,0 +1,486 @@
+//! What the engine promises, one sentence a test; `model.rs` has the long runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::base::ClientId;
+use crate::store::letter::*;
+use crate::store::{Crash, DiskWeather, SimulatedDisk};
+use crate::wire::{ClientInfo, Epoch, Payload, Publication};
+
+mod model;
+mod waiting;
+
+const SHARD: ShardId = ShardId(0);
+const ROOM: RoomId = RoomId(7);
+const EPOCH: Epoch = Epoch(0xabc);
+
+const FOREVER: Retention = Retention {
+    durability: Durability::Fsync,
+    count_max: u32::MAX,
+    bytes_max: u64::MAX,
+    age_ms_max: u64::MAX,
+};
+
+/// Namespaces: 0 `room:` at once, 1 `soon:` at an interval, 2 `few:` little kept,
+/// 3 everything else, as `room:`.
+pub(super) fn setup() -> Setup {
+    let few = Retention { count_max: 20, bytes_max: 2_000, age_ms_max: 60_000, ..FOREVER };
+    let soon = Retention { durability: Durability::Interval, ..FOREVER };
+    Setup {
+        options: Options {
+            dir: PathBuf::from("/nowhere"),
+            reserve_bytes: 1_000,
+            interval_ms: 100,
+            ..Options::default()
+        },
+        retention: vec![FOREVER, soon, few, FOREVER],
+        namespace_of: Box::new(namespace_of),
+        seed: 1,
+    }
+}
+
+pub(super) fn namespace_of(channel: &str) -> u16 {
+    match channel.split_once(':') {
+        Some(("room", _)) => 0,
+        Some(("soon", _)) => 1,
+        Some(("few", _)) => 2,
+        _ => 3,
+    }
+}
+
+/// A store, a clock, and the number of the next request.
+pub(super) struct Bench<D> {
+    pub engine: Engine<D>,
+    pub now: u64,
+    pub ticket: u32,
+    pub round: Round,
+}
+
+impl Bench<SimulatedDisk> {
+    fn new() -> Bench<SimulatedDisk> {
+        Bench::over(SimulatedDisk::new(1, DiskWeather::CALM))
+    }
+
+    fn crash(self, crash: Crash) -> Bench<SimulatedDisk> {
+        let mut disk = self.engine.into_disk();
+        disk.crash(crash);
+        Bench { now: self.now, ..Bench::over(disk) }
+    }
+
+    fn weather(&mut self, weather: DiskWeather) {
+        self.engine.disk_mut().set_weather(weather);
+    }
+}
+
+impl<D: Disk> Bench<D> {
+    pub fn over(disk: D) -> Bench<D> {
+        let engine = Engine::open(disk, setup()).expect("a working disk opens");
+        Bench { engine, now: 1_000_000, ticket: 0, round: Round(1) }
+    }
+
+    pub fn give(&mut self, job: Job) {
+        self.ticket += 1;
+        let request = Request { ticket: Ticket(self.ticket), round: self.round, job };
+        self.engine.take(SHARD, request);
+    }
+
+    /// Answers in the order of the requests, of as many turns as it takes.
+    pub fn answers(&mut self) -> Vec<Outcome> {
+        let mut out = Vec::new();
+        while self.engine.turn(self.now, &mut out) == Turned::Busy {}
+        out.sort_by_key(|(_, reply)| reply.ticket);
+        out.into_iter().map(|(_, reply)| reply.outcome).collect()
+    }
+
+    pub fn ask(&mut self, job: Job) -> Outcome {
+        self.give(job);
+        let mut answers = self.answers();
+        assert_eq!(answers.len(), 1, "each request has one answer");
+        answers.remove(0)
+    }
+
+    /// Lets time pass in small steps, so that the background gets its turns.
+    pub fn pass(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while self.now < end {
+            self.now += 10;
+            assert!(self.answers().is_empty());
+        }
+    }
+
+    fn say(&mut self, offset: u64) -> Outcome {
+        self.ask(append(ROOM, "room:a", offset))
+    }
+
+    fn said(&mut self, offsets: std::ops::RangeInclusive<u64>) {
+        for offset in offsets {
+            assert!(matches!(self.say(offset), Outcome::Appended), "message {offset}");
+        }
+    }
+
+    pub fn passage(&mut self, room: RoomId, first: u64, last: u64) -> Vec<u64> {
+        let range = Range { first, last, ..all(room) };
+        offsets(&self.ask(Job::Read(range)))
+    }
+
+    pub fn opened(&mut self, room: RoomId) -> Option<Box<Opened>> {
+        match self.ask(Job::Open(open(room))) {
+            Outcome::Opened(opened) => opened,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn mark(&mut self, reached: Reached) -> Outcome {
+        self.ask(mark(ROOM, "ann", reached))
+    }
+}
+
+pub(super) fn message(offset: u64, text: &str, user: &str, time_unix_ms: u64) -> Publication {
+    let info = ClientInfo { user: user.into(), client: ClientId(1), conn_info: None };
+    Publication {
+        offset,
+        data: Payload { bytes: Bytes::copy_from_slice(text.as_bytes()), is_json: true },
+        info: Some(Arc::new(info)),
+        chan_info: None,
+        tags: vec![("id".into(), format!("id-{text}").into())],
+        time_unix_ms,
+    }
+}
+
+/// With a birth, which only counts for a channel that is new.
+pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> Job {
+    let publication = Arc::new(message(offset, &format!("m{offset}"), "ann", 1_000_000 + offset));
+    let birth = Birth { tenant: "".into(), channel: channel.into(), epoch: EPOCH, parties: None };
+    let namespace = namespace_of(channel);
+    let birth = Some(birth);
+    Job::Append(Box::new(Append { room, namespace, birth, publication, addressee: None }))
+}
+
+pub(super) fn open(room: RoomId) -> Open {
+    Open { room, count_max: 5, bytes_max: 1 << 20, after: None, ids_since_unix_ms: u64::MAX }
+}
+
+pub(super) fn all(room: RoomId) -> Range {
+    let (count_max, bytes_max) = (u32::MAX, u32::MAX);
+    Range { room, first: 0, last: u64::MAX, count_max, bytes_max, order: Order::OldestFirst }
+}
+
+pub(super) fn mark(room: RoomId, user: &str, reached: Reached) -> Job {
+    let inbox = RoomId(u128::from(user.as_bytes()[0]));
+    Job::Mark(Box::new(Mark { room, user: user.into(), inbox, reached }))
+}
+
+fn offsets(outcome: &Outcome) -> Vec<u64> {
+    match outcome {
+        Outcome::Passage(passage) => passage.iter().map(|message| message.offset).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn failure(outcome: &Outcome) -> Failure {
+    match outcome {
+        Outcome::Failed(failure) => *failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_said_is_read_again_after_the_power_was_cut() {
+    let mut bench = Bench::new();
+    assert!(bench.opened(ROOM).is_none(), "nothing was ever said there");
+    assert_eq!(bench.passage(ROOM, 0, 9), [0; 0]);
+    bench.said(1..=8);
+    let mut bench = bench.crash(Crash::PowerCut);
+    assert_eq!(bench.passage(ROOM, 0, u64::MAX), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let opened = bench.opened(ROOM).unwrap();
+    assert_eq!((opened.epoch, opened.head, opened.first), (EPOCH, 8, 1));
+    assert_eq!(
+        opened.tail.iter().map(|message| message.offset).collect::<Vec<_>>(),
+        [4, 5, 6, 7, 8]
+    );
+    assert_eq!(*opened.tail[4], message(8, "m8", "ann", 1_000_008));
+    bench.said(9..=9);
+}
+
+#[test]
+fn a_part_is_cut_by_count_bytes_and_order() {
+    let mut bench = Bench::new();
+    bench.said(1..=9);
+    let mut read = |range: Range| offsets(&bench.ask(Job::Read(range)));
+    assert_eq!(read(Range { first: 3, last: 5, ..all(ROOM) }), [3, 4, 5]);
+    assert_eq!(read(Range { count_max: 2, ..all(ROOM) }), [1, 2]);
+    assert_eq!(read(Range { count_max: 2, order: Order::NewestFirst, ..all(ROOM) }), [9, 8]);
+    assert_eq!(read(Range { bytes_max: 5, first: 4, ..all(ROOM) }), [4, 5], "two bytes each");
+    assert_eq!(read(Range { bytes_max: 0, ..all(ROOM) }), [1], "one at least");
+    assert_eq!(read(Range { count_max: 0, ..all(ROOM) }), [0; 0]);
+    assert_eq!(read(Range { first: 10, ..all(ROOM) }), [0; 0]);
+    assert_eq!(read(Range { first: 7, last: 3, ..all(ROOM) }), [0; 0]);
+}
+
+#[test]
+fn an_offset_is_given_once() {
+    let mut bench = Bench::new();
+    bench.said(1..=3);
+    for offset in [3, 5, 0] {
+        assert_eq!(failure(&bench.say(offset)), Failure::Broken);
+        bench.round.0 += 1;
+    }
+    bench.said(4..=4);
+    let mut other = append(ROOM, "room:a", 5);
+    if let Job::Append(append) = &mut other {
+        append.birth.as_mut().unwrap().epoch = Epoch(1);
+    }
+    assert_eq!(failure(&bench.ask(other)), Failure::Broken, "of another stream");
+    bench.round.0 += 1;
+    let mut unborn = append(RoomId(8), "room:b", 1);
+    if let Job::Append(append) = &mut unborn {
+        append.birth = None;
+    }
+    assert_eq!(failure(&bench.ask(unborn)), Failure::Broken, "its channel is unknown");
+}
+
+#[test]
+fn behind_a_refused_message_the_round_is_stale() {
+    let mut bench = Bench::new();
+    bench.said(1..=1);
+    for offset in [9, 2] {
+        bench.give(append(ROOM, "room:a", offset));
+    }
+    bench.give(append(RoomId(8), "room:b", 1));
+    bench.round.0 += 1;
+    bench.give(append(ROOM, "room:a", 2));
+    let answers = bench.answers();
+    assert_eq!(failure(&answers[0]), Failure::Broken);
+    assert_eq!(failure(&answers[1]), Failure::Stale);
+    assert_eq!(failure(&answers[2]), Failure::Stale, "whatever its room");
+    assert!(matches!(answers[3], Outcome::Appended));
+    let other_shard =
+        Request { ticket: Ticket(99), round: Round(0), job: append(ROOM, "room:a", 3) };
+    bench.engine.take(ShardId(1), other_shard);
+    assert!(matches!(bench.answers()[0], Outcome::Appended), "rounds are a shard's own");
+}
+
+#[test]
+fn reads_see_the_writes_that_they_stand_behind() {
+    let mut bench = Bench::new();
+    bench.give(append(ROOM, "room:a", 1));
+    bench.give(Job::Read(all(ROOM)));
+    bench.give(mark(ROOM, "ann", Reached::Read(1)));
+    bench.give(append(ROOM, "room:a", 2));
+    bench.give(Job::Marks(MarksPage { room: ROOM, after: "".into(), count_max: 9 }));
+    bench.give(Job::Open(open(ROOM)));
+    let commits = bench.engine.counts().commits;
+    let answers = bench.answers();
+    assert_eq!(offsets(&answers[1]), [1]);
+    let marks = Marks { delivered: 1, read: 1 };
+    assert!(matches!(&answers[4], Outcome::Marks(page) if page[..] == [("ann".into(), marks)]));
+    assert!(matches!(&answers[5], Outcome::Opened(Some(opened)) if opened.head == 2));
+    assert_eq!(bench.engine.counts().commits, commits + 1, "all in one batch");
+}
+
+#[test]
+fn marks_go_forward_only() {
+    let mut bench = Bench::new();
+    bench.said(1..=9);
+    let marks = |delivered, read| Marks { delivered, read };
+    let mut check = |reached, before: Marks, after: Marks| match bench.mark(reached) {
+        Outcome::Marked { before: b, after: a } => assert_eq!((b, a), (before, after)),
+        Outcome::Behind(held) => assert_eq!((held, after), (before, before), "behind"),
+        other => panic!("{other:?}"),
+    };
+    check(Reached::Delivered(4), marks(0, 0), marks(4, 0));
+    check(Reached::Delivered(3), marks(4, 0), marks(4, 0));
+    check(Reached::Read(6), marks(4, 0), marks(6, 6));
+    check(Reached::Read(6), marks(6, 6), marks(6, 6));
+    check(Reached::Read(5), marks(6, 6), marks(6, 6));
+    check(Reached::Delivered(9), marks(6, 6), marks(9, 6));
+    assert!(matches!(bench.mark(Reached::Read(5)), Outcome::Behind(held) if held == marks(9, 6)));
+    assert_eq!(failure(&bench.mark(Reached::Delivered(10))), Failure::Broken, "not said yet");
+    let mut bench = bench.crash(Crash::PowerCut);
+    assert!(matches!(bench.mark(Reached::Read(5)), Outcome::Behind(held) if held == marks(9, 6)));
+}
+
+#[test]
+fn marks_are_read_in_pages_by_name() {
+    let mut bench = Bench::new();
+    bench.said(1..=3);
+    for user in ["eve", "ann", "bob"] {
+        bench.ask(mark(ROOM, user, Reached::Delivered(2)));
+    }
+    let mut names = |after: &str, count_max| {
+        let page = MarksPage { room: ROOM, after: after.into(), count_max };
+        match bench.ask(Job::Marks(page)) {
+            Outcome::Marks(page) => page.into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(names("", 2), ["ann".into(), "bob".into()]);
+    assert_eq!(names("bob", 2), ["eve".into()]);
+    assert_eq!(names("eve", 2), Vec::<Box<str>>::new());
+}
+
+#[test]
+fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
+    for (commit, sync) in [(100, 0), (0, 100)] {
+        let mut bench = Bench::new();
+        bench.said(1..=3);
+        bench.weather(DiskWeather {
+            commit_fails_percent: commit,
+            sync_fails_percent: sync,
+            reopen_fails_percent: 100,
+            ..DiskWeather::CALM
+        });
+        bench.give(append(ROOM, "room:a", 4));
+        bench.give(mark(ROOM, "ann", Reached::Read(4)));
+        bench.give(Job::Read(all(ROOM)));
+        for answer in bench.answers() {
+            assert_eq!(failure(&answer), Failure::Broken);
+        }
+        assert_eq!(bench.engine.takes_messages(), Err(Failure::Broken));
+        bench.round.0 += 1;
+        assert_eq!(failure(&bench.say(4)), Failure::Broken, "until it is read again");
+        assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3], "reading goes on");
+        bench.weather(DiskWeather::CALM);
+        bench.now += 10_000;
+        bench.round.0 += 1;
+        let head = bench.opened(ROOM).unwrap().head;
+        assert!(head == 3 || head == 4, "nobody could know");
+        bench.said(head + 1..=9);
+        assert_eq!(bench.passage(ROOM, 0, 99), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(bench.engine.counts().reopened, 1);
+    }
+}
+
+#[test]
+fn without_space_messages_are_refused_and_the_rest_goes_on() {
+    let mut bench = Bench::new();
+    bench.said(1..=3);
+    let used = bench.engine.disk_mut().capacity().unwrap().used_bytes;
+    bench.weather(DiskWeather { capacity_bytes: used + 999, ..DiskWeather::CALM });
+    bench.now += 1_000;
+    assert_eq!(failure(&bench.say(4)), Failure::Full, "one byte below the reserve");
+    assert_eq!(bench.engine.takes_messages(), Err(Failure::Full));
+    assert!(matches!(bench.mark(Reached::Read(3)), Outcome::Marked { .. }));
+    assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3]);
+    bench.weather(DiskWeather { capacity_bytes: used + 2_000, ..DiskWeather::CALM });
+    bench.now += 1_000;
+    bench.round.0 += 1;
+    bench.said(4..=4);
+    assert_eq!(bench.engine.takes_messages(), Ok(()));
+}
+
+#[test]
+fn a_disk_that_is_really_full_heals_by_itself() {
+    let mut bench = Bench::new();
+    bench.said(1..=3);
+    let used = bench.engine.disk_mut().capacity().unwrap().used_bytes;
+    // Somebody else took the reserve since the engine looked last.
+    bench.weather(DiskWeather { capacity_bytes: used + 5, ..DiskWeather::CALM });
+    assert_eq!(failure(&bench.say(4)), Failure::Broken);
+    bench.round.0 += 1;
+    assert_eq!(failure(&bench.say(4)), Failure::Full);
+    bench.round.0 += 1;
+    bench.weather(DiskWeather::CALM);
+    bench.now += 10_000;
+    bench.said(4..=5);
+    assert_eq!(bench.passage(ROOM, 0, 99), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn an_interval_syncs_by_itself_and_loses_nothing_to_a_kill() {
+    let mut bench = Bench::new();
+    let soon = |offset| append(ROOM, "soon:a", offset);
+    let syncs = bench.engine.counts().syncs;
+    assert!(matches!(bench.ask(soon(1)), Outcome::Appended));
+    assert_eq!(bench.engine.counts().syncs, syncs, "answered before its sync");
+    assert!(bench.engine.next_wake_unix_ms().unwrap() <= bench.now + 100);
+    let mut bench = bench.crash(Crash::Killed);
+    assert_eq!(bench.passage(ROOM, 0, 9), [1]);
+    assert!(matches!(bench.ask(soon(2)), Outcome::Appended));
+    bench.pass(100);
+    assert_eq!(bench.engine.counts().syncs, 1);
+    let mut bench = bench.crash(Crash::PowerCut);
+    assert_eq!(bench.passage(ROOM, 0, 9), [1, 2]);
+}
+
+#[test]
+fn many_reads_do_not_make_writes_wait() {
+    let mut bench = Bench::new();
+    bench.said(1..=50);
+    for _ in 0..1_000 {
+        bench.give(Job::Read(all(ROOM)));
+    }
+    bench.give(append(RoomId(8), "room:b", 1));
+    bench.give(append(ROOM, "room:a", 51));
+    bench.give(Job::Read(all(RoomId(8))));
+    let mut out = Vec::new();
+    assert_eq!(bench.engine.turn(bench.now, &mut out), Turned::Busy);
+    assert!(out.len() < 200, "a turn is bounded");
+    let of = |out: &[(ShardId, Reply)], ticket| {
+        out.iter().position(|(_, reply)| reply.ticket == Ticket(ticket))
+    };
+    let last = bench.ticket;
+    assert!(of(&out, last - 2).is_some(), "another room's write went past");
+    assert!(of(&out, last - 1).is_none(), "the same room's did not");
+    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+    assert_eq!(out.len(), 1_003);
+    assert!(of(&out, last - 3) < of(&out, last - 1));
+}
+
+#[test]
+fn ids_are_found_again_as_long_as_they_count() {
+    let mut bench = Bench::new();
+    bench.said(1..=30);
+    let ids = |bench: &mut Bench<SimulatedDisk>, since| {
+        let open = Open { ids_since_unix_ms: since, ..open(ROOM) };
+        match bench.ask(Job::Open(open)) {
+            Outcome::Opened(Some(opened)) => (opened.tail.len(), opened.ids),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (tail, found) = ids(&mut bench, 1_000_021);
+    assert_eq!((tail, found.len()), (5, 10));
+    assert_eq!(found[0], ("ann".into(), "id-m30".into(), 30));
+    assert_eq!(ids(&mut bench, 0).1.len(), 30);
+    assert_eq!(ids(&mut bench, 1_000_031).1, []);
+    let after = Open { after: Some(3), ..open(ROOM) };
+    let Outcome::Opened(Some(opened)) = bench.ask(Job::Open(after)) else { panic!() };
+    assert_eq!(opened.tail.len(), 27, "all that the room asked for");
+}
+
+#[test]
+fn damage_is_told_and_the_rest_is_read() {
+    let mut bench = Bench::new();
+    bench.said(1..=9);
+    bench.ask(append(RoomId(8), "room:b", 1));
+    bench.engine.disk_mut().damage(Space::Messages, &key::message(ROOM, 5));
+    assert_eq!(failure(&bench.ask(Job::Read(all(ROOM)))), Failure::Damaged);
+    assert_eq!(bench.passage(ROOM, 6, 9), [6, 7, 8, 9]);
+    assert_eq!(bench.passage(RoomId(8), 0, 9), [1]);
+    // A hole is no better.
+    let mut batch = Batch::default();
+    batch.remove(Space::Messages, &key::message(ROOM, 7));
+    bench.engine.disk_mut().commit(&batch, Durable::Now).unwrap();
+    assert_eq!(failure(&bench.ask(Job::Read(Range { first: 6, ..all(ROOM) }))), Failure::Damaged);
+    assert_eq!(failure(&bench.ask(Job::Open(open(ROOM)))), Failure::Damaged);
+}
+
+#[test]
+fn the_key_of_names_stays_and_a_later_format_is_refused() {
+    let mut bench = Bench::new();
+    let name_key = bench.engine.name_key();
+    bench.said(1..=1);
+    let bench = bench.crash(Crash::PowerCut);
+    assert_eq!(bench.engine.name_key(), name_key);
+    let mut disk = bench.engine.into_disk();
+    let mut batch = Batch::default();
+    batch.put(Space::Meta, key::FORMAT, (FORMAT + 1).to_be_bytes().to_vec());
+    disk.commit(&batch, Durable::Now).unwrap();
+    let fault = Engine::open(disk, setup()).unwrap_err();
+    assert_eq!(fault, OpenFault::Newer { dir: "/nowhere".into(), found: Some(FORMAT + 1) });
+    assert!(fault.to_string().contains("format 2; this one knows 1"), "{fault}");
+}

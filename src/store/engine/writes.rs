@@ -1,0 +1,319 @@
+//! What changes the store. Each reads all that it needs before it plans its first
+//! write, so that a refusal leaves nothing behind.
+
+use std::ops::ControlFlow;
+
+use crate::base::RoomId;
+use crate::wire::Publication;
+
+use super::super::disk::{Disk, Durable, Space};
+use super::super::key;
+use super::super::letter::{
+    Addressee, Append, Birth, Burial, Cause, Failure, Mark, Marks, Order, Outcome, Reached,
+    Retraction, Try,
+};
+use super::super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
+use super::Engine;
+use super::heads::Head;
+
+/// Pairs of inbox and room of which it is remembered what waits.
+const ACKNOWLEDGED_MAX: usize = 16_384;
+
+impl<D: Disk> Engine<D> {
+    /// Where a channel stands; `None` when nothing was ever said there.
+    pub(super) fn head(&mut self, room: RoomId) -> Result<Option<Head>, Failure> {
+        if let Some(head) = self.heads.find(room) {
+            return Ok(Some(head));
+        }
+        let Some(record) = self.channel(room)? else { return Ok(None) };
+        let mut head = Head {
+            epoch: record.epoch,
+            first: record.first,
+            below_bytes: record.below_bytes,
+            offset: record.head,
+            total_bytes: record.total_bytes,
+            namespace: (self.setup.namespace_of)(&record.channel),
+            parties: record.parties,
+        };
+        let range = key::messages(room, record.first, u64::MAX);
+        let mut newest = None;
+        self.view().scan(Space::Messages, &range, Order::NewestFirst, &mut |key, value| {
+            let offset = key::message_of(key).map(|(_, offset)| offset);
+            newest = Some((offset, record::take_account(value)));
+            ControlFlow::Break(())
+        })?;
+        if let Some((offset, account)) = newest {
+            let offset = offset.ok_or(Failure::Damaged)?;
+            if head.offset <= offset {
+                (head.offset, head.total_bytes) = (offset, account?.total_bytes);
+            }
+        }
+        self.heads.set(room, head);
+        Ok(Some(head))
+    }
+
+    /// A channel's record.
+    pub(super) fn channel(&self, room: RoomId) -> Result<Option<ChannelRecord>, Failure> {
+        let value = self.view().get(Space::Channels, &key::channel(room))?;
+        Ok(value.map(|value| ChannelRecord::take(&value)).transpose()?)
+    }
+
+    pub(super) fn append(&mut self, append: &Append) -> Result<Durable, Failure> {
+        let Append { room, namespace, birth, publication, addressee } = append;
+        let known = self.head(*room)?;
+        let head = match (known, birth) {
+            (Some(head), Some(birth)) if head.epoch != birth.epoch => return Err(Failure::Broken),
+            (Some(head), _) => head,
+            (None, Some(birth)) => newborn(birth, *namespace),
+            // Its record must be somewhere: who asks knows more than the disk does.
+            (None, None) => return Err(Failure::Broken),
+        };
+        let waits_there = |addressee: &Addressee| {
+            head.parties.is_some_and(|parties| parties.contains(&addressee.inbox))
+        };
+        let is_next = publication.offset == head.offset + 1;
+        if !is_next || !addressee.as_ref().is_none_or(waits_there) {
+            return Err(Failure::Broken);
+        }
+        if let (None, Some(birth)) = (known, birth) {
+            self.put_channel(*room, &head, &birth.tenant, &birth.channel);
+            for inbox in birth.parties.into_iter().flatten() {
+                let key = key::named(inbox, &birth.channel);
+                self.batch.put(Space::Talks, &key, record::put_talk(*room));
+            }
+        }
+        self.put_message(*room, head, publication);
+        if let Some(Addressee { inbox, expires_unix_ms }) = *addressee {
+            let waiting = PendingRecord { tries_count: 0, expires_unix_ms, letter: Vec::new() };
+            let key = key::pending(inbox, *room, publication.offset);
+            self.batch.put(Space::Pending, &key, waiting.put());
+            self.sweeper.expects(expires_unix_ms);
+        }
+        Ok(self.setup.durable(*namespace))
+    }
+
+    fn put_message(&mut self, room: RoomId, mut head: Head, publication: &Publication) {
+        let data_bytes = publication.data.bytes.len() as u64;
+        head.offset = publication.offset;
+        head.total_bytes += data_bytes;
+        let value = record::put_message(publication, head.total_bytes);
+        self.batch.put(Space::Messages, &key::message(room, head.offset), value);
+        self.heads.set(room, head);
+        self.counts.appended_bytes += data_bytes;
+        if self.setup.rules(head.namespace).is_over(&head) {
+            self.sweeper.ripens(room);
+        }
+    }
+
+    pub(super) fn put_channel(&mut self, room: RoomId, head: &Head, tenant: &str, channel: &str) {
+        let record = ChannelRecord {
+            epoch: head.epoch,
+            first: head.first,
+            below_bytes: head.below_bytes,
+            head: head.offset,
+            total_bytes: head.total_bytes,
+            parties: head.parties,
+            tenant: tenant.into(),
+            channel: channel.into(),
+        };
+        self.batch.put(Space::Channels, &key::channel(room), record.put());
+    }
+
+    pub(super) fn mark(&mut self, mark: &Mark) -> Result<(Outcome, Durable), Failure> {
+        let Mark { room, user, inbox, reached } = mark;
+        let head = self.head(*room)?.ok_or(Failure::Broken)?;
+        let (Reached::Delivered(offset) | Reached::Read(offset)) = *reached;
+        // Who asks knows of a message that is not here.
+        if head.offset < offset {
+            return Err(Failure::Broken);
+        }
+        let key = key::named(*room, user);
+        let known = self.marks_at(&key)?;
+        let before = known.unwrap_or_default();
+        let delivered = before.delivered.max(offset);
+        let after = match reached {
+            Reached::Delivered(_) => Marks { delivered, ..before },
+            Reached::Read(read) if *read < before.read => {
+                return Ok((Outcome::Behind(before), Durable::Later));
+            }
+            Reached::Read(read) => Marks { delivered, read: *read },
+        };
+        let arrived = match head.parties {
+            Some(_) => self.waiting(*inbox, *room, offset)?,
+            None => Vec::new(),
+        };
+        let mut talk = None;
+        if known.is_none() {
+            let record = self.channel(*room)?.ok_or(Failure::Damaged)?;
+            talk = Some(key::named(*inbox, &record.channel));
+        }
+        let changes = known != Some(after) || !arrived.is_empty();
+        for key in arrived {
+            self.batch.remove(Space::Pending, &key);
+        }
+        if head.parties.is_some() {
+            self.acknowledge(*inbox, *room, offset);
+        }
+        if let Some(key) = talk {
+            self.batch.put(Space::Talks, &key, record::put_talk(*room));
+        }
+        if known != Some(after) {
+            self.batch.put(Space::Marks, &key, record::put_marks(after));
+        }
+        let durable = if changes { self.setup.durable(head.namespace) } else { Durable::Later };
+        Ok((Outcome::Marked { before, after }, durable))
+    }
+
+    /// The marks of a user in a room.
+    pub(super) fn marks_at(&self, key: &[u8]) -> Result<Option<Marks>, Failure> {
+        let value = self.view().get(Space::Marks, key)?;
+        Ok(value.map(|value| record::take_marks(&value)).transpose()?)
+    }
+
+    /// Keys of what waits in an inbox for messages of a room, up to an offset.
+    fn waiting(&self, inbox: RoomId, room: RoomId, offset: u64) -> Result<Vec<Vec<u8>>, Failure> {
+        let first = self.acknowledged.get(&(inbox, room)).copied().unwrap_or(0);
+        let mut keys = Vec::new();
+        let range = key::pending_of(inbox, room, first, offset);
+        self.view().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, _| {
+            keys.push(key.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        Ok(keys)
+    }
+
+    /// Nothing waits there any more, up to an offset.
+    fn acknowledge(&mut self, inbox: RoomId, room: RoomId, offset: u64) {
+        if ACKNOWLEDGED_MAX <= self.acknowledged.len() {
+            self.acknowledged.clear();
+        }
+        let next = self.acknowledged.entry((inbox, room)).or_default();
+        *next = offset.saturating_add(1).max(*next);
+    }
+
+    pub(super) fn retract(
+        &mut self,
+        retraction: &Retraction,
+    ) -> Result<(Outcome, Durable), Failure> {
+        let Retraction { room, left } = retraction;
+        let Some(head) = self.head(*room)? else {
+            return Ok((Outcome::Retracted(None), Durable::Later));
+        };
+        let message_key = key::message(*room, left.offset);
+        let kept = match left.offset < head.first {
+            true => None,
+            false => self.view().get(Space::Messages, &message_key)?,
+        };
+        let copies = self.copies(&head, *room, left.offset)?;
+        let stood = kept.as_deref().or(copies.first().map(|copy| copy.letter()));
+        let Some(stood) = stood else {
+            return Ok((Outcome::Retracted(None), Durable::Later));
+        };
+        let (before, account) = record::take_message(stood, left.offset)?;
+        // The accounts stay: they say what was put in, not what is left.
+        let stub = record::put_message(left, account.total_bytes);
+        if kept.is_some() {
+            self.batch.put(Space::Messages, &message_key, stub.clone());
+        }
+        for copy in copies {
+            let (space, key, value) = copy.with_letter(stub.clone());
+            self.batch.put(space, &key, value);
+        }
+        let before = Some(before.into());
+        Ok((Outcome::Retracted(before), self.setup.durable(head.namespace)))
+    }
+
+    /// Where a message's content was taken along when its channel let it go.
+    fn copies(&self, head: &Head, room: RoomId, offset: u64) -> Result<Vec<Copy>, Failure> {
+        let mut copies = Vec::new();
+        for inbox in head.parties.into_iter().flatten() {
+            let key = key::pending(inbox, room, offset);
+            if let Some(value) = self.view().get(Space::Pending, &key)? {
+                copies.push(Copy::Pending(key.to_vec(), PendingRecord::take(&value)?));
+            }
+            if let Some(value) = self.view().get(Space::Dead, &key)? {
+                copies.push(Copy::Dead(key.to_vec(), DeadRecord::take(&value)?));
+            }
+        }
+        copies.retain(|copy| !copy.letter().is_empty());
+        Ok(copies)
+    }
+
+    pub(super) fn tried(&mut self, tried: &Try) -> Result<(Outcome, Durable), Failure> {
+        let Try { inbox, room, offset, tries_count } = *tried;
+        let key = key::pending(inbox, room, offset);
+        if let Some(value) = self.view().get(Space::Pending, &key)? {
+            let mut record = PendingRecord::take(&value)?;
+            record.tries_count = record.tries_count.max(tries_count);
+            self.batch.put(Space::Pending, &key, record.put());
+        }
+        // One try more after a crash does no harm.
+        Ok((Outcome::Noted, Durable::Later))
+    }
+
+    pub(super) fn bury(&mut self, burial: &Burial) -> Result<(Outcome, Durable), Failure> {
+        let Burial { inbox, room, offset, cause, at_unix_ms } = *burial;
+        let key = key::pending(inbox, room, offset);
+        let Some(value) = self.view().get(Space::Pending, &key)? else {
+            // It was acknowledged, or is dead already.
+            return Ok((Outcome::Noted, Durable::Later));
+        };
+        let pending = PendingRecord::take(&value)?;
+        let durable =
+            self.head(room)?.map_or(Durable::Now, |head| self.setup.durable(head.namespace));
+        self.put_dead(&key, cause, at_unix_ms, pending);
+        Ok((Outcome::Noted, durable))
+    }
+
+    pub(super) fn put_dead(
+        &mut self,
+        key: &[u8],
+        cause: Cause,
+        at_unix_ms: u64,
+        pending: PendingRecord,
+    ) {
+        self.batch.remove(Space::Pending, key);
+        self.batch.put(Space::Dead, key, DeadRecord { cause, at_unix_ms, pending }.put());
+        self.counts.dead += 1;
+    }
+}
+
+/// A message's content outside of its channel.
+enum Copy {
+    Pending(Vec<u8>, PendingRecord),
+    Dead(Vec<u8>, DeadRecord),
+}
+
+impl Copy {
+    fn letter(&self) -> &[u8] {
+        match self {
+            Copy::Pending(_, record) => &record.letter,
+            Copy::Dead(_, record) => &record.pending.letter,
+        }
+    }
+
+    fn with_letter(self, letter: Vec<u8>) -> (Space, Vec<u8>, Vec<u8>) {
+        match self {
+            Copy::Pending(key, mut record) => {
+                record.letter = letter;
+                (Space::Pending, key, record.put())
+            }
+            Copy::Dead(key, mut record) => {
+                record.pending.letter = letter;
+                (Space::Dead, key, record.put())
+            }
+        }
+    }
+}
+
+fn newborn(birth: &Birth, namespace: u16) -> Head {
+    Head {
+        epoch: birth.epoch,
+        first: 1,
+        below_bytes: 0,
+        offset: 0,
+        total_bytes: 0,
+        namespace,
+        parties: birth.parties,
+    }
+}

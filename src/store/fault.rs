@@ -1,0 +1,91 @@
+//! Why a store does not open: sentences for the operator.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why a store does not open. `Display` says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenFault {
+    /// There is no such directory.
+    Missing(PathBuf),
+    /// Something else has that name.
+    NotADirectory(PathBuf),
+    /// This user may not write there, or the file system is read-only.
+    ReadOnly(PathBuf),
+    /// Another process has it open.
+    Locked(PathBuf),
+    /// Written by a later version.
+    Newer {
+        /// Which.
+        dir: PathBuf,
+        /// Its format, if that can be read.
+        found: Option<u32>,
+    },
+    /// What is there does not match its checksums.
+    Damaged {
+        /// Which.
+        dir: PathBuf,
+        /// What, as far as it is known.
+        what: String,
+    },
+    /// There is no space even to open it.
+    NoSpace(PathBuf),
+    /// The operating system says no.
+    System {
+        /// Which.
+        dir: PathBuf,
+        /// Its words.
+        what: String,
+    },
+}
+
+impl fmt::Display for OpenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenFault::Missing(dir) => write!(
+                f,
+                "the store's directory {} does not exist; create it, and let the server's user own it",
+                dir.display()
+            ),
+            OpenFault::NotADirectory(dir) => {
+                write!(f, "{} is not a directory; the store needs one of its own", dir.display())
+            }
+            OpenFault::ReadOnly(dir) => write!(
+                f,
+                "the store's directory {} cannot be written to; check its owner, its mode, and \
+                 whether the file system is mounted read-only",
+                dir.display()
+            ),
+            OpenFault::Locked(dir) => write!(
+                f,
+                "the store in {} is in use by another process; stop that one first",
+                dir.display()
+            ),
+            OpenFault::Newer { dir, found } => {
+                write!(
+                    f,
+                    "the store in {} was written by a later version of rookery",
+                    dir.display()
+                )?;
+                if let Some(found) = found {
+                    write!(f, " (format {found}; this one knows {})", super::FORMAT)?;
+                }
+                f.write_str("; install that version, or use another directory")
+            }
+            OpenFault::Damaged { dir, what } => write!(
+                f,
+                "the store in {} is damaged: {what}; `rookery store check` tells what can be read, \
+                 and the server starts without the rest only when it is told to",
+                dir.display()
+            ),
+            OpenFault::NoSpace(dir) => {
+                write!(f, "no space is left to open the store in {}; free some", dir.display())
+            }
+            OpenFault::System { dir, what } => {
+                write!(f, "the store in {} cannot be opened: {what}", dir.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenFault {}

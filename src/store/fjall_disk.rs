@@ -1,0 +1,345 @@
+//! The real disk: a fjall database in the store's directory.
+//!
+//! The database is `<dir>/db`. It is made as `<dir>/db.new` and then renamed, so a
+//! crash in its first moments leaves nothing that looks like a store.
+//!
+//! Two keyspaces, because each has its memory and pins its part of the journal:
+//! messages, and everything else behind a byte that says its space.
+//!
+//! What fjall does not do is done here: its journal is checked before it is opened
+//! (`journal.rs`), since fjall takes a damaged batch in the middle for the journal's
+//! end; and writes wait while its workers are behind, since its memory has no limit.
+//!
+//! Invariants: `open` is `None` only while reading it again failed; a failed write
+//! poisons the database until then, and reading goes on.
+//!
+//! Deliberately absent: when to sync, what to do when it is full.
+
+mod journal;
+mod layout;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fjall::compaction::Leveled;
+use fjall::config::{BlockSizePolicy, PinningPolicy};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
+use super::letter::Order;
+use super::{OpenFault, Options};
+
+/// Memory of a keyspace for what is not in tables yet.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+/// Over this, a write waits for the worker.
+const BUFFER_BYTES_MAX: u64 = 64 << 20;
+/// How long a write waits before it gives up, and between two looks.
+const BUFFER_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(1));
+/// Of all journals together. A keyspace that is seldom written pins old ones.
+const JOURNALS_BYTES_MAX: u64 = 128 << 20;
+/// One table: a compaction needs the space of some of them again.
+const TABLE_BYTES: u64 = 16 << 20;
+const BLOCK_BYTES: u32 = 4 << 10;
+/// Descriptors that stay open.
+const FILES_MAX: usize = 256;
+
+/// Who works behind the scenes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One thread that flushes and compacts.
+    One,
+    /// None: the store is looked at, and stays as it is.
+    None,
+}
+
+/// A database in a directory.
+pub struct FjallDisk {
+    dir: PathBuf,
+    cache_bytes: u64,
+    workers: Workers,
+    open: Option<Handles>,
+}
+
+struct Handles {
+    db: Database,
+    messages: Keyspace,
+    records: Keyspace,
+}
+
+impl std::fmt::Debug for FjallDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let FjallDisk { dir, cache_bytes: _, workers, open } = self;
+        f.debug_struct("FjallDisk")
+            .field("dir", dir)
+            .field("workers", workers)
+            .field("is_open", &open.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl FjallDisk {
+    /// Opens the store of a directory, which must exist, and makes one in it when
+    /// there is none.
+    pub fn open(options: &Options) -> Result<FjallDisk, OpenFault> {
+        layout::check_dir(&options.dir)?;
+        let db_dir = layout::db_dir(&options.dir);
+        if !layout::exists(&options.dir, &db_dir)? {
+            let new_dir = layout::fresh_dir(&options.dir)?;
+            let fault = |error| open_fault(&options.dir, error);
+            let made = Handles::open(&new_dir, options.cache_bytes, Workers::One).map_err(fault)?;
+            made.db.persist(PersistMode::SyncAll).map_err(fault)?;
+            drop(made);
+            layout::adopt(&options.dir, &new_dir)?;
+        }
+        FjallDisk::open_existing(options, Workers::One)
+    }
+
+    /// Opens the store of a directory as it is; there must be one.
+    pub fn open_existing(options: &Options, workers: Workers) -> Result<FjallDisk, OpenFault> {
+        let Options { dir, cache_bytes, .. } = options;
+        layout::check_dir(dir)?;
+        let db_dir = layout::db_dir(dir);
+        if !layout::exists(dir, &db_dir)? {
+            return Err(OpenFault::Missing(db_dir));
+        }
+        layout::check_lock(dir, &db_dir)?;
+        journal::mend(dir, &db_dir)?;
+        let handles = Handles::open(&db_dir, *cache_bytes, workers);
+        let handles = handles.map_err(|error| open_fault(dir, error))?;
+        let (dir, cache_bytes) = (dir.clone(), *cache_bytes);
+        Ok(FjallDisk { dir, cache_bytes, workers, open: Some(handles) })
+    }
+
+    fn handles(&self) -> Result<&Handles, DiskFault> {
+        self.open.as_ref().ok_or(DiskFault::Broken)
+    }
+}
+
+impl Handles {
+    fn open(db_dir: &Path, cache_bytes: u64, workers: Workers) -> fjall::Result<Handles> {
+        let threads_count = match workers {
+            Workers::One => 1,
+            Workers::None => 0,
+        };
+        let db = Database::builder(db_dir)
+            .cache_size(cache_bytes)
+            // With two, one of them spins while the other one compacts.
+            .worker_threads_unchecked(threads_count)
+            .max_journaling_size(JOURNALS_BYTES_MAX)
+            .max_cached_files(Some(FILES_MAX))
+            .manual_journal_persist(true)
+            .open()?;
+        // Asked for only when the keyspace is made; later it is as it was made.
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .manual_journal_persist(true)
+                .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+                .filter_block_pinning_policy(PinningPolicy::all(false))
+                .index_block_pinning_policy(PinningPolicy::all(false))
+                .expect_point_read_hits(true)
+                .compaction_strategy(Arc::new(
+                    Leveled::default().with_table_target_size(TABLE_BYTES),
+                ))
+        };
+        let messages = db.keyspace("messages", options)?;
+        let records = db.keyspace("records", options)?;
+        Ok(Handles { db, messages, records })
+    }
+
+    fn keyspace(&self, space: Space) -> &Keyspace {
+        match space {
+            Space::Messages => &self.messages,
+            Space::Meta
+            | Space::Channels
+            | Space::Marks
+            | Space::Talks
+            | Space::Pending
+            | Space::Dead => &self.records,
+        }
+    }
+
+    /// Waits until the worker has written out enough. `commit` waits for nothing
+    /// but a worker that is four memtables behind.
+    fn wait_for_buffer(&self, bytes_max: u64) -> Result<(), DiskFault> {
+        let (mut left, pause) = BUFFER_WAIT;
+        while bytes_max < self.db.write_buffer_size() {
+            // A worker that failed has ended, and nobody else says so.
+            self.db.persist(PersistMode::Buffer).map_err(disk_fault)?;
+            left = left.checked_sub(pause).ok_or(DiskFault::Broken)?;
+            std::thread::sleep(pause);
+        }
+        Ok(())
+    }
+
+    /// Writes what memory holds into tables, which are synced.
+    fn write_out(&self) -> Result<(), DiskFault> {
+        for keyspace in [&self.messages, &self.records] {
+            keyspace.rotate_memtable().map_err(disk_fault)?;
+        }
+        let (mut left, pause) = BUFFER_WAIT;
+        let waits = |keyspace: &Keyspace| 0 < keyspace.sealed_memtable_count();
+        while waits(&self.messages) || waits(&self.records) {
+            self.db.persist(PersistMode::Buffer).map_err(disk_fault)?;
+            left = left.checked_sub(pause).ok_or(DiskFault::Broken)?;
+            std::thread::sleep(pause);
+        }
+        self.db.persist(PersistMode::SyncAll).map_err(disk_fault)
+    }
+}
+
+/// Bytes before a key that say its space.
+fn prefix(space: Space) -> &'static [u8] {
+    match space {
+        Space::Messages => &[],
+        Space::Meta => b"0",
+        Space::Channels => b"c",
+        Space::Marks => b"m",
+        Space::Talks => b"t",
+        Space::Pending => b"p",
+        Space::Dead => b"x",
+    }
+}
+
+impl Disk for FjallDisk {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+        let keyspace = self.handles()?.keyspace(space);
+        let value = match prefix(space) {
+            [] => keyspace.get(key),
+            prefix => keyspace.get([prefix, key].concat()),
+        };
+        Ok(value.map_err(disk_fault)?.map(|value| value.to_vec()))
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        order: Order,
+        on_entry: &mut OnEntry<'_>,
+    ) -> Result<(), DiskFault> {
+        let prefix = prefix(space);
+        let end = |key: &[u8]| [prefix, key].concat();
+        let mut entries =
+            self.handles()?.keyspace(space).range(end(&range.first)..=end(&range.last));
+        while let Some(entry) = match order {
+            Order::OldestFirst => entries.next(),
+            Order::NewestFirst => entries.next_back(),
+        } {
+            let (key, value) = entry.into_inner().map_err(disk_fault)?;
+            if on_entry(&key[prefix.len()..], &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+        let handles = self.handles()?;
+        handles.wait_for_buffer(BUFFER_BYTES_MAX)?;
+        let mode = match durable {
+            Durable::Now => PersistMode::SyncData,
+            Durable::Later => PersistMode::Buffer,
+        };
+        let mut writes = handles.db.batch().durability(Some(mode));
+        for (space, key, value) in batch.iter() {
+            let keyspace = handles.keyspace(space);
+            let key = match prefix(space) {
+                [] => fjall::Slice::from(key),
+                prefix => fjall::Slice::from([prefix, key].concat()),
+            };
+            match value {
+                Some(value) => writes.insert(keyspace, key, value),
+                None => writes.remove(keyspace, key),
+            }
+        }
+        writes.commit().map_err(disk_fault)
+    }
+
+    fn sync(&mut self) -> Result<(), DiskFault> {
+        self.handles()?.db.persist(PersistMode::SyncData).map_err(disk_fault)
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskFault> {
+        // Every handle must be gone before the lock is.
+        self.open = None;
+        let db_dir = layout::db_dir(&self.dir);
+        journal::mend(&self.dir, &db_dir).map_err(|fault| match fault {
+            OpenFault::Damaged { .. } => DiskFault::Damaged,
+            OpenFault::NoSpace(_) => DiskFault::Full,
+            OpenFault::Missing(_)
+            | OpenFault::NotADirectory(_)
+            | OpenFault::ReadOnly(_)
+            | OpenFault::Locked(_)
+            | OpenFault::Newer { .. }
+            | OpenFault::System { .. } => DiskFault::Broken,
+        })?;
+        let handles = Handles::open(&db_dir, self.cache_bytes, self.workers).map_err(disk_fault)?;
+        // After a failed sync the kernel may show what the disk does not have, and
+        // will not write it again. We do, elsewhere.
+        handles.write_out()?;
+        self.open = Some(handles);
+        Ok(())
+    }
+
+    fn capacity(&self) -> Result<Capacity, DiskFault> {
+        layout::capacity(&self.dir).map_err(|error| io_fault(&error))
+    }
+}
+
+fn io_fault(error: &std::io::Error) -> DiskFault {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskFault::Full,
+        _ => DiskFault::Broken,
+    }
+}
+
+fn disk_fault(error: fjall::Error) -> DiskFault {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            io_fault(&error)
+        }
+        fjall::Error::Storage(_)
+        | fjall::Error::JournalRecovery(_)
+        | fjall::Error::Decompress(_)
+        | fjall::Error::InvalidTrailer
+        | fjall::Error::InvalidTag(_)
+        | fjall::Error::Unrecoverable => DiskFault::Damaged,
+        _ => DiskFault::Broken,
+    }
+}
+
+fn open_fault(dir: &Path, error: fjall::Error) -> OpenFault {
+    let dir = dir.to_path_buf();
+    match error {
+        fjall::Error::Locked => OpenFault::Locked(dir),
+        fjall::Error::InvalidVersion(_)
+        | fjall::Error::Storage(fjall::LsmError::InvalidVersion(_)) => {
+            OpenFault::Newer { dir, found: None }
+        }
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            layout::io_open_fault(&dir, &error)
+        }
+        error => match disk_fault_is_damage(&error) {
+            true => OpenFault::Damaged { dir, what: format!("its tables do not open ({error:?})") },
+            false => OpenFault::System { dir, what: format!("{error:?}") },
+        },
+    }
+}
+
+fn disk_fault_is_damage(error: &fjall::Error) -> bool {
+    matches!(
+        error,
+        fjall::Error::Storage(_)
+            | fjall::Error::JournalRecovery(_)
+            | fjall::Error::Decompress(_)
+            | fjall::Error::InvalidTrailer
+            | fjall::Error::InvalidTag(_)
+            | fjall::Error::Unrecoverable
+    )
+}

@@ -1,0 +1,97 @@
+//! The store's directory: what lies where, who may use it, how full it is.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+
+use super::super::OpenFault;
+use super::super::disk::Capacity;
+
+/// The database of a store's directory.
+pub fn db_dir(dir: &Path) -> PathBuf {
+    dir.join("db")
+}
+
+/// Whether the directory is one, and may be used.
+pub fn check_dir(dir: &Path) -> Result<(), OpenFault> {
+    let found = fs::metadata(dir).map_err(|error| io_open_fault(dir, &error))?;
+    if !found.is_dir() {
+        return Err(OpenFault::NotADirectory(dir.to_path_buf()));
+    }
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::access(dir, all).map_err(|error| io_open_fault(dir, &error.into()))
+}
+
+/// Whether there is a database.
+pub fn exists(dir: &Path, db_dir: &Path) -> Result<bool, OpenFault> {
+    db_dir.try_exists().map_err(|error| io_open_fault(dir, &error))
+}
+
+/// An empty directory to make a database in; what an earlier try left is gone.
+pub fn fresh_dir(dir: &Path) -> Result<PathBuf, OpenFault> {
+    let new_dir = dir.join("db.new");
+    match fs::remove_dir_all(&new_dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_open_fault(dir, &error)),
+        Ok(()) | Err(_) => Ok(new_dir),
+    }
+}
+
+/// A finished database takes its place.
+pub fn adopt(dir: &Path, new_dir: &Path) -> Result<(), OpenFault> {
+    fs::rename(new_dir, db_dir(dir))
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|error| io_open_fault(dir, &error))
+}
+
+/// Whether another process has the database open. Asked before anything in it is
+/// touched; fjall takes the same lock a moment later.
+pub fn check_lock(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
+    let lock = match File::options().read(true).write(true).open(db_dir.join("lock")) {
+        Ok(lock) => lock,
+        // fjall makes one.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_open_fault(dir, &error)),
+    };
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(OpenFault::Locked(dir.to_path_buf())),
+        Err(TryLockError::Error(error)) => Err(io_open_fault(dir, &error)),
+    }
+}
+
+/// Bytes that the store takes, holes in its files not counted, and those that are
+/// free to a user without privileges.
+pub fn capacity(dir: &Path) -> io::Result<Capacity> {
+    let system = rustix::fs::statvfs(dir)?;
+    let free_bytes = system.f_bavail.saturating_mul(system.f_frsize);
+    Ok(Capacity { used_bytes: used_bytes(&db_dir(dir))?, free_bytes })
+}
+
+fn used_bytes(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        // Tables come and go meanwhile.
+        let Ok(entry) = entry else { continue };
+        let Ok(found) = entry.metadata() else { continue };
+        bytes += match found.is_dir() {
+            true => used_bytes(&entry.path()).unwrap_or(0),
+            false => found.blocks() * 512,
+        };
+    }
+    Ok(bytes)
+}
+
+/// The sentence for an error of the operating system.
+pub fn io_open_fault(dir: &Path, error: &io::Error) -> OpenFault {
+    let dir = dir.to_path_buf();
+    match error.kind() {
+        ErrorKind::NotFound => OpenFault::Missing(dir),
+        ErrorKind::NotADirectory => OpenFault::NotADirectory(dir),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => OpenFault::ReadOnly(dir),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenFault::NoSpace(dir),
+        _ => OpenFault::System { dir, what: error.to_string() },
+    }
+}

@@ -1,0 +1,176 @@
+use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn options(dir: &Path) -> Options {
+    Options { dir: dir.to_path_buf(), cache_bytes: 1 << 20, ..Options::default() }
+}
+
+fn open(dir: &Path) -> FjallDisk {
+    FjallDisk::open(&options(dir)).expect("a directory of its own opens")
+}
+
+fn fault(dir: &Path) -> OpenFault {
+    FjallDisk::open(&options(dir)).expect_err("it must not open")
+}
+
+fn batch(entries: &[(Space, &[u8], Option<&[u8]>)]) -> Batch {
+    let mut batch = Batch::default();
+    for (space, key, value) in entries {
+        match value {
+            Some(value) => batch.put(*space, key, value.to_vec()),
+            None => batch.remove(*space, key),
+        }
+    }
+    batch
+}
+
+fn keys(disk: &FjallDisk, space: Space, order: Order) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    let range = KeyRange { first: b"b".to_vec(), last: b"y".to_vec() };
+    disk.scan(space, &range, order, &mut |key, _| {
+        keys.push(key.to_vec());
+        if keys.len() < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })
+    .unwrap();
+    keys
+}
+
+#[test]
+fn spaces_are_apart_ordered_and_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = open(dir.path());
+    for space in Space::ALL {
+        let name = [space.index() as u8];
+        let [a, b, c, d, e, z] = [b"a", b"b", b"c", b"d", b"e", b"z"].map(|key| &key[..]);
+        let entries = [a, b, c, d, e, z].map(|key| (space, key, Some(&name[..])));
+        disk.commit(&batch(&entries), Durable::Later).unwrap();
+    }
+    disk.commit(&batch(&[(Space::Dead, b"c", None)]), Durable::Now).unwrap();
+    for round in 0..3 {
+        for space in Space::ALL {
+            let (mut up, mut down) = ([b"b", b"c", b"d"], [b"e", b"d", b"c"]);
+            if space == Space::Dead {
+                (up, down) = ([b"b", b"d", b"e"], [b"e", b"d", b"b"]);
+            }
+            assert_eq!(keys(&disk, space, Order::OldestFirst), up);
+            assert_eq!(keys(&disk, space, Order::NewestFirst), down);
+            assert_eq!(disk.get(space, b"a").unwrap(), Some(vec![space.index() as u8]));
+            assert_eq!(disk.get(space, b"q").unwrap(), None);
+        }
+        match round {
+            0 => disk.reopen().unwrap(),
+            _ => {
+                drop(disk);
+                disk = open(dir.path());
+            }
+        }
+    }
+    let capacity = disk.capacity().unwrap();
+    assert!(0 < capacity.used_bytes && capacity.used_bytes < 4 << 20, "{capacity:?}");
+    assert!(0 < capacity.free_bytes);
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_told_by_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    assert_eq!(fault(&at("none")), OpenFault::Missing(at("none")));
+    fs::write(at("file"), "").unwrap();
+    assert_eq!(fault(&at("file")), OpenFault::NotADirectory(at("file")));
+    fs::create_dir(at("store")).unwrap();
+    let disk = open(&at("store"));
+    assert_eq!(fault(&at("store")), OpenFault::Locked(at("store")));
+    drop(disk);
+    assert!(fault(&at("none")).to_string().contains("does not exist; create it"));
+    let empty = FjallDisk::open_existing(&options(dir.path()), Workers::None).unwrap_err();
+    assert_eq!(empty, OpenFault::Missing(at("db")));
+    // A user who may do everything may write here, too.
+    fs::set_permissions(at("store"), fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(at("store/probe"), "").is_err() {
+        assert_eq!(fault(&at("store")), OpenFault::ReadOnly(at("store")));
+    }
+    fs::set_permissions(at("store"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_later_format_of_the_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let version = dir.path().join("db/version");
+    let mut bytes = fs::read(&version).unwrap();
+    *bytes.last_mut().unwrap() = 99;
+    fs::write(&version, bytes).unwrap();
+    assert!(matches!(fault(dir.path()), OpenFault::Newer { found: None, .. }));
+}
+
+#[test]
+fn a_first_start_that_was_cut_off_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("db.new/keyspaces")).unwrap();
+    fs::write(dir.path().join("db.new/0.jnl"), "half").unwrap();
+    drop(open(dir.path()));
+    assert!(!dir.path().join("db.new").exists());
+}
+
+fn journal(dir: &Path) -> PathBuf {
+    dir.join("db/0.jnl")
+}
+
+/// Ten batches, and the bytes of their journal.
+fn ten_batches(dir: &Path) -> Vec<u8> {
+    let mut disk = open(dir);
+    for number in 0..10u8 {
+        let entries = [
+            (Space::Messages, &[1, number][..], Some(&[b'v'; 500][..])),
+            (Space::Marks, &[1, number][..], Some(&[number][..])),
+        ];
+        disk.commit(&batch(&entries), Durable::Now).unwrap();
+    }
+    drop(disk);
+    let mut bytes = fs::read(journal(dir)).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes.truncate(end);
+    bytes
+}
+
+#[test]
+fn a_torn_end_is_cut_and_its_batch_is_wholly_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = ten_batches(dir.path());
+    for (len, zeros) in [(1, 0), (13, 5), (200, 0), (200, 4_000), (560, 0)] {
+        let mut torn = bytes[..bytes.len() - len].to_vec();
+        torn.resize(torn.len() + zeros, 0);
+        fs::write(journal(dir.path()), torn).unwrap();
+        let disk = open(dir.path());
+        for space in [Space::Messages, Space::Marks] {
+            assert!(disk.get(space, &[1, 8]).unwrap().is_some());
+            assert_eq!(disk.get(space, &[1, 9]).unwrap(), None, "{len} bytes are missing");
+        }
+    }
+    // Lengths that are right around bytes that are not: fjall alone does not open.
+    let mut wrong = bytes.clone();
+    let at = wrong.len() - 200;
+    wrong[at..at + 100].fill(0);
+    fs::write(journal(dir.path()), wrong).unwrap();
+    assert_eq!(open(dir.path()).get(Space::Messages, &[1, 9]).unwrap(), None);
+}
+
+#[test]
+fn damage_before_the_end_is_told_and_nothing_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = ten_batches(dir.path());
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    fs::write(journal(dir.path()), &flipped).unwrap();
+    for _ in 0..2 {
+        let OpenFault::Damaged { what, .. } = fault(dir.path()) else { panic!() };
+        assert!(what.starts_with("0.jnl at byte "), "{what}");
+    }
+    assert_eq!(fs::read(journal(dir.path())).unwrap(), flipped);
+    fs::remove_file(journal(dir.path())).unwrap();
+    let OpenFault::Damaged { what, .. } = fault(dir.path()) else { panic!() };
+    assert_eq!(what, "its journal is missing");
+}

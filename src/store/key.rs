@@ -1,0 +1,164 @@
+//! Keys: the order of their bytes is the order of what they name.
+//!
+//! Rooms and inboxes take 16 bytes, offsets 8, big-endian; a name comes last, so
+//! it needs no length, and no byte of UTF-8 is 255, which ends a range of names.
+
+use crate::base::RoomId;
+use crate::base::limits::NAME_BYTES_MAX;
+
+use super::disk::KeyRange;
+
+const ROOM_BYTES: usize = 16;
+const OFFSET_BYTES: usize = 8;
+const MESSAGE_BYTES: usize = ROOM_BYTES + OFFSET_BYTES;
+const PENDING_BYTES: usize = 2 * ROOM_BYTES + OFFSET_BYTES;
+
+/// Of the format's number, in `Meta`.
+pub const FORMAT: &[u8] = b"format";
+/// Of the key that names are hashed with, in `Meta`.
+pub const NAME_KEY: &[u8] = b"name_key";
+
+/// Of a channel's record.
+pub fn channel(room: RoomId) -> [u8; ROOM_BYTES] {
+    { room.0 }.to_be_bytes()
+}
+
+/// Of a message.
+pub fn message(room: RoomId, offset: u64) -> [u8; MESSAGE_BYTES] {
+    let mut key = [0; MESSAGE_BYTES];
+    key[..ROOM_BYTES].copy_from_slice(&channel(room));
+    key[ROOM_BYTES..].copy_from_slice(&offset.to_be_bytes());
+    key
+}
+
+/// Of messages from one offset to another, both included.
+pub fn messages(room: RoomId, first: u64, last: u64) -> KeyRange {
+    KeyRange { first: message(room, first).to_vec(), last: message(room, last).to_vec() }
+}
+
+/// Of a user's marks in a room, or of a channel among an inbox's conversations.
+pub fn named(room: RoomId, name: &str) -> Vec<u8> {
+    [&channel(room), name.as_bytes()].concat()
+}
+
+/// Of the names behind `after`; all but the empty one when that is empty.
+pub fn names_behind(room: RoomId, after: &str) -> KeyRange {
+    KeyRange {
+        first: [&channel(room), after.as_bytes(), &[0]].concat(),
+        last: [&channel(room)[..], &[u8::MAX]].concat(),
+    }
+}
+
+/// Of a message that waits, or is dead.
+pub fn pending(inbox: RoomId, room: RoomId, offset: u64) -> [u8; PENDING_BYTES] {
+    let mut key = [0; PENDING_BYTES];
+    key[..ROOM_BYTES].copy_from_slice(&channel(inbox));
+    key[ROOM_BYTES..].copy_from_slice(&message(room, offset));
+    key
+}
+
+/// Of what waits in an inbox for messages of one room, both offsets included.
+pub fn pending_of(inbox: RoomId, room: RoomId, first: u64, last: u64) -> KeyRange {
+    KeyRange {
+        first: pending(inbox, room, first).to_vec(),
+        last: pending(inbox, room, last).to_vec(),
+    }
+}
+
+/// Of all that waits in an inbox, behind a message.
+pub fn pending_behind(inbox: RoomId, after: Option<(RoomId, u64)>) -> KeyRange {
+    let first = match after {
+        None => pending(inbox, RoomId(0), 0).to_vec(),
+        Some((room, offset)) => behind(&pending(inbox, room, offset)),
+    };
+    KeyRange { first, last: pending(inbox, RoomId(u128::MAX), u64::MAX).to_vec() }
+}
+
+/// Everything of a space behind a key; all of it when that is empty.
+pub fn rest(after: &[u8]) -> KeyRange {
+    let first = if after.is_empty() { Vec::new() } else { behind(after) };
+    // One byte more than any key has.
+    KeyRange { first, last: vec![u8::MAX; ROOM_BYTES + NAME_BYTES_MAX + PENDING_BYTES] }
+}
+
+/// The room of a channel's key.
+pub fn room_of(key: &[u8]) -> Option<RoomId> {
+    Some(RoomId(u128::from_be_bytes(key.try_into().ok()?)))
+}
+
+/// Room and offset of a message's key.
+pub fn message_of(key: &[u8]) -> Option<(RoomId, u64)> {
+    let (room, offset) = key.split_at_checked(ROOM_BYTES)?;
+    Some((room_of(room)?, u64::from_be_bytes(offset.try_into().ok()?)))
+}
+
+/// Inbox, room and offset of what waits or is dead.
+pub fn pending_from(key: &[u8]) -> Option<(RoomId, RoomId, u64)> {
+    let (inbox, message) = key.split_at_checked(ROOM_BYTES)?;
+    let (room, offset) = message_of(message)?;
+    Some((room_of(inbox)?, room, offset))
+}
+
+/// Room and name of a `named` key.
+pub fn name_of(key: &[u8]) -> Option<(RoomId, &str)> {
+    let (room, name) = key.split_at_checked(ROOM_BYTES)?;
+    let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= NAME_BYTES_MAX)?;
+    Some((room_of(room)?, name))
+}
+
+fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: RoomId = RoomId(7);
+    const B: RoomId = RoomId(u128::MAX - 7);
+
+    #[test]
+    fn keys_read_back_and_their_order_is_that_of_what_they_name() {
+        let places = [(A, 0), (A, 1), (A, 256), (A, u64::MAX), (B, 0), (B, 255)];
+        for pair in places.windows(2) {
+            let [(room, offset), next] = [pair[0], pair[1]];
+            assert!(message(room, offset) < message(next.0, next.1));
+            assert!(pending(A, room, offset) < pending(A, next.0, next.1));
+            assert!(pending(A, room, offset) < pending(B, room, offset));
+            assert_eq!(message_of(&message(room, offset)), Some((room, offset)));
+            assert_eq!(pending_from(&pending(B, room, offset)), Some((B, room, offset)));
+        }
+        assert_eq!(room_of(&channel(B)), Some(B));
+        assert_eq!(name_of(&named(A, "ann")), Some((A, "ann")));
+        assert_eq!(name_of(&named(A, "")), Some((A, "")));
+    }
+
+    #[test]
+    fn ranges_hold_what_they_say_and_nothing_else() {
+        let holds =
+            |range: &KeyRange, key: &[u8]| range.first[..] <= *key && *key <= range.last[..];
+        let names = names_behind(A, "bob");
+        for (name, want) in [("bo", false), ("bob", false), ("boba", true), ("\u{10ffff}", true)] {
+            assert_eq!(holds(&names, &named(A, name)), want, "{name}");
+            assert!(!holds(&names, &named(B, name)));
+        }
+        let waiting = pending_behind(A, Some((A, 5)));
+        assert!(!holds(&waiting, &pending(A, A, 5)) && holds(&waiting, &pending(A, A, 6)));
+        assert!(holds(&waiting, &pending(A, B, 0)) && !holds(&waiting, &pending(B, A, 0)));
+        assert!(holds(&pending_behind(A, None), &pending(A, RoomId(0), 0)));
+        assert!(holds(&rest(&[]), &named(RoomId(u128::MAX), &"\u{10ffff}".repeat(63))));
+        assert!(!holds(&rest(&channel(A)), &channel(A)) && holds(&rest(&channel(A)), &channel(B)));
+    }
+
+    #[test]
+    fn what_is_no_key_is_none() {
+        for len in 0..64 {
+            let bytes = vec![0xff; len];
+            assert_eq!(room_of(&bytes).is_some(), len == 16);
+            assert_eq!(message_of(&bytes).is_some(), len == 24);
+            assert_eq!(pending_from(&bytes).is_some(), len == 40);
+            assert_eq!(name_of(&bytes).is_some(), len == 16, "255 is no UTF-8");
+        }
+        assert_eq!(name_of(&[b'a'; 16 + 256]), None);
+    }
+}

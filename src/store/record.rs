@@ -1,0 +1,286 @@
+//! Values: what a record holds, and its bytes.
+//!
+//! Compact, because most records are messages: 20 bytes and the author's name
+//! around the data of an ordinary one. The first byte is the record's version.
+//! Numbers are varints; the last field has no length, it takes what is left.
+//!
+//! Invariants: what was put reads back equal; other bytes are `Garbled`, never a
+//! panic, and never an allocation larger than the bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::{ClientId, RoomId};
+use crate::wire::{ClientInfo, Epoch, Payload, Publication};
+
+use super::letter::{Cause, Marks};
+
+mod fields;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use fields::{Fields, put_bytes, put_number};
+use text::{put_text, take_text};
+
+/// The bytes are no record of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garbled;
+
+const VERSION: u8 = 1;
+
+const DATA_IS_JSON: u8 = 1;
+const HAS_INFO: u8 = 1 << 1;
+const HAS_CONN_INFO: u8 = 1 << 2;
+const CONN_INFO_IS_JSON: u8 = 1 << 3;
+const HAS_CHAN_INFO: u8 = 1 << 4;
+const CHAN_INFO_IS_JSON: u8 = 1 << 5;
+const HAS_TAGS: u8 = 1 << 6;
+const KNOWN_FLAGS: u8 = (1 << 7) - 1;
+
+/// A kept message's place in its channel's accounts, without its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// When it was taken, ms since 1970.
+    pub time_unix_ms: u64,
+    /// Bytes of data ever put into the channel, up to and with this message.
+    /// With it, what a part of a channel holds is one subtraction.
+    pub total_bytes: u64,
+}
+
+/// The bytes of a message; its offset is in its key.
+pub fn put_message(publication: &Publication, total_bytes: u64) -> Vec<u8> {
+    let Publication { offset: _, data, info, chan_info, tags, time_unix_ms } = publication;
+    let conn_info = info.as_ref().and_then(|info| info.conn_info.as_deref());
+    let flag = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
+    let is_json = |payload: Option<&Payload>| payload.is_some_and(|payload| payload.is_json);
+    let flags = flag(DATA_IS_JSON, data.is_json)
+        | flag(HAS_INFO, info.is_some())
+        | flag(HAS_CONN_INFO, conn_info.is_some())
+        | flag(CONN_INFO_IS_JSON, is_json(conn_info))
+        | flag(HAS_CHAN_INFO, chan_info.is_some())
+        | flag(CHAN_INFO_IS_JSON, is_json(chan_info.as_deref()))
+        | flag(HAS_TAGS, !tags.is_empty());
+    let mut to = Vec::with_capacity(data.bytes.len() + 96);
+    to.extend([VERSION, flags]);
+    put_number(&mut to, *time_unix_ms);
+    put_number(&mut to, total_bytes);
+    if let Some(info) = info {
+        put_bytes(&mut to, info.user.as_bytes());
+        to.extend({ info.client.0 }.to_be_bytes());
+    }
+    for payload in conn_info.into_iter().chain(chan_info.as_deref()) {
+        put_bytes(&mut to, &payload.bytes);
+    }
+    if !tags.is_empty() {
+        put_number(&mut to, tags.len() as u64);
+        for text in tags.iter().flat_map(|(name, value)| [name, value]) {
+            put_text(&mut to, text);
+        }
+    }
+    to.extend_from_slice(&data.bytes);
+    to
+}
+
+/// A message's account, without reading the rest.
+pub fn take_account(bytes: &[u8]) -> Result<Account, Garbled> {
+    let mut from = Fields::versioned(bytes, VERSION)?;
+    from.byte()?;
+    Ok(Account { time_unix_ms: from.number()?, total_bytes: from.number()? })
+}
+
+/// The message of these bytes.
+pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account), Garbled> {
+    let mut from = Fields::versioned(bytes, VERSION)?;
+    let flags = from.byte()?;
+    let has = |bit: u8| flags & bit != 0;
+    let is_known = flags & !KNOWN_FLAGS == 0
+        && (has(HAS_INFO) || !has(HAS_CONN_INFO))
+        && (has(HAS_CONN_INFO) || !has(CONN_INFO_IS_JSON))
+        && (has(HAS_CHAN_INFO) || !has(CHAN_INFO_IS_JSON));
+    if !is_known {
+        return Err(Garbled);
+    }
+    let account = Account { time_unix_ms: from.number()?, total_bytes: from.number()? };
+    let mut who = None;
+    if has(HAS_INFO) {
+        who = Some((Box::from(from.name()?), ClientId(u128::from_be_bytes(from.array()?))));
+    }
+    let mut payload = |has_bit: u8, json_bit: u8| match has(has_bit) {
+        true => from.payload(has(json_bit)).map(Some),
+        false => Ok(None),
+    };
+    let conn_info = payload(HAS_CONN_INFO, CONN_INFO_IS_JSON)?.map(Box::new);
+    let chan_info = payload(HAS_CHAN_INFO, CHAN_INFO_IS_JSON)?.map(Arc::new);
+    let info = who.map(|(user, client)| Arc::new(ClientInfo { user, client, conn_info }));
+    let tags = if has(HAS_TAGS) { take_tags(&mut from)? } else { Vec::new() };
+    let data = Payload { bytes: Bytes::copy_from_slice(from.rest()), is_json: has(DATA_IS_JSON) };
+    let time_unix_ms = account.time_unix_ms;
+    Ok((Publication { offset, data, info, chan_info, tags, time_unix_ms }, account))
+}
+
+fn take_tags(from: &mut Fields<'_>) -> Result<Vec<(Box<str>, Box<str>)>, Garbled> {
+    let count = from.number()?;
+    // Each has a name and a value of a byte at least: no count reserves more than
+    // the bytes can hold.
+    if count == 0 || (from.len() as u64) < count.saturating_mul(2) {
+        return Err(Garbled);
+    }
+    (0..count).map(|_| Ok((take_text(from)?, take_text(from)?))).collect()
+}
+
+/// What is kept of a channel beside its messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelRecord {
+    /// Its stream's.
+    pub epoch: Epoch,
+    /// The lowest offset that may be kept.
+    pub first: u64,
+    /// `Account::total_bytes` of the message before `first`.
+    pub below_bytes: u64,
+    /// The last offset that was given when this was written: what says so when
+    /// no message is left. A message above it says more.
+    pub head: u64,
+    /// `Account::total_bytes` at `head`.
+    pub total_bytes: u64,
+    /// Inboxes of the two of a conversation.
+    pub parties: Option<[RoomId; 2]>,
+    /// Whose.
+    pub tenant: Arc<str>,
+    /// Its name.
+    pub channel: Arc<str>,
+}
+
+impl ChannelRecord {
+    /// Its bytes.
+    pub fn put(&self) -> Vec<u8> {
+        let ChannelRecord { epoch, first, below_bytes, head, total_bytes, .. } = self;
+        let mut to = vec![VERSION];
+        to.extend(epoch.0.to_be_bytes());
+        for number in [first, below_bytes, head, total_bytes] {
+            put_number(&mut to, *number);
+        }
+        let parties = self.parties.into_iter().flatten();
+        put_number(&mut to, parties.clone().count() as u64);
+        parties.for_each(|inbox| to.extend({ inbox.0 }.to_be_bytes()));
+        put_bytes(&mut to, self.tenant.as_bytes());
+        to.extend_from_slice(self.channel.as_bytes());
+        to
+    }
+
+    /// The record of these bytes.
+    pub fn take(bytes: &[u8]) -> Result<ChannelRecord, Garbled> {
+        let mut from = Fields::versioned(bytes, VERSION)?;
+        let epoch = Epoch(u32::from_be_bytes(from.array()?));
+        let [first, below_bytes, head, total_bytes] =
+            [from.number()?, from.number()?, from.number()?, from.number()?];
+        let parties = match from.number()? {
+            0 => None,
+            2 => Some([from.room()?, from.room()?]),
+            _ => return Err(Garbled),
+        };
+        let tenant = from.name()?.into();
+        let channel = fields::text(from.rest())?.into();
+        Ok(ChannelRecord { epoch, first, below_bytes, head, total_bytes, parties, tenant, channel })
+    }
+}
+
+/// The bytes of a user's marks.
+pub fn put_marks(marks: Marks) -> Vec<u8> {
+    let mut to = vec![VERSION];
+    put_number(&mut to, marks.delivered);
+    put_number(&mut to, marks.read);
+    to
+}
+
+/// The marks of these bytes.
+pub fn take_marks(bytes: &[u8]) -> Result<Marks, Garbled> {
+    let mut from = Fields::versioned(bytes, VERSION)?;
+    let marks = Marks { delivered: from.number()?, read: from.number()? };
+    from.end()?;
+    if marks.delivered < marks.read { Err(Garbled) } else { Ok(marks) }
+}
+
+/// The bytes of one of a user's conversations.
+pub fn put_talk(room: RoomId) -> Vec<u8> {
+    let mut to = vec![VERSION];
+    to.extend({ room.0 }.to_be_bytes());
+    to
+}
+
+/// The channel of one of a user's conversations.
+pub fn take_talk(bytes: &[u8]) -> Result<RoomId, Garbled> {
+    let mut from = Fields::versioned(bytes, VERSION)?;
+    let room = from.room()?;
+    from.end()?;
+    Ok(room)
+}
+
+/// A message that waits for its reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingRecord {
+    /// How often it was sent.
+    pub tries_count: u16,
+    /// When it is given up, Unix ms.
+    pub expires_unix_ms: u64,
+    /// The message's bytes when its channel does not keep it any more; else empty.
+    pub letter: Vec<u8>,
+}
+
+impl PendingRecord {
+    /// Its bytes.
+    pub fn put(&self) -> Vec<u8> {
+        let mut to = vec![VERSION];
+        put_number(&mut to, self.tries_count.into());
+        put_number(&mut to, self.expires_unix_ms);
+        to.extend_from_slice(&self.letter);
+        to
+    }
+
+    /// The record of these bytes.
+    pub fn take(bytes: &[u8]) -> Result<PendingRecord, Garbled> {
+        let mut from = Fields::versioned(bytes, VERSION)?;
+        let tries_count = from.number()?.try_into().map_err(|_| Garbled)?;
+        let expires_unix_ms = from.number()?;
+        Ok(PendingRecord { tries_count, expires_unix_ms, letter: from.rest().to_vec() })
+    }
+}
+
+/// A message that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRecord {
+    /// Why.
+    pub cause: Cause,
+    /// When, Unix ms.
+    pub at_unix_ms: u64,
+    /// What it was before.
+    pub pending: PendingRecord,
+}
+
+impl DeadRecord {
+    /// Its bytes.
+    pub fn put(&self) -> Vec<u8> {
+        let cause = match self.cause {
+            Cause::Tries => 0,
+            Cause::Expired => 1,
+        };
+        let mut to = vec![VERSION, cause];
+        put_number(&mut to, self.at_unix_ms);
+        to.extend(self.pending.put());
+        to
+    }
+
+    /// The record of these bytes.
+    pub fn take(bytes: &[u8]) -> Result<DeadRecord, Garbled> {
+        let mut from = Fields::versioned(bytes, VERSION)?;
+        let cause = match from.byte()? {
+            0 => Cause::Tries,
+            1 => Cause::Expired,
+            _ => return Err(Garbled),
+        };
+        let at_unix_ms = from.number()?;
+        Ok(DeadRecord { cause, at_unix_ms, pending: PendingRecord::take(from.rest())? })
+    }
+}

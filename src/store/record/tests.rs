@@ -1,0 +1,133 @@
+use super::*;
+use crate::base::Prng;
+
+fn payload(text: &'static str, is_json: bool) -> Payload {
+    Payload { bytes: Bytes::from_static(text.as_bytes()), is_json }
+}
+
+fn bare() -> Publication {
+    Publication {
+        offset: 9,
+        data: payload("{\"text\":\"hello\"}", true),
+        info: None,
+        chan_info: None,
+        tags: Vec::new(),
+        time_unix_ms: 1_700_000_000_123,
+    }
+}
+
+fn full() -> Publication {
+    let tag = |name: &str, value: &str| (Box::from(name), Box::from(value));
+    let info = ClientInfo {
+        user: "ann".into(),
+        client: ClientId(0xfedc),
+        conn_info: Some(Box::new(payload("{}", true))),
+    };
+    Publication {
+        info: Some(Arc::new(info)),
+        chan_info: Some(Arc::new(payload("\0\u{1}", false))),
+        tags: vec![
+            tag("id", "0a1b2c3d-0000-4fff-8000-0123456789ab"),
+            tag("traceparent", "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"),
+            tag("sent_at_ms", "1700000000000"),
+            tag("0A1B2C3D-0000-4fff-8000-0123456789ab", ""),
+            tag("", "ü-and-something-that-is-no-identity-"),
+        ],
+        ..bare()
+    }
+}
+
+/// Reads back equal, and every cut is garbled or something shorter.
+fn check<T: PartialEq + std::fmt::Debug>(
+    value: &T,
+    bytes: &[u8],
+    take: &dyn Fn(&[u8]) -> Result<T, Garbled>,
+) {
+    assert_eq!(take(bytes).as_ref(), Ok(value));
+    for len in 0..bytes.len() {
+        assert_ne!(take(&bytes[..len]).as_ref(), Ok(value), "cut at {len}");
+    }
+    let mut other = bytes.to_vec();
+    other[0] += 1;
+    assert_eq!(take(&other), Err(Garbled), "of another version");
+}
+
+#[test]
+fn records_read_back_equal() {
+    for message in [bare(), full(), Publication { data: payload("", false), ..bare() }] {
+        let account = Account { time_unix_ms: message.time_unix_ms, total_bytes: 1 << 40 };
+        let bytes = put_message(&message, account.total_bytes);
+        assert_eq!(take_account(&bytes), Ok(account));
+        if message.data.bytes.is_empty() {
+            assert_eq!(take_message(&bytes, 9), Ok((message, account)));
+        } else {
+            check(&(message, account), &bytes, &|bytes| take_message(bytes, 9));
+        }
+    }
+    for parties in [None, Some([RoomId(1), RoomId(u128::MAX)])] {
+        let channel = ChannelRecord {
+            epoch: Epoch(0xdead_beef),
+            first: 1,
+            below_bytes: 0,
+            head: u64::MAX,
+            total_bytes: 300,
+            parties,
+            tenant: "".into(),
+            channel: "room:ü".into(),
+        };
+        check(&channel, &channel.put(), &ChannelRecord::take);
+    }
+    let marks = Marks { delivered: 300, read: 299 };
+    check(&marks, &put_marks(marks), &take_marks);
+    check(&RoomId(77), &put_talk(RoomId(77)), &take_talk);
+    let letter = put_message(&bare(), 1);
+    let pending = PendingRecord { tries_count: 300, expires_unix_ms: 1 << 41, letter };
+    check(&pending, &pending.put(), &PendingRecord::take);
+    for cause in [Cause::Tries, Cause::Expired] {
+        let dead = DeadRecord { cause, at_unix_ms: 5, pending: pending.clone() };
+        check(&dead, &dead.put(), &DeadRecord::take);
+    }
+}
+
+#[test]
+fn a_message_takes_little_more_than_its_data() {
+    let overhead =
+        |message: &Publication| put_message(message, 1 << 30).len() - message.data.bytes.len();
+    assert!(overhead(&bare()) <= 16, "{}", overhead(&bare()));
+    let mut chat = full();
+    chat.tags.truncate(2);
+    chat.chan_info = None;
+    Arc::make_mut(chat.info.as_mut().unwrap()).conn_info = None;
+    // An id, a trace, the author: 24 bytes of key come to these, so 96 hold.
+    assert!(overhead(&chat) <= 84, "{}", overhead(&chat));
+}
+
+#[test]
+fn garbage_is_garbled_and_never_a_panic() {
+    let mut prng = Prng::from_seed(5);
+    let originals = [put_message(&full(), 9), put_message(&bare(), 1), put_talk(RoomId(4))];
+    let mut garbled_count = 0;
+    for round in 0..20_000 {
+        let mut bytes = originals[round % originals.len()].clone();
+        for _ in 0..=prng.below(4) {
+            let at = prng.below(bytes.len() as u64) as usize;
+            bytes[at] = prng.draw() as u8;
+        }
+        bytes.truncate(prng.below(bytes.len() as u64 + 1) as usize);
+        garbled_count += u32::from(take_message(&bytes, 1).is_err());
+        let _ = take_account(&bytes);
+        let _ = ChannelRecord::take(&bytes);
+        let _ = take_marks(&bytes);
+        let _ = take_talk(&bytes);
+        let _ = PendingRecord::take(&bytes);
+        let _ = DeadRecord::take(&bytes);
+    }
+    assert!(1_000 < garbled_count);
+    // A count of tags beyond the bytes, and a length beyond them.
+    let tags = [VERSION, HAS_TAGS, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 1];
+    assert_eq!(take_message(&tags, 1), Err(Garbled));
+    assert_eq!(take_message(&[VERSION, HAS_INFO, 0, 0, 0xff, 0x7f], 1), Err(Garbled));
+    assert_eq!(take_message(&[VERSION, 1 << 7, 0, 0], 1), Err(Garbled), "a flag nobody knows");
+    assert_eq!(take_marks(&[VERSION, 1, 2]), Err(Garbled), "read before it arrived");
+    assert_eq!(take_marks(&[VERSION, 0x80, 0, 0]), Err(Garbled), "a longer form of 0");
+}

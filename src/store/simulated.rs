@@ -1,0 +1,265 @@
+//! A disk in a world that a seed decides: it forgets what was not synced, tears
+//! the last batch off, fails, fills up, and is slow.
+//!
+//! Invariants: equal seeds and equal calls give equal fates; a batch is there
+//! wholly or not at all; what was synced stays, and batches survive in order.
+//!
+//! Deliberately absent: time (the caller adds `take_spent_us` to its clock).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use crate::base::Prng;
+
+use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
+use super::letter::Order;
+
+/// What may go wrong, in percent of the calls, and how long things take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskWeather {
+    /// A commit fails; it may have happened all the same.
+    pub commit_fails_percent: u8,
+    /// A sync fails; what it was for may or may not survive.
+    pub sync_fails_percent: u8,
+    /// Opening again fails.
+    pub reopen_fails_percent: u8,
+    /// Bytes that it holds.
+    pub capacity_bytes: u64,
+    /// How long a sync takes, in µs; up to twice that.
+    pub sync_us: u64,
+    /// A sync takes a hundred times as long.
+    pub slow_percent: u8,
+}
+
+impl DiskWeather {
+    /// Nothing goes wrong, and nothing takes time.
+    pub const CALM: DiskWeather = DiskWeather {
+        commit_fails_percent: 0,
+        sync_fails_percent: 0,
+        reopen_fails_percent: 0,
+        capacity_bytes: u64::MAX,
+        sync_us: 0,
+        slow_percent: 0,
+    };
+}
+
+/// What ends a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// It was killed: the kernel has all that was committed.
+    Killed,
+    /// The power is gone: batches since the last sync are there up to a point.
+    PowerCut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Works,
+    /// A write failed; nothing more is written before it is read again.
+    Failed,
+}
+
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A disk made of maps.
+#[derive(Clone, Debug)]
+pub struct SimulatedDisk {
+    prng: Prng,
+    weather: DiskWeather,
+    /// What is on the disk.
+    durable: [Entries; Space::ALL.len()],
+    /// What the kernel has beside that, in order.
+    unsynced: Vec<Batch>,
+    /// Batches whose commit or sync failed: nobody knows.
+    doubtful: Vec<Batch>,
+    /// What is read: `durable` and then `unsynced`.
+    visible: [Entries; Space::ALL.len()],
+    damaged: BTreeSet<(Space, Vec<u8>)>,
+    state: State,
+    spent_us: u64,
+    syncs_count: u64,
+}
+
+impl SimulatedDisk {
+    /// An empty one.
+    pub fn new(seed: u64, weather: DiskWeather) -> SimulatedDisk {
+        SimulatedDisk {
+            prng: Prng::from_seed(seed),
+            weather,
+            durable: Default::default(),
+            unsynced: Vec::new(),
+            doubtful: Vec::new(),
+            visible: Default::default(),
+            damaged: BTreeSet::new(),
+            state: State::Works,
+            spent_us: 0,
+            syncs_count: 0,
+        }
+    }
+
+    /// From now on.
+    pub fn set_weather(&mut self, weather: DiskWeather) {
+        self.weather = weather;
+    }
+
+    /// The process ends now; what is left is what the next one finds.
+    pub fn crash(&mut self, crash: Crash) {
+        self.settle(crash);
+        self.state = State::Works;
+    }
+
+    /// From now on this key does not match its checksum.
+    pub fn damage(&mut self, space: Space, key: &[u8]) {
+        self.damaged.insert((space, key.to_vec()));
+    }
+
+    /// How long calls took since this was asked last, in µs.
+    pub fn take_spent_us(&mut self) -> u64 {
+        std::mem::take(&mut self.spent_us)
+    }
+
+    /// Syncs that there were, those of commits included.
+    pub fn syncs_count(&self) -> u64 {
+        self.syncs_count
+    }
+
+    /// Decides about everything that is not on the disk yet. A prefix survives.
+    fn settle(&mut self, crash: Crash) {
+        let sure = match crash {
+            Crash::Killed => self.unsynced.len() as u64,
+            Crash::PowerCut => 0,
+        };
+        self.unsynced.append(&mut self.doubtful);
+        let unsure = self.unsynced.len() as u64 - sure;
+        let survive = sure + self.prng.below(unsure + 1);
+        for batch in self.unsynced.drain(..).take(survive as usize) {
+            apply(&mut self.durable, &batch);
+        }
+        self.visible = self.durable.clone();
+    }
+
+    fn works(&self) -> Result<(), DiskFault> {
+        match self.state {
+            State::Works => Ok(()),
+            State::Failed => Err(DiskFault::Broken),
+        }
+    }
+
+    fn used_bytes(&self) -> u64 {
+        let entries = self.visible.iter().flatten();
+        entries.map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+        if self.damaged.contains(&(space, key.to_vec())) {
+            return Err(DiskFault::Damaged);
+        }
+        Ok(self.visible[space.index()].get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        order: Order,
+        on_entry: &mut OnEntry<'_>,
+    ) -> Result<(), DiskFault> {
+        if range.last < range.first {
+            return Ok(());
+        }
+        let bounds = (Bound::Included(&range.first[..]), Bound::Included(&range.last[..]));
+        let mut entries = self.visible[space.index()].range::<[u8], _>(bounds);
+        while let Some((key, value)) = match order {
+            Order::OldestFirst => entries.next(),
+            Order::NewestFirst => entries.next_back(),
+        } {
+            if self.damaged.contains(&(space, key.clone())) {
+                return Err(DiskFault::Damaged);
+            }
+            if on_entry(key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+        self.works()?;
+        let capacity_bytes = self.weather.capacity_bytes;
+        // Counting is slow, and most disks here have no end.
+        if capacity_bytes < u64::MAX && capacity_bytes < self.used_bytes() + batch.bytes() as u64 {
+            // Where it does not fit it is torn, so it is not there afterwards.
+            self.state = State::Failed;
+            return Err(DiskFault::Full);
+        }
+        if self.prng.percent(self.weather.commit_fails_percent.into()) {
+            self.doubtful.push(batch.clone());
+            self.state = State::Failed;
+            return Err(DiskFault::Broken);
+        }
+        match durable {
+            Durable::Later => {
+                apply(&mut self.visible, batch);
+                self.unsynced.push(batch.clone());
+            }
+            Durable::Now => {
+                // Not to be seen unless it is durable.
+                self.doubtful.push(batch.clone());
+                self.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), DiskFault> {
+        self.works()?;
+        let slow = if self.prng.percent(self.weather.slow_percent.into()) { 100 } else { 1 };
+        self.spent_us += slow * (self.weather.sync_us + self.prng.below(self.weather.sync_us + 1));
+        self.syncs_count += 1;
+        if self.prng.percent(self.weather.sync_fails_percent.into()) {
+            self.state = State::Failed;
+            return Err(DiskFault::Broken);
+        }
+        for batch in self.unsynced.drain(..) {
+            apply(&mut self.durable, &batch);
+        }
+        for batch in self.doubtful.drain(..) {
+            apply(&mut self.durable, &batch);
+            apply(&mut self.visible, &batch);
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskFault> {
+        if self.prng.percent(self.weather.reopen_fails_percent.into()) {
+            self.state = State::Failed;
+            return Err(DiskFault::Broken);
+        }
+        // A failed sync may have lost what came before it, too.
+        let crash = match self.state {
+            State::Works => Crash::Killed,
+            State::Failed => Crash::PowerCut,
+        };
+        self.settle(crash);
+        self.state = State::Works;
+        Ok(())
+    }
+
+    fn capacity(&self) -> Result<Capacity, DiskFault> {
+        let used_bytes = self.used_bytes();
+        let free_bytes = self.weather.capacity_bytes.saturating_sub(used_bytes);
+        Ok(Capacity { used_bytes, free_bytes })
+    }
+}
+
+fn apply(entries: &mut [Entries; Space::ALL.len()], batch: &Batch) {
+    for (space, key, value) in batch.iter() {
+        let entries = &mut entries[space.index()];
+        match value {
+            Some(value) => drop(entries.insert(key.to_vec(), value.to_vec())),
+            None => drop(entries.remove(key)),
+        }
+    }
+}
