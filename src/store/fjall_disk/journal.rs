@@ -86,7 +86,8 @@ fn scan(bytes: &[u8]) -> Found {
     if bytes[at..].iter().all(|byte| *byte == 0) {
         return Found::Whole;
     }
-    let follows = (at + 1..bytes.len()).find(|&behind| batch_at(bytes, behind).is_some());
+    // A whole batch whose number does not rise is one, too.
+    let follows = (at..bytes.len()).find(|&behind| batch_at(bytes, behind).is_some());
     match follows {
         // Pages that the power cut kept from the disk read as zeros: all of this
         // was not synced, so nothing that must be kept stands behind it.

@@ -1,1 +1,293 @@
+//! Direct messages that wait for their reader, conversations, what is taken back,
+//! and what time removes.
 
+use super::*;
+
+const DM: RoomId = RoomId(500);
+const ANN: RoomId = RoomId(b'a' as u128);
+const BOB: RoomId = RoomId(b'b' as u128);
+/// From the clock's beginning.
+const EXPIRES: u64 = 1_000_000 + 3_600_000;
+
+fn direct(room: RoomId, channel: &str, offset: u64, to: RoomId) -> Job {
+    let Job::Append(mut append) = append(room, channel, offset) else { unreachable!() };
+    append.birth.as_mut().unwrap().parties = Some([ANN, BOB]);
+    append.addressee = Some(Addressee { inbox: to, expires_unix_ms: EXPIRES });
+    Job::Append(append)
+}
+
+impl<D: Disk> Bench<D> {
+    fn send(&mut self, offsets: std::ops::RangeInclusive<u64>) {
+        for offset in offsets {
+            let outcome = self.ask(direct(DM, "few:dm", offset, BOB));
+            assert!(matches!(outcome, Outcome::Appended), "{outcome:?}");
+        }
+    }
+
+    fn pending(&mut self, inbox: RoomId, after: Option<(RoomId, u64)>) -> Vec<Due> {
+        match self.ask(Job::Pending(PendingPage { inbox, after, count_max: 100 })) {
+            Outcome::Pending(dues) => dues,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn waiting(&mut self) -> Vec<u64> {
+        self.pending(BOB, None).iter().map(|due| due.publication.offset).collect()
+    }
+
+    fn reached(&mut self, reached: Reached) {
+        let outcome = self.ask(mark(DM, "bob", reached));
+        assert!(matches!(outcome, Outcome::Marked { .. }), "{outcome:?}");
+    }
+
+    fn bury(&mut self, offset: u64) {
+        let burial =
+            Burial { inbox: BOB, room: DM, offset, cause: Cause::Tries, at_unix_ms: self.now };
+        assert!(matches!(self.ask(Job::Bury(burial)), Outcome::Noted));
+    }
+
+    fn retract(&mut self, room: RoomId, offset: u64) -> Option<Arc<Publication>> {
+        let left = Arc::new(Publication { tags: Vec::new(), ..message(offset, "{}", "ann", 1) });
+        match self.ask(Job::Retract(Box::new(Retraction { room, left }))) {
+            Outcome::Retracted(before) => before,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Offsets and causes of the dead letters, and what each takes along.
+    fn dead(&mut self) -> Vec<(u64, Cause, usize)> {
+        let mut dead = Vec::new();
+        let scan = self.engine.disk.scan(
+            Space::Dead,
+            &key::rest(&[]),
+            Order::OldestFirst,
+            &mut |key, value| {
+                let record = crate::store::record::DeadRecord::take(value).unwrap();
+                dead.push((
+                    key::pending_from(key).unwrap().2,
+                    record.cause,
+                    record.pending.letter.len(),
+                ));
+                std::ops::ControlFlow::Continue(())
+            },
+        );
+        scan.unwrap();
+        dead
+    }
+}
+
+fn texts(passage: &[Arc<Publication>]) -> Vec<&str> {
+    passage.iter().map(|message| std::str::from_utf8(&message.data.bytes).unwrap()).collect()
+}
+
+#[test]
+fn a_direct_message_waits_until_it_is_acknowledged() {
+    let mut bench = Bench::new();
+    bench.send(1..=5);
+    let dues = bench.pending(BOB, None);
+    assert_eq!(dues.len(), 5);
+    let Due { room, channel, publication, tries_count, expires_unix_ms } = &dues[0];
+    assert_eq!((*room, &**channel, publication.offset), (DM, "few:dm", 1));
+    assert_eq!((*tries_count, *expires_unix_ms), (0, EXPIRES));
+    assert_eq!(bench.pending(BOB, Some((DM, 3))).len(), 2);
+    assert!(bench.pending(ANN, None).is_empty());
+    bench.reached(Reached::Delivered(2));
+    assert_eq!(bench.waiting(), [3, 4, 5]);
+    bench.reached(Reached::Read(4));
+    bench.reached(Reached::Delivered(1));
+    let mut bench = bench.crash(Crash::PowerCut);
+    assert_eq!(bench.waiting(), [5], "reading it is more than getting it");
+    bench.send(6..=6);
+    bench.reached(Reached::Delivered(6));
+    assert!(bench.waiting().is_empty());
+}
+
+#[test]
+fn a_message_waits_only_for_one_of_the_two() {
+    let mut bench = Bench::new();
+    let stranger = bench.ask(direct(DM, "few:dm", 1, RoomId(99)));
+    assert_eq!(failure(&stranger), Failure::Broken);
+    assert!(bench.opened(DM).is_none(), "nothing of it was written");
+}
+
+#[test]
+fn tries_are_counted_and_the_last_one_makes_a_dead_letter() {
+    let mut bench = Bench::new();
+    bench.send(1..=2);
+    let tried = |tries_count| Job::Tried(Try { inbox: BOB, room: DM, offset: 1, tries_count });
+    for tries_count in [1, 3, 2] {
+        assert!(matches!(bench.ask(tried(tries_count)), Outcome::Noted));
+    }
+    assert_eq!(bench.pending(BOB, None)[0].tries_count, 3, "never fewer");
+    bench.bury(1);
+    bench.bury(1);
+    bench.bury(7);
+    assert!(matches!(bench.ask(tried(4)), Outcome::Noted), "it is dead already");
+    assert_eq!(bench.waiting(), [2]);
+    assert_eq!(bench.dead(), [(1, Cause::Tries, 0)]);
+    assert_eq!(bench.engine.counts().dead, 1);
+}
+
+#[test]
+fn what_waited_too_long_is_a_dead_letter_by_itself() {
+    let mut bench = Bench::new();
+    bench.send(1..=700);
+    bench.reached(Reached::Delivered(100));
+    bench.pass(2_000);
+    assert!(bench.dead().is_empty());
+    bench.now = EXPIRES - 1;
+    bench.pass(1_100);
+    assert!(bench.waiting().is_empty());
+    assert_eq!(bench.dead().len(), 600);
+    assert!(bench.dead().iter().all(|(_, cause, _)| *cause == Cause::Expired));
+}
+
+#[test]
+fn what_waits_takes_its_content_along() {
+    let mut bench = Bench::new();
+    bench.send(1..=60);
+    bench.bury(2);
+    bench.pass(2_000);
+    let opened = bench.opened(DM).unwrap();
+    assert_eq!((opened.head, opened.first), (60, 41), "twenty are kept");
+    let dues = bench.pending(BOB, None);
+    assert_eq!(dues.len(), 59);
+    for due in &dues {
+        let offset = due.publication.offset;
+        let text = format!("m{offset}");
+        assert_eq!(*due.publication, message(offset, &text, "ann", 1_000_000 + offset));
+    }
+    let dead = bench.dead();
+    assert!(dead[0].0 == 2 && 0 < dead[0].2, "{dead:?}");
+    bench.reached(Reached::Delivered(60));
+    assert!(bench.waiting().is_empty());
+}
+
+#[test]
+fn what_is_taken_back_is_gone_wherever_it_was() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.retract(DM, 1), None);
+    bench.send(1..=60);
+    bench.bury(2);
+    bench.pass(2_000);
+    for offset in [1, 2, 50] {
+        let before = bench.retract(DM, offset).unwrap();
+        assert_eq!(texts(&[before]), [format!("m{offset}")]);
+        assert_eq!(texts(&[bench.retract(DM, offset).unwrap()]), ["{}"], "the place stays");
+    }
+    assert_eq!(bench.retract(DM, 61), None, "it was not said yet");
+    bench.reached(Reached::Delivered(3));
+    assert_eq!(bench.retract(DM, 3), None, "nothing keeps it");
+    let mut bench = bench.crash(Crash::PowerCut);
+    let mut left = Vec::new();
+    for space in Space::ALL {
+        bench
+            .engine
+            .disk
+            .scan(space, &key::rest(&[]), Order::OldestFirst, &mut |_, value| {
+                left.push(String::from_utf8_lossy(value).into_owned());
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+    }
+    let holds = |text: &str| left.iter().any(|value| value.ends_with(text));
+    assert!(holds("m51") && holds("m4"));
+    for gone in ["m1", "m2", "m50"] {
+        assert!(!holds(gone), "{gone}");
+    }
+    assert_eq!(bench.passage(DM, 0, 99).len(), 20, "no hole");
+}
+
+#[test]
+fn both_of_a_conversation_find_it_among_theirs() {
+    let mut bench = Bench::new();
+    bench.send(1..=3);
+    bench.ask(direct(RoomId(501), "few:also", 1, ANN));
+    bench.ask(append(ROOM, "room:a", 1));
+    bench.ask(mark(ROOM, "bob", Reached::Delivered(1)));
+    bench.reached(Reached::Read(2));
+    let mut page = |inbox, user: &str, after: &str, count_max| {
+        let (user, after) = (user.into(), after.into());
+        let page = ConversationsPage { inbox, user, after, count_max };
+        match bench.ask(Job::Conversations(page)) {
+            Outcome::Conversations(page) => page,
+            other => panic!("{other:?}"),
+        }
+    };
+    let names = |page: &[Conversation]| {
+        page.iter().map(|found| found.channel.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&page(ANN, "ann", "", 9)), ["few:also", "few:dm"]);
+    let bobs = page(BOB, "bob", "", 9);
+    assert_eq!(names(&bobs), ["few:also", "few:dm", "room:a"], "where one has marks, too");
+    assert_eq!(bobs[1].head, 3);
+    assert_eq!(bobs[1].marks, Marks { delivered: 2, read: 2 });
+    assert_eq!(bobs[1].last.as_ref().unwrap().offset, 3);
+    assert_eq!(names(&page(BOB, "bob", "few:also", 1)), ["few:dm"]);
+    assert_eq!(names(&page(BOB, "bob", "room:a", 9)), [""; 0]);
+}
+
+#[test]
+fn retention_removes_by_count_bytes_and_age_and_keeps_the_place() {
+    let few = |bench: &mut Bench<SimulatedDisk>, offset: u64, text: &str| {
+        let Job::Append(mut append) = append(ROOM, "few:a", offset) else { unreachable!() };
+        append.publication = Arc::new(message(offset, text, "ann", bench.now));
+        assert!(matches!(bench.ask(Job::Append(append)), Outcome::Appended));
+    };
+    let messages_count = |bench: &Bench<SimulatedDisk>| {
+        let mut count = 0;
+        let range = key::messages(ROOM, 0, u64::MAX);
+        let scan =
+            bench.engine.disk.scan(Space::Messages, &range, Order::OldestFirst, &mut |_, _| {
+                count += 1;
+                std::ops::ControlFlow::Continue(())
+            });
+        scan.unwrap();
+        count
+    };
+    let mut bench = Bench::new();
+    for offset in 1..=1_000 {
+        few(&mut bench, offset, "short");
+        let first = offset.saturating_sub(19).max(1);
+        assert_eq!(bench.opened(ROOM).unwrap().first, first, "at once");
+        assert!(messages_count(&bench) <= 23, "and soon in truth");
+    }
+    assert_eq!(bench.passage(ROOM, 0, u64::MAX).len(), 20);
+    // 2,000 bytes hold six of these.
+    for offset in 1_001..=1_010 {
+        few(&mut bench, offset, &"x".repeat(300));
+    }
+    bench.pass(5_000);
+    assert_eq!(bench.passage(ROOM, 0, u64::MAX), (1_005..=1_010).collect::<Vec<_>>());
+    bench.now += 60_000;
+    bench.pass(6_000);
+    let mut bench = bench.crash(Crash::PowerCut);
+    let opened = bench.opened(ROOM).unwrap();
+    assert_eq!((opened.epoch, opened.head, opened.first), (EPOCH, 1_010, 1_011));
+    assert_eq!((messages_count(&bench), opened.tail.len()), (0, 0));
+    few(&mut bench, 1_011, "again");
+    assert_eq!(bench.passage(ROOM, 0, u64::MAX), [1_011]);
+}
+
+#[test]
+fn every_channel_is_visited_and_a_step_is_bounded() {
+    let mut bench = Bench::new();
+    for room in 0..500u64 {
+        for offset in 1..=3 {
+            bench.give(append(RoomId(1_000 + u128::from(room)), "few:many", offset));
+        }
+    }
+    bench.answers();
+    bench.now += 120_000;
+    let mut before = 0;
+    let end = bench.now + 5_000;
+    while bench.now < end {
+        bench.now += 10;
+        assert!(bench.answers().is_empty());
+        let expired = bench.engine.counts().expired;
+        assert!(expired - before <= 256, "{}", expired - before);
+        before = expired;
+    }
+    assert_eq!(before, 1_500);
+    assert!(bench.engine.next_wake_unix_ms().unwrap() > bench.now, "then it rests");
+}
