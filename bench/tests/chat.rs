@@ -14,6 +14,7 @@ use rookery::ring::{self, KernelPlane, Plane, PortUse};
 use rookery::room::{self, Namespace, Who};
 use rookery::session::{self, NameKey};
 use rookery::shard::{Options, Setup, Shard};
+use rookery::store::Durability;
 use rookery_bench::engine::{self, Setting, Target};
 use rookery_bench::outcome::Outcome;
 use rookery_bench::progress::Silent;
@@ -27,6 +28,7 @@ fn options() -> Options {
         subscribe: Who::Users,
         publish: Who::Subscribers,
         history_count_max: 100,
+        durability: Durability::Memory,
         ..Namespace::default()
     };
     let session =

@@ -6,6 +6,7 @@ use rookery::ring::simulated::Weather;
 use rookery::room::{self, Namespace, Who};
 use rookery::session::{self, INBOX_NAMESPACE};
 use rookery::shard::Options;
+use rookery::store::Durability;
 
 /// Everything about a world that is decided before it begins.
 pub struct Scenario {
@@ -131,6 +132,7 @@ fn namespaces(prng: &mut Prng) -> Vec<Namespace> {
         history_count_max: pick(prng, &[3, 15, 200]),
         history_age_ms_max: pick(prng, &[400, 3_000, 10_000]),
         history_bytes_max: pick(prng, &[1_000, 100_000]),
+        durability: Durability::Memory,
         force_recovery: prng.percent(50),
         force_positioning: prng.percent(50),
         data_bytes_max: 1_000,

@@ -11,6 +11,9 @@ connections_max = 15000
 [ws]
 origins = ["http://localhost", "http://localhost:*", "http://127.0.0.1", "http://127.0.0.1:*"]
 
+[store]
+dir = "rookery-data"
+
 [[auth.keys]]
 algorithm = "HS256"
 secret = "rookery-development-secret-known-to-everyone"
@@ -23,8 +26,8 @@ see_presence = "subscribers"
 see_history = "subscribers"
 presence = true
 join_leave = true
-history_count_max = 1000
-history_age_ms_max = 3600000
+history_count_max = 10000
+history_bytes_max = 16777216
 
 [[namespaces]]
 name = "news"
@@ -34,14 +37,24 @@ see_presence = "subscribers"
 see_history = "subscribers"
 presence = true
 join_leave = true
-history_count_max = 1000
-history_age_ms_max = 3600000
+history_count_max = 10000
+history_bytes_max = 16777216
 
 [[namespaces]]
 name = "@"
 subscribe = "nobody"
 publish = "users"
 see_history = "subscribers"
-history_count_max = 1000
-history_age_ms_max = 3600000
+history_count_max = 10000
+history_bytes_max = 16777216
+
+[[namespaces]]
+name = "dm"
+subscribe = "users"
+publish = "users"
+see_presence = "subscribers"
+see_history = "subscribers"
+presence = true
+history_count_max = 10000
+history_bytes_max = 16777216
 "#;

@@ -27,7 +27,8 @@ mod tests;
 use crate::auth::{Demands, KeySpec, Keys};
 use crate::base::limits;
 use crate::room::{Namespace, Who};
-use crate::{ring, room, server, shard};
+use crate::store::{Durability, Retention};
+use crate::{ring, room, server, shard, store};
 
 pub use dev::{DEV_NAME, DEV_TEXT};
 pub use mistake::{Mistake, Place, Why};
@@ -48,6 +49,8 @@ pub struct Config {
     pub ring: ring::Options,
     /// One shard: frames, connections, rooms.
     pub shard: shard::Options,
+    /// Where messages are kept.
+    pub store: store::Options,
     /// Tokens.
     pub auth: Auth,
 }
@@ -100,6 +103,7 @@ impl Default for Config {
                 room: room::Options { namespaces: standard_namespaces(), rooms_max: 1_000_000 },
                 ..shard::Options::default()
             },
+            store: store::Options::default(),
             auth: Auth::default(),
         }
     }
@@ -112,6 +116,25 @@ impl Config {
         keys.demanding(self.auth.demands.clone())
     }
 
+    /// What the store is to be like; `None` when no namespace keeps anything there.
+    pub fn store(&self) -> Option<&store::Options> {
+        self.shard.room.has_store().then_some(&self.store)
+    }
+
+    /// What is kept of each channel, by index of its namespace.
+    pub fn retention(&self) -> Vec<Retention> {
+        let retention = |namespace: &Namespace| Retention {
+            durability: match namespace.is_durable() {
+                true => namespace.durability,
+                false => Durability::Memory,
+            },
+            count_max: namespace.history_count_max,
+            bytes_max: namespace.history_bytes_max,
+            age_ms_max: namespace.history_age_ms_max,
+        };
+        self.shard.room.namespaces.iter().map(retention).collect()
+    }
+
     /// What works and should not stay so, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -119,6 +142,22 @@ impl Config {
             warnings.push(
                 "session.insecure is true: anyone may do anything without a token; for trying out \
                  only"
+                    .to_owned(),
+            );
+        }
+        for (index, namespace) in self.shard.room.namespaces.iter().enumerate() {
+            if namespace.is_durable() && namespace.durability == Durability::Interval {
+                warnings.push(format!(
+                    "namespaces[{index}]: durability is \"interval\" in {:?}: a power cut can take \
+                     the last {} ms of messages that were answered",
+                    namespace.name, self.store.interval_ms
+                ));
+            }
+        }
+        if self.store.ignore_damage && self.store().is_some() {
+            warnings.push(
+                "store.ignore_damage is true: if the store is damaged, what cannot be read is left \
+                 out in silence; set it to false when the server has started"
                     .to_owned(),
             );
         }
@@ -149,8 +188,12 @@ impl Config {
 
 /// What holds when the operator lists none.
 fn standard_namespaces() -> Vec<Namespace> {
-    let with_history =
-        Namespace { see_history: Who::Subscribers, history_count_max: 100, ..Namespace::default() };
+    let with_history = Namespace {
+        see_history: Who::Subscribers,
+        history_count_max: 10_000,
+        history_bytes_max: 16 << 20,
+        ..Namespace::default()
+    };
     let room = Namespace {
         name: "room".to_owned(),
         publish: Who::Subscribers,
@@ -165,7 +208,16 @@ fn standard_namespaces() -> Vec<Namespace> {
         subscribe: Who::Nobody,
         publish: Who::Token,
         members_max: limits::CHANNELS_PER_CONNECTION_MAX as u32,
+        ..with_history.clone()
+    };
+    let talk = Namespace {
+        name: "dm".to_owned(),
+        subscribe: Who::Users,
+        publish: Who::Users,
+        see_presence: Who::Subscribers,
+        presence: true,
+        members_max: limits::CHANNELS_PER_CONNECTION_MAX as u32,
         ..with_history
     };
-    vec![room, news, inbox]
+    vec![room, news, inbox, talk]
 }

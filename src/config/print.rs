@@ -124,8 +124,8 @@ const NAMESPACES_HEAD: &str = "
 
 One table for each namespace; up to 64. A channel belongs to the namespace before
 its first colon; a channel whose namespace is not listed does not exist (error
-102). Without any table, `room`, `news` and `@` are there as config/rookery.toml
-shows them; with one, exactly those that are listed. In the environment the whole
+102). Without any table, `room`, `news`, `@` and `dm` are there as
+config/rookery.toml shows them; with one, exactly those that are listed. In the environment the whole
 list is one variable, `ROOKERY_NAMESPACES`, as TOML: `[{ name = \"room\" }]`.
 
 | setting | range | default | what it is for |

@@ -3,6 +3,14 @@
 use super::mistake::{Place, Why};
 use super::sources::Draft;
 use crate::room::Namespace;
+use crate::session::INBOX_NAMESPACE;
+
+/// The namespace of conversations of two.
+const TALK_NAMESPACE: &str = "dm";
+
+/// Messages that one room may keep in memory, and bytes of them.
+const MEMORY_COUNT_MAX: u64 = 1_000_000;
+const MEMORY_BYTES_MAX: u64 = 1 << 30;
 
 /// Notes every setting that does not fit the others. A setting that is wrong in
 /// itself is not blamed a second time.
@@ -72,6 +80,7 @@ fn settings(draft: &Draft, refuse: Refuse<'_>) {
         );
     }
     addresses(draft, refuse);
+    store(draft, refuse);
     if !ws.path.starts_with('/') || ws.path.contains([' ', '?', '#']) {
         let sentence = "it must begin with a slash, without spaces, `?` and `#`";
         refuse("ws.path", &[], sentence.to_owned());
@@ -92,6 +101,24 @@ fn addresses(draft: &Draft, refuse: Refuse<'_>) {
             "server.admin_listen",
             &["server.listen"],
             format!("{admin} is where clients connect ({clients}); take another port"),
+        );
+    }
+}
+
+fn store(draft: &Draft, refuse: Refuse<'_>) {
+    let Some(store) = draft.config.store() else { return };
+    if store.dir.as_os_str().is_empty() {
+        let sentence = "it must name a directory: there are namespaces with messages on disk";
+        refuse("store.dir", &[], sentence.to_owned());
+    }
+    if store.disk_bytes_max != 0 && store.disk_bytes_max <= store.reserve_bytes {
+        refuse(
+            "store.disk_bytes_max",
+            &["store.reserve_bytes"],
+            format!(
+                "{} must be above store.reserve_bytes, which is {}: no message would be taken",
+                store.disk_bytes_max, store.reserve_bytes
+            ),
         );
     }
 }
@@ -137,7 +164,7 @@ fn one_namespace(
             ),
         );
     }
-    if namespace.keeps_history() && namespace.history_bytes_max < namespace.data_bytes_max {
+    if namespace.keeps_history() && namespace.history_bytes_max < namespace.data_bytes_max.into() {
         refuse(
             &key("history_bytes_max"),
             &[&key("data_bytes_max")],
@@ -147,6 +174,11 @@ fn one_namespace(
             ),
         );
     }
+    if namespace.is_durable() {
+        on_disk(draft, namespace, &key, refuse);
+    } else if namespace.keeps_history() {
+        in_memory(namespace, &key, refuse);
+    }
     for (name, forced) in [
         ("force_recovery", namespace.force_recovery),
         ("force_positioning", namespace.force_positioning),
@@ -154,6 +186,50 @@ fn one_namespace(
         if forced && !namespace.keeps_history() {
             let sentence = "it needs history_count_max above 0".to_owned();
             refuse(&key(name), &[&key("history_count_max")], sentence);
+        }
+    }
+}
+
+fn on_disk(draft: &Draft, namespace: &Namespace, key: &dyn Fn(&str) -> String, refuse: Refuse<'_>) {
+    if namespace.window_bytes_max < namespace.data_bytes_max {
+        refuse(
+            &key("window_bytes_max"),
+            &[&key("data_bytes_max")],
+            format!(
+                "{} must be at least data_bytes_max, which is {}",
+                namespace.window_bytes_max, namespace.data_bytes_max
+            ),
+        );
+    }
+    let window_count_max = namespace.window_count_max.min(namespace.history_count_max);
+    if namespace.recover_count_max < window_count_max {
+        refuse(
+            &key("recover_count_max"),
+            &[&key("window_count_max")],
+            format!(
+                "{} must be at least {window_count_max}, which are in memory anyway",
+                namespace.recover_count_max
+            ),
+        );
+    }
+    let has_inboxes =
+        draft.config.shard.room.namespaces.iter().any(|other| other.name == INBOX_NAMESPACE);
+    if namespace.name == TALK_NAMESPACE && !has_inboxes {
+        let sentence = "conversations of two need the namespace \"@\": a direct message waits in \
+                        its reader's personal channel until it is acknowledged";
+        refuse(&key("name"), &[], sentence.to_owned());
+    }
+}
+
+fn in_memory(namespace: &Namespace, key: &dyn Fn(&str) -> String, refuse: Refuse<'_>) {
+    let (count, bytes) = (namespace.history_count_max, namespace.history_bytes_max);
+    for (name, is, max) in [
+        ("history_count_max", u64::from(count), MEMORY_COUNT_MAX),
+        ("history_bytes_max", bytes, MEMORY_BYTES_MAX),
+    ] {
+        if max < is {
+            let sentence = format!("{is} must be at most {max} where durability is \"memory\"");
+            refuse(&key(name), &[&key("durability")], sentence);
         }
     }
 }

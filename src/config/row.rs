@@ -1,5 +1,6 @@
 use crate::room::Who;
 use crate::server::{DescriptorTable, LogFormat, LogLevel};
+use crate::store::Durability;
 
 /// What the names of environment variables begin with.
 pub const ENV_PREFIX: &str = "ROOKERY_";
@@ -167,6 +168,14 @@ impl Words for Who {
         ("subscribers", Who::Subscribers),
         ("users", Who::Users),
         ("anyone", Who::Anyone),
+    ];
+}
+
+impl Words for Durability {
+    const TABLE: &'static [(&'static str, Durability)] = &[
+        ("fsync", Durability::Fsync),
+        ("interval", Durability::Interval),
+        ("memory", Durability::Memory),
     ];
 }
 

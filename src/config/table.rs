@@ -9,10 +9,14 @@ use crate::base::limits;
 use crate::room::Namespace;
 
 const WHO: &[&str] = &["nobody", "token", "subscribers", "users", "anyone"];
+const DURABILITY: &[&str] = &["fsync", "interval", "memory"];
 const ALGORITHMS: &[&str] = &["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"];
 
 const DAY_MS: u64 = 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
+
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
 
 macro_rules! count {
     ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
@@ -351,6 +355,47 @@ pub static SETTINGS: &[Row<Config>] = &[
         "rooms",
         "Rooms that one shard is home of; at the limit a new one is refused (error 100)."
     ),
+    Row {
+        key: "store.dir",
+        kind: PATH,
+        unit: "",
+        help: "The directory of the store, for namespaces whose `durability` is not `memory`. It must exist and belong to this server alone. A relative one is relative to the directory that the server is started in.",
+        read: |from| Value::Text(from.store.dir.to_string_lossy().into_owned()),
+        write: |to, value| to.store.dir = value.text().into(),
+    },
+    count!(
+        "store.disk_bytes_max",
+        store.disk_bytes_max,
+        0..=1_024 * TIB,
+        "bytes",
+        "What the store may use of the disk. 0 means all but the reserve."
+    ),
+    count!(
+        "store.reserve_bytes",
+        store.reserve_bytes,
+        1_048_576..=TIB,
+        "bytes",
+        "What stays free, of the disk and of `disk_bytes_max`. Where only that is left, messages are refused (error 100) until space comes back; reading, acknowledging and deleting go on."
+    ),
+    count!(
+        "store.interval_ms",
+        store.interval_ms,
+        1..=60_000,
+        "ms",
+        "Where `durability` is `interval`: the longest time between a message's answer and its sync, so the most that a power cut can take."
+    ),
+    count!(
+        "store.cache_bytes",
+        store.cache_bytes,
+        1_048_576..=64 * GIB,
+        "bytes",
+        "Memory of the store: what was read, and what was written and is in no table yet."
+    ),
+    switch!(
+        "store.ignore_damage",
+        store.ignore_damage,
+        "Starts although the store is damaged, without what cannot be read. `rookery store check` names it before."
+    ),
     optional_text!(
         "auth.audience",
         auth.demands.audience,
@@ -376,7 +421,7 @@ pub static NAMESPACES: &[Row<Namespace>] = &[
         "name",
         name,
         Kind::Text { bytes_max: 64 },
-        "What stands before the colon of a channel: letters, digits, `-`, `_`, `.`. Empty for channels without a colon, `@` for personal inboxes (leave it out, and nobody has one)."
+        "What stands before the colon of a channel: letters, digits, `-`, `_`, `.`. Empty for channels without a colon, `@` for personal inboxes (leave it out, and nobody has one), `dm` for conversations of two (`dm#a,b`; needs `@`)."
     ),
     word!("subscribe", subscribe, WHO, "Who may be in a channel."),
     word!("publish", publish, WHO, "Who may publish."),
@@ -399,23 +444,65 @@ pub static NAMESPACES: &[Row<Namespace>] = &[
     count!(
         "history_count_max",
         history_count_max,
-        0..=1_000_000,
+        0..=1_000_000_000,
         "messages",
-        "Messages that are kept; 0 keeps none, and nobody can recover."
+        "Messages that one room keeps; 0 keeps none, and nobody can recover. At most 1000000 in memory."
     ),
     count!(
         "history_age_ms_max",
         history_age_ms_max,
-        1_000..=30 * DAY_MS,
+        1_000..=3_650 * DAY_MS,
         "ms",
-        "How long a message is kept."
+        "How long a message is kept. A room in memory stays there as long after its last member has left."
     ),
     count!(
         "history_bytes_max",
         history_bytes_max,
-        1_024..=1_073_741_824,
+        1_024..=TIB,
         "bytes",
-        "Messages that one room keeps, by size."
+        "Messages that one room keeps, by size. At most 1073741824 in memory."
+    ),
+    word!(
+        "durability",
+        durability,
+        DURABILITY,
+        "When a message is answered and delivered, where messages are kept: when it is on the disk (`fsync`), when the operating system has it (`interval`; a power cut can take the last `store.interval_ms`), or at once (`memory`; it is gone with the process, and needs no `[store]`)."
+    ),
+    count!(
+        "window_count_max",
+        window_count_max,
+        1..=1_000_000,
+        "messages",
+        "Of what one room keeps on disk, so many messages stay in memory, too, while the room is in use."
+    ),
+    count!("window_bytes_max", window_bytes_max, 1_024..=GIB, "bytes", "The same, by size."),
+    count!(
+        "recover_count_max",
+        recover_count_max,
+        1..=1_000_000,
+        "messages",
+        "What one subscription recovers from disk; who missed more is told that it is not whole, and reads the history."
+    ),
+    count!(
+        "ack_wait_ms",
+        ack_wait_ms,
+        1_000..=HOUR_MS,
+        "ms",
+        "For `@`: a direct message that is not acknowledged is sent again after this time, if its reader is there."
+    ),
+    count!(
+        "tries_max",
+        tries_max,
+        1..=10_000,
+        "times",
+        "For `@`: a direct message that was sent so often without being acknowledged becomes a dead letter."
+    ),
+    count!(
+        "ttl_ms_max",
+        ttl_ms_max,
+        1_000..=365 * DAY_MS,
+        "ms",
+        "For `dm`: how long a direct message waits for its reader until it becomes a dead letter; its sender can ask for less."
     ),
     switch!(
         "force_recovery",

@@ -8,6 +8,7 @@ use super::table::{KEYS, NAMESPACES, SETTINGS};
 use super::*;
 use crate::auth::Algorithm;
 use crate::server::DescriptorTable;
+use crate::store::{Durability, Retention};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -71,7 +72,7 @@ fn nothing_at_all_is_the_defaults() {
     }
     let names: Vec<&str> =
         config.shard.room.namespaces.iter().map(|one| one.name.as_str()).collect();
-    assert_eq!(names, ["room", "news", "@"]);
+    assert_eq!(names, ["room", "news", "@", "dm"]);
     assert!(config.is_useless().is_some());
 }
 
@@ -291,6 +292,23 @@ force_recovery = true
 name = \"x\"
 history_count_max = 1
 history_bytes_max = 1024
+
+[[namespaces]]
+name = \"dm\"
+history_count_max = 100
+window_bytes_max = 1024
+recover_count_max = 99
+
+[[namespaces]]
+name = \"m\"
+durability = \"memory\"
+history_count_max = 1000001
+history_bytes_max = 1073741825
+
+[store]
+dir = \"\"
+disk_bytes_max = 1048576
+reserve_bytes = 1048576
 ";
     Case::file(text).mistakes(&[
         "r.toml:2:15: session.pong_ms_max: 25000 must be less than session.ping_interval_ms, \
@@ -315,7 +333,81 @@ history_bytes_max = 1024
         "r.toml:26:1: namespaces[2].name: there are two namespaces \"x\"",
         "r.toml:26:1: namespaces[2].history_bytes_max: 1024 must be at least data_bytes_max, \
          which is 65536",
+        "r.toml:31:1: namespaces[3].window_bytes_max: 1024 must be at least data_bytes_max, which \
+         is 65536",
+        "r.toml:31:1: namespaces[3].recover_count_max: 99 must be at least 100, which are in \
+         memory anyway",
+        "r.toml:31:1: namespaces[3].name: conversations of two need the namespace \"@\": a direct \
+         message waits in its reader's personal channel until it is acknowledged",
+        "r.toml:37:1: namespaces[4].history_count_max: 1000001 must be at most 1000000 where \
+         durability is \"memory\"",
+        "r.toml:37:1: namespaces[4].history_bytes_max: 1073741825 must be at most 1073741824 where \
+         durability is \"memory\"",
+        "r.toml:44:7: store.dir: it must name a directory: there are namespaces with messages on \
+         disk",
+        "r.toml:45:18: store.disk_bytes_max: 1048576 must be above store.reserve_bytes, which is \
+         1048576: no message would be taken",
     ]);
+}
+
+#[test]
+fn what_is_kept_says_whether_there_is_a_store() {
+    let text = "\
+[store]
+dir = \"data\"
+interval_ms = 20
+[[namespaces]]
+name = \"a\"
+history_count_max = 5
+history_age_ms_max = 7000
+[[namespaces]]
+name = \"b\"
+durability = \"interval\"
+history_count_max = 6
+history_bytes_max = 1099511627776
+[[namespaces]]
+name = \"c\"
+durability = \"memory\"
+history_count_max = 7
+[[namespaces]]
+name = \"d\"
+";
+    let config = Case::file(text).good();
+    let store = config.store().expect("there are messages on disk");
+    assert_eq!((store.dir.to_str(), store.interval_ms), (Some("data"), 20));
+    let rules = |durability, count_max| Retention {
+        durability,
+        count_max,
+        bytes_max: 1 << 20,
+        age_ms_max: 30 * 86_400_000,
+    };
+    let want = [
+        Retention { age_ms_max: 7_000, ..rules(Durability::Fsync, 5) },
+        Retention { bytes_max: 1 << 40, ..rules(Durability::Interval, 6) },
+        rules(Durability::Memory, 7),
+        rules(Durability::Memory, 0),
+    ];
+    assert_eq!(config.retention(), want);
+    assert_eq!(
+        config.warnings(),
+        [
+            "namespaces[1]: durability is \"interval\" in \"b\": a power cut can take the last 20 ms \
+          of messages that were answered"
+        ]
+    );
+    // What the directory of no store is set to does not count.
+    let memory = "[store]\ndir = \"\"\nignore_damage = true\n[[namespaces]]\nname = \"a\"\n\
+                  history_count_max = 1\ndurability = \"memory\"\n";
+    let config = Case::file(memory).good();
+    assert!(config.store().is_none() && config.warnings().is_empty());
+}
+
+#[test]
+fn a_damaged_store_is_opened_only_when_told_and_that_is_warned_about() {
+    assert!(!Case::default().good().store().expect("messages are kept").ignore_damage);
+    let config = Case::default().flag("store.ignore_damage", "true").good();
+    assert!(config.store().expect("messages are kept").ignore_damage);
+    assert!(config.warnings()[0].starts_with("store.ignore_damage is true"));
 }
 
 #[test]

@@ -60,9 +60,10 @@ pub struct Namespace {
     pub history_count_max: u32,
     /// How long a message is kept, in ms.
     pub history_age_ms_max: u64,
-    /// Bytes of messages kept in one room.
-    pub history_bytes_max: u32,
-    /// When a message counts as kept, and its publisher is answered.
+    /// Bytes of messages kept in one room: on disk where it is durable.
+    pub history_bytes_max: u64,
+    /// When a message counts as kept, and its publisher is answered. Says nothing
+    /// where no message is kept.
     pub durability: Durability,
     /// Of the messages kept on disk, so many stay in memory, too.
     pub window_count_max: u32,
@@ -120,7 +121,7 @@ impl Namespace {
         let (count_max, bytes_max) = if self.is_durable() {
             (
                 self.history_count_max.min(self.window_count_max),
-                self.history_bytes_max.min(self.window_bytes_max),
+                self.history_bytes_max.min(u64::from(self.window_bytes_max)),
             )
         } else {
             (self.history_count_max, self.history_bytes_max)
@@ -150,9 +151,9 @@ impl Default for Namespace {
             join_leave_members_max: 1_000,
             leave_grace_ms: 1_000,
             history_count_max: 0,
-            history_age_ms_max: 300_000,
+            history_age_ms_max: 30 * 86_400_000,
             history_bytes_max: 1 << 20,
-            durability: Durability::Memory,
+            durability: Durability::Fsync,
             window_count_max: 256,
             window_bytes_max: 256 << 10,
             recover_count_max: 10_000,

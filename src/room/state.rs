@@ -684,6 +684,7 @@ mod tests {
     use super::*;
     use crate::base::ConnId;
     use crate::room::{Asker, Voice};
+    use crate::store::Durability;
     use crate::wire::Payload;
 
     const ROOM: RoomId = RoomId(9);
@@ -770,6 +771,8 @@ mod tests {
     fn chatty() -> Namespace {
         Namespace {
             history_count_max: 3,
+            history_age_ms_max: 300_000,
+            durability: Durability::Memory,
             presence: true,
             join_leave: true,
             members_max: 3,

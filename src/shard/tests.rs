@@ -14,6 +14,7 @@ use crate::base::{Action, ConnId, Ending, Event, Now, ShardId, Tick};
 use crate::metrics::Cells;
 use crate::room::{self, Namespace, Who};
 use crate::session::{self, NameKey};
+use crate::store::Durability;
 use crate::ws::client::{put_masked_frame, upgrade_request};
 use crate::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
 
@@ -53,6 +54,8 @@ impl World {
         let named = |name: &str| Namespace {
             name: name.to_owned(),
             history_count_max: 100,
+            history_age_ms_max: 300_000,
+            durability: Durability::Memory,
             presence: true,
             join_leave: true,
             ..Namespace::default()

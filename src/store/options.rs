@@ -41,6 +41,8 @@ pub struct Options {
     pub interval_ms: u64,
     /// Memory for blocks that were read, and for what is not in tables yet.
     pub cache_bytes: u64,
+    /// Opens a damaged store all the same, without what cannot be read.
+    pub ignore_damage: bool,
 }
 
 impl Default for Options {
@@ -51,6 +53,7 @@ impl Default for Options {
             reserve_bytes: 256 << 20,
             interval_ms: 1_000,
             cache_bytes: 32 << 20,
+            ignore_damage: false,
         }
     }
 }
