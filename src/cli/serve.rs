@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::inputs::Inputs;
 use super::output::fail;
 use super::{FAILED, MISUSED};
-use crate::server::{self, Setup};
+use crate::server::{self, Setup, StoreSetup};
 
 /// Serves until a signal ends it; the exit code of that.
 pub(super) fn run(inputs: Inputs) -> u8 {
@@ -30,7 +30,9 @@ pub(super) fn run(inputs: Inputs) -> u8 {
         Ok(config) => Ok(Arc::new(config.keys())),
         Err(refusal) => Err(refusal.lines().join("; ")),
     });
-    let store = config.store();
+    let store = config
+        .store()
+        .map(|options| StoreSetup { options: options.clone(), retention: config.retention() });
     let setup = Setup {
         options: config.server,
         ring: config.ring,

@@ -146,10 +146,11 @@ impl Rooms {
             What::Conversations(page) => (self.conversations(room, by, *page, out), None),
             What::Retract(wish) => (self.retract(room, by, *wish, out), None),
             What::Claim => {
+                out.answer(room, by, Answer::Noted);
                 if let Some(old) = self.claims.insert(room, seat).filter(|&old| old != seat) {
                     out.told.push((old.shard, Tell::Replaced(old.conn)));
                 }
-                (Some(Answer::Noted), None)
+                (None, None)
             }
             What::Release => {
                 if self.claims.get(&room) == Some(&seat) {

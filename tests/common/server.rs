@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -129,17 +129,20 @@ impl Server {
         let config = folder.path().join("rookery.toml");
         std::fs::write(&config, settings.render(port, admin_port)).expect("it can be written");
         let log = File::create(folder.path().join("log")).expect("it can be made");
-        let child = Command::new(env!("CARGO_BIN_EXE_rookery"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a descriptor is left"))
-            .stderr(log)
-            .spawn()
-            .expect("the binary can be started");
+        let child = spawn(&config, log);
         let mut server = Server { child, folder, port, admin_port };
         server.wait_until_ready();
         server
+    }
+
+    /// Begins again after its end, with the same configuration and folder.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        let (config, log) =
+            (self.folder.path().join("rookery.toml"), self.folder.path().join("log"));
+        let log = File::options().append(true).open(log).expect("it is there");
+        self.child = spawn(&config, log);
+        self.wait_until_ready();
     }
 
     /// Where peers connect.
@@ -264,6 +267,17 @@ impl Drop for Server {
             eprintln!("the server's log:\n{}", self.log());
         }
     }
+}
+
+fn spawn(config: &Path, log: File) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_rookery"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a descriptor is left"))
+        .stderr(log)
+        .spawn()
+        .expect("the binary can be started")
 }
 
 /// Runs the binary to its end.
