@@ -215,13 +215,17 @@ fn the_development_server_warns_starts_and_drains() {
         .filter(|address| TcpListener::bind(address).is_ok());
     let mut address = || free.next().expect("a port is free");
     let (listen, admin) = (address(), address());
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let mut child = rookery(&["serve", "--dev", "--listen", &listen, "--admin-listen", &admin])
         .args(["--connections-max", "100"])
+        .current_dir(folder.path())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary can be started");
     let log = read_until(&mut child, "listening");
     assert!(log.contains("everyone knows its secret"), "{log}");
+    // What it keeps lies where it was started.
+    assert!(folder.path().join("rookery-data").is_dir(), "{log}");
     let kill = Command::new("kill").arg(child.id().to_string()).status();
     assert!(kill.is_ok_and(|status| status.success()));
     // It has to be able to write until it ends.

@@ -49,8 +49,11 @@ fn run_without_io_uring(errno: i32, arguments: &[&str]) -> Output {
 #[track_caller]
 fn check(errno: i32, words: &[&str]) {
     let port = "127.0.0.1:0";
-    let ports = ["--listen", port, "--admin-listen", port];
-    let output = run_without_io_uring(errno, &[&["serve", "--dev"], &ports[..]].concat());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = folder.path().join("store");
+    let store = store.to_str().expect("a plain path");
+    let places = ["--listen", port, "--admin-listen", port, "--store-dir", store];
+    let output = run_without_io_uring(errno, &[&["serve", "--dev"], &places[..]].concat());
     let (out, err) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
     let all = format!("{}{}", out.expect("text"), err.expect("text"));
     assert_eq!(output.status.code(), Some(1), "{all}");

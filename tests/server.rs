@@ -6,6 +6,8 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
+use tempfile::TempDir;
+
 /// Nothing here takes so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -14,6 +16,8 @@ struct Server {
     child: Child,
     log: BufReader<ChildStderr>,
     start: String,
+    /// With what it keeps; goes with it.
+    _folder: TempDir,
     clients: SocketAddr,
     admin: SocketAddr,
 }
@@ -21,13 +25,14 @@ struct Server {
 impl Server {
     /// With these settings on top, as environment variables.
     fn start(settings: &[(&str, &str)]) -> Server {
-        let mut child = command(settings).spawn().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = command(&folder, settings).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let start = line_with(&mut log, "listening on ");
         let mut addresses = start.split("listening on ").nth(1).unwrap().split([' ', '(', ')']);
         let clients = addresses.next().unwrap().parse().unwrap();
         let admin = addresses.find_map(|word| word.parse().ok()).unwrap();
-        Server { child, log, start, clients, admin }
+        Server { child, log, start, _folder: folder, clients, admin }
     }
 
     /// The status line and body of an admin page.
@@ -92,12 +97,13 @@ impl Drop for Server {
     }
 }
 
-fn command(settings: &[(&str, &str)]) -> Command {
+fn command(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
     command.args(["serve", "--dev"]).stderr(Stdio::piped());
     command.env("ROOKERY_SERVER_LISTEN", "127.0.0.1:0");
     command.env("ROOKERY_SERVER_ADMIN_LISTEN", "127.0.0.1:0");
     command.env("ROOKERY_SERVER_CONNECTIONS_MAX", "15000");
+    command.env("ROOKERY_STORE_DIR", folder.path().join("store"));
     command.envs(settings.iter().copied());
     command
 }
@@ -120,7 +126,8 @@ fn line_with(log: &mut impl BufRead, part: &str) -> String {
 /// The one line with which a server does not start.
 #[track_caller]
 fn refusal(settings: &[(&str, &str)]) -> String {
-    let output = command(settings).output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(&folder, settings).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     text.lines().last().unwrap_or_default().to_owned()

@@ -94,6 +94,7 @@ const BASE: &[(&str, &[&str])] = &[
             "presence = true",
             "join_leave = true",
             "history_count_max = 1000",
+            "durability = \"memory\"",
             "data_bytes_max = 32768",
         ],
     ),
@@ -104,10 +105,11 @@ const BASE: &[(&str, &[&str])] = &[
             "subscribe = \"users\"",
             "publish = \"subscribers\"",
             "history_count_max = 1000",
+            "durability = \"memory\"",
         ],
     ),
     ("[[namespaces]]", &["name = \"closed\"", "subscribe = \"token\""]),
-    ("[[namespaces]]", &["name = \"@\"", "history_count_max = 10"]),
+    ("[[namespaces]]", &["name = \"@\"", "history_count_max = 10", "durability = \"memory\""]),
 ];
 
 /// The running binary. Ends with its value.

@@ -177,6 +177,7 @@ see_presence = "subscribers"
 see_history = "subscribers"
 history_count_max = 1000
 history_age_ms_max = 300000
+durability = "memory"
 "#
     )
 }

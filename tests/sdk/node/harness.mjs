@@ -147,8 +147,12 @@ export async function startServer(options = {}) {
   const folder = mkdtempSync(path.join(tmpdir(), 'rookery-sdk-'));
   const file = path.join(folder, 'rookery.toml');
   writeFileSync(file, configuration(port, adminPort, options.outboxBytes ?? 1 << 20));
-  const addresses = [`--listen=127.0.0.1:${port}`, `--admin-listen=127.0.0.1:${adminPort}`];
-  const source = options.dev ? ['--dev', ...addresses] : ['--config', file];
+  const places = [
+    `--listen=127.0.0.1:${port}`,
+    `--admin-listen=127.0.0.1:${adminPort}`,
+    `--store-dir=${path.join(folder, 'store')}`,
+  ];
+  const source = options.dev ? ['--dev', ...places] : ['--config', file];
   const child = spawn(BINARY, ['serve', ...source], { stdio: ['ignore', 'pipe', 'pipe'] });
   const log = [];
   for (const stream of [child.stdout, child.stderr]) {
