@@ -117,7 +117,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::admin::Readiness;
+    use crate::admin::{Readiness, StoreState};
     use crate::metrics::{Cells, Exposition};
 
     fn control() -> runtime::Runtime {
@@ -126,11 +126,15 @@ mod tests {
 
     /// The whole answer to `request`, from a server of two cores.
     fn answer(readiness: Readiness, request: &[u8]) -> String {
+        answer_with(readiness, StoreState::Good, request)
+    }
+
+    fn answer_with(readiness: Readiness, store: StoreState, request: &[u8]) -> String {
         control().block_on(async {
             let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
             let exposition = Arc::new(Exposition::new(vec![Cells::new(), Cells::new()]));
-            let view = View { exposition, readiness: watch::channel(readiness).1 };
+            let view = view(exposition, readiness, store);
             let server = tokio::spawn(listener.serve(view));
             let request = request.to_vec();
             let client = tokio::task::spawn_blocking(move || {
@@ -145,6 +149,11 @@ mod tests {
             server.abort();
             answer
         })
+    }
+
+    fn view(exposition: Arc<Exposition>, readiness: Readiness, store: StoreState) -> View {
+        let (readiness, store) = (watch::channel(readiness).1, watch::channel(store).1);
+        View { exposition, readiness, store }
     }
 
     #[track_caller]
@@ -169,6 +178,24 @@ mod tests {
         check(Ready, "/metrics?core=1", 400, "core=each");
         check(Ready, "/", 404, "no such page");
         check(Ready, "/metrics/", 404, "no such page");
+    }
+
+    #[test]
+    fn a_full_store_keeps_clients_and_a_broken_one_sends_them_away() {
+        #[track_caller]
+        fn check(readiness: Readiness, store: StoreState, want_status: u16, want: &str) {
+            let answer = answer_with(readiness, store, b"GET /ready HTTP/1.1\r\nhost: a\r\n\r\n");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {want_status} ")), "{answer}");
+            assert_eq!(answer.split("\r\n\r\n").nth(1), Some(want));
+        }
+        use Readiness::{Draining, Ready, Starting};
+        use StoreState::{Absent, Broken, Full, Good};
+        check(Ready, Absent, 200, "ready\n");
+        check(Ready, Good, 200, "ready\n");
+        check(Ready, Full, 200, "ready\nthe store is full: messages are refused\n");
+        check(Ready, Broken, 503, "the store is broken: nothing is kept\n");
+        check(Starting, Full, 503, "starting\n");
+        check(Draining, Broken, 503, "draining\n");
     }
 
     #[test]
@@ -201,7 +228,7 @@ mod tests {
             let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
             let exposition = Arc::new(Exposition::new(vec![Cells::new()]));
-            let view = View { exposition, readiness: watch::channel(Readiness::Ready).1 };
+            let view = view(exposition, Readiness::Ready, StoreState::Absent);
             let server = tokio::spawn(listener.serve(view));
             let mut silent = Vec::new();
             for _ in 0..CONNECTIONS_MAX {

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `/metrics` | the text format; `?core=each` shows each core instead of the sum |
 //! | `/health` | 200 while the process lives |
-//! | `/ready` | 200 while new clients are welcome, else 503 and the reason |
+//! | `/ready` | 200 while new clients are welcome, else 503 and the reason; a second line says that the store is full |
 //!
 //! Invariant: each connection has one request, a bounded head and a bounded
 //! life, and there are never more than [`CONNECTIONS_MAX`].
@@ -18,4 +18,4 @@ mod listener;
 mod routes;
 
 pub use listener::{CONNECTIONS_MAX, Fault, Listener};
-pub use routes::{Readiness, View};
+pub use routes::{Readiness, StoreState, View};

@@ -20,6 +20,19 @@ pub enum Readiness {
     Draining,
 }
 
+/// What the store takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreState {
+    /// There is none: no namespace keeps anything on disk.
+    Absent,
+    /// Messages, and everything else.
+    Good,
+    /// No messages, until there is space again; all else goes on.
+    Full,
+    /// Nothing, until it is read again after a failed write.
+    Broken,
+}
+
 /// What the admin pages show.
 #[derive(Clone)]
 pub struct View {
@@ -27,6 +40,8 @@ pub struct View {
     pub exposition: Arc<Exposition>,
     /// Changed by the control thread.
     pub readiness: watch::Receiver<Readiness>,
+    /// Changed by whoever watches over the store.
+    pub store: watch::Receiver<StoreState>,
 }
 
 /// All that can be asked; the rest is 404, another method 405.
@@ -52,9 +67,22 @@ async fn metrics(State(view): State<View>, RawQuery(query): RawQuery) -> Respons
 }
 
 async fn ready(State(view): State<View>) -> Response {
-    match *view.readiness.borrow() {
-        Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
-        Readiness::Ready => "ready\n".into_response(),
-        Readiness::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
+    let (status, text) = readiness(*view.readiness.borrow(), *view.store.borrow());
+    (status, text).into_response()
+}
+
+/// Other servers have the same work and no more space: a full store does not send
+/// clients away, who still read, acknowledge and delete here.
+fn readiness(readiness: Readiness, store: StoreState) -> (StatusCode, &'static str) {
+    match (readiness, store) {
+        (Readiness::Starting, _) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        (Readiness::Draining, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (Readiness::Ready, StoreState::Absent | StoreState::Good) => (StatusCode::OK, "ready\n"),
+        (Readiness::Ready, StoreState::Full) => {
+            (StatusCode::OK, "ready\nthe store is full: messages are refused\n")
+        }
+        (Readiness::Ready, StoreState::Broken) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the store is broken: nothing is kept\n")
+        }
     }
 }

@@ -26,7 +26,7 @@ use super::options::Options;
 use super::plan::{Plan, Table};
 use super::storage::{self, Doorbells, Storage};
 use super::{Ended, Fault, Setup};
-use crate::admin::{self, Listener, Readiness, View};
+use crate::admin::{self, Listener, Readiness, StoreState, View};
 use crate::base::ShardId;
 use crate::metrics::{Cells, Exposition};
 use crate::ring::{self, Doorbell, PortUse};
@@ -135,7 +135,8 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
     let (readiness, seen) = watch::channel(Readiness::Starting);
     let exposition = Arc::new(Exposition::new(cells.clone()));
-    let pages = tokio::spawn(admin.serve(View { exposition, readiness: seen }));
+    let store = watch::channel(StoreState::Absent).1;
+    let pages = tokio::spawn(admin.serve(View { exposition, readiness: seen, store }));
 
     let mut cores = Cores::start(&setup, &plan, cells)?;
     let address = cores.listen(&setup.options, &plan).await?;
