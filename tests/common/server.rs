@@ -38,7 +38,7 @@ impl Settings {
     }
 
     /// The text of the file.
-    fn render(&self, port: u16, admin_port: u16) -> String {
+    fn render(&self, port: u16, admin_port: u16, folder: &Path) -> String {
         let mut tables: Vec<(&str, Vec<String>)> = BASE
             .iter()
             .map(|(table, lines)| (*table, lines.iter().map(|line| (*line).to_owned()).collect()))
@@ -59,7 +59,9 @@ impl Settings {
         for (table, lines) in tables {
             text += &format!("{table}\n{}\n\n", lines.join("\n"));
         }
-        text.replace("{port}", &port.to_string()).replace("{admin_port}", &admin_port.to_string())
+        text.replace("{port}", &port.to_string())
+            .replace("{admin_port}", &admin_port.to_string())
+            .replace("{folder}", &folder.display().to_string())
     }
 }
 
@@ -79,6 +81,8 @@ const BASE: &[(&str, &[&str])] = &[
     // Tests send as fast as they can.
     ("[session]", &["commands_per_s = 0", "bytes_per_s = 0", "errors_per_s = 1000"]),
     ("[ws]", &[]),
+    // For namespaces that a test makes durable.
+    ("[store]", &["dir = \"{folder}/store\"", "reserve_bytes = 1048576"]),
     (
         "[[auth.keys]]",
         &["algorithm = \"HS256\"", "secret = \"a secret that only the black-box tests know\""],
@@ -128,8 +132,10 @@ impl Server {
     pub fn start(settings: Settings) -> Server {
         let (port, admin_port) = (free_port(), free_port());
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        std::fs::create_dir(folder.path().join("store")).expect("it can be made");
         let config = folder.path().join("rookery.toml");
-        std::fs::write(&config, settings.render(port, admin_port)).expect("it can be written");
+        std::fs::write(&config, settings.render(port, admin_port, folder.path()))
+            .expect("it can be written");
         let log = File::create(folder.path().join("log")).expect("it can be made");
         let child = spawn(&config, log);
         let mut server = Server { child, folder, port, admin_port };
@@ -155,7 +161,8 @@ impl Server {
     /// The tests' configuration, where a test needs it in a file.
     pub fn config_for(settings: Settings, folder: &TempDir, port: u16) -> PathBuf {
         let file = folder.path().join("rookery.toml");
-        std::fs::write(&file, settings.render(port, free_port())).expect("it can be written");
+        std::fs::write(&file, settings.render(port, free_port(), folder.path()))
+            .expect("it can be written");
         file
     }
 
@@ -208,7 +215,7 @@ impl Server {
 
     /// Another configuration in the place of the one that it began with.
     pub fn rewrite_config(&self, settings: Settings) {
-        let text = settings.render(self.port, self.admin_port);
+        let text = settings.render(self.port, self.admin_port, self.folder.path());
         std::fs::write(self.folder.path().join("rookery.toml"), text).expect("it can be written");
     }
 

@@ -45,8 +45,9 @@ fn settings() -> Settings {
         .with("[[namespaces]]", "history_count_max = 10000000")
         .with("[[namespaces]]", "history_age_ms_max = 86400000")
         .with("[[namespaces]]", "history_bytes_max = 1073741824")
-        .with("[[namespaces]]", "recover_count_max = 10000000")
+        .with("[[namespaces]]", "recover_count_max = 1000000")
         .with("[[namespaces]]", "publish = \"users\"")
+        .with("[[namespaces]]", "see_history = \"users\"")
         .with("[[namespaces]]", "durability = \"fsync\"")
         .with("[session]", "commands_burst = 100000")
 }
@@ -176,13 +177,16 @@ fn listen(
 fn read_all(client: &mut Client, index: usize) -> Result<Vec<Value>, Ended> {
     let mut all: Vec<Value> = Vec::new();
     client.send(3, &json!({ "history": { "channel": room(index), "limit": 0 } }))?;
-    let position = client.reply()?["history"].clone();
+    let reply = client.reply()?;
+    let position = reply["history"].clone();
+    assert!(position.is_object(), "{reply}");
     loop {
         let since = json!({ "offset": all.len(), "epoch": position["epoch"] });
         let request =
             json!({ "history": { "channel": room(index), "limit": 1000, "since": since } });
         client.send(4, &request)?;
         let page = client.reply()?;
+        assert!(page["history"].is_object(), "{page}");
         let page = page["history"]["publications"].as_array().cloned().unwrap_or_default();
         if page.is_empty() {
             let head = position["offset"].as_u64().unwrap_or_default();
