@@ -1,7 +1,8 @@
 //! The subcommands of the binary: arguments in, an exit code out.
 //!
 //! Exit codes: 0 it did what it should, 1 it could not, 2 wrong use or a wrong
-//! configuration. `serve` ended by a second signal gives 128 and its number.
+//! configuration, 10 to 17 the store does not open (`OpenFault::exit_code`).
+//! `serve` ended by a second signal gives 128 and its number.
 //!
 //! Deliberately absent: decisions. What a setting means is `config`'s, what a
 //! machine lacks is decided in `doctor` from facts that are handed in.

@@ -1,9 +1,13 @@
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
+use super::MISUSED;
 use super::inputs::Inputs;
 use super::output::fail;
-use super::{FAILED, MISUSED};
 use crate::server::{self, Setup, StoreSetup};
+use crate::store::OpenFault;
 
 /// Serves until a signal ends it; the exit code of that.
 pub(super) fn run(inputs: Inputs) -> u8 {
@@ -20,6 +24,12 @@ pub(super) fn run(inputs: Inputs) -> u8 {
             "this is the development configuration: everyone knows its secret and can be any user; \
              never serve others with it"
         );
+        if let Some(options) = config.store()
+            && let Err(fault) = make_store_dir(&options.dir)
+        {
+            tracing::error!("{fault}");
+            return fault.exit_code();
+        }
     }
     for warning in config.warnings() {
         tracing::warn!("{warning}");
@@ -45,7 +55,17 @@ pub(super) fn run(inputs: Inputs) -> u8 {
         Ok(ended) => ended.exit_code(),
         Err(fault) => {
             tracing::error!("{fault}");
-            FAILED
+            fault.exit_code()
         }
     }
+}
+
+/// Who tries the server out need not make a directory; who runs one shall say where
+/// it is, so that a mistyped name does not begin an empty store.
+fn make_store_dir(dir: &Path) -> Result<(), OpenFault> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    // Whatever else lies there is for the store to find.
+    made.or_else(|error| if dir.exists() { Ok(()) } else { Err(error) }).map_err(|error| {
+        OpenFault::System { dir: dir.to_owned(), what: format!("it cannot be made: {error}") }
+    })
 }

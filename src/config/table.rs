@@ -479,7 +479,7 @@ pub static NAMESPACES: &[Row<Namespace>] = &[
     count!(
         "recover_count_max",
         recover_count_max,
-        1..=1_000_000,
+        1..=1_000_000_000,
         "messages",
         "What one subscription recovers from disk; who missed more is told that it is not whole, and reads the history."
     ),

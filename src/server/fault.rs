@@ -62,6 +62,27 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What the process says to its parent. Supervisors can tell a store that does
+    /// not open from all that a later try may bring in order.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Fault::Store(fault) => fault.exit_code(),
+            Fault::Unfit(_)
+            | Fault::Cores
+            | Fault::Limits(_)
+            | Fault::Runtime(_)
+            | Fault::Signals(_)
+            | Fault::Random(_)
+            | Fault::Admin(_)
+            | Fault::Ring(_)
+            | Fault::Storage(_)
+            | Fault::Executor(_)
+            | Fault::Table(_)
+            | Fault::InUse(_)
+            | Fault::Listen(..) => 1,
+        }
+    }
+
     pub(super) fn listen(address: SocketAddr, error: io::Error) -> Fault {
         match error.kind() {
             io::ErrorKind::AddrInUse => Fault::InUse(address),

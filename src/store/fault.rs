@@ -39,6 +39,22 @@ pub enum OpenFault {
     },
 }
 
+impl OpenFault {
+    /// What a process says to its parent that ends for this reason.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            OpenFault::Missing(_) => 10,
+            OpenFault::NotADirectory(_) => 11,
+            OpenFault::ReadOnly(_) => 12,
+            OpenFault::NoSpace(_) => 13,
+            OpenFault::Locked(_) => 14,
+            OpenFault::Newer { .. } => 15,
+            OpenFault::Damaged { .. } => 16,
+            OpenFault::System { .. } => 17,
+        }
+    }
+}
+
 impl fmt::Display for OpenFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
