@@ -218,6 +218,7 @@ for (const encoding of ENCODINGS) {
       await his.publish(pack({ number: 2 }));
       const again = await events.first('subscribed');
       assert.deepEqual([again.wasRecovering, again.recovered], [true, true]);
+      assert.equal(again.positioned, true);
       const publications = await events.atLeast(2, 'publication');
       assert.deepEqual(publications.map(({ data }) => unpack(data).number), [1, 2]);
       his.unsubscribe();

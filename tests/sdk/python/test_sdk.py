@@ -138,7 +138,7 @@ async def test_a_namespace_can_tell_and_recover_without_being_asked(server, peop
         await events.at_least(2, "subscribing")
         await his.publish(people.pack({"number": 2}))
         again = (await events.at_least(2, "subscribed"))[1]
-        assert again.was_recovering and again.recovered
+        assert again.was_recovering and again.recovered and again.positioned
         assert await numbers(people, events, 2) == [1, 2]
         await his.unsubscribe()
         await events.first("leave", lambda context: context.info.user == "ben")
