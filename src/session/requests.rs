@@ -12,6 +12,7 @@ use super::{Effect, Outcome, Session};
 use crate::auth::{self, Allow, ChannelClaims};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
+use crate::metrics::PublishResult;
 use crate::room::{Departure, Draft, Entry, Namespace, Order, Passage, Title, Welcome, What, Who};
 use crate::wire::{
     self, Answer, ClientInfo, ErrorCode, HistoryRequest, RawData, Request, SubscribeRequest,
@@ -49,7 +50,11 @@ impl Session {
         let done = match request {
             Request::Subscribe(request) => self.subscribe(cx, id, &request, out),
             Request::Unsubscribe { channel } => self.unsubscribe(cx, id, &channel, out),
-            Request::Publish { channel, data } => self.publish(cx, id, &channel, &data, out),
+            Request::Publish { channel, data } => {
+                let done = self.publish(cx, id, &channel, &data, out);
+                out.unpublished.extend(done.err().map(unpublished));
+                done
+            }
             Request::Presence { channel } => self.presence(cx, id, &channel, What::Presence, out),
             Request::PresenceStats { channel } => {
                 self.presence(cx, id, &channel, What::PresenceStats, out)
@@ -416,6 +421,24 @@ impl Session {
 
 fn grant(allow: Allow, needed: Allow) -> Grant {
     if allow.contains(needed) { Grant::Given } else { Grant::Silent }
+}
+
+/// What a publish came to that was refused with this code.
+pub(super) fn unpublished(code: ErrorCode) -> PublishResult {
+    match code {
+        ErrorCode::PermissionDenied | ErrorCode::Unauthorized => PublishResult::Denied,
+        ErrorCode::TooManyRequests => PublishResult::Limited,
+        ErrorCode::BadRequest | ErrorCode::LimitExceeded | ErrorCode::UnknownChannel => {
+            PublishResult::Invalid
+        }
+        ErrorCode::Internal
+        | ErrorCode::MethodNotFound
+        | ErrorCode::AlreadySubscribed
+        | ErrorCode::NotAvailable
+        | ErrorCode::TokenExpired
+        | ErrorCode::Expired
+        | ErrorCode::UnrecoverablePosition => PublishResult::Failed,
+    }
 }
 
 /// What a connected peer is told about a token that is not good; only an

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::connect::{self, Connecting, Denial};
 use super::identity::Peer;
 use super::quota::{Admission, Quota};
+use super::requests::unpublished;
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place};
 use crate::auth::{Allow, Keys};
@@ -129,6 +130,9 @@ impl Session {
                 if within == Admission::Served && admission == Admission::Served {
                     self.on_request(cx, id, request, out);
                 } else {
+                    if let Request::Publish { .. } = request {
+                        out.unpublished.push(unpublished(ErrorCode::TooManyRequests));
+                    }
                     self.refuse(cx, id, ErrorCode::TooManyRequests, out);
                 }
             }

@@ -7,6 +7,7 @@ use super::state::State;
 use super::{Context, Effect, Fault, NameKey, Options, Outcome, Place, Session};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
+use crate::metrics::{Blame, CloseReason, PublishResult};
 use crate::room::{self, Answer, Departure, Namespace, Recovery, Welcome, What, Who};
 use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 
@@ -349,6 +350,37 @@ fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
     let (mut seated, room) = Desk::seated();
     seated.command(r#""publish":{"channel":"room:1","data":1}"#);
     assert!(matches!(seated.asked(), (asked, What::Publish(_)) if asked == room));
+}
+
+/// What a publish counts as that comes to no room.
+#[track_caller]
+fn check_unpublished(mut desk: Desk, channel: &str, data: &str, result: PublishResult) {
+    desk.command(&format!(r#""publish":{{"channel":"{channel}","data":{data}}}"#));
+    assert_eq!(desk.out.unpublished, [result], "{}", desk.text());
+}
+
+#[test]
+fn publishes_that_come_to_no_room_are_counted_by_cause() {
+    check_unpublished(Desk::connected(), "room:1", "1", PublishResult::Denied);
+    check_unpublished(Desk::connected(), "none:1", "1", PublishResult::Invalid);
+    let large = format!("\"{}\"", "x".repeat(70_000));
+    check_unpublished(Desk::seated().0, "room:1", &large, PublishResult::Invalid);
+    let (mut tired, _) = Desk::seated();
+    tired.options.commands_per_s = 1;
+    tired.options.commands_burst = 1;
+    tired.command(r#""ping":{}"#);
+    check_unpublished(tired, "room:1", "1", PublishResult::Limited);
+    let (mut good, _) = Desk::seated();
+    good.command(r#""publish":{"channel":"room:1","data":1}"#);
+    assert!(good.out.unpublished.is_empty(), "its room counts it");
+}
+
+#[test]
+fn our_own_failure_is_not_the_clients() {
+    let ours = Fault::Refused(ErrorCode::Internal);
+    assert_eq!((ours.label(), ours.blame()), (CloseReason::InternalError, Blame::Server));
+    let theirs = Fault::Refused(ErrorCode::LimitExceeded);
+    assert_eq!((theirs.label(), theirs.blame()), (CloseReason::Auth, Blame::Client));
 }
 
 #[test]
