@@ -1,5 +1,6 @@
 //! The process as its operator sees it: start, pages, signals, exit codes.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -25,8 +26,13 @@ struct Server {
 impl Server {
     /// With these settings on top, as environment variables.
     fn start(settings: &[(&str, &str)]) -> Server {
+        Server::start_as(Command::new(env!("CARGO_BIN_EXE_rookery")), settings)
+    }
+
+    /// By a command that becomes the binary.
+    fn start_as(command: Command, settings: &[(&str, &str)]) -> Server {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = command(&folder, settings).spawn().unwrap();
+        let mut child = configured(command, &folder, settings).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let start = line_with(&mut log, "listening on ");
         let mut addresses = start.split("listening on ").nth(1).unwrap().split([' ', '(', ')']);
@@ -37,11 +43,7 @@ impl Server {
 
     /// The status line and body of an admin page.
     fn page(&self, target: &str) -> String {
-        let mut stream = TcpStream::connect(self.admin).unwrap();
-        write!(stream, "GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        page_at(self.admin, target)
     }
 
     /// The value of a sample.
@@ -54,18 +56,32 @@ impl Server {
 
     /// A peer that asked for an upgrade, and the first line of the answer.
     fn upgrade(&self) -> (TcpStream, String) {
+        let mut stream = self.knock();
+        let status = answer_of(&mut stream);
+        (stream, status)
+    }
+
+    /// A peer that asks for an upgrade.
+    fn knock(&self) -> TcpStream {
         let mut stream = TcpStream::connect(self.clients).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = "GET /connection/websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
                     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         stream.write_all(head.as_bytes()).unwrap();
-        let (mut answer, mut byte) = (Vec::new(), [0]);
-        while !answer.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
-            answer.push(byte[0]);
-        }
-        let answer = String::from_utf8(answer).unwrap();
-        (stream, answer.lines().next().unwrap_or_default().to_owned())
+        stream
+    }
+
+    /// What the kernel says about each thread that serves peers.
+    fn shard_threads(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let all = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")));
+        all.map(Result::unwrap).filter(|status| status.starts_with("Name:\tshard-")).collect()
+    }
+
+    /// Of the main thread.
+    fn descriptors_in_use(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     fn signal(&self, name: &str) {
@@ -97,8 +113,26 @@ impl Drop for Server {
     }
 }
 
-fn command(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
+fn page_at(admin: SocketAddr, target: &str) -> String {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The first line of an HTTP answer, when the whole head has come.
+fn answer_of(stream: &mut TcpStream) -> String {
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+        answer.push(byte[0]);
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+fn configured(mut command: Command, folder: &TempDir, settings: &[(&str, &str)]) -> Command {
     command.args(["serve", "--dev"]).stderr(Stdio::piped());
     command.env("ROOKERY_SERVER_LISTEN", "127.0.0.1:0");
     command.env("ROOKERY_SERVER_ADMIN_LISTEN", "127.0.0.1:0");
@@ -127,7 +161,8 @@ fn line_with(log: &mut impl BufRead, part: &str) -> String {
 #[track_caller]
 fn refusal(settings: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let output = command(&folder, settings).output().unwrap();
+    let command = Command::new(env!("CARGO_BIN_EXE_rookery"));
+    let output = configured(command, &folder, settings).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     text.lines().last().unwrap_or_default().to_owned()
@@ -153,14 +188,52 @@ fn each_shard_can_have_a_descriptor_table_of_its_own() {
         [("ROOKERY_SERVER_SHARDS", "5"), ("ROOKERY_SERVER_DESCRIPTOR_TABLE", "per-shard")];
     let mut server = Server::start(&settings);
     assert!(server.start.contains("a descriptor table for each shard"), "{}", server.start);
-    let in_use = || fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count();
-    let before = in_use();
+    let before = server.descriptors_in_use();
     let peers: Vec<_> = (0..50).map(|_| server.upgrade()).collect();
     assert!(peers.iter().all(|(_, status)| status.contains(" 101 ")));
-    assert_eq!(in_use(), before, "connections are in the shards' tables only");
+    assert_eq!(server.descriptors_in_use(), before, "connections are in the shards' tables only");
     drop(peers);
     server.signal("TERM");
     assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
+fn each_shard_stays_on_its_cpu() {
+    let server = Server::start(&[("ROOKERY_SERVER_SHARDS", "4")]);
+    let threads = server.shard_threads();
+    assert!(4 <= threads.len(), "{threads:?}");
+    let cpus: BTreeSet<u16> = threads
+        .iter()
+        .flat_map(|status| status.lines())
+        .filter_map(|line| line.strip_prefix("Cpus_allowed_list:\t"))
+        .map(|list| list.parse().expect("one CPU"))
+        .collect();
+    let there = thread::available_parallelism().unwrap().get();
+    assert_eq!(cpus.len(), there.min(4), "{cpus:?} of {there}");
+}
+
+#[test]
+fn where_descriptors_are_few_those_who_fit_are_served_and_the_others_told_so() {
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=256:256", env!("CARGO_BIN_EXE_rookery")]);
+    let settings = [("ROOKERY_SERVER_SHARDS", "1"), ("ROOKERY_SERVER_DESCRIPTOR_TABLE", "shared")];
+    let server = Server::start_as(command, &settings);
+    let places = server.start.split("for up to ").nth(1).and_then(|rest| rest.split(' ').next());
+    let places: usize = places.and_then(|number| number.parse().ok()).expect("it says how many");
+    assert!((1..256).contains(&places), "{}", server.start);
+    let mut inside: Vec<_> = (0..places).map(|_| server.upgrade()).collect();
+    assert!(inside.iter().all(|(_, status)| status.contains(" 101 ")));
+    // More than there are descriptors for, as many at a time as can be told so.
+    for _ in 0..10 {
+        let mut crowd: Vec<TcpStream> = (0..30).map(|_| server.knock()).collect();
+        assert!(crowd.iter_mut().all(|peer| answer_of(peer).contains(" 503 ")));
+    }
+    assert_eq!(server.sample("chat_active_connections{protocol=\"json\"}"), places as f64);
+    assert_eq!(server.sample("chat_handshakes_total{outcome=\"no_room\"}"), 300.0);
+    // Who leaves makes room; the server may see it a moment later.
+    drop(inside.pop());
+    let again = (0..1_000).map(|_| server.upgrade()).find(|(_, status)| status.contains(" 101 "));
+    assert!(again.is_some());
 }
 
 #[test]

@@ -100,6 +100,7 @@ impl Scenario {
 
 fn session_options(prng: &mut Prng) -> session::Options {
     session::Options {
+        single_session_tenants: Vec::new(),
         upgrade_ms_max: 600,
         connect_ms_max: 600,
         ping_interval_ms: pick(prng, &[0, 700, 2_000]),

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use super::names::{Kind, conversation};
+use super::outcome::Refusal;
+use super::requests::unpublished;
 use super::rights::{Grant, Standing};
 use super::state::Context;
 use super::target::{Done, Target, grant};
@@ -39,7 +41,16 @@ impl Session {
         out: &mut Outcome,
     ) -> Done {
         let method = Method::named(name).ok_or(ErrorCode::MethodNotFound)?;
-        match method.read(data)? {
+        let done = method.read(data).map_err(Refusal::from);
+        let done = done.and_then(|verb| self.verb(cx, id, verb, out));
+        if let Method::Publish | Method::Send = method {
+            out.unpublished.extend(done.err().map(|refusal| unpublished(refusal.code())));
+        }
+        done
+    }
+
+    fn verb(&mut self, cx: &mut Context<'_>, id: u32, verb: Verb<'_>, out: &mut Outcome) -> Done {
+        match verb {
             Verb::Publish { channel, said } => self.post(cx, id, &channel, &said, out),
             Verb::Send { to, said, ttl_s } => self.send_to(cx, id, &to, &said, ttl_s, out),
             // How long it took is the client's own measurement: checked, not kept.

@@ -83,6 +83,7 @@ impl Fault {
             Fault::Frame(_) | Fault::WrongOpcode | Fault::BadRequest | Fault::TooManyErrors => {
                 CloseReason::ProtocolError
             }
+            Fault::Refused(ErrorCode::Internal) => CloseReason::InternalError,
             Fault::InvalidToken | Fault::Expired | Fault::Refused(_) => CloseReason::Auth,
             Fault::Stale | Fault::NoPong => CloseReason::Timeout,
             Fault::Slow => CloseReason::SlowConsumer,
@@ -97,6 +98,7 @@ impl Fault {
     /// The one place that decides who has to do something about it.
     pub fn blame(self) -> Blame {
         match self {
+            Fault::Refused(ErrorCode::Internal) => Blame::Server,
             Fault::Frame(_)
             | Fault::WrongOpcode
             | Fault::BadRequest

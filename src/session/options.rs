@@ -36,6 +36,16 @@ pub struct Options {
     pub anonymous: bool,
     /// Tells clients which host it is.
     pub node: String,
+    /// Tenants whose users may have one connection: the newest. `*` for all, and the
+    /// empty name for tokens without a tenant.
+    pub single_session_tenants: Vec<String>,
+}
+
+impl Options {
+    /// Whether a user of this tenant may have one connection only.
+    pub fn is_single_session(&self, tenant: &str) -> bool {
+        self.single_session_tenants.iter().any(|one| one == tenant || one == "*")
+    }
 }
 
 impl Default for Options {
@@ -58,6 +68,7 @@ impl Default for Options {
             insecure: false,
             anonymous: false,
             node: String::new(),
+            single_session_tenants: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use super::{Fault, Place};
 use crate::base::RoomId;
+use crate::metrics::PublishResult;
 use crate::room::Ask;
 use crate::wire::chat::Field;
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
@@ -22,6 +23,8 @@ pub struct Outcome {
     pub answers_count: u64,
     /// Refusals among the answers.
     pub refusals_count: u64,
+    /// Publishes that no room was asked about; rooms count their own.
+    pub unpublished: Vec<PublishResult>,
 }
 
 /// What a session wants from its shard. Closed.
@@ -97,6 +100,7 @@ impl Outcome {
             effects: Vec::new(),
             answers_count: 0,
             refusals_count: 0,
+            unpublished: Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use super::{Effect, Outcome, Session};
 use crate::auth::{self, Allow, ChannelClaims};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
+use crate::metrics::PublishResult;
 use crate::room::{Departure, Entry, HistoryPage, Order, Passage, Voice, Welcome, What};
 use crate::wire::{
     self, Answer, ErrorCode, HistoryRequest, RawData, Request, SubscribeRequest, SubscribeResult,
@@ -32,7 +33,11 @@ impl Session {
         let done = match request {
             Request::Subscribe(request) => self.subscribe(cx, id, &request, out),
             Request::Unsubscribe { channel } => self.unsubscribe(cx, id, &channel, out),
-            Request::Publish { channel, data } => self.publish(cx, id, &channel, &data, out),
+            Request::Publish { channel, data } => {
+                let done = self.publish(cx, id, &channel, &data, out);
+                out.unpublished.extend(done.err().map(|refusal| unpublished(refusal.code())));
+                done
+            }
             Request::Presence { channel } => self.presence(cx, id, &channel, What::Presence, out),
             Request::PresenceStats { channel } => {
                 self.presence(cx, id, &channel, What::PresenceStats, out)
@@ -311,6 +316,24 @@ impl Session {
             && claims.client.as_ref().is_none_or(|one| one.as_bytes() == client)
             && *claims.tenant == *peer.tenant();
         if fits { Ok(Some(claims)) } else { Err(ErrorCode::PermissionDenied) }
+    }
+}
+
+/// What a publish came to that was refused with this code.
+pub(super) fn unpublished(code: ErrorCode) -> PublishResult {
+    match code {
+        ErrorCode::PermissionDenied | ErrorCode::Unauthorized => PublishResult::Denied,
+        ErrorCode::TooManyRequests => PublishResult::Limited,
+        ErrorCode::BadRequest | ErrorCode::LimitExceeded | ErrorCode::UnknownChannel => {
+            PublishResult::Invalid
+        }
+        ErrorCode::Internal
+        | ErrorCode::MethodNotFound
+        | ErrorCode::AlreadySubscribed
+        | ErrorCode::NotAvailable
+        | ErrorCode::TokenExpired
+        | ErrorCode::Expired
+        | ErrorCode::UnrecoverablePosition => PublishResult::Failed,
     }
 }
 

@@ -5,6 +5,7 @@ use super::connect::{self, Connecting, Denial};
 use super::identity::Peer;
 use super::outcome::Refusal;
 use super::quota::{Admission, Quota};
+use super::requests::unpublished;
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place};
 use crate::auth::{Allow, Keys};
@@ -131,6 +132,9 @@ impl Session {
                 if within == Admission::Served && admission == Admission::Served {
                     self.on_request(cx, id, request, out);
                 } else {
+                    if let Request::Publish { .. } = request {
+                        out.unpublished.push(unpublished(ErrorCode::TooManyRequests));
+                    }
                     self.refuse(cx, id, ErrorCode::TooManyRequests, out);
                 }
             }
@@ -289,6 +293,7 @@ impl Session {
 
     /// Ends the session: its seats are freed, and its rooms let it go.
     pub fn leave(&mut self, cx: &Context<'_>, out: &mut Outcome) {
+        self.ask_for_place(cx, What::Release, out);
         self.state = State::Closed;
         for sub in self.subs.take() {
             match sub.stage {
@@ -460,10 +465,21 @@ impl Session {
                 out.effects.push(Effect::Release);
             }
             self.state = State::Ready(connecting.peer);
+            self.ask_for_place(cx, What::Claim, out);
             // Behind the seats: a held command may need the last one.
             if !connecting.held.is_empty() {
                 out.effects.push(Effect::Resume(connecting.held));
             }
+        }
+    }
+
+    /// Where a user may have one connection only, the home of its personal channel
+    /// knows which.
+    fn ask_for_place(&mut self, cx: &Context<'_>, what: What, out: &mut Outcome) {
+        let State::Ready(peer) = &self.state else { return };
+        if cx.options.is_single_session(peer.tenant()) && !peer.info.user.is_empty() {
+            let inbox = cx.names.inbox(peer.tenant(), &peer.info.user);
+            self.ask(cx, inbox, 0, what, out);
         }
     }
 

@@ -9,6 +9,7 @@ use super::state::State;
 use super::{Context, Effect, Fault, NameKey, Options, Outcome, Place, Session};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
+use crate::metrics::{Blame, CloseReason, PublishResult};
 use crate::room::{self, Answer, Departure, Namespace, Recovery, Welcome, What, Who};
 use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 
@@ -353,6 +354,66 @@ fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
     let (mut seated, room) = Desk::seated();
     seated.command(r#""publish":{"channel":"room:1","data":1}"#);
     assert!(matches!(seated.asked(), (asked, What::Publish(_)) if asked == room));
+}
+
+/// What a publish counts as that comes to no room.
+#[track_caller]
+fn check_unpublished(mut desk: Desk, channel: &str, data: &str, result: PublishResult) {
+    desk.command(&format!(r#""publish":{{"channel":"{channel}","data":{data}}}"#));
+    assert_eq!(desk.out.unpublished, [result], "{}", desk.text());
+}
+
+#[test]
+fn publishes_that_come_to_no_room_are_counted_by_cause() {
+    check_unpublished(Desk::connected(), "room:1", "1", PublishResult::Denied);
+    check_unpublished(Desk::connected(), "none:1", "1", PublishResult::Invalid);
+    let large = format!("\"{}\"", "x".repeat(70_000));
+    check_unpublished(Desk::seated().0, "room:1", &large, PublishResult::Invalid);
+    let (mut tired, _) = Desk::seated();
+    tired.options.commands_per_s = 1;
+    tired.options.commands_burst = 1;
+    tired.command(r#""ping":{}"#);
+    check_unpublished(tired, "room:1", "1", PublishResult::Limited);
+    let (mut good, _) = Desk::seated();
+    good.command(r#""publish":{"channel":"room:1","data":1}"#);
+    assert!(good.out.unpublished.is_empty(), "its room counts it");
+}
+
+#[test]
+fn our_own_failure_is_not_the_clients() {
+    let ours = Fault::Refused(ErrorCode::Internal);
+    assert_eq!((ours.label(), ours.blame()), (CloseReason::InternalError, Blame::Server));
+    let theirs = Fault::Refused(ErrorCode::LimitExceeded);
+    assert_eq!((theirs.label(), theirs.blame()), (CloseReason::Auth, Blame::Client));
+}
+
+/// What a named user's session asks about its place, at connect and at its end.
+#[track_caller]
+fn check_single(tenants: &[&str], user_name: &str, wanted: bool) {
+    let mut desk = Desk::new();
+    desk.options.single_session_tenants = tenants.iter().map(|&one| one.to_owned()).collect();
+    desk.options.anonymous = true;
+    let token = if user_name.is_empty() { String::new() } else { user(user_name) };
+    desk.connect(&token);
+    let asks = |desk: &Desk| {
+        let asks = desk.out.effects.iter().filter_map(|effect| match effect {
+            Effect::Ask(ask) => Some(format!("{:?}", ask.what)),
+            _ => None,
+        });
+        asks.collect::<Vec<_>>()
+    };
+    assert_eq!(asks(&desk), if wanted { vec!["Claim"] } else { vec![] });
+    desk.step(|session, cx, out| session.leave(cx, out));
+    assert_eq!(asks(&desk), if wanted { vec!["Release"] } else { vec![] });
+}
+
+#[test]
+fn one_connection_a_user_is_an_option_of_a_tenant() {
+    check_single(&[], "ann", false);
+    check_single(&["other"], "ann", false);
+    check_single(&[""], "ann", true);
+    check_single(&["*"], "ann", true);
+    check_single(&["*"], "", false);
 }
 
 #[test]

@@ -21,6 +21,9 @@ impl Shard {
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
         self.scribe.add(Counter::Replies, std::mem::take(&mut self.outcome.answers_count));
         self.scribe.add(Counter::ErrorsSent, std::mem::take(&mut self.outcome.refusals_count));
+        for result in self.outcome.unpublished.drain(..) {
+            self.scribe.add(Counter::Published(result), 1);
+        }
         if !self.outcome.messages.is_empty() {
             let messages = std::mem::take(&mut self.outcome.messages);
             self.say(id, messages);

@@ -530,14 +530,40 @@ fn a_flood_in_one_room_is_no_gap_in_another() {
     assert_eq!(told(&mut world, quiet), "");
 }
 
+fn key() -> KeySpec {
+    let material = Material::Secret(b"sixteen bytes and many more here".to_vec());
+    KeySpec { kid: None, algorithm: Algorithm::Hs256, material }
+}
+
+/// Both in the same moment: one of them stays, whichever.
+#[test]
+fn of_two_connections_of_one_user_one_stays() {
+    let keys = Keys::build(&[key()]).unwrap();
+    let mut world = World::with_keys(2, keys, |options| {
+        options.session.insecure = false;
+        options.session.single_session_tenants = vec![String::new()];
+    });
+    let new = NewToken { user: "ann", ..NewToken::default() };
+    let token = sign(&key(), &Demands::default(), &new).unwrap();
+    let connect = format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#);
+    let peers = [world.upgrade(0), world.upgrade(1)];
+    peers.iter().for_each(|&peer| world.queue(peer, &frame(&connect)));
+    world.settle();
+    let is_told_to_go =
+        |world: &World, peer: &Peer| world.peers[peer].seen.iter().any(|text| text == "close 3503");
+    assert_eq!(peers.iter().filter(|peer| is_told_to_go(&world, peer)).count(), 1);
+    let stays = *peers.iter().find(|peer| !is_told_to_go(&world, peer)).unwrap();
+    world.take(stays);
+    let newer = world.upgrade(0);
+    world.say(newer, &connect);
+    world.check_closed(stays, 3503);
+    assert!(world.take(newer)[0].contains(r#""connect":{"#));
+}
+
 /// SDKs send connect and what follows in one message.
 #[test]
 fn commands_behind_a_connect_have_its_seats() {
-    let key = KeySpec {
-        kid: None,
-        algorithm: Algorithm::Hs256,
-        material: Material::Secret(b"sixteen bytes and many more here".to_vec()),
-    };
+    let key = key();
     let keys = Keys::build(slice::from_ref(&key)).unwrap();
     let mut world = World::with_keys(2, keys, |options| {
         options.session.insecure = false;

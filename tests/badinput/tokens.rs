@@ -1,7 +1,9 @@
 //! Tokens that are forged, cut, early, late or missing.
 
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
 use super::check_refused;
@@ -35,6 +37,39 @@ fn bad_tokens_close_with_3500_and_expired_ones_are_told() {
     let mut peer = Peer::upgraded(server.address(), Encoding::Json);
     check_refused(&mut peer, json!({ "connect": {} }), 101);
     assert!(!server.log().contains(&good), "a token stands in the log");
+}
+
+#[test]
+fn public_keys_check_tokens_and_are_no_secrets() {
+    let pem = |name: &str| {
+        let path = format!("{}/tests/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+        (fs::read(&path).expect("it is there"), path)
+    };
+    for (name, algorithm, key) in [
+        ("rsa", Algorithm::RS256, EncodingKey::from_rsa_pem as fn(&[u8]) -> _),
+        ("ec", Algorithm::ES256, EncodingKey::from_ec_pem),
+        ("ed", Algorithm::EdDSA, EncodingKey::from_ed_pem),
+    ] {
+        let (public, path) = pem(&format!("{name}.public"));
+        let settings = Settings::new()
+            .without("[[auth.keys]]", "secret")
+            .with("[[auth.keys]]", format!("algorithm = \"{algorithm:?}\""))
+            .with("[[auth.keys]]", format!("pem_file = {path:?}"));
+        let server = Server::start(settings);
+        let connect = |algorithm: Algorithm, key: &EncodingKey| {
+            let claims = json!({ "sub": "anna" });
+            let token = jsonwebtoken::encode(&Header::new(algorithm), &claims, key);
+            let mut peer = Peer::upgraded(server.address(), Encoding::Json);
+            peer.send(json!({ "connect": { "token": token.expect("it can be signed") } }));
+            peer
+        };
+        let private = key(&pem(&format!("{name}.private")).0).expect("it is a key");
+        let reply = connect(algorithm, &private).object();
+        assert!(reply["connect"]["client"].is_string(), "{name}: {reply}");
+        // What everybody may know must not sign: not as a secret, either.
+        let mut forger = connect(Algorithm::HS256, &EncodingKey::from_secret(&public));
+        assert_eq!(forger.closed().0, 3500, "{name}");
+    }
 }
 
 /// The end of a token that is good now, and not for long.

@@ -140,13 +140,13 @@ export async function freePort() {
 // --- the server ----------------------------------------------------------------
 
 // Starts the binary with the tests' configuration and waits until it is ready.
-// `port` and `outboxBytes` may be chosen; `dev` takes the embedded configuration.
+// `port`, `outboxBytes` and `pingMs` may be chosen; `dev` takes the embedded configuration.
 export async function startServer(options = {}) {
   const port = options.port ?? (await freePort());
   const adminPort = await freePort();
   const folder = mkdtempSync(path.join(tmpdir(), 'rookery-sdk-'));
   const file = path.join(folder, 'rookery.toml');
-  writeFileSync(file, configuration(port, adminPort, options.outboxBytes ?? 1 << 20));
+  writeFileSync(file, configuration(port, adminPort, options));
   const places = [
     `--listen=127.0.0.1:${port}`,
     `--admin-listen=127.0.0.1:${adminPort}`,
@@ -202,11 +202,13 @@ async function ready(adminPort, exited) {
   throw new Error('the server was not ready in time');
 }
 
-function configuration(port, adminPort, outboxBytes) {
+function configuration(port, adminPort, { outboxBytes = 1 << 20, pingMs = 24_000 }) {
   return readFileSync(path.join(TOP, 'tests/sdk/rookery.toml'), 'utf8')
     .replaceAll('{port}', port)
     .replaceAll('{admin_port}', adminPort)
-    .replaceAll('{outbox_bytes}', outboxBytes);
+    .replaceAll('{outbox_bytes}', outboxBytes)
+    .replaceAll('{ping_ms}', pingMs)
+    .replaceAll('{pong_ms}', pingMs / 3);
 }
 
 // --- the network ---------------------------------------------------------------
@@ -284,6 +286,23 @@ export function client(t, encoding, url, { mayMeet = [], ...options } = {}) {
     assert.deepEqual(surprises, [], 'errors that were made good by trying again');
   });
   return made;
+}
+
+// The SDK's transport, which tells `emitter` of each ping of the server and each pong
+// of the SDK. Both are empty messages.
+export function watchedSocket(emitter) {
+  const isEmpty = (data) => ['{}', '\0'].includes(Buffer.from(data).toString());
+  return class extends WebSocket {
+    constructor(...args) {
+      super(...args);
+      this.on('message', (data) => isEmpty(data) && emitter.emit('ping'));
+    }
+
+    send(data, ...rest) {
+      if (isEmpty(data)) emitter.emit('pong');
+      super.send(data, ...rest);
+    }
+  };
 }
 
 export async function connected(t, encoding, url, user, options = {}) {

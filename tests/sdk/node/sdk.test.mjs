@@ -202,6 +202,29 @@ for (const encoding of ENCODINGS) {
       assert.equal(events.of('publication').length, 16);
     });
 
+    test('a namespace can tell of coming and going, and recover, without being asked', async (t) => {
+      const channel = freshChannel('eager');
+      const proxy = await startProxy(server.port);
+      t.after(() => proxy.stop());
+      const anna = await connected(t, encoding, proxy.url, 'anna');
+      const events = subscriptionEvents(await subscribed(anna, channel));
+      const ben = await connected(t, encoding, server.url, 'ben');
+      const his = await subscribed(ben, channel);
+      await events.first('join', ({ info }) => info.user === 'ben');
+      await his.publish(pack({ number: 1 }));
+      await events.first('publication');
+      proxy.cut();
+      await events.first('subscribing');
+      await his.publish(pack({ number: 2 }));
+      const again = await events.first('subscribed');
+      assert.deepEqual([again.wasRecovering, again.recovered], [true, true]);
+      assert.equal(again.positioned, true);
+      const publications = await events.atLeast(2, 'publication');
+      assert.deepEqual(publications.map(({ data }) => unpack(data).number), [1, 2]);
+      his.unsubscribe();
+      await events.first('leave', ({ info }) => info.user === 'ben');
+    });
+
     test('a gap that is no longer kept is told', async (t) => {
       const { proxy, events, his } = await behindProxy(t, encoding, freshChannel('short'));
       await his.publish(pack({ number: 0 }));
@@ -301,7 +324,12 @@ for (const encoding of ENCODINGS) {
       const ben = await connected(t, encoding, server.url, 'ben');
       await subscribed(anna, channel);
       await subscribed(ben, channel);
+      const told = clientEvents(ben);
       await within(anna.rpc('chat.typing', pack({ channel })), 'the answer');
+      const { typing } = unpack((await told.first('message')).data);
+      const { clients } = await anna.presence(channel);
+      assert.deepEqual([typing.channel, typing.user], [channel, 'anna']);
+      assert.equal(clients[typing.client].user, 'anna');
       assert.equal((await refusal(anna.rpc('chat.dance', pack({})))).code, 104);
       assert.equal((await refusal(anna.rpc('orders.list', pack({})))).code, 108);
     });

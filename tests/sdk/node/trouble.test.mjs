@@ -1,11 +1,12 @@
 // What goes wrong in the life of a client: it reads too slowly, its server stops.
 
 import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 
 import {
-  ENCODINGS, TRANSPORT_CLOSED, clientEvents, connected, freshChannel, startProxy, startServer,
-  subscribed, subscriptionEvents, within,
+  ENCODINGS, Events, TRANSPORT_CLOSED, client, clientEvents, connected, freshChannel, startProxy,
+  startServer, subscribed, subscriptionEvents, token, watchedSocket, within,
 } from './harness.mjs';
 
 const numbersTo = (count) => Array.from({ length: count }, (_, index) => index + 1);
@@ -43,6 +44,25 @@ for (const encoding of ENCODINGS) {
     assert.equal(slow.of('publication').length, count);
   });
 
+  test(`${encoding.name}: pings are answered, and the connection stays`, async (t) => {
+    // Who does not answer is closed after a third of the interval.
+    const server = await startServer({ pingMs: 900 });
+    t.after(() => server.stop());
+    const beat = new EventEmitter();
+    const beats = new Events(beat, ['ping', 'pong']);
+    const anna = client(t, encoding, server.url, {
+      token: token({ sub: 'anna' }),
+      websocket: watchedSocket(beat),
+      // The SDK leaves a server that it does not hear from.
+      maxServerPingDelay: 900,
+    });
+    const fate = clientEvents(anna);
+    anna.connect();
+    await beats.atLeast(4, 'ping');
+    await beats.atLeast(4, 'pong');
+    assert.deepEqual(fate.seen.map(({ name }) => name), ['connecting', 'connected', 'subscribed']);
+  });
+
   test(`${encoding.name}: a drained server sends its clients to the next one`, async (t) => {
     const first = await startServer();
     t.after(() => first.stop());
@@ -56,6 +76,10 @@ for (const encoding of ENCODINGS) {
     first.signal('SIGTERM');
     const codes = await Promise.all(clients.map(({ fate }) => fate.first('connecting')));
     assert.deepEqual(codes.map(({ code }) => code), Array(10).fill(3001));
+    // Each is told when to come again, so that not all come at once.
+    const waits = codes.map(({ reason }) => Number(/ retry_after_ms=(\d+)$/.exec(reason)?.[1]));
+    assert.ok(waits.every((wait) => wait < 3000), waits.join());
+    assert.ok(new Set(waits).size > 5, waits.join());
     const { code } = await within(first.exited, 'the drained server to end');
     assert.equal(code, 0);
 

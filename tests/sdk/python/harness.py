@@ -163,11 +163,12 @@ def free_port():
 class Server:
     """The binary, with the tests' configuration, until `stop`."""
 
-    def __init__(self, port=None, outbox_bytes=1 << 20):
+    def __init__(self, port=None, outbox_bytes=1 << 20, ping_ms=24_000):
         self.port = port or free_port()
         self.admin_port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}/connection/websocket"
         self.outbox_bytes = outbox_bytes
+        self.ping_ms = ping_ms
         self.folder = tempfile.mkdtemp(prefix="rookery-sdk-")
         self.process = None
 
@@ -177,6 +178,8 @@ class Server:
             "port": self.port,
             "admin_port": self.admin_port,
             "outbox_bytes": self.outbox_bytes,
+            "ping_ms": self.ping_ms,
+            "pong_ms": self.ping_ms // 3,
         }
         text = CONFIG.read_text()
         for name, value in values.items():
@@ -228,6 +231,8 @@ class Proxy:
         self.writers = set()
         self.flowing = asyncio.Event()
         self.flowing.set()
+        self.said_by_server = b""
+        self.spoke = asyncio.Condition()
 
     async def __aenter__(self):
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
@@ -265,6 +270,8 @@ class Proxy:
                 await flowing.wait()
                 if not data:
                     break
+                if flowing is self.flowing:
+                    await self.listen(data)
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -272,6 +279,16 @@ class Proxy:
             pass
         finally:
             writer.close()
+
+    async def listen(self, data):
+        async with self.spoke:
+            self.said_by_server += data
+            self.spoke.notify_all()
+
+    async def hear(self, part, count):
+        """Waits until the server has said `part` so often; its frames are not masked."""
+        async with asyncio.timeout(WAIT_S_MAX), self.spoke:
+            await self.spoke.wait_for(lambda: self.said_by_server.count(part) >= count)
 
     def cut(self):
         """Every connection breaks without a close frame."""

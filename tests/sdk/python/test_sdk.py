@@ -123,6 +123,39 @@ async def test_after_a_lost_connection_nothing_is_missing_and_nothing_comes_twic
         await people.leave()
 
 
+async def test_a_namespace_can_tell_and_recover_without_being_asked(server, people):
+    channel = fresh_channel("eager")
+    async with Proxy(server.port) as proxy:
+        anna, _ = await people.connected(proxy.url, "anna")
+        _, events = await people.subscribed(anna, channel)
+        ben, _ = await people.connected(server.url, "ben")
+        his, _ = await people.subscribed(ben, channel)
+        await events.first("join", lambda context: context.info.user == "ben")
+        await his.publish(people.pack({"number": 1}))
+        await events.first("publication")
+        proxy.cut()
+        # The first is the subscribe itself.
+        await events.at_least(2, "subscribing")
+        await his.publish(people.pack({"number": 2}))
+        again = (await events.at_least(2, "subscribed"))[1]
+        assert again.was_recovering and again.recovered and again.positioned
+        assert await numbers(people, events, 2) == [1, 2]
+        await his.unsubscribe()
+        await events.first("leave", lambda context: context.info.user == "ben")
+        await people.leave()
+
+
+async def test_pings_are_answered_and_the_connection_stays(people):
+    # Who does not answer is closed after a third of the interval.
+    async with Server(ping_ms=900) as server, Proxy(server.port) as proxy:
+        # The SDK leaves a server that it does not hear from.
+        _, fate = await people.connected(proxy.url, "anna", max_server_ping_delay=0.9)
+        empty = {"json": b"\x81\x02{}", "protobuf": b"\x82\x01\x00"}
+        await proxy.hear(empty[people.encoding], 4)
+        assert len(fate.of("connecting")) == len(fate.of("connected")) == 1
+        await people.leave()
+
+
 async def test_a_token_is_refreshed_before_it_counts_as_expired(server, people):
     tokens = ShortLived(3, sub="anna")
     anna, events = people.client(server.url, get_token=tokens.next)
@@ -229,9 +262,16 @@ async def test_a_drained_server_sends_its_clients_to_the_next_one(people):
             for number in range(5)
         ]
         first.process.terminate()
+        waits = set()
         for _, events in clients:
             # The first is the connect itself.
-            assert (await events.at_least(2, "connecting"))[1].code == 3001
+            again = (await events.at_least(2, "connecting"))[1]
+            assert again.code == 3001
+            # Each is told when to come again, so that not all come at once.
+            told, _, wait = again.reason.rpartition("=")
+            assert told.endswith(" retry_after_ms") and int(wait) < 3000
+            waits.add(wait)
+        assert len(waits) > 2
         assert await asyncio.wait_for(first.process.wait(), WAIT_S_MAX) == 0
         async with Server(port=first.port):
             for _, events in clients:
