@@ -149,7 +149,7 @@ impl<'s> World<'s> {
             book: Book::default(),
             tally: Tally::default(),
             mutator,
-            exposition: Exposition::new(all_cells),
+            exposition: Exposition::new(all_cells, None),
             lines_count: 0,
         }
     }

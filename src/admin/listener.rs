@@ -133,7 +133,7 @@ mod tests {
         control().block_on(async {
             let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
-            let exposition = Arc::new(Exposition::new(vec![Cells::new(), Cells::new()]));
+            let exposition = Arc::new(Exposition::new(vec![Cells::new(), Cells::new()], None));
             let view = view(exposition, readiness, store);
             let server = tokio::spawn(listener.serve(view));
             let request = request.to_vec();
@@ -227,7 +227,7 @@ mod tests {
         control().block_on(async {
             let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
-            let exposition = Arc::new(Exposition::new(vec![Cells::new()]));
+            let exposition = Arc::new(Exposition::new(vec![Cells::new()], None));
             let view = view(exposition, Readiness::Ready, StoreState::Absent);
             let server = tokio::spawn(listener.serve(view));
             let mut silent = Vec::new();

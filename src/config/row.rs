@@ -1,4 +1,4 @@
-use crate::room::Who;
+use crate::room::{NewsOf, Who};
 use crate::server::{DescriptorTable, LogFormat, LogLevel};
 use crate::store::Durability;
 
@@ -177,6 +177,11 @@ impl Words for Durability {
         ("interval", Durability::Interval),
         ("memory", Durability::Memory),
     ];
+}
+
+impl Words for NewsOf {
+    const TABLE: &'static [(&'static str, NewsOf)] =
+        &[("clients", NewsOf::Clients), ("users", NewsOf::Users)];
 }
 
 impl Words for DescriptorTable {

@@ -8,6 +8,7 @@ use crate::auth::{Algorithm, LEEWAY_S_MAX};
 use crate::base::limits;
 use crate::room::Namespace;
 
+const NEWS_OF: &[&str] = &["clients", "users"];
 const WHO: &[&str] = &["nobody", "token", "subscribers", "users", "anyone"];
 const DURABILITY: &[&str] = &["fsync", "interval", "memory"];
 const ALGORITHMS: &[&str] = &["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"];
@@ -348,6 +349,14 @@ pub static SETTINGS: &[Row<Config>] = &[
         NAME,
         "Tells clients which host it is. Empty tells nothing."
     ),
+    Row {
+        key: "session.single_session_tenants",
+        kind: Kind::Texts { count_max: 1_000, bytes_max: 255 },
+        unit: "tenants",
+        help: "Tenants whose users may have one connection: the newest; the older one is closed with 3503 and does not come back. `*` stands for all tenants, the empty name for tokens without one.",
+        read: |from| Value::Texts(from.shard.session.single_session_tenants.clone()),
+        write: |to, value| to.shard.session.single_session_tenants = value.texts(),
+    },
     count!(
         "room.rooms_max",
         shard.room.rooms_max,
@@ -432,6 +441,19 @@ pub static NAMESPACES: &[Row<Namespace>] = &[
         "join_leave",
         join_leave,
         "Whether coming and going is told to those who ask for it at subscribe."
+    ),
+    word!(
+        "join_leave_of",
+        join_leave_of,
+        NEWS_OF,
+        "Whether each connection's coming and going is told (`clients`), or each user's (`users`): when the first of its connections comes, and when the last is gone for longer than `leave_grace_ms`."
+    ),
+    count!(
+        "join_leave_members_max",
+        join_leave_members_max,
+        0..=1_000_000,
+        "members",
+        "In a room with more members coming and going is merged: once a second they are told how many came, left, and are there."
     ),
     switch!("push_join_leave", push_join_leave, "Tells it to every subscriber, asked or not."),
     count!(

@@ -28,9 +28,12 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Cells by rising shard.
-    pub fn new(cells: Vec<Arc<Cells>>) -> Exposition {
-        let cells: Arc<[Arc<Cells>]> = cells.into();
+    /// Cells by rising shard, and those of the storage thread.
+    pub fn new(cells: Vec<Arc<Cells>>, store: Option<Arc<Cells>>) -> Exposition {
+        let core = |(index, cells): (usize, Arc<Cells>)| (index.to_string(), cells);
+        let cells = cells.into_iter().enumerate().map(core);
+        let store = store.map(|cells| ("store".to_owned(), cells));
+        let cells: Arc<[Named]> = cells.chain(store).collect();
         let register = |cores| {
             let registry = Registry::new();
             let merge = Merge { cells: Arc::clone(&cells), descriptions: descriptions(), cores };
@@ -50,9 +53,12 @@ impl Exposition {
     }
 }
 
+/// A thread's cells, and what its label `core` says.
+type Named = (String, Arc<Cells>);
+
 /// Reads the cells of all cores at the moment of a scrape; keeps nothing.
 struct Merge {
-    cells: Arc<[Arc<Cells>]>,
+    cells: Arc<[Named]>,
     descriptions: Vec<Desc>,
     cores: Cores,
 }
@@ -71,7 +77,7 @@ impl Collector for Merge {
             let family = families.last_mut().expect("one was just pushed");
             for series in 0..row.series() {
                 let place = first + series * row.cells_per_series();
-                let mut give = |core: Option<usize>, cells: &[Arc<Cells>]| {
+                let mut give = |core: Option<&str>, cells: &[Named]| {
                     let mut metric = value(row, place, cells);
                     metric.set_label(labels(row, series, core));
                     family.mut_metric().push(metric);
@@ -79,8 +85,7 @@ impl Collector for Merge {
                 match self.cores {
                     Cores::Summed => give(None, &self.cells),
                     Cores::Each => {
-                        let each = self.cells.chunks(1).enumerate();
-                        each.for_each(|(core, cells)| give(Some(core), cells));
+                        self.cells.chunks(1).for_each(|cells| give(Some(&cells[0].0), cells));
                     }
                 }
             }
@@ -97,7 +102,7 @@ pub fn reference() -> String {
          `src/metrics/catalogue.rs`; a test compares the two, and \
          `BLESS=1 cargo test --lib metrics::` writes this file anew.\n\n\
          Values are sums over all cores; `/metrics?core=each` shows each core, with the label \
-         `core`. Every series exists from the start with 0.\n\n\
+         `core`, and the storage thread as the core `store`. Every series exists from the start with 0.\n\n\
          | name | type | unit | labels | what it is |\n|---|---|---|---|---|\n",
     );
     let rows: Vec<&Row> = rows().map(|(row, _)| row).collect();
@@ -150,14 +155,14 @@ fn empty_family(row: &Row) -> MetricFamily {
     family
 }
 
-fn labels(row: &Row, series: usize, core: Option<usize>) -> Vec<LabelPair> {
+fn labels(row: &Row, series: usize, core: Option<&str>) -> Vec<LabelPair> {
     let mut rest = series;
     let mut axes: Vec<LabelPair> = Vec::with_capacity(row.axes.len());
     for axis in row.axes.iter().rev() {
         axes.push(pair(axis.label, axis.words[rest % axis.words.len()]));
         rest /= axis.words.len();
     }
-    let core = core.map(|core| pair("core", &core.to_string()));
+    let core = core.map(|core| pair("core", core));
     let fixed = row.fixed.iter().map(|(label, word)| pair(label, word));
     core.into_iter().chain(fixed).chain(axes.into_iter().rev()).collect()
 }
@@ -169,9 +174,9 @@ fn pair(label: &str, word: &str) -> LabelPair {
     pair
 }
 
-fn value(row: &Row, place: usize, cells: &[Arc<Cells>]) -> Metric {
+fn value(row: &Row, place: usize, cells: &[Named]) -> Metric {
     let sum = |offset: usize| {
-        let values = cells.iter().map(|cells| cells.load(place + offset));
+        let values = cells.iter().map(|(_, cells)| cells.load(place + offset));
         values.fold(0, u64::wrapping_add)
     };
     let mut metric = Metric::default();
@@ -230,7 +235,7 @@ mod tests {
         second.adjust(Gauge::Connections(Protocol::Protobuf), -1);
         second.observe(Histogram::HandshakeSeconds(HandshakeOutcome::Ok), 2_500);
         second.observe(Histogram::HandshakeSeconds(HandshakeOutcome::Ok), 9_000_000);
-        let text = Exposition::new(cells).text(cores);
+        let text = Exposition::new(cells, None).text(cores);
         let lines: Vec<&str> = text.lines().collect();
         for line in want {
             assert!(lines.contains(line), "no {line} in\n{text}");
@@ -260,6 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn the_storage_thread_is_a_core_of_its_own() {
+        let (core, store) = (Cells::new(), Cells::new());
+        core.claim().add(Counter::StoreSyncs, 1);
+        store.claim().add(Counter::StoreSyncs, 2);
+        let exposition = Exposition::new(vec![core], Some(store));
+        assert!(exposition.text(Cores::Summed).contains("\nchat_store_syncs_total 3\n"));
+        let each = exposition.text(Cores::Each);
+        assert!(each.contains("chat_store_syncs_total{core=\"store\"} 2"), "{each}");
+    }
+
+    #[test]
     fn a_scrape_shows_each_core_when_asked() {
         check(
             Cores::Each,
@@ -275,7 +291,7 @@ mod tests {
 
     #[test]
     fn every_series_is_there_before_anything_happens() {
-        let text = Exposition::new(vec![Cells::new()]).text(Cores::Summed);
+        let text = Exposition::new(vec![Cells::new()], None).text(Cores::Summed);
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         // A histogram's `_count` and `+Inf` are one cell.
         let want: usize = rows()

@@ -144,3 +144,17 @@ label! {
         Failed = "failed",
     }
 }
+
+label! {
+    /// Why the store did not do what it was asked.
+    StoreFailure {
+        /// The disk, or what the store may use of it, is full.
+        Full = "full",
+        /// An earlier message of the same core was refused.
+        Stale = "stale",
+        /// A write or a sync failed.
+        Broken = "broken",
+        /// What was needed does not match its checksum.
+        Damaged = "damaged",
+    }
+}

@@ -21,5 +21,5 @@ pub use cells::{Cells, Scribe};
 pub use exposition::{Cores, Exposition, TEXT_TYPE, reference};
 pub use labels::{
     AcceptFailure, Blame, CloseReason, HandshakeOutcome, LaneKind, Protocol, PublishResult,
-    Recovery,
+    Recovery, StoreFailure,
 };

@@ -151,6 +151,12 @@ impl Rooms {
                     self.look(now, slot, Look::All, Some(rest), out);
                 }
             }
+            Delivery::Typing { channel, info } => {
+                if self.may_tell_of_typing(now, slot, info.client) {
+                    let notice = Arc::new(chat::typing(&channel, &info));
+                    self.spread(inbox, &Tell::Notice(inbox, notice), out);
+                }
+            }
             Delivery::Notice(notice) => {
                 self.spread(inbox, &Tell::Notice(inbox, notice), out);
             }

@@ -162,6 +162,13 @@ pub enum Delivery {
         /// Up to this offset.
         offset: u64,
     },
+    /// The other one of a conversation is writing.
+    Typing {
+        /// The conversation.
+        channel: Arc<str>,
+        /// Who.
+        info: Arc<ClientInfo>,
+    },
     /// News of a receipt or a retraction, for whoever listens now.
     Notice(Arc<Payload>),
 }

@@ -428,14 +428,20 @@ impl Rooms {
         let Some(slot) = self.find(id) else {
             return (Some(Answer::Noted), None);
         };
+        let news = self.may_tell_of_typing(now, slot, info.client).then(|| Tell::Typing(id, info));
+        (Some(Answer::Noted), news)
+    }
+
+    /// Once in a while for each client.
+    pub(super) fn may_tell_of_typing(&mut self, now: Now, slot: u32, client: ClientId) -> bool {
         let told = &mut self.rooms[slot].typing;
         told.retain(|&mut (_, at)| now.tick.ms_since(at) < TYPING_INTERVAL_MS);
-        let again = told.iter().any(|&(client, _)| client == info.client);
-        if again || TYPING_MEMBERS_MAX <= told.len() {
-            return (Some(Answer::Noted), None);
+        let again = told.iter().any(|&(other, _)| other == client);
+        let may = !again && told.len() < TYPING_MEMBERS_MAX;
+        if may {
+            told.push((client, now.tick));
         }
-        told.push((info.client, now.tick));
-        (Some(Answer::Noted), Some(Tell::Typing(id, info)))
+        may
     }
 
     /// Says `news` once to each shard with subscribers.

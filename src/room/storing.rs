@@ -22,8 +22,8 @@ use crate::base::limits::{
 use crate::base::{Now, RoomId, ShardId, Slab};
 use crate::room::ids::IDS_MS;
 use crate::store::{
-    self, Addressee, Append, Birth, Failure, Job, Mark, MarksPage, Open, Outcome, Range, Reply,
-    Request, Round, Ticket,
+    self, Addressee, Append, Birth, Conversation, Failure, Job, Mark, MarksPage, Open, Outcome,
+    Range, Reply, Request, Round, Ticket,
 };
 use crate::wire::chat::{self, Field};
 use crate::wire::{ErrorCode, ID_TAG, Position, Publication};
@@ -107,7 +107,8 @@ impl Rooms {
             Awaited::Conversations(room, by, count_max) => {
                 let answer = match reply.outcome {
                     Outcome::Conversations(mut all) => {
-                        let more = shorten(&mut all, count_max);
+                        let fitting_count = fitting(&all, count_max);
+                        let more = shorten(&mut all, fitting_count);
                         let next = all.last().filter(|_| more).map(|one| one.channel.clone());
                         Answer::Conversations(all, next)
                     }
@@ -596,6 +597,9 @@ impl Rooms {
         if head < offset {
             return Some(Answer::Wrong(Field::Offset));
         }
+        if head == 0 {
+            return Some(Answer::Noted); // the store knows nothing of such a channel
+        }
         let mark = Mark {
             room: id,
             user: progress.info.user.clone(),
@@ -853,6 +857,17 @@ fn failed(outcome: &Outcome) -> Answer {
 fn oldest_offset(kept: &Kept, history_count_max: u32) -> u64 {
     let head = kept.window().position().offset;
     kept.first().max((head + 1).saturating_sub(u64::from(history_count_max)))
+}
+
+/// How many conversations fit one answer with their last messages; at least one.
+fn fitting(all: &[Conversation], count_max: u32) -> u32 {
+    let mut bytes = 0;
+    let fits = all.iter().take_while(|one| {
+        let before = bytes;
+        bytes += one.last.as_ref().map_or(0, |last| last.data.bytes.len());
+        before == 0 || bytes <= HISTORY_ANSWER_BYTES_MAX
+    });
+    count_max.min(fits.count() as u32)
 }
 
 /// Cuts a list to its page. Says whether there was more.

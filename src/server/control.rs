@@ -24,7 +24,7 @@ use super::executor::{self, Go, NoListener, Part, Report, Thread};
 use super::lanes;
 use super::options::Options;
 use super::plan::{Plan, Table};
-use super::storage::{self, Doorbells, Storage};
+use super::storage::{self, Doorbells, Storage, Voice};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, Listener, Readiness, StoreState, View};
 use crate::base::ShardId;
@@ -134,11 +134,13 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
         .map_err(|error| Fault::Admin(admin::Fault::Listen(setup.options.admin_listen, error)))?;
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
     let (readiness, seen) = watch::channel(Readiness::Starting);
-    let exposition = Arc::new(Exposition::new(cells.clone()));
-    let store = watch::channel(StoreState::Absent).1;
+    let store_cells = setup.store.as_ref().map(|_| Cells::new());
+    let exposition = Arc::new(Exposition::new(cells.clone(), store_cells.clone()));
+    let (store_state, store) = watch::channel(StoreState::Absent);
     let pages = tokio::spawn(admin.serve(View { exposition, readiness: seen, store }));
 
-    let mut cores = Cores::start(&setup, &plan, cells)?;
+    let voice = store_cells.map(|cells| Voice { cells, state: store_state });
+    let mut cores = Cores::start(&setup, &plan, cells, voice)?;
     let address = cores.listen(&setup.options, &plan).await?;
     readiness.send_replace(Readiness::Ready);
     announce(&plan, address, admin_address);
@@ -215,19 +217,25 @@ fn announce(plan: &Plan, address: SocketAddr, admin: SocketAddr) {
 
 impl Cores {
     /// Starts all threads; none listens yet.
-    fn start(setup: &Setup, plan: &Plan, cells: Vec<Arc<Cells>>) -> Result<Cores, Fault> {
+    fn start(
+        setup: &Setup,
+        plan: &Plan,
+        cells: Vec<Arc<Cells>>,
+        voice: Option<Voice>,
+    ) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let [k0, k1, seed] = random().map_err(Fault::Random)?;
         let mut names = NameKey([k0, k1]);
         let (mut store, mut lanes_to_store) = (None, Vec::new());
-        if setup.store.is_some() {
+        if let Some(voice) = voice {
             // Closed again at once; what is wrong with it is told before anybody listens.
             let engine = opener(setup, seed)().map_err(Fault::Store)?;
             names = NameKey::from_bytes(engine.name_key());
             drop(engine);
             let (go, doorbells) = mpsc::sync_channel(1);
-            let (storage, lanes) = storage::start(opener(setup, seed), shards_count, doorbells)
-                .map_err(Fault::Storage)?;
+            let (storage, lanes) =
+                storage::start(opener(setup, seed), voice, shards_count, doorbells)
+                    .map_err(Fault::Storage)?;
             store = Some(Store { storage, go });
             lanes_to_store = lanes;
         }

@@ -18,13 +18,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle, Thread};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use tokio::sync::watch;
 
+use crate::admin::StoreState;
 use crate::base::ShardId;
+use crate::metrics::{Cells, Counter, Gauge, Histogram, Scribe, StoreFailure};
 use crate::ring::Doorbell;
-use crate::store::{Disk, Engine, OpenFault, Reply, Request, Turned};
+use crate::store::{Counts, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
 
 /// Bags that wait in one lane.
 const LANE_BAGS_MAX: usize = 8;
@@ -61,6 +64,14 @@ pub(super) struct Storage {
 /// What wakes shards, by shard; comes when they exist.
 pub(super) type Doorbells = Arc<[Doorbell]>;
 
+/// How the thread tells how it is.
+pub(super) struct Voice {
+    /// Its numbers.
+    pub cells: Arc<Cells>,
+    /// For `/ready`.
+    pub state: watch::Sender<StoreState>,
+}
+
 /// How the thread gets its engine.
 pub(super) type Open<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenFault> + Send>;
 
@@ -69,6 +80,7 @@ pub(super) type Open<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenFault> + Sen
 /// that is deleted later.
 pub(super) fn start<D: Disk + 'static>(
     open: Open<D>,
+    voice: Voice,
     shards_count: u16,
     doorbells: Receiver<Doorbells>,
 ) -> io::Result<(Storage, Vec<StoreLane>)> {
@@ -87,7 +99,7 @@ pub(super) fn start<D: Disk + 'static>(
             // No doorbells come when the server does not start.
             let Ok(doorbells) = doorbells.recv() else { return };
             match open() {
-                Ok(engine) => serve(engine, &mut clients, &doorbells, &stop),
+                Ok(engine) => serve(engine, &mut clients, &doorbells, &voice, &stop),
                 // It was good a moment ago, and messages wait for it.
                 Err(fault) => {
                     tracing::error!("{fault}");
@@ -147,8 +159,11 @@ fn serve<D: Disk>(
     mut engine: Engine<D>,
     clients: &mut [Client],
     doorbells: &Doorbells,
+    voice: &Voice,
     stop: &AtomicBool,
 ) {
+    let scribe = voice.cells.claim();
+    let mut told = Counts::default();
     let mut replies = Vec::new();
     loop {
         let is_last = stop.load(SeqCst);
@@ -156,7 +171,12 @@ fn serve<D: Disk>(
         for ((index, client), doorbell) in clients.iter_mut().enumerate().zip(doorbells.iter()) {
             taken += client.give(ShardId(index as u16), &mut engine, doorbell);
         }
+        let began = now();
         let turned = engine.turn(unix_ms(), &mut replies);
+        if told.commits != engine.counts().commits {
+            scribe.observe(Histogram::StoreTurnSeconds, began.elapsed().as_micros() as u64);
+        }
+        told = voice.tell(&scribe, &engine, told);
         for (ShardId(shard), reply) in replies.drain(..) {
             clients[usize::from(shard)].waiting.push(reply);
         }
@@ -189,6 +209,38 @@ fn serve<D: Disk>(
     }
 }
 
+impl Voice {
+    /// Counts what was done since `told`. Returns what is told now.
+    fn tell<D: Disk>(&self, scribe: &Scribe, engine: &Engine<D>, told: Counts) -> Counts {
+        let state = match engine.takes_messages() {
+            Ok(()) => StoreState::Good,
+            Err(Failure::Full) => StoreState::Full,
+            Err(Failure::Broken | Failure::Stale | Failure::Damaged) => StoreState::Broken,
+        };
+        self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
+        let capacity = engine.capacity();
+        scribe.set(Gauge::StoreUsedBytes, capacity.used_bytes);
+        scribe.set(Gauge::StoreFreeBytes, capacity.free_bytes.min(i64::MAX as u64));
+        let counts = engine.counts();
+        for (counter, now, before) in [
+            (Counter::StoreMessages, counts.appended, told.appended),
+            (Counter::StoreMessageBytes, counts.appended_bytes, told.appended_bytes),
+            (Counter::StoreCommits, counts.commits, told.commits),
+            (Counter::StoreSyncs, counts.syncs, told.syncs),
+            (Counter::StoreRefused(StoreFailure::Full), counts.full, told.full),
+            (Counter::StoreRefused(StoreFailure::Stale), counts.stale, told.stale),
+            (Counter::StoreRefused(StoreFailure::Broken), counts.broken, told.broken),
+            (Counter::StoreRefused(StoreFailure::Damaged), counts.damaged, told.damaged),
+            (Counter::StoreReopened, counts.reopened, told.reopened),
+            (Counter::StoreExpired, counts.expired, told.expired),
+            (Counter::DeadLetters, counts.dead, told.dead),
+        ] {
+            scribe.add(counter, now.saturating_sub(before));
+        }
+        counts
+    }
+}
+
 impl Client {
     /// Gives the engine what it has room for. Says how many.
     fn give<D: Disk>(
@@ -216,6 +268,12 @@ impl Client {
             }
         }
     }
+}
+
+/// The one clock that is read here for lengths.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// The clock that messages carry.

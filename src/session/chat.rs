@@ -13,8 +13,8 @@ use super::{INBOX_NAMESPACE, Outcome, Session};
 use crate::auth::Allow;
 use crate::base::{ClientId, ConnId, Prng, ShardId};
 use crate::room::{
-    ConversationsPage, Draft, MembersPage, Posted, Power, Progress, ReceiptsPage, Retraction,
-    Voice, What,
+    ConversationsPage, Delivery, Draft, MembersPage, Posted, Power, Progress, ReceiptsPage,
+    Retraction, Voice, What,
 };
 use crate::store::{self, Marks, Reached};
 use crate::wire::chat::{self, Conversation, Field, Method, Receipt, Said, Verb};
@@ -235,8 +235,16 @@ impl Session {
             return Err(ErrorCode::PermissionDenied.into());
         }
         self.check(cx, &target, target.rules.publish, Allow::PUBLISH)?;
-        let info = Arc::clone(&self.peer()?.info);
-        self.ask(cx, target.room, id, What::Typing(info), out);
+        let peer = self.peer()?;
+        let info = Arc::clone(&peer.info);
+        let other = target.kind.other_than(&info.user);
+        let inbox = other.map(|other| cx.names.inbox(peer.tenant(), other));
+        self.ask(cx, target.room, id, What::Typing(Arc::clone(&info)), out);
+        if let Some(inbox) = inbox {
+            // The other one may not be subscribed to the conversation now.
+            let delivery = Delivery::Typing { channel: Arc::from(channel), info };
+            self.ask(cx, inbox, 0, What::Deliver(Box::new(delivery)), out);
+        }
         Ok(())
     }
 

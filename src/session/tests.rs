@@ -10,7 +10,7 @@ use super::{Context, Effect, Fault, NameKey, Options, Outcome, Place, Session};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
 use crate::metrics::{Blame, CloseReason, PublishResult};
-use crate::room::{self, Answer, Departure, Namespace, Recovery, Welcome, What, Who};
+use crate::room::{self, Answer, Ask, Departure, Namespace, Recovery, Welcome, What, Who};
 use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 
 const CONN: ConnId = ConnId { slot: 1, generation: 1 };
@@ -151,10 +151,11 @@ impl Desk {
         String::from_utf8(self.out.messages.to_vec()).unwrap()
     }
 
-    /// The one question that the last step asked.
+    /// The one question that the last step asked, beside what it brought to inboxes.
     #[track_caller]
     fn asked(&self) -> (RoomId, &What) {
         let mut asks = self.out.effects.iter().filter_map(|effect| match effect {
+            Effect::Ask(Ask { what: What::Deliver(_), .. }) => None,
             Effect::Ask(ask) => Some((ask.room, &ask.what)),
             Effect::Sit { .. }
             | Effect::Stand(_)

@@ -167,6 +167,7 @@ impl Shard {
         self.deliver(now, out);
         self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
         self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
+        self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
         self.scribe.set(Gauge::SendQueueBytes, self.waiting.bytes());
         self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.upgrading_count));
     }

@@ -9,7 +9,9 @@ use super::super::subs::{Maker, Stage};
 use super::*;
 use crate::auth::{Allow, Cap, Match};
 use crate::base::ShardId;
-use crate::room::{Draft, MembersPage, Posted, Power, Progress, Retraction, Title, Voice};
+use crate::room::{
+    Delivery, Draft, MembersPage, Posted, Power, Progress, Retraction, Title, Voice,
+};
 use crate::store::{Conversation, Marks, Reached};
 use crate::wire::chat::Field;
 use crate::wire::client::{ClientAnswer, ClientMessage, messages};
@@ -557,6 +559,15 @@ fn typing_is_for_those_who_are_there() {
         desk.check_denied("outside");
         desk.call("chat.typing", &json!({ "channel": "dm#ann,bob" }));
         assert!(matches!(desk.asked_of("dm#ann,bob"), What::Typing(_)));
+        let brought = desk.out.effects.iter().find_map(|effect| match effect {
+            Effect::Ask(Ask { room, what: What::Deliver(delivery), .. }) => Some((room, delivery)),
+            _ => None,
+        });
+        let (inbox, delivery) = brought.expect("the other one may be elsewhere");
+        assert_eq!(*inbox, NAMES.inbox("", "bob"));
+        assert!(
+            matches!(&**delivery, Delivery::Typing { channel, .. } if **channel == *"dm#ann,bob")
+        );
     });
 }
 
