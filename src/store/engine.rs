@@ -23,6 +23,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use crate::base::{Prng, RoomId, ShardId};
 
@@ -171,28 +172,10 @@ impl<D: Disk> Engine<D> {
     /// Opens the store of a disk, and makes it one when it is empty.
     pub fn open(mut disk: D, setup: Setup) -> Result<Engine<D>, OpenFault> {
         let dir = &setup.options.dir;
-        let fault = |fault: DiskFault| match fault {
-            DiskFault::Full => OpenFault::NoSpace(dir.clone()),
-            DiskFault::Damaged => {
-                OpenFault::Damaged { dir: dir.clone(), what: "its first records".into() }
-            }
-            DiskFault::Broken => {
-                OpenFault::System { dir: dir.clone(), what: "it cannot be read".into() }
-            }
-        };
-        let name_key = match disk.get(Space::Meta, key::FORMAT).map_err(fault)? {
+        let fault = |fault: DiskFault| open_fault(dir, fault);
+        let name_key = match name_key(&disk, dir)? {
+            Some(name_key) => name_key,
             None => create(&mut disk, setup.seed).map_err(fault)?,
-            Some(found) => {
-                let found = <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok();
-                match found {
-                    Some(FORMAT) => {}
-                    Some(found) if found < FORMAT => return Err(fault(DiskFault::Damaged)),
-                    found => return Err(OpenFault::Newer { dir: dir.clone(), found }),
-                }
-                let name_key = disk.get(Space::Meta, key::NAME_KEY).map_err(fault)?;
-                let name_key = name_key.and_then(|bytes| bytes.try_into().ok());
-                name_key.ok_or_else(|| fault(DiskFault::Damaged))?
-            }
         };
         // What a process that was killed left in the kernel is shown from now on.
         disk.sync().map_err(fault)?;
@@ -227,6 +210,11 @@ impl<D: Disk> Engine<D> {
     /// The disk, for the next life of this store.
     pub fn into_disk(self) -> D {
         self.disk
+    }
+
+    /// Puts everything that was answered on the disk, at the end.
+    pub fn close(mut self) -> Result<(), DiskFault> {
+        self.disk.sync()
     }
 
     /// What it did.
@@ -481,6 +469,29 @@ impl<D: Disk> Engine<D> {
 
     fn view(&self) -> View<'_, D> {
         View::new(&self.disk, &self.batch)
+    }
+}
+
+/// The key of names in a store of our format; `None` when the disk is empty.
+pub(super) fn name_key<D: Disk>(disk: &D, dir: &Path) -> Result<Option<[u8; 16]>, OpenFault> {
+    let fault = |fault: DiskFault| open_fault(dir, fault);
+    let Some(found) = disk.get(Space::Meta, key::FORMAT).map_err(fault)? else { return Ok(None) };
+    match <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok() {
+        Some(FORMAT) => {}
+        Some(found) if found < FORMAT => return Err(fault(DiskFault::Damaged)),
+        found => return Err(OpenFault::Newer { dir: dir.to_path_buf(), found }),
+    }
+    let name_key = disk.get(Space::Meta, key::NAME_KEY).map_err(fault)?;
+    let name_key = name_key.and_then(|bytes| bytes.try_into().ok());
+    name_key.map(Some).ok_or_else(|| fault(DiskFault::Damaged))
+}
+
+fn open_fault(dir: &Path, fault: DiskFault) -> OpenFault {
+    let dir = dir.to_path_buf();
+    match fault {
+        DiskFault::Full => OpenFault::NoSpace(dir),
+        DiskFault::Damaged => OpenFault::Damaged { dir, what: "its first records".into() },
+        DiskFault::Broken => OpenFault::System { dir, what: "it cannot be read".into() },
     }
 }
 
