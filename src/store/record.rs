@@ -121,7 +121,9 @@ pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account),
     Ok((Publication { offset, data, info, chan_info, tags, time_unix_ms }, account))
 }
 
-fn take_tags(from: &mut Fields<'_>) -> Result<Vec<(Box<str>, Box<str>)>, Garbled> {
+type Tags = Vec<(Box<str>, Box<str>)>;
+
+fn take_tags(from: &mut Fields<'_>) -> Result<Tags, Garbled> {
     let count = from.number()?;
     // Each has a name and a value of a byte at least: no count reserves more than
     // the bytes can hold.

@@ -512,8 +512,8 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
     said(&mut bench, 3);
     let mut bench = bench.crash(Crash::Killed);
     assert_eq!(epochs(&mut bench), [reborn, sure]);
-    // After a failure, too.
-    said(&mut bench, 4);
+    // After a failure, too, when something waited for its sync.
+    bench.ask(unborn(ROOM, "soon:a", 4));
     bench.weather(DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM });
     bench.ask(unborn(ROOM, "soon:a", 5));
     bench.weather(DiskWeather::CALM);

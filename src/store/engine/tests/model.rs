@@ -212,7 +212,7 @@ impl World {
     }
 
     fn weather(&mut self) -> DiskWeather {
-        let mut some = |chance: u64| self.prng.percent(50).then_some(chance as u8).unwrap_or(0);
+        let mut some = |chance: u64| if self.prng.percent(50) { chance as u8 } else { 0 };
         DiskWeather {
             commit_fails_percent: some(5),
             sync_fails_percent: some(5),
@@ -384,8 +384,8 @@ impl World {
     fn check(&mut self) -> Check {
         for room in 0..ROOMS {
             self.check_room(room)?;
-            for reader in 0..READERS.len() {
-                let key = key::named(id(room), READERS[reader]);
+            for (reader, name) in READERS.into_iter().enumerate() {
+                let key = key::named(id(room), name);
                 let held =
                     self.bench.engine.marks_at(&key).map_err(|fault| format!("{fault:?}"))?;
                 self.check_marks(room, reader, held.unwrap_or_default())?;
