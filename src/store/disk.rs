@@ -125,6 +125,10 @@ pub trait Disk {
 
     /// How full it is; may cost a system call for each file.
     fn capacity(&self) -> Result<Capacity, DiskFault>;
+
+    /// A number that is another one, and never 0, after what was committed and not
+    /// synced may have been lost without our doing: in a power cut.
+    fn life(&self) -> u64;
 }
 
 type Changes = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;

@@ -23,13 +23,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use crate::base::{Prng, RoomId, ShardId};
 
 use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, Space, View};
 use super::letter::{Failure, Job, Outcome, Reply, Request, Round};
 use super::options::{Durability, Retention};
-use super::record::Garbled;
+use super::record::{Garbled, LifeRecord};
 use super::{FORMAT, OpenFault, Options, key};
 use heads::Heads;
 use queue::{Budget, Queue};
@@ -148,6 +149,8 @@ pub struct Engine<D> {
     /// By shard: appends of this round and earlier ones are stale.
     refused: BTreeMap<ShardId, Round>,
     health: Health,
+    /// How often what was answered before its sync may have been lost.
+    losses_count: u32,
     capacity: Capacity,
     capacity_seen_unix_ms: Option<u64>,
     /// When the oldest batch that is not synced was committed.
@@ -171,31 +174,23 @@ impl<D: Disk> Engine<D> {
     /// Opens the store of a disk, and makes it one when it is empty.
     pub fn open(mut disk: D, setup: Setup) -> Result<Engine<D>, OpenFault> {
         let dir = &setup.options.dir;
-        let fault = |fault: DiskFault| match fault {
-            DiskFault::Full => OpenFault::NoSpace(dir.clone()),
-            DiskFault::Damaged => {
-                OpenFault::Damaged { dir: dir.clone(), what: "its first records".into() }
-            }
-            DiskFault::Broken => {
-                OpenFault::System { dir: dir.clone(), what: "it cannot be read".into() }
-            }
-        };
-        let name_key = match disk.get(Space::Meta, key::FORMAT).map_err(fault)? {
+        let fault = |fault: DiskFault| open_fault(dir, fault);
+        let name_key = match name_key(&disk, dir)? {
+            Some(name_key) => name_key,
             None => create(&mut disk, setup.seed).map_err(fault)?,
-            Some(found) => {
-                let found = <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok();
-                match found {
-                    Some(FORMAT) => {}
-                    Some(found) if found < FORMAT => return Err(fault(DiskFault::Damaged)),
-                    found => return Err(OpenFault::Newer { dir: dir.clone(), found }),
-                }
-                let name_key = disk.get(Space::Meta, key::NAME_KEY).map_err(fault)?;
-                let name_key = name_key.and_then(|bytes| bytes.try_into().ok());
-                name_key.ok_or_else(|| fault(DiskFault::Damaged))?
-            }
         };
         // What a process that was killed left in the kernel is shown from now on.
         disk.sync().map_err(fault)?;
+        let last = match disk.get(Space::Meta, key::LIFE).map_err(fault)? {
+            Some(bytes) => LifeRecord::take(&bytes).map_err(|_| fault(DiskFault::Damaged))?,
+            None => LifeRecord::default(),
+        };
+        let is_same = [0, disk.life()].contains(&last.life);
+        let losses_count = last.losses_count.saturating_add(u32::from(!is_same));
+        let life = LifeRecord { life: disk.life(), losses_count };
+        if life != last {
+            put_life(&mut disk, losses_count).map_err(fault)?;
+        }
         Ok(Engine {
             disk,
             name_key,
@@ -205,6 +200,7 @@ impl<D: Disk> Engine<D> {
             acknowledged: BTreeMap::new(),
             refused: BTreeMap::new(),
             health: Health::Works,
+            losses_count,
             capacity: Capacity { used_bytes: 0, free_bytes: u64::MAX },
             capacity_seen_unix_ms: None,
             unsynced_since_unix_ms: None,
@@ -227,6 +223,16 @@ impl<D: Disk> Engine<D> {
     /// The disk, for the next life of this store.
     pub fn into_disk(self) -> D {
         self.disk
+    }
+
+    /// Puts everything that was answered on the disk, at the end, and says there that
+    /// nothing was lost.
+    pub fn close(mut self) -> Result<D, DiskFault> {
+        let mut batch = Batch::default();
+        let record = LifeRecord { life: 0, losses_count: self.losses_count };
+        batch.put(Space::Meta, key::LIFE, record.put());
+        self.disk.commit(&batch, Durable::Now)?;
+        Ok(self.disk)
     }
 
     /// What it did.
@@ -417,7 +423,9 @@ impl<D: Disk> Engine<D> {
     fn fail(&mut self, now_unix_ms: u64) {
         self.batch.clear();
         self.forget();
-        self.unsynced_since_unix_ms = None;
+        if self.unsynced_since_unix_ms.take().is_some() {
+            self.losses_count = self.losses_count.saturating_add(1);
+        }
         self.sweeper.forget();
         // The disk says how full it is before the next write.
         self.capacity_seen_unix_ms = None;
@@ -444,7 +452,7 @@ impl<D: Disk> Engine<D> {
         // Opening writes; without space it would break at once, and lose the
         // reading that still goes on.
         let is_open = !self.lacks_reserve() && self.disk.reopen().is_ok();
-        if is_open {
+        if is_open && put_life(&mut self.disk, self.losses_count).is_ok() {
             // Reads went on meanwhile, and remembered what was to be seen then.
             self.forget();
             self.counts.reopened += 1;
@@ -481,6 +489,36 @@ impl<D: Disk> Engine<D> {
 
     fn view(&self) -> View<'_, D> {
         View::new(&self.disk, &self.batch)
+    }
+}
+
+/// The key of names in a store of our format; `None` when the disk is empty.
+pub(super) fn name_key<D: Disk>(disk: &D, dir: &Path) -> Result<Option<[u8; 16]>, OpenFault> {
+    let fault = |fault: DiskFault| open_fault(dir, fault);
+    let Some(found) = disk.get(Space::Meta, key::FORMAT).map_err(fault)? else { return Ok(None) };
+    match <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok() {
+        Some(FORMAT) => {}
+        Some(found) if found < FORMAT => return Err(fault(DiskFault::Damaged)),
+        found => return Err(OpenFault::Newer { dir: dir.to_path_buf(), found }),
+    }
+    let name_key = disk.get(Space::Meta, key::NAME_KEY).map_err(fault)?;
+    let name_key = name_key.and_then(|bytes| bytes.try_into().ok());
+    name_key.map(Some).ok_or_else(|| fault(DiskFault::Damaged))
+}
+
+fn put_life<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskFault> {
+    let mut batch = Batch::default();
+    let record = LifeRecord { life: disk.life(), losses_count };
+    batch.put(Space::Meta, key::LIFE, record.put());
+    disk.commit(&batch, Durable::Now)
+}
+
+fn open_fault(dir: &Path, fault: DiskFault) -> OpenFault {
+    let dir = dir.to_path_buf();
+    match fault {
+        DiskFault::Full => OpenFault::NoSpace(dir),
+        DiskFault::Damaged => OpenFault::Damaged { dir, what: "its first records".into() },
+        DiskFault::Broken => OpenFault::System { dir, what: "it cannot be read".into() },
     }
 }
 

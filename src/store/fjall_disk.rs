@@ -289,6 +289,10 @@ impl Disk for FjallDisk {
     fn capacity(&self) -> Result<Capacity, DiskFault> {
         layout::capacity(&self.dir).map_err(|error| io_fault(&error))
     }
+
+    fn life(&self) -> u64 {
+        layout::boot()
+    }
 }
 
 fn io_fault(error: &std::io::Error) -> DiskFault {

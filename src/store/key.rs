@@ -18,6 +18,9 @@ pub const FORMAT: &[u8] = b"format";
 /// Of the key that names are hashed with, in `Meta`.
 pub const NAME_KEY: &[u8] = b"name_key";
 
+/// Of the life that wrote last, and the losses so far, in `Meta`.
+pub const LIFE: &[u8] = b"life";
+
 /// Of a channel's record.
 pub fn channel(room: RoomId) -> [u8; ROOM_BYTES] {
     { room.0 }.to_be_bytes()

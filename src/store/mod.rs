@@ -12,6 +12,7 @@ mod disk;
 mod engine;
 mod fault;
 mod fjall_disk;
+mod inspect;
 mod key;
 mod letter;
 mod options;
@@ -22,6 +23,7 @@ pub use disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Spa
 pub use engine::{Counts, Engine, Setup, Turned};
 pub use fault::OpenFault;
 pub use fjall_disk::{FjallDisk, Workers};
+pub use inspect::{Checked, DeadLetter, DumpFault, Finding, Inspection, Loss, Stats, Which};
 pub use letter::{
     Addressee, Append, Birth, Burial, Cause, Conversation, ConversationsPage, Due, Failure, Job,
     Mark, Marks, MarksPage, Open, Opened, Order, Outcome, PendingPage, Range, Reached, Reply,

@@ -121,7 +121,9 @@ pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account),
     Ok((Publication { offset, data, info, chan_info, tags, time_unix_ms }, account))
 }
 
-fn take_tags(from: &mut Fields<'_>) -> Result<Vec<(Box<str>, Box<str>)>, Garbled> {
+type Tags = Vec<(Box<str>, Box<str>)>;
+
+fn take_tags(from: &mut Fields<'_>) -> Result<Tags, Garbled> {
     let count = from.number()?;
     // Each has a name and a value of a byte at least: no count reserves more than
     // the bytes can hold.
@@ -136,6 +138,8 @@ fn take_tags(from: &mut Fields<'_>) -> Result<Vec<(Box<str>, Box<str>)>, Garbled
 pub struct ChannelRecord {
     /// Its stream's.
     pub epoch: Epoch,
+    /// How often the store had lost what was not synced when this was written.
+    pub losses_count: u32,
     /// The lowest offset that may be kept.
     pub first: u64,
     /// `Account::total_bytes` of the message before `first`.
@@ -156,9 +160,11 @@ pub struct ChannelRecord {
 impl ChannelRecord {
     /// Its bytes.
     pub fn put(&self) -> Vec<u8> {
-        let ChannelRecord { epoch, first, below_bytes, head, total_bytes, .. } = self;
+        let ChannelRecord { epoch, losses_count, .. } = self;
+        let ChannelRecord { first, below_bytes, head, total_bytes, .. } = self;
         let mut to = vec![VERSION];
         to.extend(epoch.0.to_be_bytes());
+        put_number(&mut to, (*losses_count).into());
         for number in [first, below_bytes, head, total_bytes] {
             put_number(&mut to, *number);
         }
@@ -174,6 +180,7 @@ impl ChannelRecord {
     pub fn take(bytes: &[u8]) -> Result<ChannelRecord, Garbled> {
         let mut from = Fields::versioned(bytes, VERSION)?;
         let epoch = Epoch(u32::from_be_bytes(from.array()?));
+        let losses_count = from.number()?.try_into().map_err(|_| Garbled)?;
         let [first, below_bytes, head, total_bytes] =
             [from.number()?, from.number()?, from.number()?, from.number()?];
         let parties = match from.number()? {
@@ -183,7 +190,45 @@ impl ChannelRecord {
         };
         let tenant = from.name()?.into();
         let channel = fields::text(from.rest())?.into();
-        Ok(ChannelRecord { epoch, first, below_bytes, head, total_bytes, parties, tenant, channel })
+        Ok(ChannelRecord {
+            epoch,
+            losses_count,
+            first,
+            below_bytes,
+            head,
+            total_bytes,
+            parties,
+            tenant,
+            channel,
+        })
+    }
+}
+
+/// Which life of the disk wrote last, and what was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LifeRecord {
+    /// Of the disk; 0 when everything was synced at the end.
+    pub life: u64,
+    /// How often what was not synced may have been lost.
+    pub losses_count: u32,
+}
+
+impl LifeRecord {
+    /// Its bytes.
+    pub fn put(&self) -> Vec<u8> {
+        let mut to = vec![VERSION];
+        put_number(&mut to, self.life);
+        put_number(&mut to, self.losses_count.into());
+        to
+    }
+
+    /// The record of these bytes.
+    pub fn take(bytes: &[u8]) -> Result<LifeRecord, Garbled> {
+        let mut from = Fields::versioned(bytes, VERSION)?;
+        let life = from.number()?;
+        let losses_count = from.number()?.try_into().map_err(|_| Garbled)?;
+        from.end()?;
+        Ok(LifeRecord { life, losses_count })
     }
 }
 

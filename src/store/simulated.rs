@@ -78,6 +78,7 @@ pub struct SimulatedDisk {
     state: State,
     spent_us: u64,
     syncs_count: u64,
+    life: u64,
 }
 
 impl SimulatedDisk {
@@ -94,6 +95,7 @@ impl SimulatedDisk {
             state: State::Works,
             spent_us: 0,
             syncs_count: 0,
+            life: 1,
         }
     }
 
@@ -106,6 +108,7 @@ impl SimulatedDisk {
     pub fn crash(&mut self, crash: Crash) {
         self.settle(crash);
         self.state = State::Works;
+        self.life += u64::from(crash == Crash::PowerCut);
     }
 
     /// From now on this key does not match its checksum.
@@ -251,6 +254,10 @@ impl Disk for SimulatedDisk {
         let used_bytes = self.used_bytes();
         let free_bytes = self.weather.capacity_bytes.saturating_sub(used_bytes);
         Ok(Capacity { used_bytes, free_bytes })
+    }
+
+    fn life(&self) -> u64 {
+        self.life
     }
 }
 

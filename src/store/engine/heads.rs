@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::RoomId;
+use crate::base::{Prng, RoomId};
 use crate::wire::Epoch;
 
 /// Channels of one generation.
@@ -17,6 +17,8 @@ const YOUNG_MAX: usize = 8_192;
 pub struct Head {
     /// Its stream's.
     pub epoch: Epoch,
+    /// Whether its record says so; else it is written with the next message.
+    pub naming: Naming,
     /// The lowest offset that is on the disk.
     pub first: u64,
     /// Bytes of data that were put in before that.
@@ -38,6 +40,27 @@ impl Head {
         let by_count = (self.offset + 1).saturating_sub(count_max.into());
         by_count.max(self.first)
     }
+}
+
+/// Whether a channel's record knows its epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// It is on the disk.
+    Written,
+    /// The channel is reborn: what was said may have been lost after it was shown,
+    /// so its offsets must not be taken for the same ones.
+    Reborn,
+}
+
+/// The epoch of a channel that lost something: by chance another one, and the same
+/// whenever it is asked for.
+pub fn reborn(epoch: Epoch, losses_count: u32) -> Epoch {
+    let seed = u64::from(epoch.0) << 32 | u64::from(losses_count);
+    let drawn = Prng::from_seed(seed).draw() as u32;
+    // Neither the old one, nor nobody's.
+    let taken = [epoch, Epoch::FOREIGN];
+    let mut candidates = (0..=2).map(|more| Epoch(drawn.wrapping_add(more)));
+    candidates.find(|epoch| !taken.contains(epoch)).expect("two are taken, and these are three")
 }
 
 /// Channels that were used lately.
@@ -82,6 +105,7 @@ mod tests {
         let mut heads = Heads::default();
         let head = |offset| Head {
             epoch: Epoch(1),
+            naming: Naming::Written,
             first: 1,
             below_bytes: 0,
             offset,

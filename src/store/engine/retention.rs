@@ -19,7 +19,7 @@ use super::super::letter::{Cause, Failure, Order};
 use super::super::options::Retention;
 use super::super::record::{self, DeadRecord, PendingRecord};
 use super::Engine;
-use super::heads::Head;
+use super::heads::{Head, Naming};
 
 /// Between two steps of a sweep, in ms.
 const STEP_MS: u64 = 10;
@@ -233,6 +233,7 @@ impl<D: Disk> Engine<D> {
             self.batch.remove(Space::Messages, &key::message(room, *offset));
         }
         self.put_channel(room, &head, &record.tenant, &record.channel);
+        head.naming = Naming::Written;
         self.heads.set(room, head);
         self.counts.expired += gone.len() as u64;
         Ok(gone.len())

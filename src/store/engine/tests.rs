@@ -484,3 +484,52 @@ fn the_key_of_names_stays_and_a_later_format_is_refused() {
     assert_eq!(fault, OpenFault::Newer { dir: "/nowhere".into(), found: Some(FORMAT + 1) });
     assert!(fault.to_string().contains("format 2; this one knows 1"), "{fault}");
 }
+
+#[test]
+fn where_something_may_be_lost_the_stream_is_another_one() {
+    let said = |bench: &mut Bench<SimulatedDisk>, offset| {
+        for (room, channel) in [(ROOM, "soon:a"), (RoomId(8), "room:b")] {
+            assert!(matches!(bench.ask(unborn(room, channel, offset)), Outcome::Appended));
+        }
+    };
+    let epochs = |bench: &mut Bench<SimulatedDisk>| {
+        [ROOM, RoomId(8)].map(|room| bench.opened(room).unwrap().epoch)
+    };
+    let mut bench = Bench::new();
+    for (room, channel) in [(ROOM, "soon:a"), (RoomId(8), "room:b")] {
+        bench.ask(append(room, channel, 1));
+    }
+    let mut bench = bench.crash(Crash::Killed);
+    assert_eq!(epochs(&mut bench), [EPOCH, EPOCH], "a kill loses nothing");
+    said(&mut bench, 2);
+    bench.pass(200);
+    let mut bench = bench.crash(Crash::PowerCut);
+    let [reborn, sure] = epochs(&mut bench);
+    assert_ne!(reborn, EPOCH);
+    assert_eq!(sure, EPOCH, "what is synced at once is never lost");
+    let mut bench = bench.crash(Crash::Killed);
+    assert_eq!(epochs(&mut bench), [reborn, sure], "the same whenever it is asked for");
+    said(&mut bench, 3);
+    let mut bench = bench.crash(Crash::Killed);
+    assert_eq!(epochs(&mut bench), [reborn, sure]);
+    // After a failure, too, when something waited for its sync.
+    bench.ask(unborn(ROOM, "soon:a", 4));
+    bench.weather(DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM });
+    bench.ask(unborn(ROOM, "soon:a", 5));
+    bench.weather(DiskWeather::CALM);
+    bench.round.0 += 1;
+    let [again, sure] = epochs(&mut bench);
+    assert!(again != reborn && sure == EPOCH);
+    // An orderly end with the machine's is none.
+    let disk = bench.engine.disk.clone();
+    let mut closed = Bench::over(disk);
+    let before = epochs(&mut closed);
+    let mut disk = closed.engine.close().unwrap();
+    disk.crash(Crash::PowerCut);
+    assert_eq!(epochs(&mut Bench::over(disk)), before);
+}
+
+fn unborn(room: RoomId, channel: &str, offset: u64) -> Job {
+    let Job::Append(append) = append(room, channel, offset) else { unreachable!() };
+    Job::Append(Box::new(Append { birth: None, ..*append }))
+}

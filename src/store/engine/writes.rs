@@ -14,7 +14,7 @@ use super::super::letter::{
 };
 use super::super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
 use super::Engine;
-use super::heads::Head;
+use super::heads::{self, Head, Naming};
 
 /// Pairs of inbox and room of which it is remembered what waits.
 const ACKNOWLEDGED_MAX: usize = 16_384;
@@ -26,13 +26,20 @@ impl<D: Disk> Engine<D> {
             return Ok(Some(head));
         }
         let Some(record) = self.channel(room)? else { return Ok(None) };
+        let namespace = (self.setup.namespace_of)(&record.channel);
+        let is_sure = self.setup.durable(namespace) == Durable::Now;
+        let (epoch, naming) = match is_sure || record.losses_count == self.losses_count {
+            true => (record.epoch, Naming::Written),
+            false => (heads::reborn(record.epoch, self.losses_count), Naming::Reborn),
+        };
         let mut head = Head {
-            epoch: record.epoch,
+            epoch,
+            naming,
             first: record.first,
             below_bytes: record.below_bytes,
             offset: record.head,
             total_bytes: record.total_bytes,
-            namespace: (self.setup.namespace_of)(&record.channel),
+            namespace,
             parties: record.parties,
         };
         let range = key::messages(room, record.first, u64::MAX);
@@ -75,6 +82,13 @@ impl<D: Disk> Engine<D> {
         if !is_next || !addressee.as_ref().is_none_or(waits_there) {
             return Err(Failure::Broken);
         }
+        let renamed = match head.naming {
+            Naming::Written => None,
+            Naming::Reborn => Some(self.channel(*room)?.ok_or(Failure::Damaged)?),
+        };
+        if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
+            self.put_channel(*room, &head, &tenant, &channel);
+        }
         if let (None, Some(birth)) = (known, birth) {
             self.put_channel(*room, &head, &birth.tenant, &birth.channel);
             for inbox in birth.parties.into_iter().flatten() {
@@ -94,6 +108,7 @@ impl<D: Disk> Engine<D> {
 
     fn put_message(&mut self, room: RoomId, mut head: Head, publication: &Publication) {
         let data_bytes = publication.data.bytes.len() as u64;
+        head.naming = Naming::Written;
         head.offset = publication.offset;
         head.total_bytes += data_bytes;
         let value = record::put_message(publication, head.total_bytes);
@@ -108,6 +123,7 @@ impl<D: Disk> Engine<D> {
     pub(super) fn put_channel(&mut self, room: RoomId, head: &Head, tenant: &str, channel: &str) {
         let record = ChannelRecord {
             epoch: head.epoch,
+            losses_count: self.losses_count,
             first: head.first,
             below_bytes: head.below_bytes,
             head: head.offset,
@@ -309,6 +325,7 @@ impl Copy {
 fn newborn(birth: &Birth, namespace: u16) -> Head {
     Head {
         epoch: birth.epoch,
+        naming: Naming::Written,
         first: 1,
         below_bytes: 0,
         offset: 0,

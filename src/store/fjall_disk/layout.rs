@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::OpenFault;
 use super::super::disk::Capacity;
@@ -68,6 +69,13 @@ pub fn capacity(dir: &Path) -> io::Result<Capacity> {
     let system = rustix::fs::statvfs(dir)?;
     let free_bytes = system.f_bavail.saturating_mul(system.f_frsize);
     Ok(Capacity { used_bytes: used_bytes(&db_dir(dir))?, free_bytes })
+}
+
+/// Names this start of the machine. Where the system does not tell, the same
+/// number always: a power cut goes unnoticed then.
+pub fn boot() -> u64 {
+    let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    xxh3_64(&id).max(1)
 }
 
 fn used_bytes(dir: &Path) -> io::Result<u64> {

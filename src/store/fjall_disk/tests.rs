@@ -16,7 +16,9 @@ fn fault(dir: &Path) -> OpenFault {
     FjallDisk::open(&options(dir)).expect_err("it must not open")
 }
 
-fn batch(entries: &[(Space, &[u8], Option<&[u8]>)]) -> Batch {
+type Entry<'a> = (Space, &'a [u8], Option<&'a [u8]>);
+
+fn batch(entries: &[Entry<'_>]) -> Batch {
     let mut batch = Batch::default();
     for (space, key, value) in entries {
         match value {

@@ -67,6 +67,7 @@ fn records_read_back_equal() {
     for parties in [None, Some([RoomId(1), RoomId(u128::MAX)])] {
         let channel = ChannelRecord {
             epoch: Epoch(0xdead_beef),
+            losses_count: u32::MAX,
             first: 1,
             below_bytes: 0,
             head: u64::MAX,
@@ -79,6 +80,8 @@ fn records_read_back_equal() {
     }
     let marks = Marks { delivered: 300, read: 299 };
     check(&marks, &put_marks(marks), &take_marks);
+    let life = LifeRecord { life: u64::MAX, losses_count: 3 };
+    check(&life, &life.put(), &LifeRecord::take);
     check(&RoomId(77), &put_talk(RoomId(77)), &take_talk);
     let letter = put_message(&bare(), 1);
     let pending = PendingRecord { tries_count: 300, expires_unix_ms: 1 << 41, letter };

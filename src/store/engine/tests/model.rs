@@ -1,1 +1,525 @@
+//! A shard's part played over a disk that fails and forgets, beside a model of
+//! what was answered; and the same over disks that lie, where the checkers must
+//! notice.
 
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use super::*;
+use crate::base::Prng;
+
+/// Worlds of one run; each takes a quarter of a second.
+const SEEDS: u64 = 24;
+const ROOMS: u64 = 6;
+const READERS: [&str; 2] = ["bob", "eve"];
+const ANN: RoomId = RoomId(b'a' as u128);
+const BOB: RoomId = RoomId(b'b' as u128);
+
+fn channel(room: u64) -> &'static str {
+    ["room:0", "room:1", "soon:2", "few:3", "dm#ann,bob", "few:dm"][room as usize]
+}
+
+fn id(room: u64) -> RoomId {
+    RoomId(900 + u128::from(room))
+}
+
+fn is_direct(room: u64) -> bool {
+    4 <= room
+}
+
+/// What a disk does behind its caller's back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// Nothing.
+    None,
+    /// It says that it synced.
+    Sync,
+    /// It drops some messages of a batch.
+    Messages,
+    /// It writes a message over the one before, too.
+    Twice,
+    /// It drops some marks.
+    Marks,
+    /// It does not remove what waits.
+    Removals,
+    /// It drops what begins to wait.
+    Waiting,
+}
+
+/// A disk that may lie.
+struct Liar {
+    disk: SimulatedDisk,
+    lie: Lie,
+    calls_count: Cell<u64>,
+}
+
+impl Liar {
+    fn falsified(&self, batch: &Batch) -> Batch {
+        self.calls_count.set(self.calls_count.get() + 1);
+        // Honest for long enough that there is something to lose.
+        let is_due = self.calls_count.get() % 5 == 4;
+        let mut false_batch = Batch::default();
+        for (space, key, value) in batch.iter() {
+            let is_lied_about = match (self.lie, space, value) {
+                (Lie::Messages, Space::Messages, Some(_)) => is_due,
+                (Lie::Marks, Space::Marks, Some(_)) => is_due,
+                (Lie::Removals, Space::Pending, None) => true,
+                (Lie::Waiting, Space::Pending, Some(_)) => is_due,
+                (Lie::Twice, Space::Messages, Some(value)) => {
+                    let (room, offset) = key::message_of(key).unwrap();
+                    if is_due && 1 < offset {
+                        let key = key::message(room, offset - 1);
+                        false_batch.put(space, &key, value.to_vec());
+                    }
+                    false
+                }
+                (_, _, _) => false,
+            };
+            match value {
+                _ if is_lied_about => {}
+                Some(value) => false_batch.put(space, key, value.to_vec()),
+                None => false_batch.remove(space, key),
+            }
+        }
+        false_batch
+    }
+}
+
+impl Disk for Liar {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+        self.disk.get(space, key)
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        range: &crate::store::KeyRange,
+        order: Order,
+        on_entry: &mut crate::store::OnEntry<'_>,
+    ) -> Result<(), DiskFault> {
+        self.disk.scan(space, range, order, on_entry)
+    }
+
+    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+        match self.lie {
+            Lie::None => self.disk.commit(batch, durable),
+            Lie::Sync => self.disk.commit(batch, Durable::Later),
+            Lie::Messages | Lie::Twice | Lie::Marks | Lie::Removals | Lie::Waiting => {
+                let batch = self.falsified(batch);
+                self.disk.commit(&batch, durable)
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), DiskFault> {
+        if self.lie == Lie::Sync { Ok(()) } else { self.disk.sync() }
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskFault> {
+        self.disk.reopen()
+    }
+
+    fn capacity(&self) -> Result<crate::store::Capacity, DiskFault> {
+        self.disk.capacity()
+    }
+
+    fn life(&self) -> u64 {
+        self.disk.life()
+    }
+}
+
+/// A room as its shard sees it.
+#[derive(Clone, Copy, Default)]
+struct Room {
+    /// The last offset that it gave; `None` when it must ask.
+    given: Option<u64>,
+    /// Its stream's epoch, once it is known.
+    epoch: Option<Epoch>,
+}
+
+/// What was asked and is not answered yet.
+#[derive(Clone)]
+enum Asked {
+    Append { room: u64, offset: u64, epoch: Epoch, text: String },
+    Mark { room: u64, reader: usize },
+    Bury { room: u64, offset: u64 },
+}
+
+/// What must hold.
+#[derive(Default)]
+struct Model {
+    /// By room and offset: what was answered, and whether a power cut may take it.
+    answered: BTreeMap<(u64, u64), (String, Durable)>,
+    /// By room, epoch and offset: all that was ever answered, and so shown.
+    shown: BTreeMap<(u64, u32, u64), String>,
+    /// By room: every text that was ever sent, by offset.
+    sent: BTreeMap<u64, BTreeMap<u64, BTreeSet<String>>>,
+    /// By room and reader.
+    marks: BTreeMap<(u64, usize), Marks>,
+    /// Direct messages that are answered as buried.
+    buried: BTreeSet<(u64, u64)>,
+}
+
+struct World {
+    bench: Bench<Liar>,
+    prng: Prng,
+    rooms: [Room; ROOMS as usize],
+    /// Epochs of rooms whose first message is not answered yet, perhaps.
+    born: [Option<Epoch>; ROOMS as usize],
+    asked: BTreeMap<u32, Asked>,
+    model: Model,
+    texts_count: u64,
+}
+
+type Check = Result<(), String>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+impl World {
+    fn new(seed: u64, lie: Lie) -> World {
+        let disk = SimulatedDisk::new(seed, DiskWeather::CALM);
+        World {
+            bench: Bench::over(Liar { disk, lie, calls_count: Cell::new(0) }),
+            prng: Prng::from_seed(seed),
+            rooms: Default::default(),
+            born: Default::default(),
+            asked: BTreeMap::new(),
+            model: Model::default(),
+            texts_count: 0,
+        }
+    }
+
+    fn run(mut self) -> Check {
+        for step in 0..400 {
+            if step % 40 == 20 {
+                let weather = self.weather();
+                self.bench.engine.disk.disk.set_weather(weather);
+            }
+            for _ in 0..self.prng.below(12) {
+                self.act();
+            }
+            self.bench.now += self.prng.below(40);
+            self.turns()?;
+            if self.prng.percent(3) {
+                self = self.crash()?;
+            }
+        }
+        self = self.crash()?;
+        self.ends()
+    }
+
+    fn weather(&mut self) -> DiskWeather {
+        let mut some = |chance: u64| if self.prng.percent(50) { chance as u8 } else { 0 };
+        DiskWeather {
+            commit_fails_percent: some(5),
+            sync_fails_percent: some(5),
+            reopen_fails_percent: some(40),
+            ..DiskWeather::CALM
+        }
+    }
+
+    fn act(&mut self) {
+        let room = self.prng.below(ROOMS);
+        match self.prng.below(10) {
+            0..6 => self.say(room),
+            6..8 => {
+                let reader = self.prng.below(2) as usize;
+                let Some(given) = self.rooms[room as usize].given else { return };
+                let offset = self.prng.below(given + 1);
+                let reached = match self.prng.percent(50) {
+                    true => Reached::Delivered(offset),
+                    false => Reached::Read(offset),
+                };
+                self.bench.give(mark(id(room), READERS[reader], reached));
+                self.asked.insert(self.bench.ticket, Asked::Mark { room, reader });
+            }
+            8 => self.bench.give(Job::Read(all(id(room)))),
+            _ => {
+                let Some(given) = self.rooms[room as usize].given.filter(|_| is_direct(room))
+                else {
+                    return;
+                };
+                let offset = self.prng.below(given + 1);
+                let at_unix_ms = self.bench.now;
+                let cause = Cause::Tries;
+                let burial = Burial { inbox: BOB, room: id(room), offset, cause, at_unix_ms };
+                self.bench.give(Job::Bury(burial));
+                self.asked.insert(self.bench.ticket, Asked::Bury { room, offset });
+            }
+        }
+    }
+
+    fn say(&mut self, room: u64) {
+        let Some(given) = self.rooms[room as usize].given else {
+            // It must be read before anything is said.
+            return self.bench.give(Job::Open(open(id(room))));
+        };
+        let offset = given + 1;
+        self.rooms[room as usize].given = Some(offset);
+        let epoch = self.rooms[room as usize].epoch;
+        self.texts_count += 1;
+        let text = format!("t{}", self.texts_count);
+        let Job::Append(mut append) = append(id(room), channel(room), offset) else { return };
+        append.publication = Arc::new(message(offset, &text, "ann", self.bench.now));
+        let new_epoch = Epoch(self.texts_count as u32);
+        match &mut append.birth {
+            Some(birth) if epoch.is_none() || epoch == self.born[room as usize] => {
+                birth.epoch = epoch.unwrap_or(new_epoch);
+                birth.parties = is_direct(room).then_some([ANN, BOB]);
+                self.born[room as usize] = Some(birth.epoch);
+            }
+            birth => *birth = None,
+        }
+        let epoch = epoch.unwrap_or(new_epoch);
+        self.rooms[room as usize].epoch = Some(epoch);
+        if is_direct(room) {
+            let expires_unix_ms = self.bench.now + 1_000_000;
+            append.addressee = Some(Addressee { inbox: BOB, expires_unix_ms });
+        }
+        self.model.sent.entry(room).or_default().entry(offset).or_default().insert(text.clone());
+        self.bench.give(Job::Append(append));
+        self.asked.insert(self.bench.ticket, Asked::Append { room, offset, epoch, text });
+    }
+
+    /// Takes turns, and learns from the answers as a shard does.
+    fn turns(&mut self) -> Check {
+        let mut out = Vec::new();
+        let losses_count = self.bench.engine.losses_count;
+        while self.bench.engine.turn(self.bench.now, &mut out) == Turned::Busy {}
+        let mut is_refused = false;
+        for (_, reply) in out {
+            let asked = self.asked.remove(&reply.ticket.0);
+            is_refused |= matches!(
+                (&asked, &reply.outcome),
+                (Some(Asked::Append { .. }), Outcome::Failed(_))
+            );
+            self.learn(asked, reply.outcome)?;
+        }
+        if is_refused {
+            // Nobody knows where any of them stands.
+            self.bench.round.0 += 1;
+            self.rooms = Default::default();
+            self.born = Default::default();
+            if self.bench.engine.losses_count != losses_count {
+                self.forget_what_may_be_lost();
+            }
+        }
+        self.read_rooms()
+    }
+
+    fn learn(&mut self, asked: Option<Asked>, outcome: Outcome) -> Check {
+        match (asked, outcome) {
+            (Some(Asked::Append { room, offset, epoch, text }), Outcome::Appended) => {
+                self.model.shown.insert((room, epoch.0, offset), text.clone());
+                let durable = self.bench.engine.setup.durable(namespace_of(channel(room)));
+                self.model.answered.insert((room, offset), (text, durable));
+            }
+            (Some(Asked::Mark { room, reader }), Outcome::Marked { before, after }) => {
+                self.check_marks(room, reader, before)?;
+                self.model.marks.insert((room, reader), after);
+            }
+            (Some(Asked::Mark { room, reader }), Outcome::Behind(held)) => {
+                self.check_marks(room, reader, held)?;
+            }
+            (Some(Asked::Bury { room, offset }), Outcome::Noted) => {
+                self.model.buried.insert((room, offset));
+            }
+            (_, _) => {}
+        }
+        Ok(())
+    }
+
+    fn check_marks(&self, room: u64, reader: usize, held: Marks) -> Check {
+        let known = self.model.marks.get(&(room, reader)).copied().unwrap_or_default();
+        let is_kept = known.delivered <= held.delivered && known.read <= held.read;
+        ensure(is_kept, || format!("marks went back in room {room}: {known:?}, {held:?}"))
+    }
+
+    /// Where the rooms stand that the shard does not know.
+    fn read_rooms(&mut self) -> Check {
+        for room in 0..ROOMS {
+            if self.rooms[room as usize].given.is_some() || self.prng.percent(50) {
+                continue;
+            }
+            match self.bench.ask(Job::Open(open(id(room)))) {
+                Outcome::Opened(None) => self.rooms[room as usize].given = Some(0),
+                Outcome::Opened(Some(opened)) => {
+                    let (given, epoch) = (Some(opened.head), Some(opened.epoch));
+                    self.rooms[room as usize] = Room { given, epoch };
+                }
+                Outcome::Failed(Failure::Broken) => {}
+                other => return Err(format!("room {room} does not open: {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn crash(mut self) -> Result<World, String> {
+        let kind = if self.prng.percent(50) { Crash::Killed } else { Crash::PowerCut };
+        let Bench { engine, now, ticket, round } = self.bench;
+        let mut disk = engine.into_disk();
+        disk.disk.crash(kind);
+        disk.disk.set_weather(DiskWeather::CALM);
+        self.bench = Bench { now, ticket, round, ..Bench::over(disk) };
+        self.bench.round.0 += 1;
+        self.rooms = Default::default();
+        self.born = Default::default();
+        self.asked.clear();
+        if kind == Crash::PowerCut {
+            self.forget_what_may_be_lost();
+        }
+        self.check()?;
+        Ok(self)
+    }
+
+    /// What was answered before its sync may be gone, and marks of it with it.
+    fn forget_what_may_be_lost(&mut self) {
+        self.model.answered.retain(|_, (_, durable)| *durable == Durable::Now);
+        self.model.marks.retain(|(room, _), _| namespace_of(channel(*room)) != 1);
+    }
+
+    fn check(&mut self) -> Check {
+        for room in 0..ROOMS {
+            self.check_room(room)?;
+            for (reader, name) in READERS.into_iter().enumerate() {
+                let key = key::named(id(room), name);
+                let held =
+                    self.bench.engine.marks_at(&key).map_err(|fault| format!("{fault:?}"))?;
+                self.check_marks(room, reader, held.unwrap_or_default())?;
+            }
+            if is_direct(room) {
+                self.check_waiting(room)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_room(&mut self, room: u64) -> Check {
+        let answered = self.model.answered.range((room, 0)..(room + 1, 0));
+        let newest = answered.last().map_or(0, |((_, offset), _)| *offset);
+        let Some(opened) = self.bench.opened_or(id(room))? else {
+            return ensure(newest == 0, || format!("room {room} is gone"));
+        };
+        ensure(newest <= opened.head, || format!("answered {newest} is gone from room {room}"))?;
+        let mut texts = BTreeSet::new();
+        let mut next = opened.first;
+        while next <= opened.head {
+            let passage = match self.bench.ask(Job::Read(Range { first: next, ..all(id(room)) })) {
+                Outcome::Passage(passage) if !passage.is_empty() => passage,
+                other => return Err(format!("room {room} has no message {next}: {other:?}")),
+            };
+            for message in passage {
+                ensure(message.offset == next, || format!("room {room} has a hole at {next}"))?;
+                let text = String::from_utf8_lossy(&message.data.bytes).into_owned();
+                let is_sent =
+                    self.model.sent[&room].get(&next).is_some_and(|sent| sent.contains(&text));
+                ensure(is_sent, || format!("{text} was never given {next} in room {room}"))?;
+                let shown = self.model.shown.get(&(room, opened.epoch.0, next));
+                let is_once = shown.is_none_or(|shown| *shown == text);
+                ensure(is_once, || format!("room {room} gave {next} twice"))?;
+                let answered = self.model.answered.get(&(room, next));
+                let is_kept = answered.is_none_or(|(answered, _)| *answered == text);
+                ensure(is_kept, || format!("answered {next} is gone from room {room}"))?;
+                ensure(texts.insert(text), || format!("room {room} says the same twice"))?;
+                next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every message that is kept or was let go waits, is delivered, or is dead.
+    fn check_waiting(&mut self, room: u64) -> Check {
+        let Some(opened) = self.bench.opened_or(id(room))? else { return Ok(()) };
+        let key = key::named(id(room), READERS[0]);
+        let held = self.bench.engine.marks_at(&key).map_err(|fault| format!("{fault:?}"))?;
+        let delivered = held.unwrap_or_default().delivered;
+        let mut found = BTreeMap::new();
+        for (space, name) in [(Space::Pending, "waits"), (Space::Dead, "is dead")] {
+            let range = key::pending_of(BOB, id(room), 0, u64::MAX);
+            let scan =
+                self.bench.engine.disk.scan(space, &range, Order::OldestFirst, &mut |key, _| {
+                    found
+                        .entry(key::pending_from(key).unwrap().2)
+                        .or_insert_with(Vec::new)
+                        .push(name);
+                    ControlFlow::Continue(())
+                });
+            scan.map_err(|fault| format!("{fault:?}"))?;
+        }
+        for offset in 1..=opened.head {
+            let places = found.remove(&offset).unwrap_or_default();
+            let is_dead = places == ["is dead"];
+            // Of a dead one nobody says any more whether it was delivered since.
+            let is_right = match offset <= delivered {
+                true => places.is_empty() || is_dead,
+                false => places == ["waits"] || is_dead,
+            };
+            ensure(is_right, || {
+                format!("message {offset} of room {room}, delivered {delivered}: {places:?}")
+            })?;
+            let is_buried = self.model.buried.contains(&(room, offset));
+            ensure(!is_buried || places != ["waits"], || format!("{offset} of {room} is back"))?;
+        }
+        ensure(found.is_empty(), || format!("room {room} waits for what was never said"))
+    }
+
+    /// With time, nothing waits any more.
+    fn ends(mut self) -> Check {
+        self.bench.now += 2_000_000;
+        self.bench.pass(3_000);
+        let mut waiting = 0;
+        let scan = self.bench.engine.disk.scan(
+            Space::Pending,
+            &key::rest(&[]),
+            Order::OldestFirst,
+            &mut |_, _| {
+                waiting += 1;
+                ControlFlow::Continue(())
+            },
+        );
+        scan.map_err(|fault| format!("{fault:?}"))?;
+        ensure(waiting == 0, || format!("{waiting} messages wait for ever"))?;
+        self.check()
+    }
+}
+
+impl<D: Disk> Bench<D> {
+    fn opened_or(&mut self, room: RoomId) -> Result<Option<Box<Opened>>, String> {
+        match self.ask(Job::Open(open(room))) {
+            Outcome::Opened(opened) => Ok(opened),
+            other => Err(format!("{room:?} does not open: {other:?}")),
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_is_there_after_any_crash() {
+    for seed in 0..SEEDS {
+        if let Err(what) = World::new(seed, Lie::None).run() {
+            panic!("seed {seed}: {what}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_lies_is_found_out() {
+    for (lie, signs) in [
+        (Lie::Sync, &["is gone", "marks went back", "is back"][..]),
+        (Lie::Messages, &["has no message", "does not open", "is gone"]),
+        (Lie::Twice, &["was never given", "gave", "says the same twice"]),
+        (Lie::Marks, &["marks went back", "delivered"]),
+        (Lie::Removals, &["[\"waits", "wait for ever", "is back"]),
+        (Lie::Waiting, &[": []"]),
+    ] {
+        let found: Vec<String> =
+            (0..SEEDS / 2).filter_map(|seed| World::new(seed, lie).run().err()).collect();
+        assert!(SEEDS / 4 <= found.len() as u64, "{lie:?}: {found:?}");
+        assert!(
+            found.iter().all(|what| signs.iter().any(|sign| what.contains(sign))),
+            "{lie:?}: {found:#?}"
+        );
+    }
+}

@@ -1,0 +1,419 @@
+//! Looking at a store at rest: what is in it, what is damaged, and the dead
+//! letters.
+//!
+//! A damaged block is met once and ends a scan, so everything here walks from both
+//! ends and then asks for what lies between, one by one.
+//!
+//! Deliberately absent: words for people, and anything that the server does.
+
+mod letters;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::base::RoomId;
+use crate::wire::Publication;
+
+use super::disk::{Capacity, Disk, DiskFault, KeyRange, Space};
+use super::fjall_disk::{FjallDisk, Workers};
+use super::letter::Order;
+use super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
+use super::{OpenFault, Options, engine, key};
+
+pub use letters::{DeadLetter, Which};
+
+/// A store that nobody else has open.
+#[derive(Debug)]
+pub struct Inspection<D> {
+    disk: D,
+}
+
+/// Something that is wrong with a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Messages that do not match their checksum, or are not there: each from the
+    /// first of these offsets to the last.
+    Lost {
+        /// Whose channel.
+        tenant: Arc<str>,
+        /// Which.
+        channel: Arc<str>,
+        /// From this offset,
+        first: u64,
+        /// up to this one.
+        last: u64,
+        /// What is wrong with them.
+        loss: Loss,
+    },
+    /// A message is awaited or dead, and its content is nowhere.
+    NoContent {
+        /// Whose channel.
+        tenant: Arc<str>,
+        /// Which.
+        channel: Arc<str>,
+        /// The message's offset.
+        offset: u64,
+    },
+    /// Records of this kind cannot be read; they name no channel any more.
+    Records {
+        /// Of which kind.
+        space: Space,
+        /// How many are known to be there and are unreadable; 0 when a block with
+        /// an unknown number of them is.
+        count: u64,
+    },
+}
+
+/// How messages are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// They do not match their checksum.
+    Damaged,
+    /// They are not there.
+    Missing,
+}
+
+/// What is in a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Channels that have a record.
+    pub channels_count: u64,
+    /// Messages that are kept.
+    pub messages_count: u64,
+    /// Bytes of their records.
+    pub messages_bytes: u64,
+    /// Marks of users.
+    pub marks_count: u64,
+    /// Messages that wait for their reader.
+    pub pending_count: u64,
+    /// Dead letters.
+    pub dead_count: u64,
+    /// Bytes on the disk.
+    pub capacity: Capacity,
+}
+
+/// What `check` went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Channels.
+    pub channels_count: u64,
+    /// Messages that are as they should be.
+    pub messages_count: u64,
+    /// Findings.
+    pub findings_count: u64,
+}
+
+/// Why a channel is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpFault {
+    /// There is none of that name.
+    Unknown,
+    /// The disk says no.
+    Disk(DiskFault),
+}
+
+impl Inspection<FjallDisk> {
+    /// Opens the store of a directory at rest. `Workers::None` leaves it as it is.
+    pub fn open(options: &Options, workers: Workers) -> Result<Self, OpenFault> {
+        let disk = FjallDisk::open_existing(options, workers)?;
+        Inspection::of(disk, options)
+    }
+}
+
+impl<D: Disk> Inspection<D> {
+    /// Of a disk that is open; of an unknown format it is refused.
+    pub fn of(disk: D, options: &Options) -> Result<Inspection<D>, OpenFault> {
+        match engine::name_key(&disk, &options.dir)? {
+            Some(_) => Ok(Inspection { disk }),
+            None => Err(OpenFault::Missing(options.dir.clone())),
+        }
+    }
+
+    /// The disk again.
+    pub fn into_disk(self) -> D {
+        self.disk
+    }
+
+    /// Reads everything, and tells what is wrong.
+    pub fn check(&self, on_finding: &mut dyn FnMut(Finding)) -> Result<Checked, DiskFault> {
+        let mut checked = Checked::default();
+        let mut tell = |finding| {
+            checked.findings_count += 1;
+            on_finding(finding);
+        };
+        let channels = self.channels(&mut tell)?;
+        for (room, record) in &channels {
+            checked.channels_count += 1;
+            let walked = self.walk_channel(*room, record, &mut |_| {})?;
+            checked.messages_count += walked.good_count;
+            for (first, last, loss) in walked.losses {
+                let (tenant, channel) = (record.tenant.clone(), record.channel.clone());
+                tell(Finding::Lost { tenant, channel, first, last, loss });
+            }
+        }
+        for space in [Space::Marks, Space::Talks, Space::Pending, Space::Dead] {
+            self.check_records(space, &channels, &mut tell)?;
+        }
+        Ok(checked)
+    }
+
+    /// Counts what is in it. What cannot be read is not counted.
+    pub fn stats(&self) -> Result<Stats, DiskFault> {
+        let mut stats = Stats { capacity: self.disk.capacity()?, ..Stats::default() };
+        for space in Space::ALL {
+            let (mut count, mut bytes) = (0, 0);
+            self.walk(space, &key::rest(&[]), &mut |_, value| {
+                count += 1;
+                bytes += value.len() as u64;
+            })?;
+            match space {
+                Space::Meta | Space::Talks => {}
+                Space::Channels => stats.channels_count = count,
+                Space::Messages => (stats.messages_count, stats.messages_bytes) = (count, bytes),
+                Space::Marks => stats.marks_count = count,
+                Space::Pending => stats.pending_count = count,
+                Space::Dead => stats.dead_count = count,
+            }
+        }
+        Ok(stats)
+    }
+
+    /// Shows the messages of a channel, oldest first, and returns what is lost
+    /// between them.
+    pub fn dump(
+        &self,
+        tenant: &str,
+        channel: &str,
+        on_message: &mut dyn FnMut(&Publication),
+    ) -> Result<Vec<(u64, u64, Loss)>, DumpFault> {
+        let channels = self.channels(&mut |_| {}).map_err(DumpFault::Disk)?;
+        let is_it =
+            |record: &ChannelRecord| &*record.tenant == tenant && &*record.channel == channel;
+        let found = channels.iter().find(|(_, record)| is_it(record));
+        let (room, record) = found.ok_or(DumpFault::Unknown)?;
+        let walked = self.walk_channel(*room, record, on_message).map_err(DumpFault::Disk)?;
+        Ok(walked.losses)
+    }
+
+    /// The records of all channels, by room.
+    fn channels(
+        &self,
+        on_finding: &mut dyn FnMut(Finding),
+    ) -> Result<Vec<(RoomId, ChannelRecord)>, DiskFault> {
+        let mut channels = Vec::new();
+        let mut garbled_count = 0;
+        let walk = self.walk(Space::Channels, &key::rest(&[]), &mut |key, value| match (
+            key::room_of(key),
+            ChannelRecord::take(value),
+        ) {
+            (Some(room), Ok(record)) => channels.push((room, record)),
+            (_, _) => garbled_count += 1,
+        })?;
+        tell_records(Space::Channels, garbled_count, walk, on_finding);
+        channels.sort_by_key(|(room, _)| *room);
+        Ok(channels)
+    }
+
+    fn check_records(
+        &self,
+        space: Space,
+        channels: &[(RoomId, ChannelRecord)],
+        on_finding: &mut dyn FnMut(Finding),
+    ) -> Result<(), DiskFault> {
+        let mut garbled_count = 0;
+        let mut letters = Vec::new();
+        let walk = self.walk(space, &key::rest(&[]), &mut |key, value| {
+            let is_good = match space {
+                Space::Marks => key::name_of(key).is_some() && record::take_marks(value).is_ok(),
+                Space::Talks => key::name_of(key).is_some() && record::take_talk(value).is_ok(),
+                Space::Pending => take_letter(key, PendingRecord::take(value), &mut letters),
+                Space::Dead => {
+                    let record = DeadRecord::take(value).map(|record| record.pending);
+                    take_letter(key, record, &mut letters)
+                }
+                Space::Meta | Space::Channels | Space::Messages => true,
+            };
+            garbled_count += u64::from(!is_good);
+        })?;
+        for (room, offset) in letters {
+            let content = self.disk.get(Space::Messages, &key::message(room, offset));
+            // A damaged one was told with its channel.
+            if content != Ok(None) {
+                continue;
+            }
+            match channels.binary_search_by_key(&room, |(room, _)| *room) {
+                Ok(place) => {
+                    let ChannelRecord { tenant, channel, .. } = &channels[place].1;
+                    let (tenant, channel) = (tenant.clone(), channel.clone());
+                    on_finding(Finding::NoContent { tenant, channel, offset });
+                }
+                Err(_) => garbled_count += 1,
+            }
+        }
+        tell_records(space, garbled_count, walk, on_finding);
+        Ok(())
+    }
+
+    /// Everything of a range that can be read: forwards, and where that ends too
+    /// early, backwards as well.
+    fn walk(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        on_entry: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<Walk, DiskFault> {
+        let mut reached: Option<Vec<u8>> = None;
+        let forwards = self.disk.scan(space, range, Order::OldestFirst, &mut |key, value| {
+            on_entry(key, value);
+            reached = Some(key.to_vec());
+            ControlFlow::Continue(())
+        });
+        match forwards {
+            Ok(()) => return Ok(Walk::Whole),
+            Err(DiskFault::Damaged) => {}
+            Err(fault) => return Err(fault),
+        }
+        let backwards = self.disk.scan(space, range, Order::NewestFirst, &mut |key, value| {
+            if reached.as_deref().is_some_and(|reached| key <= reached) {
+                return ControlFlow::Break(());
+            }
+            on_entry(key, value);
+            ControlFlow::Continue(())
+        });
+        match backwards {
+            Ok(()) | Err(DiskFault::Damaged) => Ok(Walk::Cut),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The messages of a channel in their order, and the offsets between them that
+    /// have none.
+    fn walk_channel(
+        &self,
+        room: RoomId,
+        record: &ChannelRecord,
+        on_message: &mut dyn FnMut(&Publication),
+    ) -> Result<Walked, DiskFault> {
+        let mut walked = Walked { next: record.first, good_count: 0, losses: Vec::new() };
+        let range = key::messages(room, record.first, u64::MAX);
+        let forwards =
+            self.disk.scan(Space::Messages, &range, Order::OldestFirst, &mut |key, value| {
+                walked.take(key, value, on_message);
+                ControlFlow::Continue(())
+            });
+        match forwards {
+            Ok(()) => {
+                walked.lose_up_to(record.head.saturating_add(1), Loss::Missing);
+                return Ok(walked);
+            }
+            Err(DiskFault::Damaged) => {}
+            Err(fault) => return Err(fault),
+        }
+        // Where does the good part at the end begin?
+        let (mut begin, mut end) = (None, record.head);
+        let range = key::messages(room, walked.next, u64::MAX);
+        let backwards =
+            self.disk.scan(Space::Messages, &range, Order::NewestFirst, &mut |key, _| {
+                let Some((_, offset)) = key::message_of(key) else { return ControlFlow::Break(()) };
+                end = end.max(offset);
+                begin = Some(offset);
+                ControlFlow::Continue(())
+            });
+        if let Err(fault @ (DiskFault::Full | DiskFault::Broken)) = backwards {
+            return Err(fault);
+        }
+        for offset in walked.next..begin.unwrap_or(end.saturating_add(1)) {
+            let key = key::message(room, offset);
+            match self.disk.get(Space::Messages, &key) {
+                Ok(Some(value)) => walked.take(&key, &value, on_message),
+                Ok(None) => walked.lose_up_to(offset + 1, Loss::Missing),
+                Err(DiskFault::Damaged) => walked.lose_up_to(offset + 1, Loss::Damaged),
+                Err(fault) => return Err(fault),
+            }
+        }
+        if begin.is_none() && end < walked.next {
+            // What is damaged is the end itself: nobody knows how far it went.
+            walked.lose_up_to(walked.next + 1, Loss::Damaged);
+        }
+        let range = key::messages(room, walked.next, u64::MAX);
+        match self.disk.scan(Space::Messages, &range, Order::OldestFirst, &mut |key, value| {
+            walked.take(key, value, on_message);
+            ControlFlow::Continue(())
+        }) {
+            Ok(()) | Err(DiskFault::Damaged) => Ok(walked),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walk {
+    Whole,
+    /// A damaged part lies between.
+    Cut,
+}
+
+/// How far a walk through a channel came.
+struct Walked {
+    next: u64,
+    good_count: u64,
+    losses: Vec<(u64, u64, Loss)>,
+}
+
+impl Walked {
+    fn take(&mut self, key: &[u8], value: &[u8], on_message: &mut dyn FnMut(&Publication)) {
+        let Some((_, offset)) = key::message_of(key) else { return };
+        self.lose_up_to(offset, Loss::Missing);
+        match record::take_message(value, offset) {
+            Ok((publication, _)) => {
+                self.good_count += 1;
+                self.next = offset.saturating_add(1);
+                on_message(&publication);
+            }
+            Err(record::Garbled) => self.lose_up_to(offset.saturating_add(1), Loss::Damaged),
+        }
+    }
+
+    /// Everything below `end` that was not met is lost; neighbours are one loss.
+    fn lose_up_to(&mut self, end: u64, loss: Loss) {
+        if end <= self.next {
+            return;
+        }
+        let (first, last) = (self.next, end - 1);
+        self.next = end;
+        match self.losses.last_mut() {
+            Some((_, before, of)) if *before + 1 == first && *of == loss => *before = last,
+            Some(_) | None => self.losses.push((first, last, loss)),
+        }
+    }
+}
+
+fn tell_records(space: Space, count: u64, walk: Walk, on_finding: &mut dyn FnMut(Finding)) {
+    if 0 < count {
+        on_finding(Finding::Records { space, count });
+    }
+    if walk == Walk::Cut {
+        on_finding(Finding::Records { space, count: 0 });
+    }
+}
+
+/// Remembers a letter whose content must be in its channel.
+fn take_letter(
+    key: &[u8],
+    record: Result<PendingRecord, record::Garbled>,
+    letters: &mut Vec<(RoomId, u64)>,
+) -> bool {
+    match (key::pending_from(key), record) {
+        (Some((_, room, offset)), Ok(record)) => {
+            if record.letter.is_empty() {
+                letters.push((room, offset));
+                return true;
+            }
+            record::take_message(&record.letter, offset).is_ok()
+        }
+        (_, _) => false,
+    }
+}

@@ -1,0 +1,168 @@
+//! Dead letters: showing them, sending them again, dropping them.
+
+use std::sync::Arc;
+
+use crate::base::RoomId;
+use crate::wire::Publication;
+
+use super::super::disk::{Batch, Disk, DiskFault, Durable, Space};
+use super::super::key;
+use super::super::letter::Cause;
+use super::super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
+use super::Inspection;
+
+/// Letters of one batch.
+const BATCH_LETTERS_MAX: usize = 1_000;
+
+/// A message that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The personal channel of the user whom it did not reach.
+    pub inbox: RoomId,
+    /// Whose channel.
+    pub tenant: Arc<str>,
+    /// The conversation.
+    pub channel: Arc<str>,
+    /// Its place there.
+    pub offset: u64,
+    /// Why it was given up.
+    pub cause: Cause,
+    /// When, Unix ms.
+    pub at_unix_ms: u64,
+    /// How often it was sent.
+    pub tries_count: u16,
+    /// When it would have been given up, Unix ms.
+    pub expires_unix_ms: u64,
+    /// The message; `None` when it cannot be read.
+    pub publication: Option<Arc<Publication>>,
+}
+
+/// Some of the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those of one conversation.
+    Channel {
+        /// Whose.
+        tenant: String,
+        /// Its name.
+        channel: String,
+    },
+    /// A single one.
+    Letter {
+        /// Whose conversation.
+        tenant: String,
+        /// Its name.
+        channel: String,
+        /// The message's offset.
+        offset: u64,
+    },
+}
+
+impl Which {
+    fn is_one(&self, letter: &DeadLetter) -> bool {
+        let is_in =
+            |tenant: &str, channel: &str| *tenant == *letter.tenant && *channel == *letter.channel;
+        match self {
+            Which::All => true,
+            Which::Channel { tenant, channel } => is_in(tenant, channel),
+            Which::Letter { tenant, channel, offset } => {
+                is_in(tenant, channel) && *offset == letter.offset
+            }
+        }
+    }
+}
+
+impl<D: Disk> Inspection<D> {
+    /// Shows dead letters, by inbox, conversation and offset.
+    pub fn dead_letters(
+        &self,
+        which: &Which,
+        on_letter: &mut dyn FnMut(&DeadLetter),
+    ) -> Result<u64, DiskFault> {
+        let mut count = 0;
+        self.letters(which, &mut |_, _, letter| {
+            count += 1;
+            on_letter(letter);
+        })?;
+        Ok(count)
+    }
+
+    /// Lets dead letters wait for their readers again, until then; how many.
+    pub fn requeue(&mut self, which: &Which, expires_unix_ms: u64) -> Result<u64, DiskFault> {
+        self.change(which, &|batch, key, record| {
+            let letter = record.pending.letter.clone();
+            let pending = PendingRecord { tries_count: 0, expires_unix_ms, letter };
+            batch.put(Space::Pending, key, pending.put());
+        })
+    }
+
+    /// Forgets dead letters; how many. What their conversations keep stays there.
+    pub fn drop_letters(&mut self, which: &Which) -> Result<u64, DiskFault> {
+        self.change(which, &|_, _, _| {})
+    }
+
+    fn change(
+        &mut self,
+        which: &Which,
+        also: &dyn Fn(&mut Batch, &[u8], &DeadRecord),
+    ) -> Result<u64, DiskFault> {
+        let mut changes = Vec::new();
+        self.letters(which, &mut |key, record, _| changes.push((key.to_vec(), record.clone())))?;
+        for some in changes.chunks(BATCH_LETTERS_MAX) {
+            let mut batch = Batch::default();
+            for (key, record) in some {
+                batch.remove(Space::Dead, key);
+                also(&mut batch, key, record);
+            }
+            self.disk.commit(&batch, Durable::Now)?;
+        }
+        Ok(changes.len() as u64)
+    }
+
+    fn letters(
+        &self,
+        which: &Which,
+        on_letter: &mut dyn FnMut(&[u8], &DeadRecord, &DeadLetter),
+    ) -> Result<(), DiskFault> {
+        let mut found = Vec::new();
+        self.walk(Space::Dead, &key::rest(&[]), &mut |key, value| {
+            if let (Some(place), Ok(record)) = (key::pending_from(key), DeadRecord::take(value)) {
+                found.push((place, key.to_vec(), record));
+            }
+        })?;
+        let mut channel: Option<(RoomId, ChannelRecord)> = None;
+        for ((inbox, room, offset), key, record) in found {
+            if channel.as_ref().is_none_or(|(known, _)| *known != room) {
+                let value = self.disk.get(Space::Channels, &key::channel(room))?;
+                let record = value.and_then(|value| ChannelRecord::take(&value).ok());
+                channel = record.map(|record| (room, record));
+            }
+            let Some((_, of)) = &channel else { continue };
+            let letter = DeadLetter {
+                inbox,
+                tenant: of.tenant.clone(),
+                channel: of.channel.clone(),
+                offset,
+                cause: record.cause,
+                at_unix_ms: record.at_unix_ms,
+                tries_count: record.pending.tries_count,
+                expires_unix_ms: record.pending.expires_unix_ms,
+                publication: self.content(room, offset, &record.pending.letter),
+            };
+            if which.is_one(&letter) {
+                on_letter(&key, &record, &letter);
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&self, room: RoomId, offset: u64, letter: &[u8]) -> Option<Arc<Publication>> {
+        let kept = match letter {
+            [] => self.disk.get(Space::Messages, &key::message(room, offset)).ok()??,
+            letter => letter.to_vec(),
+        };
+        Some(Arc::new(record::take_message(&kept, offset).ok()?.0))
+    }
+}

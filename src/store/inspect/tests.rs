@@ -1,0 +1,183 @@
+use super::super::letter::{Addressee, Append, Birth, Burial, Cause, Job, Request, Round, Ticket};
+use super::super::{Batch, DiskWeather, Durable, Engine, Setup, SimulatedDisk};
+use super::*;
+use crate::base::ShardId;
+use crate::wire::{Epoch, Payload};
+
+const INBOXES: [RoomId; 2] = [RoomId(1), RoomId(2)];
+const NOW: u64 = 1_000_000;
+
+/// Rooms 100 and 101 with ten messages each, which wait for the second inbox;
+/// the first two of room 100 are dead.
+fn store(disk: SimulatedDisk) -> SimulatedDisk {
+    let setup = Setup {
+        options: Options { reserve_bytes: 0, ..Options::default() },
+        retention: Vec::new(),
+        namespace_of: Box::new(|_| 0),
+        seed: 1,
+    };
+    let mut engine = Engine::open(disk, setup).unwrap();
+    let mut jobs = Vec::new();
+    for room in [100, 101] {
+        for offset in 1..=10 {
+            jobs.push(append(RoomId(room), &format!("dm:{room}"), offset));
+        }
+    }
+    for offset in [1, 2] {
+        let (inbox, room) = (INBOXES[1], RoomId(100));
+        let cause = Cause::Tries;
+        jobs.push(Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms: NOW }));
+    }
+    for (ticket, job) in jobs.into_iter().enumerate() {
+        let request = Request { ticket: Ticket(ticket as u32), round: Round(1), job };
+        engine.take(ShardId(0), request);
+    }
+    engine.turn(NOW, &mut Vec::new());
+    assert_eq!(engine.counts().appended, 20);
+    engine.into_disk()
+}
+
+fn append(room: RoomId, channel: &str, offset: u64) -> Job {
+    let publication = Publication {
+        offset,
+        data: Payload { bytes: offset.to_string().into(), is_json: true },
+        info: None,
+        chan_info: None,
+        tags: Vec::new(),
+        time_unix_ms: NOW,
+    };
+    let (tenant, channel, epoch) = ("acme".into(), channel.into(), Epoch(5));
+    let birth = Some(Birth { tenant, channel, epoch, parties: Some(INBOXES) });
+    let addressee = Some(Addressee { inbox: INBOXES[1], expires_unix_ms: NOW + 1_000 });
+    let (namespace, publication) = (0, publication.into());
+    Job::Append(Box::new(Append { room, namespace, birth, publication, addressee }))
+}
+
+fn inspection(change: &dyn Fn(&mut SimulatedDisk)) -> Inspection<SimulatedDisk> {
+    let mut disk = store(SimulatedDisk::new(1, DiskWeather::CALM));
+    change(&mut disk);
+    Inspection::of(disk, &Options::default()).unwrap()
+}
+
+fn check(change: &dyn Fn(&mut SimulatedDisk)) -> (Checked, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let checked = inspection(change).check(&mut |finding| findings.push(finding)).unwrap();
+    assert_eq!(checked.findings_count, findings.len() as u64);
+    (checked, findings)
+}
+
+fn lost(channel: &str, first: u64, last: u64, loss: Loss) -> Finding {
+    Finding::Lost { tenant: "acme".into(), channel: channel.into(), first, last, loss }
+}
+
+fn message(offset: u64) -> Vec<u8> {
+    key::message(RoomId(100), offset).to_vec()
+}
+
+fn change(disk: &mut SimulatedDisk, space: Space, key: &[u8], value: Option<&[u8]>) {
+    let mut batch = Batch::default();
+    match value {
+        Some(value) => batch.put(space, key, value.to_vec()),
+        None => batch.remove(space, key),
+    }
+    disk.commit(&batch, Durable::Now).unwrap();
+}
+
+#[test]
+fn a_store_as_it_should_be_has_no_findings() {
+    let (checked, findings) = check(&|_| {});
+    assert_eq!(findings, []);
+    assert_eq!((checked.channels_count, checked.messages_count), (2, 20));
+    let stats = inspection(&|_| {}).stats().unwrap();
+    assert_eq!((stats.channels_count, stats.messages_count), (2, 20));
+    assert_eq!((stats.pending_count, stats.dead_count), (18, 2));
+}
+
+#[test]
+fn damaged_messages_are_named_by_channel_and_offset_and_the_others_are_read() {
+    for (damaged, findings) in [
+        (&[4, 5, 6][..], vec![(4, 6)]),
+        (&[1], vec![(1, 1)]),
+        (&[3, 8], vec![(3, 3), (8, 8)]),
+        (&[10], vec![(10, 10)]),
+        (&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], vec![(1, 1)]),
+    ] {
+        let (checked, found) = check(&|disk| {
+            damaged.iter().for_each(|offset| disk.damage(Space::Messages, &message(*offset)));
+        });
+        let want =
+            findings.iter().map(|(first, last)| lost("dm:100", *first, *last, Loss::Damaged));
+        assert_eq!(found, want.collect::<Vec<_>>(), "{damaged:?}");
+        assert_eq!(checked.messages_count, 20 - damaged.len() as u64);
+    }
+}
+
+#[test]
+fn holes_are_named_and_so_is_what_waits_for_them() {
+    let (_, findings) = check(&|disk| {
+        [1, 4, 5].iter().for_each(|offset| change(disk, Space::Messages, &message(*offset), None));
+    });
+    assert_eq!(
+        findings[..2],
+        [lost("dm:100", 1, 1, Loss::Missing), lost("dm:100", 4, 5, Loss::Missing)]
+    );
+    let missing =
+        |offset| Finding::NoContent { tenant: "acme".into(), channel: "dm:100".into(), offset };
+    assert_eq!(findings[2..], [missing(4), missing(5), missing(1)], "the last one is dead");
+}
+
+#[test]
+fn records_that_are_none_are_counted_by_kind() {
+    let (_, findings) = check(&|disk| change(disk, Space::Messages, &message(3), Some(b"?")));
+    assert_eq!(findings, [lost("dm:100", 3, 3, Loss::Damaged)]);
+    let (_, findings) = check(&|disk| {
+        change(disk, Space::Marks, b"short", Some(b"?"));
+        disk.damage(Space::Talks, &key::named(INBOXES[0], "dm:100"));
+    });
+    let records = |space, count| Finding::Records { space, count };
+    assert_eq!(findings, [records(Space::Marks, 1), records(Space::Talks, 0)]);
+    let (checked, _) = check(&|disk| disk.damage(Space::Channels, &key::channel(RoomId(100))));
+    assert_eq!(checked.channels_count, 1);
+}
+
+#[test]
+fn a_channel_is_shown_by_tenant_and_name() {
+    let inspection = inspection(&|disk| disk.damage(Space::Messages, &message(3)));
+    let mut shown = Vec::new();
+    let mut show = |tenant, channel| {
+        inspection.dump(tenant, channel, &mut |message| shown.push(message.offset))
+    };
+    assert_eq!(show("acme", "dm:100"), Ok(vec![(3, 3, Loss::Damaged)]));
+    assert_eq!(show("acme", "dm:102"), Err(DumpFault::Unknown));
+    assert_eq!(show("", "dm:100"), Err(DumpFault::Unknown));
+    assert_eq!(shown, [1, 2, 4, 5, 6, 7, 8, 9, 10]);
+}
+
+#[test]
+fn dead_letters_are_listed_sent_again_and_dropped() {
+    let mut inspection = inspection(&|_| {});
+    let listed = |inspection: &Inspection<SimulatedDisk>, which: &Which| {
+        let mut letters = Vec::new();
+        let count = inspection.dead_letters(which, &mut |letter| letters.push(letter.clone()));
+        assert_eq!(count, Ok(letters.len() as u64));
+        letters
+    };
+    let letters = listed(&inspection, &Which::All);
+    assert_eq!(letters.len(), 2);
+    let DeadLetter { inbox, tenant, channel, offset, cause, at_unix_ms, .. } = letters[0].clone();
+    assert_eq!((inbox, &*tenant, &*channel, offset), (INBOXES[1], "acme", "dm:100", 1));
+    assert_eq!((cause, at_unix_ms), (Cause::Tries, NOW));
+    assert_eq!(letters[0].publication.as_ref().unwrap().data.bytes, "1");
+    let (tenant, channel) = ("acme".to_owned(), "dm:100".to_owned());
+    let second = Which::Letter { tenant: tenant.clone(), channel: channel.clone(), offset: 2 };
+    let other = Which::Channel { tenant: tenant.clone(), channel: "dm:101".to_owned() };
+    assert_eq!(inspection.requeue(&other, 7), Ok(0));
+    assert_eq!(inspection.requeue(&second, 7), Ok(1));
+    assert_eq!(inspection.drop_letters(&Which::Channel { tenant, channel }), Ok(1));
+    assert!(listed(&inspection, &Which::All).is_empty());
+    assert_eq!(inspection.stats().unwrap().pending_count, 19);
+    let key = key::pending(INBOXES[1], RoomId(100), 2);
+    let value = inspection.disk.get(Space::Pending, &key).unwrap().unwrap();
+    let want = PendingRecord { tries_count: 0, expires_unix_ms: 7, letter: Vec::new() };
+    assert_eq!(PendingRecord::take(&value), Ok(want));
+}
