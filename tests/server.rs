@@ -184,8 +184,12 @@ fn pages_answer_and_peers_are_upgraded() {
 
 #[test]
 fn each_shard_can_have_a_descriptor_table_of_its_own() {
-    let settings =
-        [("ROOKERY_SERVER_SHARDS", "5"), ("ROOKERY_SERVER_DESCRIPTOR_TABLE", "per-shard")];
+    let settings = [
+        ("ROOKERY_SERVER_SHARDS", "5"),
+        ("ROOKERY_SERVER_DESCRIPTOR_TABLE", "per-shard"),
+        // A store opens files of its own when it likes.
+        ("ROOKERY_NAMESPACES", "[{ name = 'room' }]"),
+    ];
     let mut server = Server::start(&settings);
     assert!(server.start.contains("a descriptor table for each shard"), "{}", server.start);
     let before = server.descriptors_in_use();

@@ -103,7 +103,7 @@ pub(super) fn start<D: Disk + 'static>(
                 // It was good a moment ago, and messages wait for it.
                 Err(fault) => {
                     tracing::error!("{fault}");
-                    process::exit(1);
+                    process::exit(fault.exit_code().into());
                 }
             }
         }

@@ -158,6 +158,11 @@ impl Server {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
+    /// Where it keeps messages, if the settings say so.
+    pub fn store_dir(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
     /// The tests' configuration, where a test needs it in a file.
     pub fn config_for(settings: Settings, folder: &TempDir, port: u16) -> PathBuf {
         let file = folder.path().join("rookery.toml");

@@ -1,0 +1,21 @@
+//! The store as its operator meets it: directories that cannot be used, and what
+//! `rookery store` says about one at rest.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod opening;
+
+use std::path::Path;
+
+use common::Settings;
+
+/// One namespace of messages on disk: `room`.
+fn kept() -> Settings {
+    Settings::new().with("[[namespaces]]", "durability = \"fsync\"")
+}
+
+/// The same, in this directory.
+fn kept_in(dir: &Path) -> Settings {
+    kept().with("[store]", format!("dir = {:?}", dir.to_str().expect("a plain path")))
+}
