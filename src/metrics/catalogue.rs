@@ -262,11 +262,11 @@ catalogue! {
     /// What is spread over buckets.
     Histogram from Gauge::END, Histogram of
     /// Time from the TCP connection to the end of the upgrade.
-    HandshakeSeconds(outcome: HandshakeOutcome) = "chat_handshake_duration_seconds", HANDSHAKE_US;
+    Handshake(outcome: HandshakeOutcome) = "chat_handshake_duration_seconds", HANDSHAKE_US;
     /// Turns of the storage thread in which something was written.
-    StoreTurnSeconds = "chat_store_turn_seconds", STORE_TURN_US;
+    StoreTurn = "chat_store_turn_seconds", STORE_TURN_US;
     /// Turns of a core's loop that took longer than 1 ms.
-    TurnSeconds = "chat_executor_stall_seconds", STALL_US;
+    Stall = "chat_executor_stall_seconds", STALL_US;
 }
 
 /// Cells of one core.
@@ -303,10 +303,7 @@ mod tests {
         assert_eq!(Counter::AcceptFailed(AcceptFailure::Other).index(), 3);
         assert_eq!(Counter::DeadLetters.index() + 1, Gauge::Connections(Protocol::Json).index());
         let histogram = HANDSHAKE_US.len() + 2;
-        assert_eq!(
-            Histogram::HandshakeSeconds(last).index() + histogram,
-            Histogram::StoreTurnSeconds.index()
-        );
+        assert_eq!(Histogram::Handshake(last).index() + histogram, Histogram::StoreTurn.index());
         let (row, first) = rows().last().unwrap();
         assert_eq!(first + row.cells_per_series(), CELLS);
     }

@@ -98,11 +98,11 @@ mod tests {
     fn an_observation_falls_into_the_bucket_whose_bound_it_does_not_exceed() {
         let cells = Cells::new();
         let scribe = cells.claim();
-        let bounds_us = Histogram::TurnSeconds.bounds_us();
-        scribe.observe(Histogram::TurnSeconds, bounds_us[1]);
-        scribe.observe(Histogram::TurnSeconds, bounds_us[1] + 1);
-        scribe.observe(Histogram::TurnSeconds, u64::from(u32::MAX));
-        let first = Histogram::TurnSeconds.index();
+        let bounds_us = Histogram::Stall.bounds_us();
+        scribe.observe(Histogram::Stall, bounds_us[1]);
+        scribe.observe(Histogram::Stall, bounds_us[1] + 1);
+        scribe.observe(Histogram::Stall, u64::from(u32::MAX));
+        let first = Histogram::Stall.index();
         let buckets: Vec<u64> =
             (0..=bounds_us.len()).map(|bucket| cells.load(first + bucket)).collect();
         assert_eq!(buckets, [0, 1, 1, 0, 0, 0, 0, 0, 0, 1]);

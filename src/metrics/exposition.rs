@@ -233,8 +233,8 @@ mod tests {
         second.add(Counter::BytesOut, 7);
         first.set(Gauge::Connections(Protocol::Protobuf), 9);
         second.adjust(Gauge::Connections(Protocol::Protobuf), -1);
-        second.observe(Histogram::HandshakeSeconds(HandshakeOutcome::Ok), 2_500);
-        second.observe(Histogram::HandshakeSeconds(HandshakeOutcome::Ok), 9_000_000);
+        second.observe(Histogram::Handshake(HandshakeOutcome::Ok), 2_500);
+        second.observe(Histogram::Handshake(HandshakeOutcome::Ok), 9_000_000);
         let text = Exposition::new(cells, None).text(cores);
         let lines: Vec<&str> = text.lines().collect();
         for line in want {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::letter::{Ask, Asker, Delivery};
-use super::state::rules;
+use super::one::rules;
 use super::{Out, Progress, Retraction, Rooms, Tell, What};
 use crate::base::limits::PENDING_PAGE_MAX;
 use crate::base::{ConnId, Now, RoomId, Tick};

@@ -12,10 +12,13 @@ mod ids;
 mod inbox;
 mod kept;
 mod letter;
+mod marks;
 mod members;
 mod news;
+mod one;
 mod options;
 mod out;
+mod reading;
 mod state;
 mod storing;
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use super::one::rules;
 use super::options::NewsOf;
-use super::state::rules;
 use super::{Namespace, Out, Rooms, Tell};
 use crate::base::{Now, Tick};
 use crate::wire::{ClientInfo, chat};

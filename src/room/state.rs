@@ -4,17 +4,17 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::ids::Ids;
 use super::inbox::Inbox;
 use super::kept::{Kept, Phase};
 use super::members::{Arrival, Member, Members, Seat};
-use super::news::{Crowd, is_told_by_user};
+use super::news::is_told_by_user;
+use super::one::{Asking, Room, Stream, rules};
 use super::out::publish_result;
 use super::storing::Storing;
 use super::window::Window;
 use super::{
-    Answer, Ask, Asker, Departure, Draft, Entry, MembersPage, Namespace, Options, Out, Passage,
-    Posted, Recovery, Tell, Title, Voice, Welcome, What,
+    Answer, Ask, Departure, Draft, Entry, MembersPage, Namespace, Options, Out, Passage, Tell,
+    Title, Voice, What,
 };
 use crate::base::limits::{
     HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_MEMBERS_MAX,
@@ -27,9 +27,6 @@ const WHEEL_GRANULARITY_MS: u64 = 64;
 
 /// Typing is told once in this time for each member.
 const TYPING_INTERVAL_MS: u64 = 1_000;
-
-/// How long a room whose messages are on disk stays in memory when nobody is there.
-const REST_MS: u64 = 30_000;
 
 /// All rooms whose home is one shard.
 ///
@@ -47,36 +44,6 @@ pub struct Rooms {
     claims: BTreeMap<RoomId, Seat>,
     epochs: Prng,
     pub(super) storing: Storing,
-}
-
-pub(super) struct Room {
-    pub(super) id: RoomId,
-    pub(super) title: Title,
-    pub(super) members: Members,
-    pub(super) stream: Stream,
-    rate: Bucket,
-    typing: SmallVec<[(ClientId, Tick); 1]>,
-    /// Of messages that came with an id.
-    pub(super) ids: Option<Box<Ids>>,
-    /// Of a personal channel: what is known of messages that wait for its user.
-    pub(super) inbox: Inbox,
-    /// Of a large room: who came and left since its members were told last.
-    pub(super) crowd: Option<Box<Crowd>>,
-    /// Since when nobody is here.
-    empty_since: Tick,
-    /// The earliest entry of `sweeps` for this room; the end of time for none.
-    sweep_at: Tick,
-}
-
-/// What a room remembers of what was said.
-#[derive(Debug)]
-pub(super) enum Stream {
-    /// Nothing; messages have no offsets.
-    None,
-    /// The last messages, in memory.
-    Memory(Window),
-    /// All that the namespace wants, on disk.
-    Kept(Box<Kept>),
 }
 
 /// The answer to a question, unless it comes later, and what everybody hears of it.
@@ -574,103 +541,8 @@ impl Rooms {
     }
 }
 
-impl Room {
-    /// What is in memory of its stream.
-    pub(super) fn window(&self) -> Option<&Window> {
-        match &self.stream {
-            Stream::None => None,
-            Stream::Memory(window) => Some(window),
-            Stream::Kept(kept) => Some(kept.window()),
-        }
-    }
-
-    /// Drops what is too old in memory. Returns when the next message will be.
-    fn expire(&mut self, now: Now, rules: &Namespace) -> Option<u64> {
-        if let Some(ids) = &mut self.ids {
-            ids.expire(now.unix_ms);
-            if ids.is_empty() {
-                self.ids = None;
-            }
-        }
-        match &mut self.stream {
-            Stream::None => None,
-            Stream::Memory(window) => window.expire(now, rules.window_limits()),
-            Stream::Kept(kept) => kept.window_mut().expire(now, rules.window_limits()),
-        }
-    }
-
-    fn next_offset(&self) -> u64 {
-        match &self.stream {
-            Stream::None => 0,
-            Stream::Memory(window) => window.next_offset(),
-            Stream::Kept(kept) => kept.next_offset(),
-        }
-    }
-
-    /// The answer to a chat method that said something.
-    pub(super) fn posted(&self, offset: u64, id: &str) -> Answer {
-        let epoch = self.window().map_or(Epoch::FOREIGN, |window| window.position().epoch);
-        let position = Position { offset, epoch };
-        let channel = Arc::clone(&self.title.channel);
-        Answer::Posted(Box::new(Posted { channel, position, id: id.into() }))
-    }
-
-    /// Everything behind `since` that is in memory, or `None` when some of it is gone.
-    fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
-        self.window()?.missed(since)
-    }
-
-    fn welcome(&self, missed: Option<Option<Vec<Arc<Publication>>>>) -> Welcome {
-        let position = self.window().map(Window::position);
-        let recovery = match &missed {
-            None => Recovery::NotAsked,
-            Some(Some(_)) => Recovery::Whole,
-            Some(None) => Recovery::Lost,
-        };
-        let name = Arc::clone(&self.title.channel);
-        Welcome { name, position, missed: missed.flatten().unwrap_or_default(), recovery }
-    }
-
-    /// How long it stays when the last member has left.
-    fn stays_ms(&self, rules: &Namespace) -> u64 {
-        match self.stream {
-            Stream::None => 0,
-            Stream::Memory(_) => rules.history_age_ms_max,
-            Stream::Kept(_) => REST_MS,
-        }
-    }
-
-    /// Remembers the message's id, if it has one. False when there is no room for it.
-    fn remember_id(&mut self, publication: &Publication) -> bool {
-        let Some((user, id)) = name_of(publication) else { return true };
-        let ids = self.ids.get_or_insert_default();
-        ids.remember(publication.time_unix_ms, user, id, publication.offset).is_ok()
-    }
-
-    fn is_at_rest(&self) -> bool {
-        match &self.stream {
-            Stream::None | Stream::Memory(_) => true,
-            Stream::Kept(kept) => kept.is_at_rest(),
-        }
-    }
-}
-
-/// What makes a message the same as an earlier one: its author's name and its id.
-pub(super) fn name_of(publication: &Publication) -> Option<(&str, &str)> {
-    let user = &publication.info.as_ref()?.user;
-    let id = publication.tag(ID_TAG)?;
-    (!user.is_empty()).then_some((user, id))
-}
-
-/// Who asks, and from which shard.
-pub(super) type Asking = (ShardId, Asker);
-
 pub(super) fn refuse(code: ErrorCode) -> Decision {
     (Some(Answer::Refused(code)), None)
-}
-
-pub(super) fn rules<'o>(options: &'o Options, title: &Title) -> &'o Namespace {
-    &options.namespaces[usize::from(title.namespace)]
 }
 
 fn rate(rules: &Namespace) -> Rate {
@@ -685,240 +557,4 @@ fn set_sweep(sweeps: &mut Wheel<u32>, room: &mut Room, slot: u32, at: Tick) {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::base::ConnId;
-    use crate::room::{Asker, Voice};
-    use crate::store::Durability;
-    use crate::wire::Payload;
-
-    const ROOM: RoomId = RoomId(9);
-    const HOME: ShardId = ShardId(0);
-    const FAR: ShardId = ShardId(3);
-
-    /// One room of a namespace, asked by hand.
-    struct World {
-        rooms: Rooms,
-        now: Now,
-        out: Out,
-    }
-
-    impl World {
-        fn new(rules: Namespace) -> World {
-            let options = Options { namespaces: vec![rules], rooms_max: 2 };
-            let now = Now { tick: Tick(0), unix_ms: 1_000_000 };
-            World { rooms: Rooms::new(now, Arc::new(options), 1), now, out: Out::default() }
-        }
-
-        fn pass(&mut self, ms: u64) {
-            let (tick, unix_ms) = (self.now.tick.plus_ms(ms), self.now.unix_ms + ms);
-            self.now = Now { tick, unix_ms };
-            self.out = Out::default();
-            self.rooms.tick(self.now, 100, &mut self.out);
-        }
-
-        /// The answer, and to which shards how many tells went besides.
-        fn ask(&mut self, from: ShardId, slot: u32, what: What) -> (Answer, Vec<ShardId>) {
-            self.out = Out::default();
-            let asker = Asker { conn: ConnId { slot, generation: 0 }, id: 1 };
-            self.rooms.handle(self.now, from, Ask { room: ROOM, asker, what }, &mut self.out);
-            let mut out = self.out.told.drain(..);
-            let Some((to, Tell::Answer(ROOM, to_asker, answer))) = out.next() else {
-                panic!("the answer comes first");
-            };
-            assert_eq!((to, to_asker), (from, asker));
-            (answer, out.map(|(shard, _)| shard).collect())
-        }
-
-        /// The answer; what went besides stays in `out`.
-        fn claim(&mut self, from: ShardId, slot: u32, what: What) -> Answer {
-            self.out = Out::default();
-            let asker = Asker { conn: ConnId { slot, generation: 0 }, id: 0 };
-            self.rooms.handle(self.now, from, Ask { room: ROOM, asker, what }, &mut self.out);
-            match self.out.told.remove(0).1 {
-                Tell::Answer(_, _, answer) => answer,
-                other => panic!("{other:?}"),
-            }
-        }
-
-        fn subscribe(&mut self, from: ShardId, slot: u32, since: Option<Position>) -> Welcome {
-            let what = What::Subscribe(Box::new(Entry { since, ..entry(slot) }));
-            match self.ask(from, slot, what).0 {
-                Answer::Subscribed(welcome) => *welcome,
-                other => panic!("{other:?}"),
-            }
-        }
-
-        fn publish(&mut self) -> (Answer, Vec<ShardId>) {
-            let data = Payload { bytes: Bytes::from_static(b"1"), is_json: true };
-            let draft = Draft {
-                title: Some(title()),
-                data,
-                info: None,
-                chan_info: None,
-                tags: Vec::new(),
-                voice: Voice::Publish,
-            };
-            self.ask(HOME, 0, What::Publish(Box::new(draft)))
-        }
-    }
-
-    fn title() -> Title {
-        Title { tenant: "".into(), channel: "room:9".into(), namespace: 0 }
-    }
-
-    fn entry(slot: u32) -> Entry {
-        let client = ClientId(u128::from(slot));
-        let info = Arc::new(ClientInfo { user: "ann".into(), client, conn_info: None });
-        Entry { title: title(), info, chan_info: None, since: None }
-    }
-
-    fn chatty() -> Namespace {
-        Namespace {
-            history_count_max: 3,
-            history_age_ms_max: 300_000,
-            durability: Durability::Memory,
-            presence: true,
-            join_leave: true,
-            members_max: 3,
-            ..Namespace::default()
-        }
-    }
-
-    #[test]
-    fn messages_go_once_to_each_shard_with_subscribers() {
-        let mut world = World::new(chatty());
-        world.subscribe(HOME, 1, None);
-        world.subscribe(FAR, 1, None);
-        world.subscribe(FAR, 2, None);
-        assert_eq!(world.publish().1, [HOME, FAR]);
-        let (full, _) = world.ask(HOME, 4, What::Subscribe(Box::new(entry(4))));
-        assert!(matches!(full, Answer::Unwelcome(ErrorCode::LimitExceeded)));
-    }
-
-    #[test]
-    fn who_comes_back_gets_all_or_is_told() {
-        let mut world = World::new(chatty());
-        let start = world.subscribe(HOME, 1, None).position;
-        assert_eq!(start.map(|position| position.offset), Some(0));
-        world.publish();
-        world.publish();
-        let welcome = world.subscribe(FAR, 2, start);
-        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 2));
-        world.publish();
-        world.publish();
-        let welcome = world.subscribe(FAR, 3, start);
-        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Lost, 0));
-    }
-
-    #[test]
-    fn leaving_is_told_after_the_grace_and_saying_so_at_once() {
-        let mut world = World::new(chatty());
-        world.subscribe(HOME, 1, None);
-        let came = world.ask(FAR, 2, What::Subscribe(Box::new(entry(2)))).1;
-        assert_eq!(came, [HOME, FAR]);
-        let lost = world.ask(FAR, 2, What::Unsubscribe(Departure::Lost)).1;
-        assert!(lost.is_empty());
-        world.pass(500);
-        assert!(world.out.told.is_empty());
-        world.pass(700);
-        assert!(matches!(world.out.told[..], [(HOME, Tell::Went(..))]));
-        world.subscribe(FAR, 3, None);
-        let said = world.ask(FAR, 3, What::Unsubscribe(Departure::Said)).1;
-        assert_eq!(said, [HOME]);
-    }
-
-    #[test]
-    fn an_absence_is_not_cut_short_by_an_earlier_one() {
-        let mut world = World::new(chatty());
-        world.subscribe(HOME, 1, None);
-        world.subscribe(FAR, 2, None);
-        world.ask(FAR, 2, What::Unsubscribe(Departure::Lost));
-        world.pass(500);
-        world.subscribe(FAR, 2, None);
-        world.ask(FAR, 2, What::Unsubscribe(Departure::Lost));
-        world.pass(900);
-        assert!(
-            world.out.told.is_empty(),
-            "the grace of the first is over, that of the second is not"
-        );
-        world.pass(200);
-        assert!(matches!(world.out.told[..], [(HOME, Tell::Went(..))]));
-    }
-
-    #[test]
-    fn a_stream_outlives_its_members_by_the_age_of_messages() {
-        let mut world = World::new(chatty());
-        let start = world.subscribe(HOME, 1, None).position;
-        world.ask(HOME, 1, What::Unsubscribe(Departure::Said));
-        world.pass(299_000);
-        assert_eq!(world.subscribe(HOME, 2, start).recovery, Recovery::Whole);
-        world.ask(HOME, 2, What::Unsubscribe(Departure::Said));
-        world.pass(301_000);
-        world.pass(301_000);
-        assert!(world.rooms.is_empty());
-        assert_eq!(world.subscribe(HOME, 3, start).recovery, Recovery::Lost);
-    }
-
-    #[test]
-    fn rooms_without_history_go_with_the_last_member() {
-        let mut world = World::new(Namespace::default());
-        world.subscribe(HOME, 1, None);
-        assert_eq!(world.publish().1, [HOME]);
-        world.ask(HOME, 1, What::Unsubscribe(Departure::Said));
-        assert!(world.rooms.is_empty());
-        world.publish();
-        assert!(world.rooms.is_empty());
-    }
-
-    #[test]
-    fn the_number_of_rooms_and_the_rate_are_limited() {
-        let mut world = World::new(Namespace { publish_per_s_max: 1, ..chatty() });
-        assert!(matches!(world.publish().0, Answer::Published));
-        assert!(matches!(world.publish().0, Answer::Refused(ErrorCode::TooManyRequests)));
-        world.pass(1_000);
-        assert!(matches!(world.publish().0, Answer::Published));
-        for (room, fits) in [(RoomId(1), true), (RoomId(2), false)] {
-            let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
-            let ask = Ask { room, asker, what: What::Subscribe(Box::new(entry(0))) };
-            world.out = Out::default();
-            world.rooms.handle(world.now, HOME, ask, &mut world.out);
-            let refused = matches!(world.out.told[0].1, Tell::Answer(_, _, Answer::Unwelcome(_)));
-            assert_eq!(refused, !fits);
-        }
-    }
-
-    #[test]
-    fn the_newest_connection_of_a_user_wins() {
-        let mut world = World::new(chatty());
-        let replaced = |world: &World| match world.out.told[..] {
-            [] => None,
-            [(shard, Tell::Replaced(conn))] => Some((shard, conn.slot)),
-            ref other => panic!("{other:?}"),
-        };
-        for (shard, slot, old) in
-            [(HOME, 1, None), (FAR, 2, Some((HOME, 1))), (FAR, 2, None), (HOME, 3, Some((FAR, 2)))]
-        {
-            assert!(matches!(world.claim(shard, slot, What::Claim), Answer::Noted));
-            assert_eq!(replaced(&world), old);
-        }
-        world.claim(FAR, 2, What::Release);
-        world.claim(FAR, 4, What::Claim);
-        assert_eq!(replaced(&world), Some((HOME, 3)), "who was replaced releases nothing");
-        world.claim(FAR, 4, What::Release);
-        assert!(world.rooms.claims.is_empty());
-    }
-
-    #[test]
-    fn typing_is_told_once_a_second() {
-        let mut world = World::new(chatty());
-        world.subscribe(HOME, 1, None);
-        let info = || entry(1).info;
-        assert_eq!(world.ask(HOME, 1, What::Typing(info())).1, [HOME]);
-        assert!(world.ask(HOME, 1, What::Typing(info())).1.is_empty());
-        world.pass(1_000);
-        assert_eq!(world.ask(HOME, 1, What::Typing(info())).1, [HOME]);
-    }
-}
+mod tests;

@@ -241,7 +241,7 @@ impl Core {
         scribe.add(Counter::LettersSent, posted as u64);
         let took_us = began.elapsed().as_micros() as u64;
         if STALL_US_MIN <= took_us {
-            scribe.observe(Histogram::TurnSeconds, took_us);
+            scribe.observe(Histogram::Stall, took_us);
         }
         self.report_drained();
         match events + letters + replies + orders_taken + acts + posted {

@@ -174,7 +174,7 @@ fn serve<D: Disk>(
         let began = now();
         let turned = engine.turn(unix_ms(), &mut replies);
         if told.commits != engine.counts().commits {
-            scribe.observe(Histogram::StoreTurnSeconds, began.elapsed().as_micros() as u64);
+            scribe.observe(Histogram::StoreTurn, began.elapsed().as_micros() as u64);
         }
         told = voice.tell(&scribe, &engine, told);
         for (ShardId(shard), reply) in replies.drain(..) {

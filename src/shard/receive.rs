@@ -165,7 +165,7 @@ impl Shard {
         self.upgrading_count -= 1;
         self.scribe.add(Counter::Handshakes(outcome), 1);
         let took_us = now.tick.ms_since(since) * 1_000;
-        self.scribe.observe(Histogram::HandshakeSeconds(outcome), took_us);
+        self.scribe.observe(Histogram::Handshake(outcome), took_us);
     }
 
     /// One open connection more or less of this encoding.

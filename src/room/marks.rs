@@ -1,0 +1,229 @@
+//! How far users are in channels, whom they talk with, and messages that are
+//! taken back.
+
+use std::sync::Arc;
+
+use super::letter::Retraction;
+use super::one::{Asking, Stream};
+use super::reading::{Purpose, Reading};
+use super::storing::{Awaited, failed};
+use super::{Answer, ConversationsPage, Out, Power, Progress, ReceiptsPage, Rooms};
+use crate::base::RoomId;
+use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX};
+use crate::store::{self, Conversation, Job, Mark, MarksPage, Outcome, Range};
+use crate::wire::chat::{self, Field};
+use crate::wire::{ErrorCode, Publication};
+
+impl Rooms {
+    /// A user got, or read, messages.
+    pub(super) fn mark(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        progress: Progress,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        let slot = match self.kept_slot(id) {
+            Ok(slot) => slot,
+            Err(answer) => return Some(answer),
+        };
+        let offset = match progress.reached {
+            store::Reached::Delivered(offset) | store::Reached::Read(offset) => offset,
+        };
+        let head = self.rooms[slot].window().map_or(0, |window| window.position().offset);
+        if head < offset {
+            return Some(Answer::Wrong(Field::Offset));
+        }
+        if head == 0 {
+            return Some(Answer::Noted); // the store knows nothing of such a channel
+        }
+        let mark = Mark {
+            room: id,
+            user: progress.info.user.clone(),
+            inbox: progress.inbox,
+            reached: progress.reached,
+        };
+        self.request(Awaited::Marked(id, by, progress), Job::Mark(Box::new(mark)), out);
+        None
+    }
+
+    pub(super) fn on_marked(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        progress: &Progress,
+        outcome: Outcome,
+        out: &mut Out,
+    ) {
+        let answer = match outcome {
+            Outcome::Marked { before, after } => {
+                if before != after {
+                    self.tell_of_marks(id, progress, after, out);
+                }
+                Answer::Noted
+            }
+            Outcome::Behind(_) => Answer::Wrong(Field::Offset),
+            other => failed(&other),
+        };
+        out.answer(id, by, answer);
+    }
+
+    /// How far everybody is.
+    pub(super) fn receipts(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        page: ReceiptsPage,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        if let Err(answer) = self.kept_slot(id) {
+            return Some(answer);
+        }
+        let (after, count_max) = (page.after, page.count_max);
+        // One more than asked for tells whether there is another page.
+        let job = Job::Marks(MarksPage { room: id, after, count_max: count_max + 1 });
+        self.request(Awaited::Receipts(id, by, count_max), job, out);
+        None
+    }
+
+    /// With whom a user talks.
+    pub(super) fn conversations(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        page: ConversationsPage,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        if !self.options.has_store() {
+            return Some(Answer::Refused(ErrorCode::NotAvailable));
+        }
+        let count_max = page.count_max;
+        let page = store::ConversationsPage {
+            inbox: id,
+            user: page.user,
+            after: page.after,
+            count_max: count_max + 1,
+        };
+        self.request(Awaited::Conversations(id, by, count_max), Job::Conversations(page), out);
+        None
+    }
+
+    /// Takes a message back.
+    pub(super) fn retract(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        wish: Retraction,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        let Some(slot) = self.find(id) else {
+            return Some(Answer::Wrong(Field::Offset));
+        };
+        let Some(window) = self.rooms[slot].window() else {
+            return Some(Answer::Refused(ErrorCode::NotAvailable));
+        };
+        let head = window.position().offset;
+        if wish.offset == 0 || head < wish.offset {
+            return Some(Answer::Wrong(Field::Offset));
+        }
+        if let Some(message) = window.at(wish.offset) {
+            let message = Arc::clone(message);
+            return self.take_back(id, by, wish, &message, out);
+        }
+        let Stream::Kept(_) = &self.rooms[slot].stream else {
+            return Some(Answer::Wrong(Field::Offset));
+        };
+        let range = Range {
+            room: id,
+            first: wish.offset,
+            last: wish.offset,
+            count_max: 1,
+            bytes_max: READING_STEP_BYTES_MAX,
+            order: store::Order::OldestFirst,
+        };
+        let purpose = Purpose::Retraction(Box::new(wish));
+        let reading = Reading { room: id, by, purpose, found: Vec::new(), bytes: 0 };
+        self.read_range(slot, reading, range, out).err().map(Answer::Refused)
+    }
+
+    /// Takes back a message that is known.
+    pub(super) fn take_back(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        wish: Retraction,
+        message: &Publication,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        let is_own = message
+            .info
+            .as_ref()
+            .is_some_and(|info| !info.user.is_empty() && info.user == wish.info.user);
+        if !is_own && wish.power == Power::Author {
+            return Some(Answer::Refused(ErrorCode::PermissionDenied));
+        }
+        let slot = self.find(id)?;
+        let left = Arc::new(chat::remainder(message));
+        if let Stream::Kept(_) = &self.rooms[slot].stream {
+            let job = Job::Retract(Box::new(store::Retraction { room: id, left }));
+            self.request(Awaited::Retracted(id, by, Box::new(wish)), job, out);
+            return None;
+        }
+        if let Stream::Memory(window) = &mut self.rooms[slot].stream {
+            window.replace(&left);
+        }
+        self.tell_of_retraction(id, &wish, out);
+        Some(Answer::Noted)
+    }
+
+    pub(super) fn on_retracted(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        wish: &Retraction,
+        outcome: Outcome,
+        out: &mut Out,
+    ) {
+        let answer = match outcome {
+            Outcome::Retracted(Some(message)) => {
+                if let Some(slot) = self.find(id)
+                    && let Stream::Kept(kept) = &mut self.rooms[slot].stream
+                {
+                    kept.window_mut().replace(&Arc::new(chat::remainder(&message)));
+                }
+                self.tell_of_retraction(id, wish, out);
+                Answer::Noted
+            }
+            Outcome::Retracted(None) => Answer::Wrong(Field::Offset),
+            other => failed(&other),
+        };
+        out.answer(id, by, answer);
+    }
+
+    /// The room, if its messages are on disk; else the answer that says so.
+    fn kept_slot(&self, id: RoomId) -> Result<u32, Answer> {
+        let slot = self.find(id).ok_or(Answer::Refused(ErrorCode::NotAvailable))?;
+        match &self.rooms[slot].stream {
+            Stream::Kept(_) => Ok(slot),
+            Stream::None | Stream::Memory(_) => Err(Answer::Refused(ErrorCode::NotAvailable)),
+        }
+    }
+}
+
+/// How many conversations fit one answer with their last messages; at least one.
+pub(super) fn fitting(all: &[Conversation], count_max: u32) -> u32 {
+    let mut bytes = 0;
+    let fits = all.iter().take_while(|one| {
+        let before = bytes;
+        bytes += one.last.as_ref().map_or(0, |last| last.data.bytes.len());
+        before == 0 || bytes <= HISTORY_ANSWER_BYTES_MAX
+    });
+    count_max.min(fits.count() as u32)
+}
+
+/// Cuts a list to its page. Says whether there was more.
+pub(super) fn shorten<T>(all: &mut Vec<T>, count_max: u32) -> bool {
+    let more = (count_max as usize) < all.len();
+    all.truncate(count_max as usize);
+    more
+}

@@ -1,0 +1,271 @@
+//! What is read of the disk: what a new member missed, and parts of the history
+//! that are not in memory.
+//!
+//! A long read takes steps, so that a thousand clients that come back do not stall
+//! a core.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::kept::{Kept, Phase};
+use super::letter::{Order, Retraction};
+use super::one::{Asking, Stream, rules};
+use super::storing::Awaited;
+use super::{Answer, Entry, Out, Passage, Rooms};
+use crate::base::limits::{
+    HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX, READING_STEP_COUNT_MAX, READINGS_MAX,
+    RECOVERY_BYTES_MAX,
+};
+use crate::base::{Now, RoomId};
+use crate::store::{self, Job, Outcome, Range};
+use crate::wire::chat::Field;
+use crate::wire::{ErrorCode, Position, Publication};
+
+/// A read of the store in steps.
+pub(super) struct Reading {
+    pub room: RoomId,
+    pub by: Asking,
+    pub purpose: Purpose,
+    /// What has come so far, in the order asked for.
+    pub found: Vec<Arc<Publication>>,
+    pub bytes: usize,
+}
+
+/// What is read.
+pub(super) enum Purpose {
+    /// What a new member missed, up to what is in memory.
+    Recovery(Box<Entry>),
+    /// A part of the history.
+    History,
+    /// One message, to see whose it is.
+    Retraction(Box<Retraction>),
+}
+
+impl Rooms {
+    /// Whether what was missed since then may be on disk and is not in memory.
+    pub(super) fn is_on_disk_only(&self, slot: u32, since: Position) -> bool {
+        let room = &self.rooms[slot];
+        let Stream::Kept(kept) = &room.stream else { return false };
+        let (window, rules) = (kept.window(), rules(&self.options, &room.title));
+        let head = window.position();
+        let oldest = oldest_offset(kept, rules.history_count_max);
+        let missed_count = head.offset.saturating_sub(since.offset);
+        since.epoch == head.epoch
+            && oldest <= since.offset + 1
+            && since.offset + 1 < window.first_offset()
+            && missed_count <= u64::from(rules.recover_count_max)
+    }
+
+    /// Lets a member in when what it missed has been read.
+    pub(super) fn recover_from_disk(
+        &mut self,
+        slot: u32,
+        by: Asking,
+        entry: Entry,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        let since = entry.since?;
+        let room = self.rooms[slot].id;
+        let purpose = Purpose::Recovery(Box::new(entry));
+        let reading = Reading { room, by, purpose, found: Vec::new(), bytes: 0 };
+        let first = since.offset + 1;
+        self.read(slot, reading, first, out).err().map(Answer::Unwelcome)
+    }
+
+    /// What a history needs of the disk; `None` when memory has it all.
+    pub(super) fn range_on_disk(&self, slot: u32, passage: Passage) -> Option<Range> {
+        let room = &self.rooms[slot];
+        let Stream::Kept(kept) = &room.stream else { return None };
+        let window = kept.window();
+        let head = window.position().offset;
+        let oldest = oldest_offset(kept, rules(&self.options, &room.title).history_count_max);
+        let since = passage.since.map(|since| since.offset);
+        let (first, last) = match passage.order {
+            Order::OldestFirst => (since.map_or(oldest, |since| oldest.max(since + 1)), head),
+            Order::NewestFirst => {
+                (oldest, since.map_or(head, |since| head.min(since.saturating_sub(1))))
+            }
+        };
+        let count = u64::from(passage.limit).min((last + 1).saturating_sub(first));
+        let lowest = match passage.order {
+            Order::OldestFirst => first,
+            Order::NewestFirst => (last + 1).saturating_sub(count),
+        };
+        let in_memory = count == 0 || window.first_offset() <= lowest;
+        let order = match passage.order {
+            Order::OldestFirst => store::Order::OldestFirst,
+            Order::NewestFirst => store::Order::NewestFirst,
+        };
+        (!in_memory).then_some(Range {
+            room: room.id,
+            first,
+            last,
+            count_max: count as u32,
+            bytes_max: HISTORY_ANSWER_BYTES_MAX as u32,
+            order,
+        })
+    }
+
+    /// Answers with a part of the history when it has been read.
+    pub(super) fn read_history(
+        &mut self,
+        slot: u32,
+        by: Asking,
+        range: Range,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        let reading = Reading {
+            room: range.room,
+            by,
+            purpose: Purpose::History,
+            found: Vec::new(),
+            bytes: 0,
+        };
+        self.read_range(slot, reading, range, out).err().map(Answer::Refused)
+    }
+
+    /// Reads on from `first` up to what is in memory.
+    fn read(
+        &mut self,
+        slot: u32,
+        reading: Reading,
+        first: u64,
+        out: &mut Out,
+    ) -> Result<(), ErrorCode> {
+        let Stream::Kept(kept) = &self.rooms[slot].stream else { return Ok(()) };
+        let range = Range {
+            room: reading.room,
+            first,
+            last: kept.window().position().offset,
+            count_max: READING_STEP_COUNT_MAX,
+            bytes_max: READING_STEP_BYTES_MAX,
+            order: store::Order::OldestFirst,
+        };
+        self.read_range(slot, reading, range, out)
+    }
+
+    pub(super) fn read_range(
+        &mut self,
+        slot: u32,
+        reading: Reading,
+        range: Range,
+        out: &mut Out,
+    ) -> Result<(), ErrorCode> {
+        if READINGS_MAX <= self.storing.readings_count {
+            return Err(ErrorCode::TooManyRequests);
+        }
+        if let Stream::Kept(kept) = &mut self.rooms[slot].stream {
+            kept.readings_count += 1;
+        }
+        self.storing.readings_count += 1;
+        self.request(Awaited::Read(Box::new(reading)), Job::Read(range), out);
+        Ok(())
+    }
+
+    pub(super) fn on_read(&mut self, now: Now, reading: Reading, outcome: Outcome, out: &mut Out) {
+        self.storing.readings_count -= 1;
+        let id = reading.room;
+        let slot = self.find(id).expect("a room stays while it is read");
+        if let Stream::Kept(kept) = &mut self.rooms[slot].stream {
+            kept.readings_count -= 1;
+        }
+        let found = match outcome {
+            Outcome::Passage(found) => Some(found),
+            _ => None,
+        };
+        match reading.purpose {
+            Purpose::History => {
+                let answer = match (found, self.rooms[slot].window()) {
+                    (Some(found), Some(window)) => {
+                        let age_ms =
+                            rules(&self.options, &self.rooms[slot].title).history_age_ms_max;
+                        let mut found = found;
+                        found.retain(|one| is_young(now, one, age_ms));
+                        Answer::History(found, window.position())
+                    }
+                    (None, _) | (_, None) => Answer::Refused(ErrorCode::Internal),
+                };
+                out.answer(id, reading.by, answer);
+            }
+            Purpose::Retraction(wish) => {
+                let message = found.and_then(|found| found.into_iter().next());
+                let answer = match message {
+                    Some(message) => self.take_back(id, reading.by, *wish, &message, out),
+                    None => Some(Answer::Wrong(Field::Offset)),
+                };
+                if let Some(answer) = answer {
+                    out.answer(id, reading.by, answer);
+                }
+            }
+            Purpose::Recovery(_) => self.on_recovery_step(now, slot, reading, found, out),
+        }
+        self.rest(now, slot, id);
+    }
+
+    fn on_recovery_step(
+        &mut self,
+        now: Now,
+        slot: u32,
+        mut reading: Reading,
+        found: Option<Vec<Arc<Publication>>>,
+        out: &mut Out,
+    ) {
+        let (id, by) = (reading.room, reading.by);
+        let Purpose::Recovery(entry) = &reading.purpose else { return };
+        let since = entry.since.expect("a recovery has a beginning");
+        let room = &self.rooms[slot];
+        let rules = rules(&self.options, &room.title);
+        let is_open = matches!(&room.stream, Stream::Kept(kept) if kept.phase() == Phase::Open);
+        let Some(step) = found.filter(|_| is_open) else {
+            return out.answer(id, by, Answer::Unwelcome(ErrorCode::Internal));
+        };
+        let mut next = since.offset + 1 + reading.found.len() as u64;
+        let mut is_whole = !step.is_empty();
+        for publication in step {
+            is_whole &=
+                publication.offset == next && is_young(now, &publication, rules.history_age_ms_max);
+            next += 1;
+            reading.bytes += publication.data.bytes.len();
+            reading.found.push(publication);
+        }
+        is_whole &= reading.bytes <= RECOVERY_BYTES_MAX;
+        let rest = Position { offset: next - 1, epoch: since.epoch };
+        let window = room.window();
+        let missed = match window.and_then(|window| window.missed(rest)) {
+            _ if !is_whole => None,
+            None => {
+                if let Err(code) = self.read(slot, reading, next, out) {
+                    out.answer(id, by, Answer::Unwelcome(code));
+                }
+                return;
+            }
+            Some(rest) => {
+                let mut missed = mem::take(&mut reading.found);
+                missed.extend(rest);
+                Some(missed)
+            }
+        };
+        let Purpose::Recovery(entry) = reading.purpose else { return };
+        let rules_members_max = rules.members_max;
+        if rules_members_max <= room.members.count() {
+            return out.answer(id, by, Answer::Unwelcome(ErrorCode::LimitExceeded));
+        }
+        let (answer, news) = self.admit(now, slot, by, *entry, Some(missed), out);
+        if let Some(answer) = answer {
+            out.answer(id, by, answer);
+        }
+        if let Some(news) = news {
+            self.spread(id, &news, out);
+        }
+    }
+}
+
+/// The oldest message that the namespace still shows.
+fn oldest_offset(kept: &Kept, history_count_max: u32) -> u64 {
+    let head = kept.window().position().offset;
+    kept.first().max((head + 1).saturating_sub(u64::from(history_count_max)))
+}
+
+fn is_young(now: Now, publication: &Publication, age_ms_max: u64) -> bool {
+    now.unix_ms < publication.time_unix_ms.saturating_add(age_ms_max)
+}
