@@ -33,6 +33,7 @@ use super::options::{Durability, Retention};
 use super::record::{Garbled, LifeRecord};
 use super::{FORMAT, OpenFault, Options, key};
 use heads::Heads;
+pub(super) use heads::reborn;
 use queue::{Budget, Queue};
 use retention::Sweeper;
 

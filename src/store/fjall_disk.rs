@@ -30,7 +30,9 @@ use fjall::config::{BlockSizePolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
+use super::inspect::{Finding, Inspection};
 use super::letter::Order;
+use super::salvage::{Salvaged, salvage};
 use super::{OpenFault, Options};
 
 /// Memory of a keyspace for what is not in tables yet.
@@ -112,6 +114,42 @@ impl FjallDisk {
         let handles = handles.map_err(|error| open_fault(dir, error))?;
         let (dir, cache_bytes) = (dir.clone(), *cache_bytes);
         Ok(FjallDisk { dir, cache_bytes, workers, open: Some(handles) })
+    }
+
+    /// Copies what can be read into a new database, which takes the place of the
+    /// old one; that stays as `db.damaged-<number>`. For a store that is told to go
+    /// on without what is damaged.
+    pub fn go_on_without(
+        options: &Options,
+        on_finding: &mut dyn FnMut(Finding),
+    ) -> Result<Salvaged, OpenFault> {
+        let dir = &options.dir;
+        let db_dir = layout::db_dir(dir);
+        layout::check_dir(dir)?;
+        layout::check_lock(dir, &db_dir)?;
+        let doubt = journal::cut_damage(dir, &db_dir)?;
+        let old = Inspection::open(options, Workers::None)?;
+        let new_dir = layout::fresh_dir(dir)?;
+        let handles = Handles::open(&new_dir, options.cache_bytes, Workers::One);
+        let mut new = FjallDisk {
+            dir: dir.clone(),
+            cache_bytes: options.cache_bytes,
+            workers: Workers::One,
+            open: Some(handles.map_err(|error| open_fault(dir, error))?),
+        };
+        let salvaged = salvage(&old, &mut new, doubt, on_finding);
+        let salvaged = salvaged.and_then(|salvaged| new.sync().map(|()| salvaged));
+        // Both locks go before their directories do.
+        drop((old, new));
+        let salvaged = salvaged.map_err(|fault| match fault {
+            DiskFault::Full => OpenFault::NoSpace(dir.clone()),
+            DiskFault::Broken | DiskFault::Damaged => {
+                OpenFault::System { dir: dir.clone(), what: "copying it failed".into() }
+            }
+        })?;
+        layout::put_aside(dir, &db_dir)?;
+        layout::adopt(dir, &new_dir)?;
+        Ok(salvaged)
     }
 
     fn handles(&self) -> Result<&Handles, DiskFault> {

@@ -198,8 +198,12 @@ impl<D: Disk> Inspection<D> {
         Ok(walked.losses)
     }
 
+    pub(super) fn disk(&self) -> &D {
+        &self.disk
+    }
+
     /// The records of all channels, by room.
-    fn channels(
+    pub(super) fn channels(
         &self,
         on_finding: &mut dyn FnMut(Finding),
     ) -> Result<Vec<(RoomId, ChannelRecord)>, DiskFault> {
@@ -259,7 +263,7 @@ impl<D: Disk> Inspection<D> {
 
     /// Everything of a range that can be read: forwards, and where that ends too
     /// early, backwards as well.
-    fn walk(
+    pub(super) fn walk(
         &self,
         space: Space,
         range: &KeyRange,
@@ -291,7 +295,7 @@ impl<D: Disk> Inspection<D> {
 
     /// The messages of a channel in their order, and the offsets between them that
     /// have none.
-    fn walk_channel(
+    pub(super) fn walk_channel(
         &self,
         room: RoomId,
         record: &ChannelRecord,
@@ -350,17 +354,17 @@ impl<D: Disk> Inspection<D> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walk {
+pub(super) enum Walk {
     Whole,
     /// A damaged part lies between.
     Cut,
 }
 
 /// How far a walk through a channel came.
-struct Walked {
-    next: u64,
-    good_count: u64,
-    losses: Vec<(u64, u64, Loss)>,
+pub(super) struct Walked {
+    pub next: u64,
+    pub good_count: u64,
+    pub losses: Vec<(u64, u64, Loss)>,
 }
 
 impl Walked {

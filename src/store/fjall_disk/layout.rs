@@ -40,6 +40,17 @@ pub fn fresh_dir(dir: &Path) -> Result<PathBuf, OpenFault> {
     }
 }
 
+/// A damaged database makes room for another one, under a name that is free.
+pub fn put_aside(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
+    let names = (1..1_000).map(|number| dir.join(format!("db.damaged-{number}")));
+    let mut free = names.filter(|name| !name.exists());
+    let name = free.next().ok_or_else(|| OpenFault::System {
+        dir: dir.to_path_buf(),
+        what: "too many damaged databases lie beside it".into(),
+    })?;
+    fs::rename(db_dir, name).map_err(|error| io_open_fault(dir, &error))
+}
+
 /// A finished database takes its place.
 pub fn adopt(dir: &Path, new_dir: &Path) -> Result<(), OpenFault> {
     fs::rename(new_dir, db_dir(dir))
