@@ -85,19 +85,46 @@ impl std::fmt::Debug for FjallDisk {
 
 impl FjallDisk {
     /// Opens the store of a directory, which must exist, and makes one in it when
-    /// there is none.
+    /// there is none. A damaged one is opened only when the options say so, without
+    /// what is damaged.
     pub fn open(options: &Options) -> Result<FjallDisk, OpenFault> {
-        layout::check_dir(&options.dir)?;
-        let db_dir = layout::db_dir(&options.dir);
-        if !layout::exists(&options.dir, &db_dir)? {
-            let new_dir = layout::fresh_dir(&options.dir)?;
-            let fault = |error| open_fault(&options.dir, error);
+        let dir = &options.dir;
+        layout::check_dir(dir)?;
+        let db_dir = layout::db_dir(dir);
+        if !layout::exists(dir, &db_dir)? {
+            let new_dir = layout::fresh_dir(dir)?;
+            let fault = |error| open_fault(dir, error);
             let made = Handles::open(&new_dir, options.cache_bytes, Workers::One).map_err(fault)?;
             made.db.persist(PersistMode::SyncAll).map_err(fault)?;
             drop(made);
-            layout::adopt(&options.dir, &new_dir)?;
+            layout::adopt(dir, &new_dir)?;
+        }
+        if options.ignore_damage {
+            FjallDisk::leave_damage(options)?;
+        } else if layout::damage_was_met(dir) {
+            let what = "blocks of its tables do not match their checksums".to_owned();
+            return Err(OpenFault::Damaged { dir: dir.clone(), what });
         }
         FjallDisk::open_existing(options, Workers::One)
+    }
+
+    /// Looks through everything, and goes on without what is damaged, if anything is.
+    fn leave_damage(options: &Options) -> Result<(), OpenFault> {
+        let found = Inspection::open(options, Workers::None);
+        let is_whole = match found.map(|store| store.check(&mut |_| {})) {
+            Ok(Ok(checked)) => checked.findings_count == 0,
+            Ok(Err(_)) | Err(OpenFault::Damaged { .. }) => false,
+            Err(fault) => return Err(fault),
+        };
+        if is_whole {
+            return Ok(());
+        }
+        let salvaged = FjallDisk::go_on_without(options, &mut |finding| {
+            tracing::warn!("the store goes on without something: {finding}");
+        })?;
+        let Salvaged { channels_count, messages_count, .. } = salvaged;
+        tracing::warn!(channels_count, messages_count, "the store was damaged, and is copied");
+        Ok(())
     }
 
     /// Opens the store of a directory as it is; there must be one.
@@ -148,8 +175,18 @@ impl FjallDisk {
             }
         })?;
         layout::put_aside(dir, &db_dir)?;
+        layout::forget_damage(dir)?;
         layout::adopt(dir, &new_dir)?;
         Ok(salvaged)
+    }
+
+    /// The disk's words for an error; damage is remembered for the next start.
+    fn fault(&self, error: fjall::Error) -> DiskFault {
+        let fault = disk_fault(error);
+        if fault == DiskFault::Damaged {
+            layout::remember_damage(&self.dir);
+        }
+        fault
     }
 
     fn handles(&self) -> Result<&Handles, DiskFault> {
@@ -250,7 +287,7 @@ impl Disk for FjallDisk {
             [] => keyspace.get(key),
             prefix => keyspace.get([prefix, key].concat()),
         };
-        Ok(value.map_err(disk_fault)?.map(|value| value.to_vec()))
+        Ok(value.map_err(|error| self.fault(error))?.map(|value| value.to_vec()))
     }
 
     fn scan(
@@ -268,7 +305,7 @@ impl Disk for FjallDisk {
             Order::OldestFirst => entries.next(),
             Order::NewestFirst => entries.next_back(),
         } {
-            let (key, value) = entry.into_inner().map_err(disk_fault)?;
+            let (key, value) = entry.into_inner().map_err(|error| self.fault(error))?;
             if on_entry(&key[prefix.len()..], &value).is_break() {
                 break;
             }

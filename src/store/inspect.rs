@@ -11,6 +11,7 @@ mod letters;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -113,6 +114,54 @@ pub enum DumpFault {
     Unknown,
     /// The disk says no.
     Disk(DiskFault),
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |f: &mut fmt::Formatter<'_>, tenant: &str, channel: &str| {
+            // Names are their users' choice: quoted and escaped.
+            write!(f, "channel {channel:?}")?;
+            if tenant.is_empty() { Ok(()) } else { write!(f, " of tenant {tenant:?}") }
+        };
+        match self {
+            Finding::Lost { tenant, channel, first, last, loss } => {
+                name(f, tenant, channel)?;
+                let what = match loss {
+                    Loss::Damaged => "damaged",
+                    Loss::Missing => "missing",
+                };
+                if first == last {
+                    return write!(f, ": message {first} is {what}");
+                }
+                write!(f, ": messages {first} to {last} are {what}")
+            }
+            Finding::NoContent { tenant, channel, offset } => {
+                name(f, tenant, channel)?;
+                write!(
+                    f,
+                    ": message {offset} waits for its reader or is a dead letter, and is nowhere"
+                )
+            }
+            Finding::Records { space, count: 0 } => {
+                write!(f, "an unknown number of records is damaged: {}", words(*space))
+            }
+            Finding::Records { space, count } => {
+                write!(f, "{count} damaged records: {}", words(*space))
+            }
+        }
+    }
+}
+
+fn words(space: Space) -> &'static str {
+    match space {
+        Space::Meta => "of the store itself",
+        Space::Channels => "of channels, which cannot be named",
+        Space::Messages => "messages",
+        Space::Marks => "what users got and read",
+        Space::Talks => "which conversations users have",
+        Space::Pending => "what waits for its reader",
+        Space::Dead => "dead letters",
+    }
 }
 
 impl Inspection<FjallDisk> {

@@ -40,6 +40,30 @@ pub fn fresh_dir(dir: &Path) -> Result<PathBuf, OpenFault> {
     }
 }
 
+const DAMAGE_MARK: &str = "damage-was-met";
+
+/// A damaged block was read: the next start must not pass over it. Best effort,
+/// since the disk is what fails.
+pub fn remember_damage(dir: &Path) {
+    let mark = dir.join(DAMAGE_MARK);
+    if !mark.exists() {
+        drop(File::create(mark));
+    }
+}
+
+/// Whether a damaged block was read in an earlier life.
+pub fn damage_was_met(dir: &Path) -> bool {
+    dir.join(DAMAGE_MARK).exists()
+}
+
+/// The damaged database was left.
+pub fn forget_damage(dir: &Path) -> Result<(), OpenFault> {
+    match fs::remove_file(dir.join(DAMAGE_MARK)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_open_fault(dir, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// A damaged database makes room for another one, under a name that is free.
 pub fn put_aside(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
     let names = (1..1_000).map(|number| dir.join(format!("db.damaged-{number}")));
