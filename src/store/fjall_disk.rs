@@ -21,6 +21,7 @@ mod layout;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,10 @@ const BLOCK_BYTES: u32 = 4 << 10;
 /// Descriptors that stay open.
 const FILES_MAX: usize = 256;
 
+/// Of so many looks at the disk's capacity, one counts the files: there may be
+/// thousands.
+const LOOKS_PER_COUNT: u32 = 10;
+
 /// Who works behind the scenes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
@@ -64,6 +69,8 @@ pub struct FjallDisk {
     cache_bytes: u64,
     workers: Workers,
     open: Option<Handles>,
+    looks_count: Cell<u32>,
+    used_bytes: Cell<u64>,
 }
 
 struct Handles {
@@ -74,7 +81,7 @@ struct Handles {
 
 impl std::fmt::Debug for FjallDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let FjallDisk { dir, cache_bytes: _, workers, open } = self;
+        let FjallDisk { dir, workers, open, .. } = self;
         f.debug_struct("FjallDisk")
             .field("dir", dir)
             .field("workers", workers)
@@ -139,8 +146,7 @@ impl FjallDisk {
         journal::mend(dir, &db_dir)?;
         let handles = Handles::open(&db_dir, *cache_bytes, workers);
         let handles = handles.map_err(|error| open_fault(dir, error))?;
-        let (dir, cache_bytes) = (dir.clone(), *cache_bytes);
-        Ok(FjallDisk { dir, cache_bytes, workers, open: Some(handles) })
+        Ok(FjallDisk::over(dir, *cache_bytes, workers, handles))
     }
 
     /// Copies what can be read into a new database, which takes the place of the
@@ -158,12 +164,8 @@ impl FjallDisk {
         let old = Inspection::open(options, Workers::None)?;
         let new_dir = layout::fresh_dir(dir)?;
         let handles = Handles::open(&new_dir, options.cache_bytes, Workers::One);
-        let mut new = FjallDisk {
-            dir: dir.clone(),
-            cache_bytes: options.cache_bytes,
-            workers: Workers::One,
-            open: Some(handles.map_err(|error| open_fault(dir, error))?),
-        };
+        let handles = handles.map_err(|error| open_fault(dir, error))?;
+        let mut new = FjallDisk::over(dir, options.cache_bytes, Workers::One, handles);
         let salvaged = salvage(&old, &mut new, doubt, on_finding);
         let salvaged = salvaged.and_then(|salvaged| new.sync().map(|()| salvaged));
         // Both locks go before their directories do.
@@ -178,6 +180,17 @@ impl FjallDisk {
         layout::forget_damage(dir)?;
         layout::adopt(dir, &new_dir)?;
         Ok(salvaged)
+    }
+
+    fn over(dir: &Path, cache_bytes: u64, workers: Workers, handles: Handles) -> FjallDisk {
+        FjallDisk {
+            dir: dir.to_path_buf(),
+            cache_bytes,
+            workers,
+            open: Some(handles),
+            looks_count: Cell::new(0),
+            used_bytes: Cell::new(0),
+        }
     }
 
     /// The disk's words for an error; damage is remembered for the next start.
@@ -362,7 +375,12 @@ impl Disk for FjallDisk {
     }
 
     fn capacity(&self) -> Result<Capacity, DiskFault> {
-        layout::capacity(&self.dir).map_err(|error| io_fault(&error))
+        let counted = |error: std::io::Error| io_fault(&error);
+        if self.looks_count.replace((self.looks_count.get() + 1) % LOOKS_PER_COUNT) == 0 {
+            self.used_bytes.set(layout::used_bytes(&layout::db_dir(&self.dir)).map_err(counted)?);
+        }
+        let free_bytes = layout::free_bytes(&self.dir).map_err(counted)?;
+        Ok(Capacity { used_bytes: self.used_bytes.get(), free_bytes })
     }
 
     fn life(&self) -> u64 {

@@ -9,7 +9,6 @@ use rustix::fs::Access;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::OpenFault;
-use super::super::disk::Capacity;
 
 /// The database of a store's directory.
 pub fn db_dir(dir: &Path) -> PathBuf {
@@ -98,12 +97,10 @@ pub fn check_lock(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
     }
 }
 
-/// Bytes that the store takes, holes in its files not counted, and those that are
-/// free to a user without privileges.
-pub fn capacity(dir: &Path) -> io::Result<Capacity> {
+/// Bytes that are free to a user without privileges.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
     let system = rustix::fs::statvfs(dir)?;
-    let free_bytes = system.f_bavail.saturating_mul(system.f_frsize);
-    Ok(Capacity { used_bytes: used_bytes(&db_dir(dir))?, free_bytes })
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 /// Names this start of the machine. Where the system does not tell, the same
@@ -113,7 +110,8 @@ pub fn boot() -> u64 {
     xxh3_64(&id).max(1)
 }
 
-fn used_bytes(dir: &Path) -> io::Result<u64> {
+/// Bytes that a directory's files take, their holes not counted.
+pub fn used_bytes(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
         // Tables come and go meanwhile.
