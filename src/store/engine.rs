@@ -13,126 +13,35 @@
 //! Deliberately absent: a clock (`turn` is told), a thread, who may do what.
 
 mod heads;
+mod health;
+mod life;
 mod queue;
 mod reads;
 mod retention;
+mod setup;
 mod writes;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::Path;
 
-use crate::base::{Prng, RoomId, ShardId};
+use crate::base::{RoomId, ShardId};
 
-use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, Space, View};
+use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, View};
 use super::letter::{Failure, Job, Outcome, Reply, Request, Round};
-use super::options::{Durability, Retention};
-use super::record::{Garbled, LifeRecord};
-use super::{FORMAT, OpenFault, Options, key};
+use super::record::Garbled;
 use heads::Heads;
+use health::Health;
 use queue::{Budget, Queue};
 use retention::Sweeper;
 
+pub(super) use heads::reborn;
+pub(super) use life::name_key;
+pub use setup::{Counts, Setup, Turned};
+
 /// Requests that wait in the engine; who gives them keeps the rest.
 const QUEUED_MAX: usize = 16_384;
-
-/// How long a look at the disk's capacity holds, in ms.
-const CAPACITY_MS: u64 = 100;
-
-/// Between tries to read a broken disk again, in ms; doubles up to the second.
-const HEAL_MS: (u64, u64) = (50, 5_000);
-
-/// What an engine is made of beside its disk.
-pub struct Setup {
-    /// What the operator set.
-    pub options: Options,
-    /// By index of namespace.
-    pub retention: Vec<Retention>,
-    /// Which namespace a channel is in. The index in a record would not survive a
-    /// change of the configuration.
-    pub namespace_of: Box<dyn Fn(&str) -> u16 + Send>,
-    /// Chance, for the key of names, when the store is new.
-    pub seed: u64,
-}
-
-impl fmt::Debug for Setup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { options, retention, namespace_of: _, seed: _ } = self;
-        f.debug_struct("Setup")
-            .field("options", options)
-            .field("retention", retention)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Setup {
-    /// The rules of a namespace; a channel of none is kept carefully and long.
-    fn rules(&self, namespace: u16) -> Retention {
-        self.retention.get(usize::from(namespace)).copied().unwrap_or(Retention {
-            durability: Durability::Fsync,
-            count_max: u32::MAX,
-            bytes_max: u64::MAX,
-            age_ms_max: u64::MAX,
-        })
-    }
-
-    /// When a write in a namespace must be on the disk.
-    fn durable(&self, namespace: u16) -> Durable {
-        match self.rules(namespace).durability {
-            Durability::Fsync => Durable::Now,
-            Durability::Interval | Durability::Memory => Durable::Later,
-        }
-    }
-}
-
-/// What the store did since it was opened. Grows only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Batches that were committed.
-    pub commits: u64,
-    /// Of these and beside these: syncs.
-    pub syncs: u64,
-    /// Messages that were kept.
-    pub appended: u64,
-    /// Bytes of their data.
-    pub appended_bytes: u64,
-    /// Requests that were refused because there is no space.
-    pub full: u64,
-    /// Appends that were refused because an earlier one was.
-    pub stale: u64,
-    /// Requests that failed with the disk.
-    pub broken: u64,
-    /// Requests that met what does not match its checksum.
-    pub damaged: u64,
-    /// Times that the disk was read again after a failure.
-    pub reopened: u64,
-    /// Messages that retention removed.
-    pub expired: u64,
-    /// Messages that became dead letters.
-    pub dead: u64,
-}
-
-/// How a turn left things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
-    /// Nothing waits.
-    Idle,
-    /// Something waits for the next turn.
-    Busy,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    Works,
-    /// Not to be written before it is read again.
-    Broken {
-        next_try_unix_ms: u64,
-        pause_ms: u64,
-    },
-}
 
 /// The store over a disk.
 #[derive(Debug)]
@@ -171,45 +80,6 @@ struct Plan {
 }
 
 impl<D: Disk> Engine<D> {
-    /// Opens the store of a disk, and makes it one when it is empty.
-    pub fn open(mut disk: D, setup: Setup) -> Result<Engine<D>, OpenFault> {
-        let dir = &setup.options.dir;
-        let fault = |fault: DiskFault| open_fault(dir, fault);
-        let name_key = match name_key(&disk, dir)? {
-            Some(name_key) => name_key,
-            None => create(&mut disk, setup.seed).map_err(fault)?,
-        };
-        // What a process that was killed left in the kernel is shown from now on.
-        disk.sync().map_err(fault)?;
-        let last = match disk.get(Space::Meta, key::LIFE).map_err(fault)? {
-            Some(bytes) => LifeRecord::take(&bytes).map_err(|_| fault(DiskFault::Damaged))?,
-            None => LifeRecord::default(),
-        };
-        let is_same = [0, disk.life()].contains(&last.life);
-        let losses_count = last.losses_count.saturating_add(u32::from(!is_same));
-        let life = LifeRecord { life: disk.life(), losses_count };
-        if life != last {
-            put_life(&mut disk, losses_count).map_err(fault)?;
-        }
-        Ok(Engine {
-            disk,
-            name_key,
-            queue: Queue::default(),
-            batch: Batch::default(),
-            heads: Heads::default(),
-            acknowledged: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            health: Health::Works,
-            losses_count,
-            capacity: Capacity { used_bytes: 0, free_bytes: u64::MAX },
-            capacity_seen_unix_ms: None,
-            unsynced_since_unix_ms: None,
-            sweeper: Sweeper::new(&setup.retention),
-            counts: Counts::default(),
-            setup,
-        })
-    }
-
     /// What names are hashed with, the same in every life of this store.
     pub fn name_key(&self) -> [u8; 16] {
         self.name_key
@@ -225,16 +95,6 @@ impl<D: Disk> Engine<D> {
         self.disk
     }
 
-    /// Puts everything that was answered on the disk, at the end, and says there that
-    /// nothing was lost.
-    pub fn close(mut self) -> Result<D, DiskFault> {
-        let mut batch = Batch::default();
-        let record = LifeRecord { life: 0, losses_count: self.losses_count };
-        batch.put(Space::Meta, key::LIFE, record.put());
-        self.disk.commit(&batch, Durable::Now)?;
-        Ok(self.disk)
-    }
-
     /// What it did.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -243,15 +103,6 @@ impl<D: Disk> Engine<D> {
     /// How full its disk was when it looked last.
     pub fn capacity(&self) -> Capacity {
         self.capacity
-    }
-
-    /// Whether messages are taken: the disk works, and has space.
-    pub fn takes_messages(&self) -> Result<(), Failure> {
-        match self.health {
-            Health::Broken { .. } => Err(Failure::Broken),
-            Health::Works if self.is_full() => Err(Failure::Full),
-            Health::Works => Ok(()),
-        }
     }
 
     /// Whether `take` may be called; else only after a turn.
@@ -419,116 +270,9 @@ impl<D: Disk> Engine<D> {
         Ok(())
     }
 
-    /// Nothing that was planned or remembered counts any more.
-    fn fail(&mut self, now_unix_ms: u64) {
-        self.batch.clear();
-        self.forget();
-        if self.unsynced_since_unix_ms.take().is_some() {
-            self.losses_count = self.losses_count.saturating_add(1);
-        }
-        self.sweeper.forget();
-        // The disk says how full it is before the next write.
-        self.capacity_seen_unix_ms = None;
-        let pause_ms = HEAL_MS.0;
-        self.health = Health::Broken { next_try_unix_ms: now_unix_ms, pause_ms };
-    }
-
-    /// What is remembered of the disk is read again.
-    fn forget(&mut self) {
-        self.heads.clear();
-        self.acknowledged.clear();
-    }
-
-    /// Reads a broken disk again, when it is time.
-    fn heal(&mut self, now_unix_ms: u64) {
-        let Health::Broken { next_try_unix_ms, pause_ms } = self.health else { return };
-        // A wall clock that was set back must not make this wait for it.
-        let waits = now_unix_ms < next_try_unix_ms && next_try_unix_ms - now_unix_ms <= HEAL_MS.1;
-        if waits {
-            return;
-        }
-        self.capacity_seen_unix_ms = None;
-        self.look_at_capacity(now_unix_ms);
-        // Opening writes; without space it would break at once, and lose the
-        // reading that still goes on.
-        let is_open = !self.lacks_reserve() && self.disk.reopen().is_ok();
-        if is_open && put_life(&mut self.disk, self.losses_count).is_ok() {
-            // Reads went on meanwhile, and remembered what was to be seen then.
-            self.forget();
-            self.counts.reopened += 1;
-            self.health = Health::Works;
-        } else {
-            self.health = Health::Broken {
-                next_try_unix_ms: now_unix_ms.saturating_add(pause_ms),
-                pause_ms: pause_ms.saturating_mul(2).min(HEAL_MS.1),
-            };
-        }
-    }
-
-    fn look_at_capacity(&mut self, now_unix_ms: u64) {
-        let seen = self.capacity_seen_unix_ms;
-        if seen.is_some_and(|seen| now_unix_ms.abs_diff(seen) < CAPACITY_MS) {
-            return;
-        }
-        self.capacity_seen_unix_ms = Some(now_unix_ms);
-        if let Ok(capacity) = self.disk.capacity() {
-            self.capacity = capacity;
-        }
-    }
-
-    /// Near the end of the disk, or of what may be used of it.
-    fn is_full(&self) -> bool {
-        let Options { disk_bytes_max, reserve_bytes, .. } = self.setup.options;
-        let used_bytes = self.capacity.used_bytes.saturating_add(reserve_bytes);
-        self.lacks_reserve() || (0 < disk_bytes_max && disk_bytes_max < used_bytes)
-    }
-
-    fn lacks_reserve(&self) -> bool {
-        self.capacity.free_bytes < self.setup.options.reserve_bytes
-    }
-
     fn view(&self) -> View<'_, D> {
         View::new(&self.disk, &self.batch)
     }
-}
-
-/// The key of names in a store of our format; `None` when the disk is empty.
-pub(super) fn name_key<D: Disk>(disk: &D, dir: &Path) -> Result<Option<[u8; 16]>, OpenFault> {
-    let fault = |fault: DiskFault| open_fault(dir, fault);
-    let Some(found) = disk.get(Space::Meta, key::FORMAT).map_err(fault)? else { return Ok(None) };
-    match <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok() {
-        Some(FORMAT) => {}
-        Some(found) if found < FORMAT => return Err(fault(DiskFault::Damaged)),
-        found => return Err(OpenFault::Newer { dir: dir.to_path_buf(), found }),
-    }
-    let name_key = disk.get(Space::Meta, key::NAME_KEY).map_err(fault)?;
-    let name_key = name_key.and_then(|bytes| bytes.try_into().ok());
-    name_key.map(Some).ok_or_else(|| fault(DiskFault::Damaged))
-}
-
-fn put_life<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskFault> {
-    let mut batch = Batch::default();
-    let record = LifeRecord { life: disk.life(), losses_count };
-    batch.put(Space::Meta, key::LIFE, record.put());
-    disk.commit(&batch, Durable::Now)
-}
-
-fn open_fault(dir: &Path, fault: DiskFault) -> OpenFault {
-    let dir = dir.to_path_buf();
-    match fault {
-        DiskFault::Full => OpenFault::NoSpace(dir),
-        DiskFault::Damaged => OpenFault::Damaged { dir, what: "its first records".into() },
-        DiskFault::Broken => OpenFault::System { dir, what: "it cannot be read".into() },
-    }
-}
-
-fn create<D: Disk>(disk: &mut D, seed: u64) -> Result<[u8; 16], DiskFault> {
-    let name_key = Prng::from_seed(seed).draw_u128().to_be_bytes();
-    let mut batch = Batch::default();
-    batch.put(Space::Meta, key::FORMAT, FORMAT.to_be_bytes().to_vec());
-    batch.put(Space::Meta, key::NAME_KEY, name_key.to_vec());
-    disk.commit(&batch, Durable::Now)?;
-    Ok(name_key)
 }
 
 fn later(a: Durable, b: Durable) -> Durable {

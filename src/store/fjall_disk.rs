@@ -21,6 +21,7 @@ mod layout;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,9 @@ use fjall::config::{BlockSizePolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
+use super::inspect::{Finding, Inspection};
 use super::letter::Order;
+use super::salvage::{Salvaged, salvage};
 use super::{OpenFault, Options};
 
 /// Memory of a keyspace for what is not in tables yet.
@@ -47,6 +50,10 @@ const BLOCK_BYTES: u32 = 4 << 10;
 /// Descriptors that stay open.
 const FILES_MAX: usize = 256;
 
+/// Of so many looks at the disk's capacity, one counts the files: there may be
+/// thousands.
+const LOOKS_PER_COUNT: u32 = 10;
+
 /// Who works behind the scenes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
@@ -62,6 +69,8 @@ pub struct FjallDisk {
     cache_bytes: u64,
     workers: Workers,
     open: Option<Handles>,
+    looks_count: Cell<u32>,
+    used_bytes: Cell<u64>,
 }
 
 struct Handles {
@@ -72,7 +81,7 @@ struct Handles {
 
 impl std::fmt::Debug for FjallDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let FjallDisk { dir, cache_bytes: _, workers, open } = self;
+        let FjallDisk { dir, workers, open, .. } = self;
         f.debug_struct("FjallDisk")
             .field("dir", dir)
             .field("workers", workers)
@@ -83,19 +92,46 @@ impl std::fmt::Debug for FjallDisk {
 
 impl FjallDisk {
     /// Opens the store of a directory, which must exist, and makes one in it when
-    /// there is none.
+    /// there is none. A damaged one is opened only when the options say so, without
+    /// what is damaged.
     pub fn open(options: &Options) -> Result<FjallDisk, OpenFault> {
-        layout::check_dir(&options.dir)?;
-        let db_dir = layout::db_dir(&options.dir);
-        if !layout::exists(&options.dir, &db_dir)? {
-            let new_dir = layout::fresh_dir(&options.dir)?;
-            let fault = |error| open_fault(&options.dir, error);
+        let dir = &options.dir;
+        layout::check_dir(dir)?;
+        let db_dir = layout::db_dir(dir);
+        if !layout::exists(dir, &db_dir)? {
+            let new_dir = layout::fresh_dir(dir)?;
+            let fault = |error| open_fault(dir, error);
             let made = Handles::open(&new_dir, options.cache_bytes, Workers::One).map_err(fault)?;
             made.db.persist(PersistMode::SyncAll).map_err(fault)?;
             drop(made);
-            layout::adopt(&options.dir, &new_dir)?;
+            layout::adopt(dir, &new_dir)?;
+        }
+        if options.ignore_damage {
+            FjallDisk::leave_damage(options)?;
+        } else if layout::damage_was_met(dir) {
+            let what = "blocks of its tables do not match their checksums".to_owned();
+            return Err(OpenFault::Damaged { dir: dir.clone(), what });
         }
         FjallDisk::open_existing(options, Workers::One)
+    }
+
+    /// Looks through everything, and goes on without what is damaged, if anything is.
+    fn leave_damage(options: &Options) -> Result<(), OpenFault> {
+        let found = Inspection::open(options, Workers::None);
+        let is_whole = match found.map(|store| store.check(&mut |_| {})) {
+            Ok(Ok(checked)) => checked.findings_count == 0,
+            Ok(Err(_)) | Err(OpenFault::Damaged { .. }) => false,
+            Err(fault) => return Err(fault),
+        };
+        if is_whole {
+            return Ok(());
+        }
+        let salvaged = FjallDisk::go_on_without(options, &mut |finding| {
+            tracing::warn!("the store goes on without something: {finding}");
+        })?;
+        let Salvaged { channels_count, messages_count, .. } = salvaged;
+        tracing::warn!(channels_count, messages_count, "the store was damaged, and is copied");
+        Ok(())
     }
 
     /// Opens the store of a directory as it is; there must be one.
@@ -110,8 +146,60 @@ impl FjallDisk {
         journal::mend(dir, &db_dir)?;
         let handles = Handles::open(&db_dir, *cache_bytes, workers);
         let handles = handles.map_err(|error| open_fault(dir, error))?;
-        let (dir, cache_bytes) = (dir.clone(), *cache_bytes);
-        Ok(FjallDisk { dir, cache_bytes, workers, open: Some(handles) })
+        Ok(FjallDisk::over(dir, *cache_bytes, workers, handles))
+    }
+
+    /// Copies what can be read into a new database, which takes the place of the
+    /// old one; that stays as `db.damaged-<number>`. For a store that is told to go
+    /// on without what is damaged.
+    pub fn go_on_without(
+        options: &Options,
+        on_finding: &mut dyn FnMut(Finding),
+    ) -> Result<Salvaged, OpenFault> {
+        let dir = &options.dir;
+        let db_dir = layout::db_dir(dir);
+        layout::check_dir(dir)?;
+        layout::check_lock(dir, &db_dir)?;
+        let doubt = journal::cut_damage(dir, &db_dir)?;
+        let old = Inspection::open(options, Workers::None)?;
+        let new_dir = layout::fresh_dir(dir)?;
+        let handles = Handles::open(&new_dir, options.cache_bytes, Workers::One);
+        let handles = handles.map_err(|error| open_fault(dir, error))?;
+        let mut new = FjallDisk::over(dir, options.cache_bytes, Workers::One, handles);
+        let salvaged = salvage(&old, &mut new, doubt, on_finding);
+        let salvaged = salvaged.and_then(|salvaged| new.sync().map(|()| salvaged));
+        // Both locks go before their directories do.
+        drop((old, new));
+        let salvaged = salvaged.map_err(|fault| match fault {
+            DiskFault::Full => OpenFault::NoSpace(dir.clone()),
+            DiskFault::Broken | DiskFault::Damaged => {
+                OpenFault::System { dir: dir.clone(), what: "copying it failed".into() }
+            }
+        })?;
+        layout::put_aside(dir, &db_dir)?;
+        layout::forget_damage(dir)?;
+        layout::adopt(dir, &new_dir)?;
+        Ok(salvaged)
+    }
+
+    fn over(dir: &Path, cache_bytes: u64, workers: Workers, handles: Handles) -> FjallDisk {
+        FjallDisk {
+            dir: dir.to_path_buf(),
+            cache_bytes,
+            workers,
+            open: Some(handles),
+            looks_count: Cell::new(0),
+            used_bytes: Cell::new(0),
+        }
+    }
+
+    /// The disk's words for an error; damage is remembered for the next start.
+    fn fault(&self, error: fjall::Error) -> DiskFault {
+        let fault = disk_fault(error);
+        if fault == DiskFault::Damaged {
+            layout::remember_damage(&self.dir);
+        }
+        fault
     }
 
     fn handles(&self) -> Result<&Handles, DiskFault> {
@@ -212,7 +300,7 @@ impl Disk for FjallDisk {
             [] => keyspace.get(key),
             prefix => keyspace.get([prefix, key].concat()),
         };
-        Ok(value.map_err(disk_fault)?.map(|value| value.to_vec()))
+        Ok(value.map_err(|error| self.fault(error))?.map(|value| value.to_vec()))
     }
 
     fn scan(
@@ -230,7 +318,7 @@ impl Disk for FjallDisk {
             Order::OldestFirst => entries.next(),
             Order::NewestFirst => entries.next_back(),
         } {
-            let (key, value) = entry.into_inner().map_err(disk_fault)?;
+            let (key, value) = entry.into_inner().map_err(|error| self.fault(error))?;
             if on_entry(&key[prefix.len()..], &value).is_break() {
                 break;
             }
@@ -287,7 +375,12 @@ impl Disk for FjallDisk {
     }
 
     fn capacity(&self) -> Result<Capacity, DiskFault> {
-        layout::capacity(&self.dir).map_err(|error| io_fault(&error))
+        let counted = |error: std::io::Error| io_fault(&error);
+        if self.looks_count.replace((self.looks_count.get() + 1) % LOOKS_PER_COUNT) == 0 {
+            self.used_bytes.set(layout::used_bytes(&layout::db_dir(&self.dir)).map_err(counted)?);
+        }
+        let free_bytes = layout::free_bytes(&self.dir).map_err(counted)?;
+        Ok(Capacity { used_bytes: self.used_bytes.get(), free_bytes })
     }
 
     fn life(&self) -> u64 {

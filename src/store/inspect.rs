@@ -11,6 +11,7 @@ mod letters;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -115,6 +116,54 @@ pub enum DumpFault {
     Disk(DiskFault),
 }
 
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |f: &mut fmt::Formatter<'_>, tenant: &str, channel: &str| {
+            // Names are their users' choice: quoted and escaped.
+            write!(f, "channel {channel:?}")?;
+            if tenant.is_empty() { Ok(()) } else { write!(f, " of tenant {tenant:?}") }
+        };
+        match self {
+            Finding::Lost { tenant, channel, first, last, loss } => {
+                name(f, tenant, channel)?;
+                let what = match loss {
+                    Loss::Damaged => "damaged",
+                    Loss::Missing => "missing",
+                };
+                if first == last {
+                    return write!(f, ": message {first} is {what}");
+                }
+                write!(f, ": messages {first} to {last} are {what}")
+            }
+            Finding::NoContent { tenant, channel, offset } => {
+                name(f, tenant, channel)?;
+                write!(
+                    f,
+                    ": message {offset} waits for its reader or is a dead letter, and is nowhere"
+                )
+            }
+            Finding::Records { space, count: 0 } => {
+                write!(f, "an unknown number of records is damaged: {}", words(*space))
+            }
+            Finding::Records { space, count } => {
+                write!(f, "{count} damaged records: {}", words(*space))
+            }
+        }
+    }
+}
+
+fn words(space: Space) -> &'static str {
+    match space {
+        Space::Meta => "of the store itself",
+        Space::Channels => "of channels, which cannot be named",
+        Space::Messages => "messages",
+        Space::Marks => "what users got and read",
+        Space::Talks => "which conversations users have",
+        Space::Pending => "what waits for its reader",
+        Space::Dead => "dead letters",
+    }
+}
+
 impl Inspection<FjallDisk> {
     /// Opens the store of a directory at rest. `Workers::None` leaves it as it is.
     pub fn open(options: &Options, workers: Workers) -> Result<Self, OpenFault> {
@@ -198,8 +247,12 @@ impl<D: Disk> Inspection<D> {
         Ok(walked.losses)
     }
 
+    pub(super) fn disk(&self) -> &D {
+        &self.disk
+    }
+
     /// The records of all channels, by room.
-    fn channels(
+    pub(super) fn channels(
         &self,
         on_finding: &mut dyn FnMut(Finding),
     ) -> Result<Vec<(RoomId, ChannelRecord)>, DiskFault> {
@@ -259,7 +312,7 @@ impl<D: Disk> Inspection<D> {
 
     /// Everything of a range that can be read: forwards, and where that ends too
     /// early, backwards as well.
-    fn walk(
+    pub(super) fn walk(
         &self,
         space: Space,
         range: &KeyRange,
@@ -291,7 +344,7 @@ impl<D: Disk> Inspection<D> {
 
     /// The messages of a channel in their order, and the offsets between them that
     /// have none.
-    fn walk_channel(
+    pub(super) fn walk_channel(
         &self,
         room: RoomId,
         record: &ChannelRecord,
@@ -350,17 +403,17 @@ impl<D: Disk> Inspection<D> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Walk {
+pub(super) enum Walk {
     Whole,
     /// A damaged part lies between.
     Cut,
 }
 
 /// How far a walk through a channel came.
-struct Walked {
-    next: u64,
-    good_count: u64,
-    losses: Vec<(u64, u64, Loss)>,
+pub(super) struct Walked {
+    pub next: u64,
+    pub good_count: u64,
+    pub losses: Vec<(u64, u64, Loss)>,
 }
 
 impl Walked {

@@ -17,6 +17,7 @@ mod key;
 mod letter;
 mod options;
 mod record;
+mod salvage;
 mod simulated;
 
 pub use disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
@@ -30,6 +31,7 @@ pub use letter::{
     Request, Retraction, Round, Ticket, Try,
 };
 pub use options::{Durability, Options, Retention};
+pub use salvage::{Doubt, Salvaged};
 pub use simulated::{Crash, DiskWeather, SimulatedDisk};
 
 /// The number of the directory's format; a higher one is refused.

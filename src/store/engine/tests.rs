@@ -7,8 +7,11 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::ClientId;
+use crate::store::disk::Space;
 use crate::store::letter::*;
-use crate::store::{Crash, DiskWeather, SimulatedDisk};
+use crate::store::{
+    Crash, DiskWeather, Durability, FORMAT, OpenFault, Options, Retention, SimulatedDisk, key,
+};
 use crate::wire::{ClientInfo, Epoch, Payload, Publication};
 
 mod model;

@@ -9,7 +9,6 @@ use rustix::fs::Access;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::OpenFault;
-use super::super::disk::Capacity;
 
 /// The database of a store's directory.
 pub fn db_dir(dir: &Path) -> PathBuf {
@@ -40,6 +39,41 @@ pub fn fresh_dir(dir: &Path) -> Result<PathBuf, OpenFault> {
     }
 }
 
+const DAMAGE_MARK: &str = "damage-was-met";
+
+/// A damaged block was read: the next start must not pass over it. Best effort,
+/// since the disk is what fails.
+pub fn remember_damage(dir: &Path) {
+    let mark = dir.join(DAMAGE_MARK);
+    if !mark.exists() {
+        drop(File::create(mark));
+    }
+}
+
+/// Whether a damaged block was read in an earlier life.
+pub fn damage_was_met(dir: &Path) -> bool {
+    dir.join(DAMAGE_MARK).exists()
+}
+
+/// The damaged database was left.
+pub fn forget_damage(dir: &Path) -> Result<(), OpenFault> {
+    match fs::remove_file(dir.join(DAMAGE_MARK)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_open_fault(dir, &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A damaged database makes room for another one, under a name that is free.
+pub fn put_aside(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
+    let names = (1..1_000).map(|number| dir.join(format!("db.damaged-{number}")));
+    let mut free = names.filter(|name| !name.exists());
+    let name = free.next().ok_or_else(|| OpenFault::System {
+        dir: dir.to_path_buf(),
+        what: "too many damaged databases lie beside it".into(),
+    })?;
+    fs::rename(db_dir, name).map_err(|error| io_open_fault(dir, &error))
+}
+
 /// A finished database takes its place.
 pub fn adopt(dir: &Path, new_dir: &Path) -> Result<(), OpenFault> {
     fs::rename(new_dir, db_dir(dir))
@@ -63,12 +97,10 @@ pub fn check_lock(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
     }
 }
 
-/// Bytes that the store takes, holes in its files not counted, and those that are
-/// free to a user without privileges.
-pub fn capacity(dir: &Path) -> io::Result<Capacity> {
+/// Bytes that are free to a user without privileges.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
     let system = rustix::fs::statvfs(dir)?;
-    let free_bytes = system.f_bavail.saturating_mul(system.f_frsize);
-    Ok(Capacity { used_bytes: used_bytes(&db_dir(dir))?, free_bytes })
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 /// Names this start of the machine. Where the system does not tell, the same
@@ -78,7 +110,8 @@ pub fn boot() -> u64 {
     xxh3_64(&id).max(1)
 }
 
-fn used_bytes(dir: &Path) -> io::Result<u64> {
+/// Bytes that a directory's files take, their holes not counted.
+pub fn used_bytes(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
         // Tables come and go meanwhile.

@@ -3,6 +3,10 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::base::{RoomId, ShardId};
+use crate::store::letter::{Append, Birth, Job, Open, Outcome, Request, Round, Ticket};
+use crate::store::{Engine, Setup};
+use crate::wire::{Epoch, Payload, Publication};
 
 fn options(dir: &Path) -> Options {
     Options { dir: dir.to_path_buf(), cache_bytes: 1 << 20, ..Options::default() }
@@ -175,4 +179,141 @@ fn damage_before_the_end_is_told_and_nothing_is_cut() {
     fs::remove_file(journal(dir.path())).unwrap();
     let OpenFault::Damaged { what, .. } = fault(dir.path()) else { panic!() };
     assert_eq!(what, "its journal is missing");
+}
+
+#[test]
+fn a_store_goes_on_without_what_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let setup = || Setup {
+        options: options(dir.path()),
+        retention: Vec::new(),
+        namespace_of: Box::new(|_| 0),
+        seed: 1,
+    };
+    let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
+    let name_key = engine.name_key();
+    for room in [1, 2] {
+        for offset in 1..=20 {
+            assert!(matches!(say(&mut engine, RoomId(room), offset), Outcome::Appended));
+        }
+    }
+    drop(engine);
+    let mut bytes = fs::read(journal(dir.path())).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end * 3 / 4] ^= 1;
+    fs::write(journal(dir.path()), bytes).unwrap();
+    assert!(matches!(fault(dir.path()), OpenFault::Damaged { .. }));
+    let mut findings = Vec::new();
+    assert!(!dir.path().join("db.damaged-1").exists(), "not without being told");
+    let salvaged = FjallDisk::go_on_without(&options(dir.path()), &mut |finding| {
+        findings.push(finding);
+    })
+    .unwrap();
+    assert_eq!((salvaged.channels_count, salvaged.findings_count), (2, 0));
+    assert!((25..35).contains(&salvaged.messages_count), "{salvaged:?}");
+    let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
+    assert_eq!(engine.name_key(), name_key);
+    for (room, head) in [(1, 20), (2, salvaged.messages_count - 20)] {
+        let job = Job::Open(Open {
+            room: RoomId(room),
+            count_max: 100,
+            bytes_max: u32::MAX,
+            after: None,
+            ids_since_unix_ms: u64::MAX,
+        });
+        let Outcome::Opened(Some(opened)) = ask(&mut engine, job) else { panic!() };
+        assert_eq!((opened.head, opened.tail.len() as u64), (head, head));
+        assert_ne!(opened.epoch, Epoch(5), "offsets may be given again");
+    }
+    assert!(dir.path().join("db.damaged-1").exists());
+    assert!(dir.path().join("journal.damaged-0").exists());
+}
+
+fn ask(engine: &mut Engine<FjallDisk>, job: Job) -> Outcome {
+    engine.take(ShardId(0), Request { ticket: Ticket(1), round: Round(1), job });
+    let mut out = Vec::new();
+    engine.turn(1_000_000, &mut out);
+    out.remove(0).1.outcome
+}
+
+fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
+    let publication = Publication {
+        offset,
+        data: Payload { bytes: vec![b'v'; 100].into(), is_json: false },
+        info: None,
+        chan_info: None,
+        tags: Vec::new(),
+        time_unix_ms: 1_000_000,
+    };
+    let channel = format!("room:{}", { room.0 }).into();
+    let birth = Birth { tenant: "".into(), channel, epoch: Epoch(5), parties: None };
+    let (birth, publication) = (Some(birth).filter(|_| offset == 1), publication.into());
+    let append = Append { room, namespace: 0, birth, publication, addressee: None };
+    ask(engine, Job::Append(Box::new(append)))
+}
+
+#[test]
+fn a_damaged_table_is_told_remembered_and_left_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let setup = || Setup {
+        options: options(dir.path()),
+        retention: Vec::new(),
+        namespace_of: Box::new(|_| 0),
+        seed: 1,
+    };
+    let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
+    for room in [1, 2] {
+        for offset in 1..=200 {
+            assert!(matches!(say(&mut engine, RoomId(room), offset), Outcome::Appended));
+        }
+    }
+    // Reading again writes memory into tables.
+    engine.disk_mut().reopen().unwrap();
+    drop(engine);
+    let tables = dir.path().join("db/keyspaces");
+    let mut files = Vec::new();
+    files_below(&tables, &mut files);
+    let largest = files.into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    bytes[10_000] ^= 1;
+    fs::write(&largest, bytes).unwrap();
+    let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
+    let damaged = [1, 2].map(|room| {
+        let all = crate::store::Range {
+            room: RoomId(room),
+            first: 0,
+            last: u64::MAX,
+            count_max: 1_000,
+            bytes_max: u32::MAX,
+            order: Order::OldestFirst,
+        };
+        matches!(ask(&mut engine, Job::Read(all)), Outcome::Failed(_))
+    });
+    assert!(damaged.contains(&true) && damaged.contains(&false), "{damaged:?}");
+    drop(engine);
+    let OpenFault::Damaged { what, .. } = fault(dir.path()) else { panic!() };
+    assert!(what.starts_with("blocks of its tables"), "{what}");
+    let mut findings = Vec::new();
+    let inspection = Inspection::open(&options(dir.path()), Workers::None).unwrap();
+    inspection.check(&mut |finding| findings.push(finding.to_string())).unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].starts_with("channel \"room:"), "{findings:?}");
+    assert!(findings[0].ends_with(" are damaged"), "{findings:?}");
+    drop(inspection);
+    let ignoring = Options { ignore_damage: true, ..options(dir.path()) };
+    drop(FjallDisk::open(&ignoring).unwrap());
+    drop(open(dir.path()));
+    let inspection = Inspection::open(&options(dir.path()), Workers::None).unwrap();
+    let checked = inspection.check(&mut |finding| panic!("{finding}")).unwrap();
+    assert_eq!(checked.channels_count, 2);
+    drop(inspection);
+    drop(FjallDisk::open(&ignoring).unwrap());
+    assert!(!dir.path().join("db.damaged-2").exists(), "a whole one stays where it is");
+}
+
+fn files_below(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files_below(&path, files) } else { files.push(path) }
+    }
 }

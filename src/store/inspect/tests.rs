@@ -1,4 +1,7 @@
-use super::super::letter::{Addressee, Append, Birth, Burial, Cause, Job, Request, Round, Ticket};
+use super::super::letter::{
+    Addressee, Append, Birth, Burial, Cause, Job, Marks, Request, Round, Ticket,
+};
+use super::super::salvage::{Doubt, salvage};
 use super::super::{Batch, DiskWeather, Durable, Engine, Setup, SimulatedDisk};
 use super::*;
 use crate::base::ShardId;
@@ -180,4 +183,42 @@ fn dead_letters_are_listed_sent_again_and_dropped() {
     let value = inspection.disk.get(Space::Pending, &key).unwrap().unwrap();
     let want = PendingRecord { tries_count: 0, expires_unix_ms: 7, letter: Vec::new() };
     assert_eq!(PendingRecord::take(&value), Ok(want));
+}
+
+#[test]
+fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
+    let old = inspection(&|disk| {
+        disk.damage(Space::Messages, &message(4));
+        change(disk, Space::Messages, &message(7), None);
+        change(
+            disk,
+            Space::Marks,
+            &key::named(RoomId(100), "bob"),
+            Some(&record::put_marks(Marks { delivered: 50, read: 9 })),
+        );
+    });
+    let mut new = SimulatedDisk::new(2, DiskWeather::CALM);
+    let mut findings = Vec::new();
+    let salvaged = salvage(&old, &mut new, Doubt::None, &mut |finding| findings.push(finding));
+    let salvaged = salvaged.unwrap();
+    assert_eq!((salvaged.channels_count, salvaged.messages_count), (2, 13));
+    assert_eq!(findings[0], lost("dm:100", 4, 4, Loss::Damaged));
+    assert_eq!(findings[1], lost("dm:100", 7, 7, Loss::Missing));
+    let new = Inspection::of(new, &Options::default()).unwrap();
+    let mut found = Vec::new();
+    new.check(&mut |finding| found.push(finding)).unwrap();
+    assert_eq!(found, [], "the new one is whole");
+    let stats = new.stats().unwrap();
+    // What waits for the damaged and the missing one is gone; the rest took its
+    // content along.
+    assert_eq!((stats.pending_count, stats.dead_count), (16, 2));
+    let channel = |room| {
+        let value = new.disk.get(Space::Channels, &key::channel(RoomId(room))).unwrap().unwrap();
+        ChannelRecord::take(&value).unwrap()
+    };
+    assert_eq!((channel(100).first, channel(100).head), (8, 10));
+    assert_ne!(channel(100).epoch, Epoch(5));
+    assert_eq!(channel(101).epoch, Epoch(5));
+    let marks = new.disk.get(Space::Marks, &key::named(RoomId(100), "bob")).unwrap().unwrap();
+    assert_eq!(record::take_marks(&marks), Ok(Marks { delivered: 10, read: 9 }));
 }

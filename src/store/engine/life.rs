@@ -1,0 +1,112 @@
+//! How an engine begins and ends.
+//!
+//! A channel whose messages are answered before their sync may lose some of them
+//! after they were shown: in a power cut, or when a sync fails. So losses are counted
+//! in the store, and such a channel goes on under another epoch.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::base::Prng;
+
+use super::super::disk::{Batch, Capacity, Disk, DiskFault, Durable, Space};
+use super::super::record::LifeRecord;
+use super::super::{FORMAT, OpenFault, key};
+use super::heads::Heads;
+use super::health::Health;
+use super::queue::Queue;
+use super::retention::Sweeper;
+use super::{Counts, Engine, Setup};
+
+impl<D: Disk> Engine<D> {
+    /// Opens the store of a disk, and makes it one when it is empty.
+    pub fn open(mut disk: D, setup: Setup) -> Result<Engine<D>, OpenFault> {
+        let dir = &setup.options.dir;
+        let fault = |fault: DiskFault| open_fault(dir, fault);
+        let name_key = match name_key(&disk, dir)? {
+            Some(name_key) => name_key,
+            None => create(&mut disk, setup.seed).map_err(fault)?,
+        };
+        // What a process that was killed left in the kernel is shown from now on.
+        disk.sync().map_err(fault)?;
+        let last = match disk.get(Space::Meta, key::LIFE).map_err(fault)? {
+            Some(bytes) => LifeRecord::take(&bytes).map_err(|_| fault(DiskFault::Damaged))?,
+            None => LifeRecord::default(),
+        };
+        let is_same = [0, disk.life()].contains(&last.life);
+        let losses_count = last.losses_count.saturating_add(u32::from(!is_same));
+        let life = LifeRecord { life: disk.life(), losses_count };
+        if life != last {
+            put_life(&mut disk, losses_count).map_err(fault)?;
+        }
+        Ok(Engine {
+            disk,
+            name_key,
+            queue: Queue::default(),
+            batch: Batch::default(),
+            heads: Heads::default(),
+            acknowledged: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            health: Health::Works,
+            losses_count,
+            capacity: Capacity { used_bytes: 0, free_bytes: u64::MAX },
+            capacity_seen_unix_ms: None,
+            unsynced_since_unix_ms: None,
+            sweeper: Sweeper::new(&setup.retention),
+            counts: Counts::default(),
+            setup,
+        })
+    }
+
+    /// Puts everything that was answered on the disk, at the end, and says there that
+    /// nothing was lost.
+    pub fn close(mut self) -> Result<D, DiskFault> {
+        let mut batch = Batch::default();
+        let record = LifeRecord { life: 0, losses_count: self.losses_count };
+        batch.put(Space::Meta, key::LIFE, record.put());
+        self.disk.commit(&batch, Durable::Now)?;
+        Ok(self.disk)
+    }
+}
+
+/// The key of names in a store of our format; `None` when the disk is empty.
+pub(in super::super) fn name_key<D: Disk>(
+    disk: &D,
+    dir: &Path,
+) -> Result<Option<[u8; 16]>, OpenFault> {
+    let fault = |fault: DiskFault| open_fault(dir, fault);
+    let Some(found) = disk.get(Space::Meta, key::FORMAT).map_err(fault)? else { return Ok(None) };
+    match <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok() {
+        Some(FORMAT) => {}
+        Some(found) if found < FORMAT => return Err(fault(DiskFault::Damaged)),
+        found => return Err(OpenFault::Newer { dir: dir.to_path_buf(), found }),
+    }
+    let name_key = disk.get(Space::Meta, key::NAME_KEY).map_err(fault)?;
+    let name_key = name_key.and_then(|bytes| bytes.try_into().ok());
+    name_key.map(Some).ok_or_else(|| fault(DiskFault::Damaged))
+}
+
+pub(super) fn put_life<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskFault> {
+    let mut batch = Batch::default();
+    let record = LifeRecord { life: disk.life(), losses_count };
+    batch.put(Space::Meta, key::LIFE, record.put());
+    disk.commit(&batch, Durable::Now)
+}
+
+fn open_fault(dir: &Path, fault: DiskFault) -> OpenFault {
+    let dir = dir.to_path_buf();
+    match fault {
+        DiskFault::Full => OpenFault::NoSpace(dir),
+        DiskFault::Damaged => OpenFault::Damaged { dir, what: "its first records".into() },
+        DiskFault::Broken => OpenFault::System { dir, what: "it cannot be read".into() },
+    }
+}
+
+fn create<D: Disk>(disk: &mut D, seed: u64) -> Result<[u8; 16], DiskFault> {
+    let name_key = Prng::from_seed(seed).draw_u128().to_be_bytes();
+    let mut batch = Batch::default();
+    batch.put(Space::Meta, key::FORMAT, FORMAT.to_be_bytes().to_vec());
+    batch.put(Space::Meta, key::NAME_KEY, name_key.to_vec());
+    disk.commit(&batch, Durable::Now)?;
+    Ok(name_key)
+}

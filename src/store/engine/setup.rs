@@ -1,0 +1,85 @@
+//! What an engine is made of, and what it says about itself.
+
+use std::fmt;
+
+use super::super::disk::Durable;
+use super::super::options::{Durability, Options, Retention};
+
+/// What an engine is made of beside its disk.
+pub struct Setup {
+    /// What the operator set.
+    pub options: Options,
+    /// By index of namespace.
+    pub retention: Vec<Retention>,
+    /// Which namespace a channel is in. The index in a record would not survive a
+    /// change of the configuration.
+    pub namespace_of: Box<dyn Fn(&str) -> u16 + Send>,
+    /// Chance, for the key of names, when the store is new.
+    pub seed: u64,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setup { options, retention, namespace_of: _, seed: _ } = self;
+        f.debug_struct("Setup")
+            .field("options", options)
+            .field("retention", retention)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    /// The rules of a namespace; a channel of none is kept carefully and long.
+    pub(super) fn rules(&self, namespace: u16) -> Retention {
+        self.retention.get(usize::from(namespace)).copied().unwrap_or(Retention {
+            durability: Durability::Fsync,
+            count_max: u32::MAX,
+            bytes_max: u64::MAX,
+            age_ms_max: u64::MAX,
+        })
+    }
+
+    /// When a write in a namespace must be on the disk.
+    pub(super) fn durable(&self, namespace: u16) -> Durable {
+        match self.rules(namespace).durability {
+            Durability::Fsync => Durable::Now,
+            Durability::Interval | Durability::Memory => Durable::Later,
+        }
+    }
+}
+
+/// What the store did since it was opened. Grows only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Batches that were committed.
+    pub commits: u64,
+    /// Of these and beside these: syncs.
+    pub syncs: u64,
+    /// Messages that were kept.
+    pub appended: u64,
+    /// Bytes of their data.
+    pub appended_bytes: u64,
+    /// Requests that were refused because there is no space.
+    pub full: u64,
+    /// Appends that were refused because an earlier one was.
+    pub stale: u64,
+    /// Requests that failed with the disk.
+    pub broken: u64,
+    /// Requests that met what does not match its checksum.
+    pub damaged: u64,
+    /// Times that the disk was read again after a failure.
+    pub reopened: u64,
+    /// Messages that retention removed.
+    pub expired: u64,
+    /// Messages that became dead letters.
+    pub dead: u64,
+}
+
+/// How a turn left things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// Nothing waits.
+    Idle,
+    /// Something waits for the next turn.
+    Busy,
+}

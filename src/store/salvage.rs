@@ -1,0 +1,222 @@
+//! Going on without what is damaged: everything else is copied into a new
+//! database, and the old one stays beside it.
+//!
+//! A damaged table cannot be left in place: the next compaction meets it, and no
+//! write succeeds after that.
+//!
+//! Invariants: what was kept has no hole, so of a channel only what stands behind
+//! its last loss is copied; a channel that may have lost its end gets another epoch,
+//! since its offsets may be given again.
+
+use std::ops::ControlFlow;
+
+use crate::base::RoomId;
+
+use super::disk::{Batch, Disk, DiskFault, Durable, Space};
+use super::engine::reborn;
+use super::inspect::{Finding, Inspection, Walked};
+use super::key;
+use super::letter::{Marks, Order};
+use super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
+
+/// Bytes of a batch, about.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Which channels may have lost something that nothing tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// None.
+    None,
+    /// All: a part of the journal is gone.
+    Everywhere,
+}
+
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Channels.
+    pub channels_count: u64,
+    /// Messages.
+    pub messages_count: u64,
+    /// What is wrong with the old one.
+    pub findings_count: u64,
+}
+
+struct Copier<'a, E> {
+    to: &'a mut E,
+    batch: Batch,
+    salvaged: Salvaged,
+}
+
+/// Copies what can be read.
+pub fn salvage<D: Disk, E: Disk>(
+    from: &Inspection<D>,
+    to: &mut E,
+    doubt: Doubt,
+    on_finding: &mut dyn FnMut(Finding),
+) -> Result<Salvaged, DiskFault> {
+    let mut copier = Copier { to, batch: Batch::default(), salvaged: Salvaged::default() };
+    let mut findings_count = 0;
+    let mut tell = |finding| {
+        findings_count += 1;
+        on_finding(finding);
+    };
+    from.walk(Space::Meta, &key::rest(&[]), &mut |key, value| {
+        copier.batch.put(Space::Meta, key, value.to_vec());
+    })?;
+    let mut places = Vec::new();
+    for (room, record) in from.channels(&mut tell)? {
+        let walked = from.walk_channel(room, &record, &mut |_| {})?;
+        for (first, last, loss) in &walked.losses {
+            let (tenant, channel) = (record.tenant.clone(), record.channel.clone());
+            tell(Finding::Lost { tenant, channel, first: *first, last: *last, loss: *loss });
+        }
+        places.push(copier.channel(from, room, record, &walked, doubt)?);
+    }
+    for space in [Space::Marks, Space::Talks, Space::Pending, Space::Dead] {
+        copier.records(from, space, &places)?;
+    }
+    copier.flush(Durable::Now)?;
+    Ok(Salvaged { findings_count, ..copier.salvaged })
+}
+
+impl<E: Disk> Copier<'_, E> {
+    /// Copies a channel.
+    fn channel<D: Disk>(
+        &mut self,
+        from: &Inspection<D>,
+        room: RoomId,
+        mut record: ChannelRecord,
+        walked: &Walked,
+        doubt: Doubt,
+    ) -> Result<Place, DiskFault> {
+        let head = walked.next - 1;
+        if let Some((_, last, _)) = walked.losses.last() {
+            (record.first, record.head) = (last + 1, head);
+        }
+        if !walked.losses.is_empty() || doubt == Doubt::Everywhere {
+            record.epoch = reborn(record.epoch, head as u32);
+        }
+        let mut values = Vec::new();
+        let mut next = record.first;
+        while next <= head {
+            let mut bytes = 0;
+            let range = key::messages(room, next, head);
+            from.disk().scan(Space::Messages, &range, Order::OldestFirst, &mut |key, value| {
+                bytes += value.len();
+                values.push((key.to_vec(), value.to_vec()));
+                if bytes < BATCH_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            next = next.saturating_add((values.len() as u64).max(1));
+            self.salvaged.messages_count += values.len() as u64;
+            for (key, value) in values.drain(..) {
+                self.batch.put(Space::Messages, &key, value);
+            }
+            self.flush_if_large()?;
+        }
+        self.batch.put(Space::Channels, &key::channel(room), record.put());
+        self.salvaged.channels_count += 1;
+        Ok(Place { room, first: record.first, head })
+    }
+
+    /// Copies records that still mean something.
+    fn records<D: Disk>(
+        &mut self,
+        from: &Inspection<D>,
+        space: Space,
+        places: &[Place],
+    ) -> Result<(), DiskFault> {
+        let head = |room: RoomId| place_of(places, room).map(|place| place.head);
+        let mut copies: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        from.walk(space, &key::rest(&[]), &mut |key, value| {
+            let copy = match space {
+                Space::Marks => marks(key, value, &head),
+                Space::Talks => {
+                    let room = record::take_talk(value).ok();
+                    room.and_then(head).map(|_| value.to_vec())
+                }
+                Space::Pending => PendingRecord::take(value).ok().map(|record| record.put()),
+                Space::Dead => DeadRecord::take(value).ok().map(|record| record.put()),
+                Space::Meta | Space::Channels | Space::Messages => None,
+            };
+            copies.extend(copy.map(|copy| (key.to_vec(), copy)));
+        })?;
+        for (key, value) in copies {
+            let value = match space {
+                Space::Pending | Space::Dead => with_content(from, space, &key, &value, places)?,
+                Space::Meta | Space::Channels | Space::Messages | Space::Marks | Space::Talks => {
+                    Some(value)
+                }
+            };
+            if let Some(value) = value {
+                self.batch.put(space, &key, value);
+                self.flush_if_large()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_if_large(&mut self) -> Result<(), DiskFault> {
+        if self.batch.bytes() < BATCH_BYTES { Ok(()) } else { self.flush(Durable::Later) }
+    }
+
+    fn flush(&mut self, durable: Durable) -> Result<(), DiskFault> {
+        self.to.commit(&self.batch, durable)?;
+        self.batch.clear();
+        Ok(())
+    }
+}
+
+/// What waits or is dead, if its content is copied, or can be taken along.
+fn with_content<D: Disk>(
+    from: &Inspection<D>,
+    space: Space,
+    key: &[u8],
+    value: &[u8],
+    places: &[Place],
+) -> Result<Option<Vec<u8>>, DiskFault> {
+    let mut dead = DeadRecord::take(value).ok().filter(|_| space == Space::Dead);
+    let pending = match &mut dead {
+        Some(dead) => Some(dead.pending.clone()),
+        None => PendingRecord::take(value).ok().filter(|_| space == Space::Pending),
+    };
+    let (Some((_, room, offset)), Some(mut pending)) = (key::pending_from(key), pending) else {
+        return Ok(None);
+    };
+    let Some(place) = place_of(places, room) else { return Ok(None) };
+    if pending.letter.is_empty() && !(place.first..=place.head).contains(&offset) {
+        match from.disk().get(Space::Messages, &key::message(room, offset)) {
+            Ok(Some(message)) => pending.letter = message,
+            Ok(None) | Err(DiskFault::Damaged) => return Ok(None),
+            Err(fault) => return Err(fault),
+        }
+    }
+    if !pending.letter.is_empty() && record::take_message(&pending.letter, offset).is_err() {
+        return Ok(None);
+    }
+    Ok(Some(match dead {
+        Some(dead) => DeadRecord { pending, ..dead }.put(),
+        None => pending.put(),
+    }))
+}
+
+/// What of a channel was copied.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    room: RoomId,
+    first: u64,
+    head: u64,
+}
+
+fn place_of(places: &[Place], room: RoomId) -> Option<Place> {
+    let index = places.binary_search_by_key(&room, |place| place.room).ok()?;
+    Some(places[index])
+}
+
+/// Marks do not stand above what is left.
+fn marks(key: &[u8], value: &[u8], head: &dyn Fn(RoomId) -> Option<u64>) -> Option<Vec<u8>> {
+    let (room, _) = key::name_of(key)?;
+    let head = head(room)?;
+    let Marks { delivered, read } = record::take_marks(value).ok()?;
+    Some(record::put_marks(Marks { delivered: delivered.min(head), read: read.min(head) }))
+}
