@@ -33,7 +33,7 @@ impl Form {
                 format!("a block of records of {} cannot be read", words(*space))
             }
             (Form::Text, Finding::Records { space, count }) => {
-                format!("{count} records of {} cannot be read", words(*space))
+                format!("{} of {} cannot be read", counted(*count, "record"), words(*space))
             }
             (Form::Json, Finding::Lost { tenant, channel, first, last, loss }) => {
                 let how = match loss {
@@ -65,10 +65,10 @@ impl Form {
             Form::Text => {
                 let found = match findings_count {
                     0 => "all is well".to_owned(),
-                    1 => "1 finding".to_owned(),
-                    count => format!("{count} findings"),
+                    1.. => counted(findings_count, "finding"),
                 };
-                format!("{channels_count} channels, {messages_count} messages: {found}")
+                let channels = counted(channels_count, "channel");
+                format!("{channels}, {}: {found}", counted(messages_count, "message"))
             }
             Form::Json => Object::new()
                 .number("channels_count", channels_count)
@@ -258,6 +258,10 @@ fn plain(text: &str) -> String {
         }
     }
     plain
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// Control characters, and those that turn the direction of the text around them.
