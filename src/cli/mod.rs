@@ -13,6 +13,7 @@ mod inputs;
 mod output;
 mod serve;
 mod settings;
+mod store;
 mod token;
 
 use std::ffi::OsString;
@@ -54,6 +55,8 @@ enum Command {
     Token(token::Arguments),
     /// Look whether this machine can hold so many connections, and say what to change.
     Doctor(doctor::Arguments),
+    /// Look at a store that no server has open.
+    Store(store::Arguments),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -123,6 +126,7 @@ impl Command {
             }
             Command::Token(arguments) => token::run(&arguments),
             Command::Doctor(arguments) => doctor::run(arguments),
+            Command::Store(arguments) => store::run(arguments),
             Command::Version => print(concat!("rookery ", env!("CARGO_PKG_VERSION"), "\n")),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -40,9 +40,12 @@ pub(super) struct Arguments {
     private_key: Option<PathBuf>,
 }
 
+/// How long something lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TimeToLive {
+pub(super) enum TimeToLive {
+    /// For ever.
     Never,
+    /// So long.
     Seconds(u64),
 }
 
@@ -112,7 +115,8 @@ fn signing_key(arguments: &Arguments, config: &Config) -> Result<KeySpec, (u8, S
     Ok(key)
 }
 
-fn time_to_live(text: &str) -> Result<TimeToLive, String> {
+/// Reads one as people write it.
+pub(super) fn time_to_live(text: &str) -> Result<TimeToLive, String> {
     if text == "never" {
         return Ok(TimeToLive::Never);
     }

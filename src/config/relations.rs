@@ -3,10 +3,7 @@
 use super::mistake::{Place, Why};
 use super::sources::Draft;
 use crate::room::Namespace;
-use crate::session::INBOX_NAMESPACE;
-
-/// The namespace of conversations of two.
-const TALK_NAMESPACE: &str = "dm";
+use crate::session::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE};
 
 /// Messages that one room may keep in memory, and bytes of them.
 const MEMORY_COUNT_MAX: u64 = 1_000_000;
@@ -214,7 +211,7 @@ fn on_disk(draft: &Draft, namespace: &Namespace, key: &dyn Fn(&str) -> String, r
     }
     let has_inboxes =
         draft.config.shard.room.namespaces.iter().any(|other| other.name == INBOX_NAMESPACE);
-    if namespace.name == TALK_NAMESPACE && !has_inboxes {
+    if namespace.name == CONVERSATION_NAMESPACE && !has_inboxes {
         let sentence = "conversations of two need the namespace \"@\": a direct message waits in \
                         its reader's personal channel until it is acknowledged";
         refuse(&key("name"), &[], sentence.to_owned());

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod commands;
 mod opening;
 
 use std::path::Path;

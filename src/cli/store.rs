@@ -1,0 +1,290 @@
+//! `rookery store`: looking at a store at rest, and at its dead letters.
+//!
+//! A store that a server has open is refused: only one may write to it, and what
+//! is read beside it would be half of something.
+//!
+//! Deliberately absent: what is good and what is lost. `store::Inspection` knows.
+
+mod show;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{ArgGroup, Args, Subcommand};
+
+use super::inputs::Inputs;
+use super::output::{Lines, fail, tell};
+use super::token::{TimeToLive, time_to_live};
+use super::{Base, FAILED, OK};
+use crate::store::{
+    DiskFault, DumpFault, Finding, FjallDisk, Inspection, OpenFault, Options, Which, Workers,
+};
+use show::{Form, Object};
+
+/// What to do with which store.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read everything, and name what is damaged or missing.
+    Check(Place),
+    /// Count what is in it.
+    Stats(Place),
+    /// Show the messages of a channel, oldest first.
+    Dump {
+        #[command(flatten)]
+        place: Place,
+        /// The channel.
+        #[arg(long)]
+        channel: String,
+        /// Its tenant.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        tenant: String,
+    },
+    /// Direct messages that were given up.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLetters {
+    /// Show them.
+    List {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Let them wait for their readers again.
+    Requeue {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        selection: Selection,
+        #[command(flatten)]
+        consent: Consent,
+        /// How long they wait, such as 15m, 1h, 7d.
+        #[arg(long, default_value = "7d", value_parser = time_to_live)]
+        ttl: TimeToLive,
+    },
+    /// Forget them. What their conversations keep stays there.
+    Drop {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        selection: Selection,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// Where the store is, and how to show what is in it.
+#[derive(Debug, Args)]
+struct Place {
+    #[command(flatten)]
+    base: Base,
+    /// The directory of the store; without it, what the configuration says.
+    #[arg(long, value_name = "DIR")]
+    store_dir: Option<String>,
+    /// Print a JSON object on each line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Some dead letters.
+#[derive(Debug, Args)]
+struct Selection {
+    /// Those of one conversation, such as dm#ann,bob.
+    #[arg(long)]
+    channel: Option<String>,
+    /// Its tenant.
+    #[arg(long, requires = "channel", default_value = "", hide_default_value = true)]
+    tenant: String,
+    /// The one message with this offset.
+    #[arg(long, requires = "channel")]
+    offset: Option<u64>,
+}
+
+/// All of them are changed only when that was said.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["channel", "all"]).required(true))]
+struct Consent {
+    /// All there are.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Does it; the exit code of that.
+pub(super) fn run(arguments: Arguments) -> u8 {
+    match arguments.command {
+        Command::Check(place) => place.look(check),
+        Command::Stats(place) => place.look(stats),
+        Command::Dump { place, channel, tenant } => {
+            place.look(|inspection, view| dump(inspection, view, &tenant, &channel))
+        }
+        Command::DeadLetters(DeadLetters::List { place, selection }) => {
+            let which = Which::from(selection);
+            place.look(|inspection, view| list(inspection, view, &which))
+        }
+        Command::DeadLetters(DeadLetters::Requeue { place, selection, consent: _, ttl }) => {
+            let which = Which::from(selection);
+            let expires_unix_ms = match ttl {
+                TimeToLive::Never => u64::MAX,
+                TimeToLive::Seconds(seconds) => {
+                    now_unix_ms().saturating_add(seconds.saturating_mul(1_000))
+                }
+            };
+            place.change("requeued", |inspection| inspection.requeue(&which, expires_unix_ms))
+        }
+        Command::DeadLetters(DeadLetters::Drop { place, selection, consent: _ }) => {
+            let which = Which::from(selection);
+            place.change("dropped", |inspection| inspection.drop_letters(&which))
+        }
+    }
+}
+
+/// A store as it was opened, and where what is found goes.
+struct View {
+    options: Options,
+    form: Form,
+    lines: Lines,
+}
+
+type Store = Inspection<FjallDisk>;
+
+impl Place {
+    /// Opens the store as it is and shows something of it.
+    fn look(self, show: impl FnOnce(&Store, &mut View) -> u8) -> u8 {
+        match self.open(Workers::None) {
+            Ok((inspection, mut view)) => {
+                let code = show(&inspection, &mut view);
+                view.end(code)
+            }
+            Err(code) => code,
+        }
+    }
+
+    /// Opens the store, changes dead letters, and says how many.
+    fn change(self, word: &str, act: impl FnOnce(&mut Store) -> Result<u64, DiskFault>) -> u8 {
+        let (mut inspection, mut view) = match self.open(Workers::One) {
+            Ok(opened) => opened,
+            Err(code) => return code,
+        };
+        match act(&mut inspection) {
+            Ok(count) => {
+                view.lines.line(&match view.form {
+                    Form::Text => format!("{word} {count}"),
+                    Form::Json => Object::new().number(word, count).end(),
+                });
+                view.end(OK)
+            }
+            Err(fault) => view.refuse(fault),
+        }
+    }
+
+    fn open(self, workers: Workers) -> Result<(Store, View), u8> {
+        let dir = self.store_dir.map(|dir| ("store.dir", dir));
+        let inputs = Inputs { base: self.base, flags: dir.into_iter().collect() };
+        let options = inputs.resolve().map_err(|refusal| refusal.tell())?.store;
+        let inspection = Inspection::open(&options, workers).map_err(|fault| refuse(&fault))?;
+        let form = if self.json { Form::Json } else { Form::Text };
+        Ok((inspection, View { options, form, lines: Lines::begin() }))
+    }
+}
+
+impl View {
+    fn end(self, code: u8) -> u8 {
+        match self.lines.end() {
+            OK => code,
+            failed => failed,
+        }
+    }
+
+    /// The store was open, and then the disk said no.
+    fn refuse(&self, fault: DiskFault) -> u8 {
+        let dir = self.options.dir.clone();
+        refuse(&match fault {
+            DiskFault::Full => OpenFault::NoSpace(dir),
+            DiskFault::Broken => OpenFault::System { dir, what: "a read or a write failed".into() },
+            DiskFault::Damaged => {
+                OpenFault::Damaged { dir, what: "what is needed cannot be read".into() }
+            }
+        })
+    }
+
+    /// The exit code of a store in which something is lost.
+    fn damaged(&self) -> u8 {
+        let (dir, what) = (self.options.dir.clone(), String::new());
+        OpenFault::Damaged { dir, what }.exit_code()
+    }
+}
+
+impl From<Selection> for Which {
+    fn from(selection: Selection) -> Which {
+        let Selection { channel, tenant, offset } = selection;
+        match (channel, offset) {
+            (None, _) => Which::All,
+            (Some(channel), None) => Which::Channel { tenant, channel },
+            (Some(channel), Some(offset)) => Which::Letter { tenant, channel, offset },
+        }
+    }
+}
+
+fn check(inspection: &Store, view: &mut View) -> u8 {
+    let (form, lines) = (view.form, &mut view.lines);
+    let checked = inspection.check(&mut |finding: Finding| lines.line(&form.finding(&finding)));
+    match checked {
+        Ok(checked) => {
+            lines.line(&form.checked(checked));
+            if checked.findings_count == 0 { OK } else { view.damaged() }
+        }
+        Err(fault) => view.refuse(fault),
+    }
+}
+
+fn stats(inspection: &Store, view: &mut View) -> u8 {
+    match inspection.stats() {
+        Ok(stats) => {
+            view.lines.line(&view.form.stats(&stats));
+            OK
+        }
+        Err(fault) => view.refuse(fault),
+    }
+}
+
+fn dump(inspection: &Store, view: &mut View, tenant: &str, channel: &str) -> u8 {
+    let (form, lines) = (view.form, &mut view.lines);
+    match inspection.dump(tenant, channel, &mut |message| lines.line(&form.message(message))) {
+        Ok(losses) if losses.is_empty() => OK,
+        Ok(losses) => {
+            losses.into_iter().for_each(|lost| tell(&show::lost(tenant, channel, lost)));
+            view.damaged()
+        }
+        Err(DumpFault::Unknown) => {
+            let name = show::channel(tenant, channel);
+            fail(FAILED, &format!("the store has no channel {name}; its tenant is part of it"))
+        }
+        Err(DumpFault::Disk(fault)) => view.refuse(fault),
+    }
+}
+
+fn list(inspection: &Store, view: &mut View, which: &Which) -> u8 {
+    let (form, lines) = (view.form, &mut view.lines);
+    match inspection.dead_letters(which, &mut |letter| lines.line(&form.letter(letter))) {
+        Ok(_) => OK,
+        Err(fault) => view.refuse(fault),
+    }
+}
+
+fn refuse(fault: &OpenFault) -> u8 {
+    fail(fault.exit_code(), &fault.to_string())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command asks the clock once")]
+fn now_unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

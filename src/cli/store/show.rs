@@ -1,0 +1,408 @@
+//! What is found in a store, as a line for people or a JSON object.
+//!
+//! Invariant: no line has a character that a terminal obeys instead of showing it,
+//! whatever was said in a channel.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::value::RawValue;
+
+use crate::store::{Cause, Checked, DeadLetter, Finding, Loss, Space, Stats};
+use crate::wire::{Payload, Publication};
+
+/// For whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// People.
+    Text,
+    /// Programs: an object on each line.
+    Json,
+}
+
+impl Form {
+    pub(super) fn finding(self, finding: &Finding) -> String {
+        match (self, finding) {
+            (Form::Text, Finding::Lost { tenant, channel: name, first, last, loss }) => {
+                lost(tenant, name, (*first, *last, *loss))
+            }
+            (Form::Text, Finding::NoContent { tenant, channel: name, offset }) => {
+                let name = channel(tenant, name);
+                format!("{name}: offset {offset} waits for its reader, and its content is nowhere")
+            }
+            (Form::Text, Finding::Records { space, count: 0 }) => {
+                format!("a block of records of {} cannot be read", words(*space))
+            }
+            (Form::Text, Finding::Records { space, count }) => {
+                format!("{} of {} cannot be read", counted(*count, "record"), words(*space))
+            }
+            (Form::Json, Finding::Lost { tenant, channel, first, last, loss }) => {
+                let how = match loss {
+                    Loss::Damaged => "damaged",
+                    Loss::Missing => "missing",
+                };
+                let object = Object::new().text("finding", how);
+                let object = object.text("tenant", tenant).text("channel", channel);
+                object.number("first", *first).number("last", *last).end()
+            }
+            (Form::Json, Finding::NoContent { tenant, channel, offset }) => {
+                let object = Object::new().text("finding", "no_content");
+                object
+                    .text("tenant", tenant)
+                    .text("channel", channel)
+                    .number("offset", *offset)
+                    .end()
+            }
+            (Form::Json, Finding::Records { space, count }) => {
+                let object = Object::new().text("finding", "records");
+                object.text("of", words(*space)).number("count", *count).end()
+            }
+        }
+    }
+
+    pub(super) fn checked(self, checked: Checked) -> String {
+        let Checked { channels_count, messages_count, findings_count } = checked;
+        match self {
+            Form::Text => {
+                let found = match findings_count {
+                    0 => "all is well".to_owned(),
+                    1.. => counted(findings_count, "finding"),
+                };
+                let channels = counted(channels_count, "channel");
+                format!("{channels}, {}: {found}", counted(messages_count, "message"))
+            }
+            Form::Json => Object::new()
+                .number("channels_count", channels_count)
+                .number("messages_count", messages_count)
+                .number("findings_count", findings_count)
+                .end(),
+        }
+    }
+
+    pub(super) fn stats(self, stats: &Stats) -> String {
+        let rows = [
+            ("channels_count", stats.channels_count),
+            ("messages_count", stats.messages_count),
+            ("messages_bytes", stats.messages_bytes),
+            ("marks_count", stats.marks_count),
+            ("pending_count", stats.pending_count),
+            ("dead_letters_count", stats.dead_count),
+            ("disk_used_bytes", stats.capacity.used_bytes),
+            ("disk_free_bytes", stats.capacity.free_bytes),
+        ];
+        match self {
+            Form::Text => rows.map(|(name, count)| format!("{name:<20}{count}")).join("\n"),
+            Form::Json => {
+                let object = rows
+                    .into_iter()
+                    .fold(Object::new(), |object, (name, count)| object.number(name, count));
+                object.end()
+            }
+        }
+    }
+
+    pub(super) fn message(self, message: &Publication) -> String {
+        match self {
+            Form::Text => format!("{}  {}", message.offset, said(message)),
+            Form::Json => put_message(Object::new(), message).end(),
+        }
+    }
+
+    pub(super) fn letter(self, letter: &DeadLetter) -> String {
+        let cause = match letter.cause {
+            Cause::Tries => "tries",
+            Cause::Expired => "expired",
+        };
+        match self {
+            Form::Text => {
+                let DeadLetter { offset, tries_count, .. } = letter;
+                let name = channel(&letter.tenant, &letter.channel);
+                let at = date(letter.at_unix_ms);
+                let what = match &letter.publication {
+                    Some(message) => said(message),
+                    None => "its content cannot be read".to_owned(),
+                };
+                format!("{name} {offset}  {cause} after {tries_count} tries, {at}  {what}")
+            }
+            Form::Json => {
+                let object = Object::new()
+                    .text("tenant", &letter.tenant)
+                    .text("channel", &letter.channel)
+                    .text("cause", cause)
+                    .number("at_unix_ms", letter.at_unix_ms)
+                    .number("tries_count", letter.tries_count.into())
+                    .number("expires_unix_ms", letter.expires_unix_ms);
+                match &letter.publication {
+                    Some(message) => put_message(object, message).end(),
+                    None => object.number("offset", letter.offset).end(),
+                }
+            }
+        }
+    }
+}
+
+/// A loss, for people.
+pub(super) fn lost(tenant: &str, name: &str, (first, last, loss): (u64, u64, Loss)) -> String {
+    let name = channel(tenant, name);
+    let which = if first == last {
+        format!("offset {first}")
+    } else {
+        format!("offsets {first} to {last}")
+    };
+    match loss {
+        Loss::Damaged => format!("{name}: {which} damaged: the checksum does not match"),
+        Loss::Missing => format!("{name}: {which} missing"),
+    }
+}
+
+/// A channel's name, for people.
+pub(super) fn channel(tenant: &str, name: &str) -> String {
+    match tenant {
+        "" => plain(name),
+        tenant => format!("{} of tenant {}", plain(name), plain(tenant)),
+    }
+}
+
+/// When, who and what.
+fn said(message: &Publication) -> String {
+    let who = message.info.as_ref().map_or("", |info| &*info.user);
+    let who = if who.is_empty() { "-".to_owned() } else { plain(who) };
+    let data = match std::str::from_utf8(&message.data.bytes) {
+        Ok(text) => plain(text),
+        Err(_) => format!("base64:{}", BASE64_STANDARD.encode(&message.data.bytes)),
+    };
+    format!("{}  {who}  {data}", date(message.time_unix_ms))
+}
+
+fn put_message(object: Object, message: &Publication) -> Object {
+    let Publication { offset, data, info, chan_info, tags, time_unix_ms } = message;
+    let mut object = object.number("offset", *offset).number("time_unix_ms", *time_unix_ms);
+    if let Some(info) = info {
+        object = object.text("user", &info.user).text("client", &info.client.to_string());
+        if let Some(conn_info) = &info.conn_info {
+            object = object.payload("conn_info", conn_info);
+        }
+    }
+    if let Some(chan_info) = chan_info {
+        object = object.payload("chan_info", chan_info);
+    }
+    if !tags.is_empty() {
+        let tags = tags.iter().fold(Object::new(), |tags, (name, text)| tags.text(name, text));
+        object = object.raw("tags", &tags.end());
+    }
+    object.payload("data", data)
+}
+
+/// A JSON object in the making.
+pub(super) struct Object(String);
+
+impl Object {
+    pub(super) fn new() -> Object {
+        Object(String::from("{"))
+    }
+
+    pub(super) fn number(self, key: &str, number: u64) -> Object {
+        self.raw(key, &number.to_string())
+    }
+
+    fn text(self, key: &str, text: &str) -> Object {
+        self.raw(key, &quoted(text))
+    }
+
+    /// JSON as it is; other bytes in base64, under a name that says so.
+    fn payload(self, key: &str, payload: &Payload) -> Object {
+        let json = serde_json::from_slice::<&RawValue>(&payload.bytes).ok();
+        match json.filter(|_| payload.is_json) {
+            Some(json) => self.raw(key, json.get()),
+            None => self.text(&format!("{key}_base64"), &BASE64_STANDARD.encode(&payload.bytes)),
+        }
+    }
+
+    fn raw(mut self, key: &str, json: &str) -> Object {
+        if 1 < self.0.len() {
+            self.0.push(',');
+        }
+        self.0 += &format!("{}:{json}", quoted(key));
+        self
+    }
+
+    /// On one line: between tokens there may be line ends, and in texts everything
+    /// else that a terminal obeys.
+    pub(super) fn end(self) -> String {
+        let mut line = String::with_capacity(self.0.len() + 1);
+        for letter in self.0.chars() {
+            match letter {
+                '\n' | '\r' | '\t' => line.push(' '),
+                letter if is_obeyed(letter) => {
+                    line += &format!("\\u{:04x}", u32::from(letter));
+                }
+                letter => line.push(letter),
+            }
+        }
+        line.push('}');
+        line
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a text can always be written")
+}
+
+/// What cannot move the cursor, or end the line.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_obeyed(letter) {
+            plain.extend(letter.escape_default());
+        } else {
+            plain.push(letter);
+        }
+    }
+    plain
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Control characters, and those that turn the direction of the text around them.
+fn is_obeyed(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn words(space: Space) -> &'static str {
+    match space {
+        Space::Meta => "the store itself",
+        Space::Channels => "channels",
+        Space::Messages => "messages",
+        Space::Marks => "marks",
+        Space::Talks => "conversations",
+        Space::Pending => "waiting messages",
+        Space::Dead => "dead letters",
+    }
+}
+
+/// A moment as RFC 3339 has it, by the calendar of 400 years with 146,097 days.
+fn date(unix_ms: u64) -> String {
+    const DAY_MS: u64 = 86_400_000;
+    let (days, ms) = (unix_ms / DAY_MS, unix_ms % DAY_MS);
+    // Years begin with March here, so that the odd day is their last one.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (s, ms) = (ms / 1_000, ms % 1_000);
+    let (hour, minute, second) = (s / 3_600, s / 60 % 60, s % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::ClientId;
+    use crate::wire::ClientInfo;
+
+    fn message(data: &[u8], is_json: bool) -> Publication {
+        let info = ClientInfo { user: "a\u{1b}[2J".into(), client: ClientId(7), conn_info: None };
+        Publication {
+            offset: 5,
+            data: Payload { bytes: data.to_vec().into(), is_json },
+            info: Some(Arc::new(info)),
+            chan_info: None,
+            tags: vec![("id".into(), "x\ny".into())],
+            time_unix_ms: 1_700_000_000_123,
+        }
+    }
+
+    #[track_caller]
+    fn check(data: &[u8], is_json: bool, text: &str, json: &str) {
+        let message = message(data, is_json);
+        let line = Form::Text.message(&message);
+        assert_eq!(line, format!("5  2023-11-14T22:13:20.123Z  a\\u{{1b}}[2J  {text}"));
+        let line = Form::Json.message(&message);
+        let head = "{\"offset\":5,\"time_unix_ms\":1700000000123,\"user\":\"a\\u001b[2J\",\
+                    \"client\":\"00000000-0000-0000-0000-000000000007\",\
+                    \"tags\":{\"id\":\"x\\ny\"},";
+        assert_eq!(line, format!("{head}{json}}}"));
+        assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{line}");
+        assert!(!line.chars().any(char::is_control), "{line}");
+    }
+
+    #[test]
+    fn a_message_is_one_line_that_no_terminal_obeys() {
+        check(br#"{"a":1}"#, true, r#"{"a":1}"#, r#""data":{"a":1}"#);
+        check(b"{\n\t\"a\": 1e99 }", true, r#"{\n\t"a": 1e99 }"#, r#""data":{  "a": 1e99 }"#);
+        check(
+            "\"\u{9b}\u{7f}é\"".as_bytes(),
+            true,
+            r#""\u{9b}\u{7f}é""#,
+            r#""data":"\u009b\u007fé""#,
+        );
+        check(b"raw\n", false, r"raw\n", r#""data_base64":"cmF3Cg==""#);
+        check("\"\u{202e}\"".as_bytes(), true, r#""\u{202e}""#, r#""data":"\u202e""#);
+        check(&[0xff, 0], false, "base64:/wA=", r#""data_base64":"/wA=""#);
+        check(b"{", true, "{", r#""data_base64":"ew==""#);
+    }
+
+    #[test]
+    fn findings_name_what_they_are_about() {
+        let [tenant, name]: [Arc<str>; 2] = ["acme".into(), "room:\n1".into()];
+        let lost = |loss, last| {
+            let (tenant, channel) = (tenant.clone(), name.clone());
+            Finding::Lost { tenant, channel, first: 4, last, loss }
+        };
+        let nowhere = Finding::NoContent { tenant: "".into(), channel: name.clone(), offset: 9 };
+        let records = |count| Finding::Records { space: Space::Marks, count };
+        for (finding, text, json) in [
+            (
+                lost(Loss::Damaged, 6),
+                r"room:\n1 of tenant acme: offsets 4 to 6 damaged: the checksum does not match",
+                r#"{"finding":"damaged","tenant":"acme","channel":"room:\n1","first":4,"last":6}"#,
+            ),
+            (
+                lost(Loss::Missing, 4),
+                r"room:\n1 of tenant acme: offset 4 missing",
+                r#"{"finding":"missing","tenant":"acme","channel":"room:\n1","first":4,"last":4}"#,
+            ),
+            (
+                nowhere,
+                r"room:\n1: offset 9 waits for its reader, and its content is nowhere",
+                r#"{"finding":"no_content","tenant":"","channel":"room:\n1","offset":9}"#,
+            ),
+            (
+                records(3),
+                "3 records of marks cannot be read",
+                r#"{"finding":"records","of":"marks","count":3}"#,
+            ),
+            (
+                records(0),
+                "a block of records of marks cannot be read",
+                r#"{"finding":"records","of":"marks","count":0}"#,
+            ),
+        ] {
+            assert_eq!(Form::Text.finding(&finding), text);
+            assert_eq!(Form::Json.finding(&finding), json);
+        }
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (unix_ms, want) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_735_689_599_001, "2024-12-31T23:59:59.001Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(date(unix_ms), want);
+        }
+        // Whatever a damaged record says.
+        assert!(date(u64::MAX).ends_with('Z'));
+    }
+}
