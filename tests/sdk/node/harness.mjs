@@ -272,6 +272,9 @@ export async function startProxy(targetPort) {
 
 // What the SDK calls a connection that broke before it was up.
 export const TRANSPORT_CLOSED = 2;
+// What it meets while a server is killed and started again: that, and a connection
+// that broke while it introduced itself.
+export const SERVER_GONE = [TRANSPORT_CLOSED, 11];
 
 // A client that is disconnected when its test is over. An error that the SDK makes
 // good by trying again would hide what the server did wrong, so the test fails for
@@ -318,7 +321,10 @@ export function watchedSocket(emitter) {
 }
 
 export async function connected(t, encoding, url, user, options = {}) {
-  const made = client(t, encoding, url, { token: token({ sub: user }), ...options });
+  const { listen, ...rest } = options;
+  const made = client(t, encoding, url, { token: token({ sub: user }), ...rest });
+  // Some things are told together with the welcome.
+  made.heard = listen?.(made);
   made.connect();
   await within(made.ready(), `${user} to be connected`);
   return made;
