@@ -46,6 +46,13 @@ const ORDER_RETRY_MS: u64 = 5;
 /// Times that an order is offered to a core before it counts as hung.
 const ORDER_TRIES_MAX: u32 = 200;
 
+/// How long the sockets of a server that was killed may stand in the way, in ms. Its
+/// process is gone before the kernel has taken its rings apart, with what they hold.
+const PORT_WAIT_MS_MAX: u64 = 3_000;
+
+/// Between two looks whether the port is free, in ms.
+const PORT_RETRY_MS: u64 = 10;
+
 /// What the shards' drain leaves of `drain_ms` for the last answers.
 const DRAIN_MARGIN_MS: u64 = 1_000;
 
@@ -293,10 +300,8 @@ impl Cores {
         let shards = self.cores.len() as u16;
         let mut address = options.listen;
         let port_use = if shards == 1 { PortUse::Alone } else { PortUse::Shared };
-        if port_use == PortUse::Shared && address.port() != 0 {
-            // Listeners that share a port would share it with another server, too.
-            let probe = ring::listener(address, 1, PortUse::Alone);
-            drop(probe.map_err(|error| Fault::listen(address, error))?);
+        if address.port() != 0 {
+            wait_for_port(address).await.map_err(|error| Fault::listen(address, error))?;
         }
         for (index, core) in self.cores.iter_mut().enumerate() {
             let last = index + 1 == usize::from(shards);
@@ -382,6 +387,20 @@ impl Core {
     }
 }
 
+/// Waits until nobody else has the port, for a while. Listeners that share a port
+/// would share it with another server, too, so one that is alone tells.
+async fn wait_for_port(address: SocketAddr) -> io::Result<()> {
+    for _ in 0..PORT_WAIT_MS_MAX / PORT_RETRY_MS {
+        match ring::listener(address, 1, PortUse::Alone) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                time::sleep(Duration::from_millis(PORT_RETRY_MS)).await;
+            }
+            probe => return probe.map(drop),
+        }
+    }
+    ring::listener(address, 1, PortUse::Alone).map(drop)
+}
+
 /// How the storage thread opens the store. `seed` is for a new one.
 fn opener(setup: &Setup, seed: u64) -> storage::Open<FjallDisk> {
     let store = setup.store.as_ref().expect("it is asked for where there is one");
@@ -403,4 +422,27 @@ fn random() -> io::Result<[u64; 3]> {
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     let (words, _) = bytes.as_chunks::<8>();
     Ok([words[0], words[1], words[2]].map(u64::from_ne_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_becomes_free_is_waited_for() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = holder.local_addr().unwrap();
+            assert!(ring::listener(address, 1, PortUse::Alone).is_err(), "it is taken");
+            // This task runs while the other one waits.
+            let release = tokio::spawn(async move { drop(holder) });
+            wait_for_port(address).await.unwrap();
+            release.await.unwrap();
+        });
+    }
 }

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -140,47 +140,56 @@ export async function freePort() {
 // --- the server ----------------------------------------------------------------
 
 // Starts the binary with the tests' configuration and waits until it is ready.
-// `port`, `outboxBytes` and `pingMs` may be chosen; `dev` takes the embedded configuration.
+// `port`, `outboxBytes`, `pingMs` and `ackWaitMs` may be chosen; `dev` takes the
+// embedded configuration.
 export async function startServer(options = {}) {
   const port = options.port ?? (await freePort());
   const adminPort = await freePort();
   const folder = mkdtempSync(path.join(tmpdir(), 'rookery-sdk-'));
+  const store = path.join(folder, 'store');
+  mkdirSync(store);
   const file = path.join(folder, 'rookery.toml');
-  writeFileSync(file, configuration(port, adminPort, options));
+  writeFileSync(file, configuration(port, adminPort, store, options));
   const places = [
     `--listen=127.0.0.1:${port}`,
     `--admin-listen=127.0.0.1:${adminPort}`,
-    `--store-dir=${path.join(folder, 'store')}`,
+    `--store-dir=${store}`,
   ];
   const source = options.dev ? ['--dev', ...places] : ['--config', file];
-  const child = spawn(BINARY, ['serve', ...source], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const log = [];
-  for (const stream of [child.stdout, child.stderr]) {
-    readline.createInterface({ input: stream }).on('line', (line) => log.push(line));
-  }
-  const exited = new Promise((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }));
-  });
   const server = {
     port,
     adminPort,
     url: `ws://127.0.0.1:${port}/connection/websocket`,
-    log,
-    exited,
-    signal: (name) => child.kill(name),
+    log: [],
+    signal: (name) => server.child.kill(name),
     metrics: async () => (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text(),
+    // Its end, at once and without a word.
+    kill: async () => {
+      server.child.kill('SIGKILL');
+      await server.exited;
+    },
+    // Another life, with the same port and the same store.
+    startAgain: async () => {
+      server.child = spawn(BINARY, ['serve', ...source], { stdio: ['ignore', 'pipe', 'pipe'] });
+      for (const stream of [server.child.stdout, server.child.stderr]) {
+        readline.createInterface({ input: stream }).on('line', (line) => server.log.push(line));
+      }
+      server.exited = new Promise((resolve) => {
+        server.child.once('exit', (code, signal) => resolve({ code, signal }));
+      });
+      try {
+        await ready(adminPort, server.exited);
+      } catch (error) {
+        await server.stop();
+        throw new Error(`${error.message}\n${server.log.join('\n')}`);
+      }
+    },
     stop: async () => {
-      child.kill('SIGKILL');
-      await exited;
+      await server.kill();
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  try {
-    await ready(adminPort, exited);
-  } catch (error) {
-    await server.stop();
-    throw new Error(`${error.message}\n${log.join('\n')}`);
-  }
+  await server.startAgain();
   return server;
 }
 
@@ -202,13 +211,16 @@ async function ready(adminPort, exited) {
   throw new Error('the server was not ready in time');
 }
 
-function configuration(port, adminPort, { outboxBytes = 1 << 20, pingMs = 24_000 }) {
+function configuration(port, adminPort, store, options) {
+  const { outboxBytes = 1 << 20, pingMs = 24_000, ackWaitMs = 30_000 } = options;
   return readFileSync(path.join(TOP, 'tests/sdk/rookery.toml'), 'utf8')
     .replaceAll('{port}', port)
     .replaceAll('{admin_port}', adminPort)
+    .replaceAll('{store_dir}', store)
     .replaceAll('{outbox_bytes}', outboxBytes)
     .replaceAll('{ping_ms}', pingMs)
-    .replaceAll('{pong_ms}', pingMs / 3);
+    .replaceAll('{pong_ms}', pingMs / 3)
+    .replaceAll('{ack_wait_ms}', ackWaitMs);
 }
 
 // --- the network ---------------------------------------------------------------
@@ -260,6 +272,9 @@ export async function startProxy(targetPort) {
 
 // What the SDK calls a connection that broke before it was up.
 export const TRANSPORT_CLOSED = 2;
+// What it meets while a server is killed and started again: that, and a connection
+// that broke while it introduced itself.
+export const SERVER_GONE = [TRANSPORT_CLOSED, 11];
 
 // A client that is disconnected when its test is over. An error that the SDK makes
 // good by trying again would hide what the server did wrong, so the test fails for
@@ -306,7 +321,10 @@ export function watchedSocket(emitter) {
 }
 
 export async function connected(t, encoding, url, user, options = {}) {
-  const made = client(t, encoding, url, { token: token({ sub: user }), ...options });
+  const { listen, ...rest } = options;
+  const made = client(t, encoding, url, { token: token({ sub: user }), ...rest });
+  // Some things are told together with the welcome.
+  made.heard = listen?.(made);
   made.connect();
   await within(made.ready(), `${user} to be connected`);
   return made;
@@ -323,6 +341,17 @@ export async function subscribed(client, channel, options = {}) {
   return subscription;
 }
 
-// Channels of their own keep tests apart that share a server.
-let channelCount = 0;
-export const freshChannel = (namespace = 'room') => `${namespace}:${process.pid}-${++channelCount}`;
+// Channels and users of their own keep tests apart that share a server.
+let freshCount = 0;
+export const freshChannel = (namespace = 'room') => `${namespace}:${process.pid}-${++freshCount}`;
+export const freshUser = (name) => `${name}-${++freshCount}`;
+
+// The error that a promise must end with.
+export async function refusal(promise) {
+  try {
+    await within(promise, 'a refusal');
+  } catch (error) {
+    return error;
+  }
+  throw new assert.AssertionError({ message: 'this had to be refused' });
+}

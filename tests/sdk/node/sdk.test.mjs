@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import {
-  ENCODINGS, client, clientEvents, connected, freshChannel, nowSeconds, startProxy, startServer,
-  subscribed, subscriptionEvents, token, within,
+  ENCODINGS, client, clientEvents, connected, freshChannel, nowSeconds, refusal, startProxy,
+  startServer, subscribed, subscriptionEvents, token, within,
 } from './harness.mjs';
 
 let server;
@@ -27,16 +27,6 @@ class ShortLived {
     if (this.left === 0) this.finish();
     return token({ ...this.claims, exp: nowSeconds() + (this.left > 0 ? 2 : 600) });
   }
-}
-
-// The error that a promise must end with.
-async function refusal(promise) {
-  try {
-    await within(promise, 'a refusal');
-  } catch (error) {
-    return error;
-  }
-  throw new assert.AssertionError({ message: 'this had to be refused' });
 }
 
 // What anna, whose connection a proxy can break, sees of a channel that ben speaks in.

@@ -161,33 +161,43 @@ def free_port():
 
 
 class Server:
-    """The binary, with the tests' configuration, until `stop`."""
+    """The binary, with the tests' configuration, until it is left."""
 
-    def __init__(self, port=None, outbox_bytes=1 << 20, ping_ms=24_000):
+    def __init__(self, port=None, outbox_bytes=1 << 20, ping_ms=24_000, ack_wait_ms=30_000):
         self.port = port or free_port()
         self.admin_port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}/connection/websocket"
         self.outbox_bytes = outbox_bytes
         self.ping_ms = ping_ms
+        self.ack_wait_ms = ack_wait_ms
         self.folder = tempfile.mkdtemp(prefix="rookery-sdk-")
         self.process = None
 
     async def __aenter__(self):
-        file = pathlib.Path(self.folder, "rookery.toml")
+        self.file = pathlib.Path(self.folder, "rookery.toml")
+        store = pathlib.Path(self.folder, "store")
+        store.mkdir()
         values = {
             "port": self.port,
             "admin_port": self.admin_port,
+            "store_dir": store,
             "outbox_bytes": self.outbox_bytes,
             "ping_ms": self.ping_ms,
             "pong_ms": self.ping_ms // 3,
+            "ack_wait_ms": self.ack_wait_ms,
         }
         text = CONFIG.read_text()
         for name, value in values.items():
             text = text.replace("{" + name + "}", str(value))
-        file.write_text(text)
+        self.file.write_text(text)
         self.log = open(pathlib.Path(self.folder, "log"), "w+b")
+        await self.start_again()
+        return self
+
+    async def start_again(self):
+        """Another life, with the same port and the same store."""
         self.process = await asyncio.create_subprocess_exec(
-            BINARY, "serve", "--config", str(file), stdout=self.log, stderr=self.log
+            BINARY, "serve", "--config", str(self.file), stdout=self.log, stderr=self.log
         )
         try:
             await self.ready()
@@ -196,12 +206,15 @@ class Server:
             print(self.log.read().decode(errors="replace"))
             await self.__aexit__()
             raise
-        return self
 
-    async def __aexit__(self, *_):
+    async def kill(self):
+        """Its end, at once and without a word."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         await self.process.wait()
+
+    async def __aexit__(self, *_):
+        await self.kill()
         self.log.close()
         shutil.rmtree(self.folder)
 
@@ -381,9 +394,13 @@ class People:
         return room, events
 
 
-_channel_count = itertools.count(1)
+_fresh_count = itertools.count(1)
 
 
 def fresh_channel(namespace="room"):
-    """Channels of their own keep tests apart that share a server."""
-    return f"{namespace}:{os.getpid()}-{next(_channel_count)}"
+    """Channels and users of their own keep tests apart that share a server."""
+    return f"{namespace}:{os.getpid()}-{next(_fresh_count)}"
+
+
+def fresh_user(name):
+    return f"{name}-{next(_fresh_count)}"
