@@ -68,6 +68,15 @@ enum Command {
         /// Messages of each room that are said while they are away.
         #[arg(long, default_value_t = 5)]
         missed: u32,
+        /// Connections that stay, and talk to themselves before and during the storm.
+        #[arg(long, default_value_t = 0)]
+        active: u32,
+        /// Messages a second over all of these.
+        #[arg(long, default_value_t = 500)]
+        rate: u32,
+        /// How long they talk before the storm.
+        #[arg(long, default_value_t = 5_000)]
+        calm_ms: u64,
     },
     /// A steady mix of messages, and of connections that drop and recover.
     Soak {
@@ -200,7 +209,9 @@ impl Common {
             (false, EncodingName::Protobuf) => Speech::Protobuf,
         };
         let descriptors = crate::process::descriptors_max();
-        let needed = engine::threads_for(self.connections, descriptors);
+        // Those who stay in a storm have a thread for themselves.
+        let stay = u16::from(matches!(load, Load::Storm { .. }) && 0 < active);
+        let needed = engine::threads_for(self.connections, descriptors) + stay;
         Scenario {
             seed: self.seed,
             load,
@@ -235,8 +246,11 @@ pub fn main() -> ExitCode {
             let subscribers = subscribers.unwrap_or(common.connections);
             run(&common.scenario(load, subscribers), &common.place)
         }
-        Command::Storm { common, missed } => {
-            run(&common.scenario(Load::Storm { missed }, 0), &common.place)
+        Command::Storm { common, missed, active, rate, calm_ms } => {
+            // Nobody talks in a calm without those who stay.
+            let calm_ms = if active == 0 { 0 } else { calm_ms };
+            let load = Load::Storm { missed, per_s: rate, calm_ms };
+            run(&common.scenario(load, active), &common.place)
         }
         Command::Soak { common, measure_ms, active, rate, churn } => {
             let load = Load::Soak { per_s: rate, churn_per_s: churn, measure_ms };

@@ -2,8 +2,9 @@
 //! protocol, and reports of rookery beside a bare ring.
 //!
 //! In reading order: a `scenario` says what is done, `loads` decide, the
-//! `engine` acts, an `outcome` says what was found. `floor` is the bare ring,
-//! `report` runs both and puts the figures beside their goals.
+//! `engine` acts, an `outcome` says what was found. `floor` is the bare ring and
+//! `disk_loop` the bare disk, `stored` makes a store; `report` runs all of them and
+//! puts the figures beside their goals.
 
 pub mod clock;
 pub mod pace;
@@ -16,7 +17,9 @@ pub mod loads;
 pub mod outcome;
 pub mod process;
 
+pub mod disk_loop;
 pub mod floor;
+pub mod stored;
 
 pub mod number;
 pub mod plot;

@@ -25,6 +25,9 @@ pub struct Outcome {
     pub measure_ns: u64,
     /// From the moment a message should have been sent until it was received.
     pub latency: Summary,
+    /// `storm`: the same before the storm.
+    #[serde(default)]
+    pub calm: Option<Summary>,
     /// How many deliveries there are for one latency recorded.
     pub deliveries_per_latency: u32,
     /// `storm`: from the moment all were dropped until all had recovered.
@@ -213,17 +216,23 @@ impl Outcome {
                 self.received_bytes_per_s() / 1e6
             ),
         ];
-        if 0 < self.latency.count {
-            let ms = |ns: u64| ns as f64 / 1e6;
+        let ms = |ns: u64| ns as f64 / 1e6;
+        let mut latency = |name: &str, found: &Summary| {
             lines.push(format!(
-                "latency ms: p50 {:.3}, p90 {:.3}, p99 {:.3}, p99.9 {:.3}, max {:.3} ({} recorded)",
-                ms(self.latency.p50_ns),
-                ms(self.latency.p90_ns),
-                ms(self.latency.p99_ns),
-                ms(self.latency.p999_ns),
-                ms(self.latency.max_ns),
-                self.latency.count
+                "{name} ms: p50 {:.3}, p90 {:.3}, p99 {:.3}, p99.9 {:.3}, max {:.3} ({} recorded)",
+                ms(found.p50_ns),
+                ms(found.p90_ns),
+                ms(found.p99_ns),
+                ms(found.p999_ns),
+                ms(found.max_ns),
+                found.count
             ));
+        };
+        if let Some(calm) = &self.calm {
+            latency("latency before", calm);
+        }
+        if 0 < self.latency.count {
+            latency("latency", &self.latency);
         }
         if let Some(recover_ms) = self.recover_ms {
             lines.push(format!("{} recovered in {recover_ms} ms", tally.recovered));

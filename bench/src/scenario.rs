@@ -74,10 +74,16 @@ pub enum Load {
         /// For how long.
         measure_ms: u64,
     },
-    /// All drop at once; the room goes on talking; all come back and recover.
+    /// All drop at once; their rooms go on talking; all come back and recover.
+    /// Active connections stay: each talks to itself in a room of its own, before
+    /// the storm and until all others are back.
     Storm {
         /// Messages of each room that everyone misses.
         missed: u32,
+        /// Messages a second over all active connections.
+        per_s: u32,
+        /// How long they talk before the storm.
+        calm_ms: u64,
     },
     /// Echoes at a steady rate while connections come and go.
     Soak {
@@ -198,6 +204,9 @@ impl Scenario {
         if matches!(self.load, Load::Soak { .. }) && rooms < self.active {
             return Err(Impossible::TooMany("active rooms"));
         }
+        if self.has_own_thread() && self.connections - self.active < u32::from(self.threads) - 1 {
+            return Err(Impossible::TooMany("threads"));
+        }
         if self.of_thread(0).len() < self.publishers() as usize && self.load.is_windowed() {
             return Err(Impossible::Publishers);
         }
@@ -211,20 +220,43 @@ impl Scenario {
 
     /// The connections of one thread.
     pub fn of_thread(&self, thread: u16) -> Range<u32> {
-        let cut =
-            |n: u16| (u64::from(self.connections) * u64::from(n) / u64::from(self.threads)) as u32;
-        cut(thread)..cut(thread + 1)
+        let cut = |n: u16, first: u32, threads: u16| {
+            let connections = u64::from(self.connections - first);
+            first + (connections * u64::from(n) / u64::from(threads)) as u32
+        };
+        match thread {
+            0 if self.has_own_thread() => 0..self.active,
+            1.. if self.has_own_thread() => {
+                let cut = |n| cut(n, self.active, self.threads - 1);
+                cut(thread - 1)..cut(thread)
+            }
+            _ => cut(thread, 0, self.threads)..cut(thread + 1, 0, self.threads),
+        }
+    }
+
+    /// Whether the active connections have the first thread for themselves: who
+    /// measures a storm must not be part of it.
+    fn has_own_thread(&self) -> bool {
+        matches!(self.load, Load::Storm { .. }) && 0 < self.active && 1 < self.threads
+    }
+
+    /// Whether a connection stays when all others drop.
+    pub fn stays(&self, connection: u32) -> bool {
+        matches!(self.load, Load::Storm { .. }) && connection < self.active
     }
 
     /// What a connection does.
     pub fn role(&self, connection: u32) -> Role {
-        let is_first_of_room = connection.is_multiple_of(self.room_members);
+        let is_first_of_room =
+            |first: u32| connection.wrapping_sub(first).is_multiple_of(self.room_members);
         let is_publisher = match self.load {
             Load::Connect { .. } => false,
             Load::Echo { .. } => connection < self.active,
             Load::Fanout { publishers, .. } => connection < publishers,
-            Load::Storm { .. } => is_first_of_room,
-            Load::Soak { .. } => is_first_of_room && connection / self.room_members < self.active,
+            Load::Storm { .. } => connection < self.active || is_first_of_room(self.active),
+            Load::Soak { .. } => {
+                is_first_of_room(0) && connection / self.room_members < self.active
+            }
         };
         if is_publisher { Role::Publisher } else { Role::Listener }
     }
@@ -232,13 +264,13 @@ impl Scenario {
     /// Which room a connection is in.
     pub fn room(&self, connection: u32) -> u32 {
         match self.load {
-            Load::Echo { .. } if connection < self.active => connection,
+            Load::Echo { .. } | Load::Storm { .. } if connection < self.active => connection,
             Load::Fanout { .. } if connection < self.active => 0,
-            Load::Echo { .. } => self.active + (connection - self.active) / self.room_members,
-            Load::Fanout { .. } => 1 + (connection - self.active) / self.room_members,
-            Load::Connect { .. } | Load::Storm { .. } | Load::Soak { .. } => {
-                connection / self.room_members
+            Load::Echo { .. } | Load::Storm { .. } => {
+                self.active + (connection - self.active) / self.room_members
             }
+            Load::Fanout { .. } => 1 + (connection - self.active) / self.room_members,
+            Load::Connect { .. } | Load::Soak { .. } => connection / self.room_members,
         }
     }
 
@@ -248,7 +280,9 @@ impl Scenario {
             Load::Connect { .. } => 0,
             Load::Echo { .. } | Load::Soak { .. } => self.active,
             Load::Fanout { .. } => 1,
-            Load::Storm { .. } => self.connections.div_ceil(self.room_members),
+            Load::Storm { .. } => {
+                self.active + (self.connections - self.active).div_ceil(self.room_members)
+            }
         }
     }
 
@@ -324,7 +358,9 @@ impl Load {
                 }
                 (1, Some(pace), measure_ms)
             }
-            Load::Storm { .. } => (0, None, 0),
+            Load::Storm { per_s, calm_ms, .. } => {
+                (0, Some(Pace::Open { per_s }).filter(|_| 0 < active), calm_ms)
+            }
             Load::Soak { per_s, measure_ms, .. } => (1, Some(Pace::Open { per_s }), measure_ms),
         };
         if active < needs_active {
@@ -366,10 +402,15 @@ mod tests {
 
     #[test]
     fn every_connection_belongs_to_one_thread() {
-        for connections in [3, 50, 1_000, 1_001] {
-            let scenario = scenario(ECHO, connections, 1);
+        let storm = Load::Storm { missed: 1, per_s: 1, calm_ms: 1 };
+        for (load, connections) in
+            [ECHO, storm].iter().flat_map(|l| [3, 50, 1_001].map(|n| (*l, n)))
+        {
+            let scenario = scenario(load, connections, 1);
             let all: Vec<u32> = (0..3).flat_map(|thread| scenario.of_thread(thread)).collect();
             assert_eq!(all, (0..connections).collect::<Vec<_>>());
+            let staying = (0..connections).filter(|c| scenario.stays(*c));
+            assert!(load == ECHO || staying.eq(scenario.of_thread(0)));
         }
     }
 
@@ -397,7 +438,10 @@ mod tests {
         check(Load::Connect { hold_ms: 1 }, &[], 10, 0);
         check(ECHO, &[1; 4], 10, 4);
         check(Load::Fanout { publishers: 2, pace, measure_ms: 1 }, &[4], 10, 2);
-        check(Load::Storm { missed: 1 }, &[10; 10], 0, 10);
+        let mut storm: Vec<usize> = vec![1; 4];
+        storm.extend([10; 9]);
+        storm.push(6);
+        check(Load::Storm { missed: 1, per_s: 1, calm_ms: 1 }, &storm, 0, 14);
         check(Load::Soak { per_s: 1, churn_per_s: 1, measure_ms: 1 }, &[10; 4], 10, 4);
     }
 
@@ -446,7 +490,7 @@ mod tests {
         check(&|s| s.load = Load::Connect { hold_ms: DURATION_MS_MAX + 1 }, Impossible::Duration);
         let storm = |s: &mut Scenario| {
             s.speech = Speech::Plain;
-            s.load = Load::Storm { missed: 3 };
+            s.load = Load::Storm { missed: 3, per_s: 1, calm_ms: 1 };
         };
         check(&storm, Impossible::Plain);
     }

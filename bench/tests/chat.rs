@@ -140,10 +140,22 @@ fn every_member_gets_every_message_of_every_publisher() {
 
 #[test]
 fn after_a_storm_everyone_has_what_it_missed() {
-    check(Load::Storm { missed: 3 }, 50, 0, |outcome| {
+    check(Load::Storm { missed: 3, per_s: 0, calm_ms: 0 }, 50, 0, |outcome| {
         assert_eq!((outcome.tally.published, outcome.tally.delivered), (30, 150));
         assert_eq!(outcome.tally.recovered, 50);
         assert!(outcome.recover_ms.is_some());
+    });
+}
+
+#[test]
+fn who_stays_in_a_storm_talks_before_and_during_it() {
+    check(Load::Storm { missed: 3, per_s: 500, calm_ms: 100 }, 52, 2, |outcome| {
+        assert_eq!(outcome.tally.recovered, 50);
+        let calm = outcome.calm.expect("two talked before the storm");
+        assert_eq!(calm.count, 50);
+        let talked = calm.count + outcome.latency.count;
+        assert_eq!(outcome.tally.published, 30 + talked);
+        assert_eq!(outcome.tally.delivered, 150 + talked);
     });
 }
 

@@ -15,7 +15,7 @@ pub enum Stage {
     Ramp,
     /// The load.
     Measure,
-    /// `storm`: everyone drops.
+    /// `storm`: everyone drops but those who stay.
     Drop,
     /// `storm`: one of each room comes back and speaks.
     Talk,
@@ -55,6 +55,8 @@ pub struct Cells {
     watermark: AtomicU64,
     /// 1 when its publishers will not publish again in this run.
     is_silent: AtomicU64,
+    /// 1 when all of its connections are back in a storm.
+    is_back: AtomicU64,
     /// When the last delivery or recovery was counted.
     last_ns: AtomicU64,
 }
@@ -70,6 +72,7 @@ pub struct Shown {
     pub recovered: u64,
     pub watermark: u64,
     pub is_silent: bool,
+    pub is_back: bool,
     pub last_ns: u64,
 }
 
@@ -159,8 +162,17 @@ impl Board {
     /// A thread shows how far it is.
     pub fn show(&self, thread: u16, shown: Shown) {
         let cells = &self.threads[usize::from(thread)];
-        let Shown { progress, live, delivered, answered, recovered, watermark, is_silent, last_ns } =
-            shown;
+        let Shown {
+            progress,
+            live,
+            delivered,
+            answered,
+            recovered,
+            watermark,
+            is_silent,
+            is_back,
+            last_ns,
+        } = shown;
         cells.progress.store(progress, Ordering::Relaxed);
         cells.live.store(live, Ordering::Relaxed);
         cells.delivered.store(delivered, Ordering::Relaxed);
@@ -168,15 +180,18 @@ impl Board {
         cells.recovered.store(recovered, Ordering::Relaxed);
         cells.watermark.store(watermark, Ordering::Relaxed);
         cells.last_ns.store(last_ns, Ordering::Relaxed);
+        cells.is_back.store(u64::from(is_back), Ordering::Relaxed);
         // Last: who sees the silence must see all that was published before it.
         cells.is_silent.store(u64::from(is_silent), Ordering::Release);
     }
 
     /// All threads together: sums, the lowest watermark, the latest time.
     pub fn shown(&self) -> Shown {
-        let mut all = Shown { watermark: u64::MAX, is_silent: true, ..Shown::default() };
+        let mut all =
+            Shown { watermark: u64::MAX, is_silent: true, is_back: true, ..Shown::default() };
         for cells in &self.threads {
             all.is_silent &= cells.is_silent.load(Ordering::Acquire) == 1;
+            all.is_back &= cells.is_back.load(Ordering::Relaxed) == 1;
             all.progress += cells.progress.load(Ordering::Relaxed);
             all.live += cells.live.load(Ordering::Relaxed);
             all.delivered += cells.delivered.load(Ordering::Relaxed);

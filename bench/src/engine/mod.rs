@@ -145,11 +145,12 @@ fn put_together(
     ramp: Vec<RampPoint>,
     server_start: Option<Sample>,
 ) -> (Outcome, Vec<String>) {
-    let (mut tally, mut latency) = (Tally::default(), Latency::new());
+    let (mut tally, mut latency, mut calm) = (Tally::default(), Latency::new(), Latency::new());
     let mut complaints = passed.complaints;
     for part in found {
         tally.add(&part.tally);
         latency.add(&part.latency);
+        calm.add(&part.calm);
         complaints.extend(part.complaints);
     }
     let deliveries_per_latency =
@@ -161,6 +162,7 @@ fn put_together(
         connect_ms: passed.connect_ns / 1_000_000,
         measure_ns: passed.measure_ns,
         latency: latency.summary(),
+        calm: (0 < calm.count()).then(|| calm.summary()),
         deliveries_per_latency,
         recover_ms: passed.recover_ns.map(|ns| ns / 1_000_000),
         server_start,
@@ -243,14 +245,14 @@ impl Conductor<'_> {
         passed.connect_ns = self.clock.ns();
         passed.before = look(self.setting);
         let measured: &[Stage] = match self.scenario.load {
-            Load::Storm { .. } => &[Stage::Drop, Stage::Talk, Stage::Return],
+            Load::Storm { .. } => &[Stage::Measure, Stage::Drop, Stage::Talk, Stage::Return],
             Load::Connect { .. } | Load::Echo { .. } | Load::Fanout { .. } | Load::Soak { .. } => {
                 &[Stage::Measure]
             }
         };
         for stage in measured {
             let began_ns = self.begin(*stage);
-            self.stage(*stage, self.planned_ns(), &mut passed);
+            self.stage(*stage, self.planned_ns(*stage), &mut passed);
             let took_ns = match self.scenario.load {
                 // The hold ends by the clock, not by the last delivery.
                 Load::Connect { .. } => self.clock.ns() - began_ns,
@@ -270,13 +272,14 @@ impl Conductor<'_> {
         passed
     }
 
-    fn planned_ns(&self) -> u64 {
+    fn planned_ns(&self, stage: Stage) -> u64 {
         1_000_000
             * match self.scenario.load {
                 Load::Connect { hold_ms } => hold_ms,
                 Load::Echo { measure_ms, .. }
                 | Load::Fanout { measure_ms, .. }
                 | Load::Soak { measure_ms, .. } => measure_ms,
+                Load::Storm { calm_ms, .. } if stage == Stage::Measure => calm_ms,
                 Load::Storm { .. } => 0,
             }
     }

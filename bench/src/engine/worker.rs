@@ -60,6 +60,8 @@ pub struct Found {
     pub tally: Tally,
     /// Its latencies.
     pub latency: Latency,
+    /// `storm`: those from before the storm.
+    pub calm: Latency,
     /// The first few things that went wrong, as sentences.
     pub complaints: Vec<String>,
 }
@@ -94,6 +96,8 @@ pub struct Worker {
     has_ended_stage: bool,
     /// Stages that it has ended, or that were given up.
     stages: u64,
+    /// Messages of the storm's rooms that were published here.
+    talked: u64,
     /// When the last delivery or recovery came.
     last_ns: u64,
     orders: Vec<Order>,
@@ -135,6 +139,7 @@ impl Worker {
             stage: Stage::Ramp,
             has_ended_stage: false,
             stages: 0,
+            talked: 0,
             last_ns: 0,
             orders: Vec::new(),
             work: Vec::new(),
@@ -156,7 +161,10 @@ impl Worker {
             });
             let now_ns = clock.ns();
             let stage_is_new = self.follow_stage(now_ns);
-            if self.stage == Stage::Measure {
+            if self.stage == Stage::Measure || self.stage == Stage::Return {
+                if self.stage == Stage::Return && self.given.board.shown().is_back {
+                    self.driver.end(now_ns);
+                }
                 self.driver.on_turn(now_ns, &self.given.board, &mut self.orders);
             }
             self.carry_out(now_ns);
@@ -180,13 +188,8 @@ impl Worker {
     /// what has become due since then is the next turn's, at once.
     fn sleep(&self, plane: &mut KernelPlane, turned_ns: u64) {
         let wakes_ns = match self.stage {
-            Stage::Measure => self.driver.next_ns(turned_ns),
-            Stage::Ramp
-            | Stage::Drop
-            | Stage::Talk
-            | Stage::Return
-            | Stage::Prove
-            | Stage::Over => None,
+            Stage::Measure | Stage::Return => self.driver.next_ns(turned_ns),
+            Stage::Ramp | Stage::Drop | Stage::Talk | Stage::Prove | Stage::Over => None,
         };
         let wakes_ns = wakes_ns.filter(|wakes_ns| turned_ns < *wakes_ns);
         let now_ns = self.given.clock.ns();
@@ -311,7 +314,7 @@ impl Worker {
             }
         }
         self.orders = orders;
-        if let Load::Storm { missed } = self.given.scenario.load
+        if let Load::Storm { missed, .. } = self.given.scenario.load
             && self.stage == Stage::Talk
         {
             self.talk(missed, now_ns);
@@ -343,8 +346,9 @@ impl Worker {
         for peer in 0..self.peers.len() as u32 {
             let is_new = self.peers[peer as usize].state == State::Live
                 && self.peers[peer as usize].last_id == 2;
-            if is_new && self.is_publisher(peer) {
+            if is_new && self.is_publisher(peer) && !self.stays(peer) {
                 for _ in 0..missed {
+                    self.talked += 1;
                     self.publish(peer, now_ns);
                 }
             }
@@ -353,6 +357,10 @@ impl Worker {
 
     fn is_publisher(&self, peer: u32) -> bool {
         self.given.scenario.role(self.connection(peer)) == crate::scenario::Role::Publisher
+    }
+
+    fn stays(&self, peer: u32) -> bool {
+        self.given.scenario.stays(self.connection(peer))
     }
 
     /// What the scenario allows is shared by the threads that still have somebody

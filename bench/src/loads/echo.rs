@@ -30,11 +30,16 @@ impl Echo {
         let pace = match pace {
             Pace::Closed { outstanding } => Beat::Closed { to_begin: publishers, outstanding },
             Pace::Open { per_s } => {
-                let (seed, total) = (part.scenario.seed, part.scenario.publishers());
+                let (seed, total) = (part.scenario.seed, part.scenario.active);
                 Beat::Open(Schedule::new(seed, now_ns, &publishers, total, per_s))
             }
         };
         Echo { pace, end_ns }
+    }
+
+    /// Nothing is due any more from now on.
+    pub(super) fn end(&mut self, now_ns: u64) {
+        self.end_ns = self.end_ns.min(now_ns);
     }
 
     pub(super) fn on_delivery(&mut self, peer: u32, orders: &mut Vec<Order>, now_ns: u64) {

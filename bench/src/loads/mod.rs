@@ -1,6 +1,6 @@
 //! What active connections do, and when: one file for each load that decides
 //! anything. `connect` only waits, and `storm` is a sequence of stages that the
-//! engine goes through, so these two are a few lines here.
+//! engine goes through, beside echoes, so these two are a few lines here.
 //!
 //! A load is told what was delivered and what time it is, and answers with
 //! orders. It never touches a connection.
@@ -12,7 +12,7 @@ mod fanout;
 mod soak;
 
 use crate::engine::{Board, Shown};
-use crate::scenario::{Load, Role, Scenario};
+use crate::scenario::{Load, Pace, Role, Scenario};
 
 /// What a load wants done. Connections are counted within the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,12 @@ pub enum Order {
 /// One thread's part of a load.
 #[derive(Debug)]
 pub enum Driver {
-    /// `connect`, and `storm` while it ramps.
+    /// `connect`, and a `storm` in which nobody stays.
     Hold {
         /// When the holding ends.
         end_ns: u64,
     },
-    /// `echo`.
+    /// `echo`, and those who stay in a `storm`.
     Echo(echo::Echo),
     /// `fanout`.
     Fanout(fanout::Fanout),
@@ -57,10 +57,16 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// The thread's connections that publish, counted within the thread.
+    /// The thread's connections that publish by the clock, counted within the thread.
     fn publishers(&self) -> Vec<u32> {
         let range = self.scenario.of_thread(self.thread);
-        let here = range.clone().filter(|c| self.scenario.role(*c) == Role::Publisher);
+        let publishes = |connection: u32| match self.scenario.load {
+            Load::Storm { .. } => self.scenario.stays(connection),
+            Load::Connect { .. } | Load::Echo { .. } | Load::Fanout { .. } | Load::Soak { .. } => {
+                self.scenario.role(connection) == Role::Publisher
+            }
+        };
+        let here = range.clone().filter(|connection| publishes(*connection));
         here.map(|connection| connection - range.start).collect()
     }
 
@@ -77,7 +83,7 @@ impl Driver {
         let end = |ms: u64| now_ns + ms * 1_000_000;
         match part.scenario.load {
             Load::Connect { hold_ms } => Driver::Hold { end_ns: end(hold_ms) },
-            Load::Storm { .. } => Driver::Hold { end_ns: now_ns },
+            Load::Storm { calm_ms, .. } => Driver::storm(part, now_ns, end(calm_ms)),
             Load::Echo { pace, measure_ms } => {
                 Driver::Echo(echo::Echo::new(part, pace, now_ns, end(measure_ms)))
             }
@@ -87,6 +93,29 @@ impl Driver {
             Load::Soak { per_s, churn_per_s, measure_ms } => {
                 Driver::Soak(soak::Soak::new(part, per_s, churn_per_s, now_ns, end(measure_ms)))
             }
+        }
+    }
+
+    /// Those who stay while the others come back talk until `end`.
+    pub fn begin_return(part: Part<'_>, now_ns: u64) -> Driver {
+        Driver::storm(part, now_ns, u64::MAX)
+    }
+
+    fn storm(part: Part<'_>, now_ns: u64, end_ns: u64) -> Driver {
+        match part.scenario.load {
+            Load::Storm { per_s, .. } if 0 < part.scenario.active => {
+                Driver::Echo(echo::Echo::new(part, Pace::Open { per_s }, now_ns, end_ns))
+            }
+            _ => Driver::Hold { end_ns: now_ns },
+        }
+    }
+
+    /// Nothing more is to be ordered from now on.
+    pub fn end(&mut self, now_ns: u64) {
+        match self {
+            Driver::Hold { end_ns } => *end_ns = now_ns,
+            Driver::Echo(echo) => echo.end(now_ns),
+            Driver::Fanout(_) | Driver::Soak(_) => unreachable!("these know their end"),
         }
     }
 

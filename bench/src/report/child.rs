@@ -29,6 +29,8 @@ pub enum Kind {
         binary: PathBuf,
         /// Connections that will come.
         connections: u32,
+        /// Where it keeps messages; in memory if not given.
+        store: Option<PathBuf>,
     },
     /// The bare ring.
     Floor {
@@ -114,8 +116,8 @@ impl Drop for Server {
 fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<String>), String> {
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     match kind {
-        Kind::Rookery { binary, connections } => {
-            let text = rookery_config(place, *connections);
+        Kind::Rookery { binary, connections, store } => {
+            let text = rookery_config(place, *connections, store.as_deref());
             fs::write(config, text).map_err(|error| format!("{}: {error}", config.display()))?;
             let path = config.display().to_string();
             Ok((binary.clone(), words(&["serve", "--config", &path])))
@@ -135,13 +137,17 @@ fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<Str
 }
 
 /// Quotas off, because a load is one very busy client; everything else as an
-/// operator would have it for rooms with history in memory.
-fn rookery_config(place: Where, connections: u32) -> String {
+/// operator would have it for rooms with history in memory, or on disk.
+fn rookery_config(place: Where, connections: u32, store: Option<&Path>) -> String {
     let Where { port, shards, core } = place;
     let admin_port = port + 1;
     let cores = core.map(|core| core.to_string()).unwrap_or_default();
     // The kernel spreads peers over shards by chance.
     let connections_max = connections + connections / 8 + 1_000;
+    let (store, age_ms_max, durability) = match store {
+        None => (String::new(), 300_000, "memory"),
+        Some(dir) => (format!("[store]\ndir = {dir:?}\n"), 86_400_000, "fsync"),
+    };
     format!(
         r#"[server]
 listen = "127.0.0.1:{port}"
@@ -165,6 +171,7 @@ outbox_bytes_max = 16777216
 [room]
 rooms_max = 10000000
 
+{store}
 [[auth.keys]]
 algorithm = "HS256"
 secret = "{SECRET}"
@@ -176,8 +183,8 @@ publish = "subscribers"
 see_presence = "subscribers"
 see_history = "subscribers"
 history_count_max = 1000
-history_age_ms_max = 300000
-durability = "memory"
+history_age_ms_max = {age_ms_max}
+durability = "{durability}"
 "#
     )
 }

@@ -21,6 +21,14 @@ pub enum FigureName {
     EchoCpu,
     LatencyAmongIdle,
     IdleCpu,
+    DurableRate,
+    DurableLatency,
+    DurableCpu,
+    StormRecovered,
+    StormLatency,
+    StartTime,
+    StartMemory,
+    DiskBytes,
 }
 
 /// Which number the goal is for.
@@ -70,6 +78,10 @@ impl Goal {
         Goal { number, of: GoalOf::Ratio, is: GoalIs::AtMost }
     }
 
+    const fn ratio_at_least(number: f64) -> Goal {
+        Goal { number, of: GoalOf::Ratio, is: GoalIs::AtLeast }
+    }
+
     /// What was not measured meets nothing.
     fn is_met(self, value: Option<f64>, ratio: Option<f64>) -> bool {
         let measured = match self.of {
@@ -98,7 +110,7 @@ pub struct Definition {
 
 impl FigureName {
     /// All of them.
-    pub const ALL: [FigureName; 11] = [
+    pub const ALL: [FigureName; 19] = [
         FigureName::LiveConnections,
         FigureName::ResidentBytes,
         FigureName::ChargedBytes,
@@ -110,6 +122,14 @@ impl FigureName {
         FigureName::EchoCpu,
         FigureName::LatencyAmongIdle,
         FigureName::IdleCpu,
+        FigureName::DurableRate,
+        FigureName::DurableLatency,
+        FigureName::DurableCpu,
+        FigureName::StormRecovered,
+        FigureName::StormLatency,
+        FigureName::StartTime,
+        FigureName::StartMemory,
+        FigureName::DiskBytes,
     ];
 
     /// What it is.
@@ -181,6 +201,68 @@ impl FigureName {
                 goal: Goal::value_at_most(0.5),
                 text: "idle server CPU for each connection and second",
             },
+            FigureName::DurableRate
+            | FigureName::DurableLatency
+            | FigureName::DurableCpu
+            | FigureName::StormRecovered
+            | FigureName::StormLatency
+            | FigureName::StartTime
+            | FigureName::StartMemory
+            | FigureName::DiskBytes => self.durable_definition(),
+        }
+    }
+
+    fn durable_definition(self) -> Definition {
+        match self {
+            FigureName::DurableRate => Definition {
+                name: "durable_publish_rate",
+                unit: "messages/s",
+                goal: Goal::ratio_at_least(0.8),
+                text: "answered publishes a second, on disk, beside a bare loop over fjall",
+            },
+            FigureName::DurableLatency => Definition {
+                name: "durable_publish_p99",
+                unit: "ms",
+                goal: Goal::ratio_at_most(4.0),
+                text: "p99 of a message at half that rate, beside the p50 of the loop's syncs",
+            },
+            FigureName::DurableCpu => Definition {
+                name: "durable_fanout_cpu",
+                unit: "us",
+                goal: Goal::ratio_at_most(1.05),
+                text: "server CPU a delivery in a durable room, beside the same in memory",
+            },
+            FigureName::StormRecovered => Definition {
+                name: "storm_recovered",
+                unit: "clients",
+                goal: Goal::value_at_least(50_000.0),
+                text: "clients that came back at once and got all that they had missed, in order",
+            },
+            FigureName::StormLatency => Definition {
+                name: "storm_others_p99",
+                unit: "ms",
+                goal: Goal::ratio_at_most(2.0),
+                text: "p99 of other rooms' messages meanwhile, beside the same before",
+            },
+            FigureName::StartTime => Definition {
+                name: "start_time",
+                unit: "s",
+                goal: Goal::value_at_most(3.0),
+                text: "start with a full store, to the first answered publish",
+            },
+            FigureName::StartMemory => Definition {
+                name: "start_memory",
+                unit: "MiB",
+                goal: Goal::value_at_most(100.0),
+                text: "resident memory then, above that of an empty start",
+            },
+            FigureName::DiskBytes => Definition {
+                name: "disk_bytes_per_message",
+                unit: "B",
+                goal: Goal::value_at_most(96.0),
+                text: "disk used for a message of that store, beside its payload",
+            },
+            _ => unreachable!("`definition` asks for durable figures only"),
         }
     }
 }

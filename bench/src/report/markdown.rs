@@ -9,13 +9,15 @@ use crate::number::number;
 pub fn table(report: &Report) -> String {
     let machine = &report.machine;
     let mut text = format!(
-        "{}, {} cores, {:.0} GiB, Linux {}, TCP with {} and {} entries; commit {}\n\n",
+        "{}, {} cores, {:.0} GiB, Linux {}, TCP with {} and {} entries, messages on \
+         {}; commit {}\n\n",
         machine.cpu,
         machine.cores,
         machine.memory_bytes as f64 / f64::from(1 << 30),
         machine.kernel,
         machine.congestion_control,
         number(machine.tcp_table_entries as f64),
+        machine.file_system,
         report.commit
     );
     text += "| figure | value | floor | ratio | goal | reached | runs |\n";

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::child::{Kind, SECRET, Server, Where};
+use super::durable::Stores;
 use super::figure::FigureName;
 use crate::engine::{self, Setting, threads_for};
 use crate::floor::Mode;
@@ -31,6 +32,14 @@ pub struct Sizes {
     pub measure_ms: u64,
     /// Messages a second among idle connections.
     pub rate: u32,
+    /// Connections that publish to the disk at a time.
+    pub publishers: u32,
+    /// Clients that come back at once.
+    pub storm: u32,
+    /// Channels of the store that a server starts with.
+    pub channels: u32,
+    /// Messages in each.
+    pub messages: u32,
 }
 
 impl Sizes {
@@ -42,6 +51,10 @@ impl Sizes {
         subscribers: 2_000,
         measure_ms: 10_000,
         rate: 2_000,
+        publishers: 256,
+        storm: 50_000,
+        channels: 100_000,
+        messages: 100,
     };
 
     /// For a check that everything works; the numbers mean little.
@@ -52,6 +65,10 @@ impl Sizes {
         subscribers: 100,
         measure_ms: 500,
         rate: 200,
+        publishers: 16,
+        storm: 200,
+        channels: 100,
+        messages: 20,
     };
 }
 
@@ -68,12 +85,29 @@ pub enum Group {
     Echo,
     /// A few that talk among very many that do not.
     AmongIdle,
+    /// As many messages to the disk as go, and half of that.
+    DurablePublish,
+    /// One durable room beside one in memory.
+    DurableFanout,
+    /// Very many come back at once and catch up.
+    DurableStorm,
+    /// A server starts with very many messages.
+    DurableStart,
 }
 
 impl Group {
     /// In the order in which they run: short ones first.
-    pub const ALL: [Group; 5] =
-        [Group::Echo, Group::Paced, Group::Saturated, Group::AmongIdle, Group::Million];
+    pub const ALL: [Group; 9] = [
+        Group::Echo,
+        Group::Paced,
+        Group::Saturated,
+        Group::DurablePublish,
+        Group::DurableFanout,
+        Group::DurableStorm,
+        Group::DurableStart,
+        Group::AmongIdle,
+        Group::Million,
+    ];
 
     /// On the command line.
     pub fn name(self) -> &'static str {
@@ -83,6 +117,23 @@ impl Group {
             Group::Saturated => "saturated",
             Group::Echo => "echo",
             Group::AmongIdle => "among-idle",
+            Group::DurablePublish => "durable-publish",
+            Group::DurableFanout => "durable-fanout",
+            Group::DurableStorm => "durable-storm",
+            Group::DurableStart => "durable-start",
+        }
+    }
+
+    /// Whether its servers keep messages on disk.
+    pub fn is_durable(self) -> bool {
+        match self {
+            Group::DurablePublish
+            | Group::DurableFanout
+            | Group::DurableStorm
+            | Group::DurableStart => true,
+            Group::Million | Group::Paced | Group::Saturated | Group::Echo | Group::AmongIdle => {
+                false
+            }
         }
     }
 
@@ -101,6 +152,12 @@ impl Group {
             Group::Saturated => &[FigureName::SaturatedRate, FigureName::SaturatedCpu],
             Group::Echo => &[FigureName::EchoCpu],
             Group::AmongIdle => &[FigureName::LatencyAmongIdle],
+            Group::DurablePublish => &[FigureName::DurableRate, FigureName::DurableLatency],
+            Group::DurableFanout => &[FigureName::DurableCpu],
+            Group::DurableStorm => &[FigureName::StormRecovered, FigureName::StormLatency],
+            Group::DurableStart => {
+                &[FigureName::StartTime, FigureName::StartMemory, FigureName::DiskBytes]
+            }
         }
     }
 }
@@ -130,6 +187,8 @@ pub struct Bench {
     pub speech: Speech,
     /// Of every scenario; the round is added.
     pub seed: u64,
+    /// Where servers keep messages.
+    pub stores: Stores,
     /// What was found.
     pub measured: Measured,
 }
@@ -141,7 +200,7 @@ const CLIENT_CORE: usize = 1;
 /// As the figures say.
 const ECHOES: u32 = 64;
 const OUTSTANDING: u32 = 256;
-const TALKERS: u32 = 100;
+pub(super) const TALKERS: u32 = 100;
 const DATA_BYTES: u32 = 128;
 
 /// What connect and subscribe with a token take, about.
@@ -152,9 +211,17 @@ const CONNECTIONS_PER_SHARD: u32 = 16_700;
 
 /// Whether server and client get a core each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cores {
+pub(super) enum Cores {
     Apart,
     Any,
+}
+
+impl Cores {
+    /// A core apart needs a second one.
+    fn are_apart(self) -> bool {
+        let has_two = 1 < std::thread::available_parallelism().map_or(1, usize::from);
+        self == Cores::Apart && has_two
+    }
 }
 
 impl Bench {
@@ -166,6 +233,10 @@ impl Bench {
             Group::Saturated => self.saturated(round),
             Group::Echo => self.echo(round),
             Group::AmongIdle => self.among_idle(round),
+            Group::DurablePublish => self.durable_publish(round),
+            Group::DurableFanout => self.durable_fanout(round),
+            Group::DurableStorm => self.durable_storm(round),
+            Group::DurableStart => self.durable_start(round),
         };
         if let Err(why) = ran {
             eprintln!("{}: {why}", group.name());
@@ -206,7 +277,7 @@ impl Bench {
         Ok(())
     }
 
-    fn fanout(&self, outstanding: u32, round: u64) -> Scenario {
+    pub(super) fn fanout(&self, outstanding: u32, round: u64) -> Scenario {
         let (pace, measure_ms) = (Pace::Closed { outstanding }, self.sizes.measure_ms);
         let load = Load::Fanout { publishers: 1, pace, measure_ms };
         self.scenario(load, self.sizes.subscribers, self.sizes.subscribers, round)
@@ -266,7 +337,13 @@ impl Bench {
         self.run_rookery(&scenario, Cores::Apart)
     }
 
-    fn scenario(&self, load: Load, connections: u32, active: u32, round: u64) -> Scenario {
+    pub(super) fn scenario(
+        &self,
+        load: Load,
+        connections: u32,
+        active: u32,
+        round: u64,
+    ) -> Scenario {
         Scenario {
             seed: self.seed + round,
             load,
@@ -281,7 +358,11 @@ impl Bench {
         }
     }
 
-    fn run_rookery(&mut self, scenario: &Scenario, cores: Cores) -> Result<Outcome, String> {
+    pub(super) fn run_rookery(
+        &mut self,
+        scenario: &Scenario,
+        cores: Cores,
+    ) -> Result<Outcome, String> {
         self.run_rookery_with(scenario, cores, shards_for(scenario.connections))
     }
 
@@ -292,7 +373,7 @@ impl Bench {
         shards: u16,
     ) -> Result<Outcome, String> {
         let connections = scenario.connections.max(u32::from(shards - 1) * CONNECTIONS_PER_SHARD);
-        let kind = Kind::Rookery { binary: self.rookery.clone(), connections };
+        let kind = Kind::Rookery { binary: self.rookery.clone(), connections, store: None };
         self.run("rookery", &kind, scenario, cores, shards)
     }
 
@@ -319,50 +400,71 @@ impl Bench {
         cores: Cores,
         shards: u16,
     ) -> Result<Outcome, String> {
-        // A core apart needs a second one.
-        let has_two = 1 < std::thread::available_parallelism().map_or(1, usize::from);
-        let (core, client_cores) = match cores {
-            Cores::Apart if has_two => (Some(SERVER_CORE), vec![CLIENT_CORE]),
-            Cores::Apart | Cores::Any => (None, Vec::new()),
-        };
+        let server = self.start(kind, cores, shards)?;
+        load(who, &server, scenario, cores)
+    }
+
+    /// Starts a server at the next place.
+    pub(super) fn start(
+        &mut self,
+        kind: &Kind,
+        cores: Cores,
+        shards: u16,
+    ) -> Result<Server, String> {
+        let core = cores.are_apart().then_some(SERVER_CORE);
         let place = Where { port: self.port, shards, core };
         // No port is used twice: what the last server left is no matter.
         self.port += 2;
-        eprintln!("{who}: {} with {} connections", scenario.load.name(), scenario.connections);
-        let server = Server::start(kind, place)?;
-        let setting = Setting {
-            secret: Some(SECRET.to_owned()),
-            server: Some(server.process.clone()),
-            cores: client_cores,
-            ..Setting::default()
-        };
-        let mut progress = Progress::new();
-        let ran = engine::run(scenario, &server.target, &setting, &mut progress);
-        drop(progress);
-        let (outcome, complaints) = ran.map_err(|failure| failure.to_string())?;
-        outcome.lines().iter().for_each(|line| eprintln!("  {line}"));
-        let faults = outcome.tally.faults();
-        if faults.is_empty() {
-            return Ok(outcome);
-        }
-        let first = complaints.first().map(String::as_str).unwrap_or_default();
-        Err(format!("{who}: {} ({first})", faults.join(", ")))
+        Server::start(kind, place)
     }
 
-    fn cpu(&mut self, figure: FigureName, chat: &Outcome, floor: &Outcome) -> Result<(), String> {
+    pub(super) fn cpu(
+        &mut self,
+        figure: FigureName,
+        chat: &Outcome,
+        floor: &Outcome,
+    ) -> Result<(), String> {
         let missing = || "no CPU time of the server".to_owned();
         self.value(figure, chat.cpu_us_per_delivery().ok_or_else(missing)?);
         self.floor(figure, floor.cpu_us_per_delivery().ok_or_else(missing)?);
         Ok(())
     }
 
-    fn value(&mut self, figure: FigureName, value: f64) {
+    pub(super) fn value(&mut self, figure: FigureName, value: f64) {
         self.measured.values.entry(figure).or_default().push(value);
     }
 
-    fn floor(&mut self, figure: FigureName, value: f64) {
+    pub(super) fn floor(&mut self, figure: FigureName, value: f64) {
         self.measured.floors.entry(figure).or_default().push(value);
     }
+}
+
+/// One load against a server; a run whose counts do not agree is an error.
+pub(super) fn load(
+    who: &str,
+    server: &Server,
+    scenario: &Scenario,
+    cores: Cores,
+) -> Result<Outcome, String> {
+    eprintln!("{who}: {} with {} connections", scenario.load.name(), scenario.connections);
+    let client_cores = if cores.are_apart() { vec![CLIENT_CORE] } else { Vec::new() };
+    let setting = Setting {
+        secret: Some(SECRET.to_owned()),
+        server: Some(server.process.clone()),
+        cores: client_cores,
+        ..Setting::default()
+    };
+    let mut progress = Progress::new();
+    let ran = engine::run(scenario, &server.target, &setting, &mut progress);
+    drop(progress);
+    let (outcome, complaints) = ran.map_err(|failure| failure.to_string())?;
+    outcome.lines().iter().for_each(|line| eprintln!("  {line}"));
+    let faults = outcome.tally.faults();
+    if faults.is_empty() {
+        return Ok(outcome);
+    }
+    let first = complaints.first().map(String::as_str).unwrap_or_default();
+    Err(format!("{who}: {} ({first})", faults.join(", ")))
 }
 
 /// Payload bytes of a frame that a subscriber got, the header of 4 left out.
@@ -373,6 +475,6 @@ fn frame_bytes(outcome: &Outcome) -> u32 {
     each.saturating_sub(HEADER_BYTES) as u32
 }
 
-fn shards_for(connections: u32) -> u16 {
+pub(super) fn shards_for(connections: u32) -> u16 {
     connections.div_ceil(CONNECTIONS_PER_SHARD).max(1) as u16
 }

@@ -4,7 +4,9 @@
 //! Deliberately absent: how a load runs (`engine`).
 
 mod child;
+mod durable;
 mod figure;
+mod machine;
 mod markdown;
 mod measure;
 
@@ -16,11 +18,13 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub use figure::{Definition, Figure, FigureName, Goal, GoalIs, GoalOf};
+pub use machine::Machine;
 pub use markdown::table;
 
 use crate::cli::write_json;
 use crate::plot;
 use crate::scenario::Speech;
+use durable::Stores;
 use measure::{Bench, Group, Measured, Sizes};
 
 /// What a report is told.
@@ -29,7 +33,9 @@ pub struct Arguments {
     /// The rookery binary; the one beside this program if not given.
     #[arg(long)]
     rookery: Option<PathBuf>,
-    /// Only this figure, or this group: million, paced, saturated, echo, among-idle.
+    /// Only this figure, or this group: echo, paced, saturated, durable-publish,
+    /// durable-fanout, durable-storm, durable-start, among-idle, million; or `durable`
+    /// for all of those.
     #[arg(long, alias = "figure")]
     only: Option<String>,
     /// Rounds of rookery and floor in turn; the figures are medians.
@@ -53,6 +59,15 @@ pub struct Arguments {
     /// Everything random follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Where servers keep messages meanwhile; on the disk that is to be measured.
+    #[arg(long, default_value = "target/bench-store")]
+    store: PathBuf,
+    /// Channels with messages that a server starts with, instead of 100,000.
+    #[arg(long)]
+    channels: Option<u32>,
+    /// Clients that come back at once, instead of 50,000.
+    #[arg(long)]
+    storm: Option<u32>,
     /// Where report.json, report.md and the plots go.
     #[arg(long, default_value = "bench/results")]
     out: PathBuf,
@@ -75,42 +90,6 @@ pub struct Report {
     pub figures: Vec<Figure>,
 }
 
-/// What a figure depends on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
-    /// As the processor calls itself.
-    pub cpu: String,
-    /// That this process may use.
-    pub cores: usize,
-    /// Of main memory.
-    pub memory_bytes: u64,
-    /// Its release.
-    pub kernel: String,
-    /// Entries of the table in which each packet's connection is looked up.
-    pub tcp_table_entries: u64,
-    /// How TCP decides to send.
-    pub congestion_control: String,
-}
-
-impl Machine {
-    fn look() -> Machine {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
-        let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
-        let memory = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-        let memory_kib = memory.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-        let entries = read("/proc/sys/net/ipv4/tcp_ehash_entries");
-        Machine {
-            cpu: cpu.unwrap_or_default().trim_matches([' ', '\t', ':']).to_owned(),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
-            memory_bytes: memory_kib.unwrap_or(0u64) * 1_024,
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            tcp_table_entries: entries.trim().parse().map_or(0, i64::unsigned_abs),
-            congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
-        }
-    }
-}
-
 /// Measures, writes, and says whether every goal was reached. A goal that was
 /// not reached is no failure of the command; a run that went wrong is one.
 pub fn main(arguments: &Arguments) -> Result<ExitCode, String> {
@@ -129,23 +108,28 @@ pub fn main(arguments: &Arguments) -> Result<ExitCode, String> {
         })
         .map(|name| put_together(*name, &bench.measured))
         .collect();
-    let report = Report { machine: Machine::look(), commit: commit(), figures };
+    let report = Report { machine: Machine::look(&arguments.store), commit: commit(), figures };
     write(arguments, &report, &mut bench)?;
     println!("{}", table(&report));
     let has_failed = report.figures.iter().any(|figure| !figure.faults.is_empty());
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// All groups whose servers keep messages on disk.
+const DURABLE: &str = "durable";
+
 /// Whether a word names the figure, or the group that it comes from.
 fn is_wanted(only: &str, name: FigureName) -> bool {
     let is_group = Group::ALL.iter().any(|group| group.name() == only);
-    is_group || name.definition().name == only
+    is_group || only == DURABLE || name.definition().name == only
 }
 
 fn groups(only: Option<&str>) -> Result<Vec<Group>, String> {
     let Some(only) = only else { return Ok(Group::ALL.to_vec()) };
     let has = |group: &Group| {
-        group.name() == only || group.figures().iter().any(|name| name.definition().name == only)
+        group.name() == only
+            || (only == DURABLE && group.is_durable())
+            || group.figures().iter().any(|name| name.definition().name == only)
     };
     let chosen: Vec<Group> = Group::ALL.into_iter().filter(has).collect();
     if chosen.is_empty() {
@@ -169,12 +153,15 @@ fn bench(arguments: &Arguments) -> Result<Bench, String> {
     let mut sizes = if arguments.quick { Sizes::QUICK } else { Sizes::FULL };
     sizes.connections = arguments.connections.unwrap_or(sizes.connections);
     sizes.idle = arguments.idle.unwrap_or(sizes.idle);
+    sizes.channels = arguments.channels.unwrap_or(sizes.channels);
+    sizes.storm = arguments.storm.unwrap_or(sizes.storm);
     let speech = match arguments.encoding {
         Encoding::Json => Speech::Json,
         Encoding::Protobuf => Speech::Protobuf,
     };
     let (port, seed) = (arguments.port, arguments.seed);
-    Ok(Bench { rookery, port, sizes, speech, seed, measured: Measured::default() })
+    let store = Stores::new(&arguments.store)?;
+    Ok(Bench { rookery, port, sizes, speech, seed, stores: store, measured: Measured::default() })
 }
 
 fn put_together(name: FigureName, measured: &Measured) -> Figure {
@@ -234,6 +221,7 @@ fn commit() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn a_report_has_the_promised_shape() {
@@ -241,7 +229,8 @@ mod tests {
         let figures = FigureName::ALL.map(|name| Figure::new(name, &[3.0, 1.0, 2.0], &[4.0], &[]));
         let mut figures = figures.to_vec();
         figures.push(Figure::new(FigureName::EchoCpu, &[], &[], &faults));
-        let report = Report { machine: Machine::look(), commit: "c".to_owned(), figures };
+        let report =
+            Report { machine: Machine::look(Path::new("/")), commit: "c".to_owned(), figures };
         let json = serde_json::to_value(&report).unwrap();
         for key in ["machine", "commit", "figures"] {
             assert!(json.get(key).is_some(), "{key}");
@@ -268,6 +257,7 @@ mod tests {
         }
         assert_eq!(groups(Some("million")).unwrap(), [Group::Million]);
         assert!(is_wanted("million", FigureName::IdleCpu));
+        assert_eq!(groups(Some("durable")).unwrap().len(), 4);
         assert_eq!(groups(None).unwrap().len(), Group::ALL.len());
         assert!(groups(Some("x")).unwrap_err().contains("echo_cpu"));
     }

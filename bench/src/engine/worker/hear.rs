@@ -323,7 +323,9 @@ impl Worker {
             self.found.tally.damaged += 1;
             self.complain(peer, "a message at another's place");
         }
-        if self.stage == Stage::Measure {
+        // In a storm only those who stayed hear what is new; the others catch up.
+        let is_new = self.stage == Stage::Return && self.stays(peer);
+        if self.stage == Stage::Measure || is_new {
             self.found.latency.record(now_ns.saturating_sub(stamp.time_ns));
         }
     }

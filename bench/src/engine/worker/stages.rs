@@ -1,5 +1,6 @@
 //! How a worker goes through the stages of a run together with the others.
 
+use std::mem;
 use std::sync::Arc;
 
 use super::Worker;
@@ -23,12 +24,12 @@ impl Worker {
         match stage {
             Stage::Ramp | Stage::Prove | Stage::Over => {}
             Stage::Measure => {
-                let part = Part { scenario: &self.given.scenario, thread: self.given.thread };
-                self.driver = Driver::begin(part, began_ns);
+                self.driver = Driver::begin(self.part(), began_ns);
             }
             Stage::Drop => {
+                self.found.calm = mem::take(&mut self.found.latency);
                 for peer in 0..self.peers.len() as u32 {
-                    if self.peers[peer as usize].state == State::Live {
+                    if self.peers[peer as usize].state == State::Live && !self.stays(peer) {
                         self.leave(peer);
                     }
                 }
@@ -40,10 +41,21 @@ impl Worker {
                         && (stage == Stage::Return || self.is_publisher(*peer))
                 });
                 self.to_dial = back.collect();
+                if stage == Stage::Return {
+                    self.driver = Driver::begin_return(self.part(), began_ns);
+                }
             }
         }
         self.last_ns = now_ns;
         true
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part { scenario: &self.given.scenario, thread: self.given.thread }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.to_dial.is_empty() && self.handshakes == 0
     }
 
     pub(super) fn end_turn(&mut self, now_ns: u64) {
@@ -59,6 +71,7 @@ impl Worker {
             recovered: tally.recovered,
             watermark: u64::MAX,
             is_silent,
+            is_back: self.stage == Stage::Return && self.is_settled(),
             last_ns: self.last_ns,
         };
         self.driver.show(&mut shown);
@@ -72,7 +85,7 @@ impl Worker {
 
     fn is_stage_over(&self, board: &Board) -> bool {
         let tally = &self.found.tally;
-        let is_settled = self.to_dial.is_empty() && self.handshakes == 0;
+        let is_settled = self.is_settled();
         match self.stage {
             Stage::Ramp => is_settled,
             Stage::Measure => {
@@ -82,17 +95,23 @@ impl Worker {
                     && self.expected() <= tally.delivered
                     && u64::from(self.live) + tally.died + tally.failed >= tally.wanted
             }
-            Stage::Drop => self.peers.iter().all(|one| one.state == State::Absent),
+            Stage::Drop => (0..self.peers.len() as u32)
+                .all(|peer| self.peers[peer as usize].state == State::Absent || self.stays(peer)),
             Stage::Talk => {
                 is_settled && {
-                    let talkers = self.live;
-                    let missed = self.missed();
-                    tally.published == u64::from(talkers) * missed
+                    let stayed = (0..self.peers.len() as u32).filter(|peer| self.stays(*peer));
+                    let talkers = u64::from(self.live).saturating_sub(stayed.count() as u64);
+                    self.talked == talkers * self.missed()
                         && tally.accepted == tally.published
                         && tally.published <= tally.delivered
                 }
             }
-            Stage::Return => is_settled,
+            Stage::Return => {
+                board.shown().is_back
+                    && self.driver.is_silent(self.given.clock.ns())
+                    && tally.accepted == tally.published
+                    && (self.expected() <= tally.delivered || 0 < tally.unrecovered)
+            }
             Stage::Prove => self.to_prove as usize == self.peers.len() && self.proving == 0,
             Stage::Over => true,
         }
@@ -100,7 +119,7 @@ impl Worker {
 
     fn missed(&self) -> u64 {
         match self.given.scenario.load {
-            Load::Storm { missed } => u64::from(missed),
+            Load::Storm { missed, .. } => u64::from(missed),
             Load::Connect { .. } | Load::Echo { .. } | Load::Fanout { .. } | Load::Soak { .. } => 0,
         }
     }

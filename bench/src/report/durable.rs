@@ -1,0 +1,227 @@
+//! The figures of messages on disk: beside a bare loop over fjall, beside memory,
+//! beside the time before a storm.
+//!
+//! Deliberately absent: figures of servers that keep nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::child::Kind;
+use super::figure::FigureName;
+use super::measure::{Bench, Cores, TALKERS, load, shards_for};
+use crate::clock::Clock;
+use crate::disk_loop;
+use crate::outcome::Outcome;
+use crate::scenario::{Load, Pace, Scenario};
+use crate::stored::{self, Content};
+
+/// Bytes of a message in the figure of publishes.
+const PUBLISH_BYTES: u32 = 256;
+
+/// Messages that each of those who come back has missed.
+const MISSED: u32 = 20;
+
+/// Messages a second in other rooms meanwhile.
+const TALK_PER_S: u32 = 500;
+
+const MEBIBYTE: f64 = (1 << 20) as f64;
+
+/// The folder in which servers keep messages, each in one of its own.
+pub struct Stores {
+    dir: PathBuf,
+    made: u32,
+}
+
+impl Stores {
+    /// Begins empty: what is in the way there is no report's.
+    pub fn new(dir: &Path) -> Result<Stores, String> {
+        let dir = std::path::absolute(dir).map_err(|error| error.to_string())?;
+        Ok(Stores { dir: dir.join(std::process::id().to_string()), made: 0 })
+    }
+
+    /// A place for a store that does not exist yet.
+    fn next(&mut self) -> PathBuf {
+        self.made += 1;
+        self.dir.join(self.made.to_string())
+    }
+
+    /// An empty store.
+    fn empty(&mut self) -> Result<Store, String> {
+        let dir = self.next();
+        fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        Ok(Store(dir))
+    }
+
+    /// The full store, which is made once.
+    fn full(&self) -> PathBuf {
+        self.dir.join("full")
+    }
+}
+
+impl Drop for Stores {
+    fn drop(&mut self) {
+        // There is none when nothing was kept.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A server's folder, which goes with this value.
+struct Store(PathBuf);
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Bench {
+    /// The bare loop goes in between: whatever else the disk does meets all three.
+    pub(super) fn durable_publish(&mut self, round: u64) -> Result<(), String> {
+        let (publishers, measure_ms) = (self.sizes.publishers, self.sizes.measure_ms);
+        let pace = |bench: &Bench, pace| {
+            let load = Load::Echo { pace, measure_ms };
+            let scenario = bench.scenario(load, publishers, publishers, round);
+            Scenario { data_bytes: PUBLISH_BYTES, ..scenario }
+        };
+        let closed = pace(self, Pace::Closed { outstanding: 1 });
+        let full = self.run_durable(&closed, Cores::Any)?;
+        let bare = self.disk_loop(measure_ms)?;
+        let per_s = full.deliveries_per_s();
+        self.value(FigureName::DurableRate, per_s);
+        self.floor(FigureName::DurableRate, bare.messages_per_s);
+        let open = pace(self, Pace::Open { per_s: (per_s / 2.0).max(1.0) as u32 });
+        let half = self.run_durable(&open, Cores::Any)?;
+        self.value(FigureName::DurableLatency, half.latency.p99_ns as f64 / 1e6);
+        self.floor(FigureName::DurableLatency, bare.sync.p50_ns as f64 / 1e6);
+        self.measured.outcomes.extend([full, half]);
+        Ok(())
+    }
+
+    /// One message of each publisher in a batch: more cannot wait at a time.
+    fn disk_loop(&mut self, measure_ms: u64) -> Result<disk_loop::Found, String> {
+        let batch_count = self.sizes.publishers;
+        let store = self.stores.empty()?;
+        let options = disk_loop::Options { batch_count, message_bytes: PUBLISH_BYTES, measure_ms };
+        let found = disk_loop::run(&store.0.join("db"), options)?;
+        let ms = |ns: u64| ns as f64 / 1e6;
+        eprintln!(
+            "fjall alone: {:.0} messages/s in batches of {batch_count}, sync ms p50 {:.3} p99 \
+             {:.3}, batch ms p50 {:.3} p99 {:.3}",
+            found.messages_per_s,
+            ms(found.sync.p50_ns),
+            ms(found.sync.p99_ns),
+            ms(found.batch.p50_ns),
+            ms(found.batch.p99_ns)
+        );
+        Ok(found)
+    }
+
+    pub(super) fn durable_fanout(&mut self, round: u64) -> Result<(), String> {
+        let scenario = self.fanout(1, round);
+        let durable = self.run_durable(&scenario, Cores::Apart)?;
+        let memory = self.run_rookery(&scenario, Cores::Apart)?;
+        self.cpu(FigureName::DurableCpu, &durable, &memory)?;
+        self.measured.outcomes.push(durable);
+        Ok(())
+    }
+
+    pub(super) fn durable_storm(&mut self, round: u64) -> Result<(), String> {
+        let calm_ms = self.sizes.measure_ms;
+        let load = Load::Storm { missed: MISSED, per_s: TALK_PER_S, calm_ms };
+        let storm = self.scenario(load, self.sizes.storm + TALKERS, TALKERS, round);
+        // Those who stay have a thread for themselves.
+        let storm = Scenario { threads: storm.threads + 1, ..storm };
+        let found = self.run_durable(&storm, Cores::Any)?;
+        let calm = found.calm.ok_or("nobody talked before the storm")?;
+        self.value(FigureName::StormRecovered, found.tally.recovered as f64);
+        self.value(FigureName::StormLatency, found.latency.p99_ns as f64 / 1e6);
+        self.floor(FigureName::StormLatency, calm.p99_ns as f64 / 1e6);
+        self.measured.outcomes.push(found);
+        Ok(())
+    }
+
+    pub(super) fn durable_start(&mut self, _: u64) -> Result<(), String> {
+        let (dir, content) = self.fill()?;
+        let payload_bytes = content.messages() * u64::from(content.data_bytes);
+        let disk_bytes = stored::disk_bytes(&dir).map_err(|error| error.to_string())?;
+        let beside = disk_bytes as f64 - payload_bytes as f64;
+        self.value(FigureName::DiskBytes, beside / content.messages() as f64);
+        let empty = self.stores.empty()?;
+        let without = self.start_with(&empty.0)?;
+        let with = self.start_with(&dir)?;
+        self.value(FigureName::StartTime, with.first_answer_s);
+        let more = with.resident_bytes as f64 - without.resident_bytes as f64;
+        self.value(FigureName::StartMemory, more / MEBIBYTE);
+        Ok(())
+    }
+
+    /// The full store, made when it is asked for first.
+    fn fill(&self) -> Result<(PathBuf, Content), String> {
+        let dir = self.stores.full();
+        let scenario = self.one_echo();
+        let content = Content {
+            channels_count: self.sizes.channels,
+            messages_count: self.sizes.messages,
+            data_bytes: scenario.data_bytes,
+            time_unix_ms: unix_ms(),
+            seed: self.seed,
+        };
+        if !dir.exists() {
+            let clock = Clock::start();
+            stored::write(&dir, &content, |channel| scenario.channel(channel))?;
+            let seconds = clock.elapsed().as_secs();
+            eprintln!("stored {} messages in {seconds} s", content.messages());
+        }
+        Ok((dir, content))
+    }
+
+    /// One publisher, in a channel of the full store.
+    fn one_echo(&self) -> Scenario {
+        let load = Load::Echo { pace: Pace::Closed { outstanding: 1 }, measure_ms: 1 };
+        self.scenario(load, 1, 1, 0)
+    }
+
+    fn start_with(&mut self, dir: &Path) -> Result<Start, String> {
+        let clock = Clock::start();
+        let kind = self.durable_kind(1, dir);
+        let server = self.start(&kind, Cores::Any, 1)?;
+        let listens_s = clock.elapsed().as_secs_f64();
+        let scenario = self.one_echo();
+        let first = load("rookery, started", &server, &scenario, Cores::Any)?;
+        let answer_s = first.connect_ms as f64 / 1e3 + first.latency.max_ns as f64 / 1e9;
+        eprintln!("  listens after {listens_s:.3} s, first answer {answer_s:.3} s later");
+        // What it does by itself after a start takes memory, too.
+        let measure_ms = self.sizes.measure_ms;
+        let longer = Load::Echo { pace: Pace::Open { per_s: 10 }, measure_ms };
+        let later =
+            load("rookery, started", &server, &Scenario { load: longer, ..scenario }, Cores::Any)?;
+        let later = later.server_after.ok_or("no memory of the server")?;
+        Ok(Start { first_answer_s: listens_s + answer_s, resident_bytes: later.resident_bytes })
+    }
+
+    fn durable_kind(&self, connections: u32, dir: &Path) -> Kind {
+        let (binary, store) = (self.rookery.clone(), Some(dir.to_owned()));
+        Kind::Rookery { binary, connections, store }
+    }
+
+    /// A load against a server with an empty store.
+    fn run_durable(&mut self, scenario: &Scenario, cores: Cores) -> Result<Outcome, String> {
+        let store = self.stores.empty()?;
+        let kind = self.durable_kind(scenario.connections, &store.0);
+        let server = self.start(&kind, cores, shards_for(scenario.connections))?;
+        load("rookery, durable", &server, scenario, cores)
+    }
+}
+
+/// How a start went.
+struct Start {
+    first_answer_s: f64,
+    resident_bytes: u64,
+}
+
+/// The clock that messages carry.
+#[expect(clippy::disallowed_methods, reason = "a store's messages must not look old")]
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
