@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::base::RoomId;
+use crate::base::limits::PAGE_MAX;
 use crate::wire::Publication;
 
 use super::super::disk::{Disk, Space};
@@ -18,10 +19,9 @@ use super::Engine;
 use super::heads::Head;
 use super::queue::Budget;
 
-/// Messages, names or what waits in one answer, whatever is asked.
-const PAGE_MAX: u32 = 1_000;
-/// Conversations in one answer: each is read from several places.
-const CONVERSATIONS_MAX: u32 = 100;
+/// Messages, names or what waits in one answer, whatever is asked. One more than a
+/// client gets, since rooms learn by it whether there is another page.
+const ENTRIES_MAX: u32 = PAGE_MAX + 1;
 /// Bytes of messages in one answer.
 const PAGE_BYTES_MAX: u32 = 1 << 20;
 /// Messages that are looked through for ids. In a room that says more in the time
@@ -52,7 +52,7 @@ impl<D: Disk> Engine<D> {
         let Some(head) = self.head(range.room)? else { return Ok(Outcome::Passage(Vec::new())) };
         let shown = head.first_shown(self.setup.rules(head.namespace).count_max);
         let (first, last) = (range.first.max(shown), range.last.min(head.offset));
-        let count = (range.count_max.min(PAGE_MAX) as usize)
+        let count = (range.count_max.min(ENTRIES_MAX) as usize)
             .min(usize::try_from((last + 1).saturating_sub(first)).unwrap_or(usize::MAX));
         let mut passage = Vec::with_capacity(count);
         if count == 0 {
@@ -100,7 +100,7 @@ impl<D: Disk> Engine<D> {
         page: &MarksPage,
         budget: &mut Budget,
     ) -> Result<Outcome, Failure> {
-        let count_max = page.count_max.min(PAGE_MAX) as usize;
+        let count_max = page.count_max.min(ENTRIES_MAX) as usize;
         let mut marks: Vec<Result<(Box<str>, Marks), Failure>> = Vec::new();
         let range = key::names_behind(page.room, &page.after);
         self.view().scan(Space::Marks, &range, Order::OldestFirst, &mut |key, value| {
@@ -120,7 +120,7 @@ impl<D: Disk> Engine<D> {
         page: &ConversationsPage,
         budget: &mut Budget,
     ) -> Result<Outcome, Failure> {
-        let count_max = page.count_max.min(CONVERSATIONS_MAX) as usize;
+        let count_max = page.count_max.min(ENTRIES_MAX) as usize;
         let mut talks: Vec<Result<(Box<str>, RoomId), Failure>> = Vec::new();
         let range = key::names_behind(page.inbox, &page.after);
         self.view().scan(Space::Talks, &range, Order::OldestFirst, &mut |key, value| {
@@ -165,7 +165,7 @@ impl<D: Disk> Engine<D> {
         page: &PendingPage,
         budget: &mut Budget,
     ) -> Result<Outcome, Failure> {
-        let count_max = page.count_max.min(PAGE_MAX) as usize;
+        let count_max = page.count_max.min(ENTRIES_MAX) as usize;
         let mut waiting = Vec::new();
         let mut bytes = 0;
         let range = key::pending_behind(page.inbox, page.after);

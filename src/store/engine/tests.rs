@@ -327,6 +327,24 @@ fn marks_are_read_in_pages_by_name() {
 }
 
 #[test]
+fn a_page_holds_one_more_than_a_client_may_ask_for() {
+    let mut bench = Bench::new();
+    for room in 0..1_010u32 {
+        let (room, channel) = (RoomId(u128::from(room) + 5_000), format!("room:{room}"));
+        bench.give(append(room, &channel, 1));
+        bench.give(mark(room, "ann", Reached::Delivered(1)));
+        bench.give(mark(RoomId(5_000), &format!("a{channel}"), Reached::Delivered(1)));
+    }
+    bench.answers();
+    let (user, inbox) = ("ann".into(), RoomId(u128::from(b'a')));
+    let page = ConversationsPage { inbox, user, after: "".into(), count_max: u32::MAX };
+    let conversations = bench.ask(Job::Conversations(page));
+    assert!(matches!(conversations, Outcome::Conversations(page) if page.len() == 1_001));
+    let page = MarksPage { room: RoomId(5_000), after: "".into(), count_max: u32::MAX };
+    assert!(matches!(bench.ask(Job::Marks(page)), Outcome::Marks(page) if page.len() == 1_001));
+}
+
+#[test]
 fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
     for (commit, sync) in [(100, 0), (0, 100)] {
         let mut bench = Bench::new();
