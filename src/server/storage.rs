@@ -197,6 +197,10 @@ fn serve<D: Disk>(
             continue;
         }
         if is_last {
+            // Says to the next life that nothing was lost.
+            if engine.close().is_err() {
+                tracing::error!("the store could not be closed well");
+            }
             return;
         }
         let sleep_ms = if is_waiting {
