@@ -510,6 +510,25 @@ fn a_direct_message_reaches_both_and_receipts_come_back() {
 }
 
 #[test]
+fn what_one_says_oneself_is_not_unread() {
+    let mut world = World::new();
+    world.ask(0, TALK, send("1", "a"));
+    world.ask(0, TALK, send("2", "b"));
+    for (inbox, user, read) in [(ANNS, "ann", 2), (BOBS, "bob", 0)] {
+        let title = title(&format!("@{user}"), 2);
+        let page = ConversationsPage { title, user: user.into(), after: "".into(), count_max: 9 };
+        match world.ask(0, inbox, What::Conversations(Box::new(page))) {
+            Answer::Conversations(all, None) => {
+                let [talk] = &all[..] else { panic!("{all:?}") };
+                assert_eq!((&*talk.channel, talk.head), ("dm#ann,bob", 2));
+                assert_eq!(talk.marks.read, read, "{user}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn who_never_acknowledges_gets_it_so_often_and_no_more() {
     let mut world = World::new();
     come(&mut world, BOBS, "bob", 5);

@@ -82,6 +82,10 @@ impl<D: Disk> Engine<D> {
         if !is_next || !addressee.as_ref().is_none_or(waits_there) {
             return Err(Failure::Broken);
         }
+        let author = match addressee {
+            Some(_) => self.marks_of_author(*room, publication)?,
+            None => None,
+        };
         let renamed = match head.naming {
             Naming::Written => None,
             Naming::Reborn => Some(self.channel(*room)?.ok_or(Failure::Damaged)?),
@@ -103,7 +107,24 @@ impl<D: Disk> Engine<D> {
             self.batch.put(Space::Pending, &key, waiting.put());
             self.sweeper.expects(expires_unix_ms);
         }
+        if let Some((key, marks)) = author {
+            self.batch.put(Space::Marks, &key, record::put_marks(marks));
+        }
         Ok(self.setup.durable(*namespace))
+    }
+
+    /// Who had read all of a conversation has read what it says there, too: the
+    /// author's marks, if they change.
+    fn marks_of_author(
+        &self,
+        room: RoomId,
+        said: &Publication,
+    ) -> Result<Option<(Vec<u8>, Marks)>, Failure> {
+        let Some(author) = &said.info else { return Ok(None) };
+        let key = key::named(room, &author.user);
+        let before = self.marks_at(&key)?.unwrap_or_default();
+        let after = Marks { delivered: before.delivered.max(said.offset), read: said.offset };
+        Ok((before.read + 1 == said.offset).then_some((key, after)))
     }
 
     fn put_message(&mut self, room: RoomId, mut head: Head, publication: &Publication) {
