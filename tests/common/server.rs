@@ -218,6 +218,18 @@ impl Server {
         panic!("{sample} is {} and not {want}", self.metric(sample));
     }
 
+    /// Waits until an admin page has this body.
+    #[track_caller]
+    pub fn wait_for_page(&self, path: &str, want: &str) {
+        for _ in 0..POLLS_MAX {
+            if self.page(path) == want {
+                return;
+            }
+            thread::sleep(POLL);
+        }
+        panic!("{path} is {:?} and not {want:?}", self.page(path));
+    }
+
     /// Another configuration in the place of the one that it began with.
     pub fn rewrite_config(&self, settings: Settings) {
         let text = settings.render(self.port, self.admin_port, self.folder.path());

@@ -6,6 +6,7 @@ mod common;
 
 mod commands;
 mod opening;
+mod space;
 
 use std::path::Path;
 

@@ -1,0 +1,60 @@
+//! The end of the space that a store may use.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::common::{Peer, Server};
+use super::kept;
+
+/// Far more than fits.
+const PUBLISHES_MAX: usize = 1_000;
+
+const TRIES_MAX: usize = 500;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+#[test]
+fn a_full_store_refuses_messages_and_goes_on_with_the_rest() {
+    let settings = kept()
+        .with("[store]", "reserve_bytes = 1048576")
+        .with("[store]", "disk_bytes_max = 6291456")
+        .with("[[namespaces]]", "history_bytes_max = 1073741824");
+    let server = Server::start(settings);
+    let mut anna = Peer::member(server.address(), "anna", "room:1");
+    let data = "x".repeat(30_000);
+    let mut publish =
+        || anna.call(json!({ "publish": { "channel": "room:1", "data": { "text": data } } }));
+    let replies: Vec<Value> = (0..PUBLISHES_MAX).map(|_| publish()).collect();
+    let kept_count = replies.iter().filter(|reply| reply["publish"].is_object()).count();
+    assert!(0 < kept_count && kept_count < PUBLISHES_MAX, "{kept_count} were kept");
+    for reply in &replies[kept_count..] {
+        assert_eq!(
+            (&reply["error"]["code"], &reply["error"]["temporary"]),
+            (&json!(100), &json!(true))
+        );
+    }
+    server.wait_for_page("/ready", "ready\nthe store is full: messages are refused\n");
+    assert!(0.0 < server.metric("chat_store_refused_total{cause=\"full\"}"));
+
+    let ask = json!({ "history": { "channel": "room:1", "limit": 1, "reverse": true } });
+    let history = answered(&mut anna, &ask);
+    assert_eq!(history["history"]["publications"][0]["offset"], json!(kept_count), "{history}");
+    let ack = json!({ "method": "chat.ack", "data": { "channel": "room:1", "offset": 1 } });
+    let reply = answered(&mut anna, &json!({ "rpc": ack }));
+    assert!(reply["rpc"].is_object(), "{reply}");
+}
+
+/// The answer to a command that is given again while the error is a temporary one:
+/// a room is read anew after a message was refused.
+#[track_caller]
+fn answered(peer: &mut Peer, command: &Value) -> Value {
+    for _ in 0..TRIES_MAX {
+        let reply = peer.call(command.clone());
+        if reply["error"]["temporary"] != json!(true) {
+            return reply;
+        }
+        thread::sleep(BETWEEN_TRIES);
+    }
+    panic!("{command} was not answered in time");
+}
