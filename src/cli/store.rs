@@ -260,7 +260,11 @@ fn dump(inspection: &Store, view: &mut View, tenant: &str, channel: &str) -> u8 
     match inspection.dump(tenant, channel, &mut |message| lines.line(&form.message(message))) {
         Ok(losses) if losses.is_empty() => OK,
         Ok(losses) => {
-            losses.into_iter().for_each(|lost| tell(&show::lost(tenant, channel, lost)));
+            for (first, last, loss) in losses {
+                let (tenant, channel) = (tenant.into(), channel.into());
+                let lost = Finding::Lost { tenant, channel, first, last, loss };
+                tell(&Form::Text.finding(&lost));
+            }
             view.damaged()
         }
         Err(DumpFault::Unknown) => {

@@ -156,8 +156,8 @@ impl Config {
         }
         if self.store.ignore_damage && self.store().is_some() {
             warnings.push(
-                "store.ignore_damage is true: if the store is damaged, what cannot be read is left \
-                 out in silence; set it to false when the server has started"
+                "store.ignore_damage is true: a damaged store is copied without what cannot be \
+                 read; set it to false when that was done once"
                     .to_owned(),
             );
         }

@@ -403,7 +403,7 @@ pub static SETTINGS: &[Row<Config>] = &[
     switch!(
         "store.ignore_damage",
         store.ignore_damage,
-        "Starts although the store is damaged, without what cannot be read. `rookery store check` names it before."
+        "Starts although the store is damaged: what can be read is copied, and what cannot is logged; the damaged one stays beside it. `rookery store check` says before what that is."
     ),
     optional_text!(
         "auth.audience",

@@ -146,7 +146,7 @@ fn what_is_missing_is_named() {
     disk.commit(&batch, Durable::Now).expect("there is space");
     drop(disk);
     let (out, _) = store(&["check"], &dir, 16);
-    assert_eq!(out, "room:1: offset 2 missing\n1 channel, 2 messages: 1 finding\n");
+    assert_eq!(out, "channel \"room:1\": message 2 is missing\n1 channel, 2 messages: 1 finding\n");
     let (out, _) = store(&["check", "--json"], &dir, 16);
     let found = object(out.lines().next().expect("a finding"));
     let want =
@@ -154,13 +154,13 @@ fn what_is_missing_is_named() {
     assert_eq!(found, want);
     let (out, err) = store(&["dump", "--channel", "room:1"], &dir, 16);
     assert_eq!(out.lines().count(), 2);
-    assert!(err.contains("room:1: offset 2 missing"), "{err}");
+    assert!(err.contains("channel \"room:1\": message 2 is missing"), "{err}");
 }
 
 #[test]
 fn what_does_not_match_its_checksum_is_named() {
     let text = "here is the bit that turns";
-    let (_server, dir) = told(&[json!(text)]);
+    let (mut server, dir) = told(&[json!(text)]);
     let mut disk = FjallDisk::open(&options(&dir)).expect("it is at rest");
     // Out of the journal, into a table.
     disk.reopen().expect("it works");
@@ -168,7 +168,20 @@ fn what_does_not_match_its_checksum_is_named() {
     let turned = turn_a_bit(&dir, text.as_bytes());
     assert!(0 < turned, "it is in no table");
     let (out, _) = store(&["check"], &dir, 16);
-    assert!(out.starts_with("room:1: offset 1 damaged: the checksum does not match\n"), "{out}");
+    assert!(out.starts_with("channel \"room:1\": message 1 is damaged\n"), "{out}");
+
+    // Told to, a server goes on without it, and says what that is.
+    server.rewrite_config(kept().with("[store]", "ignore_damage = true"));
+    server.start_again();
+    assert!(server.log().contains("channel \"room:1\": message 1 is damaged"), "{}", server.log());
+    assert!(server.log().contains("store.ignore_damage is true"), "{}", server.log());
+    let mut anna = Peer::member(server.address(), "anna", "room:1");
+    let reply = anna.call(json!({ "publish": { "channel": "room:1", "data": "again" } }));
+    assert!(reply["publish"].is_object(), "{reply}");
+    drop(anna);
+    at_rest(&mut server);
+    assert_eq!(store(&["check"], &dir, 0).0, "1 channel, 1 message: all is well\n");
+    assert!(dir.join("db.damaged-1").is_dir(), "the damaged one is kept beside it");
 }
 
 /// In each file but journals that has this text; how many.

@@ -22,19 +22,7 @@ pub(super) enum Form {
 impl Form {
     pub(super) fn finding(self, finding: &Finding) -> String {
         match (self, finding) {
-            (Form::Text, Finding::Lost { tenant, channel: name, first, last, loss }) => {
-                lost(tenant, name, (*first, *last, *loss))
-            }
-            (Form::Text, Finding::NoContent { tenant, channel: name, offset }) => {
-                let name = channel(tenant, name);
-                format!("{name}: offset {offset} waits for its reader, and its content is nowhere")
-            }
-            (Form::Text, Finding::Records { space, count: 0 }) => {
-                format!("a block of records of {} cannot be read", words(*space))
-            }
-            (Form::Text, Finding::Records { space, count }) => {
-                format!("{} of {} cannot be read", counted(*count, "record"), words(*space))
-            }
+            (Form::Text, finding) => plain(&finding.to_string()),
             (Form::Json, Finding::Lost { tenant, channel, first, last, loss }) => {
                 let how = match loss {
                     Loss::Damaged => "damaged",
@@ -54,7 +42,7 @@ impl Form {
             }
             (Form::Json, Finding::Records { space, count }) => {
                 let object = Object::new().text("finding", "records");
-                object.text("of", words(*space)).number("count", *count).end()
+                object.text("of", word(*space)).number("count", *count).end()
             }
         }
     }
@@ -137,20 +125,6 @@ impl Form {
                 }
             }
         }
-    }
-}
-
-/// A loss, for people.
-pub(super) fn lost(tenant: &str, name: &str, (first, last, loss): (u64, u64, Loss)) -> String {
-    let name = channel(tenant, name);
-    let which = if first == last {
-        format!("offset {first}")
-    } else {
-        format!("offsets {first} to {last}")
-    };
-    match loss {
-        Loss::Damaged => format!("{name}: {which} damaged: the checksum does not match"),
-        Loss::Missing => format!("{name}: {which} missing"),
     }
 }
 
@@ -270,15 +244,15 @@ fn is_obeyed(letter: char) -> bool {
         || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn words(space: Space) -> &'static str {
+fn word(space: Space) -> &'static str {
     match space {
-        Space::Meta => "the store itself",
+        Space::Meta => "meta",
         Space::Channels => "channels",
         Space::Messages => "messages",
         Space::Marks => "marks",
         Space::Talks => "conversations",
-        Space::Pending => "waiting messages",
-        Space::Dead => "dead letters",
+        Space::Pending => "pending",
+        Space::Dead => "dead_letters",
     }
 }
 
@@ -361,27 +335,27 @@ mod tests {
         for (finding, text, json) in [
             (
                 lost(Loss::Damaged, 6),
-                r"room:\n1 of tenant acme: offsets 4 to 6 damaged: the checksum does not match",
+                r#"channel "room:\n1" of tenant "acme": messages 4 to 6 are damaged"#,
                 r#"{"finding":"damaged","tenant":"acme","channel":"room:\n1","first":4,"last":6}"#,
             ),
             (
                 lost(Loss::Missing, 4),
-                r"room:\n1 of tenant acme: offset 4 missing",
+                r#"channel "room:\n1" of tenant "acme": message 4 is missing"#,
                 r#"{"finding":"missing","tenant":"acme","channel":"room:\n1","first":4,"last":4}"#,
             ),
             (
                 nowhere,
-                r"room:\n1: offset 9 waits for its reader, and its content is nowhere",
+                r#"channel "room:\n1": message 9 waits for its reader or is a dead letter, and is nowhere"#,
                 r#"{"finding":"no_content","tenant":"","channel":"room:\n1","offset":9}"#,
             ),
             (
                 records(3),
-                "3 records of marks cannot be read",
+                "3 damaged records: what users got and read",
                 r#"{"finding":"records","of":"marks","count":3}"#,
             ),
             (
                 records(0),
-                "a block of records of marks cannot be read",
+                "an unknown number of records is damaged: what users got and read",
                 r#"{"finding":"records","of":"marks","count":0}"#,
             ),
         ] {
