@@ -99,7 +99,11 @@ impl Kept {
     pub fn open(&mut self, opened: Option<Opened>) -> Vec<Arc<Publication>> {
         assert_eq!(self.phase, Phase::Opening, "it was asked");
         self.phase = Phase::Open;
-        let Some(opened) = opened else { return Vec::new() };
+        let Some(opened) = opened else {
+            // Whatever it was told of the channel, it did not keep.
+            self.born = false;
+            return Vec::new();
+        };
         let heard_of = if self.born { self.window.position().offset } else { opened.head };
         self.born = true;
         self.first = opened.first;

@@ -16,7 +16,7 @@ use super::one::{Asking, Stream, rules};
 use super::reading::Reading;
 use super::{Answer, Ask, Draft, Out, Progress, Rooms, Tell, Title, Voice, What};
 use crate::base::limits::{WAITING_ASKS_MAX, WAITING_BYTES_MAX};
-use crate::base::{Now, RoomId, ShardId, Slab};
+use crate::base::{Now, RoomId, ShardId, Slab, Tick};
 use crate::store::{
     self, Addressee, Append, Birth, Failure, Job, Open, Outcome, Reply, Request, Round, Ticket,
 };
@@ -169,7 +169,7 @@ impl Rooms {
     fn on_opened(&mut self, now: Now, id: RoomId, outcome: Outcome, out: &mut Out) {
         let slot = self.find(id).expect("a room stays while the store is asked");
         let Outcome::Opened(opened) = outcome else {
-            return self.give_up(now, slot, out);
+            return self.give_up(now, slot, now.tick.plus_ms(AGAIN_MS), out);
         };
         let room = &mut self.rooms[slot];
         let Stream::Kept(kept) = &mut room.stream else { return };
@@ -282,7 +282,12 @@ impl Rooms {
                 Stream::None | Stream::Memory(_) => false,
             });
             if let Some(slot) = slot {
-                self.give_up(now, slot, out);
+                let again_at = match outcome {
+                    // Nothing was written, and what is there may be read at once.
+                    Outcome::Failed(Failure::Full | Failure::Stale) => now.tick,
+                    _ => now.tick.plus_ms(AGAIN_MS),
+                };
+                self.give_up(now, slot, again_at, out);
             }
             return;
         };
@@ -305,12 +310,11 @@ impl Rooms {
     }
 
     /// It is not known any more what the store has of this room: who waits for it is
-    /// told to try again, and it is read anew.
-    fn give_up(&mut self, now: Now, slot: u32, out: &mut Out) {
+    /// told to try again, and it is read anew, from `again_at` on.
+    fn give_up(&mut self, now: Now, slot: u32, again_at: Tick, out: &mut Out) {
         let room = &mut self.rooms[slot];
         let id = room.id;
         let Stream::Kept(kept) = &mut room.stream else { return };
-        let again_at = now.tick.plus_ms(AGAIN_MS);
         let (given, waiting) = kept.close(again_at);
         for Pending { publication, askers, .. } in given {
             self.storing.waiting_bytes -= publication.data.bytes.len();

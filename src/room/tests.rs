@@ -51,6 +51,14 @@ fn namespaces() -> Vec<Namespace> {
 }
 
 fn engine(disk: SimulatedDisk, options: &Options) -> Engine<SimulatedDisk> {
+    engine_with(disk, options, 0)
+}
+
+fn engine_with(
+    disk: SimulatedDisk,
+    options: &Options,
+    reserve_bytes: u64,
+) -> Engine<SimulatedDisk> {
     let retention = |one: &Namespace| Retention {
         durability: one.durability,
         count_max: one.history_count_max,
@@ -58,7 +66,7 @@ fn engine(disk: SimulatedDisk, options: &Options) -> Engine<SimulatedDisk> {
         age_ms_max: one.history_age_ms_max,
     };
     let setup = Setup {
-        options: StoreOptions { reserve_bytes: 0, ..StoreOptions::default() },
+        options: StoreOptions { reserve_bytes, ..StoreOptions::default() },
         retention: options.namespaces.iter().map(retention).collect(),
         namespace_of: Box::new(|channel| u16::from(channel.starts_with("dm"))),
         seed: 1,
@@ -388,6 +396,37 @@ fn a_full_disk_refuses_and_heals_without_a_restart() {
     world.out.told.clear();
     assert!(matches!(world.publish("4"), Answer::Published));
     assert_eq!(world.said(ROOM), [(2, "4".to_owned())], "no offset is left out");
+}
+
+#[test]
+fn where_only_the_reserve_is_left_reading_goes_on_right_behind_a_refusal() {
+    let mut world = World::new();
+    world.store = engine_with(SimulatedDisk::new(1, DiskWeather::CALM), &world.options, 1);
+    world.publish("1");
+    let full = DiskWeather { capacity_bytes: 0, ..DiskWeather::CALM };
+    world.store.disk_mut().set_weather(full);
+    world.pass(1_000);
+    check_refused(&world.publish("2"), ErrorCode::Internal);
+    let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
+    assert_eq!(world.history(passage), [1]);
+    world.store.disk_mut().set_weather(DiskWeather::CALM);
+    world.pass(1_000);
+    assert!(matches!(world.publish("3"), Answer::Published));
+}
+
+#[test]
+fn a_channel_whose_first_message_was_refused_begins_later() {
+    let mut world = World::new();
+    world.subscribe(1, None);
+    let full = DiskWeather { capacity_bytes: 0, ..DiskWeather::CALM };
+    world.store.disk_mut().set_weather(full);
+    world.pass(1_000);
+    check_refused(&world.publish("1"), ErrorCode::Internal);
+    world.store.disk_mut().set_weather(DiskWeather::CALM);
+    world.pass(2_000);
+    assert!(matches!(world.publish("2"), Answer::Published));
+    let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
+    assert_eq!(world.history(passage), [1]);
 }
 
 /// Whatever a failing disk kept of unanswered messages, everybody agrees on it.

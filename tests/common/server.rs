@@ -17,6 +17,7 @@ const POLLS_MAX: usize = 2_000;
 pub struct Settings {
     added: Vec<(&'static str, String)>,
     removed: Vec<(&'static str, &'static str)>,
+    tables: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Settings {
@@ -28,6 +29,12 @@ impl Settings {
     /// One line in a table; replaces the base's line with the same key.
     pub fn with(mut self, table: &'static str, line: impl Into<String>) -> Settings {
         self.added.push((table, line.into()));
+        self
+    }
+
+    /// One more table of a list.
+    pub fn with_table(mut self, table: &'static str, lines: &[&str]) -> Settings {
+        self.tables.push((table, lines.iter().map(|&line| line.to_owned()).collect()));
         self
     }
 
@@ -55,6 +62,7 @@ impl Settings {
             lines.retain(|old| key(old) != key(line));
             lines.push(line.clone());
         }
+        tables.extend(self.tables.iter().cloned());
         let mut text = String::new();
         for (table, lines) in tables {
             text += &format!("{table}\n{}\n\n", lines.join("\n"));

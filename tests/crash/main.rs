@@ -9,6 +9,7 @@
 mod common;
 
 mod client;
+mod full;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
