@@ -3,6 +3,7 @@
 //! with the value.
 
 use std::fs;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -102,6 +103,19 @@ impl Server {
         }
         Err(format!("nobody listens on {addr} after {} s", READY.as_secs()))
     }
+
+    /// A number that the server shows about itself: the series without labels.
+    pub fn metric(&self, name: &str) -> Result<f64, String> {
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, self.target.addr.port() + 1));
+        let failed = |error: io::Error| format!("{admin}: {error}");
+        let mut stream = TcpStream::connect(admin).map_err(failed)?;
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).map_err(failed)?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).map_err(failed)?;
+        number_of(&page, name).ok_or_else(|| format!("{admin} shows no {name}"))
+    }
 }
 
 impl Drop for Server {
@@ -111,6 +125,11 @@ impl Drop for Server {
         let _ = self.child.wait();
         let _ = fs::remove_file(&self.config);
     }
+}
+
+/// From the text of a page of metrics.
+fn number_of(page: &str, name: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<String>), String> {
@@ -214,4 +233,18 @@ fn spawn(
     });
     let spawned = starter.join().expect("starting a process does not panic");
     spawned.map_err(|error| format!("{}: {error}", binary.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_found_by_its_whole_name() {
+        let page = "HTTP/1.1 200 OK\r\n\r\n# TYPE a_total counter\na_total{b=\"c\"} 7\n\
+            a_total_more 8\na_total 9\r\n";
+        assert_eq!(number_of(page, "a_total"), Some(9.0));
+        assert_eq!(number_of(page, "a"), None);
+        assert_eq!(number_of(page, "b"), None);
+    }
 }

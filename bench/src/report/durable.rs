@@ -18,6 +18,9 @@ use crate::stored::{self, Content};
 /// Bytes of a message in the figure of publishes.
 const PUBLISH_BYTES: u32 = 256;
 
+/// Messages of one publisher that are under way where it does not wait for each.
+const STREAM_OUTSTANDING: u32 = 16;
+
 /// Messages that each of those who come back has missed.
 const MISSED: u32 = 20;
 
@@ -75,7 +78,8 @@ impl Drop for Store {
 }
 
 impl Bench {
-    /// The bare loop goes in between: whatever else the disk does meets all three.
+    /// The bare loop goes in between: whatever else the disk does meets all three. Its
+    /// batches are as large as the server's were.
     pub(super) fn durable_publish(&mut self, round: u64) -> Result<(), String> {
         let (publishers, measure_ms) = (self.sizes.publishers, self.sizes.measure_ms);
         let pace = |bench: &Bench, pace| {
@@ -83,23 +87,42 @@ impl Bench {
             let scenario = bench.scenario(load, publishers, publishers, round);
             Scenario { data_bytes: PUBLISH_BYTES, ..scenario }
         };
-        let closed = pace(self, Pace::Closed { outstanding: 1 });
-        let full = self.run_durable(&closed, Cores::Any)?;
-        let bare = self.disk_loop(measure_ms)?;
-        let per_s = full.deliveries_per_s();
+        let single = pace(self, Pace::Closed { outstanding: 1 });
+        let (single, batch_count) = self.run_counted(&single)?;
+        let bare = self.disk_loop(batch_count)?;
+        let per_s = single.deliveries_per_s();
         self.value(FigureName::DurableRate, per_s);
         self.floor(FigureName::DurableRate, bare.messages_per_s);
-        let open = pace(self, Pace::Open { per_s: (per_s / 2.0).max(1.0) as u32 });
-        let half = self.run_durable(&open, Cores::Any)?;
+        let half = pace(self, Pace::Open { per_s: (per_s / 2.0).max(1.0) as u32 });
+        let (half, _) = self.run_counted(&half)?;
         self.value(FigureName::DurableLatency, half.latency.p99_ns as f64 / 1e6);
         self.floor(FigureName::DurableLatency, bare.sync.p50_ns as f64 / 1e6);
-        self.measured.outcomes.extend([full, half]);
+        let stream = pace(self, Pace::Closed { outstanding: STREAM_OUTSTANDING });
+        let (stream, batch_count) = self.run_counted(&stream)?;
+        let bare = self.disk_loop(batch_count)?;
+        self.value(FigureName::DurableStream, stream.deliveries_per_s());
+        self.floor(FigureName::DurableStream, bare.messages_per_s);
+        self.measured.outcomes.extend([single, half, stream]);
         Ok(())
     }
 
-    /// One message of each publisher in a batch: more cannot wait at a time.
-    fn disk_loop(&mut self, measure_ms: u64) -> Result<disk_loop::Found, String> {
-        let batch_count = self.sizes.publishers;
+    /// A load against a server with an empty store, and how many messages that put
+    /// into a batch.
+    fn run_counted(&mut self, scenario: &Scenario) -> Result<(Outcome, u32), String> {
+        let store = self.stores.empty()?;
+        let kind = self.durable_kind(scenario.connections, &store.0);
+        let server = self.start(&kind, Cores::Any, shards_for(scenario.connections))?;
+        let outcome = load("rookery, durable", &server, scenario, Cores::Any)?;
+        let messages = server.metric("chat_store_messages_total")?;
+        let commits = server.metric("chat_store_commits_total")?;
+        let syncs = server.metric("chat_store_syncs_total")?;
+        let batch_count = (messages / commits.max(1.0)).round().max(1.0) as u32;
+        eprintln!("  {messages} messages in {commits} batches, {syncs} syncs");
+        Ok((outcome, batch_count))
+    }
+
+    fn disk_loop(&mut self, batch_count: u32) -> Result<disk_loop::Found, String> {
+        let measure_ms = self.sizes.measure_ms;
         let store = self.stores.empty()?;
         let options = disk_loop::Options { batch_count, message_bytes: PUBLISH_BYTES, measure_ms };
         let found = disk_loop::run(&store.0.join("db"), options)?;

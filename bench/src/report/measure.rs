@@ -152,7 +152,9 @@ impl Group {
             Group::Saturated => &[FigureName::SaturatedRate, FigureName::SaturatedCpu],
             Group::Echo => &[FigureName::EchoCpu],
             Group::AmongIdle => &[FigureName::LatencyAmongIdle],
-            Group::DurablePublish => &[FigureName::DurableRate, FigureName::DurableLatency],
+            Group::DurablePublish => {
+                &[FigureName::DurableRate, FigureName::DurableStream, FigureName::DurableLatency]
+            }
             Group::DurableFanout => &[FigureName::DurableCpu],
             Group::DurableStorm => &[FigureName::StormRecovered, FigureName::StormLatency],
             Group::DurableStart => {
