@@ -49,12 +49,13 @@ impl Rooms {
     /// Time to look again.
     pub(super) fn scan(&mut self, now: Now, slot: u32, out: &mut Out) {
         let Some(room) = self.rooms.at_mut(slot) else { return };
-        if room.inbox.scan_at.is_none_or(|at| now.tick < at) {
+        let Some(inbox) = &mut room.inbox else { return };
+        if inbox.scan_at.is_none_or(|at| now.tick < at) {
             return;
         }
-        room.inbox.scan_at = None;
+        inbox.scan_at = None;
         if !room.members.is_empty() {
-            let rest = room.inbox.rest.take();
+            let rest = inbox.rest.take();
             self.look(now, slot, Look::Overdue, rest, out);
         }
     }
@@ -68,12 +69,13 @@ impl Rooms {
         out: &mut Out,
     ) {
         let room = &mut self.rooms[slot];
-        if room.inbox.look != Look::Idle {
+        let known = room.inbox.get_or_insert_default();
+        if known.look != Look::Idle {
             // The answer that is under way serves both.
-            room.inbox.look = Look::All;
+            known.look = Look::All;
             return;
         }
-        room.inbox.look = look;
+        known.look = look;
         let inbox = room.id;
         let page = PendingPage { inbox, after, count_max: PENDING_PAGE_MAX };
         self.request_pending(inbox, page, out);
@@ -84,7 +86,8 @@ impl Rooms {
         // Nobody is there any more: it waits on.
         let Some(slot) = self.find(inbox) else { return };
         let room = &mut self.rooms[slot];
-        let look = std::mem::take(&mut room.inbox.look);
+        let known = room.inbox.get_or_insert_default();
+        let look = std::mem::take(&mut known.look);
         let (ack_wait_ms, tries_max) = {
             let rules = rules(&self.options, &room.title);
             (u64::from(rules.ack_wait_ms), rules.tries_max)
@@ -99,7 +102,9 @@ impl Rooms {
         }
         let is_full = due.len() == PENDING_PAGE_MAX as usize;
         let last = due.last().map(|one| (one.room, one.publication.offset));
-        room.inbox.rest = last.filter(|_| is_full);
+        if let Some(known) = &mut room.inbox {
+            known.rest = last.filter(|_| is_full);
+        }
         let waits = !due.is_empty();
         for one in due {
             let waited_ms = now.unix_ms.saturating_sub(one.publication.time_unix_ms);
@@ -147,7 +152,8 @@ impl Rooms {
             }
             Delivery::Acknowledged { .. } => {
                 // Room for the rest of a long queue.
-                if let Some(rest) = self.rooms[slot].inbox.rest.take() {
+                let known = self.rooms[slot].inbox.as_mut();
+                if let Some(rest) = known.and_then(|known| known.rest.take()) {
                     self.look(now, slot, Look::All, Some(rest), out);
                 }
             }
@@ -164,7 +170,7 @@ impl Rooms {
     }
 
     fn scan_in(&mut self, now: Now, slot: u32, wait_ms: u64) {
-        let inbox = &mut self.rooms[slot].inbox;
+        let inbox = self.rooms[slot].inbox.get_or_insert_default();
         let at = now.tick.plus_ms(wait_ms);
         if inbox.scan_at.is_none() {
             inbox.scan_at = Some(at);

@@ -26,7 +26,7 @@ pub(super) struct Room {
     /// Of messages that came with an id.
     pub(super) ids: Option<Box<Ids>>,
     /// Of a personal channel: what is known of messages that wait for its user.
-    pub(super) inbox: Inbox,
+    pub(super) inbox: Option<Box<Inbox>>,
     /// Of a large room: who came and left since its members were told last.
     pub(super) crowd: Option<Box<Crowd>>,
     /// Since when nobody is here.

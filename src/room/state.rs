@@ -4,7 +4,6 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::inbox::Inbox;
 use super::kept::{Kept, Phase};
 use super::members::{Arrival, Member, Members, Seat};
 use super::news::is_told_by_user;
@@ -510,7 +509,7 @@ impl Rooms {
             stream,
             typing: SmallVec::new(),
             ids: None,
-            inbox: Inbox::default(),
+            inbox: None,
             crowd: None,
             empty_since: now.tick,
             sweep_at: Tick(u64::MAX),
