@@ -56,8 +56,10 @@ impl Client {
         field: &str,
         around: &mut Around<'_>,
     ) {
-        // Who has no name is not told apart from others without one.
-        let has_id = !self.user.is_empty() && self.prng.percent(80);
+        // Who has no name is not told apart from others without one, and what is not
+        // on disk is forgotten with its room.
+        let is_told_apart = !self.user.is_empty() && around.book.ledger.is_stored(channel);
+        let has_id = self.prng.percent(80) && is_told_apart;
         let line = self.line.as_ref().map_or(0, |line| line.number);
         let number = around.publish(channel, self.user, has_id);
         let id = match has_id {
@@ -67,7 +69,8 @@ impl Client {
         };
         let line = if has_id { NO_LINE + number } else { line };
         let padding = "x".repeat(self.prng.below(60) as usize);
-        let data = format!("{{{field}{id},\"data\":{{\"n\":[{number},{line}],\"x\":\"{padding}\"}}}}");
+        let data =
+            format!("{{{field}{id},\"data\":{{\"n\":[{number},{line}],\"x\":\"{padding}\"}}}}");
         let post = Post { number, method, data, is_answered: false };
         self.call(method, post.data.clone(), Asked::Post(number), around);
         if has_id {
@@ -93,7 +96,8 @@ impl Client {
 
     /// Acknowledges up to a place that it was shown, or says that it read up to one.
     pub(crate) fn mark(&mut self, around: &mut Around<'_>) {
-        let known: Vec<_> = self.received.iter().map(|(&channel, &offset)| (channel, offset)).collect();
+        let known: Vec<_> =
+            self.received.iter().map(|(&channel, &offset)| (channel, offset)).collect();
         let index = self.prng.below(known.len() as u64) as usize;
         let Some(&(channel, newest)) = known.get(index) else { return };
         if self.prng.percent(50) {
@@ -131,9 +135,10 @@ impl Client {
             let data = format!("{{\"channel\":\"{channel}\"}}");
             return self.call("chat.receipts", data, Asked::Receipts(channel, before), around);
         }
-        let mine = around.channels.iter().filter(|channel| {
-            parties(channel).is_some_and(|parties| parties.contains(&self.user))
-        });
+        let mine = around
+            .channels
+            .iter()
+            .filter(|channel| parties(channel).is_some_and(|parties| parties.contains(&self.user)));
         let mine: Vec<_> = mine.map(|&channel| (channel, around.book.before(channel))).collect();
         self.call("chat.rooms", "{}".to_owned(), Asked::Rooms(mine), around);
     }

@@ -293,7 +293,8 @@ impl Reading {
         self.step(channel, publication)?;
         let Some(standing) = &mut self.standing else { return Ok(()) };
         let newest = standing.newest.insert(line, number);
-        demand(newest.is_none_or(|before| before < number), Checker::Streams, || {
+        let is_later = newest.is_none_or(|before| before < number);
+        demand(is_later || book.ledger.may_repeat(number), Checker::Streams, || {
             format!("{channel}: {number} behind {newest:?} of the same connection")
         })?;
         if publication.offset == 0 {

@@ -305,7 +305,9 @@ impl Ledger {
                 (Some(Content::Retracted), End::None) | (Some(Content::Unknown), _) => false,
             };
             demand(fits, Checker::Kept, || {
-                format!("{channel}: {content:?} on disk at {offset}, not message {number}: {said:?}")
+                format!(
+                    "{channel}: {content:?} on disk at {offset}, not message {number}: {said:?}"
+                )
             })?;
         }
         let unplaced = self.said.iter().find(|(number, said)| {
@@ -411,9 +413,8 @@ impl Found {
             let user = String::from_utf8_lossy(&key[16..]).into_owned();
             found.marks.entry(room_at(&key, 0)).or_default().insert(user, marks(&value));
         }
-        let waiting = |(key, _): (Vec<u8>, _)| {
-            (room_at(&key, 0), room_at(&key, 16), offset_at(&key, 32))
-        };
+        let waiting =
+            |(key, _): (Vec<u8>, _)| (room_at(&key, 0), room_at(&key, 16), offset_at(&key, 32));
         found.pending = entries(disk, Space::Pending).into_iter().map(waiting).collect();
         found.dead = entries(disk, Space::Dead).into_iter().map(waiting).collect();
         found

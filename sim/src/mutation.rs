@@ -244,9 +244,10 @@ impl Mutator {
                 Mutation::RefuseRecovery,
                 Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
             ) => welcome.recovery == Recovery::Whole,
-            (Mutation::MisplaceAnswer, Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted)))) => {
-                posted.position.offset != 0
-            }
+            (
+                Mutation::MisplaceAnswer,
+                Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))),
+            ) => posted.position.offset != 0,
             (Mutation::KeepReplaced, Letter::Tell(Tell::Replaced(_))) => true,
             (Mutation::DropFarewell, Letter::Ask(ask)) => {
                 matches!(ask.what, What::Unsubscribe(_))

@@ -94,7 +94,15 @@ pub const CHANNELS: [&str; 10] =
 
 /// Channels of a world with a store.
 pub const STORED_CHANNELS: [&str; 9] = [
-    "room:0", "room:1", "room:2", "vip:0", "news:0", "lobby", "dm#ann,bob", "dm#ann,cat", "dm#bob,cat",
+    "room:0",
+    "room:1",
+    "room:2",
+    "vip:0",
+    "news:0",
+    "lobby",
+    "dm#ann,bob",
+    "dm#ann,cat",
+    "dm#bob,cat",
 ];
 
 impl Scenario {
@@ -143,7 +151,8 @@ impl Scenario {
         let mut scenario = Scenario::draw(seed);
         let mut prng = Prng::from_seed(seed ^ 0xD15C);
         let mut options = Options::clone(&scenario.options);
-        let durability = pick(&mut prng, &[Durability::Fsync, Durability::Fsync, Durability::Interval]);
+        let durability =
+            pick(&mut prng, &[Durability::Fsync, Durability::Fsync, Durability::Interval]);
         let keeps = pick(&mut prng, &[Keeps::All, Keeps::All, Keeps::Some]);
         options.room.namespaces = stored_namespaces(&mut prng, durability, keeps);
         options.room.rooms_max = 100;
@@ -201,8 +210,8 @@ fn stored_namespaces(prng: &mut Prng, durability: Durability, keeps: Keeps) -> V
     let ttl_ms_max = pick(prng, &[3_000, 1_000_000]);
     let window_count_max = pick(prng, &[2, 10, 256]) as u32;
     let (count_max, age_ms) = match keeps {
-        Keeps::All => (10_000, 1_000_000_000),
-        Keeps::Some => (pick(prng, &[4, 10_000]) as u32, pick(prng, &[3_000, 1_000_000_000])),
+        Keeps::All => (10_000, 250_000),
+        Keeps::Some => (pick(prng, &[4, 10_000]) as u32, pick(prng, &[3_000, 250_000])),
     };
     for one in [&mut room, &mut vip, &mut inbox] {
         one.history_count_max = count_max;

@@ -341,12 +341,25 @@ impl<'s> World<'s> {
             self.step(20)?;
         }
         let namespaces = &self.scenario.options.room.namespaces;
-        let in_memory = namespaces.iter().filter(|one| !one.is_durable());
-        let age_ms = in_memory.map(|one| one.history_age_ms_max).max().unwrap_or_default();
+        let of = |stored: bool| {
+            let those =
+                namespaces.iter().filter(|one| one.keeps_history() && one.is_durable() == stored);
+            those.map(|one| one.history_age_ms_max).max().unwrap_or_default()
+        };
+        let (age_ms, stored_age_ms) = (of(false), of(true));
         let rest_ms = if self.store.is_some() { STORE_REST_MS } else { 0 };
+        let step_ms = if self.store.is_some() { 500 } else { 100 };
         let end = self.now.tick.plus_ms(2 * age_ms + rest_ms + 5_000);
         while self.now.tick < end {
-            self.step(if self.store.is_some() { 500 } else { 100 })?;
+            self.step(step_ms)?;
+        }
+        for core in &self.cores {
+            check_empty(&core.shard.audit(), core.shard.connections_count())?;
+        }
+        // Rooms on disk are gone, and what wakes them to drop old messages is not.
+        let end = end.plus_ms(stored_age_ms);
+        while self.now.tick < end {
+            self.step(10_000)?;
         }
         self.check_counters()?;
         for core in &self.cores {
