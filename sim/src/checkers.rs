@@ -14,7 +14,8 @@ use rookery::shard::{Audit, Letter, home};
 use rookery::wire::client::{ClientAnswer, proto};
 
 use crate::lane::Lane;
-use crate::scenario::TurnLimits;
+use crate::ledger::{Before, Ledger};
+use crate::scenario::{Scenario, TurnLimits};
 
 /// Who objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,24 @@ pub enum Checker {
     Emptiness,
     /// No panic outside a session.
     Panics,
+    /// In a channel on disk offsets have no gaps, and its epoch stays.
+    Offsets,
+    /// What was answered or shown is there, at that place, whatever happened since.
+    Kept,
+    /// A repeated id gets the first answer, and makes no second message.
+    Repeats,
+    /// What was acknowledged stays acknowledged, and nothing else is.
+    Marks,
+    /// Dead letters + delivered + pending = sent.
+    Letters,
+    /// Nothing waits for ever for a user who comes and acknowledges.
+    Waiting,
+    /// After a failed sync nothing is promised until the disk was read again.
+    Syncs,
+    /// What was taken back is not shown again.
+    Retracted,
+    /// A user who may have one connection has one.
+    Singles,
 }
 
 /// Something that must not be.
@@ -77,6 +96,8 @@ pub struct Book {
     published: Vec<Published>,
     /// Grows with everything that a client does or sees.
     moment: u64,
+    /// What was said in channels on disk.
+    pub ledger: Ledger,
 }
 
 #[derive(Debug)]
@@ -87,6 +108,11 @@ struct Published {
 }
 
 impl Book {
+    /// Nothing was said yet.
+    pub fn new(scenario: &Scenario) -> Book {
+        Book { ledger: Ledger::new(scenario), ..Book::default() }
+    }
+
     /// The next moment.
     pub fn tick(&mut self) -> u64 {
         self.moment += 1;
@@ -103,6 +129,22 @@ impl Book {
     /// The publisher of message `number` was told that it is out.
     pub fn answered(&mut self, number: u64) {
         self.published[number as usize].answered = true;
+        self.ledger.answered(number);
+    }
+
+    /// What is known of a channel, by whoever asks now.
+    pub fn before(&mut self, channel: &str) -> Before {
+        let moment = self.tick();
+        self.ledger.before(channel, moment)
+    }
+
+    /// A place in a channel is known to be one that somebody wanted emptied.
+    fn check_emptied(&self, channel: &str, offset: u64) -> Verdict {
+        let number = self.ledger.at(channel, offset);
+        let asked = number.is_none_or(|number| self.ledger.is_retraction_asked(number));
+        demand(asked, Checker::Retracted, || {
+            format!("{channel}: nobody took back message {number:?} at {offset}")
+        })
     }
 
     /// How many publishers were told so.
@@ -111,13 +153,25 @@ impl Book {
     }
 
     /// All readers see the same message at the same place.
-    fn check_content(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> Verdict {
+    pub fn check_content(
+        &mut self,
+        channel: &str,
+        epoch: &str,
+        offset: u64,
+        number: u64,
+    ) -> Verdict {
         let place = (channel.to_owned(), epoch.to_owned(), offset);
         let known = *self.contents.entry(place).or_insert(number);
         demand(known == number, Checker::Streams, || {
             format!("{channel} {offset} is message {known} for one and {number} for another")
-        })
+        })?;
+        self.ledger.stands(channel, epoch, offset, number)
     }
+}
+
+/// Whether a message was taken back, and only its place is left.
+pub fn is_retracted(publication: &proto::Publication) -> bool {
+    publication.tags.contains_key("retracted")
 }
 
 /// The number that a message of a world carries, and the connection it is from.
@@ -136,6 +190,8 @@ pub struct Reading {
     /// Where it may recover from, and since when it has missed nothing.
     memory: Option<(Place, u64)>,
     seen: BTreeSet<u64>,
+    /// In a channel on disk: what was known when it asked to be let in.
+    asked_at: u64,
 }
 
 /// A place in a stream.
@@ -173,8 +229,20 @@ impl Reading {
         book: &mut Book,
         channel: &str,
         asked: Option<&Place>,
+        before: &Before,
         result: &proto::SubscribeResult,
     ) -> Verdict {
+        self.asked_at = before.moment;
+        demand(before.head <= result.offset, Checker::Kept, || {
+            format!("{channel}: in at {}, where {} was shown", result.offset, before.head)
+        })?;
+        // Nothing is known of a stream in which nothing was said.
+        if let Some(asked) = asked.filter(|asked| asked.offset != 0 && !asked.epoch.is_empty()) {
+            let whole = result.recovered || !book.ledger.keeps_all(channel);
+            demand(whole, Checker::Recovery, || {
+                format!("{channel}: all is kept, and {asked:?} is not recovered")
+            })?;
+        }
         demand(self.standing.is_none(), Checker::Streams, || format!("{channel}: in twice"))?;
         let mut since = book.tick();
         let missed = &result.publications;
@@ -208,16 +276,37 @@ impl Reading {
         publication: &proto::Publication,
     ) -> Verdict {
         book.tick();
+        if is_retracted(publication) {
+            self.step(channel, publication)?;
+            return book.check_emptied(channel, publication.offset);
+        }
         let body = body_of(&publication.data);
         demand(body.is_some(), Checker::Streams, || {
             format!("{channel}: nobody wrote {:?}", publication.data)
         })?;
         let (number, line) = body.unwrap_or_default();
-        demand(self.seen.insert(number), Checker::Duplicates, || {
+        let is_new = self.seen.insert(number) || book.ledger.may_repeat(number);
+        demand(is_new, Checker::Duplicates, || {
             format!("{channel}: message {number} again, at {}", publication.offset)
         })?;
+        book.ledger.shown(number, self.asked_at)?;
+        self.step(channel, publication)?;
+        let Some(standing) = &mut self.standing else { return Ok(()) };
+        let newest = standing.newest.insert(line, number);
+        let is_later = newest.is_none_or(|before| before < number);
+        demand(is_later || book.ledger.may_repeat(number), Checker::Streams, || {
+            format!("{channel}: {number} behind {newest:?} of the same connection")
+        })?;
+        if publication.offset == 0 {
+            return Ok(());
+        }
+        book.check_content(channel, &standing.place.epoch, publication.offset, number)
+    }
+
+    /// The next place.
+    fn step(&mut self, channel: &str, publication: &proto::Publication) -> Verdict {
         let Some(standing) = &mut self.standing else {
-            let text = format!("{channel}: message {number} for somebody outside");
+            let text = format!("{channel}: {publication:?} for somebody outside");
             return Err(Objection { checker: Checker::Streams, text });
         };
         let place = &mut standing.place;
@@ -227,26 +316,44 @@ impl Reading {
         let wanted = place.offset;
         demand(publication.offset == wanted, Checker::Streams, || {
             format!("{channel}: {} where {wanted} comes next", publication.offset)
-        })?;
-        let newest = standing.newest.insert(line, number);
-        demand(newest.is_none_or(|before| before < number), Checker::Streams, || {
-            format!("{channel}: {number} behind {newest:?} of the same connection")
-        })?;
-        if wanted == 0 {
-            return Ok(());
-        }
-        book.check_content(channel, &place.epoch, wanted, number)
+        })
     }
 
-    /// A message that the client read in a history.
+    /// What the client read in a history, of a channel of which it knew `before`.
     pub fn history(
         book: &mut Book,
         channel: &str,
-        epoch: &str,
-        publication: &proto::Publication,
+        before: &Before,
+        result: &proto::HistoryResult,
     ) -> Verdict {
-        let (number, _) = body_of(&publication.data).unwrap_or((u64::MAX, 0));
-        book.check_content(channel, epoch, publication.offset, number)
+        demand(before.head <= result.offset, Checker::Kept, || {
+            format!("{channel}: ends at {}, where {} was shown", result.offset, before.head)
+        })?;
+        for pair in result.publications.windows(2) {
+            let (one, next) = (pair[0].offset, pair[1].offset);
+            demand(one.abs_diff(next) == 1, Checker::Offsets, || {
+                format!("{channel}: {next} behind {one} in a history")
+            })?;
+        }
+        for publication in &result.publications {
+            if is_retracted(publication) {
+                book.check_emptied(channel, publication.offset)?;
+                continue;
+            }
+            let (number, _) = body_of(&publication.data).unwrap_or((u64::MAX, 0));
+            book.ledger.shown(number, before.moment)?;
+            book.check_content(channel, &result.epoch, publication.offset, number)?;
+        }
+        Ok(())
+    }
+
+    /// All is quiet: who is in a channel on disk has read to its end.
+    pub fn check_head(&self, channel: &str, head: u64) -> Verdict {
+        let Some(standing) = &self.standing else { return Ok(()) };
+        let at = standing.place.offset;
+        demand(at == head, Checker::Published, || {
+            format!("{channel}: on disk up to {head}, and a reader is at {at}")
+        })
     }
 
     /// The client is out, whyever.
@@ -264,7 +371,9 @@ impl Reading {
             one.answered && one.channel == channel && standing.since < one.moment
         });
         let mut missing = wanted.map(|(number, _)| number as u64);
-        let missing = missing.find(|number| !self.seen.contains(number));
+        let missing = missing.find(|number| {
+            !self.seen.contains(number) && !book.ledger.is_retraction_asked(*number)
+        });
         demand(missing.is_none(), Checker::Published, || {
             format!("{channel}: message {missing:?} never came")
         })
@@ -275,15 +384,27 @@ impl Reading {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Asked {
     /// With what it asked to recover.
-    Connect(Vec<(String, Place)>),
+    Connect(Vec<(String, Place, Before)>),
     /// With where it asked to recover from.
-    Subscribe(String, Option<Place>),
+    Subscribe(String, Option<Place>, Before),
     /// Which channel.
     Unsubscribe(String),
     /// Which message.
     Publish(u64),
     /// Of which channel.
-    History(String),
+    History(String, Before),
+    /// Which message, by a chat method.
+    Post(u64),
+    /// Up to which place, that the user has got.
+    Ack(&'static str, u64),
+    /// Up to which place, which may be behind.
+    Read(&'static str, u64),
+    /// Which message is to be gone.
+    Retract(u64),
+    /// Of which channel.
+    Receipts(&'static str, Before),
+    /// With what is known of each conversation.
+    Rooms(Vec<(&'static str, Before)>),
     /// Whose answer means nothing to a checker.
     Other,
 }
@@ -311,12 +432,19 @@ impl Answers {
             ClientAnswer::Subscribe(_) => matches!(asked, Asked::Subscribe(..)),
             ClientAnswer::Unsubscribe => matches!(asked, Asked::Unsubscribe(_)),
             ClientAnswer::Publish => matches!(asked, Asked::Publish(_)),
-            ClientAnswer::History(_) => matches!(asked, Asked::History(_)),
+            ClientAnswer::History(_) => matches!(asked, Asked::History(..)),
             ClientAnswer::Error(_) => !matches!(asked, Asked::Subscribe(..)),
+            ClientAnswer::Rpc(_) => !matches!(
+                asked,
+                Asked::Connect(_)
+                    | Asked::Subscribe(..)
+                    | Asked::Unsubscribe(_)
+                    | Asked::Publish(_)
+                    | Asked::History(..)
+            ),
             ClientAnswer::Presence(_)
             | ClientAnswer::PresenceStats(_)
             | ClientAnswer::Ping
-            | ClientAnswer::Rpc(_)
             | ClientAnswer::Refresh(_)
             | ClientAnswer::SubRefresh(_)
             | ClientAnswer::Unknown => matches!(asked, Asked::Other),

@@ -9,9 +9,11 @@ use rookery::wire::{ConnectRequest, Encoding, Request, SubscribeRequest};
 use rookery::ws::Opcode;
 
 use crate::Trace;
+use crate::chat::Post;
 use crate::checkers::{
     Answers, Asked, Book, Checker, Objection, Place, Reading, Tally, Verdict, demand,
 };
+use crate::ledger::Before;
 use crate::scenario::{USERS, token};
 use crate::speech::{Heard, Speech, frame, raw_frame};
 
@@ -26,6 +28,10 @@ pub struct Client {
     pub(crate) readings: BTreeMap<String, Reading>,
     pub(crate) reads: Reads,
     pub(crate) temper: Temper,
+    /// What it said with an id.
+    pub(crate) posts: Vec<Post>,
+    /// Up to where it was brought direct messages, by conversation.
+    pub(crate) received: BTreeMap<&'static str, u64>,
     back_at: Tick,
     pongs_percent: u64,
 }
@@ -91,6 +97,21 @@ pub struct Around<'w> {
     pub tally: &'w mut Tally,
     /// Whether clients tell what they hear.
     pub trace: Trace,
+    /// What clients speak of.
+    pub channels: &'static [&'static str],
+    /// Whether chat's methods are among what clients do.
+    pub chats: bool,
+    /// Whether clients acknowledge everything.
+    pub acknowledges: bool,
+}
+
+impl Around<'_> {
+    /// Somebody is about to publish; returns the message's number.
+    pub(crate) fn publish(&mut self, channel: &str, author: &'static str, has_id: bool) -> u64 {
+        let number = self.book.publish(channel);
+        self.book.ledger.says(number, channel, author, self.now.unix_ms, has_id);
+        number
+    }
 }
 
 impl Client {
@@ -109,6 +130,8 @@ impl Client {
             encoding: Encoding::ALL[prng.below(2) as usize],
             line: None,
             readings: BTreeMap::new(),
+            posts: Vec::new(),
+            received: BTreeMap::new(),
             reads,
             temper,
             back_at: Tick(prng.below(300)),
@@ -169,11 +192,23 @@ impl Client {
             self.on_heard(heard, around)?;
         }
         if over {
-            self.line = None;
-            self.readings.values_mut().for_each(Reading::unsubscribed);
-            self.back_at = around.now.tick.plus_ms(self.prng.below(300));
+            self.cut_off(around.now.tick);
         }
         Ok(())
+    }
+
+    /// Its connection is gone.
+    pub fn cut_off(&mut self, now: Tick) {
+        self.line = None;
+        self.readings.values_mut().for_each(Reading::unsubscribed);
+        self.back_at = now.plus_ms(self.prng.below(300));
+    }
+
+    /// The user who can be reached by this client, if it reads and answers.
+    pub fn present_user(&self) -> Option<&'static str> {
+        let line = self.line.as_ref()?;
+        let is_there = line.stage == Stage::Ready && !line.dirty && !line.half_closed;
+        (is_there && !self.user.is_empty()).then_some(self.user)
     }
 
     /// All is quiet, and all that was sent has arrived.
@@ -184,6 +219,15 @@ impl Client {
         }
         line.answers.check_complete()?;
         self.readings.iter().try_for_each(|(channel, one)| one.check_complete(book, channel))
+    }
+
+    /// All is quiet: where it is in a channel on disk, it has read to the end.
+    pub fn check_head(&self, channel: &str, head: u64) -> Verdict {
+        let Some(line) = &self.line else { return Ok(()) };
+        if line.stage != Stage::Ready || line.dirty || line.half_closed {
+            return Ok(());
+        }
+        self.readings.get(channel).map_or(Ok(()), |reading| reading.check_head(channel, head))
     }
 
     /// Sends these commands, in one frame or several, and remembers what was asked.
@@ -297,10 +341,10 @@ impl Client {
         let mut recovered = Vec::new();
         for (channel, reading) in &self.readings {
             if let Some(place) = reading.place().filter(|_| self.prng.percent(50)) {
-                recovered.push((channel.clone(), place));
+                recovered.push((channel.clone(), place, around.book.before(channel)));
             }
         }
-        let subs = recovered.iter().map(|(channel, place)| recovery(channel, place)).collect();
+        let subs = recovered.iter().map(|(channel, place, _)| recovery(channel, place)).collect();
         let request = ConnectRequest { token: token.into(), subs, ..ConnectRequest::default() };
         let asked = Asked::Connect(recovered.clone());
         let mut asks = vec![(Request::Connect(request), asked)];
@@ -326,24 +370,28 @@ impl Client {
             (Asked::Connect(recovered), ClientAnswer::Connect(result)) => {
                 line.stage = line.stage.max(Stage::Ready);
                 for (channel, result) in &result.subs {
-                    let asked = recovered.iter().find(|(one, _)| one == channel);
-                    self.subscribed(channel, asked.map(|(_, place)| place), result, around)?;
+                    let asked = recovered.iter().find(|(one, ..)| one == channel);
+                    let place = asked.map(|(_, place, _)| place);
+                    let before = asked.map(|(.., before)| before.clone()).unwrap_or_default();
+                    self.subscribed(channel, place, &before, result, around)?;
                 }
             }
-            (Asked::Subscribe(channel, place), ClientAnswer::Subscribe(result)) => {
-                self.subscribed(&channel, place.as_ref(), &result, around)?;
+            (Asked::Subscribe(channel, place, before), ClientAnswer::Subscribe(result)) => {
+                self.subscribed(&channel, place.as_ref(), &before, &result, around)?;
             }
             (Asked::Unsubscribe(channel), ClientAnswer::Unsubscribe) => {
                 self.reading(&channel).unsubscribed();
             }
             (Asked::Publish(number), ClientAnswer::Publish) => around.book.answered(number),
-            (Asked::History(channel), ClientAnswer::History(result)) => {
-                for one in &result.publications {
-                    Reading::history(around.book, &channel, &result.epoch, one)?;
-                }
+            (Asked::History(channel, before), ClientAnswer::History(result)) => {
+                Reading::history(around.book, &channel, &before, &result)?;
             }
-            (_, ClientAnswer::Error(error)) => {
+            (asked, ClientAnswer::Rpc(result)) => {
+                self.on_chat_answer(asked, &result.data, around)?;
+            }
+            (asked, ClientAnswer::Error(error)) => {
                 around.tally.endings.insert(format!("error {}", error.code));
+                self.on_chat_refusal(&asked, error.code)?;
             }
             (_, _) => (),
         }
@@ -354,6 +402,7 @@ impl Client {
         &mut self,
         channel: &str,
         asked: Option<&Place>,
+        before: &Before,
         result: &proto::SubscribeResult,
         around: &mut Around<'_>,
     ) -> Verdict {
@@ -362,11 +411,16 @@ impl Client {
             around.tally.endings.insert(ending.to_owned());
         }
         let reading = self.readings.entry(channel.to_owned()).or_default();
-        reading.subscribed(around.book, channel, asked, result)
+        reading.subscribed(around.book, channel, asked, before, result)
     }
 
     fn on_push(&mut self, channel: &str, push: ClientPush, around: &mut Around<'_>) -> Verdict {
         let index = self.index;
+        if let ClientPush::Publication(publication) = &push
+            && publication.tags.contains_key("channel")
+        {
+            return self.on_direct(publication, around);
+        }
         let reading = self.reading(channel);
         let inside = reading.is_subscribed();
         match push {

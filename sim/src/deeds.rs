@@ -7,7 +7,7 @@ use rookery::ws::Opcode;
 
 use crate::checkers::{Asked, Place};
 use crate::client::{Around, Client, Reads, Stage, Temper, recovery};
-use crate::scenario::{CHANNELS, token};
+use crate::scenario::token;
 use crate::speech::{frame, raw_frame};
 
 /// One thing that a connected client does. Closed.
@@ -47,6 +47,18 @@ pub enum Deed {
     HalfClose,
     /// Says goodbye.
     Close,
+    /// Says something by chat's own method.
+    Post,
+    /// Writes to another user.
+    Send,
+    /// Says again what it said with an id.
+    Repeat,
+    /// Says how far it is.
+    Mark,
+    /// Takes a message back.
+    Retract,
+    /// Asks how far others are, or with whom it talks.
+    AskAround,
 }
 
 /// How many deeds break nothing.
@@ -73,6 +85,16 @@ const WEIGHTS: [(Deed, u64); 17] = [
     (Deed::Close, 10),
 ];
 
+/// How often each of chat's own is chosen beside these.
+const CHAT_WEIGHTS: [(Deed, u64); 6] = [
+    (Deed::Post, 250),
+    (Deed::Send, 150),
+    (Deed::Repeat, 120),
+    (Deed::Mark, 80),
+    (Deed::Retract, 30),
+    (Deed::AskAround, 60),
+];
+
 impl Client {
     /// Chooses what to do, and does it. Says what it was.
     pub fn act(&mut self, around: &mut Around<'_>) -> Option<Deed> {
@@ -84,15 +106,16 @@ impl Client {
             Temper::Steady => &WEIGHTS[..STEADY_DEEDS_COUNT],
             Temper::Wild => &WEIGHTS[..],
         };
-        let total = deeds.iter().map(|(_, weight)| weight).sum();
-        let mut drawn = self.prng.below(total);
-        let chosen = deeds.iter().find(|(_, weight)| {
+        let chat = if around.chats { &CHAT_WEIGHTS[..] } else { &[] };
+        let deeds = || deeds.iter().chain(chat);
+        let mut drawn = self.prng.below(deeds().map(|(_, weight)| weight).sum());
+        let chosen = deeds().find(|(_, weight)| {
             let hit = drawn < *weight;
             drawn = drawn.saturating_sub(*weight);
             hit
         });
         let deed = chosen.map(|(deed, _)| *deed)?;
-        let channel = CHANNELS[self.prng.below(CHANNELS.len() as u64) as usize];
+        let channel = around.channels[self.prng.below(around.channels.len() as u64) as usize];
         self.perform(deed, channel, around);
         Some(deed)
     }
@@ -145,6 +168,12 @@ impl Client {
                 let ways = [Reads::Promptly, Reads::Promptly, Reads::Slowly, Reads::Never];
                 self.reads = ways[self.prng.below(4) as usize];
             }
+            Deed::Post => self.post(channel, around),
+            Deed::Send => self.send_to(around),
+            Deed::Repeat => self.repeat(around),
+            Deed::Mark => self.mark(around),
+            Deed::Retract => self.retract(around),
+            Deed::AskAround => self.ask_around(channel, around),
             Deed::Reset => self.reset(around),
             Deed::HalfClose => self.half_close(around),
             Deed::Close => {
@@ -160,7 +189,7 @@ impl Client {
         let line = self.line.as_ref().map_or(0, |line| line.number);
         let mut asks = Vec::new();
         for _ in 0..count {
-            let number = around.book.publish(channel);
+            let number = around.publish(channel, self.user, false);
             let padding = "x".repeat(self.prng.below(60) as usize);
             let body = format!("{{\"n\":[{number},{line}],\"x\":\"{padding}\"}}");
             let data = RawData { bytes: body.into_bytes().into(), is_json: true };
@@ -192,7 +221,8 @@ impl Client {
             join_leave: self.prng.percent(50),
             ..place.as_ref().map_or(plain, |place| recovery(channel, place))
         };
-        let asked = Asked::Subscribe(channel.to_owned(), place.clone());
+        let before = around.book.before(channel);
+        let asked = Asked::Subscribe(channel.to_owned(), place.clone(), before);
         self.ask(around, vec![(Request::Subscribe(request), asked)]);
     }
 
@@ -215,7 +245,8 @@ impl Client {
                     since: place.map(|place| (place.offset, place.epoch.into())),
                     reverse: self.prng.percent(50),
                 };
-                (Request::History(request), Asked::History(channel.to_owned()))
+                let before = around.book.before(channel);
+                (Request::History(request), Asked::History(channel.to_owned(), before))
             }
         };
         self.ask(around, vec![ask]);
@@ -250,7 +281,8 @@ impl Client {
         self.publish(channel, 1, around);
         let Some(line) = &mut self.line else { return };
         let id = line.next_id - 1;
-        line.answers.asked(id, Asked::Subscribe(channel.to_owned(), None));
+        let before = around.book.before(channel);
+        line.answers.asked(id, Asked::Subscribe(channel.to_owned(), None, before));
         let plain = SubscribeRequest { channel: channel.into(), ..SubscribeRequest::default() };
         self.send(around, &frame(self.encoding, &[(id, Request::Subscribe(plain))]));
         if self.prng.percent(70) {

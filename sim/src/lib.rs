@@ -9,13 +9,16 @@
 //! Deliberately absent: threads, the kernel, real time.
 #![forbid(unsafe_code)]
 
+mod chat;
 pub mod checkers;
 mod client;
 mod deeds;
 mod lane;
+mod ledger;
 pub mod mutation;
 mod scenario;
 mod speech;
+mod store;
 #[cfg(test)]
 mod tests;
 mod world;

@@ -20,6 +20,9 @@ struct Arguments {
     /// Steps of chaos in each world.
     #[arg(long)]
     steps: Option<u64>,
+    /// Worlds with rooms on disk, direct messages, and crashes.
+    #[arg(long)]
+    store: bool,
     /// Tells what happens.
     #[arg(long)]
     trace: bool,
@@ -31,7 +34,8 @@ fn main() -> ExitCode {
     let trace = if arguments.trace { Trace::Printed } else { Trace::Silent };
     let (mut passed, mut failed) = (0, 0);
     for seed in seeds {
-        let mut scenario = Scenario::draw(seed);
+        let draw = if arguments.store { Scenario::draw_stored } else { Scenario::draw };
+        let mut scenario = draw(seed);
         scenario.steps_count = arguments.steps.unwrap_or(scenario.steps_count);
         match run(&scenario, Mutator::new(Mutation::None, 0), trace) {
             Ok(summary) if arguments.seed.is_some() => {

@@ -3,8 +3,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rookery::room::{Answer, Recovery, Tell, What};
 use rookery::shard::Letter;
+use rookery::store::{Batch, Disk, Durable, Job, Request, Space};
+
+use crate::ledger::entries;
 
 /// What goes wrong. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,30 @@ pub enum Mutation {
     ForgetAccepted,
     /// A core is not told that a connection is gone.
     KeepGone,
+    /// A request of the store succeeds that has failed.
+    AnswerEarly,
+    /// The store does not remember the ids of messages.
+    ForgetIds,
+    /// The store does not say what waits for a user.
+    HideWaiting,
+    /// The store does not answer what nobody waits for.
+    LoseReply,
+    /// A message is answered with the place behind its own.
+    MisplaceAnswer,
+    /// A recovery that could be whole is none.
+    RefuseRecovery,
+    /// A connection is not told that it is replaced.
+    KeepReplaced,
+    /// A message is only said to be taken back.
+    KeepRetracted,
+    /// After a crash the last message of a channel is not on the disk.
+    LoseLast,
+    /// After a crash a message in the middle of a channel is not on the disk.
+    LoseMiddle,
+    /// After a crash it is not on the disk how far a user is.
+    LoseMark,
+    /// After a crash it is not on the disk what waits for a user.
+    LoseWaiting,
 }
 
 /// Applies a mutation once, at the first opportunity after `skip` others.
@@ -70,6 +98,50 @@ impl Mutator {
         true
     }
 
+    /// Whether `mutation` happens all the time.
+    pub fn holds(&self, mutation: Mutation) -> bool {
+        self.mutation == mutation
+    }
+
+    /// Changes what the store is asked.
+    pub fn change_request(&mut self, request: &mut Request) {
+        if let Job::Retract(retraction) = &mut request.job
+            && let Some(number) = retraction.left.tag("id").and_then(|id| id.strip_prefix('i'))
+            && self.mutation == Mutation::KeepRetracted
+        {
+            let whole = Bytes::from(format!("{{\"n\":[{number},0]}}"));
+            if self.strikes(Mutation::KeepRetracted) {
+                Arc::make_mut(&mut retraction.left).data.bytes = whole;
+            }
+        }
+    }
+
+    /// Changes what is left on the disk after a crash.
+    pub fn change_disk(&mut self, disk: &mut impl Disk) {
+        let space = match self.mutation {
+            Mutation::LoseLast | Mutation::LoseMiddle => Space::Messages,
+            Mutation::LoseMark => Space::Marks,
+            Mutation::LoseWaiting => Space::Pending,
+            _ => return,
+        };
+        let keys: Vec<_> = entries(disk, space).into_iter().map(|(key, _)| key).collect();
+        let room = |index: usize| keys.get(index).map(|key| &key[..16]);
+        let chosen = (0..keys.len()).find(|&index| match self.mutation {
+            Mutation::LoseLast => room(index) != room(index + 1),
+            Mutation::LoseMiddle => {
+                index != 0 && room(index) == room(index + 1) && room(index) == room(index - 1)
+            }
+            _ => true,
+        });
+        if let Some(index) = chosen
+            && self.strikes(self.mutation)
+        {
+            let mut batch = Batch::default();
+            batch.remove(space, &keys[index]);
+            disk.commit(&batch, Durable::Now).expect("the disk is well");
+        }
+    }
+
     /// Changes the letters that one shard has for another.
     pub fn change(&mut self, letters: &mut Vec<Letter>) {
         if self.done {
@@ -83,6 +155,7 @@ impl Mutator {
             Mutation::DropMessage
             | Mutation::DropFleeting
             | Mutation::DropFarewell
+            | Mutation::KeepReplaced
             | Mutation::DropAnswer => {
                 if self.strikes(mutation) {
                     letters.remove(index);
@@ -115,13 +188,39 @@ impl Mutator {
                     welcome.missed.remove(0);
                 }
             }
+            Mutation::RefuseRecovery => {
+                if let Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))) =
+                    &mut letters[index]
+                    && self.strikes(mutation)
+                {
+                    welcome.missed.clear();
+                    welcome.recovery = Recovery::Lost;
+                }
+            }
+            Mutation::MisplaceAnswer => {
+                if let Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))) =
+                    &mut letters[index]
+                    && self.strikes(mutation)
+                {
+                    posted.position.offset += 1;
+                }
+            }
             Mutation::None
             | Mutation::LoseLetter
             | Mutation::DoubleSend
             | Mutation::FlipByte
             | Mutation::GreedyTurn
             | Mutation::ForgetAccepted
-            | Mutation::KeepGone => (),
+            | Mutation::KeepGone
+            | Mutation::AnswerEarly
+            | Mutation::ForgetIds
+            | Mutation::HideWaiting
+            | Mutation::LoseReply
+            | Mutation::KeepRetracted
+            | Mutation::LoseLast
+            | Mutation::LoseMiddle
+            | Mutation::LoseMark
+            | Mutation::LoseWaiting => (),
         }
     }
 
@@ -141,6 +240,15 @@ impl Mutator {
                 Mutation::ShortenRecovery,
                 Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
             ) => welcome.recovery == Recovery::Whole && !welcome.missed.is_empty(),
+            (
+                Mutation::RefuseRecovery,
+                Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
+            ) => welcome.recovery == Recovery::Whole,
+            (
+                Mutation::MisplaceAnswer,
+                Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))),
+            ) => posted.position.offset != 0,
+            (Mutation::KeepReplaced, Letter::Tell(Tell::Replaced(_))) => true,
             (Mutation::DropFarewell, Letter::Ask(ask)) => {
                 matches!(ask.what, What::Unsubscribe(_))
             }

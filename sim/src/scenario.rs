@@ -4,9 +4,9 @@ use rookery::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign}
 use rookery::base::Prng;
 use rookery::ring::simulated::Weather;
 use rookery::room::{self, Namespace, Who};
-use rookery::session::{self, INBOX_NAMESPACE};
+use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE};
 use rookery::shard::Options;
-use rookery::store::Durability;
+use rookery::store::{Crash, DiskWeather, Durability};
 
 /// Everything about a world that is decided before it begins.
 pub struct Scenario {
@@ -28,6 +28,41 @@ pub struct Scenario {
     pub turn: TurnLimits,
     /// How many of 1,000 turns begin with a long pause of that core.
     pub stalls_per_1_000: u64,
+    /// Where messages are kept on disk.
+    pub store: Option<StoreScenario>,
+}
+
+/// The store and its disk.
+#[derive(Clone, Debug)]
+pub struct StoreScenario {
+    /// For the disk, and for the key of names.
+    pub seed: u64,
+    /// What goes wrong in the chaos.
+    pub disk: DiskWeather,
+    /// Bytes of the disk that stay free.
+    pub reserve_bytes: u64,
+    /// How many of 1,000 steps leave the disk little room for a while.
+    pub squeezes_per_1_000: u64,
+    /// A bag arrives at most this much later.
+    pub delay_ms_max: u64,
+    /// Bags that wait in one lane.
+    pub bags_max: usize,
+    /// How many of 1,000 steps end the process.
+    pub crashes_per_1_000: u64,
+    /// How it may end.
+    pub crashes: &'static [Crash],
+    /// Whether retention removes anything within the world's time, so that ids are
+    /// forgotten and recoveries fail.
+    pub keeps: Keeps,
+}
+
+/// How much of what was said is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// All.
+    All,
+    /// The last of it.
+    Some,
 }
 
 /// How lanes behave.
@@ -56,6 +91,19 @@ pub const USERS: [&str; 4] = ["", "ann", "bob", "cat"];
 /// Channels of the world.
 pub const CHANNELS: [&str; 10] =
     ["room:0", "room:1", "room:2", "room:3", "news:0", "news:1", "vip:0", "@ann", "@bob", "lobby"];
+
+/// Channels of a world with a store.
+pub const STORED_CHANNELS: [&str; 9] = [
+    "room:0",
+    "room:1",
+    "room:2",
+    "vip:0",
+    "news:0",
+    "lobby",
+    "dm#ann,bob",
+    "dm#ann,cat",
+    "dm#bob,cat",
+];
 
 impl Scenario {
     /// The scenario of a seed.
@@ -94,8 +142,93 @@ impl Scenario {
                 letters_max: pick(&mut prng, &[2, 50, 8_192]) as usize,
             },
             stalls_per_1_000: pick(&mut prng, &[0, 5, 20]),
+            store: None,
         }
     }
+
+    /// The scenario of a seed with rooms on disk, direct messages, and crashes.
+    pub fn draw_stored(seed: u64) -> Scenario {
+        let mut scenario = Scenario::draw(seed);
+        let mut prng = Prng::from_seed(seed ^ 0xD15C);
+        let mut options = Options::clone(&scenario.options);
+        let durability =
+            pick(&mut prng, &[Durability::Fsync, Durability::Fsync, Durability::Interval]);
+        let keeps = pick(&mut prng, &[Keeps::All, Keeps::All, Keeps::Some]);
+        options.room.namespaces = stored_namespaces(&mut prng, durability, keeps);
+        options.room.rooms_max = 100;
+        options.session.channels_max = 12;
+        if prng.percent(25) {
+            options.session.single_session_tenants = vec![String::new()];
+        }
+        scenario.options = Arc::new(options);
+        scenario.clients_count = 4 + prng.below(9) as usize;
+        let fails_percent = pick(&mut prng, &[0, 0, 1, 4]) as u8;
+        // Where the last moments may be lost, nothing may be said about them.
+        let is_sure = durability == Durability::Fsync;
+        scenario.store = Some(StoreScenario {
+            seed,
+            disk: DiskWeather {
+                commit_fails_percent: if is_sure { fails_percent } else { 0 },
+                sync_fails_percent: if is_sure { fails_percent } else { 0 },
+                reopen_fails_percent: pick(&mut prng, &[0, 50]) as u8,
+                capacity_bytes: u64::MAX,
+                sync_us: pick(&mut prng, &[0, 300, 5_000]),
+                slow_percent: pick(&mut prng, &[0, 2]) as u8,
+            },
+            reserve_bytes: pick(&mut prng, &[0, 500, 4_000]),
+            squeezes_per_1_000: if is_sure { pick(&mut prng, &[0, 0, 10]) } else { 0 },
+            delay_ms_max: pick(&mut prng, &[0, 5, 40]),
+            bags_max: pick(&mut prng, &[1, 8]) as usize,
+            crashes_per_1_000: pick(&mut prng, &[0, 4, 12]),
+            crashes: if is_sure { &[Crash::Killed, Crash::PowerCut] } else { &[Crash::Killed] },
+            keeps,
+        });
+        scenario
+    }
+
+    /// How a channel is kept on disk, if it is.
+    pub fn stored(&self, channel: &str) -> Option<&Namespace> {
+        let namespaces = &self.options.room.namespaces;
+        let index = session::namespace_of(namespaces, channel)?;
+        Some(&namespaces[usize::from(index)]).filter(|one| one.is_durable())
+    }
+
+    /// Channels that clients speak of.
+    pub fn channels(&self) -> &'static [&'static str] {
+        match self.store {
+            None => &CHANNELS,
+            Some(_) => &STORED_CHANNELS,
+        }
+    }
+}
+
+fn stored_namespaces(prng: &mut Prng, durability: Durability, keeps: Keeps) -> Vec<Namespace> {
+    let [mut room, mut vip, mut inbox, news, plain] =
+        <[Namespace; 5]>::try_from(namespaces(prng)).expect("they are five");
+    let ack_wait_ms = pick(prng, &[300, 1_500]) as u32;
+    let tries_max = pick(prng, &[2, 5, 100]) as u16;
+    let ttl_ms_max = pick(prng, &[3_000, 1_000_000]);
+    let window_count_max = pick(prng, &[2, 10, 256]) as u32;
+    let (count_max, age_ms) = match keeps {
+        Keeps::All => (10_000, 250_000),
+        Keeps::Some => (pick(prng, &[4, 10_000]) as u32, pick(prng, &[3_000, 250_000])),
+    };
+    for one in [&mut room, &mut vip, &mut inbox] {
+        one.history_count_max = count_max;
+        one.history_age_ms_max = age_ms;
+        one.history_bytes_max = 100_000_000;
+        one.durability = durability;
+        one.window_count_max = window_count_max;
+        one.ack_wait_ms = ack_wait_ms;
+        one.tries_max = tries_max;
+        one.ttl_ms_max = ttl_ms_max;
+        one.see_history = Who::Anyone;
+    }
+    let dm = Namespace { name: CONVERSATION_NAMESPACE.to_owned(), ..room.clone() };
+    if prng.percent(50) {
+        inbox.history_count_max = 0;
+    }
+    vec![room, vip, inbox, news, plain, dm]
 }
 
 fn session_options(prng: &mut Prng) -> session::Options {

@@ -17,8 +17,10 @@ use crate::checkers::{
 };
 use crate::client::{Around, Client};
 use crate::lane::Lane;
+use crate::ledger::Ledger;
 use crate::mutation::{Mutation, Mutator};
-use crate::scenario::{Scenario, keys};
+use crate::scenario::{Scenario, USERS, keys};
+use crate::store::{Store, WatchedDisk};
 
 /// How long a drain is given, and how long it may take at most.
 const DRAIN_MS: u64 = 500;
@@ -26,6 +28,17 @@ const DRAINED_MS_MAX: u64 = 5_000;
 
 /// How long everything under way may take to arrive.
 const QUIET_MS_MAX: u64 = 60_000;
+
+/// One step of the calm.
+const CALM_STEP_MS: u64 = 20;
+
+/// In the calm of a world with a store: how long clients come back, and how long it
+/// takes at least, so that what failed is read again.
+const RETURN_MS: u64 = 3_000;
+const STORE_CALM_MS: u64 = 7_000;
+
+/// How long rooms on disk stay in memory without members.
+const STORE_REST_MS: u64 = 35_000;
 
 /// What a world came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +49,8 @@ pub struct Summary {
     pub published: u64,
     /// Letters that arrived at another core.
     pub letters: u64,
+    /// How often the process ended and began again.
+    pub crashes: u64,
     /// What clients were told when something ended or failed.
     pub endings: BTreeSet<String>,
     /// How long it took, by its own clock.
@@ -84,6 +99,12 @@ struct World<'s> {
     mutator: Mutator,
     exposition: Exposition,
     lines_count: u64,
+    store: Option<Store>,
+    /// Messages that were answered before the last crash.
+    answered_before: u64,
+    crashes_count: u64,
+    /// Clients that are cut off come back until then.
+    open_until: Tick,
 }
 
 /// Lets a world happen. A panic of a core is an objection like any other.
@@ -115,25 +136,12 @@ impl<'s> World<'s> {
     fn new(scenario: &'s Scenario, mutator: Mutator, trace: Trace) -> World<'s> {
         let mut prng = Prng::from_seed(scenario.seed ^ 0x5EED);
         let now = Now { tick: Tick(1), unix_ms: 1_700_000_000_000 };
-        let all_cells: Vec<Arc<Cells>> = (0..scenario.shards_count).map(|_| Cells::new()).collect();
-        let keys = keys();
-        let cores = (0..scenario.shards_count).zip(&all_cells).map(|(id, cells)| Core {
-            shard: Shard::new(Setup {
-                id: ShardId(id),
-                shards_count: scenario.shards_count,
-                options: Arc::clone(&scenario.options),
-                keys: Arc::clone(&keys),
-                names: NameKey([scenario.seed, 2]),
-                seed: prng.draw(),
-                now,
-                scribe: Rc::new(cells.claim()),
-            }),
-            plane: SimulatedPlane::new(prng.draw(), scenario.weather.clone()),
-            sends: Sends::default(),
-            work: Vec::new(),
-            stalled_until: Tick(0),
+        let store = scenario.store.as_ref().map(|one| {
+            let namespaces = &scenario.options.room.namespaces;
+            Store::open(WatchedDisk::new(one.seed), one, namespaces, scenario.shards_count)
         });
-        let cores: Vec<Core> = cores.collect();
+        let names = store.as_ref().map_or(NameKey([scenario.seed, 2]), Store::names);
+        let (cores, exposition) = cores(scenario, names, now, &mut prng);
         let lanes = cores.iter().map(|_| cores.iter().map(|_| Lane::default()).collect());
         World {
             scenario,
@@ -146,11 +154,19 @@ impl<'s> World<'s> {
                 .collect(),
             cores,
             prng,
-            book: Book::default(),
+            book: Book::new(scenario),
             tally: Tally::default(),
             mutator,
+<<<<<<< HEAD
             exposition: Exposition::new(all_cells, None),
+=======
+            exposition,
+>>>>>>> sim
             lines_count: 0,
+            store,
+            answered_before: 0,
+            crashes_count: 0,
+            open_until: Tick(0),
         }
     }
 
@@ -159,6 +175,7 @@ impl<'s> World<'s> {
             let pause = self.prng.percent(3);
             let pass_ms = self.prng.below(if pause { 400 } else { 30 });
             self.step(pass_ms)?;
+            self.disturb_store()?;
             if step % 8 == 0 {
                 self.check_borders()?;
             }
@@ -173,6 +190,7 @@ impl<'s> World<'s> {
             accepted: self.tally.accepted,
             published: self.book.answered_count(),
             letters: lanes.map(|lane| lane.received).sum(),
+            crashes: self.crashes_count,
             endings: self.tally.endings,
             ended_at: self.now.tick,
         })
@@ -183,16 +201,137 @@ impl<'s> World<'s> {
         self.phase = Phase::Calm;
         self.clients.iter_mut().for_each(Client::settle_down);
         let end = self.now.tick.plus_ms(QUIET_MS_MAX);
+        let mut steps_min = 50;
+        if let Some(store) = &mut self.store {
+            store.settle_down();
+            self.open_until = self.now.tick.plus_ms(RETURN_MS);
+            steps_min = STORE_CALM_MS / CALM_STEP_MS;
+        }
         for step in 0.. {
-            self.step(20)?;
-            if 50 < step && self.is_quiet() {
+            self.step(CALM_STEP_MS)?;
+            let is_quiet = steps_min < step && self.is_quiet();
+            if is_quiet && self.waiting_user().is_none() {
                 break;
             }
-            demand(self.now.tick < end, Checker::Answers, || "it never gets quiet".to_owned())?;
+            let in_time = self.now.tick < end;
+            demand(in_time || is_quiet, Checker::Answers, || "it never gets quiet".to_owned())?;
+            demand(in_time, Checker::Waiting, || {
+                format!("something waits for {:?} for ever", self.waiting_user())
+            })?;
         }
         self.check_borders()?;
         self.check_counters()?;
+        self.check_store()?;
         self.clients.iter().try_for_each(|client| client.check_complete(&self.book))
+    }
+
+    /// A user who is there, and for whom something waits all the same.
+    fn waiting_user(&mut self) -> Option<&'static str> {
+        let store = self.store.as_mut()?;
+        let names = store.names();
+        let mut present = self.clients.iter().filter_map(Client::present_user);
+        present.find(|user| Ledger::waits_for(store.disk(), names, user))
+    }
+
+    /// All is quiet: the disk has what it should, and readers have all of it.
+    fn check_store(&mut self) -> Verdict {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        let names = store.names();
+        self.book.ledger.check_disk(store.disk(), names, self.now.unix_ms)?;
+        for channel in self.scenario.channels() {
+            if let Some(head) = Ledger::head_on(store.disk(), names, channel) {
+                self.clients.iter().try_for_each(|client| client.check_head(channel, head))?;
+            }
+        }
+        let session = &self.scenario.options.session;
+        for user in &USERS[1..] {
+            let clients = self.clients.iter().filter(|client| client.present_user() == Some(user));
+            let count = clients.count();
+            demand(count <= 1 || !session.is_single_session(""), Checker::Singles, || {
+                format!("{user} is here {count} times")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What happens to the disk, or to the whole process.
+    fn disturb_store(&mut self) -> Verdict {
+        let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) else {
+            return Ok(());
+        };
+        if self.prng.below(1_000) < scenario.squeezes_per_1_000 {
+            store.squeeze(self.now.tick, scenario, &mut self.prng);
+        }
+        if self.prng.below(1_000) < scenario.crashes_per_1_000 {
+            self.crash()?;
+        }
+        Ok(())
+    }
+
+    /// The process ends in the middle of a step, and begins again some time later.
+    fn crash(&mut self) -> Verdict {
+        let (Some(mut store), Some(scenario)) = (self.store.take(), &self.scenario.store) else {
+            return Ok(());
+        };
+        self.now.tick = self.now.tick.plus_ms(self.prng.below(20));
+        self.now.unix_ms += self.prng.below(20);
+        let is_torn = self.prng.percent(50);
+        if is_torn {
+            store.tear_next();
+            // Whatever it answers, nobody hears.
+            store.turn(self.now, scenario, &mut self.prng, &mut Mutator::new(Mutation::None, 0))?;
+        }
+        let index = self.prng.below(scenario.crashes.len() as u64) as usize;
+        let crash = scenario.crashes[index];
+        let mut disk = store.crash(crash);
+        self.mutator.change_disk(&mut disk);
+        self.crashes_count += 1;
+        if self.trace == Trace::Printed {
+            println!("{:>6} the process ends: {crash:?}", self.now.tick.0);
+        }
+        self.cut_off()?;
+        let pause_ms = self.prng.below(1_500);
+        self.now.tick = self.now.tick.plus_ms(pause_ms);
+        self.now.unix_ms += pause_ms;
+        let namespaces = &self.scenario.options.room.namespaces;
+        let mut store = Store::open(disk, scenario, namespaces, self.scenario.shards_count);
+        let names = store.names();
+        (self.cores, self.exposition) = cores(self.scenario, names, self.now, &mut self.prng);
+        self.book.ledger.check_disk(store.disk(), names, self.now.unix_ms)?;
+        self.store = Some(store);
+        for lane in self.lanes.iter_mut().flatten() {
+            *lane = Lane::default();
+        }
+        self.answered_before = self.book.answered_count();
+        self.tally = Tally { endings: std::mem::take(&mut self.tally.endings), ..Tally::default() };
+        Ok(())
+    }
+
+    /// Clients lose their connections; some read first what was on its way to them.
+    fn cut_off(&mut self) -> Verdict {
+        for index in 0..self.clients.len() {
+            let Some(core) = self.clients[index].core() else { continue };
+            if self.prng.percent(50) {
+                let (client, mut around) = self.around(index, core);
+                client.read(&mut around)?;
+            }
+            self.clients[index].cut_off(self.now.tick);
+        }
+        Ok(())
+    }
+
+    fn around(&mut self, index: usize, core: usize) -> (&mut Client, Around<'_>) {
+        let around = Around {
+            now: self.now,
+            plane: &mut self.cores[core].plane,
+            book: &mut self.book,
+            tally: &mut self.tally,
+            trace: self.trace,
+            channels: self.scenario.channels(),
+            chats: self.store.is_some(),
+            acknowledges: self.phase != Phase::Chaos,
+        };
+        (&mut self.clients[index], around)
     }
 
     /// All cores let everybody go, and forget in time what was.
@@ -206,10 +345,25 @@ impl<'s> World<'s> {
             self.step(20)?;
         }
         let namespaces = &self.scenario.options.room.namespaces;
-        let age_ms = namespaces.iter().map(|one| one.history_age_ms_max).max().unwrap_or_default();
-        let end = self.now.tick.plus_ms(2 * age_ms + 5_000);
+        let of = |stored: bool| {
+            let those =
+                namespaces.iter().filter(|one| one.keeps_history() && one.is_durable() == stored);
+            those.map(|one| one.history_age_ms_max).max().unwrap_or_default()
+        };
+        let (age_ms, stored_age_ms) = (of(false), of(true));
+        let rest_ms = if self.store.is_some() { STORE_REST_MS } else { 0 };
+        let step_ms = if self.store.is_some() { 500 } else { 100 };
+        let end = self.now.tick.plus_ms(2 * age_ms + rest_ms + 5_000);
         while self.now.tick < end {
-            self.step(100)?;
+            self.step(step_ms)?;
+        }
+        for core in &self.cores {
+            check_empty(&core.shard.audit(), core.shard.connections_count())?;
+        }
+        // Rooms on disk are gone, and what wakes them to drop old messages is not.
+        let end = end.plus_ms(stored_age_ms);
+        while self.now.tick < end {
+            self.step(10_000)?;
         }
         self.check_counters()?;
         for core in &self.cores {
@@ -239,6 +393,9 @@ impl<'s> World<'s> {
                 self.turn(at)?;
             }
         }
+        if let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) {
+            store.turn(self.now, scenario, &mut self.prng, &mut self.mutator)?;
+        }
         (0..self.clients.len()).try_for_each(|index| self.visit(index))
     }
 
@@ -247,7 +404,7 @@ impl<'s> World<'s> {
         let client = &mut self.clients[index];
         let acts = self.prng.percent(25);
         if client.wants_in(self.now) && (self.phase == Phase::Chaos || acts) {
-            if self.phase != Phase::Calm {
+            if self.phase != Phase::Calm || self.now.tick < self.open_until {
                 let core = self.prng.below(self.cores.len() as u64) as usize;
                 self.lines_count += 1;
                 client.knock(core, self.lines_count, &mut self.cores[core].plane);
@@ -255,21 +412,18 @@ impl<'s> World<'s> {
             return Ok(());
         }
         let Some(core) = client.core() else { return Ok(()) };
-        let mut around = Around {
-            now: self.now,
-            plane: &mut self.cores[core].plane,
-            book: &mut self.book,
-            tally: &mut self.tally,
-            trace: self.trace,
-        };
+        let is_chaos = self.phase == Phase::Chaos;
+        let trace = self.trace;
+        let now = self.now;
+        let (client, mut around) = self.around(index, core);
         client.read(&mut around)?;
-        if self.phase == Phase::Chaos
+        if is_chaos
             && acts
             && client.core().is_some()
             && let Some(deed) = client.act(&mut around)
-            && self.trace == Trace::Printed
+            && trace == Trace::Printed
         {
-            println!("{:>6} client {index} at core {core}: {deed:?}", self.now.tick.0);
+            println!("{:>6} client {index} at core {core}: {deed:?}", now.tick.0);
         }
         Ok(())
     }
@@ -281,6 +435,9 @@ impl<'s> World<'s> {
         let letters = self.take_letters(at)?;
         check_turn(limits, events, letters)?;
         let core = &mut self.cores[at];
+        for reply in self.store.iter_mut().flat_map(|store| store.take(at, self.now.tick)) {
+            core.shard.on_reply(self.now, reply);
+        }
         core.shard.finish_turn(self.now, &mut core.work);
         if self.trace == Trace::Printed && events + letters + core.work.len() != 0 {
             let acts = core.work.len();
@@ -296,6 +453,10 @@ impl<'s> World<'s> {
             }
         }
         core.plane.submit(&mut core.work);
+        if let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) {
+            let requests = core.shard.for_store();
+            store.post(at, self.now.tick, scenario, &mut self.prng, requests);
+        }
         self.post(at);
         Ok(())
     }
@@ -387,8 +548,10 @@ impl<'s> World<'s> {
         let mut letters_count = 0;
         for core in &mut self.cores {
             core.shard.post(&mut |_, letters| letters_count += letters.len());
+            letters_count += core.shard.for_store().len();
         }
-        lanes && planes && letters_count == 0
+        let store = self.store.as_ref().is_none_or(Store::is_quiet);
+        lanes && planes && store && letters_count == 0
     }
 
     /// What holds between turns, at every border.
@@ -414,10 +577,42 @@ impl<'s> World<'s> {
     }
 
     fn check_counters(&mut self) -> Verdict {
-        self.tally.published_seen = self.book.answered_count();
+        self.tally.published_seen = self.book.answered_count() - self.answered_before;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
         check_counters(&self.exposition, &audits, &self.tally)
     }
+}
+
+/// The cores of a process that begins.
+fn cores(
+    scenario: &Scenario,
+    names: NameKey,
+    now: Now,
+    prng: &mut Prng,
+) -> (Vec<Core>, Exposition) {
+    let all_cells: Vec<Arc<Cells>> = (0..scenario.shards_count).map(|_| Cells::new()).collect();
+    let keys = keys();
+    let cores = (0..scenario.shards_count).zip(&all_cells).map(|(id, cells)| {
+        let mut core = Core {
+            shard: Shard::new(Setup {
+                id: ShardId(id),
+                shards_count: scenario.shards_count,
+                options: Arc::clone(&scenario.options),
+                keys: Arc::clone(&keys),
+                names,
+                seed: prng.draw(),
+                now,
+                scribe: Rc::new(cells.claim()),
+            }),
+            plane: SimulatedPlane::new(prng.draw(), scenario.weather.clone()),
+            sends: Sends::default(),
+            work: Vec::new(),
+            stalled_until: Tick(0),
+        };
+        core.plane.set_now(now);
+        core
+    });
+    (cores.collect(), Exposition::new(all_cells))
 }
 
 /// What a full lane does: news are lost, answers are not, and where publications

@@ -176,6 +176,10 @@ impl Rooms {
         room.ids = None;
         let mut opened = opened.map(|opened| *opened);
         for (user, id, offset) in opened.iter_mut().flat_map(|opened| mem::take(&mut opened.ids)) {
+            // Who has no name is not told apart from others without one.
+            if user.is_empty() {
+                continue;
+            }
             let ids = room.ids.get_or_insert_default();
             // As long as the store is asked for those of five minutes, there is room.
             let _ = ids.remember(now.unix_ms, &user, &id, offset);

@@ -365,6 +365,16 @@ fn a_repeated_id_gets_the_first_answer_across_a_restart() {
 }
 
 #[test]
+fn who_has_no_name_is_not_answered_with_the_message_of_another_after_a_restart() {
+    let anonymous = |text| draft(title("room:9", 0), "", text, Some("a"), Voice::Post);
+    let mut world = World::new();
+    assert_eq!(posted(&world.ask(0, ROOM, anonymous("1"))), 1);
+    assert_eq!(posted(&world.ask(0, ROOM, anonymous("2"))), 2);
+    let mut world = world.restart(Crash::PowerCut);
+    assert_eq!(posted(&world.ask(0, ROOM, anonymous("3"))), 3);
+}
+
+#[test]
 fn an_id_repeated_before_the_first_is_kept_waits_for_it() {
     let mut world = World::new();
     world.subscribe(1, None);

@@ -26,6 +26,8 @@ pub struct Audit {
     pub waiting_bytes: u64,
     /// Rooms whose home is this shard.
     pub rooms_count: usize,
+    /// Requests that the store has not answered.
+    pub requests_count: usize,
 }
 
 /// Who sits where.
@@ -45,6 +47,7 @@ impl Shard {
         let mut audit = Audit {
             members: self.rooms.members().collect(),
             rooms_count: self.rooms.len(),
+            requests_count: self.rooms.requests_count(),
             ..Audit::default()
         };
         for (slot, conn) in self.conns.iter() {

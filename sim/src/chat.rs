@@ -1,0 +1,261 @@
+//! Clients that use chat's own methods: they say things with ids and say them again
+//! when they do not know what became of them, write to each other, acknowledge, read
+//! and take back.
+
+use std::collections::BTreeMap;
+
+use rookery::store::Marks;
+use rookery::wire::client::proto;
+use rookery::wire::{RawData, Request};
+use serde_json::Value;
+
+use crate::checkers::{Asked, Checker, Verdict, body_of, demand, is_retracted};
+use crate::client::{Around, Client};
+use crate::ledger::parties;
+use crate::scenario::USERS;
+
+/// Messages that a client remembers, to say them again.
+const POSTS_MAX: usize = 24;
+
+/// Numbers of connections that no connection has: a message that may be said again
+/// keeps no order with others.
+const NO_LINE: u64 = 1 << 40;
+
+/// What a client said with an id.
+#[derive(Clone, Debug)]
+pub struct Post {
+    number: u64,
+    method: &'static str,
+    data: String,
+    is_answered: bool,
+}
+
+impl Client {
+    /// Says something in a channel, mostly with an id, and sometimes twice.
+    pub(crate) fn post(&mut self, channel: &'static str, around: &mut Around<'_>) {
+        let field = format!("\"channel\":\"{channel}\"");
+        self.say_by_chat("chat.publish", channel, &field, around);
+    }
+
+    /// Writes to another user.
+    pub(crate) fn send_to(&mut self, around: &mut Around<'_>) {
+        let to = USERS[1 + self.prng.below(USERS.len() as u64 - 1) as usize];
+        let channel = if to < self.user {
+            format!("dm#{to},{}", self.user)
+        } else {
+            format!("dm#{},{to}", self.user)
+        };
+        let ttl = if self.prng.percent(20) { ",\"ttl_s\":2" } else { "" };
+        self.say_by_chat("chat.send", &channel, &format!("\"to\":\"{to}\"{ttl}"), around);
+    }
+
+    fn say_by_chat(
+        &mut self,
+        method: &'static str,
+        channel: &str,
+        field: &str,
+        around: &mut Around<'_>,
+    ) {
+        // Who has no name is not told apart from others without one, and what is not
+        // on disk is forgotten with its room.
+        let is_told_apart = !self.user.is_empty() && around.book.ledger.is_stored(channel);
+        let has_id = self.prng.percent(80) && is_told_apart;
+        let line = self.line.as_ref().map_or(0, |line| line.number);
+        let number = around.publish(channel, self.user, has_id);
+        let id = match has_id {
+            true => format!(",\"id\":\"i{number}\""),
+            false if self.user.is_empty() => format!(",\"id\":\"a{}\"", number % 3),
+            false => String::new(),
+        };
+        let line = if has_id { NO_LINE + number } else { line };
+        let padding = "x".repeat(self.prng.below(60) as usize);
+        let data =
+            format!("{{{field}{id},\"data\":{{\"n\":[{number},{line}],\"x\":\"{padding}\"}}}}");
+        let post = Post { number, method, data, is_answered: false };
+        self.call(method, post.data.clone(), Asked::Post(number), around);
+        if has_id {
+            if self.prng.percent(10) {
+                self.call(method, post.data.clone(), Asked::Post(number), around);
+            }
+            if POSTS_MAX <= self.posts.len() {
+                self.posts.remove(0);
+            }
+            self.posts.push(post);
+        }
+    }
+
+    /// Says again what was not answered, or what was.
+    pub(crate) fn repeat(&mut self, around: &mut Around<'_>) {
+        let again = self.posts.iter().position(|post| !post.is_answered);
+        let any = self.prng.below(self.posts.len() as u64) as usize;
+        let index = again.filter(|_| self.prng.percent(70)).unwrap_or(any);
+        if let Some(Post { number, method, data, .. }) = self.posts.get(index).cloned() {
+            self.call(method, data, Asked::Post(number), around);
+        }
+    }
+
+    /// Acknowledges up to a place that it was shown, or says that it read up to one.
+    pub(crate) fn mark(&mut self, around: &mut Around<'_>) {
+        let known: Vec<_> =
+            self.received.iter().map(|(&channel, &offset)| (channel, offset)).collect();
+        let index = self.prng.below(known.len() as u64) as usize;
+        let Some(&(channel, newest)) = known.get(index) else { return };
+        if self.prng.percent(50) {
+            self.acknowledge(channel, newest, around);
+        } else {
+            let offset = newest - self.prng.below(newest.min(3));
+            around.book.ledger.marks(channel, self.user, offset);
+            let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset}}}");
+            self.call("chat.read", data, Asked::Read(channel, offset), around);
+        }
+    }
+
+    fn acknowledge(&mut self, channel: &'static str, offset: u64, around: &mut Around<'_>) {
+        around.book.ledger.marks(channel, self.user, offset);
+        let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset},\"took_ms\":3}}");
+        self.call("chat.ack", data, Asked::Ack(channel, offset), around);
+    }
+
+    /// Takes back one of its own messages.
+    pub(crate) fn retract(&mut self, around: &mut Around<'_>) {
+        let ledger = &around.book.ledger;
+        let mine = self.posts.iter().filter_map(|post| {
+            Some((post.number, ledger.place(post.number)?)).filter(|_| post.is_answered)
+        });
+        let Some((number, (channel, offset))) = mine.last() else { return };
+        around.book.ledger.retracts(number);
+        let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset}}}");
+        self.call("chat.retract", data, Asked::Retract(number), around);
+    }
+
+    /// Asks how far others are, or with whom it talks.
+    pub(crate) fn ask_around(&mut self, channel: &'static str, around: &mut Around<'_>) {
+        if self.prng.percent(50) || self.user.is_empty() {
+            let before = around.book.before(channel);
+            let data = format!("{{\"channel\":\"{channel}\"}}");
+            return self.call("chat.receipts", data, Asked::Receipts(channel, before), around);
+        }
+        let mine = around
+            .channels
+            .iter()
+            .filter(|channel| parties(channel).is_some_and(|parties| parties.contains(&self.user)));
+        let mine: Vec<_> = mine.map(|&channel| (channel, around.book.before(channel))).collect();
+        self.call("chat.rooms", "{}".to_owned(), Asked::Rooms(mine), around);
+    }
+
+    fn call(&mut self, method: &str, data: String, asked: Asked, around: &mut Around<'_>) {
+        let data = RawData { bytes: data.into_bytes().into(), is_json: true };
+        let request = Request::Rpc { method: method.to_owned().into(), data };
+        self.ask(around, vec![(request, asked)]);
+    }
+
+    /// A direct message came into the personal channel.
+    pub(crate) fn on_direct(
+        &mut self,
+        publication: &proto::Publication,
+        around: &mut Around<'_>,
+    ) -> Verdict {
+        let tag = |name: &str| publication.tags.get(name).map(String::as_str).unwrap_or_default();
+        let channel = around.channels.iter().find(|channel| **channel == tag("channel"));
+        let offset = tag("offset").parse::<u64>().unwrap_or(0);
+        let is_mine = channel.is_some_and(|channel| {
+            parties(channel).is_some_and(|parties| parties.contains(&self.user))
+        });
+        demand(is_mine && offset != 0, Checker::Letters, || {
+            format!("client {} of {} got {publication:?}", self.index, self.user)
+        })?;
+        let Some(&channel) = channel else { return Ok(()) };
+        if !is_retracted(publication) {
+            let number = body_of(&publication.data).map_or(u64::MAX, |(number, _)| number);
+            around.book.ledger.brought(channel, offset, number)?;
+        }
+        let newest = self.received.entry(channel).or_default();
+        *newest = offset.max(*newest);
+        if around.acknowledges || self.prng.percent(60) {
+            self.acknowledge(channel, offset, around);
+        }
+        Ok(())
+    }
+
+    /// A chat method was answered.
+    pub(crate) fn on_chat_answer(
+        &mut self,
+        asked: Asked,
+        data: &[u8],
+        around: &mut Around<'_>,
+    ) -> Verdict {
+        let data: Value = serde_json::from_slice(data).unwrap_or_default();
+        let number_at = |value: &Value, name: &str| value[name].as_u64().unwrap_or(0);
+        let marks = |value: &Value| Marks {
+            delivered: number_at(value, "delivered"),
+            read: number_at(value, "read"),
+        };
+        let moment = around.book.tick();
+        match asked {
+            Asked::Post(number) => {
+                for post in self.posts.iter_mut().filter(|post| post.number == number) {
+                    post.is_answered = true;
+                }
+                around.book.answered(number);
+                let channel = data["channel"].as_str().unwrap_or_default();
+                let epoch = data["epoch"].as_str().unwrap_or_default();
+                let offset = number_at(&data, "offset");
+                match offset {
+                    0 => Ok(()),
+                    _ => around.book.check_content(channel, epoch, offset, number),
+                }
+            }
+            Asked::Ack(channel, offset) => {
+                let marks = Marks { delivered: offset, read: 0 };
+                around.book.ledger.marked(channel, self.user, marks);
+                Ok(())
+            }
+            Asked::Read(channel, offset) => {
+                let marks = Marks { delivered: offset, read: offset };
+                around.book.ledger.marked(channel, self.user, marks);
+                Ok(())
+            }
+            Asked::Retract(number) => {
+                around.book.ledger.retracted(number, moment);
+                Ok(())
+            }
+            Asked::Receipts(channel, before) => {
+                let shown = data["receipts"].as_array().into_iter().flatten();
+                let shown = shown.map(|one| (one["user"].as_str().unwrap_or_default(), marks(one)));
+                let shown: BTreeMap<&str, Marks> = shown.collect();
+                for user in &USERS[1..] {
+                    let now = shown.get(user).copied().unwrap_or_default();
+                    around.book.ledger.check_marks(channel, &before, user, now)?;
+                }
+                Ok(())
+            }
+            Asked::Rooms(known) => {
+                for (channel, before) in known {
+                    let mut rooms = data["rooms"].as_array().into_iter().flatten();
+                    let room = rooms.find(|room| room["channel"] == channel);
+                    let head = room.map_or(0, |room| number_at(room, "head"));
+                    demand(before.head <= head, Checker::Kept, || {
+                        format!("{}: {channel} ends at {head}, not {}", self.user, before.head)
+                    })?;
+                    let now = room.map(marks).unwrap_or_default();
+                    around.book.ledger.check_marks(channel, &before, self.user, now)?;
+                }
+                Ok(())
+            }
+            Asked::Connect(_)
+            | Asked::Subscribe(..)
+            | Asked::Unsubscribe(_)
+            | Asked::Publish(_)
+            | Asked::History(..)
+            | Asked::Other => Ok(()),
+        }
+    }
+
+    /// A chat method was refused.
+    pub(crate) fn on_chat_refusal(&self, asked: &Asked, code: u32) -> Verdict {
+        let is_wrong = matches!(asked, Asked::Ack(..)) && code == 107;
+        demand(!is_wrong, Checker::Marks, || {
+            format!("{} got what it cannot acknowledge: {asked:?}", self.user)
+        })
+    }
+}

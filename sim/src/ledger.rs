@@ -1,0 +1,466 @@
+//! What clients were told of messages on disk, and whether the disk agrees.
+//!
+//! The disk is read here without the engine, so that no error of the engine hides
+//! another: keys are rooms, inboxes and offsets in big-endian order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use rookery::base::RoomId;
+use rookery::session::NameKey;
+use rookery::store::{Disk, KeyRange, Marks, Order, Space};
+
+use crate::checkers::{Checker, Verdict, body_of, demand};
+use crate::scenario::{Keeps, STORED_CHANNELS, Scenario};
+
+const RETRACTED: &[u8] = b"{\"retracted\":true}";
+
+/// All that was said in channels on disk, by message and by user.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    keeps: Option<Keeps>,
+    rules: BTreeMap<&'static str, Rules>,
+    said: BTreeMap<u64, Said>,
+    /// What anybody saw or was answered, by channel and offset.
+    places: BTreeMap<(String, u64), u64>,
+    epochs: BTreeMap<String, String>,
+    marks: BTreeMap<(String, &'static str), Told>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    count_max: u64,
+    age_ms_max: u64,
+}
+
+#[derive(Debug)]
+struct Said {
+    channel: &'static str,
+    author: &'static str,
+    asked_unix_ms: u64,
+    has_id: bool,
+    is_answered: bool,
+    /// Where it is, as far as anybody was told.
+    offset: Option<u64>,
+    end: End,
+}
+
+/// Whether a message was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    None,
+    Asked,
+    /// At this moment it was answered.
+    Answered(u64),
+}
+
+/// What was said about how far a user is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    answered: Marks,
+    /// The highest offset that was acknowledged or read, answered or not.
+    asked: u64,
+}
+
+/// What a client knows of a channel before it asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The highest offset that anybody was told of.
+    pub head: u64,
+    /// When.
+    pub moment: u64,
+    /// How far users are at least.
+    pub marks: BTreeMap<&'static str, Marks>,
+}
+
+impl Ledger {
+    /// Nothing was said yet.
+    pub fn new(scenario: &Scenario) -> Ledger {
+        let rules = STORED_CHANNELS.iter().filter_map(|&channel| {
+            let kept = scenario.stored(channel)?;
+            let count_max = kept.history_count_max.into();
+            Some((channel, Rules { count_max, age_ms_max: kept.history_age_ms_max }))
+        });
+        let keeps = scenario.store.as_ref().map(|store| store.keeps);
+        let rules = if keeps.is_some() { rules.collect() } else { BTreeMap::new() };
+        Ledger { keeps, rules, ..Ledger::default() }
+    }
+
+    /// Whether a channel's messages are on disk.
+    pub fn is_stored(&self, channel: &str) -> bool {
+        self.rules.contains_key(channel)
+    }
+
+    /// Whether nothing that was said there is ever removed.
+    pub fn keeps_all(&self, channel: &str) -> bool {
+        self.is_stored(channel) && self.keeps == Some(Keeps::All)
+    }
+
+    /// Somebody is about to say something.
+    pub fn says(
+        &mut self,
+        number: u64,
+        channel: &str,
+        author: &'static str,
+        asked_unix_ms: u64,
+        has_id: bool,
+    ) {
+        if let Some((&channel, _)) = self.rules.get_key_value(channel) {
+            let (offset, end, is_answered) = (None, End::None, false);
+            let said = Said { channel, author, asked_unix_ms, has_id, is_answered, offset, end };
+            self.said.insert(number, said);
+        }
+    }
+
+    /// A publisher was told that it is out.
+    pub fn answered(&mut self, number: u64) {
+        if let Some(said) = self.said.get_mut(&number) {
+            said.is_answered = true;
+        }
+    }
+
+    /// Whether a repeated id may have made a second message: the first is removed, and
+    /// its id forgotten with it.
+    pub fn may_repeat(&self, number: u64) -> bool {
+        let has_id = self.said.get(&number).is_some_and(|said| said.has_id);
+        self.keeps == Some(Keeps::Some) && has_id
+    }
+
+    /// Message `number` is at this place, as somebody was told.
+    pub fn stands(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> Verdict {
+        if !self.is_stored(channel) {
+            return Ok(());
+        }
+        let known = self.epochs.entry(channel.to_owned()).or_insert_with(|| epoch.to_owned());
+        demand(known == epoch, Checker::Offsets, || {
+            format!("{channel} was {known}, and is {epoch} now")
+        })?;
+        let may_repeat = self.may_repeat(number);
+        let Some(said) = self.said.get_mut(&number) else {
+            return demand(false, Checker::Kept, || format!("{channel}: nobody said {number}"));
+        };
+        let first = *said.offset.get_or_insert(offset);
+        demand(first == offset || may_repeat, Checker::Repeats, || {
+            format!("{channel}: message {number} is at {first}, and at {offset}")
+        })?;
+        let there = *self.places.entry((channel.to_owned(), offset)).or_insert(number);
+        demand(there == number, Checker::Kept, || {
+            format!("{channel}: at {offset} is message {there}, and {number}")
+        })
+    }
+
+    /// Message `number` was brought to its reader, who is told that it is at this place.
+    pub fn brought(&mut self, channel: &str, offset: u64, number: u64) -> Verdict {
+        let epoch = self.epochs.get(channel).cloned();
+        match epoch {
+            Some(epoch) => self.stands(channel, &epoch, offset, number),
+            None => Ok(()),
+        }
+    }
+
+    /// The message at a place, as far as anybody knows.
+    pub fn at(&self, channel: &str, offset: u64) -> Option<u64> {
+        self.places.get(&(channel.to_owned(), offset)).copied()
+    }
+
+    /// Whether somebody wanted a message gone.
+    pub fn is_retraction_asked(&self, number: u64) -> bool {
+        self.said.get(&number).is_some_and(|said| said.end != End::None)
+    }
+
+    /// Where it is, as far as anybody was told.
+    pub fn place(&self, number: u64) -> Option<(&'static str, u64)> {
+        let said = self.said.get(&number)?;
+        Some((said.channel, said.offset?))
+    }
+
+    /// Somebody wants it gone.
+    pub fn retracts(&mut self, number: u64) {
+        if let Some(said) = self.said.get_mut(&number) {
+            said.end = said.end.max(End::Asked);
+        }
+    }
+
+    /// It is gone.
+    pub fn retracted(&mut self, number: u64, moment: u64) {
+        if let Some(said) = self.said.get_mut(&number)
+            && said.end <= End::Asked
+        {
+            said.end = End::Answered(moment);
+        }
+    }
+
+    /// Message `number` is shown to somebody who asked at `asked`.
+    pub fn shown(&self, number: u64, asked: u64) -> Verdict {
+        let end = self.said.get(&number).map_or(End::None, |said| said.end);
+        demand(!matches!(end, End::Answered(moment) if moment < asked), Checker::Retracted, || {
+            format!("message {number} was taken back at {end:?}, and shown after {asked}")
+        })
+    }
+
+    /// What is known of a channel now.
+    pub fn before(&self, channel: &str, moment: u64) -> Before {
+        let places = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
+        let marks = self.marks.iter().filter(|((one, _), _)| one == channel);
+        Before {
+            head: places.last().map_or(0, |((_, offset), _)| *offset),
+            moment,
+            marks: marks.map(|((_, user), told)| (*user, told.answered)).collect(),
+        }
+    }
+
+    /// A user says how far it is.
+    pub fn marks(&mut self, channel: &str, user: &'static str, offset: u64) {
+        let told = self.marks.entry((channel.to_owned(), user)).or_default();
+        told.asked = told.asked.max(offset);
+    }
+
+    /// That was answered.
+    pub fn marked(&mut self, channel: &str, user: &'static str, marks: Marks) {
+        let told = &mut self.marks.entry((channel.to_owned(), user)).or_default().answered;
+        told.delivered = told.delivered.max(marks.delivered);
+        told.read = told.read.max(marks.read);
+    }
+
+    /// How far a user is, as somebody was told who asked when `before` held.
+    pub fn check_marks(&self, channel: &str, before: &Before, user: &str, now: Marks) -> Verdict {
+        let least = before.marks.get(user).copied().unwrap_or_default();
+        let asked = self.marks.iter().find(|((one, who), _)| one == channel && *who == user);
+        let most = asked.map_or(0, |(_, told)| told.asked);
+        let fits = least.delivered <= now.delivered
+            && least.read <= now.read
+            && now.read <= now.delivered
+            && now.delivered <= most;
+        demand(fits, Checker::Marks, || {
+            format!("{channel}: {user} is at {now:?}, was at {least:?}, and asked for {most}")
+        })
+    }
+
+    /// The disk holds all that was promised, and nothing else.
+    pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> Verdict {
+        let found = Found::read(disk);
+        for (channel, rules) in &self.rules {
+            let room = names.room("", channel);
+            let messages = found.messages.get(&room);
+            let messages = messages.unwrap_or(const { &BTreeMap::new() });
+            self.check_messages(channel, *rules, messages, now_unix_ms)?;
+            if let Some(parties) = parties(channel) {
+                self.check_letters(channel, room, parties, names, &found)?;
+            }
+            let before = self.before(channel, 0);
+            for (user, marks) in found.marks.get(&room).into_iter().flatten() {
+                self.check_marks(channel, &before, user, *marks)?;
+            }
+            for (user, told) in before.marks {
+                let is_there = found.marks.get(&room).is_some_and(|all| all.contains_key(user));
+                demand(is_there || told == Marks::default(), Checker::Marks, || {
+                    format!("{channel}: how far {user} is, is lost")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_messages(
+        &self,
+        channel: &str,
+        rules: Rules,
+        messages: &BTreeMap<u64, Content>,
+        now_unix_ms: u64,
+    ) -> Verdict {
+        let mut seen = BTreeMap::new();
+        for (next, (&offset, content)) in messages.iter().enumerate() {
+            let first = messages.first_key_value().map_or(0, |(first, _)| *first);
+            let wanted = first + next as u64;
+            demand(offset == wanted && offset != 0, Checker::Offsets, || {
+                format!("{channel}: {offset} on disk where {wanted} comes next")
+            })?;
+            let Content::Body(number) = content else { continue };
+            let said = self.said.get(number).filter(|said| said.channel == channel);
+            let may_repeat = self.may_repeat(*number);
+            let before = seen.insert(*number, offset).filter(|_| !may_repeat);
+            demand(said.is_some() && before.is_none(), Checker::Repeats, || {
+                format!("{channel}: message {number} on disk at {offset} and {before:?}: {said:?}")
+            })?;
+        }
+        let last = messages.last_key_value().map_or(0, |(last, _)| *last);
+        let head = last.max(self.before(channel, 0).head);
+        let is_kept = |offset: u64, said: &Said| {
+            head < offset + rules.count_max
+                && now_unix_ms < said.asked_unix_ms.saturating_add(rules.age_ms_max)
+        };
+        let promised = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
+        for ((_, offset), number) in promised {
+            let said = &self.said[number];
+            let content = messages.get(offset);
+            let fits = match (content, said.end) {
+                (None, _) => !is_kept(*offset, said),
+                (Some(Content::Body(there)), End::None | End::Asked) => there == number,
+                (Some(Content::Retracted), End::Asked | End::Answered(_)) => true,
+                (Some(Content::Body(_)), End::Answered(_)) => {
+                    return demand(false, Checker::Retracted, || {
+                        format!("{channel}: message {number} is still on disk, at {offset}")
+                    });
+                }
+                (Some(Content::Retracted), End::None) | (Some(Content::Unknown), _) => false,
+            };
+            demand(fits, Checker::Kept, || {
+                format!(
+                    "{channel}: {content:?} on disk at {offset}, not message {number}: {said:?}"
+                )
+            })?;
+        }
+        let unplaced = self.said.iter().find(|(number, said)| {
+            said.channel == channel
+                && self.keeps == Some(Keeps::All)
+                && said.is_answered
+                && said.end == End::None
+                && !seen.contains_key(number)
+        });
+        demand(unplaced.is_none(), Checker::Kept, || {
+            format!("{channel}: answered and not on disk: {unplaced:?}")
+        })
+    }
+
+    /// Dead letters + delivered + pending = sent.
+    fn check_letters(
+        &self,
+        channel: &str,
+        room: RoomId,
+        parties: [&'static str; 2],
+        names: NameKey,
+        found: &Found,
+    ) -> Verdict {
+        let promised = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
+        let promised = promised.map(|((_, offset), number)| (*offset, *number));
+        let on_disk = found.messages.get(&room).into_iter().flatten();
+        let on_disk = on_disk.filter_map(|(offset, content)| match content {
+            Content::Body(number) => Some((*offset, *number)),
+            Content::Retracted | Content::Unknown => None,
+        });
+        let all: BTreeSet<(u64, u64)> = promised.chain(on_disk).collect();
+        for (offset, number) in all {
+            let author = self.said[&number].author;
+            let to = if parties[0] == author { parties[1] } else { parties[0] };
+            let key = (names.inbox("", to), room, offset);
+            let (waits, dead) = (found.pending.contains(&key), found.dead.contains(&key));
+            let marks = found.marks.get(&room).and_then(|all| all.get(to));
+            let delivered = marks.is_some_and(|marks| offset <= marks.delivered);
+            let fits = match (waits, dead) {
+                (true, true) => false,
+                (true, false) => !delivered,
+                (false, true) => true,
+                (false, false) => delivered,
+            };
+            demand(fits, Checker::Letters, || {
+                format!(
+                    "{channel}: message {number} at {offset} for {to}: \
+                     waits {waits}, dead {dead}, delivered {delivered}"
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Nothing waits for a user who is there and acknowledges.
+    pub fn waits_for(disk: &impl Disk, names: NameKey, user: &str) -> bool {
+        let inbox = names.inbox("", user);
+        Found::read(disk).pending.iter().any(|(to, _, _)| *to == inbox)
+    }
+
+    /// The last offset on disk of a channel, if anything was said there.
+    pub fn head_on(disk: &impl Disk, names: NameKey, channel: &str) -> Option<u64> {
+        let found = Found::read(disk);
+        let messages = found.messages.get(&names.room("", channel))?;
+        messages.last_key_value().map(|(last, _)| *last)
+    }
+}
+
+/// The two of a conversation.
+pub fn parties(channel: &str) -> Option<[&'static str; 2]> {
+    match channel {
+        "dm#ann,bob" => Some(["ann", "bob"]),
+        "dm#ann,cat" => Some(["ann", "cat"]),
+        "dm#bob,cat" => Some(["bob", "cat"]),
+        _ => None,
+    }
+}
+
+/// What is on a disk.
+#[derive(Debug, Default)]
+struct Found {
+    messages: BTreeMap<RoomId, BTreeMap<u64, Content>>,
+    marks: BTreeMap<RoomId, BTreeMap<String, Marks>>,
+    pending: BTreeSet<(RoomId, RoomId, u64)>,
+    dead: BTreeSet<(RoomId, RoomId, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Body(u64),
+    Retracted,
+    Unknown,
+}
+
+impl Found {
+    fn read(disk: &impl Disk) -> Found {
+        let mut found = Found::default();
+        for (key, value) in entries(disk, Space::Messages) {
+            let (room, offset) = (room_at(&key, 0), offset_at(&key, 16));
+            found.messages.entry(room).or_default().insert(offset, content(&value));
+        }
+        for (key, value) in entries(disk, Space::Marks) {
+            let user = String::from_utf8_lossy(&key[16..]).into_owned();
+            found.marks.entry(room_at(&key, 0)).or_default().insert(user, marks(&value));
+        }
+        let waiting =
+            |(key, _): (Vec<u8>, _)| (room_at(&key, 0), room_at(&key, 16), offset_at(&key, 32));
+        found.pending = entries(disk, Space::Pending).into_iter().map(waiting).collect();
+        found.dead = entries(disk, Space::Dead).into_iter().map(waiting).collect();
+        found
+    }
+}
+
+/// All entries of a space, by key.
+pub fn entries(disk: &impl Disk, space: Space) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let range = KeyRange { first: Vec::new(), last: vec![u8::MAX; 512] };
+    let mut all = Vec::new();
+    disk.scan(space, &range, Order::OldestFirst, &mut |key, value| {
+        all.push((key.to_vec(), value.to_vec()));
+        ControlFlow::Continue(())
+    })
+    .expect("nothing is damaged");
+    all
+}
+
+fn room_at(key: &[u8], at: usize) -> RoomId {
+    RoomId(u128::from_be_bytes(key[at..at + 16].try_into().expect("16 bytes")))
+}
+
+fn offset_at(key: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(key[at..at + 8].try_into().expect("8 bytes"))
+}
+
+fn content(value: &[u8]) -> Content {
+    let start = value.iter().rposition(|&byte| byte == b'{').unwrap_or(0);
+    match body_of(&value[start..]) {
+        Some((number, _)) => Content::Body(number),
+        None if value.ends_with(RETRACTED) => Content::Retracted,
+        None => Content::Unknown,
+    }
+}
+
+/// A version, and two numbers of seven bits a byte.
+fn marks(value: &[u8]) -> Marks {
+    let mut numbers = [0u64; 2];
+    let mut bytes = value[1..].iter();
+    for number in &mut numbers {
+        for (shift, byte) in (0..).step_by(7).zip(&mut bytes) {
+            *number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+    }
+    Marks { delivered: numbers[0], read: numbers[1] }
+}

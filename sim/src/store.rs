@@ -1,0 +1,332 @@
+//! The store of a world: the engine over a disk that is watched, and lanes to and
+//! from each core.
+//!
+//! Invariants: requests of one core reach the engine in their order, and answers
+//! reach the core in theirs; a lane that is full keeps what it has no room for with
+//! its writer.
+//!
+//! Deliberately absent: what requests mean, and what must be on the disk.
+
+use std::collections::VecDeque;
+
+use rookery::base::{Now, Prng, ShardId, Tick};
+use rookery::room::Namespace;
+use rookery::session::{NameKey, namespace_of};
+use rookery::store::{
+    Batch, Capacity, Crash, Disk, DiskFault, DiskWeather, Durable, Engine, Failure, KeyRange,
+    OnEntry, Options, Order, Outcome, Reply, Request, Retention, Setup, SimulatedDisk, Space,
+};
+
+use crate::checkers::{Checker, Verdict, demand};
+use crate::mutation::{Mutation, Mutator};
+use crate::scenario::StoreScenario;
+
+/// A simulated disk, and whether what was asked of it may be lost.
+#[derive(Debug)]
+pub struct WatchedDisk {
+    disk: SimulatedDisk,
+    /// A write or a sync failed, and nothing was read again since.
+    has_failed: bool,
+}
+
+impl WatchedDisk {
+    /// An empty one.
+    pub fn new(seed: u64) -> WatchedDisk {
+        WatchedDisk { disk: SimulatedDisk::new(seed, DiskWeather::CALM), has_failed: false }
+    }
+
+    fn seen<T>(&mut self, outcome: Result<T, DiskFault>) -> Result<T, DiskFault> {
+        self.has_failed |= outcome.is_err();
+        outcome
+    }
+}
+
+impl Disk for WatchedDisk {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+        self.disk.get(space, key)
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        order: Order,
+        on_entry: &mut OnEntry<'_>,
+    ) -> Result<(), DiskFault> {
+        self.disk.scan(space, range, order, on_entry)
+    }
+
+    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+        let outcome = self.disk.commit(batch, durable);
+        self.seen(outcome)
+    }
+
+    fn sync(&mut self) -> Result<(), DiskFault> {
+        let outcome = self.disk.sync();
+        self.seen(outcome)
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskFault> {
+        let outcome = self.disk.reopen();
+        self.has_failed = outcome.is_err();
+        outcome
+    }
+
+    fn capacity(&self) -> Result<Capacity, DiskFault> {
+        self.disk.capacity()
+    }
+}
+
+/// The storage thread of a world.
+pub struct Store {
+    engine: Engine<WatchedDisk>,
+    lanes: Vec<StoreLane>,
+    /// A sync is under way until then.
+    busy_until: Tick,
+    /// The disk has little room until then.
+    squeezed_until: Tick,
+    is_calm: bool,
+}
+
+/// Both lanes of one core.
+#[derive(Debug, Default)]
+struct StoreLane {
+    requests: VecDeque<(Tick, Vec<Request>)>,
+    taken: VecDeque<Request>,
+    replies: VecDeque<(Tick, Vec<Reply>)>,
+    /// Answers for which there was no room.
+    waiting: Vec<Reply>,
+}
+
+impl Store {
+    /// Opens the store of a disk. Opening itself goes well: an operator repeats it
+    /// until it does.
+    pub fn open(
+        mut disk: WatchedDisk,
+        scenario: &StoreScenario,
+        namespaces: &[Namespace],
+        shards_count: u16,
+    ) -> Store {
+        disk.disk.set_weather(DiskWeather::CALM);
+        disk.has_failed = false;
+        let mut engine =
+            Engine::open(disk, setup(scenario, namespaces)).expect("nothing is wrong with it");
+        engine.disk_mut().disk.set_weather(scenario.disk);
+        Store {
+            engine,
+            lanes: (0..shards_count).map(|_| StoreLane::default()).collect(),
+            busy_until: Tick(0),
+            squeezed_until: Tick(0),
+            is_calm: false,
+        }
+    }
+
+    /// The process ends; what is left is the disk, which `crash` decides.
+    pub fn crash(self, crash: Crash) -> WatchedDisk {
+        let mut disk = self.engine.into_disk();
+        disk.disk.crash(crash);
+        disk
+    }
+
+    /// The next commit fails, and nobody learns whether it happened.
+    pub fn tear_next(&mut self) {
+        let weather = DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM };
+        self.engine.disk_mut().disk.set_weather(weather);
+    }
+
+    /// What rooms are called with.
+    pub fn names(&self) -> NameKey {
+        NameKey::from_bytes(self.engine.name_key())
+    }
+
+    /// What is on the disk.
+    pub fn disk(&mut self) -> &mut WatchedDisk {
+        self.engine.disk_mut()
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn settle_down(&mut self) {
+        self.is_calm = true;
+        self.engine.disk_mut().disk.set_weather(DiskWeather::CALM);
+    }
+
+    /// The disk is nearly full for a while.
+    pub fn squeeze(&mut self, now: Tick, scenario: &StoreScenario, prng: &mut Prng) {
+        let disk = &mut self.engine.disk_mut().disk;
+        let used_bytes = disk.capacity().map_or(0, |capacity| capacity.used_bytes);
+        let capacity_bytes = used_bytes + scenario.reserve_bytes + prng.below(3_000);
+        disk.set_weather(DiskWeather { capacity_bytes, ..scenario.disk });
+        self.squeezed_until = now.plus_ms(200 + prng.below(1_500));
+    }
+
+    /// Moves what a core asks into its lane, if that has room.
+    pub fn post(
+        &mut self,
+        core: usize,
+        now: Tick,
+        scenario: &StoreScenario,
+        prng: &mut Prng,
+        requests: &mut Vec<Request>,
+    ) {
+        let lane = &mut self.lanes[core];
+        if requests.is_empty() || scenario.bags_max <= lane.requests.len() {
+            return;
+        }
+        let due = now.plus_ms(prng.below(scenario.delay_ms_max + 1));
+        let due = lane.requests.back().map_or(due, |(before, _)| due.max(*before));
+        lane.requests.push_back((due, std::mem::take(requests)));
+    }
+
+    /// One bag of answers for a core, if it has arrived.
+    pub fn take(&mut self, core: usize, now: Tick) -> Vec<Reply> {
+        let lane = &mut self.lanes[core];
+        match lane.replies.pop_front_if(|(due, _)| *due <= now) {
+            Some((_, bag)) => bag,
+            None => Vec::new(),
+        }
+    }
+
+    /// The thread does a turn, unless it waits for its disk.
+    pub fn turn(
+        &mut self,
+        now: Now,
+        scenario: &StoreScenario,
+        prng: &mut Prng,
+        mutator: &mut Mutator,
+    ) -> Verdict {
+        if now.tick < self.busy_until {
+            return Ok(());
+        }
+        if self.squeezed_until <= now.tick && !self.is_calm {
+            self.engine.disk_mut().disk.set_weather(scenario.disk);
+        }
+        for (lane, shard) in self.lanes.iter_mut().zip(0..) {
+            lane.give(now.tick, ShardId(shard), &mut self.engine, mutator);
+        }
+        let mut replies = Vec::new();
+        self.engine.turn(now.unix_ms, &mut replies);
+        let disk = self.engine.disk_mut();
+        let spent_us = disk.disk.take_spent_us();
+        self.busy_until = now.tick.plus_ms(spent_us / 1_000);
+        let has_failed = disk.has_failed;
+        for (_, reply) in &mut replies {
+            spoil(reply, mutator);
+            demand(!has_failed || !is_promise(&reply.outcome), Checker::Syncs, || {
+                format!("{:?} although the disk failed", reply.outcome)
+            })?;
+        }
+        for (ShardId(shard), reply) in replies {
+            if mutator.holds(Mutation::LoseReply) && matches!(reply.outcome, Outcome::Noted) {
+                continue;
+            }
+            self.lanes[usize::from(shard)].waiting.push(reply);
+        }
+        let left_at = self.busy_until;
+        for lane in &mut self.lanes {
+            if !lane.waiting.is_empty() && lane.replies.len() < scenario.bags_max {
+                let due = left_at.plus_ms(prng.below(scenario.delay_ms_max + 1));
+                let due = lane.replies.back().map_or(due, |(before, _)| due.max(*before));
+                lane.replies.push_back((due, std::mem::take(&mut lane.waiting)));
+            }
+        }
+        Ok(())
+    }
+
+    /// True when nothing is under way, and the disk works and has room.
+    pub fn is_quiet(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.under_way_count() == 0)
+            && self.engine.next_wake_unix_ms() != Some(0)
+            && self.engine.takes_messages() == Ok(())
+    }
+}
+
+impl StoreLane {
+    /// What waits in the lanes; what the engine has is not counted.
+    fn under_way_count(&self) -> usize {
+        let requests: usize = self.requests.iter().map(|(_, bag)| bag.len()).sum();
+        let replies: usize = self.replies.iter().map(|(_, bag)| bag.len()).sum();
+        requests + self.taken.len() + replies + self.waiting.len()
+    }
+
+    fn give(
+        &mut self,
+        now: Tick,
+        from: ShardId,
+        engine: &mut Engine<WatchedDisk>,
+        mutator: &mut Mutator,
+    ) {
+        loop {
+            while engine.has_room()
+                && let Some(mut request) = self.taken.pop_front()
+            {
+                mutator.change_request(&mut request);
+                engine.take(from, request);
+            }
+            if !self.taken.is_empty() {
+                return;
+            }
+            let Some((_, bag)) = self.requests.pop_front_if(|(due, _)| *due <= now) else {
+                return;
+            };
+            self.taken = bag.into();
+        }
+    }
+}
+
+/// Whether an answer promises something about a write.
+fn is_promise(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Appended
+        | Outcome::Marked { .. }
+        | Outcome::Behind(_)
+        | Outcome::Retracted(_)
+        | Outcome::Noted => true,
+        Outcome::Opened(_)
+        | Outcome::Passage(_)
+        | Outcome::Marks(_)
+        | Outcome::Conversations(_)
+        | Outcome::Pending(_)
+        | Outcome::Failed(_) => false,
+    }
+}
+
+fn spoil(reply: &mut Reply, mutator: &mut Mutator) {
+    match &mut reply.outcome {
+        Outcome::Failed(Failure::Broken) if mutator.strikes(Mutation::AnswerEarly) => {
+            reply.outcome = Outcome::Noted;
+        }
+        Outcome::Opened(Some(opened)) if mutator.holds(Mutation::ForgetIds) => opened.ids.clear(),
+        Outcome::Pending(due) if mutator.holds(Mutation::HideWaiting) => due.clear(),
+        Outcome::Opened(_)
+        | Outcome::Appended
+        | Outcome::Passage(_)
+        | Outcome::Marked { .. }
+        | Outcome::Behind(_)
+        | Outcome::Retracted(_)
+        | Outcome::Marks(_)
+        | Outcome::Conversations(_)
+        | Outcome::Pending(_)
+        | Outcome::Noted
+        | Outcome::Failed(_) => (),
+    }
+}
+
+fn setup(scenario: &StoreScenario, namespaces: &[Namespace]) -> Setup {
+    let retention = |one: &Namespace| Retention {
+        durability: one.durability,
+        count_max: one.history_count_max,
+        bytes_max: one.history_bytes_max,
+        age_ms_max: one.history_age_ms_max,
+    };
+    let known = namespaces.to_vec();
+    Setup {
+        options: Options {
+            reserve_bytes: scenario.reserve_bytes,
+            interval_ms: 200,
+            ..Options::default()
+        },
+        retention: namespaces.iter().map(retention).collect(),
+        namespace_of: Box::new(move |channel| namespace_of(&known, channel).unwrap_or(u16::MAX)),
+        seed: scenario.seed,
+    }
+}
