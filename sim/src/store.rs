@@ -75,6 +75,10 @@ impl Disk for WatchedDisk {
     fn capacity(&self) -> Result<Capacity, DiskFault> {
         self.disk.capacity()
     }
+
+    fn life(&self) -> u64 {
+        self.disk.life()
+    }
 }
 
 /// The storage thread of a world.

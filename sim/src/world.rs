@@ -157,11 +157,7 @@ impl<'s> World<'s> {
             book: Book::new(scenario),
             tally: Tally::default(),
             mutator,
-<<<<<<< HEAD
-            exposition: Exposition::new(all_cells, None),
-=======
             exposition,
->>>>>>> sim
             lines_count: 0,
             store,
             answered_before: 0,
@@ -612,7 +608,7 @@ fn cores(
         core.plane.set_now(now);
         core
     });
-    (cores.collect(), Exposition::new(all_cells))
+    (cores.collect(), Exposition::new(all_cells, None))
 }
 
 /// What a full lane does: news are lost, answers are not, and where publications
