@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { test } from 'node:test';
@@ -21,8 +22,17 @@ function terminal(t, command, args) {
     cwd: path.join(TOP, 'tests/sdk/node'),
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, ROOKERY_BIN: BINARY },
+    // A group of its own, with whatever it starts.
+    detached: true,
   });
-  t.after(() => child.kill('SIGKILL'));
+  t.after(() => {
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch (error) {
+      // All of it has ended.
+      assert.equal(error.code, 'ESRCH');
+    }
+  });
   const lines = readline.createInterface({ input: child.stdout });
   const events = new Events(
     { on: (_, note) => lines.on('line', (text) => note({ text })) },
@@ -31,6 +41,7 @@ function terminal(t, command, args) {
   return {
     reads: (text) => events.first('line', (line) => line.text === text),
     readsWith: (part) => events.first('line', (line) => line.text.includes(part)),
+    lines: () => events.of('line').map(({ text }) => text),
     types: (text) => child.stdin.write(`${text}\n`),
     leaves: async () => {
       child.stdin.end();
@@ -78,29 +89,62 @@ for (const [language, command, script] of [
   });
 }
 
-// The one block of the README in this language, for this server and with a token.
-function example(language, server) {
+// The blocks of the README in this language.
+function blocks(language) {
   const readme = readFileSync(path.join(TOP, 'README.md'), 'utf8');
-  const blocks = [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))];
-  assert.equal(blocks.length, 1);
-  const token = execFileSync(BINARY, ['token', '--dev', '--user', 'anna'], { encoding: 'utf8' });
-  return [['…', token.trim()], ['ws://127.0.0.1:8000/connection/websocket', server.url]].reduce(
-    (code, [was, is]) => {
-      assert.equal(code.split(was).length, 2, `one ${was} in ${code}`);
-      return code.replace(was, is);
-    },
-    blocks[0][1],
-  );
+  const found = readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'));
+  return [...found].map(([, block]) => block);
 }
+
+// The code with each of these texts, which stands in it once, replaced.
+function adapted(code, changes) {
+  return changes.reduce((code, [was, is]) => {
+    assert.equal(code.split(was).length, 2, `one ${was} in ${code}`);
+    return code.replace(was, is);
+  }, code);
+}
+
+const README_URL = 'ws://127.0.0.1:8000/connection/websocket';
 
 test('the examples of the README say hello', async (t) => {
   const server = await startServer({ dev: true });
   t.after(() => server.stop());
+  const token = execFileSync(BINARY, ['token', '--dev', '--user', 'anna'], { encoding: 'utf8' });
   for (const [language, command, ...args] of [
     ['js', process.execPath, '--input-type=module', '-e'],
     ['python', PYTHON, '-u', '-c'],
   ]) {
-    const anna = terminal(t, command, [...args, example(language, server)]);
+    const example = adapted(blocks(language)[0], [['…', token.trim()], [README_URL, server.url]]);
+    const anna = terminal(t, command, [...args, example]);
     await anna.reads('anna: hello');
   }
+});
+
+test('nothing is missing when the server of the README was killed', async (t) => {
+  const [hello, story, ...more] = blocks('js');
+  assert.ok(hello && story && more.length === 0);
+  const folder = mkdtempSync(path.join(tmpdir(), 'rookery-readme-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const port = await freePort();
+  const places = [
+    `--listen=127.0.0.1:${port}`,
+    `--admin-listen=127.0.0.1:${await freePort()}`,
+    `--store-dir=${folder}`,
+  ];
+  const code = adapted(story, [
+    ["'target/release/rookery'", JSON.stringify(BINARY)],
+    ["['serve', '--dev']", JSON.stringify(['serve', '--dev', ...places])],
+    [README_URL, `ws://127.0.0.1:${port}/connection/websocket`],
+  ]);
+  const people = terminal(t, process.execPath, ['--input-type=module', '-e', code]);
+  await people.reads('ben reads: see you at noon');
+  await people.reads('anna reads: I shall be there');
+  // What was not acknowledged before the kill may come twice.
+  const once = [...new Set(people.lines().filter((line) => line.includes(' reads: ')))];
+  assert.deepEqual(once.sort(), [
+    'anna reads: I shall be there',
+    'anna reads: not for long',
+    'ben reads: are you there?',
+    'ben reads: see you at noon',
+  ]);
 });
