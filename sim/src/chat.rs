@@ -200,10 +200,11 @@ impl Client {
                 let channel = data["channel"].as_str().unwrap_or_default();
                 let epoch = data["epoch"].as_str().unwrap_or_default();
                 let offset = number_at(&data, "offset");
-                match offset {
-                    0 => Ok(()),
-                    _ => around.book.check_content(channel, epoch, offset, number),
+                if offset == 0 {
+                    return Ok(());
                 }
+                around.book.ledger.stands(channel, epoch, offset, number)?;
+                around.book.check_content(channel, epoch, offset, number)
             }
             Asked::Ack(channel, offset) => {
                 let marks = Marks { delivered: offset, read: 0 };

@@ -139,13 +139,13 @@ impl Ledger {
         let Some(said) = self.said.get_mut(&number) else {
             return demand(false, Checker::Kept, || format!("{channel}: nobody said {number}"));
         };
-        let first = *said.offset.get_or_insert(offset);
-        demand(first == offset || may_repeat, Checker::Repeats, || {
-            format!("{channel}: message {number} is at {first}, and at {offset}")
-        })?;
         let there = *self.places.entry((channel.to_owned(), offset)).or_insert(number);
         demand(there == number, Checker::Kept, || {
             format!("{channel}: at {offset} is message {there}, and {number}")
+        })?;
+        let first = *said.offset.get_or_insert(offset);
+        demand(first == offset || may_repeat, Checker::Repeats, || {
+            format!("{channel}: message {number} is at {first}, and at {offset}")
         })
     }
 

@@ -125,6 +125,7 @@ impl Store {
     pub fn crash(self, crash: Crash) -> WatchedDisk {
         let mut disk = self.engine.into_disk();
         disk.disk.crash(crash);
+        disk.disk.set_weather(DiskWeather::CALM);
         disk
     }
 

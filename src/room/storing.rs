@@ -211,7 +211,10 @@ impl Rooms {
         }
         let news = kept.open(opened);
         let waiting = kept.take_waiting();
-        for publication in news {
+        if news.is_none() {
+            self.spread(id, &Tell::Lost(id), out);
+        }
+        for publication in news.into_iter().flatten() {
             self.spread(id, &Tell::Said(id, publication), out);
         }
         for (from, ask) in waiting {
@@ -596,8 +599,10 @@ impl Rooms {
         let offset = match progress.reached {
             store::Reached::Delivered(offset) | store::Reached::Read(offset) => offset,
         };
-        let head = self.rooms[slot].window().map_or(0, |window| window.position().offset);
-        if head < offset {
+        // The store may have brought a message to its reader before it said here that
+        // it has it.
+        let Stream::Kept(kept) = &self.rooms[slot].stream else { return None };
+        if kept.next_offset() <= offset {
             return Some(Answer::Wrong(Field::Offset));
         }
         let mark = Mark {
