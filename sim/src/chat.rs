@@ -171,7 +171,8 @@ impl Client {
         }
         let newest = self.received.entry(channel).or_default();
         *newest = offset.max(*newest);
-        if around.acknowledges || self.prng.percent(60) {
+        let is_known = around.book.ledger.is_acknowledged(channel, self.user, offset);
+        if !is_known && (around.acknowledges || self.prng.percent(60)) {
             self.acknowledge(channel, offset, around);
         }
         Ok(())

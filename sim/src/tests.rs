@@ -53,29 +53,34 @@ fn check_stored_seed(seed: u64) -> BTreeSet<String> {
 /// Every objection to a world with this mutation is the checker's, and there is one.
 #[track_caller]
 fn check_mutation(mutation: Mutation, checker: Checker) {
-    check_mutation_of(Scenario::draw, 64, mutation, checker);
+    check_mutation_of(Scenario::draw, 64, mutation, &[checker]);
 }
 
 /// The same in worlds with a store, where opportunities are rarer.
 #[track_caller]
 fn check_stored_mutation(mutation: Mutation, checker: Checker) {
-    check_mutation_of(Scenario::draw_stored, 3, mutation, checker);
+    check_mutation_of(Scenario::draw_stored, 3, mutation, &[checker]);
 }
 
 #[track_caller]
-fn check_mutation_of(draw: fn(u64) -> Scenario, skip: u64, mutation: Mutation, checker: Checker) {
+fn check_mutation_of(
+    draw: fn(u64) -> Scenario,
+    skip: u64,
+    mutation: Mutation,
+    checkers: &[Checker],
+) {
     let mut objections = 0;
     for seed in 0..TRIES_COUNT {
         let mutator = Mutator::new(mutation, (seed * 5 % skip) as u32);
         if let Err(objection) = run(&draw(seed), mutator, Trace::Silent) {
-            assert_eq!(objection.checker, checker, "seed {seed}: {objection}");
+            assert!(checkers.contains(&objection.checker), "seed {seed}: {objection}");
             objections += 1;
         }
         if objections == 2 {
             return;
         }
     }
-    panic!("{checker:?} did not see {mutation:?} in {TRIES_COUNT} worlds ({objections} times)");
+    panic!("{checkers:?} did not see {mutation:?} in {TRIES_COUNT} worlds ({objections} times)");
 }
 
 /// `SIM_SEED=N` reruns one.
@@ -203,7 +208,9 @@ fn kept_sees_an_answered_message_that_is_lost() {
 
 #[test]
 fn kept_sees_an_answer_with_the_wrong_place() {
-    check_stored_mutation(Mutation::MisplaceAnswer, Checker::Kept);
+    // Which of the two places is known first, decides.
+    let checkers = [Checker::Kept, Checker::Repeats];
+    check_mutation_of(Scenario::draw_stored, 3, Mutation::MisplaceAnswer, &checkers);
 }
 
 #[test]
