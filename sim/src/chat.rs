@@ -171,7 +171,8 @@ impl Client {
         }
         let newest = self.received.entry(channel).or_default();
         *newest = offset.max(*newest);
-        if around.acknowledges || self.prng.percent(60) {
+        let is_known = around.book.ledger.is_acknowledged(channel, self.user, offset);
+        if !is_known && (around.acknowledges || self.prng.percent(60)) {
             self.acknowledge(channel, offset, around);
         }
         Ok(())
@@ -200,10 +201,11 @@ impl Client {
                 let channel = data["channel"].as_str().unwrap_or_default();
                 let epoch = data["epoch"].as_str().unwrap_or_default();
                 let offset = number_at(&data, "offset");
-                match offset {
-                    0 => Ok(()),
-                    _ => around.book.check_content(channel, epoch, offset, number),
+                if offset == 0 {
+                    return Ok(());
                 }
+                around.book.ledger.stands(channel, epoch, offset, number)?;
+                around.book.check_content(channel, epoch, offset, number)
             }
             Asked::Ack(channel, offset) => {
                 let marks = Marks { delivered: offset, read: 0 };

@@ -24,6 +24,8 @@ pub struct Ledger {
     /// What anybody saw or was answered, by channel and offset.
     places: BTreeMap<(String, u64), u64>,
     epochs: BTreeMap<String, String>,
+    /// The highest offset that anybody was told of by the channel itself.
+    heads: BTreeMap<String, u64>,
     marks: BTreeMap<(String, &'static str), Told>,
 }
 
@@ -128,6 +130,12 @@ impl Ledger {
 
     /// Message `number` is at this place, as somebody was told.
     pub fn stands(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> Verdict {
+        let head = self.heads.entry(channel.to_owned()).or_default();
+        *head = offset.max(*head);
+        self.check_place(channel, epoch, offset, number)
+    }
+
+    fn check_place(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> Verdict {
         if !self.is_stored(channel) {
             return Ok(());
         }
@@ -139,21 +147,22 @@ impl Ledger {
         let Some(said) = self.said.get_mut(&number) else {
             return demand(false, Checker::Kept, || format!("{channel}: nobody said {number}"));
         };
-        let first = *said.offset.get_or_insert(offset);
-        demand(first == offset || may_repeat, Checker::Repeats, || {
-            format!("{channel}: message {number} is at {first}, and at {offset}")
-        })?;
         let there = *self.places.entry((channel.to_owned(), offset)).or_insert(number);
         demand(there == number, Checker::Kept, || {
             format!("{channel}: at {offset} is message {there}, and {number}")
+        })?;
+        let first = *said.offset.get_or_insert(offset);
+        demand(first == offset || may_repeat, Checker::Repeats, || {
+            format!("{channel}: message {number} is at {first}, and at {offset}")
         })
     }
 
     /// Message `number` was brought to its reader, who is told that it is at this place.
+    /// The store may say so a moment before the channel does.
     pub fn brought(&mut self, channel: &str, offset: u64, number: u64) -> Verdict {
         let epoch = self.epochs.get(channel).cloned();
         match epoch {
-            Some(epoch) => self.stands(channel, &epoch, offset, number),
+            Some(epoch) => self.check_place(channel, &epoch, offset, number),
             None => Ok(()),
         }
     }
@@ -172,6 +181,13 @@ impl Ledger {
     pub fn place(&self, number: u64) -> Option<(&'static str, u64)> {
         let said = self.said.get(&number)?;
         Some((said.channel, said.offset?))
+    }
+
+    /// Whether a user is known to be at least so far, and was told so.
+    pub fn is_acknowledged(&self, channel: &str, user: &str, offset: u64) -> bool {
+        let mut marks = self.marks.iter();
+        let told = marks.find(|((one, who), _)| one == channel && *who == user);
+        told.is_some_and(|(_, told)| offset <= told.answered.delivered)
     }
 
     /// Somebody wants it gone.
@@ -193,17 +209,17 @@ impl Ledger {
     /// Message `number` is shown to somebody who asked at `asked`.
     pub fn shown(&self, number: u64, asked: u64) -> Verdict {
         let end = self.said.get(&number).map_or(End::None, |said| said.end);
-        demand(!matches!(end, End::Answered(moment) if moment < asked), Checker::Retracted, || {
+        let is_over = matches!(end, End::Answered(moment) if moment < asked);
+        demand(!is_over || self.may_repeat(number), Checker::Retracted, || {
             format!("message {number} was taken back at {end:?}, and shown after {asked}")
         })
     }
 
     /// What is known of a channel now.
     pub fn before(&self, channel: &str, moment: u64) -> Before {
-        let places = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
         let marks = self.marks.iter().filter(|((one, _), _)| one == channel);
         Before {
-            head: places.last().map_or(0, |((_, offset), _)| *offset),
+            head: self.heads.get(channel).copied().unwrap_or(0),
             moment,
             marks: marks.map(|((_, user), told)| (*user, told.answered)).collect(),
         }
@@ -284,7 +300,9 @@ impl Ledger {
             })?;
         }
         let last = messages.last_key_value().map_or(0, |(last, _)| *last);
-        let head = last.max(self.before(channel, 0).head);
+        let promised = self.places.range(..=(channel.to_owned(), u64::MAX)).next_back();
+        let told = promised.filter(|((one, _), _)| one == channel).map_or(0, |((_, at), _)| *at);
+        let head = last.max(told);
         let is_kept = |offset: u64, said: &Said| {
             head < offset + rules.count_max
                 && now_unix_ms < said.asked_unix_ms.saturating_add(rules.age_ms_max)
@@ -297,6 +315,8 @@ impl Ledger {
                 (None, _) => !is_kept(*offset, said),
                 (Some(Content::Body(there)), End::None | End::Asked) => there == number,
                 (Some(Content::Retracted), End::Asked | End::Answered(_)) => true,
+                // Of two messages one was taken back.
+                (Some(Content::Body(_)), End::Answered(_)) if self.may_repeat(*number) => true,
                 (Some(Content::Body(_)), End::Answered(_)) => {
                     return demand(false, Checker::Retracted, || {
                         format!("{channel}: message {number} is still on disk, at {offset}")

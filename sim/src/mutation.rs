@@ -53,7 +53,7 @@ pub enum Mutation {
     HideWaiting,
     /// The store does not answer what nobody waits for.
     LoseReply,
-    /// A message is answered with the place behind its own.
+    /// A message is answered with the place before its own.
     MisplaceAnswer,
     /// A recovery that could be whole is none.
     RefuseRecovery,
@@ -147,6 +147,9 @@ impl Mutator {
         if self.done {
             return;
         }
+        if self.holds(Mutation::KeepReplaced) {
+            letters.retain(|letter| !matches!(letter, Letter::Tell(Tell::Replaced(_))));
+        }
         let mutation = self.mutation;
         let Some(index) = letters.iter().position(|letter| self.concerns(letter)) else { return };
         let twin = letters[index..].iter().skip(1).position(|other| twins(&letters[index], other));
@@ -155,7 +158,6 @@ impl Mutator {
             Mutation::DropMessage
             | Mutation::DropFleeting
             | Mutation::DropFarewell
-            | Mutation::KeepReplaced
             | Mutation::DropAnswer => {
                 if self.strikes(mutation) {
                     letters.remove(index);
@@ -202,7 +204,7 @@ impl Mutator {
                     &mut letters[index]
                     && self.strikes(mutation)
                 {
-                    posted.position.offset += 1;
+                    posted.position.offset -= 1;
                 }
             }
             Mutation::None
@@ -216,6 +218,7 @@ impl Mutator {
             | Mutation::ForgetIds
             | Mutation::HideWaiting
             | Mutation::LoseReply
+            | Mutation::KeepReplaced
             | Mutation::KeepRetracted
             | Mutation::LoseLast
             | Mutation::LoseMiddle
@@ -248,7 +251,6 @@ impl Mutator {
                 Mutation::MisplaceAnswer,
                 Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))),
             ) => posted.position.offset != 0,
-            (Mutation::KeepReplaced, Letter::Tell(Tell::Replaced(_))) => true,
             (Mutation::DropFarewell, Letter::Ask(ask)) => {
                 matches!(ask.what, What::Unsubscribe(_))
             }

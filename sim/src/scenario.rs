@@ -205,7 +205,7 @@ impl Scenario {
 fn stored_namespaces(prng: &mut Prng, durability: Durability, keeps: Keeps) -> Vec<Namespace> {
     let [mut room, mut vip, mut inbox, news, plain] =
         <[Namespace; 5]>::try_from(namespaces(prng)).expect("they are five");
-    let ack_wait_ms = pick(prng, &[300, 1_500]) as u32;
+    let ack_wait_ms = pick(prng, &[800, 2_000]) as u32;
     let tries_max = pick(prng, &[2, 5, 100]) as u16;
     let ttl_ms_max = pick(prng, &[3_000, 1_000_000]);
     let window_count_max = pick(prng, &[2, 10, 256]) as u32;

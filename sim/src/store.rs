@@ -129,6 +129,7 @@ impl Store {
     pub fn crash(self, crash: Crash) -> WatchedDisk {
         let mut disk = self.engine.into_disk();
         disk.disk.crash(crash);
+        disk.disk.set_weather(DiskWeather::CALM);
         disk
     }
 

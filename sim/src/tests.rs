@@ -12,6 +12,9 @@ const SEEDS_COUNT: u64 = 240;
 /// Worlds in which a mutation may find its opportunity.
 const TRIES_COUNT: u64 = 100;
 
+/// Seeds of worlds with a store.
+const STORED_SEEDS_COUNT: u64 = 160;
+
 /// What worlds must come to see, each somewhere: limits that are never reached
 /// prove nothing.
 const ENDINGS: &str = "recovered, not recovered, unsubscribed 2500, unsubscribed 2501, \
@@ -19,6 +22,10 @@ const ENDINGS: &str = "recovered, not recovered, unsubscribed 2500, unsubscribed
     error 108, error 109, error 111, closed 1000, closed 1002, closed 1011, closed 3001, \
     closed 3004, closed 3005, closed 3008, closed 3010, closed 3012, closed 3013, closed 3502, \
     closed 3507, closed 3509";
+
+/// What worlds with a store must come to see.
+const STORED_ENDINGS: &str = "recovered, not recovered, error 100, error 103, error 107, error 108, \
+    error 111, closed 3503, closed 3010, a crash";
 
 #[track_caller]
 fn check_seed(seed: u64) -> BTreeSet<String> {
@@ -30,21 +37,50 @@ fn check_seed(seed: u64) -> BTreeSet<String> {
     }
 }
 
+#[track_caller]
+fn check_stored_seed(seed: u64) -> BTreeSet<String> {
+    match run(&Scenario::draw_stored(seed), Mutator::new(Mutation::None, 0), Trace::Silent) {
+        Ok(summary) => {
+            let crash = (0 < summary.crashes).then(|| "a crash".to_owned());
+            summary.endings.into_iter().chain(crash).collect()
+        }
+        Err(objection) => {
+            panic!("{objection}\nagain: cargo run -p rookery-sim -- --store --seed {seed}");
+        }
+    }
+}
+
 /// Every objection to a world with this mutation is the checker's, and there is one.
 #[track_caller]
 fn check_mutation(mutation: Mutation, checker: Checker) {
+    check_mutation_of(Scenario::draw, 64, mutation, &[checker]);
+}
+
+/// The same in worlds with a store, where opportunities are rarer.
+#[track_caller]
+fn check_stored_mutation(mutation: Mutation, checker: Checker) {
+    check_mutation_of(Scenario::draw_stored, 3, mutation, &[checker]);
+}
+
+#[track_caller]
+fn check_mutation_of(
+    draw: fn(u64) -> Scenario,
+    skip: u64,
+    mutation: Mutation,
+    checkers: &[Checker],
+) {
     let mut objections = 0;
     for seed in 0..TRIES_COUNT {
-        let mutator = Mutator::new(mutation, (seed * 5 % 64) as u32);
-        if let Err(objection) = run(&Scenario::draw(seed), mutator, Trace::Silent) {
-            assert_eq!(objection.checker, checker, "seed {seed}: {objection}");
+        let mutator = Mutator::new(mutation, (seed * 5 % skip) as u32);
+        if let Err(objection) = run(&draw(seed), mutator, Trace::Silent) {
+            assert!(checkers.contains(&objection.checker), "seed {seed}: {objection}");
             objections += 1;
         }
         if objections == 2 {
             return;
         }
     }
-    panic!("{checker:?} did not see {mutation:?} in {TRIES_COUNT} worlds ({objections} times)");
+    panic!("{checkers:?} did not see {mutation:?} in {TRIES_COUNT} worlds ({objections} times)");
 }
 
 /// `SIM_SEED=N` reruns one.
@@ -61,11 +97,28 @@ fn worlds_stand_whatever_their_seed() {
     }
 }
 
+/// `SIM_STORED_SEED=N` reruns one.
+#[test]
+fn worlds_with_a_store_stand_whatever_their_seed() {
+    match std::env::var("SIM_STORED_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => drop(check_stored_seed(seed)),
+        None => {
+            let seen: BTreeSet<String> =
+                (0..STORED_SEEDS_COUNT).flat_map(check_stored_seed).collect();
+            for ending in STORED_ENDINGS.split(", ") {
+                assert!(seen.contains(ending), "no world came to see: {ending}");
+            }
+        }
+    }
+}
+
 #[test]
 fn equal_seeds_tell_equal_stories() {
-    let story = |seed| run(&Scenario::draw(seed), Mutator::new(Mutation::None, 0), Trace::Silent);
-    assert_eq!(story(7), story(7));
-    assert_ne!(story(7), story(8));
+    for draw in [Scenario::draw, Scenario::draw_stored] {
+        let story = |seed| run(&draw(seed), Mutator::new(Mutation::None, 0), Trace::Silent);
+        assert_eq!(story(7), story(7));
+        assert_ne!(story(7), story(8));
+    }
 }
 
 #[test]
@@ -141,4 +194,66 @@ fn counters_see_a_connection_that_was_not_counted() {
 #[test]
 fn emptiness_sees_a_connection_that_stays() {
     check_mutation(Mutation::KeepGone, Checker::Emptiness);
+}
+
+#[test]
+fn syncs_see_an_answer_before_the_disk_was_read_again() {
+    check_stored_mutation(Mutation::AnswerEarly, Checker::Syncs);
+}
+
+#[test]
+fn kept_sees_an_answered_message_that_is_lost() {
+    check_stored_mutation(Mutation::LoseLast, Checker::Kept);
+}
+
+#[test]
+fn kept_sees_an_answer_with_the_wrong_place() {
+    // Which of the two places is known first, decides.
+    let checkers = [Checker::Kept, Checker::Repeats];
+    check_mutation_of(Scenario::draw_stored, 3, Mutation::MisplaceAnswer, &checkers);
+}
+
+#[test]
+fn offsets_see_a_gap_on_disk() {
+    check_stored_mutation(Mutation::LoseMiddle, Checker::Offsets);
+}
+
+#[test]
+fn repeats_see_a_second_message_of_one_id() {
+    check_stored_mutation(Mutation::ForgetIds, Checker::Repeats);
+}
+
+#[test]
+fn recovery_sees_what_could_have_been_whole() {
+    check_stored_mutation(Mutation::RefuseRecovery, Checker::Recovery);
+}
+
+#[test]
+fn marks_see_an_acknowledgement_that_is_lost() {
+    check_stored_mutation(Mutation::LoseMark, Checker::Marks);
+}
+
+#[test]
+fn letters_see_one_that_waits_no_more() {
+    check_stored_mutation(Mutation::LoseWaiting, Checker::Letters);
+}
+
+#[test]
+fn waiting_sees_what_is_never_brought() {
+    check_stored_mutation(Mutation::HideWaiting, Checker::Waiting);
+}
+
+#[test]
+fn retracted_sees_what_is_still_on_disk() {
+    check_stored_mutation(Mutation::KeepRetracted, Checker::Retracted);
+}
+
+#[test]
+fn singles_see_a_connection_that_was_replaced_and_stays() {
+    check_stored_mutation(Mutation::KeepReplaced, Checker::Singles);
+}
+
+#[test]
+fn emptiness_sees_a_request_that_was_not_answered() {
+    check_stored_mutation(Mutation::LoseReply, Checker::Emptiness);
 }

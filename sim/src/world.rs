@@ -616,9 +616,9 @@ fn cores(
 fn lose_news(letters: &mut Vec<Letter>) {
     let mut lost: Option<Gap> = None;
     letters.retain(|letter| match letter {
-        Letter::Tell(Tell::Answer(..) | Tell::Replaced(_)) | Letter::Ask(_) | Letter::Gap(_) => {
-            true
-        }
+        Letter::Tell(Tell::Answer(..) | Tell::Replaced(_) | Tell::Lost(_))
+        | Letter::Ask(_)
+        | Letter::Gap(_) => true,
         Letter::Tell(
             Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) | Tell::Crowd(..) | Tell::Notice(..),
         ) => false,

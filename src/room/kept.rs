@@ -95,20 +95,23 @@ impl Kept {
     }
 
     /// The store answered. Returns the messages that nobody here has heard of: what
-    /// the store had kept when it said that it could not.
-    pub fn open(&mut self, opened: Option<Opened>) -> Vec<Arc<Publication>> {
+    /// the store had kept when it said that it could not; `None` when it does not keep
+    /// all of them any more.
+    pub fn open(&mut self, opened: Option<Opened>) -> Option<Vec<Arc<Publication>>> {
         assert_eq!(self.phase, Phase::Opening, "it was asked");
         self.phase = Phase::Open;
         let Some(opened) = opened else {
-            // Whatever it was told of the channel, it did not keep.
+            // It may have been told, and have lost it.
             self.born = false;
-            return Vec::new();
+            return Some(Vec::new());
         };
         let heard_of = if self.born { self.window.position().offset } else { opened.head };
         self.born = true;
         self.first = opened.first;
         self.window = Window::restored(opened.epoch, opened.head, &opened.tail);
-        opened.tail.into_iter().filter(|message| heard_of < message.offset).collect()
+        let is_news = |message: &Arc<Publication>| heard_of < message.offset;
+        let news: Vec<_> = opened.tail.into_iter().filter(is_news).collect();
+        (heard_of + news.len() as u64 == opened.head).then_some(news)
     }
 
     /// It is not known any more what the store has. Returns what it was given, and
@@ -194,7 +197,7 @@ mod tests {
     fn kept(answer: Option<Opened>) -> Kept {
         let mut kept = Kept::new(Epoch(9));
         kept.begin_opening();
-        assert!(kept.open(answer).is_empty(), "nobody here waited for old messages");
+        assert_eq!(kept.open(answer), Some(Vec::new()), "nobody here waited for old messages");
         kept
     }
 
@@ -225,9 +228,31 @@ mod tests {
         let (given, _) = kept.close(Tick(9));
         assert_eq!(given.len(), 2);
         kept.begin_opening();
-        let news = kept.open(opened(6, 5..=6));
+        let news = kept.open(opened(6, 5..=6)).unwrap();
         assert_eq!(news.iter().map(|one| one.offset).collect::<Vec<_>>(), [6]);
         assert_eq!(kept.next_offset(), 7);
+    }
+
+    #[test]
+    fn news_with_a_hole_before_them_are_none() {
+        for tail in [8..=8, 9..=8] {
+            let mut kept = kept(opened(5, 5..=5));
+            kept.close(Tick(9));
+            kept.begin_opening();
+            assert_eq!(kept.open(opened(8, tail)), None);
+            assert_eq!(kept.next_offset(), 9);
+        }
+    }
+
+    #[test]
+    fn a_channel_that_the_store_lost_is_born_again() {
+        let mut kept = kept(None);
+        kept.born = true;
+        kept.give(pending(1));
+        kept.close(Tick(0));
+        kept.begin_opening();
+        assert_eq!(kept.open(None), Some(Vec::new()));
+        assert!(!kept.born && kept.next_offset() == 1);
     }
 
     #[test]
@@ -237,7 +262,7 @@ mod tests {
         kept.give(pending(1));
         kept.close(Tick(0));
         kept.begin_opening();
-        let news = kept.open(opened(1, 1..=1));
+        let news = kept.open(opened(1, 1..=1)).unwrap();
         assert_eq!(news.len(), 1);
     }
 }

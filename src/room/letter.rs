@@ -276,6 +276,8 @@ pub enum Tell {
     Typing(RoomId, Arc<ClientInfo>),
     /// To every subscriber that wants to know: how many came and left.
     Crowd(RoomId, Arc<Payload>),
+    /// To every subscriber: messages are missing here.
+    Lost(RoomId),
     /// To every subscriber: something happened that is not kept.
     Notice(RoomId, Arc<Payload>),
     /// To one connection: its user has a newer one, and may have only one.

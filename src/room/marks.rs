@@ -30,11 +30,14 @@ impl Rooms {
         let offset = match progress.reached {
             store::Reached::Delivered(offset) | store::Reached::Read(offset) => offset,
         };
-        let head = self.rooms[slot].window().map_or(0, |window| window.position().offset);
-        if head < offset {
+        // The store may have brought a message to its reader before it said here that
+        // it has it.
+        let Stream::Kept(kept) = &self.rooms[slot].stream else { return None };
+        let next = kept.next_offset();
+        if next <= offset {
             return Some(Answer::Wrong(Field::Offset));
         }
-        if head == 0 {
+        if next == 1 {
             return Some(Answer::Noted); // the store knows nothing of such a channel
         }
         let mark = Mark {

@@ -47,6 +47,7 @@ impl Rooms {
             Tell::Went(..) => crowd.went_count += 1,
             Tell::Answer(..)
             | Tell::Said(..)
+            | Tell::Lost(_)
             | Tell::Typing(..)
             | Tell::Crowd(..)
             | Tell::Notice(..)

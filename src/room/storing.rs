@@ -186,7 +186,10 @@ impl Rooms {
         }
         let news = kept.open(opened);
         let waiting = kept.take_waiting();
-        for publication in news {
+        if news.is_none() {
+            self.spread(id, &Tell::Lost(id), out);
+        }
+        for publication in news.into_iter().flatten() {
             self.spread(id, &Tell::Said(id, publication), out);
         }
         for (from, ask) in waiting {

@@ -439,6 +439,21 @@ fn a_channel_whose_first_message_was_refused_begins_later() {
     assert_eq!(world.history(passage), [1]);
 }
 
+#[test]
+fn a_channel_whose_first_message_failed_takes_the_next_one() {
+    for seed in 0..20 {
+        let mut world = World::new();
+        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        world.subscribe(1, None);
+        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        world.store.disk_mut().set_weather(fails);
+        check_refused(&world.publish("1"), ErrorCode::Internal);
+        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        world.pass(3_000);
+        assert!(matches!(world.publish("2"), Answer::Published), "seed {seed}");
+    }
+}
+
 /// Whatever a failing disk kept of unanswered messages, everybody agrees on it.
 #[test]
 fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
@@ -528,6 +543,22 @@ fn a_direct_message_waits_until_it_is_acknowledged() {
         world.pass(11_000);
         assert_eq!(world.said(BOBS), []);
     }
+}
+
+#[test]
+fn a_message_that_the_store_brought_first_can_be_acknowledged() {
+    let mut world = World::new();
+    assert_eq!(posted(&world.ask(0, TALK, send("1", "a"))), 1);
+    world.asleep = true;
+    let sent = world.begin(HOME, 4, TALK, send("2", "b"));
+    let reached = Reached::Delivered(2);
+    let acknowledged = world.begin(HOME, 5, TALK, progress("bob", BOBS, ANNS, reached));
+    world.asleep = false;
+    world.settle();
+    assert_eq!(posted(&world.answer(sent).expect("it is kept")), 2);
+    assert!(matches!(world.answer(acknowledged), Some(Answer::Noted)));
+    let beyond = world.ask(5, TALK, progress("bob", BOBS, ANNS, Reached::Delivered(3)));
+    assert!(matches!(beyond, Answer::Wrong(Field::Offset)), "{beyond:?}");
 }
 
 #[test]

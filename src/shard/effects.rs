@@ -129,6 +129,9 @@ impl Shard {
                 let data = wire::chat::typing(name, &info);
                 self.announce(room, Push::Message { data: &data }, Audience::All);
             }
+            Tell::Lost(room) => {
+                self.on_gap(now, self.mesh.home(room), Gap::Rooms(vec![room]));
+            }
             Tell::Replaced(conn) => self.end(now, conn, Fault::Replaced),
             Tell::Crowd(room, data) => {
                 let push = Push::Message { data: &data };

@@ -164,7 +164,7 @@ impl Letter {
 /// Whether nobody asked for it.
 fn is_notice(tell: &Tell) -> bool {
     match tell {
-        Tell::Answer(..) | Tell::Replaced(_) => false,
+        Tell::Answer(..) | Tell::Replaced(_) | Tell::Lost(_) => false,
         Tell::Said(..)
         | Tell::Came(..)
         | Tell::Went(..)
