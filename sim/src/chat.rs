@@ -119,10 +119,10 @@ impl Client {
     /// Takes back one of its own messages.
     pub(crate) fn retract(&mut self, around: &mut Around<'_>) {
         let ledger = &around.book.ledger;
-        let mine = self.posts.iter().filter_map(|post| {
+        let mut mine = self.posts.iter().filter_map(|post| {
             Some((post.number, ledger.place(post.number)?)).filter(|_| post.is_answered)
         });
-        let Some((number, (channel, offset))) = mine.last() else { return };
+        let Some((number, (channel, offset))) = mine.next_back() else { return };
         around.book.ledger.retracts(number);
         let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset}}}");
         self.call("chat.retract", data, Asked::Retract(number), around);
