@@ -21,6 +21,8 @@ pub struct Kept {
     /// Whether the store knows the channel, or was told of it.
     pub born: bool,
     pending: VecDeque<Pending>,
+    /// Direct messages that were given up: whom they are for, if the store kept them.
+    doubtful: Vec<(u64, Voice)>,
     waiting: Vec<(ShardId, Ask)>,
     /// Reads of the store that are under way for this room.
     pub readings_count: u32,
@@ -62,6 +64,7 @@ impl Kept {
             first: 1,
             born: false,
             pending: VecDeque::new(),
+            doubtful: Vec::new(),
             waiting: Vec::new(),
             readings_count: 0,
         }
@@ -118,7 +121,19 @@ impl Kept {
     /// who wait for the stream to be known.
     pub fn close(&mut self, again_at: Tick) -> (Vec<Pending>, Vec<(ShardId, Ask)>) {
         self.phase = Phase::Closed { again_at };
+        let letters = self.pending.iter().filter(|one| matches!(one.voice, Voice::Send { .. }));
+        self.doubtful.extend(letters.map(|one| (one.publication.offset, one.voice)));
         (self.pending.drain(..).collect(), std::mem::take(&mut self.waiting))
+    }
+
+    /// Whether direct messages wait for the store to say whether it kept them.
+    pub fn is_in_doubt(&self) -> bool {
+        !self.doubtful.is_empty()
+    }
+
+    /// The direct messages that were given up, by offset.
+    pub fn take_doubtful(&mut self) -> Vec<(u64, Voice)> {
+        std::mem::take(&mut self.doubtful)
     }
 
     /// The offset that the next message gets.
@@ -235,11 +250,11 @@ mod tests {
 
     #[test]
     fn news_with_a_hole_before_them_are_none() {
-        for first in [8, 9] {
+        for tail in [8..=8, 9..=8] {
             let mut kept = kept(opened(5, 5..=5));
             kept.close(Tick(9));
             kept.begin_opening();
-            assert_eq!(kept.open(opened(8, first..=8)), None);
+            assert_eq!(kept.open(opened(8, tail)), None);
             assert_eq!(kept.next_offset(), 9);
         }
     }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::ids::Ids;
 use super::inbox::Inbox;
-use super::kept::Kept;
+use super::kept::{Kept, Phase};
 use super::members::Members;
 use super::news::Crowd;
 use super::window::Window;
@@ -101,6 +101,18 @@ impl Room {
         };
         let name = Arc::clone(&self.title.channel);
         Welcome { name, position, missed: missed.flatten().unwrap_or_default(), recovery }
+    }
+
+    /// When the store is asked again by itself, after it failed: somebody is here, or
+    /// waits elsewhere for what it may have kept.
+    pub(super) fn opens_again_at(&self) -> Option<Tick> {
+        let Stream::Kept(kept) = &self.stream else { return None };
+        match kept.phase() {
+            Phase::Closed { again_at } if !self.members.is_empty() || kept.is_in_doubt() => {
+                Some(again_at)
+            }
+            Phase::Closed { .. } | Phase::Opening | Phase::Open => None,
+        }
     }
 
     /// How long it stays when the last member has left.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::kept::{Kept, Phase};
+use super::kept::Kept;
 use super::members::{Arrival, Member, Members, Seat};
 use super::news::is_told_by_user;
 use super::one::{Asking, Room, Stream, rules};
@@ -435,14 +435,9 @@ impl Rooms {
             return; // of an earlier room in this slot, or an earlier thought
         }
         room.sweep_at = Tick(u64::MAX);
-        if let Stream::Kept(kept) = &mut room.stream {
-            let again_at = match kept.phase() {
-                Phase::Closed { again_at } if !room.members.is_empty() => Some(again_at),
-                Phase::Closed { .. } | Phase::Opening | Phase::Open => None,
-            };
-            if again_at.is_some_and(|again_at| again_at <= now.tick) {
-                self.open(now, slot, out);
-            }
+        let again_at = room.opens_again_at();
+        if again_at.is_some_and(|again_at| again_at <= now.tick) {
+            self.open(now, slot, out);
         }
         let Some(room) = self.rooms.at_mut(slot) else { return };
         let rules = rules(&self.options, &room.title);
@@ -460,7 +455,8 @@ impl Rooms {
         }
         let message = next_unix_ms.map(|at| now.tick.plus_ms(at.saturating_sub(now.unix_ms)));
         let empty = room.members.is_empty().then(|| leaves_at.max(now.tick.plus_ms(1_000)));
-        if let Some(at) = message.into_iter().chain(empty).min() {
+        let again_at = room.opens_again_at();
+        if let Some(at) = [message, empty, again_at].into_iter().flatten().min() {
             set_sweep(&mut self.sweeps, room, slot, at);
         }
     }

@@ -185,11 +185,15 @@ impl Rooms {
             let _ = ids.remember(now.unix_ms, &user, &id, offset);
         }
         let news = kept.open(opened);
-        let waiting = kept.take_waiting();
+        let (doubtful, waiting) = (kept.take_doubtful(), kept.take_waiting());
         if news.is_none() {
             self.spread(id, &Tell::Lost(id), out);
         }
         for publication in news.into_iter().flatten() {
+            let letter = doubtful.iter().find(|(offset, _)| *offset == publication.offset);
+            if let Some(&(_, Voice::Send { from, to, ttl_ms })) = letter {
+                self.bring(now, slot, &publication, [from, to], ttl_ms, out);
+            }
             self.spread(id, &Tell::Said(id, publication), out);
         }
         for (from, ask) in waiting {

@@ -454,6 +454,28 @@ fn a_channel_whose_first_message_failed_takes_the_next_one() {
     }
 }
 
+/// A room is looked at for several reasons, and none may push another aside.
+#[test]
+fn a_room_is_read_again_after_a_failure_whatever_else_was_due_before() {
+    let mut survivors_count = 0;
+    for seed in 0..20 {
+        let mut world = World::new();
+        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        world.subscribe(1, None);
+        world.ask(1, ROOM, What::Unsubscribe(Departure::Said));
+        world.subscribe(1, None);
+        world.pass(29_500);
+        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        world.store.disk_mut().set_weather(fails);
+        check_refused(&world.publish("1"), ErrorCode::Internal);
+        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        world.pass(600);
+        world.pass(2_000);
+        survivors_count += world.said(ROOM).len();
+    }
+    assert!(0 < survivors_count, "nobody asked, and nobody heard of them");
+}
+
 /// Whatever a failing disk kept of unanswered messages, everybody agrees on it.
 #[test]
 fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
@@ -543,6 +565,28 @@ fn a_direct_message_waits_until_it_is_acknowledged() {
         world.pass(11_000);
         assert_eq!(world.said(BOBS), []);
     }
+}
+
+/// Its author may not have been answered; when it asks again, it is.
+#[test]
+fn a_direct_message_that_survived_a_failed_sync_reaches_who_is_there() {
+    let mut survivors_count = 0;
+    for seed in 0..20 {
+        let mut world = World::new();
+        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        come(&mut world, BOBS, "bob", 5);
+        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        world.store.disk_mut().set_weather(fails);
+        check_refused(&world.ask(4, TALK, send("1", "a")), ErrorCode::Internal);
+        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        world.pass(3_000);
+        let mut said = world.said(BOBS);
+        survivors_count += said.len();
+        assert_eq!(posted(&world.ask(4, TALK, send("1", "a"))), 1);
+        said.extend(world.said(BOBS));
+        assert_eq!(said, [(0, "1".to_owned())], "seed {seed}");
+    }
+    assert!((1..20).contains(&survivors_count));
 }
 
 #[test]
