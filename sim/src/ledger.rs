@@ -241,14 +241,38 @@ impl Ledger {
     /// How far a user is, as somebody was told who asked when `before` held.
     pub fn check_marks(&self, channel: &str, before: &Before, user: &str, now: Marks) -> Verdict {
         let least = before.marks.get(user).copied().unwrap_or_default();
-        let asked = self.marks.iter().find(|((one, who), _)| one == channel && *who == user);
-        let most = asked.map_or(0, |(_, told)| told.asked);
-        let fits = least.delivered <= now.delivered
-            && least.read <= now.read
-            && now.read <= now.delivered
-            && now.delivered <= most;
+        let fits =
+            least.delivered <= now.delivered && least.read <= now.read && now.read <= now.delivered;
         demand(fits, Checker::Marks, || {
-            format!("{channel}: {user} is at {now:?}, was at {least:?}, and asked for {most}")
+            format!("{channel}: {user} is at {now:?}, was at {least:?}")
+        })
+    }
+
+    /// Nobody is further than it said, or than what it wrote itself.
+    fn check_reached(
+        &self,
+        channel: &str,
+        user: &str,
+        now: Marks,
+        messages: &BTreeMap<u64, Content>,
+    ) -> Verdict {
+        if self.keeps == Some(Keeps::Some) {
+            return Ok(()); // what it wrote may be gone
+        }
+        let told = self.marks.iter().find(|((one, who), _)| one == channel && *who == user);
+        let asked = told.map_or(0, |(_, told)| told.asked);
+        let is_own = |offset: u64, content: &Content| {
+            let number = match content {
+                Content::Body(number) => Some(*number),
+                Content::Retracted | Content::Unknown => self.at(channel, offset),
+            };
+            let said = number.and_then(|number| self.said.get(&number));
+            said.is_none_or(|said| said.author == user)
+        };
+        let own = messages.iter().rev().find(|&(&offset, content)| is_own(offset, content));
+        let most = asked.max(own.map_or(0, |(offset, _)| *offset));
+        demand(now.delivered <= most, Checker::Marks, || {
+            format!("{channel}: {user} is at {now:?}, and came to {most} only")
         })
     }
 
@@ -266,6 +290,7 @@ impl Ledger {
             let before = self.before(channel, 0);
             for (user, marks) in found.marks.get(&room).into_iter().flatten() {
                 self.check_marks(channel, &before, user, *marks)?;
+                self.check_reached(channel, user, *marks, messages)?;
             }
             for (user, told) in before.marks {
                 let is_there = found.marks.get(&room).is_some_and(|all| all.contains_key(user));
