@@ -2,7 +2,7 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt audit bench bench-million tune tune-undo doctor fuzz-smoke sim docs
+.PHONY: help run test lint fmt audit bench bench-million crash tune tune-undo doctor fuzz-smoke sim docs
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -31,6 +31,9 @@ bench: ## every figure of docs/BENCHMARKS.md beside the bare ring, as a report
 bench-million: ## a million authenticated connections, both ends on this machine
 	cargo build --release --bins
 	scripts/with-tcp-table 4194304 target/release/rookery-bench report --only million
+
+crash: ## kill the server 200 times under load, and fill its store's file system
+	@scripts/crash
 
 tune: ## show what the tuning scripts would change; APPLY=1 does it (root)
 	@tuning/all tune

@@ -123,6 +123,10 @@ pub trait Disk {
     /// Reads again what is really there. What can be read afterwards is durable.
     fn reopen(&mut self) -> Result<(), DiskFault>;
 
+    /// Gives back the space of what was removed, or is kept twice. Takes a while, and
+    /// a part of the reserve. What fails is as after a failed `commit`.
+    fn reclaim(&mut self) -> Result<(), DiskFault>;
+
     /// How full it is; may cost a system call for each file.
     fn capacity(&self) -> Result<Capacity, DiskFault>;
 

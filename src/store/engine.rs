@@ -32,7 +32,7 @@ use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, View};
 use super::letter::{Failure, Job, Outcome, Reply, Request, Round};
 use super::record::Garbled;
 use heads::Heads;
-use health::Health;
+use health::{Health, Reclaimed};
 use queue::{Budget, Queue};
 use retention::Sweeper;
 
@@ -62,6 +62,7 @@ pub struct Engine<D> {
     losses_count: u32,
     capacity: Capacity,
     capacity_seen_unix_ms: Option<u64>,
+    reclaimed: Reclaimed,
     /// When the oldest batch that is not synced was committed.
     unsynced_since_unix_ms: Option<u64>,
     sweeper: Sweeper,
@@ -150,6 +151,7 @@ impl<D: Disk> Engine<D> {
             self.sweep(now_unix_ms, plan.rounds.len());
         }
         self.finish(plan, now_unix_ms, out);
+        self.reclaim(now_unix_ms);
         if self.queue.len() == 0 { Turned::Idle } else { Turned::Busy }
     }
 

@@ -46,6 +46,11 @@ const BUFFER_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::fr
 const JOURNALS_BYTES_MAX: u64 = 128 << 20;
 /// One table: a compaction needs the space of some of them again.
 const TABLE_BYTES: u64 = 16 << 20;
+/// Tables that are smaller together are merged into one to get space back, if there
+/// is as much space again; merging larger ones takes too long. Those wait for fjall to
+/// merge them when more is written.
+const MERGE_BYTES_MAX: u64 = 256 << 20;
+const SNAPSHOTS_PER_LOOK: u32 = 10_000;
 const BLOCK_BYTES: u32 = 4 << 10;
 /// Descriptors that stay open.
 const FILES_MAX: usize = 256;
@@ -202,6 +207,11 @@ impl FjallDisk {
         fault
     }
 
+    fn open_again(&self) -> Result<Handles, DiskFault> {
+        let db_dir = layout::db_dir(&self.dir);
+        Handles::open(&db_dir, self.cache_bytes, self.workers).map_err(disk_fault)
+    }
+
     fn handles(&self) -> Result<&Handles, DiskFault> {
         self.open.as_ref().ok_or(DiskFault::Broken)
     }
@@ -262,6 +272,23 @@ impl Handles {
             std::thread::sleep(pause);
         }
         Ok(())
+    }
+
+    /// Merges the tables of each keyspace into one, without what was removed.
+    fn merge(&self) -> Result<(), DiskFault> {
+        // What was removed stays for snapshots that might see it. fjall looks which
+        // there are when so many have gone.
+        for _ in 0..SNAPSHOTS_PER_LOOK {
+            drop(self.db.snapshot());
+        }
+        for keyspace in [&self.messages, &self.records] {
+            keyspace.major_compact().map_err(disk_fault)?;
+        }
+        Ok(())
+    }
+
+    fn tables_bytes(&self) -> u64 {
+        self.messages.disk_space() + self.records.disk_space()
     }
 
     /// Writes what memory holds into tables, which are synced.
@@ -356,21 +383,34 @@ impl Disk for FjallDisk {
         // Every handle must be gone before the lock is.
         self.open = None;
         let db_dir = layout::db_dir(&self.dir);
-        journal::mend(&self.dir, &db_dir).map_err(|fault| match fault {
-            OpenFault::Damaged { .. } => DiskFault::Damaged,
-            OpenFault::NoSpace(_) => DiskFault::Full,
-            OpenFault::Missing(_)
-            | OpenFault::NotADirectory(_)
-            | OpenFault::ReadOnly(_)
-            | OpenFault::Locked(_)
-            | OpenFault::Newer { .. }
-            | OpenFault::System { .. } => DiskFault::Broken,
-        })?;
-        let handles = Handles::open(&db_dir, self.cache_bytes, self.workers).map_err(disk_fault)?;
+        journal::mend(&self.dir, &db_dir).map_err(|fault| reopen_fault(&fault))?;
+        let handles = self.open_again()?;
         // After a failed sync the kernel may show what the disk does not have, and
         // will not write it again. We do, elsewhere.
         handles.write_out()?;
         self.open = Some(handles);
+        Ok(())
+    }
+
+    /// fjall keeps a journal until 64 MB are written, and what was removed until a
+    /// table is merged with the next: neither comes while nothing more is written.
+    fn reclaim(&mut self) -> Result<(), DiskFault> {
+        self.handles()?.write_out()?;
+        // All is in tables that are synced, and what merges them needs the space.
+        self.open = None;
+        journal::empty(&self.dir, &layout::db_dir(&self.dir))
+            .map_err(|fault| reopen_fault(&fault))?;
+        let handles = self.open_again()?;
+        let free_bytes = layout::free_bytes(&self.dir).map_err(|error| io_fault(&error))?;
+        if handles.tables_bytes() < MERGE_BYTES_MAX.min(free_bytes) {
+            handles.merge()?;
+            // The old tables go with their last reader.
+            drop(handles);
+            self.open = Some(self.open_again()?);
+        } else {
+            self.open = Some(handles);
+        }
+        self.looks_count.set(0);
         Ok(())
     }
 
@@ -385,6 +425,19 @@ impl Disk for FjallDisk {
 
     fn life(&self) -> u64 {
         layout::boot()
+    }
+}
+
+fn reopen_fault(fault: &OpenFault) -> DiskFault {
+    match fault {
+        OpenFault::Damaged { .. } => DiskFault::Damaged,
+        OpenFault::NoSpace(_) => DiskFault::Full,
+        OpenFault::Missing(_)
+        | OpenFault::NotADirectory(_)
+        | OpenFault::ReadOnly(_)
+        | OpenFault::Locked(_)
+        | OpenFault::Newer { .. }
+        | OpenFault::System { .. } => DiskFault::Broken,
     }
 }
 

@@ -250,6 +250,11 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
+    /// What was removed takes no space here. Like the real disk's, it syncs.
+    fn reclaim(&mut self) -> Result<(), DiskFault> {
+        self.sync()
+    }
+
     fn capacity(&self) -> Result<Capacity, DiskFault> {
         let used_bytes = self.used_bytes();
         let free_bytes = self.weather.capacity_bytes.saturating_sub(used_bytes);

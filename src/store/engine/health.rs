@@ -11,6 +11,18 @@ const CAPACITY_MS: u64 = 100;
 /// Between tries to read a broken disk again, in ms; doubles up to the second.
 const HEAL_MS: (u64, u64) = (50, 5_000);
 
+/// Between two tries to get space back, in ms; doubles up to the second.
+const RECLAIM_MS: (u64, u64) = (1_000, 60_000);
+
+/// What was done to get space back since the store was full last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reclaimed {
+    next_try_unix_ms: u64,
+    pause_ms: u64,
+    /// Commits at the last try: without another one there is nothing to get.
+    commits: Option<u64>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
     Works,
@@ -75,6 +87,33 @@ impl<D: Disk> Engine<D> {
                 pause_ms: pause_ms.saturating_mul(2).min(HEAL_MS.1),
             };
         }
+    }
+
+    /// Gets space back where it is short, when something may have come free: what
+    /// expires, or is taken back, takes its space until then.
+    pub(super) fn reclaim(&mut self, now_unix_ms: u64) {
+        if self.health != Health::Works {
+            return;
+        }
+        if !self.is_full() {
+            self.reclaimed = Reclaimed::default();
+            return;
+        }
+        let Reclaimed { next_try_unix_ms, pause_ms, commits } = self.reclaimed;
+        let waits =
+            now_unix_ms < next_try_unix_ms && next_try_unix_ms - now_unix_ms <= RECLAIM_MS.1;
+        if waits || commits == Some(self.counts.commits) {
+            return;
+        }
+        let pause_ms = pause_ms.saturating_mul(2).clamp(RECLAIM_MS.0, RECLAIM_MS.1);
+        let next_try_unix_ms = now_unix_ms.saturating_add(pause_ms);
+        let commits = Some(self.counts.commits);
+        self.reclaimed = Reclaimed { next_try_unix_ms, pause_ms, commits };
+        if self.disk.reclaim().is_err() {
+            return self.fail(now_unix_ms);
+        }
+        self.capacity_seen_unix_ms = None;
+        self.look_at_capacity(now_unix_ms);
     }
 
     pub(super) fn look_at_capacity(&mut self, now_unix_ms: u64) {

@@ -13,7 +13,7 @@ use super::super::disk::{Batch, Capacity, Disk, DiskFault, Durable, Space};
 use super::super::record::LifeRecord;
 use super::super::{FORMAT, OpenFault, key};
 use super::heads::Heads;
-use super::health::Health;
+use super::health::{Health, Reclaimed};
 use super::queue::Queue;
 use super::retention::Sweeper;
 use super::{Counts, Engine, Setup};
@@ -51,6 +51,7 @@ impl<D: Disk> Engine<D> {
             losses_count,
             capacity: Capacity { used_bytes: 0, free_bytes: u64::MAX },
             capacity_seen_unix_ms: None,
+            reclaimed: Reclaimed::default(),
             unsynced_since_unix_ms: None,
             sweeper: Sweeper::new(&setup.retention),
             counts: Counts::default(),

@@ -79,6 +79,19 @@ pub fn cut_damage(dir: &Path, db_dir: &Path) -> Result<Doubt, OpenFault> {
     Ok(doubt)
 }
 
+/// Empties the journals of a database all of whose tables are synced and hold
+/// everything. Nobody may have it open.
+pub fn empty(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
+    let fault = |error: std::io::Error| io_open_fault(dir, &error);
+    let mut journals = journals(db_dir).map_err(fault)?;
+    // fjall would not go on without one.
+    let newest = journals.pop();
+    for (_, path) in journals {
+        fs::remove_file(path).map_err(fault)?;
+    }
+    newest.map_or(Ok(()), |(_, path)| cut(&path, 0).map_err(fault))
+}
+
 /// By number, the newest last.
 fn journals(db_dir: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     let mut journals = Vec::new();

@@ -317,3 +317,46 @@ fn files_below(dir: &Path, files: &mut Vec<PathBuf>) {
         if path.is_dir() { files_below(&path, files) } else { files.push(path) }
     }
 }
+
+#[test]
+fn what_was_removed_gives_its_space_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = open(dir.path());
+    // What no compression makes small.
+    let mut random = 1_u64;
+    let mut value = || {
+        let mut next = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) as u8
+        };
+        (0..20_000).map(|_| next()).collect::<Vec<u8>>()
+    };
+    let values: Vec<Vec<u8>> = (0..200).map(|_| value()).collect();
+    let key = |index: usize| index.to_be_bytes();
+    for (index, value) in values.iter().enumerate() {
+        let entry = (Space::Messages, &key(index)[..], Some(&value[..]));
+        disk.commit(&batch(&[entry]), Durable::Now).unwrap();
+    }
+    let used_bytes = |disk: &FjallDisk| layout::used_bytes(&layout::db_dir(&disk.dir)).unwrap();
+    let before_bytes = used_bytes(&disk);
+    assert!(200 * 20_000 < before_bytes, "{before_bytes}");
+    for index in 0..150 {
+        disk.commit(&batch(&[(Space::Messages, &key(index), None)]), Durable::Now).unwrap();
+    }
+    assert!(before_bytes <= used_bytes(&disk), "removing alone frees nothing");
+    disk.reclaim().unwrap();
+    let after_bytes = used_bytes(&disk);
+    assert!(after_bytes < before_bytes / 2, "{before_bytes} became {after_bytes}");
+    for round in 0..3 {
+        for (index, value) in values.iter().enumerate() {
+            let kept = disk.get(Space::Messages, &key(index)).unwrap();
+            assert_eq!(kept.as_ref(), (150 <= index).then_some(value), "{index}");
+        }
+        let written = [round as u8];
+        let entry = (Space::Marks, &written[..], Some(&written[..]));
+        disk.commit(&batch(&[entry]), Durable::Now).unwrap();
+        drop(disk);
+        disk = open(dir.path());
+        assert_eq!(disk.get(Space::Marks, &written).unwrap().as_deref(), Some(&written[..]));
+    }
+}

@@ -325,7 +325,7 @@ for (const encoding of ENCODINGS) {
         let pages = 0;
         for (let after; ; pages++) {
           const page = await chat(client, 'members', { channel, limit: 2, ...(after && { after }) });
-          assert.ok(page.members.length <= 2);
+          assert.ok(page.members.length <= 2 && pages < 3);
           seen.push(...page.members.map((member) => [member.client, member.user]));
           after = page.next;
           if (!after) break;
@@ -343,6 +343,39 @@ for (const encoding of ENCODINGS) {
       await chat(hers.client, 'typing', { channel });
       const typing = await notice(his.events, 'typing');
       assert.deepEqual([typing.channel, typing.user], [channel, anna]);
+    });
+
+    test('who has two devices comes with the first and goes with the last', async (t) => {
+      const channel = freshChannel('people');
+      const [anna, ben] = ['anna', 'ben'].map(freshUser);
+      const hers = await connected(t, encoding, server.url, anna);
+      const events = subscriptionEvents(await subscribed(hers, channel, { joinLeave: true }));
+      const devices = [];
+      for (const _ of [1, 2]) devices.push(await connected(t, encoding, server.url, ben));
+      const rooms = [];
+      for (const device of devices) rooms.push(await subscribed(device, channel));
+      rooms[0].unsubscribe();
+      await within(rooms[1].publish(pack({ still: 'here' })), 'the answer');
+      await events.first('publication');
+      rooms[1].unsubscribe();
+      await events.first('leave', ({ info }) => info.user === ben);
+      const about = events.seen.filter(({ info }) => info?.user === ben).map(({ name }) => name);
+      assert.deepEqual(about, ['join', 'publication', 'leave']);
+    });
+
+    test('where one session is allowed, the newest stays and the older ones do not return', async (t) => {
+      const anna = freshUser('anna');
+      const [alone, others] = ['alone', 'others'].map((tenant) => token({ sub: anna, tenant }));
+      const elsewhere = await arrives(t, server.url, anna, { token: others });
+      const first = await arrives(t, server.url, anna, { token: alone });
+      const second = await arrives(t, server.url, anna, { token: alone });
+      assert.equal((await first.events.first('disconnected')).code, 3503);
+      const third = await arrives(t, server.url, anna, { token: alone });
+      assert.equal((await second.events.first('disconnected')).code, 3503);
+      for (const { client, events } of [third, elsewhere]) {
+        await within(client.rpc('chat.rooms', pack({})), 'the answer');
+        assert.equal(events.of('disconnected').length, 0);
+      }
     });
 
     test('what cannot be is refused with the reason, and changes nothing', async (t) => {
