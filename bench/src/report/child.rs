@@ -163,9 +163,11 @@ fn rookery_config(place: Where, connections: u32, store: Option<&Path>) -> Strin
     let cores = core.map(|core| core.to_string()).unwrap_or_default();
     // The kernel spreads peers over shards by chance.
     let connections_max = connections + connections / 8 + 1_000;
-    let (store, age_ms_max, durability) = match store {
-        None => (String::new(), 300_000, "memory"),
-        Some(dir) => (format!("[store]\ndir = {dir:?}\n"), 86_400_000, "fsync"),
+    // On disk nothing is removed meanwhile: what is written beside it removes nothing,
+    // either.
+    let (store, count_max, age_ms_max, durability) = match store {
+        None => (String::new(), 1_000, 300_000, "memory"),
+        Some(dir) => (format!("[store]\ndir = {dir:?}\n"), 1_000_000, 86_400_000, "fsync"),
     };
     format!(
         r#"[server]
@@ -201,7 +203,8 @@ subscribe = "users"
 publish = "subscribers"
 see_presence = "subscribers"
 see_history = "subscribers"
-history_count_max = 1000
+history_count_max = {count_max}
+history_bytes_max = 1073741824
 history_age_ms_max = {age_ms_max}
 durability = "{durability}"
 "#

@@ -6,6 +6,7 @@
 mod child;
 mod durable;
 mod figure;
+mod group;
 mod machine;
 mod markdown;
 mod measure;
@@ -25,7 +26,8 @@ use crate::cli::write_json;
 use crate::plot;
 use crate::scenario::Speech;
 use durable::Stores;
-use measure::{Bench, Group, Measured, Sizes};
+use group::{Group, Sizes};
+use measure::{Bench, Measured};
 
 /// What a report is told.
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use std::mem;
 use rookery::wire::client::{self, ClientAnswer, ClientMessage, ClientPush};
 use rookery::ws::{Incoming, Input, Opcode, Role, Rules};
 
-use super::Worker;
+use super::{JOIN_IDS, Worker};
 use crate::engine::board::Stage;
 use crate::engine::peer::State;
 use crate::engine::scan;
@@ -67,7 +67,7 @@ impl Worker {
         let recovery = epoch.map(|epoch| Recovery { offset: one.offset, epoch });
         let channel = scenario.channel(room);
         let join = self.given.speaker.join(&scenario.user(connection), &channel, recovery);
-        one.last_id = 2;
+        one.last_id = JOIN_IDS;
         one.send(join, &mut self.work);
     }
 
@@ -305,8 +305,10 @@ impl Worker {
         if peer & (self.latency_stride - 1) == 0 {
             self.look_inside(peer, number, data, now_ns);
         }
-        if self.stage == Stage::Measure {
-            self.driver.on_delivery(peer, number, &mut self.orders, now_ns);
+        match self.stage {
+            Stage::Measure => self.driver.on_delivery(peer, number, &mut self.orders, now_ns),
+            Stage::Talk => self.talk_on(peer, now_ns),
+            Stage::Ramp | Stage::Drop | Stage::Return | Stage::Prove | Stage::Over => {}
         }
     }
 
