@@ -79,6 +79,11 @@ impl Disk for WatchedDisk {
     fn life(&self) -> u64 {
         self.disk.life()
     }
+
+    fn reclaim(&mut self) -> Result<(), DiskFault> {
+        let outcome = self.disk.reclaim();
+        self.seen(outcome)
+    }
 }
 
 /// The storage thread of a world.
