@@ -130,8 +130,10 @@ impl Ledger {
 
     /// Message `number` is at this place, as somebody was told.
     pub fn stands(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> Verdict {
-        let head = self.heads.entry(channel.to_owned()).or_default();
-        *head = offset.max(*head);
+        if self.is_stored(channel) {
+            let head = self.heads.entry(channel.to_owned()).or_default();
+            *head = offset.max(*head);
+        }
         self.check_place(channel, epoch, offset, number)
     }
 
@@ -284,9 +286,6 @@ impl Ledger {
             let messages = found.messages.get(&room);
             let messages = messages.unwrap_or(const { &BTreeMap::new() });
             self.check_messages(channel, *rules, messages, now_unix_ms)?;
-            if let Some(parties) = parties(channel) {
-                self.check_letters(channel, room, parties, names, &found)?;
-            }
             let before = self.before(channel, 0);
             for (user, marks) in found.marks.get(&room).into_iter().flatten() {
                 self.check_marks(channel, &before, user, *marks)?;
@@ -297,6 +296,9 @@ impl Ledger {
                 demand(is_there || told == Marks::default(), Checker::Marks, || {
                     format!("{channel}: how far {user} is, is lost")
                 })?;
+            }
+            if let Some(parties) = parties(channel) {
+                self.check_letters(channel, room, parties, names, &found)?;
             }
         }
         Ok(())

@@ -4,7 +4,9 @@
 //! A seed decides everything: the options, the weather, what each client does
 //! and when. The same seed tells the same story for ever, so a failure is a
 //! number. A world passes three phases: chaos; calm, in which everything under
-//! way must arrive; and a drain, after which everything must be empty.
+//! way must arrive; and a drain, after which everything must be empty. Worlds with
+//! a store end and begin again at any moment of the chaos, over what is left on
+//! their disk.
 //!
 //! Deliberately absent: threads, the kernel, real time.
 #![forbid(unsafe_code)]
