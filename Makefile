@@ -50,6 +50,7 @@ fuzz-smoke: ## each fuzz target for a minute
 
 sim: ## whole servers from seeds, with faults and checkers
 	cargo run --release -p rookery-sim -- --seeds 0..1000
+	cargo run --release -p rookery-sim -- --store --seeds 0..1000
 
 docs: ## the library's documentation, and the generated pages of docs/
 	@scripts/docs

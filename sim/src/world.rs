@@ -26,8 +26,9 @@ use crate::store::{Store, WatchedDisk};
 const DRAIN_MS: u64 = 500;
 const DRAINED_MS_MAX: u64 = 5_000;
 
-/// How long everything under way may take to arrive.
-const QUIET_MS_MAX: u64 = 60_000;
+/// How long everything under way may take to arrive: some lanes carry one letter
+/// at a time, and what waits for a user is sent again and again.
+const QUIET_MS_MAX: u64 = 300_000;
 
 /// One step of the calm.
 const CALM_STEP_MS: u64 = 20;
