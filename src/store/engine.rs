@@ -24,7 +24,7 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{RoomId, ShardId};
 
@@ -58,6 +58,8 @@ pub struct Engine<D> {
     /// By shard: appends of this round and earlier ones are stale.
     refused: BTreeMap<ShardId, Round>,
     health: Health,
+    /// Rooms of messages whose commit failed, until the disk was read again.
+    doubtful: BTreeSet<RoomId>,
     /// How often what was answered before its sync may have been lost.
     losses_count: u32,
     capacity: Capacity,
@@ -188,6 +190,10 @@ impl<D: Disk> Engine<D> {
                 let durable = self.append(&append)?;
                 plan.durable = later(plan.durable, durable);
                 return Ok(Outcome::Appended);
+            }
+            // Who opened it now would take what it has for all that it has.
+            Job::Open(open) if self.doubtful.contains(&open.room) => {
+                return Err(Failure::Broken);
             }
             Job::Open(open) => return self.opened(&open, budget),
             Job::Read(range) => return self.passage(&range, budget),

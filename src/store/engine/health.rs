@@ -1,6 +1,7 @@
 //! A disk that fails, and one that is full.
 
-use super::super::disk::Disk;
+use super::super::disk::{Disk, Space};
+use super::super::key;
 use super::super::letter::Failure;
 use super::super::options::Options;
 use super::{Engine, life};
@@ -45,6 +46,10 @@ impl<D: Disk> Engine<D> {
 
     /// Nothing that was planned or remembered counts any more.
     pub(super) fn fail(&mut self, now_unix_ms: u64) {
+        // Whether these have one message more is seen when it is read again.
+        let messages = self.batch.iter().filter(|(space, ..)| *space == Space::Messages);
+        let rooms = messages.filter_map(|(_, key, _)| Some(key::message_of(key)?.0));
+        self.doubtful.extend(rooms);
         self.batch.clear();
         self.forget();
         if self.unsynced_since_unix_ms.take().is_some() {
@@ -79,6 +84,7 @@ impl<D: Disk> Engine<D> {
         if is_open && life::put_life(&mut self.disk, self.losses_count).is_ok() {
             // Reads went on meanwhile, and remembered what was to be seen then.
             self.forget();
+            self.doubtful.clear();
             self.counts.reopened += 1;
             self.health = Health::Works;
         } else {

@@ -4,7 +4,7 @@
 //! after they were shown: in a power cut, or when a sync fails. So losses are counted
 //! in the store, and such a channel goes on under another epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::base::Prng;
@@ -47,6 +47,7 @@ impl<D: Disk> Engine<D> {
             heads: Heads::default(),
             acknowledged: BTreeMap::new(),
             refused: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
             health: Health::Works,
             losses_count,
             capacity: Capacity { used_bytes: 0, free_bytes: u64::MAX },

@@ -365,6 +365,10 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
         bench.round.0 += 1;
         assert_eq!(failure(&bench.say(4)), Failure::Broken, "until it is read again");
         assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3], "reading goes on");
+        let reopened = bench.ask(Job::Open(open(ROOM)));
+        assert_eq!(failure(&reopened), Failure::Broken, "its end is not known");
+        let other = bench.ask(Job::Open(open(RoomId(8))));
+        assert!(matches!(other, Outcome::Opened(None)), "{other:?}");
         bench.weather(DiskWeather::CALM);
         bench.now += 10_000;
         bench.round.0 += 1;
