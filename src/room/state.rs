@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::kept::Kept;
 use super::members::{Arrival, Member, Members, Seat};
 use super::news::is_told_by_user;
-use super::one::{Asking, Room, Stream, rules};
+use super::one::{Asking, Room, SWEEP_MS_MAX, Stream, rules};
 use super::out::publish_result;
 use super::storing::Storing;
 use super::window::Window;
@@ -453,7 +453,10 @@ impl Rooms {
                 }
             }
         }
-        let message = next_unix_ms.map(|at| now.tick.plus_ms(at.saturating_sub(now.unix_ms)));
+        let message = next_unix_ms.map(|at| {
+            let wait_ms = at.saturating_sub(now.unix_ms).min(SWEEP_MS_MAX);
+            now.tick.plus_ms(wait_ms)
+        });
         let empty = room.members.is_empty().then(|| leaves_at.max(now.tick.plus_ms(1_000)));
         let again_at = room.opens_again_at();
         if let Some(at) = [message, empty, again_at].into_iter().flatten().min() {

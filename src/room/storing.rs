@@ -12,7 +12,7 @@ use super::ids::IDS_MS;
 use super::kept::{Pending, Phase};
 use super::letter::Retraction;
 use super::marks::{fitting, shorten};
-use super::one::{Asking, Stream, rules};
+use super::one::{Asking, SWEEP_MS_MAX, Stream, rules};
 use super::reading::Reading;
 use super::{Answer, Ask, Draft, Out, Progress, Rooms, Tell, Title, Voice, What};
 use crate::base::limits::{WAITING_ASKS_MAX, WAITING_BYTES_MAX};
@@ -316,7 +316,7 @@ impl Rooms {
             out.answer_publish(id, by, answer.clone());
         }
         self.spread(id, &Tell::Said(id, publication), out);
-        self.sweep_at(slot, now.tick.plus_ms(limits.age_ms_max));
+        self.sweep_at(slot, now.tick.plus_ms(limits.age_ms_max.min(SWEEP_MS_MAX)));
         self.rest(now, slot, id);
     }
 
