@@ -31,20 +31,38 @@ pub struct Listing {
 /// Bytes that wait in all outboxes of a shard.
 ///
 /// Invariant: every change of what waits in an outbox goes through `keep`.
-#[derive(Debug, Default)]
-pub struct Level(u64);
+#[derive(Debug)]
+pub struct Level {
+    bytes: u64,
+    /// An outbox with more than this is a slow reader's.
+    slow_bytes_min: u64,
+    slow_count: u64,
+}
 
 impl Level {
+    /// Nothing waits; so much may, for one connection.
+    pub fn new(outbox_bytes_max: u32) -> Level {
+        Level { bytes: 0, slow_bytes_min: u64::from(outbox_bytes_max / 2), slow_count: 0 }
+    }
+
     /// How many.
     pub fn bytes(&self) -> u64 {
-        self.0
+        self.bytes
+    }
+
+    /// For how many connections more than half of what may wait does.
+    pub fn slow_count(&self) -> u64 {
+        self.slow_count
     }
 
     /// Changes one outbox, and the level with it.
     pub fn keep<T>(&mut self, outbox: &mut Outbox, change: impl FnOnce(&mut Outbox) -> T) -> T {
         let before = outbox.waiting_bytes() as u64;
         let changed = change(outbox);
-        self.0 = self.0 - before + outbox.waiting_bytes() as u64;
+        let after = outbox.waiting_bytes() as u64;
+        self.bytes = self.bytes - before + after;
+        let is_slow = |bytes: u64| u64::from(self.slow_bytes_min < bytes);
+        self.slow_count = self.slow_count - is_slow(before) + is_slow(after);
         changed
     }
 }
@@ -279,4 +297,30 @@ fn seal(listed: &mut [Listing], waiting: &mut Level, conn: &mut Conn, limits: Li
     let control = messages.len() <= CONTROL_MESSAGES_BYTES_MAX;
     let lane = if control { Lane::Control } else { Lane::Data };
     waiting.keep(&mut conn.outbox, |outbox| outbox.push(lane, frame.freeze(), limits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_is_slow_when_more_than_half_of_what_may_wait_does() {
+        let mut level = Level::new(100);
+        let limits = Limits { data_bytes_max: 100, control_bytes_max: 100 };
+        let mut outboxes = [Outbox::default(), Outbox::default()];
+        let mut push = |level: &mut Level, index: usize, bytes: usize| {
+            let frame = Bytes::from(vec![0; bytes]);
+            let push = |outbox: &mut Outbox| outbox.push(Lane::Data, frame, limits);
+            assert_eq!(level.keep(&mut outboxes[index], push), Push::Queued);
+        };
+        push(&mut level, 0, 50);
+        push(&mut level, 1, 60);
+        assert_eq!((level.bytes(), level.slow_count()), (110, 1));
+        push(&mut level, 0, 1);
+        assert_eq!((level.bytes(), level.slow_count()), (111, 2));
+        level.keep(&mut outboxes[1], Outbox::clear);
+        assert_eq!((level.bytes(), level.slow_count()), (51, 1));
+        level.keep(&mut outboxes[0], Outbox::next_send);
+        assert_eq!((level.bytes(), level.slow_count()), (0, 0));
+    }
 }
