@@ -335,23 +335,14 @@ mod tests {
     /// Rows whose writers come next.
     const NEXT: &[&str] = &[
         "Counter::Quarantined",
-        "Counter::Delivered",
-        "Counter::Retries",
-        "Counter::ClockSkewClamped",
-        "Counter::TraceSampled",
         "Counter::TenantOverflow",
         "Counter::TasksSpawned",
         "Gauge::OldestAge",
         "Gauge::ConnTasksMax",
-        "Gauge::InFlight",
         "Gauge::Tasks",
         "Gauge::DeadLetterMessages",
         "Gauge::DeadLetterOldestAge",
         "Histogram::UpTime",
-        "Histogram::EndToEnd",
-        "Histogram::Segment",
-        "Histogram::E2e",
-        "Histogram::Broadcast",
     ];
 
     #[test]

@@ -148,7 +148,7 @@ fn said(message: &Publication) -> String {
 }
 
 fn put_message(object: Object, message: &Publication) -> Object {
-    let Publication { offset, data, info, chan_info, tags, time_unix_ms } = message;
+    let Publication { offset, data, info, chan_info, tags, time_unix_ms, trace } = message;
     let mut object = object.number("offset", *offset).number("time_unix_ms", *time_unix_ms);
     if let Some(info) = info {
         object = object.text("user", &info.user).text("client", &info.client.to_string());
@@ -162,6 +162,9 @@ fn put_message(object: Object, message: &Publication) -> Object {
     if !tags.is_empty() {
         let tags = tags.iter().fold(Object::new(), |tags, (name, text)| tags.text(name, text));
         object = object.raw("tags", &tags.end());
+    }
+    if let Some(trace) = trace {
+        object = object.text("trace_id", &trace.id.to_string());
     }
     object.payload("data", data)
 }
@@ -290,6 +293,7 @@ mod tests {
             chan_info: None,
             tags: vec![("id".into(), "x\ny".into())],
             time_unix_ms: 1_700_000_000_123,
+            trace: None,
         }
     }
 
