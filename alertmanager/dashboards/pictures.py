@@ -113,11 +113,11 @@ scrape_configs:
             draw = [sys.executable, HERE / "render.py", f"http://{web}", str(begin + 15), str(begin + RUN_S)]
             messages = [
                 "From client to client", "Where the time goes", "Within the server",
-                "Published", "Outcomes", "Waiting to be sent",
+                "Published", "Outcomes", "Commands, replies, errors",
             ]
             subprocess.run([*draw, "Messages", PICTURES / "messages.png", *messages], check=True)
-            deep = ["Busy, by core", "Last turn", "Long turns", "Turns with writes", "Memory", "Round trip"]
-            subprocess.run([*draw, "*", PICTURES / "cores-and-store.png", *deep], check=True)
+            rest = ["Burn", "Bad events", "Busy", "Long turns", "Turns with writes", "Batches and syncs"]
+            subprocess.run([*draw, "*", PICTURES / "objectives-cores-store.png", *rest], check=True)
         finally:
             for process in (prometheus, server):
                 process.terminate()
