@@ -561,8 +561,11 @@ pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) 
     equal("open", sum("chat_active_connections", ""), sessions)?;
     equal("opened - closed", opened - sum("chat_conn_closed_total", ""), sessions)?;
     equal("upgrading", sum("chat_handshake_inflight", ""), upgrading)?;
-    equal("handshakes", sum("chat_handshakes_total", ""), tally.accepted - upgrading)?;
-    equal("upgraded", sum("chat_handshakes_total", "outcome=\"ok\""), opened)?;
+    let handshakes = "chat_handshake_duration_seconds_count";
+    equal("handshakes", sum(handshakes, ""), tally.accepted - upgrading)?;
+    equal("upgraded", sum(handshakes, "outcome=\"ok\""), opened)?;
+    let rejected = sum("chat_conn_rejected_total", "");
+    equal("rejected", rejected, tally.accepted - upgrading - opened)?;
     let seats = audits.iter().map(|audit| audit.seats.len() as u64).sum();
     equal("subscriptions", sum("chat_subscriptions", ""), seats)?;
     let rooms = audits.iter().map(|audit| audit.rooms_count as u64).sum();
@@ -575,7 +578,7 @@ pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) 
     equal("closed, by blame", blamed, sum("chat_conn_closed_total", ""))?;
     let within = (tally.panics_seen..=tally.panics_sent).contains(&panics);
     demand(within, Checker::Counters, || format!("{panics} panics, and {tally:?}"))?;
-    let published = sum("chat_msg_publish_total", "result=\"ok\"");
+    let published = sum("chat_msg_publish_total", "result=\"accepted\"");
     demand(tally.published_seen <= published, Checker::Counters, || {
         format!("{published} published, and {tally:?}")
     })

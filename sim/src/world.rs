@@ -5,7 +5,7 @@ use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use rookery::base::{Action, Event, Now, Prng, ShardId, Tick};
-use rookery::metrics::{Cells, Exposition};
+use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::{Plane as _, SimulatedPlane};
 use rookery::room::Tell;
 use rookery::session::NameKey;
@@ -612,7 +612,7 @@ fn cores(
         core.plane.set_now(now);
         core
     });
-    (cores.collect(), Exposition::new(all_cells, None))
+    (cores.collect(), Exposition::new(Threads::of_cores(all_cells)))
 }
 
 /// What a full lane does: news are lost, answers are not, and where publications

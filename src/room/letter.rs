@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use crate::base::{ConnId, RoomId, ShardId};
+use crate::metrics::ChatType;
 use crate::store::{Conversation, Due, Marks, Reached};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
@@ -210,6 +211,8 @@ pub struct Draft {
     pub tags: Vec<(Box<str>, Box<str>)>,
     /// How it was said, and how that is answered.
     pub voice: Voice,
+    /// As what it is counted.
+    pub chat_type: ChatType,
 }
 
 /// How a message is said.

@@ -1,6 +1,6 @@
 use super::letter::{Answer, Ask, Asker, Tell, What};
 use crate::base::{RoomId, ShardId};
-use crate::metrics::PublishResult;
+use crate::metrics::{ChatType, PublishResult};
 use crate::store::Request;
 use crate::wire::ErrorCode;
 
@@ -14,7 +14,7 @@ pub struct Out {
     /// What rooms want of the store.
     pub requests: Vec<Request>,
     /// How publishing ended, for those who count.
-    pub published: Vec<PublishResult>,
+    pub published: Vec<(ChatType, PublishResult)>,
 }
 
 impl Out {
@@ -26,16 +26,22 @@ impl Out {
     /// Answers a question with no.
     pub(super) fn refuse(&mut self, from: ShardId, ask: &Ask, code: ErrorCode) {
         let (by, answer) = ((from, ask.asker), ask.what.refusal(code));
-        if let What::Publish(_) = &ask.what {
-            self.answer_publish(ask.room, by, answer);
+        if let What::Publish(draft) = &ask.what {
+            self.answer_publish(draft.chat_type, ask.room, by, answer);
         } else {
             self.answer(ask.room, by, answer);
         }
     }
 
     /// Answers whoever published.
-    pub(super) fn answer_publish(&mut self, room: RoomId, by: (ShardId, Asker), answer: Answer) {
-        self.published.push(publish_result(&answer));
+    pub(super) fn answer_publish(
+        &mut self,
+        chat_type: ChatType,
+        room: RoomId,
+        by: (ShardId, Asker),
+        answer: Answer,
+    ) {
+        self.published.push((chat_type, publish_result(&answer)));
         self.answer(room, by, answer);
     }
 }
@@ -56,6 +62,6 @@ pub(super) fn publish_result(answer: &Answer) -> PublishResult {
         | Answer::Presence(_)
         | Answer::PresenceStats { .. }
         | Answer::History(..)
-        | Answer::Noted => PublishResult::Ok,
+        | Answer::Noted => PublishResult::Accepted,
     }
 }

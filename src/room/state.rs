@@ -98,8 +98,10 @@ impl Rooms {
             What::Subscribe(entry) => self.subscribe(now, room, by, *entry, out),
             What::Unsubscribe(departure) => self.unsubscribe(now, room, seat, departure),
             What::Publish(draft) => {
+                let chat_type = draft.chat_type;
                 let decision = self.publish(now, room, by, *draft, out);
-                out.published.extend(decision.0.as_ref().map(publish_result));
+                let result = decision.0.as_ref().map(publish_result);
+                out.published.extend(result.map(|result| (chat_type, result)));
                 decision
             }
             What::Presence => (Some(self.presence(room)), None),

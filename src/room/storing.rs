@@ -305,7 +305,8 @@ impl Rooms {
         // What was given up before is found when the room is read again.
         let Some(slot) = self.find(id) else { return };
         let room = &mut self.rooms[slot];
-        let limits = rules(&self.options, &room.title).window_limits();
+        let rules = rules(&self.options, &room.title);
+        let (limits, chat_type) = (rules.window_limits(), rules.chat_type());
         let Stream::Kept(kept) = &mut room.stream else { return };
         let Some(pending) = kept.take_kept(ticket) else { return };
         let Pending { publication, voice, askers, .. } = pending;
@@ -313,7 +314,7 @@ impl Rooms {
         self.storing.waiting_bytes -= publication.data.bytes.len();
         let answer = self.said(now, slot, &publication, voice, out);
         for by in askers {
-            out.answer_publish(id, by, answer.clone());
+            out.answer_publish(chat_type, id, by, answer.clone());
         }
         self.spread(id, &Tell::Said(id, publication), out);
         self.sweep_at(slot, now.tick.plus_ms(limits.age_ms_max.min(SWEEP_MS_MAX)));
@@ -325,13 +326,14 @@ impl Rooms {
     fn give_up(&mut self, now: Now, slot: u32, again_at: Tick, out: &mut Out) {
         let room = &mut self.rooms[slot];
         let id = room.id;
+        let chat_type = rules(&self.options, &room.title).chat_type();
         let Stream::Kept(kept) = &mut room.stream else { return };
         let (given, waiting) = kept.close(again_at);
         for Pending { publication, askers, .. } in given {
             self.storing.waiting_bytes -= publication.data.bytes.len();
             room.forget_id(&publication);
             for by in askers {
-                out.answer_publish(id, by, Answer::Refused(ErrorCode::Internal));
+                out.answer_publish(chat_type, id, by, Answer::Refused(ErrorCode::Internal));
             }
         }
         for (from, ask) in waiting {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::{ClientId, ConnId, Now, RoomId, ShardId, Tick};
+use crate::metrics::ChatType;
 use crate::store::{
     Crash, DiskWeather, Durability, Engine, Options as StoreOptions, Reached, Retention, Setup,
     SimulatedDisk,
@@ -220,6 +221,7 @@ fn draft(title: Title, user: &str, text: &str, id: Option<&str>, voice: Voice) -
         chan_info: None,
         tags: id.map(|id| (ID_TAG.into(), id.into())).into_iter().collect(),
         voice,
+        chat_type: ChatType::Group,
     }))
 }
 

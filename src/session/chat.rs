@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::names::{Kind, conversation};
 use super::outcome::Refusal;
-use super::requests::unpublished;
+use super::requests::{namespace, unpublished};
 use super::rights::{Grant, Standing};
 use super::state::Context;
 use super::target::{Done, Target, grant};
 use super::{INBOX_NAMESPACE, Outcome, Session};
 use crate::auth::Allow;
 use crate::base::{ClientId, ConnId, Prng, ShardId};
+use crate::metrics::ChatType;
 use crate::room::{
     ConversationsPage, Delivery, Draft, MembersPage, Posted, Power, Progress, ReceiptsPage,
     Retraction, Voice, What,
@@ -41,10 +42,16 @@ impl Session {
         out: &mut Outcome,
     ) -> Done {
         let method = Method::named(name).ok_or(ErrorCode::MethodNotFound)?;
-        let done = method.read(data).map_err(Refusal::from);
-        let done = done.and_then(|verb| self.verb(cx, id, verb, out));
+        let verb = method.read(data).map_err(Refusal::from);
+        let chat_type = match &verb {
+            Ok(Verb::Publish { channel, .. }) => cx.rooms.chat_type(namespace(cx, channel)),
+            Ok(_) | Err(_) if method == Method::Send => ChatType::OneToOne,
+            Ok(_) | Err(_) => ChatType::Group,
+        };
+        let done = verb.and_then(|verb| self.verb(cx, id, verb, out));
         if let Method::Publish | Method::Send = method {
-            out.unpublished.extend(done.err().map(|refusal| unpublished(refusal.code())));
+            let refused = done.err().map(|refusal| (chat_type, unpublished(refusal.code())));
+            out.unpublished.extend(refused);
         }
         done
     }
@@ -108,6 +115,7 @@ impl Session {
             chan_info,
             tags: words.tags,
             voice,
+            chat_type: target.rules.chat_type(),
         };
         self.ask(cx, target.room, id, What::Publish(Box::new(draft)), out);
         Ok(())

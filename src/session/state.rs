@@ -5,7 +5,7 @@ use super::connect::{self, Connecting, Denial};
 use super::identity::Peer;
 use super::outcome::Refusal;
 use super::quota::{Admission, Quota};
-use super::requests::unpublished;
+use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place};
 use crate::auth::{Allow, Keys};
@@ -132,8 +132,10 @@ impl Session {
                 if within == Admission::Served && admission == Admission::Served {
                     self.on_request(cx, id, request, out);
                 } else {
-                    if let Request::Publish { .. } = request {
-                        out.unpublished.push(unpublished(ErrorCode::TooManyRequests));
+                    if let Request::Publish { channel, .. } = &request {
+                        let chat_type = cx.rooms.chat_type(namespace(cx, channel));
+                        let result = unpublished(ErrorCode::TooManyRequests);
+                        out.unpublished.push((chat_type, result));
                     }
                     self.refuse(cx, id, ErrorCode::TooManyRequests, out);
                 }

@@ -9,7 +9,7 @@ use super::state::State;
 use super::{Context, Effect, Fault, NameKey, Options, Outcome, Place, Session};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
-use crate::metrics::{Blame, CloseReason, PublishResult};
+use crate::metrics::{Blame, ChatType, CloseReason, PublishResult};
 use crate::room::{self, Answer, Ask, Departure, Namespace, Recovery, Welcome, What, Who};
 use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 
@@ -361,7 +361,7 @@ fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
 #[track_caller]
 fn check_unpublished(mut desk: Desk, channel: &str, data: &str, result: PublishResult) {
     desk.command(&format!(r#""publish":{{"channel":"{channel}","data":{data}}}"#));
-    assert_eq!(desk.out.unpublished, [result], "{}", desk.text());
+    assert_eq!(desk.out.unpublished, [(ChatType::Group, result)], "{}", desk.text());
 }
 
 #[test]

@@ -200,7 +200,7 @@ impl Shard {
             }
         }
         let deliveries_count = publications_count * channel.seats().len() as u64;
-        self.scribe.add(Counter::Deliveries, deliveries_count);
+        self.scribe.add(Counter::Recipients, deliveries_count);
     }
 
     fn end_slow(&mut self, now: Now) {

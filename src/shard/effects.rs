@@ -10,7 +10,7 @@ use super::mesh::Posted;
 use super::state::context;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
-use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
+use crate::metrics::{Counter, Heartbeat, LaneKind, Recovery as Recovered, RejectReason};
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, What};
 use crate::session::{Admission, Effect, Fault, Outbox, Outcome, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
@@ -21,8 +21,8 @@ impl Shard {
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
         self.scribe.add(Counter::Replies, std::mem::take(&mut self.outcome.answers_count));
         self.scribe.add(Counter::ErrorsSent, std::mem::take(&mut self.outcome.refusals_count));
-        for result in self.outcome.unpublished.drain(..) {
-            self.scribe.add(Counter::Published(result), 1);
+        for (chat_type, result) in self.outcome.unpublished.drain(..) {
+            self.scribe.add(Counter::Published(chat_type, result), 1);
         }
         if !self.outcome.messages.is_empty() {
             let messages = std::mem::take(&mut self.outcome.messages);
@@ -62,7 +62,7 @@ impl Shard {
             Stage::Upgrading(upgrading) => {
                 let since = upgrading.since;
                 self.begin_closing(now, id, fault);
-                self.count_upgrade(now, since, HandshakeOutcome::Gone);
+                self.count_upgrade(now, since, Err(RejectReason::Gone));
             }
             Stage::Open(..) => {
                 self.leave(now, id, fault);
@@ -99,8 +99,8 @@ impl Shard {
         for ask in out.asks.drain(..) {
             self.ask(ask);
         }
-        for result in out.published.drain(..) {
-            self.scribe.add(Counter::Published(result), 1);
+        for (chat_type, result) in out.published.drain(..) {
+            self.scribe.add(Counter::Published(chat_type, result), 1);
         }
         self.for_store.append(&mut out.requests);
     }
@@ -279,7 +279,7 @@ impl Shard {
         self.scribe.add(Counter::Closed(fault.label()), 1);
         self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
         if fault == Fault::NoPong {
-            self.scribe.add(Counter::PongsMissed, 1);
+            self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
         }
     }
 

@@ -5,7 +5,9 @@ use super::conn::{Closing, Conn, Goodbye, Stage};
 use super::contain::{Panicked, contain};
 use super::state::context;
 use crate::base::{ConnId, Now, Soon, Tick};
-use crate::metrics::{Counter, Gauge, HandshakeOutcome, Histogram, Protocol};
+use crate::metrics::{
+    Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
+};
 use crate::session::{Admission, Context, Fault, Outcome, Session};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
@@ -137,7 +139,7 @@ impl Shard {
         };
         conn.encoding = encoding;
         conn.stage = Stage::Open(Reader::new(), session);
-        self.count_upgrade(now, since, HandshakeOutcome::Ok);
+        self.count_upgrade(now, since, Ok(()));
         self.open_count[encoding.index()] += 1;
         self.scribe.add(Counter::Opened(protocol(encoding)), 1);
         self.count_open(encoding);
@@ -155,17 +157,28 @@ impl Shard {
         let reader = Reader::new();
         let goodbye = Goodbye::Said;
         conn.stage = Stage::Closing(Box::new(Closing { reader, deadline, goodbye }));
-        self.count_upgrade(now, since, outcome(refusal));
+        self.count_upgrade(now, since, Err(reject_reason(refusal)));
         self.wake(now, id, deadline);
         self.push_control(id, refusal.response().into());
     }
 
     /// One upgrade less under way.
-    pub(super) fn count_upgrade(&mut self, now: Now, since: Tick, outcome: HandshakeOutcome) {
+    pub(super) fn count_upgrade(
+        &mut self,
+        now: Now,
+        since: Tick,
+        upgraded: Result<(), RejectReason>,
+    ) {
         self.upgrading_count -= 1;
-        self.scribe.add(Counter::Handshakes(outcome), 1);
         let took_us = now.tick.ms_since(since) * 1_000;
-        self.scribe.observe(Histogram::Handshake(outcome), took_us);
+        match upgraded {
+            Ok(()) => {
+                let stage = Histogram::HandshakeStage(HandshakeStage::Upgrade);
+                self.scribe.observe(stage, took_us);
+            }
+            Err(reason) => self.scribe.add(Counter::Rejected(reason), 1),
+        }
+        self.scribe.observe(Histogram::Handshake(outcome(upgraded)), took_us);
     }
 
     /// One open connection more or less of this encoding.
@@ -329,17 +342,37 @@ pub(super) fn protocol(encoding: Encoding) -> Protocol {
     }
 }
 
-fn outcome(refusal: Refusal) -> HandshakeOutcome {
+fn reject_reason(refusal: Refusal) -> RejectReason {
     match refusal {
         Refusal::BadRequest(_) | Refusal::UpgradeMissing | Refusal::HttpVersion => {
-            HandshakeOutcome::BadRequest
+            RejectReason::BadRequest
         }
-        Refusal::NotFound => HandshakeOutcome::NotFound,
-        Refusal::Method => HandshakeOutcome::Method,
-        Refusal::Version => HandshakeOutcome::Version,
-        Refusal::Origin => HandshakeOutcome::Origin,
-        Refusal::HeadTooLarge => HandshakeOutcome::TooLarge,
-        Refusal::TimedOut => HandshakeOutcome::Timeout,
-        Refusal::NoRoom { .. } | Refusal::Draining { .. } => HandshakeOutcome::NoRoom,
+        Refusal::NotFound => RejectReason::NotFound,
+        Refusal::Method => RejectReason::Method,
+        Refusal::Version => RejectReason::Version,
+        Refusal::Origin => RejectReason::Origin,
+        Refusal::HeadTooLarge => RejectReason::TooLarge,
+        Refusal::TimedOut => RejectReason::Timeout,
+        Refusal::NoRoom { .. } => RejectReason::NoRoom,
+        Refusal::Draining { .. } => RejectReason::Draining,
+    }
+}
+
+/// Whether it went well, and if not, whose fault it was.
+fn outcome(upgraded: Result<(), RejectReason>) -> HandshakeOutcome {
+    match upgraded {
+        Ok(()) => HandshakeOutcome::Ok,
+        Err(
+            RejectReason::BadRequest
+            | RejectReason::NotFound
+            | RejectReason::Method
+            | RejectReason::Version
+            | RejectReason::Origin
+            | RejectReason::TooLarge,
+        ) => HandshakeOutcome::ClientError,
+        Err(RejectReason::NoRoom) => HandshakeOutcome::ServerError,
+        Err(RejectReason::Timeout) => HandshakeOutcome::Timeout,
+        Err(RejectReason::Draining) => HandshakeOutcome::Draining,
+        Err(RejectReason::Gone) => HandshakeOutcome::Gone,
     }
 }

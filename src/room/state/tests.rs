@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::{ClientId, ConnId};
+use crate::metrics::ChatType;
 use crate::room::{Asker, Recovery, Voice, Welcome};
 use crate::store::Durability;
 use crate::wire::Payload;
@@ -74,6 +75,7 @@ impl World {
             chan_info: None,
             tags: Vec::new(),
             voice: Voice::Publish,
+            chat_type: ChatType::Group,
         };
         self.ask(HOME, 0, What::Publish(Box::new(draft)))
     }
