@@ -336,10 +336,6 @@ mod tests {
     /// Rows whose writers come next.
     const NEXT: &[&str] = &[
         "Counter::Quarantined",
-        "Counter::Delivered",
-        "Counter::Retries",
-        "Counter::ClockSkewClamped",
-        "Counter::TraceSampled",
         "Counter::SlowConsumersEvicted",
         "Counter::TenantOverflow",
         "Counter::Busy",
@@ -349,7 +345,6 @@ mod tests {
         "Counter::ProcessCpu",
         "Gauge::OldestAge",
         "Gauge::ConnTasksMax",
-        "Gauge::InFlight",
         "Gauge::SendQueueLimitBytes",
         "Gauge::SlowConsumers",
         "Gauge::Tasks",
@@ -374,10 +369,6 @@ mod tests {
         "Histogram::UpTime",
         "Histogram::HeartbeatRtt",
         "Histogram::SessionResume",
-        "Histogram::EndToEnd",
-        "Histogram::Segment",
-        "Histogram::E2e",
-        "Histogram::Broadcast",
         "Histogram::Http",
     ];
 

@@ -27,7 +27,7 @@ mod uring;
 use crate::base::{Action, Event, Now};
 
 pub use doorbell::Doorbell;
-pub use kernel::KernelPlane;
+pub use kernel::{KernelPlane, moment};
 pub use probe::{Feature, OWN_TABLES, probe};
 pub use refusal::Refusal;
 pub use simulated::SimulatedPlane;

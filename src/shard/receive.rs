@@ -6,9 +6,9 @@ use super::contain::{Panicked, contain};
 use super::state::context;
 use crate::base::{ConnId, Now, Soon, Tick};
 use crate::metrics::{
-    Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
+    Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
 };
-use crate::session::{Admission, Context, Fault, Outcome, Session};
+use crate::session::{Admission, Context, Fault, Outbox, Outcome, RoundId, Session};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
 
@@ -54,13 +54,18 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_sent(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        conn.outbox.sent();
+    pub(super) fn on_sent(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        if conn.generation != id.generation {
+            return;
+        }
+        let cargo = self.waiting.keep(&mut conn.outbox, Outbox::sent);
+        let round = std::mem::replace(&mut conn.round, RoundId::NOBODY);
         let closing = matches!(conn.stage, Stage::Closing(_));
         if closing || conn.outbox.is_ready() {
             self.list(id);
         }
+        self.on_left(now, cargo, round);
     }
 
     pub(super) fn on_timer(&mut self, now: Now, id: ConnId) {
@@ -87,7 +92,7 @@ impl Shard {
             // Patience is over: whatever has not left by now will not.
             Stage::Closing(closing) => {
                 closing.goodbye = Goodbye::Overdue;
-                self.forget_waiting(id);
+                self.forget_waiting(now, id);
                 self.list(id);
             }
             Stage::Shut => (),
@@ -98,7 +103,15 @@ impl Shard {
     pub(super) fn rest(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         if let Stage::Open(_, session) = &conn.stage {
-            let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+            let cx = context(
+                now,
+                &self.options,
+                &self.keys,
+                self.names,
+                &mut self.prng,
+                &mut self.tracer,
+                id,
+            );
             let at = session.next_timer(&cx);
             if at != Tick(u64::MAX) {
                 self.wake(now, id, at);
@@ -119,7 +132,8 @@ impl Shard {
                     ws::Format::Json => Encoding::Json,
                     ws::Format::Protobuf => Encoding::Protobuf,
                 };
-                self.open(now, id, encoding);
+                let agent = upgrade.user_agent.as_deref().unwrap_or_default();
+                self.open(now, id, encoding, Agent::of(agent.as_bytes()));
                 self.push_control(id, upgrade.response.into());
                 let rest = &mut head[upgrade.used..];
                 if !rest.is_empty() {
@@ -129,9 +143,17 @@ impl Shard {
         }
     }
 
-    fn open(&mut self, now: Now, id: ConnId, encoding: Encoding) {
-        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
-        let session = Session::open(&mut cx);
+    fn open(&mut self, now: Now, id: ConnId, encoding: Encoding, agent: Agent) {
+        let mut cx = context(
+            now,
+            &self.options,
+            &self.keys,
+            self.names,
+            &mut self.prng,
+            &mut self.tracer,
+            id,
+        );
+        let session = Session::open(&mut cx, agent);
         let conn = self.conns.at_mut(id.slot).expect("its head was just read");
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
@@ -322,7 +344,15 @@ impl Shard {
             return Ok(());
         }
         let Stage::Open(_, session) = &mut conn.stage else { return Ok(()) };
-        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+        let mut cx = context(
+            now,
+            &self.options,
+            &self.keys,
+            self.names,
+            &mut self.prng,
+            &mut self.tracer,
+            id,
+        );
         let out = &mut self.outcome;
         out.encoding = conn.encoding;
         let decided = contain(|| decide(session, &mut cx, out));
