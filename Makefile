@@ -32,7 +32,7 @@ bench-million: ## a million authenticated connections, both ends on this machine
 	cargo build --release --bins
 	scripts/with-tcp-table 4194304 target/release/rookery-bench report --only million
 
-crash: ## kill the server 200 times under load, and fill its store's file system
+crash: ## kill the server 200 times under load, fill its file system, let its disk fail
 	@scripts/crash
 
 old-kernel: ## boot Debian 12's Linux 6.1 in a virtual machine, and run the server on it
