@@ -9,6 +9,7 @@ set -euo pipefail
     VENV="$TOP/target/tools/venv"
     NODE_TESTS="$TOP/tests/sdk/node"
     PYTHON_TESTS="$TOP/tests/sdk/python"
+    ALERT_TESTS="$TOP/tests/alertmanager"
 }
 
 say() { printf '%s\n' "$*"; }
@@ -18,12 +19,14 @@ die() {
     exit 1
 }
 
-# Whether a tool that was installed from a lock file is the one the file names now.
-# stamp <file of the stamp> <lock file>: true when it is.
+# Whether what was installed from lock files is what they name now.
+# stamp_is_fresh <file of the stamp> <lock file>...: true when it is.
 stamp_is_fresh() {
-    [[ -f "$1" ]] && [[ "$(cat "$1")" == "$(stamp_of "$2")" ]]
+    local stamp="$1"
+    shift
+    [[ -f "$stamp" ]] && [[ "$(cat "$stamp")" == "$(stamp_of "$@")" ]]
 }
 
 stamp_of() {
-    sha256sum <"$1" | cut -d ' ' -f 1
+    cat -- "$@" | sha256sum | cut -d ' ' -f 1
 }

@@ -178,7 +178,7 @@ fn pages_answer_and_peers_are_upgraded() {
     let (_peer, status) = server.upgrade();
     assert_eq!(status, "HTTP/1.1 101 Switching Protocols");
     assert_eq!(server.sample("chat_conn_accepted_total"), 1.0);
-    assert_eq!(server.sample("chat_handshakes_total{outcome=\"ok\"}"), 1.0);
+    assert_eq!(server.sample("chat_handshake_duration_seconds_count{outcome=\"ok\"}"), 1.0);
     assert!(server.page("/metrics?core=each").contains("chat_rooms{core=\"1\"} 0\n"));
 }
 
@@ -233,7 +233,7 @@ fn where_descriptors_are_few_those_who_fit_are_served_and_the_others_told_so() {
         assert!(crowd.iter_mut().all(|peer| answer_of(peer).contains(" 503 ")));
     }
     assert_eq!(server.sample("chat_active_connections{protocol=\"json\"}"), places as f64);
-    assert_eq!(server.sample("chat_handshakes_total{outcome=\"no_room\"}"), 300.0);
+    assert_eq!(server.sample("chat_conn_rejected_total{reason=\"no_room\"}"), 300.0);
     // Who leaves makes room; the server may see it a moment later.
     drop(inside.pop());
     let again = (0..1_000).map(|_| server.upgrade()).find(|(_, status)| status.contains(" 101 "));

@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::admin::{Readiness, StoreState};
-    use crate::metrics::{Cells, Exposition};
+    use crate::metrics::{Cells, Exposition, Threads};
 
     fn control() -> runtime::Runtime {
         runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -94,7 +94,8 @@ mod tests {
         control().block_on(async {
             let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
-            let exposition = Arc::new(Exposition::new(vec![Cells::new(), Cells::new()], None));
+            let exposition =
+                Arc::new(Exposition::new(Threads::of_cores(vec![Cells::new(), Cells::new()])));
             let view = view(exposition, readiness, store);
             let server = tokio::spawn(listener.serve(view));
             let request = request.to_vec();
@@ -189,7 +190,7 @@ mod tests {
         control().block_on(async {
             let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
-            let exposition = Arc::new(Exposition::new(vec![Cells::new()], None));
+            let exposition = Arc::new(Exposition::new(Threads::of_cores(vec![Cells::new()])));
             let view = view(exposition, Readiness::Ready, StoreState::Absent);
             let server = tokio::spawn(listener.serve(view));
             let mut silent = Vec::new();

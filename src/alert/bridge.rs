@@ -108,7 +108,11 @@ pub(super) fn now() -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let start = START.get_or_init(Instant::now);
-    Now { tick: Tick(start.elapsed().as_millis() as u64), unix_ms: unix.as_millis() as u64 }
+    Now {
+        tick: Tick(start.elapsed().as_millis() as u64),
+        unix_ms: unix.as_millis() as u64,
+        ..Now::default()
+    }
 }
 
 struct Signals {

@@ -75,7 +75,7 @@ struct World {
 
 impl World {
     fn new(options: Options) -> World {
-        let now = Now { tick: Tick(0), unix_ms: START_MS };
+        let now = Now { tick: Tick(0), unix_ms: START_MS, ..Now::default() };
         let mut out = Vec::new();
         let core = Core::load(now, settings(options), Vec::new(), &mut out);
         World {
@@ -90,7 +90,7 @@ impl World {
     }
 
     fn now(&self) -> Now {
-        Now { tick: Tick(self.now_ms - START_MS), unix_ms: self.now_ms }
+        Now { tick: Tick(self.now_ms - START_MS), unix_ms: self.now_ms, ..Now::default() }
     }
 
     fn take(&mut self, out: Vec<Output>) {
@@ -109,18 +109,15 @@ impl World {
                 Output::Tell(trouble) => self.troubles.push(trouble),
             }
         }
-        let kept: BTreeMap<Key, Record> =
-            self.core.records().into_iter().map(|record| (record.key.clone(), record)).collect();
-        let on_disk: Vec<&Key> = self.disk.keys().collect();
-        let robots = |key: &&Key| !matches!(key, Key::Robot(_));
-        assert_eq!(
-            on_disk.into_iter().filter(robots).collect::<Vec<_>>(),
-            kept.keys().filter(robots).collect::<Vec<_>>(),
-            "what is in memory is on the disk"
-        );
-        for (key, record) in &self.disk {
-            assert_eq!(Some(record), kept.get(key).or(Some(record)));
-        }
+    }
+
+    /// What is in memory is on the disk, and nothing else is.
+    fn compare(&self) {
+        let is_robot = |record: &Record| matches!(record.key, Key::Robot(_));
+        let kept = self.core.records();
+        let kept: Vec<&Record> = kept.iter().filter(|record| !is_robot(record)).collect();
+        let on_disk: Vec<&Record> = self.disk.values().filter(|record| !is_robot(record)).collect();
+        assert_eq!(on_disk, kept);
     }
 
     fn input(&mut self, input: Input) {
@@ -151,6 +148,7 @@ impl World {
 
     /// The process is killed, and another one begins with what is on the disk.
     fn restart(&mut self) {
+        self.compare();
         let records = self.disk.values().cloned().collect();
         let mut out = Vec::new();
         let settings = Arc::clone(&self.core.settings);
@@ -426,7 +424,7 @@ fn actions_are_dry_first_rare_and_never_elsewhere() {
     };
     options.actions = vec![action("dump", true), action("drain", false)];
     let mut world = World::new(options);
-    let mut deeds = |world: &mut World, name: &str| {
+    let deeds = |world: &mut World, name: &str| {
         let mut out = Vec::new();
         let payload = payload(name, vec![alert(name, true, "warning")]);
         let input = Input::Notified { ticket: Ticket(0), route: "default".to_owned(), payload };
@@ -476,7 +474,7 @@ fn what_waits_for_a_chat_that_there_is_no_more_goes_where_its_route_goes_now() {
 /// moment: everything is told, and what is told twice says so.
 #[test]
 fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
-    for seed in 0..20 {
+    for seed in 0..6 {
         let mut prng = crate::base::Prng::from_seed(seed);
         let mut world = World::new(options());
         let mut told: BTreeMap<String, u32> = BTreeMap::new();
@@ -492,7 +490,7 @@ fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
                 }
             }
         };
-        for _ in 0..5_000 {
+        for _ in 0..1_500 {
             match prng.below(10) {
                 0..=3 if next < 1_000 => {
                     let group = format!("g{}", prng.below(40));
@@ -535,7 +533,7 @@ fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
                 }
             }
         }
-        for _ in 0..2_000 {
+        for _ in 0..400 {
             while !world.sent.is_empty() {
                 arrive(&world.sent[0], &mut told);
                 world.answer(Answer::Delivered);

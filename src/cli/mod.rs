@@ -14,7 +14,9 @@ mod inputs;
 mod output;
 mod serve;
 mod settings;
+mod silence;
 mod store;
+mod text;
 mod token;
 
 use std::ffi::OsString;
@@ -60,6 +62,8 @@ enum Command {
     Store(store::Arguments),
     /// Carry alerts from Alertmanager to group chats: WeCom, DingTalk, Slack, webhooks.
     AlertBridge(alert_bridge::Arguments),
+    /// Keep alerts quiet for a while, such as during a deploy.
+    Silence(silence::Arguments),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -131,6 +135,7 @@ impl Command {
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Store(arguments) => store::run(arguments),
             Command::AlertBridge(arguments) => alert_bridge::run(arguments),
+            Command::Silence(arguments) => silence::run(arguments),
             Command::Version => print(concat!("rookery ", env!("CARGO_PKG_VERSION"), "\n")),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

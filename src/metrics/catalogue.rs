@@ -1,143 +1,11 @@
 //! The table of everything that is counted. A line here is the whole registration.
 
 use super::labels::{
-    AcceptFailure, Blame, CloseReason, HandshakeOutcome, LaneKind, Protocol, PublishResult,
-    Recovery, StoreFailure,
+    AcceptFailure, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome, Direction,
+    HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol, PublishResult, Recovery,
+    RejectReason, Sampled, Segment, StatusClass, StoreFailure,
 };
-
-/// What a row of the catalogue is to Prometheus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Only grows.
-    Counter,
-    /// Goes both ways; the sum over cores is the server's value.
-    Gauge,
-    /// Buckets, and the sum of what was observed.
-    Histogram,
-}
-
-/// One row of the catalogue. Rows with the same name stand next to each other
-/// and differ in their fixed labels: together they are one metric family.
-#[derive(Debug)]
-pub(super) struct Row {
-    pub name: &'static str,
-    pub help: &'static str,
-    pub kind: Kind,
-    /// Labels with one value, which tell the rows of a family apart.
-    pub fixed: &'static [(&'static str, &'static str)],
-    /// Labels with all their values, the slowest first.
-    pub axes: &'static [Axis],
-    /// Upper bounds in microseconds, rising; exposed in seconds. Empty but for
-    /// histograms. `+Inf` is not listed.
-    pub bounds_us: &'static [u64],
-}
-
-/// A label and the values it can have.
-#[derive(Debug)]
-pub(super) struct Axis {
-    pub label: &'static str,
-    pub words: &'static [&'static str],
-}
-
-impl Row {
-    /// How many combinations of label values there are.
-    pub const fn series(&self) -> usize {
-        let mut series = 1;
-        let mut axis = 0;
-        while axis < self.axes.len() {
-            series *= self.axes[axis].words.len();
-            axis += 1;
-        }
-        series
-    }
-
-    /// Cells of one series: a histogram has its buckets, `+Inf`, and the sum.
-    pub const fn cells_per_series(&self) -> usize {
-        match self.kind {
-            Kind::Counter | Kind::Gauge => 1,
-            Kind::Histogram => self.bounds_us.len() + 2,
-        }
-    }
-
-    /// The unit in which values are exposed, as far as the name says one.
-    pub fn unit(&self) -> &'static str {
-        let stem = self.name.strip_suffix("_total").unwrap_or(self.name);
-        ["seconds", "bytes"].into_iter().find(|unit| stem.ends_with(unit)).unwrap_or("")
-    }
-}
-
-/// The first cell of each row when the table begins at `start`; the last entry
-/// is the end.
-const fn places<const N: usize>(rows: &[Row], start: usize) -> [usize; N] {
-    assert!(N == rows.len() + 1);
-    let mut places = [start; N];
-    let mut row = 0;
-    while row < rows.len() {
-        places[row + 1] = places[row] + rows[row].series() * rows[row].cells_per_series();
-        row += 1;
-    }
-    places
-}
-
-macro_rules! catalogue {
-    (@bounds) => { &[] };
-    (@bounds $bounds:ident) => { $bounds };
-    (
-        $(#[$about:meta])*
-        $table:ident from $start:expr, $kind:ident of
-        $(
-            #[doc = $help:literal]
-            $row:ident $(($($label:ident: $axis:ident),+))? =
-                $name:literal $({$($key:ident = $value:literal),+})? $(, $bounds:ident)?;
-        )+
-    ) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $table {
-            $(#[doc = $help] $row $(($($axis),+))?,)+
-        }
-
-        impl $table {
-            pub(super) const ROWS: &'static [Row] = &[$(Row {
-                name: $name,
-                help: $help.trim_ascii(),
-                kind: Kind::$kind,
-                fixed: &[$($((stringify!($key), $value)),+)?],
-                axes: &[$($(Axis { label: stringify!($label), words: $axis::WORDS }),+)?],
-                bounds_us: catalogue!(@bounds $($bounds)?),
-            }),+];
-
-            #[cfg(test)]
-            const WRITTEN_AS: &'static [&'static str] =
-                &[$(concat!(stringify!($table), "::", stringify!($row))),+];
-
-            const PLACES: [usize; Self::ROWS.len() + 1] = places(Self::ROWS, $start);
-
-            /// Where the next table begins.
-            pub(super) const END: usize = Self::PLACES[Self::ROWS.len()];
-
-            /// The first of this series' cells, dense over all tables.
-            #[inline]
-            pub const fn index(self) -> usize {
-                let (row, series) = self.place();
-                Self::PLACES[row] + series * Self::ROWS[row].cells_per_series()
-            }
-
-            /// The row, and which of its series.
-            #[inline]
-            const fn place(self) -> (usize, usize) {
-                enum Place { $($row),+ }
-                match self {$(
-                    $table::$row $(($($label),+))? => {
-                        let series = 0;
-                        $($(let series = series * $axis::WORDS.len() + $label as usize;)+)?
-                        (Place::$row as usize, series)
-                    }
-                )+}
-            }
-        }
-    };
-}
+use super::row::{Axis, Kind, Row, catalogue, exemplar_places, places};
 
 /// Four of these bounds are kept from where this product's monitoring comes
 /// from (1 ms, 10 ms, 100 ms, 1 s), so that its rules read the same here.
@@ -145,6 +13,39 @@ const HANDSHAKE_US: &[u64] = &[
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000,
 ];
+
+/// A threshold of a rule must be a bound, or what is read there is a guess: with
+/// bounds that grow by a factor, 800 ms lies within one, and 600 ms for everybody
+/// read as a 95th percentile of 851.
+const MESSAGE_US: &[u64] = &[
+    500, 1_000, 2_500, 5_000, 10_000, 15_000, 25_000, 50_000, 100_000, 200_000, 400_000, 800_000,
+    1_300_000, 2_000_000, 5_000_000, 10_000_000,
+];
+
+/// From a client that fell over its own feet to one that stayed for half a day.
+const UP_TIME_US: &[u64] =
+    &[1_000_000, 10_000_000, 60_000_000, 300_000_000, 1_800_000_000, 7_200_000_000, 43_200_000_000];
+
+/// On the same continent, on another one, on a bad train.
+const ROUND_TRIP_US: &[u64] =
+    &[5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000];
+
+/// From a tab that was reloaded to a telephone that was in a tunnel.
+const RESUME_US: &[u64] = &[
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    300_000_000,
+];
+
+/// Pages are read from memory; what takes longer than 25 ms is a profile, or trouble.
+const PAGE_US: &[u64] = &[5_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000];
 
 /// A turn below the first bound is no stall and is not observed.
 const STALL_US: &[u64] =
@@ -154,29 +55,42 @@ const STALL_US: &[u64] =
 const STORE_TURN_US: &[u64] =
     &[100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000];
 
+/// The version that `chat_build_info` tells.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit that it tells, where whoever builds says it.
+const COMMIT: &str = match option_env!("ROOKERY_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 catalogue! {
     /// What only grows.
     Counter from 0, Counter of
+
     /// Connections taken from the listener.
     Accepted = "chat_conn_accepted_total";
     /// Connections that could not be taken from the listener.
     AcceptFailed(reason: AcceptFailure) = "chat_conn_accept_failed_total";
-    /// Upgrades to WebSocket that ended, well or not.
-    Handshakes(outcome: HandshakeOutcome) = "chat_handshakes_total";
+    /// Upgrades to WebSocket that came to nothing.
+    Rejected(reason: RejectReason) = "chat_conn_rejected_total";
     /// Connections that were upgraded.
     Opened(protocol: Protocol) = "chat_conn_opened_total";
     /// Upgraded connections that ended.
-    Closed(reason: CloseReason) = "chat_conn_closed_total";
+    Closed(reason: CloseReason) = "chat_conn_closed_total".article("2.3", "conn_close_reason").of_17(5, 5);
     /// Upgraded connections that ended, by who has to do something about it.
     ClosedBy(blame: Blame) = "chat_conn_closed_blame_total";
+    /// Connections refused because their client's prefix is locked out for a while.
+    Quarantined = "chat_conn_quarantined_total".article("2.3", "client_id isolation");
+    /// Pings sent.
+    Pings = "chat_pings_sent_total";
+    /// Heartbeats that ended.
+    Heartbeats(outcome: Heartbeat) = "chat_heartbeat_total".article("4.1", "survival rate");
+
     /// WebSocket messages received.
     MessagesIn(protocol: Protocol) = "chat_ws_messages_received_total";
     /// Commands of the chat protocol received.
     CommandsIn = "chat_commands_received_total";
-    /// Publications handed to connections.
-    Deliveries = "chat_msg_recipients_total";
-    /// Publish commands.
-    Published(result: PublishResult) = "chat_msg_publish_total";
     /// Replies to commands, errors too.
     Replies = "chat_replies_sent_total";
     /// Replies that say an error.
@@ -185,10 +99,39 @@ catalogue! {
     BytesIn = "chat_bytes_total" {direction = "in"};
     /// Bytes of TCP payload.
     BytesOut = "chat_bytes_total" {direction = "out"};
+    /// Publish commands.
+    Published(chat_type: ChatType, result: PublishResult) = "chat_msg_publish_total".article("3.2", "msg_publish_total").of_17(6, 6);
+    /// Recipients of messages that were taken: each has one outcome, or is in flight.
+    Recipients = "chat_msg_recipients_total";
+    /// What became of messages, for each recipient.
+    Delivered(chat_type: ChatType, outcome: DeliveryOutcome) = "chat_msg_delivery_total".article("3.2", "msg_delivery_failure_rate").of_17(7, 7);
+    /// Direct messages that were sent again.
+    Retries = "chat_msg_retry_total";
+    /// Latencies that a client's clock made negative, and that count as 0.
+    ClockSkewClamped = "chat_clock_skew_clamped_total";
+    /// Messages, by whether their way is written down as spans.
+    TraceSampled(sampled: Sampled) = "chat_trace_sampled_total".article("5", "trace coverage");
+    /// Examples of slow messages that were not kept, as their bucket had a fresh one.
+    ExemplarsDropped = "chat_exemplars_dropped_total";
+    /// Connections closed because what waited for them passed the limit.
+    SlowConsumersEvicted = "chat_slow_consumer_evicted_total";
+    /// Connections of tenants beyond those that have a label value.
+    TenantOverflow = "chat_tenant_overflow_total";
+    /// Subscriptions that asked for what they had missed.
+    Recovered(result: Recovery) = "chat_recoveries_total";
+    /// Subscriptions that lost a publication and were told to recover.
+    DroppedGaps = "chat_subscription_gaps_total";
+    /// Panics that ended one session only.
+    Panics = "chat_session_panics_total";
+
+    /// CPU time of the core's thread.
+    Busy = "chat_core_busy_seconds_total".by_core().in_ns();
     /// Turns of the core's loop.
     Turns = "chat_core_turns_total";
     /// Turns after which the core went to sleep.
     Sleeps = "chat_core_sleeps_total";
+    /// Operations that were begun: sends, questions to other cores and to the store.
+    TasksSpawned = "chat_tasks_spawned_total".article("3.3", "goroutines_total");
     /// Batches of work given to the kernel.
     RingSubmits = "chat_uring_submits_total";
     /// Completions taken from the kernel.
@@ -203,90 +146,183 @@ catalogue! {
     CompletionOverflow = "chat_uring_overflow_total" {kind = "cq_overflow"};
     /// Times that a queue or a pool shared with the kernel had no room.
     SubmissionFull = "chat_uring_overflow_total" {kind = "sq_full"};
+    /// Receives that got a buffer of the pool.
+    BufferHits = "chat_buffer_pool_hits_total".article("1", "buffer pool");
+    /// Receives that found the pool empty, and waited.
+    BufferMisses = "chat_buffer_pool_misses_total".article("1", "buffer pool");
     /// Letters between cores.
     LettersSent = "chat_letters_total" {direction = "sent"};
     /// Letters between cores.
     LettersReceived = "chat_letters_total" {direction = "received"};
     /// Letters refused because the lane to the other core was full.
-    LaneFull(lane: LaneKind) = "chat_core_mailbox_full_total";
-    /// Panics that ended one session only.
-    Panics = "chat_session_panics_total";
-    /// Pings sent.
-    Pings = "chat_pings_sent_total";
-    /// Heartbeats that ended.
-    PongsMissed = "chat_heartbeat_total" {outcome = "timeout"};
-    /// Subscriptions that asked for what they had missed.
-    Recovered(result: Recovery) = "chat_recoveries_total";
-    /// Subscriptions that lost a publication and were told to recover.
-    DroppedGaps = "chat_subscription_gaps_total";
+    LaneFull(lane: LaneKind) = "chat_core_mailbox_full_total".by_core();
+
     /// Messages that the store keeps since the start.
-    StoreMessages = "chat_store_messages_total";
+    StoreMessages = "chat_store_messages_total".store();
     /// Bytes of their data.
-    StoreMessageBytes = "chat_store_message_bytes_total";
+    StoreMessageBytes = "chat_store_message_bytes_total".store();
     /// Batches that the store wrote.
-    StoreCommits = "chat_store_commits_total";
+    StoreCommits = "chat_store_commits_total".store();
     /// Times that the store waited for the disk.
-    StoreSyncs = "chat_store_syncs_total";
+    StoreSyncs = "chat_store_syncs_total".store();
     /// Requests that the store refused.
-    StoreRefused(cause: StoreFailure) = "chat_store_refused_total";
+    StoreRefused(cause: StoreFailure) = "chat_store_refused_total".store();
     /// Times that the store was read anew after a failure.
-    StoreReopened = "chat_store_reopened_total";
+    StoreReopened = "chat_store_reopened_total".store();
     /// Messages that the store removed because of their number, age or bytes.
-    StoreExpired = "chat_store_expired_total";
+    StoreExpired = "chat_store_expired_total".store();
     /// Direct messages that were given up.
-    DeadLetters = "chat_dead_letter_total";
+    DeadLetters(reason: DeadLetterReason) = "chat_dead_letter_total".store();
+
+    /// CPU time of the process.
+    ProcessCpu = "process_cpu_seconds_total".process().in_ns();
 }
 
 catalogue! {
     /// What goes both ways.
     Gauge from Counter::END, Gauge of
+
     /// Upgraded connections.
-    Connections(protocol: Protocol) = "chat_active_connections";
+    Connections(protocol: Protocol) = "chat_active_connections".article("3.1", "active_connections").of_17(1, 1);
+    /// Connections that the server takes at most.
+    ConnLimit = "chat_conn_limit".process();
     /// Connections whose upgrade is not finished.
     HandshakesInFlight = "chat_handshake_inflight";
+    /// Age of the core's oldest upgraded connection.
+    OldestAge = "chat_conn_oldest_age_seconds".by_core().in_ms();
+    /// The most operations that one connection of the core has under way.
+    ConnTasksMax = "chat_conn_tasks_max".by_core().article("2.3", "goroutines_per_conn").of_17(4, 4);
+    /// Recipients of messages that have no outcome yet.
+    InFlight = "chat_msg_inflight";
     /// Bytes that wait for a connection's send under way to leave.
-    SendQueueBytes = "chat_send_queue_bytes";
+    SendQueueBytes = "chat_send_queue_bytes".by_core();
+    /// Bytes that may wait so: what the connections' limits allow together, or the core's part of the memory, if that is less.
+    SendQueueLimitBytes = "chat_send_queue_limit_bytes".by_core();
+    /// Connections for which more than half of what may wait does.
+    SlowConsumers = "chat_slow_consumers";
     /// Rooms that exist, each counted on its home shard.
     Rooms = "chat_rooms";
     /// Subscriptions of connections to rooms.
     Subscriptions = "chat_subscriptions";
+
+    /// Operations under way: sends, questions to other cores and to the store.
+    Tasks = "chat_tasks".article("3.3", "goroutines_total").of_17(15, 15);
+    /// When the core's loop last turned, Unix time.
+    LastTick = "chat_core_last_tick_timestamp_seconds".by_core().in_ms();
+    /// Connections of the core, in whatever stage.
+    CoreConnections = "chat_core_connections".by_core();
+    /// Letters that wait for neighbours of the core to take them.
+    MailboxDepth = "chat_core_mailbox_depth".by_core();
+    /// Descriptors of the core that are in use.
+    FdSlotsUsed = "chat_fd_slots_used".by_core();
+    /// Descriptors that it may have.
+    FdSlotsLimit = "chat_fd_slots_limit".by_core();
+
     /// Requests that the store has not answered.
     StoreRequests = "chat_store_requests";
     /// Bytes that the store takes on the disk.
-    StoreUsedBytes = "chat_store_used_bytes";
+    StoreUsedBytes = "chat_store_used_bytes".store();
     /// Bytes that it may still take.
-    StoreFreeBytes = "chat_store_free_bytes";
+    StoreFreeBytes = "chat_store_free_bytes".store();
+    /// Dead letters that nobody has sent again or dropped.
+    DeadLetterMessages = "chat_dead_letter_messages".store();
+    /// Age of the oldest of them.
+    DeadLetterOldestAge = "chat_dead_letter_oldest_age_seconds".store().in_ms();
+
+    /// Bytes that the program has allocated.
+    HeapAlloc = "chat_memory_heap_alloc_bytes".process().article("3.3", "memory_heap_alloc_bytes").of_17(17, 17);
+    /// Bytes of memory that the allocator holds for that; the rest is fragmentation.
+    HeapResident = "chat_memory_heap_resident_bytes".process().article("3.3", "heap_inuse");
+    /// Memory that the process may use: of its control group, or of the machine.
+    MemoryLimit = "chat_memory_limit_bytes".process();
+    /// Which build runs.
+    BuildInfo = "chat_build_info" {version = VERSION, commit = COMMIT}.process();
+    /// Whether the server lets its clients go.
+    Draining = "chat_draining".process();
+    /// When settings were last read and taken, Unix time.
+    ConfigReloaded = "chat_config_last_reload_success_timestamp_seconds".process().in_ms();
+    /// How long the last scrape took to gather.
+    ScrapeDuration = "chat_scrape_duration_seconds".process().in_ns();
+    /// Physical memory of the process.
+    ResidentBytes = "process_resident_memory_bytes".process();
+    /// Address space of the process.
+    VirtualBytes = "process_virtual_memory_bytes".process();
+    /// Descriptors of the process's own table.
+    OpenFds = "process_open_fds".process();
+    /// How many it may have; 0 for no limit.
+    MaxFds = "process_max_fds".process();
+    /// Threads of the process.
+    Threads = "process_threads".process();
+    /// When the process began, Unix time.
+    StartTime = "process_start_time_seconds".process().in_ms();
 }
 
 catalogue! {
     /// What is spread over buckets.
     Histogram from Gauge::END, Histogram of
+
     /// Time from the TCP connection to the end of the upgrade.
-    Handshake(outcome: HandshakeOutcome) = "chat_handshake_duration_seconds", HANDSHAKE_US;
-    /// Turns of the storage thread in which something was written.
-    StoreTurn = "chat_store_turn_seconds", STORE_TURN_US;
+    Handshake(outcome: HandshakeOutcome) = "chat_handshake_duration_seconds".bounds(HANDSHAKE_US).article("3.1", "handshake_duration_seconds_bucket").of_17(2, 2);
+    /// The parts of a client's way in.
+    HandshakeStage(stage: HandshakeStage) = "chat_handshake_stage_seconds".bounds(HANDSHAKE_US);
+    /// How long upgraded connections lived, when they end.
+    UpTime(reason: CloseReason) = "chat_conn_up_time_seconds".bounds(UP_TIME_US).article("2.3", "websocket_conn_up_time_seconds").of_17(3, 3);
+    /// Time from a ping to its pong.
+    HeartbeatRtt = "chat_heartbeat_rtt_seconds".bounds(ROUND_TRIP_US);
+    /// Time that clients were away which came back and had missed something.
+    SessionResume = "chat_session_resume_seconds".bounds(RESUME_US).article("4.1", "reconnect time");
+    /// Time from a publish command to the last byte that the kernel took for the last recipient.
+    EndToEnd = "chat_msg_end2end_latency_seconds".bounds(MESSAGE_US).exemplars().article("3.2", "msg_end2end_p99_latency_ms").of_17(8, 8);
+    /// The pieces of a message's way.
+    Segment(segment: Segment) = "chat_msg_segment_duration_seconds".bounds(MESSAGE_US).exemplars().article("2.4", "P\u{2192}B, B, B\u{2192}C, C").of_17(9, 12);
+    /// From client to client and its acknowledgement.
+    E2e(chat_type: ChatType, direction: Direction) = "chat_e2e_latency_seconds".bounds(MESSAGE_US).exemplars().article("4.1", "chat_e2e_latency_milliseconds_bucket").of_17(13, 13);
+    /// Time in which one message of a broadcast channel went to all subscribers of a core.
+    Broadcast = "chat_broadcast_duration_seconds".bounds(MESSAGE_US);
+    /// Requests to the admin listener.
+    Http(page: Page, status_class: StatusClass) = "http_request_duration_seconds".process().bounds(PAGE_US).article("2.2", "HTTPDuration").of_17(14, 14);
     /// Turns of a core's loop that took longer than 1 ms.
-    Stall = "chat_executor_stall_seconds", STALL_US;
+    Stall = "chat_executor_stall_seconds".bounds(STALL_US).article("3.3", "gc_pause_ns_sum").of_17(16, 16);
+    /// Turns of the storage thread in which something was written.
+    StoreTurn = "chat_store_turn_seconds".store().bounds(STORE_TURN_US);
 }
 
 /// Cells of one core.
 pub(super) const CELLS: usize = Histogram::END;
 
 impl Histogram {
-    /// Upper bounds of the buckets in microseconds.
+    const EXEMPLAR_PLACES: [usize; Histogram::ROWS.len() + 1] = exemplar_places(Histogram::ROWS);
+
+    /// Places for examples, of all histograms.
+    pub(super) const EXEMPLARS: usize = Self::EXEMPLAR_PLACES[Self::ROWS.len()];
+
+    /// The place for an example of this series' first bucket of the tail.
     #[inline]
-    pub(super) const fn bounds_us(self) -> &'static [u64] {
-        Self::ROWS[self.place().0].bounds_us
+    pub(super) const fn exemplar_index(self) -> usize {
+        let (row, series) = self.place();
+        Self::EXEMPLAR_PLACES[row] + series * Self::ROWS[row].exemplars_per_series()
     }
 }
 
-/// All rows in the order of their cells, each with its first cell.
-pub(super) fn rows() -> impl Iterator<Item = (&'static Row, usize)> {
+/// A row, and where its series begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub row: &'static Row,
+    /// Its first cell.
+    pub cell: usize,
+    /// Its first place for an example.
+    #[allow(dead_code, reason = "read by the OpenMetrics encoder")]
+    pub exemplar: usize,
+}
+
+/// All rows in the order of their cells.
+pub(super) fn rows() -> impl Iterator<Item = Placed> {
     let rows = [Counter::ROWS, Gauge::ROWS, Histogram::ROWS].into_iter().flatten();
-    rows.scan(0, |place, row| {
-        let first = *place;
-        *place += row.series() * row.cells_per_series();
-        Some((row, first))
+    rows.scan((0, 0), |(cell, exemplar), row| {
+        let placed = Placed { row, cell: *cell, exemplar: *exemplar };
+        *cell += row.series() * row.cells_per_series();
+        *exemplar += row.series() * row.exemplars_per_series();
+        Some(placed)
     })
 }
 
@@ -294,18 +330,61 @@ pub(super) fn rows() -> impl Iterator<Item = (&'static Row, usize)> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::row::Home;
     use super::*;
+
+    /// Rows whose writers come next.
+    const NEXT: &[&str] = &[
+        "Counter::Quarantined",
+        "Counter::SlowConsumersEvicted",
+        "Counter::TenantOverflow",
+        "Counter::Busy",
+        "Counter::TasksSpawned",
+        "Counter::BufferHits",
+        "Counter::BufferMisses",
+        "Counter::ProcessCpu",
+        "Gauge::OldestAge",
+        "Gauge::ConnTasksMax",
+        "Gauge::SendQueueLimitBytes",
+        "Gauge::SlowConsumers",
+        "Gauge::Tasks",
+        "Gauge::LastTick",
+        "Gauge::CoreConnections",
+        "Gauge::MailboxDepth",
+        "Gauge::FdSlotsUsed",
+        "Gauge::FdSlotsLimit",
+        "Gauge::DeadLetterMessages",
+        "Gauge::DeadLetterOldestAge",
+        "Gauge::HeapAlloc",
+        "Gauge::HeapResident",
+        "Gauge::MemoryLimit",
+        "Gauge::ConfigReloaded",
+        "Gauge::ScrapeDuration",
+        "Gauge::ResidentBytes",
+        "Gauge::VirtualBytes",
+        "Gauge::OpenFds",
+        "Gauge::MaxFds",
+        "Gauge::Threads",
+        "Gauge::StartTime",
+        "Histogram::UpTime",
+        "Histogram::HeartbeatRtt",
+        "Histogram::SessionResume",
+        "Histogram::Http",
+    ];
 
     #[test]
     fn cells_are_dense() {
-        let last = HandshakeOutcome::Gone;
         assert_eq!(Counter::Accepted.index(), 0);
         assert_eq!(Counter::AcceptFailed(AcceptFailure::Other).index(), 3);
-        assert_eq!(Counter::DeadLetters.index() + 1, Gauge::Connections(Protocol::Json).index());
-        let histogram = HANDSHAKE_US.len() + 2;
-        assert_eq!(Histogram::Handshake(last).index() + histogram, Histogram::StoreTurn.index());
-        let (row, first) = rows().last().unwrap();
-        assert_eq!(first + row.cells_per_series(), CELLS);
+        assert_eq!(Counter::ProcessCpu.index() + 1, Gauge::Connections(Protocol::Json).index());
+        let last = Histogram::Handshake(HandshakeOutcome::Gone);
+        let stage = Histogram::HandshakeStage(HandshakeStage::Upgrade);
+        assert_eq!(last.index() + HANDSHAKE_US.len() + 2, stage.index());
+        let last = rows().last().unwrap();
+        assert_eq!(last.cell + last.row.cells_per_series(), CELLS);
+        let segment = Histogram::Segment(Segment::P2b).exemplar_index();
+        assert_eq!((Histogram::EndToEnd.exemplar_index(), segment), (0, 7));
+        assert_eq!(Histogram::EXEMPLARS, 11 * 7);
     }
 
     #[test]
@@ -315,17 +394,19 @@ mod tests {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() && !path.ends_with("metrics") {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if path.is_dir() {
                     folders.push(path);
-                } else if path.extension().is_some_and(|end| end == "rs") {
-                    source.push_str(&std::fs::read_to_string(path).unwrap());
+                } else if name != "catalogue.rs" && name.ends_with(".rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    source.push_str(text.split("#[cfg(test)]\nmod tests {").next().unwrap());
                 }
             }
         }
         let words: BTreeSet<&str> =
             source.split(|c: char| !c.is_alphanumeric() && c != ':').collect();
         let all = [Counter::WRITTEN_AS, Gauge::WRITTEN_AS, Histogram::WRITTEN_AS];
-        for name in all.into_iter().flatten() {
+        for name in all.into_iter().flatten().filter(|name| !NEXT.contains(name)) {
             assert!(words.contains(name), "{name} would be 0 for ever");
         }
     }
@@ -333,25 +414,28 @@ mod tests {
     #[test]
     fn names_follow_the_rules_of_prometheus() {
         let snake = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        for (row, _) in rows() {
-            assert!(row.name.starts_with("chat_") && row.name.chars().all(snake), "{}", row.name);
+        let prefixes = ["chat_", "http_", "process_"];
+        for Placed { row, .. } in rows() {
+            assert!(prefixes.iter().any(|prefix| row.name.starts_with(prefix)), "{}", row.name);
+            assert!(row.name.chars().all(snake), "{}", row.name);
             assert_eq!(row.name.ends_with("_total"), row.kind == Kind::Counter, "{}", row.name);
             assert!(row.help.ends_with('.') && !row.help.contains('\n'), "{}", row.name);
             assert_eq!(row.bounds_us.is_empty(), row.kind != Kind::Histogram, "{}", row.name);
             assert!(row.bounds_us.is_sorted_by(|a, b| a < b), "{}", row.name);
-            let is_time = row.name.ends_with("_seconds");
-            assert_eq!(is_time, row.kind == Kind::Histogram, "{}: observed in us", row.name);
+            assert_eq!(row.unit() == "seconds", row.per_unit != 1, "{}", row.name);
+            assert!(!row.exemplars || row.home == Home::Core, "{}", row.name);
         }
     }
 
     #[test]
     fn rows_of_a_family_stand_together_and_agree() {
-        let rows: Vec<&Row> = rows().map(|(row, _)| row).collect();
+        let rows: Vec<&Row> = rows().map(|placed| placed.row).collect();
         let mut seen = BTreeSet::new();
         for family in rows.chunk_by(|a, b| a.name == b.name) {
             assert!(seen.insert(family[0].name), "{} stands apart", family[0].name);
             for row in family {
-                assert_eq!((row.kind, row.help), (family[0].kind, family[0].help), "{}", row.name);
+                let shape = |row: &Row| (row.kind, row.help, row.home, row.merge, row.article);
+                assert_eq!(shape(row), shape(family[0]), "{}", row.name);
             }
             let fixed: BTreeSet<_> = family.iter().map(|row| row.fixed).collect();
             assert_eq!(fixed.len(), family.len(), "{}: rows look the same", family[0].name);

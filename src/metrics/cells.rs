@@ -1,9 +1,13 @@
+//! The numbers of one thread, and the right to write them.
+
 use std::array;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::catalogue::{CELLS, Counter, Gauge, Histogram};
+use super::exemplar::{Exemplar, Kept, Noted, Place};
+use super::row::{Home, Row};
 
 /// One core's numbers: one writer, any number of readers.
 ///
@@ -11,15 +15,34 @@ use super::catalogue::{CELLS, Counter, Gauge, Histogram};
 #[repr(align(128))]
 pub struct Cells {
     values: [AtomicU64; CELLS],
+    examples: [Place; Histogram::EXEMPLARS],
+    home: Home,
     claimed: AtomicBool,
 }
 
 impl Cells {
-    /// All series at 0.
+    /// Those of a core, all series at 0.
     pub fn new() -> Arc<Cells> {
+        Cells::of(Home::Core)
+    }
+
+    /// Those of the storage thread.
+    pub fn of_store() -> Arc<Cells> {
+        Cells::of(Home::Store)
+    }
+
+    /// Those of the process, and the right to write them.
+    pub fn of_process() -> (Arc<Cells>, Ledger) {
+        let cells = Cells::of(Home::Process);
+        (Arc::clone(&cells), Ledger { cells })
+    }
+
+    fn of(home: Home) -> Arc<Cells> {
         Arc::new(Cells {
             values: array::from_fn(|_| AtomicU64::new(0)),
-            claimed: AtomicBool::new(false),
+            examples: array::from_fn(|_| Place::new()),
+            home,
+            claimed: AtomicBool::new(home == Home::Process),
         })
     }
 
@@ -33,6 +56,20 @@ impl Cells {
     pub(super) fn load(&self, place: usize) -> u64 {
         self.values[place].load(Relaxed)
     }
+
+    /// The example in this place.
+    #[allow(dead_code, reason = "read by the OpenMetrics encoder")]
+    pub(super) fn example(&self, place: usize) -> Option<Kept> {
+        self.examples[place].read()
+    }
+
+    /// The cell `place` of `row`, which must be one that this thread writes: in
+    /// another's cells no scrape would look for it.
+    #[inline]
+    fn cell(&self, row: &Row, place: usize) -> &AtomicU64 {
+        debug_assert_eq!(row.home, self.home, "{} is written elsewhere", row.name);
+        &self.values[place]
+    }
 }
 
 /// The right to write one core's cells. The raw pointer makes it `!Send`, so it
@@ -43,48 +80,111 @@ pub struct Scribe {
 }
 
 impl Scribe {
-    /// Counts `n` more.
+    /// Counts `n` more. Of a time, in the unit of its cell.
     #[inline]
     pub fn add(&self, counter: Counter, n: u64) {
-        self.grow(counter.index(), n);
+        grow(self.cells.cell(counter.row(), counter.index()), n);
     }
 
     /// Says what a gauge shows from here on.
     #[inline]
     pub fn set(&self, gauge: Gauge, value: u64) {
-        self.cells.values[gauge.index()].store(value, Relaxed);
+        self.cells.cell(gauge.row(), gauge.index()).store(value, Relaxed);
     }
 
     /// Moves a gauge up or down. One that was moved down too often shows a
     /// negative number: seen by everyone, and no reason to end a server.
     #[inline]
     pub fn adjust(&self, gauge: Gauge, by: i64) {
-        let value = &self.cells.values[gauge.index()];
+        let value = self.cells.cell(gauge.row(), gauge.index());
         value.store(value.load(Relaxed).wrapping_add_signed(by), Relaxed);
     }
 
     /// Adds one observation in microseconds.
     #[inline]
     pub fn observe(&self, histogram: Histogram, value_us: u64) {
-        let (first, bounds_us) = (histogram.index(), histogram.bounds_us());
-        // Counting beats searching: no branch depends on the value.
-        let bucket: usize = bounds_us.iter().map(|&bound| usize::from(bound < value_us)).sum();
-        self.grow(first + bucket, 1);
-        self.grow(first + bounds_us.len() + 1, value_us);
+        self.put(histogram, value_us);
     }
 
-    /// Load and store, not `fetch_add`: with one writer nothing is lost, and
-    /// the hot path pays for no locked instruction.
+    /// Adds one observation in microseconds, and in the tail keeps which one it was,
+    /// where its histogram has examples. `example` is asked only then.
     #[inline]
-    fn grow(&self, place: usize, n: u64) {
-        let value = &self.cells.values[place];
-        value.store(value.load(Relaxed).wrapping_add(n), Relaxed);
+    pub fn observe_with<'a>(
+        &self,
+        histogram: Histogram,
+        value_us: u64,
+        unix_ms: u64,
+        example: impl FnOnce() -> Exemplar<'a>,
+    ) {
+        let bucket = self.put(histogram, value_us);
+        let tail_from = histogram.row().tail_from();
+        if histogram.row().exemplars && tail_from <= bucket {
+            let place = histogram.exemplar_index() + bucket - tail_from;
+            let noted = self.cells.examples[place].note(value_us, unix_ms, example);
+            self.add(Counter::ExemplarsDropped, u64::from(noted == Noted::Dropped));
+        }
+    }
+
+    /// Says into which bucket it fell.
+    #[inline]
+    fn put(&self, histogram: Histogram, value_us: u64) -> usize {
+        let (row, first) = (histogram.row(), histogram.index());
+        let bucket = bucket(row, value_us);
+        grow(self.cells.cell(row, first + bucket), 1);
+        grow(self.cells.cell(row, first + row.bounds_us.len() + 1), value_us);
+        bucket
+    }
+}
+
+/// Counting beats searching: no branch depends on the value.
+#[inline]
+fn bucket(row: &Row, value_us: u64) -> usize {
+    row.bounds_us.iter().map(|&bound_us| usize::from(bound_us < value_us)).sum()
+}
+
+/// Load and store, not `fetch_add`: with one writer nothing is lost, and the hot
+/// path pays for no locked instruction.
+#[inline]
+fn grow(cell: &AtomicU64, n: u64) {
+    cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+}
+
+/// The right to write the cells of the process, for any thread that is no core: it
+/// pays for locked instructions, seldom.
+#[derive(Clone)]
+pub struct Ledger {
+    cells: Arc<Cells>,
+}
+
+impl Ledger {
+    /// Counts `n` more. Of a time, in the unit of its cell.
+    pub fn add(&self, counter: Counter, n: u64) {
+        self.cells.cell(counter.row(), counter.index()).fetch_add(n, Relaxed);
+    }
+
+    /// Says what a total that is counted elsewhere has come to.
+    pub fn set_total(&self, counter: Counter, total: u64) {
+        self.cells.cell(counter.row(), counter.index()).fetch_max(total, Relaxed);
+    }
+
+    /// Says what a gauge shows from here on.
+    pub fn set(&self, gauge: Gauge, value: u64) {
+        self.cells.cell(gauge.row(), gauge.index()).store(value, Relaxed);
+    }
+
+    /// Adds one observation in microseconds.
+    pub fn observe(&self, histogram: Histogram, value_us: u64) {
+        let (row, first) = (histogram.row(), histogram.index());
+        self.cells.cell(row, first + bucket(row, value_us)).fetch_add(1, Relaxed);
+        let sum = self.cells.cell(row, first + row.bounds_us.len() + 1);
+        sum.fetch_add(value_us, Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Agent, ChatType, Direction, Page, StatusClass};
 
     #[test]
     #[should_panic(expected = "cells have one writer")]
@@ -95,18 +195,70 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "cells have one writer")]
+    fn the_cells_of_the_process_have_their_writer() {
+        let (cells, _ledger) = Cells::of_process();
+        let _second = cells.claim();
+    }
+
+    #[test]
+    #[should_panic(expected = "chat_store_syncs_total is written elsewhere")]
+    fn nobody_writes_where_no_scrape_looks() {
+        Cells::new().claim().add(Counter::StoreSyncs, 1);
+    }
+
+    #[track_caller]
+    fn check(cells: &Cells, histogram: Histogram, want_buckets: &[u64], want_sum: u64) {
+        let (first, end) = (histogram.index(), histogram.row().bounds_us.len());
+        let buckets: Vec<u64> = (0..=end).map(|bucket| cells.load(first + bucket)).collect();
+        assert_eq!((&buckets[..], cells.load(first + end + 1)), (want_buckets, want_sum));
+    }
+
+    #[test]
     fn an_observation_falls_into_the_bucket_whose_bound_it_does_not_exceed() {
         let cells = Cells::new();
         let scribe = cells.claim();
-        let bounds_us = Histogram::Stall.bounds_us();
+        let bounds_us = Histogram::Stall.row().bounds_us;
         scribe.observe(Histogram::Stall, bounds_us[1]);
         scribe.observe(Histogram::Stall, bounds_us[1] + 1);
         scribe.observe(Histogram::Stall, u64::from(u32::MAX));
-        let first = Histogram::Stall.index();
-        let buckets: Vec<u64> =
-            (0..=bounds_us.len()).map(|bucket| cells.load(first + bucket)).collect();
-        assert_eq!(buckets, [0, 1, 1, 0, 0, 0, 0, 0, 0, 1]);
-        let sum_us = cells.load(first + bounds_us.len() + 1);
-        assert_eq!(sum_us, 2 * bounds_us[1] + 1 + u64::from(u32::MAX));
+        let sum = 2 * bounds_us[1] + 1 + u64::from(u32::MAX);
+        check(&cells, Histogram::Stall, &[0, 1, 1, 0, 0, 0, 0, 0, 0, 1], sum);
+    }
+
+    #[test]
+    fn the_process_counts_as_cores_do() {
+        let (cells, ledger) = Cells::of_process();
+        let histogram = Histogram::Http(Page::Metrics, StatusClass::Success);
+        ledger.observe(histogram, 5_000);
+        ledger.clone().observe(histogram, 5_001);
+        check(&cells, histogram, &[1, 1, 0, 0, 0, 0, 0], 10_001);
+        ledger.set_total(Counter::ProcessCpu, 7);
+        ledger.set_total(Counter::ProcessCpu, 6);
+        ledger.add(Counter::ProcessCpu, 1);
+        assert_eq!(cells.load(Counter::ProcessCpu.index()), 8);
+    }
+
+    #[test]
+    fn only_the_tail_keeps_examples() {
+        let cells = Cells::new();
+        let scribe = cells.claim();
+        let histogram = Histogram::E2e(ChatType::Group, Direction::Recv);
+        let asked = || -> Exemplar<'_> { panic!("it is not slow") };
+        scribe.observe_with(histogram, 200_000, 1, asked);
+        let one = || Exemplar { trace_id: 7, room: "room:1", agent: Agent::Ios };
+        scribe.observe_with(histogram, 200_001, 5_000, one);
+        scribe.observe_with(histogram, 900_000, 5_000, one);
+        scribe.observe_with(histogram, u64::from(u32::MAX), 5_000, one);
+        scribe.observe_with(histogram, u64::from(u32::MAX), 5_000, asked);
+        let place = histogram.exemplar_index();
+        let kept: Vec<Option<u64>> = (place..place + histogram.row().exemplars_per_series())
+            .map(|place| cells.example(place).map(|kept| kept.value_us))
+            .collect();
+        let last = Some(u64::from(u32::MAX));
+        assert_eq!(kept, [Some(200_001), None, Some(900_000), None, None, None, last]);
+        assert_eq!(cells.load(Counter::ExemplarsDropped.index()), 1);
+        // A histogram without examples takes the observation, and asks nobody.
+        scribe.observe_with(Histogram::Stall, u64::from(u32::MAX), 9, asked);
     }
 }

@@ -1,13 +1,15 @@
+//! What a scrape sees: the cells of all threads, merged at that moment.
+
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
 
-use super::catalogue::{Kind, Row, rows};
+use super::catalogue::{Placed, rows};
 use super::cells::Cells;
+use super::row::{Home, Kind, Merge, Row};
 
 /// The content type of [`Exposition::text`].
 pub const TEXT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -21,22 +23,36 @@ pub enum Cores {
     Each,
 }
 
-/// All cores' cells, as Prometheus wants to read them.
+/// The threads that write cells.
+#[derive(Clone)]
+pub struct Threads {
+    /// By rising shard.
+    pub cores: Vec<Arc<Cells>>,
+    /// Where messages are kept.
+    pub store: Option<Arc<Cells>>,
+    /// What belongs to the process.
+    pub process: Arc<Cells>,
+}
+
+impl Threads {
+    /// Cores alone; for tests and the simulator.
+    pub fn of_cores(cores: Vec<Arc<Cells>>) -> Threads {
+        Threads { cores, store: None, process: Cells::of_process().0 }
+    }
+}
+
+/// All threads' cells, as Prometheus wants to read them.
 pub struct Exposition {
     summed: Registry,
     by_core: Registry,
 }
 
 impl Exposition {
-    /// Cells by rising shard, and those of the storage thread.
-    pub fn new(cells: Vec<Arc<Cells>>, store: Option<Arc<Cells>>) -> Exposition {
-        let core = |(index, cells): (usize, Arc<Cells>)| (index.to_string(), cells);
-        let cells = cells.into_iter().enumerate().map(core);
-        let store = store.map(|cells| ("store".to_owned(), cells));
-        let cells: Arc<[Named]> = cells.chain(store).collect();
+    /// What these threads write.
+    pub fn new(threads: Threads) -> Exposition {
         let register = |cores| {
             let registry = Registry::new();
-            let merge = Merge { cells: Arc::clone(&cells), descriptions: descriptions(), cores };
+            let merge = Merging { threads: threads.clone(), descriptions: descriptions(), cores };
             registry.register(Box::new(merge)).expect("a new registry knows none of these names");
             registry
         };
@@ -53,90 +69,62 @@ impl Exposition {
     }
 }
 
-/// A thread's cells, and what its label `core` says.
-type Named = (String, Arc<Cells>);
-
-/// Reads the cells of all cores at the moment of a scrape; keeps nothing.
-struct Merge {
-    cells: Arc<[Named]>,
+/// Reads the cells of all threads at the moment of a scrape; keeps nothing.
+struct Merging {
+    threads: Threads,
     descriptions: Vec<Desc>,
     cores: Cores,
 }
 
-impl Collector for Merge {
+impl Merging {
+    /// All series of a row.
+    fn give(&self, placed: Placed, give: &mut dyn FnMut(Metric)) {
+        let row = placed.row;
+        let mut series_of = |core: Option<usize>, cells: &[Arc<Cells>]| {
+            for series in 0..row.series() {
+                let place = placed.cell + series * row.cells_per_series();
+                let mut metric = value(row, place, cells);
+                metric.set_label(labels(row, series, core));
+                give(metric);
+            }
+        };
+        let cores = &self.threads.cores;
+        match (row.home, row.merge, self.cores) {
+            (Home::Store, ..) => series_of(None, self.threads.store.as_slice()),
+            (Home::Process, ..) => series_of(None, std::slice::from_ref(&self.threads.process)),
+            (Home::Core, Merge::Sum, Cores::Summed) => series_of(None, cores),
+            (Home::Core, Merge::ByCore, _) | (Home::Core, Merge::Sum, Cores::Each) => {
+                for (core, cells) in cores.chunks(1).enumerate() {
+                    series_of(Some(core), cells);
+                }
+            }
+        }
+    }
+}
+
+impl Collector for Merging {
     fn desc(&self) -> Vec<&Desc> {
         self.descriptions.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families: Vec<MetricFamily> = Vec::new();
-        for (row, first) in rows() {
-            if families.last().is_none_or(|family| family.name() != row.name) {
-                families.push(empty_family(row));
+        for placed in rows() {
+            if families.last().is_none_or(|family| family.name() != placed.row.name) {
+                families.push(empty_family(placed.row));
             }
             let family = families.last_mut().expect("one was just pushed");
-            for series in 0..row.series() {
-                let place = first + series * row.cells_per_series();
-                let mut give = |core: Option<&str>, cells: &[Named]| {
-                    let mut metric = value(row, place, cells);
-                    metric.set_label(labels(row, series, core));
-                    family.mut_metric().push(metric);
-                };
-                match self.cores {
-                    Cores::Summed => give(None, &self.cells),
-                    Cores::Each => {
-                        self.cells.chunks(1).for_each(|cells| give(Some(&cells[0].0), cells));
-                    }
-                }
-            }
+            self.give(placed, &mut |metric| family.mut_metric().push(metric));
         }
         families
     }
 }
 
-/// docs/METRICS.md: the catalogue for people.
-pub fn reference() -> String {
-    let mut text = String::from(
-        "# Metrics\n\n\
-         What `/metrics` on the admin listener shows. Made from the catalogue in \
-         `src/metrics/catalogue.rs`; a test compares the two, and \
-         `BLESS=1 cargo test --lib metrics::` writes this file anew.\n\n\
-         Values are sums over all cores; `/metrics?core=each` shows each core, with the label \
-         `core`, and the storage thread as the core `store`. Every series exists from the start with 0.\n\n\
-         | name | type | unit | labels | what it is |\n|---|---|---|---|---|\n",
-    );
-    let rows: Vec<&Row> = rows().map(|(row, _)| row).collect();
-    for family in rows.chunk_by(|a, b| a.name == b.name) {
-        let row = family[0];
-        let fixed = row.fixed.iter().enumerate().map(|(index, (label, _))| {
-            let words: Vec<&str> = family.iter().map(|row| row.fixed[index].1).collect();
-            (*label, words.join(", "))
-        });
-        let axes = row.axes.iter().map(|axis| (axis.label, axis.words.join(", ")));
-        let labels: Vec<String> =
-            fixed.chain(axes).map(|(label, words)| format!("`{label}`: {words}")).collect();
-        let kind = match row.kind {
-            Kind::Counter => "counter".to_owned(),
-            Kind::Gauge => "gauge".to_owned(),
-            Kind::Histogram => {
-                let bounds: Vec<String> =
-                    row.bounds_us.iter().map(|&us| seconds(us).to_string()).collect();
-                format!("histogram: {}", bounds.join(", "))
-            }
-        };
-        let (labels, unit, help) = (labels.join("; "), row.unit(), row.help);
-        writeln!(text, "| `{}` | {kind} | {unit} | {labels} | {help} |", row.name)
-            .expect("a String takes everything");
-    }
-    text
-}
-
 fn descriptions() -> Vec<Desc> {
-    let rows: Vec<&Row> = rows().map(|(row, _)| row).collect();
+    let rows: Vec<&Row> = rows().map(|placed| placed.row).collect();
     let families = rows.chunk_by(|a, b| a.name == b.name).map(|family| family[0]);
     let describe = |row: &Row| {
-        let fixed = row.fixed.iter().map(|(label, _)| *label);
-        let labels = fixed.chain(row.axes.iter().map(|axis| axis.label)).map(str::to_owned);
+        let labels = row.labels(0).into_iter().map(|(label, _)| label.to_owned());
         Desc::new(row.name.to_owned(), row.help.to_owned(), labels.collect(), HashMap::new())
             .expect("names and labels of the catalogue are valid")
     };
@@ -155,16 +143,11 @@ fn empty_family(row: &Row) -> MetricFamily {
     family
 }
 
-fn labels(row: &Row, series: usize, core: Option<&str>) -> Vec<LabelPair> {
-    let mut rest = series;
-    let mut axes: Vec<LabelPair> = Vec::with_capacity(row.axes.len());
-    for axis in row.axes.iter().rev() {
-        axes.push(pair(axis.label, axis.words[rest % axis.words.len()]));
-        rest /= axis.words.len();
-    }
-    let core = core.map(|core| pair("core", core));
-    let fixed = row.fixed.iter().map(|(label, word)| pair(label, word));
-    core.into_iter().chain(fixed).chain(axes.into_iter().rev()).collect()
+fn labels(row: &Row, series: usize, core: Option<usize>) -> Vec<LabelPair> {
+    let core = core.map(|core| pair("core", &core.to_string()));
+    core.into_iter()
+        .chain(row.labels(series).iter().map(|(label, word)| pair(label, word)))
+        .collect()
 }
 
 fn pair(label: &str, word: &str) -> LabelPair {
@@ -174,21 +157,21 @@ fn pair(label: &str, word: &str) -> LabelPair {
     pair
 }
 
-fn value(row: &Row, place: usize, cells: &[Named]) -> Metric {
+fn value(row: &Row, place: usize, cells: &[Arc<Cells>]) -> Metric {
     let sum = |offset: usize| {
-        let values = cells.iter().map(|(_, cells)| cells.load(place + offset));
+        let values = cells.iter().map(|cells| cells.load(place + offset));
         values.fold(0, u64::wrapping_add)
     };
     let mut metric = Metric::default();
     match row.kind {
         Kind::Counter => {
             let mut counter = proto::Counter::default();
-            counter.set_value(sum(0) as f64);
+            counter.set_value(sum(0) as f64 / row.per_unit as f64);
             metric.set_counter(counter);
         }
         Kind::Gauge => {
             let mut gauge = proto::Gauge::default();
-            gauge.set_value(sum(0).cast_signed() as f64);
+            gauge.set_value(sum(0).cast_signed() as f64 / row.per_unit as f64);
             metric.set_gauge(gauge);
         }
         Kind::Histogram => metric.set_histogram(histogram(row.bounds_us, &sum)),
@@ -214,14 +197,16 @@ fn histogram(bounds_us: &[u64], cell: &dyn Fn(usize) -> u64) -> proto::Histogram
     histogram
 }
 
-fn seconds(us: u64) -> f64 {
+pub(super) fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{CloseReason, Counter, Gauge, HandshakeOutcome, Histogram, Protocol};
+    use crate::metrics::{
+        CloseReason, Counter, Gauge, HandshakeOutcome, Histogram, Page, Protocol, StatusClass,
+    };
 
     /// Two cores; the second one says something with every kind.
     #[track_caller]
@@ -235,7 +220,7 @@ mod tests {
         second.adjust(Gauge::Connections(Protocol::Protobuf), -1);
         second.observe(Histogram::Handshake(HandshakeOutcome::Ok), 2_500);
         second.observe(Histogram::Handshake(HandshakeOutcome::Ok), 9_000_000);
-        let text = Exposition::new(cells, None).text(cores);
+        let text = Exposition::new(Threads::of_cores(cells)).text(cores);
         let lines: Vec<&str> = text.lines().collect();
         for line in want {
             assert!(lines.contains(line), "no {line} in\n{text}");
@@ -265,14 +250,36 @@ mod tests {
     }
 
     #[test]
-    fn the_storage_thread_is_a_core_of_its_own() {
-        let (core, store) = (Cells::new(), Cells::new());
-        core.claim().add(Counter::StoreSyncs, 1);
+    fn what_is_no_cores_has_no_core() {
+        let store = Cells::of_store();
         store.claim().add(Counter::StoreSyncs, 2);
-        let exposition = Exposition::new(vec![core], Some(store));
-        assert!(exposition.text(Cores::Summed).contains("\nchat_store_syncs_total 3\n"));
-        let each = exposition.text(Cores::Each);
-        assert!(each.contains("chat_store_syncs_total{core=\"store\"} 2"), "{each}");
+        let (process, ledger) = Cells::of_process();
+        ledger.set(Gauge::StartTime, 1_700_000_000_250);
+        ledger.add(Counter::ProcessCpu, 2_500_000_000);
+        ledger.observe(Histogram::Http(Page::Metrics, StatusClass::Success), 1_000);
+        let threads = Threads { cores: vec![Cells::new()], store: Some(store), process };
+        let exposition = Exposition::new(threads);
+        for cores in [Cores::Summed, Cores::Each] {
+            let text = exposition.text(cores);
+            for line in [
+                "chat_store_syncs_total 2",
+                "process_start_time_seconds 1700000000.25",
+                "process_cpu_seconds_total 2.5",
+                "http_request_duration_seconds_sum{method=\"GET\",route=\"/metrics\",\
+                 status_class=\"2xx\"} 0.001",
+            ] {
+                assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_summed_shows_each_core() {
+        let cells = vec![Cells::new(), Cells::new()];
+        cells[1].claim().add(Counter::Busy, 1_500_000_000);
+        let text = Exposition::new(Threads::of_cores(cells)).text(Cores::Summed);
+        assert!(text.contains("\nchat_core_busy_seconds_total{core=\"0\"} 0\n"), "{text}");
+        assert!(text.contains("\nchat_core_busy_seconds_total{core=\"1\"} 1.5\n"), "{text}");
     }
 
     #[test]
@@ -291,25 +298,15 @@ mod tests {
 
     #[test]
     fn every_series_is_there_before_anything_happens() {
-        let text = Exposition::new(vec![Cells::new()], None).text(Cores::Summed);
+        let text = Exposition::new(Threads::of_cores(vec![Cells::new()])).text(Cores::Summed);
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         // A histogram's `_count` and `+Inf` are one cell.
         let want: usize = rows()
-            .map(|(row, _)| {
+            .map(|Placed { row, .. }| {
                 let count = usize::from(row.kind == Kind::Histogram);
                 row.series() * (row.cells_per_series() + count)
             })
             .sum();
         assert_eq!(samples.count(), want);
-    }
-
-    #[test]
-    fn the_reference_is_the_catalogue() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(path, reference()).unwrap();
-        }
-        let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(written, reference(), "BLESS=1 writes docs/METRICS.md anew");
     }
 }

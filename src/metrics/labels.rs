@@ -44,10 +44,8 @@ label! {
 }
 
 label! {
-    /// How an upgrade to WebSocket ended.
-    HandshakeOutcome {
-        /// Upgraded (101).
-        Ok = "ok",
+    /// Why an upgrade to WebSocket came to nothing.
+    RejectReason {
         /// Not the HTTP that an upgrade needs (400).
         BadRequest = "bad_request",
         /// Another path (404).
@@ -62,10 +60,261 @@ label! {
         TooLarge = "too_large",
         /// Not finished in time (408).
         Timeout = "timeout",
-        /// Connections are at their limit, or the server drains (503).
+        /// Connections are at their limit (503).
         NoRoom = "no_room",
+        /// The server drains (503).
+        Draining = "draining",
         /// The peer left before an answer.
         Gone = "gone",
+    }
+}
+
+label! {
+    /// How an upgrade to WebSocket ended, as rules ask for it.
+    HandshakeOutcome {
+        /// Upgraded (101).
+        Ok = "ok",
+        /// The peer's mistake.
+        ClientError = "client_error",
+        /// The server had no room, or could not.
+        ServerError = "server_error",
+        /// Not finished in time.
+        Timeout = "timeout",
+        /// The server drains, and said so.
+        Draining = "draining",
+        /// The peer left before an answer.
+        Gone = "gone",
+    }
+}
+
+label! {
+    /// A part of a client's way in.
+    HandshakeStage {
+        /// From the TCP connection to the end of the upgrade.
+        Upgrade = "upgrade",
+        /// From the end of the upgrade to the answer to the connect command.
+        Auth = "auth",
+    }
+}
+
+label! {
+    /// How a heartbeat ended.
+    Heartbeat {
+        /// The ping was answered.
+        Pong = "pong",
+        /// It was not, in time.
+        Timeout = "timeout",
+    }
+}
+
+label! {
+    /// What kind of conversation a channel is.
+    ChatType {
+        /// Two people.
+        OneToOne = "1v1",
+        /// Many, who all may speak.
+        Group = "group",
+        /// One speaks to very many.
+        Broadcast = "broadcast",
+    }
+}
+
+label! {
+    /// Whose wait a latency is.
+    Direction {
+        /// The sender's: until the message is answered.
+        Send = "send",
+        /// The reader's: until the message is acknowledged.
+        Recv = "recv",
+    }
+}
+
+label! {
+    /// A piece of a message's way.
+    Segment {
+        /// From the sender's clock to the home of the room.
+        P2b = "p2b",
+        /// Within the home, from its queue to its dispatch.
+        Queue = "queue",
+        /// From the dispatch to the last byte that the kernel took for the reader.
+        B2c = "b2c",
+        /// From there to the reader's acknowledgement.
+        Consume = "consume",
+    }
+}
+
+label! {
+    /// What became of one message for one recipient.
+    DeliveryOutcome {
+        /// The kernel took it for the recipient's socket.
+        Delivered = "delivered",
+        /// It is kept until the recipient comes back.
+        OfflineStored = "offline_stored",
+        /// The recipient did not get it.
+        Failed = "failed",
+        /// Its time to live was over before.
+        Expired = "expired",
+        /// It was given up.
+        DeadLetter = "dead_letter",
+    }
+}
+
+label! {
+    /// Why a direct message was given up.
+    DeadLetterReason {
+        /// It was sent as often as it may be.
+        Tries = "tries",
+        /// Its time to live was over.
+        Expired = "expired",
+    }
+}
+
+label! {
+    /// Whether a message's way is written down.
+    Sampled {
+        /// It is.
+        Yes = "true",
+        /// It is not.
+        No = "false",
+    }
+}
+
+label! {
+    /// What an HTTP answer says, coarsely.
+    StatusClass {
+        /// It worked.
+        Success = "2xx",
+        /// The asker's mistake.
+        ClientError = "4xx",
+        /// Ours.
+        ServerError = "5xx",
+    }
+}
+
+label! {
+    /// A page of the admin listener: method, and path as it is written in the router.
+    Page {
+        /// The text formats.
+        Metrics = "GET /metrics",
+        /// Whether the process lives.
+        Health = "GET /health",
+        /// Whether new clients are welcome.
+        Ready = "GET /ready",
+        /// What went wrong lately.
+        DebugSnapshot = "GET /debug/snapshot",
+        /// The worst connections.
+        DebugConns = "GET /debug/conns",
+        /// What the cores are doing.
+        DebugTasks = "GET /debug/tasks",
+        /// Where time and memory go.
+        DebugProfile = "GET /debug/profile",
+        /// Who is locked out.
+        QuarantineList = "GET /debug/quarantine",
+        /// Lets somebody in again.
+        QuarantineLift = "DELETE /debug/quarantine",
+        /// No page, or not this way.
+        Other = "other other",
+    }
+}
+
+impl StatusClass {
+    /// The class of an answer's status.
+    pub const fn of(status: u16) -> StatusClass {
+        match status {
+            400..500 => StatusClass::ClientError,
+            500.. => StatusClass::ServerError,
+            0..400 => StatusClass::Success,
+        }
+    }
+}
+
+impl Page {
+    /// The page behind a method and a path of the router.
+    pub fn of(method: &str, route: &str) -> Page {
+        let is_it = |page: &&Page| page.word().split_once(' ') == Some((method, route));
+        Page::ALL.iter().find(is_it).copied().unwrap_or(Page::Other)
+    }
+}
+
+label! {
+    /// What a client's program is, as its `User-Agent` says: a few classes, because
+    /// the text itself is anybody's.
+    Agent {
+        /// It did not say.
+        None = "none",
+        /// None of the others.
+        Other = "other",
+        /// A browser of the Chromium family.
+        Chrome = "chrome",
+        /// Firefox.
+        Firefox = "firefox",
+        /// Safari.
+        Safari = "safari",
+        /// An app on Android.
+        Android = "android",
+        /// An app on iOS.
+        Ios = "ios",
+        /// A program in JavaScript.
+        Node = "node",
+        /// A program in Python.
+        Python = "python",
+        /// A program in Go.
+        Go = "go",
+        /// A program in Java or Kotlin.
+        Java = "java",
+        /// A program in Dart.
+        Dart = "dart",
+        /// A program in Swift.
+        Swift = "swift",
+    }
+}
+
+/// What to look for in a `User-Agent`, the tellingest first: everybody claims to
+/// be Mozilla, and Chrome claims to be Safari, too.
+const AGENTS: &[(&str, Agent)] = &[
+    ("firefox/", Agent::Firefox),
+    ("okhttp", Agent::Android),
+    ("cfnetwork", Agent::Ios),
+    ("chrome/", Agent::Chrome),
+    ("crios/", Agent::Chrome),
+    ("safari/", Agent::Safari),
+    ("dart", Agent::Dart),
+    ("node", Agent::Node),
+    ("undici", Agent::Node),
+    ("python", Agent::Python),
+    ("aiohttp", Agent::Python),
+    ("go-http", Agent::Go),
+    ("gorilla", Agent::Go),
+    ("java", Agent::Java),
+    ("kotlin", Agent::Java),
+    ("ktor", Agent::Java),
+    ("swift", Agent::Swift),
+    ("starscream", Agent::Swift),
+    ("android", Agent::Android),
+    ("iphone", Agent::Ios),
+    ("ios", Agent::Ios),
+];
+
+/// As much of a `User-Agent` is looked at.
+const AGENT_BYTES_MAX: usize = 256;
+
+impl Agent {
+    /// The class of a `User-Agent`, which may be anything.
+    pub fn of(header: &[u8]) -> Agent {
+        let header = &header[..header.len().min(AGENT_BYTES_MAX)];
+        if header.is_empty() {
+            return Agent::None;
+        }
+        let says = |word: &str| {
+            header.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        let found = AGENTS.iter().find(|(word, _)| says(word));
+        found.map_or(Agent::Other, |&(_, agent)| agent)
+    }
+
+    /// The class with this number; for records, which are made of numbers.
+    pub fn from_number(number: u8) -> Agent {
+        Agent::ALL.get(usize::from(number)).copied().unwrap_or(Agent::Other)
     }
 }
 
@@ -113,7 +362,7 @@ label! {
     /// What a publish led to.
     PublishResult {
         /// Taken, with an offset where the channel has history.
-        Ok = "ok",
+        Accepted = "accepted",
         /// The peer may not publish there.
         Denied = "denied",
         /// Beyond a rate or a quota.
@@ -156,5 +405,38 @@ label! {
         Broken = "broken",
         /// What was needed does not match its checksum.
         Damaged = "damaged",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_and_statuses_have_their_place() {
+        assert_eq!(Page::of("GET", "/metrics"), Page::Metrics);
+        assert_eq!(Page::of("POST", "/metrics"), Page::Other);
+        assert_eq!(Page::of("GET /metrics", ""), Page::Other);
+        let classes = [101, 204, 404, 499, 500, 999].map(|status| StatusClass::of(status).word());
+        assert_eq!(classes, ["2xx", "2xx", "4xx", "4xx", "5xx", "5xx"]);
+    }
+
+    #[test]
+    fn agents_have_a_class_whatever_they_say() {
+        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                      Chrome/120.0.0.0 Safari/537.36";
+        let safari = "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 Version/17.1 Safari/605.1.15";
+        assert_eq!(Agent::of(chrome.as_bytes()), Agent::Chrome);
+        assert_eq!(Agent::of(safari.as_bytes()), Agent::Safari);
+        assert_eq!(Agent::of(b"Python/3.11 websockets/15.0"), Agent::Python);
+        assert_eq!(Agent::of(b""), Agent::None);
+        assert_eq!(Agent::of(b"<@all>\xff\n\""), Agent::Other);
+        let long = [b"a".repeat(AGENT_BYTES_MAX), b"firefox/".to_vec()].concat();
+        assert_eq!(Agent::of(&long), Agent::Other, "what is too far behind is not looked at");
+        for agent in Agent::ALL {
+            assert_eq!(Agent::from_number(*agent as u8), *agent);
+            assert!(agent.word().len() <= 40);
+        }
+        assert_eq!(Agent::from_number(255), Agent::Other);
     }
 }

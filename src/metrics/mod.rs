@@ -13,13 +13,21 @@
 
 mod catalogue;
 mod cells;
+mod exemplar;
 mod exposition;
 mod labels;
+mod record;
+mod reference;
+mod row;
 
 pub use catalogue::{Counter, Gauge, Histogram};
-pub use cells::{Cells, Scribe};
-pub use exposition::{Cores, Exposition, TEXT_TYPE, reference};
+pub use cells::{Cells, Ledger, Scribe};
+pub use exemplar::Exemplar;
+pub use exposition::{Cores, Exposition, TEXT_TYPE, Threads};
 pub use labels::{
-    AcceptFailure, Blame, CloseReason, HandshakeOutcome, LaneKind, Protocol, PublishResult,
-    Recovery, StoreFailure,
+    AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
+    Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
+    PublishResult, Recovery, RejectReason, Sampled, Segment, StatusClass, StoreFailure,
 };
+pub use record::{RecordReader, RecordWriter, records};
+pub use reference::{json, page};

@@ -1,3 +1,4 @@
+use crate::metrics::ChatType;
 use crate::store::Durability;
 
 /// Who may do something in the channels of a namespace.
@@ -116,6 +117,16 @@ impl Namespace {
         self.keeps_history() && self.durability != Durability::Memory
     }
 
+    /// As what its messages are counted: a channel in which nobody may speak unless a
+    /// token says so is a broadcast.
+    pub fn chat_type(&self) -> ChatType {
+        match (&*self.name, self.publish) {
+            ("@" | "dm", _) => ChatType::OneToOne,
+            (_, Who::Nobody | Who::Token) => ChatType::Broadcast,
+            (_, Who::Subscribers | Who::Users | Who::Anyone) => ChatType::Group,
+        }
+    }
+
     /// What of a stream is in memory.
     pub fn window_limits(&self) -> WindowLimits {
         let (count_max, bytes_max) = if self.is_durable() {
@@ -179,6 +190,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// As what messages of a namespace are counted, a group's where there is none.
+    pub fn chat_type(&self, namespace: Option<u16>) -> ChatType {
+        let rules = namespace.and_then(|index| self.namespaces.get(usize::from(index)));
+        rules.map_or(ChatType::Group, Namespace::chat_type)
+    }
+
     /// Whether anything is on disk.
     pub fn has_store(&self) -> bool {
         self.namespaces.iter().any(Namespace::is_durable)

@@ -28,7 +28,7 @@ use super::storage::{self, Doorbells, Storage, Voice};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, Listener, Readiness, StoreState, View};
 use crate::base::ShardId;
-use crate::metrics::{Cells, Exposition};
+use crate::metrics::{Cells, Exposition, Gauge, Threads};
 use crate::ring::{self, Doorbell, PortUse};
 use crate::session::{NameKey, namespace_of};
 use crate::shard::Order;
@@ -141,8 +141,12 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
         .map_err(|error| Fault::Admin(admin::Fault::Listen(setup.options.admin_listen, error)))?;
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
     let (readiness, seen) = watch::channel(Readiness::Starting);
-    let store_cells = setup.store.as_ref().map(|_| Cells::new());
-    let exposition = Arc::new(Exposition::new(cells.clone(), store_cells.clone()));
+    let store_cells = setup.store.as_ref().map(|_| Cells::of_store());
+    let (process, ledger) = Cells::of_process();
+    ledger.set(Gauge::BuildInfo, 1);
+    ledger.set(Gauge::ConnLimit, u64::from(plan.connections_max));
+    let threads = Threads { cores: cells.clone(), store: store_cells.clone(), process };
+    let exposition = Arc::new(Exposition::new(threads));
     let (store_state, store) = watch::channel(StoreState::Absent);
     let pages = tokio::spawn(admin.serve(View { exposition, readiness: seen, store }));
 
@@ -165,6 +169,7 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
         }
     };
     readiness.send_replace(Readiness::Draining);
+    ledger.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
     pages.abort();
     if let Ended::Drained = ended {

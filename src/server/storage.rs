@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::admin::StoreState;
 use crate::base::ShardId;
-use crate::metrics::{Cells, Counter, Gauge, Histogram, Scribe, StoreFailure};
+use crate::metrics::{Cells, Counter, DeadLetterReason, Gauge, Histogram, Scribe, StoreFailure};
 use crate::ring::Doorbell;
 use crate::store::{Counts, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
 
@@ -237,7 +237,12 @@ impl Voice {
             (Counter::StoreRefused(StoreFailure::Damaged), counts.damaged, told.damaged),
             (Counter::StoreReopened, counts.reopened, told.reopened),
             (Counter::StoreExpired, counts.expired, told.expired),
-            (Counter::DeadLetters, counts.dead, told.dead),
+            (Counter::DeadLetters(DeadLetterReason::Tries), counts.dead_tried, told.dead_tried),
+            (
+                Counter::DeadLetters(DeadLetterReason::Expired),
+                counts.dead_expired,
+                told.dead_expired,
+            ),
         ] {
             scribe.add(counter, now.saturating_sub(before));
         }

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::{Fault, Place};
 use crate::base::RoomId;
-use crate::metrics::PublishResult;
+use crate::metrics::{ChatType, PublishResult};
 use crate::room::Ask;
 use crate::wire::chat::Field;
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
@@ -24,7 +24,7 @@ pub struct Outcome {
     /// Refusals among the answers.
     pub refusals_count: u64,
     /// Publishes that no room was asked about; rooms count their own.
-    pub unpublished: Vec<PublishResult>,
+    pub unpublished: Vec<(ChatType, PublishResult)>,
 }
 
 /// What a session wants from its shard. Closed.
@@ -49,6 +49,13 @@ pub enum Effect {
     Resume(BytesMut),
     /// Ping the client.
     Ping,
+    /// The client says that it has got a message.
+    Acknowledged {
+        /// `ack_key` of its place.
+        key: u64,
+        /// How long the client worked on it, by its own clock.
+        took_ms: Option<u64>,
+    },
     /// End the session.
     Close(Fault),
 }

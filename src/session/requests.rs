@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::chat::Words;
 use super::connect::{json_payload, left_s, position, subscribe_result};
 use super::identity::{ChannelExtra, Peer};
+use super::names::namespace_of;
 use super::rights::Standing;
 use super::state::{Context, State};
 use super::subs::{Asked, Stage, Sub};
@@ -35,7 +36,9 @@ impl Session {
             Request::Unsubscribe { channel } => self.unsubscribe(cx, id, &channel, out),
             Request::Publish { channel, data } => {
                 let done = self.publish(cx, id, &channel, &data, out);
-                out.unpublished.extend(done.err().map(|refusal| unpublished(refusal.code())));
+                let chat_type = cx.rooms.chat_type(namespace(cx, &channel));
+                let refused = done.err().map(|refusal| (chat_type, unpublished(refusal.code())));
+                out.unpublished.extend(refused);
                 done
             }
             Request::Presence { channel } => self.presence(cx, id, &channel, What::Presence, out),
@@ -179,7 +182,7 @@ impl Session {
 
     fn publish(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         id: u32,
         channel: &str,
         data: &RawData<'_>,
@@ -189,7 +192,13 @@ impl Session {
         if data.bytes.is_empty() {
             return Err(ErrorCode::BadRequest.into());
         }
-        let words = Words { data, tags: Vec::new(), voice: Voice::Publish, ttl_ms: 0 };
+        let words = Words {
+            data,
+            tags: Vec::new(),
+            voice: Voice::Publish,
+            ttl_ms: 0,
+            sent_at_unix_ms: None,
+        };
         self.say(cx, id, &target, words, out)
     }
 
@@ -317,6 +326,11 @@ impl Session {
             && *claims.tenant == *peer.tenant();
         if fits { Ok(Some(claims)) } else { Err(ErrorCode::PermissionDenied) }
     }
+}
+
+/// The namespace of a channel, if there is one.
+pub(super) fn namespace(cx: &Context<'_>, channel: &str) -> Option<u16> {
+    namespace_of(&cx.rooms.namespaces, channel)
 }
 
 /// What a publish came to that was refused with this code.

@@ -5,11 +5,12 @@ use super::connect::{self, Connecting, Denial};
 use super::identity::Peer;
 use super::outcome::Refusal;
 use super::quota::{Admission, Quota};
-use super::requests::unpublished;
+use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
-use super::{Effect, Fault, NameKey, Options, Outcome, Place};
+use super::{Effect, Fault, NameKey, Options, Outcome, Place, Tracer};
 use crate::auth::{Allow, Keys};
 use crate::base::{ConnId, Now, Prng, RoomId, Soon, Tick};
+use crate::metrics::Agent;
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
 
@@ -30,6 +31,8 @@ pub struct Context<'c> {
     pub names: NameKey,
     /// For identities and jitter.
     pub prng: &'c mut Prng,
+    /// For traces and clients' clocks.
+    pub tracer: &'c mut Tracer,
     /// Whose turn it is.
     pub conn: ConnId,
 }
@@ -43,6 +46,8 @@ pub struct Session {
     /// When the next ping is due, or the answer to the last one.
     heartbeat_at: Soon,
     heartbeat: Heartbeat,
+    /// What the client's program is, as far as it says.
+    pub(super) agent: Agent,
     /// Commands that rooms have not answered yet.
     unanswered_count: u16,
 }
@@ -71,7 +76,7 @@ enum Heartbeat {
 
 impl Session {
     /// A peer whose upgrade is done.
-    pub fn open(cx: &mut Context<'_>) -> Session {
+    pub fn open(cx: &mut Context<'_>, agent: Agent) -> Session {
         let tick = cx.now.tick;
         // Spread from the start: a million clients that come back together must
         // not be pinged together.
@@ -85,6 +90,7 @@ impl Session {
                 tick.plus_ms(cx.options.ping_interval_ms / 4 * 3 + phase_ms / 4),
             ),
             heartbeat: Heartbeat::Resting,
+            agent,
             unanswered_count: 0,
         }
     }
@@ -132,8 +138,10 @@ impl Session {
                 if within == Admission::Served && admission == Admission::Served {
                     self.on_request(cx, id, request, out);
                 } else {
-                    if let Request::Publish { .. } = request {
-                        out.unpublished.push(unpublished(ErrorCode::TooManyRequests));
+                    if let Request::Publish { channel, .. } = &request {
+                        let chat_type = cx.rooms.chat_type(namespace(cx, channel));
+                        let result = unpublished(ErrorCode::TooManyRequests);
+                        out.unpublished.push((chat_type, result));
                     }
                     self.refuse(cx, id, ErrorCode::TooManyRequests, out);
                 }
@@ -163,7 +171,7 @@ impl Session {
             }
             (State::Ready(_), Told::Unsubscribed | Told::Noted) if id == 0 => (),
             (State::Ready(_), Told::Unsubscribed) => out.answer(id, Answer::Unsubscribe),
-            (State::Ready(_), Told::Published) => out.answer(id, Answer::Publish),
+            (State::Ready(_), Told::Published(_)) => out.answer(id, Answer::Publish),
             (State::Ready(_), Told::Presence(clients)) => {
                 out.answer(id, Answer::Presence { clients: &clients });
             }
@@ -373,6 +381,7 @@ impl Session {
         request: &ConnectRequest<'_>,
         out: &mut Outcome,
     ) {
+        self.agent = connect::agent(self.agent, &request.name);
         let admitted = connect::authenticate(cx, &request.token)
             .and_then(|claims| connect::admit(cx, id, request, claims));
         match admitted {
@@ -425,7 +434,7 @@ impl Session {
             | (
                 _,
                 Told::Unsubscribed
-                | Told::Published
+                | Told::Published(_)
                 | Told::Presence(_)
                 | Told::PresenceStats { .. }
                 | Told::History(..)
@@ -490,6 +499,9 @@ impl Session {
             let jitter_ms = cx.prng.below(interval_ms / 10 + 1);
             let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
             let tick = cx.now.tick;
+            let left_ms = self.heartbeat_at.tick(tick).ms_since(tick);
+            let took_ms = cx.options.pong_ms_max.saturating_sub(left_ms);
+            cx.tracer.on_round_trip(tick, cx.conn, took_ms);
             self.heartbeat_at = Soon::at(tick, self.heartbeat_at.tick(tick).plus_ms(rest_ms));
         }
     }

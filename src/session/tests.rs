@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use super::quota::Admission;
 use super::state::State;
-use super::{Context, Effect, Fault, NameKey, Options, Outcome, Place, Session};
+use super::{
+    Context, Effect, Fault, NameKey, Options, Outcome, Place, Session, Tracer, TracerOptions,
+};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
-use crate::metrics::{Blame, CloseReason, PublishResult};
+use crate::metrics::{Agent, Blame, ChatType, CloseReason, PublishResult};
 use crate::room::{self, Answer, Ask, Departure, Namespace, Recovery, Welcome, What, Who};
 use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 
@@ -23,6 +25,7 @@ struct Desk {
     rooms: room::Options,
     keys: Keys,
     prng: Prng,
+    tracer: Tracer,
     now: Now,
     /// Since the last step.
     out: Outcome,
@@ -62,9 +65,10 @@ impl Desk {
         let closed = Namespace { name: "closed".to_owned(), ..Namespace::default() };
         let namespaces = vec![open_namespace("room"), closed];
         let rooms = room::Options { namespaces, rooms_max: 10 };
-        let now = Now { tick: Tick(50), unix_ms: START_UNIX_S * 1_000 };
+        let now = Now::at(Tick(50), START_UNIX_S * 1_000);
         let (keys, mut prng) = (Keys::build(&[key()]).unwrap(), Prng::from_seed(1));
         let names = NameKey([1, 2]);
+        let mut tracer = Tracer::new(TracerOptions::default());
         let mut cx = Context {
             now,
             options: &options,
@@ -72,12 +76,13 @@ impl Desk {
             keys: &keys,
             names,
             prng: &mut prng,
+            tracer: &mut tracer,
             conn: CONN,
         };
-        let session = Session::open(&mut cx);
+        let session = Session::open(&mut cx, Agent::None);
         let out = Outcome::new(Encoding::Json);
         let encoding = Encoding::Json;
-        Desk { session, options, rooms, keys, prng, now, out, next_id: 1, encoding }
+        Desk { session, options, rooms, keys, prng, tracer, now, out, next_id: 1, encoding }
     }
 
     /// Connected as `ann`.
@@ -107,6 +112,7 @@ impl Desk {
             keys: &self.keys,
             names: NameKey([1, 2]),
             prng: &mut self.prng,
+            tracer: &mut self.tracer,
             conn: CONN,
         };
         decide(&mut self.session, &mut cx, &mut self.out);
@@ -135,7 +141,7 @@ impl Desk {
     }
 
     fn pass(&mut self, ms: u64) {
-        self.now = Now { tick: self.now.tick.plus_ms(ms), unix_ms: self.now.unix_ms + ms };
+        self.now = self.now.plus_ms(ms);
         self.step(|session, cx, out| session.on_timer(cx, out));
     }
 
@@ -161,6 +167,7 @@ impl Desk {
             | Effect::Stand(_)
             | Effect::Release
             | Effect::Ping
+            | Effect::Acknowledged { .. }
             | Effect::Resume(_)
             | Effect::Close(_) => None,
         });
@@ -361,7 +368,7 @@ fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
 #[track_caller]
 fn check_unpublished(mut desk: Desk, channel: &str, data: &str, result: PublishResult) {
     desk.command(&format!(r#""publish":{{"channel":"{channel}","data":{data}}}"#));
-    assert_eq!(desk.out.unpublished, [result], "{}", desk.text());
+    assert_eq!(desk.out.unpublished, [(ChatType::Group, result)], "{}", desk.text());
 }
 
 #[test]

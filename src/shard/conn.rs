@@ -1,5 +1,5 @@
 use crate::base::{ConnId, Soon, Tick};
-use crate::session::{Fault, Outbox, Session};
+use crate::session::{Fault, Outbox, RoundId, Session};
 use crate::wire::Encoding;
 use crate::ws::Reader;
 
@@ -10,6 +10,8 @@ pub struct Conn {
     pub generation: u32,
     /// How it speaks, once upgraded.
     pub encoding: Encoding,
+    /// Who follows its send in flight.
+    pub round: RoundId,
     /// Its place on the turn's list of those with something to send.
     pub listed: Listed,
     /// When its earliest timer fires.
@@ -79,6 +81,7 @@ impl Conn {
         Conn {
             generation: id.generation,
             encoding: Encoding::Json,
+            round: RoundId::NOBODY,
             listed: Listed::NOWHERE,
             wake_at: Soon::NEVER,
             outbox: Outbox::default(),

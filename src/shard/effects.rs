@@ -10,7 +10,7 @@ use super::mesh::Posted;
 use super::state::context;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
-use crate::metrics::{Counter, HandshakeOutcome, LaneKind, Recovery as Recovered};
+use crate::metrics::{Counter, Heartbeat, LaneKind, Recovery as Recovered, RejectReason};
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, What};
 use crate::session::{Admission, Effect, Fault, Outbox, Outcome, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
@@ -21,8 +21,8 @@ impl Shard {
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
         self.scribe.add(Counter::Replies, std::mem::take(&mut self.outcome.answers_count));
         self.scribe.add(Counter::ErrorsSent, std::mem::take(&mut self.outcome.refusals_count));
-        for result in self.outcome.unpublished.drain(..) {
-            self.scribe.add(Counter::Published(result), 1);
+        for (chat_type, result) in self.outcome.unpublished.drain(..) {
+            self.scribe.add(Counter::Published(chat_type, result), 1);
         }
         if !self.outcome.messages.is_empty() {
             let messages = std::mem::take(&mut self.outcome.messages);
@@ -33,7 +33,7 @@ impl Shard {
             match effect {
                 Effect::Ask(ask) => self.ask(ask),
                 Effect::Sit { room, name, news_of_members } => {
-                    self.sit(id, room, name, news_of_members);
+                    self.sit(now, id, room, name, news_of_members);
                 }
                 Effect::Stand(place) => self.stand(place),
                 Effect::Release => self.release(id),
@@ -44,6 +44,9 @@ impl Shard {
                         let ping = conn.encoding.index();
                         self.push_control(id, self.ping[ping].clone());
                     }
+                }
+                Effect::Acknowledged { key, took_ms } => {
+                    self.on_acknowledged(now, key, took_ms);
                 }
                 Effect::Close(fault) => self.end(now, id, fault),
             }
@@ -62,13 +65,13 @@ impl Shard {
             Stage::Upgrading(upgrading) => {
                 let since = upgrading.since;
                 self.begin_closing(now, id, fault);
-                self.count_upgrade(now, since, HandshakeOutcome::Gone);
+                self.count_upgrade(now, since, Err(RejectReason::Gone));
             }
             Stage::Open(..) => {
                 self.leave(now, id, fault);
                 self.begin_closing(now, id, fault);
                 if fault == Fault::Slow {
-                    self.forget_waiting(id);
+                    self.forget_waiting(now, id);
                 }
                 if goodbye(fault).is_some() {
                     let frame = match fault {
@@ -90,17 +93,28 @@ impl Shard {
     }
 
     /// Passes on what rooms decided.
-    pub(super) fn pass_on(&mut self, out: &mut Out) {
+    pub(super) fn pass_on(&mut self, now: Now, out: &mut Out) {
+        for step in out.steps.drain(..) {
+            self.on_step(now, step);
+        }
         for (to, tell) in out.told.drain(..) {
+            let said = match &tell {
+                Tell::Said(room, _, way) if self.mesh.is_full(to) => Some((*room, *way)),
+                _ => None,
+            };
             if self.mesh.tell(to, tell) == Posted::Full {
                 self.scribe.add(Counter::LaneFull(LaneKind::Push), 1);
+                if let Some((room, way)) = said {
+                    let members = self.rooms.members_on(room, to);
+                    self.on_lost_in_lane(now, room, &way, members);
+                }
             }
         }
         for ask in out.asks.drain(..) {
             self.ask(ask);
         }
-        for result in out.published.drain(..) {
-            self.scribe.add(Counter::Published(result), 1);
+        for (chat_type, result) in out.published.drain(..) {
+            self.scribe.add(Counter::Published(chat_type, result), 1);
         }
         self.for_store.append(&mut out.requests);
     }
@@ -109,10 +123,10 @@ impl Shard {
     pub(super) fn on_tell(&mut self, now: Now, tell: Tell) {
         match tell {
             Tell::Answer(room, asker, answer) => self.on_answer(now, room, asker, answer),
-            Tell::Said(room, publication) => {
+            Tell::Said(room, publication, way) => {
                 let push = Push::Publication(&publication);
                 if let Some(gathering) = self.announce(room, push, Audience::All) {
-                    gathering.publications_count += 1;
+                    gathering.ways.push(way);
                 }
             }
             Tell::Came(room, info, chan_info) => {
@@ -159,7 +173,7 @@ impl Shard {
         });
         let hit: Vec<(RoomId, Arc<str>, Vec<u32>)> = hit.collect();
         for (room, name, slots) in hit {
-            self.flush_room(room);
+            self.flush_room(now, room);
             for slot in slots {
                 let Some(conn) = self.conns.at(slot) else { continue };
                 let id = ConnId { slot, generation: conn.generation };
@@ -175,6 +189,9 @@ impl Shard {
     }
 
     fn on_answer(&mut self, now: Now, room: RoomId, asker: Asker, answer: Answer) {
+        if asker.id != 0 {
+            self.on_posted(now, room, &answer);
+        }
         if let Answer::Subscribed(welcome) = &answer {
             match welcome.recovery {
                 Recovery::NotAsked => (),
@@ -225,9 +242,9 @@ impl Shard {
         }
     }
 
-    fn sit(&mut self, id: ConnId, room: RoomId, name: Arc<str>, news_of_members: bool) {
+    fn sit(&mut self, now: Now, id: ConnId, room: RoomId, name: Arc<str>, news_of_members: bool) {
         // What was said before the newcomer sat down is not for it.
-        self.flush_room(room);
+        self.flush_room(now, room);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         let kind = Kind { encoding: conn.encoding, news_of_members };
         if let Stage::Open(_, session) = &mut conn.stage {
@@ -264,12 +281,21 @@ impl Shard {
 
     /// Frees all seats of a session and counts its end.
     fn leave(&mut self, now: Now, id: ConnId, fault: Fault) {
+        self.lose(now, id, Outbox::forget_held);
+        self.tracer.forget(id);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
-        self.waiting.keep(&mut conn.outbox, Outbox::forget_held);
         let mut outcome = Outcome::new(encoding);
-        let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+        let cx = context(
+            now,
+            &self.options,
+            &self.keys,
+            self.names,
+            &mut self.prng,
+            &mut self.tracer,
+            id,
+        );
         session.leave(&cx, &mut outcome);
         std::mem::swap(&mut self.outcome, &mut outcome);
         self.carry_out(now, id);
@@ -279,7 +305,7 @@ impl Shard {
         self.scribe.add(Counter::Closed(fault.label()), 1);
         self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
         if fault == Fault::NoPong {
-            self.scribe.add(Counter::PongsMissed, 1);
+            self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
         }
     }
 

@@ -5,8 +5,10 @@ use super::conn::{Closing, Conn, Goodbye, Stage};
 use super::contain::{Panicked, contain};
 use super::state::context;
 use crate::base::{ConnId, Now, Soon, Tick};
-use crate::metrics::{Counter, Gauge, HandshakeOutcome, Histogram, Protocol};
-use crate::session::{Admission, Context, Fault, Outcome, Session};
+use crate::metrics::{
+    Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
+};
+use crate::session::{Admission, Context, Fault, Outbox, Outcome, RoundId, Session};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
 
@@ -52,13 +54,18 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_sent(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        conn.outbox.sent();
+    pub(super) fn on_sent(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        if conn.generation != id.generation {
+            return;
+        }
+        let cargo = self.waiting.keep(&mut conn.outbox, Outbox::sent);
+        let round = std::mem::replace(&mut conn.round, RoundId::NOBODY);
         let closing = matches!(conn.stage, Stage::Closing(_));
         if closing || conn.outbox.is_ready() {
             self.list(id);
         }
+        self.on_left(now, cargo, round);
     }
 
     pub(super) fn on_timer(&mut self, now: Now, id: ConnId) {
@@ -85,7 +92,7 @@ impl Shard {
             // Patience is over: whatever has not left by now will not.
             Stage::Closing(closing) => {
                 closing.goodbye = Goodbye::Overdue;
-                self.forget_waiting(id);
+                self.forget_waiting(now, id);
                 self.list(id);
             }
             Stage::Shut => (),
@@ -96,7 +103,15 @@ impl Shard {
     pub(super) fn rest(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         if let Stage::Open(_, session) = &conn.stage {
-            let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+            let cx = context(
+                now,
+                &self.options,
+                &self.keys,
+                self.names,
+                &mut self.prng,
+                &mut self.tracer,
+                id,
+            );
             let at = session.next_timer(&cx);
             if at != Tick(u64::MAX) {
                 self.wake(now, id, at);
@@ -117,7 +132,8 @@ impl Shard {
                     ws::Format::Json => Encoding::Json,
                     ws::Format::Protobuf => Encoding::Protobuf,
                 };
-                self.open(now, id, encoding);
+                let agent = upgrade.user_agent.as_deref().unwrap_or_default();
+                self.open(now, id, encoding, Agent::of(agent.as_bytes()));
                 self.push_control(id, upgrade.response.into());
                 let rest = &mut head[upgrade.used..];
                 if !rest.is_empty() {
@@ -127,9 +143,17 @@ impl Shard {
         }
     }
 
-    fn open(&mut self, now: Now, id: ConnId, encoding: Encoding) {
-        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
-        let session = Session::open(&mut cx);
+    fn open(&mut self, now: Now, id: ConnId, encoding: Encoding, agent: Agent) {
+        let mut cx = context(
+            now,
+            &self.options,
+            &self.keys,
+            self.names,
+            &mut self.prng,
+            &mut self.tracer,
+            id,
+        );
+        let session = Session::open(&mut cx, agent);
         let conn = self.conns.at_mut(id.slot).expect("its head was just read");
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
@@ -137,7 +161,7 @@ impl Shard {
         };
         conn.encoding = encoding;
         conn.stage = Stage::Open(Reader::new(), session);
-        self.count_upgrade(now, since, HandshakeOutcome::Ok);
+        self.count_upgrade(now, since, Ok(()));
         self.open_count[encoding.index()] += 1;
         self.scribe.add(Counter::Opened(protocol(encoding)), 1);
         self.count_open(encoding);
@@ -155,17 +179,28 @@ impl Shard {
         let reader = Reader::new();
         let goodbye = Goodbye::Said;
         conn.stage = Stage::Closing(Box::new(Closing { reader, deadline, goodbye }));
-        self.count_upgrade(now, since, outcome(refusal));
+        self.count_upgrade(now, since, Err(reject_reason(refusal)));
         self.wake(now, id, deadline);
         self.push_control(id, refusal.response().into());
     }
 
     /// One upgrade less under way.
-    pub(super) fn count_upgrade(&mut self, now: Now, since: Tick, outcome: HandshakeOutcome) {
+    pub(super) fn count_upgrade(
+        &mut self,
+        now: Now,
+        since: Tick,
+        upgraded: Result<(), RejectReason>,
+    ) {
         self.upgrading_count -= 1;
-        self.scribe.add(Counter::Handshakes(outcome), 1);
         let took_us = now.tick.ms_since(since) * 1_000;
-        self.scribe.observe(Histogram::Handshake(outcome), took_us);
+        match upgraded {
+            Ok(()) => {
+                let stage = Histogram::HandshakeStage(HandshakeStage::Upgrade);
+                self.scribe.observe(stage, took_us);
+            }
+            Err(reason) => self.scribe.add(Counter::Rejected(reason), 1),
+        }
+        self.scribe.observe(Histogram::Handshake(outcome(upgraded)), took_us);
     }
 
     /// One open connection more or less of this encoding.
@@ -309,7 +344,15 @@ impl Shard {
             return Ok(());
         }
         let Stage::Open(_, session) = &mut conn.stage else { return Ok(()) };
-        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+        let mut cx = context(
+            now,
+            &self.options,
+            &self.keys,
+            self.names,
+            &mut self.prng,
+            &mut self.tracer,
+            id,
+        );
         let out = &mut self.outcome;
         out.encoding = conn.encoding;
         let decided = contain(|| decide(session, &mut cx, out));
@@ -329,17 +372,37 @@ pub(super) fn protocol(encoding: Encoding) -> Protocol {
     }
 }
 
-fn outcome(refusal: Refusal) -> HandshakeOutcome {
+fn reject_reason(refusal: Refusal) -> RejectReason {
     match refusal {
         Refusal::BadRequest(_) | Refusal::UpgradeMissing | Refusal::HttpVersion => {
-            HandshakeOutcome::BadRequest
+            RejectReason::BadRequest
         }
-        Refusal::NotFound => HandshakeOutcome::NotFound,
-        Refusal::Method => HandshakeOutcome::Method,
-        Refusal::Version => HandshakeOutcome::Version,
-        Refusal::Origin => HandshakeOutcome::Origin,
-        Refusal::HeadTooLarge => HandshakeOutcome::TooLarge,
-        Refusal::TimedOut => HandshakeOutcome::Timeout,
-        Refusal::NoRoom { .. } | Refusal::Draining { .. } => HandshakeOutcome::NoRoom,
+        Refusal::NotFound => RejectReason::NotFound,
+        Refusal::Method => RejectReason::Method,
+        Refusal::Version => RejectReason::Version,
+        Refusal::Origin => RejectReason::Origin,
+        Refusal::HeadTooLarge => RejectReason::TooLarge,
+        Refusal::TimedOut => RejectReason::Timeout,
+        Refusal::NoRoom { .. } => RejectReason::NoRoom,
+        Refusal::Draining { .. } => RejectReason::Draining,
+    }
+}
+
+/// Whether it went well, and if not, whose fault it was.
+fn outcome(upgraded: Result<(), RejectReason>) -> HandshakeOutcome {
+    match upgraded {
+        Ok(()) => HandshakeOutcome::Ok,
+        Err(
+            RejectReason::BadRequest
+            | RejectReason::NotFound
+            | RejectReason::Method
+            | RejectReason::Version
+            | RejectReason::Origin
+            | RejectReason::TooLarge,
+        ) => HandshakeOutcome::ClientError,
+        Err(RejectReason::NoRoom) => HandshakeOutcome::ServerError,
+        Err(RejectReason::Timeout) => HandshakeOutcome::Timeout,
+        Err(RejectReason::Draining) => HandshakeOutcome::Draining,
+        Err(RejectReason::Gone) => HandshakeOutcome::Gone,
     }
 }

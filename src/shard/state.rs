@@ -9,13 +9,15 @@ use super::deliver::{Level, Listing};
 use super::drain::Drain;
 use super::gather::{Gatherings, put_message};
 use super::mesh::Mesh;
+use super::notes::Notes;
+use super::rounds::{Fate, Recent, Rounds};
 use super::{Letter, Options};
 use crate::auth::Keys;
 use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Now, Prng, ShardId, Slots, Soon, Tick, Wheel};
 use crate::metrics::{Counter, Gauge, LaneKind, Scribe};
 use crate::room::{Ask, Out, Rooms, Tell};
-use crate::session::{Context, Fault, NameKey, Outcome};
+use crate::session::{Context, Fault, Left, NameKey, Outbox, Outcome, Tracer};
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
 
@@ -87,6 +89,20 @@ pub struct Shard {
     out: Out,
     /// What the store is to be asked.
     pub(super) for_store: Vec<Request>,
+    /// Traces that begin here, and clients' clocks.
+    pub(super) tracer: Tracer,
+    /// What was said and has not left wholly.
+    pub(super) rounds: Rounds,
+    /// What was delivered and may be acknowledged.
+    pub(super) recent: Recent,
+    /// Whether anybody here ever acknowledged a message.
+    pub(super) has_seen_acks: bool,
+    /// From when on a message is slow, in us.
+    pub(super) slow_us: u64,
+    /// What there is to tell of single messages.
+    pub(super) notes: Notes,
+    /// Kept between losses for its capacity only.
+    pub(super) left: Left,
 }
 
 impl Shard {
@@ -94,6 +110,7 @@ impl Shard {
     pub fn new(setup: Setup) -> Shard {
         let mut prng = Prng::from_seed(setup.seed);
         let room_options = Arc::new(setup.options.room.clone());
+        let tracing = setup.options.tracing.clone();
         Shard {
             id: setup.id,
             rooms: Rooms::new(setup.now, room_options, prng.draw()),
@@ -117,6 +134,13 @@ impl Shard {
             outcome: Outcome::new(Encoding::Json),
             out: Out::default(),
             for_store: Vec::new(),
+            tracer: Tracer::new(tracing.tracer.clone()),
+            rounds: Rounds::default(),
+            recent: Recent::default(),
+            has_seen_acks: false,
+            slow_us: u64::from(tracing.slow_ms) * 1_000,
+            notes: Notes::new(tracing.tracer.exports),
+            left: Left::default(),
         }
     }
 
@@ -127,7 +151,7 @@ impl Shard {
             // A server asks for no connections.
             Event::Connected(_) => (),
             Event::Received(id, bytes) => self.on_received(now, id, bytes),
-            Event::Sent(id) => self.on_sent(id),
+            Event::Sent(id) => self.on_sent(now, id),
             Event::Ended(id) => self.end(now, id, Fault::PeerEnded),
             Event::Gone(id, ending) => self.on_gone(now, id, ending),
         }
@@ -161,7 +185,7 @@ impl Shard {
         self.advance_drain(now);
         let mut decided = std::mem::take(&mut self.out);
         self.rooms.tick(now, TURN_TIMERS_MAX, &mut decided);
-        self.pass_on(&mut decided);
+        self.pass_on(now, &mut decided);
         self.out = decided;
         self.read_local(now);
         self.deliver(now, out);
@@ -169,6 +193,7 @@ impl Shard {
         self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
         self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
         self.scribe.set(Gauge::SendQueueBytes, self.waiting.bytes());
+        self.scribe.set(Gauge::InFlight, self.waiting.publications_count());
         self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.upgrading_count));
     }
 
@@ -214,7 +239,7 @@ impl Shard {
     fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
         let mut out = std::mem::take(&mut self.out);
         self.rooms.handle(now, from, ask, &mut out);
-        self.pass_on(&mut out);
+        self.pass_on(now, &mut out);
         self.out = out;
     }
 
@@ -222,7 +247,7 @@ impl Shard {
     pub fn on_reply(&mut self, now: Now, reply: Reply) {
         let mut out = std::mem::take(&mut self.out);
         self.rooms.on_reply(now, reply, &mut out);
-        self.pass_on(&mut out);
+        self.pass_on(now, &mut out);
         self.out = out;
     }
 
@@ -230,6 +255,11 @@ impl Shard {
     /// lane has room for and leaves the rest.
     pub fn for_store(&mut self) -> &mut Vec<Request> {
         &mut self.for_store
+    }
+
+    /// What there is to tell of single messages, in order; as for the store.
+    pub fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     fn fire_timers(&mut self, now: Now) {
@@ -249,8 +279,11 @@ impl Shard {
             Stage::Upgrading(_) | Stage::Open(..) => self.end(now, id, fault),
             Stage::Closing(_) | Stage::Shut => (),
         }
-        self.forget_waiting(id);
-        self.conns.remove(id.slot);
+        self.forget_waiting(now, id);
+        self.lose(now, id, Outbox::abandon);
+        if let Some(conn) = self.conns.remove(id.slot) {
+            self.end_send(now, conn.round, Fate::Lost);
+        }
     }
 
     /// The connection, unless it is a later one in the same slot.
@@ -288,9 +321,11 @@ pub(super) fn context<'c>(
     keys: &'c Keys,
     names: NameKey,
     prng: &'c mut Prng,
+    tracer: &'c mut Tracer,
     conn: ConnId,
 ) -> Context<'c> {
-    Context { now, options: &options.session, rooms: &options.room, keys, names, prng, conn }
+    let (options, rooms) = (&options.session, &options.room);
+    Context { now, options, rooms, keys, names, prng, tracer, conn }
 }
 
 fn ping_frame(encoding: Encoding) -> Bytes {

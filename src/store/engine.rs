@@ -235,8 +235,9 @@ impl<D: Disk> Engine<D> {
     fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, Reply)>) {
         if self.commit(plan.durable, now_unix_ms).is_err() {
             self.fail(now_unix_ms);
-            let Counts { appended_bytes, expired, dead, .. } = plan.before;
-            self.counts = Counts { appended_bytes, expired, dead, ..self.counts };
+            let Counts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
+            self.counts =
+                Counts { appended_bytes, expired, dead_tried, dead_expired, ..self.counts };
             for (from, round) in plan.rounds {
                 self.refuse(from, round);
             }

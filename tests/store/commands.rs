@@ -85,7 +85,7 @@ fn bury(dir: &Path) {
     let job = Job::Bury(Burial { inbox, room, offset: 1, cause, at_unix_ms });
     engine.take(ShardId(0), Request { ticket: Ticket(0), round: Round(0), job });
     engine.turn(NOW_UNIX_MS, &mut Vec::new());
-    assert_eq!(engine.counts().dead, 1);
+    assert_eq!(engine.counts().dead_tried, 1);
 }
 
 #[test]

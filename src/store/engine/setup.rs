@@ -71,8 +71,10 @@ pub struct Counts {
     pub reopened: u64,
     /// Messages that retention removed.
     pub expired: u64,
-    /// Messages that became dead letters.
-    pub dead: u64,
+    /// Messages that became dead letters because they were sent often enough.
+    pub dead_tried: u64,
+    /// Messages that became dead letters because their time was over.
+    pub dead_expired: u64,
 }
 
 /// How a turn left things.

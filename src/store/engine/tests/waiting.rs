@@ -125,7 +125,7 @@ fn tries_are_counted_and_the_last_one_makes_a_dead_letter() {
     assert!(matches!(bench.ask(tried(4)), Outcome::Noted), "it is dead already");
     assert_eq!(bench.waiting(), [2]);
     assert_eq!(bench.dead(), [(1, Cause::Tries, 0)]);
-    assert_eq!(bench.engine.counts().dead, 1);
+    assert_eq!(bench.engine.counts().dead_tried, 1);
 }
 
 #[test]
