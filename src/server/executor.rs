@@ -23,11 +23,12 @@ use tokio::sync::mpsc::Sender;
 
 use super::lanes::Postbox;
 use super::plan::Table;
+use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Event, ShardId};
-use crate::metrics::{Cells, Counter, Histogram, Scribe};
+use crate::base::{Action, Event, ShardId, Tick};
+use crate::metrics::{Cells, Counter, Gauge, Histogram, Scribe};
 use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal};
 use crate::session::NameKey;
 use crate::shard::{self, Letter, Order, Shard};
@@ -59,6 +60,7 @@ pub(super) struct Part {
     pub go: Receiver<Go>,
     pub reports: Sender<Report>,
     pub stop: Arc<AtomicBool>,
+    pub pulse: Pulse,
 }
 
 /// The word to listen; comes when every core has its doorbell.
@@ -144,6 +146,7 @@ async fn serve(part: Part) {
         scribe,
         reports: Some(part.reports),
         stop: part.stop,
+        pulse: part.pulse,
     };
     core.run();
 }
@@ -178,6 +181,7 @@ struct Core {
     /// Until the drain was reported.
     reports: Option<Sender<Report>>,
     stop: Arc<AtomicBool>,
+    pulse: Pulse,
 }
 
 /// Whether a turn found something to do.
@@ -196,7 +200,8 @@ impl Core {
         while !self.stop.load(Relaxed) {
             if self.turn() == Found::Nothing {
                 self.scribe.add(Counter::Sleeps, 1);
-                self.plane.park(self.shard.next_wake());
+                let alive = self.plane.now().tick.plus_ms(SLEEP_MS_MAX);
+                self.plane.park(self.shard.next_wake().into_iter().chain([alive]).min());
             }
         }
     }
@@ -206,6 +211,10 @@ impl Core {
     fn turn(&mut self) -> Found {
         let began = now();
         let now = self.plane.now();
+        self.scribe.set(Gauge::LastTick, now.unix_ms);
+        if self.pulse.is_due(now.tick) {
+            self.look_around(now.tick);
+        }
         let Core { plane, shard, postbox, store, doorbells, orders, work, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
 
@@ -248,6 +257,16 @@ impl Core {
             0 => Found::Nothing,
             1.. => Found::Something,
         }
+    }
+
+    /// Tells what need not be told in each turn.
+    fn look_around(&mut self, now: Tick) {
+        let look = Look {
+            connections: self.plane.connections(),
+            letters: self.postbox.waiting_count(),
+            outbox_bytes_max: self.shard.outbox_bytes_max(),
+        };
+        self.pulse.beat(now, &look, &self.scribe);
     }
 
     /// Letters and requests for which a lane has no room stay with the shard; the neighbour
