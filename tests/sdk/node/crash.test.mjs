@@ -59,6 +59,11 @@ for (const encoding of ENCODINGS) {
       reader.rpc('chat.ack', pack(place)).catch(() => {});
     });
 
+    // The stream begins now: that of a channel without a message has nothing on disk, and
+    // who was at its beginning is told so.
+    await until(reader, 'publish', { channel, data: { id: 'dora-1' }, id: 'dora-1' });
+    await read.first('publication');
+
     let isOver = false;
     const author = async (user) => {
       const client = await arrives(user);
@@ -84,12 +89,13 @@ for (const encoding of ENCODINGS) {
     }
     isOver = true;
     const said = (await Promise.all(authors)).flat();
+    const begun = { id: 'dora-1', offset: 1 };
 
     // Everybody read all, once, in order.
-    const seen = await read.atLeast(said.length, 'publication');
+    const seen = await read.atLeast(said.length + 1, 'publication');
     assert.deepEqual(seen.map(({ offset }) => offset), seen.map((_, index) => index + 1));
     const shown = (list) => list.map(({ data, offset }) => ({ id: unpack(data).id, offset }));
-    const byPlace = said.map(({ id, offset }) => ({ id, offset }));
+    const byPlace = [begun, ...said.map(({ id, offset }) => ({ id, offset }))];
     byPlace.sort((a, b) => a.offset - b.offset);
     assert.deepEqual(shown(seen), byPlace);
     // And the history says the same to who never was there.
