@@ -27,7 +27,8 @@ pub use exposition::{Cores, Exposition, TEXT_TYPE, Threads};
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
-    PublishResult, Recovery, RejectReason, Sampled, Segment, StatusClass, StoreFailure,
+    PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome,
+    StatusClass, StoreFailure,
 };
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};

@@ -25,6 +25,7 @@ use super::lanes;
 use super::options::Options;
 use super::plan::{Plan, Table};
 use super::storage::{self, Doorbells, Storage, Voice};
+use super::traces::{Collector, Identity, Readers, Telling};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, Listener, Readiness, StoreState, View};
 use crate::base::ShardId;
@@ -151,8 +152,11 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let pages = tokio::spawn(admin.serve(View { exposition, readiness: seen, store }));
 
     let voice = store_cells.map(|cells| Voice { cells, state: store_state });
-    let mut cores = Cores::start(&setup, &plan, cells, voice)?;
+    let collector = collector(&setup).map_err(Fault::Collector)?;
+    let mut readers = Readers::default();
+    let mut cores = Cores::start(&setup, &plan, cells, voice, &mut readers)?;
     let address = cores.listen(&setup.options, &plan).await?;
+    let telling = Telling::begin(readers, collector, ledger.clone());
     readiness.send_replace(Readiness::Ready);
     announce(&plan, address, admin_address);
 
@@ -172,6 +176,7 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     ledger.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
     pages.abort();
+    telling.end().await;
     if let Ended::Drained = ended {
         cores.stop();
     }
@@ -234,6 +239,7 @@ impl Cores {
         plan: &Plan,
         cells: Vec<Arc<Cells>>,
         voice: Option<Voice>,
+        readers: &mut Readers,
     ) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let [k0, k1, seed] = random().map_err(Fault::Random)?;
@@ -255,6 +261,7 @@ impl Cores {
         let stop = Arc::new(AtomicBool::new(false));
         let mut shard = setup.shard.clone();
         shard.connections_max = plan.connections_per_shard;
+        shard.tracing.tracer.exports = !setup.options.otlp_endpoint.is_empty();
         let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
         let mut cores = Vec::new();
         for (index, (postbox, cells)) in
@@ -276,6 +283,7 @@ impl Cores {
                 table: plan.table,
                 postbox,
                 store: lanes_to_store.next(),
+                notes: readers.open(),
                 orders: taken,
                 go: gone,
                 reports: sender,
@@ -404,6 +412,16 @@ async fn wait_for_port(address: SocketAddr) -> io::Result<()> {
         }
     }
     ring::listener(address, 1, PortUse::Alone).map(drop)
+}
+
+/// Where spans go, if anywhere.
+fn collector(setup: &Setup) -> Result<Option<Collector>, String> {
+    let (endpoint, address) = (&setup.options.otlp_endpoint, setup.options.listen);
+    let node = setup.shard.session.node.clone();
+    if endpoint.is_empty() {
+        return Ok(None);
+    }
+    Collector::new(endpoint, &Identity { node, address }).map(Some)
 }
 
 /// How the storage thread opens the store. `seed` is for a new one.

@@ -24,6 +24,7 @@ use tokio::sync::mpsc::Sender;
 use super::lanes::Postbox;
 use super::plan::Table;
 use super::storage::StoreLane;
+use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, ShardId};
@@ -55,6 +56,7 @@ pub(super) struct Part {
     pub table: Table,
     pub postbox: Postbox<Letter>,
     pub store: Option<StoreLane>,
+    pub notes: NoteLane,
     pub orders: Consumer<Order>,
     pub go: Receiver<Go>,
     pub reports: Sender<Report>,
@@ -138,6 +140,7 @@ async fn serve(part: Part) {
         shard,
         postbox: part.postbox,
         store: part.store,
+        notes: part.notes,
         doorbells: go.doorbells,
         orders: part.orders,
         work: Vec::new(),
@@ -170,6 +173,7 @@ struct Core {
     shard: Shard,
     postbox: Postbox<Letter>,
     store: Option<StoreLane>,
+    notes: NoteLane,
     doorbells: Arc<[Doorbell]>,
     orders: Consumer<Order>,
     /// Kept between turns for its capacity only.
@@ -233,6 +237,7 @@ impl Core {
         plane.submit(work);
         assert!(work.is_empty(), "the plane takes all of it");
         let posted = self.post();
+        self.notes.post(self.shard.notes());
 
         let scribe = &self.scribe;
         scribe.add(Counter::Turns, 1);

@@ -18,6 +18,7 @@ mod logs;
 mod options;
 mod plan;
 mod storage;
+mod traces;
 
 use std::sync::Arc;
 
