@@ -3,7 +3,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/metrics` | the text format; `?core=each` shows each core instead of the sum |
+//! | `/metrics` | OpenMetrics with examples, or the text format, as `Accept` says; `?core=each` shows each core instead of the sum, `?name[]=` some families only |
 //! | `/health` | 200 while the process lives |
 //! | `/ready` | 200 while new clients are welcome, else 503 and the reason; a second line says that the store is full |
 //!
@@ -16,6 +16,7 @@
 
 mod listener;
 mod routes;
+mod scrape;
 
 pub use listener::{CONNECTIONS_MAX, Fault, Listener};
 pub use routes::{Readiness, StoreState, View};

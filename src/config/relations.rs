@@ -129,7 +129,9 @@ fn store(draft: &Draft, refuse: Refuse<'_>) {
 /// A collector runs beside the server, or is reached by one that does.
 fn endpoint_trouble(endpoint: &str) -> Option<&'static str> {
     let Some(rest) = endpoint.strip_prefix("http://") else {
-        return Some("does not begin with `http://`: spans leave without TLS, to a collector nearby");
+        return Some(
+            "does not begin with `http://`: spans leave without TLS, to a collector nearby",
+        );
     };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains(['#', '@']);

@@ -52,13 +52,17 @@ impl Cells {
         Scribe { cells: Arc::clone(self), stay: PhantomData }
     }
 
+    /// What a counter shows here, for whoever counts on.
+    pub fn counted(&self, counter: Counter) -> u64 {
+        self.load(counter.index())
+    }
+
     /// What a reader sees. Two cells may be some turns apart.
     pub(super) fn load(&self, place: usize) -> u64 {
         self.values[place].load(Relaxed)
     }
 
     /// The example in this place.
-    #[allow(dead_code, reason = "read by the OpenMetrics encoder")]
     pub(super) fn example(&self, place: usize) -> Option<Kept> {
         self.examples[place].read()
     }

@@ -16,6 +16,7 @@ mod cells;
 mod exemplar;
 mod exposition;
 mod labels;
+mod openmetrics;
 mod record;
 mod reference;
 mod row;
@@ -23,12 +24,14 @@ mod row;
 pub use catalogue::{Counter, Gauge, Histogram};
 pub use cells::{Cells, Ledger, Scribe};
 pub use exemplar::Exemplar;
-pub use exposition::{Cores, Exposition, TEXT_TYPE, Threads};
+pub use exposition::{
+    Cores, Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads,
+};
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
-    PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome,
-    StatusClass, StoreFailure,
+    PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
+    StoreFailure,
 };
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};

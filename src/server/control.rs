@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rtrb::{Producer, RingBuffer};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +24,8 @@ use super::executor::{self, Go, NoListener, Part, Report, Thread};
 use super::lanes;
 use super::options::Options;
 use super::plan::{Plan, Table};
+use super::process::{Process, memory_limit_bytes};
+use super::pulse::{Pulse, TableUse};
 use super::storage::{self, Doorbells, Storage, Voice};
 use super::traces::{Collector, Identity, Readers, Telling};
 use super::{Ended, Fault, Setup};
@@ -144,17 +146,26 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let (readiness, seen) = watch::channel(Readiness::Starting);
     let store_cells = setup.store.as_ref().map(|_| Cells::of_store());
     let (process, ledger) = Cells::of_process();
-    ledger.set(Gauge::BuildInfo, 1);
     ledger.set(Gauge::ConnLimit, u64::from(plan.connections_max));
-    let threads = Threads { cores: cells.clone(), store: store_cells.clone(), process };
+    let began_unix_ms = unix_ms();
+    let threads =
+        Threads { cores: cells.clone(), store: store_cells.clone(), process, began_unix_ms };
+    let tables = tables(&plan);
+    let facts = Process::new(ledger.clone(), Arc::clone(&tables[0]), began_unix_ms);
     let exposition = Arc::new(Exposition::new(threads));
     let (store_state, store) = watch::channel(StoreState::Absent);
-    let pages = tokio::spawn(admin.serve(View { exposition, readiness: seen, store }));
+    let pages = tokio::spawn(admin.serve(View {
+        exposition,
+        ledger: ledger.clone(),
+        refresh: Arc::new(move || facts.refresh()),
+        readiness: seen,
+        store,
+    }));
 
     let voice = store_cells.map(|cells| Voice { cells, state: store_state });
     let collector = collector(&setup).map_err(Fault::Collector)?;
     let mut readers = Readers::default();
-    let mut cores = Cores::start(&setup, &plan, cells, voice, &mut readers)?;
+    let mut cores = Cores::start(&setup, &plan, cells, voice, tables, &mut readers)?;
     let address = cores.listen(&setup.options, &plan).await?;
     let telling = Telling::begin(readers, collector, ledger.clone());
     readiness.send_replace(Readiness::Ready);
@@ -166,6 +177,7 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
             Wish::Reload => match (setup.reload)() {
                 Ok(keys) => {
                     cores.order(&Order::Keys(keys)).await;
+                    ledger.set(Gauge::ConfigReloaded, unix_ms());
                     tracing::info!("keys were read again and are in use");
                 }
                 Err(why) => tracing::error!("keys stay as they were: {why}"),
@@ -176,7 +188,10 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     ledger.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
     pages.abort();
-    telling.end().await;
+    match ended {
+        Ended::Drained | Ended::TimePassed => telling.end().await,
+        Ended::Signal(_) => (),
+    }
     if let Ended::Drained = ended {
         cores.stop();
     }
@@ -239,12 +254,14 @@ impl Cores {
         plan: &Plan,
         cells: Vec<Arc<Cells>>,
         voice: Option<Voice>,
+        tables: Vec<Arc<TableUse>>,
         readers: &mut Readers,
     ) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let [k0, k1, seed] = random().map_err(Fault::Random)?;
         let mut names = NameKey([k0, k1]);
         let (mut store, mut lanes_to_store) = (None, Vec::new());
+        let store_cells = voice.as_ref().map(|voice| Arc::clone(&voice.cells));
         if let Some(voice) = voice {
             // Closed again at once; what is wrong with it is told before anybody listens.
             let engine = opener(setup, seed)().map_err(Fault::Store)?;
@@ -263,6 +280,7 @@ impl Cores {
         shard.connections_max = plan.connections_per_shard;
         shard.tracing.tracer.exports = !setup.options.otlp_endpoint.is_empty();
         let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
+        let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
         for (index, (postbox, cells)) in
             lanes::mesh(shards_count).into_iter().zip(cells).enumerate()
@@ -284,10 +302,12 @@ impl Cores {
                 postbox,
                 store: lanes_to_store.next(),
                 notes: readers.open(),
+                store_cells: store_cells.clone().filter(|_| index == 0),
                 orders: taken,
                 go: gone,
                 reports: sender,
                 stop: Arc::clone(&stop),
+                pulse: Pulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
             let thread = thread.map_err(Fault::Executor)?;
             cores.push(Core { thread, go, reports, orders, doorbell: None });
@@ -437,6 +457,23 @@ fn opener(setup: &Setup, seed: u64) -> storage::Open<FjallDisk> {
         let namespace_of = Box::new(namespace_of);
         Engine::open(disk, store::Setup { options, retention, namespace_of, seed })
     })
+}
+
+/// The descriptor tables: one, or one for each shard.
+fn tables(plan: &Plan) -> Vec<Arc<TableUse>> {
+    let count = match plan.table {
+        Table::Shared => 1,
+        Table::PerShard => plan.cores.len(),
+    };
+    let table = |_| TableUse::new(plan.descriptors_at_start(), plan.descriptors_max);
+    (0..count).map(table).collect()
+}
+
+/// The wall clock.
+#[allow(clippy::disallowed_methods)]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Numbers that nobody can guess: names are hashed with them.

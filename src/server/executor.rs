@@ -23,12 +23,13 @@ use tokio::sync::mpsc::Sender;
 
 use super::lanes::Postbox;
 use super::plan::Table;
+use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Event, ShardId};
-use crate::metrics::{Cells, Counter, Histogram, Scribe};
+use crate::base::{Action, Event, ShardId, Tick};
+use crate::metrics::{Cells, Counter, DeadLetterReason, Gauge, Histogram, Scribe};
 use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal};
 use crate::session::NameKey;
 use crate::shard::{self, Letter, Order, Shard};
@@ -57,10 +58,13 @@ pub(super) struct Part {
     pub postbox: Postbox<Letter>,
     pub store: Option<StoreLane>,
     pub notes: NoteLane,
+    /// The storage thread's numbers, for the one core that counts on.
+    pub store_cells: Option<Arc<Cells>>,
     pub orders: Consumer<Order>,
     pub go: Receiver<Go>,
     pub reports: Sender<Report>,
     pub stop: Arc<AtomicBool>,
+    pub pulse: Pulse,
 }
 
 /// The word to listen; comes when every core has its doorbell.
@@ -141,12 +145,14 @@ async fn serve(part: Part) {
         postbox: part.postbox,
         store: part.store,
         notes: part.notes,
+        expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
         doorbells: go.doorbells,
         orders: part.orders,
         work: Vec::new(),
         scribe,
         reports: Some(part.reports),
         stop: part.stop,
+        pulse: part.pulse,
     };
     core.run();
 }
@@ -174,6 +180,7 @@ struct Core {
     postbox: Postbox<Letter>,
     store: Option<StoreLane>,
     notes: NoteLane,
+    expired: Option<Expired>,
     doorbells: Arc<[Doorbell]>,
     orders: Consumer<Order>,
     /// Kept between turns for its capacity only.
@@ -182,6 +189,21 @@ struct Core {
     /// Until the drain was reported.
     reports: Option<Sender<Report>>,
     stop: Arc<AtomicBool>,
+    pulse: Pulse,
+}
+
+/// Direct messages that expired in the store: an outcome like others, which one core
+/// counts beside its own.
+struct Expired {
+    cells: Arc<Cells>,
+    counted: u64,
+}
+
+impl Expired {
+    fn take(&mut self) -> u64 {
+        let counted = self.cells.counted(Counter::DeadLetters(DeadLetterReason::Expired));
+        counted - std::mem::replace(&mut self.counted, counted)
+    }
 }
 
 /// Whether a turn found something to do.
@@ -200,7 +222,8 @@ impl Core {
         while !self.stop.load(Relaxed) {
             if self.turn() == Found::Nothing {
                 self.scribe.add(Counter::Sleeps, 1);
-                self.plane.park(self.shard.next_wake());
+                let alive = self.plane.now().tick.plus_ms(SLEEP_MS_MAX);
+                self.plane.park(self.shard.next_wake().into_iter().chain([alive]).min());
             }
         }
     }
@@ -210,6 +233,10 @@ impl Core {
     fn turn(&mut self) -> Found {
         let began = now();
         let now = self.plane.now();
+        self.scribe.set(Gauge::LastTick, now.unix_ms);
+        if self.pulse.is_due(now.tick) {
+            self.look_around(now.tick);
+        }
         let Core { plane, shard, postbox, store, doorbells, orders, work, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
 
@@ -252,6 +279,20 @@ impl Core {
         match events + letters + replies + orders_taken + acts + posted {
             0 => Found::Nothing,
             1.. => Found::Something,
+        }
+    }
+
+    /// Tells what need not be told in each turn.
+    fn look_around(&mut self, now: Tick) {
+        let look = Look {
+            connections: self.plane.connections(),
+            letters: self.postbox.waiting_count(),
+            outbox_bytes_max: self.shard.outbox_bytes_max(),
+        };
+        self.pulse.beat(now, &look, &self.scribe);
+        if let Some(expired) = &mut self.expired {
+            let more = expired.take();
+            self.shard.on_expired(more);
         }
     }
 

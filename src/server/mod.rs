@@ -17,6 +17,8 @@ mod lanes;
 mod logs;
 mod options;
 mod plan;
+mod process;
+mod pulse;
 mod storage;
 mod traces;
 

@@ -63,7 +63,10 @@ impl Collector {
     }
 
     /// Sends spans; the text says why it did not work.
-    pub(in crate::server) async fn export(self: Arc<Collector>, spans: Vec<Span>) -> Result<(), String> {
+    pub(in crate::server) async fn export(
+        self: Arc<Collector>,
+        spans: Vec<Span>,
+    ) -> Result<(), String> {
         let clock = Clock::read();
         let data = spans.iter().map(|span| self.data(&clock, span)).collect();
         self.exporter.export(data).await.map_err(|error| error.to_string())
@@ -110,7 +113,8 @@ impl Clock {
 
     fn at(&self, moment: Moment) -> SystemTime {
         let ago = Duration::from_micros(self.moment.us_since(moment));
-        self.time.checked_sub(ago).unwrap_or(UNIX_EPOCH)
+        let ahead = Duration::from_micros(moment.us_since(self.moment));
+        self.time.checked_sub(ago).unwrap_or(UNIX_EPOCH) + ahead
     }
 }
 
