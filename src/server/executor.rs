@@ -127,6 +127,7 @@ async fn serve(part: Part) {
     };
     let address = listener.local_addr().expect("a listener has an address");
     plane.listen(listener);
+    plane.meet(go.doorbells);
     report(Report::Listening(Ok(address)));
 
     let shard = Shard::new(shard::Setup {
@@ -146,7 +147,6 @@ async fn serve(part: Part) {
         store: part.store,
         notes: part.notes,
         expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
-        doorbells: go.doorbells,
         orders: part.orders,
         work: Vec::new(),
         scribe,
@@ -181,7 +181,6 @@ struct Core {
     store: Option<StoreLane>,
     notes: NoteLane,
     expired: Option<Expired>,
-    doorbells: Arc<[Doorbell]>,
     orders: Consumer<Order>,
     /// Kept between turns for its capacity only.
     work: Vec<Action>,
@@ -237,7 +236,7 @@ impl Core {
         if self.pulse.is_due(now.tick) {
             self.look_around(now.tick);
         }
-        let Core { plane, shard, postbox, store, doorbells, orders, work, .. } = self;
+        let Core { plane, shard, postbox, store, orders, work, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
 
         let mut accepted = 0;
@@ -248,7 +247,7 @@ impl Core {
         assert!(events <= TURN_EVENTS_MAX);
         let letters = postbox
             .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
-                doorbells[usize::from(neighbour.0)].ring()
+                plane.wake(neighbour.0)
             });
         let mut replies = 0;
         if let Some(store) = store {
@@ -260,10 +259,12 @@ impl Core {
             orders_taken += 1;
         }
         shard.finish_turn(now, work);
-        let acts = work.len();
-        plane.submit(work);
-        assert!(work.is_empty(), "the plane takes all of it");
+        // Before the sends: neighbours are woken by the same submit, and then work
+        // beside it.
         let posted = self.post();
+        let acts = self.work.len();
+        self.plane.submit(&mut self.work);
+        assert!(self.work.is_empty(), "the plane takes all of it");
         self.notes.post(self.shard.notes());
 
         let scribe = &self.scribe;
@@ -300,11 +301,11 @@ impl Core {
     /// wakes us when it has taken some.
     fn post(&mut self) -> usize {
         let mut posted = 0;
-        let Core { shard, postbox, store, doorbells, .. } = self;
+        let Core { plane, shard, postbox, store, .. } = self;
         shard.post(&mut |to, letters| {
             let moved = postbox.post(to, letters);
             if 0 < moved {
-                doorbells[usize::from(to.0)].ring();
+                plane.wake(to.0);
             }
             posted += moved;
         });
