@@ -246,6 +246,8 @@ catalogue! {
     Draining = "chat_draining".process();
     /// When settings were last read and taken, Unix time.
     ConfigReloaded = "chat_config_last_reload_success_timestamp_seconds".process().in_ms();
+    /// Whether settings could be read the last time that they were read again; 1 before the first time.
+    ConfigReloadGood = "chat_config_last_reload_successful".process();
     /// How long the last scrape took to gather.
     ScrapeDuration = "chat_scrape_duration_seconds".process().in_ns();
     /// Physical memory of the process.

@@ -180,9 +180,13 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
                 Ok(keys) => {
                     cores.order(&Order::Keys(keys)).await;
                     ledger.set(Gauge::ConfigReloaded, unix_ms());
+                    ledger.set(Gauge::ConfigReloadGood, 1);
                     tracing::info!("keys were read again and are in use");
                 }
-                Err(why) => tracing::error!("keys stay as they were: {why}"),
+                Err(why) => {
+                    ledger.set(Gauge::ConfigReloadGood, 0);
+                    tracing::error!("keys stay as they were: {why}");
+                }
             },
         }
     };
