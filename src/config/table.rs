@@ -357,12 +357,49 @@ pub static SETTINGS: &[Row<Config>] = &[
         read: |from| Value::Texts(from.shard.session.single_session_tenants.clone()),
         write: |to, value| to.shard.session.single_session_tenants = value.texts(),
     },
+    Row {
+        key: "session.metrics_tenants",
+        kind: Kind::Texts { count_max: 50, bytes_max: 64 },
+        unit: "tenants",
+        help: "Tenants that have metrics of their own (label `tenant_id`) before they come. Others have, too, as they come, up to 50 together; what is over that is counted as `_other`.",
+        read: |from| Value::Texts(from.shard.session.metrics_tenants.clone()),
+        write: |to, value| to.shard.session.metrics_tenants = value.texts(),
+    },
     count!(
         "room.rooms_max",
         shard.room.rooms_max,
         1..=100_000_000,
         "rooms",
         "Rooms that one shard is home of; at the limit a new one is refused (error 100)."
+    ),
+    Row {
+        key: "tracing.otlp_endpoint",
+        kind: Kind::Text { bytes_max: 1_024 },
+        unit: "",
+        help: "Where spans of messages go, in OTLP over HTTP with Protobuf: the whole address, as in `http://127.0.0.1:4318/v1/traces`. Without TLS, so the collector should be near. Empty tells none.",
+        read: |from| Value::Text(from.server.otlp_endpoint.clone()),
+        write: |to, value| to.server.otlp_endpoint = value.text(),
+    },
+    count!(
+        "tracing.sample_per_million",
+        shard.tracing.tracer.sample_per_million,
+        0..=1_000_000,
+        "messages",
+        "Of a million messages, so many are told as spans whatever becomes of them, chosen by their trace id. Slow, failed, given up and repeated ones are told anyway."
+    ),
+    count!(
+        "tracing.sampled_per_s_max",
+        shard.tracing.tracer.sampled_per_s_max,
+        0..=1_000_000,
+        "messages/s",
+        "Messages that one shard tells because of their trace id, or because their `traceparent` asks for it. 0 means no limit."
+    ),
+    count!(
+        "tracing.slow_ms",
+        shard.tracing.slow_ms,
+        1..=600_000,
+        "ms",
+        "A message that takes so long from its command to the last byte for its last reader is slow: it is told as spans and written into the log."
     ),
     Row {
         key: "store.dir",

@@ -5,9 +5,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::catalogue::{CELLS, Counter, Gauge, Histogram};
+use super::catalogue::{
+    CELLS, Counter, Gauge, Histogram, TENANT_CELLS, TenantCounter, TenantGauge, TenantHistogram,
+};
 use super::exemplar::{Exemplar, Kept, Noted, Place};
-use super::row::{Home, Row};
+use super::row::{Home, Merge, Row};
+use super::tenants::{TENANTS_MAX, Tenant};
 
 /// One core's numbers: one writer, any number of readers.
 ///
@@ -15,6 +18,8 @@ use super::row::{Home, Row};
 #[repr(align(128))]
 pub struct Cells {
     values: [AtomicU64; CELLS],
+    /// By tenant; the last are the others'.
+    tenants: [[AtomicU64; TENANT_CELLS]; TENANTS_MAX + 1],
     examples: [Place; Histogram::EXEMPLARS],
     home: Home,
     claimed: AtomicBool,
@@ -40,6 +45,7 @@ impl Cells {
     fn of(home: Home) -> Arc<Cells> {
         Arc::new(Cells {
             values: array::from_fn(|_| AtomicU64::new(0)),
+            tenants: array::from_fn(|_| array::from_fn(|_| AtomicU64::new(0))),
             examples: array::from_fn(|_| Place::new()),
             home,
             claimed: AtomicBool::new(home == Home::Process),
@@ -52,9 +58,19 @@ impl Cells {
         Scribe { cells: Arc::clone(self), stay: PhantomData }
     }
 
+    /// What a counter shows here, for whoever counts on.
+    pub fn counted(&self, counter: Counter) -> u64 {
+        self.load(counter.index())
+    }
+
     /// What a reader sees. Two cells may be some turns apart.
     pub(super) fn load(&self, place: usize) -> u64 {
         self.values[place].load(Relaxed)
+    }
+
+    /// The same, for a tenant's.
+    pub(super) fn load_tenant(&self, tenant: Tenant, place: usize) -> u64 {
+        self.tenants[tenant.index()][place].load(Relaxed)
     }
 
     /// The example in this place.
@@ -122,6 +138,27 @@ impl Scribe {
             let noted = self.cells.examples[place].note(value_us, unix_ms, example);
             self.add(Counter::ExemplarsDropped, u64::from(noted == Noted::Dropped));
         }
+    }
+
+    /// Counts `n` more of a tenant.
+    pub fn add_tenant(&self, tenant: Tenant, counter: TenantCounter, n: u64) {
+        debug_assert!(counter.row().merge == Merge::ByTenant);
+        grow(&self.cells.tenants[tenant.index()][counter.index()], n);
+    }
+
+    /// Moves a tenant's gauge up or down.
+    pub fn adjust_tenant(&self, tenant: Tenant, gauge: TenantGauge, by: i64) {
+        debug_assert!(gauge.row().merge == Merge::ByTenant);
+        let value = &self.cells.tenants[tenant.index()][gauge.index()];
+        value.store(value.load(Relaxed).wrapping_add_signed(by), Relaxed);
+    }
+
+    /// Adds one observation of a tenant, in microseconds.
+    pub fn observe_tenant(&self, tenant: Tenant, histogram: TenantHistogram, value_us: u64) {
+        let (row, first) = (histogram.row(), histogram.index());
+        let cells = &self.cells.tenants[tenant.index()];
+        grow(&cells[first + bucket(row, value_us)], 1);
+        grow(&cells[first + row.bounds_us.len() + 1], value_us);
     }
 
     /// Says into which bucket it fell.

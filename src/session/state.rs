@@ -3,14 +3,14 @@ use std::sync::Arc;
 use super::chat;
 use super::connect::{self, Connecting, Denial};
 use super::identity::Peer;
-use super::outcome::Refusal;
+use super::outcome::{Passage, Refusal};
 use super::quota::{Admission, Quota};
 use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place, Tracer};
 use crate::auth::{Allow, Keys};
 use crate::base::{ConnId, Now, Prng, RoomId, Soon, Tick};
-use crate::metrics::{Agent, HandshakeStage, Histogram};
+use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
 
@@ -205,6 +205,11 @@ impl Session {
         }
     }
 
+    /// As whose it is counted, once it is let in.
+    pub fn counted_as(&self) -> Option<Tenant> {
+        self.peer().ok()?.counted_as()
+    }
+
     /// Whether the connect command waits for rooms: until it is answered, the
     /// client knows of no channel.
     pub fn is_connecting(&self) -> bool {
@@ -302,6 +307,7 @@ impl Session {
     /// Ends the session: its seats are freed, and its rooms let it go.
     pub fn leave(&mut self, cx: &Context<'_>, out: &mut Outcome) {
         self.ask_for_place(cx, What::Release, out);
+        out.of_tenant = self.counted_as().map(|tenant| (tenant, Passage::Went));
         self.state = State::Closed;
         for sub in self.subs.take() {
             match sub.stage {
@@ -482,6 +488,7 @@ impl Session {
             if 1 < connecting.wanted.len() {
                 out.effects.push(Effect::Release);
             }
+            out.of_tenant = connecting.peer.counted_as().map(|tenant| (tenant, Passage::Came));
             self.state = State::Ready(connecting.peer);
             self.ask_for_place(cx, What::Claim, out);
             // Behind the seats: a held command may need the last one.
@@ -507,13 +514,11 @@ impl Session {
             let due = self.heartbeat_at.tick(cx.now.tick);
             let pinged = Tick(due.0.saturating_sub(cx.options.pong_ms_max));
             out.observe(Histogram::HeartbeatRtt, pinged, cx.now.tick);
+            cx.tracer.on_round_trip(cx.now.tick, cx.conn, cx.now.tick.ms_since(pinged));
             let interval_ms = cx.options.ping_interval_ms;
             let jitter_ms = cx.prng.below(interval_ms / 10 + 1);
             let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
             let tick = cx.now.tick;
-            let left_ms = self.heartbeat_at.tick(tick).ms_since(tick);
-            let took_ms = cx.options.pong_ms_max.saturating_sub(left_ms);
-            cx.tracer.on_round_trip(tick, cx.conn, took_ms);
             self.heartbeat_at = Soon::at(tick, self.heartbeat_at.tick(tick).plus_ms(rest_ms));
         }
     }
