@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{self, Instant};
 
+use super::debug::{Life, Peer};
 use super::routes::{View, router};
 
 /// Connections served at a time; the next ones wait in the backlog.
@@ -25,7 +27,8 @@ const HEADERS_MAX: usize = 64;
 /// From the TCP connection to the end of the head.
 const HEAD_MS_MAX: u64 = 5_000;
 
-/// From the TCP connection to the last byte of the answer.
+/// From the TCP connection to the last byte of the answer. A profile takes longer, and
+/// says so.
 const EXCHANGE_MS_MAX: u64 = 10_000;
 
 /// After a failed accept: descriptors do not come back by asking faster.
@@ -81,17 +84,32 @@ impl Listener {
         let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let seat = Arc::clone(&free).acquire_owned().await.expect("it is never closed");
-            let Ok((stream, _peer)) = self.tcp.accept().await else {
+            let Ok((stream, peer)) = self.tcp.accept().await else {
                 time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
                 continue;
             };
-            let router = router.clone();
+            let (life, until) = Life::new(Duration::from_millis(EXCHANGE_MS_MAX));
+            let peer = Peer(peer.ip().to_canonical());
+            let router = router.clone().layer(Extension(peer)).layer(Extension(life));
             tokio::spawn(async move {
-                // A peer that is too slow or talks nonsense concerns nobody else.
-                let life = Duration::from_millis(EXCHANGE_MS_MAX);
-                let _ = time::timeout(life, exchange(stream, router)).await;
+                tokio::select! {
+                    // A peer that is too slow or talks nonsense concerns nobody else.
+                    _ = exchange(stream, router) => (),
+                    () = over(until) => (),
+                }
                 drop(seat);
             });
+        }
+    }
+}
+
+/// When the time is over, as it was said last.
+async fn over(until: watch::Receiver<Instant>) {
+    loop {
+        let end = *until.borrow();
+        time::sleep_until(end).await;
+        if *until.borrow() <= end {
+            return;
         }
     }
 }
@@ -114,10 +132,10 @@ mod tests {
     use std::net;
 
     use tokio::runtime;
-    use tokio::sync::watch;
+    use tokio::sync::{mpsc, watch};
 
     use super::*;
-    use crate::admin::{Readiness, StoreState};
+    use crate::admin::{Evidence, Readiness, StoreState, TRIES_MAX, Token};
     use crate::metrics::{Cells, Exposition, Threads};
 
     fn control() -> runtime::Runtime {
@@ -154,7 +172,117 @@ mod tests {
 
     fn view(exposition: Arc<Exposition>, readiness: Readiness, store: StoreState) -> View {
         let (readiness, store) = (watch::channel(readiness).1, watch::channel(store).1);
-        View { exposition, readiness, store }
+        View { exposition, readiness, store, evidence: evidence(Some(TOKEN)) }
+    }
+
+    const TOKEN: &str = "a token that only these tests know";
+
+    /// Of two cores, and a control thread that answers no questions.
+    fn evidence(token: Option<&str>) -> Evidence {
+        let token = token.map(|token| Token::new(token.replace(' ', "-").as_bytes()).unwrap());
+        Evidence {
+            token: watch::channel(token).1,
+            instance: "test".into(),
+            threads: Threads::of_cores(vec![Cells::new(), Cells::new()]),
+            questions: mpsc::channel(1).0,
+            profile: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// The answers to requests for a page of the evidence, with these tokens.
+    fn debug(evidence: Evidence, target: &str, tokens: &[Option<&str>]) -> Vec<String> {
+        control().block_on(async {
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = listener.address().unwrap();
+            let exposition = Exposition::new(evidence.threads.clone());
+            let all = view(Arc::new(exposition), Readiness::Ready, StoreState::Good);
+            let server = tokio::spawn(listener.serve(View { evidence, ..all }));
+            let mut answers = Vec::new();
+            for token in tokens {
+                let shown =
+                    token.map_or(String::new(), |token| format!("authorization: {token}\r\n"));
+                let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\n{shown}\r\n");
+                let client = tokio::task::spawn_blocking(move || {
+                    let mut stream = net::TcpStream::connect(address).unwrap();
+                    stream.write_all(request.as_bytes()).unwrap();
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer).unwrap();
+                    answer
+                });
+                answers.push(client.await.unwrap());
+            }
+            server.abort();
+            answers
+        })
+    }
+
+    #[track_caller]
+    fn check_debug(target: &str, token: Option<&str>, want_status: u16, want_part: &str) {
+        let answer = &debug(evidence(Some(TOKEN)), target, &[token])[0];
+        assert!(answer.starts_with(&format!("HTTP/1.1 {want_status} ")), "{answer}");
+        assert!(answer.contains(want_part), "no {want_part} in {answer}");
+    }
+
+    #[test]
+    fn the_evidence_is_for_those_with_the_token() {
+        let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        for page in ["snapshot", "tasks", "conns", "profile", "quarantine", "none"] {
+            let page = format!("/debug/{page}");
+            check_debug(&page, None, 401, "Authorization: Bearer");
+            check_debug(&page, Some("Bearer wrong"), 401, "www-authenticate: Bearer");
+            check_debug(&page, Some(&right.replace("Bearer", "Basic")), 401, "admin token");
+            let closed = &debug(evidence(None), &page, &[Some(&right)])[0];
+            assert!(closed.starts_with("HTTP/1.1 403 "), "{closed}");
+            assert!(closed.contains("ROOKERY_ADMIN_TOKEN"), "{closed}");
+        }
+        check_debug("/debug/snapshot", Some(&right), 200, "\"events\":[]");
+        check_debug("/debug/tasks", Some(&right.replace("Bearer", "bearer")), 200, "\"core\":1");
+        check_debug("/debug/none", Some(&right), 404, "no such page");
+        check_debug("/debug/snapshot?n=0", Some(&right), 400, "from 1 to 1000");
+        check_debug("/debug/snapshot?layer=all", Some(&right), 400, "layer is one of");
+        check_debug("/debug/profile?seconds=61", Some(&right), 400, "from 1 to 60");
+        check_debug("/debug/profile?type=goroutine", Some(&right), 400, "type is one of cpu, heap");
+        check_debug("/debug/conns?n=101", Some(&right), 400, "from 1 to 100");
+        check_debug("/debug/conns", Some(&right), 503, "draining");
+    }
+
+    #[test]
+    fn what_the_evidence_says_is_not_kept_by_anybody_between() {
+        check_debug("/debug/tasks", None, 401, "cache-control: no-store");
+    }
+
+    #[test]
+    fn who_guesses_is_told_to_wait_and_the_token_does_not_help() {
+        let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        let wrong = vec![Some("Bearer wrong"); TRIES_MAX as usize];
+        let tries = [&wrong[..], &[Some(&*right), None]].concat();
+        let answers = debug(evidence(Some(TOKEN)), "/debug/tasks", &tries);
+        let (last, tried) = answers.split_at(tries.len() - 2);
+        assert!(last.iter().all(|answer| answer.starts_with("HTTP/1.1 401 ")));
+        for answer in tried {
+            assert!(
+                answer.starts_with("HTTP/1.1 429 ") && answer.contains("retry-after: "),
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_token_at_all_is_no_guess() {
+        let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        let tries = [&[None; 20][..], &[Some(&*right)]].concat();
+        let answers = debug(evidence(Some(TOKEN)), "/debug/tasks", &tries);
+        assert!(answers[20].starts_with("HTTP/1.1 200 "), "{}", answers[20]);
+    }
+
+    #[test]
+    fn one_profile_is_made_at_a_time() {
+        let evidence = evidence(Some(TOKEN));
+        let taken = Arc::clone(&evidence.profile).try_acquire_owned().unwrap();
+        let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        let answer = &debug(evidence, "/debug/profile?seconds=1", &[Some(&right)])[0];
+        assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+        drop(taken);
     }
 
     #[track_caller]

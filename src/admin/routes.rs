@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
+use super::debug::{self, Evidence};
 use crate::metrics::{Cores, Exposition, TEXT_TYPE};
 
 /// Whether new clients are welcome.
@@ -42,11 +43,15 @@ pub struct View {
     pub readiness: watch::Receiver<Readiness>,
     /// Changed by whoever watches over the store.
     pub store: watch::Receiver<StoreState>,
+    /// What `/debug` shows, to those who have the token.
+    pub evidence: Evidence,
 }
 
 /// All that can be asked; the rest is 404, another method 405.
 pub(super) fn router(view: View) -> Router {
+    let evidence = debug::router(view.evidence.clone());
     Router::new()
+        .merge(evidence)
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "alive\n" }))
         .route("/ready", get(ready))

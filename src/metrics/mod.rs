@@ -15,7 +15,9 @@ mod catalogue;
 mod cells;
 mod exemplar;
 mod exposition;
+mod flight;
 mod labels;
+mod pulse;
 mod record;
 mod reference;
 mod row;
@@ -24,10 +26,12 @@ pub use catalogue::{Counter, Gauge, Histogram};
 pub use cells::{Cells, Ledger, Scribe};
 pub use exemplar::Exemplar;
 pub use exposition::{Cores, Exposition, TEXT_TYPE, Threads};
+pub use flight::{Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_MAX, Flight, Flown, KINDS, Layer, Stages};
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
     PublishResult, Recovery, RejectReason, Sampled, Segment, StatusClass, StoreFailure,
 };
+pub use pulse::{Phase, Sight, UnderWay};
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};

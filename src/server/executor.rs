@@ -27,10 +27,10 @@ use super::storage::StoreLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, ShardId};
-use crate::metrics::{Cells, Counter, Histogram, Scribe};
+use crate::metrics::{Cause, Cells, Counter, Flight, Gauge, Histogram, Phase, Scribe, UnderWay};
 use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal};
 use crate::session::NameKey;
-use crate::shard::{self, Letter, Order, Shard};
+use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -40,6 +40,9 @@ const EXECUTOR_RING_ENTRIES: usize = 32;
 
 /// A turn that takes longer is observed as a stall.
 const STALL_US_MIN: u64 = 1_000;
+
+/// One that takes longer than this is noted down, too: people notice.
+const STALL_US_NOTED: u64 = 25_000;
 
 /// What one core begins with.
 pub(super) struct Part {
@@ -55,9 +58,10 @@ pub(super) struct Part {
     pub table: Table,
     pub postbox: Postbox<Letter>,
     pub store: Option<StoreLane>,
-    pub orders: Consumer<Order>,
+    pub errands: Consumer<Errand>,
     pub go: Receiver<Go>,
     pub reports: Sender<Report>,
+    pub findings: Sender<Finding>,
     pub stop: Arc<AtomicBool>,
 }
 
@@ -69,6 +73,32 @@ pub(super) struct Go {
     pub port_use: PortUse,
     /// Set for the one core that attaches the program for all.
     pub steer: Option<u16>,
+}
+
+/// What the control thread wants of a core.
+#[derive(Clone, Debug)]
+pub(super) enum Errand {
+    /// Of its shard.
+    Shard(Order),
+    /// That it stands still, for a demonstration.
+    #[cfg(feature = "faults")]
+    Block { block_ms: u64 },
+}
+
+/// What a core tells the control thread while it serves. When there is no room, it is
+/// not told: whoever waits for it has a deadline.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// A session panicked soon after it began.
+    EarlyPanic(EarlyPanic),
+    /// A look is over.
+    Looked {
+        core: u16,
+        ticket: u64,
+        found: Found,
+        /// Who is at the other end, by connection of what was found.
+        peers: Vec<Option<SocketAddr>>,
+    },
 }
 
 /// What a core tells the control thread. Each is sent once, in this order.
@@ -134,15 +164,18 @@ async fn serve(part: Part) {
         scribe: Rc::clone(&scribe),
     });
     let core = Core {
+        id: part.id,
         plane,
         shard,
         postbox: part.postbox,
         store: part.store,
         doorbells: go.doorbells,
-        orders: part.orders,
+        errands: part.errands,
         work: Vec::new(),
         scribe,
+        tasks_begun: 0,
         reports: Some(part.reports),
+        findings: part.findings,
         stop: part.stop,
     };
     core.run();
@@ -166,23 +199,27 @@ fn open(table: Table, go: &Go) -> Result<TcpListener, NoListener> {
 
 /// One core at work.
 struct Core {
+    id: ShardId,
     plane: KernelPlane,
     shard: Shard,
     postbox: Postbox<Letter>,
     store: Option<StoreLane>,
     doorbells: Arc<[Doorbell]>,
-    orders: Consumer<Order>,
+    errands: Consumer<Errand>,
     /// Kept between turns for its capacity only.
     work: Vec<Action>,
     scribe: Rc<Scribe>,
+    /// What the counter of tasks knows already.
+    tasks_begun: u64,
     /// Until the drain was reported.
     reports: Option<Sender<Report>>,
+    findings: Sender<Finding>,
     stop: Arc<AtomicBool>,
 }
 
 /// Whether a turn found something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+enum Work {
     Something,
     Nothing,
 }
@@ -194,8 +231,9 @@ impl Core {
     /// ring instead of glommio's: decision 0007 says what was lost otherwise.
     fn run(mut self) {
         while !self.stop.load(Relaxed) {
-            if self.turn() == Found::Nothing {
+            if self.turn() == Work::Nothing {
                 self.scribe.add(Counter::Sleeps, 1);
+                self.scribe.enter(Phase::Sleeping);
                 self.plane.park(self.shard.next_wake());
             }
         }
@@ -203,11 +241,12 @@ impl Core {
 
     /// Deciding touches no socket and acting decides nothing, so a turn has a
     /// ceiling, and its result depends only on the time and the batch.
-    fn turn(&mut self) -> Found {
+    fn turn(&mut self) -> Work {
         let began = now();
         let now = self.plane.now();
-        let Core { plane, shard, postbox, store, doorbells, orders, work, .. } = self;
+        let Core { plane, shard, postbox, store, doorbells, errands, work, scribe, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
+        scribe.begin_turn(now.unix_ms);
 
         let mut accepted = 0;
         let events = plane.reap(TURN_EVENTS_MAX, &mut |event| {
@@ -215,20 +254,30 @@ impl Core {
             shard.on_event(now, event);
         });
         assert!(events <= TURN_EVENTS_MAX);
+        scribe.enter(Phase::Letters);
         let letters = postbox
             .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
                 doorbells[usize::from(neighbour.0)].ring()
             });
         let mut replies = 0;
+        scribe.enter(Phase::Store);
         if let Some(store) = store {
             replies = store.take(&mut |reply| shard.on_reply(now, reply));
         }
+        scribe.enter(Phase::Orders);
         let mut orders_taken = 0;
-        while let Ok(order) = orders.pop() {
-            shard.on_order(now, order, work);
+        while let Ok(errand) = errands.pop() {
+            match errand {
+                Errand::Shard(order) => shard.on_order(now, order, work),
+                #[cfg(feature = "faults")]
+                Errand::Block { block_ms } => {
+                    std::thread::sleep(std::time::Duration::from_millis(block_ms));
+                }
+            }
             orders_taken += 1;
         }
         shard.finish_turn(now, work);
+        scribe.enter(Phase::Submit);
         let acts = work.len();
         plane.submit(work);
         assert!(work.is_empty(), "the plane takes all of it");
@@ -243,10 +292,16 @@ impl Core {
         if STALL_US_MIN <= took_us {
             scribe.observe(Histogram::Stall, took_us);
         }
+        if STALL_US_NOTED <= took_us {
+            let stall = Flight::new(now.unix_ms, Cause::Stall);
+            scribe.note(&Flight { value_us: took_us, ..stall });
+        }
+        self.tell_under_way();
         self.report_drained();
+        self.report_findings();
         match events + letters + replies + orders_taken + acts + posted {
-            0 => Found::Nothing,
-            1.. => Found::Something,
+            0 => Work::Nothing,
+            1.. => Work::Something,
         }
     }
 
@@ -268,6 +323,36 @@ impl Core {
             None => assert!(requests.is_empty(), "rooms on disk need a store"),
         }
         posted
+    }
+
+    /// Says what is under way, for those who look at this core from outside.
+    fn tell_under_way(&mut self) {
+        let (ring_operations, operations_begun) = self.plane.operations();
+        let under_way = UnderWay { ring_operations, ..self.shard.under_way() };
+        self.scribe.tell(&under_way);
+        self.shard.changed_lanes(&mut |to, open| self.scribe.tell_lane(to, open));
+        let UnderWay { timers, questions, store_requests, .. } = under_way;
+        self.scribe.set(Gauge::Tasks, ring_operations + timers + questions + store_requests);
+        let begun = operations_begun + self.shard.tasks_begun();
+        self.scribe.add(Counter::TasksSpawned, begun - self.tasks_begun);
+        self.tasks_begun = begun;
+    }
+
+    /// What was found goes to whoever asked, if there is room.
+    fn report_findings(&mut self) {
+        for prefix in self.shard.take_early_panics() {
+            let _ = self.findings.try_send(Finding::EarlyPanic(prefix));
+        }
+        if let Some((ticket, found)) = self.shard.take_found() {
+            let peers = match &found {
+                Found::Worst(sights, _) => {
+                    sights.iter().map(|sight| self.plane.peer(sight.conn)).collect()
+                }
+                Found::Share { .. } => Vec::new(),
+            };
+            let looked = Finding::Looked { core: self.id.0, ticket, found, peers };
+            let _ = self.findings.try_send(looked);
+        }
     }
 
     fn report_drained(&mut self) {

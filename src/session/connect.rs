@@ -11,6 +11,7 @@ use super::state::Context;
 use super::{Fault, Outcome};
 use crate::auth::Claims;
 use crate::base::{ClientId, RoomId};
+use crate::metrics::Agent;
 use crate::room::{Title, Welcome};
 use crate::wire::{
     Answer, ClientInfo, ConnectRequest, ConnectResult, ErrorCode, Payload, Position,
@@ -51,6 +52,20 @@ pub enum Denial {
     Refuse(ErrorCode),
     /// It is over.
     Close(Fault),
+}
+
+/// What the client's program is: what its `User-Agent` said, or, where that said
+/// nothing, what the SDK calls itself.
+pub fn agent(by_header: Agent, sdk: &str) -> Agent {
+    match (by_header, sdk) {
+        (Agent::None | Agent::Other, "js" | "centrifuge-js") => Agent::Node,
+        (Agent::None | Agent::Other, "python" | "centrifuge-python") => Agent::Python,
+        (Agent::None | Agent::Other, "go" | "centrifuge-go") => Agent::Go,
+        (Agent::None | Agent::Other, "java" | "centrifuge-java") => Agent::Java,
+        (Agent::None | Agent::Other, "dart" | "centrifuge-dart") => Agent::Dart,
+        (Agent::None | Agent::Other, "swift" | "centrifuge-swift") => Agent::Swift,
+        (said, _) => said,
+    }
 }
 
 /// What a token says, or what holds without one.

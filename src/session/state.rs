@@ -7,9 +7,10 @@ use super::outcome::Refusal;
 use super::quota::{Admission, Quota};
 use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
-use super::{Effect, Fault, NameKey, Options, Outcome, Place};
+use super::{Effect, Fault, NameKey, Options, Outcome, Place, Prefix};
 use crate::auth::{Allow, Keys};
-use crate::base::{ConnId, Now, Prng, RoomId, Soon, Tick};
+use crate::base::{ClientId, ConnId, Now, Prng, RoomId, Soon, Tick};
+use crate::metrics::Agent;
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
 
@@ -30,6 +31,8 @@ pub struct Context<'c> {
     pub names: NameKey,
     /// For identities and jitter.
     pub prng: &'c mut Prng,
+    /// Whom nobody lets in for a while.
+    pub held: &'c [Prefix],
     /// Whose turn it is.
     pub conn: ConnId,
 }
@@ -43,8 +46,23 @@ pub struct Session {
     /// When the next ping is due, or the answer to the last one.
     heartbeat_at: Soon,
     heartbeat: Heartbeat,
+    /// What the client's program is, as far as it says.
+    pub(super) agent: Agent,
     /// Commands that rooms have not answered yet.
     unanswered_count: u16,
+}
+
+/// Who a session's peer is.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'s> {
+    /// Whose names these are; empty for the only tenant.
+    pub tenant: &'s str,
+    /// Its name; empty for nobody's.
+    pub user: &'s str,
+    /// What SDKs call this session.
+    pub client: ClientId,
+    /// What its program is.
+    pub agent: Agent,
 }
 
 /// Each state holds exactly what that state may touch.
@@ -71,7 +89,7 @@ enum Heartbeat {
 
 impl Session {
     /// A peer whose upgrade is done.
-    pub fn open(cx: &mut Context<'_>) -> Session {
+    pub fn open(cx: &mut Context<'_>, agent: Agent) -> Session {
         let tick = cx.now.tick;
         // Spread from the start: a million clients that come back together must
         // not be pinged together.
@@ -85,6 +103,7 @@ impl Session {
                 tick.plus_ms(cx.options.ping_interval_ms / 4 * 3 + phase_ms / 4),
             ),
             heartbeat: Heartbeat::Resting,
+            agent,
             unanswered_count: 0,
         }
     }
@@ -208,6 +227,32 @@ impl Session {
     /// Whether rooms have yet to answer commands of the client.
     pub fn is_unanswered(&self) -> bool {
         self.unanswered_count != 0
+    }
+
+    /// Commands of the client that rooms have yet to answer.
+    pub fn unanswered_count(&self) -> u32 {
+        self.unanswered_count.into()
+    }
+
+    /// Channels that it is in, or has asked to be in.
+    pub fn channels_count(&self) -> usize {
+        self.subs.len()
+    }
+
+    /// What the client's program is, as far as it says.
+    pub fn agent(&self) -> Agent {
+        self.agent
+    }
+
+    /// Who it is; nobody before its connect command was good.
+    pub fn who(&self) -> Option<Who<'_>> {
+        let peer = match &self.state {
+            State::Ready(peer) => peer,
+            State::Connecting(connecting) => &connecting.peer,
+            State::Greeting { .. } | State::Closed => return None,
+        };
+        let (tenant, user) = (peer.tenant(), &*peer.info.user);
+        Some(Who { tenant, user, client: peer.info.client, agent: self.agent })
     }
 
     /// Where it sits, by room.
@@ -375,11 +420,15 @@ impl Session {
         request: &ConnectRequest<'_>,
         out: &mut Outcome,
     ) {
+        self.agent = connect::agent(self.agent, &request.name);
         let admitted = connect::authenticate(cx, &request.token)
             .and_then(|claims| connect::admit(cx, id, request, claims));
         match admitted {
             Err(Denial::Refuse(code)) => self.refuse(cx, id, code, out),
             Err(Denial::Close(fault)) => self.close(fault, out),
+            Ok(connecting) if is_held(cx, &connecting.peer, self.agent) => {
+                self.close(Fault::Quarantined, out);
+            }
             Ok(connecting) => {
                 for one in &connecting.wanted {
                     let entry = Entry {
@@ -538,4 +587,9 @@ impl Sub {
         };
         Sub { room, stage: Stage::Asked(Box::new(asked)) }
     }
+}
+
+/// Whether clients such as this one are locked out for a while.
+fn is_held(cx: &Context<'_>, peer: &Peer, agent: Agent) -> bool {
+    cx.held.iter().any(|prefix| prefix.is_of(peer.tenant(), &peer.info.user, agent))
 }

@@ -130,7 +130,7 @@ impl Shard {
     pub(super) fn say(&mut self, id: ConnId, messages: BytesMut) {
         self.list(id);
         let Some(conn) = self.conn(id) else { return };
-        let (encoding, place) = (conn.encoding, conn.listed);
+        let (encoding, place) = (conn.birth.encoding(), conn.listed);
         let listing = &mut self.listed[place.0 as usize];
         if listing.messages.is_empty() {
             listing.messages = messages;
@@ -274,7 +274,7 @@ fn seal(listed: &mut [Listing], waiting: &mut Level, conn: &mut Conn, limits: Li
         return Push::Queued;
     }
     let mut frame = BytesMut::with_capacity(messages.len() + ws::FRAME_HEADER_BYTES_MAX);
-    ws::put_header(&mut frame, opcode(conn.encoding), messages.len());
+    ws::put_header(&mut frame, opcode(conn.birth.encoding()), messages.len());
     frame.put_slice(&messages);
     let control = messages.len() <= CONTROL_MESSAGES_BYTES_MAX;
     let lane = if control { Lane::Control } else { Lane::Data };

@@ -10,7 +10,9 @@ use super::mesh::Posted;
 use super::state::context;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
-use crate::metrics::{Counter, Heartbeat, LaneKind, Recovery as Recovered, RejectReason};
+use crate::metrics::{
+    Counter, Heartbeat, Histogram, LaneKind, Recovery as Recovered, RejectReason,
+};
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, What};
 use crate::session::{Admission, Effect, Fault, Outbox, Outcome, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
@@ -41,7 +43,7 @@ impl Shard {
                 Effect::Ping => {
                     self.scribe.add(Counter::Pings, 1);
                     if let Some(conn) = self.conn(id) {
-                        let ping = conn.encoding.index();
+                        let ping = conn.birth.encoding().index();
                         self.push_control(id, self.ping[ping].clone());
                     }
                 }
@@ -93,7 +95,7 @@ impl Shard {
     pub(super) fn pass_on(&mut self, out: &mut Out) {
         for (to, tell) in out.told.drain(..) {
             if self.mesh.tell(to, tell) == Posted::Full {
-                self.scribe.add(Counter::LaneFull(LaneKind::Push), 1);
+                self.count_full(LaneKind::Push);
             }
         }
         for ask in out.asks.drain(..) {
@@ -229,7 +231,7 @@ impl Shard {
         // What was said before the newcomer sat down is not for it.
         self.flush_room(room);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        let kind = Kind { encoding: conn.encoding, news_of_members };
+        let kind = Kind { encoding: conn.birth.encoding(), news_of_members };
         if let Stage::Open(_, session) = &mut conn.stage {
             if session.is_connecting() {
                 conn.outbox.hold();
@@ -264,12 +266,15 @@ impl Shard {
 
     /// Frees all seats of a session and counts its end.
     fn leave(&mut self, now: Now, id: ConnId, fault: Fault) {
+        self.note_end(now, id, fault);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        let encoding = conn.encoding;
+        let encoding = conn.birth.encoding();
+        let age_ms = conn.birth.age_ms(now.tick);
         let Stage::Open(_, session) = &mut conn.stage else { return };
         self.waiting.keep(&mut conn.outbox, Outbox::forget_held);
         let mut outcome = Outcome::new(encoding);
-        let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+        let cx =
+            context(now, &self.options, &self.keys, self.names, &mut self.prng, &self.held, id);
         session.leave(&cx, &mut outcome);
         std::mem::swap(&mut self.outcome, &mut outcome);
         self.carry_out(now, id);
@@ -277,6 +282,10 @@ impl Shard {
         self.open_count[encoding.index()] -= 1;
         self.count_open(encoding);
         self.scribe.add(Counter::Closed(fault.label()), 1);
+        self.scribe.observe(Histogram::UpTime(fault.label()), age_ms * 1_000);
+        if fault == Fault::Quarantined {
+            self.scribe.add(Counter::Quarantined, 1);
+        }
         self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
         if fault == Fault::NoPong {
             self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);

@@ -1,12 +1,11 @@
 //! From bytes to decisions: the upgrade, frames, commands, timers of one connection.
 
 use super::Shard;
-use super::conn::{Closing, Conn, Goodbye, Stage};
-use super::contain::{Panicked, contain};
+use super::conn::{Birth, Closing, Conn, Goodbye, Stage};
 use super::state::context;
-use crate::base::{ConnId, Now, Soon, Tick};
+use crate::base::{ConnId, Now, Panicked, Soon, Tick, contain};
 use crate::metrics::{
-    Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
+    Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
 };
 use crate::session::{Admission, Context, Fault, Outcome, Session};
 use crate::wire::{self, Encoding};
@@ -98,7 +97,8 @@ impl Shard {
     pub(super) fn rest(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         if let Stage::Open(_, session) = &conn.stage {
-            let cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+            let cx =
+                context(now, &self.options, &self.keys, self.names, &mut self.prng, &self.held, id);
             let at = session.next_timer(&cx);
             if at != Tick(u64::MAX) {
                 self.wake(now, id, at);
@@ -119,7 +119,8 @@ impl Shard {
                     ws::Format::Json => Encoding::Json,
                     ws::Format::Protobuf => Encoding::Protobuf,
                 };
-                self.open(now, id, encoding);
+                let agent = upgrade.user_agent.as_deref().unwrap_or_default();
+                self.open(now, id, encoding, Agent::of(agent.as_bytes()));
                 self.push_control(id, upgrade.response.into());
                 let rest = &mut head[upgrade.used..];
                 if !rest.is_empty() {
@@ -129,15 +130,16 @@ impl Shard {
         }
     }
 
-    fn open(&mut self, now: Now, id: ConnId, encoding: Encoding) {
-        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
-        let session = Session::open(&mut cx);
+    fn open(&mut self, now: Now, id: ConnId, encoding: Encoding, agent: Agent) {
+        let mut cx =
+            context(now, &self.options, &self.keys, self.names, &mut self.prng, &self.held, id);
+        let session = Session::open(&mut cx, agent);
         let conn = self.conns.at_mut(id.slot).expect("its head was just read");
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
             Stage::Open(..) | Stage::Closing(_) | Stage::Shut => now.tick,
         };
-        conn.encoding = encoding;
+        conn.birth = Birth::new(encoding, now.tick);
         conn.stage = Stage::Open(Reader::new(), session);
         self.count_upgrade(now, since, Ok(()));
         self.open_count[encoding.index()] += 1;
@@ -178,7 +180,9 @@ impl Shard {
             }
             Err(reason) => self.scribe.add(Counter::Rejected(reason), 1),
         }
-        self.scribe.observe(Histogram::Handshake(outcome(upgraded)), took_us);
+        let outcome = outcome(upgraded);
+        self.scribe.observe(Histogram::Handshake(outcome), took_us);
+        self.note_handshake(now, outcome, took_us);
     }
 
     /// One open connection more or less of this encoding.
@@ -248,7 +252,7 @@ impl Shard {
         admission: Admission,
     ) -> Option<Fault> {
         let conn = self.conn(id)?;
-        let encoding = conn.encoding;
+        let encoding = conn.birth.encoding();
         let message = match incoming {
             Incoming::Text(text) if encoding == Encoding::Json => text.as_bytes(),
             Incoming::Binary(bytes) if encoding == Encoding::Protobuf => bytes,
@@ -322,10 +326,11 @@ impl Shard {
             return Ok(());
         }
         let Stage::Open(_, session) = &mut conn.stage else { return Ok(()) };
-        let mut cx = context(now, &self.options, &self.keys, self.names, &mut self.prng, id);
+        let mut cx =
+            context(now, &self.options, &self.keys, self.names, &mut self.prng, &self.held, id);
         let out = &mut self.outcome;
-        out.encoding = conn.encoding;
-        let decided = contain(|| decide(session, &mut cx, out));
+        out.encoding = conn.birth.encoding();
+        let decided = contain("a session", || decide(session, &mut cx, out));
         if decided.is_err() {
             self.scribe.add(Counter::Panics, 1);
         }
