@@ -2,7 +2,7 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt audit bench bench-million crash tune tune-undo doctor fuzz-smoke sim docs
+.PHONY: help run test lint fmt audit bench bench-million crash tune tune-undo doctor fuzz-smoke sim docs noise-demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -54,3 +54,7 @@ sim: ## whole servers from seeds, with faults and checkers
 
 docs: ## the library's documentation, and the generated pages of docs/
 	@scripts/docs
+
+noise-demo: ## 12,840 series and 69 alerts of one incident, and the one message that is left
+	@scripts/setup-debian --monitoring
+	@scripts/noise-demo

@@ -121,6 +121,7 @@ impl Writer {
             chan_info: None,
             tags: Vec::new(),
             time_unix_ms: self.time_unix_ms,
+            trace: None,
         };
         let publication = Arc::new(publication);
         let job = Append { room, namespace: 0, birth, publication, addressee: None };

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use rookery::base::{ConnId, RoomId, ShardId};
+use rookery::base::{ConnId, Now, RoomId, ShardId};
 use rookery::metrics::{Cores, Exposition};
 use rookery::room::{Answer, Tell, What};
-use rookery::shard::{Audit, Letter, home};
+use rookery::shard::{Audit, Letter, Note, home};
 use rookery::wire::client::{ClientAnswer, proto};
 
 use crate::lane::Lane;
@@ -40,6 +40,10 @@ pub enum Checker {
     TurnLimits,
     /// Counters agree with what happened.
     Counters,
+    /// Recipients of messages = outcomes + in flight.
+    Recipients,
+    /// A step of a message that is told has passed, and ends behind its beginning.
+    Steps,
     /// Everything the server says can be read.
     Speech,
     /// After a drain and all graces everything is empty.
@@ -536,6 +540,8 @@ pub struct Tally {
     pub panics_seen: u64,
     /// Publish commands whose clients were told that all is well.
     pub published_seen: u64,
+    /// Outcomes that a mutation takes away.
+    pub outcomes_forgotten: u64,
     /// What clients were told when something ended or failed.
     pub endings: BTreeSet<String>,
 }
@@ -572,6 +578,7 @@ pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) 
     equal("rooms", sum("chat_rooms", ""), rooms)?;
     let waiting = audits.iter().map(|audit| audit.waiting_bytes).sum();
     equal("bytes that wait", sum("chat_send_queue_bytes", ""), waiting)?;
+    check_recipients(&sum, audits, tally)?;
     let panics = sum("chat_session_panics_total", "");
     equal("panics", sum("chat_conn_closed_total", "reason=\"panic\""), panics)?;
     let blamed = sum("chat_conn_closed_blame_total", "");
@@ -582,6 +589,32 @@ pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) 
     demand(tally.published_seen <= published, Checker::Counters, || {
         format!("{published} published, and {tally:?}")
     })
+}
+
+/// Every recipient has one outcome, or what is for it is still there.
+fn check_recipients(sum: &dyn Fn(&str, &str) -> u64, audits: &[Audit], tally: &Tally) -> Verdict {
+    let waiting: u64 = audits.iter().map(|audit| audit.publications_count).sum();
+    let in_flight = sum("chat_msg_inflight", "");
+    demand(in_flight == waiting, Checker::Recipients, || {
+        format!("{in_flight} in flight by the gauge, {waiting} in outboxes")
+    })?;
+    let recipients = sum("chat_msg_recipients_total", "");
+    let outcomes = sum("chat_msg_delivery_total", "") - tally.outcomes_forgotten;
+    demand(recipients == outcomes + in_flight, Checker::Recipients, || {
+        format!("{recipients} recipients, {outcomes} outcomes, {in_flight} in flight")
+    })
+}
+
+/// What a shard tells of messages has happened, in this order. Takes all of it.
+pub fn check_notes(now: Now, notes: &mut Vec<Note>) -> Verdict {
+    for note in notes.drain(..) {
+        if let Note::Span(span) = note {
+            let is_past = span.began_at <= span.ended_at && span.ended_at <= now.moment;
+            demand(is_past, Checker::Steps, || format!("at {now:?}: {span:?}"))?;
+            demand(span.parent != Some(span.id), Checker::Steps, || format!("{span:?}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Nobody is here, and nothing is remembered.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rookery::base::Moment;
 use rookery::room::{Answer, Recovery, Tell, What};
 use rookery::shard::Letter;
 use rookery::store::{Batch, Disk, Durable, Job, Request, Space};
@@ -43,6 +44,10 @@ pub enum Mutation {
     GreedyTurn,
     /// A connection is handed over and not counted.
     ForgetAccepted,
+    /// A delivery has no outcome.
+    ForgetOutcome,
+    /// A message is taken at its home before its command was read.
+    TurnBack,
     /// A core is not told that a connection is gone.
     KeepGone,
     /// A request of the store succeeds that has failed.
@@ -207,12 +212,20 @@ impl Mutator {
                     posted.position.offset -= 1;
                 }
             }
+            Mutation::TurnBack => {
+                if let Letter::Tell(Tell::Said(_, _, way)) = &mut letters[index]
+                    && self.strikes(mutation)
+                {
+                    (way.taken_at, way.sampled) = (Moment(u64::MAX), true);
+                }
+            }
             Mutation::None
             | Mutation::LoseLetter
             | Mutation::DoubleSend
             | Mutation::FlipByte
             | Mutation::GreedyTurn
             | Mutation::ForgetAccepted
+            | Mutation::ForgetOutcome
             | Mutation::KeepGone
             | Mutation::AnswerEarly
             | Mutation::ForgetIds
@@ -234,9 +247,10 @@ impl Mutator {
                 | Mutation::SwapMessages
                 | Mutation::SwapBodies
                 | Mutation::DoubleMessage,
-                Letter::Tell(Tell::Said(_, publication)),
+                Letter::Tell(Tell::Said(_, publication, _)),
             ) => publication.offset != 0,
-            (Mutation::DropFleeting, Letter::Tell(Tell::Said(_, publication))) => {
+            (Mutation::TurnBack, Letter::Tell(Tell::Said(..))) => true,
+            (Mutation::DropFleeting, Letter::Tell(Tell::Said(_, publication, _))) => {
                 publication.offset == 0
             }
             (
@@ -256,7 +270,7 @@ impl Mutator {
             }
             (
                 Mutation::DropAnswer,
-                Letter::Tell(Tell::Answer(_, asker, Answer::Published | Answer::Presence(_))),
+                Letter::Tell(Tell::Answer(_, asker, Answer::Published(_) | Answer::Presence(_))),
             ) => asker.id != 0,
             // One that no client waits for: it would see a second one first.
             (Mutation::DoubleAnswer, Letter::Tell(Tell::Answer(_, asker, answer))) => {
@@ -269,19 +283,20 @@ impl Mutator {
 
 fn twins(one: &Letter, other: &Letter) -> bool {
     match (one, other) {
-        (Letter::Tell(Tell::Said(room, _)), Letter::Tell(Tell::Said(again, _))) => room == again,
+        (Letter::Tell(Tell::Said(room, ..)), Letter::Tell(Tell::Said(again, ..))) => room == again,
         (_, _) => false,
     }
 }
 
 fn swap_bodies(letters: &mut [Letter], index: usize, twin: usize) {
     let body = |letter: &Letter| match letter {
-        Letter::Tell(Tell::Said(_, publication)) => Some(publication.data.clone()),
+        Letter::Tell(Tell::Said(_, publication, _)) => Some(publication.data.clone()),
         Letter::Tell(_) | Letter::Ask(_) | Letter::Gap(_) => None,
     };
     let bodies = [body(&letters[twin]), body(&letters[index])];
     for (at, body) in [index, twin].into_iter().zip(bodies) {
-        if let (Letter::Tell(Tell::Said(_, publication)), Some(body)) = (&mut letters[at], body) {
+        if let (Letter::Tell(Tell::Said(_, publication, _)), Some(body)) = (&mut letters[at], body)
+        {
             Arc::make_mut(publication).data = body;
         }
     }

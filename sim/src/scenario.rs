@@ -4,8 +4,8 @@ use rookery::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign}
 use rookery::base::Prng;
 use rookery::ring::simulated::Weather;
 use rookery::room::{self, Namespace, Who};
-use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE};
-use rookery::shard::Options;
+use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOptions};
+use rookery::shard::{Options, TracingOptions};
 use rookery::store::{Crash, DiskWeather, Durability};
 
 /// Everything about a world that is decided before it begins.
@@ -120,6 +120,7 @@ impl Scenario {
             },
             // Worlds have no control thread that would lock anybody out.
             quarantine: Default::default(),
+            tracing: tracing(seed),
         };
         let rough = prng.percent(70);
         Scenario {
@@ -303,6 +304,17 @@ pub fn keys() -> Arc<Keys> {
 /// A token that the keys of every world accept.
 pub fn token(token: &NewToken<'_>) -> String {
     sign(&key(), &Demands::default(), token).expect("a secret can sign")
+}
+
+/// What is told of messages: of none, some or all.
+fn tracing(seed: u64) -> TracingOptions {
+    let mut prng = Prng::from_seed(seed ^ 0x7EACE);
+    let tracer = TracerOptions {
+        exports: prng.percent(80),
+        sample_per_million: pick(&mut prng, &[0, 200_000, 1_000_000]),
+        sampled_per_s_max: pick(&mut prng, &[0, 5]),
+    };
+    TracingOptions { tracer, slow_ms: pick(&mut prng, &[1, 100, 400]) }
 }
 
 fn key() -> KeySpec {

@@ -187,6 +187,16 @@ fn turn_limits_see_a_turn_that_takes_more() {
 }
 
 #[test]
+fn recipients_see_a_delivery_without_an_outcome() {
+    check_mutation(Mutation::ForgetOutcome, Checker::Recipients);
+}
+
+#[test]
+fn steps_see_a_message_that_left_before_it_came() {
+    check_mutation(Mutation::TurnBack, Checker::Steps);
+}
+
+#[test]
 fn counters_see_a_connection_that_was_not_counted() {
     check_mutation(Mutation::ForgetAccepted, Checker::Counters);
 }

@@ -13,7 +13,7 @@ use rookery::shard::{Gap, Letter, Order, Setup, Shard};
 
 use crate::checkers::{
     Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_lane,
-    check_membership, check_turn, demand,
+    check_membership, check_notes, check_turn, demand,
 };
 use crate::client::{Around, Client};
 use crate::lane::Lane;
@@ -139,7 +139,7 @@ pub fn quiet_panics() {
 impl<'s> World<'s> {
     fn new(scenario: &'s Scenario, mutator: Mutator, trace: Trace) -> World<'s> {
         let mut prng = Prng::from_seed(scenario.seed ^ 0x5EED);
-        let now = Now { tick: Tick(1), unix_ms: 1_700_000_000_000 };
+        let now = Now::at(Tick(1), 1_700_000_000_000);
         let store = scenario.store.as_ref().map(|one| {
             let namespaces = &scenario.options.room.namespaces;
             Store::open(WatchedDisk::new(one.seed), one, namespaces, scenario.shards_count)
@@ -273,8 +273,7 @@ impl<'s> World<'s> {
         let (Some(mut store), Some(scenario)) = (self.store.take(), &self.scenario.store) else {
             return Ok(());
         };
-        self.now.tick = self.now.tick.plus_ms(self.prng.below(20));
-        self.now.unix_ms += self.prng.below(20);
+        self.now = self.now.plus_ms(self.prng.below(20));
         let is_torn = self.prng.percent(50);
         if is_torn {
             store.tear_next();
@@ -291,8 +290,7 @@ impl<'s> World<'s> {
         }
         self.cut_off()?;
         let pause_ms = self.prng.below(1_500);
-        self.now.tick = self.now.tick.plus_ms(pause_ms);
-        self.now.unix_ms += pause_ms;
+        self.now = self.now.plus_ms(pause_ms);
         let namespaces = &self.scenario.options.room.namespaces;
         let mut store = Store::open(disk, scenario, namespaces, self.scenario.shards_count);
         let names = store.names();
@@ -376,8 +374,7 @@ impl<'s> World<'s> {
 
     /// Some time passes; then each core takes a turn, and clients act and read.
     fn step(&mut self, pass_ms: u64) -> Verdict {
-        self.now.tick = self.now.tick.plus_ms(pass_ms);
-        self.now.unix_ms += pass_ms;
+        self.now = self.now.plus_ms(pass_ms);
         for core in &mut self.cores {
             core.plane.set_now(self.now);
         }
@@ -444,6 +441,7 @@ impl<'s> World<'s> {
             let tick = self.now.tick.0;
             println!("{tick:>6} core {at}: {events} events, {letters} letters, {acts} acts");
         }
+        check_notes(self.now, core.shard.notes().waiting())?;
         self.spoil_work(at);
         let core = &mut self.cores[at];
         for action in &core.work {
@@ -472,7 +470,11 @@ impl<'s> World<'s> {
                 Event::Accepted(_) => {
                     tally.accepted += u64::from(!mutator.strikes(Mutation::ForgetAccepted));
                 }
-                Event::Sent(conn) => sends.over(*conn),
+                Event::Sent(conn) => {
+                    sends.over(*conn);
+                    let forgets = mutator.strikes(Mutation::ForgetOutcome);
+                    tally.outcomes_forgotten += u64::from(forgets);
+                }
                 Event::Gone(conn, _) => {
                     sends.over(*conn);
                     if draining && mutator.strikes(Mutation::KeepGone) {
@@ -626,7 +628,7 @@ fn lose_news(letters: &mut Vec<Letter>) {
         Letter::Tell(
             Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) | Tell::Crowd(..) | Tell::Notice(..),
         ) => false,
-        Letter::Tell(Tell::Said(room, _)) => {
+        Letter::Tell(Tell::Said(room, ..)) => {
             lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
             false
         }

@@ -63,6 +63,17 @@ pub const PAGE_MAX: u32 = 1_000;
 /// Entries of a page when the client does not say.
 pub const PAGE_DEFAULT: u32 = 100;
 
+/// Connections of one shard whose clients' clocks are known: of those that say when
+/// they sent their messages.
+pub const CLOCKS_MAX: usize = 4_096;
+
+/// What channels of one shard said in a turn and has not left wholly; over it, when
+/// it has is not measured.
+pub const ROUNDS_MAX: usize = 4_096;
+
+/// Messages of one shard that are measured until they are acknowledged.
+pub const RECENT_MAX: usize = 1_024;
+
 /// Levels of arrays and objects in JSON data: each reader's parser must get
 /// through, and many recurse (Python gives up near 1,000, some libraries at 128).
 pub const DATA_LEVELS_MAX: usize = 120;
@@ -99,4 +110,6 @@ const _: () = {
     assert!(LANE_PUSHES_MAX <= TURN_LETTERS_MAX);
     assert!(NAME_BYTES_MAX <= u8::MAX as usize);
     assert!(PAGE_DEFAULT <= PAGE_MAX);
+    // A round's number fits a connection's two bytes, and one means none.
+    assert!(ROUNDS_MAX < u16::MAX as usize);
 };

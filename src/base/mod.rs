@@ -11,6 +11,7 @@ pub mod limits;
 mod prng;
 mod slab;
 mod time;
+mod trace;
 mod wheel;
 mod world;
 
@@ -19,6 +20,7 @@ pub use contain::{Panicked, contain, contained};
 pub use ids::{ClientId, ConnId, RoomId, ShardId};
 pub use prng::Prng;
 pub use slab::{Slab, Slots};
-pub use time::{Now, Soon, Tick};
+pub use time::{Moment, Now, Soon, Tick};
+pub use trace::{Origin, SpanId, TRACEPARENT_BYTES, Trace, TraceId};
 pub use wheel::Wheel;
 pub use world::{Action, Ending, Event};

@@ -45,6 +45,23 @@ impl Soon {
     }
 }
 
+/// Microseconds on the monotonic clock that all cores of a process share, so that
+/// what began on one can end on another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// How long ago `earlier` was in us, 0 when it is still to come.
+    pub fn us_since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The moment `us` before; the beginning of time at most.
+    pub fn minus_us(self, us: u64) -> Moment {
+        Moment(self.0.saturating_sub(us))
+    }
+}
+
 /// What the clocks showed at the start of a turn. Constant within the turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -52,9 +69,26 @@ pub struct Now {
     pub tick: Tick,
     /// For people and tokens: milliseconds since 1970-01-01 UTC; may jump.
     pub unix_ms: u64,
+    /// For lengths, also of what crosses cores.
+    pub moment: Moment,
 }
 
 impl Now {
+    /// A time of a world whose clocks all began together; for tests and worlds of a
+    /// seed.
+    pub fn at(tick: Tick, unix_ms: u64) -> Now {
+        Now { tick, unix_ms, moment: Moment(tick.0 * 1_000) }
+    }
+
+    /// So much later, by all clocks.
+    pub fn plus_ms(self, ms: u64) -> Now {
+        Now {
+            tick: self.tick.plus_ms(ms),
+            unix_ms: self.unix_ms + ms,
+            moment: Moment(self.moment.0 + ms * 1_000),
+        }
+    }
+
     /// Whole seconds since 1970-01-01 UTC, as tokens count them (RFC 7519, 2).
     pub fn unix_s(self) -> u64 {
         self.unix_ms / 1_000

@@ -13,7 +13,9 @@ mod inputs;
 mod output;
 mod serve;
 mod settings;
+mod silence;
 mod store;
+mod text;
 mod token;
 
 use std::ffi::OsString;
@@ -57,6 +59,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Look at a store that no server has open.
     Store(store::Arguments),
+    /// Keep alerts quiet for a while, such as during a deploy.
+    Silence(silence::Arguments),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -127,6 +131,7 @@ impl Command {
             Command::Token(arguments) => token::run(&arguments),
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Store(arguments) => store::run(arguments),
+            Command::Silence(arguments) => silence::run(arguments),
             Command::Version => print(concat!("rookery ", env!("CARGO_PKG_VERSION"), "\n")),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -7,12 +7,11 @@
 
 mod show;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::inputs::Inputs;
 use super::output::{Lines, fail, tell};
+use super::text::now_unix_ms;
 use super::token::{TimeToLive, time_to_live};
 use super::{Base, FAILED, OK};
 use crate::store::{
@@ -285,10 +284,4 @@ fn list(inspection: &Store, view: &mut View, which: &Which) -> u8 {
 
 fn refuse(fault: &OpenFault) -> u8 {
     fail(fault.exit_code(), &fault.to_string())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a command asks the clock once")]
-fn now_unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

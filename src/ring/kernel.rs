@@ -18,11 +18,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::base::{Action, ConnId, Ending, Event, Now, Tick};
+use crate::base::{Action, ConnId, Ending, Event, Moment, Now, Tick};
 use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
@@ -463,7 +464,7 @@ impl KernelPlane {
 impl Plane for KernelPlane {
     fn now(&self) -> Now {
         let unix = system_now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { tick: self.tick(), unix_ms: unix.as_millis() as u64 }
+        Now { tick: self.tick(), unix_ms: unix.as_millis() as u64, moment: moment() }
     }
 
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
@@ -519,6 +520,12 @@ fn earlier(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
 #[expect(clippy::disallowed_methods, reason = "the plane is where clocks are read")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// The clock that all planes of a process share.
+pub fn moment() -> Moment {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(now);
+    Moment(BEGAN.elapsed().as_micros() as u64)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the plane is where clocks are read")]

@@ -27,7 +27,7 @@ mod uring;
 use crate::base::{Action, Event, Now};
 
 pub use doorbell::Doorbell;
-pub use kernel::KernelPlane;
+pub use kernel::{KernelPlane, moment};
 pub use probe::{Feature, probe};
 pub use refusal::Refusal;
 pub use simulated::SimulatedPlane;

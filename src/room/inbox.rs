@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::letter::{Ask, Asker, Delivery};
 use super::one::rules;
-use super::{Out, Progress, Retraction, Rooms, Tell, What};
+use super::{Out, Progress, Retraction, Rooms, Step, Tell, Way, What, ack_key};
 use crate::base::limits::PENDING_PAGE_MAX;
-use crate::base::{ConnId, Now, RoomId, Tick};
+use crate::base::{ConnId, Now, RoomId, SpanId, Tick, Trace};
+use crate::metrics::ChatType;
 use crate::store::{Burial, Cause, Due, Job, Marks, Outcome, PendingPage, Try};
 use crate::wire::{Payload, Publication, chat};
 
@@ -124,10 +125,17 @@ impl Rooms {
         let at_unix_ms = now.unix_ms;
         let job = if tries_max <= tries_count {
             let cause = Cause::Tries;
+            let trace = publication.trace;
+            out.steps.push(Step::GivenUp { room, offset, trace });
             Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms })
         } else {
             let message = direct(&channel, &publication);
-            self.spread(inbox, &Tell::Said(inbox, Arc::new(message)), out);
+            let trace = publication.trace.unwrap_or_else(|| Trace::made(&mut self.spans));
+            let span = SpanId::made(&mut self.spans);
+            let key = ack_key(room, offset);
+            let way = Way { key, ..Way::again(now, trace, span, ChatType::OneToOne) };
+            out.steps.push(Step::Again { way });
+            self.spread(inbox, &Tell::Said(inbox, Arc::new(message), way), out);
             Job::Tried(Try { inbox, room, offset, tries_count: tries_count + 1 })
         };
         self.request_and_forget(job, out);
@@ -135,20 +143,27 @@ impl Rooms {
 
     /// Something for the user of this personal channel.
     pub(super) fn deliver(&mut self, now: Now, inbox: RoomId, delivery: Delivery, out: &mut Out) {
+        let slot = self.find(inbox);
+        let is_here = slot.is_some_and(|slot| self.rooms[slot].members.count() != 0);
+        if let Delivery::Message(..) = &delivery
+            && !is_here
+        {
+            out.steps.push(Step::Waits);
+        }
         // Who has no connection finds it at the next one.
-        let Some(slot) = self.find(inbox) else { return };
+        let Some(slot) = slot else { return };
         match delivery {
-            Delivery::Message(due) => {
+            Delivery::Message(due, way) => {
                 let message = direct(&due.channel, &due.publication);
-                self.spread(inbox, &Tell::Said(inbox, Arc::new(message)), out);
+                self.spread(inbox, &Tell::Said(inbox, Arc::new(message), way), out);
                 if self.options.has_store() {
                     let ack_wait_ms = rules(&self.options, &self.rooms[slot].title).ack_wait_ms;
                     self.scan_in(now, slot, u64::from(ack_wait_ms));
                 }
             }
-            Delivery::Copy { channel, publication } => {
+            Delivery::Copy { channel, publication, way } => {
                 let message = direct(&channel, &publication);
-                self.spread(inbox, &Tell::Said(inbox, Arc::new(message)), out);
+                self.spread(inbox, &Tell::Said(inbox, Arc::new(message), way), out);
             }
             Delivery::Acknowledged { .. } => {
                 // Room for the rest of a long queue.
@@ -178,7 +193,18 @@ impl Rooms {
         }
     }
 
+    /// The way of a message that comes to light late: what is measured begins anew.
+    pub(super) fn way_again(&mut self, now: Now, slot: u32, late: &Publication) -> Way {
+        let room = &self.rooms[slot];
+        let chat_type = rules(&self.options, &room.title).chat_type();
+        let key = ack_key(room.id, late.offset);
+        let trace = late.trace.unwrap_or_else(|| Trace::made(&mut self.spans));
+        let span = SpanId::made(&mut self.spans);
+        Way { key, ..Way::again(now, trace, span, chat_type) }
+    }
+
     /// Brings a direct message to the two of its conversation.
+    #[expect(clippy::too_many_arguments, reason = "a message, and where it goes")]
     pub(super) fn bring(
         &mut self,
         now: Now,
@@ -186,6 +212,7 @@ impl Rooms {
         publication: &Arc<Publication>,
         [from, to]: [RoomId; 2],
         ttl_ms: u64,
+        way: Way,
         out: &mut Out,
     ) {
         let room = &self.rooms[slot];
@@ -197,9 +224,9 @@ impl Rooms {
             tries_count: 0,
             expires_unix_ms: now.unix_ms.saturating_add(ttl_ms),
         };
-        out.deliver(to, Delivery::Message(due));
+        out.deliver(to, Delivery::Message(due, way));
         let publication = Arc::clone(publication);
-        out.deliver(from, Delivery::Copy { channel, publication });
+        out.deliver(from, Delivery::Copy { channel, publication, way });
     }
 
     /// A user got on in a conversation: the other side hears of it.

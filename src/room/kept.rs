@@ -2,8 +2,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::letter::{Ask, Asker, Voice};
+use super::way::Way;
 use super::window::Window;
-use crate::base::{ShardId, Tick};
+use crate::base::{Moment, ShardId, Tick};
 use crate::store::{Opened, Ticket};
 use crate::wire::{Epoch, Publication};
 
@@ -51,6 +52,10 @@ pub struct Pending {
     pub publication: Arc<Publication>,
     /// How it was said.
     pub voice: Voice,
+    /// What was measured of it.
+    pub way: Way,
+    /// When the store was given it.
+    pub given_at: Moment,
     /// Who wait for it: its author, and again, when it was sent twice.
     pub askers: Vec<(ShardId, Asker)>,
 }
@@ -190,8 +195,8 @@ mod tests {
 
     fn message(offset: u64) -> Arc<Publication> {
         let data = Payload { bytes: Bytes::from_static(b"{}"), is_json: true };
-        let (info, chan_info, tags) = (None, None, Vec::new());
-        Arc::new(Publication { offset, data, info, chan_info, tags, time_unix_ms: 1 })
+        let (info, chan_info, tags, trace) = (None, None, Vec::new(), None);
+        Arc::new(Publication { offset, data, info, chan_info, tags, time_unix_ms: 1, trace })
     }
 
     fn pending(offset: u64) -> Pending {
@@ -200,6 +205,8 @@ mod tests {
             ticket: Ticket(offset as u32),
             publication: message(offset),
             voice: Voice::Publish,
+            way: crate::room::way(),
+            given_at: Moment(0),
             askers: vec![(ShardId(0), asker)],
         }
     }

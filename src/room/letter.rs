@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use crate::base::{ConnId, RoomId, ShardId};
-use crate::metrics::ChatType;
+use super::Way;
+use crate::base::{ConnId, RoomId, ShardId, Trace};
 use crate::store::{Conversation, Due, Marks, Reached};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
@@ -148,13 +148,15 @@ pub enum Power {
 #[derive(Clone, Debug)]
 pub enum Delivery {
     /// A direct message, stored in its conversation.
-    Message(Due),
+    Message(Due, Way),
     /// A copy for the author's other devices; it waits for nobody.
     Copy {
         /// The conversation.
         channel: Arc<str>,
         /// The message.
         publication: Arc<Publication>,
+        /// What is measured of it.
+        way: Way,
     },
     /// The user has got these: they wait no more.
     Acknowledged {
@@ -211,8 +213,10 @@ pub struct Draft {
     pub tags: Vec<(Box<str>, Box<str>)>,
     /// How it was said, and how that is answered.
     pub voice: Voice,
-    /// As what it is counted.
-    pub chat_type: ChatType,
+    /// Its trace.
+    pub trace: Trace,
+    /// What was measured of it so far.
+    pub way: Way,
 }
 
 /// How a message is said.
@@ -270,7 +274,7 @@ pub enum Tell {
     /// The answer to an `Ask`.
     Answer(RoomId, Asker, Answer),
     /// To every subscriber of the shard: something was said.
-    Said(RoomId, Arc<Publication>),
+    Said(RoomId, Arc<Publication>, Way),
     /// To every subscriber that wants to know: somebody came.
     Came(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
     /// To every subscriber that wants to know: somebody left.
@@ -295,7 +299,7 @@ pub enum Answer {
     /// To `Unsubscribe`; also when it was not in.
     Unsubscribed,
     /// To `Publish`: the message has its place and is on its way.
-    Published,
+    Published(Way),
     /// To `Presence`.
     Presence(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>),
     /// To `PresenceStats`.
@@ -361,6 +365,8 @@ pub struct Posted {
     pub position: Position,
     /// Its id; empty for what came by the protocol's publish, which has none.
     pub id: Box<str>,
+    /// What was measured of it; `None` for an answer that was given before.
+    pub way: Option<Way>,
 }
 
 /// Where a new member stands.

@@ -83,6 +83,11 @@ impl Members {
         self.counts.iter().copied()
     }
 
+    /// Subscribers on one shard.
+    pub fn count_on(&self, shard: ShardId) -> u32 {
+        self.counts().find(|&(other, _)| other == shard).map_or(0, |(_, count)| count)
+    }
+
     /// Subscribers on all shards.
     pub fn count(&self) -> u32 {
         self.counts.iter().map(|&(_, count)| count).sum()
@@ -336,6 +341,7 @@ mod tests {
         assert_eq!(members.shards().collect::<Vec<_>>(), [ShardId(1), ShardId(5)]);
         members.count_out(ShardId(5));
         assert_eq!(members.count(), 2);
+        assert_eq!([1, 5, 6].map(|shard| members.count_on(ShardId(shard))), [1, 1, 0]);
         members.count_out(ShardId(5));
         members.count_out(ShardId(1));
         assert!(members.is_empty());

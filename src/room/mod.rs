@@ -24,6 +24,7 @@ mod storing;
 #[cfg(test)]
 mod tests;
 mod users;
+mod way;
 mod window;
 
 pub use letter::{
@@ -32,5 +33,8 @@ pub use letter::{
     Title, Voice, Welcome, What,
 };
 pub use options::{Namespace, NewsOf, Options, Who, WindowLimits};
-pub use out::Out;
+pub use out::{Out, Step};
 pub use state::Rooms;
+#[cfg(test)]
+pub use way::tests::way;
+pub use way::{Course, UNKNOWN, Way, ack_key};

@@ -8,7 +8,7 @@ use super::kept::{Kept, Phase};
 use super::members::Members;
 use super::news::Crowd;
 use super::window::Window;
-use super::{Answer, Asker, Namespace, Options, Posted, Recovery, Title, Welcome};
+use super::{Answer, Asker, Namespace, Options, Posted, Recovery, Title, Way, Welcome};
 use crate::base::{Bucket, ClientId, Now, RoomId, ShardId, Tick};
 use crate::wire::{Epoch, ID_TAG, Position, Publication};
 
@@ -84,11 +84,11 @@ impl Room {
     }
 
     /// The answer to a chat method that said something.
-    pub(super) fn posted(&self, offset: u64, id: &str) -> Answer {
+    pub(super) fn posted(&self, offset: u64, id: &str, way: Option<Way>) -> Answer {
         let epoch = self.window().map_or(Epoch::FOREIGN, |window| window.position().epoch);
         let position = Position { offset, epoch };
         let channel = Arc::clone(&self.title.channel);
-        Answer::Posted(Box::new(Posted { channel, position, id: id.into() }))
+        Answer::Posted(Box::new(Posted { channel, position, id: id.into(), way }))
     }
 
     /// Everything behind `since` that is in memory, or `None` when some of it is gone.

@@ -1,5 +1,6 @@
 use super::letter::{Answer, Ask, Asker, Tell, What};
-use crate::base::{RoomId, ShardId};
+use super::way::Way;
+use crate::base::{Moment, RoomId, ShardId, Trace};
 use crate::metrics::{ChatType, PublishResult};
 use crate::store::Request;
 use crate::wire::ErrorCode;
@@ -15,6 +16,47 @@ pub struct Out {
     pub requests: Vec<Request>,
     /// How publishing ended, for those who count.
     pub published: Vec<(ChatType, PublishResult)>,
+    /// What became of messages, for those who measure.
+    pub steps: Vec<Step>,
+}
+
+/// A step of a message at its room's home. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It has its place, and goes out.
+    Taken {
+        /// In which room.
+        room: RoomId,
+        /// At which place; 0 where there are none.
+        offset: u64,
+        /// So far.
+        way: Way,
+        /// When the store was given it, where one keeps it.
+        given_at: Option<Moment>,
+    },
+    /// Its author was told that it could not be kept.
+    Refused {
+        /// In which room.
+        room: RoomId,
+        /// So far.
+        way: Way,
+    },
+    /// A direct message whose reader is not here now, and will find it.
+    Waits,
+    /// A direct message goes out again.
+    Again {
+        /// From now on.
+        way: Way,
+    },
+    /// A direct message was sent as often as it may be.
+    GivenUp {
+        /// In which conversation.
+        room: RoomId,
+        /// At which place.
+        offset: u64,
+        /// Its trace, if it has one.
+        trace: Option<Trace>,
+    },
 }
 
 impl Out {
@@ -27,7 +69,7 @@ impl Out {
     pub(super) fn refuse(&mut self, from: ShardId, ask: &Ask, code: ErrorCode) {
         let (by, answer) = ((from, ask.asker), ask.what.refusal(code));
         if let What::Publish(draft) = &ask.what {
-            self.answer_publish(draft.chat_type, ask.room, by, answer);
+            self.answer_publish(draft.way.chat_type, ask.room, by, answer);
         } else {
             self.answer(ask.room, by, answer);
         }
@@ -54,7 +96,7 @@ pub(super) fn publish_result(answer: &Answer) -> PublishResult {
         Answer::Subscribed(_)
         | Answer::Unwelcome(_)
         | Answer::Unsubscribed
-        | Answer::Published
+        | Answer::Published(_)
         | Answer::Posted(_)
         | Answer::Members(..)
         | Answer::Receipts(..)

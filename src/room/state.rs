@@ -12,13 +12,13 @@ use super::out::publish_result;
 use super::storing::Storing;
 use super::window::Window;
 use super::{
-    Answer, Ask, Departure, Draft, Entry, MembersPage, Namespace, Options, Out, Passage, Tell,
-    Title, Voice, What,
+    Answer, Ask, Departure, Draft, Entry, MembersPage, Namespace, Options, Out, Passage, Step,
+    Tell, Title, Voice, Way, What, ack_key,
 };
 use crate::base::limits::{
     HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_MEMBERS_MAX,
 };
-use crate::base::{Bucket, ClientId, Now, Prng, Rate, RoomId, ShardId, Slab, Tick, Wheel};
+use crate::base::{Bucket, ClientId, Moment, Now, Prng, Rate, RoomId, ShardId, Slab, Tick, Wheel};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Position, Publication};
 
 /// How exactly rooms keep their deadlines.
@@ -42,6 +42,8 @@ pub struct Rooms {
     /// The only connections of users who may have one.
     claims: BTreeMap<RoomId, Seat>,
     epochs: Prng,
+    /// Of messages that are sent again.
+    pub(super) spans: Prng,
     pub(super) storing: Storing,
 }
 
@@ -60,6 +62,7 @@ impl Rooms {
             scans: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             claims: BTreeMap::new(),
             epochs: Prng::from_seed(seed),
+            spans: Prng::from_seed(!seed),
             storing: Storing::default(),
         }
     }
@@ -81,6 +84,17 @@ impl Rooms {
         })
     }
 
+    /// A room's name, if it is here.
+    pub fn name(&self, room: RoomId) -> Option<&str> {
+        self.find(room).map(|slot| &*self.rooms[slot].title.channel)
+    }
+
+    /// How many members of a room sit on a shard.
+    pub fn members_on(&self, room: RoomId, shard: ShardId) -> u64 {
+        let members = self.find(room).map(|slot| &self.rooms[slot].members);
+        members.map_or(0, |members| u64::from(members.count_on(shard)))
+    }
+
     /// The only way in for questions. Total: every question gets one answer, and
     /// the answer stands in `out` before what the question set off.
     pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) {
@@ -98,7 +112,7 @@ impl Rooms {
             What::Subscribe(entry) => self.subscribe(now, room, by, *entry, out),
             What::Unsubscribe(departure) => self.unsubscribe(now, room, seat, departure),
             What::Publish(draft) => {
-                let chat_type = draft.chat_type;
+                let chat_type = draft.way.chat_type;
                 let decision = self.publish(now, room, by, *draft, out);
                 let result = decision.0.as_ref().map(publish_result);
                 out.published.extend(result.map(|result| (chat_type, result)));
@@ -265,7 +279,7 @@ impl Rooms {
         if !room.rate.take(now.tick, rate(rules), 1) {
             return refuse(ErrorCode::TooManyRequests);
         }
-        let voice = draft.voice;
+        let (voice, way) = (draft.voice, draft.way);
         let publication = Arc::new(Publication {
             offset: room.next_offset(),
             data: draft.data,
@@ -273,12 +287,15 @@ impl Rooms {
             chan_info: draft.chan_info,
             tags: draft.tags,
             time_unix_ms: now.unix_ms,
+            trace: Some(draft.trace),
         });
         if !room.remember_id(&publication) {
             return refuse(ErrorCode::TooManyRequests);
         }
         match &mut room.stream {
-            Stream::Kept(_) => return (self.keep(slot, by, publication, voice, out), None),
+            Stream::Kept(_) => {
+                return (self.keep(now, slot, by, publication, voice, way, out), None);
+            }
             Stream::Memory(window) => {
                 window.push(&publication, rules.window_limits());
                 let end = now.tick.plus_ms(rules.history_age_ms_max);
@@ -286,35 +303,40 @@ impl Rooms {
             }
             Stream::None => (),
         }
-        let answer = self.said(now, slot, &publication, voice, out);
+        let (answer, way) = self.said(now, slot, &publication, voice, (way, None), out);
         if let Stream::None = self.rooms[slot].stream
             && self.rooms[slot].members.is_empty()
         {
             self.drop_room(slot);
         }
-        (Some(answer), Some(Tell::Said(id, publication)))
+        (Some(answer), Some(Tell::Said(id, publication, way)))
     }
 
     /// A message has its place. Sets off what follows from it elsewhere, and says
-    /// what its author is answered.
+    /// what its author is answered, and how far the message's way goes now.
     pub(super) fn said(
         &mut self,
         now: Now,
         slot: u32,
         publication: &Arc<Publication>,
         voice: Voice,
+        (way, given_at): (Way, Option<Moment>),
         out: &mut Out,
-    ) -> Answer {
+    ) -> (Answer, Way) {
+        let (room, offset) = (self.rooms[slot].id, publication.offset);
+        let way = Way { taken_at: now.moment, key: ack_key(room, offset), ..way };
+        out.steps.push(Step::Taken { room, offset, way, given_at });
         if let Voice::Send { from, to, ttl_ms } = voice {
-            self.bring(now, slot, publication, [from, to], ttl_ms, out);
+            self.bring(now, slot, publication, [from, to], ttl_ms, way, out);
         }
-        let room = &self.rooms[slot];
-        match voice {
-            Voice::Publish => Answer::Published,
+        let answer = match voice {
+            Voice::Publish => Answer::Published(way),
             Voice::Post | Voice::Send { .. } => {
-                room.posted(publication.offset, publication.tag(ID_TAG).unwrap_or_default())
+                let id = publication.tag(ID_TAG).unwrap_or_default();
+                self.rooms[slot].posted(offset, id, Some(way))
             }
-        }
+        };
+        (answer, way)
     }
 
     fn presence(&self, id: RoomId) -> Answer {

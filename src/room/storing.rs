@@ -14,7 +14,7 @@ use super::letter::Retraction;
 use super::marks::{fitting, shorten};
 use super::one::{Asking, SWEEP_MS_MAX, Stream, rules};
 use super::reading::Reading;
-use super::{Answer, Ask, Draft, Out, Progress, Rooms, Tell, Title, Voice, What};
+use super::{Answer, Ask, Draft, Out, Progress, Rooms, Step, Tell, Title, Voice, Way, What};
 use crate::base::limits::{WAITING_ASKS_MAX, WAITING_BYTES_MAX};
 use crate::base::{Now, RoomId, ShardId, Slab, Tick};
 use crate::store::{
@@ -191,10 +191,11 @@ impl Rooms {
         }
         for publication in news.into_iter().flatten() {
             let letter = doubtful.iter().find(|(offset, _)| *offset == publication.offset);
+            let way = self.way_again(now, slot, &publication);
             if let Some(&(_, Voice::Send { from, to, ttl_ms })) = letter {
-                self.bring(now, slot, &publication, [from, to], ttl_ms, out);
+                self.bring(now, slot, &publication, [from, to], ttl_ms, way, out);
             }
-            self.spread(id, &Tell::Said(id, publication), out);
+            self.spread(id, &Tell::Said(id, publication, way), out);
         }
         for (from, ask) in waiting {
             self.storing.waiting_count -= 1;
@@ -223,16 +224,19 @@ impl Rooms {
             pending.askers.push(by);
             return Some(None);
         }
-        Some(Some(room.posted(offset, id)))
+        Some(Some(room.posted(offset, id, None)))
     }
 
     /// Gives a message to the store. Its author is answered when it is kept.
+    #[expect(clippy::too_many_arguments, reason = "a message, and where it stands")]
     pub(super) fn keep(
         &mut self,
+        now: Now,
         slot: u32,
         by: Asking,
         publication: Arc<Publication>,
         voice: Voice,
+        way: Way,
         out: &mut Out,
     ) -> Option<Answer> {
         let room = &mut self.rooms[slot];
@@ -268,7 +272,8 @@ impl Rooms {
         };
         let awaited = Awaited::Kept(room.id, self.storing.round);
         let ticket = Ticket(self.storing.tickets.insert(awaited));
-        kept.give(Pending { ticket, publication, voice, askers: vec![by] });
+        let given_at = now.moment;
+        kept.give(Pending { ticket, publication, voice, way, given_at, askers: vec![by] });
         self.storing.waiting_bytes += bytes;
         let round = self.storing.round;
         out.requests.push(Request { ticket, round, job: Job::Append(Box::new(append)) });
@@ -305,18 +310,18 @@ impl Rooms {
         // What was given up before is found when the room is read again.
         let Some(slot) = self.find(id) else { return };
         let room = &mut self.rooms[slot];
-        let rules = rules(&self.options, &room.title);
-        let (limits, chat_type) = (rules.window_limits(), rules.chat_type());
+        let limits = rules(&self.options, &room.title).window_limits();
         let Stream::Kept(kept) = &mut room.stream else { return };
         let Some(pending) = kept.take_kept(ticket) else { return };
-        let Pending { publication, voice, askers, .. } = pending;
+        let Pending { publication, voice, way, given_at, askers, .. } = pending;
         kept.window_mut().push(&publication, limits);
         self.storing.waiting_bytes -= publication.data.bytes.len();
-        let answer = self.said(now, slot, &publication, voice, out);
+        let way = (way, Some(given_at));
+        let (answer, way) = self.said(now, slot, &publication, voice, way, out);
         for by in askers {
-            out.answer_publish(chat_type, id, by, answer.clone());
+            out.answer_publish(way.chat_type, id, by, answer.clone());
         }
-        self.spread(id, &Tell::Said(id, publication), out);
+        self.spread(id, &Tell::Said(id, publication, way), out);
         self.sweep_at(slot, now.tick.plus_ms(limits.age_ms_max.min(SWEEP_MS_MAX)));
         self.rest(now, slot, id);
     }
@@ -326,14 +331,15 @@ impl Rooms {
     fn give_up(&mut self, now: Now, slot: u32, again_at: Tick, out: &mut Out) {
         let room = &mut self.rooms[slot];
         let id = room.id;
-        let chat_type = rules(&self.options, &room.title).chat_type();
         let Stream::Kept(kept) = &mut room.stream else { return };
         let (given, waiting) = kept.close(again_at);
-        for Pending { publication, askers, .. } in given {
+        for Pending { publication, way, askers, .. } in given {
             self.storing.waiting_bytes -= publication.data.bytes.len();
             room.forget_id(&publication);
+            out.steps.push(Step::Refused { room: id, way });
             for by in askers {
-                out.answer_publish(chat_type, id, by, Answer::Refused(ErrorCode::Internal));
+                let refused = Answer::Refused(ErrorCode::Internal);
+                out.answer_publish(way.chat_type, id, by, refused);
             }
         }
         for (from, ask) in waiting {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Now, RoomId, ShardId, Tick};
-use crate::metrics::ChatType;
+use crate::base::{ClientId, ConnId, Now, Prng, RoomId, ShardId, Tick, Trace};
+use crate::room::way;
 use crate::store::{
     Crash, DiskWeather, Durability, Engine, Options as StoreOptions, Reached, Retention, Setup,
     SimulatedDisk,
@@ -78,7 +78,7 @@ fn engine_with(
 impl World {
     fn new() -> World {
         let options = Arc::new(Options { namespaces: namespaces(), rooms_max: 100 });
-        let now = Now { tick: Tick(5_000), unix_ms: 1_000_000_000 };
+        let now = Now::at(Tick(5_000), 1_000_000_000);
         World {
             rooms: Rooms::new(now, Arc::clone(&options), 1),
             store: engine(SimulatedDisk::new(1, DiskWeather::CALM), &options),
@@ -167,7 +167,7 @@ impl World {
 
     fn pass(&mut self, ms: u64) {
         let (tick, unix_ms) = (self.now.tick.plus_ms(ms), self.now.unix_ms + ms);
-        self.now = Now { tick, unix_ms };
+        self.now = Now::at(tick, unix_ms);
         self.rooms.tick(self.now, 100, &mut self.out);
         self.settle();
     }
@@ -176,7 +176,7 @@ impl World {
     fn said(&mut self, room: RoomId) -> Vec<(u64, String)> {
         let told = std::mem::take(&mut self.out.told);
         let said = told.into_iter().filter_map(|(_, tell)| match tell {
-            Tell::Said(to, publication) if to == room => Some(shown(&publication)),
+            Tell::Said(to, publication, _) if to == room => Some(shown(&publication)),
             _ => None,
         });
         said.collect()
@@ -221,7 +221,8 @@ fn draft(title: Title, user: &str, text: &str, id: Option<&str>, voice: Voice) -
         chan_info: None,
         tags: id.map(|id| (ID_TAG.into(), id.into())).into_iter().collect(),
         voice,
-        chat_type: ChatType::Group,
+        trace: Trace::made(&mut Prng::from_seed(1)),
+        way: way(),
     }))
 }
 
@@ -259,7 +260,7 @@ fn a_message_is_answered_and_told_when_it_is_kept() {
     assert!(world.out.told.is_empty(), "neither answered nor told yet");
     world.asleep = false;
     world.settle();
-    assert!(matches!(world.answer(id), Some(Answer::Published)));
+    assert!(matches!(world.answer(id), Some(Answer::Published(_))));
     assert_eq!(world.said(ROOM), [(1, "1".to_owned())]);
 }
 
@@ -406,7 +407,7 @@ fn a_full_disk_refuses_and_heals_without_a_restart() {
     world.store.disk_mut().set_weather(DiskWeather::CALM);
     world.pass(2_000);
     world.out.told.clear();
-    assert!(matches!(world.publish("4"), Answer::Published));
+    assert!(matches!(world.publish("4"), Answer::Published(_)));
     assert_eq!(world.said(ROOM), [(2, "4".to_owned())], "no offset is left out");
 }
 
@@ -423,7 +424,7 @@ fn where_only_the_reserve_is_left_reading_goes_on_right_behind_a_refusal() {
     assert_eq!(world.history(passage), [1]);
     world.store.disk_mut().set_weather(DiskWeather::CALM);
     world.pass(1_000);
-    assert!(matches!(world.publish("3"), Answer::Published));
+    assert!(matches!(world.publish("3"), Answer::Published(_)));
 }
 
 #[test]
@@ -436,7 +437,7 @@ fn a_channel_whose_first_message_was_refused_begins_later() {
     check_refused(&world.publish("1"), ErrorCode::Internal);
     world.store.disk_mut().set_weather(DiskWeather::CALM);
     world.pass(2_000);
-    assert!(matches!(world.publish("2"), Answer::Published));
+    assert!(matches!(world.publish("2"), Answer::Published(_)));
     let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
     assert_eq!(world.history(passage), [1]);
 }
@@ -452,7 +453,7 @@ fn a_channel_whose_first_message_failed_takes_the_next_one() {
         check_refused(&world.publish("1"), ErrorCode::Internal);
         world.store.disk_mut().set_weather(DiskWeather::CALM);
         world.pass(3_000);
-        assert!(matches!(world.publish("2"), Answer::Published), "seed {seed}");
+        assert!(matches!(world.publish("2"), Answer::Published(_)), "seed {seed}");
     }
 }
 
@@ -497,7 +498,7 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
             world.settle();
             let told = world.out.told.clone();
             for (m, id) in ids.into_iter().enumerate() {
-                if matches!(world.answer(id), Some(Answer::Published)) {
+                if matches!(world.answer(id), Some(Answer::Published(_))) {
                     answered.push(format!("{n}.{m}"));
                 }
             }

@@ -8,7 +8,7 @@ use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
 use crate::wire::{Epoch, Position, Publication};
 
 /// What a message costs beside its data: the entry, its shared header, its offset.
-const MESSAGE_OVERHEAD_BYTES: usize = 160;
+const MESSAGE_OVERHEAD_BYTES: usize = 192;
 
 /// The last messages of a room, limited by count, bytes and age.
 ///
@@ -182,8 +182,8 @@ mod tests {
 
     fn message(offset: u64, time_unix_ms: u64) -> Arc<Publication> {
         let data = Payload { bytes: Bytes::from_static(b"{}"), is_json: true };
-        let (info, chan_info, tags) = (None, None, Vec::new());
-        Arc::new(Publication { offset, data, info, chan_info, tags, time_unix_ms })
+        let (info, chan_info, tags, trace) = (None, None, Vec::new(), None);
+        Arc::new(Publication { offset, data, info, chan_info, tags, time_unix_ms, trace })
     }
 
     fn at(offset: u64) -> Position {
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(aged.bytes, 0);
         assert_eq!(aged.position(), at(6));
 
-        let small = WindowLimits { bytes_max: 2 * 162, ..limits() };
+        let small = WindowLimits { bytes_max: 2 * 194, ..limits() };
         let mut heavy = Window::new(Epoch(7));
         (1..=3).for_each(|offset| heavy.push(&message(offset, 0), small));
         assert_eq!(heavy.kept.len(), 2);

@@ -9,17 +9,18 @@ use super::requests::{namespace, unpublished};
 use super::rights::{Grant, Standing};
 use super::state::Context;
 use super::target::{Done, Target, grant};
-use super::{INBOX_NAMESPACE, Outcome, Session};
+use super::tracer::Birth;
+use super::{Effect, INBOX_NAMESPACE, Outcome, Session};
 use crate::auth::Allow;
-use crate::base::{ClientId, ConnId, Prng, ShardId};
+use crate::base::{ClientId, ConnId, Prng, RoomId, ShardId};
 use crate::metrics::ChatType;
 use crate::room::{
     ConversationsPage, Delivery, Draft, MembersPage, Posted, Power, Progress, ReceiptsPage,
-    Retraction, Voice, What,
+    Retraction, Voice, What, ack_key,
 };
 use crate::store::{self, Marks, Reached};
 use crate::wire::chat::{self, Conversation, Field, Method, Receipt, Said, Verb};
-use crate::wire::{Answer, ErrorCode, ID_TAG, Payload, RawData};
+use crate::wire::{Answer, ErrorCode, ID_TAG, Payload, RawData, TRACE_TAG};
 
 /// What is said, and how.
 pub(super) struct Words<'r> {
@@ -29,6 +30,8 @@ pub(super) struct Words<'r> {
     pub(super) voice: Voice,
     /// In conversations; 0 for as long as may be.
     pub(super) ttl_ms: u64,
+    /// By the client's clock.
+    pub(super) sent_at_unix_ms: Option<u64>,
 }
 
 impl Session {
@@ -43,40 +46,46 @@ impl Session {
     ) -> Done {
         let method = Method::named(name).ok_or(ErrorCode::MethodNotFound)?;
         let verb = method.read(data).map_err(Refusal::from);
-        let chat_type = match &verb {
-            Ok(Verb::Publish { channel, .. }) => cx.rooms.chat_type(namespace(cx, channel)),
-            Ok(_) | Err(_) if method == Method::Send => ChatType::OneToOne,
-            Ok(_) | Err(_) => ChatType::Group,
-        };
-        let done = verb.and_then(|verb| self.verb(cx, id, verb, out));
-        if let Method::Publish | Method::Send = method {
-            let refused = done.err().map(|refusal| (chat_type, unpublished(refusal.code())));
-            out.unpublished.extend(refused);
+        let done = verb.as_ref().map_err(|refusal| *refusal);
+        let done = done.and_then(|verb| self.verb(cx, id, verb, out));
+        if let Err(refusal) = done
+            && let Method::Publish | Method::Send = method
+        {
+            let chat_type = match (&verb, method) {
+                (Ok(Verb::Publish { channel, .. }), _) => {
+                    cx.rooms.chat_type(namespace(cx, channel))
+                }
+                (_, Method::Send) => ChatType::OneToOne,
+                (_, _) => ChatType::Group,
+            };
+            out.unpublished.push((chat_type, unpublished(refusal.code())));
         }
         done
     }
 
-    fn verb(&mut self, cx: &mut Context<'_>, id: u32, verb: Verb<'_>, out: &mut Outcome) -> Done {
+    fn verb(&mut self, cx: &mut Context<'_>, id: u32, verb: &Verb<'_>, out: &mut Outcome) -> Done {
         match verb {
-            Verb::Publish { channel, said } => self.post(cx, id, &channel, &said, out),
-            Verb::Send { to, said, ttl_s } => self.send_to(cx, id, &to, &said, ttl_s, out),
-            // How long it took is the client's own measurement: checked, not kept.
-            Verb::Ack { channel, offset, took_ms: _ } => {
-                self.mark(cx, id, &channel, Reached::Delivered(offset), out)
+            Verb::Publish { channel, said } => self.post(cx, id, channel, said, out),
+            Verb::Send { to, said, ttl_s } => self.send_to(cx, id, to, said, *ttl_s, out),
+            Verb::Ack { channel, offset, took_ms } => {
+                let room = self.mark(cx, id, channel, Reached::Delivered(*offset), out)?;
+                let key = ack_key(room, *offset);
+                out.effects.push(Effect::Acknowledged { key, took_ms: *took_ms });
+                Ok(())
             }
             Verb::Read { channel, offset } => {
-                self.mark(cx, id, &channel, Reached::Read(offset), out)
+                self.mark(cx, id, channel, Reached::Read(*offset), out).map(drop)
             }
-            Verb::Typing { channel } => self.typing(cx, id, &channel, out),
-            Verb::Retract { channel, offset } => self.retract(cx, id, &channel, offset, out),
+            Verb::Typing { channel } => self.typing(cx, id, channel, out),
+            Verb::Retract { channel, offset } => self.retract(cx, id, channel, *offset, out),
             // A question that waits for no answer is none.
             Verb::Receipts { .. } | Verb::Rooms { .. } | Verb::Members { .. } if id == 0 => Ok(()),
             Verb::Receipts { channel, after, limit } => {
-                self.receipts(cx, id, &channel, &after, limit, out)
+                self.receipts(cx, id, channel, after, *limit, out)
             }
-            Verb::Rooms { after, limit } => self.rooms(cx, id, &after, limit, out),
+            Verb::Rooms { after, limit } => self.rooms(cx, id, after, *limit, out),
             Verb::Members { channel, after, limit } => {
-                self.members(cx, id, &channel, after, limit, out)
+                self.members(cx, id, channel, *after, *limit, out)
             }
         }
     }
@@ -84,7 +93,7 @@ impl Session {
     /// Something is said in a channel, by whatever command.
     pub(super) fn say(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         id: u32,
         target: &Target<'_, '_>,
         words: Words<'_>,
@@ -108,6 +117,13 @@ impl Session {
             },
         };
         let chan_info = peer.channel(target.room).and_then(|extra| extra.chan_info.clone());
+        let birth = Birth {
+            tags: &words.tags,
+            sent_at_unix_ms: words.sent_at_unix_ms,
+            chat_type: target.rules.chat_type(),
+            agent: self.agent,
+        };
+        let (trace, way) = cx.tracer.begin(cx.now, cx.prng, cx.conn, &birth);
         let draft = Draft {
             title: self.title_if_needed(target),
             data: words.data.to_payload(),
@@ -115,7 +131,8 @@ impl Session {
             chan_info,
             tags: words.tags,
             voice,
-            chat_type: target.rules.chat_type(),
+            trace,
+            way,
         };
         self.ask(cx, target.room, id, What::Publish(Box::new(draft)), out);
         Ok(())
@@ -131,7 +148,9 @@ impl Session {
     ) -> Done {
         let target = self.target(cx, channel)?;
         let tags = tags(said, cx.prng);
-        let words = Words { data: &said.data, tags, voice: Voice::Post, ttl_ms: 0 };
+        let sent_at_unix_ms = said.sent_at_ms;
+        let words =
+            Words { data: &said.data, tags, voice: Voice::Post, ttl_ms: 0, sent_at_unix_ms };
         self.say(cx, id, &target, words, out)
     }
 
@@ -153,7 +172,8 @@ impl Session {
         let target = self.target(cx, &channel)?;
         let tags = tags(said, cx.prng);
         let ttl_ms = ttl_s.map_or(0, |ttl_s| ttl_s.saturating_mul(1_000));
-        let words = Words { data: &said.data, tags, voice: Voice::Post, ttl_ms };
+        let sent_at_unix_ms = said.sent_at_ms;
+        let words = Words { data: &said.data, tags, voice: Voice::Post, ttl_ms, sent_at_unix_ms };
         self.say(cx, id, &target, words, out)
     }
 
@@ -164,7 +184,7 @@ impl Session {
         channel: &str,
         reached: Reached,
         out: &mut Outcome,
-    ) -> Done {
+    ) -> Result<RoomId, Refusal> {
         let target = self.target(cx, channel)?;
         self.check_reading(cx, &target)?;
         let peer = self.peer()?;
@@ -178,7 +198,7 @@ impl Session {
             other: target.kind.other_than(user).map(inbox),
         };
         self.ask(cx, target.room, id, What::Mark(Box::new(progress)), out);
-        Ok(())
+        Ok(target.room)
     }
 
     fn receipts(
@@ -335,7 +355,7 @@ fn named(user: &str) -> Result<&str, ErrorCode> {
 }
 
 /// What goes with a message, in this order. Each has an id: the client's, or one
-/// that is made here.
+/// that is made here, and that is the id of its trace, too, if it came without one.
 fn tags(said: &Said<'_>, prng: &mut Prng) -> Vec<(Box<str>, Box<str>)> {
     let id = said.id.as_deref().map_or_else(
         // A version 4 UUID, as a client's identity is one.
@@ -344,7 +364,7 @@ fn tags(said: &Said<'_>, prng: &mut Prng) -> Vec<(Box<str>, Box<str>)> {
     );
     let mut tags: Vec<(Box<str>, Box<str>)> = vec![(ID_TAG.into(), id)];
     if let Some(traceparent) = &said.traceparent {
-        tags.push(("traceparent".into(), Box::from(&**traceparent)));
+        tags.push((TRACE_TAG.into(), Box::from(&**traceparent)));
     }
     if let Some(sent_at_ms) = said.sent_at_ms {
         tags.push(("sent_at_ms".into(), sent_at_ms.to_string().into_boxed_str()));

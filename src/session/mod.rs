@@ -10,7 +10,9 @@
 //! Deliberately absent: sockets, WebSocket frames (the shard's), other sessions.
 #![forbid(unsafe_code)]
 
+mod cargo;
 mod chat;
+mod clocks;
 mod connect;
 mod fault;
 mod identity;
@@ -27,13 +29,16 @@ mod subs;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tracer;
 
+pub use cargo::Cargo;
 pub use fault::Fault;
 pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
-pub use outbox::{Lane, Limits, Outbox, Push};
+pub use outbox::{Lane, Left, Limits, News, Outbox, Push, RoundId, Send};
 pub use outcome::{Effect, Outcome, Refusal};
 pub use quarantine::{Held, HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
 pub use quota::Admission;
 pub use state::{Context, Session, Who};
 pub use subs::Place;
+pub use tracer::{Tracer, TracerOptions};

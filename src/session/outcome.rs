@@ -49,6 +49,13 @@ pub enum Effect {
     Resume(BytesMut),
     /// Ping the client.
     Ping,
+    /// The client says that it has got a message.
+    Acknowledged {
+        /// `ack_key` of its place.
+        key: u64,
+        /// How long the client worked on it, by its own clock.
+        took_ms: Option<u64>,
+    },
     /// End the session.
     Close(Fault),
 }

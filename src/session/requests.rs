@@ -182,7 +182,7 @@ impl Session {
 
     fn publish(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         id: u32,
         channel: &str,
         data: &RawData<'_>,
@@ -192,7 +192,13 @@ impl Session {
         if data.bytes.is_empty() {
             return Err(ErrorCode::BadRequest.into());
         }
-        let words = Words { data, tags: Vec::new(), voice: Voice::Publish, ttl_ms: 0 };
+        let words = Words {
+            data,
+            tags: Vec::new(),
+            voice: Voice::Publish,
+            ttl_ms: 0,
+            sent_at_unix_ms: None,
+        };
         self.say(cx, id, &target, words, out)
     }
 

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use super::chat;
 use super::connect::{self, Connecting, Denial};
-use super::identity::Peer;
+use super::identity::{Birth, Peer};
 use super::outcome::Refusal;
 use super::quota::{Admission, Quota};
 use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
-use super::{Effect, Fault, NameKey, Options, Outcome, Place, Prefix};
+use super::{Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Tracer};
 use crate::auth::{Allow, Keys};
 use crate::base::{ClientId, ConnId, Now, Prng, RoomId, Soon, Tick};
 use crate::metrics::Agent;
@@ -33,6 +33,8 @@ pub struct Context<'c> {
     pub prng: &'c mut Prng,
     /// Whom nobody lets in for a while.
     pub held: &'c [Prefix],
+    /// For traces and clients' clocks.
+    pub tracer: &'c mut Tracer,
     /// Whose turn it is.
     pub conn: ConnId,
 }
@@ -184,7 +186,7 @@ impl Session {
             }
             (State::Ready(_), Told::Unsubscribed | Told::Noted) if id == 0 => (),
             (State::Ready(_), Told::Unsubscribed) => out.answer(id, Answer::Unsubscribe),
-            (State::Ready(_), Told::Published) => out.answer(id, Answer::Publish),
+            (State::Ready(_), Told::Published(_)) => out.answer(id, Answer::Publish),
             (State::Ready(_), Told::Presence(clients)) => {
                 out.answer(id, Answer::Presence { clients: &clients });
             }
@@ -242,6 +244,19 @@ impl Session {
     /// What the client's program is, as far as it says.
     pub fn agent(&self) -> Agent {
         self.agent
+    }
+
+    /// How long ago its upgrade was done, to a quarter of a second.
+    pub fn age_ms(&self, now: Tick, options: &Options) -> u64 {
+        let birth = match &self.state {
+            State::Greeting { deadline } => {
+                return options.connect_ms_max.saturating_sub(deadline.ms_since(now));
+            }
+            State::Ready(peer) => peer.birth,
+            State::Connecting(connecting) => connecting.peer.birth,
+            State::Closed => return 0,
+        };
+        birth.age_ms(now)
     }
 
     /// Who it is; nobody before its connect command was good.
@@ -421,8 +436,10 @@ impl Session {
         out: &mut Outcome,
     ) {
         self.agent = connect::agent(self.agent, &request.name);
+        let age_ms = self.age_ms(cx.now.tick, cx.options);
+        let birth = Birth::new(Tick(cx.now.tick.0.saturating_sub(age_ms)));
         let admitted = connect::authenticate(cx, &request.token)
-            .and_then(|claims| connect::admit(cx, id, request, claims));
+            .and_then(|claims| connect::admit(cx, id, request, claims, birth));
         match admitted {
             Err(Denial::Refuse(code)) => self.refuse(cx, id, code, out),
             Err(Denial::Close(fault)) => self.close(fault, out),
@@ -476,7 +493,7 @@ impl Session {
             | (
                 _,
                 Told::Unsubscribed
-                | Told::Published
+                | Told::Published(_)
                 | Told::Presence(_)
                 | Told::PresenceStats { .. }
                 | Told::History(..)
@@ -541,6 +558,9 @@ impl Session {
             let jitter_ms = cx.prng.below(interval_ms / 10 + 1);
             let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
             let tick = cx.now.tick;
+            let left_ms = self.heartbeat_at.tick(tick).ms_since(tick);
+            let took_ms = cx.options.pong_ms_max.saturating_sub(left_ms);
+            cx.tracer.on_round_trip(tick, cx.conn, took_ms);
             self.heartbeat_at = Soon::at(tick, self.heartbeat_at.tick(tick).plus_ms(rest_ms));
         }
     }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use super::quota::Admission;
 use super::state::State;
-use super::{Context, Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Session};
+use super::{
+    Context, Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Session, Tracer,
+    TracerOptions,
+};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
 use crate::metrics::{Agent, Blame, ChatType, CloseReason, PublishResult};
@@ -24,6 +27,7 @@ struct Desk {
     keys: Keys,
     prng: Prng,
     held: Vec<Prefix>,
+    tracer: Tracer,
     now: Now,
     /// Since the last step.
     out: Outcome,
@@ -63,9 +67,10 @@ impl Desk {
         let closed = Namespace { name: "closed".to_owned(), ..Namespace::default() };
         let namespaces = vec![open_namespace("room"), closed];
         let rooms = room::Options { namespaces, rooms_max: 10 };
-        let now = Now { tick: Tick(50), unix_ms: START_UNIX_S * 1_000 };
+        let now = Now::at(Tick(50), START_UNIX_S * 1_000);
         let (keys, mut prng) = (Keys::build(&[key()]).unwrap(), Prng::from_seed(1));
         let names = NameKey([1, 2]);
+        let mut tracer = Tracer::new(TracerOptions::default());
         let mut cx = Context {
             now,
             options: &options,
@@ -74,23 +79,14 @@ impl Desk {
             names,
             prng: &mut prng,
             held: &[],
+            tracer: &mut tracer,
             conn: CONN,
         };
         let session = Session::open(&mut cx, Agent::None);
         let out = Outcome::new(Encoding::Json);
         let encoding = Encoding::Json;
-        Desk {
-            session,
-            options,
-            rooms,
-            keys,
-            prng,
-            held: Vec::new(),
-            now,
-            out,
-            next_id: 1,
-            encoding,
-        }
+        let held = Vec::new();
+        Desk { session, options, rooms, keys, prng, held, tracer, now, out, next_id: 1, encoding }
     }
 
     /// Connected as `ann`.
@@ -121,6 +117,7 @@ impl Desk {
             names: NameKey([1, 2]),
             prng: &mut self.prng,
             held: &self.held,
+            tracer: &mut self.tracer,
             conn: CONN,
         };
         decide(&mut self.session, &mut cx, &mut self.out);
@@ -149,7 +146,7 @@ impl Desk {
     }
 
     fn pass(&mut self, ms: u64) {
-        self.now = Now { tick: self.now.tick.plus_ms(ms), unix_ms: self.now.unix_ms + ms };
+        self.now = self.now.plus_ms(ms);
         self.step(|session, cx, out| session.on_timer(cx, out));
     }
 
@@ -175,6 +172,7 @@ impl Desk {
             | Effect::Stand(_)
             | Effect::Release
             | Effect::Ping
+            | Effect::Acknowledged { .. }
             | Effect::Resume(_)
             | Effect::Close(_) => None,
         });

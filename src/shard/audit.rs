@@ -24,6 +24,10 @@ pub struct Audit {
     pub upgrading_count: u64,
     /// Bytes that wait in outboxes.
     pub waiting_bytes: u64,
+    /// Publications that wait in outboxes or are in flight.
+    pub publications_count: u64,
+    /// What channels said and has not left wholly, as far as it is followed.
+    pub rounds_count: usize,
     /// Rooms whose home is this shard.
     pub rooms_count: usize,
     /// Requests that the store has not answered.
@@ -48,11 +52,13 @@ impl Shard {
             members: self.rooms.members().collect(),
             rooms_count: self.rooms.len(),
             requests_count: self.rooms.requests_count(),
+            rounds_count: self.rounds.len(),
             ..Audit::default()
         };
         for (slot, conn) in self.conns.iter() {
             let id = ConnId { slot, generation: conn.generation };
             audit.waiting_bytes += conn.outbox.waiting_bytes() as u64;
+            audit.publications_count += conn.outbox.publications_count();
             match &conn.stage {
                 Stage::Upgrading(_) => audit.upgrading_count += 1,
                 Stage::Open(_, session) => {

@@ -6,7 +6,7 @@
 //! Deliberately absent: which connections they are; a look of an operator says that.
 
 use super::Shard;
-use super::conn::{Birth, Stage};
+use super::conn::Stage;
 use super::look::tasks;
 use crate::base::{Now, Tick};
 use crate::metrics::Gauge;
@@ -33,10 +33,10 @@ pub struct Census {
     cursor: u32,
     stepped_at: Tick,
     /// Of this round so far.
-    oldest: Option<Birth>,
+    oldest: Option<Tick>,
     tasks_max: u32,
     /// Of the round before.
-    shown_oldest: Option<Birth>,
+    shown_oldest: Option<Tick>,
     shown_tasks_max: u32,
 }
 
@@ -62,12 +62,11 @@ impl Shard {
         let end = span.min(census.cursor.saturating_add(step));
         for slot in census.cursor..end {
             let Some(conn) = self.conns.at(slot) else { continue };
-            if let Stage::Open(..) = &conn.stage {
+            if let Stage::Open(_, session) = &conn.stage {
                 census.tasks_max = census.tasks_max.max(tasks(conn));
-                let age_ms = |birth: Birth| birth.age_ms(now.tick);
-                if census.oldest.is_none_or(|one| age_ms(one) < age_ms(conn.birth)) {
-                    census.oldest = Some(conn.birth);
-                }
+                let age_ms = session.age_ms(now.tick, &self.options.session);
+                let since = Tick(now.tick.0.saturating_sub(age_ms));
+                census.oldest = Some(census.oldest.map_or(since, |oldest| oldest.min(since)));
             }
         }
         census.cursor = end;
@@ -78,7 +77,7 @@ impl Shard {
             census.shown_tasks_max = std::mem::take(&mut census.tasks_max);
             census.cursor = 0;
         }
-        let oldest_ms = census.shown_oldest.map_or(0, |birth| birth.age_ms(now.tick));
+        let oldest_ms = census.shown_oldest.map_or(0, |since| now.tick.ms_since(since));
         self.scribe.set(Gauge::OldestAge, oldest_ms);
         self.scribe.set(Gauge::ConnTasksMax, census.shown_tasks_max.into());
     }

@@ -1,5 +1,5 @@
 use crate::base::{ConnId, Soon, Tick};
-use crate::session::{Fault, Outbox, Session};
+use crate::session::{Fault, Outbox, RoundId, Session};
 use crate::wire::Encoding;
 use crate::ws::Reader;
 
@@ -8,8 +8,10 @@ use crate::ws::Reader;
 pub struct Conn {
     /// Which tenant of its slot this is.
     pub generation: u32,
-    /// How it speaks and since when, once upgraded.
-    pub birth: Birth,
+    /// How it speaks, once upgraded.
+    pub encoding: Encoding,
+    /// Who follows its send in flight.
+    pub round: RoundId,
     /// Its place on the turn's list of those with something to send.
     pub listed: Listed,
     /// When its earliest timer fires.
@@ -18,36 +20,6 @@ pub struct Conn {
     pub outbox: Outbox,
     /// What it may do.
     pub stage: Stage,
-}
-
-/// How a connection speaks, and when it was upgraded, in four bytes: every idle
-/// connection has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Birth(u32);
-
-impl Birth {
-    /// Ages are told to this: 2^31 of them are eight years.
-    const GRANULE_MS: u64 = 128;
-
-    /// Upgraded now, and speaks so.
-    pub fn new(encoding: Encoding, now: Tick) -> Birth {
-        Birth(Birth::granule(now) << 1 | u32::from(encoding == Encoding::Protobuf))
-    }
-
-    /// How it speaks.
-    pub fn encoding(self) -> Encoding {
-        if self.0 & 1 == 0 { Encoding::Json } else { Encoding::Protobuf }
-    }
-
-    /// How long ago it was upgraded, to a granule.
-    pub fn age_ms(self, now: Tick) -> u64 {
-        let granules = Birth::granule(now).wrapping_sub(self.0 >> 1) & (u32::MAX >> 1);
-        u64::from(granules) * Birth::GRANULE_MS
-    }
-
-    fn granule(now: Tick) -> u32 {
-        (now.0 / Birth::GRANULE_MS) as u32 & (u32::MAX >> 1)
-    }
 }
 
 /// A place on the turn's list; `NOWHERE` when nothing is new.
@@ -108,7 +80,8 @@ impl Conn {
     pub fn accepted(id: ConnId, now: Tick) -> Conn {
         Conn {
             generation: id.generation,
-            birth: Birth::new(Encoding::Json, now),
+            encoding: Encoding::Json,
+            round: RoundId::NOBODY,
             listed: Listed::NOWHERE,
             wake_at: Soon::NEVER,
             outbox: Outbox::default(),
@@ -145,22 +118,3 @@ pub fn goodbye(fault: Fault) -> Option<Goodbye> {
 /// Idle connections are what a server of this kind is full of: a field more in
 /// here is megabytes there.
 const _: () = assert!(size_of::<Option<Conn>>() <= 128);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn four_bytes_tell_the_encoding_and_the_age() {
-        for encoding in Encoding::ALL {
-            for since in [0, 127, 128, 1 << 30, (1 << 38) - 128, (1 << 38) + 5] {
-                let birth = Birth::new(encoding, Tick(since));
-                assert_eq!(birth.encoding(), encoding);
-                for age_ms in [0, 1_000, 86_400_000, 1 << 37] {
-                    let told = birth.age_ms(Tick(since + age_ms));
-                    assert!(told.abs_diff(age_ms) < Birth::GRANULE_MS, "{told} and {age_ms}");
-                }
-            }
-        }
-    }
-}

@@ -1,13 +1,16 @@
 //! From decisions to sends: at the end of a turn, one for each connection.
 
+use std::mem;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Shard;
 use super::conn::{Conn, Goodbye, Listed, Stage};
 use super::gather::{Gathering, opcode};
+use super::rounds::Fate;
 use crate::base::{Action, ConnId, Now, RoomId, Tick};
 use crate::metrics::Counter;
-use crate::session::{Fault, Lane, Limits, Outbox, Push};
+use crate::session::{Fault, Lane, Left, Limits, News, Outbox, Push, RoundId};
 use crate::wire;
 use crate::ws;
 
@@ -28,24 +31,41 @@ pub struct Listing {
     messages: BytesMut,
 }
 
-/// Bytes that wait in all outboxes of a shard.
+/// What is in all outboxes of a shard: bytes that wait, and publications that wait or
+/// are in flight.
 ///
-/// Invariant: every change of what waits in an outbox goes through `keep`.
+/// Invariant: every change of an outbox goes through `keep`, but for sends that are
+/// given at once, which `launch` counts.
 #[derive(Debug, Default)]
-pub struct Level(u64);
+pub struct Level {
+    bytes: u64,
+    publications_count: u64,
+}
 
 impl Level {
-    /// How many.
+    /// How many bytes wait.
     pub fn bytes(&self) -> u64 {
-        self.0
+        self.bytes
+    }
+
+    /// How many publications have not left.
+    pub fn publications_count(&self) -> u64 {
+        self.publications_count
     }
 
     /// Changes one outbox, and the level with it.
     pub fn keep<T>(&mut self, outbox: &mut Outbox, change: impl FnOnce(&mut Outbox) -> T) -> T {
-        let before = outbox.waiting_bytes() as u64;
+        let (bytes, publications) = (outbox.waiting_bytes() as u64, outbox.publications_count());
         let changed = change(outbox);
-        self.0 = self.0 - before + outbox.waiting_bytes() as u64;
+        self.bytes = self.bytes - bytes + outbox.waiting_bytes() as u64;
+        let left = self.publications_count - publications;
+        self.publications_count = left + outbox.publications_count();
         changed
+    }
+
+    /// So many publications were given at once.
+    fn launch(&mut self, count: u64) {
+        self.publications_count += count;
     }
 }
 
@@ -65,7 +85,7 @@ impl Shard {
         let mut sealed = 0;
         loop {
             for gathering in self.gatherings.take_all() {
-                self.flush(gathering, Some(out));
+                self.flush(now, gathering, Some(out));
             }
             while sealed < self.listed.len() {
                 self.seal_or_hold(now, sealed);
@@ -80,7 +100,7 @@ impl Shard {
         }
         let mut listed = std::mem::take(&mut self.listed);
         listed.retain(|listing| {
-            self.send_waiting(listing.id, out);
+            self.send_waiting(now, listing.id, out);
             listing.held_since.is_some()
         });
         for (index, listing) in (0..).zip(&listed) {
@@ -130,7 +150,7 @@ impl Shard {
     pub(super) fn say(&mut self, id: ConnId, messages: BytesMut) {
         self.list(id);
         let Some(conn) = self.conn(id) else { return };
-        let (encoding, place) = (conn.birth.encoding(), conn.listed);
+        let (encoding, place) = (conn.encoding, conn.listed);
         let listing = &mut self.listed[place.0 as usize];
         if listing.messages.is_empty() {
             listing.messages = messages;
@@ -153,32 +173,49 @@ impl Shard {
     }
 
     /// Forgets what a connection has not been sent yet.
-    pub(super) fn forget_waiting(&mut self, id: ConnId) {
+    pub(super) fn forget_waiting(&mut self, now: Now, id: ConnId) {
+        self.lose(now, id, Outbox::clear);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        self.waiting.keep(&mut conn.outbox, Outbox::clear);
         if conn.listed != Listed::NOWHERE {
             self.listed[conn.listed.0 as usize].messages.clear();
         }
     }
 
+    /// Takes from an outbox what its reader will not get.
+    pub(super) fn lose(&mut self, now: Now, id: ConnId, take: impl FnOnce(&mut Outbox, &mut Left)) {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        let mut left = std::mem::take(&mut self.left);
+        self.waiting.keep(&mut conn.outbox, |outbox| take(outbox, &mut left));
+        self.settle(now, &mut left, Fate::Lost);
+        self.left = left;
+    }
+
     /// Hands out what a channel said so far, before its subscribers change.
-    pub(super) fn flush_room(&mut self, room: RoomId) {
+    pub(super) fn flush_room(&mut self, now: Now, room: RoomId) {
         if let Some(gathering) = self.gatherings.take(room) {
-            self.flush(gathering, None);
+            self.flush(now, gathering, None);
         }
     }
 
     /// Gives every subscriber its slice. With `out`, who has nothing else
     /// waiting gets it without a detour; for the others it joins the queue.
-    fn flush(&mut self, gathering: Gathering, mut out: Option<&mut Vec<Action>>) {
+    fn flush(&mut self, now: Now, mut gathering: Gathering, mut out: Option<&mut Vec<Action>>) {
         let limits = self.limits();
         let Some(channel) = self.channels.find(gathering.room) else { return };
         let channel = self.channels.at(channel).expect("it was just found");
-        let publications_count = gathering.publications_count;
+        let (publications_count, cargo) = (gathering.publications_count(), gathering.cargo());
+        let round = match publications_count {
+            0 => RoundId::NOBODY,
+            1.. => self.rounds.begin(now.moment, gathering.room, mem::take(&mut gathering.ways)),
+        };
+        let (mut at_once, mut queued, mut refused) = (0, 0, 0);
         let frames = gathering.finish();
         for seat in channel.seats() {
             let frame = &frames[seat.kind_index()];
-            let Some(conn) = self.conns.at_mut(seat.slot()) else { continue };
+            let Some(conn) = self.conns.at_mut(seat.slot()) else {
+                refused += 1;
+                continue;
+            };
             if frame.is_empty() {
                 continue;
             }
@@ -187,20 +224,34 @@ impl Shard {
             if let Some(out) = &mut out
                 && conn.outbox.is_idle()
             {
-                out.push(Action::Send(id, conn.outbox.send_at_once(frame.clone())));
+                conn.round = round;
+                out.push(Action::Send(id, conn.outbox.send_at_once(frame.clone(), cargo)));
+                at_once += 1;
             } else {
-                full |= self
-                    .waiting
-                    .keep(&mut conn.outbox, |outbox| outbox.push_news(frame.clone(), limits))
-                    == Push::Full;
+                let news = News { frame: frame.clone(), cargo, round };
+                match self.waiting.keep(&mut conn.outbox, |outbox| outbox.push_news(news, limits)) {
+                    Push::Queued => queued += 1,
+                    Push::Full => {
+                        refused += 1;
+                        full = true;
+                    }
+                }
                 put_on(&mut self.listed, conn, id);
             }
             if full {
                 self.slow.push(id);
             }
         }
-        let deliveries_count = publications_count * channel.seats().len() as u64;
-        self.scribe.add(Counter::Recipients, deliveries_count);
+        if 0 < publications_count {
+            self.waiting.launch(at_once * publications_count);
+            let recipients = at_once + queued + refused;
+            self.scribe.add(Counter::Recipients, recipients * publications_count);
+            let mut left = mem::take(&mut self.left);
+            (0..refused).for_each(|_| left.lose_cargo(cargo));
+            self.settle(now, &mut left, Fate::Lost);
+            self.left = left;
+            self.on_given(now, round, (at_once + queued) as u32, refused as u32);
+        }
     }
 
     fn end_slow(&mut self, now: Now) {
@@ -213,14 +264,16 @@ impl Shard {
     }
 
     /// The next send of one connection, or its end.
-    fn send_waiting(&mut self, id: ConnId, out: &mut Vec<Action>) {
+    fn send_waiting(&mut self, now: Now, id: ConnId, out: &mut Vec<Action>) {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         if conn.generation != id.generation {
             return;
         }
         conn.listed = Listed::NOWHERE;
-        if let Some(send) = self.waiting.keep(&mut conn.outbox, Outbox::next_send) {
-            out.push(Action::Send(id, send));
+        let left = &mut self.left;
+        if let Some(send) = self.waiting.keep(&mut conn.outbox, |outbox| outbox.next_send(left)) {
+            conn.round = send.round;
+            out.push(Action::Send(id, send.bytes));
         }
         if let Stage::Closing(closing) = &conn.stage {
             let over = match closing.goodbye {
@@ -232,6 +285,12 @@ impl Shard {
                 conn.stage = Stage::Shut;
                 out.push(Action::Close(id));
             }
+        }
+        if !self.left.rounds.is_empty() {
+            // They leave with the send; that it left is told of the first only.
+            let mut left = mem::take(&mut self.left);
+            self.settle(now, &mut left, Fate::Left);
+            self.left = left;
         }
     }
 
@@ -274,7 +333,7 @@ fn seal(listed: &mut [Listing], waiting: &mut Level, conn: &mut Conn, limits: Li
         return Push::Queued;
     }
     let mut frame = BytesMut::with_capacity(messages.len() + ws::FRAME_HEADER_BYTES_MAX);
-    ws::put_header(&mut frame, opcode(conn.birth.encoding()), messages.len());
+    ws::put_header(&mut frame, opcode(conn.encoding), messages.len());
     frame.put_slice(&messages);
     let control = messages.len() <= CONTROL_MESSAGES_BYTES_MAX;
     let lane = if control { Lane::Control } else { Lane::Data };

@@ -35,7 +35,7 @@ impl Shard {
             match effect {
                 Effect::Ask(ask) => self.ask(ask),
                 Effect::Sit { room, name, news_of_members } => {
-                    self.sit(id, room, name, news_of_members);
+                    self.sit(now, id, room, name, news_of_members);
                 }
                 Effect::Stand(place) => self.stand(place),
                 Effect::Release => self.release(id),
@@ -43,9 +43,12 @@ impl Shard {
                 Effect::Ping => {
                     self.scribe.add(Counter::Pings, 1);
                     if let Some(conn) = self.conn(id) {
-                        let ping = conn.birth.encoding().index();
+                        let ping = conn.encoding.index();
                         self.push_control(id, self.ping[ping].clone());
                     }
+                }
+                Effect::Acknowledged { key, took_ms } => {
+                    self.on_acknowledged(now, key, took_ms);
                 }
                 Effect::Close(fault) => self.end(now, id, fault),
             }
@@ -70,7 +73,7 @@ impl Shard {
                 self.leave(now, id, fault);
                 self.begin_closing(now, id, fault);
                 if fault == Fault::Slow {
-                    self.forget_waiting(id);
+                    self.forget_waiting(now, id);
                 }
                 if goodbye(fault).is_some() {
                     let frame = match fault {
@@ -92,10 +95,21 @@ impl Shard {
     }
 
     /// Passes on what rooms decided.
-    pub(super) fn pass_on(&mut self, out: &mut Out) {
+    pub(super) fn pass_on(&mut self, now: Now, out: &mut Out) {
+        for step in out.steps.drain(..) {
+            self.on_step(now, step);
+        }
         for (to, tell) in out.told.drain(..) {
+            let said = match &tell {
+                Tell::Said(room, _, way) if self.mesh.is_full(to) => Some((*room, *way)),
+                _ => None,
+            };
             if self.mesh.tell(to, tell) == Posted::Full {
                 self.count_full(LaneKind::Push);
+                if let Some((room, way)) = said {
+                    let members = self.rooms.members_on(room, to);
+                    self.on_lost_in_lane(now, room, &way, members);
+                }
             }
         }
         for ask in out.asks.drain(..) {
@@ -111,10 +125,10 @@ impl Shard {
     pub(super) fn on_tell(&mut self, now: Now, tell: Tell) {
         match tell {
             Tell::Answer(room, asker, answer) => self.on_answer(now, room, asker, answer),
-            Tell::Said(room, publication) => {
+            Tell::Said(room, publication, way) => {
                 let push = Push::Publication(&publication);
                 if let Some(gathering) = self.announce(room, push, Audience::All) {
-                    gathering.publications_count += 1;
+                    gathering.ways.push(way);
                 }
             }
             Tell::Came(room, info, chan_info) => {
@@ -161,7 +175,7 @@ impl Shard {
         });
         let hit: Vec<(RoomId, Arc<str>, Vec<u32>)> = hit.collect();
         for (room, name, slots) in hit {
-            self.flush_room(room);
+            self.flush_room(now, room);
             for slot in slots {
                 let Some(conn) = self.conns.at(slot) else { continue };
                 let id = ConnId { slot, generation: conn.generation };
@@ -177,6 +191,9 @@ impl Shard {
     }
 
     fn on_answer(&mut self, now: Now, room: RoomId, asker: Asker, answer: Answer) {
+        if asker.id != 0 {
+            self.on_posted(now, room, &answer);
+        }
         if let Answer::Subscribed(welcome) = &answer {
             match welcome.recovery {
                 Recovery::NotAsked => (),
@@ -227,11 +244,11 @@ impl Shard {
         }
     }
 
-    fn sit(&mut self, id: ConnId, room: RoomId, name: Arc<str>, news_of_members: bool) {
+    fn sit(&mut self, now: Now, id: ConnId, room: RoomId, name: Arc<str>, news_of_members: bool) {
         // What was said before the newcomer sat down is not for it.
-        self.flush_room(room);
+        self.flush_room(now, room);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        let kind = Kind { encoding: conn.birth.encoding(), news_of_members };
+        let kind = Kind { encoding: conn.encoding, news_of_members };
         if let Stage::Open(_, session) = &mut conn.stage {
             if session.is_connecting() {
                 conn.outbox.hold();
@@ -267,14 +284,22 @@ impl Shard {
     /// Frees all seats of a session and counts its end.
     fn leave(&mut self, now: Now, id: ConnId, fault: Fault) {
         self.note_end(now, id, fault);
+        self.lose(now, id, Outbox::forget_held);
+        self.tracer.forget(id);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        let encoding = conn.birth.encoding();
-        let age_ms = conn.birth.age_ms(now.tick);
+        let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
-        self.waiting.keep(&mut conn.outbox, Outbox::forget_held);
+        let age_ms = session.age_ms(now.tick, &self.options.session);
         let mut outcome = Outcome::new(encoding);
-        let cx =
-            context(now, &self.options, &self.keys, self.names, &mut self.prng, &self.held, id);
+        let cx = context(
+            now,
+            &self.options,
+            &self.gate,
+            self.names,
+            &mut self.prng,
+            &mut self.tracer,
+            id,
+        );
         session.leave(&cx, &mut outcome);
         std::mem::swap(&mut self.outcome, &mut outcome);
         self.carry_out(now, id);

@@ -20,7 +20,7 @@ impl Shard {
     pub(super) fn note_end(&mut self, now: Now, id: ConnId, fault: Fault) {
         let Some(conn) = self.conns.at(id.slot) else { return };
         let Stage::Open(_, session) = &conn.stage else { return };
-        let age_ms = conn.birth.age_ms(now.tick);
+        let age_ms = session.age_ms(now.tick, &self.options.session);
         if fault == Fault::Panicked
             && age_ms <= self.options.quarantine.early_ms_max
             && self.early_panics.len() < EARLY_PANICS_MAX

@@ -2,9 +2,12 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use super::channels::{Channel, Kind};
 use crate::base::RoomId;
+use crate::room::Way;
+use crate::session::Cargo;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
 
@@ -58,8 +61,8 @@ pub struct Gathering {
     /// Which channel.
     pub room: RoomId,
     frames: [Option<BytesMut>; Kind::COUNT],
-    /// Publications among the frames, each in every kind.
-    pub publications_count: u64,
+    /// Of the publications among the frames, each in every kind.
+    pub ways: SmallVec<[Way; 1]>,
 }
 
 /// Who hears a message.
@@ -76,7 +79,7 @@ impl Gathering {
     /// subscriber ends the gathering before it sits down.
     pub fn begin(channel: &Channel) -> Gathering {
         let frames = channel.kinds().map(|present| present.then(BytesMut::new));
-        Gathering { room: channel.room, frames, publications_count: 0 }
+        Gathering { room: channel.room, frames, ways: SmallVec::new() }
     }
 
     /// Adds one message for all subscribers of the audience.
@@ -92,6 +95,17 @@ impl Gathering {
                 put_message(kind.encoding, message, frames);
             }
         }
+    }
+
+    /// Publications among the frames.
+    pub fn publications_count(&self) -> u64 {
+        self.ways.len() as u64
+    }
+
+    /// The same, for whoever carries them; a channel is of one chat type.
+    pub fn cargo(&self) -> Cargo {
+        let chat_type = self.ways.first().map(|way| way.chat_type);
+        chat_type.map_or(Cargo::NONE, |one| Cargo::of(one, self.publications_count()))
     }
 
     /// The frames of each kind, ready to be shared.
@@ -119,6 +133,7 @@ pub fn opcode(encoding: Encoding) -> Opcode {
 mod tests {
     use super::*;
     use crate::base::Prng;
+    use crate::room::way;
     use crate::shard::channels::{Channels, Seat};
 
     /// A list of rooms beside the gatherings.
@@ -138,18 +153,18 @@ mod tests {
                 0 => {
                     let all = gatherings.take_all().into_iter();
                     let mut all: Vec<_> =
-                        all.map(|one| (one.room, one.publications_count)).collect();
+                        all.map(|one| (one.room, one.publications_count())).collect();
                     all.sort_unstable();
                     model.sort_unstable();
                     assert_eq!(all, std::mem::take(&mut model));
                 }
                 1..40 => {
-                    let taken = gatherings.take(room).map(|one| one.publications_count);
+                    let taken = gatherings.take(room).map(|one| one.publications_count());
                     assert_eq!(taken, place.map(|place| model.swap_remove(place).1));
                 }
                 _ => {
                     let channel = channels.at(channels.find(room).unwrap()).unwrap();
-                    gatherings.of(channel).publications_count += 1;
+                    gatherings.of(channel).ways.push(way());
                     match place {
                         Some(place) => model[place].1 += 1,
                         None => model.push((room, 1)),

@@ -11,7 +11,7 @@ use super::Shard;
 use super::conn::{Conn, Stage};
 use crate::base::{ClientId, ConnId, Now, Soon};
 use crate::metrics::Agent;
-use crate::session::{Prefix, Who};
+use crate::session::{self, Prefix, Who};
 use crate::wire::Encoding;
 
 /// Slots that one turn looks at: 50 us, and a million connections in 250 turns.
@@ -107,7 +107,7 @@ impl Shard {
         let end = self.conns.span().min(looking.cursor + LOOK_SLOTS);
         for slot in looking.cursor..end {
             if let Some(conn) = self.conns.at(slot) {
-                looking.see(now, slot, conn);
+                looking.see(now, &self.options.session, slot, conn);
             }
         }
         looking.cursor = end;
@@ -143,8 +143,8 @@ impl Shard {
             user: text(|who| who.user),
             tenant: text(|who| who.tenant),
             agent: session.agent(),
-            age_ms: conn.birth.age_ms(now.tick),
-            encoding: conn.birth.encoding(),
+            age_ms: session.age_ms(now.tick, &self.options.session),
+            encoding: conn.encoding,
             channels_count: session.channels_count(),
             outbox_bytes: conn.outbox.bytes(),
             sends_in_flight: u32::from(conn.outbox.is_sending()),
@@ -154,7 +154,7 @@ impl Shard {
 }
 
 impl Looking {
-    fn see(&mut self, now: Now, slot: u32, conn: &Conn) {
+    fn see(&mut self, now: Now, options: &session::Options, slot: u32, conn: &Conn) {
         let Stage::Open(_, session) = &conn.stage else { return };
         self.all += 1;
         let (worst, count) = match &self.look {
@@ -166,7 +166,7 @@ impl Looking {
             Look::Worst(worst, count) => (*worst, (*count).min(SIGHTS_MAX)),
         };
         let badness = match worst {
-            Worst::Age => conn.birth.age_ms(now.tick),
+            Worst::Age => session.age_ms(now.tick, options),
             Worst::Pending => conn.outbox.bytes() as u64,
             Worst::Tasks => tasks(conn).into(),
         };

@@ -96,6 +96,11 @@ impl Mesh {
         Posted::Sent
     }
 
+    /// Whether a notice to this shard would find no room.
+    pub fn is_full(&self, to: ShardId) -> bool {
+        to != self.own && LANE_PUSHES_MAX <= self.lanes[usize::from(to.0)].notices_count
+    }
+
     /// Tells a shard what it asked for or subscribed to.
     pub fn tell(&mut self, to: ShardId, tell: Tell) -> Posted {
         if to == self.own {
@@ -185,7 +190,7 @@ impl Lane {
 
     /// Remembers that this notice found no room.
     fn lose(&mut self, notice: &Tell) {
-        if let Tell::Said(room, _) = notice {
+        if let Tell::Said(room, ..) = notice {
             self.lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
         }
     }
@@ -225,7 +230,7 @@ mod tests {
     use super::*;
     use crate::base::limits::GAP_ROOMS_MAX;
     use crate::base::{ClientId, ConnId};
-    use crate::room::{Answer, Asker, Departure};
+    use crate::room::{Answer, Asker, Departure, way};
     use crate::wire::{ClientInfo, Payload, Publication};
 
     const FAR: ShardId = ShardId(1);
@@ -258,7 +263,9 @@ mod tests {
                 chan_info: None,
                 tags: Vec::new(),
                 time_unix_ms: 0,
+                trace: None,
             }),
+            way(),
         )
     }
 
@@ -301,7 +308,7 @@ mod tests {
         let room = far_room(&mesh);
         let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
         for _ in 0..LANE_PUSHES_MAX {
-            let answer = Tell::Answer(room, asker, Answer::Published);
+            let answer = Tell::Answer(room, asker, Answer::Published(way()));
             assert_eq!(mesh.tell(FAR, answer), Posted::Sent);
         }
         assert_eq!(mesh.tell(FAR, said(room)), Posted::Sent);

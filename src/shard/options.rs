@@ -15,4 +15,21 @@ pub struct Options {
     pub room: room::Options,
     /// When clients that make sessions panic are locked out.
     pub quarantine: session::QuarantineOptions,
+    /// What is told of single messages.
+    pub tracing: TracingOptions,
+}
+
+/// What an operator may set about telling of single messages.
+#[derive(Clone, Debug)]
+pub struct TracingOptions {
+    /// Which of them are told whatever becomes of them.
+    pub tracer: session::TracerOptions,
+    /// One that takes so long from its command to its last reader is told, too.
+    pub slow_ms: u32,
+}
+
+impl Default for TracingOptions {
+    fn default() -> TracingOptions {
+        TracingOptions { tracer: session::TracerOptions::default(), slow_ms: 400 }
+    }
 }

@@ -1,13 +1,13 @@
 //! From bytes to decisions: the upgrade, frames, commands, timers of one connection.
 
 use super::Shard;
-use super::conn::{Birth, Closing, Conn, Goodbye, Stage};
+use super::conn::{Closing, Conn, Goodbye, Stage};
 use super::state::context;
 use crate::base::{ConnId, Now, Panicked, Soon, Tick, contain};
 use crate::metrics::{
     Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
 };
-use crate::session::{Admission, Context, Fault, Outcome, Session};
+use crate::session::{Admission, Context, Fault, Outbox, Outcome, RoundId, Session};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
 
@@ -53,13 +53,18 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_sent(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        conn.outbox.sent();
+    pub(super) fn on_sent(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        if conn.generation != id.generation {
+            return;
+        }
+        let cargo = self.waiting.keep(&mut conn.outbox, Outbox::sent);
+        let round = std::mem::replace(&mut conn.round, RoundId::NOBODY);
         let closing = matches!(conn.stage, Stage::Closing(_));
         if closing || conn.outbox.is_ready() {
             self.list(id);
         }
+        self.on_left(now, cargo, round);
     }
 
     pub(super) fn on_timer(&mut self, now: Now, id: ConnId) {
@@ -86,7 +91,7 @@ impl Shard {
             // Patience is over: whatever has not left by now will not.
             Stage::Closing(closing) => {
                 closing.goodbye = Goodbye::Overdue;
-                self.forget_waiting(id);
+                self.forget_waiting(now, id);
                 self.list(id);
             }
             Stage::Shut => (),
@@ -97,8 +102,15 @@ impl Shard {
     pub(super) fn rest(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         if let Stage::Open(_, session) = &conn.stage {
-            let cx =
-                context(now, &self.options, &self.keys, self.names, &mut self.prng, &self.held, id);
+            let cx = context(
+                now,
+                &self.options,
+                &self.gate,
+                self.names,
+                &mut self.prng,
+                &mut self.tracer,
+                id,
+            );
             let at = session.next_timer(&cx);
             if at != Tick(u64::MAX) {
                 self.wake(now, id, at);
@@ -131,15 +143,22 @@ impl Shard {
     }
 
     fn open(&mut self, now: Now, id: ConnId, encoding: Encoding, agent: Agent) {
-        let mut cx =
-            context(now, &self.options, &self.keys, self.names, &mut self.prng, &self.held, id);
+        let mut cx = context(
+            now,
+            &self.options,
+            &self.gate,
+            self.names,
+            &mut self.prng,
+            &mut self.tracer,
+            id,
+        );
         let session = Session::open(&mut cx, agent);
         let conn = self.conns.at_mut(id.slot).expect("its head was just read");
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
             Stage::Open(..) | Stage::Closing(_) | Stage::Shut => now.tick,
         };
-        conn.birth = Birth::new(encoding, now.tick);
+        conn.encoding = encoding;
         conn.stage = Stage::Open(Reader::new(), session);
         self.count_upgrade(now, since, Ok(()));
         self.open_count[encoding.index()] += 1;
@@ -252,7 +271,7 @@ impl Shard {
         admission: Admission,
     ) -> Option<Fault> {
         let conn = self.conn(id)?;
-        let encoding = conn.birth.encoding();
+        let encoding = conn.encoding;
         let message = match incoming {
             Incoming::Text(text) if encoding == Encoding::Json => text.as_bytes(),
             Incoming::Binary(bytes) if encoding == Encoding::Protobuf => bytes,
@@ -326,10 +345,17 @@ impl Shard {
             return Ok(());
         }
         let Stage::Open(_, session) = &mut conn.stage else { return Ok(()) };
-        let mut cx =
-            context(now, &self.options, &self.keys, self.names, &mut self.prng, &self.held, id);
+        let mut cx = context(
+            now,
+            &self.options,
+            &self.gate,
+            self.names,
+            &mut self.prng,
+            &mut self.tracer,
+            id,
+        );
         let out = &mut self.outcome;
-        out.encoding = conn.birth.encoding();
+        out.encoding = conn.encoding;
         let decided = contain("a session", || decide(session, &mut cx, out));
         if decided.is_err() {
             self.scribe.add(Counter::Panics, 1);

@@ -12,13 +12,15 @@ use super::evidence::EarlyPanic;
 use super::gather::{Gatherings, put_message};
 use super::look::{Found, Look, Looking};
 use super::mesh::Mesh;
+use super::notes::Notes;
+use super::rounds::{Fate, Recent, Rounds};
 use super::{Letter, Options};
 use crate::auth::Keys;
 use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Now, Prng, ShardId, Slots, Soon, Tick, Wheel};
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Out, Rooms, Tell};
-use crate::session::{Context, Fault, NameKey, Outcome, Prefix};
+use crate::session::{Context, Fault, Left, NameKey, Outbox, Outcome, Prefix, Tracer};
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
 
@@ -62,11 +64,19 @@ pub enum Order {
     Look(u64, Look),
 }
 
+/// Who is let in.
+pub(super) struct Gate {
+    /// For tokens.
+    pub keys: Arc<Keys>,
+    /// Prefixes of clients that are locked out.
+    pub held: Arc<[Prefix]>,
+}
+
 /// One core's world.
 pub struct Shard {
     pub(super) id: ShardId,
     pub(super) options: Arc<Options>,
-    pub(super) keys: Arc<Keys>,
+    pub(super) gate: Gate,
     pub(super) names: NameKey,
     pub(super) prng: Prng,
     pub(super) scribe: Rc<Scribe>,
@@ -94,8 +104,7 @@ pub struct Shard {
     out: Out,
     /// What the store is to be asked.
     pub(super) for_store: Vec<Request>,
-    /// Prefixes of clients that are locked out.
-    pub(super) held: Arc<[Prefix]>,
+    /// Sessions that panicked soon after they began, until that is told.
     pub(super) early_panics: Vec<EarlyPanic>,
     /// A look through all connections, and what the last one found.
     pub(super) looking: Option<Looking>,
@@ -104,6 +113,20 @@ pub struct Shard {
     /// Kinds of lanes that had no room in this turn.
     pub(super) full_lanes: [bool; LaneKind::ALL.len()],
     pub(super) timers_begun: u64,
+    /// Traces that begin here, and clients' clocks.
+    pub(super) tracer: Tracer,
+    /// What was said and has not left wholly.
+    pub(super) rounds: Rounds,
+    /// What was delivered and may be acknowledged.
+    pub(super) recent: Recent,
+    /// Whether anybody here ever acknowledged a message.
+    pub(super) has_seen_acks: bool,
+    /// From when on a message is slow, in us.
+    pub(super) slow_us: u64,
+    /// What there is to tell of single messages.
+    pub(super) notes: Notes,
+    /// Kept between losses for its capacity only.
+    pub(super) left: Left,
 }
 
 impl Shard {
@@ -111,13 +134,14 @@ impl Shard {
     pub fn new(setup: Setup) -> Shard {
         let mut prng = Prng::from_seed(setup.seed);
         let room_options = Arc::new(setup.options.room.clone());
+        let tracing = setup.options.tracing.clone();
         Shard {
             id: setup.id,
             rooms: Rooms::new(setup.now, room_options, prng.draw()),
             mesh: Mesh::new(setup.id, setup.shards_count),
             wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, phase_ms(&setup)),
             options: setup.options,
-            keys: setup.keys,
+            gate: Gate { keys: setup.keys, held: Arc::default() },
             names: setup.names,
             prng,
             scribe: setup.scribe,
@@ -134,13 +158,19 @@ impl Shard {
             outcome: Outcome::new(Encoding::Json),
             out: Out::default(),
             for_store: Vec::new(),
-            held: Arc::default(),
             early_panics: Vec::new(),
             looking: None,
             found: None,
             census: Census::default(),
             full_lanes: Default::default(),
             timers_begun: 0,
+            tracer: Tracer::new(tracing.tracer.clone()),
+            rounds: Rounds::default(),
+            recent: Recent::default(),
+            has_seen_acks: false,
+            slow_us: u64::from(tracing.slow_ms) * 1_000,
+            notes: Notes::new(tracing.tracer.exports),
+            left: Left::default(),
         }
     }
 
@@ -151,7 +181,7 @@ impl Shard {
             // A server asks for no connections.
             Event::Connected(_) => (),
             Event::Received(id, bytes) => self.on_received(now, id, bytes),
-            Event::Sent(id) => self.on_sent(id),
+            Event::Sent(id) => self.on_sent(now, id),
             Event::Ended(id) => self.end(now, id, Fault::PeerEnded),
             Event::Gone(id, ending) => self.on_gone(now, id, ending),
         }
@@ -170,12 +200,12 @@ impl Shard {
     /// The control thread says something.
     pub fn on_order(&mut self, now: Now, order: Order, out: &mut Vec<Action>) {
         match order {
-            Order::Keys(keys) => self.keys = keys,
+            Order::Keys(keys) => self.gate.keys = keys,
             Order::Drain { over_ms } => {
                 out.push(Action::StopAccepting);
                 self.begin_drain(now, over_ms);
             }
-            Order::Held(prefixes) => self.held = prefixes,
+            Order::Held(prefixes) => self.gate.held = prefixes,
             Order::Look(ticket, look) => self.begin_look(ticket, look),
         }
     }
@@ -190,7 +220,7 @@ impl Shard {
         self.look_on(now);
         let mut decided = std::mem::take(&mut self.out);
         self.rooms.tick(now, TURN_TIMERS_MAX, &mut decided);
-        self.pass_on(&mut decided);
+        self.pass_on(now, &mut decided);
         self.out = decided;
         self.read_local(now);
         self.scribe.enter(Phase::Deliver);
@@ -200,6 +230,7 @@ impl Shard {
         self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
         self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
         self.scribe.set(Gauge::SendQueueBytes, self.waiting.bytes());
+        self.scribe.set(Gauge::InFlight, self.waiting.publications_count());
         self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.upgrading_count));
     }
 
@@ -249,7 +280,7 @@ impl Shard {
     fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
         let mut out = std::mem::take(&mut self.out);
         self.rooms.handle(now, from, ask, &mut out);
-        self.pass_on(&mut out);
+        self.pass_on(now, &mut out);
         self.out = out;
     }
 
@@ -257,7 +288,7 @@ impl Shard {
     pub fn on_reply(&mut self, now: Now, reply: Reply) {
         let mut out = std::mem::take(&mut self.out);
         self.rooms.on_reply(now, reply, &mut out);
-        self.pass_on(&mut out);
+        self.pass_on(now, &mut out);
         self.out = out;
     }
 
@@ -265,6 +296,11 @@ impl Shard {
     /// lane has room for and leaves the rest.
     pub fn for_store(&mut self) -> &mut Vec<Request> {
         &mut self.for_store
+    }
+
+    /// What there is to tell of single messages, in order; as for the store.
+    pub fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     fn fire_timers(&mut self, now: Now) {
@@ -284,8 +320,11 @@ impl Shard {
             Stage::Upgrading(_) | Stage::Open(..) => self.end(now, id, fault),
             Stage::Closing(_) | Stage::Shut => (),
         }
-        self.forget_waiting(id);
-        self.conns.remove(id.slot);
+        self.forget_waiting(now, id);
+        self.lose(now, id, Outbox::abandon);
+        if let Some(conn) = self.conns.remove(id.slot) {
+            self.end_send(now, conn.round, Fate::Lost);
+        }
     }
 
     /// The connection, unless it is a later one in the same slot.
@@ -322,13 +361,15 @@ fn phase_ms(setup: &Setup) -> u64 {
 pub(super) fn context<'c>(
     now: Now,
     options: &'c Options,
-    keys: &'c Keys,
+    gate: &'c Gate,
     names: NameKey,
     prng: &'c mut Prng,
-    held: &'c [Prefix],
+    tracer: &'c mut Tracer,
     conn: ConnId,
 ) -> Context<'c> {
-    Context { now, options: &options.session, rooms: &options.room, keys, names, prng, held, conn }
+    let (options, rooms) = (&options.session, &options.room);
+    let Gate { keys, held } = gate;
+    Context { now, options, rooms, keys, names, prng, held, tracer, conn }
 }
 
 fn ping_frame(encoding: Encoding) -> Bytes {

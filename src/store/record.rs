@@ -1,7 +1,7 @@
 //! Values: what a record holds, and its bytes.
 //!
 //! Compact, because most records are messages: 20 bytes and the author's name
-//! around the data of an ordinary one. The first byte is the record's version.
+//! around the data of an ordinary one, and 16 for the trace of one without an id. The first byte is the record's version.
 //! Numbers are varints; the last field has no length, it takes what is left.
 //!
 //! Invariants: what was put reads back equal; other bytes are `Garbled`, never a
@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{ClientId, RoomId};
-use crate::wire::{ClientInfo, Epoch, Payload, Publication};
+use crate::base::{ClientId, RoomId, Trace, TraceId};
+use crate::wire::{ClientInfo, Epoch, Payload, Publication, trace_of};
 
 use super::letter::{Cause, Marks};
 
@@ -38,7 +38,8 @@ const CONN_INFO_IS_JSON: u8 = 1 << 3;
 const HAS_CHAN_INFO: u8 = 1 << 4;
 const CHAN_INFO_IS_JSON: u8 = 1 << 5;
 const HAS_TAGS: u8 = 1 << 6;
-const KNOWN_FLAGS: u8 = (1 << 7) - 1;
+/// Its trace follows, because its tags do not tell it.
+const HAS_TRACE: u8 = 1 << 7;
 
 /// A kept message's place in its channel's accounts, without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,8 @@ pub struct Account {
 
 /// The bytes of a message; its offset is in its key.
 pub fn put_message(publication: &Publication, total_bytes: u64) -> Vec<u8> {
-    let Publication { offset: _, data, info, chan_info, tags, time_unix_ms } = publication;
+    let Publication { offset: _, data, info, chan_info, tags, time_unix_ms, trace } = publication;
+    let trace = trace.filter(|_| trace_of(tags) != *trace);
     let conn_info = info.as_ref().and_then(|info| info.conn_info.as_deref());
     let flag = |bit: u8, is_set: bool| if is_set { bit } else { 0 };
     let is_json = |payload: Option<&Payload>| payload.is_some_and(|payload| payload.is_json);
@@ -62,7 +64,8 @@ pub fn put_message(publication: &Publication, total_bytes: u64) -> Vec<u8> {
         | flag(CONN_INFO_IS_JSON, is_json(conn_info))
         | flag(HAS_CHAN_INFO, chan_info.is_some())
         | flag(CHAN_INFO_IS_JSON, is_json(chan_info.as_deref()))
-        | flag(HAS_TAGS, !tags.is_empty());
+        | flag(HAS_TAGS, !tags.is_empty())
+        | flag(HAS_TRACE, trace.is_some());
     let mut to = Vec::with_capacity(data.bytes.len() + 96);
     to.extend([VERSION, flags]);
     put_number(&mut to, *time_unix_ms);
@@ -80,6 +83,9 @@ pub fn put_message(publication: &Publication, total_bytes: u64) -> Vec<u8> {
             put_text(&mut to, text);
         }
     }
+    if let Some(trace) = trace {
+        to.extend(trace.id.bits().to_be_bytes());
+    }
     to.extend_from_slice(&data.bytes);
     to
 }
@@ -96,8 +102,7 @@ pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account),
     let mut from = Fields::versioned(bytes, VERSION)?;
     let flags = from.byte()?;
     let has = |bit: u8| flags & bit != 0;
-    let is_known = flags & !KNOWN_FLAGS == 0
-        && (has(HAS_INFO) || !has(HAS_CONN_INFO))
+    let is_known = (has(HAS_INFO) || !has(HAS_CONN_INFO))
         && (has(HAS_CONN_INFO) || !has(CONN_INFO_IS_JSON))
         && (has(HAS_CHAN_INFO) || !has(CHAN_INFO_IS_JSON));
     if !is_known {
@@ -116,9 +121,17 @@ pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account),
     let chan_info = payload(HAS_CHAN_INFO, CHAN_INFO_IS_JSON)?.map(Arc::new);
     let info = who.map(|(user, client)| Arc::new(ClientInfo { user, client, conn_info }));
     let tags = if has(HAS_TAGS) { take_tags(&mut from)? } else { Vec::new() };
+    let trace = match has(HAS_TRACE) {
+        true => Some(Trace::of_server(take_trace(&mut from)?)),
+        false => trace_of(&tags),
+    };
     let data = Payload { bytes: Bytes::copy_from_slice(from.rest()), is_json: has(DATA_IS_JSON) };
     let time_unix_ms = account.time_unix_ms;
-    Ok((Publication { offset, data, info, chan_info, tags, time_unix_ms }, account))
+    Ok((Publication { offset, data, info, chan_info, tags, time_unix_ms, trace }, account))
+}
+
+fn take_trace(from: &mut Fields<'_>) -> Result<TraceId, Garbled> {
+    TraceId::new(u128::from_be_bytes(from.array()?)).ok_or(Garbled)
 }
 
 type Tags = Vec<(Box<str>, Box<str>)>;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::chat::Field;
-use crate::base::ClientId;
+use crate::base::{ClientId, Trace};
 
 /// How a connection speaks. Fixed at its upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,10 +74,22 @@ pub struct Publication {
     pub tags: Vec<(Box<str>, Box<str>)>,
     /// When the home shard took it, ms since 1970; 0 is not shown.
     pub time_unix_ms: u64,
+    /// What its steps are told under; never shown. Old messages have none.
+    pub trace: Option<Trace>,
 }
 
 /// The tag with the id that a message's author gave it.
 pub const ID_TAG: &str = "id";
+
+/// The tag with the trace context that came with a message.
+pub const TRACE_TAG: &str = "traceparent";
+
+/// The trace that the tags of a message tell: the one it came with, or that of an id
+/// which is a UUID.
+pub fn trace_of(tags: &[(Box<str>, Box<str>)]) -> Option<Trace> {
+    let tag = |name: &str| tags.iter().find(|(key, _)| **key == *name).map(|(_, text)| &**text);
+    tag(TRACE_TAG).and_then(Trace::parse).or_else(|| tag(ID_TAG).and_then(Trace::of_uuid))
+}
 
 impl Publication {
     /// The text of one tag.

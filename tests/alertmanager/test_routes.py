@@ -2,8 +2,9 @@
 amtool, and by an Alertmanager that runs with the configuration that is shipped."""
 
 import contextlib
-import tempfile
 import pathlib
+import re
+import tempfile
 
 import pytest
 
@@ -68,8 +69,6 @@ def test_messages_are_not_grouped_by_place():
 
 
 def test_names_in_the_configuration_are_names_of_alerts():
-    import re
-
     named = set(re.findall(r"Chat\w+", CONFIG.read_text()))
     assert named <= set(harness.alert_names()), named - set(harness.alert_names())
 
@@ -191,11 +190,9 @@ CASES = {
 @pytest.fixture(scope="module")
 def status():
     """All cases in one Alertmanager, each in a cluster of its own; who is inhibited."""
-    # Nobody listens there: what is sent is not what these tests are about.
-    config = CONFIG.read_text().replace("127.0.0.1:9494", "127.0.0.1:1")
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        address = stack.enter_context(harness.alertmanager(folder, config))
+        address = stack.enter_context(harness.alertmanager(folder, harness.CONFIG_OFFLINE))
         for name, (causes, muted, told) in CASES.items():
             for alerts in (causes, muted, told):
                 harness.post(address, [labels | {"cluster": name} for labels in alerts])
@@ -235,8 +232,7 @@ def test_another_cluster_is_another_world(status):
 def test_an_alert_without_a_job_mutes_nobody(tmp_path):
     """A missing label equals a missing label: a source without `job` would mute every
     alert that has none either."""
-    config = CONFIG.read_text().replace("127.0.0.1:9494", "127.0.0.1:1")
-    with harness.alertmanager(tmp_path, config) as address:
+    with harness.alertmanager(tmp_path, harness.CONFIG_OFFLINE) as address:
         stranger = {"alertname": "SomethingElse", "severity": "critical"}
         harness.post(address, [stranger, stranger | {"severity": "warning"}])
         last = {"cluster": "the last", **A}

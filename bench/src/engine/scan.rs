@@ -125,6 +125,7 @@ mod tests {
             chan_info: None,
             tags: vec![("a".into(), "b".into()); offset as usize % 2],
             time_unix_ms: 1_700_000_000_000,
+            trace: None,
         };
         let push = Push::Publication(&publication);
         let mut payload = BytesMut::new();

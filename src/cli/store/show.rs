@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
+use crate::cli::text::{date, is_obeyed, plain};
 use crate::store::{Cause, Checked, DeadLetter, Finding, Loss, Space, Stats};
 use crate::wire::{Payload, Publication};
 
@@ -148,7 +149,7 @@ fn said(message: &Publication) -> String {
 }
 
 fn put_message(object: Object, message: &Publication) -> Object {
-    let Publication { offset, data, info, chan_info, tags, time_unix_ms } = message;
+    let Publication { offset, data, info, chan_info, tags, time_unix_ms, trace } = message;
     let mut object = object.number("offset", *offset).number("time_unix_ms", *time_unix_ms);
     if let Some(info) = info {
         object = object.text("user", &info.user).text("client", &info.client.to_string());
@@ -162,6 +163,9 @@ fn put_message(object: Object, message: &Publication) -> Object {
     if !tags.is_empty() {
         let tags = tags.iter().fold(Object::new(), |tags, (name, text)| tags.text(name, text));
         object = object.raw("tags", &tags.end());
+    }
+    if let Some(trace) = trace {
+        object = object.text("trace_id", &trace.id.to_string());
     }
     object.payload("data", data)
 }
@@ -221,27 +225,8 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a text can always be written")
 }
 
-/// What cannot move the cursor, or end the line.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_obeyed(letter) {
-            plain.extend(letter.escape_default());
-        } else {
-            plain.push(letter);
-        }
-    }
-    plain
-}
-
 fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// Control characters, and those that turn the direction of the text around them.
-fn is_obeyed(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn word(space: Space) -> &'static str {
@@ -254,23 +239,6 @@ fn word(space: Space) -> &'static str {
         Space::Pending => "pending",
         Space::Dead => "dead_letters",
     }
-}
-
-/// A moment as RFC 3339 has it, by the calendar of 400 years with 146,097 days.
-fn date(unix_ms: u64) -> String {
-    const DAY_MS: u64 = 86_400_000;
-    let (days, ms) = (unix_ms / DAY_MS, unix_ms % DAY_MS);
-    // Years begin with March here, so that the odd day is their last one.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (s, ms) = (ms / 1_000, ms % 1_000);
-    let (hour, minute, second) = (s / 3_600, s / 60 % 60, s % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 #[cfg(test)]
@@ -290,6 +258,7 @@ mod tests {
             chan_info: None,
             tags: vec![("id".into(), "x\ny".into())],
             time_unix_ms: 1_700_000_000_123,
+            trace: None,
         }
     }
 
@@ -362,21 +331,5 @@ mod tests {
             assert_eq!(Form::Text.finding(&finding), text);
             assert_eq!(Form::Json.finding(&finding), json);
         }
-    }
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (unix_ms, want) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
-            (1_735_689_599_001, "2024-12-31T23:59:59.001Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(date(unix_ms), want);
-        }
-        // Whatever a damaged record says.
-        assert!(date(u64::MAX).ends_with('Z'));
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::base::ConnId;
-use crate::metrics::ChatType;
+use crate::base::{ConnId, Trace};
+use crate::room::way;
 use crate::room::{Asker, Recovery, Voice, Welcome};
 use crate::store::Durability;
 use crate::wire::Payload;
@@ -23,13 +23,13 @@ struct World {
 impl World {
     fn new(rules: Namespace) -> World {
         let options = Options { namespaces: vec![rules], rooms_max: 2 };
-        let now = Now { tick: Tick(0), unix_ms: 1_000_000 };
+        let now = Now::at(Tick(0), 1_000_000);
         World { rooms: Rooms::new(now, Arc::new(options), 1), now, out: Out::default() }
     }
 
     fn pass(&mut self, ms: u64) {
         let (tick, unix_ms) = (self.now.tick.plus_ms(ms), self.now.unix_ms + ms);
-        self.now = Now { tick, unix_ms };
+        self.now = Now::at(tick, unix_ms);
         self.out = Out::default();
         self.rooms.tick(self.now, 100, &mut self.out);
     }
@@ -75,7 +75,8 @@ impl World {
             chan_info: None,
             tags: Vec::new(),
             voice: Voice::Publish,
-            chat_type: ChatType::Group,
+            trace: Trace::made(&mut Prng::from_seed(1)),
+            way: way(),
         };
         self.ask(HOME, 0, What::Publish(Box::new(draft)))
     }
@@ -189,10 +190,10 @@ fn rooms_without_history_go_with_the_last_member() {
 #[test]
 fn the_number_of_rooms_and_the_rate_are_limited() {
     let mut world = World::new(Namespace { publish_per_s_max: 1, ..chatty() });
-    assert!(matches!(world.publish().0, Answer::Published));
+    assert!(matches!(world.publish().0, Answer::Published(_)));
     assert!(matches!(world.publish().0, Answer::Refused(ErrorCode::TooManyRequests)));
     world.pass(1_000);
-    assert!(matches!(world.publish().0, Answer::Published));
+    assert!(matches!(world.publish().0, Answer::Published(_)));
     for (room, fits) in [(RoomId(1), true), (RoomId(2), false)] {
         let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
         let ask = Ask { room, asker, what: What::Subscribe(Box::new(entry(0))) };

@@ -202,7 +202,7 @@ fn publish_says_it_with_what_goes_with_it() {
         assert_eq!(said.info.as_ref(), Some(&desk.info()));
         let room = desk.asked().0;
         let position = Position { offset: 4, epoch: Epoch(7) };
-        let posted = Posted { channel: "room:1".into(), position, id: "m-1".into() };
+        let posted = Posted { channel: "room:1".into(), position, id: "m-1".into(), way: None };
         desk.answer(room, Answer::Posted(Box::new(posted)));
         let want = json!({ "channel": "room:1", "offset": 4, "epoch": "00000007", "id": "m-1" });
         desk.check_rpc(&want);
@@ -305,7 +305,7 @@ fn what_is_published_in_a_conversation_waits_for_its_reader_too() {
         let said = draft(desk.asked_of("dm#ann,bob"));
         assert_eq!((said.voice, tags(said)), (voice, vec![]));
         let (room, position) = (desk.asked().0, Position { offset: 4, epoch: Epoch(7) });
-        let posted = Posted { channel: "dm#ann,bob".into(), position, id: "".into() };
+        let posted = Posted { channel: "dm#ann,bob".into(), position, id: "".into(), way: None };
         desk.answer(room, Answer::Posted(Box::new(posted)));
         assert_eq!(desk.heard(), ClientAnswer::Publish);
     });
@@ -502,6 +502,7 @@ fn conversations_are_asked_of_ones_own_inbox() {
             chan_info: None,
             tags: vec![("id".into(), "i".into())],
             time_unix_ms: 9,
+            trace: None,
         };
         let page = vec![Conversation {
             channel: "dm#ann,bob".into(),

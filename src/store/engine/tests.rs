@@ -151,6 +151,7 @@ pub(super) fn message(offset: u64, text: &str, user: &str, time_unix_ms: u64) ->
         chan_info: None,
         tags: vec![("id".into(), format!("id-{text}").into())],
         time_unix_ms,
+        trace: None,
     }
 }
 

@@ -244,6 +244,7 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
         chan_info: None,
         tags: Vec::new(),
         time_unix_ms: 1_000_000,
+        trace: None,
     };
     let channel = format!("room:{}", { room.0 }).into();
     let birth = Birth { tenant: "".into(), channel, epoch: Epoch(5), parties: None };

@@ -48,6 +48,7 @@ fn append(room: RoomId, channel: &str, offset: u64) -> Job {
         chan_info: None,
         tags: Vec::new(),
         time_unix_ms: NOW,
+        trace: None,
     };
     let (tenant, channel, epoch) = ("acme".into(), channel.into(), Epoch(5));
     let birth = Some(Birth { tenant, channel, epoch, parties: Some(INBOXES) });

@@ -13,6 +13,7 @@ fn bare() -> Publication {
         chan_info: None,
         tags: Vec::new(),
         time_unix_ms: 1_700_000_000_123,
+        trace: None,
     }
 }
 
@@ -33,8 +34,19 @@ fn full() -> Publication {
             tag("0A1B2C3D-0000-4fff-8000-0123456789ab", ""),
             tag("", "ü-and-something-that-is-no-identity-"),
         ],
+        trace: Trace::parse("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"),
         ..bare()
     }
+}
+
+fn traced() -> Publication {
+    Publication { trace: Some(Trace::made(&mut Prng::from_seed(1))), ..bare() }
+}
+
+fn named() -> Publication {
+    let id: Box<str> = "0a1b2c3d-0000-4fff-8000-0123456789ab".into();
+    let trace = Trace::of_uuid(&id);
+    Publication { tags: vec![("id".into(), id)], trace, ..bare() }
 }
 
 /// Reads back equal, and every cut is garbled or something shorter.
@@ -54,7 +66,8 @@ fn check<T: PartialEq + std::fmt::Debug>(
 
 #[test]
 fn records_read_back_equal() {
-    for message in [bare(), full(), Publication { data: payload("", false), ..bare() }] {
+    let empty = Publication { data: payload("", false), ..bare() };
+    for message in [bare(), full(), traced(), named(), empty] {
         let account = Account { time_unix_ms: message.time_unix_ms, total_bytes: 1 << 40 };
         let bytes = put_message(&message, account.total_bytes);
         assert_eq!(take_account(&bytes), Ok(account));

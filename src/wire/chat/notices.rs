@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::answers::Receipt;
 use super::payload;
+use crate::base::Trace;
 use crate::wire::{ClientInfo, ID_TAG, Payload, Publication};
 
 /// Somebody is writing: `{"typing": {channel, user, client}}`.
@@ -79,5 +80,7 @@ pub fn remainder(whole: &Publication) -> Publication {
         chan_info: None,
         tags: tags.collect(),
         time_unix_ms: whole.time_unix_ms,
+        // The span that it hung under is gone with its tag.
+        trace: whole.trace.map(|trace| Trace::of_server(trace.id)),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::cursor;
 use super::fields::{Field, Fields};
 use crate::base::limits::{MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
-use crate::base::{ConnId, ShardId};
+use crate::base::{ConnId, ShardId, Trace};
 use crate::wire::{RawData, channel_is_valid};
 
 /// The methods whose names begin with `chat.`. Closed.
@@ -173,7 +173,7 @@ fn said<'a>(fields: &Fields<'a>) -> Result<Said<'a>, Field> {
     Ok(Said {
         data: fields.data()?,
         id: fields.text(Field::Id, is_message_id)?,
-        traceparent: fields.text(Field::Traceparent, is_traceparent)?,
+        traceparent: fields.text(Field::Traceparent, |text| Trace::parse(text).is_some())?,
         sent_at_ms: fields.number(Field::SentAtMs, 0..=u64::MAX)?,
     })
 }
@@ -199,18 +199,4 @@ fn limit(fields: &Fields<'_>) -> Result<u32, Field> {
 fn is_message_id(text: &str) -> bool {
     (1..=MESSAGE_ID_BYTES_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// `00-` trace id `-` parent id `-` flags, in lower-case hexadecimal; ids of
-/// zeros mean nothing (W3C Trace Context, 3.2.2).
-fn is_traceparent(text: &str) -> bool {
-    let is_hex = |part: &str, digits: usize| {
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        part.len() == digits && part.bytes().all(is_digit)
-    };
-    let is_id = |part: &str, digits: usize| is_hex(part, digits) && part.bytes().any(|b| b != b'0');
-    let mut parts = text.split('-');
-    let mut next = || parts.next().unwrap_or_default();
-    let is_right = next() == "00" && is_id(next(), 32) && is_id(next(), 16) && is_hex(next(), 2);
-    is_right && parts.next().is_none()
 }

@@ -288,6 +288,7 @@ fn publication() -> Publication {
         chan_info: Some(Arc::new(nothing())),
         tags: vec![("id".into(), "i".into()), ("sent_at_ms".into(), "5".into())],
         time_unix_ms: 6,
+        trace: None,
     }
 }
 

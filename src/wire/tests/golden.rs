@@ -241,6 +241,7 @@ fn publication() -> Publication {
         chan_info: None,
         tags: Vec::new(),
         time_unix_ms: 0,
+        trace: None,
     }
 }
 
@@ -262,6 +263,7 @@ fn pushes_read_as_sdks_expect_them() {
         chan_info: Some(Arc::new(json_payload("[2]"))),
         tags: vec![("id".into(), "a\nb".into()), ("k".into(), "".into())],
         time_unix_ms: 1_700_000_000_000,
+        trace: None,
         offset: 0,
     };
     check_message(

@@ -207,6 +207,7 @@ impl Material {
             chan_info: self.chan_info(),
             tags: if self.flags[3] { vec![(text(1), text(2))] } else { Vec::new() },
             time_unix_ms: u64::from(self.numbers[1]),
+            trace: None,
         }
     }
 

@@ -1,0 +1,117 @@
+use crate::metrics::ChatType;
+
+/// How many publications of which chat type a frame or a send carries.
+///
+/// Four bytes, because every connection has one for its send in flight: a count of
+/// one type up to 2^30, or of all three up to 1,023 each. What fits neither way
+/// does not leave in one send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cargo(u32);
+
+const TYPES: usize = 3;
+const _: () = assert!(ChatType::ALL.len() == TYPES);
+
+/// The two high bits say of which type the count is, or that it is three counts.
+const TAG_BITS: u32 = 30;
+const MIXED: u32 = TYPES as u32;
+const ONE_MAX: u32 = (1 << TAG_BITS) - 1;
+const MIXED_BITS: u32 = TAG_BITS / TYPES as u32;
+const MIXED_MAX: u32 = (1 << MIXED_BITS) - 1;
+
+impl Cargo {
+    /// No publication.
+    pub const NONE: Cargo = Cargo(0);
+
+    /// So many of one type. More than can be is taken for as many as can.
+    pub fn of(chat_type: ChatType, count: u64) -> Cargo {
+        let count = u32::try_from(count).unwrap_or(ONE_MAX).min(ONE_MAX);
+        if count == 0 { Cargo::NONE } else { Cargo((chat_type as u32) << TAG_BITS | count) }
+    }
+
+    /// Both together, unless that is too much for one send.
+    pub fn plus(self, other: Cargo) -> Option<Cargo> {
+        if other == Cargo::NONE {
+            return Some(self);
+        }
+        if self == Cargo::NONE {
+            return Some(other);
+        }
+        let (tag, count) = (self.0 >> TAG_BITS, self.0 & ONE_MAX);
+        if tag != MIXED && tag == other.0 >> TAG_BITS {
+            let count = count + (other.0 & ONE_MAX);
+            return (count <= ONE_MAX).then_some(Cargo(tag << TAG_BITS | count));
+        }
+        let (mut mixed, counts) = (MIXED << TAG_BITS, other.counts());
+        for (index, (one, more)) in (0..).zip(self.counts().into_iter().zip(counts)) {
+            let together = one.saturating_add(more);
+            if MIXED_MAX < together {
+                return None;
+            }
+            mixed |= together << (index * MIXED_BITS);
+        }
+        Some(Cargo(mixed))
+    }
+
+    /// By type, in the order of `ChatType::ALL`.
+    pub fn counts(self) -> [u32; TYPES] {
+        let mut counts = [0; TYPES];
+        match self.0 >> TAG_BITS {
+            MIXED => {
+                for (index, count) in (0..).zip(&mut counts) {
+                    *count = self.0 >> (index * MIXED_BITS) & MIXED_MAX;
+                }
+            }
+            tag => counts[tag as usize] = self.0 & ONE_MAX,
+        }
+        counts
+    }
+
+    /// Of all types together.
+    pub fn total(self) -> u64 {
+        match self.0 >> TAG_BITS {
+            MIXED => self.counts().into_iter().map(u64::from).sum(),
+            _ => u64::from(self.0 & ONE_MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Prng;
+
+    #[test]
+    fn both_ways_of_counting_have_their_limit() {
+        use ChatType::{Broadcast, Group, OneToOne};
+        let of = Cargo::of;
+        assert_eq!(of(Group, u64::MAX).total(), u64::from(ONE_MAX));
+        assert_eq!(of(Group, u64::from(ONE_MAX)).plus(of(Group, 1)), None);
+        assert_eq!(of(OneToOne, 2).plus(of(Group, 1_024)), None);
+        let mixed = of(OneToOne, 2).plus(of(Group, 1_023)).unwrap();
+        assert_eq!((mixed.counts(), mixed.total()), ([2, 1_023, 0], 1_025));
+        assert_eq!(mixed.plus(of(Group, 1)), None);
+        assert_eq!(mixed.plus(of(Broadcast, 5)).map(Cargo::counts), Some([2, 1_023, 5]));
+        assert_eq!(of(Broadcast, 0), Cargo::NONE);
+        assert_eq!(mixed.plus(Cargo::NONE), Some(mixed));
+    }
+
+    /// Three plain numbers beside the cargo.
+    #[test]
+    fn cargo_adds_up() {
+        let mut prng = Prng::from_seed(4);
+        let (mut cargo, mut model) = (Cargo::NONE, [0u32; TYPES]);
+        for _ in 0..10_000 {
+            let count = prng.below(300);
+            let chat_type = ChatType::ALL[prng.below(TYPES as u64) as usize];
+            match cargo.plus(Cargo::of(chat_type, count)) {
+                Some(sum) => {
+                    cargo = sum;
+                    model[chat_type as usize] += count as u32;
+                }
+                None => (cargo, model) = (Cargo::NONE, [0; TYPES]),
+            }
+            assert_eq!(cargo.counts(), model);
+            assert_eq!(cargo.total(), model.into_iter().map(u64::from).sum::<u64>());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What is measured of a message from its first moment on: its trace, whether its
+//! steps are written down, and how long it took to get here.
+//!
+//! Deliberately absent: who counts, and who writes anything down.
+
+use super::clocks::{Clocks, Heard};
+use crate::base::{Bucket, ConnId, Now, Origin, Prng, Rate, SpanId, Tick, Trace};
+use crate::metrics::{Agent, ChatType};
+use crate::room::{Course, UNKNOWN, Way};
+use crate::wire::trace_of;
+
+/// What an operator may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracerOptions {
+    /// Whether anybody wants spans.
+    pub exports: bool,
+    /// Of a million messages, so many are told, by their trace id.
+    pub sample_per_million: u32,
+    /// Messages a second of one shard that are told because of their trace id or
+    /// because their client wishes so; 0 for no limit.
+    pub sampled_per_s_max: u32,
+}
+
+impl Default for TracerOptions {
+    fn default() -> TracerOptions {
+        TracerOptions { exports: false, sample_per_million: 1_000, sampled_per_s_max: 100 }
+    }
+}
+
+/// What the sessions of a shard share to measure with.
+#[derive(Debug)]
+pub struct Tracer {
+    options: TracerOptions,
+    clocks: Clocks,
+    sampled: Bucket,
+}
+
+/// What is said about a message, for a tracer.
+pub(super) struct Birth<'m> {
+    pub(super) tags: &'m [(Box<str>, Box<str>)],
+    pub(super) sent_at_unix_ms: Option<u64>,
+    pub(super) chat_type: ChatType,
+    pub(super) agent: Agent,
+}
+
+impl Tracer {
+    /// Nothing measured yet.
+    pub fn new(options: TracerOptions) -> Tracer {
+        Tracer { options, clocks: Clocks::default(), sampled: Bucket::full() }
+    }
+
+    /// A heartbeat came back.
+    pub(super) fn on_round_trip(&mut self, now: Tick, conn: ConnId, took_ms: u64) {
+        self.clocks.on_round_trip(now, conn, took_ms);
+    }
+
+    /// A connection is gone.
+    pub fn forget(&mut self, conn: ConnId) {
+        self.clocks.forget(conn);
+    }
+
+    /// A message begins its way.
+    pub(super) fn begin(
+        &mut self,
+        now: Now,
+        prng: &mut Prng,
+        conn: ConnId,
+        birth: &Birth<'_>,
+    ) -> (Trace, Way) {
+        let trace = trace_of(birth.tags).unwrap_or_else(|| Trace::made(prng));
+        let heard = birth.sent_at_unix_ms.map(|sent| self.clocks.hear(now, conn, sent));
+        let (p2b_us, course) = match heard {
+            None | Some(Heard::Unknown) => (UNKNOWN, Course::Said),
+            Some(Heard::Took { us }) => (us, Course::Said),
+            Some(Heard::Skewed) => (0, Course::SaidSkewed),
+        };
+        let way = Way {
+            trace: trace.id,
+            parent: trace.parent(),
+            span: trace.parent().map_or(trace.span, |_| SpanId::made(prng)),
+            key: 0,
+            parsed_at: now.moment,
+            taken_at: now.moment,
+            p2b_us,
+            chat_type: birth.chat_type,
+            agent: birth.agent,
+            sampled: self.is_sampled(now.tick, trace),
+            course,
+        };
+        (trace, way)
+    }
+
+    /// By the trace id, so that whoever else decides by it decides the same; and
+    /// because a client wishes so. Both are the client's choice in the end, so both
+    /// have a limit.
+    fn is_sampled(&mut self, now: Tick, trace: Trace) -> bool {
+        let TracerOptions { exports, sample_per_million, sampled_per_s_max } = self.options;
+        if !exports {
+            return false;
+        }
+        let below = ((u128::from(sample_per_million) << 56) / 1_000_000) as u64;
+        let wanted = match trace.origin {
+            Origin::Client { wishes: true } => true,
+            Origin::Client { wishes: false } | Origin::Server => trace.id.chance() < below,
+        };
+        let rate = Rate { per_s: sampled_per_s_max, burst: sampled_per_s_max };
+        wanted && self.sampled.take(now, rate, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::TRACE_TAG;
+
+    const CONN: ConnId = ConnId { slot: 1, generation: 1 };
+
+    fn tracer(sample_per_million: u32, sampled_per_s_max: u32) -> Tracer {
+        Tracer::new(TracerOptions { exports: true, sample_per_million, sampled_per_s_max })
+    }
+
+    fn begin(tracer: &mut Tracer, prng: &mut Prng, traceparent: Option<&str>) -> (Trace, Way) {
+        let tags: Vec<(Box<str>, Box<str>)> =
+            traceparent.map(|text| (TRACE_TAG.into(), text.into())).into_iter().collect();
+        let birth = Birth {
+            tags: &tags,
+            sent_at_unix_ms: None,
+            chat_type: ChatType::Group,
+            agent: Agent::Other,
+        };
+        tracer.begin(Now::at(Tick(9), 9), prng, CONN, &birth)
+    }
+
+    #[track_caller]
+    fn check_share(sample_per_million: u32, want: std::ops::Range<usize>) {
+        let (mut tracer, mut prng) = (tracer(sample_per_million, 0), Prng::from_seed(6));
+        let mut sampled = || begin(&mut tracer, &mut prng, None).1.sampled;
+        let count = (0..10_000).filter(|_| sampled()).count();
+        assert!(want.contains(&count), "{count} of 10,000");
+    }
+
+    #[test]
+    fn as_many_are_sampled_as_wanted() {
+        check_share(0, 0..1);
+        check_share(10_000, 70..130);
+        check_share(500_000, 4_800..5_200);
+        check_share(1_000_000, 10_000..10_001);
+    }
+
+    #[test]
+    fn a_wish_is_fulfilled_up_to_the_limit() {
+        let given = |flags| format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
+        let (mut tracer, mut prng) = (tracer(0, 3), Prng::from_seed(6));
+        let mut sampled = |flags| begin(&mut tracer, &mut prng, Some(&given(flags))).1.sampled;
+        assert!(!sampled("00"));
+        assert_eq!([(); 5].map(|()| sampled("01")), [true, true, true, false, false]);
+        let mut off = Tracer::new(TracerOptions::default());
+        assert!(!begin(&mut off, &mut prng, Some(&given("01"))).1.sampled, "nobody wants spans");
+    }
+
+    #[test]
+    fn the_first_span_hangs_under_the_clients_or_is_the_first() {
+        let (mut tracer, mut prng) = (tracer(0, 0), Prng::from_seed(6));
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let (trace, way) = begin(&mut tracer, &mut prng, Some(given));
+        assert_eq!((way.trace, way.parent), (trace.id, Some(trace.span)));
+        assert_ne!(way.span, trace.span);
+        let (trace, way) = begin(&mut tracer, &mut prng, None);
+        assert_eq!((way.trace, way.parent, way.span), (trace.id, None, trace.span));
+    }
+}

@@ -1,0 +1,216 @@
+//! What a shard has to tell of single messages: spans, and what went wrong. Values for
+//! the control thread, which sends them on and writes lines.
+//!
+//! Deliberately absent: message bodies, users' names, encodings.
+
+use std::sync::Arc;
+
+use crate::base::{Bucket, Moment, Rate, SpanId, Tick, TraceId};
+use crate::metrics::{Agent, ChatType, DeliveryOutcome, PublishResult, Segment};
+
+/// Notes that wait in one shard for its lane; what comes more is dropped and counted.
+const NOTES_MAX: usize = 1_024;
+
+/// Messages a second of one shard whose way is told because something was wrong.
+const TROUBLES_PER_S_MAX: u32 = 50;
+
+/// Something to be told. Closed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// A step of a message's way.
+    Span(Span),
+    /// A message was slow, or did not arrive.
+    Trouble(Trouble),
+}
+
+/// A step of a message's way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Of which trace.
+    pub trace: TraceId,
+    /// Which one it is.
+    pub id: SpanId,
+    /// What it belongs to.
+    pub parent: Option<SpanId>,
+    /// What was done.
+    pub action: SpanAction,
+    /// From when,
+    pub began_at: Moment,
+    /// to when.
+    pub ended_at: Moment,
+    /// For which channel.
+    pub room: Room,
+    /// Whether it came to nothing.
+    pub failed: bool,
+    /// What kind of channel it is.
+    pub chat_type: ChatType,
+    /// What the author's program is.
+    pub agent: Agent,
+}
+
+/// What a span is about. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanAction {
+    /// From the command to the first letter to subscribers, at the home of the room.
+    Publish {
+        /// The place that it got; 0 where there are none.
+        offset: u64,
+    },
+    /// From the request to the store to its answer.
+    Store,
+    /// From there to the last byte for the last subscriber of one shard.
+    Deliver {
+        /// To how many connections.
+        recipients: u32,
+        /// How many of them did not get it.
+        failed: u32,
+        /// Whether it was said before.
+        again: bool,
+    },
+    /// From there to the acknowledgement of one subscriber.
+    Consume,
+    /// A direct message was given up.
+    DeadLetter {
+        /// Its place in its conversation.
+        offset: u64,
+    },
+}
+
+/// A channel, as it may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// By its name.
+    Named(Arc<str>),
+    /// By half of its keyed hash: conversations and inboxes, whose names are those of
+    /// users, and channels that are gone.
+    Hashed(u64),
+}
+
+/// A message that was slow, or did not arrive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    /// What went wrong.
+    pub cause: Cause,
+    /// Of which trace.
+    pub trace: TraceId,
+    /// In which channel.
+    pub room: Room,
+    /// What kind of channel it is.
+    pub chat_type: ChatType,
+    /// What the author's program is.
+    pub agent: Agent,
+    /// How long each piece of the way took, in us, as far as it came; in the order of
+    /// `Segment::ALL`.
+    pub segments_us: [Option<u64>; 4],
+}
+
+/// What went wrong. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was slow, and most of it here.
+    Slow(Segment),
+    /// Somebody did not get it.
+    Failed(DeliveryOutcome),
+    /// It could not be taken.
+    Refused(PublishResult),
+}
+
+/// What a shard has to tell, in order.
+#[derive(Debug)]
+pub struct Notes {
+    /// Whether anybody wants spans.
+    exports: bool,
+    waiting: Vec<Note>,
+    dropped_count: u64,
+    troubles: Bucket,
+}
+
+impl Notes {
+    /// Nothing to tell yet.
+    pub fn new(exports: bool) -> Notes {
+        Notes { exports, waiting: Vec::new(), dropped_count: 0, troubles: Bucket::full() }
+    }
+
+    /// Whether one more trouble may be told now.
+    pub fn may_tell(&mut self, now: Tick) -> bool {
+        let rate = Rate { per_s: TROUBLES_PER_S_MAX, burst: TROUBLES_PER_S_MAX };
+        self.troubles.take(now, rate, 1)
+    }
+
+    /// A step, if anybody wants to know.
+    pub fn span(&mut self, span: Span) {
+        if self.exports {
+            self.push(Note::Span(span));
+        }
+    }
+
+    /// Something went wrong.
+    pub fn trouble(&mut self, trouble: Trouble) {
+        self.push(Note::Trouble(trouble));
+    }
+
+    /// What waits, for whoever takes from the front what has room.
+    pub fn waiting(&mut self) -> &mut Vec<Note> {
+        &mut self.waiting
+    }
+
+    /// How many were dropped since the last call.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped_count)
+    }
+
+    fn push(&mut self, note: Note) {
+        if self.waiting.len() < NOTES_MAX {
+            self.waiting.push(note);
+        } else {
+            self.dropped_count += 1;
+        }
+    }
+}
+
+const fn crosses_threads<T: Send + 'static>() {}
+const _: () = crosses_threads::<Note>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Prng, Trace};
+
+    fn span() -> Span {
+        let trace = Trace::made(&mut Prng::from_seed(1));
+        Span {
+            trace: trace.id,
+            id: trace.span,
+            parent: None,
+            action: SpanAction::Store,
+            began_at: Moment(1),
+            ended_at: Moment(2),
+            room: Room::Hashed(3),
+            failed: false,
+            chat_type: ChatType::Group,
+            agent: Agent::None,
+        }
+    }
+
+    #[test]
+    fn what_nobody_takes_is_dropped_and_counted() {
+        let mut notes = Notes::new(true);
+        (0..NOTES_MAX + 3).for_each(|_| notes.span(span()));
+        assert_eq!((notes.waiting().len(), notes.take_dropped()), (NOTES_MAX, 3));
+        assert_eq!(notes.take_dropped(), 0);
+        notes.waiting().clear();
+        notes.span(span());
+        assert_eq!(notes.waiting().len(), 1);
+        let mut quiet = Notes::new(false);
+        quiet.span(span());
+        assert!(quiet.waiting().is_empty(), "nobody wants spans");
+    }
+
+    #[test]
+    fn troubles_are_limited_by_the_second() {
+        let mut notes = Notes::new(true);
+        let told = |notes: &mut Notes, ms| (0..1_000).filter(|_| notes.may_tell(Tick(ms))).count();
+        assert_eq!(told(&mut notes, 0), 50);
+        assert_eq!(told(&mut notes, 500), 25);
+    }
+}
