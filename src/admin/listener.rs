@@ -172,7 +172,14 @@ mod tests {
 
     fn view(exposition: Arc<Exposition>, readiness: Readiness, store: StoreState) -> View {
         let (readiness, store) = (watch::channel(readiness).1, watch::channel(store).1);
-        View { exposition, readiness, store, evidence: evidence(Some(TOKEN)) }
+        View {
+            exposition,
+            ledger: Cells::of_process().1,
+            refresh: Arc::new(|| ()),
+            readiness,
+            store,
+            evidence: evidence(Some(TOKEN)),
+        }
     }
 
     const TOKEN: &str = "a token that only these tests know";
@@ -304,7 +311,15 @@ mod tests {
         check(Ready, "/metrics", 200, "text/plain; version=0.0.4");
         check(Ready, "/metrics", 200, "\nchat_core_turns_total 0\n");
         check(Ready, "/metrics?core=each", 200, "\nchat_core_turns_total{core=\"1\"} 0\n");
-        check(Ready, "/metrics?core=1", 400, "core=each");
+        check(Ready, "/metrics?core=1", 400, "core is sum or each");
+        check(Ready, "/metrics?name[]=none", 400, "no metric of this server");
+        check(
+            Ready,
+            "/metrics?name%5B%5D=chat_rooms",
+            200,
+            "# TYPE chat_rooms gauge\nchat_rooms 0\n",
+        );
+        check(Ready, "/metrics?tenant=%ff", 400, "the query");
         check(Ready, "/", 404, "no such page");
         check(Ready, "/metrics/", 404, "no such page");
     }

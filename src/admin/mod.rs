@@ -3,7 +3,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/metrics` | the text format; `?core=each` shows each core instead of the sum |
+//! | `/metrics` | OpenMetrics with examples, or the text format, as `Accept` says; `?core=each` shows each core instead of the sum, `?name[]=` some families only |
 //! | `/health` | 200 while the process lives |
 //! | `/ready` | 200 while new clients are welcome, else 503 and the reason; a second line says that the store is full |
 //! | `/debug` | what went wrong, for those who have the token (`debug/mod.rs`) |
@@ -18,6 +18,7 @@
 mod debug;
 mod listener;
 mod routes;
+mod scrape;
 mod token;
 
 pub use debug::{

@@ -1,14 +1,19 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{MatchedPath, Query as Pairs, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
 use super::debug::{self, Evidence};
-use crate::metrics::{Cores, Exposition, TEXT_TYPE};
+use super::scrape;
+use crate::metrics::{
+    Exposition, Format, Gauge, Histogram, Ledger, OPEN_METRICS_TYPE, Page, StatusClass, TEXT_TYPE,
+};
 
 /// Whether new clients are welcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +42,12 @@ pub enum StoreState {
 /// What the admin pages show.
 #[derive(Clone)]
 pub struct View {
-    /// The numbers of all cores.
+    /// The numbers of all threads.
     pub exposition: Arc<Exposition>,
+    /// For the numbers of this listener.
+    pub ledger: Ledger,
+    /// Writes down what is read from the system at the time of a scrape.
+    pub refresh: Arc<dyn Fn() + Send + Sync>,
     /// Changed by the control thread.
     pub readiness: watch::Receiver<Readiness>,
     /// Changed by whoever watches over the store.
@@ -56,19 +65,60 @@ pub(super) fn router(view: View) -> Router {
         .route("/health", get(|| async { "alive\n" }))
         .route("/ready", get(ready))
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
+        .layer(from_fn_with_state(view.clone(), measure))
         .with_state(view)
 }
 
-async fn metrics(State(view): State<View>, RawQuery(query): RawQuery) -> Response {
-    let cores = match query.as_deref() {
-        None | Some("" | "core=sum") => Cores::Summed,
-        Some("core=each") => Cores::Each,
-        Some(_) => {
-            let help = "the query is core=sum or core=each\n";
-            return (StatusCode::BAD_REQUEST, help).into_response();
-        }
+/// Counts every request, by the page's name in the router: what stands in the
+/// address is the asker's choice.
+async fn measure(State(view): State<View>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = route.map(|route| route.strip_suffix("/{prefix}").unwrap_or(route));
+    let page = Page::of(request.method().as_str(), route.unwrap_or_default());
+    let began = now();
+    let response = next.run(request).await;
+    let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let class = StatusClass::of(response.status().as_u16());
+    view.ledger.observe(Histogram::Http(page, class), took_us);
+    response
+}
+
+async fn metrics(State(view): State<View>, uri: Uri, headers: HeaderMap) -> Response {
+    let wrong = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned()).into_response();
+    let Ok(Pairs(pairs)) = Pairs::<Vec<(String, String)>>::try_from_uri(&uri) else {
+        return wrong("the query is not one\n");
     };
-    ([(header::CONTENT_TYPE, TEXT_TYPE)], view.exposition.text(cores)).into_response()
+    let query = match scrape::query(&pairs) {
+        Ok(query) => query,
+        Err(why) => return wrong(why),
+    };
+    let format = scrape::format(&headers);
+    let began = now();
+    (view.refresh)();
+    let text = match view.exposition.answer(&query, format) {
+        Ok(text) => text,
+        Err(why) => return wrong(&format!("{why}\n")),
+    };
+    let kind = match format {
+        Format::Text => TEXT_TYPE,
+        Format::OpenMetrics => OPEN_METRICS_TYPE,
+    };
+    let kind = [(header::CONTENT_TYPE, kind), (header::VARY, "accept, accept-encoding")];
+    let response = if scrape::takes_gzip(&headers) {
+        let packed = [(header::CONTENT_ENCODING, "gzip")];
+        (kind, packed, scrape::gzip(&text)).into_response()
+    } else {
+        (kind, text).into_response()
+    };
+    let took_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    view.ledger.set(Gauge::ScrapeDuration, took_ns);
+    response
+}
+
+/// The one clock that is read here, for lengths.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
 }
 
 async fn ready(State(view): State<View>) -> Response {

@@ -80,7 +80,6 @@ impl Cells {
     }
 
     /// The example in this place.
-    #[allow(dead_code, reason = "read by the OpenMetrics encoder")]
     pub(super) fn example(&self, place: usize) -> Option<Kept> {
         self.examples[place].read()
     }

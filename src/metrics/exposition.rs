@@ -1,6 +1,8 @@
 //! What a scrape sees: the cells of all threads, merged at that moment.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::slice;
 use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
@@ -9,18 +11,64 @@ use prometheus::{Registry, TextEncoder};
 
 use super::catalogue::{Placed, rows};
 use super::cells::Cells;
-use super::row::{Home, Kind, Merge, Row};
+use super::exemplar::Kept;
+use super::openmetrics;
+use super::row::{Home, Kind, Row};
 
-/// The content type of [`Exposition::text`].
+/// The content type of [`Format::Text`].
 pub const TEXT_TYPE: &str = prometheus::TEXT_FORMAT;
 
+/// The content type of [`Format::OpenMetrics`].
+pub const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Samples of one answer; 256 cores, each with all its series, would be ten times
+/// as many.
+const SAMPLES_MAX: usize = 50_000;
+
 /// Whether a scrape sees the server or its cores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cores {
     /// One sample a series: the sum over all cores.
+    #[default]
     Summed,
     /// One sample a series and core, with the label `core`.
     Each,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text 0.0.4, by the `prometheus` crate.
+    Text,
+    /// OpenMetrics 1.0, with examples.
+    OpenMetrics,
+}
+
+/// What a scrape asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Of the server, or of each core.
+    pub cores: Cores,
+    /// Only families of these names, or that have samples of them; empty for all.
+    pub names: Vec<String>,
+}
+
+/// Why a scrape gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No family has one of the names.
+    UnknownName,
+    /// The answer would have too many samples.
+    TooMany,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refused::UnknownName => "name[] is no metric of this server",
+            Refused::TooMany => "that would be too many samples: name the families with name[]",
+        })
+    }
 }
 
 /// The threads that write cells.
@@ -32,53 +80,120 @@ pub struct Threads {
     pub store: Option<Arc<Cells>>,
     /// What belongs to the process.
     pub process: Arc<Cells>,
+    /// When all of them began at 0, Unix ms.
+    pub began_unix_ms: u64,
 }
 
 impl Threads {
     /// Cores alone; for tests and the simulator.
     pub fn of_cores(cores: Vec<Arc<Cells>>) -> Threads {
-        Threads { cores, store: None, process: Cells::of_process().0 }
+        Threads { cores, store: None, process: Cells::of_process().0, began_unix_ms: 0 }
     }
 }
 
 /// All threads' cells, as Prometheus wants to read them.
 pub struct Exposition {
-    summed: Registry,
-    by_core: Registry,
+    threads: Arc<Threads>,
+    /// For the scrape that asks for nothing special.
+    whole: Registry,
 }
 
 impl Exposition {
     /// What these threads write.
     pub fn new(threads: Threads) -> Exposition {
-        let register = |cores| {
-            let registry = Registry::new();
-            let merge = Merging { threads: threads.clone(), descriptions: descriptions(), cores };
-            registry.register(Box::new(merge)).expect("a new registry knows none of these names");
-            registry
-        };
-        Exposition { summed: register(Cores::Summed), by_core: register(Cores::Each) }
+        let threads = Arc::new(threads);
+        let whole = registry(&threads, rows().collect(), Cores::Summed);
+        Exposition { threads, whole }
     }
 
-    /// The text format 0.0.4.
-    pub fn text(&self, cores: Cores) -> String {
-        let families = match cores {
-            Cores::Summed => self.summed.gather(),
-            Cores::Each => self.by_core.gather(),
+    /// The answer to a scrape. Asks no core.
+    pub fn answer(&self, query: &Query, format: Format) -> Result<String, Refused> {
+        let families = if *query == Query::default() {
+            self.whole.gather()
+        } else {
+            self.part(query)?.gather()
         };
-        TextEncoder::new().encode_to_string(&families).expect("no family is empty or nameless")
+        Ok(match format {
+            Format::Text => TextEncoder::new()
+                .encode_to_string(&families)
+                .expect("no family is empty or nameless"),
+            Format::OpenMetrics => openmetrics::encode(&families, self.threads.began_unix_ms, self),
+        })
     }
+
+    /// The text format 0.0.4 of everything.
+    pub fn text(&self, cores: Cores) -> String {
+        let query = Query { cores, names: Vec::new() };
+        self.answer(&query, Format::Text).expect("it is as much as a test can bear")
+    }
+
+    /// A registry for one scrape.
+    fn part(&self, query: &Query) -> Result<Registry, Refused> {
+        let wanted = |row: &Row| {
+            query.names.is_empty() || query.names.iter().any(|name| row.has_samples_of(name))
+        };
+        let known = |name: &String| rows().any(|placed| placed.row.has_samples_of(name));
+        if !query.names.iter().all(known) {
+            return Err(Refused::UnknownName);
+        }
+        let chosen: Vec<Placed> = rows().filter(|placed| wanted(placed.row)).collect();
+        let cores = self.threads.cores.len();
+        let samples = |placed: &Placed| {
+            let row = placed.row;
+            let writers = if row.shows_cores(query.cores) { cores } else { 1 };
+            writers * row.series() * (row.cells_per_series() + 1)
+        };
+        if SAMPLES_MAX < chosen.iter().map(samples).sum() {
+            return Err(Refused::TooMany);
+        }
+        Ok(registry(&self.threads, chosen, query.cores))
+    }
+}
+
+impl openmetrics::Examples for Exposition {
+    fn of(&self, family: &str, labels: &[LabelPair]) -> Option<Vec<Option<Kept>>> {
+        let placed = rows().find(|placed| placed.row.name == family && placed.row.exemplars)?;
+        let row = placed.row;
+        let value = |name: &str| labels.iter().find(|pair| pair.name() == name);
+        let series = (0..row.series()).find(|&series| {
+            let labels = row.labels(series);
+            labels.iter().all(|(name, word)| value(name).is_some_and(|pair| pair.value() == *word))
+        })?;
+        let core = value("core").and_then(|pair| pair.value().parse::<usize>().ok());
+        let cores = match core {
+            Some(core) => self.threads.cores.get(core).map(slice::from_ref)?,
+            None => &self.threads.cores[..],
+        };
+        let first = placed.exemplar + series * row.exemplars_per_series();
+        let newest = |place| {
+            let kept = cores.iter().filter_map(|cells| cells.example(place));
+            kept.max_by_key(|kept| kept.unix_ms)
+        };
+        let none = (0..row.tail_from()).map(|_| None);
+        let tail = (first..first + row.exemplars_per_series()).map(newest);
+        Some(none.chain(tail).collect())
+    }
+}
+
+fn registry(threads: &Arc<Threads>, rows: Vec<Placed>, cores: Cores) -> Registry {
+    let registry = Registry::new();
+    let merging =
+        Merging { descriptions: descriptions(&rows), threads: Arc::clone(threads), rows, cores };
+    registry.register(Box::new(merging)).expect("a new registry knows none of these names");
+    registry
 }
 
 /// Reads the cells of all threads at the moment of a scrape; keeps nothing.
 struct Merging {
-    threads: Threads,
+    threads: Arc<Threads>,
+    rows: Vec<Placed>,
     descriptions: Vec<Desc>,
     cores: Cores,
 }
 
 impl Merging {
     /// All series of a row.
-    fn give(&self, placed: Placed, give: &mut dyn FnMut(Metric)) {
+    fn give(&self, placed: &Placed, give: &mut dyn FnMut(Metric)) {
         let row = placed.row;
         let mut series_of = |core: Option<usize>, cells: &[Arc<Cells>]| {
             for series in 0..row.series() {
@@ -88,16 +203,15 @@ impl Merging {
                 give(metric);
             }
         };
-        let cores = &self.threads.cores;
-        match (row.home, row.merge, self.cores) {
-            (Home::Store, ..) => series_of(None, self.threads.store.as_slice()),
-            (Home::Process, ..) => series_of(None, std::slice::from_ref(&self.threads.process)),
-            (Home::Core, Merge::Sum, Cores::Summed) => series_of(None, cores),
-            (Home::Core, Merge::ByCore, _) | (Home::Core, Merge::Sum, Cores::Each) => {
-                for (core, cells) in cores.chunks(1).enumerate() {
+        match row.home {
+            Home::Store => series_of(None, self.threads.store.as_slice()),
+            Home::Process => series_of(None, slice::from_ref(&self.threads.process)),
+            Home::Core if row.shows_cores(self.cores) => {
+                for (core, cells) in self.threads.cores.chunks(1).enumerate() {
                     series_of(Some(core), cells);
                 }
             }
+            Home::Core => series_of(None, &self.threads.cores),
         }
     }
 }
@@ -109,7 +223,7 @@ impl Collector for Merging {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families: Vec<MetricFamily> = Vec::new();
-        for placed in rows() {
+        for placed in &self.rows {
             if families.last().is_none_or(|family| family.name() != placed.row.name) {
                 families.push(empty_family(placed.row));
             }
@@ -120,9 +234,8 @@ impl Collector for Merging {
     }
 }
 
-fn descriptions() -> Vec<Desc> {
-    let rows: Vec<&Row> = rows().map(|placed| placed.row).collect();
-    let families = rows.chunk_by(|a, b| a.name == b.name).map(|family| family[0]);
+fn descriptions(rows: &[Placed]) -> Vec<Desc> {
+    let families = rows.chunk_by(|a, b| a.row.name == b.row.name).map(|family| family[0].row);
     let describe = |row: &Row| {
         let labels = row.labels(0).into_iter().map(|(label, _)| label.to_owned());
         Desc::new(row.name.to_owned(), row.help.to_owned(), labels.collect(), HashMap::new())
@@ -257,7 +370,8 @@ mod tests {
         ledger.set(Gauge::StartTime, 1_700_000_000_250);
         ledger.add(Counter::ProcessCpu, 2_500_000_000);
         ledger.observe(Histogram::Http(Page::Metrics, StatusClass::Success), 1_000);
-        let threads = Threads { cores: vec![Cells::new()], store: Some(store), process };
+        let threads =
+            Threads { cores: vec![Cells::new()], store: Some(store), process, began_unix_ms: 0 };
         let exposition = Exposition::new(threads);
         for cores in [Cores::Summed, Cores::Each] {
             let text = exposition.text(cores);

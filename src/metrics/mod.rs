@@ -17,6 +17,7 @@ mod exemplar;
 mod exposition;
 mod flight;
 mod labels;
+mod openmetrics;
 mod pulse;
 mod record;
 mod reference;
@@ -25,7 +26,9 @@ mod row;
 pub use catalogue::{Counter, Gauge, Histogram};
 pub use cells::{Cells, Ledger, Scribe};
 pub use exemplar::Exemplar;
-pub use exposition::{Cores, Exposition, TEXT_TYPE, Threads};
+pub use exposition::{
+    Cores, Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads,
+};
 pub use flight::{Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_MAX, Flight, Flown, KINDS, Layer, Stages};
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,

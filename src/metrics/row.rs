@@ -1,5 +1,7 @@
 //! A row of the catalogue, and the macro that makes a table of them.
 
+use super::exposition::Cores;
+
 /// What a row of the catalogue is to Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -185,6 +187,20 @@ impl Row {
     /// Places for examples of one series: one for each bucket of the tail.
     pub const fn exemplars_per_series(&self) -> usize {
         if self.exemplars { self.bounds_us.len() + 1 - self.tail_from() } else { 0 }
+    }
+
+    /// Whether a scrape has a series for each core.
+    pub fn shows_cores(&self, cores: Cores) -> bool {
+        self.home == Home::Core && (self.merge == Merge::ByCore || cores == Cores::Each)
+    }
+
+    /// Whether this is the name of the family, or of some of its samples.
+    pub fn has_samples_of(&self, name: &str) -> bool {
+        match (name.strip_prefix(self.name), self.kind) {
+            (Some(""), _) => true,
+            (Some("_bucket" | "_count" | "_sum" | "_created"), Kind::Histogram) => true,
+            (Some(_) | None, Kind::Counter | Kind::Gauge | Kind::Histogram) => false,
+        }
     }
 
     /// The unit in which values are exposed, as far as the name says one.

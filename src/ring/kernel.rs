@@ -346,6 +346,7 @@ impl KernelPlane {
                 let (len, index) = (done.result as usize, done.buffer());
                 let index = index.expect("received bytes come in a buffer");
                 self.tally.bytes_in += len as u64;
+                self.tally.buffers_lent += 1;
                 on_event(Event::Received(id, self.uring.buffers().lend(index, len)));
                 self.uring.buffers().give_back(index);
                 events = 1;

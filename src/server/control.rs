@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rtrb::{Producer, RingBuffer};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,6 +25,8 @@ use super::executor::{self, Errand, Finding, Go, NoListener, Part, Report, Threa
 use super::lanes;
 use super::options::Options;
 use super::plan::{Plan, Table};
+use super::process::{Process, memory_limit_bytes};
+use super::pulse::{Pulse, TableUse};
 use super::storage::{self, Doorbells, Storage, Voice};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, Evidence, Listener, Readiness, StoreState, View};
@@ -150,9 +152,12 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let (readiness, seen) = watch::channel(Readiness::Starting);
     let store_cells = setup.store.as_ref().map(|_| Cells::of_store());
     let (process, ledger) = Cells::of_process();
-    ledger.set(Gauge::BuildInfo, 1);
     ledger.set(Gauge::ConnLimit, u64::from(plan.connections_max));
-    let threads = Threads { cores: cells.clone(), store: store_cells.clone(), process };
+    let began_unix_ms = unix_ms();
+    let threads =
+        Threads { cores: cells.clone(), store: store_cells.clone(), process, began_unix_ms };
+    let tables = tables(&plan);
+    let facts = Process::new(ledger.clone(), Arc::clone(&tables[0]), began_unix_ms);
     let exposition = Arc::new(Exposition::new(threads.clone()));
     let (store_state, store) = watch::channel(StoreState::Absent);
     let (admin_token, token) = watch::channel(setup.secrets.admin_token.take());
@@ -170,11 +175,17 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     });
     let profile = Arc::new(Semaphore::new(1));
     let evidence = Evidence { token, instance, threads, questions: asked, profile };
-    let view = View { exposition, readiness: seen, store, evidence };
-    let pages = tokio::spawn(admin.serve(view));
+    let pages = tokio::spawn(admin.serve(View {
+        exposition,
+        ledger: ledger.clone(),
+        refresh: Arc::new(move || facts.refresh()),
+        readiness: seen,
+        store,
+        evidence,
+    }));
 
     let voice = store_cells.map(|cells| Voice { cells, state: store_state });
-    let mut cores = Cores::start(&setup, &plan, cells, voice, &found)?;
+    let mut cores = Cores::start(&setup, &plan, cells, voice, tables, &found)?;
     let address = cores.listen(&setup.options, &plan).await?;
     readiness.send_replace(Readiness::Ready);
     announce(&plan, address, admin_address);
@@ -193,6 +204,7 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
                 Ok(secrets) => {
                     cores.order(&Order::Keys(secrets.keys)).await;
                     admin_token.send_replace(secrets.admin_token);
+                    ledger.set(Gauge::ConfigReloaded, unix_ms());
                     tracing::info!("keys were read again and are in use");
                 }
                 Err(why) => tracing::error!("keys stay as they were: {why}"),
@@ -267,6 +279,7 @@ impl Cores {
         plan: &Plan,
         cells: Vec<Arc<Cells>>,
         voice: Option<Voice>,
+        tables: Vec<Arc<TableUse>>,
         findings: &Sender<Finding>,
     ) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
@@ -290,6 +303,7 @@ impl Cores {
         let mut shard = setup.shard.clone();
         shard.connections_max = plan.connections_per_shard;
         let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
+        let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
         for (index, (postbox, cells)) in
             lanes::mesh(shards_count).into_iter().zip(cells).enumerate()
@@ -315,6 +329,7 @@ impl Cores {
                 reports: sender,
                 findings: findings.clone(),
                 stop: Arc::clone(&stop),
+                pulse: Pulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
             let thread = thread.map_err(Fault::Executor)?;
             cores.push(Core { thread, go, reports, errands, doorbell: None });
@@ -472,6 +487,23 @@ fn opener(setup: &Setup, seed: u64) -> storage::Open<FjallDisk> {
         let namespace_of = Box::new(namespace_of);
         Engine::open(disk, store::Setup { options, retention, namespace_of, seed })
     })
+}
+
+/// The descriptor tables: one, or one for each shard.
+fn tables(plan: &Plan) -> Vec<Arc<TableUse>> {
+    let count = match plan.table {
+        Table::Shared => 1,
+        Table::PerShard => plan.cores.len(),
+    };
+    let table = |_| TableUse::new(plan.descriptors_at_start(), plan.descriptors_max);
+    (0..count).map(table).collect()
+}
+
+/// The wall clock.
+#[allow(clippy::disallowed_methods)]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Numbers that nobody can guess: names are hashed with them.

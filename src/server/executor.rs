@@ -23,10 +23,11 @@ use tokio::sync::mpsc::Sender;
 
 use super::lanes::Postbox;
 use super::plan::Table;
+use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Event, ShardId};
+use crate::base::{Action, Event, ShardId, Tick};
 use crate::metrics::{Cause, Cells, Counter, Flight, Gauge, Histogram, Phase, Scribe, UnderWay};
 use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal};
 use crate::session::NameKey;
@@ -63,6 +64,7 @@ pub(super) struct Part {
     pub reports: Sender<Report>,
     pub findings: Sender<Finding>,
     pub stop: Arc<AtomicBool>,
+    pub pulse: Pulse,
 }
 
 /// The word to listen; comes when every core has its doorbell.
@@ -177,6 +179,7 @@ async fn serve(part: Part) {
         reports: Some(part.reports),
         findings: part.findings,
         stop: part.stop,
+        pulse: part.pulse,
     };
     core.run();
 }
@@ -215,6 +218,7 @@ struct Core {
     reports: Option<Sender<Report>>,
     findings: Sender<Finding>,
     stop: Arc<AtomicBool>,
+    pulse: Pulse,
 }
 
 /// Whether a turn found something to do.
@@ -234,7 +238,8 @@ impl Core {
             if self.turn() == Work::Nothing {
                 self.scribe.add(Counter::Sleeps, 1);
                 self.scribe.enter(Phase::Sleeping);
-                self.plane.park(self.shard.next_wake());
+                let alive = self.plane.now().tick.plus_ms(SLEEP_MS_MAX);
+                self.plane.park(self.shard.next_wake().into_iter().chain([alive]).min());
             }
         }
     }
@@ -244,9 +249,13 @@ impl Core {
     fn turn(&mut self) -> Work {
         let began = now();
         let now = self.plane.now();
+        self.scribe.set(Gauge::LastTick, now.unix_ms);
+        self.scribe.begin_turn(now.unix_ms);
+        if self.pulse.is_due(now.tick) {
+            self.look_around(now.tick);
+        }
         let Core { plane, shard, postbox, store, doorbells, errands, work, scribe, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
-        scribe.begin_turn(now.unix_ms);
 
         let mut accepted = 0;
         let events = plane.reap(TURN_EVENTS_MAX, &mut |event| {
@@ -303,6 +312,16 @@ impl Core {
             0 => Work::Nothing,
             1.. => Work::Something,
         }
+    }
+
+    /// Tells what need not be told in each turn.
+    fn look_around(&mut self, now: Tick) {
+        let look = Look {
+            connections: self.plane.connections(),
+            letters: self.postbox.waiting_count(),
+            outbox_bytes_max: self.shard.outbox_bytes_max(),
+        };
+        self.pulse.beat(now, &look, &self.scribe);
     }
 
     /// Letters and requests for which a lane has no room stay with the shard; the neighbour

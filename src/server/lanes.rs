@@ -120,6 +120,18 @@ impl<T> Postbox<T> {
         taken
     }
 
+    /// Letters that wait in the lanes to this shard. Looks at each of them.
+    pub fn waiting_count(&mut self) -> usize {
+        let lanes = self.incoming.iter_mut().flatten();
+        let waiting = lanes.filter_map(|lane| lane.read_chunk(lane.slots()).ok());
+        // A chunk that is not committed leaves what it shows.
+        let letters = waiting.map(|chunk| {
+            let (front, back) = chunk.as_slices();
+            front.iter().chain(back).map(Vec::len).sum::<usize>()
+        });
+        letters.sum()
+    }
+
     /// Moves letters from the front into the lane while it has room; the rest
     /// stays. Returns how many were moved; when any, the neighbour is to be woken.
     pub fn post(&mut self, to: ShardId, letters: &mut Vec<T>) -> usize {
@@ -201,9 +213,11 @@ mod tests {
         assert_eq!(a.post(B, &mut vec![1, 2]), 2);
         assert_eq!(a.post(B, &mut vec![3]), 1);
         assert_eq!(b.post(A, &mut vec![9]), 1);
+        assert_eq!((a.waiting_count(), b.waiting_count()), (1, 3));
         assert_eq!(take(&mut b), (vec![(A, 1), (A, 2), (A, 3)], vec![]));
         assert_eq!(take(&mut b), (vec![], vec![]));
         assert_eq!(take(&mut a), (vec![(B, 9)], vec![]));
+        assert_eq!((a.waiting_count(), b.waiting_count()), (0, 0));
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod leak;
 mod logs;
 mod options;
 mod plan;
+mod process;
+mod pulse;
 mod storage;
 
 use std::path::PathBuf;

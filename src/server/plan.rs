@@ -21,6 +21,9 @@ const REFUSALS_MAX: u32 = 64;
 /// the tables split, so every table holds those of all shards.
 const DESCRIPTORS_PER_SHARD: u64 = 8;
 
+/// Descriptors that are open before the first core is: logs, admin, signals.
+const DESCRIPTORS_OF_PROCESS: u64 = 24;
+
 /// What a receive brings at most where shards share a core. A chat command has
 /// 100 to 300 bytes, an upgrade's head 300 to 500, and a connect with a long token
 /// 1,500, so nearly all come whole, and in the same memory twice as many
@@ -67,6 +70,8 @@ pub struct Plan {
     pub connections_max: u32,
     /// Whether the packet's CPU chooses the shard.
     pub steers: bool,
+    /// Descriptors that one table has room for.
+    pub descriptors_max: u64,
 }
 
 /// Options that this machine cannot run.
@@ -142,10 +147,17 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
         connections_per_shard: per_shard as u32, // at most `asked`, which is one
         connections_max: asked.min(together) as u32,
         steers,
+        descriptors_max: limit,
     })
 }
 
 impl Plan {
+    /// Descriptors in each table before anybody connects: what every executor, ring and
+    /// doorbell has, and a few of the process's own.
+    pub fn descriptors_at_start(&self) -> u64 {
+        DESCRIPTORS_OF_PROCESS + DESCRIPTORS_PER_SHARD * self.cores.len() as u64
+    }
+
     /// The sizes of one shard's plane, when `whole` is right for a shard that has
     /// a core for itself. Shards that share a core share its work, so each gets
     /// along with a part, and sixty of them do not take sixty times the memory.

@@ -10,7 +10,7 @@ use super::names::{INBOX_NAMESPACE, Kind, namespace_of};
 use super::state::Context;
 use super::{Fault, Outcome};
 use crate::auth::Claims;
-use crate::base::{ClientId, RoomId};
+use crate::base::{ClientId, RoomId, Tick};
 use crate::metrics::Agent;
 use crate::room::{Title, Welcome};
 use crate::wire::{
@@ -30,6 +30,8 @@ pub struct Connecting {
     /// Commands that came meanwhile, encoded again: SDKs send connect and
     /// subscribe in one frame.
     pub held: BytesMut,
+    /// When the upgrade was done.
+    pub since: Tick,
 }
 
 /// One subscription that the server makes.
@@ -125,7 +127,7 @@ pub fn admit(
         let title = Title { tenant, channel: Arc::from(channel), namespace };
         wanted.push(Wanted { room, title, since, welcome: None });
     }
-    Ok(Connecting { id, peer, wanted, held: BytesMut::new() })
+    Ok(Connecting { id, peer, wanted, held: BytesMut::new(), since: cx.now.tick })
 }
 
 impl Connecting {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::{Fault, Place};
-use crate::base::RoomId;
-use crate::metrics::{ChatType, PublishResult};
+use crate::base::{RoomId, Tick};
+use crate::metrics::{ChatType, Histogram, PublishResult};
 use crate::room::Ask;
 use crate::wire::chat::Field;
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
@@ -25,6 +25,8 @@ pub struct Outcome {
     pub refusals_count: u64,
     /// Publishes that no room was asked about; rooms count their own.
     pub unpublished: Vec<(ChatType, PublishResult)>,
+    /// Lengths of time that ended, in microseconds.
+    pub observed: Vec<(Histogram, u64)>,
 }
 
 /// What a session wants from its shard. Closed.
@@ -108,6 +110,7 @@ impl Outcome {
             answers_count: 0,
             refusals_count: 0,
             unpublished: Vec::new(),
+            observed: Vec::new(),
         }
     }
 
@@ -128,6 +131,11 @@ impl Outcome {
     /// Something the client did not ask for.
     pub fn push(&mut self, channel: &str, push: Push<'_>) {
         self.say(&Message::Push { channel, push });
+    }
+
+    /// Something took from then until now.
+    pub fn observe(&mut self, histogram: Histogram, since: Tick, now: Tick) {
+        self.observed.push((histogram, now.ms_since(since) * 1_000));
     }
 
     /// The end of the session.

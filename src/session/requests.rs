@@ -14,8 +14,8 @@ use super::{Effect, Outcome, Session};
 use crate::auth::{self, Allow, ChannelClaims};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
-use crate::metrics::PublishResult;
-use crate::room::{Departure, Entry, HistoryPage, Order, Passage, Voice, Welcome, What};
+use crate::metrics::{Histogram, PublishResult};
+use crate::room::{Departure, Entry, HistoryPage, Order, Passage, Recovery, Voice, Welcome, What};
 use crate::wire::{
     self, Answer, ErrorCode, HistoryRequest, RawData, Request, SubscribeRequest, SubscribeResult,
 };
@@ -98,6 +98,9 @@ impl Session {
             ..subscribe_result(&welcome)
         };
         out.answer(asked.id, Answer::Subscribe(result));
+        if welcome.recovery != Recovery::NotAsked {
+            out.observe(Histogram::SessionResume, asked.at, cx.now.tick);
+        }
         let news_of_members = rules.push_join_leave || (rules.join_leave && asked.join_leave);
         out.effects.push(Effect::Sit { room, name: welcome.name, news_of_members });
     }
@@ -144,6 +147,7 @@ impl Session {
         };
         let asked = Asked {
             id,
+            at: cx.now.tick,
             title,
             recoverable: request.recoverable || request.recover,
             positioned: request.positioned,

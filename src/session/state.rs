@@ -10,7 +10,7 @@ use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Tracer};
 use crate::auth::{Allow, Keys};
 use crate::base::{ClientId, ConnId, Now, Prng, RoomId, Soon, Tick};
-use crate::metrics::Agent;
+use crate::metrics::{Agent, HandshakeStage, Histogram};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
 
@@ -134,7 +134,7 @@ impl Session {
         let Command { id, request } = command;
         match (&self.state, request) {
             (State::Closed, _) => (),
-            (State::Ready(_) | State::Connecting(_), Request::Pong) => self.on_pong(cx),
+            (State::Ready(_) | State::Connecting(_), Request::Pong) => self.on_pong(cx, out),
             // Only these two have no answer; 0 stands for what the server asks itself.
             (State::Ready(_) | State::Connecting(_), request)
                 if id == 0 && !matches!(request, Request::Send { .. }) =>
@@ -446,7 +446,11 @@ impl Session {
             Ok(connecting) if is_held(cx, &connecting.peer, self.agent) => {
                 self.close(Fault::Quarantined, out);
             }
-            Ok(connecting) => {
+            Ok(mut connecting) => {
+                if let State::Greeting { deadline } = self.state {
+                    let opened_ms = deadline.0.saturating_sub(cx.options.connect_ms_max);
+                    connecting.since = Tick(opened_ms);
+                }
                 for one in &connecting.wanted {
                     let entry = Entry {
                         title: one.title.clone(),
@@ -528,6 +532,11 @@ impl Session {
         }
         if let State::Connecting(connecting) = std::mem::replace(&mut self.state, State::Closed) {
             connecting.answer(cx, out);
+            let stage = Histogram::HandshakeStage(HandshakeStage::Auth);
+            out.observe(stage, connecting.since, cx.now.tick);
+            if connecting.wanted.iter().any(|one| one.since.is_some()) {
+                out.observe(Histogram::SessionResume, connecting.since, cx.now.tick);
+            }
             // With one room nothing waits: its answer completes the connect.
             if 1 < connecting.wanted.len() {
                 out.effects.push(Effect::Release);
@@ -551,9 +560,12 @@ impl Session {
         }
     }
 
-    fn on_pong(&mut self, cx: &mut Context<'_>) {
+    fn on_pong(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
         if self.heartbeat == Heartbeat::Listening {
             self.heartbeat = Heartbeat::Resting;
+            let due = self.heartbeat_at.tick(cx.now.tick);
+            let pinged = Tick(due.0.saturating_sub(cx.options.pong_ms_max));
+            out.observe(Histogram::HeartbeatRtt, pinged, cx.now.tick);
             let interval_ms = cx.options.ping_interval_ms;
             let jitter_ms = cx.prng.below(interval_ms / 10 + 1);
             let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
@@ -597,6 +609,7 @@ impl Sub {
     fn server(room: RoomId, title: room::Title) -> Sub {
         let asked = Asked {
             id: 0,
+            at: Tick(0),
             allow: Allow::NONE,
             title,
             recoverable: true,

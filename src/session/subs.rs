@@ -1,7 +1,7 @@
 use std::{mem, slice};
 
 use crate::auth::Allow;
-use crate::base::RoomId;
+use crate::base::{RoomId, Tick};
 use crate::room::Title;
 
 /// Where a session sits in a channel of its shard. Opaque to the session; the
@@ -46,6 +46,8 @@ pub enum Maker {
 pub struct Asked {
     /// The client's command; 0 for a subscription that the server makes.
     pub id: u32,
+    /// When.
+    pub at: Tick,
     /// Which room.
     pub title: Title,
     /// Wanted: recovery later.

@@ -12,7 +12,9 @@ use super::{
 };
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
-use crate::metrics::{Agent, Blame, ChatType, CloseReason, PublishResult};
+use crate::metrics::{
+    Agent, Blame, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
+};
 use crate::room::{self, Answer, Ask, Departure, Namespace, Recovery, Welcome, What, Who};
 use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 
@@ -609,6 +611,26 @@ fn pings_come_in_their_interval_and_pongs_in_their_time() {
     assert!(desk.out.effects.is_empty());
     desk.pass(10);
     desk.check_closed(Fault::NoPong);
+}
+
+#[test]
+fn waits_are_measured_where_they_end() {
+    let mut desk = Desk::new();
+    desk.options = Options { ping_interval_ms: 1_000, pong_ms_max: 300, ..Options::default() };
+    desk.pass(70);
+    desk.connect(&user("ann"));
+    let auth = Histogram::HandshakeStage(HandshakeStage::Auth);
+    assert_eq!(desk.out.observed, [(auth, 70_000)]);
+    desk.out.observed.clear();
+    while !matches!(desk.out.effects[..], [Effect::Ping]) {
+        desk.pass(10);
+    }
+    desk.pass(40);
+    desk.raw("{}");
+    assert_eq!(desk.out.observed, [(Histogram::HeartbeatRtt, 40_000)]);
+    desk.out.observed.clear();
+    desk.raw("{}");
+    assert!(desk.out.observed.is_empty(), "nobody asked");
 }
 
 #[test]

@@ -23,6 +23,12 @@ impl Shard {
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
         self.scribe.add(Counter::Replies, std::mem::take(&mut self.outcome.answers_count));
         self.scribe.add(Counter::ErrorsSent, std::mem::take(&mut self.outcome.refusals_count));
+        for (histogram, value_us) in self.outcome.observed.drain(..) {
+            if histogram == Histogram::HeartbeatRtt {
+                self.scribe.add(Counter::Heartbeats(Heartbeat::Pong), 1);
+            }
+            self.scribe.observe(histogram, value_us);
+        }
         for (chat_type, result) in self.outcome.unpublished.drain(..) {
             self.scribe.add(Counter::Published(chat_type, result), 1);
         }
@@ -73,6 +79,7 @@ impl Shard {
                 self.leave(now, id, fault);
                 self.begin_closing(now, id, fault);
                 if fault == Fault::Slow {
+                    self.scribe.add(Counter::SlowConsumersEvicted, 1);
                     self.forget_waiting(now, id);
                 }
                 if goodbye(fault).is_some() {

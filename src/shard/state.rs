@@ -134,6 +134,7 @@ impl Shard {
     pub fn new(setup: Setup) -> Shard {
         let mut prng = Prng::from_seed(setup.seed);
         let room_options = Arc::new(setup.options.room.clone());
+        let outbox_bytes_max = setup.options.session.outbox_bytes_max;
         let tracing = setup.options.tracing.clone();
         Shard {
             id: setup.id,
@@ -152,7 +153,7 @@ impl Shard {
             drain: None,
             gatherings: Gatherings::default(),
             listed: Vec::new(),
-            waiting: Level::default(),
+            waiting: Level::new(outbox_bytes_max),
             slow: Vec::new(),
             ping: Encoding::ALL.map(ping_frame),
             outcome: Outcome::new(Encoding::Json),
@@ -230,6 +231,8 @@ impl Shard {
         self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
         self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
         self.scribe.set(Gauge::SendQueueBytes, self.waiting.bytes());
+        self.scribe.set(Gauge::SlowConsumers, self.waiting.slow_count());
+        self.scribe.set(Gauge::CoreConnections, self.conns.len() as u64);
         self.scribe.set(Gauge::InFlight, self.waiting.publications_count());
         self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.upgrading_count));
     }
@@ -254,6 +257,13 @@ impl Shard {
     /// How many connections there are, in whatever stage.
     pub fn connections_count(&self) -> usize {
         self.conns.len()
+    }
+
+    /// Bytes that the outboxes of all connections may hold together.
+    pub fn outbox_bytes_max(&self) -> u64 {
+        let session = &self.options.session;
+        let each = u64::from(session.outbox_bytes_max) + u64::from(session.control_bytes_max);
+        self.conns.len() as u64 * each
     }
 
     /// True when a drain was ordered and nobody is left.

@@ -10,6 +10,7 @@ pub(super) struct Tally {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub sends_short: u64,
+    pub buffers_lent: u64,
     pub buffers_empty: u64,
     pub queue_full: u64,
     pub overflows: u64,
@@ -37,6 +38,8 @@ impl Tally {
         write(Counter::BytesIn, self.bytes_in, written.bytes_in);
         write(Counter::BytesOut, self.bytes_out, written.bytes_out);
         write(Counter::SendsShort, self.sends_short, written.sends_short);
+        write(Counter::BufferHits, self.buffers_lent, written.buffers_lent);
+        write(Counter::BufferMisses, self.buffers_empty, written.buffers_empty);
         write(Counter::RecvBufferEmpty, self.buffers_empty, written.buffers_empty);
         write(Counter::SubmissionFull, self.queue_full, written.queue_full);
         write(Counter::CompletionOverflow, self.overflows, written.overflows);

@@ -30,7 +30,7 @@ fn say_traced(world: &mut World, peer: Peer, channel: &str) {
 impl World {
     fn scrape(&self) -> String {
         let cores = self.cells.clone();
-        let threads = Threads { cores, store: None, process: Cells::of_process().0 };
+        let threads = Threads::of_cores(cores);
         Exposition::new(threads).text(Cores::Summed)
     }
 

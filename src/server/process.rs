@@ -1,0 +1,180 @@
+//! What the process as a whole takes, read from the system when a scrape asks.
+//!
+//! What is read again and again stays open: at the limit of descriptors, when these
+//! numbers matter most, nothing can be opened. Nothing is counted by walking a folder,
+//! which takes seconds where a million descriptors are in it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use crate::metrics::{Counter, Gauge, Ledger};
+
+/// Bytes of `/proc/self/stat`, which has 52 numbers.
+const STAT_BYTES_MAX: usize = 2_048;
+
+/// Who reads, and what for.
+pub(super) struct Process {
+    ledger: Ledger,
+    stat: Option<File>,
+    page_bytes: u64,
+    table: Arc<super::pulse::TableUse>,
+}
+
+impl Process {
+    /// Writes down what does not change, too.
+    pub fn new(ledger: Ledger, table: Arc<super::pulse::TableUse>, now_unix_ms: u64) -> Process {
+        ledger.set(Gauge::BuildInfo, 1);
+        ledger.set(Gauge::StartTime, now_unix_ms);
+        ledger.set(Gauge::ConfigReloaded, now_unix_ms);
+        let stat = File::open("/proc/self/stat").ok();
+        let page_bytes = rustix::param::page_size() as u64;
+        let process = Process { ledger, stat, page_bytes, table };
+        process.refresh();
+        process
+    }
+
+    /// What is true now. What cannot be read stays as it was.
+    pub fn refresh(&self) {
+        let ledger = &self.ledger;
+        ledger.set_total(Counter::ProcessCpu, nanoseconds(clock_gettime(ClockId::ProcessCPUTime)));
+        let mut text = [0; STAT_BYTES_MAX];
+        if let Some(length) = self.stat.as_ref().and_then(|stat| stat.read_at(&mut text, 0).ok())
+            && let Some(stat) = Stat::read(&text[..length])
+        {
+            ledger.set(Gauge::Threads, stat.threads);
+            ledger.set(Gauge::VirtualBytes, stat.virtual_bytes);
+            ledger.set(Gauge::ResidentBytes, stat.resident_pages * self.page_bytes);
+        }
+        // Kernels before 6.2 do not say how many descriptors there are. The cores know
+        // theirs, where they share the table.
+        let open = fs::metadata("/proc/self/fd").map_or(0, |folder| folder.len());
+        ledger.set(Gauge::OpenFds, if open == 0 { self.table.used() } else { open });
+        if let Ok((soft, _)) = rlimit::Resource::NOFILE.get() {
+            ledger.set(Gauge::MaxFds, if soft == rlimit::INFINITY { 0 } else { soft });
+        }
+        if let Some(limit) = memory_limit_bytes() {
+            ledger.set(Gauge::MemoryLimit, limit);
+        }
+        self.look_at_heap();
+    }
+
+    /// The allocator's numbers are those of its last epoch until it is told to count.
+    fn look_at_heap(&self) {
+        use tikv_jemalloc_ctl::{epoch, stats};
+        if epoch::advance().is_ok()
+            && let (Ok(allocated), Ok(resident)) =
+                (stats::allocated::read(), stats::resident::read())
+        {
+            self.ledger.set(Gauge::HeapAlloc, allocated as u64);
+            self.ledger.set(Gauge::HeapResident, resident as u64);
+        }
+    }
+}
+
+/// A clock's time.
+pub(super) fn nanoseconds(time: Timespec) -> u64 {
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+/// What is used of `/proc/self/stat` (proc(5)).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    threads: u64,
+    virtual_bytes: u64,
+    resident_pages: u64,
+}
+
+impl Stat {
+    fn read(text: &[u8]) -> Option<Stat> {
+        let text = str::from_utf8(text).ok()?;
+        // The program's name may have spaces and parentheses; the third field follows.
+        let fields: Vec<&str> = text.get(text.rfind(')')? + 1..)?.split_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3)?.parse().ok();
+        Some(Stat { threads: field(20)?, virtual_bytes: field(23)?, resident_pages: field(24)? })
+    }
+}
+
+/// The least of what the machine has and what each control group above us allows.
+pub(super) fn memory_limit_bytes() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok()?;
+    let machine = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let machine: u64 = machine.split_whitespace().next()?.parse().ok()?;
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let allowed = groups_above(&groups).into_iter().filter_map(|folder| {
+        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+        let text = read("memory.max").or_else(|| read("memory.limit_in_bytes"))?;
+        text.trim().parse::<u64>().ok()
+    });
+    Some(allowed.fold(machine << 10, u64::min))
+}
+
+/// The folders of our memory group and those above it, in both versions of control
+/// groups.
+fn groups_above(groups: &str) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let root = match controllers {
+            "" => Path::new("/sys/fs/cgroup"),
+            "memory" => Path::new("/sys/fs/cgroup/memory"),
+            _ => continue,
+        };
+        let own = root.join(path.trim_start_matches('/'));
+        let above = own.ancestors().take_while(|folder| folder.starts_with(root));
+        folders.extend(above.map(Path::to_owned));
+    }
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_counted_behind_the_name() {
+        let text = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 3 1 0 0 20 0 5 0 88 4096 2 1844";
+        let want = Stat { threads: 5, virtual_bytes: 4_096, resident_pages: 2 };
+        assert_eq!(Stat::read(text.as_bytes()), Some(want));
+        assert_eq!(Stat::read(b"7 (a) S 1"), None);
+        assert_eq!(Stat::read(b"\xff"), None);
+    }
+
+    #[test]
+    fn both_versions_of_control_groups_are_looked_at_up_to_their_root() {
+        let folders = groups_above("4:memory:/a\n3:cpuset:/c\n0::/d\nnonsense\n");
+        let want = ["memory/a", "memory", "d", ""].map(|end| Path::new("/sys/fs/cgroup").join(end));
+        assert_eq!(folders, want);
+    }
+
+    #[test]
+    fn this_process_can_be_read() {
+        let (cells, ledger) = crate::metrics::Cells::of_process();
+        let table = super::super::pulse::TableUse::new(3, 100);
+        Process::new(ledger, table, 1_700_000_000_000);
+        let exposition = crate::metrics::Exposition::new(crate::metrics::Threads {
+            process: cells,
+            ..crate::metrics::Threads::of_cores(Vec::new())
+        });
+        let text = exposition.text(crate::metrics::Cores::Summed);
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().parse().unwrap()
+        };
+        for name in [
+            "process_cpu_seconds_total ",
+            "process_resident_memory_bytes ",
+            "process_virtual_memory_bytes ",
+            "process_threads ",
+            "process_open_fds ",
+            "chat_memory_limit_bytes ",
+        ] {
+            assert!(0.0 < value(name), "{name} in\n{text}");
+        }
+        assert!(value("process_resident_memory_bytes ") < value("chat_memory_limit_bytes "));
+    }
+}

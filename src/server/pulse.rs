@@ -1,0 +1,119 @@
+//! What a core says about itself now and then: numbers that cost a system call, or a
+//! look at every lane, and need not be those of this very turn.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::process::nanoseconds;
+use crate::base::Tick;
+use crate::metrics::{Counter, Gauge, Scribe};
+
+/// Between two looks, in ms; a fraction of what any scraper waits.
+const INTERVAL_MS: u64 = 250;
+
+/// The longest sleep of a core, in ms: one that has nothing to do still shows that it
+/// is alive, well before a rule calls it hung.
+pub(super) const SLEEP_MS_MAX: u64 = 1_000;
+
+/// How full a descriptor table is. Its cores share this; each adds its own.
+#[derive(Debug)]
+pub(super) struct TableUse {
+    used: AtomicU64,
+    limit: u64,
+}
+
+impl TableUse {
+    /// With what was opened before any core accepts.
+    pub fn new(used: u64, limit: u64) -> Arc<TableUse> {
+        Arc::new(TableUse { used: AtomicU64::new(used), limit })
+    }
+
+    /// Descriptors in use.
+    pub fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+}
+
+/// What is looked at.
+pub(super) struct Look {
+    /// Connections of the plane.
+    pub connections: u32,
+    /// Letters in the lanes to this core.
+    pub letters: usize,
+    /// Bytes that the outboxes of its connections may hold together.
+    pub outbox_bytes_max: u64,
+}
+
+/// When and what a core told last.
+pub(super) struct Pulse {
+    table: Arc<TableUse>,
+    /// This core's part of the memory that the process may use.
+    memory_bytes: u64,
+    due: Tick,
+    counted: u32,
+    busy_ns: u64,
+}
+
+impl Pulse {
+    /// For a core with this table and part of the memory.
+    pub fn new(table: Arc<TableUse>, memory_bytes: u64) -> Pulse {
+        Pulse { table, memory_bytes, due: Tick(0), counted: 0, busy_ns: 0 }
+    }
+
+    /// Whether it is time to look again.
+    pub fn is_due(&self, now: Tick) -> bool {
+        self.due <= now
+    }
+
+    /// Tells.
+    pub fn beat(&mut self, now: Tick, look: &Look, scribe: &Scribe) {
+        self.due = now.plus_ms(INTERVAL_MS);
+        let grown = i64::from(look.connections) - i64::from(self.counted);
+        self.counted = look.connections;
+        self.table.used.fetch_add(grown.cast_unsigned(), Relaxed);
+        scribe.set(Gauge::FdSlotsUsed, self.table.used());
+        scribe.set(Gauge::FdSlotsLimit, self.table.limit);
+        scribe.set(Gauge::MailboxDepth, look.letters as u64);
+        let may_wait = look.outbox_bytes_max.min(self.memory_bytes);
+        scribe.set(Gauge::SendQueueLimitBytes, may_wait);
+        let busy_ns = nanoseconds(clock_gettime(ClockId::ThreadCPUTime));
+        scribe.add(Counter::Busy, busy_ns.saturating_sub(self.busy_ns));
+        self.busy_ns = busy_ns;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Cells, Cores, Exposition, Threads};
+
+    #[test]
+    fn cores_of_one_table_show_all_of_it() {
+        let table = TableUse::new(10, 100);
+        let cells = vec![Cells::new(), Cells::new()];
+        let scribes: Vec<Scribe> = cells.iter().map(Cells::claim).collect();
+        let mut pulses = [Pulse::new(Arc::clone(&table), 500), Pulse::new(table, 500)];
+        let mut beat = |core: usize, at: u64, connections: u32| {
+            let look = Look { connections, letters: 3, outbox_bytes_max: 1_000 };
+            assert!(pulses[core].is_due(Tick(at)));
+            pulses[core].beat(Tick(at), &look, &scribes[core]);
+            assert!(!pulses[core].is_due(Tick(at + INTERVAL_MS - 1)));
+        };
+        beat(0, 0, 7);
+        beat(1, 0, 5);
+        beat(0, INTERVAL_MS, 2);
+        let text = Exposition::new(Threads::of_cores(cells)).text(Cores::Summed);
+        for line in [
+            "chat_fd_slots_used{core=\"0\"} 17",
+            "chat_fd_slots_used{core=\"1\"} 22",
+            "chat_fd_slots_limit{core=\"0\"} 100",
+            "chat_core_mailbox_depth{core=\"0\"} 3",
+            "chat_send_queue_limit_bytes{core=\"1\"} 500",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+        assert!(!text.contains("chat_core_busy_seconds_total{core=\"0\"} 0\n"), "{text}");
+    }
+}
