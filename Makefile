@@ -2,7 +2,7 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt audit bench bench-million crash tune tune-undo doctor fuzz-smoke sim docs noise-demo
+.PHONY: help run test lint fmt audit bench bench-million crash old-kernel tune tune-undo doctor fuzz-smoke sim docs noise-demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -32,8 +32,11 @@ bench-million: ## a million authenticated connections, both ends on this machine
 	cargo build --release --bins
 	scripts/with-tcp-table 4194304 target/release/rookery-bench report --only million
 
-crash: ## kill the server 200 times under load, and fill its store's file system
+crash: ## kill the server 200 times under load, fill its file system, let its disk fail
 	@scripts/crash
+
+old-kernel: ## boot Debian 12's Linux 6.1 in a virtual machine, and run the server on it
+	@scripts/old-kernel
 
 tune: ## show what the tuning scripts would change; APPLY=1 does it (root)
 	@tuning/all tune

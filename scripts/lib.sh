@@ -10,6 +10,7 @@ set -euo pipefail
     NODE_TESTS="$TOP/tests/sdk/node"
     PYTHON_TESTS="$TOP/tests/sdk/python"
     ALERT_TESTS="$TOP/tests/alertmanager"
+    MONITORING_TESTS="$TOP/tests/monitoring"
 }
 
 say() { printf '%s\n' "$*"; }

@@ -22,8 +22,12 @@ pub mod session;
 
 pub mod shard;
 
+pub mod listener;
+
 pub mod admin;
 pub mod server;
+
+pub mod alert;
 
 pub mod config;
 

@@ -16,10 +16,12 @@ const MAY_USE: &[(&str, &str)] = &[
     ("room", "base metrics wire store"),
     ("session", "base metrics ws wire auth room store"),
     ("shard", "base metrics ws wire auth session room store"),
-    ("admin", "base metrics"),
+    ("listener", ""),
+    ("admin", "base metrics listener"),
     ("server", "base metrics ring ws wire auth session room store shard admin"),
-    ("config", "base metrics ring ws wire auth session room store shard admin server"),
-    ("cli", "base metrics ring ws wire auth session room store shard admin server config"),
+    ("alert", "base listener"),
+    ("config", "base metrics ring ws wire auth session room store shard admin server alert"),
+    ("cli", "base metrics ring ws wire auth session room store shard admin server alert config"),
 ];
 
 /// These decide and never act.

@@ -1,38 +1,21 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Extension;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{self, Instant};
-
-use super::debug::{Life, Peer};
 use super::routes::{View, router};
+use crate::listener::{self, Limits};
 
 /// Connections served at a time; the next ones wait in the backlog.
 pub const CONNECTIONS_MAX: usize = 32;
 
-/// Bytes of one request's head.
-const HEAD_BYTES_MAX: usize = 16 << 10;
-
-/// Header fields of one request.
-const HEADERS_MAX: usize = 64;
-
-/// From the TCP connection to the end of the head.
-const HEAD_MS_MAX: u64 = 5_000;
-
-/// From the TCP connection to the last byte of the answer. A profile takes longer, and
-/// says so.
-const EXCHANGE_MS_MAX: u64 = 10_000;
-
-/// After a failed accept: descriptors do not come back by asking faster.
-const ACCEPT_RETRY_MS: u64 = 100;
+/// How much one who asks may take.
+const LIMITS: Limits = Limits {
+    connections_max: CONNECTIONS_MAX,
+    head_bytes_max: 16 << 10,
+    headers_max: 64,
+    head_ms_max: 5_000,
+    exchange_ms_max: 10_000,
+};
 
 /// Why there is no admin listener.
 #[derive(Debug)]
@@ -60,14 +43,14 @@ impl fmt::Display for Fault {
 
 /// A bound listener. Dropping it frees the port.
 pub struct Listener {
-    tcp: TcpListener,
+    http: listener::Listener,
 }
 
 impl Listener {
     /// Must be called within a tokio runtime.
     pub async fn bind(address: SocketAddr) -> Result<Listener, Fault> {
-        match TcpListener::bind(address).await {
-            Ok(tcp) => Ok(Listener { tcp }),
+        match listener::Listener::bind(address).await {
+            Ok(http) => Ok(Listener { http }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Fault::InUse(address)),
             Err(error) => Err(Fault::Listen(address, error)),
         }
@@ -75,64 +58,24 @@ impl Listener {
 
     /// Where it listens; the port is the kernel's choice when 0 was asked for.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        self.http.address()
     }
 
     /// Serves until the future is dropped.
     pub async fn serve(self, view: View) {
-        let router = router(view);
-        let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let seat = Arc::clone(&free).acquire_owned().await.expect("it is never closed");
-            let Ok((stream, peer)) = self.tcp.accept().await else {
-                time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
-                continue;
-            };
-            let (life, until) = Life::new(Duration::from_millis(EXCHANGE_MS_MAX));
-            let peer = Peer(peer.ip().to_canonical());
-            let router = router.clone().layer(Extension(peer)).layer(Extension(life));
-            tokio::spawn(async move {
-                tokio::select! {
-                    // A peer that is too slow or talks nonsense concerns nobody else.
-                    _ = exchange(stream, router) => (),
-                    () = over(until) => (),
-                }
-                drop(seat);
-            });
-        }
+        self.http.serve(router(view), LIMITS).await;
     }
-}
-
-/// When the time is over, as it was said last.
-async fn over(until: watch::Receiver<Instant>) {
-    loop {
-        let end = *until.borrow();
-        time::sleep_until(end).await;
-        if *until.borrow() <= end {
-            return;
-        }
-    }
-}
-
-/// One request, one answer.
-async fn exchange(stream: TcpStream, router: axum::Router) -> hyper::Result<()> {
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net;
+    use std::sync::Arc;
 
+    use tokio::net::TcpStream;
     use tokio::runtime;
-    use tokio::sync::{mpsc, watch};
+    use tokio::sync::{Semaphore, mpsc, watch};
 
     use super::*;
     use crate::admin::{Evidence, Readiness, StoreState, TRIES_MAX, Token};
@@ -350,10 +293,11 @@ mod tests {
 
     #[test]
     fn a_head_beyond_the_limit_is_refused() {
-        let head = format!("GET /health HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(HEAD_BYTES_MAX));
+        let head =
+            format!("GET /health HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(LIMITS.head_bytes_max));
         let answer = answer(Readiness::Ready, head.as_bytes());
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
-        let many = "x: y\r\n".repeat(HEADERS_MAX + 1);
+        let many = "x: y\r\n".repeat(LIMITS.headers_max + 1);
         let head = format!("GET /health HTTP/1.1\r\n{many}\r\n");
         let answer = self::answer(Readiness::Ready, head.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");

@@ -27,7 +27,11 @@ pub(super) fn query(pairs: &[(String, String)]) -> Result<Query, Wrong> {
             ("core", _) => return Err("core is sum or each\n"),
             ("name[]", name) if query.names.len() < NAMES_MAX => query.names.push(name.to_owned()),
             ("name[]", _) => return Err("name[] may be given 64 times at most\n"),
-            _ => return Err("the query knows core=sum, core=each and name[]=<metric>\n"),
+            ("tenant_id", tenant) => query.tenant = Some(tenant.to_owned()),
+            _ => {
+                return Err("the query knows core=sum, core=each, name[]=<metric> and \
+                            tenant_id=<tenant>\n");
+            }
         }
     }
     Ok(query)

@@ -100,9 +100,9 @@ pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
 /// Messages in one history answer, whatever the client asks for.
 pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 
-/// Members of one room whose typing is remembered, so that it is told once a
-/// second; what is over it is not told.
-pub const TYPING_MEMBERS_MAX: usize = 64;
+/// Users of one room whose typing is remembered, so that it is told once a second;
+/// what is over it is not told.
+pub const TYPING_USERS_MAX: usize = 64;
 
 const _: () = {
     // One turn may answer every request that a lane holds.

@@ -59,7 +59,7 @@ impl Refusal {
     }
 }
 
-fn read_config(path: &Path) -> Result<File, Refusal> {
+pub(super) fn read_config(path: &Path) -> Result<File, Refusal> {
     let refuse = |error| Refusal::File(path.to_owned(), error);
     let bytes = read(path).map_err(refuse)?;
     let text = String::from_utf8(bytes)

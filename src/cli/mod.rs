@@ -8,6 +8,7 @@
 //! machine lacks is decided in `doctor` from facts that are handed in.
 #![forbid(unsafe_code)]
 
+mod alert_bridge;
 mod doctor;
 mod inputs;
 mod output;
@@ -59,6 +60,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Look at a store that no server has open.
     Store(store::Arguments),
+    /// Carry alerts from Alertmanager to group chats: WeCom, DingTalk, Slack, webhooks.
+    AlertBridge(alert_bridge::Arguments),
     /// Keep alerts quiet for a while, such as during a deploy.
     Silence(silence::Arguments),
     /// Print the version.
@@ -131,6 +134,7 @@ impl Command {
             Command::Token(arguments) => token::run(&arguments),
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Store(arguments) => store::run(arguments),
+            Command::AlertBridge(arguments) => alert_bridge::run(arguments),
             Command::Silence(arguments) => silence::run(arguments),
             Command::Version => print(concat!("rookery ", env!("CARGO_PKG_VERSION"), "\n")),
             Command::Completions { shell } => {

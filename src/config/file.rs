@@ -28,7 +28,8 @@ pub(super) fn read(file: &File, draft: &mut Draft) -> Result<(), Vec<Mistake>> {
         let at = place(name.span());
         match (name.get_ref().as_ref(), value.get_ref()) {
             ("namespaces", list) => {
-                let all = tables("namespaces", list, at.clone(), NAMESPACES, &place, draft);
+                let all =
+                    tables("namespaces", list, at.clone(), NAMESPACES, &place, &mut draft.mistakes);
                 draft.set_namespaces(at, all);
             }
             (section, DeValue::Table(table)) if is_section(section) => {
@@ -60,7 +61,8 @@ pub(super) fn read_list<T: Default>(
     match DeValue::parse(text) {
         Ok(list) => {
             let everywhere = |_: Range<usize>| place.clone();
-            let all = tables(key, list.get_ref(), place.clone(), rows, &everywhere, draft);
+            let mistakes = &mut draft.mistakes;
+            let all = tables(key, list.get_ref(), place.clone(), rows, &everywhere, mistakes);
             set(draft, place, all);
         }
         Err(error) => draft.refuse(place, key, Why::Syntax(error.message().to_owned())),
@@ -110,7 +112,8 @@ fn read_section(
     for (name, value) in in_order(table) {
         if (section, name.get_ref().as_ref()) == ("auth", "keys") {
             let at = place(name.span());
-            let all = tables("auth.keys", value.get_ref(), at.clone(), KEYS, place, draft);
+            let mistakes = &mut draft.mistakes;
+            let all = tables("auth.keys", value.get_ref(), at.clone(), KEYS, place, mistakes);
             draft.set_keys(at, all);
             continue;
         }
@@ -123,23 +126,26 @@ fn read_section(
 }
 
 /// The tables of a list, each with its place.
-fn tables<T: Default>(
+pub(super) fn tables<T: Default>(
     key: &str,
     list: &DeValue<'_>,
     at: Place,
     rows: &'static [Row<T>],
     place: &dyn Fn(Range<usize>) -> Place,
-    draft: &mut Draft,
+    mistakes: &mut Vec<Mistake>,
 ) -> Vec<(T, Place)> {
+    let mut refuse = |place: Place, key: &str, why: Why| {
+        mistakes.push(Mistake { place, key: key.to_owned(), why });
+    };
     let Some(list) = list.as_array() else {
-        draft.refuse(at, key, Why::Shape("a list of tables, such as [[list]]"));
+        refuse(at, key, Why::Shape("a list of tables, such as [[list]]"));
         return Vec::new();
     };
     let mut all = Vec::new();
     for (index, entry) in list.iter().enumerate() {
         let key = format!("{key}[{index}]");
         let Some(table) = entry.get_ref().as_table() else {
-            draft.refuse(place(entry.span()), &key, Why::Shape("a table"));
+            refuse(place(entry.span()), &key, Why::Shape("a table"));
             continue;
         };
         let mut made = T::default();
@@ -148,12 +154,12 @@ fn tables<T: Default>(
             let row = rows.iter().find(|row| row.key == name.get_ref().as_ref());
             let Some(row) = row else {
                 let near = suggest::nearest(name.get_ref(), rows.iter().map(|row| row.key));
-                draft.refuse(place(name.span()), &full, Why::Unknown(near.map(str::to_owned)));
+                refuse(place(name.span()), &full, Why::Unknown(near.map(str::to_owned)));
                 continue;
             };
             match Given::Toml(value.get_ref()).value(row) {
                 Ok(value) => (row.write)(&mut made, value),
-                Err(why) => draft.refuse(place(value.span()), &full, why),
+                Err(why) => refuse(place(value.span()), &full, why),
             }
         }
         // What a table is called or is for has no default.
@@ -163,7 +169,7 @@ fn tables<T: Default>(
             && !table.contains_key(needed)
         {
             let why = Why::Relation(format!("{needed} is missing"));
-            draft.refuse(place(entry.span()), &key, why);
+            refuse(place(entry.span()), &key, why);
         }
         all.push((made, place(entry.span())));
     }
@@ -171,7 +177,7 @@ fn tables<T: Default>(
 }
 
 /// As they stand in the file, so that mistakes come in its order.
-fn in_order<'t, 'i>(
+pub(super) fn in_order<'t, 'i>(
     table: &'t DeTable<'i>,
 ) -> Vec<(&'t Spanned<std::borrow::Cow<'i, str>>, &'t Spanned<DeValue<'i>>)> {
     let mut entries: Vec<_> = table.iter().collect();
@@ -188,7 +194,7 @@ fn is_section(name: &str) -> bool {
 }
 
 /// A name that somebody typed, fit for one line.
-fn name_shown(name: &str) -> String {
+pub(super) fn name_shown(name: &str) -> String {
     name.chars().take(128).flat_map(char::escape_debug).collect()
 }
 
@@ -200,7 +206,7 @@ fn count(toml: &DeValue<'_>) -> Option<u64> {
     toml.as_integer().and_then(integer).and_then(|number| u64::try_from(number).ok())
 }
 
-fn place(file: &File, offset: usize) -> Place {
+pub(super) fn place(file: &File, offset: usize) -> Place {
     let before = file.text.get(..offset).unwrap_or(&file.text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Place::File {

@@ -12,6 +12,8 @@
 //! environment and arguments, running state.
 #![forbid(unsafe_code)]
 
+mod bridge;
+mod bridge_table;
 mod dev;
 mod file;
 mod mistake;
@@ -31,6 +33,7 @@ use crate::room::{Namespace, Who};
 use crate::store::{Durability, Retention};
 use crate::{ring, room, server, shard, store};
 
+pub use bridge::{BridgeSources, bridge_markdown, bridge_toml, resolve_bridge};
 pub use dev::{DEV_NAME, DEV_TEXT};
 pub use mistake::{Mistake, Place, Why};
 pub use print::{markdown, toml};

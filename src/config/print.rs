@@ -146,14 +146,14 @@ const WHO: &str = "
 A right that a token gives counts everywhere, except where it says `nobody`.
 ";
 
-fn page_row<T>(out: &mut String, row: &Row<T>, names: &str, default: &str) {
+pub(super) fn page_row<T>(out: &mut String, row: &Row<T>, names: &str, default: &str) {
     let range = Range { kind: row.kind, unit: row.unit }.to_string().replace('|', "\\|");
     let default = if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
     let _ = writeln!(out, "| {names} | {range} | {default} | {} |", row.help.replace('|', "\\|"));
 }
 
 /// A setting behind its explanation.
-fn setting<T>(out: &mut String, row: &Row<T>, name: &str, from: &T) {
+pub(super) fn setting<T>(out: &mut String, row: &Row<T>, name: &str, from: &T) {
     let range = Range { kind: row.kind, unit: row.unit };
     for line in wrapped(&format!("{} Takes {range}.", row.help)) {
         let _ = writeln!(out, "# {line}");
@@ -167,7 +167,7 @@ fn setting<T>(out: &mut String, row: &Row<T>, name: &str, from: &T) {
     };
 }
 
-fn wrapped(text: &str) -> Vec<String> {
+pub(super) fn wrapped(text: &str) -> Vec<String> {
     const CHARS_MAX: usize = 88;
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -184,7 +184,7 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-fn literal(value: &Value) -> String {
+pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::Count(count) => count.to_string(),
         Value::Switch(on) => on.to_string(),

@@ -1,3 +1,4 @@
+use crate::alert::{Channel, Language};
 use crate::room::{NewsOf, Who};
 use crate::server::{DescriptorTable, LogFormat, LogLevel};
 use crate::store::Durability;
@@ -169,6 +170,20 @@ impl Words for Who {
         ("users", Who::Users),
         ("anyone", Who::Anyone),
     ];
+}
+
+impl Words for Channel {
+    const TABLE: &'static [(&'static str, Channel)] = &[
+        ("wecom", Channel::Wecom),
+        ("dingtalk", Channel::Dingtalk),
+        ("slack", Channel::Slack),
+        ("webhook", Channel::Webhook),
+    ];
+}
+
+impl Words for Language {
+    const TABLE: &'static [(&'static str, Language)] =
+        &[("en", Language::En), ("zh", Language::Zh)];
 }
 
 impl Words for Durability {

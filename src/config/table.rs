@@ -357,6 +357,14 @@ pub static SETTINGS: &[Row<Config>] = &[
         read: |from| Value::Texts(from.shard.session.single_session_tenants.clone()),
         write: |to, value| to.shard.session.single_session_tenants = value.texts(),
     },
+    Row {
+        key: "session.metrics_tenants",
+        kind: Kind::Texts { count_max: 50, bytes_max: 64 },
+        unit: "tenants",
+        help: "Tenants that have metrics of their own (label `tenant_id`) before they come. Others have, too, as they come, up to 50 together; what is over that is counted as `_other`.",
+        read: |from| Value::Texts(from.shard.session.metrics_tenants.clone()),
+        write: |to, value| to.shard.session.metrics_tenants = value.texts(),
+    },
     count!(
         "room.rooms_max",
         shard.room.rooms_max,

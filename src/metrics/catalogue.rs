@@ -3,7 +3,7 @@
 use super::labels::{
     AcceptFailure, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome, Direction,
     HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol, PublishResult, Recovery,
-    RejectReason, Sampled, Segment, StatusClass, StoreFailure,
+    RejectReason, Sampled, Segment, StatusClass, StoreFailure, TenantOutcome,
 };
 use super::row::{Axis, Kind, Row, catalogue, exemplar_places, places};
 
@@ -21,6 +21,9 @@ const MESSAGE_US: &[u64] = &[
     500, 1_000, 2_500, 5_000, 10_000, 15_000, 25_000, 50_000, 100_000, 200_000, 400_000, 800_000,
     1_300_000, 2_000_000, 5_000_000, 10_000_000,
 ];
+
+/// A tenant's latencies are told coarsely: there are fifty of them.
+const TENANT_US: &[u64] = &[100_000, 400_000, 800_000, 2_000_000, 10_000_000];
 
 /// From a client that fell over its own feet to one that stayed for half a day.
 const UP_TIME_US: &[u64] =
@@ -241,6 +244,8 @@ catalogue! {
     Draining = "chat_draining".process();
     /// When settings were last read and taken, Unix time.
     ConfigReloaded = "chat_config_last_reload_success_timestamp_seconds".process().in_ms();
+    /// Whether settings could be read the last time that they were read again; 1 before the first time.
+    ConfigReloadGood = "chat_config_last_reload_successful".process();
     /// How long the last scrape took to gather.
     ScrapeDuration = "chat_scrape_duration_seconds".process().in_ns();
     /// Physical memory of the process.
@@ -287,8 +292,42 @@ catalogue! {
     StoreTurn = "chat_store_turn_seconds".store().bounds(STORE_TURN_US);
 }
 
-/// Cells of one core.
+catalogue! {
+    /// What only grows, by tenant.
+    TenantCounter from 0, Counter of
+
+    /// Connections of the tenant's clients that were let in.
+    Opened = "chat_tenant_conn_opened_total".by_tenant().article("2.5", "acme_http_requests_total");
+    /// Messages of the tenant's clients that were taken.
+    Published = "chat_tenant_msg_publish_total".by_tenant().article("2.5", "acme_http_requests_total");
+    /// What became of the tenant's messages, for each recipient that was online.
+    Delivered(outcome: TenantOutcome) = "chat_tenant_msg_delivery_total".by_tenant().article("2.5", "acme_http_requests_total");
+}
+
+catalogue! {
+    /// What goes both ways, by tenant.
+    TenantGauge from TenantCounter::END, Gauge of
+
+    /// Connections of the tenant's clients that are let in.
+    Connections = "chat_tenant_active_connections".by_tenant().article("2.5", "acme_http_requests_total");
+}
+
+catalogue! {
+    /// What is spread over buckets, by tenant.
+    TenantHistogram from TenantGauge::END, Histogram of
+
+    /// From client to client and its acknowledgement.
+    E2e = "chat_tenant_e2e_latency_seconds".by_tenant().bounds(TENANT_US).article("2.5", "acme_http_requests_total");
+}
+
+/// Cells of one core that belong to no tenant.
 pub(super) const CELLS: usize = Histogram::END;
+
+/// Cells of one core and tenant.
+pub(super) const TENANT_CELLS: usize = TenantHistogram::END;
+
+/// A core pays for every tenant that could come: this is how much, in cells.
+const _: () = assert!(TENANT_CELLS <= 16);
 
 impl Histogram {
     const EXEMPLAR_PLACES: [usize; Histogram::ROWS.len() + 1] = exemplar_places(Histogram::ROWS);
@@ -308,7 +347,7 @@ impl Histogram {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placed {
     pub row: &'static Row,
-    /// Its first cell.
+    /// Its first cell, among the core's or the tenant's.
     pub cell: usize,
     /// Its first place for an example.
     pub exemplar: usize,
@@ -316,8 +355,12 @@ pub(super) struct Placed {
 
 /// All rows in the order of their cells.
 pub(super) fn rows() -> impl Iterator<Item = Placed> {
-    let rows = [Counter::ROWS, Gauge::ROWS, Histogram::ROWS].into_iter().flatten();
-    rows.scan((0, 0), |(cell, exemplar), row| {
+    let own = placed([Counter::ROWS, Gauge::ROWS, Histogram::ROWS]);
+    own.chain(placed([TenantCounter::ROWS, TenantGauge::ROWS, TenantHistogram::ROWS]))
+}
+
+fn placed(tables: [&'static [Row]; 3]) -> impl Iterator<Item = Placed> {
+    tables.into_iter().flatten().scan((0, 0), |(cell, exemplar), row| {
         let placed = Placed { row, cell: *cell, exemplar: *exemplar };
         *cell += row.series() * row.cells_per_series();
         *exemplar += row.series() * row.exemplars_per_series();
@@ -329,12 +372,11 @@ pub(super) fn rows() -> impl Iterator<Item = Placed> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::row::Home;
+    use super::super::row::{Home, Merge};
     use super::*;
 
     /// Rows whose writers come next.
-    const NEXT: &[&str] =
-        &["Counter::TenantOverflow", "Gauge::DeadLetterMessages", "Gauge::DeadLetterOldestAge"];
+    const NEXT: &[&str] = &[];
 
     #[test]
     fn cells_are_dense() {
@@ -344,8 +386,12 @@ mod tests {
         let last = Histogram::Handshake(HandshakeOutcome::Gone);
         let stage = Histogram::HandshakeStage(HandshakeStage::Upgrade);
         assert_eq!(last.index() + HANDSHAKE_US.len() + 2, stage.index());
-        let last = rows().last().unwrap();
-        assert_eq!(last.cell + last.row.cells_per_series(), CELLS);
+        let end = |merge: fn(Merge) -> bool| {
+            let last = rows().filter(|placed| merge(placed.row.merge)).last().unwrap();
+            last.cell + last.row.series() * last.row.cells_per_series()
+        };
+        assert_eq!(end(|merge| merge != Merge::ByTenant), CELLS);
+        assert_eq!(end(|merge| merge == Merge::ByTenant), TENANT_CELLS);
         let segment = Histogram::Segment(Segment::P2b).exemplar_index();
         assert_eq!((Histogram::EndToEnd.exemplar_index(), segment), (0, 7));
         assert_eq!(Histogram::EXEMPLARS, 11 * 7);
@@ -369,7 +415,14 @@ mod tests {
         }
         let words: BTreeSet<&str> =
             source.split(|c: char| !c.is_alphanumeric() && c != ':').collect();
-        let all = [Counter::WRITTEN_AS, Gauge::WRITTEN_AS, Histogram::WRITTEN_AS];
+        let all = [
+            Counter::WRITTEN_AS,
+            Gauge::WRITTEN_AS,
+            Histogram::WRITTEN_AS,
+            TenantCounter::WRITTEN_AS,
+            TenantGauge::WRITTEN_AS,
+            TenantHistogram::WRITTEN_AS,
+        ];
         for name in all.into_iter().flatten().filter(|name| !NEXT.contains(name)) {
             assert!(words.contains(name), "{name} would be 0 for ever");
         }

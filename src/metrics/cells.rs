@@ -6,11 +6,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::catalogue::{CELLS, Counter, Gauge, Histogram};
+use super::catalogue::{
+    CELLS, Counter, Gauge, Histogram, TENANT_CELLS, TenantCounter, TenantGauge, TenantHistogram,
+};
 use super::exemplar::{Exemplar, Kept, Noted, Place};
 use super::flight::{Flight, Flights, Flown};
 use super::pulse::{Phase, Pulse, Sight, UnderWay};
-use super::row::{Home, Row};
+use super::row::{Home, Merge, Row};
+use super::tenants::{TENANTS_MAX, Tenant};
 
 /// One core's numbers: one writer, any number of readers.
 ///
@@ -18,6 +21,8 @@ use super::row::{Home, Row};
 #[repr(align(128))]
 pub struct Cells {
     values: [AtomicU64; CELLS],
+    /// By tenant; the last are the others'.
+    tenants: [[AtomicU64; TENANT_CELLS]; TENANTS_MAX + 1],
     examples: [Place; Histogram::EXEMPLARS],
     flights: Flights,
     pulse: Pulse,
@@ -45,6 +50,7 @@ impl Cells {
     fn of(home: Home) -> Arc<Cells> {
         Arc::new(Cells {
             values: array::from_fn(|_| AtomicU64::new(0)),
+            tenants: array::from_fn(|_| array::from_fn(|_| AtomicU64::new(0))),
             examples: array::from_fn(|_| Place::new()),
             flights: Flights::new(),
             pulse: Pulse::new(),
@@ -77,6 +83,11 @@ impl Cells {
     /// What a reader sees. Two cells may be some turns apart.
     pub(super) fn load(&self, place: usize) -> u64 {
         self.values[place].load(Relaxed)
+    }
+
+    /// The same, for a tenant's.
+    pub(super) fn load_tenant(&self, tenant: Tenant, place: usize) -> u64 {
+        self.tenants[tenant.index()][place].load(Relaxed)
     }
 
     /// The example in this place.
@@ -176,6 +187,27 @@ impl Scribe {
             let noted = self.cells.examples[place].note(value_us, unix_ms, example);
             self.add(Counter::ExemplarsDropped, u64::from(noted == Noted::Dropped));
         }
+    }
+
+    /// Counts `n` more of a tenant.
+    pub fn add_tenant(&self, tenant: Tenant, counter: TenantCounter, n: u64) {
+        debug_assert!(counter.row().merge == Merge::ByTenant);
+        grow(&self.cells.tenants[tenant.index()][counter.index()], n);
+    }
+
+    /// Moves a tenant's gauge up or down.
+    pub fn adjust_tenant(&self, tenant: Tenant, gauge: TenantGauge, by: i64) {
+        debug_assert!(gauge.row().merge == Merge::ByTenant);
+        let value = &self.cells.tenants[tenant.index()][gauge.index()];
+        value.store(value.load(Relaxed).wrapping_add_signed(by), Relaxed);
+    }
+
+    /// Adds one observation of a tenant, in microseconds.
+    pub fn observe_tenant(&self, tenant: Tenant, histogram: TenantHistogram, value_us: u64) {
+        let (row, first) = (histogram.row(), histogram.index());
+        let cells = &self.cells.tenants[tenant.index()];
+        grow(&cells[first + bucket(row, value_us)], 1);
+        grow(&cells[first + row.bounds_us.len() + 1], value_us);
     }
 
     /// Says into which bucket it fell.

@@ -13,7 +13,8 @@ use super::catalogue::{Placed, rows};
 use super::cells::Cells;
 use super::exemplar::Kept;
 use super::openmetrics;
-use super::row::{Home, Kind, Row};
+use super::row::{Home, Kind, Merge, Row};
+use super::tenants::{Tenant, Tenants};
 
 /// The content type of [`Format::Text`].
 pub const TEXT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -21,9 +22,9 @@ pub const TEXT_TYPE: &str = prometheus::TEXT_FORMAT;
 /// The content type of [`Format::OpenMetrics`].
 pub const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Samples of one answer; 256 cores, each with all its series, would be ten times
-/// as many.
-const SAMPLES_MAX: usize = 50_000;
+/// Samples of one answer: as many as the scrape configuration that is shipped takes.
+/// 256 cores, each with all its series, would be six times as many.
+const SAMPLES_MAX: usize = 20_000;
 
 /// Whether a scrape sees the server or its cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Query {
     pub cores: Cores,
     /// Only families of these names, or that have samples of them; empty for all.
     pub names: Vec<String>,
+    /// Only what is known of this tenant.
+    pub tenant: Option<String>,
 }
 
 /// Why a scrape gets no answer.
@@ -58,6 +61,8 @@ pub struct Query {
 pub enum Refused {
     /// No family has one of the names.
     UnknownName,
+    /// No tenant of this name has series of its own.
+    UnknownTenant,
     /// The answer would have too many samples.
     TooMany,
 }
@@ -66,6 +71,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refused::UnknownName => "name[] is no metric of this server",
+            Refused::UnknownTenant => "tenant_id is no tenant with series of its own",
             Refused::TooMany => "that would be too many samples: name the families with name[]",
         })
     }
@@ -80,6 +86,8 @@ pub struct Threads {
     pub store: Option<Arc<Cells>>,
     /// What belongs to the process.
     pub process: Arc<Cells>,
+    /// Which tenants have series of their own.
+    pub tenants: Arc<Tenants>,
     /// When all of them began at 0, Unix ms.
     pub began_unix_ms: u64,
 }
@@ -87,7 +95,13 @@ pub struct Threads {
 impl Threads {
     /// Cores alone; for tests and the simulator.
     pub fn of_cores(cores: Vec<Arc<Cells>>) -> Threads {
-        Threads { cores, store: None, process: Cells::of_process().0, began_unix_ms: 0 }
+        Threads {
+            cores,
+            store: None,
+            process: Cells::of_process().0,
+            tenants: Arc::default(),
+            began_unix_ms: 0,
+        }
     }
 }
 
@@ -102,7 +116,7 @@ impl Exposition {
     /// What these threads write.
     pub fn new(threads: Threads) -> Exposition {
         let threads = Arc::new(threads);
-        let whole = registry(&threads, rows().collect(), Cores::Summed);
+        let whole = registry(&threads, rows().collect(), &Query::default());
         Exposition { threads, whole }
     }
 
@@ -123,30 +137,45 @@ impl Exposition {
 
     /// The text format 0.0.4 of everything.
     pub fn text(&self, cores: Cores) -> String {
-        let query = Query { cores, names: Vec::new() };
+        let query = Query { cores, ..Query::default() };
         self.answer(&query, Format::Text).expect("it is as much as a test can bear")
     }
 
     /// A registry for one scrape.
     fn part(&self, query: &Query) -> Result<Registry, Refused> {
         let wanted = |row: &Row| {
-            query.names.is_empty() || query.names.iter().any(|name| row.has_samples_of(name))
+            let is_named = query.names.iter().any(|name| row.has_samples_of(name));
+            (query.names.is_empty() || is_named)
+                && (query.tenant.is_none() || row.merge == Merge::ByTenant)
         };
         let known = |name: &String| rows().any(|placed| placed.row.has_samples_of(name));
         if !query.names.iter().all(known) {
             return Err(Refused::UnknownName);
         }
+        if let Some(tenant) = &query.tenant
+            && !self.threads.tenants.shown().any(|(_, name)| name == tenant)
+        {
+            return Err(Refused::UnknownTenant);
+        }
         let chosen: Vec<Placed> = rows().filter(|placed| wanted(placed.row)).collect();
         let cores = self.threads.cores.len();
         let samples = |placed: &Placed| {
             let row = placed.row;
-            let writers = if row.shows_cores(query.cores) { cores } else { 1 };
+            let writers = match row.merge {
+                Merge::ByTenant => self.threads.tenants.shown().count(),
+                Merge::Sum | Merge::ByCore if row.shows_cores(query.cores) => cores,
+                Merge::Sum | Merge::ByCore => 1,
+            };
             writers * row.series() * (row.cells_per_series() + 1)
         };
         if SAMPLES_MAX < chosen.iter().map(samples).sum() {
             return Err(Refused::TooMany);
         }
-        Ok(registry(&self.threads, chosen, query.cores))
+        if chosen.is_empty() {
+            // A name that has nothing to do with tenants, and a tenant.
+            return Err(Refused::UnknownName);
+        }
+        Ok(registry(&self.threads, chosen, query))
     }
 }
 
@@ -175,10 +204,15 @@ impl openmetrics::Examples for Exposition {
     }
 }
 
-fn registry(threads: &Arc<Threads>, rows: Vec<Placed>, cores: Cores) -> Registry {
+fn registry(threads: &Arc<Threads>, rows: Vec<Placed>, query: &Query) -> Registry {
     let registry = Registry::new();
-    let merging =
-        Merging { descriptions: descriptions(&rows), threads: Arc::clone(threads), rows, cores };
+    let merging = Merging {
+        descriptions: descriptions(&rows),
+        threads: Arc::clone(threads),
+        rows,
+        cores: query.cores,
+        tenant: query.tenant.clone(),
+    };
     registry.register(Box::new(merging)).expect("a new registry knows none of these names");
     registry
 }
@@ -189,29 +223,41 @@ struct Merging {
     rows: Vec<Placed>,
     descriptions: Vec<Desc>,
     cores: Cores,
+    tenant: Option<String>,
 }
 
 impl Merging {
     /// All series of a row.
     fn give(&self, placed: &Placed, give: &mut dyn FnMut(Metric)) {
         let row = placed.row;
-        let mut series_of = |core: Option<usize>, cells: &[Arc<Cells>]| {
+        let mut series_of = |whose: Option<(&str, &str)>, load: &dyn Fn(usize) -> u64| {
             for series in 0..row.series() {
                 let place = placed.cell + series * row.cells_per_series();
-                let mut metric = value(row, place, cells);
-                metric.set_label(labels(row, series, core));
+                let mut metric = value(row, &|offset| load(place + offset));
+                metric.set_label(labels(row, series, whose));
                 give(metric);
             }
         };
-        match row.home {
-            Home::Store => series_of(None, self.threads.store.as_slice()),
-            Home::Process => series_of(None, slice::from_ref(&self.threads.process)),
-            Home::Core if row.shows_cores(self.cores) => {
-                for (core, cells) in self.threads.cores.chunks(1).enumerate() {
-                    series_of(Some(core), cells);
+        let sum = |cells: &[Arc<Cells>], place: usize| {
+            let values = cells.iter().map(|cells| cells.load(place));
+            values.fold(0, u64::wrapping_add)
+        };
+        let Threads { cores, store, process, tenants, .. } = &*self.threads;
+        match (row.home, row.merge) {
+            (Home::Store, _) => series_of(None, &|place| sum(store.as_slice(), place)),
+            (Home::Process, _) => series_of(None, &|place| process.load(place)),
+            (Home::Core, Merge::ByTenant) => {
+                let wanted = |name: &str| self.tenant.as_ref().is_none_or(|one| one == name);
+                for (tenant, name) in tenants.shown().filter(|(_, name)| wanted(name)) {
+                    series_of(Some(("tenant_id", name)), &|place| sum_tenant(cores, tenant, place));
                 }
             }
-            Home::Core => series_of(None, &self.threads.cores),
+            (Home::Core, Merge::Sum | Merge::ByCore) if row.shows_cores(self.cores) => {
+                for (core, cells) in cores.iter().enumerate() {
+                    series_of(Some(("core", &core.to_string())), &|place| cells.load(place));
+                }
+            }
+            (Home::Core, Merge::Sum | Merge::ByCore) => series_of(None, &|place| sum(cores, place)),
         }
     }
 }
@@ -232,6 +278,11 @@ impl Collector for Merging {
         }
         families
     }
+}
+
+fn sum_tenant(cores: &[Arc<Cells>], tenant: Tenant, place: usize) -> u64 {
+    let values = cores.iter().map(|cells| cells.load_tenant(tenant, place));
+    values.fold(0, u64::wrapping_add)
 }
 
 fn descriptions(rows: &[Placed]) -> Vec<Desc> {
@@ -256,11 +307,10 @@ fn empty_family(row: &Row) -> MetricFamily {
     family
 }
 
-fn labels(row: &Row, series: usize, core: Option<usize>) -> Vec<LabelPair> {
-    let core = core.map(|core| pair("core", &core.to_string()));
-    core.into_iter()
-        .chain(row.labels(series).iter().map(|(label, word)| pair(label, word)))
-        .collect()
+fn labels(row: &Row, series: usize, whose: Option<(&str, &str)>) -> Vec<LabelPair> {
+    let whose = whose.map(|(label, word)| pair(label, word));
+    let own = row.labels(series);
+    whose.into_iter().chain(own.iter().map(|(label, word)| pair(label, word))).collect()
 }
 
 fn pair(label: &str, word: &str) -> LabelPair {
@@ -270,24 +320,20 @@ fn pair(label: &str, word: &str) -> LabelPair {
     pair
 }
 
-fn value(row: &Row, place: usize, cells: &[Arc<Cells>]) -> Metric {
-    let sum = |offset: usize| {
-        let values = cells.iter().map(|cells| cells.load(place + offset));
-        values.fold(0, u64::wrapping_add)
-    };
+fn value(row: &Row, cell: &dyn Fn(usize) -> u64) -> Metric {
     let mut metric = Metric::default();
     match row.kind {
         Kind::Counter => {
             let mut counter = proto::Counter::default();
-            counter.set_value(sum(0) as f64 / row.per_unit as f64);
+            counter.set_value(cell(0) as f64 / row.per_unit as f64);
             metric.set_counter(counter);
         }
         Kind::Gauge => {
             let mut gauge = proto::Gauge::default();
-            gauge.set_value(sum(0).cast_signed() as f64 / row.per_unit as f64);
+            gauge.set_value(cell(0).cast_signed() as f64 / row.per_unit as f64);
             metric.set_gauge(gauge);
         }
-        Kind::Histogram => metric.set_histogram(histogram(row.bounds_us, &sum)),
+        Kind::Histogram => metric.set_histogram(histogram(row.bounds_us, cell)),
     }
     metric
 }
@@ -319,6 +365,7 @@ mod tests {
     use super::*;
     use crate::metrics::{
         CloseReason, Counter, Gauge, HandshakeOutcome, Histogram, Page, Protocol, StatusClass,
+        TenantCounter, TenantHistogram,
     };
 
     /// Two cores; the second one says something with every kind.
@@ -370,8 +417,8 @@ mod tests {
         ledger.set(Gauge::StartTime, 1_700_000_000_250);
         ledger.add(Counter::ProcessCpu, 2_500_000_000);
         ledger.observe(Histogram::Http(Page::Metrics, StatusClass::Success), 1_000);
-        let threads =
-            Threads { cores: vec![Cells::new()], store: Some(store), process, began_unix_ms: 0 };
+        let store = Some(store);
+        let threads = Threads { store, process, ..Threads::of_cores(vec![Cells::new()]) };
         let exposition = Exposition::new(threads);
         for cores in [Cores::Summed, Cores::Each] {
             let text = exposition.text(cores);
@@ -414,7 +461,7 @@ mod tests {
     fn every_series_is_there_before_anything_happens() {
         let text = Exposition::new(Threads::of_cores(vec![Cells::new()])).text(Cores::Summed);
         let samples = text.lines().filter(|line| !line.starts_with('#'));
-        // A histogram's `_count` and `+Inf` are one cell.
+        // A histogram's `_count` and `+Inf` are one cell. Of tenants there are the others.
         let want: usize = rows()
             .map(|Placed { row, .. }| {
                 let count = usize::from(row.kind == Kind::Histogram);
@@ -422,5 +469,84 @@ mod tests {
             })
             .sum();
         assert_eq!(samples.count(), want);
+    }
+
+    /// What a scrape of the shape that is shipped takes in, with 64 cores and 60 tenants.
+    fn large() -> Exposition {
+        let cores: Vec<Arc<Cells>> = (0..64).map(|_| Cells::new()).collect();
+        let threads = Threads::of_cores(cores);
+        for tenant in 0..60 {
+            threads.tenants.of(&format!("tenant-{tenant}"));
+        }
+        let scribe = threads.cores[63].claim();
+        scribe.add_tenant(threads.tenants.of("tenant-59").unwrap(), TenantCounter::Opened, 2);
+        scribe.add_tenant(threads.tenants.of("tenant-49").unwrap(), TenantCounter::Opened, 3);
+        scribe.observe_tenant(Tenant::OTHER, TenantHistogram::E2e, 2_000_000);
+        Exposition::new(threads)
+    }
+
+    fn samples(text: &str) -> usize {
+        text.lines().filter(|line| !line.starts_with('#')).count()
+    }
+
+    #[test]
+    fn series_stay_within_their_budget() {
+        let exposition = large();
+        let count = |query: &Query, format| samples(&exposition.answer(query, format).unwrap());
+        let scrape = Query::default();
+        let (text, open_metrics) =
+            (count(&scrape, Format::Text), count(&scrape, Format::OpenMetrics));
+        println!("64 cores, 60 tenants: {text} samples as text, {open_metrics} as OpenMetrics");
+        assert!(text <= open_metrics && open_metrics <= 3_000, "{text} {open_metrics}");
+        let each = Query { cores: Cores::Each, ..Query::default() };
+        assert_eq!(exposition.answer(&each, Format::Text).err(), Some(Refused::TooMany));
+        let some = Query { names: vec!["chat_executor_stall_seconds_sum".to_owned()], ..each };
+        assert_eq!(count(&some, Format::Text), 64 * 12);
+    }
+
+    #[test]
+    fn tenants_have_their_series_and_the_others_one() {
+        let exposition = large();
+        let text = exposition.text(Cores::Summed);
+        for line in [
+            "chat_tenant_conn_opened_total{tenant_id=\"tenant-0\"} 0",
+            "chat_tenant_conn_opened_total{tenant_id=\"tenant-49\"} 3",
+            "chat_tenant_conn_opened_total{tenant_id=\"_other\"} 2",
+            "chat_tenant_e2e_latency_seconds_bucket{tenant_id=\"_other\",le=\"0.8\"} 0",
+            "chat_tenant_e2e_latency_seconds_bucket{tenant_id=\"_other\",le=\"2\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+        assert!(!text.contains("tenant-50"));
+        let labelled = rows().filter(|placed| placed.row.merge == Merge::ByTenant);
+        let families: std::collections::BTreeSet<_> =
+            labelled.map(|placed| placed.row.name).collect();
+        assert_eq!(families.len(), 5, "tenant_id is a label of five families");
+
+        let tenant = Some("tenant-49".to_owned());
+        let query = Query { tenant, ..Query::default() };
+        let own = exposition.answer(&query, Format::OpenMetrics).unwrap();
+        assert!(own.contains("chat_tenant_conn_opened_total{tenant_id=\"tenant-49\"} 3\n"));
+        let foreign = own.lines().filter(|line| !line.starts_with('#') && !line.contains("t-49"));
+        assert_eq!(foreign.count(), 0, "{own}");
+        let refused = |tenant: &str, names: &[&str]| {
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            let query = Query { tenant: Some(tenant.to_owned()), names, ..Query::default() };
+            exposition.answer(&query, Format::Text).unwrap_err()
+        };
+        assert_eq!(refused("tenant-50", &[]), Refused::UnknownTenant);
+        assert_eq!(refused("tenant-49", &["chat_rooms"]), Refused::UnknownName);
+    }
+
+    #[test]
+    fn a_tenants_name_stays_between_its_quotes() {
+        let threads = Threads::of_cores(vec![Cells::new()]);
+        threads.tenants.of("\"} 1\\");
+        let exposition = Exposition::new(threads);
+        for format in [Format::Text, Format::OpenMetrics] {
+            let text = exposition.answer(&Query::default(), format).unwrap();
+            let line = "chat_tenant_active_connections{tenant_id=\"\\\"} 1\\\\\"} 0";
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
     }
 }

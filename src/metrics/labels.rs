@@ -160,6 +160,16 @@ label! {
 }
 
 label! {
+    /// What became of a tenant's message for one recipient, as far as that was online.
+    TenantOutcome {
+        /// The kernel took it for the recipient's socket.
+        Delivered = "delivered",
+        /// The recipient did not get it.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// Why a direct message was given up.
     DeadLetterReason {
         /// It was sent as often as it may be.

@@ -22,8 +22,9 @@ mod pulse;
 mod record;
 mod reference;
 mod row;
+mod tenants;
 
-pub use catalogue::{Counter, Gauge, Histogram};
+pub use catalogue::{Counter, Gauge, Histogram, TenantCounter, TenantGauge, TenantHistogram};
 pub use cells::{Cells, Ledger, Scribe};
 pub use exemplar::Exemplar;
 pub use exposition::{
@@ -34,7 +35,9 @@ pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
     PublishResult, Recovery, RejectReason, Sampled, Segment, StatusClass, StoreFailure,
+    TenantOutcome,
 };
 pub use pulse::{Phase, Sight, UnderWay};
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};
+pub use tenants::{TENANTS_MAX, Tenant, Tenants};

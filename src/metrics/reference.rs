@@ -27,8 +27,10 @@ impl Family {
     /// Each label with all its values; `core` has as many as there are cores.
     fn labels(&self) -> Vec<(&'static str, Vec<&'static str>)> {
         let mut labels: Vec<(&str, Vec<&str>)> = Vec::new();
-        if self.row().merge == Merge::ByCore {
-            labels.push(("core", Vec::new()));
+        match self.row().merge {
+            Merge::Sum => (),
+            Merge::ByCore => labels.push(("core", Vec::new())),
+            Merge::ByTenant => labels.push(("tenant_id", Vec::new())),
         }
         for row in &self.rows {
             for (label, word) in (0..row.series()).flat_map(|series| row.labels(series)) {
@@ -64,7 +66,7 @@ pub fn page() -> String {
          compares them, and `make docs` writes them anew.\n\n\
          Values are sums over all cores; `/metrics?core=each` shows each core, with the label \
          `core`. Families that would say nothing as a sum have that label always. Every series \
-         exists from the start with 0.\n\n\
+         exists from the start with 0; of tenants, once they are named in the settings or came.\n\n\
          The last two columns say where the article has the metric that this product's \
          monitoring comes from, and under which name; the number in front is its place among \
          the article's 17.\n\n\
@@ -145,7 +147,7 @@ fn describe(family: &Family) -> Value {
         },
         "by_core": row.merge == Merge::ByCore,
         "exemplars": row.exemplars,
-        "tenants": false,
+        "tenants": row.merge == Merge::ByTenant,
         "article": article,
     })
 }

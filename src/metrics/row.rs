@@ -31,6 +31,8 @@ pub(super) enum Merge {
     Sum,
     /// A sum would say nothing: each core has a series of its own, always.
     ByCore,
+    /// The sum over cores, for each tenant.
+    ByTenant,
 }
 
 /// Where the article that this product's monitoring comes from has the metric.
@@ -127,6 +129,11 @@ impl Row {
         self
     }
 
+    pub const fn by_tenant(mut self) -> Row {
+        self.merge = Merge::ByTenant;
+        self
+    }
+
     /// The cell has milliseconds, and seconds are shown.
     pub const fn in_ms(mut self) -> Row {
         self.per_unit = 1_000;
@@ -191,7 +198,11 @@ impl Row {
 
     /// Whether a scrape has a series for each core.
     pub fn shows_cores(&self, cores: Cores) -> bool {
-        self.home == Home::Core && (self.merge == Merge::ByCore || cores == Cores::Each)
+        match (self.home, self.merge) {
+            (Home::Core, Merge::Sum) => cores == Cores::Each,
+            (Home::Core, Merge::ByCore) => true,
+            (Home::Core, Merge::ByTenant) | (Home::Store | Home::Process, _) => false,
+        }
     }
 
     /// Whether this is the name of the family, or of some of its samples.

@@ -17,8 +17,9 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -55,6 +56,8 @@ pub struct KernelPlane {
     gone: VecDeque<(ConnId, Ending)>,
     doorbell: Doorbell,
     watch: Watch,
+    /// Whom `wake` wakes.
+    neighbours: Arc<[Doorbell]>,
     started: Instant,
     tally: Tally,
     /// What of the tally the scribe knows already.
@@ -75,8 +78,19 @@ impl KernelPlane {
     /// A plane for the calling thread, which writes what it counts with
     /// `scribe`. A refusal says what to do about it.
     pub fn new(options: &Options, scribe: Rc<Scribe>) -> Result<KernelPlane, Refusal> {
-        let uring = Uring::new(options)?;
-        let doorbell = Doorbell::new()
+        let mut uring = Uring::new(options)?;
+        let address = uring.address();
+        KernelPlane::over(uring, address, options, scribe)
+    }
+
+    /// A plane that neighbours wake through `address`.
+    fn over(
+        uring: Uring,
+        address: Option<RawFd>,
+        options: &Options,
+        scribe: Rc<Scribe>,
+    ) -> Result<KernelPlane, Refusal> {
+        let doorbell = Doorbell::new(address)
             .map_err(|error| Refusal::from_step("eventfd", "event descriptors", error))?;
         Ok(KernelPlane {
             uring,
@@ -87,6 +101,7 @@ impl KernelPlane {
             gone: VecDeque::new(),
             doorbell,
             watch: Watch::Unset,
+            neighbours: Arc::new([]),
             started: now(),
             tally: Tally::default(),
             written: Tally::default(),
@@ -117,6 +132,25 @@ impl KernelPlane {
     /// Wakes this plane's core; for other threads to keep.
     pub fn doorbell(&self) -> Doorbell {
         self.doorbell.clone()
+    }
+
+    /// Whose numbers `wake` is told. Their rings must have been made before descriptor
+    /// tables split.
+    pub fn meet(&mut self, neighbours: Arc<[Doorbell]>) {
+        self.neighbours = neighbours;
+    }
+
+    /// Wakes a neighbour, at the latest with the next `submit` or `park`. Costs no
+    /// system call of its own where the kernel passes messages between rings.
+    pub fn wake(&mut self, neighbour: u16) {
+        let doorbell = &self.neighbours[usize::from(neighbour)];
+        if !doorbell.touch() {
+            return;
+        }
+        match doorbell.ring_descriptor() {
+            Some(ring) => self.uring.wake(Token::plain(Kind::Wake, neighbour.into()), ring),
+            None => doorbell.be_loud(),
+        }
     }
 
     /// How many connections there are, those on their way in or out included.
@@ -319,7 +353,12 @@ impl KernelPlane {
                 }
                 0
             }
-            Kind::Aside => 0,
+            // The message could not be left: its ring is full, or is none any more.
+            Kind::Wake => {
+                self.neighbours[done.token.id().slot as usize].be_loud();
+                0
+            }
+            Kind::Woken | Kind::Aside => 0,
         }
     }
 

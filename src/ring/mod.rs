@@ -28,7 +28,7 @@ use crate::base::{Action, Event, Now};
 
 pub use doorbell::Doorbell;
 pub use kernel::{KernelPlane, moment};
-pub use probe::{Feature, probe};
+pub use probe::{Feature, OWN_TABLES, probe};
 pub use refusal::Refusal;
 pub use simulated::SimulatedPlane;
 pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};

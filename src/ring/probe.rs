@@ -8,7 +8,8 @@ use io_uring::{IoUring, Probe, opcode};
 
 use super::buffers::Buffers;
 use super::refusal::disabled_by_sysctl;
-use super::{Refusal, socket};
+use super::uring::Uring;
+use super::{Options, Refusal, socket};
 
 /// One thing that the kernel has or has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Feature {
     /// What its absence means, and what to do about it.
     pub advice: String,
 }
+
+/// What descriptor tables of shards need.
+pub const OWN_TABLES: &str = "own descriptor tables (unshare)";
 
 const NEWER: &str = "boot Linux 6.1 (Debian 12) or newer";
 
@@ -53,7 +57,13 @@ pub fn probe() -> Vec<Feature> {
         "peers are spread over the cores by a hash instead of by the core that got the packet",
     ));
     features.push(optional(
-        "own descriptor tables (unshare)",
+        "messages between rings",
+        ring.is_some_and(|_| passes_messages()),
+        "cores wake each other by a system call instead of through their rings; boot a newer \
+         kernel",
+    ));
+    features.push(optional(
+        OWN_TABLES,
         unshares().is_ok(),
         "the descriptor limit counts for the whole process; let the container's seccomp \
          profile allow unshare, or raise the limit",
@@ -104,6 +114,17 @@ fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
     codes.map(|(name, code)| needed(name, known && answers.is_supported(code))).to_vec()
 }
 
+/// As a plane asks it.
+fn passes_messages() -> bool {
+    let options = Options {
+        recv_buffers: 8,
+        submission_entries: 8,
+        completion_entries: 16,
+        ..Options::default()
+    };
+    Uring::new(&options).is_ok_and(|mut ring| ring.address().is_some())
+}
+
 fn steers() -> io::Result<()> {
     let any = "127.0.0.1:0".parse().expect("an address");
     let listener: TcpListener = socket::listener(any, 1, socket::PortUse::Shared)?;
@@ -124,7 +145,7 @@ mod tests {
     fn the_probe_agrees_with_the_plane() {
         let features = probe();
         let complete = features.iter().filter(|f| f.needed).all(|feature| feature.present);
-        let options = super::super::Options { recv_buffers: 8, ..Default::default() };
+        let options = Options { recv_buffers: 8, ..Options::default() };
         let scribe = std::rc::Rc::new(crate::metrics::Cells::new().claim());
         let plane = super::super::KernelPlane::new(&options, scribe);
         assert_eq!(complete, plane.is_ok(), "{features:?}");

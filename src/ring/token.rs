@@ -18,12 +18,25 @@ pub(super) enum Kind {
     Connect,
     /// Multishot poll: the doorbell's descriptor was written to.
     Bell,
+    /// A message to the ring of a neighbour, whose number is the slot; answered only
+    /// when it did not arrive.
+    Wake,
+    /// No request of ours: a neighbour's message.
+    Woken,
     /// A request whose outcome shows in another's completion (cancel).
     Aside,
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Accept, Kind::Receive, Kind::Send, Kind::Connect, Kind::Bell, Kind::Aside];
+const KINDS: [Kind; 8] = [
+    Kind::Accept,
+    Kind::Receive,
+    Kind::Send,
+    Kind::Connect,
+    Kind::Bell,
+    Kind::Wake,
+    Kind::Woken,
+    Kind::Aside,
+];
 
 /// Bits of a generation; the next one after the last is 0.
 pub(super) const GENERATION_BITS: u32 = 24;

@@ -4,7 +4,8 @@
 //! Invariants: what a request points at stays here, unmoved, until the kernel
 //! has answered the request finally; a submit never brings more completions
 //! than the completion queue has room for, so only receives and accepts can
-//! make it overflow, and for those the kernel ends the multishot.
+//! make it overflow, and for those the kernel ends the multishot; so can messages of
+//! neighbours, one of each for each sleep, and the kernel keeps or refuses those.
 //!
 //! Deliberately absent: what a completion means for its connection.
 #![allow(unsafe_code)]
@@ -13,7 +14,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,6 +48,21 @@ impl Completion {
     /// True when the same request will be answered again.
     pub fn more(self) -> bool {
         cqueue::more(self.flags)
+    }
+
+    /// How many requests this is the last answer to.
+    fn ends_count(self) -> u64 {
+        match self.token.kind() {
+            // Not counted as under way: the one is answered only when it failed, the
+            // other is no request of this ring.
+            Kind::Wake | Kind::Woken => 0,
+            Kind::Accept
+            | Kind::Receive
+            | Kind::Send
+            | Kind::Connect
+            | Kind::Bell
+            | Kind::Aside => u64::from(!self.more()),
+        }
     }
 
     /// True when an answer that brings bytes left others in the socket.
@@ -246,6 +262,25 @@ impl Uring {
         self.push(poll.build(), token);
     }
 
+    /// Wakes the core behind another ring. Answered only when that failed.
+    pub fn wake(&mut self, token: Token, ring: RawFd) {
+        self.queue(message_to(ring).flags(Flags::SKIP_SUCCESS).user_data(token.0));
+    }
+
+    /// The descriptor that other rings send messages to; `None` where the kernel does
+    /// not pass them on, which shows when a ring sends one to itself.
+    pub fn address(&mut self) -> Option<RawFd> {
+        let own = self.ring.as_raw_fd();
+        self.push(message_to(own), Token::plain(Kind::Aside, 0));
+        self.submit();
+        let (mut sent, mut came) = (false, false);
+        while let Some(done) = self.next() {
+            sent |= done.token.kind() == Kind::Aside && 0 <= done.result;
+            came |= done.token.kind() == Kind::Woken;
+        }
+        (sent && came).then_some(own)
+    }
+
     pub fn buffers(&mut self) -> &mut Buffers {
         &mut self.lent.buffers
     }
@@ -257,7 +292,7 @@ impl Uring {
             return Some(completion);
         }
         let completion = take(&mut self.ring)?;
-        self.under_way -= u64::from(!completion.more());
+        self.under_way -= completion.ends_count();
         Some(completion)
     }
 
@@ -359,9 +394,12 @@ impl Uring {
     }
 
     fn push(&mut self, entry: Entry, token: Token) {
-        let entry = entry.user_data(token.0);
         self.under_way += 1;
         self.begun += 1;
+        self.queue(entry.user_data(token.0));
+    }
+
+    fn queue(&mut self, entry: Entry) {
         // SAFETY: what the entries built above point at lies in `lent` and stays
         // there, unmoved, until the final answer: bytes in the heap or static,
         // addresses in a slab's chunk. Descriptors are numbers; a wrong one gives
@@ -384,7 +422,7 @@ impl Uring {
     /// Moves requests that waited into the queue.
     fn refill(&mut self) {
         while let Some(entry) = self.waiting.front() {
-            // SAFETY: as in `push`, from where the entry comes.
+            // SAFETY: as in `queue`, from where the entry comes.
             if unsafe { self.ring.submission().push(entry) }.is_err() {
                 return;
             }
@@ -399,7 +437,7 @@ impl Uring {
             return;
         }
         while let Some(completion) = take(&mut self.ring) {
-            self.under_way -= u64::from(!completion.more());
+            self.under_way -= completion.ends_count();
             self.stashed_buffers += usize::from(completion.buffer().is_some());
             self.stash.push_back(completion);
         }
@@ -421,7 +459,7 @@ impl Uring {
         };
         // SAFETY: `args` has the layout that EXT_ARG announces, and it and the
         // time it points at outlive the call. What the queued requests point at
-        // is covered by `push`.
+        // is covered by `queue`.
         let outcome = unsafe {
             self.ring.submitter().enter(queued as u32, wanted, flags.bits(), Some(&args))
         };
@@ -454,6 +492,11 @@ fn take(ring: &mut IoUring) -> Option<Completion> {
     let entry = ring.completion().next()?;
     let token = Token(entry.user_data());
     Some(Completion { token, result: entry.result(), flags: entry.flags() })
+}
+
+/// A message that wakes who waits at this ring.
+fn message_to(ring: RawFd) -> Entry {
+    opcode::MsgRingData::new(types::Fd(ring), 0, Token::plain(Kind::Woken, 0).0, None).build()
 }
 
 fn timespec(wait: Duration) -> types::Timespec {

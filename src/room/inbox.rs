@@ -173,7 +173,7 @@ impl Rooms {
                 }
             }
             Delivery::Typing { channel, info } => {
-                if self.may_tell_of_typing(now, slot, info.client) {
+                if self.may_tell_of_typing(now, slot, &info) {
                     let notice = Arc::new(chat::typing(&channel, &info));
                     self.spread(inbox, &Tell::Notice(inbox, notice), out);
                 }

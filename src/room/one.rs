@@ -9,8 +9,8 @@ use super::members::Members;
 use super::news::Crowd;
 use super::window::Window;
 use super::{Answer, Asker, Namespace, Options, Posted, Recovery, Title, Way, Welcome};
-use crate::base::{Bucket, ClientId, Now, RoomId, ShardId, Tick};
-use crate::wire::{Epoch, ID_TAG, Position, Publication};
+use crate::base::{Bucket, Now, RoomId, ShardId, Tick};
+use crate::wire::{ClientInfo, Epoch, ID_TAG, Position, Publication};
 
 /// How long a room whose messages are on disk stays in memory when nobody is there.
 const REST_MS: u64 = 30_000;
@@ -26,7 +26,8 @@ pub(super) struct Room {
     pub(super) members: Members,
     pub(super) stream: Stream,
     pub(super) rate: Bucket,
-    pub(super) typing: SmallVec<[(ClientId, Tick); 1]>,
+    /// Who was told to be typing a moment ago.
+    pub(super) typing: SmallVec<[(Arc<ClientInfo>, Tick); 1]>,
     /// Of messages that came with an id.
     pub(super) ids: Option<Box<Ids>>,
     /// Of a personal channel: what is known of messages that wait for its user.

@@ -16,15 +16,15 @@ use super::{
     Tell, Title, Voice, Way, What, ack_key,
 };
 use crate::base::limits::{
-    HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_MEMBERS_MAX,
+    HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
 };
-use crate::base::{Bucket, ClientId, Moment, Now, Prng, Rate, RoomId, ShardId, Slab, Tick, Wheel};
+use crate::base::{Bucket, Moment, Now, Prng, Rate, RoomId, ShardId, Slab, Tick, Wheel};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Position, Publication};
 
 /// How exactly rooms keep their deadlines.
 const WHEEL_GRANULARITY_MS: u64 = 64;
 
-/// Typing is told once in this time for each member.
+/// Typing is told once in this time for each user.
 const TYPING_INTERVAL_MS: u64 = 1_000;
 
 /// All rooms whose home is one shard.
@@ -418,18 +418,26 @@ impl Rooms {
         let Some(slot) = self.find(id) else {
             return (Some(Answer::Noted), None);
         };
-        let news = self.may_tell_of_typing(now, slot, info.client).then(|| Tell::Typing(id, info));
+        let news = self.may_tell_of_typing(now, slot, &info).then(|| Tell::Typing(id, info));
         (Some(Answer::Noted), news)
     }
 
-    /// Once in a while for each client.
-    pub(super) fn may_tell_of_typing(&mut self, now: Now, slot: u32, client: ClientId) -> bool {
+    /// Once in a while for each user, however many devices they type on; who has no
+    /// name is a user for each connection.
+    pub(super) fn may_tell_of_typing(
+        &mut self,
+        now: Now,
+        slot: u32,
+        info: &Arc<ClientInfo>,
+    ) -> bool {
         let told = &mut self.rooms[slot].typing;
         told.retain(|&mut (_, at)| now.tick.ms_since(at) < TYPING_INTERVAL_MS);
-        let again = told.iter().any(|&(other, _)| other == client);
-        let may = !again && told.len() < TYPING_MEMBERS_MAX;
+        let again = told.iter().any(|(other, _)| {
+            other.user == info.user && (!info.user.is_empty() || other.client == info.client)
+        });
+        let may = !again && told.len() < TYPING_USERS_MAX;
         if may {
-            told.push((client, now.tick));
+            told.push((Arc::clone(info), now.tick));
         }
         may
     }

@@ -31,7 +31,7 @@ use super::storage::{self, Doorbells, Storage, Voice};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, Evidence, Listener, Readiness, StoreState, View};
 use crate::base::ShardId;
-use crate::metrics::{Cells, Exposition, Gauge, Threads};
+use crate::metrics::{Cells, Exposition, Gauge, Tenants, Threads};
 use crate::ring::{self, Doorbell, PortUse};
 use crate::session::{NameKey, namespace_of};
 use crate::shard::Order;
@@ -154,8 +154,10 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let (process, ledger) = Cells::of_process();
     ledger.set(Gauge::ConnLimit, u64::from(plan.connections_max));
     let began_unix_ms = unix_ms();
-    let threads =
-        Threads { cores: cells.clone(), store: store_cells.clone(), process, began_unix_ms };
+    let tenants = Arc::new(Tenants::with(&setup.shard.session.metrics_tenants));
+    setup.shard.session.tenants = Arc::clone(&tenants);
+    let (cores, store) = (cells.clone(), store_cells.clone());
+    let threads = Threads { cores, store, process, tenants, began_unix_ms };
     let tables = tables(&plan);
     let facts = Process::new(ledger.clone(), Arc::clone(&tables[0]), began_unix_ms);
     let exposition = Arc::new(Exposition::new(threads.clone()));
@@ -205,9 +207,13 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
                     cores.order(&Order::Keys(secrets.keys)).await;
                     admin_token.send_replace(secrets.admin_token);
                     ledger.set(Gauge::ConfigReloaded, unix_ms());
+                    ledger.set(Gauge::ConfigReloadGood, 1);
                     tracing::info!("keys were read again and are in use");
                 }
-                Err(why) => tracing::error!("keys stay as they were: {why}"),
+                Err(why) => {
+                    ledger.set(Gauge::ConfigReloadGood, 0);
+                    tracing::error!("keys stay as they were: {why}");
+                }
             },
         }
     };

@@ -153,6 +153,7 @@ async fn serve(part: Part) {
     };
     let address = listener.local_addr().expect("a listener has an address");
     plane.listen(listener);
+    plane.meet(go.doorbells);
     report(Report::Listening(Ok(address)));
 
     let shard = Shard::new(shard::Setup {
@@ -171,7 +172,6 @@ async fn serve(part: Part) {
         shard,
         postbox: part.postbox,
         store: part.store,
-        doorbells: go.doorbells,
         errands: part.errands,
         work: Vec::new(),
         scribe,
@@ -207,7 +207,6 @@ struct Core {
     shard: Shard,
     postbox: Postbox<Letter>,
     store: Option<StoreLane>,
-    doorbells: Arc<[Doorbell]>,
     errands: Consumer<Errand>,
     /// Kept between turns for its capacity only.
     work: Vec<Action>,
@@ -254,7 +253,7 @@ impl Core {
         if self.pulse.is_due(now.tick) {
             self.look_around(now.tick);
         }
-        let Core { plane, shard, postbox, store, doorbells, errands, work, scribe, .. } = self;
+        let Core { plane, shard, postbox, store, errands, work, scribe, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
 
         let mut accepted = 0;
@@ -266,7 +265,7 @@ impl Core {
         scribe.enter(Phase::Letters);
         let letters = postbox
             .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
-                doorbells[usize::from(neighbour.0)].ring()
+                plane.wake(neighbour.0)
             });
         let mut replies = 0;
         scribe.enter(Phase::Store);
@@ -287,10 +286,12 @@ impl Core {
         }
         shard.finish_turn(now, work);
         scribe.enter(Phase::Submit);
-        let acts = work.len();
-        plane.submit(work);
-        assert!(work.is_empty(), "the plane takes all of it");
+        // Before the sends: neighbours are woken by the same submit, and then work
+        // beside it.
         let posted = self.post();
+        let acts = self.work.len();
+        self.plane.submit(&mut self.work);
+        assert!(self.work.is_empty(), "the plane takes all of it");
 
         let scribe = &self.scribe;
         scribe.add(Counter::Turns, 1);
@@ -328,11 +329,11 @@ impl Core {
     /// wakes us when it has taken some.
     fn post(&mut self) -> usize {
         let mut posted = 0;
-        let Core { shard, postbox, store, doorbells, .. } = self;
+        let Core { plane, shard, postbox, store, .. } = self;
         shard.post(&mut |to, letters| {
             let moved = postbox.post(to, letters);
             if 0 < moved {
-                doorbells[usize::from(to.0)].ring();
+                plane.wake(to.0);
             }
             posted += moved;
         });

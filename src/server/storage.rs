@@ -29,7 +29,7 @@ use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Scribe, StoreFailure,
 };
 use crate::ring::Doorbell;
-use crate::store::{Counts, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
+use crate::store::{Counts, DeadLetters, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
 
 /// Bags that wait in one lane.
 const LANE_BAGS_MAX: usize = 8;
@@ -227,6 +227,10 @@ impl Voice {
         let capacity = engine.capacity();
         scribe.set(Gauge::StoreUsedBytes, capacity.used_bytes);
         scribe.set(Gauge::StoreFreeBytes, capacity.free_bytes.min(i64::MAX as u64));
+        let DeadLetters { count, oldest_unix_ms } = engine.dead_letters();
+        scribe.set(Gauge::DeadLetterMessages, count);
+        let age_ms = oldest_unix_ms.map_or(0, |oldest| unix_ms().saturating_sub(oldest));
+        scribe.set(Gauge::DeadLetterOldestAge, age_ms);
         let counts = engine.counts();
         for (counter, now, before) in [
             (Counter::StoreMessages, counts.appended, told.appended),

@@ -101,7 +101,9 @@ pub fn admit(
     let client = ClientId::from_random(cx.prng.draw_u128());
     let info = ClientInfo { user: claims.user, client, conn_info };
     let inbox = personal_channel(cx, &info.user);
-    let mut peer = Peer::new(info, claims.expires_at_unix_s, claims.tenant, claims.caps);
+    let counted_as = cx.options.tenants.of(&claims.tenant);
+    let mut peer =
+        Peer::new(info, claims.expires_at_unix_s, claims.tenant, counted_as, claims.caps);
     peer.birth = birth;
     let mut wanted: Vec<Wanted> = Vec::new();
     for channel in claims.channels.into_iter().chain(inbox) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::rights::Identity;
 use crate::auth::{Allow, Cap, allowed};
 use crate::base::{RoomId, Tick};
+use crate::metrics::Tenant;
 use crate::wire::{ClientInfo, Payload};
 
 /// Who a connected peer is.
@@ -50,6 +51,8 @@ impl Birth {
 pub struct Extra {
     /// Whose names these are; empty for the only tenant.
     pub tenant: Arc<str>,
+    /// As whose it is counted.
+    pub counted_as: Option<Tenant>,
     /// Rights by channel from the connection token.
     pub caps: Vec<Cap>,
     /// By room: what a subscription's token says.
@@ -73,12 +76,13 @@ impl Peer {
         info: ClientInfo,
         expires_unix_s: Option<u64>,
         tenant: Box<str>,
+        counted_as: Option<Tenant>,
         caps: Vec<Cap>,
     ) -> Peer {
         let plain = tenant.is_empty() && caps.is_empty();
         let channels = BTreeMap::new();
         let tenant = Arc::from(tenant);
-        let extra = (!plain).then(|| Box::new(Extra { tenant, caps, channels }));
+        let extra = (!plain).then(|| Box::new(Extra { tenant, counted_as, caps, channels }));
         let named = !info.user.is_empty();
         let identity = if named { Identity::User } else { Identity::Anonymous };
         let mut peer = Peer {
@@ -111,6 +115,11 @@ impl Peer {
     /// Whose names its names are.
     pub fn tenant(&self) -> &str {
         self.extra.as_ref().map_or("", |extra| &extra.tenant)
+    }
+
+    /// As whose it is counted, where there are tenants.
+    pub fn counted_as(&self) -> Option<Tenant> {
+        self.extra.as_ref()?.counted_as
     }
 
     /// The same, to be kept.

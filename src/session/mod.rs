@@ -36,7 +36,7 @@ pub use fault::Fault;
 pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
 pub use outbox::{Lane, Left, Limits, News, Outbox, Push, RoundId, Send};
-pub use outcome::{Effect, Outcome, Refusal};
+pub use outcome::{Effect, Outcome, Passage, Refusal};
 pub use quarantine::{Held, HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
 pub use quota::Admission;
 pub use state::{Context, Session, Who};

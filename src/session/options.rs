@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use crate::metrics::Tenants;
+
 /// What an operator may set for every connection.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -39,6 +43,10 @@ pub struct Options {
     /// Tenants whose users may have one connection: the newest. `*` for all, and the
     /// empty name for tokens without a tenant.
     pub single_session_tenants: Vec<String>,
+    /// Tenants that have metrics of their own before they come.
+    pub metrics_tenants: Vec<String>,
+    /// All tenants that have; shared by all shards.
+    pub tenants: Arc<Tenants>,
 }
 
 impl Options {
@@ -69,6 +77,8 @@ impl Default for Options {
             anonymous: false,
             node: String::new(),
             single_session_tenants: Vec::new(),
+            metrics_tenants: Vec::new(),
+            tenants: Arc::default(),
         }
     }
 }

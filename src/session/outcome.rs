@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::{Fault, Place};
 use crate::base::{RoomId, Tick};
-use crate::metrics::{ChatType, Histogram, PublishResult};
+use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::Ask;
 use crate::wire::chat::Field;
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
@@ -25,6 +25,8 @@ pub struct Outcome {
     pub refusals_count: u64,
     /// Publishes that no room was asked about; rooms count their own.
     pub unpublished: Vec<(ChatType, PublishResult)>,
+    /// The tenant of a client that came or went.
+    pub of_tenant: Option<(Tenant, Passage)>,
     /// Lengths of time that ended, in microseconds.
     pub observed: Vec<(Histogram, u64)>,
 }
@@ -60,6 +62,15 @@ pub enum Effect {
     },
     /// End the session.
     Close(Fault),
+}
+
+/// What a client did at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It was let in.
+    Came,
+    /// It is gone.
+    Went,
 }
 
 /// Why a command is refused.
@@ -110,6 +121,7 @@ impl Outcome {
             answers_count: 0,
             refusals_count: 0,
             unpublished: Vec::new(),
+            of_tenant: None,
             observed: Vec::new(),
         }
     }

@@ -3,14 +3,14 @@ use std::sync::Arc;
 use super::chat;
 use super::connect::{self, Connecting, Denial};
 use super::identity::{Birth, Peer};
-use super::outcome::Refusal;
+use super::outcome::{Passage, Refusal};
 use super::quota::{Admission, Quota};
 use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
 use super::{Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Tracer};
 use crate::auth::{Allow, Keys};
 use crate::base::{ClientId, ConnId, Now, Prng, RoomId, Soon, Tick};
-use crate::metrics::{Agent, HandshakeStage, Histogram};
+use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
 
@@ -220,6 +220,11 @@ impl Session {
         }
     }
 
+    /// As whose it is counted, once it is let in.
+    pub fn counted_as(&self) -> Option<Tenant> {
+        self.peer().ok()?.counted_as()
+    }
+
     /// Whether the connect command waits for rooms: until it is answered, the
     /// client knows of no channel.
     pub fn is_connecting(&self) -> bool {
@@ -356,6 +361,7 @@ impl Session {
     /// Ends the session: its seats are freed, and its rooms let it go.
     pub fn leave(&mut self, cx: &Context<'_>, out: &mut Outcome) {
         self.ask_for_place(cx, What::Release, out);
+        out.of_tenant = self.counted_as().map(|tenant| (tenant, Passage::Went));
         self.state = State::Closed;
         for sub in self.subs.take() {
             match sub.stage {
@@ -541,6 +547,7 @@ impl Session {
             if 1 < connecting.wanted.len() {
                 out.effects.push(Effect::Release);
             }
+            out.of_tenant = connecting.peer.counted_as().map(|tenant| (tenant, Passage::Came));
             self.state = State::Ready(connecting.peer);
             self.ask_for_place(cx, What::Claim, out);
             // Behind the seats: a held command may need the last one.

@@ -223,7 +223,12 @@ impl Shard {
         let (publications_count, cargo) = (gathering.publications_count(), gathering.cargo());
         let round = match publications_count {
             0 => RoundId::NOBODY,
-            1.. => self.rounds.begin(now.moment, gathering.room, mem::take(&mut gathering.ways)),
+            1.. => {
+                // Whoever is in a channel is of its tenant.
+                let tenant = channel.seats().first().and_then(|seat| self.tenant_of(seat.slot()));
+                let ways = mem::take(&mut gathering.ways);
+                self.rounds.begin(now.moment, gathering.room, tenant, ways)
+            }
         };
         let (mut at_once, mut queued, mut refused) = (0, 0, 0);
         let frames = gathering.finish();

@@ -11,10 +11,11 @@ use super::state::context;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{
-    Counter, Heartbeat, Histogram, LaneKind, Recovery as Recovered, RejectReason,
+    Counter, Heartbeat, Histogram, LaneKind, Recovery as Recovered, RejectReason, Tenant,
+    TenantCounter, TenantGauge,
 };
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, What};
-use crate::session::{Admission, Effect, Fault, Outbox, Outcome, Place};
+use crate::session::{Admission, Effect, Fault, Outbox, Outcome, Passage, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 
@@ -23,6 +24,9 @@ impl Shard {
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
         self.scribe.add(Counter::Replies, std::mem::take(&mut self.outcome.answers_count));
         self.scribe.add(Counter::ErrorsSent, std::mem::take(&mut self.outcome.refusals_count));
+        if let Some((tenant, passage)) = self.outcome.of_tenant.take() {
+            self.count_tenant(tenant, passage);
+        }
         for (histogram, value_us) in self.outcome.observed.drain(..) {
             if histogram == Histogram::HeartbeatRtt {
                 self.scribe.add(Counter::Heartbeats(Heartbeat::Pong), 1);
@@ -54,7 +58,7 @@ impl Shard {
                     }
                 }
                 Effect::Acknowledged { key, took_ms } => {
-                    self.on_acknowledged(now, key, took_ms);
+                    self.on_acknowledged(now, id, key, took_ms);
                 }
                 Effect::Close(fault) => self.end(now, id, fault),
             }
@@ -199,7 +203,7 @@ impl Shard {
 
     fn on_answer(&mut self, now: Now, room: RoomId, asker: Asker, answer: Answer) {
         if asker.id != 0 {
-            self.on_posted(now, room, &answer);
+            self.on_posted(now, room, asker.conn, &answer);
         }
         if let Answer::Subscribed(welcome) = &answer {
             match welcome.recovery {
@@ -322,6 +326,18 @@ impl Shard {
         if fault == Fault::NoPong {
             self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
         }
+    }
+
+    fn count_tenant(&self, tenant: Tenant, passage: Passage) {
+        let by = match passage {
+            Passage::Came => {
+                self.scribe.add_tenant(tenant, TenantCounter::Opened, 1);
+                self.scribe.add(Counter::TenantOverflow, u64::from(tenant == Tenant::OTHER));
+                1
+            }
+            Passage::Went => -1,
+        };
+        self.scribe.adjust_tenant(tenant, TenantGauge::Connections, by);
     }
 
     fn begin_closing(&mut self, now: Now, id: ConnId, fault: Fault) {

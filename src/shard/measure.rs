@@ -2,12 +2,13 @@
 
 use super::Shard;
 use super::channels::Channel;
+use super::conn::Stage;
 use super::notes::{Cause, Room, Span, SpanAction, Trouble};
 use super::rounds::{Delivered, Fate, Round};
-use crate::base::{Moment, Now, RoomId, SpanId};
+use crate::base::{ConnId, Moment, Now, RoomId, SpanId};
 use crate::metrics::{
     ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, PublishResult, Sampled,
-    Segment,
+    Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
 };
 use crate::room::{Answer, Course, Step, UNKNOWN, Way};
 use crate::session::{Cargo, Left, RoundId};
@@ -97,7 +98,7 @@ impl Shard {
     }
 
     /// The author of a message is answered.
-    pub(super) fn on_posted(&mut self, now: Now, room: RoomId, answer: &Answer) {
+    pub(super) fn on_posted(&mut self, now: Now, room: RoomId, by: ConnId, answer: &Answer) {
         let way = match answer {
             Answer::Published(way) => *way,
             Answer::Posted(posted) => match posted.way {
@@ -106,6 +107,9 @@ impl Shard {
             },
             _ => return,
         };
+        if let Some(tenant) = self.tenant_of(by.slot) {
+            self.scribe.add_tenant(tenant, TenantCounter::Published, 1);
+        }
         let took_us = now.moment.us_since(way.sent_at());
         let e2e = Histogram::E2e(way.chat_type, Direction::Send);
         self.observe(now, e2e, took_us, room, &way);
@@ -163,6 +167,7 @@ impl Shard {
     /// The last send of a round is over.
     fn on_round(&mut self, now: Now, round: &Round) {
         let has_left = round.failed < round.recipients;
+        self.count_of_tenant(round);
         if has_left {
             self.recent.left(now.moment, &round.ways);
             if round.ways.first().is_some_and(|way| way.chat_type == ChatType::Broadcast) {
@@ -199,6 +204,25 @@ impl Shard {
         }
     }
 
+    fn count_of_tenant(&self, round: &Round) {
+        let Some(tenant) = round.tenant else { return };
+        let (all, lost) = (u64::from(round.recipients), u64::from(round.failed));
+        for (outcome, times) in
+            [(TenantOutcome::Delivered, all - lost), (TenantOutcome::Failed, lost)]
+        {
+            let counter = TenantCounter::Delivered(outcome);
+            self.scribe.add_tenant(tenant, counter, times * round.ways.len() as u64);
+        }
+    }
+
+    /// As whose a connection is counted.
+    pub(super) fn tenant_of(&self, slot: u32) -> Option<Tenant> {
+        match &self.conns.at(slot)?.stage {
+            Stage::Open(_, session) => session.counted_as(),
+            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => None,
+        }
+    }
+
     fn tell_of_delivery(&mut self, now: Now, round: &Round, way: &Way) {
         let again = way.course == Course::Again;
         if !way.sampled {
@@ -215,7 +239,7 @@ impl Shard {
     }
 
     /// A client says that it has got a message.
-    pub(super) fn on_acknowledged(&mut self, now: Now, key: u64, took_ms: Option<u64>) {
+    pub(super) fn on_acknowledged(&mut self, now: Now, id: ConnId, key: u64, took_ms: Option<u64>) {
         self.has_seen_acks = true;
         let Some(message) = self.recent.acknowledged(now.moment, key) else { return };
         let Delivered { way, room, given_at, left_at, .. } = message;
@@ -226,7 +250,11 @@ impl Shard {
         self.observe(now, Histogram::Segment(Segment::Consume), consume_us, room, &way);
         if way.course != Course::Again {
             let e2e = Histogram::E2e(way.chat_type, Direction::Recv);
-            self.observe(now, e2e, now.moment.us_since(way.sent_at()), room, &way);
+            let took_us = now.moment.us_since(way.sent_at());
+            self.observe(now, e2e, took_us, room, &way);
+            if let Some(tenant) = self.tenant_of(id.slot) {
+                self.scribe.observe_tenant(tenant, TenantHistogram::E2e, took_us);
+            }
         }
         if way.sampled {
             let span = self.span(room, &way, SpanAction::Consume, left_at, now.moment);

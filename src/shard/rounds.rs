@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 
 use crate::base::limits::{RECENT_MAX, ROUNDS_MAX};
 use crate::base::{Moment, RoomId, Slab};
+use crate::metrics::Tenant;
 use crate::room::Way;
 use crate::session::RoundId;
 
@@ -35,6 +36,8 @@ pub struct Round {
     pub recipients: u32,
     /// How many of them will not get it.
     pub failed: u32,
+    /// As whose it is counted.
+    pub tenant: Option<Tenant>,
     outstanding: u32,
 }
 
@@ -53,12 +56,18 @@ pub enum Fate {
 
 impl Rounds {
     /// A round that begins, unless there are too many; with it goes what was said.
-    pub fn begin(&mut self, now: Moment, room: RoomId, ways: SmallVec<[Way; 1]>) -> RoundId {
+    pub fn begin(
+        &mut self,
+        now: Moment,
+        room: RoomId,
+        tenant: Option<Tenant>,
+        ways: SmallVec<[Way; 1]>,
+    ) -> RoundId {
         if ROUNDS_MAX <= self.0.len() {
             return RoundId::NOBODY;
         }
         let (given_at, recipients, failed, outstanding) = (now, 0, 0, 1);
-        let round = Round { room, ways, given_at, recipients, failed, outstanding };
+        let round = Round { room, ways, given_at, recipients, failed, tenant, outstanding };
         let slot = self.0.insert(round);
         RoundId(u16::try_from(slot).expect("there are fewer"))
     }
@@ -195,20 +204,20 @@ mod tests {
     #[test]
     fn a_round_ends_with_its_last_send() {
         let mut rounds = Rounds::default();
-        let id = rounds.begin(Moment(5), RoomId(1), SmallVec::from_elem(way(1), 1));
+        let id = rounds.begin(Moment(5), RoomId(1), None, SmallVec::from_elem(way(1), 1));
         assert_eq!(rounds.given(id, 2, 1), None);
         assert_eq!(rounds.over(id, Fate::Left), None);
         let round = rounds.over(id, Fate::Lost).unwrap();
         assert_eq!((round.recipients, round.failed, round.given_at), (3, 2, Moment(5)));
         assert_eq!((rounds.len(), rounds.over(id, Fate::Left)), (0, None));
-        let empty = rounds.begin(Moment(6), RoomId(1), SmallVec::new());
+        let empty = rounds.begin(Moment(6), RoomId(1), None, SmallVec::new());
         assert!(rounds.given(empty, 0, 4).is_some_and(|round| round.failed == 4));
     }
 
     #[test]
     fn what_is_beyond_the_limit_is_not_followed() {
         let mut rounds = Rounds::default();
-        let begin = |rounds: &mut Rounds| rounds.begin(Moment(5), RoomId(1), SmallVec::new());
+        let begin = |rounds: &mut Rounds| rounds.begin(Moment(5), RoomId(1), None, SmallVec::new());
         let ids: Vec<RoundId> = (0..ROUNDS_MAX).map(|_| begin(&mut rounds)).collect();
         assert!(!ids.contains(&RoundId::NOBODY));
         assert_eq!(begin(&mut rounds), RoundId::NOBODY);

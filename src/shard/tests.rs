@@ -13,7 +13,7 @@ use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Now, ShardId, Tick};
-use crate::metrics::{Agent, Cells};
+use crate::metrics::{Agent, Cells, Tenants};
 use crate::room::{self, Namespace, Who};
 use crate::session::{self, NameKey, Prefix};
 use crate::store::Durability;
@@ -43,6 +43,7 @@ struct Inbox {
 struct World {
     shards: Vec<Shard>,
     cells: Vec<Arc<Cells>>,
+    tenants: Arc<Tenants>,
     peers: BTreeMap<Peer, Inbox>,
     now: Now,
     next_slot: u32,
@@ -77,6 +78,7 @@ impl World {
             ..Options::default()
         };
         change(&mut options);
+        let tenants = Arc::clone(&options.session.tenants);
         let (options, keys) = (Arc::new(options), Arc::new(keys));
         let now = Now::at(Tick(1), 1_700_000_000_000);
         let cells: Vec<Arc<Cells>> = (0..shards_count).map(|_| Cells::new()).collect();
@@ -93,7 +95,7 @@ impl World {
             })
         });
         let shards = shards.collect();
-        World { shards, cells, peers: BTreeMap::new(), now, next_slot: 0 }
+        World { shards, cells, tenants, peers: BTreeMap::new(), now, next_slot: 0 }
     }
 
     /// A peer on `shard` that has not said anything yet.

@@ -12,6 +12,7 @@
 //!
 //! Deliberately absent: a clock (`turn` is told), a thread, who may do what.
 
+mod census;
 mod heads;
 mod health;
 mod life;
@@ -31,11 +32,13 @@ use crate::base::{RoomId, ShardId};
 use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, View};
 use super::letter::{Failure, Job, Outcome, Reply, Request, Round};
 use super::record::Garbled;
+use census::Census;
 use heads::Heads;
 use health::{Health, Reclaimed};
 use queue::{Budget, Queue};
 use retention::Sweeper;
 
+pub use census::DeadLetters;
 pub(super) use heads::reborn;
 pub(super) use life::name_key;
 pub use setup::{Counts, Setup, Turned};
@@ -68,6 +71,7 @@ pub struct Engine<D> {
     /// When the oldest batch that is not synced was committed.
     unsynced_since_unix_ms: Option<u64>,
     sweeper: Sweeper,
+    census: Census,
     counts: Counts,
 }
 
@@ -137,6 +141,7 @@ impl<D: Disk> Engine<D> {
     pub fn turn(&mut self, now_unix_ms: u64, out: &mut Vec<(ShardId, Reply)>) -> Turned {
         self.heal(now_unix_ms);
         self.look_at_capacity(now_unix_ms);
+        self.count_dead();
         let mut plan = Plan {
             answers: Vec::new(),
             rounds: Vec::new(),
@@ -235,6 +240,7 @@ impl<D: Disk> Engine<D> {
     fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, Reply)>) {
         if self.commit(plan.durable, now_unix_ms).is_err() {
             self.fail(now_unix_ms);
+            self.census = Census::default();
             let Counts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
             self.counts =
                 Counts { appended_bytes, expired, dead_tried, dead_expired, ..self.counts };

@@ -21,7 +21,7 @@ mod salvage;
 mod simulated;
 
 pub use disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
-pub use engine::{Counts, Engine, Setup, Turned};
+pub use engine::{Counts, DeadLetters, Engine, Setup, Turned};
 pub use fault::OpenFault;
 pub use fjall_disk::{FjallDisk, Workers};
 pub use inspect::{Checked, DeadLetter, DumpFault, Finding, Inspection, Loss, Stats, Which};

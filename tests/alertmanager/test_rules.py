@@ -89,6 +89,8 @@ FOREIGN = {
     # The alert bridge (src/alert).
     "chatalert_notifications_total": {"channel", "outcome"},
     "chatalert_oldest_age_seconds": set(),
+    "chatalert_webhooks_total": {"outcome"},
+    "chatalert_unknown_route_total": set(),
 }
 # Prometheus gives every series these.
 TARGET = {"job", "instance"}

@@ -31,13 +31,22 @@ pub enum Kind {
         /// Connections that will come.
         connections: u32,
         /// Where it keeps messages; in memory if not given.
-        store: Option<PathBuf>,
+        store: Option<Kept>,
     },
     /// The bare ring.
     Floor {
         /// What it does with a frame.
         mode: Mode,
     },
+}
+
+/// Messages on disk.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The store's folder.
+    pub dir: PathBuf,
+    /// How many each room keeps.
+    pub count_max: u32,
 }
 
 /// Where it runs.
@@ -136,7 +145,7 @@ fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<Str
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     match kind {
         Kind::Rookery { binary, connections, store } => {
-            let text = rookery_config(place, *connections, store.as_deref());
+            let text = rookery_config(place, *connections, store.as_ref());
             fs::write(config, text).map_err(|error| format!("{}: {error}", config.display()))?;
             let path = config.display().to_string();
             Ok((binary.clone(), words(&["serve", "--config", &path])))
@@ -157,17 +166,17 @@ fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<Str
 
 /// Quotas off, because a load is one very busy client; everything else as an
 /// operator would have it for rooms with history in memory, or on disk.
-fn rookery_config(place: Where, connections: u32, store: Option<&Path>) -> String {
+fn rookery_config(place: Where, connections: u32, store: Option<&Kept>) -> String {
     let Where { port, shards, core } = place;
     let admin_port = port + 1;
     let cores = core.map(|core| core.to_string()).unwrap_or_default();
     // The kernel spreads peers over shards by chance.
     let connections_max = connections + connections / 8 + 1_000;
-    // On disk nothing is removed meanwhile: what is written beside it removes nothing,
-    // either.
     let (store, count_max, age_ms_max, durability) = match store {
         None => (String::new(), 1_000, 300_000, "memory"),
-        Some(dir) => (format!("[store]\ndir = {dir:?}\n"), 1_000_000, 86_400_000, "fsync"),
+        Some(Kept { dir, count_max }) => {
+            (format!("[store]\ndir = {dir:?}\n"), *count_max, 86_400_000, "fsync")
+        }
     };
     format!(
         r#"[server]

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::child::Kind;
+use super::child::{Kept, Kind};
 use super::figure::FigureName;
 use super::measure::{Bench, Cores, TALKERS, load, shards_for};
 use crate::clock::Clock;
@@ -20,6 +20,21 @@ const PUBLISH_BYTES: u32 = 256;
 
 /// Messages of one publisher that are under way where it does not wait for each.
 const STREAM_OUTSTANDING: u32 = 16;
+
+/// Messages a second, over all publishers, beside which as many are removed.
+const RETENTION_PER_S: u32 = 5_000;
+
+/// What a room keeps then: the publishers of a full run fill it in a second.
+const RETENTION_COUNT_MAX: u32 = 16;
+
+/// More than a room ever gets: nothing is removed, and what is measured is not beside
+/// removing.
+const COUNT_MAX: u32 = 1_000_000;
+
+/// Handshakes of those who come back that are under way at a time. As many are back in a
+/// second as with hundreds, which would be a queue in the load generator itself, in front
+/// of those who talk.
+const RETURNING: u32 = 32;
 
 /// Messages that each of those who come back has missed.
 const MISSED: u32 = 20;
@@ -139,6 +154,48 @@ impl Bench {
         Ok(found)
     }
 
+    /// The same load twice: where rooms keep so little that each message removes one, and
+    /// where they keep all.
+    pub(super) fn durable_retention(&mut self, round: u64) -> Result<(), String> {
+        let (publishers, measure_ms) = (self.sizes.publishers, self.sizes.measure_ms);
+        let per_s = RETENTION_PER_S.min(self.sizes.publishers * RETENTION_COUNT_MAX * 4);
+        let load = Load::Echo { pace: Pace::Open { per_s }, measure_ms };
+        let scenario = self.scenario(load, publishers, publishers, round);
+        let scenario = Scenario { data_bytes: PUBLISH_BYTES, ..scenario };
+        let (keeping, removed) = self.run_removing(&scenario, COUNT_MAX)?;
+        if removed != 0.0 {
+            return Err(format!("{removed} messages were removed that should stay"));
+        }
+        let (removing, removed) = self.run_removing(&scenario, RETENTION_COUNT_MAX)?;
+        // Rooms keep a little more than they must, and the last turns' are still there.
+        if removed < removing.tally.delivered as f64 / 4.0 {
+            return Err(format!("only {removed} messages were removed"));
+        }
+        let ms = |outcome: &Outcome| outcome.latency.p99_ns as f64 / 1e6;
+        self.value(FigureName::RetentionLatency, ms(&removing));
+        self.floor(FigureName::RetentionLatency, ms(&keeping));
+        self.measured.outcomes.extend([keeping, removing]);
+        Ok(())
+    }
+
+    /// A load against an empty store whose rooms keep so many messages, and how many
+    /// that removed.
+    fn run_removing(
+        &mut self,
+        scenario: &Scenario,
+        count_max: u32,
+    ) -> Result<(Outcome, f64), String> {
+        let store = self.stores.empty()?;
+        let kept = Kept { dir: store.0.clone(), count_max };
+        let (binary, connections) = (self.rookery.clone(), scenario.connections);
+        let kind = Kind::Rookery { binary, connections, store: Some(kept) };
+        let server = self.start(&kind, Cores::Any, shards_for(connections))?;
+        let outcome = load("rookery, durable", &server, scenario, Cores::Any)?;
+        let removed = server.metric("chat_store_expired_total")?;
+        eprintln!("  {removed} messages removed where rooms keep {count_max}");
+        Ok((outcome, removed))
+    }
+
     pub(super) fn durable_fanout(&mut self, round: u64) -> Result<(), String> {
         let scenario = self.fanout(1, round);
         let durable = self.run_durable(&scenario, Cores::Apart)?;
@@ -153,7 +210,8 @@ impl Bench {
         let load = Load::Storm { missed: MISSED, per_s: TALK_PER_S, calm_ms };
         let storm = self.scenario(load, self.sizes.storm + TALKERS, TALKERS, round);
         // Those who stay have a thread for themselves.
-        let storm = Scenario { threads: storm.threads + 1, ..storm };
+        let threads = storm.threads + 1;
+        let storm = Scenario { threads, handshakes_max: RETURNING, ..storm };
         let found = self.run_durable(&storm, Cores::Any)?;
         let calm = found.calm.ok_or("nobody talked before the storm")?;
         self.value(FigureName::StormRecovered, found.tally.recovered as f64);
@@ -223,8 +281,8 @@ impl Bench {
     }
 
     fn durable_kind(&self, connections: u32, dir: &Path) -> Kind {
-        let (binary, store) = (self.rookery.clone(), Some(dir.to_owned()));
-        Kind::Rookery { binary, connections, store }
+        let kept = Kept { dir: dir.to_owned(), count_max: COUNT_MAX };
+        Kind::Rookery { binary: self.rookery.clone(), connections, store: Some(kept) }
     }
 
     /// A load against a server with an empty store.

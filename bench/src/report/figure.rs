@@ -24,6 +24,7 @@ pub enum FigureName {
     DurableRate,
     DurableStream,
     DurableLatency,
+    RetentionLatency,
     DurableCpu,
     StormRecovered,
     StormLatency,
@@ -111,7 +112,7 @@ pub struct Definition {
 
 impl FigureName {
     /// All of them.
-    pub const ALL: [FigureName; 20] = [
+    pub const ALL: [FigureName; 21] = [
         FigureName::LiveConnections,
         FigureName::ResidentBytes,
         FigureName::ChargedBytes,
@@ -126,6 +127,7 @@ impl FigureName {
         FigureName::DurableRate,
         FigureName::DurableStream,
         FigureName::DurableLatency,
+        FigureName::RetentionLatency,
         FigureName::DurableCpu,
         FigureName::StormRecovered,
         FigureName::StormLatency,
@@ -206,6 +208,7 @@ impl FigureName {
             FigureName::DurableRate
             | FigureName::DurableStream
             | FigureName::DurableLatency
+            | FigureName::RetentionLatency
             | FigureName::DurableCpu
             | FigureName::StormRecovered
             | FigureName::StormLatency
@@ -234,6 +237,12 @@ impl FigureName {
                 unit: "ms",
                 goal: Goal::ratio_at_most(4.0),
                 text: "p99 of a message at half the first rate, beside the p50 of the loop's syncs",
+            },
+            FigureName::RetentionLatency => Definition {
+                name: "retention_p99",
+                unit: "ms",
+                goal: Goal::ratio_at_most(1.25),
+                text: "p99 of a message on disk while as many are removed, beside none removed",
             },
             FigureName::DurableCpu => Definition {
                 name: "durable_fanout_cpu",

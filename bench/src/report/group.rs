@@ -74,6 +74,8 @@ pub enum Group {
     AmongIdle,
     /// As many messages to the disk as go, and half of that.
     DurablePublish,
+    /// As many messages are removed from the disk as are written, or none.
+    DurableRetention,
     /// One durable room beside one in memory.
     DurableFanout,
     /// Very many come back at once and catch up.
@@ -84,11 +86,12 @@ pub enum Group {
 
 impl Group {
     /// In the order in which they run: short ones first.
-    pub const ALL: [Group; 9] = [
+    pub const ALL: [Group; 10] = [
         Group::Echo,
         Group::Paced,
         Group::Saturated,
         Group::DurablePublish,
+        Group::DurableRetention,
         Group::DurableFanout,
         Group::DurableStorm,
         Group::DurableStart,
@@ -105,6 +108,7 @@ impl Group {
             Group::Echo => "echo",
             Group::AmongIdle => "among-idle",
             Group::DurablePublish => "durable-publish",
+            Group::DurableRetention => "durable-retention",
             Group::DurableFanout => "durable-fanout",
             Group::DurableStorm => "durable-storm",
             Group::DurableStart => "durable-start",
@@ -115,6 +119,7 @@ impl Group {
     pub fn is_durable(self) -> bool {
         match self {
             Group::DurablePublish
+            | Group::DurableRetention
             | Group::DurableFanout
             | Group::DurableStorm
             | Group::DurableStart => true,
@@ -142,6 +147,7 @@ impl Group {
             Group::DurablePublish => {
                 &[FigureName::DurableRate, FigureName::DurableStream, FigureName::DurableLatency]
             }
+            Group::DurableRetention => &[FigureName::RetentionLatency],
             Group::DurableFanout => &[FigureName::DurableCpu],
             Group::DurableStorm => &[FigureName::StormRecovered, FigureName::StormLatency],
             Group::DurableStart => {

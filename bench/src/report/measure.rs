@@ -90,6 +90,7 @@ impl Bench {
             Group::Echo => self.echo(round),
             Group::AmongIdle => self.among_idle(round),
             Group::DurablePublish => self.durable_publish(round),
+            Group::DurableRetention => self.durable_retention(round),
             Group::DurableFanout => self.durable_fanout(round),
             Group::DurableStorm => self.durable_storm(round),
             Group::DurableStart => self.durable_start(round),

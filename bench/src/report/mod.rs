@@ -36,8 +36,8 @@ pub struct Arguments {
     #[arg(long)]
     rookery: Option<PathBuf>,
     /// Only this figure, or this group: echo, paced, saturated, durable-publish,
-    /// durable-fanout, durable-storm, durable-start, among-idle, million; or `durable`
-    /// for all of those.
+    /// durable-retention, durable-fanout, durable-storm, durable-start, among-idle,
+    /// million; or `durable` for all of those.
     #[arg(long, alias = "figure")]
     only: Option<String>,
     /// Rounds of rookery and floor in turn; the figures are medians.
@@ -259,7 +259,7 @@ mod tests {
         }
         assert_eq!(groups(Some("million")).unwrap(), [Group::Million]);
         assert!(is_wanted("million", FigureName::IdleCpu));
-        assert_eq!(groups(Some("durable")).unwrap().len(), 4);
+        assert_eq!(groups(Some("durable")).unwrap().len(), 5);
         assert_eq!(groups(None).unwrap().len(), Group::ALL.len());
         assert!(groups(Some("x")).unwrap_err().contains("echo_cpu"));
     }

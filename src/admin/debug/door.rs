@@ -1,6 +1,5 @@
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -12,32 +11,12 @@ use tokio::time::Instant;
 
 use crate::admin::token::{Token, Tries};
 use crate::base::Tick;
+use crate::listener::Peer;
 
 /// Said where nobody can have a token.
 const CLOSED: &str = "there is no admin token: set one with admin.token_file in the configuration, \
                       or with ROOKERY_ADMIN_TOKEN in the environment, and send SIGHUP or start \
                       again\n";
-
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
-
-/// Until when an exchange may last. A page that takes long says so before.
-#[derive(Clone, Debug)]
-pub struct Life(Arc<watch::Sender<Instant>>);
-
-impl Life {
-    /// So long from now.
-    pub fn new(life: Duration) -> (Life, watch::Receiver<Instant>) {
-        let (sender, until) = watch::channel(Instant::now() + life);
-        (Life(Arc::new(sender)), until)
-    }
-
-    /// So long from now, instead of what was said before.
-    pub fn extend(&self, life: Duration) {
-        self.0.send_replace(Instant::now() + life);
-    }
-}
 
 /// What stands before all pages of the evidence.
 #[derive(Clone)]

@@ -38,7 +38,6 @@ use crate::metrics::Threads;
 pub use ask::{
     Answer, CONNS_MAX, ConnLine, ConnsAnswer, HeldLine, QUESTIONS_MAX, Question, Refused, Sort,
 };
-pub(super) use door::{Life, Peer};
 pub use tasks::report as tasks_report;
 
 /// What the evidence is made of.

@@ -19,9 +19,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jemalloc_pprof::{PROF_CTL, StackProfile, WeightedStack};
 
+use super::Evidence;
 use super::query::Query;
-use super::{Evidence, Life};
 use crate::base::contain;
+use crate::listener::Life;
 
 /// The longest profile.
 const SECONDS_MAX: u64 = 60;

@@ -17,6 +17,8 @@ pub(super) struct Facts {
     pub(super) kernel: (u32, u32),
     /// Whether a plane can be made, or what the kernel says against it.
     pub(super) io_uring: Result<(), String>,
+    /// What of the kernel a plane needs or would use.
+    pub(super) features: Vec<ring::Feature>,
     /// CPUs that the process may use.
     pub(super) cores: Vec<usize>,
     /// `RLIMIT_NOFILE`, the hard one: the server raises the soft one itself.
@@ -60,6 +62,7 @@ impl Facts {
         Facts {
             kernel: sysctl("kernel.osrelease").and_then(|text| version(&text)).unwrap_or((0, 0)),
             io_uring: try_ring(),
+            features: ring::probe(),
             cores: machine.as_ref().map_or_else(|| vec![0], |machine| machine.cores.clone()),
             descriptors_max: machine.map_or(0, |machine| machine.descriptors_max),
             locked_bytes_max: locked_bytes_max(),

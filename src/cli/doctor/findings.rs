@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::facts::Facts;
 use crate::config::Config;
+use crate::ring::{self, Feature};
 use crate::server::{self, Machine, Plan, Table};
 
 /// What an idle connection takes in all: its TCP socket, what the kernel charges
@@ -63,7 +64,9 @@ pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
             change: "tuning/descriptors.sh apply, then log in again".to_owned(),
         },
     });
-    let shared = plan.is_ok_and(|plan| plan.table == Table::Shared);
+    let table = plan.map(|plan| plan.table).ok();
+    let shared = table == Some(Table::Shared);
+    findings.extend(features(table, facts));
     findings.push(locked_memory(shards, facts));
     findings.push(memory(config, wanted, shards, facts));
     findings.extend(ceilings(config, wanted, shared, facts));
@@ -102,6 +105,29 @@ fn io_uring(facts: &Facts) -> Finding {
                  allow it"
             .to_owned(),
     }
+}
+
+/// What the kernel has beside a ring. Where there is no ring, its features are not
+/// there either, and say nothing new.
+fn features(table: Option<Table>, facts: &Facts) -> Vec<Finding> {
+    let tell = |feature: &&Feature| !feature.needed || facts.io_uring.is_ok();
+    let finding = |feature: &Feature| {
+        let is_needed =
+            feature.needed || feature.name == ring::OWN_TABLES && table == Some(Table::PerShard);
+        let grade = match (feature.present, is_needed) {
+            (true, _) => Grade::Good,
+            (false, true) => Grade::Blocks,
+            (false, false) => Grade::Better,
+        };
+        Finding {
+            name: feature.name,
+            grade,
+            is: if feature.present { "yes" } else { "no" }.to_owned(),
+            should: "yes".to_owned(),
+            change: feature.advice.clone(),
+        }
+    };
+    facts.features.iter().filter(tell).map(finding).collect()
 }
 
 /// The server's own plan says how far descriptors reach.
@@ -322,6 +348,7 @@ mod tests {
         Facts {
             kernel: (6, 1),
             io_uring: Ok(()),
+            features: Vec::new(),
             cores: (0..8).collect(),
             descriptors_max: 2_097_152,
             locked_bytes_max: Some(64 << 20),
@@ -367,6 +394,26 @@ mod tests {
         check(&small, &[("memory", Grade::Blocks)]);
         let tight = Facts { memory_bytes: 4_200 << 20, tcp_mem_pages: None, ..good() };
         check(&tight, &[("memory", Grade::Better)]);
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_blocks_where_nothing_goes_without() {
+        let lacks = |name, needed| {
+            let advice = "boot another kernel".to_owned();
+            let features = vec![Feature { name, present: false, needed, advice }];
+            Facts { features, ..good() }
+        };
+        check(&lacks("a request", true), &[("a request", Grade::Blocks)]);
+        let found = check(&lacks("a convenience", false), &[("a convenience", Grade::Better)]);
+        assert_eq!(found[0].change, "boot another kernel");
+        // A table for each shard is a convenience where one is enough for all.
+        check(&lacks(ring::OWN_TABLES, false), &[(ring::OWN_TABLES, Grade::Better)]);
+        let few = Facts { descriptors_max: 20_000, ..lacks(ring::OWN_TABLES, false) };
+        check(&few, &[(ring::OWN_TABLES, Grade::Blocks)]);
+        // Without any ring that is all there is to say.
+        let io_uring = Err("io_uring is switched off".to_owned());
+        let none = Facts { io_uring, ..lacks("a request", true) };
+        check(&none, &[("io_uring", Grade::Blocks)]);
     }
 
     #[test]

@@ -71,10 +71,10 @@ fn lines(report: &Report<'_>) -> String {
             Grade::Better => "better",
             Grade::Blocks => "BLOCKS",
         };
-        text += &format!("{grade:<7} {:<32} {}\n", finding.name, finding.is);
+        text += &format!("{grade:<7} {:<40} {}\n", finding.name, finding.is);
         if finding.grade != Grade::Good {
-            text += &format!("{:<7} {:<32} should be {}\n", "", "", finding.should);
-            text += &format!("{:<7} {:<32} -> {}\n", "", "", finding.change);
+            text += &format!("{:<7} {:<40} should be {}\n", "", "", finding.should);
+            text += &format!("{:<7} {:<40} -> {}\n", "", "", finding.change);
         }
     }
     let count = |grade| report.findings.iter().filter(|one| one.grade == grade).count();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ConnId, Trace};
+use crate::base::{ClientId, ConnId, Trace};
 use crate::room::way;
 use crate::room::{Asker, Recovery, Voice, Welcome};
 use crate::store::Durability;
@@ -226,12 +226,19 @@ fn the_newest_connection_of_a_user_wins() {
 }
 
 #[test]
-fn typing_is_told_once_a_second() {
+fn typing_is_told_once_a_second_a_user() {
     let mut world = World::new(chatty());
     world.subscribe(HOME, 1, None);
-    let info = || entry(1).info;
-    assert_eq!(world.ask(HOME, 1, What::Typing(info())).1, [HOME]);
-    assert!(world.ask(HOME, 1, What::Typing(info())).1.is_empty());
+    let types = |world: &mut World, user: &str, client: u128| {
+        let (user, client) = (user.into(), ClientId(client));
+        let info = Arc::new(ClientInfo { user, client, conn_info: None });
+        world.ask(HOME, 1, What::Typing(info)).1 == [HOME]
+    };
+    assert!(types(&mut world, "ann", 1));
+    assert!(!types(&mut world, "ann", 1) && !types(&mut world, "ann", 2), "on both devices");
+    assert!(types(&mut world, "bob", 3));
+    assert!(types(&mut world, "", 4) && types(&mut world, "", 5), "nobody is not one user");
+    assert!(!types(&mut world, "", 4));
     world.pass(1_000);
-    assert_eq!(world.ask(HOME, 1, What::Typing(info())).1, [HOME]);
+    assert!(types(&mut world, "ann", 2));
 }

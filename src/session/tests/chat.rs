@@ -72,7 +72,7 @@ impl Desk {
     fn grant(&mut self, channel: &str, allow: Allow) {
         let State::Ready(peer) = &mut self.session.state else { panic!("not connected") };
         let cap = Cap { channels: vec![channel.into()], wildcard: Match::Wildcard, allow };
-        *peer = Peer::new((*peer.info).clone(), None, "".into(), vec![cap]);
+        *peer = Peer::new((*peer.info).clone(), None, "".into(), None, vec![cap]);
     }
 
     /// The one answer of the last step, as its client reads it.

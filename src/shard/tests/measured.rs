@@ -30,7 +30,8 @@ fn say_traced(world: &mut World, peer: Peer, channel: &str) {
 impl World {
     fn scrape(&self) -> String {
         let cores = self.cells.clone();
-        let threads = Threads::of_cores(cores);
+        let tenants = Arc::clone(&self.tenants);
+        let threads = Threads { tenants, ..Threads::of_cores(cores) };
         Exposition::new(threads).text(Cores::Summed)
     }
 
@@ -257,4 +258,35 @@ fn a_clients_clock_is_known_from_its_messages_and_heartbeats() {
     say(&mut world, sent);
     world.check("chat_clock_skew_clamped_total", 1);
     world.check(&bucket("0.0005"), 1);
+}
+
+#[test]
+fn a_tenant_has_numbers_of_its_own() {
+    let keys = Keys::build(&[key()]).unwrap();
+    let mut world = World::with_keys(2, keys, |options| {
+        options.session.insecure = false;
+        options.room.namespaces[0].subscribe = Who::Users;
+        options.room.namespaces[0].publish = Who::Subscribers;
+    });
+    let mut join = |shard: usize, user: &str, tenant: &str| {
+        let new = NewToken { user, tenant, ..NewToken::default() };
+        let token = sign(&key(), &Demands::default(), &new).unwrap();
+        let peer = world.upgrade(shard);
+        world.say(peer, &format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#));
+        world.say(peer, r#"{"id":2,"subscribe":{"channel":"room:1"}}"#);
+        peer
+    };
+    let [ann, _bob] = [(0, "ann"), (1, "bob")].map(|(shard, user)| join(shard, user, "acme"));
+    let eve = join(0, "eve", "");
+    world.say(ann, &publish("room:1", 3));
+    world.say(eve, &publish("room:1", 3));
+    world.check("chat_tenant_conn_opened_total{tenant_id=\"acme\"}", 2);
+    world.check("chat_tenant_active_connections{tenant_id=\"acme\"}", 2);
+    world.check("chat_tenant_msg_publish_total{tenant_id=\"acme\"}", 1);
+    let delivered = "chat_tenant_msg_delivery_total{tenant_id=\"acme\",outcome=\"delivered\"}";
+    world.check(delivered, 2);
+    world.shards[0].on_event(world.now, Event::Ended(id(ann)));
+    world.check("chat_tenant_active_connections{tenant_id=\"acme\"}", 1);
+    world.check("chat_tenant_conn_opened_total{tenant_id=\"_other\"}", 0);
+    world.check("chat_tenant_overflow_total", 0);
 }

@@ -12,6 +12,7 @@ use crate::base::Prng;
 use super::super::disk::{Batch, Capacity, Disk, DiskFault, Durable, Space};
 use super::super::record::LifeRecord;
 use super::super::{FORMAT, OpenFault, key};
+use super::census::Census;
 use super::heads::Heads;
 use super::health::{Health, Reclaimed};
 use super::queue::Queue;
@@ -55,6 +56,7 @@ impl<D: Disk> Engine<D> {
             reclaimed: Reclaimed::default(),
             unsynced_since_unix_ms: None,
             sweeper: Sweeper::new(&setup.retention),
+            census: Census::default(),
             counts: Counts::default(),
             setup,
         })

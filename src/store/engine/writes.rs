@@ -311,6 +311,7 @@ impl<D: Disk> Engine<D> {
     ) {
         self.batch.remove(Space::Pending, key);
         self.batch.put(Space::Dead, key, DeadRecord { cause, at_unix_ms, pending }.put());
+        self.census.add(key, at_unix_ms);
         match cause {
             Cause::Tries => self.counts.dead_tried += 1,
             Cause::Expired => self.counts.dead_expired += 1,

@@ -119,6 +119,7 @@ fn tries_are_counted_and_the_last_one_makes_a_dead_letter() {
         assert!(matches!(bench.ask(tried(tries_count)), Outcome::Noted));
     }
     assert_eq!(bench.pending(BOB, None)[0].tries_count, 3, "never fewer");
+    let oldest_unix_ms = Some(bench.now);
     bench.bury(1);
     bench.bury(1);
     bench.bury(7);
@@ -126,6 +127,7 @@ fn tries_are_counted_and_the_last_one_makes_a_dead_letter() {
     assert_eq!(bench.waiting(), [2]);
     assert_eq!(bench.dead(), [(1, Cause::Tries, 0)]);
     assert_eq!(bench.engine.counts().dead_tried, 1);
+    assert_eq!(bench.engine.dead_letters(), DeadLetters { count: 1, oldest_unix_ms });
 }
 
 #[test]
@@ -140,6 +142,27 @@ fn what_waited_too_long_is_a_dead_letter_by_itself() {
     assert!(bench.waiting().is_empty());
     assert_eq!(bench.dead().len(), 600);
     assert!(bench.dead().iter().all(|(_, cause, _)| *cause == Cause::Expired));
+    let DeadLetters { count, oldest_unix_ms } = bench.engine.dead_letters();
+    assert_eq!(count, 600);
+    assert!(oldest_unix_ms.is_some_and(|at| EXPIRES <= at), "{oldest_unix_ms:?}");
+}
+
+/// After a start they are found in steps, and none is counted twice that is written
+/// meanwhile, before or behind the place.
+#[test]
+fn dead_letters_are_counted_once_after_a_start() {
+    let mut bench = Bench::new();
+    bench.send(1..=3_000);
+    (2..=2_999).for_each(|offset| bench.bury(offset));
+    assert_eq!(bench.engine.dead_letters().count, 2_998);
+    bench.engine.census = Census::default();
+    bench.pass(1);
+    assert_eq!(bench.engine.dead_letters().count, 1_024);
+    bench.bury(1);
+    bench.bury(3_000);
+    bench.pass(1);
+    bench.pass(1);
+    assert_eq!((bench.engine.dead_letters().count, bench.dead().len()), (3_000, 3_000));
 }
 
 #[test]

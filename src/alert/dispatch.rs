@@ -1,0 +1,297 @@
+//! Who speaks next: robots, their turns, and what follows from their answers.
+
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::core::{Core, Gathering, Message, Output, Request, Trouble, forget, keep};
+use super::counts::Count;
+use super::evidence::{self, Evidence, Source};
+use super::message::{self, Draft};
+use super::options::{Channel, Language};
+use super::pending::{Lane, Pending, Story, Told};
+use super::record::{Key, Sending, Value};
+use super::robot::Speaker;
+use crate::base::Now;
+
+/// How long a chat's robots may rest until its fallback is told instead, in ms.
+const PATIENCE_CRITICAL_MS: u64 = 5_000;
+const PATIENCE_MS: u64 = 60_000;
+
+/// Alerts of a lane whose past is remembered; over it only those that fire.
+const TOLD_STATES_MAX: usize = 2_000;
+
+impl Core {
+    /// Gives work to every robot that can take some.
+    pub(super) fn dispatch(&mut self, now: Now, out: &mut Vec<Output>) {
+        if self.is_stopping {
+            return;
+        }
+        for speaker in &mut self.speakers {
+            speaker.settle(now.unix_ms);
+        }
+        let is_free = |core: &Core| core.speakers.iter().any(|one| one.is_ready(now.unix_ms));
+        if !is_free(self) {
+            return;
+        }
+        // What has begun to be told is told to its end first.
+        let begun: Vec<u64> = self
+            .messages
+            .iter()
+            .filter(|(_, message)| message.robot.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in begun {
+            let Some(message) = self.messages.get(&id) else { continue };
+            let (chat, group_key) = (&message.sending.chat, &message.sending.lane.group_key);
+            if let Some(robot) = self.ready_robot(chat, group_key, now.unix_ms) {
+                self.send(now, id, robot, out);
+            }
+        }
+        let mut lanes: Vec<(bool, u64, Lane)> = self
+            .pending
+            .iter()
+            .filter(|(lane, _)| !self.is_busy(lane))
+            .map(|(lane, pending)| (!pending.is_critical(), pending.since_ms, lane.clone()))
+            .collect();
+        lanes.sort_unstable();
+        for (is_calm, _, lane) in lanes {
+            if !is_free(self) {
+                return;
+            }
+            if let Some((chat, robot)) = self.choose(&lane, is_calm, now.unix_ms) {
+                self.begin(now, lane, chat, robot, out);
+            }
+        }
+    }
+
+    /// Whether a lane has a message under way already.
+    fn is_busy(&self, lane: &Lane) -> bool {
+        self.gathering.values().any(|gathering| gathering.lane == *lane)
+            || self.messages.values().any(|message| message.sending.lane == *lane)
+    }
+
+    /// The robot that tells a group in a chat: the same one as before if it can.
+    fn ready_robot(&self, chat: &str, group_key: &str, now_ms: u64) -> Option<usize> {
+        let robots: Vec<usize> = (0..self.speakers.len())
+            .filter(|&index| self.speakers[index].robot.chat == chat)
+            .collect();
+        if robots.is_empty() {
+            return None;
+        }
+        let first = xxhash_rust::xxh3::xxh3_64(group_key.as_bytes()) as usize % robots.len();
+        let in_turn = robots.iter().cycle().skip(first).take(robots.len());
+        in_turn.copied().find(|&index| self.speakers[index].is_ready(now_ms))
+    }
+
+    fn choose(&self, lane: &Lane, is_calm: bool, now_ms: u64) -> Option<(String, usize)> {
+        if let Some(robot) = self.ready_robot(&lane.chat, &lane.group_key, now_ms) {
+            return Some((lane.chat.clone(), robot));
+        }
+        let (route, _) = self.settings.options.route(&lane.route)?;
+        let robots = self.speakers.iter().filter(|speaker| speaker.robot.chat == lane.chat);
+        let rests_ms = |speaker: &Speaker| speaker.rests_until_ms().saturating_sub(now_ms);
+        let shortest_ms = robots.map(rests_ms).min().unwrap_or(u64::MAX);
+        let patience_ms = if is_calm { PATIENCE_MS } else { PATIENCE_CRITICAL_MS };
+        if route.fallback.is_empty() || shortest_ms <= patience_ms {
+            return None;
+        }
+        let robot = self.ready_robot(&route.fallback, &lane.group_key, now_ms)?;
+        Some((route.fallback.clone(), robot))
+    }
+
+    /// Takes a robot for a lane, and finds out what can be found out.
+    fn begin(&mut self, now: Now, lane: Lane, chat: String, robot: usize, out: &mut Vec<Output>) {
+        let Some(pending) = self.pending.get(&lane) else { return };
+        let questions = evidence::plan(pending.lines.iter(), &self.settings.options, now.unix_ms);
+        let id = self.next_id;
+        self.next_id += 1;
+        self.speakers[robot].is_busy = true;
+        let robot = self.speakers[robot].robot.name.clone();
+        self.gathering.insert(id, Gathering { lane, chat, robot });
+        if questions.is_empty() {
+            self.found(now, id, &Evidence::new(), out);
+        } else {
+            out.push(Output::Ask(id, questions));
+        }
+    }
+
+    /// Writes the message, and sends its first part.
+    pub(super) fn found(&mut self, now: Now, id: u64, evidence: &Evidence, out: &mut Vec<Output>) {
+        let Some(Gathering { lane, chat, robot }) = self.gathering.remove(&id) else { return };
+        let settings = Arc::clone(&self.settings);
+        let options = &settings.options;
+        let speaker = self.speakers.iter().position(|speaker| speaker.robot.name == robot);
+        if let Some(index) = speaker {
+            self.speakers[index].is_busy = false;
+        }
+        // A reload may have taken the robot, the chat or the route away.
+        let (Some(index), Some(channel), Some((route, _))) =
+            (speaker, options.channel(&chat), options.route(&lane.route))
+        else {
+            return;
+        };
+        let Some(pending) = self.pending.remove(&lane) else { return };
+        self.count_snapshots(&pending, evidence);
+        let dropped = self.dropped.remove(&chat).unwrap_or(0);
+        let instead_of = if chat == lane.chat { "" } else { lane.chat.as_str() };
+        let draft = Draft {
+            pending: &pending,
+            evidence,
+            route,
+            channel,
+            instead_of,
+            dropped,
+            now_ms: now.unix_ms,
+        };
+        let rendered = message::render(&draft, options, &settings.templates);
+        if let Some(fault) = rendered.fault {
+            self.counts.add(Count::Untemplated, 1);
+            out.push(Output::Tell(Trouble::Template(fault)));
+        }
+        out.push(forget(Key::Pending(lane.clone())));
+        let sending = Sending { lane, chat, pending, parts: rendered.parts, ..Sending::default() };
+        self.messages.insert(id, Message { sending, robot: None });
+        self.send(now, id, index, out);
+    }
+
+    fn count_snapshots(&mut self, pending: &Pending, evidence: &Evidence) {
+        let begun = pending.lines.iter().filter(|(_, line)| line.story == Story::Firing);
+        for (fingerprint, _) in begun {
+            let snapshot = evidence.get(fingerprint).and_then(|found| found.snapshot.as_ref());
+            let count = match snapshot.map(|snapshot| snapshot.source) {
+                Some(Source::Exemplar) => Count::FromExemplar,
+                Some(Source::Recorder) => Count::FromRecorder,
+                None => Count::NoSnapshot,
+            };
+            self.counts.add(count, 1);
+        }
+    }
+
+    /// Gives the next part of a message to a robot. That it leaves is kept before.
+    fn send(&mut self, now: Now, id: u64, robot: usize, out: &mut Vec<Output>) {
+        let settings = Arc::clone(&self.settings);
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        let speaker = &mut self.speakers[robot];
+        speaker.is_busy = true;
+        speaker.sends(now.unix_ms);
+        let (robot, sending) = (&speaker.robot, &mut message.sending);
+        message.robot = Some(robot.name.clone());
+        sending.is_leaving = true;
+        let language = settings
+            .options
+            .route(&sending.lane.route)
+            .map_or(Language::En, |(route, _)| route.language);
+        let part_id = format!("{id:x}-{}", sending.sent);
+        let part = &sending.parts[sending.sent];
+        let is_program = robot.channel == Channel::Webhook;
+        let request = Request {
+            message: id,
+            robot: robot.name.clone(),
+            channel: robot.channel,
+            url: message::url(robot, now.unix_ms),
+            bearer: if is_program { robot.token.value.clone() } else { String::new() },
+            body: message::body(part, robot, language, sending.again, &part_id),
+            id: part_id,
+        };
+        out.push(keep(Key::Robot(robot.name.clone()), Value::Robot(speaker.kept.clone())));
+        out.push(keep(Key::Message(id), Value::Message(sending.clone())));
+        out.push(Output::Send(request));
+    }
+
+    /// Draws the consequences of a robot's answer.
+    pub(super) fn answered(
+        &mut self,
+        now: Now,
+        id: u64,
+        robot: &str,
+        answer: Answer,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        message.robot = None;
+        message.sending.is_leaving = false;
+        let is_plain = message.sending.pending.plain;
+        let channel = self.settings.options.channel(&message.sending.chat).unwrap_or_default();
+        // What even a short plain text is too long for is no matter of length.
+        let answer = match answer {
+            Answer::TooLong(code) if is_plain || message.sending.sent > 0 => Answer::Refused(code),
+            other => other,
+        };
+        self.count(channel, &answer);
+        self.hear(now, robot, &answer, out);
+        match answer {
+            Answer::Delivered => self.delivered(now, id, out),
+            Answer::TooLong(_) | Answer::Doubtful => {
+                if let Some(Message { sending, .. }) = self.messages.get_mut(&id) {
+                    let is_doubtful = answer == Answer::Doubtful;
+                    sending.again |= is_doubtful && sending.sent > 0;
+                    sending.pending.doubtful |= is_doubtful && sending.sent == 0;
+                    sending.pending.plain |= !is_doubtful;
+                }
+                self.again(id, out);
+            }
+            Answer::TooOften
+            | Answer::Stranger(_)
+            | Answer::Refused(_)
+            | Answer::Busy(_)
+            | Answer::Unreachable => self.again(id, out),
+        }
+    }
+
+    fn count(&mut self, channel: Channel, answer: &Answer) {
+        let count = match answer {
+            Answer::Delivered => Count::Sent(channel),
+            Answer::TooOften => Count::Throttled(channel),
+            Answer::TooLong(_)
+            | Answer::Stranger(_)
+            | Answer::Refused(_)
+            | Answer::Busy(_)
+            | Answer::Unreachable
+            | Answer::Doubtful => Count::Failed(channel),
+        };
+        self.counts.add(count, 1);
+    }
+
+    fn hear(&mut self, now: Now, robot: &str, answer: &Answer, out: &mut Vec<Output>) {
+        let speaker = self.speakers.iter_mut().find(|speaker| speaker.robot.name == robot);
+        let Some(speaker) = speaker else { return };
+        speaker.is_busy = false;
+        let pause_ms = speaker.hears(answer, now.unix_ms);
+        if *answer == Answer::Delivered {
+            return;
+        }
+        out.push(keep(Key::Robot(robot.to_owned()), Value::Robot(speaker.kept.clone())));
+        let answer = answer.clone();
+        out.push(Output::Tell(Trouble::Robot { robot: robot.to_owned(), answer, pause_ms }));
+    }
+
+    fn delivered(&mut self, now: Now, id: u64, out: &mut Vec<Output>) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        let sending = &mut message.sending;
+        sending.sent += 1;
+        sending.again = false;
+        if sending.sent < sending.parts.len() {
+            out.push(keep(Key::Message(id), Value::Message(sending.clone())));
+            return;
+        }
+        let Some(Message { sending, .. }) = self.messages.remove(&id) else { return };
+        let told: &mut Told = self.told.entry(sending.lane.clone()).or_default();
+        told.note(sending.pending.lines.iter(), now.unix_ms);
+        if told.states.len() > TOLD_STATES_MAX {
+            told.states.retain(|_, state| state.firing);
+        }
+        out.push(keep(Key::Told(sending.lane), Value::Told(told.clone())));
+        out.push(forget(Key::Message(id)));
+    }
+
+    /// Tries again later: as a whole, merged with what has come since, when no part has
+    /// arrived, else only what is missing.
+    fn again(&mut self, id: u64, out: &mut Vec<Output>) {
+        let Some(Message { sending, .. }) = self.messages.get(&id) else { return };
+        if sending.sent == 0 {
+            self.requeue(id, out);
+        } else {
+            out.push(keep(Key::Message(id), Value::Message(sending.clone())));
+        }
+    }
+}

@@ -1,0 +1,706 @@
+//! Messages: what stands in them, in which order, in how many parts, and in the form
+//! that each kind of robot takes.
+//!
+//! Invariant: no part is larger than its robot takes, counted as the robot counts; the
+//! parts are at most three; an alert stands in one of them or is counted as left out.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::evidence::{Evidence, Found, Source};
+use super::options::{Channel, Language, Options, Robot, Route};
+use super::payload::Alert;
+use super::pending::{Line, Pending, Story};
+use super::people::{self, Mentions};
+use super::template::{self, Block, Templates};
+use super::{signature, silence, text};
+
+/// Parts of one message.
+pub const PARTS_MAX: usize = 3;
+
+/// What is kept free for a keyword, and for the words that it is sent again.
+const SPARE_BYTES: usize = 200;
+
+const SUMMARY_CHARS_MAX: usize = 300;
+const DESCRIPTION_CHARS_MAX: usize = 600;
+const LABEL_CHARS_MAX: usize = 120;
+const NAME_CHARS_MAX: usize = 100;
+const STRANGER_CHARS_MAX: usize = 80;
+const LABELS_MAX: usize = 12;
+
+/// One part, as it leaves; kept until the robot has confirmed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// For DingTalk and programs.
+    pub title: String,
+    /// What is read.
+    pub text: String,
+    /// A text without mark-up, which is how WeCom calls mobile numbers.
+    pub is_plain: bool,
+    /// Whom it calls by number.
+    pub mobiles: Vec<String>,
+    /// Whom it calls by id or name.
+    pub ids: Vec<String>,
+    /// The alerts in it, by fingerprint.
+    pub fingerprints: Vec<String>,
+    /// The same for programs.
+    pub alerts: Vec<Said>,
+}
+
+/// An alert, for programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    name: String,
+    story: String,
+    severity: String,
+    summary: String,
+    labels: Vec<String>,
+    fingerprint: String,
+}
+
+/// What a message is made of.
+pub struct Draft<'a> {
+    /// What is to be told.
+    pub pending: &'a Pending,
+    /// What was found out.
+    pub evidence: &'a Evidence,
+    /// How.
+    pub route: &'a Route,
+    /// By which kind of robot.
+    pub channel: Channel,
+    /// The chat that should have been told, when this is its fallback.
+    pub instead_of: &'a str,
+    /// Alerts of this chat that were given up since the last message.
+    pub dropped: u64,
+    /// Now, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// A message in parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendered {
+    /// At least one.
+    pub parts: Vec<Part>,
+    /// What was wrong with the template, if it could not be used.
+    pub fault: Option<template::Fault>,
+}
+
+#[derive(Serialize)]
+struct View<'a> {
+    m: &'a MessageView,
+    a: &'a AlertView,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct MessageView {
+    status: &'static str,
+    critical: bool,
+    name: String,
+    group: Vec<String>,
+    firing: usize,
+    recovered: usize,
+    part: usize,
+    parts: usize,
+    mentions: String,
+    notes: Vec<String>,
+    still: u64,
+    more: u64,
+    silence_url: Option<String>,
+    alertmanager_url: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct AlertView {
+    name: String,
+    story: &'static str,
+    severity: String,
+    instance: String,
+    layer: String,
+    tenant: String,
+    summary: String,
+    description: String,
+    labels: Vec<String>,
+    started: String,
+    ended: String,
+    duration: String,
+    value: Option<String>,
+    snapshot: Option<SnapshotView>,
+    runbook_url: Option<String>,
+    dashboard_url: Option<String>,
+    graph_url: Option<String>,
+    action: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct SnapshotView {
+    trace_id: String,
+    room_id: String,
+    user_agent: String,
+    seconds: String,
+    source: &'static str,
+}
+
+/// Makes a message of what is to be told.
+pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Rendered {
+    let lines = in_order(draft.pending);
+    let mentions = mentions(draft, options, &lines);
+    let message = message_view(draft, options, &lines, &mentions);
+    let alerts: Vec<AlertView> = lines
+        .iter()
+        .map(|(fingerprint, line)| alert_view(fingerprint, line, draft, options))
+        .collect();
+    let name = template::name(&draft.route.template, draft.route.language, draft.channel);
+    let (mut texts, fault) = match draft.pending.plain {
+        true => (plain(draft, &message, &alerts, None), None),
+        false => match with_template(draft, &message, &alerts, templates, &name) {
+            Ok(texts) => (texts, None),
+            Err(fault) => (plain(draft, &message, &alerts, Some(&fault)), Some(fault)),
+        },
+    };
+    let title = title(draft.route.language, &message);
+    let count = texts.len();
+    let mut parts = Vec::new();
+    for (index, (text, members)) in texts.drain(..).enumerate() {
+        let mut part = Part { title: title.clone(), text, ..Part::default() };
+        if count > 1 {
+            part.title = format!("{title} ({}/{count})", index + 1);
+        }
+        if index == 0 && draft.channel != Channel::Wecom {
+            part.mobiles.clone_from(&mentions.mobiles);
+            part.ids.clone_from(&mentions.ids);
+        }
+        for member in members {
+            part.fingerprints.push(lines[member].0.clone());
+            part.alerts.push(said(lines[member].0, lines[member].1, &alerts[member]));
+        }
+        parts.push(part);
+    }
+    if draft.channel == Channel::Wecom && !mentions.mobiles.is_empty() {
+        parts.push(Part {
+            text: title.clone(),
+            title,
+            is_plain: true,
+            mobiles: mentions.mobiles,
+            ..Part::default()
+        });
+    }
+    Rendered { parts, fault }
+}
+
+/// Critical before others, what begins before what ends, older before newer.
+fn in_order(pending: &Pending) -> Vec<(&String, &Line)> {
+    let mut lines: Vec<(&String, &Line)> = pending.lines.iter().collect();
+    lines.sort_by_key(|(_, line)| (line.story, !line.alert.is_critical(), line.alert.starts_ms));
+    lines
+}
+
+/// Only what is critical, and only when it begins, calls anybody.
+fn mentions(draft: &Draft<'_>, options: &Options, lines: &[(&String, &Line)]) -> Mentions {
+    if !draft.route.mentions {
+        return Mentions::default();
+    }
+    let begun = lines.iter().map(|(_, line)| line);
+    let critical = begun.filter(|line| line.story == Story::Firing && line.alert.is_critical());
+    let people = people::called(critical.map(|line| &line.alert), options, draft.now_ms);
+    people::mentions(draft.channel, &people)
+}
+
+fn message_view(
+    draft: &Draft<'_>,
+    options: &Options,
+    lines: &[(&String, &Line)],
+    mentions: &Mentions,
+) -> MessageView {
+    let pending = draft.pending;
+    let fires = |line: &Line| matches!(line.story, Story::Firing | Story::Still);
+    let firing = lines.iter().filter(|(_, line)| fires(line)).count();
+    let name = match pending.group_labels.get("alertname") {
+        Some(name) if !name.is_empty() => name.as_str(),
+        _ => lines.first().map_or("", |(_, line)| line.alert.label("alertname")),
+    };
+    let group = pending.group_labels.iter().filter(|(name, _)| *name != "alertname");
+    let now_s = draft.now_ms / 1_000;
+    MessageView {
+        status: if firing > 0 { "firing" } else { "recovered" },
+        critical: pending.is_critical(),
+        name: text::of_operator(name, NAME_CHARS_MAX),
+        group: group.filter(|(_, value)| !value.is_empty()).map(pair).take(LABELS_MAX).collect(),
+        firing,
+        recovered: lines.len() - firing,
+        part: 1,
+        parts: 1,
+        mentions: mentions.text.clone(),
+        notes: notes(draft),
+        still: pending.still,
+        more: pending.truncated,
+        silence_url: (firing > 0)
+            .then(|| silence::link(options, &pending.group_labels, now_s))
+            .flatten(),
+        alertmanager_url: text::link(&pending.external_url),
+    }
+}
+
+/// What is unusual about this message.
+fn notes(draft: &Draft<'_>) -> Vec<String> {
+    let zh = draft.route.language == Language::Zh;
+    let mut notes = Vec::new();
+    let mut note = |en: String, chinese: String| notes.push(if zh { chinese } else { en });
+    if draft.pending.doubtful {
+        note(
+            "perhaps a repetition: the answer to the first try was lost".to_owned(),
+            "可能重复：上一次发送没有收到回复".to_owned(),
+        );
+    }
+    if !draft.pending.unknown_route.is_empty() {
+        let route = text::of_operator(&draft.pending.unknown_route, NAME_CHARS_MAX);
+        note(
+            format!("there is no route {route}; this is the default one"),
+            format!("没有名为 {route} 的路由，已使用默认路由"),
+        );
+    }
+    if !draft.instead_of.is_empty() {
+        let chat = text::of_operator(draft.instead_of, NAME_CHARS_MAX);
+        note(
+            format!("the robots of {chat} cannot speak now"),
+            format!("{chat} 的机器人暂时不可用，改由此处发送"),
+        );
+    }
+    if draft.dropped > 0 {
+        let count = draft.dropped;
+        note(
+            format!("{count} older warnings were given up: too much was waiting"),
+            format!("积压过多，已放弃 {count} 条较早的警告"),
+        );
+    }
+    notes
+}
+
+fn alert_view(fingerprint: &str, line: &Line, draft: &Draft<'_>, options: &Options) -> AlertView {
+    let alert = &line.alert;
+    let label = |name: &str| text::of_operator(alert.label(name), LABEL_CHARS_MAX);
+    let shown = ["alertname", "severity", "instance", "layer", "tenant_id"];
+    let others = alert.labels.iter().filter(|(name, _)| !shown.contains(&name.as_str()));
+    let end_ms = if alert.ends_ms > 0 { alert.ends_ms } else { draft.now_ms };
+    let nothing = Found::default();
+    let found = draft.evidence.get(fingerprint).unwrap_or(&nothing);
+    AlertView {
+        name: text::of_operator(alert.label("alertname"), NAME_CHARS_MAX),
+        story: story(line.story),
+        severity: label("severity"),
+        instance: label("instance"),
+        layer: label("layer"),
+        tenant: label("tenant_id"),
+        summary: text::of_operator(alert.annotation("summary"), SUMMARY_CHARS_MAX),
+        description: text::of_operator(alert.annotation("description"), DESCRIPTION_CHARS_MAX),
+        labels: others.map(pair).take(LABELS_MAX).collect(),
+        started: local_time(alert.starts_ms, options.offset_minutes),
+        ended: local_time(end_ms, options.offset_minutes),
+        duration: duration(end_ms.saturating_sub(alert.starts_ms), draft.route.language),
+        value: found.value.map(number),
+        snapshot: snapshot(found, draft.route, options),
+        runbook_url: text::link(alert.annotation("runbook_url")),
+        dashboard_url: text::link(alert.annotation("dashboard_url")),
+        graph_url: text::link(&alert.generator_url),
+        action: text::of_operator(&line.action, LABEL_CHARS_MAX),
+    }
+}
+
+fn story(story: Story) -> &'static str {
+    match story {
+        Story::Firing => "firing",
+        Story::Still => "still",
+        Story::FiredAndRecovered => "fired_and_recovered",
+        Story::Recovered => "recovered",
+    }
+}
+
+fn pair((name, value): (&String, &String)) -> String {
+    format!("{}={}", text::of_operator(name, 60), text::of_operator(value, LABEL_CHARS_MAX))
+}
+
+fn snapshot(found: &Found, route: &Route, options: &Options) -> Option<SnapshotView> {
+    let snapshot = found.snapshot.as_ref()?;
+    let of_stranger = |text: &str| match text::of_stranger(text, STRANGER_CHARS_MAX) {
+        // An empty code span is two marks.
+        text if text.is_empty() => "-".to_owned(),
+        text => text,
+    };
+    let room_id = match route.hash_rooms && !snapshot.room_id.is_empty() {
+        true => signature::room(&options.silence_key.value, &snapshot.room_id),
+        false => of_stranger(&snapshot.room_id),
+    };
+    Some(SnapshotView {
+        trace_id: of_stranger(&snapshot.trace_id),
+        room_id,
+        user_agent: of_stranger(&snapshot.user_agent),
+        seconds: number(snapshot.value_seconds),
+        source: match snapshot.source {
+            Source::Exemplar => "exemplar",
+            Source::Recorder => "recorder",
+        },
+    })
+}
+
+fn said(fingerprint: &str, line: &Line, view: &AlertView) -> Said {
+    Said {
+        name: view.name.clone(),
+        story: view.story.to_owned(),
+        severity: view.severity.clone(),
+        summary: view.summary.clone(),
+        labels: line.alert.labels.iter().map(pair).collect(),
+        fingerprint: text::of_stranger(fingerprint, 64),
+    }
+}
+
+fn title(language: Language, message: &MessageView) -> String {
+    let state = match (language, message.status == "firing") {
+        (Language::En, true) => "Firing",
+        (Language::En, false) => "Recovered",
+        (Language::Zh, true) => "告警",
+        (Language::Zh, false) => "恢复",
+    };
+    format!("{state}: {}", message.name)
+}
+
+/// Each text with the indexes of its alerts.
+type Texts = Vec<(String, Vec<usize>)>;
+
+fn with_template(
+    draft: &Draft<'_>,
+    message: &MessageView,
+    alerts: &[AlertView],
+    templates: &Templates,
+    name: &str,
+) -> Result<Texts, template::Fault> {
+    let none = AlertView::default();
+    let first = alerts.first().unwrap_or(&none);
+    let render = |block, m: &MessageView, a: &AlertView| {
+        let text = templates.render(name, block, &View { m, a })?;
+        // A line of a template is a line, whatever the mark-up makes of a line end.
+        let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+        Ok(lines.collect::<Vec<_>>().join(joint(draft.channel)))
+    };
+    // As long as they can become, so that the parts that are made fit with them.
+    let longest = MessageView {
+        part: PARTS_MAX,
+        parts: PARTS_MAX,
+        more: message.more + alerts.len() as u64,
+        ..message.clone()
+    };
+    let around = [render(Block::Header, &longest, first)?, render(Block::Footer, &longest, first)?];
+    let join = joint(draft.channel);
+    let around_bytes: usize = around.iter().map(|text| text.len() + join.len()).sum();
+    let budget = bytes_max(draft.channel).saturating_sub(around_bytes + SPARE_BYTES);
+    let mut blocks = Vec::new();
+    for alert in alerts {
+        let block = render(Block::Alert, message, alert)?;
+        blocks.push(match encoded_bytes(draft.channel, &block) <= budget {
+            true => block,
+            // What is cut anywhere could leave mark-up open.
+            false => cut(draft.channel, &one_line(draft.route.language, alert), budget),
+        });
+    }
+    let (groups, left_out) = split(draft.channel, &blocks, budget);
+    let mut texts = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        let mut m = MessageView { part: index + 1, parts: groups.len(), ..message.clone() };
+        m.more += left_out as u64;
+        if index > 0 {
+            m.mentions.clear();
+            m.notes.clear();
+        }
+        let mut pieces = vec![render(Block::Header, &m, first)?];
+        pieces.extend(group.iter().map(|&member| blocks[member].clone()));
+        if index + 1 == groups.len() {
+            pieces.push(render(Block::Footer, &m, first)?);
+        }
+        pieces.retain(|piece| !piece.is_empty());
+        let whole = pieces.join(join);
+        // Headers and footers of an operator's own may be as long as they like.
+        texts.push((
+            cut(draft.channel, &whole, bytes_max(draft.channel) - SPARE_BYTES),
+            group.clone(),
+        ));
+    }
+    Ok(texts)
+}
+
+/// Which alerts stand in which part, and how many in none. Whole alerts first.
+fn split(channel: Channel, blocks: &[String], budget: usize) -> (Vec<Vec<usize>>, usize) {
+    let mut groups = vec![Vec::new()];
+    let mut used = 0;
+    for (index, block) in blocks.iter().enumerate() {
+        let bytes = encoded_bytes(channel, block) + 2 * joint(channel).len();
+        let is_first = groups.last().is_some_and(Vec::is_empty);
+        if !is_first && used + bytes > budget {
+            if groups.len() == PARTS_MAX {
+                return (groups, blocks.len() - index);
+            }
+            groups.push(Vec::new());
+            used = 0;
+        }
+        groups.last_mut().expect("it begins with one").push(index);
+        used += bytes;
+    }
+    (groups, 0)
+}
+
+/// A short text without mark-up, for when nothing else works.
+fn plain(
+    draft: &Draft<'_>,
+    message: &MessageView,
+    alerts: &[AlertView],
+    fault: Option<&template::Fault>,
+) -> Texts {
+    const BYTES_MAX: usize = 1_500;
+    let mut out = title(draft.route.language, message);
+    if !message.mentions.is_empty() {
+        out.push(' ');
+        out.push_str(&message.mentions);
+    }
+    if let Some(fault) = fault {
+        let fault = text::of_operator(&fault.to_string(), LABEL_CHARS_MAX);
+        out.push_str(joint(draft.channel));
+        out.push_str(&match draft.route.language {
+            Language::En => format!("(plain, because of this fault: {fault})"),
+            Language::Zh => format!("（模板有误，改用纯文本：{fault}）"),
+        });
+    }
+    for note in &message.notes {
+        out.push_str(joint(draft.channel));
+        out.push_str(note);
+    }
+    let mut members = Vec::new();
+    for (index, alert) in alerts.iter().enumerate() {
+        let line = one_line(draft.route.language, alert);
+        if out.len() + line.len() > BYTES_MAX && index > 0 {
+            out.push_str(joint(draft.channel));
+            out.push_str(&format!("+{}", alerts.len() - index));
+            break;
+        }
+        out.push_str(joint(draft.channel));
+        out.push_str(text::cut_bytes(&line, BYTES_MAX));
+        members.push(index);
+    }
+    vec![(out, members)]
+}
+
+fn one_line(language: Language, alert: &AlertView) -> String {
+    let state = match (language, alert.story) {
+        (Language::En, "firing") => "firing",
+        (Language::En, "still") => "still firing",
+        (Language::En, "recovered") => "recovered",
+        (Language::En, _) => "fired and recovered",
+        (Language::Zh, "firing") => "触发",
+        (Language::Zh, "still") => "持续",
+        (Language::Zh, "recovered") => "恢复",
+        (Language::Zh, _) => "触发后已恢复",
+    };
+    let (name, instance, summary) = (&alert.name, &alert.instance, &alert.summary);
+    format!("{name} {state} {instance} {summary}").trim_end().to_owned()
+}
+
+/// What stands between two blocks.
+fn joint(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Wecom | Channel::Slack | Channel::Webhook => "\n",
+        // One line end is none in its mark-up.
+        Channel::Dingtalk => "\n\n",
+    }
+}
+
+/// Bytes of text that a message may have, counted by `encoded_bytes`.
+fn bytes_max(channel: Channel) -> usize {
+    match channel {
+        Channel::Wecom => 4_096,
+        // Of the whole body, of which the envelope takes the rest.
+        Channel::Dingtalk => 19_000,
+        Channel::Slack => 12_000,
+        Channel::Webhook => 100_000,
+    }
+}
+
+/// What a text counts: WeCom counts UTF-8, the others the JSON that arrives.
+fn encoded_bytes(channel: Channel, text: &str) -> usize {
+    match channel {
+        Channel::Wecom => text.len(),
+        Channel::Dingtalk | Channel::Slack | Channel::Webhook => {
+            serde_json::to_string(text).map_or(usize::MAX, |json| json.len())
+        }
+    }
+}
+
+/// The longest beginning that fits.
+fn cut(channel: Channel, whole: &str, bytes_max: usize) -> String {
+    if encoded_bytes(channel, whole) <= bytes_max {
+        return whole.to_owned();
+    }
+    let mut keep = whole.len().min(bytes_max);
+    loop {
+        let short = format!("{}…", text::cut_bytes(whole, keep));
+        if keep == 0 || encoded_bytes(channel, &short) <= bytes_max {
+            return short;
+        }
+        keep = keep * 9 / 10;
+    }
+}
+
+/// The body of a request to this robot. `again` says that an earlier try may have
+/// arrived.
+pub fn body(part: &Part, robot: &Robot, language: Language, again: bool, id: &str) -> String {
+    let mut text = part.text.clone();
+    let join = joint(robot.channel);
+    if again {
+        text.push_str(join);
+        text.push_str(match language {
+            Language::En => "(sent again: the answer to the first try was lost)",
+            Language::Zh => "（重发：上一次发送没有收到回复）",
+        });
+    }
+    let keyword = &robot.keyword;
+    if !keyword.is_empty() && !text.contains(keyword.as_str()) {
+        text.push_str(join);
+        text.push_str(keyword);
+    }
+    let body = match robot.channel {
+        Channel::Wecom if part.is_plain => json!({
+            "msgtype": "text",
+            "text": {"content": text, "mentioned_mobile_list": part.mobiles},
+        }),
+        Channel::Wecom => json!({"msgtype": "markdown", "markdown": {"content": text}}),
+        Channel::Dingtalk => json!({
+            "msgtype": "markdown",
+            "markdown": {"title": part.title, "text": text},
+            "at": {"atMobiles": part.mobiles, "atUserIds": part.ids, "isAtAll": false},
+        }),
+        Channel::Slack => json!({"text": text}),
+        Channel::Webhook => json!({
+            "version": "1", "id": id, "title": part.title, "text": text,
+            "call": part.ids, "alerts": part.alerts, "again": again,
+        }),
+    };
+    body.to_string()
+}
+
+/// Where a request to this robot goes. Holds its token: not for logs.
+pub fn url(robot: &Robot, now_ms: u64) -> String {
+    let token = robot.token.value.as_str();
+    let query = |name: &str| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair(name, token);
+        if robot.channel == Channel::Dingtalk && !robot.signature.value.is_empty() {
+            query.append_pair("timestamp", &now_ms.to_string());
+            query.append_pair("sign", &signature::dingtalk(&robot.signature.value, now_ms));
+        }
+        format!("{}?{}", robot.address(), query.finish())
+    };
+    match robot.channel {
+        Channel::Wecom => query("key"),
+        Channel::Dingtalk => query("access_token"),
+        Channel::Slack if robot.url.is_empty() => format!("{}{token}", robot.address()),
+        Channel::Slack if !token.is_empty() => {
+            format!("{}/{token}", robot.address().trim_end_matches('/'))
+        }
+        // The token of a program goes into a header.
+        Channel::Slack | Channel::Webhook => robot.address().to_owned(),
+    }
+}
+
+fn local_time(unix_ms: u64, offset_minutes: u32) -> String {
+    let local_s = unix_ms / 1_000 + u64::from(offset_minutes) * 60;
+    let Ok(time) = OffsetDateTime::from_unix_timestamp(local_s as i64) else {
+        return "-".to_owned();
+    };
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second) = time.to_hms();
+    format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}", u8::from(month))
+}
+
+fn duration(ms: u64, language: Language) -> String {
+    let seconds = ms / 1_000;
+    let units = match language {
+        Language::En => ["d", "h", "m", "s"],
+        Language::Zh => ["天", "小时", "分", "秒"],
+    };
+    let amounts = [seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60];
+    let first = amounts.iter().position(|amount| *amount > 0).unwrap_or(3);
+    let shown = amounts.iter().zip(units).skip(first).take(2);
+    let words: Vec<String> = shown.map(|(amount, unit)| format!("{amount}{unit}")).collect();
+    words.join(if language == Language::En { " " } else { "" })
+}
+
+/// Four digits that say something.
+fn number(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e9).contains(&size) {
+        return format!("{value:.3e}");
+    }
+    let digits = if size >= 1_000.0 {
+        0
+    } else if size >= 10.0 {
+        1
+    } else {
+        4
+    };
+    let text = format!("{value:.digits$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// Whether this template makes a message of anything that may happen.
+pub fn check(templates: &Templates, name: &str) -> Result<(), template::Fault> {
+    if !templates.has(name) {
+        let what = "there is no such template".to_owned();
+        return Err(template::Fault { name: name.to_owned(), line: 0, what });
+    }
+    let snapshot = SnapshotView {
+        trace_id: String::new(),
+        room_id: String::new(),
+        user_agent: String::new(),
+        seconds: String::new(),
+        source: "exemplar",
+    };
+    let text = || Some("x".to_owned());
+    for story in ["firing", "still", "fired_and_recovered", "recovered"] {
+        for is_full in [false, true] {
+            let mut m =
+                MessageView { status: "recovered", parts: 1, part: 1, ..MessageView::default() };
+            let mut a = AlertView { story, ..AlertView::default() };
+            if is_full {
+                let some = || vec!["x".to_owned()];
+                (m.status, m.critical, m.parts, m.still, m.more) = ("firing", true, 2, 1, 1);
+                (m.group, m.notes, m.mentions) = (some(), some(), "x".to_owned());
+                (m.silence_url, m.alertmanager_url) = (text(), text());
+                a.snapshot = Some(snapshot.clone());
+                (a.value, a.runbook_url, a.dashboard_url, a.graph_url) =
+                    (text(), text(), text(), text());
+                for field in [&mut a.action, &mut a.description, &mut a.tenant, &mut a.summary] {
+                    "x".clone_into(field);
+                }
+                a.labels = some();
+            }
+            for block in Block::ALL {
+                templates.render(name, block, &View { m: &m, a: &a })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An alert that nobody needs to fear, for trying a route out.
+pub fn sample(now_ms: u64) -> Alert {
+    let pairs = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    Alert {
+        firing: true,
+        labels: pairs(&[("alertname", "ChatAlertBridgeTest"), ("severity", "none")]),
+        annotations: pairs(&[("summary", "This is a test of the alert bridge 这是一条测试消息")]),
+        starts_ms: now_ms,
+        fingerprint: "test".to_owned(),
+        ..Alert::default()
+    }
+}

@@ -1,0 +1,108 @@
+//! `/metrics`: every series from the start, in the text format.
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder as _, TextEncoder};
+
+use super::counts::{Count, Stats, help};
+
+/// The content type of `text`.
+pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What `/metrics` shows.
+pub fn text(stats: &Stats, now_ms: u64) -> String {
+    let mut families: Vec<MetricFamily> = Vec::new();
+    for count in Count::all() {
+        let (name, labels) = count.series();
+        let mut counter = Counter::default();
+        counter.set_value(stats.counts.of(count) as f64);
+        let mut metric = labelled(&labels);
+        metric.set_counter(counter);
+        add(&mut families, name, MetricType::COUNTER, metric);
+    }
+    let age_s = |since_ms: u64| now_ms.saturating_sub(since_ms) as f64 / 1_000.0;
+    let oldest_s = stats.oldest_ms.map_or(0.0, age_s);
+    for (name, value) in [
+        ("chatalert_queue_depth", stats.depth as f64),
+        ("chatalert_oldest_age_seconds", oldest_s),
+        ("chatalert_disk_ok", f64::from(u8::from(stats.disk_ok))),
+        ("chatalert_watchdog_age_seconds", age_s(stats.watchdog_ms)),
+        (
+            "chatalert_config_last_reload_success_timestamp_seconds",
+            stats.reloaded_ms as f64 / 1_000.0,
+        ),
+    ] {
+        gauge(&mut families, name, &[], value);
+    }
+    for (robot, channel, rests) in &stats.robots {
+        let labels = [("channel", *channel), ("robot", robot.as_str())];
+        gauge(&mut families, "chatalert_robot_paused", &labels, f64::from(u8::from(*rests)));
+    }
+    let mut bytes = Vec::new();
+    TextEncoder::new()
+        .encode(&families, &mut bytes)
+        .expect("each family has a name and a metric, and memory takes them");
+    String::from_utf8(bytes).expect("names and labels are texts")
+}
+
+fn gauge(families: &mut Vec<MetricFamily>, name: &str, labels: &[(&str, &str)], value: f64) {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = labelled(labels);
+    metric.set_gauge(gauge);
+    add(families, name, MetricType::GAUGE, metric);
+}
+
+fn labelled(labels: &[(&str, &str)]) -> Metric {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    let mut metric = Metric::default();
+    metric.set_label(labels.iter().map(pair).collect());
+    metric
+}
+
+fn add(families: &mut Vec<MetricFamily>, name: &str, kind: MetricType, metric: Metric) {
+    if let Some(family) = families.iter_mut().find(|family| family.name() == name) {
+        family.mut_metric().push(metric);
+        return;
+    }
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help(name).to_owned());
+    family.set_field_type(kind);
+    family.mut_metric().push(metric);
+    families.push(family);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_is_there_from_the_start_and_has_its_help() {
+        let stats = Stats {
+            robots: vec![("w1".to_owned(), "wecom", true)],
+            disk_ok: true,
+            ..Stats::default()
+        };
+        let text = text(&stats, 0);
+        for count in Count::all() {
+            assert!(!help(count.series().0).is_empty(), "{count:?}");
+        }
+        for line in [
+            "chatalert_notifications_total{channel=\"wecom\",outcome=\"sent\"} 0",
+            "chatalert_notifications_total{channel=\"slack\",outcome=\"failed\"} 0",
+            "chatalert_queue_depth 0",
+            "chatalert_oldest_age_seconds 0",
+            "chatalert_robot_paused{channel=\"wecom\",robot=\"w1\"} 1",
+            "chatalert_disk_ok 1",
+            "# TYPE chatalert_snapshots_total counter",
+        ] {
+            assert!(text.lines().any(|one| one == line), "no {line} in {text}");
+        }
+        assert!(!text.lines().any(|line| line.starts_with("# HELP") && line.ends_with("_total")));
+    }
+}

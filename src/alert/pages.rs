@@ -1,0 +1,274 @@
+//! The pages of the bridge.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `POST /v1/notify/{route}` | 200 when it is kept, 400 for what is no notification, else 503 |
+//! | `POST /v1/deadman` | 200: the watchdog is heard |
+//! | `GET /v1/silence` | a page that asks whether it is meant |
+//! | `POST /v1/silence` | makes the silence |
+//! | `GET /metrics`, `/health`, `/ready` | what their names say |
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{task, time};
+
+use super::client::{Ask, Client};
+use super::core::{Input, Settings, Ticket};
+use super::counts::{Count, Stats};
+use super::silence::{self, Refused};
+use super::{audit, bridge, meters, payload};
+use crate::listener::Limits;
+
+/// How much one who asks may take.
+pub(super) const LIMITS: Limits = Limits {
+    connections_max: 64,
+    head_bytes_max: 16 << 10,
+    headers_max: 64,
+    head_ms_max: 5_000,
+    exchange_ms_max: 10_000,
+};
+
+/// How long a notification waits for the disk, in ms: Alertmanager shall hear of it
+/// before it gives up by itself.
+const KEEP_MS_MAX: u64 = 5_000;
+
+/// How long Alertmanager may take to make a silence, in ms.
+const SILENCE_MS_MAX: u64 = 5_000;
+
+/// Bytes of the form of a silence.
+const FORM_BYTES_MAX: usize = 8 << 10;
+
+/// What an input became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// It is on the disk.
+    Kept,
+    /// There was no room.
+    Full,
+    /// The disk did not take it.
+    Unkept,
+}
+
+/// An input on its way to the core, and who waits for what it becomes.
+pub(super) struct Envelope {
+    pub(super) input: Input,
+    pub(super) reply: Option<(Ticket, oneshot::Sender<Served>)>,
+}
+
+/// What the pages know.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) inbox: mpsc::Sender<Envelope>,
+    pub(super) tickets: Arc<AtomicU64>,
+    pub(super) stats: watch::Receiver<Arc<Stats>>,
+    pub(super) settings: watch::Receiver<Arc<Settings>>,
+    pub(super) client: watch::Receiver<Client>,
+}
+
+/// All pages.
+pub(super) fn all(desk: Desk) -> Router {
+    Router::new()
+        .route("/v1/notify/{route}", post(notify))
+        .route("/v1/deadman", post(deadman))
+        .route("/metrics", get(metrics))
+        .route("/health", get(|| async { "alive\n" }))
+        .route("/ready", get(ready))
+        .with_state(desk.clone())
+        .merge(public(desk))
+}
+
+/// Those that people reach from their chats.
+pub(super) fn public(desk: Desk) -> Router {
+    Router::new()
+        .route("/v1/silence", get(ask_silence).post(make_silence))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
+        .with_state(desk)
+}
+
+async fn notify(State(desk): State<Desk>, Path(route): Path<String>, body: Body) -> Response {
+    let payload = match desk.payload(body).await {
+        Ok(payload) => payload,
+        Err(response) => return response,
+    };
+    desk.hand_in(|ticket| Input::Notified { ticket, route, payload }).await
+}
+
+async fn deadman(State(desk): State<Desk>, body: Body) -> Response {
+    match desk.payload(body).await {
+        // A watchdog that has ended is none.
+        Ok(payload) if payload.alerts.iter().any(|alert| alert.firing) => {
+            desk.hand_in(Input::Beat).await
+        }
+        Ok(_) => (StatusCode::OK, "nothing fires\n").into_response(),
+        Err(response) => response,
+    }
+}
+
+async fn metrics(State(desk): State<Desk>) -> Response {
+    let text = meters::text(&desk.stats.borrow().clone(), bridge::now().unix_ms);
+    ([(header::CONTENT_TYPE, meters::TEXT_TYPE)], text).into_response()
+}
+
+async fn ready(State(desk): State<Desk>) -> Response {
+    match desk.stats.borrow().disk_ok {
+        true => (StatusCode::OK, "ready\n").into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the queue cannot be written\n").into_response(),
+    }
+}
+
+impl Desk {
+    /// Reads a notification, or says why it is none.
+    async fn payload(&self, body: Body) -> Result<payload::Payload, Response> {
+        let bytes_max = self.settings.borrow().options.body_bytes_max;
+        let refuse = |why: String| (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response();
+        let read = match axum::body::to_bytes(body, bytes_max).await {
+            Ok(bytes) => payload::read(&bytes).map_err(|malformed| malformed.to_string()),
+            Err(_) => Err(format!("the body is not whole, or has more than {bytes_max} bytes")),
+        };
+        if let Err(why) = &read {
+            tracing::warn!("a notification was refused: {why}");
+            self.count(Count::Malformed);
+        }
+        read.map_err(refuse)
+    }
+
+    /// Gives an input to the core and waits until it is kept.
+    async fn hand_in(&self, input: impl FnOnce(Ticket) -> Input) -> Response {
+        let ticket = Ticket(self.tickets.fetch_add(1, Relaxed));
+        let (sender, served) = oneshot::channel();
+        let envelope = Envelope { input: input(ticket), reply: Some((ticket, sender)) };
+        let wait = async {
+            self.inbox.send(envelope).await.ok()?;
+            served.await.ok()
+        };
+        let served = time::timeout(Duration::from_millis(KEEP_MS_MAX), wait).await;
+        let (status, words) = match served {
+            Ok(Some(Served::Kept)) => (StatusCode::OK, "kept\n"),
+            Ok(Some(Served::Full)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too much waits already; try again\n")
+            }
+            Ok(Some(Served::Unkept)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the queue cannot be written; try again\n")
+            }
+            Ok(None) => (StatusCode::SERVICE_UNAVAILABLE, "the bridge ends; try again\n"),
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the disk takes too long; try again\n"),
+        };
+        (status, words).into_response()
+    }
+
+    /// Counts what happened here. With no room for it, it is not counted.
+    fn count(&self, count: Count) {
+        let _ = self.inbox.try_send(Envelope { input: Input::Happened(count), reply: None });
+    }
+}
+
+/// The fields of a form or of a query; of several with one name, the first.
+fn field<'a>(form: &'a [(String, String)], name: &str) -> &'a str {
+    form.iter().find(|(one, _)| one == name).map_or("", |(_, value)| value.as_str())
+}
+
+fn fields(text: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(text).into_owned().take(16).collect()
+}
+
+async fn ask_silence(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+    let form = fields(query.unwrap_or_default().as_bytes());
+    let (payload, signature) = (field(&form, "d"), field(&form, "s"));
+    match desk.grant(payload, signature) {
+        Ok(grant) => page(StatusCode::OK, silence::page(&grant, payload, signature)),
+        Err(refused) => desk.refuse(refused),
+    }
+}
+
+async fn make_silence(State(desk): State<Desk>, body: Body) -> Response {
+    let Ok(body) = axum::body::to_bytes(body, FORM_BYTES_MAX).await else {
+        return desk.refuse(Refused::Form);
+    };
+    let form = fields(&body);
+    let granted = desk.grant(field(&form, "d"), field(&form, "s"));
+    let wished = silence::wish(field(&form, "who"), field(&form, "minutes"));
+    let (grant, wish) = match (granted, wished) {
+        (Ok(grant), Ok(wish)) => (grant, wish),
+        (Err(refused), _) | (Ok(_), Err(refused)) => return desk.refuse(refused),
+    };
+    let settings = desk.settings.borrow().clone();
+    let now_ms = bridge::now().unix_ms;
+    let url =
+        format!("{}/api/v2/silences", settings.options.alertmanager_url.trim_end_matches('/'));
+    let client = desk.client.borrow().clone();
+    let answer = client
+        .ask(Ask {
+            url: &url,
+            json: Some(silence::body(&grant, &wish, now_ms / 1_000)),
+            post: true,
+            bearer: "",
+            id: "",
+            ms_max: SILENCE_MS_MAX,
+            bytes_max: 64 << 10,
+        })
+        .await;
+    let is_made = matches!(answer, Ok((200..=299, _)));
+    let fields = json!({
+        "who": wish.who, "minutes": wish.minutes, "matchers": grant.matchers, "made": is_made,
+    });
+    let dir: PathBuf = settings.options.dir.clone();
+    let written = task::spawn_blocking(move || audit::write(&dir, now_ms, "silence", fields)).await;
+    if !matches!(written, Ok(Ok(()))) {
+        tracing::error!("the audit log cannot be written");
+    }
+    if is_made {
+        desk.count(Count::Silenced);
+        let words = format!("Silenced for {} min. 已静默 {} 分钟。", wish.minutes, wish.minutes);
+        return page(StatusCode::OK, silence::notice(&words));
+    }
+    desk.count(Count::SilenceFailed);
+    let words =
+        "Alertmanager did not make the silence; try again. Alertmanager 未能创建静默，请重试。";
+    page(StatusCode::BAD_GATEWAY, silence::notice(words))
+}
+
+impl Desk {
+    fn grant(&self, payload: &str, signature: &str) -> Result<silence::Grant, Refused> {
+        let settings = self.settings.borrow();
+        if settings.options.alertmanager_url.is_empty() {
+            return Err(Refused::Forged);
+        }
+        let key = &settings.options.silence_key.value;
+        silence::grant(key, payload, signature, bridge::now().unix_ms / 1_000)
+    }
+
+    fn refuse(&self, refused: Refused) -> Response {
+        self.count(Count::SilenceRefused);
+        let status = match refused {
+            Refused::Forged => StatusCode::FORBIDDEN,
+            Refused::Expired => StatusCode::GONE,
+            Refused::Form => StatusCode::BAD_REQUEST,
+        };
+        page(status, silence::notice(refused.words()))
+    }
+}
+
+fn page(status: StatusCode, html: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
+             frame-ancestors 'none'",
+        ),
+    ];
+    (status, headers, html).into_response()
+}

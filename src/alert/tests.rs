@@ -1,0 +1,551 @@
+//! The core, told what happens and looked at for what it says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::core::{Core, Input, Output, Reply, Request, Settings, Ticket, Trouble};
+use super::counts::Count;
+use super::evidence::{Evidence, Found, Snapshot};
+use super::options::{Action, Channel, Options, Robot, Route};
+use super::payload::{Alert, Pairs, Payload};
+use super::record::{Key, Record};
+use super::template::Templates;
+use crate::base::{Now, Tick};
+
+const START_MS: u64 = 1_700_000_000_000;
+
+fn robot(name: &str, channel: Channel, chat: &str) -> Robot {
+    Robot { name: name.to_owned(), channel, chat: chat.to_owned(), ..Robot::default() }
+}
+
+fn options() -> Options {
+    let route = Route {
+        name: "default".to_owned(),
+        chats: vec!["ops".to_owned()],
+        fallback: "spare".to_owned(),
+        ..Route::default()
+    };
+    Options {
+        deadman_s: 0,
+        robots: vec![
+            robot("w1", Channel::Wecom, "ops"),
+            robot("w2", Channel::Wecom, "ops"),
+            robot("d1", Channel::Dingtalk, "spare"),
+        ],
+        routes: vec![route],
+        ..Options::default()
+    }
+}
+
+fn settings(options: Options) -> Arc<Settings> {
+    Arc::new(Settings { options, templates: Templates::new(&[]).unwrap() })
+}
+
+fn alert(name: &str, firing: bool, severity: &str) -> Alert {
+    let labels = [("alertname", "A"), ("severity", severity), ("instance", name)];
+    let labels: Pairs = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let annotations: Pairs = [("summary".to_owned(), format!("about {name}"))].into();
+    Alert {
+        firing,
+        labels,
+        annotations,
+        starts_ms: START_MS,
+        ends_ms: if firing { 0 } else { START_MS + 60_000 },
+        fingerprint: name.to_owned(),
+        ..Alert::default()
+    }
+}
+
+fn payload(group: &str, alerts: Vec<Alert>) -> Payload {
+    let group_labels: Pairs = [("alertname".to_owned(), "A".to_owned())].into();
+    Payload { group_key: group.to_owned(), group_labels, alerts, ..Payload::default() }
+}
+
+/// A bridge, its disk, and the messages that its robots have in their hands.
+struct World {
+    core: Core,
+    now_ms: u64,
+    disk: BTreeMap<Key, Record>,
+    sent: Vec<Request>,
+    replies: Vec<Reply>,
+    asked: Vec<u64>,
+    troubles: Vec<Trouble>,
+}
+
+impl World {
+    fn new(options: Options) -> World {
+        let now = Now { tick: Tick(0), unix_ms: START_MS, ..Now::default() };
+        let mut out = Vec::new();
+        let core = Core::load(now, settings(options), Vec::new(), &mut out);
+        World {
+            core,
+            now_ms: START_MS,
+            disk: BTreeMap::new(),
+            sent: Vec::new(),
+            replies: Vec::new(),
+            asked: Vec::new(),
+            troubles: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { tick: Tick(self.now_ms - START_MS), unix_ms: self.now_ms, ..Now::default() }
+    }
+
+    fn take(&mut self, out: Vec<Output>) {
+        for output in out {
+            match output {
+                Output::Keep(record) if record.value.is_none() => {
+                    self.disk.remove(&record.key);
+                }
+                Output::Keep(record) => {
+                    self.disk.insert(record.key.clone(), record);
+                }
+                Output::Reply(_, reply) => self.replies.push(reply),
+                Output::Ask(id, _) => self.asked.push(id),
+                Output::Send(request) => self.sent.push(request),
+                Output::Do(_) => {}
+                Output::Tell(trouble) => self.troubles.push(trouble),
+            }
+        }
+    }
+
+    /// What is in memory is on the disk, and nothing else is.
+    fn compare(&self) {
+        let is_robot = |record: &Record| matches!(record.key, Key::Robot(_));
+        let kept = self.core.records();
+        let kept: Vec<&Record> = kept.iter().filter(|record| !is_robot(record)).collect();
+        let on_disk: Vec<&Record> = self.disk.values().filter(|record| !is_robot(record)).collect();
+        assert_eq!(on_disk, kept);
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.core.handle(self.now(), input, &mut out);
+        self.take(out);
+    }
+
+    fn notify(&mut self, group: &str, alerts: Vec<Alert>) {
+        let payload = payload(group, alerts);
+        self.input(Input::Notified { ticket: Ticket(0), route: "default".to_owned(), payload });
+    }
+
+    fn answer(&mut self, answer: Answer) -> Request {
+        let request = self.sent.remove(0);
+        self.input(Input::Answered {
+            message: request.message,
+            robot: request.robot.clone(),
+            answer,
+        });
+        request
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.input(Input::Woken);
+    }
+
+    /// The process is killed, and another one begins with what is on the disk.
+    fn restart(&mut self) {
+        self.compare();
+        let records = self.disk.values().cloned().collect();
+        let mut out = Vec::new();
+        let settings = Arc::clone(&self.core.settings);
+        self.core = Core::load(self.now(), settings, records, &mut out);
+        self.sent.clear();
+        self.take(out);
+        self.input(Input::Woken);
+    }
+}
+
+fn text(request: &Request) -> String {
+    let body: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+    let text = ["/markdown/content", "/markdown/text", "/text/content", "/text"]
+        .iter()
+        .find_map(|at| body.pointer(at).and_then(|text| text.as_str()));
+    text.unwrap_or_default().to_owned()
+}
+
+#[test]
+fn an_alert_is_told_once_and_its_end_too() {
+    let mut world = World::new(options());
+    world.notify("g", vec![alert("a", true, "critical")]);
+    assert_eq!(world.replies, [Reply::Kept]);
+    let request = world.answer(Answer::Delivered);
+    assert!(text(&request).contains("about a"), "{}", text(&request));
+    // Alertmanager tries again, or another Alertmanager says the same.
+    world.notify("g", vec![alert("a", true, "critical")]);
+    assert_eq!((world.sent.len(), world.core.counts.of(Count::Repeated)), (0, 1));
+    world.notify("g", vec![alert("a", false, "critical")]);
+    let request = world.answer(Answer::Delivered);
+    assert!(text(&request).contains("Recovered") && text(&request).contains("1m 0s"));
+    world.notify("g", vec![alert("a", false, "critical")]);
+    assert_eq!(world.sent, []);
+}
+
+#[test]
+fn what_is_unchanged_is_counted_beside_what_is_new_and_told_again_as_a_reminder() {
+    let mut world = World::new(options());
+    world.notify("g", vec![alert("a", true, "warning")]);
+    world.answer(Answer::Delivered);
+    world.wait(120_000);
+    world.notify("g", vec![alert("a", true, "warning"), alert("b", true, "warning")]);
+    let both = text(&world.answer(Answer::Delivered));
+    assert!(both.contains("about b") && !both.contains("about a"), "{both}");
+    assert!(both.contains("and 1 more still firing"), "{both}");
+    world.wait(3_600_000);
+    world.notify("g", vec![alert("a", true, "warning"), alert("b", true, "warning")]);
+    let again = text(&world.answer(Answer::Delivered));
+    assert!(again.contains("about a") && again.contains("about b") && again.contains("still"));
+}
+
+#[test]
+fn while_it_waits_a_group_becomes_one_message_with_its_newest_state() {
+    let mut world = World::new(options());
+    for index in 0..2 {
+        world.notify(&format!("busy{index}"), vec![alert("x", true, "warning")]);
+    }
+    assert_eq!(world.sent.len(), 2, "both robots are busy");
+    world.notify("g", vec![alert("a", true, "warning")]);
+    world.notify("g", vec![alert("a", false, "warning"), alert("b", true, "warning")]);
+    world.notify("h", vec![alert("c", true, "critical")]);
+    assert_eq!(world.core.counts.of(Count::Merged), 1);
+    world.answer(Answer::Delivered);
+    let first = text(&world.sent[1]);
+    assert!(first.contains("about c"), "what is critical goes first: {first}");
+    world.answer(Answer::Delivered);
+    let second = text(&world.sent[1]);
+    assert!(second.contains("fired at") && second.contains("recovered after"), "{second}");
+    assert_eq!(second.matches("about a").count(), 1);
+}
+
+#[test]
+fn a_throttled_robot_rests_and_the_next_one_speaks() {
+    let mut world = World::new(options());
+    world.notify("g", vec![alert("a", true, "critical")]);
+    let first = world.answer(Answer::TooOften);
+    let second = world.answer(Answer::TooOften);
+    assert_ne!(first.robot, second.robot);
+    let third = world.answer(Answer::Delivered);
+    assert_eq!(third.robot, "d1", "both rest for a minute, and it is critical");
+    assert!(text(&third).contains("the robots of ops cannot speak now"), "{}", text(&third));
+    assert_eq!(world.core.counts.of(Count::Throttled(Channel::Wecom)), 2);
+    assert_eq!(world.core.counts.of(Count::Sent(Channel::Dingtalk)), 1);
+    world.notify("h", vec![alert("b", true, "warning")]);
+    assert_eq!(world.sent, [], "a warning waits for a minute");
+    world.wait(60_000);
+    assert_eq!(world.sent.len(), 1);
+}
+
+#[test]
+fn a_robot_speaks_no_more_often_than_it_may() {
+    let mut options = options();
+    options.robots.truncate(1);
+    options.routes[0].fallback.clear();
+    let mut world = World::new(options);
+    for index in 0..20 {
+        world.notify(&format!("g{index}"), vec![alert("a", true, "critical")]);
+    }
+    let mut sent = 0;
+    while !world.sent.is_empty() {
+        world.answer(Answer::Delivered);
+        sent += 1;
+    }
+    assert_eq!(sent, 18);
+    world.wait(59_999);
+    assert_eq!(world.sent, []);
+    world.restart();
+    assert_eq!(world.sent, [], "a restart does not open the window");
+    world.wait(1);
+    assert_eq!(world.sent.len(), 1);
+}
+
+#[test]
+fn a_message_whose_end_is_unknown_is_told_again_and_says_so() {
+    let mut world = World::new(options());
+    world.notify("g", vec![alert("a", true, "critical")]);
+    world.answer(Answer::Doubtful);
+    let again = text(&world.answer(Answer::Delivered));
+    assert!(again.contains("perhaps a repetition"), "{again}");
+    world.notify("h", vec![alert("b", true, "critical")]);
+    world.restart();
+    let again = text(&world.answer(Answer::Delivered));
+    assert!(again.contains("about b") && again.contains("perhaps a repetition"), "{again}");
+    world.restart();
+    assert_eq!(world.sent, [], "what is known to have arrived is not told again");
+}
+
+#[test]
+fn only_the_missing_parts_of_a_message_are_sent_again() {
+    let mut world = World::new(options());
+    let long = |index: usize| {
+        let mut alert = alert(&format!("n{index}"), true, "warning");
+        alert.annotations.insert("description".to_owned(), "x".repeat(500));
+        alert
+    };
+    world.notify("g", (0..17).map(long).collect());
+    let first = text(&world.answer(Answer::Delivered));
+    assert!(first.contains("(1/3)") && first.len() <= 4_096, "{} {first}", first.len());
+    world.answer(Answer::Busy(500));
+    world.restart();
+    let second = text(&world.answer(Answer::Delivered));
+    assert!(second.contains("(2/3)"), "{second}");
+    world.restart();
+    let third = text(&world.answer(Answer::Delivered));
+    assert!(third.contains("(3/3)"), "{third}");
+    assert_eq!(world.sent, []);
+    let all = [first, second, third].concat();
+    let told: Vec<usize> =
+        (0..17).map(|index| all.matches(&format!("about n{index}\n")).count()).collect();
+    assert_eq!(told, [1; 17]);
+}
+
+#[test]
+fn what_is_found_out_stands_in_the_message_and_is_waited_for() {
+    let mut options = options();
+    options.prometheus_url = "http://p".to_owned();
+    let mut world = World::new(options);
+    let mut alert = alert("a", true, "critical");
+    alert.annotations.insert("exemplar_query".to_owned(), "m".to_owned());
+    world.notify("g", vec![alert]);
+    assert_eq!((world.sent.len(), world.asked.len()), (0, 1));
+    let snapshot = Snapshot {
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        room_id: "r42`".to_owned(),
+        user_agent: "<@all>[x](http://e)\n".to_owned(),
+        value_seconds: 1.25,
+        ..Snapshot::default()
+    };
+    let found = Found { snapshot: Some(snapshot), value: None };
+    let id = world.asked[0];
+    world.input(Input::Found(id, Evidence::from([("a".to_owned(), found)])));
+    let text = text(&world.answer(Answer::Delivered));
+    let want = "> trace `4bf92f3577b34da6a3ce929d0e0e4736` room `r42·` client \
+                `··all··x··http·//e·` 1.25 s";
+    assert!(text.contains(want), "{text}");
+    assert_eq!(world.core.counts.of(Count::FromExemplar), 1);
+}
+
+#[test]
+fn a_full_queue_refuses_warnings_and_gives_them_up_for_what_is_critical() {
+    let mut options = options();
+    options.alerts_max = 10;
+    options.robots.truncate(1);
+    options.routes[0].fallback.clear();
+    let mut world = World::new(options);
+    world.notify("busy", vec![alert("x", true, "warning")]);
+    for index in 0..9 {
+        world.notify(&format!("g{index}"), vec![alert("a", true, "warning")]);
+    }
+    assert_eq!(world.replies.pop(), Some(Reply::Kept));
+    world.notify("h", vec![alert("b", true, "warning")]);
+    assert_eq!(world.replies.pop(), Some(Reply::Full));
+    world.notify("i", vec![alert("c", true, "critical")]);
+    assert_eq!(world.replies.pop(), Some(Reply::Kept));
+    assert_eq!(world.core.counts.of(Count::Dropped(Channel::Wecom)), 1);
+    world.answer(Answer::Delivered);
+    let critical = text(&world.answer(Answer::Delivered));
+    assert!(critical.contains("about c"), "{critical}");
+    assert!(critical.contains("1 older warnings were given up"), "{critical}");
+}
+
+#[test]
+fn what_waits_too_long_is_given_up_with_a_count() {
+    let mut options = options();
+    options.routes[0].fallback.clear();
+    let mut world = World::new(options);
+    world.notify("g", vec![alert("a", true, "critical")]);
+    for _ in 0..2 {
+        world.answer(Answer::Stranger(93_000));
+    }
+    world.wait(500_000);
+    assert_eq!(world.sent, []);
+    for _ in 0..200 {
+        world.wait(600_000);
+        while !world.sent.is_empty() {
+            world.answer(Answer::Stranger(93_000));
+        }
+    }
+    assert_eq!(world.core.counts.of(Count::Expired(Channel::Wecom)), 1);
+    assert_eq!(world.core.stats(world.now()).depth, 0);
+}
+
+#[test]
+fn a_message_that_is_too_long_for_a_robot_becomes_plain() {
+    let mut world = World::new(options());
+    world.notify("g", vec![alert("a", true, "warning")]);
+    world.answer(Answer::TooLong(40_058));
+    let plain = text(&world.answer(Answer::Delivered));
+    assert!(plain.starts_with("Firing: A\nA firing a about a"), "{plain}");
+}
+
+#[test]
+fn an_unknown_route_takes_the_default_one_and_says_so() {
+    let mut world = World::new(options());
+    let payload = payload("g", vec![alert("a", true, "warning")]);
+    let route = "pgae<@all>".to_owned();
+    world.input(Input::Notified { ticket: Ticket(0), route, payload });
+    let text = text(&world.answer(Answer::Delivered));
+    assert!(text.contains("there is no route pgae＜＠all＞"), "{text}");
+    assert_eq!(world.core.counts.of(Count::Unrouted), 1);
+}
+
+#[test]
+fn a_silent_watchdog_is_told_once_and_so_is_its_return() {
+    let mut world = World::new(Options { deadman_s: 180, ..options() });
+    world.wait(180_000);
+    assert_eq!(world.sent, []);
+    world.wait(1);
+    assert!(text(&world.answer(Answer::Delivered)).contains("ChatAlertPathSilent"));
+    world.wait(600_000);
+    world.restart();
+    world.wait(600_000);
+    assert_eq!(world.sent, []);
+    world.input(Input::Beat(Ticket(1)));
+    assert!(text(&world.answer(Answer::Delivered)).contains("Recovered: ChatAlertPathSilent"));
+    for _ in 0..5 {
+        world.wait(179_000);
+        world.input(Input::Beat(Ticket(1)));
+    }
+    assert_eq!(world.sent, []);
+}
+
+#[test]
+fn actions_are_dry_first_rare_and_never_elsewhere() {
+    let mut options = options();
+    options.instances = vec!["a".to_owned(), "b".to_owned()];
+    let action = |name: &str, dry_run| Action {
+        name: name.to_owned(),
+        alert: "A".to_owned(),
+        path: "/debug/tasks".to_owned(),
+        dry_run,
+        ..Action::default()
+    };
+    options.actions = vec![action("dump", true), action("drain", false)];
+    let mut world = World::new(options);
+    let deeds = |world: &mut World, name: &str| {
+        let mut out = Vec::new();
+        let payload = payload(name, vec![alert(name, true, "warning")]);
+        let input = Input::Notified { ticket: Ticket(0), route: "default".to_owned(), payload };
+        world.core.handle(world.now(), input, &mut out);
+        let said: Vec<(String, String)> = out
+            .iter()
+            .filter_map(|output| match output {
+                Output::Do(deed) => Some((format!("{:?}", deed.verdict), deed.url.clone())),
+                _ => None,
+            })
+            .collect();
+        world.take(out);
+        said
+    };
+    let pair = |verdict: &str, url: &str| (verdict.to_owned(), url.to_owned());
+    assert_eq!(deeds(&mut world, "a"), [pair("DryRun", ""), pair("Done", "http://a/debug/tasks")]);
+    let id = world.asked[0];
+    world.input(Input::Found(id, Evidence::new()));
+    assert!(text(&world.sent[0]).contains("dump: would be done, dry run; drain: done"));
+    assert_eq!(deeds(&mut world, "b"), [pair("TooSoon", ""), pair("TooSoon", "")]);
+    assert_eq!(
+        deeds(&mut world, "evil:1"),
+        [pair("UnknownInstance", ""), pair("UnknownInstance", "")]
+    );
+    assert_eq!(deeds(&mut world, "a"), [], "it began before");
+    world.now_ms += 600_000;
+    world.restart();
+    assert_eq!(deeds(&mut world, "b"), [], "it has waited since before the restart");
+}
+
+#[test]
+fn what_waits_for_a_chat_that_there_is_no_more_goes_where_its_route_goes_now() {
+    let mut options = options();
+    options.routes[0].fallback.clear();
+    let mut world = World::new(options.clone());
+    world.notify("g", vec![alert("a", true, "warning")]);
+    world.answer(Answer::TooOften);
+    world.answer(Answer::TooOften);
+    assert_eq!(world.sent, []);
+    options.robots = vec![robot("d1", Channel::Dingtalk, "new")];
+    options.routes[0].chats = vec!["new".to_owned()];
+    world.input(Input::Changed(settings(options)));
+    let request = world.answer(Answer::Delivered);
+    assert_eq!(request.robot, "d1");
+    assert!(text(&request).contains("about a"));
+}
+
+/// A thousand alerts, robots that throttle, refuse and lose answers, and a kill at any
+/// moment: everything is told, and what is told twice says so.
+#[test]
+fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
+    for seed in 0..6 {
+        let mut prng = crate::base::Prng::from_seed(seed);
+        let mut world = World::new(options());
+        let mut told: BTreeMap<String, u32> = BTreeMap::new();
+        let mut next = 0;
+        let arrive = |request: &Request, told: &mut BTreeMap<String, u32>| {
+            let text = text(request);
+            let is_again = text.contains("perhaps a repetition") || text.contains("sent again");
+            for line in text.lines() {
+                let line = line.trim_start_matches("> ");
+                if let Some(name) = line.strip_prefix("about ") {
+                    let count = told.entry(name.to_owned()).or_default();
+                    *count += u32::from(!is_again || *count == 0);
+                }
+            }
+        };
+        for _ in 0..1_500 {
+            match prng.below(10) {
+                0..=3 if next < 1_000 => {
+                    let group = format!("g{}", prng.below(40));
+                    let alerts = (0..1 + prng.below(5)).map(|_| {
+                        next += 1;
+                        alert(&format!("n{next}."), true, "warning")
+                    });
+                    let alerts = alerts.collect();
+                    world.notify(&group, alerts);
+                }
+                4 | 5 if !world.sent.is_empty() => {
+                    arrive(&world.sent[0], &mut told);
+                    world.answer(Answer::Delivered);
+                }
+                6 if !world.sent.is_empty() => {
+                    let answers = [
+                        Answer::TooOften,
+                        Answer::Busy(500),
+                        Answer::Unreachable,
+                        Answer::Doubtful,
+                        Answer::Stranger(93_000),
+                    ];
+                    let answer = answers[prng.below(5) as usize].clone();
+                    if answer == Answer::Doubtful && prng.below(2) == 0 {
+                        arrive(&world.sent[0], &mut told);
+                    }
+                    world.answer(answer);
+                }
+                7 if prng.below(50) == 0 => {
+                    for request in world.sent.clone() {
+                        if prng.below(2) == 0 {
+                            arrive(&request, &mut told);
+                        }
+                    }
+                    world.restart();
+                }
+                _ => {
+                    let ms = prng.below(5_000);
+                    world.wait(ms);
+                }
+            }
+        }
+        for _ in 0..400 {
+            while !world.sent.is_empty() {
+                arrive(&world.sent[0], &mut told);
+                world.answer(Answer::Delivered);
+            }
+            world.wait(5_000);
+        }
+        assert_eq!(world.core.stats(world.now()).depth, 0, "seed {seed}");
+        for index in 1..=next {
+            let name = format!("n{index}.");
+            assert_eq!(told.get(&name), Some(&1), "seed {seed}, {name}");
+        }
+    }
+}

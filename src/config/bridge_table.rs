@@ -1,0 +1,373 @@
+//! Every setting of the alert bridge.
+
+use super::row::{Kind, Row, Value, Words};
+use crate::alert::{Action, Options, Person, Robot, Route};
+
+const CHANNELS: &[&str] = &["wecom", "dingtalk", "slack", "webhook"];
+const LANGUAGES: &[&str] = &["en", "zh"];
+const METHODS: &[&str] = &["GET", "POST"];
+
+const NAME: Kind = Kind::Text { bytes_max: 64 };
+const PATH: Kind = Kind::Text { bytes_max: 4_096 };
+const URL: Kind = Kind::Text { bytes_max: 2_048 };
+const DAY_S: u64 = 86_400;
+
+macro_rules! text {
+    ($key:literal, $($field:ident).+, $kind:expr, $help:literal) => {
+        Row {
+            key: $key,
+            kind: $kind,
+            unit: "",
+            help: $help,
+            read: |from| Value::Text(from.$($field).+.clone()),
+            write: |to, value| to.$($field).+ = value.text(),
+        }
+    };
+}
+
+macro_rules! count {
+    ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
+        Row {
+            key: $key,
+            kind: Kind::Count { min: $min, max: $max as u64 },
+            unit: $unit,
+            help: $help,
+            read: |from| Value::Count(from.$($field).+ as u64),
+            write: |to, value| to.$($field).+ = value.count() as _,
+        }
+    };
+}
+
+macro_rules! switch {
+    ($key:literal, $($field:ident).+, $help:literal) => {
+        Row {
+            key: $key,
+            kind: Kind::Switch,
+            unit: "",
+            help: $help,
+            read: |from| Value::Switch(from.$($field).+),
+            write: |to, value| to.$($field).+ = value.switch(),
+        }
+    };
+}
+
+/// The settings outside of lists. Sections are contiguous.
+pub(super) static SETTINGS: &[Row<Options>] = &[
+    Row {
+        key: "bridge.listen",
+        kind: Kind::Address,
+        unit: "",
+        help: "Where Alertmanager, Prometheus and operators reach the bridge. It has no authentication: only they should reach it.",
+        read: |from| Value::Text(from.listen.to_string()),
+        write: |to, value| {
+            to.listen = value.text().parse().expect("the kind has parsed it before");
+        },
+    },
+    Row {
+        key: "bridge.dir",
+        kind: PATH,
+        unit: "",
+        help: "A directory of the bridge's own, which it makes: the queue, the audit log, and what actions saved.",
+        read: |from| Value::Text(from.dir.display().to_string()),
+        write: |to, value| to.dir = value.text().into(),
+    },
+    text!(
+        "bridge.default_route",
+        default_route,
+        NAME,
+        "The route that takes notifications for routes that do not exist, so that a mistyped path loses nothing. Empty means the first."
+    ),
+    count!(
+        "bridge.alerts_max",
+        alerts_max,
+        10..=1_000_000,
+        "alerts",
+        "Alerts that may wait. When it is reached, critical ones take the place of the oldest warnings, and others are refused (503), so that Alertmanager brings them again."
+    ),
+    count!(
+        "bridge.bytes_max",
+        bytes_max,
+        65_536..=1u64 << 30,
+        "bytes",
+        "The same, in bytes of their labels and annotations."
+    ),
+    count!(
+        "bridge.body_bytes_max",
+        body_bytes_max,
+        4_096..=16 << 20,
+        "bytes",
+        "What one notification may have; a larger one is answered with 400. `max_alerts` of Alertmanager keeps them small."
+    ),
+    count!(
+        "bridge.age_s_max",
+        age_s_max,
+        60..=30 * DAY_S,
+        "seconds",
+        "How long an alert waits for a robot until it is given up, and counted."
+    ),
+    count!(
+        "bridge.same_within_s",
+        same_within_s,
+        0..=DAY_S,
+        "seconds",
+        "A notification that repeats what has been told within this time is a retry or another Alertmanager's, and is not told again. Must be less than Alertmanager's `repeat_interval`."
+    ),
+    count!(
+        "bridge.offset_minutes",
+        offset_minutes,
+        0..=840,
+        "minutes",
+        "How far local time is ahead of UTC, in messages and for the hours of people."
+    ),
+    text!(
+        "bridge.templates_dir",
+        templates_dir,
+        PATH,
+        "A directory with templates, `<template>.<language>.<channel>.j2`. They replace those that are built in; `rookery alert-bridge templates` writes these as a start."
+    ),
+    switch!("bridge.log_json", log_json, "Whether log lines are JSON."),
+    text!(
+        "tls.ca_file",
+        ca_file,
+        PATH,
+        "Certificates (PEM) to trust besides those of the system. Nothing turns verification off."
+    ),
+    text!(
+        "prometheus.url",
+        prometheus_url,
+        URL,
+        "Where exemplars and current values are asked for, such as `http://127.0.0.1:9090`. Empty means nowhere."
+    ),
+    Row {
+        key: "instances.allowed",
+        kind: Kind::Texts { count_max: 1_024, bytes_max: 255 },
+        unit: "",
+        help: "Admin listeners of rookery, `host:port` as the label `instance` says it, that are asked for snapshots and for actions. No other one ever gets the token.",
+        read: |from| Value::Texts(from.instances.clone()),
+        write: |to, value| to.instances = value.texts(),
+    },
+    text!("instances.token_file", instances_token.file, PATH, "The file with their admin token."),
+    text!(
+        "instances.token_env",
+        instances_token.env,
+        NAME,
+        "Or the variable of the environment with it."
+    ),
+    text!(
+        "silence.alertmanager_url",
+        alertmanager_url,
+        URL,
+        "Where silences are made, such as `http://127.0.0.1:9093`. Empty turns silence links off."
+    ),
+    text!(
+        "silence.url",
+        silence_url,
+        URL,
+        "How people reach the bridge from their chats, such as `https://alerts.example.com`: what the links in messages begin with."
+    ),
+    Row {
+        key: "silence.listen",
+        kind: Kind::Text { bytes_max: 64 },
+        unit: "",
+        help: "An address of its own for the silence pages, so that only these are reachable from outside. Empty means that they are on `bridge.listen`.",
+        read: |from| {
+            Value::Text(from.silence_listen.map(|one| one.to_string()).unwrap_or_default())
+        },
+        // What is no address is refused where relations are checked.
+        write: |to, value| to.silence_listen = value.text().parse().ok(),
+    },
+    text!(
+        "silence.key_file",
+        silence_key.file,
+        PATH,
+        "The file with the key that links, and hashes of rooms, are made with: at least 16 bytes that nobody can guess."
+    ),
+    text!("silence.key_env", silence_key.env, NAME, "Or the variable of the environment with it."),
+    count!(
+        "silence.link_s",
+        silence_link_s,
+        60..=14_400,
+        "seconds",
+        "How long a link can be used. What it makes lasts four hours at most."
+    ),
+    count!(
+        "deadman.after_s",
+        deadman_s,
+        0..=DAY_S,
+        "seconds",
+        "When `POST /v1/deadman` is not heard for this long, the bridge tells so by itself. 0 turns that off."
+    ),
+    text!(
+        "deadman.route",
+        deadman_route,
+        NAME,
+        "The route of that message. Empty means the default one."
+    ),
+];
+
+/// `[[robots]]`.
+pub(super) static ROBOTS: &[Row<Robot>] = &[
+    text!("name", name, NAME, "What metrics and logs call it."),
+    Row {
+        key: "channel",
+        kind: Kind::Word(CHANNELS),
+        unit: "",
+        help: "Its kind. `slack` is whatever takes Slack's incoming webhooks; `webhook` is any program.",
+        read: |from| Words::word(from.channel),
+        write: |to, value| to.channel = Words::from_word(value),
+    },
+    text!(
+        "chat",
+        chat,
+        NAME,
+        "The group chat that it speaks in. Robots of one chat share its messages, so more robots bring more messages a minute."
+    ),
+    text!(
+        "url",
+        url,
+        URL,
+        "Where it lives, without its token. Empty means the usual place of its kind; `webhook` has none."
+    ),
+    text!(
+        "token_file",
+        token.file,
+        PATH,
+        "The file with its token: WeCom's `key`, DingTalk's `access_token`, what follows `services/` in Slack's URL, a bearer token for a webhook."
+    ),
+    text!("token_env", token.env, NAME, "Or the variable of the environment with it."),
+    text!(
+        "signature_file",
+        signature.file,
+        PATH,
+        "DingTalk: the file with the secret that its messages are signed with (`SEC…`)."
+    ),
+    text!("signature_env", signature.env, NAME, "Or the variable of the environment with it."),
+    text!(
+        "keyword",
+        keyword,
+        NAME,
+        "DingTalk: a word that must be in each message, if the robot demands one."
+    ),
+    count!(
+        "rate_count",
+        rate_count,
+        1..=10_000,
+        "messages",
+        "How many it may send within `rate_window_s`. The robots of WeCom and DingTalk take 20 a minute, as their own clock counts."
+    ),
+    count!("rate_window_s", rate_window_s, 1..=3_600, "seconds", "See `rate_count`."),
+    count!(
+        "pause_s",
+        pause_s,
+        0..=DAY_S,
+        "seconds",
+        "How long it rests when it says that it is asked too often. 0 means 600 for DingTalk, which blocks for ten minutes, and 60 for others."
+    ),
+];
+
+/// `[[routes]]`.
+pub(super) static ROUTES: &[Row<Route>] = &[
+    text!(
+        "name",
+        name,
+        NAME,
+        "The last part of the path in Alertmanager's `webhook_configs`: `/v1/notify/<name>`."
+    ),
+    Row {
+        key: "chats",
+        kind: Kind::Texts { count_max: 8, bytes_max: 64 },
+        unit: "",
+        help: "The chats that are told, each of them.",
+        read: |from| Value::Texts(from.chats.clone()),
+        write: |to, value| to.chats = value.texts(),
+    },
+    text!(
+        "fallback",
+        fallback,
+        NAME,
+        "The chat that is told instead when all robots of a chat rest: for more than 5 seconds if it is critical, else 60."
+    ),
+    Row {
+        key: "language",
+        kind: Kind::Word(LANGUAGES),
+        unit: "",
+        help: "What its messages are written in.",
+        read: |from| Words::word(from.language),
+        write: |to, value| to.language = Words::from_word(value),
+    },
+    text!(
+        "template",
+        template,
+        NAME,
+        "The family of templates: the first part of their files' names."
+    ),
+    switch!("mentions", mentions, "Whether people are called when something critical begins."),
+    switch!(
+        "hash_rooms",
+        hash_rooms,
+        "Whether rooms are shown as a hash, so that their names do not leave the company. Needs the key of `[silence]`."
+    ),
+];
+
+/// `[[people]]`.
+pub(super) static PEOPLE: &[Row<Person>] = &[
+    text!("name", name, NAME, "Who it is, for programs."),
+    text!(
+        "label",
+        label,
+        NAME,
+        "The label of alerts that decides: `owner`, `tenant_id`, `layer`, or any other."
+    ),
+    text!("value", value, NAME, "What it must be. `*` means anything."),
+    count!(
+        "from_hour",
+        from_hour,
+        0..=23,
+        "o'clock",
+        "From when on it is this person's turn, in local time."
+    ),
+    count!(
+        "until_hour",
+        until_hour,
+        0..=23,
+        "o'clock",
+        "Until when. The same as `from_hour` means the whole day; before it, over midnight."
+    ),
+    text!("wecom_id", wecom_id, NAME, "The id in WeCom."),
+    text!(
+        "mobile",
+        mobile,
+        NAME,
+        "The mobile number, for DingTalk, and for WeCom where there is no id: that takes a second message. Abroad as `+852-123`."
+    ),
+    text!("dingtalk_id", dingtalk_id, NAME, "The id in DingTalk, where there is no number."),
+    text!("slack_id", slack_id, NAME, "The member id in Slack."),
+];
+
+/// `[[actions]]`.
+pub(super) static ACTIONS: &[Row<Action>] = &[
+    text!("name", name, NAME, "What messages and the audit log call it."),
+    text!("alert", alert, NAME, "The `alertname` that it is for."),
+    Row {
+        key: "method",
+        kind: Kind::Word(METHODS),
+        unit: "",
+        help: "GET asks, and what comes back is saved; POST changes something.",
+        read: |from| Value::Text(if from.post { "POST" } else { "GET" }.to_owned()),
+        write: |to, value| to.post = value.text() == "POST",
+    },
+    text!(
+        "path",
+        path,
+        PATH,
+        "The path on the admin listener of the alert's instance, which must be one of `instances.allowed`."
+    ),
+    switch!("dry_run", dry_run, "Only say what would be done."),
+    count!(
+        "interval_s",
+        interval_s,
+        1..=7 * DAY_S,
+        "seconds",
+        "It is done at most once in this time, whatever the instance."
+    ),
+];

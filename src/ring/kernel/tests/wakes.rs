@@ -1,0 +1,113 @@
+//! Cores that wake each other, by message and by descriptor.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use super::*;
+
+/// What a sleeper's neighbours know it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Its ring, where the kernel passes messages on.
+    ByRing,
+    /// Nothing: a kernel that passes none.
+    ByDescriptor,
+    /// What is no ring: messages fail.
+    Wrongly,
+}
+
+fn plane(known: Known, no_ring: RawFd) -> KernelPlane {
+    let mut uring = Uring::new(&small()).unwrap();
+    let address = match known {
+        Known::ByRing => uring.address(),
+        Known::ByDescriptor => None,
+        Known::Wrongly => Some(no_ring),
+    };
+    KernelPlane::over(uring, address, &small(), Rc::new(Cells::new().claim())).unwrap()
+}
+
+/// A core that does nothing but sleep, woken a thousand times by another: a wake that
+/// is lost, or not worth a turn, hangs. Returns the bell that was rung.
+#[track_caller]
+fn check(known: Known) -> Doorbell {
+    let no_ring = File::open("/dev/null").unwrap();
+    let (number, stop) = (no_ring.as_raw_fd(), AtomicBool::new(false));
+    let (bells, bell) = mpsc::channel();
+    let (turns, turn) = mpsc::channel();
+    thread::scope(|scope| {
+        let stop = &stop;
+        scope.spawn(move || {
+            let mut sleeper = plane(known, number);
+            bells.send(sleeper.doorbell()).unwrap();
+            while !stop.load(Ordering::SeqCst) {
+                assert_eq!(sleeper.reap(64, &mut |event| panic!("{event:?}")), 0);
+                sleeper.park(Some(sleeper.now().tick.plus_ms(2 * PATIENCE_MS)));
+                if turns.send(()).is_err() {
+                    return; // the test has failed
+                }
+            }
+        });
+        let (doorbell, turn) = (bell.recv().unwrap(), turn);
+        let mut waker = plane(Known::ByDescriptor, number);
+        waker.meet(Arc::new([doorbell.clone()]));
+        let mut wake = || {
+            waker.wake(0);
+            waker.submit(&mut Vec::new());
+            // What could not be left by message shows here.
+            waker.reap(64, &mut |event| panic!("{event:?}"));
+        };
+        for _ in 0..1_000 {
+            wake();
+            turn.recv_timeout(Duration::from_millis(PATIENCE_MS)).expect("a turn for each wake");
+            turn.try_iter().for_each(drop);
+        }
+        stop.store(true, Ordering::SeqCst);
+        wake();
+        doorbell
+    })
+}
+
+#[test]
+fn a_core_is_woken_through_its_ring() {
+    let doorbell = check(Known::ByRing);
+    // On a kernel that passes no messages on, this is the test below.
+    let by_ring = doorbell.ring_descriptor().is_some();
+    assert_eq!(doorbell.loud_count() == 0, by_ring);
+}
+
+#[test]
+fn where_rings_pass_no_messages_on_a_descriptor_does_it() {
+    assert_ne!(check(Known::ByDescriptor).loud_count(), 0);
+}
+
+#[test]
+fn a_message_that_cannot_be_left_is_no_lost_wake() {
+    assert_ne!(check(Known::Wrongly).loud_count(), 0);
+}
+
+#[test]
+fn a_wake_rides_on_the_submit_of_its_turn() {
+    let (mut world, _peer, id) = with_peer(&small());
+    let sleeper = plane(Known::ByRing, -1);
+    let doorbell = sleeper.doorbell();
+    if doorbell.ring_descriptor().is_none() {
+        return; // it has a system call of its own here
+    }
+    world.plane.meet(Arc::new([doorbell.clone()]));
+    world.plane.submit(&mut Vec::new());
+    let submits = |world: &World| world.plane.uring.submits;
+    let before = submits(&world);
+    world.plane.submit(&mut vec![Action::Send(id, Bytes::from_static(b"one"))]);
+    let alone = submits(&world) - before;
+    assert!(doorbell.fall_asleep());
+    world.plane.wake(0);
+    world.plane.wake(0);
+    world.until("the send", |world| world.has(&Seen::Sent(id)));
+    let before = submits(&world);
+    assert!(doorbell.fall_asleep() || doorbell.fall_asleep());
+    world.plane.wake(0);
+    world.plane.submit(&mut vec![Action::Send(id, Bytes::from_static(b"two"))]);
+    assert_eq!((submits(&world) - before, doorbell.loud_count()), (alone, 0));
+}

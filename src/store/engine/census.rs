@@ -1,0 +1,85 @@
+//! How many dead letters there are, and since when: counted once after each start, in
+//! steps, and kept up from there.
+//!
+//! Invariant: what lies at or before `at` is counted, and what becomes a dead letter
+//! there is added; what lies behind is found later.
+
+use std::ops::ControlFlow;
+
+use super::super::disk::{Disk, Space};
+use super::super::key;
+use super::super::letter::Order;
+use super::super::record::DeadRecord;
+use super::Engine;
+
+/// Dead letters that one turn looks at.
+const STEP_DEAD: usize = 1_024;
+
+/// Dead letters that nobody has sent again or dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// How many, as far as they were counted.
+    pub count: u64,
+    /// When the oldest of them was given up, Unix ms.
+    pub oldest_unix_ms: Option<u64>,
+}
+
+/// How far the counting is.
+#[derive(Debug)]
+pub(super) struct Census {
+    /// The last key that was looked at; `None` when all were.
+    at: Option<Vec<u8>>,
+    found: DeadLetters,
+}
+
+impl Default for Census {
+    fn default() -> Census {
+        Census { at: Some(Vec::new()), found: DeadLetters::default() }
+    }
+}
+
+impl Census {
+    /// One more is written.
+    pub fn add(&mut self, key: &[u8], at_unix_ms: u64) {
+        if self.at.as_ref().is_none_or(|at| key <= &at[..]) {
+            self.found.add(at_unix_ms);
+        }
+    }
+}
+
+impl DeadLetters {
+    fn add(&mut self, at_unix_ms: u64) {
+        self.count += 1;
+        self.oldest_unix_ms = self.oldest_unix_ms.into_iter().chain([at_unix_ms]).min();
+    }
+}
+
+impl<D: Disk> Engine<D> {
+    /// What is known of dead letters.
+    pub fn dead_letters(&self) -> DeadLetters {
+        self.census.found
+    }
+
+    /// Counts some more of what is on the disk. What cannot be read is counted as
+    /// damage elsewhere, by whoever asks for it.
+    pub(super) fn count_dead(&mut self) {
+        let Some(at) = self.census.at.take() else { return };
+        let (mut last, mut seen_count) = (at.clone(), 0);
+        let found = &mut self.census.found;
+        let seen =
+            self.disk.scan(Space::Dead, &key::rest(&at), Order::OldestFirst, &mut |key, value| {
+                if let Ok(record) = DeadRecord::take(value) {
+                    found.add(record.at_unix_ms);
+                }
+                last = key.to_vec();
+                seen_count += 1;
+                match seen_count {
+                    STEP_DEAD => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            });
+        if seen.is_ok() && seen_count == STEP_DEAD {
+            self.census.at = Some(last);
+        }
+    }
+}
