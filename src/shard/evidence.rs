@@ -5,8 +5,9 @@
 
 use super::Shard;
 use super::conn::Stage;
+use super::notes::{self, Room, Trouble};
 use crate::base::{ConnId, Now};
-use crate::metrics::{Cause, CloseReason, Flight, HandshakeOutcome, LaneKind, UnderWay};
+use crate::metrics::{Cause, CloseReason, Flight, HandshakeOutcome, LaneKind, Stages, UnderWay};
 use crate::session::{Fault, Prefix};
 
 /// A session that panicked soon after it began.
@@ -34,6 +35,30 @@ impl Shard {
             agent: session.agent(),
             client_hash,
             value_us: age_ms * 1_000,
+            ..Flight::new(now.unix_ms, cause)
+        });
+    }
+
+    /// Notes down that a message was slow, or did not arrive. A channel that is named
+    /// after people is there as its hash.
+    pub(super) fn note_message(&self, now: Now, trouble: &Trouble, hash: &str) {
+        let cause = match trouble.cause {
+            notes::Cause::Slow(segment) => Cause::SlowMessage(segment),
+            notes::Cause::Failed(outcome) => Cause::FailedMessage(outcome),
+            notes::Cause::Refused(result) => Cause::RefusedMessage(result),
+        };
+        let room = match &trouble.room {
+            Room::Named(name) => name,
+            Room::Hashed(_) => hash,
+        };
+        let short = |us: Option<u64>| us.map(|us| u32::try_from(us).unwrap_or(u32::MAX - 1));
+        let [p2b_us, queue_us, b2c_us, consume_us] = trouble.segments_us.map(short);
+        self.scribe.note(&Flight {
+            trace_id: trouble.trace.bits(),
+            room,
+            agent: trouble.agent,
+            value_us: trouble.segments_us.iter().flatten().sum(),
+            stages: Stages { p2b_us, queue_us, b2c_us, consume_us },
             ..Flight::new(now.unix_ms, cause)
         });
     }
