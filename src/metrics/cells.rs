@@ -80,6 +80,11 @@ impl Cells {
         self.load(gauge.index())
     }
 
+    /// What a counter shows here, for whoever counts on.
+    pub fn counted(&self, counter: Counter) -> u64 {
+        self.load(counter.index())
+    }
+
     /// What a reader sees. Two cells may be some turns apart.
     pub(super) fn load(&self, place: usize) -> u64 {
         self.values[place].load(Relaxed)

@@ -34,8 +34,8 @@ pub use flight::{Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_MAX, Flight, Flown, KINDS
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
-    PublishResult, Recovery, RejectReason, Sampled, Segment, StatusClass, StoreFailure,
-    TenantOutcome,
+    PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
+    StoreFailure, TenantOutcome,
 };
 pub use pulse::{Phase, Sight, UnderWay};
 pub use record::{RecordReader, RecordWriter, records};

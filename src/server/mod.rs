@@ -23,6 +23,7 @@ mod plan;
 mod process;
 mod pulse;
 mod storage;
+mod traces;
 
 use std::path::PathBuf;
 use std::sync::Arc;
