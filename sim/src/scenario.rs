@@ -118,6 +118,8 @@ impl Scenario {
                 namespaces: namespaces(&mut prng),
                 rooms_max: pick(&mut prng, &[2, 100, 100]),
             },
+            // Worlds have no control thread that would lock anybody out.
+            quarantine: Default::default(),
             tracing: tracing(seed),
         };
         let rough = prng.percent(70);

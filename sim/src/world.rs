@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
-use rookery::base::{Action, Event, Now, Prng, ShardId, Tick};
+use rookery::base::{Action, Event, Now, Prng, ShardId, Tick, contained};
 use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::{Plane as _, SimulatedPlane};
 use rookery::room::Tell;
 use rookery::session::NameKey;
-use rookery::shard::{Gap, Letter, Order, Setup, Shard, panic_is_contained};
+use rookery::shard::{Gap, Letter, Order, Setup, Shard};
 
 use crate::checkers::{
     Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_lane,
@@ -129,7 +129,7 @@ pub fn quiet_panics() {
     ONCE.call_once(|| {
         let shown = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !panic_is_contained() {
+            if contained().is_none() {
                 shown(info);
             }
         }));

@@ -75,10 +75,10 @@ mod tests {
 
     use tokio::net::TcpStream;
     use tokio::runtime;
-    use tokio::sync::watch;
+    use tokio::sync::{Semaphore, mpsc, watch};
 
     use super::*;
-    use crate::admin::{Readiness, StoreState};
+    use crate::admin::{Evidence, Readiness, StoreState, TRIES_MAX, Token};
     use crate::metrics::{Cells, Exposition, Threads};
 
     fn control() -> runtime::Runtime {
@@ -121,7 +121,118 @@ mod tests {
             refresh: Arc::new(|| ()),
             readiness,
             store,
+            evidence: evidence(Some(TOKEN)),
         }
+    }
+
+    const TOKEN: &str = "a token that only these tests know";
+
+    /// Of two cores, and a control thread that answers no questions.
+    fn evidence(token: Option<&str>) -> Evidence {
+        let token = token.map(|token| Token::new(token.replace(' ', "-").as_bytes()).unwrap());
+        Evidence {
+            token: watch::channel(token).1,
+            instance: "test".into(),
+            threads: Threads::of_cores(vec![Cells::new(), Cells::new()]),
+            questions: mpsc::channel(1).0,
+            profile: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// The answers to requests for a page of the evidence, with these tokens.
+    fn debug(evidence: Evidence, target: &str, tokens: &[Option<&str>]) -> Vec<String> {
+        control().block_on(async {
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = listener.address().unwrap();
+            let exposition = Exposition::new(evidence.threads.clone());
+            let all = view(Arc::new(exposition), Readiness::Ready, StoreState::Good);
+            let server = tokio::spawn(listener.serve(View { evidence, ..all }));
+            let mut answers = Vec::new();
+            for token in tokens {
+                let shown =
+                    token.map_or(String::new(), |token| format!("authorization: {token}\r\n"));
+                let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\n{shown}\r\n");
+                let client = tokio::task::spawn_blocking(move || {
+                    let mut stream = net::TcpStream::connect(address).unwrap();
+                    stream.write_all(request.as_bytes()).unwrap();
+                    let mut answer = String::new();
+                    stream.read_to_string(&mut answer).unwrap();
+                    answer
+                });
+                answers.push(client.await.unwrap());
+            }
+            server.abort();
+            answers
+        })
+    }
+
+    #[track_caller]
+    fn check_debug(target: &str, token: Option<&str>, want_status: u16, want_part: &str) {
+        let answer = &debug(evidence(Some(TOKEN)), target, &[token])[0];
+        assert!(answer.starts_with(&format!("HTTP/1.1 {want_status} ")), "{answer}");
+        assert!(answer.contains(want_part), "no {want_part} in {answer}");
+    }
+
+    #[test]
+    fn the_evidence_is_for_those_with_the_token() {
+        let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        for page in ["snapshot", "tasks", "conns", "profile", "quarantine", "none"] {
+            let page = format!("/debug/{page}");
+            check_debug(&page, None, 401, "Authorization: Bearer");
+            check_debug(&page, Some("Bearer wrong"), 401, "www-authenticate: Bearer");
+            check_debug(&page, Some(&right.replace("Bearer", "Basic")), 401, "admin token");
+            let closed = &debug(evidence(None), &page, &[Some(&right)])[0];
+            assert!(closed.starts_with("HTTP/1.1 403 "), "{closed}");
+            assert!(closed.contains("ROOKERY_ADMIN_TOKEN"), "{closed}");
+        }
+        check_debug("/debug/snapshot", Some(&right), 200, "\"events\":[]");
+        check_debug("/debug/tasks", Some(&right.replace("Bearer", "bearer")), 200, "\"core\":1");
+        check_debug("/debug/none", Some(&right), 404, "no such page");
+        check_debug("/debug/snapshot?n=0", Some(&right), 400, "from 1 to 1000");
+        check_debug("/debug/snapshot?layer=all", Some(&right), 400, "layer is one of");
+        check_debug("/debug/profile?seconds=61", Some(&right), 400, "from 1 to 60");
+        check_debug("/debug/profile?type=goroutine", Some(&right), 400, "type is one of cpu, heap");
+        check_debug("/debug/conns?n=101", Some(&right), 400, "from 1 to 100");
+        check_debug("/debug/conns", Some(&right), 503, "draining");
+    }
+
+    #[test]
+    fn what_the_evidence_says_is_not_kept_by_anybody_between() {
+        check_debug("/debug/tasks", None, 401, "cache-control: no-store");
+    }
+
+    #[test]
+    fn who_guesses_is_told_to_wait_and_the_token_does_not_help() {
+        let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        let wrong = vec![Some("Bearer wrong"); TRIES_MAX as usize];
+        let tries = [&wrong[..], &[Some(&*right), None]].concat();
+        let answers = debug(evidence(Some(TOKEN)), "/debug/tasks", &tries);
+        let (last, tried) = answers.split_at(tries.len() - 2);
+        assert!(last.iter().all(|answer| answer.starts_with("HTTP/1.1 401 ")));
+        for answer in tried {
+            assert!(
+                answer.starts_with("HTTP/1.1 429 ") && answer.contains("retry-after: "),
+                "{answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_token_at_all_is_no_guess() {
+        let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        let tries = [&[None; 20][..], &[Some(&*right)]].concat();
+        let answers = debug(evidence(Some(TOKEN)), "/debug/tasks", &tries);
+        assert!(answers[20].starts_with("HTTP/1.1 200 "), "{}", answers[20]);
+    }
+
+    #[test]
+    fn one_profile_is_made_at_a_time() {
+        let evidence = evidence(Some(TOKEN));
+        let taken = Arc::clone(&evidence.profile).try_acquire_owned().unwrap();
+        let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
+        let answer = &debug(evidence, "/debug/profile?seconds=1", &[Some(&right)])[0];
+        assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+        drop(taken);
     }
 
     #[track_caller]

@@ -6,17 +6,25 @@
 //! | `/metrics` | OpenMetrics with examples, or the text format, as `Accept` says; `?core=each` shows each core instead of the sum, `?name[]=` some families only |
 //! | `/health` | 200 while the process lives |
 //! | `/ready` | 200 while new clients are welcome, else 503 and the reason; a second line says that the store is full |
+//! | `/debug` | what went wrong, for those who have the token (`debug/mod.rs`) |
 //!
 //! Invariant: each connection has one request, a bounded head and a bounded
 //! life, and there are never more than [`CONNECTIONS_MAX`].
 //!
-//! Deliberately absent: who may ask. The listener belongs on a loopback or
-//! management address.
+//! Deliberately absent: who may ask for anything but `/debug`. The listener belongs on
+//! a loopback or management address.
 #![forbid(unsafe_code)]
 
+mod debug;
 mod listener;
 mod routes;
 mod scrape;
+mod token;
 
+pub use debug::{
+    Answer, CONNS_MAX, ConnLine, ConnsAnswer, Evidence, HeldLine, QUESTIONS_MAX, Question, Refused,
+    Sort, tasks_report,
+};
 pub use listener::{CONNECTIONS_MAX, Fault, Listener};
 pub use routes::{Readiness, StoreState, View};
+pub use token::{TOKEN_BYTES_MIN, TRIES_MAX, TRIES_MS, Token, TokenTrouble};

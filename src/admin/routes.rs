@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
+use super::debug::{self, Evidence};
 use super::scrape;
 use crate::metrics::{
     Exposition, Format, Gauge, Histogram, Ledger, OPEN_METRICS_TYPE, Page, StatusClass, TEXT_TYPE,
@@ -51,11 +52,15 @@ pub struct View {
     pub readiness: watch::Receiver<Readiness>,
     /// Changed by whoever watches over the store.
     pub store: watch::Receiver<StoreState>,
+    /// What `/debug` shows, to those who have the token.
+    pub evidence: Evidence,
 }
 
 /// All that can be asked; the rest is 404, another method 405.
 pub(super) fn router(view: View) -> Router {
+    let evidence = debug::router(view.evidence.clone());
     Router::new()
+        .merge(evidence)
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "alive\n" }))
         .route("/ready", get(ready))
@@ -68,6 +73,7 @@ pub(super) fn router(view: View) -> Router {
 /// address is the asker's choice.
 async fn measure(State(view): State<View>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = route.map(|route| route.strip_suffix("/{prefix}").unwrap_or(route));
     let page = Page::of(request.method().as_str(), route.unwrap_or_default());
     let began = now();
     let response = next.run(request).await;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bucket;
+mod contain;
 mod ids;
 pub mod limits;
 mod prng;
@@ -15,6 +16,7 @@ mod wheel;
 mod world;
 
 pub use bucket::{Bucket, Rate};
+pub use contain::{Panicked, contain, contained};
 pub use ids::{ClientId, ConnId, RoomId, ShardId};
 pub use prng::Prng;
 pub use slab::{Slab, Slots};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::MISUSED;
 use super::inputs::Inputs;
 use super::output::fail;
-use crate::server::{self, Setup, StoreSetup};
+use crate::server::{self, EvidenceOptions, Secrets, Setup, StoreSetup};
 use crate::store::OpenFault;
 
 /// Serves until a signal ends it; the exit code of that.
@@ -21,8 +21,8 @@ pub(super) fn run(inputs: Inputs) -> u8 {
     server::begin_logs(config.server.log_format, config.server.log_level);
     if inputs.base.dev {
         tracing::warn!(
-            "this is the development configuration: everyone knows its secret and can be any user; \
-             never serve others with it"
+            "this is the development configuration: everyone knows its secret and can be any user, \
+             and knows the admin token; never serve others with it"
         );
         if let Some(options) = config.store()
             && let Err(fault) = make_store_dir(&options.dir)
@@ -34,10 +34,13 @@ pub(super) fn run(inputs: Inputs) -> u8 {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let keys = Arc::new(config.keys());
-    // Only the keys of what is read again count: the rest needs a restart.
+    let secrets =
+        Secrets { keys: Arc::new(config.keys()), admin_token: config.admin.ready.clone() };
+    // Only the secrets of what is read again count: the rest needs a restart.
     let reload = Box::new(move || match inputs.resolve() {
-        Ok(config) => Ok(Arc::new(config.keys())),
+        Ok(config) => {
+            Ok(Secrets { keys: Arc::new(config.keys()), admin_token: config.admin.ready })
+        }
         Err(refusal) => Err(refusal.lines().join("; ")),
     });
     let store = config
@@ -48,7 +51,11 @@ pub(super) fn run(inputs: Inputs) -> u8 {
         ring: config.ring,
         shard: config.shard,
         store,
-        keys,
+        secrets,
+        evidence: EvidenceOptions {
+            dir: Some(config.admin.evidence_dir).filter(|dir| !dir.is_empty()).map(Into::into),
+            leak_hold_ms: config.admin.leak_hold_ms,
+        },
         reload,
     };
     match server::run(setup) {

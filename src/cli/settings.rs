@@ -1,14 +1,14 @@
 use clap::{Arg, ArgMatches, Command};
 
-use crate::config::{Kind, SETTINGS};
+use crate::config::{Config, Kind, Row, SETTINGS};
 
-/// A flag for each row of the table; which were given, by key.
+/// A flag for each row of the table but the secrets; which were given, by key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings(pub(super) Vec<(&'static str, String)>);
 
 impl clap::Args for Settings {
     fn augment_args(command: Command) -> Command {
-        SETTINGS.iter().fold(command, |command, row| {
+        typed().fold(command, |command, row| {
             let section = row.key.split_once('.').map_or("", |(section, _)| section);
             let value_name = match row.kind {
                 Kind::Count { .. } | Kind::Power { .. } => "NUMBER",
@@ -39,7 +39,7 @@ impl clap::Args for Settings {
 impl clap::FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Settings, clap::Error> {
         let given = |key: &str| matches.get_one::<String>(key).cloned();
-        let all = SETTINGS.iter().filter_map(|row| Some((row.key, given(row.key)?)));
+        let all = typed().filter_map(|row| Some((row.key, given(row.key)?)));
         Ok(Settings(all.collect()))
     }
 
@@ -47,4 +47,9 @@ impl clap::FromArgMatches for Settings {
         *self = Settings::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Flags stand in the list of processes, where everyone reads them.
+fn typed() -> impl Iterator<Item = &'static Row<Config>> {
+    SETTINGS.iter().filter(|row| !matches!(row.kind, Kind::Secret { .. }))
 }

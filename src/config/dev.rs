@@ -2,7 +2,7 @@
 pub const DEV_NAME: &str = "(embedded development configuration)";
 
 /// What `rookery serve --dev` runs with, and `rookery token --dev` signs with.
-/// Its secret stands in the source, so it protects nothing.
+/// Its secrets stand in the source, so they protect nothing.
 pub const DEV_TEXT: &str = r#"
 [server]
 listen = "127.0.0.1:8000"
@@ -13,6 +13,9 @@ origins = ["http://localhost", "http://localhost:*", "http://127.0.0.1", "http:/
 
 [store]
 dir = "rookery-data"
+
+[admin]
+token = "rookery-development-admin-token"
 
 [[auth.keys]]
 algorithm = "HS256"

@@ -26,6 +26,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use crate::admin::Token;
 use crate::auth::{Demands, KeySpec, Keys};
 use crate::base::limits;
 use crate::room::{Namespace, Who};
@@ -56,6 +57,46 @@ pub struct Config {
     pub store: store::Options,
     /// Tokens.
     pub auth: Auth,
+    /// Who may see the evidence, and where it is kept.
+    pub admin: Admin,
+}
+
+/// What concerns `/debug` on the admin listener.
+#[derive(Clone)]
+pub struct Admin {
+    /// The token, ready for use.
+    pub ready: Option<Token>,
+    /// The token itself, as it was written; empty where none was.
+    pub token: String,
+    /// A file with the token.
+    pub token_file: String,
+    /// Where dumps go; empty for nowhere.
+    pub evidence_dir: String,
+    /// How long a connection must have too many tasks until that is written down.
+    pub leak_hold_ms: u64,
+}
+
+impl Default for Admin {
+    fn default() -> Admin {
+        Admin {
+            ready: None,
+            token: String::new(),
+            token_file: String::new(),
+            evidence_dir: String::new(),
+            leak_hold_ms: 120_000,
+        }
+    }
+}
+
+/// The token is not printed.
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin")
+            .field("token_file", &self.token_file)
+            .field("evidence_dir", &self.evidence_dir)
+            .field("leak_hold_ms", &self.leak_hold_ms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How tokens are checked.
@@ -108,6 +149,7 @@ impl Default for Config {
             },
             store: store::Options::default(),
             auth: Auth::default(),
+            admin: Admin::default(),
         }
     }
 }

@@ -66,7 +66,9 @@ pub fn markdown() -> String {
             let _ = writeln!(out, "\n## [{section}]\n\n{SECTION_HEAD}");
         }
         let default = literal(&(row.read)(&default));
-        let names = format!("`{name}`<br>`{}`<br>`--{}`", row.env(), row.flag());
+        let is_secret = matches!(row.kind, Kind::Secret { .. });
+        let flag = if is_secret { "no flag".to_owned() } else { format!("`--{}`", row.flag()) };
+        let names = format!("`{name}`<br>`{}`<br>{flag}", row.env());
         page_row(&mut out, row, &names, &default);
     }
     out.push_str(KEYS_HEAD);
@@ -156,7 +158,13 @@ pub(super) fn setting<T>(out: &mut String, row: &Row<T>, name: &str, from: &T) {
     for line in wrapped(&format!("{} Takes {range}.", row.help)) {
         let _ = writeln!(out, "# {line}");
     }
-    let _ = writeln!(out, "{name} = {}", literal(&(row.read)(from)));
+    let value = (row.read)(from);
+    let is_set = value != Value::Text(String::new());
+    let _ = if matches!(row.kind, Kind::Secret { .. }) && is_set {
+        writeln!(out, "# {name} = \"…\" (set)")
+    } else {
+        writeln!(out, "{name} = {}", literal(&value))
+    };
 }
 
 pub(super) fn wrapped(text: &str) -> Vec<String> {

@@ -5,6 +5,7 @@ use super::mistake::{Mistake, Place, Why};
 use super::row::{ENV_PREFIX, Kind, Row, Value};
 use super::table::{KEYS, NAMESPACES, SETTINGS};
 use super::{Config, KeyEntry, NAMESPACES_MAX, file, relations, suggest};
+use crate::admin::Token;
 use crate::auth::{Algorithm, KEYS_MAX, KeySpec, Keys, Material};
 use crate::room::Namespace;
 
@@ -40,6 +41,7 @@ pub fn resolve(sources: &Sources, load: Load<'_>) -> Result<Config, Vec<Mistake>
     draft.read_env(&sources.env);
     draft.read_flags(&sources.flags);
     draft.resolve_keys(load);
+    draft.resolve_admin_token(load);
     relations::check(&mut draft);
     draft.mistakes.sort_by(|one, other| one.place.cmp(&other.place));
     if draft.mistakes.is_empty() { Ok(draft.config) } else { Err(draft.mistakes) }
@@ -162,6 +164,33 @@ impl Draft {
             self.refuse(place, &format!("auth.keys[{index}]"), Why::Key(fault.trouble));
         }
         self.config.auth.keys = specs;
+    }
+
+    /// Makes a token of what was written about it.
+    fn resolve_admin_token(&mut self, load: Load<'_>) {
+        const TOKEN: &str = "admin.token";
+        const FILE: &str = "admin.token_file";
+        let (text, path) = (self.config.admin.token.clone(), self.config.admin.token_file.clone());
+        if self.mistakes.iter().any(|mistake| [TOKEN, FILE].contains(&&*mistake.key)) {
+            return;
+        }
+        let (key, bytes) = match (text.is_empty(), path.is_empty()) {
+            (true, true) => return,
+            (false, true) => (TOKEN, Ok(text.into_bytes())),
+            (true, false) => (FILE, read(&path, load)),
+            (false, false) => {
+                let sentence = "admin.token is given, too; one of the two is enough".to_owned();
+                return self.refuse(self.place(FILE), FILE, Why::Relation(sentence));
+            }
+        };
+        let token = bytes.and_then(|bytes| {
+            Token::new(without_line_end(&bytes))
+                .map_err(|trouble| Why::Relation(trouble.to_string()))
+        });
+        match token {
+            Ok(token) => self.config.admin.ready = Some(token),
+            Err(why) => self.refuse(self.place(key), key, why),
+        }
     }
 }
 

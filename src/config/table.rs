@@ -121,7 +121,7 @@ pub static SETTINGS: &[Row<Config>] = &[
     address!(
         "server.admin_listen",
         server.admin_listen,
-        "Where `/metrics`, `/health` and `/ready` are. It has no authentication: only operators should reach it."
+        "Where `/metrics`, `/health`, `/ready` and `/debug` are. All but `/debug` answer whoever asks: only operators should reach it."
     ),
     count!(
         "server.shards",
@@ -458,6 +458,66 @@ pub static SETTINGS: &[Row<Config>] = &[
         0..=LEEWAY_S_MAX,
         "s",
         "By how much the clocks of a backend and of this host may differ."
+    ),
+    text!(
+        "admin.token",
+        admin.token,
+        Kind::Secret { bytes_max: 1_024 },
+        "What a request for `/debug` must show, as `Authorization: Bearer <token>`: at least 16 visible characters of ASCII. Better in a file, or in the environment. Without one, `/debug` answers 403."
+    ),
+    text!(
+        "admin.token_file",
+        admin.token_file,
+        PATH,
+        "The same in a file; a line feed at its end does not count. Relative to the configuration file. SIGHUP reads it again."
+    ),
+    text!(
+        "admin.evidence_dir",
+        admin.evidence_dir,
+        PATH,
+        "A directory for what the server writes down when connections leak tasks; it must exist, and keeps the newest 16 files. Empty writes nothing."
+    ),
+    count!(
+        "admin.leak_hold_ms",
+        admin.leak_hold_ms,
+        1_000..=HOUR_MS,
+        "ms",
+        "When one connection has had more than 15 tasks under way for so long, what all cores are doing is written down."
+    ),
+    count!(
+        "quarantine.panics_min",
+        shard.quarantine.panics_min,
+        0..=1_000,
+        "panics",
+        "So many early panics of one client prefix lock that prefix out for a while (close code 3510). 0 never does."
+    ),
+    count!(
+        "quarantine.early_ms_max",
+        shard.quarantine.early_ms_max,
+        100..=HOUR_MS,
+        "ms",
+        "A panic is early so long after the upgrade."
+    ),
+    count!(
+        "quarantine.window_ms",
+        shard.quarantine.window_ms,
+        1_000..=HOUR_MS,
+        "ms",
+        "The panics must come within this time."
+    ),
+    count!(
+        "quarantine.hold_ms",
+        shard.quarantine.hold_ms,
+        1_000..=DAY_MS,
+        "ms",
+        "How long a prefix is locked out."
+    ),
+    count!(
+        "quarantine.share_percent_max",
+        shard.quarantine.share_percent_max,
+        0..=100,
+        "percent",
+        "A prefix to which more of the open connections belong is never locked out by itself: that would hurt more people than the panics."
     ),
 ];
 

@@ -9,16 +9,17 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{self, Instant};
 
 /// After a failed accept: descriptors do not come back by asking faster.
 const ACCEPT_RETRY_MS: u64 = 100;
@@ -34,8 +35,30 @@ pub struct Limits {
     pub headers_max: usize,
     /// From the TCP connection to the end of the head.
     pub head_ms_max: u64,
-    /// From the TCP connection to the last byte of the answer.
+    /// From the TCP connection to the last byte of the answer, unless the page asks for
+    /// more (`Life`).
     pub exchange_ms_max: u64,
+}
+
+/// Who asks; every request has it as an extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// Until when an exchange may last; every request has it as an extension, and a page
+/// that takes long says so before.
+#[derive(Clone, Debug)]
+pub struct Life(Arc<watch::Sender<Instant>>);
+
+impl Life {
+    fn new(life: Duration) -> (Life, watch::Receiver<Instant>) {
+        let (sender, until) = watch::channel(Instant::now() + life);
+        (Life(Arc::new(sender)), until)
+    }
+
+    /// So long from now, instead of what was said before.
+    pub fn extend(&self, life: Duration) {
+        self.0.send_replace(Instant::now() + life);
+    }
 }
 
 /// A bound listener. Dropping it frees the port.
@@ -59,17 +82,32 @@ impl Listener {
         let free = Arc::new(Semaphore::new(limits.connections_max));
         loop {
             let seat = Arc::clone(&free).acquire_owned().await.expect("it is never closed");
-            let Ok((stream, _peer)) = self.tcp.accept().await else {
+            let Ok((stream, peer)) = self.tcp.accept().await else {
                 time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
                 continue;
             };
-            let router = router.clone();
+            let (life, until) = Life::new(Duration::from_millis(limits.exchange_ms_max));
+            let peer = Peer(peer.ip().to_canonical());
+            let router = router.clone().layer(Extension(peer)).layer(Extension(life));
             tokio::spawn(async move {
-                // A peer that is too slow or talks nonsense concerns nobody else.
-                let life = Duration::from_millis(limits.exchange_ms_max);
-                let _ = time::timeout(life, exchange(stream, router, limits)).await;
+                tokio::select! {
+                    // A peer that is too slow or talks nonsense concerns nobody else.
+                    _ = exchange(stream, router, limits) => (),
+                    () = over(until) => (),
+                }
                 drop(seat);
             });
+        }
+    }
+}
+
+/// When the time is over, as it was said last.
+async fn over(until: watch::Receiver<Instant>) {
+    loop {
+        let end = *until.borrow();
+        time::sleep_until(end).await;
+        if *until.borrow() <= end {
+            return;
         }
     }
 }

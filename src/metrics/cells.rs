@@ -1,6 +1,7 @@
 //! The numbers of one thread, and the right to write them.
 
 use std::array;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,6 +10,8 @@ use super::catalogue::{
     CELLS, Counter, Gauge, Histogram, TENANT_CELLS, TenantCounter, TenantGauge, TenantHistogram,
 };
 use super::exemplar::{Exemplar, Kept, Noted, Place};
+use super::flight::{Flight, Flights, Flown};
+use super::pulse::{Phase, Pulse, Sight, UnderWay};
 use super::row::{Home, Merge, Row};
 use super::tenants::{TENANTS_MAX, Tenant};
 
@@ -21,6 +24,8 @@ pub struct Cells {
     /// By tenant; the last are the others'.
     tenants: [[AtomicU64; TENANT_CELLS]; TENANTS_MAX + 1],
     examples: [Place; Histogram::EXEMPLARS],
+    flights: Flights,
+    pulse: Pulse,
     home: Home,
     claimed: AtomicBool,
 }
@@ -47,6 +52,8 @@ impl Cells {
             values: array::from_fn(|_| AtomicU64::new(0)),
             tenants: array::from_fn(|_| array::from_fn(|_| AtomicU64::new(0))),
             examples: array::from_fn(|_| Place::new()),
+            flights: Flights::new(),
+            pulse: Pulse::new(),
             home,
             claimed: AtomicBool::new(home == Home::Process),
         })
@@ -55,7 +62,22 @@ impl Cells {
     /// Gives the right to write, once and for ever.
     pub fn claim(self: &Arc<Cells>) -> Scribe {
         assert!(!self.claimed.swap(true, Relaxed), "cells have one writer");
-        Scribe { cells: Arc::clone(self), stay: PhantomData }
+        Scribe { cells: Arc::clone(self), noted: Cell::new(0), stay: PhantomData }
+    }
+
+    /// What went wrong lately, in no order. Asks nobody.
+    pub fn flights(&self) -> Vec<Flown> {
+        self.flights.read()
+    }
+
+    /// What the core is doing. Asks nobody.
+    pub fn sight(&self) -> Sight {
+        self.pulse.read()
+    }
+
+    /// What a gauge shows.
+    pub fn gauge(&self, gauge: Gauge) -> u64 {
+        self.load(gauge.index())
     }
 
     /// What a counter shows here, for whoever counts on.
@@ -91,10 +113,42 @@ impl Cells {
 /// cannot leave the core that claimed it.
 pub struct Scribe {
     cells: Arc<Cells>,
+    /// Events in the flight recorder since the beginning.
+    noted: Cell<usize>,
     stay: PhantomData<*const ()>,
 }
 
 impl Scribe {
+    /// Notes down what went wrong. The oldest of 256 gives way.
+    pub fn note(&self, flight: &Flight<'_>) {
+        let count = self.noted.get();
+        self.noted.set(count.wrapping_add(1));
+        self.cells.flights.note(count, flight);
+    }
+
+    /// A turn begins.
+    #[inline]
+    pub fn begin_turn(&self, unix_ms: u64) {
+        self.cells.pulse.begin(unix_ms);
+    }
+
+    /// The turn comes to this.
+    #[inline]
+    pub fn enter(&self, phase: Phase) {
+        self.cells.pulse.enter(phase);
+    }
+
+    /// What is under way at the end of a turn.
+    #[inline]
+    pub fn tell(&self, under_way: &UnderWay) {
+        self.cells.pulse.tell(under_way);
+    }
+
+    /// So many questions to this core are open.
+    pub fn tell_lane(&self, to: u16, questions: u32) {
+        self.cells.pulse.tell_lane(to, questions);
+    }
+
     /// Counts `n` more. Of a time, in the unit of its cell.
     #[inline]
     pub fn add(&self, counter: Counter, n: u64) {

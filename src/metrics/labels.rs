@@ -232,6 +232,8 @@ label! {
         DebugProfile = "GET /debug/profile",
         /// Who is locked out.
         QuarantineList = "GET /debug/quarantine",
+        /// Locks somebody out.
+        QuarantineHold = "POST /debug/quarantine",
         /// Lets somebody in again.
         QuarantineLift = "DELETE /debug/quarantine",
         /// No page, or not this way.

@@ -15,8 +15,10 @@ mod catalogue;
 mod cells;
 mod exemplar;
 mod exposition;
+mod flight;
 mod labels;
 mod openmetrics;
+mod pulse;
 mod record;
 mod reference;
 mod row;
@@ -28,12 +30,14 @@ pub use exemplar::Exemplar;
 pub use exposition::{
     Cores, Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads,
 };
+pub use flight::{Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_MAX, Flight, Flown, KINDS, Layer, Stages};
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
     PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
     StoreFailure, TenantOutcome,
 };
+pub use pulse::{Phase, Sight, UnderWay};
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};
 pub use tenants::{TENANTS_MAX, Tenant, Tenants};

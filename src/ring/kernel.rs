@@ -158,6 +158,18 @@ impl KernelPlane {
         self.conns.len()
     }
 
+    /// Who is at the other end of a connection. A system call: for questions of an
+    /// operator, not for every turn.
+    pub fn peer(&mut self, id: ConnId) -> Option<SocketAddr> {
+        let conn = self.conns.at_mut(id)?;
+        if conn.fd < 0 { None } else { socket::peer(conn.fd) }
+    }
+
+    /// Requests that the kernel has not answered finally, and all since the beginning.
+    pub fn operations(&self) -> (u64, u64) {
+        self.uring.requests()
+    }
+
     /// Sleeps until there is something to reap, the doorbell rings, or `until`
     /// has come. Blocks the thread; a core has nothing else to do.
     pub fn park(&mut self, until: Option<Tick>) {

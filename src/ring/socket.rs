@@ -3,9 +3,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Whether several listeners may share one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,14 @@ pub(super) fn shut_down(fd: RawFd) {
     // SAFETY: no memory is involved. The caller owns `fd`; on a socket that the
     // peer has reset already the call fails, and nothing needs to be done.
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// Who is at the other end of a socket; nobody when it is reset already.
+pub(super) fn peer(fd: RawFd) -> Option<SocketAddr> {
+    // SAFETY: the caller owns `fd` and keeps it open during the call; it is
+    // borrowed for no longer.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    SockRef::from(&socket).peer_addr().ok()?.as_socket()
 }
 
 /// Closes a socket that the caller owns.

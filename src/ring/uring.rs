@@ -120,6 +120,8 @@ pub(super) struct Uring {
     waiting: VecDeque<Entry>,
     /// Requests without their final answer.
     under_way: u64,
+    /// Requests since the beginning.
+    begun: u64,
     /// System calls since the beginning.
     pub submits: u64,
     /// Requests that found the submission queue full.
@@ -162,6 +164,7 @@ impl Uring {
             promised_buffers: 0,
             waiting: VecDeque::new(),
             under_way: 0,
+            begun: 0,
             submits: 0,
             queue_full: 0,
             overflows: 0,
@@ -377,6 +380,11 @@ impl Uring {
         }
     }
 
+    /// Requests without their final answer, and all since the beginning.
+    pub fn requests(&self) -> (u64, u64) {
+        (self.under_way, self.begun)
+    }
+
     fn cancel_all(&mut self) {
         self.submits += 1;
         let limit = Some(types::Timespec::new().nsec(1_000_000));
@@ -387,6 +395,7 @@ impl Uring {
 
     fn push(&mut self, entry: Entry, token: Token) {
         self.under_way += 1;
+        self.begun += 1;
         self.queue(entry.user_data(token.0));
     }
 

@@ -16,11 +16,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rtrb::{Producer, RingBuffer};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{Receiver, channel};
-use tokio::sync::watch;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
-use super::executor::{self, Go, NoListener, Part, Report, Thread};
+use super::evidence::{self, Desk};
+use super::executor::{self, Errand, Finding, Go, NoListener, Part, Report, Thread};
 use super::lanes;
 use super::options::Options;
 use super::plan::{Plan, Table};
@@ -29,7 +30,7 @@ use super::pulse::{Pulse, TableUse};
 use super::storage::{self, Doorbells, Storage, Voice};
 use super::traces::{Collector, Identity, Readers, Telling};
 use super::{Ended, Fault, Setup};
-use crate::admin::{self, Listener, Readiness, StoreState, View};
+use crate::admin::{self, Evidence, Listener, Readiness, StoreState, View};
 use crate::base::ShardId;
 use crate::metrics::{Cells, Exposition, Gauge, Tenants, Threads};
 use crate::ring::{self, Doorbell, PortUse};
@@ -39,6 +40,12 @@ use crate::store::{self, Engine, FjallDisk};
 
 /// Orders that wait for one core.
 const ORDERS_MAX: usize = 8;
+
+/// Of those, so many may be questions: what must be done finds room behind them.
+const QUESTIONS_WAITING_MAX: usize = ORDERS_MAX / 2;
+
+/// Findings of all cores that wait for the control thread.
+const FINDINGS_MAX: usize = 1_024;
 
 /// Reports that wait for the control thread, for each core; it sends three.
 const REPORTS_MAX: usize = 3;
@@ -115,7 +122,7 @@ impl Signals {
 }
 
 /// All cores, as the control thread sees them.
-struct Cores {
+pub(super) struct Cores {
     cores: Vec<Core>,
     stop: Arc<AtomicBool>,
     store: Option<Store>,
@@ -131,7 +138,7 @@ struct Core {
     thread: Thread,
     go: mpsc::SyncSender<Go>,
     reports: Receiver<Report>,
-    orders: Producer<Order>,
+    errands: Producer<Errand>,
     doorbell: Option<Doorbell>,
 }
 
@@ -154,31 +161,55 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let threads = Threads { cores, store, process, tenants, began_unix_ms };
     let tables = tables(&plan);
     let facts = Process::new(ledger.clone(), Arc::clone(&tables[0]), began_unix_ms);
-    let exposition = Arc::new(Exposition::new(threads));
+    let exposition = Arc::new(Exposition::new(threads.clone()));
     let (store_state, store) = watch::channel(StoreState::Absent);
+    let (admin_token, token) = watch::channel(setup.secrets.admin_token.take());
+    let (asked, questions) = channel(admin::QUESTIONS_MAX);
+    let (found, findings) = channel(FINDINGS_MAX);
+    let instance = instance(&setup, admin_address);
+    let mut desk = Desk::new(evidence::Setup {
+        questions,
+        findings,
+        quarantine: setup.shard.quarantine.clone(),
+        cells: cells.clone(),
+        instance: Arc::clone(&instance),
+        evidence_dir: setup.evidence.dir.clone(),
+        leak_hold_ms: setup.evidence.leak_hold_ms,
+    });
+    let profile = Arc::new(Semaphore::new(1));
+    let evidence = Evidence { token, instance, threads, questions: asked, profile };
     let pages = tokio::spawn(admin.serve(View {
         exposition,
         ledger: ledger.clone(),
         refresh: Arc::new(move || facts.refresh()),
         readiness: seen,
         store,
+        evidence,
     }));
 
     let voice = store_cells.map(|cells| Voice { cells, state: store_state });
     let collector = collector(&setup).map_err(Fault::Collector)?;
     let mut readers = Readers::default();
-    let mut cores = Cores::start(&setup, &plan, cells, voice, tables, &mut readers)?;
+    let mut cores = Cores::start(&setup, &plan, cells, voice, tables, &mut readers, &found)?;
     let address = cores.listen(&setup.options, &plan).await?;
     let telling = Telling::begin(readers, collector, ledger.clone());
     readiness.send_replace(Readiness::Ready);
     announce(&plan, address, admin_address);
 
     let signal = loop {
-        match signals.next().await {
+        let wish = tokio::select! {
+            wish = signals.next() => wish,
+            errands = desk.wait() => {
+                desk.act(&mut cores, errands);
+                continue;
+            }
+        };
+        match wish {
             Wish::Stop(signal) => break signal,
             Wish::Reload => match (setup.reload)() {
-                Ok(keys) => {
-                    cores.order(&Order::Keys(keys)).await;
+                Ok(secrets) => {
+                    cores.order(&Order::Keys(secrets.keys)).await;
+                    admin_token.send_replace(secrets.admin_token);
                     ledger.set(Gauge::ConfigReloaded, unix_ms());
                     ledger.set(Gauge::ConfigReloadGood, 1);
                     tracing::info!("keys were read again and are in use");
@@ -190,6 +221,8 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
             },
         }
     };
+    // A drain takes no questions.
+    drop(desk);
     readiness.send_replace(Readiness::Draining);
     ledger.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
@@ -262,6 +295,7 @@ impl Cores {
         voice: Option<Voice>,
         tables: Vec<Arc<TableUse>>,
         readers: &mut Readers,
+        findings: &Sender<Finding>,
     ) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let [k0, k1, seed] = random().map_err(Fault::Random)?;
@@ -293,7 +327,7 @@ impl Cores {
         {
             let (go, gone) = mpsc::sync_channel(1);
             let (sender, reports) = channel(REPORTS_MAX);
-            let (orders, taken) = RingBuffer::new(ORDERS_MAX);
+            let (errands, taken) = RingBuffer::new(ORDERS_MAX);
             let thread = executor::start(Part {
                 id: ShardId(index as u16),
                 shards_count,
@@ -301,7 +335,7 @@ impl Cores {
                 cells,
                 ring: ring.clone(),
                 shard: Arc::clone(&shard),
-                keys: Arc::clone(&setup.keys),
+                keys: Arc::clone(&setup.secrets.keys),
                 names,
                 seed: seed.wrapping_add(index as u64),
                 table: plan.table,
@@ -309,14 +343,15 @@ impl Cores {
                 store: lanes_to_store.next(),
                 notes: readers.open(),
                 store_cells: store_cells.clone().filter(|_| index == 0),
-                orders: taken,
+                errands: taken,
                 go: gone,
                 reports: sender,
+                findings: findings.clone(),
                 stop: Arc::clone(&stop),
                 pulse: Pulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
             let thread = thread.map_err(Fault::Executor)?;
-            cores.push(Core { thread, go, reports, orders, doorbell: None });
+            cores.push(Core { thread, go, reports, errands, doorbell: None });
         }
         Ok(Cores { cores, stop, store })
     }
@@ -377,17 +412,29 @@ impl Cores {
     async fn order(&mut self, order: &Order) {
         for (index, core) in self.cores.iter_mut().enumerate() {
             let mut tries = 0;
-            while core.orders.is_full() && tries < ORDER_TRIES_MAX {
+            while core.errands.is_full() && tries < ORDER_TRIES_MAX {
                 time::sleep(Duration::from_millis(ORDER_RETRY_MS)).await;
                 tries += 1;
             }
-            match core.orders.push(order.clone()) {
+            match core.errands.push(Errand::Shard(order.clone())) {
                 Ok(()) => core.ring(),
                 Err(rtrb::PushError::Full(_)) => {
                     tracing::error!("shard {index} hangs: it takes no orders");
                 }
             }
         }
+    }
+
+    /// Gives an errand to one core, if that takes errands at the moment; waits for
+    /// nobody.
+    pub fn try_order(&mut self, core: usize, errand: Errand) -> bool {
+        let Some(core) = self.cores.get_mut(core) else { return false };
+        let waiting = ORDERS_MAX - core.errands.slots();
+        let given = waiting < QUESTIONS_WAITING_MAX && core.errands.push(errand).is_ok();
+        if given {
+            core.ring();
+        }
+        given
     }
 
     /// Until every core has reported that it is empty.
@@ -424,6 +471,12 @@ impl Core {
             doorbell.ring();
         }
     }
+}
+
+/// What the server calls itself in its answers.
+fn instance(setup: &Setup, admin: SocketAddr) -> Arc<str> {
+    let node = setup.shard.session.node.as_str();
+    if node.is_empty() { admin.to_string().into() } else { node.into() }
 }
 
 /// Waits until nobody else has the port, for a while. Listeners that share a port

@@ -29,10 +29,12 @@ use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, ShardId, Tick};
-use crate::metrics::{Cells, Counter, DeadLetterReason, Gauge, Histogram, Scribe};
+use crate::metrics::{
+    Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
+};
 use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal};
 use crate::session::NameKey;
-use crate::shard::{self, Letter, Order, Shard};
+use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -42,6 +44,9 @@ const EXECUTOR_RING_ENTRIES: usize = 32;
 
 /// A turn that takes longer is observed as a stall.
 const STALL_US_MIN: u64 = 1_000;
+
+/// One that takes longer than this is noted down, too: people notice.
+const STALL_US_NOTED: u64 = 25_000;
 
 /// What one core begins with.
 pub(super) struct Part {
@@ -60,9 +65,10 @@ pub(super) struct Part {
     pub notes: NoteLane,
     /// The storage thread's numbers, for the one core that counts on.
     pub store_cells: Option<Arc<Cells>>,
-    pub orders: Consumer<Order>,
+    pub errands: Consumer<Errand>,
     pub go: Receiver<Go>,
     pub reports: Sender<Report>,
+    pub findings: Sender<Finding>,
     pub stop: Arc<AtomicBool>,
     pub pulse: Pulse,
 }
@@ -75,6 +81,32 @@ pub(super) struct Go {
     pub port_use: PortUse,
     /// Set for the one core that attaches the program for all.
     pub steer: Option<u16>,
+}
+
+/// What the control thread wants of a core.
+#[derive(Clone, Debug)]
+pub(super) enum Errand {
+    /// Of its shard.
+    Shard(Order),
+    /// That it stands still, for a demonstration.
+    #[cfg(feature = "faults")]
+    Block { block_ms: u64 },
+}
+
+/// What a core tells the control thread while it serves. When there is no room, it is
+/// not told: whoever waits for it has a deadline.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// A session panicked soon after it began.
+    EarlyPanic(EarlyPanic),
+    /// A look is over.
+    Looked {
+        core: u16,
+        ticket: u64,
+        found: Found,
+        /// Who is at the other end, by connection of what was found.
+        peers: Vec<Option<SocketAddr>>,
+    },
 }
 
 /// What a core tells the control thread. Each is sent once, in this order.
@@ -141,16 +173,19 @@ async fn serve(part: Part) {
         scribe: Rc::clone(&scribe),
     });
     let core = Core {
+        id: part.id,
         plane,
         shard,
         postbox: part.postbox,
         store: part.store,
         notes: part.notes,
         expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
-        orders: part.orders,
+        errands: part.errands,
         work: Vec::new(),
         scribe,
+        tasks_begun: 0,
         reports: Some(part.reports),
+        findings: part.findings,
         stop: part.stop,
         pulse: part.pulse,
     };
@@ -175,18 +210,22 @@ fn open(table: Table, go: &Go) -> Result<TcpListener, NoListener> {
 
 /// One core at work.
 struct Core {
+    id: ShardId,
     plane: KernelPlane,
     shard: Shard,
     postbox: Postbox<Letter>,
     store: Option<StoreLane>,
     notes: NoteLane,
     expired: Option<Expired>,
-    orders: Consumer<Order>,
+    errands: Consumer<Errand>,
     /// Kept between turns for its capacity only.
     work: Vec<Action>,
     scribe: Rc<Scribe>,
+    /// What the counter of tasks knows already.
+    tasks_begun: u64,
     /// Until the drain was reported.
     reports: Option<Sender<Report>>,
+    findings: Sender<Finding>,
     stop: Arc<AtomicBool>,
     pulse: Pulse,
 }
@@ -207,7 +246,7 @@ impl Expired {
 
 /// Whether a turn found something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
+enum Work {
     Something,
     Nothing,
 }
@@ -219,8 +258,9 @@ impl Core {
     /// ring instead of glommio's: decision 0007 says what was lost otherwise.
     fn run(mut self) {
         while !self.stop.load(Relaxed) {
-            if self.turn() == Found::Nothing {
+            if self.turn() == Work::Nothing {
                 self.scribe.add(Counter::Sleeps, 1);
+                self.scribe.enter(Phase::Sleeping);
                 let alive = self.plane.now().tick.plus_ms(SLEEP_MS_MAX);
                 self.plane.park(self.shard.next_wake().into_iter().chain([alive]).min());
             }
@@ -229,14 +269,15 @@ impl Core {
 
     /// Deciding touches no socket and acting decides nothing, so a turn has a
     /// ceiling, and its result depends only on the time and the batch.
-    fn turn(&mut self) -> Found {
+    fn turn(&mut self) -> Work {
         let began = now();
         let now = self.plane.now();
         self.scribe.set(Gauge::LastTick, now.unix_ms);
+        self.scribe.begin_turn(now.unix_ms);
         if self.pulse.is_due(now.tick) {
             self.look_around(now.tick);
         }
-        let Core { plane, shard, postbox, store, orders, work, .. } = self;
+        let Core { plane, shard, postbox, store, errands, work, scribe, .. } = self;
         assert!(work.is_empty(), "the last turn was not finished");
 
         let mut accepted = 0;
@@ -245,20 +286,30 @@ impl Core {
             shard.on_event(now, event);
         });
         assert!(events <= TURN_EVENTS_MAX);
+        scribe.enter(Phase::Letters);
         let letters = postbox
             .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
                 plane.wake(neighbour.0)
             });
         let mut replies = 0;
+        scribe.enter(Phase::Store);
         if let Some(store) = store {
             replies = store.take(&mut |reply| shard.on_reply(now, reply));
         }
+        scribe.enter(Phase::Orders);
         let mut orders_taken = 0;
-        while let Ok(order) = orders.pop() {
-            shard.on_order(now, order, work);
+        while let Ok(errand) = errands.pop() {
+            match errand {
+                Errand::Shard(order) => shard.on_order(now, order, work),
+                #[cfg(feature = "faults")]
+                Errand::Block { block_ms } => {
+                    std::thread::sleep(std::time::Duration::from_millis(block_ms));
+                }
+            }
             orders_taken += 1;
         }
         shard.finish_turn(now, work);
+        scribe.enter(Phase::Submit);
         // Before the sends: neighbours are woken by the same submit, and then work
         // beside it.
         let posted = self.post();
@@ -276,10 +327,16 @@ impl Core {
         if STALL_US_MIN <= took_us {
             scribe.observe(Histogram::Stall, took_us);
         }
+        if STALL_US_NOTED <= took_us {
+            let stall = Flight::new(now.unix_ms, Cause::Stall);
+            scribe.note(&Flight { value_us: took_us, ..stall });
+        }
+        self.tell_under_way();
         self.report_drained();
+        self.report_findings();
         match events + letters + replies + orders_taken + acts + posted {
-            0 => Found::Nothing,
-            1.. => Found::Something,
+            0 => Work::Nothing,
+            1.. => Work::Something,
         }
     }
 
@@ -315,6 +372,36 @@ impl Core {
             None => assert!(requests.is_empty(), "rooms on disk need a store"),
         }
         posted
+    }
+
+    /// Says what is under way, for those who look at this core from outside.
+    fn tell_under_way(&mut self) {
+        let (ring_operations, operations_begun) = self.plane.operations();
+        let under_way = UnderWay { ring_operations, ..self.shard.under_way() };
+        self.scribe.tell(&under_way);
+        self.shard.changed_lanes(&mut |to, open| self.scribe.tell_lane(to, open));
+        let UnderWay { timers, questions, store_requests, .. } = under_way;
+        self.scribe.set(Gauge::Tasks, ring_operations + timers + questions + store_requests);
+        let begun = operations_begun + self.shard.tasks_begun();
+        self.scribe.add(Counter::TasksSpawned, begun - self.tasks_begun);
+        self.tasks_begun = begun;
+    }
+
+    /// What was found goes to whoever asked, if there is room.
+    fn report_findings(&mut self) {
+        for prefix in self.shard.take_early_panics() {
+            let _ = self.findings.try_send(Finding::EarlyPanic(prefix));
+        }
+        if let Some((ticket, found)) = self.shard.take_found() {
+            let peers = match &found {
+                Found::Worst(sights, _) => {
+                    sights.iter().map(|sight| self.plane.peer(sight.conn)).collect()
+                }
+                Found::Share { .. } => Vec::new(),
+            };
+            let looked = Finding::Looked { core: self.id.0, ticket, found, peers };
+            let _ = self.findings.try_send(looked);
+        }
     }
 
     fn report_drained(&mut self) {

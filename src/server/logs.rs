@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt as lines;
 
 use super::options::{LogFormat, LogLevel};
-use crate::shard;
+use crate::base::contained;
 
 /// Bytes of a peer's that one line may quote.
 const QUOTED_BYTES_MAX: usize = 64;
@@ -53,14 +53,14 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// From here on, a panic inside a session is one line, and any other one is a
+/// From here on, a panic that is contained is one line, and any other one is a
 /// line and the end of the process: state that nobody trusts serves nobody.
 pub fn end_on_panic() {
     panic::set_hook(Box::new(|panic| {
         static CONTAINED_LINES: AtomicU32 = AtomicU32::new(0);
-        if shard::panic_is_contained() {
+        if let Some(what) = contained() {
             if CONTAINED_LINES.fetch_add(1, Relaxed) < CONTAINED_LINES_MAX {
-                tracing::error!("a session panicked and was closed: {}", cause(panic));
+                tracing::error!("{what} panicked and was closed: {}", cause(panic));
             }
             return;
         }

@@ -11,9 +11,12 @@
 #![forbid(unsafe_code)]
 
 mod control;
+mod dump;
+mod evidence;
 mod executor;
 mod fault;
 mod lanes;
+mod leak;
 mod logs;
 mod options;
 mod plan;
@@ -22,20 +25,29 @@ mod pulse;
 mod storage;
 mod traces;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime;
 
 use crate::auth::Keys;
-use crate::{ring, shard, store};
+use crate::{admin, ring, shard, store};
 
 pub use fault::{Ended, Fault};
 pub use logs::{Quoted, begin as begin_logs};
 pub use options::{DescriptorTable, LogFormat, LogLevel, Options};
 pub use plan::{Machine, Plan, Table, Unfit, plan};
 
-/// Reads the keys again; the text says why it did not work, without a secret.
-pub type Reload = Box<dyn FnMut() -> Result<Arc<Keys>, String>>;
+/// What SIGHUP reads again.
+pub struct Secrets {
+    /// For tokens of clients.
+    pub keys: Arc<Keys>,
+    /// For `/debug`; `None` closes it.
+    pub admin_token: Option<admin::Token>,
+}
+
+/// Reads the secrets again; the text says why it did not work, without any of them.
+pub type Reload = Box<dyn FnMut() -> Result<Secrets, String>>;
 
 /// What the store is made of.
 pub struct StoreSetup {
@@ -43,6 +55,15 @@ pub struct StoreSetup {
     pub options: store::Options,
     /// What is kept, by index of the namespace.
     pub retention: Vec<store::Retention>,
+}
+
+/// When the evidence of a leak is written down, and where.
+#[derive(Clone, Debug)]
+pub struct EvidenceOptions {
+    /// A directory; `None` for nowhere.
+    pub dir: Option<PathBuf>,
+    /// How long a connection must have too many tasks.
+    pub leak_hold_ms: u64,
 }
 
 /// What a server is made of.
@@ -57,7 +78,9 @@ pub struct Setup {
     /// Where durable namespaces are kept, if there are any.
     pub store: Option<StoreSetup>,
     /// For tokens.
-    pub keys: Arc<Keys>,
+    pub secrets: Secrets,
+    /// What is written down when something leaks.
+    pub evidence: EvidenceOptions,
     /// What SIGHUP calls.
     pub reload: Reload,
 }

@@ -25,7 +25,9 @@ use tokio::sync::watch;
 
 use crate::admin::StoreState;
 use crate::base::ShardId;
-use crate::metrics::{Cells, Counter, DeadLetterReason, Gauge, Histogram, Scribe, StoreFailure};
+use crate::metrics::{
+    Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Scribe, StoreFailure,
+};
 use crate::ring::Doorbell;
 use crate::store::{Counts, DeadLetters, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
 
@@ -249,6 +251,17 @@ impl Voice {
             ),
         ] {
             scribe.add(counter, now.saturating_sub(before));
+        }
+        for (failure, now, before) in [
+            (StoreFailure::Full, counts.full, told.full),
+            (StoreFailure::Stale, counts.stale, told.stale),
+            (StoreFailure::Broken, counts.broken, told.broken),
+            (StoreFailure::Damaged, counts.damaged, told.damaged),
+        ] {
+            // One of a turn says it for all.
+            if before < now {
+                scribe.note(&Flight::new(unix_ms(), Cause::StoreFailure(failure)));
+            }
         }
         counts
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::identity::Peer;
+use super::identity::{Birth, Peer};
 use super::names::{INBOX_NAMESPACE, Kind, namespace_of};
 use super::state::Context;
 use super::{Fault, Outcome};
@@ -95,13 +95,16 @@ pub fn admit(
     id: u32,
     request: &ConnectRequest<'_>,
     claims: Claims,
+    birth: Birth,
 ) -> Result<Connecting, Denial> {
     let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
     let client = ClientId::from_random(cx.prng.draw_u128());
     let info = ClientInfo { user: claims.user, client, conn_info };
     let inbox = personal_channel(cx, &info.user);
     let counted_as = cx.options.tenants.of(&claims.tenant);
-    let peer = Peer::new(info, claims.expires_at_unix_s, claims.tenant, counted_as, claims.caps);
+    let mut peer =
+        Peer::new(info, claims.expires_at_unix_s, claims.tenant, counted_as, claims.caps);
+    peer.birth = birth;
     let mut wanted: Vec<Wanted> = Vec::new();
     for channel in claims.channels.into_iter().chain(inbox) {
         let Some(namespace) = namespace_of(&cx.rooms.namespaces, &channel) else {

@@ -30,6 +30,8 @@ pub enum Fault {
     NoPong,
     /// The user came by another connection, and may have only one.
     Replaced,
+    /// Clients of this kind made sessions panic, and are locked out for a while.
+    Quarantined,
     /// Too many commands or bytes, in spite of being told.
     TooManyRequests,
     /// Too many mistakes.
@@ -67,6 +69,7 @@ impl Fault {
             Fault::NoPong => 3012,
             // From 3500 on clients do not come back by themselves.
             Fault::Replaced => 3503,
+            Fault::Quarantined => 3510,
             Fault::TooManyRequests => 3013,
             Fault::TooManyErrors => 3509,
             Fault::Shutdown { .. } => 3001,
@@ -92,6 +95,7 @@ impl Fault {
             Fault::PeerClosed(_) | Fault::Replaced => CloseReason::Normal,
             Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
             Fault::Panicked => CloseReason::Panic,
+            Fault::Quarantined => CloseReason::Quarantine,
         }
     }
 
@@ -110,7 +114,11 @@ impl Fault {
             | Fault::NoPong
             | Fault::TooManyRequests
             | Fault::TooManyErrors => Blame::Client,
-            Fault::Shutdown { .. } | Fault::InsufficientState | Fault::Panicked => Blame::Server,
+            // Behind a quarantine are panics, and those are ours.
+            Fault::Shutdown { .. }
+            | Fault::InsufficientState
+            | Fault::Panicked
+            | Fault::Quarantined => Blame::Server,
             Fault::PeerClosed(_) | Fault::Replaced | Fault::PeerEnded | Fault::Broken => {
                 Blame::Nobody
             }
@@ -133,6 +141,7 @@ impl fmt::Display for Fault {
             Fault::InsufficientState => "insufficient state",
             Fault::NoPong => "no pong",
             Fault::Replaced => "replaced by a newer connection",
+            Fault::Quarantined => "quarantined",
             Fault::TooManyRequests => "too many requests",
             Fault::TooManyErrors => "too many errors",
             Fault::Shutdown { retry_after_ms } => {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::rights::Identity;
 use crate::auth::{Allow, Cap, allowed};
-use crate::base::RoomId;
+use crate::base::{RoomId, Tick};
 use crate::metrics::Tenant;
 use crate::wire::{ClientInfo, Payload};
 
@@ -16,8 +16,34 @@ pub struct Peer {
     /// until 2106, and a token that ends later does not end here.
     expires_unix_s: u32,
     identity: Identity,
+    /// When its connection was upgraded.
+    pub birth: Birth,
     /// What few peers have; absent for the many.
     extra: Option<Box<Extra>>,
+}
+
+/// When something began, in three bytes that nobody else needs: every idle connection
+/// has one. Ages above 49 days begin again at 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Birth([u8; 3]);
+
+impl Birth {
+    /// Ages are told to this.
+    const GRANULE_MS: u64 = 256;
+
+    /// It began then.
+    pub fn new(at: Tick) -> Birth {
+        let [first, second, third, ..] = (at.0 / Birth::GRANULE_MS).to_le_bytes();
+        Birth([first, second, third])
+    }
+
+    /// How long ago, to a granule.
+    pub fn age_ms(self, now: Tick) -> u64 {
+        let [first, second, third] = self.0;
+        let at = u32::from_le_bytes([first, second, third, 0]);
+        let granules = ((now.0 / Birth::GRANULE_MS) as u32).wrapping_sub(at) & 0xff_ffff;
+        u64::from(granules) * Birth::GRANULE_MS
+    }
 }
 
 /// What tokens say beyond a name.
@@ -59,7 +85,13 @@ impl Peer {
         let extra = (!plain).then(|| Box::new(Extra { tenant, counted_as, caps, channels }));
         let named = !info.user.is_empty();
         let identity = if named { Identity::User } else { Identity::Anonymous };
-        let mut peer = Peer { info: Arc::new(info), expires_unix_s: 0, identity, extra };
+        let mut peer = Peer {
+            info: Arc::new(info),
+            expires_unix_s: 0,
+            identity,
+            birth: Birth::default(),
+            extra,
+        };
         peer.set_expiry(expires_unix_s);
         peer
     }
@@ -122,5 +154,21 @@ impl Peer {
         let channels = self.extra.iter().flat_map(|extra| &extra.channels);
         let ends = channels.filter_map(|(&room, said)| Some((room, said.expires_unix_s?)));
         ends.min_by_key(|&(_, end)| end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_bytes_tell_an_age_for_49_days() {
+        for began in [0, 255, 256, 1 << 31, (1 << 32) - 256, (1 << 40) + 77] {
+            let birth = Birth::new(Tick(began));
+            for age_ms in [0, 1_000, 86_400_000, 49 * 86_400_000] {
+                let told = birth.age_ms(Tick(began + age_ms));
+                assert!(told.abs_diff(age_ms) < Birth::GRANULE_MS, "{told} and {age_ms}");
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::base::RoomId;
+use crate::base::{ClientId, RoomId};
 use crate::room::Namespace;
 use crate::wire::channel_is_valid;
 
@@ -35,6 +35,16 @@ impl NameKey {
         hasher.write(tenant.as_bytes());
         hasher.write(channel.as_bytes());
         RoomId(hasher.finish128().as_u128())
+    }
+
+    /// What stands for a client where its id has no business to be; never 0. Only the
+    /// server can tell that two of these are the same client's.
+    pub fn client_hash(&self, client: ClientId) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        // No name of a room is hashed with such a length before it.
+        hasher.write_usize(usize::MAX);
+        hasher.write_u128(client.0);
+        (hasher.finish128().h1).max(1)
     }
 
     /// The room of a user's personal channel.
@@ -184,5 +194,13 @@ mod tests {
         assert_eq!(key.room("t", "a"), key.room("t", "a"));
         assert_ne!(key.room("t", "a"), key.room("", "ta"));
         assert_ne!(key.room("t", "a"), NameKey([1, 3]).room("t", "a"));
+    }
+
+    #[test]
+    fn a_client_is_known_by_its_hash_to_those_with_the_key() {
+        let (key, client) = (NameKey([1, 2]), ClientId(7));
+        assert_eq!(key.client_hash(client), key.client_hash(client));
+        assert_ne!(key.client_hash(client), key.client_hash(ClientId(8)));
+        assert_ne!(key.client_hash(client), NameKey([1, 3]).client_hash(client));
     }
 }

@@ -253,6 +253,11 @@ impl Outbox {
         waiting.map_or(0, |waiting| waiting.data_bytes + waiting.control_bytes)
     }
 
+    /// True while a send is in flight.
+    pub fn is_sending(&self) -> bool {
+        self.in_flight_bytes != 0
+    }
+
     /// Bytes that wait or are in flight.
     pub fn bytes(&self) -> usize {
         self.waiting_bytes() + self.in_flight_bytes as usize

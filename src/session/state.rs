@@ -2,14 +2,14 @@ use std::sync::Arc;
 
 use super::chat;
 use super::connect::{self, Connecting, Denial};
-use super::identity::Peer;
+use super::identity::{Birth, Peer};
 use super::outcome::{Passage, Refusal};
 use super::quota::{Admission, Quota};
 use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Stage, Sub, Subs};
-use super::{Effect, Fault, NameKey, Options, Outcome, Place, Tracer};
+use super::{Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Tracer};
 use crate::auth::{Allow, Keys};
-use crate::base::{ConnId, Now, Prng, RoomId, Soon, Tick};
+use crate::base::{ClientId, ConnId, Now, Prng, RoomId, Soon, Tick};
 use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
@@ -31,6 +31,8 @@ pub struct Context<'c> {
     pub names: NameKey,
     /// For identities and jitter.
     pub prng: &'c mut Prng,
+    /// Whom nobody lets in for a while.
+    pub held: &'c [Prefix],
     /// For traces and clients' clocks.
     pub tracer: &'c mut Tracer,
     /// Whose turn it is.
@@ -50,6 +52,19 @@ pub struct Session {
     pub(super) agent: Agent,
     /// Commands that rooms have not answered yet.
     unanswered_count: u16,
+}
+
+/// Who a session's peer is.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'s> {
+    /// Whose names these are; empty for the only tenant.
+    pub tenant: &'s str,
+    /// Its name; empty for nobody's.
+    pub user: &'s str,
+    /// What SDKs call this session.
+    pub client: ClientId,
+    /// What its program is.
+    pub agent: Agent,
 }
 
 /// Each state holds exactly what that state may touch.
@@ -221,6 +236,45 @@ impl Session {
         self.unanswered_count != 0
     }
 
+    /// Commands of the client that rooms have yet to answer.
+    pub fn unanswered_count(&self) -> u32 {
+        self.unanswered_count.into()
+    }
+
+    /// Channels that it is in, or has asked to be in.
+    pub fn channels_count(&self) -> usize {
+        self.subs.len()
+    }
+
+    /// What the client's program is, as far as it says.
+    pub fn agent(&self) -> Agent {
+        self.agent
+    }
+
+    /// How long ago its upgrade was done, to a quarter of a second.
+    pub fn age_ms(&self, now: Tick, options: &Options) -> u64 {
+        let birth = match &self.state {
+            State::Greeting { deadline } => {
+                return options.connect_ms_max.saturating_sub(deadline.ms_since(now));
+            }
+            State::Ready(peer) => peer.birth,
+            State::Connecting(connecting) => connecting.peer.birth,
+            State::Closed => return 0,
+        };
+        birth.age_ms(now)
+    }
+
+    /// Who it is; nobody before its connect command was good.
+    pub fn who(&self) -> Option<Who<'_>> {
+        let peer = match &self.state {
+            State::Ready(peer) => peer,
+            State::Connecting(connecting) => &connecting.peer,
+            State::Greeting { .. } | State::Closed => return None,
+        };
+        let (tenant, user) = (peer.tenant(), &*peer.info.user);
+        Some(Who { tenant, user, client: peer.info.client, agent: self.agent })
+    }
+
     /// Where it sits, by room.
     pub fn places(&self) -> impl Iterator<Item = (RoomId, Place)> {
         self.subs.iter().filter_map(|sub| match &sub.stage {
@@ -388,11 +442,16 @@ impl Session {
         out: &mut Outcome,
     ) {
         self.agent = connect::agent(self.agent, &request.name);
+        let age_ms = self.age_ms(cx.now.tick, cx.options);
+        let birth = Birth::new(Tick(cx.now.tick.0.saturating_sub(age_ms)));
         let admitted = connect::authenticate(cx, &request.token)
-            .and_then(|claims| connect::admit(cx, id, request, claims));
+            .and_then(|claims| connect::admit(cx, id, request, claims, birth));
         match admitted {
             Err(Denial::Refuse(code)) => self.refuse(cx, id, code, out),
             Err(Denial::Close(fault)) => self.close(fault, out),
+            Ok(connecting) if is_held(cx, &connecting.peer, self.agent) => {
+                self.close(Fault::Quarantined, out);
+            }
             Ok(mut connecting) => {
                 if let State::Greeting { deadline } = self.state {
                     let opened_ms = deadline.0.saturating_sub(cx.options.connect_ms_max);
@@ -566,4 +625,9 @@ impl Sub {
         };
         Sub { room, stage: Stage::Asked(Box::new(asked)) }
     }
+}
+
+/// Whether clients such as this one are locked out for a while.
+fn is_held(cx: &Context<'_>, peer: &Peer, agent: Agent) -> bool {
+    cx.held.iter().any(|prefix| prefix.is_of(peer.tenant(), &peer.info.user, agent))
 }

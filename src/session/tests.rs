@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::quota::Admission;
 use super::state::State;
 use super::{
-    Context, Effect, Fault, NameKey, Options, Outcome, Place, Session, Tracer, TracerOptions,
+    Context, Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Session, Tracer,
+    TracerOptions,
 };
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{ConnId, Now, Prng, RoomId, Tick};
@@ -27,6 +28,7 @@ struct Desk {
     rooms: room::Options,
     keys: Keys,
     prng: Prng,
+    held: Vec<Prefix>,
     tracer: Tracer,
     now: Now,
     /// Since the last step.
@@ -78,13 +80,15 @@ impl Desk {
             keys: &keys,
             names,
             prng: &mut prng,
+            held: &[],
             tracer: &mut tracer,
             conn: CONN,
         };
         let session = Session::open(&mut cx, Agent::None);
         let out = Outcome::new(Encoding::Json);
         let encoding = Encoding::Json;
-        Desk { session, options, rooms, keys, prng, tracer, now, out, next_id: 1, encoding }
+        let held = Vec::new();
+        Desk { session, options, rooms, keys, prng, held, tracer, now, out, next_id: 1, encoding }
     }
 
     /// Connected as `ann`.
@@ -114,6 +118,7 @@ impl Desk {
             keys: &self.keys,
             names: NameKey([1, 2]),
             prng: &mut self.prng,
+            held: &self.held,
             tracer: &mut self.tracer,
             conn: CONN,
         };
@@ -677,4 +682,21 @@ fn what_a_send_calls_is_served_without_an_answer() {
     assert!(desk.text().is_empty() && desk.out.effects.is_empty());
     let shared = desk.info();
     assert_eq!(&*shared.user, "ann");
+}
+
+#[test]
+fn who_is_locked_out_is_sent_away_and_nobody_else() {
+    let bots = Prefix::of("", "bot-1", Agent::None);
+    for (name, want) in [("bot-2", true), ("bot", true), ("bots-1", false), ("ann", false)] {
+        let mut desk = Desk::new();
+        desk.held = vec![Prefix::of("", "robot", Agent::None), bots.clone()];
+        desk.connect(&user(name));
+        if want {
+            desk.check_closed(Fault::Quarantined);
+        } else {
+            assert!(desk.text().contains(r#""connect":{"client":""#), "{name}");
+        }
+    }
+    assert_eq!(Fault::Quarantined.close_code(), 3510);
+    assert_eq!(Fault::Quarantined.label(), CloseReason::Quarantine);
 }

@@ -107,6 +107,7 @@ pub fn goodbye(fault: Fault) -> Option<Goodbye> {
         | Fault::InsufficientState
         | Fault::NoPong
         | Fault::Replaced
+        | Fault::Quarantined
         | Fault::TooManyRequests
         | Fault::TooManyErrors
         | Fault::Shutdown { .. }

@@ -116,7 +116,7 @@ impl Shard {
                 _ => None,
             };
             if self.mesh.tell(to, tell) == Posted::Full {
-                self.scribe.add(Counter::LaneFull(LaneKind::Push), 1);
+                self.count_full(LaneKind::Push);
                 if let Some((room, way)) = said {
                     let members = self.rooms.members_on(room, to);
                     self.on_lost_in_lane(now, room, &way, members);
@@ -294,16 +294,18 @@ impl Shard {
 
     /// Frees all seats of a session and counts its end.
     fn leave(&mut self, now: Now, id: ConnId, fault: Fault) {
+        self.note_end(now, id, fault);
         self.lose(now, id, Outbox::forget_held);
         self.tracer.forget(id);
         let Some(conn) = self.conns.at_mut(id.slot) else { return };
         let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
+        let age_ms = session.age_ms(now.tick, &self.options.session);
         let mut outcome = Outcome::new(encoding);
         let cx = context(
             now,
             &self.options,
-            &self.keys,
+            &self.gate,
             self.names,
             &mut self.prng,
             &mut self.tracer,
@@ -316,6 +318,10 @@ impl Shard {
         self.open_count[encoding.index()] -= 1;
         self.count_open(encoding);
         self.scribe.add(Counter::Closed(fault.label()), 1);
+        self.scribe.observe(Histogram::UpTime(fault.label()), age_ms * 1_000);
+        if fault == Fault::Quarantined {
+            self.scribe.add(Counter::Quarantined, 1);
+        }
         self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
         if fault == Fault::NoPong {
             self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);

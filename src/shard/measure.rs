@@ -25,7 +25,7 @@ impl Shard {
                     [p2b_us(&way), Some(now.moment.us_since(way.parsed_at)), None, None];
                 if self.notes.may_tell(now.tick) {
                     let cause = Cause::Refused(PublishResult::Failed);
-                    self.trouble(cause, room, &way, segments_us);
+                    self.trouble(now, cause, room, &way, segments_us);
                     let action = SpanAction::Publish { offset: 0 };
                     let span = self.span(room, &way, action, way.parsed_at, now.moment);
                     self.notes.span(Span { failed: true, ..span });
@@ -40,7 +40,7 @@ impl Shard {
                     let id = SpanId::made(&mut self.prng);
                     let way = Way::again(now, trace, id, ChatType::OneToOne);
                     let cause = Cause::Failed(DeliveryOutcome::DeadLetter);
-                    self.trouble(cause, room, &way, [None; 4]);
+                    self.trouble(now, cause, room, &way, [None; 4]);
                     let action = SpanAction::DeadLetter { offset };
                     let span = self.span(room, &way, action, now.moment, now.moment);
                     self.notes.span(Span { failed: true, parent: way.parent, ..span });
@@ -68,7 +68,7 @@ impl Shard {
         let is_slow = self.slow_us <= queue_us && self.notes.may_tell(now.tick);
         if is_slow {
             let segments_us = [p2b_us(&way), Some(queue_us), None, None];
-            self.trouble(Cause::Slow(Segment::Queue), room, &way, segments_us);
+            self.trouble(now, Cause::Slow(Segment::Queue), room, &way, segments_us);
         }
         if way.sampled || is_slow {
             let action = SpanAction::Publish { offset };
@@ -98,7 +98,7 @@ impl Shard {
         if 0 < members && self.notes.may_tell(now.tick) {
             let cause = Cause::Failed(DeliveryOutcome::Failed);
             let queue_us = way.taken_at.us_since(way.parsed_at);
-            self.trouble(cause, room, way, [p2b_us(way), Some(queue_us), None, None]);
+            self.trouble(now, cause, room, way, [p2b_us(way), Some(queue_us), None, None]);
         }
     }
 
@@ -201,7 +201,7 @@ impl Shard {
                     1.. => Cause::Failed(DeliveryOutcome::Failed),
                 };
                 let segments_us = [p2b_us(way), Some(queue_us), Some(b2c_us), None];
-                self.trouble(cause, round.room, way, segments_us);
+                self.trouble(now, cause, round.room, way, segments_us);
             }
             if way.sampled || is_told {
                 self.tell_of_delivery(now, round, way);
@@ -279,10 +279,19 @@ impl Shard {
         });
     }
 
-    fn trouble(&mut self, cause: Cause, room: RoomId, way: &Way, segments_us: [Option<u64>; 4]) {
-        let room = self.told_room(room, way.chat_type);
+    fn trouble(
+        &mut self,
+        now: Now,
+        cause: Cause,
+        room: RoomId,
+        way: &Way,
+        segments_us: [Option<u64>; 4],
+    ) {
+        let told = self.told_room(room, way.chat_type);
         let Way { trace, chat_type, agent, .. } = *way;
-        self.notes.trouble(Trouble { cause, trace, room, chat_type, agent, segments_us });
+        let trouble = Trouble { cause, trace, room: told, chat_type, agent, segments_us };
+        self.note_message(now, &trouble, &hashed(room));
+        self.notes.trouble(trouble);
     }
 
     /// A span of a message: the first one has the span of its way, the others hang

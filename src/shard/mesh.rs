@@ -22,6 +22,11 @@ pub struct Mesh {
     /// So that a turn does not look into sixty lanes for the two with letters.
     addressees: Vec<ShardId>,
     local: VecDeque<Letter>,
+    /// Lanes whose number of open questions has changed since it was told.
+    changed: Vec<ShardId>,
+    /// Open questions in all lanes, and all since the beginning.
+    open_asks: u64,
+    asks_begun: u64,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +37,7 @@ struct Lane {
     open_asks: u32,
     lost: Option<Gap>,
     is_addressee: bool,
+    is_changed: bool,
 }
 
 /// What became of a letter.
@@ -50,7 +56,15 @@ impl Mesh {
     /// No letters; `own` among so many shards.
     pub fn new(own: ShardId, shards_count: u16) -> Mesh {
         let lanes = (0..shards_count).map(|_| Lane::default()).collect();
-        Mesh { own, lanes, addressees: Vec::new(), local: VecDeque::new() }
+        Mesh {
+            own,
+            lanes,
+            addressees: Vec::new(),
+            local: VecDeque::new(),
+            changed: Vec::new(),
+            open_asks: 0,
+            asks_begun: 0,
+        }
     }
 
     /// Where a room's questions go.
@@ -61,6 +75,7 @@ impl Mesh {
     /// Asks a room's home.
     pub fn ask(&mut self, ask: Ask) -> Posted {
         let to = self.home(ask.room);
+        self.asks_begun += 1;
         if to == self.own {
             self.local.push_back(Letter::Ask(ask));
             return Posted::Sent;
@@ -74,6 +89,8 @@ impl Mesh {
             return Posted::Full;
         }
         lane.open_asks += 1;
+        self.open_asks += 1;
+        lane.change(to, &mut self.changed);
         lane.letters.push(Letter::Ask(ask));
         lane.list(to, &mut self.addressees);
         Posted::Sent
@@ -109,6 +126,27 @@ impl Mesh {
         let lane = &mut self.lanes[usize::from(from.0)];
         assert!(0 < lane.open_asks, "each question is answered once");
         lane.open_asks -= 1;
+        self.open_asks -= 1;
+        lane.change(from, &mut self.changed);
+    }
+
+    /// Questions to other shards that are not answered.
+    pub fn open_asks(&self) -> u64 {
+        self.open_asks
+    }
+
+    /// Questions since the beginning, those to ourselves too.
+    pub fn asks_begun(&self) -> u64 {
+        self.asks_begun
+    }
+
+    /// Names the lanes whose number of open questions has changed since the last call.
+    pub fn changed_lanes(&mut self, each: &mut dyn FnMut(u16, u32)) {
+        for to in self.changed.drain(..) {
+            let lane = &mut self.lanes[usize::from(to.0)];
+            lane.is_changed = false;
+            each(to.0, lane.open_asks);
+        }
     }
 
     /// The next letter to ourselves.
@@ -141,6 +179,12 @@ impl Lane {
     fn list(&mut self, to: ShardId, addressees: &mut Vec<ShardId>) {
         if !std::mem::replace(&mut self.is_addressee, true) {
             addressees.push(to);
+        }
+    }
+
+    fn change(&mut self, to: ShardId, changed: &mut Vec<ShardId>) {
+        if !std::mem::replace(&mut self.is_changed, true) {
+            changed.push(to);
         }
     }
 

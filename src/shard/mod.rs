@@ -14,14 +14,16 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod census;
 mod channels;
 mod conn;
-mod contain;
 mod deliver;
 mod drain;
 mod effects;
+mod evidence;
 mod gather;
 mod letter;
+mod look;
 mod measure;
 mod mesh;
 mod notes;
@@ -33,8 +35,9 @@ mod state;
 mod tests;
 
 pub use audit::{Audit, Chair};
-pub use contain::panic_is_contained;
+pub use evidence::EarlyPanic;
 pub use letter::{Gap, Letter, home};
+pub use look::{Found, Look, SIGHTS_MAX, Sight, Worst};
 pub use measure::hashed;
 pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, Trouble};
 pub use options::{Options, TracingOptions};

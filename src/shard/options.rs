@@ -13,6 +13,8 @@ pub struct Options {
     pub session: session::Options,
     /// Namespaces and rooms.
     pub room: room::Options,
+    /// When clients that make sessions panic are locked out.
+    pub quarantine: session::QuarantineOptions,
     /// What is told of single messages.
     pub tracing: TracingOptions,
 }

@@ -2,9 +2,8 @@
 
 use super::Shard;
 use super::conn::{Closing, Conn, Goodbye, Stage};
-use super::contain::{Panicked, contain};
 use super::state::context;
-use crate::base::{ConnId, Now, Soon, Tick};
+use crate::base::{ConnId, Now, Panicked, Soon, Tick, contain};
 use crate::metrics::{
     Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
 };
@@ -106,7 +105,7 @@ impl Shard {
             let cx = context(
                 now,
                 &self.options,
-                &self.keys,
+                &self.gate,
                 self.names,
                 &mut self.prng,
                 &mut self.tracer,
@@ -147,7 +146,7 @@ impl Shard {
         let mut cx = context(
             now,
             &self.options,
-            &self.keys,
+            &self.gate,
             self.names,
             &mut self.prng,
             &mut self.tracer,
@@ -200,7 +199,9 @@ impl Shard {
             }
             Err(reason) => self.scribe.add(Counter::Rejected(reason), 1),
         }
-        self.scribe.observe(Histogram::Handshake(outcome(upgraded)), took_us);
+        let outcome = outcome(upgraded);
+        self.scribe.observe(Histogram::Handshake(outcome), took_us);
+        self.note_handshake(now, outcome, took_us);
     }
 
     /// One open connection more or less of this encoding.
@@ -347,7 +348,7 @@ impl Shard {
         let mut cx = context(
             now,
             &self.options,
-            &self.keys,
+            &self.gate,
             self.names,
             &mut self.prng,
             &mut self.tracer,
@@ -355,7 +356,7 @@ impl Shard {
         );
         let out = &mut self.outcome;
         out.encoding = conn.encoding;
-        let decided = contain(|| decide(session, &mut cx, out));
+        let decided = contain("a session", || decide(session, &mut cx, out));
         if decided.is_err() {
             self.scribe.add(Counter::Panics, 1);
         }

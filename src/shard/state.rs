@@ -3,11 +3,14 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::census::Census;
 use super::channels::Channels;
 use super::conn::{Conn, Stage};
 use super::deliver::{Level, Listing};
 use super::drain::Drain;
+use super::evidence::EarlyPanic;
 use super::gather::{Gatherings, put_message};
+use super::look::{Found, Look, Looking};
 use super::mesh::Mesh;
 use super::notes::Notes;
 use super::rounds::{Fate, Recent, Rounds};
@@ -15,9 +18,9 @@ use super::{Letter, Options};
 use crate::auth::Keys;
 use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Now, Prng, ShardId, Slots, Soon, Tick, Wheel};
-use crate::metrics::{Counter, Gauge, LaneKind, Scribe};
+use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Out, Rooms, Tell};
-use crate::session::{Context, Fault, Left, NameKey, Outbox, Outcome, Tracer};
+use crate::session::{Context, Fault, Left, NameKey, Outbox, Outcome, Prefix, Tracer};
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
 
@@ -55,13 +58,25 @@ pub enum Order {
         /// In ms.
         over_ms: u64,
     },
+    /// Clients with these prefixes are let in no more; all others are.
+    Held(Arc<[Prefix]>),
+    /// Look through all connections; what is found has this ticket.
+    Look(u64, Look),
+}
+
+/// Who is let in.
+pub(super) struct Gate {
+    /// For tokens.
+    pub keys: Arc<Keys>,
+    /// Prefixes of clients that are locked out.
+    pub held: Arc<[Prefix]>,
 }
 
 /// One core's world.
 pub struct Shard {
     pub(super) id: ShardId,
     pub(super) options: Arc<Options>,
-    pub(super) keys: Arc<Keys>,
+    pub(super) gate: Gate,
     pub(super) names: NameKey,
     pub(super) prng: Prng,
     pub(super) scribe: Rc<Scribe>,
@@ -89,6 +104,15 @@ pub struct Shard {
     out: Out,
     /// What the store is to be asked.
     pub(super) for_store: Vec<Request>,
+    /// Sessions that panicked soon after they began, until that is told.
+    pub(super) early_panics: Vec<EarlyPanic>,
+    /// A look through all connections, and what the last one found.
+    pub(super) looking: Option<Looking>,
+    pub(super) found: Option<(u64, Found)>,
+    pub(super) census: Census,
+    /// Kinds of lanes that had no room in this turn.
+    pub(super) full_lanes: [bool; LaneKind::ALL.len()],
+    pub(super) timers_begun: u64,
     /// Traces that begin here, and clients' clocks.
     pub(super) tracer: Tracer,
     /// What was said and has not left wholly.
@@ -118,7 +142,7 @@ impl Shard {
             mesh: Mesh::new(setup.id, setup.shards_count),
             wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, phase_ms(&setup)),
             options: setup.options,
-            keys: setup.keys,
+            gate: Gate { keys: setup.keys, held: Arc::default() },
             names: setup.names,
             prng,
             scribe: setup.scribe,
@@ -135,6 +159,12 @@ impl Shard {
             outcome: Outcome::new(Encoding::Json),
             out: Out::default(),
             for_store: Vec::new(),
+            early_panics: Vec::new(),
+            looking: None,
+            found: None,
+            census: Census::default(),
+            full_lanes: Default::default(),
+            timers_begun: 0,
             tracer: Tracer::new(tracing.tracer.clone()),
             rounds: Rounds::default(),
             recent: Recent::default(),
@@ -171,25 +201,32 @@ impl Shard {
     /// The control thread says something.
     pub fn on_order(&mut self, now: Now, order: Order, out: &mut Vec<Action>) {
         match order {
-            Order::Keys(keys) => self.keys = keys,
+            Order::Keys(keys) => self.gate.keys = keys,
             Order::Drain { over_ms } => {
                 out.push(Action::StopAccepting);
                 self.begin_drain(now, over_ms);
             }
+            Order::Held(prefixes) => self.gate.held = prefixes,
+            Order::Look(ticket, look) => self.begin_look(ticket, look),
         }
     }
 
     /// Ends a turn: timers, letters to ourselves, and one send for each
     /// connection that has something to send.
     pub fn finish_turn(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.scribe.enter(Phase::Timers);
         self.fire_timers(now);
         self.advance_drain(now);
+        self.count_on(now);
+        self.look_on(now);
         let mut decided = std::mem::take(&mut self.out);
         self.rooms.tick(now, TURN_TIMERS_MAX, &mut decided);
         self.pass_on(now, &mut decided);
         self.out = decided;
         self.read_local(now);
+        self.scribe.enter(Phase::Deliver);
         self.deliver(now, out);
+        self.note_full_lanes(now);
         self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
         self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
         self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
@@ -203,7 +240,11 @@ impl Shard {
     /// When `finish_turn` should be called next, even if nothing happens.
     pub fn next_wake(&self) -> Option<Tick> {
         let drain = self.drain.as_ref().and_then(Drain::next_wake);
-        let wakes = [self.wheel.next(), self.rooms.next_wake(), drain, self.next_seal()];
+        let census = (!self.conns.is_empty()).then(|| self.census.next_wake());
+        // A look goes on in the next turn, which begins at once.
+        let look = self.looking.as_ref().map(|_| Tick(0));
+        let wakes =
+            [self.wheel.next(), self.rooms.next_wake(), drain, self.next_seal(), census, look];
         wakes.into_iter().flatten().min()
     }
 
@@ -308,12 +349,14 @@ impl Shard {
             && conn.generation == id.generation
         {
             conn.wake_at = Soon::at(now.tick, at);
+            self.timers_begun += 1;
             self.wheel.set(conn.wake_at.tick(now.tick), id);
         }
     }
 
     /// Counts a lane that had no room.
-    pub(super) fn count_full(&self, kind: LaneKind) {
+    pub(super) fn count_full(&mut self, kind: LaneKind) {
+        self.full_lanes[kind as usize] = true;
         self.scribe.add(Counter::LaneFull(kind), 1);
     }
 }
@@ -328,14 +371,15 @@ fn phase_ms(setup: &Setup) -> u64 {
 pub(super) fn context<'c>(
     now: Now,
     options: &'c Options,
-    keys: &'c Keys,
+    gate: &'c Gate,
     names: NameKey,
     prng: &'c mut Prng,
     tracer: &'c mut Tracer,
     conn: ConnId,
 ) -> Context<'c> {
     let (options, rooms) = (&options.session, &options.room);
-    Context { now, options, rooms, keys, names, prng, tracer, conn }
+    let Gate { keys, held } = gate;
+    Context { now, options, rooms, keys, names, prng, held, tracer, conn }
 }
 
 fn ping_frame(encoding: Encoding) -> Bytes {

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Gap, Letter, Options, Order, Setup, Shard};
+use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Now, ShardId, Tick};
-use crate::metrics::{Cells, Tenants};
+use crate::metrics::{Agent, Cells, Tenants};
 use crate::room::{self, Namespace, Who};
-use crate::session::{self, NameKey};
+use crate::session::{self, NameKey, Prefix};
 use crate::store::Durability;
 use crate::ws::client::{put_masked_frame, upgrade_request};
 use crate::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
@@ -710,4 +710,83 @@ fn long_answers_do_not_pile_up_for_one_who_asks_again_and_again() {
     assert!(bytes < 4_096 + 2 * 4_096, "{bytes} B in one turn");
     assert_eq!(seen.len(), 20, "every command has its answer");
     assert!(seen[0].contains(&long) && seen[19].contains(r#""code":111"#), "{}", seen[19]);
+}
+
+/// Lets a shard look, and says in how many turns it was done.
+fn look(world: &mut World, look: Look) -> (usize, Found) {
+    let mut out = Vec::new();
+    world.shards[0].on_order(world.now, Order::Look(7, look), &mut out);
+    for turns in 1.. {
+        world.turn(0);
+        if let Some((ticket, found)) = world.shards[0].take_found() {
+            assert_eq!(ticket, 7);
+            return (turns, found);
+        }
+        assert_eq!(world.shards[0].next_wake(), Some(Tick(0)), "it goes on at once");
+    }
+    unreachable!("a look ends")
+}
+
+#[test]
+fn a_look_at_many_connections_takes_several_turns() {
+    let mut world = World::new(1, |options| {
+        options.connections_max = 20_000;
+        options.handshakes_max = 20_000;
+    });
+    let ann = world.join_room(0, "room:1");
+    world.pass(1_000);
+    let bob = world.join(0);
+    for _ in 0..9_000 {
+        world.accept(0);
+    }
+    let (turns, found) = look(&mut world, Look::Worst(Worst::Age, 1));
+    let Found::Worst(sights, all) = found else { panic!("{found:?}") };
+    assert_eq!((turns, all, sights.len()), (3, 2, 1), "those that are upgraded, the oldest");
+    assert_eq!((sights[0].conn, sights[0].channels_count), (id(ann), 1));
+    assert!((700..1_300).contains(&sights[0].age_ms), "{}", sights[0].age_ms);
+    let (_, found) = look(&mut world, Look::Worst(Worst::Tasks, 5));
+    let Found::Worst(sights, _) = found else { panic!("{found:?}") };
+    let seen: Vec<ConnId> = sights.iter().map(|sight| sight.conn).collect();
+    assert!(seen.len() == 2 && seen.contains(&id(bob)), "{seen:?}");
+    // Without pings an idle connection waits for nothing but bytes.
+    assert!(sights.iter().all(|sight| sight.tasks <= 2), "{sights:?}");
+    let nobody = Prefix::of("", "", Agent::None);
+    let (_, found) = look(&mut world, Look::Share(nobody));
+    assert!(matches!(found, Found::Share { having: 2, all: 2 }), "{found:?}");
+    let (_, found) = look(&mut world, Look::Share(Prefix::of("", "ann", Agent::None)));
+    assert!(matches!(found, Found::Share { having: 0, all: 2 }), "{found:?}");
+}
+
+#[test]
+fn what_waits_for_a_reader_makes_it_the_worst() {
+    let mut world = World::new(1, |_| ());
+    let [ann, bob] = [0, 0].map(|_| world.join_room(0, "room:1"));
+    world.peers.get_mut(&bob).unwrap().stuck = true;
+    for n in 3..6 {
+        world.say(ann, &publish("room:1", n));
+    }
+    let (_, found) = look(&mut world, Look::Worst(Worst::Pending, 2));
+    let Found::Worst(sights, _) = found else { panic!("{found:?}") };
+    assert_eq!((sights[0].conn, sights[0].sends_in_flight), (id(bob), 1));
+    assert!(sights[1].outbox_bytes < sights[0].outbox_bytes, "{sights:?}");
+}
+
+#[test]
+fn a_panic_soon_after_the_upgrade_is_told_and_a_late_one_is_not() {
+    let mut world = World::new(1, |options| options.quarantine.early_ms_max = 1_000);
+    let early = world.join(0);
+    world.say(early, r#"{"id":9,"rpc":{"method":"chat.panic","data":{}}}"#);
+    assert_eq!(world.shards[0].take_early_panics(), [Prefix::of("", "", Agent::None)]);
+    let late = world.join(0);
+    world.pass(1_300);
+    world.say(late, r#"{"id":9,"rpc":{"method":"chat.panic","data":{}}}"#);
+    assert_eq!(world.shards[0].take_early_panics(), []);
+    let held = [Prefix::of("", "", Agent::None)];
+    let mut out = Vec::new();
+    world.shards[0].on_order(world.now, Order::Held(held.into()), &mut out);
+    let third = world.upgrade(0);
+    world.say(third, r#"{"id":1,"connect":{}}"#);
+    world.check_closed(third, 3510);
+    world.shards[0].on_order(world.now, Order::Held([].into()), &mut out);
+    world.join(0);
 }

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 const POLL: Duration = Duration::from_millis(10);
 const POLLS_MAX: usize = 2_000;
 
+/// What the tests' servers want to see before they show evidence.
+pub const ADMIN_TOKEN: &str = "a-token-that-only-the-black-box-tests-know";
+
 /// A configuration with only what a test cares about; the rest is the tests' base.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -89,6 +92,8 @@ const BASE: &[(&str, &[&str])] = &[
     // Tests send as fast as they can.
     ("[session]", &["commands_per_s = 0", "bytes_per_s = 0", "errors_per_s = 1000"]),
     ("[ws]", &[]),
+    ("[admin]", &["token = \"a-token-that-only-the-black-box-tests-know\""]),
+    ("[quarantine]", &[]),
     // For namespaces that a test makes durable.
     ("[store]", &["dir = \"{folder}/store\"", "reserve_bytes = 1048576"]),
     (
@@ -194,6 +199,61 @@ impl Server {
         let line = page.lines().find(|line| line.starts_with(&format!("{sample} ")));
         let line = line.unwrap_or_else(|| panic!("no {sample} in\n{page}"));
         line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+    }
+
+    /// The status and body of a page of the evidence, with the tests' token.
+    #[track_caller]
+    pub fn debug(&self, method: &str, path: &str) -> (u16, String) {
+        let (status, body) = self.ask(method, path, Some(ADMIN_TOKEN)).expect("it answers");
+        (status, String::from_utf8(body).expect("it is a text"))
+    }
+
+    /// The JSON of a page of the evidence.
+    #[track_caller]
+    pub fn evidence(&self, path: &str) -> serde_json::Value {
+        let (status, body) = self.debug("GET", path);
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).expect("it is JSON")
+    }
+
+    /// Waits until the JSON of a page of the evidence is as wanted, and returns it.
+    #[track_caller]
+    pub fn wait_for_evidence(
+        &self,
+        path: &str,
+        is_wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let mut last = serde_json::Value::Null;
+        for _ in 0..POLLS_MAX {
+            last = self.evidence(path);
+            if is_wanted(&last) {
+                return last;
+            }
+            thread::sleep(POLL);
+        }
+        panic!("{path} is {last:#}");
+    }
+
+    /// The status and body of an admin page.
+    pub fn ask(&self, method: &str, path: &str, token: Option<&str>) -> Option<(u16, Vec<u8>)> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port));
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(90))).ok()?;
+        let token =
+            token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{token}\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = String::from_utf8(answer[..end].to_vec()).ok()?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_off(end + 4)))
+    }
+
+    /// Where the test's own files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What it has written so far.

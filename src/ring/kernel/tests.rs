@@ -159,6 +159,18 @@ fn bytes_come_and_go_and_the_end_is_told_once() {
 }
 
 #[test]
+fn the_other_end_of_a_connection_has_an_address() {
+    let (mut world, peer, id) = with_peer(&small());
+    assert_eq!(world.plane.peer(id), Some(peer.local_addr().unwrap()));
+    assert!(2 <= world.plane.operations().0, "it accepts and receives");
+    let former = ConnId { generation: id.generation + 1, ..id };
+    assert_eq!(world.plane.peer(former), None);
+    world.work.push(Action::Close(id));
+    world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
+    assert_eq!(world.plane.peer(id), None);
+}
+
+#[test]
 fn a_send_before_a_close_in_one_turn_still_arrives() {
     let (mut world, mut peer, id) = with_peer(&small());
     world.work.push(Action::Send(id, Bytes::from_static(b"last words")));

@@ -1,0 +1,180 @@
+use std::net::SocketAddr;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::oneshot;
+
+/// Questions that wait for the control thread.
+pub const QUESTIONS_MAX: usize = 8;
+
+/// Connections of each core in one answer.
+pub const CONNS_MAX: usize = 100;
+
+/// What makes a connection bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// It is old.
+    Age,
+    /// Much waits for it.
+    Pending,
+    /// It has much under way.
+    Tasks,
+}
+
+/// Where an answer goes. Whoever asked may be gone.
+pub type Answer<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Another question is under way.
+    Busy,
+    /// There is no room for one more.
+    Full,
+    /// There is no such thing.
+    Unknown,
+    /// It is none.
+    Malformed,
+}
+
+/// What an operator wants, and only the control thread can give.
+#[derive(Debug)]
+pub enum Question {
+    /// The worst connections of each core.
+    Conns {
+        /// By what.
+        sort: Sort,
+        /// So many of each core.
+        count: usize,
+        /// To whom.
+        answer: Answer<ConnsAnswer>,
+    },
+    /// Who is locked out.
+    Held(Answer<Vec<HeldLine>>),
+    /// Locks somebody out.
+    Hold {
+        /// Whom, as it was written.
+        prefix: String,
+        /// For how long; the configured time for none.
+        hold_ms: Option<u64>,
+        /// To whom.
+        answer: Answer<()>,
+    },
+    /// Lets somebody in again.
+    Lift {
+        /// Whom, as it was written.
+        prefix: String,
+        /// To whom.
+        answer: Answer<()>,
+    },
+    /// Keeps a core from its work, for a demonstration.
+    #[cfg(feature = "faults")]
+    Block {
+        /// Which.
+        core: u16,
+        /// For how long.
+        block_ms: u64,
+        /// To whom.
+        answer: Answer<()>,
+    },
+}
+
+/// Worst first, over all cores that answered.
+#[derive(Clone, Debug, Default)]
+pub struct ConnsAnswer {
+    /// The connections.
+    pub conns: Vec<ConnLine>,
+    /// Cores that did not answer in time.
+    pub silent: Vec<u16>,
+    /// Connections on the cores that answered.
+    pub connections: u64,
+}
+
+/// One connection, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct ConnLine {
+    /// Its core.
+    pub core: u16,
+    /// What SDKs call it; none before it is connected.
+    pub client: Option<String>,
+    /// Who it is; empty for nobody.
+    pub user: String,
+    /// Whose names those are; empty for the only tenant.
+    pub tenant: String,
+    /// Since the upgrade.
+    pub age_ms: u64,
+    /// How it speaks.
+    pub encoding: &'static str,
+    /// What kind of program it is.
+    pub user_agent: &'static str,
+    /// Channels it is in.
+    pub channels_count: usize,
+    /// What waits for it or is on its way to it.
+    pub outbox_bytes: u64,
+    /// Sends that the kernel has not finished.
+    pub sends_in_flight: u32,
+    /// All that has to come back for it.
+    pub tasks: u32,
+    /// The other end of its socket; none when it is gone.
+    pub peer: Option<SocketAddr>,
+}
+
+/// A prefix that is locked out.
+#[derive(Clone, Debug)]
+pub struct HeldLine {
+    /// Which.
+    pub prefix: String,
+    /// For how long still.
+    pub left_ms: u64,
+    /// Since when.
+    pub held_ms: u64,
+    /// `server` or `operator`.
+    pub by: &'static str,
+}
+
+/// Asks the control thread, and waits for what it says.
+pub(super) async fn ask<T>(
+    questions: &mpsc::Sender<Question>,
+    question: impl FnOnce(Answer<T>) -> Question,
+) -> Result<T, Response> {
+    let draining = || (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    let (answer, answered) = oneshot::channel();
+    match questions.try_send(question(answer)) {
+        Ok(()) => (),
+        Err(TrySendError::Full(_)) => return Err(refusal(Refused::Busy)),
+        Err(TrySendError::Closed(_)) => return Err(draining()),
+    }
+    match answered.await {
+        Ok(answer) => answer.map_err(refusal),
+        Err(_) => Err(draining()),
+    }
+}
+
+fn refusal(refused: Refused) -> Response {
+    let (status, sentence) = match refused {
+        Refused::Busy => {
+            (StatusCode::TOO_MANY_REQUESTS, "another question is under way; ask again\n")
+        }
+        Refused::Full => (StatusCode::CONFLICT, "as many are locked out as can be\n"),
+        Refused::Unknown => (StatusCode::NOT_FOUND, "there is none of that name\n"),
+        Refused::Malformed => (
+            StatusCode::BAD_REQUEST,
+            "a prefix is tenant~user~class, such as GET /debug/quarantine shows them\n",
+        ),
+    };
+    (status, sentence).into_response()
+}
+
+/// `POST /debug/faults/block?core=&seconds=`
+#[cfg(feature = "faults")]
+pub(super) async fn block(
+    axum::extract::State(evidence): axum::extract::State<super::Evidence>,
+    axum::extract::RawQuery(raw): axum::extract::RawQuery,
+) -> Result<&'static str, Response> {
+    let query = super::query::Query::read(raw.as_deref(), &["core", "seconds"])?;
+    let core = query.number("core", 0, 0, u64::from(u16::MAX))? as u16;
+    let block_ms = query.number("seconds", 10, 1, 600)? * 1_000;
+    ask(&evidence.questions, |answer| Question::Block { core, block_ms, answer }).await?;
+    Ok("the core stands still\n")
+}

@@ -1,0 +1,47 @@
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::Evidence;
+use super::ask::{CONNS_MAX, ConnLine, Question, Sort, ask};
+use super::query::Query;
+
+/// Connections of each core, where nobody says.
+const CONNS_DEFAULT: u64 = 20;
+
+/// `GET /debug/conns?sort=&n=`
+pub(super) async fn page(
+    State(evidence): State<Evidence>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Response> {
+    let query = Query::read(raw.as_deref(), &["sort", "n"])?;
+    let sorts = [("age", Sort::Age), ("pending", Sort::Pending), ("tasks", Sort::Tasks)];
+    let sort = query.word("sort", &sorts)?.unwrap_or(Sort::Age);
+    let count = query.number("n", CONNS_DEFAULT, 1, CONNS_MAX as u64)? as usize;
+    let question = |answer| Question::Conns { sort, count, answer };
+    let answer = ask(&evidence.questions, question).await?;
+    Ok(super::json_answer(&json!({
+        "instance": &*evidence.instance,
+        "now_unix_ms": super::unix_ms(),
+        "connections": answer.connections,
+        "silent_cores": answer.silent,
+        "conns": answer.conns.iter().map(line).collect::<Vec<_>>(),
+    })))
+}
+
+fn line(conn: &ConnLine) -> Value {
+    json!({
+        "core": conn.core,
+        "client": conn.client,
+        "user": conn.user,
+        "tenant": conn.tenant,
+        "age_seconds": conn.age_ms as f64 / 1e3,
+        "encoding": conn.encoding,
+        "user_agent": conn.user_agent,
+        "channels": conn.channels_count,
+        "outbox_bytes": conn.outbox_bytes,
+        "sends_in_flight": conn.sends_in_flight,
+        "tasks": conn.tasks,
+        "peer": conn.peer.map(|peer| peer.to_string()),
+    })
+}

@@ -1,0 +1,89 @@
+//! `/debug`: the evidence, for those who have the token.
+//!
+//! | path | answer | asks shards |
+//! |---|---|---|
+//! | `GET /debug/snapshot` | what went wrong lately, newest first | no |
+//! | `GET /debug/tasks` | what each core is doing | no |
+//! | `GET /debug/conns` | the worst connections | yes, by orders, with a deadline |
+//! | `GET /debug/profile` | where time or memory goes, as pprof | no |
+//! | `GET`, `POST /debug/quarantine`, `DELETE /debug/quarantine/{prefix}` | who is locked out | the control thread |
+//!
+//! Invariant: no page of these answers before the token was seen.
+//!
+//! Deliberately absent: how cores are asked. What needs them goes as a [`Question`]
+//! to the control thread, which has their lanes.
+
+mod ask;
+mod conns;
+mod door;
+mod profile;
+mod quarantine;
+mod query;
+mod snapshot;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, delete, get};
+use axum::{Router, middleware};
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::token::Token;
+use crate::metrics::Threads;
+
+pub use ask::{
+    Answer, CONNS_MAX, ConnLine, ConnsAnswer, HeldLine, QUESTIONS_MAX, Question, Refused, Sort,
+};
+pub use tasks::report as tasks_report;
+
+/// What the evidence is made of.
+#[derive(Clone)]
+pub struct Evidence {
+    /// What a request must show; changed by a reload.
+    pub token: watch::Receiver<Option<Token>>,
+    /// Which server this is, as its answers say.
+    pub instance: Arc<str>,
+    /// Whose cells are read.
+    pub threads: Threads,
+    /// Where questions for cores go.
+    pub questions: mpsc::Sender<Question>,
+    /// One profile is made at a time.
+    pub profile: Arc<Semaphore>,
+}
+
+/// The routes below `/debug`, behind their door.
+pub(super) fn router<S: Clone + Send + Sync + 'static>(evidence: Evidence) -> Router<S> {
+    let door = door::Door::new(evidence.token.clone());
+    let pages = Router::new()
+        .route("/debug/snapshot", get(snapshot::page))
+        .route("/debug/tasks", get(tasks::page))
+        .route("/debug/conns", get(conns::page))
+        .route("/debug/profile", get(profile::page))
+        .route("/debug/quarantine", get(quarantine::list).post(quarantine::add))
+        .route("/debug/quarantine/{prefix}", delete(quarantine::lift));
+    #[cfg(feature = "faults")]
+    let pages = pages.route("/debug/faults/block", axum::routing::post(ask::block));
+    pages
+        // Who has no token does not learn which pages there are.
+        .route("/debug/{*rest}", any(|| async { (StatusCode::NOT_FOUND, "no such page\n") }))
+        .layer(middleware::from_fn_with_state(door, door::pass))
+        .with_state(evidence)
+}
+
+/// An answer that cannot be read by other pages' scripts as anything but JSON.
+fn json_answer(value: &Value) -> Response {
+    let types =
+        [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (types, format!("{value}\n")).into_response()
+}
+
+/// The clock that events carry.
+#[allow(clippy::disallowed_methods, reason = "for people, who compare it with the events")]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,147 @@
+//! Where time or memory goes, in the format of pprof: a gzipped protobuf, with the
+//! names of functions.
+//!
+//! CPU: a signal after each 10 ms of CPU time, and the stack that it finds. Memory:
+//! the allocator's own profile of what was allocated in the time and is still held,
+//! one sample for each 512 KiB. Neither costs anything while nobody asks; the first
+//! CPU profile takes 70 MB for its table and keeps them.
+//!
+//! Deliberately absent: signals and the allocator's switches, which are the
+//! libraries'.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jemalloc_pprof::{PROF_CTL, StackProfile, WeightedStack};
+
+use super::Evidence;
+use super::query::Query;
+use crate::base::contain;
+use crate::listener::Life;
+
+/// The longest profile.
+const SECONDS_MAX: u64 = 60;
+
+/// Where nobody says.
+const SECONDS_DEFAULT: u64 = 10;
+
+/// What finding names and sending may take beyond the profile itself.
+const AFTERWARDS: Duration = Duration::from_secs(60);
+
+/// Samples a second of CPU time; not 100, so as not to keep step with timers.
+const CPU_HZ: i32 = 99;
+
+/// Parts of names of libraries that must not be unwound from within: a signal may
+/// come while they hold their locks.
+const BLOCKED: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Cpu,
+    Heap,
+}
+
+/// Why there is no profile.
+#[derive(Debug)]
+enum Trouble {
+    /// The allocator was built without.
+    Unbuilt,
+    /// A mistake in making it; the log has the place.
+    Panicked,
+    /// Something did not work; the words are a library's, and name nobody.
+    Failed(String),
+}
+
+/// `GET /debug/profile?seconds=&type=`
+pub(super) async fn page(
+    State(evidence): State<Evidence>,
+    Extension(life): Extension<Life>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Response> {
+    let query = Query::read(raw.as_deref(), &["seconds", "type"])?;
+    let length = query.number("seconds", SECONDS_DEFAULT, 1, SECONDS_MAX)?;
+    let length = Duration::from_secs(length);
+    let kind = query.word("type", &[("cpu", Kind::Cpu), ("heap", Kind::Heap)])?;
+    let Ok(alone) = Arc::clone(&evidence.profile).try_acquire_owned() else {
+        let words = "another profile is being made; ask again\n";
+        return Err((StatusCode::TOO_MANY_REQUESTS, words).into_response());
+    };
+    life.extend(length + AFTERWARDS);
+    // On a thread of its own: finding names takes a second of CPU, and the control
+    // thread has signals to answer.
+    let made = tokio::task::spawn_blocking(move || {
+        // Whatever is wrong with it is no reason to end a server.
+        let made = contain("a profile", || match kind.unwrap_or(Kind::Cpu) {
+            Kind::Cpu => cpu(length),
+            Kind::Heap => heap(length),
+        });
+        drop(alone);
+        made.unwrap_or(Err(Trouble::Panicked))
+    });
+    match made.await {
+        Ok(Ok(profile)) => {
+            let types = [
+                (header::CONTENT_TYPE, "application/octet-stream"),
+                (header::CONTENT_DISPOSITION, "attachment; filename=\"profile.pb.gz\""),
+            ];
+            Ok((types, profile).into_response())
+        }
+        Ok(Err(Trouble::Unbuilt)) => {
+            let words = "the allocator does not profile: start with \
+                         MALLOC_CONF=prof:true,prof_active:false in the environment\n";
+            Err((StatusCode::NOT_IMPLEMENTED, words).into_response())
+        }
+        Ok(Err(Trouble::Failed(why))) => {
+            let words = format!("there is no profile: {why}\n");
+            Err((StatusCode::INTERNAL_SERVER_ERROR, words).into_response())
+        }
+        Ok(Err(Trouble::Panicked)) | Err(_) => {
+            let words = "there is no profile: making it panicked\n";
+            Err((StatusCode::INTERNAL_SERVER_ERROR, words).into_response())
+        }
+    }
+}
+
+fn cpu(length: Duration) -> Result<Vec<u8>, Trouble> {
+    let failed = |error: pprof::Error| Trouble::Failed(error.to_string());
+    let builder = pprof::ProfilerGuardBuilder::default().frequency(CPU_HZ).blocklist(&BLOCKED);
+    let guard = builder.build().map_err(failed)?;
+    thread::sleep(length);
+    let report = guard.report().build_unresolved().map_err(failed)?;
+    drop(guard);
+    let mut profile = StackProfile::default();
+    let sample_ns = 1e9 / f64::from(CPU_HZ);
+    for (stack, count) in &report.data {
+        let frames = stack.frames.iter().map(|frame| frame.ip() as usize);
+        // Where unwinding does not get through, it ends with 0.
+        let mut addrs: Vec<usize> = frames.filter(|&ip| ip != 0).collect();
+        // The library wants the outermost first.
+        addrs.reverse();
+        let name = &stack.thread_name[..stack.thread_name_length];
+        let weight = *count as f64 * sample_ns;
+        let stack = WeightedStack { addrs, weight };
+        profile.push_stack(stack, Some(&String::from_utf8_lossy(name)));
+    }
+    Ok(profile.to_pprof(("cpu", "nanoseconds"), ("cpu", "nanoseconds"), Some("thread".into())))
+}
+
+fn heap(length: Duration) -> Result<Vec<u8>, Trouble> {
+    let Some(control) = PROF_CTL.as_ref() else { return Err(Trouble::Unbuilt) };
+    let mut control = control.blocking_lock();
+    // Switched on from the start by whoever wanted all of it.
+    let was_active = control.activated();
+    if !was_active {
+        control.activate().map_err(|error| Trouble::Failed(error.to_string()))?;
+        thread::sleep(length);
+    }
+    let dumped = control.dump_pprof();
+    if !was_active {
+        control.deactivate().map_err(|error| Trouble::Failed(error.to_string()))?;
+    }
+    dumped.map_err(|error| Trouble::Failed(error.to_string()))
+}

@@ -1,0 +1,55 @@
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
+
+use super::Evidence;
+use super::ask::{Question, ask};
+use super::query::{Query, wrong};
+
+/// The longest time that an operator can lock somebody out for.
+const HOLD_S_MAX: u64 = 86_400;
+
+/// `GET /debug/quarantine`
+pub(super) async fn list(State(evidence): State<Evidence>) -> Result<Response, Response> {
+    let held = ask(&evidence.questions, Question::Held).await?;
+    let lines = held.iter().map(|held| {
+        json!({
+            "prefix": held.prefix,
+            "by": held.by,
+            "held_seconds": held.held_ms as f64 / 1e3,
+            "left_seconds": held.left_ms as f64 / 1e3,
+        })
+    });
+    Ok(super::json_answer(&json!({
+        "instance": &*evidence.instance,
+        "now_unix_ms": super::unix_ms(),
+        "prefixes": lines.collect::<Vec<_>>(),
+    })))
+}
+
+/// `POST /debug/quarantine?prefix=&seconds=`
+pub(super) async fn add(
+    State(evidence): State<Evidence>,
+    RawQuery(raw): RawQuery,
+) -> Result<StatusCode, Response> {
+    let query = Query::read(raw.as_deref(), &["prefix", "seconds"])?;
+    let Some(prefix) = query.text("prefix").map(str::to_owned) else {
+        return Err(wrong("prefix is missing"));
+    };
+    let hold_ms = match query.text("seconds") {
+        Some(_) => Some(query.number("seconds", 0, 1, HOLD_S_MAX)? * 1_000),
+        None => None,
+    };
+    ask(&evidence.questions, |answer| Question::Hold { prefix, hold_ms, answer }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /debug/quarantine/{prefix}`
+pub(super) async fn lift(
+    State(evidence): State<Evidence>,
+    Path(prefix): Path<String>,
+) -> Result<StatusCode, Response> {
+    ask(&evidence.questions, |answer| Question::Lift { prefix, answer }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,172 @@
+//! What went wrong lately. Its JSON is a contract: the alert bridge reads it.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::Evidence;
+use super::query::Query;
+use crate::metrics::{Flown, KINDS, Layer};
+
+/// Events of an answer, where nobody says.
+const EVENTS_DEFAULT: u64 = 50;
+
+/// Events of an answer.
+const EVENTS_MAX: u64 = 1_000;
+
+/// Which events somebody wants.
+struct Wanted {
+    layer: Option<Layer>,
+    kind: Option<&'static str>,
+    since_unix_ms: u64,
+    count: usize,
+}
+
+/// `GET /debug/snapshot?layer=&kind=&since_unix_ms=&n=`
+pub(super) async fn page(
+    State(evidence): State<Evidence>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Response> {
+    let query = Query::read(raw.as_deref(), &["layer", "kind", "since_unix_ms", "n"])?;
+    let wanted = Wanted {
+        layer: query.word("layer", &Layer::ALL.map(|layer| (layer.word(), layer)))?,
+        kind: query.word("kind", &KINDS.map(|kind| (kind, kind)))?,
+        since_unix_ms: query.number("since_unix_ms", 0, 0, u64::MAX)?,
+        count: query.number("n", EVENTS_DEFAULT, 1, EVENTS_MAX)? as usize,
+    };
+    let threads = &evidence.threads;
+    let cores = (0..).zip(&threads.cores).map(|(core, cells)| (Some(core), cells));
+    let all = cores.chain(threads.store.iter().map(|cells| (None, cells)));
+    let all = all.flat_map(|(core, cells)| cells.flights().into_iter().map(move |one| (core, one)));
+    let chosen = chosen(all.collect(), &wanted);
+    let events: Vec<Value> = chosen.iter().map(|(core, flown)| event(*core, flown)).collect();
+    Ok(super::json_answer(&json!({
+        "instance": &*evidence.instance,
+        "now_unix_ms": super::unix_ms(),
+        "events": events,
+    })))
+}
+
+/// What is wanted of it, newest first.
+fn chosen(mut all: Vec<(Option<u16>, Flown)>, wanted: &Wanted) -> Vec<(Option<u16>, Flown)> {
+    all.retain(|(_, flown)| {
+        wanted.since_unix_ms <= flown.unix_ms
+            && wanted.layer.is_none_or(|layer| layer == flown.cause.layer())
+            && wanted.kind.is_none_or(|kind| kind == flown.cause.kind())
+    });
+    all.sort_by_key(|(_, flown)| std::cmp::Reverse(flown.unix_ms));
+    all.truncate(wanted.count);
+    all
+}
+
+/// An event as JSON; what is not known is not there. Without a core it is the storage
+/// thread's.
+fn event(core: Option<u16>, flown: &Flown) -> Value {
+    let seconds = |us: u64| us as f64 / 1e6;
+    let mut event = Map::new();
+    event.insert("time_unix_ms".to_owned(), flown.unix_ms.into());
+    event.insert("core".to_owned(), core.map_or("store".into(), Value::from));
+    event.insert("kind".to_owned(), flown.cause.kind().into());
+    event.insert("layer".to_owned(), flown.cause.layer().word().into());
+    event.insert("reason".to_owned(), flown.cause.reason().into());
+    if flown.trace_id != 0 {
+        event.insert("trace_id".to_owned(), format!("{:032x}", flown.trace_id).into());
+    }
+    if !flown.room.is_empty() {
+        event.insert("room_id".to_owned(), flown.room.as_str().into());
+    }
+    event.insert("user_agent".to_owned(), flown.agent.word().into());
+    if flown.client_hash != 0 {
+        event.insert("client_hash".to_owned(), format!("{:016x}", flown.client_hash).into());
+    }
+    if flown.value_us != 0 {
+        event.insert("value_seconds".to_owned(), seconds(flown.value_us).into());
+    }
+    let stages = [
+        ("p2b", flown.stages.p2b_us),
+        ("queue", flown.stages.queue_us),
+        ("b2c", flown.stages.b2c_us),
+        ("consume", flown.stages.consume_us),
+    ];
+    let stages: Map<String, Value> = stages
+        .into_iter()
+        .filter_map(|(name, us)| Some((name.to_owned(), seconds(us?.into()).into())))
+        .collect();
+    if !stages.is_empty() {
+        event.insert("stages_seconds".to_owned(), stages.into());
+    }
+    Value::Object(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Agent, Cause, CloseReason, Segment, Stages};
+
+    fn flown(unix_ms: u64, cause: Cause) -> Flown {
+        Flown {
+            unix_ms,
+            cause,
+            trace_id: 0,
+            room: String::new(),
+            agent: Agent::None,
+            client_hash: 0,
+            value_us: 0,
+            stages: Stages::default(),
+        }
+    }
+
+    #[track_caller]
+    fn check(layer: Option<Layer>, kind: Option<&'static str>, since: u64, n: usize, want: &[u64]) {
+        let all = vec![
+            (Some(0), flown(1, Cause::Stall)),
+            (Some(1), flown(3, Cause::Closed(CloseReason::Panic))),
+            (Some(0), flown(2, Cause::Closed(CloseReason::SlowConsumer))),
+            (Some(1), flown(4, Cause::SlowMessage(Segment::B2c))),
+        ];
+        let wanted = Wanted { layer, kind, since_unix_ms: since, count: n };
+        let times: Vec<u64> = chosen(all, &wanted).iter().map(|(_, flown)| flown.unix_ms).collect();
+        assert_eq!(times, want);
+    }
+
+    #[test]
+    fn events_are_chosen_and_come_newest_first() {
+        check(None, None, 0, 9, &[4, 3, 2, 1]);
+        check(None, None, 0, 2, &[4, 3]);
+        check(None, None, 3, 9, &[4, 3]);
+        check(Some(Layer::Connection), None, 0, 9, &[3, 2]);
+        check(Some(Layer::Connection), None, 0, 1, &[3]);
+        check(None, Some("stall"), 0, 9, &[1]);
+        check(Some(Layer::Store), None, 0, 9, &[]);
+        check(Some(Layer::Latency), Some("stall"), 0, 9, &[]);
+    }
+
+    #[test]
+    fn an_event_says_what_is_known_and_no_more() {
+        let bare = event(None, &flown(7, Cause::Stall));
+        let want = json!({
+            "time_unix_ms": 7, "core": "store", "kind": "stall", "layer": "core",
+            "reason": "turn", "user_agent": "none",
+        });
+        assert_eq!(bare, want);
+        let whole = Flown {
+            trace_id: 0xab,
+            room: "room:\"\n<@all>".to_owned(),
+            agent: Agent::Python,
+            client_hash: 0xcd,
+            value_us: 1_900_000,
+            stages: Stages { p2b_us: Some(4_000), b2c_us: Some(0), ..Stages::default() },
+            ..flown(7, Cause::SlowMessage(Segment::P2b))
+        };
+        let want = json!({
+            "time_unix_ms": 7, "core": 3, "kind": "slow_message", "layer": "latency",
+            "reason": "p2b", "trace_id": "000000000000000000000000000000ab",
+            "room_id": "room:\"\n<@all>", "user_agent": "python",
+            "client_hash": "00000000000000cd", "value_seconds": 1.9,
+            "stages_seconds": { "p2b": 0.004, "b2c": 0.0 },
+        });
+        let text = event(Some(3), &whole).to_string();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), want);
+        assert!(!text.contains('\n'), "what a stranger wrote is escaped: {text}");
+    }
+}

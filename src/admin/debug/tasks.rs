@@ -1,0 +1,46 @@
+//! What each core's turn, timers and operations are doing.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::Evidence;
+use crate::metrics::{Cells, Gauge};
+
+/// `GET /debug/tasks`
+pub(super) async fn page(State(evidence): State<Evidence>) -> Response {
+    super::json_answer(&report(&evidence.instance, super::unix_ms(), &evidence.threads.cores))
+}
+
+/// The same, for a file.
+pub fn report(instance: &str, now_unix_ms: u64, cores: &[Arc<Cells>]) -> Value {
+    let cores = (0..).zip(cores).map(|(core, cells)| line(core, now_unix_ms, cells));
+    json!({
+        "instance": instance,
+        "now_unix_ms": now_unix_ms,
+        "cores": cores.collect::<Vec<_>>(),
+    })
+}
+
+fn line(core: u16, now_unix_ms: u64, cells: &Cells) -> Value {
+    let sight = cells.sight();
+    let lanes = sight.lanes.iter().map(|(to, open)| (to.to_string(), Value::from(*open)));
+    let since = sight.since_unix_ms;
+    let for_ms = if since == 0 { 0 } else { now_unix_ms.saturating_sub(since) };
+    json!({
+        "core": core,
+        "phase": sight.phase.word(),
+        "since_unix_ms": since,
+        "for_seconds": for_ms as f64 / 1e3,
+        "turn": sight.turn,
+        "connections": sight.under_way.connections,
+        "timers": sight.under_way.timers,
+        "questions_open": sight.under_way.questions,
+        "questions_open_by_core": lanes.collect::<Map<_, _>>(),
+        "ring_operations": sight.under_way.ring_operations,
+        "store_requests": sight.under_way.store_requests,
+        "conn_tasks_max": cells.gauge(Gauge::ConnTasksMax),
+    })
+}

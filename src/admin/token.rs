@@ -1,0 +1,159 @@
+//! Who may see the evidence: a token, compared in a time that tells nothing, and a
+//! limit on guessing.
+//!
+//! Deliberately absent: where the token is written.
+
+use std::fmt;
+use std::hint::black_box;
+use std::net::IpAddr;
+
+use crate::base::Tick;
+
+/// The fewest bytes of a token: 16 of any alphabet are beyond guessing.
+pub const TOKEN_BYTES_MIN: usize = 16;
+
+/// Wrong tokens of one address within `TRIES_MS`.
+pub const TRIES_MAX: u32 = 10;
+
+/// After so long an address may try again.
+pub const TRIES_MS: u64 = 60_000;
+
+/// Addresses whose wrong tokens are remembered.
+const ADDRESSES_MAX: usize = 256;
+
+/// What a request must show. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<[u8]>);
+
+/// Why a text is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenTrouble {
+    /// It could be guessed.
+    Short(usize),
+    /// It would not get through a header.
+    Unprintable,
+}
+
+impl fmt::Display for TokenTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenTrouble::Short(bytes) => {
+                write!(f, "the token has {bytes} bytes; it must have at least {TOKEN_BYTES_MIN}")
+            }
+            TokenTrouble::Unprintable => {
+                f.write_str("the token may have visible characters of ASCII only")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Token {
+    /// A token, if it can be one.
+    pub fn new(text: &[u8]) -> Result<Token, TokenTrouble> {
+        if !text.iter().all(u8::is_ascii_graphic) {
+            return Err(TokenTrouble::Unprintable);
+        }
+        if text.len() < TOKEN_BYTES_MIN {
+            return Err(TokenTrouble::Short(text.len()));
+        }
+        Ok(Token(text.into()))
+    }
+
+    /// Whether it is this one. How long that takes depends on the length of what was
+    /// given only.
+    pub fn is(&self, given: &[u8]) -> bool {
+        let own = self.0.iter().cycle();
+        let unlike = given.iter().zip(own).fold(0, |unlike, (one, other)| unlike | (one ^ other));
+        black_box(unlike) == 0 && given.len() == self.0.len()
+    }
+}
+
+/// Wrong tokens lately, by address.
+#[derive(Debug, Default)]
+pub struct Tries(Vec<Tried>);
+
+#[derive(Debug)]
+struct Tried {
+    from: IpAddr,
+    since: Tick,
+    wrong: u32,
+}
+
+impl Tries {
+    /// How many ms an address must wait until its token is looked at; 0 for not at all.
+    pub fn wait_ms(&self, now: Tick, from: IpAddr) -> u64 {
+        let tried = self.0.iter().find(|tried| tried.from == from && TRIES_MAX <= tried.wrong);
+        tried.map_or(0, |tried| TRIES_MS.saturating_sub(now.ms_since(tried.since)))
+    }
+
+    /// An address gave a wrong token.
+    pub fn count(&mut self, now: Tick, from: IpAddr) {
+        self.0.retain(|tried| now.ms_since(tried.since) < TRIES_MS);
+        if let Some(tried) = self.0.iter_mut().find(|tried| tried.from == from) {
+            tried.wrong += 1;
+            return;
+        }
+        if self.0.len() == ADDRESSES_MAX {
+            let oldest = (0..ADDRESSES_MAX).min_by_key(|&at| self.0[at].since);
+            self.0.swap_remove(oldest.expect("there are some"));
+        }
+        self.0.push(Tried { from, since: now, wrong: 1 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_itself_and_nothing_else() {
+        let token = Token::new(b"0123456789abcdef").unwrap();
+        assert!(token.is(b"0123456789abcdef"));
+        for other in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef0"] {
+            assert!(!token.is(other.as_bytes()), "{other}");
+        }
+        assert!(!token.is(b"0123456789abcdef0123456789abcdef"), "twice itself is another");
+        assert!(!format!("{token:?}").contains("0123"));
+    }
+
+    #[test]
+    fn what_can_be_guessed_or_not_be_sent_is_no_token() {
+        assert_eq!(Token::new(b"0123456789abcde"), Err(TokenTrouble::Short(15)));
+        assert_eq!(Token::new(b""), Err(TokenTrouble::Short(0)));
+        for wrong in ["0123456789 abcdef", "0123456789abcdef\n", "0123456789abcdefé"] {
+            assert_eq!(Token::new(wrong.as_bytes()), Err(TokenTrouble::Unprintable));
+        }
+    }
+
+    #[test]
+    fn who_guesses_waits_and_nobody_else_does() {
+        let address = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        let mut tries = Tries::default();
+        for at in 0..TRIES_MAX {
+            assert_eq!(tries.wait_ms(Tick(at.into()), address(1)), 0);
+            tries.count(Tick(at.into()), address(1));
+        }
+        assert_eq!(tries.wait_ms(Tick(1_000), address(1)), TRIES_MS - 1_000);
+        assert_eq!(tries.wait_ms(Tick(1_000), address(2)), 0);
+        assert_eq!(tries.wait_ms(Tick(TRIES_MS), address(1)), 0);
+        tries.count(Tick(TRIES_MS), address(1));
+        assert_eq!(tries.wait_ms(Tick(TRIES_MS), address(1)), 0, "it begins anew");
+    }
+
+    #[test]
+    fn only_so_many_addresses_are_remembered() {
+        let mut tries = Tries::default();
+        for at in 0..2 * ADDRESSES_MAX as u64 {
+            tries.count(Tick(at), IpAddr::V4(Ipv4Addr::from_bits(at as u32)));
+        }
+        assert_eq!(tries.0.len(), ADDRESSES_MAX);
+    }
+}

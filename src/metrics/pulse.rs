@@ -1,0 +1,188 @@
+//! What a core is doing at this moment, for those who look at it from outside.
+//!
+//! A core says with plain stores in which phase of its turn it is. Whoever reads it
+//! asks nobody, so of a core that hangs one sees where.
+//!
+//! Invariant: the phase is that of the turn that the time and the number belong to,
+//! or at most one store ahead.
+
+use std::array;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::base::limits::SHARDS_MAX;
+
+/// What a turn consists of, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It has not begun to turn.
+    Starting,
+    /// What the kernel finished.
+    Reaping,
+    /// What neighbours said.
+    Letters,
+    /// What the store answered.
+    Store,
+    /// What the control thread said.
+    Orders,
+    /// What is due.
+    Timers,
+    /// What is sent to whom.
+    Deliver,
+    /// What the kernel shall do.
+    Submit,
+    /// Nothing to do.
+    Sleeping,
+}
+
+impl Phase {
+    /// All, in order.
+    pub const ALL: [Phase; 9] = [
+        Phase::Starting,
+        Phase::Reaping,
+        Phase::Letters,
+        Phase::Store,
+        Phase::Orders,
+        Phase::Timers,
+        Phase::Deliver,
+        Phase::Submit,
+        Phase::Sleeping,
+    ];
+
+    /// What an operator reads.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Reaping => "reaping",
+            Phase::Letters => "letters",
+            Phase::Store => "store",
+            Phase::Orders => "orders",
+            Phase::Timers => "timers",
+            Phase::Deliver => "deliver",
+            Phase::Submit => "submit",
+            Phase::Sleeping => "sleeping",
+        }
+    }
+}
+
+/// What a core has under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Connections, in whatever stage.
+    pub connections: u64,
+    /// Deadlines of connections that wait.
+    pub timers: u64,
+    /// Questions to rooms of other cores that are not answered.
+    pub questions: u64,
+    /// Requests that the kernel has not answered finally.
+    pub ring_operations: u64,
+    /// Requests that the store has not answered.
+    pub store_requests: u64,
+}
+
+/// One core's pulse: one writer, any number of readers.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    phase: AtomicU8,
+    /// When the turn began, Unix ms.
+    since_unix_ms: AtomicU64,
+    turn: AtomicU64,
+    under_way: [AtomicU64; 5],
+    /// Open questions by the core that was asked.
+    lanes: [AtomicU32; SHARDS_MAX as usize],
+}
+
+/// What a reader sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// Where in its turn the core is.
+    pub phase: Phase,
+    /// When that turn began, Unix ms; a sleeping core's sleep began in it.
+    pub since_unix_ms: u64,
+    /// Which turn it is, from 1.
+    pub turn: u64,
+    /// What was under way when the last turn ended.
+    pub under_way: UnderWay,
+    /// Open questions to other cores, where there are any.
+    pub lanes: Vec<(u16, u32)>,
+}
+
+impl Pulse {
+    pub fn new() -> Pulse {
+        Pulse {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            since_unix_ms: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            under_way: array::from_fn(|_| AtomicU64::new(0)),
+            lanes: array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+
+    #[inline]
+    pub fn begin(&self, unix_ms: u64) {
+        self.since_unix_ms.store(unix_ms, Relaxed);
+        self.turn.store(self.turn.load(Relaxed) + 1, Relaxed);
+        self.enter(Phase::Reaping);
+    }
+
+    #[inline]
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    pub fn tell(&self, under_way: &UnderWay) {
+        let UnderWay { connections, timers, questions, ring_operations, store_requests } =
+            *under_way;
+        let words = [connections, timers, questions, ring_operations, store_requests];
+        for (place, word) in self.under_way.iter().zip(words) {
+            place.store(word, Relaxed);
+        }
+    }
+
+    pub fn tell_lane(&self, to: u16, questions: u32) {
+        self.lanes[usize::from(to)].store(questions, Relaxed);
+    }
+
+    pub fn read(&self) -> Sight {
+        let [connections, timers, questions, ring_operations, store_requests] =
+            array::from_fn(|place| self.under_way[place].load(Relaxed));
+        let lanes = (0..).zip(&self.lanes).map(|(to, open)| (to, open.load(Relaxed)));
+        Sight {
+            phase: Phase::ALL[usize::from(self.phase.load(Relaxed))],
+            since_unix_ms: self.since_unix_ms.load(Relaxed),
+            turn: self.turn.load(Relaxed),
+            under_way: UnderWay { connections, timers, questions, ring_operations, store_requests },
+            lanes: lanes.filter(|&(_, open)| open != 0).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_core_says_is_read() {
+        let pulse = Pulse::new();
+        assert_eq!((pulse.read().phase, pulse.read().turn), (Phase::Starting, 0));
+        pulse.begin(1_700);
+        pulse.begin(1_800);
+        for phase in Phase::ALL {
+            pulse.enter(phase);
+            assert_eq!(pulse.read().phase, phase);
+        }
+        let under_way = UnderWay {
+            connections: 1,
+            timers: 2,
+            questions: 3,
+            ring_operations: 4,
+            store_requests: 5,
+        };
+        pulse.tell(&under_way);
+        pulse.tell_lane(3, 9);
+        pulse.tell_lane(255, 1);
+        pulse.tell_lane(0, 0);
+        let sight = pulse.read();
+        assert_eq!((sight.since_unix_ms, sight.turn, sight.under_way), (1_800, 2, under_way));
+        assert_eq!(sight.lanes, [(3, 9), (255, 1)]);
+    }
+}

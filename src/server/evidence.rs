@@ -1,0 +1,390 @@
+//! The control thread's part in the evidence: it carries an operator's questions to
+//! the cores and their findings back, keeps the quarantine, and writes leaks down.
+//!
+//! Invariants: one look is under way at a time, and it ends at its deadline, whoever
+//! has answered by then; a core that takes no orders gets none, and is told who is
+//! locked out when it does again.
+//!
+//! Deliberately absent: HTTP, and what a core looks at.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::control::Cores;
+use super::dump;
+use super::executor::{Errand, Finding};
+use super::leak::LeakWatch;
+use crate::admin::{
+    self, Answer, ConnLine, ConnsAnswer, HeldLine, Question, Refused, Sort, tasks_report,
+};
+use crate::base::Tick;
+use crate::metrics::{Cells, Gauge};
+use crate::session::{HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
+use crate::shard::{Found, Look, Order, Sight, Worst};
+use crate::wire::Encoding;
+
+/// How long cores may take to answer.
+const LOOK_MS_MAX: u64 = 2_000;
+
+/// Between two looks at what nobody tells by itself.
+const WATCH_MS: u64 = 1_000;
+
+/// What it is made of.
+pub(super) struct Setup {
+    pub questions: mpsc::Receiver<Question>,
+    pub findings: mpsc::Receiver<Finding>,
+    pub quarantine: QuarantineOptions,
+    pub cells: Vec<Arc<Cells>>,
+    pub instance: Arc<str>,
+    pub evidence_dir: Option<PathBuf>,
+    pub leak_hold_ms: u64,
+}
+
+/// Everything of the control thread's that concerns evidence.
+pub(super) struct Desk {
+    setup: Setup,
+    began: Instant,
+    quarantine: Quarantine,
+    /// By core: whether it knows who is locked out.
+    told: Vec<bool>,
+    /// Prefixes whose share is to be counted.
+    suspects: VecDeque<Prefix>,
+    /// A question that waits for a count under way.
+    next: Option<ConnsQuestion>,
+    looking: Option<Looking>,
+    ticket: u64,
+    leak: LeakWatch,
+    watch_at: Instant,
+}
+
+struct ConnsQuestion {
+    sort: Sort,
+    count: usize,
+    answer: Answer<ConnsAnswer>,
+}
+
+/// A look under way.
+struct Looking {
+    ticket: u64,
+    until: Instant,
+    /// Cores that have not answered.
+    silent: Vec<u16>,
+    purpose: Purpose,
+}
+
+enum Purpose {
+    Conns { question: ConnsQuestion, found: ConnsAnswer },
+    Share { prefix: Prefix, having: u64, all: u64 },
+}
+
+/// What happened that the desk has to do something about.
+pub(super) enum Errands {
+    Question(Question),
+    Finding(Finding),
+    Time,
+}
+
+impl Desk {
+    pub fn new(setup: Setup) -> Desk {
+        let now = Instant::now();
+        Desk {
+            began: now,
+            quarantine: Quarantine::new(setup.quarantine.clone()),
+            told: vec![true; setup.cells.len()],
+            suspects: VecDeque::new(),
+            next: None,
+            looking: None,
+            ticket: 0,
+            leak: LeakWatch::default(),
+            watch_at: now + Duration::from_millis(WATCH_MS),
+            setup,
+        }
+    }
+
+    /// Waits until there is something to do.
+    pub async fn wait(&mut self) -> Errands {
+        let until = self.looking.as_ref().map_or(self.watch_at, |one| one.until.min(self.watch_at));
+        tokio::select! {
+            Some(question) = self.setup.questions.recv() => Errands::Question(question),
+            Some(finding) = self.setup.findings.recv() => Errands::Finding(finding),
+            () = tokio::time::sleep_until(until) => Errands::Time,
+        }
+    }
+
+    /// Does what there is to do. Waits for nobody.
+    pub fn act(&mut self, cores: &mut Cores, errands: Errands) {
+        match errands {
+            Errands::Question(question) => self.on_question(cores, question),
+            Errands::Finding(Finding::EarlyPanic(prefix)) => self.on_panic(&prefix),
+            Errands::Finding(Finding::Looked { core, ticket, found, peers }) => {
+                self.on_found(core, ticket, found, peers);
+            }
+            Errands::Time => self.on_time(),
+        }
+        self.begin_look(cores);
+        self.tell(cores);
+    }
+
+    fn now(&self) -> Tick {
+        Tick(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn on_question(&mut self, cores: &mut Cores, question: Question) {
+        let now = self.now();
+        match question {
+            Question::Conns { sort, count, answer } => {
+                let is_busy = self.next.is_some()
+                    || self.looking.as_ref().is_some_and(|one| one.is_for_operator());
+                if is_busy {
+                    let _ = answer.send(Err(Refused::Busy));
+                } else {
+                    self.next = Some(ConnsQuestion { sort, count, answer });
+                }
+            }
+            Question::Held(answer) => {
+                let lines = self.quarantine.held().iter().map(|held| HeldLine {
+                    prefix: held.prefix.to_string(),
+                    left_ms: held.until.ms_since(now),
+                    held_ms: now.ms_since(held.since),
+                    by: match held.by {
+                        HeldBy::Server => "server",
+                        HeldBy::Operator => "operator",
+                    },
+                });
+                let _ = answer.send(Ok(lines.collect()));
+            }
+            Question::Hold { prefix, hold_ms, answer } => {
+                let _ = answer.send(self.hold(now, &prefix, hold_ms));
+            }
+            Question::Lift { prefix, answer } => {
+                let prefix = Prefix::parse(&prefix);
+                let lifted = prefix.is_some_and(|prefix| self.quarantine.lift(&prefix));
+                if lifted {
+                    self.told.fill(false);
+                    tracing::info!("a client prefix is let in again: an operator said so");
+                }
+                let _ = answer.send(if lifted { Ok(()) } else { Err(Refused::Unknown) });
+            }
+            #[cfg(feature = "faults")]
+            Question::Block { core, block_ms, answer } => {
+                let given = cores.try_order(usize::from(core), Errand::Block { block_ms });
+                let _ = answer.send(if given { Ok(()) } else { Err(Refused::Unknown) });
+            }
+        }
+        let _ = cores;
+    }
+
+    fn hold(&mut self, now: Tick, prefix: &str, hold_ms: Option<u64>) -> Result<(), Refused> {
+        let prefix = Prefix::parse(prefix).ok_or(Refused::Malformed)?;
+        let hold_ms = hold_ms.unwrap_or(self.setup.quarantine.hold_ms);
+        match self.quarantine.hold(now, prefix, hold_ms, HeldBy::Operator) {
+            Verdict::Held => {
+                self.told.fill(false);
+                tracing::info!("a client prefix is locked out: an operator said so");
+                Ok(())
+            }
+            Verdict::Full | Verdict::Spared | Verdict::Forgotten => Err(Refused::Full),
+        }
+    }
+
+    fn on_panic(&mut self, prefix: &Prefix) {
+        let is_suspect = self.quarantine.on_panic(self.now(), prefix);
+        if is_suspect && self.suspects.len() < PREFIXES_MAX && !self.suspects.contains(prefix) {
+            self.suspects.push_back(prefix.clone());
+        }
+    }
+
+    fn on_found(&mut self, core: u16, ticket: u64, found: Found, peers: Vec<Option<SocketAddr>>) {
+        let Some(looking) = self.looking.as_mut().filter(|one| one.ticket == ticket) else {
+            return; // it came too late
+        };
+        looking.silent.retain(|&other| other != core);
+        match (&mut looking.purpose, found) {
+            (Purpose::Conns { found: answer, .. }, Found::Worst(sights, all)) => {
+                answer.connections += all;
+                let lines =
+                    sights.into_iter().zip(peers).map(|(sight, peer)| line(core, sight, peer));
+                answer.conns.extend(lines);
+            }
+            (Purpose::Share { having, all, .. }, Found::Share { having: more, all: of }) => {
+                *having += more;
+                *all += of;
+            }
+            (Purpose::Conns { .. }, Found::Share { .. })
+            | (Purpose::Share { .. }, Found::Worst(..)) => unreachable!("the ticket is another's"),
+        }
+        if looking.silent.is_empty() {
+            self.end_look();
+        }
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        if self.looking.as_ref().is_some_and(|looking| looking.until <= now) {
+            self.end_look();
+        }
+        if now < self.watch_at {
+            return;
+        }
+        self.watch_at = now + Duration::from_millis(WATCH_MS);
+        let now = self.now();
+        if self.quarantine.expire(now) {
+            self.told.fill(false);
+            tracing::info!("a client prefix is let in again: its time is over");
+        }
+        let busiest = self.setup.cells.iter().map(|cells| cells.gauge(Gauge::ConnTasksMax)).max();
+        if self.leak.on_sample(now, self.setup.leak_hold_ms, busiest.unwrap_or(0)) {
+            self.write_leak();
+        }
+    }
+
+    /// Begins the next look, if one waits and none is under way.
+    fn begin_look(&mut self, cores: &mut Cores) {
+        if self.looking.is_some() {
+            return;
+        }
+        let (look, purpose) = if let Some(question) = self.next.take() {
+            let worst = match question.sort {
+                Sort::Age => Worst::Age,
+                Sort::Pending => Worst::Pending,
+                Sort::Tasks => Worst::Tasks,
+            };
+            let look = Look::Worst(worst, question.count);
+            (look, Purpose::Conns { question, found: ConnsAnswer::default() })
+        } else if let Some(prefix) = self.suspects.pop_front() {
+            (Look::Share(prefix.clone()), Purpose::Share { prefix, having: 0, all: 0 })
+        } else {
+            return;
+        };
+        self.ticket += 1;
+        let ticket = self.ticket;
+        let mut asked = 0;
+        let silent: Vec<u16> = (0..self.told.len() as u16).collect();
+        for &core in &silent {
+            let order = Errand::Shard(Order::Look(ticket, look.clone()));
+            asked += usize::from(cores.try_order(usize::from(core), order));
+        }
+        let until = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
+        self.looking = Some(Looking { ticket, until, silent, purpose });
+        if asked == 0 {
+            self.end_look();
+        }
+    }
+
+    /// Answers with what there is.
+    fn end_look(&mut self) {
+        let Some(looking) = self.looking.take() else { return };
+        match looking.purpose {
+            Purpose::Conns { question, mut found } => {
+                found.conns.sort_by_key(|conn| {
+                    std::cmp::Reverse(match question.sort {
+                        Sort::Age => conn.age_ms,
+                        Sort::Pending => conn.outbox_bytes,
+                        Sort::Tasks => conn.tasks.into(),
+                    })
+                });
+                found.silent = looking.silent;
+                // Whoever asked may be gone.
+                let _ = question.answer.send(Ok(found));
+            }
+            Purpose::Share { prefix, having, all } => self.judge(&prefix, having, all),
+        }
+    }
+
+    fn judge(&mut self, prefix: &Prefix, having: u64, all: u64) {
+        // Names stand behind the token only, and not in a log.
+        match self.quarantine.on_share(self.now(), prefix, having, all) {
+            Verdict::Held => {
+                self.told.fill(false);
+                tracing::warn!(
+                    "a client prefix is locked out for {} s: its sessions panicked soon after \
+                     they began; GET /debug/quarantine names it",
+                    self.setup.quarantine.hold_ms / 1_000
+                );
+            }
+            Verdict::Spared => tracing::warn!(
+                "sessions of a client prefix panic soon after they begin, and it stays: {having} \
+                 of {all} connections have it"
+            ),
+            Verdict::Full => tracing::warn!(
+                "sessions of a client prefix panic soon after they begin, and it stays: \
+                 {PREFIXES_MAX} are locked out already"
+            ),
+            Verdict::Forgotten => (),
+        }
+    }
+
+    /// Tells cores who is locked out, those that do not know.
+    fn tell(&mut self, cores: &mut Cores) {
+        if self.told.iter().all(|told| *told) {
+            return;
+        }
+        let held = self.quarantine.held().iter().map(|held| held.prefix.clone());
+        let held: Arc<[Prefix]> = held.collect();
+        for (core, told) in self.told.iter_mut().enumerate() {
+            if !*told {
+                *told = cores.try_order(core, Errand::Shard(Order::Held(Arc::clone(&held))));
+            }
+        }
+    }
+
+    fn write_leak(&self) {
+        tracing::warn!(
+            "a connection has had more tasks under way than it should for {} s; \
+             GET /debug/conns?sort=tasks names it",
+            self.setup.leak_hold_ms / 1_000
+        );
+        let Some(folder) = self.setup.evidence_dir.clone() else { return };
+        let unix_ms = unix_ms();
+        let report = tasks_report(&self.setup.instance, unix_ms, &self.setup.cells);
+        // A slow disk must not keep the control thread from its signals.
+        drop(tokio::task::spawn_blocking(move || {
+            match dump::write(&folder, unix_ms, &format!("{report}\n")) {
+                Ok(path) => tracing::warn!("what all cores were doing is in {}", path.display()),
+                Err(error) => tracing::error!(
+                    "what all cores were doing cannot be written to {}: {error}",
+                    folder.display()
+                ),
+            }
+        }));
+    }
+}
+
+impl Looking {
+    fn is_for_operator(&self) -> bool {
+        matches!(&self.purpose, Purpose::Conns { .. })
+    }
+}
+
+fn line(core: u16, sight: Sight, peer: Option<SocketAddr>) -> admin::ConnLine {
+    ConnLine {
+        core,
+        client: sight.client.map(|client| client.to_string()),
+        user: sight.user,
+        tenant: sight.tenant,
+        age_ms: sight.age_ms,
+        encoding: match sight.encoding {
+            Encoding::Json => "json",
+            Encoding::Protobuf => "protobuf",
+        },
+        user_agent: sight.agent.word(),
+        channels_count: sight.channels_count,
+        outbox_bytes: sight.outbox_bytes as u64,
+        sends_in_flight: sight.sends_in_flight,
+        tasks: sight.tasks,
+        peer,
+    }
+}
+
+/// The clock that files are named by.
+#[allow(clippy::disallowed_methods)]
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

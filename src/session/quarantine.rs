@@ -1,0 +1,358 @@
+//! Client prefixes that are locked out for a while because their sessions panic.
+//!
+//! The server makes the ids of clients, so a prefix is made of what a client brings
+//! along: its tenant, its user's name up to the first `:` or `-`, and the class of
+//! its software. One broken version of a bot is one prefix, whatever its number.
+//!
+//! Early panics of all cores come together in a [`Quarantine`], which belongs to the
+//! control thread. Before it locks a prefix out, it asks how many of the open
+//! connections have it: a prefix that many have stays, because being locked out
+//! would hurt more people than the panics do.
+//!
+//! Invariants: at most `PREFIXES_MAX` prefixes are locked out and as many are
+//! suspected; each is listed once.
+//!
+//! Deliberately absent: who panicked, cores, clocks.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::Tick;
+use crate::metrics::Agent;
+
+/// Prefixes that are locked out at a time, and prefixes that are suspected.
+pub const PREFIXES_MAX: usize = 64;
+
+/// Bytes of the tenant, and bytes of the user's name, that count.
+const PART_BYTES_MAX: usize = 32;
+
+/// Between the parts of a prefix; nothing else in it looks like that.
+const SEPARATOR: char = '~';
+
+/// When a prefix is locked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineOptions {
+    /// So many early panics; 0 for never.
+    pub panics_min: u32,
+    /// A panic so long after the upgrade is early.
+    pub early_ms_max: u64,
+    /// All within this time.
+    pub window_ms: u64,
+    /// For how long.
+    pub hold_ms: u64,
+    /// Unless more of the open connections have it, in percent.
+    pub share_percent_max: u32,
+}
+
+impl Default for QuarantineOptions {
+    fn default() -> QuarantineOptions {
+        QuarantineOptions {
+            panics_min: 3,
+            early_ms_max: 10_000,
+            window_ms: 60_000,
+            hold_ms: 600_000,
+            share_percent_max: 10,
+        }
+    }
+}
+
+/// What clients have in common that fail alike: `tenant~user~class`, each part in
+/// letters, digits, `.` and `_`, and all else as `=XX`. So it fits into a path, a query
+/// and a log line as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(Arc<str>);
+
+impl Prefix {
+    /// The prefix of a client.
+    pub fn of(tenant: &str, user: &str, agent: Agent) -> Prefix {
+        Prefix(text(tenant, user, agent).collect::<String>().into())
+    }
+
+    /// One that an operator wrote.
+    pub fn parse(written: &str) -> Option<Prefix> {
+        let mut parts = written.split(SEPARATOR);
+        let [tenant, user, agent] = [parts.next()?, parts.next()?, parts.next()?];
+        let is_known = Agent::WORDS.contains(&agent);
+        let fits = |part: &str| {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || "._=".contains(c);
+            part.len() <= 3 * PART_BYTES_MAX && part.chars().all(is_part)
+        };
+        let is_prefix = is_known && parts.next().is_none() && fits(tenant) && fits(user);
+        is_prefix.then(|| Prefix(written.into()))
+    }
+
+    /// Whether a client has this prefix. Allocates nothing: it is asked of each
+    /// connection of a core.
+    pub fn is_of(&self, tenant: &str, user: &str, agent: Agent) -> bool {
+        self.0.chars().eq(text(tenant, user, agent))
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn text<'a>(tenant: &'a str, user: &'a str, agent: Agent) -> impl Iterator<Item = char> + 'a {
+    let user = user.split([':', '-']).next().unwrap_or_default();
+    let parts = escaped(tenant).chain([SEPARATOR]).chain(escaped(user)).chain([SEPARATOR]);
+    parts.chain(agent.word().chars())
+}
+
+fn escaped(part: &str) -> impl Iterator<Item = char> + '_ {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    part.bytes().take(PART_BYTES_MAX).flat_map(|byte| {
+        let hex = |digit: u8| char::from(HEX[usize::from(digit)]);
+        let is_plain = byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_';
+        let shown = if is_plain {
+            [Some(char::from(byte)), None, None]
+        } else {
+            [Some('='), Some(hex(byte >> 4)), Some(hex(byte & 0xf))]
+        };
+        shown.into_iter().flatten()
+    })
+}
+
+/// Who locked a prefix out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// The server, after panics.
+    Server,
+    /// An operator.
+    Operator,
+}
+
+/// A prefix that is locked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub prefix: Prefix,
+    /// Since when.
+    pub since: Tick,
+    /// Until when.
+    pub until: Tick,
+    /// By whom.
+    pub by: HeldBy,
+}
+
+/// What became of a prefix that was suspected.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is locked out.
+    Held,
+    /// Too many clients have it.
+    Spared,
+    /// There is no room for one more.
+    Full,
+    /// Nobody suspects it any more.
+    Forgotten,
+}
+
+/// A prefix that panicked lately.
+#[derive(Debug)]
+struct Suspect {
+    prefix: Prefix,
+    /// When, the last `panics_min` of them.
+    panics: VecDeque<Tick>,
+}
+
+/// What is locked out, and what may be next.
+#[derive(Debug)]
+pub struct Quarantine {
+    options: QuarantineOptions,
+    suspects: Vec<Suspect>,
+    held: Vec<Held>,
+}
+
+impl Quarantine {
+    /// Nobody is locked out.
+    pub fn new(options: QuarantineOptions) -> Quarantine {
+        Quarantine { options, suspects: Vec::new(), held: Vec::new() }
+    }
+
+    /// What is locked out.
+    pub fn held(&self) -> &[Held] {
+        &self.held
+    }
+
+    /// An early panic. True when the share of this prefix should be counted now, and
+    /// `on_share` told.
+    pub fn on_panic(&mut self, now: Tick, prefix: &Prefix) -> bool {
+        let panics_min = self.options.panics_min as usize;
+        if panics_min == 0 || self.held.iter().any(|held| held.prefix == *prefix) {
+            return false;
+        }
+        let window_ms = self.options.window_ms;
+        self.suspects
+            .retain(|one| one.panics.back().is_some_and(|&at| now.ms_since(at) <= window_ms));
+        let known = self.suspects.iter().position(|one| one.prefix == *prefix);
+        let index = known.unwrap_or_else(|| {
+            if self.suspects.len() == PREFIXES_MAX {
+                // The one that has been quiet for the longest.
+                let quiet = (0..PREFIXES_MAX).min_by_key(|&at| self.suspects[at].panics.back());
+                self.suspects.swap_remove(quiet.expect("there are some"));
+            }
+            self.suspects.push(Suspect { prefix: prefix.clone(), panics: VecDeque::new() });
+            self.suspects.len() - 1
+        });
+        let panics = &mut self.suspects[index].panics;
+        panics.push_back(now);
+        if panics_min < panics.len() {
+            panics.pop_front();
+        }
+        panics.len() == panics_min && now.ms_since(panics[0]) <= window_ms
+    }
+
+    /// So many of all open connections have the prefix.
+    pub fn on_share(&mut self, now: Tick, prefix: &Prefix, having: u64, all: u64) -> Verdict {
+        let Some(index) = self.suspects.iter().position(|one| one.prefix == *prefix) else {
+            return Verdict::Forgotten;
+        };
+        self.suspects.swap_remove(index);
+        if all * u64::from(self.options.share_percent_max) < having * 100 {
+            return Verdict::Spared;
+        }
+        self.hold(now, prefix.clone(), self.options.hold_ms, HeldBy::Server)
+    }
+
+    /// Locks a prefix out; one that is already gets the new time.
+    pub fn hold(&mut self, now: Tick, prefix: Prefix, hold_ms: u64, by: HeldBy) -> Verdict {
+        let until = now.plus_ms(hold_ms);
+        if let Some(held) = self.held.iter_mut().find(|held| held.prefix == prefix) {
+            held.until = until;
+            return Verdict::Held;
+        }
+        if self.held.len() == PREFIXES_MAX {
+            return Verdict::Full;
+        }
+        self.held.push(Held { prefix, since: now, until, by });
+        Verdict::Held
+    }
+
+    /// Lets a prefix in again. False when it is not locked out.
+    pub fn lift(&mut self, prefix: &Prefix) -> bool {
+        let before = self.held.len();
+        self.held.retain(|held| held.prefix != *prefix);
+        self.held.len() < before
+    }
+
+    /// Lets those in whose time is over. True when there were any.
+    pub fn expire(&mut self, now: Tick) -> bool {
+        let before = self.held.len();
+        self.held.retain(|held| now < held.until);
+        self.held.len() < before
+    }
+
+    /// When `expire` should be called next.
+    pub fn next_end(&self) -> Option<Tick> {
+        self.held.iter().map(|held| held.until).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGENT: Agent = Agent::ALL[0];
+
+    fn bot() -> Prefix {
+        Prefix::of("acme", "bot-17", AGENT)
+    }
+
+    fn quarantine() -> Quarantine {
+        Quarantine::new(QuarantineOptions::default())
+    }
+
+    #[track_caller]
+    fn check(tenant: &str, user: &str, want: &str) {
+        let prefix = Prefix::of(tenant, user, AGENT);
+        assert_eq!(prefix.to_string(), format!("{want}~{}", AGENT.word()));
+        assert!(prefix.is_of(tenant, user, AGENT));
+        assert_eq!(Prefix::parse(&prefix.to_string()), Some(prefix));
+    }
+
+    #[test]
+    fn a_prefix_is_the_tenant_and_the_name_up_to_its_number() {
+        check("", "", "~");
+        check("acme", "bot-17", "acme~bot");
+        check("acme", "bot:17-b", "acme~bot");
+        check("", "ann", "~ann");
+        check("a/b", "x\n<y>~z", "a=2Fb~x=0A=3Cy=3E=7Ez");
+        check("", "日本", "~=E6=97=A5=E6=9C=AC");
+        check(&"t".repeat(99), &"u".repeat(99), &format!("{}~{}", "t".repeat(32), "u".repeat(32)));
+        assert!(!bot().is_of("acme", "bots-17", AGENT));
+        assert!(!bot().is_of("acm", "bot-17", AGENT));
+        assert!(!bot().is_of("acme", "bot-17", *Agent::ALL.last().unwrap()));
+    }
+
+    #[test]
+    fn what_an_operator_writes_must_be_a_prefix() {
+        let agent = AGENT.word();
+        for wrong in ["", "~", "a~b", "a~b~no such class", "a~b~"] {
+            assert_eq!(Prefix::parse(wrong), None, "{wrong}");
+        }
+        for wrong in ["a b~c", "a-b~c", "a~c~d", "a", "a~b:", "é~b"] {
+            assert_eq!(Prefix::parse(&format!("{wrong}~{agent}")), None, "{wrong}");
+        }
+        assert_eq!(Prefix::parse(&format!("{}~~{agent}", "x".repeat(97))), None);
+    }
+
+    #[test]
+    fn early_panics_within_the_window_lock_a_prefix_out() {
+        let mut all = quarantine();
+        assert!(!all.on_panic(Tick(0), &bot()));
+        assert!(!all.on_panic(Tick(30_000), &bot()));
+        assert!(!all.on_panic(Tick(60_001), &bot()), "the first is too long ago");
+        assert!(all.on_panic(Tick(61_000), &bot()));
+        assert_eq!(all.on_share(Tick(61_000), &bot(), 0, 0), Verdict::Held);
+        assert!(!all.on_panic(Tick(61_001), &bot()), "it is locked out already");
+        assert!(!all.expire(Tick(661_000 - 1)));
+        assert_eq!(all.next_end(), Some(Tick(661_000)));
+        assert!(all.expire(Tick(661_000)));
+        assert!(all.held().is_empty());
+    }
+
+    #[test]
+    fn a_prefix_that_many_have_is_spared() {
+        for (having, all_count, want) in [
+            (10, 100, Verdict::Held),
+            (11, 100, Verdict::Spared),
+            (1, 1, Verdict::Spared),
+            (0, 1, Verdict::Held),
+        ] {
+            let mut all = quarantine();
+            (0..3).for_each(|at| assert_eq!(all.on_panic(Tick(at), &bot()), at == 2));
+            assert_eq!(all.on_share(Tick(3), &bot(), having, all_count), want);
+            assert_eq!(all.on_share(Tick(3), &bot(), 0, 0), Verdict::Forgotten);
+        }
+    }
+
+    #[test]
+    fn zero_panics_lock_nobody_out() {
+        let options = QuarantineOptions { panics_min: 0, ..QuarantineOptions::default() };
+        let mut all = Quarantine::new(options);
+        assert!((0..10).all(|at| !all.on_panic(Tick(at), &bot())));
+    }
+
+    #[test]
+    fn lists_have_ends() {
+        let mut all = quarantine();
+        let prefix = |n: usize| Prefix::of("", &format!("u{n}"), AGENT);
+        for n in 0..=PREFIXES_MAX {
+            assert!(!all.on_panic(Tick(n as u64), &prefix(n)));
+        }
+        assert_eq!(all.suspects.len(), PREFIXES_MAX);
+        assert!(all.suspects.iter().all(|one| one.prefix != prefix(0)), "the quietest went");
+        for n in 0..PREFIXES_MAX {
+            assert_eq!(all.hold(Tick(0), prefix(n), 1, HeldBy::Operator), Verdict::Held);
+        }
+        assert_eq!(all.hold(Tick(0), bot(), 1, HeldBy::Operator), Verdict::Full);
+        assert_eq!(all.hold(Tick(5), prefix(7), 9, HeldBy::Operator), Verdict::Held);
+        assert_eq!(all.held()[7].until, Tick(14));
+        assert!(all.lift(&prefix(7)) && !all.lift(&prefix(7)));
+        assert_eq!(all.hold(Tick(0), bot(), 1, HeldBy::Operator), Verdict::Held);
+    }
+}

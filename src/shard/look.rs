@@ -1,0 +1,195 @@
+//! Looking through all connections of a shard, a few in each turn: for an operator
+//! who wants to see the worst of them, and for whoever wants to know how many have
+//! something in common.
+//!
+//! Invariant: one turn looks at no more than `LOOK_SLOTS` slots, however many
+//! connections there are.
+//!
+//! Deliberately absent: who asks, sockets.
+
+use super::Shard;
+use super::conn::{Conn, Stage};
+use crate::base::{ClientId, ConnId, Now, Soon};
+use crate::metrics::Agent;
+use crate::session::{self, Prefix, Who};
+use crate::wire::Encoding;
+
+/// Slots that one turn looks at: 50 us, and a million connections in 250 turns.
+const LOOK_SLOTS: u32 = 4_096;
+
+/// Connections that one look brings back at most.
+pub const SIGHTS_MAX: usize = 100;
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// The worst connections, at most so many.
+    Worst(Worst, usize),
+    /// How many have this prefix.
+    Share(Prefix),
+}
+
+/// What makes a connection bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worst {
+    /// It is old.
+    Age,
+    /// Much waits for it.
+    Pending,
+    /// It has much under way.
+    Tasks,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The worst first, and how many connections were looked at.
+    Worst(Vec<Sight>, u64),
+    /// So many have the prefix, of so many.
+    Share {
+        /// Those.
+        having: u64,
+        /// All that are open.
+        all: u64,
+    },
+}
+
+/// One connection, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// Which.
+    pub conn: ConnId,
+    /// What SDKs call it; none before it is connected.
+    pub client: Option<ClientId>,
+    /// Who it is; empty for nobody.
+    pub user: String,
+    /// Whose names those are; empty for the only tenant.
+    pub tenant: String,
+    /// What its program is.
+    pub agent: Agent,
+    /// Since the upgrade.
+    pub age_ms: u64,
+    /// How it speaks.
+    pub encoding: Encoding,
+    /// Channels that it is in or has asked for.
+    pub channels_count: usize,
+    /// What waits for it or is on its way to it.
+    pub outbox_bytes: usize,
+    /// Sends that the kernel has not finished.
+    pub sends_in_flight: u32,
+    /// All that has to come back for it.
+    pub tasks: u32,
+}
+
+/// A look under way.
+#[derive(Debug)]
+pub struct Looking {
+    ticket: u64,
+    look: Look,
+    /// Slots below were looked at.
+    cursor: u32,
+    /// The worst so far, the best of them last.
+    worst: Vec<(u64, ConnId)>,
+    having: u64,
+    all: u64,
+}
+
+impl Shard {
+    /// Begins to look. Whoever asked before gets no answer.
+    pub(super) fn begin_look(&mut self, ticket: u64, look: Look) {
+        self.looking =
+            Some(Looking { ticket, look, cursor: 0, worst: Vec::new(), having: 0, all: 0 });
+    }
+
+    /// Looks at the next few slots; at the end what was found waits to be taken.
+    pub(super) fn look_on(&mut self, now: Now) {
+        let Some(mut looking) = self.looking.take() else { return };
+        let end = self.conns.span().min(looking.cursor + LOOK_SLOTS);
+        for slot in looking.cursor..end {
+            if let Some(conn) = self.conns.at(slot) {
+                looking.see(now, &self.options.session, slot, conn);
+            }
+        }
+        looking.cursor = end;
+        if end < self.conns.span() {
+            self.looking = Some(looking);
+            return;
+        }
+        let found = match looking.look {
+            Look::Worst(..) => {
+                let sights = looking.worst.iter().filter_map(|&(_, id)| self.sight(now, id));
+                Found::Worst(sights.collect(), looking.all)
+            }
+            Look::Share(_) => Found::Share { having: looking.having, all: looking.all },
+        };
+        self.found = Some((looking.ticket, found));
+    }
+
+    /// What a look found, and which look it was.
+    pub fn take_found(&mut self) -> Option<(u64, Found)> {
+        self.found.take()
+    }
+
+    /// All of one connection, unless it went meanwhile.
+    fn sight(&self, now: Now, id: ConnId) -> Option<Sight> {
+        let conn = self.conns.at(id.slot).filter(|conn| conn.generation == id.generation)?;
+        let Stage::Open(_, session) = &conn.stage else { return None };
+        let who = session.who();
+        let text =
+            |part: fn(Who<'_>) -> &str| who.map_or(String::new(), |who| part(who).to_owned());
+        Some(Sight {
+            conn: id,
+            client: who.map(|who| who.client),
+            user: text(|who| who.user),
+            tenant: text(|who| who.tenant),
+            agent: session.agent(),
+            age_ms: session.age_ms(now.tick, &self.options.session),
+            encoding: conn.encoding,
+            channels_count: session.channels_count(),
+            outbox_bytes: conn.outbox.bytes(),
+            sends_in_flight: u32::from(conn.outbox.is_sending()),
+            tasks: tasks(conn),
+        })
+    }
+}
+
+impl Looking {
+    fn see(&mut self, now: Now, options: &session::Options, slot: u32, conn: &Conn) {
+        let Stage::Open(_, session) = &conn.stage else { return };
+        self.all += 1;
+        let (worst, count) = match &self.look {
+            Look::Share(prefix) => {
+                let is_of = |who: Who<'_>| prefix.is_of(who.tenant, who.user, who.agent);
+                self.having += u64::from(session.who().is_some_and(is_of));
+                return;
+            }
+            Look::Worst(worst, count) => (*worst, (*count).min(SIGHTS_MAX)),
+        };
+        let badness = match worst {
+            Worst::Age => session.age_ms(now.tick, options),
+            Worst::Pending => conn.outbox.bytes() as u64,
+            Worst::Tasks => tasks(conn).into(),
+        };
+        if self.worst.len() == count {
+            match self.worst.last() {
+                Some(&(least, _)) if least < badness => _ = self.worst.pop(),
+                Some(_) | None => return,
+            }
+        }
+        let place = self.worst.partition_point(|&(other, _)| badness <= other);
+        self.worst.insert(place, (badness, ConnId { slot, generation: conn.generation }));
+    }
+}
+
+/// What still has to come back for a connection: its receive, a send in flight, its
+/// timer, and each question that a room has not answered. An idle one has two.
+pub(super) fn tasks(conn: &Conn) -> u32 {
+    let receive = 1;
+    let timer = u32::from(conn.wake_at != Soon::NEVER);
+    let send = u32::from(conn.outbox.is_sending());
+    let questions = match &conn.stage {
+        Stage::Open(_, session) => session.unanswered_count(),
+        Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => 0,
+    };
+    receive + timer + send + questions
+}

@@ -1,0 +1,141 @@
+//! Profiles that pprof can read.
+
+use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
+use serde_json::json;
+
+use super::common::{ADMIN_TOKEN, Peer, Server, Settings};
+
+/// Bytes of a profile as they are behind gzip.
+fn unpacked(profile: &[u8]) -> Vec<u8> {
+    assert_eq!(profile[..2], [0x1f, 0x8b], "it is gzip");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(profile).read_to_end(&mut bytes).expect("gzip");
+    bytes
+}
+
+/// Fields of a protobuf message with a length (wire type 2), by their numbers; the
+/// others are skipped.
+fn fields(mut bytes: &[u8]) -> Vec<(u64, &[u8])> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let (&byte, rest) = bytes.split_first().expect("a whole number");
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        value
+    }
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes);
+        match key & 7 {
+            0 => _ = varint(&mut bytes),
+            2 => {
+                let length = usize::try_from(varint(&mut bytes)).expect("a length");
+                let (field, rest) = bytes.split_at(length);
+                bytes = rest;
+                all.push((key >> 3, field));
+            }
+            other => panic!("no field of a profile has the wire type {other}"),
+        }
+    }
+    all
+}
+
+/// Samples (field 2), and the table of strings (field 6), of a profile.
+fn read(profile: &[u8]) -> (usize, Vec<String>) {
+    let bytes = unpacked(profile);
+    let fields = fields(&bytes);
+    let samples = fields.iter().filter(|(number, _)| *number == 2).count();
+    let strings = fields.iter().filter(|(number, _)| *number == 6);
+    (samples, strings.map(|(_, text)| String::from_utf8_lossy(text).into_owned()).collect())
+}
+
+/// Runs `ask` while a peer publishes as fast as it can.
+fn under_load<T>(server: &Server, ask: impl FnOnce() -> T) -> T {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = Peer::member(server.address(), "busy", "room:busy");
+            while !over.load(Relaxed) {
+                peer.call(
+                    json!({ "publish": { "channel": "room:busy", "data": { "a": [1, 2] } } }),
+                );
+            }
+        });
+        let answer = ask();
+        over.store(true, Relaxed);
+        answer
+    })
+}
+
+#[test]
+fn a_cpu_profile_names_functions_of_ours_and_their_threads() {
+    let server = Server::start(Settings::new());
+    let (status, profile) = under_load(&server, || {
+        server.ask("GET", "/debug/profile?seconds=3&type=cpu", Some(ADMIN_TOKEN)).unwrap()
+    });
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&profile));
+    let (samples, strings) = read(&profile);
+    assert!(0 < samples);
+    let has = |part: &str| strings.iter().any(|text| text.contains(part));
+    assert!(has("rookery::") && has("shard-") && has("nanoseconds"), "{strings:#?}");
+    // The signals ended no wait for good.
+    let mut peer = Peer::member(server.address(), "after", "room:after");
+    let said = peer.call(json!({ "publish": { "channel": "room:after", "data": {} } }));
+    assert!(said["publish"].is_object(), "{said}");
+    assert_eq!(server.page("/ready"), "ready\n");
+}
+
+#[test]
+fn a_heap_profile_has_what_was_allocated_meanwhile() {
+    let server = Server::start(Settings::new());
+    // What stays in the window of a room: 1,000 messages of 30 kB.
+    let (status, profile) = thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            server.ask("GET", "/debug/profile?seconds=4&type=heap", Some(ADMIN_TOKEN)).unwrap()
+        });
+        let mut peer = Peer::member(server.address(), "busy", "room:busy");
+        let data = "x".repeat(30_000);
+        for _ in 0..1_000 {
+            peer.call(json!({ "publish": { "channel": "room:busy", "data": data } }));
+            if asked.is_finished() {
+                break;
+            }
+        }
+        asked.join().unwrap()
+    });
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&profile));
+    let (samples, strings) = read(&profile);
+    assert!(0 < samples && strings.iter().any(|text| text.contains("rookery::")), "{strings:#?}");
+}
+
+#[test]
+fn one_profile_at_a_time_and_other_pages_answer_meanwhile() {
+    let server = Server::start(Settings::new());
+    thread::scope(|scope| {
+        let mut first = std::net::TcpStream::connect(("127.0.0.1", server.admin_port)).unwrap();
+        let request = format!(
+            "GET /debug/profile?seconds=2 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n"
+        );
+        first.write_all(request.as_bytes()).unwrap();
+        let first = scope.spawn(move || {
+            let mut answer = Vec::new();
+            first.read_to_end(&mut answer).unwrap();
+            answer
+        });
+        // Who is second depends on the machine, so it asks until it is.
+        let is_refused = || server.debug("GET", "/debug/profile?seconds=1&type=heap").0 == 429;
+        while !first.is_finished() && !is_refused() {}
+        assert!(!first.is_finished(), "somebody is refused while the first is made");
+        assert_eq!(server.page("/health"), "alive\n");
+        assert!(server.evidence("/debug/tasks")["cores"].is_array());
+        assert!(first.join().unwrap().starts_with(b"HTTP/1.1 200 "));
+    });
+}
