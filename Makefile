@@ -2,13 +2,19 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt audit bench bench-million crash old-kernel tune tune-undo doctor fuzz-smoke sim docs noise-demo
+.PHONY: help run monitor monitor-demo test lint fmt audit bench bench-million crash old-kernel tune tune-undo doctor fuzz-smoke sim docs noise-demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 run: ## build, start a server for trying out, say how to chat with it
 	@scripts/run
+
+monitor: ## a server under load with Prometheus, Alertmanager, the bridge and robots
+	@scripts/monitor
+
+monitor-demo: ## breaks that one after another, and says who is told (ARGS=--fast: hurries)
+	@scripts/monitor demo $(ARGS)
 
 test: ## every check; installs what it needs; ends with "N passed, N failed"
 	@scripts/test

@@ -237,6 +237,8 @@ fn stored_namespaces(prng: &mut Prng, durability: Durability, keeps: Keeps) -> V
 fn session_options(prng: &mut Prng) -> session::Options {
     session::Options {
         single_session_tenants: Vec::new(),
+        metrics_tenants: Vec::new(),
+        tenants: Arc::default(),
         upgrade_ms_max: 600,
         connect_ms_max: 600,
         ping_interval_ms: pick(prng, &[0, 700, 2_000]),

@@ -209,7 +209,7 @@ impl FjallDisk {
 
     fn open_again(&self) -> Result<Handles, DiskFault> {
         let db_dir = layout::db_dir(&self.dir);
-        Handles::open(&db_dir, self.cache_bytes, self.workers).map_err(disk_fault)
+        Handles::open(&db_dir, self.cache_bytes, self.workers).map_err(unwritten)
     }
 
     fn handles(&self) -> Result<&Handles, DiskFault> {
@@ -267,7 +267,7 @@ impl Handles {
         let (mut left, pause) = BUFFER_WAIT;
         while bytes_max < self.db.write_buffer_size() {
             // A worker that failed has ended, and nobody else says so.
-            self.db.persist(PersistMode::Buffer).map_err(disk_fault)?;
+            self.db.persist(PersistMode::Buffer).map_err(unwritten)?;
             left = left.checked_sub(pause).ok_or(DiskFault::Broken)?;
             std::thread::sleep(pause);
         }
@@ -282,7 +282,7 @@ impl Handles {
             drop(self.db.snapshot());
         }
         for keyspace in [&self.messages, &self.records] {
-            keyspace.major_compact().map_err(disk_fault)?;
+            keyspace.major_compact().map_err(unwritten)?;
         }
         Ok(())
     }
@@ -294,16 +294,16 @@ impl Handles {
     /// Writes what memory holds into tables, which are synced.
     fn write_out(&self) -> Result<(), DiskFault> {
         for keyspace in [&self.messages, &self.records] {
-            keyspace.rotate_memtable().map_err(disk_fault)?;
+            keyspace.rotate_memtable().map_err(unwritten)?;
         }
         let (mut left, pause) = BUFFER_WAIT;
         let waits = |keyspace: &Keyspace| 0 < keyspace.sealed_memtable_count();
         while waits(&self.messages) || waits(&self.records) {
-            self.db.persist(PersistMode::Buffer).map_err(disk_fault)?;
+            self.db.persist(PersistMode::Buffer).map_err(unwritten)?;
             left = left.checked_sub(pause).ok_or(DiskFault::Broken)?;
             std::thread::sleep(pause);
         }
-        self.db.persist(PersistMode::SyncAll).map_err(disk_fault)
+        self.db.persist(PersistMode::SyncAll).map_err(unwritten)
     }
 }
 
@@ -372,11 +372,11 @@ impl Disk for FjallDisk {
                 None => writes.remove(keyspace, key),
             }
         }
-        writes.commit().map_err(disk_fault)
+        writes.commit().map_err(unwritten)
     }
 
     fn sync(&mut self) -> Result<(), DiskFault> {
-        self.handles()?.db.persist(PersistMode::SyncData).map_err(disk_fault)
+        self.handles()?.db.persist(PersistMode::SyncData).map_err(unwritten)
     }
 
     fn reopen(&mut self) -> Result<(), DiskFault> {
@@ -389,6 +389,7 @@ impl Disk for FjallDisk {
         // will not write it again. We do, elsewhere.
         handles.write_out()?;
         self.open = Some(handles);
+        tracing::info!("the store was read again after a failure, and works");
         Ok(())
     }
 
@@ -429,6 +430,7 @@ impl Disk for FjallDisk {
 }
 
 fn reopen_fault(fault: &OpenFault) -> DiskFault {
+    tracing::error!("the store could not be read again: {fault}");
     match fault {
         OpenFault::Damaged { .. } => DiskFault::Damaged,
         OpenFault::NoSpace(_) => DiskFault::Full,
@@ -447,6 +449,13 @@ fn io_fault(error: &std::io::Error) -> DiskFault {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskFault::Full,
         _ => DiskFault::Broken,
     }
+}
+
+/// The words of the system stand in the log: nobody else has them, and who mends a disk
+/// needs them. While it is broken they come with each try to read it again.
+fn unwritten(error: fjall::Error) -> DiskFault {
+    tracing::error!("the store could not write: {error:?}");
+    disk_fault(error)
 }
 
 fn disk_fault(error: fjall::Error) -> DiskFault {

@@ -1,0 +1,168 @@
+"""What the demo breaks, how it is mended, and what the alert path has to make of it.
+
+Deliberately absent: looking (demo.py). A fault knows nothing of time but how long the
+shipped rules need to see it.
+"""
+
+import resource
+
+import shipped
+
+UNLIMITED = resource.RLIM_INFINITY
+
+
+class Fault:
+    """One thing that breaks. Times are as shipped, in seconds."""
+
+    # For people: in the table, and when it breaks.
+    title = ""
+    what = ""
+    # The alert that has to come, and the chats that have to be told.
+    alert = ""
+    chats = ("oncall",)
+    # Alerts of which at least one must come, too, and not be told, and how long that takes.
+    inhibited = frozenset()
+    inhibited_s_max = 0
+    # Whether the message has to show something of the server's that went wrong.
+    has_snapshot = False
+    # Whether the recovery has to say what the value is now.
+    has_value = True
+    # Whether it is Prometheus that notices.
+    is_in_prometheus = True
+    # What must have a value before, because the rule compares with what was: as shipped.
+    memory = ""
+    # How long after the break the rule's expression holds, at most; its `for` is added.
+    seen_s_max = 60
+    # How long after the mending it still holds: the windows look back.
+    window_s = 60
+
+    def __init__(self, stack):
+        self.stack = stack
+
+    def break_(self):
+        raise NotImplementedError
+
+    def mend(self):
+        """What an operator would do. A fault that ends by itself needs nobody."""
+
+    def on_alert(self):
+        """What else is done as soon as the alert fires."""
+
+    @property
+    def message(self):
+        """What messages call it."""
+        return self.alert
+
+    @property
+    def told_s_max(self):
+        for_s = shipped.duration_s("for", self.alert)
+        # And a minute of Prometheus', and of Alertmanager's.
+        return max(self.seen_s_max + for_s, self.inhibited_s_max) + 120
+
+    @property
+    def over_s_max(self):
+        # Alertmanager tells of changes each minute, or every two.
+        return self.window_s + 300
+
+
+class ReconnectStorm(Fault):
+    title = "a reconnect storm"
+    what = "hundreds of clients drop and come back, again and again"
+    alert = "ChatMassDisconnect"
+    # The storm is one beside the hour that ended five minutes ago.
+    memory = "instance:chat_conn_opened:rate1m offset 6m"
+    inhibited = frozenset({"ChatReconnectStorm"})
+    seen_s_max = 60
+
+    def break_(self):
+        command = [self.stack.binaries / "rookery-bench", "soak", "--url", self.stack.clients_url]
+        command += ["--measure-ms", 3_600_000, "--threads", 1, "--seed", 2]
+        command += ["--connections", 400, "--active", 1, "--rate", 1, "--churn", 300]
+        self.stack.start_load("storm", command)
+
+    def mend(self):
+        self.stack.end_one("storm")
+
+
+class SlowReaders(Fault):
+    title = "slow readers"
+    what = "eight clients in a busy room do not read"
+    alert = "ChatSlowConsumers"
+    chats = ("team",)
+    seen_s_max = 300
+    window_s = 300
+
+    def break_(self):
+        self.stack.start_python_load("slow", "--count", 8)
+
+    def mend(self):
+        self.stack.end_one("slow")
+
+
+class WrongClocks(Fault):
+    title = "clocks that are wrong"
+    what = "eight clients whose clocks run away"
+    alert = "ChatClockSkew"
+    chats = ("team",)
+    has_snapshot = False
+    seen_s_max = 300
+    window_s = 300
+
+    def break_(self):
+        self.stack.start_python_load("skewed", "--count", 8)
+
+    def mend(self):
+        self.stack.end_one("skewed")
+
+
+class FullDisk(Fault):
+    """Somebody else's file takes the space that the store must leave free."""
+
+    title = "a full disk"
+    what = "a file of somebody else takes what was left"
+    alert = "ChatStoreFull"
+    window_s = 120
+
+    def break_(self):
+        self.stack.fill_disk()
+
+    def mend(self):
+        self.stack.empty_disk()
+
+
+class DeadStore(Fault):
+    """No file of the server may grow: the kernel refuses each write (EFBIG), as a disk
+    does that has failed. The server was started so that this is an error and no signal."""
+
+    title = "a dead store"
+    what = "the kernel refuses every write of the server's files"
+    alert = "ChatStoreBroken"
+    window_s = 120
+
+    def allow(self, bytes_):
+        pid = self.stack.programs["rookery"].pid
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (bytes_, UNLIMITED))
+
+    def break_(self):
+        self.allow(0)
+
+    def mend(self):
+        self.allow(UNLIMITED)
+
+
+class NoWatchdog(Fault):
+    """Nobody says that anything is wrong, and nobody says that all is well either."""
+
+    title = "no watchdog"
+    what = "Alertmanager is killed: nobody says that all is well"
+    alert = "ChatWatchdog"
+    message = "ChatAlertPathSilent"
+    is_in_prometheus = False
+    has_value = False
+    seen_s_max = 300
+
+    def break_(self):
+        self.stack.kill("alertmanager")
+
+    def mend(self):
+        self.stack.start_alertmanager()
