@@ -79,7 +79,7 @@ fn span(seed: u64, action: SpanAction) -> Span {
 
 fn teller(endpoint: Option<&str>) -> (Teller, NoteLane, Exposition) {
     let (process, ledger) = Cells::of_process();
-    let threads = Threads { cores: vec![Cells::new()], store: None, process, began_unix_ms: 0 };
+    let threads = Threads { process, ..Threads::of_cores(vec![Cells::new()]) };
     let mut readers = Readers::default();
     let lane = readers.open();
     let address = (Ipv4Addr::LOCALHOST, 8_000).into();
