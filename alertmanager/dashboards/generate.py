@@ -311,10 +311,11 @@ def messages(board):
     board.panel("Oldest dead letter", [(worst(name, "instance"), "{{instance}}")], "s", help_of(name))
     board.panel("Traces", [
         (rate("chat_trace_sampled_total", "sampled"), "sampled: {{sampled}}"),
+        (rate("chat_trace_spans_total", "outcome"), "spans {{outcome}}"),
         (rate("chat_exemplars_dropped_total"), "examples not kept"),
         (rate("chat_clock_skew_clamped_total"), "clock skew"),
-    ], "cps", help_of("chat_trace_sampled_total", "chat_exemplars_dropped_total",
-                      "chat_clock_skew_clamped_total"))
+    ], "cps", help_of("chat_trace_sampled_total", "chat_trace_spans_total",
+                      "chat_exemplars_dropped_total", "chat_clock_skew_clamped_total"))
 
 
 def cores(board):
