@@ -435,6 +435,9 @@ def alert_path(board):
     family(name)
     board.panel("Configuration", [(f"time() - {name}{matchers()}", "{{instance}}")], "s",
                 "How long ago it was read and taken.", kind="stat")
+    name = "chat_config_last_reload_successful"
+    board.panel("Read again", [(total(name, "instance"), "{{instance}}")], "short", help_of(name),
+                kind="stat", steps=[("red", None), ("green", 1)])
 
 
 def tenants(board):

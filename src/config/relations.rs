@@ -78,6 +78,12 @@ fn settings(draft: &Draft, refuse: Refuse<'_>) {
     }
     addresses(draft, refuse);
     store(draft, refuse);
+    let endpoint = &draft.config.server.otlp_endpoint;
+    if !endpoint.is_empty()
+        && let Some(why) = endpoint_trouble(endpoint)
+    {
+        refuse("tracing.otlp_endpoint", &[], format!("{endpoint:?} {why}"));
+    }
     if !ws.path.starts_with('/') || ws.path.contains([' ', '?', '#']) {
         let sentence = "it must begin with a slash, without spaces, `?` and `#`";
         refuse("ws.path", &[], sentence.to_owned());
@@ -118,6 +124,21 @@ fn store(draft: &Draft, refuse: Refuse<'_>) {
             ),
         );
     }
+}
+
+/// A collector runs beside the server, or is reached by one that does.
+fn endpoint_trouble(endpoint: &str) -> Option<&'static str> {
+    let Some(rest) = endpoint.strip_prefix("http://") else {
+        return Some(
+            "does not begin with `http://`: spans leave without TLS, to a collector nearby",
+        );
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains(['#', '@']);
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
+    let named = !host.is_empty() && !host.starts_with(':');
+    (!(named && is_plain && is_port)).then_some("names no host and port")
 }
 
 /// What a browser would never send can only be a mistake.

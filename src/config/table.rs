@@ -373,6 +373,35 @@ pub static SETTINGS: &[Row<Config>] = &[
         "Rooms that one shard is home of; at the limit a new one is refused (error 100)."
     ),
     Row {
+        key: "tracing.otlp_endpoint",
+        kind: Kind::Text { bytes_max: 1_024 },
+        unit: "",
+        help: "Where spans of messages go, in OTLP over HTTP with Protobuf: the whole address, as in `http://127.0.0.1:4318/v1/traces`. Without TLS, so the collector should be near. Empty tells none.",
+        read: |from| Value::Text(from.server.otlp_endpoint.clone()),
+        write: |to, value| to.server.otlp_endpoint = value.text(),
+    },
+    count!(
+        "tracing.sample_per_million",
+        shard.tracing.tracer.sample_per_million,
+        0..=1_000_000,
+        "messages",
+        "Of a million messages, so many are told as spans whatever becomes of them, chosen by their trace id. Slow, failed, given up and repeated ones are told anyway."
+    ),
+    count!(
+        "tracing.sampled_per_s_max",
+        shard.tracing.tracer.sampled_per_s_max,
+        0..=1_000_000,
+        "messages/s",
+        "Messages that one shard tells because of their trace id, or because their `traceparent` asks for it. 0 means no limit."
+    ),
+    count!(
+        "tracing.slow_ms",
+        shard.tracing.slow_ms,
+        1..=600_000,
+        "ms",
+        "A message that takes so long from its command to the last byte for its last reader is slow: it is told as spans and written into the log."
+    ),
+    Row {
         key: "store.dir",
         kind: PATH,
         unit: "",

@@ -3,7 +3,7 @@
 use super::labels::{
     AcceptFailure, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome, Direction,
     HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol, PublishResult, Recovery,
-    RejectReason, Sampled, Segment, StatusClass, StoreFailure, TenantOutcome,
+    RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, TenantOutcome,
 };
 use super::row::{Axis, Kind, Row, catalogue, exemplar_places, places};
 
@@ -177,6 +177,8 @@ catalogue! {
     /// Direct messages that were given up.
     DeadLetters(reason: DeadLetterReason) = "chat_dead_letter_total".store();
 
+    /// Spans for the collector, and notes of what went wrong, by what became of them.
+    Spans(outcome: SpanOutcome) = "chat_trace_spans_total".process();
     /// CPU time of the process.
     ProcessCpu = "process_cpu_seconds_total".process().in_ns();
 }
@@ -244,6 +246,8 @@ catalogue! {
     Draining = "chat_draining".process();
     /// When settings were last read and taken, Unix time.
     ConfigReloaded = "chat_config_last_reload_success_timestamp_seconds".process().in_ms();
+    /// Whether settings could be read the last time that they were read again; 1 before the first time.
+    ConfigReloadGood = "chat_config_last_reload_successful".process();
     /// How long the last scrape took to gather.
     ScrapeDuration = "chat_scrape_duration_seconds".process().in_ns();
     /// Physical memory of the process.

@@ -58,6 +58,11 @@ impl Cells {
         Scribe { cells: Arc::clone(self), stay: PhantomData }
     }
 
+    /// What a counter shows here, for whoever counts on.
+    pub fn counted(&self, counter: Counter) -> u64 {
+        self.load(counter.index())
+    }
+
     /// What a reader sees. Two cells may be some turns apart.
     pub(super) fn load(&self, place: usize) -> u64 {
         self.values[place].load(Relaxed)

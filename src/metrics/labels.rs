@@ -190,6 +190,18 @@ label! {
 }
 
 label! {
+    /// What became of spans.
+    SpanOutcome {
+        /// The collector took them.
+        Exported = "exported",
+        /// There was no room for them, because it is gone or slow.
+        Dropped = "dropped",
+        /// It did not take them.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// What an HTTP answer says, coarsely.
     StatusClass {
         /// It worked.

@@ -31,8 +31,8 @@ pub use exposition::{
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
-    PublishResult, Recovery, RejectReason, Sampled, Segment, StatusClass, StoreFailure,
-    TenantOutcome,
+    PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
+    StoreFailure, TenantOutcome,
 };
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};

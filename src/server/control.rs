@@ -27,6 +27,7 @@ use super::plan::{Plan, Table};
 use super::process::{Process, memory_limit_bytes};
 use super::pulse::{Pulse, TableUse};
 use super::storage::{self, Doorbells, Storage, Voice};
+use super::traces::{Collector, Identity, Readers, Telling};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, Listener, Readiness, StoreState, View};
 use crate::base::ShardId;
@@ -164,8 +165,11 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     }));
 
     let voice = store_cells.map(|cells| Voice { cells, state: store_state });
-    let mut cores = Cores::start(&setup, &plan, cells, voice, tables)?;
+    let collector = collector(&setup).map_err(Fault::Collector)?;
+    let mut readers = Readers::default();
+    let mut cores = Cores::start(&setup, &plan, cells, voice, tables, &mut readers)?;
     let address = cores.listen(&setup.options, &plan).await?;
+    let telling = Telling::begin(readers, collector, ledger.clone());
     readiness.send_replace(Readiness::Ready);
     announce(&plan, address, admin_address);
 
@@ -176,9 +180,13 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
                 Ok(keys) => {
                     cores.order(&Order::Keys(keys)).await;
                     ledger.set(Gauge::ConfigReloaded, unix_ms());
+                    ledger.set(Gauge::ConfigReloadGood, 1);
                     tracing::info!("keys were read again and are in use");
                 }
-                Err(why) => tracing::error!("keys stay as they were: {why}"),
+                Err(why) => {
+                    ledger.set(Gauge::ConfigReloadGood, 0);
+                    tracing::error!("keys stay as they were: {why}");
+                }
             },
         }
     };
@@ -186,6 +194,10 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     ledger.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
     pages.abort();
+    match ended {
+        Ended::Drained | Ended::TimePassed => telling.end().await,
+        Ended::Signal(_) => (),
+    }
     if let Ended::Drained = ended {
         cores.stop();
     }
@@ -249,11 +261,13 @@ impl Cores {
         cells: Vec<Arc<Cells>>,
         voice: Option<Voice>,
         tables: Vec<Arc<TableUse>>,
+        readers: &mut Readers,
     ) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let [k0, k1, seed] = random().map_err(Fault::Random)?;
         let mut names = NameKey([k0, k1]);
         let (mut store, mut lanes_to_store) = (None, Vec::new());
+        let store_cells = voice.as_ref().map(|voice| Arc::clone(&voice.cells));
         if let Some(voice) = voice {
             // Closed again at once; what is wrong with it is told before anybody listens.
             let engine = opener(setup, seed)().map_err(Fault::Store)?;
@@ -270,6 +284,7 @@ impl Cores {
         let stop = Arc::new(AtomicBool::new(false));
         let mut shard = setup.shard.clone();
         shard.connections_max = plan.connections_per_shard;
+        shard.tracing.tracer.exports = !setup.options.otlp_endpoint.is_empty();
         let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
@@ -292,6 +307,8 @@ impl Cores {
                 table: plan.table,
                 postbox,
                 store: lanes_to_store.next(),
+                notes: readers.open(),
+                store_cells: store_cells.clone().filter(|_| index == 0),
                 orders: taken,
                 go: gone,
                 reports: sender,
@@ -421,6 +438,16 @@ async fn wait_for_port(address: SocketAddr) -> io::Result<()> {
         }
     }
     ring::listener(address, 1, PortUse::Alone).map(drop)
+}
+
+/// Where spans go, if anywhere.
+fn collector(setup: &Setup) -> Result<Option<Collector>, String> {
+    let (endpoint, address) = (&setup.options.otlp_endpoint, setup.options.listen);
+    let node = setup.shard.session.node.clone();
+    if endpoint.is_empty() {
+        return Ok(None);
+    }
+    Collector::new(endpoint, &Identity { node, address }).map(Some)
 }
 
 /// How the storage thread opens the store. `seed` is for a new one.

@@ -25,10 +25,11 @@ use super::lanes::Postbox;
 use super::plan::Table;
 use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreLane;
+use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, ShardId, Tick};
-use crate::metrics::{Cells, Counter, Gauge, Histogram, Scribe};
+use crate::metrics::{Cells, Counter, DeadLetterReason, Gauge, Histogram, Scribe};
 use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal};
 use crate::session::NameKey;
 use crate::shard::{self, Letter, Order, Shard};
@@ -56,6 +57,9 @@ pub(super) struct Part {
     pub table: Table,
     pub postbox: Postbox<Letter>,
     pub store: Option<StoreLane>,
+    pub notes: NoteLane,
+    /// The storage thread's numbers, for the one core that counts on.
+    pub store_cells: Option<Arc<Cells>>,
     pub orders: Consumer<Order>,
     pub go: Receiver<Go>,
     pub reports: Sender<Report>,
@@ -141,6 +145,8 @@ async fn serve(part: Part) {
         shard,
         postbox: part.postbox,
         store: part.store,
+        notes: part.notes,
+        expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
         orders: part.orders,
         work: Vec::new(),
         scribe,
@@ -173,6 +179,8 @@ struct Core {
     shard: Shard,
     postbox: Postbox<Letter>,
     store: Option<StoreLane>,
+    notes: NoteLane,
+    expired: Option<Expired>,
     orders: Consumer<Order>,
     /// Kept between turns for its capacity only.
     work: Vec<Action>,
@@ -181,6 +189,20 @@ struct Core {
     reports: Option<Sender<Report>>,
     stop: Arc<AtomicBool>,
     pulse: Pulse,
+}
+
+/// Direct messages that expired in the store: an outcome like others, which one core
+/// counts beside its own.
+struct Expired {
+    cells: Arc<Cells>,
+    counted: u64,
+}
+
+impl Expired {
+    fn take(&mut self) -> u64 {
+        let counted = self.cells.counted(Counter::DeadLetters(DeadLetterReason::Expired));
+        counted - std::mem::replace(&mut self.counted, counted)
+    }
 }
 
 /// Whether a turn found something to do.
@@ -243,6 +265,7 @@ impl Core {
         let acts = self.work.len();
         self.plane.submit(&mut self.work);
         assert!(self.work.is_empty(), "the plane takes all of it");
+        self.notes.post(self.shard.notes());
 
         let scribe = &self.scribe;
         scribe.add(Counter::Turns, 1);
@@ -268,6 +291,10 @@ impl Core {
             outbox_bytes_max: self.shard.outbox_bytes_max(),
         };
         self.pulse.beat(now, &look, &self.scribe);
+        if let Some(expired) = &mut self.expired {
+            let more = expired.take();
+            self.shard.on_expired(more);
+        }
     }
 
     /// Letters and requests for which a lane has no room stay with the shard; the neighbour

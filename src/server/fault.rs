@@ -51,6 +51,8 @@ pub enum Fault {
     Store(OpenFault),
     /// The storage thread.
     Storage(io::Error),
+    /// The address of the collector of spans.
+    Collector(String),
     /// A core's thread.
     Executor(String),
     /// A descriptor table of a shard's own.
@@ -76,6 +78,7 @@ impl Fault {
             | Fault::Admin(_)
             | Fault::Ring(_)
             | Fault::Storage(_)
+            | Fault::Collector(_)
             | Fault::Executor(_)
             | Fault::Table(_)
             | Fault::InUse(_)
@@ -106,6 +109,7 @@ impl fmt::Display for Fault {
             Fault::Ring(refusal) => refusal.fmt(f),
             Fault::Store(fault) => fault.fmt(f),
             Fault::Storage(error) => write!(f, "the storage thread cannot start: {error}"),
+            Fault::Collector(why) => write!(f, "tracing.otlp_endpoint cannot be used: {why}"),
             Fault::Executor(why) => write!(f, "a core's thread cannot start: {why}"),
             Fault::Table(error) => write!(
                 f,

@@ -20,6 +20,7 @@ mod plan;
 mod process;
 mod pulse;
 mod storage;
+mod traces;
 
 use std::sync::Arc;
 

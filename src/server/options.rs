@@ -57,6 +57,8 @@ pub struct Options {
     pub steer_by_cpu: bool,
     /// How long a drain may take until the rest is cut off.
     pub drain_ms: u64,
+    /// Where spans go, as `http://host:port/path`; empty for nowhere.
+    pub otlp_endpoint: String,
     /// What a log line looks like.
     pub log_format: LogFormat,
     /// The least important line that is written.
@@ -75,6 +77,7 @@ impl Default for Options {
             backlog: 4_096,
             steer_by_cpu: true,
             drain_ms: 30_000,
+            otlp_endpoint: String::new(),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
         }

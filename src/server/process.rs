@@ -30,6 +30,7 @@ impl Process {
         ledger.set(Gauge::BuildInfo, 1);
         ledger.set(Gauge::StartTime, now_unix_ms);
         ledger.set(Gauge::ConfigReloaded, now_unix_ms);
+        ledger.set(Gauge::ConfigReloadGood, 1);
         let stat = File::open("/proc/self/stat").ok();
         let page_bytes = rustix::param::page_size() as u64;
         let process = Process { ledger, stat, page_bytes, table };

@@ -514,13 +514,11 @@ impl Session {
             let due = self.heartbeat_at.tick(cx.now.tick);
             let pinged = Tick(due.0.saturating_sub(cx.options.pong_ms_max));
             out.observe(Histogram::HeartbeatRtt, pinged, cx.now.tick);
+            cx.tracer.on_round_trip(cx.now.tick, cx.conn, cx.now.tick.ms_since(pinged));
             let interval_ms = cx.options.ping_interval_ms;
             let jitter_ms = cx.prng.below(interval_ms / 10 + 1);
             let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
             let tick = cx.now.tick;
-            let left_ms = self.heartbeat_at.tick(tick).ms_since(tick);
-            let took_ms = cx.options.pong_ms_max.saturating_sub(left_ms);
-            cx.tracer.on_round_trip(tick, cx.conn, took_ms);
             self.heartbeat_at = Soon::at(tick, self.heartbeat_at.tick(tick).plus_ms(rest_ms));
         }
     }

@@ -81,6 +81,11 @@ impl Shard {
         }
     }
 
+    /// So many direct messages waited in the store until their time was over.
+    pub fn on_expired(&mut self, count: u64) {
+        self.count(ChatType::OneToOne, DeliveryOutcome::Expired, count);
+    }
+
     /// These will not get it: they are counted as recipients, too, who were not yet.
     pub(super) fn count(&mut self, chat_type: ChatType, outcome: DeliveryOutcome, count: u64) {
         self.scribe.add(Counter::Recipients, count);

@@ -48,6 +48,12 @@ def test_the_watchdog_goes_to_the_deadman_alone():
     assert harness.seconds(route["repeat_interval"]) <= 60, "the bridge misses it after 3 minutes"
 
 
+def test_tenants_are_told_apart():
+    assert "tenant_id" in ROUTES["route"]["group_by"]
+    route = 'matchers: [\'tenant_id="acme"\']'
+    assert route in CONFIG.read_text(), "the example that docs/MONITORING.md speaks of"
+
+
 def test_receivers_are_the_bridge_and_hold_no_secret():
     for receiver in ROUTES["receivers"]:
         assert set(receiver) == {"name", "webhook_configs"}

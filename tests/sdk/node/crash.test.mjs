@@ -11,8 +11,8 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 
 import {
-  ENCODINGS, SECRET, SERVER_GONE, clientEvents, connected, startServer,
-  subscribed, subscriptionEvents, within,
+  ENCODINGS, SECRET, SERVER_GONE, clientEvents, connected, startServer, subscribed,
+  subscriptionEvents, token, within,
 } from './harness.mjs';
 
 const CRASHES = Number(process.env.CRASHES ?? 5);
@@ -44,8 +44,12 @@ for (const encoding of ENCODINGS) {
     const server = await startServer({ durable: true, ackWaitMs: 1_000 });
     t.after(() => server.stop());
     const channel = 'kept:crash';
+    // Authors are not in the room: each time they come back they may publish at once.
+    const caps = [{ channels: [channel], allow: ['pub'] }];
     const arrives = (user) =>
-      connected(t, encoding, server.url, user, { mayMeet: MAY_MEET, listen: clientEvents });
+      connected(t, encoding, server.url, user, {
+        mayMeet: MAY_MEET, listen: clientEvents, token: token({ sub: user, caps }),
+      });
     const reader = await arrives('dora');
     const read = subscriptionEvents(await subscribed(reader, channel, { recoverable: true }));
     const inbox = reader.heard;
@@ -54,6 +58,11 @@ for (const encoding of ENCODINGS) {
       // A lost acknowledgement is asked for by the message itself: it comes again.
       reader.rpc('chat.ack', pack(place)).catch(() => {});
     });
+
+    // The stream begins now: that of a channel without a message has nothing on disk, and
+    // who was at its beginning is told so.
+    await until(reader, 'publish', { channel, data: { id: 'dora-1' }, id: 'dora-1' });
+    await read.first('publication');
 
     let isOver = false;
     const author = async (user) => {
@@ -80,12 +89,13 @@ for (const encoding of ENCODINGS) {
     }
     isOver = true;
     const said = (await Promise.all(authors)).flat();
+    const begun = { id: 'dora-1', offset: 1 };
 
     // Everybody read all, once, in order.
-    const seen = await read.atLeast(said.length, 'publication');
+    const seen = await read.atLeast(said.length + 1, 'publication');
     assert.deepEqual(seen.map(({ offset }) => offset), seen.map((_, index) => index + 1));
     const shown = (list) => list.map(({ data, offset }) => ({ id: unpack(data).id, offset }));
-    const byPlace = said.map(({ id, offset }) => ({ id, offset }));
+    const byPlace = [begun, ...said.map(({ id, offset }) => ({ id, offset }))];
     byPlace.sort((a, b) => a.offset - b.offset);
     assert.deepEqual(shown(seen), byPlace);
     // And the history says the same to who never was there.

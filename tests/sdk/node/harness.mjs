@@ -140,8 +140,8 @@ export async function freePort() {
 // --- the server ----------------------------------------------------------------
 
 // Starts the binary with the tests' configuration and waits until it is ready.
-// `port`, `outboxBytes`, `pingMs` and `ackWaitMs` may be chosen; `durable` keeps all rooms
-// on disk; `dev` takes the embedded configuration.
+// `port`, `outboxBytes`, `pingMs`, `ackWaitMs` and `otlpEndpoint` may be chosen; `durable`
+// keeps all rooms on disk; `dev` takes the embedded configuration.
 export async function startServer(options = {}) {
   const port = options.port ?? (await freePort());
   const adminPort = await freePort();
@@ -212,7 +212,7 @@ async function ready(adminPort, exited) {
 }
 
 function configuration(port, adminPort, store, options) {
-  const { outboxBytes = 1 << 20, pingMs = 24_000, ackWaitMs = 30_000 } = options;
+  const { outboxBytes = 1 << 20, pingMs = 24_000, ackWaitMs = 30_000, otlpEndpoint = '' } = options;
   const memory = 'durability = "memory"';
   return readFileSync(path.join(TOP, 'tests/sdk/rookery.toml'), 'utf8')
     .replaceAll('{port}', port)
@@ -222,6 +222,7 @@ function configuration(port, adminPort, store, options) {
     .replaceAll('{ping_ms}', pingMs)
     .replaceAll('{pong_ms}', pingMs / 3)
     .replaceAll('{ack_wait_ms}', ackWaitMs)
+    .replaceAll('{otlp_endpoint}', otlpEndpoint)
     .replaceAll(memory, options.durable ? 'durability = "fsync"' : memory);
 }
 

@@ -185,6 +185,7 @@ class Server:
             "ping_ms": self.ping_ms,
             "pong_ms": self.ping_ms // 3,
             "ack_wait_ms": self.ack_wait_ms,
+            "otlp_endpoint": "",
         }
         text = CONFIG.read_text()
         for name, value in values.items():

@@ -1,0 +1,353 @@
+//! What shards tell of single messages: spans go to a collector, troubles into the log.
+//!
+//! A shard leaves its notes in a lane of its own and never waits. The control thread
+//! takes them a few times a second, and a collector that is gone or slow costs nothing
+//! but the spans that find no room meanwhile; they are counted.
+//!
+//! Deliberately absent: which messages are told; shards decide that.
+
+mod http;
+mod otlp;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{self, Instant, MissedTickBehavior};
+
+use super::Quoted;
+use crate::base::{Bucket, Rate, SpanId, Tick};
+use crate::metrics::{Counter, Ledger, Segment, SpanOutcome};
+use crate::shard::{Cause, Note, Notes, Room, Span, Trouble};
+
+pub(super) use otlp::{Collector, Identity};
+
+/// Notes that wait in the lane of one shard.
+const LANE_NOTES_MAX: usize = 1_024;
+
+/// Spans that wait for the collector.
+const SPANS_MAX: usize = 8_192;
+
+/// Spans that leave in one request.
+const BATCH_SPANS_MAX: usize = 512;
+
+/// How often lanes are looked into, in ms.
+const LOOK_MS: u64 = 200;
+
+/// How long the collector may take for one request, in ms.
+const EXPORT_MS_MAX: u64 = 5_000;
+
+/// After a request that failed the next one waits so long, and twice as long each
+/// time, in ms.
+const REST_MS_MIN: u64 = 1_000;
+const REST_MS_MAX: u64 = 30_000;
+
+/// At the end of the server, how long the last spans may take, in ms.
+const FAREWELL_MS_MAX: u64 = 2_000;
+
+/// Lines a second about single messages; the metrics count them all.
+const LINES_PER_S_MAX: u32 = 10;
+
+/// Spans of which it is remembered that they were told: several shards may find the
+/// same message slow, and each tells how it began.
+const TOLD_MAX: usize = 4_096;
+
+/// A shard's end of its lane.
+pub(super) struct NoteLane {
+    notes: Producer<Note>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The control thread's ends of all lanes.
+#[derive(Default)]
+pub(super) struct Readers(Vec<Reader>);
+
+struct Reader {
+    notes: Consumer<Note>,
+    dropped: Arc<AtomicU64>,
+    /// How many of the dropped are counted already.
+    counted: u64,
+}
+
+impl Readers {
+    /// One lane more; the shard gets the other end.
+    pub(super) fn open(&mut self) -> NoteLane {
+        let (writer, reader) = RingBuffer::new(LANE_NOTES_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        self.0.push(Reader { notes: reader, dropped: Arc::clone(&dropped), counted: 0 });
+        NoteLane { notes: writer, dropped }
+    }
+}
+
+impl NoteLane {
+    /// Moves what there is to tell into the lane; for what has no room nobody waits.
+    pub(super) fn post(&mut self, notes: &mut Notes) {
+        let dropped = notes.take_dropped();
+        let waiting = notes.waiting();
+        if waiting.is_empty() && dropped == 0 {
+            return;
+        }
+        let room = self.notes.slots().min(waiting.len());
+        let lost = (waiting.len() - room) as u64 + dropped;
+        for note in waiting.drain(..).take(room) {
+            // There is one writer, and it has just seen that there is room.
+            let _ = self.notes.push(note);
+        }
+        if lost != 0 {
+            self.dropped.store(self.dropped.load(Relaxed) + lost, Relaxed);
+        }
+    }
+}
+
+/// The task that takes notes, and how it is ended.
+pub(super) struct Telling {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Telling {
+    /// Begins to take what shards tell.
+    pub(super) fn begin(readers: Readers, collector: Option<Collector>, ledger: Ledger) -> Telling {
+        let (end, ended) = oneshot::channel();
+        let teller = Teller::new(readers, collector, ledger);
+        Telling { end, task: tokio::spawn(teller.run(ended)) }
+    }
+
+    /// Lets the last spans leave, for a while.
+    pub(super) async fn end(self) {
+        // A task that is gone has nothing left.
+        let _ = self.end.send(());
+        let limit = Duration::from_millis(FAREWELL_MS_MAX);
+        if time::timeout(limit, self.task).await.is_err() {
+            tracing::warn!("the last spans did not leave in time");
+        }
+    }
+}
+
+/// Takes notes and passes them on.
+struct Teller {
+    readers: Readers,
+    collector: Option<Arc<Collector>>,
+    ledger: Ledger,
+    began: Instant,
+    waiting: VecDeque<Span>,
+    told: Told,
+    under_way: Option<UnderWay>,
+    /// Nothing is sent before, because the last request failed.
+    rests_until: Option<Instant>,
+    rest_ms: u64,
+    lines: Bucket,
+    lines_left_out: u64,
+}
+
+struct UnderWay {
+    spans: u64,
+    request: JoinHandle<Result<(), String>>,
+}
+
+/// Which spans were told lately.
+#[derive(Default)]
+struct Told {
+    order: VecDeque<SpanId>,
+    known: BTreeSet<SpanId>,
+}
+
+impl Told {
+    /// Whether it is new; it is known from then on.
+    fn is_new(&mut self, id: SpanId) -> bool {
+        if !self.known.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if TOLD_MAX < self.order.len()
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+impl Teller {
+    fn new(readers: Readers, collector: Option<Collector>, ledger: Ledger) -> Teller {
+        Teller {
+            readers,
+            collector: collector.map(Arc::new),
+            ledger,
+            began: Instant::now(),
+            waiting: VecDeque::new(),
+            told: Told::default(),
+            under_way: None,
+            rests_until: None,
+            rest_ms: REST_MS_MIN,
+            lines: Bucket::full(),
+            lines_left_out: 0,
+        }
+    }
+
+    async fn run(mut self, mut ended: oneshot::Receiver<()>) {
+        let mut looks = time::interval(Duration::from_millis(LOOK_MS));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => self.look(),
+                answered = answer(&mut self.under_way) => self.on_answer(answered),
+                _ = &mut ended => break,
+            }
+            self.send();
+        }
+        self.look();
+        self.rests_until = None;
+        self.send();
+        while self.under_way.is_some() {
+            let answered = answer(&mut self.under_way).await;
+            self.on_answer(answered);
+            if self.rests_until.is_some() {
+                break;
+            }
+            self.send();
+        }
+    }
+
+    /// Takes what lies in the lanes.
+    fn look(&mut self) {
+        let mut dropped = 0;
+        let mut troubles = Vec::new();
+        for reader in &mut self.readers.0 {
+            let lost = reader.dropped.load(Relaxed);
+            dropped += lost - reader.counted;
+            reader.counted = lost;
+            for _ in 0..LANE_NOTES_MAX {
+                match reader.notes.pop() {
+                    Ok(Note::Trouble(trouble)) => troubles.push(trouble),
+                    Ok(Note::Span(span)) if !self.told.is_new(span.id) => (),
+                    Ok(Note::Span(_)) if SPANS_MAX <= self.waiting.len() => dropped += 1,
+                    Ok(Note::Span(span)) => self.waiting.push_back(span),
+                    Err(_) => break,
+                }
+            }
+        }
+        self.ledger.add(Counter::Spans(SpanOutcome::Dropped), dropped);
+        for trouble in &troubles {
+            self.tell(trouble);
+        }
+    }
+
+    /// Sends the next spans, unless some are under way.
+    fn send(&mut self) {
+        let Some(collector) = &self.collector else { return };
+        let rests = self.rests_until.is_some_and(|until| Instant::now() < until);
+        if rests || self.under_way.is_some() || self.waiting.is_empty() {
+            return;
+        }
+        let count = self.waiting.len().min(BATCH_SPANS_MAX);
+        let spans: Vec<Span> = self.waiting.drain(..count).collect();
+        let (collector, spans_count) = (Arc::clone(collector), spans.len() as u64);
+        let request = tokio::spawn(async move {
+            let limit = Duration::from_millis(EXPORT_MS_MAX);
+            match time::timeout(limit, collector.export(spans)).await {
+                Ok(done) => done,
+                Err(_) => Err(format!("no answer within {EXPORT_MS_MAX} ms")),
+            }
+        });
+        self.under_way = Some(UnderWay { spans: spans_count, request });
+    }
+
+    fn on_answer(&mut self, answered: (u64, Result<(), String>)) {
+        match answered {
+            (spans, Ok(())) => {
+                self.ledger.add(Counter::Spans(SpanOutcome::Exported), spans);
+                if self.rests_until.take().is_some() {
+                    tracing::info!("the collector takes spans again");
+                }
+                self.rest_ms = REST_MS_MIN;
+            }
+            (spans, Err(why)) => {
+                self.ledger.add(Counter::Spans(SpanOutcome::Failed), spans);
+                if self.rest_ms == REST_MS_MIN {
+                    tracing::warn!("the collector does not take spans: {why}");
+                }
+                self.rests_until = Some(Instant::now() + Duration::from_millis(self.rest_ms));
+                self.rest_ms = (self.rest_ms * 2).min(REST_MS_MAX);
+            }
+        }
+    }
+
+    /// Writes a line about a message, if there were not too many.
+    fn tell(&mut self, trouble: &Trouble) {
+        let now = Tick(self.began.elapsed().as_millis() as u64);
+        let rate = Rate { per_s: LINES_PER_S_MAX, burst: LINES_PER_S_MAX };
+        if !self.lines.take(now, rate, 1) {
+            self.lines_left_out += 1;
+            return;
+        }
+        let left_out = std::mem::take(&mut self.lines_left_out);
+        if left_out != 0 {
+            tracing::warn!(left_out, "more messages were slow or did not arrive");
+        }
+        let Trouble { cause, trace, room, chat_type, agent, .. } = trouble;
+        let (room, segments) = (Shown(room), Segments(trouble));
+        let (chat_type, user_agent) = (chat_type.word(), agent.word());
+        match cause {
+            Cause::Slow(segment) => tracing::warn!(
+                trace_id = %trace, %room, chat_type, user_agent, segment = segment.word(),
+                %segments, "a message was slow"
+            ),
+            Cause::Failed(outcome) => tracing::warn!(
+                trace_id = %trace, %room, chat_type, user_agent, outcome = outcome.word(),
+                %segments, "a message did not reach everybody"
+            ),
+            Cause::Refused(result) => tracing::warn!(
+                trace_id = %trace, %room, chat_type, user_agent, result = result.word(),
+                %segments, "a message could not be kept"
+            ),
+        }
+    }
+}
+
+/// The answer to the request under way; never, if there is none.
+async fn answer(under_way: &mut Option<UnderWay>) -> (u64, Result<(), String>) {
+    let Some(UnderWay { spans, request }) = under_way else { return std::future::pending().await };
+    let spans = *spans;
+    let answered = match request.await {
+        Ok(answered) => answered,
+        Err(error) => Err(error.to_string()),
+    };
+    *under_way = None;
+    (spans, answered)
+}
+
+/// A channel, fit for a line.
+struct Shown<'a>(&'a Room);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Room::Named(name) => Quoted(name.as_bytes()).fmt(f),
+            Room::Hashed(hash) => write!(f, "~{hash:016x}"),
+        }
+    }
+}
+
+/// The pieces of a message's way, as far as it came.
+struct Segments<'a>(&'a Trouble);
+
+impl fmt::Display for Segments<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Segment::ALL.iter().zip(self.0.segments_us);
+        let known = known.filter_map(|(segment, us)| Some((segment.word(), us?)));
+        for (index, (word, us)) in known.enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            write!(f, "{space}{word}={:.1}ms", us as f64 / 1e3)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
