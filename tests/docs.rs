@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use rookery::config::{self, Config, File, NAMESPACES, SETTINGS, Sources};
+use rookery::config::{self, BridgeSources, Config, File, NAMESPACES, SETTINGS, Sources};
 
 /// With `BLESS` set the file is written instead.
 #[track_caller]
@@ -82,4 +82,50 @@ fn the_script_that_starts_a_server_shows_the_commands_of_the_readme() {
 /// A line of shell without its margin and its comment.
 fn command(line: &str) -> &str {
     line.split(" #").next().unwrap_or_default().trim()
+}
+
+/// What stands above the settings of the bridge is written by hand.
+#[test]
+fn the_settings_of_the_bridge_are_those_of_its_table() {
+    const MARK: &str = "<!-- settings -->\n";
+    let page = include_str!("../docs/ALERT_BRIDGE.md");
+    let by_hand = page.split(MARK).next().expect("a first part");
+    check("docs/ALERT_BRIDGE.md", &format!("{by_hand}{MARK}{}", config::bridge_markdown()));
+    check("config/alert-bridge.toml", &config::bridge_toml());
+}
+
+#[test]
+fn the_example_of_the_bridge_is_good() {
+    let env = |name: &str| (name == "WECOM_OPS_1").then(|| "a-token".to_owned());
+    for text in [config::bridge_toml(), first_block(include_str!("../docs/ALERT_BRIDGE.md"))] {
+        let file = File { name: "example".to_owned(), text };
+        let sources = BridgeSources {
+            file: &file,
+            env: &env,
+            load: &mut |_| Ok(b"a-token".to_vec()),
+            list: &|_| Ok(Vec::new()),
+        };
+        let settings = config::resolve_bridge(sources).expect("it is good");
+        assert!(settings.options.routes.iter().any(|route| route.name == "page"));
+    }
+}
+
+#[test]
+fn the_page_of_the_bridge_names_every_template_value() {
+    let page = include_str!("../docs/ALERT_BRIDGE.md");
+    for text in rookery::alert::built_in_templates().map(|(_, text)| text) {
+        for (start, _) in text.match_indices("a.").chain(text.match_indices("m.")) {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if text[..start].ends_with(is_word) {
+                continue;
+            }
+            let name = text[start + 2..].split(|c: char| !is_word(c)).next().unwrap_or_default();
+            assert!(name.is_empty() || page.contains(&format!("`{name}`")), "no {name}");
+        }
+    }
+}
+
+fn first_block(page: &str) -> String {
+    let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    block.expect("it has one").to_owned()
 }

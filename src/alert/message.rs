@@ -704,3 +704,303 @@ pub fn sample(now_ms: u64) -> Alert {
         ..Alert::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::super::evidence::Snapshot;
+    use super::super::options::Person;
+    use super::super::payload;
+    use super::*;
+
+    fn options() -> Options {
+        let mut options = Options {
+            silence_url: "https://bridge.example".to_owned(),
+            people: vec![Person {
+                name: "anna".to_owned(),
+                label: "layer".to_owned(),
+                value: "*".to_owned(),
+                wecom_id: "anna".to_owned(),
+                mobile: "13800000000".to_owned(),
+                slack_id: "U1".to_owned(),
+                ..Person::default()
+            }],
+            ..Options::default()
+        };
+        options.silence_key.value = "0123456789abcdef".to_owned();
+        options
+    }
+
+    fn pending(payload: &payload::Payload) -> Pending {
+        let mut pending = Pending {
+            group_labels: payload.group_labels.clone(),
+            truncated: payload.truncated,
+            external_url: payload.external_url.clone(),
+            ..Pending::default()
+        };
+        for alert in &payload.alerts {
+            let story = if alert.firing { Story::Firing } else { Story::Recovered };
+            let line = Line { alert: alert.clone(), story, action: String::new() };
+            pending.merge(alert.fingerprint.clone(), line);
+        }
+        pending
+    }
+
+    fn evidence() -> Evidence {
+        let snapshot = Snapshot {
+            source: Source::Exemplar,
+            value_seconds: 1.2,
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+            room_id: "r42` <@all>".to_owned(),
+            user_agent: "<@all>[x](http://e)\u{202e}\n# big".to_owned(),
+        };
+        let found = Found { snapshot: Some(snapshot), value: None };
+        let value = Found { snapshot: None, value: Some(0.0123) };
+        Evidence::from([("f1".to_owned(), found), ("f2".to_owned(), value)])
+    }
+
+    fn route(language: Language) -> Route {
+        Route { name: "page".to_owned(), language, ..Route::default() }
+    }
+
+    /// Payload in, message out: `golden/*.json`, and beside it what each channel gets in
+    /// each language. With `BLESS` set they are written instead.
+    #[test]
+    fn messages_are_those_of_the_golden_files() {
+        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/alert/golden"));
+        let templates = Templates::new(&[]).expect("they are good");
+        let (options, evidence) = (options(), evidence());
+        let mut wrong = Vec::new();
+        for case in ["firing", "recovered", "hostile"] {
+            let body = fs::read(folder.join(format!("{case}.json"))).expect("a payload");
+            let pending = pending(&payload::read(&body).expect("it is one"));
+            for language in Language::ALL {
+                for channel in Channel::ALL {
+                    let draft = Draft {
+                        pending: &pending,
+                        evidence: &evidence,
+                        route: &route(language),
+                        channel,
+                        instead_of: "",
+                        dropped: 0,
+                        now_ms: 1_700_000_300_000,
+                    };
+                    let rendered = render(&draft, &options, &templates);
+                    assert_eq!(rendered.fault, None);
+                    let robot = Robot { channel, ..Robot::default() };
+                    let bodies: Vec<String> = rendered
+                        .parts
+                        .iter()
+                        .map(|part| {
+                            let body = body_of(part, &robot, language);
+                            let parsed: serde_json::Value =
+                                serde_json::from_str(&body).expect("JSON");
+                            serde_json::to_string_pretty(&parsed).expect("JSON")
+                        })
+                        .collect();
+                    let got = format!("{}\n\n{}\n", rendered.parts[0].text, bodies.join("\n"));
+                    let name = format!("{case}.{}.{}.txt", language.word(), channel.word());
+                    let path = folder.join(&name);
+                    if std::env::var_os("BLESS").is_some() {
+                        fs::write(&path, &got).expect("it can be written");
+                    }
+                    if fs::read_to_string(&path).unwrap_or_default() != got {
+                        wrong.push(name);
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "look at the change, then BLESS=1: {wrong:?}");
+    }
+
+    fn body_of(part: &Part, robot: &Robot, language: Language) -> String {
+        body(part, robot, language, false, "1-0")
+    }
+
+    const HOSTILE: &[&str] = &[
+        "<@all>",
+        "<!channel>",
+        "@all",
+        "[pay here](https://evil.example)",
+        "<https://evil.example|pay here>",
+        "![x](https://evil.example/x.png)",
+        "**bold** _it_ ~no~ `code`",
+        "<font color=\"warning\">RED</font>",
+        "a\n# heading\r\n> quote\u{2028}- list",
+        "\u{202e}gnp.exe\u{2066}\u{200b}\u{feff}",
+        "&lt;@all&gt; &#60;",
+        "\\` \\[x\\]",
+        "{{ m.name }} {% raw %}",
+        "\u{0}\u{7}\u{1b}[31m",
+        "| a | b |",
+        "z\u{301}\u{302}\u{303}\u{304}",
+    ];
+
+    /// Wherever a stranger's words stand, and however long they are, a message keeps its
+    /// mark-up to itself and its size within the limit.
+    #[test]
+    fn no_words_of_strangers_have_a_meaning_in_any_channel() {
+        let templates = Templates::new(&[]).expect("they are good");
+        let options = options();
+        for words in
+            HOSTILE.iter().map(|words| (*words).to_owned()).chain(["x<@all>".repeat(9_000)])
+        {
+            let mut alert = sample(0);
+            for name in ["alertname", "instance", "tenant_id", "layer", "room", "severity"] {
+                alert.labels.insert(name.to_owned(), words.clone());
+            }
+            for name in ["summary", "description", "runbook_url", "dashboard_url"] {
+                alert.annotations.insert(name.to_owned(), words.clone());
+            }
+            alert.labels.insert(words.chars().take(100).collect(), words.clone());
+            alert.generator_url = format!("http://g/{words}");
+            let snapshot = Snapshot {
+                trace_id: words.clone(),
+                room_id: words.clone(),
+                user_agent: words.clone(),
+                ..Snapshot::default()
+            };
+            let found = Found { snapshot: Some(snapshot), value: None };
+            let evidence = Evidence::from([("test".to_owned(), found)]);
+            let mut pending = Pending::default();
+            pending.unknown_route.clone_from(&words);
+            pending.group_labels.insert("alertname".to_owned(), words.clone());
+            pending.external_url.clone_from(&words);
+            let line = Line { alert, story: Story::Firing, action: String::new() };
+            pending.merge("test".to_owned(), line);
+            for language in Language::ALL {
+                for channel in Channel::ALL {
+                    let draft = Draft {
+                        pending: &pending,
+                        evidence: &evidence,
+                        route: &route(language),
+                        channel,
+                        instead_of: &words,
+                        dropped: 1,
+                        now_ms: 0,
+                    };
+                    for part in render(&draft, &options, &templates).parts {
+                        let text = &part.text;
+                        for meaning in [
+                            "<@all",
+                            "<!",
+                            "evil.example)",
+                            "evil.example|",
+                            "](https://evil",
+                            "<font color=\"warning\">RED",
+                        ] {
+                            assert!(!text.contains(meaning), "{meaning} of {words:.40} in {text}");
+                        }
+                        let strange = |c: char| c.is_control() && c != '\n';
+                        assert!(!text.contains(strange), "{text}");
+                        assert!(!text.contains(['\u{202e}', '\u{2028}', '\u{301}']), "{text}");
+                        assert!(encoded_bytes(channel, text) <= bytes_max(channel));
+                        assert!(!text.lines().any(|line| line.starts_with("# ")), "{text}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rooms_are_hashed_where_the_route_says_so() {
+        let templates = Templates::new(&[]).expect("they are good");
+        let alert = Alert { fingerprint: "f1".to_owned(), ..sample(0) };
+        let mut pending = Pending::default();
+        let line = Line { alert, story: Story::Firing, action: String::new() };
+        pending.merge("f1".to_owned(), line);
+        let route = Route { hash_rooms: true, ..route(Language::En) };
+        let draft = Draft {
+            pending: &pending,
+            evidence: &evidence(),
+            route: &route,
+            channel: Channel::Wecom,
+            instead_of: "",
+            dropped: 0,
+            now_ms: 0,
+        };
+        let text = render(&draft, &options(), &templates).parts.remove(0).text;
+        let room = signature::room("0123456789abcdef", "r42` <@all>");
+        assert!(text.contains(&format!("room `{room}`")) && !text.contains("r42"), "{text}");
+    }
+
+    #[test]
+    fn a_template_that_fails_gives_a_plain_text_that_says_so() {
+        let broken = "{% block header %}{% for x in m.group %}{{ x.y.z }}{% endfor %}{% endblock %}\
+                      {% block alert %}{% endblock %}{% block footer %}{% endblock %}";
+        let name = template::name("standard", Language::En, Channel::Wecom);
+        let templates = Templates::new(&[(name, broken.to_owned())]).expect("it can be read");
+        let mut pending = Pending::default();
+        pending.group_labels.insert("job".to_owned(), "chat".to_owned());
+        let line = Line { alert: sample(0), story: Story::Firing, action: String::new() };
+        pending.merge("test".to_owned(), line);
+        let draft = Draft {
+            pending: &pending,
+            evidence: &Evidence::new(),
+            route: &route(Language::En),
+            channel: Channel::Wecom,
+            instead_of: "",
+            dropped: 0,
+            now_ms: 0,
+        };
+        let rendered = render(&draft, &options(), &templates);
+        assert!(rendered.fault.is_some());
+        let text = &rendered.parts[0].text;
+        assert!(
+            text.contains("plain, because of this fault: template standard.en.wecom"),
+            "{text}"
+        );
+        assert!(text.contains("ChatAlertBridgeTest firing"), "{text}");
+    }
+
+    #[test]
+    fn parts_are_whole_alerts_within_the_limit_and_the_rest_is_counted() {
+        let templates = Templates::new(&[]).expect("they are good");
+        for channel in Channel::ALL {
+            for (count, chars) in [(1, 10), (7, 600), (40, 600), (200, 90), (400, 600)] {
+                let mut pending = Pending::default();
+                for index in 0..count {
+                    let mut alert = sample(index);
+                    alert.annotations.insert("description".to_owned(), "停\"\\".repeat(chars / 3));
+                    alert.annotations.insert("summary".to_owned(), format!("about {index}."));
+                    let line = Line { alert, story: Story::Firing, action: String::new() };
+                    pending.merge(format!("{index}"), line);
+                }
+                let draft = Draft {
+                    pending: &pending,
+                    evidence: &Evidence::new(),
+                    route: &route(Language::En),
+                    channel,
+                    instead_of: "",
+                    dropped: 0,
+                    now_ms: 0,
+                };
+                let parts = render(&draft, &options(), &templates).parts;
+                assert!(parts.len() <= PARTS_MAX);
+                let robot = Robot { channel, keyword: "word".to_owned(), ..Robot::default() };
+                let mut shown = 0;
+                for part in &parts {
+                    let body = body(part, &robot, Language::Zh, true, "id");
+                    match channel {
+                        Channel::Wecom => {
+                            let parsed: serde_json::Value =
+                                serde_json::from_str(&body).expect("JSON");
+                            let content = parsed["markdown"]["content"].as_str().expect("a text");
+                            assert!(content.len() <= 4_096, "{}", content.len());
+                        }
+                        Channel::Dingtalk => assert!(body.len() <= 20_000, "{}", body.len()),
+                        Channel::Slack | Channel::Webhook => {}
+                    }
+                    assert!(!part.text.contains('…'), "nothing is cut: {}", part.text);
+                    shown += part.text.matches("about ").count() as u64;
+                }
+                let more = format!("+{} more", count - shown);
+                let last = &parts.last().expect("one").text;
+                assert_eq!(shown < count, last.contains(&more), "{channel:?} {count} {last}");
+                assert!(shown > 0);
+            }
+        }
+    }
+}

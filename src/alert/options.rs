@@ -294,8 +294,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9094)),
-            dir: PathBuf::from("alert-bridge-data"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9494)),
+            dir: PathBuf::from("/var/lib/rookery-alert-bridge"),
             default_route: String::new(),
             alerts_max: 10_000,
             bytes_max: 64 << 20,

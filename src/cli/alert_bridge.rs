@@ -43,7 +43,13 @@ enum Command {
 #[derive(Debug, Args)]
 struct Configured {
     /// The bridge's TOML file; config/alert-bridge.toml shows what can be in it.
-    #[arg(long, short, value_name = "FILE", env = "ROOKERY_ALERT_BRIDGE_CONFIG")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "ROOKERY_ALERT_BRIDGE_CONFIG",
+        default_value = "/etc/rookery/alert-bridge.toml"
+    )]
     config: PathBuf,
 }
 

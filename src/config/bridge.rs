@@ -502,6 +502,7 @@ pub fn bridge_toml() -> String {
     let (robot, route, person, action) = examples();
     example(&mut out, "robots", ROBOTS, &robot);
     example(&mut out, "routes", ROUTES, &route);
+    out.push_str("\n[[routes]]\nname = \"page\"\nchats = [\"ops\"]\nlanguage = \"zh\"\n");
     example(&mut out, "people", PEOPLE, &person);
     example(&mut out, "actions", ACTIONS, &action);
     out

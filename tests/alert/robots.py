@@ -31,6 +31,7 @@ import http.server
 import json
 import re
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -372,6 +373,7 @@ def main():
     parser.add_argument("--dingtalk", action="append", default=[], metavar="TOKEN[:SECRET[:WORD]]")
     parser.add_argument("--slack", action="append", default=[], metavar="PATH")
     parser.add_argument("--webhook", action="append", default=[], metavar="NAME")
+    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
     arguments = parser.parse_args()
     world = World(arguments.minute)
     for channel in ("wecom", "dingtalk", "slack", "webhook"):
@@ -381,7 +383,13 @@ def main():
     http.server.ThreadingHTTPServer.daemon_threads = True
     http.server.ThreadingHTTPServer.request_queue_size = 128
     server = http.server.ThreadingHTTPServer(("127.0.0.1", arguments.port), Handler)
-    print(f"robots on http://127.0.0.1:{server.server_address[1]}", flush=True)
+    scheme = "http"
+    if arguments.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*arguments.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    print(f"robots on {scheme}://127.0.0.1:{server.server_address[1]}", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -242,3 +242,77 @@ fn typing_is_told_once_a_second_a_user() {
     world.pass(1_000);
     assert!(types(&mut world, "ann", 2));
 }
+
+/// The names that were told, in order, and the numbers; who went has a minus.
+fn told(world: &mut World) -> Vec<String> {
+    let told = std::mem::take(&mut world.out.told).into_iter();
+    let said = told.filter_map(|(_, tell)| match tell {
+        Tell::Came(_, info, _) => Some(format!("+{}", { info.client.0 })),
+        Tell::Went(_, info, _) => Some(format!("-{}", { info.client.0 })),
+        Tell::Crowd(_, data) => Some(String::from_utf8(data.bytes.to_vec()).unwrap()),
+        _ => None,
+    });
+    said.collect()
+}
+
+#[test]
+fn in_a_large_room_coming_and_going_is_told_in_numbers_once_a_second() {
+    let rules =
+        Namespace { join_leave_members_max: 2, members_max: 10, leave_grace_ms: 0, ..chatty() };
+    let mut world = World::new(rules);
+    let mut heard = Vec::new();
+    for slot in 1..=5 {
+        world.claim(HOME, slot, What::Subscribe(Box::new(entry(slot))));
+        heard.extend(told(&mut world));
+    }
+    world.claim(HOME, 1, What::Unsubscribe(Departure::Said));
+    heard.extend(told(&mut world));
+    assert_eq!(heard, ["+1", "+2"], "the others make it a large room");
+    world.pass(999);
+    assert!(told(&mut world).is_empty());
+    world.pass(100);
+    let crowd = r#"{"crowd":{"channel":"room:9","came":3,"went":1,"clients":4,"users":1}}"#;
+    assert_eq!(told(&mut world), [crowd]);
+    world.pass(5_000);
+    assert!(told(&mut world).is_empty(), "nothing happened since");
+    // Small again, it is told of each.
+    for slot in [2, 3, 4] {
+        world.claim(HOME, slot, What::Unsubscribe(Departure::Said));
+    }
+    assert_eq!(told(&mut world), ["-4"]);
+}
+
+#[test]
+fn a_room_of_100_000_is_listed_page_by_page_each_member_once() {
+    const MEMBERS_COUNT: u32 = 100_000;
+    let rules = Namespace { join_leave: false, members_max: MEMBERS_COUNT, ..chatty() };
+    let mut world = World::new(rules);
+    for slot in 1..=MEMBERS_COUNT {
+        world.subscribe(HOME, slot, None);
+    }
+    let too_many = world.ask(HOME, 1, What::Presence).0;
+    assert!(matches!(too_many, Answer::Refused(ErrorCode::LimitExceeded)), "{too_many:?}");
+    let mut seen = std::collections::BTreeSet::new();
+    let (mut after, mut pages_count) = (None, 0);
+    loop {
+        let page = MembersPage { after, count_max: 1_000 };
+        let (members, next) = match world.ask(HOME, 1, What::Members(page)).0 {
+            Answer::Members(members, next) => (members, next),
+            other => panic!("{other:?}"),
+        };
+        assert!(members.len() <= 1_000);
+        for (info, _) in members {
+            assert!(seen.insert(info.client), "{:?} is there twice", info.client);
+        }
+        pages_count += 1;
+        // Whoever leaves in between takes nobody along.
+        world.ask(HOME, pages_count, What::Unsubscribe(Departure::Said));
+        match next {
+            None => break,
+            Some(next) => after = Some(next),
+        }
+    }
+    let stayed = (pages_count + 1..=MEMBERS_COUNT).map(|slot| ClientId(slot.into()));
+    assert!(stayed.into_iter().all(|client| seen.contains(&client)));
+    assert!((100..=110).contains(&pages_count), "{pages_count} pages");
+}

@@ -1,0 +1,277 @@
+//! The alert bridge as a process: robots with the limits of the real ones on one side,
+//! Alertmanager on the other, kills and faults between.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+
+use world::{Alert, Bridge, Robots, World, post, wait_for};
+
+/// A word that stands for one alert in a message.
+fn names(text: &str) -> Vec<String> {
+    let words = text.split_whitespace().filter(|word| word.starts_with("n-"));
+    words.map(str::to_owned).collect()
+}
+
+/// Each alert with how often it was told by messages that do not say that they may be
+/// repetitions, and how often in all. No message tells one twice.
+fn told(robots: &Robots) -> BTreeMap<String, (u32, u32)> {
+    let mut told: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for message in robots.messages() {
+        let is_again = message.contains("perhaps a repetition") || message.contains("sent again");
+        let mut names = names(&message);
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count, "an alert twice in {message}");
+        for name in names {
+            let (sure, all) = told.entry(name).or_default();
+            *sure += u32::from(!is_again);
+            *all += 1;
+        }
+    }
+    told
+}
+
+#[test]
+fn a_thousand_alerts_survive_kills_and_throttling() {
+    const GROUPS: usize = 200;
+    const EACH: usize = 5;
+    let mut world = World::new(1.0, "rate_count = 18\nrate_window_s = 1\npause_s = 1\n");
+    let faults = ["blocked", "500", "reset", "blocked", "lost-answer"];
+    for group in 0..GROUPS {
+        let alerts: Vec<Alert> =
+            (0..EACH).map(|index| Alert::firing(&format!("n-{}-", group * EACH + index))).collect();
+        world.bridge.keep("page", &format!("g{group}"), &alerts);
+        if group % 20 == 7 {
+            world.robots.fault("*", faults[group / 20 % faults.len()], 1);
+        }
+        if group % 25 == 24 {
+            world.bridge.kill_and_restart();
+        }
+    }
+    wait_for("every alert to be told", || told(&world.robots).len() == GROUPS * EACH);
+    wait_for("the queue to be empty", || world.bridge.metric("chatalert_queue_depth") == 0.0);
+    for (name, (sure, all)) in told(&world.robots) {
+        assert!(sure <= 1 && all >= 1, "{name}: {sure} of {all} did not say it is again");
+    }
+    let refused = world.robots.attempts().into_iter().filter(|code| *code == 45_009).count();
+    assert!(refused > 0, "the robots throttled");
+}
+
+#[test]
+fn a_restart_in_a_quiet_moment_repeats_nothing() {
+    let mut world = World::new(60.0, "");
+    world.bridge.keep("page", "g", &[Alert::firing("n-1-")]);
+    wait_for("the message", || world.robots.messages().len() == 1);
+    wait_for("its record", || world.bridge.metric("chatalert_queue_depth") == 0.0);
+    world.bridge.kill_and_restart();
+    // Alertmanager did not hear the answer, and tries again.
+    world.bridge.keep("page", "g", &[Alert::firing("n-1-")]);
+    world.bridge.keep("page", "h", &[Alert::firing("n-2-")]);
+    wait_for("the second message", || world.robots.messages().len() == 2);
+    let told = told(&world.robots);
+    assert_eq!(told.values().map(|(_, all)| *all).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn a_full_queue_of_a_throttled_robot_is_there_after_a_kill() {
+    let mut world = World::new(2.0, "rate_count = 18\nrate_window_s = 2\npause_s = 2\n");
+    world.robots.fault("*", "blocked", 2);
+    for index in 0..60 {
+        let alert = Alert::firing(&format!("n-{index}-"));
+        world.bridge.keep("page", &format!("g{index}"), &[alert]);
+    }
+    world.bridge.kill_and_restart();
+    wait_for("all of them", || told(&world.robots).len() == 60);
+    assert!(told(&world.robots).values().all(|(sure, _)| *sure <= 1));
+}
+
+#[test]
+fn every_fault_of_a_robot_is_survived() {
+    let mut world = World::new(60.0, "");
+    for (index, fault) in ["500", "token", "blocked", "reset", "slow"].iter().enumerate() {
+        world.robots.fault("K1", fault, 1);
+        world.robots.fault("K2", fault, 0);
+        let name = format!("n-{index}-");
+        world.bridge.keep("page", &format!("g{index}"), &[Alert::firing(&name)]);
+        wait_for(fault, || told(&world.robots).contains_key(&name));
+        world.robots.fault("*", "none", 0);
+        world.bridge.kill_and_restart_forgetting();
+    }
+}
+
+#[test]
+fn what_the_disk_does_not_take_is_refused_and_told_all_the_same() {
+    let mut world = World::new(60.0, "");
+    world.bridge.restart_with_files_of_at_most(16);
+    let mut codes = Vec::new();
+    let mut count = 0;
+    while !codes.contains(&503) && count < 200 {
+        let alert = Alert::firing(&format!("n-{count}-"));
+        codes.push(world.bridge.notify("page", &format!("g{count}"), &[alert]));
+        count += 1;
+    }
+    let refused = format!("n-{}-", count - 1);
+    assert_eq!(codes.pop(), Some(503));
+    assert!(codes.iter().all(|code| *code == 200), "{codes:?}");
+    assert_eq!(world.bridge.get("/ready").0, 503);
+    wait_for("the refused one all the same", || told(&world.robots).contains_key(&refused));
+    world.bridge.allow_files_of_any_size();
+    wait_for("the disk to be used again", || world.bridge.get("/ready").0 == 200);
+    let again = Alert::firing(&refused);
+    assert_eq!(world.bridge.notify("page", &format!("g{}", count - 1), &[again]), 200);
+    world.bridge.keep("page", "last", &[Alert::firing("n-last-")]);
+    wait_for("the last one", || told(&world.robots).contains_key("n-last-"));
+    assert_eq!(told(&world.robots)[&refused].1, 1, "told once");
+}
+
+#[test]
+fn a_prometheus_that_hangs_keeps_no_message_back() {
+    // Connections wait in its backlog, and nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("it is bound"));
+    let world = World::with(60.0, "", &format!("[prometheus]\nurl = \"{url}\"\n"));
+    let mut alert = Alert::firing("n-1-");
+    alert.annotations.push(("exemplar_query", "m".to_owned()));
+    world.bridge.keep("page", "g", &[alert]);
+    wait_for("the message", || world.robots.messages().len() == 1);
+    assert!(world.robots.messages()[0].contains("no snapshot"));
+    silent.accept().expect("it was asked");
+    let none = world.bridge.metric("chatalert_snapshots_total{source=\"none\"}");
+    assert_eq!(none, 1.0);
+}
+
+#[test]
+fn alertmanager_is_told_to_be_quiet_by_a_button_and_not_by_a_preview() {
+    let mut world = World::new(60.0, "");
+    let alertmanager = world.start_alertmanager();
+    let alert = r#"[{"labels":{"alertname":"ChatCoreHung","severity":"critical","job":"chat"},
+        "annotations":{"summary":"n-1- <@all>"}}]"#;
+    assert_eq!(post(&alertmanager, "/api/v2/alerts", "application/json", alert).0, 200);
+    wait_for("the message", || !world.robots.messages().is_empty());
+    let message = world.robots.messages().remove(0);
+    assert!(message.contains("n-1- ＜＠all＞"), "{message}");
+    let link = message.split("[silence](").nth(1).and_then(|rest| rest.split(')').next());
+    let link = link.expect("the message has the link");
+    let query = link.split_once('?').expect("it has a query").1;
+    let (status, page) = world.bridge.get(&format!("/v1/silence?{query}"));
+    assert!(status == 200 && page.contains("ChatCoreHung"), "{page}");
+    let silences = |world: &World| world.get_from(&alertmanager, "/api/v2/silences").1;
+    assert_eq!(silences(&world).trim(), "[]", "looking silences nothing");
+    let form = format!("{query}&who=anna&minutes=60");
+    let form_type = "application/x-www-form-urlencoded";
+    let forged = form.replace("&s=", "&s=x");
+    assert_eq!(post(world.bridge.address(), "/v1/silence", form_type, &forged).0, 403);
+    let long = form.replace("minutes=60", "minutes=241");
+    assert_eq!(post(world.bridge.address(), "/v1/silence", form_type, &long).0, 400);
+    assert_eq!(silences(&world).trim(), "[]");
+    assert_eq!(post(world.bridge.address(), "/v1/silence", form_type, &form).0, 200);
+    let made = silences(&world);
+    assert!(made.contains("\"createdBy\":\"anna\"") && made.contains("ChatCoreHung"), "{made}");
+}
+
+#[test]
+fn dingtalk_takes_what_is_signed_and_has_its_word() {
+    let world = World::new(60.0, "");
+    world.bridge.keep("ding", "g", &[Alert::firing("n-1-")]);
+    wait_for("the message", || world.robots.messages().len() == 1);
+    let message = world.robots.messages().remove(0);
+    assert!(message.contains("n-1-") && message.ends_with("rookery"), "{message}");
+}
+
+#[test]
+fn only_certificates_that_are_trusted_are_spoken_to() {
+    let robots = Robots::start(60.0, true);
+    let url = robots.url("/cgi-bin/webhook/send");
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/loopback.cert.pem");
+    for (ca, want) in [("", "it cannot be reached"), (key, "sent")] {
+        let bridge = Bridge::write(&url, &format!("[tls]\nca_file = \"{ca}\"\n"), "");
+        let (_, stdout, _) = bridge.command(&["test", "--route", "page"]);
+        assert!(stdout.lines().all(|line| line.ends_with(want)), "{stdout}");
+    }
+}
+
+#[test]
+fn a_new_token_is_read_at_a_signal_and_never_written() {
+    let world = World::new(60.0, "");
+    world.bridge.write_token("wrong-token-that-nobody-may-see");
+    world.bridge.hang_up();
+    wait_for("the reload", || world.bridge.log().contains("were read again"));
+    world.bridge.keep("one", "g", &[Alert::firing("n-1-")]);
+    wait_for("its refusal", || world.bridge.log().contains("does not accept us (93000)"));
+    world.bridge.write_token("K1");
+    world.bridge.hang_up();
+    wait_for("the message", || world.robots.messages().len() == 1);
+    world.bridge.write_config("[nonsense]\n");
+    world.bridge.hang_up();
+    wait_for("the mistake", || world.bridge.log().contains("the settings stay as they were"));
+    let log = world.bridge.log();
+    assert!(log.contains("nonsense: there is no such setting"), "{log}");
+    let files = world.bridge.everything_written();
+    for text in [&log, &files, &world.bridge.get("/metrics").1] {
+        assert!(!text.contains("wrong-token") && !text.contains("key="), "{text}");
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_configuration_are_told_at_once() {
+    let bridge = Bridge::write("http://127.0.0.1:1/send", "", "");
+    bridge.write_config(
+        "[bridge]\nlisen = \"x\"\nalerts_max = 1\n[[robots]]\nname = \"a b\"\nchat = \"c\"\n\
+         token_env = \"NOT_THERE\"\n[[routes]]\nname = \"r\"\nchats = [\"nobody\"]\n\
+         language = \"fr\"\n",
+    );
+    let (code, _, stderr) = bridge.command(&["check"]);
+    assert_eq!(code, 2);
+    for words in [
+        ":2:1: bridge.lisen: there is no such setting; is it `bridge.listen`?",
+        ":3:14: bridge.alerts_max: it must be a whole number from 10 to 1000000",
+        "robots[0]: its name must be of letters",
+        "robots[0].token_file: the environment has no variable \"NOT_THERE\"",
+        "routes[0]: no robot speaks in the chat \"nobody\"",
+        "routes[0].language: it must be one of \"en\", \"zh\"",
+    ] {
+        assert!(stderr.contains(words), "no {words} in {stderr}");
+    }
+}
+
+#[test]
+fn a_changed_template_is_used_and_a_broken_one_is_refused() {
+    let mut world = World::with(60.0, "", "[bridge]\ntemplates_dir = \"t\"\n");
+    let (code, _, stderr) = world.bridge.command(&["check"]);
+    assert!(code == 2 && stderr.contains("bridge.templates_dir"), "{stderr}");
+    let dir = world.bridge.file("t");
+    let dir = dir.to_str().expect("a plain path");
+    assert_eq!(world.bridge.command(&["templates", "--out", dir]).0, 0);
+    let path = world.bridge.file("t/standard.en.wecom.j2");
+    let text = std::fs::read_to_string(&path).expect("it was written");
+    std::fs::write(&path, text.replace("no snapshot", "nothing was caught")).expect("it can be");
+    world.bridge.start();
+    world.bridge.keep("page", "g", &[Alert::firing("n-1-")]);
+    wait_for("the message", || world.robots.messages().len() == 1);
+    assert!(world.robots.messages()[0].contains("nothing was caught"));
+    std::fs::write(&path, "{% block alert %}{{ a.nmae }}{% endblock %}").expect("it can be");
+    let (code, _, stderr) = world.bridge.command(&["check"]);
+    assert!(code == 2 && stderr.contains("standard.en.wecom"), "{stderr}");
+}
+
+#[test]
+fn bodies_that_are_no_notification_are_400_and_nothing_else_is() {
+    let world = World::new(60.0, "");
+    let json = "application/json";
+    let send = |path: &str, body: &str| post(world.bridge.address(), path, json, body).0;
+    assert_eq!(send("/v1/notify/page", "{"), 400);
+    assert_eq!(send("/v1/notify/page", ""), 400);
+    assert_eq!(send("/v1/notify/page", &" ".repeat(2 << 20)), 400);
+    assert_eq!(send("/v1/deadman", "[]"), 400);
+    let good = Alert::payload("g", &[Alert::firing("n-1-")]);
+    assert_eq!(send("/v1/notify/nobody-knows-this", &good), 200);
+    assert_eq!(send("/v1/deadman", &good), 200);
+    wait_for("the message", || world.robots.messages().len() == 1);
+    assert!(world.robots.messages()[0].contains("there is no route"));
+    assert_eq!(world.bridge.metric("chatalert_webhooks_total{outcome=\"malformed\"}"), 4.0);
+}
