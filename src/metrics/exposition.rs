@@ -364,8 +364,8 @@ pub(super) fn seconds(us: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::metrics::{
-        CloseReason, Counter, Gauge, HandshakeOutcome, Histogram, Page, Protocol, StatusClass,
-        TenantCounter, TenantHistogram,
+        Agent, CloseReason, Counter, Exemplar, Gauge, HandshakeOutcome, Histogram, Page, Protocol,
+        StatusClass, TenantCounter, TenantHistogram,
     };
 
     /// Two cores; the second one says something with every kind.
@@ -487,6 +487,34 @@ mod tests {
 
     fn samples(text: &str) -> usize {
         text.lines().filter(|line| !line.starts_with('#')).count()
+    }
+
+    /// A core that hangs in the middle of a turn, or of writing an example.
+    #[test]
+    fn a_core_that_stopped_is_seen_by_its_last_tick() {
+        let cells = vec![Cells::new(), Cells::new()];
+        let (stopped, hangs) = std::sync::mpsc::channel::<()>();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let core = std::thread::spawn({
+            let cells = Arc::clone(&cells[1]);
+            move || {
+                let scribe = cells.claim();
+                scribe.set(Gauge::LastTick, 1_700_000_000_125);
+                let histogram = Histogram::EndToEnd;
+                scribe.observe_with(histogram, 500_000, 1, || {
+                    stopped.send(()).unwrap();
+                    released.recv().unwrap();
+                    Exemplar { trace_id: 1, room: "", agent: Agent::None }
+                });
+            }
+        });
+        hangs.recv().unwrap();
+        let exposition = Exposition::new(Threads::of_cores(cells));
+        let text = exposition.answer(&Query::default(), Format::OpenMetrics).unwrap();
+        let line = "chat_core_last_tick_timestamp_seconds{core=\"1\"} 1700000000.125";
+        assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        release.send(()).unwrap();
+        core.join().unwrap();
     }
 
     #[test]
