@@ -276,7 +276,7 @@ impl Bridge {
         let mut rest = Vec::new();
         for output in out {
             match output {
-                Output::Keep(record) => records.push(record),
+                Output::Keep(record) => records.push(*record),
                 other => rest.push(other),
             }
         }

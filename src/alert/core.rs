@@ -82,7 +82,7 @@ pub enum Input {
 #[derive(Debug, PartialEq)]
 pub enum Output {
     /// To be on the disk before anything else of this call happens.
-    Keep(Record),
+    Keep(Box<Record>),
     /// The answer to a ticket.
     Reply(Ticket, Reply),
     /// To be found out within two seconds.
@@ -571,9 +571,9 @@ impl Core {
 }
 
 pub(super) fn keep(key: Key, value: Value) -> Output {
-    Output::Keep(Record { key, value: Some(value) })
+    Output::Keep(Box::new(Record { key, value: Some(value) }))
 }
 
 pub(super) fn forget(key: Key) -> Output {
-    Output::Keep(Record { key, value: None })
+    Output::Keep(Box::new(Record { key, value: None }))
 }

@@ -99,7 +99,7 @@ pub(super) fn public(desk: Desk) -> Router {
 async fn notify(State(desk): State<Desk>, Path(route): Path<String>, body: Body) -> Response {
     let payload = match desk.payload(body).await {
         Ok(payload) => payload,
-        Err(response) => return response,
+        Err(why) => return refused(why),
     };
     desk.hand_in(|ticket| Input::Notified { ticket, route, payload }).await
 }
@@ -111,7 +111,7 @@ async fn deadman(State(desk): State<Desk>, body: Body) -> Response {
             desk.hand_in(Input::Beat).await
         }
         Ok(_) => (StatusCode::OK, "nothing fires\n").into_response(),
-        Err(response) => response,
+        Err(why) => refused(why),
     }
 }
 
@@ -127,11 +127,14 @@ async fn ready(State(desk): State<Desk>) -> Response {
     }
 }
 
+fn refused(why: String) -> Response {
+    (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response()
+}
+
 impl Desk {
     /// Reads a notification, or says why it is none.
-    async fn payload(&self, body: Body) -> Result<payload::Payload, Response> {
+    async fn payload(&self, body: Body) -> Result<payload::Payload, String> {
         let bytes_max = self.settings.borrow().options.body_bytes_max;
-        let refuse = |why: String| (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response();
         let read = match axum::body::to_bytes(body, bytes_max).await {
             Ok(bytes) => payload::read(&bytes).map_err(|malformed| malformed.to_string()),
             Err(_) => Err(format!("the body is not whole, or has more than {bytes_max} bytes")),
@@ -140,7 +143,7 @@ impl Desk {
             tracing::warn!("a notification was refused: {why}");
             self.count(Count::Malformed);
         }
-        read.map_err(refuse)
+        read
     }
 
     /// Gives an input to the core and waits until it is kept.

@@ -148,7 +148,7 @@ mod tests {
             let robot = Robot { channel, rate_count: 18, rate_window_s: 60, ..Robot::default() };
             let mut speaker = Speaker::new(robot, Kept::default());
             assert_eq!(speaker.hears(answer, 5_000), want_ms);
-            assert_eq!(speaker.is_ready(5_000 + want_ms), true);
+            assert!(speaker.is_ready(5_000 + want_ms));
             assert_eq!(speaker.is_ready(4_999 + want_ms), want_ms == 0);
         }
         use super::super::options::Channel::{Dingtalk, Wecom};

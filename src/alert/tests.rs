@@ -100,7 +100,7 @@ impl World {
                     self.disk.remove(&record.key);
                 }
                 Output::Keep(record) => {
-                    self.disk.insert(record.key.clone(), record);
+                    self.disk.insert(record.key.clone(), *record);
                 }
                 Output::Reply(_, reply) => self.replies.push(reply),
                 Output::Ask(id, _) => self.asked.push(id),
