@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_what_it_is_in_and_nothing_else() {
-        assert_eq!(contain("a test", || contained()), Ok(Some("a test")));
+        assert_eq!(contain("a test", contained), Ok(Some("a test")));
         assert_eq!(contained(), None);
         assert_eq!(contain("a test", || -> u8 { panic!("inside") }), Err(Panicked));
         assert_eq!(contained(), None);

@@ -35,7 +35,7 @@ pub(super) async fn add(
 ) -> Result<StatusCode, Response> {
     let query = Query::read(raw.as_deref(), &["prefix", "seconds"])?;
     let Some(prefix) = query.text("prefix").map(str::to_owned) else {
-        return Err(wrong("prefix is missing"));
+        return Err(wrong("prefix is missing").into());
     };
     let hold_ms = match query.text("seconds") {
         Some(_) => Some(query.number("seconds", 0, 1, HOLD_S_MAX)? * 1_000),

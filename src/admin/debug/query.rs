@@ -10,7 +10,7 @@ const PARAMETERS_MAX: usize = 8;
 impl Query {
     /// Reads what stands behind the `?`. The pages of the evidence know what they
     /// take: what is misspelt is an error and not the default.
-    pub fn read(raw: Option<&str>, known: &[&str]) -> Result<Query, Response> {
+    pub fn read(raw: Option<&str>, known: &[&str]) -> Result<Query, Wrong> {
         let mut all: Vec<(String, String)> = Vec::new();
         for part in raw.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -31,14 +31,14 @@ impl Query {
     }
 
     /// A number within these ends, or the default.
-    pub fn number(&self, name: &str, default: u64, min: u64, max: u64) -> Result<u64, Response> {
+    pub fn number(&self, name: &str, default: u64, min: u64, max: u64) -> Result<u64, Wrong> {
         let Some(text) = self.text(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| wrong(&format!("{name} is a whole number from {min} to {max}")))
     }
 
     /// One of these words, or nothing.
-    pub fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Response> {
+    pub fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Wrong> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match words.iter().find(|(word, _)| *word == text) {
             Some(&(_, meant)) => Ok(Some(meant)),
@@ -50,9 +50,19 @@ impl Query {
     }
 }
 
-/// 400, with one sentence. Nothing of the request is in it.
-pub(super) fn wrong(sentence: &str) -> Response {
-    (StatusCode::BAD_REQUEST, format!("{sentence}\n")).into_response()
+/// What is wrong with a request, in one sentence; nothing of the request is in it.
+/// As an answer it is 400.
+pub(super) struct Wrong(String);
+
+impl From<Wrong> for Response {
+    fn from(Wrong(sentence): Wrong) -> Response {
+        (StatusCode::BAD_REQUEST, format!("{sentence}\n")).into_response()
+    }
+}
+
+/// A request that cannot be served.
+pub(super) fn wrong(sentence: &str) -> Wrong {
+    Wrong(sentence.to_owned())
 }
 
 /// The bytes behind `%XX`, as text.
