@@ -68,6 +68,30 @@ fn of_a_core_that_stands_still_everything_is_seen_but_its_connections() {
 }
 
 #[test]
+fn messages_that_waited_for_a_core_are_noted_with_their_trace() {
+    // Spread by chance, and not by the CPU that this test runs on.
+    let server = Server::start(Settings::new().with("[server]", "steer_by_cpu = false"));
+    let channel = |n: usize| format!("room:{n}");
+    let mut peers: Vec<Peer> = (0..40)
+        .map(|n| Peer::member(server.address(), &format!("user-{n}"), &channel(n)))
+        .collect();
+    block(&server, 1);
+    for (n, peer) in peers.iter_mut().enumerate() {
+        peer.send(json!({ "publish": { "channel": channel(n), "data": {} } }));
+    }
+    // Those on the other core whose room is at home on this one.
+    let page = server.wait_for_evidence("/debug/snapshot?layer=latency", |page| {
+        !page["events"].as_array().unwrap().is_empty()
+    });
+    let slow = &page["events"][0];
+    assert_eq!((&slow["kind"], &slow["reason"]), (&json!("slow_message"), &json!("queue")));
+    assert_eq!(slow["trace_id"].as_str().unwrap().len(), 32, "{slow}");
+    assert!(slow["room_id"].as_str().unwrap().starts_with("room:"), "{slow}");
+    let queue = slow["stages_seconds"]["queue"].as_f64().unwrap();
+    assert!(1.0 < queue && queue <= slow["value_seconds"].as_f64().unwrap(), "{slow}");
+}
+
+#[test]
 fn tasks_that_do_not_come_back_are_written_down() {
     let folder = tempfile::tempdir().unwrap();
     let dir = format!("evidence_dir = \"{}\"", folder.path().display());

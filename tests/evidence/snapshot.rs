@@ -78,6 +78,26 @@ fn what_went_wrong_is_there_newest_first_and_names_nobody() {
 }
 
 #[test]
+fn a_message_that_a_reader_did_not_get_is_noted_with_its_trace() {
+    let server = Server::start(Settings::new().with("[session]", "outbox_bytes_max = 65536"));
+    let mut writer = Peer::member(server.address(), "writer", "wide:1");
+    let _stuck = Peer::member(server.address(), "stuck", "wide:1");
+    let filler = "x".repeat(30_000);
+    // More than both ends' kernel buffers take for a socket that is not read.
+    for _ in 0..400 {
+        writer.call(json!({ "publish": { "channel": "wide:1", "data": filler } }));
+    }
+    let page = server
+        .wait_for_evidence("/debug/snapshot?layer=reachability", |page| !events(page).is_empty());
+    let event = events(&page).last().unwrap();
+    assert_eq!((&event["kind"], &event["reason"]), (&json!("failed_message"), &json!("failed")));
+    assert_eq!(event["room_id"], json!("wide:1"));
+    assert_eq!(event["trace_id"].as_str().unwrap().len(), 32, "{event}");
+    let page = server.evidence("/debug/snapshot?kind=closed");
+    assert_eq!(events(&page)[0]["reason"], json!("slow_consumer"), "{page}");
+}
+
+#[test]
 fn a_class_of_program_is_all_that_is_kept_of_a_user_agent() {
     let server = Server::start(Settings::new());
     let mut peer = Peer::silent(server.address());
