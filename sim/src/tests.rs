@@ -10,7 +10,7 @@ use crate::{Scenario, Trace, run};
 const SEEDS_COUNT: u64 = 240;
 
 /// Worlds in which a mutation may find its opportunity.
-const TRIES_COUNT: u64 = 100;
+const TRIES_COUNT: u64 = 300;
 
 /// Seeds of worlds with a store.
 const STORED_SEEDS_COUNT: u64 = 160;
