@@ -20,10 +20,10 @@ const STEP_MS: u64 = 250;
 /// A core that sleeps wakes so often for a step.
 const REST_MS_MAX: u64 = 1_000;
 
-/// Slots of a step at least, so that a small shard is seen in one: 5 us.
+/// Slots of a step at least, so that a small shard is seen in one.
 const STEP_SLOTS_MIN: u64 = 512;
 
-/// Slots of a step at most: 0.1 ms.
+/// Slots of a step at most: 1 to 3 ms without optimisation, four times a second.
 const STEP_SLOTS_MAX: u64 = 8_192;
 
 /// A round under way, and what the last one found.
