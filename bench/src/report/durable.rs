@@ -31,10 +31,9 @@ const RETENTION_COUNT_MAX: u32 = 16;
 /// removing.
 const COUNT_MAX: u32 = 1_000_000;
 
-/// Handshakes of those who come back that are under way at a time. As many are back in a
-/// second as with hundreds, which would be a queue in the load generator itself, in front
-/// of those who talk.
-const RETURNING: u32 = 32;
+/// Handshakes of those who come back that are under way at a time. With fewer the others
+/// would wait less, but nobody holds back a storm.
+const RETURNING: u32 = 512;
 
 /// Messages that each of those who come back has missed.
 const MISSED: u32 = 20;
