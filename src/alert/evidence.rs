@@ -125,7 +125,11 @@ fn seconds(ms: u64) -> String {
 
 fn recorder(alert: &Alert, options: &Options) -> Option<String> {
     let instance = instance(alert, options)?;
-    let layer = alert.label("layer");
+    let layer = match alert.label("layer") {
+        // The storage thread knows no rooms: what it refused is among the messages.
+        "store" => "reachability",
+        layer => layer,
+    };
     let mut query = Serializer::new(String::new());
     if !layer.is_empty() {
         query.append_pair("layer", layer);
@@ -338,6 +342,18 @@ mod tests {
         );
         assert_eq!(ask(&firing, &Options::default()), []);
         assert_eq!(ask(&line(Story::Still), &options()), []);
+    }
+
+    #[test]
+    fn what_the_store_refused_is_looked_for_among_messages() {
+        let mut line = line(Story::Firing);
+        for (name, value) in [("instance", "10.0.0.1:8001"), ("layer", "store")] {
+            line.alert.labels.insert(name.to_owned(), value.to_owned());
+        }
+        assert_eq!(
+            recorder(&line.alert, &options()).as_deref(),
+            Some("http://10.0.0.1:8001/debug/snapshot?layer=reachability&n=50")
+        );
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Core {
                 ),
                 (
                     "description",
-                    "Look at Prometheus, Alertmanager, and the way from there to the bridge",
+                    "The page ChatWatchdog of the runbooks: look at Prometheus, Alertmanager, and the way from there to the bridge",
                 ),
             ]),
             starts_ms: since_ms,
