@@ -23,6 +23,7 @@ LOOK_AT = """
   graphs               {prometheus}/graph
   runbooks, dashboard  {pages}/
   the server itself    {admin}/metrics
+  its evidence         curl -H "Authorization: Bearer $(cat {home}/admin.token)" {admin}/debug/tasks
   logs                 {home}/logs/
 
 Ctrl-C ends all of it.

@@ -108,10 +108,14 @@ class Robots:
 
 
 class Rookery:
-    def __init__(self, url):
+    def __init__(self, url, token):
         self.url = url
+        self.headers = {"Authorization": f"Bearer {token}"}
 
     def metric(self, name):
         """The sum of a family's series, as the server has them now."""
         lines = ask(f"{self.url}/metrics").splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}[ {{]", line))
+
+    def debug(self, page, method=None):
+        return ask(f"{self.url}/debug/{page}", method=method, headers=self.headers)

@@ -27,12 +27,18 @@ SLACK_S = 45
 
 # Steps; what is in one step is broken together, because each alone takes ten minutes.
 STEPS = [
+    [faults.StoppedCore],
+    [faults.PanicBurst],
     [faults.ReconnectStorm],
     [faults.SlowReaders, faults.WrongClocks],
     [faults.FullDisk],
     [faults.DeadStore],
+    [faults.DeadBridge],
     [faults.NoWatchdog],
 ]
+
+# What is one of the demo's own in a chat; everything else is said to be there.
+OWN = {kind(None).message for step in STEPS for kind in step}
 
 
 def only(names):
@@ -49,12 +55,27 @@ SNAPSHOT = re.compile(
 VALUE = re.compile(r"(?:now|当前值) `(?P<value>[^`]*)`")
 
 
+NAME = re.compile(r"(?:Firing: |Recovered: |告警：|恢复：)(\w+)")
+
+
 def begins(message, alert):
     return re.search(rf"(Firing: |告警：){alert}\b", message.text)
 
 
 def ends(message, alert):
     return re.search(rf"(Recovered: |恢复：){alert}\b", message.text)
+
+
+def is_open(messages, alert):
+    """Whether a group has heard that it began, and not that it is over."""
+    about = [message for message in messages if begins(message, alert) or ends(message, alert)]
+    return bool(about) and not ends(about[-1], alert)
+
+
+def shown(message):
+    """The message or the client that a message shows, if it knows of one."""
+    found = SNAPSHOT.search(message.text)
+    return found if found and set(found.groups()) - {"-", "none"} else None
 
 
 class Case:
@@ -66,7 +87,8 @@ class Case:
         self.alert_s = self.message_s = self.recovery_s = None
         self.robots = collections.Counter()
         self.inhibited = {}
-        self.snapshot = self.value = None
+        self.others = set()
+        self.snapshot = self.value = self.mended = None
         self.missed = []
 
     # --- breaking, looking, mending -------------------------------------------------
@@ -93,12 +115,15 @@ class Case:
             collections.Counter(message.chat for message in begun),
             collections.Counter(message.chat for message in ended),
         )
+        names = {found[1] for found in map(NAME.search, (message.text for message in mine)) if found}
+        self.others = names - OWN
         if begun and self.message_s is None:
             self.message_s = self.passed()
         if begun and self.snapshot is None:
-            self.snapshot = next(filter(None, (SNAPSHOT.search(one.text) for one in begun)), None)
+            self.snapshot = next(filter(None, map(shown, begun)), None)
         if ended and self.recovery_s is None:
-            self.recovery_s = time.monotonic() - self.mended
+            over_at = fault.over_at or self.mended or self.begun
+            self.recovery_s = max(time.monotonic() - over_at, 0)
             said = VALUE.search(ended[0].text)
             self.value = said["value"] if said else None
 
@@ -169,15 +194,17 @@ class Demo:
         return self.cases
 
     def calm(self, cases):
-        """Waits until nothing of what is about to be broken fires, and what rules compare
-        with is there."""
+        """Waits until nothing of what is about to be broken fires, the groups have heard
+        that it is over, and what rules compare with is there."""
         wanted = {case.fault.alert for case in cases if case.fault.is_in_prometheus}
         memories = {case.fault.memory for case in cases} - {""}
         asked = [shipped.in_a_hurry(memory, self.stack.lapse) for memory in memories]
         prometheus = self.stack.prometheus
 
         def is_calm():
-            return not wanted & prometheus.firing() and all(map(prometheus.query, asked))
+            messages = self.stack.robots.messages()
+            still = {name for name in wanted if is_open(messages, name)} | prometheus.firing()
+            return not wanted & still and all(map(prometheus.query, asked))
 
         limit_s = self.stack.seconds(900) + SLACK_S
         until(f"calm before {', '.join(wanted)}", is_calm, limit_s, self.stack.must_live)
@@ -251,9 +278,11 @@ def told(case):
 
 def over(case):
     value = f", now {case.value}" if case.value is not None else ""
-    lines = [f"  recovery told {seconds(case.recovery_s)} after the mending{value}"]
+    lines = [f"  recovery told {seconds(case.recovery_s)} after it was over{value}"]
     robots = ", ".join(f"{count} to {robot}" for robot, count in sorted(case.robots.items()))
     lines.append(f"  messages: {robots or 'none'}")
+    if case.others:
+        lines.append(f"  told as well: {', '.join(sorted(case.others))}")
     lines += [f"  MISSED: {what}" for what in case.missed]
     return "\n".join(lines)
 

@@ -5,8 +5,10 @@ shipped rules need to see it.
 """
 
 import resource
+import time
 
 import shipped
+from programs import until
 
 UNLIMITED = resource.RLIM_INFINITY
 
@@ -23,8 +25,8 @@ class Fault:
     # Alerts of which at least one must come, too, and not be told, and how long that takes.
     inhibited = frozenset()
     inhibited_s_max = 0
-    # Whether the message has to show something of the server's that went wrong.
-    has_snapshot = False
+    # Whether the message has to show a message or a client that went wrong.
+    has_snapshot = True
     # Whether the recovery has to say what the value is now.
     has_value = True
     # Whether it is Prometheus that notices.
@@ -38,6 +40,8 @@ class Fault:
 
     def __init__(self, stack):
         self.stack = stack
+        # When it is over, by `time.monotonic`, where that is not when it is mended.
+        self.over_at = None
 
     def break_(self):
         raise NotImplementedError
@@ -63,6 +67,43 @@ class Fault:
     def over_s_max(self):
         # Alertmanager tells of changes each minute, or every two.
         return self.window_s + 300
+
+
+class StoppedCore(Fault):
+    title = "a core's loop stopped"
+    what = "the loop of core 1 does nothing for a while"
+    alert = "ChatCoreHung"
+    inhibited = frozenset({"ChatTaskLeakPerConn", "ChatMassDisconnect", "ChatCoreMailboxFull"})
+    inhibited_s_max = 360
+    # A core that does nothing does nothing to anybody in particular.
+    has_snapshot = False
+    seen_s_max = 30
+    window_s = 400
+    core = 1
+    # Until its consequences would be told, were they told.
+    stopped_s = 240
+
+    def break_(self):
+        self.over_at = self.stack.stop_core(self.core, self.stopped_s)
+
+
+class PanicBurst(Fault):
+    title = "a burst of panics"
+    what = "sixteen versions of a bot whose sessions panic at once"
+    alert = "ChatEarlyPanicBurst"
+    memory = "chat_session_panics_total offset 3m"
+    inhibited = frozenset({"ChatSessionPanics", "ChatQuarantineActive", "ChatMassDisconnect"})
+    window_s = 120
+
+    def break_(self):
+        bots = self.stack.start_python_load("panic", "--count", 16, may_end=True)
+        until("the bots have panicked", lambda: not bots.lives(), 60)
+        self.over_at = time.monotonic()
+
+    def mend(self):
+        self.stack.end_one("panic")
+        for held in self.stack.rookery.debug("quarantine")["prefixes"]:
+            self.stack.rookery.debug(f"quarantine/{held['prefix']}", "DELETE")
 
 
 class ReconnectStorm(Fault):
@@ -150,6 +191,27 @@ class DeadStore(Fault):
         self.allow(UNLIMITED)
 
 
+class DeadBridge(Fault):
+    """The bridge is killed, and then a core stops: nobody can be told. Alertmanager
+    tries until the bridge is back, which is when the alert is there."""
+
+    title = "a dead bridge"
+    what = "the bridge is killed, and then core 0 stops"
+    alert = "ChatCoreHung"
+    has_snapshot = False
+    core = 0
+    seen_s_max = 30
+    window_s = 200
+    stopped_s = 180
+
+    def break_(self):
+        self.stack.kill("bridge")
+        self.over_at = self.stack.stop_core(self.core, self.stopped_s)
+
+    def on_alert(self):
+        self.stack.start_bridge()
+
+
 class NoWatchdog(Fault):
     """Nobody says that anything is wrong, and nobody says that all is well either."""
 
@@ -158,6 +220,7 @@ class NoWatchdog(Fault):
     alert = "ChatWatchdog"
     message = "ChatAlertPathSilent"
     is_in_prometheus = False
+    has_snapshot = False
     has_value = False
     seen_s_max = 300
 

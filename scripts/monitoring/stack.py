@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 
 import shipped
 from ask import Alertmanager, Prometheus, Robots, Rookery, answers
@@ -50,6 +51,7 @@ DEADMAN_S = 180
 # Files with secrets, which are made anew for each stack.
 SECRETS = {
     "clients": "clients.secret",
+    "admin": "admin.token",
     "links": "links.secret",
     "oncall-1": "oncall-1.token",
     "oncall-2": "oncall-2.token",
@@ -59,7 +61,7 @@ SECRETS = {
 
 # People who are there, of whom some talk and some come and go. The storm is one only
 # where more than a thousand have been there before.
-CROWD = {"connections": 1200, "active": 10, "rate": 100, "churn": 3}
+CROWD = {"connections": 1200, "active": 20, "rate": 200, "churn": 3}
 
 ROOKERY = """
 [server]
@@ -77,6 +79,10 @@ outbox_bytes_max = 262144
 [store]
 dir = "{store}"
 reserve_bytes = {reserve_bytes}
+
+[admin]
+token_file = "admin.token"
+evidence_dir = "{evidence}"
 
 [[auth.keys]]
 algorithm = "HS256"
@@ -120,6 +126,10 @@ offset_minutes = 0
 
 [prometheus]
 url = "http://127.0.0.1:{prometheus}"
+
+[instances]
+allowed = ["127.0.0.1:{admin}"]
+token_file = "{home}/admin.token"
 
 [silence]
 alertmanager_url = "http://127.0.0.1:{alertmanager}"
@@ -197,7 +207,7 @@ class Stack:
         self.instance = f"127.0.0.1:{ports['admin']}"
         self.prometheus = Prometheus(url["prometheus"])
         self.alertmanager = Alertmanager(url["alertmanager"])
-        self.rookery = Rookery(url["admin"])
+        self.rookery = Rookery(url["admin"], self.secrets["admin"])
         tokens = {self.secrets[name]: name for name in ("oncall-1", "oncall-2", "team")}
         self.robots = Robots(url["robots"], tokens)
 
@@ -234,7 +244,7 @@ class Stack:
         """The directory, as a first start finds it."""
         if self.home.exists():
             shutil.rmtree(self.home)
-        for name in ("logs", "store", "queue", "prometheus", "alertmanager"):
+        for name in ("logs", "store", "evidence", "queue", "prometheus", "alertmanager"):
             (self.home / name).mkdir(parents=True)
         for name, file in SECRETS.items():
             path = self.home / file
@@ -243,6 +253,7 @@ class Stack:
         text = ROOKERY.format(
             **self.ports,
             store=self.home / "store",
+            evidence=self.home / "evidence",
             reserve_bytes=self.reserve_bytes(),
         )
         (self.home / "rookery.toml").write_text(text)
@@ -255,6 +266,15 @@ class Stack:
         (self.home / "alert-bridge.toml").write_text(text)
         here = {f"127.0.0.1:{PORTS[name]}": f"127.0.0.1:{port}" for name, port in self.ports.items()}
         shipped.copy(self.home / "config", here, self.urls["pages"], self.lapse)
+
+    # --- what is broken ---------------------------------------------------------------
+
+    def stop_core(self, core, shipped_s):
+        """Keeps a core from its work, and says until when. However short the lapse makes
+        that, the alert waits until 5 s have passed."""
+        seconds = round(self.seconds(shipped_s)) + 12
+        self.rookery.debug(f"faults/block?core={core}&seconds={seconds}", "POST")
+        return time.monotonic() + seconds
 
     # --- the disk -------------------------------------------------------------------
 
