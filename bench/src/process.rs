@@ -82,6 +82,13 @@ impl Process {
         })
     }
 
+    /// The time of its first thread, where the kernel keeps scheduler statistics.
+    pub fn main_thread_cpu_ns(&self) -> io::Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{0}/task/{0}/schedstat", self.pid))?;
+        let ns = text.split(' ').next().and_then(|ns| ns.parse().ok());
+        ns.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no time of a thread"))
+    }
+
     /// The time of all its threads. In nanoseconds where the kernel keeps
     /// scheduler statistics, in hundredths of a second elsewhere.
     pub fn cpu_ns(&self) -> io::Result<u64> {

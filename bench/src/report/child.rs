@@ -113,17 +113,49 @@ impl Server {
         Err(format!("nobody listens on {addr} after {} s", READY.as_secs()))
     }
 
-    /// A number that the server shows about itself: the series without labels.
+    /// Where it shows what it knows about itself.
+    pub fn admin(&self) -> Admin {
+        Admin(SocketAddr::from((Ipv4Addr::LOCALHOST, self.target.addr.port() + 1)))
+    }
+
+    /// See [`Admin::metric`].
     pub fn metric(&self, name: &str) -> Result<f64, String> {
-        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, self.target.addr.port() + 1));
+        self.admin().metric(name)
+    }
+}
+
+/// A server's admin listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Admin(SocketAddr);
+
+impl Admin {
+    /// A number that the server shows about itself: the series without labels.
+    pub fn metric(self, name: &str) -> Result<f64, String> {
+        let page = self.get(&format!("/metrics?name[]={name}"), "")?;
+        let page = String::from_utf8_lossy(&page);
+        number_of(&page, name).ok_or_else(|| format!("{} shows no {name}", self.0))
+    }
+
+    /// All that Prometheus would get.
+    pub fn compressed_page(self) -> Result<Vec<u8>, String> {
+        const LIKES: &str = "accept: application/openmetrics-text; version=1.0.0\r\n\
+            accept-encoding: gzip\r\n";
+        let page = self.get("/metrics", LIKES)?;
+        let is_compressed = String::from_utf8_lossy(&page).contains("content-encoding: gzip");
+        if is_compressed { Ok(page) } else { Err(format!("{} did not compress", self.0)) }
+    }
+
+    /// Head and body of an answer.
+    fn get(self, path: &str, headers: &str) -> Result<Vec<u8>, String> {
+        let admin = self.0;
         let failed = |error: io::Error| format!("{admin}: {error}");
         let mut stream = TcpStream::connect(admin).map_err(failed)?;
         let request =
-            format!("GET /metrics HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
+            format!("GET {path} HTTP/1.1\r\nhost: {admin}\r\n{headers}connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).map_err(failed)?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page).map_err(failed)?;
-        number_of(&page, name).ok_or_else(|| format!("{admin} shows no {name}"))
+        let mut page = Vec::new();
+        stream.read_to_end(&mut page).map_err(failed)?;
+        Ok(page)
     }
 }
 

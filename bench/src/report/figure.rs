@@ -21,6 +21,8 @@ pub enum FigureName {
     EchoCpu,
     LatencyAmongIdle,
     IdleCpu,
+    ScrapeCpu,
+    ScrapeLatency,
     DurableRate,
     DurableStream,
     DurableLatency,
@@ -112,7 +114,7 @@ pub struct Definition {
 
 impl FigureName {
     /// All of them.
-    pub const ALL: [FigureName; 21] = [
+    pub const ALL: [FigureName; 23] = [
         FigureName::LiveConnections,
         FigureName::ResidentBytes,
         FigureName::ChargedBytes,
@@ -124,6 +126,8 @@ impl FigureName {
         FigureName::EchoCpu,
         FigureName::LatencyAmongIdle,
         FigureName::IdleCpu,
+        FigureName::ScrapeCpu,
+        FigureName::ScrapeLatency,
         FigureName::DurableRate,
         FigureName::DurableStream,
         FigureName::DurableLatency,
@@ -204,6 +208,18 @@ impl FigureName {
                 unit: "us/s",
                 goal: Goal::value_at_most(0.5),
                 text: "idle server CPU for each connection and second",
+            },
+            FigureName::ScrapeCpu => Definition {
+                name: "scrape_cpu",
+                unit: "ms",
+                goal: Goal::value_at_most(10.0),
+                text: "server CPU of a compressed scrape among all those connections",
+            },
+            FigureName::ScrapeLatency => Definition {
+                name: "scrape_p99",
+                unit: "ms",
+                goal: Goal::ratio_at_most(1.25),
+                text: "p99 of a message among idle connections with a scrape a second, beside none",
             },
             FigureName::DurableRate
             | FigureName::DurableStream

@@ -139,11 +139,12 @@ impl Group {
                 FigureName::ConnectTime,
                 FigureName::JoinTime,
                 FigureName::IdleCpu,
+                FigureName::ScrapeCpu,
             ],
             Group::Paced => &[FigureName::PacedCpu],
             Group::Saturated => &[FigureName::SaturatedRate, FigureName::SaturatedCpu],
             Group::Echo => &[FigureName::EchoCpu],
-            Group::AmongIdle => &[FigureName::LatencyAmongIdle],
+            Group::AmongIdle => &[FigureName::LatencyAmongIdle, FigureName::ScrapeLatency],
             Group::DurablePublish => {
                 &[FigureName::DurableRate, FigureName::DurableStream, FigureName::DurableLatency]
             }

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::child::{Kind, SECRET, Server, Where};
 use super::durable::Stores;
 use super::figure::FigureName;
 use super::group::{Group, Sizes};
+use super::scrape::{Scrape, Scraper};
 use crate::engine::{self, Setting, threads_for};
 use crate::floor::Mode;
 use crate::outcome::Outcome;
@@ -58,6 +60,10 @@ const ECHOES: u32 = 64;
 const OUTSTANDING: u32 = 256;
 pub(super) const TALKERS: u32 = 100;
 const DATA_BYTES: u32 = 128;
+
+/// As Prometheus does, and often enough to be seen in a p99.
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(10);
+const SCRAPE_OFTEN: Duration = Duration::from_secs(1);
 
 /// What connect and subscribe with a token take, about.
 const JOIN_BYTES: u32 = 250;
@@ -113,7 +119,15 @@ impl Bench {
         let empty = Load::Connect { hold_ms: 0 };
         let floor = self.run_floor(&scenario, empty, Mode::Hold, 0)?;
         let greeted = self.run_floor(&greeting, empty, Mode::Echo, 0)?;
-        let chat = self.run_rookery(&scenario, Cores::Any)?;
+        let (chat, scrapes) = self.run_scraped(&scenario, SCRAPE_INTERVAL)?;
+        let all: Vec<&Scrape> =
+            scrapes.iter().filter(|scrape| scrape.members == u64::from(connections)).collect();
+        let cpu_ns = all.iter().map(|scrape| scrape.cpu_ns).max();
+        let page_bytes = all.iter().map(|scrape| scrape.page_bytes).max();
+        if let Some((cpu_ns, page_bytes)) = cpu_ns.zip(page_bytes) {
+            eprintln!("  {} scrapes among all of them, {page_bytes} B, {cpu_ns} ns", all.len());
+            self.value(FigureName::ScrapeCpu, cpu_ns as f64 / 1e6);
+        }
         let each = |bytes: u64| bytes as f64 / f64::from(connections);
         self.value(FigureName::LiveConnections, chat.tally.answered as f64);
         self.value(FigureName::ConnectTime, chat.connect_ms as f64 / 1e3);
@@ -182,6 +196,10 @@ impl Bench {
         let ms = |outcome: &Outcome| outcome.latency.p99_ns as f64 / 1e6;
         self.value(FigureName::LatencyAmongIdle, ms(&chat));
         self.floor(FigureName::LatencyAmongIdle, ms(&alone));
+        let (scraped, scrapes) = self.run_scraped(&many, SCRAPE_OFTEN)?;
+        eprintln!("  {} scrapes", scrapes.len());
+        self.value(FigureName::ScrapeLatency, ms(&scraped));
+        self.floor(FigureName::ScrapeLatency, ms(&chat));
         self.measured.outcomes.push(chat);
         Ok(())
     }
@@ -232,6 +250,21 @@ impl Bench {
         let connections = scenario.connections.max(u32::from(shards - 1) * CONNECTIONS_PER_SHARD);
         let kind = Kind::Rookery { binary: self.rookery.clone(), connections, store: None };
         self.run("rookery", &kind, scenario, cores, shards)
+    }
+
+    /// The same while somebody scrapes.
+    fn run_scraped(
+        &mut self,
+        scenario: &Scenario,
+        interval: Duration,
+    ) -> Result<(Outcome, Vec<Scrape>), String> {
+        let connections = scenario.connections;
+        let kind = Kind::Rookery { binary: self.rookery.clone(), connections, store: None };
+        let server = self.start(&kind, Cores::Any, shards_for(connections))?;
+        let scraper = Scraper::start(server.admin(), server.process.clone(), interval);
+        let outcome = load("rookery, scraped", &server, scenario, Cores::Any);
+        let scrapes = scraper.finish()?;
+        Ok((outcome?, scrapes))
     }
 
     /// The same load on the bare ring. `frame_bytes` above 0 makes its frames

@@ -10,6 +10,7 @@ mod group;
 mod machine;
 mod markdown;
 mod measure;
+mod scrape;
 
 use std::fs;
 use std::path::PathBuf;
