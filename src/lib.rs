@@ -23,11 +23,13 @@ pub mod session;
 pub mod shard;
 
 pub mod listener;
+pub mod trust;
 
 pub mod admin;
 pub mod server;
 
 pub mod alert;
+pub mod probe;
 
 pub mod config;
 

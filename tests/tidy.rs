@@ -17,11 +17,16 @@ const MAY_USE: &[(&str, &str)] = &[
     ("session", "base metrics ws wire auth room store"),
     ("shard", "base metrics ws wire auth session room store"),
     ("listener", ""),
+    ("trust", ""),
     ("admin", "base metrics listener"),
     ("server", "base metrics ring ws wire auth session room store shard admin"),
-    ("alert", "base listener"),
+    ("alert", "base listener trust"),
+    ("probe", "ws wire listener trust"),
     ("config", "base metrics ring ws wire auth session room store shard admin server alert"),
-    ("cli", "base metrics ring ws wire auth session room store shard admin server alert config"),
+    (
+        "cli",
+        "base metrics ring ws wire auth session room store shard admin server alert probe config",
+    ),
 ];
 
 /// These decide and never act.

@@ -30,7 +30,7 @@ fn main() {
         world.now = Now::at(Tick(world.now.tick.0 + 1), world.now.unix_ms + 1);
         world.say(
             0,
-            &format!(r#"{{"id":9,"publish":{{"channel":"room:1","data":{number:0128}}}}}"#),
+            &format!(r#"{{"id":9,"publish":{{"channel":"room:1","data":"{number:0126}"}}}}"#),
         );
     }
     let deliveries = u64::from(subscribers) * u64::from(messages);

@@ -35,6 +35,14 @@ def answers(url):
         return False
 
 
+def text_of(url):
+    """What somebody says there; nothing while nobody does."""
+    try:
+        return ask(url)
+    except OSError:
+        return ""
+
+
 class Prometheus:
     def __init__(self, url):
         self.url = url

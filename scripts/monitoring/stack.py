@@ -2,7 +2,7 @@
 
     rookery ── scraped by ── Prometheus ── Alertmanager ── the bridge ── the robots
        │                        │                             │           (fakes)
-     loads                    pages (runbooks, dashboard)   snapshots
+     loads, a probe           pages (runbooks, dashboard)   snapshots
 
 All of it lives in one directory (target/monitor): configurations, data, logs, and
 tokens that are made anew each time.
@@ -20,7 +20,7 @@ import sys
 import time
 
 import shipped
-from ask import Alertmanager, Prometheus, Robots, Rookery, answers
+from ask import Alertmanager, Prometheus, Robots, Rookery, answers, text_of
 from programs import Failed, Program
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -43,7 +43,11 @@ PORTS = {
     "bridge": 9494,
     "robots": 9495,
     "pages": 9496,
+    "probe": 9497,
 }
+
+# From one round of the probe to the next.
+PROBE_S = 10
 
 # Without the watchdog for so long, the bridge says so.
 DEADMAN_S = 180
@@ -227,6 +231,7 @@ class Stack:
                 self.start_rookery,
                 # Before Prometheus, for whom their coming would be a storm.
                 self.start_crowd,
+                self.start_probe,
                 self.start_bridge,
                 self.start_alertmanager,
                 self.start_prometheus,
@@ -347,6 +352,16 @@ class Stack:
         command = [self.binaries / "rookery", "alert-bridge", "run"]
         command += ["--config", self.home / "alert-bridge.toml"]
         self.start("bridge", command, lambda: answers(f"{self.urls['bridge']}/ready"))
+
+    def start_probe(self):
+        """Two clients from outside; ready when they could chat."""
+        name = self.clients_url.split("/")[2]
+        command = [self.binaries / "rookery", "probe", "--server", self.clients_url]
+        command += ["--config", self.home / "rookery.toml"]
+        command += ["--interval-s", max(round(self.seconds(PROBE_S)), 1), "--limit-ms", 1000]
+        command += ["--listen", f"127.0.0.1:{self.ports['probe']}"]
+        success = f'chat_probe_success{{server="{name}"}} 1\n'
+        self.start("probe", command, lambda: success in text_of(f"{self.urls['probe']}/metrics"))
 
     def start_alertmanager(self):
         command = [

@@ -2,7 +2,6 @@
 //! are verified, redirects are not followed, and answers have a limit in time and size.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +10,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time;
+
+use crate::trust;
 
 /// Until a connection is there; name, TCP and TLS.
 const CONNECT_MS_MAX: u64 = 3_000;
@@ -65,23 +63,8 @@ impl fmt::Display for NoClient {
 impl Client {
     /// Trusts what the system trusts, and the certificates in `ca_file` if it names one.
     pub fn new(ca_file: &str) -> Result<Client, NoClient> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if !ca_file.is_empty() {
-            let refuse = |what: String| NoClient(format!("tls.ca_file: {ca_file}: {what}"));
-            let certificates = CertificateDer::pem_file_iter(ca_file)
-                .map_err(|error| refuse(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
-                roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
-            }
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| NoClient(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls =
+            trust::client(ca_file).map_err(|what| NoClient(format!("tls.ca_file: {what}")))?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(Duration::from_millis(CONNECT_MS_MAX)));

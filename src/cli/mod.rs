@@ -12,6 +12,7 @@ mod alert_bridge;
 mod doctor;
 mod inputs;
 mod output;
+mod probe;
 mod serve;
 mod settings;
 mod silence;
@@ -62,6 +63,8 @@ enum Command {
     Store(store::Arguments),
     /// Carry alerts from Alertmanager to group chats: WeCom, DingTalk, Slack, webhooks.
     AlertBridge(alert_bridge::Arguments),
+    /// Chat with servers from outside, again and again, and show whether that works.
+    Probe(probe::Arguments),
     /// Keep alerts quiet for a while, such as during a deploy.
     Silence(silence::Arguments),
     /// Print the version.
@@ -135,6 +138,7 @@ impl Command {
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Store(arguments) => store::run(arguments),
             Command::AlertBridge(arguments) => alert_bridge::run(arguments),
+            Command::Probe(arguments) => probe::run(arguments),
             Command::Silence(arguments) => silence::run(arguments),
             Command::Version => print(concat!("rookery ", env!("CARGO_PKG_VERSION"), "\n")),
             Command::Completions { shell } => {

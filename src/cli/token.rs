@@ -115,6 +115,17 @@ fn signing_key(arguments: &Arguments, config: &Config) -> Result<KeySpec, (u8, S
     Ok(key)
 }
 
+/// A token for a user that lives so long, by the first configured key that can sign.
+pub(super) fn for_user(config: &Config, user: &str, seconds: u64) -> Result<String, String> {
+    let mut keys = config.auth.keys.iter();
+    let key = keys.find(|key| matches!(key.material, Material::Secret(_)));
+    let key = key.ok_or("no secret is configured; give --token-file FILE")?;
+    let expires_at_unix_s = Some(now_unix_s().saturating_add(seconds));
+    let token =
+        NewToken { user, channel: None, channels: &[], expires_at_unix_s, info: None, tenant: "" };
+    sign(key, &config.auth.demands, &token).map_err(|fault| fault.to_string())
+}
+
 /// Reads one as people write it.
 pub(super) fn time_to_live(text: &str) -> Result<TimeToLive, String> {
     if text == "never" {

@@ -161,7 +161,9 @@ impl Outcome {
     }
 
     fn say(&mut self, message: &Message<'_>) {
-        if !self.messages.is_empty() {
+        if self.messages.is_empty() {
+            self.messages.reserve(wire::bytes_about(message));
+        } else {
             wire::separate(self.encoding, &mut self.messages);
         }
         wire::encode(self.encoding, message, &mut self.messages);

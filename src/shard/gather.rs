@@ -116,6 +116,9 @@ impl Gathering {
 
 /// One message in a frame of its own.
 pub fn put_message(encoding: Encoding, message: &Message<'_>, out: &mut BytesMut) {
+    if out.is_empty() {
+        out.reserve(wire::bytes_about(message));
+    }
     let start = ws::begin_frame(out);
     wire::encode(encoding, message, out);
     ws::finish_frame(out, start, opcode(encoding));

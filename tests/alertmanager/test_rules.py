@@ -86,6 +86,8 @@ FOREIGN = {
     "prometheus_config_last_reload_successful": set(),
     "alertmanager_config_last_reload_successful": set(),
     "alertmanager_notifications_failed_total": {"integration"},
+    # The probe (src/probe).
+    "chat_probe_success": {"server"},
     # The alert bridge (src/alert).
     "chatalert_notifications_total": {"channel", "outcome"},
     "chatalert_oldest_age_seconds": set(),

@@ -136,6 +136,8 @@ ALSO = {
     "prometheus_notifications_alertmanagers_discovered",
     "prometheus_notifications_queue_length",
     "chatalert_queue_depth",
+    "chat_probe_duration_seconds",
+    "chat_probe_rounds_total",
 }
 
 

@@ -1,0 +1,260 @@
+//! One round: what two clients say, what they must hear, and how long each part took.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustls::ClientConfig;
+use tokio::time::{self, Instant};
+
+use super::link::{Link, random};
+use super::target::Target;
+use crate::wire::client::{ClientAnswer, ClientMessage, ClientPush, messages, put_command};
+use crate::wire::{ConnectRequest, Encoding, RawData, Request, SubscribeRequest};
+use crate::ws::client::NotUpgraded;
+
+/// Characters of what a server says that are told on.
+const WORDS_CHARS_MAX: usize = 120;
+
+/// The parts of a round, in their order. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// TCP, TLS, and the upgrade.
+    Handshake,
+    /// Who we are.
+    Connect,
+    /// Into the room.
+    Subscribe,
+    /// From the message to its answer.
+    Publish,
+    /// From the message to the other client.
+    Deliver,
+}
+
+impl Stage {
+    /// All of them.
+    pub const ALL: [Stage; 5] =
+        [Stage::Handshake, Stage::Connect, Stage::Subscribe, Stage::Publish, Stage::Deliver];
+
+    /// As a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Handshake => "handshake",
+            Stage::Connect => "connect",
+            Stage::Subscribe => "subscribe",
+            Stage::Publish => "publish",
+            Stage::Deliver => "deliver",
+        }
+    }
+}
+
+/// Why a part did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// No connection, or no TLS.
+    Dial(io::Error),
+    /// The answer was no upgrade.
+    Upgrade(NotUpgraded),
+    /// The connection ended without a word.
+    Lost(io::Error),
+    /// The server closed it.
+    Closed {
+        /// Why, in RFC 6455 or docs/PROTOCOL.md; 1005 for none.
+        code: u16,
+        /// In its words.
+        reason: String,
+    },
+    /// A command was answered with an error.
+    Refused {
+        /// See docs/PROTOCOL.md.
+        code: u32,
+        /// In its words.
+        message: String,
+    },
+    /// What came is not the protocol.
+    Malformed,
+    /// The round's time was over.
+    Late,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Escaped: a server, or what stands in its place, may say anything.
+        let short =
+            |words: &str| format!("{:?}", words.chars().take(WORDS_CHARS_MAX).collect::<String>());
+        match self {
+            Failure::Dial(error) => write!(f, "no connection: {error}"),
+            Failure::Upgrade(NotUpgraded::Status(status)) => {
+                write!(f, "no upgrade: HTTP status {status}")
+            }
+            Failure::Upgrade(why) => write!(f, "no upgrade: {why:?}"),
+            Failure::Lost(error) => write!(f, "the connection was lost: {error}"),
+            Failure::Closed { code, reason } => write!(f, "closed with {code} {}", short(reason)),
+            Failure::Refused { code, message } => {
+                write!(f, "refused with {code} {}", short(message))
+            }
+            Failure::Malformed => f.write_str("what came is not the protocol"),
+            Failure::Late => f.write_str("it took too long"),
+        }
+    }
+}
+
+/// How long a part took.
+pub type Took = Duration;
+
+/// What a round found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The parts that succeeded.
+    pub took: Vec<(Stage, Took)>,
+    /// The one that did not.
+    pub failed: Option<(Stage, Failure)>,
+}
+
+/// What a round is about.
+pub(super) struct Errand<'a> {
+    pub(super) target: &'a Target,
+    pub(super) tls: &'a Arc<ClientConfig>,
+    /// Of both clients; nothing for anonymous ones.
+    pub(super) token: &'a str,
+    pub(super) channel: &'a str,
+    /// For all of it.
+    pub(super) limit: Duration,
+}
+
+/// Does a round. Its connections are gone afterwards.
+pub(super) async fn round(errand: Errand<'_>) -> Report {
+    let mut report = Report::default();
+    let mut under_way = Stage::Handshake;
+    let limit = errand.limit;
+    let walk = walk(errand, &mut under_way, &mut report.took);
+    let ended = time::timeout(limit, walk).await.unwrap_or(Err(Failure::Late));
+    report.failed = ended.err().map(|failure| (under_way, failure));
+    report
+}
+
+async fn walk(
+    errand: Errand<'_>,
+    under_way: &mut Stage,
+    took: &mut Vec<(Stage, Took)>,
+) -> Result<(), Failure> {
+    let mut began = Instant::now();
+    let mut next = |stage: Stage, following: Stage| {
+        took.push((stage, began.elapsed()));
+        began = Instant::now();
+        *under_way = following;
+    };
+    let mut speaker = Client::new(Link::open(errand.target, errand.tls).await?);
+    let mut listener = Client::new(Link::open(errand.target, errand.tls).await?);
+    next(Stage::Handshake, Stage::Connect);
+
+    for client in [&mut speaker, &mut listener] {
+        client.ask(connect(errand.token)).await?;
+    }
+    next(Stage::Connect, Stage::Subscribe);
+
+    for client in [&mut speaker, &mut listener] {
+        client.ask(subscribe(errand.channel)).await?;
+    }
+    next(Stage::Subscribe, Stage::Publish);
+
+    let data = format!("{{\"probe\":\"{}\"}}", hex(random::<8>()));
+    let said = Instant::now();
+    speaker.ask(publish(errand.channel, &data)).await?;
+    next(Stage::Publish, Stage::Deliver);
+
+    listener.hear_of(data.as_bytes()).await?;
+    // From the message, not from its answer.
+    took.push((Stage::Deliver, said.elapsed()));
+    speaker.link.leave().await;
+    listener.link.leave().await;
+    Ok(())
+}
+
+fn connect(token: &str) -> Request<'_> {
+    Request::Connect(ConnectRequest {
+        token: token.into(),
+        name: "rookery-probe".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..ConnectRequest::default()
+    })
+}
+
+fn subscribe(channel: &str) -> Request<'_> {
+    Request::Subscribe(SubscribeRequest { channel: channel.into(), ..SubscribeRequest::default() })
+}
+
+fn publish<'a>(channel: &'a str, data: &'a str) -> Request<'a> {
+    let data = RawData { bytes: Cow::Borrowed(data.as_bytes()), is_json: true };
+    Request::Publish { channel: channel.into(), data }
+}
+
+fn hex(bytes: [u8; 8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A client and what it has asked.
+struct Client {
+    link: Link,
+    last_id: u32,
+    /// Data of publications that came before anybody waited for them.
+    heard: Vec<Vec<u8>>,
+}
+
+impl Client {
+    fn new(link: Link) -> Client {
+        Client { link, last_id: 0, heard: Vec::new() }
+    }
+
+    /// Says a command, and waits for its answer.
+    async fn ask(&mut self, request: Request<'_>) -> Result<(), Failure> {
+        self.last_id += 1;
+        let mut command = BytesMut::new();
+        put_command(Encoding::Json, self.last_id, &request, &mut command);
+        self.link.say(&command).await?;
+        while !self.hear().await? {}
+        Ok(())
+    }
+
+    /// Waits for a publication of these data.
+    async fn hear_of(&mut self, data: &[u8]) -> Result<(), Failure> {
+        while !self.heard.iter().any(|heard| heard == data) {
+            self.heard.clear();
+            self.hear().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what comes next. Whether it answers the last command.
+    async fn hear(&mut self) -> Result<bool, Failure> {
+        let frame = self.link.hear().await?;
+        let mut is_answered = false;
+        for message in messages(Encoding::Json, frame.as_bytes()) {
+            match message.map_err(|_| Failure::Malformed)? {
+                ClientMessage::Ping => {
+                    let mut pong = BytesMut::new();
+                    put_command(Encoding::Json, 0, &Request::Pong, &mut pong);
+                    self.link.say(&pong).await?;
+                }
+                ClientMessage::Reply { id, answer } if id == self.last_id => {
+                    if let ClientAnswer::Error(error) = answer {
+                        return Err(Failure::Refused { code: error.code, message: error.message });
+                    }
+                    is_answered = true;
+                }
+                ClientMessage::Push { push: ClientPush::Publication(publication), .. } => {
+                    self.heard.push(publication.data.to_vec());
+                }
+                ClientMessage::Push { push: ClientPush::Disconnect(disconnect), .. } => {
+                    let (code, reason) = (disconnect.code as u16, disconnect.reason);
+                    return Err(Failure::Closed { code, reason });
+                }
+                ClientMessage::Reply { .. } | ClientMessage::Push { .. } => {}
+            }
+        }
+        Ok(is_answered)
+    }
+}

@@ -1,0 +1,184 @@
+//! Rounds without end, one server beside the other, and a page that says what they found.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rustls::ClientConfig;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{self, MissedTickBehavior};
+
+use super::meters::{Meters, TEXT_TYPE};
+use super::round::{Errand, Report, round};
+use super::target::Target;
+use crate::listener::{Limits, Listener};
+use crate::trust;
+
+/// How much one who asks may take.
+const LIMITS: Limits = Limits {
+    connections_max: 16,
+    head_bytes_max: 8 << 10,
+    headers_max: 64,
+    head_ms_max: 5_000,
+    exchange_ms_max: 10_000,
+};
+
+/// Gives a token for the next round, or says why there is none. Tokens end, so each round
+/// asks.
+pub type Token = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+/// What to do.
+pub struct Options {
+    /// Whom to probe.
+    pub targets: Vec<Target>,
+    /// Where clients chat.
+    pub channel: String,
+    /// Who they are.
+    pub token: Token,
+    /// From the beginning of a round to that of the next.
+    pub interval: Duration,
+    /// For a round; at most the interval.
+    pub limit: Duration,
+    /// Certificates beside the system's, or nothing.
+    pub ca_file: String,
+}
+
+/// Why it cannot run.
+#[derive(Debug)]
+pub enum Fault {
+    /// There is no runtime, or no signals.
+    System(io::Error),
+    /// It cannot listen there.
+    Listen(SocketAddr, io::Error),
+    /// The file with certificates.
+    Trust(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::System(error) => write!(f, "the system refuses: {error}"),
+            Fault::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Fault::Trust(what) => f.write_str(what),
+        }
+    }
+}
+
+/// One round with each server, in their order; a token that is not to be had is an error.
+pub fn once(options: &Options) -> Result<Vec<Result<Report, String>>, Fault> {
+    let tls = trust(options)?;
+    let rounds = async {
+        let mut reports = Vec::new();
+        for target in &options.targets {
+            reports.push(one(options, target, &tls).await);
+        }
+        reports
+    };
+    Ok(runtime()?.block_on(rounds))
+}
+
+/// Runs until SIGTERM or SIGINT, with `/metrics` on `address`.
+pub fn watch(options: Options, address: SocketAddr) -> Result<(), Fault> {
+    let tls = trust(&options)?;
+    runtime()?.block_on(serve(Arc::new(options), tls, address))
+}
+
+fn trust(options: &Options) -> Result<Arc<ClientConfig>, Fault> {
+    trust::client(&options.ca_file).map(Arc::new).map_err(Fault::Trust)
+}
+
+fn runtime() -> Result<Runtime, Fault> {
+    Builder::new_current_thread().enable_all().build().map_err(Fault::System)
+}
+
+async fn serve(
+    options: Arc<Options>,
+    tls: Arc<ClientConfig>,
+    address: SocketAddr,
+) -> Result<(), Fault> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::System)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::System)?;
+    let refuse = |error| Fault::Listen(address, error);
+    let listener = Listener::bind(address).await.map_err(refuse)?;
+    let at = listener.address().map_err(refuse)?;
+    let meters = Meters::new(options.targets.iter().map(Target::authority));
+    let mut tasks = JoinSet::new();
+    for index in 0..options.targets.len() {
+        let (options, tls, meters) = (Arc::clone(&options), Arc::clone(&tls), meters.clone());
+        tasks.spawn(async move { go_on(&options, index, &tls, &meters).await });
+    }
+    tasks.spawn(listener.serve(pages(meters), LIMITS));
+    tracing::info!("the probe listens on {at}, and chats with {} servers", options.targets.len());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+async fn go_on(options: &Options, index: usize, tls: &Arc<ClientConfig>, meters: &Meters) {
+    let target = &options.targets[index];
+    let server = target.authority();
+    let mut beat = time::interval(options.interval);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // What was said last, so that the log has changes and no repetitions.
+    let mut last: Option<String> = None;
+    let mut is_first = true;
+    loop {
+        beat.tick().await;
+        let report = match one(options, target, tls).await {
+            Ok(report) => report,
+            // Nobody chats without a token, and that is not the server's fault: the page
+            // keeps what it had, and rounds stand still.
+            Err(why) => {
+                tell(&server, &mut last, Some(format!("no token: {why}")), is_first);
+                continue;
+            }
+        };
+        meters.take(&server, &report);
+        let failed = report.failed.map(|(stage, failure)| format!("{}: {failure}", stage.name()));
+        tell(&server, &mut last, failed, is_first);
+        is_first = false;
+    }
+}
+
+fn tell(server: &str, last: &mut Option<String>, now: Option<String>, is_first: bool) {
+    if *last == now && !is_first {
+        return;
+    }
+    match &now {
+        Some(what) => tracing::error!("nobody can chat with {server}: {what}"),
+        None => tracing::info!("two clients could chat with {server}"),
+    }
+    *last = now;
+}
+
+async fn one(
+    options: &Options,
+    target: &Target,
+    tls: &Arc<ClientConfig>,
+) -> Result<Report, String> {
+    let token = (options.token)()?;
+    let Options { channel, limit, .. } = options;
+    Ok(round(Errand { target, tls, token: &token, channel, limit: *limit }).await)
+}
+
+fn pages(meters: Meters) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(|| async { "alive\n" }))
+        .with_state(meters)
+}
+
+async fn metrics(State(meters): State<Meters>) -> Response {
+    ([(header::CONTENT_TYPE, TEXT_TYPE)], meters.text()).into_response()
+}
