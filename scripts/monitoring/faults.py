@@ -73,7 +73,9 @@ class StoppedCore(Fault):
     title = "a core's loop stopped"
     what = "the loop of core 1 does nothing for a while"
     alert = "ChatCoreHung"
-    inhibited = frozenset({"ChatTaskLeakPerConn", "ChatMassDisconnect", "ChatCoreMailboxFull"})
+    inhibited = frozenset(
+        {"ChatTaskLeakPerConn", "ChatMassDisconnect", "ChatCoreMailboxFull", "ChatProbeFailing"}
+    )
     inhibited_s_max = 360
     # A core that does nothing does nothing to anybody in particular.
     has_snapshot = False

@@ -146,8 +146,9 @@ def test_no_program_outlives_who_started_it(tmp_path):
     )
     process = subprocess.Popen(parent, stdout=subprocess.PIPE, text=True)
     child = int(process.stdout.readline())
-    # setpriv has become the program by then, or dies with its parent as well.
-    until("it runs", lambda: "sleep" in pathlib.Path(f"/proc/{child}/cmdline").read_text(), 20)
+    # setpriv has become the program: before, it may not have asked for its end yet.
+    runs = lambda: pathlib.Path(f"/proc/{child}/cmdline").read_text().startswith("sleep")
+    until("it runs", runs, 20)
     process.kill()
     process.wait()
 
