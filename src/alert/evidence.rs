@@ -134,6 +134,9 @@ fn recorder(alert: &Alert, options: &Options) -> Option<String> {
     if !layer.is_empty() {
         query.append_pair("layer", layer);
     }
+    // What was worse last week is another story.
+    let since_ms = alert.starts_ms.saturating_sub(LOOK_BACK_MS);
+    query.append_pair("since_unix_ms", &since_ms.to_string());
     query.append_pair("n", &RECORDER_EVENTS.to_string());
     Some(format!("http://{instance}/debug/snapshot?{}", query.finish()))
 }
@@ -331,7 +334,10 @@ mod tests {
         );
         assert_eq!(
             asked[0].recorder.as_deref(),
-            Some("http://10.0.0.1:8001/debug/snapshot?layer=latency%26x%3D1&n=50")
+            Some(
+                "http://10.0.0.1:8001/debug/snapshot?layer=latency%26x%3D1&\
+                 since_unix_ms=1000100000&n=50"
+            )
         );
         let stranger = Options { instances: vec!["10.0.0.2:8001".to_owned()], ..options() };
         assert_eq!(ask(&firing, &stranger)[0].recorder, None);
@@ -352,7 +358,10 @@ mod tests {
         }
         assert_eq!(
             recorder(&line.alert, &options()).as_deref(),
-            Some("http://10.0.0.1:8001/debug/snapshot?layer=reachability&n=50")
+            Some(
+                "http://10.0.0.1:8001/debug/snapshot?layer=reachability&\
+                 since_unix_ms=1000100000&n=50"
+            )
         );
     }
 
