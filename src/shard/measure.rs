@@ -144,11 +144,8 @@ impl Shard {
     pub(super) fn on_left(&mut self, now: Now, cargo: Cargo, round: RoundId) {
         if cargo != Cargo::NONE {
             for (chat_type, count) in ChatType::ALL.iter().zip(cargo.counts()) {
-                // Nearly always of one type only.
-                if count != 0 {
-                    let delivered = Counter::Delivered(*chat_type, DeliveryOutcome::Delivered);
-                    self.scribe.add(delivered, u64::from(count));
-                }
+                let delivered = Counter::Delivered(*chat_type, DeliveryOutcome::Delivered);
+                self.scribe.add(delivered, u64::from(count));
             }
         }
         self.end_send(now, round, Fate::Left);
