@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::round::Failure;
+use super::failure::Failure;
 use super::target::Target;
 use crate::ws::client::{parse_upgrade_response, put_masked_frame, upgrade_request};
 use crate::ws::{HEAD_BYTES_MAX, Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};

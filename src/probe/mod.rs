@@ -11,12 +11,14 @@
 //! Deliberately absent: loads (`rookery-bench`), and what is to be done about it.
 #![forbid(unsafe_code)]
 
+mod failure;
 mod link;
 mod meters;
 mod round;
 mod target;
 mod watch;
 
-pub use round::{Failure, Report, Stage, Took};
+pub use failure::Failure;
+pub use round::{Report, Stage};
 pub use target::{NoTarget, TARGETS_MAX, Target};
 pub use watch::{Fault, Options, Token, once, watch};

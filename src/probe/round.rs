@@ -1,8 +1,6 @@
 //! One round: what two clients say, what they must hear, and how long each part took.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +8,11 @@ use bytes::BytesMut;
 use rustls::ClientConfig;
 use tokio::time::{self, Instant};
 
+use super::failure::Failure;
 use super::link::{Link, random};
 use super::target::Target;
 use crate::wire::client::{ClientAnswer, ClientMessage, ClientPush, messages, put_command};
 use crate::wire::{ConnectRequest, Encoding, RawData, Request, SubscribeRequest};
-use crate::ws::client::NotUpgraded;
-
-/// Characters of what a server says that are told on.
-const WORDS_CHARS_MAX: usize = 120;
 
 /// The parts of a round, in their order. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,65 +46,11 @@ impl Stage {
     }
 }
 
-/// Why a part did not succeed.
-#[derive(Debug)]
-pub enum Failure {
-    /// No connection, or no TLS.
-    Dial(io::Error),
-    /// The answer was no upgrade.
-    Upgrade(NotUpgraded),
-    /// The connection ended without a word.
-    Lost(io::Error),
-    /// The server closed it.
-    Closed {
-        /// Why, in RFC 6455 or docs/PROTOCOL.md; 1005 for none.
-        code: u16,
-        /// In its words.
-        reason: String,
-    },
-    /// A command was answered with an error.
-    Refused {
-        /// See docs/PROTOCOL.md.
-        code: u32,
-        /// In its words.
-        message: String,
-    },
-    /// What came is not the protocol.
-    Malformed,
-    /// The round's time was over.
-    Late,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Escaped: a server, or what stands in its place, may say anything.
-        let short =
-            |words: &str| format!("{:?}", words.chars().take(WORDS_CHARS_MAX).collect::<String>());
-        match self {
-            Failure::Dial(error) => write!(f, "no connection: {error}"),
-            Failure::Upgrade(NotUpgraded::Status(status)) => {
-                write!(f, "no upgrade: HTTP status {status}")
-            }
-            Failure::Upgrade(why) => write!(f, "no upgrade: {why:?}"),
-            Failure::Lost(error) => write!(f, "the connection was lost: {error}"),
-            Failure::Closed { code, reason } => write!(f, "closed with {code} {}", short(reason)),
-            Failure::Refused { code, message } => {
-                write!(f, "refused with {code} {}", short(message))
-            }
-            Failure::Malformed => f.write_str("what came is not the protocol"),
-            Failure::Late => f.write_str("it took too long"),
-        }
-    }
-}
-
-/// How long a part took.
-pub type Took = Duration;
-
 /// What a round found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The parts that succeeded.
-    pub took: Vec<(Stage, Took)>,
+    /// The parts that succeeded, and how long each took.
+    pub took: Vec<(Stage, Duration)>,
     /// The one that did not.
     pub failed: Option<(Stage, Failure)>,
 }
@@ -139,7 +80,7 @@ pub(super) async fn round(errand: Errand<'_>) -> Report {
 async fn walk(
     errand: Errand<'_>,
     under_way: &mut Stage,
-    took: &mut Vec<(Stage, Took)>,
+    took: &mut Vec<(Stage, Duration)>,
 ) -> Result<(), Failure> {
     let mut began = Instant::now();
     let mut next = |stage: Stage, following: Stage| {

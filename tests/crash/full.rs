@@ -16,8 +16,9 @@ use crate::common::{Server, Settings};
 const KEPT: &str = "kept:1";
 const BRIEF: &str = "brief:1";
 
-/// How long a message of `BRIEF` stays, in ms: long enough to fill the store.
-const BRIEF_MS: u64 = 9_000;
+/// How long a message of `BRIEF` stays, in ms: long enough to fill the store before, also
+/// where others use the machine.
+const BRIEF_MS: u64 = 30_000;
 
 /// A client that is refused tries again after a while.
 const RETRY: Duration = Duration::from_millis(50);

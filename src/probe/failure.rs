@@ -1,0 +1,60 @@
+//! Why a part of a round did not succeed, in words that are safe to show.
+
+use std::fmt;
+use std::io;
+
+use crate::ws::client::NotUpgraded;
+
+/// Characters of what a server says that are told on.
+const WORDS_CHARS_MAX: usize = 120;
+
+/// Why a part did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// No connection, or no TLS.
+    Dial(io::Error),
+    /// The answer was no upgrade.
+    Upgrade(NotUpgraded),
+    /// The connection ended without a word.
+    Lost(io::Error),
+    /// The server closed it.
+    Closed {
+        /// Why, in RFC 6455 or docs/PROTOCOL.md; 1005 for none.
+        code: u16,
+        /// In its words.
+        reason: String,
+    },
+    /// A command was answered with an error.
+    Refused {
+        /// See docs/PROTOCOL.md.
+        code: u32,
+        /// In its words.
+        message: String,
+    },
+    /// What came is not the protocol.
+    Malformed,
+    /// The round's time was over.
+    Late,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Escaped: a server, or what stands in its place, may say anything.
+        let short =
+            |words: &str| format!("{:?}", words.chars().take(WORDS_CHARS_MAX).collect::<String>());
+        match self {
+            Failure::Dial(error) => write!(f, "no connection: {error}"),
+            Failure::Upgrade(NotUpgraded::Status(status)) => {
+                write!(f, "no upgrade: HTTP status {status}")
+            }
+            Failure::Upgrade(why) => write!(f, "no upgrade: {why:?}"),
+            Failure::Lost(error) => write!(f, "the connection was lost: {error}"),
+            Failure::Closed { code, reason } => write!(f, "closed with {code} {}", short(reason)),
+            Failure::Refused { code, message } => {
+                write!(f, "refused with {code} {}", short(message))
+            }
+            Failure::Malformed => f.write_str("what came is not the protocol"),
+            Failure::Late => f.write_str("it took too long"),
+        }
+    }
+}
