@@ -4,18 +4,14 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
 
-use common::{Server, Settings, free_port, run};
+use common::{Running, Server, Settings, fetch, free_port, run, signal, until};
 use tempfile::TempDir;
 use tungstenite::handshake::derive_accept_key;
-
-const POLL: Duration = Duration::from_millis(10);
-const POLLS_MAX: usize = 3_000;
 
 fn url(port: u16) -> String {
     format!("ws://127.0.0.1:{port}/connection/websocket")
@@ -152,9 +148,9 @@ fn whatever_listens_there_a_round_ends_and_says_so_in_plain_letters() {
     check(stranger(upgraded(b"")), "connect FAILED: it took too long");
 }
 
-/// The probe that goes on. Ends with its value.
+/// The probe that goes on.
 struct Watch {
-    child: Child,
+    child: Running,
     port: u16,
     folder: TempDir,
 }
@@ -173,40 +169,23 @@ impl Watch {
             .stderr(log)
             .spawn()
             .unwrap();
-        Watch { child, port, folder }
+        Watch { child: Running(child), port, folder }
     }
 
-    fn page(&self) -> Option<String> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let mut stream = TcpStream::connect(address).ok()?;
-        let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+    #[track_caller]
+    fn page(&self) -> String {
+        fetch(self.port, "/metrics").expect("it answers").1
     }
 
     #[track_caller]
     fn wait_for(&self, line: &str) {
-        for _ in 0..POLLS_MAX {
-            if self.page().is_some_and(|page| page.lines().any(|one| one == line)) {
-                return;
-            }
-            thread::sleep(POLL);
-        }
-        panic!("no {line} in {:?}\n{}", self.page(), self.log());
+        let has = |page: &str| page.lines().any(|one| one == line);
+        let found = until(|| fetch(self.port, "/metrics").filter(|(_, page)| has(page)));
+        assert!(found.is_some(), "no {line} in {}\n{}", self.page(), self.log());
     }
 
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -221,7 +200,7 @@ fn the_page_follows_the_server() {
     server.signal("KILL");
     server.wait();
     probe.wait_for(&success(0));
-    let page = probe.page().unwrap();
+    let page = probe.page();
     for stage in ["handshake", "deliver"] {
         let line = format!("chat_probe_duration_seconds{{server=\"{name}\",stage=\"{stage}\"}} 0");
         assert!(page.lines().any(|one| one == line), "{page}");
@@ -236,9 +215,28 @@ fn the_page_follows_the_server() {
     let log = probe.log();
     assert_eq!(log.matches("nobody can chat with").count(), 1, "{log}");
     assert_eq!(log.matches("two clients could chat with").count(), 2, "{log}");
-    let pid = probe.child.id().to_string();
-    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
-    assert_eq!(probe.child.wait().unwrap().code(), Some(0));
+    signal(probe.child.0.id(), "TERM");
+    assert_eq!(probe.child.0.wait().unwrap().code(), Some(0));
+}
+
+/// Who has no token cannot chat, so a page that still said so would be wrong.
+#[test]
+fn a_probe_without_its_token_fails_and_says_so_once() {
+    let server = Server::start(Settings::new());
+    let (url, name) = (url(server.port), format!("127.0.0.1:{}", server.port));
+    let token = server.folder().join("token");
+    let probe = Watch::start(&["--server", &url, "--token-file", token.to_str().unwrap()]);
+    let success = |value: u8| format!("chat_probe_success{{server=\"{name}\"}} {value}");
+    probe.wait_for(&success(0));
+    probe.wait_for(&format!("chat_probe_rounds_total{{outcome=\"connect\",server=\"{name}\"}} 2"));
+    assert_eq!(probe.log().matches("nobody can chat with").count(), 1, "{}", probe.log());
+    assert!(probe.log().contains("connect: no token: "), "{}", probe.log());
+    let config = server.folder().join("rookery.toml").display().to_string();
+    let made = run(&["token", "--config", &config, "--user", "anna"]);
+    fs::write(&token, made.stdout).unwrap();
+    probe.wait_for(&success(1));
+    fs::remove_file(&token).unwrap();
+    probe.wait_for(&success(0));
 }
 
 /// TLS in front of a server, as a proxy has it.
@@ -271,8 +269,8 @@ while True:
 "#;
 
 struct Proxy {
-    child: Child,
     port: u16,
+    _child: Running,
 }
 
 impl Proxy {
@@ -289,14 +287,7 @@ impl Proxy {
         let mut line = String::new();
         let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-        Proxy { child, port: line.trim().parse().unwrap() }
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Proxy { port: line.trim().parse().unwrap(), _child: Running(child) }
     }
 }
 

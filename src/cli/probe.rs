@@ -10,7 +10,7 @@ use super::output::{fail, print};
 use super::text::plain;
 use super::token::for_user;
 use super::{Base, FAILED, MISUSED, OK};
-use crate::probe::{Options, Report, TARGETS_MAX, Target, Token, once, watch};
+use crate::probe::{Options, Report, Stage, TARGETS_MAX, Target, Token, once, watch};
 use crate::server::{self, LogFormat, LogLevel};
 use crate::wire::channel_is_valid;
 
@@ -127,16 +127,15 @@ fn say_once(options: &Options) -> u8 {
     let mut is_good = true;
     let mut lines = String::new();
     for (target, report) in options.targets.iter().zip(&reports) {
-        is_good &= report.as_ref().is_ok_and(|report| report.failed.is_none());
-        let words = report.as_ref().map_or_else(Clone::clone, words);
-        lines.push_str(&format!("{}: {words}\n", plain(&target.authority())));
+        is_good &= report.failed.is_none();
+        lines.push_str(&format!("{}: {}\n", plain(&target.authority()), words(report)));
     }
     let printed = print(&lines);
     if is_good { printed } else { FAILED }
 }
 
 fn words(report: &Report) -> String {
-    let took = |(stage, took): &(crate::probe::Stage, Duration)| {
+    let took = |(stage, took): &(Stage, Duration)| {
         format!("{} {:.1} ms", stage.name(), took.as_secs_f64() * 1e3)
     };
     let mut parts: Vec<String> = report.took.iter().map(took).collect();

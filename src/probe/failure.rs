@@ -13,6 +13,8 @@ const WORDS_CHARS_MAX: usize = 120;
 pub enum Failure {
     /// No connection, or no TLS.
     Dial(io::Error),
+    /// There is no token.
+    Token(String),
     /// The answer was no upgrade.
     Upgrade(NotUpgraded),
     /// The connection ended without a word.
@@ -44,6 +46,7 @@ impl fmt::Display for Failure {
             |words: &str| format!("{:?}", words.chars().take(WORDS_CHARS_MAX).collect::<String>());
         match self {
             Failure::Dial(error) => write!(f, "no connection: {error}"),
+            Failure::Token(why) => write!(f, "no token: {why}"),
             Failure::Upgrade(NotUpgraded::Status(status)) => {
                 write!(f, "no upgrade: HTTP status {status}")
             }

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::failure::Failure;
 use super::target::Target;
 use crate::ws::client::{parse_upgrade_response, put_masked_frame, upgrade_request};
-use crate::ws::{HEAD_BYTES_MAX, Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
+use crate::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
 
 /// Of a message: a history that comes with a subscription is none of ours.
 const MESSAGE_BYTES_MAX: u32 = 1 << 20;
@@ -67,8 +67,8 @@ impl Link {
         self.stream.write_all(&request).await.map_err(Failure::Lost)?;
         loop {
             self.receive().await?;
-            let head = &self.received[..self.received.len().min(HEAD_BYTES_MAX)];
-            if let Some(used) = parse_upgrade_response(head, &key).map_err(Failure::Upgrade)? {
+            let answer = parse_upgrade_response(&self.received, &key);
+            if let Some(used) = answer.map_err(Failure::Upgrade)? {
                 let _ = self.received.split_to(used);
                 return Ok(());
             }

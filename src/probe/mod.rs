@@ -14,11 +14,13 @@
 mod failure;
 mod link;
 mod meters;
+mod options;
 mod round;
 mod target;
 mod watch;
 
 pub use failure::Failure;
+pub use options::{Options, Token};
 pub use round::{Report, Stage};
 pub use target::{NoTarget, TARGETS_MAX, Target};
-pub use watch::{Fault, Options, Token, once, watch};
+pub use watch::{Fault, once, watch};

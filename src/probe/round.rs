@@ -10,6 +10,7 @@ use tokio::time::{self, Instant};
 
 use super::failure::Failure;
 use super::link::{Link, random};
+use super::options::Options;
 use super::target::Target;
 use crate::wire::client::{ClientAnswer, ClientMessage, ClientPush, messages, put_command};
 use crate::wire::{ConnectRequest, Encoding, RawData, Request, SubscribeRequest};
@@ -55,30 +56,20 @@ pub struct Report {
     pub failed: Option<(Stage, Failure)>,
 }
 
-/// What a round is about.
-pub(super) struct Errand<'a> {
-    pub(super) target: &'a Target,
-    pub(super) tls: &'a Arc<ClientConfig>,
-    /// Of both clients; nothing for anonymous ones.
-    pub(super) token: &'a str,
-    pub(super) channel: &'a str,
-    /// For all of it.
-    pub(super) limit: Duration,
-}
-
 /// Does a round. Its connections are gone afterwards.
-pub(super) async fn round(errand: Errand<'_>) -> Report {
+pub(super) async fn round(options: &Options, target: &Target, tls: &Arc<ClientConfig>) -> Report {
     let mut report = Report::default();
     let mut under_way = Stage::Handshake;
-    let limit = errand.limit;
-    let walk = walk(errand, &mut under_way, &mut report.took);
-    let ended = time::timeout(limit, walk).await.unwrap_or(Err(Failure::Late));
+    let walk = walk(options, target, tls, &mut under_way, &mut report.took);
+    let ended = time::timeout(options.limit, walk).await.unwrap_or(Err(Failure::Late));
     report.failed = ended.err().map(|failure| (under_way, failure));
     report
 }
 
 async fn walk(
-    errand: Errand<'_>,
+    options: &Options,
+    target: &Target,
+    tls: &Arc<ClientConfig>,
     under_way: &mut Stage,
     took: &mut Vec<(Stage, Duration)>,
 ) -> Result<(), Failure> {
@@ -88,23 +79,24 @@ async fn walk(
         began = Instant::now();
         *under_way = following;
     };
-    let mut speaker = Client::new(Link::open(errand.target, errand.tls).await?);
-    let mut listener = Client::new(Link::open(errand.target, errand.tls).await?);
+    let mut speaker = Client::new(Link::open(target, tls).await?);
+    let mut listener = Client::new(Link::open(target, tls).await?);
     next(Stage::Handshake, Stage::Connect);
 
+    let token = (options.token)().map_err(Failure::Token)?;
     for client in [&mut speaker, &mut listener] {
-        client.ask(connect(errand.token)).await?;
+        client.ask(connect(&token)).await?;
     }
     next(Stage::Connect, Stage::Subscribe);
 
     for client in [&mut speaker, &mut listener] {
-        client.ask(subscribe(errand.channel)).await?;
+        client.ask(subscribe(&options.channel)).await?;
     }
     next(Stage::Subscribe, Stage::Publish);
 
-    let data = format!("{{\"probe\":\"{}\"}}", hex(random::<8>()));
+    let data = format!("{{\"probe\":\"{:016x}\"}}", u64::from_be_bytes(random()));
     let said = Instant::now();
-    speaker.ask(publish(errand.channel, &data)).await?;
+    speaker.ask(publish(&options.channel, &data)).await?;
     next(Stage::Publish, Stage::Deliver);
 
     listener.hear_of(data.as_bytes()).await?;
@@ -131,10 +123,6 @@ fn subscribe(channel: &str) -> Request<'_> {
 fn publish<'a>(channel: &'a str, data: &'a str) -> Request<'a> {
     let data = RawData { bytes: Cow::Borrowed(data.as_bytes()), is_json: true };
     Request::Publish { channel: channel.into(), data }
-}
-
-fn hex(bytes: [u8; 8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A client and what it has asked.

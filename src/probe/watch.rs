@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,7 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::meters::{Meters, TEXT_TYPE};
-use super::round::{Errand, Report, round};
+use super::options::Options;
+use super::round::{Report, round};
 use super::target::Target;
 use crate::listener::{Limits, Listener};
 use crate::trust;
@@ -31,26 +31,6 @@ const LIMITS: Limits = Limits {
     head_ms_max: 5_000,
     exchange_ms_max: 10_000,
 };
-
-/// Gives a token for the next round, or says why there is none. Tokens end, so each round
-/// asks.
-pub type Token = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
-
-/// What to do.
-pub struct Options {
-    /// Whom to probe.
-    pub targets: Vec<Target>,
-    /// Where clients chat.
-    pub channel: String,
-    /// Who they are.
-    pub token: Token,
-    /// From the beginning of a round to that of the next.
-    pub interval: Duration,
-    /// For a round; at most the interval.
-    pub limit: Duration,
-    /// Certificates beside the system's, or nothing.
-    pub ca_file: String,
-}
 
 /// Why it cannot run.
 #[derive(Debug)]
@@ -73,13 +53,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// One round with each server, in their order; a token that is not to be had is an error.
-pub fn once(options: &Options) -> Result<Vec<Result<Report, String>>, Fault> {
+/// One round with each server, in their order.
+pub fn once(options: &Options) -> Result<Vec<Report>, Fault> {
     let tls = trust(options)?;
     let rounds = async {
         let mut reports = Vec::new();
         for target in &options.targets {
-            reports.push(one(options, target, &tls).await);
+            reports.push(round(options, target, &tls).await);
         }
         reports
     };
@@ -131,45 +111,20 @@ async fn go_on(options: &Options, index: usize, tls: &Arc<ClientConfig>, meters:
     let mut beat = time::interval(options.interval);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // What was said last, so that the log has changes and no repetitions.
-    let mut last: Option<String> = None;
-    let mut is_first = true;
+    let mut last = None;
     loop {
         beat.tick().await;
-        let report = match one(options, target, tls).await {
-            Ok(report) => report,
-            // Nobody chats without a token, and that is not the server's fault: the page
-            // keeps what it had, and rounds stand still.
-            Err(why) => {
-                tell(&server, &mut last, Some(format!("no token: {why}")), is_first);
-                continue;
-            }
-        };
+        let report = round(options, target, tls).await;
         meters.take(&server, &report);
         let failed = report.failed.map(|(stage, failure)| format!("{}: {failure}", stage.name()));
-        tell(&server, &mut last, failed, is_first);
-        is_first = false;
+        if last.as_ref() != Some(&failed) {
+            match &failed {
+                Some(what) => tracing::error!("nobody can chat with {server}: {what}"),
+                None => tracing::info!("two clients could chat with {server}"),
+            }
+            last = Some(failed);
+        }
     }
-}
-
-fn tell(server: &str, last: &mut Option<String>, now: Option<String>, is_first: bool) {
-    if *last == now && !is_first {
-        return;
-    }
-    match &now {
-        Some(what) => tracing::error!("nobody can chat with {server}: {what}"),
-        None => tracing::info!("two clients could chat with {server}"),
-    }
-    *last = now;
-}
-
-async fn one(
-    options: &Options,
-    target: &Target,
-    tls: &Arc<ClientConfig>,
-) -> Result<Report, String> {
-    let token = (options.token)()?;
-    let Options { channel, limit, .. } = options;
-    Ok(round(Errand { target, tls, token: &token, channel, limit: *limit }).await)
 }
 
 fn pages(meters: Meters) -> Router {

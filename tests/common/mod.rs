@@ -11,4 +11,4 @@ mod peer;
 mod server;
 
 pub use peer::{Encoding, Frame, Opcode, Peer, frame, masked, signed, token, upgrade_request};
-pub use server::{ADMIN_TOKEN, Server, Settings, free_port, run};
+pub use server::{ADMIN_TOKEN, Running, Server, Settings, fetch, free_port, run, signal, until};

@@ -12,6 +12,48 @@ use tempfile::TempDir;
 const POLL: Duration = Duration::from_millis(10);
 const POLLS_MAX: usize = 2_000;
 
+/// Asks until there is an answer; `None` when there is none in time.
+pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    for _ in 0..POLLS_MAX {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        thread::sleep(POLL);
+    }
+    None
+}
+
+/// Status and body of a page on this machine.
+pub fn fetch(port: u16, path: &str) -> Option<(u16, String)> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    Some((status, body.unwrap_or_default()))
+}
+
+/// Sends a process a signal by the kernel's own tool, as an operator would.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill works");
+}
+
+/// A process that ends with its value.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What the tests' servers want to see before they show evidence.
 pub const ADMIN_TOKEN: &str = "a-token-that-only-the-black-box-tests-know";
 
@@ -131,7 +173,7 @@ const BASE: &[(&str, &[&str])] = &[
 
 /// The running binary. Ends with its value.
 pub struct Server {
-    child: Child,
+    child: Running,
     folder: TempDir,
     /// Where peers connect.
     pub port: u16,
@@ -150,7 +192,7 @@ impl Server {
         std::fs::write(&config, settings.render(port, admin_port, folder.path()))
             .expect("it can be written");
         let log = File::create(folder.path().join("log")).expect("it can be made");
-        let child = spawn(&config, log);
+        let child = Running(spawn(&config, log));
         let mut server = Server { child, folder, port, admin_port };
         server.wait_until_ready();
         server
@@ -162,7 +204,7 @@ impl Server {
         let (config, log) =
             (self.folder.path().join("rookery.toml"), self.folder.path().join("log"));
         let log = File::options().append(true).open(log).expect("it is there");
-        self.child = spawn(&config, log);
+        self.child = Running(spawn(&config, log));
         self.wait_until_ready();
     }
 
@@ -224,14 +266,11 @@ impl Server {
         is_wanted: impl Fn(&serde_json::Value) -> bool,
     ) -> serde_json::Value {
         let mut last = serde_json::Value::Null;
-        for _ in 0..POLLS_MAX {
+        let found = until(|| {
             last = self.evidence(path);
-            if is_wanted(&last) {
-                return last;
-            }
-            thread::sleep(POLL);
-        }
-        panic!("{path} is {last:#}");
+            is_wanted(&last).then(|| last.clone())
+        });
+        found.unwrap_or_else(|| panic!("{path} is {last:#}"))
     }
 
     /// The status and body of an admin page.
@@ -264,38 +303,23 @@ impl Server {
     /// Waits until the log has `words`, `times` times.
     #[track_caller]
     pub fn wait_for_log(&self, words: &str, times: usize) {
-        for _ in 0..POLLS_MAX {
-            if self.log().matches(words).count() >= times {
-                return;
-            }
-            thread::sleep(POLL);
-        }
-        panic!("{words:?} was not logged in time");
+        let is_logged = until(|| (self.log().matches(words).count() >= times).then_some(()));
+        assert!(is_logged.is_some(), "{words:?} was not logged in time");
     }
 
     /// Waits until a sample of /metrics has this value; a core counts the end of a
     /// connection after the peer has seen it.
     #[track_caller]
     pub fn wait_for_metric(&self, sample: &str, want: f64) {
-        for _ in 0..POLLS_MAX {
-            if self.metric(sample) == want {
-                return;
-            }
-            thread::sleep(POLL);
-        }
-        panic!("{sample} is {} and not {want}", self.metric(sample));
+        let is_so = until(|| (self.metric(sample) == want).then_some(()));
+        assert!(is_so.is_some(), "{sample} is {} and not {want}", self.metric(sample));
     }
 
     /// Waits until an admin page has this body.
     #[track_caller]
     pub fn wait_for_page(&self, path: &str, want: &str) {
-        for _ in 0..POLLS_MAX {
-            if self.page(path) == want {
-                return;
-            }
-            thread::sleep(POLL);
-        }
-        panic!("{path} is {:?} and not {want:?}", self.page(path));
+        let is_so = until(|| (self.page(path) == want).then_some(()));
+        assert!(is_so.is_some(), "{path} is {:?} and not {want:?}", self.page(path));
     }
 
     /// Another configuration in the place of the one that it began with.
@@ -306,57 +330,34 @@ impl Server {
 
     /// Sends a signal by the kernel's own tool, as an operator would.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(status.is_ok_and(|status| status.success()), "kill works");
+        signal(self.child.0.id(), name);
     }
 
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        for _ in 0..POLLS_MAX {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return status;
-            }
-            thread::sleep(POLL);
-        }
-        panic!("the server did not end in time:\n{}", self.log());
+        let ended = until(|| self.child.0.try_wait().expect("it is our child"));
+        ended.unwrap_or_else(|| panic!("the server did not end in time:\n{}", self.log()))
     }
 
     #[track_caller]
     fn wait_until_ready(&mut self) {
-        for _ in 0..POLLS_MAX {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
+        let is_ready = until(|| {
+            if let Some(status) = self.child.0.try_wait().expect("it is our child") {
                 panic!("the server ended at once with {status}:\n{}", self.log());
             }
-            if self.fetch("/ready").is_some_and(|(status, _)| status == 200) {
-                return;
-            }
-            thread::sleep(POLL);
-        }
-        panic!("the server was not ready in time:\n{}", self.log());
+            self.fetch("/ready").filter(|(status, _)| *status == 200)
+        });
+        assert!(is_ready.is_some(), "the server was not ready in time:\n{}", self.log());
     }
 
     fn fetch(&self, path: &str) -> Option<(u16, String)> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin_port));
-        let mut stream = TcpStream::connect(address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let status = answer.split(' ').nth(1)?.parse().ok()?;
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
-        Some((status, body.unwrap_or_default()))
+        fetch(self.admin_port, path)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("the server's log:\n{}", self.log());
         }
