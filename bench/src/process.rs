@@ -85,8 +85,8 @@ impl Process {
     /// The time of its first thread, where the kernel keeps scheduler statistics.
     pub fn main_thread_cpu_ns(&self) -> io::Result<u64> {
         let text = fs::read_to_string(format!("/proc/{0}/task/{0}/schedstat", self.pid))?;
-        let ns = text.split(' ').next().and_then(|ns| ns.parse().ok());
-        ns.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no time of a thread"))
+        schedstat_ns(&text)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no time of a thread"))
     }
 
     /// The time of all its threads. In nanoseconds where the kernel keeps
@@ -100,7 +100,7 @@ impl Process {
                 is_exact = false;
                 continue;
             };
-            exact_ns += text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+            exact_ns += schedstat_ns(&text).unwrap_or(0);
         }
         if is_exact && 0 < exact_ns {
             return Ok(exact_ns);
@@ -235,6 +235,11 @@ fn row(text: &str, name: &str) -> Option<u64> {
         let mut words = line.split_whitespace();
         if words.next() == Some(name) { words.next()?.parse().ok() } else { None }
     })
+}
+
+/// The time on a core, of a thread's schedstat.
+fn schedstat_ns(text: &str) -> Option<u64> {
+    text.split(' ').next()?.parse().ok()
 }
 
 /// `utime` and `stime` of /proc/PID/stat. The command's name may hold anything,

@@ -355,12 +355,11 @@ class Stack:
 
     def start_probe(self):
         """Two clients from outside; ready when they could chat."""
-        name = self.clients_url.split("/")[2]
         command = [self.binaries / "rookery", "probe", "--server", self.clients_url]
         command += ["--config", self.home / "rookery.toml"]
         command += ["--interval-s", max(round(self.seconds(PROBE_S)), 1), "--limit-ms", 1000]
         command += ["--listen", f"127.0.0.1:{self.ports['probe']}"]
-        success = f'chat_probe_success{{server="{name}"}} 1\n'
+        success = f'chat_probe_success{{server="127.0.0.1:{self.ports["clients"]}"}} 1\n'
         self.start("probe", command, lambda: success in text_of(f"{self.urls['probe']}/metrics"))
 
     def start_alertmanager(self):

@@ -186,9 +186,8 @@ impl Bench {
     ) -> Result<(Outcome, f64), String> {
         let store = self.stores.empty()?;
         let kept = Kept { dir: store.0.clone(), count_max };
-        let (binary, connections) = (self.rookery.clone(), scenario.connections);
-        let kind = Kind::Rookery { binary, connections, store: Some(kept) };
-        let server = self.start(&kind, Cores::Any, shards_for(connections))?;
+        let kind = self.kind(scenario.connections, Some(kept));
+        let server = self.start(&kind, Cores::Any, shards_for(scenario.connections))?;
         let outcome = load("rookery, durable", &server, scenario, Cores::Any)?;
         let removed = server.metric("chat_store_expired_total")?;
         eprintln!("  {removed} messages removed where rooms keep {count_max}");
@@ -281,7 +280,7 @@ impl Bench {
 
     fn durable_kind(&self, connections: u32, dir: &Path) -> Kind {
         let kept = Kept { dir: dir.to_owned(), count_max: COUNT_MAX };
-        Kind::Rookery { binary: self.rookery.clone(), connections, store: Some(kept) }
+        self.kind(connections, Some(kept))
     }
 
     /// A load against a server with an empty store.

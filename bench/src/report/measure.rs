@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::child::{Kind, SECRET, Server, Where};
+use super::child::{Kept, Kind, SECRET, Server, Where};
 use super::durable::Stores;
 use super::figure::FigureName;
 use super::group::{Group, Sizes};
@@ -248,8 +248,12 @@ impl Bench {
         shards: u16,
     ) -> Result<Outcome, String> {
         let connections = scenario.connections.max(u32::from(shards - 1) * CONNECTIONS_PER_SHARD);
-        let kind = Kind::Rookery { binary: self.rookery.clone(), connections, store: None };
+        let kind = self.kind(connections, None);
         self.run("rookery", &kind, scenario, cores, shards)
+    }
+
+    pub(super) fn kind(&self, connections: u32, store: Option<Kept>) -> Kind {
+        Kind::Rookery { binary: self.rookery.clone(), connections, store }
     }
 
     /// The same while somebody scrapes.
@@ -259,7 +263,7 @@ impl Bench {
         interval: Duration,
     ) -> Result<(Outcome, Vec<Scrape>), String> {
         let connections = scenario.connections;
-        let kind = Kind::Rookery { binary: self.rookery.clone(), connections, store: None };
+        let kind = self.kind(connections, None);
         let server = self.start(&kind, Cores::Any, shards_for(connections))?;
         let scraper = Scraper::start(server.admin(), server.process.clone(), interval);
         let outcome = load("rookery, scraped", &server, scenario, Cores::Any);
