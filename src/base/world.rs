@@ -29,6 +29,8 @@ pub enum Ending {
     Closed,
     /// The peer or the network broke it.
     Reset,
+    /// The kernel gave up: what was sent was not acknowledged in time.
+    TimedOut,
     /// An outgoing connection was never established.
     Unreachable,
 }

@@ -365,6 +365,8 @@ label! {
         Panic = "panic",
         /// The socket broke.
         NetError = "net_error",
+        /// The kernel heard nothing of the peer for too long.
+        PeerGone = "peer_gone",
         /// The outbox was full (3008).
         SlowConsumer = "slow_consumer",
         /// A limit of the server or a quota of the connection.

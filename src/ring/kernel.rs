@@ -397,9 +397,9 @@ impl KernelPlane {
                 return 1;
             }
             libc::ENOBUFS | libc::EAGAIN | libc::EINTR | libc::ECANCELED | libc::ENOMEM => {}
-            _ => {
+            errno => {
                 self.discard(done);
-                self.leave(id, Ending::Reset);
+                self.leave(id, ending(errno));
                 return 0;
             }
         }
@@ -445,7 +445,7 @@ impl KernelPlane {
             return 0;
         }
         if progress == Progress::Partial {
-            self.leave(id, Ending::Reset);
+            self.leave(id, ending(-done.result));
             return 0;
         }
         on_event(Event::Sent(id));
@@ -550,6 +550,14 @@ impl Plane for KernelPlane {
 impl Drop for KernelPlane {
     fn drop(&mut self) {
         self.hang_up();
+    }
+}
+
+/// How a connection ended whose request failed so.
+fn ending(errno: i32) -> Ending {
+    match errno {
+        libc::ETIMEDOUT => Ending::TimedOut,
+        _ => Ending::Reset,
     }
 }
 

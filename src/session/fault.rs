@@ -47,6 +47,8 @@ pub enum Fault {
     PeerEnded,
     /// The socket is gone.
     Broken,
+    /// The kernel heard nothing of the peer for too long, and gave up.
+    PeerGone,
     /// Our own mistake, contained to this session.
     Panicked,
 }
@@ -74,7 +76,7 @@ impl Fault {
             Fault::TooManyErrors => 3509,
             Fault::Shutdown { .. } => 3001,
             // A close frame without a code is answered by one without an error.
-            Fault::PeerClosed(1005) | Fault::PeerEnded | Fault::Broken => 1000,
+            Fault::PeerClosed(1005) | Fault::PeerEnded | Fault::Broken | Fault::PeerGone => 1000,
             Fault::PeerClosed(code) => code,
             Fault::Panicked => 1011,
         }
@@ -94,6 +96,7 @@ impl Fault {
             Fault::Shutdown { .. } => CloseReason::Shutdown,
             Fault::PeerClosed(_) | Fault::Replaced => CloseReason::Normal,
             Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
+            Fault::PeerGone => CloseReason::PeerGone,
             Fault::Panicked => CloseReason::Panic,
             Fault::Quarantined => CloseReason::Quarantine,
         }
@@ -119,9 +122,11 @@ impl Fault {
             | Fault::InsufficientState
             | Fault::Panicked
             | Fault::Quarantined => Blame::Server,
-            Fault::PeerClosed(_) | Fault::Replaced | Fault::PeerEnded | Fault::Broken => {
-                Blame::Nobody
-            }
+            Fault::PeerClosed(_)
+            | Fault::Replaced
+            | Fault::PeerEnded
+            | Fault::Broken
+            | Fault::PeerGone => Blame::Nobody,
         }
     }
 }
@@ -147,7 +152,9 @@ impl fmt::Display for Fault {
             Fault::Shutdown { retry_after_ms } => {
                 return write!(f, "shutdown retry_after_ms={retry_after_ms}");
             }
-            Fault::PeerClosed(_) | Fault::PeerEnded | Fault::Broken => "connection closed",
+            Fault::PeerClosed(_) | Fault::PeerEnded | Fault::Broken | Fault::PeerGone => {
+                "connection closed"
+            }
             Fault::Panicked => "internal server error",
         })
     }

@@ -94,7 +94,7 @@ impl Conn {
 /// gone already.
 pub fn goodbye(fault: Fault) -> Option<Goodbye> {
     match fault {
-        Fault::Broken => None,
+        Fault::Broken | Fault::PeerGone => None,
         Fault::PeerClosed(_) | Fault::PeerEnded => Some(Goodbye::Said),
         Fault::Frame(_)
         | Fault::WrongOpcode

@@ -323,7 +323,8 @@ impl Shard {
             self.scribe.add(Counter::Quarantined, 1);
         }
         self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
-        if fault == Fault::NoPong {
+        // Whoever found out, the client did not answer.
+        if matches!(fault, Fault::NoPong | Fault::PeerGone) {
             self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
         }
     }

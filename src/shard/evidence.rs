@@ -121,7 +121,10 @@ fn cause(fault: Fault) -> Option<Cause> {
         return Some(Cause::Quarantined);
     }
     match fault.label() {
-        CloseReason::Normal | CloseReason::NetError | CloseReason::Shutdown => None,
+        CloseReason::Normal
+        | CloseReason::NetError
+        | CloseReason::PeerGone
+        | CloseReason::Shutdown => None,
         // Clients come with old tokens every day.
         CloseReason::Auth => None,
         reason @ (CloseReason::Timeout

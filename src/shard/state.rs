@@ -325,6 +325,9 @@ impl Shard {
         let Some(conn) = self.conn(id) else { return };
         let fault = match ending {
             Ending::Closed | Ending::Reset | Ending::Unreachable => Fault::Broken,
+            // Its kernel may have answered all the time: it took no more bytes.
+            Ending::TimedOut if conn.outbox.is_sending() => Fault::Slow,
+            Ending::TimedOut => Fault::PeerGone,
         };
         match &conn.stage {
             Stage::Upgrading(_) | Stage::Open(..) => self.end(now, id, fault),

@@ -261,6 +261,7 @@ impl Worker {
         let why = match ending {
             Ending::Closed => "closed",
             Ending::Reset => "reset",
+            Ending::TimedOut => "timed out",
             Ending::Unreachable => "could not connect",
         };
         self.give_up(peer, why);

@@ -222,6 +222,24 @@ fn what_a_full_lane_loses_is_counted_with_those_it_was_for() {
 }
 
 #[test]
+fn who_is_given_up_by_the_kernel_was_gone_or_did_not_read() {
+    let mut world = World::new(1, |_| ());
+    let [ann, bob] = [0, 0].map(|_| world.join_room(0, "room:1"));
+    world.peers.get_mut(&bob).unwrap().stuck = true;
+    world.say(ann, &publish("room:1", 3));
+    for peer in [ann, bob] {
+        world.shards[0].on_event(world.now, Event::Gone(id(peer), Ending::TimedOut));
+    }
+    world.settle();
+    for (reason, want) in [("peer_gone", 1), ("slow_consumer", 1), ("net_error", 0)] {
+        world.check(&format!("chat_conn_closed_total{{reason=\"{reason}\"}}"), want);
+    }
+    world.check("chat_slow_consumer_evicted_total", 1);
+    world.check("chat_heartbeat_total{outcome=\"timeout\"}", 1);
+    assert_eq!(world.shards[0].connections_count(), 0);
+}
+
+#[test]
 fn a_clients_clock_is_known_from_its_messages_and_heartbeats() {
     let mut world = World::new(1, |options| {
         (options.session.ping_interval_ms, options.session.pong_ms_max) = (10_000, 5_000);
