@@ -25,6 +25,8 @@ pub mod shard;
 pub mod listener;
 pub mod trust;
 
+pub mod outbound;
+
 pub mod admin;
 pub mod server;
 

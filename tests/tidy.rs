@@ -18,14 +18,19 @@ const MAY_USE: &[(&str, &str)] = &[
     ("shard", "base metrics ws wire auth session room store"),
     ("listener", ""),
     ("trust", ""),
+    ("outbound", "trust"),
     ("admin", "base metrics listener"),
     ("server", "base metrics ring ws wire auth session room store shard admin"),
-    ("alert", "base listener trust"),
+    ("alert", "base listener outbound"),
     ("probe", "ws wire listener trust"),
-    ("config", "base metrics ring ws wire auth session room store shard admin server alert"),
+    (
+        "config",
+        "base metrics ring ws wire auth session room store shard admin server alert outbound",
+    ),
     (
         "cli",
-        "base metrics ring ws wire auth session room store shard admin server alert probe config",
+        "base metrics ring ws wire auth session room store shard admin server alert probe config \
+         outbound",
     ),
 ];
 

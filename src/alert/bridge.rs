@@ -19,11 +19,12 @@ use tokio::task::{self, JoinSet};
 use tokio::time;
 
 use super::answer::{self, Answer};
-use super::client::{Ask, Client, Failed, NoClient};
+use super::client::{Ask, Client, Failed, NoClient, Way};
 use super::core::{Core, Deed, Input, Output, Reply, Request, Settings, Ticket, Trouble, Verdict};
 use super::counts::{Count, Stats};
 use super::evidence::{self, Evidence, Question, Snapshot};
 use super::journal::{self, Journal, Opened};
+use super::options::Options;
 use super::pages::{self, Desk, Envelope, Served};
 use super::record::Record;
 use super::{audit, text};
@@ -147,7 +148,7 @@ impl Signals {
 async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
     let mut signals = Signals::listen().map_err(Fault::System)?;
     let settings = Arc::new(settings);
-    let client = Client::new(&settings.options.ca_file).map_err(Fault::Client)?;
+    let client = Client::new(&settings.options).map_err(Fault::Client)?;
     let Opened { journal, records, damaged_bytes } =
         Journal::open(&settings.options.dir).map_err(Fault::Queue)?;
     if damaged_bytes > 0 {
@@ -355,8 +356,9 @@ impl Bridge {
             }
             Output::Send(request) => {
                 let client = self.client.borrow().clone();
+                let settings = Arc::clone(&self.settings.borrow());
                 self.later(async move {
-                    let answer = send(&client, &request).await;
+                    let answer = send(&client, &request, &settings.options).await;
                     Input::Answered { message: request.message, robot: request.robot, answer }
                 });
             }
@@ -389,8 +391,7 @@ impl Bridge {
     /// Reads the settings again; what is wrong keeps the old ones.
     fn reload(&mut self, reload: &mut Reload) -> Option<Envelope> {
         let changed = reload().and_then(|settings| {
-            let client =
-                Client::new(&settings.options.ca_file).map_err(|error| error.to_string())?;
+            let client = Client::new(&settings.options).map_err(|error| error.to_string())?;
             Ok((settings, client))
         });
         match changed {
@@ -461,9 +462,11 @@ fn tell(trouble: &Trouble) {
 }
 
 /// One try. Nothing of the URL may be told: it holds the token.
-pub(super) async fn send(client: &Client, request: &Request) -> Answer {
+pub(super) async fn send(client: &Client, request: &Request, options: &Options) -> Answer {
+    let robot = options.robots.iter().find(|robot| robot.name == request.robot);
     let ask = Ask {
         url: &request.url,
+        way: Way::of_setting(robot.map_or("", |robot| &robot.proxy)),
         json: Some(request.body.clone()),
         post: true,
         bearer: &request.bearer,
@@ -473,6 +476,11 @@ pub(super) async fn send(client: &Client, request: &Request) -> Answer {
     };
     match client.ask(ask).await {
         Ok((status, body)) => answer::read(request.channel, status, &body),
+        Err(Failed::ByProxy(status)) => {
+            let robot = &request.robot;
+            tracing::warn!("robot {robot}: the proxy does not lead there ({status})");
+            Answer::Unreachable
+        }
         Err(Failed::Unreachable) => Answer::Unreachable,
         Err(Failed::Doubtful) => Answer::Doubtful,
     }
@@ -492,7 +500,7 @@ async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Ev
         if let Some(url) = question.exemplars {
             let (client, fingerprint) = (client.clone(), fingerprint.clone());
             asked.spawn(async move {
-                let body = look(&client, &url, "").await;
+                let body = look(&client, &url, Way::Usual, "").await;
                 (
                     fingerprint,
                     body.and_then(|body| evidence::of_exemplars(&body)).map(Piece::Exemplar),
@@ -502,7 +510,7 @@ async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Ev
         if let Some(url) = question.recorder {
             let (client, fingerprint, token) = (client.clone(), fingerprint.clone(), token.clone());
             asked.spawn(async move {
-                let body = look(&client, &url, &token).await;
+                let body = look(&client, &url, Way::Direct, &token).await;
                 (
                     fingerprint,
                     body.and_then(|body| evidence::of_recorder(&body)).map(Piece::Recorded),
@@ -512,7 +520,7 @@ async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Ev
         if let Some(url) = question.value {
             let (client, labels) = (client.clone(), question.labels);
             asked.spawn(async move {
-                let body = look(&client, &url, "").await;
+                let body = look(&client, &url, Way::Usual, "").await;
                 let value = body.and_then(|body| evidence::of_value(&body, &labels));
                 (fingerprint, value.map(Piece::Value))
             });
@@ -537,9 +545,10 @@ async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Ev
     found
 }
 
-async fn look(client: &Client, url: &str, bearer: &str) -> Option<Vec<u8>> {
+async fn look(client: &Client, url: &str, way: Way<'_>, bearer: &str) -> Option<Vec<u8>> {
     let ask = Ask {
         url,
+        way,
         json: None,
         post: false,
         bearer,
@@ -573,6 +582,8 @@ async fn act_and_write(client: Client, deed: Deed, dir: PathBuf, token: String) 
     }
     let ask = Ask {
         url: &deed.url,
+        // The token is for that listener, and for nobody on the way to it.
+        way: Way::Direct,
         json: None,
         post: deed.post,
         bearer: &token,

@@ -5,28 +5,27 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
 use tokio::time;
 
-use crate::trust;
-
-/// Until a connection is there; name, TCP and TLS.
-const CONNECT_MS_MAX: u64 = 3_000;
+use super::options::Options;
+use crate::outbound::{
+    ConnectError, Connector, DIRECT, Exchange, ExchangeError, HttpUrl, Proxy, ProxyRules,
+};
 
 /// One that can be asked many things at a time.
 #[derive(Clone)]
 pub struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    connector: Connector,
+    proxies: ProxyRules,
 }
 
 /// What to ask.
 pub struct Ask<'a> {
     /// Where. May hold a token, so it is in no error.
     pub url: &'a str,
+    /// By which way.
+    pub way: Way<'a>,
     /// What, as JSON, with POST; `None` for GET.
     pub json: Option<String>,
     /// With POST even when there is no body.
@@ -41,11 +40,35 @@ pub struct Ask<'a> {
     pub bytes_max: usize,
 }
 
+/// How an address is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// As the settings of the bridge, or the environment, say for all.
+    Usual,
+    /// Straight, whatever these say.
+    Direct,
+    /// By this proxy, whatever these say. May hold a password.
+    Through(&'a str),
+}
+
+impl<'a> Way<'a> {
+    /// What a robot's own setting means.
+    pub fn of_setting(proxy: &'a str) -> Way<'a> {
+        match proxy {
+            "" => Way::Usual,
+            DIRECT => Way::Direct,
+            proxy => Way::Through(proxy),
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
     /// It was not asked: no connection, or no such URL.
     Unreachable,
+    /// It was not asked: the proxy does not lead there; its status.
+    ByProxy(u16),
     /// It may have been asked: it did not answer in time, or not to the end.
     Doubtful,
 }
@@ -62,32 +85,27 @@ impl fmt::Display for NoClient {
 
 impl Client {
     /// Trusts what the system trusts, and the certificates in `ca_file` if it names one.
-    pub fn new(ca_file: &str) -> Result<Client, NoClient> {
-        let tls =
-            trust::client(ca_file).map_err(|what| NoClient(format!("tls.ca_file: {what}")))?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(Duration::from_millis(CONNECT_MS_MAX)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        // A kept connection may end while it is used, and then nobody knows; a new one
-        // for each of a few requests a minute costs nothing.
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
-            .retry_canceled_requests(false)
-            .build(connector);
-        Ok(Client { http })
+    pub fn new(options: &Options) -> Result<Client, NoClient> {
+        let connector = Connector::new(&options.ca_file)
+            .map_err(|what| NoClient(format!("tls.ca_file: {what}")))?;
+        Ok(Client { connector, proxies: options.proxies.clone() })
     }
 
     /// Asks, and reads the whole answer: its status and its body.
     pub async fn ask(&self, ask: Ask<'_>) -> Result<(u16, Vec<u8>), Failed> {
+        let url = HttpUrl::parse(ask.url).map_err(|_| Failed::Unreachable)?;
+        let named;
+        let proxy = match ask.way {
+            Way::Usual => self.proxies.proxy_for(&url),
+            Way::Direct => None,
+            Way::Through(proxy) => {
+                named = Proxy::parse(proxy).map_err(|_| Failed::Unreachable)?;
+                Some(&named)
+            }
+        };
         let method = if ask.json.is_some() || ask.post { "POST" } else { "GET" };
         let mut request = hyper::Request::builder()
             .method(method)
-            .uri(ask.url)
             .header("user-agent", concat!("rookery-alert-bridge/", env!("CARGO_PKG_VERSION")));
         if ask.json.is_some() {
             request = request.header("content-type", "application/json; charset=utf-8");
@@ -100,16 +118,19 @@ impl Client {
         }
         let body = Full::new(Bytes::from(ask.json.unwrap_or_default()));
         let request = request.body(body).map_err(|_| Failed::Unreachable)?;
-        let exchange = async {
-            let answer = self.http.request(request).await.map_err(|error| {
-                if error.is_connect() { Failed::Unreachable } else { Failed::Doubtful }
-            })?;
-            let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), ask.bytes_max).collect().await;
-            let body = body.map_err(|_| Failed::Doubtful)?;
-            Ok((status, body.to_bytes().to_vec()))
-        };
+        let exchange = Exchange { url: &url, proxy, request, bytes_max: ask.bytes_max };
         let limit = Duration::from_millis(ask.ms_max);
-        time::timeout(limit, exchange).await.unwrap_or(Err(Failed::Doubtful))
+        match time::timeout(limit, self.connector.exchange(exchange)).await {
+            Ok(Ok((status, body))) => Ok((status, body.to_vec())),
+            Ok(Err(ExchangeError::Connect(ConnectError::Refused(status)))) => {
+                Err(Failed::ByProxy(status))
+            }
+            Ok(Err(ExchangeError::Connect(ConnectError::Host(_) | ConnectError::Proxy(_)))) => {
+                Err(Failed::Unreachable)
+            }
+            Ok(Err(ExchangeError::Broken(_) | ExchangeError::TooLong)) | Err(_) => {
+                Err(Failed::Doubtful)
+            }
+        }
     }
 }

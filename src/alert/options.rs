@@ -2,6 +2,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::template::STANDARD;
+use crate::outbound::ProxyRules;
 
 /// The kinds of robots, and how each wants to be spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +116,8 @@ pub struct Robot {
     pub rate_window_s: u64,
     /// How long it rests when it was asked too often; 0 for its kind's usual time.
     pub pause_s: u64,
+    /// The proxy that leads to it; empty for the usual way, `none` for none.
+    pub proxy: String,
 }
 
 impl Default for Robot {
@@ -131,6 +134,7 @@ impl Default for Robot {
             rate_count: 18,
             rate_window_s: 60,
             pause_s: 0,
+            proxy: String::new(),
         }
     }
 }
@@ -259,6 +263,12 @@ pub struct Options {
     pub templates_dir: String,
     /// Certificates to trust besides those of the system; may be empty.
     pub ca_file: String,
+    /// The proxy that leads outside; empty for the environment's, `none` for none.
+    pub proxy: String,
+    /// What is reached without `proxy`.
+    pub no_proxy: Vec<String>,
+    /// What both, or the environment, come to; filled in when they are read.
+    pub proxies: ProxyRules,
     /// Logs as JSON.
     pub log_json: bool,
     /// Where Prometheus answers; empty for no snapshots from it.
@@ -305,6 +315,9 @@ impl Default for Options {
             offset_minutes: 480,
             templates_dir: String::new(),
             ca_file: String::new(),
+            proxy: String::new(),
+            no_proxy: Vec::new(),
+            proxies: ProxyRules::default(),
             log_json: false,
             prometheus_url: String::new(),
             instances: Vec::new(),

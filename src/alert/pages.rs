@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::{task, time};
 
-use super::client::{Ask, Client};
+use super::client::{Ask, Client, Way};
 use super::core::{Input, Settings, Ticket};
 use super::counts::{Count, Stats};
 use super::silence::{self, Refused};
@@ -213,6 +213,7 @@ async fn make_silence(State(desk): State<Desk>, body: Body) -> Response {
     let answer = client
         .ask(Ask {
             url: &url,
+            way: Way::Usual,
             json: Some(silence::body(&grant, &wish, now_ms / 1_000)),
             post: true,
             bearer: "",

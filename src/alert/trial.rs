@@ -29,7 +29,7 @@ pub struct Tried {
 pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, String> {
     let options = &settings.options;
     let Some((route, true)) = options.route(name) else { return Ok(None) };
-    let client = Client::new(&options.ca_file).map_err(|error| error.to_string())?;
+    let client = Client::new(options).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,7 +65,7 @@ pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, 
                 body: message::body(part, robot, route.language, false, "test"),
                 id: "test".to_owned(),
             };
-            let answer = runtime.block_on(send(&client, &request));
+            let answer = runtime.block_on(send(&client, &request, options));
             tried.push(Tried {
                 robot: robot.name.clone(),
                 chat: chat.clone(),

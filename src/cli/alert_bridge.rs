@@ -160,6 +160,20 @@ fn warnings(settings: &Settings) -> Vec<String> {
             ));
         }
     }
+    let addresses = [
+        ("prometheus.url", &options.prometheus_url),
+        ("silence.alertmanager_url", &options.alertmanager_url),
+        ("bridge.proxy", &options.proxy),
+    ];
+    let robots =
+        options.robots.iter().flat_map(|one| [("robots", &one.url), ("robots", &one.proxy)]);
+    for (key, address) in addresses.into_iter().chain(robots) {
+        if address.contains('@') {
+            warnings.push(format!(
+                "{key}: the address has a password, so the file must be readable for the bridge only"
+            ));
+        }
+    }
     if options.deadman_s == 0 {
         warnings.push("deadman.after_s is 0: nobody tells when alerts stop coming".to_owned());
     }

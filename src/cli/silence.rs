@@ -6,12 +6,13 @@
 //!
 //! Invariant: none without an end, and none longer than four hours.
 //!
-//! Deliberately absent: certificates. Alertmanager has no authentication of its own and
-//! listens where only operators reach it; ask it there.
+//! Alertmanager has no authentication of its own; what stands before it may want a user
+//! and a password, which stand in its address, and proxies of the environment are used.
 
 mod api;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
@@ -36,9 +37,13 @@ pub(super) struct Arguments {
         global = true,
         value_name = "URL",
         env = "ROOKERY_ALERTMANAGER",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:9093"
     )]
     alertmanager: String,
+    /// Certificates to trust beside the system's, as PEM.
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,7 +102,9 @@ struct Place {
 
 /// Does it; the exit code of that.
 pub(super) fn run(arguments: Arguments) -> u8 {
-    let alertmanager = match Alertmanager::at(&arguments.alertmanager) {
+    let ca_file = arguments.ca_file.map(|path| path.display().to_string()).unwrap_or_default();
+    let env = |name: &str| std::env::var(name).ok();
+    let alertmanager = match Alertmanager::at(&arguments.alertmanager, &ca_file, &env) {
         Ok(alertmanager) => alertmanager,
         Err(fault) => return fail(MISUSED, &fault.to_string()),
     };

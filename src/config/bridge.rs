@@ -18,6 +18,7 @@ use crate::alert::{
     Channel, Language, Options, Person, Robot, Route, Secret, Settings, Templates, check_template,
     template_name,
 };
+use crate::outbound::{DIRECT, HttpUrl, Proxy, ProxyRules};
 
 const ROBOTS_MAX: usize = 256;
 const ROUTES_MAX: usize = 64;
@@ -43,6 +44,7 @@ pub struct BridgeSources<'a> {
 pub fn resolve_bridge(mut sources: BridgeSources<'_>) -> Result<Settings, Vec<Mistake>> {
     let mut draft = Draft::read(sources.file)?;
     draft.read_secrets(&mut sources);
+    draft.read_proxies(sources.env);
     draft.check();
     let templates = draft.templates(&mut sources);
     draft.mistakes.sort_by(|one, other| one.place.cmp(&other.place));
@@ -192,6 +194,32 @@ impl Draft {
         }
     }
 
+    /// What leads outside: the setting, or without one the environment.
+    fn read_proxies(&mut self, env: &dyn Fn(&str) -> Option<String>) {
+        let (proxy, no_proxy) = (self.options.proxy.clone(), self.options.no_proxy.join(","));
+        if proxy.is_empty() || proxy == DIRECT {
+            if !no_proxy.is_empty() {
+                let sentence = "it is for bridge.proxy, which names none".to_owned();
+                self.refuse_setting("bridge.no_proxy", sentence);
+            }
+            if proxy.is_empty() {
+                match ProxyRules::from_env(env) {
+                    Ok(rules) => self.options.proxies = rules,
+                    Err((name, error)) => {
+                        let place = Place::Env(name.to_owned());
+                        self.refuse(place, "bridge.proxy", Why::Relation(error.to_string()));
+                    }
+                }
+            }
+            return;
+        }
+        let rules = Proxy::parse(&proxy).and_then(|proxy| ProxyRules::through(proxy, &no_proxy));
+        match rules {
+            Ok(rules) => self.options.proxies = rules,
+            Err(error) => self.refuse_setting("bridge.proxy", error.to_string()),
+        }
+    }
+
     fn check(&mut self) {
         let options = self.options.clone();
         self.check_robots(&options);
@@ -202,9 +230,13 @@ impl Draft {
             ("silence.alertmanager_url", &options.alertmanager_url),
             ("silence.url", &options.silence_url),
         ] {
-            if !url.is_empty() && !is_url(url) {
-                self.refuse_setting(key, format!("{url:?} must begin with http:// or https://"));
+            if let Some(sentence) = url_mistake(url) {
+                self.refuse_setting(key, sentence);
             }
+        }
+        if has_credentials(&options.silence_url) {
+            let sentence = "everybody in the chat would read its password";
+            self.refuse_setting("silence.url", sentence.to_owned());
         }
         let key = &options.silence_key.value;
         let has_links = !options.alertmanager_url.is_empty() && !options.silence_url.is_empty();
@@ -420,8 +452,17 @@ fn robot_mistakes(robot: &Robot, others: &[Robot]) -> Vec<(String, bool)> {
             robot.channel == Channel::Webhook && robot.url.is_empty(),
         ),
         (
-            "url must begin with http:// or https://, without a query".to_owned(),
-            !robot.url.is_empty() && (!is_url(&robot.url) || robot.url.contains('?')),
+            format!("url: {}", url_mistake(&robot.url).unwrap_or_default()),
+            url_mistake(&robot.url).is_some(),
+        ),
+        ("url must have no query".to_owned(), robot.url.contains('?')),
+        (
+            "a token and a user in url: both would be the header Authorization".to_owned(),
+            robot.channel == Channel::Webhook && has_token && has_credentials(&robot.url),
+        ),
+        (
+            format!("proxy: {}", proxy_mistake(&robot.proxy).unwrap_or_default()),
+            proxy_mistake(&robot.proxy).is_some(),
         ),
         (
             "token_file or token_env is missing".to_owned(),
@@ -455,9 +496,24 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
-fn is_url(url: &str) -> bool {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains([' ', '#']))
+/// What is wrong with an address that is given; nothing of it is repeated, since it may
+/// have a password.
+fn url_mistake(url: &str) -> Option<String> {
+    if url.is_empty() {
+        return None;
+    }
+    HttpUrl::parse(url).err().map(|error| error.to_string())
+}
+
+fn has_credentials(url: &str) -> bool {
+    HttpUrl::parse(url).is_ok_and(|url| url.authorization().is_some())
+}
+
+fn proxy_mistake(proxy: &str) -> Option<String> {
+    if proxy.is_empty() || proxy == DIRECT {
+        return None;
+    }
+    Proxy::parse(proxy).err().map(|error| error.to_string())
 }
 
 fn bounded<T>(

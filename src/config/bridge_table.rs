@@ -125,6 +125,20 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         PATH,
         "A directory with templates, `<template>.<language>.<channel>.j2`. They replace those that are built in; `rookery alert-bridge templates` writes these as a start."
     ),
+    text!(
+        "bridge.proxy",
+        proxy,
+        URL,
+        "The proxy that leads to robots, Prometheus and Alertmanager, such as `http://proxy.example:3128`. Empty means what `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say; `none` means no proxy, whatever they say. Instances, and what is on this host, are always reached straight."
+    ),
+    Row {
+        key: "bridge.no_proxy",
+        kind: Kind::Texts { count_max: 1_024, bytes_max: 255 },
+        unit: "",
+        help: "What is reached without `proxy`: domains with all beneath them, addresses, networks such as `10.0.0.0/8`, each perhaps with a port. For the environment's proxy, `no_proxy` of the environment says so.",
+        read: |from| Value::Texts(from.no_proxy.clone()),
+        write: |to, value| to.no_proxy = value.texts(),
+    },
     switch!("bridge.log_json", log_json, "Whether log lines are JSON."),
     text!(
         "tls.ca_file",
@@ -262,6 +276,12 @@ pub(super) static ROBOTS: &[Row<Robot>] = &[
         0..=DAY_S,
         "seconds",
         "How long it rests when it says that it is asked too often. 0 means 600 for DingTalk, which blocks for ten minutes, and 60 for others."
+    ),
+    text!(
+        "proxy",
+        proxy,
+        URL,
+        "The proxy that leads to this robot, without exceptions. Empty means what holds for the bridge, `none` no proxy."
     ),
 ];
 

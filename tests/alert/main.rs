@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod outside;
+mod proxy;
 mod world;
 
 use std::collections::BTreeMap;

@@ -155,6 +155,7 @@ impl Drop for Robots {
 /// The process, and its folder.
 pub struct Bridge {
     child: Option<Child>,
+    env: Vec<(String, String)>,
     folder: TempDir,
     address: String,
 }
@@ -164,7 +165,7 @@ impl Bridge {
     pub fn write(robots_url: &str, more: &str, robot_lines: &str) -> Bridge {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = format!("127.0.0.1:{}", free_port());
-        let bridge = Bridge { child: None, folder, address };
+        let bridge = Bridge { child: None, env: Vec::new(), folder, address };
         for (name, text) in [
             ("token1", "K1\n"),
             ("token2", "K2"),
@@ -176,6 +177,13 @@ impl Bridge {
         }
         bridge.write_config(&configuration(&bridge.address, robots_url, more, robot_lines));
         bridge
+    }
+
+    /// With these variables in its environment.
+    pub fn with_env(mut self, variables: &[(&str, &str)]) -> Bridge {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.env.extend(variables.iter().map(owned));
+        self
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
@@ -198,6 +206,7 @@ impl Bridge {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
         command.arg("alert-bridge");
         command.env("ROOKERY_ALERT_BRIDGE_CONFIG", self.file("bridge.toml"));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

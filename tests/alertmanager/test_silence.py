@@ -110,7 +110,9 @@ def test_what_cannot_be_done_is_said(alertmanager, arguments, code, words):
 def test_an_alertmanager_that_is_not_there_is_named():
     said = silence("http://127.0.0.1:1", "list", code=1)
     assert "127.0.0.1:1" in said and "refused" in said
-    assert "https" in silence("https://127.0.0.1:1", "list", code=2)
+    assert "--ca-file" in silence("http://127.0.0.1:1", "list", "--ca-file", "/nowhere", code=2)
+    refused = silence("ftp://me:s3cret@127.0.0.1:1", "list", code=2)
+    assert "http://" in refused and "s3cret" not in refused
 
 
 def test_an_answer_that_is_none_is_no_success():

@@ -3,15 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
+use hyper::Request;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use hyper::header::CONTENT_TYPE;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::{runtime, time};
+
+use crate::outbound::{Connector, Exchange, HttpUrl, ProxyError, ProxyRules, UrlError};
 
 /// For one question with its answer.
 const EXCHANGE_S_MAX: u64 = 10;
@@ -25,28 +24,36 @@ const WORDS_CHARS_MAX: usize = 300;
 /// What a question gives.
 pub(super) type Answer<T> = Result<T, Fault>;
 
-/// Why there is no answer.
+/// Why there is no answer. The address may have a password, so all but its host is in none.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// This is no address of an Alertmanager.
-    Address(String),
+    Address(UrlError),
+    /// It has a query.
+    Query,
+    /// A variable of the environment names a proxy that cannot be used.
+    Proxy(&'static str, ProxyError),
+    /// Certificates cannot be read.
+    Certificates(String),
     /// No connection, or one that ended too early.
     Broken(String, String),
     /// It did not answer in time.
     Late(String),
     /// It said no.
-    Refused(StatusCode, String),
-    /// What it said is no JSON, or too long.
+    Refused(u16, String),
+    /// What it said is no JSON.
     Unreadable(String),
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Address(url) => write!(
-                f,
-                "{url:?} is no address such as http://127.0.0.1:9093; https is not spoken"
-            ),
+            Fault::Address(error) => {
+                write!(f, "no address such as http://127.0.0.1:9093: {error}")
+            }
+            Fault::Query => f.write_str("the address of Alertmanager has no query"),
+            Fault::Proxy(name, error) => write!(f, "{name}: {error}"),
+            Fault::Certificates(why) => write!(f, "--ca-file: {why}"),
             Fault::Broken(host, why) => write!(f, "Alertmanager at {host}: {why}"),
             Fault::Late(host) => {
                 write!(f, "Alertmanager at {host} did not answer within {EXCHANGE_S_MAX} s")
@@ -58,73 +65,60 @@ impl fmt::Display for Fault {
 }
 
 /// Where one listens.
-#[derive(Debug)]
 pub(super) struct Alertmanager {
-    /// Host and port.
-    host: String,
-    /// What stands in front of its paths, where a proxy has put something.
-    prefix: String,
+    /// Without a slash at the end.
+    url: String,
+    /// Without credentials, for people.
+    shown: String,
+    proxies: ProxyRules,
+    connector: Connector,
 }
 
 impl Alertmanager {
-    /// Takes an address apart.
-    pub(super) fn at(url: &str) -> Answer<Alertmanager> {
-        let refuse = || Fault::Address(url.to_owned());
-        let uri: Uri = url.parse().map_err(|_| refuse())?;
-        let authority = uri.authority().ok_or_else(refuse)?;
-        let is_plain = uri.scheme_str() == Some("http") && !authority.as_str().contains('@');
-        if !is_plain || uri.query().is_some() {
-            return Err(refuse());
+    /// Takes an address apart; `env` says which proxies lead outside.
+    pub(super) fn at(
+        url: &str,
+        ca_file: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Answer<Alertmanager> {
+        let parsed = HttpUrl::parse(url).map_err(Fault::Address)?;
+        if parsed.path().contains('?') {
+            return Err(Fault::Query);
         }
-        let port = authority.port_u16().unwrap_or(80);
-        let host = format!("{}:{port}", authority.host());
-        Ok(Alertmanager { host, prefix: uri.path().trim_end_matches('/').to_owned() })
+        let proxies =
+            ProxyRules::from_env(env).map_err(|(name, error)| Fault::Proxy(name, error))?;
+        let connector = Connector::new(ca_file).map_err(Fault::Certificates)?;
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Alertmanager { url, shown: parsed.to_string(), proxies, connector })
     }
 
     /// Asks, and waits for the whole answer.
     pub(super) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Answer<Value> {
-        let broken = |error: &dyn fmt::Display| Fault::Broken(self.host.clone(), error.to_string());
+        let broken =
+            |error: &dyn fmt::Display| Fault::Broken(self.shown.clone(), error.to_string());
         let body = body.map_or_else(String::new, Value::to_string);
+        let url = HttpUrl::parse(&format!("{}{path}", self.url)).map_err(Fault::Address)?;
         let request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.prefix))
-            .header(HOST, &self.host)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
-        let exchange = async {
-            let stream = TcpStream::connect(&self.host).await.map_err(|error| broken(&error))?;
-            let (mut sender, connection) =
-                http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-            let answer = async {
-                let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
-                let status = answer.status();
-                let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-                let body = body.map_err(|error| Fault::Unreadable(error.to_string()))?;
-                Ok((status, body.to_bytes()))
-            };
-            tokio::pin!(connection);
-            tokio::pin!(answer);
-            // The connection moves while the answer is awaited; that it ends is not
-            // yet that there is none.
-            tokio::select! {
-                answer = &mut answer => answer,
-                _ = &mut connection => answer.await,
-            }
-        };
+        let proxy = self.proxies.proxy_for(&url);
+        let exchange = Exchange { url: &url, proxy, request, bytes_max: ANSWER_BYTES_MAX };
         let limit = Duration::from_secs(EXCHANGE_S_MAX);
-        let late = |_| Fault::Late(self.host.clone());
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| broken(&error))?;
-        let (status, body) =
-            runtime.block_on(async { time::timeout(limit, exchange).await }).map_err(late)??;
+        let answer = runtime
+            .block_on(async { time::timeout(limit, self.connector.exchange(exchange)).await });
+        let answer = answer.map_err(|_| Fault::Late(self.shown.clone()))?;
+        let (status, body) = answer.map_err(|error| broken(&error))?;
         understood(status, &body)
     }
 }
 
 /// What an answer says; an empty one says nothing.
-fn understood(status: StatusCode, body: &[u8]) -> Answer<Value> {
-    if !status.is_success() {
+fn understood(status: u16, body: &[u8]) -> Answer<Value> {
+    if !(200..300).contains(&status) {
         let words = String::from_utf8_lossy(body);
         let words = super::plain(words.trim().trim_matches('"'));
         return Err(Fault::Refused(status, words.chars().take(WORDS_CHARS_MAX).collect()));
@@ -140,28 +134,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_host_and_perhaps_a_prefix() {
-        let check = |url: &str, host: &str, prefix: &str| {
-            let it = Alertmanager::at(url).unwrap();
-            assert_eq!((it.host.as_str(), it.prefix.as_str()), (host, prefix), "{url}");
-        };
-        check("http://127.0.0.1:9093", "127.0.0.1:9093", "");
-        check("http://alerts.internal/", "alerts.internal:80", "");
-        check("http://[::1]:9093/am/", "[::1]:9093", "/am");
-        for url in
-            ["", "127.0.0.1:9093", "https://a", "http://u:p@a", "http://a/?x", "ftp://a", "/"]
-        {
-            assert!(Alertmanager::at(url).is_err(), "{url}");
+    fn an_address_is_a_host_and_perhaps_a_prefix_and_its_password_is_not_told() {
+        let at = |url: &str| Alertmanager::at(url, "", &|_| None);
+        for url in ["http://127.0.0.1:9093", "https://u:p@a.internal/am/", "http://[::1]:9093"] {
+            assert!(at(url).is_ok(), "{url}");
         }
+        assert_eq!(at("https://u:p@a.internal/am/").ok().unwrap().url, "https://u:p@a.internal/am");
+        for url in
+            ["", "127.0.0.1:9093", "http://u:secret@", "http://u:secret@a/?x", "ftp://a", "/"]
+        {
+            let told = at(url).err().expect("it is refused").to_string();
+            assert!(!told.contains("secret"), "{told}");
+        }
+        let socks = |name: &str| (name == "all_proxy").then(|| "socks5://u:secret@h".to_owned());
+        let told = Alertmanager::at("http://a", "", &socks).err().unwrap().to_string();
+        assert!(told.starts_with("all_proxy: ") && !told.contains("secret"), "{told}");
     }
 
     #[test]
     fn a_refusal_is_repeated_without_what_a_terminal_obeys() {
-        let fault = understood(StatusCode::BAD_REQUEST, b"\"bad \x1b[2J matcher\"\n").unwrap_err();
+        let fault = understood(400, b"\"bad \x1b[2J matcher\"\n").unwrap_err();
         let words = fault.to_string();
         assert!(words.contains("400") && words.contains("matcher"), "{words}");
         assert!(!words.contains('\u{1b}'), "{words}");
-        assert!(understood(StatusCode::OK, b"<html>").is_err());
-        assert_eq!(understood(StatusCode::OK, b"").unwrap(), Value::Null);
+        assert!(understood(200, b"<html>").is_err());
+        assert_eq!(understood(200, b"").unwrap(), Value::Null);
     }
 }

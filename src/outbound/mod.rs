@@ -1,0 +1,19 @@
+//! Requests that this program makes as an HTTP client: addresses with credentials, the
+//! proxies between, one exchange at a time.
+//!
+//! Invariants: credentials of an address or of a proxy are in no `Debug`, `Display` or
+//! error; every exchange has a connection of its own, a bounded answer and, from whoever
+//! asks, a time limit; certificates are verified, redirects are not followed.
+//!
+//! Deliberately absent: SOCKS, HTTP/2, connections that are kept, and who is asked.
+#![forbid(unsafe_code)]
+
+mod connect;
+mod exchange;
+mod proxy;
+mod url;
+
+pub use connect::{ConnectError, Connector};
+pub use exchange::{Exchange, ExchangeError};
+pub use proxy::{DIRECT, Proxy, ProxyError, ProxyRules};
+pub use url::{HttpUrl, UrlError};
