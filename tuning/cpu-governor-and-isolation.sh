@@ -6,6 +6,8 @@
 # shellcheck source=tuning/lib.sh
 source "$(cd "$(dirname "$0")" && pwd)/lib.sh"
 
+DEVICE_PATHS=('^/sys/devices/system/cpu/cpu[0-9]+/cpufreq/(scaling_governor|energy_performance_preference)$')
+
 knobs() {
     local entry cpu
     for entry in "$ROOT"/sys/devices/system/cpu/cpu[0-9]*; do

@@ -9,9 +9,16 @@
 # shellcheck source=tuning/lib.sh
 source "$(cd "$(dirname "$0")" && pwd)/lib.sh"
 
+DEVICE_PATHS=(
+    '^/proc/irq/[0-9]+/smp_affinity_list$'
+    '^/sys/class/net/[A-Za-z0-9][A-Za-z0-9_.:@-]*/queues/(rx-[0-9]+/rps|tx-[0-9]+/xps)_cpus$'
+)
+
 cards() {
     local card
     if [[ -n "${ROOKERY_NICS:-}" ]]; then
+        [[ "$ROOKERY_NICS" =~ ^[A-Za-z0-9_.:@\ -]+$ && " $ROOKERY_NICS" != *" ."* ]] ||
+            fail 2 "ROOKERY_NICS=$ROOKERY_NICS has something that is no card's name"
         tr ' ' '\n' <<<"$ROOKERY_NICS"
         return
     fi
@@ -25,7 +32,9 @@ knobs() {
     local -a cpus
     mapfile -t cpus < <(cpus_online)
     local card
-    for card in $(cards); do
+    local all
+    all="$(cards)"
+    for card in $all; do
         interrupts "$card"
         queues "$card" rx
         queues "$card" tx
@@ -39,7 +48,7 @@ interrupts() {
     local card="$1" entry index=0
     for entry in "$ROOT/sys/class/net/$card/device/msi_irqs/"*; do
         [[ -e "$entry" ]] || continue
-        knob "/proc/irq/$(basename "$entry")/smp_affinity_list" exactly "${cpus[index % ${#cpus[@]}]}" \
+        knob "/proc/irq/$(basename "$entry")/smp_affinity_list" cpus "${cpus[index % ${#cpus[@]}]}" \
             "interrupt $index of $card on one CPU, the next on the next" \
             "that CPU's other work waits; interrupts that the driver manages refuse the change, and need none"
         index=$((index + 1))
