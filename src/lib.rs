@@ -7,6 +7,7 @@
 
 pub mod base;
 
+pub mod logs;
 pub mod metrics;
 
 pub mod ring;

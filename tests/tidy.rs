@@ -8,6 +8,7 @@ use std::path::Path;
 const MAY_USE: &[(&str, &str)] = &[
     ("base", ""),
     ("metrics", "base"),
+    ("logs", "base"),
     ("ring", "base metrics"),
     ("ws", "base"),
     ("wire", "base"),
@@ -20,17 +21,18 @@ const MAY_USE: &[(&str, &str)] = &[
     ("trust", ""),
     ("outbound", "trust"),
     ("admin", "base metrics listener"),
-    ("server", "base metrics ring ws wire auth session room store shard admin"),
-    ("alert", "base listener outbound"),
-    ("probe", "ws wire listener trust"),
+    ("server", "base metrics ring ws wire auth session room store shard admin logs"),
+    ("alert", "base listener outbound logs"),
+    ("probe", "ws wire listener trust logs"),
     (
         "config",
-        "base metrics ring ws wire auth session room store shard admin server alert outbound",
+        "base metrics ring ws wire auth session room store shard admin server alert outbound \
+         logs",
     ),
     (
         "cli",
         "base metrics ring ws wire auth session room store shard admin server alert probe config \
-         outbound",
+         outbound logs",
     ),
 ];
 

@@ -309,13 +309,15 @@ def messages(board):
     ], "short", help_of("chat_msg_retry_total", "chat_dead_letter_total", "chat_dead_letter_messages"))
     name = "chat_dead_letter_oldest_age_seconds"
     board.panel("Oldest dead letter", [(worst(name, "instance"), "{{instance}}")], "s", help_of(name))
-    board.panel("Traces", [
+    board.panel("Traces and log", [
         (rate("chat_trace_sampled_total", "sampled"), "sampled: {{sampled}}"),
         (rate("chat_trace_spans_total", "outcome"), "spans {{outcome}}"),
         (rate("chat_exemplars_dropped_total"), "examples not kept"),
         (rate("chat_clock_skew_clamped_total"), "clock skew"),
+        (rate("chat_log_lines_lost_total", "reason"), "log lines lost: {{reason}}"),
     ], "cps", help_of("chat_trace_sampled_total", "chat_trace_spans_total",
-                      "chat_exemplars_dropped_total", "chat_clock_skew_clamped_total"))
+                      "chat_exemplars_dropped_total", "chat_clock_skew_clamped_total",
+                      "chat_log_lines_lost_total"))
 
 
 def cores(board):

@@ -144,6 +144,7 @@ pub fn help(name: &str) -> &'static str {
         "chatalert_actions_total" => "Actions by outcome",
         "chatalert_silences_total" => "Uses of silence links by outcome",
         "chatalert_deadman_alarms_total" => "Alarms because the watchdog was not heard",
+        "chat_log_lines_lost_total" => "Log lines that nobody can read, by why",
         "chatalert_queue_depth" => "Alerts that wait to be told",
         "chatalert_oldest_age_seconds" => "How long the oldest of them waits",
         "chatalert_robot_paused" => "1 while a robot rests after a failure or a refusal",

@@ -4,6 +4,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use prometheus::{Encoder as _, TextEncoder};
 
 use super::counts::{Count, Stats, help};
+use crate::logs::{self, LogLoss};
 
 /// The content type of `text`.
 pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -18,6 +19,13 @@ pub fn text(stats: &Stats, now_ms: u64) -> String {
         let mut metric = labelled(&labels);
         metric.set_counter(counter);
         add(&mut families, name, MetricType::COUNTER, metric);
+    }
+    for why in LogLoss::ALL {
+        let mut counter = Counter::default();
+        counter.set_value(logs::lost(why) as f64);
+        let mut metric = labelled(&[("reason", why.word())]);
+        metric.set_counter(counter);
+        add(&mut families, "chat_log_lines_lost_total", MetricType::COUNTER, metric);
     }
     let age_s = |since_ms: u64| now_ms.saturating_sub(since_ms) as f64 / 1_000.0;
     let oldest_s = stats.oldest_ms.map_or(0.0, age_s);
@@ -99,6 +107,7 @@ mod tests {
             "chatalert_oldest_age_seconds 0",
             "chatalert_robot_paused{channel=\"wecom\",robot=\"w1\"} 1",
             "chatalert_disk_ok 1",
+            "chat_log_lines_lost_total{reason=\"full\"} 0",
             "# TYPE chatalert_snapshots_total counter",
         ] {
             assert!(text.lines().any(|one| one == line), "no {line} in {text}");

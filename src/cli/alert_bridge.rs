@@ -10,7 +10,7 @@ use super::output::{fail, print, tell};
 use super::{FAILED, MISUSED, OK};
 use crate::alert::{self, Settings};
 use crate::config::{self, BridgeSources};
-use crate::server::{self, LogFormat, LogLevel};
+use crate::logs::{self, LogFormat, LogLevel};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -74,14 +74,18 @@ fn serve(path: PathBuf) -> u8 {
         Err(refusal) => return refusal.tell(),
     };
     let format = if settings.options.log_json { LogFormat::Json } else { LogFormat::Text };
-    server::begin_logs(format, LogLevel::Info);
+    logs::begin(format, LogLevel::Info);
+    logs::tell_panics();
     for warning in warnings(&settings) {
         tracing::warn!("{warning}");
     }
     let reload = Box::new(move || resolve(&path).map_err(|refusal| refusal.lines().join("; ")));
     match alert::run(settings, reload) {
         Ok(alert::Ended::Quiet | alert::Ended::UnderWay) => OK,
-        Err(fault) => fail(FAILED, &fault.to_string()),
+        Err(fault) => {
+            tracing::error!("{fault}");
+            FAILED
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::config;
+use crate::{config, logs};
 use inputs::Inputs;
 use output::{fail, print};
 use settings::Settings;
@@ -123,6 +123,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if error.use_stderr() { MISUSED } else { OK }
         }
     };
+    // The last words of a process that stayed; nothing for the others.
+    logs::flush();
     ExitCode::from(code)
 }
 

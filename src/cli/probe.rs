@@ -10,8 +10,8 @@ use super::output::{fail, print};
 use super::text::plain;
 use super::token::for_user;
 use super::{Base, FAILED, MISUSED, OK};
+use crate::logs::{self, LogFormat, LogLevel};
 use crate::probe::{Options, Report, Stage, TARGETS_MAX, Target, Token, once, watch};
-use crate::server::{self, LogFormat, LogLevel};
 use crate::wire::channel_is_valid;
 
 /// How long a token of this command's own lives, in s: a round is much shorter.
@@ -89,10 +89,14 @@ pub(super) fn run(arguments: Arguments) -> u8 {
     if arguments.once {
         return say_once(&options);
     }
-    server::begin_logs(LogFormat::Text, LogLevel::Info);
+    logs::begin(LogFormat::Text, LogLevel::Info);
+    logs::tell_panics();
     match watch(options, arguments.listen) {
         Ok(()) => OK,
-        Err(fault) => fail(FAILED, &fault.to_string()),
+        Err(fault) => {
+            tracing::error!("{fault}");
+            FAILED
+        }
     }
 }
 

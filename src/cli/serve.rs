@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::MISUSED;
 use super::inputs::Inputs;
 use super::output::fail;
+use crate::logs;
 use crate::server::{self, EvidenceOptions, Secrets, Setup, StoreSetup};
 use crate::store::OpenFault;
 
@@ -18,7 +19,7 @@ pub(super) fn run(inputs: Inputs) -> u8 {
     if let Some(useless) = config.is_useless() {
         return fail(MISUSED, useless);
     }
-    server::begin_logs(config.server.log_format, config.server.log_level);
+    logs::begin(config.server.log_format, config.server.log_level);
     if inputs.base.dev {
         tracing::warn!(
             "this is the development configuration: everyone knows its secret and can be any user, \

@@ -1,6 +1,7 @@
 use crate::alert::{Channel, Language};
+use crate::logs::{LogFormat, LogLevel};
 use crate::room::{NewsOf, Who};
-use crate::server::{DescriptorTable, LogFormat, LogLevel};
+use crate::server::DescriptorTable;
 use crate::store::Durability;
 
 /// What the names of environment variables begin with.

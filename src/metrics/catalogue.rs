@@ -2,8 +2,9 @@
 
 use super::labels::{
     AcceptFailure, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome, Direction,
-    HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol, PublishResult, Recovery,
-    RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, TenantOutcome,
+    HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page, Protocol, PublishResult,
+    Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure,
+    TenantOutcome,
 };
 use super::row::{Axis, Kind, Row, catalogue, exemplar_places, places};
 
@@ -179,6 +180,8 @@ catalogue! {
 
     /// Spans for the collector, and notes of what went wrong, by what became of them.
     Spans(outcome: SpanOutcome) = "chat_trace_spans_total".process();
+    /// Log lines that nobody can read, by why.
+    LogLinesLost(reason: LostLine) = "chat_log_lines_lost_total".process();
     /// CPU time of the process.
     ProcessCpu = "process_cpu_seconds_total".process().in_ns();
 }

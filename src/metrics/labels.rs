@@ -202,6 +202,18 @@ label! {
 }
 
 label! {
+    /// Why a log line is lost.
+    LostLine {
+        /// The queue was full, because whoever reads the log is slow or does not read.
+        Full = "full",
+        /// It could not be written, because its reader is gone or its disk is full.
+        Failed = "failed",
+        /// There were too many of its kind.
+        Rate = "rate",
+    }
+}
+
+label! {
     /// What an HTTP answer says, coarsely.
     StatusClass {
         /// It worked.

@@ -33,7 +33,7 @@ pub use exposition::{
 pub use flight::{Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_MAX, Flight, Flown, KINDS, Layer, Stages};
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
-    Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, Page, Protocol,
+    Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page, Protocol,
     PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
     StoreFailure, TenantOutcome,
 };

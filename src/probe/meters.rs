@@ -3,6 +3,7 @@
 use prometheus::{CounterVec, Encoder as _, GaugeVec, Opts, Registry, TextEncoder};
 
 use super::round::{Report, Stage};
+use crate::logs::{self, LogLoss};
 
 /// The content type of `text`.
 pub(super) const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,6 +18,7 @@ pub(super) struct Meters {
     success: GaugeVec,
     duration: GaugeVec,
     rounds: CounterVec,
+    lines_lost: CounterVec,
 }
 
 impl Meters {
@@ -37,17 +39,23 @@ impl Meters {
             Opts::new("chat_probe_rounds_total", "Rounds, by ok or the part that failed."),
             &["server", "outcome"],
         );
+        let lines_lost = CounterVec::new(
+            Opts::new("chat_log_lines_lost_total", "Log lines that nobody can read, by why."),
+            &["reason"],
+        );
         let valid = "names and labels are valid";
         let meters = Meters {
             registry: Registry::new(),
             success: success.expect(valid),
             duration: duration.expect(valid),
             rounds: rounds.expect(valid),
+            lines_lost: lines_lost.expect(valid),
         };
         for collector in [
             Box::new(meters.success.clone()) as Box<dyn prometheus::core::Collector>,
             Box::new(meters.duration.clone()),
             Box::new(meters.rounds.clone()),
+            Box::new(meters.lines_lost.clone()),
         ] {
             meters.registry.register(collector).expect("no two have a name");
         }
@@ -77,6 +85,10 @@ impl Meters {
 
     /// What `/metrics` shows.
     pub(super) fn text(&self) -> String {
+        for why in LogLoss::ALL {
+            let lost = self.lines_lost.with_label_values(&[why.word()]);
+            lost.inc_by((logs::lost(why) as f64 - lost.get()).max(0.0));
+        }
         let mut bytes = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut bytes)
@@ -104,6 +116,7 @@ mod tests {
         meters.take("a:1", &Report { took, failed });
         let text = meters.text();
         for line in [
+            "chat_log_lines_lost_total{reason=\"failed\"} 0",
             "chat_probe_success{server=\"a:1\"} 0",
             "chat_probe_duration_seconds{server=\"a:1\",stage=\"handshake\"} 0.25",
             "chat_probe_duration_seconds{server=\"a:1\",stage=\"connect\"} 0",

@@ -17,7 +17,6 @@ mod executor;
 mod fault;
 mod lanes;
 mod leak;
-mod logs;
 mod options;
 mod plan;
 mod process;
@@ -31,11 +30,10 @@ use std::sync::Arc;
 use tokio::runtime;
 
 use crate::auth::Keys;
-use crate::{admin, ring, shard, store};
+use crate::{admin, logs, ring, shard, store};
 
 pub use fault::{Ended, Fault};
-pub use logs::{Quoted, begin as begin_logs};
-pub use options::{DescriptorTable, LogFormat, LogLevel, Options};
+pub use options::{DescriptorTable, Options};
 pub use plan::{Machine, Plan, Table, Unfit, plan};
 
 /// What SIGHUP reads again.
@@ -89,6 +87,7 @@ pub struct Setup {
 /// panic hook, and its limit of descriptors, which is raised as far as it goes.
 pub fn run(setup: Setup) -> Result<Ended, Fault> {
     logs::begin(setup.options.log_format, setup.options.log_level);
+    logs::end_on_panic();
     let plan = plan(&setup.options, &machine()?).map_err(Fault::Unfit)?;
     if plan.connections_max < setup.options.connections_max {
         tracing::warn!(
@@ -100,7 +99,6 @@ pub fn run(setup: Setup) -> Result<Ended, Fault> {
     // glommio does not say what it misses; the plane does, and has the same needs.
     ring::KernelPlane::new(&setup.ring, crate::metrics::Cells::new().claim().into())
         .map_err(Fault::Ring)?;
-    logs::end_on_panic();
     // Before descriptor tables split: cores wake this runtime by descriptor.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Fault::Runtime)?.block_on(control::run(setup, plan))

@@ -1,5 +1,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
+use crate::logs::{LogFormat, LogLevel};
+
 /// Whether all shards share the process's descriptor table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DescriptorTable {
@@ -9,28 +11,6 @@ pub enum DescriptorTable {
     Shared,
     /// A table for each shard; `RLIMIT_NOFILE` counts for each.
     PerShard,
-}
-
-/// What a log line looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// The least important line that is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// What does not work.
-    Error,
-    /// What works, but should not stay so.
-    Warn,
-    /// Start, stop, reload.
-    Info,
-    /// For those who look for a fault.
-    Debug,
 }
 
 /// What an operator may set.

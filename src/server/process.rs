@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::metrics::{Counter, Gauge, Ledger};
+use crate::logs::{self, LogLoss};
+use crate::metrics::{Counter, Gauge, Ledger, LostLine};
 
 /// Bytes of `/proc/self/stat`, which has 52 numbers.
 const STAT_BYTES_MAX: usize = 2_048;
@@ -59,6 +60,13 @@ impl Process {
         }
         if let Some(limit) = memory_limit_bytes() {
             ledger.set(Gauge::MemoryLimit, limit);
+        }
+        for (label, why) in [
+            (LostLine::Full, LogLoss::Full),
+            (LostLine::Failed, LogLoss::Failed),
+            (LostLine::Rate, LogLoss::Rate),
+        ] {
+            ledger.set_total(Counter::LogLinesLost(label), logs::lost(why));
         }
         self.look_at_heap();
     }

@@ -20,8 +20,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
-use super::Quoted;
 use crate::base::{Bucket, Rate, SpanId, Tick};
+use crate::logs::Quoted;
 use crate::metrics::{Counter, Ledger, Segment, SpanOutcome};
 use crate::shard::{Cause, Note, Notes, Room, Span, Trouble};
 

@@ -185,14 +185,21 @@ impl Server {
     /// Starts it and waits until it is ready.
     #[track_caller]
     pub fn start(settings: Settings) -> Server {
+        Server::start_with_log(settings, |folder| {
+            File::create(folder.join("log")).expect("it can be made").into()
+        })
+    }
+
+    /// Starts it with another log than the file that `log` reads.
+    #[track_caller]
+    pub fn start_with_log(settings: Settings, log: impl FnOnce(&Path) -> Stdio) -> Server {
         let (port, admin_port) = (free_port(), free_port());
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         std::fs::create_dir(folder.path().join("store")).expect("it can be made");
         let config = folder.path().join("rookery.toml");
         std::fs::write(&config, settings.render(port, admin_port, folder.path()))
             .expect("it can be written");
-        let log = File::create(folder.path().join("log")).expect("it can be made");
-        let child = Running(spawn(&config, log));
+        let child = Running(spawn(&config, log(folder.path())));
         let mut server = Server { child, folder, port, admin_port };
         server.wait_until_ready();
         server
@@ -204,7 +211,7 @@ impl Server {
         let (config, log) =
             (self.folder.path().join("rookery.toml"), self.folder.path().join("log"));
         let log = File::options().append(true).open(log).expect("it is there");
-        self.child = Running(spawn(&config, log));
+        self.child = Running(spawn(&config, log.into()));
         self.wait_until_ready();
     }
 
@@ -364,12 +371,12 @@ impl Drop for Server {
     }
 }
 
-fn spawn(config: &Path, log: File) -> Child {
+fn spawn(config: &Path, log: Stdio) -> Child {
     Command::new(env!("CARGO_BIN_EXE_rookery"))
         .args(["serve", "--config"])
         .arg(config)
         .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a descriptor is left"))
+        .stdout(Stdio::null())
         .stderr(log)
         .spawn()
         .expect("the binary can be started")
