@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::attack::{self, Attack};
 use crate::engine::{self, Setting, Target};
 use crate::floor::{self, Floor};
 use crate::process::Process;
@@ -113,6 +114,21 @@ enum Command {
         /// What it does with a frame.
         #[arg(long, value_enum, default_value = "echo")]
         mode: floor::Mode,
+    },
+    /// One user does the worst it can, in one of several ways.
+    Attack {
+        /// Which way.
+        #[arg(value_enum)]
+        attack: Attack,
+        /// The server.
+        #[arg(long, default_value = "ws://127.0.0.1:8000/connection/websocket")]
+        url: String,
+        /// Signs the attacker's token by HS256; or ROOKERY_BENCH_SECRET.
+        #[arg(long, env = SECRET_VARIABLE)]
+        secret: String,
+        /// For how long.
+        #[arg(long, default_value_t = 10_000)]
+        for_ms: u64,
     },
     /// rookery and the floor in turns, as figures beside their goals.
     Report(report::Arguments),
@@ -233,6 +249,9 @@ pub fn main() -> ExitCode {
         Command::Floor { listen, shards, mode } => serve_floor(listen, shards, mode),
         Command::Report(arguments) => report::main(&arguments),
         Command::Again { file, place } => again(&file, &place),
+        Command::Attack { attack, url, secret, for_ms } => {
+            attack_server(attack, &url, secret, for_ms)
+        }
         Command::Connect { common, hold_ms } => {
             run(&common.scenario(Load::Connect { hold_ms }, 0), &common.place)
         }
@@ -270,6 +289,20 @@ fn serve_floor(listen: SocketAddr, shards: u16, mode: floor::Mode) -> Result<Exi
     let floor = Floor::start(floor::Options { listen, shards, mode })?;
     eprintln!("the floor listens on {}", floor.addr);
     floor.wait();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn attack_server(
+    attack: Attack,
+    url: &str,
+    secret: String,
+    for_ms: u64,
+) -> Result<ExitCode, String> {
+    let target = Target::parse(url).map_err(|flaw| flaw.to_string())?;
+    let options = attack::Options { attack, target, secret, for_ms };
+    let outcome = attack::run(&options, || println!("{}", report::BEGUN))?;
+    let text = serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string())?;
+    println!("{text}");
     Ok(ExitCode::SUCCESS)
 }
 

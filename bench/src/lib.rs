@@ -3,8 +3,8 @@
 //!
 //! In reading order: a `scenario` says what is done, `loads` decide, the
 //! `engine` acts, an `outcome` says what was found. `floor` is the bare ring and
-//! `disk_loop` the bare disk, `stored` makes a store; `report` runs all of them and
-//! puts the figures beside their goals.
+//! `disk_loop` the bare disk, `stored` makes a store; an `attack` is one user who does the
+//! worst it can; `report` runs all of them and puts the figures beside their goals.
 
 pub mod clock;
 pub mod pace;
@@ -13,6 +13,9 @@ pub mod stats;
 
 pub mod engine;
 pub mod loads;
+
+pub mod attack;
+pub mod blocking;
 
 pub mod outcome;
 pub mod process;

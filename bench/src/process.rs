@@ -145,6 +145,7 @@ impl Cgroup {
 }
 
 const V1_MEMORY: &str = "/sys/fs/cgroup/memory";
+const V1_CPU: &str = "/sys/fs/cgroup/cpu";
 const V2: &str = "/sys/fs/cgroup";
 
 /// Makes a memory cgroup, so that a child can be charged apart. Gives the file
@@ -195,6 +196,62 @@ impl Drop for OwnCgroup {
         // One that still has a process stays; it harms nobody.
         let _ = fs::remove_dir(&self.path);
     }
+}
+
+/// A cgroup that holds processes to a part of one core. Removed with this value; its
+/// processes must have ended.
+#[derive(Debug)]
+pub struct CpuQuota {
+    path: PathBuf,
+}
+
+/// Over which a quota is counted, in us. The kernel's own default.
+const QUOTA_PERIOD_US: u32 = 100_000;
+
+impl CpuQuota {
+    /// Makes it, of version 1 or 2, whichever counts CPU time here.
+    pub fn make(name: &str) -> io::Result<CpuQuota> {
+        let own = fs::read_to_string("/proc/self/cgroup")?;
+        for path in [cpu_parent(&own), Some(PathBuf::from(V2))].into_iter().flatten() {
+            let quota = CpuQuota { path: path.join(name) };
+            if fs::create_dir(&quota.path).is_ok()
+                && ["cpu.cfs_quota_us", "cpu.max"].iter().any(|f| quota.path.join(f).exists())
+            {
+                return Ok(quota);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::Unsupported, "cgroups of this machine hold no CPU time"))
+    }
+
+    /// Lets all threads of a process have so much of one core, from now on.
+    pub fn hold(&self, pid: u32, percent: u32) -> io::Result<()> {
+        let quota_us = QUOTA_PERIOD_US / 100 * percent;
+        let first = self.path.join("cpu.cfs_quota_us");
+        if first.exists() {
+            fs::write(self.path.join("cpu.cfs_period_us"), QUOTA_PERIOD_US.to_string())?;
+            fs::write(first, quota_us.to_string())?;
+        } else {
+            fs::write(self.path.join("cpu.max"), format!("{quota_us} {QUOTA_PERIOD_US}"))?;
+        }
+        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+    }
+}
+
+impl Drop for CpuQuota {
+    fn drop(&mut self) {
+        // One that still has a process stays; it harms nobody.
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// Our own group of the CPU controller of version 1.
+fn cpu_parent(own: &str) -> Option<PathBuf> {
+    own.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let counts = controllers.split(',').any(|controller| controller == "cpu");
+        counts.then(|| Path::new(V1_CPU).join(path.trim_start_matches('/')))
+    })
 }
 
 /// How many descriptors one table of this process may hold.

@@ -15,6 +15,7 @@ use rookery::room::{self, Namespace, Who};
 use rookery::session::{self, NameKey};
 use rookery::shard::{Options, Setup, Shard};
 use rookery::store::Durability;
+use rookery_bench::attack::{self, Attack};
 use rookery_bench::engine::{self, Setting, Target};
 use rookery_bench::outcome::Outcome;
 use rookery_bench::progress::Silent;
@@ -176,4 +177,22 @@ fn a_wrong_secret_is_a_failed_run() {
     let scenario = scenario(Load::Connect { hold_ms: 1 }, Speech::Protobuf, 4, 0);
     let (outcome, _) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
     assert_eq!((outcome.tally.live, outcome.tally.failed), (0, 4));
+}
+
+/// Each attack that needs no store does something, and the server is there afterwards.
+#[test]
+fn a_server_outlives_every_attack() {
+    let target = Target::parse(&format!("ws://{}", server())).unwrap();
+    let needs_store = [Attack::Conversations, Attack::Acks];
+    for attack in Attack::ALL.into_iter().filter(|attack| !needs_store.contains(attack)) {
+        let options = attack::Options {
+            attack,
+            target: target.clone(),
+            secret: SECRET.to_owned(),
+            for_ms: 50,
+        };
+        let mut has_begun = false;
+        let outcome = attack::run(&options, || has_begun = true).unwrap();
+        assert!(has_begun && 0 < outcome.sent, "{attack:?}: {outcome:?}");
+    }
 }

@@ -32,12 +32,25 @@ pub enum Kind {
         connections: u32,
         /// Where it keeps messages; in memory if not given.
         store: Option<Kept>,
+        /// What for.
+        purpose: Purpose,
     },
     /// The bare ring.
     Floor {
         /// What it does with a frame.
         mode: Mode,
     },
+}
+
+/// What a server of a report is for: which limits and which pings it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// One very busy client: without quotas.
+    Load,
+    /// Strangers: with the limits that it has when nobody sets any.
+    Public,
+    /// Pings so close together that a late server shows at once.
+    Pressure,
 }
 
 /// Messages on disk.
@@ -176,8 +189,8 @@ fn number_of(page: &str, name: &str) -> Option<f64> {
 fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<String>), String> {
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     match kind {
-        Kind::Rookery { binary, connections, store } => {
-            let text = rookery_config(place, *connections, store.as_ref());
+        Kind::Rookery { binary, connections, store, purpose } => {
+            let text = rookery_config(place, *connections, store.as_ref(), *purpose);
             fs::write(config, text).map_err(|error| format!("{}: {error}", config.display()))?;
             let path = config.display().to_string();
             Ok((binary.clone(), words(&["serve", "--config", &path])))
@@ -196,9 +209,14 @@ fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<Str
     }
 }
 
-/// Quotas off, because a load is one very busy client; everything else as an
+/// Quotas off, where a load is one very busy client; everything else as an
 /// operator would have it for rooms with history in memory, or on disk.
-fn rookery_config(place: Where, connections: u32, store: Option<&Kept>) -> String {
+fn rookery_config(
+    place: Where,
+    connections: u32,
+    store: Option<&Kept>,
+    purpose: Purpose,
+) -> String {
     let Where { port, shards, core } = place;
     let admin_port = port + 1;
     let cores = core.map(|core| core.to_string()).unwrap_or_default();
@@ -209,6 +227,15 @@ fn rookery_config(place: Where, connections: u32, store: Option<&Kept>) -> Strin
         Some(Kept { dir, count_max }) => {
             (format!("[store]\ndir = {dir:?}\n"), *count_max, 86_400_000, "fsync")
         }
+    };
+    let session = match purpose {
+        Purpose::Load => UNLIMITED.to_owned(),
+        Purpose::Public => String::new(),
+        Purpose::Pressure => format!("{UNLIMITED}{PRESSED}"),
+    };
+    let crowd = match purpose {
+        Purpose::Load | Purpose::Pressure => "",
+        Purpose::Public => CROWD,
     };
     format!(
         r#"[server]
@@ -223,13 +250,7 @@ steer_by_cpu = false
 log_level = "warn"
 
 [session]
-commands_per_s = 0
-bytes_per_s = 0
-connect_ms_max = 60000
-upgrade_ms_max = 60000
-pong_ms_max = 20000
-outbox_bytes_max = 16777216
-
+{session}
 [room]
 rooms_max = 10000000
 
@@ -248,9 +269,40 @@ history_count_max = {count_max}
 history_bytes_max = 1073741824
 history_age_ms_max = {age_ms_max}
 durability = "{durability}"
-"#
+{crowd}"#
     )
 }
+
+/// For one very busy client.
+const UNLIMITED: &str = "commands_per_s = 0
+bytes_per_s = 0
+connect_ms_max = 60000
+upgrade_ms_max = 60000
+outbox_bytes_max = 16777216
+";
+
+/// Fifty times as often as in life.
+const PRESSED: &str = "ping_interval_ms = 1200
+pong_ms_max = 1000
+";
+
+/// Whoever comes and goes is told, and people write to each other.
+const CROWD: &str = r#"presence = true
+join_leave = true
+
+[[namespaces]]
+name = "@"
+publish = "users"
+see_history = "subscribers"
+history_count_max = 10000
+
+[[namespaces]]
+name = "dm"
+subscribe = "users"
+publish = "users"
+see_history = "subscribers"
+history_count_max = 10000
+"#;
 
 /// A child inherits the core of the thread that starts it, and enters its
 /// cgroup before it becomes the server, so all of its memory is charged there.

@@ -63,7 +63,7 @@ impl Stores {
     }
 
     /// An empty store.
-    fn empty(&mut self) -> Result<Store, String> {
+    pub(super) fn empty(&mut self) -> Result<Store, String> {
         let dir = self.next();
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         Ok(Store(dir))
@@ -83,7 +83,14 @@ impl Drop for Stores {
 }
 
 /// A server's folder, which goes with this value.
-struct Store(PathBuf);
+pub(super) struct Store(PathBuf);
+
+impl Store {
+    /// Where it is.
+    pub(super) fn dir(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Store {
     fn drop(&mut self) {

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attack::Attack;
 use crate::stats::median;
 
 /// What is measured. Closed, in the order of the table in docs/BENCHMARKS.md.
@@ -23,6 +24,10 @@ pub enum FigureName {
     IdleCpu,
     ScrapeCpu,
     ScrapeLatency,
+    PressureClosed,
+    PressureConnects,
+    PressureRecovery,
+    Bystander(Attack),
     DurableRate,
     DurableStream,
     DurableLatency,
@@ -114,7 +119,7 @@ pub struct Definition {
 
 impl FigureName {
     /// All of them.
-    pub const ALL: [FigureName; 23] = [
+    pub const ALL: [FigureName; 35] = [
         FigureName::LiveConnections,
         FigureName::ResidentBytes,
         FigureName::ChargedBytes,
@@ -128,6 +133,18 @@ impl FigureName {
         FigureName::IdleCpu,
         FigureName::ScrapeCpu,
         FigureName::ScrapeLatency,
+        FigureName::PressureClosed,
+        FigureName::PressureConnects,
+        FigureName::PressureRecovery,
+        FigureName::Bystander(Attack::Conversations),
+        FigureName::Bystander(Attack::History),
+        FigureName::Bystander(Attack::Recovery),
+        FigureName::Bystander(Attack::Acks),
+        FigureName::Bystander(Attack::Pings),
+        FigureName::Bystander(Attack::Pongs),
+        FigureName::Bystander(Attack::HalfMessages),
+        FigureName::Bystander(Attack::Joins),
+        FigureName::Bystander(Attack::Connects),
         FigureName::DurableRate,
         FigureName::DurableStream,
         FigureName::DurableLatency,
@@ -221,6 +238,15 @@ impl FigureName {
                 goal: Goal::ratio_at_most(1.25),
                 text: "p99 of a message among idle connections with a scrape a second, beside none",
             },
+            FigureName::PressureClosed
+            | FigureName::PressureConnects
+            | FigureName::PressureRecovery => self.pressure_definition(),
+            FigureName::Bystander(attack) => Definition {
+                name: bystander_name(attack),
+                unit: "ms",
+                goal: Goal::ratio_at_most(2.0),
+                text: bystander_text(attack),
+            },
             FigureName::DurableRate
             | FigureName::DurableStream
             | FigureName::DurableLatency
@@ -231,6 +257,31 @@ impl FigureName {
             | FigureName::StartTime
             | FigureName::StartMemory
             | FigureName::DiskBytes => self.durable_definition(),
+        }
+    }
+
+    fn pressure_definition(self) -> Definition {
+        match self {
+            FigureName::PressureClosed => Definition {
+                name: "pressure_closed",
+                unit: "connections",
+                goal: Goal::value_at_most(0.0),
+                text: "healthy connections closed while a server with a quarter of a core is \
+                    stormed with connects",
+            },
+            FigureName::PressureConnects => Definition {
+                name: "pressure_connects",
+                unit: "connects/s",
+                goal: Goal::value_at_least(1_000.0),
+                text: "connects that it takes meanwhile",
+            },
+            FigureName::PressureRecovery => Definition {
+                name: "pressure_recovery",
+                unit: "s",
+                goal: Goal::value_at_most(10.0),
+                text: "until newcomers are served as before, when the storm is over",
+            },
+            _ => unreachable!("`definition` asks for figures of pressure only"),
         }
     }
 
@@ -298,6 +349,34 @@ impl FigureName {
             },
             _ => unreachable!("`definition` asks for durable figures only"),
         }
+    }
+}
+
+fn bystander_name(attack: Attack) -> &'static str {
+    match attack {
+        Attack::Conversations => "bystander_conversations_p99",
+        Attack::History => "bystander_history_p99",
+        Attack::Recovery => "bystander_recovery_p99",
+        Attack::Acks => "bystander_acks_p99",
+        Attack::Pings => "bystander_pings_p99",
+        Attack::Pongs => "bystander_pongs_p99",
+        Attack::HalfMessages => "bystander_half_messages_p99",
+        Attack::Joins => "bystander_joins_p99",
+        Attack::Connects => "bystander_connects_p99",
+    }
+}
+
+fn bystander_text(attack: Attack) -> &'static str {
+    match attack {
+        Attack::Conversations => "p99 of a bystander's publish while one user asks for chat.rooms",
+        Attack::History => "the same while one asks for histories",
+        Attack::Recovery => "the same while one recovers again and again",
+        Attack::Acks => "the same while one acknowledges again and again",
+        Attack::Pings => "the same while one sends control pings",
+        Attack::Pongs => "the same while one sends pongs that nobody asked for",
+        Attack::HalfMessages => "the same while one sends messages that never end",
+        Attack::Joins => "the same while one comes and goes in a room",
+        Attack::Connects => "the same while one connects again and again",
     }
 }
 

@@ -3,6 +3,7 @@
 //! Deliberately absent: how they run.
 
 use super::figure::FigureName;
+use crate::attack::Attack;
 
 /// How large everything is.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,10 @@ pub struct Sizes {
     pub channels: u32,
     /// Messages in each.
     pub messages: u32,
+    /// Connections that live through a storm of connects.
+    pub pressed: u32,
+    /// How long that storm lasts.
+    pub pressure_ms: u64,
 }
 
 impl Sizes {
@@ -42,6 +47,8 @@ impl Sizes {
         storm: 50_000,
         channels: 100_000,
         messages: 100,
+        pressed: 15_000,
+        pressure_ms: 60_000,
     };
 
     /// For a check that everything works; the numbers mean little.
@@ -56,8 +63,21 @@ impl Sizes {
         storm: 200,
         channels: 100,
         messages: 20,
+        pressed: 200,
+        pressure_ms: 2_000,
     };
 }
+
+/// A row for each attack.
+const BYSTANDERS: [FigureName; Attack::ALL.len()] = {
+    let mut figures = [FigureName::Bystander(Attack::ALL[0]); Attack::ALL.len()];
+    let mut at = 0;
+    while at < figures.len() {
+        figures[at] = FigureName::Bystander(Attack::ALL[at]);
+        at += 1;
+    }
+    figures
+};
 
 /// Runs that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +92,10 @@ pub enum Group {
     Echo,
     /// A few that talk among very many that do not.
     AmongIdle,
+    /// Very many connect while a server has a quarter of a core.
+    Pressure,
+    /// One user does the worst it can.
+    Bystander,
     /// As many messages to the disk as go, and half of that.
     DurablePublish,
     /// As many messages are removed from the disk as are written, or none.
@@ -86,7 +110,7 @@ pub enum Group {
 
 impl Group {
     /// In the order in which they run: short ones first.
-    pub const ALL: [Group; 10] = [
+    pub const ALL: [Group; 12] = [
         Group::Echo,
         Group::Paced,
         Group::Saturated,
@@ -95,6 +119,8 @@ impl Group {
         Group::DurableFanout,
         Group::DurableStorm,
         Group::DurableStart,
+        Group::Bystander,
+        Group::Pressure,
         Group::AmongIdle,
         Group::Million,
     ];
@@ -107,6 +133,8 @@ impl Group {
             Group::Saturated => "saturated",
             Group::Echo => "echo",
             Group::AmongIdle => "among-idle",
+            Group::Pressure => "pressure",
+            Group::Bystander => "bystander",
             Group::DurablePublish => "durable-publish",
             Group::DurableRetention => "durable-retention",
             Group::DurableFanout => "durable-fanout",
@@ -123,9 +151,13 @@ impl Group {
             | Group::DurableFanout
             | Group::DurableStorm
             | Group::DurableStart => true,
-            Group::Million | Group::Paced | Group::Saturated | Group::Echo | Group::AmongIdle => {
-                false
-            }
+            Group::Million
+            | Group::Paced
+            | Group::Saturated
+            | Group::Echo
+            | Group::AmongIdle
+            | Group::Pressure
+            | Group::Bystander => false,
         }
     }
 
@@ -145,6 +177,12 @@ impl Group {
             Group::Saturated => &[FigureName::SaturatedRate, FigureName::SaturatedCpu],
             Group::Echo => &[FigureName::EchoCpu],
             Group::AmongIdle => &[FigureName::LatencyAmongIdle, FigureName::ScrapeLatency],
+            Group::Pressure => &[
+                FigureName::PressureClosed,
+                FigureName::PressureConnects,
+                FigureName::PressureRecovery,
+            ],
+            Group::Bystander => &BYSTANDERS,
             Group::DurablePublish => {
                 &[FigureName::DurableRate, FigureName::DurableStream, FigureName::DurableLatency]
             }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::child::{Kept, Kind, SECRET, Server, Where};
+use super::child::{Kept, Kind, Purpose, SECRET, Server, Where};
 use super::durable::Stores;
 use super::figure::FigureName;
 use super::group::{Group, Sizes};
@@ -53,7 +53,7 @@ pub struct Bench {
 
 /// One core each where there are two.
 const SERVER_CORE: usize = 0;
-const CLIENT_CORE: usize = 1;
+pub(super) const CLIENT_CORE: usize = 1;
 
 /// As the figures say.
 const ECHOES: u32 = 64;
@@ -80,7 +80,7 @@ pub(super) enum Cores {
 
 impl Cores {
     /// A core apart needs a second one.
-    fn are_apart(self) -> bool {
+    pub(super) fn are_apart(self) -> bool {
         let has_two = 1 < std::thread::available_parallelism().map_or(1, usize::from);
         self == Cores::Apart && has_two
     }
@@ -95,6 +95,8 @@ impl Bench {
             Group::Saturated => self.saturated(round),
             Group::Echo => self.echo(round),
             Group::AmongIdle => self.among_idle(round),
+            Group::Pressure => self.pressure(round),
+            Group::Bystander => self.bystander(round),
             Group::DurablePublish => self.durable_publish(round),
             Group::DurableRetention => self.durable_retention(round),
             Group::DurableFanout => self.durable_fanout(round),
@@ -253,7 +255,11 @@ impl Bench {
     }
 
     pub(super) fn kind(&self, connections: u32, store: Option<Kept>) -> Kind {
-        Kind::Rookery { binary: self.rookery.clone(), connections, store }
+        self.kind_for(connections, store, Purpose::Load)
+    }
+
+    pub(super) fn kind_for(&self, connections: u32, store: Option<Kept>, purpose: Purpose) -> Kind {
+        Kind::Rookery { binary: self.rookery.clone(), connections, store, purpose }
     }
 
     /// The same while somebody scrapes.

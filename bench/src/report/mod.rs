@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: how a load runs (`engine`).
 
+mod bystander;
 mod child;
 mod durable;
 mod figure;
@@ -10,6 +11,7 @@ mod group;
 mod machine;
 mod markdown;
 mod measure;
+mod pressure;
 mod scrape;
 
 use std::fs;
@@ -19,6 +21,7 @@ use std::process::{Command, ExitCode};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+pub use bystander::BEGUN;
 pub use figure::{Definition, Figure, FigureName, Goal, GoalIs, GoalOf};
 pub use machine::Machine;
 pub use markdown::table;
@@ -37,8 +40,8 @@ pub struct Arguments {
     #[arg(long)]
     rookery: Option<PathBuf>,
     /// Only this figure, or this group: echo, paced, saturated, durable-publish,
-    /// durable-retention, durable-fanout, durable-storm, durable-start, among-idle,
-    /// million; or `durable` for all of those.
+    /// durable-retention, durable-fanout, durable-storm, durable-start, bystander,
+    /// pressure, among-idle, million; or `durable` for all of those.
     #[arg(long, alias = "figure")]
     only: Option<String>,
     /// Rounds of rookery and floor in turn; the figures are medians.
