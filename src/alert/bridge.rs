@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time;
 
@@ -27,6 +27,7 @@ use super::journal::{self, Journal, Opened};
 use super::options::Options;
 use super::pages::{self, Desk, Envelope, Served};
 use super::record::Record;
+use super::used::UsedLinks;
 use super::{audit, text};
 use crate::base::{Now, Tick};
 use crate::listener::Listener;
@@ -161,12 +162,14 @@ async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
     let (stats, stats_seen) = watch::channel(Arc::new(Stats::default()));
     let (settings_now, settings_seen) = watch::channel(Arc::clone(&settings));
     let (client_now, client_seen) = watch::channel(client);
+    let links = Arc::new(Mutex::new(UsedLinks::open(&settings.options.dir)));
     let desk = Desk {
         inbox: inbox.clone(),
         tickets: Arc::new(AtomicU64::new(0)),
         stats: stats_seen,
         settings: settings_seen,
         client: client_seen,
+        links,
     };
     let pages = listen(&settings, desk).await?;
     let mut first = Vec::new();

@@ -21,6 +21,8 @@ pub enum Count {
     Kept,
     /// A body was no notification.
     Malformed,
+    /// A notification came without the token.
+    Unauthorized,
     /// There was no room for a notification.
     Full,
     /// The disk did not take a notification.
@@ -65,6 +67,7 @@ impl Count {
         let others = [
             Count::Kept,
             Count::Malformed,
+            Count::Unauthorized,
             Count::Full,
             Count::Unkept,
             Count::Repeated,
@@ -105,6 +108,7 @@ impl Count {
             }
             Count::Kept => one("chatalert_webhooks_total", "outcome", "kept"),
             Count::Malformed => one("chatalert_webhooks_total", "outcome", "malformed"),
+            Count::Unauthorized => one("chatalert_webhooks_total", "outcome", "unauthorized"),
             Count::Full => one("chatalert_webhooks_total", "outcome", "full"),
             Count::Unkept => one("chatalert_webhooks_total", "outcome", "disk"),
             Count::Repeated => ("chatalert_repeated_total", Vec::new()),

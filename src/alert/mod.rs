@@ -9,8 +9,7 @@
 //! the disk before it leaves; nothing that a stranger wrote reaches a chat with a
 //! meaning; tokens are in no log, error, metric or file of the bridge's own.
 //!
-//! Deliberately absent: the chat server, and who may notify: the listener belongs on a
-//! loopback or management address.
+//! Deliberately absent: the chat server.
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -39,6 +38,7 @@ mod template;
 mod tests;
 mod text;
 mod trial;
+mod used;
 
 pub use bridge::{Ended, Fault, run};
 pub use core::Settings;

@@ -243,6 +243,8 @@ impl Default for Action {
 pub struct Options {
     /// Where Alertmanager, Prometheus and operators reach the bridge.
     pub listen: SocketAddr,
+    /// What those must know who notify; without one everybody may, on a loopback address.
+    pub token: Secret,
     /// Where the queue, the audit log and what actions saved lie.
     pub dir: PathBuf,
     /// What takes notifications for routes that do not exist.
@@ -305,6 +307,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9494)),
+            token: Secret::default(),
             dir: PathBuf::from("/var/lib/rookery-alert-bridge"),
             default_route: String::new(),
             alerts_max: 10_000,

@@ -1,5 +1,8 @@
 //! The pages of the bridge.
 //!
+//! The first two want the token of the listener, if there is one; so does every page that
+//! is not named as open in `all`.
+//!
 //! | path | answer |
 //! |---|---|
 //! | `POST /v1/notify/{route}` | 200 when it is kept, 400 for what is no notification, else 503 |
@@ -15,19 +18,23 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::{task, time};
 
 use super::client::{Ask, Client, Way};
 use super::core::{Input, Settings, Ticket};
 use super::counts::{Count, Stats};
 use super::silence::{self, Refused};
-use super::{audit, bridge, meters, payload};
+use super::used::{self, Taken, UsedLinks};
+use super::{audit, bridge, meters, payload, signature};
 use crate::listener::Limits;
 
 /// How much one who asks may take.
@@ -74,18 +81,51 @@ pub(super) struct Desk {
     pub(super) stats: watch::Receiver<Arc<Stats>>,
     pub(super) settings: watch::Receiver<Arc<Settings>>,
     pub(super) client: watch::Receiver<Client>,
+    pub(super) links: Arc<Mutex<UsedLinks>>,
 }
 
 /// All pages.
 pub(super) fn all(desk: Desk) -> Router {
-    Router::new()
+    let closed = Router::new()
         .route("/v1/notify/{route}", post(notify))
         .route("/v1/deadman", post(deadman))
+        .route_layer(middleware::from_fn_with_state(desk.clone(), with_token));
+    let open = Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "alive\n" }))
-        .route("/ready", get(ready))
-        .with_state(desk.clone())
-        .merge(public(desk))
+        .route("/ready", get(ready));
+    closed.merge(open).with_state(desk.clone()).merge(public(desk))
+}
+
+/// Lets only those in who know the token. It is looked at before the body is read.
+async fn with_token(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+    let settings = desk.settings.borrow().clone();
+    let token = &settings.options.token;
+    let has_none = token.file.is_empty() && token.env.is_empty();
+    let given = request.headers().get(header::AUTHORIZATION);
+    let given =
+        given.and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).and_then(secret_of);
+    if has_none || given.is_some_and(|given| signature::is_secret(&token.value, &given)) {
+        return next.run(request).await;
+    }
+    desk.count(Count::Unauthorized);
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, challenge, "the token of [bridge] is wanted\n").into_response()
+}
+
+/// What an `Authorization` proves: a bearer token, or the password of basic auth.
+fn secret_of(value: &str) -> Option<Vec<u8>> {
+    let (scheme, rest) = value.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.as_bytes().to_vec());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let plain = BASE64_STANDARD.decode(rest).ok()?;
+    let colon = plain.iter().position(|byte| *byte == b':')?;
+    Some(plain[colon + 1..].to_vec())
 }
 
 /// Those that people reach from their chats.
@@ -188,7 +228,7 @@ fn fields(text: &[u8]) -> Vec<(String, String)> {
 async fn ask_silence(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
     let (payload, signature) = (field(&form, "d"), field(&form, "s"));
-    match desk.grant(payload, signature) {
+    match desk.grant(payload, signature).await {
         Ok(grant) => page(StatusCode::OK, silence::page(&grant, payload, signature)),
         Err(refused) => desk.refuse(refused),
     }
@@ -199,7 +239,8 @@ async fn make_silence(State(desk): State<Desk>, body: Body) -> Response {
         return desk.refuse(Refused::Form);
     };
     let form = fields(&body);
-    let granted = desk.grant(field(&form, "d"), field(&form, "s"));
+    let signature = field(&form, "s");
+    let granted = desk.grant(field(&form, "d"), signature).await;
     let wished = silence::wish(field(&form, "who"), field(&form, "minutes"));
     let (grant, wish) = match (granted, wished) {
         (Ok(grant), Ok(wish)) => (grant, wish),
@@ -207,6 +248,9 @@ async fn make_silence(State(desk): State<Desk>, body: Body) -> Response {
     };
     let settings = desk.settings.borrow().clone();
     let now_ms = bridge::now().unix_ms;
+    if let Err(refused) = desk.use_link(signature, grant.until_s, now_ms / 1_000).await {
+        return desk.refuse(refused);
+    }
     let url =
         format!("{}/api/v2/silences", settings.options.alertmanager_url.trim_end_matches('/'));
     let client = desk.client.borrow().clone();
@@ -236,6 +280,7 @@ async fn make_silence(State(desk): State<Desk>, body: Body) -> Response {
         let words = format!("Silenced for {} min. 已静默 {} 分钟。", wish.minutes, wish.minutes);
         return page(StatusCode::OK, silence::notice(&words));
     }
+    desk.give_link_back(signature).await;
     desk.count(Count::SilenceFailed);
     let words =
         "Alertmanager did not make the silence; try again. Alertmanager 未能创建静默，请重试。";
@@ -243,23 +288,51 @@ async fn make_silence(State(desk): State<Desk>, body: Body) -> Response {
 }
 
 impl Desk {
-    fn grant(&self, payload: &str, signature: &str) -> Result<silence::Grant, Refused> {
-        let settings = self.settings.borrow();
+    async fn grant(&self, payload: &str, signature: &str) -> Result<silence::Grant, Refused> {
+        let settings = self.settings.borrow().clone();
         if settings.options.alertmanager_url.is_empty() {
             return Err(Refused::Forged);
         }
         let key = &settings.options.silence_key.value;
-        silence::grant(key, payload, signature, bridge::now().unix_ms / 1_000)
+        let grant = silence::grant(key, payload, signature, bridge::now().unix_ms / 1_000)?;
+        if self.links.lock().await.has(signature) { Err(Refused::Used) } else { Ok(grant) }
+    }
+
+    /// Uses a link, and writes that down before anything else happens.
+    async fn use_link(&self, signature: &str, until_s: u64, now_s: u64) -> Result<(), Refused> {
+        let mut links = self.links.lock().await;
+        match links.take(signature, until_s, now_s) {
+            Taken::Now => {}
+            Taken::Before => return Err(Refused::Used),
+            Taken::Full => return Err(Refused::TooMany),
+        }
+        write_links(&links).await;
+        Ok(())
+    }
+
+    async fn give_link_back(&self, signature: &str) {
+        let mut links = self.links.lock().await;
+        links.give_back(signature);
+        write_links(&links).await;
     }
 
     fn refuse(&self, refused: Refused) -> Response {
         self.count(Count::SilenceRefused);
         let status = match refused {
             Refused::Forged => StatusCode::FORBIDDEN,
-            Refused::Expired => StatusCode::GONE,
+            Refused::Expired | Refused::Used => StatusCode::GONE,
+            Refused::TooMany => StatusCode::SERVICE_UNAVAILABLE,
             Refused::Form => StatusCode::BAD_REQUEST,
         };
         page(status, silence::notice(refused.words()))
+    }
+}
+
+/// A disk that is full is no reason not to silence: the link is used until the next start.
+async fn write_links(links: &UsedLinks) {
+    let what = links.written();
+    if !matches!(task::spawn_blocking(move || used::write(what)).await, Ok(Ok(()))) {
+        tracing::error!("which links were used cannot be written");
     }
 }
 

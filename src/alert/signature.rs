@@ -30,6 +30,14 @@ pub fn is_link(key: &str, payload: &str, signature: &str) -> bool {
     verify_slices_are_equal(want.as_bytes(), signature.as_bytes()).is_ok()
 }
 
+/// Whether a secret is the one that is wanted. How long it takes tells neither where they
+/// differ nor how long the wanted one is.
+pub fn is_secret(wanted: &str, given: &[u8]) -> bool {
+    let one = mac(b"secret", wanted.as_bytes());
+    let other = mac(b"secret", given);
+    !wanted.is_empty() && verify_slices_are_equal(one.as_ref(), other.as_ref()).is_ok()
+}
+
 /// A name that shows whether two rooms are the same, and nothing else of them.
 pub fn room(key: &str, room: &str) -> String {
     let tag = mac(key.as_bytes(), format!("room\n{room}").as_bytes());
@@ -48,6 +56,15 @@ mod tests {
         ] {
             assert_eq!(dingtalk(secret, unix_ms), want);
         }
+    }
+
+    #[test]
+    fn a_secret_is_the_same_or_it_is_not() {
+        assert!(is_secret("a token", b"a token"));
+        for given in ["", "a toke", "a token ", "A token"] {
+            assert!(!is_secret("a token", given.as_bytes()), "{given:?}");
+        }
+        assert!(!is_secret("", b""), "no secret is nobody's");
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub enum Refused {
     Forged,
     /// Its time is over.
     Expired,
+    /// It was used.
+    Used,
+    /// Too many were used in the last hours.
+    TooMany,
     /// No name, or no time between one minute and four hours.
     Form,
 }
@@ -52,6 +56,8 @@ impl Refused {
     pub fn words(self) -> &'static str {
         match self {
             Refused::Forged => "this link was not made by this bridge",
+            Refused::Used => "this link was used already; take one from a newer message",
+            Refused::TooMany => "too many links were used; try again later",
             Refused::Expired => "this link is too old; take one from a newer message",
             Refused::Form => "a name, and a time from 1 to 240 minutes, are needed",
         }

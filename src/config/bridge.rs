@@ -28,6 +28,9 @@ const ACTIONS_MAX: usize = 64;
 /// Bytes of a key for links, at least.
 const KEY_BYTES_MIN: usize = 16;
 
+/// Bytes of the listener's token, at least.
+const TOKEN_BYTES_MIN: usize = 16;
+
 /// What the bridge's configuration is made of.
 pub struct BridgeSources<'a> {
     /// The file.
@@ -180,6 +183,7 @@ impl Draft {
             }
         };
         let default = Place::Default;
+        read(&mut self.options.token, &default, "bridge.token_file");
         read(&mut self.options.instances_token, &default, "instances.token_file");
         read(&mut self.options.silence_key, &default, "silence.key_file");
         for (index, robot) in self.options.robots.iter_mut().enumerate() {
@@ -237,6 +241,17 @@ impl Draft {
         if has_credentials(&options.silence_url) {
             let sentence = "everybody in the chat would read its password";
             self.refuse_setting("silence.url", sentence.to_owned());
+        }
+        if is_named(&options.token) {
+            if (1..TOKEN_BYTES_MIN).contains(&options.token.value.len()) {
+                let sentence = format!("it must have at least {TOKEN_BYTES_MIN} bytes");
+                self.refuse_setting("bridge.token_file", sentence);
+            }
+        } else if !options.listen.ip().to_canonical().is_loopback() {
+            let sentence = "other machines reach this address, and whoever reaches it can notify, \
+                            cause actions and feed the watchdog: set bridge.token_file, or listen \
+                            on 127.0.0.1";
+            self.refuse_setting("bridge.listen", sentence.to_owned());
         }
         let key = &options.silence_key.value;
         let has_links = !options.alertmanager_url.is_empty() && !options.silence_url.is_empty();

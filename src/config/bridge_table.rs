@@ -57,12 +57,19 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         key: "bridge.listen",
         kind: Kind::Address,
         unit: "",
-        help: "Where Alertmanager, Prometheus and operators reach the bridge. It has no authentication: only they should reach it.",
+        help: "Where Alertmanager, Prometheus and operators reach the bridge. On an address that other machines reach it needs a token.",
         read: |from| Value::Text(from.listen.to_string()),
         write: |to, value| {
             to.listen = value.text().parse().expect("the kind has parsed it before");
         },
     },
+    text!(
+        "bridge.token_file",
+        token.file,
+        PATH,
+        "The file with the token, at least 16 bytes, that `/v1/notify` and `/v1/deadman` demand: as a bearer token (`authorization: {credentials_file: …}` in Alertmanager's `http_config`) or as the password of basic auth."
+    ),
+    text!("bridge.token_env", token.env, NAME, "Or the variable of the environment with it."),
     Row {
         key: "bridge.dir",
         kind: PATH,

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod listener;
 mod outside;
 mod proxy;
 mod world;

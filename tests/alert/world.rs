@@ -370,6 +370,13 @@ impl World {
         world
     }
 
+    /// With more in the configuration, for files that the test writes before it starts it.
+    pub fn not_started(more: &str) -> World {
+        let robots = Robots::start(60.0, false);
+        let bridge = Bridge::write(&robots.url("/cgi-bin/webhook/send"), more, "");
+        World { bridge, robots, alertmanager: None }
+    }
+
     /// With more in the configuration. What needs files that are not there is started
     /// by the test.
     pub fn with(minute_s: f64, robot_lines: &str, more: &str) -> World {
