@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::auth::NewToken;
 use rookery::base::{Now, Prng, Tick};
@@ -67,6 +67,8 @@ pub struct Line {
     pub(crate) stage: Stage,
     pub(crate) next_id: u32,
     pub(crate) answers: Answers,
+    /// Its subscribes right behind an unsubscribe of the same channel.
+    pub(crate) renewed: BTreeSet<u32>,
     /// It sent what swallows or cuts its own commands.
     pub(crate) dirty: bool,
     half_closed: bool,
@@ -164,6 +166,7 @@ impl Client {
             stage: Stage::Upgrading,
             next_id: 1,
             answers: Answers::default(),
+            renewed: BTreeSet::new(),
             dirty: false,
             half_closed: false,
         });
@@ -391,6 +394,12 @@ impl Client {
             }
             (asked, ClientAnswer::Error(error)) => {
                 around.tally.endings.insert(format!("error {}", error.code));
+                // An unsubscribe that was refused does not make way.
+                line.renewed.remove(&(id + 1));
+                let overtook = error.code == 105 && line.renewed.contains(&id) && !line.dirty;
+                demand(!overtook, Checker::Answers, || {
+                    format!("subscribe {id} came before the unsubscribe that it was sent behind")
+                })?;
                 self.on_chat_refusal(&asked, error.code)?;
             }
             (_, _) => (),

@@ -134,6 +134,9 @@ impl Client {
                 self.unsubscribe(channel, around);
                 if self.prng.percent(50) {
                     self.subscribe(channel, around);
+                    if let Some(line) = &mut self.line {
+                        line.renewed.insert(line.next_id - 1);
+                    }
                 }
             }
             Deed::Look => self.look(channel, around),
@@ -145,7 +148,11 @@ impl Client {
                 let request = Request::Refresh { token: token.into() };
                 self.ask(around, vec![(request, Asked::Other)]);
             }
-            Deed::Err => self.err(channel, around),
+            Deed::Err => {
+                // Sometimes more than any good client does.
+                let count = if self.prng.percent(15) { 12 } else { 1 };
+                (0..count).for_each(|_| self.err(channel, around));
+            }
             Deed::RepeatId => self.repeat_id(channel, around),
             Deed::Panic => {
                 around.tally.panics_sent += 1;

@@ -87,6 +87,13 @@ pub const CLOSE_REASON_BYTES_MAX: usize = 123;
 /// Commands in one WebSocket message; a batch of more is a peer gone wrong.
 pub const COMMANDS_PER_MESSAGE_MAX: usize = 1_024;
 
+/// Commands of one connection that wait for the answer to its connect or subscribe;
+/// over it they are refused (111).
+pub const HELD_COUNT_MAX: usize = 1_024;
+
+/// Bytes of such commands; one alone may have more, up to a message's.
+pub const HELD_BYTES_MAX: usize = 64 << 10;
+
 /// Members that a presence answer lists; larger rooms answer 106.
 pub const PRESENCE_CLIENTS_MAX: usize = 2_000;
 

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
-
+use super::backlog::Backlog;
 use super::identity::{Birth, Peer};
 use super::names::{INBOX_NAMESPACE, Kind, namespace_of};
 use super::state::Context;
@@ -29,7 +28,7 @@ pub struct Connecting {
     pub wanted: Vec<Wanted>,
     /// Commands that came meanwhile, encoded again: SDKs send connect and
     /// subscribe in one frame.
-    pub held: BytesMut,
+    pub held: Backlog,
     /// When the upgrade was done.
     pub since: Tick,
 }
@@ -129,7 +128,7 @@ pub fn admit(
         let title = Title { tenant, channel: Arc::from(channel), namespace };
         wanted.push(Wanted { room, title, since, welcome: None });
     }
-    Ok(Connecting { id, peer, wanted, held: BytesMut::new(), since: cx.now.tick })
+    Ok(Connecting { id, peer, wanted, held: Backlog::default(), since: cx.now.tick })
 }
 
 impl Connecting {

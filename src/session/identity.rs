@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::backlog::{Backlog, Backlogs};
 use super::rights::Identity;
 use crate::auth::{Allow, Cap, allowed};
 use crate::base::{RoomId, Tick};
@@ -57,6 +58,8 @@ pub struct Extra {
     pub caps: Vec<Cap>,
     /// By room: what a subscription's token says.
     pub channels: BTreeMap<RoomId, ChannelExtra>,
+    /// Commands that wait for rooms' answers to subscribes.
+    pub backlogs: Backlogs,
 }
 
 /// What a subscription's token says beyond the channel.
@@ -70,6 +73,14 @@ pub struct ChannelExtra {
     pub expires_unix_s: Option<u64>,
 }
 
+impl Extra {
+    fn is_plain(&self) -> bool {
+        let Extra { tenant, counted_as, caps, channels, backlogs } = self;
+        let is_nobodys = tenant.is_empty() && counted_as.is_none();
+        is_nobodys && caps.is_empty() && channels.is_empty() && backlogs.is_empty()
+    }
+}
+
 impl Peer {
     /// A peer with what its token says.
     pub fn new(
@@ -80,9 +91,9 @@ impl Peer {
         caps: Vec<Cap>,
     ) -> Peer {
         let plain = tenant.is_empty() && caps.is_empty();
-        let channels = BTreeMap::new();
         let tenant = Arc::from(tenant);
-        let extra = (!plain).then(|| Box::new(Extra { tenant, counted_as, caps, channels }));
+        let extra = Extra { tenant, counted_as, caps, ..Extra::default() };
+        let extra = (!plain).then(|| Box::new(extra));
         let named = !info.user.is_empty();
         let identity = if named { Identity::User } else { Identity::Anonymous };
         let mut peer = Peer {
@@ -147,6 +158,24 @@ impl Peer {
         if let Some(extra) = &mut self.extra {
             extra.channels.remove(&room);
         }
+        self.tidy();
+    }
+
+    /// Commands that wait, to be added to.
+    pub fn backlogs_mut(&mut self) -> &mut Backlogs {
+        &mut self.extra.get_or_insert_default().backlogs
+    }
+
+    /// What waits for this room's answer, which is there now.
+    pub fn take_backlog(&mut self, room: RoomId) -> Option<Backlog> {
+        let backlog = self.extra.as_mut()?.backlogs.take(room);
+        self.tidy();
+        backlog
+    }
+
+    /// Whoever has nothing that few have costs nothing for it.
+    fn tidy(&mut self) {
+        self.extra.take_if(|extra| extra.is_plain());
     }
 
     /// The subscription whose token ends first, and when, Unix seconds.

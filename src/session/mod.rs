@@ -10,6 +10,7 @@
 //! Deliberately absent: sockets, WebSocket frames (the shard's), other sessions.
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod cargo;
 mod chat;
 mod clocks;
@@ -31,6 +32,7 @@ mod target;
 mod tests;
 mod tracer;
 
+pub use backlog::Behind;
 pub use cargo::Cargo;
 pub use fault::Fault;
 pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};

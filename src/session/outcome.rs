@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Fault, Place};
+use super::{Behind, Fault, Place};
 use crate::base::{RoomId, Tick};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::Ask;
@@ -49,8 +49,8 @@ pub enum Effect {
     Stand(Place),
     /// What channels said while the client was connecting may leave now.
     Release,
-    /// Serve these commands, which waited for the seats before.
-    Resume(BytesMut),
+    /// Serve these commands, which waited for the seats before, and what came of it.
+    Resume(BytesMut, Behind),
     /// Ping the client.
     Ping,
     /// The client says that it has got a message.

@@ -37,27 +37,37 @@ impl Quota {
         admit(self.commands.take(now, commands(options), 1))
     }
 
-    /// A refusal goes out. Who collects too many is closed: told to slow down
-    /// again and again, or wrong again and again.
-    pub fn on_error(&mut self, now: Tick, options: &Options, code: ErrorCode) -> Option<Fault> {
-        let cause = match code {
-            ErrorCode::TooManyRequests => Fault::TooManyRequests,
-            // Not the client's doing.
-            ErrorCode::Internal => return None,
-            // Once is how clients learn of it; a check of a token is not free.
-            ErrorCode::TokenExpired | ErrorCode::Expired => Fault::TooManyErrors,
-            ErrorCode::Unauthorized
+    /// The peer is told to slow down. Who is told so again and again is closed.
+    pub fn on_throttled(&mut self, now: Tick, options: &Options) -> Option<Fault> {
+        let within = self.errors.take(now, errors(options), 1);
+        (!within).then_some(Fault::TooManyRequests)
+    }
+
+    /// The peer did what no good client does. Who does so again and again is closed.
+    pub fn on_mistake(&mut self, now: Tick, options: &Options) -> Option<Fault> {
+        let within = self.errors.take(now, errors(options), 1);
+        (!within).then_some(Fault::TooManyErrors)
+    }
+
+    /// A refusal goes out. Only what no good client sends is a mistake: one with hundreds
+    /// of channels that was away learns at once, and of each, that its tokens have ended,
+    /// that it may no longer be there, or that there is no room for it. That costs no more
+    /// than being served would, and the quota of commands bounds both.
+    pub fn on_refusal(&mut self, now: Tick, options: &Options, code: ErrorCode) -> Option<Fault> {
+        match code {
+            ErrorCode::BadRequest | ErrorCode::MethodNotFound => self.on_mistake(now, options),
+            // The server's or a room's trouble, and none of the client's doing.
+            ErrorCode::Internal | ErrorCode::TooManyRequests => None,
+            ErrorCode::TokenExpired
+            | ErrorCode::Expired
+            | ErrorCode::Unauthorized
             | ErrorCode::UnknownChannel
             | ErrorCode::PermissionDenied
-            | ErrorCode::MethodNotFound
             | ErrorCode::AlreadySubscribed
             | ErrorCode::LimitExceeded
-            | ErrorCode::BadRequest
             | ErrorCode::NotAvailable
-            | ErrorCode::UnrecoverablePosition => Fault::TooManyErrors,
-        };
-        let within = self.errors.take(now, errors(options), 1);
-        (!within).then_some(cause)
+            | ErrorCode::UnrecoverablePosition => None,
+        }
     }
 }
 

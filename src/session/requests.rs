@@ -10,7 +10,7 @@ use super::rights::Standing;
 use super::state::{Context, State};
 use super::subs::{Asked, Stage, Sub};
 use super::target::{Done, grant};
-use super::{Effect, Outcome, Session};
+use super::{Behind, Effect, Outcome, Session};
 use crate::auth::{self, Allow, ChannelClaims};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
@@ -21,7 +21,7 @@ use crate::wire::{
 };
 
 /// Methods with this prefix are chat's own.
-const CHAT_PREFIX: &str = "chat.";
+pub(super) const CHAT_PREFIX: &str = "chat.";
 
 impl Session {
     pub(super) fn on_request(
@@ -30,8 +30,8 @@ impl Session {
         id: u32,
         request: Request<'_>,
         out: &mut Outcome,
-    ) {
-        let done = match request {
+    ) -> Done {
+        match request {
             Request::Subscribe(request) => self.subscribe(cx, id, &request, out),
             Request::Unsubscribe { channel } => self.unsubscribe(cx, id, &channel, out),
             Request::Publish { channel, data } => {
@@ -59,9 +59,6 @@ impl Session {
             Request::Unknown => Err(ErrorCode::MethodNotFound.into()),
             // Both are served before a request gets here.
             Request::Connect(_) | Request::Pong => Ok(()),
-        };
-        if let Err(refusal) = done {
-            self.refuse(cx, id, refusal, out);
         }
     }
 
@@ -75,14 +72,17 @@ impl Session {
     ) {
         let State::Ready(peer) = &mut self.state else { return };
         let asked = match self.subs.at(room) {
-            Some(Sub { stage: Stage::Asked(asked), .. }) if !asked.cancelled => asked,
-            Some(Sub { stage: Stage::Asked(asked), .. }) => {
-                let id = asked.id;
-                self.subs.remove(room);
-                peer.forget(room);
-                self.ask(cx, room, 0, What::Unsubscribe(Departure::Said), out);
-                return out.refuse(id, ErrorCode::NotAvailable);
-            }
+            Some(Sub { stage: Stage::Asked(asked), .. }) => match asked.cancelled {
+                None => asked,
+                Some(code) => {
+                    let id = asked.id;
+                    self.subs.remove(room);
+                    peer.forget(room);
+                    self.ask(cx, room, 0, What::Unsubscribe(Departure::Said), out);
+                    out.refuse(id, code);
+                    return self.settle(room, Behind::Settled, out);
+                }
+            },
             // The server unsubscribed it meanwhile.
             Some(Sub { stage: Stage::Seated(..), .. }) | None => {
                 return self.ask(cx, room, 0, What::Unsubscribe(Departure::Lost), out);
@@ -103,6 +103,7 @@ impl Session {
         }
         let news_of_members = rules.push_join_leave || (rules.join_leave && asked.join_leave);
         out.effects.push(Effect::Sit { room, name: welcome.name, news_of_members });
+        self.settle(room, Behind::Settled, out);
     }
 
     fn subscribe(
@@ -113,15 +114,9 @@ impl Session {
         out: &mut Outcome,
     ) -> Done {
         let target = self.target(cx, &request.channel)?;
-        match self.subs.at(target.room).map(|sub| &sub.stage) {
-            None => (),
-            // On its way out: the client may try again in a moment.
-            Some(Stage::Asked(asked)) if asked.cancelled => {
-                return Err(ErrorCode::TooManyRequests.into());
-            }
-            Some(Stage::Asked(_) | Stage::Seated(..)) => {
-                return Err(ErrorCode::AlreadySubscribed.into());
-            }
+        // While one is asked for, what the client says about the channel waits.
+        if self.subs.at(target.room).is_some() {
+            return Err(ErrorCode::AlreadySubscribed.into());
         }
         if cx.options.channels_max as usize <= self.subs.len() {
             return Err(ErrorCode::LimitExceeded.into());
@@ -154,7 +149,7 @@ impl Session {
             join_leave: request.join_leave,
             expires_unix_s,
             allow,
-            cancelled: false,
+            cancelled: None,
         };
         self.subs.insert(Sub { room: target.room, stage: Stage::Asked(Box::new(asked)) });
         if chan_info.is_some() || expires_unix_s.is_some() {
@@ -170,8 +165,9 @@ impl Session {
         let target = self.target(cx, channel)?;
         match self.subs.at_mut(target.room).map(|sub| &mut sub.stage) {
             None => out.answer(id, Answer::Unsubscribe),
+            // The server asks for it, and has not told the client yet.
             Some(Stage::Asked(asked)) => {
-                asked.cancelled = true;
+                asked.cancelled = Some(ErrorCode::NotAvailable);
                 out.answer(id, Answer::Unsubscribe);
             }
             Some(Stage::Seated(place, ..)) => {

@@ -6,16 +6,13 @@ use super::identity::{Birth, Peer};
 use super::outcome::{Passage, Refusal};
 use super::quota::{Admission, Quota};
 use super::requests::{namespace, unpublished};
-use super::subs::{Asked, Maker, Stage, Sub, Subs};
-use super::{Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Tracer};
+use super::subs::{Asked, Maker, Removal, Stage, Sub, Subs};
+use super::{Behind, Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Tracer};
 use crate::auth::{Allow, Keys};
 use crate::base::{ClientId, ConnId, Now, Prng, RoomId, Soon, Tick};
 use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
-
-/// Commands that wait while the rooms of a connect command are asked.
-const HELD_BYTES_MAX: usize = 16 << 10;
 
 /// What all sessions of a shard share, at one moment.
 pub struct Context<'c> {
@@ -115,8 +112,7 @@ impl Session {
     pub fn on_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
         let admission = self.quota.on_bytes(cx.now.tick, cx.options, count);
         if admission == Admission::Throttled
-            && let Some(fault) =
-                self.quota.on_error(cx.now.tick, cx.options, ErrorCode::TooManyRequests)
+            && let Some(fault) = self.quota.on_throttled(cx.now.tick, cx.options)
         {
             self.close(fault, out);
         }
@@ -147,20 +143,35 @@ impl Session {
             (State::Greeting { .. }, _) | (_, Request::Connect(_)) => {
                 self.close(Fault::BadRequest, out);
             }
-            (State::Connecting(_), request) => self.hold(cx, Command { id, request }, out),
-            (State::Ready(_), request) => {
+            (State::Connecting(_) | State::Ready(_), request) => {
                 let within = self.quota.on_command(cx.now.tick, cx.options);
                 if within == Admission::Served && admission == Admission::Served {
-                    self.on_request(cx, id, request, out);
+                    self.serve_or_hold(cx, Command { id, request }, out);
                 } else {
                     if let Request::Publish { channel, .. } = &request {
                         let chat_type = cx.rooms.chat_type(namespace(cx, channel));
                         let result = unpublished(ErrorCode::TooManyRequests);
                         out.unpublished.push((chat_type, result));
                     }
-                    self.refuse(cx, id, ErrorCode::TooManyRequests, out);
+                    self.throttle(cx, id, out);
                 }
             }
+        }
+    }
+
+    /// A command that is within the quota.
+    fn serve_or_hold(&mut self, cx: &mut Context<'_>, command: Command<'_>, out: &mut Outcome) {
+        let id = command.id;
+        let done = match &mut self.state {
+            State::Connecting(connecting) => {
+                connecting.held.push(out.encoding, &command).map_err(Refusal::from)
+            }
+            State::Ready(_) | State::Greeting { .. } | State::Closed => {
+                self.take_up(cx, command, out)
+            }
+        };
+        if let Err(refusal) = done {
+            self.refuse(cx, id, refusal, out);
         }
     }
 
@@ -201,6 +212,8 @@ impl Session {
                 self.subs.remove(room);
                 peer.forget(room);
                 self.refuse(cx, id, code, out);
+                let behind = if code.parts().2 { Behind::Passing(code) } else { Behind::Settled };
+                self.settle(room, behind, out);
             }
             (State::Ready(_), Told::Refused(code)) => self.refuse(cx, id, code, out),
             (State::Ready(_), Told::Wrong(field)) => self.refuse(cx, id, field, out),
@@ -302,7 +315,7 @@ impl Session {
         if self.subs.at(room).is_some_and(|sub| sub.maker() == Maker::Server) {
             return self.close(Fault::InsufficientState, out);
         }
-        self.unsubscribe_by_server(cx, room, channel, 2500, "insufficient state", out);
+        self.unsubscribe_by_server(cx, room, channel, Removal::InsufficientState, out);
     }
 
     /// Time has passed.
@@ -325,14 +338,7 @@ impl Session {
                 {
                     let said = peer.channel(room);
                     let channel = said.map(|said| said.channel.clone()).unwrap_or_default();
-                    self.unsubscribe_by_server(
-                        cx,
-                        room,
-                        &channel,
-                        2501,
-                        "subscription expired",
-                        out,
-                    );
+                    self.unsubscribe_by_server(cx, room, &channel, Removal::Expired, out);
                 }
                 self.on_heartbeat(cx, out);
             }
@@ -379,7 +385,7 @@ impl Session {
         out.close(fault);
     }
 
-    /// Refuses command `id`, and counts it against the peer.
+    /// Refuses command `id`, and counts it against the peer if it was a mistake.
     pub(super) fn refuse(
         &mut self,
         cx: &Context<'_>,
@@ -389,7 +395,24 @@ impl Session {
     ) {
         let refusal = refusal.into();
         out.refuse(id, refusal);
-        if let Some(fault) = self.quota.on_error(cx.now.tick, cx.options, refusal.code()) {
+        if let Some(fault) = self.quota.on_refusal(cx.now.tick, cx.options, refusal.code()) {
+            self.close(fault, out);
+        }
+    }
+
+    /// Refuses command `id`, because the peer asks for more than its quota.
+    fn throttle(&mut self, cx: &Context<'_>, id: u32, out: &mut Outcome) {
+        out.refuse(id, ErrorCode::TooManyRequests);
+        if let Some(fault) = self.quota.on_throttled(cx.now.tick, cx.options) {
+            self.close(fault, out);
+        }
+    }
+
+    /// Refuses a connect command. Each costs a check of a token, and a good client makes
+    /// one on a connection.
+    fn refuse_stranger(&mut self, cx: &Context<'_>, id: u32, code: ErrorCode, out: &mut Outcome) {
+        out.refuse(id, code);
+        if let Some(fault) = self.quota.on_mistake(cx.now.tick, cx.options) {
             self.close(fault, out);
         }
     }
@@ -414,8 +437,7 @@ impl Session {
         cx: &Context<'_>,
         room: RoomId,
         channel: &str,
-        code: u32,
-        reason: &str,
+        why: Removal,
         out: &mut Outcome,
     ) {
         if let State::Ready(peer) = &mut self.state {
@@ -424,11 +446,12 @@ impl Session {
         match self.subs.at_mut(room).map(|sub| &mut sub.stage) {
             None => (),
             // The home's answer is still to come, and the client's command waits for it.
-            Some(Stage::Asked(asked)) => asked.cancelled = true,
+            Some(Stage::Asked(asked)) => asked.cancelled = Some(why.refusal()),
             Some(&mut Stage::Seated(place, ..)) => {
                 self.subs.remove(room);
                 out.effects.push(Effect::Stand(place));
                 self.ask(cx, room, 0, What::Unsubscribe(Departure::Lost), out);
+                let (code, reason) = why.parts();
                 out.push(channel, Push::Unsubscribe { code, reason });
             }
         }
@@ -447,7 +470,7 @@ impl Session {
         let admitted = connect::authenticate(cx, &request.token)
             .and_then(|claims| connect::admit(cx, id, request, claims, birth));
         match admitted {
-            Err(Denial::Refuse(code)) => self.refuse(cx, id, code, out),
+            Err(Denial::Refuse(code)) => self.refuse_stranger(cx, id, code, out),
             Err(Denial::Close(fault)) => self.close(fault, out),
             Ok(connecting) if is_held(cx, &connecting.peer, self.agent) => {
                 self.close(Fault::Quarantined, out);
@@ -496,7 +519,7 @@ impl Session {
             // A room that refuses refuses the connection: the client tries
             // again, or learns that its token asks for what cannot be had.
             (_, Told::Unwelcome(code) | Told::Refused(code)) => {
-                self.refuse(cx, id, code, out);
+                out.refuse(id, code);
                 self.close(Fault::Refused(code), out);
             }
             (None, Told::Subscribed(_))
@@ -514,21 +537,6 @@ impl Session {
                 | Told::Wrong(_)
                 | Told::Noted,
             ) => (),
-        }
-    }
-
-    /// Keeps a command until the rooms have answered; over the limit it is refused.
-    fn hold(&mut self, cx: &Context<'_>, command: Command<'_>, out: &mut Outcome) {
-        let State::Connecting(connecting) = &mut self.state else { return };
-        let held = &mut connecting.held;
-        let before = held.len();
-        if 0 < before {
-            wire::separate(out.encoding, held);
-        }
-        wire::client::put_command(out.encoding, command.id, &command.request, held);
-        if HELD_BYTES_MAX < held.len() {
-            held.truncate(before);
-            self.refuse(cx, command.id, ErrorCode::TooManyRequests, out);
         }
     }
 
@@ -552,7 +560,8 @@ impl Session {
             self.ask_for_place(cx, What::Claim, out);
             // Behind the seats: a held command may need the last one.
             if !connecting.held.is_empty() {
-                out.effects.push(Effect::Resume(connecting.held));
+                let held = connecting.held.into_message();
+                out.effects.push(Effect::Resume(held, Behind::Settled));
             }
         }
     }
@@ -621,7 +630,7 @@ impl Sub {
             positioned: true,
             join_leave: false,
             expires_unix_s: None,
-            cancelled: false,
+            cancelled: None,
         };
         Sub { room, stage: Stage::Asked(Box::new(asked)) }
     }

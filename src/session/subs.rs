@@ -3,6 +3,7 @@ use std::{mem, slice};
 use crate::auth::Allow;
 use crate::base::{RoomId, Tick};
 use crate::room::Title;
+use crate::wire::ErrorCode;
 
 /// Where a session sits in a channel of its shard. Opaque to the session; the
 /// shard moves it when others leave.
@@ -60,8 +61,35 @@ pub struct Asked {
     pub expires_unix_s: Option<u64>,
     /// What the token allows.
     pub allow: Allow,
-    /// The client has left again meanwhile.
-    pub cancelled: bool,
+    /// It ends as soon as it begins, and the command is refused with this.
+    pub cancelled: Option<ErrorCode>,
+}
+
+/// Why the server ends a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Something was lost on its way.
+    InsufficientState,
+    /// Its token has ended.
+    Expired,
+}
+
+impl Removal {
+    /// What the client is told: from 2500 on it subscribes again.
+    pub fn parts(self) -> (u32, &'static str) {
+        match self {
+            Removal::InsufficientState => (2500, "insufficient state"),
+            Removal::Expired => (2501, "subscription expired"),
+        }
+    }
+
+    /// What a subscribe command is told that has not been answered.
+    pub fn refusal(self) -> ErrorCode {
+        match self {
+            Removal::InsufficientState => ErrorCode::TooManyRequests,
+            Removal::Expired => ErrorCode::TokenExpired,
+        }
+    }
 }
 
 /// The channels of a session, sorted by room: most have one, some have

@@ -15,7 +15,7 @@ use crate::metrics::{
     TenantCounter, TenantGauge,
 };
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, What};
-use crate::session::{Admission, Effect, Fault, Outbox, Outcome, Passage, Place};
+use crate::session::{Behind, Effect, Fault, Outbox, Outcome, Passage, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 
@@ -49,7 +49,7 @@ impl Shard {
                 }
                 Effect::Stand(place) => self.stand(place),
                 Effect::Release => self.release(id),
-                Effect::Resume(held) => self.resume(now, id, &held),
+                Effect::Resume(held, behind) => self.resume(now, id, &held, behind),
                 Effect::Ping => {
                     self.scribe.add(Counter::Pings, 1);
                     if let Some(conn) = self.conn(id) {
@@ -278,9 +278,11 @@ impl Shard {
     }
 
     /// The session has its seats now: what its client said meanwhile is served.
-    fn resume(&mut self, now: Now, id: ConnId, held: &[u8]) {
-        // They were counted when they came.
-        if self.serve(now, id, held, Admission::Served).1.is_some() {
+    fn resume(&mut self, now: Now, id: ConnId, held: &[u8], behind: Behind) {
+        let decided = self.with_session(now, id, |session, cx, out| {
+            session.resume(cx, held, behind, out);
+        });
+        if decided.is_err() {
             self.end(now, id, Fault::Panicked);
         }
     }

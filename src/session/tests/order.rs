@@ -1,0 +1,288 @@
+//! What a client says about a channel takes effect in the order in which it says it.
+
+use super::*;
+use crate::base::limits::{HELD_BYTES_MAX, HELD_COUNT_MAX};
+
+/// A session whose rooms answer when the test says so.
+struct Line {
+    desk: Desk,
+    /// What rooms were asked and have not answered.
+    asked: Vec<(RoomId, u32, Question)>,
+    /// Answers to commands, in their order: id and error code, 0 for none.
+    replies: Vec<(u32, u32)>,
+    /// What rooms were asked, all of it.
+    log: Vec<(RoomId, Question)>,
+    seats_count: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Subscribe,
+    Unsubscribe,
+    Publish,
+    Presence,
+    History,
+    Other,
+}
+use Question::{History, Other, Presence, Publish, Subscribe, Unsubscribe};
+
+impl Line {
+    fn new() -> Line {
+        Line::of(Desk::connected())
+    }
+
+    fn of(desk: Desk) -> Line {
+        Line { desk, asked: Vec::new(), replies: Vec::new(), log: Vec::new(), seats_count: 0 }
+    }
+
+    fn room(channel: &str) -> RoomId {
+        NameKey([1, 2]).room("", channel)
+    }
+
+    /// Commands in one frame, numbered from the next id on.
+    fn say(&mut self, requests: &[&str]) {
+        let mut frame = String::new();
+        for request in requests {
+            self.desk.next_id += 1;
+            frame += &format!("{{\"id\":{},{request}}}\n", self.desk.next_id);
+        }
+        self.desk.raw(frame.trim_end());
+        self.carry_out();
+    }
+
+    /// The first question that is open about this channel is answered.
+    fn answer(&mut self, channel: &str, answer: Answer) {
+        let room = Line::room(channel);
+        let index = self.asked.iter().position(|(other, ..)| *other == room);
+        let (_, id, _) = self.asked.remove(index.expect("something is asked"));
+        self.desk.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
+        self.carry_out();
+    }
+
+    /// All rooms answer all that they are asked, as if all went well.
+    fn answer_all(&mut self) {
+        while let Some((room, id, question)) = self.asked.first().copied() {
+            self.asked.remove(0);
+            let answer = match question {
+                Subscribe => Answer::Subscribed(welcome(0)),
+                Unsubscribe => Answer::Unsubscribed,
+                Publish => Answer::Published(room::way()),
+                Presence => Answer::Presence(Vec::new()),
+                History => Answer::History(Vec::new(), Position { offset: 0, epoch: Epoch(7) }),
+                Other => Answer::Noted,
+            };
+            self.desk.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
+            self.carry_out();
+        }
+    }
+
+    /// What a shard does with what was decided.
+    fn carry_out(&mut self) {
+        for line in self.desk.text().lines() {
+            let reply: serde_json::Value = serde_json::from_str(line).unwrap();
+            if let Some(id) = reply["id"].as_u64() {
+                let code = reply["error"]["code"].as_u64().unwrap_or(0);
+                self.replies.push((id as u32, code as u32));
+            }
+        }
+        for effect in std::mem::take(&mut self.desk.out.effects) {
+            match effect {
+                Effect::Ask(Ask { room, asker, what }) => {
+                    let question = match what {
+                        What::Subscribe(_) => Subscribe,
+                        What::Unsubscribe(_) => Unsubscribe,
+                        What::Publish(_) => Publish,
+                        What::Presence => Presence,
+                        What::History(_) => History,
+                        _ => Other,
+                    };
+                    self.asked.push((room, asker.id, question));
+                    self.log.push((room, question));
+                }
+                Effect::Sit { room, .. } => {
+                    self.seats_count += 1;
+                    self.desk.session.sit(room, Place { channel: self.seats_count, index: 0 });
+                }
+                Effect::Resume(held, behind) => {
+                    self.desk.step(|session, cx, out| session.resume(cx, &held, behind, out));
+                    self.carry_out();
+                }
+                Effect::Stand(_) | Effect::Release | Effect::Ping | Effect::Acknowledged { .. } => {
+                }
+                Effect::Close(fault) => panic!("closed: {fault:?}"),
+            }
+        }
+    }
+
+    fn asked_of(&self, channel: &str) -> Vec<Question> {
+        let room = Line::room(channel);
+        self.log.iter().filter(|(other, _)| *other == room).map(|(_, what)| *what).collect()
+    }
+
+    fn codes(&self) -> Vec<u32> {
+        self.replies.iter().map(|(_, code)| *code).collect()
+    }
+}
+
+const SUBSCRIBE: &str = r#""subscribe":{"channel":"room:1"}"#;
+const UNSUBSCRIBE: &str = r#""unsubscribe":{"channel":"room:1"}"#;
+const PUBLISH: &str = r#""publish":{"channel":"room:1","data":1}"#;
+const PRESENCE: &str = r#""presence":{"channel":"room:1"}"#;
+const HISTORY: &str = r#""history":{"channel":"room:1"}"#;
+const TYPING: &str = r#""rpc":{"method":"chat.typing","data":{"channel":"room:1"}}"#;
+const SEND_TYPING: &str = r#""send":{"data":{"method":"chat.typing","data":{"channel":"room:1"}}}"#;
+
+/// These commands, in one frame and in a frame each: how they are answered, and what the
+/// room is asked in which order.
+#[track_caller]
+fn check(commands: &[&str], codes: &[u32], asked: &[Question]) {
+    for frames in
+        [commands.chunks(commands.len()).collect(), commands.chunks(1).collect::<Vec<_>>()]
+    {
+        let mut line = Line::new();
+        frames.into_iter().for_each(|frame| line.say(frame));
+        assert_eq!(line.asked_of("room:1"), [Subscribe], "what is behind it waits");
+        line.answer_all();
+        line.replies.sort_unstable();
+        assert_eq!(line.codes(), codes, "{commands:?}");
+        assert_eq!(line.asked_of("room:1"), asked, "{commands:?}");
+    }
+}
+
+#[test]
+fn commands_take_effect_in_order_behind_a_subscribe() {
+    // A component that is mounted, unmounted and mounted again.
+    let twice = [Subscribe, Unsubscribe, Subscribe];
+    check(&[SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE], &[0, 0, 0], &twice);
+    check(&[SUBSCRIBE, UNSUBSCRIBE], &[0, 0], &twice[..2]);
+    check(&[SUBSCRIBE, SUBSCRIBE], &[0, 105], &[Subscribe]);
+    check(&[SUBSCRIBE, PUBLISH, PRESENCE], &[0, 0, 0], &[Subscribe, Publish, Presence]);
+    check(&[SUBSCRIBE, HISTORY, TYPING], &[0, 0, 0], &[Subscribe, History, Other]);
+    check(&[SUBSCRIBE, UNSUBSCRIBE, PUBLISH], &[0, 0, 103], &twice[..2]);
+    let again = [SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE, PUBLISH, UNSUBSCRIBE, SUBSCRIBE, HISTORY];
+    let all = [Subscribe, Unsubscribe, Subscribe, Publish, Unsubscribe, Subscribe, History];
+    check(&again, &[0; 7], &all);
+}
+
+#[test]
+fn what_has_no_id_keeps_its_order_too() {
+    let mut line = Line::new();
+    line.say(&[SUBSCRIBE]);
+    line.desk.raw(&format!("{{{SEND_TYPING}}}"));
+    line.carry_out();
+    line.answer_all();
+    assert_eq!(line.asked_of("room:1"), [Subscribe, Other]);
+}
+
+#[test]
+fn a_token_that_comes_behind_a_subscribe_renews_it() {
+    let ends = |in_s| {
+        let expires_at_unix_s = Some(START_UNIX_S + in_s);
+        let (user, channel) = ("ann", Some("closed:1"));
+        token(&NewToken { user, channel, expires_at_unix_s, ..NewToken::default() })
+    };
+    let mut line = Line::new();
+    let with = |command: &str, token: &str| {
+        format!(r#""{command}":{{"channel":"closed:1","token":"{token}"}}"#)
+    };
+    line.say(&[&with("subscribe", &ends(10)), &with("sub_refresh", &ends(90))]);
+    line.answer_all();
+    assert_eq!(line.codes(), [0, 0]);
+    line.desk.pass(11_000 + line.desk.options.expiry_grace_ms);
+    assert!(line.desk.text().is_empty(), "{}", line.desk.text());
+}
+
+#[test]
+fn other_channels_do_not_wait() {
+    let mut line = Line::new();
+    line.say(&[SUBSCRIBE, r#""subscribe":{"channel":"room:2"}"#, PUBLISH, r#""ping":{}"#]);
+    line.say(&[r#""unsubscribe":{"channel":"room:2"}"#, r#""presence":{"channel":"room:3"}"#]);
+    assert_eq!(line.replies, [(6, 0), (8, 103)], "neither ping nor room:3 waits");
+    line.answer("room:2", Answer::Subscribed(welcome(0)));
+    assert_eq!(line.asked_of("room:2"), [Subscribe, Unsubscribe]);
+    assert_eq!(line.asked_of("room:1"), [Subscribe]);
+    line.answer_all();
+    assert_eq!(line.asked_of("room:1"), [Subscribe, Publish]);
+    assert!(line.codes().iter().all(|&code| code == 0 || code == 103));
+    assert_eq!(line.replies.len(), 6, "each is answered once");
+}
+
+/// A subscribe that is refused for a while has not made anything else wrong for good.
+#[test]
+fn a_subscribe_that_is_refused_lets_the_others_through() {
+    for (code, publish) in [(ErrorCode::TooManyRequests, 111), (ErrorCode::LimitExceeded, 103)] {
+        let mut line = Line::new();
+        line.say(&[SUBSCRIBE, PUBLISH, UNSUBSCRIBE, SUBSCRIBE, PUBLISH]);
+        line.answer("room:1", Answer::Unwelcome(code));
+        line.answer_all();
+        assert_eq!(line.codes(), [code.parts().0, publish, 0, 0, 0]);
+        assert_eq!(line.asked_of("room:1"), [Subscribe, Subscribe, Publish]);
+    }
+}
+
+#[test]
+fn who_goes_meanwhile_leaves_nothing() {
+    let mut line = Line::new();
+    line.say(&[SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE]);
+    line.desk.step(|session, cx, out| session.leave(cx, out));
+    line.carry_out();
+    line.answer("room:1", Answer::Subscribed(welcome(0)));
+    assert_eq!(line.asked_of("room:1"), [Subscribe, Unsubscribe], "the home lets it go again");
+    assert!(line.replies.is_empty());
+}
+
+#[test]
+fn what_waits_has_a_limit_and_is_refused_for_a_while_beyond_it() {
+    let mut line = Line::new();
+    line.desk.options.commands_per_s = 0;
+    line.say(&[SUBSCRIBE]);
+    for _ in 0..HELD_COUNT_MAX {
+        line.say(&[PRESENCE]);
+    }
+    assert!(line.replies.is_empty());
+    for _ in 0..100 {
+        line.say(&[PRESENCE]);
+    }
+    assert_eq!(line.codes(), [111; 100], "and nobody is sent away for it");
+    line.answer_all();
+    assert_eq!(line.replies.len(), 1 + HELD_COUNT_MAX + 100);
+    assert!(line.codes()[100..].iter().all(|&code| code == 0));
+
+    let long = "x".repeat(HELD_BYTES_MAX - 100);
+    let mut line = Line::new();
+    line.desk.rooms.namespaces[0].data_bytes_max = 1 << 20;
+    let publish = format!(r#""publish":{{"channel":"room:1","data":"{long}"}}"#);
+    line.say(&[SUBSCRIBE, &publish, &publish]);
+    assert_eq!(line.replies, [(5, 111)]);
+    line.answer_all();
+    assert_eq!(line.codes(), [111, 0, 0]);
+}
+
+/// More small commands than a message may have are held behind a connect, or refused
+/// for a while; none of them ends the connection.
+#[test]
+fn many_small_commands_behind_connect_are_served_or_refused_for_a_while() {
+    let channels = ["room:9".to_owned()];
+    let mut desk = Desk::new();
+    desk.options.commands_per_s = 0;
+    desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+    let mut line = Line::of(desk);
+    line.carry_out();
+    for _ in 0..HELD_COUNT_MAX + 60 {
+        line.say(&[r#""ping":{}"#]);
+    }
+    assert_eq!(line.codes(), [111; 60]);
+    line.answer_all();
+    assert_eq!(line.replies.len(), 1 + HELD_COUNT_MAX + 60);
+    assert!(line.codes()[60..].iter().all(|&code| code == 0));
+}
+
+#[test]
+fn a_passing_refusal_is_told_only_to_who_would_be_refused() {
+    let mut line = Line::new();
+    line.desk.rooms.namespaces[0].publish = Who::Users;
+    line.say(&[SUBSCRIBE, PUBLISH, PRESENCE]);
+    line.answer("room:1", Answer::Unwelcome(ErrorCode::Internal));
+    line.answer_all();
+    assert_eq!(line.codes(), [100, 100, 0], "to publish it need not be there");
+}
