@@ -13,7 +13,7 @@ use rookery::base::{ClientId, Prng, RoomId, ShardId};
 use rookery::session::NameKey;
 use rookery::store::{
     self, Append, Birth, Disk, Durability, Engine, FjallDisk, Job, Outcome, Reply, Request,
-    Retention, Round, Setup, Ticket,
+    Requester, Retention, Round, Setup, Ticket,
 };
 use rookery::wire::{ClientInfo, Epoch, Payload, Publication};
 
@@ -126,7 +126,7 @@ impl Writer {
         let publication = Arc::new(publication);
         let job = Append { room, namespace: 0, birth, publication, addressee: None };
         let job = Job::Append(Box::new(job));
-        let request = Request { ticket: Ticket(0), round: Round(0), job };
+        let request = Request { ticket: Ticket(0), round: Round(0), by: Requester::NOBODY, job };
         self.engine.take(ShardId(0), request);
         self.waiting_count += 1;
         if self.waiting_count < REQUESTS_PER_TURN { Ok(()) } else { self.turn() }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rookery::base::ShardId;
 use rookery::session::NameKey;
 use rookery::store::{
-    self, Durability, Engine, FjallDisk, Job, Open, Outcome, Request, Retention, Round, Setup,
-    Ticket,
+    self, Durability, Engine, FjallDisk, Job, Open, Outcome, Request, Requester, Retention, Round,
+    Setup, Ticket,
 };
 use rookery_bench::disk_loop;
 use rookery_bench::stored::{self, Content};
@@ -49,7 +49,8 @@ fn engine(dir: &Path) -> Engine<FjallDisk> {
 fn opened(engine: &mut Engine<FjallDisk>, channel: &str) -> Option<(u64, Vec<usize>)> {
     let room = NameKey::from_bytes(engine.name_key()).room("", channel);
     let open = Open { room, count_max: 100, bytes_max: 1 << 20, after: None, ids_since_unix_ms: 0 };
-    let request = Request { ticket: Ticket(0), round: Round(0), job: Job::Open(open) };
+    let request =
+        Request { ticket: Ticket(0), round: Round(0), by: Requester::NOBODY, job: Job::Open(open) };
     engine.take(ShardId(0), request);
     let mut replies = Vec::new();
     engine.turn(1_000, &mut replies);

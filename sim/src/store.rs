@@ -266,8 +266,8 @@ impl StoreLane {
         mutator: &mut Mutator,
     ) {
         loop {
-            while engine.has_room()
-                && let Some(mut request) = self.taken.pop_front()
+            while let Some(mut request) =
+                self.taken.pop_front_if(|request| engine.has_room_for(&request.job))
             {
                 mutator.change_request(&mut request);
                 engine.take(from, request);
@@ -294,8 +294,8 @@ fn is_promise(outcome: &Outcome) -> bool {
         Outcome::Opened(_)
         | Outcome::Passage(_)
         | Outcome::Marks(_)
-        | Outcome::Conversations(_)
-        | Outcome::Pending(_)
+        | Outcome::Conversations(..)
+        | Outcome::Pending(..)
         | Outcome::Failed(_) => false,
     }
 }
@@ -306,7 +306,10 @@ fn spoil(reply: &mut Reply, mutator: &mut Mutator) {
             reply.outcome = Outcome::Noted;
         }
         Outcome::Opened(Some(opened)) if mutator.holds(Mutation::ForgetIds) => opened.ids.clear(),
-        Outcome::Pending(due) if mutator.holds(Mutation::HideWaiting) => due.clear(),
+        Outcome::Pending(due, rest) if mutator.holds(Mutation::HideWaiting) => {
+            due.clear();
+            *rest = None;
+        }
         Outcome::Opened(_)
         | Outcome::Appended
         | Outcome::Passage(_)
@@ -314,8 +317,8 @@ fn spoil(reply: &mut Reply, mutator: &mut Mutator) {
         | Outcome::Behind(_)
         | Outcome::Retracted(_)
         | Outcome::Marks(_)
-        | Outcome::Conversations(_)
-        | Outcome::Pending(_)
+        | Outcome::Conversations(..)
+        | Outcome::Pending(..)
         | Outcome::Noted
         | Outcome::Failed(_) => (),
     }

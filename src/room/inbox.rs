@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use super::letter::{Ask, Asker, Delivery};
-use super::one::rules;
+use super::one::{Asking, rules};
+use super::storing::Awaited;
 use super::{Out, Progress, Retraction, Rooms, Step, Tell, Way, What, ack_key};
 use crate::base::limits::PENDING_PAGE_MAX;
 use crate::base::{ConnId, Now, RoomId, SpanId, Tick, Trace};
@@ -39,11 +40,11 @@ enum Look {
 
 impl Rooms {
     /// A connection of the user came: what waits is sent.
-    pub(super) fn look_for_waiting(&mut self, now: Now, slot: u32, out: &mut Out) {
+    pub(super) fn look_for_waiting(&mut self, by: Asking, slot: u32, out: &mut Out) {
         let room = &self.rooms[slot];
         let is_inbox = rules(&self.options, &room.title).name == INBOX_NAMESPACE;
         if is_inbox && self.options.has_store() {
-            self.look(now, slot, Look::All, None, out);
+            self.look(Some(by), slot, Look::All, None, out);
         }
     }
 
@@ -57,13 +58,13 @@ impl Rooms {
         inbox.scan_at = None;
         if !room.members.is_empty() {
             let rest = inbox.rest.take();
-            self.look(now, slot, Look::Overdue, rest, out);
+            self.look(None, slot, Look::Overdue, rest, out);
         }
     }
 
     fn look(
         &mut self,
-        _now: Now,
+        by: Option<Asking>,
         slot: u32,
         look: Look,
         after: Option<(RoomId, u64)>,
@@ -79,7 +80,7 @@ impl Rooms {
         known.look = look;
         let inbox = room.id;
         let page = PendingPage { inbox, after, count_max: PENDING_PAGE_MAX };
-        self.request_pending(inbox, page, out);
+        self.request(by, Awaited::Pending(inbox), Job::Pending(page), out);
     }
 
     /// What waits, as far as the store knows.
@@ -93,18 +94,16 @@ impl Rooms {
             let rules = rules(&self.options, &room.title);
             (u64::from(rules.ack_wait_ms), rules.tries_max)
         };
-        let due = match outcome {
-            Outcome::Pending(due) => due,
+        let (due, rest) = match outcome {
+            Outcome::Pending(due, rest) => (due, rest),
             // Damaged or broken: the next look tells.
             _ => return self.scan_in(now, slot, ack_wait_ms),
         };
         if room.members.is_empty() {
             return;
         }
-        let is_full = due.len() == PENDING_PAGE_MAX as usize;
-        let last = due.last().map(|one| (one.room, one.publication.offset));
         if let Some(known) = &mut room.inbox {
-            known.rest = last.filter(|_| is_full);
+            known.rest = rest;
         }
         let waits = !due.is_empty();
         for one in due {
@@ -138,7 +137,7 @@ impl Rooms {
             self.spread(inbox, &Tell::Said(inbox, Arc::new(message), way), out);
             Job::Tried(Try { inbox, room, offset, tries_count: tries_count + 1 })
         };
-        self.request_and_forget(job, out);
+        self.request(None, Awaited::Done, job, out);
     }
 
     /// Something for the user of this personal channel.
@@ -169,7 +168,7 @@ impl Rooms {
                 // Room for the rest of a long queue.
                 let known = self.rooms[slot].inbox.as_mut();
                 if let Some(rest) = known.and_then(|known| known.rest.take()) {
-                    self.look(now, slot, Look::All, Some(rest), out);
+                    self.look(None, slot, Look::All, Some(rest), out);
                 }
             }
             Delivery::Typing { channel, info } => {

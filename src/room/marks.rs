@@ -9,8 +9,8 @@ use super::reading::{Purpose, Reading};
 use super::storing::{Awaited, failed};
 use super::{Answer, ConversationsPage, Out, Power, Progress, ReceiptsPage, Rooms};
 use crate::base::RoomId;
-use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX};
-use crate::store::{self, Conversation, Job, Mark, MarksPage, Outcome, Range};
+use crate::base::limits::READING_STEP_BYTES_MAX;
+use crate::store::{self, Job, Mark, MarksPage, Outcome, Range};
 use crate::wire::chat::{self, Field};
 use crate::wire::{ErrorCode, Publication};
 
@@ -46,7 +46,7 @@ impl Rooms {
             inbox: progress.inbox,
             reached: progress.reached,
         };
-        self.request(Awaited::Marked(id, by, progress), Job::Mark(Box::new(mark)), out);
+        self.request(Some(by), Awaited::Marked(id, by, progress), Job::Mark(Box::new(mark)), out);
         None
     }
 
@@ -85,7 +85,7 @@ impl Rooms {
         let (after, count_max) = (page.after, page.count_max);
         // One more than asked for tells whether there is another page.
         let job = Job::Marks(MarksPage { room: id, after, count_max: count_max + 1 });
-        self.request(Awaited::Receipts(id, by, count_max), job, out);
+        self.request(Some(by), Awaited::Receipts(id, by, count_max), job, out);
         None
     }
 
@@ -100,14 +100,9 @@ impl Rooms {
         if !self.options.has_store() {
             return Some(Answer::Refused(ErrorCode::NotAvailable));
         }
-        let count_max = page.count_max;
-        let page = store::ConversationsPage {
-            inbox: id,
-            user: page.user,
-            after: page.after,
-            count_max: count_max + 1,
-        };
-        self.request(Awaited::Conversations(id, by, count_max), Job::Conversations(page), out);
+        let ConversationsPage { title: _, user, after, count_max } = page;
+        let page = store::ConversationsPage { inbox: id, user, after, count_max };
+        self.request(Some(by), Awaited::Conversations(id, by), Job::Conversations(page), out);
         None
     }
 
@@ -169,7 +164,7 @@ impl Rooms {
         let left = Arc::new(chat::remainder(message));
         if let Stream::Kept(_) = &self.rooms[slot].stream {
             let job = Job::Retract(Box::new(store::Retraction { room: id, left }));
-            self.request(Awaited::Retracted(id, by, Box::new(wish)), job, out);
+            self.request(Some(by), Awaited::Retracted(id, by, Box::new(wish)), job, out);
             return None;
         }
         if let Stream::Memory(window) = &mut self.rooms[slot].stream {
@@ -211,17 +206,6 @@ impl Rooms {
             Stream::None | Stream::Memory(_) => Err(Answer::Refused(ErrorCode::NotAvailable)),
         }
     }
-}
-
-/// How many conversations fit one answer with their last messages; at least one.
-pub(super) fn fitting(all: &[Conversation], count_max: u32) -> u32 {
-    let mut bytes = 0;
-    let fits = all.iter().take_while(|one| {
-        let before = bytes;
-        bytes += one.last.as_ref().map_or(0, |last| last.data.bytes.len());
-        before == 0 || bytes <= HISTORY_ANSWER_BYTES_MAX
-    });
-    count_max.min(fits.count() as u32)
 }
 
 /// Cuts a list to its page. Says whether there was more.

@@ -158,7 +158,8 @@ impl Rooms {
             kept.readings_count += 1;
         }
         self.storing.readings_count += 1;
-        self.request(Awaited::Read(Box::new(reading)), Job::Read(range), out);
+        let by = Some(reading.by);
+        self.request(by, Awaited::Read(Box::new(reading)), Job::Read(range), out);
         Ok(())
     }
 

@@ -233,7 +233,7 @@ impl Rooms {
                 news = self.news_of(now, slot, Tell::Came(room_id, info, chan_info));
             }
         }
-        self.look_for_waiting(now, slot, out);
+        self.look_for_waiting(by, slot, out);
         (Some(Answer::Subscribed(Box::new(welcome))), news)
     }
 
@@ -469,7 +469,7 @@ impl Rooms {
         room.sweep_at = Tick(u64::MAX);
         let again_at = room.opens_again_at();
         if again_at.is_some_and(|again_at| again_at <= now.tick) {
-            self.open(now, slot, out);
+            self.open(now, slot, None, out);
         }
         let Some(room) = self.rooms.at_mut(slot) else { return };
         let rules = rules(&self.options, &room.title);

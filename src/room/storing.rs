@@ -11,14 +11,14 @@ use std::sync::Arc;
 use super::ids::IDS_MS;
 use super::kept::{Pending, Phase};
 use super::letter::Retraction;
-use super::marks::{fitting, shorten};
+use super::marks::shorten;
 use super::one::{Asking, SWEEP_MS_MAX, Stream, rules};
 use super::reading::Reading;
 use super::{Answer, Ask, Draft, Out, Progress, Rooms, Step, Tell, Title, Voice, Way, What};
 use crate::base::limits::{WAITING_ASKS_MAX, WAITING_BYTES_MAX};
 use crate::base::{Now, RoomId, ShardId, Slab, Tick};
 use crate::store::{
-    self, Addressee, Append, Birth, Failure, Job, Open, Outcome, Reply, Request, Round, Ticket,
+    Addressee, Append, Birth, Failure, Job, Open, Outcome, Reply, Request, Requester, Round, Ticket,
 };
 use crate::wire::{ErrorCode, ID_TAG, Publication};
 
@@ -45,7 +45,7 @@ pub(super) enum Awaited {
     Marked(RoomId, Asking, Progress),
     Retracted(RoomId, Asking, Box<Retraction>),
     Receipts(RoomId, Asking, u32),
-    Conversations(RoomId, Asking, u32),
+    Conversations(RoomId, Asking),
     Pending(RoomId),
     /// Nobody waits.
     Done,
@@ -78,14 +78,9 @@ impl Rooms {
                 };
                 out.answer(room, by, answer);
             }
-            Awaited::Conversations(room, by, count_max) => {
+            Awaited::Conversations(room, by) => {
                 let answer = match reply.outcome {
-                    Outcome::Conversations(mut all) => {
-                        let fitting_count = fitting(&all, count_max);
-                        let more = shorten(&mut all, fitting_count);
-                        let next = all.last().filter(|_| more).map(|one| one.channel.clone());
-                        Answer::Conversations(all, next)
-                    }
+                    Outcome::Conversations(all, next) => Answer::Conversations(all, next),
                     other => failed(&other),
                 };
                 out.answer(room, by, answer);
@@ -132,7 +127,7 @@ impl Rooms {
                 true
             }
         };
-        let bytes = bytes_of(&ask.what);
+        let (bytes, by) = (bytes_of(&ask.what), (from, ask.asker));
         let storing = &mut self.storing;
         let full = WAITING_ASKS_MAX <= storing.waiting_count
             || WAITING_BYTES_MAX < storing.waiting_bytes + bytes;
@@ -144,13 +139,13 @@ impl Rooms {
             kept.wait(from, ask);
         }
         if is_closed {
-            self.open(now, slot, out);
+            self.open(now, slot, Some(by), out);
         }
         None
     }
 
-    /// Asks the store what it knows of a room.
-    pub(super) fn open(&mut self, now: Now, slot: u32, out: &mut Out) {
+    /// Asks the store what it knows of a room, for whoever is the first to need it.
+    pub(super) fn open(&mut self, now: Now, slot: u32, by: Option<Asking>, out: &mut Out) {
         let room = &mut self.rooms[slot];
         let limits = rules(&self.options, &room.title).window_limits();
         let Stream::Kept(kept) = &mut room.stream else { return };
@@ -163,7 +158,7 @@ impl Rooms {
             ids_since_unix_ms: now.unix_ms.saturating_sub(IDS_MS),
         });
         let awaited = Awaited::Opened(room.id);
-        self.request(awaited, job, out);
+        self.request(by, awaited, job, out);
     }
 
     fn on_opened(&mut self, now: Now, id: RoomId, outcome: Outcome, out: &mut Out) {
@@ -276,7 +271,8 @@ impl Rooms {
         kept.give(Pending { ticket, publication, voice, way, given_at, askers: vec![by] });
         self.storing.waiting_bytes += bytes;
         let round = self.storing.round;
-        out.requests.push(Request { ticket, round, job: Job::Append(Box::new(append)) });
+        let job = Job::Append(Box::new(append));
+        out.requests.push(Request { ticket, round, by: requester(Some(by)), job });
         None
     }
 
@@ -358,25 +354,22 @@ impl Rooms {
         }
     }
 
-    /// What waits for a user; see `inbox.rs`.
-    pub(super) fn request_pending(
+    /// Asks the store for somebody, or for this shard itself.
+    pub(super) fn request(
         &mut self,
-        inbox: RoomId,
-        page: store::PendingPage,
+        by: Option<Asking>,
+        awaited: Awaited,
+        job: Job,
         out: &mut Out,
     ) {
-        self.request(Awaited::Pending(inbox), Job::Pending(page), out);
-    }
-
-    /// Something for the store that nobody waits for.
-    pub(super) fn request_and_forget(&mut self, job: Job, out: &mut Out) {
-        self.request(Awaited::Done, job, out);
-    }
-
-    pub(super) fn request(&mut self, awaited: Awaited, job: Job, out: &mut Out) {
         let ticket = Ticket(self.storing.tickets.insert(awaited));
-        out.requests.push(Request { ticket, round: self.storing.round, job });
+        out.requests.push(Request { ticket, round: self.storing.round, by: requester(by), job });
     }
+}
+
+/// Whose turn a read of the store takes.
+fn requester(by: Option<Asking>) -> Requester {
+    by.map_or(Requester::NOBODY, |(shard, asker)| Requester { shard, conn: asker.conn })
 }
 
 /// Whether a question needs to know what was said, and how its room is called if
@@ -424,9 +417,13 @@ fn bytes_of(what: &What) -> usize {
 /// The answer when the store did not do it.
 pub(super) fn failed(outcome: &Outcome) -> Answer {
     match outcome {
-        Outcome::Failed(Failure::Full | Failure::Broken | Failure::Stale | Failure::Damaged) => {
-            Answer::Refused(ErrorCode::Internal)
-        }
+        Outcome::Failed(
+            Failure::Full
+            | Failure::Broken
+            | Failure::Stale
+            | Failure::Damaged
+            | Failure::Abandoned,
+        ) => Answer::Refused(ErrorCode::Internal),
         other => unreachable!("the store answers what it was asked: {other:?}"),
     }
 }

@@ -10,7 +10,7 @@ use crate::base::{ClientId, ConnId, Now, Prng, RoomId, ShardId, Tick, Trace};
 use crate::room::way;
 use crate::store::{
     Crash, DiskWeather, Durability, Engine, Options as StoreOptions, Reached, Retention, Setup,
-    SimulatedDisk,
+    SimulatedDisk, Turned,
 };
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, ID_TAG, Payload, Position, Publication};
@@ -114,7 +114,7 @@ impl World {
             }
             requests.into_iter().for_each(|request| self.store.take(HOME, request));
             let mut replies = Vec::new();
-            self.store.turn(self.now.unix_ms, &mut replies);
+            while self.store.turn(self.now.unix_ms, &mut replies) == Turned::Busy {}
             for (_, reply) in replies {
                 self.rooms.on_reply(self.now, reply, &mut self.out);
             }

@@ -1,14 +1,14 @@
 //! The store's decisions: requests in, batches to a disk, answers out.
 //!
 //! One turn takes what waits, up to a limit, makes one batch of all its writes,
-//! and commits that with one sync when any of them wants it. Reads see the batch
-//! that they stand behind. All answers of a turn leave after its commit, so none
-//! tells of something that is not kept.
+//! and commits that with one sync when any of them wants it. What it reads beside
+//! them is bounded, and goes on in the next turn (`queue.rs`). All answers of a turn
+//! leave after its commit, so none tells of something that is not kept.
 //!
 //! Invariants: an `Append` is exactly one above its channel's head; a batch is
 //! planned from what is read through `View`, and a failed one is forgotten with
-//! everything that was remembered of it; requests of one shard about one room or
-//! inbox take effect in their order.
+//! everything that was remembered of it; writes of one shard take effect in their
+//! order, and a read sees every write that was asked for before it.
 //!
 //! Deliberately absent: a clock (`turn` is told), a thread, who may do what.
 
@@ -30,21 +30,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::{RoomId, ShardId};
 
 use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, View};
-use super::letter::{Failure, Job, Outcome, Reply, Request, Round};
+use super::letter::{Failure, Job, Outcome, Reply, Request, Round, Ticket};
 use super::record::Garbled;
 use census::Census;
 use heads::Heads;
 use health::{Health, Reclaimed};
-use queue::{Budget, Queue};
+use queue::{Budget, Queue, QueuedRead};
 use retention::Sweeper;
+use writes::Marking;
 
 pub use census::DeadLetters;
 pub(super) use heads::reborn;
 pub(super) use life::name_key;
 pub use setup::{Counts, Setup, Turned};
-
-/// Requests that wait in the engine; who gives them keeps the rest.
-const QUEUED_MAX: usize = 16_384;
 
 /// The store over a disk.
 #[derive(Debug)]
@@ -112,20 +110,22 @@ impl<D: Disk> Engine<D> {
         self.capacity
     }
 
-    /// Whether `take` may be called; else only after a turn.
-    pub fn has_room(&self) -> bool {
-        self.queue.len() < QUEUED_MAX
+    /// Whether `take` may be called with this; else only after a turn. Reads take no
+    /// places of writes.
+    pub fn has_room_for(&self, job: &Job) -> bool {
+        self.queue.has_room_for(job)
     }
 
     /// A request waits for the next turn.
     pub fn take(&mut self, from: ShardId, request: Request) {
-        assert!(self.has_room(), "who gives requests asks first whether there is room");
+        let has_room = self.has_room_for(&request.job);
+        assert!(has_room, "who gives requests asks first whether there is room");
         self.queue.push(from, request);
     }
 
     /// When the next turn is due although nobody asks anything. `None` never.
     pub fn next_wake_unix_ms(&self) -> Option<u64> {
-        if self.queue.len() != 0 {
+        if !self.queue.is_empty() {
             return Some(0);
         }
         let interval_ms = self.setup.options.interval_ms;
@@ -149,26 +149,31 @@ impl<D: Disk> Engine<D> {
             before: self.counts,
         };
         let mut budget = Budget::default();
-        while let Some((from, request)) = self.queue.next(&mut budget) {
-            self.answer(from, request, &mut budget, &mut plan);
+        self.clear_on(&mut plan);
+        while let Some((from, request)) = self.queue.next_write(&mut budget) {
+            self.write(from, request, &mut plan);
             budget.batch_bytes = self.batch.bytes();
         }
-        self.queue.end_turn();
+        while let Some(read) = self.queue.next_read(&mut budget) {
+            self.read_on(read, &mut budget, &mut plan);
+        }
+        self.queue.take_abandoned(&mut plan.answers);
         if self.health == Health::Works {
             self.sweep(now_unix_ms, plan.rounds.len());
         }
         self.finish(plan, now_unix_ms, out);
         self.reclaim(now_unix_ms);
-        if self.queue.len() == 0 { Turned::Idle } else { Turned::Busy }
+        if self.queue.is_empty() { Turned::Idle } else { Turned::Busy }
     }
 
-    fn answer(&mut self, from: ShardId, request: Request, budget: &mut Budget, plan: &mut Plan) {
-        let Request { ticket, round, job } = request;
+    fn write(&mut self, from: ShardId, request: Request, plan: &mut Plan) {
+        let Request { ticket, round, by: _, job } = request;
         let is_append = matches!(job, Job::Append(_));
-        let outcome = self.outcome(from, round, job, budget, plan).unwrap_or_else(|failure| {
+        let outcome = self.outcome(from, ticket, round, job, plan).unwrap_or_else(|failure| {
             self.count(failure);
-            Outcome::Failed(failure)
+            Some(Outcome::Failed(failure))
         });
+        let Some(outcome) = outcome else { return };
         if is_append {
             match outcome {
                 Outcome::Failed(_) => self.refuse(from, round),
@@ -178,41 +183,81 @@ impl<D: Disk> Engine<D> {
         plan.answers.push((from, Reply { ticket, outcome }));
     }
 
+    /// What came of a write; `None` when that will be known in a later turn.
     fn outcome(
         &mut self,
         from: ShardId,
+        ticket: Ticket,
         round: Round,
         job: Job,
-        budget: &mut Budget,
         plan: &mut Plan,
-    ) -> Result<Outcome, Failure> {
-        if queue::writes(&job) && self.health != Health::Works {
+    ) -> Result<Option<Outcome>, Failure> {
+        if self.health != Health::Works {
             return Err(if self.is_full() { Failure::Full } else { Failure::Broken });
         }
-        let durable = match job {
+        let (outcome, durable) = match job {
             Job::Append(append) => {
                 self.may_append(from, round)?;
-                let durable = self.append(&append)?;
-                plan.durable = later(plan.durable, durable);
-                return Ok(Outcome::Appended);
+                (Outcome::Appended, self.append(&append)?)
             }
-            // Who opened it now would take what it has for all that it has.
-            Job::Open(open) if self.doubtful.contains(&open.room) => {
-                return Err(Failure::Broken);
-            }
-            Job::Open(open) => return self.opened(&open, budget),
-            Job::Read(range) => return self.passage(&range, budget),
-            Job::Marks(page) => return self.marks_page(&page, budget),
-            Job::Conversations(page) => return self.conversations(&page, budget),
-            Job::Pending(page) => return self.pending(&page, budget),
-            Job::Mark(mark) => self.mark(&mark)?,
+            Job::Mark(mark) => match self.mark(&mark, from, ticket)? {
+                (Marking::Whole(outcome), durable) => (outcome, durable),
+                (Marking::Clears(clearing), durable) => {
+                    plan.durable = later(plan.durable, durable);
+                    self.queue.put_back_clearing(clearing);
+                    return Ok(None);
+                }
+            },
             Job::Retract(retraction) => self.retract(&retraction)?,
             Job::Tried(tried) => self.tried(&tried)?,
             Job::Bury(burial) => self.bury(&burial)?,
+            Job::Open(_)
+            | Job::Read(_)
+            | Job::Marks(_)
+            | Job::Conversations(_)
+            | Job::Pending(_)
+            | Job::Abandon(_) => unreachable!("these stand in other lines"),
         };
-        let (outcome, durable) = durable;
         plan.durable = later(plan.durable, durable);
-        Ok(outcome)
+        Ok(Some(outcome))
+    }
+
+    /// One slice of a read.
+    fn read_on(&mut self, mut read: QueuedRead, budget: &mut Budget, plan: &mut Plan) {
+        let outcome = match self.slice(&read.job, &mut read.found, budget) {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return self.queue.put_back(read),
+            Err(failure) => {
+                self.count(failure);
+                Outcome::Failed(failure)
+            }
+        };
+        self.queue.end(&read);
+        plan.answers.push((read.from, Reply { ticket: read.ticket, outcome }));
+    }
+
+    /// One step of an acknowledgement that has more to remove than fits a turn.
+    fn clear_on(&mut self, plan: &mut Plan) {
+        let Some(mut clearing) = self.queue.next_clearing() else { return };
+        let cleared = match self.health {
+            Health::Works => self.clear(&mut clearing),
+            Health::Broken { .. } => Err(Failure::Broken),
+        };
+        let (from, ticket) = (clearing.from, clearing.ticket);
+        let outcome = match cleared {
+            Ok((is_over, durable)) => {
+                plan.durable = later(plan.durable, durable);
+                if !is_over {
+                    return self.queue.put_back_clearing(clearing);
+                }
+                clearing.outcome
+            }
+            Err(failure) => {
+                self.count(failure);
+                Outcome::Failed(failure)
+            }
+        };
+        plan.answers.push((from, Reply { ticket, outcome }));
     }
 
     fn may_append(&self, from: ShardId, round: Round) -> Result<(), Failure> {
@@ -233,6 +278,7 @@ impl<D: Disk> Engine<D> {
             Failure::Stale => self.counts.stale += 1,
             Failure::Broken => self.counts.broken += 1,
             Failure::Damaged => self.counts.damaged += 1,
+            Failure::Abandoned => {}
         }
     }
 
@@ -240,6 +286,7 @@ impl<D: Disk> Engine<D> {
     fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, Reply)>) {
         if self.commit(plan.durable, now_unix_ms).is_err() {
             self.fail(now_unix_ms);
+            self.queue.begin_anew();
             self.census = Census::default();
             let Counts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
             self.counts =
@@ -253,6 +300,11 @@ impl<D: Disk> Engine<D> {
                     reply.outcome = Outcome::Failed(Failure::Broken);
                 }
                 out.push((from, reply));
+            }
+            while let Some(clearing) = self.queue.next_clearing() {
+                self.counts.broken += 1;
+                let outcome = Outcome::Failed(Failure::Broken);
+                out.push((clearing.from, Reply { ticket: clearing.ticket, outcome }));
             }
             return;
         }

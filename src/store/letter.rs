@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::RoomId;
+use crate::base::{ConnId, RoomId, ShardId};
 use crate::wire::{Epoch, Publication};
 
 /// The number of a request, unique among those of one shard that wait.
@@ -17,14 +17,32 @@ pub struct Ticket(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Round(pub u32);
 
+/// For whom something is read. Reads of one requester take effect in their order, and
+/// requesters take turns, so that nobody waits for all that another one asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Requester {
+    /// The shard that has the connection,
+    pub shard: ShardId,
+    /// and the connection; `ConnId::NOBODY` for what the shard itself needs.
+    pub conn: ConnId,
+}
+
+impl Requester {
+    /// The shard that asks, for itself.
+    pub const NOBODY: Requester = Requester { shard: ShardId(0), conn: ConnId::NOBODY };
+}
+
 /// What a shard asks of the store. Each request is answered by exactly one
-/// `Reply` with its ticket. Requests of one shard take effect in their order.
+/// `Reply` with its ticket. Writes of one shard take effect in their order; a read
+/// sees every write that was asked for before it, and perhaps later ones.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Chosen by the shard.
     pub ticket: Ticket,
     /// In which it was asked.
     pub round: Round,
+    /// For whom.
+    pub by: Requester,
     /// What.
     pub job: Job,
 }
@@ -52,6 +70,37 @@ pub enum Job {
     Tried(Try),
     /// A waiting message is given up. → `Noted`.
     Bury(Burial),
+    /// A requester is gone: what waits to be read for it by this shard is answered
+    /// with `Abandoned`. → `Noted`.
+    Abandon(Requester),
+}
+
+/// What a request does to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobClass {
+    /// It changes something.
+    Write,
+    /// It only looks.
+    Read,
+    /// It is about other requests.
+    Control,
+}
+
+impl Job {
+    /// What it does.
+    pub fn class(&self) -> JobClass {
+        match self {
+            Job::Append(_) | Job::Mark(_) | Job::Retract(_) | Job::Tried(_) | Job::Bury(_) => {
+                JobClass::Write
+            }
+            Job::Open(_)
+            | Job::Read(_)
+            | Job::Marks(_)
+            | Job::Conversations(_)
+            | Job::Pending(_) => JobClass::Read,
+            Job::Abandon(_) => JobClass::Control,
+        }
+    }
 }
 
 /// A channel is needed in memory.
@@ -277,11 +326,13 @@ pub enum Outcome {
     Retracted(Option<Arc<Publication>>),
     /// To `Marks`.
     Marks(Vec<(Box<str>, Marks)>),
-    /// To `Conversations`.
-    Conversations(Vec<Conversation>),
-    /// To `Pending`.
-    Pending(Vec<Due>),
-    /// To `Tried` and `Bury`.
+    /// To `Conversations`: as many as one answer may hold, and the channel that the
+    /// next page is behind, unless this is the last.
+    Conversations(Vec<Conversation>, Option<Box<str>>),
+    /// To `Pending`: as many as one answer may hold, and the message that the next
+    /// page is behind, unless this is the last.
+    Pending(Vec<Due>, Option<(RoomId, u64)>),
+    /// To `Tried`, `Bury` and `Abandon`.
     Noted,
     /// To any: no, and why.
     Failed(Failure),
@@ -315,6 +366,17 @@ pub struct Conversation {
     pub last: Option<Arc<Publication>>,
 }
 
+impl Conversation {
+    /// What it costs in an answer, about.
+    pub fn cost_bytes(&self) -> usize {
+        let last = self.last.as_ref().map_or(0, |last| last.cost_bytes());
+        CONVERSATION_OVERHEAD_BYTES + self.channel.len() + last
+    }
+}
+
+/// What a conversation costs beside its name and its last message.
+const CONVERSATION_OVERHEAD_BYTES: usize = 64;
+
 /// A message that waits for its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -342,6 +404,8 @@ pub enum Failure {
     Stale,
     /// What is needed does not match its checksum.
     Damaged,
+    /// Who asked is gone; nothing was read.
+    Abandoned,
 }
 
 const fn crosses_threads<T: Send + 'static>() {}

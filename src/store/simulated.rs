@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: time (the caller adds `take_spent_us` to its clock).
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -78,6 +79,7 @@ pub struct SimulatedDisk {
     state: State,
     spent_us: u64,
     syncs_count: u64,
+    reads_count: Cell<u64>,
     life: u64,
 }
 
@@ -95,6 +97,7 @@ impl SimulatedDisk {
             state: State::Works,
             spent_us: 0,
             syncs_count: 0,
+            reads_count: Cell::new(0),
             life: 1,
         }
     }
@@ -124,6 +127,15 @@ impl SimulatedDisk {
     /// Syncs that there were, those of commits included.
     pub fn syncs_count(&self) -> u64 {
         self.syncs_count
+    }
+
+    /// Keys that were read and entries that were looked at.
+    pub fn reads_count(&self) -> u64 {
+        self.reads_count.get()
+    }
+
+    fn count_read(&self) {
+        self.reads_count.set(self.reads_count.get() + 1);
     }
 
     /// Decides about everything that is not on the disk yet. A prefix survives.
@@ -156,6 +168,7 @@ impl SimulatedDisk {
 
 impl Disk for SimulatedDisk {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+        self.count_read();
         if self.damaged.contains(&(space, key.to_vec())) {
             return Err(DiskFault::Damaged);
         }
@@ -181,6 +194,7 @@ impl Disk for SimulatedDisk {
             if self.damaged.contains(&(space, key.clone())) {
                 return Err(DiskFault::Damaged);
             }
+            self.count_read();
             if on_entry(key, value).is_break() {
                 break;
             }

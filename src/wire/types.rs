@@ -91,7 +91,37 @@ pub fn trace_of(tags: &[(Box<str>, Box<str>)]) -> Option<Trace> {
     tag(TRACE_TAG).and_then(Trace::parse).or_else(|| tag(ID_TAG).and_then(Trace::of_uuid))
 }
 
+/// What a publication costs beside its parts: the entry, its shared header, its
+/// offset and time, and the names of its fields on the wire.
+const PUBLICATION_OVERHEAD_BYTES: usize = 192;
+
+impl Payload {
+    /// What it costs, in memory and on the wire, about.
+    pub fn cost_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl ClientInfo {
+    /// What it costs in each message that carries it, about.
+    pub fn cost_bytes(&self) -> usize {
+        let conn_info = self.conn_info.as_ref().map_or(0, |info| info.cost_bytes());
+        self.user.len() + conn_info
+    }
+}
+
 impl Publication {
+    /// What it costs with everything that it carries, in memory, on the disk and on the
+    /// wire, about. Every limit on bytes of messages counts with this.
+    pub fn cost_bytes(&self) -> usize {
+        let tags = self.tags.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
+        PUBLICATION_OVERHEAD_BYTES
+            + self.data.cost_bytes()
+            + self.info.as_ref().map_or(0, |info| info.cost_bytes())
+            + self.chan_info.as_ref().map_or(0, |info| info.cost_bytes())
+            + tags
+    }
+
     /// The text of one tag.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tags.iter().find(|(key, _)| **key == *name).map(|(_, text)| &**text)

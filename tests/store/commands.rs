@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rookery::base::{RoomId, ShardId};
 use rookery::session::NameKey;
 use rookery::store::{
-    Batch, Burial, Cause, Disk as _, Durable, Engine, FjallDisk, Job, Options, Request, Round,
-    Setup, Space, Ticket,
+    Batch, Burial, Cause, Disk as _, Durable, Engine, FjallDisk, Job, Options, Request, Requester,
+    Round, Setup, Space, Ticket,
 };
 use serde_json::{Value, json};
 
@@ -83,7 +83,10 @@ fn bury(dir: &Path) {
     let (inbox, room) = (names.inbox("", "ben"), names.room("", CHANNEL));
     let (cause, at_unix_ms) = (Cause::Tries, NOW_UNIX_MS);
     let job = Job::Bury(Burial { inbox, room, offset: 1, cause, at_unix_ms });
-    engine.take(ShardId(0), Request { ticket: Ticket(0), round: Round(0), job });
+    engine.take(
+        ShardId(0),
+        Request { ticket: Ticket(0), round: Round(0), by: Requester::NOBODY, job },
+    );
     engine.turn(NOW_UNIX_MS, &mut Vec::new());
     assert_eq!(engine.counts().dead_tried, 1);
 }

@@ -1,22 +1,52 @@
-//! Requests in their order. When a turn has read enough, reads wait for the next
-//! one, and writes that do not concern them go past.
+//! Requests that wait: writes in their order, reads in turn by who asks.
+//!
+//! Writes come first in each turn, and have places that reads cannot take. What a
+//! turn reads is bounded, and more closely when writes wait for its commit. A read
+//! that needs more goes on in a later turn, behind the slices of all others that
+//! have begun: so a write waits for a slice or two of somebody's reads, and a
+//! requester's question for a slice of each other requester's, however many
+//! questions those have asked.
+//!
+//! Invariants: a read begins behind every write that was given before it; `turn`
+//! names a requester once if and only if it has a read that may begin next; at most
+//! `BEGUN_MAX` reads have begun, and each is another requester's.
+//!
+//! Deliberately absent: what requests mean.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
 
-use crate::base::{RoomId, ShardId};
+use crate::base::{ConnId, RoomId, ShardId};
+use crate::wire::Publication;
 
-use super::super::letter::{Job, Request};
+use super::super::letter::{Failure, Job, JobClass, Outcome, Reply, Request, Requester, Ticket};
+use super::reads::PartialRead;
+
+/// Writes that wait; who gives them keeps the rest.
+const WRITES_QUEUED_MAX: usize = 16_384;
+/// Reads that wait; who gives them keeps the rest.
+const READS_QUEUED_MAX: usize = 16_384;
+/// Reads that have begun and hold what they found so far.
+const BEGUN_MAX: usize = 64;
 
 /// Writes that one turn makes.
 const TURN_WRITES_MAX: usize = 1_024;
 /// Bytes of one turn's batch, about.
 const TURN_BATCH_BYTES_MAX: usize = 4 << 20;
-/// Entries that one turn reads, about.
-const TURN_READ_COUNT_MAX: usize = 4_096;
-/// Bytes that one turn reads, about.
-const TURN_READ_BYTES_MAX: usize = 1 << 20;
-/// What a read costs beside its entries: finding the place.
-const READ_ENTRIES: usize = 16;
+
+/// Entries that one turn reads, about: when a commit waits for it, and else.
+const TURN_ENTRIES_MAX: (usize, usize) = (256, 1_024);
+/// Bytes that one turn reads, about: when a commit waits for it, and else.
+const TURN_READ_BYTES_MAX: (usize, usize) = (128 << 10, 512 << 10);
+/// Entries of one slice of a read, about.
+const SLICE_ENTRIES_MAX: usize = 256;
+/// Bytes of one slice of a read, about.
+const SLICE_BYTES_MAX: usize = 128 << 10;
+/// What finding a place costs, in entries that are read on from there.
+const SEEK_ENTRIES: usize = 16;
+/// What reading a single key costs, in the same.
+const GET_ENTRIES: usize = 4;
 
 /// What a turn did so far.
 #[derive(Debug, Default)]
@@ -24,15 +54,48 @@ pub struct Budget {
     writes_count: usize,
     /// Bytes of its batch.
     pub batch_bytes: usize,
-    read_count: usize,
-    read_bytes: usize,
+    /// Of all reads of the turn,
+    read: Spent,
+    /// and of the slice at hand.
+    slice: Spent,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    entries_count: usize,
+    bytes: usize,
 }
 
 impl Budget {
     /// An entry was read.
     pub fn read(&mut self, bytes: usize) {
-        self.read_count += 1;
-        self.read_bytes += bytes;
+        self.spend(1, bytes);
+    }
+
+    /// A range is looked for.
+    pub fn seek(&mut self) {
+        self.spend(SEEK_ENTRIES, 0);
+    }
+
+    /// A single key was read.
+    pub fn got(&mut self, bytes: usize) {
+        self.spend(GET_ENTRIES, bytes);
+    }
+
+    /// Whether the read at hand has to go on another time.
+    pub fn is_slice_over(&self) -> bool {
+        SLICE_ENTRIES_MAX <= self.slice.entries_count || SLICE_BYTES_MAX <= self.slice.bytes
+    }
+
+    fn spend(&mut self, entries_count: usize, bytes: usize) {
+        for spent in [&mut self.read, &mut self.slice] {
+            spent.entries_count += entries_count;
+            spent.bytes += bytes;
+        }
+    }
+
+    fn begin_slice(&mut self) {
+        self.slice = Spent::default();
     }
 
     fn has_written_enough(&self) -> bool {
@@ -40,89 +103,234 @@ impl Budget {
     }
 
     fn has_read_enough(&self) -> bool {
-        TURN_READ_COUNT_MAX <= self.read_count || TURN_READ_BYTES_MAX <= self.read_bytes
+        let pick =
+            |(beside_writes, alone)| if self.writes_count == 0 { alone } else { beside_writes };
+        pick(TURN_ENTRIES_MAX) <= self.read.entries_count
+            || pick(TURN_READ_BYTES_MAX) <= self.read.bytes
     }
+}
+
+/// A question that waits, or is half answered.
+#[derive(Debug)]
+pub struct QueuedRead {
+    /// Who gave it,
+    pub from: ShardId,
+    /// and its number there.
+    pub ticket: Ticket,
+    /// What is asked.
+    pub job: Job,
+    /// What was found so far; `None` before it begins.
+    pub found: Option<PartialRead>,
+    by: Requester,
+    /// How many writes were given before it.
+    behind: u64,
+}
+
+/// An acknowledgement whose marks are written: what it acknowledged is removed from
+/// what waits, some of it in each turn.
+#[derive(Debug)]
+pub struct Clearing {
+    /// Who gave it,
+    pub from: ShardId,
+    /// and its number there.
+    pub ticket: Ticket,
+    /// Where the messages wait.
+    pub inbox: RoomId,
+    /// Of which channel they are.
+    pub room: RoomId,
+    /// The lowest offset that may still wait.
+    pub first: u64,
+    /// Up to this offset all are removed.
+    pub last: u64,
+    /// Its namespace, for durability.
+    pub namespace: u16,
+    /// The answer when all are.
+    pub outcome: Outcome,
 }
 
 /// Requests that wait.
 #[derive(Debug, Default)]
 pub struct Queue {
-    waiting: VecDeque<(ShardId, Request)>,
-    /// Passed over in this turn, in their order.
-    passed: VecDeque<(ShardId, Request)>,
-    /// What these are about: nothing that is about the same goes past them.
-    held: BTreeSet<RoomId>,
+    writes: VecDeque<(ShardId, Request)>,
+    /// How many writes were ever given, and how many of them were taken.
+    writes_given: u64,
+    writes_taken: u64,
+    /// What is asked for each requester, in its order, without what has begun.
+    lines: BTreeMap<Requester, VecDeque<QueuedRead>>,
+    /// Whose turn is next.
+    turn: VecDeque<Requester>,
+    /// Half answered; whose turn is next is in front.
+    begun: VecDeque<QueuedRead>,
+    reads_count: usize,
+    /// Acknowledgements that have more to remove; whose turn is next is in front.
+    clearing: VecDeque<Clearing>,
+    /// Whether the next slice is for one that has begun.
+    goes_on: bool,
+    /// Answers to what nobody waits for any more.
+    abandoned: Vec<(ShardId, Reply)>,
 }
 
 impl Queue {
-    /// How many wait.
-    pub fn len(&self) -> usize {
-        self.waiting.len() + self.passed.len()
+    /// Whether this request finds a place.
+    pub fn has_room_for(&self, job: &Job) -> bool {
+        match job.class() {
+            JobClass::Write => self.writes.len() < WRITES_QUEUED_MAX,
+            JobClass::Read => self.reads_count < READS_QUEUED_MAX,
+            JobClass::Control => true,
+        }
+    }
+
+    /// True when nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+            && self.reads_count == 0
+            && self.clearing.is_empty()
+            && self.abandoned.is_empty()
     }
 
     /// One more.
     pub fn push(&mut self, from: ShardId, request: Request) {
-        self.waiting.push_back((from, request));
-    }
-
-    /// The next for this turn.
-    pub fn next(&mut self, budget: &mut Budget) -> Option<(ShardId, Request)> {
-        while !budget.has_written_enough() {
-            let (from, request) = self.waiting.pop_front()?;
-            let is_write = writes(&request.job);
-            let is_held = subjects(&request.job).any(|subject| self.held.contains(&subject));
-            if is_held || (!is_write && budget.has_read_enough()) {
-                self.held.extend(subjects(&request.job));
-                self.passed.push_back((from, request));
-                continue;
+        match request.job.class() {
+            JobClass::Write => {
+                self.writes_given += 1;
+                self.writes.push_back((from, request));
             }
-            match is_write {
-                true => budget.writes_count += 1,
-                false => budget.read_count += READ_ENTRIES,
+            JobClass::Read => {
+                let Request { ticket, by, job, .. } = request;
+                // What shards need themselves is theirs.
+                let by =
+                    if by.conn == ConnId::NOBODY { Requester { shard: from, ..by } } else { by };
+                let behind = self.writes_given;
+                self.line_up(QueuedRead { from, ticket, job, found: None, by, behind });
             }
-            return Some((from, request));
-        }
-        None
-    }
-
-    /// What was passed over comes first in the next turn.
-    pub fn end_turn(&mut self) {
-        self.held.clear();
-        self.passed.append(&mut self.waiting);
-        std::mem::swap(&mut self.passed, &mut self.waiting);
-    }
-}
-
-/// Whether a request changes something.
-pub fn writes(job: &Job) -> bool {
-    match job {
-        Job::Append(_) | Job::Mark(_) | Job::Retract(_) | Job::Tried(_) | Job::Bury(_) => true,
-        Job::Open(_) | Job::Read(_) | Job::Marks(_) | Job::Conversations(_) | Job::Pending(_) => {
-            false
-        }
-    }
-}
-
-/// The rooms and inboxes that a request is about.
-fn subjects(job: &Job) -> impl Iterator<Item = RoomId> {
-    let subjects = match job {
-        Job::Open(open) => [Some(open.room), None, None],
-        Job::Read(range) => [Some(range.room), None, None],
-        Job::Marks(page) => [Some(page.room), None, None],
-        Job::Conversations(page) => [Some(page.inbox), None, None],
-        Job::Pending(page) => [Some(page.inbox), None, None],
-        Job::Retract(retraction) => [Some(retraction.room), None, None],
-        Job::Append(append) => {
-            let parties = append.birth.as_ref().and_then(|birth| birth.parties);
-            let addressee = append.addressee.map(|addressee| addressee.inbox);
-            match parties {
-                Some([one, other]) => [Some(append.room), Some(one), Some(other)],
-                None => [Some(append.room), addressee, None],
+            JobClass::Control => {
+                if let Job::Abandon(requester) = request.job {
+                    self.abandon(from, requester);
+                }
+                let reply = Reply { ticket: request.ticket, outcome: Outcome::Noted };
+                self.abandoned.push((from, reply));
             }
         }
-        Job::Mark(mark) => [Some(mark.room), Some(mark.inbox), None],
-        Job::Tried(tried) => [Some(tried.room), Some(tried.inbox), None],
-        Job::Bury(burial) => [Some(burial.room), Some(burial.inbox), None],
-    };
-    subjects.into_iter().flatten()
+    }
+
+    /// The next write for this turn.
+    pub fn next_write(&mut self, budget: &mut Budget) -> Option<(ShardId, Request)> {
+        if budget.has_written_enough() {
+            return None;
+        }
+        let next = self.writes.pop_front()?;
+        self.writes_taken += 1;
+        budget.writes_count += 1;
+        Some(next)
+    }
+
+    /// An acknowledgement that has more to remove.
+    pub fn next_clearing(&mut self) -> Option<Clearing> {
+        self.clearing.pop_front()
+    }
+
+    /// It goes on in a later turn.
+    pub fn put_back_clearing(&mut self, clearing: Clearing) {
+        self.clearing.push_back(clearing);
+    }
+
+    /// The next read for this turn, for one slice.
+    pub fn next_read(&mut self, budget: &mut Budget) -> Option<QueuedRead> {
+        if budget.has_read_enough() {
+            return None;
+        }
+        budget.begin_slice();
+        // By turns, so that short questions and long ones both get on.
+        self.goes_on = !self.goes_on;
+        let is_first = self.goes_on || BEGUN_MAX <= self.begun.len();
+        let begun = if is_first { self.begun.pop_front() } else { None };
+        let read = begun.or_else(|| self.next_fresh()).or_else(|| self.begun.pop_front())?;
+        self.reads_count -= 1;
+        Some(read)
+    }
+
+    /// This read goes on when it is its turn again.
+    pub fn put_back(&mut self, read: QueuedRead) {
+        assert!(read.found.is_some(), "what has not begun is not put back");
+        self.reads_count += 1;
+        self.begun.push_back(read);
+    }
+
+    /// This read was answered: the requester's next one may begin.
+    pub fn end(&mut self, read: &QueuedRead) {
+        if self.lines.contains_key(&read.by) {
+            self.turn.push_back(read.by);
+        }
+    }
+
+    /// A message is replaced also in what was found of it so far.
+    pub fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
+        self.begun.iter_mut().filter_map(|read| read.found.as_mut()).for_each(|found| {
+            found.replace(room, left);
+        });
+    }
+
+    /// What was found so far may not be there: all that has begun begins anew.
+    pub fn begin_anew(&mut self) {
+        for mut read in mem::take(&mut self.begun) {
+            read.found = None;
+            self.reads_count -= 1;
+            let by = read.by;
+            let line = self.lines.entry(by).or_default();
+            line.push_front(read);
+            self.reads_count += 1;
+            self.turn.push_back(by);
+        }
+    }
+
+    /// Answers to what was abandoned since the last call.
+    pub fn take_abandoned(&mut self, out: &mut Vec<(ShardId, Reply)>) {
+        out.append(&mut self.abandoned);
+    }
+
+    /// The first read of the requester whose turn it is. It stands behind writes that
+    /// were not made yet only when those are more than a turn makes.
+    fn next_fresh(&mut self) -> Option<QueuedRead> {
+        let by = *self.turn.front()?;
+        let line = self.lines.get_mut(&by).expect("who has a turn has a line");
+        let read = line.pop_front_if(|read| read.behind <= self.writes_taken)?;
+        if line.is_empty() {
+            self.lines.remove(&by);
+        }
+        self.turn.pop_front();
+        Some(read)
+    }
+
+    fn line_up(&mut self, read: QueuedRead) {
+        let by = read.by;
+        let is_busy = self.begun.iter().any(|one| one.by == by);
+        let line = self.lines.entry(by).or_default();
+        if line.is_empty() && !is_busy {
+            self.turn.push_back(by);
+        }
+        line.push_back(read);
+        self.reads_count += 1;
+    }
+
+    fn abandon(&mut self, from: ShardId, by: Requester) {
+        let (begun, kept) = mem::take(&mut self.begun)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|read| read.by == by && read.from == from);
+        self.begun = kept;
+        let line = self.lines.remove(&by).unwrap_or_default();
+        let (waiting, kept) =
+            line.into_iter().partition::<VecDeque<_>, _>(|read| read.from == from);
+        self.turn.retain(|one| *one != by);
+        if !kept.is_empty() {
+            self.lines.insert(by, kept);
+            if self.begun.iter().all(|read| read.by != by) {
+                self.turn.push_back(by);
+            }
+        }
+        self.reads_count -= begun.len() + waiting.len();
+        let gone = begun.into_iter().chain(waiting);
+        let outcome = || Outcome::Failed(Failure::Abandoned);
+        let replies = gone.map(|read| (from, Reply { ticket: read.ticket, outcome: outcome() }));
+        self.abandoned.extend(replies);
+    }
 }

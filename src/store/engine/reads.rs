@@ -1,18 +1,18 @@
-//! What is asked of the store. Everything is read in bounded pages, and a part of
-//! a channel has no hole: where one is, the channel is damaged.
+//! What is asked of the store. Everything is read in bounded pages, a slice of a page
+//! at a time, and a part of a channel has no hole: where one is, the channel is damaged.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::base::RoomId;
-use crate::base::limits::PAGE_MAX;
+use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, PAGE_MAX};
 use crate::wire::Publication;
 
 use super::super::disk::{Disk, Space};
 use super::super::key;
 use super::super::letter::{
-    Conversation, ConversationsPage, Due, Failure, Marks, MarksPage, Open, Opened, Order, Outcome,
-    PendingPage, Range,
+    Conversation, ConversationsPage, Due, Failure, Job, Marks, MarksPage, Open, Opened, Order,
+    Outcome, PendingPage, Range,
 };
 use super::super::record::{self, PendingRecord};
 use super::Engine;
@@ -22,121 +22,313 @@ use super::queue::Budget;
 /// Messages, names or what waits in one answer, whatever is asked. One more than a
 /// client gets, since rooms learn by it whether there is another page.
 const ENTRIES_MAX: u32 = PAGE_MAX + 1;
-/// Bytes of messages in one answer.
+/// Bytes that the messages of one answer cost.
 const PAGE_BYTES_MAX: u32 = 1 << 20;
+/// Conversations in one answer: each is a read of its channel's record, its head, the
+/// user's marks and the last message.
+const CONVERSATIONS_MAX: u32 = 256;
+/// Names of conversations, and places of what waits, that are looked up together.
+const TALKS_AT_ONCE_MAX: usize = 16;
+const WAITING_AT_ONCE_MAX: usize = 32;
 /// Messages that are looked through for ids. In a room that says more in the time
 /// that ids are remembered, a restart makes it forget the older ones.
 const IDS_MAX: u64 = 16_384;
 
+/// What a read found so far that takes more than one slice.
+#[derive(Debug)]
+pub enum PartialRead {
+    /// To `Open`.
+    Tail(Box<Tail>),
+    /// To `Read`.
+    Passage(PartialPassage),
+    /// To `Marks`.
+    Marks(Vec<(Box<str>, Marks)>),
+    /// To `Conversations`.
+    Conversations(PartialConversations),
+    /// To `Pending`.
+    Pending(PartialPending),
+}
+
+/// A part of a channel, as far as it was read.
+#[derive(Debug)]
+pub struct PartialPassage {
+    /// The room is asked for with it, in case a message of it is taken back.
+    room: RoomId,
+    next: u64,
+    bytes_left: usize,
+    found: Vec<Arc<Publication>>,
+}
+
+/// A user's conversations, as far as they were read.
+#[derive(Debug, Default)]
+pub struct PartialConversations {
+    after: Box<str>,
+    bytes: usize,
+    found: Vec<(RoomId, Conversation)>,
+}
+
+/// What waits for a user, as far as it was read.
+#[derive(Debug, Default)]
+pub struct PartialPending {
+    after: Option<(RoomId, u64)>,
+    bytes: usize,
+    found: Vec<Due>,
+}
+
+impl PartialRead {
+    /// A message is replaced in what was found.
+    pub fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
+        let replace = |one: &mut Arc<Publication>| {
+            if one.offset == left.offset {
+                *one = Arc::clone(left);
+            }
+        };
+        match self {
+            PartialRead::Tail(tail) if tail.open.room == room => {
+                tail.tail.iter_mut().for_each(replace);
+            }
+            PartialRead::Passage(passage) if passage.room == room => {
+                passage.found.iter_mut().for_each(replace);
+            }
+            PartialRead::Conversations(conversations) => {
+                let found = conversations.found.iter_mut().filter(|(one, _)| *one == room);
+                found.filter_map(|(_, one)| one.last.as_mut()).for_each(replace);
+            }
+            PartialRead::Pending(pending) => {
+                let found = pending.found.iter_mut().filter(|due| due.room == room);
+                found.for_each(|due| replace(&mut due.publication));
+            }
+            PartialRead::Tail(_) | PartialRead::Passage(_) | PartialRead::Marks(_) => {}
+        }
+    }
+}
+
 impl<D: Disk> Engine<D> {
-    pub(super) fn opened(&mut self, open: &Open, budget: &mut Budget) -> Result<Outcome, Failure> {
-        let Some(head) = self.head(open.room)? else { return Ok(Outcome::Opened(None)) };
+    /// One slice of a read. `None` when there is more to do; then `found` has what was
+    /// found so far.
+    pub(super) fn slice(
+        &mut self,
+        job: &Job,
+        found: &mut Option<PartialRead>,
+        budget: &mut Budget,
+    ) -> Result<Option<Outcome>, Failure> {
+        let so_far = found.take();
+        let sliced = match job {
+            // Who opened it now would take what it has for all that it has.
+            Job::Open(open) if self.doubtful.contains(&open.room) => Err(Failure::Broken),
+            Job::Open(open) => self.opened(open, so_far, budget),
+            Job::Read(range) => self.passage(range, so_far, budget),
+            Job::Marks(page) => self.marks_page(page, so_far, budget),
+            Job::Conversations(page) => self.conversations(page, so_far, budget),
+            Job::Pending(page) => self.pending(page, so_far, budget),
+            Job::Append(_)
+            | Job::Mark(_)
+            | Job::Retract(_)
+            | Job::Tried(_)
+            | Job::Bury(_)
+            | Job::Abandon(_) => unreachable!("these stand in other lines"),
+        };
+        match sliced? {
+            Slice::Whole(outcome) => Ok(Some(outcome)),
+            Slice::Partial(partial) => {
+                *found = Some(partial);
+                Ok(None)
+            }
+        }
+    }
+
+    fn opened(
+        &mut self,
+        open: &Open,
+        so_far: Option<PartialRead>,
+        budget: &mut Budget,
+    ) -> Result<Slice, Failure> {
+        budget.seek();
+        let Some(head) = self.head(open.room)? else {
+            return Ok(Slice::Whole(Outcome::Opened(None)));
+        };
         let first = head.first_shown(self.setup.rules(head.namespace).count_max);
-        let mut tail = Tail::new(open, &head, first);
-        let range = key::messages(open.room, first, head.offset);
+        let mut tail = match so_far {
+            Some(PartialRead::Tail(tail)) if tail.head == head.offset => tail,
+            _ => Box::new(Tail::new(*open, &head)),
+        };
+        // Retention may have let some go meanwhile.
+        tail.first = first;
+        let mut is_over = true;
+        let range = key::messages(open.room, first, tail.next);
         self.view().scan(Space::Messages, &range, Order::NewestFirst, &mut |key, value| {
             budget.read(value.len());
-            tail.take(key, value)
+            tail.take(key, value)?;
+            is_over = !budget.is_slice_over();
+            if is_over { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
+        if !is_over && !tail.is_complete() {
+            return Ok(Slice::Partial(PartialRead::Tail(tail)));
+        }
         let (mut tail, ids) = tail.end()?;
         tail.reverse();
         let opened = Opened { epoch: head.epoch, head: head.offset, first, tail, ids };
-        Ok(Outcome::Opened(Some(Box::new(opened))))
+        Ok(Slice::Whole(Outcome::Opened(Some(Box::new(opened)))))
     }
 
-    pub(super) fn passage(
+    fn passage(
         &mut self,
         range: &Range,
+        so_far: Option<PartialRead>,
         budget: &mut Budget,
-    ) -> Result<Outcome, Failure> {
-        let Some(head) = self.head(range.room)? else { return Ok(Outcome::Passage(Vec::new())) };
+    ) -> Result<Slice, Failure> {
+        budget.seek();
+        let Some(head) = self.head(range.room)? else {
+            return Ok(Slice::Whole(Outcome::Passage(Vec::new())));
+        };
         let shown = head.first_shown(self.setup.rules(head.namespace).count_max);
         let (first, last) = (range.first.max(shown), range.last.min(head.offset));
-        let count = (range.count_max.min(ENTRIES_MAX) as usize)
-            .min(usize::try_from((last + 1).saturating_sub(first)).unwrap_or(usize::MAX));
-        let mut passage = Vec::with_capacity(count);
-        if count == 0 {
-            return Ok(Outcome::Passage(passage));
-        }
-        let mut bytes_left = range.bytes_max.min(PAGE_BYTES_MAX) as usize;
-        let mut next = match range.order {
-            Order::OldestFirst => first,
-            Order::NewestFirst => last,
+        let mut passage = match so_far {
+            Some(PartialRead::Passage(passage)) => passage,
+            _ => PartialPassage {
+                room: range.room,
+                next: match range.order {
+                    Order::OldestFirst => first,
+                    Order::NewestFirst => last,
+                },
+                bytes_left: range.bytes_max.min(PAGE_BYTES_MAX) as usize,
+                found: Vec::new(),
+            },
         };
-        let mut is_cut = false;
-        let mut fault = None;
+        let (first, last) = match range.order {
+            // What retention let go meanwhile ends it: a part has no hole.
+            Order::OldestFirst if passage.next < first => return Ok(passage.end()),
+            Order::OldestFirst => (passage.next, last),
+            Order::NewestFirst => (first, passage.next),
+        };
+        let missing_count = range.count_max.min(ENTRIES_MAX) as usize - passage.found.len();
+        let there = usize::try_from((last + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let count = missing_count.min(there) + passage.found.len();
+        if count == passage.found.len() {
+            return Ok(passage.end());
+        }
+        let mut ending = Ending::Exhausted;
         let keys = key::messages(range.room, first, last);
         self.view().scan(Space::Messages, &keys, range.order, &mut |key, value| {
             budget.read(value.len());
-            let publication = match message(key, value, next) {
-                Ok(publication) => publication,
-                Err(failure) => {
-                    fault = Some(failure);
-                    return ControlFlow::Break(());
-                }
-            };
-            let bytes = publication.data.bytes.len();
-            is_cut = bytes_left < bytes && !passage.is_empty();
-            if is_cut {
-                return ControlFlow::Break(());
+            ending = passage.take(key, value, range.order, count);
+            if matches!(ending, Ending::Exhausted) && budget.is_slice_over() {
+                ending = Ending::Slice;
             }
-            bytes_left = bytes_left.saturating_sub(bytes);
-            passage.push(Arc::new(publication));
-            next = match range.order {
-                Order::OldestFirst => next.saturating_add(1),
-                Order::NewestFirst => next.saturating_sub(1),
-            };
-            if passage.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            match ending {
+                Ending::Exhausted => ControlFlow::Continue(()),
+                Ending::Full | Ending::Slice | Ending::Fault(_) => ControlFlow::Break(()),
+            }
         })?;
-        match fault {
-            Some(failure) => Err(failure),
-            None if passage.len() < count && !is_cut => Err(Failure::Damaged),
-            None => Ok(Outcome::Passage(passage)),
+        match ending {
+            Ending::Full => Ok(passage.end()),
+            Ending::Slice => Ok(Slice::Partial(PartialRead::Passage(passage))),
+            Ending::Exhausted => Err(Failure::Damaged),
+            Ending::Fault(failure) => Err(failure),
         }
     }
 
-    pub(super) fn marks_page(
+    fn marks_page(
         &mut self,
         page: &MarksPage,
+        so_far: Option<PartialRead>,
         budget: &mut Budget,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Slice, Failure> {
+        budget.seek();
         let count_max = page.count_max.min(ENTRIES_MAX) as usize;
-        let mut marks: Vec<Result<(Box<str>, Marks), Failure>> = Vec::new();
-        let range = key::names_behind(page.room, &page.after);
+        let mut marks = match so_far {
+            Some(PartialRead::Marks(marks)) => marks,
+            _ => Vec::new(),
+        };
+        let after = marks.last().map_or(&page.after, |(name, _)| name);
+        let range = key::names_behind(page.room, after);
+        let mut fault = None;
+        let mut is_over = true;
         self.view().scan(Space::Marks, &range, Order::OldestFirst, &mut |key, value| {
             if count_max <= marks.len() {
                 return ControlFlow::Break(());
             }
-            budget.read(value.len());
-            let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(Failure::Damaged);
-            marks.push(name.and_then(|name| Ok((name, record::take_marks(value)?))));
-            ControlFlow::Continue(())
-        })?;
-        Ok(Outcome::Marks(marks.into_iter().collect::<Result<_, _>>()?))
-    }
-
-    pub(super) fn conversations(
-        &mut self,
-        page: &ConversationsPage,
-        budget: &mut Budget,
-    ) -> Result<Outcome, Failure> {
-        let count_max = page.count_max.min(ENTRIES_MAX) as usize;
-        let mut talks: Vec<Result<(Box<str>, RoomId), Failure>> = Vec::new();
-        let range = key::names_behind(page.inbox, &page.after);
-        self.view().scan(Space::Talks, &range, Order::OldestFirst, &mut |key, value| {
-            if count_max <= talks.len() {
+            if budget.is_slice_over() {
+                is_over = false;
                 return ControlFlow::Break(());
             }
+            budget.read(value.len());
             let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(Failure::Damaged);
-            talks.push(name.and_then(|name| Ok((name, record::take_talk(value)?))));
+            match name.and_then(|name| Ok((name, record::take_marks(value)?))) {
+                Ok(one) => marks.push(one),
+                Err(failure) => {
+                    fault = Some(failure);
+                    return ControlFlow::Break(());
+                }
+            }
             ControlFlow::Continue(())
         })?;
-        let mut conversations = Vec::with_capacity(talks.len());
-        for talk in talks {
-            let (channel, room) = talk?;
-            conversations.push(self.conversation(channel, room, &page.user, budget)?);
+        match fault {
+            Some(failure) => Err(failure),
+            None if is_over => Ok(Slice::Whole(Outcome::Marks(marks))),
+            None => Ok(Slice::Partial(PartialRead::Marks(marks))),
         }
-        Ok(Outcome::Conversations(conversations))
+    }
+
+    fn conversations(
+        &mut self,
+        page: &ConversationsPage,
+        so_far: Option<PartialRead>,
+        budget: &mut Budget,
+    ) -> Result<Slice, Failure> {
+        let count_max = page.count_max.min(CONVERSATIONS_MAX) as usize;
+        let mut so_far = match so_far {
+            Some(PartialRead::Conversations(so_far)) => so_far,
+            _ => PartialConversations { after: page.after.clone(), ..Default::default() },
+        };
+        while so_far.found.len() < count_max {
+            let talks = self.talks(page.inbox, &so_far.after, budget)?;
+            if talks.is_empty() {
+                return Ok(so_far.end(None));
+            }
+            for (channel, room) in talks {
+                if count_max <= so_far.found.len() {
+                    break;
+                }
+                if budget.is_slice_over() {
+                    return Ok(Slice::Partial(PartialRead::Conversations(so_far)));
+                }
+                let one = self.conversation(channel, room, &page.user, budget)?;
+                so_far.bytes += one.cost_bytes();
+                if HISTORY_ANSWER_BYTES_MAX < so_far.bytes && !so_far.found.is_empty() {
+                    let next = so_far.after.clone();
+                    return Ok(so_far.end(Some(next)));
+                }
+                so_far.after = one.channel.clone();
+                so_far.found.push((room, one));
+            }
+        }
+        let rest = self.talks(page.inbox, &so_far.after, budget)?;
+        let next = (!rest.is_empty() && count_max != 0).then(|| so_far.after.clone());
+        Ok(so_far.end(next))
+    }
+
+    /// Some of a user's conversations, behind this one by name.
+    fn talks(
+        &self,
+        inbox: RoomId,
+        after: &str,
+        budget: &mut Budget,
+    ) -> Result<Vec<(Box<str>, RoomId)>, Failure> {
+        budget.seek();
+        let mut talks: Vec<Result<(Box<str>, RoomId), Failure>> = Vec::new();
+        let range = key::names_behind(inbox, after);
+        self.view().scan(Space::Talks, &range, Order::OldestFirst, &mut |key, value| {
+            budget.read(value.len());
+            let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(Failure::Damaged);
+            talks.push(name.and_then(|name| Ok((name, record::take_talk(value)?))));
+            if talks.len() < TALKS_AT_ONCE_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        talks.into_iter().collect()
     }
 
     fn conversation(
@@ -153,42 +345,84 @@ impl<D: Disk> Engine<D> {
             let value = self.view().get(Space::Messages, &key::message(room, head.offset))?;
             let value = value.ok_or(Failure::Damaged)?;
             last = Some(Arc::new(record::take_message(&value, head.offset)?.0));
-            budget.read(value.len());
+            budget.got(value.len());
         }
         // Its record, its marks, and its head are a read each.
-        (0..3).for_each(|_| budget.read(0));
+        (0..3).for_each(|_| budget.got(0));
         Ok(Conversation { channel, head: head.offset, marks, last })
     }
 
-    pub(super) fn pending(
+    fn pending(
         &mut self,
         page: &PendingPage,
+        so_far: Option<PartialRead>,
         budget: &mut Budget,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Slice, Failure> {
         let count_max = page.count_max.min(ENTRIES_MAX) as usize;
-        let mut waiting = Vec::new();
-        let mut bytes = 0;
-        let range = key::pending_behind(page.inbox, page.after);
-        self.view().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, value| {
-            bytes += value.len();
-            let is_full = count_max <= waiting.len() || PAGE_BYTES_MAX as usize <= bytes;
-            if is_full && !waiting.is_empty() {
-                return ControlFlow::Break(());
+        let mut so_far = match so_far {
+            Some(PartialRead::Pending(so_far)) => so_far,
+            _ => PartialPending { after: page.after, ..PartialPending::default() },
+        };
+        while so_far.found.len() < count_max {
+            let waiting = self.waiting_behind(page.inbox, so_far.after, budget)?;
+            if waiting.is_empty() {
+                return Ok(so_far.end(None));
             }
-            waiting.push((key::pending_from(key), PendingRecord::take(value)));
-            ControlFlow::Continue(())
-        })?;
-        let mut dues: Vec<Due> = Vec::with_capacity(waiting.len());
-        for (place, record) in waiting.into_iter().take(count_max) {
-            let (_, room, offset) = place.ok_or(Failure::Damaged)?;
-            match self.due(room, offset, record?, dues.last(), budget) {
-                Ok(due) => dues.push(due),
-                // The others shall arrive all the same; this one will expire.
-                Err(Failure::Damaged) => self.count(Failure::Damaged),
-                Err(failure) => return Err(failure),
+            for (place, record) in waiting {
+                if count_max <= so_far.found.len() {
+                    break;
+                }
+                if budget.is_slice_over() {
+                    return Ok(Slice::Partial(PartialRead::Pending(so_far)));
+                }
+                let (room, offset) = place;
+                match self.due(room, offset, record?, so_far.found.last(), budget) {
+                    Ok(due) => {
+                        so_far.bytes += due.publication.cost_bytes();
+                        if PAGE_BYTES_MAX as usize <= so_far.bytes && !so_far.found.is_empty() {
+                            let next = so_far.after;
+                            return Ok(so_far.end(next));
+                        }
+                        so_far.found.push(due);
+                    }
+                    // The others shall arrive all the same; this one will expire.
+                    Err(Failure::Damaged) => self.count(Failure::Damaged),
+                    Err(failure) => return Err(failure),
+                }
+                so_far.after = Some(place);
             }
         }
-        Ok(Outcome::Pending(dues))
+        let next = so_far.after;
+        Ok(so_far.end(next))
+    }
+
+    /// Some of what waits in an inbox, behind a message.
+    #[expect(clippy::type_complexity, reason = "a place, and what stands there")]
+    fn waiting_behind(
+        &self,
+        inbox: RoomId,
+        after: Option<(RoomId, u64)>,
+        budget: &mut Budget,
+    ) -> Result<Vec<((RoomId, u64), Result<PendingRecord, Failure>)>, Failure> {
+        budget.seek();
+        let mut waiting = Vec::new();
+        let mut is_damaged = false;
+        let range = key::pending_behind(inbox, after);
+        self.view().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, value| {
+            budget.read(value.len());
+            let Some((_, room, offset)) = key::pending_from(key) else {
+                is_damaged = true;
+                return ControlFlow::Break(());
+            };
+            let record = PendingRecord::take(value).map_err(Failure::from);
+            waiting.push(((room, offset), record));
+            if waiting.len() < WAITING_AT_ONCE_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        if is_damaged { Err(Failure::Damaged) } else { Ok(waiting) }
     }
 
     fn due(
@@ -204,14 +438,71 @@ impl<D: Disk> Engine<D> {
             let value = self.view().get(Space::Messages, &key::message(room, offset))?;
             letter = value.ok_or(Failure::Damaged)?;
         }
-        budget.read(letter.len());
+        budget.got(letter.len());
         // What waits is sorted by room: its name is read once.
         let channel = match previous.filter(|due| due.room == room) {
             Some(due) => due.channel.clone(),
-            None => self.channel(room)?.ok_or(Failure::Damaged)?.channel,
+            None => {
+                budget.got(0);
+                self.channel(room)?.ok_or(Failure::Damaged)?.channel
+            }
         };
         let publication = Arc::new(record::take_message(&letter, offset)?.0);
         Ok(Due { room, channel, publication, tries_count, expires_unix_ms })
+    }
+}
+
+/// What a slice of a read came to.
+enum Slice {
+    Whole(Outcome),
+    Partial(PartialRead),
+}
+
+/// Why reading on in a channel ended.
+enum Ending {
+    /// It did not, or there is nothing more.
+    Exhausted,
+    /// All is there that was asked for, or fits.
+    Full,
+    /// It goes on another time.
+    Slice,
+    Fault(Failure),
+}
+
+impl PartialPassage {
+    fn take(&mut self, key: &[u8], value: &[u8], order: Order, count: usize) -> Ending {
+        let publication = match message(key, value, self.next) {
+            Ok(publication) => publication,
+            Err(failure) => return Ending::Fault(failure),
+        };
+        let bytes = publication.cost_bytes();
+        if self.bytes_left < bytes && !self.found.is_empty() {
+            return Ending::Full;
+        }
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.found.push(Arc::new(publication));
+        self.next = match order {
+            Order::OldestFirst => self.next.saturating_add(1),
+            Order::NewestFirst => self.next.saturating_sub(1),
+        };
+        if self.found.len() < count { Ending::Exhausted } else { Ending::Full }
+    }
+
+    fn end(self) -> Slice {
+        Slice::Whole(Outcome::Passage(self.found))
+    }
+}
+
+impl PartialConversations {
+    fn end(self, next: Option<Box<str>>) -> Slice {
+        let found = self.found.into_iter().map(|(_, one)| one).collect();
+        Slice::Whole(Outcome::Conversations(found, next))
+    }
+}
+
+impl PartialPending {
+    fn end(self, next: Option<(RoomId, u64)>) -> Slice {
+        Slice::Whole(Outcome::Pending(self.found, next))
     }
 }
 
@@ -223,8 +514,9 @@ fn message(key: &[u8], value: &[u8], expected: u64) -> Result<Publication, Failu
 }
 
 /// The newest messages of a channel, newest first, and the ids among them.
-struct Tail<'a> {
-    open: &'a Open,
+#[derive(Debug)]
+pub struct Tail {
+    open: Open,
     head: u64,
     first: u64,
     next: u64,
@@ -236,12 +528,12 @@ struct Tail<'a> {
     ids: Vec<(Box<str>, Box<str>, u64)>,
 }
 
-impl<'a> Tail<'a> {
-    fn new(open: &'a Open, head: &Head, first: u64) -> Tail<'a> {
+impl Tail {
+    fn new(open: Open, head: &Head) -> Tail {
         Tail {
             open,
             head: head.offset,
-            first,
+            first: head.first,
             next: head.offset,
             bytes: 0,
             has_whole_tail: open.count_max == 0 && open.after.is_none(),
@@ -257,11 +549,15 @@ impl<'a> Tail<'a> {
             Ok(publication) => self.take_message(Arc::new(publication)),
             Err(failure) => self.fault = Some(failure),
         }
-        if self.fault.is_some() || (self.has_whole_tail && self.has_all_ids) {
+        if self.fault.is_some() || self.is_complete() {
             return ControlFlow::Break(());
         }
         self.next = self.next.saturating_sub(1);
         ControlFlow::Continue(())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.has_whole_tail && self.has_all_ids
     }
 
     fn take_message(&mut self, publication: Arc<Publication>) {
@@ -275,7 +571,7 @@ impl<'a> Tail<'a> {
             }
         }
         let is_wanted = self.open.after.is_some_and(|after| after < publication.offset);
-        let bytes = self.bytes + publication.data.bytes.len();
+        let bytes = self.bytes + publication.cost_bytes();
         let fits = u64::from(self.open.count_max) > count
             && (bytes <= self.open.bytes_max as usize || self.tail.is_empty());
         self.has_whole_tail |= !is_wanted && !fits;
@@ -287,7 +583,7 @@ impl<'a> Tail<'a> {
 
     #[expect(clippy::type_complexity, reason = "the two halves of an answer")]
     fn end(self) -> Result<(Vec<Arc<Publication>>, Vec<(Box<str>, Box<str>, u64)>), Failure> {
-        let is_cut = self.has_whole_tail && self.has_all_ids;
+        let is_cut = self.is_complete();
         // Without a cut, everything from the head to the first was seen.
         let is_whole = is_cut || self.head < self.first || self.next < self.first;
         match self.fault {

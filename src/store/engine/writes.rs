@@ -3,21 +3,34 @@
 
 use std::ops::ControlFlow;
 
-use crate::base::RoomId;
+use crate::base::{RoomId, ShardId};
 use crate::wire::Publication;
 
 use super::super::disk::{Disk, Durable, Space};
 use super::super::key;
 use super::super::letter::{
     Addressee, Append, Birth, Burial, Cause, Failure, Mark, Marks, Order, Outcome, Reached,
-    Retraction, Try,
+    Retraction, Ticket, Try,
 };
 use super::super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
 use super::Engine;
 use super::heads::{self, Head, Naming};
+use super::queue::Clearing;
 
 /// Pairs of inbox and room of which it is remembered what waits.
 const ACKNOWLEDGED_MAX: usize = 16_384;
+
+/// Messages that stop waiting in one step of an acknowledgement: others' writes wait
+/// for a step, and not for all that one user let wait.
+const CLEARED_AT_ONCE_MAX: usize = 256;
+
+/// How far a user's mark got.
+pub(super) enum Marking {
+    /// All of it is planned.
+    Whole(Outcome),
+    /// Some of what it acknowledges still waits, and is removed in later turns.
+    Clears(Clearing),
+}
 
 impl<D: Disk> Engine<D> {
     /// Where a channel stands; `None` when nothing was ever said there.
@@ -156,7 +169,12 @@ impl<D: Disk> Engine<D> {
         self.batch.put(Space::Channels, &key::channel(room), record.put());
     }
 
-    pub(super) fn mark(&mut self, mark: &Mark) -> Result<(Outcome, Durable), Failure> {
+    pub(super) fn mark(
+        &mut self,
+        mark: &Mark,
+        from: ShardId,
+        ticket: Ticket,
+    ) -> Result<(Marking, Durable), Failure> {
         let Mark { room, user, inbox, reached } = mark;
         let head = self.head(*room)?.ok_or(Failure::Broken)?;
         let (Reached::Delivered(offset) | Reached::Read(offset)) = *reached;
@@ -171,12 +189,23 @@ impl<D: Disk> Engine<D> {
         let after = match reached {
             Reached::Delivered(_) => Marks { delivered, ..before },
             Reached::Read(read) if *read < before.read => {
-                return Ok((Outcome::Behind(before), Durable::Later));
+                return Ok((Marking::Whole(Outcome::Behind(before)), Durable::Later));
             }
             Reached::Read(read) => Marks { delivered, read: *read },
         };
+        let outcome = Outcome::Marked { before, after };
+        let mut clearing = Clearing {
+            from,
+            ticket,
+            inbox: *inbox,
+            room: *room,
+            first: self.acknowledged.get(&(*inbox, *room)).copied().unwrap_or(0),
+            last: offset,
+            namespace: head.namespace,
+            outcome,
+        };
         let arrived = match head.parties {
-            Some(_) => self.waiting(*inbox, *room, offset)?,
+            Some(_) => self.waiting(&clearing)?,
             None => Vec::new(),
         };
         let mut talk = None;
@@ -185,10 +214,8 @@ impl<D: Disk> Engine<D> {
             talk = Some(key::named(*inbox, &record.channel));
         }
         let changes = known != Some(after) || !arrived.is_empty();
-        for key in arrived {
-            self.batch.remove(Space::Pending, &key);
-        }
-        if head.parties.is_some() {
+        let is_over = self.remove_waiting(&mut clearing, arrived);
+        if head.parties.is_some() && is_over {
             self.acknowledge(*inbox, *room, offset);
         }
         if let Some(key) = talk {
@@ -198,7 +225,36 @@ impl<D: Disk> Engine<D> {
             self.batch.put(Space::Marks, &key, record::put_marks(after));
         }
         let durable = if changes { self.setup.durable(head.namespace) } else { Durable::Later };
-        Ok((Outcome::Marked { before, after }, durable))
+        match is_over {
+            true => Ok((Marking::Whole(clearing.outcome), durable)),
+            false => Ok((Marking::Clears(clearing), durable)),
+        }
+    }
+
+    /// Removes some more of what was acknowledged. Says whether that was all.
+    pub(super) fn clear(&mut self, clearing: &mut Clearing) -> Result<(bool, Durable), Failure> {
+        let arrived = self.waiting(clearing)?;
+        let durable = match arrived.is_empty() {
+            true => Durable::Later,
+            false => self.setup.durable(clearing.namespace),
+        };
+        let is_over = self.remove_waiting(clearing, arrived);
+        if is_over {
+            self.acknowledge(clearing.inbox, clearing.room, clearing.last);
+        }
+        Ok((is_over, durable))
+    }
+
+    /// Says whether these were the last of what is acknowledged.
+    fn remove_waiting(&mut self, clearing: &mut Clearing, arrived: Vec<(u64, Vec<u8>)>) -> bool {
+        let is_over = arrived.len() < CLEARED_AT_ONCE_MAX;
+        if let Some((offset, _)) = arrived.last() {
+            clearing.first = offset.saturating_add(1);
+        }
+        for (_, key) in arrived {
+            self.batch.remove(Space::Pending, &key);
+        }
+        is_over
     }
 
     /// The marks of a user in a room.
@@ -207,16 +263,22 @@ impl<D: Disk> Engine<D> {
         Ok(value.map(|value| record::take_marks(&value)).transpose()?)
     }
 
-    /// Keys of what waits in an inbox for messages of a room, up to an offset.
-    fn waiting(&self, inbox: RoomId, room: RoomId, offset: u64) -> Result<Vec<Vec<u8>>, Failure> {
-        let first = self.acknowledged.get(&(inbox, room)).copied().unwrap_or(0);
-        let mut keys = Vec::new();
-        let range = key::pending_of(inbox, room, first, offset);
+    /// Offsets and keys of what waits in an inbox for messages of a room and is
+    /// acknowledged: as many as are removed at once.
+    fn waiting(&self, clearing: &Clearing) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
+        let Clearing { inbox, room, first, last, .. } = *clearing;
+        let mut waiting = Vec::new();
+        let range = key::pending_of(inbox, room, first, last);
         self.view().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, _| {
-            keys.push(key.to_vec());
-            ControlFlow::Continue(())
+            let offset = key::pending_from(key).map_or(last, |(.., offset)| offset);
+            waiting.push((offset, key.to_vec()));
+            if waiting.len() < CLEARED_AT_ONCE_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
-        Ok(keys)
+        Ok(waiting)
     }
 
     /// Nothing waits there any more, up to an offset.
@@ -256,6 +318,8 @@ impl<D: Disk> Engine<D> {
             let (space, key, value) = copy.with_letter(stub.clone());
             self.batch.put(space, &key, value);
         }
+        // What is being read shows it no more either.
+        self.queue.replace(*room, left);
         let before = Some(before.into());
         Ok((Outcome::Retracted(before), self.setup.durable(head.namespace)))
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::base::{RoomId, ShardId};
 use crate::store::letter::{Append, Birth, Job, Open, Outcome, Request, Round, Ticket};
-use crate::store::{Engine, Setup};
+use crate::store::{Engine, Requester, Setup};
 use crate::wire::{Epoch, Payload, Publication};
 
 fn options(dir: &Path) -> Options {
@@ -230,7 +230,10 @@ fn a_store_goes_on_without_what_is_damaged() {
 }
 
 fn ask(engine: &mut Engine<FjallDisk>, job: Job) -> Outcome {
-    engine.take(ShardId(0), Request { ticket: Ticket(1), round: Round(1), job });
+    engine.take(
+        ShardId(0),
+        Request { ticket: Ticket(1), round: Round(1), by: Requester::NOBODY, job },
+    );
     let mut out = Vec::new();
     engine.turn(1_000_000, &mut out);
     out.remove(0).1.outcome

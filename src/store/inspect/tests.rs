@@ -1,5 +1,5 @@
 use super::super::letter::{
-    Addressee, Append, Birth, Burial, Cause, Job, Marks, Request, Round, Ticket,
+    Addressee, Append, Birth, Burial, Cause, Job, Marks, Request, Requester, Round, Ticket,
 };
 use super::super::salvage::{Doubt, salvage};
 use super::super::{Batch, DiskWeather, Durable, Engine, Setup, SimulatedDisk};
@@ -32,7 +32,8 @@ fn store(disk: SimulatedDisk) -> SimulatedDisk {
         jobs.push(Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms: NOW }));
     }
     for (ticket, job) in jobs.into_iter().enumerate() {
-        let request = Request { ticket: Ticket(ticket as u32), round: Round(1), job };
+        let request =
+            Request { ticket: Ticket(ticket as u32), round: Round(1), by: Requester::NOBODY, job };
         engine.take(ShardId(0), request);
     }
     engine.turn(NOW, &mut Vec::new());

@@ -363,7 +363,7 @@ impl World {
 
     fn crash(mut self) -> Result<World, String> {
         let kind = if self.prng.percent(50) { Crash::Killed } else { Crash::PowerCut };
-        let Bench { engine, now, ticket, round } = self.bench;
+        let Bench { engine, now, ticket, round, .. } = self.bench;
         let mut disk = engine.into_disk();
         disk.disk.crash(kind);
         disk.disk.set_weather(DiskWeather::CALM);

@@ -26,7 +26,7 @@ impl<D: Disk> Bench<D> {
 
     fn pending(&mut self, inbox: RoomId, after: Option<(RoomId, u64)>) -> Vec<Due> {
         match self.ask(Job::Pending(PendingPage { inbox, after, count_max: 100 })) {
-            Outcome::Pending(dues) => dues,
+            Outcome::Pending(dues, _) => dues,
             other => panic!("{other:?}"),
         }
     }
@@ -233,7 +233,7 @@ fn both_of_a_conversation_find_it_among_theirs() {
         let (user, after) = (user.into(), after.into());
         let page = ConversationsPage { inbox, user, after, count_max };
         match bench.ask(Job::Conversations(page)) {
-            Outcome::Conversations(page) => page,
+            Outcome::Conversations(page, _) => page,
             other => panic!("{other:?}"),
         }
     };

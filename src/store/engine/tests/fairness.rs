@@ -1,0 +1,303 @@
+//! What one requester asks for does not make others wait.
+
+use super::*;
+
+/// Who asks for as much as may be.
+const GREEDY: Requester = Requester { shard: SHARD, conn: ConnId { slot: 1, generation: 0 } };
+/// Who asks for one thing.
+const MODEST: Requester = Requester { shard: SHARD, conn: ConnId { slot: 2, generation: 0 } };
+const ANN: RoomId = RoomId(b'a' as u128);
+const BOB: RoomId = RoomId(b'b' as u128);
+
+impl Bench<SimulatedDisk> {
+    fn give_as(&mut self, by: Requester, job: Job) -> Ticket {
+        self.by = by;
+        self.give(job);
+        self.by = ANYBODY;
+        Ticket(self.ticket)
+    }
+
+    /// How many turns it takes until this is answered, and what is answered until then.
+    fn turns_until(&mut self, ticket: Ticket) -> (usize, Vec<(Ticket, Outcome)>) {
+        let mut answered = Vec::new();
+        for turns in 1..100_000 {
+            let mut out = Vec::new();
+            self.engine.turn(self.now, &mut out);
+            answered.extend(out.into_iter().map(|(_, reply)| (reply.ticket, reply.outcome)));
+            if answered.iter().any(|(one, _)| *one == ticket) {
+                return (turns, answered);
+            }
+        }
+        panic!("it is never answered");
+    }
+
+    fn fill(&mut self, room: RoomId, channel: &str, count: u64) {
+        for offset in 1..=count {
+            self.give(append(room, channel, offset));
+        }
+        self.answers().iter().for_each(|one| assert!(matches!(one, Outcome::Appended)));
+    }
+
+    /// So many conversations of ann, with a message each.
+    fn talk(&mut self, count: u32) {
+        for room in 0..count {
+            let (room, channel) = (RoomId(u128::from(room) + 5_000), format!("room:{room:04}"));
+            self.give(append(room, &channel, 1));
+            self.give(mark(room, "ann", Reached::Delivered(1)));
+        }
+        self.answers();
+    }
+}
+
+fn conversations(after: &str) -> Job {
+    let (user, after, count_max) = ("ann".into(), after.into(), 1_000);
+    Job::Conversations(ConversationsPage { inbox: ANN, user, after, count_max })
+}
+
+fn direct(offset: u64) -> Job {
+    let Job::Append(mut append) = append(RoomId(70), "dm#ann,bob", offset) else { unreachable!() };
+    append.birth.as_mut().unwrap().parties = Some([ANN, BOB]);
+    append.addressee = Some(Addressee { inbox: BOB, expires_unix_ms: u64::MAX });
+    Job::Append(append)
+}
+
+/// Every kind of read, as large as it gets.
+fn large_reads() -> Vec<Job> {
+    vec![
+        Job::Read(all(ROOM)),
+        Job::Read(Range { order: Order::NewestFirst, ..all(ROOM) }),
+        Job::Open(Open { ids_since_unix_ms: 0, count_max: 5_000, ..open(ROOM) }),
+        Job::Marks(MarksPage { room: ROOM, after: "".into(), count_max: 1_000 }),
+        conversations(""),
+        Job::Pending(PendingPage { inbox: BOB, after: None, count_max: 1_000 }),
+    ]
+}
+
+fn busy() -> Bench<SimulatedDisk> {
+    let mut bench = Bench::new();
+    bench.fill(ROOM, "room:a", 3_000);
+    bench.talk(1_000);
+    for user in 0..1_000 {
+        bench.give(mark(ROOM, &format!("a{user}"), Reached::Delivered(1)));
+    }
+    (1..=1_000).for_each(|offset| bench.give(direct(offset)));
+    bench.answers();
+    bench
+}
+
+#[test]
+fn a_write_waits_for_no_more_than_a_slice_of_reads() {
+    for job in large_reads() {
+        let mut bench = busy();
+        for _ in 0..500 {
+            bench.give_as(GREEDY, job.clone());
+        }
+        // The same room's, and another's; while it is busy, too.
+        for (room, channel, offset) in [(ROOM, "room:a", 3_001), (RoomId(8), "room:b", 1)] {
+            let ticket = bench.give_as(MODEST, append(room, channel, offset));
+            let before = bench.engine.disk_mut().reads_count();
+            let (turns, _) = bench.turns_until(ticket);
+            let read = bench.engine.disk_mut().reads_count() - before;
+            assert_eq!(turns, 1, "{job:?}");
+            assert!(read < 700, "{read} entries beside a write: {job:?}");
+        }
+    }
+}
+
+#[test]
+fn who_asks_once_waits_for_a_slice_of_each_other() {
+    for job in large_reads() {
+        let mut bench = busy();
+        for _ in 0..500 {
+            bench.give_as(GREEDY, job.clone());
+        }
+        let ticket = bench.give_as(MODEST, Job::Read(Range { count_max: 1, ..all(ROOM) }));
+        let (turns, _) = bench.turns_until(ticket);
+        assert!(turns <= 2, "{turns} turns behind {job:?}");
+    }
+}
+
+#[test]
+fn requesters_take_turns_and_each_gets_its_answers_in_order() {
+    let mut bench = busy();
+    let mut expected = Vec::new();
+    for by in [GREEDY, MODEST] {
+        for _ in 0..50 {
+            let ticket = bench.give_as(by, Job::Read(Range { count_max: 40, ..all(ROOM) }));
+            expected.push((by, ticket));
+        }
+    }
+    let mut out = Vec::new();
+    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+    let place = |ticket| out.iter().position(|(_, reply)| reply.ticket == ticket).unwrap();
+    let of = |by| {
+        let own = expected.iter().filter(|(one, _)| *one == by);
+        own.map(|(_, ticket)| place(*ticket)).collect::<Vec<_>>()
+    };
+    let (greedy, modest) = (of(GREEDY), of(MODEST));
+    assert!(greedy.is_sorted() && modest.is_sorted());
+    for (one, other) in greedy.iter().zip(&modest) {
+        assert!(one.abs_diff(*other) <= 2, "{one} beside {other}");
+    }
+}
+
+#[test]
+fn what_is_read_in_slices_is_what_is_there() {
+    let mut bench = busy();
+    let read = |bench: &mut Bench<_>, order| {
+        let range = Range { first: 10, order, ..all(ROOM) };
+        offsets(&bench.ask(Job::Read(range)))
+    };
+    assert_eq!(read(&mut bench, Order::OldestFirst), (10..=1_010).collect::<Vec<_>>());
+    let newest: Vec<_> = (2_000..=3_000).rev().collect();
+    assert_eq!(read(&mut bench, Order::NewestFirst), newest);
+    let wide = Open { ids_since_unix_ms: 0, count_max: 2_000, ..open(ROOM) };
+    let Outcome::Opened(Some(opened)) = bench.ask(Job::Open(wide)) else { panic!() };
+    assert_eq!((opened.tail.len(), opened.ids.len()), (2_000, 3_000));
+    let (mut after, mut found, mut pages) = (Box::from(""), Vec::new(), 0);
+    loop {
+        let Outcome::Conversations(page, next) = bench.ask(conversations(&after)) else { panic!() };
+        assert!(page.iter().all(|one| one.last.is_some()));
+        found.extend(page.into_iter().map(|one| one.channel));
+        pages += 1;
+        let Some(next) = next else { break };
+        after = next;
+    }
+    // With the busy room and the one of two.
+    assert_eq!((found.len(), pages), (1_002, 4));
+    assert!(found.is_sorted());
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = PendingPage { inbox: BOB, after, count_max: 300 };
+        let Outcome::Pending(page, next) = bench.ask(Job::Pending(page)) else { panic!() };
+        found.extend(page.iter().map(|due| due.publication.offset));
+        let Some(next) = next else { break };
+        after = Some(next);
+    }
+    assert_eq!(found, (1..=1_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_page_of_conversations_stops_at_its_bytes() {
+    let mut bench = Bench::new();
+    for room in 0..40u32 {
+        let (room, channel) = (RoomId(u128::from(room) + 5_000), format!("room:{room:04}"));
+        let Job::Append(mut append) = append(room, &channel, 1) else { panic!() };
+        let said = message(1, &"x".repeat(60_000), "ann", 1);
+        append.publication = Arc::new(Publication { tags: Vec::new(), ..said });
+        bench.give(Job::Append(append));
+        bench.give(mark(room, "ann", Reached::Delivered(1)));
+    }
+    bench.answers();
+    let before = bench.engine.disk_mut().reads_count();
+    let Outcome::Conversations(page, next) = bench.ask(conversations("")) else { panic!() };
+    assert_eq!((page.len(), next.as_deref()), (8, Some("room:0007")));
+    assert!(bench.engine.disk_mut().reads_count() - before < 100, "no more is read");
+}
+
+#[test]
+fn an_acknowledgement_of_many_messages_is_done_in_steps() {
+    let mut bench = Bench::new();
+    (1..=5_000).for_each(|offset| bench.give(direct(offset)));
+    bench.answers();
+    let job = mark(RoomId(70), "bob", Reached::Read(5_000));
+    let acknowledged = bench.give_as(GREEDY, job);
+    let mut out = Vec::new();
+    for turn in 0..10 {
+        let ticket = bench.give_as(MODEST, append(RoomId(8), "room:b", turn + 1));
+        let (turns, answered) = bench.turns_until(ticket);
+        assert_eq!(turns, 1);
+        assert!(answered.iter().all(|(one, _)| *one != acknowledged), "it takes longer");
+    }
+    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+    let marks = Marks { delivered: 5_000, read: 5_000 };
+    assert!(matches!(&out[..], [(_, Reply { ticket, outcome: Outcome::Marked { after, .. } })]
+        if *ticket == acknowledged && *after == marks));
+    let page = PendingPage { inbox: BOB, after: None, count_max: 10 };
+    assert!(
+        matches!(&bench.ask(Job::Pending(page)), Outcome::Pending(dues, None) if dues.is_empty())
+    );
+}
+
+#[test]
+fn an_acknowledgement_fails_with_the_disk_and_is_made_good_by_the_next() {
+    let mut bench = Bench::new();
+    (1..=2_000).for_each(|offset| bench.give(direct(offset)));
+    bench.answers();
+    bench.give(mark(RoomId(70), "bob", Reached::Read(2_000)));
+    let mut out = Vec::new();
+    bench.engine.turn(bench.now, &mut out);
+    assert!(out.is_empty());
+    bench.weather(DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM });
+    assert_eq!(failure(&bench.answers()[0]), Failure::Broken);
+    bench.weather(DiskWeather::CALM);
+    bench.now += 10_000;
+    bench.answers();
+    let again = bench.ask(mark(RoomId(70), "bob", Reached::Read(2_000)));
+    assert!(matches!(again, Outcome::Marked { .. }), "{again:?}");
+    let page = PendingPage { inbox: BOB, after: None, count_max: 10 };
+    assert!(
+        matches!(&bench.ask(Job::Pending(page)), Outcome::Pending(dues, None) if dues.is_empty())
+    );
+}
+
+#[test]
+fn reads_take_no_places_of_writes() {
+    let mut bench = busy();
+    let read = Job::Read(Range { count_max: 1, ..all(ROOM) });
+    while bench.engine.has_room_for(&read) {
+        bench.give_as(GREEDY, read.clone());
+    }
+    let write = append(RoomId(8), "room:b", 1);
+    assert!(bench.engine.has_room_for(&write));
+    let ticket = bench.give_as(MODEST, write);
+    assert_eq!(bench.turns_until(ticket).0, 1);
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_read() {
+    let mut bench = busy();
+    for _ in 0..100 {
+        bench.give_as(GREEDY, conversations(""));
+    }
+    let own = bench.give_as(MODEST, Job::Read(Range { count_max: 1, ..all(ROOM) }));
+    let mut out = Vec::new();
+    bench.engine.turn(bench.now, &mut out);
+    bench.give(Job::Abandon(GREEDY));
+    let before = bench.engine.disk_mut().reads_count();
+    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+    assert!(bench.engine.disk_mut().reads_count() - before < 2_000, "a turn's, and no more");
+    assert_eq!(out.len(), 102, "each has its answer all the same");
+    let gone = out
+        .iter()
+        .filter(|(_, reply)| matches!(reply.outcome, Outcome::Failed(Failure::Abandoned)));
+    assert!(gone.count() >= 95);
+    assert!(out.iter().any(|(_, reply)| reply.ticket == own));
+    let later = bench.give_as(GREEDY, Job::Read(Range { count_max: 1, ..all(ROOM) }));
+    assert_eq!(bench.turns_until(later).0, 1, "a number that is used again is served");
+}
+
+#[test]
+fn what_is_taken_back_while_it_is_read_is_not_shown() {
+    for job in [Job::Read(all(ROOM)), Job::Open(Open { count_max: 3_000, ..open(ROOM) })] {
+        let mut bench = busy();
+        let ticket = bench.give_as(GREEDY, job);
+        let mut out = Vec::new();
+        bench.engine.turn(bench.now, &mut out);
+        assert!(out.is_empty(), "it is half read");
+        for offset in [2, 2_999] {
+            let left = Arc::new(message(offset, "gone", "ann", 1_000_000 + offset));
+            bench.give_as(MODEST, Job::Retract(Box::new(Retraction { room: ROOM, left })));
+        }
+        let (_, answered) = bench.turns_until(ticket);
+        let found = answered.into_iter().find(|(one, _)| *one == ticket).unwrap().1;
+        let found = match found {
+            Outcome::Passage(found) => found,
+            Outcome::Opened(Some(opened)) => opened.tail,
+            other => panic!("{other:?}"),
+        };
+        for one in found.iter().filter(|one| [2, 2_999].contains(&one.offset)) {
+            assert_eq!(&one.data.bytes[..], b"gone");
+        }
+    }
+}
