@@ -27,12 +27,16 @@ pub struct WatchedDisk {
     disk: SimulatedDisk,
     /// A write or a sync failed, and nothing was read again since.
     has_failed: bool,
+    /// The same of getting space back, which a turn does when its answers are given:
+    /// it says nothing about them, only about those of the next turn.
+    has_failed_behind: bool,
 }
 
 impl WatchedDisk {
     /// An empty one.
     pub fn new(seed: u64) -> WatchedDisk {
-        WatchedDisk { disk: SimulatedDisk::new(seed, DiskWeather::CALM), has_failed: false }
+        let disk = SimulatedDisk::new(seed, DiskWeather::CALM);
+        WatchedDisk { disk, has_failed: false, has_failed_behind: false }
     }
 
     fn seen<T>(&mut self, outcome: Result<T, DiskFault>) -> Result<T, DiskFault> {
@@ -69,6 +73,7 @@ impl Disk for WatchedDisk {
     fn reopen(&mut self) -> Result<(), DiskFault> {
         let outcome = self.disk.reopen();
         self.has_failed = outcome.is_err();
+        self.has_failed_behind = false;
         outcome
     }
 
@@ -82,7 +87,8 @@ impl Disk for WatchedDisk {
 
     fn reclaim(&mut self) -> Result<(), DiskFault> {
         let outcome = self.disk.reclaim();
-        self.seen(outcome)
+        self.has_failed_behind |= outcome.is_err();
+        outcome
     }
 }
 
@@ -117,7 +123,7 @@ impl Store {
         shards_count: u16,
     ) -> Store {
         disk.disk.set_weather(DiskWeather::CALM);
-        disk.has_failed = false;
+        (disk.has_failed, disk.has_failed_behind) = (false, false);
         let mut engine =
             Engine::open(disk, setup(scenario, namespaces)).expect("nothing is wrong with it");
         engine.disk_mut().disk.set_weather(scenario.disk);
@@ -213,6 +219,8 @@ impl Store {
         for (lane, shard) in self.lanes.iter_mut().zip(0..) {
             lane.give(now.tick, ShardId(shard), &mut self.engine, mutator);
         }
+        let disk = self.engine.disk_mut();
+        disk.has_failed |= std::mem::take(&mut disk.has_failed_behind);
         let mut replies = Vec::new();
         self.engine.turn(now.unix_ms, &mut replies);
         let disk = self.engine.disk_mut();
