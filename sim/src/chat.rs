@@ -246,6 +246,7 @@ impl Client {
             }
             Asked::Connect(_)
             | Asked::Subscribe(..)
+            | Asked::Presence(_)
             | Asked::Unsubscribe(_)
             | Asked::Publish(_)
             | Asked::History(..)

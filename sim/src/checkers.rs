@@ -13,6 +13,7 @@ use rookery::room::{Answer, Tell, What};
 use rookery::shard::{Audit, Letter, Note, home};
 use rookery::wire::client::{ClientAnswer, proto};
 
+use crate::attendance::Hears;
 use crate::lane::Lane;
 use crate::ledger::{Before, Ledger};
 use crate::scenario::{Scenario, TurnLimits};
@@ -22,6 +23,8 @@ use crate::scenario::{Scenario, TurnLimits};
 pub enum Checker {
     /// A reader sees a gapless, ordered part of each room, the same as others.
     Streams,
+    /// Join and leave, in their order, make the presence list.
+    Attendance,
     /// A recovery that says it is whole is whole.
     Recovery,
     /// No message comes twice to one reader.
@@ -389,8 +392,10 @@ impl Reading {
 pub enum Asked {
     /// With what it asked to recover.
     Connect(Vec<(String, Place, Before)>),
-    /// With where it asked to recover from.
-    Subscribe(String, Option<Place>, Before),
+    /// With where it asked to recover from, and what it wants to hear.
+    Subscribe(String, Option<Place>, Before, Hears),
+    /// Who is in this channel.
+    Presence(String),
     /// Which channel.
     Unsubscribe(String),
     /// Which message.
@@ -444,10 +449,11 @@ impl Answers {
                     | Asked::Subscribe(..)
                     | Asked::Unsubscribe(_)
                     | Asked::Publish(_)
+                    | Asked::Presence(_)
                     | Asked::History(..)
             ),
-            ClientAnswer::Presence(_)
-            | ClientAnswer::PresenceStats(_)
+            ClientAnswer::Presence(_) => matches!(asked, Asked::Presence(_)),
+            ClientAnswer::PresenceStats(_)
             | ClientAnswer::Ping
             | ClientAnswer::Refresh(_)
             | ClientAnswer::SubRefresh(_)

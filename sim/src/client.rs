@@ -4,11 +4,13 @@ use rookery::auth::NewToken;
 use rookery::base::{Now, Prng, Tick};
 use rookery::ring::SimulatedPlane;
 use rookery::ring::simulated::{Peer, PeerState};
+use rookery::room::NewsOf;
 use rookery::wire::client::{ClientAnswer, ClientMessage, ClientPush, proto};
 use rookery::wire::{ConnectRequest, Encoding, Request, SubscribeRequest};
 use rookery::ws::Opcode;
 
 use crate::Trace;
+use crate::attendance::{Attendance, Hears, Look};
 use crate::chat::Post;
 use crate::checkers::{
     Answers, Asked, Book, Checker, Objection, Place, Reading, Tally, Verdict, demand,
@@ -26,6 +28,8 @@ pub struct Client {
     pub(crate) prng: Prng,
     pub(crate) line: Option<Line>,
     pub(crate) readings: BTreeMap<String, Reading>,
+    /// Who is in the channels that it is in.
+    attendances: BTreeMap<String, Attendance>,
     pub(crate) reads: Reads,
     pub(crate) temper: Temper,
     /// What it said with an id.
@@ -105,6 +109,10 @@ pub struct Around<'w> {
     pub chats: bool,
     /// Whether clients acknowledge everything.
     pub acknowledges: bool,
+    /// As what members of channels come and go.
+    pub news_of: NewsOf,
+    /// Whether a presence list is held against what its reader knows.
+    pub look: Look,
 }
 
 impl Around<'_> {
@@ -132,6 +140,7 @@ impl Client {
             encoding: Encoding::ALL[prng.below(2) as usize],
             line: None,
             readings: BTreeMap::new(),
+            attendances: BTreeMap::new(),
             posts: Vec::new(),
             received: BTreeMap::new(),
             reads,
@@ -204,6 +213,7 @@ impl Client {
     pub fn cut_off(&mut self, now: Tick) {
         self.line = None;
         self.readings.values_mut().for_each(Reading::unsubscribed);
+        self.attendances.clear();
         self.back_at = now.plus_ms(self.prng.below(300));
     }
 
@@ -222,6 +232,19 @@ impl Client {
         }
         line.answers.check_complete()?;
         self.readings.iter().try_for_each(|(channel, one)| one.check_complete(book, channel))
+    }
+
+    /// All is quiet: it asks anew for each list that it knows.
+    pub fn ask_who_is_in(&mut self, around: &mut Around<'_>) {
+        let Some(line) = &self.line else { return };
+        if line.stage != Stage::Ready || line.dirty || line.half_closed {
+            return;
+        }
+        let known = self.attendances.iter().filter(|(_, one)| one.is_known());
+        let channels: Vec<String> = known.map(|(channel, _)| channel.clone()).collect();
+        for channel in channels {
+            self.ask(around, vec![(who_is_in(&channel), Asked::Presence(channel.clone()))]);
+        }
     }
 
     /// All is quiet: where it is in a channel on disk, it has read to the end.
@@ -377,12 +400,20 @@ impl Client {
                     let place = asked.map(|(_, place, _)| place);
                     let before = asked.map(|(.., before)| before.clone()).unwrap_or_default();
                     self.subscribed(channel, place, &before, result, around)?;
+                    self.is_in(channel, Hears::Messages);
                 }
             }
-            (Asked::Subscribe(channel, place, before), ClientAnswer::Subscribe(result)) => {
+            (Asked::Subscribe(channel, place, before, hears), ClientAnswer::Subscribe(result)) => {
                 self.subscribed(&channel, place.as_ref(), &before, &result, around)?;
+                self.is_in(&channel, hears);
+            }
+            (Asked::Presence(channel), ClientAnswer::Presence(all)) => {
+                if let Some(attendance) = self.attendances.get_mut(&channel) {
+                    attendance.listed(around.news_of, &channel, &all, around.look)?;
+                }
             }
             (Asked::Unsubscribe(channel), ClientAnswer::Unsubscribe) => {
+                self.attendances.remove(&channel);
                 self.reading(&channel).unsubscribed();
             }
             (Asked::Publish(number), ClientAnswer::Publish) => around.book.answered(number),
@@ -405,6 +436,12 @@ impl Client {
             (_, _) => (),
         }
         Ok(())
+    }
+
+    /// It may ask who else is there from now on.
+    fn is_in(&mut self, channel: &str, asked: Hears) {
+        let hears = if channel.starts_with("news:") { Hears::Members } else { asked };
+        self.attendances.insert(channel.to_owned(), Attendance::new(hears));
     }
 
     fn subscribed(
@@ -432,20 +469,22 @@ impl Client {
         }
         let reading = self.reading(channel);
         let inside = reading.is_subscribed();
-        match push {
+        match &push {
             ClientPush::Publication(publication) => {
-                reading.publication(around.book, channel, &publication)?;
+                reading.publication(around.book, channel, publication)?;
             }
             ClientPush::Unsubscribe(why) => {
                 around.tally.endings.insert(format!("unsubscribed {}", why.code));
                 let known = [2500, 2501].contains(&why.code);
                 demand(known, Checker::Speech, || format!("unsubscribed with {}", why.code))?;
                 reading.unsubscribed();
+                self.attendances.remove(channel);
             }
             ClientPush::Join(_) | ClientPush::Leave(_) | ClientPush::Message(_) => {
                 demand(inside, Checker::Streams, || {
                     format!("client {index} hears of {channel} from outside")
                 })?;
+                self.on_news(channel, &push, around);
             }
             ClientPush::Subscribe(_)
             | ClientPush::Disconnect(_)
@@ -458,9 +497,29 @@ impl Client {
         Ok(())
     }
 
+    /// Somebody came or went, or many did.
+    fn on_news(&mut self, channel: &str, push: &ClientPush, around: &mut Around<'_>) {
+        let Some(attendance) = self.attendances.get_mut(channel) else { return };
+        match push {
+            ClientPush::Join(join) => attendance.joined(around.news_of, join),
+            ClientPush::Leave(leave) => attendance.left(around.news_of, leave),
+            ClientPush::Message(message) if message.starts_with(b"{\"crowd\"") => {
+                attendance.is_another();
+                let asked = Asked::Presence(channel.to_owned());
+                self.ask(around, vec![(who_is_in(channel), asked)]);
+            }
+            _ => (),
+        }
+    }
+
     pub(crate) fn reading(&mut self, channel: &str) -> &mut Reading {
         self.readings.entry(channel.to_owned()).or_default()
     }
+}
+
+/// Asks who is in a channel.
+pub(crate) fn who_is_in(channel: &str) -> Request<'_> {
+    Request::Presence { channel: channel.into() }
 }
 
 /// Asks for what was missed since `place`.

@@ -5,8 +5,9 @@ use rookery::auth::NewToken;
 use rookery::wire::{HistoryRequest, RawData, Request, SubscribeRequest};
 use rookery::ws::Opcode;
 
+use crate::attendance::Hears;
 use crate::checkers::{Asked, Place};
-use crate::client::{Around, Client, Reads, Stage, Temper, recovery};
+use crate::client::{Around, Client, Reads, Stage, Temper, recovery, who_is_in};
 use crate::scenario::token;
 use crate::speech::{frame, raw_frame};
 
@@ -221,15 +222,17 @@ impl Client {
             String::new()
         };
         let plain = SubscribeRequest { channel: channel.into(), ..SubscribeRequest::default() };
+        let (positioned, recoverable) = (self.prng.percent(50), self.prng.percent(50));
+        let hears = if self.prng.percent(50) { Hears::Members } else { Hears::Messages };
         let request = SubscribeRequest {
             token: token.into(),
-            positioned: self.prng.percent(50),
-            recoverable: self.prng.percent(50),
-            join_leave: self.prng.percent(50),
+            positioned,
+            recoverable,
+            join_leave: hears == Hears::Members,
             ..place.as_ref().map_or(plain, |place| recovery(channel, place))
         };
         let before = around.book.before(channel);
-        let asked = Asked::Subscribe(channel.to_owned(), place.clone(), before);
+        let asked = Asked::Subscribe(channel.to_owned(), place.clone(), before, hears);
         self.ask(around, vec![(Request::Subscribe(request), asked)]);
     }
 
@@ -242,7 +245,7 @@ impl Client {
     fn look(&mut self, channel: &'static str, around: &mut Around<'_>) {
         let place: Option<Place> = self.reading(channel).place();
         let ask = match self.prng.below(4) {
-            0 => (Request::Presence { channel: channel.into() }, Asked::Other),
+            0 => (who_is_in(channel), Asked::Presence(channel.to_owned())),
             1 => (Request::PresenceStats { channel: channel.into() }, Asked::Other),
             2 => (Request::Ping, Asked::Other),
             _ => {
@@ -289,7 +292,7 @@ impl Client {
         let Some(line) = &mut self.line else { return };
         let id = line.next_id - 1;
         let before = around.book.before(channel);
-        line.answers.asked(id, Asked::Subscribe(channel.to_owned(), None, before));
+        line.answers.asked(id, Asked::Subscribe(channel.to_owned(), None, before, Hears::Messages));
         let plain = SubscribeRequest { channel: channel.into(), ..SubscribeRequest::default() };
         self.send(around, &frame(self.encoding, &[(id, Request::Subscribe(plain))]));
         if self.prng.percent(70) {

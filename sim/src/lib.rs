@@ -11,6 +11,7 @@
 //! Deliberately absent: threads, the kernel, real time.
 #![forbid(unsafe_code)]
 
+mod attendance;
 mod chat;
 pub mod checkers;
 mod client;

@@ -28,6 +28,8 @@ pub enum Mutation {
     DoubleMessage,
     /// A whole recovery lacks its first message.
     ShortenRecovery,
+    /// That somebody left never reaches a shard.
+    DropLeave,
     /// A farewell never reaches the room's home.
     DropFarewell,
     /// An answer that is no seat never comes.
@@ -163,6 +165,7 @@ impl Mutator {
             Mutation::DropMessage
             | Mutation::DropFleeting
             | Mutation::DropFarewell
+            | Mutation::DropLeave
             | Mutation::DropAnswer => {
                 if self.strikes(mutation) {
                     letters.remove(index);
@@ -265,6 +268,7 @@ impl Mutator {
                 Mutation::MisplaceAnswer,
                 Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))),
             ) => posted.position.offset != 0,
+            (Mutation::DropLeave, Letter::Tell(Tell::Went(..) | Tell::Swapped(..))) => true,
             (Mutation::DropFarewell, Letter::Ask(ask)) => {
                 matches!(ask.what, What::Unsubscribe(_))
             }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rookery::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use rookery::base::Prng;
 use rookery::ring::simulated::Weather;
-use rookery::room::{self, Namespace, Who};
+use rookery::room::{self, Namespace, NewsOf, Who};
 use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOptions};
 use rookery::shard::{Options, TracingOptions};
 use rookery::store::{Crash, DiskWeather, Durability};
@@ -115,7 +115,7 @@ impl Scenario {
             ws: rookery::ws::Options { message_bytes_max: 8 << 10, ..Default::default() },
             session: session_options(&mut prng),
             room: room::Options {
-                namespaces: namespaces(&mut prng),
+                namespaces: told_otherwise(namespaces(&mut prng), seed),
                 rooms_max: pick(&mut prng, &[2, 100, 100]),
             },
             // Worlds have no control thread that would lock anybody out.
@@ -157,7 +157,8 @@ impl Scenario {
         let durability =
             pick(&mut prng, &[Durability::Fsync, Durability::Fsync, Durability::Interval]);
         let keeps = pick(&mut prng, &[Keeps::All, Keeps::All, Keeps::Some]);
-        options.room.namespaces = stored_namespaces(&mut prng, durability, keeps);
+        let namespaces = stored_namespaces(&mut prng, durability, keeps);
+        options.room.namespaces = told_otherwise(namespaces, seed);
         options.room.rooms_max = 100;
         options.session.channels_max = 12;
         if prng.percent(25) {
@@ -296,6 +297,18 @@ fn namespaces(prng: &mut Prng) -> Vec<Namespace> {
         },
         Namespace { presence: false, join_leave: false, history_count_max: 0, ..open },
     ]
+}
+
+/// How coming and going is told, the same way in all channels of a world.
+fn told_otherwise(mut namespaces: Vec<Namespace>, seed: u64) -> Vec<Namespace> {
+    let mut prng = Prng::from_seed(seed ^ 0x10_1EA7E);
+    let news_of = pick(&mut prng, &[NewsOf::Clients, NewsOf::Users]);
+    let members_max = pick(&mut prng, &[1_000, 1_000, 1_000, 2]) as u32;
+    for one in &mut namespaces {
+        one.join_leave_of = news_of;
+        one.join_leave_members_max = members_max;
+    }
+    namespaces
 }
 
 /// The keys of every world.

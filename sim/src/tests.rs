@@ -153,6 +153,11 @@ fn published_sees_a_reader_that_stayed_and_missed_something() {
 }
 
 #[test]
+fn attendance_sees_somebody_who_left_and_is_still_listed() {
+    check_mutation(Mutation::DropLeave, Checker::Attendance);
+}
+
+#[test]
 fn membership_sees_a_farewell_that_did_not_arrive() {
     check_mutation(Mutation::DropFarewell, Checker::Membership);
 }

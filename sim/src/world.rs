@@ -11,6 +11,7 @@ use rookery::room::Tell;
 use rookery::session::NameKey;
 use rookery::shard::{Gap, Letter, Order, Setup, Shard};
 
+use crate::attendance::Look;
 use crate::checkers::{
     Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_lane,
     check_membership, check_notes, check_turn, demand,
@@ -35,6 +36,13 @@ const WAITING_MS_MAX: u64 = 60_000;
 
 /// One step of the calm.
 const CALM_STEP_MS: u64 = 20;
+
+/// How long after the chaos a presence list may change: a grace, and the second after
+/// which a large room tells its numbers, twice, because the first notice may be lost.
+const ATTENDANCE_MS: u64 = 3_500;
+
+/// In so many steps a question that was just asked has reached its room.
+const ANSWER_STEPS: u64 = 10;
 
 /// In the calm of a world with a store: how long clients come back, and how long it
 /// takes at least, so that what failed is read again.
@@ -109,6 +117,8 @@ struct World<'s> {
     crashes_count: u64,
     /// Clients that are cut off come back until then.
     open_until: Tick,
+    /// Whether presence lists are held against what their readers know.
+    look: Look,
 }
 
 /// Lets a world happen. A panic of a core is an objection like any other.
@@ -167,6 +177,7 @@ impl<'s> World<'s> {
             answered_before: 0,
             crashes_count: 0,
             open_until: Tick(0),
+            look: Look::None,
         }
     }
 
@@ -219,10 +230,37 @@ impl<'s> World<'s> {
             }
             demand(self.now.tick < end, Checker::Answers, || "it never gets quiet".to_owned())?;
         }
+        self.check_attendance()?;
         self.check_borders()?;
         self.check_counters()?;
         self.check_store()?;
         self.clients.iter().try_for_each(|client| client.check_complete(&self.book))
+    }
+
+    /// Graces end, and large rooms tell their numbers. Then whoever knows a presence list
+    /// asks for it again.
+    fn check_attendance(&mut self) -> Verdict {
+        for look in [Look::First, Look::Second] {
+            for _ in 0..ATTENDANCE_MS / CALM_STEP_MS {
+                self.step(CALM_STEP_MS)?;
+            }
+            self.look = look;
+            for index in 0..self.clients.len() {
+                let Some(core) = self.clients[index].core() else { continue };
+                let (client, mut around) = self.around(index, core);
+                client.ask_who_is_in(&mut around);
+            }
+            let end = self.now.tick.plus_ms(QUIET_MS_MAX);
+            for step in 0.. {
+                self.step(CALM_STEP_MS)?;
+                if ANSWER_STEPS <= step && self.is_quiet() {
+                    break;
+                }
+                demand(self.now.tick < end, Checker::Answers, || "it never gets quiet".to_owned())?;
+            }
+            self.look = Look::None;
+        }
+        Ok(())
     }
 
     /// A user who is there, and for whom something waits all the same.
@@ -328,6 +366,8 @@ impl<'s> World<'s> {
             channels: self.scenario.channels(),
             chats: self.store.is_some(),
             acknowledges: self.phase != Phase::Chaos,
+            news_of: self.scenario.options.room.namespaces[0].join_leave_of,
+            look: self.look,
         };
         (&mut self.clients[index], around)
     }
@@ -513,19 +553,23 @@ impl<'s> World<'s> {
     /// Moves what a shard has for its neighbours into the lanes.
     fn post(&mut self, at: usize) {
         let weather = self.scenario.lanes;
-        let (phase, now, lanes) = (self.phase, self.now.tick, &mut self.lanes[at]);
+        let (phase, now, lanes) = (self.phase, self.now, &mut self.lanes[at]);
         let (mutator, prng) = (&mut self.mutator, &mut self.prng);
+        let mut lost = Vec::new();
         self.cores[at].shard.post(&mut |to, mail| {
             if phase == Phase::Chaos && prng.below(1_000) < weather.losses_per_1_000 {
-                lose_news(mail);
+                lose_news(mail, &mut lost);
             }
             mutator.change(mail);
             let lane = &mut lanes[usize::from(to.0)];
-            lane.post(now, weather, prng, mail);
+            lane.post(now.tick, weather, prng, mail);
             if lane.len() != 0 && mutator.strikes(Mutation::LoseLetter) {
                 lane.lose();
             }
         });
+        for tell in lost {
+            self.cores[at].shard.on_news_lost(now, &tell);
+        }
     }
 
     fn spoil_work(&mut self, at: usize) {
@@ -618,16 +662,20 @@ fn cores(
 }
 
 /// What a full lane does: news are lost, answers are not, and where publications
-/// were among them stands a gap behind.
-fn lose_news(letters: &mut Vec<Letter>) {
+/// were among them stands a gap behind. What was lost of members, their home is told.
+fn lose_news(letters: &mut Vec<Letter>, of_members: &mut Vec<Tell>) {
     let mut lost: Option<Gap> = None;
     letters.retain(|letter| match letter {
         Letter::Tell(Tell::Answer(..) | Tell::Replaced(_) | Tell::Lost(_))
         | Letter::Ask(_)
         | Letter::Gap(_) => true,
+        Letter::Tell(Tell::Typing(..) | Tell::Notice(..)) => false,
         Letter::Tell(
-            Tell::Came(..) | Tell::Went(..) | Tell::Typing(..) | Tell::Crowd(..) | Tell::Notice(..),
-        ) => false,
+            tell @ (Tell::Came(..) | Tell::Went(..) | Tell::Swapped(..) | Tell::Crowd(..)),
+        ) => {
+            of_members.push(tell.clone());
+            false
+        }
         Letter::Tell(Tell::Said(room, ..)) => {
             lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
             false

@@ -279,6 +279,9 @@ pub enum Tell {
     Came(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
     /// To every subscriber that wants to know: somebody left.
     Went(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
+    /// To every subscriber that wants to know: a user's new connection took the place of
+    /// one that was away.
+    Swapped(RoomId, Box<Swap>),
     /// To every subscriber: this member is writing.
     Typing(RoomId, Arc<ClientInfo>),
     /// To every subscriber that wants to know: how many came and left.
@@ -289,6 +292,19 @@ pub enum Tell {
     Notice(RoomId, Arc<Payload>),
     /// To one connection: its user has a newer one, and may have only one.
     Replaced(ConnId),
+}
+
+/// One connection of a user in the place of another.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    /// Who is here.
+    pub came: Arc<ClientInfo>,
+    /// What its subscription's token says.
+    pub came_chan_info: Option<Arc<Payload>>,
+    /// Who is not here any more.
+    pub went: Arc<ClientInfo>,
+    /// What its subscription's token said.
+    pub went_chan_info: Option<Arc<Payload>>,
 }
 
 /// Answers, by question.

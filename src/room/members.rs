@@ -55,12 +55,15 @@ struct Absence {
 }
 
 /// How a new member was received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Arrival {
-    /// Nobody with this name was here.
+    /// It takes no place of another.
     Came,
-    /// The user was away for a moment, or is here already by this connection.
+    /// Its own connection was away for a moment, and is back.
     Resumed,
+    /// It takes the place of this connection of the same user, which was away and is
+    /// on the list no more.
+    Replaced(Member),
 }
 
 impl Member {
@@ -116,8 +119,9 @@ impl Members {
         }
     }
 
-    /// Puts a member on the list. A user that was away takes its place back
-    /// under the new connection, unnoticed by the others.
+    /// Puts a member on the list. A user that was away takes its place back under the
+    /// new connection; who lists connections has to hear of both, or keeps the old one
+    /// for ever.
     pub fn list(
         &mut self,
         seat: Seat,
@@ -130,9 +134,7 @@ impl Members {
             let own = absences.iter().any(|absence| absence.seat == seat);
             if own { seat } else { absences[0].seat }
         });
-        if let Some(earlier) = earlier {
-            self.unlist(earlier);
-        }
+        let before = earlier.and_then(|earlier| self.unlist(earlier));
         let member = Member { info, chan_info, away: false };
         if let Some(users) = &mut self.users {
             users.count_in(&member.info);
@@ -143,7 +145,11 @@ impl Members {
             let infos = self.listed().map(|member| &member.info);
             self.users = Some(Box::new(infos.collect()));
         }
-        if earlier.is_some() { Arrival::Resumed } else { Arrival::Came }
+        match before {
+            None => Arrival::Came,
+            Some(_) if earlier == Some(seat) => Arrival::Resumed,
+            Some(before) => Arrival::Replaced(before),
+        }
     }
 
     /// Takes a member off the list, if it is on it.
@@ -238,12 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_in_time_is_not_noticed() {
+    fn who_comes_back_in_time_takes_the_place_of_the_old_connection() {
         let mut members = Members::default();
-        assert_eq!(members.list(seat(1), user("ann", 1), None), Arrival::Came);
-        assert_eq!(members.list(seat(2), user("ann", 2), None), Arrival::Came);
+        assert!(matches!(members.list(seat(1), user("ann", 1), None), Arrival::Came));
+        assert!(matches!(members.list(seat(2), user("ann", 2), None), Arrival::Came));
         assert!(members.step_away(seat(1), END));
-        assert_eq!(members.list(seat(3), user("ann", 3), None), Arrival::Resumed);
+        let arrival = members.list(seat(3), user("ann", 3), None);
+        assert!(matches!(arrival, Arrival::Replaced(old) if old.info.client == ClientId(1)));
         assert!(members.give_up(seat(1), END).is_none(), "its place was taken over");
         assert!(members.give_up(seat(2), END).is_none(), "it never went away");
         assert_eq!((members.listed_count(), members.users_count()), (2, 1));
@@ -255,9 +262,9 @@ mod tests {
         members.list(seat(1), user("ann", 1), None);
         members.list(seat(2), user("ann", 2), None);
         assert!(members.step_away(seat(1), END) && members.step_away(seat(2), END));
-        assert_eq!(members.list(seat(2), user("ann", 2), None), Arrival::Resumed);
+        assert!(matches!(members.list(seat(2), user("ann", 2), None), Arrival::Resumed));
         assert!(members.give_up(seat(2), END).is_none(), "it is here");
-        assert_eq!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed);
+        assert!(matches!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed));
         assert_eq!(members.listed_count(), 2);
     }
 
@@ -279,7 +286,7 @@ mod tests {
         let mut members = Members::default();
         members.list(seat(1), user("ann", 1), None);
         assert!(members.step_away(seat(1), END));
-        assert_eq!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed);
+        assert!(matches!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed));
         let later = END.plus_ms(500);
         assert!(members.step_away(seat(1), later));
         assert!(members.give_up(seat(1), END).is_none(), "that was the end of the first one");

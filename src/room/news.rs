@@ -38,25 +38,35 @@ impl Rooms {
         if room.members.listed_count() <= rules.join_leave_members_max as usize {
             return Some(news);
         }
-        let tell_at = now.tick.plus_ms(CROWD_INTERVAL_MS);
-        let is_first = room.crowd.is_none();
-        let crowd =
-            room.crowd.get_or_insert_with(|| Box::new(Crowd { tell_at, ..Crowd::default() }));
-        match news {
-            Tell::Came(..) => crowd.came_count += 1,
-            Tell::Went(..) => crowd.went_count += 1,
-            Tell::Answer(..)
-            | Tell::Said(..)
-            | Tell::Lost(_)
-            | Tell::Typing(..)
-            | Tell::Crowd(..)
-            | Tell::Notice(..)
-            | Tell::Replaced(_) => (),
+        let (came_count, went_count) = counts_of(&news);
+        self.count_in_crowd(now, slot, came_count, went_count);
+        None
+    }
+
+    /// News of members did not reach a shard, because its lane was full. Its members'
+    /// lists are wrong from here on, so they are told the numbers soon, as in a large
+    /// room, and read the list anew.
+    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
+        let (Tell::Came(id, ..) | Tell::Went(id, ..) | Tell::Swapped(id, _) | Tell::Crowd(id, _)) =
+            lost
+        else {
+            return;
+        };
+        if let Some(slot) = self.find(*id) {
+            let (came_count, went_count) = counts_of(lost);
+            self.count_in_crowd(now, slot, came_count, went_count);
         }
-        if is_first {
+    }
+
+    fn count_in_crowd(&mut self, now: Now, slot: u32, came_count: u32, went_count: u32) {
+        let tell_at = now.tick.plus_ms(CROWD_INTERVAL_MS);
+        let crowd = &mut self.rooms[slot].crowd;
+        if crowd.is_none() {
             self.scans.set(tell_at, slot);
         }
-        None
+        let crowd = crowd.get_or_insert_with(|| Box::new(Crowd { tell_at, ..Crowd::default() }));
+        crowd.came_count += came_count;
+        crowd.went_count += went_count;
     }
 
     /// Tells a large room how many came and left.
@@ -74,6 +84,22 @@ impl Rooms {
         };
         let (id, notice) = (room.id, chat::crowd(&room.title.channel, counts));
         self.spread(id, &Tell::Crowd(id, Arc::new(notice)), out);
+    }
+}
+
+/// How many come and go by this.
+fn counts_of(news: &Tell) -> (u32, u32) {
+    match news {
+        Tell::Came(..) => (1, 0),
+        Tell::Went(..) => (0, 1),
+        Tell::Swapped(..) => (1, 1),
+        Tell::Answer(..)
+        | Tell::Said(..)
+        | Tell::Lost(_)
+        | Tell::Typing(..)
+        | Tell::Crowd(..)
+        | Tell::Notice(..)
+        | Tell::Replaced(_) => (0, 0),
     }
 }
 

@@ -13,7 +13,7 @@ use super::storing::Storing;
 use super::window::Window;
 use super::{
     Answer, Ask, Departure, Draft, Entry, MembersPage, Namespace, Options, Out, Passage, Step,
-    Tell, Title, Voice, Way, What, ack_key,
+    Swap, Tell, Title, Voice, Way, What, ack_key,
 };
 use crate::base::limits::{
     HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
@@ -229,9 +229,21 @@ impl Rooms {
             let seat = Seat { shard, conn: asker.conn };
             let was_here = is_told_by_user(rules, &info) && room.members.has_user(&info.user);
             let arrival = room.members.list(seat, Arc::clone(&info), chan_info.clone());
-            if arrival == Arrival::Came && !was_here {
-                news = self.news_of(now, slot, Tell::Came(room_id, info, chan_info));
-            }
+            let told = match arrival {
+                Arrival::Resumed => None,
+                Arrival::Came | Arrival::Replaced(_) if was_here => None,
+                Arrival::Came => Some(Tell::Came(room_id, info, chan_info)),
+                Arrival::Replaced(before) => {
+                    let swap = Swap {
+                        came: info,
+                        came_chan_info: chan_info,
+                        went: before.info,
+                        went_chan_info: before.chan_info,
+                    };
+                    Some(Tell::Swapped(room_id, Box::new(swap)))
+                }
+            };
+            news = told.and_then(|told| self.news_of(now, slot, told));
         }
         self.look_for_waiting(by, slot, out);
         (Some(Answer::Subscribed(Box::new(welcome))), news)

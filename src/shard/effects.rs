@@ -14,7 +14,7 @@ use crate::metrics::{
     Counter, Heartbeat, Histogram, LaneKind, Recovery as Recovered, RejectReason, Tenant,
     TenantCounter, TenantGauge,
 };
-use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, What};
+use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, What};
 use crate::session::{Behind, Effect, Fault, Outbox, Outcome, Passage, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
@@ -111,15 +111,16 @@ impl Shard {
             self.on_step(now, step);
         }
         for (to, tell) in out.told.drain(..) {
-            let said = match &tell {
-                Tell::Said(room, _, way) if self.mesh.is_full(to) => Some((*room, *way)),
-                _ => None,
-            };
+            let may_be_lost = self.mesh.is_full(to).then(|| tell.clone());
             if self.mesh.tell(to, tell) == Posted::Full {
                 self.count_full(LaneKind::Push);
-                if let Some((room, way)) = said {
-                    let members = self.rooms.members_on(room, to);
-                    self.on_lost_in_lane(now, room, &way, members);
+                match may_be_lost {
+                    Some(Tell::Said(room, _, way)) => {
+                        let members = self.rooms.members_on(room, to);
+                        self.on_lost_in_lane(now, room, &way, members);
+                    }
+                    Some(other) => self.on_news_lost(now, &other),
+                    None => (),
                 }
             }
         }
@@ -130,6 +131,11 @@ impl Shard {
             self.scribe.add(Counter::Published(chat_type, result), 1);
         }
         self.for_store.append(&mut out.requests);
+    }
+
+    /// What this home said of members did not reach another shard.
+    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
+        self.rooms.on_news_lost(now, lost);
     }
 
     /// A room's home says something.
@@ -149,6 +155,13 @@ impl Shard {
             Tell::Went(room, info, chan_info) => {
                 let push = Push::Leave { info: &info, chan_info: chan_info.as_deref() };
                 self.announce(room, push, Audience::NewsOfMembers);
+            }
+            Tell::Swapped(room, swap) => {
+                let Swap { came, came_chan_info, went, went_chan_info } = *swap;
+                let join = Push::Join { info: &came, chan_info: came_chan_info.as_deref() };
+                self.announce(room, join, Audience::NewsOfMembers);
+                let leave = Push::Leave { info: &went, chan_info: went_chan_info.as_deref() };
+                self.announce(room, leave, Audience::NewsOfMembers);
             }
             Tell::Typing(room, info) => {
                 let Some(channel) = self.channels.find(room) else { return };

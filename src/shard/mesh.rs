@@ -47,8 +47,8 @@ pub enum Posted {
     /// It is on its way.
     Sent,
     /// The lane is full. A question was answered with 111 in the addressee's
-    /// place; a notice is lost, and subscribers will be told if it was a
-    /// publication: who came, left or is writing is no promise.
+    /// place; a notice is lost. If it was a publication, subscribers will be told; who
+    /// came and left, rooms tell in numbers later; who is writing is no promise.
     Full,
 }
 
@@ -217,6 +217,7 @@ fn is_notice(tell: &Tell) -> bool {
         Tell::Said(..)
         | Tell::Came(..)
         | Tell::Went(..)
+        | Tell::Swapped(..)
         | Tell::Typing(..)
         | Tell::Crowd(..)
         | Tell::Notice(..) => true,
