@@ -12,14 +12,16 @@ use super::options::Channel;
 pub enum Answer {
     /// It stands in the chat.
     Delivered,
-    /// It does not: the robot was asked too often.
-    TooOften,
+    /// It does not: the robot was asked too often. How long it wants to be left alone,
+    /// in ms; 0 when it did not say.
+    TooOften(u64),
     /// It does not: it is too long (the code).
     TooLong(i64),
-    /// It does not: the robot does not know us: token, signature, keyword or address
-    /// (the code).
+    /// It does not, and no other message would: the robot is gone, or does not know us:
+    /// token, signature, keyword or address (the code).
     Stranger(i64),
-    /// It does not, for another reason that will last (the code).
+    /// It does not, for what stands in it, or for a reason that nobody knows (the code):
+    /// the same message would be refused again.
     Refused(i64),
     /// It does not, for a reason that may pass (the code).
     Busy(i64),
@@ -35,7 +37,7 @@ impl Answer {
     pub fn words(&self) -> String {
         match self {
             Answer::Delivered => "sent".to_owned(),
-            Answer::TooOften => "it was asked too often, and rests".to_owned(),
+            Answer::TooOften(_) => "it was asked too often, and rests".to_owned(),
             Answer::TooLong(code) => format!("the message is too long for it ({code})"),
             Answer::Stranger(code) => format!(
                 "it does not accept us ({code}): look at its token, signature secret, keyword and \
@@ -60,14 +62,29 @@ struct Body {
     errcode: i64,
 }
 
-/// Reads a whole answer.
-pub fn read(channel: Channel, status: u16, body: &[u8]) -> Answer {
+/// The longest rest that a robot may ask for, in ms. What it says beyond that is no
+/// reason to be silent for a day: it is asked again.
+pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
+
+/// Reads a whole answer, with its `Retry-After` in seconds.
+///
+/// A code of 400 is about one message, and so is what nobody knows: whether the robot
+/// refuses everything is found out by a message that has nothing in it.
+pub fn read(channel: Channel, status: u16, retry_after_s: Option<u64>, body: &[u8]) -> Answer {
     let code = i64::from(status);
     match status {
         200..=299 => {}
-        429 => return Answer::TooOften,
-        401 | 403 | 404 | 410 => return Answer::Stranger(code),
-        500..=599 => return Answer::Busy(code),
+        408 | 425 | 500..=599 => return Answer::Busy(code),
+        413 => return Answer::TooLong(code),
+        429 => {
+            let wait_ms = retry_after_s.unwrap_or(0).saturating_mul(1_000);
+            return Answer::TooOften(wait_ms.min(RETRY_AFTER_MS_MAX));
+        }
+        400 if channel == Channel::Slack && is_about_the_hook(body) => {
+            return Answer::Stranger(code);
+        }
+        // Redirects are not followed: somebody moved the robot.
+        300..=399 | 401..=403 | 404 | 405 | 407 | 410 => return Answer::Stranger(code),
         _ => return Answer::Refused(code),
     }
     match channel {
@@ -75,6 +92,19 @@ pub fn read(channel: Channel, status: u16, body: &[u8]) -> Answer {
         Channel::Wecom => of_code(body, wecom),
         Channel::Dingtalk => of_code(body, dingtalk),
     }
+}
+
+/// Slack says some of what is wrong with a webhook with 400.
+fn is_about_the_hook(body: &[u8]) -> bool {
+    const WORDS: [&[u8]; 6] = [
+        b"no_team",
+        b"team_disabled",
+        b"no_service",
+        b"no_active_hooks",
+        b"invalid_token",
+        b"channel_not_found",
+    ];
+    WORDS.contains(&body.trim_ascii())
 }
 
 fn of_code(body: &[u8], meaning: fn(i64) -> Answer) -> Answer {
@@ -88,10 +118,14 @@ fn of_code(body: &[u8], meaning: fn(i64) -> Answer) -> Answer {
 fn wecom(code: i64) -> Answer {
     match code {
         0 => Answer::Delivered,
-        45009 | 45033 => Answer::TooOften,
-        40058 | 45002 => Answer::TooLong(code),
-        93000 | 93017 | 40001 | 40014 => Answer::Stranger(code),
-        -1 | 50001 => Answer::Busy(code),
+        45009 | 45033 | 45047 => Answer::TooOften(0),
+        40058 | 45001..=45004 => Answer::TooLong(code),
+        // The key, its expiry, the address list, and a robot that was switched off (93004)
+        // or taken out of its group (93008).
+        40001 | 40013 | 40014 | 41001 | 42001 | 48002 | 48004 | 60020 | 93000..=93999 => {
+            Answer::Stranger(code)
+        }
+        -1 | 6000 | 50001 => Answer::Busy(code),
         _ => Answer::Refused(code),
     }
 }
@@ -99,10 +133,15 @@ fn wecom(code: i64) -> Answer {
 fn dingtalk(code: i64) -> Answer {
     match code {
         0 => Answer::Delivered,
-        130101 | 410100 => Answer::TooOften,
+        130101 | 410100 | 90002 | 90018 => Answer::TooOften(0),
         460101 => Answer::TooLong(code),
-        300001 | 300005 | 310000 | 400013 | 400101 | 400102 => Answer::Stranger(code),
+        // The token, a group that was dissolved (400013), a robot that was switched off
+        // (400102) or removed (400106), and the security setting (310000).
+        88 | 40014 | 300001 | 300005 | 310000 | 400013 | 400101 | 400102 | 400106 => {
+            Answer::Stranger(code)
+        }
         -1 | 500001 => Answer::Busy(code),
+        // 430101 to 430104 are about a link, a text or a picture in this message.
         _ => Answer::Refused(code),
     }
 }
@@ -115,26 +154,70 @@ mod tests {
     fn two_hundred_is_no_success_by_itself() {
         #[track_caller]
         fn check(channel: Channel, status: u16, body: &str, want: Answer) {
-            assert_eq!(read(channel, status, body.as_bytes()), want);
+            assert_eq!(read(channel, status, None, body.as_bytes()), want);
         }
         use Channel::{Dingtalk, Slack, Webhook, Wecom};
         check(Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#, Answer::Delivered);
-        check(Wecom, 200, r#"{"errcode":45009}"#, Answer::TooOften);
+        check(Wecom, 200, r#"{"errcode":45009}"#, Answer::TooOften(0));
         check(Wecom, 200, r#"{"errcode":40058}"#, Answer::TooLong(40058));
         check(Wecom, 200, r#"{"errcode":93000}"#, Answer::Stranger(93000));
         check(Wecom, 200, r#"{"errcode":12345}"#, Answer::Refused(12345));
         check(Wecom, 200, "<html>", Answer::Busy(0));
         check(Wecom, 200, "", Answer::Busy(0));
         check(Dingtalk, 200, r#"{"errcode":0}"#, Answer::Delivered);
-        check(Dingtalk, 200, r#"{"errcode":130101}"#, Answer::TooOften);
+        check(Dingtalk, 200, r#"{"errcode":130101}"#, Answer::TooOften(0));
         check(Dingtalk, 200, r#"{"errcode":460101}"#, Answer::TooLong(460101));
         check(Dingtalk, 200, r#"{"errcode":310000}"#, Answer::Stranger(310000));
         check(Dingtalk, 200, r#"{"errcode":300001}"#, Answer::Stranger(300001));
         check(Slack, 200, "ok", Answer::Delivered);
-        check(Slack, 429, "", Answer::TooOften);
+        check(Slack, 429, "", Answer::TooOften(0));
         check(Slack, 404, "no_service", Answer::Stranger(404));
         check(Webhook, 204, "", Answer::Delivered);
-        check(Webhook, 302, "", Answer::Refused(302));
+        check(Webhook, 302, "", Answer::Stranger(302));
         check(Webhook, 502, "", Answer::Busy(502));
+    }
+
+    #[test]
+    fn a_message_a_robot_a_rate_and_an_outage_are_told_apart() {
+        #[track_caller]
+        fn check(channel: Channel, status: u16, body: &str, want: Answer) {
+            assert_eq!(read(channel, status, None, body.as_bytes()), want);
+        }
+        use Channel::{Dingtalk, Slack, Webhook, Wecom};
+        for status in [400, 406, 409, 415, 418, 422, 451] {
+            check(Webhook, status, "", Answer::Refused(i64::from(status)));
+        }
+        for status in [401, 402, 403, 404, 405, 407, 410] {
+            check(Webhook, status, "", Answer::Stranger(i64::from(status)));
+        }
+        for status in [408, 425, 500, 501, 503, 599] {
+            check(Webhook, status, "", Answer::Busy(i64::from(status)));
+        }
+        check(Webhook, 413, "", Answer::TooLong(413));
+        check(Slack, 400, "invalid_payload", Answer::Refused(400));
+        check(Slack, 400, "no_text", Answer::Refused(400));
+        check(Slack, 400, "no_service\n", Answer::Stranger(400));
+        check(Slack, 403, "action_prohibited", Answer::Stranger(403));
+        check(Slack, 410, "channel_is_archived", Answer::Stranger(410));
+        for code in [40008, 40035, 44004, 47001, 81013] {
+            check(Wecom, 200, &format!("{{\"errcode\":{code}}}"), Answer::Refused(code));
+        }
+        for code in [40014, 42001, 93000, 93004, 93008] {
+            check(Wecom, 200, &format!("{{\"errcode\":{code}}}"), Answer::Stranger(code));
+        }
+        for code in [40035, 400105, 430101, 430102, 430103, 430104, 999_999] {
+            check(Dingtalk, 200, &format!("{{\"errcode\":{code}}}"), Answer::Refused(code));
+        }
+        for code in [400013, 400101, 400102, 400106, 310000] {
+            check(Dingtalk, 200, &format!("{{\"errcode\":{code}}}"), Answer::Stranger(code));
+        }
+    }
+
+    #[test]
+    fn a_robot_that_says_how_long_is_left_alone_for_so_long() {
+        let wait = |seconds| read(Channel::Slack, 429, seconds, b"");
+        assert_eq!(wait(None), Answer::TooOften(0));
+        assert_eq!(wait(Some(30)), Answer::TooOften(30_000));
+        assert_eq!(wait(Some(u64::MAX)), Answer::TooOften(RETRY_AFTER_MS_MAX));
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time;
 
@@ -31,6 +31,7 @@ use super::used::UsedLinks;
 use super::{audit, text};
 use crate::base::{Now, Tick};
 use crate::listener::Listener;
+use crate::outbound::ExchangeAnswer;
 
 /// Inputs that wait for the core.
 const INBOX_MAX: usize = 256;
@@ -170,6 +171,7 @@ async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
         settings: settings_seen,
         client: client_seen,
         links,
+        bodies: Arc::new(Semaphore::new(pages::BODIES_MAX)),
     };
     let pages = listen(&settings, desk).await?;
     let mut first = Vec::new();
@@ -339,6 +341,7 @@ impl Bridge {
             Output::Reply(ticket, reply) => {
                 let served = match (reply, is_kept) {
                     (Reply::Full, _) => Served::Full,
+                    (Reply::Unknown, _) => Served::Unknown,
                     (Reply::Kept, true) => Served::Kept,
                     (Reply::Kept, false) => Served::Unkept,
                 };
@@ -445,7 +448,7 @@ fn tell(trouble: &Trouble) {
                 tracing::error!("robot {robot}: {answer}; next try in {pause_ms} ms");
             }
             Answer::Delivered
-            | Answer::TooOften
+            | Answer::TooOften(_)
             | Answer::TooLong(_)
             | Answer::Busy(_)
             | Answer::Unreachable
@@ -453,6 +456,9 @@ fn tell(trouble: &Trouble) {
                 tracing::warn!("robot {robot}: {answer}; next try in {pause_ms} ms");
             }
         },
+        Trouble::Refused { chat, code, id } => {
+            tracing::error!("{chat} refused an alert ({code}); it is put aside as number {id}");
+        }
         Trouble::Template(fault) => tracing::error!("{fault}; the message was plain"),
         Trouble::GivenUp { chat, count, why } => {
             tracing::error!("{count} alerts for {chat} were given up: {why}");
@@ -478,7 +484,9 @@ pub(super) async fn send(client: &Client, request: &Request, options: &Options) 
         bytes_max: 64 << 10,
     };
     match client.ask(ask).await {
-        Ok((status, body)) => answer::read(request.channel, status, &body),
+        Ok(ExchangeAnswer { status, retry_after_s, body }) => {
+            answer::read(request.channel, status, retry_after_s, &body)
+        }
         Err(Failed::ByProxy(status)) => {
             let robot = &request.robot;
             tracing::warn!("robot {robot}: the proxy does not lead there ({status})");
@@ -560,7 +568,7 @@ async fn look(client: &Client, url: &str, way: Way<'_>, bearer: &str) -> Option<
         bytes_max: EVIDENCE_BYTES_MAX,
     };
     match client.ask(ask).await {
-        Ok((200, body)) => Some(body),
+        Ok(ExchangeAnswer { status: 200, body, .. }) => Some(body.to_vec()),
         Ok(_) | Err(_) => None,
     }
 }
@@ -596,7 +604,7 @@ async fn act_and_write(client: Client, deed: Deed, dir: PathBuf, token: String) 
     };
     let mut fields = fields;
     match client.ask(ask).await {
-        Ok((status, body)) => {
+        Ok(ExchangeAnswer { status, body, .. }) => {
             let (into, name) = (dir.clone(), deed.action.clone());
             let saved = task::spawn_blocking(move || audit::save(&into, at, &name, &body)).await;
             fields["status"] = json!(status);

@@ -10,7 +10,8 @@ use tokio::time;
 
 use super::options::Options;
 use crate::outbound::{
-    ConnectError, Connector, DIRECT, Exchange, ExchangeError, HttpUrl, Proxy, ProxyRules,
+    ConnectError, Connector, DIRECT, Exchange, ExchangeAnswer, ExchangeError, HttpUrl, Proxy,
+    ProxyRules,
 };
 
 /// One that can be asked many things at a time.
@@ -91,8 +92,8 @@ impl Client {
         Ok(Client { connector, proxies: options.proxies.clone() })
     }
 
-    /// Asks, and reads the whole answer: its status and its body.
-    pub async fn ask(&self, ask: Ask<'_>) -> Result<(u16, Vec<u8>), Failed> {
+    /// Asks, and reads the whole answer.
+    pub async fn ask(&self, ask: Ask<'_>) -> Result<ExchangeAnswer, Failed> {
         let url = HttpUrl::parse(ask.url).map_err(|_| Failed::Unreachable)?;
         let named;
         let proxy = match ask.way {
@@ -121,7 +122,7 @@ impl Client {
         let exchange = Exchange { url: &url, proxy, request, bytes_max: ask.bytes_max };
         let limit = Duration::from_millis(ask.ms_max);
         match time::timeout(limit, self.connector.exchange(exchange)).await {
-            Ok(Ok((status, body))) => Ok((status, body.to_vec())),
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(ExchangeError::Connect(ConnectError::Refused(status)))) => {
                 Err(Failed::ByProxy(status))
             }

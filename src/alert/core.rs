@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::counts::{Count, Counts, Stats};
+use super::counts::{Count, Counts, RobotStats, Stats};
 use super::evidence::{Evidence, Question};
 use super::options::{Channel, Options};
 use super::payload::Payload;
 use super::pending::{Lane, Pending, Told};
 use super::record::{Key, Record, Sending, Value};
+use super::refused::{RefusedMessage, RefusedWish};
 use super::robot::{Kept, Speaker};
 use super::template::Templates;
 use crate::base::{Now, Tick};
@@ -68,6 +69,15 @@ pub enum Input {
         /// What it was.
         answer: Answer,
     },
+    /// Somebody decides about a refused message.
+    Decided {
+        /// Who waits for the reply.
+        ticket: Ticket,
+        /// The message.
+        id: u64,
+        /// What is to become of it.
+        wish: RefusedWish,
+    },
     /// Something happened elsewhere that is counted.
     Happened(Count),
     /// The operator changed the settings.
@@ -102,6 +112,8 @@ pub enum Reply {
     Kept,
     /// There is no room.
     Full,
+    /// There is no such thing.
+    Unknown,
 }
 
 /// A part on its way. Its URL holds the token: nothing of it is for logs.
@@ -175,6 +187,15 @@ pub enum Trouble {
         /// How long it rests.
         pause_ms: u64,
     },
+    /// A chat refused an alert for what stands in it.
+    Refused {
+        /// The chat.
+        chat: String,
+        /// What its robot said.
+        code: i64,
+        /// Its number in the list.
+        id: u64,
+    },
     /// A template could not be used.
     Template(super::template::Fault),
     /// Alerts were given up.
@@ -216,6 +237,7 @@ pub struct Core {
     pub(super) gathering: BTreeMap<u64, Gathering>,
     pub(super) messages: BTreeMap<u64, Message>,
     pub(super) told: BTreeMap<Lane, Told>,
+    pub(super) refused: BTreeMap<u64, Arc<RefusedMessage>>,
     pub(super) dropped: BTreeMap<String, u64>,
     pub(super) acted_ms: BTreeMap<String, u64>,
     pub(super) heard: Now,
@@ -241,6 +263,7 @@ impl Core {
             gathering: BTreeMap::new(),
             messages: BTreeMap::new(),
             told: BTreeMap::new(),
+            refused: BTreeMap::new(),
             dropped: BTreeMap::new(),
             acted_ms: BTreeMap::new(),
             heard: now,
@@ -269,6 +292,10 @@ impl Core {
                 (Key::Action(name), Some(Value::Action(at_ms))) => {
                     core.acted_ms.insert(name, at_ms);
                 }
+                (Key::Refused(id), Some(Value::Refused(refused))) => {
+                    core.next_id = core.next_id.max(id + 1);
+                    core.refused.insert(id, Arc::new(*refused));
+                }
                 (Key::Deadman, Some(Value::Deadman(since_ms))) => {
                     core.silent_since_ms = Some(since_ms);
                 }
@@ -279,7 +306,8 @@ impl Core {
                     | Key::Told(_)
                     | Key::Robot(_)
                     | Key::Action(_)
-                    | Key::Deadman,
+                    | Key::Deadman
+                    | Key::Refused(_),
                     _,
                 ) => {}
             }
@@ -311,6 +339,10 @@ impl Core {
             Input::Answered { message, robot, answer } => {
                 self.answered(now, message, &robot, answer, out);
             }
+            Input::Decided { ticket, id, wish } => {
+                let reply = if self.decide(id, wish, out) { Reply::Kept } else { Reply::Unknown };
+                out.push(Output::Reply(ticket, reply));
+            }
             Input::Happened(count) => self.counts.add(count, 1),
             Input::Changed(settings) => self.change(settings, out),
             Input::Woken => {}
@@ -330,6 +362,7 @@ impl Core {
     pub fn idle_ms(&self, now: Now) -> u64 {
         let mut idle_ms = TIDY_MS;
         let waits = self.pending.len() > self.gathering.len()
+            || self.refused.values().any(|refused| !refused.is_told)
             || self.messages.values().any(|message| message.robot.is_none());
         if waits {
             let ready = self.speakers.iter().filter(|speaker| !speaker.is_busy);
@@ -367,6 +400,9 @@ impl Core {
         if let Some(since_ms) = self.silent_since_ms {
             keep(Key::Deadman, Value::Deadman(since_ms));
         }
+        for (id, refused) in &self.refused {
+            keep(Key::Refused(*id), Value::Refused(Box::new(refused.as_ref().clone())));
+        }
         all
     }
 
@@ -375,15 +411,18 @@ impl Core {
         let waiting = self.pending.values();
         let waiting = waiting.chain(self.messages.values().map(|message| &message.sending.pending));
         let oldest_ms = waiting.clone().map(|pending| pending.since_ms).min();
-        let robot = |speaker: &Speaker| {
-            let rests = speaker.rests_until_ms() > now.unix_ms;
-            (speaker.robot.name.clone(), speaker.robot.channel.word(), rests)
+        let robot = |speaker: &Speaker| RobotStats {
+            name: speaker.robot.name.clone(),
+            channel: speaker.robot.channel.word(),
+            rests: speaker.rests_until_ms() > now.unix_ms,
+            rejects: speaker.is_broken,
         };
         Stats {
             counts: self.counts.clone(),
             depth: waiting.map(|pending| pending.lines.len() as u64).sum(),
             oldest_ms,
             robots: self.speakers.iter().map(robot).collect(),
+            refused: self.refused.iter().map(|(id, one)| (*id, Arc::clone(one))).collect(),
             watchdog_ms: self.heard.unix_ms,
             ..Stats::default()
         }
@@ -475,6 +514,7 @@ impl Core {
         if let Some(newer) = self.pending.remove(&lane) {
             before.still = newer.still;
             before.truncated = before.truncated.max(newer.truncated);
+            before.truncated_critical |= newer.truncated_critical;
             before.doubtful |= newer.doubtful;
             for (fingerprint, line) in newer.lines {
                 before.merge(fingerprint, line);
@@ -501,6 +541,7 @@ impl Core {
             return;
         }
         self.tidy_at = now.tick.plus_ms(TIDY_MS);
+        self.tidy_refused(now, out);
         let options = &self.settings.options;
         let over_ms = options.same_within_s * 1_000;
         let age_ms_max = options.age_s_max * 1_000;

@@ -1,8 +1,10 @@
 //! What is counted, and its names in `/metrics`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::options::Channel;
+use super::refused::RefusedMessage;
 
 /// Something that happens, and is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +17,8 @@ pub enum Count {
     Expired(Channel),
     /// Warnings were given up because too much waited.
     Dropped(Channel),
+    /// Alerts were put aside because their chat refused them.
+    Refused(Channel),
     /// A robot said that it is asked too often.
     Throttled(Channel),
     /// A notification is on the disk.
@@ -62,8 +66,14 @@ pub enum Count {
 impl Count {
     /// All of them: each series is there from the start.
     pub fn all() -> impl Iterator<Item = Count> {
-        let by_channel =
-            [Count::Sent, Count::Failed, Count::Expired, Count::Dropped, Count::Throttled];
+        let by_channel = [
+            Count::Sent,
+            Count::Failed,
+            Count::Expired,
+            Count::Dropped,
+            Count::Refused,
+            Count::Throttled,
+        ];
         let others = [
             Count::Kept,
             Count::Malformed,
@@ -103,6 +113,7 @@ impl Count {
             Count::Failed(channel) => of(channel, "failed"),
             Count::Expired(channel) => of(channel, "expired"),
             Count::Dropped(channel) => of(channel, "dropped"),
+            Count::Refused(channel) => of(channel, "refused"),
             Count::Throttled(channel) => {
                 one("chatalert_throttled_total", "channel", channel.word())
             }
@@ -134,7 +145,7 @@ impl Count {
 pub fn help(name: &str) -> &'static str {
     match name {
         "chatalert_notifications_total" => {
-            "Parts of messages by what became of them; failed ones are tried again"
+            "Parts of messages by what became of them; failed ones are tried again, refused alerts are put aside"
         }
         "chatalert_throttled_total" => "Answers of robots that they are asked too often",
         "chatalert_webhooks_total" => "Notifications of Alertmanager by answer",
@@ -152,6 +163,10 @@ pub fn help(name: &str) -> &'static str {
         "chatalert_queue_depth" => "Alerts that wait to be told",
         "chatalert_oldest_age_seconds" => "How long the oldest of them waits",
         "chatalert_robot_paused" => "1 while a robot rests after a failure or a refusal",
+        "chatalert_robot_rejects" => "1 while a robot takes nothing from us",
+        "chatalert_refused_messages" => {
+            "Messages that were put aside because their chat refused them"
+        }
         "chatalert_disk_ok" => "1 while the queue can be written",
         "chatalert_watchdog_age_seconds" => "How long ago the watchdog was heard",
         "chatalert_config_last_reload_success_timestamp_seconds" => {
@@ -177,6 +192,19 @@ impl Counts {
     }
 }
 
+/// What `/metrics` shows of a robot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RobotStats {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub channel: &'static str,
+    /// Whether it rests.
+    pub rests: bool,
+    /// Whether it takes nothing from us.
+    pub rejects: bool,
+}
+
 /// All that `/metrics` shows, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
@@ -186,8 +214,10 @@ pub struct Stats {
     pub depth: u64,
     /// Since when the oldest waits, in milliseconds since 1970.
     pub oldest_ms: Option<u64>,
-    /// Robots by name, with their kind, and whether they rest.
-    pub robots: Vec<(String, &'static str, bool)>,
+    /// What is known of each robot.
+    pub robots: Vec<RobotStats>,
+    /// What chats refused, by its number.
+    pub refused: Vec<(u64, Arc<RefusedMessage>)>,
     /// Whether the queue can be written.
     pub disk_ok: bool,
     /// When the watchdog was heard last, or began to be waited for.

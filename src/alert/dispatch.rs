@@ -1,5 +1,6 @@
 //! Who speaks next: robots, their turns, and what follows from their answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::answer::Answer;
@@ -8,7 +9,7 @@ use super::counts::Count;
 use super::evidence::{self, Evidence, Source};
 use super::message::{self, Draft};
 use super::options::{Channel, Language};
-use super::pending::{Lane, Pending, Story, Told};
+use super::pending::{Lane, Line, Pending, Story, Told};
 use super::record::{Key, Sending, Value};
 use super::robot::Speaker;
 use crate::base::Now;
@@ -16,6 +17,9 @@ use crate::base::Now;
 /// How long a chat's robots may rest until its fallback is told instead, in ms.
 const PATIENCE_CRITICAL_MS: u64 = 5_000;
 const PATIENCE_MS: u64 = 60_000;
+
+/// Alerts of one message to a program.
+const PROGRAM_ALERTS_MAX: usize = 1_000;
 
 /// Alerts of a lane whose past is remembered; over it only those that fire.
 const TOLD_STATES_MAX: usize = 2_000;
@@ -33,11 +37,13 @@ impl Core {
         if !is_free(self) {
             return;
         }
+        self.tell_refused(now, out);
         // What has begun to be told is told to its end first.
         let begun: Vec<u64> = self
             .messages
             .iter()
             .filter(|(_, message)| message.robot.is_none())
+            .filter(|(_, message)| !message.sending.pending.tries.rests(now.unix_ms))
             .map(|(id, _)| *id)
             .collect();
         for id in begun {
@@ -47,14 +53,18 @@ impl Core {
                 self.send(now, id, robot, out);
             }
         }
-        let mut lanes: Vec<(bool, u64, Lane)> = self
+        // What failed by itself goes behind what was not tried yet: it keeps nobody waiting.
+        let mut lanes: Vec<(bool, u32, u64, Lane)> = self
             .pending
             .iter()
-            .filter(|(lane, _)| !self.is_busy(lane))
-            .map(|(lane, pending)| (!pending.is_critical(), pending.since_ms, lane.clone()))
+            .filter(|(lane, pending)| !pending.tries.rests(now.unix_ms) && !self.is_busy(lane))
+            .map(|(lane, pending)| {
+                let (tries, since_ms) = (pending.tries.count, pending.since_ms);
+                (!pending.is_critical(), tries, since_ms, lane.clone())
+            })
             .collect();
         lanes.sort_unstable();
-        for (is_calm, _, lane) in lanes {
+        for (is_calm, _, _, lane) in lanes {
             if !is_free(self) {
                 return;
             }
@@ -71,7 +81,7 @@ impl Core {
     }
 
     /// The robot that tells a group in a chat: the same one as before if it can.
-    fn ready_robot(&self, chat: &str, group_key: &str, now_ms: u64) -> Option<usize> {
+    pub(super) fn ready_robot(&self, chat: &str, group_key: &str, now_ms: u64) -> Option<usize> {
         let robots: Vec<usize> = (0..self.speakers.len())
             .filter(|&index| self.speakers[index].robot.chat == chat)
             .collect();
@@ -92,7 +102,11 @@ impl Core {
         let rests_ms = |speaker: &Speaker| speaker.rests_until_ms().saturating_sub(now_ms);
         let shortest_ms = robots.map(rests_ms).min().unwrap_or(u64::MAX);
         let patience_ms = if is_calm { PATIENCE_MS } else { PATIENCE_CRITICAL_MS };
-        if route.fallback.is_empty() || shortest_ms <= patience_ms {
+        // A rest that is short and comes again and again is a long one.
+        let since_ms = self.pending.get(lane).map_or(now_ms, |pending| pending.since_ms);
+        let waited_ms = now_ms.saturating_sub(since_ms);
+        let is_patient = shortest_ms == 0 || shortest_ms.saturating_add(waited_ms) <= patience_ms;
+        if route.fallback.is_empty() || is_patient {
             return None;
         }
         let robot = self.ready_robot(&route.fallback, &lane.group_key, now_ms)?;
@@ -130,7 +144,15 @@ impl Core {
         else {
             return;
         };
-        let Some(pending) = self.pending.remove(&lane) else { return };
+        let Some(mut waiting) = self.pending.remove(&lane) else { return };
+        if channel == Channel::Webhook {
+            // A program is told of everything, in pieces; people are told how much it is.
+            waiting.piece_max = match waiting.piece_max {
+                0 => PROGRAM_ALERTS_MAX,
+                max => max.min(PROGRAM_ALERTS_MAX),
+            };
+        }
+        let pending = waiting.next_piece();
         self.count_snapshots(&pending, evidence);
         let dropped = self.dropped.remove(&chat).unwrap_or(0);
         let instead_of = if chat == lane.chat { "" } else { lane.chat.as_str() };
@@ -148,7 +170,12 @@ impl Core {
             self.counts.add(Count::Untemplated, 1);
             out.push(Output::Tell(Trouble::Template(fault)));
         }
-        out.push(forget(Key::Pending(lane.clone())));
+        if waiting.lines.is_empty() {
+            out.push(forget(Key::Pending(lane.clone())));
+        } else {
+            out.push(keep(Key::Pending(lane.clone()), Value::Pending(waiting.clone())));
+            self.pending.insert(lane.clone(), waiting);
+        }
         let sending = Sending { lane, chat, pending, parts: rendered.parts, ..Sending::default() };
         self.messages.insert(id, Message { sending, robot: None });
         self.send(now, id, index, out);
@@ -168,7 +195,7 @@ impl Core {
     }
 
     /// Gives the next part of a message to a robot. That it leaves is kept before.
-    fn send(&mut self, now: Now, id: u64, robot: usize, out: &mut Vec<Output>) {
+    pub(super) fn send(&mut self, now: Now, id: u64, robot: usize, out: &mut Vec<Output>) {
         let settings = Arc::clone(&self.settings);
         let Some(message) = self.messages.get_mut(&id) else { return };
         let speaker = &mut self.speakers[robot];
@@ -221,27 +248,40 @@ impl Core {
         self.hear(now, robot, &answer, out);
         match answer {
             Answer::Delivered => self.delivered(now, id, out),
+            Answer::Refused(code) => self.refuse(now, id, robot, code, out),
+            Answer::Busy(code) => self.failed(now, id, robot, code, out),
             Answer::TooLong(_) | Answer::Doubtful => {
+                let is_doubtful = answer == Answer::Doubtful;
                 if let Some(Message { sending, .. }) = self.messages.get_mut(&id) {
-                    let is_doubtful = answer == Answer::Doubtful;
                     sending.again |= is_doubtful && sending.sent > 0;
                     sending.pending.doubtful |= is_doubtful && sending.sent == 0;
                     sending.pending.plain |= !is_doubtful;
                 }
-                self.again(id, out);
+                match is_doubtful {
+                    true => self.failed(now, id, robot, 0, out),
+                    false => self.again(id, out),
+                }
             }
-            Answer::TooOften
-            | Answer::Stranger(_)
-            | Answer::Refused(_)
-            | Answer::Busy(_)
-            | Answer::Unreachable => self.again(id, out),
+            Answer::TooOften(_) | Answer::Stranger(_) | Answer::Unreachable => self.again(id, out),
+        }
+    }
+
+    /// A try failed for a reason that may be the message's own.
+    fn failed(&mut self, now: Now, id: u64, robot: &str, code: i64, out: &mut Vec<Output>) {
+        let speaker = self.speakers.iter().find(|speaker| speaker.robot.name == robot);
+        let ready_ms = speaker.map_or(0, Speaker::ready_ms);
+        let Some(Message { sending, .. }) = self.messages.get_mut(&id) else { return };
+        sending.pending.tries.fail(now.unix_ms, ready_ms);
+        match self.is_poison(id) {
+            true => self.refuse(now, id, robot, code, out),
+            false => self.again(id, out),
         }
     }
 
     fn count(&mut self, channel: Channel, answer: &Answer) {
         let count = match answer {
             Answer::Delivered => Count::Sent(channel),
-            Answer::TooOften => Count::Throttled(channel),
+            Answer::TooOften(_) => Count::Throttled(channel),
             Answer::TooLong(_)
             | Answer::Stranger(_)
             | Answer::Refused(_)
@@ -275,13 +315,38 @@ impl Core {
             return;
         }
         let Some(Message { sending, .. }) = self.messages.remove(&id) else { return };
-        let told: &mut Told = self.told.entry(sending.lane.clone()).or_default();
-        told.note(sending.pending.lines.iter(), now.unix_ms);
+        out.push(forget(Key::Message(id)));
+        if !sending.about.is_empty() {
+            self.refused_are_told(&sending.about, out);
+            return;
+        }
+        self.note(now, &sending.lane, &sending.pending.lines, out);
+        // What is left after a refusal is told in pieces that become larger again.
+        if let Some(rest) = self.pending.get_mut(&sending.lane)
+            && rest.piece_max > 0
+        {
+            rest.piece_max = rest.piece_max.saturating_mul(2);
+            out.push(keep(Key::Pending(sending.lane), Value::Pending(rest.clone())));
+        }
+    }
+
+    /// Notes what a lane has been told.
+    pub(super) fn note(
+        &mut self,
+        now: Now,
+        lane: &Lane,
+        lines: &BTreeMap<String, Line>,
+        out: &mut Vec<Output>,
+    ) {
+        if lines.is_empty() {
+            return;
+        }
+        let told: &mut Told = self.told.entry(lane.clone()).or_default();
+        told.note(lines.iter(), now.unix_ms);
         if told.states.len() > TOLD_STATES_MAX {
             told.states.retain(|_, state| state.firing);
         }
-        out.push(keep(Key::Told(sending.lane), Value::Told(told.clone())));
-        out.push(forget(Key::Message(id)));
+        out.push(keep(Key::Told(lane.clone()), Value::Told(told.clone())));
     }
 
     /// Tries again later: as a whole, merged with what has come since, when no part has

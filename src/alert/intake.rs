@@ -8,7 +8,7 @@ use super::counts::Count;
 use super::evidence;
 use super::options::{Action, Options, Route};
 use super::payload::{Alert, Pairs, Payload};
-use super::pending::{Lane, Line, Pending, State, Story};
+use super::pending::{Change, Lane, Line, Pending, State, Story};
 use super::record::{Key, Value};
 use crate::base::Now;
 
@@ -22,6 +22,36 @@ enum Known {
     Waiting(State),
     /// It has arrived.
     Told(State),
+}
+
+impl Known {
+    fn state(self) -> State {
+        match self {
+            Known::Waiting(state) | Known::Told(state) => state,
+        }
+    }
+}
+
+/// What of a notification fits into half of all the room that there is, the rest counted;
+/// `None` when all of it does. One that never fits would be refused for ever.
+fn fitting(payload: &Payload, chats: usize, options: &Options) -> Option<Payload> {
+    let alerts_max = (options.alerts_max / 2 / chats.max(1)).max(1);
+    let bytes_max = options.bytes_max / 2 / chats.max(1);
+    let mut bytes = 0;
+    let fits = |alert: &&Alert| {
+        bytes += alert.bytes();
+        bytes <= bytes_max
+    };
+    let count = payload.alerts.iter().take(alerts_max).take_while(fits).count().max(1);
+    let over = payload.alerts.get(count..)?;
+    if over.is_empty() {
+        return None;
+    }
+    let mut fitting = payload.clone();
+    fitting.truncated += over.len() as u64;
+    fitting.truncated_critical |= over.iter().any(Alert::is_critical);
+    fitting.alerts.truncate(count);
+    Some(fitting)
 }
 
 impl Core {
@@ -39,6 +69,8 @@ impl Core {
             self.counts.add(Count::Full, 1);
             return Reply::Full;
         };
+        let fitting = fitting(payload, route.chats.len(), options);
+        let payload = fitting.as_ref().unwrap_or(payload);
         if !self.make_room(payload, route, options, out) {
             self.counts.add(Count::Full, 1);
             return Reply::Full;
@@ -135,13 +167,11 @@ impl Core {
         let mut still = 0;
         let mut waits = false;
         for alert in &payload.alerts {
-            let state = State::from(alert);
-            match self.known(&lane, &alert.fingerprint) {
-                Some(Known::Told(known)) if known == state => still += u64::from(alert.firing),
-                Some(Known::Waiting(known)) if known == state => waits = true,
-                Some(Known::Told(known) | Known::Waiting(known))
-                    if known.starts_ms > state.starts_ms => {}
-                Some(_) | None => {
+            let known = self.known(&lane, &alert.fingerprint);
+            match (State::from(alert).since(known.map(Known::state)), known) {
+                (Change::Same, Some(Known::Waiting(_))) => waits = true,
+                (Change::Same, Some(Known::Told(_)) | None) => still += u64::from(alert.firing),
+                (Change::Begun | Change::Ended, _) => {
                     let story = if alert.firing { Story::Firing } else { Story::Recovered };
                     let action = actions.get(&alert.fingerprint).cloned().unwrap_or_default();
                     let line = Line { alert: alert.clone(), story, action };
@@ -173,6 +203,7 @@ impl Core {
         });
         pending.still = still;
         pending.truncated = pending.truncated.max(payload.truncated);
+        pending.truncated_critical |= payload.truncated_critical;
         unknown_route.clone_into(&mut pending.unknown_route);
         for (fingerprint, line) in changed {
             pending.merge(fingerprint, line);
@@ -182,19 +213,17 @@ impl Core {
 
     /// What is known of an alert in a lane.
     fn known(&self, lane: &Lane, fingerprint: &str) -> Option<Known> {
+        let told = self.told.get(lane).and_then(|told| told.states.get(fingerprint)).copied();
         let waiting = |pending: &Pending| {
             let line = pending.lines.get(fingerprint)?;
-            Some(Known::Waiting(State::from(&line.alert)))
+            Some(Known::Waiting(State::from(&line.alert).after(told)))
         };
         let under_way = || {
             let mut messages = self.messages.values().filter(|one| one.sending.lane == *lane);
             messages.find_map(|message| waiting(&message.sending.pending))
         };
-        let told = || {
-            let state = self.told.get(lane)?.states.get(fingerprint)?;
-            Some(Known::Told(*state))
-        };
-        self.pending.get(lane).and_then(waiting).or_else(under_way).or_else(told)
+        let pending = self.pending.get(lane).and_then(waiting);
+        pending.or_else(under_way).or(told.map(Known::Told))
     }
 
     /// What comes again unchanged is a reminder of Alertmanager's, unless it comes so
@@ -270,13 +299,8 @@ impl Core {
             group_key: payload.group_key.clone(),
         };
         for alert in payload.alerts.iter().filter(|alert| alert.firing) {
-            let state = State::from(alert);
-            let begins = match self.known(&lane, &alert.fingerprint) {
-                Some(Known::Told(known) | Known::Waiting(known)) => {
-                    !known.firing || known.starts_ms < state.starts_ms
-                }
-                None => true,
-            };
+            let known = self.known(&lane, &alert.fingerprint).map(Known::state);
+            let begins = State::from(alert).since(known) == Change::Begun;
             let name = alert.label("alertname");
             for action in options.actions.iter().filter(|action| begins && action.alert == name) {
                 let verdict = self.verdict(now, action, alert, options, out);

@@ -2,7 +2,8 @@
 //! that each kind of robot takes.
 //!
 //! Invariant: no part is larger than its robot takes, counted as the robot counts; the
-//! parts are at most three; an alert stands in one of them or is counted as left out.
+//! parts are few; an alert stands in one of them, as a whole or as a line, or is counted
+//! as left out, by severity. What is critical is the last to become a count.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,8 +17,15 @@ use super::people::{self, Mentions};
 use super::template::{self, Block, Templates};
 use super::{signature, silence, text};
 
-/// Parts of one message.
-pub const PARTS_MAX: usize = 3;
+/// Parts of one message to people, and to a program.
+const PARTS_MAX: usize = 3;
+const PROGRAM_PARTS_MAX: usize = 12;
+
+/// Alerts of one message that are shown with all that is known of them.
+const WHOLE_MAX: usize = 60;
+
+/// Alerts of one message that are shown at all; more than its parts hold.
+const SHOWN_MAX: usize = 1_200;
 
 /// What is kept free for a keyword, and for the words that it is sent again.
 const SPARE_BYTES: usize = 200;
@@ -146,14 +154,15 @@ pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Re
     let lines = in_order(draft.pending);
     let mentions = mentions(draft, options, &lines);
     let message = message_view(draft, options, &lines, &mentions);
-    let alerts: Vec<AlertView> = lines
+    let shown = &lines[..lines.len().min(SHOWN_MAX)];
+    let alerts: Vec<AlertView> = shown
         .iter()
         .map(|(fingerprint, line)| alert_view(fingerprint, line, draft, options))
         .collect();
     let name = template::name(&draft.route.template, draft.route.language, draft.channel);
     let (mut texts, fault) = match draft.pending.plain {
         true => (plain(draft, &message, &alerts, None), None),
-        false => match with_template(draft, &message, &alerts, templates, &name) {
+        false => match with_template(draft, &message, &lines, &alerts, templates, &name) {
             Ok(texts) => (texts, None),
             Err(fault) => (plain(draft, &message, &alerts, Some(&fault)), Some(fault)),
         },
@@ -172,7 +181,8 @@ pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Re
         }
         for member in members {
             part.fingerprints.push(lines[member].0.clone());
-            part.alerts.push(said(lines[member].0, lines[member].1, &alerts[member]));
+            let (fingerprint, line) = lines[member];
+            part.alerts.push(said(fingerprint, line, &alerts[member], draft.pending.plain));
         }
         parts.push(part);
     }
@@ -191,7 +201,7 @@ pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Re
 /// Critical before others, what begins before what ends, older before newer.
 fn in_order(pending: &Pending) -> Vec<(&String, &Line)> {
     let mut lines: Vec<(&String, &Line)> = pending.lines.iter().collect();
-    lines.sort_by_key(|(_, line)| (line.story, !line.alert.is_critical(), line.alert.starts_ms));
+    lines.sort_by_key(|(_, line)| line.rank());
     lines
 }
 
@@ -342,13 +352,16 @@ fn snapshot(found: &Found, route: &Route, options: &Options) -> Option<SnapshotV
     })
 }
 
-fn said(fingerprint: &str, line: &Line, view: &AlertView) -> Said {
+/// A plain message has as little in it as possible: something in it may be what its
+/// robot refuses.
+fn said(fingerprint: &str, line: &Line, view: &AlertView, plain: bool) -> Said {
+    let labels = line.alert.labels.iter().filter(|_| !plain);
     Said {
         name: view.name.clone(),
         story: view.story.to_owned(),
         severity: view.severity.clone(),
         summary: view.summary.clone(),
-        labels: line.alert.labels.iter().map(pair).collect(),
+        labels: labels.map(pair).collect(),
         fingerprint: text::of_stranger(fingerprint, 64),
     }
 }
@@ -369,6 +382,7 @@ type Texts = Vec<(String, Vec<usize>)>;
 fn with_template(
     draft: &Draft<'_>,
     message: &MessageView,
+    lines: &[(&String, &Line)],
     alerts: &[AlertView],
     templates: &Templates,
     name: &str,
@@ -385,7 +399,8 @@ fn with_template(
     let longest = MessageView {
         part: PARTS_MAX,
         parts: PARTS_MAX,
-        more: message.more + alerts.len() as u64,
+        more: message.more + lines.len() as u64,
+        notes: noted(message, left_out(draft, lines)),
         ..message.clone()
     };
     let around = [render(Block::Header, &longest, first)?, render(Block::Footer, &longest, first)?];
@@ -393,19 +408,32 @@ fn with_template(
     let around_bytes: usize = around.iter().map(|text| text.len() + join.len()).sum();
     let budget = bytes_max(draft.channel).saturating_sub(around_bytes + SPARE_BYTES);
     let mut blocks = Vec::new();
-    for alert in alerts {
-        let block = render(Block::Alert, message, alert)?;
+    for (index, alert) in alerts.iter().enumerate() {
+        let block = match index < WHOLE_MAX {
+            true => render(Block::Alert, message, alert)?,
+            false => one_line(draft.route.language, alert),
+        };
         blocks.push(match encoded_bytes(draft.channel, &block) <= budget {
             true => block,
             // What is cut anywhere could leave mark-up open.
             false => cut(draft.channel, &one_line(draft.route.language, alert), budget),
         });
     }
-    let (groups, left_out) = split(draft.channel, &blocks, budget);
+    let (mut groups, mut left_count) = split(draft.channel, &blocks, budget);
+    if left_count > 0 {
+        // A line for each is worth more than everything about a few.
+        for (block, alert) in blocks.iter_mut().zip(alerts).skip(groups[0].len()) {
+            *block = cut(draft.channel, &one_line(draft.route.language, alert), budget);
+        }
+        (groups, left_count) = split(draft.channel, &blocks, budget);
+    }
+    let told = alerts.len() - left_count;
+    let notes = noted(message, left_out(draft, &lines[told..]));
     let mut texts = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         let mut m = MessageView { part: index + 1, parts: groups.len(), ..message.clone() };
-        m.more += left_out as u64;
+        m.more += (lines.len() - told) as u64;
+        m.notes.clone_from(&notes);
         if index > 0 {
             m.mentions.clear();
             m.notes.clear();
@@ -426,6 +454,22 @@ fn with_template(
     Ok(texts)
 }
 
+fn noted(message: &MessageView, more: Option<String>) -> Vec<String> {
+    message.notes.iter().cloned().chain(more).collect()
+}
+
+/// How grave what is left out is, when some of it is critical.
+fn left_out(draft: &Draft<'_>, lines: &[(&String, &Line)]) -> Option<String> {
+    let critical = lines.iter().filter(|(_, line)| line.alert.is_critical()).count();
+    match (draft.route.language, critical, draft.pending.truncated_critical) {
+        (_, 0, false) => None,
+        (Language::En, 0, true) => Some("some of those left out are critical".to_owned()),
+        (Language::Zh, 0, true) => Some("未列出的告警中有严重告警".to_owned()),
+        (Language::En, count, _) => Some(format!("{count} of those left out are critical")),
+        (Language::Zh, count, _) => Some(format!("未列出的告警中有 {count} 条严重告警")),
+    }
+}
+
 /// Which alerts stand in which part, and how many in none. Whole alerts first.
 fn split(channel: Channel, blocks: &[String], budget: usize) -> (Vec<Vec<usize>>, usize) {
     let mut groups = vec![Vec::new()];
@@ -434,7 +478,7 @@ fn split(channel: Channel, blocks: &[String], budget: usize) -> (Vec<Vec<usize>>
         let bytes = encoded_bytes(channel, block) + 2 * joint(channel).len();
         let is_first = groups.last().is_some_and(Vec::is_empty);
         if !is_first && used + bytes > budget {
-            if groups.len() == PARTS_MAX {
+            if groups.len() == parts_max(channel) {
                 return (groups, blocks.len() - index);
             }
             groups.push(Vec::new());
@@ -472,11 +516,12 @@ fn plain(
         out.push_str(note);
     }
     let mut members = Vec::new();
+    let all = draft.pending.lines.len();
     for (index, alert) in alerts.iter().enumerate() {
         let line = one_line(draft.route.language, alert);
         if out.len() + line.len() > BYTES_MAX && index > 0 {
             out.push_str(joint(draft.channel));
-            out.push_str(&format!("+{}", alerts.len() - index));
+            out.push_str(&format!("+{}", all - index));
             break;
         }
         out.push_str(joint(draft.channel));
@@ -497,8 +542,17 @@ fn one_line(language: Language, alert: &AlertView) -> String {
         (Language::Zh, "recovered") => "恢复",
         (Language::Zh, _) => "触发后已恢复",
     };
-    let (name, instance, summary) = (&alert.name, &alert.instance, &alert.summary);
-    format!("{name} {state} {instance} {summary}").trim_end().to_owned()
+    let AlertView { name, severity, instance, summary, .. } = alert;
+    let words = [name.as_str(), state, severity, instance, summary];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+fn parts_max(channel: Channel) -> usize {
+    match channel {
+        Channel::Wecom | Channel::Dingtalk | Channel::Slack => PARTS_MAX,
+        Channel::Webhook => PROGRAM_PARTS_MAX,
+    }
 }
 
 /// What stands between two blocks.
@@ -775,7 +829,8 @@ mod tests {
         let mut wrong = Vec::new();
         for case in ["firing", "recovered", "hostile"] {
             let body = fs::read(folder.join(format!("{case}.json"))).expect("a payload");
-            let pending = pending(&payload::read(&body).expect("it is one"));
+            let body = payload::NotificationBody::whole(&body);
+            let pending = pending(&payload::read(&body, &[]).expect("it is one"));
             for language in Language::ALL {
                 for channel in Channel::ALL {
                     let draft = Draft {
@@ -959,7 +1014,8 @@ mod tests {
     fn parts_are_whole_alerts_within_the_limit_and_the_rest_is_counted() {
         let templates = Templates::new(&[]).expect("they are good");
         for channel in Channel::ALL {
-            for (count, chars) in [(1, 10), (7, 600), (40, 600), (200, 90), (400, 600)] {
+            for (count, chars) in [(1, 10), (7, 600), (40, 600), (200, 90), (400, 600), (9_000, 9)]
+            {
                 let mut pending = Pending::default();
                 for index in 0..count {
                     let mut alert = sample(index);
@@ -978,7 +1034,7 @@ mod tests {
                     now_ms: 0,
                 };
                 let parts = render(&draft, &options(), &templates).parts;
-                assert!(parts.len() <= PARTS_MAX);
+                assert!(parts.len() <= parts_max(channel));
                 let robot = Robot { channel, keyword: "word".to_owned(), ..Robot::default() };
                 let mut shown = 0;
                 for part in &parts {

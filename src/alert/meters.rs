@@ -32,6 +32,7 @@ pub fn text(stats: &Stats, now_ms: u64) -> String {
     for (name, value) in [
         ("chatalert_queue_depth", stats.depth as f64),
         ("chatalert_oldest_age_seconds", oldest_s),
+        ("chatalert_refused_messages", stats.refused.len() as f64),
         ("chatalert_disk_ok", f64::from(u8::from(stats.disk_ok))),
         ("chatalert_watchdog_age_seconds", age_s(stats.watchdog_ms)),
         (
@@ -41,9 +42,11 @@ pub fn text(stats: &Stats, now_ms: u64) -> String {
     ] {
         gauge(&mut families, name, &[], value);
     }
-    for (robot, channel, rests) in &stats.robots {
-        let labels = [("channel", *channel), ("robot", robot.as_str())];
-        gauge(&mut families, "chatalert_robot_paused", &labels, f64::from(u8::from(*rests)));
+    for robot in &stats.robots {
+        let labels = [("channel", robot.channel), ("robot", robot.name.as_str())];
+        let is = |so: bool| f64::from(u8::from(so));
+        gauge(&mut families, "chatalert_robot_paused", &labels, is(robot.rests));
+        gauge(&mut families, "chatalert_robot_rejects", &labels, is(robot.rejects));
     }
     let mut bytes = Vec::new();
     TextEncoder::new()
@@ -87,12 +90,18 @@ fn add(families: &mut Vec<MetricFamily>, name: &str, kind: MetricType, metric: M
 
 #[cfg(test)]
 mod tests {
+    use super::super::counts::RobotStats;
     use super::*;
 
     #[test]
     fn every_series_is_there_from_the_start_and_has_its_help() {
         let stats = Stats {
-            robots: vec![("w1".to_owned(), "wecom", true)],
+            robots: vec![RobotStats {
+                name: "w1".to_owned(),
+                channel: "wecom",
+                rests: true,
+                rejects: false,
+            }],
             disk_ok: true,
             ..Stats::default()
         };
@@ -106,6 +115,9 @@ mod tests {
             "chatalert_queue_depth 0",
             "chatalert_oldest_age_seconds 0",
             "chatalert_robot_paused{channel=\"wecom\",robot=\"w1\"} 1",
+            "chatalert_robot_rejects{channel=\"wecom\",robot=\"w1\"} 0",
+            "chatalert_notifications_total{channel=\"dingtalk\",outcome=\"refused\"} 0",
+            "chatalert_refused_messages 0",
             "chatalert_disk_ok 1",
             "chat_log_lines_lost_total{reason=\"full\"} 0",
             "# TYPE chatalert_snapshots_total counter",

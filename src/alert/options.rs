@@ -312,7 +312,7 @@ impl Default for Options {
             default_route: String::new(),
             alerts_max: 10_000,
             bytes_max: 64 << 20,
-            body_bytes_max: 1 << 20,
+            body_bytes_max: 16 << 20,
             age_s_max: 86_400,
             same_within_s: 600,
             offset_minutes: 480,

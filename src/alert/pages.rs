@@ -9,6 +9,9 @@
 //! | `POST /v1/deadman` | 200: the watchdog is heard |
 //! | `GET /v1/silence` | a page that asks whether it is meant |
 //! | `POST /v1/silence` | makes the silence |
+//! | `GET /v1/refused` | what a chat refused, to whoever has the link |
+//! | `POST /v1/refused` | tells one of these again, or drops it |
+//! | `GET /v1/refused/all`, `POST /v1/refused/{id}/retry`, `/drop` | the same for operators |
 //! | `GET /metrics`, `/health`, `/ready` | what their names say |
 
 use std::path::PathBuf;
@@ -26,7 +29,7 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::{task, time};
 
 use super::client::{Ask, Client, Way};
@@ -34,7 +37,7 @@ use super::core::{Input, Settings, Ticket};
 use super::counts::{Count, Stats};
 use super::silence::{self, Refused};
 use super::used::{self, Taken, UsedLinks};
-use super::{audit, bridge, meters, payload, signature};
+use super::{audit, bridge, intake_body, meters, payload, refused_pages, signature};
 use crate::listener::Limits;
 
 /// How much one who asks may take.
@@ -46,6 +49,9 @@ pub(super) const LIMITS: Limits = Limits {
     exchange_ms_max: 10_000,
 };
 
+/// Notifications that are read at a time: so many bodies are in memory.
+pub(super) const BODIES_MAX: usize = 4;
+
 /// How long a notification waits for the disk, in ms: Alertmanager shall hear of it
 /// before it gives up by itself.
 const KEEP_MS_MAX: u64 = 5_000;
@@ -54,7 +60,7 @@ const KEEP_MS_MAX: u64 = 5_000;
 const SILENCE_MS_MAX: u64 = 5_000;
 
 /// Bytes of the form of a silence.
-const FORM_BYTES_MAX: usize = 8 << 10;
+pub(super) const FORM_BYTES_MAX: usize = 8 << 10;
 
 /// What an input became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,8 @@ pub(super) enum Served {
     Full,
     /// The disk did not take it.
     Unkept,
+    /// There is no such thing.
+    Unknown,
 }
 
 /// An input on its way to the core, and who waits for what it becomes.
@@ -82,6 +90,7 @@ pub(super) struct Desk {
     pub(super) settings: watch::Receiver<Arc<Settings>>,
     pub(super) client: watch::Receiver<Client>,
     pub(super) links: Arc<Mutex<UsedLinks>>,
+    pub(super) bodies: Arc<Semaphore>,
 }
 
 /// All pages.
@@ -89,6 +98,7 @@ pub(super) fn all(desk: Desk) -> Router {
     let closed = Router::new()
         .route("/v1/notify/{route}", post(notify))
         .route("/v1/deadman", post(deadman))
+        .merge(refused_pages::operators())
         .route_layer(middleware::from_fn_with_state(desk.clone(), with_token));
     let open = Router::new()
         .route("/metrics", get(metrics))
@@ -132,6 +142,7 @@ fn secret_of(value: &str) -> Option<Vec<u8>> {
 pub(super) fn public(desk: Desk) -> Router {
     Router::new()
         .route("/v1/silence", get(ask_silence).post(make_silence))
+        .merge(refused_pages::public())
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
         .with_state(desk)
 }
@@ -174,11 +185,23 @@ fn refused(why: String) -> Response {
 impl Desk {
     /// Reads a notification, or says why it is none.
     async fn payload(&self, body: Body) -> Result<payload::Payload, String> {
-        let bytes_max = self.settings.borrow().options.body_bytes_max;
-        let read = match axum::body::to_bytes(body, bytes_max).await {
-            Ok(bytes) => payload::read(&bytes).map_err(|malformed| malformed.to_string()),
-            Err(_) => Err(format!("the body is not whole, or has more than {bytes_max} bytes")),
+        let settings = self.settings.borrow().clone();
+        let _turn = self.bodies.acquire().await;
+        let read = match intake_body::take(body, settings.options.body_bytes_max).await {
+            Some(body) => {
+                let deciding: Vec<&str> =
+                    settings.options.people.iter().map(|person| person.label.as_str()).collect();
+                payload::read(&body, &deciding).map_err(|malformed| malformed.to_string())
+            }
+            None => Err("the body is not whole".to_owned()),
         };
+        let now_ms = bridge::now().unix_ms;
+        let read = read.map(|mut payload| {
+            for alert in payload.alerts.iter_mut().filter(|alert| alert.starts_ms == 0) {
+                alert.starts_ms = now_ms;
+            }
+            payload
+        });
         if let Err(why) = &read {
             tracing::warn!("a notification was refused: {why}");
             self.count(Count::Malformed);
@@ -187,7 +210,7 @@ impl Desk {
     }
 
     /// Gives an input to the core and waits until it is kept.
-    async fn hand_in(&self, input: impl FnOnce(Ticket) -> Input) -> Response {
+    pub(super) async fn hand_in(&self, input: impl FnOnce(Ticket) -> Input) -> Response {
         let ticket = Ticket(self.tickets.fetch_add(1, Relaxed));
         let (sender, served) = oneshot::channel();
         let envelope = Envelope { input: input(ticket), reply: Some((ticket, sender)) };
@@ -198,6 +221,7 @@ impl Desk {
         let served = time::timeout(Duration::from_millis(KEEP_MS_MAX), wait).await;
         let (status, words) = match served {
             Ok(Some(Served::Kept)) => (StatusCode::OK, "kept\n"),
+            Ok(Some(Served::Unknown)) => (StatusCode::NOT_FOUND, "there is no such message\n"),
             Ok(Some(Served::Full)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too much waits already; try again\n")
             }
@@ -217,11 +241,11 @@ impl Desk {
 }
 
 /// The fields of a form or of a query; of several with one name, the first.
-fn field<'a>(form: &'a [(String, String)], name: &str) -> &'a str {
+pub(super) fn field<'a>(form: &'a [(String, String)], name: &str) -> &'a str {
     form.iter().find(|(one, _)| one == name).map_or("", |(_, value)| value.as_str())
 }
 
-fn fields(text: &[u8]) -> Vec<(String, String)> {
+pub(super) fn fields(text: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(text).into_owned().take(16).collect()
 }
 
@@ -266,7 +290,7 @@ async fn make_silence(State(desk): State<Desk>, body: Body) -> Response {
             bytes_max: 64 << 10,
         })
         .await;
-    let is_made = matches!(answer, Ok((200..=299, _)));
+    let is_made = answer.is_ok_and(|answer| (200..300).contains(&answer.status));
     let fields = json!({
         "who": wish.who, "minutes": wish.minutes, "matchers": grant.matchers, "made": is_made,
     });
@@ -316,7 +340,7 @@ impl Desk {
         write_links(&links).await;
     }
 
-    fn refuse(&self, refused: Refused) -> Response {
+    pub(super) fn refuse(&self, refused: Refused) -> Response {
         self.count(Count::SilenceRefused);
         let status = match refused {
             Refused::Forged => StatusCode::FORBIDDEN,
@@ -336,7 +360,7 @@ async fn write_links(links: &UsedLinks) {
     }
 }
 
-fn page(status: StatusCode, html: String) -> Response {
+pub(super) fn page(status: StatusCode, html: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),

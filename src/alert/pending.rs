@@ -45,6 +45,14 @@ pub struct Line {
     pub action: String,
 }
 
+impl Line {
+    /// Where it stands in a message: what begins before what ends, critical before
+    /// others, older before newer.
+    pub fn rank(&self) -> (Story, bool, u64) {
+        (self.story, !self.alert.is_critical(), self.alert.starts_ms)
+    }
+}
+
 /// What waits in a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
@@ -66,6 +74,61 @@ pub struct Pending {
     pub unknown_route: String,
     /// Where Alertmanager is.
     pub external_url: String,
+    /// Something critical is among those that Alertmanager, or a limit, left out.
+    #[serde(default)]
+    pub truncated_critical: bool,
+    /// Alerts that one message may have, since a larger one was refused; 0 for any.
+    #[serde(default)]
+    pub piece_max: usize,
+    /// How it went so far.
+    #[serde(default)]
+    pub tries: Tries,
+}
+
+/// What became of earlier tries to tell something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tries {
+    /// How many there were that the robots' rates are not to blame for.
+    pub count: u32,
+    /// When the first of them failed, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Until when others go first, in milliseconds since 1970.
+    pub rests_until_ms: u64,
+}
+
+/// How long others go first when a robot is ready again after a failure, in ms.
+const OTHERS_FIRST_MS: u64 = 5_000;
+
+/// The longest rest of what fails by itself, in ms: the longest back-off of a robot, and
+/// the time of others. What is critical is tried again within a minute.
+const TRIES_REST_MS_MAX: u64 = 40_000;
+
+impl Tries {
+    /// One more failed, by a robot that rests until `ready_ms`. The first try after it may
+    /// be another robot's, at once; later ones let others go first.
+    pub fn fail(&mut self, now_ms: u64, ready_ms: u64) {
+        if self.count == 0 {
+            self.since_ms = now_ms;
+        }
+        self.count = self.count.saturating_add(1);
+        let rest_ms = match self.count {
+            0 | 1 => 0,
+            _ => ready_ms.saturating_sub(now_ms) + OTHERS_FIRST_MS,
+        };
+        self.rests_until_ms = now_ms.saturating_add(rest_ms.min(TRIES_REST_MS_MAX));
+    }
+
+    /// One was refused: the next one is another, and waits for nothing.
+    pub fn refuse(&mut self, now_ms: u64) {
+        self.fail(now_ms, 0);
+        self.rests_until_ms = 0;
+    }
+
+    /// Whether others go first for now. A clock that was set back holds nothing up.
+    pub fn rests(&self, now_ms: u64) -> bool {
+        let left_ms = self.rests_until_ms.saturating_sub(now_ms);
+        (1..=TRIES_REST_MS_MAX).contains(&left_ms)
+    }
 }
 
 impl Pending {
@@ -75,7 +138,30 @@ impl Pending {
             Story::Firing | Story::Still | Story::FiredAndRecovered => line.alert.is_critical(),
             Story::Recovered => false,
         };
-        self.lines.values().any(urgent)
+        self.truncated_critical || self.lines.values().any(urgent)
+    }
+
+    /// What is told next, when a message may not have all of it; the rest stays here.
+    pub fn next_piece(&mut self) -> Pending {
+        let mut piece = self.clone();
+        if self.piece_max == 0 || self.lines.len() <= self.piece_max {
+            self.lines.clear();
+            return piece;
+        }
+        let mut order: Vec<(&String, &Line)> = self.lines.iter().collect();
+        order.sort_by_key(|(_, line)| line.rank());
+        let first: Vec<String> =
+            order.into_iter().take(self.piece_max).map(|(name, _)| name.clone()).collect();
+        piece.lines.clear();
+        for name in first {
+            if let Some(line) = self.lines.remove(&name) {
+                piece.lines.insert(name, line);
+            }
+        }
+        // What is counted is counted in the last piece.
+        (piece.still, piece.truncated, piece.truncated_critical) = (0, 0, false);
+        (self.plain, self.doubtful) = (false, false);
+        piece
     }
 
     /// What it takes in memory, roughly.
@@ -107,17 +193,75 @@ impl Pending {
 }
 
 /// What an alert was last said to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// It is known by its labels and not by its beginning: several Prometheis have each
+/// their own, and Alertmanager tells the earliest that it knows at the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Whether it fires.
     pub firing: bool,
     /// Since when.
     pub starts_ms: u64,
+    /// When it ended; while it fires, when it ended before that. 0 when nobody knows.
+    #[serde(default)]
+    pub ends_ms: u64,
+}
+
+/// What is new about an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing, or no more than its beginning.
+    Same,
+    /// It fires, and did not before.
+    Begun,
+    /// It is over.
+    Ended,
 }
 
 impl From<&Alert> for State {
     fn from(alert: &Alert) -> State {
-        State { firing: alert.firing, starts_ms: alert.starts_ms }
+        State { firing: alert.firing, starts_ms: alert.starts_ms, ends_ms: alert.ends_ms }
+    }
+}
+
+impl State {
+    /// What is new in `self` to somebody who knows `known`.
+    ///
+    /// In doubt it is told: who hears of an end too early hears of the alert again, and
+    /// who does not hear of one that is told once never does.
+    pub fn since(self, known: Option<State>) -> Change {
+        let Some(known) = known else {
+            return if self.firing { Change::Begun } else { Change::Ended };
+        };
+        // An end that has been told already comes late from another Alertmanager.
+        let is_later_end = known.ends_ms == 0 || self.ends_ms == 0 || self.ends_ms > known.ends_ms;
+        match (known.firing, self.firing) {
+            (true, true) => Change::Same,
+            (false, true) => Change::Begun,
+            (true, false) if is_later_end => Change::Ended,
+            // Nobody has heard that it began again.
+            (false, false)
+                if known.ends_ms > 0 && is_later_end && self.starts_ms > known.ends_ms =>
+            {
+                Change::Ended
+            }
+            (true | false, false) => Change::Same,
+        }
+    }
+
+    /// What is known when this has been told to somebody who knew `known`.
+    pub fn after(self, known: Option<State>) -> State {
+        let mut state = self;
+        let Some(known) = known else { return state };
+        if self.firing {
+            // An end before this beginning is told; one within it is still to be.
+            let is_over = known.ends_ms > 0 && known.ends_ms <= self.starts_ms;
+            state.ends_ms = if is_over { known.ends_ms } else { 0 };
+        }
+        if known.firing && known.starts_ms > 0 {
+            state.starts_ms = state.starts_ms.min(known.starts_ms);
+        }
+        state
     }
 }
 
@@ -134,7 +278,9 @@ impl Told {
     /// Notes that these lines have arrived.
     pub fn note<'a>(&mut self, lines: impl Iterator<Item = (&'a String, &'a Line)>, now_ms: u64) {
         for (fingerprint, line) in lines {
-            self.states.insert(fingerprint.clone(), State::from(&line.alert));
+            let known = self.states.get(fingerprint).copied();
+            let state = State::from(&line.alert).after(known);
+            self.states.insert(fingerprint.clone(), state);
         }
         self.at_ms = now_ms;
     }
@@ -178,6 +324,75 @@ mod tests {
         check(FiredAndRecovered, Firing, Firing);
         check(Recovered, Firing, Firing);
         check(Recovered, Recovered, Recovered);
+    }
+
+    #[test]
+    fn an_alert_is_known_by_its_labels_whatever_its_beginning() {
+        let firing = |starts_ms| State { firing: true, starts_ms, ends_ms: 0 };
+        let over = |starts_ms, ends_ms| State { firing: false, starts_ms, ends_ms };
+        #[track_caller]
+        fn check(said: &[State], want: &[Change]) {
+            let mut known = None;
+            let mut changes = Vec::new();
+            for state in said {
+                let change = state.since(known);
+                changes.push(change);
+                if change != Change::Same {
+                    known = Some(state.after(known));
+                }
+            }
+            assert_eq!(changes, want);
+        }
+        use Change::{Begun, Ended, Same};
+        check(&[firing(20), firing(5), over(5, 300)], &[Begun, Same, Ended]);
+        check(&[firing(5), firing(20), over(20, 300)], &[Begun, Same, Ended]);
+        check(&[firing(20), over(5, 10)], &[Begun, Ended]);
+        check(&[firing(20), over(5, 0)], &[Begun, Ended]);
+        // Two Prometheis do not agree on the end either.
+        check(&[firing(5), over(5, 300), over(20, 290), over(5, 310)], &[Begun, Ended, Same, Same]);
+        // It fires again, with a beginning of its own or with the first one.
+        check(
+            &[firing(5), over(5, 300), firing(400), over(400, 500)],
+            &[Begun, Ended, Begun, Ended],
+        );
+        check(&[firing(5), over(5, 300), firing(5), over(5, 300)], &[Begun, Ended, Begun, Ended]);
+        check(&[firing(5), over(5, 300), firing(2), over(2, 310)], &[Begun, Ended, Begun, Ended]);
+        // The first end comes late from another Alertmanager.
+        check(
+            &[firing(5), over(5, 300), firing(400), over(5, 300), over(400, 500)],
+            &[Begun, Ended, Begun, Same, Ended],
+        );
+        // Nobody said that it fired meanwhile.
+        check(&[firing(5), over(5, 300), over(400, 500)], &[Begun, Ended, Ended]);
+        check(&[over(5, 300), over(5, 300)], &[Ended, Same]);
+    }
+
+    #[test]
+    fn what_may_not_be_told_as_a_whole_is_told_in_pieces_critical_first() {
+        let mut pending = Pending { piece_max: 2, still: 3, plain: true, ..Pending::default() };
+        for name in ["a", "b", "c", "d", "e"] {
+            pending.merge(name.to_owned(), line(Story::Firing, 1));
+        }
+        let critical = ("severity".to_owned(), "critical".to_owned());
+        pending.lines.get_mut("e").unwrap().alert.labels.insert(critical.0, critical.1);
+        let mut pieces = Vec::new();
+        while !pending.lines.is_empty() {
+            let piece = pending.next_piece();
+            pieces.push((piece.lines.keys().cloned().collect::<String>(), piece.still));
+        }
+        assert_eq!(pieces, [("ae".to_owned(), 0), ("bc".to_owned(), 0), ("d".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn what_fails_by_itself_lets_others_go_first() {
+        let mut tries = Tries::default();
+        tries.fail(1_000, 3_000);
+        assert!(!tries.rests(1_000), "another robot may try at once");
+        tries.fail(1_000, 3_000);
+        assert!(tries.rests(1_000) && tries.rests(7_999) && !tries.rests(8_000));
+        tries.fail(5_000, 999_000);
+        assert!(!tries.rests(45_000) && tries.rests(44_999) && tries.since_ms == 1_000);
+        assert!(!tries.rests(0), "a clock that was set back");
     }
 
     #[test]

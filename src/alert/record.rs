@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::Part;
 use super::pending::{Lane, Pending, Told};
+use super::refused::RefusedMessage;
 use super::robot;
 
 /// Whose value it is.
@@ -21,6 +22,8 @@ pub enum Key {
     Action(String),
     /// The alarm of the watchdog.
     Deadman,
+    /// A message that a chat refused.
+    Refused(u64),
 }
 
 /// What is kept.
@@ -38,6 +41,8 @@ pub enum Value {
     Action(u64),
     /// See `Key::Deadman`: since when it is silent, in milliseconds since 1970.
     Deadman(u64),
+    /// See `Key::Refused`.
+    Refused(Box<RefusedMessage>),
 }
 
 /// A message that is under way.
@@ -57,6 +62,9 @@ pub struct Sending {
     pub is_leaving: bool,
     /// An earlier try of the next part may have arrived.
     pub again: bool,
+    /// The refused messages that it tells of, when it tells of such.
+    #[serde(default)]
+    pub about: Vec<u64>,
 }
 
 /// A change: a value, or `None` for none any more.

@@ -7,14 +7,19 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
+use super::answer::{Answer, RETRY_AFTER_MS_MAX};
 use super::options::Robot;
 
 /// The longest pause after failures that may be over soon, in ms.
-const BACKOFF_MS_MAX: u64 = 60_000;
+const BACKOFF_MS_MAX: u64 = 30_000;
 
-/// The pause of a robot that does not know us: somebody has to do something.
-const BROKEN_MS: u64 = 600_000;
+/// The first pause of a robot that takes nothing from us, in ms, and the longest: short
+/// enough for what is critical to arrive within a minute after somebody has mended it.
+const BROKEN_MS: u64 = 10_000;
+const BROKEN_MS_MAX: u64 = 40_000;
+
+/// Refusals in a row, whatever stands in the messages, after which it rests.
+const REFUSALS_MAX: u32 = 8;
 
 /// What is kept of a robot over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,21 +39,35 @@ pub struct Speaker {
     pub kept: Kept,
     /// Whether it has a message in its hands.
     pub is_busy: bool,
+    /// Whether it took nothing from us when it was asked last.
+    pub is_broken: bool,
+    /// When it delivered something last, in milliseconds since 1970; 0 for not yet.
+    pub delivered_ms: u64,
     /// Failures in a row.
     failures: u32,
+    /// Messages in a row that it refused for what stands in them.
+    refusals: u32,
 }
 
 impl Speaker {
     /// A robot as it was left.
     pub fn new(robot: Robot, kept: Kept) -> Speaker {
-        Speaker { robot, kept, is_busy: false, failures: 0 }
+        Speaker {
+            robot,
+            kept,
+            is_busy: false,
+            is_broken: false,
+            delivered_ms: 0,
+            failures: 0,
+            refusals: 0,
+        }
     }
 
     /// The same robot with other settings.
     pub fn change(&mut self, robot: Robot) {
         // Who changed its token expects it to be tried now.
         if self.robot != robot {
-            self.failures = 0;
+            (self.failures, self.refusals, self.is_broken) = (0, 0, false);
             self.kept.paused_until_ms = 0;
         }
         self.robot = robot;
@@ -71,7 +90,7 @@ impl Speaker {
         if self.kept.sent_ms.back().is_some_and(|&last_ms| last_ms > now_ms + window_ms) {
             self.kept.sent_ms.clear();
         }
-        let latest_ms = now_ms + self.robot.pause_ms().max(BROKEN_MS);
+        let latest_ms = now_ms + self.robot.pause_ms().max(RETRY_AFTER_MS_MAX);
         self.kept.paused_until_ms = self.kept.paused_until_ms.min(latest_ms);
     }
 
@@ -98,18 +117,44 @@ impl Speaker {
     pub fn hears(&mut self, answer: &Answer, now_ms: u64) -> u64 {
         let pause_ms = match answer {
             Answer::Delivered => {
-                self.failures = 0;
+                (self.failures, self.refusals, self.is_broken) = (0, 0, false);
+                self.delivered_ms = now_ms;
                 return 0;
             }
-            Answer::TooOften => self.robot.pause_ms(),
+            Answer::TooOften(0) => self.robot.pause_ms(),
+            Answer::TooOften(wait_ms) => *wait_ms,
             Answer::Unreachable | Answer::Busy(_) | Answer::Doubtful => {
                 self.failures = self.failures.saturating_add(1);
                 (1_000u64 << self.failures.min(10)).min(BACKOFF_MS_MAX)
             }
             // It says so at once, and the next message is another one.
             Answer::TooLong(_) => 0,
-            Answer::Stranger(_) | Answer::Refused(_) => BROKEN_MS,
+            Answer::Refused(_) => {
+                self.refusals = self.refusals.saturating_add(1);
+                if self.refusals.is_multiple_of(REFUSALS_MAX) {
+                    return self.breaks(now_ms);
+                }
+                0
+            }
+            Answer::Stranger(_) => return self.breaks(now_ms),
         };
+        if pause_ms > 0 {
+            self.kept.paused_until_ms = now_ms.saturating_add(pause_ms);
+        }
+        pause_ms
+    }
+
+    /// Whether everything that it was given since it delivered something was refused:
+    /// then the messages are not to blame.
+    pub fn refuses_all(&self) -> bool {
+        self.refusals > 1
+    }
+
+    /// It takes nothing: somebody has to do something. How long it rests now.
+    pub fn breaks(&mut self, now_ms: u64) -> u64 {
+        self.is_broken = true;
+        self.failures = self.failures.saturating_add(1);
+        let pause_ms = (BROKEN_MS << (self.failures - 1).min(10)).min(BROKEN_MS_MAX);
         self.kept.paused_until_ms = now_ms.saturating_add(pause_ms);
         pause_ms
     }
@@ -152,21 +197,46 @@ mod tests {
             assert_eq!(speaker.is_ready(4_999 + want_ms), want_ms == 0);
         }
         use super::super::options::Channel::{Dingtalk, Wecom};
-        check(Wecom, &Answer::TooOften, 60_000);
-        check(Dingtalk, &Answer::TooOften, 600_000);
+        check(Wecom, &Answer::TooOften(0), 60_000);
+        check(Wecom, &Answer::TooOften(7_000), 7_000);
+        check(Dingtalk, &Answer::TooOften(0), 600_000);
         check(Wecom, &Answer::Delivered, 0);
         check(Wecom, &Answer::Unreachable, 2_000);
         check(Wecom, &Answer::Doubtful, 2_000);
-        check(Wecom, &Answer::Stranger(93_000), 600_000);
+        check(Wecom, &Answer::Stranger(93_000), 10_000);
+        check(Wecom, &Answer::Refused(40_008), 0);
+        check(Wecom, &Answer::TooLong(40_058), 0);
     }
 
     #[test]
     fn failures_in_a_row_wait_longer_and_a_success_forgets_them() {
         let mut speaker = speaker(18);
         let waits: Vec<u64> = (0..8).map(|_| speaker.hears(&Answer::Unreachable, 0)).collect();
-        assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+        assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 30_000]);
         speaker.hears(&Answer::Delivered, 0);
         assert_eq!(speaker.hears(&Answer::Unreachable, 0), 2_000);
+    }
+
+    #[test]
+    fn a_robot_that_takes_nothing_is_asked_often_enough_for_what_is_critical() {
+        let mut speaker = speaker(18);
+        let waits: Vec<u64> = (0..4).map(|_| speaker.hears(&Answer::Stranger(404), 0)).collect();
+        assert_eq!(waits, [10_000, 20_000, 40_000, 40_000]);
+        assert!(speaker.is_broken);
+        speaker.hears(&Answer::Delivered, 5);
+        assert!(!speaker.is_broken && speaker.delivered_ms == 5);
+    }
+
+    #[test]
+    fn one_refused_message_is_its_own_fault_and_all_of_them_are_the_robots() {
+        let mut speaker = speaker(18);
+        speaker.hears(&Answer::Refused(400), 0);
+        assert!(!speaker.refuses_all());
+        speaker.hears(&Answer::Delivered, 0);
+        speaker.hears(&Answer::Refused(400), 0);
+        assert!(!speaker.refuses_all());
+        speaker.hears(&Answer::Refused(400), 0);
+        assert!(speaker.refuses_all());
     }
 
     #[test]

@@ -18,15 +18,15 @@ pub fn dingtalk(secret: &str, unix_ms: u64) -> String {
     BASE64_STANDARD.encode(tag)
 }
 
-/// The signature of a link's payload.
-pub fn link(key: &str, payload: &str) -> String {
-    let tag = mac(key.as_bytes(), format!("silence\n{payload}").as_bytes());
+/// The signature of a link's payload. One for one purpose is none for another.
+pub fn link(key: &str, purpose: &str, payload: &str) -> String {
+    let tag = mac(key.as_bytes(), format!("{purpose}\n{payload}").as_bytes());
     BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..LINK_BYTES])
 }
 
 /// Whether a link is ours. Takes as long for a wrong signature as for a right one.
-pub fn is_link(key: &str, payload: &str, signature: &str) -> bool {
-    let want = link(key, payload);
+pub fn is_link(key: &str, purpose: &str, payload: &str, signature: &str) -> bool {
+    let want = link(key, purpose, payload);
     verify_slices_are_equal(want.as_bytes(), signature.as_bytes()).is_ok()
 }
 
@@ -69,16 +69,20 @@ mod tests {
 
     #[test]
     fn a_link_with_any_bit_changed_is_not_ours() {
-        let signature = link("key", "payload");
-        assert!(is_link("key", "payload", &signature));
-        assert!(!is_link("other", "payload", &signature));
-        assert!(!is_link("key", "payloae", &signature));
-        assert!(!is_link("key", "payload", &signature[..signature.len() - 1]));
-        assert!(!is_link("key", "payload", ""));
+        let signature = link("key", "silence", "payload");
+        assert!(is_link("key", "silence", "payload", &signature));
+        assert!(!is_link("key", "refused", "payload", &signature));
+        assert!(!is_link("other", "silence", "payload", &signature));
+        assert!(!is_link("key", "silence", "payloae", &signature));
+        assert!(!is_link("key", "silence", "payload", &signature[..signature.len() - 1]));
+        assert!(!is_link("key", "silence", "payload", ""));
         for at in 0..signature.len() {
             let mut wrong = signature.clone().into_bytes();
             wrong[at] = if wrong[at] == b'A' { b'B' } else { b'A' };
-            assert!(!is_link("key", "payload", std::str::from_utf8(&wrong).unwrap()), "{at}");
+            assert!(
+                !is_link("key", "silence", "payload", std::str::from_utf8(&wrong).unwrap()),
+                "{at}"
+            );
         }
     }
 

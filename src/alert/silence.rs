@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::link::Purpose;
 use super::options::Options;
 use super::payload::Pairs;
 use super::{signature, text};
@@ -79,7 +80,7 @@ pub fn link(options: &Options, group_labels: &Pairs, now_s: u64) -> Option<Strin
     if payload.len() > PAYLOAD_BYTES_MAX {
         return None;
     }
-    let signature = signature::link(key, &payload);
+    let signature = signature::link(key, Purpose::Silence.word(), &payload);
     let base = options.silence_url.trim_end_matches('/');
     Some(format!("{base}/v1/silence?d={payload}&s={signature}"))
 }
@@ -88,7 +89,7 @@ pub fn link(options: &Options, group_labels: &Pairs, now_s: u64) -> Option<Strin
 pub fn grant(key: &str, payload: &str, signature: &str, now_s: u64) -> Result<Grant, Refused> {
     let is_ours = !key.is_empty()
         && payload.len() <= PAYLOAD_BYTES_MAX
-        && signature::is_link(key, payload, signature);
+        && signature::is_link(key, Purpose::Silence.word(), payload, signature);
     if !is_ours {
         return Err(Refused::Forged);
     }
@@ -168,7 +169,7 @@ pub fn notice(words: &str) -> String {
     whole(&format!("<p>{}</p>", html(words)))
 }
 
-fn whole(body: &str) -> String {
+pub(super) fn whole(body: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>rookery alert bridge</title>\
@@ -178,7 +179,7 @@ fn whole(body: &str) -> String {
     )
 }
 
-fn html(text: &str) -> String {
+pub(super) fn html(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

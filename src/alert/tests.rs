@@ -10,6 +10,7 @@ use super::evidence::{Evidence, Found, Snapshot};
 use super::options::{Action, Channel, Options, Robot, Route};
 use super::payload::{Alert, Pairs, Payload};
 use super::record::{Key, Record};
+use super::refused::RefusedWish;
 use super::template::Templates;
 use crate::base::{Now, Tick};
 
@@ -224,8 +225,8 @@ fn while_it_waits_a_group_becomes_one_message_with_its_newest_state() {
 fn a_throttled_robot_rests_and_the_next_one_speaks() {
     let mut world = World::new(options());
     world.notify("g", vec![alert("a", true, "critical")]);
-    let first = world.answer(Answer::TooOften);
-    let second = world.answer(Answer::TooOften);
+    let first = world.answer(Answer::TooOften(0));
+    let second = world.answer(Answer::TooOften(0));
     assert_ne!(first.robot, second.robot);
     let third = world.answer(Answer::Delivered);
     assert_eq!(third.robot, "d1", "both rest for a minute, and it is critical");
@@ -359,7 +360,7 @@ fn what_waits_too_long_is_given_up_with_a_count() {
     for _ in 0..2 {
         world.answer(Answer::Stranger(93_000));
     }
-    world.wait(500_000);
+    world.wait(9_000);
     assert_eq!(world.sent, []);
     for _ in 0..200 {
         world.wait(600_000);
@@ -377,7 +378,7 @@ fn a_message_that_is_too_long_for_a_robot_becomes_plain() {
     world.notify("g", vec![alert("a", true, "warning")]);
     world.answer(Answer::TooLong(40_058));
     let plain = text(&world.answer(Answer::Delivered));
-    assert!(plain.starts_with("Firing: A\nA firing a about a"), "{plain}");
+    assert!(plain.starts_with("Firing: A\nA firing warning a about a"), "{plain}");
 }
 
 #[test]
@@ -461,8 +462,8 @@ fn what_waits_for_a_chat_that_there_is_no_more_goes_where_its_route_goes_now() {
     options.routes[0].fallback.clear();
     let mut world = World::new(options.clone());
     world.notify("g", vec![alert("a", true, "warning")]);
-    world.answer(Answer::TooOften);
-    world.answer(Answer::TooOften);
+    world.answer(Answer::TooOften(0));
+    world.answer(Answer::TooOften(0));
     assert_eq!(world.sent, []);
     options.robots = vec![robot("d1", Channel::Dingtalk, "new")];
     options.routes[0].chats = vec!["new".to_owned()];
@@ -470,6 +471,282 @@ fn what_waits_for_a_chat_that_there_is_no_more_goes_where_its_route_goes_now() {
     let request = world.answer(Answer::Delivered);
     assert_eq!(request.robot, "d1");
     assert!(text(&request).contains("about a"));
+}
+
+/// What a robot that refuses every body with this word answers.
+fn refusing(request: &Request, word: &str, code: i64) -> Answer {
+    if request.body.contains(word) { Answer::Refused(code) } else { Answer::Delivered }
+}
+
+impl World {
+    /// Answers until no robot has anything, and gives back what arrived.
+    fn run(&mut self, answer: impl Fn(&Request) -> Answer) -> Vec<Request> {
+        let mut arrived = Vec::new();
+        let mut tries = 0;
+        while let Some(request) = self.sent.first().cloned() {
+            tries += 1;
+            assert!(tries < 500, "it does not end: {request:?}");
+            let answer = answer(&request);
+            self.answer(answer.clone());
+            if answer == Answer::Delivered {
+                arrived.push(request);
+            }
+        }
+        arrived
+    }
+}
+
+fn one_robot(channel: Channel) -> Options {
+    let mut options = options();
+    options.robots = vec![Robot { rate_count: 1_000, ..robot("r", channel, "ops") }];
+    options.routes[0].fallback.clear();
+    options
+}
+
+#[test]
+fn a_refused_message_is_put_aside_told_of_without_its_words_and_holds_nobody_up() {
+    for (channel, code) in [
+        (Channel::Webhook, 400),
+        (Channel::Slack, 400),
+        (Channel::Wecom, 40_035),
+        (Channel::Dingtalk, 430_102),
+    ] {
+        let mut world = World::new(one_robot(channel));
+        world.notify("u", vec![alert("poison", true, "critical")]);
+        world.notify("f", vec![alert("first", true, "critical")]);
+        world.notify("s", vec![alert("second", true, "warning")]);
+        let arrived = world.run(|request| refusing(request, "poison", code));
+        let texts: Vec<String> = arrived.iter().map(text).collect();
+        assert_eq!(texts.len(), 3, "{channel:?} {texts:?}");
+        assert!(texts.iter().any(|text| text.contains("about first")), "{texts:?}");
+        assert!(texts.iter().any(|text| text.contains("about second")), "{texts:?}");
+        let notice = texts.iter().find(|text| text.contains("refuses")).expect("it is told");
+        assert!(notice.contains(&code.to_string()) && notice.contains("1 of these critical"));
+        assert_eq!(world.core.refused.len(), 1);
+        assert_eq!(world.core.counts.of(Count::Refused(channel)), 1);
+        assert_eq!(world.core.stats(world.now()).depth, 0);
+        world.restart();
+        // It is told once, whatever comes again.
+        world.wait(4_000_000);
+        world.notify("u", vec![alert("poison", true, "critical")]);
+        assert_eq!(world.run(|request| refusing(request, "poison", code)), []);
+        assert_eq!(world.core.refused.len(), 1);
+        world.compare();
+    }
+}
+
+#[test]
+fn of_many_alerts_only_those_that_are_refused_are_put_aside() {
+    for channel in Channel::ALL {
+        for poisoned in [vec![0], vec![12], vec![3, 4], vec![0, 5, 11, 24]] {
+            let mut world = World::new(one_robot(channel));
+            let name = |index: usize| match poisoned.contains(&index) {
+                true => format!("poison{index}."),
+                false => format!("n{index}."),
+            };
+            let all = (0..25).map(|index| alert(&name(index), true, "warning")).collect();
+            world.notify("g", all);
+            let mut told = String::new();
+            for _ in 0..40 {
+                let arrived = world.run(|request| refusing(request, "poison", 400));
+                arrived.iter().for_each(|request| told.push_str(&text(request)));
+                world.wait(1_000);
+            }
+            assert_eq!(world.core.refused.len(), poisoned.len(), "{channel:?} {poisoned:?}");
+            for index in (0..25).filter(|index| !poisoned.contains(index)) {
+                let count = told.matches(&format!("about n{index}.")).count();
+                assert_eq!(count, 1, "{channel:?} {poisoned:?} {index}");
+            }
+            assert_eq!(world.core.stats(world.now()).depth, 0);
+            world.compare();
+        }
+    }
+}
+
+#[test]
+fn a_robot_that_refuses_everything_rests_and_the_messages_are_kept_for_the_next_one() {
+    let mut options = options();
+    options.robots.iter_mut().for_each(|robot| robot.rate_count = 1_000);
+    let mut world = World::new(options);
+    let first = {
+        world.notify("g", vec![alert("a", true, "critical"), alert("b", true, "critical")]);
+        world.sent[0].robot.clone()
+    };
+    let refuses = |request: &Request| match request.robot == first {
+        true => Answer::Refused(400),
+        false => Answer::Delivered,
+    };
+    let told: String = world.run(refuses).iter().map(text).collect();
+    for name in ["about a", "about b"] {
+        assert_eq!(told.matches(name).count(), 1, "{told}");
+    }
+    assert_eq!(world.core.refused.len(), 0, "the robot is to blame, not the message");
+    let robots = world.core.stats(world.now()).robots;
+    assert!(robots.iter().any(|robot| robot.name == first && robot.rejects && robot.rests));
+    world.compare();
+}
+
+#[test]
+fn an_alone_robot_that_refuses_everything_loses_nothing_until_it_is_mended() {
+    for answer in [Answer::Refused(400), Answer::Stranger(401), Answer::TooLong(413)] {
+        let mut world = World::new(one_robot(Channel::Webhook));
+        for index in 0..30 {
+            let name = format!("n{index}.");
+            world.notify(&format!("g{index}"), vec![alert(&name, true, "critical")]);
+        }
+        for _ in 0..120 {
+            world.run(|_| answer.clone());
+            world.wait(1_000);
+        }
+        world.restart();
+        let mut told = String::new();
+        let mut waited_ms = 0;
+        while waited_ms < 60_000 {
+            let arrived = world.run(|_| Answer::Delivered);
+            arrived.iter().for_each(|request| told.push_str(&text(request)));
+            world.wait(1_000);
+            waited_ms += 1_000;
+        }
+        let missing: Vec<usize> =
+            (0..30).filter(|index| !told.contains(&format!("about n{index}."))).collect();
+        assert!(
+            missing.is_empty(),
+            "{answer:?}: {missing:?}, refused {}",
+            world.core.refused.len()
+        );
+    }
+}
+
+#[test]
+fn what_fails_again_and_again_while_others_arrive_is_put_aside_too() {
+    let mut world = World::new(one_robot(Channel::Webhook));
+    world.notify("u", vec![alert("poison", true, "critical")]);
+    let answer = |request: &Request| match request.body.contains("poison") {
+        true => Answer::Busy(500),
+        false => Answer::Delivered,
+    };
+    let mut told = String::new();
+    for index in 0..300 {
+        if index % 10 == 5 {
+            let name = format!("n{index}.");
+            world.notify(&format!("g{index}"), vec![alert(&name, true, "warning")]);
+        }
+        let arrived = world.run(answer);
+        arrived.iter().for_each(|request| told.push_str(&text(request)));
+        world.wait(1_000);
+    }
+    let all = (0..300).filter(|index| index % 10 == 5);
+    assert_eq!(all.filter(|index| !told.contains(&format!("about n{index}."))).count(), 0);
+    assert_eq!(world.core.refused.len(), 1);
+}
+
+#[test]
+fn a_refused_message_is_told_again_or_dropped_as_somebody_decides() {
+    let mut world = World::new(one_robot(Channel::Slack));
+    for group in ["u", "v"] {
+        world.notify(group, vec![alert(&format!("poison {group}"), true, "warning")]);
+    }
+    world.run(|request| refusing(request, "poison", 400));
+    let ids: Vec<u64> = world.core.refused.keys().copied().collect();
+    assert_eq!(ids.len(), 2);
+    let decide = |world: &mut World, id, wish| {
+        world.replies.clear();
+        world.input(Input::Decided { ticket: Ticket(7), id, wish });
+        world.replies.pop()
+    };
+    assert_eq!(decide(&mut world, ids[0], RefusedWish::Retry), Some(Reply::Kept));
+    let arrived = world.run(|_| Answer::Delivered);
+    assert!(arrived.len() == 1 && text(&arrived[0]).contains("about poison"));
+    assert_eq!(decide(&mut world, ids[0], RefusedWish::Drop), Some(Reply::Unknown));
+    assert_eq!(decide(&mut world, ids[1], RefusedWish::Drop), Some(Reply::Kept));
+    assert_eq!(world.core.refused.len(), 0);
+    world.compare();
+}
+
+#[test]
+fn one_chat_that_is_down_delays_no_other() {
+    let mut options = options();
+    options.routes[0].chats = vec!["ops".to_owned(), "spare".to_owned()];
+    options.routes[0].fallback.clear();
+    let mut world = World::new(options);
+    for index in 0..5 {
+        let name = format!("n{index}.");
+        world.notify(&format!("g{index}"), vec![alert(&name, true, "critical")]);
+        let arrived = world.run(|request| match request.robot.as_str() {
+            "d1" => Answer::Delivered,
+            _ => Answer::Doubtful,
+        });
+        assert!(text(arrived.last().unwrap()).contains(&name));
+        world.wait(500);
+    }
+}
+
+#[test]
+fn the_end_is_told_whatever_the_beginning_is_said_to_be() {
+    let starting = |name: &str, firing, starts_ms| {
+        let ends_ms = if firing { 0 } else { START_MS + 300_000 };
+        Alert { starts_ms, ends_ms, ..alert(name, firing, "critical") }
+    };
+    let mut world = World::new(options());
+    world.notify("g", vec![starting("a", true, START_MS + 20_000)]);
+    world.answer(Answer::Delivered);
+    // The other Prometheus' copy, and later the first one's again: no new alert.
+    for starts_ms in [START_MS + 5_000, START_MS + 20_000, START_MS + 40_000] {
+        world.notify("g", vec![starting("a", true, starts_ms)]);
+        assert_eq!(world.sent, []);
+    }
+    world.restart();
+    world.notify("g", vec![starting("a", false, START_MS + 5_000)]);
+    assert!(text(&world.answer(Answer::Delivered)).contains("Recovered"));
+    world.notify("g", vec![starting("a", false, START_MS + 20_000)]);
+    assert_eq!(world.sent, [], "the same end, from another Alertmanager");
+    world.notify("g", vec![starting("a", true, START_MS + 5_000)]);
+    assert!(text(&world.answer(Answer::Delivered)).contains("Firing"), "it fires again");
+}
+
+#[test]
+fn a_corrected_beginning_that_waits_is_told_once() {
+    let mut world = World::new(one_robot(Channel::Wecom));
+    world.notify("busy", vec![alert("x", true, "warning")]);
+    for starts_ms in [START_MS + 20_000, START_MS + 5_000, START_MS + 30_000] {
+        world.notify("g", vec![Alert { starts_ms, ..alert("a", true, "critical") }]);
+    }
+    let arrived = world.run(|_| Answer::Delivered);
+    assert_eq!(arrived.len(), 2);
+}
+
+#[test]
+fn a_group_of_ten_thousand_is_kept_and_told_and_so_is_its_end() {
+    for channel in [Channel::Wecom, Channel::Webhook] {
+        let mut options = one_robot(channel);
+        options.routes[0].chats.push("ops2".to_owned());
+        options.robots.push(robot("r2", channel, "ops2"));
+        let mut world = World::new(options);
+        let giant = |firing| -> Vec<Alert> {
+            let severity = |index| if index == 9_999 { "critical" } else { "warning" };
+            let mut all: Vec<Alert> =
+                (0..10_000).map(|i| alert(&format!("n{i}."), firing, severity(i))).collect();
+            // As they are read: what is critical first.
+            all.sort_by_key(|alert| !alert.is_critical());
+            all
+        };
+        world.notify("g", giant(true));
+        assert_eq!(world.replies, [Reply::Kept]);
+        let arrived = world.run(|_| Answer::Delivered);
+        let all: String = arrived.iter().map(text).collect();
+        assert!(all.contains("n9999."), "what is critical is told");
+        if channel == Channel::Webhook {
+            let told = (0..10_000).filter(|i| all.contains(&format!("about n{i}."))).count();
+            assert!(told >= 2_500, "{told}");
+        } else {
+            assert!(arrived.len() <= 6 && all.contains(" more"), "{}", arrived.len());
+        }
+        world.notify("g", giant(true));
+        assert_eq!(world.sent, [], "it is known");
+        world.notify("g", giant(false));
+        assert_ne!(world.run(|_| Answer::Delivered), []);
+        assert_eq!(world.core.stats(world.now()).depth, 0);
+    }
 }
 
 /// A thousand alerts, robots that throttle, refuse and lose answers, and a kill at any
@@ -509,7 +786,7 @@ fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
                 }
                 6 if !world.sent.is_empty() => {
                     let answers = [
-                        Answer::TooOften,
+                        Answer::TooOften(0),
                         Answer::Busy(500),
                         Answer::Unreachable,
                         Answer::Doubtful,

@@ -101,9 +101,9 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
     count!(
         "bridge.body_bytes_max",
         body_bytes_max,
-        4_096..=16 << 20,
+        4_096..=64 << 20,
         "bytes",
-        "What one notification may have; a larger one is answered with 400. `max_alerts` of Alertmanager keeps them small."
+        "What is kept of one notification; of a larger one the beginning is told, and the rest as a count. `max_alerts` of Alertmanager keeps them small."
     ),
     count!(
         "bridge.age_s_max",

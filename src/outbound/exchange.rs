@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::Request;
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue, PROXY_AUTHORIZATION};
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER};
 use hyper_util::rt::TokioIo;
 use tokio::time;
 
@@ -29,6 +29,17 @@ pub struct Exchange<'a> {
     pub request: Request<Full<Bytes>>,
     /// Of the answer.
     pub bytes_max: usize,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeAnswer {
+    /// Its status.
+    pub status: u16,
+    /// How long it wants to be left alone: `Retry-After`, when that is a number.
+    pub retry_after_s: Option<u64>,
+    /// Its body.
+    pub body: Bytes,
 }
 
 /// Why there is no answer.
@@ -53,9 +64,8 @@ impl fmt::Display for ExchangeError {
 }
 
 impl Connector {
-    /// Asks, and reads the whole answer: its status and its body. Whoever asks has the
-    /// time limit of it all.
-    pub async fn exchange(&self, exchange: Exchange<'_>) -> Result<(u16, Bytes), ExchangeError> {
+    /// Asks, and reads the whole answer. Whoever asks has the time limit of it all.
+    pub async fn exchange(&self, exchange: Exchange<'_>) -> Result<ExchangeAnswer, ExchangeError> {
         let Exchange { url, proxy, mut request, bytes_max } = exchange;
         let is_forwarded = proxy.is_some() && !url.is_tls();
         let uri = if is_forwarded { format!("{url}{}", url.path()) } else { url.path().to_owned() };
@@ -86,9 +96,13 @@ impl Connector {
             if is_forwarded && status == 407 {
                 return Err(ExchangeError::Connect(ConnectError::Refused(status)));
             }
+            let retry_after_s = answer.headers().get(RETRY_AFTER);
+            let retry_after_s = retry_after_s
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| value.trim().parse().ok());
             let body = Limited::new(answer.into_body(), bytes_max).collect().await;
             match body {
-                Ok(body) => Ok((status, body.to_bytes())),
+                Ok(body) => Ok(ExchangeAnswer { status, retry_after_s, body: body.to_bytes() }),
                 Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                     Err(ExchangeError::TooLong)
                 }

@@ -14,6 +14,6 @@ mod proxy;
 mod url;
 
 pub use connect::{ConnectError, Connector};
-pub use exchange::{Exchange, ExchangeError};
+pub use exchange::{Exchange, ExchangeAnswer, ExchangeError};
 pub use proxy::{DIRECT, Proxy, ProxyError, ProxyRules};
 pub use url::{HttpUrl, UrlError};

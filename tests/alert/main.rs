@@ -263,6 +263,72 @@ fn a_changed_template_is_used_and_a_broken_one_is_refused() {
 }
 
 #[test]
+fn what_a_chat_refuses_is_found_told_of_and_decided_about() {
+    let mut world = World::new(0.5, "rate_window_s = 1\npause_s = 1\n");
+    world.robots.refuse("*", "poison");
+    let mut alerts: Vec<Alert> =
+        (0..12).map(|index| Alert::firing(&format!("n-{index}-"))).collect();
+    alerts.insert(5, Alert::firing("n-poison<b>-"));
+    world.bridge.keep("page", "g", &alerts);
+    world.bridge.keep("ding", "h", &[Alert::firing("n-poison-ding-")]);
+    world.bridge.keep("ding", "i", &[Alert::firing("n-ding-")]);
+    wait_for("the others", || told(&world.robots).len() == 13);
+    let notices = |world: &World| {
+        let all = world.robots.messages();
+        all.into_iter().filter(|text| text.contains("this chat refuses")).collect::<Vec<_>>()
+    };
+    wait_for("both notices", || notices(&world).len() == 2);
+    assert!(notices(&world).iter().all(|text| text.contains("1 of these critical")));
+    world.bridge.kill_and_restart();
+    assert_eq!(world.bridge.metric("chatalert_refused_messages"), 2.0);
+    let text = notices(&world).into_iter().find(|text| text.contains("(40035)")).expect("one");
+    let (_, query) = text.split_once("/v1/refused?").expect("it has a link");
+    let (status, page) = world.bridge.get(&format!("/v1/refused?{query}"));
+    assert!(status == 200 && page.contains("poison&lt;b&gt;"), "{page}");
+    assert!(!page.contains("poison-ding"), "another chat's: {page}");
+    let (_, id) = page.split_once("name=\"id\" value=\"").expect("a form");
+    let id: String = id.chars().take_while(char::is_ascii_digit).collect();
+    let form_type = "application/x-www-form-urlencoded";
+    let form = |query: &str, wish: &str| {
+        let form = format!("{query}&id={id}&wish={wish}");
+        post(world.bridge.address(), "/v1/refused", form_type, &form).0
+    };
+    assert_eq!(form(&query.replace("&s=", "&s=x"), "drop"), 403);
+    assert_eq!(form(query, "nonsense"), 400);
+    world.robots.fault("*", "none", 0);
+    assert_eq!(form(query, "retry"), 200);
+    wait_for("it, told at last", || told(&world.robots).keys().any(|n| n.contains("poison")));
+    assert_eq!(form(query, "drop"), 404, "it is in the list no more");
+    let all = world.bridge.get("/v1/refused/all").1;
+    assert!(all.contains("n-poison-ding-") && !all.contains("n-poison<b>-"), "{all}");
+}
+
+#[test]
+fn a_notification_of_any_size_is_answered_with_200_and_told() {
+    let world = World::new(0.5, "rate_window_s = 1\npause_s = 1\n");
+    let many = |count: usize, description: &str| -> Vec<Alert> {
+        let mut alerts: Vec<Alert> =
+            (0..count).map(|index| Alert::firing(&format!("n-{index}-"))).collect();
+        for alert in &mut alerts {
+            alert.annotations.push(("description", description.to_owned()));
+        }
+        alerts
+    };
+    let long = "g".repeat(50_000);
+    assert_eq!(world.bridge.notify("page", &long, &many(10_000, "short")), 200);
+    wait_for("its messages", || world.bridge.metric("chatalert_queue_depth") == 0.0);
+    let told_at_first = told(&world.robots).len();
+    assert!(told_at_first > 50, "{told_at_first}");
+    // Beyond what is kept of a body: 24 MB.
+    let larger = many(6_000, &"x".repeat(4_000));
+    assert_eq!(world.bridge.notify("one", "larger", &larger), 200);
+    wait_for("the larger one", || world.bridge.metric("chatalert_queue_depth") == 0.0);
+    let all = world.robots.messages();
+    assert!(all.iter().any(|text| text.contains("of those left out are critical")));
+    assert_eq!(world.bridge.metric("chatalert_webhooks_total{outcome=\"malformed\"}"), 0.0);
+}
+
+#[test]
 fn bodies_that_are_no_notification_are_400_and_nothing_else_is() {
     let world = World::new(60.0, "");
     let json = "application/json";

@@ -53,6 +53,7 @@ FAULTS = {
     "blocked": "says that it is asked too often",
     "reset": "resets the connection before the message arrives",
     "lost-answer": "the message arrives, and the connection is reset before the answer",
+    "word": "refuses for good what has `word` in it",
     "hang": "neither arrives nor answers within `seconds`",
 }
 
@@ -185,11 +186,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def reply(self, status, body, kind="application/json"):
+    def reply(self, status, body, kind="application/json", more=None):
         body = body.encode()
         self.send_response(status)
         self.send_header("Content-Type", kind + "; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
+        for name, value in (more or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -252,6 +255,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         "fault": body["fault"],
                         "seconds": float(body.get("seconds", 0)),
                         "count": body.get("count"),
+                        "word": body.get("word", ""),
                     }
             elif path == "/control/clear":
                 world.messages.clear()
@@ -285,7 +289,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reset_connection()
         if fault["fault"] == "slow":
             time.sleep(fault["seconds"])
-        self.answer(channel, code)
+        self.answer(channel, code, fault["seconds"] if fault["fault"] == "blocked" else 0)
 
     def judge(self, robot, channel, query, body, raw, fault):
         wrong = {"wecom": 93000, "dingtalk": 300005, "slack": 404, "webhook": 404}[channel]
@@ -294,6 +298,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         often = {"wecom": 45009, "dingtalk": 130101, "slack": 429, "webhook": 429}[channel]
         if fault == "blocked":
             return often, ""
+        if fault == "word" and robot.fault["word"] in json.dumps(body, ensure_ascii=False):
+            return {"wecom": 40035, "dingtalk": 430102, "slack": 400, "webhook": 400}[channel], ""
         if not isinstance(body, dict):
             return 40035 if channel in ("wecom", "dingtalk") else 400, ""
         if channel == "dingtalk" and robot.secret and not dingtalk_signed(robot, query):
@@ -306,11 +312,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return dingtalk_check(robot, body, raw)
         return 0, str(body.get("text", ""))
 
-    def answer(self, channel, code):
+    def answer(self, channel, code, retry_after_s):
         if channel in ("wecom", "dingtalk"):
             said = {"errcode": code, "errmsg": CODES.get(code, "refused")}
             return self.reply(200, json.dumps(said))
-        self.reply(200 if code == 0 else code, "ok" if code == 0 else "no", "text/plain")
+        more = {"Retry-After": str(int(retry_after_s))} if retry_after_s else {}
+        self.reply(200 if code == 0 else code, "ok" if code == 0 else "no", "text/plain", more)
 
 
 STYLE = """body{background:#ededed;font:15px sans-serif;margin:0}h2{font-size:1em;color:#666}

@@ -126,6 +126,14 @@ impl Robots {
         assert_eq!(status, 200);
     }
 
+    /// These robots refuse what has this word in it.
+    pub fn refuse(&self, robot: &str, word: &str) {
+        let body = json!({"robot": robot, "fault": "word", "word": word});
+        let (status, _) =
+            post(&self.address, "/control/faults", "application/json", &body.to_string());
+        assert_eq!(status, 200);
+    }
+
     fn list(&self, path: &str) -> Vec<Value> {
         let (status, body) = request(&self.address, &format!("GET {path} HTTP/1.1"), "");
         assert_eq!(status, 200);

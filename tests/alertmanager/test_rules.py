@@ -92,6 +92,8 @@ FOREIGN = {
     "chatalert_notifications_total": {"channel", "outcome"},
     "chatalert_oldest_age_seconds": set(),
     "chatalert_webhooks_total": {"outcome"},
+    "chatalert_refused_messages": set(),
+    "chatalert_robot_rejects": {"channel", "robot"},
     "chatalert_unknown_route_total": set(),
 }
 # Prometheus gives every series these.

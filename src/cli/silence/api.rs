@@ -111,8 +111,8 @@ impl Alertmanager {
         let answer = runtime
             .block_on(async { time::timeout(limit, self.connector.exchange(exchange)).await });
         let answer = answer.map_err(|_| Fault::Late(self.shown.clone()))?;
-        let (status, body) = answer.map_err(|error| broken(&error))?;
-        understood(status, &body)
+        let answer = answer.map_err(|error| broken(&error))?;
+        understood(answer.status, &answer.body)
     }
 }
 
