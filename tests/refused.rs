@@ -80,3 +80,67 @@ fn the_doctor_says_it_too() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("seccomp profile allow io_uring_setup"), "{text}");
 }
+
+/// The binary under limits of its shell: what it said, and whether it served.
+fn run_limited(limits: &str, as_nobody: bool) -> (bool, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().display();
+    let nobody = match as_nobody {
+        true => "setpriv --reuid=65534 --regid=65534 --clear-groups",
+        false => "",
+    };
+    // It is told to end as soon as it is there, so that it always ends.
+    let script = format!(
+        "chmod 777 {path}; {limits}; exec {nobody} {} serve --dev --listen 127.0.0.1:0 \
+         --admin-listen 127.0.0.1:0 --shards 2 --store-dir {path}/store 2>&1",
+        env!("CARGO_BIN_EXE_rookery")
+    );
+    let mut child = Command::new("sh")
+        .args(["-c", &script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell can be started");
+    let (mut said, mut served) = (String::new(), false);
+    for line in io::BufRead::lines(io::BufReader::new(child.stdout.take().expect("it is piped"))) {
+        let line = line.expect("text");
+        if line.contains("listening on ") {
+            served = true;
+            let _ = child.kill(); // it may have ended
+        }
+        said += &(line + "\n");
+    }
+    let _ = child.wait();
+    (served, said)
+}
+
+fn is_root() -> bool {
+    // The owner of what this process makes.
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    folder.path().metadata().expect("it is there").uid() == 0
+}
+
+#[test]
+fn too_little_locked_memory_is_named_with_what_is_needed() {
+    let users = if is_root() { &[false, true][..] } else { &[false][..] };
+    for as_nobody in users {
+        for kibibytes in [0, 64, 511, 512, 700] {
+            let (served, said) = run_limited(&format!("ulimit -l {kibibytes}"), *as_nobody);
+            let named = ["RLIMIT_MEMLOCK", "ulimit -l", "LimitMEMLOCK"];
+            assert!(served || named.iter().all(|word| said.contains(word)), "{kibibytes}: {said}");
+            assert!(!said.contains("panicked"), "{said}");
+        }
+        let (served, said) = run_limited("true", *as_nobody);
+        assert!(served, "{said}");
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_named() {
+    for descriptors in [32, 64, 200] {
+        let (served, said) = run_limited(&format!("ulimit -n {descriptors}"), false);
+        assert!(served || said.contains("ulimit -n"), "{descriptors}: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}

@@ -12,6 +12,12 @@ use tempfile::TempDir;
 /// Nothing here takes so long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const UPGRADE: &str = "GET /connection/websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
+                       Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+const TOKEN: &str = "a-token-that-only-the-tests-of-the-process-know";
+
 /// A server of the development configuration, on ports of the kernel's choice.
 struct Server {
     child: Child,
@@ -65,10 +71,7 @@ impl Server {
     fn knock(&self) -> TcpStream {
         let mut stream = TcpStream::connect(self.clients).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = "GET /connection/websocket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
-                    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(UPGRADE.as_bytes()).unwrap();
         stream
     }
 
@@ -117,6 +120,17 @@ fn page_at(admin: SocketAddr, target: &str) -> String {
     let mut stream = TcpStream::connect(admin).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {target} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The same page with the admin token.
+fn page_as_operator(admin: SocketAddr, target: &str) -> String {
+    let mut stream = TcpStream::connect(admin).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -296,6 +310,46 @@ fn two_servers_do_not_share_a_port() {
     let address = first.clients.to_string();
     let settings = [("ROOKERY_SERVER_SHARDS", "2"), ("ROOKERY_SERVER_LISTEN", &address)];
     assert!(refusal(&settings).contains("is taken by another process"));
+}
+
+/// That an address is reached, at most after a connection or two was told to wait.
+fn reaches(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, PATIENCE).is_ok()
+}
+
+#[test]
+fn all_addresses_are_those_of_both_families() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return; // a machine without IPv6
+    }
+    for shards in ["1", "2"] {
+        let server = Server::start(&[
+            ("ROOKERY_SERVER_SHARDS", shards),
+            ("ROOKERY_SERVER_LISTEN", "[::]:0"),
+            ("ROOKERY_SERVER_ADMIN_LISTEN", "[::]:0"),
+            ("ROOKERY_ADMIN_TOKEN", TOKEN),
+        ]);
+        for port in [server.clients.port(), server.admin.port()] {
+            for host in ["127.0.0.1", "::1"] {
+                let address = SocketAddr::new(host.parse().unwrap(), port);
+                assert!(reaches(address), "{address} with {shards} shards");
+            }
+        }
+        // Who comes by IPv4 is shown with that address.
+        let mut peer = TcpStream::connect(("127.0.0.1", server.clients.port())).unwrap();
+        peer.write_all(UPGRADE.as_bytes()).unwrap();
+        assert_eq!(answer_of(&mut peer), "HTTP/1.1 101 Switching Protocols");
+        let own = peer.local_addr().unwrap().to_string();
+        let admin = SocketAddr::new("127.0.0.1".parse().unwrap(), server.admin.port());
+        let page = page_as_operator(admin, "/debug/conns");
+        assert!(page.contains(&own), "{own} in {page}");
+        // A second server that wants either family is told.
+        for taken in ["127.0.0.1", "[::1]", "[::]", "0.0.0.0"] {
+            let taken = format!("{taken}:{}", server.clients.port());
+            let refusal = refusal(&[("ROOKERY_SERVER_LISTEN", &taken)]);
+            assert!(refusal.contains("is taken by another process"), "{taken}: {refusal}");
+        }
+    }
 }
 
 #[test]

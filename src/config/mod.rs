@@ -20,6 +20,7 @@ mod mistake;
 mod print;
 mod relations;
 mod row;
+mod service_links;
 mod sources;
 mod suggest;
 mod table;

@@ -143,14 +143,22 @@ fn endpoint_trouble(endpoint: &str) -> Option<&'static str> {
 
 /// What a browser would never send can only be a mistake.
 fn origin_trouble(origin: &str) -> Option<&'static str> {
+    // Android's pages from a file, and pages that have no origin at all.
+    if ["*", "null", "file://"].contains(&origin.to_ascii_lowercase().as_str()) {
+        let is_other_null = origin != "null" && origin.eq_ignore_ascii_case("null");
+        return is_other_null.then_some("is no origin: browsers write `null` in small letters");
+    }
     let Some((scheme, rest)) = origin.split_once("://") else {
-        return (origin != "*").then_some("is no origin: it begins with `https://` or `http://`");
+        return Some("is no origin: it begins with `https://` or `http://`");
     };
     if scheme.is_empty() || rest.is_empty() || origin.contains(' ') {
         return Some("is no origin: it names a scheme and a host");
     }
-    if rest.contains('/') {
+    if rest.contains(['/', '?', '#', '@', '\\']) {
         return Some("is no origin: it ends with the host or the port, without a slash");
+    }
+    if !origin.is_ascii() {
+        return Some("is no origin: browsers write such a host in ASCII, as `xn--…`");
     }
     (1 < origin.matches('*').count()).then_some("has more than one `*`")
 }

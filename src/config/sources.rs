@@ -3,6 +3,7 @@ use std::path::Path;
 
 use super::mistake::{Mistake, Place, Why};
 use super::row::{ENV_PREFIX, Kind, Row, Value};
+use super::service_links::is_service_link;
 use super::table::{KEYS, NAMESPACES, SETTINGS};
 use super::{Config, KeyEntry, NAMESPACES_MAX, file, relations, suggest};
 use crate::admin::Token;
@@ -115,6 +116,9 @@ impl Draft {
 
     fn read_env(&mut self, env: &[(String, String)]) {
         for (name, text) in env {
+            if is_service_link(name, text) {
+                continue;
+            }
             let place = Place::Env(name.clone());
             let given = Given::Text(text);
             if let Some(row) = SETTINGS.iter().find(|row| row.env() == *name) {

@@ -224,7 +224,7 @@ pub static SETTINGS: &[Row<Config>] = &[
         key: "ws.origins",
         kind: Kind::Texts { count_max: 64, bytes_max: 255 },
         unit: "origins",
-        help: "Pages that may connect, such as `https://example.com`; a `*` stands for one part of the host, or alone for everything. Empty allows pages of the same host. Requests without an `Origin` do not come from a browser's page and are always allowed.",
+        help: "Pages that may connect, such as `https://example.com`; a `*` stands for one part of the host, or alone for everything. Apps that are pages send `file://`, `capacitor://localhost`, `app://.` or `chrome-extension://<id>`, which can be listed like that. `null` is what all pages without an origin send, also a sandboxed frame of any site: list it only where a token that no other site can get decides who connects. Empty allows pages of the same host. Requests without an `Origin` do not come from a browser's page and are always allowed.",
         read: |from| Value::Texts(from.shard.ws.origins.clone()),
         write: |to, value| to.shard.ws.origins = value.texts(),
     },

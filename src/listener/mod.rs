@@ -17,12 +17,16 @@ use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{self, Instant};
 
 /// After a failed accept: descriptors do not come back by asking faster.
 const ACCEPT_RETRY_MS: u64 = 100;
+
+/// Peers that may wait to be accepted.
+const BACKLOG: i32 = 1_024;
 
 /// How much a peer may take. Bodies are for the pages to bound.
 #[derive(Clone, Copy, Debug)]
@@ -67,9 +71,18 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Must be called within a tokio runtime.
+    /// Must be called within a tokio runtime. `[::]` takes both families, whatever
+    /// `net.ipv6.bindv6only` says.
     pub async fn bind(address: SocketAddr) -> io::Result<Listener> {
-        Ok(Listener { tcp: TcpListener::bind(address).await? })
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Listener { tcp: TcpListener::from_std(socket.into())? })
     }
 
     /// Where it listens; the port is the kernel's choice when 0 was asked for.

@@ -64,6 +64,24 @@ pub struct Options {
     pub connections_max: u32,
 }
 
+impl Options {
+    /// What the kernel counts as locked for a ring of this size (since Linux 6.14, and
+    /// before 5.12): its queues, and the ring of its buffers, each in whole pages.
+    pub fn locked_bytes(&self) -> u64 {
+        const PAGE: u64 = 4_096;
+        // A submission entry has 64 B and an index of 4, a completion entry 16, a buffer 16.
+        let submissions = u64::from(self.submission_entries) * 64;
+        let indexes =
+            u64::from(self.submission_entries) * 4 + u64::from(self.completion_entries) * 16;
+        let buffers = u64::from(self.recv_buffers) * 16;
+        // The heads of the queues share the page of what follows, or take one more.
+        [submissions, indexes + PAGE, buffers]
+            .map(|bytes| bytes.next_multiple_of(PAGE))
+            .iter()
+            .sum()
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {

@@ -34,11 +34,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// What the failure of `step` means; `feature` is what the step needs.
-    pub(super) fn from_step(
-        step: &'static str,
-        feature: &'static str,
-        error: io::Error,
-    ) -> Refusal {
+    pub fn from_step(step: &'static str, feature: &'static str, error: io::Error) -> Refusal {
         Refusal::decide(step, feature, error, disabled_by_sysctl())
     }
 
@@ -84,8 +80,8 @@ impl fmt::Display for Refusal {
                 "this kernel's io_uring has no {feature}; boot Linux 6.1 (Debian 12) or newer"
             ),
             Refusal::NoMemory => f.write_str(
-                "there is no memory for the ring; raise RLIMIT_MEMLOCK (`ulimit -l`), or set \
-                 fewer shards or smaller rings",
+                "the kernel has no memory for the ring; raise RLIMIT_MEMLOCK (`ulimit -l`) and the \
+                 control group's memory.max, or set fewer shards or smaller rings",
             ),
             Refusal::NoDescriptors => f.write_str(
                 "there is no descriptor left for the ring; raise RLIMIT_NOFILE (`ulimit -n`)",

@@ -34,12 +34,13 @@ pub enum PortUse {
 }
 
 /// A listening socket. Accepted sockets inherit from it `TCP_NODELAY`, and how the kernel
-/// finds out that a peer is gone.
+/// finds out that a peer is gone. One on `[::]` takes both families, whatever
+/// `net.ipv6.bindv6only` says.
 pub fn listener(addr: SocketAddr, backlog: i32, port_use: PortUse) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(false)?;
     }
     socket.set_reuse_port(port_use == PortUse::Shared)?;
     socket.set_tcp_nodelay(true)?;
@@ -150,12 +151,14 @@ pub(super) fn shut_down(fd: RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
-/// Who is at the other end of a socket; nobody when it is reset already.
+/// Who is at the other end of a socket; nobody when it is reset already. A peer that came
+/// by IPv4 to a listener of both families has its IPv4 address.
 pub(super) fn peer(fd: RawFd) -> Option<SocketAddr> {
     // SAFETY: the caller owns `fd` and keeps it open during the call; it is
     // borrowed for no longer.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-    SockRef::from(&socket).peer_addr().ok()?.as_socket()
+    let peer = SockRef::from(&socket).peer_addr().ok()?.as_socket()?;
+    Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
 }
 
 /// Closes a socket that the caller owns.
@@ -180,6 +183,36 @@ mod tests {
         steer_by_cpu(&second, 2).unwrap();
         let refused = listener(addr, 16, PortUse::Alone).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    /// Kernels without IPv6 have nothing to test here.
+    fn on_all(port: u16, port_use: PortUse) -> Option<TcpListener> {
+        let any = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
+        match listener(any, 16, port_use) {
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => None,
+            outcome => Some(outcome.unwrap()),
+        }
+    }
+
+    #[test]
+    fn both_families_reach_a_listener_on_all_addresses_and_keep_their_names() {
+        let Some(first) = on_all(0, PortUse::Shared) else { return };
+        let port = first.local_addr().unwrap().port();
+        let second = on_all(port, PortUse::Shared).unwrap();
+        steer_by_cpu(&second, 2).unwrap();
+        for listener in [&first, &second] {
+            listener.set_nonblocking(true).unwrap();
+        }
+        for to in ["127.0.0.1", "::1"] {
+            let to = SocketAddr::new(to.parse().unwrap(), port);
+            let _peer = TcpStream::connect(to).unwrap();
+            let accepted = [&first, &second].into_iter().find_map(|one| one.accept().ok());
+            let (accepted, _) = accepted.expect("one of the two has it");
+            assert_eq!(peer(accepted.as_raw_fd()).unwrap().ip(), to.ip());
+        }
+        // The port is taken in both.
+        let v4 = SocketAddr::from(([0, 0, 0, 0], port));
+        assert_eq!(listener(v4, 16, PortUse::Alone).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -21,9 +21,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use super::evidence::{self, Desk};
-use super::executor::{self, Errand, Finding, Go, NoListener, Part, Report, Thread};
+use super::executor::{self, Errand, Finding, Go, NoExecutor, NoListener, Part, Report, Thread};
 use super::lanes;
-use super::options::Options;
 use super::plan::{Plan, Table};
 use super::process::{Process, memory_limit_bytes};
 use super::pulse::{Pulse, TableUse};
@@ -191,7 +190,7 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let collector = collector(&setup).map_err(Fault::Collector)?;
     let mut readers = Readers::default();
     let mut cores = Cores::start(&setup, &plan, cells, voice, tables, &mut readers, &found)?;
-    let address = cores.listen(&setup.options, &plan).await?;
+    let address = cores.listen(&setup, &plan).await?;
     let telling = Telling::begin(readers, collector, ledger.clone());
     readiness.send_replace(Readiness::Ready);
     announce(&plan, address, admin_address);
@@ -358,14 +357,24 @@ impl Cores {
 
     /// Lets all cores listen, one after the other: steering counts listeners in
     /// the order in which they began. Returns where.
-    async fn listen(&mut self, options: &Options, plan: &Plan) -> Result<SocketAddr, Fault> {
+    async fn listen(&mut self, setup: &Setup, plan: &Plan) -> Result<SocketAddr, Fault> {
+        let options = &setup.options;
         let mut doorbells = Vec::new();
-        for core in &mut self.cores {
+        for index in 0..self.cores.len() {
+            let core = &mut self.cores[index];
             let doorbell = match core.reports.recv().await {
                 Some(Report::Made(Ok(doorbell))) => doorbell,
-                Some(Report::Made(Err(refusal))) => return Err(Fault::Ring(refusal)),
+                Some(Report::Made(Err(refusal))) => {
+                    return Err(Fault::ring(refusal, plan, &setup.ring));
+                }
                 Some(Report::Listening(_) | Report::Drained) => unreachable!("`Made` comes first"),
-                None => return Err(Fault::Executor("a core ended while it started".to_owned())),
+                // Its thread has let go of all that it was given, so it is at its end.
+                None => {
+                    return Err(match executor::why_ended(self.cores.remove(index).thread) {
+                        NoExecutor::Rings(refusal) => Fault::ring(refusal, plan, &setup.ring),
+                        NoExecutor::Other(why) => Fault::Executor(why),
+                    });
+                }
             };
             core.doorbell = Some(doorbell.clone());
             doorbells.push(doorbell);

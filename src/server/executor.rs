@@ -141,6 +141,30 @@ pub(super) fn start(part: Part) -> Result<Thread, String> {
     builder.spawn(move || serve(part)).map_err(|error| error.to_string())
 }
 
+/// Why a core that never reported has ended.
+#[derive(Debug)]
+pub(super) enum NoExecutor {
+    /// The kernel refused its rings.
+    Rings(Refusal),
+    /// Anything else, in glommio's words.
+    Other(String),
+}
+
+/// Asks a thread that is at its end why.
+pub(super) fn why_ended(thread: Thread) -> NoExecutor {
+    match thread.join() {
+        Ok(()) => NoExecutor::Other("it ended while it started".to_owned()),
+        Err(error) => match error.raw_os_error() {
+            Some(errno) => NoExecutor::Rings(Refusal::from_step(
+                "an executor's rings",
+                "executors",
+                io::Error::from_raw_os_error(errno),
+            )),
+            None => NoExecutor::Other(error.to_string()),
+        },
+    }
+}
+
 async fn serve(part: Part) {
     let reports = part.reports.clone();
     // The control thread may have given up; then nobody needs to know.

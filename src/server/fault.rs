@@ -2,7 +2,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::plan::Unfit;
+use super::locked::{locked_bytes, locked_bytes_max};
+use super::plan::{Plan, Unfit};
 use crate::store::OpenFault;
 use crate::{admin, ring};
 
@@ -47,6 +48,15 @@ pub enum Fault {
     Admin(admin::Fault),
     /// io_uring.
     Ring(ring::Refusal),
+    /// `RLIMIT_MEMLOCK`.
+    LockedMemory {
+        /// What it is.
+        limit_bytes: u64,
+        /// What all shards take.
+        needed_bytes: u64,
+        /// How many they are.
+        shards: usize,
+    },
     /// The store's directory.
     Store(OpenFault),
     /// The storage thread.
@@ -77,12 +87,26 @@ impl Fault {
             | Fault::Random(_)
             | Fault::Admin(_)
             | Fault::Ring(_)
+            | Fault::LockedMemory { .. }
             | Fault::Storage(_)
             | Fault::Collector(_)
             | Fault::Executor(_)
             | Fault::Table(_)
             | Fault::InUse(_)
             | Fault::Listen(..) => 1,
+        }
+    }
+
+    /// What a refused ring of a plan means. Where a limit of locked memory counts, it is
+    /// what a ring without memory has met.
+    pub(super) fn ring(refusal: ring::Refusal, plan: &Plan, whole: &ring::Options) -> Fault {
+        match (&refusal, locked_bytes_max()) {
+            (ring::Refusal::NoMemory, Some(limit_bytes)) => Fault::LockedMemory {
+                limit_bytes,
+                needed_bytes: locked_bytes(plan, whole),
+                shards: plan.cores.len(),
+            },
+            _ => Fault::Ring(refusal),
         }
     }
 
@@ -107,6 +131,18 @@ impl fmt::Display for Fault {
             Fault::Random(error) => write!(f, "/dev/urandom cannot be read: {error}"),
             Fault::Admin(fault) => fault.fmt(f),
             Fault::Ring(refusal) => refusal.fmt(f),
+            Fault::LockedMemory { limit_bytes, needed_bytes, shards } => {
+                let needed = needed_bytes.div_ceil(1 << 10);
+                write!(
+                    f,
+                    "there is too little memory that may be locked: RLIMIT_MEMLOCK is {} KiB, and \
+                     {shards} shards take up to {needed} KiB beside what else this user has \
+                     locked; raise it (`ulimit -l {needed}`, LimitMEMLOCK={needed}K in a systemd \
+                     unit, --ulimit memlock={} in Docker), or set fewer shards",
+                    limit_bytes >> 10,
+                    needed << 10
+                )
+            }
             Fault::Store(fault) => fault.fmt(f),
             Fault::Storage(error) => write!(f, "the storage thread cannot start: {error}"),
             Fault::Collector(why) => write!(f, "tracing.otlp_endpoint cannot be used: {why}"),
@@ -149,6 +185,12 @@ mod tests {
         assert!(denied.to_string().starts_with("cannot listen on 127.0.0.1:80: "));
         let refused = Fault::Ring(ring::Refusal::Absent).to_string();
         assert!(refused.contains("io_uring") && !refused.contains('\n'), "{refused}");
+        let locked =
+            Fault::LockedMemory { limit_bytes: 64 << 10, needed_bytes: 1 << 20, shards: 2 };
+        let locked = locked.to_string();
+        for word in ["RLIMIT_MEMLOCK is 64 KiB", "ulimit -l 1024", "LimitMEMLOCK=1024K"] {
+            assert!(locked.contains(word) && !locked.contains('\n'), "{locked}");
+        }
         let table = Fault::Table(io::Error::from_raw_os_error(libc::EPERM)).to_string();
         assert!(table.contains("descriptor_table") && !table.contains('\n'), "{table}");
     }

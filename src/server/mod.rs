@@ -17,6 +17,7 @@ mod executor;
 mod fault;
 mod lanes;
 mod leak;
+mod locked;
 mod options;
 mod plan;
 mod process;
@@ -33,6 +34,7 @@ use crate::auth::Keys;
 use crate::{admin, logs, ring, shard, store};
 
 pub use fault::{Ended, Fault};
+pub use locked::{locked_bytes_max, shard_locked_bytes};
 pub use options::{DescriptorTable, Options};
 pub use plan::{Machine, Plan, Table, Unfit, plan};
 
@@ -96,9 +98,15 @@ pub fn run(setup: Setup) -> Result<Ended, Fault> {
             setup.options.connections_max
         );
     }
+    let locked = locked::locked_bytes(&plan, &setup.ring);
+    locked::raise(locked).map_err(|limit_bytes| Fault::LockedMemory {
+        limit_bytes,
+        needed_bytes: locked,
+        shards: plan.cores.len(),
+    })?;
     // glommio does not say what it misses; the plane does, and has the same needs.
-    ring::KernelPlane::new(&setup.ring, crate::metrics::Cells::new().claim().into())
-        .map_err(Fault::Ring)?;
+    ring::KernelPlane::new(&plan.ring(&setup.ring), crate::metrics::Cells::new().claim().into())
+        .map_err(|refusal| Fault::ring(refusal, &plan, &setup.ring))?;
     // Before descriptor tables split: cores wake this runtime by descriptor.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Fault::Runtime)?.block_on(control::run(setup, plan))

@@ -8,7 +8,12 @@ pub(super) fn is_allowed(origin: &str, host: &str, allowed: &[String]) -> bool {
 }
 
 fn matches(origin: &str, pattern: &str) -> bool {
-    if pattern == "*" || origin.eq_ignore_ascii_case(pattern) {
+    // What browsers send for pages without an origin is this word and no host's name.
+    if pattern == "*" || origin == "null" || pattern == "null" {
+        return pattern == "*" || origin == pattern;
+    }
+    let (origin, pattern) = (without_default_port(origin), without_default_port(pattern));
+    if origin.eq_ignore_ascii_case(pattern) {
         return true;
     }
     let Some((before, after)) = pattern.split_once('*') else { return false };
@@ -23,6 +28,17 @@ fn matches(origin: &str, pattern: &str) -> bool {
         && end.eq_ignore_ascii_case(after.as_bytes())
         && !labels.is_empty()
         && labels.iter().all(is_host_letter)
+}
+
+/// Browsers leave out the port that a scheme has anyway; operators may not.
+fn without_default_port(origin: &str) -> &str {
+    let scheme = origin.split_once("://").map_or("", |(scheme, _)| scheme);
+    let port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return origin,
+    };
+    origin.strip_suffix(port).unwrap_or(origin)
 }
 
 /// Compares host and port. The scheme is left out: behind a proxy that ends
@@ -89,5 +105,50 @@ mod tests {
         check("null", &listed, false);
         check("null", &["*"], true);
         check("null", &["null"], true);
+    }
+
+    /// Each is let in where it is listed, and lets nobody else in.
+    #[test]
+    fn pages_of_apps_can_be_listed_each_by_itself() {
+        let apps = [
+            "file://",
+            "null",
+            "capacitor://localhost",
+            "ionic://localhost",
+            "app://.",
+            "tauri://localhost",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "moz-extension://0b4c6c2e-7d3f-4f5e-9d0c-3f6f2d1a9b7e",
+            "https://Chat.example.org:8443",
+            "http://[::1]:3000",
+            "https://example.com",
+        ];
+        for listed in apps {
+            for origin in apps {
+                check(origin, &[listed], origin == listed);
+            }
+            for stranger in
+                ["", "NULL", "nul", "file", "file:///", "file://evil", "app://..", "://"]
+            {
+                check(stranger, &[listed], false);
+            }
+            check(&format!("{listed}.evil.example"), &[listed], false);
+            check(&format!("{listed}/"), &[listed], false);
+            check(&format!("evil{listed}"), &[listed], false);
+        }
+        check("CAPACITOR://LocalHost", &["capacitor://localhost"], true);
+        check("https://chat.EXAMPLE.org:8443", &["https://Chat.example.org:8443"], true);
+    }
+
+    #[test]
+    fn a_port_that_the_scheme_has_anyway_is_as_good_as_none() {
+        check("https://example.com", &["https://example.com:443"], true);
+        check("https://example.com:443", &["https://example.com"], true);
+        check("http://example.com", &["HTTP://example.com:80"], true);
+        check("https://a.example.com", &["https://*.example.com:443"], true);
+        check("https://example.com:80", &["https://example.com"], false);
+        check("http://example.com:443", &["http://example.com"], false);
+        check("capacitor://localhost:443", &["capacitor://localhost"], false);
+        check("http://[::1]", &["http://[::1]:80"], true);
     }
 }

@@ -65,7 +65,7 @@ impl Facts {
             features: ring::probe(),
             cores: machine.as_ref().map_or_else(|| vec![0], |machine| machine.cores.clone()),
             descriptors_max: machine.map_or(0, |machine| machine.descriptors_max),
-            locked_bytes_max: locked_bytes_max(),
+            locked_bytes_max: server::locked_bytes_max(),
             memory_bytes: memory_bytes(),
             file_max: number("fs.file-max"),
             nr_open: number("fs.nr_open"),
@@ -121,20 +121,6 @@ fn port_ranges(text: &str) -> Option<Vec<RangeInclusive<u16>>> {
         Some(start.trim().parse().ok()?..=end.trim().parse().ok()?)
     };
     text.split(',').filter(|part| !part.trim().is_empty()).map(range).collect()
-}
-
-/// A process with the capability to lock memory has no limit.
-fn locked_bytes_max() -> Option<u64> {
-    const CAP_IPC_LOCK: u32 = 14;
-    let (_, hard) = rlimit::Resource::MEMLOCK.get().ok()?;
-    let status = text("/proc/self/status").unwrap_or_default();
-    let may_lock = capabilities(&status) & (1 << CAP_IPC_LOCK) != 0;
-    (!may_lock && hard != rlimit::INFINITY).then_some(hard)
-}
-
-fn capabilities(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// The least of what the machine has and what each control group above us leaves.
@@ -214,8 +200,6 @@ mod tests {
         assert_eq!(field(text, "MemAvailable:"), Some(77));
         assert_eq!(field(text, "inactive_file "), Some(6));
         assert_eq!(field(text, "none"), None);
-        assert_eq!(capabilities("Name:\tx\nCapEff:\t0000000000004000\n"), 1 << 14);
-        assert_eq!(capabilities(""), 0);
     }
 
     #[test]

@@ -14,8 +14,11 @@ const CONNECTION_BYTES: u64 = 4 << 10;
 /// What one shard takes beside its receive buffers: executor, rings, tables.
 const SHARD_BYTES: u64 = 2 << 20;
 
-/// What glommio pins for one executor.
+/// What glommio wants for one executor.
 const SHARD_LOCKED_BYTES: u64 = 512 << 10;
+
+/// The first kernel that counts a ring's queues as locked memory.
+const COUNTS_RINGS: (u32, u32) = (6, 14);
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,10 +67,11 @@ pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
             change: "tuning/descriptors.sh apply, then log in again".to_owned(),
         },
     });
+    let ring = plan.as_ref().map_or_else(|_| config.ring.clone(), |plan| plan.ring(&config.ring));
     let table = plan.map(|plan| plan.table).ok();
     let shared = table == Some(Table::Shared);
     findings.extend(features(table, facts));
-    findings.push(locked_memory(shards, facts));
+    findings.push(locked_memory(shards, &ring, facts));
     findings.push(memory(config, wanted, shards, facts));
     findings.extend(ceilings(config, wanted, shared, facts));
     findings.extend(established(wanted, facts));
@@ -154,8 +158,12 @@ fn descriptors(plan: &Plan, wanted: u64, facts: &Facts) -> Finding {
     }
 }
 
-fn locked_memory(shards: u64, facts: &Facts) -> Finding {
-    let needed = shards * SHARD_LOCKED_BYTES;
+fn locked_memory(shards: u64, ring: &ring::Options, facts: &Facts) -> Finding {
+    let of_one = match COUNTS_RINGS <= facts.kernel {
+        true => server::shard_locked_bytes(ring),
+        false => SHARD_LOCKED_BYTES,
+    };
+    let needed = shards * of_one;
     let (grade, is) = match facts.locked_bytes_max {
         None => (Grade::Good, "unlimited".to_owned()),
         Some(bytes) if bytes < needed => (Grade::Blocks, mebibytes(bytes)),
@@ -166,7 +174,10 @@ fn locked_memory(shards: u64, facts: &Facts) -> Finding {
         grade,
         is,
         should: format!("at least {} for {shards} shards", mebibytes(needed)),
-        change: format!("ulimit -l {}, or tuning/descriptors.sh apply", needed >> 10),
+        change: format!(
+            "ulimit -l {0}, LimitMEMLOCK={0}K in a systemd unit, or tuning/descriptors.sh apply",
+            needed >> 10
+        ),
     }
 }
 
@@ -432,6 +443,10 @@ mod tests {
         check(&Facts { locked_bytes_max: Some((4 << 20) - 1), ..good() }, &[LOCKED]);
         check(&Facts { locked_bytes_max: Some(4 << 20), ..good() }, &[]);
         check(&Facts { locked_bytes_max: None, ..good() }, &[]);
+        // Later kernels count the rings, too.
+        let later = Facts { kernel: (6, 14), locked_bytes_max: Some(4 << 20), ..good() };
+        let found = check(&later, &[LOCKED]);
+        assert!(found[0].change.contains("LimitMEMLOCK=6208K"), "{:?}", found[0]);
     }
 
     #[test]

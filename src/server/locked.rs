@@ -1,0 +1,82 @@
+//! Locked memory: what shards need, what the process may have, and making the most of it.
+//!
+//! glommio starts no executor below 512 KiB of `RLIMIT_MEMLOCK`, whoever asks, and
+//! kernels from 6.14 on count every ring's queues against it. The count is the user's,
+//! over all processes, so what is enough can only be said beside what others hold.
+//!
+//! Deliberately absent: refusing what may work. Only the kernel knows what is locked.
+
+use std::fs;
+
+use rlimit::Resource;
+
+use super::plan::Plan;
+use crate::ring;
+
+/// What glommio wants to see before it starts an executor.
+const EXECUTOR_BYTES_MIN: u64 = 512 << 10;
+
+/// What three rings of glommio's take, with the memory that each of them registers.
+const EXECUTOR_BYTES: u64 = 3 * (64 << 10) + 3 * (12 << 10);
+
+/// The capability to lock memory without a limit.
+const CAP_IPC_LOCK: u32 = 14;
+
+/// What the kernel counts for one shard with such a plane.
+pub fn shard_locked_bytes(ring: &ring::Options) -> u64 {
+    (ring.locked_bytes() + EXECUTOR_BYTES).max(EXECUTOR_BYTES_MIN)
+}
+
+/// What the kernel counts for all shards of a plan; `whole` is the plane of a shard that
+/// has a core for itself.
+pub(super) fn locked_bytes(plan: &Plan, whole: &ring::Options) -> u64 {
+    plan.cores.len() as u64 * shard_locked_bytes(&plan.ring(whole))
+}
+
+/// The hard `RLIMIT_MEMLOCK`; `None` where it does not count for this process.
+pub fn locked_bytes_max() -> Option<u64> {
+    let (_, hard) = Resource::MEMLOCK.get().ok()?;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let may_lock = capabilities(&status) & (1 << CAP_IPC_LOCK) != 0;
+    (!may_lock && hard != rlimit::INFINITY).then_some(hard)
+}
+
+/// Raises the limit to what it may be, and further where the process has the right to and
+/// needs it. What is left when the executors could not start is the limit in bytes.
+pub(super) fn raise(needed_bytes: u64) -> Result<(), u64> {
+    let Ok((soft, hard)) = Resource::MEMLOCK.get() else { return Ok(()) };
+    let (low, target) = (hard < needed_bytes, needed_bytes.max(hard));
+    if low && Resource::MEMLOCK.set(target, target).is_ok() {
+        return Ok(());
+    }
+    if soft < hard && Resource::MEMLOCK.set(hard, hard).is_err() {
+        return if soft < EXECUTOR_BYTES_MIN { Err(soft) } else { Ok(()) };
+    }
+    if hard < EXECUTOR_BYTES_MIN { Err(hard) } else { Ok(()) }
+}
+
+fn capabilities(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_takes_its_queues_and_its_executor() {
+        let whole = ring::Options::default();
+        // 256 KiB of submissions, 16 + 256 of indexes and completions, 4 for heads, 16 of
+        // buffers, beside glommio's.
+        assert_eq!(shard_locked_bytes(&whole), (256 + 272 + 4 + 16 + 228) << 10);
+        let small = ring::Options { submission_entries: 8, recv_buffers: 16, ..whole };
+        assert_eq!(shard_locked_bytes(&small), EXECUTOR_BYTES_MIN);
+    }
+
+    #[test]
+    fn capabilities_are_read_from_their_line() {
+        assert_eq!(capabilities("Name:\tx\nCapEff:\t0000000000004000\n"), 1 << CAP_IPC_LOCK);
+        assert_eq!(capabilities(""), 0);
+    }
+}
