@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::backlog::Backlog;
 use super::identity::{Birth, Peer};
 use super::names::{INBOX_NAMESPACE, Kind, namespace_of};
+use super::position_seal::{Owner, Reader, Since, seal};
 use super::state::Context;
+use super::target::reader;
 use super::{Fault, Outcome};
-use crate::auth::Claims;
+use crate::auth::{Allow, Claims};
 use crate::base::{ClientId, RoomId, Tick};
 use crate::metrics::Agent;
 use crate::room::{Title, Welcome};
@@ -41,7 +43,7 @@ pub struct Wanted {
     /// Its name.
     pub title: Title,
     /// What the client saw last of it.
-    pub since: Option<Position>,
+    pub since: Option<Since>,
     /// What the home said; `None` until it did.
     pub welcome: Option<Welcome>,
 }
@@ -123,7 +125,10 @@ pub fn admit(
         let recovering = request.subs.iter().find(|sub| *sub.channel == *channel && sub.recover);
         let keeps_history = cx.rooms.namespaces[usize::from(namespace)].keeps_history();
         let recovering = recovering.filter(|_| keeps_history);
-        let since = recovering.map(|sub| position(sub.offset, &sub.epoch));
+        let rules = &cx.rooms.namespaces[usize::from(namespace)];
+        let reader = reader(cx, &peer, &channel, rules, Allow::NONE);
+        let owner = Owner { room, user: &peer.info.user };
+        let since = recovering.map(|sub| Since::read(cx, owner, reader, sub.offset, &sub.epoch));
         let tenant = peer.shared_tenant();
         let title = Title { tenant, channel: Arc::from(channel), namespace };
         wanted.push(Wanted { room, title, since, welcome: None });
@@ -142,10 +147,14 @@ impl Connecting {
         let results = self.wanted.iter().map(|one| {
             let welcome = one.welcome.as_ref().expect("it is complete");
             let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
+            let owner = Owner { room: one.room, user: &self.peer.info.user };
+            let channel = &one.title.channel;
+            let reader = reader(cx, &self.peer, channel, rules, Allow::NONE);
+            let own_from = one.since.map(|since| since.own_from);
             let result = SubscribeResult {
                 recoverable: rules.keeps_history(),
                 positioned: rules.keeps_history(),
-                ..subscribe_result(welcome)
+                ..subscribe_result(cx, owner, reader, own_from, welcome)
             };
             (&*one.title.channel, result)
         });
@@ -163,11 +172,23 @@ impl Connecting {
     }
 }
 
-/// What a welcome means to a client; flags about later are the caller's.
-pub fn subscribe_result(welcome: &Welcome) -> SubscribeResult<'_> {
+/// What a welcome means to a client; flags about later are the caller's. `own_from` is
+/// from where on what it recovered is its own.
+pub fn subscribe_result<'w>(
+    cx: &Context<'_>,
+    owner: Owner<'_>,
+    reader: Reader,
+    own_from: Option<u64>,
+    welcome: &'w Welcome,
+) -> SubscribeResult<'w> {
     use crate::room::Recovery;
+    let own_from = own_from.filter(|_| welcome.recovery == Recovery::Whole);
+    let sealed = welcome
+        .position
+        .and_then(|head| seal(cx, owner, reader, head.epoch, own_from.unwrap_or(head.offset)));
     SubscribeResult {
         position: welcome.position,
+        seal: sealed,
         publications: &welcome.missed,
         recovered: welcome.recovery == Recovery::Whole,
         was_recovering: welcome.recovery != Recovery::NotAsked,

@@ -21,6 +21,7 @@ mod names;
 mod options;
 mod outbox;
 mod outcome;
+mod position_seal;
 mod quarantine;
 mod quota;
 mod requests;

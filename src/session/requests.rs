@@ -6,10 +6,11 @@ use super::chat::Words;
 use super::connect::{json_payload, left_s, position, subscribe_result};
 use super::identity::{ChannelExtra, Peer};
 use super::names::namespace_of;
+use super::position_seal::{Owner, Since};
 use super::rights::Standing;
 use super::state::{Context, State};
 use super::subs::{Asked, Stage, Sub};
-use super::target::{Done, grant};
+use super::target::{Done, grant, reader};
 use super::{Behind, Effect, Outcome, Session};
 use crate::auth::{self, Allow, ChannelClaims};
 use crate::base::RoomId;
@@ -91,11 +92,13 @@ impl Session {
         let rules = &cx.rooms.namespaces[usize::from(asked.title.namespace)];
         let recoverable = rules.keeps_history() && (asked.recoverable || rules.force_recovery);
         let positioned = rules.keeps_history() && (asked.positioned || rules.force_positioning);
+        let owner = Owner { room, user: &peer.info.user };
+        let reader = reader(cx, peer, &asked.title.channel, rules, asked.allow);
         let result = SubscribeResult {
             expires_in_s: asked.expires_unix_s.map(|end| left_s(cx, end)),
             recoverable,
             positioned,
-            ..subscribe_result(&welcome)
+            ..subscribe_result(cx, owner, reader, asked.own_from, &welcome)
         };
         out.answer(asked.id, Answer::Subscribe(result));
         if welcome.recovery != Recovery::NotAsked {
@@ -124,8 +127,7 @@ impl Session {
         let peer = self.peer()?;
         let claims = self.channel_claims(cx, peer, &request.channel, &request.token)?;
         let by_token = claims.as_ref().map_or(Allow::NONE, |claims| claims.allow);
-        let allow = peer.capability(&request.channel) | by_token;
-        let grant = grant(allow, Allow::SUBSCRIBE);
+        let grant = grant(peer.capability(&request.channel) | by_token, Allow::SUBSCRIBE);
         if !self.may(cx, &target, target.rules.subscribe, Standing::Outside, grant) {
             return Err(ErrorCode::PermissionDenied.into());
         }
@@ -133,12 +135,17 @@ impl Session {
         let chan_info = chan_info.map(|info| Arc::new(json_payload(info)));
         let expires_unix_s = claims.and_then(|claims| claims.expires_at_unix_s);
         let recovers = request.recover && target.rules.keeps_history();
+        let since = recovers.then(|| {
+            let reader = reader(cx, peer, &request.channel, target.rules, by_token);
+            let owner = Owner { room: target.room, user: &peer.info.user };
+            Since::read(cx, owner, reader, request.offset, &request.epoch)
+        });
         let title = target.title();
         let entry = Entry {
             title: title.clone(),
             info: Arc::clone(&peer.info),
             chan_info: chan_info.clone(),
-            since: recovers.then(|| position(request.offset, &request.epoch)),
+            since: since.map(|since| since.position),
         };
         let asked = Asked {
             id,
@@ -148,7 +155,8 @@ impl Session {
             positioned: request.positioned,
             join_leave: request.join_leave,
             expires_unix_s,
-            allow,
+            allow: by_token,
+            own_from: since.map(|since| since.own_from),
             cancelled: None,
         };
         self.subs.insert(Sub { room: target.room, stage: Stage::Asked(Box::new(asked)) });

@@ -485,7 +485,7 @@ impl Session {
                         title: one.title.clone(),
                         info: Arc::clone(&connecting.peer.info),
                         chan_info: None,
-                        since: one.since,
+                        since: one.since.map(|since| since.position),
                     };
                     self.ask(cx, one.room, 0, What::Subscribe(Box::new(entry)), out);
                 }
@@ -625,6 +625,7 @@ impl Sub {
             id: 0,
             at: Tick(0),
             allow: Allow::NONE,
+            own_from: None,
             title,
             recoverable: true,
             positioned: true,

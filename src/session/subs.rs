@@ -61,6 +61,8 @@ pub struct Asked {
     pub expires_unix_s: Option<u64>,
     /// What the token allows.
     pub allow: Allow,
+    /// From where on what was missed is the client's own, if it asked for that.
+    pub own_from: Option<u64>,
     /// It ends as soon as it begins, and the command is refused with this.
     pub cancelled: Option<ErrorCode>,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::identity::Peer;
 use super::names::{Kind, namespace_of};
+use super::position_seal::Reader;
 use super::rights::{Grant, Standing, Subject, may};
 use super::state::{Context, State};
 use super::subs::{Stage, Sub};
@@ -99,15 +100,8 @@ impl Session {
         grant: Grant,
     ) -> bool {
         let Ok(peer) = self.peer() else { return false };
-        let admitted = target.kind.admits(&peer.info.user);
-        let by_rules = || {
-            let subject = Subject { identity: peer.identity(), standing, grant };
-            cx.options.insecure || may(who, subject)
-        };
-        match target.kind {
-            Kind::Conversation(_) => admitted,
-            Kind::Inbox(_) | Kind::Open => admitted && by_rules(),
-        }
+        let subject = Subject { identity: peer.identity(), standing, grant };
+        peer_may(cx, peer, target.kind, who, subject)
     }
 
     /// What tokens say about the channel.
@@ -148,6 +142,40 @@ impl Session {
                 Err(ErrorCode::Unauthorized)
             }
         }
+    }
+}
+
+/// Rights of a peer in a channel of this kind.
+pub(super) fn peer_may(
+    cx: &Context<'_>,
+    peer: &Peer,
+    kind: Kind<'_>,
+    who: Who,
+    subject: Subject,
+) -> bool {
+    let admitted = kind.admits(&peer.info.user);
+    match kind {
+        Kind::Conversation(_) => admitted,
+        Kind::Inbox(_) | Kind::Open => admitted && (cx.options.insecure || may(who, subject)),
+    }
+}
+
+/// Whether a peer that is in a channel may read what was said there before.
+pub(super) fn reader(
+    cx: &Context<'_>,
+    peer: &Peer,
+    channel: &str,
+    rules: &Namespace,
+    by_sub: Allow,
+) -> Reader {
+    let Some(kind) = Kind::of(channel) else { return Reader::OfItsOwn };
+    let grant = grant(by_sub | peer.capability(channel), Allow::HISTORY);
+    let standing = Standing::Subscribed;
+    let subject = Subject { identity: peer.identity(), standing, grant };
+    if peer_may(cx, peer, kind, rules.see_history, subject) {
+        Reader::OfAll
+    } else {
+        Reader::OfItsOwn
     }
 }
 

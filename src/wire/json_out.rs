@@ -6,6 +6,7 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::names::told_epoch;
 use super::types::{
     Answer, ClientInfo, ConnectResult, Message, Payload, Publication, Push, SubscribeResult,
 };
@@ -88,7 +89,7 @@ fn put_push(push: &Push<'_>, members: &mut Members<'_>) {
         Push::Subscribe(result) => members.object("subscribe", |members| {
             members.flag("recoverable", result.recoverable);
             if let Some(position) = result.position {
-                members.ascii("epoch", &position.epoch.text());
+                members.ascii("epoch", &told_epoch(position.epoch, result.seal));
                 members.number_if_any("offset", position.offset);
             }
             members.flag("positioned", result.positioned);
@@ -133,7 +134,7 @@ fn put_subscribe(result: &SubscribeResult<'_>, members: &mut Members<'_>) {
     put_expiry(result.expires_in_s, members);
     members.flag("recoverable", result.recoverable);
     if let Some(position) = result.position {
-        members.ascii("epoch", &position.epoch.text());
+        members.ascii("epoch", &told_epoch(position.epoch, result.seal));
     }
     members.list_if_any("publications", result.publications, |publication, members| {
         put_publication(publication, members);

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::types::Epoch;
+use smallvec::SmallVec;
+
+use super::types::{Epoch, EpochSeal, WrittenEpoch};
 use crate::base::limits;
 
 /// Whether this can be a channel at all: 1 to `NAME_BYTES_MAX` bytes without
@@ -41,6 +43,44 @@ impl fmt::Display for Epoch {
     }
 }
 
+impl WrittenEpoch {
+    /// What a client sent. What is no seal in the one form that we write makes the whole
+    /// foreign.
+    pub fn parse(text: &str) -> WrittenEpoch {
+        let seal_of = |from: &str, tag: &str| {
+            let seal = EpochSeal {
+                from: u64::from_str_radix(from, 16).ok()?,
+                tag: u128::from_str_radix(tag, 16).ok()?,
+            };
+            (seal.to_string() == format!(".{from}.{tag}")).then_some(seal)
+        };
+        let mut parts = text.rsplitn(3, '.');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(tag), Some(from), Some(epoch)) => {
+                let seal = seal_of(from, tag);
+                let epoch = seal.map_or(Epoch::FOREIGN, |_| Epoch::parse(epoch));
+                WrittenEpoch { epoch, seal }
+            }
+            (_, _, _) => WrittenEpoch { epoch: Epoch::parse(text), seal: None },
+        }
+    }
+}
+
+impl fmt::Display for EpochSeal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ".{:x}.{:032x}", self.from, self.tag)
+    }
+}
+
+/// The epoch of a position as a client is told it.
+pub(super) fn told_epoch(epoch: Epoch, seal: Option<EpochSeal>) -> SmallVec<[u8; 64]> {
+    let mut text = SmallVec::from_slice(&epoch.text());
+    if let Some(seal) = seal {
+        text.extend_from_slice(seal.to_string().as_bytes());
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +91,27 @@ mod tests {
             let text = epoch.to_string();
             assert_eq!(text.as_bytes(), epoch.text());
             assert_eq!(Epoch::parse(&text), epoch);
+        }
+    }
+
+    #[test]
+    fn a_sealed_epoch_reads_back_from_its_one_text() {
+        let epoch = Epoch(0x0123_abcd);
+        for (from, tag) in [(0, 0), (1, 2), (u64::MAX, u128::MAX), (0xabc, 1 << 100)] {
+            let seal = Some(EpochSeal { from, tag });
+            let text = String::from_utf8(told_epoch(epoch, seal).to_vec()).unwrap();
+            assert_eq!(WrittenEpoch::parse(&text), WrittenEpoch { epoch, seal }, "{text}");
+            assert!(text.len() <= 64, "{text}");
+            for other in [text.to_uppercase(), format!("{text}0"), text.replacen('.', ".0", 1)] {
+                assert_eq!(WrittenEpoch::parse(&other).epoch, Epoch::FOREIGN, "{other}");
+            }
+        }
+        assert_eq!(&told_epoch(epoch, None)[..], b"0123abcd");
+        let bare = WrittenEpoch { epoch, seal: None };
+        assert_eq!(WrittenEpoch::parse("0123abcd"), bare);
+        for text in ["", ".", "..", "...", "0123abcd.", "0123abcd..", "0123abcd.+1.0", "\u{301}.."]
+        {
+            assert_eq!(WrittenEpoch::parse(text).epoch, Epoch::FOREIGN, "{text}");
         }
     }
 

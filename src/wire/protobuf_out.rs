@@ -10,9 +10,9 @@
 
 use bytes::BytesMut;
 
+use super::names::told_epoch;
 use super::types::{
-    Answer, ClientInfo, ConnectResult, Message, Payload, Position, Publication, Push,
-    SubscribeResult,
+    Answer, ClientInfo, ConnectResult, Message, Payload, Publication, Push, SubscribeResult,
 };
 
 /// Appends one message behind its length.
@@ -87,7 +87,7 @@ fn put_push(push: &Push<'_>, fields: &mut Fields<'_>) {
         Push::Message { data } => fields.message(8, |fields| fields.bytes(1, &data.bytes)),
         Push::Subscribe(result) => fields.message(9, |fields| {
             fields.flag(1, result.recoverable);
-            put_position(result.position, (4, 5), fields);
+            put_position(result, (4, 5), fields);
             fields.flag(6, result.positioned);
         }),
         Push::Disconnect { code, reason, reconnect } => fields.message(11, |fields| {
@@ -127,7 +127,7 @@ fn put_connect(result: &ConnectResult<'_>, fields: &mut Fields<'_>) {
 fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut Fields<'_>) {
     put_expiry(result.expires_in_s, 1, fields);
     fields.flag(3, result.recoverable);
-    put_position(result.position, (6, 9), fields);
+    put_position(result, (6, 9), fields);
     for publication in result.publications {
         fields.message(7, |fields| put_publication(publication, fields));
     }
@@ -137,9 +137,9 @@ fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut Fields<'_>) {
 }
 
 /// `numbers` are the fields of epoch and offset.
-fn put_position(position: Option<Position>, numbers: (u32, u32), fields: &mut Fields<'_>) {
-    if let Some(position) = position {
-        fields.bytes(numbers.0, &position.epoch.text());
+fn put_position(result: &SubscribeResult<'_>, numbers: (u32, u32), fields: &mut Fields<'_>) {
+    if let Some(position) = result.position {
+        fields.bytes(numbers.0, &told_epoch(position.epoch, result.seal));
         fields.number(numbers.1, position.offset);
     }
 }

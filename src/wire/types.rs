@@ -148,6 +148,25 @@ impl Epoch {
     pub const FOREIGN: Epoch = Epoch(0);
 }
 
+/// Makes an epoch good for recovery by one user in one room, from an offset on. Behind
+/// the epoch in its text: `<epoch>.<from>.<tag>`, both in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochSeal {
+    /// The first position to recover from.
+    pub from: u64,
+    /// The server's sum over all of it.
+    pub tag: u128,
+}
+
+/// An epoch as a client wrote it; whether its seal is good, only the server's key says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenEpoch {
+    /// Of which stream.
+    pub epoch: Epoch,
+    /// What stood behind it.
+    pub seal: Option<EpochSeal>,
+}
+
 /// One command of a client.
 #[derive(Debug, PartialEq)]
 pub struct Command<'a> {
@@ -344,6 +363,8 @@ pub struct SubscribeResult<'a> {
     pub positioned: bool,
     /// Where the stream stands; `None` where the channel keeps no stream.
     pub position: Option<Position>,
+    /// Behind the position's epoch, for a client that may recover its own only.
+    pub seal: Option<EpochSeal>,
     /// What was missed, oldest first.
     pub publications: &'a [Arc<Publication>],
     /// All that was missed is in `publications`.

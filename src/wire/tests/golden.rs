@@ -300,6 +300,7 @@ fn replies_read_as_sdks_expect_them() {
         recoverable: true,
         positioned: true,
         position: Some(position),
+        seal: None,
         publications: &missed,
         recovered: true,
         was_recovering: true,

@@ -226,6 +226,11 @@ impl Material {
         Position { offset: self.offsets[0], epoch: Epoch(self.numbers[2]) }
     }
 
+    fn seal(&self) -> Option<EpochSeal> {
+        let tag = u128::from(self.offsets[0]) << 64 | u128::from(self.offsets[1]);
+        self.flags[3].then_some(EpochSeal { from: self.offsets[1], tag })
+    }
+
     fn expires_in_s(&self) -> Option<u32> {
         self.flags[4].then_some(self.numbers[0])
     }
@@ -240,6 +245,7 @@ impl Material {
             recoverable: self.flags[0],
             positioned: self.flags[1],
             position: self.flags[2].then(|| self.position()),
+            seal: self.seal(),
             publications,
             recovered: self.flags[3],
             was_recovering: self.flags[1],
@@ -247,7 +253,8 @@ impl Material {
     }
 
     fn proto_result(&self) -> proto::SubscribeResult {
-        let epoch = format!("{:08x}", self.numbers[2]);
+        let seal = self.seal().map(|seal| seal.to_string()).unwrap_or_default();
+        let epoch = format!("{:08x}{seal}", self.numbers[2]);
         proto::SubscribeResult {
             expires: self.flags[4],
             ttl: self.ttl(),

@@ -1,0 +1,83 @@
+//! Recovery without the right to history: only from a position of one's own.
+//!
+//! Who may read what was said may recover from any position. For anybody else the epoch
+//! that a subscribe answers carries a seal: of the room, the user, the stream, and the
+//! offset at which the user came in. Offsets behind it come with publications, bare, so
+//! the user may recover from each of them, but from none before.
+
+use super::state::Context;
+use crate::base::{RoomId, SealKey, SealPurpose};
+use crate::wire::{Epoch, EpochSeal, Position, WrittenEpoch};
+
+/// Whether a peer may read what was said in a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// It may.
+    OfAll,
+    /// It may read what is said while it is there.
+    OfItsOwn,
+}
+
+/// Whose position in which room.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'o> {
+    /// The room.
+    pub room: RoomId,
+    /// The user's name.
+    pub user: &'o str,
+}
+
+/// A position from which a client wants to recover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// What the room is asked. It is foreign to every stream where the client may not
+    /// recover from there.
+    pub position: Position,
+    /// From where on the client may recover another time.
+    pub own_from: u64,
+}
+
+impl Since {
+    /// The position that a client wrote.
+    pub fn read(
+        cx: &Context<'_>,
+        owner: Owner<'_>,
+        reader: Reader,
+        offset: u64,
+        epoch: &str,
+    ) -> Since {
+        let WrittenEpoch { epoch, seal } = WrittenEpoch::parse(epoch);
+        let sealed_from = seal.filter(|seal| {
+            let is_ours = tag(cx, owner, epoch, seal.from) == seal.tag;
+            is_ours && seal.from <= offset
+        });
+        let own_from = match (sealed_from, reader) {
+            (Some(seal), _) => Some(seal.from),
+            (None, Reader::OfAll) => Some(offset),
+            (None, Reader::OfItsOwn) => None,
+        };
+        let epoch = own_from.map_or(Epoch::FOREIGN, |_| epoch);
+        Since { position: Position { offset, epoch }, own_from: own_from.unwrap_or(offset) }
+    }
+}
+
+/// What an epoch is told with: nothing to whoever may read all.
+pub fn seal(
+    cx: &Context<'_>,
+    owner: Owner<'_>,
+    reader: Reader,
+    epoch: Epoch,
+    from: u64,
+) -> Option<EpochSeal> {
+    match reader {
+        Reader::OfAll => None,
+        Reader::OfItsOwn => Some(EpochSeal { from, tag: tag(cx, owner, epoch, from) }),
+    }
+}
+
+fn tag(cx: &Context<'_>, owner: Owner<'_>, epoch: Epoch, from: u64) -> u128 {
+    let Owner { room, user } = owner;
+    let key = SealKey::derive(cx.names.0, SealPurpose::OwnPosition);
+    let (epoch, from) = (epoch.to_string(), from.to_be_bytes());
+    key.tag(&[&room.0.to_be_bytes(), user.as_bytes(), epoch.as_bytes(), &from])
+}

@@ -1,0 +1,195 @@
+//! Who may recover from where.
+
+use super::*;
+use crate::wire::client::{ClientAnswer, ClientMessage, messages};
+
+/// Sessions of two users around one channel that keeps history, whose rule is the test's.
+struct Stream {
+    see_history: Who,
+    encoding: Encoding,
+}
+
+/// A position as a client has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    offset: u64,
+    epoch: String,
+}
+
+const HEAD: u64 = 40;
+
+impl Stream {
+    fn desk(&self) -> Desk {
+        let mut desk = Desk::new();
+        desk.rooms.namespaces[0].see_history = self.see_history;
+        desk.encoding = Encoding::Json;
+        desk
+    }
+
+    fn connected(&self, name: &str) -> Desk {
+        let mut desk = self.desk();
+        desk.connect(&user(name));
+        desk
+    }
+
+    /// What the home is asked when this user subscribes and wants what it missed since then.
+    fn asked_since(&self, name: &str, known: &Known) -> (Desk, RoomId, Option<Position>) {
+        let mut desk = self.connected(name);
+        let Known { offset, epoch } = known;
+        desk.command(&format!(
+            r#""subscribe":{{"channel":"room:1","recover":true,"offset":{offset},"epoch":"{epoch}"}}"#
+        ));
+        let (room, what) = desk.asked();
+        let What::Subscribe(entry) = what else { panic!("{what:?}") };
+        let since = entry.since;
+        (desk, room, since)
+    }
+
+    /// Subscribes without recovery; what the client is told.
+    fn comes_in(&self, name: &str) -> Known {
+        let mut desk = self.connected(name);
+        desk.command(r#""subscribe":{"channel":"room:1"}"#);
+        let room = desk.asked().0;
+        self.welcomed(desk, room, Recovery::NotAsked)
+    }
+
+    fn welcomed(&self, mut desk: Desk, room: RoomId, recovery: Recovery) -> Known {
+        desk.encoding = self.encoding;
+        desk.answer(room, Answer::Subscribed(Box::new(Welcome { recovery, ..*welcome(HEAD) })));
+        let heard = messages(self.encoding, &desk.out.messages).next().unwrap().unwrap();
+        let ClientMessage::Reply { answer: ClientAnswer::Subscribe(result), .. } = heard else {
+            panic!("{heard:?}")
+        };
+        Known { offset: result.offset, epoch: result.epoch }
+    }
+
+    /// From where on this user may recover, of all offsets.
+    #[track_caller]
+    fn check(&self, name: &str, known: &Known, first: Option<u64>) {
+        for offset in [0, 1, HEAD - 1, HEAD, HEAD + 1, HEAD + 9, u64::MAX] {
+            let wanted = Known { offset, epoch: known.epoch.clone() };
+            let (_, _, since) = self.asked_since(name, &wanted);
+            let epoch = match first {
+                Some(first) if first <= offset => Epoch(7),
+                Some(_) | None => Epoch::FOREIGN,
+            };
+            assert_eq!(
+                since,
+                Some(Position { offset, epoch }),
+                "{name} from {offset} of {known:?}"
+            );
+        }
+    }
+}
+
+const ENCODINGS: [Encoding; 2] = Encoding::ALL;
+
+#[test]
+fn who_may_read_all_recovers_from_anywhere() {
+    for (see_history, encoding) in [(Who::Subscribers, ENCODINGS[0]), (Who::Users, ENCODINGS[1])] {
+        let stream = Stream { see_history, encoding };
+        let known = stream.comes_in("ann");
+        assert_eq!(known, Known { offset: HEAD, epoch: "00000007".to_owned() });
+        stream.check("ann", &known, Some(0));
+        stream.check("bob", &known, Some(0));
+    }
+}
+
+#[test]
+fn who_may_not_recovers_from_its_own_position_on() {
+    for see_history in [Who::Nobody, Who::Token] {
+        for encoding in ENCODINGS {
+            let stream = Stream { see_history, encoding };
+            let known = stream.comes_in("ann");
+            assert!(known.epoch.starts_with("00000007."), "{known:?}");
+            stream.check("ann", &known, Some(HEAD));
+            // Nobody else, and with no other epoch.
+            stream.check("bob", &known, None);
+            for epoch in ["00000007", "", "0", "00000000", "00000007.0.0", "00000007.28"] {
+                stream.check("ann", &Known { offset: 0, epoch: epoch.to_owned() }, None);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_part_of_a_seal_can_be_changed() {
+    let stream = Stream { see_history: Who::Nobody, encoding: Encoding::Json };
+    let known = stream.comes_in("ann");
+    for index in 0..known.epoch.len() {
+        let mut bytes = known.epoch.clone().into_bytes();
+        bytes[index] = if bytes[index] == b'0' { b'1' } else { b'0' };
+        let epoch = String::from_utf8(bytes).unwrap();
+        let (_, _, since) = stream.asked_since("ann", &Known { offset: HEAD, epoch });
+        assert_eq!(since.map(|since| since.epoch), Some(Epoch::FOREIGN), "at {index}");
+    }
+}
+
+#[test]
+fn what_was_ones_own_stays_so_while_recovery_is_whole() {
+    let stream = Stream { see_history: Who::Nobody, encoding: Encoding::Json };
+    let known = stream.comes_in("ann");
+    let later = Known { offset: HEAD + 3, ..known.clone() };
+    let (desk, room, _) = stream.asked_since("ann", &later);
+    assert_eq!(stream.welcomed(desk, room, Recovery::Whole), known, "the first one's seal");
+    let early = Known { offset: 5, ..known };
+    let (desk, room, since) = stream.asked_since("ann", &early);
+    assert_eq!(since.map(|since| since.epoch), Some(Epoch::FOREIGN));
+    let fresh = stream.welcomed(desk, room, Recovery::Lost);
+    stream.check("ann", &fresh, Some(HEAD));
+}
+
+/// A right that a token gives, and one that it does not give any more.
+#[test]
+fn a_token_with_history_gives_a_plain_epoch() {
+    let stream = Stream { see_history: Who::Token, encoding: Encoding::Json };
+    let plain = Known { offset: 3, epoch: "00000007".to_owned() };
+    let caps = r#"[{"channels":["room:1"],"allow":["hst"]}]"#;
+    let mut desk = stream.desk();
+    desk.connect(&signed(&format!(r#"{{"sub":"ann","caps":{caps}}}"#)));
+    desk.command(
+        r#""subscribe":{"channel":"room:1","recover":true,"offset":3,"epoch":"00000007"}"#,
+    );
+    let (room, what) = desk.asked();
+    assert!(matches!(what, What::Subscribe(entry) if entry.since
+        == Some(Position { offset: 3, epoch: Epoch(7) })));
+    let known = stream.welcomed(desk, room, Recovery::Whole);
+    assert_eq!(known.epoch, plain.epoch);
+    stream.check("ann", &plain, None);
+    let by_sub = signed(r#"{"sub":"ann","channel":"room:1","allow":["hst"]}"#);
+    let mut desk = stream.connected("ann");
+    desk.command(&format!(
+        r#""subscribe":{{"channel":"room:1","token":"{by_sub}","recover":true,"offset":3,"epoch":"00000007"}}"#
+    ));
+    assert!(matches!(desk.asked().1, What::Subscribe(entry)
+        if entry.since.map(|since| since.epoch) == Some(Epoch(7))));
+}
+
+#[test]
+fn the_same_holds_for_what_the_server_subscribes_to() {
+    let stream = Stream { see_history: Who::Nobody, encoding: Encoding::Json };
+    let channels = ["room:1".to_owned()];
+    let token = token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() });
+    let comes = |epoch: &str, offset: u64| {
+        let mut desk = stream.desk();
+        let sub = format!(r#"{{"recover":true,"offset":{offset},"epoch":"{epoch}"}}"#);
+        desk.command(&format!(r#""connect":{{"token":"{token}","subs":{{"room:1":{sub}}}}}"#));
+        let (room, what) = desk.asked();
+        let What::Subscribe(entry) = what else { panic!("{what:?}") };
+        let since = entry.since.unwrap();
+        (desk, room, since.epoch)
+    };
+    let (mut desk, room, since) = comes("00000007", 0);
+    assert_eq!(since, Epoch::FOREIGN, "a bare epoch is nobody's own");
+    let lost = Welcome { recovery: Recovery::Lost, ..*welcome(HEAD) };
+    desk.answer(room, Answer::Subscribed(Box::new(lost)));
+    let heard = messages(Encoding::Json, &desk.out.messages).next().unwrap().unwrap();
+    let ClientMessage::Reply { answer: ClientAnswer::Connect(result), .. } = heard else {
+        panic!("{heard:?}")
+    };
+    let epoch = &result.subs["room:1"].epoch;
+    assert_eq!(comes(epoch, HEAD).2, Epoch(7));
+    assert_eq!(comes(epoch, HEAD + 7).2, Epoch(7));
+    assert_eq!(comes(epoch, HEAD - 1).2, Epoch::FOREIGN);
+    stream.check("ann", &Known { offset: 0, epoch: epoch.clone() }, Some(HEAD));
+}
