@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rookery::auth::Keys;
-use rookery::base::{Action, ConnId, Event, Now, ShardId, Tick};
+use rookery::base::{Action, ConnId, Csprng, Event, Now, ShardId, Tick};
 use rookery::metrics::Cells;
 use rookery::room::{self, Namespace, Who};
 use rookery::session::{self, NameKey};
@@ -74,6 +74,7 @@ impl World {
             keys: Arc::new(Keys::default()),
             names: NameKey([1, 2]),
             seed: 1,
+            ids: Csprng::from_key([1; 16]),
             now,
             scribe: Rc::new(Cells::new().claim()),
         });

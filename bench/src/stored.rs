@@ -60,7 +60,8 @@ pub fn write(dir: &Path, content: &Content, name: impl Fn(u32) -> String) -> Res
         age_ms_max: u64::MAX,
     };
     let namespace_of = Box::new(|_: &str| 0);
-    let setup = Setup { options, retention: vec![kept], namespace_of, seed: content.seed };
+    let new_name_key = u128::from(content.seed).to_le_bytes();
+    let setup = Setup { options, retention: vec![kept], namespace_of, new_name_key };
     let engine = Engine::open(disk, setup).map_err(|fault| failed(&fault))?;
     let mut writer = Writer::new(engine, content);
     for first in (0..content.channels_count).step_by(CHANNELS_AT_A_TIME as usize) {

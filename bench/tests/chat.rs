@@ -7,8 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use rookery::auth::{Algorithm, KeySpec, Keys, Material};
-use rookery::base::ShardId;
 use rookery::base::limits::TURN_EVENTS_MAX;
+use rookery::base::{Csprng, ShardId};
 use rookery::metrics::Cells;
 use rookery::ring::{self, KernelPlane, Plane, PortUse};
 use rookery::room::{self, Namespace, Who};
@@ -62,6 +62,7 @@ fn server() -> SocketAddr {
             keys: Arc::new(Keys::build(&[spec]).unwrap()),
             names: NameKey([1, 2]),
             seed: 3,
+            ids: Csprng::from_key([3; 16]),
             now: plane.now(),
             scribe,
         });

@@ -41,7 +41,12 @@ fn engine(dir: &Path) -> Engine<FjallDisk> {
         age_ms_max: u64::MAX,
     };
     let disk = FjallDisk::open(&options).unwrap();
-    let setup = Setup { options, retention: vec![kept], namespace_of: Box::new(|_| 0), seed: 2 };
+    let setup = Setup {
+        options,
+        retention: vec![kept],
+        namespace_of: Box::new(|_| 0),
+        new_name_key: [2; 16],
+    };
     Engine::open(disk, setup).unwrap()
 }
 

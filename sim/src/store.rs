@@ -348,6 +348,6 @@ fn setup(scenario: &StoreScenario, namespaces: &[Namespace]) -> Setup {
         },
         retention: namespaces.iter().map(retention).collect(),
         namespace_of: Box::new(move |channel| namespace_of(&known, channel).unwrap_or(u16::MAX)),
-        seed: scenario.seed,
+        new_name_key: u128::from(scenario.seed).to_le_bytes(),
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
-use rookery::base::{Action, Event, Now, Prng, ShardId, Tick, contained};
+use rookery::base::{Action, Csprng, Event, Now, Prng, ShardId, Tick, contained};
 use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::{Plane as _, SimulatedPlane};
 use rookery::room::Tell;
@@ -639,6 +639,7 @@ fn cores(
     let all_cells: Vec<Arc<Cells>> = (0..scenario.shards_count).map(|_| Cells::new()).collect();
     let keys = keys();
     let cores = (0..scenario.shards_count).zip(&all_cells).map(|(id, cells)| {
+        let seed = prng.draw();
         let mut core = Core {
             shard: Shard::new(Setup {
                 id: ShardId(id),
@@ -646,7 +647,8 @@ fn cores(
                 options: Arc::clone(&scenario.options),
                 keys: Arc::clone(&keys),
                 names,
-                seed: prng.draw(),
+                seed,
+                ids: Csprng::from_key(u128::from(seed).to_le_bytes()),
                 now,
                 scribe: Rc::new(cells.claim()),
             }),

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod contain;
+mod csprng;
 mod ids;
 pub mod limits;
 mod prng;
@@ -18,6 +19,7 @@ mod world;
 
 pub use bucket::{Bucket, Rate};
 pub use contain::{Panicked, contain, contained};
+pub use csprng::{Chance, Csprng};
 pub use ids::{ClientId, ConnId, RoomId, ShardId};
 pub use prng::Prng;
 pub use seal::{SealKey, SealPurpose};

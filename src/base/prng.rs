@@ -1,7 +1,11 @@
-/// Seeded chance (xorshift64*, Vigna 2016). For schedules, jitter and
-/// identities, never for secrets.
+/// Seeded chance (xorshift64*, Vigna 2016), for schedules and jitter only. A few draws
+/// tell its state, and with it all that was drawn and will be: what others see, or what
+/// protects something, comes from [`Csprng`](super::Csprng).
 #[derive(Clone, Debug)]
 pub struct Prng(u64);
+
+/// Of its last step.
+const MULTIPLIER: u64 = 0x2545_F491_4F6C_DD1D;
 
 impl Prng {
     /// Equal seeds give equal draws for ever.
@@ -18,7 +22,17 @@ impl Prng {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+        self.0.wrapping_mul(MULTIPLIER)
+    }
+
+    /// Whether `second` is the draw after `first` of some generator of this kind. Of two
+    /// numbers that have nothing to do with each other that is so once in 2^64.
+    pub fn follows(first: u64, second: u64) -> bool {
+        // The multiplier's inverse, by Newton: each step doubles the bits that are right.
+        let inverse = (0..5).fold(MULTIPLIER, |inverse, _| {
+            inverse.wrapping_mul(2u64.wrapping_sub(MULTIPLIER.wrapping_mul(inverse)))
+        });
+        Prng(first.wrapping_mul(inverse)).draw() == second
     }
 
     /// 128 even bits.
@@ -52,5 +66,13 @@ mod tests {
         }
         assert!(per_bucket.iter().all(|&n| 850 < n && n < 1_150), "{per_bucket:?}");
         assert_eq!(a.below(0), 0);
+    }
+
+    #[test]
+    fn two_draws_give_each_other_away() {
+        let mut one = Prng::from_seed(3);
+        let (first, second, third) = (one.draw(), one.draw(), one.draw());
+        assert!(Prng::follows(first, second) && Prng::follows(second, third));
+        assert!(!Prng::follows(first, third) && !Prng::follows(first, second ^ 1));
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
-use super::Prng;
+use super::Csprng;
 
 /// Which trace something belongs to (W3C Trace Context, 3.2.2.3); never 0.
 ///
@@ -72,8 +72,8 @@ impl SpanId {
     }
 
     /// A new one.
-    pub fn made(prng: &mut Prng) -> SpanId {
-        SpanId::of(prng.draw())
+    pub fn made(ids: &mut Csprng) -> SpanId {
+        SpanId::of(ids.draw())
     }
 
     /// Its 64 bits.
@@ -102,8 +102,8 @@ impl Trace {
     }
 
     /// A new one, for a message that came without.
-    pub fn made(prng: &mut Prng) -> Trace {
-        Trace::of_server(TraceId(prng.draw_u128().max(1)))
+    pub fn made(ids: &mut Csprng) -> Trace {
+        Trace::of_server(TraceId(ids.draw_u128().max(1)))
     }
 
     /// That of a message whose id is a UUID in its usual form: the same 128 bits, so
@@ -215,11 +215,11 @@ mod tests {
 
     #[test]
     fn a_trace_that_was_made_is_known_by_its_id() {
-        let mut prng = Prng::from_seed(5);
-        let made = Trace::made(&mut prng);
+        let mut ids = Csprng::from_key([5; 16]);
+        let made = Trace::made(&mut ids);
         assert_eq!(Trace::of_server(made.id), made);
         assert_eq!(made.parent(), None);
-        assert_ne!(made, Trace::made(&mut prng));
+        assert_ne!(made, Trace::made(&mut ids));
         assert!(TraceId::new(0).is_none() && SpanId::new(0).is_none());
         assert_eq!(Trace::of_server(TraceId(1 << 64 | 1 << 32)).span.bits(), 1);
     }

@@ -129,8 +129,8 @@ impl Rooms {
             Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms })
         } else {
             let message = direct(&channel, &publication);
-            let trace = publication.trace.unwrap_or_else(|| Trace::made(&mut self.spans));
-            let span = SpanId::made(&mut self.spans);
+            let trace = publication.trace.unwrap_or_else(|| Trace::made(&mut self.ids));
+            let span = SpanId::made(&mut self.ids);
             let key = ack_key(room, offset);
             let way = Way { key, ..Way::again(now, trace, span, ChatType::OneToOne) };
             out.steps.push(Step::Again { way });
@@ -197,8 +197,8 @@ impl Rooms {
         let room = &self.rooms[slot];
         let chat_type = rules(&self.options, &room.title).chat_type();
         let key = ack_key(room.id, late.offset);
-        let trace = late.trace.unwrap_or_else(|| Trace::made(&mut self.spans));
-        let span = SpanId::made(&mut self.spans);
+        let trace = late.trace.unwrap_or_else(|| Trace::made(&mut self.ids));
+        let span = SpanId::made(&mut self.ids);
         Way { key, ..Way::again(now, trace, span, chat_type) }
     }
 

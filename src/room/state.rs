@@ -18,7 +18,7 @@ use super::{
 use crate::base::limits::{
     HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
 };
-use crate::base::{Bucket, Moment, Now, Prng, Rate, RoomId, ShardId, Slab, Tick, Wheel};
+use crate::base::{Bucket, Csprng, Moment, Now, Rate, RoomId, ShardId, Slab, Tick, Wheel};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Position, Publication};
 
 /// How exactly rooms keep their deadlines.
@@ -41,9 +41,8 @@ pub struct Rooms {
     pub(super) scans: Wheel<u32>,
     /// The only connections of users who may have one.
     claims: BTreeMap<RoomId, Seat>,
-    epochs: Prng,
-    /// Of messages that are sent again.
-    pub(super) spans: Prng,
+    /// Epochs, and spans of messages that are sent again.
+    pub(super) ids: Csprng,
     pub(super) storing: Storing,
 }
 
@@ -51,8 +50,8 @@ pub struct Rooms {
 pub(super) type Decision = (Option<Answer>, Option<Tell>);
 
 impl Rooms {
-    /// No rooms yet. `seed` decides the epochs.
-    pub fn new(now: Now, options: Arc<Options>, seed: u64) -> Rooms {
+    /// No rooms yet. `ids` decides epochs and spans.
+    pub fn new(now: Now, options: Arc<Options>, ids: Csprng) -> Rooms {
         Rooms {
             rooms: Slab::default(),
             index: HashTable::new(),
@@ -61,8 +60,7 @@ impl Rooms {
             partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             scans: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             claims: BTreeMap::new(),
-            epochs: Prng::from_seed(seed),
-            spans: Prng::from_seed(!seed),
+            ids,
             storing: Storing::default(),
         }
     }
@@ -575,7 +573,7 @@ impl Rooms {
     }
 
     fn fresh_epoch(&mut self) -> Epoch {
-        Epoch((self.epochs.draw() as u32).max(1))
+        Epoch((self.ids.draw() as u32).max(1))
     }
 
     fn fresh_position(&mut self) -> Position {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Now, Prng, RoomId, ShardId, Tick, Trace};
+use crate::base::{ClientId, ConnId, Csprng, Now, RoomId, ShardId, Tick, Trace};
 use crate::room::way;
 use crate::store::{
     Crash, DiskWeather, Durability, Engine, Options as StoreOptions, Reached, Retention, Setup,
@@ -70,7 +70,7 @@ fn engine_with(
         options: StoreOptions { reserve_bytes, ..StoreOptions::default() },
         retention: options.namespaces.iter().map(retention).collect(),
         namespace_of: Box::new(|channel| u16::from(channel.starts_with("dm"))),
-        seed: 1,
+        new_name_key: [1; 16],
     };
     Engine::open(disk, setup).unwrap()
 }
@@ -80,7 +80,7 @@ impl World {
         let options = Arc::new(Options { namespaces: namespaces(), rooms_max: 100 });
         let now = Now::at(Tick(5_000), 1_000_000_000);
         World {
-            rooms: Rooms::new(now, Arc::clone(&options), 1),
+            rooms: Rooms::new(now, Arc::clone(&options), Csprng::from_key([1; 16])),
             store: engine(SimulatedDisk::new(1, DiskWeather::CALM), &options),
             options,
             now,
@@ -96,7 +96,7 @@ impl World {
         let mut disk = store.into_disk();
         disk.crash(crash);
         let store = engine(disk, &options);
-        let rooms = Rooms::new(now, Arc::clone(&options), 2);
+        let rooms = Rooms::new(now, Arc::clone(&options), Csprng::from_key([2; 16]));
         World { rooms, options, store, now, out: Out::default(), next_id: 0, asleep: false }
     }
 
@@ -221,7 +221,7 @@ fn draft(title: Title, user: &str, text: &str, id: Option<&str>, voice: Voice) -
         chan_info: None,
         tags: id.map(|id| (ID_TAG.into(), id.into())).into_iter().collect(),
         voice,
-        trace: Trace::made(&mut Prng::from_seed(1)),
+        trace: Trace::made(&mut Csprng::from_key([1; 16])),
         way: way(),
     }))
 }

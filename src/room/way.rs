@@ -83,11 +83,11 @@ const _: () = assert!(size_of::<Way>() <= 64);
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::base::Prng;
+    use crate::base::Csprng;
 
     /// Of a message in a group.
     pub fn way() -> Way {
-        let trace = Trace::made(&mut Prng::from_seed(1));
+        let trace = Trace::made(&mut Csprng::from_key([1; 16]));
         let again = Way::again(Now::default(), trace, trace.span, ChatType::Group);
         Way { parent: None, sampled: false, course: Course::Said, ..again }
     }

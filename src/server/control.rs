@@ -6,14 +6,14 @@
 //! | SIGTERM, SIGINT | the first drains, the second ends at once |
 //! | SIGHUP | keys are read again; when that fails, the old ones stay |
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::rand;
 use rtrb::{Producer, RingBuffer};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -30,7 +30,7 @@ use super::storage::{self, Doorbells, Storage, Voice};
 use super::traces::{Collector, Identity, Readers, Telling};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, Evidence, Listener, Readiness, StoreState, View};
-use crate::base::ShardId;
+use crate::base::{Csprng, ShardId};
 use crate::metrics::{Cells, Exposition, Gauge, Tenants, Threads};
 use crate::ring::{self, Doorbell, PortUse};
 use crate::session::{NameKey, namespace_of};
@@ -297,18 +297,25 @@ impl Cores {
         findings: &Sender<Finding>,
     ) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
-        let [k0, k1, seed] = random().map_err(Fault::Random)?;
-        let mut names = NameKey([k0, k1]);
+        let name_key = random().map_err(Fault::Random)?;
+        let mut names = NameKey::from_bytes(name_key);
         let (mut store, mut lanes_to_store) = (None, Vec::new());
         let store_cells = voice.as_ref().map(|voice| Arc::clone(&voice.cells));
         if let Some(voice) = voice {
             // Closed again at once; what is wrong with it is told before anybody listens.
-            let engine = opener(setup, seed)().map_err(Fault::Store)?;
+            let engine = opener(setup, name_key)().map_err(Fault::Store)?;
             names = NameKey::from_bytes(engine.name_key());
+            if engine.has_weak_name_key() {
+                tracing::warn!(
+                    "the store's key for names was made by an older version, and whoever knows \
+                     a client's id of its first run can work it out and aim rooms at one core; \
+                     only a new store has another"
+                );
+            }
             drop(engine);
             let (go, doorbells) = mpsc::sync_channel(1);
             let (storage, lanes) =
-                storage::start(opener(setup, seed), voice, shards_count, doorbells)
+                storage::start(opener(setup, name_key), voice, shards_count, doorbells)
                     .map_err(Fault::Storage)?;
             store = Some(Store { storage, go });
             lanes_to_store = lanes;
@@ -336,7 +343,8 @@ impl Cores {
                 shard: Arc::clone(&shard),
                 keys: Arc::clone(&setup.secrets.keys),
                 names,
-                seed: seed.wrapping_add(index as u64),
+                seed: u64::from_ne_bytes(random().map_err(Fault::Random)?),
+                ids: Csprng::from_key(random().map_err(Fault::Random)?),
                 table: plan.table,
                 postbox,
                 store: lanes_to_store.next(),
@@ -512,8 +520,8 @@ fn collector(setup: &Setup) -> Result<Option<Collector>, String> {
     Collector::new(endpoint, &Identity { node, address }).map(Some)
 }
 
-/// How the storage thread opens the store. `seed` is for a new one.
-fn opener(setup: &Setup, seed: u64) -> storage::Open<FjallDisk> {
+/// How the storage thread opens the store. The key is for a new one.
+fn opener(setup: &Setup, new_name_key: [u8; 16]) -> storage::Open<FjallDisk> {
     let store = setup.store.as_ref().expect("it is asked for where there is one");
     let (options, retention) = (store.options.clone(), store.retention.clone());
     let namespaces = setup.shard.room.namespaces.clone();
@@ -523,7 +531,7 @@ fn opener(setup: &Setup, seed: u64) -> storage::Open<FjallDisk> {
         let namespace_of =
             move |channel: &str| namespace_of(&namespaces, channel).unwrap_or(u16::MAX);
         let namespace_of = Box::new(namespace_of);
-        Engine::open(disk, store::Setup { options, retention, namespace_of, seed })
+        Engine::open(disk, store::Setup { options, retention, namespace_of, new_name_key })
     })
 }
 
@@ -544,12 +552,12 @@ fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Numbers that nobody can guess: names are hashed with them.
-fn random() -> io::Result<[u64; 3]> {
-    let mut bytes = [0; 24];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let (words, _) = bytes.as_chunks::<8>();
-    Ok([words[0], words[1], words[2]].map(u64::from_ne_bytes))
+/// Bytes of the system's generator. Asked here and not on the cores: what it needs to
+/// open, where the kernel is old, would have a number that their tables do not have.
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| io::Error::other("no random bytes"))?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Event, ShardId, Tick};
+use crate::base::{Action, Csprng, Event, ShardId, Tick};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
@@ -58,7 +58,9 @@ pub(super) struct Part {
     pub shard: Arc<shard::Options>,
     pub keys: Arc<Keys>,
     pub names: NameKey,
+    /// For jitter, and nothing that others see.
     pub seed: u64,
+    pub ids: Csprng,
     pub table: Table,
     pub postbox: Postbox<Letter>,
     pub store: Option<StoreLane>,
@@ -193,6 +195,7 @@ async fn serve(part: Part) {
         keys: part.keys,
         names: part.names,
         seed: part.seed,
+        ids: part.ids,
         now: plane.now(),
         scribe: Rc::clone(&scribe),
     });

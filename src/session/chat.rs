@@ -12,7 +12,7 @@ use super::target::{Done, Target, grant};
 use super::tracer::Birth;
 use super::{Effect, INBOX_NAMESPACE, Outcome, Session};
 use crate::auth::Allow;
-use crate::base::{ClientId, ConnId, Prng, RoomId, ShardId};
+use crate::base::{ClientId, ConnId, Csprng, RoomId, ShardId};
 use crate::metrics::ChatType;
 use crate::room::{
     ConversationsPage, Delivery, Draft, MembersPage, Posted, Power, Progress, ReceiptsPage,
@@ -123,7 +123,7 @@ impl Session {
             chat_type: target.rules.chat_type(),
             agent: self.agent,
         };
-        let (trace, way) = cx.tracer.begin(cx.now, cx.prng, cx.conn, &birth);
+        let (trace, way) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &birth);
         let draft = Draft {
             title: self.title_if_needed(target),
             data: words.data.to_payload(),
@@ -147,7 +147,7 @@ impl Session {
         out: &mut Outcome,
     ) -> Done {
         let target = self.target(cx, channel)?;
-        let tags = tags(said, cx.prng);
+        let tags = tags(said, &mut cx.chance.ids);
         let sent_at_unix_ms = said.sent_at_ms;
         let words =
             Words { data: &said.data, tags, voice: Voice::Post, ttl_ms: 0, sent_at_unix_ms };
@@ -170,7 +170,7 @@ impl Session {
         }
         let channel = conversation(user, to).ok_or(Field::To)?;
         let target = self.target(cx, &channel)?;
-        let tags = tags(said, cx.prng);
+        let tags = tags(said, &mut cx.chance.ids);
         let ttl_ms = ttl_s.map_or(0, |ttl_s| ttl_s.saturating_mul(1_000));
         let sent_at_unix_ms = said.sent_at_ms;
         let words = Words { data: &said.data, tags, voice: Voice::Post, ttl_ms, sent_at_unix_ms };
@@ -356,10 +356,10 @@ fn named(user: &str) -> Result<&str, ErrorCode> {
 
 /// What goes with a message, in this order. Each has an id: the client's, or one
 /// that is made here, and that is the id of its trace, too, if it came without one.
-fn tags(said: &Said<'_>, prng: &mut Prng) -> Vec<(Box<str>, Box<str>)> {
+fn tags(said: &Said<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
     let id = said.id.as_deref().map_or_else(
         // A version 4 UUID, as a client's identity is one.
-        || ClientId::from_random(prng.draw_u128()).to_string().into_boxed_str(),
+        || ClientId::from_random(ids.draw_u128()).to_string().into_boxed_str(),
         Box::from,
     );
     let mut tags: Vec<(Box<str>, Box<str>)> = vec![(ID_TAG.into(), id)];

@@ -99,7 +99,7 @@ pub fn admit(
     birth: Birth,
 ) -> Result<Connecting, Denial> {
     let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
-    let client = ClientId::from_random(cx.prng.draw_u128());
+    let client = ClientId::from_random(cx.chance.ids.draw_u128());
     let info = ClientInfo { user: claims.user, client, conn_info };
     let inbox = personal_channel(cx, &info.user);
     let counted_as = cx.options.tenants.of(&claims.tenant);

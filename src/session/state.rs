@@ -9,7 +9,7 @@ use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Removal, Stage, Sub, Subs};
 use super::{Behind, Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Tracer};
 use crate::auth::{Allow, Keys};
-use crate::base::{ClientId, ConnId, Now, Prng, RoomId, Soon, Tick};
+use crate::base::{Chance, ClientId, ConnId, Now, RoomId, Soon, Tick};
 use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
@@ -27,7 +27,7 @@ pub struct Context<'c> {
     /// For channels.
     pub names: NameKey,
     /// For identities and jitter.
-    pub prng: &'c mut Prng,
+    pub chance: &'c mut Chance,
     /// Whom nobody lets in for a while.
     pub held: &'c [Prefix],
     /// For traces and clients' clocks.
@@ -92,7 +92,7 @@ impl Session {
         let tick = cx.now.tick;
         // Spread from the start: a million clients that come back together must
         // not be pinged together.
-        let phase_ms = cx.prng.below(cx.options.ping_interval_ms.max(1));
+        let phase_ms = cx.chance.jitter.below(cx.options.ping_interval_ms.max(1));
         Session {
             state: State::Greeting { deadline: tick.plus_ms(cx.options.connect_ms_max) },
             subs: Subs::default(),
@@ -584,7 +584,7 @@ impl Session {
             out.observe(Histogram::HeartbeatRtt, pinged, cx.now.tick);
             cx.tracer.on_round_trip(cx.now.tick, cx.conn, cx.now.tick.ms_since(pinged));
             let interval_ms = cx.options.ping_interval_ms;
-            let jitter_ms = cx.prng.below(interval_ms / 10 + 1);
+            let jitter_ms = cx.chance.jitter.below(interval_ms / 10 + 1);
             let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
             let tick = cx.now.tick;
             self.heartbeat_at = Soon::at(tick, self.heartbeat_at.tick(tick).plus_ms(rest_ms));

@@ -13,7 +13,7 @@ use super::{
     TracerOptions,
 };
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
-use crate::base::{ConnId, Now, Prng, RoomId, Tick};
+use crate::base::{Chance, ConnId, Csprng, Now, Prng, RoomId, Tick};
 use crate::metrics::{
     Agent, Blame, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
 };
@@ -29,7 +29,7 @@ struct Desk {
     options: Options,
     rooms: room::Options,
     keys: Keys,
-    prng: Prng,
+    chance: Chance,
     held: Vec<Prefix>,
     tracer: Tracer,
     now: Now,
@@ -85,7 +85,9 @@ impl Desk {
         let namespaces = vec![open_namespace("room"), closed];
         let rooms = room::Options { namespaces, rooms_max: 10 };
         let now = Now::at(Tick(50), START_UNIX_S * 1_000);
-        let (keys, mut prng) = (Keys::build(&[key()]).unwrap(), Prng::from_seed(1));
+        let keys = Keys::build(&[key()]).unwrap();
+        let ids = Csprng::from_key([1; 16]);
+        let mut chance = Chance { jitter: Prng::from_seed(1), ids };
         let names = NameKey([1, 2]);
         let mut tracer = Tracer::new(TracerOptions::default());
         let mut cx = Context {
@@ -94,7 +96,7 @@ impl Desk {
             rooms: &rooms,
             keys: &keys,
             names,
-            prng: &mut prng,
+            chance: &mut chance,
             held: &[],
             tracer: &mut tracer,
             conn: CONN,
@@ -103,7 +105,7 @@ impl Desk {
         let out = Outcome::new(Encoding::Json);
         let encoding = Encoding::Json;
         let held = Vec::new();
-        Desk { session, options, rooms, keys, prng, held, tracer, now, out, next_id: 1, encoding }
+        Desk { session, options, rooms, keys, chance, held, tracer, now, out, next_id: 1, encoding }
     }
 
     /// Connected as `ann`.
@@ -132,12 +134,19 @@ impl Desk {
             rooms: &self.rooms,
             keys: &self.keys,
             names: NameKey([1, 2]),
-            prng: &mut self.prng,
+            chance: &mut self.chance,
             held: &self.held,
             tracer: &mut self.tracer,
             conn: CONN,
         };
         decide(&mut self.session, &mut cx, &mut self.out);
+    }
+
+    /// Another session, beside the one that there is.
+    fn step_opened(&mut self) -> Session {
+        let mut opened = None;
+        self.step(|_, cx, _| opened = Some(Session::open(cx, Agent::None)));
+        opened.expect("it was made a moment ago")
     }
 
     fn raw(&mut self, text: &str) {
@@ -738,4 +747,25 @@ fn who_is_locked_out_is_sent_away_and_nobody_else() {
     }
     assert_eq!(Fault::Quarantined.close_code(), 3510);
     assert_eq!(Fault::Quarantined.label(), CloseReason::Quarantine);
+}
+
+/// What a connection with this chance shows of itself and of a message that it says.
+fn shown(seed: u64, key: [u8; 16]) -> [String; 2] {
+    let (mut desk, _) = Desk::seated();
+    desk.chance = Chance { jitter: Prng::from_seed(seed), ids: Csprng::from_key(key) };
+    let mut session = desk.step_opened();
+    std::mem::swap(&mut desk.session, &mut session);
+    desk.connect(&user("ann"));
+    let client = desk.text();
+    std::mem::swap(&mut desk.session, &mut session);
+    desk.command(r#""rpc":{"method":"chat.publish","data":{"channel":"room:1","data":1}}"#);
+    [client, format!("{:?}", desk.asked())]
+}
+
+#[test]
+fn what_others_see_follows_from_the_key_and_not_from_the_seed_of_jitter() {
+    let (one, other) = ([1; 16], [2; 16]);
+    assert_eq!(shown(1, one), shown(2, one));
+    let (by_one, by_other) = (shown(1, one), shown(1, other));
+    assert!(by_one.iter().zip(&by_other).all(|(one, other)| one != other), "{by_one:?}");
 }

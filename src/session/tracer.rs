@@ -4,7 +4,7 @@
 //! Deliberately absent: who counts, and who writes anything down.
 
 use super::clocks::{Clocks, Heard};
-use crate::base::{Bucket, ConnId, Now, Origin, Prng, Rate, SpanId, Tick, Trace};
+use crate::base::{Bucket, ConnId, Csprng, Now, Origin, Rate, SpanId, Tick, Trace};
 use crate::metrics::{Agent, ChatType};
 use crate::room::{Course, UNKNOWN, Way};
 use crate::wire::trace_of;
@@ -63,11 +63,11 @@ impl Tracer {
     pub(super) fn begin(
         &mut self,
         now: Now,
-        prng: &mut Prng,
+        ids: &mut Csprng,
         conn: ConnId,
         birth: &Birth<'_>,
     ) -> (Trace, Way) {
-        let trace = trace_of(birth.tags).unwrap_or_else(|| Trace::made(prng));
+        let trace = trace_of(birth.tags).unwrap_or_else(|| Trace::made(ids));
         let heard = birth.sent_at_unix_ms.map(|sent| self.clocks.hear(now, conn, sent));
         let (p2b_us, course) = match heard {
             None | Some(Heard::Unknown) => (UNKNOWN, Course::Said),
@@ -77,7 +77,7 @@ impl Tracer {
         let way = Way {
             trace: trace.id,
             parent: trace.parent(),
-            span: trace.parent().map_or(trace.span, |_| SpanId::made(prng)),
+            span: trace.parent().map_or(trace.span, |_| SpanId::made(ids)),
             key: 0,
             parsed_at: now.moment,
             taken_at: now.moment,
@@ -119,7 +119,7 @@ mod tests {
         Tracer::new(TracerOptions { exports: true, sample_per_million, sampled_per_s_max })
     }
 
-    fn begin(tracer: &mut Tracer, prng: &mut Prng, traceparent: Option<&str>) -> (Trace, Way) {
+    fn begin(tracer: &mut Tracer, ids: &mut Csprng, traceparent: Option<&str>) -> (Trace, Way) {
         let tags: Vec<(Box<str>, Box<str>)> =
             traceparent.map(|text| (TRACE_TAG.into(), text.into())).into_iter().collect();
         let birth = Birth {
@@ -128,13 +128,13 @@ mod tests {
             chat_type: ChatType::Group,
             agent: Agent::Other,
         };
-        tracer.begin(Now::at(Tick(9), 9), prng, CONN, &birth)
+        tracer.begin(Now::at(Tick(9), 9), ids, CONN, &birth)
     }
 
     #[track_caller]
     fn check_share(sample_per_million: u32, want: std::ops::Range<usize>) {
-        let (mut tracer, mut prng) = (tracer(sample_per_million, 0), Prng::from_seed(6));
-        let mut sampled = || begin(&mut tracer, &mut prng, None).1.sampled;
+        let (mut tracer, mut ids) = (tracer(sample_per_million, 0), Csprng::from_key([6; 16]));
+        let mut sampled = || begin(&mut tracer, &mut ids, None).1.sampled;
         let count = (0..10_000).filter(|_| sampled()).count();
         assert!(want.contains(&count), "{count} of 10,000");
     }
@@ -150,22 +150,22 @@ mod tests {
     #[test]
     fn a_wish_is_fulfilled_up_to_the_limit() {
         let given = |flags| format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
-        let (mut tracer, mut prng) = (tracer(0, 3), Prng::from_seed(6));
-        let mut sampled = |flags| begin(&mut tracer, &mut prng, Some(&given(flags))).1.sampled;
+        let (mut tracer, mut ids) = (tracer(0, 3), Csprng::from_key([6; 16]));
+        let mut sampled = |flags| begin(&mut tracer, &mut ids, Some(&given(flags))).1.sampled;
         assert!(!sampled("00"));
         assert_eq!([(); 5].map(|()| sampled("01")), [true, true, true, false, false]);
         let mut off = Tracer::new(TracerOptions::default());
-        assert!(!begin(&mut off, &mut prng, Some(&given("01"))).1.sampled, "nobody wants spans");
+        assert!(!begin(&mut off, &mut ids, Some(&given("01"))).1.sampled, "nobody wants spans");
     }
 
     #[test]
     fn the_first_span_hangs_under_the_clients_or_is_the_first() {
-        let (mut tracer, mut prng) = (tracer(0, 0), Prng::from_seed(6));
+        let (mut tracer, mut ids) = (tracer(0, 0), Csprng::from_key([6; 16]));
         let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-        let (trace, way) = begin(&mut tracer, &mut prng, Some(given));
+        let (trace, way) = begin(&mut tracer, &mut ids, Some(given));
         assert_eq!((way.trace, way.parent), (trace.id, Some(trace.span)));
         assert_ne!(way.span, trace.span);
-        let (trace, way) = begin(&mut tracer, &mut prng, None);
+        let (trace, way) = begin(&mut tracer, &mut ids, None);
         assert_eq!((way.trace, way.parent, way.span), (trace.id, None, trace.span));
     }
 }

@@ -322,7 +322,7 @@ impl Shard {
             &self.options,
             &self.gate,
             self.names,
-            &mut self.prng,
+            &mut self.chance,
             &mut self.tracer,
             id,
         );

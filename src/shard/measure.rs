@@ -37,7 +37,7 @@ impl Shard {
                 self.count(ChatType::OneToOne, DeliveryOutcome::DeadLetter, 1);
                 let Some(trace) = trace else { return };
                 if self.notes.may_tell(now.tick) {
-                    let id = SpanId::made(&mut self.prng);
+                    let id = SpanId::made(&mut self.chance.ids);
                     let way = Way::again(now, trace, id, ChatType::OneToOne);
                     let cause = Cause::Failed(DeliveryOutcome::DeadLetter);
                     self.trouble(now, cause, room, &way, [None; 4]);
@@ -310,7 +310,7 @@ impl Shard {
             SpanAction::Store
             | SpanAction::Deliver { again: false, .. }
             | SpanAction::Consume
-            | SpanAction::DeadLetter { .. } => (SpanId::made(&mut self.prng), Some(way.span)),
+            | SpanAction::DeadLetter { .. } => (SpanId::made(&mut self.chance.ids), Some(way.span)),
         };
         Span {
             trace: way.trace,

@@ -174,10 +174,10 @@ const _: () = crosses_threads::<Note>();
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Prng, Trace};
+    use crate::base::{Csprng, Trace};
 
     fn span() -> Span {
-        let trace = Trace::made(&mut Prng::from_seed(1));
+        let trace = Trace::made(&mut Csprng::from_key([1; 16]));
         Span {
             trace: trace.id,
             id: trace.span,

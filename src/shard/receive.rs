@@ -107,7 +107,7 @@ impl Shard {
                 &self.options,
                 &self.gate,
                 self.names,
-                &mut self.prng,
+                &mut self.chance,
                 &mut self.tracer,
                 id,
             );
@@ -148,7 +148,7 @@ impl Shard {
             &self.options,
             &self.gate,
             self.names,
-            &mut self.prng,
+            &mut self.chance,
             &mut self.tracer,
             id,
         );
@@ -350,7 +350,7 @@ impl Shard {
             &self.options,
             &self.gate,
             self.names,
-            &mut self.prng,
+            &mut self.chance,
             &mut self.tracer,
             id,
         );

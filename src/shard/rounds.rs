@@ -188,11 +188,11 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Now, Prng, Trace};
+    use crate::base::{Csprng, Now, Prng, Trace};
     use crate::metrics::ChatType;
 
     fn way(key: u64) -> Way {
-        let trace = Trace::made(&mut Prng::from_seed(key));
+        let trace = Trace::made(&mut Csprng::from_key(u128::from(key).to_le_bytes()));
         Way { key, ..Way::again(Now::default(), trace, trace.span, ChatType::Group) }
     }
 

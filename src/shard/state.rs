@@ -17,7 +17,9 @@ use super::rounds::{Fate, Recent, Rounds};
 use super::{Letter, Options};
 use crate::auth::Keys;
 use crate::base::limits::TURN_TIMERS_MAX;
-use crate::base::{Action, ConnId, Ending, Event, Now, Prng, ShardId, Slots, Soon, Tick, Wheel};
+use crate::base::{
+    Action, Chance, ConnId, Csprng, Ending, Event, Now, Prng, ShardId, Slots, Soon, Tick, Wheel,
+};
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Out, Rooms, Tell};
 use crate::session::{Context, Fault, Left, NameKey, Outbox, Outcome, Prefix, Tracer};
@@ -40,8 +42,10 @@ pub struct Setup {
     pub keys: Arc<Keys>,
     /// For names; equal on all shards.
     pub names: NameKey,
-    /// For identities, epochs and jitter; different on each shard.
+    /// For jitter; different on each shard.
     pub seed: u64,
+    /// For identities and epochs; under a key of its own on each shard.
+    pub ids: Csprng,
     /// The clocks at the start.
     pub now: Now,
     /// Where it counts.
@@ -78,7 +82,7 @@ pub struct Shard {
     pub(super) options: Arc<Options>,
     pub(super) gate: Gate,
     pub(super) names: NameKey,
-    pub(super) prng: Prng,
+    pub(super) chance: Chance,
     pub(super) scribe: Rc<Scribe>,
     pub(super) conns: Slots<Conn>,
     pub(super) upgrading_count: u32,
@@ -132,19 +136,20 @@ pub struct Shard {
 impl Shard {
     /// An empty world.
     pub fn new(setup: Setup) -> Shard {
-        let mut prng = Prng::from_seed(setup.seed);
+        let phase_ms = phase_ms(&setup);
+        let mut chance = Chance { jitter: Prng::from_seed(setup.seed), ids: setup.ids };
         let room_options = Arc::new(setup.options.room.clone());
         let outbox_bytes_max = setup.options.session.outbox_bytes_max;
         let tracing = setup.options.tracing.clone();
         Shard {
             id: setup.id,
-            rooms: Rooms::new(setup.now, room_options, prng.draw()),
+            rooms: Rooms::new(setup.now, room_options, chance.ids.fork()),
             mesh: Mesh::new(setup.id, setup.shards_count),
-            wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, phase_ms(&setup)),
+            wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, phase_ms),
             options: setup.options,
             gate: Gate { keys: setup.keys, held: Arc::default() },
             names: setup.names,
-            prng,
+            chance,
             scribe: setup.scribe,
             conns: Slots::default(),
             upgrading_count: 0,
@@ -376,13 +381,13 @@ pub(super) fn context<'c>(
     options: &'c Options,
     gate: &'c Gate,
     names: NameKey,
-    prng: &'c mut Prng,
+    chance: &'c mut Chance,
     tracer: &'c mut Tracer,
     conn: ConnId,
 ) -> Context<'c> {
     let (options, rooms) = (&options.session, &options.room);
     let Gate { keys, held } = gate;
-    Context { now, options, rooms, keys, names, prng, held, tracer, conn }
+    Context { now, options, rooms, keys, names, chance, held, tracer, conn }
 }
 
 fn ping_frame(encoding: Encoding) -> Bytes {

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
-use crate::base::{Action, ConnId, Ending, Event, Now, ShardId, Tick};
+use crate::base::{Action, ConnId, Csprng, Ending, Event, Now, ShardId, Tick};
 use crate::metrics::{Agent, Cells, Tenants};
 use crate::room::{self, Namespace, Who};
 use crate::session::{self, NameKey, Prefix};
@@ -90,6 +90,7 @@ impl World {
                 keys: Arc::clone(&keys),
                 names: NameKey([1, 2]),
                 seed: u64::from(id),
+                ids: Csprng::from_key(u128::from(id).to_le_bytes()),
                 now,
                 scribe: Rc::new(cells.claim()),
             })

@@ -27,7 +27,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::{RoomId, ShardId};
+use crate::base::{Prng, RoomId, ShardId};
 
 use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, View};
 use super::letter::{Failure, Job, Outcome, Reply, Request, Round, Ticket};
@@ -88,6 +88,14 @@ impl<D: Disk> Engine<D> {
     /// What names are hashed with, the same in every life of this store.
     pub fn name_key(&self) -> [u8; 16] {
         self.name_key
+    }
+
+    /// Whether that key comes from the small generator, as it did before there was a
+    /// better one: its halves are two draws in a row. Changing it would mean another
+    /// name for each record of the store, so it stays.
+    pub fn has_weak_name_key(&self) -> bool {
+        let half = |at: usize| std::array::from_fn(|index| self.name_key[at + index]);
+        Prng::follows(u64::from_be_bytes(half(0)), u64::from_be_bytes(half(8)))
     }
 
     /// The disk, for worlds that let it fail.

@@ -77,7 +77,8 @@ fn bury(dir: &Path) {
     let disk = FjallDisk::open(&options(dir)).expect("it is at rest");
     let retention = Vec::new();
     let namespace_of = Box::new(|_: &str| 0);
-    let setup = Setup { options: options(dir), retention, namespace_of, seed: 0 };
+    let new_name_key = [7; 16];
+    let setup = Setup { options: options(dir), retention, namespace_of, new_name_key };
     let mut engine = Engine::open(disk, setup).expect("it is good");
     let names = NameKey::from_bytes(engine.name_key());
     let (inbox, room) = (names.inbox("", "ben"), names.room("", CHANNEL));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Trace};
+use crate::base::{ClientId, ConnId, Csprng, Trace};
 use crate::room::way;
 use crate::room::{Asker, NewsOf, Recovery, Voice, Welcome};
 use crate::store::Durability;
@@ -24,7 +24,11 @@ impl World {
     fn new(rules: Namespace) -> World {
         let options = Options { namespaces: vec![rules], rooms_max: 2 };
         let now = Now::at(Tick(0), 1_000_000);
-        World { rooms: Rooms::new(now, Arc::new(options), 1), now, out: Out::default() }
+        World {
+            rooms: Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16])),
+            now,
+            out: Out::default(),
+        }
     }
 
     fn pass(&mut self, ms: u64) {
@@ -75,7 +79,7 @@ impl World {
             chan_info: None,
             tags: Vec::new(),
             voice: Voice::Publish,
-            trace: Trace::made(&mut Prng::from_seed(1)),
+            trace: Trace::made(&mut Csprng::from_key([1; 16])),
             way: way(),
         };
         self.ask(HOME, 0, What::Publish(Box::new(draft)))

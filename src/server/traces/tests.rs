@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
 use super::*;
-use crate::base::{Moment, Prng, Trace};
+use crate::base::{Csprng, Moment, Trace};
 use crate::metrics::{Agent, Cells, ChatType, Cores, Exposition, Threads};
 use crate::shard::SpanAction;
 
@@ -62,7 +62,7 @@ async fn read_more(stream: &TcpStream, bytes: &mut Vec<u8>) {
 }
 
 fn span(seed: u64, action: SpanAction) -> Span {
-    let trace = Trace::made(&mut Prng::from_seed(seed));
+    let trace = Trace::made(&mut Csprng::from_key(u128::from(seed).to_le_bytes()));
     Span {
         trace: trace.id,
         id: trace.span,

@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::base::Prng;
-
 use super::super::disk::{Batch, Capacity, Disk, DiskFault, Durable, Space};
 use super::super::record::LifeRecord;
 use super::super::{FORMAT, OpenFault, key};
@@ -26,7 +24,7 @@ impl<D: Disk> Engine<D> {
         let fault = |fault: DiskFault| open_fault(dir, fault);
         let name_key = match name_key(&disk, dir)? {
             Some(name_key) => name_key,
-            None => create(&mut disk, setup.seed).map_err(fault)?,
+            None => create(&mut disk, setup.new_name_key).map_err(fault)?,
         };
         // What a process that was killed left in the kernel is shown from now on.
         disk.sync().map_err(fault)?;
@@ -106,8 +104,7 @@ fn open_fault(dir: &Path, fault: DiskFault) -> OpenFault {
     }
 }
 
-fn create<D: Disk>(disk: &mut D, seed: u64) -> Result<[u8; 16], DiskFault> {
-    let name_key = Prng::from_seed(seed).draw_u128().to_be_bytes();
+fn create<D: Disk>(disk: &mut D, name_key: [u8; 16]) -> Result<[u8; 16], DiskFault> {
     let mut batch = Batch::default();
     batch.put(Space::Meta, key::FORMAT, FORMAT.to_be_bytes().to_vec());
     batch.put(Space::Meta, key::NAME_KEY, name_key.to_vec());

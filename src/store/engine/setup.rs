@@ -14,13 +14,13 @@ pub struct Setup {
     /// Which namespace a channel is in. The index in a record would not survive a
     /// change of the configuration.
     pub namespace_of: Box<dyn Fn(&str) -> u16 + Send>,
-    /// Chance, for the key of names, when the store is new.
-    pub seed: u64,
+    /// The key of names, when the store is new: from the system's generator.
+    pub new_name_key: [u8; 16],
 }
 
 impl fmt::Debug for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { options, retention, namespace_of: _, seed: _ } = self;
+        let Setup { options, retention, namespace_of: _, new_name_key: _ } = self;
         f.debug_struct("Setup")
             .field("options", options)
             .field("retention", retention)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId};
+use crate::base::{ClientId, ConnId, Prng};
 use crate::store::disk::Space;
 use crate::store::letter::*;
 use crate::store::{
@@ -44,7 +44,7 @@ pub(super) fn setup() -> Setup {
         },
         retention: vec![FOREVER, soon, few, FOREVER],
         namespace_of: Box::new(namespace_of),
-        seed: 1,
+        new_name_key: [1; 16],
     }
 }
 
@@ -482,12 +482,27 @@ fn damage_is_told_and_the_rest_is_read() {
 }
 
 #[test]
+fn a_key_of_the_small_generator_is_told() {
+    let of_seed = Prng::from_seed(77).draw_u128().to_be_bytes();
+    let disk = Bench::new().engine.into_disk();
+    let mut batch = Batch::default();
+    batch.put(Space::Meta, key::NAME_KEY, of_seed.to_vec());
+    let mut disk = disk;
+    disk.commit(&batch, Durable::Now).unwrap();
+    let engine = Engine::open(disk, setup()).unwrap();
+    assert!(engine.has_weak_name_key());
+    assert_eq!(engine.name_key(), of_seed, "names stay");
+}
+
+#[test]
 fn the_key_of_names_stays_and_a_later_format_is_refused() {
     let mut bench = Bench::new();
     let name_key = bench.engine.name_key();
     bench.said(1..=1);
     let bench = bench.crash(Crash::PowerCut);
     assert_eq!(bench.engine.name_key(), name_key);
+    assert_eq!(name_key, setup().new_name_key, "as it was given");
+    assert!(!bench.engine.has_weak_name_key());
     let mut disk = bench.engine.into_disk();
     let mut batch = Batch::default();
     batch.put(Space::Meta, key::FORMAT, (FORMAT + 1).to_be_bytes().to_vec());

@@ -188,7 +188,7 @@ fn a_store_goes_on_without_what_is_damaged() {
         options: options(dir.path()),
         retention: Vec::new(),
         namespace_of: Box::new(|_| 0),
-        seed: 1,
+        new_name_key: [1; 16],
     };
     let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
     let name_key = engine.name_key();
@@ -263,7 +263,7 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
         options: options(dir.path()),
         retention: Vec::new(),
         namespace_of: Box::new(|_| 0),
-        seed: 1,
+        new_name_key: [1; 16],
     };
     let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
     for room in [1, 2] {

@@ -17,7 +17,7 @@ fn store(disk: SimulatedDisk) -> SimulatedDisk {
         options: Options { reserve_bytes: 0, ..Options::default() },
         retention: Vec::new(),
         namespace_of: Box::new(|_| 0),
-        seed: 1,
+        new_name_key: [1; 16],
     };
     let mut engine = Engine::open(disk, setup).unwrap();
     let mut jobs = Vec::new();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::Prng;
+use crate::base::{Csprng, Prng};
 
 fn payload(text: &'static str, is_json: bool) -> Payload {
     Payload { bytes: Bytes::from_static(text.as_bytes()), is_json }
@@ -40,7 +40,7 @@ fn full() -> Publication {
 }
 
 fn traced() -> Publication {
-    Publication { trace: Some(Trace::made(&mut Prng::from_seed(1))), ..bare() }
+    Publication { trace: Some(Trace::made(&mut Csprng::from_key([1; 16]))), ..bare() }
 }
 
 fn named() -> Publication {
