@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Csprng, Trace};
+use crate::base::{ClientId, ConnId, Csprng, Prng, Trace};
 use crate::room::way;
 use crate::room::{Asker, NewsOf, Recovery, Voice, Welcome};
 use crate::store::Durability;
