@@ -52,6 +52,9 @@ PROBE_S = 10
 # Without the watchdog for so long, the bridge says so.
 DEADMAN_S = 180
 
+# For so long a consequence may outlive its cause before it is told.
+OUTLIVE_S = 360
+
 # Files with secrets, which are made anew for each stack.
 SECRETS = {
     "clients": "clients.secret",
@@ -127,6 +130,7 @@ listen = "127.0.0.1:{bridge}"
 dir = "{queue}"
 default_route = "default"
 offset_minutes = 0
+outlive_s = {outlive_s}
 
 [prometheus]
 url = "http://127.0.0.1:{prometheus}"
@@ -267,6 +271,7 @@ class Stack:
             home=self.home,
             queue=self.home / "queue",
             deadman_s=max(round(self.seconds(DEADMAN_S)), 1),
+            outlive_s=max(round(self.seconds(OUTLIVE_S)), 1),
         )
         (self.home / "alert-bridge.toml").write_text(text)
         here = {f"127.0.0.1:{PORTS[name]}": f"127.0.0.1:{port}" for name, port in self.ports.items()}

@@ -28,7 +28,7 @@ use super::options::Options;
 use super::pages::{self, Desk, Envelope, Served};
 use super::record::Record;
 use super::used::UsedLinks;
-use super::{audit, text};
+use super::{audit, outlive, text};
 use crate::base::{Now, Tick};
 use crate::listener::Listener;
 use crate::outbound::ExchangeAnswer;
@@ -53,6 +53,11 @@ const ACTION_MS_MAX: u64 = 30_000;
 
 /// How long what is under way is waited for at the end, in ms.
 const STOP_MS_MAX: u64 = 12_000;
+
+/// How often Alertmanager is asked what it inhibits: so often in the time that such an
+/// alert may outlive its cause, and at least every so many ms.
+const INHIBITED_PARTS: u64 = 30;
+const INHIBITED_MS_MAX: u64 = 10_000;
 
 /// How soon a queue that could not be written is tried again, in ms.
 const MEND_MS: u64 = 1_000;
@@ -173,7 +178,10 @@ async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
         links,
         bodies: Arc::new(Semaphore::new(pages::BODIES_MAX)),
     };
-    let pages = listen(&settings, desk).await?;
+    let mut pages = listen(&settings, desk).await?;
+    let inhibited =
+        watch_inhibited(inbox.clone(), settings_now.subscribe(), client_now.subscribe());
+    pages.push(tokio::spawn(inhibited));
     let mut first = Vec::new();
     let core = Core::load(now(), settings, records, &mut first);
     let mut bridge = Bridge {
@@ -206,6 +214,32 @@ async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
         page.abort();
     }
     Ok(ended)
+}
+
+/// Asks Alertmanager again and again what it inhibits.
+async fn watch_inhibited(
+    inbox: mpsc::Sender<Envelope>,
+    settings: watch::Receiver<Arc<Settings>>,
+    client: watch::Receiver<Client>,
+) {
+    loop {
+        let (base, outlive_s) = {
+            let options = &settings.borrow().options;
+            (options.alertmanager_url.clone(), options.outlive_s)
+        };
+        let pause_ms = (outlive_s * 1_000 / INHIBITED_PARTS).clamp(500, INHIBITED_MS_MAX);
+        time::sleep(Duration::from_millis(pause_ms)).await;
+        if base.is_empty() || outlive_s == 0 {
+            continue;
+        }
+        let client = client.borrow().clone();
+        let body = look(&client, &outlive::url(&base), Way::Usual, "").await;
+        let Some(inhibited) = body.and_then(|body| outlive::read(&body)) else { continue };
+        let envelope = Envelope { input: Input::Inhibited(inhibited), reply: None };
+        if inbox.send(envelope).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn listen(settings: &Settings, desk: Desk) -> Result<Vec<task::JoinHandle<()>>, Fault> {

@@ -13,6 +13,7 @@ use super::answer::Answer;
 use super::counts::{Count, Counts, RobotStats, Stats};
 use super::evidence::{Evidence, Question};
 use super::options::{Channel, Options};
+use super::outlive::{InhibitedAlert, InhibitedAlerts};
 use super::payload::Payload;
 use super::pending::{Lane, Pending, Told};
 use super::record::{Key, Record, Sending, Value};
@@ -78,6 +79,8 @@ pub enum Input {
         /// What is to become of it.
         wish: RefusedWish,
     },
+    /// What Alertmanager inhibits at the moment.
+    Inhibited(Vec<InhibitedAlert>),
     /// Something happened elsewhere that is counted.
     Happened(Count),
     /// The operator changed the settings.
@@ -238,6 +241,7 @@ pub struct Core {
     pub(super) messages: BTreeMap<u64, Message>,
     pub(super) told: BTreeMap<Lane, Told>,
     pub(super) refused: BTreeMap<u64, Arc<RefusedMessage>>,
+    pub(super) inhibited: InhibitedAlerts,
     pub(super) dropped: BTreeMap<String, u64>,
     pub(super) acted_ms: BTreeMap<String, u64>,
     pub(super) heard: Now,
@@ -264,6 +268,7 @@ impl Core {
             messages: BTreeMap::new(),
             told: BTreeMap::new(),
             refused: BTreeMap::new(),
+            inhibited: InhibitedAlerts::default(),
             dropped: BTreeMap::new(),
             acted_ms: BTreeMap::new(),
             heard: now,
@@ -343,6 +348,10 @@ impl Core {
                 let reply = if self.decide(id, wish, out) { Reply::Kept } else { Reply::Unknown };
                 out.push(Output::Reply(ticket, reply));
             }
+            Input::Inhibited(alerts) => {
+                let outlive_ms = self.settings.options.outlive_s * 1_000;
+                self.inhibited.note(now.unix_ms, outlive_ms, alerts);
+            }
             Input::Happened(count) => self.counts.add(count, 1),
             Input::Changed(settings) => self.change(settings, out),
             Input::Woken => {}
@@ -408,7 +417,7 @@ impl Core {
 
     /// What `/metrics` shows; the caller knows about the disk and reloads.
     pub fn stats(&self, now: Now) -> Stats {
-        let waiting = self.pending.values();
+        let waiting = self.pending.values().filter(|pending| !pending.is_held());
         let waiting = waiting.chain(self.messages.values().map(|message| &message.sending.pending));
         let oldest_ms = waiting.clone().map(|pending| pending.since_ms).min();
         let robot = |speaker: &Speaker| RobotStats {
@@ -419,7 +428,7 @@ impl Core {
         };
         Stats {
             counts: self.counts.clone(),
-            depth: waiting.map(|pending| pending.lines.len() as u64).sum(),
+            depth: waiting.map(|pending| pending.told().count() as u64).sum(),
             oldest_ms,
             robots: self.speakers.iter().map(robot).collect(),
             refused: self.refused.iter().map(|(id, one)| (*id, Arc::clone(one))).collect(),

@@ -33,6 +33,8 @@ pub enum Count {
     Unkept,
     /// A notification told nothing new.
     Repeated,
+    /// An alert that only outlived its cause was never told.
+    Outlived,
     /// A notification for a route that does not exist.
     Unrouted,
     /// A notification went into a message that waited already.
@@ -81,6 +83,7 @@ impl Count {
             Count::Full,
             Count::Unkept,
             Count::Repeated,
+            Count::Outlived,
             Count::Unrouted,
             Count::Merged,
             Count::Untemplated,
@@ -123,6 +126,7 @@ impl Count {
             Count::Full => one("chatalert_webhooks_total", "outcome", "full"),
             Count::Unkept => one("chatalert_webhooks_total", "outcome", "disk"),
             Count::Repeated => ("chatalert_repeated_total", Vec::new()),
+            Count::Outlived => ("chatalert_outlived_total", Vec::new()),
             Count::Unrouted => ("chatalert_unknown_route_total", Vec::new()),
             Count::Merged => ("chatalert_merged_total", Vec::new()),
             Count::Untemplated => ("chatalert_template_failures_total", Vec::new()),
@@ -150,6 +154,7 @@ pub fn help(name: &str) -> &'static str {
         "chatalert_throttled_total" => "Answers of robots that they are asked too often",
         "chatalert_webhooks_total" => "Notifications of Alertmanager by answer",
         "chatalert_repeated_total" => "Notifications that told nothing new",
+        "chatalert_outlived_total" => "Alerts that only outlived their cause, and were not told",
         "chatalert_unknown_route_total" => "Notifications for routes that do not exist",
         "chatalert_merged_total" => "Notifications that went into a message that waited already",
         "chatalert_template_failures_total" => {

@@ -33,6 +33,7 @@ impl Core {
         for speaker in &mut self.speakers {
             speaker.settle(now.unix_ms);
         }
+        self.release(now, out);
         let is_free = |core: &Core| core.speakers.iter().any(|one| one.is_ready(now.unix_ms));
         if !is_free(self) {
             return;
@@ -57,7 +58,8 @@ impl Core {
         let mut lanes: Vec<(bool, u32, u64, Lane)> = self
             .pending
             .iter()
-            .filter(|(lane, pending)| !pending.tries.rests(now.unix_ms) && !self.is_busy(lane))
+            .filter(|(_, pending)| !pending.is_held() && !pending.tries.rests(now.unix_ms))
+            .filter(|(lane, _)| !self.is_busy(lane))
             .map(|(lane, pending)| {
                 let (tries, since_ms) = (pending.tries.count, pending.since_ms);
                 (!pending.is_critical(), tries, since_ms, lane.clone())
@@ -72,6 +74,30 @@ impl Core {
                 self.begin(now, lane, chat, robot, out);
             }
         }
+    }
+
+    /// What outlived its cause for too long is told.
+    fn release(&mut self, now: Now, out: &mut Vec<Output>) {
+        for (lane, pending) in &mut self.pending {
+            if pending.release(now.unix_ms) {
+                out.push(keep(Key::Pending(lane.clone()), Value::Pending(pending.clone())));
+            }
+        }
+    }
+
+    /// Those that outlive a cause whose end is told.
+    fn outliving(&self, pending: &Pending) -> Vec<String> {
+        let over = pending.lines.iter().filter(|(_, line)| line.story == Story::Recovered);
+        let mut names: Vec<String> = over
+            .flat_map(|(fingerprint, line)| {
+                self.inhibited.outliving(fingerprint, line.alert.ends_ms)
+            })
+            .filter(|(fingerprint, _)| !pending.lines.contains_key(*fingerprint))
+            .map(|(_, name)| name.to_owned())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Whether a lane has a message under way already.
@@ -156,7 +182,9 @@ impl Core {
         self.count_snapshots(&pending, evidence);
         let dropped = self.dropped.remove(&chat).unwrap_or(0);
         let instead_of = if chat == lane.chat { "" } else { lane.chat.as_str() };
+        let outliving = self.outliving(&pending);
         let draft = Draft {
+            outliving: &outliving,
             pending: &pending,
             evidence,
             route,

@@ -307,7 +307,7 @@ mod tests {
         }
         alert.annotations.insert("exemplar_query".to_owned(), "m{a=\"b\"}".to_owned());
         alert.generator_url = "http://p/graph?g0.expr=up+%3D%3D+0&g0.tab=1".to_owned();
-        Line { alert, story, action: String::new() }
+        Line::new(alert, story)
     }
 
     fn options() -> Options {

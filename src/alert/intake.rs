@@ -174,18 +174,23 @@ impl Core {
                 (Change::Begun | Change::Ended, _) => {
                     let story = if alert.firing { Story::Firing } else { Story::Recovered };
                     let action = actions.get(&alert.fingerprint).cloned().unwrap_or_default();
-                    let line = Line { alert: alert.clone(), story, action };
+                    if !alert.firing && self.ends_held(now, &lane, alert, out) {
+                        continue;
+                    }
+                    let held_until_ms =
+                        if alert.firing { self.held_until_ms(now, alert) } else { 0 };
+                    let line = Line { alert: alert.clone(), story, action, held_until_ms };
                     changed.push((alert.fingerprint.clone(), line));
                 }
             }
         }
         if changed.is_empty() && !waits && still > 0 && self.is_reminder(now, &lane) {
             let firing = payload.alerts.iter().filter(|alert| alert.firing);
-            changed.extend(firing.map(|alert| {
-                let line =
-                    Line { alert: alert.clone(), story: Story::Still, action: String::new() };
-                (alert.fingerprint.clone(), line)
-            }));
+            changed.extend(
+                firing.map(|alert| {
+                    (alert.fingerprint.clone(), Line::new(alert.clone(), Story::Still))
+                }),
+            );
             still = 0;
         }
         if changed.is_empty() {
@@ -209,6 +214,38 @@ impl Core {
             pending.merge(fingerprint, line);
         }
         out.push(keep(Key::Pending(lane), Value::Pending(pending.clone())));
+    }
+
+    /// Until when an alert that fires only outlives its cause; 0 when it is told.
+    fn held_until_ms(&self, now: Now, alert: &Alert) -> u64 {
+        let outlive_ms = self.settings.options.outlive_s * 1_000;
+        self.inhibited.held_until_ms(&alert.fingerprint, now.unix_ms, outlive_ms)
+    }
+
+    /// What only outlived its cause is over, too, and was never told: nor is its end.
+    fn ends_held(&mut self, now: Now, lane: &Lane, alert: &Alert, out: &mut Vec<Output>) -> bool {
+        self.inhibited.forget(&alert.fingerprint);
+        let Some(pending) = self.pending.get_mut(lane) else { return false };
+        let is_held =
+            pending.lines.get(&alert.fingerprint).is_some_and(|line| line.held_until_ms > 0);
+        if !is_held {
+            return false;
+        }
+        pending.lines.remove(&alert.fingerprint);
+        match pending.lines.is_empty() {
+            true => {
+                self.pending.remove(lane);
+                out.push(forget(Key::Pending(lane.clone())));
+            }
+            false => {
+                let value = Value::Pending(pending.clone());
+                out.push(keep(Key::Pending(lane.clone()), value));
+            }
+        }
+        let line = Line::new(alert.clone(), Story::Recovered);
+        self.note(now, lane, &BTreeMap::from([(alert.fingerprint.clone(), line)]), out);
+        self.counts.add(Count::Outlived, 1);
+        true
     }
 
     /// What is known of an alert in a lane.
@@ -300,7 +337,8 @@ impl Core {
         };
         for alert in payload.alerts.iter().filter(|alert| alert.firing) {
             let known = self.known(&lane, &alert.fingerprint).map(Known::state);
-            let begins = State::from(alert).since(known) == Change::Begun;
+            let begins = State::from(alert).since(known) == Change::Begun
+                && self.held_until_ms(now, alert) == 0;
             let name = alert.label("alertname");
             for action in options.actions.iter().filter(|action| begins && action.alert == name) {
                 let verdict = self.verdict(now, action, alert, options, out);

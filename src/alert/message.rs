@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::evidence::{Evidence, Found, Source};
 use super::options::{Channel, Language, Options, Robot, Route};
+use super::outlive::NAMES_MAX;
 use super::payload::Alert;
 use super::pending::{Line, Pending, Story};
 use super::people::{self, Mentions};
@@ -81,6 +82,8 @@ pub struct Draft<'a> {
     pub instead_of: &'a str,
     /// Alerts of this chat that were given up since the last message.
     pub dropped: u64,
+    /// What outlives a cause whose end this tells.
+    pub outliving: &'a [String],
     /// Now, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -281,6 +284,22 @@ fn notes(draft: &Draft<'_>) -> Vec<String> {
         note(
             format!("{count} older warnings were given up: too much was waiting"),
             format!("积压过多，已放弃 {count} 条较早的警告"),
+        );
+    }
+    if !draft.outliving.is_empty() {
+        let shown = draft.outliving.iter().take(NAMES_MAX);
+        let mut names: Vec<String> =
+            shown.map(|name| text::of_operator(name, LABEL_CHARS_MAX)).collect();
+        match draft.outliving.len() - names.len() {
+            0 => {}
+            more => names.push(format!("+{more}")),
+        }
+        note(
+            format!(
+                "its consequences end a little later, and are told if not: {}",
+                names.join(", ")
+            ),
+            format!("其影响稍后恢复，若未恢复将另行通知：{}", names.join("、")),
         );
     }
     notes
@@ -796,7 +815,7 @@ mod tests {
         };
         for alert in &payload.alerts {
             let story = if alert.firing { Story::Firing } else { Story::Recovered };
-            let line = Line { alert: alert.clone(), story, action: String::new() };
+            let line = Line::new(alert.clone(), story);
             pending.merge(alert.fingerprint.clone(), line);
         }
         pending
@@ -840,6 +859,7 @@ mod tests {
                         channel,
                         instead_of: "",
                         dropped: 0,
+                        outliving: &[],
                         now_ms: 1_700_000_300_000,
                     };
                     let rendered = render(&draft, &options, &templates);
@@ -923,7 +943,7 @@ mod tests {
             pending.unknown_route.clone_from(&words);
             pending.group_labels.insert("alertname".to_owned(), words.clone());
             pending.external_url.clone_from(&words);
-            let line = Line { alert, story: Story::Firing, action: String::new() };
+            let line = Line::new(alert, Story::Firing);
             pending.merge("test".to_owned(), line);
             for language in Language::ALL {
                 for channel in Channel::ALL {
@@ -934,6 +954,7 @@ mod tests {
                         channel,
                         instead_of: &words,
                         dropped: 1,
+                        outliving: &[],
                         now_ms: 0,
                     };
                     for part in render(&draft, &options, &templates).parts {
@@ -964,7 +985,7 @@ mod tests {
         let templates = Templates::new(&[]).expect("they are good");
         let alert = Alert { fingerprint: "f1".to_owned(), ..sample(0) };
         let mut pending = Pending::default();
-        let line = Line { alert, story: Story::Firing, action: String::new() };
+        let line = Line::new(alert, Story::Firing);
         pending.merge("f1".to_owned(), line);
         let route = Route { hash_rooms: true, ..route(Language::En) };
         let draft = Draft {
@@ -974,6 +995,7 @@ mod tests {
             channel: Channel::Wecom,
             instead_of: "",
             dropped: 0,
+            outliving: &[],
             now_ms: 0,
         };
         let text = render(&draft, &options(), &templates).parts.remove(0).text;
@@ -989,7 +1011,7 @@ mod tests {
         let templates = Templates::new(&[(name, broken.to_owned())]).expect("it can be read");
         let mut pending = Pending::default();
         pending.group_labels.insert("job".to_owned(), "chat".to_owned());
-        let line = Line { alert: sample(0), story: Story::Firing, action: String::new() };
+        let line = Line::new(sample(0), Story::Firing);
         pending.merge("test".to_owned(), line);
         let draft = Draft {
             pending: &pending,
@@ -998,6 +1020,7 @@ mod tests {
             channel: Channel::Wecom,
             instead_of: "",
             dropped: 0,
+            outliving: &[],
             now_ms: 0,
         };
         let rendered = render(&draft, &options(), &templates);
@@ -1021,7 +1044,7 @@ mod tests {
                     let mut alert = sample(index);
                     alert.annotations.insert("description".to_owned(), "停\"\\".repeat(chars / 3));
                     alert.annotations.insert("summary".to_owned(), format!("about {index}."));
-                    let line = Line { alert, story: Story::Firing, action: String::new() };
+                    let line = Line::new(alert, Story::Firing);
                     pending.merge(format!("{index}"), line);
                 }
                 let draft = Draft {
@@ -1031,6 +1054,7 @@ mod tests {
                     channel,
                     instead_of: "",
                     dropped: 0,
+                    outliving: &[],
                     now_ms: 0,
                 };
                 let parts = render(&draft, &options(), &templates).parts;

@@ -27,6 +27,7 @@ mod link;
 mod message;
 mod meters;
 mod options;
+mod outlive;
 mod pages;
 mod payload;
 mod pending;

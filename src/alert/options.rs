@@ -259,6 +259,8 @@ pub struct Options {
     pub age_s_max: u64,
     /// What comes again within this time, unchanged, is a retry, not a reminder.
     pub same_within_s: u64,
+    /// How long an alert that was inhibited may outlive its cause before it is told.
+    pub outlive_s: u64,
     /// Minutes that local time is ahead of UTC.
     pub offset_minutes: u32,
     /// A directory with templates that replace those that are built in; may be empty.
@@ -315,6 +317,7 @@ impl Default for Options {
             body_bytes_max: 16 << 20,
             age_s_max: 86_400,
             same_within_s: 600,
+            outlive_s: 360,
             offset_minutes: 480,
             templates_dir: String::new(),
             ca_file: String::new(),

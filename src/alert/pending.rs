@@ -43,9 +43,18 @@ pub struct Line {
     /// What was done about it, in words.
     #[serde(default)]
     pub action: String,
+    /// It only outlives its cause: until then it is not told, in milliseconds since 1970;
+    /// 0 when it is told like any other.
+    #[serde(default)]
+    pub held_until_ms: u64,
 }
 
 impl Line {
+    /// What is told of an alert with which nothing was done.
+    pub fn new(alert: Alert, story: Story) -> Line {
+        Line { alert, story, action: String::new(), held_until_ms: 0 }
+    }
+
     /// Where it stands in a message: what begins before what ends, critical before
     /// others, older before newer.
     pub fn rank(&self) -> (Story, bool, u64) {
@@ -138,17 +147,47 @@ impl Pending {
             Story::Firing | Story::Still | Story::FiredAndRecovered => line.alert.is_critical(),
             Story::Recovered => false,
         };
-        self.truncated_critical || self.lines.values().any(urgent)
+        self.truncated_critical || self.told().any(urgent)
+    }
+
+    /// What is told of as soon as a robot takes it.
+    pub fn told(&self) -> impl Iterator<Item = &Line> {
+        self.lines.values().filter(|line| line.held_until_ms == 0)
+    }
+
+    /// Whether there is nothing but what only outlives its cause.
+    pub fn is_held(&self) -> bool {
+        self.told().next().is_none()
+    }
+
+    /// What has outlived its cause for too long is an alert of its own; whether there is
+    /// such.
+    pub fn release(&mut self, now_ms: u64) -> bool {
+        let was_held = self.is_held();
+        let mut is_released = false;
+        for line in self.lines.values_mut() {
+            if line.held_until_ms > 0 && line.held_until_ms <= now_ms {
+                line.held_until_ms = 0;
+                is_released = true;
+            }
+        }
+        if was_held && is_released {
+            self.since_ms = now_ms;
+        }
+        is_released
     }
 
     /// What is told next, when a message may not have all of it; the rest stays here.
     pub fn next_piece(&mut self) -> Pending {
         let mut piece = self.clone();
-        if self.piece_max == 0 || self.lines.len() <= self.piece_max {
-            self.lines.clear();
+        let mut order: Vec<(&String, &Line)> =
+            self.lines.iter().filter(|(_, line)| line.held_until_ms == 0).collect();
+        if self.piece_max == 0 || order.len() <= self.piece_max {
+            piece.lines.retain(|_, line| line.held_until_ms == 0);
+            self.lines.retain(|_, line| line.held_until_ms > 0);
+            (self.plain, self.doubtful, self.tries) = (false, false, Tries::default());
             return piece;
         }
-        let mut order: Vec<(&String, &Line)> = self.lines.iter().collect();
         order.sort_by_key(|(_, line)| line.rank());
         let first: Vec<String> =
             order.into_iter().take(self.piece_max).map(|(name, _)| name.clone()).collect();
@@ -301,6 +340,7 @@ mod tests {
             alert: Alert { firing, starts_ms, ..Alert::default() },
             story,
             action: String::new(),
+            held_until_ms: 0,
         }
     }
 

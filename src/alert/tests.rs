@@ -8,6 +8,7 @@ use super::core::{Core, Input, Output, Reply, Request, Settings, Ticket, Trouble
 use super::counts::Count;
 use super::evidence::{Evidence, Found, Snapshot};
 use super::options::{Action, Channel, Options, Robot, Route};
+use super::outlive::InhibitedAlert;
 use super::payload::{Alert, Pairs, Payload};
 use super::record::{Key, Record};
 use super::refused::RefusedWish;
@@ -747,6 +748,52 @@ fn a_group_of_ten_thousand_is_kept_and_told_and_so_is_its_end() {
         assert_ne!(world.run(|_| Answer::Delivered), []);
         assert_eq!(world.core.stats(world.now()).depth, 0);
     }
+}
+
+#[test]
+fn what_only_outlives_its_cause_is_named_when_that_is_over_and_told_if_it_lasts() {
+    let inhibited = |name: &str| InhibitedAlert {
+        fingerprint: name.to_owned(),
+        by: vec!["cause".to_owned()],
+        name: format!("{name}<@all>"),
+    };
+    let world_of = |options: Options| {
+        let mut world = World::new(options);
+        world.notify("c", vec![alert("cause", true, "critical")]);
+        world.answer(Answer::Delivered);
+        world.wait(60_000);
+        world.input(Input::Inhibited(vec![inhibited("short"), inhibited("long")]));
+        world.wait(5_000);
+        // The cause is over; Alertmanager tells its consequences first.
+        world.notify("s", vec![alert("short", true, "critical")]);
+        world.notify("l", vec![alert("long", true, "warning"), alert("other", true, "warning")]);
+        world
+    };
+    let mut world = world_of(options());
+    let other = text(&world.answer(Answer::Delivered));
+    assert!(other.contains("about other") && !other.contains("about long"), "{other}");
+    assert_eq!(world.sent, []);
+    let ends_ms = world.now_ms;
+    world.notify("c", vec![Alert { ends_ms, ..alert("cause", false, "critical") }]);
+    let over = text(&world.answer(Answer::Delivered));
+    assert!(over.contains("Recovered") && over.contains("long＜＠all＞, short＜＠all＞"), "{over}");
+    world.wait(120_000);
+    world.restart();
+    world.notify("s", vec![alert("short", false, "critical")]);
+    world.notify("s", vec![alert("short", false, "critical")]);
+    assert_eq!(world.sent, [], "it was never told, and nor is its end");
+    assert_eq!(world.core.counts.of(Count::Outlived), 1);
+    assert_eq!(world.core.stats(world.now()).oldest_ms, None, "nobody waits for it");
+    world.wait(234_999);
+    assert_eq!(world.sent, []);
+    world.wait(1);
+    let long = text(&world.answer(Answer::Delivered));
+    assert!(long.contains("Firing") && long.contains("about long"), "{long}");
+    world.notify("l", vec![alert("long", false, "warning")]);
+    assert!(text(&world.answer(Answer::Delivered)).contains("Recovered"));
+    // Who does not want that has every alert told at once.
+    let world = world_of(Options { outlive_s: 0, ..options() });
+    assert_eq!(world.sent.len(), 2);
 }
 
 /// A thousand alerts, robots that throttle, refuse and lose answers, and a kill at any

@@ -37,7 +37,7 @@ pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, 
     let at = now().unix_ms;
     let mut pending = Pending { since_ms: at, ..Pending::default() };
     let alert = message::sample(at);
-    let line = Line { alert, story: Story::Firing, action: String::new() };
+    let line = Line::new(alert, Story::Firing);
     pending.merge("test".to_owned(), line);
     let evidence = Evidence::new();
     let chats = route.chats.iter().chain(Some(&route.fallback).filter(|chat| !chat.is_empty()));
@@ -51,6 +51,7 @@ pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, 
                 channel: robot.channel,
                 instead_of: "",
                 dropped: 0,
+                outliving: &[],
                 now_ms: at,
             };
             let rendered = message::render(&draft, options, &settings.templates);

@@ -120,6 +120,13 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         "A notification that repeats what has been told within this time is a retry or another Alertmanager's, and is not told again. Must be less than Alertmanager's `repeat_interval`."
     ),
     count!(
+        "bridge.outlive_s",
+        outlive_s,
+        0..=3_600,
+        "seconds",
+        "How long an alert that Alertmanager inhibited may outlive its cause before it is told: rules look back over minutes. The message that the cause is over names it. Needs `silence.alertmanager_url`. 0 tells it at once."
+    ),
+    count!(
         "bridge.offset_minutes",
         offset_minutes,
         0..=840,
