@@ -680,9 +680,9 @@ pub fn url(robot: &Robot, now_ms: u64) -> String {
     }
 }
 
-fn local_time(unix_ms: u64, offset_minutes: u32) -> String {
-    let local_s = unix_ms / 1_000 + u64::from(offset_minutes) * 60;
-    let Ok(time) = OffsetDateTime::from_unix_timestamp(local_s as i64) else {
+fn local_time(unix_ms: u64, offset_minutes: i32) -> String {
+    let local_s = (unix_ms / 1_000) as i64 + i64::from(offset_minutes) * 60;
+    let Ok(time) = OffsetDateTime::from_unix_timestamp(local_s) else {
         return "-".to_owned();
     };
     let (year, month, day) = time.to_calendar_date();
@@ -1031,6 +1031,22 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("ChatAlertBridgeTest firing"), "{text}");
+    }
+
+    #[test]
+    fn times_are_right_on_both_sides_of_greenwich() {
+        const NEW_YEAR_MS: u64 = 1_735_689_600_000;
+        for (offset_minutes, want) in [
+            (0, "2025-01-01 00:00:00"),
+            (480, "2025-01-01 08:00:00"),
+            (-300, "2024-12-31 19:00:00"),
+            (-210, "2024-12-31 20:30:00"),
+            (345, "2025-01-01 05:45:00"),
+        ] {
+            assert_eq!(local_time(NEW_YEAR_MS, offset_minutes), want);
+        }
+        assert_eq!(local_time(0, -60), "1969-12-31 23:00:00");
+        assert_eq!(local_time(u64::MAX, 0), "-");
     }
 
     #[test]

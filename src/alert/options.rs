@@ -261,8 +261,8 @@ pub struct Options {
     pub same_within_s: u64,
     /// How long an alert that was inhibited may outlive its cause before it is told.
     pub outlive_s: u64,
-    /// Minutes that local time is ahead of UTC.
-    pub offset_minutes: u32,
+    /// Minutes that local time is ahead of UTC; below zero where it is behind.
+    pub offset_minutes: i32,
     /// A directory with templates that replace those that are built in; may be empty.
     pub templates_dir: String,
     /// Certificates to trust besides those of the system; may be empty.

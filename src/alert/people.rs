@@ -6,7 +6,7 @@ use super::payload::Alert;
 /// People that one message calls.
 const PEOPLE_MAX: usize = 10;
 
-const HOUR_MS: u64 = 3_600_000;
+const HOUR_MS: i64 = 3_600_000;
 
 /// Those whose label and hours it is, in the order of the configuration.
 pub fn called<'a>(
@@ -15,8 +15,7 @@ pub fn called<'a>(
     now_ms: u64,
 ) -> Vec<&'a Person> {
     let alerts: Vec<&Alert> = alerts.collect();
-    let local_ms = now_ms.saturating_add(u64::from(options.offset_minutes) * 60_000);
-    let hour = (local_ms / HOUR_MS % 24) as u32;
+    let hour = hour(now_ms, options.offset_minutes);
     let is_meant = |person: &&Person| {
         is_on_duty(person, hour)
             && alerts.iter().any(|alert| match alert.label(&person.label) {
@@ -25,6 +24,12 @@ pub fn called<'a>(
             })
     };
     options.people.iter().filter(is_meant).take(PEOPLE_MAX).collect()
+}
+
+/// The hour of the day there, also before 1970 and west of Greenwich.
+fn hour(unix_ms: u64, offset_minutes: i32) -> u32 {
+    let local_ms = (unix_ms as i64).saturating_add(i64::from(offset_minutes) * 60_000);
+    (local_ms.div_euclid(HOUR_MS).rem_euclid(24)) as u32
 }
 
 fn is_on_duty(person: &Person, hour: u32) -> bool {
@@ -111,7 +116,7 @@ mod tests {
             for (name, value) in labels {
                 alert.labels.insert((*name).to_owned(), (*value).to_owned());
             }
-            let called = called([&alert].into_iter(), &options, utc_hour * HOUR_MS);
+            let called = called([&alert].into_iter(), &options, utc_hour * HOUR_MS as u64);
             let names: Vec<&str> = called.iter().map(|person| person.name.as_str()).collect();
             assert_eq!(names, want);
         }
@@ -121,6 +126,17 @@ mod tests {
         check(12, &[("owner", "chat"), ("tenant_id", "x")], &["day", "tenant"]);
         check(12, &[("owner", "other")], &[]);
         check(12, &[], &[]);
+    }
+
+    #[test]
+    fn hours_are_right_on_both_sides_of_greenwich() {
+        const AT_2_30: u64 = 1_700_000_000_000 / 86_400_000 * 86_400_000 + 9_000_000;
+        for (offset_minutes, want) in
+            [(0, 2), (480, 10), (330, 8), (-150, 0), (-180, 23), (-210, 23), (-720, 14), (840, 16)]
+        {
+            assert_eq!(hour(AT_2_30, offset_minutes), want, "{offset_minutes}");
+        }
+        assert_eq!(hour(0, -60), 23);
     }
 
     #[test]

@@ -11,7 +11,7 @@ impl clap::Args for Settings {
         typed().fold(command, |command, row| {
             let section = row.key.split_once('.').map_or("", |(section, _)| section);
             let value_name = match row.kind {
-                Kind::Count { .. } | Kind::Power { .. } => "NUMBER",
+                Kind::Count { .. } | Kind::Integer { .. } | Kind::Power { .. } => "NUMBER",
                 Kind::Switch => "true|false",
                 Kind::Word(_) => "WORD",
                 Kind::Text { .. } | Kind::Secret { .. } => "TEXT",

@@ -330,6 +330,12 @@ impl Draft {
 
     fn check_people_and_actions(&mut self, options: &Options) {
         for (index, person) in options.people.iter().enumerate() {
+            let has_zone = self.places.iter().any(|(key, _)| key == "bridge.offset_minutes");
+            if person.from_hour != person.until_hour && !has_zone {
+                let sentence = "hours need a zone: set bridge.offset_minutes".to_owned();
+                let place = self.people[index].clone();
+                self.refuse(place, &format!("people[{index}]"), Why::Relation(sentence));
+            }
             if let Some(sentence) = person_mistake(person) {
                 let place = self.people[index].clone();
                 self.refuse(place, &format!("people[{index}]"), Why::Relation(sentence));

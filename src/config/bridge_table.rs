@@ -12,6 +12,10 @@ const PATH: Kind = Kind::Text { bytes_max: 4_096 };
 const URL: Kind = Kind::Text { bytes_max: 2_048 };
 const DAY_S: u64 = 86_400;
 
+/// Baker Island and Line Islands: UTC-12 and UTC+14.
+const OFFSET_MINUTES_MIN: i64 = -720;
+const OFFSET_MINUTES_MAX: i64 = 840;
+
 macro_rules! text {
     ($key:literal, $($field:ident).+, $kind:expr, $help:literal) => {
         Row {
@@ -126,13 +130,16 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         "seconds",
         "How long an alert that Alertmanager inhibited may outlive its cause before it is told: rules look back over minutes. The message that the cause is over names it. Needs `silence.alertmanager_url`. 0 tells it at once."
     ),
-    count!(
-        "bridge.offset_minutes",
-        offset_minutes,
-        0..=840,
-        "minutes",
-        "How far local time is ahead of UTC, in messages and for the hours of people."
-    ),
+    Row {
+        key: "bridge.offset_minutes",
+        kind: Kind::Integer { min: OFFSET_MINUTES_MIN, max: OFFSET_MINUTES_MAX },
+        unit: "minutes",
+        help: "How far local time is ahead of UTC, in messages and for the hours of people: 480 in Shanghai, 330 in Delhi, -300 in New York in winter. Who has hours needs it set.",
+        read: |from| Value::Integer(i64::from(from.offset_minutes)),
+        write: |to, value| {
+            to.offset_minutes = value.integer().try_into().expect("the range is that of a day");
+        },
+    },
     text!(
         "bridge.templates_dir",
         templates_dir,

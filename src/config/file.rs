@@ -74,6 +74,10 @@ pub(super) fn value(kind: Kind, toml: &DeValue<'_>) -> Option<Value> {
     let text = || toml.as_str().map(str::to_owned);
     Some(match kind {
         Kind::Count { .. } | Kind::Power { .. } => Value::Count(count(toml)?),
+        Kind::Integer { .. } => {
+            let DeValue::Integer(number) = toml else { return None };
+            Value::Integer(integer(number)?.try_into().ok()?)
+        }
         Kind::Switch => Value::Switch(toml.as_bool()?),
         Kind::Word(_) | Kind::Text { .. } | Kind::Secret { .. } | Kind::Address => {
             Value::Text(text()?)

@@ -113,6 +113,7 @@ impl fmt::Display for Range {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         match self.kind {
             Kind::Count { min, max } => write!(f, "a whole number from {min} to {max}{unit}"),
+            Kind::Integer { min, max } => write!(f, "a whole number from {min} to {max}{unit}"),
             Kind::Power { min, max } => write!(f, "a power of two from {min} to {max}{unit}"),
             Kind::Switch => f.write_str("true or false"),
             Kind::Word(words) => {

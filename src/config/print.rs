@@ -187,6 +187,7 @@ pub(super) fn wrapped(text: &str) -> Vec<String> {
 pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::Count(count) => count.to_string(),
+        Value::Integer(integer) => integer.to_string(),
         Value::Switch(on) => on.to_string(),
         Value::Text(text) => quoted(text),
         Value::Texts(texts) => {

@@ -17,6 +17,13 @@ pub enum Kind {
         /// The most.
         max: u64,
     },
+    /// A whole number within these ends, both included, that may be below zero.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
     /// A power of two within these ends, both included.
     Power {
         /// The least.
@@ -61,6 +68,8 @@ pub enum Kind {
 pub enum Value {
     /// For `Count` and `Power`.
     Count(u64),
+    /// For `Integer`.
+    Integer(i64),
     /// For `Switch`.
     Switch(bool),
     /// For `Word`, `Text`, `Secret` and `Address`.
@@ -104,16 +113,35 @@ impl Value {
     pub(super) fn count(self) -> u64 {
         match self {
             Value::Count(count) => count,
-            Value::Switch(_) | Value::Text(_) | Value::Texts(_) | Value::Numbers(_) => {
+            Value::Integer(_)
+            | Value::Switch(_)
+            | Value::Text(_)
+            | Value::Texts(_)
+            | Value::Numbers(_) => {
                 unreachable!("a value has the form of its kind")
             }
+        }
+    }
+
+    pub(super) fn integer(self) -> i64 {
+        match self {
+            Value::Integer(integer) => integer,
+            Value::Count(_)
+            | Value::Switch(_)
+            | Value::Text(_)
+            | Value::Texts(_)
+            | Value::Numbers(_) => unreachable!("a value has the form of its kind"),
         }
     }
 
     pub(super) fn switch(self) -> bool {
         match self {
             Value::Switch(on) => on,
-            Value::Count(_) | Value::Text(_) | Value::Texts(_) | Value::Numbers(_) => {
+            Value::Count(_)
+            | Value::Integer(_)
+            | Value::Text(_)
+            | Value::Texts(_)
+            | Value::Numbers(_) => {
                 unreachable!("a value has the form of its kind")
             }
         }
@@ -122,7 +150,11 @@ impl Value {
     pub(super) fn text(self) -> String {
         match self {
             Value::Text(text) => text,
-            Value::Count(_) | Value::Switch(_) | Value::Texts(_) | Value::Numbers(_) => {
+            Value::Count(_)
+            | Value::Integer(_)
+            | Value::Switch(_)
+            | Value::Texts(_)
+            | Value::Numbers(_) => {
                 unreachable!("a value has the form of its kind")
             }
         }
@@ -131,7 +163,11 @@ impl Value {
     pub(super) fn texts(self) -> Vec<String> {
         match self {
             Value::Texts(texts) => texts,
-            Value::Count(_) | Value::Switch(_) | Value::Text(_) | Value::Numbers(_) => {
+            Value::Count(_)
+            | Value::Integer(_)
+            | Value::Switch(_)
+            | Value::Text(_)
+            | Value::Numbers(_) => {
                 unreachable!("a value has the form of its kind")
             }
         }
@@ -140,7 +176,11 @@ impl Value {
     pub(super) fn numbers(self) -> Vec<u64> {
         match self {
             Value::Numbers(numbers) => numbers,
-            Value::Count(_) | Value::Switch(_) | Value::Text(_) | Value::Texts(_) => {
+            Value::Count(_)
+            | Value::Integer(_)
+            | Value::Switch(_)
+            | Value::Text(_)
+            | Value::Texts(_) => {
                 unreachable!("a value has the form of its kind")
             }
         }

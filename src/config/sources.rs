@@ -241,6 +241,7 @@ fn from_text(kind: Kind, text: &str) -> Option<Value> {
     let list = || text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     Some(match kind {
         Kind::Count { .. } | Kind::Power { .. } => Value::Count(count(text.trim())?),
+        Kind::Integer { .. } => Value::Integer(text.trim().replace('_', "").parse().ok()?),
         Kind::Switch => Value::Switch(text.trim().parse().ok()?),
         Kind::Word(_) | Kind::Text { .. } | Kind::Secret { .. } | Kind::Address => {
             Value::Text(text.to_owned())
@@ -256,6 +257,7 @@ fn is_in_range(kind: Kind, value: &Value) -> bool {
     };
     match (kind, value) {
         (Kind::Count { min, max }, Value::Count(count)) => (min..=max).contains(count),
+        (Kind::Integer { min, max }, Value::Integer(integer)) => (min..=max).contains(&integer),
         (Kind::Power { min, max }, Value::Count(count)) => {
             (min..=max).contains(count) && count.is_power_of_two()
         }
@@ -273,6 +275,7 @@ fn is_in_range(kind: Kind, value: &Value) -> bool {
         }
         (
             Kind::Count { .. }
+            | Kind::Integer { .. }
             | Kind::Power { .. }
             | Kind::Switch
             | Kind::Word(_)
@@ -282,6 +285,7 @@ fn is_in_range(kind: Kind, value: &Value) -> bool {
             | Kind::Texts { .. }
             | Kind::Numbers { .. },
             Value::Count(_)
+            | Value::Integer(_)
             | Value::Switch(_)
             | Value::Text(_)
             | Value::Texts(_)

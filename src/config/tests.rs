@@ -98,6 +98,10 @@ fn every_setting_takes_both_ends_of_its_range_from_every_source() {
                 let below = min.checked_sub(1).map_or("-1".to_owned(), |count| count.to_string());
                 (vec![min.to_string(), max.to_string()], vec![below, (max + 1).to_string()])
             }
+            Kind::Integer { min, max } => (
+                vec![min.to_string(), max.to_string()],
+                vec![(min - 1).to_string(), (max + 1).to_string()],
+            ),
             Kind::Power { min, max } => (
                 vec![min.to_string(), max.to_string()],
                 vec![(min / 2).to_string(), (max * 2).to_string(), (min + 1).to_string()],
@@ -151,6 +155,9 @@ fn every_setting_goes_where_it_is_read() {
                     (row.write)(&mut to, given.clone());
                     assert_eq!((row.read)(&to), given, "{}", row.key);
                     Value::Count(if before[index] == Value::Count(min) { max } else { min })
+                }
+                Kind::Integer { min, max } => {
+                    Value::Integer(if before[index] == Value::Integer(min) { max } else { min })
                 }
                 Kind::Power { min, max } => {
                     Value::Count(if before[index] == Value::Count(min) { max } else { min })

@@ -243,6 +243,30 @@ fn all_mistakes_of_a_configuration_are_told_at_once() {
 }
 
 #[test]
+fn zones_are_on_both_sides_of_greenwich_and_hours_need_one() {
+    let person = "[[people]]\nname = \"anna\"\nlabel = \"owner\"\nvalue = \"chat\"\n\
+                  from_hour = 9\nuntil_hour = 21\n";
+    let check = |offset: &str, person: &str, want: Option<&str>| {
+        let bridge = Bridge::write("http://127.0.0.1:1/send", "", "");
+        let text = std::fs::read_to_string(bridge.file("bridge.toml")).expect("it is there");
+        bridge.write_config(&(text.replace("offset_minutes = 0\n", offset) + person));
+        let (code, _, stderr) = bridge.command(&["check"]);
+        assert_eq!(code, if want.is_some() { 2 } else { 0 }, "{offset}: {stderr}");
+        assert!(stderr.contains(want.unwrap_or_default()), "{stderr}");
+    };
+    for minutes in [-720, -570, -300, -210, 0, 330, 840] {
+        check(&format!("offset_minutes = {minutes}\n"), person, None);
+    }
+    for wrong in ["-721", "841", "\"-5\"", "1.5"] {
+        let want = "it must be a whole number from -720 to 840 minutes";
+        check(&format!("offset_minutes = {wrong}\n"), person, Some(want));
+    }
+    check("", person, Some("people[0]: hours need a zone: set bridge.offset_minutes"));
+    check("", "", None);
+    check("", &person.replace("from_hour = 9\nuntil_hour = 21\n", ""), None);
+}
+
+#[test]
 fn a_changed_template_is_used_and_a_broken_one_is_refused() {
     let mut world = World::with(60.0, "", "[bridge]\ntemplates_dir = \"t\"\n");
     let (code, _, stderr) = world.bridge.command(&["check"]);
