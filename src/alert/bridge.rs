@@ -177,6 +177,7 @@ async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
         client: client_seen,
         links,
         bodies: Arc::new(Semaphore::new(pages::BODIES_MAX)),
+        pinged_ms: Arc::new(AtomicU64::new(0)),
     };
     let mut pages = listen(&settings, desk).await?;
     let inhibited =

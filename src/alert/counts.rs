@@ -63,6 +63,10 @@ pub enum Count {
     SilenceRefused,
     /// The watchdog was not heard for too long.
     Silent,
+    /// Who misses us outside was told that we are there.
+    Pinged,
+    /// And was not reached, or did not take it.
+    PingFailed,
 }
 
 impl Count {
@@ -98,6 +102,8 @@ impl Count {
             Count::SilenceFailed,
             Count::SilenceRefused,
             Count::Silent,
+            Count::Pinged,
+            Count::PingFailed,
         ];
         let by_channel =
             by_channel.into_iter().flat_map(|count| Channel::ALL.into_iter().map(count));
@@ -133,6 +139,8 @@ impl Count {
             Count::FromExemplar => one("chatalert_snapshots_total", "source", "exemplar"),
             Count::FromRecorder => one("chatalert_snapshots_total", "source", "recorder"),
             Count::NoSnapshot => one("chatalert_snapshots_total", "source", "none"),
+            Count::Pinged => one("chatalert_heartbeats_total", "outcome", "sent"),
+            Count::PingFailed => one("chatalert_heartbeats_total", "outcome", "failed"),
             Count::Acted => one("chatalert_actions_total", "outcome", "done"),
             Count::ActedDry => one("chatalert_actions_total", "outcome", "dry_run"),
             Count::ActedTooSoon => one("chatalert_actions_total", "outcome", "too_soon"),
@@ -152,6 +160,7 @@ pub fn help(name: &str) -> &'static str {
             "Parts of messages by what became of them; failed ones are tried again, refused alerts are put aside"
         }
         "chatalert_throttled_total" => "Answers of robots that they are asked too often",
+        "chatalert_heartbeats_total" => "Pings of the heartbeat address outside",
         "chatalert_webhooks_total" => "Notifications of Alertmanager by answer",
         "chatalert_repeated_total" => "Notifications that told nothing new",
         "chatalert_outlived_total" => "Alerts that only outlived their cause, and were not told",

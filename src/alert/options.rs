@@ -295,6 +295,10 @@ pub struct Options {
     pub deadman_s: u64,
     /// The route of that alarm; empty for the default.
     pub deadman_route: String,
+    /// Who is asked, outside, each time the watchdog is heard; empty for nobody.
+    pub heartbeat_url: String,
+    /// Or the file or variable that the address, which may be a secret, stands in.
+    pub heartbeat_secret: Secret,
     /// Who speaks where.
     pub robots: Vec<Robot>,
     /// What goes where.
@@ -335,6 +339,8 @@ impl Default for Options {
             silence_link_s: 14_400,
             deadman_s: 180,
             deadman_route: String::new(),
+            heartbeat_url: String::new(),
+            heartbeat_secret: Secret::default(),
             robots: Vec::new(),
             routes: Vec::new(),
             people: Vec::new(),
@@ -350,6 +356,15 @@ impl Options {
         by_name(name)
             .map(|route| (route, true))
             .or_else(|| Some((by_name(&self.default_route).or(self.routes.first())?, false)))
+    }
+
+    /// Who misses us outside; empty for nobody. Never shown.
+    pub fn heartbeat(&self) -> &str {
+        if self.heartbeat_url.is_empty() {
+            &self.heartbeat_secret.value
+        } else {
+            &self.heartbeat_url
+        }
     }
 
     /// The kind of a chat's robots.

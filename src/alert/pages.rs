@@ -59,6 +59,12 @@ const KEEP_MS_MAX: u64 = 5_000;
 /// How long Alertmanager may take to make a silence, in ms.
 const SILENCE_MS_MAX: u64 = 5_000;
 
+/// How long the heartbeat outside may take, in ms: less than until the next one.
+const PING_MS_MAX: u64 = 20_000;
+
+/// The least time between two of them, in ms.
+const PING_MS_MIN: u64 = 10_000;
+
 /// Bytes of the form of a silence.
 pub(super) const FORM_BYTES_MAX: usize = 8 << 10;
 
@@ -91,6 +97,8 @@ pub(super) struct Desk {
     pub(super) client: watch::Receiver<Client>,
     pub(super) links: Arc<Mutex<UsedLinks>>,
     pub(super) bodies: Arc<Semaphore>,
+    /// When the heartbeat outside was last asked, on the bridge's own clock.
+    pub(super) pinged_ms: Arc<AtomicU64>,
 }
 
 /// All pages.
@@ -159,7 +167,11 @@ async fn deadman(State(desk): State<Desk>, body: Body) -> Response {
     match desk.payload(body).await {
         // A watchdog that has ended is none.
         Ok(payload) if payload.alerts.iter().any(|alert| alert.firing) => {
-            desk.hand_in(Input::Beat).await
+            let answer = desk.hand_in(Input::Beat).await;
+            if answer.status() == StatusCode::OK {
+                desk.ping();
+            }
+            answer
         }
         Ok(_) => (StatusCode::OK, "nothing fires\n").into_response(),
         Err(why) => refused(why),
@@ -232,6 +244,46 @@ impl Desk {
             Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the disk takes too long; try again\n"),
         };
         (status, words).into_response()
+    }
+
+    /// Tells who misses us outside that the watchdog is heard, beside everything else.
+    fn ping(&self) {
+        let settings = self.settings.borrow().clone();
+        // Two Alertmanagers, or an eager one, are still one heartbeat. The clock begins with
+        // the process, and its first heartbeat is not too soon.
+        let now_ms = bridge::now().tick.0 + PING_MS_MIN;
+        let before_ms = self.pinged_ms.load(Relaxed);
+        if settings.options.heartbeat().is_empty() || now_ms < before_ms + PING_MS_MIN {
+            return;
+        }
+        self.pinged_ms.store(now_ms, Relaxed);
+        let desk = self.clone();
+        tokio::spawn(async move {
+            let client = desk.client.borrow().clone();
+            let answer = client
+                .ask(Ask {
+                    url: settings.options.heartbeat(),
+                    way: Way::Usual,
+                    json: None,
+                    post: false,
+                    bearer: "",
+                    id: "",
+                    ms_max: PING_MS_MAX,
+                    bytes_max: 64 << 10,
+                })
+                .await;
+            match answer {
+                Ok(answer) if (200..300).contains(&answer.status) => desk.count(Count::Pinged),
+                Ok(answer) => {
+                    desk.count(Count::PingFailed);
+                    tracing::warn!("the heartbeat outside answers {}", answer.status);
+                }
+                Err(failed) => {
+                    desk.count(Count::PingFailed);
+                    tracing::warn!("the heartbeat outside is not reached: {failed:?}");
+                }
+            }
+        });
     }
 
     /// Counts what happened here. With no room for it, it is not counted.

@@ -168,6 +168,7 @@ fn warnings(settings: &Settings) -> Vec<String> {
         ("prometheus.url", &options.prometheus_url),
         ("silence.alertmanager_url", &options.alertmanager_url),
         ("bridge.proxy", &options.proxy),
+        ("heartbeat.url", &options.heartbeat_url),
     ];
     let robots =
         options.robots.iter().flat_map(|one| [("robots", &one.url), ("robots", &one.proxy)]);
@@ -177,6 +178,9 @@ fn warnings(settings: &Settings) -> Vec<String> {
                 "{key}: the address has a password, so the file must be readable for the bridge only"
             ));
         }
+    }
+    if options.heartbeat().is_empty() {
+        warnings.push("heartbeat.url is empty: nobody misses this host when it is gone".to_owned());
     }
     if options.deadman_s == 0 {
         warnings.push("deadman.after_s is 0: nobody tells when alerts stop coming".to_owned());

@@ -186,6 +186,7 @@ impl Draft {
         read(&mut self.options.token, &default, "bridge.token_file");
         read(&mut self.options.instances_token, &default, "instances.token_file");
         read(&mut self.options.silence_key, &default, "silence.key_file");
+        read(&mut self.options.heartbeat_secret, &default, "heartbeat.url_file");
         for (index, robot) in self.options.robots.iter_mut().enumerate() {
             let place = &self.robots[index];
             read(&mut robot.token, place, &format!("robots[{index}].token_file"));
@@ -234,6 +235,18 @@ impl Draft {
             ("silence.alertmanager_url", &options.alertmanager_url),
             ("silence.url", &options.silence_url),
         ] {
+            if let Some(sentence) = url_mistake(url) {
+                self.refuse_setting(key, sentence);
+            }
+        }
+        let secret = &options.heartbeat_secret;
+        if is_named(secret) && !options.heartbeat_url.is_empty() {
+            let sentence = "it is given twice; one is enough".to_owned();
+            self.refuse_setting("heartbeat.url", sentence);
+        }
+        for (key, url) in
+            [("heartbeat.url", &options.heartbeat_url), ("heartbeat.url_file", &secret.value)]
+        {
             if let Some(sentence) = url_mistake(url) {
                 self.refuse_setting(key, sentence);
             }

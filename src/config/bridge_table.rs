@@ -238,6 +238,24 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         NAME,
         "The route of that message. Empty means the default one."
     ),
+    text!(
+        "heartbeat.url",
+        heartbeat_url,
+        URL,
+        "An address on another machine that is asked (GET) each time the watchdog is heard, and that tells people when it is not: a dead man's switch. Empty means none."
+    ),
+    text!(
+        "heartbeat.url_file",
+        heartbeat_secret.file,
+        PATH,
+        "Or the file with that address, since whoever knows it can feed it."
+    ),
+    text!(
+        "heartbeat.url_env",
+        heartbeat_secret.env,
+        NAME,
+        "Or the variable of the environment with it."
+    ),
 ];
 
 /// `[[robots]]`.

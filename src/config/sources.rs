@@ -257,7 +257,7 @@ fn is_in_range(kind: Kind, value: &Value) -> bool {
     };
     match (kind, value) {
         (Kind::Count { min, max }, Value::Count(count)) => (min..=max).contains(count),
-        (Kind::Integer { min, max }, Value::Integer(integer)) => (min..=max).contains(&integer),
+        (Kind::Integer { min, max }, Value::Integer(integer)) => (min..=max).contains(integer),
         (Kind::Power { min, max }, Value::Count(count)) => {
             (min..=max).contains(count) && count.is_power_of_two()
         }

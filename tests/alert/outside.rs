@@ -137,3 +137,44 @@ fn what_cannot_be_used_is_refused_without_its_password() {
     check("[prometheus]\nurl = \"ftp://me:s3cret@p\"\n", "", &[], "prometheus.url: it must begin");
     check("[prometheus]\nurl = \"http://me:s3cret@\"\n", "", &[], "prometheus.url: it has no host");
 }
+
+#[test]
+fn the_watchdog_is_passed_on_to_who_misses_the_bridge_outside() {
+    let robots = Robots::start(60.0, false);
+    let (_, there) = named(&robots, "http");
+    let (proxy, dead) = (Proxy::start(&there, None), Proxy::start("127.0.0.1:1", None));
+    let mut bridge = Bridge::write(
+        &robots.url("/cgi-bin/webhook/send"),
+        "[heartbeat]\nurl_file = \"heartbeat\"\n",
+        "proxy = \"none\"\n",
+    )
+    .with_env(&[("http_proxy", &proxy.url())]);
+    // What the robots answer here is 200.
+    let address = "http://me:s3cret@switch.invalid/messages?uuid=w0rd";
+    std::fs::write(bridge.file("heartbeat"), address).expect("it can be written");
+    bridge.start();
+    let firing = Alert::payload("watchdog", &[Alert::firing("n-1-")]);
+    let over = firing.replace("\"firing\"", "\"resolved\"");
+    let beat = |bridge: &Bridge, body: &str| {
+        crate::world::post(bridge.address(), "/v1/deadman", "application/json", body).0
+    };
+    assert_eq!(beat(&bridge, &over), 200);
+    assert_eq!(beat(&bridge, &firing), 200);
+    assert_eq!(beat(&bridge, &firing), 200);
+    let count = |bridge: &Bridge, outcome: &str| {
+        bridge.metric(&format!("chatalert_heartbeats_total{{outcome=\"{outcome}\"}}"))
+    };
+    wait_for("the heartbeat", || count(&bridge, "sent") == 1.0);
+    let heads = proxy.heads();
+    assert_eq!(heads.len(), 1, "neither a watchdog that is over nor one too many: {heads:?}");
+    assert!(heads[0].starts_with("GET http://switch.invalid/messages?uuid=w0rd HTTP/1.1\r\n"));
+    assert!(heads[0].contains("authorization: Basic bWU6czNjcmV0\r\n"), "{}", heads[0]);
+    std::fs::write(bridge.file("heartbeat"), format!("{}/x-w0rd", dead.url())).expect("it can be");
+    bridge.kill_and_restart();
+    assert_eq!(beat(&bridge, &firing), 200);
+    wait_for("its failure", || count(&bridge, "failed") == 1.0);
+    wait_for("a word about it", || bridge.log().contains("the heartbeat outside is not reached"));
+    for text in [bridge.log(), bridge.everything_written(), bridge.get("/metrics").1] {
+        assert!(!text.contains("w0rd") && !text.contains("s3cret"), "{text}");
+    }
+}

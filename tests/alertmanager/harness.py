@@ -11,6 +11,7 @@ import itertools
 import json
 import pathlib
 import re
+import socketserver
 import subprocess
 import threading
 import time
@@ -24,8 +25,21 @@ HOME = TOP / "alertmanager"
 RULES = sorted((HOME / "rules").glob("*.yml"))
 RULE_TESTS = sorted((HOME / "tests").glob("*.test.yml"))
 BINARY = TOP / "target/debug/rookery"
+SHIPPED_ROUTES = (HOME / "alertmanager.yml").read_text()
+# What nobody but the operator can know, as an operator would set it.
+ZONE, HEARTBEAT = ("SET-YOUR-ZONE", "Asia/Shanghai"), ("set-your-heartbeat://here", "http://127.0.0.1:1/ping")
+
+
+def chosen(text, *choices):
+    for unset, value in choices:
+        assert unset in text, unset
+        text = text.replace(unset, value)
+    return text
+
+
+CONFIG = chosen(SHIPPED_ROUTES, ZONE, HEARTBEAT)
 # What is shipped, but that nobody listens where it sends: for tests of other things.
-CONFIG_OFFLINE = (HOME / "alertmanager.yml").read_text().replace("127.0.0.1:9494", "127.0.0.1:1")
+CONFIG_OFFLINE = CONFIG.replace("127.0.0.1:9494", "127.0.0.1:1").replace("127.0.0.1:25", "127.0.0.1:1")
 WAIT_S_MAX = 30
 
 
@@ -248,6 +262,35 @@ def web(answer):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def mail(take):
+    """A mail server of this test alone: it takes every letter, and gives it to `take`."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def say(self, line):
+            self.wfile.write(f"{line}\r\n".encode())
+
+        def handle(self):
+            self.say("220 here")
+            for line in iter(self.rfile.readline, b""):
+                word = line.split()[0].upper() if line.split() else b""
+                if word == b"DATA":
+                    self.say("354 go on")
+                    take(b"".join(iter(self.rfile.readline, b".\r\n")).decode())
+                self.say("221 bye" if word == b"QUIT" else "250 good")
+                if word == b"QUIT":
+                    return
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -2,6 +2,7 @@
 amtool, and by an Alertmanager that runs with the configuration that is shipped."""
 
 import contextlib
+import json
 import pathlib
 import re
 import tempfile
@@ -11,51 +12,86 @@ import pytest
 import harness
 from harness import HOME, run
 
-CONFIG = HOME / "alertmanager.yml"
-ROUTES = harness.load(CONFIG)
+SHIPPED = HOME / "alertmanager.yml"
+ROUTES = harness.load(SHIPPED)
+BRIDGE = "127.0.0.1:9494"
+# Longer than any mute: from Friday evening to Monday morning.
+MUTED_S_MAX = 58 * 3600
 
 
-def test_amtool_takes_the_configuration():
-    code, said = run("amtool", "check-config", CONFIG)
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("routes") / "alertmanager.yml"
+    path.write_text(harness.CONFIG)
+    return path
+
+
+def test_amtool_takes_the_configuration_once_everything_is_chosen(config):
+    code, said = run("amtool", "check-config", config)
     assert code == 0, said
 
 
-def receiver_of(**labels):
+@pytest.mark.parametrize(
+    "choices, words",
+    [((harness.ZONE,), "set-your-heartbeat"), ((harness.HEARTBEAT,), "SET-YOUR-ZONE"), ((), "")],
+)
+def test_what_only_the_operator_knows_must_be_chosen(tmp_path, choices, words):
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(harness.chosen(harness.SHIPPED_ROUTES, *choices))
+    code, said = run("amtool", "check-config", path)
+    assert code != 0 and words in said, said
+
+
+def receivers_of(config, **labels):
     pairs = [f"{name}={value}" for name, value in labels.items()]
-    code, said = run("amtool", "config", "routes", "test", f"--config.file={CONFIG}", *pairs)
+    code, said = run("amtool", "config", "routes", "test", f"--config.file={config}", *pairs)
     assert code == 0, said
     # The second line warns of a flag that nobody gave.
-    return said.splitlines()[0]
+    return said.splitlines()[0].split(",")
 
 
-def test_every_alert_has_the_receiver_of_its_severity():
+def test_every_alert_has_the_receiver_of_its_severity(config):
     expected = {"critical": "page", "warning": "default", "none": "deadman"}
     seen = {(rule["alert"], rule["labels"]["severity"], rule["labels"]["layer"]) for rule in harness.alerts()}
     layers = {(severity, layer): name for name, severity, layer in seen}
     assert {severity for severity, _ in layers} == set(expected)
     for (severity, layer), name in layers.items():
-        got = receiver_of(alertname=name, severity=severity, layer=layer, job="rookery")
-        assert got == expected[severity], (severity, layer)
+        got = receivers_of(config, alertname=name, severity=severity, layer=layer, job="rookery")
+        assert expected[severity] in got, (severity, layer)
+        # Whatever is wrong with the way of alerts must not need that way.
+        is_of_the_way = (severity, layer) in {("critical", "meta"), ("none", "meta")}
+        assert (len(got) == 2) == is_of_the_way, (severity, layer, got)
 
 
-def test_what_nobody_foresaw_goes_somewhere():
-    assert receiver_of(alertname="SomethingElse") == "default"
+def test_what_nobody_foresaw_goes_somewhere(config):
+    assert receivers_of(config, alertname="SomethingElse") == ["default"]
 
 
-def test_the_watchdog_goes_to_the_deadman_alone():
-    assert receiver_of(alertname="ChatWatchdog", severity="none") == "deadman"
-    route = ROUTES["route"]["routes"][0]
-    assert harness.seconds(route["repeat_interval"]) <= 60, "the bridge misses it after 3 minutes"
+def test_the_watchdog_goes_to_both_who_miss_it(config):
+    got = receivers_of(config, alertname="ChatWatchdog", severity="none", layer="meta")
+    assert got == ["deadman", "heartbeat"]
+    for route in ROUTES["route"]["routes"][:2]:
+        assert harness.seconds(route["repeat_interval"]) <= 60, "it is missed after 3 minutes"
+
+
+def test_what_is_wrong_with_the_way_of_alerts_leaves_by_another(config):
+    without = [receiver for receiver in ROUTES["receivers"] if BRIDGE not in str(receiver)]
+    assert {receiver["name"] for receiver in without} == {"heartbeat", "without-bridge"}
+    for name in ("ChatAlertBridgeDown", "ChatAlertBridgeFailing", "ChatAlertmanagerFailing", "ChatRuleFailing"):
+        labels = {"alertname": name, "severity": "critical", "layer": "meta"}
+        assert receivers_of(config, **labels) == ["without-bridge", "page"], name
 
 
 def test_tenants_are_told_apart():
     assert "tenant_id" in ROUTES["route"]["group_by"]
     route = 'matchers: [\'tenant_id="acme"\']'
-    assert route in CONFIG.read_text(), "the example that docs/MONITORING.md speaks of"
+    assert route in SHIPPED.read_text(), "the example that docs/MONITORING.md speaks of"
 
 
 def test_receivers_are_the_bridge_and_hold_no_secret():
     for receiver in ROUTES["receivers"]:
+        if receiver["name"] in ("heartbeat", "without-bridge"):
+            continue
         assert set(receiver) == {"name", "webhook_configs"}
         for hook in receiver["webhook_configs"]:
             name = receiver["name"]
@@ -64,10 +100,118 @@ def test_receivers_are_the_bridge_and_hold_no_secret():
             assert name == "deadman" or (hook["send_resolved"] and hook["max_alerts"] == 50)
 
 
-def test_what_is_critical_is_never_muted():
-    for route in ROUTES["route"]["routes"]:
-        if "mute_time_intervals" in route:
-            assert route["matchers"] == ['severity="warning"']
+def test_only_warnings_that_foretell_nothing_near_are_muted():
+    routes = ROUTES["route"]["routes"]
+    muted = [route for route in routes if "mute_time_intervals" in route]
+    assert [route["matchers"] for route in muted] == [['severity="warning"']]
+    before = routes[: routes.index(muted[0])]
+    near = [route for route in before if route["matchers"] == ['severity="warning"', 'horizon="hours"']]
+    assert len(near) == 1 and not near[0].get("continue")
+
+
+# Warnings that wait for people to be awake, and why they may. Whatever is not here says
+# with `horizon: hours` that it may not.
+WAITS = {
+    "ChatClockSkew": "figures are wrong, and nobody notices but those who read them",
+    "ChatConnSurvivalLow": "the budget has its own critical alert, by its speed",
+    "ChatCoreImbalance": "a core that saturates is critical",
+    "ChatDeadLetters": "it becomes critical when nobody looks (ChatDeadLetterStale)",
+    "ChatErrorBudgetBurn": "its slow forms: ten days, and thirty",
+    "ChatExecutorStall": "it is over; one that goes on is critical (ChatCoreHung)",
+    "ChatExemplarStorageOff": "messages have no trace",
+    "ChatFdLeak": "ChatFdHeadroomLow tells when it comes near",
+    "ChatHandshakeSlow": "failing handshakes are critical",
+    "ChatLogLinesLost": "evidence is missing, and service is not",
+    "ChatMemoryPerConnGrowth": "ChatMemoryHeadroomLow tells when it comes near",
+    "ChatMsgP99High": "what clients see is critical (ChatE2EP95High)",
+    "ChatQuarantineActive": "somebody is turned away on purpose; a burst is critical",
+    "ChatReconnectSlow": "those who come back do",
+    "ChatRecoveryFailing": "those who come back begin anew",
+    "ChatSessionPanics": "single sessions; a burst is critical",
+    "ChatSlowConsumers": "slow readers are closed on purpose",
+    "ChatStoreSlow": "what clients see is critical, and so is a store that fails",
+    "ChatTaskLeakPerConn": "ChatMemoryHeadroomLow tells when it comes near",
+    "ChatTaskLeakTrend": "ChatMemoryHeadroomLow tells when it comes near",
+    "ChatTenantDeliveryFailing": "one tenant; where it is many, the critical ones tell",
+    "ChatTenantOverflow": "figures are under another name",
+    "ChatTenantSlow": "one tenant; where it is many, the critical ones tell",
+    "ChatTracesLost": "links lead nowhere",
+    "ChatUringOverflow": "it was caught up with; what comes of it is told",
+}
+
+
+def test_every_warning_says_whether_it_can_wait_until_somebody_is_awake():
+    warnings = [rule for rule in harness.alerts() if rule["labels"]["severity"] == "warning"]
+    near = {rule["alert"] for rule in warnings if rule["labels"].get("horizon") == "hours"}
+    far = {rule["alert"] for rule in warnings if "horizon" not in rule["labels"]}
+    assert not near & far
+    assert far == set(WAITS), far ^ set(WAITS)
+    assert {"ChatStoreFillsUp", "ChatConnCapacityForecast", "ChatFdHeadroomLow"} <= near
+    for rule in harness.alerts():
+        allowed = {"hours"} if rule["labels"]["severity"] == "warning" else set()
+        assert set(filter(None, [rule["labels"].get("horizon")])) <= allowed, rule["alert"]
+
+
+def test_what_is_predicted_before_a_mute_ends_is_not_muted():
+    """A forecast is a promise about a time, so it is held to that time."""
+    forecasts = 0
+    for rule in harness.alerts():
+        for seconds in re.findall(r"predict_linear\([^,]*, *(\d+)\)", rule["expr"]):
+            forecasts += 1
+            is_told = rule["labels"].get("horizon") == "hours" or rule["labels"]["severity"] == "critical"
+            assert is_told or int(seconds) > MUTED_S_MAX, rule["alert"]
+    assert forecasts >= 2
+
+
+# Muted whenever this runs, in every zone.
+ALWAYS = "[{times: [{start_time: '00:00', end_time: '24:00'}]}]"
+NOW_MUTED = f"""time_intervals:
+- {{name: night, time_intervals: {ALWAYS}}}
+- {{name: weekend, time_intervals: {ALWAYS}}}
+
+"""
+
+
+def test_a_store_that_fills_up_is_told_at_night_and_a_stall_is_not(tmp_path):
+    head, rest = harness.CONFIG.split("time_intervals:\n- name", 1)
+    config = head + NOW_MUTED + rest[rest.index("# The cause is told") :]
+    told = []
+
+    def answer(path, body):
+        told.extend(one["labels"]["alertname"] for one in json.loads(body)["alerts"])
+        return "text/plain", "kept"
+
+    with harness.web(answer) as bridge:
+        config = config.replace(BRIDGE, bridge).replace("group_wait: 15s", "group_wait: 1s")
+        with harness.alertmanager(tmp_path, config) as address:
+            names = ("ChatStoreFillsUp", "ChatConnCapacityForecast")
+            near = [alert(name, horizon="hours", **A) for name in names]
+            harness.post(address, [alert("ChatExecutorStall", **A), *near])
+            harness.until("both", lambda: told, lambda told: set(names) <= set(told))
+            # Whoever is told after them has waited longer than they would have.
+            harness.post(address, [alert("ChatStoreFull", **A)])
+            harness.until("the last", lambda: told, lambda told: "ChatStoreFull" in told)
+    assert "ChatExecutorStall" not in told
+
+
+def test_the_watchdog_and_the_bridges_death_are_told_when_the_bridge_is_dead(tmp_path):
+    pings, letters = [], []
+
+    def answer(path, body):
+        pings.append(path)
+        return "text/plain", "ok"
+
+    with harness.web(answer) as outside, harness.mail(letters.append) as post_office:
+        config = harness.chosen(harness.SHIPPED_ROUTES, harness.ZONE)
+        config = config.replace(harness.HEARTBEAT[0], f"http://{outside}/ping/uuid")
+        config = config.replace(BRIDGE, "127.0.0.1:1").replace("127.0.0.1:25", post_office)
+        with harness.alertmanager(tmp_path, config) as address:
+            down = alert("ChatAlertBridgeDown", job="rookery-alert-bridge", instance="w")
+            harness.post(address, [alert("ChatWatchdog"), down], {"summary": "the bridge is gone"})
+            harness.until("the heartbeat", lambda: pings)
+            letter = harness.until("the letter", lambda: letters)[0]
+    assert pings[0] == "/ping/uuid"
+    assert "To: root@localhost" in letter and "ChatAlertBridgeDown" in letter
 
 
 def test_messages_are_not_grouped_by_place():
@@ -75,7 +219,7 @@ def test_messages_are_not_grouped_by_place():
 
 
 def test_names_in_the_configuration_are_names_of_alerts():
-    named = set(re.findall(r"Chat\w+", CONFIG.read_text()))
+    named = set(re.findall(r"Chat\w+", SHIPPED.read_text()))
     assert named <= set(harness.alert_names()), named - set(harness.alert_names())
 
 

@@ -40,7 +40,7 @@ def changed(folder, *names):
 
 
 def test_without_a_lapse_only_places_differ(tmp_path):
-    places = ("127.0.0.1:7", "127.0.0.1:8", "cluster: demo")
+    places = ("127.0.0.1:7", "127.0.0.1:8", "cluster: demo", "Etc/UTC")
     assert changed(copied(tmp_path, 1), *places) == []
 
 
