@@ -41,9 +41,9 @@ impl Server {
         let mut child = configured(command, &folder, settings).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let start = line_with(&mut log, "listening on ");
-        let mut addresses = start.split("listening on ").nth(1).unwrap().split([' ', '(', ')']);
-        let clients = addresses.next().unwrap().parse().unwrap();
-        let admin = addresses.find_map(|word| word.parse().ok()).unwrap();
+        let clients = named(&start)[0];
+        let admin = start.split(" (admin ").nth(1).unwrap().split(')').next().unwrap();
+        let admin = admin.parse().unwrap();
         Server { child, log, start, _folder: folder, clients, admin }
     }
 
@@ -344,11 +344,72 @@ fn all_addresses_are_those_of_both_families() {
         let page = page_as_operator(admin, "/debug/conns");
         assert!(page.contains(&own), "{own} in {page}");
         // A second server that wants either family is told.
-        for taken in ["127.0.0.1", "[::1]", "[::]", "0.0.0.0"] {
+        for taken in ["127.0.0.1", "[::]"] {
             let taken = format!("{taken}:{}", server.clients.port());
             let refusal = refusal(&[("ROOKERY_SERVER_LISTEN", &taken)]);
             assert!(refusal.contains("is taken by another process"), "{taken}: {refusal}");
         }
+    }
+}
+
+/// The addresses of the line that says where it listens.
+fn named(start: &str) -> Vec<SocketAddr> {
+    let (addresses, _) = start.split_once(" (admin ").unwrap();
+    let (_, addresses) = addresses.split_once("listening on ").unwrap();
+    addresses.split(" and ").map(|address| address.parse().unwrap()).collect()
+}
+
+/// A peer of an address, and the first line of its answer.
+fn upgraded_at(address: SocketAddr) -> (TcpStream, String) {
+    let mut peer = TcpStream::connect(address).unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    peer.write_all(UPGRADE.as_bytes()).unwrap();
+    let answer = answer_of(&mut peer);
+    (peer, answer)
+}
+
+#[test]
+fn each_shard_listens_on_each_address_until_the_drain() {
+    let list = "[{ address = '127.0.0.2:0' }, { address = '127.0.0.3:0' }]";
+    for (shards, table) in [("1", "shared"), ("2", "shared"), ("3", "per-shard")] {
+        let table = ("ROOKERY_SERVER_DESCRIPTOR_TABLE", table);
+        let shards = ("ROOKERY_SERVER_SHARDS", shards);
+        let mut server = Server::start(&[shards, table, ("ROOKERY_LISTENERS", list)]);
+        let addresses = named(&server.start);
+        let hosts: Vec<String> = addresses.iter().map(|one| one.ip().to_string()).collect();
+        assert_eq!(hosts, ["127.0.0.1", "127.0.0.2", "127.0.0.3"]);
+        let peers: Vec<_> =
+            (0..4).flat_map(|_| addresses.iter().copied().map(upgraded_at)).collect();
+        assert!(peers.iter().all(|(_, status)| status.contains(" 101 ")), "{shards:?}");
+        assert_eq!(server.sample("chat_conn_accepted_total"), 12.0);
+        drop(peers);
+        server.signal("TERM");
+        assert_eq!(server.exit_code(), Some(0));
+        for address in &addresses {
+            assert!(TcpStream::connect(address).is_err(), "{address} is shut");
+        }
+        // The next one has the same ports at once.
+        let again = addresses[1..].iter().map(|one| format!("{{ address = '{one}' }}"));
+        let again = format!("[{}]", again.collect::<Vec<_>>().join(", "));
+        let first = addresses[0].to_string();
+        let settings =
+            [shards, table, ("ROOKERY_LISTENERS", &*again), ("ROOKERY_SERVER_LISTEN", &first)];
+        let server = Server::start(&settings);
+        assert_eq!(named(&server.start), addresses);
+        // Whoever comes too late is told which one it is.
+        let third = format!("[{{ address = '{}' }}]", addresses[2]);
+        let refusal = refusal(&[shards, table, ("ROOKERY_LISTENERS", &third)]);
+        let want = format!("the address {} is taken by another process", addresses[2]);
+        assert!(refusal.contains(&want), "{refusal}");
+    }
+}
+
+#[test]
+fn an_address_of_another_machine_is_named() {
+    let list = "[{ address = '192.0.2.7:0' }]";
+    for shards in ["1", "2"] {
+        let refusal = refusal(&[("ROOKERY_SERVER_SHARDS", shards), ("ROOKERY_LISTENERS", list)]);
+        assert!(refusal.contains("cannot listen on 192.0.2.7:0: "), "{refusal}");
     }
 }
 

@@ -4,6 +4,9 @@
 /// table ends at 20,000.
 pub const SHARDS_MAX: u16 = 256;
 
+/// Addresses that clients connect to; each shard has a listener for each of them.
+pub const LISTENERS_MAX: usize = 16;
+
 /// Events that one turn of a core takes from the plane.
 pub const TURN_EVENTS_MAX: usize = 4_096;
 

@@ -9,7 +9,7 @@ use super::mistake::{Mistake, Place, Why};
 use super::row::{Kind, Row, Value};
 use super::sources::{Draft, File, Given, shown as shown_text};
 use super::suggest;
-use super::table::{KEYS, NAMESPACES, SETTINGS};
+use super::table::{KEYS, LISTENERS, NAMESPACES, SETTINGS};
 
 /// Reads a whole file. A file that is no TOML gives its mistakes alone: what
 /// else it says cannot be known.
@@ -32,6 +32,11 @@ pub(super) fn read(file: &File, draft: &mut Draft) -> Result<(), Vec<Mistake>> {
                     tables("namespaces", list, at.clone(), NAMESPACES, &place, &mut draft.mistakes);
                 draft.set_namespaces(at, all);
             }
+            ("listeners", list) => {
+                let all =
+                    tables("listeners", list, at.clone(), LISTENERS, &place, &mut draft.mistakes);
+                draft.set_listeners(at, all);
+            }
             (section, DeValue::Table(table)) if is_section(section) => {
                 read_section(section, table, &place, draft);
             }
@@ -39,8 +44,9 @@ pub(super) fn read(file: &File, draft: &mut Draft) -> Result<(), Vec<Mistake>> {
                 draft.refuse(at, section, Why::Shape("a table, such as [section]"));
             }
             (other, _) => {
-                let known =
-                    sections().chain(["namespaces"]).chain(SETTINGS.iter().map(|row| row.key));
+                let known = sections()
+                    .chain(["namespaces", "listeners"])
+                    .chain(SETTINGS.iter().map(|row| row.key));
                 let near = suggest::nearest(other, known).map(str::to_owned);
                 draft.refuse(at, &name_shown(other), Why::Unknown(near));
             }
@@ -167,8 +173,9 @@ pub(super) fn tables<T: Default>(
             }
         }
         // What a table is called or is for has no default.
-        let first =
-            ["name", "algorithm"].into_iter().find(|key| rows.iter().any(|row| row.key == *key));
+        let first = ["name", "algorithm", "address"]
+            .into_iter()
+            .find(|key| rows.iter().any(|row| row.key == *key));
         if let Some(needed) = first
             && !table.contains_key(needed)
         {

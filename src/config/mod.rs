@@ -31,6 +31,7 @@ use crate::admin::Token;
 use crate::auth::{Demands, KeySpec, Keys};
 use crate::base::limits;
 use crate::room::{Namespace, Who};
+use crate::server::ListenerOptions;
 use crate::store::{Durability, Retention};
 use crate::{ring, room, server, shard, store};
 
@@ -40,7 +41,7 @@ pub use mistake::{Mistake, Place, Why};
 pub use print::{markdown, toml};
 pub use row::{ENV_PREFIX, Kind, Row, Value};
 pub use sources::{File, Load, Sources, resolve};
-pub use table::{KEYS, NAMESPACES, SETTINGS};
+pub use table::{KEYS, LISTENERS, NAMESPACES, SETTINGS};
 
 /// Namespaces of one server: each name that a peer sends is looked up in the list.
 pub const NAMESPACES_MAX: usize = 64;

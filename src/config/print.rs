@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Config;
 use super::mistake::Range;
 use super::row::{Kind, Row, Value};
-use super::table::{KEYS, NAMESPACES, SETTINGS};
+use super::table::{KEYS, LISTENERS, NAMESPACES, SETTINGS};
 use crate::room::Namespace;
 
 /// What the server would run with, as a file that it could read again, except
@@ -22,7 +22,21 @@ pub fn toml(config: &Config) -> String {
             section = its_section;
             let _ = writeln!(out, "\n[{section}]");
         }
-        setting(&mut out, row, name, config);
+        // What only holds without a list would count beside it if it were read again.
+        if row.key == "server.listen" && !config.server.listen_counts() {
+            out.push_str("# listen: see [[listeners]]\n");
+        } else {
+            setting(&mut out, row, name, config);
+        }
+    }
+    if config.server.listeners.is_empty() {
+        out.push_str(NO_LISTENERS);
+    }
+    for listener in &config.server.listeners {
+        out.push_str("\n[[listeners]]\n");
+        for row in LISTENERS {
+            let _ = writeln!(out, "{} = {}", row.key, literal(&(row.read)(listener)));
+        }
     }
     if config.auth.entries.is_empty() {
         out.push_str(NO_KEYS);
@@ -71,6 +85,10 @@ pub fn markdown() -> String {
         let names = format!("`{name}`<br>`{}`<br>{flag}", row.env());
         page_row(&mut out, row, &names, &default);
     }
+    out.push_str(LISTENERS_HEAD);
+    for row in LISTENERS {
+        page_row(&mut out, row, &format!("`{}`", row.key), "");
+    }
     out.push_str(KEYS_HEAD);
     for row in KEYS {
         page_row(&mut out, row, &format!("`{}`", row.key), "");
@@ -84,6 +102,13 @@ pub fn markdown() -> String {
     out.push_str(WHO);
     out
 }
+
+const NO_LISTENERS: &str = "
+# More than one address for clients, one table each; server.listen counts beside them
+# where it is given, and is the only one where there are none.
+# [[listeners]]
+# address = \"[::]:8000\"
+";
 
 const NO_KEYS: &str = "
 # Keys for tokens, one table each. Without any, nobody who has a token can connect.
@@ -108,6 +133,19 @@ for an empty file.
 
 const SECTION_HEAD: &str =
     "| setting, environment, flag | range | default | what it is for |\n|---|---|---|---|";
+
+const LISTENERS_HEAD: &str = "
+## [[listeners]]
+
+One table for each address that clients connect to; up to 16, and each shard listens on
+all of them. Without any, `server.listen` is the one; with some, it counts beside them only
+where somebody gave it. No two may overlap: `[::]:8000` takes IPv4, too, and with it every
+other address of this port. In the environment the whole list is one variable,
+`ROOKERY_LISTENERS`, as TOML: `[{ address = \"[::]:8000\" }]`.
+
+| setting | range | default | what it is for |
+|---|---|---|---|
+";
 
 const KEYS_HEAD: &str = "
 ## [[auth.keys]]

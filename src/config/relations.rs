@@ -1,5 +1,7 @@
 //! What settings demand of each other.
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::mistake::{Place, Why};
 use super::sources::Draft;
 use crate::room::Namespace;
@@ -95,17 +97,51 @@ fn settings(draft: &Draft, refuse: Refuse<'_>) {
     }
 }
 
+/// No address is inside of another one: the kernel would refuse the second, or let both
+/// have it and choose.
 fn addresses(draft: &Draft, refuse: Refuse<'_>) {
-    let (clients, admin) = (draft.config.server.listen, draft.config.server.admin_listen);
-    let overlap =
-        clients.ip() == admin.ip() || clients.ip().is_unspecified() || admin.ip().is_unspecified();
-    if clients.port() == admin.port() && clients.port() != 0 && overlap {
-        refuse(
-            "server.admin_listen",
-            &["server.listen"],
-            format!("{admin} is where clients connect ({clients}); take another port"),
-        );
+    let server = &draft.config.server;
+    let listed = server.listeners.len();
+    let alone = server.addresses().len() - listed;
+    let key = |index: usize| match index.checked_sub(alone) {
+        Some(index) => format!("listeners[{index}].address"),
+        None => "server.listen".to_owned(),
+    };
+    let clients = server.addresses();
+    for (index, one) in clients.iter().enumerate() {
+        if let Some(earlier) = clients[..index].iter().position(|other| meets(*one, *other)) {
+            let other = clients[earlier];
+            let sentence = if *one == other {
+                format!("{one} is there twice")
+            } else {
+                format!(
+                    "{one} and {other} ({}) overlap: who listens on all addresses listens there, \
+                     too, and [::] also by IPv4; leave one of them out",
+                    key(earlier)
+                )
+            };
+            refuse(&key(index), &[&key(earlier)], sentence);
+        }
+        let admin = server.admin_listen;
+        if meets(*one, admin) {
+            refuse(
+                "server.admin_listen",
+                &[&key(index)],
+                format!("{admin} is where clients connect ({one}); take another port"),
+            );
+        }
     }
+}
+
+/// Whether a peer could mean both. Port 0 is always another one.
+fn meets(one: SocketAddr, other: SocketAddr) -> bool {
+    let takes = |all: IpAddr, ip: IpAddr| match all {
+        IpAddr::V4(all) => all.is_unspecified() && ip.is_ipv4(),
+        IpAddr::V6(all) => all.is_unspecified(),
+    };
+    let (first, second) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let same = first == second || takes(first, second) || takes(second, first);
+    one.port() == other.port() && one.port() != 0 && same
 }
 
 fn store(draft: &Draft, refuse: Refuse<'_>) {
@@ -261,9 +297,16 @@ fn in_memory(namespace: &Namespace, key: &dyn Fn(&str) -> String, refuse: Refuse
 }
 
 fn place(draft: &Draft, key: &str) -> Place {
-    let index = key.strip_prefix("namespaces[").and_then(|rest| rest.split_once(']'));
-    match index.and_then(|(index, _)| index.parse::<usize>().ok()) {
-        Some(index) => draft.namespace_places.get(index).cloned().unwrap_or_default(),
-        None => draft.place(key),
+    let index = |list: &str| {
+        let (index, _) = key.strip_prefix(list)?.strip_prefix('[')?.split_once(']')?;
+        index.parse::<usize>().ok()
+    };
+    let of_entry = |places: &[Place], index: usize| places.get(index).cloned().unwrap_or_default();
+    if let Some(index) = index("namespaces") {
+        of_entry(&draft.namespace_places, index)
+    } else if let Some(index) = index("listeners") {
+        of_entry(&draft.listener_places, index)
+    } else {
+        draft.place(key)
     }
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 use super::mistake::{Mistake, Place, Why};
 use super::row::{ENV_PREFIX, Kind, Row, Value};
 use super::service_links::is_service_link;
-use super::table::{KEYS, NAMESPACES, SETTINGS};
-use super::{Config, KeyEntry, NAMESPACES_MAX, file, relations, suggest};
+use super::table::{KEYS, LISTENERS, NAMESPACES, SETTINGS};
+use super::{Config, KeyEntry, ListenerOptions, NAMESPACES_MAX, file, relations, suggest};
 use crate::admin::Token;
 use crate::auth::{Algorithm, KEYS_MAX, KeySpec, Keys, Material};
+use crate::base::limits::LISTENERS_MAX;
 use crate::room::Namespace;
 
 /// Reads a file that a setting names.
@@ -41,6 +42,7 @@ pub fn resolve(sources: &Sources, load: Load<'_>) -> Result<Config, Vec<Mistake>
     }
     draft.read_env(&sources.env);
     draft.read_flags(&sources.flags);
+    draft.config.server.listen_is_given = draft.place("server.listen") != Place::Default;
     draft.resolve_keys(load);
     draft.resolve_admin_token(load);
     relations::check(&mut draft);
@@ -55,6 +57,8 @@ pub(super) struct Draft {
     places: Vec<Place>,
     /// By namespace; short where the standard ones hold.
     pub(super) namespace_places: Vec<Place>,
+    /// By listener.
+    pub(super) listener_places: Vec<Place>,
     /// By key.
     key_places: Vec<Place>,
     pub(super) mistakes: Vec<Mistake>,
@@ -66,6 +70,7 @@ impl Draft {
             config: Config::default(),
             places: vec![Place::Default; SETTINGS.len()],
             namespace_places: Vec::new(),
+            listener_places: Vec::new(),
             key_places: Vec::new(),
             mistakes: Vec::new(),
         }
@@ -105,6 +110,15 @@ impl Draft {
         (self.config.shard.room.namespaces, self.namespace_places) = all.into_iter().unzip();
     }
 
+    /// Replaces the listeners.
+    pub(super) fn set_listeners(&mut self, place: Place, mut all: Vec<(ListenerOptions, Place)>) {
+        if all.len() > LISTENERS_MAX {
+            self.refuse(place, "listeners", Why::Entries(LISTENERS_MAX));
+            all.truncate(LISTENERS_MAX);
+        }
+        (self.config.server.listeners, self.listener_places) = all.into_iter().unzip();
+    }
+
     /// Replaces the keys.
     pub(super) fn set_keys(&mut self, place: Place, mut all: Vec<(KeyEntry, Place)>) {
         if all.len() > KEYS_MAX {
@@ -125,6 +139,8 @@ impl Draft {
                 self.set(place, row.key, given);
             } else if *name == format!("{ENV_PREFIX}NAMESPACES") {
                 file::read_list(text, "namespaces", place, NAMESPACES, self, Draft::set_namespaces);
+            } else if *name == format!("{ENV_PREFIX}LISTENERS") {
+                file::read_list(text, "listeners", place, LISTENERS, self, Draft::set_listeners);
             } else if *name == format!("{ENV_PREFIX}AUTH_KEYS") {
                 file::read_list(text, "auth.keys", place, KEYS, self, Draft::set_keys);
             } else if is_in_a_section(name) {

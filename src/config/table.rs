@@ -3,7 +3,7 @@
 //! A default is not written here: it is what the module's own `Options` say.
 
 use super::row::{Kind, Row, Value, Words};
-use super::{Config, KeyEntry};
+use super::{Config, KeyEntry, ListenerOptions};
 use crate::auth::{Algorithm, LEEWAY_S_MAX};
 use crate::base::limits;
 use crate::room::Namespace;
@@ -116,7 +116,7 @@ pub static SETTINGS: &[Row<Config>] = &[
     address!(
         "server.listen",
         server.listen,
-        "Where clients connect. The port should lie outside of `net.ipv4.ip_local_port_range`, or be reserved in `net.ipv4.ip_local_reserved_ports`."
+        "Where clients connect; more than one address is `[[listeners]]`. `[::]` takes IPv4, too. The port should lie outside of `net.ipv4.ip_local_port_range`, or be reserved in `net.ipv4.ip_local_reserved_ports`."
     ),
     address!(
         "server.admin_listen",
@@ -643,6 +643,13 @@ pub static NAMESPACES: &[Row<Namespace>] = &[
         "Messages that one room takes. 0 means no limit."
     ),
 ];
+
+/// The settings of one `[[listeners]]`.
+pub static LISTENERS: &[Row<ListenerOptions>] = &[address!(
+    "address",
+    address,
+    "Where clients connect. `[::]` takes both families; with port 0 the kernel chooses one, which the log names."
+)];
 
 /// The settings of one `[[auth.keys]]`.
 pub static KEYS: &[Row<KeyEntry>] = &[

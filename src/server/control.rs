@@ -190,10 +190,10 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let collector = collector(&setup).map_err(Fault::Collector)?;
     let mut readers = Readers::default();
     let mut cores = Cores::start(&setup, &plan, cells, voice, tables, &mut readers, &found)?;
-    let address = cores.listen(&setup, &plan).await?;
+    let addresses = cores.listen(&setup, &plan).await?;
     let telling = Telling::begin(readers, collector, ledger.clone());
     readiness.send_replace(Readiness::Ready);
-    announce(&plan, address, admin_address);
+    announce(&plan, &addresses, admin_address);
 
     let signal = loop {
         let wish = tokio::select! {
@@ -270,14 +270,15 @@ async fn drain(
     }
 }
 
-fn announce(plan: &Plan, address: SocketAddr, admin: SocketAddr) {
+fn announce(plan: &Plan, addresses: &[SocketAddr], admin: SocketAddr) {
     let table = match plan.table {
         Table::Shared => "one descriptor table",
         Table::PerShard => "a descriptor table for each shard",
     };
     let steered = if plan.steers { ", peers steered by CPU" } else { "" };
+    let addresses = addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" and ");
     tracing::info!(
-        "listening on {address} (admin {admin}) with {} shards for up to {} connections, {} a \
+        "listening on {addresses} (admin {admin}) with {} shards for up to {} connections, {} a \
          shard; {table}{steered}",
         plan.cores.len(),
         plan.connections_max,
@@ -365,7 +366,7 @@ impl Cores {
 
     /// Lets all cores listen, one after the other: steering counts listeners in
     /// the order in which they began. Returns where.
-    async fn listen(&mut self, setup: &Setup, plan: &Plan) -> Result<SocketAddr, Fault> {
+    async fn listen(&mut self, setup: &Setup, plan: &Plan) -> Result<Vec<SocketAddr>, Fault> {
         let options = &setup.options;
         let mut doorbells = Vec::new();
         for index in 0..self.cores.len() {
@@ -389,28 +390,29 @@ impl Cores {
         }
         let doorbells: Arc<[Doorbell]> = doorbells.into();
         let shards = self.cores.len() as u16;
-        let mut address = options.listen;
+        let mut addresses = options.addresses();
         let port_use = if shards == 1 { PortUse::Alone } else { PortUse::Shared };
-        if address.port() != 0 {
+        for &address in addresses.iter().filter(|address| address.port() != 0) {
             wait_for_port(address).await.map_err(|error| Fault::listen(address, error))?;
         }
         for (index, core) in self.cores.iter_mut().enumerate() {
             let last = index + 1 == usize::from(shards);
             let go = Go {
                 doorbells: Arc::clone(&doorbells),
-                address,
+                addresses,
                 backlog: options.backlog,
                 port_use,
                 steer: (last && plan.steers).then_some(shards),
             };
             // A core that is gone is found out by its missing report.
             let _ = core.go.send(go);
-            address = match core.reports.recv().await {
-                Some(Report::Listening(Ok(address))) => address,
+            // Ports of the kernel's choice are those of the first core for all.
+            addresses = match core.reports.recv().await {
+                Some(Report::Listening(Ok(addresses))) => addresses,
                 Some(Report::Listening(Err(why))) => {
                     return Err(match why {
                         NoListener::Table(error) => Fault::Table(error),
-                        NoListener::Listen(error) => Fault::listen(address, error),
+                        NoListener::Listen(address, error) => Fault::listen(address, error),
                     });
                 }
                 Some(Report::Made(_) | Report::Drained) => unreachable!("`Listening` comes second"),
@@ -421,7 +423,7 @@ impl Cores {
             // Descriptor tables have split by now.
             let _ = store.go.send(doorbells);
         }
-        Ok(address)
+        Ok(addresses)
     }
 
     /// Gives the order to every core. One that does not take its orders hangs,
@@ -512,7 +514,8 @@ async fn wait_for_port(address: SocketAddr) -> io::Result<()> {
 
 /// Where spans go, if anywhere.
 fn collector(setup: &Setup) -> Result<Option<Collector>, String> {
-    let (endpoint, address) = (&setup.options.otlp_endpoint, setup.options.listen);
+    let endpoint = &setup.options.otlp_endpoint;
+    let address = setup.options.addresses()[0];
     let node = setup.shard.session.node.clone();
     if endpoint.is_empty() {
         return Ok(None);

@@ -78,7 +78,7 @@ pub(super) struct Part {
 /// The word to listen; comes when every core has its doorbell.
 pub(super) struct Go {
     pub doorbells: Arc<[Doorbell]>,
-    pub address: SocketAddr,
+    pub addresses: Vec<SocketAddr>,
     pub backlog: u16,
     pub port_use: PortUse,
     /// Set for the one core that attaches the program for all.
@@ -117,7 +117,7 @@ pub(super) enum Report {
     /// The plane exists.
     Made(Result<Doorbell, Refusal>),
     /// Peers are accepted there.
-    Listening(Result<SocketAddr, NoListener>),
+    Listening(Result<Vec<SocketAddr>, NoListener>),
     /// A drain was ordered, and nobody is left.
     Drained,
 }
@@ -128,7 +128,7 @@ pub(super) enum NoListener {
     /// The descriptor table did not split.
     Table(io::Error),
     /// The address.
-    Listen(io::Error),
+    Listen(SocketAddr, io::Error),
 }
 
 /// The handle of a core's thread.
@@ -179,14 +179,15 @@ async fn serve(part: Part) {
     report(Report::Made(Ok(plane.doorbell())));
     // Blocks the executor, which has nothing else to do yet.
     let Ok(go) = part.go.recv() else { return };
-    let listener = match open(part.table, &go) {
-        Ok(listener) => listener,
+    let listeners = match open(part.table, &go) {
+        Ok(listeners) => listeners,
         Err(why) => return report(Report::Listening(Err(why))),
     };
-    let address = listener.local_addr().expect("a listener has an address");
-    plane.listen(listener);
+    let address = |one: &TcpListener| one.local_addr().expect("a listener has an address");
+    let addresses = listeners.iter().map(address).collect();
+    listeners.into_iter().for_each(|listener| plane.listen(listener));
     plane.meet(go.doorbells);
-    report(Report::Listening(Ok(address)));
+    report(Report::Listening(Ok(addresses)));
 
     let shard = Shard::new(shard::Setup {
         id: part.id,
@@ -220,19 +221,25 @@ async fn serve(part: Part) {
 }
 
 /// Splits the table where asked, and only then makes what is this core's alone.
-fn open(table: Table, go: &Go) -> Result<TcpListener, NoListener> {
+fn open(table: Table, go: &Go) -> Result<Vec<TcpListener>, NoListener> {
     match table {
         Table::Shared => (),
         Table::PerShard => ring::unshare_descriptor_table().map_err(NoListener::Table)?,
     }
-    let listener = ring::listener(go.address, i32::from(go.backlog), go.port_use)
-        .map_err(NoListener::Listen)?;
-    if let Some(shards) = go.steer
-        && let Err(error) = ring::steer_by_cpu(&listener, shards)
-    {
-        tracing::warn!("peers are not steered to the CPU of their packets: {error}");
+    let mut listeners = Vec::new();
+    for &address in &go.addresses {
+        let listener = ring::listener(address, i32::from(go.backlog), go.port_use)
+            .map_err(|error| NoListener::Listen(address, error))?;
+        if let Some(shards) = go.steer
+            && let Err(error) = ring::steer_by_cpu(&listener, shards)
+        {
+            tracing::warn!(
+                "peers of {address} are not steered to the CPU of their packets: {error}"
+            );
+        }
+        listeners.push(listener);
     }
-    Ok(listener)
+    Ok(listeners)
 }
 
 /// One core at work.

@@ -35,7 +35,7 @@ use crate::{admin, logs, ring, shard, store};
 
 pub use fault::{Ended, Fault};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
-pub use options::{DescriptorTable, Options};
+pub use options::{DescriptorTable, ListenerOptions, Options};
 pub use plan::{Machine, Plan, Table, Unfit, plan};
 
 /// What SIGHUP reads again.

@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::logs::{LogFormat, LogLevel};
 
@@ -13,11 +13,31 @@ pub enum DescriptorTable {
     PerShard,
 }
 
+/// Where clients connect when nobody says anything.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
+
+/// One `[[listeners]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerOptions {
+    /// Where clients connect.
+    pub address: SocketAddr,
+}
+
+impl Default for ListenerOptions {
+    fn default() -> ListenerOptions {
+        ListenerOptions { address: LISTEN }
+    }
+}
+
 /// What an operator may set.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where clients connect.
+    /// Where clients connect, if it is one address. See `addresses`.
     pub listen: SocketAddr,
+    /// Whether somebody gave `listen`, so that it counts beside `listeners`.
+    pub listen_is_given: bool,
+    /// Where clients connect, if it is more than one address.
+    pub listeners: Vec<ListenerOptions>,
     /// Where `/metrics`, `/health` and `/ready` are.
     pub admin_listen: SocketAddr,
     /// Threads that serve connections; 0 for one a core, or as many as
@@ -48,7 +68,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8000)),
+            listen: LISTEN,
+            listen_is_given: false,
+            listeners: Vec::new(),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8001)),
             shards: 0,
             cores: Vec::new(),
@@ -61,5 +83,19 @@ impl Default for Options {
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
         }
+    }
+}
+
+impl Options {
+    /// Every address that clients connect to: the list, and `listen` where there is none
+    /// or somebody gave it as well.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let alone = self.listen_counts().then_some(self.listen);
+        alone.into_iter().chain(self.listeners.iter().map(|listener| listener.address)).collect()
+    }
+
+    /// Whether `listen` is among the addresses.
+    pub fn listen_counts(&self) -> bool {
+        self.listeners.is_empty() || self.listen_is_given
     }
 }

@@ -18,7 +18,8 @@ const DESCRIPTORS_RESERVED: u64 = 128 + REFUSALS_MAX as u64;
 const REFUSALS_MAX: u32 = 64;
 
 /// Descriptors of one shard's executor, ring and doorbell. They are made before
-/// the tables split, so every table holds those of all shards.
+/// the tables split, so every table holds those of all shards. One listener is among
+/// them; each further one is one more.
 const DESCRIPTORS_PER_SHARD: u64 = 8;
 
 /// Descriptors that are open before the first core is: logs, admin, signals.
@@ -115,6 +116,8 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
     assert!(!cores.is_empty(), "a process runs on at least one CPU");
     let per_core = u16::try_from(cores.len()).unwrap_or(SHARDS_MAX).min(SHARDS_MAX);
 
+    let listeners = options.addresses().len() as u64;
+    let room = |limit, shards| room(limit, shards, listeners);
     let asked = u64::from(options.connections_max);
     let limit = machine.descriptors_max;
     let least = if options.shards == 0 { per_core } else { options.shards };
@@ -125,7 +128,7 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
         DescriptorTable::Auto => Table::PerShard,
     };
     let shards = match (table, options.shards) {
-        (Table::PerShard, 0) => shards_for(asked, limit, per_core),
+        (Table::PerShard, 0) => shards_for(asked, per_core, |shards| room(limit, shards)),
         (Table::PerShard, shards @ 1..) => shards,
         (Table::Shared, _) => least,
     };
@@ -191,8 +194,9 @@ fn steerable(cores: &[usize], shards: u16) -> bool {
 }
 
 /// Connections that one descriptor table has room for.
-fn room(limit: u64, shards: u16) -> u64 {
-    limit.saturating_sub(DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * u64::from(shards))
+fn room(limit: u64, shards: u16, listeners: u64) -> u64 {
+    let of_shard = DESCRIPTORS_PER_SHARD + listeners.saturating_sub(1);
+    limit.saturating_sub(DESCRIPTORS_RESERVED + of_shard * u64::from(shards))
 }
 
 /// A shard's part when the kernel spreads peers by chance: the mean, and an
@@ -204,15 +208,16 @@ fn generous_share(connections: u64, shards: u16) -> u64 {
 
 /// The fewest shards, at least `least`, whose tables have room for all. Where
 /// no number is enough, the one that comes nearest.
-fn shards_for(connections: u64, limit: u64, least: u16) -> u16 {
-    let fits = |shards: &u16| generous_share(connections, *shards) <= room(limit, *shards);
-    let holds = |shards: &u16| u64::from(*shards) * room(limit, *shards);
+fn shards_for(connections: u64, least: u16, room: impl Fn(u16) -> u64) -> u16 {
+    let fits = |shards: &u16| generous_share(connections, *shards) <= room(*shards);
+    let holds = |shards: &u16| u64::from(*shards) * room(*shards);
     let mut all = least..=SHARDS_MAX;
     all.clone().find(fits).or_else(|| all.by_ref().max_by_key(holds)).unwrap_or(least)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::ListenerOptions;
     use super::*;
 
     fn options(shards: u16, connections_max: u32, descriptor_table: DescriptorTable) -> Options {
@@ -274,6 +279,15 @@ mod tests {
         assert!(steers(&[], 0) && steers(&[2, 3], 0) && steers(&[4, 1, 2, 3], 0));
         assert!(!steers(&[1, 3], 0), "both CPUs are 1 modulo 2");
         assert!(!steers(&[0, 1], 4) && !steers(&[0], 0));
+    }
+
+    #[test]
+    fn each_listener_of_each_shard_takes_a_descriptor() {
+        let alone = options(4, 1_000_000, DescriptorTable::Shared);
+        let mut three = alone.clone();
+        three.listeners = vec![ListenerOptions::default(); 3];
+        let reached = |options| check(options, 4, 20_000).connections_max;
+        assert_eq!(reached(&alone) - reached(&three), 4 * 2);
     }
 
     #[test]

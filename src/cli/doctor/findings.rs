@@ -1,5 +1,7 @@
 //! What the facts of a machine mean for so many connections. Pure.
 
+use std::net::SocketAddr;
+
 use serde::Serialize;
 
 use super::facts::Facts;
@@ -292,10 +294,14 @@ fn tcp_buffers(wanted: u64, facts: &Facts) -> Vec<Finding> {
 
 fn ports(config: &Config, facts: &Facts) -> Option<Finding> {
     let (low, high) = facts.port_range?;
-    let listening = [config.server.listen.port(), config.server.admin_listen.port()];
+    let clients = config.server.addresses();
+    let mut listening: Vec<u16> =
+        clients.iter().chain([&config.server.admin_listen]).map(SocketAddr::port).collect();
+    listening.dedup();
     let is_reserved = |port: &u16| facts.reserved_ports.iter().any(|range| range.contains(port));
     let exposed: Vec<u16> = listening
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|port| (low..=high).contains(port) && !is_reserved(port))
         .collect();
     let list = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
