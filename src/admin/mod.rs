@@ -22,8 +22,8 @@ mod scrape;
 mod token;
 
 pub use debug::{
-    Answer, CONNS_MAX, ConnLine, ConnsAnswer, Evidence, HeldLine, QUESTIONS_MAX, Question, Refused,
-    Sort, tasks_report,
+    Answer, CONNS_MAX, ConnLine, ConnsAnswer, CpuProfiles, Evidence, HeldLine, QUESTIONS_MAX,
+    Question, Refused, Sort, tasks_report,
 };
 pub use listener::{CONNECTIONS_MAX, Fault, Listener};
 pub use routes::{Readiness, StoreState, View};

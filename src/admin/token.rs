@@ -1,5 +1,6 @@
 //! Who may see the evidence: a token, compared in a time that tells nothing, and a
-//! limit on guessing.
+//! limit on what is said to those who guess. The right one is let in at any time; what
+//! makes guessing useless is its length.
 //!
 //! Deliberately absent: where the token is written.
 
@@ -86,7 +87,8 @@ struct Tried {
 }
 
 impl Tries {
-    /// How many ms an address must wait until its token is looked at; 0 for not at all.
+    /// How many ms an address must wait until it is told again that a token is wrong; 0
+    /// for not at all.
     pub fn wait_ms(&self, now: Tick, from: IpAddr) -> u64 {
         let tried = self.0.iter().find(|tried| tried.from == from && TRIES_MAX <= tried.wrong);
         tried.map_or(0, |tried| TRIES_MS.saturating_sub(now.ms_since(tried.since)))

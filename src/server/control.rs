@@ -29,7 +29,7 @@ use super::pulse::{Pulse, TableUse};
 use super::storage::{self, Doorbells, Storage, Voice};
 use super::traces::{Collector, Identity, Readers, Telling};
 use super::{Ended, Fault, Setup};
-use crate::admin::{self, Evidence, Listener, Readiness, StoreState, View};
+use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState, View};
 use crate::base::{Csprng, ShardId};
 use crate::metrics::{Cells, Exposition, Gauge, Tenants, Threads};
 use crate::ring::{self, Doorbell, PortUse};
@@ -176,7 +176,11 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
         leak_hold_ms: setup.evidence.leak_hold_ms,
     });
     let profile = Arc::new(Semaphore::new(1));
-    let evidence = Evidence { token, instance, threads, questions: asked, profile };
+    let cpu_profiles = match plan.table {
+        Table::Shared => CpuProfiles::Possible,
+        Table::PerShard => CpuProfiles::Impossible,
+    };
+    let evidence = Evidence { token, instance, threads, questions: asked, profile, cpu_profiles };
     let pages = tokio::spawn(admin.serve(View {
         exposition,
         ledger: ledger.clone(),

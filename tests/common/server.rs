@@ -335,6 +335,11 @@ impl Server {
         std::fs::write(self.folder.path().join("rookery.toml"), text).expect("it can be written");
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
     /// Sends a signal by the kernel's own tool, as an operator would.
     pub fn signal(&self, name: &str) {
         signal(self.child.0.id(), name);

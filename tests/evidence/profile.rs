@@ -1,5 +1,7 @@
 //! Profiles that pprof can read.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -138,4 +140,67 @@ fn one_profile_at_a_time_and_other_pages_answer_meanwhile() {
         assert!(server.evidence("/debug/tasks")["cores"].is_array());
         assert!(first.join().unwrap().starts_with(b"HTTP/1.1 200 "));
     });
+}
+
+/// What each number of a thread's descriptor table stands for.
+fn table(pid: u32, thread: &str) -> BTreeMap<u32, String> {
+    let folder = format!("/proc/{pid}/task/{thread}/fd");
+    let entries = fs::read_dir(&folder).expect("the thread lives").flatten();
+    let link = |entry: fs::DirEntry| {
+        let number: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let link = fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned();
+        // Event descriptors look alike but for their number.
+        let more = fs::read_to_string(format!("/proc/{pid}/task/{thread}/fdinfo/{number}"));
+        let more = more.unwrap_or_default();
+        let id = more.lines().find(|line| line.starts_with("eventfd-id"));
+        Some((number, format!("{link} {}", id.unwrap_or_default())))
+    };
+    entries.filter_map(link).collect()
+}
+
+/// The ids of a process's threads, by their names.
+fn threads(pid: u32) -> Vec<(String, String)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten();
+    let named = tasks.filter_map(|task| {
+        let name = fs::read_to_string(task.path().join("comm")).ok()?;
+        Some((name.trim().to_owned(), task.file_name().into_string().ok()?))
+    });
+    named.collect()
+}
+
+#[test]
+fn with_split_tables_nothing_that_shards_use_by_number_is_a_stranger() {
+    let settings = Settings::new()
+        .with("[server]", "shards = 3")
+        .with("[server]", "descriptor_table = \"per-shard\"");
+    let server = Server::start(settings);
+    let _peers: Vec<Peer> =
+        (0..60).map(|at| Peer::member(server.address(), &format!("user-{at}"), "room:1")).collect();
+    let (status, body) = server.debug("GET", "/debug/profile?seconds=1&type=cpu");
+    assert!(status == 409 && body.contains("perf record"), "{status} {body}");
+    let (status, _) =
+        server.ask("GET", "/debug/profile?seconds=1&type=heap", Some(ADMIN_TOKEN)).unwrap();
+    assert_eq!(status, 200, "memory is looked at by the thread that was asked");
+
+    let pid = server.pid();
+    let own = table(pid, &pid.to_string());
+    // A runtime's helper has its shard's name, and the table that all had at the start.
+    let all = threads(pid).into_iter().map(|(name, thread)| (name, table(pid, &thread)));
+    let has_peers = |table: &BTreeMap<u32, String>| {
+        table.values().filter(|what| what.starts_with("socket:")).count() > 10
+    };
+    let shards: Vec<_> = all.filter(|(_, table)| has_peers(table)).collect();
+    assert_eq!(shards.len(), 3, "{:?}", threads(pid));
+    let is_named_by_all = |what: &str| {
+        what.contains("io_uring") || what.contains("eventfd") || what.contains("eventpoll")
+    };
+    for (name, split) in &shards {
+        assert!(name.starts_with("shard-"), "{name}");
+        for (number, what) in own.iter().filter(|(_, what)| is_named_by_all(what)) {
+            assert_eq!(split.get(number), Some(what), "{number} in the table of {name}");
+        }
+        assert!((0..3).all(|number| split.get(&number) == own.get(&number)), "{name}");
+    }
+    // A sampler's file would be a deleted one of the main table.
+    assert!(!own.values().any(|what| what.contains("(deleted)")), "{own:?}");
 }

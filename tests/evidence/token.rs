@@ -33,6 +33,19 @@ fn without_the_token_there_is_nothing_to_see_and_the_other_pages_are_open() {
 }
 
 #[test]
+fn the_right_token_is_let_in_whatever_others_on_the_address_tried() {
+    let server = Server::start(Settings::new());
+    let status = |token| server.ask("GET", "/debug/tasks", Some(token)).unwrap().0;
+    let wrong = "wrong-wrong-wrong-wrong";
+    let seen: Vec<u16> = (0..30).map(|_| status(wrong)).collect();
+    assert!(seen[..10].iter().all(|status| *status == 401), "{seen:?}");
+    assert!(seen[10..].iter().all(|status| *status == 429), "{seen:?}");
+    assert_eq!(status(ADMIN_TOKEN), 200);
+    // That it was right is no fresh start for those who guess.
+    assert_eq!((status(wrong), status(ADMIN_TOKEN)), (429, 200));
+}
+
+#[test]
 fn without_a_token_in_the_settings_the_door_is_shut_and_says_how_to_open_it() {
     let server = Server::start(Settings::new().without("[admin]", "token"));
     for token in [None, Some(ADMIN_TOKEN)] {

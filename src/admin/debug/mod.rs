@@ -38,6 +38,7 @@ use crate::metrics::Threads;
 pub use ask::{
     Answer, CONNS_MAX, ConnLine, ConnsAnswer, HeldLine, QUESTIONS_MAX, Question, Refused, Sort,
 };
+pub use profile::CpuProfiles;
 pub use tasks::report as tasks_report;
 
 /// What the evidence is made of.
@@ -53,6 +54,8 @@ pub struct Evidence {
     pub questions: mpsc::Sender<Question>,
     /// One profile is made at a time.
     pub profile: Arc<Semaphore>,
+    /// Whether one of CPU time can be made here.
+    pub cpu_profiles: CpuProfiles,
 }
 
 /// The routes below `/debug`, behind their door.

@@ -3,7 +3,8 @@
 //!
 //! CPU: a signal after each 10 ms of CPU time, and the stack that it finds. Memory:
 //! the allocator's own profile of what was allocated in the time and is still held,
-//! one sample for each 512 KiB. Neither costs anything while nobody asks; the first
+//! one sample for each 512 KiB. There is none of CPU time where shards have descriptor
+//! tables of their own. Neither costs anything while nobody asks; the first
 //! CPU profile takes 70 MB for its table and keeps them.
 //!
 //! Deliberately absent: signals and the allocator's switches, which are the
@@ -46,6 +47,22 @@ enum Kind {
     Heap,
 }
 
+/// Whether a profile of CPU time can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuProfiles {
+    /// All threads share one descriptor table.
+    Possible,
+    /// They do not, and the sampler writes to a file by its number, from the signal
+    /// handler, on whatever thread the signal comes to: in a shard's table that number is
+    /// somebody's connection (decision 0003).
+    Impossible,
+}
+
+/// Said where a profile of CPU time would write into connections.
+const SPLIT: &str = "there is no CPU profile while each shard has a descriptor table of its own: \
+                     the sampler would write into connections. `perf record -g -p <pid>` makes \
+                     one from outside; type=heap works\n";
+
 /// Why there is no profile.
 #[derive(Debug)]
 enum Trouble {
@@ -67,6 +84,10 @@ pub(super) async fn page(
     let length = query.number("seconds", SECONDS_DEFAULT, 1, SECONDS_MAX)?;
     let length = Duration::from_secs(length);
     let kind = query.word("type", &[("cpu", Kind::Cpu), ("heap", Kind::Heap)])?;
+    let kind = kind.unwrap_or(Kind::Cpu);
+    if matches!((kind, evidence.cpu_profiles), (Kind::Cpu, CpuProfiles::Impossible)) {
+        return Err((StatusCode::CONFLICT, SPLIT).into_response());
+    }
     let Ok(alone) = Arc::clone(&evidence.profile).try_acquire_owned() else {
         let words = "another profile is being made; ask again\n";
         return Err((StatusCode::TOO_MANY_REQUESTS, words).into_response());
@@ -76,7 +97,7 @@ pub(super) async fn page(
     // thread has signals to answer.
     let made = tokio::task::spawn_blocking(move || {
         // Whatever is wrong with it is no reason to end a server.
-        let made = contain("a profile", || match kind.unwrap_or(Kind::Cpu) {
+        let made = contain("a profile", || match kind {
             Kind::Cpu => cpu(length),
             Kind::Heap => heap(length),
         });
