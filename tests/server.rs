@@ -413,6 +413,60 @@ fn an_address_of_another_machine_is_named() {
     }
 }
 
+/// A control group with a CPU quota, where this process may make one. Goes with its value.
+struct QuotaGroup(std::path::PathBuf);
+
+impl QuotaGroup {
+    fn new(quota_us: u32) -> Option<QuotaGroup> {
+        let tops = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup"];
+        let name = format!("rookery-test-{}", std::process::id());
+        tops.iter().find_map(|top| {
+            let group = QuotaGroup(std::path::Path::new(top).join(&name));
+            fs::create_dir(&group.0).ok()?;
+            let one = fs::write(group.0.join("cpu.cfs_quota_us"), quota_us.to_string());
+            let two = || fs::write(group.0.join("cpu.max"), format!("{quota_us} 100000"));
+            one.or_else(|_| two()).ok()?;
+            Some(group)
+        })
+    }
+}
+
+impl Drop for QuotaGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0); // only a group without processes can be removed
+    }
+}
+
+#[test]
+fn a_quota_of_half_a_cpu_is_one_shard() {
+    // Where no group can be made, what its files would say is tested beside the code.
+    let Some(group) = QuotaGroup::new(50_000) else { return };
+    let script = format!(
+        "echo $$ >{}/cgroup.procs && exec {} \"$@\"",
+        group.0.display(),
+        env!("CARGO_BIN_EXE_rookery")
+    );
+    let command = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]);
+        command
+    };
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let two = ("ROOKERY_SERVER_SHARDS", "2");
+    let server = Server::start_as(command(), &[two]);
+    assert!(server.start.contains(" with 2 shards "), "who asks for two has two");
+    drop(server);
+    let server = Server::start_as(command(), &[]);
+    assert!(server.start.contains(" with 1 shards "), "{} of {cpus} CPUs", server.start);
+    drop(server);
+    let told = command().args(["doctor", "--dev"]).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let line = told.lines().find(|line| line.contains("CPU quota"));
+    let named =
+        line.is_some_and(|line| line.contains("allows 0.5 of ") && line.contains("1 shards"));
+    assert!(named || cpus == 1, "{told}");
+}
+
 #[test]
 fn logs_can_be_json() {
     let server = Server::start(&[("ROOKERY_SERVER_LOG_FORMAT", "json")]);

@@ -128,7 +128,7 @@ pub static SETTINGS: &[Row<Config>] = &[
         server.shards,
         0..=limits::SHARDS_MAX,
         "shards",
-        "Threads that serve connections. 0 means one a core, or as many as `connections_max` needs where each has a descriptor table of its own."
+        "Threads that serve connections. 0 means one a core (where a CPU quota of a control group allows less, as many as it allows, rounded up), or as many as `connections_max` needs where each has a descriptor table of its own."
     ),
     Row {
         key: "server.cores",

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod control;
+mod cpu_quota;
 mod dump;
 mod evidence;
 mod executor;
@@ -25,6 +26,8 @@ mod pulse;
 mod storage;
 mod traces;
 
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +36,7 @@ use tokio::runtime;
 use crate::auth::Keys;
 use crate::{admin, logs, ring, shard, store};
 
+pub use cpu_quota::CpuQuota;
 pub use fault::{Ended, Fault};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
 pub use options::{DescriptorTable, ListenerOptions, Options};
@@ -90,7 +94,18 @@ pub struct Setup {
 pub fn run(setup: Setup) -> Result<Ended, Fault> {
     logs::begin(setup.options.log_format, setup.options.log_level);
     logs::end_on_panic();
-    let plan = plan(&setup.options, &machine()?).map_err(Fault::Unfit)?;
+    let machine = machine()?;
+    let plan = plan(&setup.options, &machine).map_err(Fault::Unfit)?;
+    if let Some(quota) = machine.quota_in_use(&setup.options) {
+        tracing::info!(
+            "{} shards at first, because {} allows {} of {} CPUs; set server.shards for another \
+             number",
+            quota.cpus(),
+            quota.file.display(),
+            quota.shown(),
+            machine.cores.len()
+        );
+    }
     if plan.connections_max < setup.options.connections_max {
         tracing::warn!(
             "descriptors allow {} connections instead of {}; `rookery doctor` says what to change",
@@ -119,5 +134,18 @@ pub fn machine() -> Result<Machine, Fault> {
     if soft < hard {
         rlimit::Resource::NOFILE.set(hard, hard).map_err(Fault::Limits)?;
     }
-    Ok(Machine { cores: cores.into_iter().map(|core| core.id).collect(), descriptors_max: hard })
+    let mut cores: Vec<usize> = cores.into_iter().map(|core| core.id).collect();
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpu_quota =
+        cpu_quota::least(&text("/proc/self/cgroup"), &text("/proc/self/mountinfo"), &|path| {
+            fs::read_to_string(path).ok()
+        });
+    if cpu_quota.as_ref().is_some_and(|quota| quota.cpus() < cores.len()) {
+        // Where many containers share a machine, not all of them shall sit on its first CPUs.
+        let mut byte = [0];
+        let _ = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut byte));
+        let first = usize::from(byte[0]) % cores.len();
+        cores.rotate_left(first);
+    }
+    Ok(Machine { cores, descriptors_max: hard, cpu_quota })
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::cpu_quota::CpuQuota;
 use super::options::{DescriptorTable, Options};
 use crate::base::limits::SHARDS_MAX;
 use crate::ring;
@@ -47,6 +48,16 @@ pub struct Machine {
     pub cores: Vec<usize>,
     /// `RLIMIT_NOFILE` after it was raised as far as it can be.
     pub descriptors_max: u64,
+    /// What of the CPUs' time the process may have.
+    pub cpu_quota: Option<CpuQuota>,
+}
+
+impl Machine {
+    /// The quota that makes the number of shards smaller than that of the CPUs, if one does.
+    pub fn quota_in_use(&self, options: &Options) -> Option<&CpuQuota> {
+        let cores = if options.cores.is_empty() { &self.cores } else { &options.cores };
+        self.cpu_quota.as_ref().filter(|quota| options.shards == 0 && quota.cpus() < cores.len())
+    }
 }
 
 /// Whose table a descriptor is in. `Auto` is decided here.
@@ -114,6 +125,9 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
     }
     let cores = if options.cores.is_empty() { &machine.cores } else { &options.cores };
     assert!(!cores.is_empty(), "a process runs on at least one CPU");
+    // More shards than the quota lets run at a time would only wait for each other.
+    let busy = machine.quota_in_use(options).map_or(cores.len(), CpuQuota::cpus);
+    let cores = &cores[..busy.min(cores.len())];
     let per_core = u16::try_from(cores.len()).unwrap_or(SHARDS_MAX).min(SHARDS_MAX);
 
     let listeners = options.addresses().len() as u64;
@@ -132,7 +146,11 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
         (Table::PerShard, shards @ 1..) => shards,
         (Table::Shared, _) => least,
     };
-    let steers = options.steer_by_cpu && 1 < shards && steerable(cores, shards);
+    // Packets come to all CPUs, and a quota is no choice of some of them.
+    let steers = options.steer_by_cpu
+        && 1 < shards
+        && machine.quota_in_use(options).is_none()
+        && steerable(cores, shards);
     let room = room(limit, shards);
     // Steered peers follow their packets, so one shard may have to take them all.
     let wanted = if steers || shards == 1 { asked } else { generous_share(asked, shards) };
@@ -226,7 +244,7 @@ mod tests {
 
     #[track_caller]
     fn check(options: &Options, cores: usize, descriptors_max: u64) -> Plan {
-        let machine = Machine { cores: (0..cores).collect(), descriptors_max };
+        let machine = Machine { cores: (0..cores).collect(), descriptors_max, cpu_quota: None };
         let plan = plan(options, &machine).unwrap();
         let shards = plan.cores.len() as u64;
         let held = DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards;
@@ -273,12 +291,42 @@ mod tests {
     fn peers_are_steered_only_to_the_core_that_their_packet_came_to() {
         let steers = |cores: &[usize], shards| {
             let options = Options { cores: cores.to_vec(), shards, ..Options::default() };
-            let machine = Machine { cores: (0..8).collect(), descriptors_max: 1 << 21 };
+            let machine =
+                Machine { cores: (0..8).collect(), descriptors_max: 1 << 21, cpu_quota: None };
             plan(&options, &machine).unwrap().steers
         };
         assert!(steers(&[], 0) && steers(&[2, 3], 0) && steers(&[4, 1, 2, 3], 0));
         assert!(!steers(&[1, 3], 0), "both CPUs are 1 modulo 2");
         assert!(!steers(&[0, 1], 4) && !steers(&[0], 0));
+    }
+
+    #[test]
+    fn a_quota_is_rounded_up_to_shards_where_nobody_says_how_many() {
+        let plan_with = |options: &Options, millicpus: u64, descriptors_max| {
+            let cpu_quota = Some(CpuQuota { millicpus, file: "/cpu.max".into() });
+            let machine = Machine { cores: vec![5, 6, 7, 0, 1], descriptors_max, cpu_quota };
+            plan(options, &machine).unwrap()
+        };
+        let auto = options(0, 1_000, DescriptorTable::Auto);
+        for (millicpus, cores) in [
+            (250, &[5][..]),
+            (1_000, &[5]),
+            (1_001, &[5, 6]),
+            (4_001, &[5, 6, 7, 0, 1]),
+            (64_000, &[5, 6, 7, 0, 1]),
+        ] {
+            assert_eq!(plan_with(&auto, millicpus, 1 << 21).cores, cores, "{millicpus}");
+        }
+        // Who says how many, or needs more of them for descriptors, has them.
+        let asked = options(3, 1_000, DescriptorTable::Auto);
+        assert_eq!(plan_with(&asked, 1_000, 1 << 21).cores, [5, 6, 7]);
+        let many = plan_with(&options(0, 100_000, DescriptorTable::Auto), 1_500, 20_000);
+        assert_eq!((many.table, &many.cores[..4]), (Table::PerShard, &[5, 6, 5, 6][..]));
+        assert_eq!(many.connections_max, 100_000);
+        // Shards that packets are not steered to.
+        let listed = Options { cores: vec![0, 1, 6, 7], ..auto };
+        let plan = plan_with(&listed, 2_000, 1 << 21);
+        assert_eq!((plan.cores, plan.steers), (vec![0, 1], false));
     }
 
     #[test]
@@ -321,7 +369,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_one_sentence() {
         let check = |options: &Options, descriptors_max, want: &str| {
-            let machine = Machine { cores: vec![0, 1], descriptors_max };
+            let machine = Machine { cores: vec![0, 1], descriptors_max, cpu_quota: None };
             let unfit = plan(options, &machine).unwrap_err().to_string();
             assert!(unfit.starts_with(want) && !unfit.contains('\n'), "{unfit}");
         };

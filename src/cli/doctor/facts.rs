@@ -21,6 +21,8 @@ pub(super) struct Facts {
     pub(super) features: Vec<ring::Feature>,
     /// CPUs that the process may use.
     pub(super) cores: Vec<usize>,
+    /// What of their time control groups allow.
+    pub(super) cpu_quota: Option<server::CpuQuota>,
     /// `RLIMIT_NOFILE`, the hard one: the server raises the soft one itself.
     pub(super) descriptors_max: u64,
     /// `RLIMIT_MEMLOCK`; `None` where it does not count for this process.
@@ -64,6 +66,7 @@ impl Facts {
             io_uring: try_ring(),
             features: ring::probe(),
             cores: machine.as_ref().map_or_else(|| vec![0], |machine| machine.cores.clone()),
+            cpu_quota: machine.as_ref().and_then(|machine| machine.cpu_quota.clone()),
             descriptors_max: machine.map_or(0, |machine| machine.descriptors_max),
             locked_bytes_max: server::locked_bytes_max(),
             memory_bytes: memory_bytes(),

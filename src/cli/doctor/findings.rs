@@ -51,7 +51,11 @@ pub(super) struct Finding {
 
 /// Looks at everything, in the order in which one would mend it.
 pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
-    let machine = Machine { cores: facts.cores.clone(), descriptors_max: facts.descriptors_max };
+    let machine = Machine {
+        cores: facts.cores.clone(),
+        descriptors_max: facts.descriptors_max,
+        cpu_quota: facts.cpu_quota.clone(),
+    };
     let plan = server::plan(&config.server, &machine);
     let shards = match &plan {
         Ok(plan) => plan.cores.len() as u64,
@@ -69,6 +73,7 @@ pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
             change: "tuning/descriptors.sh apply, then log in again".to_owned(),
         },
     });
+    findings.extend(cpu_quota(shards, facts));
     let ring = plan.as_ref().map_or_else(|_| config.ring.clone(), |plan| plan.ring(&config.ring));
     let table = plan.map(|plan| plan.table).ok();
     let shared = table == Some(Table::Shared);
@@ -158,6 +163,28 @@ fn descriptors(plan: &Plan, wanted: u64, facts: &Facts) -> Finding {
             with_reserve(wanted)
         ),
     }
+}
+
+/// What the control groups allow of the CPUs that the process may use.
+fn cpu_quota(shards: u64, facts: &Facts) -> Option<Finding> {
+    let quota = facts.cpu_quota.as_ref()?;
+    let (cpus, cores) = (quota.cpus(), facts.cores.len());
+    if cores <= cpus {
+        return None;
+    }
+    // Shards that share CPUs by a plan for descriptors are as many as they have to be.
+    let grade = if cpus as u64 == shards { Grade::Good } else { Grade::Better };
+    Some(Finding {
+        name: "CPU quota",
+        grade,
+        is: format!(
+            "{shards} shards; {} allows {} of {cores} CPUs",
+            quota.file.display(),
+            quota.shown()
+        ),
+        should: format!("a shard for each CPU that may be busy, so {cpus}"),
+        change: format!("server.shards = 0 or {cpus}, or a larger quota (a pod's limits.cpu)"),
+    })
 }
 
 fn locked_memory(shards: u64, ring: &ring::Options, facts: &Facts) -> Finding {
@@ -368,6 +395,7 @@ mod tests {
             features: Vec::new(),
             cores: (0..8).collect(),
             descriptors_max: 2_097_152,
+            cpu_quota: None,
             locked_bytes_max: Some(64 << 20),
             memory_bytes: 16 << 30,
             file_max: Some(4_194_304),
@@ -440,6 +468,24 @@ mod tests {
         check(&none, &[("shards and descriptors", Grade::Blocks)]);
         let too_few = Facts { descriptors_max: 100, ..good() };
         check(&too_few, &[("shards and descriptors", Grade::Blocks)]);
+    }
+
+    #[test]
+    fn a_quota_says_how_many_shards_there_are_and_why() {
+        let quota = |millicpus| Facts {
+            cpu_quota: Some(server::CpuQuota { millicpus, file: "/x/cpu.max".into() }),
+            ..good()
+        };
+        let found = examine(&Config::default(), &quota(1_500));
+        let finding = found.iter().find(|finding| finding.name == "CPU quota").unwrap();
+        assert_eq!(finding.grade, Grade::Good);
+        assert_eq!(finding.is, "2 shards; /x/cpu.max allows 1.5 of 8 CPUs");
+        let mut more = Config::default();
+        more.server.shards = 8;
+        let found = examine(&more, &quota(1_500));
+        let finding = found.iter().find(|finding| finding.name == "CPU quota").unwrap();
+        assert_eq!(finding.grade, Grade::Better);
+        check(&quota(8_000), &[]);
     }
 
     const LOCKED: (&str, Grade) = ("locked memory (RLIMIT_MEMLOCK)", Grade::Blocks);
