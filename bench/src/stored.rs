@@ -113,6 +113,8 @@ impl Writer {
             tenant: Arc::clone(&self.tenant),
             channel: Arc::clone(channel),
             epoch: epoch(room),
+            born_unix_ms: self.time_unix_ms,
+            behind: 0,
             parties: None,
         });
         let publication = Publication {
@@ -156,7 +158,7 @@ impl Writer {
 
 /// Any but the foreign one.
 fn epoch(room: RoomId) -> Epoch {
-    Epoch(room.0 as u32 | 1)
+    Epoch(u128::from(room.0 as u32 | 1))
 }
 
 /// What the files below a directory take on the disk.

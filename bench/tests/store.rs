@@ -60,7 +60,7 @@ fn opened(engine: &mut Engine<FjallDisk>, channel: &str) -> Option<(u64, Vec<usi
     let mut replies = Vec::new();
     engine.turn(1_000, &mut replies);
     let (_, reply) = replies.pop().unwrap();
-    let Outcome::Opened(opened) = reply.outcome else { panic!("{reply:?}") };
+    let Outcome::Opened(opened, _) = reply.outcome else { panic!("{reply:?}") };
     opened.map(|found| (found.head, found.tail.iter().map(|one| one.data.bytes.len()).collect()))
 }
 

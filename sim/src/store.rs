@@ -299,7 +299,7 @@ fn is_promise(outcome: &Outcome) -> bool {
         | Outcome::Behind(_)
         | Outcome::Retracted(_)
         | Outcome::Noted => true,
-        Outcome::Opened(_)
+        Outcome::Opened(..)
         | Outcome::Passage(_)
         | Outcome::Marks(_)
         | Outcome::Conversations(..)
@@ -313,12 +313,14 @@ fn spoil(reply: &mut Reply, mutator: &mut Mutator) {
         Outcome::Failed(Failure::Broken) if mutator.strikes(Mutation::AnswerEarly) => {
             reply.outcome = Outcome::Noted;
         }
-        Outcome::Opened(Some(opened)) if mutator.holds(Mutation::ForgetIds) => opened.ids.clear(),
+        Outcome::Opened(Some(opened), _) if mutator.holds(Mutation::ForgetIds) => {
+            opened.ids.clear()
+        }
         Outcome::Pending(due, rest) if mutator.holds(Mutation::HideWaiting) => {
             due.clear();
             *rest = None;
         }
-        Outcome::Opened(_)
+        Outcome::Opened(..)
         | Outcome::Appended
         | Outcome::Passage(_)
         | Outcome::Marked { .. }

@@ -19,6 +19,8 @@ pub struct Kept {
     window: Window,
     /// The lowest offset that was on disk when the room was read.
     first: u64,
+    /// How often the store had lost what was not synced, then.
+    losses_count: u32,
     /// Whether the store knows the channel, or was told of it.
     pub born: bool,
     pending: VecDeque<Pending>,
@@ -67,6 +69,7 @@ impl Kept {
             phase: Phase::Closed { again_at: Tick(0) },
             window: Window::new(epoch),
             first: 1,
+            losses_count: 0,
             born: false,
             pending: VecDeque::new(),
             doubtful: Vec::new(),
@@ -104,19 +107,30 @@ impl Kept {
 
     /// The store answered. Returns the messages that nobody here has heard of: what
     /// the store had kept when it said that it could not; `None` when it does not keep
-    /// all of them any more.
-    pub fn open(&mut self, opened: Option<Opened>) -> Option<Vec<Arc<Publication>>> {
+    /// all of them any more. `fresh` is the epoch of a stream that begins anew.
+    pub fn open(
+        &mut self,
+        opened: Option<Opened>,
+        losses_count: u32,
+        fresh: Epoch,
+    ) -> Option<Vec<Arc<Publication>>> {
         assert_eq!(self.phase, Phase::Opening, "it was asked");
         self.phase = Phase::Open;
+        self.losses_count = losses_count;
         let Some(opened) = opened else {
             // It may have been told, and have lost it.
             self.born = false;
-            return Some(Vec::new());
+            if self.window.is_silent() {
+                return Some(Vec::new());
+            }
+            (self.window, self.first) = (Window::new(fresh), 1);
+            return None;
         };
         let heard_of = if self.born { self.window.position().offset } else { opened.head };
         self.born = true;
         self.first = opened.first;
-        self.window = Window::restored(opened.epoch, opened.head, &opened.tail);
+        self.window =
+            Window::restored(opened.epoch, opened.born_unix_ms, opened.head, &opened.tail);
         let is_news = |message: &Arc<Publication>| heard_of < message.offset;
         let news: Vec<_> = opened.tail.into_iter().filter(is_news).collect();
         (heard_of + news.len() as u64 == opened.head).then_some(news)
@@ -169,6 +183,29 @@ impl Kept {
         self.pending.iter().any(|pending| pending.ticket == ticket)
     }
 
+    /// How often the store had lost what was not synced when the room was read.
+    pub fn losses_count(&self) -> u32 {
+        self.losses_count
+    }
+
+    /// When the first message of the stream was said, or is being said: that of the one
+    /// to be given next, if it is the first.
+    pub fn born_unix_ms(&self, next: &Publication) -> u64 {
+        let first = self.pending.front().map_or(next, |pending| &pending.publication);
+        if self.window.is_silent() { first.time_unix_ms } else { self.window.born_unix_ms() }
+    }
+
+    /// When the message was said with which the silence ends, if the store was given it.
+    pub fn silent_until_unix_ms(&self) -> Option<u64> {
+        self.pending.front().map(|first| first.publication.time_unix_ms)
+    }
+
+    /// Whether it is certain that nothing was said, and nothing is being said.
+    pub fn is_silent(&self) -> bool {
+        let is_open = self.phase == Phase::Open && !self.is_in_doubt();
+        is_open && self.window.is_silent() && self.is_at_rest()
+    }
+
     /// Lets an ask wait for the stream to be known.
     pub fn wait(&mut self, from: ShardId, ask: Ask) {
         self.waiting.push((from, ask));
@@ -213,13 +250,18 @@ mod tests {
 
     fn opened(head: u64, tail: std::ops::RangeInclusive<u64>) -> Option<Opened> {
         let tail = tail.map(message).collect();
-        Some(Opened { epoch: Epoch(3), head, first: 1, tail, ids: Vec::new() })
+        let born_unix_ms = 1;
+        Some(Opened { epoch: Epoch(3), born_unix_ms, head, first: 1, tail, ids: Vec::new() })
     }
 
     fn kept(answer: Option<Opened>) -> Kept {
         let mut kept = Kept::new(Epoch(9));
         kept.begin_opening();
-        assert_eq!(kept.open(answer), Some(Vec::new()), "nobody here waited for old messages");
+        assert_eq!(
+            kept.open(answer, 0, Epoch(8)),
+            Some(Vec::new()),
+            "nobody here waited for old messages"
+        );
         kept
     }
 
@@ -250,7 +292,7 @@ mod tests {
         let (given, _) = kept.close(Tick(9));
         assert_eq!(given.len(), 2);
         kept.begin_opening();
-        let news = kept.open(opened(6, 5..=6)).unwrap();
+        let news = kept.open(opened(6, 5..=6), 0, Epoch(8)).unwrap();
         assert_eq!(news.iter().map(|one| one.offset).collect::<Vec<_>>(), [6]);
         assert_eq!(kept.next_offset(), 7);
     }
@@ -261,7 +303,7 @@ mod tests {
             let mut kept = kept(opened(5, 5..=5));
             kept.close(Tick(9));
             kept.begin_opening();
-            assert_eq!(kept.open(opened(8, first..=8)), None);
+            assert_eq!(kept.open(opened(8, first..=8), 0, Epoch(8)), None);
             assert_eq!(kept.next_offset(), 9);
         }
     }
@@ -273,8 +315,18 @@ mod tests {
         kept.give(pending(1));
         kept.close(Tick(0));
         kept.begin_opening();
-        assert_eq!(kept.open(None), Some(Vec::new()));
+        assert_eq!(kept.open(None, 0, Epoch(8)), Some(Vec::new()));
         assert!(!kept.born && kept.next_offset() == 1);
+    }
+
+    #[test]
+    fn a_stream_that_the_store_does_not_know_any_more_begins_anew() {
+        let mut kept = kept(opened(5, 5..=5));
+        kept.close(Tick(0));
+        kept.begin_opening();
+        assert_eq!(kept.open(None, 0, Epoch(8)), None, "its members have to hear of it");
+        assert_eq!(kept.window().position(), crate::wire::Position { offset: 0, epoch: Epoch(8) });
+        assert!(kept.is_silent() && !kept.born);
     }
 
     #[test]
@@ -284,7 +336,7 @@ mod tests {
         kept.give(pending(1));
         kept.close(Tick(0));
         kept.begin_opening();
-        let news = kept.open(opened(1, 1..=1)).unwrap();
+        let news = kept.open(opened(1, 1..=1), 0, Epoch(8)).unwrap();
         assert_eq!(news.len(), 1);
     }
 }

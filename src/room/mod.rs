@@ -19,6 +19,7 @@ mod one;
 mod options;
 mod out;
 mod reading;
+mod silence;
 mod state;
 mod storing;
 #[cfg(test)]

@@ -97,8 +97,11 @@ impl Room {
         self.window()?.missed(since)
     }
 
-    pub(super) fn welcome(&self, missed: Option<Option<Vec<Arc<Publication>>>>) -> Welcome {
-        let position = self.window().map(Window::position);
+    pub(super) fn welcome(
+        &self,
+        position: Option<Position>,
+        missed: Option<Option<Vec<Arc<Publication>>>>,
+    ) -> Welcome {
         let recovery = match &missed {
             None => Recovery::NotAsked,
             Some(Some(_)) => Recovery::Whole,
@@ -122,9 +125,11 @@ impl Room {
 
     /// How long it stays when the last member has left.
     pub(super) fn stays_ms(&self, rules: &Namespace) -> u64 {
-        match self.stream {
+        match &self.stream {
             Stream::None => 0,
+            Stream::Memory(window) if window.is_silent() => 0,
             Stream::Memory(_) => rules.history_age_ms_max,
+            Stream::Kept(kept) if kept.is_silent() => 0,
             Stream::Kept(_) => REST_MS,
         }
     }

@@ -9,17 +9,18 @@ use super::members::{Arrival, Member, Members, Seat};
 use super::news::is_told_by_user;
 use super::one::{Asking, Room, SWEEP_MS_MAX, Stream, rules};
 use super::out::publish_result;
+use super::silence::Silence;
 use super::storing::Storing;
 use super::window::Window;
 use super::{
-    Answer, Ask, Departure, Draft, Entry, MembersPage, Namespace, Options, Out, Passage, Step,
-    Swap, Tell, Title, Voice, Way, What, ack_key,
+    Answer, Ask, Departure, Draft, Entry, HistoryPage, MembersPage, Namespace, Options, Out,
+    Passage, Step, Swap, Tell, Title, Voice, Way, What, ack_key,
 };
 use crate::base::limits::{
     HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
 };
-use crate::base::{Bucket, Csprng, Moment, Now, Rate, RoomId, ShardId, Slab, Tick, Wheel};
-use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Position, Publication};
+use crate::base::{Bucket, Csprng, Moment, Now, Rate, RoomId, SealKey, ShardId, Slab, Tick, Wheel};
+use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Publication};
 
 /// How exactly rooms keep their deadlines.
 const WHEEL_GRANULARITY_MS: u64 = 64;
@@ -43,6 +44,7 @@ pub struct Rooms {
     claims: BTreeMap<RoomId, Seat>,
     /// Epochs, and spans of messages that are sent again.
     pub(super) ids: Csprng,
+    pub(super) silence: Silence,
     pub(super) storing: Storing,
 }
 
@@ -50,8 +52,9 @@ pub struct Rooms {
 pub(super) type Decision = (Option<Answer>, Option<Tell>);
 
 impl Rooms {
-    /// No rooms yet. `ids` decides epochs and spans.
-    pub fn new(now: Now, options: Arc<Options>, ids: Csprng) -> Rooms {
+    /// No rooms yet. `ids` decides epochs and spans; with `silent_key`, the same on all
+    /// shards and in all lives of a store, positions in silent rooms are known again.
+    pub fn new(now: Now, options: Arc<Options>, mut ids: Csprng, silent_key: SealKey) -> Rooms {
         Rooms {
             rooms: Slab::default(),
             index: HashTable::new(),
@@ -60,6 +63,7 @@ impl Rooms {
             partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             scans: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             claims: BTreeMap::new(),
+            silence: Silence::new(silent_key, &mut ids),
             ids,
             storing: Storing::default(),
         }
@@ -118,7 +122,7 @@ impl Rooms {
             }
             What::Presence => (Some(self.presence(room)), None),
             What::PresenceStats => (Some(self.presence_stats(room)), None),
-            What::History(page) => (self.history(now, room, by, page.passage, out), None),
+            What::History(page) => (self.history(now, room, by, *page, out), None),
             What::Typing(info) => self.typing(now, room, info),
             What::Members(page) => (Some(self.members_page(room, page)), None),
             What::Mark(progress) => (self.mark(room, by, *progress, out), None),
@@ -183,7 +187,7 @@ impl Rooms {
         now: Now,
         id: RoomId,
         by: Asking,
-        entry: Entry,
+        mut entry: Entry,
         out: &mut Out,
     ) -> Decision {
         let Some(slot) = self.enter(now, id, &entry.title) else {
@@ -195,6 +199,7 @@ impl Rooms {
             return (Some(Answer::Unwelcome(ErrorCode::LimitExceeded)), None);
         }
         room.expire(now, rules);
+        entry.since = entry.since.map(|since| self.known_position(now, slot, since));
         if let Some(since) = entry.since
             && self.is_on_disk_only(slot, since)
         {
@@ -220,7 +225,9 @@ impl Rooms {
         let room_id = room.id;
         let rules = rules(&self.options, &room.title);
         room.members.count_in(shard);
-        let welcome = room.welcome(missed);
+        let position = self.told_position(now, slot);
+        let room = &mut self.rooms[slot];
+        let welcome = room.welcome(position, missed);
         let mut news = None;
         if rules.lists_members() {
             let (info, chan_info) = (entry.info, entry.chan_info);
@@ -397,20 +404,18 @@ impl Rooms {
         now: Now,
         id: RoomId,
         by: Asking,
-        passage: Passage,
+        page: HistoryPage,
         out: &mut Out,
     ) -> Option<Answer> {
-        let passage = Passage { limit: passage.limit.min(HISTORY_ANSWER_MAX), ..passage };
+        let passage = page.passage;
+        let mut passage = Passage { limit: passage.limit.min(HISTORY_ANSWER_MAX), ..passage };
         let Some(slot) = self.find(id) else {
-            // Nothing was said; whatever is said later will be another stream.
-            return Some(match passage.since {
-                Some(_) => Answer::Refused(ErrorCode::UnrecoverablePosition),
-                None => Answer::History(Vec::new(), self.fresh_position()),
-            });
+            return Some(self.history_of_silence(now, id, &page));
         };
         let room = &mut self.rooms[slot];
         room.expire(now, rules(&self.options, &room.title));
-        let Some(window) = room.window() else {
+        passage.since = passage.since.map(|since| self.known_position(now, slot, since));
+        let Some(window) = self.rooms[slot].window() else {
             return Some(Answer::Refused(ErrorCode::NotAvailable));
         };
         if passage.since.is_some_and(|since| since.epoch != window.position().epoch) {
@@ -421,7 +426,8 @@ impl Rooms {
         }
         let window = self.rooms[slot].window()?;
         let publications = window.read(passage).unwrap_or_default();
-        Some(Answer::History(publications, window.position()))
+        let position = self.told_position(now, slot)?;
+        Some(Answer::History(publications, position))
     }
 
     fn typing(&mut self, now: Now, id: RoomId, info: Arc<ClientInfo>) -> Decision {
@@ -511,19 +517,19 @@ impl Rooms {
         set_sweep(&mut self.sweeps, &mut self.rooms[slot], slot, at);
     }
 
-    /// An empty room without a stream goes at once; one with a stream stays as
-    /// long as its messages would, so that who comes back finds its position; one
-    /// on disk stays for a moment.
+    /// An empty room without a stream goes at once, and so does one in which nothing was
+    /// said; one with a stream stays as long as its messages would, so that who comes
+    /// back finds its position; one on disk stays for a moment.
     pub(super) fn after_leaving(&mut self, now: Now, slot: u32) {
         let room = &mut self.rooms[slot];
         if !room.members.is_empty() {
             return;
         }
         room.empty_since = now.tick;
-        if let Stream::None = room.stream {
+        let stays_ms = room.stays_ms(rules(&self.options, &room.title));
+        if stays_ms == 0 {
             self.drop_room(slot);
         } else {
-            let stays_ms = room.stays_ms(rules(&self.options, &room.title));
             set_sweep(&mut self.sweeps, room, slot, now.tick.plus_ms(stays_ms));
         }
     }
@@ -572,12 +578,8 @@ impl Rooms {
         self.rooms.remove(slot);
     }
 
-    fn fresh_epoch(&mut self) -> Epoch {
-        Epoch((self.ids.draw() as u32).max(1))
-    }
-
-    fn fresh_position(&mut self) -> Position {
-        Position { offset: 0, epoch: self.fresh_epoch() }
+    pub(super) fn fresh_epoch(&mut self) -> Epoch {
+        Epoch((self.ids.draw() as u32).max(1).into())
     }
 }
 

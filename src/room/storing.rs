@@ -163,9 +163,10 @@ impl Rooms {
 
     fn on_opened(&mut self, now: Now, id: RoomId, outcome: Outcome, out: &mut Out) {
         let slot = self.find(id).expect("a room stays while the store is asked");
-        let Outcome::Opened(opened) = outcome else {
+        let Outcome::Opened(opened, losses_count) = outcome else {
             return self.give_up(now, slot, now.tick.plus_ms(AGAIN_MS), out);
         };
+        let fresh = self.fresh_epoch();
         let room = &mut self.rooms[slot];
         let Stream::Kept(kept) = &mut room.stream else { return };
         room.ids = None;
@@ -179,7 +180,7 @@ impl Rooms {
             // As long as the store is asked for those of five minutes, there is room.
             let _ = ids.remember(now.unix_ms, &user, &id, offset);
         }
-        let news = kept.open(opened);
+        let news = kept.open(opened, losses_count, fresh);
         let (doubtful, waiting) = (kept.take_doubtful(), kept.take_waiting());
         if news.is_none() {
             self.spread(id, &Tell::Lost(id), out);
@@ -251,11 +252,14 @@ impl Rooms {
                 (Some(Addressee { inbox: to, expires_unix_ms }), Some([from, to]))
             }
         };
-        let is_new = !mem::replace(&mut kept.born, true);
+        // Where no message is left, the store may have forgotten the channel.
+        let is_new = !mem::replace(&mut kept.born, true) || kept.window().is_empty();
         let birth = is_new.then(|| Birth {
             tenant: Arc::clone(&room.title.tenant),
             channel: Arc::clone(&room.title.channel),
             epoch: kept.window().position().epoch,
+            born_unix_ms: kept.born_unix_ms(&publication),
+            behind: publication.offset - 1,
             parties,
         });
         let append = Append {

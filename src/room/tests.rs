@@ -6,14 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Csprng, Now, RoomId, ShardId, Tick, Trace};
+use crate::base::{
+    ClientId, ConnId, Csprng, Now, RoomId, SealKey, SealPurpose, ShardId, Tick, Trace,
+};
 use crate::room::way;
 use crate::store::{
     Crash, DiskWeather, Durability, Engine, Options as StoreOptions, Reached, Retention, Setup,
     SimulatedDisk, Turned,
 };
 use crate::wire::chat::Field;
-use crate::wire::{ClientInfo, ErrorCode, ID_TAG, Payload, Position, Publication};
+use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};
 
 const HOME: ShardId = ShardId(0);
 const FAR: ShardId = ShardId(3);
@@ -21,6 +23,10 @@ const ROOM: RoomId = RoomId(9);
 const TALK: RoomId = RoomId(10);
 const ANNS: RoomId = RoomId(11);
 const BOBS: RoomId = RoomId(12);
+
+fn silent_key() -> SealKey {
+    SealKey::derive([1, 2], SealPurpose::SilentRoom)
+}
 
 /// The rooms of a shard, the store behind them, and all that was said.
 struct World {
@@ -80,7 +86,7 @@ impl World {
         let options = Arc::new(Options { namespaces: namespaces(), rooms_max: 100 });
         let now = Now::at(Tick(5_000), 1_000_000_000);
         World {
-            rooms: Rooms::new(now, Arc::clone(&options), Csprng::from_key([1; 16])),
+            rooms: Rooms::new(now, Arc::clone(&options), Csprng::from_key([1; 16]), silent_key()),
             store: engine(SimulatedDisk::new(1, DiskWeather::CALM), &options),
             options,
             now,
@@ -96,7 +102,7 @@ impl World {
         let mut disk = store.into_disk();
         disk.crash(crash);
         let store = engine(disk, &options);
-        let rooms = Rooms::new(now, Arc::clone(&options), Csprng::from_key([2; 16]));
+        let rooms = Rooms::new(now, Arc::clone(&options), Csprng::from_key([2; 16]), silent_key());
         World { rooms, options, store, now, out: Out::default(), next_id: 0, asleep: false }
     }
 
@@ -276,7 +282,7 @@ fn a_stream_goes_on_after_a_power_cut() {
     let missed: Vec<u64> = welcome.missed.iter().map(|one| one.offset).collect();
     assert_eq!(missed, (1..=10).collect::<Vec<_>>(), "the first six from disk");
     assert_eq!(welcome.recovery, Recovery::Whole);
-    assert_eq!(welcome.position.map(|one| one.epoch), start.map(|one| one.epoch));
+    assert!(welcome.position.is_some_and(|one| one.epoch.is_stream()), "and not silent");
     world.out.told.clear();
     world.publish("11");
     assert_eq!(world.said(ROOM), [(11, "11".to_owned())]);
@@ -706,4 +712,60 @@ fn a_retracted_message_is_gone_in_memory_and_on_disk() {
     let gone: Vec<u64> =
         all.iter().filter(|one| one.data.bytes.len() > 2).map(|one| one.offset).collect();
     assert_eq!(gone, [2, 3, 10]);
+}
+
+#[test]
+fn a_position_in_a_silent_room_outlives_rest_and_restart() {
+    for crash in [None, Some(Crash::Killed), Some(Crash::PowerCut)] {
+        let mut world = World::new();
+        let start = world.subscribe(1, None).position;
+        assert_eq!(world.subscribe(2, start).recovery, Recovery::Whole, "while it is there");
+        for slot in [1, 2] {
+            world.ask(slot, ROOM, What::Unsubscribe(Departure::Said));
+        }
+        world.pass(1_000);
+        assert!(world.rooms.is_empty(), "nothing was said, so nothing is kept");
+        if let Some(crash) = crash {
+            world = world.restart(crash);
+        }
+        world.pass(40_000);
+        let welcome = world.subscribe(1, start);
+        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 0));
+        world.publish("1");
+        if let Some(crash) = crash {
+            world = world.restart(crash);
+        }
+        let welcome = world.subscribe(3, start);
+        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 1), "{crash:?}");
+        let head = start.map(|start| Position { offset: 1, ..start });
+        assert_eq!(world.subscribe(4, head).recovery, Recovery::Whole, "it saw the first one");
+        let other = start.map(|start| Position { epoch: Epoch(start.epoch.0 ^ 1), ..start });
+        assert_eq!(world.subscribe(5, other).recovery, Recovery::Lost, "forged");
+    }
+}
+
+#[test]
+fn a_position_is_good_that_was_given_while_the_first_message_was_on_its_way() {
+    let mut world = World::new();
+    world.subscribe(1, None);
+    world.asleep = true;
+    world.begin(HOME, 1, ROOM, publish("1", None));
+    let (tick, unix_ms) = (world.now.tick.plus_ms(500), world.now.unix_ms + 500);
+    world.now = Now::at(tick, unix_ms);
+    let start = world.subscribe(2, None).position;
+    assert_eq!(start.map(|start| start.offset), Some(0));
+    world.asleep = false;
+    world.settle();
+    let welcome = world.subscribe(3, start);
+    assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 1));
+}
+
+#[test]
+fn a_position_in_silence_is_good_in_its_own_room_only() {
+    let mut world = World::new();
+    let start = world.subscribe(1, None).position;
+    let elsewhere = subscribe(title("room:10", 0), "ann", 1, start);
+    let answer = world.ask(1, RoomId(77), elsewhere);
+    let Answer::Subscribed(welcome) = answer else { panic!("{answer:?}") };
+    assert_eq!(welcome.recovery, Recovery::Lost);
 }

@@ -20,21 +20,43 @@ pub struct Window {
     bytes: usize,
     head: u64,
     epoch: Epoch,
+    /// When the first message was said, Unix ms; 0 where nobody knows.
+    born_unix_ms: u64,
 }
 
 impl Window {
     /// A stream that begins now.
     pub fn new(epoch: Epoch) -> Window {
         assert!(epoch != Epoch::FOREIGN, "a stream has an epoch of its own");
-        Window { kept: VecDeque::new(), bytes: 0, head: 0, epoch }
+        Window { kept: VecDeque::new(), bytes: 0, head: 0, epoch, born_unix_ms: 0 }
     }
 
     /// The end of a stream that goes on: its newest messages, without a hole.
-    pub fn restored(epoch: Epoch, head: u64, tail: &[Arc<Publication>]) -> Window {
+    pub fn restored(
+        epoch: Epoch,
+        born_unix_ms: u64,
+        head: u64,
+        tail: &[Arc<Publication>],
+    ) -> Window {
         let mut window = Window { head: head - tail.len() as u64, ..Window::new(epoch) };
         tail.iter().for_each(|publication| window.put(publication));
         assert_eq!(window.head, head, "the tail ends at the head");
-        window
+        Window { born_unix_ms, ..window }
+    }
+
+    /// Whether nothing was said in it yet.
+    pub fn is_silent(&self) -> bool {
+        self.head == 0
+    }
+
+    /// Whether no message of it is here.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// When its first message was said, Unix ms; 0 where nobody knows.
+    pub fn born_unix_ms(&self) -> u64 {
+        self.born_unix_ms
     }
 
     /// The offset that the next message gets.
@@ -78,6 +100,9 @@ impl Window {
 
     fn put(&mut self, publication: &Arc<Publication>) {
         assert_eq!(publication.offset, self.next_offset(), "offsets are consecutive");
+        if self.head == 0 {
+            self.born_unix_ms = publication.time_unix_ms;
+        }
         self.head = publication.offset;
         self.kept.push_back(Arc::clone(publication));
         self.bytes += cost_bytes(publication);
@@ -219,7 +244,7 @@ mod tests {
     #[test]
     fn a_stream_goes_on_where_it_ended() {
         let tail: Vec<_> = (5..=6).map(|offset| message(offset, 0)).collect();
-        let mut window = Window::restored(Epoch(7), 6, &tail);
+        let mut window = Window::restored(Epoch(7), 0, 6, &tail);
         assert_eq!((window.first_offset(), window.next_offset()), (5, 7));
         assert_eq!(window.missed(at(4)).map(|all| all.len()), Some(2));
         assert_eq!(window.missed(at(3)), None);
@@ -232,7 +257,7 @@ mod tests {
         assert_eq!(window.at(6).map(|one| one.time_unix_ms), Some(9));
         window.replace(&message(1, 0));
         assert_eq!(window.bytes, bytes);
-        let empty = Window::restored(Epoch(7), 6, &[]);
+        let empty = Window::restored(Epoch(7), 0, 6, &[]);
         assert_eq!((empty.first_offset(), empty.next_offset()), (7, 7));
     }
 

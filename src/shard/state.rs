@@ -18,7 +18,8 @@ use super::{Letter, Options};
 use crate::auth::Keys;
 use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{
-    Action, Chance, ConnId, Csprng, Ending, Event, Now, Prng, ShardId, Slots, Soon, Tick, Wheel,
+    Action, Chance, ConnId, Csprng, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Slots,
+    Soon, Tick, Wheel,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Out, Rooms, Tell};
@@ -141,9 +142,10 @@ impl Shard {
         let room_options = Arc::new(setup.options.room.clone());
         let outbox_bytes_max = setup.options.session.outbox_bytes_max;
         let tracing = setup.options.tracing.clone();
+        let silent_key = SealKey::derive(setup.names.0, SealPurpose::SilentRoom);
         Shard {
             id: setup.id,
-            rooms: Rooms::new(setup.now, room_options, chance.ids.fork()),
+            rooms: Rooms::new(setup.now, room_options, chance.ids.fork(), silent_key),
             mesh: Mesh::new(setup.id, setup.shards_count),
             wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, phase_ms),
             options: setup.options,

@@ -143,6 +143,11 @@ pub struct Birth {
     pub channel: Arc<str>,
     /// Its stream's.
     pub epoch: Epoch,
+    /// When its first message was said, Unix ms; 0 where nobody knows.
+    pub born_unix_ms: u64,
+    /// The last offset before: not 0 where all that was said is gone, and the store has
+    /// forgotten the channel since.
+    pub behind: u64,
     /// Inboxes of the two of a conversation; both find it among theirs.
     pub parties: Option<[RoomId; 2]>,
 }
@@ -307,8 +312,9 @@ pub struct Reply {
 /// The answers, by request.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// To `Open`; `None` when nothing was ever said there.
-    Opened(Option<Box<Opened>>),
+    /// To `Open`; `None` when nothing was ever said there, or nothing is left of it. And
+    /// how often the store lost what was not synced.
+    Opened(Option<Box<Opened>>, u32),
     /// To `Append`.
     Appended,
     /// To `Read`, in the order asked for.
@@ -343,6 +349,9 @@ pub enum Outcome {
 pub struct Opened {
     /// Its stream's.
     pub epoch: Epoch,
+    /// When its first message was said, Unix ms; 0 where nobody knows, or where positions
+    /// from before that say nothing about this stream.
+    pub born_unix_ms: u64,
     /// The last offset ever given to a message that is answered.
     pub head: u64,
     /// The lowest offset that is kept; above `head` when nothing is.

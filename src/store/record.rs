@@ -31,6 +31,10 @@ pub struct Garbled;
 
 const VERSION: u8 = 1;
 
+/// Of a channel's record that knows when its stream began; before it there was
+/// `VERSION`, which is read, too.
+const CHANNEL_VERSION: u8 = 2;
+
 const DATA_IS_JSON: u8 = 1;
 const HAS_INFO: u8 = 1 << 1;
 const HAS_CONN_INFO: u8 = 1 << 2;
@@ -151,6 +155,8 @@ fn take_tags(from: &mut Fields<'_>) -> Result<Tags, Garbled> {
 pub struct ChannelRecord {
     /// Its stream's.
     pub epoch: Epoch,
+    /// When its first message was said, Unix ms; 0 where nobody knows.
+    pub born_unix_ms: u64,
     /// How often the store had lost what was not synced when this was written.
     pub losses_count: u32,
     /// The lowest offset that may be kept.
@@ -173,10 +179,12 @@ pub struct ChannelRecord {
 impl ChannelRecord {
     /// Its bytes.
     pub fn put(&self) -> Vec<u8> {
-        let ChannelRecord { epoch, losses_count, .. } = self;
+        let ChannelRecord { epoch, born_unix_ms, losses_count, .. } = self;
         let ChannelRecord { first, below_bytes, head, total_bytes, .. } = self;
-        let mut to = vec![VERSION];
-        to.extend(epoch.0.to_be_bytes());
+        let epoch = u32::try_from(epoch.0).expect("what is kept is a stream");
+        let mut to = vec![CHANNEL_VERSION];
+        to.extend(epoch.to_be_bytes());
+        put_number(&mut to, *born_unix_ms);
         put_number(&mut to, (*losses_count).into());
         for number in [first, below_bytes, head, total_bytes] {
             put_number(&mut to, *number);
@@ -191,8 +199,11 @@ impl ChannelRecord {
 
     /// The record of these bytes.
     pub fn take(bytes: &[u8]) -> Result<ChannelRecord, Garbled> {
-        let mut from = Fields::versioned(bytes, VERSION)?;
-        let epoch = Epoch(u32::from_be_bytes(from.array()?));
+        let knows_birth = bytes.first() == Some(&CHANNEL_VERSION);
+        let version = if knows_birth { CHANNEL_VERSION } else { VERSION };
+        let mut from = Fields::versioned(bytes, version)?;
+        let epoch = Epoch(u32::from_be_bytes(from.array()?).into());
+        let born_unix_ms = if knows_birth { from.number()? } else { 0 };
         let losses_count = from.number()?.try_into().map_err(|_| Garbled)?;
         let [first, below_bytes, head, total_bytes] =
             [from.number()?, from.number()?, from.number()?, from.number()?];
@@ -205,6 +216,7 @@ impl ChannelRecord {
         let channel = fields::text(from.rest())?.into();
         Ok(ChannelRecord {
             epoch,
+            born_unix_ms,
             losses_count,
             first,
             below_bytes,

@@ -96,6 +96,7 @@ impl<E: Disk> Copier<'_, E> {
         }
         if !walked.losses.is_empty() || doubt == Doubt::Everywhere {
             record.epoch = reborn(record.epoch, head as u32);
+            record.born_unix_ms = 0;
         }
         let mut values = Vec::new();
         let mut next = record.first;

@@ -13,33 +13,37 @@ pub fn channel_is_valid(name: &str) -> bool {
     (1..=limits::NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
-impl Epoch {
-    /// Length of the textual form in bytes.
-    pub const TEXT_BYTES: usize = 8;
+/// Letters in the textual form of a stream's epoch, and of a silent channel's.
+const STREAM_LETTERS: usize = 8;
+const SILENT_LETTERS: usize = 32;
 
+impl Epoch {
     /// What a client sent; `FOREIGN` for all that no stream of ours was called.
     pub fn parse(text: &str) -> Epoch {
         let is_ours = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != Epoch::TEXT_BYTES || !text.as_bytes().iter().all(is_ours) {
+        if !text.as_bytes().iter().all(is_ours) {
             return Epoch::FOREIGN;
         }
-        u32::from_str_radix(text, 16).map_or(Epoch::FOREIGN, Epoch)
+        let epoch = u128::from_str_radix(text, 16).map_or(Epoch::FOREIGN, Epoch);
+        match (text.len(), epoch.is_stream()) {
+            (STREAM_LETTERS, true) | (SILENT_LETTERS, false) => epoch,
+            (_, _) => Epoch::FOREIGN,
+        }
     }
 
     /// Lower-case hexadecimal, without allocation.
-    pub fn text(self) -> [u8; Epoch::TEXT_BYTES] {
+    pub fn text(self) -> SmallVec<[u8; SILENT_LETTERS]> {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b'0'; Epoch::TEXT_BYTES];
-        for (index, place) in text.iter_mut().rev().enumerate() {
-            *place = HEX[(self.0 >> (index * 4)) as usize & 0xf];
-        }
-        text
+        let letters = if self.is_stream() { STREAM_LETTERS } else { SILENT_LETTERS };
+        let nibbles = (0..letters).rev();
+        nibbles.map(|index| HEX[(self.0 >> (index * 4)) as usize & 0xf]).collect()
     }
 }
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0)
+        let letters = if self.is_stream() { STREAM_LETTERS } else { SILENT_LETTERS };
+        write!(f, "{:0letters$x}", self.0)
     }
 }
 
@@ -84,12 +88,16 @@ pub(super) fn told_epoch(epoch: Epoch, seal: Option<EpochSeal>) -> SmallVec<[u8;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::SilentEpoch;
 
     #[test]
     fn an_epoch_reads_back_from_its_text() {
-        for epoch in [0, 1, 0x0123_abcd, u32::MAX].map(Epoch) {
+        let silent = Epoch::from(SilentEpoch { since_unix_ms: 1_700_000_000_000, seal: 5 });
+        assert_eq!(silent.to_string(), "018bcfe5680000000000000000000005");
+        let streams = [0, 1, 0x0123_abcd, u32::MAX.into()].map(Epoch);
+        for epoch in streams.into_iter().chain([silent, Epoch(u128::MAX), Epoch(1 << 32)]) {
             let text = epoch.to_string();
-            assert_eq!(text.as_bytes(), epoch.text());
+            assert_eq!(text.as_bytes(), &epoch.text()[..]);
             assert_eq!(Epoch::parse(&text), epoch);
         }
     }
@@ -119,6 +127,10 @@ mod tests {
     fn what_is_no_epoch_of_ours_is_foreign() {
         for text in ["", "1", "123456789", "0000000g", "ABCDEF01", "+1234567", "日本ab", "xyz"] {
             assert_eq!(Epoch::parse(text), Epoch::FOREIGN, "{text:?}");
+        }
+        // A number that has a shorter form, and one of more bits.
+        for text in [format!("{:032x}", 7), "f".repeat(33), format!("{:033x}", 1u128 << 100)] {
+            assert_eq!(Epoch::parse(&text), Epoch::FOREIGN, "{text:?}");
         }
     }
 

@@ -137,15 +137,52 @@ pub struct Position {
     pub epoch: Epoch,
 }
 
-/// The name of one life of a channel's stream; shown as 8 hexadecimal letters.
-/// A client's epoch that is not of this form parses to `Epoch::FOREIGN`, which
+/// The name of one life of a channel's stream, a number of 32 bits that is shown as 8
+/// hexadecimal letters; or, with 128 bits and 32 letters, of a channel in which nothing
+/// was said. A client's epoch that is of neither form parses to `Epoch::FOREIGN`, which
 /// equals no stream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epoch(pub u32);
+pub struct Epoch(pub u128);
+
+/// What the epoch of a silent channel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SilentEpoch {
+    /// When it was given, ms since 1970, in 48 bits.
+    pub since_unix_ms: u64,
+    /// The server's sum, in 80 bits.
+    pub seal: u128,
+}
+
+impl SilentEpoch {
+    const SEAL_BITS: u32 = 80;
+    /// The latest time.
+    pub const UNIX_MS_MAX: u64 = (1 << (u128::BITS - SilentEpoch::SEAL_BITS)) - 1;
+    /// The bits of a seal.
+    pub const SEAL_MAX: u128 = (1 << SilentEpoch::SEAL_BITS) - 1;
+}
+
+impl From<SilentEpoch> for Epoch {
+    fn from(silent: SilentEpoch) -> Epoch {
+        let SilentEpoch { since_unix_ms, seal } = silent;
+        Epoch(u128::from(since_unix_ms) << SilentEpoch::SEAL_BITS | seal)
+    }
+}
 
 impl Epoch {
     /// No stream's epoch.
     pub const FOREIGN: Epoch = Epoch(0);
+
+    /// Whether it names a stream, or could.
+    pub fn is_stream(self) -> bool {
+        self.0 <= u128::from(u32::MAX)
+    }
+
+    /// What it says of a silent channel, if it is one's.
+    pub fn silent(self) -> Option<SilentEpoch> {
+        let since_unix_ms = (self.0 >> SilentEpoch::SEAL_BITS) as u64;
+        let seal = self.0 & SilentEpoch::SEAL_MAX;
+        (!self.is_stream()).then_some(SilentEpoch { since_unix_ms, seal })
+    }
 }
 
 /// Makes an epoch good for recovery by one user in one room, from an offset on. Behind

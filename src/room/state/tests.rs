@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Csprng, Prng, Trace};
+use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace};
 use crate::room::way;
 use crate::room::{Asker, NewsOf, Recovery, Voice, Welcome};
 use crate::store::Durability;
-use crate::wire::Payload;
+use crate::wire::{Payload, Position};
 
 const ROOM: RoomId = RoomId(9);
 const HOME: ShardId = ShardId(0);
@@ -25,7 +25,12 @@ impl World {
         let options = Options { namespaces: vec![rules], rooms_max: 2 };
         let now = Now::at(Tick(0), 1_000_000);
         World {
-            rooms: Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16])),
+            rooms: Rooms::new(
+                now,
+                Arc::new(options),
+                Csprng::from_key([1; 16]),
+                SealKey::derive([1, 2], SealPurpose::SilentRoom),
+            ),
             now,
             out: Out::default(),
         }
@@ -169,15 +174,119 @@ fn an_absence_is_not_cut_short_by_an_earlier_one() {
 #[test]
 fn a_stream_outlives_its_members_by_the_age_of_messages() {
     let mut world = World::new(chatty());
-    let start = world.subscribe(HOME, 1, None).position;
+    world.subscribe(HOME, 1, None);
+    world.publish();
+    let seen = world.subscribe(HOME, 3, None).position;
+    world.ask(HOME, 3, What::Unsubscribe(Departure::Said));
     world.ask(HOME, 1, What::Unsubscribe(Departure::Said));
     world.pass(299_000);
-    assert_eq!(world.subscribe(HOME, 2, start).recovery, Recovery::Whole);
+    assert_eq!(world.subscribe(HOME, 2, seen).recovery, Recovery::Whole);
     world.ask(HOME, 2, What::Unsubscribe(Departure::Said));
     world.pass(301_000);
     world.pass(301_000);
     assert!(world.rooms.is_empty());
-    assert_eq!(world.subscribe(HOME, 3, start).recovery, Recovery::Lost);
+    assert_eq!(world.subscribe(HOME, 3, seen).recovery, Recovery::Lost);
+}
+
+/// Who leaves, and what it gets when it comes back that much later. Nothing is kept of
+/// the room meanwhile, unless somebody speaks.
+#[track_caller]
+fn check_silence(away_ms: u64, says: &[u64], want: Option<usize>) {
+    let mut world = World::new(chatty());
+    let start = world.subscribe(HOME, 1, None).position;
+    world.ask(HOME, 1, What::Unsubscribe(Departure::Said));
+    assert!(world.rooms.is_empty(), "nothing was said, so nothing is kept");
+    let mut passed_ms = 0;
+    for &at_ms in says {
+        world.pass(at_ms - passed_ms);
+        passed_ms = at_ms;
+        world.publish();
+    }
+    world.pass(away_ms - passed_ms);
+    let welcome = world.subscribe(FAR, 2, start);
+    let missed = (welcome.recovery == Recovery::Whole).then_some(welcome.missed.len());
+    assert_eq!(missed, want, "away for {away_ms}, said at {says:?}");
+}
+
+#[test]
+fn a_position_in_silence_is_kept_as_long_as_messages() {
+    check_silence(0, &[], Some(0));
+    check_silence(299_000, &[], Some(0));
+    check_silence(301_000, &[], None);
+    check_silence(60_000, &[40_000], Some(1));
+    check_silence(60_000, &[0, 1, 2], Some(3));
+    check_silence(60_000, &[0, 1, 2, 3], None); // the first is gone
+    check_silence(400_000, &[299_999], Some(1));
+    check_silence(400_000, &[300_001], None);
+    // Another stream was said, and forgotten, before this one.
+    check_silence(1_000_000, &[0, 999_000], None);
+}
+
+#[test]
+fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
+    let rules = Namespace { history_count_max: 9, members_max: 9, ..chatty() };
+    let mut world = World::new(rules);
+    let start = world.subscribe(HOME, 1, None).position.unwrap();
+    for _ in 0..4 {
+        world.pass(250_000);
+        world.publish();
+    }
+    // Its client saw two of them, and knows no other epoch.
+    let seen = |offset| Some(Position { offset, ..start });
+    let recovers = |world: &mut World, slot, offset| {
+        let welcome = world.subscribe(FAR, slot, seen(offset));
+        (welcome.recovery == Recovery::Whole).then_some(welcome.missed.len())
+    };
+    assert_eq!(recovers(&mut world, 2, 3), Some(1));
+    assert_eq!(recovers(&mut world, 3, 4), Some(0));
+    world.ask(FAR, 3, What::Unsubscribe(Departure::Said));
+    assert_eq!(recovers(&mut world, 4, 5), None, "ahead of the head");
+    assert_eq!(recovers(&mut world, 5, 1), None, "some of it is too old");
+    let page = |since| HistoryPage {
+        title: Some(title()),
+        passage: Passage { limit: 9, since, order: crate::room::Order::OldestFirst },
+    };
+    let history = world.ask(HOME, 1, What::History(Box::new(page(seen(3))))).0;
+    let Answer::History(all, position) = history else { panic!("{history:?}") };
+    assert_eq!((all.len(), position.epoch.is_stream()), (1, true));
+}
+
+#[test]
+fn history_of_a_room_that_is_not_there_is_silent_and_knows_its_positions() {
+    let mut world = World::new(chatty());
+    let ask = |world: &mut World, since| {
+        let passage = Passage { limit: 9, since, order: crate::room::Order::OldestFirst };
+        let page = HistoryPage { title: Some(title()), passage };
+        world.ask(HOME, 1, What::History(Box::new(page))).0
+    };
+    let Answer::History(none, position) = ask(&mut world, None) else { panic!("nothing") };
+    assert!(none.is_empty() && world.rooms.is_empty());
+    assert!(matches!(ask(&mut world, Some(position)), Answer::History(..)));
+    for wrong in [Position { offset: 1, ..position }, Position { epoch: Epoch(7), ..position }] {
+        let answer = ask(&mut world, Some(wrong));
+        assert!(matches!(answer, Answer::Refused(ErrorCode::UnrecoverablePosition)), "{answer:?}");
+    }
+}
+
+#[test]
+fn rooms_that_were_only_visited_leave_nothing() {
+    let rules = Namespace { presence: false, join_leave: false, ..chatty() };
+    let mut world = World::new(rules);
+    for number in 0..1_000u128 {
+        let asker = Asker { conn: ConnId { slot: 1, generation: 0 }, id: 1 };
+        for what in [What::Subscribe(Box::new(entry(1))), What::Unsubscribe(Departure::Lost)] {
+            let room = RoomId(number);
+            world.rooms.handle(world.now, HOME, Ask { room, asker, what }, &mut world.out);
+        }
+    }
+    assert!(
+        world
+            .out
+            .told
+            .iter()
+            .all(|(_, tell)| !matches!(tell, Tell::Answer(_, _, Answer::Unwelcome(_))))
+    );
+    assert!(world.rooms.is_empty() && world.rooms.next_wake().is_none());
 }
 
 #[test]

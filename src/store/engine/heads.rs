@@ -17,6 +17,8 @@ const YOUNG_MAX: usize = 8_192;
 pub struct Head {
     /// Its stream's.
     pub epoch: Epoch,
+    /// When its first message was said, Unix ms; 0 where nobody knows.
+    pub born_unix_ms: u64,
     /// Whether its record says so; else it is written with the next message.
     pub naming: Naming,
     /// The lowest offset that is on the disk.
@@ -55,11 +57,11 @@ pub enum Naming {
 /// The epoch of a channel that lost something: by chance another one, and the same
 /// whenever it is asked for.
 pub fn reborn(epoch: Epoch, losses_count: u32) -> Epoch {
-    let seed = u64::from(epoch.0) << 32 | u64::from(losses_count);
+    let seed = (epoch.0 as u64) << 32 | u64::from(losses_count);
     let drawn = Prng::from_seed(seed).draw() as u32;
     // Neither the old one, nor nobody's.
     let taken = [epoch, Epoch::FOREIGN];
-    let mut candidates = (0..=2).map(|more| Epoch(drawn.wrapping_add(more)));
+    let mut candidates = (0..=2).map(|more| Epoch(drawn.wrapping_add(more).into()));
     candidates.find(|epoch| !taken.contains(epoch)).expect("two are taken, and these are three")
 }
 
@@ -105,6 +107,7 @@ mod tests {
         let mut heads = Heads::default();
         let head = |offset| Head {
             epoch: Epoch(1),
+            born_unix_ms: 0,
             naming: Naming::Written,
             first: 1,
             below_bytes: 0,

@@ -145,7 +145,7 @@ impl<D: Disk> Engine<D> {
     ) -> Result<Slice, Failure> {
         budget.seek();
         let Some(head) = self.head(open.room)? else {
-            return Ok(Slice::Whole(Outcome::Opened(None)));
+            return Ok(Slice::Whole(Outcome::Opened(None, self.losses_count)));
         };
         let first = head.first_shown(self.setup.rules(head.namespace).count_max);
         let mut tail = match so_far {
@@ -167,8 +167,10 @@ impl<D: Disk> Engine<D> {
         }
         let (mut tail, ids) = tail.end()?;
         tail.reverse();
-        let opened = Opened { epoch: head.epoch, head: head.offset, first, tail, ids };
-        Ok(Slice::Whole(Outcome::Opened(Some(Box::new(opened)))))
+        let born_unix_ms = head.born_unix_ms;
+        let opened =
+            Opened { epoch: head.epoch, born_unix_ms, head: head.offset, first, tail, ids };
+        Ok(Slice::Whole(Outcome::Opened(Some(Box::new(opened)), self.losses_count)))
     }
 
     fn passage(

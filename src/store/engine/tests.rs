@@ -136,7 +136,7 @@ impl<D: Disk> Bench<D> {
 
     pub fn opened(&mut self, room: RoomId) -> Option<Box<Opened>> {
         match self.ask(Job::Open(open(room))) {
-            Outcome::Opened(opened) => opened,
+            Outcome::Opened(opened, _) => opened,
             other => panic!("{other:?}"),
         }
     }
@@ -162,7 +162,14 @@ pub(super) fn message(offset: u64, text: &str, user: &str, time_unix_ms: u64) ->
 /// With a birth, which only counts for a channel that is new.
 pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> Job {
     let publication = Arc::new(message(offset, &format!("m{offset}"), "ann", 1_000_000 + offset));
-    let birth = Birth { tenant: "".into(), channel: channel.into(), epoch: EPOCH, parties: None };
+    let birth = Birth {
+        tenant: "".into(),
+        channel: channel.into(),
+        epoch: EPOCH,
+        born_unix_ms: 1_000_001,
+        behind: 0,
+        parties: None,
+    };
     let namespace = namespace_of(channel);
     let birth = Some(birth);
     Job::Append(Box::new(Append { room, namespace, birth, publication, addressee: None }))
@@ -292,7 +299,7 @@ fn reads_see_the_writes_that_they_stand_behind() {
     assert_eq!(offsets(&answers[1]), [1, 2], "and a later one, which is as good");
     let marks = Marks { delivered: 1, read: 1 };
     assert!(matches!(&answers[4], Outcome::Marks(page) if page[..] == [("ann".into(), marks)]));
-    assert!(matches!(&answers[5], Outcome::Opened(Some(opened)) if opened.head == 2));
+    assert!(matches!(&answers[5], Outcome::Opened(Some(opened), _) if opened.head == 2));
     assert_eq!(bench.engine.counts().commits, commits + 1, "all in one batch");
 }
 
@@ -379,7 +386,7 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
         let reopened = bench.ask(Job::Open(open(ROOM)));
         assert_eq!(failure(&reopened), Failure::Broken, "its end is not known");
         let other = bench.ask(Job::Open(open(RoomId(8))));
-        assert!(matches!(other, Outcome::Opened(None)), "{other:?}");
+        assert!(matches!(other, Outcome::Opened(None, _)), "{other:?}");
         bench.weather(DiskWeather::CALM);
         bench.now += 10_000;
         bench.round.0 += 1;
@@ -450,7 +457,7 @@ fn ids_are_found_again_as_long_as_they_count() {
     let ids = |bench: &mut Bench<SimulatedDisk>, since| {
         let open = Open { ids_since_unix_ms: since, ..open(ROOM) };
         match bench.ask(Job::Open(open)) {
-            Outcome::Opened(Some(opened)) => (opened.tail.len(), opened.ids),
+            Outcome::Opened(Some(opened), _) => (opened.tail.len(), opened.ids),
             other => panic!("{other:?}"),
         }
     };
@@ -460,7 +467,7 @@ fn ids_are_found_again_as_long_as_they_count() {
     assert_eq!(ids(&mut bench, 0).1.len(), 30);
     assert_eq!(ids(&mut bench, 1_000_031).1, []);
     let after = Open { after: Some(3), ..open(ROOM) };
-    let Outcome::Opened(Some(opened)) = bench.ask(Job::Open(after)) else { panic!() };
+    let Outcome::Opened(Some(opened), _) = bench.ask(Job::Open(after)) else { panic!() };
     assert_eq!(opened.tail.len(), 27, "all that the room asked for");
 }
 

@@ -41,12 +41,15 @@ impl<D: Disk> Engine<D> {
         let Some(record) = self.channel(room)? else { return Ok(None) };
         let namespace = (self.setup.namespace_of)(&record.channel);
         let is_sure = self.setup.durable(namespace) == Durable::Now;
-        let (epoch, naming) = match is_sure || record.losses_count == self.losses_count {
-            true => (record.epoch, Naming::Written),
-            false => (heads::reborn(record.epoch, self.losses_count), Naming::Reborn),
-        };
+        // Who waited for the first message may have been shown others than there are now.
+        let (epoch, born_unix_ms, naming) =
+            match is_sure || record.losses_count == self.losses_count {
+                true => (record.epoch, record.born_unix_ms, Naming::Written),
+                false => (heads::reborn(record.epoch, self.losses_count), 0, Naming::Reborn),
+            };
         let mut head = Head {
             epoch,
+            born_unix_ms,
             naming,
             first: record.first,
             below_bytes: record.below_bytes,
@@ -157,6 +160,7 @@ impl<D: Disk> Engine<D> {
     pub(super) fn put_channel(&mut self, room: RoomId, head: &Head, tenant: &str, channel: &str) {
         let record = ChannelRecord {
             epoch: head.epoch,
+            born_unix_ms: head.born_unix_ms,
             losses_count: self.losses_count,
             first: head.first,
             below_bytes: head.below_bytes,
@@ -176,7 +180,12 @@ impl<D: Disk> Engine<D> {
         ticket: Ticket,
     ) -> Result<(Marking, Durable), Failure> {
         let Mark { room, user, inbox, reached } = mark;
-        let head = self.head(*room)?.ok_or(Failure::Broken)?;
+        let Some(head) = self.head(*room)? else {
+            // All that was said is gone, and the channel with it.
+            let none = Marks::default();
+            let unchanged = Outcome::Marked { before: none, after: none };
+            return Ok((Marking::Whole(unchanged), Durable::Later));
+        };
         let (Reached::Delivered(offset) | Reached::Read(offset)) = *reached;
         // Who asks knows of a message that is not here.
         if head.offset < offset {
@@ -414,10 +423,11 @@ impl Copy {
 fn newborn(birth: &Birth, namespace: u16) -> Head {
     Head {
         epoch: birth.epoch,
+        born_unix_ms: birth.born_unix_ms,
         naming: Naming::Written,
-        first: 1,
+        first: birth.behind + 1,
         below_bytes: 0,
-        offset: 0,
+        offset: birth.behind,
         total_bytes: 0,
         namespace,
         parties: birth.parties,

@@ -221,7 +221,7 @@ fn a_store_goes_on_without_what_is_damaged() {
             after: None,
             ids_since_unix_ms: u64::MAX,
         });
-        let Outcome::Opened(Some(opened)) = ask(&mut engine, job) else { panic!() };
+        let Outcome::Opened(Some(opened), _) = ask(&mut engine, job) else { panic!() };
         assert_eq!((opened.head, opened.tail.len() as u64), (head, head));
         assert_ne!(opened.epoch, Epoch(5), "offsets may be given again");
     }
@@ -250,7 +250,14 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
         trace: None,
     };
     let channel = format!("room:{}", { room.0 }).into();
-    let birth = Birth { tenant: "".into(), channel, epoch: Epoch(5), parties: None };
+    let birth = Birth {
+        tenant: "".into(),
+        channel,
+        epoch: Epoch(5),
+        born_unix_ms: 1,
+        behind: 0,
+        parties: None,
+    };
     let (birth, publication) = (Some(birth).filter(|_| offset == 1), publication.into());
     let append = Append { room, namespace: 0, birth, publication, addressee: None };
     ask(engine, Job::Append(Box::new(append)))

@@ -52,7 +52,8 @@ fn append(room: RoomId, channel: &str, offset: u64) -> Job {
         trace: None,
     };
     let (tenant, channel, epoch) = ("acme".into(), channel.into(), Epoch(5));
-    let birth = Some(Birth { tenant, channel, epoch, parties: Some(INBOXES) });
+    let birth =
+        Some(Birth { tenant, channel, epoch, born_unix_ms: 1, behind: 0, parties: Some(INBOXES) });
     let addressee = Some(Addressee { inbox: INBOXES[1], expires_unix_ms: NOW + 1_000 });
     let (namespace, publication) = (0, publication.into());
     Job::Append(Box::new(Append { room, namespace, birth, publication, addressee }))

@@ -80,6 +80,7 @@ fn records_read_back_equal() {
     for parties in [None, Some([RoomId(1), RoomId(u128::MAX)])] {
         let channel = ChannelRecord {
             epoch: Epoch(0xdead_beef),
+            born_unix_ms: 1_700_000_000_000,
             losses_count: u32::MAX,
             first: 1,
             below_bytes: 0,
@@ -90,6 +91,12 @@ fn records_read_back_equal() {
             channel: "room:ü".into(),
         };
         check(&channel, &channel.put(), &ChannelRecord::take);
+        // As it was written before anybody asked when a stream began.
+        let mut old = channel.put();
+        old[0] = VERSION;
+        old.drain(5..11);
+        let unknown = ChannelRecord { born_unix_ms: 0, ..channel };
+        assert_eq!(ChannelRecord::take(&old), Ok(unknown));
     }
     let marks = Marks { delivered: 300, read: 299 };
     check(&marks, &put_marks(marks), &take_marks);

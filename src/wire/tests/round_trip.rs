@@ -223,7 +223,7 @@ impl Material {
     }
 
     fn position(&self) -> Position {
-        Position { offset: self.offsets[0], epoch: Epoch(self.numbers[2]) }
+        Position { offset: self.offsets[0], epoch: Epoch(self.numbers[2].into()) }
     }
 
     fn seal(&self) -> Option<EpochSeal> {

@@ -152,7 +152,7 @@ fn what_is_read_in_slices_is_what_is_there() {
     let newest: Vec<_> = (2_000..=3_000).rev().collect();
     assert_eq!(read(&mut bench, Order::NewestFirst), newest);
     let wide = Open { ids_since_unix_ms: 0, count_max: 2_000, ..open(ROOM) };
-    let Outcome::Opened(Some(opened)) = bench.ask(Job::Open(wide)) else { panic!() };
+    let Outcome::Opened(Some(opened), _) = bench.ask(Job::Open(wide)) else { panic!() };
     assert_eq!((opened.tail.len(), opened.ids.len()), (2_000, 3_000));
     let (mut after, mut found, mut pages) = (Box::from(""), Vec::new(), 0);
     loop {
@@ -293,7 +293,7 @@ fn what_is_taken_back_while_it_is_read_is_not_shown() {
         let found = answered.into_iter().find(|(one, _)| *one == ticket).unwrap().1;
         let found = match found {
             Outcome::Passage(found) => found,
-            Outcome::Opened(Some(opened)) => opened.tail,
+            Outcome::Opened(Some(opened), _) => opened.tail,
             other => panic!("{other:?}"),
         };
         for one in found.iter().filter(|one| [2, 2_999].contains(&one.offset)) {

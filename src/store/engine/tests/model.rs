@@ -156,7 +156,7 @@ struct Model {
     /// By room and offset: what was answered, and whether a power cut may take it.
     answered: BTreeMap<(u64, u64), (String, Durable)>,
     /// By room, epoch and offset: all that was ever answered, and so shown.
-    shown: BTreeMap<(u64, u32, u64), String>,
+    shown: BTreeMap<(u64, u128, u64), String>,
     /// By room: every text that was ever sent, by offset.
     sent: BTreeMap<u64, BTreeMap<u64, BTreeSet<String>>>,
     /// By room and reader.
@@ -268,7 +268,7 @@ impl World {
         let text = format!("t{}", self.texts_count);
         let Job::Append(mut append) = append(id(room), channel(room), offset) else { return };
         append.publication = Arc::new(message(offset, &text, "ann", self.bench.now));
-        let new_epoch = Epoch(self.texts_count as u32);
+        let new_epoch = Epoch(u128::from(self.texts_count as u32));
         match &mut append.birth {
             Some(birth) if epoch.is_none() || epoch == self.born[room as usize] => {
                 birth.epoch = epoch.unwrap_or(new_epoch);
@@ -349,8 +349,8 @@ impl World {
                 continue;
             }
             match self.bench.ask(Job::Open(open(id(room)))) {
-                Outcome::Opened(None) => self.rooms[room as usize].given = Some(0),
-                Outcome::Opened(Some(opened)) => {
+                Outcome::Opened(None, _) => self.rooms[room as usize].given = Some(0),
+                Outcome::Opened(Some(opened), _) => {
                     let (given, epoch) = (Some(opened.head), Some(opened.epoch));
                     self.rooms[room as usize] = Room { given, epoch };
                 }
@@ -493,7 +493,7 @@ impl World {
 impl<D: Disk> Bench<D> {
     fn opened_or(&mut self, room: RoomId) -> Result<Option<Box<Opened>>, String> {
         match self.ask(Job::Open(open(room))) {
-            Outcome::Opened(opened) => Ok(opened),
+            Outcome::Opened(opened, _) => Ok(opened),
             other => Err(format!("{room:?} does not open: {other:?}")),
         }
     }

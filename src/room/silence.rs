@@ -1,0 +1,234 @@
+//! Positions in rooms in which nothing was said.
+//!
+//! Such a room stores nothing, on the disk or in memory: the position that it gives
+//! carries the time, and a seal of the room and of that time. With a key of the store it
+//! is known again on every shard and in every life; with nobody's, where messages live
+//! in memory and do not outlast the process.
+//!
+//! Invariant: a position of time t is one of a stream whose first message was said at b
+//! exactly when t <= b < t + the age of messages. No other stream can lie between: it
+//! would be forgotten only when its last message, behind t, is older than that.
+//!
+//! Deliberately absent: rights. Who may not read history has positions of its own under
+//! another seal.
+
+use super::one::{Stream, rules};
+use super::{Answer, HistoryPage, Namespace, Rooms};
+use crate::base::{Csprng, Now, RoomId, SealKey};
+use crate::store::Durability;
+use crate::wire::{Epoch, ErrorCode, Position, SilentEpoch};
+
+/// Gives and knows again the epochs of silent rooms.
+#[derive(Debug)]
+pub(super) struct Silence {
+    key: SealKey,
+    /// Which process this is, for streams that end with it.
+    life: u128,
+}
+
+/// What ends all positions of a room's silence when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    /// Nothing does: what was answered stays.
+    Store,
+    /// How often the store lost what was not synced.
+    Losses(u32),
+    /// The end of this process.
+    Life(u128),
+}
+
+impl Silence {
+    /// With the key of the store; `ids` tells this process from others.
+    pub fn new(key: SealKey, ids: &mut Csprng) -> Silence {
+        Silence { key, life: ids.draw_u128() }
+    }
+
+    /// The epoch of a room in which nothing was said until then. `losses_count` is what
+    /// the store says.
+    pub fn epoch(
+        &self,
+        until_unix_ms: u64,
+        room: RoomId,
+        rules: &Namespace,
+        losses_count: u32,
+    ) -> Epoch {
+        let since_unix_ms = until_unix_ms & SilentEpoch::UNIX_MS_MAX;
+        let seal = self.seal(since_unix_ms, room, self.bound(rules, losses_count));
+        SilentEpoch { since_unix_ms, seal }.into()
+    }
+
+    /// Since when the room was silent when it gave this epoch; `None` for any epoch that
+    /// it did not give, or not in silence.
+    pub fn since_unix_ms(
+        &self,
+        epoch: Epoch,
+        room: RoomId,
+        rules: &Namespace,
+        losses_count: u32,
+    ) -> Option<u64> {
+        let SilentEpoch { since_unix_ms, seal } = epoch.silent()?;
+        let bound = self.bound(rules, losses_count);
+        (self.seal(since_unix_ms, room, bound) == seal).then_some(since_unix_ms)
+    }
+
+    fn bound(&self, rules: &Namespace, losses_count: u32) -> Bound {
+        match rules.durability {
+            _ if !rules.is_durable() => Bound::Life(self.life),
+            Durability::Fsync => Bound::Store,
+            Durability::Interval => Bound::Losses(losses_count),
+            Durability::Memory => Bound::Life(self.life),
+        }
+    }
+
+    fn seal(&self, since_unix_ms: u64, room: RoomId, bound: Bound) -> u128 {
+        let (kind, number) = match bound {
+            Bound::Store => (0, 0),
+            Bound::Losses(count) => (1, u128::from(count)),
+            Bound::Life(life) => (2, life),
+        };
+        let parts: [&[u8]; 4] = [
+            &{ room.0 }.to_be_bytes(),
+            &since_unix_ms.to_be_bytes(),
+            &[kind],
+            &number.to_be_bytes(),
+        ];
+        self.key.tag(&parts) & SilentEpoch::SEAL_MAX
+    }
+}
+
+/// Whether a stream whose first message was said then is the one that a position in
+/// silence waited for.
+pub(super) fn is_awaited(since_unix_ms: u64, born_unix_ms: u64, age_ms_max: u64) -> bool {
+    since_unix_ms <= born_unix_ms && born_unix_ms - since_unix_ms < age_ms_max
+}
+
+impl Rooms {
+    /// Where a room's stream ends, as its clients are told.
+    pub(super) fn told_position(&self, now: Now, slot: u32) -> Option<Position> {
+        let room = &self.rooms[slot];
+        let window = room.window()?;
+        if !window.is_silent() {
+            return Some(window.position());
+        }
+        let rules = rules(&self.options, &room.title);
+        let until_unix_ms = match &room.stream {
+            Stream::None | Stream::Memory(_) => now.unix_ms,
+            // Its first message has its time, and is not kept yet.
+            Stream::Kept(kept) => kept.silent_until_unix_ms().unwrap_or(now.unix_ms),
+        };
+        let losses_count = losses_count(&room.stream);
+        let epoch = self.silence.epoch(until_unix_ms, room.id, rules, losses_count);
+        Some(Position { offset: 0, epoch })
+    }
+
+    /// A client's position as one of the room's stream: one that was given in silence is
+    /// behind what its client saw of the stream that began then. Foreign if it is of none.
+    pub(super) fn known_position(&self, now: Now, slot: u32, since: Position) -> Position {
+        let room = &self.rooms[slot];
+        let (Some(window), false) = (room.window(), since.epoch.is_stream()) else {
+            return since;
+        };
+        let rules = rules(&self.options, &room.title);
+        let losses_count = losses_count(&room.stream);
+        let given = self.silence.since_unix_ms(since.epoch, room.id, rules, losses_count);
+        let fits = given.is_some_and(|given| match window.is_silent() {
+            true => since.offset == 0 && is_good(now, given, rules),
+            false => is_awaited(given, window.born_unix_ms(), rules.history_age_ms_max),
+        });
+        let epoch = if fits { window.position().epoch } else { Epoch::FOREIGN };
+        Position { epoch, ..since }
+    }
+
+    /// The history of a room that is not in memory because nothing was said in it.
+    pub(super) fn history_of_silence(&self, now: Now, id: RoomId, page: &HistoryPage) -> Answer {
+        let unknown = Answer::Refused(ErrorCode::UnrecoverablePosition);
+        let Some(title) = &page.title else { return unknown };
+        let rules = rules(&self.options, title);
+        let knows = |since: Position| {
+            let given = self.silence.since_unix_ms(since.epoch, id, rules, 0);
+            since.offset == 0 && given.is_some_and(|given| is_good(now, given, rules))
+        };
+        if page.passage.since.is_some_and(|since| !knows(since)) {
+            return unknown;
+        }
+        let epoch = self.silence.epoch(now.unix_ms, id, rules, 0);
+        Answer::History(Vec::new(), Position { offset: 0, epoch })
+    }
+}
+
+/// Whether a position in silence is good where nothing was said since.
+fn is_good(now: Now, given_unix_ms: u64, rules: &Namespace) -> bool {
+    // A wall clock that was set back takes nothing from it.
+    is_awaited(given_unix_ms, now.unix_ms.max(given_unix_ms), rules.history_age_ms_max)
+}
+
+fn losses_count(stream: &Stream) -> u32 {
+    match stream {
+        Stream::None | Stream::Memory(_) => 0,
+        Stream::Kept(kept) => kept.losses_count(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{SealPurpose, Tick};
+
+    fn rules(durability: Durability) -> Namespace {
+        Namespace { durability, history_count_max: 1, ..Namespace::default() }
+    }
+
+    fn silence(key: u64, seed: u8) -> Silence {
+        let key = SealKey::derive([key, 0], SealPurpose::SilentRoom);
+        Silence::new(key, &mut Csprng::from_key([seed; 16]))
+    }
+
+    #[test]
+    fn only_its_own_room_and_store_know_an_epoch_of_silence() {
+        let now = Now::at(Tick(5), 1_700_000_000_123);
+        let rules = rules(Durability::Fsync);
+        let (room, given) = (RoomId(7), silence(1, 1));
+        let epoch = given.epoch(now.unix_ms, room, &rules, 0);
+        let since = |by: &Silence, epoch, room| by.since_unix_ms(epoch, room, &rules, 9);
+        assert_eq!(since(&given, epoch, room), Some(now.unix_ms));
+        assert_eq!(since(&silence(1, 2), epoch, room), Some(now.unix_ms), "another life");
+        assert_eq!(since(&silence(2, 1), epoch, room), None, "another store");
+        assert_eq!(since(&given, epoch, RoomId(8)), None);
+        let SilentEpoch { since_unix_ms, seal } = epoch.silent().unwrap();
+        for forged in [
+            SilentEpoch { since_unix_ms: since_unix_ms - 1, seal },
+            SilentEpoch { since_unix_ms, seal: seal ^ 1 },
+            SilentEpoch { since_unix_ms, seal: 0 },
+        ] {
+            assert_eq!(since(&given, forged.into(), room), None);
+        }
+        for foreign in [Epoch::FOREIGN, Epoch(1), Epoch(u128::MAX), Epoch(1 << 32)] {
+            assert_eq!(since(&given, foreign, room), None);
+        }
+    }
+
+    #[test]
+    fn silence_ends_with_what_may_have_been_said_in_it_and_lost() {
+        let (now, room) = (Now::at(Tick(5), 1_000), RoomId(7));
+        let check = |durability, seed: u8, losses_count: u32, want: bool| {
+            let rules = rules(durability);
+            let epoch = silence(1, 1).epoch(now.unix_ms, room, &rules, 3);
+            let since = silence(1, seed).since_unix_ms(epoch, room, &rules, losses_count);
+            assert_eq!(since.is_some(), want, "{durability:?}, {seed}, {losses_count}");
+        };
+        check(Durability::Fsync, 2, 4, true);
+        check(Durability::Interval, 2, 3, true);
+        check(Durability::Interval, 1, 4, false);
+        check(Durability::Memory, 1, 4, true);
+        check(Durability::Memory, 2, 3, false);
+    }
+
+    #[test]
+    fn a_stream_is_awaited_for_as_long_as_messages_live() {
+        for (since, born, want) in
+            [(5, 5, true), (5, 4, false), (5, 14, true), (5, 15, false), (u64::MAX, 0, false)]
+        {
+            assert_eq!(is_awaited(since, born, 10), want, "{since} {born}");
+        }
+    }
+}
