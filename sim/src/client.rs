@@ -355,14 +355,10 @@ impl Client {
             return; // it never says who it is
         }
         let now_s = around.now.unix_ms / 1_000;
-        let channels: &[String] = match self.prng.below(4) {
-            0 => &["room:0".to_owned()],
-            1 => &["room:1".to_owned(), "news:0".to_owned()],
-            _ => &[],
-        };
+        let channels = self.draw_channels();
         let wild = self.temper == Temper::Wild;
         let expires = (wild && self.prng.percent(20)).then(|| now_s + 1 + self.prng.below(3));
-        let new = NewToken { channels, expires_at_unix_s: expires, ..self.identity() };
+        let new = NewToken { channels: &channels, expires_at_unix_s: expires, ..self.identity() };
         let token = if self.user.is_empty() { String::new() } else { token(&new) };
         let mut recovered = Vec::new();
         for (channel, reading) in &self.readings {
@@ -382,6 +378,16 @@ impl Client {
         if let Some(line) = &mut self.line {
             line.stage = Stage::Connecting;
         }
+    }
+
+    /// What the server is to subscribe it to.
+    pub(crate) fn draw_channels(&mut self) -> Vec<String> {
+        let channels: &[&str] = match self.prng.below(4) {
+            0 => &["room:0"],
+            1 => &["room:1", "news:0"],
+            _ => &[],
+        };
+        channels.iter().map(|&one| one.to_owned()).collect()
     }
 
     /// What each token of this client says.
@@ -475,7 +481,7 @@ impl Client {
             }
             ClientPush::Unsubscribe(why) => {
                 around.tally.endings.insert(format!("unsubscribed {}", why.code));
-                let known = [2500, 2501].contains(&why.code);
+                let known = [2000, 2500, 2501].contains(&why.code);
                 demand(known, Checker::Speech, || format!("unsubscribed with {}", why.code))?;
                 reading.unsubscribed();
                 self.attendances.remove(channel);
@@ -486,10 +492,21 @@ impl Client {
                 })?;
                 self.on_news(channel, &push, around);
             }
-            ClientPush::Subscribe(_)
-            | ClientPush::Disconnect(_)
-            | ClientPush::Refresh(_)
-            | ClientPush::Unknown => {
+            ClientPush::Subscribe(sub) => {
+                demand(!inside, Checker::Streams, || {
+                    format!("client {index} is subscribed to {channel} by the server, twice")
+                })?;
+                around.tally.endings.insert("subscribed by a refresh".to_owned());
+                let result = proto::SubscribeResult {
+                    recoverable: sub.recoverable,
+                    epoch: sub.epoch.clone(),
+                    offset: sub.offset,
+                    positioned: sub.positioned,
+                    ..proto::SubscribeResult::default()
+                };
+                self.subscribed(channel, None, &Before::default(), &result, around)?;
+            }
+            ClientPush::Disconnect(_) | ClientPush::Refresh(_) | ClientPush::Unknown => {
                 let text = format!("client {index}: an unexpected push in {channel}");
                 return Err(Objection { checker: Checker::Speech, text });
             }

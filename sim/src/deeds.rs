@@ -145,7 +145,9 @@ impl Client {
             Deed::Refresh => {
                 let now_s = around.now.unix_ms / 1_000;
                 let expires_at_unix_s = self.prng.percent(50).then(|| now_s + 2);
-                let token = token(&NewToken { expires_at_unix_s, ..self.identity() });
+                let channels = self.draw_channels();
+                let identity = self.identity();
+                let token = token(&NewToken { channels: &channels, expires_at_unix_s, ..identity });
                 let request = Request::Refresh { token: token.into() };
                 self.ask(around, vec![(request, Asked::Other)]);
             }

@@ -157,6 +157,9 @@ impl Mutator {
         if self.holds(Mutation::KeepReplaced) {
             letters.retain(|letter| !matches!(letter, Letter::Tell(Tell::Replaced(_))));
         }
+        if self.holds(Mutation::DropLeave) {
+            letters.retain(|letter| !self.concerns(letter));
+        }
         let mutation = self.mutation;
         let Some(index) = letters.iter().position(|letter| self.concerns(letter)) else { return };
         let twin = letters[index..].iter().skip(1).position(|other| twins(&letters[index], other));

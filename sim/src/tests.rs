@@ -17,7 +17,8 @@ const STORED_SEEDS_COUNT: u64 = 160;
 
 /// What worlds must come to see, each somewhere: limits that are never reached
 /// prove nothing.
-const ENDINGS: &str = "recovered, not recovered, unsubscribed 2500, unsubscribed 2501, \
+const ENDINGS: &str = "recovered, not recovered, unsubscribed 2000, unsubscribed 2500, \
+    unsubscribed 2501, subscribed by a refresh, \
     status 408, status 503, error 100, error 102, error 103, error 104, error 105, error 106, \
     error 108, error 109, error 111, closed 1000, closed 1002, closed 1011, closed 3001, \
     closed 3004, closed 3005, closed 3008, closed 3010, closed 3012, closed 3013, closed 3502, \

@@ -44,6 +44,13 @@ pub struct ChannelClaims {
     pub allow: Allow,
 }
 
+/// The last second of the year 9999. What is beyond it counts milliseconds: of today, they
+/// are seven times as many.
+const UNIX_S_MAX: u64 = 253_402_300_799;
+
+/// A token that becomes valid within this time is worth waiting for.
+const NOT_YET_S_MAX: u64 = 300;
+
 /// Reads the claims of a connection token whose signature was good.
 pub(super) fn connection_claims(
     payload: &[u8],
@@ -51,6 +58,10 @@ pub(super) fn connection_claims(
     now_unix_s: u64,
 ) -> Result<Claims, Fault> {
     let claims = parse(payload)?;
+    // What opens one channel, or is for one connection, opens no connection.
+    if claims.channel.is_some() || claims.client.is_some() || claims.allow.is_some() {
+        return Err(Fault::Kind);
+    }
     let expires_at_unix_s = claims.check(demands, now_unix_s)?;
     let channels = claims.channels.unwrap_or_default();
     if channels.len() > limits::CHANNELS_PER_CONNECTION_MAX {
@@ -77,10 +88,13 @@ pub(super) fn subscription_claims(
     now_unix_s: u64,
 ) -> Result<ChannelClaims, Fault> {
     let claims = parse(payload)?;
+    if claims.channel.is_none() || claims.channels.is_some() || claims.caps.is_some() {
+        return Err(Fault::Kind);
+    }
     let expires_at_unix_s = claims.check(demands, now_unix_s)?;
     Ok(ChannelClaims {
         user: name_or_empty(claims.sub)?,
-        channel: name(claims.channel.ok_or(Fault::Claims)?)?,
+        channel: name(claims.channel.ok_or(Fault::Kind)?)?,
         client: claims.client.map(name).transpose()?,
         expires_at_unix_s,
         info: info(claims.info, claims.b64info)?,
@@ -97,6 +111,7 @@ struct ClaimsJson<'a> {
     sub: Option<Cow<'a, str>>,
     exp: Option<UnixSeconds>,
     nbf: Option<UnixSeconds>,
+    iat: Option<UnixSeconds>,
     aud: Option<Audiences>,
     iss: Option<Cow<'a, str>>,
     expire_at: Option<UnixSeconds>,
@@ -123,6 +138,10 @@ struct CapJson<'a> {
 impl ClaimsJson<'_> {
     /// Whether the token is for here and now; when what it stands for ends.
     fn check(&self, demands: &Demands, now_unix_s: u64) -> Result<Option<u64>, Fault> {
+        let times = [self.exp, self.nbf, self.iat, self.expire_at];
+        if times.iter().flatten().any(|time| UNIX_S_MAX < time.0) {
+            return Err(Fault::Claims);
+        }
         let is_over = |end: u64| now_unix_s >= end.saturating_add(demands.leeway_s);
         if let Some(UnixSeconds(exp)) = self.exp
             && is_over(exp)
@@ -132,7 +151,9 @@ impl ClaimsJson<'_> {
         if let Some(UnixSeconds(nbf)) = self.nbf
             && now_unix_s.saturating_add(demands.leeway_s) < nbf
         {
-            return Err(Fault::NotYet);
+            // Waiting for it is no way out where that takes hours.
+            let is_soon = nbf - now_unix_s <= NOT_YET_S_MAX;
+            return Err(if is_soon { Fault::NotYet } else { Fault::Claims });
         }
         if let Some(wanted) = &demands.audience
             && !self.aud.as_ref().is_some_and(|aud| aud.0.contains(wanted))

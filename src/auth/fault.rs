@@ -11,31 +11,46 @@ pub enum Fault {
     UnknownKey,
     /// No key signed exactly this.
     Signature,
-    /// Its time is over; the one fault that a fresh token mends.
+    /// Its time is over; a fresh token mends that.
     Expired,
-    /// Its time has not come; most often a clock that is wrong.
+    /// Its time comes within minutes; most often a clock that is a little wrong.
     NotYet,
+    /// Made for the other of the two purposes: to connect, or to subscribe.
+    Kind,
     /// Made for another audience.
     Audience,
     /// Made by another issuer.
     Issuer,
-    /// A claim is missing, of another type than it must be, or beyond its limit.
+    /// A claim is missing, of another type than it must be, or beyond its limit, as is a
+    /// time that counts milliseconds.
     Claims,
 }
 
+/// What mends a token's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// A fresh token of the same kind.
+    FreshToken,
+    /// The same token, a little later.
+    Patience,
+    /// Nothing that the client could do.
+    None,
+}
+
 impl Fault {
-    /// Whether a fresh token of the same kind would do: all others are wrong for good.
-    pub fn is_expired(self) -> bool {
+    /// What a client can do about it.
+    pub fn remedy(self) -> Remedy {
         match self {
-            Fault::Expired => true,
+            Fault::Expired => Remedy::FreshToken,
+            Fault::NotYet => Remedy::Patience,
             Fault::Malformed
             | Fault::Algorithm
             | Fault::UnknownKey
             | Fault::Signature
-            | Fault::NotYet
+            | Fault::Kind
             | Fault::Audience
             | Fault::Issuer
-            | Fault::Claims => false,
+            | Fault::Claims => Remedy::None,
         }
     }
 
@@ -48,6 +63,7 @@ impl Fault {
             Fault::Signature => "signature",
             Fault::Expired => "expired",
             Fault::NotYet => "not_yet",
+            Fault::Kind => "kind",
             Fault::Audience => "audience",
             Fault::Issuer => "issuer",
             Fault::Claims => "claims",
@@ -64,6 +80,10 @@ impl fmt::Display for Fault {
             Fault::Signature => "no configured key made the token's signature",
             Fault::Expired => "the token has expired",
             Fault::NotYet => "the token is not valid yet",
+            Fault::Kind => {
+                "the token is for a subscription where one for a connection is needed, or the \
+                 other way round"
+            }
             Fault::Audience => "the token is made for another audience",
             Fault::Issuer => "the token is made by another issuer",
             Fault::Claims => "a claim of the token is missing, of the wrong type or too large",

@@ -21,7 +21,7 @@ mod tests;
 
 pub use allow::{Allow, Cap, Match, allowed};
 pub use claims::{ChannelClaims, Claims};
-pub use fault::Fault;
+pub use fault::{Fault, Remedy};
 pub use keys::{Algorithm, Demands, KeyFault, KeySpec, KeyTrouble, Keys, Material, Weakness};
 pub use sign::{NewToken, SignFault, sign};
 

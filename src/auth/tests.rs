@@ -258,15 +258,58 @@ fn time_counts_from_the_first_second_of_nbf_to_the_last_before_exp() {
     assert_eq!(at(json!({ "exp": NOW })), Err(Fault::Expired));
     assert_eq!(at(json!({ "exp": NOW + 1 })).unwrap().expires_at_unix_s, Some(NOW + 1));
     assert_eq!(at(json!({ "exp": NOW as f64 + 1.9 })).unwrap().expires_at_unix_s, Some(NOW + 1));
-    assert_eq!(at(json!({ "exp": 1e300 })).unwrap().expires_at_unix_s, Some(u64::MAX));
     assert_eq!(at(json!({ "exp": 0 })), Err(Fault::Expired));
     assert_eq!(at(json!({ "nbf": NOW + 1 })), Err(Fault::NotYet));
+    assert_eq!(at(json!({ "nbf": NOW + 300 })), Err(Fault::NotYet));
+    assert_eq!(at(json!({ "nbf": NOW + 301 })), Err(Fault::Claims), "nobody waits for that");
     assert!(at(json!({ "nbf": NOW })).is_ok());
     assert_eq!(at(json!({})).unwrap().expires_at_unix_s, None);
     for bad in [json!(-1), json!("1"), json!([1]), json!(-0.5), json!(true)] {
-        for claim in ["exp", "nbf", "expire_at"] {
+        for claim in ["exp", "nbf", "iat", "expire_at"] {
             assert_eq!(at(json!({ claim: bad })), Err(Fault::Claims), "{claim} {bad}");
         }
+    }
+}
+
+#[test]
+fn a_time_in_milliseconds_is_refused_and_one_in_the_far_future_is_not() {
+    let kinds = |claims: Value| {
+        let mut of_channel = claims.clone();
+        of_channel["channel"] = json!("room:1");
+        [
+            connection(&claims.to_string()).map(|got| got.expires_at_unix_s),
+            subscription(&of_channel.to_string()).map(|got| got.expires_at_unix_s),
+        ]
+    };
+    let in_ms = [json!(NOW * 1_000), json!((NOW + 60) * 1_000), json!(u64::MAX), json!(1e300)];
+    for bad in in_ms.into_iter().chain([json!(253_402_300_800_u64), json!(1.7e18)]) {
+        for claim in ["exp", "nbf", "iat", "expire_at"] {
+            assert_eq!(kinds(json!({ claim: bad })), [Err(Fault::Claims), Err(Fault::Claims)]);
+        }
+    }
+    for end in [u64::from(u32::MAX), 1 << 33, 253_402_300_799] {
+        assert_eq!(kinds(json!({ "exp": end, "iat": NOW })), [Ok(Some(end)), Ok(Some(end))]);
+    }
+}
+
+#[test]
+fn a_token_of_one_kind_is_none_of_the_other() {
+    for claims in [
+        json!({ "sub": "ann", "channel": "room:1" }),
+        json!({ "sub": "ann", "channel": "" }),
+        json!({ "sub": "ann", "client": "c" }),
+        json!({ "sub": "ann", "allow": [] }),
+        json!({ "sub": "ann", "channel": "room:1", "exp": NOW - 1 }),
+    ] {
+        assert_eq!(connection(&claims.to_string()), Err(Fault::Kind), "{claims}");
+    }
+    for claims in [
+        json!({ "sub": "ann" }),
+        json!({ "sub": "ann", "exp": NOW - 1 }),
+        json!({ "sub": "ann", "channel": "room:1", "channels": ["room:1"] }),
+        json!({ "sub": "ann", "channel": "room:1", "caps": [] }),
+    ] {
+        assert_eq!(subscription(&claims.to_string()), Err(Fault::Kind), "{claims}");
     }
 }
 
@@ -435,7 +478,7 @@ fn a_subscription_token_is_for_one_channel() {
     assert_eq!(subscription(&claims.to_string()), Ok(want));
     let least = subscription(r#"{"channel":"room:1"}"#).unwrap();
     assert_eq!((least.allow, &*least.user), (Allow::SUBSCRIBE, ""));
-    for bad in [json!({}), json!({ "channel": "" }), json!({ "channel": "a", "allow": ["x"] })] {
+    for bad in [json!({ "channel": "" }), json!({ "channel": "a", "allow": ["x"] })] {
         assert_eq!(subscription(&bad.to_string()), Err(Fault::Claims), "{bad}");
     }
 }

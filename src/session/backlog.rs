@@ -96,6 +96,12 @@ impl Backlogs {
         self.0.is_empty()
     }
 
+    /// The server asks this room for a subscription, and what the client says about it
+    /// will wait.
+    pub fn open(&mut self, room: RoomId) {
+        self.0.push((room, Backlog::default()));
+    }
+
     /// What waits for this room's answer, which is there now.
     pub fn take(&mut self, room: RoomId) -> Option<Backlog> {
         let index = self.0.iter().position(|(other, _)| *other == room)?;
@@ -151,14 +157,13 @@ impl Session {
                 return;
             };
             let id = command.id;
-            let refusal = match (self.take_up(cx, command, out), behind) {
-                (Ok(()), _) => continue,
+            match (self.take_up(cx, command, out), behind) {
+                (Ok(()), _) => (),
                 (Err(Refusal::Code(ErrorCode::PermissionDenied)), Behind::Passing(code)) => {
-                    code.into()
+                    self.refuse(cx, id, code, out);
                 }
-                (Err(refusal), _) => refusal,
-            };
-            self.refuse(cx, id, refusal, out);
+                (Err(refusal), _) => self.refuse(cx, id, refusal, out),
+            }
             if out.is_closing() {
                 return;
             }
@@ -169,22 +174,22 @@ impl Session {
     /// leads to.
     pub(super) fn settle(&mut self, room: RoomId, behind: Behind, out: &mut Outcome) {
         let State::Ready(peer) = &mut self.state else { return };
-        if let Some(backlog) = peer.take_backlog(room) {
+        if let Some(backlog) = peer.take_backlog(room).filter(|backlog| !backlog.is_empty()) {
             out.effects.push(Effect::Resume(backlog.into_message(), behind));
         }
     }
 
     /// The room that has to answer a subscribe before this can be served.
     fn waits_for(&self, cx: &Context<'_>, request: &Request<'_>) -> Option<RoomId> {
-        // A client's subscribe is a question with an id.
-        if !self.is_unanswered() {
+        let State::Ready(peer) = &self.state else { return None };
+        // A client's subscribe is a question with an id; the server's has a backlog.
+        if !self.is_unanswered() && !peer.has_backlogs() {
             return None;
         }
-        let State::Ready(peer) = &self.state else { return None };
         let channel = channel_of(request, &peer.info.user)?;
         let room = cx.names.room(peer.tenant(), &channel);
         let sub = self.subs.at(room)?;
-        matches!(&sub.stage, Stage::Asked(asked) if asked.id != 0).then_some(room)
+        matches!(&sub.stage, Stage::Asked(_)).then_some(room)
     }
 }
 

@@ -10,13 +10,13 @@ use super::position_seal::{Owner, Reader, Since, seal};
 use super::state::Context;
 use super::target::reader;
 use super::{Fault, Outcome};
-use crate::auth::{Allow, Claims};
+use crate::auth::{Allow, Claims, Remedy};
 use crate::base::{ClientId, RoomId, Tick};
 use crate::metrics::Agent;
 use crate::room::{Title, Welcome};
 use crate::wire::{
     Answer, ClientInfo, ConnectRequest, ConnectResult, ErrorCode, Payload, Position,
-    SubscribeResult,
+    SubscribeRequest, SubscribeResult,
 };
 
 /// A connect command that waits for rooms.
@@ -81,12 +81,10 @@ pub fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Denial> {
             Err(Denial::Refuse(ErrorCode::Unauthorized))
         };
     }
-    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| {
-        if fault.is_expired() {
-            Denial::Refuse(ErrorCode::TokenExpired)
-        } else {
-            Denial::Close(Fault::InvalidToken)
-        }
+    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault.remedy() {
+        Remedy::FreshToken => Denial::Refuse(ErrorCode::TokenExpired),
+        Remedy::Patience => Denial::Refuse(ErrorCode::TooManyRequests),
+        Remedy::None => Denial::Close(Fault::InvalidToken),
     })
 }
 
@@ -101,13 +99,25 @@ pub fn admit(
     let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
     let client = ClientId::from_random(cx.chance.ids.draw_u128());
     let info = ClientInfo { user: claims.user, client, conn_info };
-    let inbox = personal_channel(cx, &info.user);
     let counted_as = cx.options.tenants.of(&claims.tenant);
     let mut peer =
         Peer::new(info, claims.expires_at_unix_s, claims.tenant, counted_as, claims.caps);
     peer.birth = birth;
+    let wanted = wanted(cx, &peer, claims.channels, &request.subs)?;
+    Ok(Connecting { id, peer, wanted, held: Backlog::default(), since: cx.now.tick })
+}
+
+/// The subscriptions that the server makes for a peer: those that its token names, and
+/// its inbox. `subs` says what the client had of them before.
+pub fn wanted(
+    cx: &Context<'_>,
+    peer: &Peer,
+    channels: Vec<Box<str>>,
+    subs: &[SubscribeRequest<'_>],
+) -> Result<Vec<Wanted>, Denial> {
+    let inbox = personal_channel(cx, &peer.info.user);
     let mut wanted: Vec<Wanted> = Vec::new();
-    for channel in claims.channels.into_iter().chain(inbox) {
+    for channel in channels.into_iter().chain(inbox) {
         let Some(namespace) = namespace_of(&cx.rooms.namespaces, &channel) else {
             return Err(Denial::Refuse(ErrorCode::UnknownChannel));
         };
@@ -122,18 +132,18 @@ pub fn admit(
         if cx.options.channels_max as usize <= wanted.len() {
             return Err(Denial::Refuse(ErrorCode::LimitExceeded));
         }
-        let recovering = request.subs.iter().find(|sub| *sub.channel == *channel && sub.recover);
+        let recovering = subs.iter().find(|sub| *sub.channel == *channel && sub.recover);
         let keeps_history = cx.rooms.namespaces[usize::from(namespace)].keeps_history();
         let recovering = recovering.filter(|_| keeps_history);
         let rules = &cx.rooms.namespaces[usize::from(namespace)];
-        let reader = reader(cx, &peer, &channel, rules, Allow::NONE);
+        let reader = reader(cx, peer, &channel, rules, Allow::NONE);
         let owner = Owner { room, user: &peer.info.user };
         let since = recovering.map(|sub| Since::read(cx, owner, reader, sub.offset, &sub.epoch));
         let tenant = peer.shared_tenant();
         let title = Title { tenant, channel: Arc::from(channel), namespace };
         wanted.push(Wanted { room, title, since, welcome: None });
     }
-    Ok(Connecting { id, peer, wanted, held: Backlog::default(), since: cx.now.tick })
+    Ok(wanted)
 }
 
 impl Connecting {

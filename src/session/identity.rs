@@ -14,7 +14,7 @@ pub struct Peer {
     /// As others see it.
     pub info: Arc<ClientInfo>,
     /// When the connection token ends, Unix seconds; 0 for never. 32 bits last
-    /// until 2106, and a token that ends later does not end here.
+    /// until 2106.
     expires_unix_s: u32,
     identity: Identity,
     /// When its connection was upgraded.
@@ -112,9 +112,26 @@ impl Peer {
         (self.expires_unix_s != 0).then_some(u64::from(self.expires_unix_s))
     }
 
-    /// A fresh token ends then.
-    pub fn set_expiry(&mut self, expires_unix_s: Option<u64>) {
-        let end = expires_unix_s.and_then(|end| u32::try_from(end).ok());
+    /// What a fresh token says takes the place of all that the one before said.
+    pub fn renew(
+        &mut self,
+        expires_unix_s: Option<u64>,
+        conn_info: Option<Box<Payload>>,
+        caps: Vec<Cap>,
+    ) {
+        self.set_expiry(expires_unix_s);
+        if self.info.conn_info != conn_info {
+            self.info = Arc::new(ClientInfo { conn_info, ..(*self.info).clone() });
+        }
+        if !caps.is_empty() || self.extra.is_some() {
+            self.extra.get_or_insert_default().caps = caps;
+        }
+        self.tidy();
+    }
+
+    /// What ends after 2106 ends then.
+    fn set_expiry(&mut self, expires_unix_s: Option<u64>) {
+        let end = expires_unix_s.map(|end| u32::try_from(end).unwrap_or(u32::MAX).max(1));
         self.expires_unix_s = end.unwrap_or(0);
     }
 
@@ -164,6 +181,11 @@ impl Peer {
     /// Commands that wait, to be added to.
     pub fn backlogs_mut(&mut self) -> &mut Backlogs {
         &mut self.extra.get_or_insert_default().backlogs
+    }
+
+    /// Whether anything may wait for a room's answer.
+    pub fn has_backlogs(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| !extra.backlogs.is_empty())
     }
 
     /// What waits for this room's answer, which is there now.

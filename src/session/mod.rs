@@ -24,6 +24,7 @@ mod outcome;
 mod position_seal;
 mod quarantine;
 mod quota;
+mod refresh;
 mod requests;
 mod rights;
 mod state;

@@ -51,6 +51,9 @@ pub enum Effect {
     Release,
     /// Serve these commands, which waited for the seats before, and what came of it.
     Resume(BytesMut, Behind),
+    /// Let the session look at each of its channels by name: its rights have changed.
+    /// These are the ones that the server makes now.
+    Review(Vec<RoomId>),
     /// Ping the client.
     Ping,
     /// The client says that it has got a message.

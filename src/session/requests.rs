@@ -9,16 +9,17 @@ use super::names::namespace_of;
 use super::position_seal::{Owner, Since};
 use super::rights::Standing;
 use super::state::{Context, State};
-use super::subs::{Asked, Stage, Sub};
+use super::subs::{Asked, Maker, Removal, Stage, Sub};
 use super::target::{Done, grant, reader};
 use super::{Behind, Effect, Outcome, Session};
-use crate::auth::{self, Allow, ChannelClaims};
+use crate::auth::{self, Allow, ChannelClaims, Remedy};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::metrics::{Histogram, PublishResult};
 use crate::room::{Departure, Entry, HistoryPage, Order, Passage, Recovery, Voice, Welcome, What};
 use crate::wire::{
-    self, Answer, ErrorCode, HistoryRequest, RawData, Request, SubscribeRequest, SubscribeResult,
+    self, Answer, ErrorCode, HistoryRequest, Push, RawData, Request, SubscribeRequest,
+    SubscribeResult,
 };
 
 /// Methods with this prefix are chat's own.
@@ -100,7 +101,11 @@ impl Session {
             positioned,
             ..subscribe_result(cx, owner, reader, asked.own_from, &welcome)
         };
-        out.answer(asked.id, Answer::Subscribe(result));
+        match asked.id {
+            // The server made it, after connect.
+            0 => out.push(&asked.title.channel, Push::Subscribe(result)),
+            id => out.answer(id, Answer::Subscribe(result)),
+        }
         if welcome.recovery != Recovery::NotAsked {
             out.observe(Histogram::SessionResume, asked.at, cx.now.tick);
         }
@@ -278,18 +283,6 @@ impl Session {
         }
     }
 
-    fn refresh(&mut self, cx: &Context<'_>, id: u32, token: &str, out: &mut Outcome) -> Done {
-        let claims = cx.keys.connection(token, cx.now.unix_s()).map_err(token_refusal)?;
-        let peer = self.peer_mut()?;
-        if claims.user != peer.info.user || *claims.tenant != *peer.tenant() {
-            return Err(ErrorCode::PermissionDenied.into());
-        }
-        peer.set_expiry(claims.expires_at_unix_s);
-        let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
-        out.answer(id, Answer::Refresh { client: peer.info.client, expires_in_s });
-        Ok(())
-    }
-
     fn sub_refresh(
         &mut self,
         cx: &Context<'_>,
@@ -298,12 +291,31 @@ impl Session {
         token: &str,
         out: &mut Outcome,
     ) -> Done {
+        // Some SDKs leave the channel to the token.
+        let named = channel.is_empty().then(|| cx.keys.subscription(token, cx.now.unix_s()));
+        let named = named.transpose().map_err(token_refusal)?.map(|claims| claims.channel);
+        let channel = named.as_deref().unwrap_or(channel);
         let target = self.target(cx, channel)?;
         if self.standing(target.room) == Standing::Outside {
             return Err(ErrorCode::PermissionDenied.into());
         }
-        let claims = self.channel_claims(cx, self.peer()?, channel, token)?;
-        let claims = claims.ok_or(ErrorCode::BadRequest)?;
+        let claims = match self.channel_claims(cx, self.peer()?, channel, token) {
+            Ok(claims) => claims.ok_or(ErrorCode::BadRequest)?,
+            // SDKs take the refusal of a refresh for the end. They subscribe again, and get
+            // a fresh token for it, when they are unsubscribed before they read it.
+            Err(ErrorCode::TokenExpired) => {
+                if self.subs.at(target.room).map(Sub::maker) == Some(Maker::Client) {
+                    let room = target.room;
+                    self.unsubscribe_by_server(cx, room, channel, Removal::Expired, out);
+                }
+                return Err(ErrorCode::TokenExpired.into());
+            }
+            Err(code) => return Err(code.into()),
+        };
+        let sub = self.subs.at_mut(target.room).map(|sub| &mut sub.stage);
+        if let Some(Stage::Seated(_, allow, _)) = sub {
+            *allow = claims.allow;
+        }
         let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
         let extra = ChannelExtra {
             channel: Box::from(channel),
@@ -359,8 +371,11 @@ pub(super) fn unpublished(code: ErrorCode) -> PublishResult {
     }
 }
 
-/// What a connected peer is told about a token that is not good; only an
-/// expired one is worth another try.
-fn token_refusal(fault: auth::Fault) -> ErrorCode {
-    if fault.is_expired() { ErrorCode::TokenExpired } else { ErrorCode::PermissionDenied }
+/// What a connected peer is told about a token that is not good.
+pub(super) fn token_refusal(fault: auth::Fault) -> ErrorCode {
+    match fault.remedy() {
+        Remedy::FreshToken => ErrorCode::TokenExpired,
+        Remedy::Patience => ErrorCode::TooManyRequests,
+        Remedy::None => ErrorCode::PermissionDenied,
+    }
 }

@@ -209,8 +209,12 @@ impl Session {
             }
             (State::Ready(peer), Told::Unwelcome(code)) => {
                 // The subscription that was asked for is off again.
-                self.subs.remove(room);
+                let maker = self.subs.remove(room).map(|sub| sub.maker());
                 peer.forget(room);
+                if maker == Some(Maker::Server) {
+                    // As at connect.
+                    return self.close(Fault::Refused(code), out);
+                }
                 self.refuse(cx, id, code, out);
                 let behind = if code.parts().2 { Behind::Passing(code) } else { Behind::Settled };
                 self.settle(room, behind, out);
@@ -432,7 +436,7 @@ impl Session {
     }
 
     /// Frees the seat, asks the home to let go, and tells the client.
-    fn unsubscribe_by_server(
+    pub(super) fn unsubscribe_by_server(
         &mut self,
         cx: &Context<'_>,
         room: RoomId,
@@ -450,7 +454,7 @@ impl Session {
             Some(&mut Stage::Seated(place, ..)) => {
                 self.subs.remove(room);
                 out.effects.push(Effect::Stand(place));
-                self.ask(cx, room, 0, What::Unsubscribe(Departure::Lost), out);
+                self.ask(cx, room, 0, What::Unsubscribe(why.departure()), out);
                 let (code, reason) = why.parts();
                 out.push(channel, Push::Unsubscribe { code, reason });
             }
@@ -619,8 +623,8 @@ impl Session {
 }
 
 impl Sub {
-    /// A subscription that the server made and the home granted.
-    fn server(room: RoomId, title: room::Title) -> Sub {
+    /// A subscription that the server makes.
+    pub(super) fn server(room: RoomId, title: room::Title) -> Sub {
         let asked = Asked {
             id: 0,
             at: Tick(0),

@@ -2,7 +2,7 @@ use std::{mem, slice};
 
 use crate::auth::Allow;
 use crate::base::{RoomId, Tick};
-use crate::room::Title;
+use crate::room::{Departure, Title};
 use crate::wire::ErrorCode;
 
 /// Where a session sits in a channel of its shard. Opaque to the session; the
@@ -74,6 +74,8 @@ pub enum Removal {
     InsufficientState,
     /// Its token has ended.
     Expired,
+    /// A fresh token does not allow it any more.
+    Denied,
 }
 
 impl Removal {
@@ -82,6 +84,7 @@ impl Removal {
         match self {
             Removal::InsufficientState => (2500, "insufficient state"),
             Removal::Expired => (2501, "subscription expired"),
+            Removal::Denied => (2000, "permission denied"),
         }
     }
 
@@ -90,6 +93,15 @@ impl Removal {
         match self {
             Removal::InsufficientState => ErrorCode::TooManyRequests,
             Removal::Expired => ErrorCode::TokenExpired,
+            Removal::Denied => ErrorCode::PermissionDenied,
+        }
+    }
+
+    /// Who cannot come back has left.
+    pub fn departure(self) -> Departure {
+        match self {
+            Removal::InsufficientState | Removal::Expired => Departure::Lost,
+            Removal::Denied => Departure::Said,
         }
     }
 }

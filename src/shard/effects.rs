@@ -50,6 +50,7 @@ impl Shard {
                 Effect::Stand(place) => self.stand(place),
                 Effect::Release => self.release(id),
                 Effect::Resume(held, behind) => self.resume(now, id, &held, behind),
+                Effect::Review(wanted) => self.review(now, id, &wanted),
                 Effect::Ping => {
                     self.scribe.add(Counter::Pings, 1);
                     if let Some(conn) = self.conn(id) {
@@ -294,6 +295,23 @@ impl Shard {
     fn resume(&mut self, now: Now, id: ConnId, held: &[u8], behind: Behind) {
         let decided = self.with_session(now, id, |session, cx, out| {
             session.resume(cx, held, behind, out);
+        });
+        if decided.is_err() {
+            self.end(now, id, Fault::Panicked);
+        }
+    }
+
+    /// The session's rights have changed; only the shard knows its channels by name.
+    fn review(&mut self, now: Now, id: ConnId, wanted: &[RoomId]) {
+        let Some(Conn { stage: Stage::Open(_, session), .. }) = self.conns.at(id.slot) else {
+            return;
+        };
+        let named = session.places().filter_map(|(room, place)| {
+            Some((room, Arc::clone(&self.channels.at(place.channel)?.name)))
+        });
+        let seated: Vec<(RoomId, Arc<str>)> = named.collect();
+        let decided = self.with_session(now, id, |session, cx, out| {
+            session.review(cx, &seated, wanted, out);
         });
         if decided.is_err() {
             self.end(now, id, Fault::Panicked);

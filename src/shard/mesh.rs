@@ -9,9 +9,9 @@ use crate::wire::ErrorCode;
 /// What this shard has to say to others, and to itself.
 ///
 /// Invariants: at most `LANE_REQUESTS_MAX` questions to one shard are open, not
-/// counting farewells (their number is bounded by the members they end) and
-/// deliveries (by the messages that rooms wait for); each
-/// question is answered once, so answers need no limit of their own; notices
+/// counting farewells (their number is bounded by the members they end), claims (by
+/// the connections that are let in) and deliveries (by the messages that rooms wait
+/// for); each question is answered once, so answers need no limit of their own; notices
 /// are refused where a lane holds `LANE_PUSHES_MAX` of them, and for publications
 /// among them a `Gap` goes first as soon as there is room again; a lane with
 /// letters or a gap to tell is among `addressees`, once.
@@ -81,7 +81,11 @@ impl Mesh {
             return Posted::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
-        let must_go = matches!(ask.what, What::Unsubscribe(_) | What::Release | What::Deliver(_));
+        // Nobody waits for their answers, or would say them again.
+        let must_go = matches!(
+            ask.what,
+            What::Unsubscribe(_) | What::Claim | What::Release | What::Deliver(_)
+        );
         if !must_go && LANE_REQUESTS_MAX <= lane.open_asks as usize {
             let refused = ask.what.refusal(ErrorCode::TooManyRequests);
             let answer = Tell::Answer(ask.room, ask.asker, refused);
@@ -271,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_over_the_limit_are_answered_here_and_farewells_go() {
+    fn questions_over_the_limit_are_answered_here_and_what_nobody_repeats_goes() {
         let mut mesh = mesh();
         let room = far_room(&mesh);
         for _ in 0..LANE_REQUESTS_MAX {
@@ -282,8 +286,10 @@ mod tests {
         let refused = What::Presence.refusal(ErrorCode::TooManyRequests);
         assert!(matches!(answer, Some(Letter::Tell(Tell::Answer(_, _, a)))
             if format!("{a:?}") == format!("{refused:?}")));
-        let farewell = What::Unsubscribe(Departure::Lost);
-        assert_eq!(mesh.ask(ask(room, farewell)), Posted::Sent);
+        for must_go in [What::Unsubscribe(Departure::Lost), What::Claim, What::Release] {
+            assert_eq!(mesh.ask(ask(room, must_go)), Posted::Sent);
+            mesh.answered(FAR);
+        }
         mesh.answered(FAR);
         mesh.answered(FAR);
         assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
