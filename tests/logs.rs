@@ -4,7 +4,8 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write as _, pipe};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read as _, Write as _, pipe};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -104,8 +105,8 @@ fn a_reader_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed() {
     let (reader, writer) = full_pipe();
     let mut server = Server::start_with_log(Settings::new(), |_| writer.into());
     people_can_chat(&server, "before");
-    // Lines about a configuration with many mistakes are long, and fill the queue soon.
-    let mistakes: String = (0..400).map(|n| format!("mistake_{n} = {n}\n")).collect();
+    // A line about a configuration with many mistakes is long, and fills the queue soon.
+    let mistakes: String = (0..150).map(|n| format!("mistake_{n} = {n}\n")).collect();
     fs::write(server.folder().join("rookery.toml"), format!("[server]\n{mistakes}")).unwrap();
     until_lost(server.admin_port, "full", || server.signal("HUP"));
     people_can_chat(&server, "meanwhile");
@@ -226,6 +227,49 @@ fn a_probe_goes_on_whatever_becomes_of_its_log() {
     let rounds = || fetch(probe.port, "/metrics").filter(|(_, page)| page.contains("success{"));
     assert!(until(rounds).is_some(), "it goes its rounds");
     probe.ends();
+}
+
+/// The answer to a body that is no notification.
+fn refused(port: u16, body: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST /v1/notify/page HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn what_a_peer_makes_a_bridge_say_is_escaped_and_comes_at_a_rate() {
+    const TRIES: usize = 600;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let bridge = Beside::bridge(File::create(&log).unwrap());
+    for at in 0..TRIES {
+        let body = format!("{{\"\u{1b}[2J\\nERROR forged-{at}\": \u{7f}\u{202e} }}");
+        let answer = refused(bridge.port, &body);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    let said = || fs::read_to_string(&log).unwrap().matches("a notification was refused").count();
+    let all_counted =
+        until(|| (said() + lost(bridge.port, "rate") as usize == TRIES).then_some(()));
+    assert!(all_counted.is_some(), "{} and {}", said(), lost(bridge.port, "rate"));
+    assert!(lost(bridge.port, "rate") > 0.0);
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(!text.contains(|letter: char| letter != '\n' && letter.is_control()), "{text:?}");
+    assert!(!text.lines().any(|line| line.trim_start().starts_with("ERROR")), "{text:?}");
+    // When it is quiet again, it says how many there were.
+    let told = until(|| {
+        let text = fs::read_to_string(&log).unwrap();
+        text.contains("more lines like the last of").then_some(())
+    });
+    assert!(told.is_some());
+    bridge.ends();
 }
 
 /// A command whose output nobody wants any more.

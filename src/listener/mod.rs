@@ -2,11 +2,14 @@
 //! long one exchange may take. Whoever serves pages brings them as a router.
 //!
 //! Invariant: each connection has one request, a bounded head and a bounded life,
-//! and there are never more than `connections_max`.
+//! and there are never more than `connections_max` that are served; one more is accepted,
+//! and waits for a place (`places.rs`).
 //!
 //! Deliberately absent: pages, who may ask, TLS. It belongs on a loopback or
 //! management address, or behind a proxy.
 #![forbid(unsafe_code)]
+
+mod places;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,12 +18,16 @@ use std::time::Duration;
 
 use axum::Extension;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task;
 use tokio::time::{self, Instant};
+
+use places::{Places, Progress};
 
 /// After a failed accept: descriptors do not come back by asking faster.
 const ACCEPT_RETRY_MS: u64 = 100;
@@ -31,7 +38,8 @@ const BACKLOG: i32 = 1_024;
 /// How much a peer may take. Bodies are for the pages to bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections served at a time; the next ones wait in the backlog.
+    /// Connections served at a time. Then who has not said what it wants gives way to the
+    /// next, or who does not take its answer; else the next ones wait in the backlog.
     pub connections_max: usize,
     /// Bytes of one request's head.
     pub head_bytes_max: usize,
@@ -92,24 +100,29 @@ impl Listener {
 
     /// Serves until the future is dropped.
     pub async fn serve(self, router: axum::Router, limits: Limits) {
-        let free = Arc::new(Semaphore::new(limits.connections_max));
+        let mut places = Places::new(limits.connections_max);
         loop {
-            let seat = Arc::clone(&free).acquire_owned().await.expect("it is never closed");
             let Ok((stream, peer)) = self.tcp.accept().await else {
                 time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
                 continue;
             };
+            places.free().await;
             let (life, until) = Life::new(Duration::from_millis(limits.exchange_ms_max));
             let peer = Peer(peer.ip().to_canonical());
             let router = router.clone().layer(Extension(peer)).layer(Extension(life));
-            tokio::spawn(async move {
+            let progress = Arc::new(Progress::default());
+            let (seen, leaving) = (Arc::clone(&progress), places.leaving());
+            let task = tokio::spawn(async move {
+                let _leaving = leaving;
                 tokio::select! {
                     // A peer that is too slow or talks nonsense concerns nobody else.
-                    _ = exchange(stream, router, limits) => (),
+                    _ = exchange(stream, router, limits, seen) => (),
                     () = over(until) => (),
                 }
-                drop(seat);
             });
+            places.take(progress, task.abort_handle());
+            // It reads what has arrived with it before anybody who comes takes its place.
+            task::yield_now().await;
         }
     }
 }
@@ -126,13 +139,123 @@ async fn over(until: watch::Receiver<Instant>) {
 }
 
 /// One request, one answer.
-async fn exchange(stream: TcpStream, router: axum::Router, limits: Limits) -> hyper::Result<()> {
+async fn exchange(
+    stream: TcpStream,
+    router: axum::Router,
+    limits: Limits,
+    progress: Arc<Progress>,
+) -> hyper::Result<()> {
+    let pages = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        progress.asked();
+        let (answer, progress) = (pages.call(request), Arc::clone(&progress));
+        async move {
+            let answer = answer.await;
+            progress.answered();
+            answer
+        }
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(limits.head_ms_max))
         .max_headers(limits.headers_max)
         .max_buf_size(limits.head_bytes_max)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    /// Nothing ends because of its age here.
+    const LIMITS: Limits = Limits {
+        connections_max: 4,
+        head_bytes_max: 8 << 10,
+        headers_max: 16,
+        head_ms_max: 3_600_000,
+        exchange_ms_max: 3_600_000,
+    };
+
+    /// Bytes of a page that no buffer of the kernel holds.
+    const LARGE_BYTES: usize = 64 << 20;
+
+    async fn connect(address: SocketAddr, request: &str) -> TcpStream {
+        let mut peer = TcpStream::connect(address).await.unwrap();
+        peer.write_all(request.as_bytes()).await.unwrap();
+        peer
+    }
+
+    /// That somebody who asks is answered while so many others are there and say this.
+    fn check(others_count: usize, request: &str) {
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = listener.address().unwrap();
+            let router = axum::Router::new()
+                .route("/small", get(|| async { "alive" }))
+                .route("/large", get(|| async { vec![b'x'; LARGE_BYTES] }));
+            let server = tokio::spawn(listener.serve(router, LIMITS));
+            let mut others = Vec::new();
+            for _ in 0..others_count {
+                others.push(connect(address, request).await);
+            }
+            for _ in 0..10 {
+                let mut peer = connect(address, "GET /small HTTP/1.1\r\nhost: a\r\n\r\n").await;
+                let mut answer = String::new();
+                let read = time::timeout(Duration::from_secs(60), peer.read_to_string(&mut answer));
+                read.await.expect("it is answered").unwrap();
+                assert!(answer.ends_with("alive"), "{answer}");
+            }
+            server.abort();
+        });
+    }
+
+    #[test]
+    fn who_says_nothing_keeps_nobody_out() {
+        check(20, "");
+        check(20, "GET /small HTT");
+    }
+
+    #[test]
+    fn who_does_not_take_an_answer_keeps_nobody_out() {
+        check(8, "GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+
+    #[test]
+    fn a_page_that_takes_long_is_not_ended_for_others() {
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = listener.address().unwrap();
+            let (go, gone) = watch::channel(false);
+            let slow = move || {
+                let mut gone = gone.clone();
+                async move {
+                    gone.wait_for(|is_gone| *is_gone).await.unwrap();
+                    "made"
+                }
+            };
+            let router = axum::Router::new().route("/slow", get(slow));
+            let server = tokio::spawn(listener.serve(router, LIMITS));
+            let request = "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n";
+            let mut first = connect(address, request).await;
+            while go.receiver_count() < 2 {
+                task::yield_now().await;
+            }
+            let _idle = [connect(address, "").await, connect(address, "").await];
+            let mut others = Vec::new();
+            for _ in 0..6 {
+                others.push(connect(address, "").await);
+            }
+            go.send(true).unwrap();
+            let mut answer = String::new();
+            first.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("made"), "{answer}");
+            server.abort();
+        });
+    }
 }
