@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::attack::{self, Attack};
+use crate::busy;
 use crate::engine::{self, Setting, Target};
 use crate::floor::{self, Floor};
 use crate::process::Process;
@@ -129,6 +130,12 @@ enum Command {
         /// For how long.
         #[arg(long, default_value_t = 10_000)]
         for_ms: u64,
+    },
+    /// Takes a part of every core, until it is ended.
+    Busy {
+        /// Of each core.
+        #[arg(long, default_value_t = 33, value_parser = clap::value_parser!(u32).range(1..=99))]
+        percent: u32,
     },
     /// rookery and the floor in turns, as figures beside their goals.
     Report(report::Arguments),
@@ -249,6 +256,7 @@ pub fn main() -> ExitCode {
         Command::Floor { listen, shards, mode } => serve_floor(listen, shards, mode),
         Command::Report(arguments) => report::main(&arguments),
         Command::Again { file, place } => again(&file, &place),
+        Command::Busy { percent } => busy::run(percent),
         Command::Attack { attack, url, secret, for_ms } => {
             attack_server(attack, &url, secret, for_ms)
         }

@@ -165,6 +165,12 @@ impl Tally {
 }
 
 impl Outcome {
+    /// What all cores were busy for while it was measured.
+    pub fn machine_busy_ns(&self) -> Option<u64> {
+        let (before, after) = self.server_before.zip(self.server_after)?;
+        after.machine_busy_ns?.checked_sub(before.machine_busy_ns?)
+    }
+
     /// Server CPU time of the measured part.
     pub fn server_cpu_ns(&self) -> Option<u64> {
         let (before, after) = (self.server_before?, self.server_after?);

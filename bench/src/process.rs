@@ -26,6 +26,10 @@ pub struct Sample {
     pub charged_bytes: Option<u64>,
     /// Objects and bytes of the machine's TCP sockets.
     pub tcp_slab: Option<Slab>,
+    /// What all cores of the machine were busy for since it started, whoever it was:
+    /// programs, kernel, and interrupts.
+    #[serde(default)]
+    pub machine_busy_ns: Option<u64>,
 }
 
 /// A row of /proc/slabinfo.
@@ -79,6 +83,7 @@ impl Process {
             private_bytes: private,
             charged_bytes: self.cgroup.as_ref().and_then(Cgroup::charged_bytes),
             tcp_slab: tcp_slab(),
+            machine_busy_ns: fs::read_to_string("/proc/stat").ok().as_deref().and_then(busy_ns),
         })
     }
 
@@ -266,6 +271,18 @@ fn parse_descriptors_max(limits: &str) -> Option<u64> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
+/// From the first line of /proc/stat: user, nice, system, irq and softirq; not idle,
+/// iowait, and what a hypervisor took.
+fn busy_ns(stat: &str) -> Option<u64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let fields: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    let ticks = [0, 1, 2, 5, 6].iter().map(|at| fields.get(*at)).sum::<Option<u64>>()?;
+    Some(ticks * NS_PER_TICK)
+}
+
+/// Of /proc/stat and /proc/PID/stat: hundredths of a second.
+const NS_PER_TICK: u64 = 10_000_000;
+
 /// The TCP sockets of the whole machine; only the administrator may look.
 fn tcp_slab() -> Option<Slab> {
     parse_slab(&fs::read_to_string("/proc/slabinfo").ok()?, "TCP")
@@ -302,7 +319,6 @@ fn schedstat_ns(text: &str) -> Option<u64> {
 /// `utime` and `stime` of /proc/PID/stat. The command's name may hold anything,
 /// so counting begins behind its last parenthesis.
 fn stat_cpu_ns(stat: &str) -> Option<u64> {
-    const NS_PER_TICK: u64 = 10_000_000;
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
@@ -329,6 +345,9 @@ mod tests {
         let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0";
         assert_eq!(stat_cpu_ns(stat), Some(2_000_000_000));
         assert_eq!(stat_cpu_ns("42 (short) S 1"), None);
+        let all = "cpu  1 2 4 100 200 8 16 400 0 0\ncpu0 9 9 9 9 9 9 9 9 0 0\n";
+        assert_eq!(busy_ns(all), Some(310_000_000));
+        assert_eq!(busy_ns("cpu  1 2 4 100 200 8"), None);
     }
 
     #[test]

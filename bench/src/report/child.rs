@@ -47,6 +47,8 @@ pub enum Kind {
 pub enum Purpose {
     /// One very busy client: without quotas.
     Load,
+    /// The same where nothing with a short patience stands before the server.
+    Direct,
     /// Strangers: with the limits that it has when nobody sets any.
     Public,
     /// Pings so close together that a late server shows at once.
@@ -230,11 +232,12 @@ fn rookery_config(
     };
     let session = match purpose {
         Purpose::Load => UNLIMITED.to_owned(),
+        Purpose::Direct => format!("{UNLIMITED}{DIRECT}"),
         Purpose::Public => String::new(),
         Purpose::Pressure => format!("{UNLIMITED}{PRESSED}"),
     };
     let crowd = match purpose {
-        Purpose::Load | Purpose::Pressure => "",
+        Purpose::Load | Purpose::Direct | Purpose::Pressure => "",
         Purpose::Public => CROWD,
     };
     format!(
@@ -279,6 +282,10 @@ bytes_per_s = 0
 connect_ms_max = 60000
 upgrade_ms_max = 60000
 outbox_bytes_max = 16777216
+";
+
+/// No proxies.
+const DIRECT: &str = "proxied = false
 ";
 
 /// Fifty times as often as in life.

@@ -12,7 +12,8 @@ pub struct Sizes {
     pub connections: u32,
     /// Beside the messages whose latency is measured.
     pub idle: u32,
-    /// How long idle connections are watched: two rounds of pings.
+    /// How long idle connections are watched: a whole round of pings, and two where
+    /// proxies are expected.
     pub hold_ms: u64,
     /// Members of the one room.
     pub subscribers: u32,
@@ -39,7 +40,7 @@ impl Sizes {
     pub const FULL: Sizes = Sizes {
         connections: 1_000_000,
         idle: 500_000,
-        hold_ms: 50_000,
+        hold_ms: 120_000,
         subscribers: 2_000,
         measure_ms: 10_000,
         rate: 2_000,
@@ -92,6 +93,8 @@ pub enum Group {
     Echo,
     /// A few that talk among very many that do not.
     AmongIdle,
+    /// Very many connections where others take a third of all cores.
+    Busy,
     /// Very many connect while a server has a quarter of a core.
     Pressure,
     /// One user does the worst it can.
@@ -110,7 +113,7 @@ pub enum Group {
 
 impl Group {
     /// In the order in which they run: short ones first.
-    pub const ALL: [Group; 12] = [
+    pub const ALL: [Group; 13] = [
         Group::Echo,
         Group::Paced,
         Group::Saturated,
@@ -123,6 +126,7 @@ impl Group {
         Group::Pressure,
         Group::AmongIdle,
         Group::Million,
+        Group::Busy,
     ];
 
     /// On the command line.
@@ -133,6 +137,7 @@ impl Group {
             Group::Saturated => "saturated",
             Group::Echo => "echo",
             Group::AmongIdle => "among-idle",
+            Group::Busy => "busy",
             Group::Pressure => "pressure",
             Group::Bystander => "bystander",
             Group::DurablePublish => "durable-publish",
@@ -156,6 +161,7 @@ impl Group {
             | Group::Saturated
             | Group::Echo
             | Group::AmongIdle
+            | Group::Busy
             | Group::Pressure
             | Group::Bystander => false,
         }
@@ -171,12 +177,14 @@ impl Group {
                 FigureName::ConnectTime,
                 FigureName::JoinTime,
                 FigureName::IdleCpu,
+                FigureName::IdleBusy,
                 FigureName::ScrapeCpu,
             ],
             Group::Paced => &[FigureName::PacedCpu],
             Group::Saturated => &[FigureName::SaturatedRate, FigureName::SaturatedCpu],
             Group::Echo => &[FigureName::EchoCpu],
             Group::AmongIdle => &[FigureName::LatencyAmongIdle, FigureName::ScrapeLatency],
+            Group::Busy => &[FigureName::BusyLive],
             Group::Pressure => &[
                 FigureName::PressureClosed,
                 FigureName::PressureConnects,

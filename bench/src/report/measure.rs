@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::busy::Others;
 use super::child::{Kept, Kind, Purpose, SECRET, Server, Where};
 use super::durable::Stores;
 use super::figure::FigureName;
@@ -65,6 +66,9 @@ const DATA_BYTES: u32 = 128;
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(10);
 const SCRAPE_OFTEN: Duration = Duration::from_secs(1);
 
+/// Of every core, for others.
+const BUSY_PERCENT: u32 = 33;
+
 /// What connect and subscribe with a token take, about.
 const JOIN_BYTES: u32 = 250;
 
@@ -95,6 +99,7 @@ impl Bench {
             Group::Saturated => self.saturated(round),
             Group::Echo => self.echo(round),
             Group::AmongIdle => self.among_idle(round),
+            Group::Busy => self.busy(round),
             Group::Pressure => self.pressure(round),
             Group::Bystander => self.bystander(round),
             Group::DurablePublish => self.durable_publish(round),
@@ -145,7 +150,25 @@ impl Bench {
         if let Some(cpu_ns) = chat.server_cpu_ns() {
             let seconds = chat.measure_ns as f64 / 1e9;
             self.value(FigureName::IdleCpu, each(cpu_ns) / 1e3 / seconds);
+            if let Some(busy_ns) = chat.machine_busy_ns() {
+                self.value(FigureName::IdleBusy, each(busy_ns) / 1e3 / seconds);
+            }
         }
+        self.measured.outcomes.push(chat);
+        Ok(())
+    }
+
+    /// As an operator would have it on a machine that others use, too: pings for
+    /// proxies, and a third of every core taken, whatever priority the server has.
+    fn busy(&mut self, round: u64) -> Result<(), String> {
+        let connections = self.sizes.connections;
+        let scenario =
+            self.scenario(Load::Connect { hold_ms: self.sizes.hold_ms }, connections, 0, round);
+        let others = Others::start(BUSY_PERCENT)?;
+        let chat = self.run_rookery(&scenario, Cores::Any);
+        drop(others);
+        let chat = chat?;
+        self.value(FigureName::BusyLive, chat.tally.answered as f64);
         self.measured.outcomes.push(chat);
         Ok(())
     }
@@ -269,7 +292,7 @@ impl Bench {
         interval: Duration,
     ) -> Result<(Outcome, Vec<Scrape>), String> {
         let connections = scenario.connections;
-        let kind = self.kind(connections, None);
+        let kind = self.kind_for(connections, None, Purpose::Direct);
         let server = self.start(&kind, Cores::Any, shards_for(connections))?;
         let scraper = Scraper::start(server.admin(), server.process.clone(), interval);
         let outcome = load("rookery, scraped", &server, scenario, Cores::Any);

@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: how a load runs (`engine`).
 
+mod busy;
 mod bystander;
 mod child;
 mod durable;
@@ -41,7 +42,7 @@ pub struct Arguments {
     rookery: Option<PathBuf>,
     /// Only this figure, or this group: echo, paced, saturated, durable-publish,
     /// durable-retention, durable-fanout, durable-storm, durable-start, bystander,
-    /// pressure, among-idle, million; or `durable` for all of those.
+    /// pressure, among-idle, million, busy; or `durable` for all of those.
     #[arg(long, alias = "figure")]
     only: Option<String>,
     /// Rounds of rookery and floor in turn; the figures are medians.
