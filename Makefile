@@ -2,7 +2,7 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run monitor monitor-demo test lint fmt audit bench bench-million crash old-kernel tune tune-undo doctor fuzz-smoke sim docs noise-demo
+.PHONY: help run monitor monitor-demo test lint fmt audit bench bench-million crash old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds docs noise-demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -60,6 +60,9 @@ fuzz-smoke: ## each fuzz target for a minute
 sim: ## whole servers from seeds, with faults and checkers
 	cargo run --release -p rookery-sim -- --seeds 0..1000
 	cargo run --release -p rookery-sim -- --store --seeds 0..1000
+
+sim-seeds: ## a hundred thousand seeds of each kind of world; goes on where it stopped
+	@scripts/sim-seeds
 
 docs: ## the library's documentation, and the generated pages of docs/
 	@scripts/docs
