@@ -28,6 +28,8 @@ fn options() -> Options {
         name: "room".to_owned(),
         subscribe: Who::Users,
         publish: Who::Subscribers,
+        // Clients of one thread share the epoch of a room.
+        see_history: Who::Subscribers,
         history_count_max: 100,
         durability: Durability::Memory,
         ..Namespace::default()

@@ -29,7 +29,7 @@ fn each_end_is_counted_under_its_reason_and_blame() {
     garbled.send_text("{");
     let mut confused = Peer::user(address, "confused");
     for _ in 0..20 {
-        confused.send(json!({ "subscribe": { "channel": "nowhere:1" } }));
+        confused.send(json!({ "rpc": { "method": "chat.nothing", "data": {} } }));
     }
     let mut polite = Peer::user(address, "polite");
     polite.send_raw(&masked(Opcode::CLOSE, &1000_u16.to_be_bytes()));

@@ -72,10 +72,20 @@ fn too_many_mistakes_close_with_3509() {
     let mut witness = Witness::of(&server);
     let mut peer = Peer::user(server.address(), "anna");
     for _ in 0..100 {
-        peer.send(json!({ "subscribe": { "channel": "nowhere:1" } }));
+        peer.send(json!({ "rpc": { "method": "chat.nothing", "data": {} } }));
     }
     assert_eq!(peer.closed().0, 3509);
     witness.check();
+}
+
+/// As a client does that comes back to channels that are no longer there.
+#[test]
+fn refusals_that_good_clients_meet_do_not_close() {
+    let server = Server::start(Settings::new().with("[session]", "errors_per_s = 5"));
+    let mut peer = Peer::user(server.address(), "anna");
+    for _ in 0..100 {
+        check_refused(&mut peer, json!({ "subscribe": { "channel": "nowhere:1" } }), 102);
+    }
 }
 
 #[test]
