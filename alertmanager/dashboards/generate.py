@@ -341,6 +341,14 @@ def cores(board):
         (rate("chat_core_turns_total", "instance"), "{{instance}} turns"),
         (rate("chat_uring_completions_total", "instance"), "{{instance}} completions"),
     ], "cps", help_of("chat_core_turns_total", "chat_uring_completions_total"))
+    board.panel("Late", [
+        (total("chat_core_timer_lag_seconds", "instance, core"), "{{instance}} {{core}} lag, s"),
+        (rate("chat_core_late_seconds_total", "instance, core"), "{{instance}} {{core}} of the time"),
+    ], "short", help_of("chat_core_timer_lag_seconds", "chat_core_late_seconds_total"))
+    board.panel("What lateness held back", [
+        (rate("chat_accept_rests_total", "instance"), "{{instance}} rests of accepting"),
+        (rate("chat_pong_suspicions_total", "instance, outcome"), "{{instance}} pong missing: {{outcome}}"),
+    ], "cps", help_of("chat_accept_rests_total", "chat_pong_suspicions_total"))
     name = "chat_core_connections"
     board.panel("Connections of each core", [(total(name, "instance, core"), "{{instance}} {{core}}")],
                 "short", help_of(name))

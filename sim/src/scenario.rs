@@ -112,6 +112,7 @@ impl Scenario {
         let options = Options {
             connections_max: pick(&mut prng, &[3, 8, 100, 100, 100]),
             handshakes_max: pick(&mut prng, &[2, 100, 100]),
+            shards_per_core: 1,
             ws: rookery::ws::Options { message_bytes_max: 8 << 10, ..Default::default() },
             session: session_options(&mut prng),
             room: room::Options {
@@ -243,6 +244,8 @@ fn session_options(prng: &mut Prng) -> session::Options {
         upgrade_ms_max: 600,
         connect_ms_max: 600,
         ping_interval_ms: pick(prng, &[0, 700, 2_000]),
+        ping_interval_ms_max: 0,
+        proxied: true,
         pong_ms_max: pick(prng, &[0, 400, 600]),
         close_ms_max: 400,
         expiry_grace_ms: pick(prng, &[0, 1_000]),

@@ -472,6 +472,8 @@ impl<'s> World<'s> {
         let letters = self.take_letters(at)?;
         check_turn(limits, events, letters)?;
         let core = &mut self.cores[at];
+        let is_drained = core.plane.is_drained();
+        core.shard.judge(self.now, is_drained, &mut |conn| core.plane.signs(conn));
         for reply in self.store.iter_mut().flat_map(|store| store.take(at, self.now.tick)) {
             core.shard.on_reply(self.now, reply);
         }
@@ -487,7 +489,7 @@ impl<'s> World<'s> {
         for action in &core.work {
             match action {
                 Action::Send(conn, _) => core.sends.given(*conn)?,
-                Action::Close(_) | Action::StopAccepting => (),
+                Action::Close(_) | Action::PaceAccepting { .. } | Action::StopAccepting => (),
             }
         }
         core.plane.submit(&mut core.work);

@@ -13,6 +13,19 @@ pub const TURN_EVENTS_MAX: usize = 4_096;
 /// Letters that one turn of a core takes from the lanes of its neighbours.
 pub const TURN_LETTERS_MAX: usize = 8_192;
 
+/// New peers that one turn of a core takes, while it keeps its times. Each is an upgrade, a
+/// token and a subscription or two, so the backlog of a storm must not become one turn.
+pub const PEERS_PER_TURN_MAX: u16 = 16;
+
+/// And while it is late.
+pub const PEERS_PER_LATE_TURN_MAX: u16 = 4;
+
+/// Pings that one turn of a core sends: 64 take 0.8 ms.
+pub const TURN_PINGS_MAX: usize = 64;
+
+/// And while nothing else waits for the turn to end.
+pub const IDLE_TURN_PINGS_MAX: usize = 256;
+
 /// Timers that one turn of a core lets fire.
 pub const TURN_TIMERS_MAX: usize = 1_024;
 
@@ -115,6 +128,8 @@ pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 pub const TYPING_USERS_MAX: usize = 64;
 
 const _: () = {
+    assert!(0 < PEERS_PER_LATE_TURN_MAX && PEERS_PER_LATE_TURN_MAX <= PEERS_PER_TURN_MAX);
+    assert!(TURN_PINGS_MAX <= IDLE_TURN_PINGS_MAX && IDLE_TURN_PINGS_MAX <= TURN_TIMERS_MAX);
     // One turn may answer every request that a lane holds.
     assert!(LANE_REQUESTS_MAX <= TURN_LETTERS_MAX);
     assert!(LANE_PUSHES_MAX <= TURN_LETTERS_MAX);

@@ -27,4 +27,4 @@ pub use slab::{Slab, Slots};
 pub use time::{Moment, Now, Soon, Tick};
 pub use trace::{Origin, SpanId, TRACEPARENT_BYTES, Trace, TraceId};
 pub use wheel::Wheel;
-pub use world::{Action, Ending, Event};
+pub use world::{Action, Ending, Event, PeerSigns};

@@ -35,6 +35,16 @@ impl Soon {
         Soon(if low == u32::MAX { low - 1 } else { low })
     }
 
+    /// As bytes, for where four bytes must not be aligned.
+    pub fn to_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
+    /// From its bytes.
+    pub fn from_bytes(bytes: [u8; 4]) -> Soon {
+        Soon(u32::from_le_bytes(bytes))
+    }
+
     /// The tick again; the end of time for none.
     pub fn tick(self, now: Tick) -> Tick {
         if self == Soon::NEVER {

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::ConnId;
+use super::{ConnId, Tick};
 
 /// What the world tells a core. The list is closed, so a core's past is a list
 /// of these, and can be replayed.
@@ -44,6 +44,26 @@ pub enum Action {
     /// Ends the connection now; what is in flight may be lost. Answered by
     /// `Event::Gone`. For a connection that is gone already, nothing happens.
     Close(ConnId),
+    /// So many new peers a turn at most from then on, and none before; the others wait in
+    /// the backlog. Without a word it is `PEERS_PER_TURN_MAX`.
+    PaceAccepting {
+        /// A peer costs more than anything else that a turn takes.
+        peers_per_turn_max: u16,
+        /// Not before.
+        from: Tick,
+    },
     /// No new peers from here on; those waiting in the backlog are refused.
     StopAccepting,
+}
+
+/// What the plane knows of a peer that has not been heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerSigns {
+    /// Bytes of it that have not been received: in its socket, or because its receive waits
+    /// for a buffer.
+    pub has_unread: bool,
+    /// How long ago its last bytes came, in ms, as far as that is known.
+    pub heard_ms_ago: Option<u32>,
+    /// How long ago its host acknowledged anything, in ms, as far as that is known.
+    pub acknowledged_ms_ago: Option<u32>,
 }

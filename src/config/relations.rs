@@ -51,6 +51,17 @@ fn settings(draft: &Draft, refuse: Refuse<'_>) {
             ),
         );
     }
+    let longest_ms = session.ping_interval_ms_max;
+    if longest_ms != 0 && longest_ms < session.ping_interval_ms {
+        refuse(
+            "session.ping_interval_ms_max",
+            &["session.ping_interval_ms"],
+            format!(
+                "{longest_ms} must be at least session.ping_interval_ms, which is {}",
+                session.ping_interval_ms
+            ),
+        );
+    }
     let at_least_a_message = [
         ("session.outbox_bytes_max", session.outbox_bytes_max, true),
         ("session.bytes_burst", session.bytes_burst, session.bytes_per_s != 0),

@@ -179,6 +179,11 @@ pub static SETTINGS: &[Row<Config>] = &[
         "ms",
         "How long connections are closed in batches after SIGTERM, until the rest is cut off."
     ),
+    switch!(
+        "server.proxied",
+        shard.session.proxied,
+        "Whether something that closes idle connections (a proxy, a load balancer) may stand before the server. Without one, pings may be 110 s apart: the kernel finds out who is gone."
+    ),
     word!("server.log_format", server.log_format, &["text", "json"], "What a log line looks like."),
     word!(
         "server.log_level",
@@ -254,14 +259,21 @@ pub static SETTINGS: &[Row<Config>] = &[
         shard.session.ping_interval_ms,
         0..=HOUR_MS,
         "ms",
-        "The server pings each client so often, with up to a tenth of jitter. 0 means never, and clients cannot tell a silent server from a lost one."
+        "The server pings each client so often, with up to a tenth of jitter. At its default it grows with the connections of a core; another value is always the same, unless `ping_interval_ms_max` says otherwise. 0 means never, and clients cannot tell a silent server from a lost one."
+    ),
+    count!(
+        "session.ping_interval_ms_max",
+        shard.session.ping_interval_ms_max,
+        0..=110_000,
+        "ms",
+        "How far the interval grows with the connections of a core; each client is told its own once, when it connects. 0 means 50 s behind proxies and 110 s without (`server.proxied`), or, where `ping_interval_ms` is not the default, not at all."
     ),
     count!(
         "session.pong_ms_max",
         shard.session.pong_ms_max,
         0..=HOUR_MS,
         "ms",
-        "The answer to a ping must come within this time (close code 3012). 0 asks for none."
+        "How long the answer to a ping may take, from when the ping left. Two in a row that are missing end the connection (close code 3012), unless it is the server that is late. 0 asks for none."
     ),
     count!(
         "session.close_ms_max",

@@ -424,6 +424,11 @@ fn a_relation_names_the_place_of_the_value_that_was_given() {
         .flag("session.ping_interval_ms", "5000")
         .mistakes(&["--session-ping-interval-ms: session.pong_ms_max: 8000 must be less than \
          session.ping_interval_ms, which is 5000"]);
+    Case::default().flag("session.ping_interval_ms_max", "20000").mistakes(&[
+        "--session-ping-interval-ms-max: session.ping_interval_ms_max: 20000 must be \
+         at least session.ping_interval_ms, which is 25000",
+    ]);
+    Case::default().flag("session.ping_interval_ms_max", "40000").good();
     // No pings, no pongs to wait for.
     Case::default().flag("session.ping_interval_ms", "0").good();
 }

@@ -3,7 +3,7 @@
 use super::labels::{
     AcceptFailure, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome, Direction,
     HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page, Protocol, PublishResult,
-    Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure,
+    Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected,
     TenantOutcome,
 };
 use super::row::{Axis, Kind, Row, catalogue, exemplar_places, places};
@@ -90,6 +90,8 @@ catalogue! {
     Pings = "chat_pings_sent_total";
     /// Heartbeats that ended.
     Heartbeats(outcome: Heartbeat) = "chat_heartbeat_total".article("4.1", "survival rate");
+    /// Pongs that were missing, by what became of the suspicion.
+    Suspicions(outcome: Suspected) = "chat_pong_suspicions_total";
 
     /// WebSocket messages received.
     MessagesIn(protocol: Protocol) = "chat_ws_messages_received_total";
@@ -130,6 +132,10 @@ catalogue! {
 
     /// CPU time of the core's thread.
     Busy = "chat_core_busy_seconds_total".by_core().in_ns();
+    /// Time in which the core was late with its timers, and judged nobody.
+    LateTime = "chat_core_late_seconds_total".by_core().in_ms();
+    /// Times that a core took no newcomers for 0.1 s, because its pings were late.
+    AcceptRests = "chat_accept_rests_total";
     /// Turns of the core's loop.
     Turns = "chat_core_turns_total";
     /// Turns after which the core went to sleep.
@@ -217,6 +223,8 @@ catalogue! {
     Tasks = "chat_tasks".article("3.3", "goroutines_total").of_17(15, 15);
     /// When the core's loop last turned, Unix time.
     LastTick = "chat_core_last_tick_timestamp_seconds".by_core().in_ms();
+    /// How late the core's timers were at the worst, in the last five to ten seconds.
+    TimerLag = "chat_core_timer_lag_seconds".by_core().in_ms();
     /// Connections of the core, in whatever stage.
     CoreConnections = "chat_core_connections".by_core();
     /// Letters that wait for neighbours of the core to take them.

@@ -62,6 +62,8 @@ label! {
         Timeout = "timeout",
         /// Connections are at their limit (503).
         NoRoom = "no_room",
+        /// The core is late, and newcomers wait (503).
+        Late = "late",
         /// The server drains (503).
         Draining = "draining",
         /// The peer left before an answer.
@@ -104,6 +106,20 @@ label! {
         Pong = "pong",
         /// It was not, in time.
         Timeout = "timeout",
+    }
+}
+
+label! {
+    /// What became of a missing pong.
+    Suspected {
+        /// Nobody was judged then: the core was late, or many were missing at once.
+        Spared = "spared",
+        /// The client had said something that was not read, or was heard since.
+        Alive = "alive",
+        /// It was pinged again.
+        AskedAgain = "asked_again",
+        /// It was closed (3012).
+        Closed = "closed",
     }
 }
 

@@ -35,7 +35,7 @@ pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page, Protocol,
     PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
-    StoreFailure, TenantOutcome,
+    StoreFailure, Suspected, TenantOutcome,
 };
 pub use pulse::{Phase, Sight, UnderWay};
 pub use record::{RecordReader, RecordWriter, records};

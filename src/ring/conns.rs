@@ -98,6 +98,11 @@ impl Conns {
         self.live == self.max
     }
 
+    /// How many more there may be.
+    pub fn room(&self) -> u32 {
+        self.max - self.live
+    }
+
     /// Moves a socket in. There must be room.
     pub fn insert(&mut self, fd: RawFd, phase: Phase) -> ConnId {
         assert!(!self.is_full());

@@ -24,12 +24,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::base::{Action, ConnId, Ending, Event, Moment, Now, Tick};
+use crate::base::{Action, ConnId, Ending, Event, Moment, Now, PeerSigns, Tick};
 use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
 use super::doorbell::Doorbell;
-use super::queue::Queue;
+use super::queue::{Place, Queue};
 use super::socket;
 use super::token::{Kind, Token};
 use super::uring::{Completion, Progress, Uring};
@@ -63,6 +63,8 @@ pub struct KernelPlane {
     /// What of the tally the scribe knows already.
     written: Tally,
     scribe: Rc<Scribe>,
+    /// Whether the last `reap` left nothing.
+    is_drained: bool,
 }
 
 /// Whether the ring would notice the doorbell.
@@ -106,13 +108,13 @@ impl KernelPlane {
             tally: Tally::default(),
             written: Tally::default(),
             scribe,
+            is_drained: false,
         })
     }
 
-    /// Takes peers from `listener` until `Action::StopAccepting`.
+    /// Takes peers from `listener`, from the next `submit` until `Action::StopAccepting`.
     pub fn listen(&mut self, listener: TcpListener) {
         self.doors.add(listener);
-        self.doors.open(&mut self.uring);
     }
 
     /// Begins a connection from `from`, or any address, to `to`. Answered by
@@ -470,10 +472,6 @@ impl KernelPlane {
             Accepted::Nobody => {}
             Accepted::Failed(why) => self.tally.fail_accept(why),
         }
-        if self.conns.is_full() {
-            self.doors.hold(&mut self.uring);
-        }
-        self.doors.open(&mut self.uring);
         events
     }
 
@@ -508,17 +506,12 @@ impl Plane for KernelPlane {
     }
 
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
-        if let Some(retry_at) = self.doors.retry_at()
-            && retry_at <= self.tick()
-        {
-            self.doors.knock(&mut self.uring);
-        }
         self.uring.gather(max);
         let mut events = 0;
         while events < max {
             if let Some((id, ending)) = self.gone.pop_front() {
                 self.conns.remove(id);
-                self.doors.knock(&mut self.uring);
+                self.doors.retry();
                 on_event(Event::Gone(id, ending));
                 events += 1;
                 continue;
@@ -527,7 +520,20 @@ impl Plane for KernelPlane {
             events += self.dispatch(done, on_event);
         }
         assert_eq!(self.uring.buffers().lent(), 0, "buffers lent for an event are back after it");
+        self.is_drained = events < max && self.uring.ready() == 0 && !self.uring.has_more();
         events
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained
+    }
+
+    fn signs(&mut self, id: ConnId) -> PeerSigns {
+        let Some(conn) = self.conns.at_mut(id).filter(|conn| 0 <= conn.fd) else {
+            return PeerSigns::default();
+        };
+        let signs = socket::signs(conn.fd);
+        PeerSigns { has_unread: signs.has_unread || conn.place == Place::InLine, ..signs }
     }
 
     fn submit(&mut self, work: &mut Vec<Action>) {
@@ -539,9 +545,14 @@ impl Plane for KernelPlane {
                         self.leave(id, Ending::Closed);
                     }
                 }
+                Action::PaceAccepting { peers_per_turn_max, from } => {
+                    self.doors.pace(peers_per_turn_max, from);
+                }
                 Action::StopAccepting => self.doors.shut(),
             }
         }
+        let now = self.tick();
+        self.doors.arm(&mut self.uring, now, self.conns.room());
         self.settle();
         self.report();
     }

@@ -9,8 +9,8 @@
 //! happened; `Event::Gone` comes once, last, and only when the kernel has given
 //! back all that was lent for the connection; receive buffers lent = returned.
 //!
-//! Deliberately absent: what the bytes mean, time-outs of peers, fairness (but who
-//! waits for a receive buffer is served in turn).
+//! Deliberately absent: what the bytes mean, time-outs of peers (but for the kernel's,
+//! set on listeners), fairness (but who waits for a receive buffer is served in turn).
 
 mod buffers;
 mod conns;
@@ -24,7 +24,7 @@ mod socket;
 mod token;
 mod uring;
 
-use crate::base::{Action, Event, Now};
+use crate::base::{Action, ConnId, Event, Now, PeerSigns};
 
 pub use doorbell::Doorbell;
 pub use kernel::{KernelPlane, moment};
@@ -41,6 +41,14 @@ pub trait Plane {
     /// Hands up to `max` finished events to `on_event`, in the order in which
     /// they happened to each connection. Returns how many.
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize;
+
+    /// Whether the last `reap` handed out all that had happened. Who was not heard then
+    /// has said nothing that the kernel knows of.
+    fn is_drained(&self) -> bool;
+
+    /// What is known of a peer that was not heard. A system call or two: for a few that
+    /// are suspected, not for every turn.
+    fn signs(&mut self, id: ConnId) -> PeerSigns;
 
     /// Takes all of `work`, in one submit; what the kernel has no room for waits in here.
     fn submit(&mut self, work: &mut Vec<Action>);
@@ -60,7 +68,7 @@ pub struct Options {
     /// a power of two, at least as large as `submission_entries`.
     pub completion_entries: u32,
     /// Connections of this core. When it is reached, accepting stops until one
-    /// goes; peers that the kernel accepted meanwhile are closed and counted.
+    /// goes.
     pub connections_max: u32,
 }
 

@@ -104,7 +104,7 @@ fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
     let mut answers = Probe::new();
     let known = ring.is_some_and(|ring| ring.submitter().register_probe(&mut answers).is_ok());
     let codes = [
-        ("io_uring accept", opcode::AcceptMulti::CODE),
+        ("io_uring accept", opcode::Accept::CODE),
         ("io_uring receive", opcode::RecvMulti::CODE),
         ("io_uring send", opcode::Send::CODE),
         ("io_uring connect", opcode::Connect::CODE),

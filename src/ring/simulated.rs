@@ -21,7 +21,8 @@ mod tests;
 
 use bytes::Bytes;
 
-use crate::base::{Action, ConnId, Ending, Event, Now, Tick};
+use crate::base::limits::PEERS_PER_TURN_MAX;
+use crate::base::{Action, ConnId, Ending, Event, Now, PeerSigns, Tick};
 
 use super::Plane;
 use peers::{End, Incoming};
@@ -37,6 +38,11 @@ pub struct SimulatedPlane {
     sky: Sky,
     now: Now,
     accepting: bool,
+    /// How many peers come in a turn, and from when on.
+    peers_per_turn_max: u16,
+    peers_from: Tick,
+    /// Whether the last `reap` left nothing.
+    is_drained: bool,
     ends: Vec<End>,
     /// Peers about whom there may still be something to tell the core.
     live: Vec<u32>,
@@ -58,6 +64,9 @@ impl SimulatedPlane {
             sky: Sky::new(seed, weather),
             now: Now::default(),
             accepting: true,
+            peers_per_turn_max: PEERS_PER_TURN_MAX,
+            peers_from: Tick(0),
+            is_drained: false,
             ends: Vec::new(),
             live: Vec::new(),
             slots: Slots::default(),
@@ -136,6 +145,7 @@ impl SimulatedPlane {
             }
             Incoming::Bytes(mut bytes) => {
                 let id = known(end);
+                end.heard_at = Some(due);
                 let len = self.sky.received_of(bytes.len());
                 let mut received: Vec<u8> = bytes.drain(..len).collect();
                 if !bytes.is_empty() {
@@ -172,6 +182,10 @@ impl SimulatedPlane {
         end.outgoing = None;
         on_event(Event::Sent(end.id.expect("only a known connection sends")));
         true
+    }
+
+    fn rests(&self) -> bool {
+        self.now.tick < self.peers_from
     }
 
     /// From here on only the end is told.
@@ -250,18 +264,40 @@ impl Plane for SimulatedPlane {
 
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
         let mut candidates = self.live.clone();
-        let mut events = 0;
+        let (mut events, mut peers) = (0, 0);
         while events < max && !candidates.is_empty() {
             let place = self.sky.chooses(candidates.len());
+            let is_new = self.ends[candidates[place] as usize].id.is_none();
+            let waits = is_new && (peers == self.peers_per_turn_max || self.rests());
             match self.step_of(candidates[place]) {
-                Some(step) => {
+                Some(step) if !waits => {
                     let told = self.take(candidates[place], step, on_event);
                     events += usize::from(told);
+                    peers += u16::from(is_new);
                 }
-                None => drop(candidates.swap_remove(place)),
+                Some(_) | None => drop(candidates.swap_remove(place)),
             }
         }
+        self.is_drained = events < max;
         events
+    }
+
+    fn is_drained(&self) -> bool {
+        self.is_drained
+    }
+
+    fn signs(&mut self, id: ConnId) -> PeerSigns {
+        let Some(peer) = self.tenant(id) else { return PeerSigns::default() };
+        let end = &self.ends[peer as usize];
+        let arrived = |(due, what): &(Tick, Incoming)| {
+            *due <= self.now.tick && matches!(what, Incoming::Bytes(_))
+        };
+        PeerSigns {
+            has_unread: end.incoming.iter().any(arrived),
+            heard_ms_ago: end.heard_at.map(|at| self.now.tick.ms_since(at) as u32),
+            // A host acknowledges what it has room for.
+            acknowledged_ms_ago: (0 < self.sky.room(end.inbox.len())).then_some(0),
+        }
     }
 
     fn submit(&mut self, work: &mut Vec<Action>) {
@@ -269,6 +305,9 @@ impl Plane for SimulatedPlane {
             match action {
                 Action::Send(id, bytes) => self.send(id, bytes),
                 Action::Close(id) => self.close(id),
+                Action::PaceAccepting { peers_per_turn_max, from } => {
+                    (self.peers_per_turn_max, self.peers_from) = (peers_per_turn_max, from);
+                }
                 Action::StopAccepting => self.stop_accepting(),
             }
         }

@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use crate::base::PeerSigns;
+
 /// A peer of which nothing was heard for so long is asked by the kernel whether it is
 /// still there (`TCP_KEEPIDLE`), and asked again so often.
 const KEEPALIVE_IDLE_S: libc::c_int = 25;
@@ -159,6 +161,40 @@ pub(super) fn peer(fd: RawFd) -> Option<SocketAddr> {
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     let peer = SockRef::from(&socket).peer_addr().ok()?.as_socket()?;
     Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+}
+
+/// What the kernel knows of the other end of a socket.
+pub(super) fn signs(fd: RawFd) -> PeerSigns {
+    let mut unread: libc::c_int = 0;
+    // SAFETY: the kernel writes one `c_int` during the call. The caller owns `fd` and
+    // keeps it open; on another kind of descriptor the call fails.
+    let known = unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut unread) } == 0;
+    let has_unread = known && 0 < unread;
+    // The first 8 bytes are one each; then words follow, of which newer kernels know more.
+    const LAST_DATA_RECEIVED: usize = 13;
+    const LAST_ACK_RECEIVED: usize = 14;
+    let mut info = [0_u32; 32];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into `info`, and the length that it
+    // wrote, during the call; every pattern of bits is a `u32`.
+    let outcome = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    let word = |at: usize| {
+        let written = outcome == 0 && (at + 1) * size_of::<u32>() <= len as usize;
+        written.then_some(info[at])
+    };
+    PeerSigns {
+        has_unread,
+        heard_ms_ago: word(LAST_DATA_RECEIVED),
+        acknowledged_ms_ago: word(LAST_ACK_RECEIVED),
+    }
 }
 
 /// Closes a socket that the caller owns.

@@ -8,7 +8,7 @@ pub(super) struct Token(pub u64);
 /// The kinds of request that a plane has under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Multishot accept; the slot is the listener's number.
+    /// An accept of one peer; the slot is the listener's number.
     Accept,
     /// The receive of a connection: multishot, or of one buffer.
     Receive,

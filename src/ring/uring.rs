@@ -3,9 +3,10 @@
 //!
 //! Invariants: what a request points at stays here, unmoved, until the kernel
 //! has answered the request finally; a submit never brings more completions
-//! than the completion queue has room for, so only receives and accepts can
-//! make it overflow, and for those the kernel ends the multishot; so can messages of
-//! neighbours, one of each for each sleep, and the kernel keeps or refuses those.
+//! than the completion queue has room for, so only receives can make it overflow, and
+//! for those the kernel ends the multishot; so can accepts, a few, which the kernel
+//! keeps, and messages of neighbours, one of each for each sleep, and the kernel keeps or
+//! refuses those.
 //!
 //! Deliberately absent: what a completion means for its connection.
 #![allow(unsafe_code)]
@@ -171,9 +172,10 @@ impl Uring {
         })
     }
 
-    /// Takes peers from `listener` until it fails or is cancelled.
+    /// Takes one peer from `listener`.
     pub fn accept(&mut self, token: Token, listener: RawFd) {
-        let accept = opcode::AcceptMulti::new(types::Fd(listener)).flags(libc::SOCK_CLOEXEC);
+        let (addr, len) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let accept = opcode::Accept::new(types::Fd(listener), addr, len).flags(libc::SOCK_CLOEXEC);
         self.push(accept.build(), token);
     }
 

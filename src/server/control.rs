@@ -329,6 +329,7 @@ impl Cores {
         let stop = Arc::new(AtomicBool::new(false));
         let mut shard = setup.shard.clone();
         shard.connections_max = plan.connections_per_shard;
+        shard.shards_per_core = plan.shards_per_core();
         shard.tracing.tracer.exports = !setup.options.otlp_endpoint.is_empty();
         let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);

@@ -48,6 +48,10 @@ const STALL_US_MIN: u64 = 1_000;
 /// One that takes longer than this is noted down, too: people notice.
 const STALL_US_NOTED: u64 = 25_000;
 
+/// Lateness that gets a line in the log, and how often it gets one at most.
+const LATE_MS_NOTED: u64 = 250;
+const LATE_TOLD_MS: u64 = 60_000;
+
 /// What one core begins with.
 pub(super) struct Part {
     pub id: ShardId,
@@ -216,6 +220,7 @@ async fn serve(part: Part) {
         findings: part.findings,
         stop: part.stop,
         pulse: part.pulse,
+        late_told_until: Tick(0),
     };
     core.run();
 }
@@ -262,6 +267,8 @@ struct Core {
     findings: Sender<Finding>,
     stop: Arc<AtomicBool>,
     pulse: Pulse,
+    /// No line about lateness before.
+    late_told_until: Tick,
 }
 
 /// Direct messages that expired in the store: an outcome like others, which one core
@@ -320,6 +327,8 @@ impl Core {
             shard.on_event(now, event);
         });
         assert!(events <= TURN_EVENTS_MAX);
+        let is_drained = plane.is_drained();
+        shard.judge(now, is_drained, &mut |id| plane.signs(id));
         scribe.enter(Phase::Letters);
         let letters = postbox
             .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
@@ -382,10 +391,25 @@ impl Core {
             outbox_bytes_max: self.shard.outbox_bytes_max(),
         };
         self.pulse.beat(now, &look, &self.scribe);
+        self.tell_lateness(now);
         if let Some(expired) = &mut self.expired {
             let more = expired.take();
             self.shard.on_expired(more);
         }
+    }
+
+    /// A line in the log when the core is late, not more often than each minute.
+    fn tell_lateness(&mut self, now: Tick) {
+        let lag_ms = self.shard.worst_lag_ms();
+        if lag_ms < LATE_MS_NOTED || now < self.late_told_until {
+            return;
+        }
+        self.late_told_until = now.plus_ms(LATE_TOLD_MS);
+        tracing::warn!(
+            "core {} is late: its pings left up to {lag_ms} ms after their time; it takes fewer \
+             newcomers, and closes nobody for being silent, until it is on time again",
+            self.id.0
+        );
     }
 
     /// Letters and requests for which a lane has no room stay with the shard; the neighbour

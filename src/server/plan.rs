@@ -179,12 +179,16 @@ impl Plan {
         DESCRIPTORS_OF_PROCESS + DESCRIPTORS_PER_SHARD * self.cores.len() as u64
     }
 
+    /// How many shards share the first core, which has the most.
+    pub fn shards_per_core(&self) -> u16 {
+        self.cores.iter().filter(|&&core| core == self.cores[0]).count() as u16
+    }
+
     /// The sizes of one shard's plane, when `whole` is right for a shard that has
     /// a core for itself. Shards that share a core share its work, so each gets
     /// along with a part, and sixty of them do not take sixty times the memory.
     pub fn ring(&self, whole: &ring::Options) -> ring::Options {
-        let on_one = self.cores.iter().filter(|&&core| core == self.cores[0]).count();
-        let part = on_one.next_power_of_two() as u32;
+        let part = u32::from(self.shards_per_core()).next_power_of_two();
         let shrink = |entries: u32, least: u32| (entries / part).max(least).min(entries);
         let pieces = match part {
             1 => 1,

@@ -153,7 +153,7 @@ impl Connecting {
     }
 
     /// The answer to the connect command.
-    pub fn answer(&self, cx: &Context<'_>, out: &mut Outcome) {
+    pub fn answer(&self, cx: &Context<'_>, ping_interval_ms: u64, out: &mut Outcome) {
         let results = self.wanted.iter().map(|one| {
             let welcome = one.welcome.as_ref().expect("it is complete");
             let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
@@ -173,8 +173,8 @@ impl Connecting {
             version: concat!("rookery ", env!("CARGO_PKG_VERSION")),
             expires_in_s: self.peer.expires_unix_s().map(|end| left_s(cx, end)),
             subs: results.collect(),
-            ping_s: u32::try_from(cx.options.ping_interval_ms.div_ceil(1_000)).unwrap_or(u32::MAX),
-            pong: cx.options.pong_ms_max != 0 && cx.options.ping_interval_ms != 0,
+            ping_s: u32::try_from(ping_interval_ms.div_ceil(1_000)).unwrap_or(u32::MAX),
+            pong: cx.options.pong_ms_max != 0 && ping_interval_ms != 0,
             time_unix_ms: cx.now.unix_ms,
             node: &cx.options.node,
         };

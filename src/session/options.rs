@@ -11,6 +11,11 @@ pub struct Options {
     pub connect_ms_max: u64,
     /// The server pings each so often, with up to a tenth of jitter; 0 never.
     pub ping_interval_ms: u64,
+    /// And so often at least, where a core has many connections; 0 for what suits the
+    /// network, or, where `ping_interval_ms` was changed, for always the same.
+    pub ping_interval_ms_max: u64,
+    /// Whether something that closes idle connections may stand before the server.
+    pub proxied: bool,
     /// The answer must come within this time (close 3012); 0 asks for none.
     pub pong_ms_max: u64,
     /// How long a close frame waits for the peer's.
@@ -50,6 +55,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// How often clients are pinged unless configured otherwise.
+    pub const PING_INTERVAL_MS: u64 = 25_000;
+
     /// Whether a user of this tenant may have one connection only.
     pub fn is_single_session(&self, tenant: &str) -> bool {
         self.single_session_tenants.iter().any(|one| one == tenant || one == "*")
@@ -61,7 +69,9 @@ impl Default for Options {
         Options {
             upgrade_ms_max: 10_000,
             connect_ms_max: 10_000,
-            ping_interval_ms: 25_000,
+            ping_interval_ms: Options::PING_INTERVAL_MS,
+            ping_interval_ms_max: 0,
+            proxied: true,
             pong_ms_max: 8_000,
             close_ms_max: 2_000,
             expiry_grace_ms: 25_000,

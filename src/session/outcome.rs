@@ -56,6 +56,9 @@ pub enum Effect {
     Review(Vec<RoomId>),
     /// Ping the client.
     Ping,
+    /// Something did not come in time; whether that is the client's doing is judged when
+    /// everything that came was read.
+    Suspect(Suspicion),
     /// The client says that it has got a message.
     Acknowledged {
         /// `ack_key` of its place.
@@ -65,6 +68,15 @@ pub enum Effect {
     },
     /// End the session.
     Close(Fault),
+}
+
+/// What a connection is suspected for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspicion {
+    /// A pong is missing.
+    Silence,
+    /// What had to come by now (the upgrade, the connect command, a fresh token) has not.
+    Deadline,
 }
 
 /// What a client did at the door.

@@ -11,7 +11,7 @@ use super::rights::Standing;
 use super::state::{Context, State};
 use super::subs::{Asked, Maker, Removal, Stage, Sub};
 use super::target::{Done, grant, reader};
-use super::{Behind, Effect, Outcome, Session};
+use super::{Behind, Effect, Outcome, Pace, Session};
 use crate::auth::{self, Allow, ChannelClaims, Remedy};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
@@ -34,6 +34,11 @@ impl Session {
         out: &mut Outcome,
     ) -> Done {
         match request {
+            // What is live goes first. No mistake of the client's, so it is not counted as one.
+            Request::Subscribe(_) if cx.load.pace == Pace::FarBehind => {
+                out.refuse(id, ErrorCode::TooManyRequests);
+                Ok(())
+            }
             Request::Subscribe(request) => self.subscribe(cx, id, &request, out),
             Request::Unsubscribe { channel } => self.unsubscribe(cx, id, &channel, out),
             Request::Publish { channel, data } => {

@@ -2,17 +2,27 @@ use std::sync::Arc;
 
 use super::chat;
 use super::connect::{self, Connecting, Denial};
+use super::heartbeat::{Beat, Finding, PingTimer};
 use super::identity::{Birth, Peer};
 use super::outcome::{Passage, Refusal};
 use super::quota::{Admission, Quota};
 use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Removal, Stage, Sub, Subs};
-use super::{Behind, Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Tracer};
+use super::{
+    Behind, CoreLoad, Effect, Fault, NameKey, Options, Outcome, Pace, Place, Prefix, Suspicion,
+    Tracer,
+};
 use crate::auth::{Allow, Keys};
-use crate::base::{Chance, ClientId, ConnId, Now, RoomId, Soon, Tick};
+use crate::base::{Chance, ClientId, ConnId, Now, PeerSigns, RoomId, Tick};
 use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
+
+/// What did not come in time is looked for again so long afterwards, while nobody is judged.
+const LOOK_AGAIN_MS: u64 = 250;
+
+/// A token that has ended ends its connection so much later at most when the core is late.
+const LATE_EXPIRY_MS_MAX: u64 = 30_000;
 
 /// What all sessions of a shard share, at one moment.
 pub struct Context<'c> {
@@ -32,6 +42,8 @@ pub struct Context<'c> {
     pub held: &'c [Prefix],
     /// For traces and clients' clocks.
     pub tracer: &'c mut Tracer,
+    /// What the core has to do.
+    pub load: CoreLoad,
     /// Whose turn it is.
     pub conn: ConnId,
 }
@@ -42,9 +54,7 @@ pub struct Session {
     pub(super) state: State,
     pub(super) subs: Subs,
     quota: Quota,
-    /// When the next ping is due, or the answer to the last one.
-    heartbeat_at: Soon,
-    heartbeat: Heartbeat,
+    heartbeat: PingTimer,
     /// What the client's program is, as far as it says.
     pub(super) agent: Agent,
     /// Commands that rooms have not answered yet.
@@ -78,30 +88,16 @@ pub(super) enum State {
     Closed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heartbeat {
-    /// A ping is due at `heartbeat_at`.
-    Resting,
-    /// A pong is due at `heartbeat_at`; the ping was sent `pong_ms_max` before.
-    Listening,
-}
-
 impl Session {
-    /// A peer whose upgrade is done.
-    pub fn open(cx: &mut Context<'_>, agent: Agent) -> Session {
+    /// A peer whose upgrade is done, and the longest time between two pings that it asked
+    /// for.
+    pub fn open(cx: &Context<'_>, agent: Agent, ping_s: Option<u32>) -> Session {
         let tick = cx.now.tick;
-        // Spread from the start: a million clients that come back together must
-        // not be pinged together.
-        let phase_ms = cx.chance.jitter.below(cx.options.ping_interval_ms.max(1));
         Session {
             state: State::Greeting { deadline: tick.plus_ms(cx.options.connect_ms_max) },
             subs: Subs::default(),
             quota: Quota::new(),
-            heartbeat_at: Soon::at(
-                tick,
-                tick.plus_ms(cx.options.ping_interval_ms / 4 * 3 + phase_ms / 4),
-            ),
-            heartbeat: Heartbeat::Resting,
+            heartbeat: PingTimer::new(ping_s),
             agent,
             unanswered_count: 0,
         }
@@ -110,6 +106,7 @@ impl Session {
     /// So many bytes came in, whatever they are. Over the quota, the commands
     /// among them are refused, and who does not stop is closed.
     pub fn on_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+        self.heartbeat.on_heard();
         let admission = self.quota.on_bytes(cx.now.tick, cx.options, count);
         if admission == Admission::Throttled
             && let Some(fault) = self.quota.on_throttled(cx.now.tick, cx.options)
@@ -326,19 +323,18 @@ impl Session {
     pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
         match &self.state {
             State::Greeting { deadline } if *deadline <= cx.now.tick => {
-                self.close(Fault::Stale, out);
+                out.effects.push(Effect::Suspect(Suspicion::Deadline));
             }
-            State::Greeting { .. } | State::Closed => (),
-            State::Connecting(_) => self.on_heartbeat(cx, out),
+            // Who is not answered yet does not know of pings.
+            State::Greeting { .. } | State::Connecting(_) | State::Closed => (),
             State::Ready(peer) => {
-                let grace_s = cx.options.expiry_grace_ms / 1_000;
-                let over = |end: u64| end.saturating_add(grace_s) <= cx.now.unix_s();
-                if peer.expires_unix_s().is_some_and(over) {
-                    return self.close(Fault::Expired, out);
+                if peer.expires_unix_s().is_some_and(|end| is_over(cx, end)) {
+                    out.effects.push(Effect::Suspect(Suspicion::Deadline));
                 }
                 while let State::Ready(peer) = &self.state
                     && let Some((room, end)) = peer.first_expiry()
-                    && over(end)
+                    && (cx.load.pace == Pace::OnTime && is_over(cx, end)
+                        || is_over(cx, end.saturating_add(LATE_EXPIRY_MS_MAX / 1_000)))
                 {
                     let said = peer.channel(room);
                     let channel = said.map(|said| said.channel.clone()).unwrap_or_default();
@@ -352,15 +348,19 @@ impl Session {
     /// When `on_timer` should be called next.
     pub fn next_timer(&self, cx: &Context<'_>) -> Tick {
         match &self.state {
-            State::Greeting { deadline } => *deadline,
-            State::Connecting(_) => self.heartbeat_due(cx),
+            State::Greeting { deadline } if cx.now.tick < *deadline => *deadline,
+            State::Greeting { .. } => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
+            State::Connecting(_) => Tick(u64::MAX),
             State::Ready(peer) => {
                 let first = peer.first_expiry().map(|(_, end)| end);
                 let end = peer.expires_unix_s().into_iter().chain(first).min();
                 let end = end.map_or(Tick(u64::MAX), |end_unix_s| {
                     let end_unix_ms = end_unix_s.saturating_mul(1_000);
                     let over_unix_ms = end_unix_ms.saturating_add(cx.options.expiry_grace_ms);
-                    cx.now.tick.plus_ms(over_unix_ms.saturating_sub(cx.now.unix_ms))
+                    match over_unix_ms.saturating_sub(cx.now.unix_ms) {
+                        0 => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
+                        left_ms => cx.now.tick.plus_ms(left_ms),
+                    }
                 });
                 end.min(self.heartbeat_due(cx))
             }
@@ -469,6 +469,10 @@ impl Session {
         out: &mut Outcome,
     ) {
         self.agent = connect::agent(self.agent, &request.name);
+        if cx.load.pace == Pace::FarBehind {
+            // No mistake of the client's, so it is not counted as one.
+            return out.refuse(id, ErrorCode::TooManyRequests);
+        }
         let age_ms = self.age_ms(cx.now.tick, cx.options);
         let birth = Birth::new(Tick(cx.now.tick.0.saturating_sub(age_ms)));
         let admitted = connect::authenticate(cx, &request.token)
@@ -549,7 +553,13 @@ impl Session {
             return;
         }
         if let State::Connecting(connecting) = std::mem::replace(&mut self.state, State::Closed) {
-            connecting.answer(cx, out);
+            self.heartbeat.settle(
+                cx.now.tick,
+                cx.options,
+                cx.load.core_connections,
+                &mut cx.chance.jitter,
+            );
+            connecting.answer(cx, self.heartbeat.interval_ms(cx.options), out);
             let stage = Histogram::HandshakeStage(HandshakeStage::Auth);
             out.observe(stage, connecting.since, cx.now.tick);
             if connecting.wanted.iter().any(|one| one.since.is_some()) {
@@ -580,18 +590,80 @@ impl Session {
         }
     }
 
+    /// Something did not come in time, and nothing of the peer is left to be read: what is
+    /// to be done. Whoever is silent is closed by who asks, when it may be.
+    pub fn judge(&mut self, cx: &mut Context<'_>, signs: PeerSigns, out: &mut Outcome) -> Finding {
+        match &self.state {
+            State::Greeting { deadline } if *deadline <= cx.now.tick && !signs.has_unread => {
+                self.close(Fault::Stale, out);
+            }
+            State::Ready(peer)
+                if peer.expires_unix_s().is_some_and(|end| is_over(cx, end))
+                    && !signs.has_unread =>
+            {
+                self.close(Fault::Expired, out);
+            }
+            State::Ready(_) => {
+                let (now, load) = (cx.now.tick, cx.load);
+                let found = self.heartbeat.judge(
+                    now,
+                    cx.options,
+                    load.core_connections,
+                    signs,
+                    &mut cx.chance.jitter,
+                );
+                if found == Finding::Again {
+                    out.effects.push(Effect::Ping);
+                }
+                return found;
+            }
+            State::Greeting { .. } | State::Connecting(_) | State::Closed => (),
+        }
+        Finding::Alive
+    }
+
+    /// Something did not come in time, and nobody is judged now. Who has not even begun has
+    /// twice the time, and no more: places for newcomers are few.
+    pub fn spare(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+        match &self.state {
+            State::Greeting { deadline }
+                if deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick =>
+            {
+                self.close(Fault::Stale, out);
+            }
+            State::Ready(peer) => {
+                let ended = peer.expires_unix_s().map(|end| end.saturating_mul(1_000));
+                let late_ms_max = cx.options.expiry_grace_ms.saturating_add(LATE_EXPIRY_MS_MAX);
+                if ended.is_some_and(|end| end.saturating_add(late_ms_max) <= cx.now.unix_ms) {
+                    return self.close(Fault::Expired, out);
+                }
+                let load = cx.load.core_connections;
+                self.heartbeat.spare(cx.now.tick, cx.options, load, &mut cx.chance.jitter);
+            }
+            State::Greeting { .. } | State::Connecting(_) | State::Closed => (),
+        }
+    }
+
+    /// Whether a pong of it is missing.
+    pub fn is_suspected(&self) -> bool {
+        self.heartbeat.is_suspected()
+    }
+
+    /// Its ping waits for a send that is under way.
+    pub fn on_ping_queued(&mut self) {
+        self.heartbeat.on_queued();
+    }
+
+    /// A send of it has left. Its next timer is no earlier than it was.
+    pub fn on_sent(&mut self, now: Tick, options: &Options) {
+        self.heartbeat.on_sent(now, options);
+    }
+
     fn on_pong(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
-        if self.heartbeat == Heartbeat::Listening {
-            self.heartbeat = Heartbeat::Resting;
-            let due = self.heartbeat_at.tick(cx.now.tick);
-            let pinged = Tick(due.0.saturating_sub(cx.options.pong_ms_max));
-            out.observe(Histogram::HeartbeatRtt, pinged, cx.now.tick);
-            cx.tracer.on_round_trip(cx.now.tick, cx.conn, cx.now.tick.ms_since(pinged));
-            let interval_ms = cx.options.ping_interval_ms;
-            let jitter_ms = cx.chance.jitter.below(interval_ms / 10 + 1);
-            let rest_ms = interval_ms.saturating_sub(cx.options.pong_ms_max + jitter_ms);
-            let tick = cx.now.tick;
-            self.heartbeat_at = Soon::at(tick, self.heartbeat_at.tick(tick).plus_ms(rest_ms));
+        let (now, load) = (cx.now.tick, cx.load.core_connections);
+        if let Some(pinged) = self.heartbeat.on_pong(now, cx.options, load, &mut cx.chance.jitter) {
+            out.observe(Histogram::HeartbeatRtt, pinged, now);
+            cx.tracer.on_round_trip(now, cx.conn, now.ms_since(pinged));
         }
     }
 
@@ -599,27 +671,27 @@ impl Session {
         if cx.now.tick < self.heartbeat_due(cx) {
             return;
         }
-        match self.heartbeat {
-            Heartbeat::Listening => self.close(Fault::NoPong, out),
-            Heartbeat::Resting => {
-                out.effects.push(Effect::Ping);
-                let wait_ms = if cx.options.pong_ms_max == 0 {
-                    cx.options.ping_interval_ms
-                } else {
-                    self.heartbeat = Heartbeat::Listening;
-                    cx.options.pong_ms_max
-                };
-                self.heartbeat_at = Soon::at(cx.now.tick, cx.now.tick.plus_ms(wait_ms));
-            }
+        let (now, load) = (cx.now.tick, cx.load.core_connections);
+        match self.heartbeat.on_due(now, cx.options, load, &mut cx.chance.jitter) {
+            Beat::Rest => (),
+            Beat::Ping => out.effects.push(Effect::Ping),
+            Beat::Suspect => out.effects.push(Effect::Suspect(Suspicion::Silence)),
+            // It reads nothing: what waits for it would wait for ever.
+            Beat::Unsent => self.close(Fault::Slow, out),
         }
     }
 
     fn heartbeat_due(&self, cx: &Context<'_>) -> Tick {
         match cx.options.ping_interval_ms {
             0 => Tick(u64::MAX),
-            1.. => self.heartbeat_at.tick(cx.now.tick),
+            1.. => self.heartbeat.due(cx.now.tick, cx.options, cx.load.lag_ms),
         }
     }
+}
+
+/// Whether the token that ends then has ended, and the time for another one is over.
+fn is_over(cx: &Context<'_>, end_unix_s: u64) -> bool {
+    end_unix_s.saturating_add(cx.options.expiry_grace_ms / 1_000) <= cx.now.unix_s()
 }
 
 impl Sub {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::quota::Admission;
 use super::state::State;
 use super::{
-    Context, Effect, Fault, NameKey, Options, Outcome, Place, Prefix, Session, Tracer,
-    TracerOptions,
+    Context, CoreLoad, Effect, Fault, Finding, NameKey, Options, Outcome, Pace, Place, Prefix,
+    Session, Suspicion, Tracer, TracerOptions,
 };
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
-use crate::base::{Chance, ConnId, Csprng, Now, Prng, RoomId, Tick};
+use crate::base::{Chance, ConnId, Csprng, Now, PeerSigns, Prng, RoomId, Tick};
 use crate::metrics::{
     Agent, Blame, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
 };
@@ -32,6 +32,7 @@ struct Desk {
     chance: Chance,
     held: Vec<Prefix>,
     tracer: Tracer,
+    load: CoreLoad,
     now: Now,
     /// Since the last step.
     out: Outcome,
@@ -90,7 +91,7 @@ impl Desk {
         let mut chance = Chance { jitter: Prng::from_seed(1), ids };
         let names = NameKey([1, 2]);
         let mut tracer = Tracer::new(TracerOptions::default());
-        let mut cx = Context {
+        let cx = Context {
             now,
             options: &options,
             rooms: &rooms,
@@ -99,13 +100,29 @@ impl Desk {
             chance: &mut chance,
             held: &[],
             tracer: &mut tracer,
+            load: CoreLoad::default(),
             conn: CONN,
         };
-        let session = Session::open(&mut cx, Agent::None);
+        let session = Session::open(&cx, Agent::None, None);
         let out = Outcome::new(Encoding::Json);
         let encoding = Encoding::Json;
         let held = Vec::new();
-        Desk { session, options, rooms, keys, chance, held, tracer, now, out, next_id: 1, encoding }
+        let load = CoreLoad::default();
+        let next_id = 1;
+        Desk {
+            session,
+            options,
+            rooms,
+            keys,
+            chance,
+            held,
+            tracer,
+            load,
+            now,
+            out,
+            next_id,
+            encoding,
+        }
     }
 
     /// Connected as `ann`.
@@ -137,6 +154,7 @@ impl Desk {
             chance: &mut self.chance,
             held: &self.held,
             tracer: &mut self.tracer,
+            load: self.load,
             conn: CONN,
         };
         decide(&mut self.session, &mut cx, &mut self.out);
@@ -145,7 +163,7 @@ impl Desk {
     /// Another session, beside the one that there is.
     fn step_opened(&mut self) -> Session {
         let mut opened = None;
-        self.step(|_, cx, _| opened = Some(Session::open(cx, Agent::None)));
+        self.step(|_, cx, _| opened = Some(Session::open(cx, Agent::None, None)));
         opened.expect("it was made a moment ago")
     }
 
@@ -171,9 +189,24 @@ impl Desk {
         self.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
     }
 
+    /// Time passes; what is suspected is judged at once, and nothing is known of the peer.
     fn pass(&mut self, ms: u64) {
+        self.pass_and_judge(ms, PeerSigns::default());
+    }
+
+    fn pass_and_judge(&mut self, ms: u64, signs: PeerSigns) {
         self.now = self.now.plus_ms(ms);
-        self.step(|session, cx, out| session.on_timer(cx, out));
+        self.step(|session, cx, out| {
+            session.on_timer(cx, out);
+            let before = out.effects.len();
+            out.effects.retain(|effect| !matches!(effect, Effect::Suspect(_)));
+            if out.effects.len() < before && session.judge(cx, signs, out) == Finding::Silent {
+                out.close(Fault::NoPong);
+            }
+        });
+        if self.out.effects.iter().any(|effect| matches!(effect, Effect::Ping)) {
+            self.session.on_sent(self.now.tick, &self.options);
+        }
     }
 
     /// Who is connected.
@@ -199,6 +232,7 @@ impl Desk {
             | Effect::Release
             | Effect::Review(_)
             | Effect::Ping
+            | Effect::Suspect(_)
             | Effect::Acknowledged { .. }
             | Effect::Resume(..)
             | Effect::Close(_) => None,
@@ -613,7 +647,172 @@ fn pings_come_in_their_interval_and_pongs_in_their_time() {
     desk.pass(290);
     assert!(desk.out.effects.is_empty());
     desk.pass(10);
+    assert!(pinged(&desk), "it is asked again");
+    desk.pass(290);
+    assert!(desk.out.effects.is_empty());
+    desk.pass(10);
     desk.check_closed(Fault::NoPong);
+}
+
+/// A client that is pinged for the first time, each 25 s and with 8 s of patience.
+fn pinged_desk() -> Desk {
+    let mut desk = Desk::new();
+    desk.options = Options::default();
+    desk.connect(&user("ann"));
+    while !matches!(desk.out.effects[..], [Effect::Ping]) {
+        desk.pass(100);
+        assert!(!desk.out.is_closing());
+    }
+    desk
+}
+
+#[test]
+fn who_talks_is_not_suspected_and_pinged_all_the_same() {
+    let mut desk = pinged_desk();
+    desk.pass(1_000);
+    desk.step(|session, cx, out| _ = session.on_bytes(cx, 3, out));
+    for _ in 0..300 {
+        desk.pass(100);
+        match desk.out.effects[..] {
+            [] => (),
+            [Effect::Ping] => return,
+            ref other => panic!("{other:?}"),
+        }
+    }
+    panic!("it is pinged again");
+}
+
+#[test]
+fn a_missing_pong_is_judged_by_what_the_kernel_knows() {
+    let unread = PeerSigns { has_unread: true, ..PeerSigns::default() };
+    let heard = |ms| PeerSigns { heard_ms_ago: Some(ms), ..PeerSigns::default() };
+    let acknowledged = |ms| PeerSigns { acknowledged_ms_ago: Some(ms), ..PeerSigns::default() };
+    // How often a silent client is asked again before it is closed; `None` when it is not.
+    for (signs, want) in [
+        (PeerSigns::default(), Some(1)),
+        (heard(8_001), Some(1)),
+        (acknowledged(8_001), Some(1)),
+        (acknowledged(7_900), Some(2)),
+        (heard(7_900), None),
+        (unread, None),
+    ] {
+        let mut desk = pinged_desk();
+        let mut again = 0;
+        for _ in 0..4 {
+            desk.pass_and_judge(8_000, signs);
+            again += usize::from(matches!(desk.out.effects[..], [Effect::Ping]));
+            if desk.out.is_closing() {
+                break;
+            }
+        }
+        match want {
+            Some(want) => {
+                desk.check_closed(Fault::NoPong);
+                assert_eq!(again, want, "{signs:?}");
+            }
+            None => assert!(!desk.out.is_closing(), "{signs:?}"),
+        }
+    }
+}
+
+#[test]
+fn patience_counts_from_when_the_ping_left_and_grows_with_the_cores_lag() {
+    let mut desk = Desk::new();
+    desk.options = Options { ping_interval_ms: 30_000, pong_ms_max: 300, ..Options::default() };
+    desk.connect(&user("ann"));
+    let on_timer = |desk: &mut Desk, ms| {
+        desk.now = desk.now.plus_ms(ms);
+        desk.step(|session, cx, out| session.on_timer(cx, out));
+    };
+    let suspected =
+        |desk: &Desk| matches!(desk.out.effects[..], [Effect::Suspect(Suspicion::Silence)]);
+    on_timer(&mut desk, 30_000);
+    assert!(matches!(desk.out.effects[..], [Effect::Ping]));
+    // The socket takes it late.
+    desk.session.on_ping_queued();
+    for _ in 0..2 {
+        on_timer(&mut desk, 5_000);
+        assert!(desk.out.effects.is_empty());
+        desk.session.on_sent(desk.now.tick, &desk.options);
+    }
+    on_timer(&mut desk, 299);
+    assert!(desk.out.effects.is_empty());
+    desk.load.lag_ms = 400;
+    on_timer(&mut desk, 400);
+    assert!(desk.out.effects.is_empty());
+    on_timer(&mut desk, 1);
+    assert!(suspected(&desk));
+    // What came in between counts for it, and what is late is not measured again.
+    desk.raw("{}");
+    assert_eq!(desk.out.observed, [(Histogram::HeartbeatRtt, 700_000)]);
+    desk.step(|session, cx, out| {
+        assert_eq!(session.judge(cx, PeerSigns::default(), out), Finding::Alive);
+    });
+    assert!(desk.out.effects.is_empty());
+}
+
+#[test]
+fn a_ping_that_does_not_leave_ends_who_does_not_read() {
+    let mut desk = Desk::new();
+    desk.options = Options::default();
+    desk.connect(&user("ann"));
+    let mut pings = 0;
+    while pings == 0 {
+        desk.now = desk.now.plus_ms(100);
+        desk.step(|session, cx, out| session.on_timer(cx, out));
+        pings = desk.out.effects.len();
+    }
+    desk.now = desk.now.plus_ms(44_900);
+    desk.step(|session, cx, out| session.on_timer(cx, out));
+    assert!(desk.out.effects.is_empty());
+    desk.now = desk.now.plus_ms(100);
+    desk.step(|session, cx, out| session.on_timer(cx, out));
+    desk.check_closed(Fault::Slow);
+}
+
+#[test]
+fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
+    let mut desk = Desk::new();
+    desk.load.pace = Pace::Late;
+    let connect_ms_max = desk.options.connect_ms_max;
+    for (ms, closes) in [(connect_ms_max, false), (connect_ms_max - 1, false), (1, true)] {
+        desk.now = desk.now.plus_ms(ms);
+        desk.step(|session, cx, out| {
+            session.on_timer(cx, out);
+            assert!(matches!(out.effects[..], [Effect::Suspect(Suspicion::Deadline)]));
+            session.spare(cx, out);
+        });
+        assert_eq!(desk.out.is_closing(), closes);
+    }
+    desk.check_closed(Fault::Stale);
+    // What it said and nobody read is no silence.
+    let mut desk = Desk::new();
+    let unread = PeerSigns { has_unread: true, ..PeerSigns::default() };
+    desk.pass_and_judge(connect_ms_max, unread);
+    assert!(!desk.out.is_closing());
+    desk.pass(250);
+    desk.check_closed(Fault::Stale);
+}
+
+#[test]
+fn a_core_that_is_far_behind_refuses_what_is_new_as_temporary_and_counts_no_mistake() {
+    let (mut desk, _) = Desk::seated();
+    desk.load.pace = Pace::FarBehind;
+    for _ in 0..2 * desk.options.errors_per_s {
+        desk.command(r#""subscribe":{"channel":"room:2"}"#);
+        desk.check_refused(ErrorCode::TooManyRequests);
+        assert!(!desk.out.is_closing());
+    }
+    desk.command(r#""publish":{"channel":"room:1","data":1}"#);
+    assert!(matches!(desk.asked().1, What::Publish(..)), "what is live goes on");
+    let mut late = Desk::new();
+    late.load.pace = Pace::FarBehind;
+    late.connect(&user("ann"));
+    late.check_refused(ErrorCode::TooManyRequests);
+    assert!(!late.out.is_closing());
+    late.load.pace = Pace::Late;
+    late.connect(&user("ann"));
+    assert!(late.text().contains(r#""connect":{"client":""#), "{}", late.text());
 }
 
 #[test]

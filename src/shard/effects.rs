@@ -51,13 +51,8 @@ impl Shard {
                 Effect::Release => self.release(id),
                 Effect::Resume(held, behind) => self.resume(now, id, &held, behind),
                 Effect::Review(wanted) => self.review(now, id, &wanted),
-                Effect::Ping => {
-                    self.scribe.add(Counter::Pings, 1);
-                    if let Some(conn) = self.conn(id) {
-                        let ping = conn.encoding.index();
-                        self.push_control(id, self.ping[ping].clone());
-                    }
-                }
+                Effect::Ping => self.ping(id),
+                Effect::Suspect(suspicion) => self.suspects.push(now.tick, id, suspicion),
                 Effect::Acknowledged { key, took_ms } => {
                     self.on_acknowledged(now, id, key, took_ms);
                 }

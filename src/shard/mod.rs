@@ -22,6 +22,8 @@ mod drain;
 mod effects;
 mod evidence;
 mod gather;
+mod judge;
+mod lateness;
 mod letter;
 mod look;
 mod measure;
@@ -31,6 +33,7 @@ mod options;
 mod receive;
 mod rounds;
 mod state;
+mod suspects;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,8 @@ pub struct Options {
     pub connections_max: u32,
     /// Connections whose upgrade is not finished; more are answered with 503.
     pub handshakes_max: u32,
+    /// Shards that share a core with this one, itself included; 0 counts as one.
+    pub shards_per_core: u16,
     /// Upgrade and frames.
     pub ws: ws::Options,
     /// One connection.

@@ -2,12 +2,15 @@
 
 use super::Shard;
 use super::conn::{Closing, Conn, Goodbye, Stage};
+use super::judge::LOOK_AGAIN_MS;
 use super::state::context;
 use crate::base::{ConnId, Now, Panicked, Soon, Tick, contain};
 use crate::metrics::{
     Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
 };
-use crate::session::{Admission, Context, Fault, Outbox, Outcome, RoundId, Session};
+use crate::session::{
+    Admission, Context, Fault, Outbox, Outcome, Pace, RoundId, Session, Suspicion,
+};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
 
@@ -25,6 +28,8 @@ impl Shard {
             self.refuse_upgrade(now, id, Refusal::Draining { retry_after_s: RETRY_AFTER_S });
         } else if !room {
             self.refuse_upgrade(now, id, Refusal::NoRoom { retry_after_s: RETRY_AFTER_S });
+        } else if self.pace() == Pace::FarBehind {
+            self.refuse_upgrade(now, id, Refusal::Late { retry_after_s: RETRY_AFTER_S });
         } else {
             self.wake(now, id, now.tick.plus_ms(self.options.session.upgrade_ms_max));
         }
@@ -59,6 +64,9 @@ impl Shard {
             return;
         }
         let cargo = self.waiting.keep(&mut conn.outbox, Outbox::sent);
+        if let Stage::Open(_, session) = &mut conn.stage {
+            session.on_sent(now.tick, &self.options.session);
+        }
         let round = std::mem::replace(&mut conn.round, RoundId::NOBODY);
         let closing = matches!(conn.stage, Stage::Closing(_));
         if closing || conn.outbox.is_ready() {
@@ -74,7 +82,10 @@ impl Shard {
         }
         conn.wake_at = Soon::NEVER;
         match &mut conn.stage {
-            Stage::Upgrading(_) => self.refuse_upgrade(now, id, Refusal::TimedOut),
+            Stage::Upgrading(_) => {
+                self.suspects.push(now.tick, id, Suspicion::Deadline);
+                self.wake(now, id, now.tick.plus_ms(LOOK_AGAIN_MS));
+            }
             Stage::Open(..) => {
                 let decided =
                     self.with_session(now, id, |session, cx, out| session.on_timer(cx, out));
@@ -132,7 +143,8 @@ impl Shard {
                     ws::Format::Protobuf => Encoding::Protobuf,
                 };
                 let agent = upgrade.user_agent.as_deref().unwrap_or_default();
-                self.open(now, id, encoding, Agent::of(agent.as_bytes()));
+                let ping_s = asked_ping_s(&upgrade.query);
+                self.open(now, id, encoding, Agent::of(agent.as_bytes()), ping_s);
                 self.push_control(id, upgrade.response.into());
                 let rest = &mut head[upgrade.used..];
                 if !rest.is_empty() {
@@ -142,8 +154,15 @@ impl Shard {
         }
     }
 
-    fn open(&mut self, now: Now, id: ConnId, encoding: Encoding, agent: Agent) {
-        let mut cx = context(
+    fn open(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        encoding: Encoding,
+        agent: Agent,
+        ping_s: Option<u32>,
+    ) {
+        let cx = context(
             now,
             &self.options,
             &self.gate,
@@ -152,7 +171,7 @@ impl Shard {
             &mut self.tracer,
             id,
         );
-        let session = Session::open(&mut cx, agent);
+        let session = Session::open(&cx, agent, ping_s);
         let conn = self.conns.at_mut(id.slot).expect("its head was just read");
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
@@ -365,6 +384,13 @@ impl Shard {
     }
 }
 
+/// The longest time between two pings that a client asks for by its address, in s: the one
+/// thing of a connection that every SDK lets its user choose.
+fn asked_ping_s(query: &str) -> Option<u32> {
+    let mut asked = query.split('&').filter_map(|pair| pair.strip_prefix("ping_s="));
+    asked.next()?.parse().ok()
+}
+
 /// The label of an encoding.
 pub(super) fn protocol(encoding: Encoding) -> Protocol {
     match encoding {
@@ -385,6 +411,7 @@ fn reject_reason(refusal: Refusal) -> RejectReason {
         Refusal::HeadTooLarge => RejectReason::TooLarge,
         Refusal::TimedOut => RejectReason::Timeout,
         Refusal::NoRoom { .. } => RejectReason::NoRoom,
+        Refusal::Late { .. } => RejectReason::Late,
         Refusal::Draining { .. } => RejectReason::Draining,
     }
 }
@@ -401,7 +428,7 @@ fn outcome(upgraded: Result<(), RejectReason>) -> HandshakeOutcome {
             | RejectReason::Origin
             | RejectReason::TooLarge,
         ) => HandshakeOutcome::ClientError,
-        Err(RejectReason::NoRoom) => HandshakeOutcome::ServerError,
+        Err(RejectReason::NoRoom | RejectReason::Late) => HandshakeOutcome::ServerError,
         Err(RejectReason::Timeout) => HandshakeOutcome::Timeout,
         Err(RejectReason::Draining) => HandshakeOutcome::Draining,
         Err(RejectReason::Gone) => HandshakeOutcome::Gone,

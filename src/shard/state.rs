@@ -10,26 +10,33 @@ use super::deliver::{Level, Listing};
 use super::drain::Drain;
 use super::evidence::EarlyPanic;
 use super::gather::{Gatherings, put_message};
+use super::lateness::Lateness;
 use super::look::{Found, Look, Looking};
 use super::mesh::Mesh;
 use super::notes::Notes;
 use super::rounds::{Fate, Recent, Rounds};
+use super::suspects::Suspects;
 use super::{Letter, Options};
 use crate::auth::Keys;
-use crate::base::limits::TURN_TIMERS_MAX;
+use crate::base::limits::{IDLE_TURN_PINGS_MAX, TURN_PINGS_MAX, TURN_TIMERS_MAX};
 use crate::base::{
     Action, Chance, ConnId, Csprng, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Slots,
     Soon, Tick, Wheel,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Out, Rooms, Tell};
-use crate::session::{Context, Fault, Left, NameKey, Outbox, Outcome, Prefix, Tracer};
+use crate::session::{Context, CoreLoad, Fault, Left, NameKey, Outbox, Outcome, Prefix, Tracer};
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
 
-/// How exactly connections keep their deadlines. Pings that are due together
-/// leave together: with more exact ones a full shard would wake for each few.
-const WHEEL_GRANULARITY_MS: u64 = 128;
+/// How exactly connections keep their deadlines where there are many: more pings than one
+/// turn sends are never due at once, and whoever talks does not wait behind them.
+const WHEEL_GRANULARITY_MS: u64 = 8;
+
+/// Where there are few, a core would wake for each, so they wait until so many are due
+/// together, and this long at most.
+const PINGS_TOGETHER: u64 = TURN_PINGS_MAX as u64;
+const GRANULE_MS_MAX: u64 = 128;
 
 /// What a shard is made of.
 pub struct Setup {
@@ -75,6 +82,8 @@ pub(super) struct Gate {
     pub keys: Arc<Keys>,
     /// Prefixes of clients that are locked out.
     pub held: Arc<[Prefix]>,
+    /// What the core has to do, as of the beginning of the turn.
+    pub load: CoreLoad,
 }
 
 /// One core's world.
@@ -92,6 +101,11 @@ pub struct Shard {
     pub(super) rooms: Rooms,
     pub(super) mesh: Mesh,
     pub(super) wheel: Wheel<ConnId>,
+    pub(super) lateness: Lateness,
+    pub(super) suspects: Suspects,
+    /// Peers that came or said something since the last turn ended, and pings in this one.
+    spoken_count: usize,
+    pub(super) pings_count: usize,
     pub(super) drain: Option<Drain>,
     /// What channels say in this turn.
     pub(super) gatherings: Gatherings,
@@ -137,7 +151,6 @@ pub struct Shard {
 impl Shard {
     /// An empty world.
     pub fn new(setup: Setup) -> Shard {
-        let phase_ms = phase_ms(&setup);
         let mut chance = Chance { jitter: Prng::from_seed(setup.seed), ids: setup.ids };
         let room_options = Arc::new(setup.options.room.clone());
         let outbox_bytes_max = setup.options.session.outbox_bytes_max;
@@ -147,9 +160,13 @@ impl Shard {
             id: setup.id,
             rooms: Rooms::new(setup.now, room_options, chance.ids.fork(), silent_key),
             mesh: Mesh::new(setup.id, setup.shards_count),
-            wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, phase_ms),
+            wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, 0),
+            lateness: Lateness::default(),
+            suspects: Suspects::default(),
+            spoken_count: 0,
+            pings_count: 0,
             options: setup.options,
-            gate: Gate { keys: setup.keys, held: Arc::default() },
+            gate: Gate { keys: setup.keys, held: Arc::default(), load: CoreLoad::default() },
             names: setup.names,
             chance,
             scribe: setup.scribe,
@@ -184,6 +201,7 @@ impl Shard {
 
     /// Something happened at a socket.
     pub fn on_event(&mut self, now: Now, event: Event<'_>) {
+        self.spoken_count += usize::from(matches!(event, Event::Accepted(_) | Event::Received(..)));
         match event {
             Event::Accepted(id) => self.on_accepted(now, id),
             // A server asks for no connections.
@@ -222,6 +240,7 @@ impl Shard {
     /// connection that has something to send.
     pub fn finish_turn(&mut self, now: Now, out: &mut Vec<Action>) {
         self.scribe.enter(Phase::Timers);
+        self.observe_lateness(now, out);
         self.fire_timers(now);
         self.advance_drain(now);
         self.count_on(now);
@@ -250,8 +269,9 @@ impl Shard {
         let census = (!self.conns.is_empty()).then(|| self.census.next_wake());
         // A look goes on in the next turn, which begins at once.
         let look = self.looking.as_ref().map(|_| Tick(0));
-        let wakes =
-            [self.wheel.next(), self.rooms.next_wake(), drain, self.next_seal(), census, look];
+        let suspects = self.suspects.next_wake();
+        let (timers, rooms, seal) = (self.wheel.next(), self.rooms.next_wake(), self.next_seal());
+        let wakes = [timers, rooms, drain, seal, census, look, suspects];
         wakes.into_iter().flatten().min()
     }
 
@@ -320,11 +340,25 @@ impl Shard {
         &mut self.notes
     }
 
+    /// Lets what is due happen, but no more pings than a turn may send: those that are left
+    /// go first in the next one.
     fn fire_timers(&mut self, now: Now) {
-        let mut due = Vec::new();
-        self.wheel.turn(now.tick, TURN_TIMERS_MAX, |id| due.push(id));
-        for id in due {
-            self.on_timer(now, id);
+        let pings_max = match std::mem::take(&mut self.spoken_count) {
+            ..TURN_PINGS_MAX => IDLE_TURN_PINGS_MAX,
+            TURN_PINGS_MAX.. => TURN_PINGS_MAX,
+        };
+        self.pings_count = 0;
+        let (mut due, mut timers_left) = (Vec::new(), TURN_TIMERS_MAX);
+        while self.pings_count < pings_max && 0 < timers_left {
+            let some = timers_left.min(pings_max - self.pings_count);
+            let fired = self.wheel.turn(now.tick, some, |id| due.push(id));
+            if fired == 0 {
+                break;
+            }
+            timers_left -= fired;
+            for id in due.drain(..) {
+                self.on_timer(now, id);
+            }
         }
     }
 
@@ -359,9 +393,26 @@ impl Shard {
             && conn.generation == id.generation
         {
             conn.wake_at = Soon::at(now.tick, at);
+            let conn_wake = conn.wake_at.tick(now.tick);
             self.timers_begun += 1;
-            self.wheel.set(conn.wake_at.tick(now.tick), id);
+            let deadline = self.together(conn_wake);
+            self.wheel.set(deadline, id);
         }
+    }
+
+    /// When what is due at `at` happens, together with what is due at about the same time.
+    /// Shards that share a core take turns within that time.
+    fn together(&self, at: Tick) -> Tick {
+        let interval_ms = self.options.session.ping_interval_ms.max(1);
+        let pings_per_granule =
+            |granule_ms: u64| self.conns.len() as u64 * granule_ms / interval_ms;
+        let mut granule_ms = GRANULE_MS_MAX;
+        while WHEEL_GRANULARITY_MS < granule_ms && PINGS_TOGETHER < pings_per_granule(granule_ms) {
+            granule_ms /= 2;
+        }
+        let phase_ms = granule_ms * u64::from(self.id.0) / u64::from(self.mesh.shards_count());
+        let granule = at.plus_ms(phase_ms).0.div_ceil(granule_ms);
+        Tick((granule * granule_ms).saturating_sub(phase_ms)).max(at)
     }
 
     /// Counts a lane that had no room.
@@ -369,12 +420,6 @@ impl Shard {
         self.full_lanes[kind as usize] = true;
         self.scribe.add(Counter::LaneFull(kind), 1);
     }
-}
-
-/// Shards take turns within a granule: if all sent their pings at once, whoever
-/// talks would wait behind thirty shards on a core that thirty share.
-fn phase_ms(setup: &Setup) -> u64 {
-    WHEEL_GRANULARITY_MS * u64::from(setup.id.0) / u64::from(setup.shards_count)
 }
 
 /// What sessions share now; borrows only that.
@@ -388,8 +433,8 @@ pub(super) fn context<'c>(
     conn: ConnId,
 ) -> Context<'c> {
     let (options, rooms) = (&options.session, &options.room);
-    let Gate { keys, held } = gate;
-    Context { now, options, rooms, keys, names, chance, held, tracer, conn }
+    let Gate { keys, held, load } = gate;
+    Context { now, options, rooms, keys, names, chance, held, tracer, load: *load, conn }
 }
 
 fn ping_frame(encoding: Encoding) -> Bytes {

@@ -1,5 +1,6 @@
 //! Whole shards, fed by hand: what goes in at one socket comes out at others.
 
+mod late;
 mod measured;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use bytes::BytesMut;
 use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
-use crate::base::{Action, ConnId, Csprng, Ending, Event, Now, ShardId, Tick};
+use crate::base::{Action, ConnId, Csprng, Ending, Event, Now, PeerSigns, ShardId, Tick};
 use crate::metrics::{Agent, Cells, Tenants};
 use crate::room::{self, Namespace, Who};
 use crate::session::{self, NameKey, Prefix};
@@ -110,14 +111,13 @@ impl World {
 
     /// A peer whose upgrade is done.
     fn upgrade(&mut self, shard: usize) -> Peer {
+        self.upgrade_at(shard, "/connection/websocket")
+    }
+
+    fn upgrade_at(&mut self, shard: usize, target: &str) -> Peer {
         let peer = self.accept(shard);
-        let request = upgrade_request(
-            "host",
-            "/connection/websocket",
-            "dGhlIHNhbXBsZSBub25jZQ==",
-            Subprotocol::None,
-            &[],
-        );
+        let request =
+            upgrade_request("host", target, "dGhlIHNhbXBsZSBub25jZQ==", Subprotocol::None, &[]);
         self.feed(peer, &request);
         peer
     }
@@ -163,6 +163,7 @@ impl World {
             let mut busy = false;
             for index in 0..self.shards.len() {
                 let mut out = Vec::new();
+                self.shards[index].judge(self.now, true, &mut |_| PeerSigns::default());
                 self.shards[index].finish_turn(self.now, &mut out);
                 busy |= !out.is_empty();
                 out.into_iter().for_each(|action| self.act(index, action));
@@ -184,6 +185,7 @@ impl World {
     /// One turn of one shard; its letters stay where they are.
     fn turn(&mut self, shard: usize) {
         let mut out = Vec::new();
+        self.shards[shard].judge(self.now, true, &mut |_| PeerSigns::default());
         self.shards[shard].finish_turn(self.now, &mut out);
         out.into_iter().for_each(|action| self.act(shard, action));
     }
@@ -217,14 +219,14 @@ impl World {
                 self.peers.get_mut(&Peer(shard, conn.slot)).unwrap().gone = true;
                 self.shards[shard].on_event(self.now, Event::Gone(conn, Ending::Closed));
             }
-            Action::StopAccepting => (),
+            Action::PaceAccepting { .. } | Action::StopAccepting => (),
         }
     }
 
     fn pass(&mut self, ms: u64) {
         let end = self.now.tick.plus_ms(ms);
         while self.now.tick < end {
-            self.now = self.now.plus_ms(25);
+            self.now = self.now.plus_ms(10);
             self.settle();
         }
     }
@@ -421,9 +423,9 @@ fn who_is_silent_is_closed_in_each_stage() {
         assert!(world.peers[&peer].http.starts_with(b"HTTP/1.1 408"), "answered in HTTP");
         assert!(world.peers[&peer].gone);
     }
-    world.pass(30_000);
+    world.pass(32_000);
     let seen = world.take(pinged);
-    assert_eq!(seen, ["{}", "close 3012"]);
+    assert_eq!(seen, ["{}", "{}", "close 3012"]);
 }
 
 #[test]

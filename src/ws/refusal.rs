@@ -27,6 +27,11 @@ pub enum Refusal {
         /// When the client may try again.
         retry_after_s: u32,
     },
+    /// The server has more to do than it can, and those who are there go first.
+    Late {
+        /// When the client may try again.
+        retry_after_s: u32,
+    },
     /// The server is about to stop.
     Draining {
         /// When the client may try again.
@@ -70,7 +75,9 @@ impl Refusal {
                 "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade, close\r\n"
             )),
             Refusal::Method => put(format_args!("Allow: GET\r\nConnection: close\r\n")),
-            Refusal::NoRoom { retry_after_s } | Refusal::Draining { retry_after_s } => {
+            Refusal::NoRoom { retry_after_s }
+            | Refusal::Late { retry_after_s }
+            | Refusal::Draining { retry_after_s } => {
                 put(format_args!("Retry-After: {retry_after_s}\r\nConnection: close\r\n"));
             }
             Refusal::BadRequest(_)
@@ -110,6 +117,9 @@ impl Refusal {
             Refusal::NoRoom { .. } => {
                 ("503 Service Unavailable", "All places are taken. Try again later.")
             }
+            Refusal::Late { .. } => {
+                ("503 Service Unavailable", "The server is late; come back a little later.")
+            }
             Refusal::Draining { .. } => {
                 ("503 Service Unavailable", "The server is stopping. Try again later.")
             }
@@ -129,6 +139,7 @@ impl Refusal {
             Refusal::HeadTooLarge => "head_too_large",
             Refusal::TimedOut => "timed_out",
             Refusal::NoRoom { .. } => "no_room",
+            Refusal::Late { .. } => "late",
             Refusal::Draining { .. } => "draining",
         }
     }
@@ -178,6 +189,7 @@ mod tests {
         check(Refusal::HeadTooLarge, "HTTP/1.1 431 ", "");
         check(Refusal::TimedOut, "HTTP/1.1 408 ", "");
         check(Refusal::NoRoom { retry_after_s: 7 }, "HTTP/1.1 503 ", "\r\nRetry-After: 7\r\n");
+        check(Refusal::Late { retry_after_s: 8 }, "HTTP/1.1 503 ", "\r\nRetry-After: 8\r\n");
         check(Refusal::Draining { retry_after_s: 9 }, "HTTP/1.1 503 ", "\r\nRetry-After: 9\r\n");
     }
 }

@@ -2,6 +2,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::base::Tick;
+use crate::base::limits::PEERS_PER_TURN_MAX;
 use crate::metrics::AcceptFailure;
 
 use super::super::socket;
@@ -11,31 +12,41 @@ use super::super::uring::{Completion, Uring};
 /// How long accepting rests when the kernel has no descriptor or memory left.
 const REST_MS: u64 = 100;
 
-/// The listeners of one core, and whether they take peers now.
+/// The listeners of one core, and how many peers they take now.
 ///
-/// Invariant: a door whose multishot accept is under way is `armed`; one that is
-/// open and not armed gets armed by `open`, so accepting never stops silently.
-#[derive(Debug, Default)]
+/// Peers are accepted one by one, so many a turn as the core says: who waits in the
+/// backlog costs nothing, and a storm does not become one turn.
+///
+/// Invariant: a door that is open has as many accepts under way as `arm` gives it in
+/// each turn, so accepting never stops silently; all doors together have no more than
+/// there is room for connections.
+#[derive(Debug)]
 pub(super) struct Doors {
     doors: Vec<Door>,
+    peers_per_turn_max: u16,
+    /// Nobody is taken before.
+    from: Option<Tick>,
 }
 
 #[derive(Debug)]
 struct Door {
-    /// Closed when the door is shut and the kernel has answered its accept.
+    /// Closed when the door is shut and the kernel has answered its accepts.
     listener: Option<TcpListener>,
     state: State,
-    armed: bool,
+    /// Accepts that the kernel has not answered.
+    armed: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Takes peers.
     Open,
-    /// The plane has as many connections as it may have.
-    Held,
     /// The kernel ran out of something; tried again then, or when one leaves.
     Resting(Tick),
+    /// One more accept will be tried. Those under way do not notice that a peer waits.
+    Retrying,
+    /// It was, and has no outcome yet.
+    Retried,
     /// Never again.
     Shut,
 }
@@ -48,44 +59,61 @@ pub(super) enum Accepted {
     Failed(AcceptFailure),
 }
 
+impl Default for Doors {
+    fn default() -> Doors {
+        Doors { doors: Vec::new(), peers_per_turn_max: PEERS_PER_TURN_MAX, from: None }
+    }
+}
+
 impl Doors {
     pub fn add(&mut self, listener: TcpListener) {
-        self.doors.push(Door { listener: Some(listener), state: State::Open, armed: false });
+        self.doors.push(Door { listener: Some(listener), state: State::Open, armed: 0 });
     }
 
-    /// Arms every open door that is not.
-    pub fn open(&mut self, uring: &mut Uring) {
-        for (number, door) in self.doors.iter_mut().enumerate() {
-            if door.state == State::Open
-                && !door.armed
-                && let Some(listener) = &door.listener
-            {
-                door.armed = true;
-                let token = Token::plain(Kind::Accept, number as u32);
-                uring.accept(token, listener.as_raw_fd());
-            }
+    /// From `from` on so many peers a turn, and none before.
+    pub fn pace(&mut self, peers_per_turn_max: u16, from: Tick) {
+        self.peers_per_turn_max = peers_per_turn_max;
+        self.from = Some(from);
+    }
+
+    /// Begins this turn's accepts: each door has its part of them, and all have no
+    /// more than `room`.
+    pub fn arm(&mut self, uring: &mut Uring, now: Tick, room: u32) {
+        if self.from.is_some_and(|from| now < from) {
+            return;
         }
-    }
-
-    /// Tries again after a hold or a rest.
-    pub fn knock(&mut self, uring: &mut Uring) {
-        for door in &mut self.doors {
-            match door.state {
-                State::Held | State::Resting(_) => door.state = State::Open,
-                State::Open | State::Shut => {}
-            }
-        }
-        self.open(uring);
-    }
-
-    /// Takes nobody until `knock`; those who come wait in the backlog.
-    pub fn hold(&mut self, uring: &mut Uring) {
+        self.from = None;
+        let mut armed: u32 = self.doors.iter().map(|door| u32::from(door.armed)).sum();
+        let part = (usize::from(self.peers_per_turn_max) / self.doors.len().max(1)).max(1);
         for (number, door) in self.doors.iter_mut().enumerate() {
-            if door.state == State::Open {
-                door.state = State::Held;
-                if door.armed {
-                    uring.cancel(Token::plain(Kind::Accept, number as u32));
+            if matches!(door.state, State::Resting(until) if until <= now) {
+                door.state = State::Retrying;
+            }
+            let Some(listener) = &door.listener else { continue };
+            let wanted = match door.state {
+                State::Open => part.saturating_sub(usize::from(door.armed)),
+                State::Retrying => 1,
+                State::Resting(_) | State::Retried | State::Shut => 0,
+            };
+            for _ in 0..wanted {
+                if room <= armed {
+                    return;
                 }
+                uring.accept(Token::plain(Kind::Accept, number as u32), listener.as_raw_fd());
+                armed += 1;
+                door.armed += 1;
+                if door.state == State::Retrying {
+                    door.state = State::Retried;
+                }
+            }
+        }
+    }
+
+    /// A connection has gone: what the kernel ran out of may be there again.
+    pub fn retry(&mut self) {
+        for door in &mut self.doors {
+            if let State::Resting(_) = door.state {
+                door.state = State::Retrying;
             }
         }
     }
@@ -98,37 +126,42 @@ impl Doors {
             if let Some(listener) = &door.listener {
                 socket::shut_down(listener.as_raw_fd());
             }
-            door.listener.take_if(|_| !door.armed);
+            door.listener.take_if(|_| door.armed == 0);
         }
     }
 
-    /// When a resting door wants to be tried again.
+    /// When accepting wants to be tried again though nothing happens.
     pub fn retry_at(&self) -> Option<Tick> {
         let rests = self.doors.iter().filter_map(|door| match door.state {
             State::Resting(until) => Some(until),
-            State::Open | State::Held | State::Shut => None,
+            State::Open | State::Retrying | State::Retried | State::Shut => None,
         });
-        rests.min()
+        rests.chain(self.from).min()
     }
 
-    /// Takes note of an answer to a multishot accept.
+    /// Takes note of an answer to an accept.
     pub fn accepted(&mut self, done: Completion, now: Tick) -> Accepted {
         let door = &mut self.doors[done.token.id().slot as usize];
-        door.armed &= done.more();
-        door.listener.take_if(|_| door.state == State::Shut && !door.armed);
+        door.armed -= 1;
+        door.listener.take_if(|_| door.state == State::Shut && door.armed == 0);
         if 0 <= done.result {
             if door.state == State::Shut {
                 socket::close(done.result);
                 return Accepted::Nobody;
             }
+            door.state = State::Open;
             return Accepted::Peer(done.result);
         }
         match (-done.result, door.state) {
             (_, State::Shut) | (libc::ECANCELED, _) => Accepted::Nobody,
             // The peer gave up while it waited, or the call was interrupted.
+            (libc::ECONNABORTED | libc::EINTR | libc::EAGAIN, State::Retried) => {
+                door.state = State::Retrying;
+                Accepted::Nobody
+            }
             (libc::ECONNABORTED | libc::EINTR | libc::EAGAIN, _) => Accepted::Nobody,
             // Descriptors or memory, mostly; resting is right for the unknown, too.
-            (errno, State::Open | State::Held | State::Resting(_)) => {
+            (errno, State::Open | State::Resting(_) | State::Retrying | State::Retried) => {
                 door.state = State::Resting(now.plus_ms(REST_MS));
                 Accepted::Failed(match errno {
                     libc::EMFILE | libc::ENFILE => AcceptFailure::Descriptors,

@@ -9,6 +9,7 @@ use std::thread;
 
 use super::super::uring::Farewell;
 use super::*;
+use crate::base::limits::PEERS_PER_TURN_MAX;
 use crate::metrics::Cells;
 use crate::ring::{PortUse, listener};
 
@@ -467,4 +468,75 @@ fn a_hosted_plane_sleeps_in_its_executor() {
         }
     });
     outcome.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_storm_is_let_in_by_turns_and_whoever_waits_is_not_lost() {
+    let mut world = World::new(&small());
+    world.turn();
+    let peers: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(world.addr).unwrap()).collect();
+    let most = |world: &mut World| {
+        let before = world.accepted().len();
+        world.turn();
+        world.accepted().len() - before
+    };
+    for _ in 0..3 {
+        let came = most(&mut world);
+        assert!(came <= usize::from(PEERS_PER_TURN_MAX), "{came} in one turn");
+    }
+    // Then few, and after a while.
+    let from = world.plane.now().tick.plus_ms(50);
+    world.work.push(Action::PaceAccepting { peers_per_turn_max: 1, from });
+    world.turn();
+    // What was under way still comes.
+    world.turn();
+    world.turn();
+    let before = world.accepted().len();
+    while world.plane.now().tick < from {
+        world.plane.park(None);
+        if world.plane.now().tick < from {
+            world.turn();
+            assert_eq!(world.accepted().len(), before, "accepting rests");
+        }
+    }
+    for _ in 0..5 {
+        let came = most(&mut world);
+        assert!(came <= 1, "{came} in one turn");
+    }
+    world.accept(100);
+    drop(peers);
+}
+
+#[test]
+fn no_more_are_accepted_than_there_is_room_for() {
+    let options = Options { connections_max: 3, ..small() };
+    let mut world = World::new(&options);
+    let _peers: Vec<TcpStream> = (0..9).map(|_| TcpStream::connect(world.addr).unwrap()).collect();
+    let ids = world.accept(3);
+    for left in 4..8 {
+        world.work.push(Action::Close(world.accepted()[left - 4]));
+        world.accept(left);
+    }
+    assert_eq!(world.plane.tally.refused, 0, "nobody was accepted and then closed");
+    drop(ids);
+}
+
+#[test]
+fn what_the_kernel_knows_of_a_silent_peer() {
+    let (mut world, mut peer, id) = with_peer(&small());
+    peer.write_all(b"hello").unwrap();
+    world.until("bytes", |world| world.received(id) == b"hello");
+    while 0 < world.turn() {}
+    assert!(world.plane.is_drained());
+    let signs = world.plane.signs(id);
+    assert!(!signs.has_unread);
+    assert!(signs.heard_ms_ago.unwrap() < 10_000 && signs.acknowledged_ms_ago.is_some());
+    // The plane takes no turn: what comes lies in the socket, or its receive has it already.
+    for _ in 0..20 {
+        peer.write_all(&pattern(1_000)).unwrap();
+    }
+    world.plane.uring.gather(1);
+    assert!(world.plane.signs(id).has_unread, "there are 8 buffers of 64 bytes");
+    let former = ConnId { generation: id.generation + 1, ..id };
+    assert_eq!(world.plane.signs(former), PeerSigns::default());
 }

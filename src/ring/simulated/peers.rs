@@ -39,6 +39,8 @@ pub(super) struct End {
     /// What the peer has received and not read.
     pub inbox: Vec<u8>,
     pub ending: Option<(Tick, Ending)>,
+    /// When the last bytes that the core has seen arrived.
+    pub heard_at: Option<Tick>,
 }
 
 /// What a peer does.
@@ -72,6 +74,7 @@ impl SimulatedPlane {
             outgoing: None,
             inbox: Vec::new(),
             ending: None,
+            heard_at: None,
         });
         if self.accepting {
             self.live.push(peer);

@@ -126,8 +126,11 @@ impl Line {
                     self.desk.step(|session, cx, out| session.resume(cx, &held, behind, out));
                     self.carry_out();
                 }
-                Effect::Stand(_) | Effect::Release | Effect::Ping | Effect::Acknowledged { .. } => {
-                }
+                Effect::Stand(_)
+                | Effect::Release
+                | Effect::Ping
+                | Effect::Suspect(_)
+                | Effect::Acknowledged { .. } => {}
                 Effect::Review(wanted) => {
                     let places = self.desk.session.places();
                     let named = places.map(|(room, _)| (room, Arc::clone(&self.names[&room])));

@@ -37,7 +37,7 @@ impl World {
 
     /// The value of one series.
     #[track_caller]
-    fn check(&self, series: &str, want: u64) {
+    pub(super) fn check(&self, series: &str, want: u64) {
         let text = self.scrape();
         let line = text.lines().find(|line| line.starts_with(series));
         let value = line.and_then(|line| line.strip_prefix(series)?.trim().parse::<u64>().ok());

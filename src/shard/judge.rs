@@ -1,0 +1,152 @@
+//! A core that is late, and what it does about peers that seem to be.
+//!
+//! Deliberately absent: the measure (`lateness`), and who waits to be judged (`suspects`).
+
+use super::Shard;
+use super::conn::{Conn, Stage};
+use super::suspects::Judging;
+use crate::base::{Action, ConnId, Now, PeerSigns};
+use crate::metrics::{Counter, Gauge, Suspected};
+use crate::session::{CoreLoad, Fault, Finding, Pace};
+use crate::ws::Refusal;
+
+/// What does not come in time is looked for again so long afterwards.
+pub(super) const LOOK_AGAIN_MS: u64 = 250;
+
+impl Shard {
+    /// Finds out how late this turn's timers are, and tells whoever has to know.
+    pub(super) fn observe_lateness(&mut self, now: Now, out: &mut Vec<Action>) {
+        let due = self.wheel.next().filter(|due| *due <= now.tick);
+        self.lateness.observe(now.tick, due);
+        let shards_per_core = u64::from(self.options.shards_per_core.max(1));
+        self.gate.load = CoreLoad {
+            core_connections: self.conns.len() as u64 * shards_per_core,
+            lag_ms: self.lateness.lag_ms(),
+            pace: self.lateness.pace(now.tick),
+        };
+        if self.drain.is_none() {
+            out.extend(self.lateness.pace_accepting(now.tick));
+        }
+        let (late_ms, rests) = self.lateness.take_counts();
+        self.scribe.add(Counter::LateTime, late_ms);
+        self.scribe.add(Counter::AcceptRests, rests);
+        self.scribe.set(Gauge::TimerLag, self.lateness.worst_ms());
+    }
+
+    /// How this core keeps its times.
+    pub fn pace(&self) -> Pace {
+        self.gate.load.pace
+    }
+
+    /// The worst lateness of its timers in the last seconds, in ms.
+    pub fn worst_lag_ms(&self) -> u64 {
+        self.lateness.worst_ms()
+    }
+
+    /// Judges some of those whose time is over. `is_drained` says whether the plane has told
+    /// all that happened; `signs` what it knows of one of them.
+    pub fn judge(
+        &mut self,
+        now: Now,
+        is_drained: bool,
+        signs: &mut dyn FnMut(ConnId) -> PeerSigns,
+    ) {
+        let pace = self.lateness.pace(now.tick);
+        let judging = self.suspects.judging(now.tick, pace, self.conns.len());
+        match judging {
+            Judging::Held => {
+                for id in self.suspects.take_held() {
+                    self.spare(now, id);
+                }
+            }
+            Judging::Open if is_drained => {
+                for id in self.suspects.take(now.tick) {
+                    self.judge_one(now, id, signs(id));
+                }
+            }
+            Judging::Open => (),
+        }
+    }
+
+    fn judge_one(&mut self, now: Now, id: ConnId, signs: PeerSigns) {
+        let Some(conn) = self.conn(id) else { return };
+        match &conn.stage {
+            Stage::Upgrading(upgrading) => {
+                let since = upgrading.since;
+                let is_over = self.options.session.upgrade_ms_max <= now.tick.ms_since(since);
+                if is_over && !signs.has_unread {
+                    self.refuse_upgrade(now, id, Refusal::TimedOut);
+                }
+            }
+            Stage::Open(_, session) => {
+                let was_suspected = session.is_suspected();
+                let mut found = Finding::Alive;
+                let decided = self.with_session(now, id, |session, cx, out| {
+                    found = session.judge(cx, signs, out);
+                });
+                if decided.is_err() {
+                    self.end(now, id, Fault::Panicked);
+                }
+                if was_suspected {
+                    self.act_on(now, id, found);
+                }
+                self.rest(now, id);
+            }
+            Stage::Closing(_) | Stage::Shut => (),
+        }
+    }
+
+    /// A pong was missing, and this was found.
+    fn act_on(&mut self, now: Now, id: ConnId, found: Finding) {
+        let outcome = match found {
+            Finding::Alive => Suspected::Alive,
+            Finding::Again => Suspected::AskedAgain,
+            Finding::Silent if self.suspects.may_close(now.tick, self.conns.len()) => {
+                self.end(now, id, Fault::NoPong);
+                Suspected::Closed
+            }
+            Finding::Silent => return self.suspects.put_back(now.tick, id),
+        };
+        self.scribe.add(Counter::Suspicions(outcome), 1);
+    }
+
+    /// Nobody is judged now.
+    fn spare(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        match &conn.stage {
+            Stage::Upgrading(upgrading) => {
+                // Twice the time, and no more: places for newcomers are few.
+                let over_ms = now.tick.ms_since(upgrading.since);
+                if 2 * self.options.session.upgrade_ms_max <= over_ms {
+                    self.refuse_upgrade(now, id, Refusal::TimedOut);
+                }
+            }
+            Stage::Open(_, session) => {
+                let was_suspected = session.is_suspected();
+                let decided = self.with_session(now, id, |session, cx, out| {
+                    session.spare(cx, out);
+                });
+                if decided.is_err() {
+                    self.end(now, id, Fault::Panicked);
+                }
+                self.scribe.add(Counter::Suspicions(Suspected::Spared), was_suspected.into());
+                self.rest(now, id);
+            }
+            Stage::Closing(_) | Stage::Shut => (),
+        }
+    }
+
+    /// Pings a client; behind a send that is under way, patience begins later.
+    pub(super) fn ping(&mut self, id: ConnId) {
+        self.scribe.add(Counter::Pings, 1);
+        self.pings_count += 1;
+        let Some(conn) = self.conn(id) else { return };
+        let encoding = conn.encoding.index();
+        if let Conn { stage: Stage::Open(_, session), outbox, .. } = conn
+            && outbox.is_sending()
+        {
+            session.on_ping_queued();
+        }
+        self.push_control(id, self.ping[encoding].clone());
+    }
+}

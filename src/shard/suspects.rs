@@ -1,0 +1,222 @@
+//! Connections whose time is over: what their peers did not do may be the server's own
+//! lateness, so each is judged later, when that can be told.
+//!
+//! Judging is held while the core is late, and while many are suspected at once: then it
+//! is not them. It is not held for ever, or peers by the thousand that keep silent on
+//! purpose could stay for ever; but even then only so many are closed a second, as
+//! always.
+//!
+//! Invariant: whoever was pushed is taken once, by `take` or by `take_held`.
+//!
+//! Deliberately absent: what is known of a peer, and what becomes of it.
+
+use std::collections::VecDeque;
+
+use crate::base::{Bucket, ConnId, Rate, Tick};
+use crate::session::{Pace, Suspicion};
+
+/// Judged in one turn at most: each costs a system call or two.
+const JUDGED_PER_TURN_MAX: usize = 64;
+
+/// That many missing pongs, and this part of all connections, are too many at once.
+const CROWD_COUNT_MIN: u32 = 16;
+const CROWD_PER_100: u64 = 1;
+
+/// At once is within this time, or twice as much: as long as a pong is waited for.
+const CROWD_WINDOW_MS: u64 = 4_000;
+
+/// Judging is held for so long at most.
+const HELD_MS_MAX: u64 = 300_000;
+
+/// A hold that ended so long ago is over, and the next one begins anew.
+const HELD_APART_MS: u64 = 30_000;
+
+/// Connections that are closed for silence in a second: a part of all, and not below this.
+const CLOSED_PER_S_MIN: u32 = 16;
+const CLOSED_PER_S_PER_100: u32 = 1;
+
+/// Between two tries when no more may be closed.
+const PACED_MS: u64 = 100;
+
+/// Whether anybody is judged now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judging {
+    /// Nobody is.
+    Held,
+    /// Who is suspected is, when there is nothing more to be heard.
+    Open,
+}
+
+/// The suspected connections of one core.
+#[derive(Debug)]
+pub(super) struct Suspects {
+    waiting: VecDeque<ConnId>,
+    /// Nobody is taken before.
+    next_at: Tick,
+    /// Missing pongs of this window, of the one before, and when this one began.
+    missing: [u32; 2],
+    window_began: Tick,
+    /// The first and the last moment of the present hold.
+    held: Option<(Tick, Tick)>,
+    closed: Bucket,
+}
+
+impl Default for Suspects {
+    fn default() -> Suspects {
+        Suspects {
+            waiting: VecDeque::new(),
+            next_at: Tick(0),
+            missing: [0; 2],
+            window_began: Tick(0),
+            held: None,
+            closed: Bucket::full(),
+        }
+    }
+}
+
+impl Suspects {
+    /// One more.
+    pub fn push(&mut self, now: Tick, id: ConnId, suspicion: Suspicion) {
+        self.turn_window(now);
+        self.missing[0] += u32::from(suspicion == Suspicion::Silence);
+        self.waiting.push_back(id);
+    }
+
+    /// When somebody who waits can be taken.
+    pub fn next_wake(&self) -> Option<Tick> {
+        (!self.waiting.is_empty()).then_some(self.next_at)
+    }
+
+    /// Whether anybody is judged now; asked in each turn.
+    pub fn judging(&mut self, now: Tick, pace: Pace, connections_count: usize) -> Judging {
+        self.turn_window(now);
+        let missing = self.missing[0] + self.missing[1];
+        let is_crowd = CROWD_COUNT_MIN <= missing
+            && connections_count as u64 * CROWD_PER_100 < u64::from(missing) * 100;
+        if pace == Pace::OnTime && !is_crowd {
+            self.held = self.held.filter(|(_, last)| now.ms_since(*last) < HELD_APART_MS);
+            return Judging::Open;
+        }
+        let (since, _) = self.held.unwrap_or((now, now));
+        self.held = Some((since, now));
+        if now.ms_since(since) < HELD_MS_MAX { Judging::Held } else { Judging::Open }
+    }
+
+    /// Some to be judged in this turn, the oldest.
+    pub fn take(&mut self, now: Tick) -> Vec<ConnId> {
+        let count = if now < self.next_at { 0 } else { JUDGED_PER_TURN_MAX };
+        self.waiting.drain(..self.waiting.len().min(count)).collect()
+    }
+
+    /// All, while nobody is judged.
+    pub fn take_held(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.waiting).into()
+    }
+
+    /// One that was taken cannot be closed yet.
+    pub fn put_back(&mut self, now: Tick, id: ConnId) {
+        self.waiting.push_back(id);
+        self.next_at = now.plus_ms(PACED_MS);
+    }
+
+    /// Whether one more may be closed for silence now.
+    pub fn may_close(&mut self, now: Tick, connections_count: usize) -> bool {
+        let part = connections_count as u64 * u64::from(CLOSED_PER_S_PER_100) / 100;
+        let per_s = u32::try_from(part).unwrap_or(u32::MAX).max(CLOSED_PER_S_MIN);
+        self.closed.take(now, Rate { per_s, burst: per_s }, 1)
+    }
+
+    fn turn_window(&mut self, now: Tick) {
+        let passed_ms = now.ms_since(self.window_began);
+        if CROWD_WINDOW_MS <= passed_ms {
+            let is_next = passed_ms < 2 * CROWD_WINDOW_MS;
+            self.missing = [0, if is_next { self.missing[0] } else { 0 }];
+            self.window_began = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: u32) -> ConnId {
+        ConnId { slot, generation: 0 }
+    }
+
+    fn suspect(suspects: &mut Suspects, now: u64, count: u32) {
+        (0..count).for_each(|slot| suspects.push(Tick(now), id(slot), Suspicion::Silence));
+    }
+
+    #[test]
+    fn nobody_is_judged_by_a_late_core_for_five_minutes() {
+        let mut suspects = Suspects::default();
+        for now in (1_000..301_000).step_by(1_000) {
+            assert_eq!(suspects.judging(Tick(now), Pace::Late, 10), Judging::Held, "at {now}");
+        }
+        assert_eq!(suspects.judging(Tick(301_000), Pace::FarBehind, 10), Judging::Open);
+        // A moment on time does not begin another five minutes, and half a minute does.
+        assert_eq!(suspects.judging(Tick(302_000), Pace::OnTime, 10), Judging::Open);
+        assert_eq!(suspects.judging(Tick(303_000), Pace::Late, 10), Judging::Open);
+        for now in [304_000, 333_000, 334_000] {
+            assert_eq!(suspects.judging(Tick(now), Pace::OnTime, 10), Judging::Open);
+        }
+        assert_eq!(suspects.judging(Tick(335_000), Pace::Late, 10), Judging::Held);
+    }
+
+    #[test]
+    fn a_crowd_is_16_and_more_than_one_in_a_hundred_within_seconds() {
+        for (connections, missing, want) in [
+            (10, 15, Judging::Open),
+            (10, 16, Judging::Held),
+            (1_599, 16, Judging::Held),
+            (1_600, 16, Judging::Open),
+            (1_600, 17, Judging::Held),
+            (1_000_000, 10_000, Judging::Open),
+        ] {
+            let mut suspects = Suspects::default();
+            suspect(&mut suspects, 50_000, missing);
+            let judging = suspects.judging(Tick(50_100), Pace::OnTime, connections);
+            assert_eq!(judging, want, "{missing} of {connections}");
+        }
+        let mut suspects = Suspects::default();
+        suspect(&mut suspects, 50_000, 10);
+        suspect(&mut suspects, 56_000, 10);
+        assert_eq!(suspects.judging(Tick(56_000), Pace::OnTime, 100), Judging::Held);
+        assert_eq!(suspects.judging(Tick(61_000), Pace::OnTime, 100), Judging::Open);
+        let mut others = Suspects::default();
+        (0..100).for_each(|slot| others.push(Tick(9), id(slot), Suspicion::Deadline));
+        assert_eq!(others.judging(Tick(9), Pace::OnTime, 100), Judging::Open, "they never began");
+    }
+
+    #[test]
+    fn each_is_taken_once_and_few_in_a_turn() {
+        let mut suspects = Suspects::default();
+        suspect(&mut suspects, 1, 150);
+        let mut taken = Vec::new();
+        while suspects.next_wake().is_some() {
+            let some = suspects.take(Tick(2));
+            assert!(some.len() <= JUDGED_PER_TURN_MAX);
+            taken.extend(some);
+        }
+        assert_eq!(taken, (0..150).map(id).collect::<Vec<_>>());
+        suspects.put_back(Tick(2), id(3));
+        assert_eq!(suspects.next_wake(), Some(Tick(102)));
+        assert_eq!(suspects.take(Tick(101)), []);
+        assert_eq!(suspects.take(Tick(102)), [id(3)]);
+        suspects.put_back(Tick(102), id(4));
+        assert_eq!((suspects.take_held(), suspects.take_held()), (vec![id(4)], vec![]));
+    }
+
+    #[test]
+    fn closes_for_silence_are_paced() {
+        for (connections, want) in [(50, 16), (100_000, 1_000)] {
+            let mut suspects = Suspects::default();
+            let mut closes =
+                |now| (0..5_000).filter(|_| suspects.may_close(Tick(now), connections)).count();
+            assert_eq!(closes(10_000), want);
+            assert_eq!(closes(10_000), 0);
+            assert_eq!(closes(10_500), want / 2);
+        }
+    }
+}
