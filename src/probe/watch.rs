@@ -69,7 +69,11 @@ pub fn once(options: &Options) -> Result<Vec<Report>, Fault> {
 /// Runs until SIGTERM or SIGINT, with `/metrics` on `address`.
 pub fn watch(options: Options, address: SocketAddr) -> Result<(), Fault> {
     let tls = trust(&options)?;
-    runtime()?.block_on(serve(Arc::new(options), tls, address))
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve(Arc::new(options), tls, address));
+    // A name that nobody resolves is nothing to wait for.
+    runtime.shutdown_background();
+    ended
 }
 
 fn trust(options: &Options) -> Result<Arc<ClientConfig>, Fault> {

@@ -124,7 +124,11 @@ pub fn run(setup: Setup) -> Result<Ended, Fault> {
         .map_err(|refusal| Fault::ring(refusal, &plan, &setup.ring))?;
     // Before descriptor tables split: cores wake this runtime by descriptor.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Fault::Runtime)?.block_on(control::run(setup, plan))
+    let runtime = runtime.map_err(Fault::Runtime)?;
+    let ended = runtime.block_on(control::run(setup, plan));
+    // A profile that is being made, or a file on a disk that hangs, is nothing to wait for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// What this process may use, after its limit of descriptors was raised.

@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::common::{ADMIN_TOKEN, Peer, Server, Settings};
+use super::common::{ADMIN_TOKEN, Peer, Server, Settings, until};
 
 /// Bytes of a profile as they are behind gzip.
 fn unpacked(profile: &[u8]) -> Vec<u8> {
@@ -140,6 +140,23 @@ fn one_profile_at_a_time_and_other_pages_answer_meanwhile() {
         assert!(server.evidence("/debug/tasks")["cores"].is_array());
         assert!(first.join().unwrap().starts_with(b"HTTP/1.1 200 "));
     });
+}
+
+#[test]
+fn a_profile_that_is_being_made_keeps_no_server_from_its_end() {
+    let mut server = Server::start(Settings::new());
+    let mut asker = std::net::TcpStream::connect(("127.0.0.1", server.admin_port)).unwrap();
+    let request = format!(
+        "GET /debug/profile?seconds=60 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n"
+    );
+    asker.write_all(request.as_bytes()).unwrap();
+    // Another one is refused as soon as it is being made.
+    let is_made = until(|| {
+        (server.debug("GET", "/debug/profile?seconds=1&type=heap").0 == 429).then_some(())
+    });
+    assert!(is_made.is_some());
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
 }
 
 /// What each number of a thread's descriptor table stands for.
