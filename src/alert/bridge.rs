@@ -28,7 +28,7 @@ use super::options::Options;
 use super::pages::{self, Desk, Envelope, Served};
 use super::record::Record;
 use super::used::UsedLinks;
-use super::{audit, outlive, text};
+use super::{audit, outlive, pair_pages, text};
 use crate::base::{Now, Tick};
 use crate::listener::Listener;
 use crate::outbound::ExchangeAnswer;
@@ -183,6 +183,13 @@ async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
     let inhibited =
         watch_inhibited(inbox.clone(), settings_now.subscribe(), client_now.subscribe());
     pages.push(tokio::spawn(inhibited));
+    let pair = pair_pages::ask_other(
+        inbox.clone(),
+        settings_now.subscribe(),
+        client_now.subscribe(),
+        stats.subscribe(),
+    );
+    pages.push(tokio::spawn(pair));
     let mut first = Vec::new();
     let core = Core::load(now(), settings, records, &mut first);
     let mut bridge = Bridge {
@@ -377,6 +384,7 @@ impl Bridge {
                 let served = match (reply, is_kept) {
                     (Reply::Full, _) => Served::Full,
                     (Reply::Unknown, _) => Served::Unknown,
+                    (Reply::Pair(answer), _) => Served::Pair(answer),
                     (Reply::Kept, true) => Served::Kept,
                     (Reply::Kept, false) => Served::Unkept,
                 };

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use super::answer::Answer;
 use super::counts::{Count, Counts, RobotStats, Stats};
+use super::escalation::Unacknowledged;
 use super::evidence::{Evidence, Question};
 use super::options::{Channel, Options};
 use super::outlive::{InhibitedAlert, InhibitedAlerts};
+use super::pair::{Pair, PairAnswer, PairQuestion};
 use super::payload::Payload;
 use super::pending::{Lane, Pending, Told};
 use super::record::{Key, Record, Sending, Value};
@@ -79,6 +81,21 @@ pub enum Input {
         /// What is to become of it.
         wish: RefusedWish,
     },
+    /// Somebody takes care of a group.
+    Acknowledged {
+        /// Who waits for the reply.
+        ticket: Ticket,
+        /// The group's route.
+        route: String,
+        /// The group.
+        group_key: String,
+        /// Who.
+        who: String,
+    },
+    /// The other bridge asks what was told.
+    PairAsked(Ticket, PairQuestion),
+    /// What the other bridge has told; `None` when it does not answer.
+    PairHeard(Option<Box<PairAnswer>>),
     /// What Alertmanager inhibits at the moment.
     Inhibited(Vec<InhibitedAlert>),
     /// Something happened elsewhere that is counted.
@@ -109,7 +126,7 @@ pub enum Output {
 }
 
 /// An answer to a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// It is kept.
     Kept,
@@ -117,6 +134,8 @@ pub enum Reply {
     Full,
     /// There is no such thing.
     Unknown,
+    /// What was told.
+    Pair(Box<PairAnswer>),
 }
 
 /// A part on its way. Its URL holds the token: nothing of it is for logs.
@@ -242,6 +261,9 @@ pub struct Core {
     pub(super) told: BTreeMap<Lane, Told>,
     pub(super) refused: BTreeMap<u64, Arc<RefusedMessage>>,
     pub(super) inhibited: InhibitedAlerts,
+    pub(super) unacknowledged: BTreeMap<Lane, Unacknowledged>,
+    pub(super) acknowledged: BTreeMap<Lane, u64>,
+    pub(super) pair: Pair,
     pub(super) dropped: BTreeMap<String, u64>,
     pub(super) acted_ms: BTreeMap<String, u64>,
     pub(super) heard: Now,
@@ -269,6 +291,9 @@ impl Core {
             told: BTreeMap::new(),
             refused: BTreeMap::new(),
             inhibited: InhibitedAlerts::default(),
+            unacknowledged: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            pair: Pair::new(now),
             dropped: BTreeMap::new(),
             acted_ms: BTreeMap::new(),
             heard: now,
@@ -301,6 +326,9 @@ impl Core {
                     core.next_id = core.next_id.max(id + 1);
                     core.refused.insert(id, Arc::new(*refused));
                 }
+                (Key::Unacknowledged(key), Some(Value::Unacknowledged(group))) => {
+                    core.unacknowledged.insert(key, *group);
+                }
                 (Key::Deadman, Some(Value::Deadman(since_ms))) => {
                     core.silent_since_ms = Some(since_ms);
                 }
@@ -312,7 +340,8 @@ impl Core {
                     | Key::Robot(_)
                     | Key::Action(_)
                     | Key::Deadman
-                    | Key::Refused(_),
+                    | Key::Refused(_)
+                    | Key::Unacknowledged(_),
                     _,
                 ) => {}
             }
@@ -348,6 +377,16 @@ impl Core {
                 let reply = if self.decide(id, wish, out) { Reply::Kept } else { Reply::Unknown };
                 out.push(Output::Reply(ticket, reply));
             }
+            Input::Acknowledged { ticket, route, group_key, who } => {
+                let is_done = self.acknowledge(now, &route, &group_key, &who, out);
+                let reply = if is_done { Reply::Kept } else { Reply::Unknown };
+                out.push(Output::Reply(ticket, reply));
+            }
+            Input::PairAsked(ticket, question) => {
+                let answer = Box::new(self.answer_pair(now, question));
+                out.push(Output::Reply(ticket, Reply::Pair(answer)));
+            }
+            Input::PairHeard(answer) => self.hear_pair(now, answer.map(|answer| *answer), out),
             Input::Inhibited(alerts) => {
                 let outlive_ms = self.settings.options.outlive_s * 1_000;
                 self.inhibited.note(now.unix_ms, outlive_ms, alerts);
@@ -372,6 +411,7 @@ impl Core {
         let mut idle_ms = TIDY_MS;
         let waits = self.pending.len() > self.gathering.len()
             || self.refused.values().any(|refused| !refused.is_told)
+            || !self.unacknowledged.is_empty()
             || self.messages.values().any(|message| message.robot.is_none());
         if waits {
             let ready = self.speakers.iter().filter(|speaker| !speaker.is_busy);
@@ -409,6 +449,10 @@ impl Core {
         if let Some(since_ms) = self.silent_since_ms {
             keep(Key::Deadman, Value::Deadman(since_ms));
         }
+        for (key, group) in &self.unacknowledged {
+            let value = Value::Unacknowledged(Box::new(group.clone()));
+            keep(Key::Unacknowledged(key.clone()), value);
+        }
         for (id, refused) in &self.refused {
             keep(Key::Refused(*id), Value::Refused(Box::new(refused.as_ref().clone())));
         }
@@ -433,6 +477,9 @@ impl Core {
             robots: self.speakers.iter().map(robot).collect(),
             refused: self.refused.iter().map(|(id, one)| (*id, Arc::clone(one))).collect(),
             watchdog_ms: self.heard.unix_ms,
+            tells: self.may_tell(now),
+            unacknowledged: self.unacknowledged.len() as u64,
+            question: self.pair.question(),
             ..Stats::default()
         }
     }
@@ -502,7 +549,7 @@ impl Core {
             }
             self.requeue(id, out);
         }
-        let is_lost = |lane: &Lane| !matches!(options.route(&lane.route), Some((route, true)) if route.chats.contains(&lane.chat));
+        let is_lost = |lane: &Lane| !matches!(options.route(&lane.route), Some((route, true)) if route.chats.contains(&lane.chat) || route.escalation == lane.chat);
         let lost: Vec<Lane> = self.pending.keys().filter(|lane| is_lost(lane)).cloned().collect();
         for lane in lost {
             if self.gathering.values().any(|gathering| gathering.lane == lane) {
@@ -524,12 +571,14 @@ impl Core {
             before.still = newer.still;
             before.truncated = before.truncated.max(newer.truncated);
             before.truncated_critical |= newer.truncated_critical;
+            before.unacknowledged_s = before.unacknowledged_s.max(newer.unacknowledged_s);
+            before.words.extend(newer.words);
             before.doubtful |= newer.doubtful;
             for (fingerprint, line) in newer.lines {
                 before.merge(fingerprint, line);
             }
         }
-        if before.lines.is_empty() {
+        if before.is_empty() {
             out.push(forget(Key::Pending(lane)));
             return;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::options::Channel;
+use super::pair::PairQuestion;
 use super::refused::RefusedMessage;
 
 /// Something that happens, and is counted.
@@ -33,6 +34,8 @@ pub enum Count {
     Unkept,
     /// A notification told nothing new.
     Repeated,
+    /// A critical alert was told to the second chat.
+    Escalated,
     /// An alert that only outlived its cause was never told.
     Outlived,
     /// A notification for a route that does not exist.
@@ -88,6 +91,7 @@ impl Count {
             Count::Unkept,
             Count::Repeated,
             Count::Outlived,
+            Count::Escalated,
             Count::Unrouted,
             Count::Merged,
             Count::Untemplated,
@@ -132,6 +136,7 @@ impl Count {
             Count::Full => one("chatalert_webhooks_total", "outcome", "full"),
             Count::Unkept => one("chatalert_webhooks_total", "outcome", "disk"),
             Count::Repeated => ("chatalert_repeated_total", Vec::new()),
+            Count::Escalated => ("chatalert_escalated_total", Vec::new()),
             Count::Outlived => ("chatalert_outlived_total", Vec::new()),
             Count::Unrouted => ("chatalert_unknown_route_total", Vec::new()),
             Count::Merged => ("chatalert_merged_total", Vec::new()),
@@ -163,6 +168,11 @@ pub fn help(name: &str) -> &'static str {
         "chatalert_heartbeats_total" => "Pings of the heartbeat address outside",
         "chatalert_webhooks_total" => "Notifications of Alertmanager by answer",
         "chatalert_repeated_total" => "Notifications that told nothing new",
+        "chatalert_escalated_total" => "Critical alerts that nobody acknowledged in time",
+        "chatalert_unacknowledged_groups" => {
+            "Groups with critical alerts that wait for somebody to acknowledge them"
+        }
+        "chatalert_tells" => "1 while this bridge tells; of two side by side one does",
         "chatalert_outlived_total" => "Alerts that only outlived their cause, and were not told",
         "chatalert_unknown_route_total" => "Notifications for routes that do not exist",
         "chatalert_merged_total" => "Notifications that went into a message that waited already",
@@ -238,4 +248,10 @@ pub struct Stats {
     pub watchdog_ms: u64,
     /// When the configuration was read last.
     pub reloaded_ms: u64,
+    /// Whether this bridge tells, or the other one.
+    pub tells: bool,
+    /// Groups that wait to be acknowledged.
+    pub unacknowledged: u64,
+    /// What to ask the other bridge next.
+    pub question: PairQuestion,
 }

@@ -34,6 +34,9 @@ impl Core {
             speaker.settle(now.unix_ms);
         }
         self.release(now, out);
+        if self.may_tell(now) {
+            self.escalate(now, out);
+        }
         let is_free = |core: &Core| core.speakers.iter().any(|one| one.is_ready(now.unix_ms));
         if !is_free(self) {
             return;
@@ -55,11 +58,14 @@ impl Core {
             }
         }
         // What failed by itself goes behind what was not tried yet: it keeps nobody waiting.
+        if !self.may_tell(now) {
+            return;
+        }
         let mut lanes: Vec<(bool, u32, u64, Lane)> = self
             .pending
             .iter()
             .filter(|(_, pending)| !pending.is_held() && !pending.tries.rests(now.unix_ms))
-            .filter(|(lane, _)| !self.is_busy(lane))
+            .filter(|(lane, _)| !self.is_busy(lane) && !self.is_told_by_other(lane))
             .map(|(lane, pending)| {
                 let (tries, since_ms) = (pending.tries.count, pending.since_ms);
                 (!pending.is_critical(), tries, since_ms, lane.clone())
@@ -184,6 +190,7 @@ impl Core {
         let instead_of = if chat == lane.chat { "" } else { lane.chat.as_str() };
         let outliving = self.outliving(&pending);
         let draft = Draft {
+            group_key: &lane.group_key,
             outliving: &outliving,
             pending: &pending,
             evidence,
@@ -193,12 +200,15 @@ impl Core {
             dropped,
             now_ms: now.unix_ms,
         };
-        let rendered = message::render(&draft, options, &settings.templates);
+        let rendered = match pending.lines.is_empty() {
+            true => message::of_words(&pending.words, route.language, channel),
+            false => message::render(&draft, options, &settings.templates),
+        };
         if let Some(fault) = rendered.fault {
             self.counts.add(Count::Untemplated, 1);
             out.push(Output::Tell(Trouble::Template(fault)));
         }
-        if waiting.lines.is_empty() {
+        if waiting.is_empty() {
             out.push(forget(Key::Pending(lane.clone())));
         } else {
             out.push(keep(Key::Pending(lane.clone()), Value::Pending(waiting.clone())));
@@ -348,7 +358,7 @@ impl Core {
             self.refused_are_told(&sending.about, out);
             return;
         }
-        self.note(now, &sending.lane, &sending.pending.lines, out);
+        self.note(now, &sending.lane, &sending.pending.lines, &sending.pending, out);
         // What is left after a refusal is told in pieces that become larger again.
         if let Some(rest) = self.pending.get_mut(&sending.lane)
             && rest.piece_max > 0
@@ -358,12 +368,13 @@ impl Core {
         }
     }
 
-    /// Notes what a lane has been told.
+    /// Notes what a lane has been told of what `of` was.
     pub(super) fn note(
         &mut self,
         now: Now,
         lane: &Lane,
         lines: &BTreeMap<String, Line>,
+        of: &Pending,
         out: &mut Vec<Output>,
     ) {
         if lines.is_empty() {
@@ -375,6 +386,7 @@ impl Core {
             told.states.retain(|_, state| state.firing);
         }
         out.push(keep(Key::Told(lane.clone()), Value::Told(told.clone())));
+        self.await_acknowledgement(now, lane, lines, of, out);
     }
 
     /// Tries again later: as a whole, merged with what has come since, when no part has

@@ -89,6 +89,14 @@ impl Core {
             let unknown = if is_known { "" } else { name };
             self.take(now, lane, payload, unknown, &actions, out);
         }
+        if !route.escalation.is_empty() && !route.chats.contains(&route.escalation) {
+            let lane = Lane {
+                route: route.name.clone(),
+                chat: route.escalation.clone(),
+                group_key: payload.group_key.clone(),
+            };
+            self.take_escalated(now, lane, payload, out);
+        }
         self.counts.add(Count::Kept, 1);
         Reply::Kept
     }
@@ -154,7 +162,7 @@ impl Core {
     }
 
     /// What one chat has to be told of a notification.
-    fn take(
+    pub(super) fn take(
         &mut self,
         now: Now,
         lane: Lane,
@@ -216,6 +224,11 @@ impl Core {
         out.push(keep(Key::Pending(lane), Value::Pending(pending.clone())));
     }
 
+    /// Whether a lane knows an alert that fires, or hears of one in a moment.
+    pub(super) fn fires_in(&self, lane: &Lane, fingerprint: &str) -> bool {
+        self.known(lane, fingerprint).is_some_and(|known| known.state().firing)
+    }
+
     /// Until when an alert that fires only outlives its cause; 0 when it is told.
     fn held_until_ms(&self, now: Now, alert: &Alert) -> u64 {
         let outlive_ms = self.settings.options.outlive_s * 1_000;
@@ -243,7 +256,8 @@ impl Core {
             }
         }
         let line = Line::new(alert.clone(), Story::Recovered);
-        self.note(now, lane, &BTreeMap::from([(alert.fingerprint.clone(), line)]), out);
+        let lines = BTreeMap::from([(alert.fingerprint.clone(), line)]);
+        self.note(now, lane, &lines, &Pending::default(), out);
         self.counts.add(Count::Outlived, 1);
         true
     }
@@ -329,7 +343,7 @@ impl Core {
         out: &mut Vec<Output>,
     ) -> BTreeMap<String, String> {
         let mut words: BTreeMap<String, String> = BTreeMap::new();
-        let Some(chat) = route.chats.first() else { return words };
+        let Some(chat) = route.chats.first().filter(|_| self.may_tell(now)) else { return words };
         let lane = Lane {
             route: route.name.clone(),
             chat: chat.clone(),

@@ -21,6 +21,8 @@ pub enum Purpose {
     Silence,
     /// To look at what a chat refused.
     Refused,
+    /// To take care of a group.
+    Acknowledge,
 }
 
 impl Purpose {
@@ -29,6 +31,7 @@ impl Purpose {
         match self {
             Purpose::Silence => "silence",
             Purpose::Refused => "refused",
+            Purpose::Acknowledge => "acknowledge",
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::evidence::{Evidence, Found, Source};
+use super::link::{self, Purpose};
 use super::options::{Channel, Language, Options, Robot, Route};
 use super::outlive::NAMES_MAX;
 use super::payload::Alert;
@@ -82,6 +83,8 @@ pub struct Draft<'a> {
     pub instead_of: &'a str,
     /// Alerts of this chat that were given up since the last message.
     pub dropped: u64,
+    /// The group that it is about.
+    pub group_key: &'a str,
     /// What outlives a cause whose end this tells.
     pub outliving: &'a [String],
     /// Now, in milliseconds since 1970.
@@ -118,6 +121,7 @@ struct MessageView {
     still: u64,
     more: u64,
     silence_url: Option<String>,
+    ack_url: Option<String>,
     alertmanager_url: Option<String>,
 }
 
@@ -250,8 +254,35 @@ fn message_view(
         silence_url: (firing > 0)
             .then(|| silence::link(options, &pending.group_labels, now_s))
             .flatten(),
+        ack_url: ack_url(draft, options, lines, now_s),
         alertmanager_url: text::link(&pending.external_url),
     }
+}
+
+/// The link by which somebody says that they take care of it.
+fn ack_url(
+    draft: &Draft<'_>,
+    options: &Options,
+    lines: &[(&String, &Line)],
+    now_s: u64,
+) -> Option<String> {
+    let begun = |line: &Line| line.story == Story::Firing && line.alert.is_critical();
+    if draft.route.escalation.is_empty() || !lines.iter().any(|(_, line)| begun(line)) {
+        return None;
+    }
+    let group = (draft.route.name.as_str(), draft.group_key);
+    link::link(options, Purpose::Acknowledge, &group, now_s)
+}
+
+/// A message that is about no alert in particular.
+pub fn of_words(words: &[String], language: Language, channel: Channel) -> Rendered {
+    let title = match language {
+        Language::En => "Acknowledged",
+        Language::Zh => "已确认",
+    };
+    let text = words.join(joint(channel));
+    let part = Part { title: title.to_owned(), text, ..Part::default() };
+    Rendered { parts: vec![part], fault: None }
 }
 
 /// What is unusual about this message.
@@ -264,6 +295,10 @@ fn notes(draft: &Draft<'_>) -> Vec<String> {
             "perhaps a repetition: the answer to the first try was lost".to_owned(),
             "可能重复：上一次发送没有收到回复".to_owned(),
         );
+    }
+    if draft.pending.unacknowledged_s > 0 {
+        let after = duration(draft.pending.unacknowledged_s * 1_000, draft.route.language);
+        note(format!("nobody has acknowledged this for {after}"), format!("已有 {after} 无人确认"));
     }
     if !draft.pending.unknown_route.is_empty() {
         let route = text::of_operator(&draft.pending.unknown_route, NAME_CHARS_MAX);
@@ -746,7 +781,7 @@ pub fn check(templates: &Templates, name: &str) -> Result<(), template::Fault> {
                 let some = || vec!["x".to_owned()];
                 (m.status, m.critical, m.parts, m.still, m.more) = ("firing", true, 2, 1, 1);
                 (m.group, m.notes, m.mentions) = (some(), some(), "x".to_owned());
-                (m.silence_url, m.alertmanager_url) = (text(), text());
+                (m.silence_url, m.ack_url, m.alertmanager_url) = (text(), text(), text());
                 a.snapshot = Some(snapshot.clone());
                 (a.value, a.runbook_url, a.dashboard_url, a.graph_url) =
                     (text(), text(), text(), text());
@@ -860,6 +895,7 @@ mod tests {
                         instead_of: "",
                         dropped: 0,
                         outliving: &[],
+                        group_key: "g",
                         now_ms: 1_700_000_300_000,
                     };
                     let rendered = render(&draft, &options, &templates);
@@ -955,6 +991,7 @@ mod tests {
                         instead_of: &words,
                         dropped: 1,
                         outliving: &[],
+                        group_key: "g",
                         now_ms: 0,
                     };
                     for part in render(&draft, &options, &templates).parts {
@@ -996,6 +1033,7 @@ mod tests {
             instead_of: "",
             dropped: 0,
             outliving: &[],
+            group_key: "g",
             now_ms: 0,
         };
         let text = render(&draft, &options(), &templates).parts.remove(0).text;
@@ -1021,6 +1059,7 @@ mod tests {
             instead_of: "",
             dropped: 0,
             outliving: &[],
+            group_key: "g",
             now_ms: 0,
         };
         let rendered = render(&draft, &options(), &templates);
@@ -1071,6 +1110,7 @@ mod tests {
                     instead_of: "",
                     dropped: 0,
                     outliving: &[],
+                    group_key: "g",
                     now_ms: 0,
                 };
                 let parts = render(&draft, &options(), &templates).parts;

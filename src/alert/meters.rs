@@ -32,6 +32,8 @@ pub fn text(stats: &Stats, now_ms: u64) -> String {
     for (name, value) in [
         ("chatalert_queue_depth", stats.depth as f64),
         ("chatalert_oldest_age_seconds", oldest_s),
+        ("chatalert_tells", f64::from(u8::from(stats.tells))),
+        ("chatalert_unacknowledged_groups", stats.unacknowledged as f64),
         ("chatalert_refused_messages", stats.refused.len() as f64),
         ("chatalert_disk_ok", f64::from(u8::from(stats.disk_ok))),
         ("chatalert_watchdog_age_seconds", age_s(stats.watchdog_ms)),

@@ -12,6 +12,7 @@
 //! Deliberately absent: the chat server.
 #![forbid(unsafe_code)]
 
+mod ack_pages;
 mod answer;
 mod audit;
 mod bridge;
@@ -19,6 +20,7 @@ mod client;
 mod core;
 mod counts;
 mod dispatch;
+mod escalation;
 mod evidence;
 mod intake;
 mod intake_body;
@@ -29,6 +31,8 @@ mod meters;
 mod options;
 mod outlive;
 mod pages;
+mod pair;
+mod pair_pages;
 mod payload;
 mod pending;
 mod people;

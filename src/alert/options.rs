@@ -169,6 +169,10 @@ pub struct Route {
     pub mentions: bool,
     /// Whether rooms are shown by a hash only.
     pub hash_rooms: bool,
+    /// The chat that is told what nobody acknowledges; may be empty.
+    pub escalation: String,
+    /// How long somebody has to acknowledge what is critical.
+    pub escalate_after_s: u64,
 }
 
 impl Default for Route {
@@ -181,6 +185,8 @@ impl Default for Route {
             template: STANDARD.to_owned(),
             mentions: true,
             hash_rooms: false,
+            escalation: String::new(),
+            escalate_after_s: 600,
         }
     }
 }
@@ -299,6 +305,14 @@ pub struct Options {
     pub heartbeat_url: String,
     /// Or the file or variable that the address, which may be a secret, stands in.
     pub heartbeat_secret: Secret,
+    /// Where the other bridge listens; empty when there is none.
+    pub peer_url: String,
+    /// What the two know each other by.
+    pub peer_token: Secret,
+    /// Whether this is the one that tells while both are well.
+    pub peer_first: bool,
+    /// How long the first one is not heard until the second one tells.
+    pub takeover_s: u64,
     /// Who speaks where.
     pub robots: Vec<Robot>,
     /// What goes where.
@@ -341,6 +355,10 @@ impl Default for Options {
             deadman_route: String::new(),
             heartbeat_url: String::new(),
             heartbeat_secret: Secret::default(),
+            peer_url: String::new(),
+            peer_token: Secret::default(),
+            peer_first: false,
+            takeover_s: 15,
             robots: Vec::new(),
             routes: Vec::new(),
             people: Vec::new(),

@@ -9,6 +9,9 @@
 //! | `POST /v1/deadman` | 200: the watchdog is heard |
 //! | `GET /v1/silence` | a page that asks whether it is meant |
 //! | `POST /v1/silence` | makes the silence |
+//! | `GET /v1/acknowledge` | a page that asks who takes care of a group |
+//! | `POST /v1/acknowledge` | says so |
+//! | `POST /v1/pair` | what was told, to the other bridge |
 //! | `GET /v1/refused` | what a chat refused, to whoever has the link |
 //! | `POST /v1/refused` | tells one of these again, or drops it |
 //! | `GET /v1/refused/all`, `POST /v1/refused/{id}/retry`, `/drop` | the same for operators |
@@ -35,9 +38,12 @@ use tokio::{task, time};
 use super::client::{Ask, Client, Way};
 use super::core::{Input, Settings, Ticket};
 use super::counts::{Count, Stats};
+use super::pair::PairAnswer;
 use super::silence::{self, Refused};
 use super::used::{self, Taken, UsedLinks};
-use super::{audit, bridge, intake_body, meters, payload, refused_pages, signature};
+use super::{
+    ack_pages, audit, bridge, intake_body, meters, pair_pages, payload, refused_pages, signature,
+};
 use crate::listener::Limits;
 
 /// How much one who asks may take.
@@ -69,7 +75,7 @@ const PING_MS_MIN: u64 = 10_000;
 pub(super) const FORM_BYTES_MAX: usize = 8 << 10;
 
 /// What an input became.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Served {
     /// It is on the disk.
     Kept,
@@ -79,6 +85,8 @@ pub(super) enum Served {
     Unkept,
     /// There is no such thing.
     Unknown,
+    /// What was told, for the other bridge.
+    Pair(Box<PairAnswer>),
 }
 
 /// An input on its way to the core, and who waits for what it becomes.
@@ -111,7 +119,8 @@ pub(super) fn all(desk: Desk) -> Router {
     let open = Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "alive\n" }))
-        .route("/ready", get(ready));
+        .route("/ready", get(ready))
+        .merge(pair_pages::between());
     closed.merge(open).with_state(desk.clone()).merge(public(desk))
 }
 
@@ -151,6 +160,7 @@ pub(super) fn public(desk: Desk) -> Router {
     Router::new()
         .route("/v1/silence", get(ask_silence).post(make_silence))
         .merge(refused_pages::public())
+        .merge(ack_pages::public())
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
         .with_state(desk)
 }
@@ -233,6 +243,10 @@ impl Desk {
         let served = time::timeout(Duration::from_millis(KEEP_MS_MAX), wait).await;
         let (status, words) = match served {
             Ok(Some(Served::Kept)) => (StatusCode::OK, "kept\n"),
+            Ok(Some(Served::Pair(answer))) => {
+                let kind = [(header::CONTENT_TYPE, "application/json")];
+                return (kind, json!(answer).to_string()).into_response();
+            }
             Ok(Some(Served::Unknown)) => (StatusCode::NOT_FOUND, "there is no such message\n"),
             Ok(Some(Served::Full)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too much waits already; try again\n")
@@ -287,7 +301,7 @@ impl Desk {
     }
 
     /// Counts what happened here. With no room for it, it is not counted.
-    fn count(&self, count: Count) {
+    pub(super) fn count(&self, count: Count) {
         let _ = self.inbox.try_send(Envelope { input: Input::Happened(count), reply: None });
     }
 }

@@ -92,6 +92,12 @@ pub struct Pending {
     /// How it went so far.
     #[serde(default)]
     pub tries: Tries,
+    /// What is told beside alerts, one line each; nothing that a stranger wrote as it is.
+    #[serde(default)]
+    pub words: Vec<String>,
+    /// Nobody acknowledged these for so long, in seconds; 0 for what was told now.
+    #[serde(default)]
+    pub unacknowledged_s: u64,
 }
 
 /// What became of earlier tries to tell something.
@@ -157,7 +163,12 @@ impl Pending {
 
     /// Whether there is nothing but what only outlives its cause.
     pub fn is_held(&self) -> bool {
-        self.told().next().is_none()
+        self.told().next().is_none() && self.words.is_empty()
+    }
+
+    /// Whether nothing is to be told at all.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.words.is_empty()
     }
 
     /// What has outlived its cause for too long is an alert of its own; whether there is
@@ -180,6 +191,7 @@ impl Pending {
     /// What is told next, when a message may not have all of it; the rest stays here.
     pub fn next_piece(&mut self) -> Pending {
         let mut piece = self.clone();
+        self.words.clear();
         let mut order: Vec<(&String, &Line)> =
             self.lines.iter().filter(|(_, line)| line.held_until_ms == 0).collect();
         if self.piece_max == 0 || order.len() <= self.piece_max {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::escalation::Unacknowledged;
 use super::message::Part;
 use super::pending::{Lane, Pending, Told};
 use super::refused::RefusedMessage;
@@ -24,6 +25,8 @@ pub enum Key {
     Deadman,
     /// A message that a chat refused.
     Refused(u64),
+    /// Critical alerts of a group, without a chat, that nobody has acknowledged.
+    Unacknowledged(Lane),
 }
 
 /// What is kept.
@@ -43,6 +46,8 @@ pub enum Value {
     Deadman(u64),
     /// See `Key::Refused`.
     Refused(Box<RefusedMessage>),
+    /// See `Key::Unacknowledged`.
+    Unacknowledged(Box<Unacknowledged>),
 }
 
 /// A message that is under way.

@@ -97,11 +97,11 @@ impl Core {
                 arrived.insert(fingerprint.clone(), line);
             }
         }
-        self.note(now, &lane, &arrived, out);
+        self.note(now, &lane, &arrived, &pending, out);
         let count = parts.get(sent).map_or(0, |part| part.fingerprints.len());
         if count == 0 {
             // It only called somebody by number; what is left was told as a count.
-            self.note(now, &lane, &pending.lines, out);
+            self.note(now, &lane, &pending.lines, &pending, out);
             return;
         }
         if pending.lines.len() > 1 {
@@ -121,7 +121,7 @@ impl Core {
     }
 
     fn put_aside(&mut self, now: Now, mut refused: RefusedMessage, out: &mut Vec<Output>) {
-        self.note(now, &refused.lane, &refused.pending.lines, out);
+        self.note(now, &refused.lane, &refused.pending.lines, &refused.pending, out);
         let is_same = |old: &RefusedMessage| {
             (&old.lane, &old.chat) == (&refused.lane, &refused.chat)
                 && old.pending.lines.keys().eq(refused.pending.lines.keys())

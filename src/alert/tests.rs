@@ -9,6 +9,7 @@ use super::counts::Count;
 use super::evidence::{Evidence, Found, Snapshot};
 use super::options::{Action, Channel, Options, Robot, Route};
 use super::outlive::InhibitedAlert;
+use super::pair::PairAnswer;
 use super::payload::{Alert, Pairs, Payload};
 use super::record::{Key, Record};
 use super::refused::RefusedWish;
@@ -73,6 +74,7 @@ struct World {
     replies: Vec<Reply>,
     asked: Vec<u64>,
     troubles: Vec<Trouble>,
+    said: Option<Box<PairAnswer>>,
 }
 
 impl World {
@@ -88,6 +90,7 @@ impl World {
             replies: Vec::new(),
             asked: Vec::new(),
             troubles: Vec::new(),
+            said: None,
         }
     }
 
@@ -104,6 +107,7 @@ impl World {
                 Output::Keep(record) => {
                     self.disk.insert(record.key.clone(), *record);
                 }
+                Output::Reply(_, Reply::Pair(answer)) => self.said = Some(answer),
                 Output::Reply(_, reply) => self.replies.push(reply),
                 Output::Ask(id, _) => self.asked.push(id),
                 Output::Send(request) => self.sent.push(request),
@@ -794,6 +798,200 @@ fn what_only_outlives_its_cause_is_named_when_that_is_over_and_told_if_it_lasts(
     // Who does not want that has every alert told at once.
     let world = world_of(Options { outlive_s: 0, ..options() });
     assert_eq!(world.sent.len(), 2);
+}
+
+fn escalating() -> Options {
+    let mut options = options();
+    options.routes[0].fallback.clear();
+    options.routes[0].escalation = "spare".to_owned();
+    options.routes[0].escalate_after_s = 300;
+    options.silence_url = "https://bridge.example".to_owned();
+    options.silence_key.value = "0123456789abcdef".to_owned();
+    options
+}
+
+impl World {
+    fn acknowledge(&mut self, group_key: &str) -> Option<Reply> {
+        self.replies.clear();
+        self.input(Input::Acknowledged {
+            ticket: Ticket(1),
+            route: "default".to_owned(),
+            group_key: group_key.to_owned(),
+            who: "anna <@all>".to_owned(),
+        });
+        self.replies.pop()
+    }
+}
+
+#[test]
+fn what_nobody_acknowledges_goes_to_a_second_chat_and_so_does_its_end() {
+    let mut world = World::new(escalating());
+    world.notify("g", vec![alert("a", true, "critical"), alert("b", true, "warning")]);
+    let first = text(&world.answer(Answer::Delivered));
+    assert!(first.contains("[acknowledge](https://bridge.example/v1/acknowledge?d="), "{first}");
+    world.wait(200_000);
+    world.restart();
+    world.wait(99_999);
+    assert_eq!(world.sent, []);
+    world.wait(1);
+    let second = world.answer(Answer::Delivered);
+    assert_eq!(second.robot, "d1");
+    let second = text(&second);
+    assert!(second.contains("about a") && !second.contains("about b"), "{second}");
+    assert!(second.contains("nobody has acknowledged this for 5m 0s"), "{second}");
+    world.wait(4_000_000);
+    assert_eq!(world.sent, [], "once");
+    world.notify("g", vec![alert("a", false, "critical"), alert("b", false, "warning")]);
+    let arrived = world.run(|_| Answer::Delivered);
+    let robots: Vec<&str> = arrived.iter().map(|request| request.robot.as_str()).collect();
+    assert!(robots.len() == 2 && robots.contains(&"d1"), "{robots:?}");
+    assert!(arrived.iter().all(|request| text(request).contains("Recovered")));
+    assert_eq!(world.core.unacknowledged.len(), 0);
+    assert_eq!(world.core.counts.of(Count::Escalated), 1);
+    world.compare();
+}
+
+#[test]
+fn who_acknowledges_is_told_and_nothing_is_escalated() {
+    let mut world = World::new(escalating());
+    world.notify("g", vec![alert("a", true, "critical")]);
+    world.answer(Answer::Delivered);
+    assert_eq!(world.acknowledge("other"), Some(Reply::Unknown));
+    assert_eq!(world.acknowledge("g"), Some(Reply::Kept));
+    assert_eq!(world.acknowledge("g"), Some(Reply::Unknown));
+    world.restart();
+    let told = text(&world.answer(Answer::Delivered));
+    assert_eq!(told, "anna ＜＠all＞ takes care of A");
+    world.wait(4_000_000);
+    world.notify("g", vec![alert("a", true, "critical")]);
+    assert!(text(&world.answer(Answer::Delivered)).contains("still"), "a reminder");
+    world.wait(4_000_000);
+    assert_eq!(world.sent, [], "it is acknowledged");
+    // Another one of the group is another matter, and what is over needs nobody.
+    world.notify("g", vec![alert("b", true, "critical")]);
+    world.answer(Answer::Delivered);
+    world.wait(100_000);
+    world.notify("g", vec![alert("b", false, "critical")]);
+    world.answer(Answer::Delivered);
+    world.wait(4_000_000);
+    assert_eq!(world.sent, []);
+    world.notify("g", vec![alert("b", true, "critical")]);
+    world.answer(Answer::Delivered);
+    world.wait(300_000);
+    assert_eq!(world.answer(Answer::Delivered).robot, "d1");
+    world.compare();
+}
+
+/// Two bridges that ask each other, and are told the same.
+struct Two {
+    worlds: [World; 2],
+    hears: bool,
+}
+
+impl Two {
+    fn new() -> Two {
+        let one = |peer_first| {
+            let mut options = options();
+            options.peer_url = "http://other".to_owned();
+            options.peer_first = peer_first;
+            World::new(options)
+        };
+        let mut two = Two { worlds: [one(true), one(false)], hears: true };
+        two.pass(1);
+        two
+    }
+
+    /// So many rounds of questions, of 2 s each.
+    fn pass(&mut self, rounds: u32) {
+        for _ in 0..rounds {
+            for index in 0..2 {
+                let question = self.worlds[index].core.stats(self.worlds[index].now()).question;
+                let other = &mut self.worlds[1 - index];
+                other.input(Input::PairAsked(Ticket(9), question));
+                let answer = other.said.take().filter(|_| self.hears);
+                self.worlds[index].input(Input::PairHeard(answer));
+            }
+            self.worlds.iter_mut().for_each(|world| world.wait(2_000));
+        }
+    }
+
+    fn notify(&mut self, group: &str, alerts: &[Alert]) {
+        for world in &mut self.worlds {
+            world.notify(group, alerts.to_vec());
+        }
+    }
+
+    fn told(&mut self) -> [String; 2] {
+        let mut told = [String::new(), String::new()];
+        for (world, told) in self.worlds.iter_mut().zip(&mut told) {
+            let arrived = world.run(|_| Answer::Delivered);
+            *told = arrived.iter().map(text).collect();
+        }
+        told
+    }
+}
+
+#[test]
+fn of_two_bridges_one_tells_and_the_other_when_that_is_gone() {
+    let mut two = Two::new();
+    two.notify("g", &[alert("a", true, "critical")]);
+    let [first, second] = two.told();
+    assert!(first.contains("about a") && second.is_empty());
+    two.pass(3);
+    assert_eq!(two.worlds[1].core.stats(two.worlds[1].now()).depth, 0, "it knows");
+    two.worlds[1].compare();
+    two.notify("g", &[alert("a", false, "critical")]);
+    let [first, second] = two.told();
+    assert!(first.contains("Recovered") && second.is_empty());
+    two.pass(2);
+    // The first one is gone: its answers stay away, and what comes is told in time.
+    two.hears = false;
+    two.worlds[1].notify("h", vec![alert("b", true, "critical")]);
+    let mut rounds = 0;
+    while two.worlds[1].sent.is_empty() {
+        two.pass(1);
+        rounds += 1;
+        assert!(rounds <= 10, "within 20 s");
+    }
+    assert!(two.told()[1].contains("about b"));
+    // It is back: it asks before it tells, and what the second one told stays told.
+    two.hears = true;
+    two.worlds[0].restart();
+    two.worlds[0].notify("h", vec![alert("b", true, "critical")]);
+    assert_eq!(two.worlds[0].sent, [], "it does not know yet what was told");
+    two.pass(2);
+    two.notify("i", &[alert("c", true, "critical")]);
+    let [first, second] = two.told();
+    assert!(!first.contains("about b") && first.contains("about c"), "{first}");
+    assert!(second.is_empty(), "{second}");
+    two.pass(2);
+    assert_eq!(two.worlds[1].core.stats(two.worlds[1].now()).depth, 0);
+}
+
+#[test]
+fn two_bridges_that_cannot_hear_each_other_tell_twice_rather_than_never() {
+    let mut two = Two::new();
+    two.hears = false;
+    two.pass(10);
+    two.notify("g", &[alert("a", true, "critical")]);
+    assert!(two.told().iter().all(|told| told.contains("about a")));
+    two.hears = true;
+    two.pass(2);
+    two.notify("h", &[alert("b", true, "critical")]);
+    let [first, second] = two.told();
+    assert!(first.contains("about b") && second.is_empty());
+}
+
+#[test]
+fn what_was_on_its_way_when_the_first_bridge_went_is_told_as_perhaps_a_repetition() {
+    let mut two = Two::new();
+    two.notify("g", &[alert("a", true, "critical")]);
+    assert_eq!(two.worlds[0].sent.len(), 1, "a robot has it");
+    two.pass(1);
+    two.hears = false;
+    two.pass(10);
+    let request = two.worlds[1].answer(Answer::Delivered);
+    assert!(text(&request).contains("perhaps a repetition"), "{}", text(&request));
 }
 
 /// A thousand alerts, robots that throttle, refuse and lose answers, and a kill at any

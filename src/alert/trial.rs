@@ -52,6 +52,7 @@ pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, 
                 instead_of: "",
                 dropped: 0,
                 outliving: &[],
+                group_key: "test",
                 now_ms: at,
             };
             let rendered = message::render(&draft, options, &settings.templates);

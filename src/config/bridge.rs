@@ -187,6 +187,7 @@ impl Draft {
         read(&mut self.options.instances_token, &default, "instances.token_file");
         read(&mut self.options.silence_key, &default, "silence.key_file");
         read(&mut self.options.heartbeat_secret, &default, "heartbeat.url_file");
+        read(&mut self.options.peer_token, &default, "peer.token_file");
         for (index, robot) in self.options.robots.iter_mut().enumerate() {
             let place = &self.robots[index];
             read(&mut robot.token, place, &format!("robots[{index}].token_file"));
@@ -234,6 +235,7 @@ impl Draft {
             ("prometheus.url", &options.prometheus_url),
             ("silence.alertmanager_url", &options.alertmanager_url),
             ("silence.url", &options.silence_url),
+            ("peer.url", &options.peer_url),
         ] {
             if let Some(sentence) = url_mistake(url) {
                 self.refuse_setting(key, sentence);
@@ -267,8 +269,19 @@ impl Draft {
             self.refuse_setting("bridge.listen", sentence.to_owned());
         }
         let key = &options.silence_key.value;
+        let escalates = options.routes.iter().any(|route| !route.escalation.is_empty());
+        if escalates && options.silence_url.is_empty() {
+            let sentence = "a route has an escalation, and nobody could acknowledge: links need it";
+            self.refuse_setting("silence.url", sentence.to_owned());
+        }
+        if !options.peer_url.is_empty() && options.peer_token.value.len() < TOKEN_BYTES_MIN {
+            let what =
+                format!("the other bridge needs a token of at least {TOKEN_BYTES_MIN} bytes");
+            self.refuse_setting("peer.token_file", what);
+        }
         let has_links = !options.alertmanager_url.is_empty() && !options.silence_url.is_empty();
-        let is_needed = has_links || options.routes.iter().any(|route| route.hash_rooms);
+        let is_needed =
+            has_links || escalates || options.routes.iter().any(|route| route.hash_rooms);
         if (is_needed || !key.is_empty()) && key.len() < KEY_BYTES_MIN {
             let what =
                 format!("links, and hashes of rooms, need a key of at least {KEY_BYTES_MIN} bytes");
@@ -328,8 +341,9 @@ impl Draft {
             if route.chats.is_empty() {
                 wrong.push("chats is empty, so nobody would be told".to_owned());
             }
-            let fallback = Some(&route.fallback).filter(|chat| !chat.is_empty());
-            for chat in route.chats.iter().chain(fallback) {
+            let others = [&route.fallback, &route.escalation];
+            let others = others.into_iter().filter(|chat| !chat.is_empty());
+            for chat in route.chats.iter().chain(others) {
                 if options.channel(chat).is_none() {
                     wrong.push(format!("no robot speaks in the chat {chat:?}"));
                 }
@@ -410,7 +424,7 @@ impl Draft {
 fn needed(options: &Options) -> Vec<(Route, Channel)> {
     let mut needed: Vec<(Route, Channel)> = Vec::new();
     for route in &options.routes {
-        for chat in route.chats.iter().chain(Some(&route.fallback)) {
+        for chat in route.chats.iter().chain([&route.fallback, &route.escalation]) {
             let Some(channel) = options.channel(chat) else { continue };
             let is_same = |(other, one): &(Route, Channel)| {
                 (&other.template, other.language, *one)

@@ -256,6 +256,31 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         NAME,
         "Or the variable of the environment with it."
     ),
+    text!(
+        "peer.url",
+        peer_url,
+        URL,
+        "Where another bridge listens that is told the same by the same Alertmanagers, such as `http://10.0.0.2:9494`: of the two one tells, and the other one when that is gone. Empty means that there is none."
+    ),
+    text!(
+        "peer.token_file",
+        peer_token.file,
+        PATH,
+        "The file with what the two know each other by: the same text of at least 16 bytes in both."
+    ),
+    text!("peer.token_env", peer_token.env, NAME, "Or the variable of the environment with it."),
+    switch!(
+        "peer.first",
+        peer_first,
+        "Whether this is the one that tells while both are well. Exactly one of the two must be first."
+    ),
+    count!(
+        "peer.takeover_s",
+        takeover_s,
+        6..=600,
+        "seconds",
+        "How long the first one is not heard until the second one tells."
+    ),
 ];
 
 /// `[[robots]]`.
@@ -365,6 +390,19 @@ pub(super) static ROUTES: &[Row<Route>] = &[
         "hash_rooms",
         hash_rooms,
         "Whether rooms are shown as a hash, so that their names do not leave the company. Needs the key of `[silence]`."
+    ),
+    text!(
+        "escalation",
+        escalation,
+        NAME,
+        "The chat that is told, too, when nobody acknowledges something critical by the link in its message. Empty means none. Needs `silence.url` and its key."
+    ),
+    count!(
+        "escalate_after_s",
+        escalate_after_s,
+        10..=DAY_S,
+        "seconds",
+        "How long somebody has to acknowledge it."
     ),
 ];
 

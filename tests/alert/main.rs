@@ -353,6 +353,70 @@ fn a_notification_of_any_size_is_answered_with_200_and_told() {
 }
 
 #[test]
+fn two_bridges_side_by_side_tell_an_alert_once() {
+    let robots = Robots::start(1.0, false);
+    let url = robots.url("/cgi-bin/webhook/send");
+    let mut two = Bridge::write_two(&url, "rate_count = 18\nrate_window_s = 1\npause_s = 1\n");
+    two.iter_mut().for_each(Bridge::start);
+    let tells = |bridge: &Bridge| bridge.metric("chatalert_tells");
+    wait_for("the first one to tell", || tells(&two[0]) == 1.0);
+    let keep = |two: &[Bridge], name: &str| {
+        let group = format!("g-{name}");
+        two.iter().for_each(|one| one.keep("page", &group, &[Alert::firing(name)]));
+    };
+    for index in 0..10 {
+        keep(&two, &format!("n-{index}-"));
+    }
+    wait_for("all of them", || told(&robots).len() == 10);
+    let empty = |bridge: &Bridge| bridge.metric("chatalert_queue_depth") == 0.0;
+    wait_for("both to know", || two.iter().all(empty));
+    assert_eq!(tells(&two[1]), 0.0);
+    two[0].kill();
+    keep(&two[1..], "n-alone-");
+    wait_for("the second one to take over", || told(&robots).contains_key("n-alone-"));
+    two[0].start();
+    keep(&two[..1], "n-alone-");
+    wait_for("the first one to tell again", || tells(&two[0]) == 1.0 && tells(&two[1]) == 0.0);
+    keep(&two, "n-last-");
+    wait_for("the last one", || told(&robots).contains_key("n-last-"));
+    wait_for("both to know again", || two.iter().all(empty));
+    for (name, (_, all)) in told(&robots) {
+        assert_eq!(all, 1, "{name}");
+    }
+    let json = "application/json";
+    let (status, _) = post(two[1].address(), "/v1/pair", json, "{\"since_ms\":0}");
+    assert_eq!(status, 401, "only the other one may ask");
+}
+
+#[test]
+fn what_somebody_takes_care_of_is_said_and_what_nobody_does_goes_to_a_second_chat() {
+    let mut world = World::new(0.5, "rate_window_s = 1\npause_s = 1\n");
+    let lines = "[[routes]]\nname = \"page\"\nescalation = \"one\"\nescalate_after_s = 10\n";
+    world.bridge.change_config("[[routes]]\nname = \"page\"\n", lines);
+    world.bridge.kill_and_restart();
+    world.bridge.keep("page", "g", &[Alert::firing("n-1-")]);
+    world.bridge.keep("page", "h", &[Alert::firing("n-2-")]);
+    wait_for("both messages", || told(&world.robots).len() == 2);
+    let all = world.robots.messages();
+    let message = all.iter().find(|text| text.contains("n-1-")).expect("it is there");
+    let link = message.split("[acknowledge](").nth(1).and_then(|rest| rest.split(')').next());
+    let query = link.and_then(|link| link.split_once('?')).expect("it has the link").1;
+    let (status, page) = world.bridge.get(&format!("/v1/acknowledge?{query}"));
+    assert!(status == 200 && page.contains("<form"), "{page}");
+    let form_type = "application/x-www-form-urlencoded";
+    let send = |form: &str| post(world.bridge.address(), "/v1/acknowledge", form_type, form).0;
+    assert_eq!(send(&format!("{}&who=anna", query.replace("&s=", "&s=x"))), 403);
+    assert_eq!(send(query), 400, "nobody");
+    assert_eq!(send(&format!("{query}&who=anna")), 200);
+    assert_eq!(send(&format!("{query}&who=ben")), 404, "anna does already");
+    let has = |words: &str| world.robots.messages().iter().any(|text| text.contains(words));
+    wait_for("the chat to know who", || has("anna takes care of ChatTest"));
+    wait_for("the second chat to know", || has("nobody has acknowledged this for 10s"));
+    let told = told(&world.robots);
+    assert_eq!((told["n-1-"].1, told["n-2-"].1), (1, 2), "{told:?}");
+}
+
+#[test]
 fn bodies_that_are_no_notification_are_400_and_nothing_else_is() {
     let world = World::new(60.0, "");
     let json = "application/json";

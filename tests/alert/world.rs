@@ -194,6 +194,29 @@ impl Bridge {
         self
     }
 
+    /// Two that ask each other; the first one first. Nothing runs yet.
+    pub fn write_two(robots_url: &str, robot_lines: &str) -> [Bridge; 2] {
+        let two = [(); 2].map(|()| Bridge::write(robots_url, "", robot_lines));
+        for (index, bridge) in two.iter().enumerate() {
+            let more = format!(
+                "[peer]\nurl = \"http://{}\"\ntoken_file = \"key\"\nfirst = {}\n\
+                 takeover_s = 6\n",
+                two[1 - index].address,
+                index == 0,
+            );
+            let text = configuration(&bridge.address, robots_url, &more, robot_lines);
+            bridge.write_config(&text);
+        }
+        two
+    }
+
+    /// What its file says, changed.
+    pub fn change_config(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file("bridge.toml")).expect("it is there");
+        assert!(text.contains(from), "{text}");
+        self.write_config(&text.replace(from, to));
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -244,7 +267,7 @@ impl Bridge {
         });
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("it can be killed");
             child.wait().expect("it ends");
