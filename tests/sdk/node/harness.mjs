@@ -17,6 +17,8 @@ import { fileURLToPath } from 'node:url';
 
 import { Centrifuge as JsonCentrifuge } from 'centrifuge';
 import { Centrifuge as ProtobufCentrifuge } from 'centrifuge/build/protobuf';
+import { Centrifuge as FormerJsonCentrifuge } from 'centrifuge-of-2025';
+import { Centrifuge as FormerProtobufCentrifuge } from 'centrifuge-of-2025/build/protobuf';
 import WebSocket from 'ws';
 
 export const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -39,6 +41,12 @@ export const ENCODINGS = [
     pack: (value) => new TextEncoder().encode(JSON.stringify(value)),
     unpack: (data) => JSON.parse(new TextDecoder().decode(data)),
   },
+];
+
+// What pages that were not built anew speak with: the SDK of a year ago.
+export const FORMER_ENCODINGS = [
+  { ...ENCODINGS[0], name: 'json of 2025', Centrifuge: FormerJsonCentrifuge },
+  { ...ENCODINGS[1], name: 'protobuf of 2025', Centrifuge: FormerProtobufCentrifuge },
 ];
 
 // --- waiting -------------------------------------------------------------------

@@ -74,6 +74,18 @@ class ShortLived:
         return token(**self.claims, exp=expires_in(2 if self.left > 0 else 600))
 
 
+class Giving:
+    """One token for each of these times in seconds, and the last one again and again."""
+
+    def __init__(self, *ends_in, **claims):
+        self.ends_in = list(ends_in)
+        self.claims = claims
+
+    async def next(self, _channel=None):
+        seconds = self.ends_in.pop(0) if len(self.ends_in) > 1 else self.ends_in[0]
+        return token(**self.claims, exp=expires_in(seconds))
+
+
 # --- waiting ------------------------------------------------------------------------
 
 
@@ -381,8 +393,8 @@ class People:
         await client.ready(timeout=WAIT_S_MAX)
         return client, events
 
-    def subscription(self, client, channel, **options):
-        events = self.watch()
+    def subscription(self, client, channel, may_meet=(), **options):
+        events = self.watch(may_meet)
         room = client.new_subscription(
             channel, events=events, min_resubscribe_delay=0.02, max_resubscribe_delay=0.2, **options
         )

@@ -8,6 +8,7 @@ from centrifuge import ReplyError
 from harness import (
     TRANSPORT_CLOSED,
     WAIT_S_MAX,
+    Giving,
     People,
     Proxy,
     Server,
@@ -16,6 +17,9 @@ from harness import (
     fresh_channel,
     token,
 )
+
+
+TOKEN_EXPIRED = 109
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -193,6 +197,59 @@ async def test_a_subscription_by_token_refreshed_while_it_lasts(server, people):
     await asyncio.wait_for(tokens.used.wait(), WAIT_S_MAX)
     assert await anna.presence_stats(channel)
     assert len(events.of("subscribed")) == 1
+
+
+async def test_many_subscriptions_whose_tokens_have_all_ended_come_back(server, people):
+    tokens = Giving(600, sub="anna")
+    ended = token(sub="anna", exp=expires_in(-60))
+    anna, events = people.client(
+        server.url, token=ended, get_token=tokens.next, may_meet=[TOKEN_EXPIRED]
+    )
+    await anna.connect()
+    rooms = []
+    for channel in (fresh_channel("closed") for _ in range(100)):
+        claims = {"sub": "anna", "channel": channel}
+        room, _ = people.subscription(
+            anna,
+            channel,
+            may_meet=[TOKEN_EXPIRED],
+            token=token(**claims, exp=expires_in(-60)),
+            get_token=Giving(600, **claims).next,
+        )
+        await room.subscribe()
+        rooms.append(room)
+    for room in rooms:
+        await room.ready(timeout=WAIT_S_MAX)
+    assert len(events.of("connected")) == 1, "nobody was sent away"
+
+
+async def test_a_refresh_with_a_token_that_has_just_ended_is_no_end(server, people):
+    anna, events = people.client(
+        server.url,
+        get_token=Giving(2, -60, 600, sub="anna").next,
+        may_meet=[TOKEN_EXPIRED],
+    )
+    await anna.connect()
+    await events.at_least(2, "connected")
+    assert 3005 in [context.code for context in events.of("connecting")]
+    assert events.of("disconnected") == []
+
+
+async def test_a_late_subscription_refresh_leaves_the_others_alone(server, people):
+    anna, fate = await people.connected(server.url, "anna")
+    await people.subscribed(anna, fresh_channel())
+    channel = fresh_channel("closed")
+    room, events = people.subscription(
+        anna,
+        channel,
+        may_meet=[TOKEN_EXPIRED],
+        get_token=Giving(2, -60, 600, sub="anna", channel=channel).next,
+    )
+    await room.subscribe()
+    await events.at_least(2, "subscribed")
+    assert 2501 in [context.code for context in events.of("subscribing")]
+    assert events.of("unsubscribed") == []
+    assert len(fate.of("connected")) == 1
 
 
 async def test_channels_that_are_refused(server, people):
