@@ -298,7 +298,7 @@ fn twins(one: &Letter, other: &Letter) -> bool {
 fn swap_bodies(letters: &mut [Letter], index: usize, twin: usize) {
     let body = |letter: &Letter| match letter {
         Letter::Tell(Tell::Said(_, publication, _)) => Some(publication.data.clone()),
-        Letter::Tell(_) | Letter::Ask(_) | Letter::Gap(_) => None,
+        Letter::Tell(_) | Letter::Ask(_) | Letter::Gap(_) | Letter::Left(_) => None,
     };
     let bodies = [body(&letters[twin]), body(&letters[index])];
     for (at, body) in [index, twin].into_iter().zip(bodies) {

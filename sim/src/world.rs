@@ -672,7 +672,8 @@ fn lose_news(letters: &mut Vec<Letter>, of_members: &mut Vec<Tell>) {
     letters.retain(|letter| match letter {
         Letter::Tell(Tell::Answer(..) | Tell::Replaced(_) | Tell::Lost(_))
         | Letter::Ask(_)
-        | Letter::Gap(_) => true,
+        | Letter::Gap(_)
+        | Letter::Left(_) => true,
         Letter::Tell(Tell::Typing(..) | Tell::Notice(..)) => false,
         Letter::Tell(
             tell @ (Tell::Came(..) | Tell::Went(..) | Tell::Swapped(..) | Tell::Crowd(..)),

@@ -1,4 +1,4 @@
-use super::Tick;
+use super::{Soon, Tick};
 
 /// How much of something may happen: a steady rate and a burst after silence.
 ///
@@ -43,6 +43,84 @@ impl Bucket {
     }
 }
 
+/// A bucket of a second's units, in four bytes: the moment at which it would be full
+/// again is never further away, so the low bits of its microseconds say it. Once in 72
+/// minutes one that is full may look as if it were not, for a second.
+#[derive(Clone, Copy, Debug)]
+pub struct BriefBucket {
+    full_at_us: u32,
+}
+
+/// What was spent beyond a rate, in four bytes: when time will have paid it. What is
+/// spent for less than a millisecond is free, and nothing is owed for longer than a
+/// minute.
+#[derive(Clone, Copy, Debug)]
+pub struct DebtClock {
+    paid_at: Soon,
+}
+
+impl BriefBucket {
+    /// A full bucket.
+    pub fn full() -> BriefBucket {
+        BriefBucket { full_at_us: 0 }
+    }
+
+    /// Takes `units` when they are there; takes nothing otherwise.
+    #[must_use]
+    pub fn take(&mut self, now: Tick, per_s: u32, units: u32) -> bool {
+        const SECOND_US: u32 = 1_000_000;
+        if per_s == 0 {
+            return true;
+        }
+        let now_us = now.0.wrapping_mul(1_000) as u32;
+        let missing_us = self.full_at_us.wrapping_sub(now_us);
+        let missing_us = if missing_us <= SECOND_US { missing_us } else { 0 };
+        let span_us = u64::from(units) * u64::from(SECOND_US) / u64::from(per_s);
+        let after_us = u64::from(missing_us) + span_us;
+        let enough = after_us <= u64::from(SECOND_US);
+        if enough {
+            self.full_at_us = now_us.wrapping_add(after_us as u32);
+        }
+        enough
+    }
+}
+
+impl DebtClock {
+    const OWED_MS_MAX: u64 = 60_000;
+
+    /// Nothing is owed.
+    pub fn paid() -> DebtClock {
+        DebtClock { paid_at: Soon::NEVER }
+    }
+
+    /// So much is spent, whether or not it is there.
+    pub fn spend(&mut self, now: Tick, rate: Rate, units: u32) {
+        if rate.per_s != 0 {
+            let burst_ms = span_ns(rate.burst.max(rate.per_s), rate) / 1_000_000;
+            let spent_ms = span_ns(units, rate) / 1_000_000;
+            let ahead_ms = self.ahead_ms(now, burst_ms).saturating_add(spent_ms);
+            let ahead_ms = ahead_ms.min(burst_ms.saturating_add(DebtClock::OWED_MS_MAX));
+            self.paid_at = Soon::at(now, now.plus_ms(ahead_ms));
+        }
+    }
+
+    /// Whether more was spent than the burst, and time has not made it good.
+    #[must_use]
+    pub fn is_in_debt(self, now: Tick, rate: Rate) -> bool {
+        if rate.per_s == 0 {
+            return false;
+        }
+        let burst_ms = span_ns(rate.burst.max(rate.per_s), rate) / 1_000_000;
+        burst_ms < self.ahead_ms(now, burst_ms)
+    }
+
+    /// What is further ahead than anything that is ever owed is of long ago.
+    fn ahead_ms(self, now: Tick, burst_ms: u64) -> u64 {
+        let ahead_ms = self.paid_at.tick(now).ms_since(now);
+        if ahead_ms <= burst_ms.saturating_add(DebtClock::OWED_MS_MAX) { ahead_ms } else { 0 }
+    }
+}
+
 /// How long the rate takes to bring so many units.
 fn span_ns(units: u32, rate: Rate) -> u64 {
     u64::from(units) * 1_000_000_000 / u64::from(rate.per_s)
@@ -68,6 +146,47 @@ mod tests {
             let steady = 100 * per_s;
             assert!((steady..=steady + per_s + 20).contains(&taken), "{taken}, {step_ms} ms");
         }
+    }
+
+    #[test]
+    fn what_was_spent_and_was_not_there_is_a_debt_until_time_has_paid_it() {
+        let rate = Rate { per_s: 1_000, burst: 2_000 };
+        let mut clock = DebtClock::paid();
+        let start = Tick(1 << 40);
+        clock.spend(start, rate, 2_000);
+        assert!(!clock.is_in_debt(start, rate));
+        clock.spend(start, rate, 3_000);
+        assert!(clock.is_in_debt(start.plus_ms(2_999), rate));
+        assert!(!clock.is_in_debt(start.plus_ms(3_000), rate));
+        for days in 1..100 {
+            assert!(!clock.is_in_debt(start.plus_ms(days * 86_400_000), rate), "{days} days");
+        }
+        let later = start.plus_ms(50 * 86_400_000);
+        clock.spend(later, rate, u32::MAX);
+        assert!(clock.is_in_debt(later.plus_ms(59_999), rate));
+        assert!(!clock.is_in_debt(later.plus_ms(60_000), rate), "a minute at the longest");
+        let none = Rate { per_s: 0, burst: 0 };
+        clock.spend(later, none, u32::MAX);
+        assert!(!clock.is_in_debt(later, none));
+    }
+
+    #[test]
+    fn a_brief_bucket_is_a_bucket() {
+        for per_s in [1, 7, 20, 1_000_000] {
+            let rate = Rate { per_s, burst: per_s };
+            let (mut brief, mut bucket) = (BriefBucket::full(), Bucket::full());
+            let mut now = Tick(u64::from(u32::MAX));
+            let mut differ_count = 0;
+            for step in 0..5_000u64 {
+                now = now.plus_ms(step * 7 % 61);
+                let units = (step * 13 % u64::from(per_s / 3 + 2)) as u32;
+                let [one, other] = [brief.take(now, per_s, units), bucket.take(now, rate, units)];
+                differ_count += u32::from(one != other);
+            }
+            assert!(differ_count < 50, "{differ_count} at {per_s}/s");
+        }
+        assert!(BriefBucket::full().take(Tick(9), 0, u32::MAX));
+        assert!(!BriefBucket::full().take(Tick(9), 5, 6));
     }
 
     #[test]

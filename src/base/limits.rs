@@ -33,6 +33,21 @@ pub const TURN_TIMERS_MAX: usize = 1_024;
 /// exactly one answer, so this bounds the answers in the lane back, too.
 pub const LANE_REQUESTS_MAX: usize = 4_096;
 
+/// Requests of one shard to itself that are under way; over it they are refused (111).
+pub const OWN_REQUESTS_MAX: usize = 16_384;
+
+/// Commands of one connection that rooms have not answered; over it more are refused
+/// (111). A message may hold as many.
+pub const UNANSWERED_MAX: usize = 1_024;
+
+/// Connections that are gone and of which another shard is told in one lane, so that
+/// it does not answer what they asked; it answers the others for nothing.
+pub const LANE_LEFT_MAX: usize = 256;
+
+/// Parts of messages that all connections of a shard keep together, in bytes, until the
+/// rest comes; over it, who keeps most is closed (3013).
+pub const HALF_MESSAGES_BYTES_MAX: usize = 32 << 20;
+
 /// Publications and notices that wait in one lane from core to core.
 pub const LANE_PUSHES_MAX: usize = 8_192;
 
@@ -51,17 +66,32 @@ pub const WAITING_ASKS_MAX: usize = 16_384;
 /// store to keep them; over it they are refused (111).
 pub const WAITING_BYTES_MAX: usize = 32 << 20;
 
-/// Reads of the store that one shard has under way for recoveries and histories;
-/// over it they are refused (111).
-pub const READINGS_MAX: usize = 256;
+/// Reads of the store that one shard has under way, or in line, for recoveries,
+/// histories, conversations and receipts; over it they are refused (111).
+pub const READINGS_MAX: usize = 8_192;
 
-/// Messages of one step of such a read, and bytes of their data.
+/// Of these, those that are under way for one connection; its others stand in line.
+pub const READINGS_AT_ONCE_MAX: u32 = 4;
+
+/// Questions of one connection that stand in line for the store; over it they are
+/// refused (111). Recoveries have no such bound: there is one for each channel.
+pub const QUESTIONS_IN_LINE_MAX: usize = 64;
+
+/// What all recoveries of one shard have found so far, in bytes; over it the next one
+/// is told that it must read anew.
+pub const READINGS_BYTES_MAX: usize = 64 << 20;
+
+/// Requests that one shard has under way at the store; over it messages, marks and
+/// retractions are refused (111).
+pub const STORE_REQUESTS_MAX: usize = 32_768;
+
+/// Messages of one step of such a read.
 pub const READING_STEP_COUNT_MAX: u32 = 256;
 
-/// Bytes of data in one step of a read.
+/// What the messages of one step of a read cost.
 pub const READING_STEP_BYTES_MAX: u32 = 256 << 10;
 
-/// Bytes of data that a subscription recovers; who missed more reads anew.
+/// What the messages cost that a subscription recovers; who missed more reads anew.
 pub const RECOVERY_BYTES_MAX: usize = 1 << 20;
 
 /// Direct messages that wait for a user and are sent again at a time.
@@ -116,8 +146,8 @@ pub const PRESENCE_CLIENTS_MAX: usize = 2_000;
 /// Bytes of names and infos in a presence answer; more is answered with 106, too.
 pub const PRESENCE_BYTES_MAX: usize = 256 << 10;
 
-/// Bytes of data in one history answer; a client that wants more asks again
-/// from where the answer ends.
+/// What the messages of one history answer cost, and those of a page of conversations;
+/// a client that wants more asks again from where the answer ends.
 pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
 
 /// Messages in one history answer, whatever the client asks for.
@@ -135,6 +165,7 @@ const _: () = {
     assert!(LANE_PUSHES_MAX <= TURN_LETTERS_MAX);
     assert!(NAME_BYTES_MAX <= u8::MAX as usize);
     assert!(PAGE_DEFAULT <= PAGE_MAX);
+    assert!(UNANSWERED_MAX < u16::MAX as usize);
     // A round's number fits a connection's two bytes, and one means none.
     assert!(ROUNDS_MAX < u16::MAX as usize);
 };

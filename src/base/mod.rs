@@ -17,7 +17,7 @@ mod trace;
 mod wheel;
 mod world;
 
-pub use bucket::{Bucket, Rate};
+pub use bucket::{BriefBucket, Bucket, DebtClock, Rate};
 pub use contain::{Panicked, contain, contained};
 pub use csprng::{Chance, Csprng};
 pub use ids::{ClientId, ConnId, RoomId, ShardId};

@@ -315,7 +315,7 @@ pub static SETTINGS: &[Row<Config>] = &[
         shard.session.commands_per_s,
         0..=1_000_000,
         "commands/s",
-        "Steady commands of one connection. 0 means no limit."
+        "Steady commands of one connection; a ping, a pong, or a tiny fragment counts as one. 0 means no limit."
     ),
     count!(
         "session.commands_burst",
@@ -337,6 +337,20 @@ pub static SETTINGS: &[Row<Config>] = &[
         1_024..=1_073_741_824,
         "bytes",
         "Bytes at once, after silence."
+    ),
+    count!(
+        "session.answer_bytes_per_s",
+        shard.session.answer_bytes_per_s,
+        0..=1_073_741_824,
+        "bytes/s",
+        "Steady bytes of answers to one connection; over it, what has long answers (history, recovery, presence, lists) is answered with 111. 0 means no limit."
+    ),
+    count!(
+        "session.answer_bytes_burst",
+        shard.session.answer_bytes_burst,
+        65_536..=1_073_741_824,
+        "bytes",
+        "Bytes of answers at once, after silence."
     ),
     count!(
         "session.errors_per_s",

@@ -19,6 +19,9 @@ use crate::wire::{Payload, Publication, chat};
 /// The namespace of personal channels; also the prefix of their names.
 pub const INBOX_NAMESPACE: &str = "@";
 
+/// How long after the store was too busy somebody looks again, in ms.
+const LOOK_AGAIN_MS: u64 = 1_000;
+
 /// What is known of messages that wait for a user.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -40,11 +43,11 @@ enum Look {
 
 impl Rooms {
     /// A connection of the user came: what waits is sent.
-    pub(super) fn look_for_waiting(&mut self, by: Asking, slot: u32, out: &mut Out) {
+    pub(super) fn look_for_waiting(&mut self, now: Now, by: Asking, slot: u32, out: &mut Out) {
         let room = &self.rooms[slot];
         let is_inbox = rules(&self.options, &room.title).name == INBOX_NAMESPACE;
         if is_inbox && self.options.has_store() {
-            self.look(Some(by), slot, Look::All, None, out);
+            self.look(now, Some(by), slot, Look::All, None, out);
         }
     }
 
@@ -58,12 +61,13 @@ impl Rooms {
         inbox.scan_at = None;
         if !room.members.is_empty() {
             let rest = inbox.rest.take();
-            self.look(None, slot, Look::Overdue, rest, out);
+            self.look(now, None, slot, Look::Overdue, rest, out);
         }
     }
 
     fn look(
         &mut self,
+        now: Now,
         by: Option<Asking>,
         slot: u32,
         look: Look,
@@ -77,8 +81,13 @@ impl Rooms {
             known.look = Look::All;
             return;
         }
-        known.look = look;
+        if self.storing.is_full() {
+            // It waits on; whoever looks next asks.
+            return self.scan_in(now, slot, LOOK_AGAIN_MS);
+        }
+        let room = &mut self.rooms[slot];
         let inbox = room.id;
+        room.inbox.get_or_insert_default().look = look;
         let page = PendingPage { inbox, after, count_max: PENDING_PAGE_MAX };
         self.request(by, Awaited::Pending(inbox), Job::Pending(page), out);
     }
@@ -168,7 +177,7 @@ impl Rooms {
                 // Room for the rest of a long queue.
                 let known = self.rooms[slot].inbox.as_mut();
                 if let Some(rest) = known.and_then(|known| known.rest.take()) {
-                    self.look(None, slot, Look::All, Some(rest), out);
+                    self.look(now, None, slot, Look::All, Some(rest), out);
                 }
             }
             Delivery::Typing { channel, info } => {

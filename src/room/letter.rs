@@ -4,7 +4,7 @@ use super::Way;
 use crate::base::{ConnId, RoomId, ShardId, Trace};
 use crate::store::{Conversation, Due, Marks, Reached};
 use crate::wire::chat::Field;
-use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
+use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publication_cost_bytes};
 
 /// Who asked, on the shard that the letter came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +219,14 @@ pub struct Draft {
     pub way: Way,
 }
 
+impl Draft {
+    /// What it will cost with everything that it carries.
+    pub fn cost_bytes(&self) -> usize {
+        let Draft { data, info, chan_info, tags, .. } = self;
+        publication_cost_bytes(data, info.as_deref(), chan_info.as_deref(), tags)
+    }
+}
+
 /// How a message is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
@@ -396,6 +404,13 @@ pub struct Welcome {
     pub missed: Vec<Arc<Publication>>,
     /// Whether `missed` is everything.
     pub recovery: Recovery,
+}
+
+impl Welcome {
+    /// What the messages cost that it missed.
+    pub fn missed_bytes(&self) -> usize {
+        self.missed.iter().map(|one| one.cost_bytes()).sum()
+    }
 }
 
 /// How recovery went.

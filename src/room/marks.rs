@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::letter::Retraction;
 use super::one::{Asking, Stream};
 use super::reading::{Purpose, Reading};
+use super::readings::ReadingClass;
 use super::storing::{Awaited, failed};
 use super::{Answer, ConversationsPage, Out, Power, Progress, ReceiptsPage, Rooms};
 use crate::base::RoomId;
@@ -39,6 +40,9 @@ impl Rooms {
         }
         if next == 1 {
             return Some(Answer::Noted); // the store knows nothing of such a channel
+        }
+        if self.storing.is_full() {
+            return Some(Answer::Refused(ErrorCode::TooManyRequests));
         }
         let mark = Mark {
             room: id,
@@ -85,8 +89,8 @@ impl Rooms {
         let (after, count_max) = (page.after, page.count_max);
         // One more than asked for tells whether there is another page.
         let job = Job::Marks(MarksPage { room: id, after, count_max: count_max + 1 });
-        self.request(Some(by), Awaited::Receipts(id, by, count_max), job, out);
-        None
+        let awaited = Awaited::Receipts(id, by, count_max);
+        self.want(by, ReadingClass::Question, awaited, job, out).err().map(Answer::Refused)
     }
 
     /// With whom a user talks.
@@ -102,8 +106,8 @@ impl Rooms {
         }
         let ConversationsPage { title: _, user, after, count_max } = page;
         let page = store::ConversationsPage { inbox: id, user, after, count_max };
-        self.request(Some(by), Awaited::Conversations(id, by), Job::Conversations(page), out);
-        None
+        let (awaited, job) = (Awaited::Conversations(id, by), Job::Conversations(page));
+        self.want(by, ReadingClass::Question, awaited, job, out).err().map(Answer::Refused)
     }
 
     /// Takes a message back.
@@ -163,6 +167,9 @@ impl Rooms {
         let slot = self.find(id)?;
         let left = Arc::new(chat::remainder(message));
         if let Stream::Kept(_) = &self.rooms[slot].stream {
+            if self.storing.is_full() {
+                return Some(Answer::Refused(ErrorCode::TooManyRequests));
+            }
             let job = Job::Retract(Box::new(store::Retraction { room: id, left }));
             self.request(Some(by), Awaited::Retracted(id, by, Box::new(wish)), job, out);
             return None;

@@ -19,6 +19,7 @@ mod one;
 mod options;
 mod out;
 mod reading;
+mod readings;
 mod silence;
 mod state;
 mod storing;

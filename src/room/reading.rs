@@ -8,15 +8,16 @@ use std::mem;
 use std::sync::Arc;
 
 use super::kept::{Kept, Phase};
-use super::letter::{Order, Retraction};
+use super::letter::{Asker, Order, Retraction};
 use super::one::{Asking, Stream, rules};
-use super::storing::Awaited;
+use super::readings::ReadingClass;
+use super::storing::{Awaited, requester};
 use super::{Answer, Entry, Out, Passage, Rooms};
 use crate::base::limits::{
-    HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX, READING_STEP_COUNT_MAX, READINGS_MAX,
+    HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX, READING_STEP_COUNT_MAX, READINGS_BYTES_MAX,
     RECOVERY_BYTES_MAX,
 };
-use crate::base::{Now, RoomId};
+use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::store::{self, Job, Outcome, Range};
 use crate::wire::chat::Field;
 use crate::wire::{ErrorCode, Position, Publication};
@@ -51,8 +52,8 @@ impl Rooms {
         let oldest = oldest_offset(kept, rules.history_count_max);
         let missed_count = head.offset.saturating_sub(since.offset);
         since.epoch == head.epoch
-            && oldest <= since.offset + 1
-            && since.offset + 1 < window.first_offset()
+            && oldest <= since.offset.saturating_add(1)
+            && since.offset.saturating_add(1) < window.first_offset()
             && missed_count <= u64::from(rules.recover_count_max)
     }
 
@@ -68,8 +69,9 @@ impl Rooms {
         let room = self.rooms[slot].id;
         let purpose = Purpose::Recovery(Box::new(entry));
         let reading = Reading { room, by, purpose, found: Vec::new(), bytes: 0 };
-        let first = since.offset + 1;
-        self.read(slot, reading, first, out).err().map(Answer::Unwelcome)
+        let first = since.offset.saturating_add(1);
+        let range = self.step(slot, room, first);
+        self.read_range(slot, reading, range, out).err().map(Answer::Unwelcome)
     }
 
     /// What a history needs of the disk; `None` when memory has it all.
@@ -81,7 +83,9 @@ impl Rooms {
         let oldest = oldest_offset(kept, rules(&self.options, &room.title).history_count_max);
         let since = passage.since.map(|since| since.offset);
         let (first, last) = match passage.order {
-            Order::OldestFirst => (since.map_or(oldest, |since| oldest.max(since + 1)), head),
+            Order::OldestFirst => {
+                (since.map_or(oldest, |since| oldest.max(since.saturating_add(1))), head)
+            }
             Order::NewestFirst => {
                 (oldest, since.map_or(head, |since| head.min(since.saturating_sub(1))))
             }
@@ -124,26 +128,20 @@ impl Rooms {
         self.read_range(slot, reading, range, out).err().map(Answer::Refused)
     }
 
-    /// Reads on from `first` up to what is in memory.
-    fn read(
-        &mut self,
-        slot: u32,
-        reading: Reading,
-        first: u64,
-        out: &mut Out,
-    ) -> Result<(), ErrorCode> {
-        let Stream::Kept(kept) = &self.rooms[slot].stream else { return Ok(()) };
-        let range = Range {
-            room: reading.room,
+    /// The next step of a read from `first` up to what is in memory.
+    fn step(&self, slot: u32, room: RoomId, first: u64) -> Range {
+        let head = self.rooms[slot].window().map_or(0, |window| window.position().offset);
+        Range {
+            room,
             first,
-            last: kept.window().position().offset,
+            last: head,
             count_max: READING_STEP_COUNT_MAX,
             bytes_max: READING_STEP_BYTES_MAX,
             order: store::Order::OldestFirst,
-        };
-        self.read_range(slot, reading, range, out)
+        }
     }
 
+    /// Begins a read of a room, or lets it stand in line.
     pub(super) fn read_range(
         &mut self,
         slot: u32,
@@ -151,25 +149,89 @@ impl Rooms {
         range: Range,
         out: &mut Out,
     ) -> Result<(), ErrorCode> {
-        if READINGS_MAX <= self.storing.readings_count {
-            return Err(ErrorCode::TooManyRequests);
-        }
+        let by = reading.by;
+        let class = match reading.purpose {
+            Purpose::Recovery(_) => ReadingClass::Recovery,
+            Purpose::History | Purpose::Retraction(_) => ReadingClass::Question,
+        };
+        self.want(by, class, Awaited::Read(Box::new(reading)), Job::Read(range), out)?;
+        // The room stays until it is over.
         if let Stream::Kept(kept) = &mut self.rooms[slot].stream {
             kept.readings_count += 1;
         }
-        self.storing.readings_count += 1;
-        let by = Some(reading.by);
-        self.request(by, Awaited::Read(Box::new(reading)), Job::Read(range), out);
         Ok(())
     }
 
-    pub(super) fn on_read(&mut self, now: Now, reading: Reading, outcome: Outcome, out: &mut Out) {
-        self.storing.readings_count -= 1;
-        let id = reading.room;
+    /// Asks the store for a client, as soon as it is the client's turn.
+    pub(super) fn want(
+        &mut self,
+        by: Asking,
+        class: ReadingClass,
+        awaited: Awaited,
+        job: Job,
+        out: &mut Out,
+    ) -> Result<(), ErrorCode> {
+        let wanted = self.storing.readings.want(requester(Some(by)), class, (awaited, job))?;
+        if let Some((awaited, job)) = wanted {
+            self.request(Some(by), awaited, job, out);
+        }
+        Ok(())
+    }
+
+    /// A read for a client is over: its next one begins.
+    pub(super) fn end_reading(&mut self, by: Asking, out: &mut Out) {
+        if let Some((awaited, job)) = self.storing.readings.end(requester(Some(by))) {
+            self.request(Some(by), awaited, job, out);
+        }
+    }
+
+    /// A connection is gone: what would be read for it is not.
+    pub fn abandon(&mut self, now: Now, shard: ShardId, conn: ConnId, out: &mut Out) {
+        let by = (shard, Asker { conn, id: 0 });
+        let Some(line) = self.storing.readings.abandon(requester(Some(by))) else { return };
+        for (awaited, _) in line {
+            self.answer_abandoned(now, awaited, out);
+        }
+        self.request(None, Awaited::Done, Job::Abandon(requester(Some(by))), out);
+    }
+
+    /// Each question has its answer, also one of which nobody hears.
+    fn answer_abandoned(&mut self, now: Now, awaited: Awaited, out: &mut Out) {
+        let gone = ErrorCode::NotAvailable;
+        match awaited {
+            Awaited::Read(reading) => {
+                let answer = match reading.purpose {
+                    Purpose::Recovery(_) => Answer::Unwelcome(gone),
+                    Purpose::History | Purpose::Retraction(_) => Answer::Refused(gone),
+                };
+                out.answer(reading.room, reading.by, answer);
+                self.let_room_go(now, reading.room);
+            }
+            Awaited::Receipts(room, by, _) | Awaited::Conversations(room, by) => {
+                out.answer(room, by, Answer::Refused(gone));
+            }
+            Awaited::Opened(_)
+            | Awaited::Kept(..)
+            | Awaited::Marked(..)
+            | Awaited::Retracted(..)
+            | Awaited::Pending(_)
+            | Awaited::Done => unreachable!("these stand in no line"),
+        }
+    }
+
+    /// A read of this room is over.
+    fn let_room_go(&mut self, now: Now, id: RoomId) {
         let slot = self.find(id).expect("a room stays while it is read");
         if let Stream::Kept(kept) = &mut self.rooms[slot].stream {
             kept.readings_count -= 1;
         }
+        self.rest(now, slot, id);
+    }
+
+    pub(super) fn on_read(&mut self, now: Now, reading: Reading, outcome: Outcome, out: &mut Out) {
+        let (id, by) = (reading.room, reading.by);
+        let slot = self.find(id).expect("a room stays while it is read");
+        self.storing.found_bytes -= reading.bytes;
         let found = match outcome {
             Outcome::Passage(found) => Some(found),
             _ => None,
@@ -198,11 +260,21 @@ impl Rooms {
                     out.answer(id, reading.by, answer);
                 }
             }
-            Purpose::Recovery(_) => self.on_recovery_step(now, slot, reading, found, out),
+            Purpose::Recovery(_) => {
+                if let Some((reading, range)) =
+                    self.on_recovery_step(now, slot, reading, found, out)
+                {
+                    self.storing.found_bytes += reading.bytes;
+                    let awaited = Awaited::Read(Box::new(reading));
+                    return self.request(Some(by), awaited, Job::Read(range), out);
+                }
+            }
         }
-        self.rest(now, slot, id);
+        self.end_reading(by, out);
+        self.let_room_go(now, id);
     }
 
+    /// Takes what one step brought. Gives the next one, unless that was the last.
     fn on_recovery_step(
         &mut self,
         now: Now,
@@ -210,46 +282,45 @@ impl Rooms {
         mut reading: Reading,
         found: Option<Vec<Arc<Publication>>>,
         out: &mut Out,
-    ) {
+    ) -> Option<(Reading, Range)> {
         let (id, by) = (reading.room, reading.by);
-        let Purpose::Recovery(entry) = &reading.purpose else { return };
+        let Purpose::Recovery(entry) = &reading.purpose else { return None };
         let since = entry.since.expect("a recovery has a beginning");
         let room = &self.rooms[slot];
         let rules = rules(&self.options, &room.title);
         let is_open = matches!(&room.stream, Stream::Kept(kept) if kept.phase() == Phase::Open);
         let Some(step) = found.filter(|_| is_open) else {
-            return out.answer(id, by, Answer::Unwelcome(ErrorCode::Internal));
+            out.answer(id, by, Answer::Unwelcome(ErrorCode::Internal));
+            return None;
         };
-        let mut next = since.offset + 1 + reading.found.len() as u64;
+        let mut next = since.offset.saturating_add(1 + reading.found.len() as u64);
         let mut is_whole = !step.is_empty();
         for publication in step {
             is_whole &=
                 publication.offset == next && is_young(now, &publication, rules.history_age_ms_max);
-            next += 1;
-            reading.bytes += publication.data.bytes.len();
+            next = next.saturating_add(1);
+            reading.bytes += publication.cost_bytes();
             reading.found.push(publication);
         }
-        is_whole &= reading.bytes <= RECOVERY_BYTES_MAX;
+        is_whole &= reading.bytes <= RECOVERY_BYTES_MAX
+            && self.storing.found_bytes + reading.bytes <= READINGS_BYTES_MAX;
         let rest = Position { offset: next - 1, epoch: since.epoch };
         let window = room.window();
         let missed = match window.and_then(|window| window.missed(rest)) {
             _ if !is_whole => None,
-            None => {
-                if let Err(code) = self.read(slot, reading, next, out) {
-                    out.answer(id, by, Answer::Unwelcome(code));
-                }
-                return;
-            }
+            None => return Some((reading, self.step(slot, id, next))),
             Some(rest) => {
+                let bytes = rest.iter().map(|one| one.cost_bytes()).sum::<usize>();
                 let mut missed = mem::take(&mut reading.found);
                 missed.extend(rest);
-                Some(missed)
+                (reading.bytes + bytes <= RECOVERY_BYTES_MAX).then_some(missed)
             }
         };
-        let Purpose::Recovery(entry) = reading.purpose else { return };
+        let Purpose::Recovery(entry) = reading.purpose else { return None };
         let rules_members_max = rules.members_max;
         if rules_members_max <= room.members.count() {
-            return out.answer(id, by, Answer::Unwelcome(ErrorCode::LimitExceeded));
+            out.answer(id, by, Answer::Unwelcome(ErrorCode::LimitExceeded));
+            return None;
         }
         let (answer, news) = self.admit(now, slot, by, *entry, Some(missed), out);
         if let Some(answer) = answer {
@@ -258,6 +329,7 @@ impl Rooms {
         if let Some(news) = news {
             self.spread(id, &news, out);
         }
+        None
     }
 }
 

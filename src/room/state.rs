@@ -250,7 +250,7 @@ impl Rooms {
             };
             news = told.and_then(|told| self.news_of(now, slot, told));
         }
-        self.look_for_waiting(by, slot, out);
+        self.look_for_waiting(now, by, slot, out);
         (Some(Answer::Subscribed(Box::new(welcome))), news)
     }
 

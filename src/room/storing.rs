@@ -14,13 +14,17 @@ use super::letter::Retraction;
 use super::marks::shorten;
 use super::one::{Asking, SWEEP_MS_MAX, Stream, rules};
 use super::reading::Reading;
+use super::readings::Readings;
 use super::{Answer, Ask, Draft, Out, Progress, Rooms, Step, Tell, Title, Voice, Way, What};
-use crate::base::limits::{WAITING_ASKS_MAX, WAITING_BYTES_MAX};
+use crate::base::limits::{STORE_REQUESTS_MAX, WAITING_ASKS_MAX, WAITING_BYTES_MAX};
 use crate::base::{Now, RoomId, ShardId, Slab, Tick};
 use crate::store::{
     Addressee, Append, Birth, Failure, Job, Open, Outcome, Reply, Request, Requester, Round, Ticket,
 };
 use crate::wire::{ErrorCode, ID_TAG, Publication};
+
+/// What a question costs that waits.
+const ASK_BYTES: usize = 256;
 
 /// How long after a failure the store is asked again, in ms.
 const AGAIN_MS: u64 = 1_000;
@@ -34,7 +38,17 @@ pub(super) struct Storing {
     /// those that the store was given.
     waiting_count: usize,
     waiting_bytes: usize,
-    pub readings_count: usize,
+    /// Reads for clients.
+    pub readings: Readings,
+    /// What recoveries that are under way have found so far.
+    pub found_bytes: usize,
+}
+
+impl Storing {
+    /// Whether the store has to answer some before more is asked for clients.
+    pub fn is_full(&self) -> bool {
+        STORE_REQUESTS_MAX <= self.tickets.len()
+    }
 }
 
 /// What an answer of the store is for.
@@ -77,6 +91,7 @@ impl Rooms {
                     other => failed(&other),
                 };
                 out.answer(room, by, answer);
+                self.end_reading(by, out);
             }
             Awaited::Conversations(room, by) => {
                 let answer = match reply.outcome {
@@ -84,6 +99,7 @@ impl Rooms {
                     other => failed(&other),
                 };
                 out.answer(room, by, answer);
+                self.end_reading(by, out);
             }
             Awaited::Pending(room) => self.on_pending(now, room, reply.outcome, out),
             Awaited::Done => (),
@@ -237,8 +253,8 @@ impl Rooms {
     ) -> Option<Answer> {
         let room = &mut self.rooms[slot];
         let rules = rules(&self.options, &room.title);
-        let bytes = publication.data.bytes.len();
-        if WAITING_BYTES_MAX < self.storing.waiting_bytes + bytes {
+        let bytes = publication.cost_bytes();
+        if WAITING_BYTES_MAX < self.storing.waiting_bytes + bytes || self.storing.is_full() {
             room.forget_id(&publication);
             return Some(Answer::Refused(ErrorCode::TooManyRequests));
         }
@@ -315,7 +331,7 @@ impl Rooms {
         let Some(pending) = kept.take_kept(ticket) else { return };
         let Pending { publication, voice, way, given_at, askers, .. } = pending;
         kept.window_mut().push(&publication, limits);
-        self.storing.waiting_bytes -= publication.data.bytes.len();
+        self.storing.waiting_bytes -= publication.cost_bytes();
         let way = (way, Some(given_at));
         let (answer, way) = self.said(now, slot, &publication, voice, way, out);
         for by in askers {
@@ -334,7 +350,7 @@ impl Rooms {
         let Stream::Kept(kept) = &mut room.stream else { return };
         let (given, waiting) = kept.close(again_at);
         for Pending { publication, way, askers, .. } in given {
-            self.storing.waiting_bytes -= publication.data.bytes.len();
+            self.storing.waiting_bytes -= publication.cost_bytes();
             room.forget_id(&publication);
             out.steps.push(Step::Refused { room: id, way });
             for by in askers {
@@ -372,7 +388,7 @@ impl Rooms {
 }
 
 /// Whose turn a read of the store takes.
-fn requester(by: Option<Asking>) -> Requester {
+pub(super) fn requester(by: Option<Asking>) -> Requester {
     by.map_or(Requester::NOBODY, |(shard, asker)| Requester { shard, conn: asker.conn })
 }
 
@@ -400,9 +416,12 @@ fn stream_of(what: &What) -> Option<Option<&Title>> {
 
 fn bytes_of(what: &What) -> usize {
     match what {
-        What::Publish(draft) => draft.data.bytes.len(),
-        What::Subscribe(_)
-        | What::Unsubscribe(_)
+        What::Publish(draft) => draft.cost_bytes(),
+        What::Subscribe(entry) => {
+            let chan_info = entry.chan_info.as_ref().map_or(0, |info| info.cost_bytes());
+            ASK_BYTES + entry.info.cost_bytes() + chan_info
+        }
+        What::Unsubscribe(_)
         | What::Presence
         | What::PresenceStats
         | What::History(_)
@@ -414,7 +433,7 @@ fn bytes_of(what: &What) -> usize {
         | What::Retract(_)
         | What::Claim
         | What::Release
-        | What::Deliver(_) => 0,
+        | What::Deliver(_) => ASK_BYTES,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Rooms whose messages are on disk: one shard's rooms over the store's engine and
 //! a disk that a seed decides.
 
+mod fairness;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,8 +13,8 @@ use crate::base::{
 };
 use crate::room::way;
 use crate::store::{
-    Crash, DiskWeather, Durability, Engine, Options as StoreOptions, Reached, Retention, Setup,
-    SimulatedDisk, Turned,
+    Crash, DiskWeather, Durability, Engine, Job, Options as StoreOptions, Reached, Retention,
+    Setup, SimulatedDisk, Turned,
 };
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};

@@ -4,11 +4,8 @@ use std::sync::Arc;
 use super::options::WindowLimits;
 use super::{Order, Passage};
 use crate::base::Now;
-use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
+use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, RECOVERY_BYTES_MAX};
 use crate::wire::{Epoch, Position, Publication};
-
-/// What a message costs beside its data: the entry, its shared header, its offset.
-const MESSAGE_OVERHEAD_BYTES: usize = 192;
 
 /// The last messages of a room, limited by count, bytes and age.
 ///
@@ -93,7 +90,7 @@ impl Window {
         let index = left.offset.checked_sub(self.first_offset());
         let index = index.and_then(|index| usize::try_from(index).ok());
         if let Some(place) = index.and_then(|index| self.kept.get_mut(index)) {
-            self.bytes = self.bytes - cost_bytes(place) + cost_bytes(left);
+            self.bytes = self.bytes - place.cost_bytes() + left.cost_bytes();
             *place = Arc::clone(left);
         }
     }
@@ -105,7 +102,7 @@ impl Window {
         }
         self.head = publication.offset;
         self.kept.push_back(Arc::clone(publication));
-        self.bytes += cost_bytes(publication);
+        self.bytes += publication.cost_bytes();
     }
 
     /// Drops what is too old. Returns when the next message will be, in Unix ms.
@@ -123,20 +120,26 @@ impl Window {
 
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.kept.pop_front() {
-            self.bytes -= cost_bytes(&oldest);
+            self.bytes -= oldest.cost_bytes();
         }
         debug_assert!(!self.kept.is_empty() || self.bytes == 0);
     }
 
-    /// Everything behind `since`, or `None` when some of it is gone, or `since`
-    /// is of another stream.
+    /// Everything behind `since`, or `None` when some of it is gone, or is more than a
+    /// subscription recovers, or `since` is of another stream.
     pub fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
         if since.epoch != self.epoch || self.head < since.offset {
             return None;
         }
         let count = usize::try_from(self.head - since.offset).ok()?;
         let first = self.kept.len().checked_sub(count)?;
-        Some(self.kept.range(first..).cloned().collect())
+        let missed = self.kept.range(first..);
+        let mut bytes = 0;
+        let fits = missed.clone().all(|one| {
+            bytes += one.cost_bytes();
+            bytes <= RECOVERY_BYTES_MAX
+        });
+        fits.then(|| missed.cloned().collect())
     }
 
     /// A part of what is kept, or `None` when `since` is of another stream.
@@ -176,14 +179,10 @@ fn pick<'a>(
     let mut bytes = 0;
     let fits = from.take(limit).take_while(|publication| {
         let before = bytes;
-        bytes += publication.data.bytes.len();
+        bytes += publication.cost_bytes();
         before == 0 || bytes <= HISTORY_ANSWER_BYTES_MAX
     });
     fits.cloned().collect()
-}
-
-fn cost_bytes(publication: &Publication) -> usize {
-    publication.data.bytes.len() + MESSAGE_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

@@ -316,6 +316,11 @@ impl Session {
     }
 }
 
+/// Whether this method's answer may be long: a list.
+pub(super) fn has_long_answer(method: &str) -> bool {
+    matches!(method, "chat.rooms" | "chat.receipts" | "chat.members")
+}
+
 /// The answer to something that was said, by the command that said it: only the
 /// protocol's publish gives no id.
 pub(super) fn on_posted(id: u32, posted: &Posted, out: &mut Outcome) {

@@ -33,6 +33,8 @@ pub struct Connecting {
     pub held: Backlog,
     /// When the upgrade was done.
     pub since: Tick,
+    /// What the messages cost that are in `wanted`.
+    pub recovery_bytes: usize,
 }
 
 /// One subscription that the server makes.
@@ -104,7 +106,8 @@ pub fn admit(
         Peer::new(info, claims.expires_at_unix_s, claims.tenant, counted_as, claims.caps);
     peer.birth = birth;
     let wanted = wanted(cx, &peer, claims.channels, &request.subs)?;
-    Ok(Connecting { id, peer, wanted, held: Backlog::default(), since: cx.now.tick })
+    let (held, since) = (Backlog::default(), cx.now.tick);
+    Ok(Connecting { id, peer, wanted, held, since, recovery_bytes: 0 })
 }
 
 /// The subscriptions that the server makes for a peer: those that its token names, and

@@ -36,6 +36,10 @@ pub struct Options {
     pub bytes_per_s: u32,
     /// Bytes at once, after silence.
     pub bytes_burst: u32,
+    /// Steady bytes a second of answers to one connection; 0 for no limit.
+    pub answer_bytes_per_s: u32,
+    /// Bytes of answers at once, after silence.
+    pub answer_bytes_burst: u32,
     /// Errors a second answered before the connection is closed (3013 for
     /// quota, 3509 for mistakes).
     pub errors_per_s: u32,
@@ -82,6 +86,8 @@ impl Default for Options {
             commands_burst: 1_000,
             bytes_per_s: 1 << 20,
             bytes_burst: 4 << 20,
+            answer_bytes_per_s: 4 << 20,
+            answer_bytes_burst: 32 << 20,
             errors_per_s: 20,
             insecure: false,
             anonymous: false,

@@ -1,5 +1,5 @@
 use super::{Fault, Options};
-use crate::base::{Bucket, Rate, Tick};
+use crate::base::{BriefBucket, Bucket, DebtClock, Rate, Tick};
 use crate::wire::ErrorCode;
 
 /// How much one connection may ask for, and how often it may be wrong.
@@ -7,8 +7,13 @@ use crate::wire::ErrorCode;
 pub struct Quota {
     commands: Bucket,
     bytes: Bucket,
-    errors: Bucket,
+    errors: BriefBucket,
+    answers: DebtClock,
 }
+
+/// What a peer may send before its connect command was good: WebSocket pings, and
+/// nothing else that a good client has a use for.
+const STRANGERS_FRAMES: Rate = Rate { per_s: 4, burst: 16 };
 
 /// Whether a command is served.
 #[must_use]
@@ -23,7 +28,12 @@ pub enum Admission {
 impl Quota {
     /// All buckets full.
     pub fn new() -> Quota {
-        Quota { commands: Bucket::full(), bytes: Bucket::full(), errors: Bucket::full() }
+        Quota {
+            commands: Bucket::full(),
+            bytes: Bucket::full(),
+            errors: BriefBucket::full(),
+            answers: DebtClock::paid(),
+        }
     }
 
     /// So many bytes came in at once.
@@ -37,15 +47,43 @@ impl Quota {
         admit(self.commands.take(now, commands(options), 1))
     }
 
+    /// Frames came in that hold no command: pings, pongs, fragments of next to nothing.
+    pub fn on_frames(&mut self, now: Tick, options: &Options, count: usize) -> Admission {
+        let units = u32::try_from(count).unwrap_or(u32::MAX);
+        admit(self.commands.take(now, commands(options), units))
+    }
+
+    /// The same, of a peer that is not let in yet.
+    pub fn on_strangers_frames(&mut self, now: Tick, count: usize) -> Admission {
+        let units = u32::try_from(count).unwrap_or(u32::MAX);
+        admit(self.commands.take(now, STRANGERS_FRAMES, units))
+    }
+
+    /// It is let in, and what it did before counts no more.
+    pub fn on_admitted(&mut self) {
+        self.commands = Bucket::full();
+    }
+
+    /// An answer goes out.
+    pub fn on_answer(&mut self, now: Tick, options: &Options, bytes: usize) {
+        let units = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.answers.spend(now, answers(options), units);
+    }
+
+    /// Whether what has a long answer is served: not before earlier answers are paid for.
+    pub fn on_long_question(&self, now: Tick, options: &Options) -> Admission {
+        admit(!self.answers.is_in_debt(now, answers(options)))
+    }
+
     /// The peer is told to slow down. Who is told so again and again is closed.
     pub fn on_throttled(&mut self, now: Tick, options: &Options) -> Option<Fault> {
-        let within = self.errors.take(now, errors(options), 1);
+        let within = self.errors.take(now, options.errors_per_s, 1);
         (!within).then_some(Fault::TooManyRequests)
     }
 
     /// The peer did what no good client does. Who does so again and again is closed.
     pub fn on_mistake(&mut self, now: Tick, options: &Options) -> Option<Fault> {
-        let within = self.errors.take(now, errors(options), 1);
+        let within = self.errors.take(now, options.errors_per_s, 1);
         (!within).then_some(Fault::TooManyErrors)
     }
 
@@ -83,6 +121,6 @@ fn bytes(options: &Options) -> Rate {
     Rate { per_s: options.bytes_per_s, burst: options.bytes_burst }
 }
 
-fn errors(options: &Options) -> Rate {
-    Rate { per_s: options.errors_per_s, burst: options.errors_per_s }
+fn answers(options: &Options) -> Rate {
+    Rate { per_s: options.answer_bytes_per_s, burst: options.answer_bytes_burst }
 }

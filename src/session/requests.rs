@@ -7,6 +7,7 @@ use super::connect::{json_payload, left_s, position, subscribe_result};
 use super::identity::{ChannelExtra, Peer};
 use super::names::namespace_of;
 use super::position_seal::{Owner, Since};
+use super::quota::Admission;
 use super::rights::Standing;
 use super::state::{Context, State};
 use super::subs::{Asked, Maker, Removal, Stage, Sub};
@@ -33,6 +34,13 @@ impl Session {
         request: Request<'_>,
         out: &mut Outcome,
     ) -> Done {
+        if self.admits(cx, &request) == Admission::Throttled {
+            if let Request::Publish { channel, .. } = &request {
+                let chat_type = cx.rooms.chat_type(namespace(cx, channel));
+                out.unpublished.push((chat_type, PublishResult::Limited));
+            }
+            return Err(ErrorCode::TooManyRequests.into());
+        }
         match request {
             // What is live goes first. No mistake of the client's, so it is not counted as one.
             Request::Subscribe(_) if cx.load.pace == Pace::FarBehind => {

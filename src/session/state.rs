@@ -13,6 +13,7 @@ use super::{
     Tracer,
 };
 use crate::auth::{Allow, Keys};
+use crate::base::limits::UNANSWERED_MAX;
 use crate::base::{Chance, ClientId, ConnId, Now, PeerSigns, RoomId, Tick};
 use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
@@ -116,6 +117,28 @@ impl Session {
         admission
     }
 
+    /// Frames came in that hold no command. Over the quota they do nothing, and who does
+    /// not stop is closed.
+    pub fn on_frames(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+        let (tick, options) = (cx.now.tick, cx.options);
+        let (admission, patience) = match &self.state {
+            State::Greeting { .. } => (self.quota.on_strangers_frames(tick, count), None),
+            State::Connecting(_) | State::Ready(_) => {
+                (self.quota.on_frames(tick, options, count), Some(()))
+            }
+            State::Closed => return Admission::Throttled,
+        };
+        if admission == Admission::Throttled {
+            // A stranger is not told to slow down first.
+            let fault = match patience {
+                Some(()) => self.quota.on_throttled(tick, options),
+                None => Some(Fault::TooManyRequests),
+            };
+            fault.into_iter().for_each(|fault| self.close(fault, out));
+        }
+        admission
+    }
+
     /// One command. Total: every request has its answer in every state.
     pub fn on_command(
         &mut self,
@@ -127,7 +150,11 @@ impl Session {
         let Command { id, request } = command;
         match (&self.state, request) {
             (State::Closed, _) => (),
-            (State::Ready(_) | State::Connecting(_), Request::Pong) => self.on_pong(cx, out),
+            (State::Ready(_) | State::Connecting(_), Request::Pong) => {
+                if self.on_frames(cx, 1, out) == Admission::Served {
+                    self.on_pong(cx, out);
+                }
+            }
             // Only these two have no answer; 0 stands for what the server asks itself.
             (State::Ready(_) | State::Connecting(_), request)
                 if id == 0 && !matches!(request, Request::Send { .. }) =>
@@ -182,6 +209,20 @@ impl Session {
         out: &mut Outcome,
     ) {
         self.unanswered_count = self.unanswered_count.saturating_sub(u16::from(id != 0));
+        let before = out.messages.len();
+        self.take_answer(cx, room, id, answer, out);
+        let bytes = out.messages.len().saturating_sub(before);
+        self.quota.on_answer(cx.now.tick, cx.options, bytes);
+    }
+
+    fn take_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: RoomId,
+        id: u32,
+        answer: Told,
+        out: &mut Outcome,
+    ) {
         match (&mut self.state, answer) {
             (State::Closed | State::Greeting { .. }, Told::Subscribed(_)) => {
                 // Nobody waits for this seat any more.
@@ -234,6 +275,34 @@ impl Session {
         }
     }
 
+    /// Whether a command waits for its turn: too many are not answered yet, or long
+    /// answers are not paid for.
+    pub(super) fn admits(&self, cx: &Context<'_>, request: &Request<'_>) -> Admission {
+        let is_long = match request {
+            Request::Subscribe(request) => request.recover,
+            Request::History(_) | Request::Presence { .. } => true,
+            Request::Rpc { method, .. } => chat::has_long_answer(method),
+            // These ask no room.
+            Request::Ping
+            | Request::Pong
+            | Request::Connect(_)
+            | Request::Unknown
+            | Request::Refresh { .. }
+            | Request::Unsubscribe { .. } => return Admission::Served,
+            Request::Publish { .. }
+            | Request::PresenceStats { .. }
+            | Request::Send { .. }
+            | Request::SubRefresh { .. } => false,
+        };
+        if UNANSWERED_MAX <= usize::from(self.unanswered_count) {
+            return Admission::Throttled;
+        }
+        match is_long {
+            true => self.quota.on_long_question(cx.now.tick, cx.options),
+            false => Admission::Served,
+        }
+    }
+
     /// As whose it is counted, once it is let in.
     pub fn counted_as(&self) -> Option<Tenant> {
         self.peer().ok()?.counted_as()
@@ -253,6 +322,14 @@ impl Session {
     /// Commands of the client that rooms have yet to answer.
     pub fn unanswered_count(&self) -> u32 {
         self.unanswered_count.into()
+    }
+
+    /// What the messages cost that the answer to its connect command will have.
+    pub fn held_recovery_bytes(&self) -> usize {
+        match &self.state {
+            State::Connecting(connecting) => connecting.recovery_bytes,
+            State::Greeting { .. } | State::Ready(_) | State::Closed => 0,
+        }
     }
 
     /// Channels that it is in, or has asked to be in.
@@ -497,6 +574,7 @@ impl Session {
                     };
                     self.ask(cx, one.room, 0, What::Subscribe(Box::new(entry)), out);
                 }
+                self.quota.on_admitted();
                 self.state = State::Connecting(Box::new(connecting));
                 self.finish_connecting(cx, out);
             }
@@ -516,6 +594,7 @@ impl Session {
         match (place, answer) {
             (Some(one), Told::Subscribed(welcome)) => {
                 let name = Arc::clone(&welcome.name);
+                connecting.recovery_bytes += welcome.missed_bytes();
                 one.welcome = Some(*welcome);
                 let sub = Sub::server(room, one.title.clone());
                 let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];

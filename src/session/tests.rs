@@ -2,6 +2,7 @@
 
 mod chat;
 mod order;
+mod quotas;
 mod recovery;
 
 use std::sync::Arc;

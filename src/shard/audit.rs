@@ -32,6 +32,8 @@ pub struct Audit {
     pub rooms_count: usize,
     /// Requests that the store has not answered.
     pub requests_count: usize,
+    /// Bytes of messages of which a part has come.
+    pub half_messages_bytes: usize,
 }
 
 /// Who sits where.
@@ -53,6 +55,7 @@ impl Shard {
             rooms_count: self.rooms.len(),
             requests_count: self.rooms.requests_count(),
             rounds_count: self.rounds.len(),
+            half_messages_bytes: self.halves.bytes(),
             ..Audit::default()
         };
         for (slot, conn) in self.conns.iter() {

@@ -14,7 +14,7 @@ use crate::metrics::{
     Counter, Heartbeat, Histogram, LaneKind, Recovery as Recovered, RejectReason, Tenant,
     TenantCounter, TenantGauge,
 };
-use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, What};
+use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, Welcome, What};
 use crate::session::{Behind, Effect, Fault, Outbox, Outcome, Passage, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
@@ -214,15 +214,9 @@ impl Shard {
         if asker.id != 0 {
             self.on_posted(now, room, asker.conn, &answer);
         }
-        if let Answer::Subscribed(welcome) = &answer {
-            match welcome.recovery {
-                Recovery::NotAsked => (),
-                Recovery::Whole => self.scribe.add(Counter::Recovered(Recovered::Whole), 1),
-                Recovery::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
-            }
-        }
         // What is long can be asked for again, and must not pile up in here.
         let answer = match answer {
+            Answer::Subscribed(welcome) => Answer::Subscribed(self.trimmed(asker.conn, welcome)),
             Answer::History(..)
             | Answer::Presence(_)
             | Answer::Members(..)
@@ -234,6 +228,13 @@ impl Shard {
             }
             other => other,
         };
+        if let Answer::Subscribed(welcome) = &answer {
+            match welcome.recovery {
+                Recovery::NotAsked => (),
+                Recovery::Whole => self.scribe.add(Counter::Recovered(Recovered::Whole), 1),
+                Recovery::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
+            }
+        }
         let conn = self.conn(asker.conn);
         let open = conn.is_some_and(|conn| matches!(conn.stage, Stage::Open(..)));
         if open {
@@ -253,9 +254,28 @@ impl Shard {
 
     /// Whether a connection already waits for as many bytes as it may.
     fn has_its_fill(&self, id: ConnId) -> bool {
-        let Some(conn) = self.conns.at(id.slot) else { return false };
+        self.outbox_room_bytes(id) == 0
+    }
+
+    /// What a connection's outbox has room for, without what it is about to be told.
+    fn outbox_room_bytes(&self, id: ConnId) -> usize {
+        let bytes_max = self.options.session.outbox_bytes_max as usize;
+        let Some(conn) = self.conns.at(id.slot) else { return bytes_max };
         let told = self.listed.get(conn.listed.0 as usize).map_or(0, Listing::bytes);
-        self.options.session.outbox_bytes_max as usize <= told + conn.outbox.bytes()
+        let held = match &conn.stage {
+            Stage::Open(_, session) => session.held_recovery_bytes(),
+            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => 0,
+        };
+        bytes_max.saturating_sub(told + conn.outbox.bytes() + held)
+    }
+
+    /// A recovery ends where the outbox does: who has no room for it reads anew.
+    fn trimmed(&self, id: ConnId, mut welcome: Box<Welcome>) -> Box<Welcome> {
+        if !welcome.missed.is_empty() && self.outbox_room_bytes(id) < welcome.missed_bytes() {
+            welcome.missed.clear();
+            welcome.recovery = Recovery::Lost;
+        }
+        welcome
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -339,10 +359,14 @@ impl Shard {
             &mut self.tracer,
             id,
         );
+        let is_unanswered = session.is_unanswered();
         session.leave(&cx, &mut outcome);
         std::mem::swap(&mut self.outcome, &mut outcome);
         self.carry_out(now, id);
         self.outcome = outcome;
+        if is_unanswered {
+            self.mesh.leave(id);
+        }
         self.open_count[encoding.index()] -= 1;
         self.count_open(encoding);
         self.scribe.add(Counter::Closed(fault.label()), 1);

@@ -1,5 +1,5 @@
 use crate::base::limits::GAP_ROOMS_MAX;
-use crate::base::{RoomId, ShardId};
+use crate::base::{ConnId, RoomId, ShardId};
 use crate::room::{Ask, Tell};
 
 /// Everything one core may say to another. Closed on purpose: no closures, no
@@ -12,6 +12,8 @@ pub enum Letter {
     Tell(Tell),
     /// From a home whose lane to you was full: publications are missing here.
     Gap(Gap),
+    /// This connection of ours is gone, and asked you something: nobody waits for it.
+    Left(ConnId),
 }
 
 /// Where publications were lost.

@@ -1,17 +1,19 @@
 use std::collections::VecDeque;
 
 use super::{Gap, Letter, home};
-use crate::base::limits::{LANE_PUSHES_MAX, LANE_REQUESTS_MAX};
-use crate::base::{RoomId, ShardId};
+use crate::base::limits::{LANE_LEFT_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX};
+use crate::base::{ConnId, RoomId, ShardId};
 use crate::room::{Ask, Tell, What};
 use crate::wire::ErrorCode;
 
 /// What this shard has to say to others, and to itself.
 ///
-/// Invariants: at most `LANE_REQUESTS_MAX` questions to one shard are open, not
-/// counting farewells (their number is bounded by the members they end), claims (by
-/// the connections that are let in) and deliveries (by the messages that rooms wait
-/// for); each question is answered once, so answers need no limit of their own; notices
+/// Invariants: at most `LANE_REQUESTS_MAX` questions to one shard are open, and
+/// `OWN_REQUESTS_MAX` to ourselves, not counting farewells (their number is bounded by
+/// the members they end), claims (by the connections that are let in) and deliveries (by
+/// the messages that rooms wait for); each question is answered once, so answers need no
+/// limit of their own; a lane tells of at most `LANE_LEFT_MAX` connections that are gone
+/// at a time; notices
 /// are refused where a lane holds `LANE_PUSHES_MAX` of them, and for publications
 /// among them a `Gap` goes first as soon as there is room again; a lane with
 /// letters or a gap to tell is among `addressees`, once.
@@ -27,6 +29,8 @@ pub struct Mesh {
     /// Open questions in all lanes, and all since the beginning.
     open_asks: u64,
     asks_begun: u64,
+    /// Questions to ourselves that are not answered, with those that were refused here.
+    own_asks: usize,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +38,8 @@ struct Lane {
     letters: Vec<Letter>,
     /// How many of the letters are notices.
     notices_count: usize,
+    /// How many of the letters tell of connections that are gone.
+    left_count: usize,
     open_asks: u32,
     lost: Option<Gap>,
     is_addressee: bool,
@@ -64,6 +70,7 @@ impl Mesh {
             changed: Vec::new(),
             open_asks: 0,
             asks_begun: 0,
+            own_asks: 0,
         }
     }
 
@@ -81,22 +88,28 @@ impl Mesh {
     pub fn ask(&mut self, ask: Ask) -> Posted {
         let to = self.home(ask.room);
         self.asks_begun += 1;
-        if to == self.own {
-            self.local.push_back(Letter::Ask(ask));
-            return Posted::Sent;
-        }
-        let lane = &mut self.lanes[usize::from(to.0)];
         // Nobody waits for their answers, or would say them again.
         let must_go = matches!(
             ask.what,
             What::Unsubscribe(_) | What::Claim | What::Release | What::Deliver(_)
         );
-        if !must_go && LANE_REQUESTS_MAX <= lane.open_asks as usize {
+        let is_full = match to == self.own {
+            true => OWN_REQUESTS_MAX <= self.own_asks,
+            false => LANE_REQUESTS_MAX <= self.lanes[usize::from(to.0)].open_asks as usize,
+        };
+        if !must_go && is_full {
             let refused = ask.what.refusal(ErrorCode::TooManyRequests);
             let answer = Tell::Answer(ask.room, ask.asker, refused);
+            self.own_asks += 1;
             self.local.push_back(Letter::Tell(answer));
             return Posted::Full;
         }
+        if to == self.own {
+            self.own_asks += 1;
+            self.local.push_back(Letter::Ask(ask));
+            return Posted::Sent;
+        }
+        let lane = &mut self.lanes[usize::from(to.0)];
         lane.open_asks += 1;
         self.open_asks += 1;
         lane.change(to, &mut self.changed);
@@ -158,9 +171,29 @@ impl Mesh {
         }
     }
 
+    /// A connection of ours is gone: whoever has yet to answer it hears of that, where
+    /// there is room.
+    pub fn leave(&mut self, conn: ConnId) {
+        if 0 < self.own_asks {
+            self.local.push_back(Letter::Left(conn));
+        }
+        for (lane, to) in self.lanes.iter_mut().zip(0..) {
+            if lane.open_asks != 0 && lane.left_count < LANE_LEFT_MAX {
+                lane.left_count += 1;
+                lane.letters.push(Letter::Left(conn));
+                lane.list(ShardId(to), &mut self.addressees);
+            }
+        }
+    }
+
     /// The next letter to ourselves.
     pub fn next_local(&mut self) -> Option<Letter> {
-        self.local.pop_front()
+        let letter = self.local.pop_front()?;
+        if let Letter::Tell(Tell::Answer(..)) = &letter {
+            assert!(0 < self.own_asks, "each question is answered once");
+            self.own_asks -= 1;
+        }
+        Some(letter)
     }
 
     /// Lets `post` take from the front of what waits for each neighbour; what it
@@ -176,6 +209,8 @@ impl Mesh {
                 post(to, &mut lane.letters);
                 let notices = lane.letters.iter().filter(|letter| letter.is_notice());
                 lane.notices_count = notices.count();
+                let left = lane.letters.iter().filter(|one| matches!(one, Letter::Left(_)));
+                lane.left_count = left.count();
             }
             lane.is_addressee = !lane.letters.is_empty() || lane.lost.is_some();
             lane.is_addressee
@@ -214,7 +249,7 @@ impl Letter {
     fn is_notice(&self) -> bool {
         match self {
             Letter::Tell(tell) => is_notice(tell),
-            Letter::Ask(_) | Letter::Gap(_) => false,
+            Letter::Ask(_) | Letter::Gap(_) | Letter::Left(_) => false,
         }
     }
 }
@@ -298,6 +333,47 @@ mod tests {
         mesh.answered(FAR);
         mesh.answered(FAR);
         assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+    }
+
+    #[test]
+    fn questions_to_ourselves_have_a_limit_too() {
+        let mut mesh = Mesh::new(ShardId(0), 1);
+        let room = RoomId(1);
+        for _ in 0..OWN_REQUESTS_MAX {
+            assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+        }
+        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Full);
+        let farewell = What::Unsubscribe(Departure::Lost);
+        assert_eq!(mesh.ask(ask(room, farewell)), Posted::Sent);
+        // The questions wait for the store; the refusal is read at once.
+        while mesh.next_local().is_some() {}
+        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Full);
+        let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
+        for _ in 0..3 {
+            let answer = Tell::Answer(room, asker, Answer::Published(way()));
+            assert_eq!(mesh.tell(ShardId(0), answer), Posted::Sent);
+        }
+        while mesh.next_local().is_some() {}
+        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+    }
+
+    #[test]
+    fn who_has_something_to_answer_hears_who_is_gone() {
+        let mut mesh = Mesh::new(ShardId(0), 3);
+        let room = far_room(&self::mesh());
+        let room = if mesh.home(room) == FAR {
+            room
+        } else {
+            (0..100u128).map(|n| RoomId(n << 64)).find(|&one| mesh.home(one) == FAR).unwrap()
+        };
+        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+        for slot in 0..2 * LANE_LEFT_MAX as u32 {
+            mesh.leave(ConnId { slot, generation: 0 });
+        }
+        let mut told = Vec::new();
+        mesh.post(&mut |to, letters| told.push((to, std::mem::take(letters).len())));
+        assert_eq!(told, [(FAR, 1 + LANE_LEFT_MAX)], "and no more than there is room for");
+        assert!(mesh.next_local().is_none(), "nothing is to be answered here");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod drain;
 mod effects;
 mod evidence;
 mod gather;
+mod halves;
 mod judge;
 mod lateness;
 mod letter;

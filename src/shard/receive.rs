@@ -255,9 +255,46 @@ impl Shard {
                 self.end(now, id, fault);
             }
         }
-        if let Some(Conn { stage: Stage::Open(place, _), .. }) = self.conn(id) {
-            *place = reader;
+        if input.crumbs_count() != 0 {
+            let _ = self.count_frames(now, id, input.crumbs_count());
         }
+        let kept_bytes = reader.kept_bytes();
+        match self.conn(id).map(|conn| &mut conn.stage) {
+            Some(Stage::Open(place, _)) => *place = reader,
+            Some(Stage::Closing(closing)) => closing.reader = reader,
+            Some(Stage::Upgrading(_) | Stage::Shut) | None => return,
+        }
+        self.keep_half(now, id, kept_bytes);
+    }
+
+    /// A connection keeps so much of a message until the rest comes.
+    fn keep_half(&mut self, now: Now, id: ConnId, kept_bytes: usize) {
+        self.halves.keep(id, kept_bytes);
+        while let Some(victim) = self.halves.victim() {
+            // What it says from now on means nothing, so nothing of it is kept.
+            self.halves.keep(victim, 0);
+            self.end(now, victim, Fault::TooManyRequests);
+            match self.conn(victim).map(|conn| &mut conn.stage) {
+                Some(Stage::Closing(closing)) => {
+                    closing.reader = Reader::new();
+                    closing.goodbye = Goodbye::Said;
+                    self.list(victim);
+                }
+                Some(Stage::Upgrading(_) | Stage::Open(..) | Stage::Shut) | None => (),
+            }
+        }
+    }
+
+    /// Frames without a command came in. Says whether they are within the quota.
+    fn count_frames(&mut self, now: Now, id: ConnId, count: usize) -> Admission {
+        let mut admission = Admission::Throttled;
+        let decided = self.with_session(now, id, |session, cx, out| {
+            admission = session.on_frames(cx, count, out);
+        });
+        if decided.is_err() {
+            self.end(now, id, Fault::Panicked);
+        }
+        admission
     }
 
     /// We said goodbye; only the peer's matters.
@@ -273,12 +310,14 @@ impl Shard {
                 )) => (),
             }
         };
+        let kept_bytes = reader.kept_bytes();
         if let Some(Conn { stage: Stage::Closing(closing), .. }) = self.conn(id) {
             closing.reader = reader;
             if said == Goodbye::Said {
                 closing.goodbye = said;
                 self.list(id);
             }
+            self.halves.keep(id, kept_bytes);
         }
     }
 
@@ -296,12 +335,18 @@ impl Shard {
             Incoming::Binary(bytes) if encoding == Encoding::Protobuf => bytes,
             Incoming::Text(_) | Incoming::Binary(_) => return Some(Fault::WrongOpcode),
             Incoming::Ping(payload) => {
+                if self.count_frames(now, id, 1) == Admission::Throttled {
+                    return None;
+                }
                 let mut pong = bytes::BytesMut::with_capacity(payload.len() + 2);
                 ws::put_frame(&mut pong, ws::Opcode::Pong, payload);
                 self.push_control(id, pong.freeze());
                 return None;
             }
-            Incoming::Pong(_) => return None,
+            Incoming::Pong(_) => {
+                let _ = self.count_frames(now, id, 1);
+                return None;
+            }
             Incoming::Close(said) => {
                 return Some(Fault::PeerClosed(said.map_or(1005, |(code, _)| code)));
             }

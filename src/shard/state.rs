@@ -10,6 +10,7 @@ use super::deliver::{Level, Listing};
 use super::drain::Drain;
 use super::evidence::EarlyPanic;
 use super::gather::{Gatherings, put_message};
+use super::halves::Halves;
 use super::lateness::Lateness;
 use super::look::{Found, Look, Looking};
 use super::mesh::Mesh;
@@ -115,6 +116,8 @@ pub struct Shard {
     pub(super) waiting: Level,
     /// Connections whose outbox is full; closed before the turn ends.
     pub(super) slow: Vec<ConnId>,
+    /// Messages of which a part has come.
+    pub(super) halves: Halves,
     /// One ping for everybody, by encoding.
     pub(super) ping: [Bytes; 2],
     /// Kept between events for its capacity only.
@@ -179,6 +182,7 @@ impl Shard {
             listed: Vec::new(),
             waiting: Level::new(outbox_bytes_max),
             slow: Vec::new(),
+            halves: Halves::default(),
             ping: Encoding::ALL.map(ping_frame),
             outcome: Outcome::new(Encoding::Json),
             out: Out::default(),
@@ -311,12 +315,21 @@ impl Shard {
             Letter::Ask(ask) => self.on_ask(now, from, ask),
             Letter::Tell(tell) => self.on_tell(now, tell),
             Letter::Gap(gap) => self.on_gap(now, from, gap),
+            Letter::Left(conn) => self.on_left_letter(now, from, conn),
         }
     }
 
     fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
         let mut out = std::mem::take(&mut self.out);
         self.rooms.handle(now, from, ask, &mut out);
+        self.pass_on(now, &mut out);
+        self.out = out;
+    }
+
+    /// A connection is gone that asked rooms of ours.
+    fn on_left_letter(&mut self, now: Now, from: ShardId, conn: ConnId) {
+        let mut out = std::mem::take(&mut self.out);
+        self.rooms.abandon(now, from, conn, &mut out);
         self.pass_on(now, &mut out);
         self.out = out;
     }
@@ -376,6 +389,7 @@ impl Shard {
         }
         self.forget_waiting(now, id);
         self.lose(now, id, Outbox::abandon);
+        self.halves.keep(id, 0);
         if let Some(conn) = self.conns.remove(id.slot) {
             self.end_send(now, conn.round, Fate::Lost);
         }

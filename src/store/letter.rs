@@ -71,7 +71,7 @@ pub enum Job {
     /// A waiting message is given up. → `Noted`.
     Bury(Burial),
     /// A requester is gone: what waits to be read for it by this shard is answered
-    /// with `Abandoned`. → `Noted`.
+    /// with `Abandoned`, and so is this.
     Abandon(Requester),
 }
 
@@ -110,7 +110,7 @@ pub struct Open {
     pub room: RoomId,
     /// Its newest messages: at most so many,
     pub count_max: u32,
-    /// and so many bytes of data (at least one message).
+    /// and what costs so many bytes (at least one message).
     pub bytes_max: u32,
     /// All messages above this offset, whatever the limits say: what the room
     /// gave to the store before something went wrong.
@@ -172,7 +172,7 @@ pub struct Range {
     pub last: u64,
     /// At most so many messages,
     pub count_max: u32,
-    /// and so many bytes of data (at least one message).
+    /// and what costs so many bytes (at least one message).
     pub bytes_max: u32,
     /// From which end.
     pub order: Order,
@@ -338,7 +338,7 @@ pub enum Outcome {
     /// To `Pending`: as many as one answer may hold, and the message that the next
     /// page is behind, unless this is the last.
     Pending(Vec<Due>, Option<(RoomId, u64)>),
-    /// To `Tried`, `Bury` and `Abandon`.
+    /// To `Tried` and `Bury`.
     Noted,
     /// To any: no, and why.
     Failed(Failure),

@@ -110,16 +110,27 @@ impl ClientInfo {
     }
 }
 
+/// What a message costs with everything that it carries, in memory, on the disk and on
+/// the wire, about. Every limit on bytes of messages counts with this.
+pub fn publication_cost_bytes(
+    data: &Payload,
+    info: Option<&ClientInfo>,
+    chan_info: Option<&Payload>,
+    tags: &[(Box<str>, Box<str>)],
+) -> usize {
+    let tags = tags.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
+    PUBLICATION_OVERHEAD_BYTES
+        + data.cost_bytes()
+        + info.map_or(0, ClientInfo::cost_bytes)
+        + chan_info.map_or(0, Payload::cost_bytes)
+        + tags
+}
+
 impl Publication {
-    /// What it costs with everything that it carries, in memory, on the disk and on the
-    /// wire, about. Every limit on bytes of messages counts with this.
+    /// What it costs with everything that it carries.
     pub fn cost_bytes(&self) -> usize {
-        let tags = self.tags.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
-        PUBLICATION_OVERHEAD_BYTES
-            + self.data.cost_bytes()
-            + self.info.as_ref().map_or(0, |info| info.cost_bytes())
-            + self.chan_info.as_ref().map_or(0, |info| info.cost_bytes())
-            + tags
+        let Publication { data, info, chan_info, tags, .. } = self;
+        publication_cost_bytes(data, info.as_deref(), chan_info.as_deref(), tags)
     }
 
     /// The text of one tag.

@@ -29,12 +29,19 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Input<'b> {
     rest: &'b mut [u8],
+    crumbs_count: usize,
 }
 
 impl<'b> Input<'b> {
     /// Nothing read yet.
     pub fn new(bytes: &'b mut [u8]) -> Input<'b> {
-        Input { rest: bytes }
+        Input { rest: bytes, crumbs_count: 0 }
+    }
+
+    /// Fragments so far that brought next to nothing of a message that is not whole yet:
+    /// each costs a header's work, and none is handed out.
+    pub fn crumbs_count(&self) -> usize {
+        self.crumbs_count
     }
 
     /// Bytes that are still to be read.
@@ -53,6 +60,9 @@ impl<'b> Input<'b> {
         taken
     }
 }
+
+/// A fragment with less is a crumb. Whoever cuts messages into pieces makes larger ones.
+const CRUMB_BYTES_MAX: usize = 128;
 
 /// Turns one connection's bytes into messages, however they were cut.
 ///
@@ -217,7 +227,10 @@ impl Reader {
                 kept.handed_out = HandedOut::Control;
                 Ok(Found::KeptControl(signal))
             }
-            Part::Data(_, Place::NotLast) => Ok(Found::Fragment),
+            Part::Data(_, Place::NotLast) => {
+                input.crumbs_count += usize::from(frame.payload_bytes < CRUMB_BYTES_MAX);
+                Ok(Found::Fragment)
+            }
             Part::Data(kind, Place::Last) => {
                 kept.handed_out = HandedOut::Message;
                 Ok(Found::KeptMessage(kind))

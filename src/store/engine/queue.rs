@@ -207,7 +207,8 @@ impl Queue {
                 if let Job::Abandon(requester) = request.job {
                     self.abandon(from, requester);
                 }
-                let reply = Reply { ticket: request.ticket, outcome: Outcome::Noted };
+                let outcome = Outcome::Failed(Failure::Abandoned);
+                let reply = Reply { ticket: request.ticket, outcome };
                 self.abandoned.push((from, reply));
             }
         }

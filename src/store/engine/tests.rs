@@ -33,7 +33,7 @@ const FOREVER: Retention = Retention {
 /// Namespaces: 0 `room:` at once, 1 `soon:` at an interval, 2 `few:` little kept,
 /// 3 everything else, as `room:`.
 pub(super) fn setup() -> Setup {
-    let few = Retention { count_max: 20, bytes_max: 2_000, age_ms_max: 60_000, ..FOREVER };
+    let few = Retention { count_max: 20, bytes_max: 5_000, age_ms_max: 60_000, ..FOREVER };
     let soon = Retention { durability: Durability::Interval, ..FOREVER };
     Setup {
         options: Options {

@@ -147,7 +147,7 @@ impl<D: Disk> Engine<D> {
         let data_bytes = publication.data.bytes.len() as u64;
         head.naming = Naming::Written;
         head.offset = publication.offset;
-        head.total_bytes += data_bytes;
+        head.total_bytes += publication.cost_bytes() as u64;
         let value = record::put_message(publication, head.total_bytes);
         self.batch.put(Space::Messages, &key::message(room, head.offset), value);
         self.heads.set(room, head);

@@ -276,7 +276,7 @@ fn retention_removes_by_count_bytes_and_age_and_keeps_the_place() {
         assert!(messages_count(&bench) <= 23, "and soon in truth");
     }
     assert_eq!(bench.passage(ROOM, 0, u64::MAX).len(), 20);
-    // 2,000 bytes hold six of these.
+    // 5,000 bytes hold six of these, with the id that is as long.
     for offset in 1_001..=1_010 {
         few(&mut bench, offset, &"x".repeat(300));
     }

@@ -1,0 +1,200 @@
+//! What one member asks for, or says, has a price and a bound.
+
+use super::*;
+
+/// A message that is large in one of its parts.
+fn heavy(part: usize, bytes: usize) -> What {
+    let filler = || "x".repeat(bytes);
+    let payload = || Payload { bytes: Bytes::from(format!("\"{}\"", filler())), is_json: true };
+    let What::Publish(mut draft) = publish("1", None) else { unreachable!() };
+    let client = ClientId(1);
+    match part {
+        0 => draft.data = payload(),
+        1 => {
+            let conn_info = Some(Box::new(payload()));
+            draft.info = Some(Arc::new(ClientInfo { user: "ann".into(), client, conn_info }));
+        }
+        2 => draft.chan_info = Some(Arc::new(payload())),
+        3 => draft.tags = vec![("t".into(), filler().into())],
+        _ => {
+            let user = filler().into();
+            draft.info = Some(Arc::new(ClientInfo { user, client, conn_info: None }));
+        }
+    }
+    What::Publish(draft)
+}
+
+#[test]
+fn every_part_of_a_message_counts_against_every_limit() {
+    for part in 0..4 {
+        let mut world = World::new();
+        let start = world.subscribe(1, None).position;
+        for _ in 0..400 {
+            world.ask(0, ROOM, heavy(part, 4_000));
+        }
+        // 1.6 MB, where a recovery has a MiB and a history half of one.
+        assert_eq!(world.subscribe(2, start).recovery, Recovery::Lost, "part {part} from disk");
+        let near = start.map(|start| Position { offset: 200, ..start });
+        assert_eq!(world.subscribe(3, near).recovery, Recovery::Whole, "part {part}");
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            let found = world.history(Passage { limit: 1_000, since: None, order });
+            assert!((100..131).contains(&found.len()), "{} of part {part}", found.len());
+        }
+        // What waits for the store.
+        world.asleep = true;
+        world.out.told.clear();
+        let waiting: Vec<u32> =
+            (0..600).map(|_| world.begin(HOME, 5, ROOM, heavy(part, 64_000))).collect();
+        let refused = waiting.iter().filter(|&&id| {
+            matches!(world.answer(id), Some(Answer::Refused(ErrorCode::TooManyRequests)))
+        });
+        assert!((50..120).contains(&refused.count()), "32 MiB wait of part {part}");
+    }
+}
+
+#[test]
+fn a_recovery_from_memory_has_a_limit_of_bytes_too() {
+    for part in 0..5 {
+        let mut options = Options { namespaces: namespaces(), rooms_max: 100 };
+        options.namespaces[0].durability = Durability::Memory;
+        options.namespaces[0].history_bytes_max = 64 << 20;
+        let now = Now::at(Tick(5_000), 1_000_000_000);
+        let mut rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
+        let mut ask = |what: What| {
+            let (mut out, conn) = (Out::default(), ConnId { slot: 1, generation: 0 });
+            let ask = Ask { room: ROOM, asker: Asker { conn, id: 1 }, what };
+            rooms.handle(now, HOME, ask, &mut out);
+            match out.told.swap_remove(0).1 {
+                Tell::Answer(_, _, answer) => answer,
+                other => panic!("{other:?}"),
+            }
+        };
+        let mut seat = 0;
+        let mut join = |ask: &mut dyn FnMut(What) -> Answer, since| {
+            seat += 1;
+            match ask(subscribe(title("room:9", 0), "", seat, since)) {
+                Answer::Subscribed(welcome) => {
+                    ask(What::Unsubscribe(Departure::Said));
+                    *welcome
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        ask(heavy(part, 10));
+        let start = join(&mut ask, None).position;
+        (0..400).for_each(|_| drop(ask(heavy(part, 4_000))));
+        assert_eq!(join(&mut ask, start).recovery, Recovery::Lost, "part {part}");
+        let near = start.map(|start| Position { offset: 201, ..start });
+        assert_eq!(join(&mut ask, near).recovery, Recovery::Whole, "part {part}");
+    }
+}
+
+/// Numbers of clients have 64 bits, and rooms are outside of what a session's panic
+/// stays within.
+#[test]
+fn no_number_is_too_large_for_a_room() {
+    let numbers = [0, 1, 19, 20, 21, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
+    let mut world = World::new();
+    for n in 1..=20 {
+        world.publish(&n.to_string());
+    }
+    let epoch = world.subscribe(1, None).position.map(|one| one.epoch).unwrap();
+    let ann = |offset| Progress {
+        title: Some(title("room:9", 0)),
+        info: info("ann", 0),
+        inbox: ANNS,
+        reached: Reached::Delivered(offset),
+        other: None,
+    };
+    for (offset, slot) in numbers.into_iter().zip(100..) {
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            for limit in [0, 1, 1_000, u32::MAX] {
+                let since = Some(Position { offset, epoch });
+                let found = world.history(Passage { limit, since, order });
+                let behind = matches!(order, Order::OldestFirst);
+                assert!(found.iter().all(|&one| if behind { offset < one } else { one < offset }));
+            }
+        }
+        let since = Some(Position { offset, epoch });
+        let recovery = world.subscribe(slot, since).recovery;
+        assert_eq!(recovery == Recovery::Whole, offset <= 20, "{offset}");
+        world.ask(1, ROOM, What::Mark(Box::new(ann(offset))));
+        let wish = Retraction {
+            title: Some(title("room:9", 0)),
+            offset,
+            info: info("eve", 0),
+            power: Power::Author,
+            parties: None,
+        };
+        world.ask(1, ROOM, What::Retract(Box::new(wish)));
+    }
+}
+
+#[test]
+fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
+    let mut world = World::new();
+    let rooms: Vec<RoomId> = (0..300u128).map(|n| RoomId(1_000 + n)).collect();
+    world.rooms =
+        Rooms::new(world.now, roomy(&world.options), Csprng::from_key([3; 16]), silent_key());
+    let of = |room: RoomId| title(&format!("room:{}", { room.0 }), 0);
+    let mut starts = Vec::new();
+    for (&room, slot) in rooms.iter().zip(1_000..) {
+        let entered = world.ask(slot, room, subscribe(of(room), "ann", slot, None));
+        let Answer::Subscribed(welcome) = entered else { panic!() };
+        starts.push(welcome.position);
+        for n in 0..8 {
+            let draft = draft(of(room), "bob", &n.to_string(), None, Voice::Publish);
+            world.ask(0, room, draft);
+        }
+    }
+    world.asleep = true;
+    world.out.told.clear();
+    world.out.requests.clear();
+    let back: Vec<u32> = rooms
+        .iter()
+        .zip(&starts)
+        .map(|(&room, &start)| world.begin(FAR, 7, room, subscribe(of(room), "eve", 7, start)))
+        .collect();
+    let reads = |world: &World| {
+        world.out.requests.iter().filter(|one| matches!(one.job, Job::Read(_))).count()
+    };
+    assert_eq!(reads(&world), 4, "the others stand in line");
+    // Somebody else does not.
+    world.begin(FAR, 8, rooms[0], subscribe(of(rooms[0]), "bob", 8, starts[0]));
+    assert_eq!(reads(&world), 5);
+    world.asleep = false;
+    world.settle();
+    for id in back {
+        let Some(Answer::Subscribed(welcome)) = world.answer(id) else { panic!("let in") };
+        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 8));
+    }
+}
+
+fn roomy(options: &Options) -> Arc<Options> {
+    Arc::new(Options { rooms_max: 1_000, ..options.clone() })
+}
+
+#[test]
+fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
+    let mut world = World::new();
+    for n in 1..=20 {
+        world.publish(&n.to_string());
+    }
+    world.asleep = true;
+    world.out.told.clear();
+    let page = || {
+        let passage = Passage { limit: 20, since: None, order: Order::OldestFirst };
+        What::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
+    };
+    let asked: Vec<u32> = (0..100).map(|_| world.begin(FAR, 7, ROOM, page())).collect();
+    let refused = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
+    assert_eq!(refused, 100 - 4 - 64, "over the line's end");
+    world.rooms.abandon(world.now, FAR, ConnId { slot: 7, generation: 0 }, &mut world.out);
+    let answered = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
+    assert_eq!(answered, 64, "each question has its answer");
+    assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(Job::Abandon(_))));
+    world.asleep = false;
+    world.settle();
+    assert_eq!(asked.iter().filter(|&&id| world.answer(id).is_some()).count(), 4);
+    assert_eq!(world.rooms.requests_count(), 0);
+}

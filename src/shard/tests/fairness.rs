@@ -1,0 +1,132 @@
+//! What one peer does at its worst costs others nothing that has no bound.
+
+use super::*;
+use crate::base::limits::HALF_MESSAGES_BYTES_MAX;
+
+impl World {
+    /// Feeds a peer's bytes in pieces as a ring does.
+    fn feed_in_pieces(&mut self, peer: Peer, bytes: &[u8]) {
+        for piece in bytes.chunks(2_048) {
+            self.feed(peer, piece);
+        }
+    }
+}
+
+fn control(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let mut frame = BytesMut::new();
+    put_masked_frame(&mut frame, opcode, payload, [7; 4]);
+    frame.to_vec()
+}
+
+#[test]
+fn a_flood_of_control_frames_is_answered_to_the_quota_and_then_ends() {
+    for opcode in [Opcode::Ping, Opcode::Pong] {
+        let mut world = World::new(1, |options| options.session.outbox_bytes_max = 1 << 20);
+        let flooder = world.join_room(0, "room:1");
+        let ann = world.join_room(0, "room:1");
+        world.take(flooder);
+        for _ in 0..40 {
+            world.feed_in_pieces(flooder, &control(opcode, b"").repeat(100));
+            world.settle();
+        }
+        assert_eq!(world.take(flooder).last().map(String::as_str), Some("close 3013"));
+        world.say(ann, &publish("room:1", 9));
+        assert!(world.take(ann).iter().any(|text| text.contains(r#""id":9,"publish""#)));
+    }
+}
+
+#[test]
+fn a_stranger_may_ping_a_little_and_is_then_sent_away() {
+    let mut world = World::new(1, |_| ());
+    let stranger = world.upgrade(0);
+    world.feed_in_pieces(stranger, &control(Opcode::Ping, b"").repeat(100));
+    world.settle();
+    assert_eq!(world.take(stranger).last().map(String::as_str), Some("close 3013"));
+}
+
+#[test]
+fn fragments_of_nothing_are_counted() {
+    let mut world = World::new(1, |_| ());
+    let flooder = world.join_room(0, "room:1");
+    // The beginning of a text message, and continuations without a byte.
+    let mut begun = vec![0x01, 0x80, 1, 2, 3, 4];
+    for _ in 0..2_000 {
+        begun.extend([0x00, 0x80, 1, 2, 3, 4]);
+    }
+    for _ in 0..20 {
+        world.feed_in_pieces(flooder, &begun[6..]);
+        world.feed_in_pieces(flooder, &begun[..6]);
+        world.settle();
+    }
+    assert!(world.take(flooder).last().is_some_and(|text| text.starts_with("close ")));
+}
+
+#[test]
+fn half_messages_have_a_bound_for_all_together_and_the_largest_goes() {
+    const EACH: usize = 60_000;
+    let count = HALF_MESSAGES_BYTES_MAX / EACH + 20;
+    let mut world = World::new(1, |options| {
+        options.connections_max = 10_000;
+        options.handshakes_max = 10_000;
+        options.ws.message_bytes_max = 64 << 10;
+        options.session.bytes_burst = u32::MAX;
+    });
+    let small = world.join_room(0, "room:1");
+    let text = frame(&format!("{{\"id\":9,\"ping\":{{\"x\":\"{}\"}}}}", "y".repeat(2_000)));
+    world.feed(small, &text[..1_000]);
+    let half = frame(&"x".repeat(64_000));
+    let peers: Vec<Peer> = (0..count).map(|_| world.join_room(0, "room:2")).collect();
+    for &peer in &peers {
+        world.feed_in_pieces(peer, &half[..EACH]);
+        world.settle();
+        assert!(world.shards[0].audit().half_messages_bytes <= HALF_MESSAGES_BYTES_MAX);
+    }
+    let mut closed = 0;
+    for &peer in &peers {
+        closed += usize::from(world.take(peer).iter().any(|text| text == "close 3013"));
+    }
+    assert!((1..60).contains(&closed), "{closed} of {count}");
+    world.feed(small, &text[1_000..]);
+    world.settle();
+    assert!(world.take(small).iter().any(|text| text.contains(r#""id":9"#)), "the small one stays");
+    for peer in peers.into_iter().chain([small]) {
+        world.shards[0].on_event(world.now, Event::Gone(id(peer), Ending::Reset));
+    }
+    world.settle();
+    assert_eq!(world.shards[0].audit().half_messages_bytes, 0);
+}
+
+/// The messages that a connect command brings are in one frame.
+#[test]
+fn a_connect_recovers_no_more_than_the_outbox_holds() {
+    const OUTBOX: usize = 200_000;
+    let keys = Keys::build(&[key()]).unwrap();
+    let mut world = World::with_keys(2, keys, |options| {
+        options.session.outbox_bytes_max = OUTBOX as u32;
+        // Whose epoch has no seal.
+        options.room.namespaces[0].see_history = Who::Subscribers;
+    });
+    let channels: Vec<String> = (0..60).map(|n| format!("room:{n}")).collect();
+    let author = world.join(0);
+    let data = "z".repeat(1_000);
+    let mut subs = Vec::new();
+    for (channel, id) in channels.iter().zip((10..).step_by(20)) {
+        world.say(author, &format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#));
+        let welcome = world.take(author).join("");
+        let at = welcome.find(r#""epoch":""#).unwrap() + 9;
+        let epoch = welcome[at..].split('"').next().unwrap();
+        subs.push(format!(r#""{channel}":{{"recover":true,"epoch":"{epoch}","offset":0}}"#));
+        for more in 1..=10 {
+            let publish = format!(r#""publish":{{"channel":"{channel}","data":"{data}"}}"#);
+            world.say(author, &format!(r#"{{"id":{},{publish}}}"#, id + more));
+        }
+    }
+    let new = NewToken { user: "ann", channels: &channels, ..NewToken::default() };
+    let token = sign(&key(), &Demands::default(), &new).unwrap();
+    let subs = subs.join(",");
+    let peer = world.upgrade(0);
+    world.say(peer, &format!(r#"{{"id":1,"connect":{{"token":"{token}","subs":{{{subs}}}}}}}"#));
+    let answer = world.take(peer).into_iter().find(|text| text.contains(r#""connect""#)).unwrap();
+    assert!((OUTBOX / 2..2 * OUTBOX).contains(&answer.len()), "{} bytes", answer.len());
+    assert!(answer.contains(r#""recovered":true"#) && answer.contains(r#""was_recovering":true"#));
+}
