@@ -413,6 +413,54 @@ fn an_address_of_another_machine_is_named() {
     }
 }
 
+/// Runs the binary in a mount namespace of its own behind a command of the shell.
+fn behind(change: &str) -> Command {
+    let script = format!("{change} && exec {} \"$@\"", env!("CARGO_BIN_EXE_rookery"));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script, "sh"]);
+    command
+}
+
+#[test]
+fn a_container_without_sys_proc_or_dev_has_a_server_all_the_same() {
+    if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|one| one.success()) {
+        return; // only root may do so
+    }
+    for change in [
+        "umount -l /sys",
+        "mount -t tmpfs none /sys",
+        "umount -l /proc",
+        "mount -t tmpfs none /dev && : >/dev/null",
+        "unset HOME TZ PATH",
+        "umask 077",
+    ] {
+        let server = Server::start_as(behind(change), &[("ROOKERY_SERVER_SHARDS", "2")]);
+        assert_eq!(server.upgrade().1, "HTTP/1.1 101 Switching Protocols", "{change}");
+    }
+}
+
+#[test]
+fn the_first_process_of_a_container_ends_by_its_signals() {
+    for (name, code) in [("TERM", 0), ("INT", 0)] {
+        let mut command = Command::new("unshare");
+        let own = ["--user", "--map-root-user", "--pid", "--fork"];
+        let binary = env!("CARGO_BIN_EXE_rookery");
+        let script = format!("echo pid $$ >&2; exec {binary} \"$@\"");
+        command.args(own).args(["sh", "-c", &script, "sh"]);
+        if !Command::new("unshare").args(own).arg("true").status().is_ok_and(|one| one.success()) {
+            return; // user namespaces are switched off
+        }
+        let mut server = Server::start_as(command, &[("ROOKERY_SERVER_SHARDS", "1")]);
+        // `unshare` waits for it, and is not it: its one child is.
+        let parent = server.child.id();
+        let children =
+            fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+        let kill = format!("kill -{name} {}", children.trim());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert_eq!(server.exit_code(), Some(code), "SIG{name}");
+    }
+}
+
 /// A control group with a CPU quota, where this process may make one. Goes with its value.
 struct QuotaGroup(std::path::PathBuf);
 

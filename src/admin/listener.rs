@@ -35,7 +35,8 @@ impl fmt::Display for Fault {
                  with admin_listen, or end that process"
             ),
             Fault::Listen(address, error) => {
-                write!(f, "cannot listen on the admin address {address}: {error}")
+                let why = listener::remedy(*address, error);
+                write!(f, "cannot listen on the admin address {address}: {why}")
             }
         }
     }

@@ -21,6 +21,7 @@ mod routes;
 mod scrape;
 mod token;
 
+pub use crate::listener::remedy;
 pub use debug::{
     Answer, CONNS_MAX, ConnLine, ConnsAnswer, CpuProfiles, Evidence, HeldLine, QUESTIONS_MAX,
     Question, Refused, Sort, tasks_report,

@@ -30,7 +30,7 @@ use super::record::Record;
 use super::used::UsedLinks;
 use super::{audit, outlive, pair_pages, text};
 use crate::base::{Now, Tick};
-use crate::listener::Listener;
+use crate::listener::{Listener, remedy};
 use crate::outbound::ExchangeAnswer;
 
 /// Inputs that wait for the core.
@@ -88,7 +88,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::System(error) => write!(f, "the system refuses: {error}"),
-            Fault::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Fault::Listen(address, error) => {
+                write!(f, "cannot listen on {address}: {}", remedy(*address, error))
+            }
             Fault::Queue(fault) => fault.fmt(f),
             Fault::Client(fault) => fault.fmt(f),
         }

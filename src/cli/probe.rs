@@ -120,7 +120,7 @@ fn token(arguments: &Arguments) -> Result<Token, String> {
 fn from_file(path: &Path) -> Result<String, String> {
     let bytes = read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{}: not a token", path.display()))?;
-    Ok(text.trim().to_owned())
+    Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
 }
 
 fn say_once(options: &Options) -> u8 {

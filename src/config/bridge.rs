@@ -473,7 +473,8 @@ fn read_secret(secret: &mut Secret, sources: &mut BridgeSources<'_>) -> Result<(
             return Err(Why::Relation("a file and a variable are named; one is enough".to_owned()));
         }
     };
-    let value = value.trim_end_matches(['\r', '\n']);
+    // Some editors begin a text with a mark of its encoding.
+    let value = value.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
     if value.is_empty() || value.len() > 1_024 || value.chars().any(char::is_control) {
         let sentence = "the secret must be one line of 1 to 1024 bytes".to_owned();
         return Err(Why::Relation(sentence));

@@ -125,10 +125,10 @@ Generated from the table in `src/config/table.rs` by
 
 A setting comes from a TOML file (`--config`), from the environment, or from a
 flag; the later wins. Lists are separated by commas in the environment and in
-flags. A name that does not exist and a value out of range are mistakes; `rookery
-check-config` names all of them with their places. `rookery print-config` prints
-what the server would run with, without secrets, and config/rookery.toml is that
-for an empty file.
+flags. A variable that is empty says nothing, unless it is a text or a list. A name that
+does not exist and a value out of range are mistakes; `rookery check-config` names all
+of them with their places. `rookery print-config` prints what the server would run
+with, without secrets, and config/rookery.toml is that for an empty file.
 ";
 
 const SECTION_HEAD: &str =

@@ -135,6 +135,10 @@ impl Draft {
             }
             let place = Place::Env(name.clone());
             let given = Given::Text(text);
+            // Programs that fill in templates leave variables empty for what is not said.
+            if text.trim().is_empty() && is_not_said(name) {
+                continue;
+            }
             if let Some(row) = SETTINGS.iter().find(|row| row.env() == *name) {
                 self.set(place, row.key, given);
             } else if *name == format!("{ENV_PREFIX}NAMESPACES") {
@@ -259,9 +263,9 @@ fn from_text(kind: Kind, text: &str) -> Option<Value> {
         Kind::Count { .. } | Kind::Power { .. } => Value::Count(count(text.trim())?),
         Kind::Integer { .. } => Value::Integer(text.trim().replace('_', "").parse().ok()?),
         Kind::Switch => Value::Switch(text.trim().parse().ok()?),
-        Kind::Word(_) | Kind::Text { .. } | Kind::Secret { .. } | Kind::Address => {
-            Value::Text(text.to_owned())
-        }
+        // A file of variables with the line ends of Windows leaves one at each value.
+        Kind::Word(_) | Kind::Address => Value::Text(text.trim().to_owned()),
+        Kind::Text { .. } | Kind::Secret { .. } => Value::Text(text.to_owned()),
         Kind::Texts { .. } => Value::Texts(list().map(str::to_owned).collect()),
         Kind::Numbers { .. } => Value::Numbers(list().map(count).collect::<Option<_>>()?),
     })
@@ -310,6 +314,26 @@ fn is_in_range(kind: Kind, value: &Value) -> bool {
     }
 }
 
+/// Whether an empty variable with this name can only mean that nothing was said: for a text
+/// or a list, empty is a value.
+fn is_not_said(name: &str) -> bool {
+    let lists = ["NAMESPACES", "LISTENERS", "AUTH_KEYS"];
+    let is_list = lists.iter().any(|list| name.strip_prefix(ENV_PREFIX) == Some(list));
+    let row = SETTINGS.iter().find(|row| row.env() == name);
+    is_list
+        || row.is_some_and(|row| match row.kind {
+            Kind::Count { .. }
+            | Kind::Integer { .. }
+            | Kind::Power { .. }
+            | Kind::Switch
+            | Kind::Word(_)
+            | Kind::Address => true,
+            Kind::Text { .. } | Kind::Secret { .. } | Kind::Texts { .. } | Kind::Numbers { .. } => {
+                false
+            }
+        })
+}
+
 /// Whether a variable's name begins like that of a setting. Others, such as
 /// those of scripts, are nobody's mistake.
 fn is_in_a_section(name: &str) -> bool {
@@ -345,8 +369,13 @@ fn read(path: &str, load: Load<'_>) -> Result<Vec<u8>, Why> {
         .map_err(|error| Why::File { path: path.to_owned(), error: error.to_string() })
 }
 
-/// Editors and `echo` end a file with a line feed that is no part of a secret.
+/// Editors and `echo` end a file with a line feed that is no part of a secret, and some
+/// editors begin a text with a mark of its encoding.
 fn without_line_end(text: &[u8]) -> &[u8] {
+    let text = match text.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) if str::from_utf8(rest).is_ok() => rest,
+        Some(_) | None => text,
+    };
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     text.strip_suffix(b"\r").unwrap_or(text)
 }

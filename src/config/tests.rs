@@ -525,6 +525,70 @@ fn namespaces_in_a_file_replace_the_standard_ones() {
     );
 }
 
+#[test]
+fn an_empty_variable_says_nothing_where_empty_is_no_value() {
+    let default = Config::default();
+    let mut case = Case::file("[server]\nshards = 3\n[admin]\ntoken = 'a-token-of-the-file'\n");
+    for row in SETTINGS {
+        if !matches!(row.kind, Kind::Secret { .. }) {
+            case = case.env(&row.env(), "");
+        }
+    }
+    for list in ["ROOKERY_NAMESPACES", "ROOKERY_LISTENERS", "ROOKERY_AUTH_KEYS"] {
+        case = case.env(list, " ");
+    }
+    // Empty is a value of this one: there is no store without it.
+    case.sources.env.retain(|(name, _)| name != "ROOKERY_STORE_DIR" && name != "ROOKERY_WS_PATH");
+    let config = case.good();
+    assert_eq!((config.server.shards, config.server.listen), (3, default.server.listen));
+    assert_eq!(config.shard.room.namespaces.len(), default.shard.room.namespaces.len());
+    // A text may be empty, and then wins over the file.
+    assert!(case.env("ROOKERY_ADMIN_TOKEN", "").good().admin.ready.is_none());
+    Case::default().env("ROOKERY_SERVER_LISTN", "").mistakes(&[
+        "ROOKERY_SERVER_LISTN: there is no such setting; is it `ROOKERY_SERVER_LISTEN`?",
+    ]);
+}
+
+#[test]
+fn what_editors_of_other_systems_leave_behind_is_no_part_of_a_value() {
+    let text = "[server]\nshards = 2\n[[auth.keys]]\nalgorithm = 'HS256'\nsecret_file = 'key'\n\
+                [admin]\ntoken_file = 'token'\n";
+    let mark = "\u{feff}";
+    for text in [text.to_owned(), text.replace('\n', "\r\n"), format!("{mark}{text}")] {
+        for end in ["", "\n", "\r\n"] {
+            for begin in ["", mark] {
+                let case = Case::file(&text)
+                    .with("key", format!("{begin}{SECRET}{end}").as_bytes())
+                    .with("token", format!("{begin}{SECRET}{end}").as_bytes())
+                    .env("ROOKERY_SERVER_LISTEN", " 127.0.0.1:81\r")
+                    .env("ROOKERY_SERVER_DESCRIPTOR_TABLE", "shared\r");
+                let config = case.good();
+                let key = &config.auth.keys[0].material;
+                assert!(
+                    matches!(key, crate::auth::Material::Secret(key) if key == SECRET.as_bytes())
+                );
+                assert_eq!(config.admin.ready, crate::admin::Token::new(SECRET.as_bytes()).ok());
+                assert_eq!(config.server.listen.to_string(), "127.0.0.1:81");
+                assert_eq!(config.server.descriptor_table, DescriptorTable::Shared);
+            }
+        }
+    }
+    // A secret of any bytes keeps all of them.
+    let binary = b"\xef\xbb\xbf\xff 0123456789abcdef";
+    let config = Case::file(text).with("token", SECRET.as_bytes()).with("key", binary).good();
+    let key = &config.auth.keys[0].material;
+    assert!(matches!(key, crate::auth::Material::Secret(key) if key == binary));
+}
+
+#[test]
+fn a_public_key_may_begin_with_a_mark_of_its_encoding() {
+    let pem = include_str!("../../tests/keys/ed.public.pem");
+    let text = "[[auth.keys]]\nalgorithm = 'EdDSA'\npem_file = 'key'\n";
+    for pem in [format!("\u{feff}{pem}"), pem.replace('\n', "\r\n"), pem.trim().to_owned()] {
+        assert_eq!(Case::file(text).with("key", pem.as_bytes()).good().auth.keys.len(), 1);
+    }
+}
+
 fn addresses(case: &Case) -> Vec<String> {
     case.good().server.addresses().iter().map(ToString::to_string).collect()
 }

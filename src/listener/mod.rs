@@ -127,6 +127,27 @@ impl Listener {
     }
 }
 
+/// What the kernel's refusal of an address means, and what to do about it: the end of a
+/// sentence that begins with the address.
+pub fn remedy(address: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) if address.port() < 1_024 => {
+            "take a port from 1024 on, or give the process CAP_NET_BIND_SERVICE, or lower \
+             net.ipv4.ip_unprivileged_port_start"
+        }
+        Some(libc::EADDRNOTAVAIL) => "no interface of this machine has this address",
+        Some(libc::EAFNOSUPPORT) => {
+            "this machine or container has no IPv6; take an address of IPv4, such as 0.0.0.0"
+        }
+        Some(libc::EINVAL) if address.is_ipv6() => {
+            "an address that begins with fe80 needs its interface, by number: [fe80::1%2]:8000"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => "raise RLIMIT_NOFILE (`ulimit -n`)",
+        _ => return error.to_string(),
+    };
+    format!("{error}; {advice}")
+}
+
 /// When the time is over, as it was said last.
 async fn over(until: watch::Receiver<Instant>) {
     loop {
@@ -257,5 +278,24 @@ mod tests {
             assert!(answer.ends_with("made"), "{answer}");
             server.abort();
         });
+    }
+
+    #[track_caller]
+    fn check_remedy(address: &str, errno: i32, want: &str) {
+        let error = io::Error::from_raw_os_error(errno);
+        let sentence = remedy(address.parse().unwrap(), &error);
+        assert!(sentence.starts_with(&error.to_string()) && sentence.contains(want), "{sentence}");
+        assert!(!sentence.contains('\n'));
+    }
+
+    #[test]
+    fn a_refused_address_says_what_to_do() {
+        check_remedy("0.0.0.0:80", libc::EACCES, "CAP_NET_BIND_SERVICE");
+        check_remedy("192.0.2.1:8000", libc::EADDRNOTAVAIL, "no interface");
+        check_remedy("[::]:8000", libc::EAFNOSUPPORT, "no IPv6");
+        check_remedy("[fe80::1]:8000", libc::EINVAL, "[fe80::1%2]:8000");
+        check_remedy("0.0.0.0:8000", libc::EMFILE, "ulimit -n");
+        let other = io::Error::from_raw_os_error(libc::EACCES);
+        assert_eq!(remedy("0.0.0.0:8000".parse().unwrap(), &other), other.to_string());
     }
 }

@@ -20,7 +20,7 @@ use super::meters::{Meters, TEXT_TYPE};
 use super::options::Options;
 use super::round::{Report, round};
 use super::target::Target;
-use crate::listener::{Limits, Listener};
+use crate::listener::{Limits, Listener, remedy};
 use crate::trust;
 
 /// How much one who asks may take.
@@ -47,7 +47,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::System(error) => write!(f, "the system refuses: {error}"),
-            Fault::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Fault::Listen(address, error) => {
+                write!(f, "cannot listen on {address}: {}", remedy(*address, error))
+            }
             Fault::Trust(what) => f.write_str(what),
         }
     }

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use glommio::{LocalExecutorBuilder, Placement};
+use core_affinity::CoreId;
+use glommio::{CpuSet, LocalExecutorBuilder, Placement};
 use rtrb::Consumer;
 use tokio::sync::mpsc::Sender;
 
@@ -140,11 +141,29 @@ pub(super) type Thread = glommio::ExecutorJoinHandle<()>;
 
 /// Starts one core's thread, pinned to its CPU.
 pub(super) fn start(part: Part) -> Result<Thread, String> {
-    let builder = LocalExecutorBuilder::new(Placement::Fixed(part.cpu))
+    let (placement, pin) = placement(part.cpu);
+    let builder = LocalExecutorBuilder::new(placement)
         .name(&format!("shard-{}", part.id.0))
         .io_memory(EXECUTOR_IO_BYTES)
         .ring_depth(EXECUTOR_RING_ENTRIES);
-    builder.spawn(move || serve(part)).map_err(|error| error.to_string())
+    let begin = move || {
+        if let Some(core) = pin
+            && !core_affinity::set_for_current(core)
+        {
+            tracing::warn!("shard {} is not pinned to CPU {}", part.id.0, core.id);
+        }
+        serve(part)
+    };
+    builder.spawn(begin).map_err(|error| error.to_string())
+}
+
+/// How a thread gets to its CPU: by glommio, which looks the CPU up in /sys and panics
+/// without it, or by itself where a container has no /sys.
+fn placement(cpu: usize) -> (Placement, Option<CoreId>) {
+    match CpuSet::online() {
+        Ok(_) => (Placement::Fixed(cpu), None),
+        Err(_) => (Placement::Unbound, Some(CoreId { id: cpu })),
+    }
 }
 
 /// Why a core that never reported has ended.

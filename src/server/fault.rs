@@ -157,7 +157,9 @@ impl fmt::Display for Fault {
                 "the address {address} is taken by another process: choose another port with \
                  listen, or end that process"
             ),
-            Fault::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Fault::Listen(address, error) => {
+                write!(f, "cannot listen on {address}: {}", admin::remedy(*address, error))
+            }
         }
     }
 }
