@@ -337,8 +337,19 @@ fn history_is_the_same_from_memory_and_from_disk() {
         (passage(6, None, NewestFirst), vec![20, 19, 18, 17, 16, 15]),
         (passage(3, Some(3), NewestFirst), vec![2, 1]),
         (passage(0, None, OldestFirst), vec![]),
+        // Offsets that no message has are a client's word, too.
+        (passage(100, Some(20), OldestFirst), vec![]),
+        (passage(100, Some(u64::MAX), OldestFirst), vec![]),
+        (passage(100, Some(u64::MAX - 1), OldestFirst), vec![]),
+        (passage(2, Some(u64::MAX), NewestFirst), vec![20, 19]),
+        (passage(u32::MAX, Some(0), NewestFirst), vec![]),
     ] {
         assert_eq!(world.history(passage), want, "{passage:?}");
+    }
+    for offset in [21, u64::MAX - 1, u64::MAX] {
+        let welcome = world.subscribe(2, Some(Position { offset, epoch }));
+        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Lost, 0), "{offset}");
+        world.ask(2, ROOM, What::Unsubscribe(Departure::Said));
     }
 }
 

@@ -3,6 +3,7 @@
 mod fairness;
 mod late;
 mod measured;
+mod numbers;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -600,6 +601,47 @@ fn commands_behind_a_connect_have_its_seats() {
         assert!(said.contains(&format!(r#"{{"id":{},"unsubscribe":{{}}}}"#, 20 + n)), "{said}");
     }
     assert_eq!(world.shards[0].channels.seats_count(), 0, "it left all of them");
+}
+
+/// Wherever the room lives, and in one frame or in several.
+#[test]
+fn commands_behind_a_subscribe_take_effect_in_order() {
+    for home in 0..2 {
+        let mut world = World::new(2, |_| ());
+        let channel = world.channel_of(home);
+        let ben = world.join_room(1, &channel);
+        let ann = world.join(0);
+        let command =
+            |id: u32, what: &str| format!(r#"{{"id":{id},"{what}":{{"channel":"{channel}"}}}}"#);
+        let three = ["subscribe", "unsubscribe", "subscribe"];
+        let together: Vec<String> =
+            three.iter().zip(10..).map(|(what, id)| command(id, what)).collect();
+        let hello = format!(r#"{{"id":13,"publish":{{"channel":"{channel}","data":"hello"}}}}"#);
+        world.say(ann, &format!("{}\n{hello}", together.join("\n")));
+        let said = world.take(ann).join("\n");
+        assert!(!said.contains("error"), "{said}");
+        assert!(said.contains(r#""data":"hello""#), "it is in, and hears itself: {said}");
+        // In a frame each, before the other core has read any.
+        for (what, id) in ["unsubscribe", "subscribe", "unsubscribe", "subscribe"].iter().zip(20..)
+        {
+            world.queue(ann, &frame(&command(id, what)));
+        }
+        world.settle();
+        let said = world.take(ann).join("\n");
+        assert!(!said.contains("error"), "{said}");
+        world.take(ben);
+        world.say(ben, &publish(&channel, 5));
+        assert!(world.take(ann).join("\n").contains(r#""pub""#), "the last command counts");
+        world.queue(ann, &frame(&command(30, "unsubscribe")));
+        for (what, id) in three.iter().zip(31..) {
+            world.queue(ann, &frame(&command(id, what)));
+        }
+        // And it goes before the answers.
+        world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Closed));
+        world.settle();
+        let members: u32 = world.shards[usize::from(home)].rooms.members().map(|one| one.2).sum();
+        assert_eq!(members, 1, "only ben is left");
+    }
 }
 
 #[test]
