@@ -6,6 +6,7 @@ mod common;
 mod listener;
 mod outside;
 mod proxy;
+mod storm;
 mod world;
 
 use std::collections::BTreeMap;

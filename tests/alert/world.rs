@@ -52,12 +52,22 @@ pub fn post(address: &str, path: &str, kind: &str, body: &str) -> (u16, String) 
 /// An alert as Alertmanager tells it.
 pub struct Alert {
     name: String,
+    /// As Alertmanager says it; empty while it fires.
+    pub ends_at: &'static str,
+    pub starts_at: &'static str,
+    pub severity: &'static str,
     pub annotations: Vec<(&'static str, String)>,
 }
 
 impl Alert {
     pub fn firing(name: &str) -> Alert {
-        Alert { name: name.to_owned(), annotations: vec![("summary", name.to_owned())] }
+        Alert {
+            name: name.to_owned(),
+            ends_at: "",
+            starts_at: "2026-01-01T00:00:00Z",
+            severity: "critical",
+            annotations: vec![("summary", name.to_owned())],
+        }
     }
 
     pub fn payload(group: &str, alerts: &[Alert]) -> String {
@@ -67,11 +77,14 @@ impl Alert {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), json!(value)))
                 .collect();
+            let (status, ends_at) = match alert.ends_at {
+                "" => ("firing", "0001-01-01T00:00:00Z"),
+                ends_at => ("resolved", ends_at),
+            };
             json!({
-                "status": "firing", "annotations": annotations, "fingerprint": alert.name,
-                "labels": {"alertname": "ChatTest", "severity": "critical"},
-                "startsAt": "2026-01-01T00:00:00Z", "endsAt": "0001-01-01T00:00:00Z",
-                "generatorURL": "",
+                "status": status, "annotations": annotations, "fingerprint": alert.name,
+                "labels": {"alertname": "ChatTest", "severity": alert.severity},
+                "startsAt": alert.starts_at, "endsAt": ends_at, "generatorURL": "",
             })
         };
         json!({
@@ -138,6 +151,15 @@ impl Robots {
         let (status, body) = request(&self.address, &format!("GET {path} HTTP/1.1"), "");
         assert_eq!(status, 200);
         serde_json::from_str(&body).expect("a list")
+    }
+
+    /// The texts that stand in the chats, with when they arrived, in seconds since 1970.
+    pub fn timed_messages(&self) -> Vec<(f64, String)> {
+        let timed = |entry: &Value| {
+            let text = entry["text"].as_str().unwrap_or_default().to_owned();
+            (entry["at"].as_f64().unwrap_or_default(), text)
+        };
+        self.list("/messages").iter().map(timed).collect()
     }
 
     /// The texts that stand in the chats.
