@@ -144,9 +144,11 @@ load_saved() {
 
 # For `check`, which anybody may run: what cannot be read or believed is not used.
 look_at_saved() {
-    [[ -d "$STATE" && -e "$SAVED" || -L "$SAVED" ]] || return 0
-    if [[ ! -L "$SAVED" && ! -r "$SAVED" ]]; then
+    [[ -d "$STATE" ]] || return 0
+    if [[ ! -x "$STATE" ]] || [[ -e "$SAVED" && ! -r "$SAVED" ]]; then
         say "$SUBJECT: $SAVED cannot be read, so values that the kernel rounds may count as wrong" >&2
+    elif [[ ! -e "$SAVED" && ! -L "$SAVED" ]]; then
+        return 0
     elif (trust_directory "$STATE" look 0700 && load_saved); then
         load_saved
     fi

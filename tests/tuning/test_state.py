@@ -327,6 +327,23 @@ def test_check_uses_no_state_that_it_cannot_believe(machine, tmp_path):
     assert "wrong" in told.stdout
 
 
+def test_a_check_of_somebody_else_says_what_it_cannot_know(machine, tmp_path):
+    """Root's state is for root; who may not read it is told, and values are still compared."""
+    machine.run(BACKLOG, "apply")
+    if os.geteuid() == 0:
+        for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            path.chmod(path.stat().st_mode | 0o055)
+        machine.prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    else:
+        machine.state.chmod(0)
+    try:
+        told = machine.run(BACKLOG, "check")
+    finally:
+        machine.state.chmod(0o700)
+    assert told.returncode == 0, told.stderr
+    assert "cannot be read" in told.stderr
+
+
 def test_many_at_once_are_one_after_the_other(machine):
     before = machine.files()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
