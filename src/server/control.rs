@@ -26,6 +26,7 @@ use super::lanes;
 use super::plan::{Plan, Table};
 use super::process::{Process, memory_limit_bytes};
 use super::pulse::{Pulse, TableUse};
+use super::reload::Reloading;
 use super::storage::{self, Doorbells, Storage, Voice};
 use super::traces::{Collector, Identity, Readers, Telling};
 use super::{Ended, Fault, Setup};
@@ -199,17 +200,14 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
 
+    let mut reloading = Reloading::new(setup.reload);
     let signal = loop {
-        let wish = tokio::select! {
-            wish = signals.next() => wish,
-            errands = desk.wait() => {
-                desk.act(&mut cores, errands);
-                continue;
-            }
-        };
-        match wish {
-            Wish::Stop(signal) => break signal,
-            Wish::Reload => match (setup.reload)() {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Stop(signal) => break signal,
+                Wish::Reload => reloading.begin(),
+            },
+            read = reloading.done() => match read {
                 Ok(secrets) => {
                     cores.order(&Order::Keys(secrets.keys)).await;
                     admin_token.send_replace(secrets.admin_token);
@@ -222,6 +220,7 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
                     tracing::error!("keys stay as they were: {why}");
                 }
             },
+            errands = desk.wait() => desk.act(&mut cores, errands),
         }
     };
     // A drain takes no questions.

@@ -23,6 +23,7 @@ mod options;
 mod plan;
 mod process;
 mod pulse;
+mod reload;
 mod storage;
 mod traces;
 
@@ -50,8 +51,9 @@ pub struct Secrets {
     pub admin_token: Option<admin::Token>,
 }
 
-/// Reads the secrets again; the text says why it did not work, without any of them.
-pub type Reload = Box<dyn FnMut() -> Result<Secrets, String>>;
+/// Reads the secrets again; the text says why it did not work, without any of them. On a
+/// thread of its own, as it may take long.
+pub type Reload = Box<dyn FnMut() -> Result<Secrets, String> + Send>;
 
 /// What the store is made of.
 pub struct StoreSetup {

@@ -121,6 +121,7 @@ WAITS = {
     "ChatExemplarStorageOff": "messages have no trace",
     "ChatFdLeak": "ChatFdHeadroomLow tells when it comes near",
     "ChatHandshakeSlow": "failing handshakes are critical",
+    "ChatCoreLate": "it closes nobody for it and lets fewer in; what clients see is critical",
     "ChatLogLinesLost": "evidence is missing, and service is not",
     "ChatMemoryPerConnGrowth": "ChatMemoryHeadroomLow tells when it comes near",
     "ChatMsgP99High": "what clients see is critical (ChatE2EP95High)",

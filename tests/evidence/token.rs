@@ -1,8 +1,9 @@
 //! Who may see the evidence.
 
 use std::fs;
+use std::process::Command;
 
-use super::common::{ADMIN_TOKEN, Peer, Server, Settings, run};
+use super::common::{ADMIN_TOKEN, Peer, Server, Settings, run, until};
 
 const PAGES: [(&str, &str); 6] = [
     ("GET", "/debug/snapshot"),
@@ -79,6 +80,31 @@ fn a_token_in_a_file_is_read_again_with_the_keys() {
     server.wait_for_log("keys stay as they were", 1);
     assert_eq!(status("the-other-token-of-two"), 200);
     assert!(!server.log().contains("token-of-two"), "{}", server.log());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_to_its_end_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "the-first-token-of-two").unwrap();
+    let line = format!("token_file = \"{}\"", file.display());
+    let settings = Settings::new().without("[admin]", "token").with("[admin]", line);
+    let mut server = Server::start(settings);
+    let status = |server: &Server, token| server.ask("GET", "/debug/tasks", Some(token)).unwrap().0;
+    // A pipe that nobody writes to stands for a disk that hangs.
+    fs::remove_file(&file).unwrap();
+    let made = Command::new("mkfifo").arg(&file).status();
+    assert!(made.is_ok_and(|made| made.success()), "mkfifo works");
+    server.signal("HUP");
+    assert_eq!(server.page("/health"), "alive\n");
+    assert_eq!(status(&server, "the-first-token-of-two"), 200);
+    // Somebody writes at last.
+    fs::write(&file, "the-other-token-of-two").unwrap();
+    let is_new = until(|| (status(&server, "the-other-token-of-two") == 200).then_some(()));
+    assert!(is_new.is_some());
+    server.signal("HUP");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
 }
 
 #[test]
