@@ -55,9 +55,10 @@ pub const LANE_PUSHES_MAX: usize = 8_192;
 /// shard; over it, all of its rooms there are suspected.
 pub const GAP_ROOMS_MAX: usize = 64;
 
-/// Ids of messages that one room remembers; over it, messages with an id are
-/// refused (111) until the oldest is five minutes old.
-pub const IDS_MAX: usize = 65_536;
+/// Ids that one room remembers of one user's messages; over it, that user's messages with
+/// an id are refused there (111) until the oldest is five minutes old. More than one
+/// connection can say in that time by default.
+pub const USER_IDS_MAX: usize = 65_536;
 
 /// Questions that wait in one shard for rooms to be read from the store.
 pub const WAITING_ASKS_MAX: usize = 16_384;

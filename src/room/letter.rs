@@ -209,8 +209,10 @@ pub struct Draft {
     pub info: Option<Arc<ClientInfo>>,
     /// What the subscription's token says about the publisher.
     pub chan_info: Option<Arc<Payload>>,
-    /// Short texts by name that go with it; `id` makes a retry harmless.
+    /// Short texts by name that go with it; an `id` of the client makes a retry harmless.
     pub tags: Vec<(Box<str>, Box<str>)>,
+    /// Who gave it its id, if it has one.
+    pub id_source: IdSource,
     /// How it was said, and how that is answered.
     pub voice: Voice,
     /// Its trace.
@@ -225,6 +227,15 @@ impl Draft {
         let Draft { data, info, chan_info, tags, .. } = self;
         publication_cost_bytes(data, info.as_deref(), chan_info.as_deref(), tags)
     }
+}
+
+/// Who gave a message its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdSource {
+    /// The client, who may say the message again under it.
+    Client,
+    /// The server: nobody can repeat it.
+    Server,
 }
 
 /// How a message is said.

@@ -31,8 +31,8 @@ mod window;
 
 pub use letter::{
     Answer, Ask, Asker, ConversationsPage, Delivery, Departure, Draft, Entry, HistoryPage,
-    MembersPage, Order, Passage, Posted, Power, Progress, ReceiptsPage, Recovery, Retraction, Swap,
-    Tell, Title, Voice, Welcome, What,
+    IdSource, MembersPage, Order, Passage, Posted, Power, Progress, ReceiptsPage, Recovery,
+    Retraction, Swap, Tell, Title, Voice, Welcome, What,
 };
 pub use options::{Namespace, NewsOf, Options, Who, WindowLimits};
 pub use out::{Out, Step};

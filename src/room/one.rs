@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::ids::Ids;
+use super::ids::{IDS_MS, Ids};
 use super::inbox::Inbox;
 use super::kept::{Kept, Phase};
 use super::members::Members;
@@ -128,13 +128,15 @@ impl Room {
         match &self.stream {
             Stream::None => 0,
             Stream::Memory(window) if window.is_silent() => 0,
+            // Ids are remembered here alone.
+            Stream::Memory(_) if self.ids.is_some() => rules.history_age_ms_max.max(IDS_MS),
             Stream::Memory(_) => rules.history_age_ms_max,
             Stream::Kept(kept) if kept.is_silent() => 0,
             Stream::Kept(_) => REST_MS,
         }
     }
 
-    /// Remembers the message's id, if it has one. False when there is no room for it.
+    /// Remembers the message's id, if it has one. False when its author has too many.
     pub(super) fn remember_id(&mut self, publication: &Publication) -> bool {
         let Some((user, id)) = name_of(publication) else { return true };
         let ids = self.ids.get_or_insert_default();

@@ -13,8 +13,8 @@ use super::silence::Silence;
 use super::storing::Storing;
 use super::window::Window;
 use super::{
-    Answer, Ask, Departure, Draft, Entry, HistoryPage, MembersPage, Namespace, Options, Out,
-    Passage, Step, Swap, Tell, Title, Voice, Way, What, ack_key,
+    Answer, Ask, Departure, Draft, Entry, HistoryPage, IdSource, MembersPage, Namespace, Options,
+    Out, Passage, Step, Swap, Tell, Title, Voice, Way, What, ack_key,
 };
 use crate::base::limits::{
     HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
@@ -288,7 +288,9 @@ impl Rooms {
         let Some(slot) = slot else {
             return refuse(ErrorCode::Internal);
         };
-        if let Some(again) = self.said_before(now, slot, by, &draft) {
+        if draft.id_source == IdSource::Client
+            && let Some(again) = self.said_before(now, slot, by, &draft)
+        {
             return (again, None);
         }
         let room = &mut self.rooms[slot];
@@ -296,7 +298,7 @@ impl Rooms {
         if !room.rate.take(now.tick, rate(rules), 1) {
             return refuse(ErrorCode::TooManyRequests);
         }
-        let (voice, way) = (draft.voice, draft.way);
+        let (voice, way, id_source) = (draft.voice, draft.way, draft.id_source);
         let publication = Arc::new(Publication {
             offset: room.next_offset(),
             data: draft.data,
@@ -306,7 +308,7 @@ impl Rooms {
             time_unix_ms: now.unix_ms,
             trace: Some(draft.trace),
         });
-        if !room.remember_id(&publication) {
+        if id_source == IdSource::Client && !room.remember_id(&publication) {
             return refuse(ErrorCode::TooManyRequests);
         }
         match &mut room.stream {

@@ -193,8 +193,7 @@ impl Rooms {
                 continue;
             }
             let ids = room.ids.get_or_insert_default();
-            // As long as the store is asked for those of five minutes, there is room.
-            let _ = ids.remember(now.unix_ms, &user, &id, offset);
+            ids.restore(now.unix_ms, &user, &id, offset);
         }
         let news = kept.open(opened, losses_count, fresh);
         let (doubtful, waiting) = (kept.take_doubtful(), kept.take_waiting());

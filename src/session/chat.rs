@@ -15,8 +15,8 @@ use crate::auth::Allow;
 use crate::base::{ClientId, ConnId, Csprng, RoomId, ShardId};
 use crate::metrics::ChatType;
 use crate::room::{
-    ConversationsPage, Delivery, Draft, MembersPage, Posted, Power, Progress, ReceiptsPage,
-    Retraction, Voice, What, ack_key,
+    ConversationsPage, Delivery, Draft, IdSource, MembersPage, Posted, Power, Progress,
+    ReceiptsPage, Retraction, Voice, What, ack_key,
 };
 use crate::store::{self, Marks, Reached};
 use crate::wire::chat::{self, Conversation, Field, Method, Receipt, Said, Verb};
@@ -26,6 +26,7 @@ use crate::wire::{Answer, ErrorCode, ID_TAG, Payload, RawData, TRACE_TAG};
 pub(super) struct Words<'r> {
     pub(super) data: &'r RawData<'r>,
     pub(super) tags: Vec<(Box<str>, Box<str>)>,
+    pub(super) id_source: IdSource,
     /// Outside of conversations, where it is always `Voice::Send`.
     pub(super) voice: Voice,
     /// In conversations; 0 for as long as may be.
@@ -130,6 +131,7 @@ impl Session {
             info: Some(Arc::clone(&peer.info)),
             chan_info,
             tags: words.tags,
+            id_source: words.id_source,
             voice,
             trace,
             way,
@@ -147,10 +149,16 @@ impl Session {
         out: &mut Outcome,
     ) -> Done {
         let target = self.target(cx, channel)?;
-        let tags = tags(said, &mut cx.chance.ids);
+        let (tags, id_source) = tags(said, &mut cx.chance.ids);
         let sent_at_unix_ms = said.sent_at_ms;
-        let words =
-            Words { data: &said.data, tags, voice: Voice::Post, ttl_ms: 0, sent_at_unix_ms };
+        let words = Words {
+            data: &said.data,
+            tags,
+            id_source,
+            voice: Voice::Post,
+            ttl_ms: 0,
+            sent_at_unix_ms,
+        };
         self.say(cx, id, &target, words, out)
     }
 
@@ -170,10 +178,17 @@ impl Session {
         }
         let channel = conversation(user, to).ok_or(Field::To)?;
         let target = self.target(cx, &channel)?;
-        let tags = tags(said, &mut cx.chance.ids);
+        let (tags, id_source) = tags(said, &mut cx.chance.ids);
         let ttl_ms = ttl_s.map_or(0, |ttl_s| ttl_s.saturating_mul(1_000));
         let sent_at_unix_ms = said.sent_at_ms;
-        let words = Words { data: &said.data, tags, voice: Voice::Post, ttl_ms, sent_at_unix_ms };
+        let words = Words {
+            data: &said.data,
+            tags,
+            id_source,
+            voice: Voice::Post,
+            ttl_ms,
+            sent_at_unix_ms,
+        };
         self.say(cx, id, &target, words, out)
     }
 
@@ -361,7 +376,8 @@ fn named(user: &str) -> Result<&str, ErrorCode> {
 
 /// What goes with a message, in this order. Each has an id: the client's, or one
 /// that is made here, and that is the id of its trace, too, if it came without one.
-fn tags(said: &Said<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
+fn tags(said: &Said<'_>, ids: &mut Csprng) -> (Vec<(Box<str>, Box<str>)>, IdSource) {
+    let id_source = if said.id.is_some() { IdSource::Client } else { IdSource::Server };
     let id = said.id.as_deref().map_or_else(
         // A version 4 UUID, as a client's identity is one.
         || ClientId::from_random(ids.draw_u128()).to_string().into_boxed_str(),
@@ -374,5 +390,5 @@ fn tags(said: &Said<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
     if let Some(sent_at_ms) = said.sent_at_ms {
         tags.push(("sent_at_ms".into(), sent_at_ms.to_string().into_boxed_str()));
     }
-    tags
+    (tags, id_source)
 }

@@ -17,7 +17,9 @@ use crate::auth::{self, Allow, ChannelClaims, Remedy};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::metrics::{Histogram, PublishResult};
-use crate::room::{Departure, Entry, HistoryPage, Order, Passage, Recovery, Voice, Welcome, What};
+use crate::room::{
+    Departure, Entry, HistoryPage, IdSource, Order, Passage, Recovery, Voice, Welcome, What,
+};
 use crate::wire::{
     self, Answer, ErrorCode, HistoryRequest, Push, RawData, Request, SubscribeRequest,
     SubscribeResult,
@@ -221,6 +223,7 @@ impl Session {
         let words = Words {
             data,
             tags: Vec::new(),
+            id_source: IdSource::Server,
             voice: Voice::Publish,
             ttl_ms: 0,
             sent_at_unix_ms: None,

@@ -83,6 +83,7 @@ impl World {
             info: None,
             chan_info: None,
             tags: Vec::new(),
+            id_source: crate::room::IdSource::Server,
             voice: Voice::Publish,
             trace: Trace::made(&mut Csprng::from_key([1; 16])),
             way: way(),
