@@ -58,6 +58,7 @@ pub fn write(dir: &Path, content: &Content, name: impl Fn(u32) -> String) -> Res
         count_max: u32::MAX,
         bytes_max: u64::MAX,
         age_ms_max: u64::MAX,
+        channel_ms_max: u64::MAX,
     };
     let namespace_of = Box::new(|_: &str| 0);
     let new_name_key = u128::from(content.seed).to_le_bytes();

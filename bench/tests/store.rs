@@ -39,6 +39,7 @@ fn engine(dir: &Path) -> Engine<FjallDisk> {
         count_max: 1_000,
         bytes_max: u64::MAX,
         age_ms_max: u64::MAX,
+        channel_ms_max: u64::MAX,
     };
     let disk = FjallDisk::open(&options).unwrap();
     let setup = Setup {

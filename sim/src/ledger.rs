@@ -401,7 +401,8 @@ impl Ledger {
                 (true, true) => false,
                 (true, false) => !delivered,
                 (false, true) => true,
-                (false, false) => delivered,
+                // Dead letters are kept no longer than messages.
+                (false, false) => delivered || self.keeps == Some(Keeps::Some),
             };
             demand(fits, Checker::Letters, || {
                 format!(

@@ -340,6 +340,8 @@ fn setup(scenario: &StoreScenario, namespaces: &[Namespace]) -> Setup {
         count_max: one.history_count_max,
         bytes_max: one.history_bytes_max,
         age_ms_max: one.history_age_ms_max,
+        // The ledger knows one stream of each channel.
+        channel_ms_max: u64::MAX,
     };
     let known = namespaces.to_vec();
     Setup {

@@ -178,6 +178,9 @@ impl Config {
             count_max: namespace.history_count_max,
             bytes_max: namespace.history_bytes_max,
             age_ms_max: namespace.history_age_ms_max,
+            // Positions are given until the last message is too old, and are good as long
+            // again.
+            channel_ms_max: namespace.history_age_ms_max.saturating_mul(2),
         };
         self.shard.room.namespaces.iter().map(retention).collect()
     }

@@ -388,9 +388,10 @@ name = \"d\"
         count_max,
         bytes_max: 1 << 20,
         age_ms_max: 30 * 86_400_000,
+        channel_ms_max: 60 * 86_400_000,
     };
     let want = [
-        Retention { age_ms_max: 7_000, ..rules(Durability::Fsync, 5) },
+        Retention { age_ms_max: 7_000, channel_ms_max: 14_000, ..rules(Durability::Fsync, 5) },
         Retention { bytes_max: 1 << 40, ..rules(Durability::Interval, 6) },
         rules(Durability::Memory, 7),
         rules(Durability::Memory, 0),

@@ -73,6 +73,7 @@ fn engine_with(
         count_max: one.history_count_max,
         bytes_max: u64::MAX,
         age_ms_max: one.history_age_ms_max,
+        channel_ms_max: 2 * one.history_age_ms_max,
     };
     let setup = Setup {
         options: StoreOptions { reserve_bytes, ..StoreOptions::default() },
@@ -228,6 +229,7 @@ fn draft(title: Title, user: &str, text: &str, id: Option<&str>, voice: Voice) -
         info: Some(info(user, 0)),
         chan_info: None,
         tags: id.map(|id| (ID_TAG.into(), id.into())).into_iter().collect(),
+        id_source: IdSource::Client,
         voice,
         trace: Trace::made(&mut Csprng::from_key([1; 16])),
         way: way(),

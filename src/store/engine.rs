@@ -13,6 +13,7 @@
 //! Deliberately absent: a clock (`turn` is told), a thread, who may do what.
 
 mod census;
+mod forgetting;
 mod heads;
 mod health;
 mod life;

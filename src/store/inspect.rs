@@ -299,7 +299,10 @@ impl<D: Disk> Inspection<D> {
             }
             match channels.binary_search_by_key(&room, |(room, _)| *room) {
                 Ok(place) => {
-                    let ChannelRecord { tenant, channel, .. } = &channels[place].1;
+                    let ChannelRecord { tenant, channel, first, .. } = &channels[place].1;
+                    if space == Space::Dead && offset < *first {
+                        continue; // its body went with its message
+                    }
                     let (tenant, channel) = (tenant.clone(), channel.clone());
                     on_finding(Finding::NoContent { tenant, channel, offset });
                 }

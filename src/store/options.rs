@@ -24,6 +24,9 @@ pub struct Retention {
     pub bytes_max: u64,
     /// How long, in ms.
     pub age_ms_max: u64,
+    /// How long after its last message a channel is known in which nothing is kept any
+    /// more, in ms: positions that were given before stay good as long.
+    pub channel_ms_max: u64,
 }
 
 /// What an operator may set.

@@ -31,7 +31,7 @@ pub struct Garbled;
 
 const VERSION: u8 = 1;
 
-/// Of a channel's record that knows when its stream began; before it there was
+/// Of a channel's record that knows when its stream began and ended; before it there was
 /// `VERSION`, which is read, too.
 const CHANNEL_VERSION: u8 = 2;
 
@@ -168,6 +168,9 @@ pub struct ChannelRecord {
     pub head: u64,
     /// `Account::total_bytes` at `head`.
     pub total_bytes: u64,
+    /// When the last message that is gone was said, Unix ms; says something only where
+    /// none is left, and 0 where nobody knows.
+    pub last_unix_ms: u64,
     /// Inboxes of the two of a conversation.
     pub parties: Option<[RoomId; 2]>,
     /// Whose.
@@ -180,13 +183,13 @@ impl ChannelRecord {
     /// Its bytes.
     pub fn put(&self) -> Vec<u8> {
         let ChannelRecord { epoch, born_unix_ms, losses_count, .. } = self;
-        let ChannelRecord { first, below_bytes, head, total_bytes, .. } = self;
+        let ChannelRecord { first, below_bytes, head, total_bytes, last_unix_ms, .. } = self;
         let epoch = u32::try_from(epoch.0).expect("what is kept is a stream");
         let mut to = vec![CHANNEL_VERSION];
         to.extend(epoch.to_be_bytes());
         put_number(&mut to, *born_unix_ms);
         put_number(&mut to, (*losses_count).into());
-        for number in [first, below_bytes, head, total_bytes] {
+        for number in [first, below_bytes, head, total_bytes, last_unix_ms] {
             put_number(&mut to, *number);
         }
         let parties = self.parties.into_iter().flatten();
@@ -207,6 +210,7 @@ impl ChannelRecord {
         let losses_count = from.number()?.try_into().map_err(|_| Garbled)?;
         let [first, below_bytes, head, total_bytes] =
             [from.number()?, from.number()?, from.number()?, from.number()?];
+        let last_unix_ms = if knows_birth { from.number()? } else { 0 };
         let parties = match from.number()? {
             0 => None,
             2 => Some([from.room()?, from.room()?]),
@@ -222,6 +226,7 @@ impl ChannelRecord {
             below_bytes,
             head,
             total_bytes,
+            last_unix_ms,
             parties,
             tenant,
             channel,

@@ -30,11 +30,14 @@ pub(super) struct Census {
     /// The last key that was looked at; `None` when all were.
     at: Option<Vec<u8>>,
     found: DeadLetters,
+    /// When the oldest of those that the sweep under way leaves was given up.
+    staying_unix_ms: Option<u64>,
 }
 
 impl Default for Census {
     fn default() -> Census {
-        Census { at: Some(Vec::new()), found: DeadLetters::default() }
+        let found = DeadLetters::default();
+        Census { at: Some(Vec::new()), found, staying_unix_ms: None }
     }
 }
 
@@ -43,6 +46,29 @@ impl Census {
     pub fn add(&mut self, key: &[u8], at_unix_ms: u64) {
         if self.at.as_ref().is_none_or(|at| key <= &at[..]) {
             self.found.add(at_unix_ms);
+        }
+        self.stays(at_unix_ms);
+    }
+}
+
+impl Census {
+    /// One is removed.
+    pub fn remove(&mut self, key: &[u8]) {
+        if self.at.as_ref().is_none_or(|at| key <= &at[..]) {
+            self.found.count = self.found.count.saturating_sub(1);
+        }
+    }
+
+    /// One that was looked at stays.
+    pub fn stays(&mut self, at_unix_ms: u64) {
+        self.staying_unix_ms = self.staying_unix_ms.into_iter().chain([at_unix_ms]).min();
+    }
+
+    /// All were looked at: the oldest may be another one now.
+    pub fn end_sweep(&mut self) {
+        let staying_unix_ms = self.staying_unix_ms.take();
+        if self.at.is_none() {
+            self.found.oldest_unix_ms = staying_unix_ms;
         }
     }
 }

@@ -29,6 +29,9 @@ pub struct Head {
     pub offset: u64,
     /// Bytes of data that were put in up to it.
     pub total_bytes: u64,
+    /// When the last message that is gone was said, Unix ms; says something only where
+    /// none is left.
+    pub last_unix_ms: u64,
     /// By the configuration of today.
     pub namespace: u16,
     /// Inboxes of the two of a conversation.
@@ -91,6 +94,12 @@ impl Heads {
         self.young.insert(room, head);
     }
 
+    /// Forgets one that is no more.
+    pub fn remove(&mut self, room: RoomId) {
+        self.young.remove(&room);
+        self.old.remove(&room);
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.young.clear();
@@ -113,6 +122,7 @@ mod tests {
             below_bytes: 0,
             offset,
             total_bytes: 0,
+            last_unix_ms: 0,
             namespace: 0,
             parties: None,
         };

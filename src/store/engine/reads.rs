@@ -30,9 +30,6 @@ const CONVERSATIONS_MAX: u32 = 256;
 /// Names of conversations, and places of what waits, that are looked up together.
 const TALKS_AT_ONCE_MAX: usize = 16;
 const WAITING_AT_ONCE_MAX: usize = 32;
-/// Messages that are looked through for ids. In a room that says more in the time
-/// that ids are remembered, a restart makes it forget the older ones.
-const IDS_MAX: u64 = 16_384;
 
 /// What a read found so far that takes more than one slice.
 #[derive(Debug)]
@@ -295,7 +292,11 @@ impl<D: Disk> Engine<D> {
                 if budget.is_slice_over() {
                     return Ok(Slice::Partial(PartialRead::Conversations(so_far)));
                 }
-                let one = self.conversation(channel, room, &page.user, budget)?;
+                let Some(one) = self.conversation(channel.clone(), room, &page.user, budget)?
+                else {
+                    so_far.after = channel;
+                    continue;
+                };
                 so_far.bytes += one.cost_bytes();
                 if HISTORY_ANSWER_BYTES_MAX < so_far.bytes && !so_far.found.is_empty() {
                     let next = so_far.after.clone();
@@ -339,8 +340,9 @@ impl<D: Disk> Engine<D> {
         room: RoomId,
         user: &str,
         budget: &mut Budget,
-    ) -> Result<Conversation, Failure> {
-        let head = self.head(room)?.ok_or(Failure::Damaged)?;
+    ) -> Result<Option<Conversation>, Failure> {
+        // A channel that is gone is among the conversations for a moment longer.
+        let Some(head) = self.head(room)? else { return Ok(None) };
         let marks = self.marks_at(&key::named(room, user))?.unwrap_or_default();
         let mut last = None;
         if head.first_shown(self.setup.rules(head.namespace).count_max) <= head.offset {
@@ -351,7 +353,7 @@ impl<D: Disk> Engine<D> {
         }
         // Its record, its marks, and its head are a read each.
         (0..3).for_each(|_| budget.got(0));
-        Ok(Conversation { channel, head: head.offset, marks, last })
+        Ok(Some(Conversation { channel, head: head.offset, marks, last }))
     }
 
     fn pending(
@@ -564,8 +566,8 @@ impl Tail {
 
     fn take_message(&mut self, publication: Arc<Publication>) {
         let count = self.head - publication.offset;
-        self.has_all_ids |=
-            publication.time_unix_ms < self.open.ids_since_unix_ms || IDS_MAX <= count;
+        // However many there are: it is read in slices.
+        self.has_all_ids |= publication.time_unix_ms < self.open.ids_since_unix_ms;
         if !self.has_all_ids {
             let id = publication.tags.iter().find(|(name, _)| &**name == "id");
             if let (Some((_, id)), Some(info)) = (id, &publication.info) {

@@ -5,8 +5,9 @@
 //! time, and another one everything that waits for a reader.
 //!
 //! Invariants: a channel's record moves in the same batch as its messages go, so
-//! nothing below `first` is ever shown; epoch and head stay; what still waits for
-//! its reader, or is a dead letter, takes its content along.
+//! nothing below `first` is ever shown; epoch and head stay as long as the channel does
+//! (`forgetting.rs`); what still waits for its reader takes its content along, and so does
+//! a dead letter whose message was not too old but too much.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -19,6 +20,7 @@ use super::super::letter::{Cause, Failure, Order};
 use super::super::options::Retention;
 use super::super::record::{self, DeadRecord, PendingRecord};
 use super::Engine;
+use super::forgetting::Forgotten;
 use super::heads::{Head, Naming};
 
 /// Between two steps of a sweep, in ms.
@@ -54,6 +56,8 @@ pub(super) struct Sweeper {
     ripe: BTreeSet<RoomId>,
     channels: Sweep,
     pending: Sweep,
+    pub(super) dead: Sweep,
+    pub(super) talks: Sweep,
     /// The earliest end of waiting that the sweep has met.
     found_unix_ms: u64,
     pause_ms: u64,
@@ -61,7 +65,7 @@ pub(super) struct Sweeper {
 }
 
 #[derive(Debug)]
-enum Sweep {
+pub(super) enum Sweep {
     /// Until then.
     Rests(u64),
     /// Behind this key next.
@@ -70,7 +74,7 @@ enum Sweep {
 
 impl Sweep {
     /// Where to go on, when it is time.
-    fn begin(&mut self, now_unix_ms: u64) -> Option<Vec<u8>> {
+    pub(super) fn begin(&mut self, now_unix_ms: u64) -> Option<Vec<u8>> {
         match self {
             Sweep::Rests(until) if now_unix_ms < *until => None,
             Sweep::Rests(_) => Some(Vec::new()),
@@ -93,6 +97,8 @@ impl Sweeper {
             ripe: BTreeSet::new(),
             channels: Sweep::Rests(0),
             pending: Sweep::Rests(0),
+            dead: Sweep::Rests(0),
+            talks: Sweep::Rests(0),
             found_unix_ms: u64::MAX,
             pause_ms: (age_ms / 20).clamp(SWEEP_MS.0, SWEEP_MS.1),
             last_step_unix_ms: None,
@@ -118,13 +124,22 @@ impl Sweeper {
     pub(super) fn forget(&mut self) {
         self.channels = Sweep::Rests(0);
         self.pending = Sweep::Rests(0);
+        self.dead = Sweep::Rests(0);
+        self.talks = Sweep::Rests(0);
     }
 
     /// When there is something to do.
     pub(super) fn next_step_unix_ms(&self) -> Option<u64> {
         let step = self.last_step_unix_ms.map_or(0, |last| last.saturating_add(STEP_MS));
         let ripe = if self.ripe.is_empty() { u64::MAX } else { step };
-        Some(ripe.min(self.channels.due(step)).min(self.pending.due(step)).max(step))
+        let sweeps = [&self.channels, &self.pending, &self.dead, &self.talks];
+        let due = sweeps.into_iter().map(|sweep| sweep.due(step)).min();
+        Some(due.unwrap_or(u64::MAX).min(ripe).max(step))
+    }
+
+    /// When a sweep that found nothing more begins anew.
+    pub(super) fn rest_until(&self, now_unix_ms: u64) -> u64 {
+        now_unix_ms.saturating_add(self.pause_ms)
     }
 
     fn step_is_due(&self, now_unix_ms: u64) -> bool {
@@ -148,6 +163,8 @@ impl<D: Disk> Engine<D> {
         if is_due {
             self.sweep_channels(now_unix_ms, left_count.max(1));
             self.sweep_pending(now_unix_ms);
+            self.sweep_dead(now_unix_ms);
+            self.sweep_talks(now_unix_ms);
         }
         self.end_step(now_unix_ms, is_due);
     }
@@ -186,10 +203,18 @@ impl<D: Disk> Engine<D> {
                 Ok(removed) => left_count -= removed,
                 Err(failure) => self.count(failure),
             }
+            match self.forget_channel(room, now_unix_ms) {
+                Ok(Forgotten::Partly) => {
+                    self.sweeper.channels = Sweep::At(at);
+                    return;
+                }
+                Ok(Forgotten::Settled) => (),
+                Err(failure) => self.count(failure),
+            }
             at = key;
         }
         self.sweeper.channels = match is_last {
-            true => Sweep::Rests(now_unix_ms.saturating_add(self.sweeper.pause_ms)),
+            true => Sweep::Rests(self.sweeper.rest_until(now_unix_ms)),
             false => Sweep::At(at),
         };
     }
@@ -221,6 +246,7 @@ impl<D: Disk> Engine<D> {
             }
             head.first = offset + 1;
             head.below_bytes = account.total_bytes;
+            head.last_unix_ms = account.time_unix_ms;
             gone.push((offset, if head.parties.is_some() { value.to_vec() } else { Vec::new() }));
             ControlFlow::Continue(())
         })?;
@@ -228,7 +254,7 @@ impl<D: Disk> Engine<D> {
             return fault.map_or(Ok(0), Err);
         }
         let record = self.channel(room)?.ok_or(Failure::Damaged)?;
-        self.take_along(room, &head, &gone)?;
+        self.take_along(room, &head, &gone, now_unix_ms)?;
         for (offset, _) in &gone {
             self.batch.remove(Space::Messages, &key::message(room, *offset));
         }
@@ -245,7 +271,9 @@ impl<D: Disk> Engine<D> {
         room: RoomId,
         head: &Head,
         gone: &[(u64, Vec<u8>)],
+        now_unix_ms: u64,
     ) -> Result<(), Failure> {
+        let age_ms_max = self.setup.rules(head.namespace).age_ms_max;
         let (Some((first, _)), Some((last, _))) = (gone.first(), gone.last()) else {
             return Ok(());
         };
@@ -266,6 +294,10 @@ impl<D: Disk> Engine<D> {
             let letter = &gone[place.map_err(|_| Failure::Damaged)?].1;
             let value = match space {
                 Space::Dead => {
+                    let said = record::take_account(letter)?.time_unix_ms;
+                    if said.saturating_add(age_ms_max) <= now_unix_ms {
+                        continue; // its body lives no longer than the message did
+                    }
                     let mut record = DeadRecord::take(&value)?;
                     record.pending.letter.clone_from(letter);
                     record.put()

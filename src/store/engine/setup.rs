@@ -36,6 +36,7 @@ impl Setup {
             count_max: u32::MAX,
             bytes_max: u64::MAX,
             age_ms_max: u64::MAX,
+            channel_ms_max: u64::MAX,
         })
     }
 

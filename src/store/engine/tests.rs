@@ -28,12 +28,19 @@ const FOREVER: Retention = Retention {
     count_max: u32::MAX,
     bytes_max: u64::MAX,
     age_ms_max: u64::MAX,
+    channel_ms_max: u64::MAX,
 };
 
 /// Namespaces: 0 `room:` at once, 1 `soon:` at an interval, 2 `few:` little kept,
 /// 3 everything else, as `room:`.
 pub(super) fn setup() -> Setup {
-    let few = Retention { count_max: 20, bytes_max: 5_000, age_ms_max: 60_000, ..FOREVER };
+    let few = Retention {
+        count_max: 20,
+        bytes_max: 5_000,
+        age_ms_max: 60_000,
+        channel_ms_max: 120_000,
+        ..FOREVER
+    };
     let soon = Retention { durability: Durability::Interval, ..FOREVER };
     Setup {
         options: Options {

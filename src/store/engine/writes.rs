@@ -55,6 +55,7 @@ impl<D: Disk> Engine<D> {
             below_bytes: record.below_bytes,
             offset: record.head,
             total_bytes: record.total_bytes,
+            last_unix_ms: record.last_unix_ms,
             namespace,
             parties: record.parties,
         };
@@ -166,6 +167,7 @@ impl<D: Disk> Engine<D> {
             below_bytes: head.below_bytes,
             head: head.offset,
             total_bytes: head.total_bytes,
+            last_unix_ms: head.last_unix_ms,
             parties: head.parties,
             tenant: tenant.into(),
             channel: channel.into(),
@@ -429,6 +431,7 @@ fn newborn(birth: &Birth, namespace: u16) -> Head {
         below_bytes: 0,
         offset: birth.behind,
         total_bytes: 0,
+        last_unix_ms: 0,
         namespace,
         parties: birth.parties,
     }

@@ -91,7 +91,9 @@ impl<D: Disk> Inspection<D> {
 
     /// Lets dead letters wait for their readers again, until then; how many.
     pub fn requeue(&mut self, which: &Which, expires_unix_ms: u64) -> Result<u64, DiskFault> {
-        self.change(which, &|batch, key, record| {
+        // One whose body is gone cannot be sent any more.
+        let has_body = |letter: &DeadLetter| letter.publication.is_some();
+        self.change(which, &has_body, &|batch, key, record| {
             let letter = record.pending.letter.clone();
             let pending = PendingRecord { tries_count: 0, expires_unix_ms, letter };
             batch.put(Space::Pending, key, pending.put());
@@ -100,16 +102,21 @@ impl<D: Disk> Inspection<D> {
 
     /// Forgets dead letters; how many. What their conversations keep stays there.
     pub fn drop_letters(&mut self, which: &Which) -> Result<u64, DiskFault> {
-        self.change(which, &|_, _, _| {})
+        self.change(which, &|_| true, &|_, _, _| {})
     }
 
     fn change(
         &mut self,
         which: &Which,
+        takes: &dyn Fn(&DeadLetter) -> bool,
         also: &dyn Fn(&mut Batch, &[u8], &DeadRecord),
     ) -> Result<u64, DiskFault> {
         let mut changes = Vec::new();
-        self.letters(which, &mut |key, record, _| changes.push((key.to_vec(), record.clone())))?;
+        self.letters(which, &mut |key, record, letter| {
+            if takes(letter) {
+                changes.push((key.to_vec(), record.clone()));
+            }
+        })?;
         for some in changes.chunks(BATCH_LETTERS_MAX) {
             let mut batch = Batch::default();
             for (key, record) in some {

@@ -86,6 +86,7 @@ fn records_read_back_equal() {
             below_bytes: 0,
             head: u64::MAX,
             total_bytes: 300,
+            last_unix_ms: 5,
             parties,
             tenant: "".into(),
             channel: "room:ü".into(),
@@ -94,8 +95,11 @@ fn records_read_back_equal() {
         // As it was written before anybody asked when a stream began.
         let mut old = channel.put();
         old[0] = VERSION;
+        // Behind the numbers of one byte and of ten stand two of one and two bytes.
+        let last_at = 5 + 6 + 5 + 1 + 1 + 10 + 2;
+        assert_eq!(old.remove(last_at), 5);
         old.drain(5..11);
-        let unknown = ChannelRecord { born_unix_ms: 0, ..channel };
+        let unknown = ChannelRecord { born_unix_ms: 0, last_unix_ms: 0, ..channel };
         assert_eq!(ChannelRecord::take(&old), Ok(unknown));
     }
     let marks = Marks { delivered: 300, read: 299 };

@@ -133,7 +133,9 @@ fn tries_are_counted_and_the_last_one_makes_a_dead_letter() {
 #[test]
 fn what_waited_too_long_is_a_dead_letter_by_itself() {
     let mut bench = Bench::new();
-    bench.send(1..=700);
+    for offset in 1..=700 {
+        bench.ask(direct(DM, "room:dm", offset, BOB));
+    }
     bench.reached(Reached::Delivered(100));
     bench.pass(2_000);
     assert!(bench.dead().is_empty());
@@ -313,4 +315,124 @@ fn every_channel_is_visited_and_a_step_is_bounded() {
     }
     assert_eq!(before, 1_500);
     assert!(bench.engine.next_wake_unix_ms().unwrap() > bench.now, "then it rests");
+}
+
+/// All entries of the spaces that users fill.
+fn left(bench: &Bench<SimulatedDisk>) -> Vec<(Space, usize)> {
+    let spaces = Space::ALL.into_iter().filter(|space| *space != Space::Meta);
+    let counted = spaces.map(|space| {
+        let mut count = 0;
+        let on_entry = &mut |_: &[u8], _: &[u8]| {
+            count += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        let disk = &bench.engine.disk;
+        disk.scan(space, &key::rest(&[]), Order::OldestFirst, on_entry).expect("it can be read");
+        (space, count)
+    });
+    counted.filter(|(_, count)| *count != 0).collect()
+}
+
+#[test]
+fn after_all_time_is_over_the_store_is_as_small_as_a_new_one() {
+    const NAMES: u128 = 700; // more than a step takes
+    let mut bench = Bench::new();
+    for number in 0..NAMES {
+        let (room, inbox) = (RoomId(10_000 + number), RoomId(20_000 + number));
+        let mut job = direct(room, &format!("few:dm{number}"), 1, inbox);
+        if let Job::Append(append) = &mut job {
+            append.birth.as_mut().unwrap().parties = Some([ANN, inbox]);
+            let expires_unix_ms = bench.now + 1_000;
+            append.addressee = Some(Addressee { inbox, expires_unix_ms });
+        }
+        bench.give(job);
+        bench.give(append(RoomId(30_000 + number), &format!("few:room{number}"), 1));
+        bench.give(mark(RoomId(30_000 + number), "ann", Reached::Read(1)));
+    }
+    // One room that very many have read.
+    bench.give(append(ROOM, "few:a", 1));
+    for number in 0..NAMES {
+        bench.give(mark(ROOM, &format!("u{number}"), Reached::Read(1)));
+    }
+    bench.answers();
+    let before = left(&bench);
+    assert_eq!(before.len(), 5, "channels, messages, marks, talks, pending: {before:?}");
+    bench.pass(10_000);
+    assert_eq!(bench.engine.dead_letters().count, NAMES as u64);
+    bench.pass(170_000);
+    assert_eq!(left(&bench), []);
+    assert_eq!(bench.engine.dead_letters(), crate::store::DeadLetters::default());
+    // And it begins again from nothing.
+    bench.give(append(ROOM, "few:a", 1));
+    bench.give(Job::Marks(MarksPage { room: ROOM, after: "".into(), count_max: 9 }));
+    let answers = bench.answers();
+    assert!(matches!(answers[0], Outcome::Appended), "{:?}", answers[0]);
+    assert!(matches!(&answers[1], Outcome::Marks(none, ..) if none.is_empty()));
+}
+
+#[test]
+fn a_channel_stays_while_something_waits_or_positions_are_good() {
+    let mut bench = Bench::new();
+    bench.send(1..=1); // it waits for an hour
+    bench.ask(append(ROOM, "few:a", 1));
+    bench.pass(110_000);
+    assert_eq!(bench.opened(ROOM).map(|opened| (opened.head, opened.tail.len())), Some((1, 0)));
+    bench.pass(20_000);
+    assert!(bench.opened(ROOM).is_none(), "nothing is left of it");
+    assert_eq!(bench.waiting(), [1], "what waits has its conversation, and its body");
+    bench.reached(Reached::Delivered(1));
+    bench.pass(10_000);
+    assert!(bench.opened(DM).is_none());
+    assert_eq!(left(&bench), []);
+}
+
+#[test]
+fn a_room_that_outlived_its_channel_on_disk_goes_on_where_it_was() {
+    let mut bench = Bench::new();
+    bench.ask(append(ROOM, "few:a", 1));
+    bench.pass(130_000);
+    assert_eq!(left(&bench), []);
+    let Job::Append(mut next) = append(ROOM, "few:a", 2) else { unreachable!() };
+    next.birth.as_mut().unwrap().behind = 1;
+    assert!(matches!(bench.ask(Job::Append(next)), Outcome::Appended));
+    let opened = bench.opened(ROOM).unwrap();
+    assert_eq!((opened.head, opened.first, opened.tail.len()), (2, 2, 1));
+}
+
+#[test]
+fn a_conversation_keeps_no_more_dead_letters_than_messages() {
+    let mut bench = Bench::new();
+    bench.send(1..=50);
+    bench.now = EXPIRES;
+    bench.pass(1_100);
+    assert!(bench.waiting().is_empty());
+    // Of the last 20, as many as of messages.
+    let dead: Vec<u64> = bench.dead().iter().map(|(offset, ..)| *offset).collect();
+    assert_eq!(dead, (31..=50).collect::<Vec<u64>>());
+    assert_eq!(bench.engine.dead_letters().count, 20);
+}
+
+#[test]
+fn a_dead_letter_has_no_body_when_its_message_would_have_none() {
+    let mut bench = Bench::new();
+    let mut job = direct(DM, "few:dm", 1, BOB);
+    if let Job::Append(append) = &mut job {
+        append.addressee = Some(Addressee { inbox: BOB, expires_unix_ms: bench.now + 50_000 });
+    }
+    bench.ask(job);
+    let body = |bench: &Bench<SimulatedDisk>| {
+        let mut found = None;
+        let disk = &bench.engine.disk;
+        disk.scan(Space::Dead, &key::rest(&[]), Order::OldestFirst, &mut |_, value| {
+            found = Some(crate::store::record::DeadRecord::take(value).unwrap().pending.letter);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        found
+    };
+    bench.pass(65_000);
+    assert_eq!(bench.passage(DM, 0, 9), [0; 0], "its message is too old");
+    assert_eq!(body(&bench), Some(Vec::new()), "it is known that it died, and when");
+    bench.pass(50_000);
+    assert_eq!(body(&bench), None);
 }
