@@ -22,6 +22,9 @@ const EXECUTOR_BYTES: u64 = 3 * (64 << 10) + 3 * (12 << 10);
 /// The capability to lock memory without a limit.
 const CAP_IPC_LOCK: u32 = 14;
 
+/// The capability to raise limits, which the server does.
+const CAP_SYS_RESOURCE: u32 = 24;
+
 /// What the kernel counts for one shard with such a plane.
 pub fn shard_locked_bytes(ring: &ring::Options) -> u64 {
     (ring.locked_bytes() + EXECUTOR_BYTES).max(EXECUTOR_BYTES_MIN)
@@ -37,8 +40,15 @@ pub(super) fn locked_bytes(plan: &Plan, whole: &ring::Options) -> u64 {
 pub fn locked_bytes_max() -> Option<u64> {
     let (_, hard) = Resource::MEMLOCK.get().ok()?;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let may_lock = capabilities(&status) & (1 << CAP_IPC_LOCK) != 0;
-    (!may_lock && hard != rlimit::INFINITY).then_some(hard)
+    let counts = counts(capabilities(&status), hard);
+    (hard != rlimit::INFINITY && counts).then_some(hard)
+}
+
+/// glommio asks for the limit only, whatever the process may lock.
+fn counts(capabilities: u64, hard_bytes: u64) -> bool {
+    let has = |capability: u32| capabilities & (1 << capability) != 0;
+    let is_enough = has(CAP_IPC_LOCK) && EXECUTOR_BYTES_MIN <= hard_bytes;
+    !has(CAP_SYS_RESOURCE) && !is_enough
 }
 
 /// Raises the limit to what it may be, and further where the process has the right to and
@@ -78,5 +88,13 @@ mod tests {
     fn capabilities_are_read_from_their_line() {
         assert_eq!(capabilities("Name:\tx\nCapEff:\t0000000000004000\n"), 1 << CAP_IPC_LOCK);
         assert_eq!(capabilities(""), 0);
+    }
+
+    #[test]
+    fn who_may_lock_all_needs_a_limit_for_an_executor_all_the_same() {
+        let (lock, raise) = (1 << CAP_IPC_LOCK, 1 << CAP_SYS_RESOURCE);
+        assert!(counts(0, 64 << 10) && counts(0, 64 << 20));
+        assert!(counts(lock, EXECUTOR_BYTES_MIN - 1) && !counts(lock, EXECUTOR_BYTES_MIN));
+        assert!(!counts(raise, 0) && !counts(lock | raise, 0));
     }
 }
