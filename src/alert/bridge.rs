@@ -21,6 +21,7 @@ use tokio::time;
 use super::answer::{self, Answer};
 use super::client::{Ask, Client, Failed, NoClient, Way};
 use super::core::{Core, Deed, Input, Output, Reply, Request, Settings, Ticket, Trouble, Verdict};
+use super::core_snapshot::{self, CoreSnapshot};
 use super::counts::{Count, Stats};
 use super::evidence::{self, Evidence, Question, Snapshot};
 use super::journal::{self, Journal, Opened};
@@ -544,7 +545,7 @@ pub(super) async fn send(client: &Client, request: &Request, options: &Options) 
 
 enum Piece {
     Exemplar(Snapshot),
-    Recorded(Snapshot),
+    Recorded(Option<Snapshot>, Option<CoreSnapshot>),
     Value(f64),
 }
 
@@ -565,12 +566,12 @@ async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Ev
         }
         if let Some(url) = question.recorder {
             let (client, fingerprint, token) = (client.clone(), fingerprint.clone(), token.clone());
+            let core = question.core;
             asked.spawn(async move {
-                let body = look(&client, &url, Way::Direct, &token).await;
-                (
-                    fingerprint,
-                    body.and_then(|body| evidence::of_recorder(&body)).map(Piece::Recorded),
-                )
+                let body = look(&client, &url, Way::Direct, &token).await.unwrap_or_default();
+                let core = (!core.is_empty()).then(|| core_snapshot::of_answer(&body, &core));
+                let piece = Piece::Recorded(evidence::of_recorder(&body), core.flatten());
+                (fingerprint, Some(piece))
             });
         }
         if let Some(url) = question.value {
@@ -590,8 +591,9 @@ async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Ev
             match piece {
                 // What Prometheus says goes before what an instance says of itself.
                 Piece::Exemplar(snapshot) => found.snapshot = Some(snapshot),
-                Piece::Recorded(snapshot) => {
-                    found.snapshot.get_or_insert(snapshot);
+                Piece::Recorded(snapshot, core) => {
+                    found.snapshot = found.snapshot.take().or(snapshot);
+                    found.core = core;
                 }
                 Piece::Value(value) => found.value = Some(value),
             }

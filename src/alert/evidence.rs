@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use form_urlencoded::Serializer;
 use serde::Deserialize;
 
+use super::core_snapshot::CoreSnapshot;
 use super::options::Options;
 use super::payload::{Alert, Pairs};
 use super::pending::{Line, Story};
@@ -51,6 +52,8 @@ pub enum Source {
 pub struct Found {
     /// A message that shows it.
     pub snapshot: Option<Snapshot>,
+    /// The core that it is about, if it is about one.
+    pub core: Option<CoreSnapshot>,
     /// What its expression is worth now.
     pub value: Option<f64>,
 }
@@ -69,6 +72,8 @@ pub struct Question {
     pub recorder: Option<String>,
     /// The value, from Prometheus: a URL.
     pub value: Option<String>,
+    /// The core that the instance is asked about; empty for all.
+    pub core: String,
     /// Which of several values is meant.
     pub labels: Pairs,
 }
@@ -87,6 +92,7 @@ pub fn plan<'a>(
             Story::Firing if snapshots < SNAPSHOTS_MAX => {
                 question.exemplars = exemplars(&line.alert, options, now_ms);
                 question.recorder = recorder(&line.alert, options);
+                question.core = core_of(&line.alert).to_owned();
                 snapshots += 1;
             }
             Story::Recovered | Story::FiredAndRecovered if values < VALUES_MAX => {
@@ -123,6 +129,16 @@ fn seconds(ms: u64) -> String {
     format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
 
+/// The core that an alert is about; empty for none.
+fn core_of(alert: &Alert) -> &str {
+    let core = alert.label("core");
+    if !core.is_empty() && core.len() <= 5 && core.bytes().all(|byte| byte.is_ascii_digit()) {
+        core
+    } else {
+        ""
+    }
+}
+
 fn recorder(alert: &Alert, options: &Options) -> Option<String> {
     let instance = instance(alert, options)?;
     let layer = match alert.label("layer") {
@@ -131,8 +147,15 @@ fn recorder(alert: &Alert, options: &Options) -> Option<String> {
         layer => layer,
     };
     let mut query = Serializer::new(String::new());
-    if !layer.is_empty() {
-        query.append_pair("layer", layer);
+    match core_of(alert) {
+        "" if layer.is_empty() => {}
+        "" => {
+            query.append_pair("layer", layer);
+        }
+        // Whatever went wrong there may be why.
+        core => {
+            query.append_pair("core", core);
+        }
     }
     // What was worse last week is another story.
     let since_ms = alert.starts_ms.saturating_sub(LOOK_BACK_MS);
@@ -363,6 +386,26 @@ mod tests {
                  since_unix_ms=1000100000&n=50"
             )
         );
+    }
+
+    #[test]
+    fn an_alert_about_a_core_asks_that_core() {
+        let mut line = line(Story::Firing);
+        let asked = |line: &Line| {
+            let fingerprint = "f".to_owned();
+            plan([(&fingerprint, line)].into_iter(), &options(), 1_000_500_000).remove(0)
+        };
+        assert_eq!(asked(&line).core, "");
+        for (core, want) in
+            [("3", "core=3&"), ("255", "core=255&"), ("-1", "layer="), ("3&n=", "layer=")]
+        {
+            line.alert.labels.insert("core".to_owned(), core.to_owned());
+            let url = asked(&line).recorder.unwrap();
+            assert!(
+                url.starts_with(&format!("http://10.0.0.1:8001/debug/snapshot?{want}")),
+                "{url}"
+            );
+        }
     }
 
     #[test]

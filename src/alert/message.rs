@@ -141,6 +141,7 @@ struct AlertView {
     duration: String,
     value: Option<String>,
     snapshot: Option<SnapshotView>,
+    core: Option<CoreView>,
     runbook_url: Option<String>,
     dashboard_url: Option<String>,
     graph_url: Option<String>,
@@ -154,6 +155,18 @@ struct SnapshotView {
     user_agent: String,
     seconds: String,
     source: &'static str,
+}
+
+/// A core whose turn does not end, or on which something went wrong.
+#[derive(Clone, Debug, Default, Serialize)]
+struct CoreView {
+    number: String,
+    phase: String,
+    seconds: String,
+    connection: String,
+    client: String,
+    room_id: String,
+    recent: Vec<String>,
 }
 
 /// Makes a message of what is to be told.
@@ -363,6 +376,7 @@ fn alert_view(fingerprint: &str, line: &Line, draft: &Draft<'_>, options: &Optio
         duration: duration(end_ms.saturating_sub(alert.starts_ms), draft.route.language),
         value: found.value.map(number),
         snapshot: snapshot(found, draft.route, options),
+        core: core(found, draft.route, options),
         runbook_url: text::link(alert.annotation("runbook_url")),
         dashboard_url: text::link(alert.annotation("dashboard_url")),
         graph_url: text::link(&alert.generator_url),
@@ -403,6 +417,33 @@ fn snapshot(found: &Found, route: &Route, options: &Options) -> Option<SnapshotV
             Source::Exemplar => "exemplar",
             Source::Recorder => "recorder",
         },
+    })
+}
+
+fn core(found: &Found, route: &Route, options: &Options) -> Option<CoreView> {
+    let core = found.core.as_ref()?;
+    let of_stranger = |text: &str| text::of_stranger(text, STRANGER_CHARS_MAX);
+    let room_id = match route.hash_rooms && !core.room_id.is_empty() {
+        true => signature::room(&options.silence_key.value, &core.room_id),
+        false => of_stranger(&core.room_id),
+    };
+    // Words of a closed list are as they are; what is none is a stranger's.
+    let word = |text: &str| match text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+        true if text.len() <= STRANGER_CHARS_MAX => text.to_owned(),
+        true | false => of_stranger(text),
+    };
+    let event = |(kind, reason, count): &(String, String, u64)| match count {
+        1 => format!("{} {}", word(kind), word(reason)),
+        count => format!("{} {} ×{count}", word(kind), word(reason)),
+    };
+    Some(CoreView {
+        number: of_stranger(&core.core),
+        phase: word(&core.phase),
+        seconds: number(core.for_seconds),
+        connection: of_stranger(&core.connection),
+        client: of_stranger(&core.client),
+        room_id,
+        recent: core.recent.iter().map(event).collect(),
     })
 }
 
@@ -783,6 +824,15 @@ pub fn check(templates: &Templates, name: &str) -> Result<(), template::Fault> {
                 (m.group, m.notes, m.mentions) = (some(), some(), "x".to_owned());
                 (m.silence_url, m.ack_url, m.alertmanager_url) = (text(), text(), text());
                 a.snapshot = Some(snapshot.clone());
+                let word = || "x".to_owned();
+                a.core = Some(CoreView {
+                    phase: word(),
+                    connection: word(),
+                    client: word(),
+                    room_id: word(),
+                    recent: some(),
+                    ..CoreView::default()
+                });
                 (a.value, a.runbook_url, a.dashboard_url, a.graph_url) =
                     (text(), text(), text(), text());
                 for field in [&mut a.action, &mut a.description, &mut a.tenant, &mut a.summary] {
@@ -818,6 +868,7 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
+    use super::super::core_snapshot::CoreSnapshot;
     use super::super::evidence::Snapshot;
     use super::super::options::Person;
     use super::super::payload;
@@ -864,8 +915,8 @@ mod tests {
             room_id: "r42` <@all>".to_owned(),
             user_agent: "<@all>[x](http://e)\u{202e}\n# big".to_owned(),
         };
-        let found = Found { snapshot: Some(snapshot), value: None };
-        let value = Found { snapshot: None, value: Some(0.0123) };
+        let found = Found { snapshot: Some(snapshot), ..Found::default() };
+        let value = Found { value: Some(0.0123), ..Found::default() };
         Evidence::from([("f1".to_owned(), found), ("f2".to_owned(), value)])
     }
 
@@ -973,7 +1024,7 @@ mod tests {
                 user_agent: words.clone(),
                 ..Snapshot::default()
             };
-            let found = Found { snapshot: Some(snapshot), value: None };
+            let found = Found { snapshot: Some(snapshot), ..Found::default() };
             let evidence = Evidence::from([("test".to_owned(), found)]);
             let mut pending = Pending::default();
             pending.unknown_route.clone_from(&words);
@@ -1070,6 +1121,58 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("ChatAlertBridgeTest firing"), "{text}");
+    }
+
+    #[test]
+    fn an_alert_about_a_core_says_whose_work_it_does_and_nothing_of_it_has_a_meaning() {
+        let hostile = "`<@all>[x](http://e)\n# big";
+        let core = CoreSnapshot {
+            core: "3".to_owned(),
+            phase: "reaping".to_owned(),
+            for_seconds: 12.5,
+            connection: "3.17.1".to_owned(),
+            client: "6f3e8f0e-33a5-4d0e-8f0a-0123456789ab".to_owned(),
+            room_id: format!("room:1{hostile}"),
+            recent: vec![
+                ("closed".to_owned(), "slow_consumer".to_owned(), 2),
+                ("stall".to_owned(), hostile.to_owned(), 1),
+            ],
+        };
+        let found = Found { core: Some(core), ..Found::default() };
+        let body = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/alert/golden/firing.json"));
+        let body = body.expect("a payload");
+        let body = payload::NotificationBody::whole(&body);
+        let payload = payload::read(&body, &[]).expect("it is one");
+        let pending = pending(&payload);
+        let evidence = payload.alerts.iter().map(|one| (one.fingerprint.clone(), found.clone()));
+        let evidence: Evidence = evidence.collect();
+        let templates = Templates::new(&[]).expect("they are good");
+        for channel in Channel::ALL {
+            for language in Language::ALL {
+                let route = route(language);
+                let draft = Draft {
+                    group_key: "g",
+                    pending: &pending,
+                    evidence: &evidence,
+                    route: &route,
+                    channel,
+                    instead_of: "",
+                    dropped: 0,
+                    outliving: &[],
+                    now_ms: 1_700_000_600_000,
+                };
+                let rendered = render(&draft, &options(), &templates);
+                assert_eq!(rendered.fault, None);
+                let text = &rendered.parts[0].text;
+                for words in ["reaping", "12.5", "3.17.1", "6f3e8f0e", "room:1", "slow_consumer ×2"]
+                {
+                    assert!(text.contains(words), "no {words} in {text}");
+                }
+                for mark in ["<@all>", "](http://e", "\n# big"] {
+                    assert!(!text.contains(mark), "{mark} in {text}");
+                }
+            }
+        }
     }
 
     #[test]

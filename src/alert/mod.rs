@@ -18,6 +18,7 @@ mod audit;
 mod bridge;
 mod client;
 mod core;
+mod core_snapshot;
 mod counts;
 mod dispatch;
 mod escalation;

@@ -323,7 +323,7 @@ fn what_is_found_out_stands_in_the_message_and_is_waited_for() {
         value_seconds: 1.25,
         ..Snapshot::default()
     };
-    let found = Found { snapshot: Some(snapshot), value: None };
+    let found = Found { snapshot: Some(snapshot), ..Found::default() };
     let id = world.asked[0];
     world.input(Input::Found(id, Evidence::from([("a".to_owned(), found)])));
     let text = text(&world.answer(Answer::Delivered));

@@ -22,6 +22,20 @@ pub enum Event<'a> {
     Gone(ConnId, Ending),
 }
 
+impl Event<'_> {
+    /// Whose it is.
+    pub fn conn(&self) -> ConnId {
+        match *self {
+            Event::Accepted(id)
+            | Event::Connected(id)
+            | Event::Received(id, _)
+            | Event::Sent(id)
+            | Event::Ended(id)
+            | Event::Gone(id, _) => id,
+        }
+    }
+}
+
 /// How a connection ended, seen from the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {

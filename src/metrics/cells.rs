@@ -14,6 +14,7 @@ use super::flight::{Flight, Flights, Flown};
 use super::pulse::{Phase, Pulse, Sight, UnderWay};
 use super::row::{Home, Merge, Row};
 use super::tenants::{TENANTS_MAX, Tenant};
+use crate::base::{ClientId, ConnId};
 
 /// One core's numbers: one writer, any number of readers.
 ///
@@ -136,6 +137,24 @@ impl Scribe {
     #[inline]
     pub fn enter(&self, phase: Phase) {
         self.cells.pulse.enter(phase);
+    }
+
+    /// What comes next is of this connection, of that core.
+    #[inline]
+    pub fn work_on(&self, core: u16, id: ConnId) {
+        self.cells.pulse.busy.connection(core, id);
+    }
+
+    /// And the connection is this client's.
+    #[inline]
+    pub fn work_for(&self, client: ClientId) {
+        self.cells.pulse.busy.client(client);
+    }
+
+    /// What comes next happens in this room; one that has no name to tell, by its hash.
+    #[inline]
+    pub fn work_in(&self, name: Option<&str>, hash: u64) {
+        self.cells.pulse.busy.room(name, hash);
     }
 
     /// What is under way at the end of a turn.

@@ -11,6 +11,7 @@
 //! Deliberately absent: who scrapes, and any label whose values peers choose.
 #![forbid(unsafe_code)]
 
+mod busy;
 mod catalogue;
 mod cells;
 mod exemplar;
@@ -24,6 +25,7 @@ mod reference;
 mod row;
 mod tenants;
 
+pub use busy::BusyWith;
 pub use catalogue::{Counter, Gauge, Histogram, TenantCounter, TenantGauge, TenantHistogram};
 pub use cells::{Cells, Ledger, Scribe};
 pub use exemplar::Exemplar;

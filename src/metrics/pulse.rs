@@ -9,6 +9,7 @@
 use std::array;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::busy::{Busy, BusyWith};
 use crate::base::limits::SHARDS_MAX;
 
 /// What a turn consists of, in order.
@@ -86,6 +87,7 @@ pub(super) struct Pulse {
     /// When the turn began, Unix ms.
     since_unix_ms: AtomicU64,
     turn: AtomicU64,
+    pub(super) busy: Busy,
     under_way: [AtomicU64; 5],
     /// Open questions by the core that was asked.
     lanes: [AtomicU32; SHARDS_MAX as usize],
@@ -100,6 +102,8 @@ pub struct Sight {
     pub since_unix_ms: u64,
     /// Which turn it is, from 1.
     pub turn: u64,
+    /// Whose work it does there.
+    pub busy_with: BusyWith,
     /// What was under way when the last turn ended.
     pub under_way: UnderWay,
     /// Open questions to other cores, where there are any.
@@ -112,6 +116,7 @@ impl Pulse {
             phase: AtomicU8::new(Phase::Starting as u8),
             since_unix_ms: AtomicU64::new(0),
             turn: AtomicU64::new(0),
+            busy: Busy::new(),
             under_way: array::from_fn(|_| AtomicU64::new(0)),
             lanes: array::from_fn(|_| AtomicU32::new(0)),
         }
@@ -127,6 +132,7 @@ impl Pulse {
     #[inline]
     pub fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+        self.busy.clear();
     }
 
     pub fn tell(&self, under_way: &UnderWay) {
@@ -150,6 +156,7 @@ impl Pulse {
             phase: Phase::ALL[usize::from(self.phase.load(Relaxed))],
             since_unix_ms: self.since_unix_ms.load(Relaxed),
             turn: self.turn.load(Relaxed),
+            busy_with: self.busy.read(),
             under_way: UnderWay { connections, timers, questions, ring_operations, store_requests },
             lanes: lanes.filter(|&(_, open)| open != 0).collect(),
         }

@@ -117,6 +117,7 @@ impl Shard {
         }
         let mut listed = std::mem::take(&mut self.listed);
         listed.retain(|listing| {
+            self.scribe.work_on(self.id.0, listing.id);
             self.send_waiting(now, listing.id, out);
             listing.held_since.is_some()
         });
@@ -220,6 +221,7 @@ impl Shard {
         let limits = self.limits();
         let Some(channel) = self.channels.find(gathering.room) else { return };
         let channel = self.channels.at(channel).expect("it was just found");
+        self.say_channel(&channel.name, gathering.room);
         let (publications_count, cargo) = (gathering.publications_count(), gathering.cargo());
         let round = match publications_count {
             0 => RoundId::NOBODY,

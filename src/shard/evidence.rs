@@ -6,7 +6,7 @@
 use super::Shard;
 use super::conn::Stage;
 use super::notes::{self, Room, Trouble};
-use crate::base::{ConnId, Now};
+use crate::base::{ConnId, Now, RoomId};
 use crate::metrics::{Cause, CloseReason, Flight, HandshakeOutcome, LaneKind, Stages, UnderWay};
 use crate::session::{Fault, Prefix};
 
@@ -17,6 +17,21 @@ pub type EarlyPanic = Prefix;
 const EARLY_PANICS_MAX: usize = 16;
 
 impl Shard {
+    /// Says in which room the core works from here on: by its name, unless that is made of
+    /// people's.
+    pub(super) fn say_room(&self, room: RoomId) {
+        match self.rooms.name(room) {
+            Some(name) => self.say_channel(name, room),
+            None => self.scribe.work_in(None, room.fold()),
+        }
+    }
+
+    /// The same, where the name is at hand.
+    pub(super) fn say_channel(&self, name: &str, room: RoomId) {
+        let is_of_people = name.starts_with('@') || name.starts_with("dm#");
+        self.scribe.work_in((!is_of_people).then_some(name), room.fold());
+    }
+
     /// Notes down that a connection ends, if it should not end like this.
     pub(super) fn note_end(&mut self, now: Now, id: ConnId, fault: Fault) {
         let Some(conn) = self.conns.at(id.slot) else { return };

@@ -420,6 +420,9 @@ impl Shard {
         );
         let out = &mut self.outcome;
         out.encoding = conn.encoding;
+        if let Some(who) = session.who() {
+            self.scribe.work_for(who.client);
+        }
         let decided = contain("a session", || decide(session, &mut cx, out));
         if decided.is_err() {
             self.scribe.add(Counter::Panics, 1);

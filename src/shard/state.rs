@@ -206,6 +206,7 @@ impl Shard {
     /// Something happened at a socket.
     pub fn on_event(&mut self, now: Now, event: Event<'_>) {
         self.spoken_count += usize::from(matches!(event, Event::Accepted(_) | Event::Received(..)));
+        self.scribe.work_on(self.id.0, event.conn());
         match event {
             Event::Accepted(id) => self.on_accepted(now, id),
             // A server asks for no connections.
@@ -320,6 +321,8 @@ impl Shard {
     }
 
     fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
+        self.scribe.work_on(from.0, ask.asker.conn);
+        self.say_room(ask.room);
         let mut out = std::mem::take(&mut self.out);
         self.rooms.handle(now, from, ask, &mut out);
         self.pass_on(now, &mut out);
@@ -370,6 +373,7 @@ impl Shard {
             }
             timers_left -= fired;
             for id in due.drain(..) {
+                self.scribe.work_on(self.id.0, id);
                 self.on_timer(now, id);
             }
         }

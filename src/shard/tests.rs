@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::conn::Stage;
 use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
-use crate::base::{Action, ConnId, Csprng, Ending, Event, Now, PeerSigns, ShardId, Tick};
-use crate::metrics::{Agent, Cells, Tenants};
+use crate::base::{Action, ConnId, Csprng, Ending, Event, Now, PeerSigns, RoomId, ShardId, Tick};
+use crate::metrics::{Agent, BusyWith, Cells, Tenants};
 use crate::room::{self, Namespace, Who};
 use crate::session::{self, NameKey, Prefix};
 use crate::store::Durability;
@@ -496,6 +497,50 @@ fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
     world.pass(700_000);
     for shard in &world.shards {
         assert!(shard.rooms.is_empty() && shard.channels.seats_count() == 0);
+    }
+}
+
+#[test]
+fn whose_work_a_core_does_is_there_before_it_is_done() {
+    let mut world = World::new(2, |_| ());
+    let room = world.channel_of(0);
+    let (near, far) = (world.join_room(0, &room), world.join_room(1, &room));
+    let client_of = |world: &World, peer: Peer| {
+        let conn = world.shards[peer.0].conns.at(peer.1).expect("it is there");
+        let Stage::Open(_, session) = &conn.stage else { panic!("it is open") };
+        session.who().map(|who| who.client)
+    };
+    let busy = |world: &World, core: usize| world.cells[core].sight().busy_with;
+    // Within the turn, when the message was read and its room was not asked yet.
+    let client = client_of(&world, near);
+    world.queue(near, &frame(&format!(r#"{{"id":7,"publish":{{"channel":"{room}","data":1}}}}"#)));
+    let want = BusyWith { connection: Some((0, id(near))), client, room: None };
+    assert_eq!(busy(&world, 0), want);
+    // A question of another core: the room, and whose question it is there.
+    world.settle();
+    let (publish, connection) =
+        (format!(r#"{{"id":8,"publish":{{"channel":"{room}","data":2}}}}"#), id(far));
+    world.queue(far, &frame(&publish));
+    world.turn(1);
+    let mut letters = Vec::new();
+    world.shards[1].post(&mut |_, mail| letters.append(mail));
+    for letter in letters {
+        world.shards[0].on_letter(world.now, ShardId(1), letter);
+    }
+    let want = BusyWith { connection: Some((1, connection)), client: None, room: Some(room) };
+    assert_eq!(busy(&world, 0), want);
+    world.turn(0);
+    assert_eq!(busy(&world, 1).room, None, "it waits for the other");
+}
+
+#[test]
+fn rooms_that_are_named_after_people_are_told_by_their_hash() {
+    let world = World::new(1, |_| ());
+    for (name, is_told) in [("room:1", true), ("@ann", false), ("dm#ann,bob", false)] {
+        world.shards[0].say_channel(name, RoomId(7 << 64 | 9));
+        let room = world.cells[0].sight().busy_with.room.expect("there is one");
+        assert_eq!(room == name, is_told, "{room}");
+        assert_eq!(room.starts_with('~'), !is_told, "{room}");
     }
 }
 

@@ -1,12 +1,15 @@
 //! What went wrong lately. Its JSON is a contract: the alert bridge reads it.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::Evidence;
 use super::query::Query;
-use crate::metrics::{Flown, KINDS, Layer};
+use super::tasks;
+use crate::metrics::{Cells, Flown, KINDS, Layer, Phase};
 
 /// Events of an answer, where nobody says.
 const EVENTS_DEFAULT: u64 = 50;
@@ -14,27 +17,38 @@ const EVENTS_DEFAULT: u64 = 50;
 /// Events of an answer.
 const EVENTS_MAX: u64 = 1_000;
 
+/// A number that no core has, for all of them.
+const NO_CORE: u64 = u64::MAX;
+
+/// How long a turn lasts that is told of, in ms: a core's sleep is shorter.
+const LONG_TURN_MS: u64 = 2_000;
+
 /// Which events somebody wants.
 struct Wanted {
+    core: Option<u16>,
     layer: Option<Layer>,
     kind: Option<&'static str>,
     since_unix_ms: u64,
     count: usize,
 }
 
-/// `GET /debug/snapshot?layer=&kind=&since_unix_ms=&n=`
+/// `GET /debug/snapshot?core=&layer=&kind=&since_unix_ms=&n=`
 pub(super) async fn page(
     State(evidence): State<Evidence>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
-    let query = Query::read(raw.as_deref(), &["layer", "kind", "since_unix_ms", "n"])?;
+    let query = Query::read(raw.as_deref(), &["core", "layer", "kind", "since_unix_ms", "n"])?;
+    // Out of range only where nobody says.
+    let core = query.number("core", NO_CORE, 0, u64::from(u16::MAX))?;
     let wanted = Wanted {
+        core: u16::try_from(core).ok(),
         layer: query.word("layer", &Layer::ALL.map(|layer| (layer.word(), layer)))?,
         kind: query.word("kind", &KINDS.map(|kind| (kind, kind)))?,
         since_unix_ms: query.number("since_unix_ms", 0, 0, u64::MAX)?,
         count: query.number("n", EVENTS_DEFAULT, 1, EVENTS_MAX)? as usize,
     };
     let threads = &evidence.threads;
+    let now_unix_ms = super::unix_ms();
     let cores = (0..).zip(&threads.cores).map(|(core, cells)| (Some(core), cells));
     let all = cores.chain(threads.store.iter().map(|cells| (None, cells)));
     let all = all.flat_map(|(core, cells)| cells.flights().into_iter().map(move |one| (core, one)));
@@ -42,15 +56,36 @@ pub(super) async fn page(
     let events: Vec<Value> = chosen.iter().map(|(core, flown)| event(*core, flown)).collect();
     Ok(super::json_answer(&json!({
         "instance": &*evidence.instance,
-        "now_unix_ms": super::unix_ms(),
+        "now_unix_ms": now_unix_ms,
         "events": events,
+        "long_turns": long_turns(&threads.cores, wanted.core, now_unix_ms),
     })))
+}
+
+/// The cores whose turn does not end, where they are in it, and whose work they do.
+fn long_turns(cores: &[Arc<Cells>], wanted: Option<u16>, now_unix_ms: u64) -> Vec<Value> {
+    let of_core = |(core, cells): (u16, &Arc<Cells>)| {
+        let sight = cells.sight();
+        let for_ms = now_unix_ms.saturating_sub(sight.since_unix_ms);
+        let is_long = sight.since_unix_ms != 0 && LONG_TURN_MS <= for_ms;
+        (is_long && sight.phase != Phase::Sleeping).then(|| {
+            json!({
+                "core": core,
+                "phase": sight.phase.word(),
+                "for_seconds": for_ms as f64 / 1e3,
+                "busy_with": tasks::busy_with(&sight),
+            })
+        })
+    };
+    let all = (0..).zip(cores).filter(|(core, _)| wanted.is_none_or(|wanted| wanted == *core));
+    all.filter_map(of_core).collect()
 }
 
 /// What is wanted of it, newest first.
 fn chosen(mut all: Vec<(Option<u16>, Flown)>, wanted: &Wanted) -> Vec<(Option<u16>, Flown)> {
-    all.retain(|(_, flown)| {
-        wanted.since_unix_ms <= flown.unix_ms
+    all.retain(|(core, flown)| {
+        wanted.core.is_none_or(|wanted| Some(wanted) == *core)
+            && wanted.since_unix_ms <= flown.unix_ms
             && wanted.layer.is_none_or(|layer| layer == flown.cause.layer())
             && wanted.kind.is_none_or(|kind| kind == flown.cause.kind())
     });
@@ -101,6 +136,7 @@ fn event(core: Option<u16>, flown: &Flown) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ConnId;
     use crate::metrics::{Agent, Cause, CloseReason, Segment, Stages};
 
     fn flown(unix_ms: u64, cause: Cause) -> Flown {
@@ -124,7 +160,7 @@ mod tests {
             (Some(0), flown(2, Cause::Closed(CloseReason::SlowConsumer))),
             (Some(1), flown(4, Cause::SlowMessage(Segment::B2c))),
         ];
-        let wanted = Wanted { layer, kind, since_unix_ms: since, count: n };
+        let wanted = Wanted { core: None, layer, kind, since_unix_ms: since, count: n };
         let times: Vec<u64> = chosen(all, &wanted).iter().map(|(_, flown)| flown.unix_ms).collect();
         assert_eq!(times, want);
     }
@@ -139,6 +175,38 @@ mod tests {
         check(None, Some("stall"), 0, 9, &[1]);
         check(Some(Layer::Store), None, 0, 9, &[]);
         check(Some(Layer::Latency), Some("stall"), 0, 9, &[]);
+    }
+
+    #[test]
+    fn a_core_whose_turn_does_not_end_is_told_with_what_it_is_busy_with() {
+        let cells = [Cells::new(), Cells::new(), Cells::new()];
+        let scribes: Vec<_> = cells.iter().map(|cells| cells.claim()).collect();
+        for scribe in &scribes {
+            scribe.begin_turn(10_000);
+        }
+        scribes[0].work_on(0, ConnId { slot: 17, generation: 3 });
+        scribes[0].work_in(Some("room:\"<@all>"), 0);
+        scribes[1].enter(Phase::Sleeping);
+        scribes[2].enter(Phase::Orders);
+        let first = json!({
+            "core": 0, "phase": "reaping", "for_seconds": 2.5,
+            "busy_with": { "connection": "0.17.3", "room_id": "room:\"<@all>" },
+        });
+        let third = json!({ "core": 2, "phase": "orders", "for_seconds": 2.5, "busy_with": null });
+        assert_eq!(long_turns(&cells, None, 12_500), [first.clone(), third]);
+        assert_eq!(long_turns(&cells, Some(0), 12_500), [first]);
+        assert_eq!(long_turns(&cells, Some(1), 12_500), [] as [Value; 0]);
+        assert_eq!(long_turns(&cells, None, 11_999), [] as [Value; 0]);
+    }
+
+    #[test]
+    fn events_of_one_core_are_those_of_no_other() {
+        let all = vec![(Some(0), flown(1, Cause::Stall)), (None, flown(2, Cause::Stall))];
+        for (core, want) in [(Some(0), vec![1]), (Some(1), vec![]), (None, vec![2, 1])] {
+            let wanted = Wanted { core, layer: None, kind: None, since_unix_ms: 0, count: 9 };
+            let chosen = chosen(all.clone(), &wanted);
+            assert_eq!(chosen.iter().map(|(_, one)| one.unix_ms).collect::<Vec<_>>(), want);
+        }
     }
 
     #[test]

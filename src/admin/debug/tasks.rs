@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::Evidence;
-use crate::metrics::{Cells, Gauge};
+use crate::metrics::{BusyWith, Cells, Gauge, Phase, Sight};
 
 /// `GET /debug/tasks`
 pub(super) async fn page(State(evidence): State<Evidence>) -> Response {
@@ -24,6 +24,23 @@ pub fn report(instance: &str, now_unix_ms: u64, cores: &[Arc<Cells>]) -> Value {
     })
 }
 
+/// Whose work a core does; `null` when it does none. What is not known is not there.
+pub(super) fn busy_with(sight: &Sight) -> Value {
+    let BusyWith { connection, client, room } = &sight.busy_with;
+    let mut busy = Map::new();
+    if let Some((core, id)) = connection {
+        let place = format!("{core}.{}.{}", id.slot, id.generation);
+        busy.insert("connection".to_owned(), place.into());
+    }
+    if let Some(client) = client {
+        busy.insert("client".to_owned(), client.to_string().into());
+    }
+    if let Some(room) = room {
+        busy.insert("room_id".to_owned(), room.as_str().into());
+    }
+    if sight.phase == Phase::Sleeping || busy.is_empty() { Value::Null } else { busy.into() }
+}
+
 fn line(core: u16, now_unix_ms: u64, cells: &Cells) -> Value {
     let sight = cells.sight();
     let lanes = sight.lanes.iter().map(|(to, open)| (to.to_string(), Value::from(*open)));
@@ -31,6 +48,7 @@ fn line(core: u16, now_unix_ms: u64, cells: &Cells) -> Value {
     let for_ms = if since == 0 { 0 } else { now_unix_ms.saturating_sub(since) };
     json!({
         "core": core,
+        "busy_with": busy_with(&sight),
         "phase": sight.phase.word(),
         "since_unix_ms": since,
         "for_seconds": for_ms as f64 / 1e3,

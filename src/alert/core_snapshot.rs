@@ -1,0 +1,145 @@
+//! What an instance says of one of its cores: whose work it does when its turn does not end,
+//! and what went wrong on it before.
+//!
+//! Deliberately absent: asking, and what may stand in a chat as it is: all of this is a
+//! stranger's until it is shown.
+
+use serde::Deserialize;
+
+/// Kinds of events that are shown.
+const RECENT_MAX: usize = 3;
+
+/// One core.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CoreSnapshot {
+    /// Its number.
+    pub core: String,
+    /// Where it is in a turn that does not end; empty where no turn is long.
+    pub phase: String,
+    /// For how long.
+    pub for_seconds: f64,
+    /// The connection whose work it does there: its core, slot and generation.
+    pub connection: String,
+    /// What SDKs call that connection.
+    pub client: String,
+    /// The room, as a peer named it.
+    pub room_id: String,
+    /// The last events: kind, reason, and how many of the same followed each other; newest
+    /// first.
+    pub recent: Vec<(String, String, u64)>,
+}
+
+#[derive(Deserialize)]
+struct SnapshotAnswer {
+    events: Vec<CoreEvent>,
+    #[serde(default)]
+    long_turns: Vec<LongTurn>,
+}
+
+#[derive(Deserialize)]
+struct CoreEvent {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Default, Deserialize)]
+struct LongTurn {
+    #[serde(default)]
+    phase: String,
+    #[serde(default)]
+    for_seconds: f64,
+    #[serde(default)]
+    busy_with: Option<BusyPart>,
+}
+
+#[derive(Default, Deserialize)]
+struct BusyPart {
+    #[serde(default)]
+    connection: String,
+    #[serde(default)]
+    client: String,
+    #[serde(default)]
+    room_id: String,
+}
+
+/// What an instance answered about this core alone; nothing when it says nothing.
+pub fn of_answer(body: &[u8], core: &str) -> Option<CoreSnapshot> {
+    let answer: SnapshotAnswer = serde_json::from_slice(body).ok()?;
+    let mut recent: Vec<(String, String, u64)> = Vec::new();
+    for CoreEvent { kind, reason } in answer.events {
+        let count = recent.len();
+        match recent.last_mut() {
+            Some((last, why, times)) if *last == kind && *why == reason => *times += 1,
+            Some(_) if count == RECENT_MAX => break,
+            Some(_) | None => recent.push((kind, reason, 1)),
+        }
+    }
+    let turn = answer.long_turns.into_iter().next();
+    if turn.is_none() && recent.is_empty() {
+        return None;
+    }
+    let turn = turn.unwrap_or_default();
+    let busy = turn.busy_with.unwrap_or_default();
+    Some(CoreSnapshot {
+        core: core.to_owned(),
+        phase: turn.phase,
+        for_seconds: turn.for_seconds,
+        connection: busy.connection,
+        client: busy.client,
+        room_id: busy.room_id,
+        recent,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_stands_still_says_whose_work_it_does_and_what_came_before() {
+        let body = br#"{"instance":"i","now_unix_ms":1,"events":[
+            {"core":3,"kind":"closed","reason":"slow_consumer"},
+            {"core":3,"kind":"closed","reason":"slow_consumer"},
+            {"core":3,"kind":"stall","reason":"turn"},
+            {"core":3,"kind":"closed","reason":"slow_consumer"},
+            {"core":3,"kind":"lane_full","reason":"push"}],
+            "long_turns":[{"core":3,"phase":"reaping","for_seconds":12.5,"busy_with":
+            {"connection":"3.17.1","client":"c","room_id":"room:1"}}]}"#;
+        let told = of_answer(body, "3").unwrap();
+        let words = |kind: &str, reason: &str, count| (kind.to_owned(), reason.to_owned(), count);
+        assert_eq!(
+            told,
+            CoreSnapshot {
+                core: "3".to_owned(),
+                phase: "reaping".to_owned(),
+                for_seconds: 12.5,
+                connection: "3.17.1".to_owned(),
+                client: "c".to_owned(),
+                room_id: "room:1".to_owned(),
+                recent: vec![
+                    words("closed", "slow_consumer", 2),
+                    words("stall", "turn", 1),
+                    words("closed", "slow_consumer", 1),
+                ],
+            }
+        );
+        for end in 0..body.len() {
+            assert_eq!(of_answer(&body[..end], "3"), None);
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_not_there() {
+        let check = |body: &[u8], phase: &str, recent: usize| {
+            let told = of_answer(body, "0").unwrap();
+            assert_eq!((told.phase.as_str(), told.recent.len()), (phase, recent));
+            assert_eq!((told.connection, told.room_id), (String::new(), String::new()));
+        };
+        check(br#"{"events":[{"kind":"stall"}]}"#, "", 1);
+        check(br#"{"events":[],"long_turns":[{"phase":"orders","busy_with":null}]}"#, "orders", 0);
+        assert_eq!(of_answer(br#"{"events":[],"long_turns":[]}"#, "0"), None);
+        assert_eq!(of_answer(b"[]", "0"), None);
+    }
+}
