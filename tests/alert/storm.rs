@@ -23,6 +23,7 @@ const BEGINNINGS: [&str; 3] =
     ["2026-01-01T10:00:20Z", "2026-01-01T10:00:05Z", "2026-01-01T10:00:40Z"];
 const END: &str = "2026-01-01T10:05:00Z";
 
+#[expect(clippy::disallowed_methods, reason = "robots and test read the same clock")]
 fn now_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64()
 }
@@ -40,7 +41,7 @@ impl Given {
         let poison = if index % 29 == 11 { "poison-" } else { "" };
         let mut alert = Alert::firing(&format!("n-{poison}{index}-"));
         alert.starts_at = BEGINNINGS[beginning % BEGINNINGS.len()];
-        alert.severity = if index % 3 == 0 { "warning" } else { "critical" };
+        alert.severity = if index.is_multiple_of(3) { "warning" } else { "critical" };
         alert
     }
 
@@ -54,10 +55,10 @@ impl Given {
         for alert in all(self, group) {
             self.at_s.insert(alert.annotations[0].1.clone(), now_s());
         }
-        if group % 2 == 0 {
+        if group.is_multiple_of(2) {
             world.bridge.keep("page", &key, &all(self, group + 1));
         }
-        if group % 3 == 0 {
+        if group.is_multiple_of(3) {
             let mut over = all(self, group + 1);
             for alert in over.iter_mut().step_by(2) {
                 alert.ends_at = END;
