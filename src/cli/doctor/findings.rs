@@ -195,19 +195,24 @@ fn locked_memory(shards: u64, ring: &ring::Options, facts: &Facts) -> Finding {
     let needed = shards * of_one;
     let (grade, is) = match facts.locked_bytes_max {
         None => (Grade::Good, "unlimited".to_owned()),
-        Some(bytes) if bytes < needed => (Grade::Blocks, mebibytes(bytes)),
-        Some(bytes) => (Grade::Good, mebibytes(bytes)),
+        Some(bytes) if bytes < needed => (Grade::Blocks, kibibytes(bytes)),
+        Some(bytes) => (Grade::Good, kibibytes(bytes)),
     };
     Finding {
         name: "locked memory (RLIMIT_MEMLOCK)",
         grade,
         is,
-        should: format!("at least {} for {shards} shards", mebibytes(needed)),
+        should: format!("at least {} for {shards} shards", kibibytes(needed)),
         change: format!(
             "ulimit -l {0}, LimitMEMLOCK={0}K in a systemd unit, or tuning/descriptors.sh apply",
             needed >> 10
         ),
     }
+}
+
+/// A limit may be smaller than a mebibyte.
+fn kibibytes(bytes: u64) -> String {
+    format!("{} KiB", bytes >> 10)
 }
 
 fn memory(config: &Config, wanted: u64, shards: u64, facts: &Facts) -> Finding {
