@@ -26,6 +26,11 @@ impl Bucket {
         Bucket { full_at_ns: 0 }
     }
 
+    /// Whether nothing is missing.
+    pub fn is_full(&self, now: Tick) -> bool {
+        self.full_at_ns <= now.0.saturating_mul(1_000_000)
+    }
+
     /// Takes `units` when they are there; takes nothing otherwise.
     #[must_use]
     pub fn take(&mut self, now: Tick, rate: Rate, units: u32) -> bool {

@@ -154,6 +154,26 @@ pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
 /// Messages in one history answer, whatever the client asks for.
 pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 
+/// Conversations and rooms that one user may begin with a first message at the rooms of
+/// one shard: so many at once, and so many a second; over it they are refused (111).
+pub const BEGUN_ROOMS_BURST: u32 = 256;
+
+/// See `BEGUN_ROOMS_BURST`.
+pub const BEGUN_ROOMS_PER_S: u32 = 2;
+
+/// Users of one shard whose beginnings are counted.
+pub const BEGINNERS_MAX: usize = 65_536;
+
+/// Times that a user's coming or going is told in one room, at once; over it, the others
+/// are told numbers, at most once a second.
+pub const MEMBER_NEWS_BURST: u32 = 20;
+
+/// The same, a second.
+pub const MEMBER_NEWS_PER_S: u32 = 1;
+
+/// Users of one room whose coming and going is counted.
+pub const MEMBER_NEWS_USERS_MAX: usize = 2_048;
+
 /// Users of one room whose typing is remembered, so that it is told once a second;
 /// what is over it is not told.
 pub const TYPING_USERS_MAX: usize = 64;

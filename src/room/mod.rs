@@ -25,6 +25,7 @@ mod state;
 mod storing;
 #[cfg(test)]
 mod tests;
+mod user_rates;
 mod users;
 mod way;
 mod window;

@@ -7,6 +7,7 @@ use super::inbox::Inbox;
 use super::kept::{Kept, Phase};
 use super::members::Members;
 use super::news::Crowd;
+use super::user_rates::UserRates;
 use super::window::Window;
 use super::{Answer, Asker, Namespace, Options, Posted, Recovery, Title, Way, Welcome};
 use crate::base::{Bucket, Now, RoomId, ShardId, Tick};
@@ -34,6 +35,8 @@ pub(super) struct Room {
     pub(super) inbox: Option<Box<Inbox>>,
     /// Of a large room: who came and left since its members were told last.
     pub(super) crowd: Option<Box<Crowd>>,
+    /// How often whose coming and going was told lately.
+    pub(super) told_of: Option<Box<UserRates>>,
     /// Since when nobody is here.
     pub(super) empty_since: Tick,
     /// The earliest entry of `sweeps` for this room; the end of time for none.

@@ -11,16 +11,21 @@ use super::one::{Asking, Room, SWEEP_MS_MAX, Stream, rules};
 use super::out::publish_result;
 use super::silence::Silence;
 use super::storing::Storing;
+use super::user_rates::UserRates;
 use super::window::Window;
 use super::{
     Answer, Ask, Departure, Draft, Entry, HistoryPage, IdSource, MembersPage, Namespace, Options,
     Out, Passage, Step, Swap, Tell, Title, Voice, Way, What, ack_key,
 };
 use crate::base::limits::{
-    HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
+    BEGINNERS_MAX, BEGUN_ROOMS_BURST, BEGUN_ROOMS_PER_S, HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX,
+    PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
 };
 use crate::base::{Bucket, Csprng, Moment, Now, Rate, RoomId, SealKey, ShardId, Slab, Tick, Wheel};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Publication};
+
+/// How fast one user may begin rooms.
+const BEGINNINGS: Rate = Rate { per_s: BEGUN_ROOMS_PER_S, burst: BEGUN_ROOMS_BURST };
 
 /// How exactly rooms keep their deadlines.
 const WHEEL_GRANULARITY_MS: u64 = 64;
@@ -46,6 +51,8 @@ pub struct Rooms {
     pub(super) ids: Csprng,
     pub(super) silence: Silence,
     pub(super) storing: Storing,
+    /// Who begins rooms.
+    beginnings: UserRates,
 }
 
 /// The answer to a question, unless it comes later, and what everybody hears of it.
@@ -66,6 +73,7 @@ impl Rooms {
             silence: Silence::new(silent_key, &mut ids),
             ids,
             storing: Storing::default(),
+            beginnings: UserRates::new(BEGINNINGS, BEGINNERS_MAX),
         }
     }
 
@@ -296,6 +304,14 @@ impl Rooms {
         let room = &mut self.rooms[slot];
         let rules = rules(&self.options, &room.title);
         if !room.rate.take(now.tick, rate(rules), 1) {
+            return refuse(ErrorCode::TooManyRequests);
+        }
+        let begins = room.next_offset() == 1;
+        if begins
+            && let Some(info) = &draft.info
+            && !self.beginnings.take(now.tick, &room.title.tenant, info)
+        {
+            self.sweep_at(slot, now.tick);
             return refuse(ErrorCode::TooManyRequests);
         }
         let (voice, way, id_source) = (draft.voice, draft.way, draft.id_source);
@@ -560,6 +576,7 @@ impl Rooms {
             ids: None,
             inbox: None,
             crowd: None,
+            told_of: None,
             empty_since: now.tick,
             sweep_at: Tick(u64::MAX),
         };

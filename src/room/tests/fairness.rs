@@ -143,7 +143,8 @@ fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
         let Answer::Subscribed(welcome) = entered else { panic!() };
         starts.push(welcome.position);
         for n in 0..8 {
-            let draft = draft(of(room), "bob", &n.to_string(), None, Voice::Publish);
+            let author = format!("bob{}", slot / 100);
+            let draft = draft(of(room), &author, &n.to_string(), None, Voice::Publish);
             world.ask(0, room, draft);
         }
     }
@@ -197,4 +198,61 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     world.settle();
     assert_eq!(asked.iter().filter(|&&id| world.answer(id).is_some()).count(), 4);
     assert_eq!(world.rooms.requests_count(), 0);
+}
+
+#[test]
+fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
+    use crate::base::limits::{BEGUN_ROOMS_BURST, BEGUN_ROOMS_PER_S};
+    let mut world = World::new();
+    world.rooms =
+        Rooms::new(world.now, roomy(&world.options), Csprng::from_key([3; 16]), silent_key());
+    let begin = |world: &mut World, user: &str, n: u32| {
+        let title = title(&format!("dm#{user},{n:05}"), 1);
+        let voice = Voice::Send { from: ANNS, to: RoomId(70_000 + u128::from(n)), ttl_ms: 0 };
+        let what = draft(title, user, "1", Some("a"), voice);
+        let room = RoomId(u128::from(n) + 1_000_000 * u128::from(user.as_bytes()[0]));
+        matches!(world.ask(1, room, what), Answer::Posted(_))
+    };
+    let begun = (0..400).filter(|&n| begin(&mut world, "ann", n)).count();
+    assert_eq!(begun, BEGUN_ROOMS_BURST as usize);
+    assert!(begin(&mut world, "bob", 1), "others are not concerned");
+    assert!(begin(&mut world, "ann", 5), "neither is what there is");
+    world.pass(10_000);
+    let begun = (500..900).filter(|&n| begin(&mut world, "ann", n)).count();
+    assert_eq!(begun, 10 * BEGUN_ROOMS_PER_S as usize);
+}
+
+#[test]
+fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
+    let mut options = Options { namespaces: namespaces(), rooms_max: 100 };
+    options.namespaces[0].join_leave = true;
+    options.namespaces[0].join_leave_members_max = 100;
+    let now = Now::at(Tick(5_000), 1_000_000_000);
+    let mut world = World::new();
+    world.rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
+    world.now = now;
+    world.subscribe(1, None);
+    let (mut news, mut numbers) = (0, 0);
+    let mut count = |world: &World| {
+        for (_, tell) in &world.out.told {
+            news += u32::from(matches!(tell, Tell::Came(..) | Tell::Went(..)));
+            numbers += u32::from(matches!(tell, Tell::Crowd(..)));
+        }
+    };
+    for n in 0..1_000 {
+        world.ask(2, ROOM, subscribe(title("room:9", 0), "eve", 2, None));
+        count(&world);
+        world.ask(2, ROOM, What::Unsubscribe(Departure::Said));
+        count(&world);
+        if n % 10 == 0 {
+            world.out.told.clear();
+            world.pass(50);
+            count(&world);
+        }
+    }
+    assert!((20..40).contains(&news), "{news} by name in five seconds");
+    assert!((3..10).contains(&numbers), "{numbers} times in numbers");
+    // Somebody else is told as ever.
+    world.ask(3, ROOM, subscribe(title("room:9", 0), "cat", 3, None));
+    assert!(world.out.told.iter().any(|(_, tell)| matches!(tell, Tell::Came(..))));
 }
