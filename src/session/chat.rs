@@ -149,7 +149,7 @@ impl Session {
         out: &mut Outcome,
     ) -> Done {
         let target = self.target(cx, channel)?;
-        let (tags, id_source) = tags(said, &mut cx.chance.ids);
+        let (tags, id_source) = (tags(said, &mut cx.chance.ids), id_source(said));
         let sent_at_unix_ms = said.sent_at_ms;
         let words = Words {
             data: &said.data,
@@ -178,7 +178,7 @@ impl Session {
         }
         let channel = conversation(user, to).ok_or(Field::To)?;
         let target = self.target(cx, &channel)?;
-        let (tags, id_source) = tags(said, &mut cx.chance.ids);
+        let (tags, id_source) = (tags(said, &mut cx.chance.ids), id_source(said));
         let ttl_ms = ttl_s.map_or(0, |ttl_s| ttl_s.saturating_mul(1_000));
         let sent_at_unix_ms = said.sent_at_ms;
         let words = Words {
@@ -376,8 +376,7 @@ fn named(user: &str) -> Result<&str, ErrorCode> {
 
 /// What goes with a message, in this order. Each has an id: the client's, or one
 /// that is made here, and that is the id of its trace, too, if it came without one.
-fn tags(said: &Said<'_>, ids: &mut Csprng) -> (Vec<(Box<str>, Box<str>)>, IdSource) {
-    let id_source = if said.id.is_some() { IdSource::Client } else { IdSource::Server };
+fn tags(said: &Said<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
     let id = said.id.as_deref().map_or_else(
         // A version 4 UUID, as a client's identity is one.
         || ClientId::from_random(ids.draw_u128()).to_string().into_boxed_str(),
@@ -390,5 +389,9 @@ fn tags(said: &Said<'_>, ids: &mut Csprng) -> (Vec<(Box<str>, Box<str>)>, IdSour
     if let Some(sent_at_ms) = said.sent_at_ms {
         tags.push(("sent_at_ms".into(), sent_at_ms.to_string().into_boxed_str()));
     }
-    (tags, id_source)
+    tags
+}
+
+fn id_source(said: &Said<'_>) -> IdSource {
+    if said.id.is_some() { IdSource::Client } else { IdSource::Server }
 }
