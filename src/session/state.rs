@@ -701,25 +701,22 @@ impl Session {
         Finding::Alive
     }
 
-    /// Something did not come in time, and nobody is judged now. Who has not even begun has
-    /// twice the time, and no more: places for newcomers are few.
-    pub fn spare(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+    /// Something did not come in time, and nobody is judged now. Says whether it is judged all
+    /// the same as soon as there is nothing more to be read: who has not even begun has twice
+    /// the time, and no more, because places for newcomers are few.
+    pub fn spare(&mut self, cx: &mut Context<'_>) -> bool {
         match &self.state {
-            State::Greeting { deadline }
-                if deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick =>
-            {
-                self.close(Fault::Stale, out);
+            State::Greeting { deadline } => {
+                deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick
             }
             State::Ready(peer) => {
                 let ended = peer.expires_unix_s().map(|end| end.saturating_mul(1_000));
                 let late_ms_max = cx.options.expiry_grace_ms.saturating_add(LATE_EXPIRY_MS_MAX);
-                if ended.is_some_and(|end| end.saturating_add(late_ms_max) <= cx.now.unix_ms) {
-                    return self.close(Fault::Expired, out);
-                }
                 let load = cx.load.core_connections;
                 self.heartbeat.spare(cx.now.tick, cx.options, load, &mut cx.chance.jitter);
+                ended.is_some_and(|end| end.saturating_add(late_ms_max) <= cx.now.unix_ms)
             }
-            State::Greeting { .. } | State::Connecting(_) | State::Closed => (),
+            State::Connecting(_) | State::Closed => false,
         }
     }
 

@@ -781,7 +781,9 @@ fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
         desk.step(|session, cx, out| {
             session.on_timer(cx, out);
             assert!(matches!(out.effects[..], [Effect::Suspect(Suspicion::Deadline)]));
-            session.spare(cx, out);
+            if session.spare(cx) {
+                assert_eq!(session.judge(cx, PeerSigns::default(), out), Finding::Alive);
+            }
         });
         assert_eq!(desk.out.is_closing(), closes);
     }

@@ -56,7 +56,9 @@ impl Shard {
         match judging {
             Judging::Held => {
                 for id in self.suspects.take_held() {
-                    self.spare(now, id);
+                    if self.spare(now, id) && is_drained {
+                        self.judge_one(now, id, signs(id));
+                    }
                 }
             }
             Judging::Open if is_drained => {
@@ -110,29 +112,28 @@ impl Shard {
         self.scribe.add(Counter::Suspicions(outcome), 1);
     }
 
-    /// Nobody is judged now.
-    fn spare(&mut self, now: Now, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
+    /// Nobody is judged now. Says whether this one has had twice its time.
+    fn spare(&mut self, now: Now, id: ConnId) -> bool {
+        let Some(conn) = self.conn(id) else { return false };
         match &conn.stage {
             Stage::Upgrading(upgrading) => {
-                // Twice the time, and no more: places for newcomers are few.
                 let over_ms = now.tick.ms_since(upgrading.since);
-                if 2 * self.options.session.upgrade_ms_max <= over_ms {
-                    self.refuse_upgrade(now, id, Refusal::TimedOut);
-                }
+                2 * self.options.session.upgrade_ms_max <= over_ms
             }
             Stage::Open(_, session) => {
                 let was_suspected = session.is_suspected();
-                let decided = self.with_session(now, id, |session, cx, out| {
-                    session.spare(cx, out);
+                let mut is_over = false;
+                let decided = self.with_session(now, id, |session, cx, _| {
+                    is_over = session.spare(cx);
                 });
                 if decided.is_err() {
                     self.end(now, id, Fault::Panicked);
                 }
                 self.scribe.add(Counter::Suspicions(Suspected::Spared), was_suspected.into());
                 self.rest(now, id);
+                is_over
             }
-            Stage::Closing(_) | Stage::Shut => (),
+            Stage::Closing(_) | Stage::Shut => false,
         }
     }
 
