@@ -287,7 +287,10 @@ impl Core {
         match answer {
             Answer::Delivered => self.delivered(now, id, out),
             Answer::Refused(code) => self.refuse(now, id, robot, code, out),
-            Answer::Busy(code) => self.failed(now, id, robot, code, out),
+            // A filter between us and the robot may say of one message that we may not.
+            Answer::Busy(code) | Answer::Stranger(code) => {
+                self.failed(now, id, robot, code, out);
+            }
             Answer::TooLong(_) | Answer::Doubtful => {
                 let is_doubtful = answer == Answer::Doubtful;
                 if let Some(Message { sending, .. }) = self.messages.get_mut(&id) {
@@ -300,16 +303,17 @@ impl Core {
                     false => self.again(id, out),
                 }
             }
-            Answer::TooOften(_) | Answer::Stranger(_) | Answer::Unreachable => self.again(id, out),
+            Answer::TooOften(_) | Answer::Unreachable => self.again(id, out),
         }
     }
 
     /// A try failed for a reason that may be the message's own.
     fn failed(&mut self, now: Now, id: u64, robot: &str, code: i64, out: &mut Vec<Output>) {
         let speaker = self.speakers.iter().find(|speaker| speaker.robot.name == robot);
-        let ready_ms = speaker.map_or(0, Speaker::ready_ms);
+        let (ready_ms, delivered_ms) =
+            speaker.map_or((0, 0), |speaker| (speaker.ready_ms(), speaker.delivered_ms));
         let Some(Message { sending, .. }) = self.messages.get_mut(&id) else { return };
-        sending.pending.tries.fail(now.unix_ms, ready_ms);
+        sending.pending.tries.fail(now.unix_ms, ready_ms, delivered_ms);
         match self.is_poison(id) {
             true => self.refuse(now, id, robot, code, out),
             false => self.again(id, out),

@@ -105,10 +105,15 @@ pub struct Pending {
 pub struct Tries {
     /// How many there were that the robots' rates are not to blame for.
     pub count: u32,
-    /// When the first of them failed, in milliseconds since 1970.
-    pub since_ms: u64,
+    /// When the last of them failed, in milliseconds since 1970.
+    #[serde(default)]
+    pub failed_ms: u64,
     /// Until when others go first, in milliseconds since 1970.
     pub rests_until_ms: u64,
+    /// How many of them failed after its robot had delivered something else since the one
+    /// before.
+    #[serde(default)]
+    pub alone_count: u32,
 }
 
 /// How long others go first when a robot is ready again after a failure, in ms.
@@ -119,12 +124,14 @@ const OTHERS_FIRST_MS: u64 = 5_000;
 const TRIES_REST_MS_MAX: u64 = 40_000;
 
 impl Tries {
-    /// One more failed, by a robot that rests until `ready_ms`. The first try after it may
-    /// be another robot's, at once; later ones let others go first.
-    pub fn fail(&mut self, now_ms: u64, ready_ms: u64) {
-        if self.count == 0 {
-            self.since_ms = now_ms;
+    /// One more failed, by a robot that rests until `ready_ms` and delivered something
+    /// last at `delivered_ms`. The first try after it may be another robot's, at once; later
+    /// ones let others go first.
+    pub fn fail(&mut self, now_ms: u64, ready_ms: u64, delivered_ms: u64) {
+        if self.count > 0 && delivered_ms > self.failed_ms {
+            self.alone_count = self.alone_count.saturating_add(1);
         }
+        self.failed_ms = now_ms;
         self.count = self.count.saturating_add(1);
         let rest_ms = match self.count {
             0 | 1 => 0,
@@ -135,8 +142,8 @@ impl Tries {
 
     /// One was refused: the next one is another, and waits for nothing.
     pub fn refuse(&mut self, now_ms: u64) {
-        self.fail(now_ms, 0);
-        self.rests_until_ms = 0;
+        self.count = self.count.saturating_add(1);
+        (self.failed_ms, self.rests_until_ms) = (now_ms, 0);
     }
 
     /// Whether others go first for now. A clock that was set back holds nothing up.
@@ -438,12 +445,15 @@ mod tests {
     #[test]
     fn what_fails_by_itself_lets_others_go_first() {
         let mut tries = Tries::default();
-        tries.fail(1_000, 3_000);
+        tries.fail(1_000, 3_000, 0);
         assert!(!tries.rests(1_000), "another robot may try at once");
-        tries.fail(1_000, 3_000);
+        tries.fail(1_000, 3_000, 0);
         assert!(tries.rests(1_000) && tries.rests(7_999) && !tries.rests(8_000));
-        tries.fail(5_000, 999_000);
-        assert!(!tries.rests(45_000) && tries.rests(44_999) && tries.since_ms == 1_000);
+        tries.fail(5_000, 999_000, 0);
+        assert!(!tries.rests(45_000) && tries.rests(44_999) && tries.alone_count == 0);
+        tries.fail(50_000, 0, 6_000);
+        tries.fail(51_000, 0, 6_000);
+        assert_eq!(tries.alone_count, 1, "others arrived between");
         assert!(!tries.rests(0), "a clock that was set back");
     }
 

@@ -29,7 +29,7 @@ const REFUSED_MAX: usize = 500;
 /// How long one stays there, in ms.
 const REFUSED_MS_MAX: u64 = 7 * 86_400_000;
 
-/// Tries that fail while others succeed, after which a message is as good as refused.
+/// Tries that fail, each after others succeeded, until a message is as good as refused.
 const TRIES_MAX: u32 = 8;
 
 /// The group of the messages that tell of refused ones. No group of Alertmanager's has
@@ -69,9 +69,7 @@ impl Core {
     /// arrive.
     pub(super) fn is_poison(&self, id: u64) -> bool {
         let Some(Message { sending, .. }) = self.messages.get(&id) else { return false };
-        let tries = sending.pending.tries;
-        let mut robots = self.speakers.iter().filter(|one| one.robot.chat == sending.chat);
-        tries.count >= TRIES_MAX && robots.any(|robot| robot.delivered_ms > tries.since_ms)
+        sending.pending.tries.alone_count >= TRIES_MAX
     }
 
     /// A part was refused for what stands in it. Of several alerts the one that is to
