@@ -49,6 +49,8 @@ pub enum Checker {
     Steps,
     /// Everything the server says can be read.
     Speech,
+    /// Nobody who answers and says what it has to is ended for time, however late cores are.
+    Healthy,
     /// After a drain and all graces everything is empty.
     Emptiness,
     /// No panic outside a session.

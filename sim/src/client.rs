@@ -38,6 +38,8 @@ pub struct Client {
     pub(crate) received: BTreeMap<&'static str, u64>,
     back_at: Tick,
     pongs_percent: u64,
+    /// It has read promptly from the beginning.
+    is_prompt: bool,
 }
 
 /// What a client is like.
@@ -76,6 +78,8 @@ pub struct Line {
     /// It sent what swallows or cuts its own commands.
     pub(crate) dirty: bool,
     half_closed: bool,
+    /// It sent the request for its upgrade.
+    asks_upgrade: bool,
 }
 
 /// How far a connection is.
@@ -143,6 +147,7 @@ impl Client {
             attendances: BTreeMap::new(),
             posts: Vec::new(),
             received: BTreeMap::new(),
+            is_prompt: reads == Reads::Promptly,
             reads,
             temper,
             back_at: Tick(prng.below(300)),
@@ -164,7 +169,8 @@ impl Client {
     /// It connects.
     pub fn knock(&mut self, core: usize, number: u64, plane: &mut SimulatedPlane) {
         let (peer, speech) = (plane.peer_connect(), Speech::new(self.encoding));
-        if self.prng.percent(97) {
+        let asks_upgrade = self.prng.percent(97);
+        if asks_upgrade {
             plane.peer_send(peer, &speech.upgrade());
         }
         self.line = Some(Line {
@@ -178,6 +184,7 @@ impl Client {
             renewed: BTreeSet::new(),
             dirty: false,
             half_closed: false,
+            asks_upgrade,
         });
     }
 
@@ -207,6 +214,21 @@ impl Client {
             self.cut_off(around.now.tick);
         }
         Ok(())
+    }
+
+    /// It is told to go. Who answers pings and says what it has to is not ended for time.
+    fn check_ended(&self, code: u16) -> Verdict {
+        let Some(line) = &self.line else { return Ok(()) };
+        let is_heard = self.is_prompt && !line.dirty && !line.half_closed;
+        let is_healthy = is_heard
+            && match code {
+                408 => line.asks_upgrade,
+                3012 => self.pongs_percent == 100,
+                _ => false,
+            };
+        demand(!is_healthy, Checker::Healthy, || {
+            format!("client {} does all it has to, and is ended with {code}", self.index)
+        })
     }
 
     /// Its connection is gone.
@@ -310,6 +332,7 @@ impl Client {
             Heard::Upgraded => self.connect(around),
             Heard::Refused(status) => {
                 around.tally.endings.insert(format!("status {status}"));
+                self.check_ended(status)?;
                 let known = [400, 408, 503].contains(&status);
                 demand(known, Checker::Speech, || format!("status {status}"))?;
                 self.leave();
@@ -328,6 +351,7 @@ impl Client {
             Heard::Pong => (),
             Heard::Closed(code) => {
                 around.tally.endings.insert(format!("closed {code}"));
+                self.check_ended(code)?;
                 around.tally.panics_seen += u64::from(code == 1011);
                 if self.prng.percent(80) {
                     let goodbye = raw_frame(Opcode::Close, &code.to_be_bytes());

@@ -52,6 +52,8 @@ pub enum Mutation {
     TurnBack,
     /// A core is not told that a connection is gone.
     KeepGone,
+    /// A core is never told of a pong, and what is known of its peer is nothing.
+    LosePongs,
     /// A request of the store succeeds that has failed.
     AnswerEarly,
     /// The store does not remember the ids of messages.
@@ -233,6 +235,7 @@ impl Mutator {
             | Mutation::ForgetAccepted
             | Mutation::ForgetOutcome
             | Mutation::KeepGone
+            | Mutation::LosePongs
             | Mutation::AnswerEarly
             | Mutation::ForgetIds
             | Mutation::HideWaiting

@@ -28,6 +28,9 @@ pub struct Scenario {
     pub turn: TurnLimits,
     /// How many of 1,000 turns begin with a long pause of that core.
     pub stalls_per_1_000: u64,
+    /// How long such a pause is at most: where it is long, cores are late by more than any
+    /// patience.
+    pub stall_ms_max: u64,
     /// Where messages are kept on disk.
     pub store: Option<StoreScenario>,
 }
@@ -146,6 +149,7 @@ impl Scenario {
                 letters_max: pick(&mut prng, &[2, 50, 8_192]) as usize,
             },
             stalls_per_1_000: pick(&mut prng, &[0, 5, 20]),
+            stall_ms_max: pick(&mut Prng::from_seed(seed ^ 0x1A7E), &[300, 300, 3_000]),
             store: None,
         }
     }

@@ -209,6 +209,11 @@ fn counters_see_a_connection_that_was_not_counted() {
 }
 
 #[test]
+fn healthy_sees_a_client_that_answers_and_is_closed() {
+    check_mutation(Mutation::LosePongs, Checker::Healthy);
+}
+
+#[test]
 fn emptiness_sees_a_connection_that_stays() {
     check_mutation(Mutation::KeepGone, Checker::Emptiness);
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
-use rookery::base::{Action, Csprng, Event, Now, Prng, ShardId, Tick, contained};
+use rookery::base::{Action, Csprng, Event, Now, PeerSigns, Prng, ShardId, Tick, contained};
 use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::{Plane as _, SimulatedPlane};
 use rookery::room::Tell;
@@ -423,7 +423,7 @@ impl<'s> World<'s> {
             let at = (first + offset) % self.cores.len();
             if self.phase == Phase::Chaos && self.prng.below(1_000) < self.scenario.stalls_per_1_000
             {
-                let stall_ms = self.prng.below(300);
+                let stall_ms = self.prng.below(self.scenario.stall_ms_max);
                 self.cores[at].stalled_until = self.now.tick.plus_ms(stall_ms);
             }
             if self.cores[at].stalled_until <= self.now.tick {
@@ -473,7 +473,10 @@ impl<'s> World<'s> {
         check_turn(limits, events, letters)?;
         let core = &mut self.cores[at];
         let is_drained = core.plane.is_drained();
-        core.shard.judge(self.now, is_drained, &mut |conn| core.plane.signs(conn));
+        let knows_nothing = self.mutator.holds(Mutation::LosePongs);
+        core.shard.judge(self.now, is_drained, &mut |conn| {
+            if knows_nothing { PeerSigns::default() } else { core.plane.signs(conn) }
+        });
         for reply in self.store.iter_mut().flat_map(|store| store.take(at, self.now.tick)) {
             core.shard.on_reply(self.now, reply);
         }
@@ -523,7 +526,12 @@ impl<'s> World<'s> {
                         return;
                     }
                 }
-                Event::Connected(_) | Event::Received(..) | Event::Ended(_) => (),
+                Event::Received(_, bytes) => {
+                    if mutator.holds(Mutation::LosePongs) && is_pong(bytes) {
+                        return;
+                    }
+                }
+                Event::Connected(_) | Event::Ended(_) => (),
             }
             shard.on_event(now, event);
         });
@@ -663,6 +671,14 @@ fn cores(
         core
     });
     (cores.collect(), Exposition::new(Threads::of_cores(all_cells)))
+}
+
+/// Whether these are the masked frame of an empty command, which answers a ping.
+fn is_pong(bytes: &[u8]) -> bool {
+    let is_of = |first: u8, len: u8| {
+        bytes.len() == 6 + usize::from(len) && bytes[..2] == [first, 0x80 | len]
+    };
+    is_of(0x81, 2) || is_of(0x82, 1)
 }
 
 /// What a full lane does: news are lost, answers are not, and where publications
