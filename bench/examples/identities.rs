@@ -2,9 +2,9 @@
 //! jitter: `identities [count]`, in ns each.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use rookery::base::{ClientId, Csprng, Prng, Trace};
+use rookery_bench::clock::Clock;
 
 fn main() {
     let count = std::env::args().nth(1).map_or(10_000_000, |text| text.parse().expect("a number"));
@@ -16,9 +16,9 @@ fn main() {
 }
 
 fn tell<T>(what: &str, count: u32, mut made: impl FnMut() -> T) {
-    let began = Instant::now();
+    let clock = Clock::start();
     for _ in 0..count {
         black_box(made());
     }
-    println!("{what}: {:.1} ns", began.elapsed().as_nanos() as f64 / f64::from(count));
+    println!("{what}: {:.1} ns", clock.ns() as f64 / f64::from(count));
 }

@@ -231,11 +231,11 @@ fn rookery_config(
         }
     };
     let session = match purpose {
-        Purpose::Load => UNLIMITED.to_owned(),
-        Purpose::Direct => format!("{UNLIMITED}{DIRECT}"),
+        Purpose::Load | Purpose::Direct => UNLIMITED.to_owned(),
         Purpose::Public => String::new(),
         Purpose::Pressure => format!("{UNLIMITED}{PRESSED}"),
     };
+    let proxied = purpose != Purpose::Direct;
     let crowd = match purpose {
         Purpose::Load | Purpose::Direct | Purpose::Pressure => "",
         Purpose::Public => CROWD,
@@ -250,6 +250,7 @@ connections_max = {connections_max}
 handshakes_max = 100000
 backlog = 65535
 steer_by_cpu = false
+proxied = {proxied}
 log_level = "warn"
 
 [session]
@@ -282,10 +283,6 @@ bytes_per_s = 0
 connect_ms_max = 60000
 upgrade_ms_max = 60000
 outbox_bytes_max = 16777216
-";
-
-/// No proxies.
-const DIRECT: &str = "proxied = false
 ";
 
 /// Fifty times as often as in life.
