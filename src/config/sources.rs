@@ -11,6 +11,9 @@ use crate::auth::{Algorithm, KEYS_MAX, KeySpec, Keys, Material};
 use crate::base::limits::LISTENERS_MAX;
 use crate::room::Namespace;
 
+/// A default that other limits make smaller does not get smaller than this.
+const MESSAGE_BYTES_MIN: u32 = 64 << 10;
+
 /// Reads a file that a setting names.
 pub type Load<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
@@ -43,6 +46,7 @@ pub fn resolve(sources: &Sources, load: Load<'_>) -> Result<Config, Vec<Mistake>
     draft.read_env(&sources.env);
     draft.read_flags(&sources.flags);
     draft.config.server.listen_is_given = draft.place("server.listen") != Place::Default;
+    draft.bound_messages();
     draft.resolve_keys(load);
     draft.resolve_admin_token(load);
     relations::check(&mut draft);
@@ -85,6 +89,19 @@ impl Draft {
     pub(super) fn place(&self, key: &str) -> Place {
         let index = SETTINGS.iter().position(|row| row.key == key);
         index.map_or(Place::Default, |index| self.places[index].clone())
+    }
+
+    /// A message may be as long as by default only where the limits that were set have room
+    /// for one; they need not be set anew because that default is a large one.
+    fn bound_messages(&mut self) {
+        if self.place("ws.message_bytes_max") != Place::Default {
+            return;
+        }
+        let shard = &mut self.config.shard;
+        let session = &shard.session;
+        let by_quota = if session.bytes_per_s == 0 { u32::MAX } else { session.bytes_burst };
+        let room = session.outbox_bytes_max.min(by_quota).max(MESSAGE_BYTES_MIN);
+        shard.ws.message_bytes_max = shard.ws.message_bytes_max.min(room);
     }
 
     /// Gives a value to the setting with this key, or notes why not.

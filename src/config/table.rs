@@ -238,7 +238,7 @@ pub static SETTINGS: &[Row<Config>] = &[
         shard.ws.message_bytes_max,
         1_024..=16_777_216,
         "bytes",
-        "One message of a client, reassembled (close code 1009)."
+        "One message of a client, reassembled (close code 1009). An SDK that comes back puts the subscribes of all its channels, with their tokens, into one. Where nothing is set it is at most `session.outbox_bytes_max` and `session.bytes_burst`, but 65536 at least."
     ),
     count!(
         "session.upgrade_ms_max",

@@ -77,6 +77,18 @@ fn nothing_at_all_is_the_defaults() {
 }
 
 #[test]
+fn a_message_is_as_long_by_default_as_the_limits_that_were_set_have_room_for() {
+    let check = |file: &str, want: u32| {
+        assert_eq!(Case::file(file).good().shard.ws.message_bytes_max, want, "{file}");
+    };
+    check("", 262_144);
+    check("[session]\noutbox_bytes_max = 65536\n", 65_536);
+    check("[session]\nbytes_burst = 100000\n", 100_000);
+    check("[session]\nbytes_burst = 100000\nbytes_per_s = 0\n", 262_144);
+    check("[session]\nbytes_burst = 200000\n[ws]\nmessage_bytes_max = 131072\n", 131_072);
+}
+
+#[test]
 fn the_later_source_wins() {
     let file = "[server]\ndrain_ms = 1\nbacklog = 100\nshards = 2\n";
     let case = Case::file(file)

@@ -47,7 +47,9 @@ impl Default for Options {
         Options {
             path: "/connection/websocket".to_owned(),
             origins: Vec::new(),
-            message_bytes_max: 64 << 10,
+            // The subscribes of 128 channels with tokens of 1.9 KiB each, which an SDK
+            // that comes back puts into one message.
+            message_bytes_max: 256 << 10,
         }
     }
 }

@@ -50,7 +50,7 @@ fn a_message_over_the_limit_closes_with_1009_before_it_is_there() {
     // Only the header of a frame of 1 GiB.
     check_frames(&server, &[0x81, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4], 1009);
     // Fragments that are too long together.
-    let fragments: Vec<u8> = (0..9)
+    let fragments: Vec<u8> = (0..33)
         .flat_map(|number| frame(if number == 0 { 0x01 } else { 0x00 }, MASK, &[b' '; 8_192]))
         .collect();
     check_frames(&server, &fragments, 1009);
