@@ -9,14 +9,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::base::PeerSigns;
 
-/// A peer of which nothing was heard for so long is asked by the kernel whether it is
-/// still there (`TCP_KEEPIDLE`), and asked again so often.
-const KEEPALIVE_IDLE_S: libc::c_int = 25;
-const KEEPALIVE_INTERVAL_S: libc::c_int = 8;
-
-/// How long what was sent, a probe included, may stay unacknowledged. It takes the place
-/// of `TCP_KEEPCNT`, so a silent peer is over about 41 s after it was last heard. An
-/// outage is survived up to about half of it, because retries grow apart.
+/// How long what was sent, a ping included, may stay unacknowledged. An outage is
+/// survived up to about half of it, because retries grow apart.
 const USER_TIMEOUT_MS: libc::c_int = 40_000;
 
 /// Between two retries at most, so that one falls into the time behind an outage.
@@ -52,13 +46,15 @@ pub fn listener(addr: SocketAddr, backlog: i32, port_use: PortUse) -> io::Result
     Ok(socket.into())
 }
 
-/// Lets the kernel look for peers that are gone, which costs a sixth of what a ping
-/// through the server does, and wakes no thread. It knows nothing of who is behind a
-/// proxy, and nothing of programs that hang.
+/// Lets the kernel find out that a peer is gone which does not acknowledge what it is
+/// sent. It knows nothing of who is behind a proxy, and nothing of programs that hang.
+///
+/// Deliberately absent: `SO_KEEPALIVE`. Timers of more than 16 s have granules of 2 s in
+/// the kernel's wheel (kernel/time/timer.c, HZ = 250), so the probes of tens of thousands
+/// of connections leave in one softirq. Where both ends or a proxy are on one host, all but
+/// `net.core.netdev_max_backlog` of them are dropped, again at each retry, and
+/// `TCP_USER_TIMEOUT` ends connections that are well. Decision 0019 has the count.
 fn find_dead_peers(socket: &Socket) -> io::Result<()> {
-    socket.set_keepalive(true)?;
-    set_tcp_option(socket, libc::TCP_KEEPIDLE, KEEPALIVE_IDLE_S)?;
-    set_tcp_option(socket, libc::TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)?;
     set_tcp_option(socket, libc::TCP_USER_TIMEOUT, USER_TIMEOUT_MS)?;
     match set_tcp_option(socket, TCP_RTO_MAX_MS, RTO_MAX_MS) {
         // An older kernel: shorter outages are survived there.
@@ -280,12 +276,8 @@ mod tests {
         let listener = listener("127.0.0.1:0".parse().unwrap(), 16, PortUse::Alone).unwrap();
         let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let accepted = listener.accept().unwrap().0;
-        assert!(SockRef::from(&accepted).keepalive().unwrap());
-        for (name, want) in
-            [(libc::TCP_KEEPIDLE, 25), (libc::TCP_KEEPINTVL, 8), (libc::TCP_USER_TIMEOUT, 40_000)]
-        {
-            assert_eq!(tcp_option(&accepted, name), Some(want), "option {name}");
-        }
+        assert!(!SockRef::from(&accepted).keepalive().unwrap(), "its probes end who is well");
+        assert_eq!(tcp_option(&accepted, libc::TCP_USER_TIMEOUT), Some(40_000));
         let longest = tcp_option(&accepted, TCP_RTO_MAX_MS);
         assert!([None, Some(8_000)].contains(&longest), "{longest:?}");
         assert_eq!(longest, tcp_option(&listener, TCP_RTO_MAX_MS));
