@@ -269,9 +269,14 @@ impl Shard {
         bytes_max.saturating_sub(told + conn.outbox.bytes() + held)
     }
 
-    /// A recovery ends where the outbox does: who has no room for it reads anew.
+    /// Recoveries end where the outbox does, but one that is larger goes into an outbox
+    /// that is half empty: who was closed because it was slow has missed more than its
+    /// outbox holds. Who has no room for it reads anew.
     fn trimmed(&self, id: ConnId, mut welcome: Box<Welcome>) -> Box<Welcome> {
-        if !welcome.missed.is_empty() && self.outbox_room_bytes(id) < welcome.missed_bytes() {
+        let room_bytes = self.outbox_room_bytes(id);
+        let half_bytes = self.options.session.outbox_bytes_max as usize / 2;
+        let fits = welcome.missed_bytes() <= room_bytes || half_bytes <= room_bytes;
+        if !welcome.missed.is_empty() && !fits {
             welcome.missed.clear();
             welcome.recovery = Recovery::Lost;
         }

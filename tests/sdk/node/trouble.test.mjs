@@ -28,10 +28,19 @@ for (const encoding of ENCODINGS) {
     const others = subscriptionEvents(his);
 
     proxy.stopReading();
-    // More than the kernel takes for a socket that is not read, and the outbox.
-    const count = 400;
+    // Until the kernel takes no more for a socket that is not read, and the outbox is
+    // full; and then less than what a subscribe recovers.
     const filler = 'x'.repeat(30_000);
-    for (let number = 1; number <= count; number++) await his.publish(pack({ number, filler }));
+    let count = 0;
+    const sayTen = async () => {
+      for (let ten = 0; ten < 10; ten++) await his.publish(pack({ number: ++count, filler }));
+    };
+    const isClosed = async () => /^chat_slow_consumer_evicted_total 1$/m.test(await server.metrics());
+    while (!(await isClosed())) {
+      assert.ok(count < 2_000, 'a reader that reads nothing is closed');
+      await sayTen();
+    }
+    await sayTen();
     const seen = await others.atLeast(count, 'publication');
     assert.deepEqual(seen.map(({ data }) => unpack(data).number), numbersTo(count));
 

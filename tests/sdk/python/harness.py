@@ -231,6 +231,13 @@ class Server:
         self.log.close()
         shutil.rmtree(self.folder)
 
+    async def metrics(self):
+        """What Prometheus would read."""
+        url = f"http://127.0.0.1:{self.admin_port}/metrics"
+        answer = await asyncio.to_thread(urllib.request.urlopen, url, None, 10)
+        with answer:
+            return (await asyncio.to_thread(answer.read)).decode()
+
     async def ready(self):
         """Readiness is asked for, because there is nothing to be told by."""
         deadline = time.monotonic() + WAIT_S_MAX
