@@ -128,7 +128,8 @@ impl Writer {
             trace: None,
         };
         let publication = Arc::new(publication);
-        let job = Append { room, namespace: 0, birth, publication, addressee: None };
+        let (addressee, keeps_id) = (None, false);
+        let job = Append { room, namespace: 0, birth, publication, addressee, keeps_id };
         let job = Job::Append(Box::new(job));
         let request = Request { ticket: Ticket(0), round: Round(0), by: Requester::NOBODY, job };
         self.engine.take(ShardId(0), request);

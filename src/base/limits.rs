@@ -55,6 +55,9 @@ pub const LANE_PUSHES_MAX: usize = 8_192;
 /// shard; over it, all of its rooms there are suspected.
 pub const GAP_ROOMS_MAX: usize = 64;
 
+/// How long a repeated id gets the first answer, in ms.
+pub const IDS_MS: u64 = 300_000;
+
 /// Ids that one room remembers of one user's messages; over it, that user's messages with
 /// an id are refused there (111) until the oldest is five minutes old. More than one
 /// connection can say in that time by default.

@@ -1,10 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::limits::USER_IDS_MAX;
-
-/// How long a repeated id gets the first answer.
-pub const IDS_MS: u64 = 300_000;
+use crate::base::limits::{IDS_MS, USER_IDS_MAX};
 
 /// The ids that users gave to their messages of the last minutes, with the place
 /// that each got.

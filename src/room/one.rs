@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::ids::{IDS_MS, Ids};
+use super::ids::Ids;
 use super::inbox::Inbox;
 use super::kept::{Kept, Phase};
 use super::members::Members;
@@ -10,6 +10,7 @@ use super::news::Crowd;
 use super::user_rates::UserRates;
 use super::window::Window;
 use super::{Answer, Asker, Namespace, Options, Posted, Recovery, Title, Way, Welcome};
+use crate::base::limits::IDS_MS;
 use crate::base::{Bucket, Now, RoomId, ShardId, Tick};
 use crate::wire::{ClientInfo, Epoch, ID_TAG, Position, Publication};
 

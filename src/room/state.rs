@@ -329,7 +329,8 @@ impl Rooms {
         }
         match &mut room.stream {
             Stream::Kept(_) => {
-                return (self.keep(now, slot, by, publication, voice, way, out), None);
+                let said = (voice, id_source);
+                return (self.keep(now, slot, by, publication, said, way, out), None);
             }
             Stream::Memory(window) => {
                 window.push(&publication, rules.window_limits());

@@ -8,18 +8,20 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::ids::IDS_MS;
 use super::kept::{Pending, Phase};
 use super::letter::Retraction;
 use super::marks::shorten;
 use super::one::{Asking, SWEEP_MS_MAX, Stream, rules};
 use super::reading::Reading;
 use super::readings::Readings;
-use super::{Answer, Ask, Draft, Out, Progress, Rooms, Step, Tell, Title, Voice, Way, What};
-use crate::base::limits::{STORE_REQUESTS_MAX, WAITING_ASKS_MAX, WAITING_BYTES_MAX};
+use super::{
+    Answer, Ask, Draft, IdSource, Out, Progress, Rooms, Step, Tell, Title, Voice, Way, What,
+};
+use crate::base::limits::{IDS_MS, STORE_REQUESTS_MAX, WAITING_ASKS_MAX, WAITING_BYTES_MAX};
 use crate::base::{Now, RoomId, ShardId, Slab, Tick};
 use crate::store::{
-    Addressee, Append, Birth, Failure, Job, Open, Outcome, Reply, Request, Requester, Round, Ticket,
+    Addressee, Append, Birth, Failure, Job, KnownId, Open, Outcome, Reply, Request, Requester,
+    Round, Ticket,
 };
 use crate::wire::{ErrorCode, ID_TAG, Publication};
 
@@ -187,13 +189,10 @@ impl Rooms {
         let Stream::Kept(kept) = &mut room.stream else { return };
         room.ids = None;
         let mut opened = opened.map(|opened| *opened);
-        for (user, id, offset) in opened.iter_mut().flat_map(|opened| mem::take(&mut opened.ids)) {
-            // Who has no name is not told apart from others without one.
-            if user.is_empty() {
-                continue;
-            }
+        for known in opened.iter_mut().flat_map(|opened| mem::take(&mut opened.ids)) {
+            let KnownId { user, id, offset, time_unix_ms } = known;
             let ids = room.ids.get_or_insert_default();
-            ids.restore(now.unix_ms, &user, &id, offset);
+            ids.restore(time_unix_ms, &user, &id, offset);
         }
         let news = kept.open(opened, losses_count, fresh);
         let (doubtful, waiting) = (kept.take_doubtful(), kept.take_waiting());
@@ -246,7 +245,7 @@ impl Rooms {
         slot: u32,
         by: Asking,
         publication: Arc<Publication>,
-        voice: Voice,
+        (voice, id_source): (Voice, IdSource),
         way: Way,
         out: &mut Out,
     ) -> Option<Answer> {
@@ -283,6 +282,7 @@ impl Rooms {
             birth,
             publication: Arc::clone(&publication),
             addressee,
+            keeps_id: id_source == IdSource::Client,
         };
         let awaited = Awaited::Kept(room.id, self.storing.round);
         let ticket = Ticket(self.storing.tickets.insert(awaited));

@@ -2,6 +2,7 @@
 //! a disk that a seed decides.
 
 mod fairness;
+mod ids;
 
 use std::sync::Arc;
 
@@ -56,7 +57,8 @@ fn namespaces() -> Vec<Namespace> {
         ttl_ms_max: 1_000_000,
         ..Namespace::default()
     };
-    vec![kept("room"), kept("dm"), Namespace { history_count_max: 0, ..kept("@") }]
+    let few = Namespace { history_count_max: 2, history_age_ms_max: 60_000, ..kept("few") };
+    vec![kept("room"), kept("dm"), Namespace { history_count_max: 0, ..kept("@") }, few]
 }
 
 fn engine(disk: SimulatedDisk, options: &Options) -> Engine<SimulatedDisk> {
@@ -78,7 +80,11 @@ fn engine_with(
     let setup = Setup {
         options: StoreOptions { reserve_bytes, ..StoreOptions::default() },
         retention: options.namespaces.iter().map(retention).collect(),
-        namespace_of: Box::new(|channel| u16::from(channel.starts_with("dm"))),
+        namespace_of: Box::new(|channel| match channel {
+            _ if channel.starts_with("few") => 3,
+            _ if channel.starts_with("dm") => 1,
+            _ => 0,
+        }),
         new_name_key: [1; 16],
     };
     Engine::open(disk, setup).unwrap()

@@ -28,11 +28,13 @@ pub enum Space {
     Pending,
     /// By inbox, room and offset: what was given up.
     Dead,
+    /// By time, room and offset: ids that authors gave to messages.
+    Ids,
 }
 
 impl Space {
     /// All, in the order of `index`.
-    pub const ALL: [Space; 7] = [
+    pub const ALL: [Space; 8] = [
         Space::Meta,
         Space::Channels,
         Space::Messages,
@@ -40,6 +42,7 @@ impl Space {
         Space::Talks,
         Space::Pending,
         Space::Dead,
+        Space::Ids,
     ];
 
     /// Dense, for tables by space.
@@ -52,6 +55,7 @@ impl Space {
             Space::Talks => 4,
             Space::Pending => 5,
             Space::Dead => 6,
+            Space::Ids => 7,
         }
     }
 }

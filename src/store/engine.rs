@@ -16,6 +16,7 @@ mod census;
 mod forgetting;
 mod heads;
 mod health;
+mod ids;
 mod life;
 mod queue;
 mod reads;
@@ -57,6 +58,8 @@ pub struct Engine<D> {
     /// By inbox and room: nothing below this offset waits. Spares walking over
     /// what was acknowledged long ago.
     acknowledged: BTreeMap<(RoomId, RoomId), u64>,
+    /// No id is of this period or a later one: most rooms are not looked up for nothing.
+    ids_until: u64,
     /// By shard: appends of this round and earlier ones are stale.
     refused: BTreeMap<ShardId, Round>,
     health: Health,

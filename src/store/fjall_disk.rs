@@ -257,7 +257,8 @@ impl Handles {
             | Space::Marks
             | Space::Talks
             | Space::Pending
-            | Space::Dead => &self.records,
+            | Space::Dead
+            | Space::Ids => &self.records,
         }
     }
 
@@ -317,6 +318,7 @@ fn prefix(space: Space) -> &'static [u8] {
         Space::Talks => b"t",
         Space::Pending => b"p",
         Space::Dead => b"x",
+        Space::Ids => b"i",
     }
 }
 

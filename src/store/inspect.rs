@@ -161,6 +161,7 @@ fn words(space: Space) -> &'static str {
         Space::Talks => "which conversations users have",
         Space::Pending => "what waits for its reader",
         Space::Dead => "dead letters",
+        Space::Ids => "ids of messages that may be repeated",
     }
 }
 
@@ -203,7 +204,7 @@ impl<D: Disk> Inspection<D> {
                 tell(Finding::Lost { tenant, channel, first, last, loss });
             }
         }
-        for space in [Space::Marks, Space::Talks, Space::Pending, Space::Dead] {
+        for space in [Space::Marks, Space::Talks, Space::Pending, Space::Dead, Space::Ids] {
             self.check_records(space, &channels, &mut tell)?;
         }
         Ok(checked)
@@ -219,7 +220,7 @@ impl<D: Disk> Inspection<D> {
                 bytes += value.len() as u64;
             })?;
             match space {
-                Space::Meta | Space::Talks => {}
+                Space::Meta | Space::Talks | Space::Ids => {}
                 Space::Channels => stats.channels_count = count,
                 Space::Messages => (stats.messages_count, stats.messages_bytes) = (count, bytes),
                 Space::Marks => stats.marks_count = count,
@@ -286,6 +287,10 @@ impl<D: Disk> Inspection<D> {
                 Space::Dead => {
                     let record = DeadRecord::take(value).map(|record| record.pending);
                     take_letter(key, record, &mut letters)
+                }
+                Space::Ids => {
+                    let place = key::id_from(key);
+                    place.is_some_and(|(.., offset)| record::take_id(value, offset).is_ok())
                 }
                 Space::Meta | Space::Channels | Space::Messages => true,
             };

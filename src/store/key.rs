@@ -4,7 +4,7 @@
 //! it needs no length, and no byte of UTF-8 is 255, which ends a range of names.
 
 use crate::base::RoomId;
-use crate::base::limits::NAME_BYTES_MAX;
+use crate::base::limits::{IDS_MS, NAME_BYTES_MAX};
 
 use super::disk::KeyRange;
 
@@ -12,6 +12,8 @@ const ROOM_BYTES: usize = 16;
 const OFFSET_BYTES: usize = 8;
 const MESSAGE_BYTES: usize = ROOM_BYTES + OFFSET_BYTES;
 const PENDING_BYTES: usize = 2 * ROOM_BYTES + OFFSET_BYTES;
+const PERIOD_BYTES: usize = 8;
+const ID_BYTES: usize = PERIOD_BYTES + MESSAGE_BYTES;
 
 /// Of the format's number, in `Meta`.
 pub const FORMAT: &[u8] = b"format";
@@ -77,6 +79,32 @@ pub fn pending_behind(inbox: RoomId, after: Option<(RoomId, u64)>) -> KeyRange {
     KeyRange { first, last: pending(inbox, RoomId(u128::MAX), u64::MAX).to_vec() }
 }
 
+/// The period in which a message is said. Ids of a period are read with those of the
+/// next, and go when that is over: so what is over stands before everything else.
+pub fn period(time_unix_ms: u64) -> u64 {
+    time_unix_ms / IDS_MS
+}
+
+/// Of the id that an author gave to a message.
+pub fn id(period: u64, room: RoomId, offset: u64) -> [u8; ID_BYTES] {
+    let mut key = [0; ID_BYTES];
+    key[..PERIOD_BYTES].copy_from_slice(&period.to_be_bytes());
+    key[PERIOD_BYTES..].copy_from_slice(&message(room, offset));
+    key
+}
+
+/// Of all ids from one place on.
+pub fn ids_from(period: u64, room: RoomId, offset: u64) -> KeyRange {
+    let last = id(u64::MAX, RoomId(u128::MAX), u64::MAX).to_vec();
+    KeyRange { first: id(period, room, offset).to_vec(), last }
+}
+
+/// Of all ids behind a key, up to and with a period.
+pub fn ids_up_to(after: &[u8], period: u64) -> KeyRange {
+    let last = id(period, RoomId(u128::MAX), u64::MAX).to_vec();
+    KeyRange { first: rest(after).first, last }
+}
+
 /// Everything of a space behind a key; all of it when that is empty.
 pub fn rest(after: &[u8]) -> KeyRange {
     let first = if after.is_empty() { Vec::new() } else { behind(after) };
@@ -100,6 +128,13 @@ pub fn pending_from(key: &[u8]) -> Option<(RoomId, RoomId, u64)> {
     let (inbox, message) = key.split_at_checked(ROOM_BYTES)?;
     let (room, offset) = message_of(message)?;
     Some((room_of(inbox)?, room, offset))
+}
+
+/// Period, room and offset of an id.
+pub fn id_from(key: &[u8]) -> Option<(u64, RoomId, u64)> {
+    let (period, message) = key.split_at_checked(PERIOD_BYTES)?;
+    let (room, offset) = message_of(message)?;
+    Some((u64::from_be_bytes(period.try_into().ok()?), room, offset))
 }
 
 /// Room and name of a `named` key.
@@ -131,6 +166,11 @@ mod tests {
             assert_eq!(message_of(&message(room, offset)), Some((room, offset)));
             assert_eq!(pending_from(&pending(B, room, offset)), Some((B, room, offset)));
         }
+        for pair in [(2, B, 9), (3, A, 0), (3, A, 1), (3, B, 0), (256, A, 0)].windows(2) {
+            let [(period, room, offset), next] = [pair[0], pair[1]];
+            assert!(id(period, room, offset) < id(next.0, next.1, next.2));
+            assert_eq!(id_from(&id(period, room, offset)), Some((period, room, offset)));
+        }
         assert_eq!(room_of(&channel(B)), Some(B));
         assert_eq!(name_of(&named(A, "ann")), Some((A, "ann")));
         assert_eq!(name_of(&named(A, "")), Some((A, "")));
@@ -160,6 +200,7 @@ mod tests {
             assert_eq!(room_of(&bytes).is_some(), len == 16);
             assert_eq!(message_of(&bytes).is_some(), len == 24);
             assert_eq!(pending_from(&bytes).is_some(), len == 40);
+            assert_eq!(id_from(&bytes).is_some(), len == 32);
             assert_eq!(name_of(&bytes).is_some(), len == 16, "255 is no UTF-8");
         }
         assert_eq!(name_of(&[b'a'; 16 + 256]), None);

@@ -115,7 +115,7 @@ pub struct Open {
     /// All messages above this offset, whatever the limits say: what the room
     /// gave to the store before something went wrong.
     pub after: Option<u64>,
-    /// Ids of messages since then are remembered.
+    /// Ids that authors gave to messages since then are remembered.
     pub ids_since_unix_ms: u64,
 }
 
@@ -132,6 +132,8 @@ pub struct Append {
     pub publication: Arc<Publication>,
     /// For a direct message: whom it waits for.
     pub addressee: Option<Addressee>,
+    /// Whether its id is known for a while, because its author gave it and may repeat it.
+    pub keeps_id: bool,
 }
 
 /// A channel's record.
@@ -358,8 +360,21 @@ pub struct Opened {
     pub first: u64,
     /// The newest messages, oldest first, without a hole, up to `head`.
     pub tail: Vec<Arc<Publication>>,
-    /// Of messages since the time asked for: whose, its id, and its offset.
-    pub ids: Vec<(Box<str>, Box<str>, u64)>,
+    /// Of messages since the time asked for, also of those that are not kept any more.
+    pub ids: Vec<KnownId>,
+}
+
+/// An id that a user gave to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownId {
+    /// Who.
+    pub user: Box<str>,
+    /// The id.
+    pub id: Box<str>,
+    /// Where the message stands, or stood.
+    pub offset: u64,
+    /// When it was said.
+    pub time_unix_ms: u64,
 }
 
 /// One of a user's conversations.

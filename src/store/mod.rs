@@ -27,8 +27,8 @@ pub use fjall_disk::{FjallDisk, Workers};
 pub use inspect::{Checked, DeadLetter, DumpFault, Finding, Inspection, Loss, Stats, Which};
 pub use letter::{
     Addressee, Append, Birth, Burial, Cause, Conversation, ConversationsPage, Due, Failure, Job,
-    JobClass, Mark, Marks, MarksPage, Open, Opened, Order, Outcome, PendingPage, Range, Reached,
-    Reply, Request, Requester, Retraction, Round, Ticket, Try,
+    JobClass, KnownId, Mark, Marks, MarksPage, Open, Opened, Order, Outcome, PendingPage, Range,
+    Reached, Reply, Request, Requester, Retraction, Round, Ticket, Try,
 };
 pub use options::{Durability, Options, Retention};
 pub use salvage::{Doubt, Salvaged};

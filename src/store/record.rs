@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::base::{ClientId, RoomId, Trace, TraceId};
 use crate::wire::{ClientInfo, Epoch, Payload, Publication, trace_of};
 
-use super::letter::{Cause, Marks};
+use super::letter::{Cause, KnownId, Marks};
 
 mod fields;
 mod text;
@@ -276,6 +276,24 @@ pub fn take_marks(bytes: &[u8]) -> Result<Marks, Garbled> {
     let marks = Marks { delivered: from.number()?, read: from.number()? };
     from.end()?;
     if marks.delivered < marks.read { Err(Garbled) } else { Ok(marks) }
+}
+
+/// The bytes of an id that an author gave to a message.
+pub fn put_id(time_unix_ms: u64, user: &str, id: &str) -> Vec<u8> {
+    let mut to = vec![VERSION];
+    put_number(&mut to, time_unix_ms);
+    put_bytes(&mut to, user.as_bytes());
+    put_text(&mut to, id);
+    to
+}
+
+/// The id of these bytes.
+pub fn take_id(bytes: &[u8], offset: u64) -> Result<KnownId, Garbled> {
+    let mut from = Fields::versioned(bytes, VERSION)?;
+    let time_unix_ms = from.number()?;
+    let (user, id) = (from.name()?.into(), take_text(&mut from)?);
+    from.end()?;
+    Ok(KnownId { user, id, offset, time_unix_ms })
 }
 
 /// The bytes of one of a user's conversations.

@@ -73,7 +73,7 @@ pub fn salvage<D: Disk, E: Disk>(
         }
         places.push(copier.channel(from, room, record, &walked, doubt)?);
     }
-    for space in [Space::Marks, Space::Talks, Space::Pending, Space::Dead] {
+    for space in [Space::Marks, Space::Talks, Space::Pending, Space::Dead, Space::Ids] {
         copier.records(from, space, &places)?;
     }
     copier.flush(Durable::Now)?;
@@ -138,6 +138,10 @@ impl<E: Disk> Copier<'_, E> {
                 }
                 Space::Pending => PendingRecord::take(value).ok().map(|record| record.put()),
                 Space::Dead => DeadRecord::take(value).ok().map(|record| record.put()),
+                Space::Ids => key::id_from(key)
+                    .filter(|(_, room, offset)| head(*room).is_some_and(|head| *offset <= head))
+                    .filter(|(.., offset)| record::take_id(value, *offset).is_ok())
+                    .map(|_| value.to_vec()),
                 Space::Meta | Space::Channels | Space::Messages => None,
             };
             copies.extend(copy.map(|copy| (key.to_vec(), copy)));
@@ -145,9 +149,12 @@ impl<E: Disk> Copier<'_, E> {
         for (key, value) in copies {
             let value = match space {
                 Space::Pending | Space::Dead => with_content(from, space, &key, &value, places)?,
-                Space::Meta | Space::Channels | Space::Messages | Space::Marks | Space::Talks => {
-                    Some(value)
-                }
+                Space::Meta
+                | Space::Channels
+                | Space::Messages
+                | Space::Marks
+                | Space::Talks
+                | Space::Ids => Some(value),
             };
             if let Some(value) = value {
                 self.batch.put(space, &key, value);

@@ -238,6 +238,7 @@ fn word(space: Space) -> &'static str {
         Space::Talks => "conversations",
         Space::Pending => "pending",
         Space::Dead => "dead_letters",
+        Space::Ids => "message_ids",
     }
 }
 

@@ -3,8 +3,9 @@
 //! conversations. In bounded steps, like retention.
 //!
 //! Invariants: a channel's readers go before its record, so that a channel that is born
-//! again begins without them; a channel for which something waits, or is dead, stays;
-//! of a dead letter no body is left when its message would have been too old.
+//! again begins without them; a channel for which something waits, or is dead, stays, as
+//! does one in which a message may still be repeated; of a dead letter no body is left
+//! when its message would have been too old.
 
 use std::ops::ControlFlow;
 
@@ -107,7 +108,7 @@ impl<D: Disk> Engine<D> {
         let stays_ms = self.setup.rules(head.namespace).channel_ms_max;
         let is_over =
             head.offset < head.first && head.last_unix_ms.saturating_add(stays_ms) <= now_unix_ms;
-        if !is_over || self.is_waited_for(room, &head)? {
+        if !is_over || self.is_waited_for(room, &head)? || self.knows_ids(room, now_unix_ms)? {
             return Ok(Forgotten::Settled);
         }
         let record = self.channel(room)?.ok_or(Failure::Damaged)?;

@@ -13,6 +13,7 @@ use super::super::{FORMAT, OpenFault, key};
 use super::census::Census;
 use super::heads::Heads;
 use super::health::{Health, Reclaimed};
+use super::ids::ids_until;
 use super::queue::Queue;
 use super::retention::Sweeper;
 use super::{Counts, Engine, Setup};
@@ -39,6 +40,7 @@ impl<D: Disk> Engine<D> {
             put_life(&mut disk, losses_count).map_err(fault)?;
         }
         Ok(Engine {
+            ids_until: ids_until(&disk),
             disk,
             name_key,
             queue: Queue::default(),

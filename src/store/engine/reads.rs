@@ -11,12 +11,13 @@ use crate::wire::Publication;
 use super::super::disk::{Disk, Space};
 use super::super::key;
 use super::super::letter::{
-    Conversation, ConversationsPage, Due, Failure, Job, Marks, MarksPage, Open, Opened, Order,
-    Outcome, PendingPage, Range,
+    Conversation, ConversationsPage, Due, Failure, Job, KnownId, Marks, MarksPage, Open, Opened,
+    Order, Outcome, PendingPage, Range,
 };
 use super::super::record::{self, PendingRecord};
 use super::Engine;
 use super::heads::Head;
+use super::ids::IdPlace;
 use super::queue::Budget;
 
 /// Messages, names or what waits in one answer, whatever is asked. One more than a
@@ -151,18 +152,33 @@ impl<D: Disk> Engine<D> {
         };
         // Retention may have let some go meanwhile.
         tail.first = first;
-        let mut is_over = true;
-        let range = key::messages(open.room, first, tail.next);
-        self.view().scan(Space::Messages, &range, Order::NewestFirst, &mut |key, value| {
-            budget.read(value.len());
-            tail.take(key, value)?;
-            is_over = !budget.is_slice_over();
-            if is_over { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        if !is_over && !tail.is_complete() {
-            return Ok(Slice::Partial(PartialRead::Tail(tail)));
+        if !tail.is_whole {
+            let mut is_over = true;
+            let range = key::messages(open.room, first, tail.next);
+            self.view().scan(Space::Messages, &range, Order::NewestFirst, &mut |key, value| {
+                budget.read(value.len());
+                tail.take(key, value)?;
+                is_over = !budget.is_slice_over();
+                if is_over { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            if !is_over {
+                return Ok(Slice::Partial(PartialRead::Tail(tail)));
+            }
+            tail.end()?;
         }
-        let (mut tail, ids) = tail.end()?;
+        let (since, head_offset) = (open.ids_since_unix_ms, head.offset);
+        while let Some(place) = tail.ids_next {
+            if budget.is_slice_over() {
+                return Ok(Slice::Partial(PartialRead::Tail(tail)));
+            }
+            tail.ids_next = self.known_ids(open.room, place, budget, &mut |known| {
+                // However many there are: they are read in slices.
+                if since <= known.time_unix_ms && known.offset <= head_offset {
+                    tail.ids.push(known);
+                }
+            })?;
+        }
+        let Tail { mut tail, ids, .. } = *tail;
         tail.reverse();
         let born_unix_ms = head.born_unix_ms;
         let opened =
@@ -517,7 +533,7 @@ fn message(key: &[u8], value: &[u8], expected: u64) -> Result<Publication, Failu
     }
 }
 
-/// The newest messages of a channel, newest first, and the ids among them.
+/// The newest messages of a channel, newest first, and then the ids that are known.
 #[derive(Debug)]
 pub struct Tail {
     open: Open,
@@ -525,11 +541,12 @@ pub struct Tail {
     first: u64,
     next: u64,
     bytes: usize,
-    has_whole_tail: bool,
-    has_all_ids: bool,
+    is_whole: bool,
     fault: Option<Failure>,
     tail: Vec<Arc<Publication>>,
-    ids: Vec<(Box<str>, Box<str>, u64)>,
+    /// Where more ids may be.
+    ids_next: Option<IdPlace>,
+    ids: Vec<KnownId>,
 }
 
 impl Tail {
@@ -540,10 +557,10 @@ impl Tail {
             first: head.first,
             next: head.offset,
             bytes: 0,
-            has_whole_tail: open.count_max == 0 && open.after.is_none(),
-            has_all_ids: false,
+            is_whole: open.count_max == 0 && open.after.is_none(),
             fault: None,
             tail: Vec::new(),
+            ids_next: Some(IdPlace::since(open.ids_since_unix_ms)),
             ids: Vec::new(),
         }
     }
@@ -553,47 +570,34 @@ impl Tail {
             Ok(publication) => self.take_message(Arc::new(publication)),
             Err(failure) => self.fault = Some(failure),
         }
-        if self.fault.is_some() || self.is_complete() {
+        if self.fault.is_some() || self.is_whole {
             return ControlFlow::Break(());
         }
         self.next = self.next.saturating_sub(1);
         ControlFlow::Continue(())
     }
 
-    fn is_complete(&self) -> bool {
-        self.has_whole_tail && self.has_all_ids
-    }
-
     fn take_message(&mut self, publication: Arc<Publication>) {
         let count = self.head - publication.offset;
-        // However many there are: it is read in slices.
-        self.has_all_ids |= publication.time_unix_ms < self.open.ids_since_unix_ms;
-        if !self.has_all_ids {
-            let id = publication.tags.iter().find(|(name, _)| &**name == "id");
-            if let (Some((_, id)), Some(info)) = (id, &publication.info) {
-                self.ids.push((info.user.clone(), id.clone(), publication.offset));
-            }
-        }
         let is_wanted = self.open.after.is_some_and(|after| after < publication.offset);
         let bytes = self.bytes + publication.cost_bytes();
         let fits = u64::from(self.open.count_max) > count
             && (bytes <= self.open.bytes_max as usize || self.tail.is_empty());
-        self.has_whole_tail |= !is_wanted && !fits;
-        if !self.has_whole_tail {
+        self.is_whole = !is_wanted && !fits;
+        if !self.is_whole {
             self.bytes = bytes;
             self.tail.push(publication);
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the two halves of an answer")]
-    fn end(self) -> Result<(Vec<Arc<Publication>>, Vec<(Box<str>, Box<str>, u64)>), Failure> {
-        let is_cut = self.is_complete();
+    /// There are no more messages.
+    fn end(&mut self) -> Result<(), Failure> {
         // Without a cut, everything from the head to the first was seen.
-        let is_whole = is_cut || self.head < self.first || self.next < self.first;
+        self.is_whole |= self.head < self.first || self.next < self.first;
         match self.fault {
             Some(failure) => Err(failure),
-            None if !is_whole => Err(Failure::Damaged),
-            None => Ok((self.tail, self.ids)),
+            None if !self.is_whole => Err(Failure::Damaged),
+            None => Ok(()),
         }
     }
 }

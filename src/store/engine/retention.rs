@@ -58,6 +58,7 @@ pub(super) struct Sweeper {
     pending: Sweep,
     pub(super) dead: Sweep,
     pub(super) talks: Sweep,
+    pub(super) ids: Sweep,
     /// The earliest end of waiting that the sweep has met.
     found_unix_ms: u64,
     pause_ms: u64,
@@ -99,6 +100,7 @@ impl Sweeper {
             pending: Sweep::Rests(0),
             dead: Sweep::Rests(0),
             talks: Sweep::Rests(0),
+            ids: Sweep::Rests(0),
             found_unix_ms: u64::MAX,
             pause_ms: (age_ms / 20).clamp(SWEEP_MS.0, SWEEP_MS.1),
             last_step_unix_ms: None,
@@ -126,13 +128,14 @@ impl Sweeper {
         self.pending = Sweep::Rests(0);
         self.dead = Sweep::Rests(0);
         self.talks = Sweep::Rests(0);
+        self.ids = Sweep::Rests(0);
     }
 
     /// When there is something to do.
     pub(super) fn next_step_unix_ms(&self) -> Option<u64> {
         let step = self.last_step_unix_ms.map_or(0, |last| last.saturating_add(STEP_MS));
         let ripe = if self.ripe.is_empty() { u64::MAX } else { step };
-        let sweeps = [&self.channels, &self.pending, &self.dead, &self.talks];
+        let sweeps = [&self.channels, &self.pending, &self.dead, &self.talks, &self.ids];
         let due = sweeps.into_iter().map(|sweep| sweep.due(step)).min();
         Some(due.unwrap_or(u64::MAX).min(ripe).max(step))
     }
@@ -152,6 +155,7 @@ impl<D: Disk> Engine<D> {
     pub(super) fn sweep(&mut self, now_unix_ms: u64, appended_count: usize) {
         let is_due = self.sweeper.step_is_due(now_unix_ms);
         let mut left_count = 2 * appended_count + if is_due { STEP_MESSAGES } else { 0 };
+        self.sweep_ids(now_unix_ms, left_count);
         while let Some(room) = self.sweeper.ripe.first().copied().filter(|_| 0 < left_count) {
             match self.trim(room, now_unix_ms, left_count) {
                 Ok(removed) if removed == left_count => return self.end_step(now_unix_ms, is_due),
@@ -307,7 +311,8 @@ impl<D: Disk> Engine<D> {
                 | Space::Messages
                 | Space::Marks
                 | Space::Talks
-                | Space::Pending => {
+                | Space::Pending
+                | Space::Ids => {
                     let mut record = PendingRecord::take(&value)?;
                     record.letter.clone_from(letter);
                     record.put()

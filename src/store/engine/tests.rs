@@ -15,6 +15,7 @@ use crate::store::{
 use crate::wire::{ClientInfo, Epoch, Payload, Publication};
 
 mod fairness;
+mod ids;
 mod model;
 mod waiting;
 
@@ -179,7 +180,14 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> Job {
     };
     let namespace = namespace_of(channel);
     let birth = Some(birth);
-    Job::Append(Box::new(Append { room, namespace, birth, publication, addressee: None }))
+    let (addressee, keeps_id) = (None, false);
+    Job::Append(Box::new(Append { room, namespace, birth, publication, addressee, keeps_id }))
+}
+
+/// The same, of an author who gave it its id.
+pub(super) fn with_id(job: Job) -> Job {
+    let Job::Append(append) = job else { unreachable!() };
+    Job::Append(Box::new(Append { keeps_id: true, ..*append }))
 }
 
 pub(super) fn open(room: RoomId) -> Open {
@@ -460,7 +468,12 @@ fn an_interval_syncs_by_itself_and_loses_nothing_to_a_kill() {
 #[test]
 fn ids_are_found_again_as_long_as_they_count() {
     let mut bench = Bench::new();
-    bench.said(1..=30);
+    for offset in 1..=30 {
+        bench.ask(with_id(append(ROOM, "room:a", offset)));
+        bench.ask(with_id(append(RoomId(6), "room:before", offset)));
+        bench.ask(with_id(append(RoomId(8), "room:behind", offset)));
+    }
+    bench.said(31..=33); // called by the server
     let ids = |bench: &mut Bench<SimulatedDisk>, since| {
         let open = Open { ids_since_unix_ms: since, ..open(ROOM) };
         match bench.ask(Job::Open(open)) {
@@ -470,12 +483,13 @@ fn ids_are_found_again_as_long_as_they_count() {
     };
     let (tail, found) = ids(&mut bench, 1_000_021);
     assert_eq!((tail, found.len()), (5, 10));
-    assert_eq!(found[0], ("ann".into(), "id-m30".into(), 30));
+    let (user, id, time_unix_ms) = ("ann".into(), "id-m30".into(), 1_000_030);
+    assert_eq!(found[9], KnownId { user, id, offset: 30, time_unix_ms });
     assert_eq!(ids(&mut bench, 0).1.len(), 30);
     assert_eq!(ids(&mut bench, 1_000_031).1, []);
     let after = Open { after: Some(3), ..open(ROOM) };
     let Outcome::Opened(Some(opened), _) = bench.ask(Job::Open(after)) else { panic!() };
-    assert_eq!(opened.tail.len(), 27, "all that the room asked for");
+    assert_eq!(opened.tail.len(), 30, "all that the room asked for");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl<D: Disk> Engine<D> {
     }
 
     pub(super) fn append(&mut self, append: &Append) -> Result<Durable, Failure> {
-        let Append { room, namespace, birth, publication, addressee } = append;
+        let Append { room, namespace, birth, publication, addressee, keeps_id } = append;
         let known = self.head(*room)?;
         let head = match (known, birth) {
             (Some(head), Some(birth)) if head.epoch != birth.epoch => return Err(Failure::Broken),
@@ -118,6 +118,9 @@ impl<D: Disk> Engine<D> {
             }
         }
         self.put_message(*room, head, publication);
+        if *keeps_id {
+            self.put_id(*room, publication);
+        }
         if let Some(Addressee { inbox, expires_unix_ms }) = *addressee {
             let waiting = PendingRecord { tries_count: 0, expires_unix_ms, letter: Vec::new() };
             let key = key::pending(inbox, *room, publication.offset);

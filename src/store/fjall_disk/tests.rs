@@ -259,7 +259,8 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
         parties: None,
     };
     let (birth, publication) = (Some(birth).filter(|_| offset == 1), publication.into());
-    let append = Append { room, namespace: 0, birth, publication, addressee: None };
+    let (addressee, keeps_id) = (None, false);
+    let append = Append { room, namespace: 0, birth, publication, addressee, keeps_id };
     ask(engine, Job::Append(Box::new(append)))
 }
 

@@ -4,8 +4,8 @@ use super::super::letter::{
 use super::super::salvage::{Doubt, salvage};
 use super::super::{Batch, DiskWeather, Durable, Engine, Setup, SimulatedDisk};
 use super::*;
-use crate::base::ShardId;
-use crate::wire::{Epoch, Payload};
+use crate::base::{ClientId, ShardId};
+use crate::wire::{ClientInfo, Epoch, Payload};
 
 const INBOXES: [RoomId; 2] = [RoomId(1), RoomId(2)];
 const NOW: u64 = 1_000_000;
@@ -45,9 +45,9 @@ fn append(room: RoomId, channel: &str, offset: u64) -> Job {
     let publication = Publication {
         offset,
         data: Payload { bytes: offset.to_string().into(), is_json: true },
-        info: None,
+        info: Some(ClientInfo { user: "ann".into(), client: ClientId(1), conn_info: None }.into()),
         chan_info: None,
-        tags: Vec::new(),
+        tags: vec![("id".into(), format!("id-{offset}").into())],
         time_unix_ms: NOW,
         trace: None,
     };
@@ -55,8 +55,8 @@ fn append(room: RoomId, channel: &str, offset: u64) -> Job {
     let birth =
         Some(Birth { tenant, channel, epoch, born_unix_ms: 1, behind: 0, parties: Some(INBOXES) });
     let addressee = Some(Addressee { inbox: INBOXES[1], expires_unix_ms: NOW + 1_000 });
-    let (namespace, publication) = (0, publication.into());
-    Job::Append(Box::new(Append { room, namespace, birth, publication, addressee }))
+    let (namespace, publication, keeps_id) = (0, publication.into(), true);
+    Job::Append(Box::new(Append { room, namespace, birth, publication, addressee, keeps_id }))
 }
 
 fn inspection(change: &dyn Fn(&mut SimulatedDisk)) -> Inspection<SimulatedDisk> {
@@ -193,6 +193,9 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
     let old = inspection(&|disk| {
         disk.damage(Space::Messages, &message(4));
         change(disk, Space::Messages, &message(7), None);
+        let id = |room, offset| key::id(key::period(NOW), RoomId(room), offset);
+        change(disk, Space::Ids, &id(100, 9), Some(b"garbled"));
+        change(disk, Space::Ids, &id(101, 11), Some(&record::put_id(NOW, "ann", "none")));
         change(
             disk,
             Space::Marks,
@@ -222,6 +225,12 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
     assert_eq!((channel(100).first, channel(100).head), (8, 10));
     assert_ne!(channel(100).epoch, Epoch(5));
     assert_eq!(channel(101).epoch, Epoch(5));
+    let id = |room, offset| key::id(key::period(NOW), RoomId(room), offset);
+    for offset in 1..=10 {
+        let known = new.disk.get(Space::Ids, &id(100, offset)).unwrap();
+        assert_eq!(known.is_some(), offset != 9, "what is lost may be repeated, too");
+    }
+    assert_eq!(new.disk.get(Space::Ids, &id(101, 11)), Ok(None), "of no message");
     let marks = new.disk.get(Space::Marks, &key::named(RoomId(100), "bob")).unwrap().unwrap();
     assert_eq!(record::take_marks(&marks), Ok(Marks { delivered: 10, read: 9 }));
 }

@@ -107,6 +107,12 @@ fn records_read_back_equal() {
     let life = LifeRecord { life: u64::MAX, losses_count: 3 };
     check(&life, &life.put(), &LifeRecord::take);
     check(&RoomId(77), &put_talk(RoomId(77)), &take_talk);
+    for id in ["0a1b2c3d-0000-4fff-8000-0123456789ab", "mine", "id"] {
+        let (user, id, time_unix_ms) = ("ann".into(), id.into(), 1_700_000_000_123);
+        let known = KnownId { user, id, offset: 7, time_unix_ms };
+        let bytes = put_id(time_unix_ms, "ann", &known.id);
+        check(&known, &bytes, &|bytes| take_id(bytes, 7));
+    }
     let letter = put_message(&bare(), 1);
     let pending = PendingRecord { tries_count: 300, expires_unix_ms: 1 << 41, letter };
     check(&pending, &pending.put(), &PendingRecord::take);

@@ -33,7 +33,7 @@ impl Bench<SimulatedDisk> {
 
     fn fill(&mut self, room: RoomId, channel: &str, count: u64) {
         for offset in 1..=count {
-            self.give(append(room, channel, offset));
+            self.give(with_id(append(room, channel, offset)));
         }
         self.answers().iter().for_each(|one| assert!(matches!(one, Outcome::Appended)));
     }

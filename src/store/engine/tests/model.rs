@@ -16,6 +16,9 @@ const READERS: [&str; 2] = ["bob", "eve"];
 const ANN: RoomId = RoomId(b'a' as u128);
 const BOB: RoomId = RoomId(b'b' as u128);
 
+/// Ids of one period become those of the one before on the way.
+const STARTS_AT: u64 = 1_196_000;
+
 /// When everything is over that has an end.
 const ENDS_AT: u64 = 10_000_000;
 
@@ -48,6 +51,8 @@ enum Lie {
     Removals,
     /// It drops what begins to wait.
     Waiting,
+    /// It drops some ids.
+    Ids,
 }
 
 /// A disk that may lie.
@@ -69,6 +74,7 @@ impl Liar {
                 (Lie::Marks, Space::Marks, Some(_)) => is_due,
                 (Lie::Removals, Space::Pending, None) => true,
                 (Lie::Waiting, Space::Pending, Some(_)) => is_due,
+                (Lie::Ids, Space::Ids, Some(_)) => is_due,
                 (Lie::Twice, Space::Messages, Some(value)) => {
                     let (room, offset) = key::message_of(key).unwrap();
                     if is_due && 1 < offset {
@@ -108,7 +114,7 @@ impl Disk for Liar {
         match self.lie {
             Lie::None => self.disk.commit(batch, durable),
             Lie::Sync => self.disk.commit(batch, Durable::Later),
-            Lie::Messages | Lie::Twice | Lie::Marks | Lie::Removals | Lie::Waiting => {
+            Lie::Messages | Lie::Twice | Lie::Marks | Lie::Removals | Lie::Waiting | Lie::Ids => {
                 let batch = self.falsified(batch);
                 self.disk.commit(&batch, durable)
             }
@@ -188,8 +194,10 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
 impl World {
     fn new(seed: u64, lie: Lie) -> World {
         let disk = SimulatedDisk::new(seed, DiskWeather::CALM);
+        let mut bench = Bench::over(Liar { disk, lie, calls_count: Cell::new(0) });
+        bench.now = STARTS_AT;
         World {
-            bench: Bench::over(Liar { disk, lie, calls_count: Cell::new(0) }),
+            bench,
             prng: Prng::from_seed(seed),
             rooms: Default::default(),
             born: Default::default(),
@@ -269,7 +277,8 @@ impl World {
         let epoch = self.rooms[room as usize].epoch;
         self.texts_count += 1;
         let text = format!("t{}", self.texts_count);
-        let Job::Append(mut append) = append(id(room), channel(room), offset) else { return };
+        let job = with_id(append(id(room), channel(room), offset));
+        let Job::Append(mut append) = job else { return };
         append.publication = Arc::new(message(offset, &text, "ann", self.bench.now));
         let new_epoch = Epoch(u128::from(self.texts_count as u32));
         match &mut append.birth {
@@ -417,6 +426,8 @@ impl World {
             return ensure(newest == 0 || self.is_over(room), || format!("room {room} is gone"));
         };
         ensure(newest <= opened.head, || format!("answered {newest} is gone from room {room}"))?;
+        let ids: BTreeMap<u64, Box<str>> =
+            opened.ids.iter().map(|one| (one.offset, one.id.clone())).collect();
         let mut texts = BTreeSet::new();
         let mut next = opened.first;
         while next <= opened.head {
@@ -436,11 +447,26 @@ impl World {
                 let answered = self.model.answered.get(&(room, next));
                 let is_kept = answered.is_none_or(|(answered, _)| *answered == text);
                 ensure(is_kept, || format!("answered {next} is gone from room {room}"))?;
+                let known = ids.get(&next);
+                let is_its_own = known.is_none_or(|known| **known == *format!("id-{text}"));
                 ensure(texts.insert(text), || format!("room {room} says the same twice"))?;
+                ensure(is_its_own, || format!("{known:?} is known as {next} in room {room}"))?;
                 next += 1;
             }
         }
-        Ok(())
+        self.check_ids(room, &ids)
+    }
+
+    /// What was answered can be repeated, also where it is not kept any more.
+    fn check_ids(&self, room: u64, ids: &BTreeMap<u64, Box<str>>) -> Check {
+        if ENDS_AT <= self.bench.now {
+            return ensure(ids.is_empty(), || format!("ids stay in room {room}"));
+        }
+        let mut answered = self.model.answered.range((room, 0)..(room + 1, 0));
+        let lost = answered.find(|((_, offset), (text, _))| {
+            ids.get(offset).is_none_or(|known| **known != *format!("id-{text}"))
+        });
+        ensure(lost.is_none(), || format!("the id is forgotten of room {room}: {lost:?}"))
     }
 
     /// Every message that is kept or was let go waits, is delivered, or is dead, unless
@@ -504,7 +530,7 @@ impl World {
 
 impl<D: Disk> Bench<D> {
     fn opened_or(&mut self, room: RoomId) -> Result<Option<Box<Opened>>, String> {
-        match self.ask(Job::Open(open(room))) {
+        match self.ask(Job::Open(Open { ids_since_unix_ms: 0, ..open(room) })) {
             Outcome::Opened(opened, _) => Ok(opened),
             other => Err(format!("{room:?} does not open: {other:?}")),
         }
@@ -529,6 +555,7 @@ fn a_disk_that_lies_is_found_out() {
         (Lie::Marks, &["marks went back", "delivered"]),
         (Lie::Removals, &["[\"waits", "wait for ever", "is back"]),
         (Lie::Waiting, &[": []"]),
+        (Lie::Ids, &["the id is forgotten"]),
     ] {
         let found: Vec<String> =
             (0..SEEDS / 2).filter_map(|seed| World::new(seed, lie).run().err()).collect();

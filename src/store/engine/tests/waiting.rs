@@ -346,7 +346,7 @@ fn after_all_time_is_over_the_store_is_as_small_as_a_new_one() {
             append.addressee = Some(Addressee { inbox, expires_unix_ms });
         }
         bench.give(job);
-        bench.give(append(RoomId(30_000 + number), &format!("few:room{number}"), 1));
+        bench.give(with_id(append(RoomId(30_000 + number), &format!("few:room{number}"), 1)));
         bench.give(mark(RoomId(30_000 + number), "ann", Reached::Read(1)));
     }
     // One room that very many have read.
@@ -356,10 +356,14 @@ fn after_all_time_is_over_the_store_is_as_small_as_a_new_one() {
     }
     bench.answers();
     let before = left(&bench);
-    assert_eq!(before.len(), 5, "channels, messages, marks, talks, pending: {before:?}");
+    assert_eq!(before.len(), 6, "channels, messages, marks, talks, pending, ids: {before:?}");
     bench.pass(10_000);
     assert_eq!(bench.engine.dead_letters().count, NAMES as u64);
     bench.pass(170_000);
+    let waits: Vec<Space> = left(&bench).into_iter().map(|(space, _)| space).collect();
+    assert_eq!(waits, [Space::Channels, Space::Marks, Space::Talks, Space::Ids], "repeats count");
+    bench.now += 420_000;
+    bench.pass(10_000);
     assert_eq!(left(&bench), []);
     assert_eq!(bench.engine.dead_letters(), crate::store::DeadLetters::default());
     // And it begins again from nothing.

@@ -1,0 +1,165 @@
+//! Ids that authors gave to their messages, for as long as they may repeat them.
+//!
+//! They are records of their own, because retention may remove a message long before
+//! its author gives up. What a server called by itself is never repeated, and has none.
+//!
+//! Invariants: an id is written in the batch of its message, so a crash leaves both or
+//! none; it is known for `IDS_MS`, whatever becomes of the message; its record goes
+//! when its period and the next one are over; its channel stays as long as it is known.
+
+use std::ops::ControlFlow;
+
+use crate::base::RoomId;
+use crate::base::limits::IDS_MS;
+use crate::wire::{ID_TAG, Publication};
+
+use super::super::disk::{Disk, Space};
+use super::super::key;
+use super::super::letter::{Failure, KnownId, Order};
+use super::super::record;
+use super::Engine;
+use super::queue::Budget;
+use super::retention::Sweep;
+
+/// From where on a room's ids are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IdPlace {
+    period: u64,
+    offset: u64,
+}
+
+impl IdPlace {
+    /// At all that were said since then.
+    pub fn since(unix_ms: u64) -> IdPlace {
+        IdPlace { period: key::period(unix_ms), offset: 0 }
+    }
+
+    /// Behind what was found.
+    fn behind(period: u64, offset: u64) -> Option<IdPlace> {
+        Some(match offset.checked_add(1) {
+            Some(offset) => IdPlace { period, offset },
+            None => IdPlace { period: period.checked_add(1)?, offset: 0 },
+        })
+    }
+}
+
+/// The period behind that of the last id; 0 when there is none.
+pub(super) fn ids_until(disk: &impl Disk) -> u64 {
+    let mut last = None;
+    let seen = disk.scan(Space::Ids, &key::rest(&[]), Order::NewestFirst, &mut |key, _| {
+        last = key::id_from(key).map(|(period, ..)| period);
+        ControlFlow::Break(())
+    });
+    // What cannot be read here is told where it is needed.
+    if seen.is_err() { u64::MAX } else { last.map_or(0, |period| period.saturating_add(1)) }
+}
+
+impl<D: Disk> Engine<D> {
+    /// A message's id is known from now on. Who has no name is not told apart from
+    /// others without one.
+    pub(super) fn put_id(&mut self, room: RoomId, publication: &Publication) {
+        let Publication { offset, info, time_unix_ms, .. } = publication;
+        let Some(user) = info.as_ref().map(|info| &*info.user) else { return };
+        let Some(id) = publication.tag(ID_TAG).filter(|_| !user.is_empty()) else { return };
+        let period = key::period(*time_unix_ms);
+        self.ids_until = self.ids_until.max(period + 1);
+        let key = key::id(period, room, *offset);
+        self.batch.put(Space::Ids, &key, record::put_id(*time_unix_ms, user, id));
+    }
+
+    /// Ids of a room from a place on, as many as one slice reads of one period. Says
+    /// where there may be more.
+    pub(super) fn known_ids(
+        &self,
+        room: RoomId,
+        from: IdPlace,
+        budget: &mut Budget,
+        on_id: &mut dyn FnMut(KnownId),
+    ) -> Result<Option<IdPlace>, Failure> {
+        if self.ids_until <= from.period {
+            return Ok(None);
+        }
+        budget.seek();
+        let mut next = None;
+        let mut fault = None;
+        let range = key::ids_from(from.period, room, from.offset);
+        self.view().scan(Space::Ids, &range, Order::OldestFirst, &mut |key, value| {
+            budget.read(value.len());
+            let Some((period, found, offset)) = key::id_from(key) else {
+                fault = Some(Failure::Damaged);
+                return ControlFlow::Break(());
+            };
+            if found != room {
+                // Its place in this period is behind this, or it has none.
+                next = match found < room {
+                    true => Some(IdPlace { period, offset: 0 }),
+                    false => IdPlace::behind(period, u64::MAX),
+                };
+                return ControlFlow::Break(());
+            }
+            match record::take_id(value, offset) {
+                Ok(known) => on_id(known),
+                Err(garbled) => {
+                    fault = Some(garbled.into());
+                    return ControlFlow::Break(());
+                }
+            }
+            if budget.is_slice_over() {
+                next = IdPlace::behind(period, offset);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        fault.map_or(Ok(next), Err)
+    }
+
+    /// Whether a message of a room may still be repeated, or whether there are more ids
+    /// than one slice reads.
+    pub(super) fn knows_ids(&self, room: RoomId, now_unix_ms: u64) -> Result<bool, Failure> {
+        let since = now_unix_ms.saturating_sub(IDS_MS);
+        let mut next = Some(IdPlace::since(since));
+        let mut budget = Budget::default();
+        let mut is_known = false;
+        while let Some(place) = next.filter(|_| !is_known) {
+            if budget.is_slice_over() {
+                return Ok(true);
+            }
+            next = self.known_ids(room, place, &mut budget, &mut |known| {
+                is_known |= now_unix_ms < known.time_unix_ms.saturating_add(IDS_MS);
+            })?;
+        }
+        Ok(is_known)
+    }
+
+    /// Removes ids that are over, at most so many.
+    pub(super) fn sweep_ids(&mut self, now_unix_ms: u64, count_max: usize) {
+        if count_max == 0 {
+            return;
+        }
+        let Some(after) = self.sweeper.ids.begin(now_unix_ms) else { return };
+        let now = key::period(now_unix_ms);
+        let mut keys = Vec::new();
+        if let Some(last) = now.checked_sub(2) {
+            let range = key::ids_up_to(&after, last);
+            let seen = self.view().scan(Space::Ids, &range, Order::OldestFirst, &mut |key, _| {
+                keys.push(key.to_vec());
+                if keys.len() < count_max {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+            if let Err(fault) = seen {
+                self.count(fault.into());
+            }
+        }
+        for key in &keys {
+            self.batch.remove(Space::Ids, key);
+        }
+        // The next are over when the next period begins.
+        self.sweeper.ids = match keys.pop().filter(|_| keys.len() + 1 == count_max) {
+            Some(at) => Sweep::At(at),
+            None => Sweep::Rests((now + 1).saturating_mul(IDS_MS)),
+        };
+    }
+}
