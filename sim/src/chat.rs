@@ -61,7 +61,7 @@ impl Client {
         let is_told_apart = !self.user.is_empty() && around.book.ledger.is_stored(channel);
         let has_id = self.prng.percent(80) && is_told_apart;
         let line = self.line.as_ref().map_or(0, |line| line.number);
-        let number = around.publish(channel, self.user, has_id);
+        let number = around.publish(channel, self.user);
         let id = match has_id {
             true => format!(",\"id\":\"i{number}\""),
             false if self.user.is_empty() => format!(",\"id\":\"a{}\"", number % 3),

@@ -305,8 +305,7 @@ impl Reading {
             format!("{channel}: nobody wrote {:?}", publication.data)
         })?;
         let (number, line) = body.unwrap_or_default();
-        let is_new = self.seen.insert(number) || book.ledger.may_repeat(number);
-        demand(is_new, Checker::Duplicates, || {
+        demand(self.seen.insert(number), Checker::Duplicates, || {
             format!("{channel}: message {number} again, at {}", publication.offset)
         })?;
         book.ledger.shown(number, self.asked_at)?;
@@ -314,7 +313,7 @@ impl Reading {
         let Some(standing) = &mut self.standing else { return Ok(()) };
         let newest = standing.newest.insert(line, number);
         let is_later = newest.is_none_or(|before| before < number);
-        demand(is_later || book.ledger.may_repeat(number), Checker::Streams, || {
+        demand(is_later, Checker::Streams, || {
             format!("{channel}: {number} behind {newest:?} of the same connection")
         })?;
         if publication.offset == 0 {

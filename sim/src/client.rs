@@ -121,9 +121,9 @@ pub struct Around<'w> {
 
 impl Around<'_> {
     /// Somebody is about to publish; returns the message's number.
-    pub(crate) fn publish(&mut self, channel: &str, author: &'static str, has_id: bool) -> u64 {
+    pub(crate) fn publish(&mut self, channel: &str, author: &'static str) -> u64 {
         let number = self.book.publish(channel);
-        self.book.ledger.says(number, channel, author, self.now.unix_ms, has_id);
+        self.book.ledger.says(number, channel, author, self.now.unix_ms);
         number
     }
 }

@@ -199,7 +199,7 @@ impl Client {
         let line = self.line.as_ref().map_or(0, |line| line.number);
         let mut asks = Vec::new();
         for _ in 0..count {
-            let number = around.publish(channel, self.user, false);
+            let number = around.publish(channel, self.user);
             let padding = "x".repeat(self.prng.below(60) as usize);
             let body = format!("{{\"n\":[{number},{line}],\"x\":\"{padding}\"}}");
             let data = RawData { bytes: body.into_bytes().into(), is_json: true };

@@ -40,7 +40,6 @@ struct Said {
     channel: &'static str,
     author: &'static str,
     asked_unix_ms: u64,
-    has_id: bool,
     is_answered: bool,
     /// Where it is, as far as anybody was told.
     offset: Option<u64>,
@@ -99,17 +98,10 @@ impl Ledger {
     }
 
     /// Somebody is about to say something.
-    pub fn says(
-        &mut self,
-        number: u64,
-        channel: &str,
-        author: &'static str,
-        asked_unix_ms: u64,
-        has_id: bool,
-    ) {
+    pub fn says(&mut self, number: u64, channel: &str, author: &'static str, asked_unix_ms: u64) {
         if let Some((&channel, _)) = self.rules.get_key_value(channel) {
             let (offset, end, is_answered) = (None, End::None, false);
-            let said = Said { channel, author, asked_unix_ms, has_id, is_answered, offset, end };
+            let said = Said { channel, author, asked_unix_ms, is_answered, offset, end };
             self.said.insert(number, said);
         }
     }
@@ -119,13 +111,6 @@ impl Ledger {
         if let Some(said) = self.said.get_mut(&number) {
             said.is_answered = true;
         }
-    }
-
-    /// Whether a repeated id may have made a second message: the first is removed, and
-    /// its id forgotten with it.
-    pub fn may_repeat(&self, number: u64) -> bool {
-        let has_id = self.said.get(&number).is_some_and(|said| said.has_id);
-        self.keeps == Some(Keeps::Some) && has_id
     }
 
     /// Message `number` is at this place, as somebody was told.
@@ -149,7 +134,6 @@ impl Ledger {
         demand(known == epoch, Checker::Offsets, || {
             format!("{channel} was {known}, and is {epoch} now")
         })?;
-        let may_repeat = self.may_repeat(number);
         let Some(said) = self.said.get_mut(&number) else {
             return demand(false, Checker::Kept, || format!("{channel}: nobody said {number}"));
         };
@@ -158,7 +142,7 @@ impl Ledger {
             format!("{channel}: at {offset} is message {there}, and {number}")
         })?;
         let first = *said.offset.get_or_insert(offset);
-        demand(first == offset || may_repeat, Checker::Repeats, || {
+        demand(first == offset, Checker::Repeats, || {
             format!("{channel}: message {number} is at {first}, and at {offset}")
         })
     }
@@ -216,7 +200,7 @@ impl Ledger {
     pub fn shown(&self, number: u64, asked: u64) -> Verdict {
         let end = self.said.get(&number).map_or(End::None, |said| said.end);
         let is_over = matches!(end, End::Answered(moment) if moment < asked);
-        demand(!is_over || self.may_repeat(number), Checker::Retracted, || {
+        demand(!is_over, Checker::Retracted, || {
             format!("message {number} was taken back at {end:?}, and shown after {asked}")
         })
     }
@@ -324,8 +308,7 @@ impl Ledger {
             })?;
             let Content::Body(number) = content else { continue };
             let said = self.said.get(number).filter(|said| said.channel == channel);
-            let may_repeat = self.may_repeat(*number);
-            let before = seen.insert(*number, offset).filter(|_| !may_repeat);
+            let before = seen.insert(*number, offset);
             demand(said.is_some() && before.is_none(), Checker::Repeats, || {
                 format!("{channel}: message {number} on disk at {offset} and {before:?}: {said:?}")
             })?;
@@ -346,8 +329,6 @@ impl Ledger {
                 (None, _) => !is_kept(*offset, said),
                 (Some(Content::Body(there)), End::None | End::Asked) => there == number,
                 (Some(Content::Retracted), End::Asked | End::Answered(_)) => true,
-                // Of two messages one was taken back.
-                (Some(Content::Body(_)), End::Answered(_)) if self.may_repeat(*number) => true,
                 (Some(Content::Body(_)), End::Answered(_)) => {
                     return demand(false, Checker::Retracted, || {
                         format!("{channel}: message {number} is still on disk, at {offset}")
