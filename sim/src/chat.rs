@@ -9,7 +9,7 @@ use rookery::wire::client::proto;
 use rookery::wire::{RawData, Request};
 use serde_json::Value;
 
-use crate::checkers::{Asked, Checker, Verdict, body_of, demand, is_retracted};
+use crate::checkers::{Asked, Checker, Verdict, body_of, demand, is_retracted, retracted_offset};
 use crate::client::{Around, Client};
 use crate::ledger::parties;
 use crate::scenario::USERS;
@@ -165,7 +165,9 @@ impl Client {
             format!("client {} of {} got {publication:?}", self.index, self.user)
         })?;
         let Some(&channel) = channel else { return Ok(()) };
-        if !is_retracted(publication) {
+        if let Some(target) = retracted_offset(publication) {
+            around.book.check_emptied(channel, target)?;
+        } else if !is_retracted(publication) {
             let number = body_of(&publication.data).map_or(u64::MAX, |(number, _)| number);
             around.book.ledger.brought(channel, offset, number)?;
         }

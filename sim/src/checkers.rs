@@ -152,12 +152,18 @@ impl Book {
     }
 
     /// A place in a channel is known to be one that somebody wanted emptied.
-    fn check_emptied(&self, channel: &str, offset: u64) -> Verdict {
+    pub(crate) fn check_emptied(&self, channel: &str, offset: u64) -> Verdict {
         let number = self.ledger.at(channel, offset);
         let asked = number.is_none_or(|number| self.ledger.is_retraction_asked(number));
         demand(asked, Checker::Retracted, || {
             format!("{channel}: nobody took back message {number:?} at {offset}")
         })
+    }
+
+    /// A message says that another one was taken back.
+    fn check_retraction(&mut self, channel: &str, offset: u64, target: u64) -> Verdict {
+        self.check_emptied(channel, target)?;
+        self.ledger.says_retracted(channel, offset, target)
     }
 
     /// How many publishers were told so.
@@ -190,6 +196,11 @@ pub fn is_silent(epoch: &str) -> bool {
 /// Whether a message was taken back, and only its place is left.
 pub fn is_retracted(publication: &proto::Publication) -> bool {
     publication.tags.contains_key("retracted")
+}
+
+/// Of which message this one says that it was taken back.
+pub fn retracted_offset(publication: &proto::Publication) -> Option<u64> {
+    publication.tags.get("retracts")?.parse().ok()
 }
 
 /// The number that a message of a world carries, and the connection it is from.
@@ -300,6 +311,10 @@ impl Reading {
             self.step(channel, publication)?;
             return book.check_emptied(channel, publication.offset);
         }
+        if let Some(target) = retracted_offset(publication) {
+            self.step(channel, publication)?;
+            return book.check_retraction(channel, publication.offset, target);
+        }
         let body = body_of(&publication.data);
         demand(body.is_some(), Checker::Streams, || {
             format!("{channel}: nobody wrote {:?}", publication.data)
@@ -357,6 +372,10 @@ impl Reading {
         for publication in &result.publications {
             if is_retracted(publication) {
                 book.check_emptied(channel, publication.offset)?;
+                continue;
+            }
+            if let Some(target) = retracted_offset(publication) {
+                book.check_retraction(channel, publication.offset, target)?;
                 continue;
             }
             let (number, _) = body_of(&publication.data).unwrap_or((u64::MAX, 0));

@@ -23,6 +23,10 @@ pub struct Ledger {
     said: BTreeMap<u64, Said>,
     /// What anybody saw or was answered, by channel and offset.
     places: BTreeMap<(String, u64), u64>,
+    /// What says that another message was taken back, by channel and offset; which.
+    retractions: BTreeMap<(String, u64), u64>,
+    /// The same the other way round.
+    retracted_at: BTreeMap<(String, u64), u64>,
     epochs: BTreeMap<String, String>,
     /// The highest offset that anybody was told of by the channel itself.
     heads: BTreeMap<String, u64>,
@@ -137,13 +141,31 @@ impl Ledger {
         let Some(said) = self.said.get_mut(&number) else {
             return demand(false, Checker::Kept, || format!("{channel}: nobody said {number}"));
         };
-        let there = *self.places.entry((channel.to_owned(), offset)).or_insert(number);
-        demand(there == number, Checker::Kept, || {
+        let place = (channel.to_owned(), offset);
+        let is_retraction = self.retractions.contains_key(&place);
+        let there = *self.places.entry(place).or_insert(number);
+        demand(there == number && !is_retraction, Checker::Kept, || {
             format!("{channel}: at {offset} is message {there}, and {number}")
         })?;
         let first = *said.offset.get_or_insert(offset);
         demand(first == offset, Checker::Repeats, || {
             format!("{channel}: message {number} is at {first}, and at {offset}")
+        })
+    }
+
+    /// What stands at this place says that the message at `target` was taken back.
+    pub fn says_retracted(&mut self, channel: &str, offset: u64, target: u64) -> Verdict {
+        let head = self.heads.entry(channel.to_owned()).or_default();
+        *head = offset.max(*head);
+        let place = (channel.to_owned(), offset);
+        let is_message = self.places.contains_key(&place);
+        let there = *self.retractions.entry(place).or_insert(target);
+        demand(!is_message && there == target && target < offset, Checker::Kept, || {
+            format!("{channel}: {offset} takes {target} back, and {there}: {is_message}")
+        })?;
+        let first = *self.retracted_at.entry((channel.to_owned(), target)).or_insert(offset);
+        demand(first == offset, Checker::Repeats, || {
+            format!("{channel}: {target} is taken back at {first}, and at {offset}")
         })
     }
 
@@ -254,6 +276,7 @@ impl Ledger {
         let is_own = |offset: u64, content: &Content| {
             let number = match content {
                 Content::Body(number) => Some(*number),
+                Content::Retraction(target) => self.at(channel, *target),
                 Content::Retracted | Content::Unknown => self.at(channel, offset),
             };
             let said = number.and_then(|number| self.said.get(&number));
@@ -274,6 +297,7 @@ impl Ledger {
             let messages = found.messages.get(&room);
             let messages = messages.unwrap_or(const { &BTreeMap::new() });
             self.check_messages(channel, *rules, messages, now_unix_ms)?;
+            self.check_retractions(channel, messages)?;
             let before = self.before(channel, 0);
             for (user, marks) in found.marks.get(&room).into_iter().flatten() {
                 self.check_marks(channel, &before, user, *marks)?;
@@ -288,6 +312,38 @@ impl Ledger {
             if let Some(parties) = parties(channel) {
                 self.check_letters(channel, room, parties, names, &found)?;
             }
+        }
+        Ok(())
+    }
+
+    /// What was taken back, and what says so, are on disk together or not at all; and what
+    /// anybody was told of it.
+    fn check_retractions(&self, channel: &str, messages: &BTreeMap<u64, Content>) -> Verdict {
+        let said = messages.iter().filter_map(|(offset, content)| match content {
+            Content::Retraction(target) => Some((*target, *offset)),
+            Content::Body(_) | Content::Retracted | Content::Unknown => None,
+        });
+        let said: BTreeMap<u64, u64> = said.collect();
+        for (target, offset) in &said {
+            let left = messages.get(target);
+            demand(matches!(left, None | Some(Content::Retracted)), Checker::Retracted, || {
+                format!("{channel}: {offset} says that {target} was taken back, and it is {left:?}")
+            })?;
+        }
+        let emptied = messages.iter().filter(|(_, content)| **content == Content::Retracted);
+        for (target, _) in emptied {
+            demand(said.contains_key(target), Checker::Retracted, || {
+                format!("{channel}: nothing says that {target} was taken back")
+            })?;
+        }
+        let last = (channel.to_owned(), u64::MAX);
+        for ((_, offset), target) in self.retractions.range((channel.to_owned(), 0)..=last) {
+            let content = messages.get(offset);
+            let is_gone = content.is_none() && self.keeps == Some(Keeps::Some);
+            let fits = content == Some(&Content::Retraction(*target)) || is_gone;
+            demand(fits, Checker::Kept, || {
+                format!("{channel}: {content:?} on disk at {offset}, which took {target} back")
+            })?;
         }
         Ok(())
     }
@@ -334,7 +390,8 @@ impl Ledger {
                         format!("{channel}: message {number} is still on disk, at {offset}")
                     });
                 }
-                (Some(Content::Retracted), End::None) | (Some(Content::Unknown), _) => false,
+                (Some(Content::Retracted), End::None)
+                | (Some(Content::Retraction(_) | Content::Unknown), _) => false,
             };
             demand(fits, Checker::Kept, || {
                 format!(
@@ -368,7 +425,7 @@ impl Ledger {
         let on_disk = found.messages.get(&room).into_iter().flatten();
         let on_disk = on_disk.filter_map(|(offset, content)| match content {
             Content::Body(number) => Some((*offset, *number)),
-            Content::Retracted | Content::Unknown => None,
+            Content::Retracted | Content::Retraction(_) | Content::Unknown => None,
         });
         let all: BTreeSet<(u64, u64)> = promised.chain(on_disk).collect();
         for (offset, number) in all {
@@ -432,6 +489,8 @@ struct Found {
 enum Content {
     Body(u64),
     Retracted,
+    /// Says that the message at this offset was taken back.
+    Retraction(u64),
     Unknown,
 }
 
@@ -479,8 +538,13 @@ fn content(value: &[u8]) -> Content {
     match body_of(&value[start..]) {
         Some((number, _)) => Content::Body(number),
         None if value.ends_with(RETRACTED) => Content::Retracted,
-        None => Content::Unknown,
+        None => retraction(&value[start..]).map_or(Content::Unknown, Content::Retraction),
     }
+}
+
+fn retraction(data: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(data).ok()?;
+    text.strip_prefix("{\"retracted\":")?.strip_suffix('}')?.parse().ok()
 }
 
 /// A version, and two numbers of seven bits a byte.

@@ -114,13 +114,14 @@ impl Mutator {
 
     /// Changes what the store is asked.
     pub fn change_request(&mut self, request: &mut Request) {
-        if let Job::Retract(retraction) = &mut request.job
-            && let Some(number) = retraction.left.tag("id").and_then(|id| id.strip_prefix('i'))
+        if let Job::Append(append) = &mut request.job
+            && let Some(left) = &mut append.retracts
+            && let Some(number) = left.tag("id").and_then(|id| id.strip_prefix('i'))
             && self.mutation == Mutation::KeepRetracted
         {
             let whole = Bytes::from(format!("{{\"n\":[{number},0]}}"));
             if self.strikes(Mutation::KeepRetracted) {
-                Arc::make_mut(&mut retraction.left).data.bytes = whole;
+                Arc::make_mut(left).data.bytes = whole;
             }
         }
     }

@@ -294,11 +294,7 @@ impl StoreLane {
 /// Whether an answer promises something about a write.
 fn is_promise(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Appended
-        | Outcome::Marked { .. }
-        | Outcome::Behind(_)
-        | Outcome::Retracted(_)
-        | Outcome::Noted => true,
+        Outcome::Appended | Outcome::Marked { .. } | Outcome::Behind(_) | Outcome::Noted => true,
         Outcome::Opened(..)
         | Outcome::Passage(_)
         | Outcome::Marks(_)
@@ -325,7 +321,6 @@ fn spoil(reply: &mut Reply, mutator: &mut Mutator) {
         | Outcome::Passage(_)
         | Outcome::Marked { .. }
         | Outcome::Behind(_)
-        | Outcome::Retracted(_)
         | Outcome::Marks(_)
         | Outcome::Conversations(..)
         | Outcome::Pending(..)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::letter::{Ask, Asker, Delivery};
 use super::one::{Asking, rules};
 use super::storing::Awaited;
-use super::{Out, Progress, Retraction, Rooms, Step, Tell, Way, What, ack_key};
+use super::{Out, Progress, Rooms, Step, Tell, Voice, Way, What, ack_key};
 use crate::base::limits::PENDING_PAGE_MAX;
 use crate::base::{ConnId, Now, RoomId, SpanId, Tick, Trace};
 use crate::metrics::ChatType;
@@ -262,13 +262,23 @@ impl Rooms {
         }
     }
 
-    /// A message is gone: who may have seen it hears of it.
-    pub(super) fn tell_of_retraction(&mut self, id: RoomId, wish: &Retraction, out: &mut Out) {
-        let Some(slot) = self.find(id) else { return };
-        let channel = &self.rooms[slot].title.channel;
-        let notice: Arc<Payload> = Arc::new(chat::retracted(channel, wish.offset, &wish.info.user));
+    /// A message is gone, as another one says that has its place: who is here now hears
+    /// of it by a notice, too.
+    pub(super) fn tell_of_retraction(
+        &mut self,
+        slot: u32,
+        offset: u64,
+        retraction: &Publication,
+        voice: Voice,
+        out: &mut Out,
+    ) {
+        let room = &self.rooms[slot];
+        let id = room.id;
+        let user = retraction.info.as_ref().map_or("", |info| &info.user);
+        let notice: Arc<Payload> = Arc::new(chat::retracted(&room.title.channel, offset, user));
         self.spread(id, &Tell::Notice(id, Arc::clone(&notice)), out);
-        for inbox in wish.parties.into_iter().flatten() {
+        let Voice::Send { from, to, .. } = voice else { return };
+        for inbox in [from, to] {
             out.deliver(inbox, Delivery::Notice(Arc::clone(&notice)));
         }
     }

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::letter::{Ask, Asker, Voice};
@@ -24,6 +24,8 @@ pub struct Kept {
     /// Whether the store knows the channel, or was told of it.
     pub born: bool,
     pending: VecDeque<Pending>,
+    /// Messages that those in `pending` take back, and the places of these.
+    retracting: BTreeMap<u64, u64>,
     /// Direct messages that were given up: whom they are for, if the store kept them.
     doubtful: Vec<(u64, Voice)>,
     waiting: Vec<(ShardId, Ask)>,
@@ -52,6 +54,8 @@ pub struct Pending {
     pub ticket: Ticket,
     /// The message.
     pub publication: Arc<Publication>,
+    /// Of a retraction: what is left of the message that it takes back.
+    pub retracts: Option<Arc<Publication>>,
     /// How it was said.
     pub voice: Voice,
     /// What was measured of it.
@@ -72,6 +76,7 @@ impl Kept {
             losses_count: 0,
             born: false,
             pending: VecDeque::new(),
+            retracting: BTreeMap::new(),
             doubtful: Vec::new(),
             waiting: Vec::new(),
             readings_count: 0,
@@ -142,6 +147,7 @@ impl Kept {
         self.phase = Phase::Closed { again_at };
         let letters = self.pending.iter().filter(|one| matches!(one.voice, Voice::Send { .. }));
         self.doubtful.extend(letters.map(|one| (one.publication.offset, one.voice)));
+        self.retracting.clear();
         (self.pending.drain(..).collect(), std::mem::take(&mut self.waiting))
     }
 
@@ -164,7 +170,16 @@ impl Kept {
     pub fn give(&mut self, pending: Pending) {
         assert_eq!(self.phase, Phase::Open, "only what is known goes on");
         assert_eq!(pending.publication.offset, self.next_offset(), "offsets are consecutive");
+        if let Some(left) = &pending.retracts {
+            self.retracting.insert(left.offset, pending.publication.offset);
+        }
         self.pending.push_back(pending);
+    }
+
+    /// The pending message that takes back the one with this offset, if there is one.
+    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut Pending> {
+        let place = *self.retracting.get(&offset)?;
+        self.pending_at(place)
     }
 
     /// The pending message with this offset, if it is one.
@@ -175,7 +190,11 @@ impl Kept {
 
     /// The store has the message of this request; `None` when it was given up before.
     pub fn take_kept(&mut self, ticket: Ticket) -> Option<Pending> {
-        self.pending.pop_front_if(|pending| pending.ticket == ticket)
+        let taken = self.pending.pop_front_if(|pending| pending.ticket == ticket)?;
+        if let Some(left) = &taken.retracts {
+            self.retracting.remove(&left.offset);
+        }
+        Some(taken)
     }
 
     /// Whether the message of this request is still pending.
@@ -241,6 +260,7 @@ mod tests {
         Pending {
             ticket: Ticket(offset as u32),
             publication: message(offset),
+            retracts: None,
             voice: Voice::Publish,
             way: crate::room::way(),
             given_at: Moment(0),

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Way;
-use crate::base::{ConnId, RoomId, ShardId, Trace};
+use crate::base::{ConnId, Now, RoomId, ShardId, Trace};
 use crate::store::{Conversation, Due, Marks, Reached};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publication_cost_bytes};
@@ -123,16 +123,12 @@ pub struct ConversationsPage {
 /// A message shall be gone.
 #[derive(Clone, Debug)]
 pub struct Retraction {
-    /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<Title>,
     /// Which.
     pub offset: u64,
-    /// Who wants it.
-    pub info: Arc<ClientInfo>,
     /// Whether it may be somebody else's message.
     pub power: Power,
-    /// In a conversation of two: the personal channels, which are told.
-    pub parties: Option<[RoomId; 2]>,
+    /// The message that says so, by who wants it.
+    pub draft: Draft,
 }
 
 /// Whose messages somebody may take back.
@@ -222,6 +218,13 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// The message at its place.
+    pub fn into_publication(self, now: Now, offset: u64) -> Publication {
+        let Draft { data, info, chan_info, tags, trace, .. } = self;
+        let (time_unix_ms, trace) = (now.unix_ms, Some(trace));
+        Publication { offset, data, info, chan_info, tags, time_unix_ms, trace }
+    }
+
     /// What it will cost with everything that it carries.
     pub fn cost_bytes(&self) -> usize {
         let Draft { data, info, chan_info, tags, .. } = self;

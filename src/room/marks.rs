@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
+use super::kept::Phase;
 use super::letter::Retraction;
-use super::one::{Asking, Stream};
+use super::one::{Asking, Stream, rules};
 use super::reading::{Purpose, Reading};
 use super::readings::ReadingClass;
+use super::state::rate;
 use super::storing::{Awaited, failed};
-use super::{Answer, ConversationsPage, Out, Power, Progress, ReceiptsPage, Rooms};
-use crate::base::RoomId;
+use super::{Answer, ConversationsPage, Out, Power, Progress, ReceiptsPage, Rooms, Tell};
 use crate::base::limits::READING_STEP_BYTES_MAX;
+use crate::base::{Now, RoomId};
 use crate::store::{self, Job, Mark, MarksPage, Outcome, Range};
 use crate::wire::chat::{self, Field};
 use crate::wire::{ErrorCode, Publication};
@@ -113,6 +115,7 @@ impl Rooms {
     /// Takes a message back.
     pub(super) fn retract(
         &mut self,
+        now: Now,
         id: RoomId,
         by: Asking,
         wish: Retraction,
@@ -130,7 +133,7 @@ impl Rooms {
         }
         if let Some(message) = window.at(wish.offset) {
             let message = Arc::clone(message);
-            return self.take_back(id, by, wish, &message, out);
+            return self.take_back(now, slot, by, wish, &message, out);
         }
         let Stream::Kept(_) = &self.rooms[slot].stream else {
             return Some(Answer::Wrong(Field::Offset));
@@ -148,61 +151,64 @@ impl Rooms {
         self.read_range(slot, reading, range, out).err().map(Answer::Refused)
     }
 
-    /// Takes back a message that is known.
+    /// Takes back a message that is known: its content goes, and a message of its own says
+    /// so behind all others, both at once. What is taken back already stays so.
     pub(super) fn take_back(
         &mut self,
-        id: RoomId,
+        now: Now,
+        slot: u32,
         by: Asking,
         wish: Retraction,
         message: &Publication,
         out: &mut Out,
     ) -> Option<Answer> {
-        let is_own = message
-            .info
-            .as_ref()
-            .is_some_and(|info| !info.user.is_empty() && info.user == wish.info.user);
-        if !is_own && wish.power == Power::Author {
+        let Retraction { offset, power, draft } = wish;
+        let author = message.info.as_ref().filter(|info| !info.user.is_empty());
+        let is_own = author
+            .is_some_and(|author| draft.info.as_ref().is_some_and(|info| info.user == author.user));
+        if !is_own && power == Power::Author {
             return Some(Answer::Refused(ErrorCode::PermissionDenied));
         }
-        let slot = self.find(id)?;
+        if chat::retracted_offset(message).is_some() {
+            // Who was away would not learn what it said.
+            return Some(Answer::Wrong(Field::Offset));
+        }
+        if chat::is_remainder(message) {
+            return Some(Answer::Noted);
+        }
+        let room = &mut self.rooms[slot];
+        if let Stream::Kept(kept) = &mut room.stream {
+            if kept.phase() != Phase::Open {
+                return Some(Answer::Refused(ErrorCode::Internal));
+            }
+            if let Some(pending) = kept.retraction_of(offset) {
+                pending.askers.push(by);
+                return None;
+            }
+        }
+        let rules = rules(&self.options, &room.title);
+        if !room.rate.take(now.tick, rate(rules), 1) {
+            return Some(Answer::Refused(ErrorCode::TooManyRequests));
+        }
+        let (voice, way, limits) = (draft.voice, draft.way, rules.window_limits());
+        let retraction = Arc::new(draft.into_publication(now, room.next_offset()));
         let left = Arc::new(chat::remainder(message));
-        if let Stream::Kept(_) = &self.rooms[slot].stream {
-            if self.storing.is_full() {
-                return Some(Answer::Refused(ErrorCode::TooManyRequests));
+        let window = match &mut room.stream {
+            Stream::Kept(_) => {
+                return self.keep(now, slot, by, retraction, Some(left), voice, way, out);
             }
-            let job = Job::Retract(Box::new(store::Retraction { room: id, left }));
-            self.request(Some(by), Awaited::Retracted(id, by, Box::new(wish)), job, out);
-            return None;
-        }
-        if let Stream::Memory(window) = &mut self.rooms[slot].stream {
-            window.replace(&left);
-        }
-        self.tell_of_retraction(id, &wish, out);
-        Some(Answer::Noted)
-    }
-
-    pub(super) fn on_retracted(
-        &mut self,
-        id: RoomId,
-        by: Asking,
-        wish: &Retraction,
-        outcome: Outcome,
-        out: &mut Out,
-    ) {
-        let answer = match outcome {
-            Outcome::Retracted(Some(message)) => {
-                if let Some(slot) = self.find(id)
-                    && let Stream::Kept(kept) = &mut self.rooms[slot].stream
-                {
-                    kept.window_mut().replace(&Arc::new(chat::remainder(&message)));
-                }
-                self.tell_of_retraction(id, wish, out);
-                Answer::Noted
-            }
-            Outcome::Retracted(None) => Answer::Wrong(Field::Offset),
-            other => failed(&other),
+            Stream::Memory(window) => window,
+            Stream::None => return Some(Answer::Refused(ErrorCode::NotAvailable)),
         };
-        out.answer(id, by, answer);
+        window.replace(&left);
+        window.push(&retraction, limits);
+        self.sweep_at(slot, now.tick.plus_ms(limits.age_ms_max));
+        let id = self.rooms[slot].id;
+        let (_, way) = self.said(now, slot, &retraction, voice, (way, None), out);
+        out.answer_publish(way.chat_type, id, by, Answer::Noted);
+        self.spread(id, &Tell::Said(id, Arc::clone(&retraction), way), out);
+        self.tell_of_retraction(slot, offset, &retraction, voice, out);
+        None
     }
 
     /// The room, if its messages are on disk; else the answer that says so.

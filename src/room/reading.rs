@@ -19,7 +19,7 @@ use crate::base::limits::{
 };
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::store::{self, Job, Outcome, Range};
-use crate::wire::chat::Field;
+use crate::wire::chat::{self, Field};
 use crate::wire::{ErrorCode, Position, Publication};
 
 /// A read of the store in steps.
@@ -213,7 +213,6 @@ impl Rooms {
             Awaited::Opened(_)
             | Awaited::Kept(..)
             | Awaited::Marked(..)
-            | Awaited::Retracted(..)
             | Awaited::Pending(_)
             | Awaited::Done => unreachable!("these stand in no line"),
         }
@@ -253,7 +252,7 @@ impl Rooms {
             Purpose::Retraction(wish) => {
                 let message = found.and_then(|found| found.into_iter().next());
                 let answer = match message {
-                    Some(message) => self.take_back(id, reading.by, *wish, &message, out),
+                    Some(message) => self.take_back(now, slot, reading.by, *wish, &message, out),
                     None => Some(Answer::Wrong(Field::Offset)),
                 };
                 if let Some(answer) = answer {
@@ -313,6 +312,7 @@ impl Rooms {
                 let bytes = rest.iter().map(|one| one.cost_bytes()).sum::<usize>();
                 let mut missed = mem::take(&mut reading.found);
                 missed.extend(rest);
+                empty_retracted(&mut missed);
                 (reading.bytes + bytes <= RECOVERY_BYTES_MAX).then_some(missed)
             }
         };
@@ -337,6 +337,21 @@ impl Rooms {
 fn oldest_offset(kept: &Kept, history_count_max: u32) -> u64 {
     let head = kept.window().position().offset;
     kept.first().max((head + 1).saturating_sub(u64::from(history_count_max)))
+}
+
+/// A message that was read in an earlier step may have been taken back since; the message
+/// that says so is behind it.
+fn empty_retracted(missed: &mut [Arc<Publication>]) {
+    let first = missed.first().map_or(0, |message| message.offset);
+    let taken: Vec<u64> = missed.iter().filter_map(|one| chat::retracted_offset(one)).collect();
+    for offset in taken {
+        let index = offset.checked_sub(first).and_then(|index| usize::try_from(index).ok());
+        if let Some(message) = index.and_then(|index| missed.get_mut(index))
+            && !chat::is_remainder(message)
+        {
+            *message = Arc::new(chat::remainder(message));
+        }
+    }
 }
 
 fn is_young(now: Now, publication: &Publication, age_ms_max: u64) -> bool {

@@ -136,7 +136,7 @@ impl Rooms {
             What::Mark(progress) => (self.mark(room, by, *progress, out), None),
             What::Receipts(page) => (self.receipts(room, by, *page, out), None),
             What::Conversations(page) => (self.conversations(room, by, *page, out), None),
-            What::Retract(wish) => (self.retract(room, by, *wish, out), None),
+            What::Retract(wish) => (self.retract(now, room, by, *wish, out), None),
             What::Claim => {
                 out.answer(room, by, Answer::Noted);
                 if let Some(old) = self.claims.insert(room, seat).filter(|&old| old != seat) {
@@ -315,22 +315,14 @@ impl Rooms {
             return refuse(ErrorCode::TooManyRequests);
         }
         let (voice, way, id_source) = (draft.voice, draft.way, draft.id_source);
-        let publication = Arc::new(Publication {
-            offset: room.next_offset(),
-            data: draft.data,
-            info: draft.info,
-            chan_info: draft.chan_info,
-            tags: draft.tags,
-            time_unix_ms: now.unix_ms,
-            trace: Some(draft.trace),
-        });
+        let publication = Arc::new(draft.into_publication(now, room.next_offset()));
         if id_source == IdSource::Client && !room.remember_id(&publication) {
             return refuse(ErrorCode::TooManyRequests);
         }
         match &mut room.stream {
             Stream::Kept(_) => {
                 let said = (voice, id_source);
-                return (self.keep(now, slot, by, publication, said, way, out), None);
+                return (self.keep(now, slot, by, publication, None, said, way, out), None);
             }
             Stream::Memory(window) => {
                 window.push(&publication, rules.window_limits());
@@ -607,7 +599,7 @@ pub(super) fn refuse(code: ErrorCode) -> Decision {
     (Some(Answer::Refused(code)), None)
 }
 
-fn rate(rules: &Namespace) -> Rate {
+pub(super) fn rate(rules: &Namespace) -> Rate {
     Rate { per_s: rules.publish_per_s_max, burst: rules.publish_per_s_max }
 }
 

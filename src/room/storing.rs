@@ -9,7 +9,6 @@ use std::mem;
 use std::sync::Arc;
 
 use super::kept::{Pending, Phase};
-use super::letter::Retraction;
 use super::marks::shorten;
 use super::one::{Asking, SWEEP_MS_MAX, Stream, rules};
 use super::reading::Reading;
@@ -59,7 +58,6 @@ pub(super) enum Awaited {
     Kept(RoomId, Round),
     Read(Box<Reading>),
     Marked(RoomId, Asking, Progress),
-    Retracted(RoomId, Asking, Box<Retraction>),
     Receipts(RoomId, Asking, u32),
     Conversations(RoomId, Asking),
     Pending(RoomId),
@@ -79,9 +77,6 @@ impl Rooms {
             Awaited::Read(reading) => self.on_read(now, *reading, reply.outcome, out),
             Awaited::Marked(room, by, progress) => {
                 self.on_marked(room, by, &progress, reply.outcome, out);
-            }
-            Awaited::Retracted(room, by, wish) => {
-                self.on_retracted(room, by, &wish, reply.outcome, out);
             }
             Awaited::Receipts(room, by, count_max) => {
                 let answer = match reply.outcome {
@@ -245,6 +240,7 @@ impl Rooms {
         slot: u32,
         by: Asking,
         publication: Arc<Publication>,
+        retracts: Option<Arc<Publication>>,
         (voice, id_source): (Voice, IdSource),
         way: Way,
         out: &mut Out,
@@ -283,11 +279,13 @@ impl Rooms {
             publication: Arc::clone(&publication),
             addressee,
             keeps_id: id_source == IdSource::Client,
+            retracts: retracts.clone(),
         };
         let awaited = Awaited::Kept(room.id, self.storing.round);
         let ticket = Ticket(self.storing.tickets.insert(awaited));
         let given_at = now.moment;
-        kept.give(Pending { ticket, publication, voice, way, given_at, askers: vec![by] });
+        let askers = vec![by];
+        kept.give(Pending { ticket, publication, retracts, voice, way, given_at, askers });
         self.storing.waiting_bytes += bytes;
         let round = self.storing.round;
         let job = Job::Append(Box::new(append));
@@ -328,15 +326,22 @@ impl Rooms {
         let limits = rules(&self.options, &room.title).window_limits();
         let Stream::Kept(kept) = &mut room.stream else { return };
         let Some(pending) = kept.take_kept(ticket) else { return };
-        let Pending { publication, voice, way, given_at, askers, .. } = pending;
+        let Pending { publication, retracts, voice, way, given_at, askers, .. } = pending;
+        if let Some(left) = &retracts {
+            kept.window_mut().replace(left);
+        }
         kept.window_mut().push(&publication, limits);
         self.storing.waiting_bytes -= publication.cost_bytes();
         let way = (way, Some(given_at));
         let (answer, way) = self.said(now, slot, &publication, voice, way, out);
+        let answer = if retracts.is_some() { Answer::Noted } else { answer };
         for by in askers {
             out.answer_publish(way.chat_type, id, by, answer.clone());
         }
-        self.spread(id, &Tell::Said(id, publication, way), out);
+        self.spread(id, &Tell::Said(id, Arc::clone(&publication), way), out);
+        if let Some(left) = &retracts {
+            self.tell_of_retraction(slot, left.offset, &publication, voice, out);
+        }
         self.sweep_at(slot, now.tick.plus_ms(limits.age_ms_max.min(SWEEP_MS_MAX)));
         self.rest(now, slot, id);
     }
@@ -400,7 +405,7 @@ fn stream_of(what: &What) -> Option<Option<&Title>> {
         What::History(page) => Some(page.title.as_ref()),
         What::Mark(progress) => Some(progress.title.as_ref()),
         What::Receipts(page) => Some(page.title.as_ref()),
-        What::Retract(wish) => Some(wish.title.as_ref()),
+        What::Retract(wish) => Some(wish.draft.title.as_ref()),
         What::Unsubscribe(_)
         | What::Presence
         | What::PresenceStats

@@ -293,7 +293,7 @@ impl Session {
 
     fn retract(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         id: u32,
         channel: &str,
         offset: u64,
@@ -308,16 +308,33 @@ impl Session {
         }
         let peer = self.peer()?;
         let inbox = |user: &str| cx.names.inbox(peer.tenant(), user);
-        let retraction = Retraction {
-            title: self.title_if_needed(&target),
-            offset,
-            info: Arc::clone(&peer.info),
-            power,
-            parties: match target.kind {
-                Kind::Conversation(parties) => Some(parties.map(inbox)),
-                Kind::Inbox(_) | Kind::Open => None,
-            },
+        let voice = match target.kind.other_than(&peer.info.user) {
+            None => Voice::Post,
+            Some(other) => {
+                Voice::Send { from: inbox(&peer.info.user), to: inbox(other), ttl_ms: 0 }
+            }
         };
+        let (data, tag) = chat::retraction(offset);
+        let tags = vec![(ID_TAG.into(), made_id(&mut cx.chance.ids)), tag];
+        let birth = Birth {
+            tags: &tags,
+            sent_at_unix_ms: None,
+            chat_type: target.rules.chat_type(),
+            agent: self.agent,
+        };
+        let (trace, way) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &birth);
+        let draft = Draft {
+            title: self.title_if_needed(&target),
+            data,
+            info: Some(Arc::clone(&peer.info)),
+            chan_info: None,
+            tags,
+            id_source: IdSource::Server,
+            voice,
+            trace,
+            way,
+        };
+        let retraction = Retraction { draft, offset, power };
         self.ask(cx, target.room, id, What::Retract(Box::new(retraction)), out);
         Ok(())
     }
@@ -364,6 +381,7 @@ pub(super) fn conversations(page: &[store::Conversation], next: Option<&str>) ->
         head: one.head,
         delivered: one.marks.delivered,
         read: one.marks.read,
+        unread: one.unread,
         last: one.last.as_deref(),
     });
     chat::conversations(all, next)
@@ -377,11 +395,7 @@ fn named(user: &str) -> Result<&str, ErrorCode> {
 /// What goes with a message, in this order. Each has an id: the client's, or one
 /// that is made here, and that is the id of its trace, too, if it came without one.
 fn tags(said: &Said<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
-    let id = said.id.as_deref().map_or_else(
-        // A version 4 UUID, as a client's identity is one.
-        || ClientId::from_random(ids.draw_u128()).to_string().into_boxed_str(),
-        Box::from,
-    );
+    let id = said.id.as_deref().map_or_else(|| made_id(ids), Box::from);
     let mut tags: Vec<(Box<str>, Box<str>)> = vec![(ID_TAG.into(), id)];
     if let Some(traceparent) = &said.traceparent {
         tags.push((TRACE_TAG.into(), Box::from(&**traceparent)));
@@ -390,6 +404,11 @@ fn tags(said: &Said<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
         tags.push(("sent_at_ms".into(), sent_at_ms.to_string().into_boxed_str()));
     }
     tags
+}
+
+/// A version 4 UUID, as a client's identity is one.
+fn made_id(ids: &mut Csprng) -> Box<str> {
+    ClientId::from_random(ids.draw_u128()).to_string().into()
 }
 
 fn id_source(said: &Said<'_>) -> IdSource {

@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::{Prng, RoomId, ShardId};
 
 use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, View};
-use super::letter::{Failure, Job, Outcome, Reply, Request, Round, Ticket};
+use super::letter::{Append, Failure, Job, Outcome, Reply, Request, Round, Ticket};
 use super::record::Garbled;
 use census::Census;
 use heads::Heads;
@@ -209,7 +209,7 @@ impl<D: Disk> Engine<D> {
         }
         let (outcome, durable) = match job {
             Job::Append(append) => {
-                self.may_append(from, round)?;
+                self.may_append(from, round, &append)?;
                 (Outcome::Appended, self.append(&append)?)
             }
             Job::Mark(mark) => match self.mark(&mark, from, ticket)? {
@@ -220,7 +220,6 @@ impl<D: Disk> Engine<D> {
                     return Ok(None);
                 }
             },
-            Job::Retract(retraction) => self.retract(&retraction)?,
             Job::Tried(tried) => self.tried(&tried)?,
             Job::Bury(burial) => self.bury(&burial)?,
             Job::Open(_)
@@ -272,11 +271,12 @@ impl<D: Disk> Engine<D> {
         plan.answers.push((from, Reply { ticket, outcome }));
     }
 
-    fn may_append(&self, from: ShardId, round: Round) -> Result<(), Failure> {
+    /// Taking back goes on when the disk is full: that is little, and once a message.
+    fn may_append(&self, from: ShardId, round: Round, append: &Append) -> Result<(), Failure> {
         if self.refused.get(&from).is_some_and(|refused| round <= *refused) {
             return Err(Failure::Stale);
         }
-        if self.is_full() { Err(Failure::Full) } else { Ok(()) }
+        if append.retracts.is_none() && self.is_full() { Err(Failure::Full) } else { Ok(()) }
     }
 
     fn refuse(&mut self, from: ShardId, round: Round) {

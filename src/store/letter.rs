@@ -58,8 +58,6 @@ pub enum Job {
     Read(Range),
     /// A user has got, or has read, a channel up to a place. → `Marked`.
     Mark(Box<Mark>),
-    /// Replace a message by what is left of it. → `Retracted`.
-    Retract(Box<Retraction>),
     /// Who has got and read how much? → `Marks`.
     Marks(MarksPage),
     /// What conversations has a user? → `Conversations`.
@@ -90,9 +88,7 @@ impl Job {
     /// What it does.
     pub fn class(&self) -> JobClass {
         match self {
-            Job::Append(_) | Job::Mark(_) | Job::Retract(_) | Job::Tried(_) | Job::Bury(_) => {
-                JobClass::Write
-            }
+            Job::Append(_) | Job::Mark(_) | Job::Tried(_) | Job::Bury(_) => JobClass::Write,
             Job::Open(_)
             | Job::Read(_)
             | Job::Marks(_)
@@ -134,6 +130,9 @@ pub struct Append {
     pub addressee: Option<Addressee>,
     /// Whether its id is known for a while, because its author gave it and may repeat it.
     pub keeps_id: bool,
+    /// For a retraction: what is left of the message that it takes back, and takes its
+    /// place wherever that stands, together with the append or not at all.
+    pub retracts: Option<Arc<Publication>>,
 }
 
 /// A channel's record.
@@ -219,15 +218,6 @@ pub enum Reached {
     Delivered(u64),
     /// Everything up to this offset was read. Reading does not go backwards.
     Read(u64),
-}
-
-/// What is left of a message.
-#[derive(Clone, Debug)]
-pub struct Retraction {
-    /// In which channel.
-    pub room: RoomId,
-    /// Takes the place of the message with its offset.
-    pub left: Arc<Publication>,
 }
 
 /// A page of a channel's marks, by name.
@@ -330,8 +320,6 @@ pub enum Outcome {
     },
     /// To `Mark`: it would go backwards; nothing changed.
     Behind(Marks),
-    /// To `Retract`: what stood there before; `None` when nothing did.
-    Retracted(Option<Arc<Publication>>),
     /// To `Marks`.
     Marks(Vec<(Box<str>, Marks)>),
     /// To `Conversations`: as many as one answer may hold, and the channel that the
@@ -386,6 +374,8 @@ pub struct Conversation {
     pub head: u64,
     /// How far the user is.
     pub marks: Marks,
+    /// How many messages are behind what it read, without retractions.
+    pub unread: u64,
     /// Its last message, if it is kept.
     pub last: Option<Arc<Publication>>,
 }

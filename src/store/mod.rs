@@ -28,7 +28,7 @@ pub use inspect::{Checked, DeadLetter, DumpFault, Finding, Inspection, Loss, Sta
 pub use letter::{
     Addressee, Append, Birth, Burial, Cause, Conversation, ConversationsPage, Due, Failure, Job,
     JobClass, KnownId, Mark, Marks, MarksPage, Open, Opened, Order, Outcome, PendingPage, Range,
-    Reached, Reply, Request, Requester, Retraction, Round, Ticket, Try,
+    Reached, Reply, Request, Requester, Round, Ticket, Try,
 };
 pub use options::{Durability, Options, Retention};
 pub use salvage::{Doubt, Salvaged};

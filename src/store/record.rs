@@ -35,6 +35,10 @@ const VERSION: u8 = 1;
 /// `VERSION`, which is read, too.
 const CHANNEL_VERSION: u8 = 2;
 
+/// Of a message up to which something was taken back in its channel: it counts that. All
+/// others have `VERSION`.
+const COUNTED_VERSION: u8 = 2;
+
 const DATA_IS_JSON: u8 = 1;
 const HAS_INFO: u8 = 1 << 1;
 const HAS_CONN_INFO: u8 = 1 << 2;
@@ -53,10 +57,13 @@ pub struct Account {
     /// Bytes of data ever put into the channel, up to and with this message.
     /// With it, what a part of a channel holds is one subtraction.
     pub total_bytes: u64,
+    /// How many retractions the channel has, up to and with this message. With it, how
+    /// many a part of a channel holds is one subtraction, too.
+    pub retractions_count: u64,
 }
 
 /// The bytes of a message; its offset is in its key.
-pub fn put_message(publication: &Publication, total_bytes: u64) -> Vec<u8> {
+pub fn put_message(publication: &Publication, total_bytes: u64, retractions_count: u64) -> Vec<u8> {
     let Publication { offset: _, data, info, chan_info, tags, time_unix_ms, trace } = publication;
     let trace = trace.filter(|_| trace_of(tags) != *trace);
     let conn_info = info.as_ref().and_then(|info| info.conn_info.as_deref());
@@ -71,9 +78,13 @@ pub fn put_message(publication: &Publication, total_bytes: u64) -> Vec<u8> {
         | flag(HAS_TAGS, !tags.is_empty())
         | flag(HAS_TRACE, trace.is_some());
     let mut to = Vec::with_capacity(data.bytes.len() + 96);
-    to.extend([VERSION, flags]);
+    let version = if retractions_count == 0 { VERSION } else { COUNTED_VERSION };
+    to.extend([version, flags]);
     put_number(&mut to, *time_unix_ms);
     put_number(&mut to, total_bytes);
+    if retractions_count != 0 {
+        put_number(&mut to, retractions_count);
+    }
     if let Some(info) = info {
         put_bytes(&mut to, info.user.as_bytes());
         to.extend({ info.client.0 }.to_be_bytes());
@@ -96,15 +107,26 @@ pub fn put_message(publication: &Publication, total_bytes: u64) -> Vec<u8> {
 
 /// A message's account, without reading the rest.
 pub fn take_account(bytes: &[u8]) -> Result<Account, Garbled> {
-    let mut from = Fields::versioned(bytes, VERSION)?;
-    from.byte()?;
-    Ok(Account { time_unix_ms: from.number()?, total_bytes: from.number()? })
+    Ok(take_beginning(bytes)?.1)
+}
+
+/// A message's flags, its account, and the rest of its fields.
+fn take_beginning(bytes: &[u8]) -> Result<(u8, Account, Fields<'_>), Garbled> {
+    let is_counted = bytes.first() == Some(&COUNTED_VERSION);
+    let version = if is_counted { COUNTED_VERSION } else { VERSION };
+    let mut from = Fields::versioned(bytes, version)?;
+    let flags = from.byte()?;
+    let account = Account {
+        time_unix_ms: from.number()?,
+        total_bytes: from.number()?,
+        retractions_count: if is_counted { from.number()? } else { 0 },
+    };
+    Ok((flags, account, from))
 }
 
 /// The message of these bytes.
 pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account), Garbled> {
-    let mut from = Fields::versioned(bytes, VERSION)?;
-    let flags = from.byte()?;
+    let (flags, account, mut from) = take_beginning(bytes)?;
     let has = |bit: u8| flags & bit != 0;
     let is_known = (has(HAS_INFO) || !has(HAS_CONN_INFO))
         && (has(HAS_CONN_INFO) || !has(CONN_INFO_IS_JSON))
@@ -112,7 +134,6 @@ pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account),
     if !is_known {
         return Err(Garbled);
     }
-    let account = Account { time_unix_ms: from.number()?, total_bytes: from.number()? };
     let mut who = None;
     if has(HAS_INFO) {
         who = Some((Box::from(from.name()?), ClientId(u128::from_be_bytes(from.array()?))));

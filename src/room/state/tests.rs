@@ -5,9 +5,9 @@ use bytes::Bytes;
 use super::*;
 use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace};
 use crate::room::way;
-use crate::room::{Asker, NewsOf, Recovery, Voice, Welcome};
+use crate::room::{Asker, NewsOf, Power, Recovery, Retraction, Voice, Welcome};
 use crate::store::Durability;
-use crate::wire::{Payload, Position};
+use crate::wire::{Payload, Position, chat};
 
 const ROOM: RoomId = RoomId(9);
 const HOME: ShardId = ShardId(0);
@@ -76,19 +76,30 @@ impl World {
     }
 
     fn publish(&mut self) -> (Answer, Vec<ShardId>) {
-        let data = Payload { bytes: Bytes::from_static(b"1"), is_json: true };
-        let draft = Draft {
-            title: Some(title()),
-            data,
-            info: None,
-            chan_info: None,
-            tags: Vec::new(),
-            id_source: crate::room::IdSource::Server,
-            voice: Voice::Publish,
-            trace: Trace::made(&mut Csprng::from_key([1; 16])),
-            way: way(),
-        };
-        self.ask(HOME, 0, What::Publish(Box::new(draft)))
+        self.ask(HOME, 0, What::Publish(Box::new(draft())))
+    }
+
+    /// Takes back as a moderator.
+    fn retract(&mut self, offset: u64) -> (Answer, Vec<ShardId>) {
+        let (data, tag) = chat::retraction(offset);
+        let draft = Draft { data, tags: vec![tag], voice: Voice::Post, ..draft() };
+        let wish = Retraction { offset, power: Power::Moderator, draft };
+        self.ask(HOME, 0, What::Retract(Box::new(wish)))
+    }
+}
+
+fn draft() -> Draft {
+    let data = Payload { bytes: Bytes::from_static(b"1"), is_json: true };
+    Draft {
+        title: Some(title()),
+        data,
+        info: None,
+        chan_info: None,
+        tags: Vec::new(),
+        id_source: crate::room::IdSource::Server,
+        voice: Voice::Publish,
+        trace: Trace::made(&mut Csprng::from_key([1; 16])),
+        way: way(),
     }
 }
 
@@ -138,6 +149,27 @@ fn who_comes_back_gets_all_or_is_told() {
     world.publish();
     let welcome = world.subscribe(FAR, 3, start);
     assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Lost, 0));
+}
+
+#[test]
+fn a_retraction_in_memory_has_a_place_behind_all_others() {
+    let mut world = World::new(chatty());
+    let start = world.subscribe(FAR, 1, None).position;
+    world.publish();
+    world.publish();
+    for told in [2, 0] {
+        let (answer, tells) = world.retract(1);
+        assert!(matches!(answer, Answer::Noted), "{answer:?}");
+        assert_eq!(tells, vec![FAR; told], "a message and a notice, once");
+    }
+    assert!(matches!(world.retract(3).0, Answer::Wrong(_)), "that one says what happened");
+    assert!(matches!(world.retract(4).0, Answer::Wrong(_)), "nobody said that");
+    let missed = world.subscribe(HOME, 2, start).missed;
+    let told: Vec<_> = missed
+        .iter()
+        .map(|one| (one.offset, chat::is_remainder(one), chat::retracted_offset(one)))
+        .collect();
+    assert_eq!(told, [(1, true, None), (2, false, None), (3, false, Some(1))]);
 }
 
 #[test]

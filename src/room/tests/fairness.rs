@@ -119,14 +119,7 @@ fn no_number_is_too_large_for_a_room() {
         let recovery = world.subscribe(slot, since).recovery;
         assert_eq!(recovery == Recovery::Whole, offset <= 20, "{offset}");
         world.ask(1, ROOM, What::Mark(Box::new(ann(offset))));
-        let wish = Retraction {
-            title: Some(title("room:9", 0)),
-            offset,
-            info: info("eve", 0),
-            power: Power::Author,
-            parties: None,
-        };
-        world.ask(1, ROOM, What::Retract(Box::new(wish)));
+        world.ask(1, ROOM, retract(offset, "eve", Power::Author));
     }
 }
 

@@ -508,12 +508,13 @@ fn conversations_are_asked_of_ones_own_inbox() {
             channel: "dm#ann,bob".into(),
             head: 6,
             marks: Marks { delivered: 5, read: 4 },
+            unread: 1,
             last: Some(Arc::new(last)),
         }];
         desk.answer(room, Answer::Conversations(page, None));
         let last = json!({ "data": 1, "offset": 6, "tags": { "id": "i" }, "time": 9 });
         desk.check_rpc(&json!({ "rooms": [{
-            "channel": "dm#ann,bob", "head": 6, "delivered": 5, "read": 4, "unread": 2,
+            "channel": "dm#ann,bob", "head": 6, "delivered": 5, "read": 4, "unread": 1,
             "last": last,
         }]}));
         desk.rooms.namespaces.retain(|one| one.name != "@");
@@ -582,8 +583,12 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
         call(&mut desk, "room:1");
         let wanted = retraction(desk.asked_of("room:1"));
         assert_eq!((wanted.offset, wanted.power), (3, Power::Author));
-        assert!(wanted.title.is_none() && wanted.parties.is_none());
-        assert_eq!(wanted.info, desk.info());
+        let Draft { title, data, info, tags, voice, .. } = &wanted.draft;
+        assert!(title.is_none() && info.as_ref() == Some(&desk.info()));
+        assert_eq!(data.bytes, r#"{"retracted":3}"#);
+        assert!(matches!(&tags[..], [(id, uuid), (name, offset)]
+            if (&**id, uuid.len(), &**name, &**offset) == ("id", 36, "retracts", "3")));
+        assert_eq!(*voice, Voice::Post);
         call(&mut desk, "room:2");
         desk.check_denied("outside");
         call(&mut desk, "plain:1");
@@ -591,8 +596,9 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
         call(&mut desk, "dm#ann,bob");
         let wanted = retraction(desk.asked_of("dm#ann,bob"));
         assert_eq!(wanted.power, Power::Author);
-        assert_eq!(wanted.parties, Some(["ann", "bob"].map(|user| NAMES.inbox("", user))));
-        assert_eq!(channel(wanted.title.as_ref()), Some("dm#ann,bob"));
+        let [from, to] = ["ann", "bob"].map(|user| NAMES.inbox("", user));
+        assert_eq!(wanted.draft.voice, Voice::Send { from, to, ttl_ms: 0 });
+        assert_eq!(channel(wanted.draft.title.as_ref()), Some("dm#ann,bob"));
         desk.grant("*", Allow::MODERATE);
         for (channel, kept) in [("room:1", true), ("kept:1", true), ("plain:1", false)] {
             call(&mut desk, channel);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::RoomId;
 use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, PAGE_MAX};
-use crate::wire::Publication;
+use crate::wire::{Publication, chat};
 
 use super::super::disk::{Disk, Space};
 use super::super::key;
@@ -119,12 +119,9 @@ impl<D: Disk> Engine<D> {
             Job::Marks(page) => self.marks_page(page, so_far, budget),
             Job::Conversations(page) => self.conversations(page, so_far, budget),
             Job::Pending(page) => self.pending(page, so_far, budget),
-            Job::Append(_)
-            | Job::Mark(_)
-            | Job::Retract(_)
-            | Job::Tried(_)
-            | Job::Bury(_)
-            | Job::Abandon(_) => unreachable!("these stand in other lines"),
+            Job::Append(_) | Job::Mark(_) | Job::Tried(_) | Job::Bury(_) | Job::Abandon(_) => {
+                unreachable!("these stand in other lines")
+            }
         };
         match sliced? {
             Slice::Whole(outcome) => Ok(Some(outcome)),
@@ -369,7 +366,32 @@ impl<D: Disk> Engine<D> {
         }
         // Its record, its marks, and its head are a read each.
         (0..3).for_each(|_| budget.got(0));
-        Ok(Some(Conversation { channel, head: head.offset, marks, last }))
+        let unread = self.unread(room, &head, marks.read, budget)?;
+        Ok(Some(Conversation { channel, head: head.offset, marks, unread, last }))
+    }
+
+    /// How many messages are behind what a user read. Retractions among them are found by
+    /// two accounts; those that are kept no more count as messages that are kept no more.
+    fn unread(
+        &self,
+        room: RoomId,
+        head: &Head,
+        read: u64,
+        budget: &mut Budget,
+    ) -> Result<u64, Failure> {
+        let behind = head.offset.saturating_sub(read);
+        let oldest = head.first.max(read);
+        if behind == 0 || head.retractions_count == 0 || head.offset < oldest {
+            return Ok(behind);
+        }
+        let value = self.view().get(Space::Messages, &key::message(room, oldest))?;
+        let value = value.ok_or(Failure::Damaged)?;
+        budget.got(value.len());
+        let (message, account) = record::take_message(&value, oldest)?;
+        let is_unread = read < oldest;
+        let is_counted = is_unread && chat::retracted_offset(&message).is_some();
+        let before = account.retractions_count - u64::from(is_counted);
+        Ok(behind.saturating_sub(head.retractions_count.saturating_sub(before)))
     }
 
     fn pending(

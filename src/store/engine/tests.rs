@@ -180,8 +180,16 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> Job {
     };
     let namespace = namespace_of(channel);
     let birth = Some(birth);
-    let (addressee, keeps_id) = (None, false);
-    Job::Append(Box::new(Append { room, namespace, birth, publication, addressee, keeps_id }))
+    let (addressee, keeps_id, retracts) = (None, false, None);
+    Job::Append(Box::new(Append {
+        room,
+        namespace,
+        birth,
+        publication,
+        addressee,
+        keeps_id,
+        retracts,
+    }))
 }
 
 /// The same, of an author who gave it its id.

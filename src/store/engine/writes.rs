@@ -2,6 +2,7 @@
 //! write, so that a refusal leaves nothing behind.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::base::{RoomId, ShardId};
 use crate::wire::Publication;
@@ -9,8 +10,8 @@ use crate::wire::Publication;
 use super::super::disk::{Disk, Durable, Space};
 use super::super::key;
 use super::super::letter::{
-    Addressee, Append, Birth, Burial, Cause, Failure, Mark, Marks, Order, Outcome, Reached,
-    Retraction, Ticket, Try,
+    Addressee, Append, Birth, Burial, Cause, Failure, Mark, Marks, Order, Outcome, Reached, Ticket,
+    Try,
 };
 use super::super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
 use super::Engine;
@@ -55,6 +56,7 @@ impl<D: Disk> Engine<D> {
             below_bytes: record.below_bytes,
             offset: record.head,
             total_bytes: record.total_bytes,
+            retractions_count: 0,
             last_unix_ms: record.last_unix_ms,
             namespace,
             parties: record.parties,
@@ -69,7 +71,9 @@ impl<D: Disk> Engine<D> {
         if let Some((offset, account)) = newest {
             let offset = offset.ok_or(Failure::Damaged)?;
             if head.offset <= offset {
-                (head.offset, head.total_bytes) = (offset, account?.total_bytes);
+                let account = account?;
+                (head.offset, head.total_bytes) = (offset, account.total_bytes);
+                head.retractions_count = account.retractions_count;
             }
         }
         self.heads.set(room, head);
@@ -83,7 +87,7 @@ impl<D: Disk> Engine<D> {
     }
 
     pub(super) fn append(&mut self, append: &Append) -> Result<Durable, Failure> {
-        let Append { room, namespace, birth, publication, addressee, keeps_id } = append;
+        let Append { room, namespace, birth, publication, addressee, keeps_id, retracts } = append;
         let known = self.head(*room)?;
         let head = match (known, birth) {
             (Some(head), Some(birth)) if head.epoch != birth.epoch => return Err(Failure::Broken),
@@ -96,9 +100,17 @@ impl<D: Disk> Engine<D> {
             head.parties.is_some_and(|parties| parties.contains(&addressee.inbox))
         };
         let is_next = publication.offset == head.offset + 1;
-        if !is_next || !addressee.as_ref().is_none_or(waits_there) {
+        let is_before = |left: &Arc<Publication>| left.offset < publication.offset;
+        if !is_next
+            || !addressee.as_ref().is_none_or(waits_there)
+            || !retracts.as_ref().is_none_or(is_before)
+        {
             return Err(Failure::Broken);
         }
+        let emptied = match retracts {
+            Some(left) => self.emptied(*room, &head, left)?,
+            None => Vec::new(),
+        };
         let author = match addressee {
             Some(_) => self.marks_of_author(*room, publication)?,
             None => None,
@@ -117,9 +129,12 @@ impl<D: Disk> Engine<D> {
                 self.batch.put(Space::Talks, &key, record::put_talk(*room));
             }
         }
-        self.put_message(*room, head, publication);
+        self.put_message(*room, head, publication, retracts.as_ref());
         if *keeps_id {
             self.put_id(*room, publication);
+        }
+        for (space, key, value) in emptied {
+            self.batch.put(space, &key, value);
         }
         if let Some(Addressee { inbox, expires_unix_ms }) = *addressee {
             let waiting = PendingRecord { tries_count: 0, expires_unix_ms, letter: Vec::new() };
@@ -147,12 +162,23 @@ impl<D: Disk> Engine<D> {
         Ok((before.read + 1 == said.offset).then_some((key, after)))
     }
 
-    fn put_message(&mut self, room: RoomId, mut head: Head, publication: &Publication) {
+    fn put_message(
+        &mut self,
+        room: RoomId,
+        mut head: Head,
+        publication: &Publication,
+        retracts: Option<&Arc<Publication>>,
+    ) {
         let data_bytes = publication.data.bytes.len() as u64;
         head.naming = Naming::Written;
         head.offset = publication.offset;
         head.total_bytes += publication.cost_bytes() as u64;
-        let value = record::put_message(publication, head.total_bytes);
+        if let Some(left) = retracts {
+            head.retractions_count += 1;
+            // What is being read shows it no more either.
+            self.queue.replace(room, left);
+        }
+        let value = record::put_message(publication, head.total_bytes, head.retractions_count);
         self.batch.put(Space::Messages, &key::message(room, head.offset), value);
         self.heads.set(room, head);
         self.counts.appended_bytes += data_bytes;
@@ -304,38 +330,30 @@ impl<D: Disk> Engine<D> {
         *next = offset.saturating_add(1).max(*next);
     }
 
-    pub(super) fn retract(
-        &mut self,
-        retraction: &Retraction,
-    ) -> Result<(Outcome, Durable), Failure> {
-        let Retraction { room, left } = retraction;
-        let Some(head) = self.head(*room)? else {
-            return Ok((Outcome::Retracted(None), Durable::Later));
-        };
-        let message_key = key::message(*room, left.offset);
+    /// What stands in the places of a message that is taken back, from then on: in its
+    /// channel, and where its content was taken along.
+    fn emptied(
+        &self,
+        room: RoomId,
+        head: &Head,
+        left: &Publication,
+    ) -> Result<Vec<(Space, Vec<u8>, Vec<u8>)>, Failure> {
+        let message_key = key::message(room, left.offset);
         let kept = match left.offset < head.first {
             true => None,
             false => self.view().get(Space::Messages, &message_key)?,
         };
-        let copies = self.copies(&head, *room, left.offset)?;
-        let stood = kept.as_deref().or(copies.first().map(|copy| copy.letter()));
-        let Some(stood) = stood else {
-            return Ok((Outcome::Retracted(None), Durable::Later));
+        let copies = self.copies(head, room, left.offset)?;
+        let Some(stood) = kept.as_deref().or(copies.first().map(|copy| copy.letter())) else {
+            // Retention was faster.
+            return Ok(Vec::new());
         };
-        let (before, account) = record::take_message(stood, left.offset)?;
         // The accounts stay: they say what was put in, not what is left.
-        let stub = record::put_message(left, account.total_bytes);
-        if kept.is_some() {
-            self.batch.put(Space::Messages, &message_key, stub.clone());
-        }
-        for copy in copies {
-            let (space, key, value) = copy.with_letter(stub.clone());
-            self.batch.put(space, &key, value);
-        }
-        // What is being read shows it no more either.
-        self.queue.replace(*room, left);
-        let before = Some(before.into());
-        Ok((Outcome::Retracted(before), self.setup.durable(head.namespace)))
+        let account = record::take_account(stood)?;
+        let stub = record::put_message(left, account.total_bytes, account.retractions_count);
+        let in_channel = kept.map(|_| (Space::Messages, message_key.to_vec(), stub.clone()));
+        let copied = copies.into_iter().map(|copy| copy.with_letter(stub.clone()));
+        Ok(in_channel.into_iter().chain(copied).collect())
     }
 
     /// Where a message's content was taken along when its channel let it go.
@@ -434,6 +452,7 @@ fn newborn(birth: &Birth, namespace: u16) -> Head {
         below_bytes: 0,
         offset: birth.behind,
         total_bytes: 0,
+        retractions_count: 0,
         last_unix_ms: 0,
         namespace,
         parties: birth.parties,

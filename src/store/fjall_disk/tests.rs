@@ -259,8 +259,9 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
         parties: None,
     };
     let (birth, publication) = (Some(birth).filter(|_| offset == 1), publication.into());
-    let (addressee, keeps_id) = (None, false);
-    let append = Append { room, namespace: 0, birth, publication, addressee, keeps_id };
+    let (addressee, keeps_id, retracts) = (None, false, None);
+    let append =
+        Append { room, namespace: 0, birth, publication, addressee, keeps_id, retracts };
     ask(engine, Job::Append(Box::new(append)))
 }
 

@@ -55,8 +55,16 @@ fn append(room: RoomId, channel: &str, offset: u64) -> Job {
     let birth =
         Some(Birth { tenant, channel, epoch, born_unix_ms: 1, behind: 0, parties: Some(INBOXES) });
     let addressee = Some(Addressee { inbox: INBOXES[1], expires_unix_ms: NOW + 1_000 });
-    let (namespace, publication, keeps_id) = (0, publication.into(), true);
-    Job::Append(Box::new(Append { room, namespace, birth, publication, addressee, keeps_id }))
+    let (namespace, publication, keeps_id, retracts) = (0, publication.into(), true, None);
+    Job::Append(Box::new(Append {
+        room,
+        namespace,
+        birth,
+        publication,
+        addressee,
+        keeps_id,
+        retracts,
+    }))
 }
 
 fn inspection(change: &dyn Fn(&mut SimulatedDisk)) -> Inspection<SimulatedDisk> {

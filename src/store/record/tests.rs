@@ -60,7 +60,7 @@ fn check<T: PartialEq + std::fmt::Debug>(
         assert_ne!(take(&bytes[..len]).as_ref(), Ok(value), "cut at {len}");
     }
     let mut other = bytes.to_vec();
-    other[0] += 1;
+    other[0] += 7;
     assert_eq!(take(&other), Err(Garbled), "of another version");
 }
 
@@ -68,13 +68,17 @@ fn check<T: PartialEq + std::fmt::Debug>(
 fn records_read_back_equal() {
     let empty = Publication { data: payload("", false), ..bare() };
     for message in [bare(), full(), traced(), named(), empty] {
-        let account = Account { time_unix_ms: message.time_unix_ms, total_bytes: 1 << 40 };
-        let bytes = put_message(&message, account.total_bytes);
-        assert_eq!(take_account(&bytes), Ok(account));
-        if message.data.bytes.is_empty() {
-            assert_eq!(take_message(&bytes, 9), Ok((message, account)));
-        } else {
-            check(&(message, account), &bytes, &|bytes| take_message(bytes, 9));
+        for retractions_count in [0, 1, 1 << 40] {
+            let (time_unix_ms, total_bytes) = (message.time_unix_ms, 1 << 40);
+            let account = Account { time_unix_ms, total_bytes, retractions_count };
+            let bytes = put_message(&message, total_bytes, retractions_count);
+            assert_eq!(take_account(&bytes), Ok(account));
+            let known = (message.clone(), account);
+            if message.data.bytes.is_empty() {
+                assert_eq!(take_message(&bytes, 9), Ok(known));
+            } else {
+                check(&known, &bytes, &|bytes| take_message(bytes, 9));
+            }
         }
     }
     for parties in [None, Some([RoomId(1), RoomId(u128::MAX)])] {
@@ -113,7 +117,7 @@ fn records_read_back_equal() {
         let bytes = put_id(time_unix_ms, "ann", &known.id);
         check(&known, &bytes, &|bytes| take_id(bytes, 7));
     }
-    let letter = put_message(&bare(), 1);
+    let letter = put_message(&bare(), 1, 0);
     let pending = PendingRecord { tries_count: 300, expires_unix_ms: 1 << 41, letter };
     check(&pending, &pending.put(), &PendingRecord::take);
     for cause in [Cause::Tries, Cause::Expired] {
@@ -125,7 +129,7 @@ fn records_read_back_equal() {
 #[test]
 fn a_message_takes_little_more_than_its_data() {
     let overhead =
-        |message: &Publication| put_message(message, 1 << 30).len() - message.data.bytes.len();
+        |message: &Publication| put_message(message, 1 << 30, 0).len() - message.data.bytes.len();
     assert!(overhead(&bare()) <= 16, "{}", overhead(&bare()));
     let mut chat = full();
     chat.tags.truncate(2);
@@ -138,7 +142,7 @@ fn a_message_takes_little_more_than_its_data() {
 #[test]
 fn garbage_is_garbled_and_never_a_panic() {
     let mut prng = Prng::from_seed(5);
-    let originals = [put_message(&full(), 9), put_message(&bare(), 1), put_talk(RoomId(4))];
+    let originals = [put_message(&full(), 9, 0), put_message(&bare(), 1, 0), put_talk(RoomId(4))];
     let mut garbled_count = 0;
     for round in 0..20_000 {
         let mut bytes = originals[round % originals.len()].clone();

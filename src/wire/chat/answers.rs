@@ -26,6 +26,7 @@ pub struct Conversation<'a> {
     pub head: u64,
     pub delivered: u64,
     pub read: u64,
+    pub unread: u64,
     pub last: Option<&'a Publication>,
 }
 
@@ -85,7 +86,7 @@ pub fn conversations<'a>(
             members.number("head", one.head);
             members.number("delivered", one.delivered);
             members.number("read", one.read);
-            members.number("unread", one.head.saturating_sub(one.read));
+            members.number("unread", one.unread);
             if let Some(last) = one.last {
                 members.object("last", |members| put_publication(last, members));
             }

@@ -18,7 +18,9 @@ mod tests;
 
 pub use answers::{Conversation, Receipt, conversations, members, nothing, posted, receipts};
 pub use fields::Field;
-pub use notices::{Crowd, crowd, receipt, remainder, retracted, typing};
+pub use notices::{
+    Crowd, crowd, is_remainder, receipt, remainder, retracted, retracted_offset, retraction, typing,
+};
 pub use requests::{Method, Said, Verb, call};
 
 use bytes::BytesMut;

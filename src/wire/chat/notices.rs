@@ -67,12 +67,36 @@ pub fn retracted(channel: &str, offset: u64, user: &str) -> Payload {
     })
 }
 
+/// The tag of a message that was taken back.
+const RETRACTED_TAG: &str = "retracted";
+
+/// The tag of a message that says that another one was taken back: which.
+const RETRACTS_TAG: &str = "retracts";
+
+/// What says in a channel that a message was taken back: `{"retracted":3}`, and the tag
+/// that a client finds it by.
+pub fn retraction(offset: u64) -> (Payload, (Box<str>, Box<str>)) {
+    let data = payload(|members| members.number("retracted", offset));
+    (data, (RETRACTS_TAG.into(), offset.to_string().into()))
+}
+
+/// The message that this one says was taken back, if it is such a one. No client
+/// chooses a tag, so none is forged.
+pub fn retracted_offset(message: &Publication) -> Option<u64> {
+    message.tag(RETRACTS_TAG)?.parse().ok()
+}
+
+/// Whether a message was taken back, and only its place is left.
+pub fn is_remainder(message: &Publication) -> bool {
+    message.tag(RETRACTED_TAG).is_some()
+}
+
 /// What is left of a message that was taken back: its place, author, time and
 /// id, and where its content was `{"retracted":true}`. A tag says so to those who
 /// do not look into data.
 pub fn remainder(whole: &Publication) -> Publication {
     let id = whole.tags.iter().find(|(name, _)| **name == *ID_TAG);
-    let tags = id.cloned().into_iter().chain([("retracted".into(), "true".into())]);
+    let tags = id.cloned().into_iter().chain([(RETRACTED_TAG.into(), "true".into())]);
     Publication {
         offset: whole.offset,
         data: Payload { bytes: Bytes::from_static(b"{\"retracted\":true}"), is_json: true },

@@ -264,11 +264,13 @@ fn answers_say_how_far_everybody_is() {
     check_said(&receipts([ann], Some("ann\n")), json!({ "receipts": [want], "next": "ann\n" }));
     check_said(&receipts([], None), json!({ "receipts": [] }));
     let last = publication();
-    let with = Conversation { channel: "c", head: 9, delivered: 8, read: 7, last: Some(&last) };
-    let ahead = Conversation { channel: "d", head: 1, delivered: 2, read: 2, last: None };
+    let with =
+        Conversation { channel: "c", head: 9, delivered: 8, read: 7, unread: 1, last: Some(&last) };
+    let ahead =
+        Conversation { channel: "d", head: 1, delivered: 2, read: 2, unread: 0, last: None };
     let want = json!({ "rooms": [
         {
-            "channel": "c", "head": 9, "delivered": 8, "read": 7, "unread": 2,
+            "channel": "c", "head": 9, "delivered": 8, "read": 7, "unread": 1,
             "last": {
                 "data": 1, "offset": 9,
                 "info": { "user": "a\"\n", "client": CLIENT, "chan_info": {} },
@@ -316,6 +318,17 @@ fn of_a_message_that_was_taken_back_its_place_is_left() {
     assert_eq!(remainder(&left), left);
     let nameless = Publication { tags: Vec::new(), ..publication() };
     assert_eq!(remainder(&nameless).tags, [("retracted".into(), "true".into())]);
+    assert!(
+        is_remainder(&left) && !is_remainder(&publication()) && retracted_offset(&left).is_none()
+    );
+}
+
+#[test]
+fn what_says_that_a_message_was_taken_back_names_it() {
+    let (data, tag) = retraction(u64::MAX);
+    check_said(&data, json!({ "retracted": u64::MAX }));
+    let says = Publication { data, tags: vec![tag], ..publication() };
+    assert_eq!((retracted_offset(&says), is_remainder(&says)), (Some(u64::MAX), false));
 }
 
 proptest! {

@@ -285,9 +285,11 @@ fn what_is_taken_back_while_it_is_read_is_not_shown() {
         let mut out = Vec::new();
         bench.engine.turn(bench.now, &mut out);
         assert!(out.is_empty(), "it is half read");
-        for offset in [2, 2_999] {
+        for (offset, next) in [(2, 3_001), (2_999, 3_002)] {
             let left = Arc::new(message(offset, "gone", "ann", 1_000_000 + offset));
-            bench.give_as(MODEST, Job::Retract(Box::new(Retraction { room: ROOM, left })));
+            let Job::Append(append) = append(ROOM, "room:a", next) else { unreachable!() };
+            let retracts = Some(left);
+            bench.give_as(MODEST, Job::Append(Box::new(Append { retracts, ..*append })));
         }
         let (_, answered) = bench.turns_until(ticket);
         let found = answered.into_iter().find(|(one, _)| *one == ticket).unwrap().1;

@@ -2,6 +2,7 @@
 //! and what time removes.
 
 use super::*;
+use crate::wire::chat;
 
 const DM: RoomId = RoomId(500);
 const ANN: RoomId = RoomId(b'a' as u128);
@@ -14,6 +15,16 @@ fn direct(room: RoomId, channel: &str, offset: u64, to: RoomId) -> Job {
     append.birth.as_mut().unwrap().parties = Some([ANN, BOB]);
     append.addressee = Some(Addressee { inbox: to, expires_unix_ms: EXPIRES });
     Job::Append(append)
+}
+
+/// `append` as a retraction of the message at `offset`.
+fn retracting(append: Append, offset: u64) -> Job {
+    let mut publication = message(append.publication.offset, "r", "ann", 1_000_000);
+    publication.tags.push(chat::retraction(offset).1);
+    let left = message(offset, "{}", "ann", 1_000_000 + offset);
+    let left = Arc::new(Publication { tags: Vec::new(), ..left });
+    let (publication, retracts) = (Arc::new(publication), Some(left));
+    Job::Append(Box::new(Append { publication, retracts, ..append }))
 }
 
 impl<D: Disk> Bench<D> {
@@ -46,12 +57,36 @@ impl<D: Disk> Bench<D> {
         assert!(matches!(self.ask(Job::Bury(burial)), Outcome::Noted));
     }
 
-    fn retract(&mut self, room: RoomId, offset: u64) -> Option<Arc<Publication>> {
-        let left = Arc::new(Publication { tags: Vec::new(), ..message(offset, "{}", "ann", 1) });
-        match self.ask(Job::Retract(Box::new(Retraction { room, left }))) {
-            Outcome::Retracted(before) => before,
+    fn retract(&mut self, room: RoomId, channel: &str, offset: u64, at: u64) -> Outcome {
+        let Job::Append(append) = direct(room, channel, at, BOB) else { unreachable!() };
+        self.ask(retracting(*append, offset))
+    }
+
+    fn unread(&mut self, user: &str, inbox: RoomId) -> Vec<u64> {
+        let (user, after) = (user.into(), "".into());
+        let page = ConversationsPage { inbox, user, after, count_max: 9 };
+        match self.ask(Job::Conversations(page)) {
+            Outcome::Conversations(page, _) => page.iter().map(|one| one.unread).collect(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// What is on the disk of messages, wherever it is.
+    fn everything(&self) -> Vec<String> {
+        let mut values = Vec::new();
+        for space in Space::ALL {
+            let scan = self.engine.disk.scan(
+                space,
+                &key::rest(&[]),
+                Order::OldestFirst,
+                &mut |_, value| {
+                    values.push(String::from_utf8_lossy(value).into_owned());
+                    std::ops::ControlFlow::Continue(())
+                },
+            );
+            scan.unwrap();
+        }
+        values
     }
 
     /// Offsets and causes of the dead letters, and what each takes along.
@@ -191,36 +226,95 @@ fn what_waits_takes_its_content_along() {
 #[test]
 fn what_is_taken_back_is_gone_wherever_it_was() {
     let mut bench = Bench::new();
-    assert_eq!(bench.retract(DM, 1), None);
     bench.send(1..=60);
     bench.bury(2);
     bench.pass(2_000);
-    for offset in [1, 2, 50] {
-        let before = bench.retract(DM, offset).unwrap();
-        assert_eq!(texts(&[before]), [format!("m{offset}")]);
-        assert_eq!(texts(&[bench.retract(DM, offset).unwrap()]), ["{}"], "the place stays");
+    for (offset, at) in [(1, 61), (2, 62), (50, 63), (3, 64)] {
+        let outcome = bench.retract(DM, "few:dm", offset, at);
+        assert!(matches!(outcome, Outcome::Appended), "{offset}: {outcome:?}");
     }
-    assert_eq!(bench.retract(DM, 61), None, "it was not said yet");
-    bench.reached(Reached::Delivered(3));
-    assert_eq!(bench.retract(DM, 3), None, "nothing keeps it");
+    let waiting = bench.waiting();
+    assert!([1, 3, 50, 61, 64].iter().all(|offset| waiting.contains(offset)), "{waiting:?}");
+    bench.reached(Reached::Delivered(4));
+    let gone = bench.retract(DM, "few:dm", 4, 65);
+    assert!(matches!(gone, Outcome::Appended), "retention was faster: {gone:?}");
+    for at in [66, 70] {
+        let wrong = bench.retract(DM, "few:dm", at, 66);
+        assert!(matches!(wrong, Outcome::Failed(Failure::Broken)), "{at} was not said yet");
+        bench.round.0 += 1;
+    }
     let mut bench = bench.crash(Crash::PowerCut);
-    let mut left = Vec::new();
-    for space in Space::ALL {
-        bench
-            .engine
-            .disk
-            .scan(space, &key::rest(&[]), Order::OldestFirst, &mut |_, value| {
-                left.push(String::from_utf8_lossy(value).into_owned());
-                std::ops::ControlFlow::Continue(())
-            })
-            .unwrap();
-    }
+    let left = bench.everything();
     let holds = |text: &str| left.iter().any(|value| value.ends_with(text));
-    assert!(holds("m51") && holds("m4"));
-    for gone in ["m1", "m2", "m50"] {
+    assert!(holds("m51") && holds("m5"));
+    for gone in ["m1", "m2", "m3", "m50"] {
         assert!(!holds(gone), "{gone}");
     }
-    assert_eq!(bench.passage(DM, 0, 99).len(), 20, "no hole");
+    assert_eq!(bench.passage(DM, 0, 99), (46..=65).collect::<Vec<_>>(), "no hole");
+}
+
+#[test]
+fn a_retraction_and_what_it_leaves_are_stored_together_or_not_at_all() {
+    let (mut whole, mut none) = (0, 0);
+    for seed in 0..40 {
+        for (channel, crash) in [("room:a", Crash::PowerCut), ("soon:a", Crash::PowerCut)] {
+            let mut bench = Bench::over(SimulatedDisk::new(seed, DiskWeather::CALM));
+            for offset in 1..=3 {
+                bench.ask(append(ROOM, channel, offset));
+            }
+            bench.pass(200);
+            let Job::Append(next) = append(ROOM, channel, 4) else { unreachable!() };
+            if seed % 2 == 0 {
+                bench.weather(DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM });
+            }
+            let outcome = bench.ask(retracting(*next, 2));
+            bench.weather(DiskWeather::CALM);
+            let mut bench = bench.crash(crash);
+            let said = match bench.ask(Job::Read(all(ROOM))) {
+                Outcome::Passage(said) => said,
+                other => panic!("{other:?}"),
+            };
+            match texts(&said)[..] {
+                ["m1", "{}", "m3", "r"] => whole += 1,
+                ["m1", "m2", "m3"] => {
+                    none += 1;
+                    let is_promised = matches!(outcome, Outcome::Appended) && channel == "room:a";
+                    assert!(!is_promised, "seed {seed}: it was answered");
+                }
+                ref other => panic!("seed {seed}: {other:?}"),
+            }
+        }
+    }
+    assert!(0 < whole && 0 < none, "{whole} happened, {none} did not");
+}
+
+#[test]
+fn a_retraction_raises_nobodys_unread_count() {
+    let mut bench = Bench::new();
+    bench.send(1..=5);
+    assert_eq!(bench.unread("bob", BOB), [5]);
+    bench.retract(DM, "few:dm", 2, 6);
+    assert_eq!(bench.unread("bob", BOB), [5], "its place stays, and what says so is no message");
+    bench.reached(Reached::Read(5));
+    assert_eq!(bench.unread("bob", BOB), [0]);
+    bench.send(7..=8);
+    bench.retract(DM, "few:dm", 7, 9);
+    let mut bench = bench.crash(Crash::PowerCut);
+    assert_eq!(bench.unread("bob", BOB), [2]);
+    for (read, unread) in [(6, 2), (7, 1), (8, 0), (9, 0)] {
+        bench.reached(Reached::Read(read));
+        assert_eq!(bench.unread("bob", BOB), [unread], "read up to {read}");
+    }
+    // Ann has read what she said: it counts for her no more than for him.
+    assert_eq!(bench.unread("ann", ANN), [0]);
+    // The oldest that is kept is a retraction, and nobody read it.
+    let mut bench = Bench::new();
+    bench.send(1..=4);
+    bench.retract(DM, "few:dm", 1, 5);
+    bench.send(6..=24);
+    bench.pass(2_000);
+    assert_eq!(bench.passage(DM, 0, 99).first(), Some(&5));
+    assert_eq!(bench.unread("bob", BOB), [23]);
 }
 
 #[test]
