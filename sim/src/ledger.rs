@@ -297,7 +297,7 @@ impl Ledger {
             let messages = found.messages.get(&room);
             let messages = messages.unwrap_or(const { &BTreeMap::new() });
             self.check_messages(channel, *rules, messages, now_unix_ms)?;
-            self.check_retractions(channel, messages)?;
+            self.check_retractions(channel, *rules, messages, now_unix_ms)?;
             let before = self.before(channel, 0);
             for (user, marks) in found.marks.get(&room).into_iter().flatten() {
                 self.check_marks(channel, &before, user, *marks)?;
@@ -318,7 +318,13 @@ impl Ledger {
 
     /// What was taken back, and what says so, are on disk together or not at all; and what
     /// anybody was told of it.
-    fn check_retractions(&self, channel: &str, messages: &BTreeMap<u64, Content>) -> Verdict {
+    fn check_retractions(
+        &self,
+        channel: &str,
+        rules: Rules,
+        messages: &BTreeMap<u64, Content>,
+        now_unix_ms: u64,
+    ) -> Verdict {
         let said = messages.iter().filter_map(|(offset, content)| match content {
             Content::Retraction(target) => Some((*target, *offset)),
             Content::Body(_) | Content::Retracted | Content::Unknown => None,
@@ -339,7 +345,9 @@ impl Ledger {
         let last = (channel.to_owned(), u64::MAX);
         for ((_, offset), target) in self.retractions.range((channel.to_owned(), 0)..=last) {
             let content = messages.get(offset);
-            let is_gone = content.is_none() && self.keeps == Some(Keeps::Some);
+            let said = self.at(channel, *target).and_then(|number| self.said.get(&number));
+            let may_be_old = said.is_none_or(|said| is_too_old(said, rules, now_unix_ms));
+            let is_gone = content.is_none() && (self.keeps == Some(Keeps::Some) || may_be_old);
             let fits = content == Some(&Content::Retraction(*target)) || is_gone;
             demand(fits, Checker::Kept, || {
                 format!("{channel}: {content:?} on disk at {offset}, which took {target} back")
@@ -374,8 +382,7 @@ impl Ledger {
         let told = promised.filter(|((one, _), _)| one == channel).map_or(0, |((_, at), _)| *at);
         let head = last.max(told);
         let is_kept = |offset: u64, said: &Said| {
-            head < offset + rules.count_max
-                && now_unix_ms < said.asked_unix_ms.saturating_add(rules.age_ms_max)
+            head < offset + rules.count_max && !is_too_old(said, rules, now_unix_ms)
         };
         let promised = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
         for ((_, offset), number) in promised {
@@ -404,6 +411,7 @@ impl Ledger {
                 && self.keeps == Some(Keeps::All)
                 && said.is_answered
                 && said.end == End::None
+                && !is_too_old(said, rules, now_unix_ms)
                 && !seen.contains_key(number)
         });
         demand(unplaced.is_none(), Checker::Kept, || {
@@ -464,6 +472,12 @@ impl Ledger {
         let messages = found.messages.get(&names.room("", channel))?;
         messages.last_key_value().map(|(last, _)| *last)
     }
+}
+
+/// Whether a message may be gone because of its age. A world in which a core is very slow
+/// may outlive its messages.
+fn is_too_old(said: &Said, rules: Rules, now_unix_ms: u64) -> bool {
+    said.asked_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms
 }
 
 /// The two of a conversation.

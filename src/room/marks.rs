@@ -205,7 +205,7 @@ impl Rooms {
         self.sweep_at(slot, now.tick.plus_ms(limits.age_ms_max));
         let id = self.rooms[slot].id;
         let (_, way) = self.said(now, slot, &retraction, voice, (way, None), out);
-        out.answer_publish(way.chat_type, id, by, Answer::Noted);
+        out.answer(id, by, Answer::Noted);
         self.spread(id, &Tell::Said(id, Arc::clone(&retraction), way), out);
         self.tell_of_retraction(slot, offset, &retraction, voice, out);
         None

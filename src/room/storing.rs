@@ -334,9 +334,11 @@ impl Rooms {
         self.storing.waiting_bytes -= publication.cost_bytes();
         let way = (way, Some(given_at));
         let (answer, way) = self.said(now, slot, &publication, voice, way, out);
-        let answer = if retracts.is_some() { Answer::Noted } else { answer };
         for by in askers {
-            out.answer_publish(way.chat_type, id, by, answer.clone());
+            match &retracts {
+                None => out.answer_publish(way.chat_type, id, by, answer.clone()),
+                Some(_) => out.answer(id, by, Answer::Noted),
+            }
         }
         self.spread(id, &Tell::Said(id, Arc::clone(&publication), way), out);
         if let Some(left) = &retracts {
@@ -353,13 +355,16 @@ impl Rooms {
         let id = room.id;
         let Stream::Kept(kept) = &mut room.stream else { return };
         let (given, waiting) = kept.close(again_at);
-        for Pending { publication, way, askers, .. } in given {
+        for Pending { publication, retracts, way, askers, .. } in given {
             self.storing.waiting_bytes -= publication.cost_bytes();
             room.forget_id(&publication);
             out.steps.push(Step::Refused { room: id, way });
             for by in askers {
                 let refused = Answer::Refused(ErrorCode::Internal);
-                out.answer_publish(way.chat_type, id, by, refused);
+                match &retracts {
+                    None => out.answer_publish(way.chat_type, id, by, refused),
+                    Some(_) => out.answer(id, by, refused),
+                }
             }
         }
         for (from, ask) in waiting {

@@ -256,10 +256,12 @@ for (const encoding of ENCODINGS) {
         assert.deepEqual(heard, { channel, offset, user: 'anna' });
       }
       const what = async () => (await his.history({ limit: 100 })).publications.map(
-        ({ offset, data, info, tags }) => [offset, unpack(data), info.user, tags.id]);
+        ({ offset, data, info, tags }) =>
+          [offset, unpack(data), info.user, tags.retracts ?? tags.id]);
       const left = [
         [1, { retracted: true }, 'anna', 'n-1'], [2, { number: 2 }, 'anna', 'n-2'],
         [3, { number: 3 }, 'anna', 'n-3'], [4, { retracted: true }, 'anna', 'n-4'],
+        [5, { retracted: 1 }, 'anna', '1'], [6, { retracted: 4 }, 'anna', '4'],
       ];
       assert.deepEqual(await what(), left);
       const others = await refusal(chat(ben.client, 'retract', { channel, offset: 2 }));
@@ -286,6 +288,59 @@ for (const encoding of ENCODINGS) {
       const his = await arrives(t, server.url, ben);
       const { data } = await his.events.first('publication');
       assert.deepEqual(unpack(data), { retracted: true });
+      const { tags } = await his.events.first('publication', (one) => one.tags.retracts);
+      assert.deepEqual([tags.channel, tags.offset, tags.retracts], [channel, '2', '1']);
+    });
+
+    for (const namespace of ['kept', 'room']) {
+      test(`who was away when a message was taken back recovers that, in ${namespace}:`, async (t) => {
+        const channel = freshChannel(namespace);
+        const anna = await connected(t, encoding, server.url, 'anna');
+        await subscribed(anna, channel);
+        const ben = await arrives(t, server.url, 'ben');
+        const his = await subscribed(ben.client, channel);
+        for (const number of [1, 2]) {
+          await chat(anna, 'publish', { channel, data: { number } });
+        }
+        await his.events.first('publication', ({ offset }) => offset === 2);
+        ben.client.disconnect();
+
+        for (const again of [false, true]) {
+          assert.deepEqual(await chat(anna, 'retract', { channel, offset: 1 }), {}, `${again}`);
+        }
+        await chat(anna, 'publish', { channel, data: { number: 3 } });
+        ben.client.connect();
+        await his.events.first('publication', ({ offset }) => offset === 4);
+        const missed = his.events.of('publication').slice(2);
+        assert.deepEqual(
+          missed.map(({ offset, data, tags }) => [offset, unpack(data), tags.retracts]),
+          [[3, { retracted: 1 }, '1'], [4, { number: 3 }, undefined]],
+        );
+        const says = await refusal(chat(anna, 'retract', { channel, offset: 3 }));
+        assert.deepEqual([says.code, says.message], [107, 'bad request: offset']);
+      });
+    }
+
+    test('who has a message already is told in the inbox, and nothing is unread', async (t) => {
+      const [anna, ben] = ['anna', 'ben'].map(freshUser);
+      const hers = await arrives(t, server.url, anna);
+      const his = await arrives(t, server.url, ben);
+      const { channel } = await chat(hers.client, 'send', { to: ben, data: { number: 1 } });
+      await his.events.first('publication');
+      await chat(his.client, 'read', { channel, offset: 1 });
+      his.client.disconnect();
+      await chat(hers.client, 'retract', { channel, offset: 1 });
+
+      const back = await arrives(t, server.url, ben);
+      const { data, tags } = await back.events.first('publication');
+      assert.deepEqual([unpack(data), tags.channel, tags.offset, tags.retracts],
+        [{ retracted: 1 }, channel, '2', '1']);
+      const rooms = async (client) => (await chat(client, 'rooms', {})).rooms.map(
+        ({ head, read, unread }) => [head, read, unread]);
+      assert.deepEqual(await rooms(back.client), [[2, 1, 0]]);
+      assert.deepEqual(await rooms(hers.client), [[2, 2, 0]]);
+      await chat(hers.client, 'send', { to: ben, data: { number: 2 } });
+      assert.deepEqual(await rooms(back.client), [[3, 1, 1]]);
     });
 
     test('a user\'s conversations, page by page, with what is unread', async (t) => {

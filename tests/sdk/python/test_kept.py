@@ -133,7 +133,9 @@ async def test_two_devices_and_conversations(server, people):
     assert [one["unread"] for one in listed["rooms"]] == [0]
     await chat(people, hers, "retract", channel=said["channel"], offset=1)
     listed = await chat(people, his, "rooms")
-    assert listed["rooms"][0]["last"]["data"] == {"retracted": True}
+    room = listed["rooms"][0]
+    assert (room["last"]["data"], room["unread"]) == ({"retracted": 1}, 0)
+    assert room["last"]["tags"]["retracts"] == "1"
 
 
 async def test_refusals_name_what_is_wrong(server, people):
