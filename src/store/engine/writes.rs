@@ -332,6 +332,7 @@ impl<D: Disk> Engine<D> {
 
     /// What stands in the places of a message that is taken back, from then on: in its
     /// channel, and where its content was taken along.
+    #[expect(clippy::type_complexity, reason = "what a batch is given: where, key, value")]
     fn emptied(
         &self,
         room: RoomId,

@@ -298,11 +298,12 @@ for (const encoding of ENCODINGS) {
         const anna = await connected(t, encoding, server.url, 'anna');
         await subscribed(anna, channel);
         const ben = await arrives(t, server.url, 'ben');
-        const his = await subscribed(ben.client, channel);
+        const events = subscriptionEvents(
+          await subscribed(ben.client, channel, { recoverable: true }));
         for (const number of [1, 2]) {
           await chat(anna, 'publish', { channel, data: { number } });
         }
-        await his.events.first('publication', ({ offset }) => offset === 2);
+        await events.first('publication', ({ offset }) => offset === 2);
         ben.client.disconnect();
 
         for (const again of [false, true]) {
@@ -310,8 +311,8 @@ for (const encoding of ENCODINGS) {
         }
         await chat(anna, 'publish', { channel, data: { number: 3 } });
         ben.client.connect();
-        await his.events.first('publication', ({ offset }) => offset === 4);
-        const missed = his.events.of('publication').slice(2);
+        await events.first('publication', ({ offset }) => offset === 4);
+        const missed = events.of('publication').slice(2);
         assert.deepEqual(
           missed.map(({ offset, data, tags }) => [offset, unpack(data), tags.retracts]),
           [[3, { retracted: 1 }, '1'], [4, { number: 3 }, undefined]],
