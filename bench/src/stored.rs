@@ -129,7 +129,9 @@ impl Writer {
         };
         let publication = Arc::new(publication);
         let (addressee, keeps_id) = (None, false);
-        let job = Append { room, namespace: 0, birth, publication, addressee, keeps_id };
+        let namespace = 0;
+        let job =
+            Append { room, namespace, birth, publication, addressee, keeps_id, retracts: None };
         let job = Job::Append(Box::new(job));
         let request = Request { ticket: Ticket(0), round: Round(0), by: Requester::NOBODY, job };
         self.engine.take(ShardId(0), request);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::kept::Phase;
-use super::letter::Retraction;
+use super::letter::{IdSource, Retraction};
 use super::one::{Asking, Stream, rules};
 use super::reading::{Purpose, Reading};
 use super::readings::ReadingClass;
@@ -195,7 +195,8 @@ impl Rooms {
         let left = Arc::new(chat::remainder(message));
         let window = match &mut room.stream {
             Stream::Kept(_) => {
-                return self.keep(now, slot, by, retraction, Some(left), voice, way, out);
+                let said = (voice, IdSource::Server);
+                return self.keep(now, slot, by, retraction, Some(left), said, way, out);
             }
             Stream::Memory(window) => window,
             Stream::None => return Some(Answer::Refused(ErrorCode::NotAvailable)),

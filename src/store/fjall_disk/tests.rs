@@ -260,8 +260,7 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
     };
     let (birth, publication) = (Some(birth).filter(|_| offset == 1), publication.into());
     let (addressee, keeps_id, retracts) = (None, false, None);
-    let append =
-        Append { room, namespace: 0, birth, publication, addressee, keeps_id, retracts };
+    let append = Append { room, namespace: 0, birth, publication, addressee, keeps_id, retracts };
     ask(engine, Job::Append(Box::new(append)))
 }
 
