@@ -110,6 +110,12 @@ impl Kept {
         self.phase = Phase::Opening;
     }
 
+    /// The store did not look, and is asked again at once.
+    pub fn begin_anew(&mut self) {
+        assert_eq!(self.phase, Phase::Opening, "the store was asked");
+        self.phase = Phase::Closed { again_at: Tick(0) };
+    }
+
     /// The store answered. Returns the messages that nobody here has heard of: what
     /// the store had kept when it said that it could not; `None` when it does not keep
     /// all of them any more. `fresh` is the epoch of a stream that begins anew.
@@ -230,7 +236,12 @@ impl Kept {
         self.waiting.push((from, ask));
     }
 
-    /// Who wait for the stream to be known.
+    /// Who wait for the stream to be known, in the order in which they came.
+    pub fn waiting(&self) -> impl Iterator<Item = &(ShardId, Ask)> {
+        self.waiting.iter()
+    }
+
+    /// Takes all who wait for the stream to be known.
     pub fn take_waiting(&mut self) -> Vec<(ShardId, Ask)> {
         std::mem::take(&mut self.waiting)
     }

@@ -210,7 +210,7 @@ impl Rooms {
             Awaited::Receipts(room, by, _) | Awaited::Conversations(room, by) => {
                 out.answer(room, by, Answer::Refused(gone));
             }
-            Awaited::Opened(_)
+            Awaited::Opened(..)
             | Awaited::Kept(..)
             | Awaited::Marked(..)
             | Awaited::Pending(_)

@@ -54,7 +54,7 @@ impl Storing {
 
 /// What an answer of the store is for.
 pub(super) enum Awaited {
-    Opened(RoomId),
+    Opened(RoomId, Requester),
     Kept(RoomId, Round),
     Read(Box<Reading>),
     Marked(RoomId, Asking, Progress),
@@ -70,7 +70,7 @@ impl Rooms {
     pub fn on_reply(&mut self, now: Now, reply: Reply, out: &mut Out) {
         let awaited = self.storing.tickets.remove(reply.ticket.0);
         match awaited.expect("the store answers each request once") {
-            Awaited::Opened(room) => self.on_opened(now, room, reply.outcome, out),
+            Awaited::Opened(room, by) => self.on_opened(now, room, by, reply.outcome, out),
             Awaited::Kept(room, round) => {
                 self.on_kept(now, room, round, reply.ticket, reply.outcome, out);
             }
@@ -170,12 +170,32 @@ impl Rooms {
             after: kept.born.then(|| kept.window().position().offset),
             ids_since_unix_ms: now.unix_ms.saturating_sub(IDS_MS),
         });
-        let awaited = Awaited::Opened(room.id);
+        let awaited = Awaited::Opened(room.id, requester(by));
         self.request(by, awaited, job, out);
     }
 
-    fn on_opened(&mut self, now: Now, id: RoomId, outcome: Outcome, out: &mut Out) {
+    /// Whoever needed a room first is gone, so the store did not read it: it reads it for
+    /// the first of the others, who did nothing to be refused for.
+    fn open_for_next(&mut self, now: Now, slot: u32, gone: Requester, out: &mut Out) {
+        let Stream::Kept(kept) = &mut self.rooms[slot].stream else { return };
+        // What changes the room is done all the same.
+        let next = kept
+            .waiting()
+            .find(|(from, ask)| requester(Some((*from, ask.asker))) != gone || changes(&ask.what));
+        match next.map(|(from, ask)| (*from, ask.asker)) {
+            Some(by) => {
+                kept.begin_anew();
+                self.open(now, slot, Some(by), out);
+            }
+            None => self.give_up(now, slot, now.tick, out),
+        }
+    }
+
+    fn on_opened(&mut self, now: Now, id: RoomId, by: Requester, outcome: Outcome, out: &mut Out) {
         let slot = self.find(id).expect("a room stays while the store is asked");
+        if let Outcome::Failed(Failure::Abandoned) = outcome {
+            return self.open_for_next(now, slot, by, out);
+        }
         let Outcome::Opened(opened, losses_count) = outcome else {
             return self.give_up(now, slot, now.tick.plus_ms(AGAIN_MS), out);
         };
@@ -420,6 +440,25 @@ fn stream_of(what: &What) -> Option<Option<&Title>> {
         | What::Claim
         | What::Release
         | What::Deliver(_) => None,
+    }
+}
+
+/// Whether a question changes what its room has.
+fn changes(what: &What) -> bool {
+    match what {
+        What::Publish(_) | What::Mark(_) | What::Retract(_) => true,
+        What::Subscribe(_)
+        | What::Unsubscribe(_)
+        | What::Presence
+        | What::PresenceStats
+        | What::History(_)
+        | What::Typing(_)
+        | What::Members(_)
+        | What::Receipts(_)
+        | What::Conversations(_)
+        | What::Claim
+        | What::Release
+        | What::Deliver(_) => false,
     }
 }
 

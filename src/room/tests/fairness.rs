@@ -193,6 +193,71 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     assert_eq!(world.rooms.requests_count(), 0);
 }
 
+/// The first who needs the room is gone before the store has read it.
+fn leave_before_it_is_read(world: &mut World, what: What) {
+    world.asleep = true;
+    world.begin(FAR, 7, ROOM, what);
+    // Whoever has something to be read is told of.
+    let page = ConversationsPage {
+        title: title("@ann", 2),
+        user: "ann".into(),
+        after: "".into(),
+        count_max: 10,
+    };
+    world.begin(FAR, 7, ANNS, What::Conversations(Box::new(page)));
+}
+
+fn is_gone(world: &mut World) {
+    world.rooms.abandon(world.now, FAR, ConnId { slot: 7, generation: 0 }, &mut world.out);
+    assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(Job::Abandon(_))));
+    world.asleep = false;
+    world.settle();
+}
+
+fn with_a_room_on_disk() -> World {
+    let mut world = World::new();
+    (1..=3).for_each(|n| drop(world.publish(&n.to_string())));
+    world.restart(Crash::Killed)
+}
+
+fn look() -> What {
+    let passage = Passage { limit: 20, since: None, order: Order::OldestFirst };
+    What::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
+}
+
+#[test]
+fn whoever_waits_for_a_room_is_served_when_the_first_to_need_it_is_gone() {
+    let mut world = with_a_room_on_disk();
+    leave_before_it_is_read(&mut world, look());
+    let others =
+        [world.begin(HOME, 8, ROOM, publish("4", None)), world.begin(FAR, 9, ROOM, look())];
+    is_gone(&mut world);
+    let answers = others.map(|id| world.answer(id));
+    assert!(matches!(answers[0], Some(Answer::Published(_))), "{:?}", answers[0]);
+    assert!(matches!(answers[1], Some(Answer::History(..))), "{:?}", answers[1]);
+    assert_eq!(world.rooms.requests_count(), 0);
+}
+
+#[test]
+fn whoever_comes_to_a_room_is_served_when_the_only_one_who_needed_it_is_gone() {
+    let mut world = with_a_room_on_disk();
+    leave_before_it_is_read(&mut world, look());
+    is_gone(&mut world);
+    let answer = world.publish("4");
+    assert!(matches!(answer, Answer::Published(_)), "{answer:?}");
+}
+
+#[test]
+fn what_was_said_in_a_room_is_kept_when_its_author_is_gone_before_it_was_read() {
+    let mut world = with_a_room_on_disk();
+    leave_before_it_is_read(&mut world, publish("4", None));
+    is_gone(&mut world);
+    assert_eq!(
+        world.history(Passage { limit: 9, since: None, order: Order::OldestFirst }).len(),
+        4
+    );
+}
+
 #[test]
 fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
     use crate::base::limits::{BEGUN_ROOMS_BURST, BEGUN_ROOMS_PER_S};
