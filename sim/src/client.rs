@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::auth::NewToken;
-use rookery::base::{Now, Prng, Tick};
+use rookery::base::{ConnId, Now, Prng, Tick};
 use rookery::ring::SimulatedPlane;
 use rookery::ring::simulated::{Peer, PeerState};
 use rookery::room::NewsOf;
@@ -30,7 +30,7 @@ pub struct Client {
     pub(crate) readings: BTreeMap<String, Reading>,
     /// Who is in the channels that it is in.
     attendances: BTreeMap<String, Attendance>,
-    pub(crate) reads: Reads,
+    reads: Reads,
     pub(crate) temper: Temper,
     /// What it said with an id.
     pub(crate) posts: Vec<Post>,
@@ -80,6 +80,10 @@ pub struct Line {
     half_closed: bool,
     /// It sent the request for its upgrade.
     asks_upgrade: bool,
+    /// When its connect command has reached the core, unless that was answered with an error.
+    connects_by: Option<Tick>,
+    /// When the core told it to go.
+    told_at: Option<Tick>,
 }
 
 /// How far a connection is.
@@ -107,6 +111,8 @@ pub struct Around<'w> {
     pub tally: &'w mut Tally,
     /// Whether clients tell what they hear.
     pub trace: Trace,
+    /// What is sent arrives at most this much later.
+    pub latency_ms_max: u64,
     /// What clients speak of.
     pub channels: &'static [&'static str],
     /// Whether chat's methods are among what clients do.
@@ -185,7 +191,28 @@ impl Client {
             dirty: false,
             half_closed: false,
             asks_upgrade,
+            connects_by: None,
+            told_at: None,
         });
+    }
+
+    /// Whether it has this connection of its core.
+    pub fn has(&self, conn: ConnId, at: usize, plane: &SimulatedPlane) -> bool {
+        let line = self.line.as_ref().filter(|line| line.core == at);
+        line.is_some_and(|line| plane.conn_of(line.peer) == Some(conn))
+    }
+
+    /// Its core has told it to go, which it hears later.
+    pub fn told_to_go(&mut self, now: Tick) {
+        if let Some(line) = &mut self.line {
+            line.told_at = Some(now);
+        }
+    }
+
+    /// Reads in another way from now on.
+    pub(crate) fn read_as(&mut self, reads: Reads) {
+        self.reads = reads;
+        self.is_prompt &= reads == Reads::Promptly;
     }
 
     /// Reads from now on what comes.
@@ -223,6 +250,8 @@ impl Client {
         let is_healthy = is_heard
             && match code {
                 408 => line.asks_upgrade,
+                // It was there to be read when the core decided.
+                3502 => line.connects_by.is_some_and(|by| Some(by) <= line.told_at),
                 3012 => self.pongs_percent == 100,
                 _ => false,
             };
@@ -401,6 +430,7 @@ impl Client {
         self.ask(around, asks);
         if let Some(line) = &mut self.line {
             line.stage = Stage::Connecting;
+            line.connects_by = Some(around.now.tick.plus_ms(around.latency_ms_max));
         }
     }
 
@@ -454,6 +484,9 @@ impl Client {
                 self.on_chat_answer(asked, &result.data, around)?;
             }
             (asked, ClientAnswer::Error(error)) => {
+                if matches!(asked, Asked::Connect(_)) {
+                    line.connects_by = None;
+                }
                 around.tally.endings.insert(format!("error {}", error.code));
                 // An unsubscribe that was refused does not make way.
                 line.renewed.remove(&(id + 1));

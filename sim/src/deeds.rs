@@ -176,7 +176,8 @@ impl Client {
             Deed::Ping => self.send(around, &raw_frame(Opcode::Ping, b"anybody there?")),
             Deed::ReadOtherwise => {
                 let ways = [Reads::Promptly, Reads::Promptly, Reads::Slowly, Reads::Never];
-                self.reads = ways[self.prng.below(4) as usize];
+                let reads = ways[self.prng.below(4) as usize];
+                self.read_as(reads);
             }
             Deed::Post => self.post(channel, around),
             Deed::Send => self.send_to(around),

@@ -54,6 +54,8 @@ pub enum Mutation {
     KeepGone,
     /// A core is never told of a pong, and what is known of its peer is nothing.
     LosePongs,
+    /// A core judges its peers before it has read what they sent.
+    JudgeUnread,
     /// A request of the store succeeds that has failed.
     AnswerEarly,
     /// The store does not remember the ids of messages.
@@ -237,6 +239,7 @@ impl Mutator {
             | Mutation::ForgetOutcome
             | Mutation::KeepGone
             | Mutation::LosePongs
+            | Mutation::JudgeUnread
             | Mutation::AnswerEarly
             | Mutation::ForgetIds
             | Mutation::HideWaiting

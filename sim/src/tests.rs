@@ -214,6 +214,21 @@ fn healthy_sees_a_client_that_answers_and_is_closed() {
 }
 
 #[test]
+fn healthy_sees_clients_that_asked_in_time_and_were_not_heard() {
+    let mut codes = BTreeSet::from(["408", "3502"]);
+    for seed in 0..TRIES_COUNT {
+        let mutator = Mutator::new(Mutation::JudgeUnread, 0);
+        let Err(objection) = run(&Scenario::draw(seed), mutator, Trace::Silent) else { continue };
+        assert_eq!(objection.checker, Checker::Healthy, "seed {seed}: {objection}");
+        codes.retain(|code| !objection.text.ends_with(&format!(" {code}")));
+        if codes.is_empty() {
+            return;
+        }
+    }
+    panic!("nobody saw who was ended with {codes:?} in {TRIES_COUNT} worlds");
+}
+
+#[test]
 fn emptiness_sees_a_connection_that_stays() {
     check_mutation(Mutation::KeepGone, Checker::Emptiness);
 }

@@ -363,6 +363,7 @@ impl<'s> World<'s> {
             book: &mut self.book,
             tally: &mut self.tally,
             trace: self.trace,
+            latency_ms_max: self.scenario.weather.latency_ms_max,
             channels: self.scenario.channels(),
             chats: self.store.is_some(),
             acknowledges: self.phase != Phase::Chaos,
@@ -472,8 +473,9 @@ impl<'s> World<'s> {
         let letters = self.take_letters(at)?;
         check_turn(limits, events, letters)?;
         let core = &mut self.cores[at];
-        let is_drained = core.plane.is_drained();
-        let knows_nothing = self.mutator.holds(Mutation::LosePongs);
+        let is_hasty = self.mutator.holds(Mutation::JudgeUnread);
+        let is_drained = core.plane.is_drained() || is_hasty;
+        let knows_nothing = is_hasty || self.mutator.holds(Mutation::LosePongs);
         core.shard.judge(self.now, is_drained, &mut |conn| {
             if knows_nothing { PeerSigns::default() } else { core.plane.signs(conn) }
         });
@@ -491,7 +493,15 @@ impl<'s> World<'s> {
         let core = &mut self.cores[at];
         for action in &core.work {
             match action {
-                Action::Send(conn, _) => core.sends.given(*conn)?,
+                Action::Send(conn, bytes) => {
+                    core.sends.given(*conn)?;
+                    if says_stale(bytes) {
+                        let mut clients = self.clients.iter_mut();
+                        if let Some(client) = clients.find(|one| one.has(*conn, at, &core.plane)) {
+                            client.told_to_go(self.now.tick);
+                        }
+                    }
+                }
                 Action::Close(_) | Action::PaceAccepting { .. } | Action::StopAccepting => (),
             }
         }
@@ -679,6 +689,12 @@ fn is_pong(bytes: &[u8]) -> bool {
         bytes.len() == 6 + usize::from(len) && bytes[..2] == [first, 0x80 | len]
     };
     is_of(0x81, 2) || is_of(0x82, 1)
+}
+
+/// Whether one of these frames closes the connection because its client did not connect.
+fn says_stale(bytes: &[u8]) -> bool {
+    let code = 3502u16.to_be_bytes();
+    bytes.windows(4).any(|some| some[0] == 0x88 && some[2..] == code)
 }
 
 /// What a full lane does: news are lost, answers are not, and where publications
