@@ -51,6 +51,8 @@ pub enum Checker {
     Speech,
     /// Nobody who answers and says what it has to is ended for time, however late cores are.
     Healthy,
+    /// Who asks for one thing at a time is answered soon, whatever others ask for.
+    Fairness,
     /// After a drain and all graces everything is empty.
     Emptiness,
     /// No panic outside a session.
@@ -494,6 +496,11 @@ impl Answers {
         Ok(waiting.remove(index))
     }
 
+    /// What was asked with this id, first.
+    pub fn of(&self, id: u32) -> Option<&Asked> {
+        self.0.get(&id)?.first()
+    }
+
     /// All is quiet, and the client has read everything.
     pub fn check_complete(&self) -> Verdict {
         let open = self.0.iter().find(|(_, waiting)| !waiting.is_empty());
@@ -577,6 +584,8 @@ pub struct Tally {
     pub panics_seen: u64,
     /// Publish commands whose clients were told that all is well.
     pub published_seen: u64,
+    /// The longest that anybody who asks for one thing at a time waited, in steps.
+    pub served_steps_max: u64,
     /// Outcomes that a mutation takes away.
     pub outcomes_forgotten: u64,
     /// What clients were told when something ended or failed.

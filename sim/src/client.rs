@@ -19,6 +19,13 @@ use crate::ledger::Before;
 use crate::scenario::{USERS, token};
 use crate::speech::{Heard, Speech, frame, raw_frame};
 
+/// So many steps of a world at most pass until what is asked for is answered, where cores
+/// and lanes take all that comes: a step for each of the ways to its core, to its room's
+/// home and back, and three rounds of the store (to read the room, to do it, and once more),
+/// each with its way there and back, and a slice of what each other requester reads: two
+/// who flood, and five cores for themselves.
+const SERVED_STEPS_MAX: u64 = 5 + 3 * (2 + 7);
+
 /// One client: it connects, chats, misbehaves, and comes back.
 pub struct Client {
     /// Which one of the world.
@@ -49,6 +56,10 @@ pub enum Temper {
     Steady,
     /// It does what it likes.
     Wild,
+    /// It keeps to the protocol, and asks for as much as it can, all the time.
+    Flooding,
+    /// It keeps to the protocol, and asks for one thing at a time.
+    Patient,
 }
 
 /// How a client reads.
@@ -73,6 +84,8 @@ pub struct Line {
     pub(crate) stage: Stage,
     pub(crate) next_id: u32,
     pub(crate) answers: Answers,
+    /// In which step of the world it asked what is not answered, by id.
+    asked_in: BTreeMap<u32, u64>,
     /// Its subscribes right behind an unsubscribe of the same channel.
     pub(crate) renewed: BTreeSet<u32>,
     /// It sent what swallows or cuts its own commands.
@@ -103,6 +116,8 @@ pub enum Stage {
 pub struct Around<'w> {
     /// The world's clocks.
     pub now: Now,
+    /// How often the world went on before.
+    pub step: u64,
     /// Of the core at which the client is.
     pub plane: &'w mut SimulatedPlane,
     /// What is true for everybody.
@@ -162,6 +177,45 @@ impl Client {
         }
     }
 
+    /// One that does what its `temper` says, for a user of its own.
+    pub fn tempered(index: usize, prng: Prng, temper: Temper) -> Client {
+        let user = USERS[1 + index % (USERS.len() - 1)];
+        let (reads, is_prompt, pongs_percent) = (Reads::Promptly, true, 100);
+        Client { user, temper, reads, is_prompt, pongs_percent, ..Client::new(index, prng) }
+    }
+
+    /// Whether it acts whenever it may.
+    pub fn floods(&self) -> bool {
+        self.temper == Temper::Flooding
+    }
+
+    /// Whether an answer is to come.
+    pub(crate) fn waits(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| !line.asked_in.is_empty())
+    }
+
+    /// It does not wait for longer than it has to when it asks for one thing at a time.
+    pub fn check_served(&self, step: u64) -> Verdict {
+        let Some(line) = &self.line else { return Ok(()) };
+        if self.temper != Temper::Patient || line.stage == Stage::Leaving {
+            return Ok(());
+        }
+        let late = line.asked_in.iter().find(|(_, asked_in)| SERVED_STEPS_MAX < step - *asked_in);
+        demand(late.is_none(), Checker::Fairness, || {
+            let asked = late.and_then(|(id, _)| line.answers.of(*id));
+            format!("client {} waits for {asked:?} since {SERVED_STEPS_MAX} steps", self.index)
+        })
+    }
+
+    /// What it asks for is not refused for what others ask.
+    fn check_refused(&self, code: u32, around: &Around<'_>) -> Verdict {
+        let is_others_fault = [100, 111].contains(&code);
+        let is_fair = self.temper != Temper::Patient || around.acknowledges || !is_others_fault;
+        demand(is_fair, Checker::Fairness, || {
+            format!("client {} asks for little, and is refused with {code}", self.index)
+        })
+    }
+
     /// At which core it is.
     pub fn core(&self) -> Option<usize> {
         self.line.as_ref().map(|line| line.core)
@@ -187,6 +241,7 @@ impl Client {
             stage: Stage::Upgrading,
             next_id: 1,
             answers: Answers::default(),
+            asked_in: BTreeMap::new(),
             renewed: BTreeSet::new(),
             dirty: false,
             half_closed: false,
@@ -319,6 +374,7 @@ impl Client {
             }
             if wants_answer {
                 line.next_id += 1;
+                line.asked_in.insert(id, around.step);
                 line.answers.asked(id, asked);
             }
             commands.push((id, request));
@@ -452,6 +508,11 @@ impl Client {
     fn on_answer(&mut self, id: u32, answer: ClientAnswer, around: &mut Around<'_>) -> Verdict {
         let Some(line) = &mut self.line else { return Ok(()) };
         let asked = line.answers.answered(id, &answer)?;
+        let asked_in = line.asked_in.remove(&id);
+        if self.temper == Temper::Patient {
+            let steps = asked_in.map_or(0, |asked_in| around.step - asked_in);
+            around.tally.served_steps_max = steps.max(around.tally.served_steps_max);
+        }
         match (asked, answer) {
             (Asked::Connect(recovered), ClientAnswer::Connect(result)) => {
                 line.stage = line.stage.max(Stage::Ready);
@@ -494,6 +555,7 @@ impl Client {
                 demand(!overtook, Checker::Answers, || {
                     format!("subscribe {id} came before the unsubscribe that it was sent behind")
                 })?;
+                self.check_refused(error.code, around)?;
                 self.on_chat_refusal(&asked, error.code)?;
             }
             (_, _) => (),

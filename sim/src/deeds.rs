@@ -60,6 +60,8 @@ pub enum Deed {
     Retract,
     /// Asks how far others are, or with whom it talks.
     AskAround,
+    /// Does the same thing again and again, without waiting.
+    Flood,
 }
 
 /// How many deeds break nothing.
@@ -96,6 +98,22 @@ const CHAT_WEIGHTS: [(Deed, u64); 6] = [
     (Deed::AskAround, 60),
 ];
 
+/// What is done again and again in a flood.
+const FLOODS: [Deed; 9] = [
+    Deed::AskAround,
+    Deed::Look,
+    Deed::Hesitate,
+    Deed::Mark,
+    Deed::Ping,
+    Deed::Publish,
+    Deed::Post,
+    Deed::Send,
+    Deed::Type,
+];
+
+/// How often at most.
+const FLOOD_COUNT_MAX: u64 = 60;
+
 impl Client {
     /// Chooses what to do, and does it. Says what it was.
     pub fn act(&mut self, around: &mut Around<'_>) -> Option<Deed> {
@@ -106,6 +124,12 @@ impl Client {
         let deeds = match self.temper {
             Temper::Steady => &WEIGHTS[..STEADY_DEEDS_COUNT],
             Temper::Wild => &WEIGHTS[..],
+            Temper::Patient if self.waits() => return None,
+            Temper::Patient => &WEIGHTS[..STEADY_DEEDS_COUNT],
+            Temper::Flooding => {
+                self.flood(around);
+                return Some(Deed::Flood);
+            }
         };
         let chat = if around.chats { &CHAT_WEIGHTS[..] } else { &[] };
         let deeds = || deeds.iter().chain(chat);
@@ -115,7 +139,11 @@ impl Client {
             drawn = drawn.saturating_sub(*weight);
             hit
         });
-        let deed = chosen.map(|(deed, _)| *deed)?;
+        let deed = match chosen.map(|(deed, _)| *deed)? {
+            Deed::Burst if self.temper == Temper::Patient => Deed::Publish,
+            Deed::Hesitate if self.temper == Temper::Patient => Deed::Subscribe,
+            deed => deed,
+        };
         let channel = around.channels[self.prng.below(around.channels.len() as u64) as usize];
         self.perform(deed, channel, around);
         Some(deed)
@@ -185,6 +213,7 @@ impl Client {
             Deed::Mark => self.mark(around),
             Deed::Retract => self.retract(around),
             Deed::AskAround => self.ask_around(channel, around),
+            Deed::Flood => self.flood(around),
             Deed::Reset => self.reset(around),
             Deed::HalfClose => self.half_close(around),
             Deed::Close => {
@@ -193,6 +222,19 @@ impl Client {
                     line.stage = Stage::Leaving;
                 }
             }
+        }
+    }
+
+    fn flood(&mut self, around: &mut Around<'_>) {
+        let count = 1 + self.prng.below(FLOOD_COUNT_MAX);
+        let channel = around.channels[self.prng.below(around.channels.len() as u64) as usize];
+        match self.prng.below(FLOODS.len() as u64 + 2) as usize {
+            0 => {
+                let pongs = (0..count).map(|_| (Request::Pong, Asked::Other));
+                self.ask(around, pongs.collect());
+            }
+            1 => (0..count).for_each(|_| self.send(around, &raw_frame(Opcode::Pong, b""))),
+            chosen => (0..count).for_each(|_| self.perform(FLOODS[chosen - 2], channel, around)),
         }
     }
 

@@ -23,6 +23,9 @@ struct Arguments {
     /// Worlds with rooms on disk, direct messages, and crashes.
     #[arg(long)]
     store: bool,
+    /// Worlds with a store in which some ask for all that they can, all the time.
+    #[arg(long, conflicts_with = "store")]
+    pressed: bool,
     /// Tells what happens.
     #[arg(long)]
     trace: bool,
@@ -34,7 +37,11 @@ fn main() -> ExitCode {
     let trace = if arguments.trace { Trace::Printed } else { Trace::Silent };
     let (mut passed, mut failed) = (0, 0);
     for seed in seeds {
-        let draw = if arguments.store { Scenario::draw_stored } else { Scenario::draw };
+        let draw = match (arguments.store, arguments.pressed) {
+            (_, true) => Scenario::draw_pressed,
+            (true, false) => Scenario::draw_stored,
+            (false, false) => Scenario::draw,
+        };
         let mut scenario = draw(seed);
         scenario.steps_count = arguments.steps.unwrap_or(scenario.steps_count);
         match run(&scenario, Mutator::new(Mutation::None, 0), trace) {

@@ -64,6 +64,8 @@ pub enum Mutation {
     HideWaiting,
     /// The store does not answer what nobody waits for.
     LoseReply,
+    /// The store takes requests of a core one by one, in the order in which they came.
+    ServeInOrder,
     /// A message is answered with the place before its own.
     MisplaceAnswer,
     /// A recovery that could be whole is none.
@@ -244,6 +246,7 @@ impl Mutator {
             | Mutation::ForgetIds
             | Mutation::HideWaiting
             | Mutation::LoseReply
+            | Mutation::ServeInOrder
             | Mutation::KeepReplaced
             | Mutation::KeepRetracted
             | Mutation::LoseLast

@@ -8,6 +8,8 @@ use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOpti
 use rookery::shard::{Options, TracingOptions};
 use rookery::store::{Crash, DiskWeather, Durability};
 
+use crate::client::Temper;
+
 /// Everything about a world that is decided before it begins.
 pub struct Scenario {
     /// Where it all comes from.
@@ -33,6 +35,8 @@ pub struct Scenario {
     pub stall_ms_max: u64,
     /// Where messages are kept on disk.
     pub store: Option<StoreScenario>,
+    /// What the first clients are like; chance decides about the others.
+    pub tempers: Vec<Temper>,
 }
 
 /// The store and its disk.
@@ -151,6 +155,7 @@ impl Scenario {
             stalls_per_1_000: pick(&mut prng, &[0, 5, 20]),
             stall_ms_max: pick(&mut Prng::from_seed(seed ^ 0x1A7E), &[300, 300, 3_000]),
             store: None,
+            tempers: Vec::new(),
         }
     }
 
@@ -192,6 +197,45 @@ impl Scenario {
             crashes: if is_sure { &[Crash::Killed, Crash::PowerCut] } else { &[Crash::Killed] },
             keeps,
         });
+        scenario
+    }
+
+    /// The scenario of a seed in which some ask for all that they can, all the time, and
+    /// others for one thing at a time. Nothing else makes anybody wait: cores and lanes take
+    /// all that comes, the disk does not fail, and no bound is shared by users.
+    pub fn draw_pressed(seed: u64) -> Scenario {
+        let mut scenario = Scenario::draw_stored(seed);
+        let mut prng = Prng::from_seed(seed ^ 0x0F_1A1F);
+        let mut options = Options::clone(&scenario.options);
+        (options.connections_max, options.handshakes_max) = (100, 100);
+        let session = &mut options.session;
+        session.single_session_tenants = Vec::new();
+        session.commands_per_s = pick(&mut prng, &[0, 200]);
+        // Some floods do not end with their connection.
+        session.errors_per_s = pick(&mut prng, &[6, 10_000]);
+        session.bytes_per_s = pick(&mut prng, &[0, 100_000]);
+        session.bytes_burst = 200_000;
+        session.answer_bytes_per_s = pick(&mut prng, &[0, 400_000]);
+        session.answer_bytes_burst = 400_000;
+        (session.outbox_bytes_max, session.control_bytes_max) = (16 << 20, 16 << 20);
+        for one in &mut options.room.namespaces {
+            (one.publish_per_s_max, one.members_max) = (0, 100);
+        }
+        scenario.options = Arc::new(options);
+        scenario.tempers = vec![Temper::Patient, Temper::Flooding];
+        scenario.tempers.extend(prng.percent(50).then_some(Temper::Flooding));
+        scenario.clients_count = scenario.tempers.len();
+        scenario.steps_count = 120;
+        scenario.weather = Weather { window_bytes: 16 << 20, ..Weather::calm() };
+        scenario.lanes =
+            LaneWeather { delay_ms_max: 0, letters_max: 1_000_000, losses_per_1_000: 0 };
+        scenario.turn = TurnLimits { events_max: 4_096, letters_max: 8_192 };
+        scenario.stalls_per_1_000 = 0;
+        if let Some(store) = &mut scenario.store {
+            store.disk = DiskWeather { sync_us: store.disk.sync_us, ..DiskWeather::CALM };
+            (store.squeezes_per_1_000, store.crashes_per_1_000) = (0, 0);
+            (store.delay_ms_max, store.bags_max) = (0, 1_000);
+        }
         scenario
     }
 

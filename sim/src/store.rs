@@ -217,7 +217,10 @@ impl Store {
             self.engine.disk_mut().disk.set_weather(scenario.disk);
         }
         for (lane, shard) in self.lanes.iter_mut().zip(0..) {
-            lane.give(now.tick, ShardId(shard), &mut self.engine, mutator);
+            let is_engine_idle = self.engine.next_wake_unix_ms() != Some(0);
+            if is_engine_idle || !mutator.holds(Mutation::ServeInOrder) {
+                lane.give(now.tick, ShardId(shard), &mut self.engine, mutator);
+            }
         }
         let disk = self.engine.disk_mut();
         disk.has_failed |= std::mem::take(&mut disk.has_failed_behind);
@@ -279,6 +282,9 @@ impl StoreLane {
             {
                 mutator.change_request(&mut request);
                 engine.take(from, request);
+                if mutator.holds(Mutation::ServeInOrder) {
+                    return;
+                }
             }
             if !self.taken.is_empty() {
                 return;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::checkers::Checker;
+use crate::client::Temper;
 use crate::mutation::{Mutation, Mutator};
 use crate::{Scenario, Trace, run};
 
@@ -14,6 +15,9 @@ const TRIES_COUNT: u64 = 300;
 
 /// Seeds of worlds with a store.
 const STORED_SEEDS_COUNT: u64 = 160;
+
+/// Seeds of worlds in which some ask for all that they can.
+const PRESSED_SEEDS_COUNT: u64 = 40;
 
 /// What worlds must come to see, each somewhere: limits that are never reached
 /// prove nothing.
@@ -47,6 +51,16 @@ fn check_stored_seed(seed: u64) -> BTreeSet<String> {
         }
         Err(objection) => {
             panic!("{objection}\nagain: cargo run -p rookery-sim -- --store --seed {seed}");
+        }
+    }
+}
+
+#[track_caller]
+fn check_pressed_seed(seed: u64) -> BTreeSet<String> {
+    match run(&Scenario::draw_pressed(seed), Mutator::new(Mutation::None, 0), Trace::Silent) {
+        Ok(summary) => summary.endings,
+        Err(objection) => {
+            panic!("{objection}\nagain: cargo run -p rookery-sim -- --pressed --seed {seed}");
         }
     }
 }
@@ -113,9 +127,22 @@ fn worlds_with_a_store_stand_whatever_their_seed() {
     }
 }
 
+/// `SIM_PRESSED_SEED=N` reruns one.
+#[test]
+fn worlds_under_pressure_stand_whatever_their_seed() {
+    match std::env::var("SIM_PRESSED_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => drop(check_pressed_seed(seed)),
+        None => {
+            let seen: BTreeSet<String> =
+                (0..PRESSED_SEEDS_COUNT).flat_map(check_pressed_seed).collect();
+            assert!(seen.contains("error 111"), "nobody asked for more than it may: {seen:?}");
+        }
+    }
+}
+
 #[test]
 fn equal_seeds_tell_equal_stories() {
-    for draw in [Scenario::draw, Scenario::draw_stored] {
+    for draw in [Scenario::draw, Scenario::draw_stored, Scenario::draw_pressed] {
         let story = |seed| run(&draw(seed), Mutator::new(Mutation::None, 0), Trace::Silent);
         assert_eq!(story(7), story(7));
         assert_ne!(story(7), story(8));
@@ -298,4 +325,17 @@ fn singles_see_a_connection_that_was_replaced_and_stays() {
 #[test]
 fn emptiness_sees_a_request_that_was_not_answered() {
     check_stored_mutation(Mutation::LoseReply, &[Checker::Emptiness]);
+}
+
+#[test]
+fn fairness_sees_a_store_that_serves_whoever_came_first() {
+    let mutation = Mutation::ServeInOrder;
+    check_mutation_of(Scenario::draw_pressed, 1, mutation, &[Checker::Fairness]);
+    // It is quick enough where nobody asks for too much.
+    for seed in 0..10 {
+        let mut scenario = Scenario::draw_pressed(seed);
+        scenario.tempers.fill(Temper::Patient);
+        let calm = run(&scenario, Mutator::new(mutation, 0), Trace::Silent);
+        assert!(calm.is_ok(), "seed {seed}: {calm:?}");
+    }
 }

@@ -65,6 +65,8 @@ pub struct Summary {
     pub crashes: u64,
     /// What clients were told when something ended or failed.
     pub endings: BTreeSet<String>,
+    /// The longest that anybody who asks for one thing at a time waited, in steps.
+    pub served_steps_max: u64,
     /// How long it took, by its own clock.
     pub ended_at: Tick,
 }
@@ -111,6 +113,7 @@ struct World<'s> {
     mutator: Mutator,
     exposition: Exposition,
     lines_count: u64,
+    steps_count: u64,
     store: Option<Store>,
     /// Messages that were answered before the last crash.
     answered_before: u64,
@@ -164,7 +167,13 @@ impl<'s> World<'s> {
             now,
             lanes: lanes.collect(),
             clients: (0..scenario.clients_count)
-                .map(|index| Client::new(index, Prng::from_seed(prng.draw())))
+                .map(|index| {
+                    let prng = Prng::from_seed(prng.draw());
+                    match scenario.tempers.get(index) {
+                        Some(temper) => Client::tempered(index, prng, *temper),
+                        None => Client::new(index, prng),
+                    }
+                })
                 .collect(),
             cores,
             prng,
@@ -173,6 +182,7 @@ impl<'s> World<'s> {
             mutator,
             exposition,
             lines_count: 0,
+            steps_count: 0,
             store,
             answered_before: 0,
             crashes_count: 0,
@@ -202,6 +212,7 @@ impl<'s> World<'s> {
             published: self.book.answered_count(),
             letters: lanes.map(|lane| lane.received).sum(),
             crashes: self.crashes_count,
+            served_steps_max: self.tally.served_steps_max,
             endings: self.tally.endings,
             ended_at: self.now.tick,
         })
@@ -359,6 +370,7 @@ impl<'s> World<'s> {
     fn around(&mut self, index: usize, core: usize) -> (&mut Client, Around<'_>) {
         let around = Around {
             now: self.now,
+            step: self.steps_count,
             plane: &mut self.cores[core].plane,
             book: &mut self.book,
             tally: &mut self.tally,
@@ -416,6 +428,7 @@ impl<'s> World<'s> {
     /// Some time passes; then each core takes a turn, and clients act and read.
     fn step(&mut self, pass_ms: u64) -> Verdict {
         self.now = self.now.plus_ms(pass_ms);
+        self.steps_count += 1;
         for core in &mut self.cores {
             core.plane.set_now(self.now);
         }
@@ -434,13 +447,19 @@ impl<'s> World<'s> {
         if let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) {
             store.turn(self.now, scenario, &mut self.prng, &mut self.mutator)?;
         }
-        (0..self.clients.len()).try_for_each(|index| self.visit(index))
+        (0..self.clients.len()).try_for_each(|index| self.visit(index))?;
+        match self.phase {
+            Phase::Chaos => {
+                self.clients.iter().try_for_each(|client| client.check_served(self.steps_count))
+            }
+            Phase::Calm | Phase::Drain => Ok(()),
+        }
     }
 
     /// One client reads, and perhaps does something.
     fn visit(&mut self, index: usize) -> Verdict {
         let client = &mut self.clients[index];
-        let acts = self.prng.percent(25);
+        let acts = self.prng.percent(25) || client.floods();
         if client.wants_in(self.now) && (self.phase == Phase::Chaos || acts) {
             if self.phase != Phase::Calm || self.now.tick < self.open_until {
                 let core = self.prng.below(self.cores.len() as u64) as usize;
