@@ -69,6 +69,10 @@ impl Out {
     pub(super) fn refuse(&mut self, from: ShardId, ask: &Ask, code: ErrorCode) {
         let (by, answer) = ((from, ask.asker), ask.what.refusal(code));
         if let What::Publish(draft) = &ask.what {
+            if code == ErrorCode::Internal {
+                // Whoever looks for what a broken store refused wants these, too.
+                self.steps.push(Step::Refused { room: ask.room, way: draft.way });
+            }
             self.answer_publish(draft.way.chat_type, ask.room, by, answer);
         } else {
             self.answer(ask.room, by, answer);

@@ -478,6 +478,10 @@ fn a_channel_whose_first_message_failed_takes_the_next_one() {
         let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
         world.store.disk_mut().set_weather(fails);
         check_refused(&world.publish("1"), ErrorCode::Internal);
+        // While the room waits until it may ask the store again.
+        check_refused(&world.publish("1"), ErrorCode::Internal);
+        let refused = world.out.steps.iter().filter(|step| matches!(step, Step::Refused { .. }));
+        assert_eq!(refused.count(), 2, "each is shown to whoever looks for the cause");
         world.store.disk_mut().set_weather(DiskWeather::CALM);
         world.pass(3_000);
         assert!(matches!(world.publish("2"), Answer::Published(_)), "seed {seed}");
