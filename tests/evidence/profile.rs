@@ -97,8 +97,10 @@ fn a_cpu_profile_names_functions_of_ours_and_their_threads() {
 
 #[test]
 fn a_heap_profile_has_what_was_allocated_meanwhile() {
-    let server = Server::start(Settings::new());
-    // What stays in the window of a room: 1,000 messages of 30 kB.
+    // What stays in the window of a room: 1,000 messages of 30 kB, of which the allocator
+    // samples one in 17. In a window of 1 MiB there may be none of these.
+    let server =
+        Server::start(Settings::new().with("[[namespaces]]", "history_bytes_max = 67108864"));
     let (status, profile) = thread::scope(|scope| {
         let asked = scope.spawn(|| {
             server.ask("GET", "/debug/profile?seconds=4&type=heap", Some(ADMIN_TOKEN)).unwrap()
