@@ -24,8 +24,9 @@ const BURST: usize = 400;
 /// Control frames of one burst.
 const FRAMES: usize = 2_000;
 
-/// Conversations and rooms that are made before the attack begins.
-const CONVERSATIONS: usize = 500;
+/// Conversations that are made before the attack begins: as many as one user may begin at
+/// once.
+const CONVERSATIONS: usize = 250;
 
 /// Messages that a history or a recovery brings, and bytes of each.
 const MESSAGES: usize = 300;
