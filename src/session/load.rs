@@ -1,3 +1,8 @@
+//! What a session has to know of the core that serves it: how much it has to do, and
+//! whether it keeps its times.
+//!
+//! Deliberately absent: the measure (the shard's), and what sessions make of it.
+
 /// How a core keeps its times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pace {
