@@ -512,6 +512,14 @@ fn tell(trouble: &Trouble) {
         Trouble::Route => {
             tracing::warn!("a notification for a route that does not exist took the default one");
         }
+        Trouble::SameRole => tracing::error!(
+            "peer.first is the same in both bridges; the one that has run for longer is taken for \
+             the first one"
+        ),
+        Trouble::TurnPassed(chats) => tracing::error!(
+            "no robot of {} takes anything from here; the other bridge tells what waits",
+            chats.join(", ")
+        ),
         Trouble::Silent => tracing::error!("the watchdog is not heard"),
     }
 }

@@ -231,6 +231,10 @@ pub enum Trouble {
     },
     /// A notification for a route that does not exist.
     Route,
+    /// Both bridges are set to be the first one, or neither is.
+    SameRole,
+    /// What waits for these chats is told by the other bridge from here on.
+    TurnPassed(Vec<String>),
     /// The watchdog was not heard.
     Silent,
 }
@@ -461,6 +465,7 @@ impl Core {
 
     /// What `/metrics` shows; the caller knows about the disk and reloads.
     pub fn stats(&self, now: Now) -> Stats {
+        let options = &self.settings.options;
         let waiting = self.pending.values().filter(|pending| !pending.is_held());
         let waiting = waiting.chain(self.messages.values().map(|message| &message.sending.pending));
         let oldest_ms = waiting.clone().map(|pending| pending.since_ms).min();
@@ -477,7 +482,8 @@ impl Core {
             robots: self.speakers.iter().map(robot).collect(),
             refused: self.refused.iter().map(|(id, one)| (*id, Arc::clone(one))).collect(),
             watchdog_ms: self.heard.unix_ms,
-            tells: self.may_tell(now),
+            tells: options.robots.iter().any(|robot| self.may_tell(now, &robot.chat)),
+            chats: self.chats_reached(now),
             unacknowledged: self.unacknowledged.len() as u64,
             question: self.pair.question(),
             ..Stats::default()

@@ -173,6 +173,9 @@ pub fn help(name: &str) -> &'static str {
             "Groups with critical alerts that wait for somebody to acknowledge them"
         }
         "chatalert_tells" => "1 while this bridge tells; of two side by side one does",
+        "chatalert_chat_reached" => {
+            "0 while no robot of a chat takes anything from this bridge, for as long as another one would wait"
+        }
         "chatalert_outlived_total" => "Alerts that only outlived their cause, and were not told",
         "chatalert_unknown_route_total" => "Notifications for routes that do not exist",
         "chatalert_merged_total" => "Notifications that went into a message that waited already",
@@ -250,6 +253,8 @@ pub struct Stats {
     pub reloaded_ms: u64,
     /// Whether this bridge tells, or the other one.
     pub tells: bool,
+    /// Chats, and whether a robot there talks to this bridge.
+    pub chats: Vec<(String, bool)>,
     /// Groups that wait to be acknowledged.
     pub unacknowledged: u64,
     /// What to ask the other bridge next.

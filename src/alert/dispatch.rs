@@ -34,9 +34,8 @@ impl Core {
             speaker.settle(now.unix_ms);
         }
         self.release(now, out);
-        if self.may_tell(now) {
-            self.escalate(now, out);
-        }
+        self.pass_turns(now, out);
+        self.escalate(now, out);
         let is_free = |core: &Core| core.speakers.iter().any(|one| one.is_ready(now.unix_ms));
         if !is_free(self) {
             return;
@@ -58,14 +57,14 @@ impl Core {
             }
         }
         // What failed by itself goes behind what was not tried yet: it keeps nobody waiting.
-        if !self.may_tell(now) {
-            return;
-        }
         let mut lanes: Vec<(bool, u32, u64, Lane)> = self
             .pending
             .iter()
             .filter(|(_, pending)| !pending.is_held() && !pending.tries.rests(now.unix_ms))
             .filter(|(lane, _)| !self.is_busy(lane) && !self.is_told_by_other(lane))
+            .filter(|(lane, pending)| {
+                self.may_tell(now, &lane.chat) || self.is_unknown_to_other(now, lane, pending)
+            })
             .map(|(lane, pending)| {
                 let (tries, since_ms) = (pending.tries.count, pending.since_ms);
                 (!pending.is_critical(), tries, since_ms, lane.clone())
@@ -239,6 +238,7 @@ impl Core {
         let speaker = &mut self.speakers[robot];
         speaker.is_busy = true;
         speaker.sends(now.unix_ms);
+        speaker.leaves(now.tick);
         let (robot, sending) = (&speaker.robot, &mut message.sending);
         message.robot = Some(robot.name.clone());
         sending.is_leaving = true;
@@ -338,6 +338,7 @@ impl Core {
         let speaker = self.speakers.iter_mut().find(|speaker| speaker.robot.name == robot);
         let Some(speaker) = speaker else { return };
         speaker.is_busy = false;
+        speaker.is_heard(answer, now.tick);
         let pause_ms = speaker.hears(answer, now.unix_ms);
         if *answer == Answer::Delivered {
             return;

@@ -118,7 +118,8 @@ impl Core {
             .iter()
             .filter(|(key, group)| {
                 let Some((route, true)) = settings.options.route(&key.route) else { return false };
-                group.alerts.values().any(|alert| alert.is_due(route.escalate_after_s, now))
+                self.may_tell(now, &route.escalation)
+                    && group.alerts.values().any(|alert| alert.is_due(route.escalate_after_s, now))
             })
             .map(|(key, _)| key.clone())
             .collect();
@@ -195,11 +196,31 @@ impl Core {
         true
     }
 
-    /// It was acknowledged at the other bridge.
-    pub(super) fn acknowledged_elsewhere(&mut self, key: &Lane, out: &mut Vec<Output>) {
-        if self.unacknowledged.remove(key).is_some() {
-            out.push(forget(Key::Unacknowledged(key.clone())));
+    /// What was acknowledged here, and how long ago, for the other bridge. A time that passed
+    /// is the same for both, whatever their clocks say.
+    pub(super) fn acknowledged_here(&self, now: Now) -> Vec<(Lane, u64)> {
+        let ago = |at_ms: &u64| now.unix_ms.saturating_sub(*at_ms);
+        let fresh = self.acknowledged.iter().filter(|(_, at_ms)| ago(at_ms) < ACKNOWLEDGED_MS);
+        fresh.map(|(key, at_ms)| (key.clone(), ago(at_ms))).collect()
+    }
+
+    /// It was acknowledged at the other bridge so long ago. What began since then was not.
+    pub(super) fn acknowledged_elsewhere(
+        &mut self,
+        now: Now,
+        key: &Lane,
+        ago_ms: u64,
+        out: &mut Vec<Output>,
+    ) {
+        let at_ms = now.unix_ms.saturating_sub(ago_ms);
+        let Some(mut group) = self.unacknowledged.remove(key) else { return };
+        let before = group.alerts.len();
+        group.alerts.retain(|_, alert| alert.since_ms > at_ms);
+        if group.alerts.len() == before {
+            self.unacknowledged.insert(key.clone(), group);
+            return;
         }
+        self.keep_unacknowledged(key.clone(), group, out);
     }
 
     /// What of a notification the second chat hears: the end of what it was told.

@@ -15,6 +15,9 @@ use crate::base::Now;
 /// The alert of a watchdog that is not heard.
 const SILENT_ALERT: &str = "ChatAlertPathSilent";
 
+/// The group of that alert.
+pub(super) const SILENT_KEY: &str = "deadman";
+
 /// Where an alert's last state is known from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
@@ -151,7 +154,7 @@ impl Core {
             fingerprint: "deadman".to_owned(),
         };
         let payload =
-            Payload { group_key: "deadman".to_owned(), alerts: vec![alert], ..Payload::default() };
+            Payload { group_key: SILENT_KEY.to_owned(), alerts: vec![alert], ..Payload::default() };
         let route = self.settings.options.deadman_route.clone();
         let name = match route.as_str() {
             "" => self.settings.options.route("").map(|(route, _)| route.name.clone()),
@@ -343,7 +346,9 @@ impl Core {
         out: &mut Vec<Output>,
     ) -> BTreeMap<String, String> {
         let mut words: BTreeMap<String, String> = BTreeMap::new();
-        let Some(chat) = route.chats.first().filter(|_| self.may_tell(now)) else { return words };
+        let Some(chat) = route.chats.first().filter(|chat| self.may_tell(now, chat)) else {
+            return words;
+        };
         let lane = Lane {
             route: route.name.clone(),
             chat: chat.clone(),

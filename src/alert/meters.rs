@@ -44,6 +44,10 @@ pub fn text(stats: &Stats, now_ms: u64) -> String {
     ] {
         gauge(&mut families, name, &[], value);
     }
+    for (chat, is_reached) in &stats.chats {
+        let value = f64::from(u8::from(*is_reached));
+        gauge(&mut families, "chatalert_chat_reached", &[("chat", chat.as_str())], value);
+    }
     for robot in &stats.robots {
         let labels = [("channel", robot.channel), ("robot", robot.name.as_str())];
         let is = |so: bool| f64::from(u8::from(so));
@@ -105,6 +109,7 @@ mod tests {
                 rejects: false,
             }],
             disk_ok: true,
+            chats: vec![("ops".to_owned(), true), ("spare".to_owned(), false)],
             ..Stats::default()
         };
         let text = text(&stats, 0);
@@ -120,6 +125,8 @@ mod tests {
             "chatalert_robot_rejects{channel=\"wecom\",robot=\"w1\"} 0",
             "chatalert_notifications_total{channel=\"dingtalk\",outcome=\"refused\"} 0",
             "chatalert_refused_messages 0",
+            "chatalert_chat_reached{chat=\"ops\"} 1",
+            "chatalert_chat_reached{chat=\"spare\"} 0",
             "chatalert_disk_ok 1",
             "chat_log_lines_lost_total{reason=\"full\"} 0",
             "# TYPE chatalert_snapshots_total counter",

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, RETRY_AFTER_MS_MAX};
 use super::options::Robot;
+use crate::base::Tick;
 
 /// The longest pause after failures that may be over soon, in ms.
 const BACKOFF_MS_MAX: u64 = 30_000;
@@ -47,6 +48,21 @@ pub struct Speaker {
     failures: u32,
     /// Messages in a row that it refused for what stands in them.
     refusals: u32,
+    /// When the last message left.
+    left: Tick,
+    /// When it answered last as somebody who talks to us.
+    pub(super) reached: Option<Tick>,
+    /// Since when it does not, whatever it was given.
+    pub(super) failing: Option<Failing>,
+}
+
+/// For how long a robot has not talked to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// When the first message that it did not take left.
+    pub since: Tick,
+    /// When the last one had failed.
+    pub last: Tick,
 }
 
 impl Speaker {
@@ -60,6 +76,36 @@ impl Speaker {
             delivered_ms: 0,
             failures: 0,
             refusals: 0,
+            left: Tick(0),
+            reached: None,
+            failing: None,
+        }
+    }
+
+    /// Notes that a message leaves, by the bridge's own clock.
+    pub fn leaves(&mut self, now: Tick) {
+        self.left = now;
+    }
+
+    /// Notes whether it talks to us. Who is asked too often, or does not like a message,
+    /// was reached, and another bridge would hear the same.
+    pub fn is_heard(&mut self, answer: &Answer, now: Tick) {
+        match answer {
+            Answer::Delivered | Answer::TooOften(_) | Answer::TooLong(_) | Answer::Refused(_) => {
+                (self.reached, self.failing) = (Some(now), None);
+            }
+            Answer::Stranger(_) | Answer::Busy(_) | Answer::Unreachable | Answer::Doubtful => {
+                let since = self.failing.map_or(self.left, |failing| failing.since);
+                self.failing = Some(Failing { since, last: now });
+            }
+        }
+    }
+
+    /// It is this bridge's turn again: what it rests from is an earlier one.
+    pub fn begin_turn(&mut self) {
+        if self.failing.is_some() {
+            self.failures = 0;
+            self.kept.paused_until_ms = 0;
         }
     }
 

@@ -16,6 +16,8 @@ use super::refused::RefusedWish;
 use super::template::Templates;
 use crate::base::{Now, Tick};
 
+mod pair;
+
 const START_MS: u64 = 1_700_000_000_000;
 
 fn robot(name: &str, channel: Channel, chat: &str) -> Robot {

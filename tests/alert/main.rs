@@ -390,6 +390,31 @@ fn two_bridges_side_by_side_tell_an_alert_once() {
 }
 
 #[test]
+fn of_two_bridges_the_one_that_cannot_reach_the_robots_leaves_it_to_the_other_one() {
+    let robots = Robots::start(1.0, false);
+    let url = robots.url("/cgi-bin/webhook/send");
+    let mut two = Bridge::write_two(&url, "rate_count = 18\nrate_window_s = 1\npause_s = 1\n");
+    // Nobody listens there: the way from the first one is gone, and it lives.
+    two[0].change_config(&url, "http://127.0.0.1:1/cgi-bin/webhook/send");
+    two.iter_mut().for_each(Bridge::start);
+    let tells = |bridge: &Bridge| bridge.metric("chatalert_tells");
+    wait_for("the first one to begin", || tells(&two[0]) == 1.0);
+    let keep = |name: &str| {
+        let group = format!("g-{name}");
+        two.iter().for_each(|one| one.keep("page", &group, &[Alert::firing(name)]));
+    };
+    keep("n-1-");
+    wait_for("the second one to tell", || told(&robots).contains_key("n-1-"));
+    keep("n-2-");
+    wait_for("it to go on", || told(&robots).contains_key("n-2-"));
+    let empty = |bridge: &Bridge| bridge.metric("chatalert_queue_depth") == 0.0;
+    wait_for("both to know", || two.iter().all(empty));
+    assert!(told(&robots).values().all(|(_, all)| *all == 1), "{:?}", told(&robots));
+    let reached = |bridge: &Bridge| bridge.metric("chatalert_chat_reached{chat=\"ops\"}");
+    assert_eq!((reached(&two[0]), reached(&two[1])), (0.0, 1.0));
+}
+
+#[test]
 fn what_somebody_takes_care_of_is_said_and_what_nobody_does_goes_to_a_second_chat() {
     let mut world = World::new(0.5, "rate_window_s = 1\npause_s = 1\n");
     let lines = "[[routes]]\nname = \"page\"\nescalation = \"one\"\nescalate_after_s = 10\n";

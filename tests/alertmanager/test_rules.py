@@ -95,6 +95,8 @@ FOREIGN = {
     "chatalert_refused_messages": set(),
     "chatalert_robot_rejects": {"channel", "robot"},
     "chatalert_unknown_route_total": set(),
+    "chatalert_tells": set(),
+    "chatalert_chat_reached": {"chat"},
 }
 # Prometheus gives every series these.
 TARGET = {"job", "instance"}
