@@ -81,9 +81,11 @@ impl Session {
         all.extend_from_slice(seated);
         for (room, channel) in all {
             let Some(sub) = self.subs.at(room) else { continue };
+            let is_wanted = wanted.contains(&room);
             let stays = match sub.maker() {
-                Maker::Server => wanted.contains(&room),
-                Maker::Client => self.may_stay(cx, &channel, sub.allow()),
+                Maker::Server => is_wanted,
+                // What the token names is made by the server, unless it is there already.
+                Maker::Client => is_wanted || self.may_stay(cx, &channel, sub.allow()),
             };
             if !stays {
                 self.unsubscribe_by_server(cx, room, &channel, Removal::Denied, out);

@@ -402,6 +402,30 @@ fn a_refresh_names_the_channels_that_the_server_subscribes_to() {
 }
 
 #[test]
+fn what_a_fresh_token_names_stays_whoever_made_it() {
+    let mut desk = Desk::new();
+    let cap = r#"{"channels":["closed:1","closed:2"],"allow":["sub"]}"#;
+    desk.connect(&signed(&format!(r#"{{"sub":"ann","caps":[{cap}]}}"#)));
+    let mut line = Line::of(desk);
+    line.carry_out();
+    line.say(&[r#""subscribe":{"channel":"closed:1"}"#]);
+    line.answer_all();
+    // One is there, the other one is asked for.
+    line.say(&[r#""subscribe":{"channel":"closed:2"}"#]);
+    line.replies.clear();
+    line.say(&[&refresh(r#"{"sub":"ann","channels":["closed:1","closed:2"]}"#)]);
+    line.answer_all();
+    assert_eq!(line.codes(), [0, 0]);
+    check_pushes(&mut line, &[]);
+    assert_eq!(line.asked_of("closed:1"), [Subscribe]);
+    assert_eq!(line.asked_of("closed:2"), [Subscribe]);
+    line.say(&[&refresh(r#"{"sub":"ann"}"#)]);
+    line.pushes.sort_unstable();
+    let gone = r#""unsubscribe":{"code":2000"#;
+    check_pushes(&mut line, &[("closed:1", gone), ("closed:2", gone)]);
+}
+
+#[test]
 fn a_refresh_changes_what_others_see() {
     let mut line = Line::new();
     line.say(&[&refresh(r#"{"sub":"ann","info":{"level":2}}"#)]);
