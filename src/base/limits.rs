@@ -128,6 +128,10 @@ pub const RECENT_MAX: usize = 1_024;
 /// through, and many recurse (Python gives up near 1,000, some libraries at 128).
 pub const DATA_LEVELS_MAX: usize = 120;
 
+/// The same in what calls a method, which is handed on to nobody: data of its own may be in
+/// it, a few levels down, and is measured there.
+pub const CALL_LEVELS_MAX: usize = 1_024;
+
 /// Channels that one connection may be in, whatever the configuration says.
 pub const CHANNELS_PER_CONNECTION_MAX: usize = 4_096;
 

@@ -14,8 +14,18 @@ use crate::base::limits;
 /// Data that is one valid JSON value. Deeper than `DATA_LEVELS_MAX` it is
 /// refused: it would go to parsers that recurse.
 pub(super) fn json(bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
+    within(limits::DATA_LEVELS_MAX, bytes)
+}
+
+/// Data that is one valid JSON value and calls a method. It goes to our own readers, which
+/// do not recurse; what somebody says by it is `json` on its own.
+pub(super) fn call(bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
+    within(limits::CALL_LEVELS_MAX, bytes)
+}
+
+fn within(levels_max: usize, bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
     let found = Found::of(bytes);
-    if found.opened > limits::DATA_LEVELS_MAX && levels(bytes) > limits::DATA_LEVELS_MAX {
+    if found.opened > levels_max && levels(bytes) > levels_max {
         return Err(Malformed::Limit);
     }
     // Inside a JSON text they are escaped, so here they separate tokens and

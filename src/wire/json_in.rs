@@ -120,11 +120,11 @@ impl<'a> CommandJson<'a> {
                 self.keep(member, map.next_value()?, |NothingJson {}| Ok(Request::Ping));
             }
             Name::Send => self.keep(member, map.next_value()?, |request: SendJson<'a>| {
-                Ok(Request::Send { data: request.data.required()? })
+                Ok(Request::Send { data: request.data.call()? })
             }),
             Name::Rpc => self.keep(member, map.next_value()?, |request: RpcJson<'a>| {
                 let method = name(request.method.0)?;
-                Ok(Request::Rpc { method, data: request.data.required()? })
+                Ok(Request::Rpc { method, data: request.data.call()? })
             }),
             Name::Refresh => self.keep(member, map.next_value()?, |request: RefreshJson<'a>| {
                 Ok(Request::Refresh { token: request.token.0 })

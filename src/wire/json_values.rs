@@ -134,8 +134,20 @@ pub(super) struct Raw<'a>(Option<&'a RawValue>);
 impl<'a> Raw<'a> {
     /// `null` is data like any other; only what is absent is empty.
     pub(super) fn required(self) -> Result<RawData<'a>, Malformed> {
+        self.read(data::json)
+    }
+
+    /// The same where the data calls a method.
+    pub(super) fn call(self) -> Result<RawData<'a>, Malformed> {
+        self.read(data::call)
+    }
+
+    fn read(
+        self,
+        read: fn(&'a [u8]) -> Result<RawData<'a>, Malformed>,
+    ) -> Result<RawData<'a>, Malformed> {
         match self.0 {
-            Some(raw) => data::json(raw.get().as_bytes()),
+            Some(raw) => read(raw.get().as_bytes()),
             None => Ok(RawData { bytes: Cow::Borrowed(b""), is_json: false }),
         }
     }

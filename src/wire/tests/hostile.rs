@@ -178,6 +178,26 @@ fn nesting_costs_no_stack() {
     }
 }
 
+/// What a chat method says has its own limit, and what is around it takes none of that.
+#[test]
+fn a_call_has_room_for_the_deepest_data() {
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let deepest = nested(limits::DATA_LEVELS_MAX);
+    let said = format!("{{\"channel\":\"c\",\"data\":{deepest}}}");
+    let sent = format!("{{\"method\":\"chat.publish\",\"data\":{said}}}");
+    for text in [
+        format!("{{\"id\":1,\"publish\":{{\"channel\":\"c\",\"data\":{deepest}}}}}"),
+        format!("{{\"id\":1,\"rpc\":{{\"method\":\"chat.publish\",\"data\":{said}}}}}"),
+        format!("{{\"send\":{{\"data\":{sent}}}}}"),
+        format!("{{\"send\":{{\"data\":{}}}}}", nested(limits::CALL_LEVELS_MAX)),
+    ] {
+        assert_eq!(all(Encoding::Json, text.as_bytes()).map(|all| all.len()), Ok(1), "{text}");
+    }
+    let deeper = nested(limits::CALL_LEVELS_MAX + 1);
+    let text = format!("{{\"id\":1,\"rpc\":{{\"method\":\"m\",\"data\":{deeper}}}}}");
+    check_refused(Encoding::Json, text.as_bytes(), Malformed::Limit);
+}
+
 #[test]
 fn what_is_not_the_protocols_protobuf_is_refused() {
     for (bytes, why) in [
