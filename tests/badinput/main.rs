@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bystanders;
 mod commands;
 mod counted;
 mod frames;
