@@ -62,7 +62,11 @@ impl World {
         let options = Options {
             connections_max: 1_000_000,
             handshakes_max: 1_000_000,
-            room: room::Options { namespaces: vec![namespace], rooms_max: 10 },
+            room: room::Options {
+                namespaces: vec![namespace],
+                rooms_max: 10,
+                ..room::Options::default()
+            },
             session,
             ..Options::default()
         };

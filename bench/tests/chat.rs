@@ -39,7 +39,11 @@ fn options() -> Options {
     Options {
         connections_max: 1_000,
         handshakes_max: 1_000,
-        room: room::Options { namespaces: vec![namespace], rooms_max: 1_000 },
+        room: room::Options {
+            namespaces: vec![namespace],
+            rooms_max: 1_000,
+            ..room::Options::default()
+        },
         session,
         ..Options::default()
     }

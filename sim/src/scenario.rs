@@ -125,6 +125,7 @@ impl Scenario {
             room: room::Options {
                 namespaces: told_otherwise(namespaces(&mut prng), seed),
                 rooms_max: pick(&mut prng, &[2, 100, 100]),
+                ..room::Options::default()
             },
             // Worlds have no control thread that would lock anybody out.
             quarantine: Default::default(),

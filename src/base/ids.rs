@@ -39,6 +39,22 @@ impl RoomId {
     }
 }
 
+/// A user: tenant and name, hashed with the server's key. All connections of one share
+/// what one user may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserHash(u64);
+
+impl UserHash {
+    /// Who has no name: each of its connections is somebody else.
+    pub const NOBODY: UserHash = UserHash(0);
+
+    /// The user of this personal channel.
+    pub const fn of_inbox(inbox: RoomId) -> UserHash {
+        let hash = inbox.0 as u64;
+        UserHash(if hash == 0 { 1 } else { hash })
+    }
+}
+
 /// One client session, as SDKs see it: shown as a version 4 UUID (RFC 9562, 5.4).
 /// Packed as `RoomId` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

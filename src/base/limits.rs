@@ -36,6 +36,10 @@ pub const LANE_REQUESTS_MAX: usize = 4_096;
 /// Requests of one shard to itself that are under way; over it they are refused (111).
 pub const OWN_REQUESTS_MAX: usize = 16_384;
 
+/// Of these and of those to other shards, those that one user has under way by all its
+/// connections to a shard, a quarter of a lane; over it they are refused (111).
+pub const USER_REQUESTS_MAX: usize = 1_024;
+
 /// Commands of one connection that rooms have not answered; over it more are refused
 /// (111). A message may hold as many.
 pub const UNANSWERED_MAX: usize = 1_024;
@@ -70,16 +74,27 @@ pub const WAITING_ASKS_MAX: usize = 16_384;
 /// store to keep them; over it they are refused (111).
 pub const WAITING_BYTES_MAX: usize = 32 << 20;
 
+/// Of both, what one user has by all its connections, a quarter; one message passes
+/// alone, whatever its size. Over it, its questions are refused (111).
+pub const USER_WAITING_ASKS_MAX: usize = WAITING_ASKS_MAX / 4;
+
+/// See `USER_WAITING_ASKS_MAX`.
+pub const USER_WAITING_BYTES_MAX: usize = WAITING_BYTES_MAX / 4;
+
 /// Reads of the store that one shard has under way, or in line, for recoveries,
 /// histories, conversations and receipts; over it they are refused (111).
 pub const READINGS_MAX: usize = 8_192;
 
-/// Of these, those that are under way for one connection; its others stand in line.
+/// Of these, those that are under way for one user, by all its connections; its others
+/// stand in line.
 pub const READINGS_AT_ONCE_MAX: u32 = 4;
 
-/// Questions of one connection that stand in line for the store; over it they are
-/// refused (111). Recoveries have no such bound: there is one for each channel.
+/// A user's questions that stand in line for the store; over it they are refused (111).
 pub const QUESTIONS_IN_LINE_MAX: usize = 64;
+
+/// The same with a user's recoveries, of which each connection has one for each channel;
+/// over it they are refused (111).
+pub const READINGS_IN_LINE_MAX: usize = READINGS_MAX / 4;
 
 /// What all recoveries of one shard have found so far, in bytes; over it the next one
 /// is told that it must read anew.
@@ -161,22 +176,8 @@ pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
 /// Messages in one history answer, whatever the client asks for.
 pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 
-/// Conversations and rooms that one user may begin with a first message at the rooms of
-/// one shard: so many at once, and so many a second; over it they are refused (111).
-pub const BEGUN_ROOMS_BURST: u32 = 256;
-
-/// See `BEGUN_ROOMS_BURST`.
-pub const BEGUN_ROOMS_PER_S: u32 = 2;
-
 /// Users of one shard whose beginnings are counted.
 pub const BEGINNERS_MAX: usize = 65_536;
-
-/// Times that a user's coming or going is told in one room, at once; over it, the others
-/// are told numbers, at most once a second.
-pub const MEMBER_NEWS_BURST: u32 = 20;
-
-/// The same, a second.
-pub const MEMBER_NEWS_PER_S: u32 = 1;
 
 /// Users of one room whose coming and going is counted.
 pub const MEMBER_NEWS_USERS_MAX: usize = 2_048;
@@ -194,6 +195,9 @@ const _: () = {
     assert!(NAME_BYTES_MAX <= u8::MAX as usize);
     assert!(PAGE_DEFAULT <= PAGE_MAX);
     assert!(UNANSWERED_MAX < u16::MAX as usize);
+    assert!(4 * USER_REQUESTS_MAX <= LANE_REQUESTS_MAX && LANE_REQUESTS_MAX <= OWN_REQUESTS_MAX);
+    assert!(UNANSWERED_MAX <= USER_REQUESTS_MAX);
+    assert!(QUESTIONS_IN_LINE_MAX < READINGS_IN_LINE_MAX);
     // A round's number fits a connection's two bytes, and one means none.
     assert!(ROUNDS_MAX < u16::MAX as usize);
 };

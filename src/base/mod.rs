@@ -20,7 +20,7 @@ mod world;
 pub use bucket::{BriefBucket, Bucket, DebtClock, Rate};
 pub use contain::{Panicked, contain, contained};
 pub use csprng::{Chance, Csprng};
-pub use ids::{ClientId, ConnId, RoomId, ShardId};
+pub use ids::{ClientId, ConnId, RoomId, ShardId, UserHash};
 pub use prng::Prng;
 pub use seal::{SealKey, SealPurpose};
 pub use slab::{Slab, Slots};

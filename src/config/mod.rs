@@ -146,7 +146,11 @@ impl Default for Config {
             ring: ring::Options::default(),
             shard: shard::Options {
                 handshakes_max: 16_384,
-                room: room::Options { namespaces: standard_namespaces(), rooms_max: 1_000_000 },
+                room: room::Options {
+                    namespaces: standard_namespaces(),
+                    rooms_max: 1_000_000,
+                    ..room::Options::default()
+                },
                 ..shard::Options::default()
             },
             store: store::Options::default(),

@@ -398,6 +398,34 @@ pub static SETTINGS: &[Row<Config>] = &[
         "rooms",
         "Rooms that one shard is home of; at the limit a new one is refused (error 100)."
     ),
+    count!(
+        "room.user_begun_burst",
+        shard.room.user_rates.begun_rooms.burst,
+        1..=1_000_000,
+        "rooms",
+        "Conversations and rooms that one user begins at once with a first message, by all its connections, among those that have their home on one shard; over it they are refused (error 111). With N shards a user begins up to N times as many."
+    ),
+    count!(
+        "room.user_begun_per_s",
+        shard.room.user_rates.begun_rooms.per_s,
+        1..=100_000,
+        "rooms a second",
+        "The same, a second, when those at once are used up."
+    ),
+    count!(
+        "room.user_news_burst",
+        shard.room.user_rates.member_news.burst,
+        1..=1_000_000,
+        "times",
+        "How often at once one user's coming and going is told by name to the other members of a room, by all its connections; over it they are told how many came and left, once a second. It counts for each room by itself."
+    ),
+    count!(
+        "room.user_news_per_s",
+        shard.room.user_rates.member_news.per_s,
+        1..=100_000,
+        "times a second",
+        "The same, a second, when those at once are used up."
+    ),
     Row {
         key: "tracing.otlp_endpoint",
         kind: Kind::Text { bytes_max: 1_024 },

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use super::letter::{Ask, Asker, Delivery};
-use super::one::{Asking, rules};
+use super::one::rules;
 use super::storing::Awaited;
 use super::{Out, Progress, Rooms, Step, Tell, Voice, Way, What, ack_key};
 use crate::base::limits::PENDING_PAGE_MAX;
-use crate::base::{ConnId, Now, RoomId, SpanId, Tick, Trace};
+use crate::base::{Now, RoomId, SpanId, Tick, Trace, UserHash};
 use crate::metrics::ChatType;
-use crate::store::{Burial, Cause, Due, Job, Marks, Outcome, PendingPage, Try};
+use crate::store::{Burial, Cause, Due, Job, Marks, Outcome, PendingPage, Requester, Try};
 use crate::wire::{Payload, Publication, chat};
 
 /// The namespace of personal channels; also the prefix of their names.
@@ -43,11 +43,11 @@ enum Look {
 
 impl Rooms {
     /// A connection of the user came: what waits is sent.
-    pub(super) fn look_for_waiting(&mut self, now: Now, by: Asking, slot: u32, out: &mut Out) {
+    pub(super) fn look_for_waiting(&mut self, now: Now, slot: u32, out: &mut Out) {
         let room = &self.rooms[slot];
         let is_inbox = rules(&self.options, &room.title).name == INBOX_NAMESPACE;
         if is_inbox && self.options.has_store() {
-            self.look(now, Some(by), slot, Look::All, None, out);
+            self.look(now, slot, Look::All, None, out);
         }
     }
 
@@ -61,14 +61,13 @@ impl Rooms {
         inbox.scan_at = None;
         if !room.members.is_empty() {
             let rest = inbox.rest.take();
-            self.look(now, None, slot, Look::Overdue, rest, out);
+            self.look(now, slot, Look::Overdue, rest, out);
         }
     }
 
     fn look(
         &mut self,
         now: Now,
-        by: Option<Asking>,
         slot: u32,
         look: Look,
         after: Option<(RoomId, u64)>,
@@ -89,7 +88,9 @@ impl Rooms {
         let inbox = room.id;
         room.inbox.get_or_insert_default().look = look;
         let page = PendingPage { inbox, after, count_max: PENDING_PAGE_MAX };
-        self.request(by, Awaited::Pending(inbox), Job::Pending(page), out);
+        // All connections of the user get it, so it is the user's, and does not end with one.
+        let by = Requester { user: UserHash::of_inbox(inbox), ..Requester::NOBODY };
+        self.request_as(by, Awaited::Pending(inbox), Job::Pending(page), out);
     }
 
     /// What waits, as far as the store knows.
@@ -177,7 +178,7 @@ impl Rooms {
                 // Room for the rest of a long queue.
                 let known = self.rooms[slot].inbox.as_mut();
                 if let Some(rest) = known.and_then(|known| known.rest.take()) {
-                    self.look(now, None, slot, Look::All, Some(rest), out);
+                    self.look(now, slot, Look::All, Some(rest), out);
                 }
             }
             Delivery::Typing { channel, info } => {
@@ -298,7 +299,7 @@ fn direct(channel: &str, message: &Publication) -> Publication {
 impl Out {
     /// Something for a user, wherever its personal channel is at home.
     pub(super) fn deliver(&mut self, inbox: RoomId, delivery: Delivery) {
-        let asker = Asker { conn: ConnId::NOBODY, id: 0 };
+        let asker = Asker::NOBODY;
         let what = What::Deliver(Box::new(delivery));
         self.asks.push(Ask { room: inbox, asker, what });
     }

@@ -257,7 +257,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::base::ConnId;
     use crate::wire::Payload;
 
     fn message(offset: u64) -> Arc<Publication> {
@@ -267,7 +266,7 @@ mod tests {
     }
 
     fn pending(offset: u64) -> Pending {
-        let asker = Asker { conn: ConnId::NOBODY, id: 1 };
+        let asker = Asker { id: 1, ..Asker::NOBODY };
         Pending {
             ticket: Ticket(offset as u32),
             publication: message(offset),

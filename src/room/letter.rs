@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Way;
-use crate::base::{ConnId, Now, RoomId, ShardId, Trace};
+use crate::base::{ConnId, Now, RoomId, ShardId, Trace, UserHash};
 use crate::store::{Conversation, Due, Marks, Reached};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publication_cost_bytes};
@@ -11,8 +11,15 @@ use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publica
 pub struct Asker {
     /// The connection.
     pub conn: ConnId,
+    /// Whose it is. With what its other connections ask it shares what a user may ask.
+    pub user: UserHash,
     /// Its command; 0 when no client waits for the answer.
     pub id: u32,
+}
+
+impl Asker {
+    /// No client: a room asks another one.
+    pub const NOBODY: Asker = Asker { conn: ConnId::NOBODY, user: UserHash::NOBODY, id: 0 };
 }
 
 /// What a shard asks of a room's home. Each is answered by exactly one `Tell`

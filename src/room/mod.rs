@@ -27,6 +27,7 @@ mod storing;
 mod tests;
 mod user_rates;
 mod users;
+mod waiting;
 mod way;
 mod window;
 
@@ -35,7 +36,7 @@ pub use letter::{
     IdSource, MembersPage, Order, Passage, Posted, Power, Progress, ReceiptsPage, Recovery,
     Retraction, Swap, Tell, Title, Voice, Welcome, What,
 };
-pub use options::{Namespace, NewsOf, Options, Who, WindowLimits};
+pub use options::{Namespace, NewsOf, Options, UserRateLimits, Who, WindowLimits};
 pub use out::{Out, Step};
 pub use state::Rooms;
 #[cfg(test)]

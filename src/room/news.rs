@@ -7,15 +7,12 @@ use super::one::{Room, rules};
 use super::options::NewsOf;
 use super::user_rates::UserRates;
 use super::{Namespace, Out, Rooms, Tell};
-use crate::base::limits::{MEMBER_NEWS_BURST, MEMBER_NEWS_PER_S, MEMBER_NEWS_USERS_MAX};
+use crate::base::limits::MEMBER_NEWS_USERS_MAX;
 use crate::base::{Now, Rate, Tick};
 use crate::wire::{ClientInfo, chat};
 
 /// How often the members of a large room are told, in ms.
 const CROWD_INTERVAL_MS: u64 = 1_000;
-
-/// How often one member's coming or going is told by name.
-const NEWS_OF_ONE: Rate = Rate { per_s: MEMBER_NEWS_PER_S, burst: MEMBER_NEWS_BURST };
 
 /// Comings and goings that were not told one by one.
 #[derive(Debug, Default)]
@@ -41,7 +38,7 @@ impl Rooms {
             return None; // the user is here by another connection
         }
         let is_small = room.members.listed_count() <= rules.join_leave_members_max as usize;
-        if is_small && is_within_rate(now, room, &news) {
+        if is_small && is_within_rate(now, self.options.user_rates.member_news, room, &news) {
             return Some(news);
         }
         let (came_count, went_count) = counts_of(&news);
@@ -95,7 +92,7 @@ impl Rooms {
 
 /// Whether this member's comings and goings are few enough to be told one by one: each
 /// costs a message for every other member.
-fn is_within_rate(now: Now, room: &mut Room, news: &Tell) -> bool {
+fn is_within_rate(now: Now, rate: Rate, room: &mut Room, news: &Tell) -> bool {
     let info = match news {
         Tell::Came(_, info, _) | Tell::Went(_, info, _) => info,
         Tell::Swapped(_, swap) => &swap.came,
@@ -107,7 +104,7 @@ fn is_within_rate(now: Now, room: &mut Room, news: &Tell) -> bool {
         | Tell::Notice(..)
         | Tell::Replaced(_) => return true,
     };
-    let rates = || Box::new(UserRates::new(NEWS_OF_ONE, MEMBER_NEWS_USERS_MAX));
+    let rates = || Box::new(UserRates::new(rate, MEMBER_NEWS_USERS_MAX));
     room.told_of.get_or_insert_with(rates).take(now.tick, "", info)
 }
 

@@ -1,3 +1,4 @@
+use crate::base::Rate;
 use crate::metrics::ChatType;
 use crate::store::Durability;
 
@@ -187,6 +188,28 @@ pub struct Options {
     pub namespaces: Vec<Namespace>,
     /// Rooms that one shard is home of; at the limit a new one is refused (100).
     pub rooms_max: u32,
+    /// How fast one user may make others work.
+    pub user_rates: UserRateLimits,
+}
+
+/// How fast one user may make others work, by all its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserRateLimits {
+    /// Conversations and rooms that it begins with a first message, among those whose
+    /// home is one shard; over it they are refused (111).
+    pub begun_rooms: Rate,
+    /// Times that its coming or going is told in one room; over it, the others are told
+    /// numbers, at most once a second.
+    pub member_news: Rate,
+}
+
+impl Default for UserRateLimits {
+    fn default() -> UserRateLimits {
+        UserRateLimits {
+            begun_rooms: Rate { per_s: 2, burst: 256 },
+            member_news: Rate { per_s: 1, burst: 20 },
+        }
+    }
 }
 
 impl Options {

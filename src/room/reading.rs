@@ -17,7 +17,7 @@ use crate::base::limits::{
     HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX, READING_STEP_COUNT_MAX, READINGS_BYTES_MAX,
     RECOVERY_BYTES_MAX,
 };
-use crate::base::{ConnId, Now, RoomId, ShardId};
+use crate::base::{Now, RoomId, ShardId};
 use crate::store::{self, Job, Outcome, Range};
 use crate::wire::chat::{self, Field};
 use crate::wire::{ErrorCode, Position, Publication};
@@ -171,8 +171,8 @@ impl Rooms {
         job: Job,
         out: &mut Out,
     ) -> Result<(), ErrorCode> {
-        let wanted = self.storing.readings.want(requester(Some(by)), class, (awaited, job))?;
-        if let Some((awaited, job)) = wanted {
+        let wanted = self.storing.readings.want(class, (by, awaited, job))?;
+        if let Some((by, awaited, job)) = wanted {
             self.request(Some(by), awaited, job, out);
         }
         Ok(())
@@ -180,16 +180,16 @@ impl Rooms {
 
     /// A read for a client is over: its next one begins.
     pub(super) fn end_reading(&mut self, by: Asking, out: &mut Out) {
-        if let Some((awaited, job)) = self.storing.readings.end(requester(Some(by))) {
+        if let Some((by, awaited, job)) = self.storing.readings.end(by) {
             self.request(Some(by), awaited, job, out);
         }
     }
 
     /// A connection is gone: what would be read for it is not.
-    pub fn abandon(&mut self, now: Now, shard: ShardId, conn: ConnId, out: &mut Out) {
-        let by = (shard, Asker { conn, id: 0 });
-        let Some(line) = self.storing.readings.abandon(requester(Some(by))) else { return };
-        for (awaited, _) in line {
+    pub fn abandon(&mut self, now: Now, shard: ShardId, asker: Asker, out: &mut Out) {
+        let by = (shard, asker);
+        let Some(line) = self.storing.readings.abandon(by) else { return };
+        for (_, awaited, _) in line {
             self.answer_abandoned(now, awaited, out);
         }
         self.request(None, Awaited::Done, Job::Abandon(requester(Some(by))), out);

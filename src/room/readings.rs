@@ -1,8 +1,9 @@
-//! What is read of the store for somebody: a few reads at a time for each connection,
-//! the others in line behind them, and a bound for all.
+//! What is read of the store for somebody: a few reads at a time for each user, the
+//! others in line behind them, and a bound for all.
 //!
-//! So a connection that comes back to hundreds of channels recovers them all, in turn,
-//! and whoever asks for more than it can take has its own questions wait, or refused.
+//! So who comes back to hundreds of channels recovers them all, in turn, and whoever
+//! asks for more than it can take has its own questions wait, or refused: by however
+//! many connections it asks.
 //!
 //! Invariants: `count` is the number of reads under way and in line; nobody stands in
 //! line who has less than `READINGS_AT_ONCE_MAX` under way; who has neither is forgotten.
@@ -11,22 +12,25 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::storing::Awaited;
-use crate::base::limits::{QUESTIONS_IN_LINE_MAX, READINGS_AT_ONCE_MAX, READINGS_MAX};
-use crate::store::{Job, Requester};
+use super::one::Asking;
+use super::storing::{Awaited, requester};
+use crate::base::limits::{
+    QUESTIONS_IN_LINE_MAX, READINGS_AT_ONCE_MAX, READINGS_IN_LINE_MAX, READINGS_MAX,
+};
+use crate::store::{Flow, Job};
 use crate::wire::ErrorCode;
 
 /// A read that may begin, or stands in line.
-pub(super) type Wanted = (Awaited, Job);
+pub(super) type Wanted = (Asking, Awaited, Job);
 
-/// Reads for all connections.
+/// Reads for everybody.
 #[derive(Default)]
 pub(super) struct Readings {
-    of: BTreeMap<Requester, ReadingShare>,
+    of: BTreeMap<Flow, ReadingShare>,
     count: usize,
 }
 
-/// Reads for one connection.
+/// Reads for one user, or for one connection of somebody without a name.
 #[derive(Default)]
 struct ReadingShare {
     under_way_count: u32,
@@ -46,18 +50,21 @@ impl Readings {
     /// A read is wanted. Gives it back when it may begin now.
     pub fn want(
         &mut self,
-        by: Requester,
         class: ReadingClass,
         wanted: Wanted,
     ) -> Result<Option<Wanted>, ErrorCode> {
-        let in_line = self.of.get(&by).map_or(0, |share| share.line.len());
-        let is_full = READINGS_MAX <= self.count
-            || (class == ReadingClass::Question && QUESTIONS_IN_LINE_MAX <= in_line);
+        let flow = requester(Some(wanted.0)).flow();
+        let in_line = self.of.get(&flow).map_or(0, |share| share.line.len());
+        let in_line_max = match class {
+            ReadingClass::Recovery => READINGS_IN_LINE_MAX,
+            ReadingClass::Question => QUESTIONS_IN_LINE_MAX,
+        };
+        let is_full = READINGS_MAX <= self.count || in_line_max <= in_line;
         if is_full {
             return Err(ErrorCode::TooManyRequests);
         }
         self.count += 1;
-        let share = self.of.entry(by).or_default();
+        let share = self.of.entry(flow).or_default();
         if share.under_way_count < READINGS_AT_ONCE_MAX {
             share.under_way_count += 1;
             return Ok(Some(wanted));
@@ -66,25 +73,30 @@ impl Readings {
         Ok(None)
     }
 
-    /// A read is over. Gives the next one of the same connection that may begin.
-    pub fn end(&mut self, by: Requester) -> Option<Wanted> {
-        let share = self.of.get_mut(&by).expect("what ends has begun");
+    /// A read is over. Gives the next one of the same user that may begin.
+    pub fn end(&mut self, by: Asking) -> Option<Wanted> {
+        let flow = requester(Some(by)).flow();
+        let share = self.of.get_mut(&flow).expect("what ends has begun");
         self.count -= 1;
         let next = share.line.pop_front();
         if next.is_none() {
             share.under_way_count -= 1;
             if share.under_way_count == 0 {
-                self.of.remove(&by);
+                self.of.remove(&flow);
             }
         }
         next
     }
 
-    /// The connection is gone: gives what stood in line for it, and says whether
-    /// anything is under way.
-    pub fn abandon(&mut self, by: Requester) -> Option<VecDeque<Wanted>> {
-        let share = self.of.get_mut(&by)?;
-        let line = std::mem::take(&mut share.line);
+    /// The connection is gone: gives what stood in line for it. `None` when nothing can
+    /// be under way for it.
+    pub fn abandon(&mut self, by: Asking) -> Option<VecDeque<Wanted>> {
+        let gone = requester(Some(by));
+        let share = self.of.get_mut(&gone.flow())?;
+        let is_gone = |wanted: &Wanted| requester(Some(wanted.0)) == gone;
+        let (line, kept): (VecDeque<_>, _) =
+            std::mem::take(&mut share.line).into_iter().partition(is_gone);
+        share.line = kept;
         self.count -= line.len();
         Some(line)
     }
@@ -93,34 +105,44 @@ impl Readings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{ConnId, RoomId, ShardId};
+    use crate::base::{ConnId, RoomId, ShardId, UserHash};
+    use crate::room::Asker;
     use crate::store::MarksPage;
 
-    fn by(slot: u32) -> Requester {
-        Requester { shard: ShardId(0), conn: ConnId { slot, generation: 0 } }
+    /// A connection of somebody without a name.
+    fn by(slot: u32) -> Asking {
+        (ShardId(0), Asker { conn: ConnId { slot, generation: 0 }, ..Asker::NOBODY })
     }
 
-    fn wanted() -> Wanted {
-        let page = MarksPage { room: RoomId(1), after: "".into(), count_max: 1 };
-        (Awaited::Done, Job::Marks(page))
+    /// One of a user's connections.
+    fn of(user: u128, slot: u32) -> Asking {
+        let (shard, asker) = by(slot);
+        (shard, Asker { user: UserHash::of_inbox(RoomId(user)), ..asker })
     }
+
+    fn wanted(by: Asking) -> Wanted {
+        let page = MarksPage { room: RoomId(1), after: "".into(), count_max: 1 };
+        (by, Awaited::Done, Job::Marks(page))
+    }
+
+    fn want(readings: &mut Readings, by: Asking, class: ReadingClass) -> Result<bool, ErrorCode> {
+        readings.want(class, wanted(by)).map(|begins| begins.is_some())
+    }
+
+    const REFUSED: Result<bool, ErrorCode> = Err(ErrorCode::TooManyRequests);
 
     #[test]
     fn a_few_begin_at_once_and_the_others_in_line() {
         let mut readings = Readings::default();
-        let want = |readings: &mut Readings, class| {
-            readings.want(by(1), class, wanted()).map(|begins| begins.is_some())
-        };
         for _ in 0..READINGS_AT_ONCE_MAX {
-            assert_eq!(want(&mut readings, ReadingClass::Question), Ok(true));
+            assert_eq!(want(&mut readings, by(1), ReadingClass::Question), Ok(true));
         }
         for _ in 0..QUESTIONS_IN_LINE_MAX {
-            assert_eq!(want(&mut readings, ReadingClass::Question), Ok(false));
+            assert_eq!(want(&mut readings, by(1), ReadingClass::Question), Ok(false));
         }
-        let refused = Err(ErrorCode::TooManyRequests);
-        assert_eq!(want(&mut readings, ReadingClass::Question), refused);
-        assert_eq!(want(&mut readings, ReadingClass::Recovery), Ok(false));
-        assert!(readings.want(by(2), ReadingClass::Question, wanted()).unwrap().is_some());
+        assert_eq!(want(&mut readings, by(1), ReadingClass::Question), REFUSED);
+        assert_eq!(want(&mut readings, by(1), ReadingClass::Recovery), Ok(false));
+        assert_eq!(want(&mut readings, by(2), ReadingClass::Question), Ok(true));
         for _ in 0..=QUESTIONS_IN_LINE_MAX {
             assert!(readings.end(by(1)).is_some());
         }
@@ -132,16 +154,45 @@ mod tests {
     }
 
     #[test]
-    fn all_connections_together_have_a_bound_and_who_leaves_makes_room() {
+    fn a_user_has_one_share_by_however_many_connections_it_asks() {
         let mut readings = Readings::default();
-        let want = |readings: &mut Readings, slot| {
-            readings.want(by(slot), ReadingClass::Recovery, wanted()).is_ok()
-        };
-        (0..READINGS_MAX).for_each(|n| assert!(want(&mut readings, (n % 100) as u32)));
-        assert!(!want(&mut readings, 7) && !want(&mut readings, 1_000));
+        let count = READINGS_AT_ONCE_MAX + QUESTIONS_IN_LINE_MAX as u32;
+        for slot in 0..count {
+            let begins = slot < READINGS_AT_ONCE_MAX;
+            assert_eq!(want(&mut readings, of(1, slot), ReadingClass::Question), Ok(begins));
+        }
+        assert_eq!(want(&mut readings, of(1, 900), ReadingClass::Question), REFUSED);
+        assert_eq!(want(&mut readings, of(2, 900), ReadingClass::Question), Ok(true));
+        assert_eq!(want(&mut readings, by(900), ReadingClass::Question), Ok(true));
+        // One of them leaves, and what it asked; the next in line is another one's.
+        let gone = readings.abandon(of(1, READINGS_AT_ONCE_MAX)).unwrap();
+        assert_eq!(gone.len(), 1);
+        let (next, ..) = readings.end(of(1, 0)).expect("there is one in line");
+        assert_eq!(next, of(1, READINGS_AT_ONCE_MAX + 1));
+    }
+
+    #[test]
+    fn recoveries_of_one_user_leave_places_to_others() {
+        let mut readings = Readings::default();
+        let class = ReadingClass::Recovery;
+        let count = READINGS_AT_ONCE_MAX + READINGS_IN_LINE_MAX as u32;
+        (0..count).for_each(|slot| assert!(want(&mut readings, of(1, slot), class).is_ok()));
+        assert_eq!(want(&mut readings, of(1, 7), class), REFUSED);
+        assert_eq!(want(&mut readings, of(2, 7), class), Ok(true));
+    }
+
+    #[test]
+    fn all_together_have_a_bound_and_who_leaves_makes_room() {
+        let mut readings = Readings::default();
+        let class = ReadingClass::Recovery;
+        for n in 0..READINGS_MAX {
+            assert!(want(&mut readings, by((n % 100) as u32), class).is_ok());
+        }
+        assert_eq!(want(&mut readings, by(7), class), REFUSED);
+        assert_eq!(want(&mut readings, by(1_000), class), REFUSED);
         let line = readings.abandon(by(7)).unwrap();
         assert_eq!(line.len(), READINGS_MAX.div_ceil(100) - READINGS_AT_ONCE_MAX as usize);
-        assert!(want(&mut readings, 1_000));
+        assert_eq!(want(&mut readings, by(1_000), class), Ok(true));
         assert!(readings.abandon(by(2_000)).is_none());
     }
 }

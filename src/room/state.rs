@@ -18,14 +18,10 @@ use super::{
     Out, Passage, Step, Swap, Tell, Title, Voice, Way, What, ack_key,
 };
 use crate::base::limits::{
-    BEGINNERS_MAX, BEGUN_ROOMS_BURST, BEGUN_ROOMS_PER_S, HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX,
-    PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
+    BEGINNERS_MAX, HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
 };
 use crate::base::{Bucket, Csprng, Moment, Now, Rate, RoomId, SealKey, ShardId, Slab, Tick, Wheel};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Publication};
-
-/// How fast one user may begin rooms.
-const BEGINNINGS: Rate = Rate { per_s: BEGUN_ROOMS_PER_S, burst: BEGUN_ROOMS_BURST };
 
 /// How exactly rooms keep their deadlines.
 const WHEEL_GRANULARITY_MS: u64 = 64;
@@ -62,6 +58,7 @@ impl Rooms {
     /// No rooms yet. `ids` decides epochs and spans; with `silent_key`, the same on all
     /// shards and in all lives of a store, positions in silent rooms are known again.
     pub fn new(now: Now, options: Arc<Options>, mut ids: Csprng, silent_key: SealKey) -> Rooms {
+        let begun_rooms = options.user_rates.begun_rooms;
         Rooms {
             rooms: Slab::default(),
             index: HashTable::new(),
@@ -73,7 +70,7 @@ impl Rooms {
             silence: Silence::new(silent_key, &mut ids),
             ids,
             storing: Storing::default(),
-            beginnings: UserRates::new(BEGINNINGS, BEGINNERS_MAX),
+            beginnings: UserRates::new(begun_rooms, BEGINNERS_MAX),
         }
     }
 
@@ -258,7 +255,7 @@ impl Rooms {
             };
             news = told.and_then(|told| self.news_of(now, slot, told));
         }
-        self.look_for_waiting(now, by, slot, out);
+        self.look_for_waiting(now, slot, out);
         (Some(Answer::Subscribed(Box::new(welcome))), news)
     }
 

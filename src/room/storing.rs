@@ -13,10 +13,11 @@ use super::marks::shorten;
 use super::one::{Asking, SWEEP_MS_MAX, Stream, rules};
 use super::reading::Reading;
 use super::readings::Readings;
+use super::waiting::{Load, Waiting};
 use super::{
-    Answer, Ask, Draft, IdSource, Out, Progress, Rooms, Step, Tell, Title, Voice, Way, What,
+    Answer, Ask, Asker, Draft, IdSource, Out, Progress, Rooms, Step, Tell, Title, Voice, Way, What,
 };
-use crate::base::limits::{IDS_MS, STORE_REQUESTS_MAX, WAITING_ASKS_MAX, WAITING_BYTES_MAX};
+use crate::base::limits::{IDS_MS, STORE_REQUESTS_MAX};
 use crate::base::{Now, RoomId, ShardId, Slab, Tick};
 use crate::store::{
     Addressee, Append, Birth, Failure, Job, KnownId, Open, Outcome, Reply, Request, Requester,
@@ -35,10 +36,8 @@ const AGAIN_MS: u64 = 1_000;
 pub(super) struct Storing {
     tickets: Slab<Awaited>,
     round: Round,
-    /// Questions that wait for a stream to be known, and their messages' bytes with
-    /// those that the store was given.
-    waiting_count: usize,
-    waiting_bytes: usize,
+    /// Questions that wait for a stream to be known, and messages that the store was given.
+    waiting: Waiting,
     /// Reads for clients.
     pub readings: Readings,
     /// What recoveries that are under way have found so far.
@@ -49,6 +48,17 @@ impl Storing {
     /// Whether the store has to answer some before more is asked for clients.
     pub fn is_full(&self) -> bool {
         STORE_REQUESTS_MAX <= self.tickets.len()
+    }
+
+    /// A question is decided, or refused.
+    fn wait_no_more(&mut self, from: ShardId, ask: &Ask) {
+        self.waiting.remove(requester(Some((from, ask.asker))).flow(), load_of(&ask.what));
+    }
+
+    /// A message waits for the store no more; the first who asked for it is its author.
+    fn is_kept(&mut self, publication: &Publication, askers: &[Asking]) {
+        let flow = requester(askers.first().copied()).flow();
+        self.waiting.remove(flow, Load { asks_count: 0, bytes: publication.cost_bytes() });
     }
 }
 
@@ -140,16 +150,13 @@ impl Rooms {
                 true
             }
         };
-        let (bytes, by) = (bytes_of(&ask.what), (from, ask.asker));
-        let storing = &mut self.storing;
-        let full = WAITING_ASKS_MAX <= storing.waiting_count
-            || WAITING_BYTES_MAX < storing.waiting_bytes + bytes;
-        if full {
-            out.refuse(from, &ask, ErrorCode::TooManyRequests);
-        } else {
-            storing.waiting_count += 1;
-            storing.waiting_bytes += bytes;
+        let by = (from, ask.asker);
+        let (flow, load) = (requester(Some(by)).flow(), load_of(&ask.what));
+        if self.storing.waiting.has_room_for(flow, load) {
+            self.storing.waiting.add(flow, load);
             kept.wait(from, ask);
+        } else {
+            out.refuse(from, &ask, ErrorCode::TooManyRequests);
         }
         if is_closed {
             self.open(now, slot, Some(by), out);
@@ -223,8 +230,7 @@ impl Rooms {
             self.spread(id, &Tell::Said(id, publication, way), out);
         }
         for (from, ask) in waiting {
-            self.storing.waiting_count -= 1;
-            self.storing.waiting_bytes -= bytes_of(&ask.what);
+            self.storing.wait_no_more(from, &ask);
             self.decide(now, from, ask, out);
         }
         self.rest(now, slot, id);
@@ -267,8 +273,9 @@ impl Rooms {
     ) -> Option<Answer> {
         let room = &mut self.rooms[slot];
         let rules = rules(&self.options, &room.title);
-        let bytes = publication.cost_bytes();
-        if WAITING_BYTES_MAX < self.storing.waiting_bytes + bytes || self.storing.is_full() {
+        let flow = requester(Some(by)).flow();
+        let load = Load { asks_count: 0, bytes: publication.cost_bytes() };
+        if !self.storing.waiting.has_room_for(flow, load) || self.storing.is_full() {
             room.forget_id(&publication);
             return Some(Answer::Refused(ErrorCode::TooManyRequests));
         }
@@ -306,7 +313,7 @@ impl Rooms {
         let given_at = now.moment;
         let askers = vec![by];
         kept.give(Pending { ticket, publication, retracts, voice, way, given_at, askers });
-        self.storing.waiting_bytes += bytes;
+        self.storing.waiting.add(flow, load);
         let round = self.storing.round;
         let job = Job::Append(Box::new(append));
         out.requests.push(Request { ticket, round, by: requester(Some(by)), job });
@@ -351,7 +358,7 @@ impl Rooms {
             kept.window_mut().replace(left);
         }
         kept.window_mut().push(&publication, limits);
-        self.storing.waiting_bytes -= publication.cost_bytes();
+        self.storing.is_kept(&publication, &askers);
         let way = (way, Some(given_at));
         let (answer, way) = self.said(now, slot, &publication, voice, way, out);
         for by in askers {
@@ -376,7 +383,7 @@ impl Rooms {
         let Stream::Kept(kept) = &mut room.stream else { return };
         let (given, waiting) = kept.close(again_at);
         for Pending { publication, retracts, way, askers, .. } in given {
-            self.storing.waiting_bytes -= publication.cost_bytes();
+            self.storing.is_kept(&publication, &askers);
             room.forget_id(&publication);
             out.steps.push(Step::Refused { room: id, way });
             for by in askers {
@@ -388,8 +395,7 @@ impl Rooms {
             }
         }
         for (from, ask) in waiting {
-            self.storing.waiting_count -= 1;
-            self.storing.waiting_bytes -= bytes_of(&ask.what);
+            self.storing.wait_no_more(from, &ask);
             out.refuse(from, &ask, ErrorCode::Internal);
         }
         self.sweep_at(slot, again_at);
@@ -411,14 +417,23 @@ impl Rooms {
         job: Job,
         out: &mut Out,
     ) {
+        self.request_as(requester(by), awaited, job, out);
+    }
+
+    /// Asks the store in the flow of a user, whoever of its connections is there.
+    pub(super) fn request_as(&mut self, by: Requester, awaited: Awaited, job: Job, out: &mut Out) {
         let ticket = Ticket(self.storing.tickets.insert(awaited));
-        out.requests.push(Request { ticket, round: self.storing.round, by: requester(by), job });
+        out.requests.push(Request { ticket, round: self.storing.round, by, job });
     }
 }
 
 /// Whose turn a read of the store takes.
 pub(super) fn requester(by: Option<Asking>) -> Requester {
-    by.map_or(Requester::NOBODY, |(shard, asker)| Requester { shard, conn: asker.conn })
+    by.map_or(Requester::NOBODY, |(shard, Asker { conn, user, .. })| Requester {
+        shard,
+        conn,
+        user,
+    })
 }
 
 /// Whether a question needs to know what was said, and how its room is called if
@@ -462,8 +477,8 @@ fn changes(what: &What) -> bool {
     }
 }
 
-fn bytes_of(what: &What) -> usize {
-    match what {
+fn load_of(what: &What) -> Load {
+    let bytes = match what {
         What::Publish(draft) => draft.cost_bytes(),
         What::Subscribe(entry) => {
             let chan_info = entry.chan_info.as_ref().map_or(0, |info| info.cost_bytes());
@@ -482,7 +497,8 @@ fn bytes_of(what: &What) -> usize {
         | What::Claim
         | What::Release
         | What::Deliver(_) => ASK_BYTES,
-    }
+    };
+    Load { asks_count: 1, bytes }
 }
 
 /// The answer when the store did not do it.

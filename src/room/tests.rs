@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::{
-    ClientId, ConnId, Csprng, Now, RoomId, SealKey, SealPurpose, ShardId, Tick, Trace,
+    ClientId, ConnId, Csprng, Now, RoomId, SealKey, SealPurpose, ShardId, Tick, Trace, UserHash,
 };
 use crate::room::way;
 use crate::store::{
@@ -92,7 +92,8 @@ fn engine_with(
 
 impl World {
     fn new() -> World {
-        let options = Arc::new(Options { namespaces: namespaces(), rooms_max: 100 });
+        let options =
+            Arc::new(Options { namespaces: namespaces(), rooms_max: 100, ..Options::default() });
         let now = Now::at(Tick(5_000), 1_000_000_000);
         World {
             rooms: Rooms::new(now, Arc::clone(&options), Csprng::from_key([1; 16]), silent_key()),
@@ -138,8 +139,20 @@ impl World {
 
     /// Asks without waiting for what follows. Returns the question's number.
     fn begin(&mut self, from: ShardId, slot: u32, room: RoomId, what: What) -> u32 {
+        self.begin_as(UserHash::NOBODY, from, slot, room, what)
+    }
+
+    /// The same, for a user's connection.
+    fn begin_as(
+        &mut self,
+        user: UserHash,
+        from: ShardId,
+        slot: u32,
+        room: RoomId,
+        what: What,
+    ) -> u32 {
         self.next_id += 1;
-        let asker = Asker { conn: ConnId { slot, generation: 0 }, id: self.next_id };
+        let asker = Asker { user, id: self.next_id, ..connection(slot) };
         self.rooms.handle(self.now, from, Ask { room, asker, what }, &mut self.out);
         self.next_id
     }
@@ -213,6 +226,11 @@ impl World {
 fn shown(publication: &Publication) -> (u64, String) {
     let text = String::from_utf8(publication.data.bytes.to_vec()).unwrap();
     (publication.offset, text)
+}
+
+/// Nobody's connection.
+fn connection(slot: u32) -> Asker {
+    Asker { conn: ConnId { slot, generation: 0 }, ..Asker::NOBODY }
 }
 
 fn title(channel: &str, namespace: u16) -> Title {

@@ -29,9 +29,7 @@ use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Scribe, StoreFailure,
 };
 use crate::ring::Doorbell;
-use crate::store::{
-    Counts, DeadLetters, Disk, Engine, Failure, JobClass, OpenFault, Reply, Request, Turned,
-};
+use crate::store::{Counts, DeadLetters, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
 
 /// Bags that wait in one lane.
 const LANE_BAGS_MAX: usize = 8;
@@ -55,8 +53,6 @@ struct Client {
     /// Taken from the lane, and not yet by the engine: what it has no places for. A
     /// shard bounds what it asks for, so these have an end.
     taken: VecDeque<Request>,
-    /// The same, of reads: writes go past them, and they never go past writes.
-    taken_reads: VecDeque<Request>,
     replies: Producer<Vec<Reply>>,
     /// Answers for which there was no room.
     waiting: Vec<Reply>,
@@ -97,13 +93,7 @@ pub(super) fn start<D: Disk + 'static>(
     for _ in 0..shards_count {
         let (to_store, requests) = RingBuffer::new(LANE_BAGS_MAX);
         let (replies, from_store) = RingBuffer::new(LANE_BAGS_MAX);
-        clients.push(Client {
-            requests,
-            taken: VecDeque::new(),
-            taken_reads: VecDeque::new(),
-            replies,
-            waiting: Vec::new(),
-        });
+        clients.push(Client { requests, taken: VecDeque::new(), replies, waiting: Vec::new() });
         ends.push((to_store, from_store));
     }
     let thread = thread::Builder::new().name("store".to_owned()).spawn({
@@ -291,25 +281,13 @@ impl Client {
         let mut given = 0;
         loop {
             while let Some(request) =
-                self.taken_reads.pop_front_if(|read| engine.has_room_for(&read.job))
+                self.taken.pop_front_if(|request| engine.has_room_for(&request.job))
             {
                 engine.take(from, request);
                 given += 1;
             }
-            while let Some(request) = self.taken.front() {
-                let has_room = engine.has_room_for(&request.job);
-                let waits = match request.job.class() {
-                    JobClass::Write | JobClass::Control => !has_room,
-                    JobClass::Read => !has_room || !self.taken_reads.is_empty(),
-                };
-                match request.job.class() {
-                    JobClass::Write | JobClass::Control if waits => return given,
-                    JobClass::Read if waits => self.taken_reads.extend(self.taken.pop_front()),
-                    JobClass::Write | JobClass::Control | JobClass::Read => {
-                        self.taken.pop_front().into_iter().for_each(|it| engine.take(from, it));
-                        given += 1;
-                    }
-                }
+            if !self.taken.is_empty() {
+                return given;
             }
             let was_full = self.requests.slots() == LANE_BAGS_MAX;
             let Ok(bag) = self.requests.pop() else { return given };

@@ -34,6 +34,9 @@ pub enum Fault {
     Quarantined,
     /// Too many commands or bytes, in spite of being told.
     TooManyRequests,
+    /// Of all users of the shard it keeps most in messages of which only a part has come,
+    /// and all keep too much.
+    HalfMessages,
     /// Too many mistakes.
     TooManyErrors,
     /// The server goes down; the client should wait so long.
@@ -72,7 +75,7 @@ impl Fault {
             // From 3500 on clients do not come back by themselves.
             Fault::Replaced => 3503,
             Fault::Quarantined => 3510,
-            Fault::TooManyRequests => 3013,
+            Fault::TooManyRequests | Fault::HalfMessages => 3013,
             Fault::TooManyErrors => 3509,
             Fault::Shutdown { .. } => 3001,
             // A close frame without a code is answered by one without an error.
@@ -93,6 +96,7 @@ impl Fault {
             Fault::Stale | Fault::NoPong => CloseReason::Timeout,
             Fault::Slow => CloseReason::SlowConsumer,
             Fault::TooManyRequests | Fault::InsufficientState => CloseReason::Overload,
+            Fault::HalfMessages => CloseReason::HalfMessages,
             Fault::Shutdown { .. } => CloseReason::Shutdown,
             Fault::PeerClosed(_) | Fault::Replaced => CloseReason::Normal,
             Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
@@ -116,6 +120,7 @@ impl Fault {
             | Fault::Slow
             | Fault::NoPong
             | Fault::TooManyRequests
+            | Fault::HalfMessages
             | Fault::TooManyErrors => Blame::Client,
             // Behind a quarantine are panics, and those are ours.
             Fault::Shutdown { .. }
@@ -148,6 +153,7 @@ impl fmt::Display for Fault {
             Fault::Replaced => "replaced by a newer connection",
             Fault::Quarantined => "quarantined",
             Fault::TooManyRequests => "too many requests",
+            Fault::HalfMessages => "too many unfinished messages",
             Fault::TooManyErrors => "too many errors",
             Fault::Shutdown { retry_after_ms } => {
                 return write!(f, "shutdown retry_after_ms={retry_after_ms}");

@@ -2,7 +2,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::base::{ClientId, RoomId};
+use crate::base::{ClientId, RoomId, UserHash};
 use crate::room::Namespace;
 use crate::wire::channel_is_valid;
 
@@ -29,12 +29,7 @@ impl NameKey {
 
     /// The room of a channel; tenants never share one.
     pub fn room(&self, tenant: &str, channel: &str) -> RoomId {
-        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
-        // The length keeps ("a", "bc") and ("ab", "c") apart.
-        hasher.write_usize(tenant.len());
-        hasher.write(tenant.as_bytes());
-        hasher.write(channel.as_bytes());
-        RoomId(hasher.finish128().as_u128())
+        self.room_of(tenant, &[channel])
     }
 
     /// What stands for a client where its id has no business to be; never 0. Only the
@@ -49,7 +44,24 @@ impl NameKey {
 
     /// The room of a user's personal channel.
     pub fn inbox(&self, tenant: &str, user: &str) -> RoomId {
-        self.room(tenant, &format!("{INBOX_NAMESPACE}{user}"))
+        self.room_of(tenant, &[INBOX_NAMESPACE, user])
+    }
+
+    /// What stands for a user, whatever it asks of which room.
+    pub fn user_hash(&self, tenant: &str, user: &str) -> UserHash {
+        match user {
+            "" => UserHash::NOBODY,
+            user => UserHash::of_inbox(self.inbox(tenant, user)),
+        }
+    }
+
+    fn room_of(&self, tenant: &str, parts: &[&str]) -> RoomId {
+        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        // The length keeps ("a", "bc") and ("ab", "c") apart.
+        hasher.write_usize(tenant.len());
+        hasher.write(tenant.as_bytes());
+        parts.iter().for_each(|part| hasher.write(part.as_bytes()));
+        RoomId(hasher.finish128().as_u128())
     }
 }
 
@@ -186,6 +198,14 @@ mod tests {
     fn an_inbox_is_the_room_of_its_channel() {
         let key = NameKey([1, 2]);
         assert_eq!(key.inbox("t", "ann"), key.room("t", "@ann"));
+    }
+
+    #[test]
+    fn a_user_is_known_by_its_hash_and_nobody_is_nobody() {
+        let key = NameKey([1, 2]);
+        assert_eq!(key.user_hash("t", "ann"), UserHash::of_inbox(key.room("t", "@ann")));
+        assert_ne!(key.user_hash("t", "ann"), key.user_hash("u", "ann"));
+        assert_eq!(key.user_hash("t", ""), UserHash::NOBODY);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! the user may recover from each of them, but from none before.
 
 use super::state::Context;
-use crate::base::{RoomId, SealKey, SealPurpose};
+use crate::base::RoomId;
 use crate::wire::{Epoch, EpochSeal, Position, WrittenEpoch};
 
 /// Whether a peer may read what was said in a channel.
@@ -77,7 +77,6 @@ pub fn seal(
 
 fn tag(cx: &Context<'_>, owner: Owner<'_>, epoch: Epoch, from: u64) -> u128 {
     let Owner { room, user } = owner;
-    let key = SealKey::derive(cx.names.0, SealPurpose::OwnPosition);
     let (epoch, from) = (epoch.to_string(), from.to_be_bytes());
-    key.tag(&[&room.0.to_be_bytes(), user.as_bytes(), epoch.as_bytes(), &from])
+    cx.own_positions.tag(&[&room.0.to_be_bytes(), user.as_bytes(), epoch.as_bytes(), &from])
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::auth::{Allow, Keys};
 use crate::base::limits::UNANSWERED_MAX;
-use crate::base::{Chance, ClientId, ConnId, Now, PeerSigns, RoomId, Tick};
+use crate::base::{Chance, ClientId, ConnId, Now, PeerSigns, RoomId, SealKey, Tick, UserHash};
 use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
 use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
@@ -37,6 +37,8 @@ pub struct Context<'c> {
     pub keys: &'c Keys,
     /// For channels.
     pub names: NameKey,
+    /// For positions from which their owners may recover.
+    pub own_positions: &'c SealKey,
     /// For identities and jitter.
     pub chance: &'c mut Chance,
     /// Whom nobody lets in for a while.
@@ -366,6 +368,11 @@ impl Session {
         Some(Who { tenant, user, client: peer.info.client, agent: self.agent })
     }
 
+    /// What stands for its user, where limits are a user's.
+    pub fn user_hash(&self, names: NameKey) -> UserHash {
+        self.who().map_or(UserHash::NOBODY, |who| names.user_hash(who.tenant, who.user))
+    }
+
     /// Where it sits, by room.
     pub fn places(&self) -> impl Iterator<Item = (RoomId, Place)> {
         self.subs.iter().filter_map(|sub| match &sub.stage {
@@ -508,7 +515,8 @@ impl Session {
     ) {
         // Over the quota's burst commands are refused long before this is full.
         self.unanswered_count = self.unanswered_count.saturating_add(u16::from(id != 0));
-        let asker = Asker { conn: cx.conn, id };
+        let user = self.user_hash(cx.names);
+        let asker = Asker { conn: cx.conn, user, id };
         out.effects.push(Effect::Ask(Ask { room, asker, what }));
     }
 

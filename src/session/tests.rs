@@ -14,7 +14,9 @@ use super::{
     Session, Suspicion, Tracer, TracerOptions,
 };
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
-use crate::base::{Chance, ConnId, Csprng, Now, PeerSigns, Prng, RoomId, Tick};
+use crate::base::{
+    Chance, ConnId, Csprng, Now, PeerSigns, Prng, RoomId, SealKey, SealPurpose, Tick,
+};
 use crate::metrics::{
     Agent, Blame, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
 };
@@ -80,12 +82,16 @@ fn open_namespace(name: &str) -> Namespace {
     }
 }
 
+fn own_positions(names: NameKey) -> SealKey {
+    SealKey::derive(names.0, SealPurpose::OwnPosition)
+}
+
 impl Desk {
     fn new() -> Desk {
         let options = Options { ping_interval_ms: 0, ..Options::default() };
         let closed = Namespace { name: "closed".to_owned(), ..Namespace::default() };
         let namespaces = vec![open_namespace("room"), closed];
-        let rooms = room::Options { namespaces, rooms_max: 10 };
+        let rooms = room::Options { namespaces, rooms_max: 10, ..room::Options::default() };
         let now = Now::at(Tick(50), START_UNIX_S * 1_000);
         let keys = Keys::build(&[key()]).unwrap();
         let ids = Csprng::from_key([1; 16]);
@@ -98,6 +104,7 @@ impl Desk {
             rooms: &rooms,
             keys: &keys,
             names,
+            own_positions: &own_positions(names),
             chance: &mut chance,
             held: &[],
             tracer: &mut tracer,
@@ -146,12 +153,14 @@ impl Desk {
 
     fn step(&mut self, decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome)) {
         self.out = Outcome::new(self.encoding);
+        let names = NameKey([1, 2]);
         let mut cx = Context {
             now: self.now,
             options: &self.options,
             rooms: &self.rooms,
             keys: &self.keys,
-            names: NameKey([1, 2]),
+            names,
+            own_positions: &own_positions(names),
             chance: &mut self.chance,
             held: &self.held,
             tracer: &mut self.tracer,

@@ -109,6 +109,7 @@ pub fn goodbye(fault: Fault) -> Option<Goodbye> {
         | Fault::Replaced
         | Fault::Quarantined
         | Fault::TooManyRequests
+        | Fault::HalfMessages
         | Fault::TooManyErrors
         | Fault::Shutdown { .. }
         | Fault::Panicked => Some(Goodbye::Awaited),

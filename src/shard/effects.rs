@@ -365,12 +365,13 @@ impl Shard {
             id,
         );
         let is_unanswered = session.is_unanswered();
+        let user = session.user_hash(self.names);
         session.leave(&cx, &mut outcome);
         std::mem::swap(&mut self.outcome, &mut outcome);
         self.carry_out(now, id);
         self.outcome = outcome;
         if is_unanswered {
-            self.mesh.leave(id);
+            self.mesh.leave(Asker { conn: id, user, id: 0 });
         }
         self.open_count[encoding.index()] -= 1;
         self.count_open(encoding);

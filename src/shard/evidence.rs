@@ -146,6 +146,7 @@ fn cause(fault: Fault) -> Option<Cause> {
         | CloseReason::Panic
         | CloseReason::SlowConsumer
         | CloseReason::Overload
+        | CloseReason::HalfMessages
         | CloseReason::ProtocolError
         | CloseReason::Quarantine
         | CloseReason::InternalError) => Some(Cause::Closed(reason)),

@@ -2,55 +2,89 @@
 //!
 //! Each connection may keep one message, and a peer that sends the half of one and rests
 //! makes the server keep it for as long as it is pinged in vain. So all together have a
-//! bound, too. At it, whoever keeps most goes: that is whoever has most to do with it.
+//! bound, too. At it, whoever keeps most by all its connections has to let one go: so
+//! who opens many connections and keeps a little by each does not have others closed.
 //!
-//! Invariants: `bytes` is the sum over `kept`, and `by_size` has the same entries.
+//! Invariants: `bytes` is the sum over `kept`; `by_size` has the same entries by owner;
+//! `owners` and `by_sum` have the sum over each owner's entries, where it has any.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::ConnId;
 use crate::base::limits::HALF_MESSAGES_BYTES_MAX;
+use crate::base::{ConnId, UserHash};
+
+/// Whose parts of messages are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartOwner {
+    /// All who have not said yet who they are: one more of them costs nothing.
+    Strangers,
+    /// A connection of somebody without a name.
+    Conn(ConnId),
+    /// A user, by all its connections.
+    User(UserHash),
+}
 
 /// Connections that keep a part of a message.
 #[derive(Debug, Default)]
 pub struct Halves {
-    kept: BTreeMap<ConnId, usize>,
-    by_size: BTreeSet<(usize, ConnId)>,
+    kept: BTreeMap<ConnId, (PartOwner, usize)>,
+    by_size: BTreeSet<(PartOwner, usize, ConnId)>,
+    owners: BTreeMap<PartOwner, usize>,
+    by_sum: BTreeSet<(usize, PartOwner)>,
     bytes: usize,
 }
 
 impl Halves {
     /// A connection keeps so much now.
-    pub fn keep(&mut self, id: ConnId, bytes: usize) {
-        let before = match bytes {
-            0 => self.kept.remove(&id),
-            1.. => self.kept.insert(id, bytes),
-        };
-        if let Some(before) = before {
-            self.by_size.remove(&(before, id));
-            self.bytes -= before;
-        }
+    pub fn keep(&mut self, id: ConnId, owner: PartOwner, bytes: usize) {
+        self.forget(id);
         if bytes != 0 {
-            self.by_size.insert((bytes, id));
+            self.kept.insert(id, (owner, bytes));
+            self.by_size.insert((owner, bytes, id));
+            self.change_sum(owner, |sum| sum + bytes);
             self.bytes += bytes;
         }
     }
 
-    /// Who has to go, if all keep too much together.
+    /// A connection keeps nothing any more.
+    pub fn forget(&mut self, id: ConnId) {
+        let Some((owner, bytes)) = self.kept.remove(&id) else { return };
+        self.by_size.remove(&(owner, bytes, id));
+        self.change_sum(owner, |sum| sum - bytes);
+        self.bytes -= bytes;
+    }
+
+    /// Who has to go, if all keep too much together: the largest of whoever keeps most.
     pub fn victim(&self) -> Option<ConnId> {
-        let is_over = HALF_MESSAGES_BYTES_MAX < self.bytes;
-        self.by_size.last().filter(|_| is_over).map(|&(_, id)| id)
+        if self.bytes <= HALF_MESSAGES_BYTES_MAX {
+            return None;
+        }
+        let &(_, owner) = self.by_sum.last()?;
+        let nobody = ConnId { slot: 0, generation: 0 };
+        let own = (owner, 0, nobody)..=(owner, usize::MAX, ConnId::NOBODY);
+        self.by_size.range(own).next_back().map(|&(_, _, id)| id)
     }
 
     /// What all keep.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    fn change_sum(&mut self, owner: PartOwner, change: impl Fn(usize) -> usize) {
+        let before = self.owners.remove(&owner).unwrap_or_default();
+        self.by_sum.remove(&(before, owner));
+        let after = change(before);
+        if after != 0 {
+            self.owners.insert(owner, after);
+            self.by_sum.insert((after, owner));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::RoomId;
 
     fn id(slot: u32) -> ConnId {
         ConnId { slot, generation: 0 }
@@ -60,13 +94,32 @@ mod tests {
     fn who_keeps_most_goes_when_all_keep_too_much() {
         let mut halves = Halves::default();
         let each = HALF_MESSAGES_BYTES_MAX / 100;
-        (0..100).for_each(|slot| halves.keep(id(slot), each));
+        let keep = |halves: &mut Halves, slot, bytes| {
+            halves.keep(id(slot), PartOwner::Conn(id(slot)), bytes);
+        };
+        (0..100).for_each(|slot| keep(&mut halves, slot, each));
         assert_eq!(halves.victim(), None);
-        halves.keep(id(7), each + 1_000);
+        keep(&mut halves, 7, each + 1_000);
         assert_eq!(halves.victim(), Some(id(7)));
-        halves.keep(id(7), 0);
+        keep(&mut halves, 7, 0);
         assert_eq!((halves.victim(), halves.bytes()), (None, 99 * each));
-        (0..100).for_each(|slot| halves.keep(id(slot), 0));
+        (0..100).for_each(|slot| halves.forget(id(slot)));
         assert!(halves.bytes() == 0 && halves.kept.is_empty() && halves.by_size.is_empty());
+        assert!(halves.owners.is_empty() && halves.by_sum.is_empty());
+    }
+
+    #[test]
+    fn a_user_who_keeps_a_little_by_each_of_many_connections_keeps_most() {
+        for many in [PartOwner::User(UserHash::of_inbox(RoomId(1))), PartOwner::Strangers] {
+            let mut halves = Halves::default();
+            let bystander = PartOwner::User(UserHash::of_inbox(RoomId(2)));
+            halves.keep(id(0), bystander, 256 << 10);
+            let mut slot = 0;
+            while halves.victim().is_none() {
+                slot += 1;
+                halves.keep(id(slot), many, 10_000 + slot as usize);
+            }
+            assert_eq!(halves.victim(), Some(id(slot)), "its own largest");
+        }
     }
 }

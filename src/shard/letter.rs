@@ -1,6 +1,6 @@
 use crate::base::limits::GAP_ROOMS_MAX;
-use crate::base::{ConnId, RoomId, ShardId};
-use crate::room::{Ask, Tell};
+use crate::base::{RoomId, ShardId};
+use crate::room::{Ask, Asker, Tell};
 
 /// Everything one core may say to another. Closed on purpose: no closures, no
 /// handles, only values. An `Rc` in here would not compile.
@@ -13,7 +13,7 @@ pub enum Letter {
     /// From a home whose lane to you was full: publications are missing here.
     Gap(Gap),
     /// This connection of ours is gone, and asked you something: nobody waits for it.
-    Left(ConnId),
+    Left(Asker),
 }
 
 /// Where publications were lost.

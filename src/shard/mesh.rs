@@ -1,15 +1,18 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Gap, Letter, home};
-use crate::base::limits::{LANE_LEFT_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX};
-use crate::base::{ConnId, RoomId, ShardId};
-use crate::room::{Ask, Tell, What};
+use crate::base::limits::{
+    LANE_LEFT_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX, USER_REQUESTS_MAX,
+};
+use crate::base::{RoomId, ShardId, UserHash};
+use crate::room::{Ask, Asker, Tell, What};
 use crate::wire::ErrorCode;
 
 /// What this shard has to say to others, and to itself.
 ///
-/// Invariants: at most `LANE_REQUESTS_MAX` questions to one shard are open, and
-/// `OWN_REQUESTS_MAX` to ourselves, not counting farewells (their number is bounded by
+/// Invariants: at most `LANE_REQUESTS_MAX` questions to one shard are open,
+/// `OWN_REQUESTS_MAX` to ourselves, and `USER_REQUESTS_MAX` of one user's, by however many
+/// connections it asks, not counting farewells (their number is bounded by
 /// the members they end), claims (by the connections that are let in) and deliveries (by
 /// the messages that rooms wait for); each question is answered once, so answers need no
 /// limit of their own; a lane tells of at most `LANE_LEFT_MAX` connections that are gone
@@ -31,6 +34,8 @@ pub struct Mesh {
     asks_begun: u64,
     /// Questions to ourselves that are not answered, with those that were refused here.
     own_asks: usize,
+    /// Questions of each user that are not answered; who has none is not among them.
+    user_asks: BTreeMap<UserHash, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +76,7 @@ impl Mesh {
             open_asks: 0,
             asks_begun: 0,
             own_asks: 0,
+            user_asks: BTreeMap::new(),
         }
     }
 
@@ -85,7 +91,7 @@ impl Mesh {
     }
 
     /// Asks a room's home.
-    pub fn ask(&mut self, ask: Ask) -> Posted {
+    pub fn ask(&mut self, mut ask: Ask) -> Posted {
         let to = self.home(ask.room);
         self.asks_begun += 1;
         // Nobody waits for their answers, or would say them again.
@@ -97,12 +103,22 @@ impl Mesh {
             true => OWN_REQUESTS_MAX <= self.own_asks,
             false => LANE_REQUESTS_MAX <= self.lanes[usize::from(to.0)].open_asks as usize,
         };
-        if !must_go && is_full {
+        let user = ask.asker.user;
+        let has_its_share =
+            USER_REQUESTS_MAX <= self.user_asks.get(&user).map_or(0, |&count| count);
+        if must_go || is_full || has_its_share {
+            // It is no question that its user waits for.
+            ask.asker.user = UserHash::NOBODY;
+        }
+        if !must_go && (is_full || has_its_share) {
             let refused = ask.what.refusal(ErrorCode::TooManyRequests);
             let answer = Tell::Answer(ask.room, ask.asker, refused);
             self.own_asks += 1;
             self.local.push_back(Letter::Tell(answer));
             return Posted::Full;
+        }
+        if ask.asker.user != UserHash::NOBODY {
+            *self.user_asks.entry(user).or_default() += 1;
         }
         if to == self.own {
             self.own_asks += 1;
@@ -144,12 +160,24 @@ impl Mesh {
     }
 
     /// An answer came in from another shard.
-    pub fn answered(&mut self, from: ShardId) {
+    pub fn answered(&mut self, from: ShardId, user: UserHash) {
+        self.count_answered(user);
         let lane = &mut self.lanes[usize::from(from.0)];
         assert!(0 < lane.open_asks, "each question is answered once");
         lane.open_asks -= 1;
         self.open_asks -= 1;
         lane.change(from, &mut self.changed);
+    }
+
+    fn count_answered(&mut self, user: UserHash) {
+        if user == UserHash::NOBODY {
+            return;
+        }
+        let count = self.user_asks.get_mut(&user).expect("what is answered was asked");
+        *count -= 1;
+        if *count == 0 {
+            self.user_asks.remove(&user);
+        }
     }
 
     /// Questions to other shards that are not answered.
@@ -173,14 +201,14 @@ impl Mesh {
 
     /// A connection of ours is gone: whoever has yet to answer it hears of that, where
     /// there is room.
-    pub fn leave(&mut self, conn: ConnId) {
+    pub fn leave(&mut self, asker: Asker) {
         if 0 < self.own_asks {
-            self.local.push_back(Letter::Left(conn));
+            self.local.push_back(Letter::Left(asker));
         }
         for (lane, to) in self.lanes.iter_mut().zip(0..) {
             if lane.open_asks != 0 && lane.left_count < LANE_LEFT_MAX {
                 lane.left_count += 1;
-                lane.letters.push(Letter::Left(conn));
+                lane.letters.push(Letter::Left(asker));
                 lane.list(ShardId(to), &mut self.addressees);
             }
         }
@@ -189,9 +217,10 @@ impl Mesh {
     /// The next letter to ourselves.
     pub fn next_local(&mut self) -> Option<Letter> {
         let letter = self.local.pop_front()?;
-        if let Letter::Tell(Tell::Answer(..)) = &letter {
+        if let Letter::Tell(Tell::Answer(_, asker, _)) = &letter {
             assert!(0 < self.own_asks, "each question is answered once");
             self.own_asks -= 1;
+            self.count_answered(asker.user);
         }
         Some(letter)
     }
@@ -275,7 +304,7 @@ mod tests {
     use super::*;
     use crate::base::limits::GAP_ROOMS_MAX;
     use crate::base::{ClientId, ConnId};
-    use crate::room::{Answer, Asker, Departure, way};
+    use crate::room::{Answer, Departure, way};
     use crate::wire::{ClientInfo, Payload, Publication};
 
     const FAR: ShardId = ShardId(1);
@@ -290,7 +319,11 @@ mod tests {
     }
 
     fn ask(room: RoomId, what: What) -> Ask {
-        Ask { room, asker: Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 }, what }
+        Ask {
+            room,
+            asker: Asker { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 },
+            what,
+        }
     }
 
     fn typing(room: RoomId) -> Tell {
@@ -328,11 +361,52 @@ mod tests {
             if format!("{a:?}") == format!("{refused:?}")));
         for must_go in [What::Unsubscribe(Departure::Lost), What::Claim, What::Release] {
             assert_eq!(mesh.ask(ask(room, must_go)), Posted::Sent);
-            mesh.answered(FAR);
+            mesh.answered(FAR, UserHash::NOBODY);
         }
-        mesh.answered(FAR);
-        mesh.answered(FAR);
+        mesh.answered(FAR, UserHash::NOBODY);
+        mesh.answered(FAR, UserHash::NOBODY);
         assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+    }
+
+    #[test]
+    fn a_user_has_a_share_of_the_questions_by_however_many_connections() {
+        let mut mesh = mesh();
+        let rooms = [far_room(&mesh), RoomId(1)];
+        assert_eq!(mesh.home(rooms[1]), ShardId(0));
+        let of = |user: u128, slot: u32, what| {
+            let conn = ConnId { slot, generation: 0 };
+            let asker = Asker { conn, user: UserHash::of_inbox(RoomId(user)), id: 1 };
+            Ask { room: rooms[slot as usize % 2], asker, what }
+        };
+        for slot in 0..USER_REQUESTS_MAX as u32 {
+            assert_eq!(mesh.ask(of(7, slot, What::Presence)), Posted::Sent);
+        }
+        assert_eq!(mesh.ask(of(7, 0, What::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(of(7, 1, What::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(of(8, 0, What::Presence)), Posted::Sent, "others are not concerned");
+        assert_eq!(mesh.ask(of(7, 0, What::Unsubscribe(Departure::Said))), Posted::Sent);
+        let answer = |letter: Letter| match letter {
+            Letter::Ask(ask) => {
+                let refused = ask.what.refusal(ErrorCode::Internal);
+                Some(Letter::Tell(Tell::Answer(ask.room, ask.asker, refused)))
+            }
+            Letter::Tell(_) | Letter::Gap(_) | Letter::Left(_) => None,
+        };
+        let mut far = Vec::new();
+        mesh.post(&mut |_, letters| far.append(letters));
+        for letter in far.into_iter().filter_map(answer) {
+            let Letter::Tell(Tell::Answer(_, asker, _)) = letter else { unreachable!() };
+            mesh.answered(FAR, asker.user);
+        }
+        assert_eq!(mesh.ask(of(7, 0, What::Presence)), Posted::Sent);
+        let mut local: Vec<Letter> = std::iter::from_fn(|| mesh.next_local()).collect();
+        for letter in local.drain(..).filter_map(answer) {
+            let Letter::Tell(Tell::Answer(room, asker, answer)) = letter else { unreachable!() };
+            let _ = mesh.tell(ShardId(0), Tell::Answer(room, asker, answer));
+        }
+        while mesh.next_local().is_some() {}
+        mesh.answered(FAR, UserHash::of_inbox(RoomId(7)));
+        assert!(mesh.user_asks.is_empty() && mesh.own_asks == 0, "{:?}", mesh.user_asks);
     }
 
     #[test]
@@ -348,7 +422,8 @@ mod tests {
         // The questions wait for the store; the refusal is read at once.
         while mesh.next_local().is_some() {}
         assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Full);
-        let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
+        let asker =
+            Asker { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..3 {
             let answer = Tell::Answer(room, asker, Answer::Published(way()));
             assert_eq!(mesh.tell(ShardId(0), answer), Posted::Sent);
@@ -368,7 +443,7 @@ mod tests {
         };
         assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
         for slot in 0..2 * LANE_LEFT_MAX as u32 {
-            mesh.leave(ConnId { slot, generation: 0 });
+            mesh.leave(Asker { conn: ConnId { slot, generation: 0 }, ..Asker::NOBODY });
         }
         let mut told = Vec::new();
         mesh.post(&mut |to, letters| told.push((to, std::mem::take(letters).len())));
@@ -394,7 +469,8 @@ mod tests {
     fn answers_take_no_room_from_notices() {
         let mut mesh = mesh();
         let room = far_room(&mesh);
-        let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
+        let asker =
+            Asker { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..LANE_PUSHES_MAX {
             let answer = Tell::Answer(room, asker, Answer::Published(way()));
             assert_eq!(mesh.tell(FAR, answer), Posted::Sent);

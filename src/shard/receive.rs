@@ -2,9 +2,10 @@
 
 use super::Shard;
 use super::conn::{Closing, Conn, Goodbye, Stage};
+use super::halves::PartOwner;
 use super::judge::LOOK_AGAIN_MS;
 use super::state::context;
-use crate::base::{ConnId, Now, Panicked, Soon, Tick, contain};
+use crate::base::{ConnId, Now, Panicked, Soon, Tick, UserHash, contain};
 use crate::metrics::{
     Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
 };
@@ -269,11 +270,14 @@ impl Shard {
 
     /// A connection keeps so much of a message until the rest comes.
     fn keep_half(&mut self, now: Now, id: ConnId, kept_bytes: usize) {
-        self.halves.keep(id, kept_bytes);
+        match kept_bytes {
+            0 => self.halves.forget(id),
+            1.. => self.halves.keep(id, self.part_owner(id), kept_bytes),
+        }
         while let Some(victim) = self.halves.victim() {
             // What it says from now on means nothing, so nothing of it is kept.
-            self.halves.keep(victim, 0);
-            self.end(now, victim, Fault::TooManyRequests);
+            self.halves.forget(victim);
+            self.end(now, victim, Fault::HalfMessages);
             match self.conn(victim).map(|conn| &mut conn.stage) {
                 Some(Stage::Closing(closing)) => {
                     closing.reader = Reader::new();
@@ -317,7 +321,22 @@ impl Shard {
                 closing.goodbye = said;
                 self.list(id);
             }
-            self.halves.keep(id, kept_bytes);
+            self.halves.keep(id, PartOwner::Strangers, kept_bytes);
+        }
+    }
+
+    /// With whose other parts of messages those of this connection are counted.
+    fn part_owner(&self, id: ConnId) -> PartOwner {
+        let session = match self.conns.at(id.slot).map(|conn| &conn.stage) {
+            Some(Stage::Open(_, session)) => session,
+            Some(Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut) | None => {
+                return PartOwner::Strangers;
+            }
+        };
+        match (session.who(), session.user_hash(self.names)) {
+            (None, _) => PartOwner::Strangers,
+            (Some(_), UserHash::NOBODY) => PartOwner::Conn(id),
+            (Some(_), user) => PartOwner::User(user),
         }
     }
 

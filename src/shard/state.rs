@@ -25,7 +25,7 @@ use crate::base::{
     Soon, Tick, Wheel,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
-use crate::room::{Ask, Out, Rooms, Tell};
+use crate::room::{Ask, Asker, Out, Rooms, Tell};
 use crate::session::{Context, CoreLoad, Fault, Left, NameKey, Outbox, Outcome, Prefix, Tracer};
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
@@ -83,6 +83,8 @@ pub(super) struct Gate {
     pub keys: Arc<Keys>,
     /// Prefixes of clients that are locked out.
     pub held: Arc<[Prefix]>,
+    /// For positions from which their owners may recover.
+    pub own_positions: SealKey,
     /// What the core has to do, as of the beginning of the turn.
     pub load: CoreLoad,
 }
@@ -169,7 +171,12 @@ impl Shard {
             spoken_count: 0,
             pings_count: 0,
             options: setup.options,
-            gate: Gate { keys: setup.keys, held: Arc::default(), load: CoreLoad::default() },
+            gate: Gate {
+                keys: setup.keys,
+                held: Arc::default(),
+                own_positions: SealKey::derive(setup.names.0, SealPurpose::OwnPosition),
+                load: CoreLoad::default(),
+            },
             names: setup.names,
             chance,
             scribe: setup.scribe,
@@ -222,8 +229,8 @@ impl Shard {
     /// A neighbour says something.
     pub fn on_letter(&mut self, now: Now, from: ShardId, letter: Letter) {
         assert_ne!(from, self.id, "letters to ourselves take no lane");
-        if let Letter::Tell(Tell::Answer(..)) = &letter {
-            self.mesh.answered(from);
+        if let Letter::Tell(Tell::Answer(_, asker, _)) = &letter {
+            self.mesh.answered(from, asker.user);
         }
         self.read(now, from, letter);
     }
@@ -316,7 +323,7 @@ impl Shard {
             Letter::Ask(ask) => self.on_ask(now, from, ask),
             Letter::Tell(tell) => self.on_tell(now, tell),
             Letter::Gap(gap) => self.on_gap(now, from, gap),
-            Letter::Left(conn) => self.on_left_letter(now, from, conn),
+            Letter::Left(asker) => self.on_left_letter(now, from, asker),
         }
     }
 
@@ -330,9 +337,9 @@ impl Shard {
     }
 
     /// A connection is gone that asked rooms of ours.
-    fn on_left_letter(&mut self, now: Now, from: ShardId, conn: ConnId) {
+    fn on_left_letter(&mut self, now: Now, from: ShardId, asker: Asker) {
         let mut out = std::mem::take(&mut self.out);
-        self.rooms.abandon(now, from, conn, &mut out);
+        self.rooms.abandon(now, from, asker, &mut out);
         self.pass_on(now, &mut out);
         self.out = out;
     }
@@ -393,7 +400,7 @@ impl Shard {
         }
         self.forget_waiting(now, id);
         self.lose(now, id, Outbox::abandon);
-        self.halves.keep(id, 0);
+        self.halves.forget(id);
         if let Some(conn) = self.conns.remove(id.slot) {
             self.end_send(now, conn.round, Fate::Lost);
         }
@@ -451,8 +458,9 @@ pub(super) fn context<'c>(
     conn: ConnId,
 ) -> Context<'c> {
     let (options, rooms) = (&options.session, &options.room);
-    let Gate { keys, held, load } = gate;
-    Context { now, options, rooms, keys, names, chance, held, tracer, load: *load, conn }
+    let Gate { keys, held, own_positions, load } = gate;
+    let load = *load;
+    Context { now, options, rooms, keys, names, own_positions, chance, held, tracer, load, conn }
 }
 
 fn ping_frame(encoding: Encoding) -> Bytes {

@@ -77,7 +77,11 @@ impl World {
         let mut options = Options {
             connections_max: 100,
             handshakes_max: 100,
-            room: room::Options { namespaces: vec![named("room")], rooms_max: 100 },
+            room: room::Options {
+                namespaces: vec![named("room")],
+                rooms_max: 100,
+                ..room::Options::default()
+            },
             session,
             ..Options::default()
         };

@@ -123,7 +123,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Whether `take` may be called with this; else only after a turn. Reads take no
-    /// places of writes.
+    /// places of writes, and always find one.
     pub fn has_room_for(&self, job: &Job) -> bool {
         self.queue.has_room_for(job)
     }

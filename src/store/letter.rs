@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{ConnId, RoomId, ShardId};
+use crate::base::{ConnId, RoomId, ShardId, UserHash};
 use crate::wire::{Epoch, Publication};
 
 /// The number of a request, unique among those of one shard that wait.
@@ -17,19 +17,42 @@ pub struct Ticket(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Round(pub u32);
 
-/// For whom something is read. Reads of one requester take effect in their order, and
-/// requesters take turns, so that nobody waits for all that another one asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// For whom something is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
     /// The shard that has the connection,
     pub shard: ShardId,
-    /// and the connection; `ConnId::NOBODY` for what the shard itself needs.
+    /// the connection; `ConnId::NOBODY` for what no connection waits for,
     pub conn: ConnId,
+    /// and whose it is.
+    pub user: UserHash,
+}
+
+/// Whose reads take effect in their order. Flows take turns, so that nobody waits for all
+/// that another one asks: and a user is one, however many connections it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flow {
+    /// What a shard needs itself.
+    Shard(ShardId),
+    /// What the connections of a user ask, and what is read for all of them.
+    User(UserHash),
+    /// What the connection asks of somebody without a name.
+    Conn(ShardId, ConnId),
 }
 
 impl Requester {
     /// The shard that asks, for itself.
-    pub const NOBODY: Requester = Requester { shard: ShardId(0), conn: ConnId::NOBODY };
+    pub const NOBODY: Requester =
+        Requester { shard: ShardId(0), conn: ConnId::NOBODY, user: UserHash::NOBODY };
+
+    /// Whose turn its reads take.
+    pub fn flow(self) -> Flow {
+        match self {
+            Requester { shard, conn: ConnId::NOBODY, user: UserHash::NOBODY } => Flow::Shard(shard),
+            Requester { shard, conn, user: UserHash::NOBODY } => Flow::Conn(shard, conn),
+            Requester { user, .. } => Flow::User(user),
+        }
+    }
 }
 
 /// What a shard asks of the store. Each request is answered by exactly one
@@ -68,7 +91,7 @@ pub enum Job {
     Tried(Try),
     /// A waiting message is given up. → `Noted`.
     Bury(Burial),
-    /// A requester is gone: what waits to be read for it by this shard is answered
+    /// A connection is gone: what waits to be read for it by this shard is answered
     /// with `Abandoned`, and so is this.
     Abandon(Requester),
 }

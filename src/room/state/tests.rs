@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace};
+use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace, UserHash};
 use crate::room::way;
 use crate::room::{Asker, NewsOf, Power, Recovery, Retraction, Voice, Welcome};
 use crate::store::Durability;
@@ -22,7 +22,7 @@ struct World {
 
 impl World {
     fn new(rules: Namespace) -> World {
-        let options = Options { namespaces: vec![rules], rooms_max: 2 };
+        let options = Options { namespaces: vec![rules], rooms_max: 2, ..Options::default() };
         let now = Now::at(Tick(0), 1_000_000);
         World {
             rooms: Rooms::new(
@@ -46,7 +46,7 @@ impl World {
     /// The answer, and to which shards how many tells went besides.
     fn ask(&mut self, from: ShardId, slot: u32, what: What) -> (Answer, Vec<ShardId>) {
         self.out = Out::default();
-        let asker = Asker { conn: ConnId { slot, generation: 0 }, id: 1 };
+        let asker = Asker { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         self.rooms.handle(self.now, from, Ask { room: ROOM, asker, what }, &mut self.out);
         let mut out = self.out.told.drain(..);
         let Some((to, Tell::Answer(ROOM, to_asker, answer))) = out.next() else {
@@ -59,7 +59,7 @@ impl World {
     /// The answer; what went besides stays in `out`.
     fn claim(&mut self, from: ShardId, slot: u32, what: What) -> Answer {
         self.out = Out::default();
-        let asker = Asker { conn: ConnId { slot, generation: 0 }, id: 0 };
+        let asker = Asker { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 0 };
         self.rooms.handle(self.now, from, Ask { room: ROOM, asker, what }, &mut self.out);
         match self.out.told.remove(0).1 {
             Tell::Answer(_, _, answer) => answer,
@@ -306,7 +306,8 @@ fn rooms_that_were_only_visited_leave_nothing() {
     let rules = Namespace { presence: false, join_leave: false, ..chatty() };
     let mut world = World::new(rules);
     for number in 0..1_000u128 {
-        let asker = Asker { conn: ConnId { slot: 1, generation: 0 }, id: 1 };
+        let asker =
+            Asker { conn: ConnId { slot: 1, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for what in [What::Subscribe(Box::new(entry(1))), What::Unsubscribe(Departure::Lost)] {
             let room = RoomId(number);
             world.rooms.handle(world.now, HOME, Ask { room, asker, what }, &mut world.out);
@@ -341,7 +342,8 @@ fn the_number_of_rooms_and_the_rate_are_limited() {
     world.pass(1_000);
     assert!(matches!(world.publish().0, Answer::Published(_)));
     for (room, fits) in [(RoomId(1), true), (RoomId(2), false)] {
-        let asker = Asker { conn: ConnId { slot: 0, generation: 0 }, id: 1 };
+        let asker =
+            Asker { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         let ask = Ask { room, asker, what: What::Subscribe(Box::new(entry(0))) };
         world.out = Out::default();
         world.rooms.handle(world.now, HOME, ask, &mut world.out);

@@ -1,6 +1,10 @@
 //! What one member asks for, or says, has a price and a bound.
 
 use super::*;
+use crate::base::Rate;
+use crate::room::UserRateLimits;
+
+const ANN: UserHash = UserHash::of_inbox(ANNS);
 
 /// A message that is large in one of its parts.
 fn heavy(part: usize, bytes: usize) -> What {
@@ -43,26 +47,31 @@ fn every_part_of_a_message_counts_against_every_limit() {
         // What waits for the store.
         world.asleep = true;
         world.out.told.clear();
-        let waiting: Vec<u32> =
-            (0..600).map(|_| world.begin(HOME, 5, ROOM, heavy(part, 64_000))).collect();
-        let refused = waiting.iter().filter(|&&id| {
-            matches!(world.answer(id), Some(Answer::Refused(ErrorCode::TooManyRequests)))
-        });
-        assert!((50..120).contains(&refused.count()), "32 MiB wait of part {part}");
+        let mut refused = |user: UserHash, count: u32| {
+            let begin = |slot| world.begin_as(user, HOME, slot, ROOM, heavy(part, 64_000));
+            let waiting: Vec<u32> = (0..count).map(begin).collect();
+            let mut is_refused = |id: u32| {
+                matches!(world.answer(id), Some(Answer::Refused(ErrorCode::TooManyRequests)))
+            };
+            waiting.into_iter().filter(|&id| is_refused(id)).count()
+        };
+        assert!((20..40).contains(&refused(ANN, 150)), "a user has 8 MiB of part {part}");
+        assert!((50..120).contains(&refused(UserHash::NOBODY, 450)), "32 MiB wait of part {part}");
     }
 }
 
 #[test]
 fn a_recovery_from_memory_has_a_limit_of_bytes_too() {
     for part in 0..5 {
-        let mut options = Options { namespaces: namespaces(), rooms_max: 100 };
+        let mut options =
+            Options { namespaces: namespaces(), rooms_max: 100, ..Options::default() };
         options.namespaces[0].durability = Durability::Memory;
         options.namespaces[0].history_bytes_max = 64 << 20;
         let now = Now::at(Tick(5_000), 1_000_000_000);
         let mut rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
         let mut ask = |what: What| {
-            let (mut out, conn) = (Out::default(), ConnId { slot: 1, generation: 0 });
-            let ask = Ask { room: ROOM, asker: Asker { conn, id: 1 }, what };
+            let mut out = Out::default();
+            let ask = Ask { room: ROOM, asker: Asker { id: 1, ..connection(1) }, what };
             rooms.handle(now, HOME, ask, &mut out);
             match out.told.swap_remove(0).1 {
                 Tell::Answer(_, _, answer) => answer,
@@ -183,7 +192,7 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     let asked: Vec<u32> = (0..100).map(|_| world.begin(FAR, 7, ROOM, page())).collect();
     let refused = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
     assert_eq!(refused, 100 - 4 - 64, "over the line's end");
-    world.rooms.abandon(world.now, FAR, ConnId { slot: 7, generation: 0 }, &mut world.out);
+    world.rooms.abandon(world.now, FAR, connection(7), &mut world.out);
     let answered = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
     assert_eq!(answered, 64, "each question has its answer");
     assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(Job::Abandon(_))));
@@ -191,6 +200,50 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     world.settle();
     assert_eq!(asked.iter().filter(|&&id| world.answer(id).is_some()).count(), 4);
     assert_eq!(world.rooms.requests_count(), 0);
+}
+
+#[test]
+fn a_user_asks_as_much_by_many_connections_as_by_one() {
+    let mut world = World::new();
+    for n in 1..=20 {
+        world.publish(&n.to_string());
+    }
+    world.asleep = true;
+    world.out.told.clear();
+    let begin = |world: &mut World, user, slot| world.begin_as(user, FAR, slot, ROOM, look());
+    let asked: Vec<u32> = (0..180).map(|n| begin(&mut world, ANN, n % 18)).collect();
+    let refused = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
+    assert_eq!(refused, 180 - 4 - 64, "a user has one line");
+    let other = begin(&mut world, UserHash::of_inbox(BOBS), 40);
+    world.asleep = false;
+    world.settle();
+    assert!(matches!(world.answer(other), Some(Answer::History(..))));
+}
+
+#[test]
+fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
+    let mut world = World::new();
+    world.ask(0, TALK, send("1", "a"));
+    let bob = UserHash::of_inbox(BOBS);
+    world.asleep = true;
+    for slot in [5, 6] {
+        world.begin_as(bob, FAR, slot, BOBS, subscribe(title("@bob", 2), "bob", slot, None));
+    }
+    assert!(world.out.requests.iter().any(|one| matches!(one.job, Job::Pending(_))));
+    // Something of the device's own is under way, so the store hears that it is gone.
+    let page = ConversationsPage {
+        title: title("@bob", 2),
+        user: "bob".into(),
+        after: "".into(),
+        count_max: 10,
+    };
+    world.begin_as(bob, FAR, 5, BOBS, What::Conversations(Box::new(page)));
+    let gone = Asker { user: bob, ..connection(5) };
+    world.rooms.abandon(world.now, FAR, gone, &mut world.out);
+    world.out.told.clear();
+    world.asleep = false;
+    world.settle();
+    assert_eq!(world.said(BOBS), [(0, "1".to_owned())], "for the other device, and at once");
 }
 
 /// The first who needs the room is gone before the store has read it.
@@ -208,7 +261,7 @@ fn leave_before_it_is_read(world: &mut World, what: What) {
 }
 
 fn is_gone(world: &mut World) {
-    world.rooms.abandon(world.now, FAR, ConnId { slot: 7, generation: 0 }, &mut world.out);
+    world.rooms.abandon(world.now, FAR, connection(7), &mut world.out);
     assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(Job::Abandon(_))));
     world.asleep = false;
     world.settle();
@@ -260,10 +313,11 @@ fn what_was_said_in_a_room_is_kept_when_its_author_is_gone_before_it_was_read() 
 
 #[test]
 fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
-    use crate::base::limits::{BEGUN_ROOMS_BURST, BEGUN_ROOMS_PER_S};
     let mut world = World::new();
-    world.rooms =
-        Rooms::new(world.now, roomy(&world.options), Csprng::from_key([3; 16]), silent_key());
+    let begun_rooms = Rate { per_s: 3, burst: 100 };
+    let user_rates = UserRateLimits { begun_rooms, ..UserRateLimits::default() };
+    let options = Options { user_rates, ..Options::clone(&roomy(&world.options)) };
+    world.rooms = Rooms::new(world.now, Arc::new(options), Csprng::from_key([3; 16]), silent_key());
     let begin = |world: &mut World, user: &str, n: u32| {
         let title = title(&format!("dm#{user},{n:05}"), 1);
         let voice = Voice::Send { from: ANNS, to: RoomId(70_000 + u128::from(n)), ttl_ms: 0 };
@@ -272,17 +326,17 @@ fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
         matches!(world.ask(1, room, what), Answer::Posted(_))
     };
     let begun = (0..400).filter(|&n| begin(&mut world, "ann", n)).count();
-    assert_eq!(begun, BEGUN_ROOMS_BURST as usize);
+    assert_eq!(begun, 100);
     assert!(begin(&mut world, "bob", 1), "others are not concerned");
     assert!(begin(&mut world, "ann", 5), "neither is what there is");
     world.pass(10_000);
     let begun = (500..900).filter(|&n| begin(&mut world, "ann", n)).count();
-    assert_eq!(begun, 10 * BEGUN_ROOMS_PER_S as usize);
+    assert_eq!(begun, 10 * 3);
 }
 
 #[test]
 fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
-    let mut options = Options { namespaces: namespaces(), rooms_max: 100 };
+    let mut options = Options { namespaces: namespaces(), rooms_max: 100, ..Options::default() };
     options.namespaces[0].join_leave = true;
     options.namespaces[0].join_leave_members_max = 100;
     let now = Now::at(Tick(5_000), 1_000_000_000);

@@ -3,30 +3,32 @@
 //! Writes come first in each turn, and have places that reads cannot take. What a
 //! turn reads is bounded, and more closely when writes wait for its commit. A read
 //! that needs more goes on in a later turn, behind the slices of all others that
-//! have begun: so a write waits for a slice or two of somebody's reads, and a
-//! requester's question for a slice of each other requester's, however many
-//! questions those have asked.
+//! have begun: so a write waits for a slice or two of somebody's reads, and one
+//! flow's question for a slice of each other flow's, however many questions those
+//! have asked, and by however many connections.
 //!
 //! Invariants: a read begins behind every write that was given before it; `turn`
-//! names a requester once if and only if it has a read that may begin next; at most
-//! `BEGUN_MAX` reads have begun, and each is another requester's.
+//! names a flow once if and only if it has a read that may begin next; at most
+//! `BEGUN_MAX` reads have begun, and each is another flow's.
 //!
-//! Deliberately absent: what requests mean.
+//! Deliberately absent: what requests mean; a bound on reads that wait. Each shard
+//! bounds what it asks for, in all and for one user, and a read that found no place
+//! here would wait in a line that takes no turns.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
-use crate::base::{ConnId, RoomId, ShardId};
+use crate::base::{RoomId, ShardId};
 use crate::wire::Publication;
 
-use super::super::letter::{Failure, Job, JobClass, Outcome, Reply, Request, Requester, Ticket};
+use super::super::letter::{
+    Failure, Flow, Job, JobClass, Outcome, Reply, Request, Requester, Ticket,
+};
 use super::reads::PartialRead;
 
 /// Writes that wait; who gives them keeps the rest.
 const WRITES_QUEUED_MAX: usize = 16_384;
-/// Reads that wait; who gives them keeps the rest.
-const READS_QUEUED_MAX: usize = 16_384;
 /// Reads that have begun and hold what they found so far.
 const BEGUN_MAX: usize = 64;
 
@@ -122,6 +124,7 @@ pub struct QueuedRead {
     /// What was found so far; `None` before it begins.
     pub found: Option<PartialRead>,
     by: Requester,
+    flow: Flow,
     /// How many writes were given before it.
     behind: u64,
 }
@@ -155,10 +158,10 @@ pub struct Queue {
     /// How many writes were ever given, and how many of them were taken.
     writes_given: u64,
     writes_taken: u64,
-    /// What is asked for each requester, in its order, without what has begun.
-    lines: BTreeMap<Requester, VecDeque<QueuedRead>>,
+    /// What is asked in each flow, in its order, without what has begun.
+    lines: BTreeMap<Flow, VecDeque<QueuedRead>>,
     /// Whose turn is next.
-    turn: VecDeque<Requester>,
+    turn: VecDeque<Flow>,
     /// Half answered; whose turn is next is in front.
     begun: VecDeque<QueuedRead>,
     reads_count: usize,
@@ -175,8 +178,7 @@ impl Queue {
     pub fn has_room_for(&self, job: &Job) -> bool {
         match job.class() {
             JobClass::Write => self.writes.len() < WRITES_QUEUED_MAX,
-            JobClass::Read => self.reads_count < READS_QUEUED_MAX,
-            JobClass::Control => true,
+            JobClass::Read | JobClass::Control => true,
         }
     }
 
@@ -198,10 +200,12 @@ impl Queue {
             JobClass::Read => {
                 let Request { ticket, by, job, .. } = request;
                 // What shards need themselves is theirs.
-                let by =
-                    if by.conn == ConnId::NOBODY { Requester { shard: from, ..by } } else { by };
+                let flow = match by.flow() {
+                    Flow::Shard(_) => Flow::Shard(from),
+                    flow @ (Flow::User(_) | Flow::Conn(..)) => flow,
+                };
                 let behind = self.writes_given;
-                self.line_up(QueuedRead { from, ticket, job, found: None, by, behind });
+                self.line_up(QueuedRead { from, ticket, job, found: None, by, flow, behind });
             }
             JobClass::Control => {
                 if let Job::Abandon(requester) = request.job {
@@ -257,10 +261,10 @@ impl Queue {
         self.begun.push_back(read);
     }
 
-    /// This read was answered: the requester's next one may begin.
+    /// This read was answered: its flow's next one may begin.
     pub fn end(&mut self, read: &QueuedRead) {
-        if self.lines.contains_key(&read.by) {
-            self.turn.push_back(read.by);
+        if self.lines.contains_key(&read.flow) {
+            self.turn.push_back(read.flow);
         }
     }
 
@@ -276,11 +280,11 @@ impl Queue {
         for mut read in mem::take(&mut self.begun) {
             read.found = None;
             self.reads_count -= 1;
-            let by = read.by;
-            let line = self.lines.entry(by).or_default();
+            let flow = read.flow;
+            let line = self.lines.entry(flow).or_default();
             line.push_front(read);
             self.reads_count += 1;
-            self.turn.push_back(by);
+            self.turn.push_back(flow);
         }
     }
 
@@ -289,43 +293,45 @@ impl Queue {
         out.append(&mut self.abandoned);
     }
 
-    /// The first read of the requester whose turn it is. It stands behind writes that
+    /// The first read of the flow whose turn it is. It stands behind writes that
     /// were not made yet only when those are more than a turn makes.
     fn next_fresh(&mut self) -> Option<QueuedRead> {
-        let by = *self.turn.front()?;
-        let line = self.lines.get_mut(&by).expect("who has a turn has a line");
+        let flow = *self.turn.front()?;
+        let line = self.lines.get_mut(&flow).expect("who has a turn has a line");
         let read = line.pop_front_if(|read| read.behind <= self.writes_taken)?;
         if line.is_empty() {
-            self.lines.remove(&by);
+            self.lines.remove(&flow);
         }
         self.turn.pop_front();
         Some(read)
     }
 
     fn line_up(&mut self, read: QueuedRead) {
-        let by = read.by;
-        let is_busy = self.begun.iter().any(|one| one.by == by);
-        let line = self.lines.entry(by).or_default();
+        let flow = read.flow;
+        let is_busy = self.begun.iter().any(|one| one.flow == flow);
+        let line = self.lines.entry(flow).or_default();
         if line.is_empty() && !is_busy {
-            self.turn.push_back(by);
+            self.turn.push_back(flow);
         }
         line.push_back(read);
         self.reads_count += 1;
     }
 
+    /// What other connections asked in the same flow stays, and has its turn.
     fn abandon(&mut self, from: ShardId, by: Requester) {
-        let (begun, kept) = mem::take(&mut self.begun)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|read| read.by == by && read.from == from);
+        let flow = by.flow();
+        let is_gone = |read: &QueuedRead| read.by == by && read.from == from;
+        let (begun, kept) =
+            mem::take(&mut self.begun).into_iter().partition::<VecDeque<_>, _>(is_gone);
         self.begun = kept;
-        let line = self.lines.remove(&by).unwrap_or_default();
-        let (waiting, kept) =
-            line.into_iter().partition::<VecDeque<_>, _>(|read| read.from == from);
-        self.turn.retain(|one| *one != by);
-        if !kept.is_empty() {
-            self.lines.insert(by, kept);
-            if self.begun.iter().all(|read| read.by != by) {
-                self.turn.push_back(by);
+        let line = self.lines.remove(&flow).unwrap_or_default();
+        let (waiting, kept) = line.into_iter().partition::<VecDeque<_>, _>(is_gone);
+        if kept.is_empty() {
+            self.turn.retain(|one| *one != flow);
+        } else {
+            self.lines.insert(flow, kept);
+            if !begun.is_empty() {
+                self.turn.push_back(flow);
             }
         }
         self.reads_count -= begun.len() + waiting.len();

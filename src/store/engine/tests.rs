@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Prng};
+use crate::base::{ClientId, ConnId, Prng, UserHash};
 use crate::store::disk::Space;
 use crate::store::letter::*;
 use crate::store::{
@@ -22,7 +22,8 @@ mod waiting;
 const SHARD: ShardId = ShardId(0);
 const ROOM: RoomId = RoomId(7);
 const EPOCH: Epoch = Epoch(0xabc);
-const ANYBODY: Requester = Requester { shard: SHARD, conn: ConnId { slot: 0, generation: 0 } };
+const ANYBODY: Requester =
+    Requester { shard: SHARD, conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY };
 
 const FOREVER: Retention = Retention {
     durability: Durability::Fsync,

@@ -3,9 +3,9 @@
 use super::*;
 
 /// Who asks for as much as may be.
-const GREEDY: Requester = Requester { shard: SHARD, conn: ConnId { slot: 1, generation: 0 } };
+const GREEDY: Requester = Requester { conn: ConnId { slot: 1, generation: 0 }, ..ANYBODY };
 /// Who asks for one thing.
-const MODEST: Requester = Requester { shard: SHARD, conn: ConnId { slot: 2, generation: 0 } };
+const MODEST: Requester = Requester { conn: ConnId { slot: 2, generation: 0 }, ..ANYBODY };
 const ANN: RoomId = RoomId(b'a' as u128);
 const BOB: RoomId = RoomId(b'b' as u128);
 
@@ -141,6 +141,51 @@ fn requesters_take_turns_and_each_gets_its_answers_in_order() {
     }
 }
 
+/// A user's connection.
+fn of(user: u128, slot: u32) -> Requester {
+    let user = UserHash::of_inbox(RoomId(user));
+    Requester { conn: ConnId { slot, generation: 0 }, user, ..ANYBODY }
+}
+
+#[test]
+fn a_user_has_one_turn_by_however_many_connections_and_shards_it_asks() {
+    let mut bench = busy();
+    let one = || Job::Read(Range { count_max: 40, ..all(ROOM) });
+    for slot in 0..180 {
+        let shard = ShardId((slot % 2) as u16);
+        bench.give_as(Requester { shard, ..of(7, slot % 18) }, one());
+    }
+    let own: Vec<Ticket> = (0..10).map(|_| bench.give_as(of(8, 99), one())).collect();
+    let mut out = Vec::new();
+    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+    for (n, ticket) in own.into_iter().enumerate() {
+        let place = out.iter().position(|(_, reply)| reply.ticket == ticket).unwrap();
+        assert!(place <= 2 * n + 4, "number {n} is answered behind {place} others");
+    }
+}
+
+#[test]
+fn when_one_connection_of_a_user_is_gone_the_others_are_served() {
+    for slice in [40, 5_000] {
+        let mut bench = busy();
+        let one = || Job::Read(Range { count_max: slice, ..all(ROOM) });
+        let gone: Vec<Ticket> = (0..5).map(|_| bench.give_as(of(7, 1), one())).collect();
+        let own: Vec<Ticket> = (0..5).map(|_| bench.give_as(of(7, 2), one())).collect();
+        let mut out = Vec::new();
+        // A long read has begun then, and is the one that is gone.
+        if slice == 5_000 {
+            bench.engine.turn(bench.now, &mut out);
+        }
+        bench.give(Job::Abandon(of(7, 1)));
+        while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+        let is_read = |ticket: &Ticket| {
+            let reply = out.iter().find(|(_, reply)| reply.ticket == *ticket).unwrap();
+            matches!(reply.1.outcome, Outcome::Passage(_))
+        };
+        assert!(own.iter().all(is_read) && !gone.iter().any(is_read));
+    }
+}
+
 #[test]
 fn what_is_read_in_slices_is_what_is_there() {
     let mut bench = busy();
@@ -245,7 +290,8 @@ fn an_acknowledgement_fails_with_the_disk_and_is_made_good_by_the_next() {
 fn reads_take_no_places_of_writes() {
     let mut bench = busy();
     let read = Job::Read(Range { count_max: 1, ..all(ROOM) });
-    while bench.engine.has_room_for(&read) {
+    for _ in 0..40_000 {
+        assert!(bench.engine.has_room_for(&read));
         bench.give_as(GREEDY, read.clone());
     }
     let write = append(RoomId(8), "room:b", 1);
