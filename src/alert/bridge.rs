@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
@@ -55,6 +57,9 @@ const ACTION_MS_MAX: u64 = 30_000;
 /// How long what is under way is waited for at the end, in ms.
 const STOP_MS_MAX: u64 = 12_000;
 
+/// How long the last of it may take to be kept, in ms.
+const STOP_MARGIN_MS: u64 = 3_000;
+
 /// How often Alertmanager is asked what it inhibits: so often in the time that such an
 /// alert may outlive its cause, and at least every so many ms.
 const INHIBITED_PARTS: u64 = 30;
@@ -99,7 +104,7 @@ impl fmt::Display for Fault {
 }
 
 /// Reads the settings again; what is wrong with them, if something is.
-pub type Reload = Box<dyn FnMut() -> Result<Settings, String>>;
+pub type Reload = Box<dyn FnMut() -> Result<Settings, String> + Send>;
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the settings again.
 pub fn run(settings: Settings, reload: Reload) -> Result<Ended, Fault> {
@@ -107,8 +112,15 @@ pub fn run(settings: Settings, reload: Reload) -> Result<Ended, Fault> {
         .enable_all()
         .build()
         .map_err(Fault::System)?;
-    let ended = runtime.block_on(serve(settings, reload));
-    // An action that hangs is nothing to wait for.
+    let ended = runtime.block_on(async {
+        let signals = Signals::listen().map_err(Fault::System)?;
+        let insistence = Signals::listen().map_err(Fault::System)?;
+        tokio::select! {
+            ended = serve(settings, reload, signals) => ended,
+            () = overdue(insistence) => Ok(Ended::UnderWay),
+        }
+    });
+    // An action that hangs, or a disk, is nothing to wait for.
     runtime.shutdown_background();
     ended
 }
@@ -153,14 +165,44 @@ impl Signals {
             _ = self.hang_up.recv() => Wish::Reload,
         }
     }
+
+    /// The next signal that ends the bridge.
+    async fn stop(&mut self) {
+        while !matches!(self.next().await, Wish::Stop) {}
+    }
 }
 
-async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
-    let mut signals = Signals::listen().map_err(Fault::System)?;
+/// What the settings say now, or what is wrong with them.
+type Reread = Result<Settings, String>;
+
+/// Until the end is overdue: by its own time, or because somebody insists. Whatever the
+/// bridge waits for, such as a queue on a disk that hangs, this is heard.
+async fn overdue(mut insistence: Signals) {
+    insistence.stop().await;
+    let limit = Duration::from_millis(STOP_MS_MAX + STOP_MARGIN_MS);
+    let _ = time::timeout(limit, insistence.stop()).await; // either way it is over
+    tracing::warn!("cut off; what is under way is told again after the next start");
+}
+
+/// Reads settings again on a thread beside, since a file may lie on something that hangs.
+/// Whoever asks meanwhile is heard when that one is read.
+fn reader(mut reload: Reload) -> io::Result<(SyncSender<()>, mpsc::Receiver<Reread>)> {
+    let (wanted, wishes) = sync_channel(1);
+    let (results, read) = mpsc::channel(1);
+    thread::Builder::new()
+        .name("settings".to_owned())
+        .spawn(move || while wishes.recv().is_ok() && results.blocking_send(reload()).is_ok() {})?;
+    Ok((wanted, read))
+}
+
+async fn serve(settings: Settings, reload: Reload, mut signals: Signals) -> Result<Ended, Fault> {
+    let (wanted, mut read) = reader(reload).map_err(Fault::System)?;
     let settings = Arc::new(settings);
     let client = Client::new(&settings.options).map_err(Fault::Client)?;
-    let Opened { journal, records, damaged_bytes } =
-        Journal::open(&settings.options.dir).map_err(Fault::Queue)?;
+    let dir = settings.options.dir.clone();
+    let opened = task::spawn_blocking(move || (Journal::open(&dir), UsedLinks::open(&dir)));
+    let (opened, links) = opened.await.expect("opening does not panic");
+    let Opened { journal, records, damaged_bytes } = opened.map_err(Fault::Queue)?;
     if damaged_bytes > 0 {
         tracing::error!(
             "{damaged_bytes} bytes of the queue were damaged; the rest is used, and a copy lies \
@@ -171,7 +213,7 @@ async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
     let (stats, stats_seen) = watch::channel(Arc::new(Stats::default()));
     let (settings_now, settings_seen) = watch::channel(Arc::clone(&settings));
     let (client_now, client_seen) = watch::channel(client);
-    let links = Arc::new(Mutex::new(UsedLinks::open(&settings.options.dir)));
+    let links = Arc::new(Mutex::new(links));
     let desk = Desk {
         inbox: inbox.clone(),
         tickets: Arc::new(AtomicU64::new(0)),
@@ -214,8 +256,10 @@ async fn serve(settings: Settings, mut reload: Reload) -> Result<Ended, Fault> {
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Stop => break bridge.stop().await,
-                Wish::Reload => arrived.extend(bridge.reload(&mut reload)),
+                // One that waits is as good as two.
+                Wish::Reload => drop(wanted.try_send(())),
             },
+            Some(settings) = read.recv() => arrived.extend(bridge.change(settings)),
             envelope = bridge.inputs.recv() => arrived.extend(envelope),
             () = time::sleep(idle) => {}
         }
@@ -440,9 +484,9 @@ impl Bridge {
         tokio::spawn(async move { act_and_write(client, deed, dir, token).await });
     }
 
-    /// Reads the settings again; what is wrong keeps the old ones.
-    fn reload(&mut self, reload: &mut Reload) -> Option<Envelope> {
-        let changed = reload().and_then(|settings| {
+    /// Takes settings that were read again; what is wrong keeps the old ones.
+    fn change(&mut self, read: Reread) -> Option<Envelope> {
+        let changed = read.and_then(|settings| {
             let client = Client::new(&settings.options).map_err(|error| error.to_string())?;
             Ok((settings, client))
         });

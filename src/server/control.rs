@@ -3,8 +3,12 @@
 //!
 //! | signal | what happens |
 //! |---|---|
-//! | SIGTERM, SIGINT | the first drains, the second ends at once |
+//! | SIGTERM, SIGINT | the first drains, or gives a start up; the second ends at once |
 //! | SIGHUP | keys are read again; when that fails, the old ones stay |
+//!
+//! Invariant: a signal is heard in whatever the server is doing, so what may hang with a
+//! disk, which is opening and closing the store and reading files, is done on a thread
+//! beside this one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +22,7 @@ use rtrb::{Producer, RingBuffer};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 use tokio::time;
 
 use super::evidence::{self, Desk};
@@ -65,6 +70,9 @@ const PORT_RETRY_MS: u64 = 10;
 
 /// What the shards' drain leaves of `drain_ms` for the last answers.
 const DRAIN_MARGIN_MS: u64 = 1_000;
+
+/// How long the end of all threads may take until that is told, in ms.
+const ENDING_MS_TOLD: u64 = 5_000;
 
 /// The signals that the server answers. Made before descriptor tables split:
 /// a handler runs on any thread, and writes to a descriptor by its number.
@@ -119,6 +127,15 @@ impl Signals {
             _ = self.hang_up.recv() => Wish::Reload,
         }
     }
+
+    /// The next signal that ends the server.
+    async fn stop(&mut self) -> StopSignal {
+        loop {
+            if let Wish::Stop(signal) = self.next().await {
+                return signal;
+            }
+        }
+    }
 }
 
 /// All cores, as the control thread sees them.
@@ -142,9 +159,22 @@ struct Core {
     doorbell: Option<Doorbell>,
 }
 
-/// The life of the server, from the first core to the last.
-pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
-    let mut signals = Signals::listen().map_err(Fault::Signals)?;
+/// The life of the server, until it ends by itself or somebody insists.
+pub(super) async fn run(setup: Setup, plan: Plan) -> Result<Ended, Fault> {
+    let signals = Signals::listen().map_err(Fault::Signals)?;
+    let mut insistence = Signals::listen().map_err(Fault::Signals)?;
+    let insists = async {
+        insistence.stop().await;
+        insistence.stop().await
+    };
+    tokio::select! {
+        ended = live(setup, plan, signals) => ended,
+        signal = insists => Ok(Ended::Signal(signal.number())),
+    }
+}
+
+/// From the first core to the last.
+async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ended, Fault> {
     let admin = Listener::bind(setup.options.admin_listen).await.map_err(Fault::Admin)?;
     let admin_address = admin
         .address()
@@ -194,13 +224,27 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     let voice = store_cells.map(|cells| Voice { cells, state: store_state });
     let collector = collector(&setup).map_err(Fault::Collector)?;
     let mut readers = Readers::default();
-    let mut cores = Cores::start(&setup, &plan, cells, voice, tables, &mut readers, &found)?;
-    let addresses = cores.listen(&setup, &plan).await?;
+    let starting = async {
+        let mut cores =
+            Cores::start(&setup, &plan, cells, voice, tables, &mut readers, &found).await?;
+        let addresses = cores.listen(&setup, &plan).await?;
+        Ok((cores, addresses))
+    };
+    let mut is_reload_wanted = false;
+    let started = tokio::select! {
+        started = starting => Some(started?),
+        () = stopped_meanwhile(&mut signals, &mut is_reload_wanted) => None,
+    };
+    // Nobody was let in, so nobody has to leave.
+    let Some((mut cores, addresses)) = started else { return Ok(Ended::Drained) };
     let telling = Telling::begin(readers, collector, ledger.clone());
     readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
 
     let mut reloading = Reloading::new(setup.reload);
+    if is_reload_wanted {
+        reloading.begin();
+    }
     let signal = loop {
         tokio::select! {
             wish = signals.next() => match wish {
@@ -228,18 +272,41 @@ pub(super) async fn run(mut setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     readiness.send_replace(Readiness::Draining);
     ledger.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
-    pages.abort();
-    match ended {
-        Ended::Drained | Ended::TimePassed => telling.end().await,
-        Ended::Signal(_) => (),
-    }
+    telling.end().await;
     if let Ended::Drained = ended {
-        cores.stop();
+        end(cores).await;
     }
+    pages.abort();
     Ok(ended)
 }
 
-/// Until every core is empty, the time has passed, or somebody insists.
+/// Until a signal says that a start is not to go on. Keys that are to be read again are
+/// read when it is over.
+async fn stopped_meanwhile(signals: &mut Signals, is_reload_wanted: &mut bool) {
+    let signal = loop {
+        match signals.next().await {
+            Wish::Stop(signal) => break signal,
+            Wish::Reload => *is_reload_wanted = true,
+        }
+    };
+    tracing::info!("the start is given up ({})", signal.name());
+}
+
+/// Ends all threads. That takes as long as the store's last sync.
+async fn end(cores: Cores) {
+    let mut ending = spawn_blocking(move || cores.stop());
+    let late = Duration::from_millis(ENDING_MS_TOLD);
+    let ended = match time::timeout(late, &mut ending).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            tracing::warn!("the store is still being closed; the next signal ends it at once");
+            ending.await
+        }
+    };
+    ended.expect("it does not panic");
+}
+
+/// Until every core is empty, or the time has passed.
 async fn drain(
     cores: &mut Cores,
     signals: &mut Signals,
@@ -252,10 +319,11 @@ async fn drain(
         cores.drained().await;
     };
     let limit = Duration::from_millis(drain_ms + DRAIN_MARGIN_MS);
-    let insists = async {
+    let reloads = async {
         loop {
             match signals.next().await {
-                Wish::Stop(signal) => break signal,
+                // Whoever insists is heard by `run`.
+                Wish::Stop(_) => (),
                 Wish::Reload => tracing::warn!("keys are not read again during a drain"),
             }
         }
@@ -269,7 +337,7 @@ async fn drain(
             tracing::warn!("the drain time is over; the rest is cut off");
             Ended::TimePassed
         }
-        signal = insists => Ended::Signal(signal.number()),
+        () = reloads => unreachable!("it has no end"),
     }
 }
 
@@ -291,7 +359,7 @@ fn announce(plan: &Plan, addresses: &[SocketAddr], admin: SocketAddr) {
 
 impl Cores {
     /// Starts all threads; none listens yet.
-    fn start(
+    async fn start(
         setup: &Setup,
         plan: &Plan,
         cells: Vec<Arc<Cells>>,
@@ -306,17 +374,15 @@ impl Cores {
         let (mut store, mut lanes_to_store) = (None, Vec::new());
         let store_cells = voice.as_ref().map(|voice| Arc::clone(&voice.cells));
         if let Some(voice) = voice {
-            // Closed again at once; what is wrong with it is told before anybody listens.
-            let engine = opener(setup, name_key)().map_err(Fault::Store)?;
-            names = NameKey::from_bytes(engine.name_key());
-            if engine.has_weak_name_key() {
+            let (key, is_weak) = look_into_store(opener(setup, name_key)).await?;
+            names = NameKey::from_bytes(key);
+            if is_weak {
                 tracing::warn!(
                     "the store's key for names was made by an older version, and whoever knows \
                      a client's id of its first run can work it out and aim rooms at one core; \
                      only a new store has another"
                 );
             }
-            drop(engine);
             let (go, doorbells) = mpsc::sync_channel(1);
             let (storage, lanes) =
                 storage::start(opener(setup, name_key), voice, shards_count, doorbells)
@@ -540,6 +606,14 @@ fn opener(setup: &Setup, new_name_key: [u8; 16]) -> storage::Open<FjallDisk> {
         let namespace_of = Box::new(namespace_of);
         Engine::open(disk, store::Setup { options, retention, namespace_of, new_name_key })
     })
+}
+
+/// Opens the store and closes it again, so that what is wrong with it is told before
+/// anybody listens. Its key for names, and whether that is a weak one.
+async fn look_into_store(open: storage::Open<FjallDisk>) -> Result<([u8; 16], bool), Fault> {
+    let look = || open().map(|engine| (engine.name_key(), engine.has_weak_name_key()));
+    let seen = spawn_blocking(look).await.expect("a panic there ends the process");
+    seen.map_err(Fault::Store)
 }
 
 /// The descriptor tables: one, or one for each shard.
