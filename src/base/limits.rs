@@ -81,6 +81,11 @@ pub const USER_WAITING_ASKS_MAX: usize = WAITING_ASKS_MAX / 4;
 /// See `USER_WAITING_ASKS_MAX`.
 pub const USER_WAITING_BYTES_MAX: usize = WAITING_BYTES_MAX / 4;
 
+/// Bytes that may be said in a conversation of two since the oldest message that waits for
+/// the other one; over it messages to that one are refused (111) until it is acknowledged
+/// or given up. So whoever speaks to somebody who is away fills no disk.
+pub const CONVERSATION_WAITING_BYTES_MAX: u64 = 16 << 20;
+
 /// Reads of the store that one shard has under way, or in line, for recoveries,
 /// histories, conversations and receipts; over it they are refused (111).
 pub const READINGS_MAX: usize = 8_192;

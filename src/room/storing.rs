@@ -194,7 +194,7 @@ impl Rooms {
                 kept.begin_anew();
                 self.open(now, slot, Some(by), out);
             }
-            None => self.give_up(now, slot, now.tick, out),
+            None => self.give_up(now, slot, (now.tick, ErrorCode::Internal), out),
         }
     }
 
@@ -204,7 +204,8 @@ impl Rooms {
             return self.open_for_next(now, slot, by, out);
         }
         let Outcome::Opened(opened, losses_count) = outcome else {
-            return self.give_up(now, slot, now.tick.plus_ms(AGAIN_MS), out);
+            let again_at = now.tick.plus_ms(AGAIN_MS);
+            return self.give_up(now, slot, (again_at, ErrorCode::Internal), out);
         };
         let fresh = self.fresh_epoch();
         let room = &mut self.rooms[slot];
@@ -338,12 +339,15 @@ impl Rooms {
                 Stream::None | Stream::Memory(_) => false,
             });
             if let Some(slot) = slot {
-                let again_at = match outcome {
+                let again = match outcome {
                     // Nothing was written, and what is there may be read at once.
-                    Outcome::Failed(Failure::Full | Failure::Stale) => now.tick,
-                    _ => now.tick.plus_ms(AGAIN_MS),
+                    Outcome::Failed(Failure::Full | Failure::Stale) => {
+                        (now.tick, ErrorCode::Internal)
+                    }
+                    Outcome::Failed(Failure::Crowded) => (now.tick, ErrorCode::TooManyRequests),
+                    _ => (now.tick.plus_ms(AGAIN_MS), ErrorCode::Internal),
                 };
-                self.give_up(now, slot, again_at, out);
+                self.give_up(now, slot, again, out);
             }
             return;
         };
@@ -376,8 +380,8 @@ impl Rooms {
     }
 
     /// It is not known any more what the store has of this room: who waits for it is
-    /// told to try again, and it is read anew, from `again_at` on.
-    fn give_up(&mut self, now: Now, slot: u32, again_at: Tick, out: &mut Out) {
+    /// told to try again, with this code, and it is read anew, from `again_at` on.
+    fn give_up(&mut self, now: Now, slot: u32, (again_at, code): (Tick, ErrorCode), out: &mut Out) {
         let room = &mut self.rooms[slot];
         let id = room.id;
         let Stream::Kept(kept) = &mut room.stream else { return };
@@ -387,7 +391,7 @@ impl Rooms {
             room.forget_id(&publication);
             out.steps.push(Step::Refused { room: id, way });
             for by in askers {
-                let refused = Answer::Refused(ErrorCode::Internal);
+                let refused = Answer::Refused(code);
                 match &retracts {
                     None => out.answer_publish(way.chat_type, id, by, refused),
                     Some(_) => out.answer(id, by, refused),
@@ -396,7 +400,7 @@ impl Rooms {
         }
         for (from, ask) in waiting {
             self.storing.wait_no_more(from, &ask);
-            out.refuse(from, &ask, ErrorCode::Internal);
+            out.refuse(from, &ask, code);
         }
         self.sweep_at(slot, again_at);
         self.rest(now, slot, id);
@@ -509,7 +513,8 @@ pub(super) fn failed(outcome: &Outcome) -> Answer {
             | Failure::Broken
             | Failure::Stale
             | Failure::Damaged
-            | Failure::Abandoned,
+            | Failure::Abandoned
+            | Failure::Crowded,
         ) => Answer::Refused(ErrorCode::Internal),
         other => unreachable!("the store answers what it was asked: {other:?}"),
     }

@@ -222,9 +222,13 @@ impl Voice {
         let state = match engine.takes_messages() {
             Ok(()) => StoreState::Good,
             Err(Failure::Full) => StoreState::Full,
-            Err(Failure::Broken | Failure::Stale | Failure::Damaged | Failure::Abandoned) => {
-                StoreState::Broken
-            }
+            Err(
+                Failure::Broken
+                | Failure::Stale
+                | Failure::Damaged
+                | Failure::Abandoned
+                | Failure::Crowded,
+            ) => StoreState::Broken,
         };
         self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
         let capacity = engine.capacity();

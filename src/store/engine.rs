@@ -60,6 +60,9 @@ pub struct Engine<D> {
     acknowledged: BTreeMap<(RoomId, RoomId), u64>,
     /// No id is of this period or a later one: most rooms are not looked up for nothing.
     ids_until: u64,
+    /// Conversations in which an append was refused because too much waits, until they are
+    /// opened again: what was given behind it is refused for the same.
+    crowded: BTreeSet<RoomId>,
     /// By shard: appends of this round and earlier ones are stale.
     refused: BTreeMap<ShardId, Round>,
     health: Health,
@@ -188,6 +191,8 @@ impl<D: Disk> Engine<D> {
         let Some(outcome) = outcome else { return };
         if is_append {
             match outcome {
+                // Of one conversation's, and its own are refused by its name.
+                Outcome::Failed(Failure::Crowded) => (),
                 Outcome::Failed(_) => self.refuse(from, round),
                 _ => plan.rounds.push((from, round)),
             }
@@ -290,7 +295,7 @@ impl<D: Disk> Engine<D> {
             Failure::Stale => self.counts.stale += 1,
             Failure::Broken => self.counts.broken += 1,
             Failure::Damaged => self.counts.damaged += 1,
-            Failure::Abandoned => {}
+            Failure::Abandoned | Failure::Crowded => {}
         }
     }
 

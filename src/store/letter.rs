@@ -443,6 +443,9 @@ pub enum Failure {
     Damaged,
     /// Who asked is gone; nothing was read.
     Abandoned,
+    /// So much waits for the other one of a conversation that no more may; nothing was
+    /// written, and nothing of what was given in that channel behind it.
+    Crowded,
 }
 
 const fn crosses_threads<T: Send + 'static>() {}

@@ -246,6 +246,31 @@ fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
     assert_eq!(world.said(BOBS), [(0, "1".to_owned())], "for the other device, and at once");
 }
 
+#[test]
+fn who_speaks_to_somebody_who_is_away_is_refused_for_a_while_and_nobody_else() {
+    let mut world = World::new();
+    let say = |world: &mut World| {
+        let text = format!("\"{}\"", "x".repeat(60_000));
+        world.ask(0, TALK, send(&text, &world.next_id.to_string()))
+    };
+    let mut said = 0;
+    let refused = loop {
+        match say(&mut world) {
+            Answer::Posted(_) => said += 1,
+            other => break other,
+        }
+    };
+    assert!(matches!(refused, Answer::Refused(ErrorCode::TooManyRequests)), "{refused:?}");
+    assert!((270..290).contains(&said), "16 MiB wait: {said}");
+    assert!(matches!(say(&mut world), Answer::Refused(ErrorCode::TooManyRequests)));
+    assert!(matches!(world.publish("1"), Answer::Published(_)), "others are not concerned");
+    let reached = Reached::Delivered(said);
+    world.ask(5, TALK, progress("bob", BOBS, ANNS, reached));
+    let answer = say(&mut world);
+    assert_eq!(posted(&answer), said + 1, "without a hole");
+    assert_eq!(world.rooms.requests_count(), 0);
+}
+
 /// The first who needs the room is gone before the store has read it.
 fn leave_before_it_is_read(world: &mut World, what: What) {
     world.asleep = true;

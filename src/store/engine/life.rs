@@ -47,6 +47,7 @@ impl<D: Disk> Engine<D> {
             batch: Batch::default(),
             heads: Heads::default(),
             acknowledged: BTreeMap::new(),
+            crowded: BTreeSet::new(),
             refused: BTreeMap::new(),
             doubtful: BTreeSet::new(),
             health: Health::Works,

@@ -114,7 +114,11 @@ impl<D: Disk> Engine<D> {
         let sliced = match job {
             // Who opened it now would take what it has for all that it has.
             Job::Open(open) if self.doubtful.contains(&open.room) => Err(Failure::Broken),
-            Job::Open(open) => self.opened(open, so_far, budget),
+            Job::Open(open) => {
+                // What was given before is written or refused.
+                self.crowded.remove(&open.room);
+                self.opened(open, so_far, budget)
+            }
             Job::Read(range) => self.passage(range, so_far, budget),
             Job::Marks(page) => self.marks_page(page, so_far, budget),
             Job::Conversations(page) => self.conversations(page, so_far, budget),

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::base::limits::CONVERSATION_WAITING_BYTES_MAX;
 use crate::base::{RoomId, ShardId};
 use crate::wire::Publication;
 
@@ -99,6 +100,20 @@ impl<D: Disk> Engine<D> {
         let waits_there = |addressee: &Addressee| {
             head.parties.is_some_and(|parties| parties.contains(&addressee.inbox))
         };
+        if self.crowded.contains(room) {
+            return Err(Failure::Crowded);
+        }
+        if let Some(addressee) = addressee
+            && retracts.is_none()
+            && self.is_crowded(*room, &head, addressee.inbox)?
+        {
+            // The set is small, and who is forgotten of it is refused for another reason.
+            if ACKNOWLEDGED_MAX <= self.crowded.len() {
+                self.crowded.clear();
+            }
+            self.crowded.insert(*room);
+            return Err(Failure::Crowded);
+        }
         let is_next = publication.offset == head.offset + 1;
         let is_before = |left: &Arc<Publication>| left.offset < publication.offset;
         if !is_next
@@ -146,6 +161,33 @@ impl<D: Disk> Engine<D> {
             self.batch.put(Space::Marks, &key, record::put_marks(marks));
         }
         Ok(self.setup.durable(*namespace))
+    }
+
+    /// Whether so much was said since the oldest message that waits there that no more may
+    /// wait.
+    fn is_crowded(&self, room: RoomId, head: &Head, inbox: RoomId) -> Result<bool, Failure> {
+        if head.total_bytes <= CONVERSATION_WAITING_BYTES_MAX {
+            return Ok(false); // as in nearly all of them
+        }
+        let first = self.acknowledged.get(&(inbox, room)).copied().unwrap_or(0);
+        let range = key::pending_of(inbox, room, first, u64::MAX);
+        let mut oldest = None;
+        self.view().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, value| {
+            let offset = key::pending_from(key).map(|(.., offset)| offset);
+            oldest = Some((offset, PendingRecord::take(value)));
+            ControlFlow::Break(())
+        })?;
+        let Some((offset, record)) = oldest else { return Ok(false) };
+        let (offset, letter) = (offset.ok_or(Failure::Damaged)?, record?.letter);
+        let account = match letter.is_empty() {
+            false => Some(record::take_account(&letter)?),
+            true => {
+                let kept = self.view().get(Space::Messages, &key::message(room, offset))?;
+                kept.map(|kept| record::take_account(&kept)).transpose()?
+            }
+        };
+        let said_before = account.map_or(head.total_bytes, |account| account.total_bytes);
+        Ok(CONVERSATION_WAITING_BYTES_MAX < head.total_bytes.saturating_sub(said_before))
     }
 
     /// Who had read all of a conversation has read what it says there, too: the

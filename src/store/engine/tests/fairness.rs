@@ -349,3 +349,43 @@ fn what_is_taken_back_while_it_is_read_is_not_shown() {
         }
     }
 }
+
+/// A direct message of a MiB to bob.
+fn large(offset: u64) -> Job {
+    let Job::Append(mut append) = direct(offset) else { unreachable!() };
+    let text = "x".repeat(1 << 20);
+    append.publication = Arc::new(message(offset, "m", "ann", 1_000_000 + offset));
+    Arc::make_mut(&mut append.publication).data.bytes = text.into_bytes().into();
+    Job::Append(append)
+}
+
+#[test]
+fn so_much_waits_in_a_conversation_and_who_says_more_is_refused_alone() {
+    let mut bench = Bench::new();
+    let appended = |bench: &mut Bench<_>, job| matches!(bench.ask(job), Outcome::Appended);
+    let count = (1..100).take_while(|&offset| appended(&mut bench, large(offset))).count() as u64;
+    assert_eq!(count, 17, "16 MiB behind the oldest one");
+    // What was given in the same round: of the conversation refused by its name, else kept.
+    bench.give(large(count + 1));
+    bench.give(append(RoomId(8), "room:b", 1));
+    bench.give(large(count + 2));
+    bench.give(append(RoomId(8), "room:b", 2));
+    let answers = bench.answers();
+    let crowded = |one: &Outcome| matches!(one, Outcome::Failed(Failure::Crowded));
+    assert!(crowded(&answers[0]) && crowded(&answers[2]), "{answers:?}");
+    assert!(matches!(answers[1], Outcome::Appended) && matches!(answers[3], Outcome::Appended));
+    let reopen = |bench: &mut Bench<_>| {
+        let opened = bench.ask(Job::Open(open(RoomId(70))));
+        assert!(matches!(opened, Outcome::Opened(Some(_), _)), "{opened:?}");
+    };
+    // The room is read again, as after every refusal; that alone changes nothing.
+    reopen(&mut bench);
+    assert!(crowded(&bench.ask(large(count + 1))));
+    reopen(&mut bench);
+    bench.ask(mark(RoomId(70), "bob", Reached::Delivered(1)));
+    assert!(appended(&mut bench, large(count + 1)), "one less waits");
+    assert!(crowded(&bench.ask(large(count + 2))));
+    reopen(&mut bench);
+    bench.ask(mark(RoomId(70), "bob", Reached::Delivered(count + 1)));
+    assert!(appended(&mut bench, large(count + 2)), "all of it was acknowledged");
+}
