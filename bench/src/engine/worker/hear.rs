@@ -63,7 +63,7 @@ impl Worker {
             return;
         }
         let room = scenario.room(connection);
-        let epoch = self.epochs.get(&room).filter(|_| 1 < one.attempt);
+        let epoch = self.epochs.get(&peer).filter(|_| 1 < one.attempt);
         let recovery = epoch.map(|epoch| Recovery { offset: one.offset, epoch });
         let channel = scenario.channel(room);
         let join = self.given.speaker.join(&scenario.user(connection), &channel, recovery);
@@ -256,10 +256,8 @@ impl Worker {
     }
 
     fn on_subscribed(&mut self, peer: u32, result: &client::proto::SubscribeResult, now_ns: u64) {
-        let connection = self.connection(peer);
         if self.may_come_back() {
-            let room = self.given.scenario.room(connection);
-            self.epochs.entry(room).or_insert_with(|| result.epoch.as_str().into());
+            self.epochs.insert(peer, result.epoch.as_str().into());
         }
         if result.was_recovering {
             if result.recovered {
