@@ -621,8 +621,11 @@ async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Ev
             let core = question.core;
             asked.spawn(async move {
                 let body = look(&client, &url, Way::Direct, &token).await.unwrap_or_default();
-                let core = (!core.is_empty()).then(|| core_snapshot::of_answer(&body, &core));
-                let piece = Piece::Recorded(evidence::of_recorder(&body), core.flatten());
+                let snapshot = evidence::of_recorder(&body);
+                // Where no message is known, a core says what there is to say.
+                let core = (!core.is_empty() || snapshot.is_none())
+                    .then(|| core_snapshot::of_answer(&body, &core));
+                let piece = Piece::Recorded(snapshot, core.flatten());
                 (fingerprint, Some(piece))
             });
         }

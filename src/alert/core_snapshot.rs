@@ -39,6 +39,8 @@ struct SnapshotAnswer {
 #[derive(Deserialize)]
 struct CoreEvent {
     #[serde(default)]
+    core: Option<u32>,
+    #[serde(default)]
     kind: String,
     #[serde(default)]
     reason: String,
@@ -46,6 +48,8 @@ struct CoreEvent {
 
 #[derive(Default, Deserialize)]
 struct LongTurn {
+    #[serde(default)]
+    core: Option<u32>,
     #[serde(default)]
     phase: String,
     #[serde(default)]
@@ -64,11 +68,20 @@ struct BusyPart {
     room_id: String,
 }
 
-/// What an instance answered about this core alone; nothing when it says nothing.
+/// What an instance answered about this core alone; nothing when it says nothing. Where no
+/// core was asked for, about the one whose turn is long, or on which something was last.
 pub fn of_answer(body: &[u8], core: &str) -> Option<CoreSnapshot> {
-    let answer: SnapshotAnswer = serde_json::from_slice(body).ok()?;
+    let mut answer: SnapshotAnswer = serde_json::from_slice(body).ok()?;
+    let mut core = core.to_owned();
+    if core.is_empty() {
+        let turns = answer.long_turns.iter().map(|turn| turn.core);
+        let chosen = turns.chain(answer.events.iter().map(|event| event.core)).next()??;
+        answer.long_turns.retain(|turn| turn.core == Some(chosen));
+        answer.events.retain(|event| event.core == Some(chosen));
+        core = chosen.to_string();
+    }
     let mut recent: Vec<(String, String, u64)> = Vec::new();
-    for CoreEvent { kind, reason } in answer.events {
+    for CoreEvent { kind, reason, core: _ } in answer.events {
         let count = recent.len();
         match recent.last_mut() {
             Some((last, why, times)) if *last == kind && *why == reason => *times += 1,
@@ -83,7 +96,7 @@ pub fn of_answer(body: &[u8], core: &str) -> Option<CoreSnapshot> {
     let turn = turn.unwrap_or_default();
     let busy = turn.busy_with.unwrap_or_default();
     Some(CoreSnapshot {
-        core: core.to_owned(),
+        core,
         phase: turn.phase,
         for_seconds: turn.for_seconds,
         connection: busy.connection,
@@ -96,6 +109,23 @@ pub fn of_answer(body: &[u8], core: &str) -> Option<CoreSnapshot> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alert_about_all_cores_shows_the_one_that_something_is_with() {
+        let events = r#"{"core":1,"kind":"stall","reason":"turn"},
+            {"core":0,"kind":"stall","reason":"turn"},{"core":1,"kind":"stall","reason":"turn"}"#;
+        let with = |turns: &str| {
+            let body = format!(r#"{{"events":[{events}],"long_turns":[{turns}]}}"#);
+            of_answer(body.as_bytes(), "").unwrap()
+        };
+        let last = with("");
+        assert_eq!((last.core.as_str(), last.phase.as_str()), ("1", ""));
+        assert_eq!(last.recent, [("stall".to_owned(), "turn".to_owned(), 2)]);
+        let long = with(r#"{"core":0,"phase":"orders","for_seconds":2.0}"#);
+        assert_eq!((long.core.as_str(), long.phase.as_str()), ("0", "orders"));
+        assert_eq!(long.recent, [("stall".to_owned(), "turn".to_owned(), 1)]);
+        assert_eq!(of_answer(br#"{"events":[{"kind":"closed","reason":"x"}]}"#, ""), None);
+    }
 
     #[test]
     fn a_core_that_stands_still_says_whose_work_it_does_and_what_came_before() {

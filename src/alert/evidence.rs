@@ -256,12 +256,24 @@ struct Event {
     value_seconds: Option<f64>,
 }
 
+impl Event {
+    /// Whether it leads to a message, a room or a client. What happened to a core alone is
+    /// shown as that core's.
+    fn names_somebody(&self) -> bool {
+        let named = |name: &Option<String>| {
+            name.as_deref().is_some_and(|name| !["", "-", "none"].contains(&name))
+        };
+        named(&self.trace_id) || named(&self.room_id) || named(&self.user_agent)
+    }
+}
+
 /// The slowest event, of what a flight recorder answered; the newest of several that
 /// are as slow, since these come first.
 pub fn of_recorder(body: &[u8]) -> Option<Snapshot> {
     let answer: RecorderAnswer = serde_json::from_slice(body).ok()?;
     let seconds = |event: &Event| event.value_seconds.filter(|value| value.is_finite());
-    let worst = answer.events.into_iter().rev().max_by(|one, other| {
+    let named = answer.events.into_iter().filter(Event::names_somebody);
+    let worst = named.rev().max_by(|one, other| {
         seconds(one).unwrap_or(0.0).total_cmp(&seconds(other).unwrap_or(0.0))
     })?;
     Some(Snapshot {
@@ -455,6 +467,10 @@ mod tests {
         assert_eq!(of_recorder(body).unwrap().trace_id, "new");
         assert_eq!(of_recorder(br#"{"events":[]}"#), None);
         assert_eq!(of_recorder(b"[]"), None);
+        let stall = br#"{"events":[{"core":1,"kind":"stall","user_agent":"none","room_id":"","value_seconds":9.0},
+            {"room_id":"r","value_seconds":1.0}]}"#;
+        assert_eq!(of_recorder(stall).unwrap().room_id, "r");
+        assert_eq!(of_recorder(br#"{"events":[{"core":1,"user_agent":"none"}]}"#), None);
     }
 
     #[test]
