@@ -20,6 +20,8 @@ FAMILIES = {family["name"]: family for family in CATALOGUE}
 OUTPUT = HERE / "rookery.json"
 
 SERVERS = 'job=~"$job", instance=~"$instance"'
+# Those who watch the servers, and whose alerts are shown with theirs.
+WATCHERS = "rookery-alert-bridge|prometheus|alertmanager|"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 UNITS = {"seconds": "s", "bytes": "bytes", "": "short"}
 
@@ -244,7 +246,7 @@ def connections(board):
     board.panel("What they missed", [(rate(name, "result"), "{{result}}"),
                                      (rate("chat_subscription_gaps_total"), "gaps")], "cps",
                 help_of(name, "chat_subscription_gaps_total"))
-    board.panel("Under way, oldest, most operations", [
+    board.panel("Under way, and most operations", [
         (total("chat_handshake_inflight"), "upgrades under way"),
         (worst("chat_conn_tasks_max"), "most operations of one connection"),
     ], "short", help_of("chat_handshake_inflight", "chat_conn_tasks_max"))
@@ -296,9 +298,12 @@ def messages(board):
         (rate("chat_ws_messages_received_total", "protocol"), "messages, {{protocol}}"),
         (rate("chat_commands_received_total"), "commands"),
         (rate("chat_replies_sent_total"), "replies"),
-        (rate("chat_error_replies_sent_total"), "errors"),
     ], "cps", help_of("chat_ws_messages_received_total", "chat_commands_received_total",
-                      "chat_replies_sent_total", "chat_error_replies_sent_total"))
+                      "chat_replies_sent_total"))
+    name = "chat_error_replies_sent_total"
+    board.panel("Commands that were refused", [(rate(name, "code"), "{{code}}")], "cps",
+                help_of(name) + " 111 asks to come again; what the others mean stands in docs/PROTOCOL.md.",
+                stacked=True)
     board.panel("Rooms and subscriptions", [(total("chat_rooms"), "rooms"),
                                             (total("chat_subscriptions"), "subscriptions")],
                 "short", help_of("chat_rooms", "chat_subscriptions"))
@@ -334,21 +339,36 @@ def cores(board):
                 "Age of the core's last turn when it was scraped. Above 5 s it hangs.",
                 steps=[("green", None), ("red", 5)])
     name = "chat_executor_stall_seconds"
-    board.panel("Long turns", [(rate(f"{name}_count", "instance"), "{{instance}}"),
-                               (quantile(name, "instance", q="0.99"), "{{instance}}: p99, seconds")],
-                "short", help_of(name))
+    board.panel("Long turns", [(rate(f"{name}_count", "instance"), "{{instance}}")], "cps", help_of(name))
+    board.panel("How long those take", [(quantile(name, "instance", q="0.99"), "{{instance}}: p99")],
+                "s", help_of(name))
     board.panel("Turns and completions", [
         (rate("chat_core_turns_total", "instance"), "{{instance}} turns"),
         (rate("chat_uring_completions_total", "instance"), "{{instance}} completions"),
     ], "cps", help_of("chat_core_turns_total", "chat_uring_completions_total"))
-    board.panel("Late", [
-        (total("chat_core_timer_lag_seconds", "instance, core"), "{{instance}} {{core}} lag, s"),
-        (rate("chat_core_late_seconds_total", "instance, core"), "{{instance}} {{core}} of the time"),
-    ], "short", help_of("chat_core_timer_lag_seconds", "chat_core_late_seconds_total"))
+    name = "chat_core_timer_lag_seconds"
+    board.panel("How late", [(total(name, "instance, core"), "{{instance}} {{core}}")], "s",
+                help_of(name) + " From 0.02 s on the core is late and judges nobody, from 0.25 s on it rests "
+                "from accepting, from 1 s on newcomers are told to come again; clients bear 8 s.",
+                steps=[("green", None), ("orange", 0.25), ("red", 1)])
+    name = "chat_core_late_seconds_total"
+    board.panel("Time that was late", [(rate(name, "instance, core"), "{{instance}} {{core}}")],
+                "percentunit", help_of(name) + " Above half of the time somebody is told.",
+                steps=[("green", None), ("orange", 0.5)], max=1)
+    periods = "chat_cpu_periods_total"
+    throttled = "chat_cpu_throttled_periods_total"
+    board.panel("Stopped by its quota",
+                [(share(rate(throttled, "instance"), rate(periods, "instance")), "{{instance}}")],
+                "percentunit", help_of(periods, throttled) + " Empty where there is no quota.", max=1)
     board.panel("What lateness held back", [
         (rate("chat_accept_rests_total", "instance"), "{{instance}} rests of accepting"),
-        (rate("chat_pong_suspicions_total", "instance, outcome"), "{{instance}} pong missing: {{outcome}}"),
-    ], "cps", help_of("chat_accept_rests_total", "chat_pong_suspicions_total"))
+        (rate("chat_conn_rejected_total", "instance", 'reason="late"'), "{{instance}} upgrades told 503"),
+        (rate("chat_error_replies_sent_total", "instance", 'code="111"'), "{{instance}} commands told 111"),
+    ], "cps", help_of("chat_accept_rests_total")
+        + " Upgrades that a late server refused, and commands that were told to come again.")
+    name = "chat_pong_suspicions_total"
+    board.panel("Pongs that were missing", [(rate(name, "instance, outcome"), "{{instance}} {{outcome}}")],
+                "cps", help_of(name))
     name = "chat_core_connections"
     board.panel("Connections of each core", [(total(name, "instance, core"), "{{instance}} {{core}}")],
                 "short", help_of(name))
@@ -409,7 +429,9 @@ def capacity(board):
                         total("chat_active_connections", "instance")), "{{instance}}")],
                 "bytes", help_of("chat_memory_heap_alloc_bytes"))
     name = "process_cpu_seconds_total"
-    board.panel("CPU", [(rate(name, "instance"), "{{instance}}")], "short", help_of(name))
+    limit = "chat_cpu_limit_cores"
+    board.panel("CPU", [(rate(name, "instance"), "{{instance}}"), (total(limit, "instance"), "{{instance}} limit")],
+                "short", help_of(name, limit) + " In CPUs.")
     name = "process_threads"
     board.panel("Threads", [(total(name, "instance"), "{{instance}}")], "short", help_of(name))
     name = "process_start_time_seconds"
@@ -423,7 +445,7 @@ def capacity(board):
 
 def alert_path(board):
     board.row("Alert path", False)
-    board.panel("Alerts", [('sum by (alertname, severity) (ALERTS{alertstate="firing", alertname!="ChatWatchdog", job=~"$job"})',
+    board.panel("Alerts", [(f'sum by (alertname, severity) (ALERTS{{alertstate="firing", alertname!="ChatWatchdog", job=~"$job|{WATCHERS}"}})',
                             "{{severity}} {{alertname}}")], "short", "Alerts that fire.", stacked=True)
     bridge = '{job="rookery-alert-bridge"}'
     board.panel("Messages to people",
@@ -469,7 +491,7 @@ def tenants(board):
 # --- the whole ------------------------------------------------------------------------
 
 
-def variable(name, label, query):
+def variable(name, label, query, **more):
     return {
         "name": name,
         "label": label,
@@ -480,8 +502,8 @@ def variable(name, label, query):
         "sort": 1,
         "multi": True,
         "includeAll": True,
-        "allValue": ".+",
         "current": {"text": "All", "value": "$__all"},
+        **more,
     }
 
 
@@ -489,8 +511,9 @@ def variables():
     quantiles = ["0.5", "0.95", "0.99"]
     return [
         {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
+        # All of them are those that the query gives: Prometheus has a process, too.
         variable("job", "Job", "label_values(chat_build_info, job)"),
-        variable("instance", "Server", 'label_values(chat_build_info{job=~"$job"}, instance)'),
+        variable("instance", "Server", 'label_values(chat_build_info{job=~"$job"}, instance)', allValue=".+"),
         {
             "name": "quantile",
             "label": "Quantile",

@@ -47,7 +47,7 @@ def ask(prometheus, expression, begin, end):
     for name, value in {
         "$__rate_interval": f"{max(int(4 * step), 15)}s",
         "$quantile": "0.95",
-        "$job": ".+",
+        "$job": "rookery",
         "$instance": ".+",
     }.items():
         expression = expression.replace(name, value)
@@ -94,7 +94,7 @@ def draw(axes, panel, prometheus, begin, end):
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: human(value, unit)))
         if told:
             axes.legend(fontsize=6, loc="upper left", frameon=False, ncols=2)
-    axes.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=4))
+    axes.xaxis.set_major_locator(dates.AutoDateLocator(minticks=3, maxticks=5))
     axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S"))
     axes.set_xlim(begin / 86400, end / 86400)
     axes.tick_params(labelsize=7)

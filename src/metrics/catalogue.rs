@@ -2,9 +2,9 @@
 
 use super::labels::{
     AcceptFailure, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome, Direction,
-    HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page, Protocol, PublishResult,
-    Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected,
-    TenantOutcome,
+    ErrorReply, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page, Protocol,
+    PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
+    StoreFailure, Suspected, TenantOutcome,
 };
 use super::row::{Axis, Kind, Row, catalogue, exemplar_places, places};
 
@@ -99,8 +99,8 @@ catalogue! {
     CommandsIn = "chat_commands_received_total";
     /// Replies to commands, errors too.
     Replies = "chat_replies_sent_total";
-    /// Replies that say an error.
-    ErrorsSent = "chat_error_replies_sent_total";
+    /// Replies that say an error, by the protocol's code.
+    ErrorsSent(code: ErrorReply) = "chat_error_replies_sent_total";
     /// Bytes of TCP payload.
     BytesIn = "chat_bytes_total" {direction = "in"};
     /// Bytes of TCP payload.
@@ -188,6 +188,10 @@ catalogue! {
     Spans(outcome: SpanOutcome) = "chat_trace_spans_total".process();
     /// Log lines that nobody can read, by why.
     LogLinesLost(reason: LostLine) = "chat_log_lines_lost_total".process();
+    /// Periods of the CPU quota of the control group in which the process ran; 0 without a quota.
+    CpuPeriods = "chat_cpu_periods_total".process();
+    /// Periods in which that quota was used up, and the process stood still.
+    CpuPeriodsThrottled = "chat_cpu_throttled_periods_total".process();
     /// CPU time of the process.
     ProcessCpu = "process_cpu_seconds_total".process().in_ns();
 }
@@ -251,6 +255,8 @@ catalogue! {
     HeapResident = "chat_memory_heap_resident_bytes".process().article("3.3", "heap_inuse");
     /// Memory that the process may use: of its control group, or of the machine.
     MemoryLimit = "chat_memory_limit_bytes".process();
+    /// CPUs that the process may keep busy: by its control group's quota, or of the machine.
+    CpuLimit = "chat_cpu_limit_cores".process().in_thousandths();
     /// Which build runs.
     BuildInfo = "chat_build_info" {version = VERSION, commit = COMMIT}.process();
     /// Whether the server lets its clients go.
@@ -449,7 +455,8 @@ mod tests {
             assert!(row.help.ends_with('.') && !row.help.contains('\n'), "{}", row.name);
             assert_eq!(row.bounds_us.is_empty(), row.kind != Kind::Histogram, "{}", row.name);
             assert!(row.bounds_us.is_sorted_by(|a, b| a < b), "{}", row.name);
-            assert_eq!(row.unit() == "seconds", row.per_unit != 1, "{}", row.name);
+            let is_scaled = ["seconds", "cores"].contains(&row.unit());
+            assert_eq!(is_scaled, row.per_unit != 1, "{}", row.name);
             assert!(!row.exemplars || row.home == Home::Core, "{}", row.name);
         }
     }

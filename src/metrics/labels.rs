@@ -124,6 +124,38 @@ label! {
 }
 
 label! {
+    /// Why a command was refused: the error codes of the protocol.
+    ErrorReply {
+        /// A fault of the server.
+        Internal = "100",
+        /// Nobody said who it is.
+        Unauthorized = "101",
+        /// There is no such channel.
+        UnknownChannel = "102",
+        /// It is not allowed.
+        PermissionDenied = "103",
+        /// There is no such method.
+        MethodNotFound = "104",
+        /// The channel is subscribed.
+        AlreadySubscribed = "105",
+        /// A limit of the client's own.
+        LimitExceeded = "106",
+        /// It cannot be right.
+        BadRequest = "107",
+        /// Not with these settings.
+        NotAvailable = "108",
+        /// The token is over.
+        TokenExpired = "109",
+        /// The permission is over.
+        Expired = "110",
+        /// Later: a quota is used up, or the server is late.
+        TooManyRequests = "111",
+        /// What was missed is not there any more.
+        UnrecoverablePosition = "112",
+    }
+}
+
+label! {
     /// What kind of conversation a channel is.
     ChatType {
         /// Two people.

@@ -35,8 +35,8 @@ pub use exposition::{
 pub use flight::{Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_MAX, Flight, Flown, KINDS, Layer, Stages};
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
-    Direction, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page, Protocol,
-    PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
+    Direction, ErrorReply, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page,
+    Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
     StoreFailure, Suspected, TenantOutcome,
 };
 pub use pulse::{Phase, Sight, UnderWay};

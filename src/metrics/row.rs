@@ -134,6 +134,12 @@ impl Row {
         self
     }
 
+    /// The cell has thousandths of what is shown.
+    pub const fn in_thousandths(mut self) -> Row {
+        self.per_unit = 1_000;
+        self
+    }
+
     /// The cell has milliseconds, and seconds are shown.
     pub const fn in_ms(mut self) -> Row {
         self.per_unit = 1_000;
@@ -217,7 +223,7 @@ impl Row {
     /// The unit in which values are exposed, as far as the name says one.
     pub fn unit(&self) -> &'static str {
         let stem = self.name.strip_suffix("_total").unwrap_or(self.name);
-        ["seconds", "bytes"].into_iter().find(|unit| stem.ends_with(unit)).unwrap_or("")
+        ["seconds", "bytes", "cores"].into_iter().find(|unit| stem.ends_with(unit)).unwrap_or("")
     }
 
     /// The labels of one series, in the order of the catalogue.

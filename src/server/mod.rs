@@ -28,7 +28,7 @@ mod storage;
 mod traces;
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -133,6 +133,14 @@ pub fn run(setup: Setup) -> Result<Ended, Fault> {
     ended
 }
 
+/// The quota that holds now: it can be changed while a process runs. Where the system does
+/// not say in which groups this process is, nothing is known.
+fn cpu_quota_now() -> io::Result<Option<CpuQuota>> {
+    let groups = fs::read_to_string("/proc/self/cgroup")?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(cpu_quota::least(&groups, &mounts, &|path| fs::read_to_string(path).ok()))
+}
+
 /// What this process may use, after its limit of descriptors was raised.
 pub fn machine() -> Result<Machine, Fault> {
     let cores = core_affinity::get_core_ids().ok_or(Fault::Cores)?;
@@ -141,11 +149,7 @@ pub fn machine() -> Result<Machine, Fault> {
         rlimit::Resource::NOFILE.set(hard, hard).map_err(Fault::Limits)?;
     }
     let mut cores: Vec<usize> = cores.into_iter().map(|core| core.id).collect();
-    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpu_quota =
-        cpu_quota::least(&text("/proc/self/cgroup"), &text("/proc/self/mountinfo"), &|path| {
-            fs::read_to_string(path).ok()
-        });
+    let cpu_quota = cpu_quota_now().unwrap_or_default();
     if cpu_quota.as_ref().is_some_and(|quota| quota.cpus() < cores.len()) {
         // Where many containers share a machine, not all of them shall sit on its first CPUs.
         let mut byte = [0];

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use super::CpuQuota;
+use super::cpu_quota::Periods;
 use crate::logs::{self, LogLoss};
 use crate::metrics::{Counter, Gauge, Ledger, LostLine};
 
@@ -22,6 +24,8 @@ pub(super) struct Process {
     ledger: Ledger,
     stat: Option<File>,
     page_bytes: u64,
+    /// CPUs that the process may run on.
+    cpus: u64,
     table: Arc<super::pulse::TableUse>,
 }
 
@@ -34,7 +38,8 @@ impl Process {
         ledger.set(Gauge::ConfigReloadGood, 1);
         let stat = File::open("/proc/self/stat").ok();
         let page_bytes = rustix::param::page_size() as u64;
-        let process = Process { ledger, stat, page_bytes, table };
+        let cpus = core_affinity::get_core_ids().map_or(1, |cores| cores.len() as u64);
+        let process = Process { ledger, stat, page_bytes, cpus, table };
         process.refresh();
         process
     }
@@ -68,7 +73,22 @@ impl Process {
         ] {
             ledger.set_total(Counter::LogLinesLost(label), logs::lost(why));
         }
+        if let Ok(quota) = super::cpu_quota_now() {
+            self.look_at_cpu(quota.as_ref());
+        }
         self.look_at_heap();
+    }
+
+    /// What the process may have of the CPUs' time, and whether that is used up.
+    fn look_at_cpu(&self, quota: Option<&CpuQuota>) {
+        let all = self.cpus * 1_000;
+        let allowed = quota.map_or(all, |quota| quota.millicpus.min(all));
+        self.ledger.set(Gauge::CpuLimit, allowed);
+        let text = quota.and_then(|quota| fs::read_to_string(Periods::file(quota)).ok());
+        if let Some(periods) = text.and_then(|text| Periods::read(&text)) {
+            self.ledger.set_total(Counter::CpuPeriods, periods.all);
+            self.ledger.set_total(Counter::CpuPeriodsThrottled, periods.throttled);
+        }
     }
 
     /// The allocator's numbers are those of its last epoch until it is told to count.
@@ -181,6 +201,7 @@ mod tests {
             "process_threads ",
             "process_open_fds ",
             "chat_memory_limit_bytes ",
+            "chat_cpu_limit_cores ",
         ] {
             assert!(0.0 < value(name), "{name} in\n{text}");
         }

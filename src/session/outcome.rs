@@ -21,8 +21,8 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     /// Answers among the messages.
     pub answers_count: u64,
-    /// Refusals among the answers.
-    pub refusals_count: u64,
+    /// Why commands were refused, one for each refusal among the answers.
+    pub refused: Vec<ErrorCode>,
     /// Publishes that no room was asked about; rooms count their own.
     pub unpublished: Vec<(ChatType, PublishResult)>,
     /// The tenant of a client that came or went.
@@ -134,7 +134,7 @@ impl Outcome {
             messages: BytesMut::new(),
             effects: Vec::new(),
             answers_count: 0,
-            refusals_count: 0,
+            refused: Vec::new(),
             unpublished: Vec::new(),
             of_tenant: None,
             observed: Vec::new(),
@@ -151,8 +151,11 @@ impl Outcome {
 
     /// A refusal of command `id`.
     pub fn refuse(&mut self, id: u32, refusal: impl Into<Refusal>) {
-        self.refusals_count += u64::from(id != 0);
-        self.answer(id, refusal.into().answer());
+        let refusal = refusal.into();
+        if id != 0 {
+            self.refused.push(refusal.code());
+        }
+        self.answer(id, refusal.answer());
     }
 
     /// Something the client did not ask for.

@@ -11,8 +11,8 @@ use super::state::context;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{
-    Counter, Heartbeat, Histogram, LaneKind, Recovery as Recovered, RejectReason, Tenant,
-    TenantCounter, TenantGauge,
+    Counter, ErrorReply, Heartbeat, Histogram, LaneKind, Recovery as Recovered, RejectReason,
+    Tenant, TenantCounter, TenantGauge,
 };
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, Welcome, What};
 use crate::session::{Behind, Effect, Fault, Outbox, Outcome, Passage, Place};
@@ -23,7 +23,9 @@ impl Shard {
     /// Carries out what a session decided, in order.
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
         self.scribe.add(Counter::Replies, std::mem::take(&mut self.outcome.answers_count));
-        self.scribe.add(Counter::ErrorsSent, std::mem::take(&mut self.outcome.refusals_count));
+        for code in self.outcome.refused.drain(..) {
+            self.scribe.add(Counter::ErrorsSent(error_reply(code)), 1);
+        }
         if let Some((tenant, passage)) = self.outcome.of_tenant.take() {
             self.count_tenant(tenant, passage);
         }
@@ -424,5 +426,53 @@ impl Shard {
         let gathering = self.gatherings.of(channel);
         gathering.say(&message, audience);
         Some(gathering)
+    }
+}
+
+/// What metrics call an error code.
+fn error_reply(code: ErrorCode) -> ErrorReply {
+    match code {
+        ErrorCode::Internal => ErrorReply::Internal,
+        ErrorCode::Unauthorized => ErrorReply::Unauthorized,
+        ErrorCode::UnknownChannel => ErrorReply::UnknownChannel,
+        ErrorCode::PermissionDenied => ErrorReply::PermissionDenied,
+        ErrorCode::MethodNotFound => ErrorReply::MethodNotFound,
+        ErrorCode::AlreadySubscribed => ErrorReply::AlreadySubscribed,
+        ErrorCode::LimitExceeded => ErrorReply::LimitExceeded,
+        ErrorCode::BadRequest => ErrorReply::BadRequest,
+        ErrorCode::NotAvailable => ErrorReply::NotAvailable,
+        ErrorCode::TokenExpired => ErrorReply::TokenExpired,
+        ErrorCode::Expired => ErrorReply::Expired,
+        ErrorCode::TooManyRequests => ErrorReply::TooManyRequests,
+        ErrorCode::UnrecoverablePosition => ErrorReply::UnrecoverablePosition,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_the_numbers_that_clients_read() {
+        for (number, word) in (100..).zip(ErrorReply::WORDS) {
+            assert_eq!(number.to_string(), *word);
+        }
+        for code in [
+            ErrorCode::Internal,
+            ErrorCode::Unauthorized,
+            ErrorCode::UnknownChannel,
+            ErrorCode::PermissionDenied,
+            ErrorCode::MethodNotFound,
+            ErrorCode::AlreadySubscribed,
+            ErrorCode::LimitExceeded,
+            ErrorCode::BadRequest,
+            ErrorCode::NotAvailable,
+            ErrorCode::TokenExpired,
+            ErrorCode::Expired,
+            ErrorCode::TooManyRequests,
+            ErrorCode::UnrecoverablePosition,
+        ] {
+            assert_eq!(error_reply(code).word(), code.parts().0.to_string());
+        }
     }
 }

@@ -49,6 +49,18 @@ def test_it_can_be_used_anywhere_and_changed_nowhere():
             assert source == {"type": "prometheus", "uid": "${datasource}"}, panel["title"]
 
 
+def test_all_jobs_are_those_of_servers():
+    job = next(one for one in BOARD["templating"]["list"] if one["name"] == "job")
+    # With a pattern for all of them Prometheus' own CPU time stands beside the servers'.
+    assert job["includeAll"] and "allValue" not in job and "chat_build_info" in job["query"]["query"]
+
+
+def test_a_panel_has_one_unit():
+    for panel in PANELS:
+        rated = {target["expr"].startswith("histogram_quantile") for target in panel["targets"]}
+        assert len(rated) == 1, f"{panel['title']} shows times beside something else"
+
+
 def test_panels_say_what_they_show():
     ids = [panel["id"] for panel in PANELS + ROWS]
     assert len(ids) == len(set(ids))

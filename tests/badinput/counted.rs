@@ -71,7 +71,7 @@ fn what_comes_and_goes_is_counted() {
             ("chat_ws_messages_received_total{protocol=\"json\"}", 10),
             ("chat_commands_received_total", 10),
             ("chat_replies_sent_total", 10),
-            ("chat_error_replies_sent_total", 1),
+            ("chat_error_replies_sent_total{code=\"103\"}", 1),
             ("chat_msg_publish_total{chat_type=\"group\",result=\"accepted\"}", 5),
             ("chat_msg_recipients_total", 10),
             // The one that was spoken in, and two inboxes.
