@@ -2,7 +2,7 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run monitor monitor-demo test lint fmt audit bench bench-million alert-storm crash old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds docs noise-demo
+.PHONY: help run monitor monitor-demo test lint fmt audit bench bench-million alert-storm memory crash old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds docs noise-demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -40,6 +40,9 @@ bench-million: ## a million authenticated connections, both ends on this machine
 
 alert-storm: ## 1,000 alerts through the bridge: refused, corrected, giant, throttled, killed
 	ROOKERY_STORM_ALERTS=1000 cargo test --test alert everything_at_once -- --nocapture
+
+memory: ## a million rooms come and go, in memory, and 100,000 on disk; memory before and after
+	ROOKERY_MEMORY_ROOMS=1000000 cargo test --release --test memory -- --nocapture
 
 crash: ## kill the server 200 times under load, fill its file system, let its disk fail
 	@scripts/crash

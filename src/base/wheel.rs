@@ -4,6 +4,10 @@ const LEVELS: usize = 4;
 const SPOKES: usize = 64;
 const SPOKE_BITS: u32 = 6;
 
+/// Entries that an empty spoke keeps memory for. There are 64 of them in each wheel, and
+/// several wheels on each shard.
+const SPOKE_ENTRIES_KEPT: usize = 64;
+
 /// Deadlines by the million: a hierarchical timing wheel (Varghese and Lauck,
 /// 1987) of four levels with 64 spokes each.
 ///
@@ -93,7 +97,7 @@ impl<K: Copy> Wheel<K> {
             if !spoke.is_empty() {
                 break;
             }
-            if spoke.capacity() > 1_024 {
+            if spoke.capacity() > SPOKE_ENTRIES_KEPT {
                 *spoke = Vec::new(); // a burst's memory is not kept for ever
             }
             self.turned = next;

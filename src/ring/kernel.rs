@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::base::{Action, ConnId, Ending, Event, Moment, Now, PeerSigns, Tick};
+use crate::base::{Action, ConnId, Ending, Event, Moment, Now, PeerSigns, Tick, trim_queue};
 use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
@@ -209,6 +209,13 @@ impl KernelPlane {
 
     fn tick(&self) -> Tick {
         Tick(self.started.elapsed().as_millis() as u64)
+    }
+
+    /// Gives back what a crowd that came or went at once has left. To be called now and
+    /// then.
+    pub fn trim(&mut self) {
+        trim_queue(&mut self.gone);
+        self.uring.trim();
     }
 
     /// Hands all requests over; then nothing names the descriptors of leaving

@@ -19,7 +19,7 @@ const REST_MS: u64 = 30_000;
 
 /// A room is looked at as often at least, so that deadlines of rooms that are gone
 /// do not pile up until the oldest message would have been too old.
-pub(super) const SWEEP_MS_MAX: u64 = 3_600_000;
+pub(super) const SWEEP_MS_MAX: u64 = 300_000;
 
 /// One room on its home shard.
 pub(super) struct Room {

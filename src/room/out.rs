@@ -1,6 +1,6 @@
 use super::letter::{Answer, Ask, Asker, Tell, What};
 use super::way::Way;
-use crate::base::{Moment, RoomId, ShardId, Trace};
+use crate::base::{Moment, RoomId, ShardId, Trace, trim_list};
 use crate::metrics::{ChatType, PublishResult};
 use crate::store::Request;
 use crate::wire::ErrorCode;
@@ -60,6 +60,16 @@ pub enum Step {
 }
 
 impl Out {
+    /// Gives back what very many decisions have left of the lists.
+    pub fn trim(&mut self) {
+        let Out { told, asks, requests, published, steps } = self;
+        trim_list(told);
+        trim_list(asks);
+        trim_list(requests);
+        trim_list(published);
+        trim_list(steps);
+    }
+
     /// Answers a question.
     pub(super) fn answer(&mut self, room: RoomId, (from, asker): (ShardId, Asker), answer: Answer) {
         self.told.push((from, Tell::Answer(room, asker, answer)));

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::kept::Kept;
@@ -20,7 +19,9 @@ use super::{
 use crate::base::limits::{
     BEGINNERS_MAX, HISTORY_ANSWER_MAX, PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX, TYPING_USERS_MAX,
 };
-use crate::base::{Bucket, Csprng, Moment, Now, Rate, RoomId, SealKey, ShardId, Slab, Tick, Wheel};
+use crate::base::{
+    Bucket, Csprng, Moment, Now, Rate, RoomId, SealKey, ShardId, Slab, SlotIndex, Tick, Wheel,
+};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Publication};
 
 /// How exactly rooms keep their deadlines.
@@ -36,7 +37,7 @@ const TYPING_INTERVAL_MS: u64 = 1_000;
 /// history in memory, grace and anything under way is gone.
 pub struct Rooms {
     pub(super) rooms: Slab<Room>,
-    index: HashTable<u32>,
+    index: SlotIndex,
     pub(super) options: Arc<Options>,
     sweeps: Wheel<u32>,
     partings: Wheel<(u32, Seat)>,
@@ -61,7 +62,7 @@ impl Rooms {
         let begun_rooms = options.user_rates.begun_rooms;
         Rooms {
             rooms: Slab::default(),
-            index: HashTable::new(),
+            index: SlotIndex::default(),
             options,
             sweeps: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
@@ -163,6 +164,7 @@ impl Rooms {
     /// Lets pass what has passed: old messages, graces, empty rooms. At most
     /// `max` of each; the rest at the next call.
     pub fn tick(&mut self, now: Now, max: usize, out: &mut Out) {
+        self.beginnings.tick(now.tick);
         let mut partings = Vec::new();
         self.partings.turn(now.tick, max, |key| partings.push(key));
         for (slot, seat) in partings {
@@ -572,18 +574,17 @@ impl Rooms {
         };
         let slot = self.rooms.insert(room);
         let rooms = &self.rooms;
-        self.index.insert_unique(id.fold(), slot, |&slot| rooms[slot].id.fold());
+        self.index.insert(slot, |slot| rooms[slot].id.fold());
         Some(slot)
     }
 
     pub(super) fn find(&self, id: RoomId) -> Option<u32> {
-        self.index.find(id.fold(), |&slot| self.rooms[slot].id == id).copied()
+        self.index.find(id.fold(), |slot| self.rooms[slot].id == id)
     }
 
     pub(super) fn drop_room(&mut self, slot: u32) {
-        let id = self.rooms[slot].id;
-        let found = self.index.find_entry(id.fold(), |&other| other == slot);
-        found.expect("the index knows every room").remove();
+        let rooms = &self.rooms;
+        self.index.remove(slot, |slot| rooms[slot].id.fold());
         self.rooms.remove(slot);
     }
 

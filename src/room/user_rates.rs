@@ -4,25 +4,41 @@
 //! Deliberately absent: what happens beyond a rate.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::base::{Bucket, Rate, Tick};
 use crate::wire::ClientInfo;
 
 /// Users who did something lately, each with a bucket.
 ///
-/// Invariant: at most `count_max` of them; who has a full bucket is forgotten when there
-/// is no room.
+/// Invariant: at most `count_max` of them. Who has a full bucket is as good as forgotten, and
+/// is in turn: a few are looked at when somebody comes, and some more now and then.
 #[derive(Debug)]
 pub(super) struct UserRates {
     of: BTreeMap<Box<str>, Bucket>,
+    /// Users up to this name were looked at in this round.
+    looked_up_to: Box<str>,
+    /// When some are looked at though nobody comes.
+    next_look: Tick,
     rate: Rate,
     count_max: usize,
 }
 
+/// Looked at when a new user comes: more than one, so that they become fewer.
+const LOOKS_PER_USER: usize = 2;
+
+/// Looked at when there is no room for it.
+const LOOKS_WHEN_FULL: usize = 64;
+
+/// Looked at now and then: a hundredth of a millisecond or a few.
+const LOOKS_PER_STEP: usize = 512;
+const LOOK_MS: u64 = 250;
+
 impl UserRates {
     /// Nobody did anything.
     pub fn new(rate: Rate, count_max: usize) -> UserRates {
-        UserRates { of: BTreeMap::new(), rate, count_max }
+        let (looked_up_to, next_look) = (Box::default(), Tick(0));
+        UserRates { of: BTreeMap::new(), looked_up_to, next_look, rate, count_max }
     }
 
     /// A user does something once more. False when that is too often, or when so many
@@ -30,15 +46,42 @@ impl UserRates {
     #[must_use]
     pub fn take(&mut self, now: Tick, tenant: &str, info: &ClientInfo) -> bool {
         let key = key_of(tenant, info);
-        if !self.of.contains_key(&key) && self.count_max <= self.of.len() {
-            let rate = self.rate;
-            self.of.retain(|_, bucket| !bucket.is_full(now));
+        if !self.of.contains_key(&key) {
+            self.forget_rested(now, LOOKS_PER_USER);
+            if self.count_max <= self.of.len() {
+                self.forget_rested(now, LOOKS_WHEN_FULL);
+            }
             if self.count_max <= self.of.len() {
                 return false;
             }
-            debug_assert!(rate.per_s != 0, "a bucket fills up");
         }
         self.of.entry(key).or_insert_with(Bucket::full).take(now, self.rate, 1)
+    }
+
+    /// Forgets some who have rested, when it is time to; asked in each turn.
+    pub fn tick(&mut self, now: Tick) {
+        if self.next_look <= now && !self.of.is_empty() {
+            self.next_look = now.plus_ms(LOOK_MS);
+            self.forget_rested(now, LOOKS_PER_STEP);
+        }
+    }
+
+    /// Looks at the next few, and begins again behind the last.
+    fn forget_rested(&mut self, now: Tick, looks_max: usize) {
+        let behind = (Bound::Excluded(&*self.looked_up_to), Bound::Unbounded);
+        let looked_at = self.of.range::<str, _>(behind).take(looks_max);
+        let (mut last, mut rested, mut looks) = (None, Vec::new(), 0);
+        for (user, bucket) in looked_at {
+            looks += 1;
+            last = Some(user);
+            if bucket.is_full(now) {
+                rested.push(user.clone());
+            }
+        }
+        self.looked_up_to = last.filter(|_| looks == looks_max).cloned().unwrap_or_default();
+        for user in rested {
+            self.of.remove(&user);
+        }
     }
 }
 
@@ -70,5 +113,28 @@ mod tests {
         let many = (0..200).filter(|n| take(1_005, &format!("u{n}"), 1)).count();
         assert!((90..100).contains(&many), "{many} of them");
         assert!(take(9_000, "eve", 1), "the others have rested");
+    }
+
+    #[test]
+    fn who_has_rested_is_forgotten_though_nobody_comes() {
+        let mut rates = UserRates::new(Rate { per_s: 1, burst: 3 }, 65_536);
+        for user in 0..10_000 {
+            assert!(rates.take(Tick(5), "", &info(&format!("u{user}"), 1)));
+        }
+        rates.tick(Tick(500));
+        assert_eq!(rates.of.len(), 10_000, "nobody has rested");
+        for step in 0..40 {
+            rates.tick(Tick(9_000 + step * LOOK_MS));
+        }
+        assert!(rates.of.is_empty() && rates.looked_up_to.is_empty());
+    }
+
+    #[test]
+    fn a_crowd_that_comes_one_after_another_stays_small() {
+        let mut rates = UserRates::new(Rate { per_s: 1, burst: 3 }, 65_536);
+        for user in 0..100_000u64 {
+            assert!(rates.take(Tick(5 + user), "", &info(&format!("u{user}"), 1)));
+        }
+        assert!(rates.of.len() < 4_000, "{} are known, 1,000 have not rested", rates.of.len());
     }
 }

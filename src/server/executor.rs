@@ -29,7 +29,7 @@ use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Csprng, Event, ShardId, Tick};
+use crate::base::{Action, Csprng, Event, ShardId, Tick, trim_list};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
@@ -410,6 +410,9 @@ impl Core {
             outbox_bytes_max: self.shard.outbox_bytes_max(),
         };
         self.pulse.beat(now, &look, &self.scribe);
+        self.shard.trim();
+        self.plane.trim();
+        trim_list(&mut self.work);
         self.tell_lateness(now);
         if let Some(expired) = &mut self.expired {
             let more = expired.take();

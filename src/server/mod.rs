@@ -115,6 +115,11 @@ pub fn run(setup: Setup) -> Result<Ended, Fault> {
             setup.options.connections_max
         );
     }
+    // What is freed goes back to the system after ten seconds also where nobody allocates:
+    // a core that rests after a storm would keep its pages for as long as it rests.
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::warn!("freed memory stays with the process while it rests: {error}");
+    }
     let locked = locked::locked_bytes(&plan, &setup.ring);
     locked::raise(locked).map_err(|limit_bytes| Fault::LockedMemory {
         limit_bytes,

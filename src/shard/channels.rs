@@ -1,9 +1,7 @@
 use std::slice;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-
-use crate::base::{RoomId, Slab};
+use crate::base::{RoomId, Slab, SlotIndex};
 use crate::session::Place;
 use crate::wire::Encoding;
 
@@ -14,7 +12,7 @@ use crate::wire::Encoding;
 #[derive(Debug, Default)]
 pub struct Channels {
     channels: Slab<Channel>,
-    index: HashTable<u32>,
+    index: SlotIndex,
     seats_count: usize,
 }
 
@@ -95,7 +93,7 @@ impl Channels {
 
     /// The channel of a room.
     pub fn find(&self, room: RoomId) -> Option<u32> {
-        self.index.find(room.fold(), |&slot| self.channels[slot].room == room).copied()
+        self.index.find(room.fold(), |slot| self.channels[slot].room == room)
     }
 
     /// One channel.
@@ -117,7 +115,7 @@ impl Channels {
         }
         let channel = self.channels.insert(Channel { room, name, seats: Seats::One(seat) });
         let channels = &self.channels;
-        self.index.insert_unique(room.fold(), channel, |&slot| channels[slot].room.fold());
+        self.index.insert(channel, |slot| channels[slot].room.fold());
         Place { channel, index: 0 }
     }
 
@@ -128,8 +126,8 @@ impl Channels {
         let channel = &mut self.channels[place.channel];
         let room = channel.room;
         if channel.seats.all().len() == 1 {
-            let found = self.index.find_entry(room.fold(), |&slot| slot == place.channel);
-            found.expect("the index knows every channel").remove();
+            let channels = &self.channels;
+            self.index.remove(place.channel, |slot| channels[slot].room.fold());
             self.channels.remove(place.channel);
             return None;
         }

@@ -11,6 +11,9 @@ use crate::session::Cargo;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
 
+/// Channels that an index keeps memory for when none of them speaks.
+const INDEX_ENTRIES_KEPT: usize = 4_096;
+
 /// What all channels say in one turn.
 ///
 /// Invariant: `index` knows exactly the gatherings in `all`, by room.
@@ -45,6 +48,13 @@ impl Gatherings {
             *moved.expect("the index knows every gathering") = at;
         }
         Some(all.swap_remove(at as usize))
+    }
+
+    /// Gives back what a turn in which very many spoke has left.
+    pub fn trim(&mut self) {
+        if self.all.is_empty() && INDEX_ENTRIES_KEPT < self.index.capacity() {
+            self.index = HashTable::new();
+        }
     }
 
     /// Takes everything, in the order in which channels began to speak.

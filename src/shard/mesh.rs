@@ -4,7 +4,7 @@ use super::{Gap, Letter, home};
 use crate::base::limits::{
     LANE_LEFT_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX, USER_REQUESTS_MAX,
 };
-use crate::base::{RoomId, ShardId, UserHash};
+use crate::base::{RoomId, ShardId, UserHash, trim_queue};
 use crate::room::{Ask, Asker, Tell, What};
 use crate::wire::ErrorCode;
 
@@ -78,6 +78,11 @@ impl Mesh {
             own_asks: 0,
             user_asks: BTreeMap::new(),
         }
+    }
+
+    /// Gives back what a turn with very many letters to ourselves has left.
+    pub fn trim(&mut self) {
+        trim_queue(&mut self.local);
     }
 
     /// Total shards.

@@ -22,7 +22,7 @@ use crate::auth::Keys;
 use crate::base::limits::{IDLE_TURN_PINGS_MAX, TURN_PINGS_MAX, TURN_TIMERS_MAX};
 use crate::base::{
     Action, Chance, ConnId, Csprng, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Slots,
-    Soon, Tick, Wheel,
+    Soon, Tick, Wheel, trim_list,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Asker, Out, Rooms, Tell};
@@ -273,6 +273,21 @@ impl Shard {
         self.scribe.set(Gauge::CoreConnections, self.conns.len() as u64);
         self.scribe.set(Gauge::InFlight, self.waiting.publications_count());
         self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.upgrading_count));
+    }
+
+    /// Gives back what a turn with very much to do has left of lists that are kept for
+    /// their capacity only. To be called now and then, and not in each turn.
+    pub fn trim(&mut self) {
+        trim_list(&mut self.listed);
+        trim_list(&mut self.for_store);
+        trim_list(&mut self.outcome.effects);
+        trim_list(&mut self.outcome.unpublished);
+        trim_list(&mut self.outcome.observed);
+        trim_list(&mut self.left.rounds);
+        self.out.trim();
+        self.gatherings.trim();
+        self.mesh.trim();
+        self.suspects.trim();
     }
 
     /// When `finish_turn` should be called next, even if nothing happens.

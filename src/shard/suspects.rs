@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{Bucket, ConnId, Rate, Tick};
+use crate::base::{Bucket, ConnId, Rate, Tick, trim_queue};
 use crate::session::{Pace, Suspicion};
 
 /// Judged in one turn at most: each costs a system call or two.
@@ -80,6 +80,11 @@ impl Suspects {
         self.turn_window(now);
         self.missing[0] += u32::from(suspicion == Suspicion::Silence);
         self.waiting.push_back(id);
+    }
+
+    /// Gives back what a crowd has left.
+    pub fn trim(&mut self) {
+        trim_queue(&mut self.waiting);
     }
 
     /// When somebody who waits can be taken.
