@@ -334,7 +334,7 @@ def cores(board):
                 help_of(name), width=12, height=9, max=1)
     name = "chat_core_last_tick_timestamp_seconds"
     family(name)
-    age = f"timestamp({name}{matchers()})\n  - {name}{matchers()}"
+    age = f"clamp_min(timestamp({name}{matchers()})\n  - {name}{matchers()}, 0)"
     board.panel("Last turn", [(age, "{{instance}} {{core}}")], "s",
                 "Age of the core's last turn when it was scraped. Above 5 s it hangs.",
                 steps=[("green", None), ("red", 5)])
