@@ -1,7 +1,7 @@
 //! The binary on a disk that hangs: syncs that never return, a storage thread that stands
 //! still, files that nobody can read to their end. Signals are heard all the same.
 //!
-//! One of two files outside `src/ring` with `unsafe`: a child takes a seccomp filter upon
+//! One of the files outside `src/ring` with `unsafe`: a child takes a seccomp filter upon
 //! itself before it becomes the binary, and a test holds one of a server's threads.
 #![allow(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! The binary where io_uring is refused to it, as Docker's default profile does.
 //!
-//! One of two files outside `src/ring` with `unsafe`: a child takes a seccomp filter upon
+//! One of the files outside `src/ring` with `unsafe`: a child takes a seccomp filter upon
 //! itself before it becomes the binary.
 #![allow(unsafe_code)]
 

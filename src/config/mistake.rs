@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::Kind;
 use crate::auth::KeyTrouble;
@@ -91,7 +92,19 @@ impl fmt::Display for Mistake {
             Why::Unknown(None) => f.write_str("there is no such setting"),
             Why::Unknown(Some(near)) => write!(f, "there is no such setting; is it `{near}`?"),
             Why::Form { wanted, unit, got } => {
-                write!(f, "it must be {}, and is {got}", Range { kind: *wanted, unit })
+                let hint = match wanted {
+                    Kind::Address => address_hint(got.trim_matches('"')),
+                    Kind::Count { .. }
+                    | Kind::Integer { .. }
+                    | Kind::Power { .. }
+                    | Kind::Switch
+                    | Kind::Word(_)
+                    | Kind::Text { .. }
+                    | Kind::Secret { .. }
+                    | Kind::Texts { .. }
+                    | Kind::Numbers { .. } => "",
+                };
+                write!(f, "it must be {}, and is {got}{hint}", Range { kind: *wanted, unit })
             }
             Why::Shape(wanted) => write!(f, "it must be {wanted}"),
             Why::Entries(count_max) => write!(f, "there can be at most {count_max}"),
@@ -99,6 +112,43 @@ impl fmt::Display for Mistake {
             Why::File { path, error } => write!(f, "{path}: {error}"),
             Why::Key(trouble) => trouble.fmt(f),
         }
+    }
+}
+
+/// What is probably meant by a text that is no address with a port, and how to write it.
+fn address_hint(text: &str) -> &'static str {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name_letter = |letter: char| letter.is_ascii_alphanumeric() || "-.".contains(letter);
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        // As written it can be read, so it is one of those.
+        return if address.ip().is_multicast() {
+            "; nobody can connect to a multicast address"
+        } else {
+            "; nobody can connect to a broadcast address"
+        };
+    }
+    if text.contains("://") {
+        "; leave out what it begins with, and what follows the port"
+    } else if text.starts_with("unix:") || text.contains('/') {
+        "; sockets in the file system are not served; a proxy can listen on one"
+    } else if text.contains(',') {
+        "; it takes one address, and clients can have more in [[listeners]]"
+    } else if text.contains('%') {
+        "; an interface is written by its number: [fe80::1%2]:8000"
+    } else if text.parse::<IpAddr>().is_ok() {
+        "; the port is missing"
+    } else if is_port(text) || (matches!(host, "" | "*") && is_port(port)) {
+        "; for all addresses write [::] before the port, or 0.0.0.0 for IPv4 only"
+    } else if host.parse::<Ipv6Addr>().is_ok() {
+        "; an address of IPv6 has brackets: [::1]:8000"
+    } else if is_port(port) && port.parse::<u16>().is_err() {
+        "; ports go up to 65535"
+    } else if is_port(port) && host.chars().all(is_name_letter) {
+        "; names are not looked up, as one may mean several addresses: this machine alone is \
+         127.0.0.1 (and [::1] in IPv6)"
+    } else {
+        ""
     }
 }
 

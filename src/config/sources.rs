@@ -1,4 +1,5 @@
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::mistake::{Mistake, Place, Why};
@@ -303,7 +304,9 @@ fn is_in_range(kind: Kind, value: &Value) -> bool {
         (Kind::Text { bytes_max } | Kind::Secret { bytes_max }, Value::Text(text)) => {
             is_text(text, bytes_max)
         }
-        (Kind::Address, Value::Text(text)) => text.parse::<std::net::SocketAddr>().is_ok(),
+        (Kind::Address, Value::Text(text)) => {
+            text.parse::<SocketAddr>().is_ok_and(|address| can_be_connected_to(address.ip()))
+        }
         (Kind::Texts { count_max, bytes_max }, Value::Texts(texts)) => {
             texts.len() <= count_max && texts.iter().all(|text| is_text(text, bytes_max))
         }
@@ -329,6 +332,12 @@ fn is_in_range(kind: Kind, value: &Value) -> bool {
             | Value::Numbers(_),
         ) => false,
     }
+}
+
+/// The kernel lets a server listen on the others, too, and nobody ever comes.
+fn can_be_connected_to(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 /// Whether an empty variable with this name can only mean that nothing was said: for a text

@@ -802,3 +802,35 @@ fn insecure_is_warned_about() {
     assert_eq!(config.warnings().len(), 1);
     assert!(config.is_useless().is_none());
 }
+
+#[test]
+fn what_is_no_address_says_how_to_write_it() {
+    for (text, hint) in [
+        ("localhost:8000", "names are not looked up"),
+        ("chat.example.org:443", "127.0.0.1 (and [::1] in IPv6)"),
+        ("8000", "for all addresses write [::]"),
+        (":8000", "or 0.0.0.0 for IPv4 only"),
+        ("*:8000", "for all addresses"),
+        ("0.0.0.0", "the port is missing"),
+        ("::1", "the port is missing"),
+        ("::1:8000", "the port is missing"),
+        ("fe80::1:2:3:4:5:6:8000", "has brackets"),
+        ("127.0.0.1:65536", "ports go up to 65535"),
+        ("[fe80::1%eth0]:8000", "by its number: [fe80::1%2]:8000"),
+        ("unix:/run/chat.sock", "a proxy can listen on one"),
+        ("/run/chat.sock", "a proxy can listen on one"),
+        ("http://0.0.0.0:8000/", "leave out what it begins with"),
+        ("0.0.0.0:8000,[::]:8000", "[[listeners]]"),
+        ("224.0.0.1:8000", "a multicast address"),
+        ("[ff02::1]:8000", "a multicast address"),
+        ("255.255.255.255:8000", "a broadcast address"),
+        ("[::ffff:255.255.255.255]:8000", "a broadcast address"),
+    ] {
+        let mistakes = Case::default().env("ROOKERY_SERVER_LISTEN", text).resolve();
+        let told = lines(&mistakes.err().unwrap_or_default());
+        assert!(told.len() == 1 && told[0].contains(hint), "{text}: {told:?}");
+    }
+    for text in ["[fe80::1%2]:8000", "[::ffff:127.0.0.1]:8000", "0.0.0.0:0", "[::]:8000"] {
+        Case::default().env("ROOKERY_SERVER_LISTEN", text).good();
+    }
+}
