@@ -4,8 +4,10 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::options::Channel;
+use crate::outbound::{BodyEnd, ExchangeAnswer};
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,25 +61,26 @@ impl fmt::Display for Answer {
 
 #[derive(Deserialize)]
 struct Body {
-    errcode: i64,
+    errcode: Value,
 }
 
 /// The longest rest that a robot may ask for, in ms. What it says beyond that is no
 /// reason to be silent for a day: it is asked again.
 pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
 
-/// Reads a whole answer, with its `Retry-After` in seconds.
+/// Reads an answer.
 ///
 /// A code of 400 is about one message, and so is what nobody knows: whether the robot
 /// refuses everything is found out by a message that has nothing in it.
-pub fn read(channel: Channel, status: u16, retry_after_s: Option<u64>, body: &[u8]) -> Answer {
+pub fn read(channel: Channel, answer: &ExchangeAnswer) -> Answer {
+    let (status, body) = (answer.status, &answer.body[..]);
     let code = i64::from(status);
     match status {
         200..=299 => {}
         408 | 425 | 500..=599 => return Answer::Busy(code),
         413 => return Answer::TooLong(code),
         429 => {
-            let wait_ms = retry_after_s.unwrap_or(0).saturating_mul(1_000);
+            let wait_ms = answer.retry_after_ms.unwrap_or(0);
             return Answer::TooOften(wait_ms.min(RETRY_AFTER_MS_MAX));
         }
         400 if channel == Channel::Slack && is_about_the_hook(body) => {
@@ -88,10 +91,27 @@ pub fn read(channel: Channel, status: u16, retry_after_s: Option<u64>, body: &[u
         _ => return Answer::Refused(code),
     }
     match channel {
+        // A login, or what a proxy has to say. No robot answers with a page for people.
+        Channel::Slack | Channel::Webhook if is_page(body) => Answer::Busy(code),
+        Channel::Slack if says_no(body) => Answer::Refused(code),
         Channel::Slack | Channel::Webhook => Answer::Delivered,
-        Channel::Wecom => of_code(body, wecom),
-        Channel::Dingtalk => of_code(body, dingtalk),
+        Channel::Wecom => of_code(answer, wecom),
+        Channel::Dingtalk => of_code(answer, dingtalk),
     }
+}
+
+fn is_page(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    let begins = |word: &str| {
+        body.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    begins("<!doctype html") || begins("<html")
+}
+
+/// What is compatible with Slack says some refusals with 200 and JSON.
+fn says_no(body: &[u8]) -> bool {
+    let Ok(Value::Object(said)) = serde_json::from_slice::<Value>(body) else { return false };
+    ["ok", "success"].iter().any(|name| said.get(*name) == Some(&Value::Bool(false)))
 }
 
 /// Slack says some of what is wrong with a webhook with 400.
@@ -107,12 +127,33 @@ fn is_about_the_hook(body: &[u8]) -> bool {
     WORDS.contains(&body.trim_ascii())
 }
 
-fn of_code(body: &[u8], meaning: fn(i64) -> Answer) -> Answer {
-    match serde_json::from_slice::<Body>(body) {
-        Ok(Body { errcode }) => meaning(errcode),
+fn of_code(answer: &ExchangeAnswer, meaning: fn(i64) -> Answer) -> Answer {
+    match (errcode(&answer.body), answer.end) {
+        (Some(code), _) => meaning(code),
+        // It ended before it said whether.
+        (None, BodyEnd::Cut) => Answer::Doubtful,
         // Something between us and the robot answered in its place.
-        Err(_) => Answer::Busy(0),
+        (None, BodyEnd::Whole) => Answer::Busy(0),
     }
+}
+
+/// The code, as a number or a text. An answer that is cut, or has bytes that no text has, is
+/// still one: who sends a message again that has arrived tells it twice.
+fn errcode(body: &[u8]) -> Option<i64> {
+    const NAME: &[u8] = b"\"errcode\"";
+    if let Ok(Body { errcode }) = serde_json::from_slice::<Body>(body) {
+        return match errcode {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+    }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    let at = body.starts_with(b"{").then(|| body.windows(NAME.len()).position(|w| w == NAME))??;
+    let rest = body[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'-')?;
+    std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
 }
 
 fn wecom(code: i64) -> Answer {
@@ -150,11 +191,16 @@ fn dingtalk(code: i64) -> Answer {
 mod tests {
     use super::*;
 
+    fn said(status: u16, body: &[u8]) -> ExchangeAnswer {
+        let body = bytes::Bytes::copy_from_slice(body);
+        ExchangeAnswer { status, retry_after_ms: None, body, end: BodyEnd::Whole }
+    }
+
     #[test]
     fn two_hundred_is_no_success_by_itself() {
         #[track_caller]
         fn check(channel: Channel, status: u16, body: &str, want: Answer) {
-            assert_eq!(read(channel, status, None, body.as_bytes()), want);
+            assert_eq!(read(channel, &said(status, body.as_bytes())), want);
         }
         use Channel::{Dingtalk, Slack, Webhook, Wecom};
         check(Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#, Answer::Delivered);
@@ -181,7 +227,7 @@ mod tests {
     fn a_message_a_robot_a_rate_and_an_outage_are_told_apart() {
         #[track_caller]
         fn check(channel: Channel, status: u16, body: &str, want: Answer) {
-            assert_eq!(read(channel, status, None, body.as_bytes()), want);
+            assert_eq!(read(channel, &said(status, body.as_bytes())), want);
         }
         use Channel::{Dingtalk, Slack, Webhook, Wecom};
         for status in [400, 406, 409, 415, 418, 422, 451] {
@@ -215,9 +261,51 @@ mod tests {
 
     #[test]
     fn a_robot_that_says_how_long_is_left_alone_for_so_long() {
-        let wait = |seconds| read(Channel::Slack, 429, seconds, b"");
+        let wait = |retry_after_ms| {
+            read(Channel::Slack, &ExchangeAnswer { retry_after_ms, ..said(429, b"") })
+        };
         assert_eq!(wait(None), Answer::TooOften(0));
-        assert_eq!(wait(Some(30)), Answer::TooOften(30_000));
+        assert_eq!(wait(Some(30_000)), Answer::TooOften(30_000));
         assert_eq!(wait(Some(u64::MAX)), Answer::TooOften(RETRY_AFTER_MS_MAX));
+    }
+
+    #[test]
+    fn an_odd_answer_that_says_yes_is_no_reason_to_tell_it_twice() {
+        let read_cut = |channel, body: &[u8]| {
+            read(channel, &ExchangeAnswer { end: BodyEnd::Cut, ..said(200, body) })
+        };
+        for body in [
+            &br#"{"errcode":"0","errmsg":"ok"}"#[..],
+            b"\xef\xbb\xbf{\"errcode\": 0}",
+            b"{\"errmsg\":\"\xb3\xc9\\\xb9\xa6\",\"errcode\":0}",
+            b"{\"errcode\":0,\"errcode\":0}",
+            b"{\"errcode\":0,\"errmsg\":\"ok\"}\n<!-- proxied -->",
+        ] {
+            let answer = read(Channel::Wecom, &said(200, body));
+            assert_eq!(answer, Answer::Delivered, "{}", String::from_utf8_lossy(body));
+        }
+        assert_eq!(read_cut(Channel::Dingtalk, b"{\"errcode\":0,\"errm"), Answer::Delivered);
+        assert_eq!(read_cut(Channel::Dingtalk, b"{\"errcode\":13010"), Answer::Doubtful);
+        assert_eq!(read_cut(Channel::Wecom, b""), Answer::Doubtful);
+        assert_eq!(read_cut(Channel::Slack, b"o"), Answer::Delivered);
+        assert_eq!(read_cut(Channel::Webhook, b""), Answer::Delivered);
+        for body in [&b"{\"errcode\":null}"[..], b"{\"errcode\":{}}", b"errcode:0", b"[]", b"\xff"]
+        {
+            assert_eq!(read(Channel::Wecom, &said(200, body)), Answer::Busy(0));
+        }
+    }
+
+    #[test]
+    fn a_page_for_people_in_a_robots_place_is_no_delivery() {
+        for channel in [Channel::Slack, Channel::Webhook] {
+            for body in [&b"<!DOCTYPE html><title>Log in</title>"[..], b"\n <HTML lang=en>"] {
+                assert_eq!(read(channel, &said(200, body)), Answer::Busy(200));
+            }
+            assert_eq!(read(channel, &said(200, b"<ok/>")), Answer::Delivered);
+        }
+        for body in [&b"{\"ok\":false,\"error\":\"x\"}"[..], b"{\"success\":false}"] {
+            assert_eq!(read(Channel::Slack, &said(200, body)), Answer::Refused(200));
+        }
+        assert_eq!(read(Channel::Slack, &said(200, b"{\"success\":true}")), Answer::Delivered);
     }
 }

@@ -581,10 +581,8 @@ pub(super) async fn send(client: &Client, request: &Request, options: &Options) 
         ms_max: ROBOT_MS_MAX,
         bytes_max: 64 << 10,
     };
-    match client.ask(ask).await {
-        Ok(ExchangeAnswer { status, retry_after_s, body }) => {
-            answer::read(request.channel, status, retry_after_s, &body)
-        }
+    match client.ask_in_part(ask).await {
+        Ok(answer) => answer::read(request.channel, &answer),
         Err(Failed::ByProxy(status)) => {
             let robot = &request.robot;
             tracing::warn!("robot {robot}: the proxy does not lead there ({status})");

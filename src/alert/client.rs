@@ -2,16 +2,14 @@
 //! are verified, redirects are not followed, and answers have a limit in time and size.
 
 use std::fmt;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use tokio::time;
 
 use super::options::Options;
 use crate::outbound::{
-    ConnectError, Connector, DIRECT, Exchange, ExchangeAnswer, ExchangeError, HttpUrl, Proxy,
-    ProxyRules,
+    BodyEnd, ConnectError, Connector, DIRECT, Exchange, ExchangeAnswer, ExchangeError, HttpUrl,
+    Proxy, ProxyRules,
 };
 
 /// One that can be asked many things at a time.
@@ -94,6 +92,14 @@ impl Client {
 
     /// Asks, and reads the whole answer.
     pub async fn ask(&self, ask: Ask<'_>) -> Result<ExchangeAnswer, Failed> {
+        match self.ask_in_part(ask).await {
+            Ok(ExchangeAnswer { end: BodyEnd::Cut, .. }) => Err(Failed::Doubtful),
+            other => other,
+        }
+    }
+
+    /// Asks, and reads the answer as far as it goes.
+    pub async fn ask_in_part(&self, ask: Ask<'_>) -> Result<ExchangeAnswer, Failed> {
         let url = HttpUrl::parse(ask.url).map_err(|_| Failed::Unreachable)?;
         let named;
         let proxy = match ask.way {
@@ -119,19 +125,17 @@ impl Client {
         }
         let body = Full::new(Bytes::from(ask.json.unwrap_or_default()));
         let request = request.body(body).map_err(|_| Failed::Unreachable)?;
-        let exchange = Exchange { url: &url, proxy, request, bytes_max: ask.bytes_max };
-        let limit = Duration::from_millis(ask.ms_max);
-        match time::timeout(limit, self.connector.exchange(exchange)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(ExchangeError::Connect(ConnectError::Refused(status)))) => {
+        let (bytes_max, ms_max) = (ask.bytes_max, ask.ms_max);
+        let exchange = Exchange { url: &url, proxy, request, bytes_max, ms_max };
+        match self.connector.exchange(exchange).await {
+            Ok(answer) => Ok(answer),
+            Err(ExchangeError::Connect(ConnectError::Refused(status))) => {
                 Err(Failed::ByProxy(status))
             }
-            Ok(Err(ExchangeError::Connect(ConnectError::Host(_) | ConnectError::Proxy(_)))) => {
+            Err(ExchangeError::Connect(ConnectError::Host(_) | ConnectError::Proxy(_))) => {
                 Err(Failed::Unreachable)
             }
-            Ok(Err(ExchangeError::Broken(_) | ExchangeError::TooLong)) | Err(_) => {
-                Err(Failed::Doubtful)
-            }
+            Err(ExchangeError::Broken(_) | ExchangeError::Late) => Err(Failed::Doubtful),
         }
     }
 }

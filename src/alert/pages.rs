@@ -5,7 +5,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `POST /v1/notify/{route}` | 200 when it is kept, 400 for what is no notification, else 503 |
+//! | `POST /v1/notify/…` | 200 when it is kept, 400 for what is no notification, else 503 |
 //! | `POST /v1/deadman` | 200: the watchdog is heard |
 //! | `GET /v1/silence` | a page that asks whether it is meant |
 //! | `POST /v1/silence` | makes the silence |
@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{RawQuery, Request, State};
+use axum::http::{StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -43,6 +43,7 @@ use super::silence::{self, Refused};
 use super::used::{self, Taken, UsedLinks};
 use super::{
     ack_pages, audit, bridge, intake_body, meters, pair_pages, payload, refused_pages, signature,
+    text,
 };
 use crate::listener::Limits;
 
@@ -70,6 +71,9 @@ const PING_MS_MAX: u64 = 20_000;
 
 /// The least time between two of them, in ms.
 const PING_MS_MIN: u64 = 10_000;
+
+/// Bytes of the name of a route that is shown when there is none of that name.
+const ROUTE_BYTES_MAX: usize = 64;
 
 /// Bytes of the form of a silence.
 pub(super) const FORM_BYTES_MAX: usize = 8 << 10;
@@ -112,7 +116,10 @@ pub(super) struct Desk {
 /// All pages.
 pub(super) fn all(desk: Desk) -> Router {
     let closed = Router::new()
-        .route("/v1/notify/{route}", post(notify))
+        // Whatever its name looks like: what is answered with 404 is lost.
+        .route("/v1/notify", post(notify))
+        .route("/v1/notify/", post(notify))
+        .route("/v1/notify/{*route}", post(notify))
         .route("/v1/deadman", post(deadman))
         .merge(refused_pages::operators())
         .route_layer(middleware::from_fn_with_state(desk.clone(), with_token));
@@ -165,10 +172,11 @@ pub(super) fn public(desk: Desk) -> Router {
         .with_state(desk)
 }
 
-async fn notify(State(desk): State<Desk>, Path(route): Path<String>, body: Body) -> Response {
+async fn notify(State(desk): State<Desk>, uri: Uri, body: Body) -> Response {
+    let route = route_of(uri.path());
     let payload = match desk.payload(body).await {
         Ok(payload) => payload,
-        Err(why) => return refused(why),
+        Err(unread) => return refused(unread),
     };
     desk.hand_in(|ticket| Input::Notified { ticket, route, payload }).await
 }
@@ -184,7 +192,7 @@ async fn deadman(State(desk): State<Desk>, body: Body) -> Response {
             answer
         }
         Ok(_) => (StatusCode::OK, "nothing fires\n").into_response(),
-        Err(why) => refused(why),
+        Err(unread) => refused(unread),
     }
 }
 
@@ -200,27 +208,54 @@ async fn ready(State(desk): State<Desk>) -> Response {
     }
 }
 
-fn refused(why: String) -> Response {
-    (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response()
+/// The name of a route in a path, as far as it is one.
+fn route_of(path: &str) -> String {
+    let name = path.strip_prefix("/v1/notify").unwrap_or_default().trim_matches('/');
+    // Of a form's alphabet, only `%41` has a meaning in a path.
+    let name = name.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    let name = form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name);
+    text::cut_bytes(&name.unwrap_or_default(), ROUTE_BYTES_MAX).to_owned()
+}
+
+/// Why there is no notification.
+enum Unread {
+    /// It did not come to its end.
+    Cut,
+    /// It is none, and would be none the next time.
+    Malformed(payload::Malformed),
+}
+
+fn refused(unread: Unread) -> Response {
+    match unread {
+        Unread::Cut => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the body is not whole; try again\n").into_response()
+        }
+        Unread::Malformed(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+    }
 }
 
 impl Desk {
     /// Reads a notification, or says why it is none.
-    async fn payload(&self, body: Body) -> Result<payload::Payload, String> {
+    async fn payload(&self, body: Body) -> Result<payload::Payload, Unread> {
         let settings = self.settings.borrow().clone();
         let _turn = self.bodies.acquire().await;
         let read = match intake_body::take(body, settings.options.body_bytes_max).await {
             Some(body) => {
                 let deciding: Vec<&str> =
                     settings.options.people.iter().map(|person| person.label.as_str()).collect();
-                payload::read(&body, &deciding).map_err(|malformed| malformed.to_string())
+                payload::read(&body, &deciding)
             }
-            None => Err("the body is not whole".to_owned()),
+            None => return Err(Unread::Cut),
         };
         let now_ms = bridge::now().unix_ms;
         let read = read.map(|mut payload| {
-            for alert in payload.alerts.iter_mut().filter(|alert| alert.starts_ms == 0) {
-                alert.starts_ms = now_ms;
+            for alert in &mut payload.alerts {
+                if alert.starts_ms == 0 {
+                    alert.starts_ms = now_ms;
+                }
+                if !alert.firing && alert.ends_ms == 0 {
+                    alert.ends_ms = now_ms;
+                }
             }
             payload
         });
@@ -228,7 +263,7 @@ impl Desk {
             tracing::warn!("a notification was refused: {why}");
             self.count(Count::Malformed);
         }
-        read
+        read.map_err(Unread::Malformed)
     }
 
     /// Gives an input to the core and waits until it is kept.

@@ -84,7 +84,7 @@ impl Alert {
 
     /// Whether somebody is to be called.
     pub fn is_critical(&self) -> bool {
-        self.label("severity") == "critical"
+        is_critical(self.label("severity"))
     }
 
     /// What it takes in memory and on disk, roughly.
@@ -93,6 +93,11 @@ impl Alert {
         let texts: usize = pairs.map(|(name, value)| name.len() + value.len() + 8).sum();
         texts + self.generator_url.len() + self.fingerprint.len() + 64
     }
+}
+
+/// Whether a severity, however it is written, is the one that calls people.
+fn is_critical(severity: &str) -> bool {
+    severity.trim().eq_ignore_ascii_case("critical")
 }
 
 /// Why a body is no notification. Nothing of the body is in it. Whatever else is wrong
@@ -148,19 +153,25 @@ impl NotificationBody {
 /// better than none; what is left out is counted. What does not fit in is what decorates.
 pub fn read(body: &NotificationBody, deciding: &[&str]) -> Result<Payload, Malformed> {
     let text = String::from_utf8_lossy(&body.bytes);
-    let mut raw = Raw::default();
-    let mut json = serde_json::Deserializer::from_str(&text);
-    let parsed = TopSeed(&mut raw).deserialize(&mut json).and_then(|()| json.end());
+    let text = text.trim_start_matches('\u{feff}');
+    let (mut raw, mut parsed) = parse(text);
+    if parsed.as_ref().is_err_and(|error| !error.is_eof()) {
+        (raw, parsed) = parse(&mended(text));
+    }
+    let mut skipped = body.skipped;
     if let Err(error) = parsed {
         let is_cut = error.is_eof() && !body.tail.is_empty() && raw.has_alerts;
         if !is_cut {
             return Err(Malformed::Json { line: error.line(), column: error.column() });
         }
         raw.read_tail(&body.tail);
+        // The one that is cut is not read, and perhaps not counted.
+        skipped = skipped.max(1);
     }
     if !raw.has_alerts {
         return Err(Malformed::NoAlerts);
     }
+    raw.tell_apart();
     let group_labels: Pairs = raw
         .group_labels
         .into_iter()
@@ -168,31 +179,121 @@ pub fn read(body: &NotificationBody, deciding: &[&str]) -> Result<Payload, Malfo
         .map(|(name, value)| (name, cut(value)))
         .collect();
     let is_critical = |alert: &RawAlert| {
-        alert.labels.get("severity").is_some_and(|severity| severity == "critical")
+        alert.labels.get("severity").is_some_and(|severity| is_critical(severity))
     };
     // The sort is stable: otherwise they stay in Alertmanager's order.
     raw.alerts.sort_by_key(|alert| !is_critical(alert));
     let over = raw.alerts.split_off(raw.alerts.len().min(ALERTS_MAX));
+    let raw_status = std::mem::take(&mut raw.status);
     let mut names: Vec<&str> = DECIDING_LABELS.to_vec();
     names.extend(deciding);
     names.extend(group_labels.keys().map(String::as_str));
     let alerts = raw.alerts.into_iter().enumerate().map(|(index, raw)| {
-        alert(raw, &names, if index < WHOLE_ALERTS_MAX { DECORATION_BYTES_MAX } else { 0 })
+        alert(
+            raw,
+            &raw_status,
+            &names,
+            if index < WHOLE_ALERTS_MAX { DECORATION_BYTES_MAX } else { 0 },
+        )
     });
     let alerts: Vec<Alert> = alerts.collect();
-    Ok(Payload {
+    let left_out = raw.truncated.saturating_add(over.len() as u64);
+    let left_out = left_out.saturating_add(skipped).saturating_add(raw.unread);
+    let mut payload = Payload {
         group_key: group_key(raw.group_key, &group_labels, &alerts),
-        truncated: raw.truncated.saturating_add(over.len() as u64).saturating_add(body.skipped),
+        truncated: left_out,
         truncated_critical: body.skipped_critical || over.iter().any(is_critical),
         external_url: cut(raw.external_url),
         group_labels,
         alerts,
-    })
+    };
+    if payload.alerts.is_empty() && payload.truncated > 0 {
+        payload.alerts.push(unreadable(&payload));
+    }
+    Ok(payload)
 }
 
-fn alert(raw: RawAlert, names: &[&str], decoration_bytes_max: usize) -> Alert {
-    // Whatever a later version calls it: only what is over is over.
-    let firing = raw.status != "resolved";
+/// What is told of a notification of which no alert could be read: that there is something.
+fn unreadable(payload: &Payload) -> Alert {
+    let severity = if payload.truncated_critical { "critical" } else { "warning" };
+    let mut labels = payload.group_labels.clone();
+    labels.entry("alertname".to_owned()).or_insert_with(|| "UnreadableAlerts".to_owned());
+    labels.entry("severity".to_owned()).or_insert_with(|| severity.to_owned());
+    let summary = "The alerts of this group could not be read; Alertmanager shows them \
+                   该组告警无法读取，请到 Alertmanager 查看";
+    let annotations = Pairs::from([("summary".to_owned(), summary.to_owned())]);
+    let fingerprint = "unreadable".to_owned();
+    Alert { firing: true, labels, annotations, fingerprint, ..Alert::default() }
+}
+
+/// What there is of a notification, and why not all of it. What stands behind it is nothing.
+fn parse(text: &str) -> (Raw, Result<(), serde_json::Error>) {
+    let mut raw = Raw::default();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let parsed = TopSeed(&mut raw).deserialize(&mut json);
+    (raw, parsed)
+}
+
+/// JSON without what some write and none may read: control characters as they are within
+/// texts, and halves of characters.
+fn mended(text: &str) -> String {
+    let mut mended = String::with_capacity(text.len());
+    let mut chars = text.char_indices();
+    let mut is_within = false;
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => is_within = !is_within,
+            '\\' if is_within => {
+                let escape = &text[at..];
+                let bytes = escaped_bytes(escape);
+                match is_half(escape) && bytes == HALF_BYTES {
+                    true => mended.push('\u{fffd}'),
+                    false => mended.push_str(&escape[..bytes]),
+                }
+                while chars.offset() < at + bytes && chars.next().is_some() {}
+                continue;
+            }
+            c if is_within && c.is_ascii_control() => {
+                mended.push(' ');
+                continue;
+            }
+            _ => {}
+        }
+        mended.push(c);
+    }
+    mended
+}
+
+/// Bytes of `\ud800`.
+const HALF_BYTES: usize = 6;
+
+/// The value of an escape such as `\ud800`.
+fn code_unit(escape: &str) -> Option<u32> {
+    u32::from_str_radix(escape.strip_prefix("\\u")?.get(..4)?, 16).ok()
+}
+
+fn is_half(escape: &str) -> bool {
+    code_unit(escape).is_some_and(|unit| (0xd800..0xe000).contains(&unit))
+}
+
+/// Bytes of the escape that a text begins with: of a pair, both halves.
+fn escaped_bytes(escape: &str) -> usize {
+    let is_first = code_unit(escape).is_some_and(|unit| (0xd800..0xdc00).contains(&unit));
+    let second = escape.get(HALF_BYTES..).and_then(code_unit);
+    if is_first && second.is_some_and(|unit| (0xdc00..0xe000).contains(&unit)) {
+        return 2 * HALF_BYTES;
+    }
+    if is_half(escape) {
+        return HALF_BYTES;
+    }
+    1 + escape.chars().nth(1).map_or(0, char::len_utf8)
+}
+
+fn alert(raw: RawAlert, of_all: &str, names: &[&str], decoration_bytes_max: usize) -> Alert {
+    // Whatever a later version calls it: only what is over is over. Who does not say so of
+    // each says it of all.
+    let status = if raw.status.is_empty() { of_all } else { &raw.status };
+    let firing = status != "resolved";
     let fingerprint = match raw.fingerprint {
         // Who leaves it out gets one that is as good: alerts are their labels.
         given if given.is_empty() => format!("{:016x}", hash(&raw.labels)),
@@ -281,6 +382,9 @@ fn unix_ms(text: &str) -> Option<u64> {
 #[derive(Default)]
 struct Raw {
     group_key: String,
+    status: String,
+    /// What stood among the alerts and is none.
+    unread: u64,
     truncated: u64,
     group_labels: Pairs,
     external_url: String,
@@ -300,6 +404,19 @@ struct RawAlert {
 }
 
 impl Raw {
+    /// Alerts are their labels: of several with one fingerprint and other labels, each gets
+    /// one of its own.
+    fn tell_apart(&mut self) {
+        let mut first: BTreeMap<String, u64> = BTreeMap::new();
+        for alert in self.alerts.iter_mut().filter(|alert| !alert.fingerprint.is_empty()) {
+            let labels = hash(&alert.labels);
+            let known = *first.entry(alert.fingerprint.clone()).or_insert(labels);
+            if known != labels {
+                alert.fingerprint = format!("{}#{labels:016x}", alert.fingerprint);
+            }
+        }
+    }
+
     /// What Alertmanager writes behind the alerts. Within a text, the quotes of such a
     /// name would be escaped; of several, the last one is the body's own.
     fn read_tail(&mut self, tail: &[u8]) {
@@ -346,6 +463,7 @@ impl<'de> Visitor<'de> for TopSeed<'_> {
         while let Some(name) = map.next_key::<Text>()? {
             match name.0.as_str() {
                 "groupKey" => raw.group_key = map.next_value::<Text>()?.0,
+                "status" => raw.status = map.next_value::<Text>()?.0,
                 "externalURL" => raw.external_url = map.next_value::<Text>()?.0,
                 "groupLabels" => raw.group_labels = map.next_value::<LoosePairs>()?.0,
                 "truncatedAlerts" => {
@@ -380,8 +498,11 @@ impl<'de> Visitor<'de> for AlertsSeed<'_> {
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut alerts: S) -> Result<(), S::Error> {
         self.0.has_alerts = true;
-        while let Some(alert) = alerts.next_element()? {
-            self.0.alerts.push(alert);
+        while let Some(MaybeAlert(alert)) = alerts.next_element()? {
+            match alert {
+                Some(alert) => self.0.alerts.push(alert),
+                None => self.0.unread += 1,
+            }
         }
         Ok(())
     }
@@ -393,17 +514,49 @@ impl<'de> Visitor<'de> for AlertsSeed<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for RawAlert {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RawAlert, D::Error> {
+/// An alert, or nothing where something else stands: the others are no worse for it.
+struct MaybeAlert(Option<RawAlert>);
+
+impl<'de> Deserialize<'de> for MaybeAlert {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<MaybeAlert, D::Error> {
         struct Fields;
         impl<'de> Visitor<'de> for Fields {
-            type Value = RawAlert;
+            type Value = MaybeAlert;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an alert")
             }
 
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<RawAlert, M::Error> {
+            fn visit_unit<E>(self) -> Result<MaybeAlert, E> {
+                Ok(MaybeAlert(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<MaybeAlert, E> {
+                Ok(MaybeAlert(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<MaybeAlert, E> {
+                Ok(MaybeAlert(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<MaybeAlert, E> {
+                Ok(MaybeAlert(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<MaybeAlert, E> {
+                Ok(MaybeAlert(None))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<MaybeAlert, E> {
+                Ok(MaybeAlert(None))
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<MaybeAlert, S::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(MaybeAlert(None))
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<MaybeAlert, M::Error> {
                 let mut raw = RawAlert::default();
                 while let Some(name) = map.next_key::<Text>()? {
                     match name.0.as_str() {
@@ -419,10 +572,10 @@ impl<'de> Deserialize<'de> for RawAlert {
                         }
                     }
                 }
-                Ok(raw)
+                Ok(MaybeAlert(Some(raw)))
             }
         }
-        from.deserialize_map(Fields)
+        from.deserialize_any(Fields)
     }
 }
 
@@ -487,8 +640,52 @@ struct LoosePairs(Pairs);
 
 impl<'de> Deserialize<'de> for LoosePairs {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<LoosePairs, D::Error> {
-        let pairs = Option::<BTreeMap<String, Text>>::deserialize(from)?.unwrap_or_default();
-        Ok(LoosePairs(pairs.into_iter().map(|(name, text)| (name, text.0)).collect()))
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = LoosePairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("labels")
+            }
+
+            fn visit_unit<E>(self) -> Result<LoosePairs, E> {
+                Ok(LoosePairs(Pairs::new()))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<LoosePairs, E> {
+                Ok(LoosePairs(Pairs::new()))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<LoosePairs, E> {
+                Ok(LoosePairs(Pairs::new()))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<LoosePairs, E> {
+                Ok(LoosePairs(Pairs::new()))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<LoosePairs, E> {
+                Ok(LoosePairs(Pairs::new()))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<LoosePairs, E> {
+                Ok(LoosePairs(Pairs::new()))
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<LoosePairs, S::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(LoosePairs(Pairs::new()))
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<LoosePairs, M::Error> {
+                let mut pairs = Pairs::new();
+                while let Some((name, text)) = map.next_entry::<String, Text>()? {
+                    pairs.insert(name, text.0);
+                }
+                Ok(LoosePairs(pairs))
+            }
+        }
+        from.deserialize_any(Entries)
     }
 }
 
@@ -548,6 +745,98 @@ mod tests {
             check("\"severity\":\"critical\"", "\"severity\":\"critical\",\"n\":7,\"x\":{}");
         assert_eq!(numbers.alerts[0].label("n"), "7");
         assert_eq!(good("{\"alerts\":null}").alerts, []);
+    }
+
+    #[test]
+    fn whatever_stands_in_an_alerts_place_or_in_its_labels_the_others_are_told() {
+        let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+        let maps = format!("{}1{}", "{\"x\":".repeat(5_000), "}".repeat(5_000));
+        for odd in ["null", "7", "-1", "1.5", "true", "\"x\"", "[]", "[[{}]]", &deep] {
+            let payload = good(&GOOD.replace("\"alerts\":[", &format!("\"alerts\":[{odd},")));
+            assert_eq!((payload.alerts.len(), payload.truncated), (1, 3), "{odd:.20}");
+        }
+        for odd in ["null", "7", "-1", "1.5", "true", "\"x\"", "[{}]", &deep, &maps] {
+            let mut parts = GOOD.split("\"annotations\":{\"summary\":\"s\"}");
+            let (head, tail) = (parts.next().unwrap(), parts.next().unwrap());
+            let payload = good(&format!("{head}\"annotations\":{odd}{tail}"));
+            assert!(payload.alerts[0].is_critical(), "{odd:.20}");
+            let payload = good(&GOOD.replace("\"version\":\"4\"", &format!("\"new\":{odd}")));
+            assert_eq!(payload.alerts[0].annotation("summary"), "s", "{odd:.20}");
+            let labels = format!("\"labels\":{{\"odd\":{odd},\"odd\":\"last\",");
+            let payload = good(&GOOD.replace("\"labels\":{", &labels));
+            assert_eq!(payload.alerts[0].label("odd"), "last", "{odd:.20}");
+        }
+        let all = good("{\"status\":\"resolved\",\"alerts\":[{\"labels\":{\"a\":\"b\"}}]}");
+        assert!(!all.alerts[0].firing, "who does not say it of each says it of all");
+    }
+
+    #[test]
+    fn what_no_reader_of_json_takes_is_mended() {
+        #[track_caller]
+        fn check(body: &str, want: &str) {
+            assert_eq!(good(body).alerts[0].annotation("summary"), want);
+        }
+        let with = |summary: &str| {
+            GOOD.replace("\"summary\":\"s\"", &format!("\"summary\":\"{summary}\""))
+        };
+        check(&with("a\nb\u{1}c\td"), "a b c d");
+        check(&with("x\\ud800y"), "x\u{fffd}y");
+        check(&with("x\\udc00\\ud83d\\ude00\\ud83d"), "x\u{fffd}\u{1f600}\u{fffd}");
+        check(&with("a\n\\\"q\\\\"), "a \"q\\");
+        check(&with("a\n\\u00e9\\n"), "a é\n");
+        check(&format!("\u{feff}{GOOD}"), "s");
+        check(&format!("{GOOD}\0\0 {{"), "s");
+        let broken = with("a\n\\").replace("\"}]}", "");
+        assert!(read(&NotificationBody::whole(broken.as_bytes()), &[]).is_err());
+    }
+
+    #[test]
+    fn one_fingerprint_for_two_alerts_loses_neither() {
+        let two = GOOD.replace(
+            "\"alerts\":[",
+            "\"alerts\":[{\"labels\":{\"alertname\":\"B\"},\"fingerprint\":\"00ff\"},\
+             {\"labels\":{\"alertname\":\"B\"},\"fingerprint\":\"00ff\"},",
+        );
+        let prints: std::collections::BTreeSet<String> =
+            good(&two).alerts.into_iter().map(|alert| alert.fingerprint).collect();
+        assert_eq!(prints.len(), 2, "{prints:?}");
+    }
+
+    #[test]
+    fn times_that_are_none_and_severities_that_are_shouted_are_understood() {
+        for odd in ["0001-01-01T00:00:00Z", "", "soon", "-0001-01-01T00:00:00Z", "1e99"] {
+            let payload = good(&GOOD.replace("2023-11-14T22:13:20.5Z", odd));
+            assert_eq!(payload.alerts[0].starts_ms, 0, "{odd}");
+        }
+        let payload = good(&GOOD.replace("2023-11-14T22:13:20.5Z", "9999-12-31T23:59:59Z"));
+        assert_eq!(payload.alerts[0].starts_ms, 253_402_300_799_000);
+        for severity in ["Critical", "CRITICAL", " critical "] {
+            assert!(
+                good(&GOOD.replace("\"critical\"", &format!("\"{severity}\""))).alerts[0]
+                    .is_critical()
+            );
+        }
+        for severity in ["", "page", "critical!", "\u{202e}lacitirc"] {
+            assert!(
+                !good(&GOOD.replace("\"critical\"", &format!("\"{severity}\""))).alerts[0]
+                    .is_critical()
+            );
+        }
+    }
+
+    #[test]
+    fn of_one_alert_that_is_too_large_to_be_read_it_is_told_that_there_is_something() {
+        let whole = giant(1);
+        let body = NotificationBody {
+            bytes: whole.as_bytes()[..90].to_vec(),
+            tail: whole.as_bytes()[whole.len() - 120..].to_vec(),
+            skipped: 0,
+            skipped_critical: true,
+        };
+        let payload = read(&body, &[]).unwrap();
+        let [alert] = &payload.alerts[..] else { panic!("{payload:?}") };
+        assert!(alert.firing && alert.is_critical() && payload.truncated > 0);
+        assert_eq!((payload.group_key.as_str(), alert.label("alertname")), ("g", "A"));
     }
 
     #[test]

@@ -11,9 +11,10 @@
 mod connect;
 mod exchange;
 mod proxy;
+mod retry_after;
 mod url;
 
 pub use connect::{ConnectError, Connector};
-pub use exchange::{Exchange, ExchangeAnswer, ExchangeError};
+pub use exchange::{BodyEnd, Exchange, ExchangeAnswer, ExchangeError};
 pub use proxy::{DIRECT, Proxy, ProxyError, ProxyRules};
 pub use url::{HttpUrl, UrlError};

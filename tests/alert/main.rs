@@ -415,6 +415,53 @@ fn of_two_bridges_the_one_that_cannot_reach_the_robots_leaves_it_to_the_other_on
 }
 
 #[test]
+fn settings_that_cannot_be_read_keep_nobody_from_being_told() {
+    let world = World::new(1.0, "rate_count = 18\nrate_window_s = 1\npause_s = 1\n");
+    // A pipe that nobody writes to is read for ever, as a file on a disk that hangs is.
+    let token = world.bridge.file("token1");
+    let text = std::fs::read(&token).expect("it is there");
+    std::fs::remove_file(&token).expect("it can be removed");
+    let made = std::process::Command::new("mkfifo").arg(&token).status().expect("it runs");
+    assert!(made.success());
+    world.bridge.hang_up();
+    world.bridge.hang_up();
+    world.bridge.keep("page", "g", &[Alert::firing("n-1-")]);
+    wait_for("the alert", || told(&world.robots).contains_key("n-1-"));
+    let reloaded = "chatalert_config_last_reload_success_timestamp_seconds";
+    let before = world.bridge.metric(reloaded);
+    std::fs::write(&token, text).expect("somebody reads");
+    wait_for("the settings", || world.bridge.metric(reloaded) > before);
+    world.bridge.keep("page", "h", &[Alert::firing("n-2-")]);
+    wait_for("the next alert", || told(&world.robots).contains_key("n-2-"));
+}
+
+#[test]
+fn whatever_a_sender_writes_its_alerts_are_kept_and_no_route_is_lost() {
+    let world = World::new(1.0, "rate_count = 18\nrate_window_s = 1\npause_s = 1\n");
+    let send =
+        |path: &str, body: &str| post(world.bridge.address(), path, "application/json", body).0;
+    let good = |name: &str| Alert::payload(&format!("g-{name}"), &[Alert::firing(name)]);
+    let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    let with = |name: &str, odd: &str| {
+        good(name).replacen("\"alerts\":[", &format!("\"alerts\":[{odd},"), 1)
+    };
+    let bodies = [
+        with("n-1-", "null"),
+        with("n-2-", "{\"labels\":[],\"annotations\":7,\"fingerprint\":{}}"),
+        with("n-3-", &deep),
+        format!("\u{feff}{}", good("n-4-")),
+    ];
+    let paths = ["/v1/notify", "/v1/notify/", "/v1/notify/a/b", "/v1/notify/%ff%2F?x=y"];
+    for (path, body) in paths.iter().zip(&bodies) {
+        assert!(body.contains("\"alerts\""));
+        assert_eq!(send(path, body), 200, "{path}");
+    }
+    let names = ["n-1-", "n-2-", "n-3-", "n-4-"];
+    wait_for("all of them", || names.iter().all(|name| told(&world.robots).contains_key(*name)));
+    assert_eq!(world.bridge.metric("chatalert_webhooks_total{outcome=\"malformed\"}"), 0.0);
+}
+
+#[test]
 fn what_somebody_takes_care_of_is_said_and_what_nobody_does_goes_to_a_second_chat() {
     let mut world = World::new(0.5, "rate_window_s = 1\npause_s = 1\n");
     let lines = "[[routes]]\nname = \"page\"\nescalation = \"one\"\nescalate_after_s = 10\n";

@@ -10,7 +10,7 @@ use hyper::header::CONTENT_TYPE;
 use serde_json::Value;
 use tokio::{runtime, time};
 
-use crate::outbound::{Connector, Exchange, HttpUrl, ProxyError, ProxyRules, UrlError};
+use crate::outbound::{BodyEnd, Connector, Exchange, HttpUrl, ProxyError, ProxyRules, UrlError};
 
 /// For one question with its answer.
 const EXCHANGE_S_MAX: u64 = 10;
@@ -104,7 +104,13 @@ impl Alertmanager {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
         let proxy = self.proxies.proxy_for(&url);
-        let exchange = Exchange { url: &url, proxy, request, bytes_max: ANSWER_BYTES_MAX };
+        let exchange = Exchange {
+            url: &url,
+            proxy,
+            request,
+            bytes_max: ANSWER_BYTES_MAX,
+            ms_max: EXCHANGE_S_MAX * 1_000,
+        };
         let limit = Duration::from_secs(EXCHANGE_S_MAX);
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| broken(&error))?;
@@ -112,6 +118,9 @@ impl Alertmanager {
             .block_on(async { time::timeout(limit, self.connector.exchange(exchange)).await });
         let answer = answer.map_err(|_| Fault::Late(self.shown.clone()))?;
         let answer = answer.map_err(|error| broken(&error))?;
+        if answer.end == BodyEnd::Cut {
+            return Err(broken(&"its answer does not end, or is too long"));
+        }
         understood(answer.status, &answer.body)
     }
 }
