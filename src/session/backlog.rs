@@ -36,6 +36,15 @@ pub struct Backlog {
 #[derive(Debug, Default)]
 pub struct Backlogs(Vec<(RoomId, Backlog)>);
 
+/// Commands that waited and are served now.
+#[derive(Debug)]
+pub struct HeldCommands {
+    backlog: Backlog,
+    /// The room that all of them are about, unless they waited for `connect`.
+    room: Option<RoomId>,
+    behind: Behind,
+}
+
 /// A subscription that was refused, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behind {
@@ -53,8 +62,14 @@ impl Backlog {
     }
 
     /// The commands, as one message of the client.
+    #[cfg(test)]
     pub fn into_message(self) -> BytesMut {
         self.commands
+    }
+
+    /// All of them waited for `connect`, which went well.
+    pub fn behind_connect(self) -> HeldCommands {
+        HeldCommands { backlog: self, room: None, behind: Behind::Settled }
     }
 
     /// True when nothing waits.
@@ -90,6 +105,13 @@ struct Totals {
     bytes: usize,
 }
 
+impl HeldCommands {
+    /// The commands, as one message of the client.
+    pub fn message(&self) -> &[u8] {
+        &self.backlog.commands
+    }
+}
+
 impl Backlogs {
     /// True when nothing waits for any room.
     pub fn is_empty(&self) -> bool {
@@ -106,6 +128,13 @@ impl Backlogs {
     pub fn take(&mut self, room: RoomId) -> Option<Backlog> {
         let index = self.0.iter().position(|(other, _)| *other == room)?;
         Some(self.0.swap_remove(index).1)
+    }
+
+    /// What waited for a room and waits for it once more, in the order in which it came.
+    fn put_back(&mut self, room: RoomId, rest: Backlog) {
+        let earlier = self.take(room).unwrap_or_default();
+        assert!(earlier.is_empty(), "what waited for a room goes before what comes later");
+        self.0.push((room, rest));
     }
 
     fn push(
@@ -150,12 +179,26 @@ impl Session {
 
     /// What was waited for is there: the commands behind it are served. They were counted
     /// when they came.
-    pub fn resume(&mut self, cx: &mut Context<'_>, held: &[u8], behind: Behind, out: &mut Outcome) {
-        for command in wire::commands(out.encoding, held) {
+    ///
+    /// When one of them makes the server ask the same room again, all behind it wait again,
+    /// as they are: a thousand that subscribe and unsubscribe in turn are read once each,
+    /// and not a thousand times.
+    pub fn resume(&mut self, cx: &mut Context<'_>, held: HeldCommands, out: &mut Outcome) {
+        let HeldCommands { mut backlog, room, behind } = held;
+        let mut commands = wire::commands(out.encoding, &backlog.commands);
+        let mut served_count = 0;
+        loop {
+            let read_bytes = commands.read_bytes();
+            let Some(command) = commands.next() else { return };
             let Ok(command) = command else {
                 debug_assert!(false, "what was a command is one");
                 return;
             };
+            if room.is_some() && self.waits_for(cx, &command.request) == room {
+                let rest = backlog.commands.split_off(read_bytes);
+                backlog = Backlog { commands: rest, count: backlog.count - served_count };
+                break;
+            }
             let id = command.id;
             match (self.take_up(cx, command, out), behind) {
                 (Ok(()), _) => (),
@@ -167,6 +210,10 @@ impl Session {
             if out.is_closing() {
                 return;
             }
+            served_count += 1;
+        }
+        if let (State::Ready(peer), Some(room)) = (&mut self.state, room) {
+            peer.backlogs_mut().put_back(room, backlog);
         }
     }
 
@@ -175,7 +222,7 @@ impl Session {
     pub(super) fn settle(&mut self, room: RoomId, behind: Behind, out: &mut Outcome) {
         let State::Ready(peer) = &mut self.state else { return };
         if let Some(backlog) = peer.take_backlog(room).filter(|backlog| !backlog.is_empty()) {
-            out.effects.push(Effect::Resume(backlog.into_message(), behind));
+            out.effects.push(Effect::Resume(HeldCommands { backlog, room: Some(room), behind }));
         }
     }
 

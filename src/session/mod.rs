@@ -36,7 +36,7 @@ mod target;
 mod tests;
 mod tracer;
 
-pub use backlog::Behind;
+pub use backlog::HeldCommands;
 pub use cargo::Cargo;
 pub use fault::Fault;
 pub use heartbeat::Finding;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Behind, Fault, Place};
+use super::{Fault, HeldCommands, Place};
 use crate::base::{RoomId, Tick};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::Ask;
@@ -49,8 +49,8 @@ pub enum Effect {
     Stand(Place),
     /// What channels said while the client was connecting may leave now.
     Release,
-    /// Serve these commands, which waited for the seats before, and what came of it.
-    Resume(BytesMut, Behind),
+    /// Serve these commands, which waited for the seats before.
+    Resume(HeldCommands),
     /// Let the session look at each of its channels by name: its rights have changed.
     /// These are the ones that the server makes now.
     Review(Vec<RoomId>),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::backlog::Behind;
 use super::chat::Words;
 use super::connect::{json_payload, left_s, position, subscribe_result};
 use super::identity::{ChannelExtra, Peer};
@@ -12,7 +13,7 @@ use super::rights::Standing;
 use super::state::{Context, State};
 use super::subs::{Asked, Maker, Removal, Stage, Sub};
 use super::target::{Done, grant, reader};
-use super::{Behind, Effect, Outcome, Pace, Session};
+use super::{Effect, Outcome, Pace, Session};
 use crate::auth::{self, Allow, ChannelClaims, Remedy};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;

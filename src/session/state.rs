@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::backlog::Behind;
 use super::chat;
 use super::connect::{self, Connecting, Denial};
 use super::heartbeat::{Beat, Finding, PingTimer};
@@ -9,8 +10,7 @@ use super::quota::{Admission, Quota};
 use super::requests::{namespace, unpublished};
 use super::subs::{Asked, Maker, Removal, Stage, Sub, Subs};
 use super::{
-    Behind, CoreLoad, Effect, Fault, NameKey, Options, Outcome, Pace, Place, Prefix, Suspicion,
-    Tracer,
+    CoreLoad, Effect, Fault, NameKey, Options, Outcome, Pace, Place, Prefix, Suspicion, Tracer,
 };
 use crate::auth::{Allow, Keys};
 use crate::base::limits::UNANSWERED_MAX;
@@ -661,8 +661,7 @@ impl Session {
             self.ask_for_place(cx, What::Claim, out);
             // Behind the seats: a held command may need the last one.
             if !connecting.held.is_empty() {
-                let held = connecting.held.into_message();
-                out.effects.push(Effect::Resume(held, Behind::Settled));
+                out.effects.push(Effect::Resume(connecting.held.behind_connect()));
             }
         }
     }

@@ -380,8 +380,8 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
     assert!(matches!(
         &desk.out.effects[..],
-        [Effect::Sit { .. }, Effect::Release, Effect::Resume(held, _)]
-            if held.ends_with(br#""ping":{}}"#)
+        [Effect::Sit { .. }, Effect::Release, Effect::Resume(held)]
+            if held.message().ends_with(br#""ping":{}}"#)
     ));
     desk.session.sit(rooms[1], Place { channel: 1, index: 0 });
     desk.step(|session, cx, out| session.on_gap(cx, rooms[0], "room:1", out));

@@ -26,6 +26,11 @@ pub fn commands(encoding: Encoding, frame: &[u8]) -> Commands<'_> {
     Commands { source, given: 0, is_over: false }
 }
 
+/// The same for what is left of a frame of which so many commands were given.
+pub fn commands_behind(encoding: Encoding, rest: &[u8], given: usize) -> Commands<'_> {
+    Commands { given, ..commands(encoding, rest) }
+}
+
 /// See [`commands`].
 pub struct Commands<'a> {
     source: Source<'a>,
@@ -39,6 +44,17 @@ enum Source<'a> {
     Protobuf(ProtobufCommands<'a>),
     /// A JSON frame that is not UTF-8.
     NotText,
+}
+
+impl Commands<'_> {
+    /// Bytes of the frame that the commands given so far, and what separates them, take.
+    pub fn read_bytes(&self) -> usize {
+        match &self.source {
+            Source::Json(source) => source.read_bytes(),
+            Source::Protobuf(source) => source.read_bytes(),
+            Source::NotText => 0,
+        }
+    }
 }
 
 impl<'a> Iterator for Commands<'a> {

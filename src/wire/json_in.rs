@@ -35,6 +35,10 @@ impl<'a> JsonCommands<'a> {
             Err(_) => Some(Err(Malformed::Json)),
         }
     }
+
+    pub(super) fn read_bytes(&self) -> usize {
+        self.stream.byte_offset()
+    }
 }
 
 /// A command as far as it was read. Each request is converted at once, so that

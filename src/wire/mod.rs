@@ -23,7 +23,7 @@ mod protobuf_out;
 mod tests;
 mod types;
 
-pub use commands::{Commands, commands};
+pub use commands::{Commands, commands, commands_behind};
 pub use names::channel_is_valid;
 pub use types::*;
 

@@ -20,11 +20,16 @@ use crate::base::limits;
 /// Messages one behind the other, each behind its length.
 pub(super) struct ProtobufCommands<'a> {
     frame: Reader<'a>,
+    frame_bytes: usize,
 }
 
 impl<'a> ProtobufCommands<'a> {
     pub(super) fn new(frame: &'a [u8]) -> ProtobufCommands<'a> {
-        ProtobufCommands { frame: Reader { rest: frame } }
+        ProtobufCommands { frame: Reader { rest: frame }, frame_bytes: frame.len() }
+    }
+
+    pub(super) fn read_bytes(&self) -> usize {
+        self.frame_bytes - self.frame.rest.len()
     }
 
     pub(super) fn next(&mut self) -> Option<Result<Command<'a>, Malformed>> {

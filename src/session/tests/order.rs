@@ -19,6 +19,8 @@ struct Line {
     names: BTreeMap<RoomId, Arc<str>>,
     /// Pushes, as they came.
     pushes: Vec<String>,
+    /// Where the commands lay that were taken up again.
+    resumed: Vec<std::ops::Range<*const u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,7 @@ impl Line {
             seats_count: 0,
             names: BTreeMap::new(),
             pushes: Vec::new(),
+            resumed: Vec::new(),
         }
     }
 
@@ -122,8 +125,9 @@ impl Line {
                     self.seats_count += 1;
                     self.desk.session.sit(room, Place { channel: self.seats_count, index: 0 });
                 }
-                Effect::Resume(held, behind) => {
-                    self.desk.step(|session, cx, out| session.resume(cx, &held, behind, out));
+                Effect::Resume(held) => {
+                    self.resumed.push(held.message().as_ptr_range());
+                    self.desk.step(|session, cx, out| session.resume(cx, held, out));
                     self.carry_out();
                 }
                 Effect::Stand(_)
@@ -191,6 +195,21 @@ fn commands_take_effect_in_order_behind_a_subscribe() {
     let again = [SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE, PUBLISH, UNSUBSCRIBE, SUBSCRIBE, HISTORY];
     let all = [Subscribe, Unsubscribe, Subscribe, Publish, Unsubscribe, Subscribe, History];
     check(&again, &[0; 7], &all);
+}
+
+/// Else a message of a thousand holds its core for as long as half a million commands take.
+#[test]
+fn what_waits_again_stays_as_it_is() {
+    let mut line = Line::new();
+    let turns = 200;
+    line.say(&[SUBSCRIBE, UNSUBSCRIBE].repeat(turns));
+    line.answer_all();
+    assert_eq!(line.asked_of("room:1"), [Subscribe, Unsubscribe].repeat(turns));
+    assert_eq!(line.codes(), vec![0; 2 * turns]);
+    assert_eq!(line.resumed.len(), turns, "each subscribe is waited for");
+    for pair in line.resumed.windows(2) {
+        assert!(pair[0].start < pair[1].start && pair[0].end == pair[1].end, "{pair:?}");
+    }
 }
 
 #[test]
