@@ -29,6 +29,20 @@ pub const IDLE_TURN_PINGS_MAX: usize = 256;
 /// Timers that one turn of a core lets fire.
 pub const TURN_TIMERS_MAX: usize = 1_024;
 
+/// Commands and control frames of one connection that a turn serves, or that are served as
+/// they come; what is left waits for its next turn.
+pub const TURN_SHARE_COUNT_MAX: usize = 16;
+
+/// The same for all together whose commands had to wait.
+pub const TURN_POSTPONED_COUNT_MAX: usize = 64;
+
+/// Bytes of one connection that wait for later turns: two long messages. Beyond it
+/// the oldest is served when more comes.
+pub const POSTPONED_PER_CONNECTION_BYTES_MAX: usize = 512 << 10;
+
+/// Bytes of all connections of a shard that wait for later turns; beyond it the same.
+pub const POSTPONED_BYTES_MAX: usize = 16 << 20;
+
 /// Requests that one shard may have under way at another at a time: each gets
 /// exactly one answer, so this bounds the answers in the lane back, too.
 pub const LANE_REQUESTS_MAX: usize = 4_096;
@@ -194,6 +208,8 @@ pub const TYPING_USERS_MAX: usize = 64;
 const _: () = {
     assert!(0 < PEERS_PER_LATE_TURN_MAX && PEERS_PER_LATE_TURN_MAX <= PEERS_PER_TURN_MAX);
     assert!(TURN_PINGS_MAX <= IDLE_TURN_PINGS_MAX && IDLE_TURN_PINGS_MAX <= TURN_TIMERS_MAX);
+    assert!(0 < TURN_SHARE_COUNT_MAX && TURN_SHARE_COUNT_MAX <= TURN_POSTPONED_COUNT_MAX);
+    assert!(POSTPONED_PER_CONNECTION_BYTES_MAX <= POSTPONED_BYTES_MAX);
     // One turn may answer every request that a lane holds.
     assert!(LANE_REQUESTS_MAX <= TURN_LETTERS_MAX);
     assert!(LANE_PUSHES_MAX <= TURN_LETTERS_MAX);

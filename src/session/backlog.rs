@@ -67,6 +67,11 @@ impl Backlog {
         self.commands
     }
 
+    /// Without the first commands, which take so many bytes.
+    fn behind(mut self, read_bytes: usize, count: usize) -> Backlog {
+        Backlog { commands: self.commands.split_off(read_bytes), count: self.count - count }
+    }
+
     /// All of them waited for `connect`, which went well.
     pub fn behind_connect(self) -> HeldCommands {
         HeldCommands { backlog: self, room: None, behind: Behind::Settled }
@@ -177,26 +182,37 @@ impl Session {
         Ok(peer.backlogs_mut().push(room, out.encoding, &command)?)
     }
 
-    /// What was waited for is there: the commands behind it are served. They were counted
-    /// when they came.
+    /// What was waited for is there: the commands behind it are served, at most so many of
+    /// them now. How many it were, and what is left. They were counted when they came.
     ///
     /// When one of them makes the server ask the same room again, all behind it wait again,
     /// as they are: a thousand that subscribe and unsubscribe in turn are read once each,
     /// and not a thousand times.
-    pub fn resume(&mut self, cx: &mut Context<'_>, held: HeldCommands, out: &mut Outcome) {
+    pub fn resume(
+        &mut self,
+        cx: &mut Context<'_>,
+        held: HeldCommands,
+        count_max: usize,
+        out: &mut Outcome,
+    ) -> (usize, Option<HeldCommands>) {
         let HeldCommands { mut backlog, room, behind } = held;
         let mut commands = wire::commands(out.encoding, &backlog.commands);
         let mut served_count = 0;
         loop {
             let read_bytes = commands.read_bytes();
-            let Some(command) = commands.next() else { return };
-            let Ok(command) = command else {
+            if served_count == backlog.count {
+                return (served_count, None);
+            }
+            if served_count == count_max {
+                let backlog = backlog.behind(read_bytes, served_count);
+                return (served_count, Some(HeldCommands { backlog, room, behind }));
+            }
+            let Some(Ok(command)) = commands.next() else {
                 debug_assert!(false, "what was a command is one");
-                return;
+                return (served_count, None);
             };
             if room.is_some() && self.waits_for(cx, &command.request) == room {
-                let rest = backlog.commands.split_off(read_bytes);
-                backlog = Backlog { commands: rest, count: backlog.count - served_count };
+                backlog = backlog.behind(read_bytes, served_count);
                 break;
             }
             let id = command.id;
@@ -207,14 +223,15 @@ impl Session {
                 }
                 (Err(refusal), _) => self.refuse(cx, id, refusal, out),
             }
-            if out.is_closing() {
-                return;
-            }
             served_count += 1;
+            if out.is_closing() {
+                return (served_count, None);
+            }
         }
         if let (State::Ready(peer), Some(room)) = (&mut self.state, room) {
             peer.backlogs_mut().put_back(room, backlog);
         }
+        (served_count, None)
     }
 
     /// The room has answered: what waits for it follows, behind all that its answer

@@ -34,6 +34,8 @@ pub struct Audit {
     pub requests_count: usize,
     /// Bytes of messages of which a part has come.
     pub half_messages_bytes: usize,
+    /// Bytes that wait for a later turn.
+    pub postponed_bytes: usize,
 }
 
 /// Who sits where.
@@ -56,6 +58,7 @@ impl Shard {
             requests_count: self.rooms.requests_count(),
             rounds_count: self.rounds.len(),
             half_messages_bytes: self.halves.bytes(),
+            postponed_bytes: self.postponed.bytes(),
             ..Audit::default()
         };
         for (slot, conn) in self.conns.iter() {

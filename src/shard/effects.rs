@@ -15,7 +15,7 @@ use crate::metrics::{
     Tenant, TenantCounter, TenantGauge,
 };
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, Welcome, What};
-use crate::session::{Behind, Effect, Fault, Outbox, Outcome, Passage, Place};
+use crate::session::{Effect, Fault, Outbox, Outcome, Passage, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 
@@ -51,7 +51,7 @@ impl Shard {
                 }
                 Effect::Stand(place) => self.stand(place),
                 Effect::Release => self.release(id),
-                Effect::Resume(held, behind) => self.resume(now, id, &held, behind),
+                Effect::Resume(held) => self.take_up_again(now, id, held),
                 Effect::Review(wanted) => self.review(now, id, &wanted),
                 Effect::Ping => self.ping(id),
                 Effect::Suspect(suspicion) => self.suspects.push(now.tick, id, suspicion),
@@ -314,15 +314,6 @@ impl Shard {
     }
 
     /// The session has its seats now: what its client said meanwhile is served.
-    fn resume(&mut self, now: Now, id: ConnId, held: &[u8], behind: Behind) {
-        let decided = self.with_session(now, id, |session, cx, out| {
-            session.resume(cx, held, behind, out);
-        });
-        if decided.is_err() {
-            self.end(now, id, Fault::Panicked);
-        }
-    }
-
     /// The session's rights have changed; only the shard knows its channels by name.
     fn review(&mut self, now: Now, id: ConnId, wanted: &[RoomId]) {
         let Some(Conn { stage: Stage::Open(_, session), .. }) = self.conns.at(id.slot) else {

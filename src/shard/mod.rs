@@ -31,8 +31,10 @@ mod measure;
 mod mesh;
 mod notes;
 mod options;
+mod postponed;
 mod receive;
 mod rounds;
+mod share;
 mod state;
 mod suspects;
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! From bytes to decisions: the upgrade, frames, commands, timers of one connection.
 
+use bytes::BytesMut;
+
 use super::Shard;
 use super::conn::{Closing, Conn, Goodbye, Stage};
 use super::halves::PartOwner;
 use super::judge::LOOK_AGAIN_MS;
+use super::postponed::{Piece, Share};
 use super::state::context;
 use crate::base::{ConnId, Now, Panicked, Soon, Tick, UserHash, contain};
 use crate::metrics::{
@@ -37,6 +40,9 @@ impl Shard {
     }
 
     pub(super) fn on_received(&mut self, now: Now, id: ConnId, bytes: &mut [u8]) {
+        if self.postponed.waits(id) || self.shares.of(id).is_used_up() {
+            return self.postpone(now, id, bytes);
+        }
         let Some(conn) = self.conn(id) else { return };
         match &mut conn.stage {
             Stage::Upgrading(upgrading) if upgrading.head.is_empty() => {
@@ -49,7 +55,7 @@ impl Shard {
             }
             Stage::Open(reader, _) => {
                 let reader = std::mem::take(reader);
-                self.on_frames(now, id, reader, bytes);
+                self.on_first_frames(now, id, reader, bytes);
             }
             Stage::Closing(closing) => {
                 let reader = std::mem::take(&mut closing.reader);
@@ -149,7 +155,7 @@ impl Shard {
                 self.push_control(id, upgrade.response.into());
                 let rest = &mut head[upgrade.used..];
                 if !rest.is_empty() {
-                    self.on_frames(now, id, Reader::new(), rest);
+                    self.on_first_frames(now, id, Reader::new(), rest);
                 }
             }
         }
@@ -230,23 +236,46 @@ impl Shard {
         self.scribe.set(Gauge::Connections(protocol(encoding)), count);
     }
 
-    fn on_frames(&mut self, now: Now, id: ConnId, mut reader: Reader, bytes: &mut [u8]) {
-        let rules =
-            Rules { role: Role::Server, message_bytes_max: self.options.ws.message_bytes_max };
-        // All bytes count, whether or not they ever become a message.
+    /// Bytes that nothing waits before.
+    fn on_first_frames(&mut self, now: Now, id: ConnId, reader: Reader, bytes: &mut [u8]) {
+        let admission = self.count_bytes(now, id, bytes.len());
+        let mut share = self.shares.of(id);
+        let before = share.left();
+        self.on_frames(now, id, reader, bytes, admission, &mut share);
+        self.shares.spend(id, before - share.left());
+    }
+
+    /// All bytes count, whether or not they ever become a message.
+    pub(super) fn count_bytes(&mut self, now: Now, id: ConnId, bytes_count: usize) -> Admission {
         let mut admission = Admission::Served;
         let decided = self.with_session(now, id, |session, cx, out| {
-            admission = session.on_bytes(cx, bytes.len(), out);
+            admission = session.on_bytes(cx, bytes_count, out);
         });
         if decided.is_err() {
             self.end(now, id, Fault::Panicked);
         }
+        admission
+    }
+
+    /// Serves what the connection's share of this turn allows. The rest waits.
+    pub(super) fn on_frames(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        mut reader: Reader,
+        bytes: &mut [u8],
+        admission: Admission,
+        share: &mut Share,
+    ) {
+        let rules =
+            Rules { role: Role::Server, message_bytes_max: self.options.ws.message_bytes_max };
         let mut input = Input::new(bytes);
-        loop {
+        // The reader lets go of its last message when it finds that nothing follows.
+        while !share.is_used_up() || input.is_empty() {
             let fault = match self.conn(id).map(|conn| &conn.stage) {
                 Some(Stage::Open(..)) => match reader.next(&mut input, rules) {
                     Ok(None) => break,
-                    Ok(Some(incoming)) => self.on_incoming(now, id, incoming, admission),
+                    Ok(Some(incoming)) => self.on_incoming(now, id, incoming, admission, share),
                     Err(fault) => Some(Fault::Frame(fault)),
                 },
                 Some(Stage::Closing(_)) => return self.on_last_frames(id, reader, input),
@@ -256,14 +285,22 @@ impl Shard {
                 self.end(now, id, fault);
             }
         }
-        if input.crumbs_count() != 0 {
-            let _ = self.count_frames(now, id, input.crumbs_count());
+        let crumbs_count = input.crumbs_count();
+        if !input.is_empty() {
+            let rest = BytesMut::from(&*input.into_rest());
+            self.postponed.put_back(id, Piece::Bytes(rest, admission));
+        }
+        if let Some(cut) = share.take_cut() {
+            self.postponed.put_back(id, cut);
+        }
+        if crumbs_count != 0 {
+            let _ = self.count_frames(now, id, crumbs_count);
         }
         let kept_bytes = reader.kept_bytes();
         match self.conn(id).map(|conn| &mut conn.stage) {
             Some(Stage::Open(place, _)) => *place = reader,
             Some(Stage::Closing(closing)) => closing.reader = reader,
-            Some(Stage::Upgrading(_) | Stage::Shut) | None => return,
+            Some(Stage::Upgrading(_) | Stage::Shut) | None => return self.postponed.forget(id),
         }
         self.keep_half(now, id, kept_bytes);
     }
@@ -302,7 +339,7 @@ impl Shard {
     }
 
     /// We said goodbye; only the peer's matters.
-    fn on_last_frames(&mut self, id: ConnId, mut reader: Reader, mut input: Input<'_>) {
+    pub(super) fn on_last_frames(&mut self, id: ConnId, mut reader: Reader, mut input: Input<'_>) {
         let rules =
             Rules { role: Role::Server, message_bytes_max: self.options.ws.message_bytes_max };
         let said = loop {
@@ -346,6 +383,7 @@ impl Shard {
         id: ConnId,
         incoming: Incoming<'_>,
         admission: Admission,
+        share: &mut Share,
     ) -> Option<Fault> {
         let conn = self.conn(id)?;
         let encoding = conn.encoding;
@@ -354,15 +392,17 @@ impl Shard {
             Incoming::Binary(bytes) if encoding == Encoding::Protobuf => bytes,
             Incoming::Text(_) | Incoming::Binary(_) => return Some(Fault::WrongOpcode),
             Incoming::Ping(payload) => {
+                share.spend(1);
                 if self.count_frames(now, id, 1) == Admission::Throttled {
                     return None;
                 }
-                let mut pong = bytes::BytesMut::with_capacity(payload.len() + 2);
+                let mut pong = BytesMut::with_capacity(payload.len() + 2);
                 ws::put_frame(&mut pong, ws::Opcode::Pong, payload);
                 self.push_control(id, pong.freeze());
                 return None;
             }
             Incoming::Pong(_) => {
+                share.spend(1);
                 let _ = self.count_frames(now, id, 1);
                 return None;
             }
@@ -371,35 +411,46 @@ impl Shard {
             }
         };
         self.scribe.add(Counter::MessagesIn(protocol(encoding)), 1);
-        self.on_message(now, id, message, admission)
+        self.on_commands(now, id, message, 0, admission, share)
     }
 
-    /// All commands of one message, with panics kept inside the session.
-    fn on_message(
+    /// The commands of one message, behind those that were served in earlier turns, as many
+    /// as the share allows, with panics kept inside the session.
+    pub(super) fn on_commands(
         &mut self,
         now: Now,
         id: ConnId,
         message: &[u8],
+        given: usize,
         admission: Admission,
+        share: &mut Share,
     ) -> Option<Fault> {
-        let (commands_count, fault) = self.serve(now, id, message, admission);
-        self.scribe.add(Counter::CommandsIn, commands_count);
+        let served = self.serve(now, id, message, given, admission, share.left());
+        self.scribe.add(Counter::CommandsIn, served.commands_count as u64);
+        share.spend(served.commands_count);
+        if served.read_bytes < message.len() {
+            let rest = BytesMut::from(&message[served.read_bytes..]);
+            share.cut(Piece::Commands(rest, given + served.commands_count, admission));
+        }
         self.rest(now, id);
-        fault
+        served.fault
     }
 
-    /// Lets the session answer each command of a message until it ends, and says
-    /// how many they were.
-    pub(super) fn serve(
+    /// Lets the session answer each command of a message until it ends or so many were
+    /// served.
+    fn serve(
         &mut self,
         now: Now,
         id: ConnId,
         message: &[u8],
+        given: usize,
         admission: Admission,
-    ) -> (u64, Option<Fault>) {
-        let mut commands_count = 0;
+        count_max: usize,
+    ) -> Served {
+        let (mut commands_count, mut read_bytes) = (0, message.len());
         let decided = self.with_session(now, id, |session, cx, out| {
-            for command in wire::commands(out.encoding, message) {
+            let mut commands = wire::commands_behind(out.encoding, message, given);
+            while let Some(command) = commands.next() {
                 match command {
                     Ok(command) => {
                         commands_count += 1;
@@ -410,9 +461,14 @@ impl Shard {
                 if out.is_closing() {
                     return;
                 }
+                if commands_count == count_max {
+                    read_bytes = commands.read_bytes();
+                    return;
+                }
             }
         });
-        (commands_count, decided.err().map(|Panicked| Fault::Panicked))
+        let fault = decided.err().map(|Panicked| Fault::Panicked);
+        Served { commands_count, read_bytes, fault }
     }
 
     /// Lets a session decide, puts its messages into its outbox, and carries
@@ -449,6 +505,13 @@ impl Shard {
         self.carry_out(now, id);
         decided
     }
+}
+
+/// How far a message was served.
+struct Served {
+    commands_count: usize,
+    read_bytes: usize,
+    fault: Option<Fault>,
 }
 
 /// The longest time between two pings that a client asks for by its address, in s: the one

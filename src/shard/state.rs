@@ -15,6 +15,7 @@ use super::lateness::Lateness;
 use super::look::{Found, Look, Looking};
 use super::mesh::Mesh;
 use super::notes::Notes;
+use super::postponed::{Postponed, Shares};
 use super::rounds::{Fate, Recent, Rounds};
 use super::suspects::Suspects;
 use super::{Letter, Options};
@@ -120,6 +121,10 @@ pub struct Shard {
     pub(super) slow: Vec<ConnId>,
     /// Messages of which a part has come.
     pub(super) halves: Halves,
+    /// What connections said beyond their share of a turn.
+    pub(super) postponed: Postponed,
+    /// What connections had of theirs in this turn.
+    pub(super) shares: Shares,
     /// One ping for everybody, by encoding.
     pub(super) ping: [Bytes; 2],
     /// Kept between events for its capacity only.
@@ -190,6 +195,8 @@ impl Shard {
             waiting: Level::new(outbox_bytes_max),
             slow: Vec::new(),
             halves: Halves::default(),
+            postponed: Postponed::default(),
+            shares: Shares::default(),
             ping: Encoding::ALL.map(ping_frame),
             outcome: Outcome::new(Encoding::Json),
             out: Out::default(),
@@ -220,7 +227,7 @@ impl Shard {
             Event::Connected(_) => (),
             Event::Received(id, bytes) => self.on_received(now, id, bytes),
             Event::Sent(id) => self.on_sent(now, id),
-            Event::Ended(id) => self.end(now, id, Fault::PeerEnded),
+            Event::Ended(id) => self.on_ended(now, id),
             Event::Gone(id, ending) => self.on_gone(now, id, ending),
         }
         debug_assert!(self.outcome.effects.is_empty(), "effects are carried out at once");
@@ -253,6 +260,7 @@ impl Shard {
     pub fn finish_turn(&mut self, now: Now, out: &mut Vec<Action>) {
         self.scribe.enter(Phase::Timers);
         self.observe_lateness(now, out);
+        self.serve_postponed(now);
         self.fire_timers(now);
         self.advance_drain(now);
         self.count_on(now);
@@ -296,9 +304,10 @@ impl Shard {
         let census = (!self.conns.is_empty()).then(|| self.census.next_wake());
         // A look goes on in the next turn, which begins at once.
         let look = self.looking.as_ref().map(|_| Tick(0));
+        let postponed = (!self.postponed.is_empty()).then_some(Tick(0));
         let suspects = self.suspects.next_wake();
         let (timers, rooms, seal) = (self.wheel.next(), self.rooms.next_wake(), self.next_seal());
-        let wakes = [timers, rooms, drain, seal, census, look, suspects];
+        let wakes = [timers, rooms, drain, seal, census, look, postponed, suspects];
         wakes.into_iter().flatten().min()
     }
 
@@ -416,6 +425,7 @@ impl Shard {
         self.forget_waiting(now, id);
         self.lose(now, id, Outbox::abandon);
         self.halves.forget(id);
+        self.postponed.forget(id);
         if let Some(conn) = self.conns.remove(id.slot) {
             self.end_send(now, conn.round, Fate::Lost);
         }

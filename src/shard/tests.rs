@@ -172,7 +172,7 @@ impl World {
                 let mut out = Vec::new();
                 self.shards[index].judge(self.now, true, &mut |_| PeerSigns::default());
                 self.shards[index].finish_turn(self.now, &mut out);
-                busy |= !out.is_empty();
+                busy |= !out.is_empty() || !self.shards[index].postponed.is_empty();
                 out.into_iter().for_each(|action| self.act(index, action));
                 let mut mail = Vec::new();
                 self.shards[index].post(&mut |to, letters| {

@@ -44,6 +44,11 @@ impl<'b> Input<'b> {
         self.crumbs_count
     }
 
+    /// What is still to be read, as it was received.
+    pub fn into_rest(self) -> &'b mut [u8] {
+        self.rest
+    }
+
     /// Bytes that are still to be read.
     pub fn len(&self) -> usize {
         self.rest.len()

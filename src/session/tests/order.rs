@@ -127,8 +127,14 @@ impl Line {
                 }
                 Effect::Resume(held) => {
                     self.resumed.push(held.message().as_ptr_range());
-                    self.desk.step(|session, cx, out| session.resume(cx, held, out));
-                    self.carry_out();
+                    // A turn serves some of them, and the next one goes on.
+                    let mut held = Some(held);
+                    while let Some(some) = held.take() {
+                        self.desk.step(|session, cx, out| {
+                            (_, held) = session.resume(cx, some, 3, out);
+                        });
+                        self.carry_out();
+                    }
                 }
                 Effect::Stand(_)
                 | Effect::Release

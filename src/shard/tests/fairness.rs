@@ -1,7 +1,10 @@
 //! What one peer does at its worst costs others nothing that has no bound.
 
 use super::*;
-use crate::base::limits::HALF_MESSAGES_BYTES_MAX;
+use crate::base::limits::{
+    HALF_MESSAGES_BYTES_MAX, POSTPONED_PER_CONNECTION_BYTES_MAX, TURN_POSTPONED_COUNT_MAX,
+    TURN_SHARE_COUNT_MAX,
+};
 
 impl World {
     /// Feeds a peer's bytes in pieces as a ring does.
@@ -129,4 +132,131 @@ fn a_connect_recovers_no_more_than_the_outbox_holds() {
     let answer = world.take(peer).into_iter().find(|text| text.contains(r#""connect""#)).unwrap();
     assert!((OUTBOX / 2..2 * OUTBOX).contains(&answer.len()), "{} bytes", answer.len());
     assert!(answer.contains(r#""recovered":true"#) && answer.contains(r#""was_recovering":true"#));
+}
+
+/// So many commands in one message, numbered from 1,000 on.
+fn batch(count: usize, request: &str) -> String {
+    let lines = (1_000..1_000 + count).map(|id| format!(r#"{{"id":{id},{request}}}"#));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Ids of the answers, in the order in which they came.
+fn answered(seen: &[String]) -> Vec<u64> {
+    let lines = seen.iter().flat_map(|text| text.lines());
+    let ids = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    ids.filter_map(|reply| reply["id"].as_u64()).filter(|id| 1_000 <= *id).collect()
+}
+
+#[test]
+fn who_says_a_thousand_things_at_once_is_served_a_share_in_each_turn() {
+    const COUNT: usize = 600;
+    let mut world = World::new(1, |options| options.session.outbox_bytes_max = 1 << 20);
+    let crowd: Vec<Peer> = (0..20).map(|_| world.join(0)).collect();
+    let ben = world.join(0);
+    let text = frame(&batch(COUNT, r#""ping":{}"#));
+    for &peer in &crowd {
+        text.chunks(4_096).for_each(|piece| world.queue(peer, piece));
+    }
+    world.queue(ben, &frame(&batch(1, r#""ping":{}"#)));
+    world.turn(0);
+    assert_eq!(answered(&world.take(ben)), [1_000], "one thing is answered in its turn");
+    let mut firsts: Vec<Vec<u64>> = crowd.iter().map(|&peer| answered(&world.take(peer))).collect();
+    let sum: usize = firsts.iter().map(Vec::len).sum();
+    let share = crowd.len() * TURN_SHARE_COUNT_MAX + TURN_POSTPONED_COUNT_MAX;
+    assert!(firsts.iter().all(|ids| !ids.is_empty()) && sum <= share, "{sum} of {share}");
+    assert_eq!(world.shards[0].next_wake(), Some(Tick(0)), "it goes on at once");
+    world.settle();
+    for (first, &peer) in firsts.iter_mut().zip(&crowd) {
+        first.extend(answered(&world.take(peer)));
+        let all: Vec<u64> = (1_000..1_000 + COUNT as u64).collect();
+        assert_eq!(*first, all, "each once and in order");
+    }
+    assert_eq!(world.shards[0].audit().postponed_bytes, 0);
+}
+
+#[test]
+fn small_messages_of_one_turn_share_it() {
+    let mut world = World::new(1, |_| ());
+    let heavy = world.join(0);
+    for _ in 0..20 {
+        world.queue(heavy, &frame(&batch(10, r#""ping":{}"#)));
+    }
+    world.turn(0);
+    let first = answered(&world.take(heavy)).len();
+    assert!(first <= 2 * TURN_SHARE_COUNT_MAX + 10, "{first}");
+    world.settle();
+    assert_eq!(first + answered(&world.take(heavy)).len(), 200);
+}
+
+#[test]
+fn a_message_is_too_long_however_many_turns_it_takes() {
+    let mut world = World::new(1, |options| options.session.commands_per_s = 0);
+    let heavy = world.join(0);
+    world.say(heavy, &batch(1_025, r#""ping":{}"#));
+    world.check_closed(heavy, 3501);
+}
+
+#[test]
+fn who_goes_behind_many_commands_has_said_them() {
+    let mut world = World::new(1, |options| options.session.outbox_bytes_max = 1 << 20);
+    let ann = world.join_room(0, "room:1");
+    let ben = world.join_room(0, "room:1");
+    world.queue(ben, &frame(&batch(200, r#""publish":{"channel":"room:1","data":7}"#)));
+    world.queue(ben, &control(Opcode::Ping, b"last"));
+    let shard = &mut world.shards[0];
+    shard.on_event(world.now, Event::Ended(id(ben)));
+    world.settle();
+    let seen = world.take(ann).join("\n");
+    assert_eq!(seen.matches(r#""data":7"#).count(), 200);
+    assert!(world.peers[&ben].gone);
+}
+
+#[test]
+fn what_waits_has_a_bound_and_is_served_beyond_it() {
+    let mut world = World::new(1, |options| {
+        options.session.commands_per_s = 0;
+        options.session.bytes_per_s = 0;
+        options.session.outbox_bytes_max = 1 << 20;
+    });
+    let heavy = world.join(0);
+    let text = frame(&batch(40, &format!(r#""ping":{{"x":"{}"}}"#, "y".repeat(100))));
+    for _ in 0..100 {
+        world.queue(heavy, &text);
+        let waiting = world.shards[0].audit().postponed_bytes;
+        assert!(waiting <= POSTPONED_PER_CONNECTION_BYTES_MAX, "{waiting}");
+    }
+    world.settle();
+    assert_eq!(answered(&world.take(heavy)).len(), 4_000);
+    world.queue(heavy, &text.repeat(3));
+    world.shards[0].on_event(world.now, Event::Gone(id(heavy), Ending::Reset));
+    assert_eq!(world.shards[0].audit().postponed_bytes, 0);
+}
+
+#[test]
+fn what_waits_for_an_answer_is_served_by_shares_too() {
+    let mut world = World::new(2, |options| options.session.outbox_bytes_max = 1 << 20);
+    let channel = world.channel_of(1);
+    let heavy = world.join(0);
+    let subscribe = format!(r#"{{"id":9,"subscribe":{{"channel":"{channel}"}}}}"#);
+    world.queue(heavy, &frame(&subscribe));
+    let presence = format!(r#""presence_stats":{{"channel":"{channel}"}}"#);
+    for turn in 0..20 {
+        world.queue(heavy, &frame(&batch(10, &presence)));
+        world.turn(0);
+        assert!(world.take(heavy).is_empty(), "turn {turn}: the subscribe is not answered");
+    }
+    let mut ask = Vec::new();
+    world.shards[0].post(&mut |_, letters| ask.append(letters));
+    ask.into_iter().for_each(|letter| world.carry(0, 1, letter));
+    world.turn(1);
+    let mut answers = Vec::new();
+    world.shards[1].post(&mut |_, letters| answers.append(letters));
+    answers.into_iter().for_each(|letter| world.carry(1, 0, letter));
+    let mut asked = Vec::new();
+    world.turn(0);
+    world.shards[0].post(&mut |_, letters| asked.append(letters));
+    assert!((1..=2 * TURN_SHARE_COUNT_MAX).contains(&asked.len()), "{}", asked.len());
+    asked.into_iter().for_each(|letter| world.carry(0, 1, letter));
+    world.settle();
+    assert_eq!(answered(&world.take(heavy)).len(), 200);
 }
