@@ -1,8 +1,9 @@
 //! One user who does the worst it can, in one of several ways: what a server has to bear
 //! without its other users noticing.
 //!
-//! A round is a burst on each of a few connections, and what came back of it is read. Who
-//! is closed comes back at once. An attack ends when its time is over.
+//! A round is a burst on all of its connections, one right behind the other, and then what
+//! came back is read. Who was closed comes back in the next round. An attack ends when its
+//! time is over.
 //!
 //! Deliberately absent: bystanders, and what it does to them (`report::bystander`).
 
@@ -32,8 +33,8 @@ const CONVERSATIONS: usize = 250;
 const MESSAGES: usize = 300;
 const MESSAGE_BYTES: usize = 2_000;
 
-/// How long a round listens for what comes back.
-const LISTEN: Duration = Duration::from_millis(5);
+/// How long a round listens on each connection for what comes back.
+const LISTEN: Duration = Duration::from_millis(1);
 
 /// Somebody who was refused waits this long: it is an attack on the server, not on the
 /// machine's loopback.
@@ -249,36 +250,61 @@ pub fn run(options: &Options, begun: impl FnOnce()) -> Result<Outcome, String> {
     let clock = Clock::start();
     let mut outcome = Outcome::default();
     while clock.elapsed() < Duration::from_millis(*for_ms) {
+        let ended_before: u64 = outcome.ended.values().sum();
         for slot in &mut clients {
-            let round = match slot.as_mut() {
-                Some(client) => round(*attack, client, &epoch, &mut outcome),
-                None => connect().map(|client| *slot = Some(client)),
-            };
-            if attack.is_over_after_a_burst() {
-                outcome.sent += 1;
-                *slot = None;
+            if slot.is_none() {
+                outcome.keep(connect(), |client| *slot = Some(client));
             }
-            if let Err(ended) = round {
-                *outcome.ended.entry(ended.to_string()).or_default() += 1;
-                *slot = None;
-                std::thread::sleep(AGAIN);
+        }
+        for slot in &mut clients {
+            let Some(client) = slot else { continue };
+            match attack.is_over_after_a_burst() {
+                true => {
+                    outcome.sent += 1;
+                    *slot = None;
+                }
+                false => match attack.burst(client, &epoch) {
+                    Ok(sent) => outcome.sent += sent,
+                    // What came before that says why.
+                    Err(Ended::Broken(_)) => {}
+                    Err(ended) => {
+                        outcome.note(&ended);
+                        *slot = None;
+                    }
+                },
             }
+        }
+        for slot in &mut clients {
+            let Some(client) = slot else { continue };
+            match client.drain(LISTEN) {
+                Ok((answered, refused)) => {
+                    outcome.answered += answered;
+                    outcome.refused += refused;
+                }
+                Err(ended) => {
+                    outcome.note(&ended);
+                    *slot = None;
+                }
+            }
+        }
+        if ended_before != outcome.ended.values().sum::<u64>() {
+            std::thread::sleep(AGAIN);
         }
     }
     Ok(outcome)
 }
 
-fn round(
-    attack: Attack,
-    client: &mut Client,
-    epoch: &str,
-    outcome: &mut Outcome,
-) -> Result<(), Ended> {
-    outcome.sent += attack.burst(client, epoch)?;
-    let (answered, refused) = client.drain(LISTEN)?;
-    outcome.answered += answered;
-    outcome.refused += refused;
-    Ok(())
+impl Outcome {
+    fn note(&mut self, ended: &Ended) {
+        *self.ended.entry(ended.to_string()).or_default() += 1;
+    }
+
+    fn keep(&mut self, came: Result<Client, Ended>, keep: impl FnOnce(Client)) {
+        match came {
+            Ok(client) => keep(client),
+            Err(ended) => self.note(&ended),
+        }
+    }
 }
 
 fn say(client: &mut Client, count: usize, command: impl Fn(usize) -> Value) -> Result<u64, Ended> {

@@ -2,17 +2,19 @@
 //! publish, beside the same on a quiet server.
 //!
 //! The server has the limits that it has when nobody sets any, keeps messages on disk, and
-//! has a core for itself. The attacker is a process of the lowest priority, so that it is
-//! not the bystander's own core that it takes.
+//! has a core for itself. The attacker runs only while nobody else wants its core
+//! (SCHED_IDLE, which waits for nobody's time slice as a nice value does): what it takes of
+//! the bystander's own core is not the server's doing. Quiet and attacked times take turns
+//! on the same server, so what else the machine does meets both.
 //!
 //! Deliberately absent: the attacks themselves (`attack`).
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::child::{Kept, Purpose, SECRET, Server};
 use super::figure::FigureName;
@@ -32,14 +34,17 @@ const CONNECTIONS: u32 = 2_000;
 /// What the attack command says when it begins.
 pub const BEGUN: &str = "begun";
 
-/// An attack goes on for longer than anybody measures; it is ended before.
-const ATTACK_MS: u64 = 600_000;
+/// Quiet and attacked times of one row.
+const TURNS: u32 = 5;
+
+/// Before each of them: what was under way is over, or has begun.
+const SETTLE: Duration = Duration::from_millis(200);
 
 impl Bench {
     /// One attack after the other, each on a server of its own, and each behind a time
     /// in which the same server was quiet.
     pub(super) fn bystander(&mut self, _: u64) -> Result<(), String> {
-        for attack in Attack::ALL {
+        for attack in self.attacks.clone() {
             if let Err(why) = self.attacked(attack) {
                 let figure = FigureName::Bystander(attack);
                 self.measured.faults.entry(figure).or_default().push(why);
@@ -56,11 +61,20 @@ impl Bench {
         let failed = |ended: Ended| format!("{}: the bystander is {ended}", attack.word());
         let mut bystander = Client::connect(&server.target, "ben", SECRET).map_err(failed)?;
         bystander.ask(json!({ "subscribe": { "channel": CHANNEL } })).map_err(failed)?;
-        let quiet = self.publish_times(&mut bystander).map_err(failed)?;
-        let attacker = Attacker::start(attack, &server)?;
-        let attacked = self.publish_times(&mut bystander).map_err(failed);
-        drop(attacker);
-        let attacked = attacked?;
+        let turn = Duration::from_millis(self.sizes.measure_ms) / TURNS;
+        let (mut quiet, mut attacked) = (Latency::new(), Latency::new());
+        let attacker = Attacker::start(attack, &server, (turn + SETTLE) * (2 * TURNS))?;
+        for _ in 0..TURNS {
+            attacker.signal("-STOP")?;
+            thread::sleep(SETTLE);
+            publish_apart(&mut bystander, turn, &mut quiet).map_err(failed)?;
+            attacker.signal("-CONT")?;
+            thread::sleep(SETTLE);
+            publish_apart(&mut bystander, turn, &mut attacked).map_err(failed)?;
+        }
+        let outcome = attacker.finish()?;
+        eprintln!("{}: {outcome}", attack.word());
+        let (quiet, attacked) = (quiet.summary(), attacked.summary());
         let ms = |summary: &Summary| summary.p99_ns as f64 / 1e6;
         eprintln!(
             "{}: p99 {:.3} ms of {}, quiet {:.3} ms of {}",
@@ -74,27 +88,29 @@ impl Bench {
         self.floor(FigureName::Bystander(attack), ms(&quiet));
         Ok(())
     }
+}
 
-    /// The bystander's own thread, on the core that is not the server's: a core that this
-    /// thread were bound to would be the one of every later server, too.
-    fn publish_times(&self, bystander: &mut Client) -> Result<Summary, Ended> {
-        let measure = Duration::from_millis(self.sizes.measure_ms);
-        thread::scope(|scope| {
-            let body = || {
-                if Cores::Apart.are_apart() {
-                    core_affinity::set_for_current(core_affinity::CoreId { id: CLIENT_CORE });
-                }
-                publish_times(bystander, measure)
-            };
-            scope.spawn(body).join().expect("a bystander does not panic")
-        })
-    }
+/// The bystander's own thread, on the core that is not the server's: a core that this
+/// thread were bound to would be the one of every later server, too.
+fn publish_apart(
+    bystander: &mut Client,
+    measure: Duration,
+    latency: &mut Latency,
+) -> Result<(), Ended> {
+    thread::scope(|scope| {
+        let body = || {
+            if Cores::Apart.are_apart() {
+                core_affinity::set_for_current(core_affinity::CoreId { id: CLIENT_CORE });
+            }
+            publish(bystander, measure, latency)
+        };
+        scope.spawn(body).join().expect("a bystander does not panic")
+    })
 }
 
 /// One message after the other, each a moment after the last one was answered.
-fn publish_times(bystander: &mut Client, measure: Duration) -> Result<Summary, Ended> {
+fn publish(bystander: &mut Client, measure: Duration, latency: &mut Latency) -> Result<(), Ended> {
     let clock = Clock::start();
-    let mut latency = Latency::new();
     while clock.elapsed() < measure {
         let sent_ns = clock.ns();
         let publish = json!({ "publish": { "channel": CHANNEL, "data": { "text": "hello" } } });
@@ -105,39 +121,64 @@ fn publish_times(bystander: &mut Client, measure: Duration) -> Result<Summary, E
         latency.record(clock.ns() - sent_ns);
         thread::sleep(PAUSE);
     }
-    Ok(latency.summary())
+    Ok(())
 }
 
 /// A person types slower, and a quota is far above it.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A process that attacks until this value goes.
-struct Attacker(Child);
+/// A process that attacks, until this value goes at the latest.
+struct Attacker {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
 
 impl Attacker {
     /// Starts it, and waits until it has what it needs.
-    fn start(attack: Attack, server: &Server) -> Result<Attacker, String> {
+    fn start(attack: Attack, server: &Server, time: Duration) -> Result<Attacker, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new("nice");
-        command.args(["-n", "19"]);
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0"]);
         if Cores::Apart.are_apart() {
             command.args(["taskset", "-c", &CLIENT_CORE.to_string()]);
         }
         command
             .arg(own)
             .args(["attack", attack.word(), "--url", &server.target.to_string()])
-            .args(["--secret", SECRET, "--for-ms", &ATTACK_MS.to_string()])
+            .args(["--secret", SECRET, "--for-ms", &time.as_millis().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("nice: {error}"))?;
+        let mut child = command.spawn().map_err(|error| format!("chrt: {error}"))?;
         let stdout = child.stdout.take().expect("it was asked for");
-        let attacker = Attacker(child);
+        let mut attacker = Attacker { child, stdout: BufReader::new(stdout) };
         let mut line = String::new();
-        let read = BufReader::new(stdout).read_line(&mut line);
+        let read = attacker.stdout.read_line(&mut line);
         if read.is_ok() && line.trim() == BEGUN {
             Ok(attacker)
         } else {
             Err(format!("{}: the attack did not begin", attack.word()))
+        }
+    }
+
+    /// Lets it rest, or go on.
+    fn signal(&self, signal: &str) -> Result<(), String> {
+        let kill = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        match kill {
+            Ok(status) if status.success() => Ok(()),
+            Ok(_) => Err("the attacker has ended".to_owned()),
+            Err(error) => Err(format!("kill: {error}")),
+        }
+    }
+
+    /// What it did, in one line. One that did nothing was no attack.
+    fn finish(mut self) -> Result<String, String> {
+        let mut text = String::new();
+        self.stdout.read_to_string(&mut text).map_err(|error| error.to_string())?;
+        let outcome: Value = serde_json::from_str(&text)
+            .map_err(|error| format!("the attacker did not say what it did: {error}"))?;
+        match outcome["sent"].as_u64() {
+            Some(1..) => Ok(outcome.to_string()),
+            Some(0) | None => Err(format!("the attacker did nothing: {outcome}")),
         }
     }
 }
@@ -145,7 +186,7 @@ impl Attacker {
 impl Drop for Attacker {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -14,6 +14,7 @@ use super::durable::Stores;
 use super::figure::FigureName;
 use super::group::{Group, Sizes};
 use super::scrape::{Scrape, Scraper};
+use crate::attack::Attack;
 use crate::engine::{self, Setting, threads_for};
 use crate::floor::Mode;
 use crate::outcome::Outcome;
@@ -48,6 +49,8 @@ pub struct Bench {
     pub seed: u64,
     /// Where servers keep messages.
     pub stores: Stores,
+    /// What one user does to a bystander.
+    pub attacks: Vec<Attack>,
     /// What was found.
     pub measured: Measured,
 }

@@ -27,6 +27,7 @@ pub use figure::{Definition, Figure, FigureName, Goal, GoalIs, GoalOf};
 pub use machine::Machine;
 pub use markdown::table;
 
+use crate::attack::Attack;
 use crate::cli::write_json;
 use crate::plot;
 use crate::scenario::Speech;
@@ -147,6 +148,13 @@ fn groups(only: Option<&str>) -> Result<Vec<Group>, String> {
     Ok(chosen)
 }
 
+/// The one whose figure is asked for, or all.
+fn attacks(only: Option<&str>) -> Vec<Attack> {
+    let is_asked =
+        |attack: &Attack| only.is_none_or(|only| is_wanted(only, FigureName::Bystander(*attack)));
+    Attack::ALL.into_iter().filter(is_asked).collect()
+}
+
 fn bench(arguments: &Arguments) -> Result<Bench, String> {
     let rookery = match &arguments.rookery {
         Some(path) => path.clone(),
@@ -167,8 +175,10 @@ fn bench(arguments: &Arguments) -> Result<Bench, String> {
         Encoding::Protobuf => Speech::Protobuf,
     };
     let (port, seed) = (arguments.port, arguments.seed);
-    let store = Stores::new(&arguments.store)?;
-    Ok(Bench { rookery, port, sizes, speech, seed, stores: store, measured: Measured::default() })
+    let stores = Stores::new(&arguments.store)?;
+    let attacks = attacks(arguments.only.as_deref());
+    let measured = Measured::default();
+    Ok(Bench { rookery, port, sizes, speech, seed, stores, attacks, measured })
 }
 
 fn put_together(name: FigureName, measured: &Measured) -> Figure {
@@ -266,6 +276,10 @@ mod tests {
         assert!(is_wanted("million", FigureName::IdleCpu));
         assert_eq!(groups(Some("durable")).unwrap().len(), 5);
         assert_eq!(groups(None).unwrap().len(), Group::ALL.len());
+        let pings = FigureName::Bystander(Attack::Pings).definition().name;
+        assert_eq!(attacks(Some(pings)), [Attack::Pings]);
+        assert_eq!(attacks(Some("bystander")), Attack::ALL);
+        assert_eq!(attacks(None), Attack::ALL);
         assert!(groups(Some("x")).unwrap_err().contains("echo_cpu"));
     }
 }
