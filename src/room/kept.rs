@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::letter::{Ask, Asker, Voice};
 use super::way::Way;
 use super::window::Window;
-use crate::base::{Moment, ShardId, Tick};
+use crate::base::{ConnId, Moment, ShardId, Tick};
 use crate::store::{Opened, Ticket};
 use crate::wire::{Epoch, Publication};
 
@@ -64,6 +64,15 @@ pub struct Pending {
     pub given_at: Moment,
     /// Who wait for it: its author, and again, when it was sent twice.
     pub askers: Vec<(ShardId, Asker)>,
+    /// What these asked of the room behind it, and want to find it done.
+    pub behind: Vec<(ShardId, Ask)>,
+}
+
+impl Pending {
+    /// Whether this connection waits for it.
+    pub fn is_said_by(&self, shard: ShardId, conn: ConnId) -> bool {
+        self.askers.iter().any(|(on, asker)| *on == shard && asker.conn == conn)
+    }
 }
 
 impl Kept {
@@ -194,6 +203,17 @@ impl Kept {
         self.pending.get_mut(usize::try_from(index).ok()?)
     }
 
+    /// The latest pending message of this connection.
+    pub fn pending_of(&mut self, shard: ShardId, conn: ConnId) -> Option<&mut Pending> {
+        self.pending.iter_mut().rev().find(|pending| pending.is_said_by(shard, conn))
+    }
+
+    /// The offset of the pending message that this command waits for.
+    pub fn place_of(&self, by: &(ShardId, Asker)) -> Option<u64> {
+        let pending = self.pending.iter().rev().find(|pending| pending.askers.contains(by))?;
+        Some(pending.publication.offset)
+    }
+
     /// The store has the message of this request; `None` when it was given up before.
     pub fn take_kept(&mut self, ticket: Ticket) -> Option<Pending> {
         let taken = self.pending.pop_front_if(|pending| pending.ticket == ticket)?;
@@ -275,6 +295,7 @@ mod tests {
             way: crate::room::way(),
             given_at: Moment(0),
             askers: vec![(ShardId(0), asker)],
+            behind: Vec::new(),
         }
     }
 

@@ -18,6 +18,7 @@ mod news;
 mod one;
 mod options;
 mod out;
+mod own_writes;
 mod reading;
 mod readings;
 mod silence;

@@ -106,7 +106,8 @@ impl Rooms {
     /// The only way in for questions. Total: every question gets one answer, and
     /// the answer stands in `out` before what the question set off.
     pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) {
-        if let Some(ask) = self.wait_for_stream(now, from, ask, out) {
+        let ask = self.wait_for_stream(now, from, ask, out);
+        if let Some(ask) = ask.and_then(|ask| self.wait_for_own(from, ask, out)) {
             self.decide(now, from, ask, out);
         }
     }

@@ -50,8 +50,18 @@ impl Storing {
         STORE_REQUESTS_MAX <= self.tickets.len()
     }
 
+    /// Whether there is room for one more question that waits; it is counted then.
+    pub fn begin_wait(&mut self, from: ShardId, ask: &Ask) -> bool {
+        let (flow, load) = (requester(Some((from, ask.asker))).flow(), load_of(&ask.what));
+        let has_room = self.waiting.has_room_for(flow, load);
+        if has_room {
+            self.waiting.add(flow, load);
+        }
+        has_room
+    }
+
     /// A question is decided, or refused.
-    fn wait_no_more(&mut self, from: ShardId, ask: &Ask) {
+    pub fn wait_no_more(&mut self, from: ShardId, ask: &Ask) {
         self.waiting.remove(requester(Some((from, ask.asker))).flow(), load_of(&ask.what));
     }
 
@@ -151,9 +161,7 @@ impl Rooms {
             }
         };
         let by = (from, ask.asker);
-        let (flow, load) = (requester(Some(by)).flow(), load_of(&ask.what));
-        if self.storing.waiting.has_room_for(flow, load) {
-            self.storing.waiting.add(flow, load);
+        if self.storing.begin_wait(from, &ask) {
             kept.wait(from, ask);
         } else {
             out.refuse(from, &ask, ErrorCode::TooManyRequests);
@@ -232,7 +240,9 @@ impl Rooms {
         }
         for (from, ask) in waiting {
             self.storing.wait_no_more(from, &ask);
-            self.decide(now, from, ask, out);
+            if let Some(ask) = self.wait_for_own(from, ask, out) {
+                self.decide(now, from, ask, out);
+            }
         }
         self.rest(now, slot, id);
     }
@@ -312,8 +322,8 @@ impl Rooms {
         let awaited = Awaited::Kept(room.id, self.storing.round);
         let ticket = Ticket(self.storing.tickets.insert(awaited));
         let given_at = now.moment;
-        let askers = vec![by];
-        kept.give(Pending { ticket, publication, retracts, voice, way, given_at, askers });
+        let (askers, behind) = (vec![by], Vec::new());
+        kept.give(Pending { ticket, publication, retracts, voice, way, given_at, askers, behind });
         self.storing.waiting.add(flow, load);
         let round = self.storing.round;
         let job = Job::Append(Box::new(append));
@@ -357,7 +367,7 @@ impl Rooms {
         let limits = rules(&self.options, &room.title).window_limits();
         let Stream::Kept(kept) = &mut room.stream else { return };
         let Some(pending) = kept.take_kept(ticket) else { return };
-        let Pending { publication, retracts, voice, way, given_at, askers, .. } = pending;
+        let Pending { publication, retracts, voice, way, given_at, askers, behind, .. } = pending;
         if let Some(left) = &retracts {
             kept.window_mut().replace(left);
         }
@@ -375,6 +385,7 @@ impl Rooms {
         if let Some(left) = &retracts {
             self.tell_of_retraction(slot, left.offset, &publication, voice, out);
         }
+        self.decide_behind(now, behind, out);
         self.sweep_at(slot, now.tick.plus_ms(limits.age_ms_max.min(SWEEP_MS_MAX)));
         self.rest(now, slot, id);
     }
@@ -385,8 +396,9 @@ impl Rooms {
         let room = &mut self.rooms[slot];
         let id = room.id;
         let Stream::Kept(kept) = &mut room.stream else { return };
-        let (given, waiting) = kept.close(again_at);
-        for Pending { publication, retracts, way, askers, .. } in given {
+        let (given, mut waiting) = kept.close(again_at);
+        for Pending { publication, retracts, way, askers, behind, .. } in given {
+            waiting.extend(behind);
             self.storing.is_kept(&publication, &askers);
             room.forget_id(&publication);
             out.steps.push(Step::Refused { room: id, way });

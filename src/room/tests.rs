@@ -3,6 +3,7 @@
 
 mod fairness;
 mod ids;
+mod own_writes;
 
 use std::sync::Arc;
 
