@@ -80,8 +80,9 @@ pub struct Who<'s> {
 /// Each state holds exactly what that state may touch.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Nothing but a connect command may come, and by then.
-    Greeting { deadline: Tick },
+    /// A connect command has to come, and by then. If one was refused, what came behind
+    /// it is, too.
+    Greeting { deadline: Tick, refused: Option<ErrorCode> },
     /// Rooms are asked; commands meanwhile wait, and over their limit are refused
     /// as temporary.
     Connecting(Box<Connecting>),
@@ -97,7 +98,10 @@ impl Session {
     pub fn open(cx: &Context<'_>, agent: Agent, ping_s: Option<u32>) -> Session {
         let tick = cx.now.tick;
         Session {
-            state: State::Greeting { deadline: tick.plus_ms(cx.options.connect_ms_max) },
+            state: State::Greeting {
+                deadline: tick.plus_ms(cx.options.connect_ms_max),
+                refused: None,
+            },
             subs: Subs::default(),
             quota: Quota::new(),
             heartbeat: PingTimer::new(ping_s),
@@ -165,6 +169,12 @@ impl Session {
             }
             (State::Greeting { .. }, Request::Connect(request)) if id != 0 => {
                 self.on_connect(cx, id, &request, out);
+            }
+            (State::Greeting { refused: Some(code), .. }, request)
+                if may_stand_behind_connect(id, &request) =>
+            {
+                let code = *code;
+                self.refuse_behind(cx, id, code, admission, out);
             }
             (State::Greeting { .. }, _) | (_, Request::Connect(_)) => {
                 self.close(Fault::BadRequest, out);
@@ -347,7 +357,7 @@ impl Session {
     /// How long ago its upgrade was done, to a quarter of a second.
     pub fn age_ms(&self, now: Tick, options: &Options) -> u64 {
         let birth = match &self.state {
-            State::Greeting { deadline } => {
+            State::Greeting { deadline, .. } => {
                 return options.connect_ms_max.saturating_sub(deadline.ms_since(now));
             }
             State::Ready(peer) => peer.birth,
@@ -406,7 +416,7 @@ impl Session {
     /// Time has passed.
     pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
         match &self.state {
-            State::Greeting { deadline } if *deadline <= cx.now.tick => {
+            State::Greeting { deadline, .. } if *deadline <= cx.now.tick => {
                 out.effects.push(Effect::Suspect(Suspicion::Deadline));
             }
             // Who is not answered yet does not know of pings.
@@ -432,7 +442,7 @@ impl Session {
     /// When `on_timer` should be called next.
     pub fn next_timer(&self, cx: &Context<'_>) -> Tick {
         match &self.state {
-            State::Greeting { deadline } if cx.now.tick < *deadline => *deadline,
+            State::Greeting { deadline, .. } if cx.now.tick < *deadline => *deadline,
             State::Greeting { .. } => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
             State::Connecting(_) => Tick(u64::MAX),
             State::Ready(peer) => {
@@ -496,12 +506,37 @@ impl Session {
         }
     }
 
+    /// Refuses a command behind a connect command that was refused: SDKs send both in one
+    /// message, and it fails as that did, for good or for a while.
+    fn refuse_behind(
+        &mut self,
+        cx: &Context<'_>,
+        id: u32,
+        code: ErrorCode,
+        admission: Admission,
+        out: &mut Outcome,
+    ) {
+        let within = self.quota.on_command(cx.now.tick, cx.options);
+        if within == Admission::Served && admission == Admission::Served {
+            out.refuse(id, code);
+        } else {
+            self.throttle(cx, id, out);
+        }
+    }
+
     /// Refuses a connect command. Each costs a check of a token, and a good client makes
     /// one on a connection.
     fn refuse_stranger(&mut self, cx: &Context<'_>, id: u32, code: ErrorCode, out: &mut Outcome) {
+        self.remember_refusal(code);
         out.refuse(id, code);
         if let Some(fault) = self.quota.on_mistake(cx.now.tick, cx.options) {
             self.close(fault, out);
+        }
+    }
+
+    fn remember_refusal(&mut self, code: ErrorCode) {
+        if let State::Greeting { refused, .. } = &mut self.state {
+            *refused = Some(code);
         }
     }
 
@@ -555,6 +590,7 @@ impl Session {
     ) {
         self.agent = connect::agent(self.agent, &request.name);
         if cx.load.pace == Pace::FarBehind {
+            self.remember_refusal(ErrorCode::TooManyRequests);
             // No mistake of the client's, so it is not counted as one.
             return out.refuse(id, ErrorCode::TooManyRequests);
         }
@@ -569,7 +605,7 @@ impl Session {
                 self.close(Fault::Quarantined, out);
             }
             Ok(mut connecting) => {
-                if let State::Greeting { deadline } = self.state {
+                if let State::Greeting { deadline, .. } = self.state {
                     let opened_ms = deadline.0.saturating_sub(cx.options.connect_ms_max);
                     connecting.since = Tick(opened_ms);
                 }
@@ -680,7 +716,7 @@ impl Session {
     /// to be done. Whoever is silent is closed by who asks, when it may be.
     pub fn judge(&mut self, cx: &mut Context<'_>, signs: PeerSigns, out: &mut Outcome) -> Finding {
         match &self.state {
-            State::Greeting { deadline } if *deadline <= cx.now.tick && !signs.has_unread => {
+            State::Greeting { deadline, .. } if *deadline <= cx.now.tick && !signs.has_unread => {
                 self.close(Fault::Stale, out);
             }
             State::Ready(peer)
@@ -713,7 +749,7 @@ impl Session {
     /// the time, and no more, because places for newcomers are few.
     pub fn spare(&mut self, cx: &mut Context<'_>) -> bool {
         match &self.state {
-            State::Greeting { deadline } => {
+            State::Greeting { deadline, .. } => {
                 deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick
             }
             State::Ready(peer) => {
@@ -769,6 +805,25 @@ impl Session {
             0 => Tick(u64::MAX),
             1.. => self.heartbeat.due(cx.now.tick, cx.options, cx.load.lag_ms),
         }
+    }
+}
+
+/// Whether a command is one that clients send behind connect without waiting for it.
+fn may_stand_behind_connect(id: u32, request: &Request<'_>) -> bool {
+    match request {
+        Request::Connect(_) | Request::Pong => false,
+        Request::Send { .. } => true,
+        Request::Subscribe(_)
+        | Request::Unsubscribe { .. }
+        | Request::Publish { .. }
+        | Request::Presence { .. }
+        | Request::PresenceStats { .. }
+        | Request::History(_)
+        | Request::Ping
+        | Request::Rpc { .. }
+        | Request::Refresh { .. }
+        | Request::SubRefresh { .. }
+        | Request::Unknown => id != 0,
     }
 }
 

@@ -568,3 +568,41 @@ fn commands_wait_behind_a_subscription_by_the_server_too() {
     let asked = [Subscribe, Publish, Unsubscribe, Subscribe];
     assert_eq!(line.asked_of("room:1"), asked);
 }
+
+/// SDKs send connect and their subscribes in one message; a laptop that slept does so with
+/// a token that has ended.
+#[test]
+fn what_stands_behind_a_refused_connect_fails_as_it_did() {
+    let ended = format!(r#"{{"sub":"ann","exp":{}}}"#, START_UNIX_S - 1);
+    let soon = format!(r#"{{"sub":"ann","nbf":{}}}"#, START_UNIX_S + 60);
+    for (claims, pace, code) in [
+        (&*ended, Pace::OnTime, 109),
+        (&*soon, Pace::OnTime, 111),
+        (r#"{"sub":"ann"}"#, Pace::FarBehind, 111),
+    ] {
+        let mut line = Line::of(Desk::new());
+        line.desk.load.pace = pace;
+        let connect = format!(r#""connect":{{"token":"{}"}}"#, signed(claims));
+        line.say(&[&connect, SUBSCRIBE, PUBLISH, r#""ping":{}"#, r#""zork":{}"#]);
+        line.desk.raw(r#"{"send":{"data":1}}"#);
+        assert_eq!(line.codes(), [code; 5], "{claims}");
+        // The client is not gone: it brings a fresh token, and all is served.
+        line.desk.load.pace = Pace::OnTime;
+        line.replies.clear();
+        line.say(&[&format!(r#""connect":{{"token":"{}"}}"#, user("ann")), SUBSCRIBE]);
+        line.answer_all();
+        assert_eq!(line.codes(), [0, 0], "{claims}");
+    }
+    // What has no place there has none, and who goes on is closed for a while.
+    let mut desk = Desk::new();
+    desk.connect(&signed(&ended));
+    desk.raw("{}");
+    desk.check_closed(Fault::BadRequest);
+    let mut desk = Desk::new();
+    desk.connect(&signed(&ended));
+    while !desk.out.is_closing() {
+        desk.command(r#""ping":{}"#);
+        assert!(desk.next_id < 2_000, "it is closed in the end");
+    }
+    desk.check_closed(Fault::TooManyRequests);
+}
