@@ -16,6 +16,7 @@ mod chat;
 pub mod checkers;
 mod client;
 mod deeds;
+pub mod digest;
 mod lane;
 mod ledger;
 pub mod mutation;

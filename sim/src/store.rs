@@ -18,13 +18,15 @@ use rookery::store::{
 };
 
 use crate::checkers::{Checker, Verdict, demand};
+use crate::digest::Digest;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::StoreScenario;
 
 /// A simulated disk, and whether what was asked of it may be lost.
-#[derive(Debug)]
 pub struct WatchedDisk {
     disk: SimulatedDisk,
+    /// What was written.
+    written: Digest,
     /// A write or a sync failed, and nothing was read again since.
     has_failed: bool,
     /// The same of getting space back, which a turn does when its answers are given:
@@ -36,7 +38,13 @@ impl WatchedDisk {
     /// An empty one.
     pub fn new(seed: u64) -> WatchedDisk {
         let disk = SimulatedDisk::new(seed, DiskWeather::CALM);
-        WatchedDisk { disk, has_failed: false, has_failed_behind: false }
+        let written = Digest::default();
+        WatchedDisk { disk, written, has_failed: false, has_failed_behind: false }
+    }
+
+    /// A number for all that was written, in its order.
+    pub fn digest(&self) -> u64 {
+        self.written.value()
     }
 
     fn seen<T>(&mut self, outcome: Result<T, DiskFault>) -> Result<T, DiskFault> {
@@ -61,6 +69,7 @@ impl Disk for WatchedDisk {
     }
 
     fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+        self.written.commit(batch);
         let outcome = self.disk.commit(batch, durable);
         self.seen(outcome)
     }

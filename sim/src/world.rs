@@ -17,6 +17,7 @@ use crate::checkers::{
     check_membership, check_notes, check_turn, demand,
 };
 use crate::client::{Around, Client};
+use crate::digest::Digest;
 use crate::lane::Lane;
 use crate::ledger::Ledger;
 use crate::mutation::{Mutation, Mutator};
@@ -69,6 +70,8 @@ pub struct Summary {
     pub served_steps_max: u64,
     /// How long it took, by its own clock.
     pub ended_at: Tick,
+    /// A number for all that happened: equal as long as a world happens as it did.
+    pub digest: u64,
 }
 
 /// Whether a world tells what happens.
@@ -122,6 +125,8 @@ struct World<'s> {
     open_until: Tick,
     /// Whether presence lists are held against what their readers know.
     look: Look,
+    /// What came to cores and left them.
+    digest: Digest,
 }
 
 /// Lets a world happen. A panic of a core is an objection like any other.
@@ -188,6 +193,7 @@ impl<'s> World<'s> {
             crashes_count: 0,
             open_until: Tick(0),
             look: Look::None,
+            digest: Digest::default(),
         }
     }
 
@@ -206,6 +212,9 @@ impl<'s> World<'s> {
         }
         self.calm()?;
         self.drain()?;
+        if let Some(store) = &mut self.store {
+            self.digest.join(store.disk().digest());
+        }
         let lanes = self.lanes.iter().flatten();
         Ok(Summary {
             accepted: self.tally.accepted,
@@ -215,6 +224,7 @@ impl<'s> World<'s> {
             served_steps_max: self.tally.served_steps_max,
             endings: self.tally.endings,
             ended_at: self.now.tick,
+            digest: self.digest.value(),
         })
     }
 
@@ -488,6 +498,7 @@ impl<'s> World<'s> {
     /// One core takes what has come, decides, and acts.
     fn turn(&mut self, at: usize) -> Verdict {
         let limits = self.scenario.turn;
+        self.digest.turn(self.now.tick, at);
         let events = self.take_events(at);
         let letters = self.take_letters(at)?;
         check_turn(limits, events, letters)?;
@@ -498,9 +509,12 @@ impl<'s> World<'s> {
         core.shard.judge(self.now, is_drained, &mut |conn| {
             if knows_nothing { PeerSigns::default() } else { core.plane.signs(conn) }
         });
+        let mut replies = 0;
         for reply in self.store.iter_mut().flat_map(|store| store.take(at, self.now.tick)) {
             core.shard.on_reply(self.now, reply);
+            replies += 1;
         }
+        self.digest.taken(letters, replies);
         core.shard.finish_turn(self.now, &mut core.work);
         if self.trace == Trace::Printed && events + letters + core.work.len() != 0 {
             let acts = core.work.len();
@@ -511,6 +525,7 @@ impl<'s> World<'s> {
         self.spoil_work(at);
         let core = &mut self.cores[at];
         for action in &core.work {
+            self.digest.action(action);
             match action {
                 Action::Send(conn, bytes) => {
                     core.sends.given(*conn)?;
@@ -535,11 +550,12 @@ impl<'s> World<'s> {
 
     fn take_events(&mut self, at: usize) -> usize {
         let (now, draining) = (self.now, self.phase == Phase::Drain);
-        let World { cores, tally, mutator, scenario, .. } = self;
+        let World { cores, tally, mutator, scenario, digest, .. } = self;
         let Core { shard, plane, sends, .. } = &mut cores[at];
         let mut events = 0;
         plane.reap(scenario.turn.events_max, &mut |event| {
             events += 1;
+            digest.event(&event);
             match &event {
                 Event::Accepted(_) => {
                     tally.accepted += u64::from(!mutator.strikes(Mutation::ForgetAccepted));
