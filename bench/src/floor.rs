@@ -16,9 +16,9 @@ use std::thread::{self, JoinHandle};
 
 use bytes::{Bytes, BytesMut};
 use rookery::base::limits::TURN_EVENTS_MAX;
-use rookery::base::{Action, ConnId, Event, Slots};
+use rookery::base::{Action, ConnId, Event, Plane, Slots};
 use rookery::metrics::Cells;
-use rookery::ring::{self, KernelPlane, Plane, PortUse};
+use rookery::ring::{self, KernelPlane, PortUse};
 use rookery::ws::{self, Incoming, Input, Opcode, Reader, Role, Rules, put_frame};
 
 const BACKLOG: i32 = 65_535;

@@ -8,9 +8,9 @@ use std::thread;
 
 use rookery::auth::{Algorithm, KeySpec, Keys, Material};
 use rookery::base::limits::TURN_EVENTS_MAX;
-use rookery::base::{Csprng, ShardId};
+use rookery::base::{Csprng, Plane, ShardId};
 use rookery::metrics::Cells;
-use rookery::ring::{self, KernelPlane, Plane, PortUse};
+use rookery::ring::{self, KernelPlane, PortUse};
 use rookery::room::{self, Namespace, Who};
 use rookery::session::{self, NameKey};
 use rookery::shard::{Options, Setup, Shard};

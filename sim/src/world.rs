@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
-use rookery::base::{Action, Csprng, Event, Now, PeerSigns, Prng, ShardId, Tick, contained};
+use rookery::base::{
+    Action, Csprng, Event, Now, PeerSigns, Plane as _, Prng, ShardId, Tick, contained,
+};
 use rookery::metrics::{Cells, Exposition, Threads};
-use rookery::ring::{Plane as _, SimulatedPlane};
+use rookery::ring::SimulatedPlane;
 use rookery::room::Tell;
 use rookery::session::NameKey;
 use rookery::shard::{Gap, Letter, Order, Setup, Shard};

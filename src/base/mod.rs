@@ -31,4 +31,4 @@ pub use slot_index::SlotIndex;
 pub use time::{Moment, Now, Soon, Tick};
 pub use trace::{Origin, SpanId, TRACEPARENT_BYTES, Trace, TraceId};
 pub use wheel::Wheel;
-pub use world::{Action, Ending, Event, PeerSigns};
+pub use world::{Action, Ending, Event, PeerSigns, Plane};

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{ConnId, Tick};
+use super::{ConnId, Now, Tick};
 
 /// What the world tells a core. The list is closed, so a core's past is a list
 /// of these, and can be replayed.
@@ -80,4 +80,25 @@ pub struct PeerSigns {
     pub heard_ms_ago: Option<u32>,
     /// How long ago its host acknowledged anything, in ms, as far as that is known.
     pub acknowledged_ms_ago: Option<u32>,
+}
+
+/// One core's sockets.
+pub trait Plane {
+    /// What the clocks show; read once a turn.
+    fn now(&self) -> Now;
+
+    /// Hands up to `max` finished events to `on_event`, in the order in which
+    /// they happened to each connection. Returns how many.
+    fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize;
+
+    /// Whether the last `reap` handed out all that had happened. Who was not heard then
+    /// has said nothing that the kernel knows of.
+    fn is_drained(&self) -> bool;
+
+    /// What is known of a peer that was not heard. A system call or two: for a few that
+    /// are suspected, not for every turn.
+    fn signs(&mut self, id: ConnId) -> PeerSigns;
+
+    /// Takes all of `work`, in one submit; what the kernel has no room for waits in here.
+    fn submit(&mut self, work: &mut Vec<Action>);
 }

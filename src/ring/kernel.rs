@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::base::{Action, ConnId, Ending, Event, Moment, Now, PeerSigns, Tick, trim_queue};
+use crate::base::{Action, ConnId, Ending, Event, Moment, Now, PeerSigns, Plane, Tick, trim_queue};
 use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
@@ -33,7 +33,7 @@ use super::queue::{Place, Queue};
 use super::socket;
 use super::token::{Kind, Token};
 use super::uring::{Completion, Progress, Uring};
-use super::{Options, Plane, Refusal};
+use super::{Options, Refusal};
 use doors::{Accepted, Doors};
 use tally::Tally;
 

@@ -1,7 +1,7 @@
 //! The I/O plane of one core: work in, events out.
 //!
-//! Implemented twice: over the kernel (one io_uring a core), and over a scripted
-//! world in tests and the simulator. Whoever drives a plane repeats one turn:
+//! `base::Plane` says what it is. Implemented twice: over the kernel (one io_uring a core),
+//! and over a scripted world in tests and the simulator. Whoever drives a plane repeats one turn:
 //! `reap` what happened, decide, `submit` what follows, and sleep when a turn
 //! found nothing.
 //!
@@ -24,35 +24,12 @@ mod socket;
 mod token;
 mod uring;
 
-use crate::base::{Action, ConnId, Event, Now, PeerSigns};
-
 pub use doorbell::Doorbell;
 pub use kernel::{KernelPlane, moment};
 pub use probe::{Feature, OWN_TABLES, probe};
 pub use refusal::Refusal;
 pub use simulated::SimulatedPlane;
 pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};
-
-/// One core's sockets.
-pub trait Plane {
-    /// What the clocks show; read once a turn.
-    fn now(&self) -> Now;
-
-    /// Hands up to `max` finished events to `on_event`, in the order in which
-    /// they happened to each connection. Returns how many.
-    fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize;
-
-    /// Whether the last `reap` handed out all that had happened. Who was not heard then
-    /// has said nothing that the kernel knows of.
-    fn is_drained(&self) -> bool;
-
-    /// What is known of a peer that was not heard. A system call or two: for a few that
-    /// are suspected, not for every turn.
-    fn signs(&mut self, id: ConnId) -> PeerSigns;
-
-    /// Takes all of `work`, in one submit; what the kernel has no room for waits in here.
-    fn submit(&mut self, work: &mut Vec<Action>);
-}
 
 /// The sizes of one core's plane. Memory is `recv_buffers * recv_buffer_bytes`,
 /// 64 B a submission entry, 16 B a completion entry, and 16 B a connection.

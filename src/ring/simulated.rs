@@ -22,9 +22,8 @@ mod tests;
 use bytes::Bytes;
 
 use crate::base::limits::PEERS_PER_TURN_MAX;
-use crate::base::{Action, ConnId, Ending, Event, Now, PeerSigns, Tick};
+use crate::base::{Action, ConnId, Ending, Event, Now, PeerSigns, Plane, Tick};
 
-use super::Plane;
 use peers::{End, Incoming};
 use slots::Slots;
 use weather::Sky;

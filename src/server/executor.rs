@@ -29,11 +29,11 @@ use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Csprng, Event, ShardId, Tick, trim_list};
+use crate::base::{Action, Csprng, Event, Plane as _, ShardId, Tick, trim_list};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
-use crate::ring::{self, Doorbell, KernelPlane, Plane as _, PortUse, Refusal};
+use crate::ring::{self, Doorbell, KernelPlane, PortUse, Refusal};
 use crate::session::NameKey;
 use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard};
 

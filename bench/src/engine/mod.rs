@@ -20,9 +20,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rookery::base::Plane;
 use rookery::base::limits::SHARDS_MAX;
 use rookery::metrics::Cells;
-use rookery::ring::{self, KernelPlane, Plane};
+use rookery::ring::{self, KernelPlane};
 
 pub use board::{Board, Shown, Stage};
 pub use target::{Target, TargetFlaw};

@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rookery::base::limits::TURN_EVENTS_MAX;
-use rookery::base::{Action, ConnId, Ending, Event};
-use rookery::ring::{KernelPlane, Plane};
+use rookery::base::{Action, ConnId, Ending, Event, Plane};
+use rookery::ring::KernelPlane;
 
 use super::board::{Board, Stage};
 use super::peer::{Peer, State};
