@@ -16,9 +16,9 @@ use std::thread::{self, JoinHandle};
 
 use bytes::{Bytes, BytesMut};
 use rookery::base::limits::TURN_EVENTS_MAX;
-use rookery::base::{Action, ConnId, Event, Plane, Slots};
+use rookery::base::{Action, ConnId, Event, Io, Slots};
 use rookery::metrics::Cells;
-use rookery::ring::{self, KernelPlane, PortUse};
+use rookery::ring::{self, KernelIo, PortUse};
 use rookery::ws::{self, Incoming, Input, Opcode, Reader, Role, Rules, put_frame};
 
 const BACKLOG: i32 = 65_535;
@@ -96,7 +96,7 @@ impl Floor {
 }
 
 /// A shard's plane, listening.
-fn begin(options: Options) -> Result<(KernelPlane, SocketAddr), String> {
+fn begin(options: Options) -> Result<(KernelIo, SocketAddr), String> {
     if 1 < options.shards {
         ring::unshare_descriptor_table().map_err(|error| error.to_string())?;
     }
@@ -104,7 +104,7 @@ fn begin(options: Options) -> Result<(KernelPlane, SocketAddr), String> {
         .map_err(|error| format!("{}: {error}", options.listen))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
     let scribe = Rc::new(Cells::new().claim());
-    let mut plane = KernelPlane::new(&ring_options(options.shards), scribe)
+    let mut plane = KernelIo::new(&ring_options(options.shards), scribe)
         .map_err(|refusal| refusal.to_string())?;
     plane.listen(listener);
     Ok((plane, addr))
@@ -119,7 +119,7 @@ fn ring_options(shards: u16) -> ring::Options {
     ring::Options { recv_buffers: 128, recv_buffer_bytes: 2_048, ..whole }
 }
 
-fn serve(mut plane: KernelPlane, mode: Mode) {
+fn serve(mut plane: KernelIo, mode: Mode) {
     let mut shard = Shard { mode, peers: Slots::default(), heads: BTreeMap::new() };
     let mut work = Vec::new();
     loop {

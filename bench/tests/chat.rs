@@ -8,9 +8,9 @@ use std::thread;
 
 use rookery::auth::{Algorithm, KeySpec, Keys, Material};
 use rookery::base::limits::TURN_EVENTS_MAX;
-use rookery::base::{Csprng, Plane, ShardId};
+use rookery::base::{Csprng, Io, ShardId};
 use rookery::metrics::Cells;
-use rookery::ring::{self, KernelPlane, PortUse};
+use rookery::ring::{self, KernelIo, PortUse};
 use rookery::room::{self, Namespace, Who};
 use rookery::session::{self, NameKey};
 use rookery::shard::{Options, Setup, Shard};
@@ -58,7 +58,7 @@ fn server() -> SocketAddr {
         let addr = listener.local_addr().unwrap();
         let scribe = Rc::new(Cells::new().claim());
         let ring_options = ring::Options { recv_buffers: 64, ..ring::Options::default() };
-        let mut plane = KernelPlane::new(&ring_options, Rc::clone(&scribe)).unwrap();
+        let mut plane = KernelIo::new(&ring_options, Rc::clone(&scribe)).unwrap();
         let material = Material::Secret(SECRET.as_bytes().to_vec());
         let spec = KeySpec { kid: None, algorithm: Algorithm::Hs256, material };
         let mut shard = Shard::new(Setup {

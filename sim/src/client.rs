@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::auth::NewToken;
 use rookery::base::{ConnId, Now, Prng, Tick};
-use rookery::ring::SimulatedPlane;
+use rookery::ring::SimulatedIo;
 use rookery::ring::simulated::{Peer, PeerState};
 use rookery::room::NewsOf;
 use rookery::wire::client::{ClientAnswer, ClientMessage, ClientPush, proto};
@@ -119,7 +119,7 @@ pub struct Around<'w> {
     /// How often the world went on before.
     pub step: u64,
     /// Of the core at which the client is.
-    pub plane: &'w mut SimulatedPlane,
+    pub plane: &'w mut SimulatedIo,
     /// What is true for everybody.
     pub book: &'w mut Book,
     /// What counters should know.
@@ -227,7 +227,7 @@ impl Client {
     }
 
     /// It connects.
-    pub fn knock(&mut self, core: usize, number: u64, plane: &mut SimulatedPlane) {
+    pub fn knock(&mut self, core: usize, number: u64, plane: &mut SimulatedIo) {
         let (peer, speech) = (plane.peer_connect(), Speech::new(self.encoding));
         let asks_upgrade = self.prng.percent(97);
         if asks_upgrade {
@@ -252,7 +252,7 @@ impl Client {
     }
 
     /// Whether it has this connection of its core.
-    pub fn has(&self, conn: ConnId, at: usize, plane: &SimulatedPlane) -> bool {
+    pub fn has(&self, conn: ConnId, at: usize, plane: &SimulatedIo) -> bool {
         let line = self.line.as_ref().filter(|line| line.core == at);
         line.is_some_and(|line| plane.conn_of(line.peer) == Some(conn))
     }

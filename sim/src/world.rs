@@ -5,10 +5,10 @@ use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use rookery::base::{
-    Action, Csprng, Event, Now, PeerSigns, Plane as _, Prng, ShardId, Tick, contained,
+    Action, Csprng, Event, Io as _, Now, PeerSigns, Prng, ShardId, Tick, contained,
 };
 use rookery::metrics::{Cells, Exposition, Threads};
-use rookery::ring::SimulatedPlane;
+use rookery::ring::SimulatedIo;
 use rookery::room::Tell;
 use rookery::session::NameKey;
 use rookery::shard::{Gap, Letter, Order, Setup, Shard};
@@ -88,7 +88,7 @@ pub enum Trace {
 /// One core.
 struct Core {
     shard: Shard,
-    plane: SimulatedPlane,
+    plane: SimulatedIo,
     sends: Sends,
     work: Vec<Action>,
     /// It takes no turn before.
@@ -709,7 +709,7 @@ fn cores(
                 now,
                 scribe: Rc::new(cells.claim()),
             }),
-            plane: SimulatedPlane::new(prng.draw(), scenario.weather.clone()),
+            plane: SimulatedIo::new(prng.draw(), scenario.weather.clone()),
             sends: Sends::default(),
             work: Vec::new(),
             stalled_until: Tick(0),

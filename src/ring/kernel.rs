@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::base::{Action, ConnId, Ending, Event, Moment, Now, PeerSigns, Plane, Tick, trim_queue};
+use crate::base::{Action, ConnId, Ending, Event, Io, Moment, Now, PeerSigns, Tick, trim_queue};
 use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
@@ -43,7 +43,7 @@ use tally::Tally;
 const SERVED_BUFFERS_MAX: u8 = 16;
 
 /// One core's sockets over one io_uring. Belongs to the thread that made it.
-pub struct KernelPlane {
+pub struct KernelIo {
     uring: Uring,
     conns: Conns,
     doors: Doors,
@@ -76,13 +76,13 @@ enum Watch {
     Unset,
 }
 
-impl KernelPlane {
+impl KernelIo {
     /// A plane for the calling thread, which writes what it counts with
     /// `scribe`. A refusal says what to do about it.
-    pub fn new(options: &Options, scribe: Rc<Scribe>) -> Result<KernelPlane, Refusal> {
+    pub fn new(options: &Options, scribe: Rc<Scribe>) -> Result<KernelIo, Refusal> {
         let mut uring = Uring::new(options)?;
         let address = uring.address();
-        KernelPlane::over(uring, address, options, scribe)
+        KernelIo::over(uring, address, options, scribe)
     }
 
     /// A plane that neighbours wake through `address`.
@@ -91,10 +91,10 @@ impl KernelPlane {
         address: Option<RawFd>,
         options: &Options,
         scribe: Rc<Scribe>,
-    ) -> Result<KernelPlane, Refusal> {
+    ) -> Result<KernelIo, Refusal> {
         let doorbell = Doorbell::new(address)
             .map_err(|error| Refusal::from_step("eventfd", "event descriptors", error))?;
-        Ok(KernelPlane {
+        Ok(KernelIo {
             uring,
             conns: Conns::new(options.connections_max),
             doors: Doors::default(),
@@ -506,7 +506,7 @@ impl KernelPlane {
     }
 }
 
-impl Plane for KernelPlane {
+impl Io for KernelIo {
     fn now(&self) -> Now {
         let unix = system_now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { tick: self.tick(), unix_ms: unix.as_millis() as u64, moment: moment() }
@@ -565,7 +565,7 @@ impl Plane for KernelPlane {
     }
 }
 
-impl Drop for KernelPlane {
+impl Drop for KernelIo {
     fn drop(&mut self) {
         self.hang_up();
     }

@@ -1,6 +1,6 @@
 //! The I/O plane of one core: work in, events out.
 //!
-//! `base::Plane` says what it is. Implemented twice: over the kernel (one io_uring a core),
+//! `base::Io` says what it is. Implemented twice: over the kernel (one io_uring a core),
 //! and over a scripted world in tests and the simulator. Whoever drives a plane repeats one turn:
 //! `reap` what happened, decide, `submit` what follows, and sleep when a turn
 //! found nothing.
@@ -25,10 +25,10 @@ mod token;
 mod uring;
 
 pub use doorbell::Doorbell;
-pub use kernel::{KernelPlane, moment};
+pub use kernel::{KernelIo, moment};
 pub use probe::{Feature, OWN_TABLES, probe};
 pub use refusal::Refusal;
-pub use simulated::SimulatedPlane;
+pub use simulated::SimulatedIo;
 pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};
 
 /// The sizes of one core's plane. Memory is `recv_buffers * recv_buffer_bytes`,

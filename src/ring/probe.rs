@@ -147,7 +147,7 @@ mod tests {
         let complete = features.iter().filter(|f| f.needed).all(|feature| feature.present);
         let options = Options { recv_buffers: 8, ..Options::default() };
         let scribe = std::rc::Rc::new(crate::metrics::Cells::new().claim());
-        let plane = super::super::KernelPlane::new(&options, scribe);
+        let plane = super::super::KernelIo::new(&options, scribe);
         assert_eq!(complete, plane.is_ok(), "{features:?}");
         assert!(features.iter().all(|feature| !feature.advice.is_empty()));
     }

@@ -6,7 +6,7 @@
 //! peer that does not read. Some connections are reset.
 //!
 //! Invariants: equal seeds and equal calls give equal events; the promises of
-//! `Plane` hold as over the kernel.
+//! `Io` hold as over the kernel.
 //!
 //! Deliberately absent: a clock (the caller sets it), limits of the kernel, and
 //! outgoing connections.
@@ -22,7 +22,7 @@ mod tests;
 use bytes::Bytes;
 
 use crate::base::limits::PEERS_PER_TURN_MAX;
-use crate::base::{Action, ConnId, Ending, Event, Now, PeerSigns, Plane, Tick};
+use crate::base::{Action, ConnId, Ending, Event, Io, Now, PeerSigns, Tick};
 
 use peers::{End, Incoming};
 use slots::Slots;
@@ -33,7 +33,7 @@ pub use weather::Weather;
 
 /// One core's sockets in a world that a seed decides.
 #[derive(Debug)]
-pub struct SimulatedPlane {
+pub struct SimulatedIo {
     sky: Sky,
     now: Now,
     accepting: bool,
@@ -56,10 +56,10 @@ enum Step {
     Gone(Ending),
 }
 
-impl SimulatedPlane {
+impl SimulatedIo {
     /// An empty world at time 0.
-    pub fn new(seed: u64, weather: Weather) -> SimulatedPlane {
-        SimulatedPlane {
+    pub fn new(seed: u64, weather: Weather) -> SimulatedIo {
+        SimulatedIo {
             sky: Sky::new(seed, weather),
             now: Now::default(),
             accepting: true,
@@ -256,7 +256,7 @@ impl SimulatedPlane {
     }
 }
 
-impl Plane for SimulatedPlane {
+impl Io for SimulatedIo {
     fn now(&self) -> Now {
         self.now
     }

@@ -29,11 +29,11 @@ use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Csprng, Event, Plane as _, ShardId, Tick, trim_list};
+use crate::base::{Action, Csprng, Event, Io as _, ShardId, Tick, trim_list};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
-use crate::ring::{self, Doorbell, KernelPlane, PortUse, Refusal};
+use crate::ring::{self, Doorbell, KernelIo, PortUse, Refusal};
 use crate::session::NameKey;
 use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard};
 
@@ -195,7 +195,7 @@ async fn serve(part: Part) {
     // The control thread may have given up; then nobody needs to know.
     let report = |report| drop(reports.try_send(report));
     let scribe = Rc::new(part.cells.claim());
-    let mut plane = match KernelPlane::new(&part.ring, Rc::clone(&scribe)) {
+    let mut plane = match KernelIo::new(&part.ring, Rc::clone(&scribe)) {
         Ok(plane) => plane,
         Err(refusal) => return report(Report::Made(Err(refusal))),
     };
@@ -269,7 +269,7 @@ fn open(table: Table, go: &Go) -> Result<Vec<TcpListener>, NoListener> {
 /// One core at work.
 struct Core {
     id: ShardId,
-    plane: KernelPlane,
+    plane: KernelIo,
     shard: Shard,
     postbox: Postbox<Letter>,
     store: Option<StoreLane>,

@@ -127,7 +127,7 @@ pub fn run(setup: Setup) -> Result<Ended, Fault> {
         shards: plan.cores.len(),
     })?;
     // glommio does not say what it misses; the plane does, and has the same needs.
-    ring::KernelPlane::new(&plan.ring(&setup.ring), crate::metrics::Cells::new().claim().into())
+    ring::KernelIo::new(&plan.ring(&setup.ring), crate::metrics::Cells::new().claim().into())
         .map_err(|refusal| Fault::ring(refusal, &plan, &setup.ring))?;
     // Before descriptor tables split: cores wake this runtime by descriptor.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();

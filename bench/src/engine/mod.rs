@@ -20,10 +20,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rookery::base::Plane;
+use rookery::base::Io;
 use rookery::base::limits::SHARDS_MAX;
 use rookery::metrics::Cells;
-use rookery::ring::{self, KernelPlane};
+use rookery::ring::{self, KernelIo};
 
 pub use board::{Board, Shown, Stage};
 pub use target::{Target, TargetFlaw};
@@ -193,8 +193,8 @@ fn work(
     }
     let connections = scenario.of_thread(thread).len() as u32;
     let scribe = Rc::new(Cells::new().claim());
-    let mut plane = KernelPlane::new(&ring_options(connections), scribe)
-        .map_err(|refusal| refusal.to_string())?;
+    let mut plane =
+        KernelIo::new(&ring_options(connections), scribe).map_err(|refusal| refusal.to_string())?;
     let unix_s = plane.now().unix_s();
     let secret = setting.secret.as_deref();
     let speaker = Speaker::new(&scenario, &target.host, &target.path, secret, unix_s);

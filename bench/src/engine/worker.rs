@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rookery::base::limits::TURN_EVENTS_MAX;
-use rookery::base::{Action, ConnId, Ending, Event, Plane};
-use rookery::ring::KernelPlane;
+use rookery::base::{Action, ConnId, Ending, Event, Io};
+use rookery::ring::KernelIo;
 
 use super::board::{Board, Stage};
 use super::peer::{Peer, State};
@@ -152,7 +152,7 @@ impl Worker {
     }
 
     /// Runs until the board says that it is over.
-    pub fn run(mut self, plane: &mut KernelPlane) -> Found {
+    pub fn run(mut self, plane: &mut KernelIo) -> Found {
         while self.stage != Stage::Over {
             let mut now_ns = self.given.clock.ns();
             let clock = self.given.clock;
@@ -189,7 +189,7 @@ impl Worker {
     /// Until something happens, it is time, or somebody may have written
     /// something on the board. The turn acted on what was due at `turned_ns`;
     /// what has become due since then is the next turn's, at once.
-    fn sleep(&self, plane: &mut KernelPlane, turned_ns: u64) {
+    fn sleep(&self, plane: &mut KernelIo, turned_ns: u64) {
         let wakes_ns = match self.stage {
             Stage::Measure | Stage::Return => self.driver.next_ns(turned_ns),
             Stage::Ramp | Stage::Drop | Stage::Talk | Stage::Prove | Stage::Over => None,
@@ -385,7 +385,7 @@ impl Worker {
         self.given.scenario.handshakes_max.div_ceil(board.dialing())
     }
 
-    fn dial(&mut self, plane: &mut KernelPlane) {
+    fn dial(&mut self, plane: &mut KernelIo) {
         let handshakes_max = self.share_of_handshakes();
         while self.handshakes < handshakes_max
             && let Some(peer) = self.to_dial.pop_front()

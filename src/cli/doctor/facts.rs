@@ -101,7 +101,7 @@ fn try_ring() -> Result<(), String> {
         connections_max: 1,
         ..ring::Options::default()
     };
-    let plane = ring::KernelPlane::new(&small, Cells::new().claim().into());
+    let plane = ring::KernelIo::new(&small, Cells::new().claim().into());
     plane.map(drop).map_err(|refusal| refusal.to_string())
 }
 

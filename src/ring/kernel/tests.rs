@@ -26,7 +26,7 @@ enum Seen {
 
 /// A plane, a listener, and everything that happened.
 struct World {
-    plane: KernelPlane,
+    plane: KernelIo,
     addr: SocketAddr,
     work: Vec<Action>,
     seen: Vec<Seen>,
@@ -49,7 +49,7 @@ fn small() -> Options {
 
 impl World {
     fn new(options: &Options) -> World {
-        let mut plane = KernelPlane::new(options, Rc::new(Cells::new().claim())).unwrap();
+        let mut plane = KernelIo::new(options, Rc::new(Cells::new().claim())).unwrap();
         let listener = listener("127.0.0.1:0".parse().unwrap(), 1_024, PortUse::Alone).unwrap();
         let addr = listener.local_addr().unwrap();
         plane.listen(listener);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::base::{ConnId, Ending, Tick};
 
-use super::SimulatedPlane;
+use super::SimulatedIo;
 
 /// A peer in the test's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ impl End {
     }
 }
 
-impl SimulatedPlane {
+impl SimulatedIo {
     /// A peer knocks.
     pub fn peer_connect(&mut self) -> Peer {
         let peer = self.ends.len() as u32;

@@ -35,7 +35,7 @@ impl Echo {
         change(conn.expect("events only of a connection that was accepted and is not gone"));
     }
 
-    fn turn(&mut self, plane: &mut SimulatedPlane, max: usize) -> usize {
+    fn turn(&mut self, plane: &mut SimulatedIo, max: usize) -> usize {
         let events = plane.reap(max, &mut |event| self.handle(event));
         for conn in self.conns.iter_mut().filter(|conn| conn.gone.is_none()) {
             if !conn.sending && !conn.waiting.is_empty() {
@@ -52,7 +52,7 @@ impl Echo {
 }
 
 /// Lets everything happen that can happen, reading or not.
-fn run(plane: &mut SimulatedPlane, echo: &mut Echo) {
+fn run(plane: &mut SimulatedIo, echo: &mut Echo) {
     loop {
         while echo.turn(plane, 7) > 0 {}
         match plane.next_due() {
@@ -66,7 +66,7 @@ fn run(plane: &mut SimulatedPlane, echo: &mut Echo) {
 }
 
 fn check_streams(seed: u64, weather: Weather) {
-    let mut plane = SimulatedPlane::new(seed, weather);
+    let mut plane = SimulatedIo::new(seed, weather);
     let mut script = Prng::from_seed(seed ^ 0xECC0);
     let mut echo = Echo::default();
     let peers: Vec<Peer> = (0..5).map(|_| plane.peer_connect()).collect();
@@ -110,7 +110,7 @@ fn resets_end_connections_once_and_streams_are_cut_short_only() {
     let mut ended = [0, 0];
     for seed in 0..100 {
         let weather = Weather { resets_per_10_000: 300, ..Weather::rough() };
-        let mut plane = SimulatedPlane::new(seed, weather);
+        let mut plane = SimulatedIo::new(seed, weather);
         let mut echo = Echo::default();
         let said: Vec<u8> = (0..=255).collect();
         let peers: Vec<Peer> = (0..10).map(|_| plane.peer_connect()).collect();
@@ -135,7 +135,7 @@ fn resets_end_connections_once_and_streams_are_cut_short_only() {
 #[test]
 fn equal_seeds_tell_equal_stories() {
     let story = |seed| {
-        let mut plane = SimulatedPlane::new(seed, Weather::rough());
+        let mut plane = SimulatedIo::new(seed, Weather::rough());
         let peers: Vec<Peer> = (0..3).map(|_| plane.peer_connect()).collect();
         peers.iter().for_each(|peer| plane.peer_send(*peer, &[7; 500]));
         let mut story = String::new();
@@ -151,7 +151,7 @@ fn equal_seeds_tell_equal_stories() {
 
 #[test]
 fn a_send_waits_for_a_peer_that_does_not_read() {
-    let mut plane = SimulatedPlane::new(1, Weather { window_bytes: 10, ..Weather::calm() });
+    let mut plane = SimulatedIo::new(1, Weather { window_bytes: 10, ..Weather::calm() });
     let mut echo = Echo::default();
     let peer = plane.peer_connect();
     plane.peer_send(peer, &[1; 25]);
@@ -166,7 +166,7 @@ fn a_send_waits_for_a_peer_that_does_not_read() {
 
 #[test]
 fn who_is_not_accepted_yet_is_refused_when_accepting_stops() {
-    let mut plane = SimulatedPlane::new(1, Weather::rough());
+    let mut plane = SimulatedIo::new(1, Weather::rough());
     let mut echo = Echo::default();
     let (early, id) = (plane.peer_connect(), ConnId { slot: 0, generation: 0 });
     run(&mut plane, &mut echo);

@@ -18,14 +18,14 @@ enum Known {
     Wrongly,
 }
 
-fn plane(known: Known, no_ring: RawFd) -> KernelPlane {
+fn plane(known: Known, no_ring: RawFd) -> KernelIo {
     let mut uring = Uring::new(&small()).unwrap();
     let address = match known {
         Known::ByRing => uring.address(),
         Known::ByDescriptor => None,
         Known::Wrongly => Some(no_ring),
     };
-    KernelPlane::over(uring, address, &small(), Rc::new(Cells::new().claim())).unwrap()
+    KernelIo::over(uring, address, &small(), Rc::new(Cells::new().claim())).unwrap()
 }
 
 /// A core that does nothing but sleep, woken a thousand times by another: a wake that

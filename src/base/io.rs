@@ -83,7 +83,7 @@ pub struct PeerSigns {
 }
 
 /// One core's sockets.
-pub trait Plane {
+pub trait Io {
     /// What the clocks show; read once a turn.
     fn now(&self) -> Now;
 
