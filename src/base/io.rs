@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{ConnId, Now, Tick};
+use super::{ConnId, Now, ShardId, Tick};
 
 /// What the world tells a core. The list is closed, so a core's past is a list
 /// of these, and can be replayed.
@@ -98,6 +98,9 @@ pub trait Io {
     /// What is known of a peer that was not heard. A system call or two: for a few that
     /// are suspected, not for every turn.
     fn signs(&mut self, id: ConnId) -> PeerSigns;
+
+    /// Wakes another core of this process, at the latest with the next `submit`.
+    fn wake(&mut self, neighbour: ShardId);
 
     /// Takes all of `work`, in one submit; what the kernel has no room for waits in here.
     fn submit(&mut self, work: &mut Vec<Action>);

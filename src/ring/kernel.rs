@@ -24,7 +24,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::base::{Action, ConnId, Ending, Event, Io, Moment, Now, PeerSigns, Tick, trim_queue};
+use crate::base::{
+    Action, ConnId, Ending, Event, Io, Moment, Now, PeerSigns, ShardId, Tick, trim_queue,
+};
 use crate::metrics::{AcceptFailure, Scribe};
 
 use super::conns::{Conns, NONE, Phase, UnderWay};
@@ -140,19 +142,6 @@ impl KernelIo {
     /// tables split.
     pub fn meet(&mut self, neighbours: Arc<[Doorbell]>) {
         self.neighbours = neighbours;
-    }
-
-    /// Wakes a neighbour, at the latest with the next `submit` or `park`. Costs no
-    /// system call of its own where the kernel passes messages between rings.
-    pub fn wake(&mut self, neighbour: u16) {
-        let doorbell = &self.neighbours[usize::from(neighbour)];
-        if !doorbell.touch() {
-            return;
-        }
-        match doorbell.ring_descriptor() {
-            Some(ring) => self.uring.wake(Token::plain(Kind::Wake, neighbour.into()), ring),
-            None => doorbell.be_loud(),
-        }
     }
 
     /// How many connections there are, those on their way in or out included.
@@ -541,6 +530,18 @@ impl Io for KernelIo {
         };
         let signs = socket::signs(conn.fd);
         PeerSigns { has_unread: signs.has_unread || conn.place == Place::InLine, ..signs }
+    }
+
+    /// Costs no system call of its own where the kernel passes messages between rings.
+    fn wake(&mut self, neighbour: ShardId) {
+        let doorbell = &self.neighbours[usize::from(neighbour.0)];
+        if !doorbell.touch() {
+            return;
+        }
+        match doorbell.ring_descriptor() {
+            Some(ring) => self.uring.wake(Token::plain(Kind::Wake, neighbour.0.into()), ring),
+            None => doorbell.be_loud(),
+        }
     }
 
     fn submit(&mut self, work: &mut Vec<Action>) {

@@ -1,8 +1,7 @@
-//! One core: its plane, its shard, its ends of the lanes, and the turn loop.
+//! One core: its `Io`, its shard, its ends of the lanes, and the loop of its turns.
 //!
-//! A turn takes a bounded batch, decides, and acts once; nothing waits inside
-//! it. When a turn found nothing, the core sleeps until its plane has
-//! something, its next deadline passes, or its doorbell rings.
+//! `shard::turn` has the order of a turn. When one found nothing, the core sleeps until
+//! its `Io` has something, its next deadline passes, or its doorbell rings.
 //!
 //! Everything that several threads use by descriptor (doorbells, and the
 //! runtime of the control thread) is made before descriptor tables split, so
@@ -22,20 +21,20 @@ use glommio::{CpuSet, LocalExecutorBuilder, Placement};
 use rtrb::Consumer;
 use tokio::sync::mpsc::Sender;
 
+use super::core_lanes::CoreLanes;
 use super::lanes::Postbox;
 use super::plan::Table;
 use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::auth::Keys;
-use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Csprng, Event, Io as _, ShardId, Tick, trim_list};
+use crate::base::{Action, Csprng, Io as _, ShardId, Tick, trim_list};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
 use crate::ring::{self, Doorbell, KernelIo, PortUse, Refusal};
 use crate::session::NameKey;
-use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard};
+use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard, Turned};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -227,11 +226,8 @@ async fn serve(part: Part) {
         id: part.id,
         plane,
         shard,
-        postbox: part.postbox,
-        store: part.store,
-        notes: part.notes,
+        lanes: CoreLanes::new(part.postbox, part.store, part.notes, part.errands),
         expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
-        errands: part.errands,
         work: Vec::new(),
         scribe,
         tasks_begun: 0,
@@ -271,11 +267,8 @@ struct Core {
     id: ShardId,
     plane: KernelIo,
     shard: Shard,
-    postbox: Postbox<Letter>,
-    store: Option<StoreLane>,
-    notes: NoteLane,
+    lanes: CoreLanes,
     expired: Option<Expired>,
-    errands: Consumer<Errand>,
     /// Kept between turns for its capacity only.
     work: Vec<Action>,
     scribe: Rc<Scribe>,
@@ -304,13 +297,6 @@ impl Expired {
     }
 }
 
-/// Whether a turn found something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    Something,
-    Nothing,
-}
-
 impl Core {
     /// Turns while there is something to do, sleeps when there is not.
     ///
@@ -318,7 +304,7 @@ impl Core {
     /// ring instead of glommio's: decision 0007 says what was lost otherwise.
     fn run(mut self) {
         while !self.stop.load(Relaxed) {
-            if self.turn() == Work::Nothing {
+            if self.turn().is_idle() {
                 self.scribe.add(Counter::Sleeps, 1);
                 self.scribe.enter(Phase::Sleeping);
                 let alive = self.plane.now().tick.plus_ms(SLEEP_MS_MAX);
@@ -327,9 +313,8 @@ impl Core {
         }
     }
 
-    /// Deciding touches no socket and acting decides nothing, so a turn has a
-    /// ceiling, and its result depends only on the time and the batch.
-    fn turn(&mut self) -> Work {
+    /// One turn, and what watches it.
+    fn turn(&mut self) -> Turned {
         let began = now();
         let now = self.plane.now();
         self.scribe.set(Gauge::LastTick, now.unix_ms);
@@ -337,55 +322,10 @@ impl Core {
         if self.pulse.is_due(now.tick) {
             self.look_around(now.tick);
         }
-        let Core { plane, shard, postbox, store, errands, work, scribe, .. } = self;
-        assert!(work.is_empty(), "the last turn was not finished");
-
-        let mut accepted = 0;
-        let events = plane.reap(TURN_EVENTS_MAX, &mut |event| {
-            accepted += u64::from(matches!(event, Event::Accepted(_)));
-            shard.on_event(now, event);
-        });
-        assert!(events <= TURN_EVENTS_MAX);
-        let is_drained = plane.is_drained();
-        shard.judge(now, is_drained, &mut |id| plane.signs(id));
-        scribe.enter(Phase::Letters);
-        let letters = postbox
-            .take(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
-                plane.wake(neighbour.0)
-            });
-        let mut replies = 0;
-        scribe.enter(Phase::Store);
-        if let Some(store) = store {
-            replies = store.take(&mut |reply| shard.on_reply(now, reply));
-        }
-        scribe.enter(Phase::Orders);
-        let mut orders_taken = 0;
-        while let Ok(errand) = errands.pop() {
-            match errand {
-                Errand::Shard(order) => shard.on_order(now, order, work),
-                #[cfg(feature = "faults")]
-                Errand::Block { block_ms } => {
-                    std::thread::sleep(std::time::Duration::from_millis(block_ms));
-                }
-            }
-            orders_taken += 1;
-        }
-        shard.finish_turn(now, work);
-        scribe.enter(Phase::Submit);
-        // Before the sends: neighbours are woken by the same submit, and then work
-        // beside it.
-        let posted = self.post();
-        let acts = self.work.len();
-        self.plane.submit(&mut self.work);
-        assert!(self.work.is_empty(), "the plane takes all of it");
-        self.notes.post(self.shard.notes());
-
-        let scribe = &self.scribe;
-        scribe.add(Counter::Turns, 1);
-        scribe.add(Counter::Accepted, accepted);
-        scribe.add(Counter::LettersReceived, letters as u64);
-        scribe.add(Counter::LettersSent, posted as u64);
+        let Core { plane, shard, lanes, work, .. } = self;
+        let turned = shard::turn(now, shard, plane, lanes, work);
         let took_us = began.elapsed().as_micros() as u64;
+        let scribe = &self.scribe;
         if STALL_US_MIN <= took_us {
             scribe.observe(Histogram::Stall, took_us);
         }
@@ -396,17 +336,14 @@ impl Core {
         self.tell_under_way();
         self.report_drained();
         self.report_findings();
-        match events + letters + replies + orders_taken + acts + posted {
-            0 => Work::Nothing,
-            1.. => Work::Something,
-        }
+        turned
     }
 
     /// Tells what need not be told in each turn.
     fn look_around(&mut self, now: Tick) {
         let look = Look {
             connections: self.plane.connections(),
-            letters: self.postbox.waiting_count(),
+            letters: self.lanes.waiting_count(),
             outbox_bytes_max: self.shard.outbox_bytes_max(),
         };
         self.pulse.beat(now, &look, &self.scribe);
@@ -432,26 +369,6 @@ impl Core {
              newcomers, and closes nobody for being silent, until it is on time again",
             self.id.0
         );
-    }
-
-    /// Letters and requests for which a lane has no room stay with the shard; the neighbour
-    /// wakes us when it has taken some.
-    fn post(&mut self) -> usize {
-        let mut posted = 0;
-        let Core { plane, shard, postbox, store, .. } = self;
-        shard.post(&mut |to, letters| {
-            let moved = postbox.post(to, letters);
-            if 0 < moved {
-                plane.wake(to.0);
-            }
-            posted += moved;
-        });
-        let requests = shard.for_store();
-        match store {
-            Some(store) => posted += store.post(requests),
-            None => assert!(requests.is_empty(), "rooms on disk need a store"),
-        }
-        posted
     }
 
     /// Says what is under way, for those who look at this core from outside.

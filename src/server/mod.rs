@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod control;
+mod core_lanes;
 mod cpu_quota;
 mod dump;
 mod evidence;

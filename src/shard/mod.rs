@@ -1,10 +1,10 @@
 //! One core's whole world: its connections, the rooms it is home of, its
 //! letters to other cores.
 //!
-//! Everything enters through `Shard`: events of the plane, letters of other
-//! shards, orders of the control thread, and the end of a turn. Everything
-//! leaves as actions for the plane and letters. So a shard's past is a list of
-//! inputs, and can be replayed.
+//! `turn` lets a core take a turn: events of its `Io`, and what its `Lanes` bring (messages
+//! of other shards, answers of the store, orders of the control thread), enter `Shard`;
+//! what it decides leaves as actions for the `Io`, and as messages, requests and notes for
+//! the `Lanes`. So a shard's past is a list of inputs, and can be replayed.
 //!
 //! Invariants: a session is in a channel exactly when the channel has a seat for
 //! it, and then the room's home counts it; each question to a home is answered
@@ -39,6 +39,7 @@ mod state;
 mod suspects;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use audit::{Audit, Chair};
 pub use evidence::EarlyPanic;
@@ -48,3 +49,4 @@ pub use measure::hashed;
 pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, Trouble};
 pub use options::{Options, TracingOptions};
 pub use state::{Order, Setup, Shard};
+pub use turn::{Lanes, Turned, turn};

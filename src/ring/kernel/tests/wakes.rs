@@ -53,7 +53,7 @@ fn check(known: Known) -> Doorbell {
         let mut waker = plane(Known::ByDescriptor, number);
         waker.meet(Arc::new([doorbell.clone()]));
         let mut wake = || {
-            waker.wake(0);
+            waker.wake(ShardId(0));
             waker.submit(&mut Vec::new());
             // What could not be left by message shows here.
             waker.reap(64, &mut |event| panic!("{event:?}"));
@@ -102,12 +102,12 @@ fn a_wake_rides_on_the_submit_of_its_turn() {
     world.plane.submit(&mut vec![Action::Send(id, Bytes::from_static(b"one"))]);
     let alone = submits(&world) - before;
     assert!(doorbell.fall_asleep());
-    world.plane.wake(0);
-    world.plane.wake(0);
+    world.plane.wake(ShardId(0));
+    world.plane.wake(ShardId(0));
     world.until("the send", |world| world.has(&Seen::Sent(id)));
     let before = submits(&world);
     assert!(doorbell.fall_asleep() || doorbell.fall_asleep());
-    world.plane.wake(0);
+    world.plane.wake(ShardId(0));
     world.plane.submit(&mut vec![Action::Send(id, Bytes::from_static(b"two"))]);
     assert_eq!((submits(&world) - before, doorbell.loud_count()), (alone, 0));
 }

@@ -1,0 +1,133 @@
+//! One turn of a core: what has come is taken, decided on, and carried out, in one order.
+//!
+//! The server, the simulator and the benchmarks run this function and no other; they
+//! differ in the `Io` and the `Lanes` that they bring. So the simulator proves the order
+//! that ships.
+//!
+//! Invariants: deciding touches no socket and no thread, and acting decides nothing, so
+//! the result of a turn depends on the time and the batch alone; a turn takes a bounded
+//! number of events and messages, and nothing in it waits.
+//!
+//! Deliberately absent: clocks, sleeping between turns, and what watches a turn.
+
+use super::{Letter, Notes, Order, Shard};
+use crate::base::limits::TURN_EVENTS_MAX;
+use crate::base::{Action, Event, Io, Now, ShardId};
+use crate::metrics::{Counter, Phase};
+use crate::store::{Reply, Request};
+
+/// What joins a core to the other threads of its process. Nothing here waits: what has no
+/// room stays with the shard, and is offered again in the next turn.
+pub trait Lanes {
+    /// Hands on some of the messages of other cores that have arrived, those of one core
+    /// in their order, and names the cores whose lane has room again. Returns how many.
+    fn take_letters(
+        &mut self,
+        on_letter: &mut dyn FnMut(ShardId, Letter),
+        wake: &mut dyn FnMut(ShardId),
+    ) -> usize;
+
+    /// Hands on some of the store's answers, in their order. Returns how many.
+    fn take_replies(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize;
+
+    /// The next order of the control thread.
+    fn take_order(&mut self) -> Option<Order>;
+
+    /// Takes from the front what the lane to that core has room for. Returns how many; when
+    /// any, the core is woken.
+    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<Letter>) -> usize;
+
+    /// Takes from the front what the lane to the store has room for. Returns how many.
+    fn post_requests(&mut self, requests: &mut Vec<Request>) -> usize;
+
+    /// Takes what there is to tell of single messages; what has no room is counted and
+    /// dropped.
+    fn post_notes(&mut self, notes: &mut Notes);
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turned {
+    /// Events of connections.
+    pub events_count: usize,
+    /// Messages of other cores.
+    pub letters_count: usize,
+    /// Answers of the store.
+    pub replies_count: usize,
+    /// Orders of the control thread.
+    pub orders_count: usize,
+    /// Actions at connections.
+    pub actions_count: usize,
+    /// Messages and requests that left for other threads.
+    pub posted_count: usize,
+}
+
+impl Turned {
+    /// Whether there was nothing to do, so that the core may sleep.
+    pub fn is_idle(&self) -> bool {
+        *self == Turned::default()
+    }
+}
+
+/// Lets one core take a turn. `work` is empty before and after: it is the caller's for its
+/// capacity only.
+pub fn turn<I: Io, L: Lanes>(
+    now: Now,
+    shard: &mut Shard,
+    io: &mut I,
+    lanes: &mut L,
+    work: &mut Vec<Action>,
+) -> Turned {
+    assert!(work.is_empty(), "the last turn was not finished");
+    let mut accepted_count = 0;
+    let events_count = io.reap(TURN_EVENTS_MAX, &mut |event| {
+        accepted_count += u64::from(matches!(event, Event::Accepted(_)));
+        shard.on_event(now, event);
+    });
+    assert!(events_count <= TURN_EVENTS_MAX, "a turn takes a bounded number of events");
+    let is_drained = io.is_drained();
+    shard.judge(now, is_drained, &mut |id| io.signs(id));
+
+    shard.scribe.enter(Phase::Letters);
+    let letters_count = lanes
+        .take_letters(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
+            io.wake(neighbour)
+        });
+    shard.scribe.enter(Phase::Store);
+    let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
+    shard.scribe.enter(Phase::Orders);
+    let mut orders_count = 0;
+    while let Some(order) = lanes.take_order() {
+        shard.on_order(now, order, work);
+        orders_count += 1;
+    }
+    shard.finish_turn(now, work);
+
+    shard.scribe.enter(Phase::Submit);
+    // Before the sends: neighbours are woken by the same submit, and then work beside it.
+    let letters_posted_count = post_letters(shard, io, lanes);
+    let requests_posted_count = lanes.post_requests(shard.for_store());
+    let actions_count = work.len();
+    io.submit(work);
+    assert!(work.is_empty(), "all of the work is taken");
+    lanes.post_notes(shard.notes());
+
+    let posted_count = letters_posted_count + requests_posted_count;
+    shard.scribe.add(Counter::Turns, 1);
+    shard.scribe.add(Counter::Accepted, accepted_count);
+    shard.scribe.add(Counter::LettersReceived, letters_count as u64);
+    shard.scribe.add(Counter::LettersSent, posted_count as u64);
+    Turned { events_count, letters_count, replies_count, orders_count, actions_count, posted_count }
+}
+
+fn post_letters<I: Io, L: Lanes>(shard: &mut Shard, io: &mut I, lanes: &mut L) -> usize {
+    let mut posted_count = 0;
+    shard.post(&mut |to, letters| {
+        let moved_count = lanes.post_letters(to, letters);
+        if 0 < moved_count {
+            io.wake(to);
+        }
+        posted_count += moved_count;
+    });
+    posted_count
+}
