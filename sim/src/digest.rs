@@ -59,9 +59,14 @@ impl Digest {
         }
     }
 
-    /// A core took so many messages of other cores, and answers of the store.
-    pub fn taken(&mut self, messages_count: usize, replies_count: usize) {
-        self.numbers([11, messages_count as u64, replies_count as u64]);
+    /// A core took so many messages of other cores.
+    pub fn letters(&mut self, letters_count: usize) {
+        self.numbers([11, letters_count as u64]);
+    }
+
+    /// A core took so many answers of the store.
+    pub fn replies(&mut self, replies_count: usize) {
+        self.numbers([14, replies_count as u64]);
     }
 
     /// The store wrote this.

@@ -15,6 +15,7 @@ mod attendance;
 mod chat;
 pub mod checkers;
 mod client;
+mod core;
 mod deeds;
 pub mod digest;
 mod lane;

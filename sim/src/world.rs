@@ -1,24 +1,27 @@
-use std::collections::BTreeSet;
+//! A world: cores, lanes, clients and a store, from a seed; chaos, calm, and a drain.
+//!
+//! Deliberately absent: what a core does in a turn, and what goes wrong between cores and
+//! world (`core`).
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::{Arc, Once};
 
-use bytes::Bytes;
-use rookery::base::{
-    Action, Csprng, Event, Io as _, Now, PeerSigns, Prng, ShardId, Tick, contained,
-};
+use rookery::base::{Csprng, Now, Prng, ShardId, Tick, contained};
 use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::SimulatedIo;
-use rookery::room::Tell;
 use rookery::session::NameKey;
-use rookery::shard::{Gap, Letter, Order, Setup, Shard};
+use rookery::shard::{self, Order, Setup, Shard};
 
 use crate::attendance::Look;
 use crate::checkers::{
     Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_lane,
-    check_membership, check_notes, check_turn, demand,
+    check_membership, check_turn, demand,
 };
 use crate::client::{Around, Client};
+use crate::core::{Core, WatchedIo, WatchedLanes};
 use crate::digest::Digest;
 use crate::lane::Lane;
 use crate::ledger::Ledger;
@@ -85,16 +88,6 @@ pub enum Trace {
     Printed,
 }
 
-/// One core.
-struct Core {
-    shard: Shard,
-    plane: SimulatedIo,
-    sends: Sends,
-    work: Vec<Action>,
-    /// It takes no turn before.
-    stalled_until: Tick,
-}
-
 /// What the clients of a world are at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -115,7 +108,7 @@ struct World<'s> {
     clients: Vec<Client>,
     book: Book,
     tally: Tally,
-    mutator: Mutator,
+    mutator: RefCell<Mutator>,
     exposition: Exposition,
     lines_count: u64,
     steps_count: u64,
@@ -128,7 +121,7 @@ struct World<'s> {
     /// Whether presence lists are held against what their readers know.
     look: Look,
     /// What came to cores and left them.
-    digest: Digest,
+    digest: RefCell<Digest>,
 }
 
 /// Lets a world happen. A panic of a core is an objection like any other.
@@ -186,7 +179,7 @@ impl<'s> World<'s> {
             prng,
             book: Book::new(scenario),
             tally: Tally::default(),
-            mutator,
+            mutator: RefCell::new(mutator),
             exposition,
             lines_count: 0,
             steps_count: 0,
@@ -195,7 +188,7 @@ impl<'s> World<'s> {
             crashes_count: 0,
             open_until: Tick(0),
             look: Look::None,
-            digest: Digest::default(),
+            digest: RefCell::default(),
         }
     }
 
@@ -215,7 +208,7 @@ impl<'s> World<'s> {
         self.calm()?;
         self.drain()?;
         if let Some(store) = &mut self.store {
-            self.digest.join(store.disk().digest());
+            self.digest.get_mut().join(store.disk().digest());
         }
         let lanes = self.lanes.iter().flatten();
         Ok(Summary {
@@ -226,7 +219,7 @@ impl<'s> World<'s> {
             served_steps_max: self.tally.served_steps_max,
             endings: self.tally.endings,
             ended_at: self.now.tick,
-            digest: self.digest.value(),
+            digest: self.digest.borrow().value(),
         })
     }
 
@@ -344,7 +337,7 @@ impl<'s> World<'s> {
         let index = self.prng.below(scenario.crashes.len() as u64) as usize;
         let crash = scenario.crashes[index];
         let mut disk = store.crash(crash);
-        self.mutator.change_disk(&mut disk);
+        self.mutator.get_mut().change_disk(&mut disk);
         self.crashes_count += 1;
         if self.trace == Trace::Printed {
             println!("{:>6} the process ends: {crash:?}", self.now.tick.0);
@@ -383,7 +376,7 @@ impl<'s> World<'s> {
         let around = Around {
             now: self.now,
             step: self.steps_count,
-            plane: &mut self.cores[core].plane,
+            plane: &mut self.cores[core].io,
             book: &mut self.book,
             tally: &mut self.tally,
             trace: self.trace,
@@ -401,7 +394,7 @@ impl<'s> World<'s> {
     fn drain(&mut self) -> Verdict {
         self.phase = Phase::Drain;
         for core in &mut self.cores {
-            core.shard.on_order(self.now, Order::Drain { over_ms: DRAIN_MS }, &mut core.work);
+            core.orders.push_back(Order::Drain { over_ms: DRAIN_MS });
         }
         let end = self.now.tick.plus_ms(DRAINED_MS_MAX);
         while !self.cores.iter().all(|core| core.shard.is_drained()) && self.now.tick < end {
@@ -442,7 +435,7 @@ impl<'s> World<'s> {
         self.now = self.now.plus_ms(pass_ms);
         self.steps_count += 1;
         for core in &mut self.cores {
-            core.plane.set_now(self.now);
+            core.io.set_now(self.now);
         }
         let first = self.prng.below(self.cores.len() as u64) as usize;
         for offset in 0..self.cores.len() {
@@ -457,7 +450,7 @@ impl<'s> World<'s> {
             }
         }
         if let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) {
-            store.turn(self.now, scenario, &mut self.prng, &mut self.mutator)?;
+            store.turn(self.now, scenario, &mut self.prng, self.mutator.get_mut())?;
         }
         (0..self.clients.len()).try_for_each(|index| self.visit(index))?;
         match self.phase {
@@ -476,7 +469,7 @@ impl<'s> World<'s> {
             if self.phase != Phase::Calm || self.now.tick < self.open_until {
                 let core = self.prng.below(self.cores.len() as u64) as usize;
                 self.lines_count += 1;
-                client.knock(core, self.lines_count, &mut self.cores[core].plane);
+                client.knock(core, self.lines_count, &mut self.cores[core].io);
             }
             return Ok(());
         }
@@ -497,164 +490,60 @@ impl<'s> World<'s> {
         Ok(())
     }
 
-    /// One core takes what has come, decides, and acts.
+    /// One core takes a turn.
     fn turn(&mut self, at: usize) -> Verdict {
-        let limits = self.scenario.turn;
-        self.digest.turn(self.now.tick, at);
-        let events = self.take_events(at);
-        let letters = self.take_letters(at)?;
-        check_turn(limits, events, letters)?;
-        let core = &mut self.cores[at];
-        let is_hasty = self.mutator.holds(Mutation::JudgeUnread);
-        let is_drained = core.plane.is_drained() || is_hasty;
-        let knows_nothing = is_hasty || self.mutator.holds(Mutation::LosePongs);
-        core.shard.judge(self.now, is_drained, &mut |conn| {
-            if knows_nothing { PeerSigns::default() } else { core.plane.signs(conn) }
-        });
-        let mut replies = 0;
-        for reply in self.store.iter_mut().flat_map(|store| store.take(at, self.now.tick)) {
-            core.shard.on_reply(self.now, reply);
-            replies += 1;
-        }
-        self.digest.taken(letters, replies);
-        core.shard.finish_turn(self.now, &mut core.work);
-        if self.trace == Trace::Printed && events + letters + core.work.len() != 0 {
-            let acts = core.work.len();
-            let tick = self.now.tick.0;
-            println!("{tick:>6} core {at}: {events} events, {letters} letters, {acts} acts");
-        }
-        check_notes(self.now, core.shard.notes().waiting())?;
-        self.spoil_work(at);
-        let core = &mut self.cores[at];
-        for action in &core.work {
-            self.digest.action(action);
-            match action {
-                Action::Send(conn, bytes) => {
-                    core.sends.given(*conn)?;
-                    if says_stale(bytes) {
-                        let mut clients = self.clients.iter_mut();
-                        if let Some(client) = clients.find(|one| one.has(*conn, at, &core.plane)) {
-                            client.told_to_go(self.now.tick);
-                        }
-                    }
-                }
-                Action::Close(_) | Action::PaceAccepting { .. } | Action::StopAccepting => (),
-            }
-        }
-        core.plane.submit(&mut core.work);
-        if let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) {
-            let requests = core.shard.for_store();
-            store.post(at, self.now.tick, scenario, &mut self.prng, requests);
-        }
-        self.post(at);
-        Ok(())
-    }
-
-    fn take_events(&mut self, at: usize) -> usize {
-        let (now, draining) = (self.now, self.phase == Phase::Drain);
-        let World { cores, tally, mutator, scenario, digest, .. } = self;
-        let Core { shard, plane, sends, .. } = &mut cores[at];
-        let mut events = 0;
-        plane.reap(scenario.turn.events_max, &mut |event| {
-            events += 1;
-            digest.event(&event);
-            match &event {
-                Event::Accepted(_) => {
-                    tally.accepted += u64::from(!mutator.strikes(Mutation::ForgetAccepted));
-                }
-                Event::Sent(conn) => {
-                    sends.over(*conn);
-                    let forgets = mutator.strikes(Mutation::ForgetOutcome);
-                    tally.outcomes_forgotten += u64::from(forgets);
-                }
-                Event::Gone(conn, _) => {
-                    sends.over(*conn);
-                    if draining && mutator.strikes(Mutation::KeepGone) {
-                        return;
-                    }
-                }
-                Event::Received(_, bytes) => {
-                    if mutator.holds(Mutation::LosePongs) && is_pong(bytes) {
-                        return;
-                    }
-                }
-                Event::Connected(_) | Event::Ended(_) => (),
-            }
-            shard.on_event(now, event);
-        });
-        events
-    }
-
-    fn take_letters(&mut self, at: usize) -> Result<usize, Objection> {
-        let shards = self.cores.len();
-        let first = self.prng.below(shards as u64) as usize;
-        let mut letters = 0;
-        for from in (first..shards).chain(0..first) {
-            let mut before = self.lanes[from][at].received;
-            while letters < self.scenario.turn.letters_max
-                || self.mutator.strikes(Mutation::GreedyTurn)
-            {
-                let Some(posted) = self.lanes[from][at].take(self.now.tick) else { break };
-                before += 1;
-                demand(posted.serial == before, Checker::Lanes, || {
-                    format!("letter {} where {before} comes next", posted.serial)
-                })?;
-                let shard = &mut self.cores[at].shard;
-                shard.on_letter(self.now, ShardId(from as u16), posted.letter);
-                letters += 1;
-            }
-        }
-        Ok(letters)
-    }
-
-    /// Moves what a shard has for its neighbours into the lanes.
-    fn post(&mut self, at: usize) {
-        let weather = self.scenario.lanes;
-        let (phase, now, lanes) = (self.phase, self.now, &mut self.lanes[at]);
-        let (mutator, prng) = (&mut self.mutator, &mut self.prng);
-        let mut lost = Vec::new();
-        self.cores[at].shard.post(&mut |to, mail| {
-            if phase == Phase::Chaos && prng.below(1_000) < weather.losses_per_1_000 {
-                lose_news(mail, &mut lost);
-            }
-            mutator.change(mail);
-            let lane = &mut lanes[usize::from(to.0)];
-            lane.post(now.tick, weather, prng, mail);
-            if lane.len() != 0 && mutator.strikes(Mutation::LoseLetter) {
-                lane.lose();
-            }
-        });
+        let World { scenario, cores, lanes, clients, tally, mutator, digest, .. } = self;
+        let Core { shard, io, sends, work, orders, .. } = &mut cores[at];
+        digest.borrow_mut().turn(self.now.tick, at);
+        let mut io = WatchedIo {
+            io,
+            core: at,
+            sends,
+            events_max: scenario.turn.events_max,
+            is_draining: self.phase == Phase::Drain,
+            tally,
+            mutator,
+            digest,
+            clients,
+            verdict: Ok(()),
+        };
+        let mut lanes = WatchedLanes {
+            core: at,
+            now: self.now,
+            scenario,
+            is_chaos: self.phase == Phase::Chaos,
+            lanes,
+            store: self.store.as_mut(),
+            orders,
+            prng: &mut self.prng,
+            mutator,
+            digest,
+            lost: Vec::new(),
+            verdict: Ok(()),
+        };
+        let turned = shard::turn(self.now, shard, &mut io, &mut lanes, work);
+        let (seen, carried, lost) = (io.verdict, lanes.verdict, lanes.lost);
         for tell in lost {
-            self.cores[at].shard.on_news_lost(now, &tell);
+            shard.on_news_lost(self.now, &tell);
         }
-    }
-
-    fn spoil_work(&mut self, at: usize) {
-        let work = &mut self.cores[at].work;
-        let send = work.iter().position(|action| matches!(action, Action::Send(..)));
-        let Some(index) = send else { return };
-        if let Action::Send(conn, bytes) = &work[index] {
-            if self.mutator.strikes(Mutation::DoubleSend) {
-                work.insert(index, Action::Send(*conn, bytes.clone()));
-            } else if self.mutator.strikes(Mutation::FlipByte) {
-                let mut other = bytes.to_vec();
-                other[0] ^= 0x70;
-                work[index] = Action::Send(*conn, Bytes::from(other));
-            }
+        if self.trace == Trace::Printed && !turned.is_idle() {
+            println!("{:>6} core {at}: {turned:?}", self.now.tick.0);
         }
+        check_turn(scenario.turn, turned.events_count, turned.letters_count)?;
+        seen.and(carried)
     }
 
     /// True when nothing is under way anywhere.
     fn is_quiet(&mut self) -> bool {
         let lanes = self.lanes.iter().flatten().all(|lane| lane.len() == 0);
-        let planes = self.cores.iter().all(|core| core.plane.next_due().is_none());
+        let sockets = self.cores.iter().all(|core| core.io.next_due().is_none());
         let mut letters_count = 0;
         for core in &mut self.cores {
             core.shard.post(&mut |_, letters| letters_count += letters.len());
             letters_count += core.shard.for_store().len();
         }
         let store = self.store.as_ref().is_none_or(Store::is_quiet);
-        lanes && planes && store && letters_count == 0
+        lanes && sockets && store && letters_count == 0
     }
 
     /// What holds between turns, at every border.
@@ -709,51 +598,14 @@ fn cores(
                 now,
                 scribe: Rc::new(cells.claim()),
             }),
-            plane: SimulatedIo::new(prng.draw(), scenario.weather.clone()),
+            io: SimulatedIo::new(prng.draw(), scenario.weather.clone()),
             sends: Sends::default(),
             work: Vec::new(),
+            orders: VecDeque::new(),
             stalled_until: Tick(0),
         };
-        core.plane.set_now(now);
+        core.io.set_now(now);
         core
     });
     (cores.collect(), Exposition::new(Threads::of_cores(all_cells)))
-}
-
-/// Whether these are the masked frame of an empty command, which answers a ping.
-fn is_pong(bytes: &[u8]) -> bool {
-    let is_of = |first: u8, len: u8| {
-        bytes.len() == 6 + usize::from(len) && bytes[..2] == [first, 0x80 | len]
-    };
-    is_of(0x81, 2) || is_of(0x82, 1)
-}
-
-/// Whether one of these frames closes the connection because its client did not connect.
-fn says_stale(bytes: &[u8]) -> bool {
-    let code = 3502u16.to_be_bytes();
-    bytes.windows(4).any(|some| some[0] == 0x88 && some[2..] == code)
-}
-
-/// What a full lane does: news are lost, answers are not, and where publications
-/// were among them stands a gap behind. What was lost of members, their home is told.
-fn lose_news(letters: &mut Vec<Letter>, of_members: &mut Vec<Tell>) {
-    let mut lost: Option<Gap> = None;
-    letters.retain(|letter| match letter {
-        Letter::Tell(Tell::Answer(..) | Tell::Replaced(_) | Tell::Lost(_))
-        | Letter::Ask(_)
-        | Letter::Gap(_)
-        | Letter::Left(_) => true,
-        Letter::Tell(Tell::Typing(..) | Tell::Notice(..)) => false,
-        Letter::Tell(
-            tell @ (Tell::Came(..) | Tell::Went(..) | Tell::Swapped(..) | Tell::Crowd(..)),
-        ) => {
-            of_members.push(tell.clone());
-            false
-        }
-        Letter::Tell(Tell::Said(room, ..)) => {
-            lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
-            false
-        }
-    });
-    letters.extend(lost.map(Letter::Gap));
 }

@@ -1,0 +1,298 @@
+//! One core of a world: a shard over a scripted `Io` and slow lanes, which takes its turns
+//! as the server's cores do (`rookery::shard::turn`).
+//!
+//! What stands between shard and world here is faults and observers: a turn is seen from
+//! both sides, and a mutation changes it on purpose.
+//!
+//! Deliberately absent: the order of a turn.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use rookery::base::{Action, ConnId, Event, Io, Now, PeerSigns, Prng, ShardId, Tick};
+use rookery::ring::SimulatedIo;
+use rookery::room::Tell;
+use rookery::shard::{Gap, Lanes, Letter, Notes, Order, Shard};
+use rookery::store::{Reply, Request};
+
+use crate::checkers::{Checker, Sends, Tally, Verdict, check_notes, demand};
+use crate::client::Client;
+use crate::digest::Digest;
+use crate::lane::Lane;
+use crate::mutation::{Mutation, Mutator};
+use crate::scenario::Scenario;
+use crate::store::Store;
+
+/// One core.
+pub struct Core {
+    /// What the server runs.
+    pub shard: Shard,
+    /// Its sockets.
+    pub io: SimulatedIo,
+    /// Which of its connections have a send in flight.
+    pub sends: Sends,
+    /// Kept between turns for its capacity only.
+    pub work: Vec<Action>,
+    /// What the control thread wants of it.
+    pub orders: VecDeque<Order>,
+    /// It takes no turn before.
+    pub stalled_until: Tick,
+}
+
+/// A core's sockets for one turn: events and actions are seen, and perhaps changed.
+pub struct WatchedIo<'w> {
+    /// The sockets.
+    pub io: &'w mut SimulatedIo,
+    /// Whose they are.
+    pub core: usize,
+    /// Which connections have a send in flight.
+    pub sends: &'w mut Sends,
+    /// Events that a turn takes.
+    pub events_max: usize,
+    /// Whether everybody is being let go.
+    pub is_draining: bool,
+    /// Counted by hand.
+    pub tally: &'w mut Tally,
+    /// Changes what is seen.
+    pub mutator: &'w RefCell<Mutator>,
+    /// Hears of all of it.
+    pub digest: &'w RefCell<Digest>,
+    /// Who is at the other ends.
+    pub clients: &'w mut [Client],
+    /// The first thing that is wrong.
+    pub verdict: Verdict,
+}
+
+impl Io for WatchedIo<'_> {
+    fn now(&self) -> Now {
+        self.io.now()
+    }
+
+    fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
+        let WatchedIo { io, sends, tally, is_draining, .. } = self;
+        let (mut mutator, mut digest) = (self.mutator.borrow_mut(), self.digest.borrow_mut());
+        io.reap(max.min(self.events_max), &mut |event| {
+            digest.event(&event);
+            match &event {
+                Event::Accepted(_) => {
+                    tally.accepted += u64::from(!mutator.strikes(Mutation::ForgetAccepted));
+                }
+                Event::Sent(conn) => {
+                    sends.over(*conn);
+                    let forgets = mutator.strikes(Mutation::ForgetOutcome);
+                    tally.outcomes_forgotten += u64::from(forgets);
+                }
+                Event::Gone(conn, _) => {
+                    sends.over(*conn);
+                    if *is_draining && mutator.strikes(Mutation::KeepGone) {
+                        return;
+                    }
+                }
+                Event::Received(_, bytes) => {
+                    if mutator.holds(Mutation::LosePongs) && is_pong(bytes) {
+                        return;
+                    }
+                }
+                Event::Connected(_) | Event::Ended(_) => (),
+            }
+            on_event(event);
+        })
+    }
+
+    fn is_drained(&self) -> bool {
+        self.io.is_drained() || self.mutator.borrow().holds(Mutation::JudgeUnread)
+    }
+
+    fn signs(&mut self, id: ConnId) -> PeerSigns {
+        let mutator = self.mutator.borrow();
+        if mutator.holds(Mutation::JudgeUnread) || mutator.holds(Mutation::LosePongs) {
+            return PeerSigns::default();
+        }
+        self.io.signs(id)
+    }
+
+    fn wake(&mut self, neighbour: ShardId) {
+        self.io.wake(neighbour);
+    }
+
+    fn submit(&mut self, work: &mut Vec<Action>) {
+        spoil(work, &mut self.mutator.borrow_mut());
+        for action in work.iter() {
+            self.digest.borrow_mut().action(action);
+            match action {
+                Action::Send(conn, bytes) => {
+                    let given = self.sends.given(*conn);
+                    self.verdict = std::mem::replace(&mut self.verdict, Ok(())).and(given);
+                    if says_stale(bytes) {
+                        let (io, core) = (&*self.io, self.core);
+                        let mut clients = self.clients.iter_mut();
+                        if let Some(client) = clients.find(|one| one.has(*conn, core, io)) {
+                            client.told_to_go(io.now().tick);
+                        }
+                    }
+                }
+                Action::Close(_) | Action::PaceAccepting { .. } | Action::StopAccepting => (),
+            }
+        }
+        match self.verdict {
+            Ok(()) => self.io.submit(work),
+            // The world ends with this turn.
+            Err(_) => work.clear(),
+        }
+    }
+}
+
+/// A core's lanes for one turn: what they carry is late, perhaps changed, and perhaps lost.
+pub struct WatchedLanes<'w> {
+    /// Whose they are.
+    pub core: usize,
+    /// What the clocks show.
+    pub now: Now,
+    /// How lanes and the store behave.
+    pub scenario: &'w Scenario,
+    /// Whether lanes lose what they may lose.
+    pub is_chaos: bool,
+    /// All lanes, by writer and reader.
+    pub lanes: &'w mut [Vec<Lane>],
+    /// The store, if the world has one.
+    pub store: Option<&'w mut Store>,
+    /// What the control thread wants.
+    pub orders: &'w mut VecDeque<Order>,
+    /// Decides what is late and lost.
+    pub prng: &'w mut Prng,
+    /// Changes what is carried.
+    pub mutator: &'w RefCell<Mutator>,
+    /// Hears how much it was.
+    pub digest: &'w RefCell<Digest>,
+    /// News of members that were lost.
+    pub lost: Vec<Tell>,
+    /// The first thing that is wrong.
+    pub verdict: Verdict,
+}
+
+impl Lanes for WatchedLanes<'_> {
+    fn take_letters(
+        &mut self,
+        on_letter: &mut dyn FnMut(ShardId, Letter),
+        _wake: &mut dyn FnMut(ShardId),
+    ) -> usize {
+        let shards = self.lanes.len();
+        let first = self.prng.below(shards as u64) as usize;
+        let letters_max = self.scenario.turn.letters_max;
+        let mut letters = 0;
+        for from in (first..shards).chain(0..first) {
+            let lane = &mut self.lanes[from][self.core];
+            let mut before = lane.received;
+            while letters < letters_max || self.mutator.borrow_mut().strikes(Mutation::GreedyTurn) {
+                let Some(posted) = lane.take(self.now.tick) else { break };
+                before += 1;
+                if self.verdict.is_ok() {
+                    self.verdict = demand(posted.serial == before, Checker::Lanes, || {
+                        format!("letter {} where {before} comes next", posted.serial)
+                    });
+                }
+                on_letter(ShardId(from as u16), posted.letter);
+                letters += 1;
+            }
+        }
+        self.digest.borrow_mut().letters(letters);
+        letters
+    }
+
+    fn take_replies(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize {
+        let Some(store) = &mut self.store else { return 0 };
+        let replies = store.take(self.core, self.now.tick);
+        let replies_count = replies.len();
+        replies.into_iter().for_each(on_reply);
+        self.digest.borrow_mut().replies(replies_count);
+        replies_count
+    }
+
+    fn take_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<Letter>) -> usize {
+        let weather = self.scenario.lanes;
+        if self.is_chaos && self.prng.below(1_000) < weather.losses_per_1_000 {
+            lose_news(letters, &mut self.lost);
+        }
+        let mut mutator = self.mutator.borrow_mut();
+        mutator.change(letters);
+        let lane = &mut self.lanes[self.core][usize::from(to.0)];
+        let waiting_count = letters.len();
+        lane.post(self.now.tick, weather, self.prng, letters);
+        if lane.len() != 0 && mutator.strikes(Mutation::LoseLetter) {
+            lane.lose();
+        }
+        waiting_count - letters.len()
+    }
+
+    fn post_requests(&mut self, requests: &mut Vec<Request>) -> usize {
+        let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) else {
+            assert!(requests.is_empty(), "rooms on disk need a store");
+            return 0;
+        };
+        let waiting_count = requests.len();
+        store.post(self.core, self.now.tick, scenario, self.prng, requests);
+        waiting_count - requests.len()
+    }
+
+    fn post_notes(&mut self, notes: &mut Notes) {
+        let noted = check_notes(self.now, notes.waiting());
+        self.verdict = std::mem::replace(&mut self.verdict, Ok(())).and(noted);
+    }
+}
+
+fn spoil(work: &mut Vec<Action>, mutator: &mut Mutator) {
+    let send = work.iter().position(|action| matches!(action, Action::Send(..)));
+    let Some(index) = send else { return };
+    if let Action::Send(conn, bytes) = &work[index] {
+        if mutator.strikes(Mutation::DoubleSend) {
+            work.insert(index, Action::Send(*conn, bytes.clone()));
+        } else if mutator.strikes(Mutation::FlipByte) {
+            let mut other = bytes.to_vec();
+            other[0] ^= 0x70;
+            work[index] = Action::Send(*conn, Bytes::from(other));
+        }
+    }
+}
+
+/// Whether these are the masked frame of an empty command, which answers a ping.
+fn is_pong(bytes: &[u8]) -> bool {
+    let is_of = |first: u8, len: u8| {
+        bytes.len() == 6 + usize::from(len) && bytes[..2] == [first, 0x80 | len]
+    };
+    is_of(0x81, 2) || is_of(0x82, 1)
+}
+
+/// Whether one of these frames closes the connection because its client did not connect.
+fn says_stale(bytes: &[u8]) -> bool {
+    let code = 3502u16.to_be_bytes();
+    bytes.windows(4).any(|some| some[0] == 0x88 && some[2..] == code)
+}
+
+/// What a full lane does: news are lost, answers are not, and where publications
+/// were among them stands a gap behind. What was lost of members, their home is told.
+fn lose_news(letters: &mut Vec<Letter>, of_members: &mut Vec<Tell>) {
+    let mut lost: Option<Gap> = None;
+    letters.retain(|letter| match letter {
+        Letter::Tell(Tell::Answer(..) | Tell::Replaced(_) | Tell::Lost(_))
+        | Letter::Ask(_)
+        | Letter::Gap(_)
+        | Letter::Left(_) => true,
+        Letter::Tell(Tell::Typing(..) | Tell::Notice(..)) => false,
+        Letter::Tell(
+            tell @ (Tell::Came(..) | Tell::Went(..) | Tell::Swapped(..) | Tell::Crowd(..)),
+        ) => {
+            of_members.push(tell.clone());
+            false
+        }
+        Letter::Tell(Tell::Said(room, ..)) => {
+            lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
+            false
+        }
+    });
+    letters.extend(lost.map(Letter::Gap));
+}
