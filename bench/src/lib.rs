@@ -14,6 +14,7 @@ pub mod stats;
 pub mod engine;
 pub mod loads;
 
+pub mod alone;
 pub mod attack;
 pub mod blocking;
 pub mod busy;

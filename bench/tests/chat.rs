@@ -7,14 +7,14 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use rookery::auth::{Algorithm, KeySpec, Keys, Material};
-use rookery::base::limits::TURN_EVENTS_MAX;
 use rookery::base::{Csprng, Io, ShardId};
 use rookery::metrics::Cells;
 use rookery::ring::{self, KernelIo, PortUse};
 use rookery::room::{self, Namespace, Who};
 use rookery::session::{self, NameKey};
-use rookery::shard::{Options, Setup, Shard};
+use rookery::shard::{self, Options, Setup, Shard};
 use rookery::store::Durability;
+use rookery_bench::alone::Alone;
 use rookery_bench::attack::{self, Attack};
 use rookery_bench::engine::{self, Setting, Target};
 use rookery_bench::outcome::Outcome;
@@ -77,11 +77,8 @@ fn server() -> SocketAddr {
         let mut work = Vec::new();
         loop {
             let now = plane.now();
-            let reaped = plane.reap(TURN_EVENTS_MAX, &mut |event| shard.on_event(now, event));
-            shard.finish_turn(now, &mut work);
-            let acted = !work.is_empty();
-            plane.submit(&mut work);
-            if reaped == 0 && !acted {
+            let turned = shard::turn(now, &mut shard, &mut plane, &mut Alone, &mut work);
+            if turned.is_idle() {
                 plane.park(shard.next_wake());
             }
         }

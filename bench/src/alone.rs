@@ -1,0 +1,43 @@
+//! A core without other threads: no neighbours, no store, no control thread.
+//!
+//! For measuring what one core does by itself; with it, a shard takes its turns as it does
+//! in the server.
+
+use rookery::base::ShardId;
+use rookery::shard::{Lanes, Letter, Notes, Order};
+use rookery::store::{Reply, Request};
+
+/// Lanes that lead nowhere.
+#[derive(Debug, Default)]
+pub struct Alone;
+
+impl Lanes for Alone {
+    fn take_letters(
+        &mut self,
+        _on_letter: &mut dyn FnMut(ShardId, Letter),
+        _wake: &mut dyn FnMut(ShardId),
+    ) -> usize {
+        0
+    }
+
+    fn take_replies(&mut self, _on_reply: &mut dyn FnMut(Reply)) -> usize {
+        0
+    }
+
+    fn take_order(&mut self) -> Option<Order> {
+        None
+    }
+
+    fn post_letters(&mut self, _to: ShardId, _letters: &mut Vec<Letter>) -> usize {
+        unreachable!("one core has no neighbours")
+    }
+
+    fn post_requests(&mut self, requests: &mut Vec<Request>) -> usize {
+        assert!(requests.is_empty(), "rooms on disk need a store");
+        0
+    }
+
+    fn post_notes(&mut self, notes: &mut Notes) {
+        notes.waiting().clear();
+    }
+}
