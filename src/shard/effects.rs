@@ -78,10 +78,15 @@ impl Shard {
                 self.count_upgrade(now, since, Err(RejectReason::Gone));
             }
             Stage::Open(..) => {
+                // A frame of this turn had no place, and later ones may have had one: what
+                // waits has a gap, whatever the session ends for.
+                let has_gap = fault == Fault::Slow || self.slow.contains(&id);
                 self.leave(now, id, fault);
                 self.begin_closing(now, id, fault);
                 if fault == Fault::Slow {
                     self.scribe.add(Counter::SlowConsumersEvicted, 1);
+                }
+                if has_gap {
                     self.forget_waiting(now, id);
                 }
                 if goodbye(fault).is_some() {

@@ -205,6 +205,13 @@ impl World {
         (0..).map(|n| format!("room:{n}")).find(home).unwrap()
     }
 
+    /// What a shard has for its neighbours.
+    fn posted(&mut self, shard: usize) -> Vec<Letter> {
+        let mut all = Vec::new();
+        self.shards[shard].post(&mut |_, letters| all.append(letters));
+        all
+    }
+
     fn carry(&mut self, from: usize, to: usize, letter: Letter) {
         self.shards[to].on_letter(self.now, ShardId(from as u16), letter);
     }
@@ -650,6 +657,45 @@ fn commands_behind_a_connect_have_its_seats() {
         assert!(said.contains(&format!(r#"{{"id":{},"unsubscribe":{{}}}}"#, 20 + n)), "{said}");
     }
     assert_eq!(world.shards[0].channels.seats_count(), 0, "it left all of them");
+}
+
+/// One frame had no place, later ones had: they would leave a gap before the end, whatever
+/// the connection ends for.
+#[test]
+fn who_ends_with_a_gap_in_what_it_was_to_hear_hears_no_more() {
+    let mut world = World::new(2, |_| ());
+    let channel = world.channel_of(1);
+    let ben = world.join_room(1, &channel);
+    let ann = world.join_room(0, &channel);
+    let newcomers = [world.join(0), world.join(0), world.join(0)];
+    world.take(ann);
+    world.peers.get_mut(&ann).unwrap().stuck = true;
+    let publish = |bytes: usize| {
+        let data = "x".repeat(bytes);
+        frame(&format!(r#"{{"id":9,"publish":{{"channel":"{channel}","data":"{data}"}}}}"#))
+    };
+    world.feed(ben, &publish(5));
+    let subscribe = frame(&format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#));
+    newcomers.iter().for_each(|&newcomer| world.queue(newcomer, &subscribe));
+    let asks = world.posted(0);
+    assert_eq!(asks.len(), newcomers.len());
+    // The second finds no room behind the first, and the third does. Whoever comes has all
+    // that was said before handed out.
+    let mut letters = Vec::new();
+    for (ask, bytes) in asks.into_iter().zip([3_000, 3_000, 6]) {
+        world.queue(ben, &publish(bytes));
+        world.turn(1);
+        world.carry(0, 1, ask);
+        letters.append(&mut world.posted(1));
+    }
+    letters.into_iter().for_each(|letter| world.carry(1, 0, letter));
+    world.queue(ann, &[0x81, 0x00]); // no mask
+    world.turn(0);
+    let inbox = world.peers.get_mut(&ann).unwrap();
+    (inbox.stuck, inbox.in_flight) = (false, false);
+    world.shards[0].on_event(world.now, Event::Sent(id(ann)));
+    world.settle();
+    assert_eq!(world.take(ann), ["close 1002"]);
 }
 
 /// Wherever the room lives, and in one frame or in several.
