@@ -572,10 +572,22 @@ impl Drop for KernelIo {
     }
 }
 
-/// How a connection ended whose request failed so.
+/// How a connection ended whose request failed so. One that the kernel gave up, because
+/// nothing was acknowledged in time, has as its error the last that was heard of the way, if
+/// anything was: nobody answers to the address, or a router's ICMP (`sk_err_soft`). While a
+/// connection lives it fails for none of those.
 fn ending(errno: i32) -> Ending {
     match errno {
-        libc::ETIMEDOUT => Ending::TimedOut,
+        libc::ETIMEDOUT
+        | libc::EHOSTUNREACH
+        | libc::ENETUNREACH
+        | libc::EHOSTDOWN
+        | libc::ENONET
+        | libc::ECONNREFUSED
+        | libc::ENOPROTOOPT
+        | libc::EOPNOTSUPP
+        | libc::EPROTO
+        | libc::EACCES => Ending::TimedOut,
         _ => Ending::Reset,
     }
 }

@@ -37,6 +37,13 @@ const FAREWELL_ROUNDS: usize = 1_000;
 /// How often in a row the kernel is asked for more before a turn begins.
 const GATHER_ROUNDS: usize = 256;
 
+/// How a send begins: it is tried, and where there is no room the kernel waits for some.
+const AT_ONCE: u16 = 0;
+
+/// How a send begins that has found no room just now: the kernel waits for some at first
+/// (`IORING_RECVSEND_POLL_FIRST`, Linux 5.19).
+const POLL_FIRST: u16 = 1;
+
 /// The kernel's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Completion {
@@ -212,21 +219,30 @@ impl Uring {
         buffers.count().saturating_sub(taken)
     }
 
-    /// Sends all of `bytes`. They stay here until `forget_send`.
+    /// Sends `bytes`, or as many of them as the socket has room for. They stay here until
+    /// `forget_send`.
     pub fn send(&mut self, token: Token, fd: RawFd, bytes: Bytes) -> u32 {
         let index = self.lent.sends.insert(Outgoing { bytes, sent: 0 });
-        self.send_rest(token, fd, index);
+        self.push_send(token, fd, index, AT_ONCE);
         index
     }
 
-    /// Sends what is left of a send whose last answer was final.
+    /// Sends what is left of a send whose last answer was final, as soon as there is room.
     pub fn send_rest(&mut self, token: Token, fd: RawFd, index: u32) {
+        self.push_send(token, fd, index, POLL_FIRST);
+    }
+
+    /// Deliberately absent: `MSG_WAITALL`. A send that has to take all takes the error of its
+    /// socket, too, when that comes in the middle, and is answered with the bytes that had
+    /// left: nobody hears then why the connection ended. So what has no room is a rest.
+    fn push_send(&mut self, token: Token, fd: RawFd, index: u32, ioprio: u16) {
         let outgoing = &self.lent.sends[index];
         let rest = &outgoing.bytes[outgoing.sent..];
         // The kernel takes a length of 32 bits; more is sent as a rest.
         let len = rest.len().min(1 << 30) as u32;
         let send = opcode::Send::new(types::Fd(fd), rest.as_ptr(), len)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL);
+            .ioprio(ioprio)
+            .flags(libc::MSG_NOSIGNAL);
         self.push(send.build(), token);
     }
 

@@ -1,5 +1,6 @@
 mod farewell;
 mod scarcity;
+mod silent;
 mod wakes;
 
 use std::io::{Read, Write};
@@ -49,8 +50,12 @@ fn small() -> Options {
 
 impl World {
     fn new(options: &Options) -> World {
-        let mut plane = KernelIo::new(options, Rc::new(Cells::new().claim())).unwrap();
         let listener = listener("127.0.0.1:0".parse().unwrap(), 1_024, PortUse::Alone).unwrap();
+        World::over(options, listener)
+    }
+
+    fn over(options: &Options, listener: TcpListener) -> World {
+        let mut plane = KernelIo::new(options, Rc::new(Cells::new().claim())).unwrap();
         let addr = listener.local_addr().unwrap();
         plane.listen(listener);
         World { plane, addr, work: Vec::new(), seen: Vec::new(), echoes: false }
