@@ -52,13 +52,12 @@ impl Lanes for CoreLanes {
     }
 
     fn take_order(&mut self) -> Option<Order> {
-        loop {
-            match self.errands.pop().ok()? {
-                Errand::Shard(order) => return Some(order),
-                #[cfg(feature = "faults")]
-                Errand::Block { block_ms } => {
-                    std::thread::sleep(std::time::Duration::from_millis(block_ms));
-                }
+        match self.errands.pop().ok()? {
+            Errand::Shard(order) => Some(order),
+            #[cfg(feature = "faults")]
+            Errand::Block { block_ms } => {
+                std::thread::sleep(std::time::Duration::from_millis(block_ms));
+                self.take_order()
             }
         }
     }
