@@ -34,7 +34,7 @@ use crate::metrics::{
 };
 use crate::ring::{self, Doorbell, KernelIo, PortUse, Refusal};
 use crate::session::NameKey;
-use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard, Turned};
+use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard, TurnCounts};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -314,7 +314,7 @@ impl Core {
     }
 
     /// One turn, and what watches it.
-    fn turn(&mut self) -> Turned {
+    fn turn(&mut self) -> TurnCounts {
         let began = now();
         let now = self.plane.now();
         self.scribe.set(Gauge::LastTick, now.unix_ms);

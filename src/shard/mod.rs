@@ -49,4 +49,4 @@ pub use measure::hashed;
 pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, Trouble};
 pub use options::{Options, TracingOptions};
 pub use state::{Order, Setup, Shard};
-pub use turn::{Lanes, Turned, turn};
+pub use turn::{Lanes, TurnCounts, turn};

@@ -47,7 +47,7 @@ pub trait Lanes {
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turned {
+pub struct TurnCounts {
     /// Events of connections.
     pub events_count: usize,
     /// Messages of other cores.
@@ -62,10 +62,10 @@ pub struct Turned {
     pub posted_count: usize,
 }
 
-impl Turned {
+impl TurnCounts {
     /// Whether there was nothing to do, so that the core may sleep.
     pub fn is_idle(&self) -> bool {
-        *self == Turned::default()
+        *self == TurnCounts::default()
     }
 }
 
@@ -77,7 +77,7 @@ pub fn turn<I: Io, L: Lanes>(
     io: &mut I,
     lanes: &mut L,
     work: &mut Vec<Action>,
-) -> Turned {
+) -> TurnCounts {
     assert!(work.is_empty(), "the last turn was not finished");
     let mut accepted_count = 0;
     let events_count = io.reap(TURN_EVENTS_MAX, &mut |event| {
@@ -117,7 +117,14 @@ pub fn turn<I: Io, L: Lanes>(
     shard.scribe.add(Counter::Accepted, accepted_count);
     shard.scribe.add(Counter::LettersReceived, letters_count as u64);
     shard.scribe.add(Counter::LettersSent, posted_count as u64);
-    Turned { events_count, letters_count, replies_count, orders_count, actions_count, posted_count }
+    TurnCounts {
+        events_count,
+        letters_count,
+        replies_count,
+        orders_count,
+        actions_count,
+        posted_count,
+    }
 }
 
 fn post_letters<I: Io, L: Lanes>(shard: &mut Shard, io: &mut I, lanes: &mut L) -> usize {
