@@ -1,108 +1,79 @@
-//! ARCHITECTURE.md's arrows, and the tidiness of the tree, as tests.
+//! What keeps the tree easy to enter, held by parsing it: who may use whom, what stays pure,
+//! how long functions are, what files and types are called, where links lead.
+//!
+//! What breaks a rule today stands in `tests/tidy/exceptions.txt`, which only gets shorter:
+//! a line that is not needed any more is a mistake, too.
 
-use std::fs;
-use std::path::Path;
+#[path = "tidy/arrows.rs"]
+mod arrows;
+#[path = "tidy/links.rs"]
+mod links;
+#[path = "tidy/names.rs"]
+mod names;
+#[path = "tidy/shape.rs"]
+mod shape;
+#[path = "tidy/source.rs"]
+mod source;
 
-/// Who may name whom. A missing edge is a decision, not an oversight; adding
-/// one is a line in docs/decisions/.
-const MAY_USE: &[(&str, &str)] = &[
-    ("base", ""),
-    ("metrics", "base"),
-    ("logs", "base"),
-    ("ring", "base metrics"),
-    ("ws", "base"),
-    ("wire", "base"),
-    ("auth", "base"),
-    ("store", "base metrics wire"),
-    ("room", "base metrics wire store"),
-    ("session", "base metrics ws wire auth room store"),
-    ("shard", "base metrics ws wire auth session room store"),
-    ("listener", ""),
-    ("trust", ""),
-    ("outbound", "trust"),
-    ("admin", "base metrics listener"),
-    ("server", "base metrics ring ws wire auth session room store shard admin logs"),
-    ("alert", "base listener outbound logs"),
-    ("probe", "ws wire listener trust logs"),
-    (
-        "config",
-        "base metrics ring ws wire auth session room store shard admin server alert outbound \
-         logs",
-    ),
-    (
-        "cli",
-        "base metrics ring ws wire auth session room store shard admin server alert probe config \
-         outbound logs",
-    ),
-];
+use std::collections::BTreeSet;
 
-/// These decide and never act.
-const PURE: &str = "base ws wire auth session room shard config";
-const ACTS: &str = "Instant::now SystemTime HashMap std::net std::fs std::thread glommio tokio";
-
-/// The only files that may say `unsafe`.
-const MAY_BE_UNSAFE: &str = "src/ring/";
+/// What is wrong in one place: the rule, and the place, as in the list of exceptions.
+type Finding = (&'static str, String);
 
 #[test]
-fn dependencies_point_down() {
-    let mut errors = Vec::new();
-    for entry in fs::read_dir("src").unwrap() {
-        let path = entry.unwrap().path();
-        let module = path.file_name().unwrap().to_str().unwrap();
-        match MAY_USE.iter().find(|(name, _)| *name == module) {
-            Some((_, allowed)) => walk(&path, &mut |file, line| {
-                errors.extend(fault(module, allowed, line).map(|why| format!("{file}: {why}")));
-            }),
-            None => assert!(path.is_file(), "{module} has no row in MAY_USE"),
-        }
-    }
-    assert!(errors.is_empty(), "{}", errors.join("\n"));
+fn the_tree_is_tidy_but_for_the_exceptions() {
+    let files = source::all();
+    let mut found: BTreeSet<Finding> = BTreeSet::new();
+    found.extend(arrows::findings(&files));
+    found.extend(shape::findings(&files));
+    found.extend(names::findings(&files));
+    found.extend(links::findings());
+    let text = include_str!("tidy/exceptions.txt");
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let listed: BTreeSet<(&str, &str)> =
+        lines.map(|line| line.split_once('\t').expect("a rule, a tab, and a place")).collect();
+    let is_listed = |one: &&Finding| listed.contains(&(one.0, one.1.as_str()));
+    let new: Vec<String> = found
+        .iter()
+        .filter(|one| !is_listed(one))
+        .map(|(rule, place)| format!("{rule}\t{place}"))
+        .collect();
+    let is_found =
+        |one: &&(&str, &str)| found.iter().any(|(rule, place)| (*rule, place.as_str()) == **one);
+    let over: Vec<String> = listed
+        .iter()
+        .filter(|one| !is_found(one))
+        .map(|(rule, place)| format!("{rule}\t{place}"))
+        .collect();
+    assert!(new.is_empty(), "against the rules:\n{}", new.join("\n"));
+    assert!(over.is_empty(), "not against the rules any more:\n{}", over.join("\n"));
 }
 
+/// Every rule finds what it is for, so that a tidy tree means something.
 #[test]
-fn unsafe_stays_in_the_ring() {
-    let mut errors = Vec::new();
-    for root in ["src", "bench/src", "sim/src"] {
-        walk(Path::new(root), &mut |file, line| {
-            let says_so = line.contains("allow(unsafe_code)") || line.contains("unsafe {");
-            if says_so && !file.starts_with(MAY_BE_UNSAFE) {
-                errors.push(format!("{file}: unsafe outside {MAY_BE_UNSAFE}"));
-            }
-        });
-    }
-    assert!(errors.is_empty(), "{}", errors.join("\n"));
-}
-
-fn fault(module: &str, allowed: &str, line: &str) -> Option<String> {
-    let has = |list: &str, word: &str| list.split(' ').any(|item| item == word);
-    for path in line.split("crate::").skip(1) {
-        // `crate::{a, b::c}` names several.
-        let names = path.strip_prefix('{').map_or(path, |group| group.trim_end_matches(['}', ';']));
-        let many = names.len() != path.len();
-        for used in names.split(',').take(if many { usize::MAX } else { 1 }) {
-            let used = used.trim().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-            if used != module && !has(allowed, used) {
-                return Some(format!("{module} may not use {used}"));
-            }
-        }
-    }
-    let code = line.split("//").next().unwrap_or_default();
-    let act = ACTS.split(' ').find(|act| has(PURE, module) && code.contains(act))?;
-    // An address is a value; opening a socket is the act.
-    if act == "std::net" && (code.contains("SocketAddr") || code.contains("IpAddr")) {
-        return None;
-    }
-    Some(format!("{act} in a pure module"))
-}
-
-fn walk(dir: &Path, on_line: &mut dyn FnMut(&str, &str)) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            walk(&path, on_line);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            text.lines().for_each(|line| on_line(path.to_str().unwrap(), line));
-        }
-    }
+fn each_rule_sees_what_it_forbids() {
+    let text = r#"
+        use crate::{base::limits, shard::{self, Shard}};
+        fn path() { let _ = super::super::ring::probe(); std::thread::yield_now(); }
+        fn flag(is_on: bool) {}
+        fn wild(x: u8) { match x { 0 => (), _ => () } }
+        fn danger() { unsafe { core::hint::unreachable_unchecked() } }
+        pub struct Twice;
+        #[cfg(test)] mod tests { fn unseen(flag: bool) { crate::server::run() } }
+    "#;
+    let file = source::File::parse("src/room/example.rs", text);
+    let other = source::File::parse("src/ws/other.rs", "//! Header.\npub enum Twice {}");
+    let files = [file, other];
+    let mut found = arrows::findings(&files);
+    found.extend(shape::findings(&files));
+    found.extend(names::findings(&files));
+    let rules: BTreeSet<&str> = found.iter().map(|(rule, _)| *rule).collect();
+    let wanted = ["arrow", "pure", "unsafe", "bool-parameter", "catch-all", "header", "type-name"];
+    assert_eq!(rules, BTreeSet::from(wanted), "{found:?}");
+    let arrows: Vec<&str> =
+        found.iter().filter(|(rule, _)| *rule == "arrow").map(|(_, place)| &**place).collect();
+    assert_eq!(arrows, ["src/room/example.rs: ring", "src/room/example.rs: shard"]);
+    let long = format!("//! Header.\nfn long() {{\n{}}}", "    call();\n".repeat(70));
+    let found = shape::findings(&[source::File::parse("src/ws/long.rs", &long)]);
+    assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);
 }
