@@ -24,6 +24,7 @@ pub mod session;
 pub mod shard;
 
 pub mod listener;
+mod runtime;
 pub mod trust;
 
 pub mod outbound;

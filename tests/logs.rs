@@ -100,6 +100,36 @@ fn a_server_that_began_without_stderr_serves_and_drains() {
     assert_eq!(ended(&mut server.0), Some(0));
 }
 
+/// The log's file is as long as `ulimit -f` allows, and a rotator asks for a new one as
+/// it asks others. Nothing is kept on the disk, which has the same limit.
+#[test]
+fn a_server_whose_log_may_not_grow_serves_reloads_and_drains() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, admin_port) = (free_port(), free_port());
+    let script = "ulimit -f 0; exec \"$0\" serve --dev 2>\"$1\"";
+    let mut server = Running(
+        Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_rookery")])
+            .arg(folder.path().join("log"))
+            .env("ROOKERY_SERVER_LISTEN", format!("127.0.0.1:{port}"))
+            .env("ROOKERY_SERVER_ADMIN_LISTEN", format!("127.0.0.1:{admin_port}"))
+            .env("ROOKERY_SERVER_CONNECTIONS_MAX", "1000")
+            .env("ROOKERY_NAMESPACES", "[{ name = \"room\", durability = \"memory\" }]")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let ready = until(|| fetch(admin_port, "/ready").filter(|(status, _)| *status == 200));
+    assert!(ready.is_some(), "it is ready");
+    for name in ["USR1", "USR2"] {
+        until_lost(admin_port, "failed", || signal(server.0.id(), name));
+    }
+    signal(server.0.id(), "HUP");
+    assert!(lost(admin_port, "failed") > 0.0);
+    signal(server.0.id(), "TERM");
+    assert_eq!(ended(&mut server.0), Some(0));
+}
+
 #[test]
 fn a_reader_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed() {
     let (reader, writer) = full_pipe();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
@@ -536,4 +537,67 @@ fn ten_thousand_idle_peers_cost_less_than_a_hundredth_of_a_core() {
     thread::sleep(Duration::from_secs(WINDOW_S)); // the time over which it is measured
     let ticks = server.cpu_ticks() - before;
     assert!(ticks <= WINDOW_S, "{ticks} hundredths of a second in {WINDOW_S} s");
+}
+
+/// Nothing that is kept on a disk, so that nothing has begun a thread for it.
+const IN_MEMORY: (&str, &str) =
+    ("ROOKERY_NAMESPACES", "[{ name = \"room\", durability = \"memory\" }]");
+
+/// Root is held to no limit of threads, so the command is that of a user with no others.
+fn held_to_limits(user: &str, program: &str) -> Command {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", user, "--regid", user, "--clear-groups", program]);
+    command
+}
+
+/// What a control group or the system allows was used up by others since the start.
+#[test]
+fn a_server_that_may_have_no_more_threads_reloads_answers_and_drains() {
+    let settings = [IN_MEMORY, ("ROOKERY_SERVER_SHARDS", "1")];
+    let mut server =
+        Server::start_as(held_to_limits("65532", env!("CARGO_BIN_EXE_rookery")), &settings);
+    let mut limit = held_to_limits("65532", "prlimit");
+    limit.args(["--nproc=1:1", "--pid", &server.child.id().to_string()]);
+    assert!(limit.status().unwrap().success());
+    server.signal("HUP");
+    server.line_with("keys were read again");
+    assert!(server.page("/health").ends_with("alive\n"));
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
+fn a_server_that_may_have_too_few_threads_says_what_limits_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("prlimit");
+    // As root the limit is set first, and holds for whom it becomes.
+    let held = held_to_limits("65533", env!("CARGO_BIN_EXE_rookery"));
+    command.arg("--nproc=4:4").arg(held.get_program()).args(held.get_args());
+    let output = configured(command, &folder, &[IN_MEMORY]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("threads more") && text.contains("pids.max"), "{text}");
+}
+
+/// As after a deploy that removed the old version's directory.
+#[test]
+fn a_server_whose_directory_is_gone_starts_where_all_paths_are_whole() {
+    let gone = |folder: &TempDir| {
+        let mut command = Command::new("sh");
+        let script = "mkdir \"$1\" && cd \"$1\" && rmdir \"$1\" && shift && exec \"$0\" \"$@\"";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_rookery")]).arg(folder.path().join("old"));
+        command
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start_as(gone(&folder), &[]);
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+    let relative = [("ROOKERY_STORE_DIR", "store")];
+    let output = configured(gone(&folder), &folder, &relative).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("store is relative to the directory"), "{text}");
 }

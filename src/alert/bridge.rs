@@ -35,6 +35,7 @@ use super::{audit, outlive, pair_pages, text};
 use crate::base::{Now, Tick};
 use crate::listener::{Listener, remedy};
 use crate::outbound::ExchangeAnswer;
+use crate::runtime::control_runtime;
 
 /// Inputs that wait for the core.
 const INBOX_MAX: usize = 256;
@@ -108,10 +109,8 @@ pub type Reload = Box<dyn FnMut() -> Result<Settings, String> + Send>;
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the settings again.
 pub fn run(settings: Settings, reload: Reload) -> Result<Ended, Fault> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Fault::System)?;
+    // The other one reads the settings again.
+    let runtime = control_runtime(1).map_err(Fault::System)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen().map_err(Fault::System)?;
         let insistence = Signals::listen().map_err(Fault::System)?;

@@ -12,6 +12,7 @@ mod alert_bridge;
 mod doctor;
 mod inputs;
 mod output;
+mod place;
 mod probe;
 mod serve;
 mod settings;

@@ -1,11 +1,12 @@
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::MISUSED;
 use super::inputs::Inputs;
 use super::output::fail;
+use super::place::leave_gone_directory;
+use super::{FAILED, MISUSED};
 use crate::logs;
 use crate::server::{self, EvidenceOptions, Secrets, Setup, StoreSetup};
 use crate::store::OpenFault;
@@ -18,6 +19,10 @@ pub(super) fn run(inputs: Inputs) -> u8 {
     };
     if let Some(useless) = config.is_useless() {
         return fail(MISUSED, useless);
+    }
+    let store_dir = config.store().map_or(Path::new(""), |options| &options.dir);
+    if let Err(why) = leave_gone_directory(&[store_dir, Path::new(&config.admin.evidence_dir)]) {
+        return fail(FAILED, &why);
     }
     logs::begin(config.server.log_format, config.server.log_level);
     if inputs.base.dev {
@@ -74,6 +79,10 @@ fn make_store_dir(dir: &Path) -> Result<(), OpenFault> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     // Whatever else lies there is for the store to find.
     made.or_else(|error| if dir.exists() { Ok(()) } else { Err(error) }).map_err(|error| {
-        OpenFault::System { dir: dir.to_owned(), what: format!("it cannot be made: {error}") }
+        let what = match fs::read_link(dir) {
+            Ok(target) => format!("it is a link to {}, which is not there", target.display()),
+            Err(_) => format!("it cannot be made: {error}"),
+        };
+        OpenFault::System { dir: dir.to_owned(), what }
     })
 }

@@ -21,6 +21,7 @@ mod escape;
 mod pace;
 mod panics;
 mod queue;
+mod signals;
 mod writer;
 
 use std::fmt;
@@ -86,6 +87,7 @@ pub fn begin(format: LogFormat, level: LogLevel) {
     if QUEUE.set(queue.clone()).is_err() {
         return; // the first one stays
     }
+    signals::outlive();
     // Without a descriptor of our own, or without a thread, nobody reads the queue: it
     // fills up, and lines are counted as lost.
     if let Ok(descriptor) = io::stderr().as_fd().try_clone_to_owned() {

@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rustls::ClientConfig;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
@@ -21,6 +21,7 @@ use super::options::Options;
 use super::round::{Report, round};
 use super::target::Target;
 use crate::listener::{Limits, Listener, remedy};
+use crate::runtime::control_runtime;
 use crate::trust;
 
 /// How much one who asks may take.
@@ -83,7 +84,7 @@ fn trust(options: &Options) -> Result<Arc<ClientConfig>, Fault> {
 }
 
 fn runtime() -> Result<Runtime, Fault> {
-    Builder::new_current_thread().enable_all().build().map_err(Fault::System)
+    control_runtime(0).map_err(Fault::System)
 }
 
 async fn serve(

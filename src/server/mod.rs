@@ -33,9 +33,8 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::runtime;
-
 use crate::auth::Keys;
+use crate::runtime::control_runtime;
 use crate::{admin, logs, ring, shard, store};
 
 pub use cpu_quota::CpuQuota;
@@ -131,7 +130,8 @@ pub fn run(setup: Setup) -> Result<Ended, Fault> {
     ring::KernelIo::new(&plan.ring(&setup.ring), crate::metrics::Cells::new().claim().into())
         .map_err(|refusal| Fault::ring(refusal, &plan, &setup.ring))?;
     // Before descriptor tables split: cores wake this runtime by descriptor.
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    // Each core has a helper of glommio's beside it, and the store a worker.
+    let runtime = control_runtime(2 * plan.cores.len() + 2);
     let runtime = runtime.map_err(Fault::Runtime)?;
     let ended = runtime.block_on(control::run(setup, plan));
     // A profile that is being made, or a file on a disk that hangs, is nothing to wait for.

@@ -23,12 +23,13 @@ const MAY_USE: &[(&str, &str)] = &[
     ("session", "base metrics ws wire auth room store"),
     ("shard", "base metrics ws wire auth session room store"),
     ("listener", ""),
+    ("runtime", ""),
     ("trust", ""),
     ("outbound", "trust"),
     ("admin", "base metrics listener"),
-    ("server", "base metrics ring ws wire auth session room store shard admin logs"),
-    ("alert", "base listener outbound logs"),
-    ("probe", "ws wire listener trust logs"),
+    ("server", "base metrics ring ws wire auth session room store shard admin logs runtime"),
+    ("alert", "base listener outbound logs runtime"),
+    ("probe", "ws wire listener trust logs runtime"),
     (
         "config",
         "base metrics ring ws wire auth session room store shard admin server alert outbound \
