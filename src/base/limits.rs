@@ -182,6 +182,10 @@ pub const HELD_COUNT_MAX: usize = 1_024;
 /// Bytes of such commands; one alone may have more, up to a message's.
 pub const HELD_BYTES_MAX: usize = 64 << 10;
 
+/// Channels of one connection that are remembered because their subscribe was refused with
+/// 111; of more, the latest.
+pub const PUT_OFF_MAX: usize = 64;
+
 /// Members that a presence answer lists; larger rooms answer 106.
 pub const PRESENCE_CLIENTS_MAX: usize = 2_000;
 

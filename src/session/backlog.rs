@@ -2,7 +2,8 @@
 //! about a channel takes effect in the order in which it was said.
 //!
 //! Behind `connect` everything waits. Behind a subscribe only what is about the same
-//! channel does: what concerns other channels, or none, is served at once.
+//! channel does: what concerns other channels, or none, is served at once. Where it was
+//! refused with 111, what is not allowed without it is, too.
 //!
 //! Invariants: a channel has a backlog only while its subscription is asked for; all
 //! backlogs of a session together keep within `HELD_COUNT_MAX`, and, but for a single
@@ -14,13 +15,15 @@ use bytes::BytesMut;
 
 use super::names::conversation;
 use super::outcome::Refusal;
+use super::requests::{namespace, unpublished};
 use super::state::{Context, State};
 use super::subs::Stage;
+use super::target::Done;
 use super::{Effect, Outcome, Session};
 use crate::base::RoomId;
-use crate::base::limits::{COMMANDS_PER_MESSAGE_MAX, HELD_BYTES_MAX, HELD_COUNT_MAX};
+use crate::base::limits::{COMMANDS_PER_MESSAGE_MAX, HELD_BYTES_MAX, HELD_COUNT_MAX, PUT_OFF_MAX};
 use crate::wire::chat::{self, Method, Verb};
-use crate::wire::{self, Command, Encoding, ErrorCode, Request, client};
+use crate::wire::{self, Command, Encoding, ErrorCode, Request, SubscribeRequest, client};
 
 const _: () = assert!(HELD_COUNT_MAX <= COMMANDS_PER_MESSAGE_MAX, "a backlog is read as a message");
 
@@ -166,6 +169,37 @@ impl Backlogs {
     }
 }
 
+/// Channels whose subscribe was refused with 111, since then: what is not allowed without
+/// the subscription passes as well.
+#[derive(Debug, Default)]
+pub struct PutOff(Vec<RoomId>);
+
+impl PutOff {
+    /// One more; over the limit the oldest is forgotten.
+    pub fn insert(&mut self, room: RoomId) {
+        self.remove(room);
+        if PUT_OFF_MAX <= self.0.len() {
+            self.0.remove(0);
+        }
+        self.0.push(room);
+    }
+
+    /// It was asked again, or given up.
+    pub fn remove(&mut self, room: RoomId) {
+        self.0.retain(|other| *other != room);
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(&self, room: RoomId) -> bool {
+        self.0.contains(&room)
+    }
+
+    /// True when none is.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl Session {
     /// A command that is within the quota: it is served now, or waits for the room that
     /// it is about.
@@ -175,11 +209,70 @@ impl Session {
         command: Command<'_>,
         out: &mut Outcome,
     ) -> Result<(), Refusal> {
-        let Some(room) = self.waits_for(cx, &command.request) else {
-            return self.on_request(cx, command.id, command.request, out);
+        let done = match self.waits_for(cx, &command.request) {
+            None => {
+                let done = self.on_request(cx, command.id, &command.request, out);
+                self.weigh(cx, &command.request, done)
+            }
+            Some(room) => self.hold(room, &command, out.encoding),
         };
+        if let (Request::Publish { channel, .. }, Err(refusal)) = (&command.request, done) {
+            let chat_type = cx.rooms.chat_type(namespace(cx, channel));
+            out.unpublished.push((chat_type, unpublished(refusal.code())));
+        }
+        done
+    }
+
+    fn hold(&mut self, room: RoomId, command: &Command<'_>, encoding: Encoding) -> Done {
         let State::Ready(peer) = &mut self.state else { return Ok(()) };
-        Ok(peer.backlogs_mut().push(room, out.encoding, &command)?)
+        Ok(peer.backlogs_mut().push(room, encoding, command)?)
+    }
+
+    /// Notes what a subscribe came to. Behind one that was put off, what is not allowed is
+    /// put off, too, until that is asked again or given up.
+    fn weigh(&mut self, cx: &Context<'_>, request: &Request<'_>, done: Done) -> Done {
+        match (request, done) {
+            (Request::Subscribe(SubscribeRequest { channel, .. }), _) => {
+                self.forget_put_off(cx, channel);
+                if done == Err(Refusal::Code(ErrorCode::TooManyRequests)) {
+                    self.note_put_off(cx, channel);
+                }
+            }
+            (Request::Unsubscribe { channel }, Ok(())) => self.forget_put_off(cx, channel),
+            (request, Err(Refusal::Code(ErrorCode::PermissionDenied)))
+                if self.is_put_off(cx, request) =>
+            {
+                return Err(ErrorCode::TooManyRequests.into());
+            }
+            (_, Ok(()) | Err(_)) => {}
+        }
+        done
+    }
+
+    /// A subscribe to this channel was refused with 111 at once.
+    pub(super) fn note_put_off(&mut self, cx: &Context<'_>, channel: &str) {
+        if let State::Ready(peer) = &mut self.state {
+            let room = cx.names.room(peer.tenant(), channel);
+            peer.put_off_mut().insert(room);
+        }
+    }
+
+    fn forget_put_off(&mut self, cx: &Context<'_>, channel: &str) {
+        if let State::Ready(peer) = &mut self.state
+            && peer.put_off().is_some()
+        {
+            let room = cx.names.room(peer.tenant(), channel);
+            peer.forget_put_off(room);
+        }
+    }
+
+    /// Whether it is about a channel whose subscribe was put off, and nothing came of it.
+    fn is_put_off(&self, cx: &Context<'_>, request: &Request<'_>) -> bool {
+        let State::Ready(peer) = &self.state else { return false };
+        let Some(put_off) = peer.put_off() else { return false };
+        let Some(channel) = channel_of(request, &peer.info.user) else { return false };
+        let room = cx.names.room(peer.tenant(), &channel);
+        put_off.contains(room) && self.subs.at(room).is_none()
     }
 
     /// What was waited for is there: the commands behind it are served, at most so many of

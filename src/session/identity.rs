@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::backlog::{Backlog, Backlogs};
+use super::backlog::{Backlog, Backlogs, PutOff};
 use super::rights::Identity;
 use crate::auth::{Allow, Cap, allowed};
 use crate::base::{RoomId, Tick};
@@ -60,6 +60,8 @@ pub struct Extra {
     pub channels: BTreeMap<RoomId, ChannelExtra>,
     /// Commands that wait for rooms' answers to subscribes.
     pub backlogs: Backlogs,
+    /// Subscribes that were refused for a while.
+    pub put_off: PutOff,
 }
 
 /// What a subscription's token says beyond the channel.
@@ -75,9 +77,10 @@ pub struct ChannelExtra {
 
 impl Extra {
     fn is_plain(&self) -> bool {
-        let Extra { tenant, counted_as, caps, channels, backlogs } = self;
+        let Extra { tenant, counted_as, caps, channels, backlogs, put_off } = self;
         let is_nobodys = tenant.is_empty() && counted_as.is_none();
-        is_nobodys && caps.is_empty() && channels.is_empty() && backlogs.is_empty()
+        let asks_nothing = backlogs.is_empty() && put_off.is_empty();
+        is_nobodys && caps.is_empty() && channels.is_empty() && asks_nothing
     }
 }
 
@@ -193,6 +196,24 @@ impl Peer {
         let backlog = self.extra.as_mut()?.backlogs.take(room);
         self.tidy();
         backlog
+    }
+
+    /// Subscribes that were refused for a while, if there are any.
+    pub fn put_off(&self) -> Option<&PutOff> {
+        self.extra.as_ref().map(|extra| &extra.put_off).filter(|put_off| !put_off.is_empty())
+    }
+
+    /// Those, to be added to.
+    pub fn put_off_mut(&mut self) -> &mut PutOff {
+        &mut self.extra.get_or_insert_default().put_off
+    }
+
+    /// This one was asked again, or given up.
+    pub fn forget_put_off(&mut self, room: RoomId) {
+        if let Some(extra) = &mut self.extra {
+            extra.put_off.remove(room);
+        }
+        self.tidy();
     }
 
     /// Whoever has nothing that few have costs nothing for it.

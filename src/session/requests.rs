@@ -34,46 +34,33 @@ impl Session {
         &mut self,
         cx: &mut Context<'_>,
         id: u32,
-        request: Request<'_>,
+        request: &Request<'_>,
         out: &mut Outcome,
     ) -> Done {
-        if self.admits(cx, &request) == Admission::Throttled {
-            if let Request::Publish { channel, .. } = &request {
-                let chat_type = cx.rooms.chat_type(namespace(cx, channel));
-                out.unpublished.push((chat_type, PublishResult::Limited));
-            }
+        if self.admits(cx, request) == Admission::Throttled {
             return Err(ErrorCode::TooManyRequests.into());
         }
         match request {
             // What is live goes first. No mistake of the client's, so it is not counted as one.
             Request::Subscribe(_) if cx.load.pace == Pace::FarBehind => {
-                out.refuse(id, ErrorCode::TooManyRequests);
-                Ok(())
+                Err(ErrorCode::TooManyRequests.into())
             }
-            Request::Subscribe(request) => self.subscribe(cx, id, &request, out),
-            Request::Unsubscribe { channel } => self.unsubscribe(cx, id, &channel, out),
-            Request::Publish { channel, data } => {
-                let done = self.publish(cx, id, &channel, &data, out);
-                let chat_type = cx.rooms.chat_type(namespace(cx, &channel));
-                let refused = done.err().map(|refusal| (chat_type, unpublished(refusal.code())));
-                out.unpublished.extend(refused);
-                done
-            }
-            Request::Presence { channel } => self.presence(cx, id, &channel, What::Presence, out),
+            Request::Subscribe(request) => self.subscribe(cx, id, request, out),
+            Request::Unsubscribe { channel } => self.unsubscribe(cx, id, channel, out),
+            Request::Publish { channel, data } => self.publish(cx, id, channel, data, out),
+            Request::Presence { channel } => self.presence(cx, id, channel, What::Presence, out),
             Request::PresenceStats { channel } => {
-                self.presence(cx, id, &channel, What::PresenceStats, out)
+                self.presence(cx, id, channel, What::PresenceStats, out)
             }
-            Request::History(request) => self.history(cx, id, &request, out),
+            Request::History(request) => self.history(cx, id, request, out),
             Request::Ping => {
                 out.answer(id, Answer::Ping);
                 Ok(())
             }
-            Request::Rpc { method, data } => self.rpc(cx, id, &method, &data, out),
-            Request::Send { data } => self.send(cx, &data, out),
-            Request::Refresh { token } => self.refresh(cx, id, &token, out),
-            Request::SubRefresh { channel, token } => {
-                self.sub_refresh(cx, id, &channel, &token, out)
-            }
+            Request::Rpc { method, data } => self.rpc(cx, id, method, data, out),
+            Request::Send { data } => self.send(cx, data, out),
+            Request::Refresh { token } => self.refresh(cx, id, token, out),
+            Request::SubRefresh { channel, token } => self.sub_refresh(cx, id, channel, token, out),
             Request::Unknown => Err(ErrorCode::MethodNotFound.into()),
             // Both are served before a request gets here.
             Request::Connect(_) | Request::Pong => Ok(()),

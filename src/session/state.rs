@@ -189,6 +189,9 @@ impl Session {
                         let result = unpublished(ErrorCode::TooManyRequests);
                         out.unpublished.push((chat_type, result));
                     }
+                    if let Request::Subscribe(request) = &request {
+                        self.note_put_off(cx, &request.channel);
+                    }
                     self.throttle(cx, id, out);
                 }
             }
@@ -264,6 +267,9 @@ impl Session {
                 if maker == Some(Maker::Server) {
                     // As at connect.
                     return self.close(Fault::Refused(code), out);
+                }
+                if code == ErrorCode::TooManyRequests {
+                    peer.put_off_mut().insert(room);
                 }
                 self.refuse(cx, id, code, out);
                 let behind = if code.parts().2 { Behind::Passing(code) } else { Behind::Settled };

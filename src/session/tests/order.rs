@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::base::limits::{HELD_BYTES_MAX, HELD_COUNT_MAX};
+use crate::base::limits::{HELD_BYTES_MAX, HELD_COUNT_MAX, PUT_OFF_MAX};
 
 /// A session whose rooms answer when the test says so.
 struct Line {
@@ -272,6 +272,78 @@ fn a_subscribe_that_is_refused_lets_the_others_through() {
         assert_eq!(line.codes(), [code.parts().0, publish, 0, 0, 0]);
         assert_eq!(line.asked_of("room:1"), [Subscribe, Subscribe, Publish]);
     }
+}
+
+#[test]
+fn behind_a_subscribe_that_is_put_off_at_once_nothing_is_wrong_for_good() {
+    let mut line = Line::new();
+    line.desk.load.pace = Pace::FarBehind;
+    line.say(&[SUBSCRIBE, PUBLISH, PRESENCE, TYPING]);
+    line.say(&[PUBLISH, r#""publish":{"channel":"room:2","data":1}"#]);
+    assert_eq!(line.codes(), [111, 111, 111, 111, 111, 103], "the other one was not asked for");
+    line.replies.clear();
+    line.say(&[UNSUBSCRIBE, PUBLISH]);
+    assert_eq!(line.codes(), [0, 103], "it was given up");
+    line.say(&[SUBSCRIBE]);
+    line.desk.load.pace = Pace::OnTime;
+    line.replies.clear();
+    line.say(&[SUBSCRIBE, PUBLISH]);
+    line.answer_all();
+    line.say(&[UNSUBSCRIBE, PUBLISH]);
+    line.answer_all();
+    line.replies.sort_unstable();
+    assert_eq!(line.codes(), [0, 0, 0, 103]);
+}
+
+#[test]
+fn a_subscribe_that_is_refused_for_good_later_was_asked_again() {
+    let mut line = Line::new();
+    line.desk.load.pace = Pace::FarBehind;
+    let publish = r#""publish":{"channel":"closed:1","data":1}"#;
+    line.say(&[r#""subscribe":{"channel":"closed:1"}"#, publish]);
+    line.desk.load.pace = Pace::OnTime;
+    line.say(&[r#""subscribe":{"channel":"closed:1"}"#, publish]);
+    assert_eq!(line.codes(), [111, 111, 103, 103]);
+}
+
+#[test]
+fn a_subscribe_beyond_the_own_quota_puts_off_what_follows_within_it() {
+    let mut line = Line::new();
+    line.desk.options.commands_per_s = 1;
+    line.desk.options.commands_burst = 2;
+    line.say(&[r#""ping":{}"#, r#""ping":{}"#, SUBSCRIBE]);
+    line.desk.pass(2_000);
+    line.say(&[PUBLISH]);
+    assert_eq!(line.codes(), [0, 0, 111, 111]);
+    let results = line.desk.out.unpublished.iter().map(|(_, result)| *result);
+    assert!(results.eq([PublishResult::Limited]), "{:?}", line.desk.out.unpublished);
+}
+
+#[test]
+fn a_room_that_refused_for_a_while_puts_off_what_comes_after_its_answer() {
+    for (code, publish) in [(ErrorCode::TooManyRequests, 111), (ErrorCode::LimitExceeded, 103)] {
+        let mut line = Line::new();
+        line.say(&[SUBSCRIBE]);
+        line.answer("room:1", Answer::Unwelcome(code));
+        line.say(&[PUBLISH]);
+        assert_eq!(line.codes(), [code.parts().0, publish]);
+    }
+}
+
+#[test]
+fn of_many_that_are_put_off_the_latest_are_remembered() {
+    let mut line = Line::new();
+    line.desk.options.commands_per_s = 0;
+    line.desk.load.pace = Pace::FarBehind;
+    for n in 0..=PUT_OFF_MAX {
+        line.say(&[&format!(r#""subscribe":{{"channel":"room:{n}"}}"#)]);
+    }
+    line.replies.clear();
+    for n in 0..=PUT_OFF_MAX {
+        line.say(&[&format!(r#""publish":{{"channel":"room:{n}","data":1}}"#)]);
+    }
+    assert_eq!(line.codes()[0], 103);
+    assert_eq!(line.codes()[1..], [111; PUT_OFF_MAX]);
 }
 
 #[test]
