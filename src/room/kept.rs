@@ -29,6 +29,8 @@ pub struct Kept {
     /// Direct messages that were given up: whom they are for, if the store kept them.
     doubtful: Vec<(u64, Voice)>,
     waiting: Vec<(ShardId, Ask)>,
+    /// Retractions whose message is being read, in the order in which they came.
+    retraction_reads: Vec<RetractionRead>,
     /// Reads of the store that are under way for this room.
     pub readings_count: u32,
 }
@@ -68,6 +70,15 @@ pub struct Pending {
     pub behind: Vec<(ShardId, Ask)>,
 }
 
+/// A retraction whose message is being read.
+#[derive(Debug)]
+struct RetractionRead {
+    /// Who asked for it.
+    by: (ShardId, Asker),
+    /// What the same connection asked behind it, and wants to find it done.
+    behind: Vec<(ShardId, Ask)>,
+}
+
 impl Pending {
     /// Whether this connection waits for it.
     pub fn is_said_by(&self, shard: ShardId, conn: ConnId) -> bool {
@@ -88,6 +99,7 @@ impl Kept {
             retracting: BTreeMap::new(),
             doubtful: Vec::new(),
             waiting: Vec::new(),
+            retraction_reads: Vec::new(),
             readings_count: 0,
         }
     }
@@ -203,15 +215,41 @@ impl Kept {
         self.pending.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// The latest pending message of this connection.
-    pub fn pending_of(&mut self, shard: ShardId, conn: ConnId) -> Option<&mut Pending> {
-        self.pending.iter_mut().rev().find(|pending| pending.is_said_by(shard, conn))
+    /// What waits for the latest that this connection changes. Retractions whose message is
+    /// being read come first: they are given to the store behind all that it has.
+    pub fn behind_latest(
+        &mut self,
+        shard: ShardId,
+        conn: ConnId,
+    ) -> Option<&mut Vec<(ShardId, Ask)>> {
+        let mut reads = self.retraction_reads.iter_mut().rev();
+        if let Some(read) = reads.find(|read| (read.by.0, read.by.1.conn) == (shard, conn)) {
+            return Some(&mut read.behind);
+        }
+        let mut pending = self.pending.iter_mut().rev();
+        let latest = pending.find(|pending| pending.is_said_by(shard, conn))?;
+        Some(&mut latest.behind)
     }
 
-    /// The offset of the pending message that this command waits for.
-    pub fn place_of(&self, by: &(ShardId, Asker)) -> Option<u64> {
-        let pending = self.pending.iter().rev().find(|pending| pending.askers.contains(by))?;
-        Some(pending.publication.offset)
+    /// What waits for this command, if it is not done.
+    pub fn behind(&mut self, by: &(ShardId, Asker)) -> Option<&mut Vec<(ShardId, Ask)>> {
+        if let Some(read) = self.retraction_reads.iter_mut().find(|read| read.by == *by) {
+            return Some(&mut read.behind);
+        }
+        let mut pending = self.pending.iter_mut().rev();
+        Some(&mut pending.find(|pending| pending.askers.contains(by))?.behind)
+    }
+
+    /// The message of a retraction is being read.
+    pub fn begin_retraction_read(&mut self, by: (ShardId, Asker)) {
+        self.retraction_reads.push(RetractionRead { by, behind: Vec::new() });
+    }
+
+    /// It has been read, or will not be. Returns what waits for that.
+    pub fn end_retraction_read(&mut self, by: (ShardId, Asker)) -> Vec<(ShardId, Ask)> {
+        let index = self.retraction_reads.iter().position(|read| read.by == by);
+        let index = index.expect("what ends has begun");
+        self.retraction_reads.remove(index).behind
     }
 
     /// The store has the message of this request; `None` when it was given up before.

@@ -154,10 +154,14 @@ impl Rooms {
             Purpose::Recovery(_) => ReadingClass::Recovery,
             Purpose::History | Purpose::Retraction(_) => ReadingClass::Question,
         };
+        let is_retraction = matches!(reading.purpose, Purpose::Retraction(_));
         self.want(by, class, Awaited::Read(Box::new(reading)), Job::Read(range), out)?;
         // The room stays until it is over.
         if let Stream::Kept(kept) = &mut self.rooms[slot].stream {
             kept.readings_count += 1;
+            if is_retraction {
+                kept.begin_retraction_read(by);
+            }
         }
         Ok(())
     }
@@ -200,12 +204,17 @@ impl Rooms {
         let gone = ErrorCode::NotAvailable;
         match awaited {
             Awaited::Read(reading) => {
-                let answer = match reading.purpose {
-                    Purpose::Recovery(_) => Answer::Unwelcome(gone),
-                    Purpose::History | Purpose::Retraction(_) => Answer::Refused(gone),
+                let Reading { room, by, purpose, .. } = *reading;
+                let (answer, is_retraction) = match purpose {
+                    Purpose::Recovery(_) => (Answer::Unwelcome(gone), false),
+                    Purpose::History => (Answer::Refused(gone), false),
+                    Purpose::Retraction(_) => (Answer::Refused(gone), true),
                 };
-                out.answer(reading.room, reading.by, answer);
-                self.let_room_go(now, reading.room);
+                out.answer(room, by, answer);
+                if is_retraction {
+                    self.refuse_behind_read(room, by, out);
+                }
+                self.let_room_go(now, room);
             }
             Awaited::Receipts(room, by, _) | Awaited::Conversations(room, by) => {
                 out.answer(room, by, Answer::Refused(gone));
@@ -250,14 +259,17 @@ impl Rooms {
                 out.answer(id, reading.by, answer);
             }
             Purpose::Retraction(wish) => {
-                let message = found.and_then(|found| found.into_iter().next());
-                let answer = match message {
-                    Some(message) => self.take_back(now, slot, reading.by, *wish, &message, out),
-                    None => Some(Answer::Wrong(Field::Offset)),
+                let answer = match found.map(|found| found.into_iter().next()) {
+                    Some(Some(message)) => self.take_back(now, slot, by, *wish, &message, out),
+                    Some(None) => Some(Answer::Wrong(Field::Offset)),
+                    None => Some(Answer::Refused(ErrorCode::Internal)),
                 };
                 if let Some(answer) = answer {
-                    out.answer(id, reading.by, answer);
+                    out.answer(id, by, answer);
                 }
+                self.end_reading(by, out);
+                self.handle_behind_read(now, slot, by, out);
+                return self.let_room_go(now, id);
             }
             Purpose::Recovery(_) => {
                 if let Some((reading, range)) =

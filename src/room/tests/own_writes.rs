@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::base::limits::WAITING_ASKS_MAX;
+use crate::room::one::Stream;
+use crate::store::{Failure, Outcome, Reply};
 
 fn all_of(order: Order) -> What {
     let passage = Passage { limit: 99, since: None, order };
@@ -92,4 +94,99 @@ fn questions_behind_a_message_are_bounded() {
     let last = ids.last().copied().unwrap();
     check_refused(&world.answer(last).unwrap(), ErrorCode::TooManyRequests);
     assert!(world.answer(ids[0]).is_none());
+}
+
+/// A world with ten messages, of which memory has the last few, whose store answers nothing
+/// more.
+fn asleep_and_long() -> World {
+    let mut world = World::new();
+    for n in 1..=10 {
+        world.publish(&n.to_string());
+    }
+    world.asleep = true;
+    world.out.told.clear();
+    world
+}
+
+fn texts(answer: Option<Answer>) -> Vec<String> {
+    found(answer).into_iter().map(|(_, text)| text).collect()
+}
+
+#[test]
+fn what_is_asked_behind_a_retraction_that_is_read_first_finds_it_done() {
+    for restarted in [false, true] {
+        let mut world = asleep_and_long();
+        if restarted {
+            world = world.restart(Crash::PowerCut);
+            world.asleep = true;
+        }
+        let back = world.begin(HOME, 7, ROOM, retract(1, "ann", Power::Author));
+        let again = world.begin(HOME, 7, ROOM, retract(2, "ann", Power::Author));
+        let said = world.begin(HOME, 7, ROOM, publish("11", None));
+        let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
+        let latest = What::History(Box::new(HistoryPage {
+            title: Some(title("room:9", 0)),
+            passage: Passage { limit: 2, since: None, order: Order::NewestFirst },
+        }));
+        let latest = world.begin(HOME, 7, ROOM, latest);
+        assert!(world.answer(latest).is_none(), "memory would have it");
+        world.asleep = false;
+        world.settle();
+        assert!(matches!(world.answer(back), Some(Answer::Noted)));
+        assert!(matches!(world.answer(again), Some(Answer::Noted)));
+        assert!(matches!(world.answer(said), Some(Answer::Published(_))));
+        let all = texts(world.answer(own));
+        assert_eq!(all[..3], [r#"{"retracted":true}"#, r#"{"retracted":true}"#, "3"]);
+        assert_eq!(all[10..], ["11", r#"{"retracted":1}"#, r#"{"retracted":2}"#]);
+        assert_eq!(texts(world.answer(latest)), [r#"{"retracted":2}"#, r#"{"retracted":1}"#]);
+    }
+}
+
+#[test]
+fn a_retraction_that_is_refused_lets_those_behind_it_go() {
+    let mut world = asleep_and_long();
+    let back = world.begin(HOME, 7, ROOM, retract(1, "bob", Power::Author));
+    let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
+    let other = world.begin(HOME, 8, ROOM, all_of(Order::NewestFirst));
+    world.asleep = false;
+    world.settle();
+    check_refused(&world.answer(back).unwrap(), ErrorCode::PermissionDenied);
+    assert_eq!(texts(world.answer(own))[0], "1");
+    assert_eq!(texts(world.answer(other))[9], "1");
+}
+
+#[test]
+fn whoever_leaves_behind_retractions_is_answered_and_leaves_nothing() {
+    let mut world = asleep_and_long();
+    // Some of them are under way, and some in line.
+    let mut asked: Vec<u32> = (1..=6)
+        .map(|offset| world.begin(HOME, 7, ROOM, retract(offset, "ann", Power::Author)))
+        .collect();
+    asked.push(world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst)));
+    world.rooms.abandon(world.now, HOME, connection(7), &mut world.out);
+    world.asleep = false;
+    world.settle();
+    for id in asked {
+        assert!(world.answer(id).is_some(), "each question has its answer");
+    }
+    assert!(world.rooms.find(ROOM).is_some_and(|slot| match &world.rooms.rooms[slot].stream {
+        Stream::Kept(kept) => kept.is_at_rest(),
+        _ => false,
+    }));
+}
+
+#[test]
+fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
+    let mut world = asleep_and_long();
+    let back = world.begin(HOME, 7, ROOM, retract(1, "ann", Power::Author));
+    let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
+    let requests = std::mem::take(&mut world.out.requests);
+    let [read] = <[_; 1]>::try_from(requests).expect("the history waits for it");
+    let outcome = Outcome::Failed(Failure::Broken);
+    let reply = Reply { ticket: read.ticket, outcome };
+    world.rooms.on_reply(world.now, reply, &mut world.out);
+    check_refused(&world.answer(back).unwrap(), ErrorCode::Internal);
+    world.asleep = false;
+    world.settle();
+    assert_eq!(texts(world.answer(own))[0], "1");
 }
