@@ -60,6 +60,9 @@ pub enum Temper {
     Flooding,
     /// It keeps to the protocol, and asks for one thing at a time.
     Patient,
+    /// It keeps to the protocol and asks for a few things at a time, which are large. It is
+    /// one of very many.
+    Crowding,
 }
 
 /// How a client reads.
@@ -177,21 +180,25 @@ impl Client {
         }
     }
 
-    /// One that does what its `temper` says, for a user of its own.
-    pub fn tempered(index: usize, prng: Prng, temper: Temper) -> Client {
-        let user = USERS[1 + index % (USERS.len() - 1)];
+    /// One that does what its `temper` says, for this user.
+    pub fn tempered(index: usize, prng: Prng, temper: Temper, user: &'static str) -> Client {
         let (reads, is_prompt, pongs_percent) = (Reads::Promptly, true, 100);
         Client { user, temper, reads, is_prompt, pongs_percent, ..Client::new(index, prng) }
     }
 
     /// Whether it acts whenever it may.
     pub fn floods(&self) -> bool {
-        self.temper == Temper::Flooding
+        matches!(self.temper, Temper::Flooding | Temper::Crowding)
     }
 
     /// Whether an answer is to come.
     pub(crate) fn waits(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| !line.asked_in.is_empty())
+        self.questions_count() != 0
+    }
+
+    /// Answers that are to come.
+    pub(crate) fn questions_count(&self) -> usize {
+        self.line.as_ref().map_or(0, |line| line.asked_in.len())
     }
 
     /// It does not wait for longer than it has to when it asks for one thing at a time.
@@ -493,6 +500,8 @@ impl Client {
     /// What the server is to subscribe it to.
     pub(crate) fn draw_channels(&mut self) -> Vec<String> {
         let channels: &[&str] = match self.prng.below(4) {
+            // What it hears would take the world's time, and nobody else's.
+            _ if self.temper == Temper::Crowding => &[],
             0 => &["room:0"],
             1 => &["room:1", "news:0"],
             _ => &[],

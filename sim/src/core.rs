@@ -185,13 +185,14 @@ impl Lanes for WatchedLanes<'_> {
             let lane = &mut self.lanes[from][self.core];
             let mut before = lane.received;
             while letters < letters_max || self.mutator.borrow_mut().strikes(Mutation::GreedyTurn) {
-                let Some(posted) = lane.take(self.now.tick) else { break };
+                let Some(mut posted) = lane.take(self.now.tick) else { break };
                 before += 1;
                 if self.verdict.is_ok() {
                     self.verdict = demand(posted.serial == before, Checker::Lanes, || {
                         format!("letter {} where {before} comes next", posted.serial)
                     });
                 }
+                self.mutator.borrow().restore_asker(&mut posted.letter);
                 on_letter(ShardId(from as u16), posted.letter);
                 letters += 1;
             }
@@ -220,6 +221,7 @@ impl Lanes for WatchedLanes<'_> {
         }
         let mut mutator = self.mutator.borrow_mut();
         mutator.change(letters);
+        mutator.change_askers(ShardId(self.core as u16), letters);
         let lane = &mut self.lanes[self.core][usize::from(to.0)];
         let waiting_count = letters.len();
         lane.post(self.now.tick, weather, self.prng, letters);
@@ -234,6 +236,7 @@ impl Lanes for WatchedLanes<'_> {
             assert!(requests.is_empty(), "rooms on disk need a store");
             return 0;
         };
+        self.mutator.borrow_mut().change_requesters(requests);
         let waiting_count = requests.len();
         store.post(self.core, self.now.tick, scenario, self.prng, requests);
         waiting_count - requests.len()

@@ -62,6 +62,8 @@ pub enum Deed {
     AskAround,
     /// Does the same thing again and again, without waiting.
     Flood,
+    /// Reads all that was said in a channel, a few times at once, or says more.
+    ReadAll,
 }
 
 /// How many deeds break nothing.
@@ -114,6 +116,12 @@ const FLOODS: [Deed; 9] = [
 /// How often at most.
 const FLOOD_COUNT_MAX: u64 = 60;
 
+/// Channels with a history that everybody may read, in a world with a store.
+const READ_CHANNELS: [&str; 2] = ["room:0", "room:1"];
+
+/// Questions of one connection of a crowd that are open at a time.
+const READS_COUNT: usize = 3;
+
 impl Client {
     /// Chooses what to do, and does it. Says what it was.
     pub fn act(&mut self, around: &mut Around<'_>) -> Option<Deed> {
@@ -129,6 +137,10 @@ impl Client {
             Temper::Flooding => {
                 self.flood(around);
                 return Some(Deed::Flood);
+            }
+            Temper::Crowding => {
+                self.read_all(around);
+                return Some(Deed::ReadAll);
             }
         };
         let chat = if around.chats { &CHAT_WEIGHTS[..] } else { &[] };
@@ -214,6 +226,7 @@ impl Client {
             Deed::Retract => self.retract(around),
             Deed::AskAround => self.ask_around(channel, around),
             Deed::Flood => self.flood(around),
+            Deed::ReadAll => self.read_all(around),
             Deed::Reset => self.reset(around),
             Deed::HalfClose => self.half_close(around),
             Deed::Close => {
@@ -235,6 +248,20 @@ impl Client {
             }
             1 => (0..count).for_each(|_| self.send(around, &raw_frame(Opcode::Pong, b""))),
             chosen => (0..count).for_each(|_| self.perform(FLOODS[chosen - 2], channel, around)),
+        }
+    }
+
+    fn read_all(&mut self, around: &mut Around<'_>) {
+        let channel = READ_CHANNELS[self.prng.below(READ_CHANNELS.len() as u64) as usize];
+        if self.prng.percent(8) {
+            self.publish(channel, FLOOD_COUNT_MAX, around);
+        }
+        for _ in self.questions_count()..READS_COUNT {
+            let reverse = self.prng.percent(50);
+            let request =
+                HistoryRequest { channel: channel.into(), limit: -1, since: None, reverse };
+            let asked = Asked::History(channel.to_owned(), around.book.before(channel));
+            self.ask(around, vec![(Request::History(request), asked)]);
         }
     }
 

@@ -27,6 +27,9 @@ struct Arguments {
     /// Worlds with a store in which some ask for all that they can, all the time.
     #[arg(long, conflicts_with = "store")]
     pressed: bool,
+    /// Worlds with a store in which one user asks for all that it can, by many connections.
+    #[arg(long, conflicts_with_all = ["store", "pressed"])]
+    crowded: bool,
     /// Tells what happens.
     #[arg(long)]
     trace: bool,
@@ -43,10 +46,11 @@ fn main() -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
     let mut digest = Digest::default();
     for seed in seeds {
-        let draw = match (arguments.store, arguments.pressed) {
-            (_, true) => Scenario::draw_pressed,
-            (true, false) => Scenario::draw_stored,
-            (false, false) => Scenario::draw,
+        let draw = match (arguments.store, arguments.pressed, arguments.crowded) {
+            (_, _, true) => Scenario::draw_crowded,
+            (_, true, false) => Scenario::draw_pressed,
+            (true, false, false) => Scenario::draw_stored,
+            (false, false, false) => Scenario::draw,
         };
         let mut scenario = draw(seed);
         scenario.steps_count = arguments.steps.unwrap_or(scenario.steps_count);

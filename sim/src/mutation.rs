@@ -1,11 +1,12 @@
 //! Ways to break a world on purpose, between its shards and its planes: each
 //! proves that one checker looks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rookery::base::Moment;
-use rookery::room::{Answer, Recovery, Tell, What};
+use rookery::base::{ConnId, Moment, RoomId, ShardId, UserHash};
+use rookery::room::{Answer, Ask, Recovery, Tell, What};
 use rookery::shard::Letter;
 use rookery::store::{Batch, Disk, Durable, Job, Request, Space};
 
@@ -66,6 +67,8 @@ pub enum Mutation {
     LoseReply,
     /// The store takes requests of a core one by one, in the order in which they came.
     ServeInOrder,
+    /// What a user may ask is what each of its connections may.
+    ShareByConnection,
     /// A message is answered with the place before its own.
     MisplaceAnswer,
     /// A recovery that could be whole is none.
@@ -90,12 +93,14 @@ pub struct Mutator {
     mutation: Mutation,
     skip: u32,
     done: bool,
+    /// Connections that are a user each, by what that is called, and whose they are.
+    whose: BTreeMap<UserHash, UserHash>,
 }
 
 impl Mutator {
     /// A mutator that has not done anything yet.
     pub fn new(mutation: Mutation, skip: u32) -> Mutator {
-        Mutator { mutation, skip, done: false }
+        Mutator { mutation, skip, done: false, whose: BTreeMap::new() }
     }
 
     /// Whether `mutation` happens at this opportunity.
@@ -128,6 +133,54 @@ impl Mutator {
                 Arc::make_mut(left).data.bytes = whole;
             }
         }
+    }
+
+    /// Changes for whom a core asks others.
+    pub fn change_askers(&mut self, core: ShardId, letters: &mut [Letter]) {
+        if !self.holds(Mutation::ShareByConnection) {
+            return;
+        }
+        for letter in letters {
+            if let Letter::Ask(Ask { asker, .. }) | Letter::Left(asker) = letter {
+                asker.user = self.of_connection(core, asker.conn, asker.user);
+            }
+        }
+    }
+
+    /// Changes for whom a core asks the store.
+    pub fn change_requesters(&mut self, requests: &mut [Request]) {
+        if !self.holds(Mutation::ShareByConnection) {
+            return;
+        }
+        for Request { by, job, .. } in requests {
+            by.user = self.of_connection(by.shard, by.conn, by.user);
+            if let Job::Abandon(by) = job {
+                by.user = self.of_connection(by.shard, by.conn, by.user);
+            }
+        }
+    }
+
+    /// Whoever asked is told, and hears nothing of it.
+    pub fn restore_asker(&self, letter: &mut Letter) {
+        if let Letter::Tell(Tell::Answer(_, asker, _)) = letter
+            && let Some(user) = self.whose.get(&asker.user)
+        {
+            asker.user = *user;
+        }
+    }
+
+    /// A user who is this connection only.
+    fn of_connection(&mut self, shard: ShardId, conn: ConnId, user: UserHash) -> UserHash {
+        let is_known = self.whose.contains_key(&user);
+        if conn == ConnId::NOBODY || user == UserHash::NOBODY || is_known {
+            return user;
+        }
+        let ConnId { slot, generation } = conn;
+        let numbers = [u128::from(shard.0), u128::from(slot), u128::from(generation)];
+        let own =
+            UserHash::of_inbox(RoomId(numbers.into_iter().fold(1, |all, one| all << 20 | one)));
+        self.whose.insert(own, user);
+        own
     }
 
     /// Changes what is left on the disk after a crash.
@@ -247,6 +300,7 @@ impl Mutator {
             | Mutation::HideWaiting
             | Mutation::LoseReply
             | Mutation::ServeInOrder
+            | Mutation::ShareByConnection
             | Mutation::KeepReplaced
             | Mutation::KeepRetracted
             | Mutation::LoseLast

@@ -35,8 +35,8 @@ pub struct Scenario {
     pub stall_ms_max: u64,
     /// Where messages are kept on disk.
     pub store: Option<StoreScenario>,
-    /// What the first clients are like; chance decides about the others.
-    pub tempers: Vec<Temper>,
+    /// What the first clients are like, and whose they are; chance decides about the others.
+    pub tempers: Vec<(Temper, &'static str)>,
 }
 
 /// The store and its disk.
@@ -91,6 +91,9 @@ pub struct TurnLimits {
     /// From the lanes.
     pub letters_max: usize,
 }
+
+/// Connections of a crowd: more than a slice of what each reads may take of anybody's time.
+const CROWD_COUNT: usize = 40;
 
 /// Users of the world; several clients share a name, and some have none.
 pub const USERS: [&str; 4] = ["", "ann", "bob", "cat"];
@@ -223,8 +226,8 @@ impl Scenario {
             (one.publish_per_s_max, one.members_max) = (0, 100);
         }
         scenario.options = Arc::new(options);
-        scenario.tempers = vec![Temper::Patient, Temper::Flooding];
-        scenario.tempers.extend(prng.percent(50).then_some(Temper::Flooding));
+        scenario.tempers = vec![(Temper::Patient, "ann"), (Temper::Flooding, "bob")];
+        scenario.tempers.extend(prng.percent(50).then_some((Temper::Flooding, "cat")));
         scenario.clients_count = scenario.tempers.len();
         scenario.steps_count = 120;
         scenario.weather = Weather { window_bytes: 16 << 20, ..Weather::calm() };
@@ -237,6 +240,37 @@ impl Scenario {
             (store.squeezes_per_1_000, store.crashes_per_1_000) = (0, 0);
             (store.delay_ms_max, store.bags_max) = (0, 1_000);
         }
+        scenario
+    }
+
+    /// The scenario of a seed in which one user asks for all that it can by many connections,
+    /// and others for one thing at a time: a pressed world in which bounds of one connection
+    /// bound nothing.
+    pub fn draw_crowded(seed: u64) -> Scenario {
+        let mut scenario = Scenario::draw_pressed(seed);
+        let mut options = Options::clone(&scenario.options);
+        let session = &mut options.session;
+        session.commands_per_s = 0;
+        (session.bytes_per_s, session.answer_bytes_per_s) = (0, 0);
+        session.errors_per_s = 10_000;
+        for one in &mut options.room.namespaces {
+            // What is asked for is read of the disk, and is long.
+            one.window_count_max = one.window_count_max.min(10);
+            if one.is_durable() && one.keeps_history() {
+                one.history_count_max = 100_000;
+                one.history_age_ms_max = 250_000;
+            }
+        }
+        scenario.options = Arc::new(options);
+        scenario.tempers = vec![(Temper::Patient, "ann"), (Temper::Patient, "cat")];
+        scenario.tempers.extend((0..CROWD_COUNT).map(|_| (Temper::Crowding, "bob")));
+        scenario.clients_count = scenario.tempers.len();
+        scenario.steps_count = 80;
+        if let Some(store) = &mut scenario.store {
+            store.keeps = Keeps::All;
+        }
+        // Whoever is at one core asks rooms of others.
+        scenario.shards_count = scenario.shards_count.max(2);
         scenario
     }
 

@@ -19,6 +19,9 @@ const STORED_SEEDS_COUNT: u64 = 160;
 /// Seeds of worlds in which some ask for all that they can.
 const PRESSED_SEEDS_COUNT: u64 = 40;
 
+/// Seeds of worlds in which one user asks by many connections.
+const CROWDED_SEEDS_COUNT: u64 = 6;
+
 /// What worlds must come to see, each somewhere: limits that are never reached
 /// prove nothing.
 const ENDINGS: &str = "recovered, not recovered, unsubscribed 2000, unsubscribed 2500, \
@@ -62,6 +65,15 @@ fn check_pressed_seed(seed: u64) -> BTreeSet<String> {
         Err(objection) => {
             panic!("{objection}\nagain: cargo run -p rookery-sim -- --pressed --seed {seed}");
         }
+    }
+}
+
+#[track_caller]
+fn check_crowded_seed(seed: u64) {
+    let happened =
+        run(&Scenario::draw_crowded(seed), Mutator::new(Mutation::None, 0), Trace::Silent);
+    if let Err(objection) = happened {
+        panic!("{objection}\nagain: cargo run -p rookery-sim -- --crowded --seed {seed}");
     }
 }
 
@@ -138,6 +150,11 @@ fn worlds_under_pressure_stand_whatever_their_seed() {
             assert!(seen.contains("error 111"), "nobody asked for more than it may: {seen:?}");
         }
     }
+}
+
+#[test]
+fn worlds_with_a_crowd_stand_whatever_their_seed() {
+    (0..CROWDED_SEEDS_COUNT).for_each(check_crowded_seed);
 }
 
 #[test]
@@ -334,8 +351,14 @@ fn fairness_sees_a_store_that_serves_whoever_came_first() {
     // It is quick enough where nobody asks for too much.
     for seed in 0..10 {
         let mut scenario = Scenario::draw_pressed(seed);
-        scenario.tempers.fill(Temper::Patient);
+        scenario.tempers.iter_mut().for_each(|(temper, _)| *temper = Temper::Patient);
         let calm = run(&scenario, Mutator::new(mutation, 0), Trace::Silent);
         assert!(calm.is_ok(), "seed {seed}: {calm:?}");
     }
+}
+
+#[test]
+fn fairness_sees_shares_of_connections_where_users_have_them() {
+    let mutation = Mutation::ShareByConnection;
+    check_mutation_of(Scenario::draw_crowded, 1, mutation, &[Checker::Fairness]);
 }

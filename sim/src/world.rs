@@ -170,7 +170,7 @@ impl<'s> World<'s> {
                 .map(|index| {
                     let prng = Prng::from_seed(prng.draw());
                     match scenario.tempers.get(index) {
-                        Some(temper) => Client::tempered(index, prng, *temper),
+                        Some(&(temper, user)) => Client::tempered(index, prng, temper, user),
                         None => Client::new(index, prng),
                     }
                 })
