@@ -37,7 +37,15 @@ pub(super) fn operators() -> Router<Desk> {
         .route("/v1/refused/{id}/drop", post(drop_it))
 }
 
-async fn list_all(State(desk): State<Desk>) -> Response {
+/// Those with an id above `after`, at most `limit` of them; without these, all.
+async fn list_all(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+    let form = fields(query.unwrap_or_default().as_bytes());
+    let (Some(after), Some(limit)) = (number(&form, "after", 0), number(&form, "limit", u64::MAX))
+    else {
+        let words = "after and limit are whole numbers\n";
+        return (StatusCode::BAD_REQUEST, words).into_response();
+    };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let stats = desk.stats.borrow().clone();
     let one = |(id, one): &(u64, std::sync::Arc<RefusedMessage>)| {
         let alerts: Vec<_> = one.pending.lines.values().map(|line| &line.alert).collect();
@@ -46,8 +54,17 @@ async fn list_all(State(desk): State<Desk>) -> Response {
             "unix_ms": one.at_ms, "told": one.is_told, "route": one.lane.route, "alerts": alerts,
         })
     };
-    let list: Vec<_> = stats.refused.iter().map(one).collect();
+    let page = stats.refused.iter().filter(|(id, _)| after < *id).take(limit);
+    let list: Vec<_> = page.map(one).collect();
     ([(header::CONTENT_TYPE, "application/json")], json!(list).to_string()).into_response()
+}
+
+/// A number of a query, or what it is when there is none; `None` when it is no number.
+fn number(form: &[(String, String)], name: &str, usual: u64) -> Option<u64> {
+    match field(form, name) {
+        "" => Some(usual),
+        text => text.parse().ok(),
+    }
 }
 
 async fn retry(State(desk): State<Desk>, Path(id): Path<u64>) -> Response {

@@ -1,3 +1,5 @@
+mod refused;
+
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -38,6 +40,8 @@ enum Command {
         #[arg(long, short)]
         out: PathBuf,
     },
+    /// Messages that chats refused for good: show them, tell them again, drop them.
+    Refused(refused::RefusedArguments),
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +69,7 @@ pub(super) fn run(arguments: Arguments) -> u8 {
         },
         Command::Test { configured, route } => test(&configured.config, &route),
         Command::Templates { out } => templates(&out),
+        Command::Refused(arguments) => refused::run(arguments),
     }
 }
 

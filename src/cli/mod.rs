@@ -10,6 +10,7 @@
 
 mod alert_bridge;
 mod doctor;
+mod http;
 mod inputs;
 mod output;
 mod place;

@@ -9,19 +9,17 @@
 //! Alertmanager has no authentication of its own; what stands before it may want a user
 //! and a password, which stand in its address, and proxies of the environment are used.
 
-mod api;
-
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::http::{Service, ServiceAnswer, ServiceKind};
 use super::output::{fail, print, tell};
 use super::text::{date, now_unix_ms, plain};
 use super::token::{TimeToLive, time_to_live};
 use super::{FAILED, MISUSED, OK};
-use api::{Alertmanager, Answer};
 
 /// A shift's length would be forgotten; a deploy takes minutes.
 const SECONDS_MAX: u64 = 4 * 3_600;
@@ -104,10 +102,11 @@ struct Place {
 pub(super) fn run(arguments: Arguments) -> u8 {
     let ca_file = arguments.ca_file.map(|path| path.display().to_string()).unwrap_or_default();
     let env = |name: &str| std::env::var(name).ok();
-    let alertmanager = match Alertmanager::at(&arguments.alertmanager, &ca_file, &env) {
-        Ok(alertmanager) => alertmanager,
-        Err(fault) => return fail(MISUSED, &fault.to_string()),
-    };
+    let alertmanager =
+        match Service::at(ServiceKind::Alertmanager, &arguments.alertmanager, &ca_file, &env) {
+            Ok(alertmanager) => alertmanager,
+            Err(fault) => return fail(MISUSED, &fault.to_string()),
+        };
     let done = match arguments.command {
         Command::Add { place, alert, instance, duration, comment, by } => {
             let by = by.unwrap_or_else(logged_in);
@@ -149,14 +148,14 @@ fn silence(
     })
 }
 
-fn add(alertmanager: &Alertmanager, silence: &Value) -> Answer<u8> {
+fn add(alertmanager: &Service, silence: &Value) -> ServiceAnswer<u8> {
     let answer = alertmanager.ask("POST", "/api/v2/silences", Some(silence))?;
     let id = answer["silenceID"].as_str().unwrap_or_default();
     Ok(print(&format!("{}\n", plain(id))))
 }
 
 /// Those that are not over, the first to end first.
-fn present(alertmanager: &Alertmanager) -> Answer<Vec<Value>> {
+fn present(alertmanager: &Service) -> ServiceAnswer<Vec<Value>> {
     let Value::Array(mut all) = alertmanager.ask("GET", "/api/v2/silences", None)? else {
         return Ok(Vec::new());
     };
@@ -165,7 +164,7 @@ fn present(alertmanager: &Alertmanager) -> Answer<Vec<Value>> {
     Ok(all)
 }
 
-fn list(alertmanager: &Alertmanager, is_json: bool) -> Answer<u8> {
+fn list(alertmanager: &Service, is_json: bool) -> ServiceAnswer<u8> {
     let mut text = String::new();
     for silence in present(alertmanager)? {
         if is_json {
@@ -202,7 +201,7 @@ fn matcher(matcher: &Value) -> String {
     format!("{name}{operator}{}", matcher["value"])
 }
 
-fn expire_all(alertmanager: &Alertmanager, mut ids: Vec<String>, place: &Place) -> Answer<u8> {
+fn expire_all(alertmanager: &Service, mut ids: Vec<String>, place: &Place) -> ServiceAnswer<u8> {
     let mark = fingerprint(place) + ": ";
     let ours = present(alertmanager)?.into_iter().filter(|silence| is_of(silence, place, &mark));
     ids.extend(ours.filter_map(|silence| Some(silence["id"].as_str()?.to_owned())));
@@ -224,7 +223,7 @@ fn is_of(silence: &Value, place: &Place, mark: &str) -> bool {
         && has("job", &place.job)
 }
 
-fn expire(alertmanager: &Alertmanager, ids: &[String]) -> Answer<u8> {
+fn expire(alertmanager: &Service, ids: &[String]) -> ServiceAnswer<u8> {
     for id in ids {
         alertmanager.ask("DELETE", &format!("/api/v2/silence/{id}"), None)?;
         if print(&format!("{id}\n")) != OK {

@@ -33,9 +33,32 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// Control characters, and those that turn the direction of the text around them.
-pub(super) fn is_obeyed(letter: char) -> bool {
+fn is_obeyed(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// JSON on one line: between tokens there may be line ends, and in texts everything else
+/// that a terminal obeys.
+pub(super) fn json_line(json: &str) -> String {
+    let mut line = String::with_capacity(json.len() + 1);
+    for letter in json.chars() {
+        match letter {
+            '\n' | '\r' | '\t' => line.push(' '),
+            letter if is_obeyed(letter) => {
+                line += &format!("\\u{:04x}", u32::from(letter));
+            }
+            letter => line.push(letter),
+        }
+    }
+    line
+}
+
+/// The beginning of what a stranger wrote, as [`plain`] has it, and how much is left out.
+pub(super) fn plain_beginning(text: &str, chars_max: usize) -> String {
+    let Some((end, _)) = text.char_indices().nth(chars_max) else { return plain(text) };
+    let (shown, rest) = text.split_at(end);
+    format!("{}… ({} more)", plain(shown), rest.chars().count())
 }
 
 /// Now.
@@ -63,5 +86,12 @@ mod tests {
         }
         // Whatever a damaged record says.
         assert!(date(u64::MAX).ends_with('Z'));
+    }
+
+    #[test]
+    fn what_strangers_wrote_is_cut_at_letters_and_moves_no_cursor() {
+        assert_eq!(plain_beginning("小心\u{1b}[2J", 2), "小心… (4 more)");
+        assert_eq!(plain_beginning("a\nb\u{202e}c", 5), "a\\nb\\u{202e}c");
+        assert_eq!(json_line("{\n\"a\":\"\u{9b}\u{202e}é\"}"), "{ \"a\":\"\\u009b\\u202eé\"}");
     }
 }

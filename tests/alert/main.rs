@@ -6,6 +6,7 @@ mod common;
 mod listener;
 mod outside;
 mod proxy;
+mod refused;
 mod storm;
 mod world;
 

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
-use crate::cli::text::{date, is_obeyed, plain};
+use crate::cli::text::{date, json_line, plain};
 use crate::store::{Cause, Checked, DeadLetter, Finding, Loss, Space, Stats};
 use crate::wire::{Payload, Publication};
 
@@ -203,21 +203,9 @@ impl Object {
         self
     }
 
-    /// On one line: between tokens there may be line ends, and in texts everything
-    /// else that a terminal obeys.
+    /// See [`json_line`].
     pub(super) fn end(self) -> String {
-        let mut line = String::with_capacity(self.0.len() + 1);
-        for letter in self.0.chars() {
-            match letter {
-                '\n' | '\r' | '\t' => line.push(' '),
-                letter if is_obeyed(letter) => {
-                    line += &format!("\\u{:04x}", u32::from(letter));
-                }
-                letter => line.push(letter),
-            }
-        }
-        line.push('}');
-        line
+        json_line(&(self.0 + "}"))
     }
 }
 
