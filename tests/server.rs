@@ -601,3 +601,49 @@ fn a_server_whose_directory_is_gone_starts_where_all_paths_are_whole() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("store is relative to the directory"), "{text}");
 }
+
+/// The first line comes before the keys are in use, and before anything listens.
+#[test]
+fn a_reload_that_comes_while_a_server_starts_is_kept_for_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = Command::new(env!("CARGO_BIN_EXE_rookery"));
+    let mut child = configured(command, &folder, &[]).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    line_with(&mut log, "this is the development configuration");
+    let kill = format!("kill -HUP {0}; kill -HUP {0}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    line_with(&mut log, "keys were read again");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_configuration_that_became_a_pipe_holds_no_later_reload_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rookery.toml");
+    let text = "[session]\ninsecure = true\n";
+    fs::write(&path, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
+    command.args(["serve", "--config"]).arg(&path).stderr(Stdio::piped());
+    command.env("ROOKERY_SERVER_LISTEN", "127.0.0.1:0");
+    command.env("ROOKERY_SERVER_ADMIN_LISTEN", "127.0.0.1:0");
+    command.env("ROOKERY_SERVER_CONNECTIONS_MAX", "1000");
+    command.env(IN_MEMORY.0, IN_MEMORY.1);
+    let mut child = command.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    line_with(&mut log, "listening on ");
+    let hang_up = || {
+        let kill = format!("kill -HUP {}", child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    };
+    fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    hang_up();
+    line_with(&mut log, "it is a pipe, and no file");
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, text).unwrap();
+    hang_up();
+    line_with(&mut log, "keys were read again");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

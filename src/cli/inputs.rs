@@ -1,6 +1,7 @@
 use std::env;
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::output::tell;
@@ -69,6 +70,11 @@ pub(super) fn read_config(path: &Path) -> Result<File, Refusal> {
 
 /// A whole file that is not larger than such a file can be.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening one waits for a writer, so a reload would wait for ever, and every later one
+    // with it. A shell's `<(…)` is one, too, which has its writer.
+    if !path.starts_with("/dev") && fs::metadata(path)?.file_type().is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is a pipe, and no file"));
+    }
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {

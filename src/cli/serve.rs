@@ -13,6 +13,7 @@ use crate::store::OpenFault;
 
 /// Serves until a signal ends it; the exit code of that.
 pub(super) fn run(inputs: Inputs) -> u8 {
+    server::hold_reloads();
     let config = match inputs.resolve() {
         Ok(config) => config,
         Err(refusal) => return refusal.tell(),
