@@ -125,10 +125,11 @@ fn check(durability: &str, rooms_count: u64, store_bytes_max: f64) {
     wait_until_empty(&server);
     let most = before * (1.0 + SHARE_MAX) + FIXED_BYTES_MAX + store_bytes_max;
     let after = until(|| Some(allocated(&server)).filter(|after| *after <= most));
-    let now = allocated(&server);
     // Pages go back some ten seconds later; how many depends on what lies beside what.
     let resident = || sum(&server, "process_resident_memory_bytes");
     let came_back = until(|| Some(resident()).filter(|it| *it <= 1.1 * resident_before));
+    // It is told when tables, too, have given back what they do step by step.
+    let now = allocated(&server);
     println!(
         "{durability}, {rooms_count} rooms: {before} bytes before, {peak} at the end of the \
          visits, {now} after; resident {resident_before} before, {} after",
