@@ -1,3 +1,8 @@
+//! The ids that clients gave to their latest messages, so that a message that is sent again
+//! is recognised and gets the place that it has.
+//!
+//! Deliberately absent: clocks, and ids that the server makes, which nobody can repeat.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,9 @@
+//! The stream of a room whose messages are on disk, as its home knows it: how much is known,
+//! the newest messages in memory, and what the store was given and has not answered.
+//!
+//! Deliberately absent: requests to the store and what follows from its answers (`storing`),
+//! and older messages, which are read for whoever asks (`reading`).
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

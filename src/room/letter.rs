@@ -1,3 +1,10 @@
+//! What travels between a room's home and other shards, as values: the questions (`Ask`),
+//! their answers, and the notices that nobody asked for (`Tell`).
+//!
+//! Invariant: each `Ask` is answered by exactly one `Tell` with the same asker.
+//!
+//! Deliberately absent: lanes and their limits (`shard`), and how clients are answered.
+
 use std::sync::Arc;
 
 use super::Way;

@@ -1,3 +1,7 @@
+//! One room on its home shard: its members, its stream, and how long it stays.
+//!
+//! Deliberately absent: the other rooms of the shard, and decisions about questions (`state`).
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;

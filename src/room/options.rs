@@ -1,3 +1,8 @@
+//! What an operator may set for rooms: the rules of each namespace, and limits of one user.
+//!
+//! Deliberately absent: names, ranges and texts of settings (`config`), and who has which
+//! right (`session::rights`).
+
 use crate::base::Rate;
 use crate::metrics::ChatType;
 use crate::store::Durability;

@@ -1,3 +1,8 @@
+//! What the rooms of a shard decided, in order: letters to shards, questions to other rooms,
+//! requests to the store, and what is counted and measured.
+//!
+//! Deliberately absent: whoever carries it out.
+
 use super::letter::{Answer, Ask, Asker, Tell, What};
 use super::way::Way;
 use crate::base::{Moment, RoomId, ShardId, Trace, trim_list};

@@ -1,3 +1,12 @@
+//! All rooms whose home is one shard: every question enters here, and membership,
+//! publishing and presence are decided here.
+//!
+//! A room is made by the first question that needs it, and removed when nobody is in it and
+//! nothing of it is in memory or under way.
+//!
+//! Deliberately absent: the store (`storing`, `reading`), direct messages (`inbox`), and how
+//! coming and going is merged in large rooms (`news`).
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,7 @@
+//! How many entries each user has in a list, which tells how many different users are in it.
+//!
+//! Invariant: a user without an entry is not kept.
+
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

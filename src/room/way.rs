@@ -1,3 +1,8 @@
+//! What is measured of one message, from its client to its readers: a value that travels in
+//! the letters which carry the message.
+//!
+//! Deliberately absent: clocks, and where measured times are counted and written.
+
 use crate::base::{Moment, Now, RoomId, SpanId, Trace, TraceId};
 use crate::metrics::{Agent, ChatType};
 

@@ -1,3 +1,7 @@
+//! The newest messages of a stream in memory, for late-comers and short recoveries.
+//!
+//! Deliberately absent: the disk, and who may read what is here.
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! How many publications of each chat type are in one send, packed into four bytes.
+
 use crate::metrics::ChatType;
 
 /// How many publications of which chat type a frame or a send carries.

@@ -1,3 +1,8 @@
+//! Why sessions end. One function turns a cause into a close code, one into a metric label,
+//! and one into whose fault it is.
+//!
+//! Deliberately absent: commands that are refused while the session goes on (`outcome`).
+
 use std::fmt;
 
 use crate::metrics::{Blame, CloseReason};

@@ -1,3 +1,9 @@
+//! Who a connected peer is, and what its tokens say: its name, expiry, tenant and rights.
+//!
+//! Most peers have a name and nothing else, so what few have lies in a box of its own.
+//!
+//! Deliberately absent: checking tokens (`auth`), and decisions on rights (`rights`).
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,11 @@
+//! What a channel's name means: its room, its namespace, and whether it is a personal channel
+//! or a conversation of two.
+//!
+//! Rooms are found by a keyed hash of tenant and name, so that peers cannot choose names that
+//! collide or that live on one shard.
+//!
+//! Deliberately absent: which characters a name may have (`wire`).
+
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};

@@ -1,3 +1,7 @@
+//! What an operator may set for every connection: times, quotas, limits, and who is let in.
+//!
+//! Deliberately absent: names, ranges and texts of settings (`config`).
+
 use std::sync::Arc;
 
 use crate::metrics::Tenants;

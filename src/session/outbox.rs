@@ -1,3 +1,12 @@
+//! The send queue of one connection: frames wait here while a send is in flight, up to a
+//! limit in bytes, and leave in the order in which they came.
+//!
+//! A reader that is too slow is an answer (`Push::Full`) and not a wait; whoever pushes
+//! closes it. Publications that do not leave are counted as lost, so that sent, lost and
+//! waiting ones add up to all that were pushed.
+//!
+//! Deliberately absent: sockets, and what is in a frame.
+
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};

@@ -1,3 +1,9 @@
+//! How much one connection may ask for: commands, bytes, answers, and mistakes.
+//!
+//! A peer that was let in is told when it is over a quota, and closed only when it goes on.
+//!
+//! Deliberately absent: limits that all connections of a user share (`shard`, `room`).
+
 use super::{Fault, Options};
 use crate::base::{BriefBucket, Bucket, DebtClock, Rate, Tick};
 use crate::wire::ErrorCode;

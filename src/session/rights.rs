@@ -1,3 +1,8 @@
+//! Whether a peer may do something in a channel, by the namespace's rule, who the peer is,
+//! whether it is in, and what its tokens say.
+//!
+//! Deliberately absent: how tokens are read (`auth`), and what is done when it may not.
+
 use crate::room::Who;
 
 /// What is known about a peer when it asks for something in a channel.

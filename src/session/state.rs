@@ -1,3 +1,12 @@
+//! The state machine of one session: what its peer may do in each state, from the upgrade
+//! to the close, and when it has to be looked at next.
+//!
+//! Invariants: every pair of a state and a command is decided here; each state holds
+//! exactly what it may touch.
+//!
+//! Deliberately absent: what single requests mean (`requests`, `chat`), when a client is
+//! pinged (`heartbeat`), and the sending of what is decided (the shard's).
+
 use std::sync::Arc;
 
 use super::backlog::Behind;

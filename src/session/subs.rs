@@ -1,3 +1,9 @@
+//! The subscriptions of one session, sorted by room, and how far each of them is.
+//!
+//! Invariant: a room is in the list at most once.
+//!
+//! Deliberately absent: whether a subscription is allowed (`target`, `rights`).
+
 use std::{mem, slice};
 
 use crate::auth::Allow;

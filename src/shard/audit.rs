@@ -1,3 +1,8 @@
+//! What one shard believes about memberships and what waits in it, as values that can be
+//! compared with those of other shards.
+//!
+//! Deliberately absent: the comparison, which belongs to tests and the simulator.
+
 use crate::base::{ConnId, RoomId, ShardId};
 use crate::session::Place;
 

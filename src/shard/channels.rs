@@ -1,3 +1,9 @@
+//! The subscribers of one shard by channel: which connection is in, and how it is served.
+//!
+//! Most channels have one subscriber on a shard, so one costs no allocation of its own.
+//!
+//! Deliberately absent: members on other shards, who they are, and their rights.
+
 use std::slice;
 use std::sync::Arc;
 

@@ -1,3 +1,7 @@
+//! One connection as its shard keeps it: the stage it is in, its outbox, and its next timer.
+//!
+//! Deliberately absent: the socket, which is the plane's, and the timers' wheel.
+
 use crate::base::{ConnId, Soon, Tick};
 use crate::session::{Fault, Outbox, RoundId, Session};
 use crate::wire::Encoding;

@@ -1,3 +1,8 @@
+//! What channels say in one turn, encoded once for each kind of subscriber, so that all
+//! subscribers of a kind share one buffer and get one send.
+//!
+//! Deliberately absent: who the subscribers are (`channels`), and their outboxes.
+
 use std::mem;
 
 use bytes::{Bytes, BytesMut};

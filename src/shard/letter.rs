@@ -1,3 +1,10 @@
+//! What one core may say to another, and which core is a room's home.
+//!
+//! Invariant: a letter holds values only, so it may cross threads; this is checked when it
+//! is compiled.
+//!
+//! Deliberately absent: how letters travel, and how many may wait (`mesh`).
+
 use crate::base::limits::GAP_ROOMS_MAX;
 use crate::base::{RoomId, ShardId};
 use crate::room::{Ask, Asker, Tell};

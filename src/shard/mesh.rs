@@ -1,3 +1,10 @@
+//! The letters that one shard has for the others and for itself, and the limits on them.
+//!
+//! A lane that is full is an answer and not a wait: a question is refused in the addressee's
+//! place, and publications that are lost are told of by a `Gap` as soon as there is room.
+//!
+//! Deliberately absent: the queues between threads, into which the owner of a core posts.
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Gap, Letter, home};

@@ -1,3 +1,7 @@
+//! What an operator may set for one shard, with the options of the layers in it.
+//!
+//! Deliberately absent: names, ranges and texts of settings (`config`).
+
 use crate::{room, session, ws};
 
 /// What an operator may set for one shard, and what its layers get.

@@ -1,3 +1,12 @@
+//! The state of one shard, and the entrances for all that happens to it: events of sockets,
+//! letters of other shards, answers of the store, and orders of the control thread.
+//!
+//! Invariants: letters to itself are read before a turn ends; a connection gets at most one
+//! send in a turn; a letter or event for an earlier tenant of a slot is dropped.
+//!
+//! Deliberately absent: the order of a turn (`turn`), what bytes of a peer mean (`receive`),
+//! and what decisions lead to (`effects`, `deliver`).
+
 use std::rc::Rc;
 use std::sync::Arc;
 
