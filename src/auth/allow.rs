@@ -1,3 +1,7 @@
+//! What tokens allow by channel: sets of rights, and the patterns of channels they count for.
+//!
+//! Deliberately absent: what namespaces allow without a token (`session::rights`).
+
 use std::ops::BitOr;
 
 /// A set of things that a token may let a peer do in a channel.

@@ -1,3 +1,7 @@
+//! From the payload of a token to valid claims: each one is checked and bounded here.
+//!
+//! Deliberately absent: signatures, which are checked before (`keys`).
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -1,3 +1,5 @@
+//! Why tokens are not accepted, and what a client can do about it.
+
 use std::fmt;
 
 /// Why a token is not accepted. Safe to log: nothing of the token is in it.

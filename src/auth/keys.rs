@@ -1,3 +1,9 @@
+//! The keys that tokens are checked with, and the check of a token's signature.
+//!
+//! Invariant: a key serves one algorithm, so a token cannot choose how it is checked.
+//!
+//! Deliberately absent: files, and key sets by URL.
+
 use std::fmt;
 
 use jsonwebtoken::{DecodingKey, crypto};

@@ -1,3 +1,7 @@
+//! Making tokens, for development, tests and probes.
+//!
+//! Deliberately absent: clocks: whoever asks says when the token ends.
+
 use std::fmt;
 
 use jsonwebtoken::{EncodingKey, crypto};

@@ -1,3 +1,8 @@
+//! Rate limits of a few bytes each: a rate with a burst, the same within one second, and a
+//! debt that time pays back.
+//!
+//! Deliberately absent: clocks; the time is an input.
+
 use super::{Soon, Tick};
 
 /// How much of something may happen: a steady rate and a burst after silence.

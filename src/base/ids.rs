@@ -1,3 +1,7 @@
+//! Identities that every layer uses: shards, connections, rooms, users, and client sessions.
+//!
+//! Deliberately absent: how names are hashed, and the key for it (`session::names`).
+
 use std::fmt;
 
 /// The core that owns a piece of state. Dense and 0-based; not a CPU number.

@@ -1,3 +1,7 @@
+//! The interface between a core and its I/O plane: events in, actions out.
+//!
+//! Deliberately absent: the two planes behind it, over the kernel and simulated (`ring`).
+
 use bytes::Bytes;
 
 use super::{ConnId, Now, ShardId, Tick};

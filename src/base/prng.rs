@@ -1,3 +1,7 @@
+//! A pseudo-random generator that can be rerun from its seed.
+//!
+//! Deliberately absent: draws that nobody may predict (`csprng`).
+
 /// Seeded chance (xorshift64*, Vigna 2016), for schedules and jitter only. A few draws
 /// tell its state, and with it all that was drawn and will be: what others see, or what
 /// protects something, comes from [`Csprng`](super::Csprng).

@@ -1,3 +1,7 @@
+//! Times and deadlines as values, each with its clock and its unit.
+//!
+//! Deliberately absent: clocks; times are handed in.
+
 /// Milliseconds on the shard's own monotonic clock, from its start.
 ///
 /// Handed in; pure code never reads a clock.

@@ -1,3 +1,8 @@
+//! Trace and span ids (W3C Trace Context), from a client's `traceparent`, a message's UUID, or
+//! the server's own draws.
+//!
+//! Deliberately absent: spans with times, and where they go (`server::traces`).
+
 use std::fmt;
 use std::num::NonZeroU64;
 

@@ -1,3 +1,8 @@
+//! A timing wheel for very many deadlines.
+//!
+//! Deliberately absent: cancelling: owners keep the deadline that counts, and ignore an entry
+//! that fires early.
+
 use super::Tick;
 
 const LEVELS: usize = 4;

@@ -1,3 +1,10 @@
+//! The connections of one core as the kernel plane sees them, by slot: the socket, the
+//! requests under way, and how far the connection's life has come.
+//!
+//! Invariant: a slot is free only when the kernel has answered all requests of its tenant.
+//!
+//! Deliberately absent: system calls, and the memory of requests (`uring`).
+
 use std::os::fd::RawFd;
 
 use crate::base::{ConnId, Ending, Slots};

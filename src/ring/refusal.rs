@@ -1,3 +1,7 @@
+//! Why io_uring cannot be used on a machine, and what its operator can do about it.
+//!
+//! Deliberately absent: the steps that fail (`probe`, `uring`).
+
 use std::fmt;
 use std::io;
 

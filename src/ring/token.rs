@@ -1,3 +1,8 @@
+//! The `user_data` of requests to the kernel: what a completion belongs to.
+//!
+//! Invariant: the generation of the slot is part of it, so a completion for an earlier tenant
+//! is recognised.
+
 use crate::base::ConnId;
 
 /// What a completion belongs to. Travels through the kernel as `user_data`:

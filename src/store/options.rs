@@ -1,3 +1,7 @@
+//! What an operator may set for the store, and what it keeps of each namespace.
+//!
+//! Deliberately absent: names, ranges and texts of settings (`config`).
+
 use std::path::PathBuf;
 
 /// When a message counts as kept.

@@ -1,3 +1,7 @@
+//! What peers do against RFC 6455, with the close code and the name of each.
+//!
+//! Deliberately absent: faults of the HTTP request before the upgrade (`refusal`).
+
 /// What a peer did that RFC 6455 forbids, or that passes a limit. The
 /// connection ends: nothing after a fault can be trusted to be a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

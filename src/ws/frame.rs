@@ -1,3 +1,9 @@
+//! Writing frames (RFC 6455, 5.2): headers, whole frames, frames of unknown length, and close
+//! frames.
+//!
+//! Deliberately absent: reading frames (`header`, `reader`), and fragments, which are never
+//! sent.
+
 use std::ops::Deref;
 
 use bytes::{BufMut, Bytes, BytesMut};

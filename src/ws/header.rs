@@ -1,3 +1,7 @@
+//! Reading one frame's header, and the rules of RFC 6455 that a header can break.
+//!
+//! Deliberately absent: payloads, and bytes that wait for the rest of a frame (`reader`).
+
 use std::io::Cursor;
 
 use tungstenite::protocol::frame::FrameHeader;

@@ -1,3 +1,7 @@
+//! From the whole payload of a message or a control frame to a valid value.
+//!
+//! Deliberately absent: fragments, masks, and what a message means.
+
 use simdutf8::basic::from_utf8;
 
 use super::{Fault, close_code_is_valid};

@@ -1,3 +1,5 @@
+//! Masking and unmasking payloads (RFC 6455, 5.3), in place.
+
 const LANE_BYTES: usize = 16;
 
 /// Applies `mask` to bytes that start `offset` bytes into their frame's

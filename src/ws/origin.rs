@@ -1,3 +1,8 @@
+//! Whether pages of an origin may connect, which keeps other sites from using a visitor's
+//! browser against the server (RFC 6455, 10.2).
+//!
+//! Deliberately absent: requests without an origin, which come from no browser.
+
 /// Whether a page of `origin` may connect: by the operator's list, or, where
 /// that is empty, because it came from the host that it asks for.
 pub(super) fn is_allowed(origin: &str, host: &str, allowed: &[String]) -> bool {

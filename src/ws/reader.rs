@@ -1,3 +1,7 @@
+//! Reading frames: one connection's bytes in, whole messages out, wherever they were cut.
+//!
+//! Deliberately absent: sockets, time-outs, and how much all connections keep together.
+
 use std::mem;
 
 use simdutf8::compat;

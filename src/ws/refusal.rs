@@ -1,3 +1,7 @@
+//! Why an upgrade is refused, and the HTTP response that says so.
+//!
+//! Deliberately absent: faults after the upgrade (`fault`), and who decides about load.
+
 use std::io::Write;
 
 /// Why there will be no WebSocket. Each is answered in HTTP, and the

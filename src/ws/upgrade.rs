@@ -1,3 +1,10 @@
+//! The opening handshake of a server (RFC 6455, 4.2): from a request's head to the 101, or to
+//! why there is none.
+//!
+//! A request that proxies could understand in another way is refused.
+//!
+//! Deliberately absent: extensions, request bodies, and how long a head may take.
+
 use std::mem::MaybeUninit;
 
 use tungstenite::handshake::derive_accept_key;

@@ -1,3 +1,8 @@
+//! The listening sockets of one core, and how many accepts each has under way.
+//!
+//! Deliberately absent: what becomes of a peer that was accepted, and how fast peers should
+//! be taken (the shard's).
+
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 

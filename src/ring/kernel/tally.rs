@@ -1,3 +1,5 @@
+//! What the kernel plane counts during a turn, and writes to the metrics at its end.
+
 use crate::metrics::{AcceptFailure, Counter, Scribe};
 
 /// What happened since the plane began. Kept here and written once a turn: a
