@@ -1,3 +1,9 @@
+//! A simulated client: it connects, chats, misbehaves and comes back, as a seed decides, and
+//! objects to what a correct server would not have said.
+//!
+//! Deliberately absent: what it asks for next (`deeds`, `chat`), bytes of frames (`speech`),
+//! and what is true for all clients together (`checkers`).
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::auth::NewToken;

@@ -1,3 +1,8 @@
+//! A simulated lane from one core to another, which delays letters and may be full.
+//!
+//! Invariants: letters arrive in the order in which they were sent; sent = received + waiting,
+//! unless a mutation loses one.
+
 use std::collections::VecDeque;
 
 use rookery::base::{Prng, Tick};

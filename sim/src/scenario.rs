@@ -1,3 +1,8 @@
+//! What a seed decides about a simulated world before it begins: its size, its options, its
+//! faults, and what its clients are like.
+//!
+//! Deliberately absent: what happens step by step, which the world draws as it goes.
+
 use std::sync::Arc;
 
 use rookery::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};

@@ -1,3 +1,8 @@
+//! The client's side of the protocol in the simulator: the upgrade, frames and messages, from
+//! bytes to values and back.
+//!
+//! Deliberately absent: what a client asks, and whether an answer is right.
+
 use bytes::BytesMut;
 use rookery::wire::client::{ClientMessage, messages, put_command};
 use rookery::wire::{Encoding, Request, separate};

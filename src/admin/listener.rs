@@ -1,3 +1,7 @@
+//! The admin listener: a bound address, its limits, and the pages behind it.
+//!
+//! Deliberately absent: HTTP itself (`listener`), and what the pages show (`routes`).
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;

@@ -1,3 +1,8 @@
+//! The pages of the admin listener: `/metrics`, `/health` and `/ready`, and whatever is below
+//! `/debug`.
+//!
+//! Deliberately absent: who decides whether the server is ready (`server`).
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -1,3 +1,9 @@
+//! What an operator may set for the alert bridge: robots, routes, people and secrets.
+//!
+//! Invariant: `Debug` never prints what a `Secret` holds.
+//!
+//! Deliberately absent: the file it is written in, and its checks (`config::bridge`).
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 

@@ -1,3 +1,10 @@
+//! From the body of Alertmanager's webhook to alerts, within limits on everything.
+//!
+//! A body that is damaged or too long gives as many alerts as can be read, because
+//! Alertmanager drops for good what it is refused.
+//!
+//! Deliberately absent: what is done with an alert (`core`).
+
 use std::collections::BTreeMap;
 use std::fmt;
 

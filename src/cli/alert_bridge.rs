@@ -1,3 +1,8 @@
+//! `rookery alert-bridge`: runs the bridge, checks its configuration, sends a test message,
+//! writes the built-in templates into a directory, or shows and drops what chats refused.
+//!
+//! Deliberately absent: what the bridge does (`alert`), and its settings (`config`).
+
 mod refused;
 
 use std::env;

@@ -1,3 +1,9 @@
+//! Where subcommands read their configuration: the file, the environment and the flags.
+//!
+//! What was given is kept, so that a running server can read everything again.
+//!
+//! Deliberately absent: what a setting means (`config`).
+
 use std::env;
 use std::fs;
 use std::io::{self, Read as _};

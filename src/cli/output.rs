@@ -1,3 +1,6 @@
+//! What subcommands write: output to stdout, everything for the operator to stderr, and the
+//! exit code that belongs to it.
+
 use std::io::{self, BufWriter, StdoutLock, Write as _};
 
 use super::{FAILED, OK};

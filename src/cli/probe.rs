@@ -1,3 +1,7 @@
+//! `rookery probe`: chats with servers from outside, once or again and again.
+//!
+//! Deliberately absent: what a round is (`probe`).
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,3 +1,8 @@
+//! `rookery serve`: from a configuration to a running server, and what it reads again when it
+//! is told to reload.
+//!
+//! Deliberately absent: what the server does (`server`).
+
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;

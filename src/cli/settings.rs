@@ -1,3 +1,8 @@
+//! A command-line flag for each setting of the table, except secrets, which would show in the
+//! list of processes.
+//!
+//! Deliberately absent: values and ranges, which `config` checks.
+
 use clap::{Arg, ArgMatches, Command};
 
 use crate::config::{Config, Kind, Row, SETTINGS};

@@ -1,3 +1,7 @@
+//! `rookery token`: signs a token with a configured key.
+//!
+//! Deliberately absent: how tokens are made (`auth`).
+
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

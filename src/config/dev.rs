@@ -1,3 +1,5 @@
+//! The configuration that is built in for development. Its secrets are public.
+
 /// What places of `DEV_TEXT` are called.
 pub const DEV_NAME: &str = "(embedded development configuration)";
 

@@ -1,3 +1,7 @@
+//! What is wrong with a configuration, where, and how a person is told.
+//!
+//! Invariant: a secret is never in a mistake.
+
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -1,3 +1,7 @@
+//! What one setting is: its name, form, range, text, and how it is read and written.
+//!
+//! Deliberately absent: the settings themselves (`table`).
+
 use crate::alert::{Channel, Language};
 use crate::logs::{LogFormat, LogLevel};
 use crate::room::{NewsOf, Who};

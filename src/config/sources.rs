@@ -1,3 +1,12 @@
+//! From texts to a configuration: file, environment and flags are read in this order, and the
+//! later one wins.
+//!
+//! Invariant: a configuration is usable as a whole, or all that was found wrong is told at
+//! once, each mistake with its place.
+//!
+//! Deliberately absent: TOML (`file`), and what settings have to do with each other
+//! (`relations`).
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

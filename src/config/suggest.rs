@@ -1,3 +1,5 @@
+//! Which known name was probably meant by a misspelt one.
+
 /// The known name that was probably meant: the one that needs the fewest
 /// changes, when these are few for its length.
 pub(super) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {

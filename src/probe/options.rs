@@ -1,3 +1,5 @@
+//! What a probe is told: servers, the channel, the token, and times.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! How a server ends: why it did not start, or how it stopped, each with its exit code.
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;

@@ -1,3 +1,7 @@
+//! What an operator may set for the process: addresses, cores, descriptors, drain and logs.
+//!
+//! Deliberately absent: names, ranges and texts of settings (`config`).
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::logs::{LogFormat, LogLevel};

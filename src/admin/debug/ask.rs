@@ -1,3 +1,8 @@
+//! Questions of `/debug` that only the control thread can answer, and how a page waits for
+//! its answer.
+//!
+//! Deliberately absent: how cores are asked (`server`).
+
 use std::net::SocketAddr;
 
 use axum::http::StatusCode;

@@ -1,3 +1,8 @@
+//! `/debug/conns`: the worst connections of each core, by age, by what waits for them, or by
+//! what they have under way.
+//!
+//! Deliberately absent: looking through connections, which each shard does in small steps.
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde_json::{Value, json};

@@ -1,3 +1,10 @@
+//! The check of the admin token before any page of `/debug`.
+//!
+//! Invariant: whoever has the token is let in, however many wrong tokens came from the same
+//! address.
+//!
+//! Deliberately absent: comparing and counting (`admin::token`).
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -1,3 +1,8 @@
+//! `/debug/quarantine`: which prefixes of clients are locked out, and orders to lock one out
+//! or to let it in again.
+//!
+//! Deliberately absent: when the server locks somebody out by itself (`session::quarantine`).
+
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;

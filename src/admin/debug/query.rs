@@ -1,3 +1,7 @@
+//! The query of a `/debug` request, checked: known parameters, each once, within its range.
+//!
+//! Invariant: nothing of a request is in the answer that refuses it.
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
