@@ -307,7 +307,8 @@ impl Rooms {
             channel: Arc::clone(&room.title.channel),
             epoch: kept.window().position().epoch,
             born_unix_ms: kept.born_unix_ms(&publication),
-            behind: publication.offset - 1,
+            // Messages before this one may be under way, and be refused.
+            behind: kept.window().position().offset,
             parties,
         });
         let append = Append {

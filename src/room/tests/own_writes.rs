@@ -190,3 +190,27 @@ fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
     world.settle();
     assert_eq!(texts(world.answer(own))[0], "1");
 }
+
+/// The first one may be refused, and then the next one must not be kept either: it would
+/// begin the stream behind a hole.
+#[test]
+fn what_is_said_behind_the_first_message_begins_no_stream_of_its_own() {
+    let mut world = World::new();
+    world.ask(7, ROOM, subscribe(title("room:9", 0), "ann", 7, None));
+    world.asleep = true;
+    for text in ["1", "2"] {
+        world.begin(HOME, 7, ROOM, publish(text, None));
+    }
+    let births: Vec<_> = world
+        .out
+        .requests
+        .iter()
+        .map(|request| match &request.job {
+            Job::Append(append) => {
+                (append.publication.offset, append.birth.as_ref().map(|birth| birth.behind))
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(births, [(1, Some(0)), (2, Some(0))]);
+}
