@@ -181,6 +181,14 @@ impl Rooms {
                     self.look(now, slot, Look::All, Some(rest), out);
                 }
             }
+            Delivery::Stored => {
+                if is_here && self.options.has_store() {
+                    self.look(now, slot, Look::All, None, out);
+                    // An answer that is under way may have been read before.
+                    let ack_wait_ms = rules(&self.options, &self.rooms[slot].title).ack_wait_ms;
+                    self.scan_in(now, slot, u64::from(ack_wait_ms));
+                }
+            }
             Delivery::Typing { channel, info } => {
                 if self.may_tell_of_typing(now, slot, &info) {
                     let notice = Arc::new(chat::typing(&channel, &info));

@@ -175,6 +175,9 @@ pub enum Delivery {
         /// Up to this offset.
         offset: u64,
     },
+    /// Direct messages that were refused are stored all the same, more of them than a room
+    /// has in memory: what waits is to be looked for.
+    Stored,
     /// The other one of a conversation is writing.
     Typing {
         /// The conversation.

@@ -5,6 +5,7 @@
 //! message is answered and told to others only when the store has it; what was
 //! given in one room is answered in its order.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use super::reading::Reading;
 use super::readings::Readings;
 use super::waiting::{Load, Waiting};
 use super::{
-    Answer, Ask, Asker, Draft, IdSource, Out, Progress, Rooms, Step, Tell, Title, Voice, Way, What,
+    Answer, Ask, Asker, Delivery, Draft, IdSource, Out, Progress, Rooms, Step, Tell, Title, Voice,
+    Way, What,
 };
 use crate::base::limits::{IDS_MS, STORE_REQUESTS_MAX};
 use crate::base::{Now, RoomId, ShardId, Slab, Tick};
@@ -227,8 +229,12 @@ impl Rooms {
         }
         let news = kept.open(opened, losses_count, fresh);
         let (doubtful, waiting) = (kept.take_doubtful(), kept.take_waiting());
+        let head = kept.window().position().offset;
         if news.is_none() {
             self.spread(id, &Tell::Lost(id), out);
+            for to in addressees(&doubtful, head) {
+                out.deliver(to, Delivery::Stored);
+            }
         }
         for publication in news.into_iter().flatten() {
             let letter = doubtful.iter().find(|(offset, _)| *offset == publication.offset);
@@ -451,6 +457,16 @@ pub(super) fn requester(by: Option<Asking>) -> Requester {
         conn,
         user,
     })
+}
+
+/// Whose inboxes these direct messages wait in, if they are stored: those up to `head` are.
+fn addressees(doubtful: &[(u64, Voice)], head: u64) -> BTreeSet<RoomId> {
+    let stored = doubtful.iter().filter(|(offset, _)| *offset <= head);
+    let to = stored.filter_map(|(_, voice)| match voice {
+        Voice::Send { to, .. } => Some(*to),
+        Voice::Publish | Voice::Post => None,
+    });
+    to.collect()
 }
 
 /// Whether a question needs to know what was said, and how its room is called if

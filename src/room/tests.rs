@@ -5,6 +5,7 @@ mod fairness;
 mod ids;
 mod own_writes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -640,6 +641,39 @@ fn a_direct_message_that_survived_a_failed_sync_reaches_who_is_there() {
         assert_eq!(said, [(0, "1".to_owned())], "seed {seed}");
     }
     assert!((1..20).contains(&survivors_count));
+}
+
+/// Also those of which the conversation keeps only what waits.
+#[test]
+fn many_direct_messages_that_survived_a_failed_sync_reach_who_is_there() {
+    let mut survivors_count = 0;
+    for seed in 0..20 {
+        let mut world = World::new();
+        let mut options = Options::clone(&world.options);
+        options.namespaces[1].history_count_max = 2;
+        world.options = Arc::new(options);
+        let ids = Csprng::from_key([1; 16]);
+        world.rooms = Rooms::new(world.now, Arc::clone(&world.options), ids, silent_key());
+        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        come(&mut world, BOBS, "bob", 5);
+        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        world.store.disk_mut().set_weather(fails);
+        for n in 0..9 {
+            world.begin(HOME, 4, TALK, send(&n.to_string(), &format!("id{n}")));
+        }
+        world.settle();
+        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        let mut said: BTreeSet<String> = BTreeSet::new();
+        for _ in 0..15 {
+            world.pass(1_000);
+            said.extend(world.said(BOBS).into_iter().map(|(_, text)| text));
+        }
+        let again = posted(&world.ask(4, TALK, send("again", "again")));
+        let stored: BTreeSet<String> = (0..again - 1).map(|n| n.to_string()).collect();
+        survivors_count += stored.len();
+        assert_eq!(said, stored, "seed {seed}");
+    }
+    assert!(4 < survivors_count);
 }
 
 #[test]
