@@ -83,7 +83,7 @@ fn a_token_in_a_file_is_read_again_with_the_keys() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_to_its_end_holds_up_nobody() {
+fn a_file_that_became_a_pipe_holds_up_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     fs::write(&file, "the-first-token-of-two").unwrap();
@@ -91,15 +91,17 @@ fn a_file_that_cannot_be_read_to_its_end_holds_up_nobody() {
     let settings = Settings::new().without("[admin]", "token").with("[admin]", line);
     let mut server = Server::start(settings);
     let status = |server: &Server, token| server.ask("GET", "/debug/tasks", Some(token)).unwrap().0;
-    // A pipe that nobody writes to stands for a disk that hangs.
+    // A pipe would be waited for as long as nobody writes to it, so none is read.
     fs::remove_file(&file).unwrap();
     let made = Command::new("mkfifo").arg(&file).status();
     assert!(made.is_ok_and(|made| made.success()), "mkfifo works");
     server.signal("HUP");
     assert_eq!(server.page("/health"), "alive\n");
     assert_eq!(status(&server, "the-first-token-of-two"), 200);
-    // Somebody writes at last.
+    // A file is there again.
+    fs::remove_file(&file).unwrap();
     fs::write(&file, "the-other-token-of-two").unwrap();
+    server.signal("HUP");
     let is_new = until(|| (status(&server, "the-other-token-of-two") == 200).then_some(()));
     assert!(is_new.is_some());
     server.signal("HUP");
