@@ -60,8 +60,10 @@ class Host:
     def run(self, **variables):
         """Once, to the end of everything that holds our pipe."""
         (self.folder / "host" / "steps").unlink(missing_ok=True)
+        # Whoever runs the tests in the background ignores some of them, and we would inherit that.
+        default = ["env", "--default-signal=HUP,INT,QUIT,TERM"]
         run = subprocess.Popen(
-            [*AS_ROOT, "bash", "-c", f'echo $$ >"{self.folder}/host/script"; exec "{SCRIPT}" 4096 true'],
+            [*AS_ROOT, *default, "bash", "-c", f'echo $$ >"{self.folder}/host/script"; exec "{SCRIPT}" 4096 true'],
             env={"PATH": f"{self.folder / 'tools'}:{os.environ['PATH']}", **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
