@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use super::exemplar::Kept;
+use super::row::UNITS;
 
 /// Who knows examples.
 pub(super) trait Examples {
@@ -55,7 +56,7 @@ impl Page<'_> {
             }
         };
         self.line(format_args!("# TYPE {name} {kind}"));
-        if let Some(unit) = ["seconds", "bytes"].into_iter().find(|unit| ends_with(name, unit)) {
+        if let Some(unit) = UNITS.into_iter().find(|unit| ends_with(name, unit)) {
             self.line(format_args!("# UNIT {name} {unit}"));
         }
         self.line(format_args!("# HELP {name} {}", escaped(family.help())));

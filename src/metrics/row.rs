@@ -2,6 +2,9 @@
 
 use super::exposition::Cores;
 
+/// Units of values, by the end of a metric's name.
+pub(super) const UNITS: [&str; 3] = ["seconds", "bytes", "cores"];
+
 /// What a row of the catalogue is to Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -223,7 +226,7 @@ impl Row {
     /// The unit in which values are exposed, as far as the name says one.
     pub fn unit(&self) -> &'static str {
         let stem = self.name.strip_suffix("_total").unwrap_or(self.name);
-        ["seconds", "bytes", "cores"].into_iter().find(|unit| stem.ends_with(unit)).unwrap_or("")
+        UNITS.into_iter().find(|unit| stem.ends_with(unit)).unwrap_or("")
     }
 
     /// The labels of one series, in the order of the catalogue.
