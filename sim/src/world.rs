@@ -35,7 +35,7 @@ const DRAINED_MS_MAX: u64 = 5_000;
 
 /// How long everything under way may take to arrive: some lanes carry one letter
 /// at a time, and what waits for a user is sent again and again.
-const QUIET_MS_MAX: u64 = 300_000;
+const QUIET_MS_MAX: u64 = 600_000;
 
 /// How long something may wait for a user who is there when nothing else happens.
 const WAITING_MS_MAX: u64 = 60_000;
@@ -399,6 +399,11 @@ impl<'s> World<'s> {
         let end = self.now.tick.plus_ms(DRAINED_MS_MAX);
         while !self.cores.iter().all(|core| core.shard.is_drained()) && self.now.tick < end {
             self.step(20)?;
+        }
+        // Some lanes carry one message at a time: rooms are told first, and rest then.
+        let end = self.now.tick.plus_ms(QUIET_MS_MAX);
+        while !self.is_quiet() && self.now.tick < end {
+            self.step(CALM_STEP_MS)?;
         }
         let namespaces = &self.scenario.options.room.namespaces;
         let of = |stored: bool| {
