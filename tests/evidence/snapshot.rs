@@ -87,10 +87,13 @@ fn a_message_that_a_reader_did_not_get_is_noted_with_its_trace() {
     for _ in 0..400 {
         writer.call(json!({ "publish": { "channel": "wide:1", "data": filler } }));
     }
-    let page = server
-        .wait_for_evidence("/debug/snapshot?layer=reachability", |page| !events(page).is_empty());
-    let event = events(&page).last().unwrap();
-    assert_eq!((&event["kind"], &event["reason"]), (&json!("failed_message"), &json!("failed")));
+    // Messages that a busy machine made slow are noted beside it.
+    let is_lost = |event: &&Value| event["kind"] == json!("failed_message");
+    let page = server.wait_for_evidence("/debug/snapshot?layer=reachability", |page| {
+        events(page).iter().any(|event| is_lost(&event))
+    });
+    let event = events(&page).iter().rfind(is_lost).unwrap();
+    assert_eq!(event["reason"], json!("failed"));
     assert_eq!(event["room_id"], json!("wide:1"));
     assert_eq!(event["trace_id"].as_str().unwrap().len(), 32, "{event}");
     let page = server.evidence("/debug/snapshot?kind=closed");
@@ -122,8 +125,9 @@ fn the_recorder_keeps_the_newest() {
         stranger.read_head();
     }
     break_the_protocol(&server, "last");
+    // A stall of a busy machine may be noted behind it.
     let page = server.wait_for_evidence("/debug/snapshot?n=1000", |page| {
-        events(page).first().is_some_and(|event| event["kind"] == json!("closed"))
+        events(page).iter().any(|event| event["kind"] == json!("closed"))
     });
     assert_eq!(events(&page).len(), 256);
 }
