@@ -1,6 +1,6 @@
-//! The interface between a core and its I/O plane: events in, actions out.
+//! The interface between a core and its sockets: events in, actions out.
 //!
-//! Deliberately absent: the two planes behind it, over the kernel and simulated (`ring`).
+//! Deliberately absent: its two implementations, over the kernel and simulated (`ring`).
 
 use bytes::Bytes;
 

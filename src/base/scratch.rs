@@ -1,4 +1,5 @@
-//! Lists that are kept between turns for their capacity only, and how much of it.
+//! How much capacity lists keep: those that are kept between turns for it alone, and those
+//! that grow and shrink.
 //!
 //! A broadcast to a million leaves a list of a million places, on every shard that took
 //! part. Whoever keeps such lists asks here now and then, a few times a second, so that
@@ -20,6 +21,14 @@ pub fn trim_list<T>(list: &mut Vec<T>) {
 pub fn trim_queue<T>(queue: &mut VecDeque<T>) {
     if is_too_large(queue.len(), queue.capacity()) {
         queue.shrink_to((queue.len() * 2).max(SCRATCH_ENTRIES_KEPT));
+    }
+}
+
+/// Gives memory back when a quarter is used, and keeps twice of what is: for a list that
+/// grows and shrinks by itself.
+pub(super) fn shrink_sparse<T>(list: &mut Vec<T>) {
+    if list.len() * 4 <= list.capacity() {
+        list.shrink_to(list.len() * 2);
     }
 }
 

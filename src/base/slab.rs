@@ -14,6 +14,8 @@
 use std::collections::BTreeSet;
 use std::ops::{Index, IndexMut};
 
+use super::scratch::shrink_sparse;
+
 const CHUNK_SLOTS: usize = 256;
 const WORDS: usize = CHUNK_SLOTS / u64::BITS as usize;
 
@@ -132,13 +134,6 @@ impl<T> Slots<T> {
 
 fn split(slot: u32) -> (usize, usize) {
     (slot as usize / CHUNK_SLOTS, slot as usize % CHUNK_SLOTS)
-}
-
-/// Gives memory back when a quarter is used, and keeps twice of what is.
-fn shrink_sparse<T>(list: &mut Vec<T>) {
-    if list.len() * 4 <= list.capacity() {
-        list.shrink_to(list.len() * 2);
-    }
 }
 
 /// Values that get their index here: the lowest chunk with a free one gives its lowest, so

@@ -15,6 +15,8 @@
 
 use hashbrown::HashTable;
 
+use super::scratch::shrink_sparse;
+
 /// Entries for each table, on average, before there is one more. A table of hashbrown has
 /// places for 448; half way through a round there are some with a third more than this.
 const ENTRIES_MAX: usize = 300;
@@ -108,9 +110,7 @@ impl SlotIndex {
         if self.tables[into].len() * 4 < self.tables[into].capacity() {
             self.tables[into].shrink_to_fit(|&slot| hash_of(slot));
         }
-        if self.tables.len() * 4 <= self.tables.capacity() {
-            self.tables.shrink_to(self.tables.len() * 2);
-        }
+        shrink_sparse(&mut self.tables);
     }
 }
 
