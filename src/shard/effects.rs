@@ -318,7 +318,6 @@ impl Shard {
         self.list(id);
     }
 
-    /// The session has its seats now: what its client said meanwhile is served.
     /// The session's rights have changed; only the shard knows its channels by name.
     fn review(&mut self, now: Now, id: ConnId, wanted: &[RoomId]) {
         let Some(Conn { stage: Stage::Open(_, session), .. }) = self.conns.at(id.slot) else {
@@ -362,13 +361,12 @@ impl Shard {
             &mut self.tracer,
             id,
         );
-        let is_unanswered = session.is_unanswered();
-        let user = session.user_hash(self.names);
+        let unanswered = session.is_unanswered().then(|| session.user_hash(self.names));
         session.leave(&cx, &mut outcome);
         std::mem::swap(&mut self.outcome, &mut outcome);
         self.carry_out(now, id);
         self.outcome = outcome;
-        if is_unanswered {
+        if let Some(user) = unanswered {
             self.mesh.leave(Asker { conn: id, user, id: 0 });
         }
         self.open_count[encoding.index()] -= 1;
