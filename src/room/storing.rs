@@ -22,8 +22,8 @@ use super::{
 use crate::base::limits::{IDS_MS, STORE_REQUESTS_MAX};
 use crate::base::{Now, RoomId, ShardId, Slab, Tick};
 use crate::store::{
-    Addressee, Append, Birth, Failure, Job, KnownId, Open, Outcome, Reply, Request, Requester,
-    Round, Ticket,
+    Addressee, Append, Birth, Failure, Flow, Job, KnownId, Open, Outcome, Reply, Request,
+    Requester, Round, Ticket,
 };
 use crate::wire::{ErrorCode, ID_TAG, Publication};
 
@@ -54,7 +54,7 @@ impl Storing {
 
     /// Whether there is room for one more question that waits; it is counted then.
     pub fn begin_wait(&mut self, from: ShardId, ask: &Ask) -> bool {
-        let (flow, load) = (requester(Some((from, ask.asker))).flow(), load_of(&ask.what));
+        let (flow, load) = share_of(from, ask);
         let has_room = self.waiting.has_room_for(flow, load);
         if has_room {
             self.waiting.add(flow, load);
@@ -64,7 +64,8 @@ impl Storing {
 
     /// A question is decided, or refused.
     pub fn wait_no_more(&mut self, from: ShardId, ask: &Ask) {
-        self.waiting.remove(requester(Some((from, ask.asker))).flow(), load_of(&ask.what));
+        let (flow, load) = share_of(from, ask);
+        self.waiting.remove(flow, load);
     }
 
     /// A message waits for the store no more; the first who asked for it is its author.
@@ -508,6 +509,11 @@ fn changes(what: &What) -> bool {
         | What::Release
         | What::Deliver(_) => false,
     }
+}
+
+/// Of whose share a question that waits takes how much.
+fn share_of(from: ShardId, ask: &Ask) -> (Flow, Load) {
+    (requester(Some((from, ask.asker))).flow(), load_of(&ask.what))
 }
 
 fn load_of(what: &What) -> Load {
