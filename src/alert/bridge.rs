@@ -15,7 +15,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time;
@@ -36,6 +35,7 @@ use crate::base::{Now, Tick};
 use crate::listener::{Listener, remedy};
 use crate::outbound::ExchangeAnswer;
 use crate::runtime::control_runtime;
+use crate::signals::{SignalRequest, Signals};
 
 /// Inputs that wait for the core.
 const INBOX_MAX: usize = 256;
@@ -137,40 +137,6 @@ pub(super) fn now() -> Now {
     }
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-enum Wish {
-    Stop,
-    Reload,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.terminate.recv() => Wish::Stop,
-            _ = self.interrupt.recv() => Wish::Stop,
-            _ = self.hang_up.recv() => Wish::Reload,
-        }
-    }
-
-    /// The next signal that ends the bridge.
-    async fn stop(&mut self) {
-        while !matches!(self.next().await, Wish::Stop) {}
-    }
-}
-
 /// What the settings say now, or what is wrong with them.
 type Reread = Result<Settings, String>;
 
@@ -253,10 +219,10 @@ async fn serve(settings: Settings, reload: Reload, mut signals: Signals) -> Resu
         let mut arrived = Vec::new();
         let idle = Duration::from_millis(bridge.idle_ms());
         tokio::select! {
-            wish = signals.next() => match wish {
-                Wish::Stop => break bridge.stop().await,
+            request = signals.next() => match request {
+                SignalRequest::Stop(_) => break bridge.stop().await,
                 // One that waits is as good as two.
-                Wish::Reload => drop(wanted.try_send(())),
+                SignalRequest::Reload => drop(wanted.try_send(())),
             },
             Some(settings) = read.recv() => arrived.extend(bridge.change(settings)),
             envelope = bridge.inputs.recv() => arrived.extend(envelope),

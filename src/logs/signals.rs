@@ -8,23 +8,12 @@
 //! Both are nothing: a write that is refused is a line that is lost, and counted; and the
 //! log goes to the descriptor that the process was started with, whatever its name is now.
 
-use std::io;
+use tokio::signal::unix::SignalKind;
 
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use crate::signals::register;
 
 /// From here on they end nothing. Where that cannot be had, all is as it was.
 pub(super) fn outlive() {
-    drop(listen());
-}
-
-fn listen() -> io::Result<()> {
-    // What is registered stays so when the runtime is gone.
-    let runtime = Builder::new_current_thread().enable_io().build()?;
-    let _entered = runtime.enter();
     let limit = SignalKind::from_raw(libc::SIGXFSZ);
-    for kind in [limit, SignalKind::user_defined1(), SignalKind::user_defined2()] {
-        drop(signal(kind)?);
-    }
-    Ok(())
+    drop(register(&[limit, SignalKind::user_defined1(), SignalKind::user_defined2()]));
 }

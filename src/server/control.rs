@@ -19,7 +19,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
 use rtrb::{Producer, RingBuffer};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
@@ -41,6 +40,7 @@ use crate::metrics::{Cells, Exposition, Gauge, Tenants, Threads};
 use crate::ring::{self, Doorbell, PortUse};
 use crate::session::{NameKey, namespace_of};
 use crate::shard::Order;
+use crate::signals::{SignalRequest, Signals, StopSignal};
 use crate::store::{self, Engine, FjallDisk};
 
 /// Orders that wait for one core.
@@ -73,70 +73,6 @@ const DRAIN_MARGIN_MS: u64 = 1_000;
 
 /// How long the end of all threads may take until that is told, in ms.
 const ENDING_MS_TOLD: u64 = 5_000;
-
-/// The signals that the server answers. Made before descriptor tables split:
-/// a handler runs on any thread, and writes to a descriptor by its number.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-/// A signal that ends the server.
-#[derive(Clone, Copy, Debug)]
-enum StopSignal {
-    Terminate,
-    Interrupt,
-}
-
-impl StopSignal {
-    fn name(self) -> &'static str {
-        match self {
-            StopSignal::Terminate => "SIGTERM",
-            StopSignal::Interrupt => "SIGINT",
-        }
-    }
-
-    fn number(self) -> i32 {
-        match self {
-            StopSignal::Terminate => libc::SIGTERM,
-            StopSignal::Interrupt => libc::SIGINT,
-        }
-    }
-}
-
-/// What a signal asks for.
-enum Wish {
-    Stop(StopSignal),
-    Reload,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.terminate.recv() => Wish::Stop(StopSignal::Terminate),
-            _ = self.interrupt.recv() => Wish::Stop(StopSignal::Interrupt),
-            _ = self.hang_up.recv() => Wish::Reload,
-        }
-    }
-
-    /// The next signal that ends the server.
-    async fn stop(&mut self) -> StopSignal {
-        loop {
-            if let Wish::Stop(signal) = self.next().await {
-                return signal;
-            }
-        }
-    }
-}
 
 /// All cores, as the control thread sees them.
 pub(super) struct Cores {
@@ -247,9 +183,9 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
     }
     let signal = loop {
         tokio::select! {
-            wish = signals.next() => match wish {
-                Wish::Stop(signal) => break signal,
-                Wish::Reload => reloading.begin(),
+            request = signals.next() => match request {
+                SignalRequest::Stop(signal) => break signal,
+                SignalRequest::Reload => reloading.begin(),
             },
             read = reloading.done() => match read {
                 Ok(secrets) => {
@@ -285,8 +221,8 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
 async fn stopped_meanwhile(signals: &mut Signals, is_reload_wanted: &mut bool) {
     let signal = loop {
         match signals.next().await {
-            Wish::Stop(signal) => break signal,
-            Wish::Reload => *is_reload_wanted = true,
+            SignalRequest::Stop(signal) => break signal,
+            SignalRequest::Reload => *is_reload_wanted = true,
         }
     };
     tracing::info!("the start is given up ({})", signal.name());
@@ -323,8 +259,8 @@ async fn drain(
         loop {
             match signals.next().await {
                 // Whoever insists is heard by `run`.
-                Wish::Stop(_) => (),
-                Wish::Reload => tracing::warn!("keys are not read again during a drain"),
+                SignalRequest::Stop(_) => (),
+                SignalRequest::Reload => tracing::warn!("keys are not read again during a drain"),
             }
         }
     };

@@ -33,11 +33,11 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use crate::auth::Keys;
 use crate::runtime::control_runtime;
+use crate::signals::register;
 use crate::{admin, logs, ring, shard, store};
 
 pub use cpu_quota::CpuQuota;
@@ -97,10 +97,8 @@ pub struct Setup {
 /// From here on a SIGHUP waits until the server can read its keys again. Called before they
 /// are read first: until then it would end the process that is starting.
 pub fn hold_reloads() {
-    // What is registered stays when the runtime is gone, and what came is told to the next.
-    let Ok(runtime) = Builder::new_current_thread().enable_io().build() else { return };
-    let _entered = runtime.enter();
-    drop(signal(SignalKind::hangup()));
+    // Where that cannot be had, the server finds out itself, and says so.
+    drop(register(&[SignalKind::hangup()]));
 }
 
 /// Serves until a signal ends it. Takes the process over: its signals, its

@@ -13,7 +13,8 @@ use super::source::{File, is_for_tests};
 const MAY_USE: &[(&str, &str)] = &[
     ("base", ""),
     ("metrics", "base"),
-    ("logs", "base"),
+    ("signals", ""),
+    ("logs", "base signals"),
     ("ring", "base metrics"),
     ("ws", "base"),
     ("wire", "base"),
@@ -27,8 +28,11 @@ const MAY_USE: &[(&str, &str)] = &[
     ("trust", ""),
     ("outbound", "trust"),
     ("admin", "base metrics listener"),
-    ("server", "base metrics ring ws wire auth session room store shard admin logs runtime"),
-    ("alert", "base listener outbound logs runtime"),
+    (
+        "server",
+        "base metrics ring ws wire auth session room store shard admin logs runtime signals",
+    ),
+    ("alert", "base listener outbound logs runtime signals"),
     ("probe", "ws wire listener trust logs runtime"),
     (
         "config",
