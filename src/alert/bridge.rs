@@ -105,17 +105,17 @@ impl fmt::Display for Fault {
 }
 
 /// Reads the settings again; what is wrong with them, if something is.
-pub type Reload = Box<dyn FnMut() -> Result<Settings, String> + Send>;
+pub type SettingsReader = Box<dyn FnMut() -> Result<Settings, String> + Send>;
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the settings again.
-pub fn run(settings: Settings, reload: Reload) -> Result<Ended, Fault> {
+pub fn run(settings: Settings, read_settings: SettingsReader) -> Result<Ended, Fault> {
     // The other one reads the settings again.
     let runtime = control_runtime(1).map_err(Fault::System)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen().map_err(Fault::System)?;
         let insistence = Signals::listen().map_err(Fault::System)?;
         tokio::select! {
-            ended = serve(settings, reload, signals) => ended,
+            ended = serve(settings, read_settings, signals) => ended,
             () = overdue(insistence) => Ok(Ended::UnderWay),
         }
     });
@@ -151,17 +151,23 @@ async fn overdue(mut insistence: Signals) {
 
 /// Reads settings again on a thread beside, since a file may lie on something that hangs.
 /// Whoever asks meanwhile is heard when that one is read.
-fn reader(mut reload: Reload) -> io::Result<(SyncSender<()>, mpsc::Receiver<Reread>)> {
+fn settings_thread(
+    mut read_settings: SettingsReader,
+) -> io::Result<(SyncSender<()>, mpsc::Receiver<Reread>)> {
     let (wanted, wishes) = sync_channel(1);
     let (results, read) = mpsc::channel(1);
-    thread::Builder::new()
-        .name("settings".to_owned())
-        .spawn(move || while wishes.recv().is_ok() && results.blocking_send(reload()).is_ok() {})?;
+    thread::Builder::new().name("settings".to_owned()).spawn(move || {
+        while wishes.recv().is_ok() && results.blocking_send(read_settings()).is_ok() {}
+    })?;
     Ok((wanted, read))
 }
 
-async fn serve(settings: Settings, reload: Reload, mut signals: Signals) -> Result<Ended, Fault> {
-    let (wanted, mut read) = reader(reload).map_err(Fault::System)?;
+async fn serve(
+    settings: Settings,
+    read_settings: SettingsReader,
+    mut signals: Signals,
+) -> Result<Ended, Fault> {
+    let (wanted, mut read) = settings_thread(read_settings).map_err(Fault::System)?;
     let settings = Arc::new(settings);
     let client = Client::new(&settings.options).map_err(Fault::Client)?;
     let dir = settings.options.dir.clone();
