@@ -101,11 +101,16 @@ pub fn read(channel: Channel, answer: &ExchangeAnswer) -> Answer {
 }
 
 fn is_page(body: &[u8]) -> bool {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    let body = without_mark(body);
     let begins = |word: &str| {
         body.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
     };
     begins("<!doctype html") || begins("<html")
+}
+
+/// A body from its first character on: some put a byte order mark before it, or white space.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start()
 }
 
 /// What is compatible with Slack says some refusals with 200 and JSON.
@@ -148,7 +153,7 @@ fn errcode(body: &[u8]) -> Option<i64> {
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
     }
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    let body = without_mark(body);
     let at = body.starts_with(b"{").then(|| body.windows(NAME.len()).position(|w| w == NAME))??;
     let rest = body[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
