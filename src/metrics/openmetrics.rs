@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
 use super::exemplar::Kept;
-use super::row::UNITS;
+use super::row::unit_of;
 
 /// Who knows examples.
 pub(super) trait Examples {
@@ -56,7 +56,7 @@ impl Page<'_> {
             }
         };
         self.line(format_args!("# TYPE {name} {kind}"));
-        if let Some(unit) = UNITS.into_iter().find(|unit| ends_with(name, unit)) {
+        if let Some(unit) = unit_of(name) {
             self.line(format_args!("# UNIT {name} {unit}"));
         }
         self.line(format_args!("# HELP {name} {}", escaped(family.help())));
@@ -155,10 +155,6 @@ impl Page<'_> {
         self.text.write_fmt(line).expect("a String takes everything");
         self.text.push('\n');
     }
-}
-
-fn ends_with(name: &str, unit: &str) -> bool {
-    name.strip_suffix(unit).is_some_and(|stem| stem.ends_with('_'))
 }
 
 fn number(value: f64) -> String {

@@ -3,7 +3,7 @@
 use super::exposition::Cores;
 
 /// Units of values, by the end of a metric's name.
-pub(super) const UNITS: [&str; 3] = ["seconds", "bytes", "cores"];
+const UNITS: [&str; 3] = ["seconds", "bytes", "cores"];
 
 /// What a row of the catalogue is to Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,8 +225,7 @@ impl Row {
 
     /// The unit in which values are exposed, as far as the name says one.
     pub fn unit(&self) -> &'static str {
-        let stem = self.name.strip_suffix("_total").unwrap_or(self.name);
-        UNITS.into_iter().find(|unit| stem.ends_with(unit)).unwrap_or("")
+        unit_of(self.name.strip_suffix("_total").unwrap_or(self.name)).unwrap_or("")
     }
 
     /// The labels of one series, in the order of the catalogue.
@@ -245,6 +244,12 @@ impl Row {
         }
         self.fixed.iter().copied().chain(axes.into_iter().rev()).collect()
     }
+}
+
+/// The unit that a family's name ends with, if it does.
+pub(super) fn unit_of(family: &str) -> Option<&'static str> {
+    let has = |unit: &&str| family.strip_suffix(unit).is_some_and(|stem| stem.ends_with('_'));
+    UNITS.into_iter().find(has)
 }
 
 /// Where each row begins in its core's cells when the table begins at `start`; the
