@@ -166,8 +166,7 @@ impl Rooms {
                 let message = direct(&due.channel, &due.publication);
                 self.spread(inbox, &Tell::Said(inbox, Arc::new(message), way), out);
                 if self.options.has_store() {
-                    let ack_wait_ms = rules(&self.options, &self.rooms[slot].title).ack_wait_ms;
-                    self.scan_in(now, slot, u64::from(ack_wait_ms));
+                    self.scan_overdue(now, slot);
                 }
             }
             Delivery::Copy { channel, publication, way } => {
@@ -185,8 +184,7 @@ impl Rooms {
                 if is_here && self.options.has_store() {
                     self.look(now, slot, Look::All, None, out);
                     // An answer that is under way may have been read before.
-                    let ack_wait_ms = rules(&self.options, &self.rooms[slot].title).ack_wait_ms;
-                    self.scan_in(now, slot, u64::from(ack_wait_ms));
+                    self.scan_overdue(now, slot);
                 }
             }
             Delivery::Typing { channel, info } => {
@@ -199,6 +197,12 @@ impl Rooms {
                 self.spread(inbox, &Tell::Notice(inbox, notice), out);
             }
         }
+    }
+
+    /// Somebody looks when what was brought should have been acknowledged.
+    fn scan_overdue(&mut self, now: Now, slot: u32) {
+        let ack_wait_ms = rules(&self.options, &self.rooms[slot].title).ack_wait_ms;
+        self.scan_in(now, slot, u64::from(ack_wait_ms));
     }
 
     fn scan_in(&mut self, now: Now, slot: u32, wait_ms: u64) {
