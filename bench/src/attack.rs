@@ -253,7 +253,10 @@ pub fn run(options: &Options, begun: impl FnOnce()) -> Result<Outcome, String> {
         let ended_before: u64 = outcome.ended.values().sum();
         for slot in &mut clients {
             if slot.is_none() {
-                outcome.keep(connect(), |client| *slot = Some(client));
+                match connect() {
+                    Ok(client) => *slot = Some(client),
+                    Err(ended) => outcome.note(&ended),
+                }
             }
         }
         for slot in &mut clients {
@@ -297,13 +300,6 @@ pub fn run(options: &Options, begun: impl FnOnce()) -> Result<Outcome, String> {
 impl Outcome {
     fn note(&mut self, ended: &Ended) {
         *self.ended.entry(ended.to_string()).or_default() += 1;
-    }
-
-    fn keep(&mut self, came: Result<Client, Ended>, keep: impl FnOnce(Client)) {
-        match came {
-            Ok(client) => keep(client),
-            Err(ended) => self.note(&ended),
-        }
     }
 }
 
