@@ -26,6 +26,7 @@ mod evidence;
 mod intake;
 mod intake_body;
 mod journal;
+mod json_repair;
 mod link;
 mod message;
 mod meters;
