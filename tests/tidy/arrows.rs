@@ -6,7 +6,7 @@ use syn::visit::{self, Visit};
 use syn::{ExprUnsafe, ItemUse, Path, UseTree};
 
 use super::Finding;
-use super::source::{File, is_for_tests};
+use super::source::File;
 
 /// Who may name whom. A missing edge is a decision, not an oversight; adding
 /// one is a line in docs/decisions/.
@@ -127,12 +127,6 @@ struct Paths {
 }
 
 impl<'ast> Visit<'ast> for Paths {
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !item.attrs.iter().any(is_for_tests) {
-            visit::visit_item_mod(self, item);
-        }
-    }
-
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
         self.tree(&mut Vec::new(), &item.tree);
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use syn::visit::{self, Visit};
+use syn::visit::Visit;
 use syn::{Ident, Visibility};
 
 use super::Finding;
-use super::source::{File, is_for_tests};
+use super::source::File;
 
 /// Each module has its own of these.
 const MAY_REPEAT: &[&str] = &["Options", "Error"];
@@ -41,12 +41,6 @@ impl Types {
 }
 
 impl<'ast> Visit<'ast> for Types {
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !item.attrs.iter().any(is_for_tests) {
-            visit::visit_item_mod(self, item);
-        }
-    }
-
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
         self.declare(&item.vis, &item.ident);
     }

@@ -8,7 +8,7 @@ use syn::{Arm, Block, FnArg, ImplItemFn, ItemFn, Pat, Signature, TraitItemFn, Ty
 
 use super::Finding;
 use super::arrows::PURE;
-use super::source::{File, is_for_tests};
+use super::source::File;
 
 /// A longer function does several things.
 const FUNCTION_LINES_MAX: usize = 70;
@@ -58,12 +58,6 @@ impl Shape<'_> {
 }
 
 impl<'ast> Visit<'ast> for Shape<'_> {
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !item.attrs.iter().any(is_for_tests) {
-            visit::visit_item_mod(self, item);
-        }
-    }
-
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
         let before = self.enter(&item.sig, Some(&item.block));
         visit::visit_item_fn(self, item);
