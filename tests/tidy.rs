@@ -73,6 +73,9 @@ fn each_rule_sees_what_it_forbids() {
     let arrows: Vec<&str> =
         found.iter().filter(|(rule, _)| *rule == "arrow").map(|(_, place)| &**place).collect();
     assert_eq!(arrows, ["src/room/example.rs: ring", "src/room/example.rs: shard"]);
+    let alone = source::File::parse("src/signals.rs", "//! Header.\nuse crate::server::run;");
+    let found = arrows::findings(&[alone]);
+    assert_eq!(found, [("arrow", "src/signals.rs: server".to_owned())]);
     let long = format!("//! Header.\nfn long() {{\n{}}}", "    call();\n".repeat(70));
     let found = shape::findings(&[source::File::parse("src/ws/long.rs", &long)]);
     assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);

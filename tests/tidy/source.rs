@@ -5,6 +5,9 @@ use std::path::Path;
 
 use syn::{Attribute, Item};
 
+/// Files that only name the modules.
+const ROOTS: [&str; 2] = ["lib", "main"];
+
 /// One file of Rust.
 pub struct File {
     /// From the top of the tree.
@@ -23,10 +26,13 @@ impl File {
         File { path: path.to_owned(), text: text.to_owned(), items }
     }
 
-    /// The module of `src/` that it belongs to, if it does.
+    /// The module of `src/` that it belongs to, or is, if it does.
     pub fn module(&self) -> Option<&str> {
-        let (module, _) = self.path.strip_prefix("src/")?.split_once('/')?;
-        Some(module)
+        let place = self.path.strip_prefix("src/")?;
+        match place.split_once('/') {
+            Some((module, _)) => Some(module),
+            None => place.strip_suffix(".rs").filter(|name| !ROOTS.contains(name)),
+        }
     }
 }
 
