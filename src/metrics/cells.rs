@@ -10,7 +10,7 @@ use super::catalogue::{
     CELLS, Counter, Gauge, Histogram, TENANT_CELLS, TenantCounter, TenantGauge, TenantHistogram,
 };
 use super::exemplar::{Exemplar, Kept, Noted, Place};
-use super::flight::{Flight, Flights, Flown};
+use super::flight::{Flight, FlightCounts, Flights, Flown};
 use super::pulse::{Phase, Pulse, Sight, UnderWay};
 use super::row::{Home, Merge, Row};
 use super::tenants::{TENANTS_MAX, Tenant};
@@ -63,7 +63,7 @@ impl Cells {
     /// Gives the right to write, once and for ever.
     pub fn claim(self: &Arc<Cells>) -> Scribe {
         assert!(!self.claimed.swap(true, Relaxed), "cells have one writer");
-        Scribe { cells: Arc::clone(self), noted: Cell::new(0), stay: PhantomData }
+        Scribe { cells: Arc::clone(self), noted: Cell::default(), stay: PhantomData }
     }
 
     /// What went wrong lately, in no order. Asks nobody.
@@ -115,16 +115,16 @@ impl Cells {
 pub struct Scribe {
     cells: Arc<Cells>,
     /// Events in the flight recorder since the beginning.
-    noted: Cell<usize>,
+    noted: Cell<FlightCounts>,
     stay: PhantomData<*const ()>,
 }
 
 impl Scribe {
-    /// Notes down what went wrong. The oldest of 256 gives way.
+    /// Notes down what went wrong. The oldest of its layer's 128 gives way.
     pub fn note(&self, flight: &Flight<'_>) {
-        let count = self.noted.get();
-        self.noted.set(count.wrapping_add(1));
-        self.cells.flights.note(count, flight);
+        let mut counts = self.noted.get();
+        self.cells.flights.note(&mut counts, flight);
+        self.noted.set(counts);
     }
 
     /// A turn begins.

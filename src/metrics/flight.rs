@@ -8,14 +8,17 @@
 //!
 //! Deliberately absent: what is slow, and who asks.
 
+use std::array;
+
 use super::labels::{
     Agent, CloseReason, DeliveryOutcome, HandshakeOutcome, LaneKind, PublishResult, Segment,
     StoreFailure,
 };
 use super::record::Record;
 
-/// Events that a core keeps.
-pub const FLIGHTS_MAX: usize = 256;
+/// Events that a core keeps of each layer: what goes wrong often must not take the place
+/// of what went wrong once.
+pub const FLIGHTS_PER_LAYER_MAX: usize = 128;
 
 /// Bytes of a room's name that are kept.
 pub const FLIGHT_ROOM_BYTES_MAX: usize = 24;
@@ -235,23 +238,28 @@ pub struct Flown {
     pub stages: Stages,
 }
 
-/// The places of one core's events. The oldest gives way to the newest.
+/// Events of each layer since the beginning, in the order of `Layer::ALL`.
+pub(super) type FlightCounts = [usize; Layer::ALL.len()];
+
+/// The places of one core's events, by layer. The oldest of a layer gives way to its newest.
 #[derive(Debug)]
-pub(super) struct Flights(Box<[Record<WORDS>]>);
+pub(super) struct Flights([Box<[Record<WORDS>]>; Layer::ALL.len()]);
 
 impl Flights {
     pub fn new() -> Flights {
-        Flights((0..FLIGHTS_MAX).map(|_| Record::new()).collect())
+        Flights(array::from_fn(|_| (0..FLIGHTS_PER_LAYER_MAX).map(|_| Record::new()).collect()))
     }
 
-    /// For the one writer of these places: the `count`th event from the beginning.
-    pub fn note(&self, count: usize, flight: &Flight<'_>) {
-        self.0[count % FLIGHTS_MAX].write(&encode(flight));
+    /// For the one writer of these places, who keeps the counts: the next event.
+    pub fn note(&self, counts: &mut FlightCounts, flight: &Flight<'_>) {
+        let layer = flight.cause.layer() as usize;
+        self.0[layer][counts[layer] % FLIGHTS_PER_LAYER_MAX].write(&encode(flight));
+        counts[layer] = counts[layer].wrapping_add(1);
     }
 
     /// What is there, in no order. What is being written at this moment is not.
     pub fn read(&self) -> Vec<Flown> {
-        self.0.iter().filter_map(|record| decode(&record.read()?)).collect()
+        self.0.iter().flatten().filter_map(|record| decode(&record.read()?)).collect()
     }
 }
 
@@ -383,18 +391,31 @@ mod tests {
         };
         let flights = Flights::new();
         assert_eq!(flights.read(), []);
-        flights.note(0, &flight);
+        flights.note(&mut FlightCounts::default(), &flight);
         assert_eq!(flights.read(), [want]);
     }
 
     #[test]
     fn the_newest_take_the_places_of_the_oldest() {
         let flights = Flights::new();
-        for unix_ms in 0..FLIGHTS_MAX as u64 + 10 {
-            flights.note(unix_ms as usize, &Flight::new(unix_ms, Cause::Stall));
+        let mut counts = FlightCounts::default();
+        for unix_ms in 0..FLIGHTS_PER_LAYER_MAX as u64 + 10 {
+            flights.note(&mut counts, &Flight::new(unix_ms, Cause::Stall));
         }
         let mut times: Vec<u64> = flights.read().iter().map(|one| one.unix_ms).collect();
         times.sort_unstable();
-        assert!(times.into_iter().eq(10..FLIGHTS_MAX as u64 + 10));
+        assert!(times.into_iter().eq(10..FLIGHTS_PER_LAYER_MAX as u64 + 10));
+    }
+
+    #[test]
+    fn many_of_one_layer_take_no_place_of_anothers() {
+        let flights = Flights::new();
+        let mut counts = FlightCounts::default();
+        let refused = Cause::RefusedMessage(PublishResult::Failed);
+        flights.note(&mut counts, &Flight::new(1, refused));
+        for cause in [Cause::SlowMessage(Segment::B2c), Cause::Stall, Cause::Quarantined] {
+            (0..10_000).for_each(|at| flights.note(&mut counts, &Flight::new(at, cause)));
+        }
+        assert_eq!(flights.read().iter().filter(|one| one.cause == refused).count(), 1);
     }
 }

@@ -32,7 +32,9 @@ pub use exemplar::Exemplar;
 pub use exposition::{
     Cores, Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads,
 };
-pub use flight::{Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_MAX, Flight, Flown, KINDS, Layer, Stages};
+pub use flight::{
+    Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_PER_LAYER_MAX, Flight, Flown, KINDS, Layer, Stages,
+};
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
     Direction, ErrorReply, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page,

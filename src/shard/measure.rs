@@ -23,8 +23,8 @@ impl Shard {
             Step::Refused { room, way } => {
                 let segments_us =
                     [p2b_us(&way), Some(now.moment.us_since(way.parsed_at)), None, None];
-                if self.notes.may_tell(now.tick) {
-                    let cause = Cause::Refused(PublishResult::Failed);
+                let cause = Cause::Refused(PublishResult::Failed);
+                if self.notes.may_tell(now.tick, cause) {
                     self.trouble(now, cause, room, &way, segments_us);
                     let action = SpanAction::Publish { offset: 0 };
                     let span = self.span(room, &way, action, way.parsed_at, now.moment);
@@ -36,10 +36,10 @@ impl Shard {
             Step::GivenUp { room, offset, trace } => {
                 self.count(ChatType::OneToOne, DeliveryOutcome::DeadLetter, 1);
                 let Some(trace) = trace else { return };
-                if self.notes.may_tell(now.tick) {
+                let cause = Cause::Failed(DeliveryOutcome::DeadLetter);
+                if self.notes.may_tell(now.tick, cause) {
                     let id = SpanId::made(&mut self.chance.ids);
                     let way = Way::again(now, trace, id, ChatType::OneToOne);
-                    let cause = Cause::Failed(DeliveryOutcome::DeadLetter);
                     self.trouble(now, cause, room, &way, [None; 4]);
                     let action = SpanAction::DeadLetter { offset };
                     let span = self.span(room, &way, action, now.moment, now.moment);
@@ -65,10 +65,11 @@ impl Shard {
         self.scribe.add(Counter::ClockSkewClamped, u64::from(way.course == Course::SaidSkewed));
         let sampled = if way.sampled { Sampled::Yes } else { Sampled::No };
         self.scribe.add(Counter::TraceSampled(sampled), 1);
-        let is_slow = self.slow_us <= queue_us && self.notes.may_tell(now.tick);
+        let cause = Cause::Slow(Segment::Queue);
+        let is_slow = self.slow_us <= queue_us && self.notes.may_tell(now.tick, cause);
         if is_slow {
             let segments_us = [p2b_us(&way), Some(queue_us), None, None];
-            self.trouble(now, Cause::Slow(Segment::Queue), room, &way, segments_us);
+            self.trouble(now, cause, room, &way, segments_us);
         }
         if way.sampled || is_slow {
             let action = SpanAction::Publish { offset };
@@ -95,8 +96,8 @@ impl Shard {
     /// A publication found no room in the lane to a shard.
     pub(super) fn on_lost_in_lane(&mut self, now: Now, room: RoomId, way: &Way, members: u64) {
         self.count(way.chat_type, DeliveryOutcome::Failed, members);
-        if 0 < members && self.notes.may_tell(now.tick) {
-            let cause = Cause::Failed(DeliveryOutcome::Failed);
+        let cause = Cause::Failed(DeliveryOutcome::Failed);
+        if 0 < members && self.notes.may_tell(now.tick, cause) {
             let queue_us = way.taken_at.us_since(way.parsed_at);
             self.trouble(now, cause, room, way, [p2b_us(way), Some(queue_us), None, None]);
         }
@@ -194,12 +195,12 @@ impl Shard {
             // What was slow at home was told there.
             let is_slow = queue_us < self.slow_us && self.slow_us <= end2end_us;
             let is_bad = is_slow || 0 < round.failed;
-            let is_told = is_bad && self.notes.may_tell(now.tick);
+            let cause = match round.failed {
+                0 => Cause::Slow(Segment::B2c),
+                1.. => Cause::Failed(DeliveryOutcome::Failed),
+            };
+            let is_told = is_bad && self.notes.may_tell(now.tick, cause);
             if is_told {
-                let cause = match round.failed {
-                    0 => Cause::Slow(Segment::B2c),
-                    1.. => Cause::Failed(DeliveryOutcome::Failed),
-                };
                 let segments_us = [p2b_us(way), Some(queue_us), Some(b2c_us), None];
                 self.trouble(now, cause, round.room, way, segments_us);
             }

@@ -11,7 +11,8 @@ use crate::metrics::{Agent, ChatType, DeliveryOutcome, PublishResult, Segment};
 /// Notes that wait in one shard for its lane; what comes more is dropped and counted.
 const NOTES_MAX: usize = 1_024;
 
-/// Messages a second of one shard whose way is told because something was wrong.
+/// Messages a second of one shard whose way is told because they were slow, and as many
+/// because they did not arrive: the many that are slow on a bad day hide none of those.
 const TROUBLES_PER_S_MAX: u32 = 50;
 
 /// Something to be told. Closed.
@@ -122,19 +123,25 @@ pub struct Notes {
     exports: bool,
     waiting: Vec<Note>,
     dropped_count: u64,
-    troubles: Bucket,
+    slow: Bucket,
+    lost: Bucket,
 }
 
 impl Notes {
     /// Nothing to tell yet.
     pub fn new(exports: bool) -> Notes {
-        Notes { exports, waiting: Vec::new(), dropped_count: 0, troubles: Bucket::full() }
+        let (slow, lost) = (Bucket::full(), Bucket::full());
+        Notes { exports, waiting: Vec::new(), dropped_count: 0, slow, lost }
     }
 
-    /// Whether one more trouble may be told now.
-    pub fn may_tell(&mut self, now: Tick) -> bool {
+    /// Whether one more trouble of this kind may be told now.
+    pub fn may_tell(&mut self, now: Tick, cause: Cause) -> bool {
         let rate = Rate { per_s: TROUBLES_PER_S_MAX, burst: TROUBLES_PER_S_MAX };
-        self.troubles.take(now, rate, 1)
+        let bucket = match cause {
+            Cause::Slow(_) => &mut self.slow,
+            Cause::Failed(_) | Cause::Refused(_) => &mut self.lost,
+        };
+        bucket.take(now, rate, 1)
     }
 
     /// A step, if anybody wants to know.
@@ -209,8 +216,11 @@ mod tests {
     #[test]
     fn troubles_are_limited_by_the_second() {
         let mut notes = Notes::new(true);
-        let told = |notes: &mut Notes, ms| (0..1_000).filter(|_| notes.may_tell(Tick(ms))).count();
-        assert_eq!(told(&mut notes, 0), 50);
-        assert_eq!(told(&mut notes, 500), 25);
+        let slow = Cause::Slow(Segment::Queue);
+        let refused = Cause::Refused(PublishResult::Failed);
+        let mut told = |ms, cause| (0..1_000).filter(|_| notes.may_tell(Tick(ms), cause)).count();
+        assert_eq!(told(0, slow), 50);
+        assert_eq!(told(500, slow), 25);
+        assert_eq!(told(500, refused), 50, "what is slow takes no place of what is lost");
     }
 }
