@@ -600,7 +600,12 @@ pub struct Tally {
 }
 
 /// Counters and gauges agree with the audits and with what clients saw.
-pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) -> Verdict {
+pub fn check_counters(
+    exposition: &Exposition,
+    audits: &[Audit],
+    tally: &Tally,
+    in_lanes: u64,
+) -> Verdict {
     let text = exposition.text(Cores::Summed);
     let sum = |name: &str, label: &str| -> u64 {
         let lines = text.lines().filter(|line| {
@@ -632,6 +637,8 @@ pub fn check_counters(exposition: &Exposition, audits: &[Audit], tally: &Tally) 
     let waiting = audits.iter().map(|audit| audit.waiting_bytes).sum();
     equal("bytes that wait", sum("chat_send_queue_bytes", ""), waiting)?;
     check_recipients(&sum, audits, tally)?;
+    let letters = |direction: &str| sum("chat_letters_total", direction);
+    equal("letters in lanes", letters("sent") - letters("received"), in_lanes)?;
     let panics = sum("chat_session_panics_total", "");
     equal("panics", sum("chat_conn_closed_total", "reason=\"panic\""), panics)?;
     let blamed = sum("chat_conn_closed_blame_total", "");

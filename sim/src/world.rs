@@ -576,7 +576,8 @@ impl<'s> World<'s> {
     fn check_counters(&mut self) -> Verdict {
         self.tally.published_seen = self.book.answered_count() - self.answered_before;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
-        check_counters(&self.exposition, &audits, &self.tally)
+        let in_lanes = self.lanes.iter().flatten().map(|lane| lane.waiting().count() as u64).sum();
+        check_counters(&self.exposition, &audits, &self.tally, in_lanes)
     }
 }
 

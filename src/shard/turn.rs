@@ -116,7 +116,7 @@ pub fn turn<I: Io, L: Lanes>(
     shard.scribe.add(Counter::Turns, 1);
     shard.scribe.add(Counter::Accepted, accepted_count);
     shard.scribe.add(Counter::LettersReceived, letters_count as u64);
-    shard.scribe.add(Counter::LettersSent, posted_count as u64);
+    shard.scribe.add(Counter::LettersSent, letters_posted_count as u64);
     TurnCounts {
         events_count,
         letters_count,
