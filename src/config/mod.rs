@@ -61,6 +61,9 @@ pub struct Config {
     pub auth: Auth,
     /// Who may see the evidence, and where it is kept.
     pub admin: Admin,
+    /// Variables that look like ours and set nothing, each with the one that was probably
+    /// meant.
+    pub ignored_variables: Vec<(String, String)>,
 }
 
 /// What concerns `/debug` on the admin listener.
@@ -156,6 +159,7 @@ impl Default for Config {
             store: store::Options::default(),
             auth: Auth::default(),
             admin: Admin::default(),
+            ignored_variables: Vec::new(),
         }
     }
 }
@@ -191,7 +195,11 @@ impl Config {
 
     /// What works and should not stay so, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = (self.ignored_variables.iter())
+            .map(|(name, meant)| {
+                format!("{name} is no setting, and does nothing; is it `{meant}`?")
+            })
+            .collect();
         if self.shard.session.insecure {
             warnings.push(
                 "session.insecure is true: anyone may do anything without a token; for trying out \

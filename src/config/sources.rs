@@ -178,6 +178,8 @@ impl Draft {
                 let known: Vec<String> = SETTINGS.iter().map(Row::env).collect();
                 let near = suggest::nearest(name, known.iter().map(String::as_str));
                 self.refuse(place, "", Why::Unknown(near.map(str::to_owned)));
+            } else if let Some(meant) = meant_by(name) {
+                self.config.ignored_variables.push((name.clone(), meant));
             }
         }
     }
@@ -349,11 +351,13 @@ fn can_be_connected_to(ip: IpAddr) -> bool {
     !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
+/// The variables that hold a list as TOML, without their prefix.
+const LISTS: [&str; 3] = ["NAMESPACES", "LISTENERS", "AUTH_KEYS"];
+
 /// Whether an empty variable with this name can only mean that nothing was said: for a text
 /// or a list, empty is a value.
 fn is_not_said(name: &str) -> bool {
-    let lists = ["NAMESPACES", "LISTENERS", "AUTH_KEYS"];
-    let is_list = lists.iter().any(|list| name.strip_prefix(ENV_PREFIX) == Some(list));
+    let is_list = LISTS.iter().any(|list| name.strip_prefix(ENV_PREFIX) == Some(list));
     let row = SETTINGS.iter().find(|row| row.env() == name);
     is_list
         || row.is_some_and(|row| match row.kind {
@@ -377,6 +381,21 @@ fn is_in_a_section(name: &str) -> bool {
     sections
         .map(|(section, _)| section.to_ascii_uppercase())
         .any(|section| rest.strip_prefix(&section).is_some_and(|rest| rest.starts_with('_')))
+}
+
+/// The variable that was probably meant by one that begins like no section: the same setting
+/// with its section, or a list. `None` for those of other programs.
+fn meant_by(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(ENV_PREFIX)?;
+    let without_section = |row: &&Row<Config>| {
+        row.key.split_once('.').is_some_and(|(_, last)| last.to_ascii_uppercase() == rest)
+    };
+    let setting = SETTINGS.iter().find(without_section).map(Row::env);
+    let list = || {
+        let whole = LISTS.into_iter().find(|list| list.strip_suffix(rest) == Some("AUTH_"));
+        whole.or_else(|| suggest::nearest(rest, LISTS.into_iter()))
+    };
+    setting.or_else(|| list().map(|list| format!("{ENV_PREFIX}{list}")))
 }
 
 fn key_spec(algorithm: Algorithm, entry: &KeyEntry, load: Load<'_>) -> Result<KeySpec, Why> {

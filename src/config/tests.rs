@@ -274,6 +274,30 @@ fn tables_and_lists_are_told_apart() {
 }
 
 #[test]
+fn a_variable_without_its_section_is_told_and_does_nothing() {
+    for (name, meant) in [
+        ("ROOKERY_LISTEN", Some("ROOKERY_SERVER_LISTEN")),
+        ("ROOKERY_DRAIN_MS", Some("ROOKERY_SERVER_DRAIN_MS")),
+        ("ROOKERY_NAMESPACE", Some("ROOKERY_NAMESPACES")),
+        ("ROOKERY_KEYS", Some("ROOKERY_AUTH_KEYS")),
+        ("ROOKERY_TEST_PORTS", None),
+        ("ROOKERY_BENCH_SECRET", None),
+        ("ROOKERY_MEMORY_ROOMS", None),
+        ("ROOKERY_", None),
+        ("LISTEN", None),
+    ] {
+        let config = Case::default().env(name, "[::]:9").good();
+        let told: Vec<_> = config.warnings().into_iter().filter(|one| one.contains(name)).collect();
+        let want: Vec<_> = meant
+            .map(|meant| format!("{name} is no setting, and does nothing; is it `{meant}`?"))
+            .into_iter()
+            .collect();
+        assert_eq!(told, want, "{name}");
+        assert_ne!(config.server.listen.port(), 9);
+    }
+}
+
+#[test]
 fn unknown_variables_of_a_section_are_mistakes() {
     Case::default().env("ROOKERY_SERVER_LISTEM", "x").env("ROOKERY_OTHER", "x").mistakes(&[
         "ROOKERY_SERVER_LISTEM: there is no such setting; is it `ROOKERY_SERVER_LISTEN`?",
