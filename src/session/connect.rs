@@ -13,7 +13,7 @@ use super::{Fault, Outcome};
 use crate::auth::{Allow, Claims, Remedy};
 use crate::base::{ClientId, RoomId, Tick};
 use crate::metrics::Agent;
-use crate::room::{Title, Welcome};
+use crate::room::{Entry, Title, Welcome};
 use crate::wire::{
     Answer, ClientInfo, ConnectRequest, ConnectResult, ErrorCode, Payload, Position,
     SubscribeRequest, SubscribeResult,
@@ -153,6 +153,19 @@ impl Connecting {
     /// True when every room has answered.
     pub fn is_complete(&self) -> bool {
         self.wanted.iter().all(|one| one.welcome.is_some())
+    }
+
+    /// What each of its rooms is asked.
+    pub fn entries(&self) -> impl Iterator<Item = (RoomId, Entry)> {
+        self.wanted.iter().map(|one| {
+            let entry = Entry {
+                title: one.title.clone(),
+                info: Arc::clone(&self.peer.info),
+                chan_info: None,
+                since: one.since.map(|since| since.position),
+            };
+            (one.room, entry)
+        })
     }
 
     /// The answer to the connect command.

@@ -25,7 +25,7 @@ use crate::auth::{Allow, Keys};
 use crate::base::limits::UNANSWERED_MAX;
 use crate::base::{Chance, ClientId, ConnId, Now, PeerSigns, RoomId, SealKey, Tick, UserHash};
 use crate::metrics::{Agent, HandshakeStage, Histogram, Tenant};
-use crate::room::{self, Answer as Told, Ask, Asker, Departure, Entry, What};
+use crate::room::{self, Answer as Told, Ask, Asker, Departure, What};
 use crate::wire::{self, Answer, Command, ConnectRequest, ErrorCode, Push, Request};
 
 /// What did not come in time is looked for again so long afterwards, while nobody is judged.
@@ -624,17 +624,13 @@ impl Session {
                     let opened_ms = deadline.0.saturating_sub(cx.options.connect_ms_max);
                     connecting.since = Tick(opened_ms);
                 }
-                for one in &connecting.wanted {
-                    let entry = Entry {
-                        title: one.title.clone(),
-                        info: Arc::clone(&connecting.peer.info),
-                        chan_info: None,
-                        since: one.since.map(|since| since.position),
-                    };
-                    self.ask(cx, one.room, 0, What::Subscribe(Box::new(entry)), out);
-                }
+                let entries: Vec<_> = connecting.entries().collect();
                 self.quota.on_admitted();
+                // Before the questions: from here on it is known whose they are.
                 self.state = State::Connecting(Box::new(connecting));
+                for (room, entry) in entries {
+                    self.ask(cx, room, 0, What::Subscribe(Box::new(entry)), out);
+                }
                 self.finish_connecting(cx, out);
             }
         }

@@ -365,11 +365,13 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
     assert!(desk.text().is_empty(), "the answer waits for the rooms");
     let asked = desk.out.effects.iter().map(|effect| match effect {
-        Effect::Ask(ask) => ask.room,
+        Effect::Ask(ask) => (ask.room, ask.asker.user),
         other => panic!("{other:?}"),
     });
-    let rooms: Vec<RoomId> = asked.collect();
+    let (rooms, askers): (Vec<RoomId>, Vec<_>) = asked.unzip();
     assert_eq!(rooms.len(), 2);
+    let ann = NameKey([1, 2]).user_hash("", "ann");
+    assert_eq!(askers, [ann; 2], "they take their places in its user's share");
     desk.command(r#""ping":{}"#);
     assert!(desk.text().is_empty(), "the command waits, too");
     desk.answer(rooms[0], Answer::Subscribed(welcome(4)));
