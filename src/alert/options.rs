@@ -7,8 +7,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::template::STANDARD;
 use crate::outbound::ProxyRules;
+
+/// The family of templates that is built in.
+pub const STANDARD: &str = "standard";
 
 /// The kinds of robots, and how each wants to be spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

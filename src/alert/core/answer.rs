@@ -1,0 +1,316 @@
+//! What a robot's answer means. WeCom and DingTalk say 200 whatever happens, and the
+//! truth in `errcode`.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::alert::options::Channel;
+use crate::outbound::{BodyEnd, ExchangeAnswer};
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It stands in the chat.
+    Delivered,
+    /// It does not: the robot was asked too often. How long it wants to be left alone,
+    /// in ms; 0 when it did not say.
+    TooOften(u64),
+    /// It does not: it is too long (the code).
+    TooLong(i64),
+    /// It does not, and no other message would: the robot is gone, or does not know us:
+    /// token, signature, keyword or address (the code).
+    Stranger(i64),
+    /// It does not, for what stands in it, or for a reason that nobody knows (the code):
+    /// the same message would be refused again.
+    Refused(i64),
+    /// It does not, for a reason that may pass (the code).
+    Busy(i64),
+    /// It never left: there is no connection.
+    Unreachable,
+    /// Nobody knows: the connection ended before the answer.
+    Doubtful,
+}
+
+impl Answer {
+    /// What to do about it, for the log and for `alert-bridge test`. Nothing of what
+    /// the robot said is in it but a number.
+    pub fn words(&self) -> String {
+        match self {
+            Answer::Delivered => "sent".to_owned(),
+            Answer::TooOften(_) => "it was asked too often, and rests".to_owned(),
+            Answer::TooLong(code) => format!("the message is too long for it ({code})"),
+            Answer::Stranger(code) => format!(
+                "it does not accept us ({code}): look at its token, signature secret, keyword and \
+                 list of addresses"
+            ),
+            Answer::Refused(code) => format!("it refused the message ({code})"),
+            Answer::Busy(code) => format!("it cannot at the moment ({code})"),
+            Answer::Unreachable => "it cannot be reached".to_owned(),
+            Answer::Doubtful => "the connection ended before it answered".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words())
+    }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    errcode: Value,
+}
+
+/// The longest rest that a robot may ask for, in ms. What it says beyond that is no
+/// reason to be silent for a day: it is asked again.
+pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
+
+/// Reads an answer.
+///
+/// A code of 400 is about one message, and so is what nobody knows: whether the robot
+/// refuses everything is found out by a message that has nothing in it.
+pub fn read(channel: Channel, answer: &ExchangeAnswer) -> Answer {
+    let (status, body) = (answer.status, &answer.body[..]);
+    let code = i64::from(status);
+    match status {
+        200..=299 => {}
+        408 | 425 | 500..=599 => return Answer::Busy(code),
+        413 => return Answer::TooLong(code),
+        429 => {
+            let wait_ms = answer.retry_after_ms.unwrap_or(0);
+            return Answer::TooOften(wait_ms.min(RETRY_AFTER_MS_MAX));
+        }
+        400 if channel == Channel::Slack && is_about_the_hook(body) => {
+            return Answer::Stranger(code);
+        }
+        // Redirects are not followed: somebody moved the robot.
+        300..=399 | 401..=403 | 404 | 405 | 407 | 410 => return Answer::Stranger(code),
+        _ => return Answer::Refused(code),
+    }
+    match channel {
+        // A login, or what a proxy has to say. No robot answers with a page for people.
+        Channel::Slack | Channel::Webhook if is_page(body) => Answer::Busy(code),
+        Channel::Slack if says_no(body) => Answer::Refused(code),
+        Channel::Slack | Channel::Webhook => Answer::Delivered,
+        Channel::Wecom => of_code(answer, wecom),
+        Channel::Dingtalk => of_code(answer, dingtalk),
+    }
+}
+
+fn is_page(body: &[u8]) -> bool {
+    let body = without_mark(body);
+    let begins = |word: &str| {
+        body.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    begins("<!doctype html") || begins("<html")
+}
+
+/// A body from its first character on: some put a byte order mark before it, or white space.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start()
+}
+
+/// What is compatible with Slack says some refusals with 200 and JSON.
+fn says_no(body: &[u8]) -> bool {
+    let Ok(Value::Object(said)) = serde_json::from_slice::<Value>(body) else { return false };
+    ["ok", "success"].iter().any(|name| said.get(*name) == Some(&Value::Bool(false)))
+}
+
+/// Slack says some of what is wrong with a webhook with 400.
+fn is_about_the_hook(body: &[u8]) -> bool {
+    const WORDS: [&[u8]; 6] = [
+        b"no_team",
+        b"team_disabled",
+        b"no_service",
+        b"no_active_hooks",
+        b"invalid_token",
+        b"channel_not_found",
+    ];
+    WORDS.contains(&body.trim_ascii())
+}
+
+fn of_code(answer: &ExchangeAnswer, meaning: fn(i64) -> Answer) -> Answer {
+    match (errcode(&answer.body), answer.end) {
+        (Some(code), _) => meaning(code),
+        // It ended before it said whether.
+        (None, BodyEnd::Cut) => Answer::Doubtful,
+        // Something between us and the robot answered in its place.
+        (None, BodyEnd::Whole) => Answer::Busy(0),
+    }
+}
+
+/// The code, as a number or a text. An answer that is cut, or has bytes that no text has, is
+/// still one: who sends a message again that has arrived tells it twice.
+fn errcode(body: &[u8]) -> Option<i64> {
+    const NAME: &[u8] = b"\"errcode\"";
+    if let Ok(Body { errcode }) = serde_json::from_slice::<Body>(body) {
+        return match errcode {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+    }
+    let body = without_mark(body);
+    let at = body.starts_with(b"{").then(|| body.windows(NAME.len()).position(|w| w == NAME))??;
+    let rest = body[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'-')?;
+    std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
+}
+
+fn wecom(code: i64) -> Answer {
+    match code {
+        0 => Answer::Delivered,
+        45009 | 45033 | 45047 => Answer::TooOften(0),
+        40058 | 45001..=45004 => Answer::TooLong(code),
+        // The key, its expiry, the address list, and a robot that was switched off (93004)
+        // or taken out of its group (93008).
+        40001 | 40013 | 40014 | 41001 | 42001 | 48002 | 48004 | 60020 | 93000..=93999 => {
+            Answer::Stranger(code)
+        }
+        -1 | 6000 | 50001 => Answer::Busy(code),
+        _ => Answer::Refused(code),
+    }
+}
+
+fn dingtalk(code: i64) -> Answer {
+    match code {
+        0 => Answer::Delivered,
+        130101 | 410100 | 90002 | 90018 => Answer::TooOften(0),
+        460101 => Answer::TooLong(code),
+        // The token, a group that was dissolved (400013), a robot that was switched off
+        // (400102) or removed (400106), and the security setting (310000).
+        88 | 40014 | 300001 | 300005 | 310000 | 400013 | 400101 | 400102 | 400106 => {
+            Answer::Stranger(code)
+        }
+        -1 | 500001 => Answer::Busy(code),
+        // 430101 to 430104 are about a link, a text or a picture in this message.
+        _ => Answer::Refused(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: u16, body: &[u8]) -> ExchangeAnswer {
+        let body = bytes::Bytes::copy_from_slice(body);
+        ExchangeAnswer { status, retry_after_ms: None, body, end: BodyEnd::Whole }
+    }
+
+    #[test]
+    fn two_hundred_is_no_success_by_itself() {
+        #[track_caller]
+        fn check(channel: Channel, status: u16, body: &str, want: Answer) {
+            assert_eq!(read(channel, &said(status, body.as_bytes())), want);
+        }
+        use Channel::{Dingtalk, Slack, Webhook, Wecom};
+        check(Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#, Answer::Delivered);
+        check(Wecom, 200, r#"{"errcode":45009}"#, Answer::TooOften(0));
+        check(Wecom, 200, r#"{"errcode":40058}"#, Answer::TooLong(40058));
+        check(Wecom, 200, r#"{"errcode":93000}"#, Answer::Stranger(93000));
+        check(Wecom, 200, r#"{"errcode":12345}"#, Answer::Refused(12345));
+        check(Wecom, 200, "<html>", Answer::Busy(0));
+        check(Wecom, 200, "", Answer::Busy(0));
+        check(Dingtalk, 200, r#"{"errcode":0}"#, Answer::Delivered);
+        check(Dingtalk, 200, r#"{"errcode":130101}"#, Answer::TooOften(0));
+        check(Dingtalk, 200, r#"{"errcode":460101}"#, Answer::TooLong(460101));
+        check(Dingtalk, 200, r#"{"errcode":310000}"#, Answer::Stranger(310000));
+        check(Dingtalk, 200, r#"{"errcode":300001}"#, Answer::Stranger(300001));
+        check(Slack, 200, "ok", Answer::Delivered);
+        check(Slack, 429, "", Answer::TooOften(0));
+        check(Slack, 404, "no_service", Answer::Stranger(404));
+        check(Webhook, 204, "", Answer::Delivered);
+        check(Webhook, 302, "", Answer::Stranger(302));
+        check(Webhook, 502, "", Answer::Busy(502));
+    }
+
+    #[test]
+    fn a_message_a_robot_a_rate_and_an_outage_are_told_apart() {
+        #[track_caller]
+        fn check(channel: Channel, status: u16, body: &str, want: Answer) {
+            assert_eq!(read(channel, &said(status, body.as_bytes())), want);
+        }
+        use Channel::{Dingtalk, Slack, Webhook, Wecom};
+        for status in [400, 406, 409, 415, 418, 422, 451] {
+            check(Webhook, status, "", Answer::Refused(i64::from(status)));
+        }
+        for status in [401, 402, 403, 404, 405, 407, 410] {
+            check(Webhook, status, "", Answer::Stranger(i64::from(status)));
+        }
+        for status in [408, 425, 500, 501, 503, 599] {
+            check(Webhook, status, "", Answer::Busy(i64::from(status)));
+        }
+        check(Webhook, 413, "", Answer::TooLong(413));
+        check(Slack, 400, "invalid_payload", Answer::Refused(400));
+        check(Slack, 400, "no_text", Answer::Refused(400));
+        check(Slack, 400, "no_service\n", Answer::Stranger(400));
+        check(Slack, 403, "action_prohibited", Answer::Stranger(403));
+        check(Slack, 410, "channel_is_archived", Answer::Stranger(410));
+        for code in [40008, 40035, 44004, 47001, 81013] {
+            check(Wecom, 200, &format!("{{\"errcode\":{code}}}"), Answer::Refused(code));
+        }
+        for code in [40014, 42001, 93000, 93004, 93008] {
+            check(Wecom, 200, &format!("{{\"errcode\":{code}}}"), Answer::Stranger(code));
+        }
+        for code in [40035, 400105, 430101, 430102, 430103, 430104, 999_999] {
+            check(Dingtalk, 200, &format!("{{\"errcode\":{code}}}"), Answer::Refused(code));
+        }
+        for code in [400013, 400101, 400102, 400106, 310000] {
+            check(Dingtalk, 200, &format!("{{\"errcode\":{code}}}"), Answer::Stranger(code));
+        }
+    }
+
+    #[test]
+    fn a_robot_that_says_how_long_is_left_alone_for_so_long() {
+        let wait = |retry_after_ms| {
+            read(Channel::Slack, &ExchangeAnswer { retry_after_ms, ..said(429, b"") })
+        };
+        assert_eq!(wait(None), Answer::TooOften(0));
+        assert_eq!(wait(Some(30_000)), Answer::TooOften(30_000));
+        assert_eq!(wait(Some(u64::MAX)), Answer::TooOften(RETRY_AFTER_MS_MAX));
+    }
+
+    #[test]
+    fn an_odd_answer_that_says_yes_is_no_reason_to_tell_it_twice() {
+        let read_cut = |channel, body: &[u8]| {
+            read(channel, &ExchangeAnswer { end: BodyEnd::Cut, ..said(200, body) })
+        };
+        for body in [
+            &br#"{"errcode":"0","errmsg":"ok"}"#[..],
+            b"\xef\xbb\xbf{\"errcode\": 0}",
+            b"{\"errmsg\":\"\xb3\xc9\\\xb9\xa6\",\"errcode\":0}",
+            b"{\"errcode\":0,\"errcode\":0}",
+            b"{\"errcode\":0,\"errmsg\":\"ok\"}\n<!-- proxied -->",
+        ] {
+            let answer = read(Channel::Wecom, &said(200, body));
+            assert_eq!(answer, Answer::Delivered, "{}", String::from_utf8_lossy(body));
+        }
+        assert_eq!(read_cut(Channel::Dingtalk, b"{\"errcode\":0,\"errm"), Answer::Delivered);
+        assert_eq!(read_cut(Channel::Dingtalk, b"{\"errcode\":13010"), Answer::Doubtful);
+        assert_eq!(read_cut(Channel::Wecom, b""), Answer::Doubtful);
+        assert_eq!(read_cut(Channel::Slack, b"o"), Answer::Delivered);
+        assert_eq!(read_cut(Channel::Webhook, b""), Answer::Delivered);
+        for body in [&b"{\"errcode\":null}"[..], b"{\"errcode\":{}}", b"errcode:0", b"[]", b"\xff"]
+        {
+            assert_eq!(read(Channel::Wecom, &said(200, body)), Answer::Busy(0));
+        }
+    }
+
+    #[test]
+    fn a_page_for_people_in_a_robots_place_is_no_delivery() {
+        for channel in [Channel::Slack, Channel::Webhook] {
+            for body in [&b"<!DOCTYPE html><title>Log in</title>"[..], b"\n <HTML lang=en>"] {
+                assert_eq!(read(channel, &said(200, body)), Answer::Busy(200));
+            }
+            assert_eq!(read(channel, &said(200, b"<ok/>")), Answer::Delivered);
+        }
+        for body in [&b"{\"ok\":false,\"error\":\"x\"}"[..], b"{\"success\":false}"] {
+            assert_eq!(read(Channel::Slack, &said(200, body)), Answer::Refused(200));
+        }
+        assert_eq!(read(Channel::Slack, &said(200, b"{\"success\":true}")), Answer::Delivered);
+    }
+}

@@ -1,0 +1,299 @@
+//! When a robot may speak: its rate, and its pauses.
+//!
+//! Invariant: within any `rate_window_s` at most `rate_count` messages leave, also over
+//! restarts, since the times are kept with the messages.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::{Answer, RETRY_AFTER_MS_MAX};
+use crate::alert::options::Robot;
+use crate::base::Tick;
+
+/// The longest pause after failures that may be over soon, in ms.
+const BACKOFF_MS_MAX: u64 = 30_000;
+
+/// The first pause of a robot that takes nothing from us, in ms, and the longest: short
+/// enough for what is critical to arrive within a minute after somebody has mended it.
+const BROKEN_MS: u64 = 10_000;
+const BROKEN_MS_MAX: u64 = 40_000;
+
+/// Refusals in a row, whatever stands in the messages, after which it rests.
+const REFUSALS_MAX: u32 = 8;
+
+/// What is kept of a robot over restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// When its last messages left, in milliseconds since 1970, oldest first.
+    pub sent_ms: VecDeque<u64>,
+    /// Until when it rests.
+    pub paused_until_ms: u64,
+}
+
+/// A robot, and what it has been through.
+#[derive(Clone, Debug)]
+pub struct Speaker {
+    /// What it is.
+    pub robot: Robot,
+    /// What is kept.
+    pub kept: Kept,
+    /// Whether it has a message in its hands.
+    pub is_busy: bool,
+    /// Whether it took nothing from us when it was asked last.
+    pub is_broken: bool,
+    /// When it delivered something last, in milliseconds since 1970; 0 for not yet.
+    pub delivered_ms: u64,
+    /// Failures in a row.
+    failures: u32,
+    /// Messages in a row that it refused for what stands in them.
+    refusals: u32,
+    /// When the last message left.
+    left: Tick,
+    /// When it answered last as somebody who talks to us.
+    pub(super) reached: Option<Tick>,
+    /// Since when it does not, whatever it was given.
+    pub(super) failing: Option<Failing>,
+}
+
+/// For how long a robot has not talked to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// When the first message that it did not take left.
+    pub since: Tick,
+    /// When the last one had failed.
+    pub last: Tick,
+}
+
+impl Speaker {
+    /// A robot as it was left.
+    pub fn new(robot: Robot, kept: Kept) -> Speaker {
+        Speaker {
+            robot,
+            kept,
+            is_busy: false,
+            is_broken: false,
+            delivered_ms: 0,
+            failures: 0,
+            refusals: 0,
+            left: Tick(0),
+            reached: None,
+            failing: None,
+        }
+    }
+
+    /// Notes that a message leaves, by the bridge's own clock.
+    pub fn leaves(&mut self, now: Tick) {
+        self.left = now;
+    }
+
+    /// Notes whether it talks to us. Who is asked too often, or does not like a message,
+    /// was reached, and another bridge would hear the same.
+    pub fn is_heard(&mut self, answer: &Answer, now: Tick) {
+        match answer {
+            Answer::Delivered | Answer::TooOften(_) | Answer::TooLong(_) | Answer::Refused(_) => {
+                (self.reached, self.failing) = (Some(now), None);
+            }
+            Answer::Stranger(_) | Answer::Busy(_) | Answer::Unreachable | Answer::Doubtful => {
+                let since = self.failing.map_or(self.left, |failing| failing.since);
+                self.failing = Some(Failing { since, last: now });
+            }
+        }
+    }
+
+    /// It is this bridge's turn again: what it rests from is an earlier one.
+    pub fn begin_turn(&mut self) {
+        if self.failing.is_some() {
+            self.failures = 0;
+            self.kept.paused_until_ms = 0;
+        }
+    }
+
+    /// The same robot with other settings.
+    pub fn change(&mut self, robot: Robot) {
+        // Who changed its token expects it to be tried now.
+        if self.robot != robot {
+            (self.failures, self.refusals, self.is_broken) = (0, 0, false);
+            self.kept.paused_until_ms = 0;
+        }
+        self.robot = robot;
+    }
+
+    /// From when on it may speak, busy or not.
+    pub fn ready_ms(&self) -> u64 {
+        let count = self.robot.rate_count.max(1) as usize;
+        let window_ms = self.robot.rate_window_s.max(1) * 1_000;
+        let by_rate = match self.kept.sent_ms.len().checked_sub(count) {
+            Some(index) => self.kept.sent_ms[index].saturating_add(window_ms),
+            None => 0,
+        };
+        by_rate.max(self.kept.paused_until_ms)
+    }
+
+    /// Forgets what a clock that was set back says about the future.
+    pub fn settle(&mut self, now_ms: u64) {
+        let window_ms = self.robot.rate_window_s.max(1) * 1_000;
+        if self.kept.sent_ms.back().is_some_and(|&last_ms| last_ms > now_ms + window_ms) {
+            self.kept.sent_ms.clear();
+        }
+        let latest_ms = now_ms + self.robot.pause_ms().max(RETRY_AFTER_MS_MAX);
+        self.kept.paused_until_ms = self.kept.paused_until_ms.min(latest_ms);
+    }
+
+    /// Whether it may speak now.
+    pub fn is_ready(&self, now_ms: u64) -> bool {
+        !self.is_busy && self.ready_ms() <= now_ms
+    }
+
+    /// Until when it rests, whatever its rate says; 0 when it does not.
+    pub fn rests_until_ms(&self) -> u64 {
+        self.kept.paused_until_ms
+    }
+
+    /// Notes that a message leaves.
+    pub fn sends(&mut self, now_ms: u64) {
+        let count = self.robot.rate_count.max(1) as usize;
+        while self.kept.sent_ms.len() >= count {
+            self.kept.sent_ms.pop_front();
+        }
+        self.kept.sent_ms.push_back(now_ms);
+    }
+
+    /// Draws the consequences of an answer; how long the robot rests now.
+    pub fn hears(&mut self, answer: &Answer, now_ms: u64) -> u64 {
+        let pause_ms = match answer {
+            Answer::Delivered => {
+                (self.failures, self.refusals, self.is_broken) = (0, 0, false);
+                self.delivered_ms = now_ms;
+                return 0;
+            }
+            Answer::TooOften(0) => self.robot.pause_ms(),
+            Answer::TooOften(wait_ms) => *wait_ms,
+            Answer::Unreachable | Answer::Busy(_) | Answer::Doubtful => {
+                self.failures = self.failures.saturating_add(1);
+                (1_000u64 << self.failures.min(10)).min(BACKOFF_MS_MAX)
+            }
+            // It says so at once, and the next message is another one.
+            Answer::TooLong(_) => 0,
+            Answer::Refused(_) => {
+                self.refusals = self.refusals.saturating_add(1);
+                if self.refusals.is_multiple_of(REFUSALS_MAX) {
+                    return self.breaks(now_ms);
+                }
+                0
+            }
+            Answer::Stranger(_) => return self.breaks(now_ms),
+        };
+        if pause_ms > 0 {
+            self.kept.paused_until_ms = now_ms.saturating_add(pause_ms);
+        }
+        pause_ms
+    }
+
+    /// Whether everything that it was given since it delivered something was refused:
+    /// then the messages are not to blame.
+    pub fn refuses_all(&self) -> bool {
+        self.refusals > 1
+    }
+
+    /// It takes nothing: somebody has to do something. How long it rests now.
+    pub fn breaks(&mut self, now_ms: u64) -> u64 {
+        self.is_broken = true;
+        self.failures = self.failures.saturating_add(1);
+        let pause_ms = (BROKEN_MS << (self.failures - 1).min(10)).min(BROKEN_MS_MAX);
+        self.kept.paused_until_ms = now_ms.saturating_add(pause_ms);
+        pause_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speaker(rate_count: u32) -> Speaker {
+        let robot = Robot { rate_count, rate_window_s: 60, ..Robot::default() };
+        Speaker::new(robot, Kept::default())
+    }
+
+    #[test]
+    fn no_window_holds_more_than_the_rate() {
+        for step_ms in [1, 37, 999, 3_000, 3_400, 61_000] {
+            let mut speaker = speaker(18);
+            let mut sent = Vec::new();
+            for now_ms in (1_000_000..1_400_000).step_by(step_ms) {
+                if speaker.is_ready(now_ms) {
+                    speaker.sends(now_ms);
+                    sent.push(now_ms);
+                    speaker = Speaker::new(speaker.robot.clone(), speaker.kept.clone());
+                }
+            }
+            assert!(sent.windows(19).all(|part| part[18] - part[0] >= 60_000), "{step_ms}");
+            assert!(sent.len() >= (400_000 / 60_000 * 18).min(400_000 / step_ms), "{step_ms}");
+        }
+    }
+
+    #[test]
+    fn answers_have_their_pauses() {
+        #[track_caller]
+        fn check(channel: crate::alert::options::Channel, answer: &Answer, want_ms: u64) {
+            let robot = Robot { channel, rate_count: 18, rate_window_s: 60, ..Robot::default() };
+            let mut speaker = Speaker::new(robot, Kept::default());
+            assert_eq!(speaker.hears(answer, 5_000), want_ms);
+            assert!(speaker.is_ready(5_000 + want_ms));
+            assert_eq!(speaker.is_ready(4_999 + want_ms), want_ms == 0);
+        }
+        use crate::alert::options::Channel::{Dingtalk, Wecom};
+        check(Wecom, &Answer::TooOften(0), 60_000);
+        check(Wecom, &Answer::TooOften(7_000), 7_000);
+        check(Dingtalk, &Answer::TooOften(0), 600_000);
+        check(Wecom, &Answer::Delivered, 0);
+        check(Wecom, &Answer::Unreachable, 2_000);
+        check(Wecom, &Answer::Doubtful, 2_000);
+        check(Wecom, &Answer::Stranger(93_000), 10_000);
+        check(Wecom, &Answer::Refused(40_008), 0);
+        check(Wecom, &Answer::TooLong(40_058), 0);
+    }
+
+    #[test]
+    fn failures_in_a_row_wait_longer_and_a_success_forgets_them() {
+        let mut speaker = speaker(18);
+        let waits: Vec<u64> = (0..8).map(|_| speaker.hears(&Answer::Unreachable, 0)).collect();
+        assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 30_000]);
+        speaker.hears(&Answer::Delivered, 0);
+        assert_eq!(speaker.hears(&Answer::Unreachable, 0), 2_000);
+    }
+
+    #[test]
+    fn a_robot_that_takes_nothing_is_asked_often_enough_for_what_is_critical() {
+        let mut speaker = speaker(18);
+        let waits: Vec<u64> = (0..4).map(|_| speaker.hears(&Answer::Stranger(404), 0)).collect();
+        assert_eq!(waits, [10_000, 20_000, 40_000, 40_000]);
+        assert!(speaker.is_broken);
+        speaker.hears(&Answer::Delivered, 5);
+        assert!(!speaker.is_broken && speaker.delivered_ms == 5);
+    }
+
+    #[test]
+    fn one_refused_message_is_its_own_fault_and_all_of_them_are_the_robots() {
+        let mut speaker = speaker(18);
+        speaker.hears(&Answer::Refused(400), 0);
+        assert!(!speaker.refuses_all());
+        speaker.hears(&Answer::Delivered, 0);
+        speaker.hears(&Answer::Refused(400), 0);
+        assert!(!speaker.refuses_all());
+        speaker.hears(&Answer::Refused(400), 0);
+        assert!(speaker.refuses_all());
+    }
+
+    #[test]
+    fn a_new_token_is_tried_at_once() {
+        let mut speaker = speaker(18);
+        speaker.hears(&Answer::Stranger(93_000), 1_000);
+        speaker.change(speaker.robot.clone());
+        assert!(!speaker.is_ready(1_000));
+        let mut robot = speaker.robot.clone();
+        robot.token.value = "new".to_owned();
+        speaker.change(robot);
+        assert!(speaker.is_ready(1_000));
+    }
+}

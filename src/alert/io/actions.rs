@@ -1,0 +1,67 @@
+//! What is done about alerts, and written into the audit log before and after.
+//!
+//! Deliberately absent: whether it is done (`core`).
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use tokio::task;
+
+use super::audit;
+use super::client::{Ask, Client, Way};
+use super::clock::now;
+use crate::alert::core::{Deed, Verdict};
+use crate::alert::model::text;
+use crate::outbound::ExchangeAnswer;
+
+/// How long an action may take, in ms.
+const ACTION_MS_MAX: u64 = 30_000;
+
+/// Does what is to be done, and writes it down either way: before, so that it is known
+/// even when nobody is left to write what became of it, and after.
+pub(super) async fn act_and_write(client: Client, deed: Deed, dir: PathBuf, token: String) {
+    let at = now().unix_ms;
+    let verdict = match deed.verdict {
+        Verdict::Done => "done",
+        Verdict::DryRun => "dry_run",
+        Verdict::TooSoon => "too_soon",
+        Verdict::UnknownInstance => "unknown_instance",
+    };
+    let fields = json!({
+        "action": deed.action, "alert": deed.alert, "verdict": verdict,
+        "instance": text::of_operator(&deed.instance, 120),
+    });
+    write_down(dir.clone(), at, fields.clone()).await;
+    if deed.verdict != Verdict::Done {
+        return;
+    }
+    let ask = Ask {
+        url: &deed.url,
+        // The token is for that listener, and for nobody on the way to it.
+        way: Way::Direct,
+        json: None,
+        post: deed.post,
+        bearer: &token,
+        id: "",
+        ms_max: ACTION_MS_MAX,
+        bytes_max: audit::SAVED_BYTES_MAX,
+    };
+    let mut fields = fields;
+    match client.ask(ask).await {
+        Ok(ExchangeAnswer { status, body, .. }) => {
+            let (into, name) = (dir.clone(), deed.action.clone());
+            let saved = task::spawn_blocking(move || audit::save(&into, at, &name, &body)).await;
+            fields["status"] = json!(status);
+            fields["saved"] = json!(saved.ok().and_then(Result::ok));
+        }
+        Err(failed) => fields["failed"] = json!(format!("{failed:?}")),
+    }
+    write_down(dir, now().unix_ms, fields).await;
+}
+
+async fn write_down(dir: PathBuf, at: u64, fields: serde_json::Value) {
+    let written = task::spawn_blocking(move || audit::write(&dir, at, "action", fields)).await;
+    if !matches!(written, Ok(Ok(()))) {
+        tracing::error!("the audit log cannot be written");
+    }
+}

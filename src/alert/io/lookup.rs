@@ -1,0 +1,138 @@
+//! What is found out before a message leaves, and what Alertmanager inhibits: questions to
+//! Prometheus, to instances and to Alertmanager.
+//!
+//! Deliberately absent: what to ask, and the choice among the answers (`core`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time;
+
+use super::client::{Ask, Client, Way};
+use super::envelope::Envelope;
+use crate::alert::core::Input;
+use crate::alert::core::outlive;
+use crate::alert::core::questions::{self, Question};
+use crate::alert::message::Settings;
+use crate::alert::model::core_snapshot::{self, CoreSnapshot};
+use crate::alert::model::snapshot::{Evidence, Snapshot};
+use crate::outbound::ExchangeAnswer;
+
+/// How long what can be found out is waited for, in ms.
+const EVIDENCE_MS_MAX: u64 = 2_000;
+
+/// Bytes of an answer of Prometheus or of an instance.
+const EVIDENCE_BYTES_MAX: usize = 4 << 20;
+
+/// How often Alertmanager is asked what it inhibits: so often in the time that such an
+/// alert may outlive its cause, and at least every so many ms.
+const INHIBITED_PARTS: u64 = 30;
+const INHIBITED_MS_MAX: u64 = 10_000;
+
+/// Asks Alertmanager again and again what it inhibits.
+pub(super) async fn watch_inhibited(
+    inbox: mpsc::Sender<Envelope>,
+    settings: watch::Receiver<Arc<Settings>>,
+    client: watch::Receiver<Client>,
+) {
+    loop {
+        let (base, outlive_s) = {
+            let options = &settings.borrow().options;
+            (options.alertmanager_url.clone(), options.outlive_s)
+        };
+        let pause_ms = (outlive_s * 1_000 / INHIBITED_PARTS).clamp(500, INHIBITED_MS_MAX);
+        time::sleep(Duration::from_millis(pause_ms)).await;
+        if base.is_empty() || outlive_s == 0 {
+            continue;
+        }
+        let client = client.borrow().clone();
+        let body = look(&client, &outlive::url(&base), Way::Usual, "").await;
+        let Some(inhibited) = body.and_then(|body| outlive::read(&body)) else { continue };
+        let envelope = Envelope { input: Input::Inhibited(inhibited), reply: None };
+        if inbox.send(envelope).await.is_err() {
+            return;
+        }
+    }
+}
+
+enum Piece {
+    Exemplar(Snapshot),
+    Recorded(Option<Snapshot>, Option<CoreSnapshot>),
+    Value(f64),
+}
+
+/// All questions at once; what has not come in time is not there.
+pub(super) async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Evidence {
+    let mut asked: JoinSet<(String, Option<Piece>)> = JoinSet::new();
+    for question in questions {
+        let fingerprint = question.fingerprint;
+        if let Some(url) = question.exemplars {
+            let (client, fingerprint) = (client.clone(), fingerprint.clone());
+            asked.spawn(async move {
+                let body = look(&client, &url, Way::Usual, "").await;
+                (
+                    fingerprint,
+                    body.and_then(|body| questions::of_exemplars(&body)).map(Piece::Exemplar),
+                )
+            });
+        }
+        if let Some(url) = question.recorder {
+            let (client, fingerprint, token) = (client.clone(), fingerprint.clone(), token.clone());
+            let core = question.core;
+            asked.spawn(async move {
+                let body = look(&client, &url, Way::Direct, &token).await.unwrap_or_default();
+                let snapshot = questions::of_recorder(&body);
+                // Where no message is known, a core says what there is to say.
+                let core = (!core.is_empty() || snapshot.is_none())
+                    .then(|| core_snapshot::of_answer(&body, &core));
+                let piece = Piece::Recorded(snapshot, core.flatten());
+                (fingerprint, Some(piece))
+            });
+        }
+        if let Some(url) = question.value {
+            let (client, labels) = (client.clone(), question.labels);
+            asked.spawn(async move {
+                let body = look(&client, &url, Way::Usual, "").await;
+                let value = body.and_then(|body| questions::of_value(&body, &labels));
+                (fingerprint, value.map(Piece::Value))
+            });
+        }
+    }
+    let mut found = Evidence::new();
+    let gather = async {
+        while let Some(done) = asked.join_next().await {
+            let Ok((fingerprint, Some(piece))) = done else { continue };
+            let found = found.entry(fingerprint).or_default();
+            match piece {
+                // What Prometheus says goes before what an instance says of itself.
+                Piece::Exemplar(snapshot) => found.snapshot = Some(snapshot),
+                Piece::Recorded(snapshot, core) => {
+                    found.snapshot = found.snapshot.take().or(snapshot);
+                    found.core = core;
+                }
+                Piece::Value(value) => found.value = Some(value),
+            }
+        }
+    };
+    let _ = time::timeout(Duration::from_millis(EVIDENCE_MS_MAX), gather).await;
+    found
+}
+
+async fn look(client: &Client, url: &str, way: Way<'_>, bearer: &str) -> Option<Vec<u8>> {
+    let ask = Ask {
+        url,
+        way,
+        json: None,
+        post: false,
+        bearer,
+        id: "",
+        ms_max: EVIDENCE_MS_MAX,
+        bytes_max: EVIDENCE_BYTES_MAX,
+    };
+    match client.ask(ask).await {
+        Ok(ExchangeAnswer { status: 200, body, .. }) => Some(body.to_vec()),
+        Ok(_) | Err(_) => None,
+    }
+}

@@ -1,0 +1,29 @@
+//! The process around the core: its disk, its HTTP client, its pages and its log.
+//!
+//! Invariant: what the core says is to be kept is on the disk, or the disk has refused,
+//! before anything else that it said is done.
+//!
+//! Deliberately absent: decisions, and how a message looks.
+
+mod actions;
+mod audit;
+mod body;
+mod client;
+mod clock;
+mod envelope;
+mod html;
+mod journal;
+mod log;
+mod lookup;
+mod meters;
+mod pages;
+mod peer;
+mod process;
+mod send;
+mod trial;
+mod used;
+mod worker;
+
+pub use self::process::{Fault, run};
+pub use self::trial::{Tried, try_route};
+pub use self::worker::Ended;

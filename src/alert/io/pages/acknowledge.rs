@@ -1,0 +1,94 @@
+//! The page by which somebody says that they take care of critical alerts.
+//!
+//! Only its button does so: chats open links by themselves to show a preview.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::json;
+use tokio::task;
+
+use super::desk::Desk;
+use super::form::{FORM_BYTES_MAX, field, fields, page};
+use crate::alert::core::Input;
+use crate::alert::io::audit;
+use crate::alert::io::clock::now;
+use crate::alert::io::html::{self, html};
+use crate::alert::message::link::{self, LinkError, Purpose};
+use crate::alert::message::silence::Refused;
+use crate::alert::model::text;
+
+/// Characters of a name.
+const NAME_CHARS_MAX: usize = 64;
+
+/// What people reach from their chats.
+pub(super) fn public() -> Router<Desk> {
+    Router::new().route("/v1/acknowledge", get(ask).post(acknowledge))
+}
+
+async fn ask(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+    let form = fields(query.unwrap_or_default().as_bytes());
+    let (_, group_key) = match desk.group(&form) {
+        Ok(group) => group,
+        Err(refused) => return desk.refuse(refused),
+    };
+    let body = format!(
+        "<h1>Take care of these alerts? 接手这些告警？</h1><p>{}</p>\
+         <form method=\"post\"><input type=\"hidden\" name=\"d\" value=\"{}\">\
+         <input type=\"hidden\" name=\"s\" value=\"{}\">\
+         <p><label>Your name 姓名 <input name=\"who\" maxlength=\"64\" required></label></p>\
+         <p><button>I do 接手</button></p></form>",
+        html(&group_key),
+        html(field(&form, "d")),
+        html(field(&form, "s"))
+    );
+    page(StatusCode::OK, html::whole(&body))
+}
+
+async fn acknowledge(State(desk): State<Desk>, body: Body) -> Response {
+    let Ok(body) = axum::body::to_bytes(body, FORM_BYTES_MAX).await else {
+        return desk.refuse(Refused::Form);
+    };
+    let form = fields(&body);
+    let (route, group_key) = match desk.group(&form) {
+        Ok(group) => group,
+        Err(refused) => return desk.refuse(refused),
+    };
+    let who = text::of_operator(field(&form, "who"), NAME_CHARS_MAX);
+    if who.is_empty() {
+        return desk.refuse(Refused::Form);
+    }
+    let dir = desk.settings.borrow().options.dir.clone();
+    let fields = json!({ "who": who, "route": route, "group": group_key });
+    let now_ms = now().unix_ms;
+    let written =
+        task::spawn_blocking(move || audit::write(&dir, now_ms, "acknowledge", fields)).await;
+    if !matches!(written, Ok(Ok(()))) {
+        tracing::error!("the audit log cannot be written");
+    }
+    let input = |ticket| Input::Acknowledged { ticket, route, group_key, who };
+    let status = desk.hand_in(input).await.status();
+    let words = match status {
+        StatusCode::OK => "It is yours. 已确认，由你接手。",
+        StatusCode::NOT_FOUND => "Somebody did already, or it is over. 已有人接手，或告警已恢复。",
+        _ => "That did not work; try again. 操作失败，请重试。",
+    };
+    page(status, html::notice(words))
+}
+
+impl Desk {
+    /// The route and the group that a link was made for.
+    fn group(&self, form: &[(String, String)]) -> Result<(String, String), Refused> {
+        let key = self.settings.borrow().options.silence_key.value.clone();
+        let now_s = now().unix_ms / 1_000;
+        let (payload, signature) = (field(form, "d"), field(form, "s"));
+        let group = link::read(&key, Purpose::Acknowledge, payload, signature, now_s);
+        group.map_err(|error| match error {
+            LinkError::Forged => Refused::Forged,
+            LinkError::Expired => Refused::Expired,
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! What the pages know, and how they hand inputs in.
+//!
+//! Deliberately absent: paths, and what stands on a page.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::time;
+
+use super::form::page;
+use crate::alert::core::counts::Count;
+use crate::alert::core::stats::Stats;
+use crate::alert::core::{Input, Ticket};
+use crate::alert::io::body;
+use crate::alert::io::client::{Ask, Client, Way};
+use crate::alert::io::clock::now;
+use crate::alert::io::envelope::{Envelope, Served};
+use crate::alert::io::html;
+use crate::alert::io::used::UsedLinks;
+use crate::alert::message::Settings;
+use crate::alert::message::silence::Refused;
+use crate::alert::model::alert::Payload;
+use crate::alert::model::notification::{self, Malformed};
+
+/// Notifications that are read at a time: so many bodies are in memory.
+pub(in crate::alert::io) const BODIES_MAX: usize = 4;
+
+/// How long a notification waits for the disk, in ms: Alertmanager shall hear of it
+/// before it gives up by itself.
+const KEEP_MS_MAX: u64 = 5_000;
+
+/// How long the heartbeat outside may take, in ms: less than until the next one.
+const PING_MS_MAX: u64 = 20_000;
+
+/// The least time between two of them, in ms.
+const PING_MS_MIN: u64 = 10_000;
+
+/// What the pages know.
+#[derive(Clone)]
+pub(in crate::alert::io) struct Desk {
+    pub(in crate::alert::io) inbox: mpsc::Sender<Envelope>,
+    pub(in crate::alert::io) tickets: Arc<AtomicU64>,
+    pub(in crate::alert::io) stats: watch::Receiver<Arc<Stats>>,
+    pub(in crate::alert::io) settings: watch::Receiver<Arc<Settings>>,
+    pub(in crate::alert::io) client: watch::Receiver<Client>,
+    pub(in crate::alert::io) links: Arc<Mutex<UsedLinks>>,
+    pub(in crate::alert::io) bodies: Arc<Semaphore>,
+    /// When the heartbeat outside was last asked, on the bridge's own clock.
+    pub(in crate::alert::io) pinged_ms: Arc<AtomicU64>,
+}
+
+/// Why there is no notification.
+pub(super) enum Unread {
+    /// It did not come to its end.
+    Cut,
+    /// It is none, and would be none the next time.
+    Malformed(Malformed),
+}
+
+impl Desk {
+    /// Reads a notification, or says why it is none.
+    pub(super) async fn payload(&self, body: Body) -> Result<Payload, Unread> {
+        let settings = self.settings.borrow().clone();
+        let _turn = self.bodies.acquire().await;
+        let read = match body::take(body, settings.options.body_bytes_max).await {
+            Some(body) => {
+                let deciding: Vec<&str> =
+                    settings.options.people.iter().map(|person| person.label.as_str()).collect();
+                notification::read(&body, &deciding)
+            }
+            None => return Err(Unread::Cut),
+        };
+        let now_ms = now().unix_ms;
+        let read = read.map(|mut payload| {
+            for alert in &mut payload.alerts {
+                if alert.starts_ms == 0 {
+                    alert.starts_ms = now_ms;
+                }
+                if !alert.firing && alert.ends_ms == 0 {
+                    alert.ends_ms = now_ms;
+                }
+            }
+            payload
+        });
+        if let Err(why) = &read {
+            tracing::warn!("a notification was refused: {why}");
+            self.count(Count::Malformed);
+        }
+        read.map_err(Unread::Malformed)
+    }
+
+    /// Gives an input to the core and waits until it is kept.
+    pub(super) async fn hand_in(&self, input: impl FnOnce(Ticket) -> Input) -> Response {
+        let ticket = Ticket(self.tickets.fetch_add(1, Relaxed));
+        let (sender, served) = oneshot::channel();
+        let envelope = Envelope { input: input(ticket), reply: Some((ticket, sender)) };
+        let wait = async {
+            self.inbox.send(envelope).await.ok()?;
+            served.await.ok()
+        };
+        let served = time::timeout(Duration::from_millis(KEEP_MS_MAX), wait).await;
+        let (status, words) = match served {
+            Ok(Some(Served::Kept)) => (StatusCode::OK, "kept\n"),
+            Ok(Some(Served::Pair(answer))) => {
+                let kind = [(header::CONTENT_TYPE, "application/json")];
+                return (kind, json!(answer).to_string()).into_response();
+            }
+            Ok(Some(Served::Unknown)) => (StatusCode::NOT_FOUND, "there is no such message\n"),
+            Ok(Some(Served::Full)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too much waits already; try again\n")
+            }
+            Ok(Some(Served::Unkept)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the queue cannot be written; try again\n")
+            }
+            Ok(None) => (StatusCode::SERVICE_UNAVAILABLE, "the bridge ends; try again\n"),
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the disk takes too long; try again\n"),
+        };
+        (status, words).into_response()
+    }
+
+    /// Tells who misses us outside that the watchdog is heard, beside everything else.
+    pub(super) fn ping(&self) {
+        let settings = self.settings.borrow().clone();
+        // Two Alertmanagers, or an eager one, are still one heartbeat. The clock begins with
+        // the process, and its first heartbeat is not too soon.
+        let now_ms = now().tick.0 + PING_MS_MIN;
+        let before_ms = self.pinged_ms.load(Relaxed);
+        if settings.options.heartbeat().is_empty() || now_ms < before_ms + PING_MS_MIN {
+            return;
+        }
+        self.pinged_ms.store(now_ms, Relaxed);
+        let desk = self.clone();
+        tokio::spawn(async move {
+            let client = desk.client.borrow().clone();
+            let answer = client
+                .ask(Ask {
+                    url: settings.options.heartbeat(),
+                    way: Way::Usual,
+                    json: None,
+                    post: false,
+                    bearer: "",
+                    id: "",
+                    ms_max: PING_MS_MAX,
+                    bytes_max: 64 << 10,
+                })
+                .await;
+            match answer {
+                Ok(answer) if (200..300).contains(&answer.status) => desk.count(Count::Pinged),
+                Ok(answer) => {
+                    desk.count(Count::PingFailed);
+                    tracing::warn!("the heartbeat outside answers {}", answer.status);
+                }
+                Err(failed) => {
+                    desk.count(Count::PingFailed);
+                    tracing::warn!("the heartbeat outside is not reached: {failed:?}");
+                }
+            }
+        });
+    }
+
+    /// Counts what happened here. With no room for it, it is not counted.
+    pub(super) fn count(&self, count: Count) {
+        let _ = self.inbox.try_send(Envelope { input: Input::Happened(count), reply: None });
+    }
+
+    /// What a page says that refuses.
+    pub(super) fn refuse(&self, refused: Refused) -> Response {
+        self.count(Count::SilenceRefused);
+        let status = match refused {
+            Refused::Forged => StatusCode::FORBIDDEN,
+            Refused::Expired | Refused::Used => StatusCode::GONE,
+            Refused::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::Form => StatusCode::BAD_REQUEST,
+        };
+        page(status, html::notice(refused.words()))
+    }
+}

@@ -1,0 +1,170 @@
+//! The pages of the bridge.
+//!
+//! The first two want the token of the listener, if there is one; so does every page that
+//! is not named as open in `all`.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `POST /v1/notify/…` | 200 when it is kept, 400 for what is no notification, else 503 |
+//! | `POST /v1/deadman` | 200: the watchdog is heard |
+//! | `GET /v1/silence` | a page that asks whether it is meant |
+//! | `POST /v1/silence` | makes the silence |
+//! | `GET /v1/acknowledge` | a page that asks who takes care of a group |
+//! | `POST /v1/acknowledge` | says so |
+//! | `POST /v1/pair` | what was told, to the other bridge |
+//! | `GET /v1/refused` | what a chat refused, to whoever has the link |
+//! | `POST /v1/refused` | tells one of these again, or drops it |
+//! | `GET /v1/refused/all`, `POST /v1/refused/{id}/retry`, `/drop` | the same for operators |
+//! | `GET /metrics`, `/health`, `/ready` | what their names say |
+
+mod acknowledge;
+mod desk;
+mod form;
+mod peer;
+mod refused;
+mod silence;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use self::desk::Unread;
+pub(super) use self::desk::{BODIES_MAX, Desk};
+use super::clock::now;
+use super::meters;
+use crate::alert::core::Input;
+use crate::alert::core::counts::Count;
+use crate::alert::message::signature;
+use crate::alert::model::text;
+use crate::listener::Limits;
+
+/// How much one who asks may take.
+pub(super) const LIMITS: Limits = Limits {
+    connections_max: 64,
+    head_bytes_max: 16 << 10,
+    headers_max: 64,
+    head_ms_max: 5_000,
+    exchange_ms_max: 10_000,
+};
+
+/// Bytes of the name of a route that is shown when there is none of that name.
+const ROUTE_BYTES_MAX: usize = 64;
+
+/// All pages.
+pub(super) fn all(desk: Desk) -> Router {
+    let closed = Router::new()
+        // Whatever its name looks like: what is answered with 404 is lost.
+        .route("/v1/notify", post(notify))
+        .route("/v1/notify/", post(notify))
+        .route("/v1/notify/{*route}", post(notify))
+        .route("/v1/deadman", post(deadman))
+        .merge(refused::operators())
+        .route_layer(middleware::from_fn_with_state(desk.clone(), with_token));
+    let open = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(|| async { "alive\n" }))
+        .route("/ready", get(ready))
+        .merge(peer::between());
+    closed.merge(open).with_state(desk.clone()).merge(public(desk))
+}
+
+/// Lets only those in who know the token. It is looked at before the body is read.
+async fn with_token(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+    let settings = desk.settings.borrow().clone();
+    let token = &settings.options.token;
+    let has_none = token.file.is_empty() && token.env.is_empty();
+    let given = request.headers().get(header::AUTHORIZATION);
+    let given =
+        given.and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).and_then(secret_of);
+    if has_none || given.is_some_and(|given| signature::is_secret(&token.value, &given)) {
+        return next.run(request).await;
+    }
+    desk.count(Count::Unauthorized);
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, challenge, "the token of [bridge] is wanted\n").into_response()
+}
+
+/// What an `Authorization` proves: a bearer token, or the password of basic auth.
+fn secret_of(value: &str) -> Option<Vec<u8>> {
+    let (scheme, rest) = value.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.as_bytes().to_vec());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let plain = BASE64_STANDARD.decode(rest).ok()?;
+    let colon = plain.iter().position(|byte| *byte == b':')?;
+    Some(plain[colon + 1..].to_vec())
+}
+
+/// Those that people reach from their chats.
+pub(super) fn public(desk: Desk) -> Router {
+    Router::new()
+        .route("/v1/silence", get(silence::ask_silence).post(silence::make_silence))
+        .merge(refused::public())
+        .merge(acknowledge::public())
+        .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
+        .with_state(desk)
+}
+
+async fn notify(State(desk): State<Desk>, uri: Uri, body: Body) -> Response {
+    let route = route_of(uri.path());
+    let payload = match desk.payload(body).await {
+        Ok(payload) => payload,
+        Err(why) => return unread(why),
+    };
+    desk.hand_in(|ticket| Input::Notified { ticket, route, payload }).await
+}
+
+async fn deadman(State(desk): State<Desk>, body: Body) -> Response {
+    match desk.payload(body).await {
+        // A watchdog that has ended is none.
+        Ok(payload) if payload.alerts.iter().any(|alert| alert.firing) => {
+            let answer = desk.hand_in(Input::Beat).await;
+            if answer.status() == StatusCode::OK {
+                desk.ping();
+            }
+            answer
+        }
+        Ok(_) => (StatusCode::OK, "nothing fires\n").into_response(),
+        Err(why) => unread(why),
+    }
+}
+
+async fn metrics(State(desk): State<Desk>) -> Response {
+    let text = meters::text(&desk.stats.borrow().clone(), now().unix_ms);
+    ([(header::CONTENT_TYPE, meters::TEXT_TYPE)], text).into_response()
+}
+
+async fn ready(State(desk): State<Desk>) -> Response {
+    match desk.stats.borrow().disk_ok {
+        true => (StatusCode::OK, "ready\n").into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the queue cannot be written\n").into_response(),
+    }
+}
+
+/// The name of a route in a path, as far as it is one.
+fn route_of(path: &str) -> String {
+    let name = path.strip_prefix("/v1/notify").unwrap_or_default().trim_matches('/');
+    // Of a form's alphabet, only `%41` has a meaning in a path.
+    let name = name.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    let name = form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name);
+    text::cut_bytes(&name.unwrap_or_default(), ROUTE_BYTES_MAX).to_owned()
+}
+
+fn unread(why: Unread) -> Response {
+    match why {
+        Unread::Cut => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the body is not whole; try again\n").into_response()
+        }
+        Unread::Malformed(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+    }
+}

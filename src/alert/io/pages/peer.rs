@@ -1,0 +1,40 @@
+//! The page that answers the other one of two bridges side by side.
+//!
+//! Deliberately absent: asking it (`io::peer`).
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use super::desk::Desk;
+use crate::alert::core::Input;
+use crate::alert::core::counts::Count;
+use crate::alert::core::pair::PairQuestion;
+use crate::alert::message::signature;
+
+/// Bytes of a question.
+const QUESTION_BYTES_MAX: usize = 1 << 10;
+
+/// What the other bridge reaches. It has a token of its own, whatever the listener's.
+pub(super) fn between() -> Router<Desk> {
+    Router::new().route("/v1/pair", post(answer))
+}
+
+async fn answer(State(desk): State<Desk>, headers: HeaderMap, body: Body) -> Response {
+    let token = desk.settings.borrow().options.peer_token.value.clone();
+    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
+    let is_known = !token.is_empty() && given.is_some_and(|one| signature::is_secret(&token, one));
+    if !is_known {
+        desk.count(Count::Unauthorized);
+        return (StatusCode::UNAUTHORIZED, "the token of [peer] is wanted\n").into_response();
+    }
+    let body = axum::body::to_bytes(body, QUESTION_BYTES_MAX).await.unwrap_or_default();
+    match serde_json::from_slice::<PairQuestion>(&body) {
+        Ok(question) => desk.hand_in(|ticket| Input::PairAsked(ticket, question)).await,
+        Err(_) => (StatusCode::BAD_REQUEST, "this is no question\n").into_response(),
+    }
+}

@@ -1,0 +1,175 @@
+//! The pages of what chats refused: one that whoever has its link sees, and the same for
+//! operators, as JSON.
+//!
+//! Invariant: what stands in a refused message is text on a page, whatever it was meant
+//! to be in a chat.
+
+use std::fmt::Write as _;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::json;
+
+use super::desk::Desk;
+use super::form::{FORM_BYTES_MAX, field, fields, page};
+use crate::alert::core::Input;
+use crate::alert::core::refused::{RefusedMessage, RefusedWish};
+use crate::alert::io::clock::now;
+use crate::alert::io::html::{self, html};
+use crate::alert::message::link::{self, LinkError, Purpose};
+use crate::alert::message::silence::Refused;
+
+/// Characters of a label or an annotation that a page shows.
+const SHOWN_CHARS_MAX: usize = 2_000;
+
+/// What people reach from their chats.
+pub(super) fn public() -> Router<Desk> {
+    Router::new().route("/v1/refused", get(list).post(decide))
+}
+
+/// What operators reach.
+pub(super) fn operators() -> Router<Desk> {
+    Router::new()
+        .route("/v1/refused/all", get(list_all))
+        .route("/v1/refused/{id}/retry", post(retry))
+        .route("/v1/refused/{id}/drop", post(drop_it))
+}
+
+/// Those with an id above `after`, at most `limit` of them; without these, all.
+async fn list_all(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+    let form = fields(query.unwrap_or_default().as_bytes());
+    let (Some(after), Some(limit)) = (number(&form, "after", 0), number(&form, "limit", u64::MAX))
+    else {
+        let words = "after and limit are whole numbers\n";
+        return (StatusCode::BAD_REQUEST, words).into_response();
+    };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let stats = desk.stats.borrow().clone();
+    let one = |(id, one): &(u64, std::sync::Arc<RefusedMessage>)| {
+        let alerts: Vec<_> = one.pending.lines.values().map(|line| &line.alert).collect();
+        json!({
+            "id": id, "chat": one.chat, "robot": one.robot, "code": one.code,
+            "unix_ms": one.at_ms, "told": one.is_told, "route": one.lane.route, "alerts": alerts,
+        })
+    };
+    let page = stats.refused.iter().filter(|(id, _)| after < *id).take(limit);
+    let list: Vec<_> = page.map(one).collect();
+    ([(header::CONTENT_TYPE, "application/json")], json!(list).to_string()).into_response()
+}
+
+/// A number of a query, or what it is when there is none; `None` when it is no number.
+fn number(form: &[(String, String)], name: &str, usual: u64) -> Option<u64> {
+    match field(form, name) {
+        "" => Some(usual),
+        text => text.parse().ok(),
+    }
+}
+
+async fn retry(State(desk): State<Desk>, Path(id): Path<u64>) -> Response {
+    let wish = RefusedWish::Retry;
+    desk.hand_in(|ticket| Input::Decided { ticket, id, wish }).await
+}
+
+async fn drop_it(State(desk): State<Desk>, Path(id): Path<u64>) -> Response {
+    let wish = RefusedWish::Drop;
+    desk.hand_in(|ticket| Input::Decided { ticket, id, wish }).await
+}
+
+async fn list(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+    let form = fields(query.unwrap_or_default().as_bytes());
+    match desk.chat(&form) {
+        Ok(chat) => page(StatusCode::OK, show(&desk, &chat, &form)),
+        Err(refused) => desk.refuse(refused),
+    }
+}
+
+async fn decide(State(desk): State<Desk>, body: Body) -> Response {
+    let Ok(body) = axum::body::to_bytes(body, FORM_BYTES_MAX).await else {
+        return desk.refuse(Refused::Form);
+    };
+    let form = fields(&body);
+    let chat = match desk.chat(&form) {
+        Ok(chat) => chat,
+        Err(refused) => return desk.refuse(refused),
+    };
+    let wish = match field(&form, "wish") {
+        "retry" => RefusedWish::Retry,
+        "drop" => RefusedWish::Drop,
+        _ => return desk.refuse(Refused::Form),
+    };
+    let Ok(id) = field(&form, "id").parse::<u64>() else { return desk.refuse(Refused::Form) };
+    let is_its =
+        |(one, refused): &(u64, std::sync::Arc<RefusedMessage>)| *one == id && refused.chat == chat;
+    if !desk.stats.borrow().refused.iter().any(is_its) {
+        let words = "It is not in the list any more. 该消息已不在列表中。";
+        return page(StatusCode::NOT_FOUND, html::notice(words));
+    }
+    let answer = desk.hand_in(|ticket| Input::Decided { ticket, id, wish }).await;
+    match answer.status() {
+        StatusCode::OK => {
+            let words = match wish {
+                RefusedWish::Retry => "It is told again. 正在重新发送。",
+                RefusedWish::Drop => "It is dropped. 已丢弃。",
+            };
+            page(StatusCode::OK, html::notice(words))
+        }
+        status => page(status, html::notice("That did not work; try again. 操作失败，请重试。")),
+    }
+}
+
+impl Desk {
+    /// The chat that a link was made for.
+    fn chat(&self, form: &[(String, String)]) -> Result<String, Refused> {
+        let key = self.settings.borrow().options.silence_key.value.clone();
+        let now_s = now().unix_ms / 1_000;
+        let (payload, signature) = (field(form, "d"), field(form, "s"));
+        link::read(&key, Purpose::Refused, payload, signature, now_s).map_err(|error| match error {
+            LinkError::Forged => Refused::Forged,
+            LinkError::Expired => Refused::Expired,
+        })
+    }
+}
+
+fn show(desk: &Desk, chat: &str, form: &[(String, String)]) -> String {
+    let stats = desk.stats.borrow().clone();
+    let mut body = String::from("<h1>Refused by the chat 被群聊拒绝的告警</h1>");
+    let mut count = 0;
+    for (id, refused) in stats.refused.iter().filter(|(_, one)| one.chat == chat) {
+        count += 1;
+        body.push_str(&entry(*id, refused));
+        for (wish, words) in [("retry", "Tell again 重新发送"), ("drop", "Drop 丢弃")] {
+            let _ = write!(
+                body,
+                "<form method=\"post\" style=\"display:inline\">\
+                 <input type=\"hidden\" name=\"d\" value=\"{}\">\
+                 <input type=\"hidden\" name=\"s\" value=\"{}\">\
+                 <input type=\"hidden\" name=\"id\" value=\"{id}\">\
+                 <button name=\"wish\" value=\"{wish}\">{words}</button></form> ",
+                html(field(form, "d")),
+                html(field(form, "s")),
+            );
+        }
+    }
+    if count == 0 {
+        body.push_str("<p>Nothing. 没有。</p>");
+    }
+    html::whole(&body)
+}
+
+fn entry(id: u64, refused: &RefusedMessage) -> String {
+    let mut rows = String::new();
+    for line in refused.pending.lines.values() {
+        let alert = &line.alert;
+        let state = if alert.firing { "firing" } else { "resolved" };
+        let _ = write!(rows, "<tr><td>state</td><td>{state}</td></tr>");
+        for (name, value) in alert.labels.iter().chain(&alert.annotations) {
+            let value: String = value.chars().take(SHOWN_CHARS_MAX).collect();
+            let _ = write!(rows, "<tr><td>{}</td><td>{}</td></tr>", html(name), html(&value));
+        }
+    }
+    format!("<h2>{id} ({})</h2><table>{rows}</table>", refused.code)
+}

@@ -1,0 +1,73 @@
+//! Asks the other one of two bridges side by side what it has told.
+//!
+//! Deliberately absent: the page that answers (`pages`), and whose turn it is (`core`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time;
+
+use super::client::{Ask, Client, Way};
+use super::envelope::Envelope;
+use crate::alert::core::Input;
+use crate::alert::core::pair::{ASK_MS, PairAnswer, PairQuestion};
+use crate::alert::core::stats::Stats;
+use crate::alert::message::Settings;
+
+/// How long the other one may take to answer, in ms.
+const ANSWER_MS_MAX: u64 = 2_000;
+
+/// Bytes of its answer.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+
+/// Asks the other bridge again and again what it has told.
+pub(super) async fn ask_other(
+    inbox: mpsc::Sender<Envelope>,
+    settings: watch::Receiver<Arc<Settings>>,
+    client: watch::Receiver<Client>,
+    stats: watch::Receiver<Arc<Stats>>,
+) {
+    loop {
+        let (url, token) = {
+            let options = &settings.borrow().options;
+            let url = format!("{}/v1/pair", options.peer_url.trim_end_matches('/'));
+            (Some(url).filter(|_| !options.peer_url.is_empty()), options.peer_token.value.clone())
+        };
+        let mut pause_ms = ASK_MS;
+        if let Some(url) = url {
+            let question = stats.borrow().question;
+            let client = client.borrow().clone();
+            let answer = ask(&client, &url, &token, question).await;
+            if answer.as_ref().is_some_and(|answer| answer.more) {
+                pause_ms = 50;
+            }
+            let input = Input::PairHeard(answer.map(Box::new));
+            if inbox.send(Envelope { input, reply: None }).await.is_err() {
+                return;
+            }
+        }
+        time::sleep(Duration::from_millis(pause_ms)).await;
+    }
+}
+
+async fn ask(
+    client: &Client,
+    url: &str,
+    token: &str,
+    question: PairQuestion,
+) -> Option<PairAnswer> {
+    let ask = Ask {
+        url,
+        // The token is for the other bridge, and for nobody on the way to it.
+        way: Way::Direct,
+        json: Some(serde_json::to_string(&question).expect("numbers become JSON")),
+        post: true,
+        bearer: token,
+        id: "",
+        ms_max: ANSWER_MS_MAX,
+        bytes_max: ANSWER_BYTES_MAX,
+    };
+    let answer = client.ask(ask).await.ok().filter(|answer| answer.status == 200)?;
+    serde_json::from_slice(&answer.body).ok()
+}

@@ -1,0 +1,127 @@
+//! What each kind of robot takes: how much, counted how, and in which envelope.
+//!
+//! Deliberately absent: what a robot answers (`core`), and sending.
+
+use serde_json::json;
+
+use super::part::Part;
+use super::signature;
+use crate::alert::model::text;
+use crate::alert::options::{Channel, Language, Robot};
+
+/// Parts of one message to people, and to a program.
+pub(super) const PARTS_MAX: usize = 3;
+const PROGRAM_PARTS_MAX: usize = 12;
+
+pub(super) fn parts_max(channel: Channel) -> usize {
+    match channel {
+        Channel::Wecom | Channel::Dingtalk | Channel::Slack => PARTS_MAX,
+        Channel::Webhook => PROGRAM_PARTS_MAX,
+    }
+}
+
+/// What stands between two blocks.
+pub(super) fn joint(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Wecom | Channel::Slack | Channel::Webhook => "\n",
+        // One line end is none in its mark-up.
+        Channel::Dingtalk => "\n\n",
+    }
+}
+
+/// Bytes of text that a message may have, counted by `encoded_bytes`.
+pub(super) fn bytes_max(channel: Channel) -> usize {
+    match channel {
+        Channel::Wecom => 4_096,
+        // Of the whole body, of which the envelope takes the rest.
+        Channel::Dingtalk => 19_000,
+        Channel::Slack => 12_000,
+        Channel::Webhook => 100_000,
+    }
+}
+
+/// What a text counts: WeCom counts UTF-8, the others the JSON that arrives.
+pub(super) fn encoded_bytes(channel: Channel, text: &str) -> usize {
+    match channel {
+        Channel::Wecom => text.len(),
+        Channel::Dingtalk | Channel::Slack | Channel::Webhook => {
+            serde_json::to_string(text).map_or(usize::MAX, |json| json.len())
+        }
+    }
+}
+
+/// The longest beginning that fits.
+pub(super) fn cut(channel: Channel, whole: &str, bytes_max: usize) -> String {
+    if encoded_bytes(channel, whole) <= bytes_max {
+        return whole.to_owned();
+    }
+    let mut keep = whole.len().min(bytes_max);
+    loop {
+        let short = format!("{}…", text::cut_bytes(whole, keep));
+        if keep == 0 || encoded_bytes(channel, &short) <= bytes_max {
+            return short;
+        }
+        keep = keep * 9 / 10;
+    }
+}
+
+/// The body of a request to this robot. `again` says that an earlier try may have
+/// arrived.
+pub fn body(part: &Part, robot: &Robot, language: Language, again: bool, id: &str) -> String {
+    let mut text = part.text.clone();
+    let join = joint(robot.channel);
+    if again {
+        text.push_str(join);
+        text.push_str(match language {
+            Language::En => "(sent again: the answer to the first try was lost)",
+            Language::Zh => "（重发：上一次发送没有收到回复）",
+        });
+    }
+    let keyword = &robot.keyword;
+    if !keyword.is_empty() && !text.contains(keyword.as_str()) {
+        text.push_str(join);
+        text.push_str(keyword);
+    }
+    let body = match robot.channel {
+        Channel::Wecom if part.is_plain => json!({
+            "msgtype": "text",
+            "text": {"content": text, "mentioned_mobile_list": part.mobiles},
+        }),
+        Channel::Wecom => json!({"msgtype": "markdown", "markdown": {"content": text}}),
+        Channel::Dingtalk => json!({
+            "msgtype": "markdown",
+            "markdown": {"title": part.title, "text": text},
+            "at": {"atMobiles": part.mobiles, "atUserIds": part.ids, "isAtAll": false},
+        }),
+        Channel::Slack => json!({"text": text}),
+        Channel::Webhook => json!({
+            "version": "1", "id": id, "title": part.title, "text": text,
+            "call": part.ids, "alerts": part.alerts, "again": again,
+        }),
+    };
+    body.to_string()
+}
+
+/// Where a request to this robot goes. Holds its token: not for logs.
+pub fn url(robot: &Robot, now_ms: u64) -> String {
+    let token = robot.token.value.as_str();
+    let query = |name: &str| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair(name, token);
+        if robot.channel == Channel::Dingtalk && !robot.signature.value.is_empty() {
+            query.append_pair("timestamp", &now_ms.to_string());
+            query.append_pair("sign", &signature::dingtalk(&robot.signature.value, now_ms));
+        }
+        format!("{}?{}", robot.address(), query.finish())
+    };
+    match robot.channel {
+        Channel::Wecom => query("key"),
+        Channel::Dingtalk => query("access_token"),
+        Channel::Slack if robot.url.is_empty() => format!("{}{token}", robot.address()),
+        Channel::Slack if !token.is_empty() => {
+            format!("{}/{token}", robot.address().trim_end_matches('/'))
+        }
+        // The token of a program goes into a header.
+        Channel::Slack | Channel::Webhook => robot.address().to_owned(),
+    }
+}

@@ -1,0 +1,183 @@
+//! Which alerts stand in which part of a message, as a whole or as a line.
+//!
+//! Invariant: no part is larger than its robot takes, counted as the robot counts; the
+//! parts are few; an alert stands in one of them, as a whole or as a line, or is counted
+//! as left out, by severity. What is critical is the last to become a count.
+//!
+//! Deliberately absent: the sizes that robots take (`channel`).
+
+use super::channel::{PARTS_MAX, bytes_max, cut, encoded_bytes, joint, parts_max};
+use super::draft::Draft;
+use super::format::LABEL_CHARS_MAX;
+use super::notes::left_out;
+use super::template::{self, Block, Templates};
+use super::views::{AlertView, MessageView, TemplateView, title};
+use crate::alert::model::pending::Line;
+use crate::alert::model::text;
+use crate::alert::options::{Channel, Language};
+
+/// Alerts of one message that are shown with all that is known of them.
+const WHOLE_MAX: usize = 60;
+
+/// What is kept free for a keyword, and for the words that it is sent again.
+const SPARE_BYTES: usize = 200;
+
+/// Each text with the indexes of its alerts.
+type Texts = Vec<(String, Vec<usize>)>;
+
+pub(super) fn with_template(
+    draft: &Draft<'_>,
+    message: &MessageView,
+    lines: &[(&String, &Line)],
+    alerts: &[AlertView],
+    templates: &Templates,
+    name: &str,
+) -> Result<Texts, template::Fault> {
+    let none = AlertView::default();
+    let first = alerts.first().unwrap_or(&none);
+    let render = |block, m: &MessageView, a: &AlertView| {
+        let text = templates.render(name, block, &TemplateView { m, a })?;
+        // A line of a template is a line, whatever the mark-up makes of a line end.
+        let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+        Ok(lines.collect::<Vec<_>>().join(joint(draft.channel)))
+    };
+    // As long as they can become, so that the parts that are made fit with them.
+    let longest = MessageView {
+        part: PARTS_MAX,
+        parts: PARTS_MAX,
+        more: message.more + lines.len() as u64,
+        notes: noted(message, left_out(draft, lines)),
+        ..message.clone()
+    };
+    let around = [render(Block::Header, &longest, first)?, render(Block::Footer, &longest, first)?];
+    let join = joint(draft.channel);
+    let around_bytes: usize = around.iter().map(|text| text.len() + join.len()).sum();
+    let budget = bytes_max(draft.channel).saturating_sub(around_bytes + SPARE_BYTES);
+    let mut blocks = Vec::new();
+    for (index, alert) in alerts.iter().enumerate() {
+        let block = match index < WHOLE_MAX {
+            true => render(Block::Alert, message, alert)?,
+            false => one_line(draft.route.language, alert),
+        };
+        blocks.push(match encoded_bytes(draft.channel, &block) <= budget {
+            true => block,
+            // What is cut anywhere could leave mark-up open.
+            false => cut(draft.channel, &one_line(draft.route.language, alert), budget),
+        });
+    }
+    let (mut groups, mut left_count) = split(draft.channel, &blocks, budget);
+    if left_count > 0 {
+        // A line for each is worth more than everything about a few.
+        for (block, alert) in blocks.iter_mut().zip(alerts).skip(groups[0].len()) {
+            *block = cut(draft.channel, &one_line(draft.route.language, alert), budget);
+        }
+        (groups, left_count) = split(draft.channel, &blocks, budget);
+    }
+    let told = alerts.len() - left_count;
+    let notes = noted(message, left_out(draft, &lines[told..]));
+    let mut texts = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        let mut m = MessageView { part: index + 1, parts: groups.len(), ..message.clone() };
+        m.more += (lines.len() - told) as u64;
+        m.notes.clone_from(&notes);
+        if index > 0 {
+            m.mentions.clear();
+            m.notes.clear();
+        }
+        let mut pieces = vec![render(Block::Header, &m, first)?];
+        pieces.extend(group.iter().map(|&member| blocks[member].clone()));
+        if index + 1 == groups.len() {
+            pieces.push(render(Block::Footer, &m, first)?);
+        }
+        pieces.retain(|piece| !piece.is_empty());
+        let whole = pieces.join(join);
+        // Headers and footers of an operator's own may be as long as they like.
+        texts.push((
+            cut(draft.channel, &whole, bytes_max(draft.channel) - SPARE_BYTES),
+            group.clone(),
+        ));
+    }
+    Ok(texts)
+}
+
+fn noted(message: &MessageView, more: Option<String>) -> Vec<String> {
+    message.notes.iter().cloned().chain(more).collect()
+}
+
+/// Which alerts stand in which part, and how many in none. Whole alerts first.
+fn split(channel: Channel, blocks: &[String], budget: usize) -> (Vec<Vec<usize>>, usize) {
+    let mut groups = vec![Vec::new()];
+    let mut used = 0;
+    for (index, block) in blocks.iter().enumerate() {
+        let bytes = encoded_bytes(channel, block) + 2 * joint(channel).len();
+        let is_first = groups.last().is_some_and(Vec::is_empty);
+        if !is_first && used + bytes > budget {
+            if groups.len() == parts_max(channel) {
+                return (groups, blocks.len() - index);
+            }
+            groups.push(Vec::new());
+            used = 0;
+        }
+        groups.last_mut().expect("it begins with one").push(index);
+        used += bytes;
+    }
+    (groups, 0)
+}
+
+/// A short text without mark-up, for when nothing else works.
+pub(super) fn plain(
+    draft: &Draft<'_>,
+    message: &MessageView,
+    alerts: &[AlertView],
+    fault: Option<&template::Fault>,
+) -> Texts {
+    const BYTES_MAX: usize = 1_500;
+    let mut out = title(draft.route.language, message);
+    if !message.mentions.is_empty() {
+        out.push(' ');
+        out.push_str(&message.mentions);
+    }
+    if let Some(fault) = fault {
+        let fault = text::of_operator(&fault.to_string(), LABEL_CHARS_MAX);
+        out.push_str(joint(draft.channel));
+        out.push_str(&match draft.route.language {
+            Language::En => format!("(plain, because of this fault: {fault})"),
+            Language::Zh => format!("（模板有误，改用纯文本：{fault}）"),
+        });
+    }
+    for note in &message.notes {
+        out.push_str(joint(draft.channel));
+        out.push_str(note);
+    }
+    let mut members = Vec::new();
+    let all = draft.pending.lines.len();
+    for (index, alert) in alerts.iter().enumerate() {
+        let line = one_line(draft.route.language, alert);
+        if out.len() + line.len() > BYTES_MAX && index > 0 {
+            out.push_str(joint(draft.channel));
+            out.push_str(&format!("+{}", all - index));
+            break;
+        }
+        out.push_str(joint(draft.channel));
+        out.push_str(text::cut_bytes(&line, BYTES_MAX));
+        members.push(index);
+    }
+    vec![(out, members)]
+}
+
+fn one_line(language: Language, alert: &AlertView) -> String {
+    let state = match (language, alert.story) {
+        (Language::En, "firing") => "firing",
+        (Language::En, "still") => "still firing",
+        (Language::En, "recovered") => "recovered",
+        (Language::En, _) => "fired and recovered",
+        (Language::Zh, "firing") => "触发",
+        (Language::Zh, "still") => "持续",
+        (Language::Zh, "recovered") => "恢复",
+        (Language::Zh, _) => "触发后已恢复",
+    };
+    let AlertView { name, severity, instance, summary, .. } = alert;
+    let words = [name.as_str(), state, severity, instance, summary];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}

@@ -1,0 +1,104 @@
+//! From what is to be told to a message in parts: the order of its alerts, whom it calls,
+//! and what each part has of them.
+//!
+//! Deliberately absent: the words (`views`, `notes`), and what fits (`parts`).
+
+use super::channel::joint;
+use super::draft::Draft;
+use super::oncall::{self, Mentions};
+use super::part::{Part, said};
+use super::parts::{plain, with_template};
+use super::template::{self, Templates};
+use super::views::{AlertView, alert_view, message_view, title};
+use crate::alert::model::pending::{Line, Pending, Story};
+use crate::alert::options::{Channel, Language, Options};
+
+/// Alerts of one message that are shown at all; more than its parts hold.
+const SHOWN_MAX: usize = 1_200;
+
+/// A message in parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendered {
+    /// At least one.
+    pub parts: Vec<Part>,
+    /// What was wrong with the template, if it could not be used.
+    pub fault: Option<template::Fault>,
+}
+
+/// Makes a message of what is to be told.
+pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Rendered {
+    let lines = in_order(draft.pending);
+    let mentions = mentions(draft, options, &lines);
+    let message = message_view(draft, options, &lines, &mentions);
+    let shown = &lines[..lines.len().min(SHOWN_MAX)];
+    let alerts: Vec<AlertView> = shown
+        .iter()
+        .map(|(fingerprint, line)| alert_view(fingerprint, line, draft, options))
+        .collect();
+    let name = template::name(&draft.route.template, draft.route.language, draft.channel);
+    let (mut texts, fault) = match draft.pending.plain {
+        true => (plain(draft, &message, &alerts, None), None),
+        false => match with_template(draft, &message, &lines, &alerts, templates, &name) {
+            Ok(texts) => (texts, None),
+            Err(fault) => (plain(draft, &message, &alerts, Some(&fault)), Some(fault)),
+        },
+    };
+    let title = title(draft.route.language, &message);
+    let count = texts.len();
+    let mut parts = Vec::new();
+    for (index, (text, members)) in texts.drain(..).enumerate() {
+        let mut part = Part { title: title.clone(), text, ..Part::default() };
+        if count > 1 {
+            part.title = format!("{title} ({}/{count})", index + 1);
+        }
+        if index == 0 && draft.channel != Channel::Wecom {
+            part.mobiles.clone_from(&mentions.mobiles);
+            part.ids.clone_from(&mentions.ids);
+        }
+        for member in members {
+            part.fingerprints.push(lines[member].0.clone());
+            let (fingerprint, line) = lines[member];
+            part.alerts.push(said(fingerprint, line, &alerts[member], draft.pending.plain));
+        }
+        parts.push(part);
+    }
+    if draft.channel == Channel::Wecom && !mentions.mobiles.is_empty() {
+        parts.push(Part {
+            text: title.clone(),
+            title,
+            is_plain: true,
+            mobiles: mentions.mobiles,
+            ..Part::default()
+        });
+    }
+    Rendered { parts, fault }
+}
+
+/// Critical before others, what begins before what ends, older before newer.
+fn in_order(pending: &Pending) -> Vec<(&String, &Line)> {
+    let mut lines: Vec<(&String, &Line)> = pending.lines.iter().collect();
+    lines.sort_by_key(|(_, line)| line.rank());
+    lines
+}
+
+/// Only what is critical, and only when it begins, calls anybody.
+fn mentions(draft: &Draft<'_>, options: &Options, lines: &[(&String, &Line)]) -> Mentions {
+    if !draft.route.mentions {
+        return Mentions::default();
+    }
+    let begun = lines.iter().map(|(_, line)| line);
+    let critical = begun.filter(|line| line.story == Story::Firing && line.alert.is_critical());
+    let people = oncall::called(critical.map(|line| &line.alert), options, draft.now_ms);
+    oncall::mentions(draft.channel, &people)
+}
+
+/// A message that is about no alert in particular.
+pub fn of_words(words: &[String], language: Language, channel: Channel) -> Rendered {
+    let title = match language {
+        Language::En => "Acknowledged",
+        Language::Zh => "已确认",
+    };
+    let text = words.join(joint(channel));
+    let part = Part { title: title.to_owned(), text, ..Part::default() };
+    Rendered { parts: vec![part], fault: None }
+}

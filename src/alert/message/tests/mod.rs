@@ -1,0 +1,73 @@
+//! Payload in, message out.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::channel::{body, bytes_max, encoded_bytes, parts_max};
+use super::check::sample;
+use super::draft::Draft;
+use super::format::local_time;
+use super::part::Part;
+use super::render::render;
+use super::signature;
+use super::template::{self, Templates};
+use crate::alert::model::alert::{Alert, Payload};
+use crate::alert::model::core_snapshot::CoreSnapshot;
+use crate::alert::model::notification::{self, NotificationBody};
+use crate::alert::model::pending::{Line, Pending, Story};
+use crate::alert::model::snapshot::{Evidence, Found, Snapshot, Source};
+use crate::alert::options::{Channel, Language, Options, Person, Robot, Route};
+
+mod golden;
+mod hostile;
+mod parts;
+
+fn options() -> Options {
+    let mut options = Options {
+        silence_url: "https://bridge.example".to_owned(),
+        people: vec![Person {
+            name: "anna".to_owned(),
+            label: "layer".to_owned(),
+            value: "*".to_owned(),
+            wecom_id: "anna".to_owned(),
+            mobile: "13800000000".to_owned(),
+            slack_id: "U1".to_owned(),
+            ..Person::default()
+        }],
+        ..Options::default()
+    };
+    options.silence_key.value = "0123456789abcdef".to_owned();
+    options
+}
+
+fn pending(payload: &Payload) -> Pending {
+    let mut pending = Pending {
+        group_labels: payload.group_labels.clone(),
+        truncated: payload.truncated,
+        external_url: payload.external_url.clone(),
+        ..Pending::default()
+    };
+    for alert in &payload.alerts {
+        let story = if alert.firing { Story::Firing } else { Story::Recovered };
+        let line = Line::new(alert.clone(), story);
+        pending.merge(alert.fingerprint.clone(), line);
+    }
+    pending
+}
+
+fn evidence() -> Evidence {
+    let snapshot = Snapshot {
+        source: Source::Exemplar,
+        value_seconds: 1.2,
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        room_id: "r42` <@all>".to_owned(),
+        user_agent: "<@all>[x](http://e)\u{202e}\n# big".to_owned(),
+    };
+    let found = Found { snapshot: Some(snapshot), ..Found::default() };
+    let value = Found { value: Some(0.0123), ..Found::default() };
+    Evidence::from([("f1".to_owned(), found), ("f2".to_owned(), value)])
+}
+
+fn route(language: Language) -> Route {
+    Route { name: "page".to_owned(), language, ..Route::default() }
+}

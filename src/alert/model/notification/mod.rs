@@ -1,0 +1,247 @@
+//! From the body of Alertmanager's webhook to alerts, within limits on everything.
+//!
+//! A body that is damaged or too long gives as many alerts as can be read, because
+//! Alertmanager drops for good what it is refused.
+//!
+//! Deliberately absent: what is done with an alert (`core`).
+
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use self::raw::{RawAlert, parse};
+use super::alert::{Alert, Pairs, Payload, hash, is_critical};
+use super::json_repair::mended;
+use super::text;
+
+/// Alerts of one notification that are kept, what is critical first; the rest is counted.
+pub const ALERTS_MAX: usize = 10_000;
+/// Alerts of one notification that are kept with what decorates them.
+const WHOLE_ALERTS_MAX: usize = 500;
+/// Bytes of an alert's labels and annotations beside those that decide.
+const DECORATION_BYTES_MAX: usize = 16 << 10;
+/// Bytes of the name of a label that does not decide.
+const NAME_BYTES_MAX: usize = 128;
+/// Bytes of a label's or an annotation's value; what is longer is cut.
+const VALUE_BYTES_MAX: usize = 4_096;
+/// Bytes of a group's key; a longer one is known by its beginning and its hash.
+const GROUP_KEY_BYTES_MAX: usize = 512;
+/// Bytes of a fingerprint; the same.
+const FINGERPRINT_BYTES_MAX: usize = 64;
+/// Labels that a group has in common; the rest is left out.
+const GROUP_LABELS_MAX: usize = 64;
+
+/// Labels that something is decided by, whatever people's entries add to them.
+const DECIDING_LABELS: [&str; 8] =
+    ["alertname", "severity", "instance", "job", "cluster", "layer", "tenant_id", "core"];
+/// Annotations that somebody needs to act, or the bridge to find something out.
+const DECIDING_ANNOTATIONS: [&str; 6] =
+    ["summary", "runbook_url", "description", "dashboard_url", "exemplar_query", "value_query"];
+
+/// Why a body is no notification. Nothing of the body is in it. Whatever else is wrong
+/// with one is mended, since Alertmanager drops for good what it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// No JSON; where.
+    Json {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// JSON in which there is no list of alerts.
+    NoAlerts,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Malformed::Json { line, column } => {
+                write!(f, "this is no JSON object (line {line}, column {column})")
+            }
+            Malformed::NoAlerts => f.write_str("there is no list `alerts` in it"),
+        }
+    }
+}
+
+/// What is there of a body, and what is known of the part that is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotificationBody {
+    /// Its beginning, or all of it.
+    pub bytes: Vec<u8>,
+    /// Its end, when the beginning is not all.
+    pub tail: Vec<u8>,
+    /// Alerts between the two, as far as they were counted.
+    pub skipped: u64,
+    /// Whether one of these is critical.
+    pub skipped_critical: bool,
+}
+
+impl NotificationBody {
+    /// A body that is there as a whole.
+    #[cfg(test)]
+    pub fn whole(bytes: &[u8]) -> NotificationBody {
+        NotificationBody { bytes: bytes.to_vec(), ..NotificationBody::default() }
+    }
+}
+
+/// Reads a body. `deciding` names the labels that people are called by.
+///
+/// Bytes that are no UTF-8 are replaced; what is too long is cut, since half an alert is
+/// better than none; what is left out is counted. What does not fit in is what decorates.
+pub fn read(body: &NotificationBody, deciding: &[&str]) -> Result<Payload, Malformed> {
+    let text = String::from_utf8_lossy(&body.bytes);
+    let text = text.trim_start_matches('\u{feff}');
+    let (mut raw, mut parsed) = parse(text);
+    if parsed.as_ref().is_err_and(|error| !error.is_eof()) {
+        (raw, parsed) = parse(&mended(text));
+    }
+    let mut skipped = body.skipped;
+    if let Err(error) = parsed {
+        let is_cut = error.is_eof() && !body.tail.is_empty() && raw.has_alerts;
+        if !is_cut {
+            return Err(Malformed::Json { line: error.line(), column: error.column() });
+        }
+        raw.read_tail(&body.tail);
+        // The one that is cut is not read, and perhaps not counted.
+        skipped = skipped.max(1);
+    }
+    if !raw.has_alerts {
+        return Err(Malformed::NoAlerts);
+    }
+    raw.tell_apart();
+    let group_labels: Pairs = raw
+        .group_labels
+        .into_iter()
+        .take(GROUP_LABELS_MAX)
+        .map(|(name, value)| (name, cut(value)))
+        .collect();
+    let is_critical = |alert: &RawAlert| {
+        alert.labels.get("severity").is_some_and(|severity| is_critical(severity))
+    };
+    // The sort is stable: otherwise they stay in Alertmanager's order.
+    raw.alerts.sort_by_key(|alert| !is_critical(alert));
+    let over = raw.alerts.split_off(raw.alerts.len().min(ALERTS_MAX));
+    let raw_status = std::mem::take(&mut raw.status);
+    let mut names: Vec<&str> = DECIDING_LABELS.to_vec();
+    names.extend(deciding);
+    names.extend(group_labels.keys().map(String::as_str));
+    let alerts = raw.alerts.into_iter().enumerate().map(|(index, raw)| {
+        alert(
+            raw,
+            &raw_status,
+            &names,
+            if index < WHOLE_ALERTS_MAX { DECORATION_BYTES_MAX } else { 0 },
+        )
+    });
+    let alerts: Vec<Alert> = alerts.collect();
+    let left_out = raw.truncated.saturating_add(over.len() as u64);
+    let left_out = left_out.saturating_add(skipped).saturating_add(raw.unread);
+    let mut payload = Payload {
+        group_key: group_key(raw.group_key, &group_labels, &alerts),
+        truncated: left_out,
+        truncated_critical: body.skipped_critical || over.iter().any(is_critical),
+        external_url: cut(raw.external_url),
+        group_labels,
+        alerts,
+    };
+    if payload.alerts.is_empty() && payload.truncated > 0 {
+        payload.alerts.push(unreadable(&payload));
+    }
+    Ok(payload)
+}
+
+/// What is told of a notification of which no alert could be read: that there is something.
+fn unreadable(payload: &Payload) -> Alert {
+    let severity = if payload.truncated_critical { "critical" } else { "warning" };
+    let mut labels = payload.group_labels.clone();
+    labels.entry("alertname".to_owned()).or_insert_with(|| "UnreadableAlerts".to_owned());
+    labels.entry("severity".to_owned()).or_insert_with(|| severity.to_owned());
+    let summary = "The alerts of this group could not be read; Alertmanager shows them \
+                   该组告警无法读取，请到 Alertmanager 查看";
+    let annotations = Pairs::from([("summary".to_owned(), summary.to_owned())]);
+    let fingerprint = "unreadable".to_owned();
+    Alert { firing: true, labels, annotations, fingerprint, ..Alert::default() }
+}
+
+fn alert(raw: RawAlert, of_all: &str, names: &[&str], decoration_bytes_max: usize) -> Alert {
+    // Whatever a later version calls it: only what is over is over. Who does not say so of
+    // each says it of all.
+    let status = if raw.status.is_empty() { of_all } else { &raw.status };
+    let firing = status != "resolved";
+    let fingerprint = match raw.fingerprint {
+        // Who leaves it out gets one that is as good: alerts are their labels.
+        given if given.is_empty() => format!("{:016x}", hash(&raw.labels)),
+        given => bounded(given, FINGERPRINT_BYTES_MAX),
+    };
+    let mut left_bytes = decoration_bytes_max;
+    Alert {
+        firing,
+        labels: pairs(raw.labels, names, &mut left_bytes),
+        annotations: pairs(raw.annotations, &DECIDING_ANNOTATIONS, &mut left_bytes),
+        starts_ms: unix_ms(&raw.starts_at).unwrap_or(0),
+        // While it fires, it is the year 1, or when Prometheus will not be believed any more.
+        ends_ms: if firing { 0 } else { unix_ms(&raw.ends_at).unwrap_or(0) },
+        generator_url: cut(raw.generator_url),
+        fingerprint,
+    }
+}
+
+/// Those that decide, and of the others as many as `left_bytes` has room for.
+fn pairs(mut raw: Pairs, deciding: &[&str], left_bytes: &mut usize) -> Pairs {
+    let mut kept = Pairs::new();
+    for name in deciding {
+        if let Some((name, value)) = raw.remove_entry(*name) {
+            kept.insert(name, cut(value));
+        }
+    }
+    for (name, value) in raw {
+        let value = cut(value);
+        let bytes = name.len() + value.len();
+        if name.len() > NAME_BYTES_MAX || bytes > *left_bytes {
+            continue;
+        }
+        *left_bytes -= bytes;
+        kept.insert(name, value);
+    }
+    kept
+}
+
+/// The group's name. One that is missing is made of what the group is known by.
+fn group_key(given: String, group_labels: &Pairs, alerts: &[Alert]) -> String {
+    if !given.is_empty() {
+        return bounded(given, GROUP_KEY_BYTES_MAX);
+    }
+    if !group_labels.is_empty() {
+        return format!("labels:{:016x}", hash(group_labels));
+    }
+    let name = alerts.first().map_or("", |alert| alert.label("alertname"));
+    bounded(format!("alert:{name}"), GROUP_KEY_BYTES_MAX)
+}
+
+/// A name that is as distinct as the whole one.
+fn bounded(name: String, bytes_max: usize) -> String {
+    if name.len() <= bytes_max {
+        return name;
+    }
+    let hash = xxhash_rust::xxh3::xxh3_128(name.as_bytes());
+    format!("{}#{hash:032x}", text::cut_bytes(&name, bytes_max - 33))
+}
+
+fn cut(value: String) -> String {
+    if value.len() <= VALUE_BYTES_MAX {
+        return value;
+    }
+    text::cut_bytes(&value, VALUE_BYTES_MAX).to_owned()
+}
+
+/// Milliseconds since 1970; 0 for what is before, `None` for what is no time.
+fn unix_ms(text: &str) -> Option<u64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0))
+}

@@ -1,0 +1,335 @@
+//! What a chat has to be told about a group.
+//!
+//! Invariant: an alert stands in a lane's pending lines at most once, with its newest
+//! state.
+//!
+//! Deliberately absent: what a chat has been told (`told`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::{Alert, Pairs};
+
+/// One chat's line of messages about one group. Its messages go one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Lane {
+    /// The route that it came by.
+    pub route: String,
+    /// The chat.
+    pub chat: String,
+    /// Alertmanager's group.
+    pub group_key: String,
+}
+
+/// What is to be told about an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Story {
+    /// It has begun.
+    Firing,
+    /// It has been told before, and is still so.
+    Still,
+    /// It began and ended while it waited.
+    FiredAndRecovered,
+    /// It is over.
+    Recovered,
+}
+
+/// An alert with its story.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The alert as it was said last.
+    pub alert: Alert,
+    /// What is to be told about it.
+    pub story: Story,
+    /// What was done about it, in words.
+    #[serde(default)]
+    pub action: String,
+    /// It only outlives its cause: until then it is not told, in milliseconds since 1970;
+    /// 0 when it is told like any other.
+    #[serde(default)]
+    pub held_until_ms: u64,
+}
+
+impl Line {
+    /// What is told of an alert with which nothing was done.
+    pub fn new(alert: Alert, story: Story) -> Line {
+        Line { alert, story, action: String::new(), held_until_ms: 0 }
+    }
+
+    /// Where it stands in a message: what begins before what ends, critical before
+    /// others, older before newer.
+    pub fn rank(&self) -> (Story, bool, u64) {
+        (self.story, !self.alert.is_critical(), self.alert.starts_ms)
+    }
+}
+
+/// What waits in a lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// By fingerprint.
+    pub lines: BTreeMap<String, Line>,
+    /// What the group's alerts have in common.
+    pub group_labels: Pairs,
+    /// Since when the oldest waits, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Alerts that fire unchanged beside these.
+    pub still: u64,
+    /// Alerts that Alertmanager left out.
+    pub truncated: u64,
+    /// An earlier try may have arrived.
+    pub doubtful: bool,
+    /// A robot found its message too long, so the next one is short and plain.
+    pub plain: bool,
+    /// The route that was asked for, where there is no such route.
+    pub unknown_route: String,
+    /// Where Alertmanager is.
+    pub external_url: String,
+    /// Something critical is among those that Alertmanager, or a limit, left out.
+    #[serde(default)]
+    pub truncated_critical: bool,
+    /// Alerts that one message may have, since a larger one was refused; 0 for any.
+    #[serde(default)]
+    pub piece_max: usize,
+    /// How it went so far.
+    #[serde(default)]
+    pub tries: Tries,
+    /// What is told beside alerts, one line each; nothing that a stranger wrote as it is.
+    #[serde(default)]
+    pub words: Vec<String>,
+    /// Nobody acknowledged these for so long, in seconds; 0 for what was told now.
+    #[serde(default)]
+    pub unacknowledged_s: u64,
+}
+
+/// What became of earlier tries to tell something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tries {
+    /// How many there were that the robots' rates are not to blame for.
+    pub count: u32,
+    /// When the last of them failed, in milliseconds since 1970.
+    #[serde(default)]
+    pub failed_ms: u64,
+    /// Until when others go first, in milliseconds since 1970.
+    pub rests_until_ms: u64,
+    /// How many of them failed after its robot had delivered something else since the one
+    /// before.
+    #[serde(default)]
+    pub alone_count: u32,
+}
+
+/// How long others go first when a robot is ready again after a failure, in ms.
+const OTHERS_FIRST_MS: u64 = 5_000;
+
+/// The longest rest of what fails by itself, in ms: the longest back-off of a robot, and
+/// the time of others. What is critical is tried again within a minute.
+const TRIES_REST_MS_MAX: u64 = 40_000;
+
+impl Tries {
+    /// One more failed, by a robot that rests until `ready_ms` and delivered something
+    /// last at `delivered_ms`. The first try after it may be another robot's, at once; later
+    /// ones let others go first.
+    pub fn fail(&mut self, now_ms: u64, ready_ms: u64, delivered_ms: u64) {
+        if self.count > 0 && delivered_ms > self.failed_ms {
+            self.alone_count = self.alone_count.saturating_add(1);
+        }
+        self.failed_ms = now_ms;
+        self.count = self.count.saturating_add(1);
+        let rest_ms = match self.count {
+            0 | 1 => 0,
+            _ => ready_ms.saturating_sub(now_ms) + OTHERS_FIRST_MS,
+        };
+        self.rests_until_ms = now_ms.saturating_add(rest_ms.min(TRIES_REST_MS_MAX));
+    }
+
+    /// One was refused: the next one is another, and waits for nothing.
+    pub fn refuse(&mut self, now_ms: u64) {
+        self.count = self.count.saturating_add(1);
+        (self.failed_ms, self.rests_until_ms) = (now_ms, 0);
+    }
+
+    /// Whether others go first for now. A clock that was set back holds nothing up.
+    pub fn rests(&self, now_ms: u64) -> bool {
+        let left_ms = self.rests_until_ms.saturating_sub(now_ms);
+        (1..=TRIES_REST_MS_MAX).contains(&left_ms)
+    }
+}
+
+impl Pending {
+    /// Whether somebody is to be called.
+    pub fn is_critical(&self) -> bool {
+        let urgent = |line: &Line| match line.story {
+            Story::Firing | Story::Still | Story::FiredAndRecovered => line.alert.is_critical(),
+            Story::Recovered => false,
+        };
+        self.truncated_critical || self.told().any(urgent)
+    }
+
+    /// What is told of as soon as a robot takes it.
+    pub fn told(&self) -> impl Iterator<Item = &Line> {
+        self.lines.values().filter(|line| line.held_until_ms == 0)
+    }
+
+    /// Whether there is nothing but what only outlives its cause.
+    pub fn is_held(&self) -> bool {
+        self.told().next().is_none() && self.words.is_empty()
+    }
+
+    /// Whether nothing is to be told at all.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.words.is_empty()
+    }
+
+    /// What has outlived its cause for too long is an alert of its own; whether there is
+    /// such.
+    pub fn release(&mut self, now_ms: u64) -> bool {
+        let was_held = self.is_held();
+        let mut is_released = false;
+        for line in self.lines.values_mut() {
+            if line.held_until_ms > 0 && line.held_until_ms <= now_ms {
+                line.held_until_ms = 0;
+                is_released = true;
+            }
+        }
+        if was_held && is_released {
+            self.since_ms = now_ms;
+        }
+        is_released
+    }
+
+    /// What is told next, when a message may not have all of it; the rest stays here.
+    pub fn next_piece(&mut self) -> Pending {
+        let mut piece = self.clone();
+        self.words.clear();
+        let mut order: Vec<(&String, &Line)> =
+            self.lines.iter().filter(|(_, line)| line.held_until_ms == 0).collect();
+        if self.piece_max == 0 || order.len() <= self.piece_max {
+            piece.lines.retain(|_, line| line.held_until_ms == 0);
+            self.lines.retain(|_, line| line.held_until_ms > 0);
+            (self.plain, self.doubtful, self.tries) = (false, false, Tries::default());
+            return piece;
+        }
+        order.sort_by_key(|(_, line)| line.rank());
+        let first: Vec<String> =
+            order.into_iter().take(self.piece_max).map(|(name, _)| name.clone()).collect();
+        piece.lines.clear();
+        for name in first {
+            if let Some(line) = self.lines.remove(&name) {
+                piece.lines.insert(name, line);
+            }
+        }
+        // What is counted is counted in the last piece.
+        (piece.still, piece.truncated, piece.truncated_critical) = (0, 0, false);
+        (self.plain, self.doubtful) = (false, false);
+        piece
+    }
+
+    /// What it takes in memory, roughly.
+    pub fn bytes(&self) -> usize {
+        self.lines.values().map(|line| line.alert.bytes()).sum::<usize>() + 256
+    }
+
+    /// Takes what is newer; both stay in order of time, `newer` coming after.
+    pub fn merge(&mut self, fingerprint: String, newer: Line) {
+        let Some(line) = self.lines.get_mut(&fingerprint) else {
+            self.lines.insert(fingerprint, newer);
+            return;
+        };
+        line.story = match (line.story, newer.story) {
+            // Nobody has heard that it began.
+            (Story::Firing | Story::FiredAndRecovered, Story::Recovered) => {
+                Story::FiredAndRecovered
+            }
+            (Story::Firing, Story::Still) => Story::Firing,
+            (Story::Firing | Story::Still | Story::FiredAndRecovered | Story::Recovered, story) => {
+                story
+            }
+        };
+        if !newer.action.is_empty() {
+            line.action = newer.action;
+        }
+        line.alert = newer.alert;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(story: Story, starts_ms: u64) -> Line {
+        let firing = matches!(story, Story::Firing | Story::Still);
+        Line {
+            alert: Alert { firing, starts_ms, ..Alert::default() },
+            story,
+            action: String::new(),
+            held_until_ms: 0,
+        }
+    }
+
+    #[test]
+    fn the_newest_state_wins_and_what_nobody_heard_of_is_told_once() {
+        use Story::{FiredAndRecovered, Firing, Recovered, Still};
+        #[track_caller]
+        fn check(waits: Story, comes: Story, want: Story) {
+            let mut pending = Pending::default();
+            pending.merge("a".to_owned(), line(waits, 1));
+            pending.merge("a".to_owned(), line(comes, 2));
+            let merged = &pending.lines["a"];
+            assert_eq!((pending.lines.len(), merged.story, merged.alert.starts_ms), (1, want, 2));
+        }
+        check(Firing, Firing, Firing);
+        check(Firing, Still, Firing);
+        check(Firing, Recovered, FiredAndRecovered);
+        check(Still, Recovered, Recovered);
+        check(Still, Firing, Firing);
+        check(FiredAndRecovered, Recovered, FiredAndRecovered);
+        check(FiredAndRecovered, Firing, Firing);
+        check(Recovered, Firing, Firing);
+        check(Recovered, Recovered, Recovered);
+    }
+
+    #[test]
+    fn what_may_not_be_told_as_a_whole_is_told_in_pieces_critical_first() {
+        let mut pending = Pending { piece_max: 2, still: 3, plain: true, ..Pending::default() };
+        for name in ["a", "b", "c", "d", "e"] {
+            pending.merge(name.to_owned(), line(Story::Firing, 1));
+        }
+        let critical = ("severity".to_owned(), "critical".to_owned());
+        pending.lines.get_mut("e").unwrap().alert.labels.insert(critical.0, critical.1);
+        let mut pieces = Vec::new();
+        while !pending.lines.is_empty() {
+            let piece = pending.next_piece();
+            pieces.push((piece.lines.keys().cloned().collect::<String>(), piece.still));
+        }
+        assert_eq!(pieces, [("ae".to_owned(), 0), ("bc".to_owned(), 0), ("d".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn what_fails_by_itself_lets_others_go_first() {
+        let mut tries = Tries::default();
+        tries.fail(1_000, 3_000, 0);
+        assert!(!tries.rests(1_000), "another robot may try at once");
+        tries.fail(1_000, 3_000, 0);
+        assert!(tries.rests(1_000) && tries.rests(7_999) && !tries.rests(8_000));
+        tries.fail(5_000, 999_000, 0);
+        assert!(!tries.rests(45_000) && tries.rests(44_999) && tries.alone_count == 0);
+        tries.fail(50_000, 0, 6_000);
+        tries.fail(51_000, 0, 6_000);
+        assert_eq!(tries.alone_count, 1, "others arrived between");
+        assert!(!tries.rests(0), "a clock that was set back");
+    }
+
+    #[test]
+    fn a_message_is_urgent_while_something_critical_is_told() {
+        let mut pending = Pending::default();
+        let mut critical = line(Story::Firing, 1);
+        critical.alert.labels.insert("severity".to_owned(), "critical".to_owned());
+        pending.merge("a".to_owned(), line(Story::Firing, 1));
+        assert!(!pending.is_critical());
+        pending.merge("b".to_owned(), critical.clone());
+        assert!(pending.is_critical());
+        critical.story = Story::Recovered;
+        pending.lines.insert("b".to_owned(), critical);
+        assert!(!pending.is_critical());
+    }
+}

@@ -1,0 +1,155 @@
+//! What a lane has been told of each alert, and what is new about one to whoever knows that.
+//!
+//! Invariant: what is noted here is what the robots have confirmed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::Alert;
+use super::pending::Line;
+
+/// What an alert was last said to be.
+///
+/// It is known by its labels and not by its beginning: several Prometheis have each
+/// their own, and Alertmanager tells the earliest that it knows at the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Whether it fires.
+    pub firing: bool,
+    /// Since when.
+    pub starts_ms: u64,
+    /// When it ended; while it fires, when it ended before that. 0 when nobody knows.
+    #[serde(default)]
+    pub ends_ms: u64,
+}
+
+/// What is new about an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing, or no more than its beginning.
+    Same,
+    /// It fires, and did not before.
+    Begun,
+    /// It is over.
+    Ended,
+}
+
+impl From<&Alert> for State {
+    fn from(alert: &Alert) -> State {
+        State { firing: alert.firing, starts_ms: alert.starts_ms, ends_ms: alert.ends_ms }
+    }
+}
+
+impl State {
+    /// What is new in `self` to somebody who knows `known`.
+    ///
+    /// In doubt it is told: who hears of an end too early hears of the alert again, and
+    /// who does not hear of one that is told once never does.
+    pub fn since(self, known: Option<State>) -> Change {
+        let Some(known) = known else {
+            return if self.firing { Change::Begun } else { Change::Ended };
+        };
+        // An end that has been told already comes late from another Alertmanager.
+        let is_later_end = known.ends_ms == 0 || self.ends_ms == 0 || self.ends_ms > known.ends_ms;
+        match (known.firing, self.firing) {
+            (true, true) => Change::Same,
+            (false, true) => Change::Begun,
+            (true, false) if is_later_end => Change::Ended,
+            // Nobody has heard that it began again.
+            (false, false)
+                if known.ends_ms > 0 && is_later_end && self.starts_ms > known.ends_ms =>
+            {
+                Change::Ended
+            }
+            (true | false, false) => Change::Same,
+        }
+    }
+
+    /// What is known when this has been told to somebody who knew `known`.
+    pub fn after(self, known: Option<State>) -> State {
+        let mut state = self;
+        let Some(known) = known else { return state };
+        if self.firing {
+            // An end before this beginning is told; one within it is still to be.
+            let is_over = known.ends_ms > 0 && known.ends_ms <= self.starts_ms;
+            state.ends_ms = if is_over { known.ends_ms } else { 0 };
+        }
+        if known.firing && known.starts_ms > 0 {
+            state.starts_ms = state.starts_ms.min(known.starts_ms);
+        }
+        state
+    }
+}
+
+/// What a lane has been told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// By fingerprint.
+    pub states: BTreeMap<String, State>,
+    /// When the last message arrived, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+impl Told {
+    /// Notes that these lines have arrived.
+    pub fn note<'a>(&mut self, lines: impl Iterator<Item = (&'a String, &'a Line)>, now_ms: u64) {
+        for (fingerprint, line) in lines {
+            let known = self.states.get(fingerprint).copied();
+            let state = State::from(&line.alert).after(known);
+            self.states.insert(fingerprint.clone(), state);
+        }
+        self.at_ms = now_ms;
+    }
+
+    /// Whether nothing of it fires.
+    pub fn is_over(&self) -> bool {
+        !self.states.values().any(|state| state.firing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_known_by_its_labels_whatever_its_beginning() {
+        let firing = |starts_ms| State { firing: true, starts_ms, ends_ms: 0 };
+        let over = |starts_ms, ends_ms| State { firing: false, starts_ms, ends_ms };
+        #[track_caller]
+        fn check(said: &[State], want: &[Change]) {
+            let mut known = None;
+            let mut changes = Vec::new();
+            for state in said {
+                let change = state.since(known);
+                changes.push(change);
+                if change != Change::Same {
+                    known = Some(state.after(known));
+                }
+            }
+            assert_eq!(changes, want);
+        }
+        use Change::{Begun, Ended, Same};
+        check(&[firing(20), firing(5), over(5, 300)], &[Begun, Same, Ended]);
+        check(&[firing(5), firing(20), over(20, 300)], &[Begun, Same, Ended]);
+        check(&[firing(20), over(5, 10)], &[Begun, Ended]);
+        check(&[firing(20), over(5, 0)], &[Begun, Ended]);
+        // Two Prometheis do not agree on the end either.
+        check(&[firing(5), over(5, 300), over(20, 290), over(5, 310)], &[Begun, Ended, Same, Same]);
+        // It fires again, with a beginning of its own or with the first one.
+        check(
+            &[firing(5), over(5, 300), firing(400), over(400, 500)],
+            &[Begun, Ended, Begun, Ended],
+        );
+        check(&[firing(5), over(5, 300), firing(5), over(5, 300)], &[Begun, Ended, Begun, Ended]);
+        check(&[firing(5), over(5, 300), firing(2), over(2, 310)], &[Begun, Ended, Begun, Ended]);
+        // The first end comes late from another Alertmanager.
+        check(
+            &[firing(5), over(5, 300), firing(400), over(5, 300), over(400, 500)],
+            &[Begun, Ended, Begun, Same, Ended],
+        );
+        // Nobody said that it fired meanwhile.
+        check(&[firing(5), over(5, 300), over(400, 500)], &[Begun, Ended, Ended]);
+        check(&[over(5, 300), over(5, 300)], &[Ended, Same]);
+    }
+}
