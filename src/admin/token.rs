@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::hint::black_box;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::base::Tick;
 
@@ -75,7 +75,8 @@ impl Token {
     }
 }
 
-/// Wrong tokens lately, by address.
+/// Wrong tokens lately, by address; of IPv6 by network of 64 bits, since whoever has one of
+/// its addresses has them all (RFC 6177).
 #[derive(Debug, Default)]
 pub struct Tries(Vec<Tried>);
 
@@ -90,12 +91,14 @@ impl Tries {
     /// How many ms an address must wait until it is told again that a token is wrong; 0
     /// for not at all.
     pub fn wait_ms(&self, now: Tick, from: IpAddr) -> u64 {
+        let from = counted_as(from);
         let tried = self.0.iter().find(|tried| tried.from == from && TRIES_MAX <= tried.wrong);
         tried.map_or(0, |tried| TRIES_MS.saturating_sub(now.ms_since(tried.since)))
     }
 
     /// An address gave a wrong token.
     pub fn count(&mut self, now: Tick, from: IpAddr) {
+        let from = counted_as(from);
         self.0.retain(|tried| now.ms_since(tried.since) < TRIES_MS);
         if let Some(tried) = self.0.iter_mut().find(|tried| tried.from == from) {
             tried.wrong += 1;
@@ -106,6 +109,18 @@ impl Tries {
             self.0.swap_remove(oldest.expect("there are some"));
         }
         self.0.push(Tried { from, since: now, wrong: 1 });
+    }
+}
+
+/// The address by which one is counted: of IPv6 the network, and IPv4 is itself however it
+/// is written.
+fn counted_as(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
     }
 }
 
@@ -148,6 +163,24 @@ mod tests {
         assert_eq!(tries.wait_ms(Tick(TRIES_MS), address(1)), 0);
         tries.count(Tick(TRIES_MS), address(1));
         assert_eq!(tries.wait_ms(Tick(TRIES_MS), address(1)), 0, "it begins anew");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_who_guesses() {
+        let address = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let mut tries = Tries::default();
+        for at in 0..TRIES_MAX {
+            tries.count(Tick(0), address(&format!("2001:db8:1:2::{at:x}")));
+            tries.count(Tick(0), address("::ffff:192.0.2.1"));
+        }
+        for (text, waits) in [
+            ("2001:db8:1:2:ffff::1", true),
+            ("2001:db8:1:3::1", false),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+        ] {
+            assert_eq!(0 < tries.wait_ms(Tick(1), address(text)), waits, "{text}");
+        }
     }
 
     #[test]
