@@ -11,7 +11,6 @@
 #![forbid(unsafe_code)]
 
 mod backlog;
-mod cargo;
 mod chat;
 mod clocks;
 mod connect;
@@ -21,7 +20,6 @@ mod identity;
 mod load;
 mod names;
 mod options;
-mod outbox;
 mod outcome;
 mod position_seal;
 mod quarantine;
@@ -37,13 +35,11 @@ mod tests;
 mod tracer;
 
 pub use backlog::HeldCommands;
-pub use cargo::Cargo;
 pub use fault::Fault;
 pub use heartbeat::Finding;
 pub use load::{CoreLoad, Pace};
 pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
-pub use outbox::{Lane, Left, Limits, News, Outbox, Push, RoundId, Send};
 pub use outcome::{Effect, Outcome, Passage, Refusal, Suspicion};
 pub use quarantine::{Held, HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
 pub use quota::Admission;

@@ -2,8 +2,9 @@
 //!
 //! Deliberately absent: the socket, which is the plane's, and the timers' wheel.
 
+use super::delivery::{Outbox, RoundId};
 use crate::base::{ConnId, Soon, Tick};
-use crate::session::{Fault, Outbox, RoundId, Session};
+use crate::session::{Fault, Session};
 use crate::wire::Encoding;
 use crate::ws::Reader;
 

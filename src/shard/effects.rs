@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::channels::{Kind, Seat};
 use super::conn::{Closing, Conn, Goodbye, Stage, goodbye};
-use super::deliver::Listing;
+use super::delivery::{Listing, Outbox};
 use super::gather::{Audience, Gathering};
 use super::mesh::Posted;
 use super::state::context;
@@ -15,7 +15,7 @@ use crate::metrics::{
     Tenant, TenantCounter, TenantGauge,
 };
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, Welcome, What};
-use crate::session::{Effect, Fault, Outbox, Outcome, Passage, Place};
+use crate::session::{Effect, Fault, Outcome, Passage, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 

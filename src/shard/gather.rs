@@ -10,9 +10,9 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::channels::{Channel, Kind};
+use super::delivery::Cargo;
 use crate::base::RoomId;
 use crate::room::Way;
-use crate::session::Cargo;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
 

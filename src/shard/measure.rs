@@ -3,15 +3,14 @@
 use super::Shard;
 use super::channels::Channel;
 use super::conn::Stage;
+use super::delivery::{Cargo, Delivered, Fate, Left, Round, RoundId};
 use super::notes::{Cause, Room, Span, SpanAction, Trouble};
-use super::rounds::{Delivered, Fate, Round};
 use crate::base::{ConnId, Moment, Now, RoomId, SpanId};
 use crate::metrics::{
     ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, PublishResult, Sampled,
     Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
 };
 use crate::room::{Answer, Course, Step, UNKNOWN, Way};
-use crate::session::{Cargo, Left, RoundId};
 
 impl Shard {
     /// A room did something to a message.

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use super::Shard;
 use super::conn::{Closing, Conn, Goodbye, Stage};
+use super::delivery::{Outbox, RoundId};
 use super::halves::PartOwner;
 use super::judge::LOOK_AGAIN_MS;
 use super::postponed::{Piece, Share};
@@ -12,9 +13,7 @@ use crate::base::{ConnId, Now, Panicked, Soon, Tick, UserHash, contain};
 use crate::metrics::{
     Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
 };
-use crate::session::{
-    Admission, Context, Fault, Outbox, Outcome, Pace, RoundId, Session, Suspicion,
-};
+use crate::session::{Admission, Context, Fault, Outcome, Pace, Session, Suspicion};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
 

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use super::census::Census;
 use super::channels::Channels;
 use super::conn::{Conn, Stage};
-use super::deliver::{Level, Listing};
+use super::delivery::{Fate, Left, Level, Listing, Outbox, Recent, Rounds};
 use super::drain::Drain;
 use super::evidence::EarlyPanic;
 use super::gather::{Gatherings, put_message};
@@ -25,7 +25,6 @@ use super::look::{Found, Look, Looking};
 use super::mesh::Mesh;
 use super::notes::Notes;
 use super::postponed::{Postponed, Shares};
-use super::rounds::{Fate, Recent, Rounds};
 use super::suspects::Suspects;
 use super::{Letter, Options};
 use crate::auth::Keys;
@@ -36,7 +35,7 @@ use crate::base::{
 };
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Asker, Out, Rooms, Tell};
-use crate::session::{Context, CoreLoad, Fault, Left, NameKey, Outbox, Outcome, Prefix, Tracer};
+use crate::session::{Context, CoreLoad, Fault, NameKey, Outcome, Prefix, Tracer};
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
 

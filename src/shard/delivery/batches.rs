@@ -14,11 +14,11 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
+use super::RoundId;
 use crate::base::limits::{RECENT_MAX, ROUNDS_MAX};
 use crate::base::{Moment, RoomId, Slab};
 use crate::metrics::Tenant;
 use crate::room::Way;
-use crate::session::RoundId;
 
 /// Whoever acknowledges later than this is not measured.
 const RECENT_US: u64 = 60_000_000;
