@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::channels::{Kind, Seat};
 use super::conn::{Closing, Conn, Goodbye, Stage, goodbye};
 use super::delivery::{Listing, Outbox};
-use super::gather::{Audience, Gathering};
+use super::fanout::{Audience, Gathering, Kind, Seat};
 use super::mesh::Posted;
 use super::state::context;
 use super::{Gap, Shard};

@@ -1,9 +1,9 @@
 //! A message's way, measured: what is observed, counted and told at each step.
 
 use super::Shard;
-use super::channels::Channel;
 use super::conn::Stage;
 use super::delivery::{Cargo, Delivered, Fate, Left, Round, RoundId};
+use super::fanout::Channel;
 use super::notes::{Cause, Room, Span, SpanAction, Trouble};
 use crate::base::{ConnId, Moment, Now, RoomId, SpanId};
 use crate::metrics::{

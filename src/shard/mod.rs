@@ -15,13 +15,12 @@
 
 mod audit;
 mod census;
-mod channels;
 mod conn;
 mod delivery;
 mod drain;
 mod effects;
 mod evidence;
-mod gather;
+mod fanout;
 mod halves;
 mod judge;
 mod lateness;

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::census::Census;
-use super::channels::Channels;
 use super::conn::{Conn, Stage};
 use super::delivery::{Fate, Left, Level, Listing, Outbox, Recent, Rounds};
 use super::drain::Drain;
 use super::evidence::EarlyPanic;
-use super::gather::{Gatherings, put_message};
+use super::fanout::{Channels, Gatherings, put_message};
 use super::halves::Halves;
 use super::lateness::Lateness;
 use super::look::{Found, Look, Looking};

@@ -16,7 +16,7 @@ pub use totals::Level;
 
 use super::Shard;
 use super::conn::{Conn, Goodbye, Listed, Stage};
-use super::gather::{Gathering, opcode};
+use super::fanout::{Gathering, opcode};
 use crate::base::{Action, ConnId, Now, RoomId, Tick};
 use crate::metrics::Counter;
 use crate::session::Fault;

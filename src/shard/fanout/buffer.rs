@@ -10,9 +10,9 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::channels::{Channel, Kind};
-use super::delivery::Cargo;
 use crate::base::RoomId;
 use crate::room::Way;
+use crate::shard::delivery::Cargo;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
 
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::base::Prng;
     use crate::room::way;
-    use crate::shard::channels::{Channels, Seat};
+    use crate::shard::fanout::{Channels, Seat};
 
     /// A list of rooms beside the gatherings.
     #[test]
