@@ -4,7 +4,7 @@
 
 use super::Shard;
 use super::conn::{Conn, Stage};
-use super::suspects::Judging;
+use super::liveness::Judging;
 use crate::base::{Action, ConnId, Now, PeerSigns};
 use crate::metrics::{Counter, Gauge, Suspected};
 use crate::session::{CoreLoad, Fault, Finding, Pace};

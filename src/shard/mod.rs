@@ -14,37 +14,34 @@
 #![forbid(unsafe_code)]
 
 mod audit;
-mod census;
 mod conn;
 mod delivery;
 mod drain;
 mod effects;
-mod evidence;
 mod fanout;
 mod halves;
 mod judge;
-mod lateness;
 mod letter;
-mod look;
-mod measure;
+mod liveness;
 mod mesh;
-mod notes;
+mod observe;
 mod options;
 mod postponed;
 mod receive;
+mod setup;
 mod share;
 mod state;
-mod suspects;
 #[cfg(test)]
 mod tests;
 mod turn;
 
 pub use audit::{Audit, Chair};
-pub use evidence::EarlyPanic;
 pub use letter::{Gap, Letter, home};
-pub use look::{Found, Look, SIGHTS_MAX, Sight, Worst};
-pub use measure::hashed;
-pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, Trouble};
+pub use observe::{
+    Cause, EarlyPanic, Found, Look, Note, Notes, Room, SIGHTS_MAX, Sight, Span, SpanAction, Trouble,
+    Worst, hashed,
+};
 pub use options::{Options, TracingOptions};
-pub use state::{Order, Setup, Shard};
+pub use setup::{Order, Setup};
+pub use state::Shard;
 pub use turn::{Lanes, TurnCounts, turn};

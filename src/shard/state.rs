@@ -12,24 +12,20 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::census::Census;
 use super::conn::{Conn, Stage};
-use super::delivery::{Fate, Left, Level, Listing, Outbox, Recent, Rounds};
+use super::delivery::{Fate, Left, Level, Listing, Outbox, Rounds};
 use super::drain::Drain;
-use super::evidence::EarlyPanic;
 use super::fanout::{Channels, Gatherings, put_message};
 use super::halves::Halves;
-use super::lateness::Lateness;
-use super::look::{Found, Look, Looking};
+use super::liveness::{Lateness, Suspects};
 use super::mesh::Mesh;
-use super::notes::Notes;
+use super::observe::{Census, EarlyPanic, Found, Looking, Notes, Recent};
 use super::postponed::{Postponed, Shares};
-use super::suspects::Suspects;
-use super::{Letter, Options};
+use super::{Letter, Options, Order, Setup};
 use crate::auth::Keys;
 use crate::base::limits::{IDLE_TURN_PINGS_MAX, TURN_PINGS_MAX, TURN_TIMERS_MAX};
 use crate::base::{
-    Action, Chance, ConnId, Csprng, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Slots,
+    Action, Chance, ConnId, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Slots,
     Soon, Tick, Wheel, trim_list,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
@@ -46,44 +42,6 @@ const WHEEL_GRANULARITY_MS: u64 = 8;
 /// together, and this long at most.
 const PINGS_TOGETHER: u64 = TURN_PINGS_MAX as u64;
 const GRANULE_MS_MAX: u64 = 128;
-
-/// What a shard is made of.
-pub struct Setup {
-    /// Which one it is.
-    pub id: ShardId,
-    /// Of how many.
-    pub shards_count: u16,
-    /// The operator's word.
-    pub options: Arc<Options>,
-    /// For tokens.
-    pub keys: Arc<Keys>,
-    /// For names; equal on all shards.
-    pub names: NameKey,
-    /// For jitter; different on each shard.
-    pub seed: u64,
-    /// For identities and epochs; under a key of its own on each shard.
-    pub ids: Csprng,
-    /// The clocks at the start.
-    pub now: Now,
-    /// Where it counts.
-    pub scribe: Rc<Scribe>,
-}
-
-/// What the control thread tells a shard. Values only.
-#[derive(Clone, Debug)]
-pub enum Order {
-    /// Tokens are checked with these from now on.
-    Keys(Arc<Keys>),
-    /// Let everybody go, spread over this time.
-    Drain {
-        /// In ms.
-        over_ms: u64,
-    },
-    /// Clients with these prefixes are let in no more; all others are.
-    Held(Arc<[Prefix]>),
-    /// Look through all connections; what is found has this ticket.
-    Look(u64, Look),
-}
 
 /// Who is let in.
 pub(super) struct Gate {

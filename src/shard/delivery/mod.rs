@@ -9,7 +9,7 @@ use std::mem;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use batches::{Delivered, Fate, Recent, Round, Rounds};
+pub use batches::{Fate, Round, Rounds};
 pub use outbox::{Lane, Left, Limits, News, Outbox, Push, RoundId};
 pub use publication_counts::Cargo;
 pub use totals::Level;

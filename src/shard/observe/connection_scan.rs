@@ -7,11 +7,11 @@
 //!
 //! Deliberately absent: who asks, sockets.
 
-use super::Shard;
-use super::conn::{Conn, Stage};
 use crate::base::{ClientId, ConnId, Now, Soon};
 use crate::metrics::Agent;
 use crate::session::{self, Prefix, Who};
+use crate::shard::Shard;
+use crate::shard::conn::{Conn, Stage};
 use crate::wire::Encoding;
 
 /// Slots that one turn looks at: below 1 ms also without optimisation, and a million
@@ -97,13 +97,13 @@ pub struct Looking {
 
 impl Shard {
     /// Begins to look. Whoever asked before gets no answer.
-    pub(super) fn begin_look(&mut self, ticket: u64, look: Look) {
+    pub(in crate::shard) fn begin_look(&mut self, ticket: u64, look: Look) {
         self.looking =
             Some(Looking { ticket, look, cursor: 0, worst: Vec::new(), having: 0, all: 0 });
     }
 
     /// Looks at the next few slots; at the end what was found waits to be taken.
-    pub(super) fn look_on(&mut self, now: Now) {
+    pub(in crate::shard) fn look_on(&mut self, now: Now) {
         let Some(mut looking) = self.looking.take() else { return };
         let end = self.conns.span().min(looking.cursor + LOOK_SLOTS);
         for slot in looking.cursor..end {
@@ -184,7 +184,7 @@ impl Looking {
 
 /// What still has to come back for a connection: its receive, a send in flight, its
 /// timer, and each question that a room has not answered. An idle one has two.
-pub(super) fn tasks(conn: &Conn) -> u32 {
+pub fn tasks(conn: &Conn) -> u32 {
     let receive = 1;
     let timer = u32::from(conn.wake_at != Soon::NEVER);
     let send = u32::from(conn.outbox.is_sending());

@@ -3,12 +3,12 @@
 //!
 //! Deliberately absent: who looks.
 
-use super::Shard;
-use super::conn::Stage;
 use super::notes::{self, Room, Trouble};
 use crate::base::{ConnId, Now, RoomId};
 use crate::metrics::{Cause, CloseReason, Flight, HandshakeOutcome, LaneKind, Stages, UnderWay};
 use crate::session::{Fault, Prefix};
+use crate::shard::Shard;
+use crate::shard::conn::Stage;
 
 /// A session that panicked soon after it began.
 pub type EarlyPanic = Prefix;
@@ -19,7 +19,7 @@ const EARLY_PANICS_MAX: usize = 16;
 impl Shard {
     /// Says in which room the core works from here on: by its name, unless that is made of
     /// people's.
-    pub(super) fn say_room(&self, room: RoomId) {
+    pub(in crate::shard) fn say_room(&self, room: RoomId) {
         match self.rooms.name(room) {
             Some(name) => self.say_channel(name, room),
             None => self.scribe.work_in(None, room.fold()),
@@ -27,13 +27,13 @@ impl Shard {
     }
 
     /// The same, where the name is at hand.
-    pub(super) fn say_channel(&self, name: &str, room: RoomId) {
+    pub(in crate::shard) fn say_channel(&self, name: &str, room: RoomId) {
         let is_of_people = name.starts_with('@') || name.starts_with("dm#");
         self.scribe.work_in((!is_of_people).then_some(name), room.fold());
     }
 
     /// Notes down that a connection ends, if it should not end like this.
-    pub(super) fn note_end(&mut self, now: Now, id: ConnId, fault: Fault) {
+    pub(in crate::shard) fn note_end(&mut self, now: Now, id: ConnId, fault: Fault) {
         let Some(conn) = self.conns.at(id.slot) else { return };
         let Stage::Open(_, session) = &conn.stage else { return };
         let age_ms = session.age_ms(now.tick, &self.options.session);
@@ -56,7 +56,7 @@ impl Shard {
 
     /// Notes down that a message was slow, or did not arrive. A channel that is named
     /// after people is there as its hash.
-    pub(super) fn note_message(&self, now: Now, trouble: &Trouble, hash: &str) {
+    pub(in crate::shard) fn note_message(&self, now: Now, trouble: &Trouble, hash: &str) {
         let cause = match trouble.cause {
             notes::Cause::Slow(segment) => Cause::SlowMessage(segment),
             notes::Cause::Failed(outcome) => Cause::FailedMessage(outcome),
@@ -79,7 +79,7 @@ impl Shard {
     }
 
     /// Notes down that an upgrade came to nothing.
-    pub(super) fn note_handshake(&self, now: Now, outcome: HandshakeOutcome, took_us: u64) {
+    pub(in crate::shard) fn note_handshake(&self, now: Now, outcome: HandshakeOutcome, took_us: u64) {
         match outcome {
             // Its peer went away, or was sent to a server that stays.
             HandshakeOutcome::Ok | HandshakeOutcome::Gone | HandshakeOutcome::Draining => (),
@@ -121,7 +121,7 @@ impl Shard {
     }
 
     /// Notes down which lanes had no room in this turn; each once, however often it was.
-    pub(super) fn note_full_lanes(&mut self, now: Now) {
+    pub(in crate::shard) fn note_full_lanes(&mut self, now: Now) {
         for (lane, full) in LaneKind::ALL.iter().zip(&mut self.full_lanes) {
             if std::mem::take(full) {
                 self.scribe.note(&Flight::new(now.unix_ms, Cause::LaneFull(*lane)));

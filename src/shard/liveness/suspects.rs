@@ -40,7 +40,7 @@ const PACED_MS: u64 = 100;
 
 /// Whether anybody is judged now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judging {
+pub enum Judging {
     /// Nobody is.
     Held,
     /// Who is suspected is, when there is nothing more to be heard.
@@ -49,7 +49,7 @@ pub(super) enum Judging {
 
 /// The suspected connections of one core.
 #[derive(Debug)]
-pub(super) struct Suspects {
+pub struct Suspects {
     waiting: VecDeque<ConnId>,
     /// Nobody is taken before.
     next_at: Tick,

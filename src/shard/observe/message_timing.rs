@@ -1,9 +1,6 @@
 //! A message's way, measured: what is observed, counted and told at each step.
 
-use super::Shard;
-use super::conn::Stage;
-use super::delivery::{Cargo, Delivered, Fate, Left, Round, RoundId};
-use super::fanout::Channel;
+use super::Delivered;
 use super::notes::{Cause, Room, Span, SpanAction, Trouble};
 use crate::base::{ConnId, Moment, Now, RoomId, SpanId};
 use crate::metrics::{
@@ -11,10 +8,14 @@ use crate::metrics::{
     Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
 };
 use crate::room::{Answer, Course, Step, UNKNOWN, Way};
+use crate::shard::Shard;
+use crate::shard::conn::Stage;
+use crate::shard::delivery::{Cargo, Fate, Left, Round, RoundId};
+use crate::shard::fanout::Channel;
 
 impl Shard {
     /// A room did something to a message.
-    pub(super) fn on_step(&mut self, now: Now, step: Step) {
+    pub(in crate::shard) fn on_step(&mut self, now: Now, step: Step) {
         match step {
             Step::Taken { room, offset, way, given_at } => {
                 self.on_taken(now, room, offset, way, given_at);
@@ -87,13 +88,13 @@ impl Shard {
     }
 
     /// These will not get it: they are counted as recipients, too, who were not yet.
-    pub(super) fn count(&mut self, chat_type: ChatType, outcome: DeliveryOutcome, count: u64) {
+    pub(in crate::shard) fn count(&mut self, chat_type: ChatType, outcome: DeliveryOutcome, count: u64) {
         self.scribe.add(Counter::Recipients, count);
         self.scribe.add(Counter::Delivered(chat_type, outcome), count);
     }
 
     /// A publication found no room in the lane to a shard.
-    pub(super) fn on_lost_in_lane(&mut self, now: Now, room: RoomId, way: &Way, members: u64) {
+    pub(in crate::shard) fn on_lost_in_lane(&mut self, now: Now, room: RoomId, way: &Way, members: u64) {
         self.count(way.chat_type, DeliveryOutcome::Failed, members);
         let cause = Cause::Failed(DeliveryOutcome::Failed);
         if 0 < members && self.notes.may_tell(now.tick, cause) {
@@ -103,7 +104,7 @@ impl Shard {
     }
 
     /// The author of a message is answered.
-    pub(super) fn on_posted(&mut self, now: Now, room: RoomId, by: ConnId, answer: &Answer) {
+    pub(in crate::shard) fn on_posted(&mut self, now: Now, room: RoomId, by: ConnId, answer: &Answer) {
         let way = match answer {
             Answer::Published(way) => *way,
             Answer::Posted(posted) => match posted.way {
@@ -121,7 +122,7 @@ impl Shard {
     }
 
     /// What a channel said in this turn was given to the plane for so many.
-    pub(super) fn on_given(&mut self, now: Now, id: RoundId, sends: u32, failed: u32) {
+    pub(in crate::shard) fn on_given(&mut self, now: Now, id: RoundId, sends: u32, failed: u32) {
         let over = self.rounds.given(id, sends, failed);
         let round = over.as_ref().or_else(|| self.rounds.at(id));
         if let Some(round) = round {
@@ -141,7 +142,7 @@ impl Shard {
     }
 
     /// A send with this in it has left.
-    pub(super) fn on_left(&mut self, now: Now, cargo: Cargo, round: RoundId) {
+    pub(in crate::shard) fn on_left(&mut self, now: Now, cargo: Cargo, round: RoundId) {
         if cargo != Cargo::NONE {
             for (chat_type, count) in ChatType::ALL.iter().zip(cargo.counts()) {
                 let delivered = Counter::Delivered(*chat_type, DeliveryOutcome::Delivered);
@@ -152,7 +153,7 @@ impl Shard {
     }
 
     /// Counts what is lost, and tells rounds of sends that are over.
-    pub(super) fn settle(&mut self, now: Now, left: &mut Left, fate: Fate) {
+    pub(in crate::shard) fn settle(&mut self, now: Now, left: &mut Left, fate: Fate) {
         for (chat_type, lost) in ChatType::ALL.iter().zip(&mut left.lost) {
             let failed = Counter::Delivered(*chat_type, DeliveryOutcome::Failed);
             self.scribe.add(failed, std::mem::take(lost));
@@ -163,7 +164,7 @@ impl Shard {
     }
 
     /// A send of a round is over.
-    pub(super) fn end_send(&mut self, now: Now, round: RoundId, fate: Fate) {
+    pub(in crate::shard) fn end_send(&mut self, now: Now, round: RoundId, fate: Fate) {
         if let Some(round) = self.rounds.over(round, fate) {
             self.on_round(now, &round);
         }
@@ -221,7 +222,7 @@ impl Shard {
     }
 
     /// As whose a connection is counted.
-    pub(super) fn tenant_of(&self, slot: u32) -> Option<Tenant> {
+    pub(in crate::shard) fn tenant_of(&self, slot: u32) -> Option<Tenant> {
         match &self.conns.at(slot)?.stage {
             Stage::Open(_, session) => session.counted_as(),
             Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => None,
@@ -244,7 +245,7 @@ impl Shard {
     }
 
     /// A client says that it has got a message.
-    pub(super) fn on_acknowledged(&mut self, now: Now, id: ConnId, key: u64, took_ms: Option<u64>) {
+    pub(in crate::shard) fn on_acknowledged(&mut self, now: Now, id: ConnId, key: u64, took_ms: Option<u64>) {
         self.has_seen_acks = true;
         let Some(message) = self.recent.acknowledged(now.moment, key) else { return };
         let Delivered { way, room, given_at, left_at, .. } = message;

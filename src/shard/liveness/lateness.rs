@@ -40,7 +40,7 @@ const SHOWN_MS: u64 = 5_000;
 
 /// One core's lateness.
 #[derive(Debug, Default)]
-pub(super) struct Lateness {
+pub struct Lateness {
     lag_ms: u64,
     late_until: Tick,
     far_behind_until: Tick,

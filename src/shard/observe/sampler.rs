@@ -5,11 +5,11 @@
 //!
 //! Deliberately absent: which connections they are; a look of an operator says that.
 
-use super::Shard;
-use super::conn::Stage;
-use super::look::tasks;
+use super::connection_scan::tasks;
 use crate::base::{Now, Tick};
 use crate::metrics::Gauge;
+use crate::shard::Shard;
+use crate::shard::conn::Stage;
 
 /// A round through all connections takes so long, if the core turns often enough.
 const ROUND_MS: u64 = 15_000;
@@ -49,7 +49,7 @@ impl Census {
 
 impl Shard {
     /// A step, when one is due.
-    pub(super) fn count_on(&mut self, now: Now) {
+    pub(in crate::shard) fn count_on(&mut self, now: Now) {
         let since_ms = now.tick.ms_since(self.census.stepped_at);
         if since_ms < STEP_MS {
             return;
