@@ -66,8 +66,7 @@ impl Shard {
             postponed_bytes: self.postponed.bytes(),
             ..Audit::default()
         };
-        for (slot, conn) in self.conns.iter() {
-            let id = ConnId { slot, generation: conn.generation };
+        for (id, conn) in self.connections.iter() {
             audit.waiting_bytes += conn.outbox.waiting_bytes() as u64;
             audit.publications_count += conn.outbox.publications_count();
             match &conn.stage {
@@ -87,12 +86,9 @@ impl Shard {
         for (number, channel) in self.channels.iter() {
             for (index, seat) in (0..).zip(channel.seats()) {
                 let slot = seat.slot();
-                let generation = self.conns.at(slot).map_or(u32::MAX, |conn| conn.generation);
-                audit.seats.push(Chair {
-                    room: channel.room,
-                    conn: ConnId { slot, generation },
-                    place: (number, index),
-                });
+                let nobody = ConnId { slot, generation: u32::MAX };
+                let conn = self.connections.subscriber(slot).map_or(nobody, |(id, _)| id);
+                audit.seats.push(Chair { room: channel.room, conn, place: (number, index) });
             }
         }
         audit.seats.sort_unstable();

@@ -3,7 +3,7 @@
 use super::Shard;
 use super::conn::Stage;
 use super::receive::RETRY_AFTER_S;
-use crate::base::{ConnId, Now, Tick};
+use crate::base::{Now, Tick};
 use crate::session::Fault;
 use crate::ws::Refusal;
 
@@ -37,7 +37,7 @@ impl Shard {
     /// the time, and the other half to answer it.
     pub(super) fn begin_drain(&mut self, now: Now, over_ms: u64) {
         let steps = (over_ms / 2 / STEP_MS).max(1);
-        let batch = (self.conns.len() as u64).div_ceil(steps).max(BATCH_MIN);
+        let batch = (self.connections.len() as u64).div_ceil(steps).max(BATCH_MIN);
         self.drain = Some(Drain { next_at: now.tick, cursor: 0, batch, over_ms, finished: false });
     }
 
@@ -50,10 +50,9 @@ impl Shard {
         // From when it was due: a core that is busy closing catches up.
         drain.next_at = drain.next_at.plus_ms(STEP_MS);
         let (mut left, mut cursor, over_ms) = (drain.batch, drain.cursor, drain.over_ms);
-        let span = self.conns.span();
+        let span = self.connections.span();
         while 0 < left && cursor < span {
-            if let Some(conn) = self.conns.at(cursor) {
-                let id = ConnId { slot: cursor, generation: conn.generation };
+            if let Some((id, conn)) = self.connections.subscriber(cursor) {
                 match &conn.stage {
                     Stage::Open(..) => {
                         // Spread, so that they do not come back all at once.

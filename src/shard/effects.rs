@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::conn::{Closing, Conn, Goodbye, Stage, goodbye};
+use super::conn::{Closing, Goodbye, Stage, goodbye};
 use super::delivery::{Listing, Outbox};
 use super::fanout::{Audience, Gathering, Kind, Seat};
 use super::mesh::Posted;
@@ -69,7 +69,7 @@ impl Shard {
     /// why, and the socket closes when that has left.
     pub(super) fn end(&mut self, now: Now, id: ConnId, fault: Fault) {
         let patience_ms = self.options.session.close_ms_max;
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         match &mut conn.stage {
             Stage::Upgrading(upgrading) => {
                 let since = upgrading.since;
@@ -103,7 +103,7 @@ impl Shard {
             }
             Stage::Shut => (),
         }
-        self.wake(now, id, now.tick.plus_ms(patience_ms));
+        self.connections.wake(now.tick, id, now.tick.plus_ms(patience_ms));
         self.list(id);
     }
 
@@ -203,8 +203,7 @@ impl Shard {
         for (room, name, slots) in hit {
             self.flush_room(now, room);
             for slot in slots {
-                let Some(conn) = self.conns.at(slot) else { continue };
-                let id = ConnId { slot, generation: conn.generation };
+                let Some((id, _)) = self.connections.subscriber(slot) else { continue };
                 self.scribe.add(Counter::DroppedGaps, 1);
                 let decided = self.with_session(now, id, |session, cx, out| {
                     session.on_gap(cx, room, &name, out);
@@ -241,9 +240,7 @@ impl Shard {
                 Recovery::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
             }
         }
-        let conn = self.conn(asker.conn);
-        let open = conn.is_some_and(|conn| matches!(conn.stage, Stage::Open(..)));
-        if open {
+        if self.connections.session(asker.conn).is_some() {
             let decided = self.with_session(now, asker.conn, |session, cx, out| {
                 session.on_answer(cx, room, asker.id, answer, out);
             });
@@ -266,7 +263,7 @@ impl Shard {
     /// What a connection's outbox has room for, without what it is about to be told.
     fn outbox_room_bytes(&self, id: ConnId) -> usize {
         let bytes_max = self.options.session.outbox_bytes_max as usize;
-        let Some(conn) = self.conns.at(id.slot) else { return bytes_max };
+        let Some((_, conn)) = self.connections.subscriber(id.slot) else { return bytes_max };
         let told = self.listed.get(conn.listed.0 as usize).map_or(0, Listing::bytes);
         let held = match &conn.stage {
             Stage::Open(_, session) => session.held_recovery_bytes(),
@@ -298,7 +295,7 @@ impl Shard {
     fn sit(&mut self, now: Now, id: ConnId, room: RoomId, name: Arc<str>, news_of_members: bool) {
         // What was said before the newcomer sat down is not for it.
         self.flush_room(now, room);
-        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let kind = Kind { encoding: conn.encoding, news_of_members };
         if let Stage::Open(_, session) = &mut conn.stage {
             if session.is_connecting() {
@@ -311,7 +308,7 @@ impl Shard {
     /// The client knows its channels now: what they said meanwhile follows.
     fn release(&mut self, id: ConnId) {
         self.seal(id);
-        if let Some(conn) = self.conn(id) {
+        if let Some(conn) = self.connections.get_mut(id) {
             conn.outbox.release();
         }
         self.list(id);
@@ -319,9 +316,7 @@ impl Shard {
 
     /// The session's rights have changed; only the shard knows its channels by name.
     fn review(&mut self, now: Now, id: ConnId, wanted: &[RoomId]) {
-        let Some(Conn { stage: Stage::Open(_, session), .. }) = self.conns.at(id.slot) else {
-            return;
-        };
+        let Some(session) = self.connections.session(id) else { return };
         let named = session.places().filter_map(|(room, place)| {
             Some((room, Arc::clone(&self.channels.at(place.channel)?.name)))
         });
@@ -336,7 +331,9 @@ impl Shard {
 
     fn stand(&mut self, place: Place) {
         let Some((room, seat)) = self.channels.stand(place) else { return };
-        if let Some(Conn { stage: Stage::Open(_, session), .. }) = self.conns.at_mut(seat.slot()) {
+        if let Some((_, conn)) = self.connections.subscriber_mut(seat.slot())
+            && let Stage::Open(_, session) = &mut conn.stage
+        {
             session.move_to(room, place);
         }
     }
@@ -346,7 +343,7 @@ impl Shard {
         self.note_end(now, id, fault);
         self.lose(now, id, Outbox::forget_held);
         self.tracer.forget(id);
-        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
         let age_ms = session.age_ms(now.tick, &self.options.session);
@@ -368,8 +365,7 @@ impl Shard {
         if let Some(user) = unanswered {
             self.mesh.leave(Asker { conn: id, user, id: 0 });
         }
-        self.open_count[encoding.index()] -= 1;
-        self.count_open(encoding);
+        self.connections.closed(encoding);
         self.scribe.add(Counter::Closed(fault.label()), 1);
         self.scribe.observe(Histogram::UpTime(fault.label()), age_ms * 1_000);
         if fault == Fault::Quarantined {
@@ -396,7 +392,7 @@ impl Shard {
 
     fn begin_closing(&mut self, now: Now, id: ConnId, fault: Fault) {
         let deadline = now.tick.plus_ms(self.options.session.close_ms_max);
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let reader = match &mut conn.stage {
             Stage::Open(reader, _) => std::mem::take(reader),
             Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => ws::Reader::new(),

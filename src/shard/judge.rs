@@ -16,11 +16,11 @@ pub(super) const LOOK_AGAIN_MS: u64 = 250;
 impl Shard {
     /// Finds out how late this turn's timers are, and tells whoever has to know.
     pub(super) fn observe_lateness(&mut self, now: Now, out: &mut Vec<Action>) {
-        let due = self.wheel.next().filter(|due| *due <= now.tick);
+        let due = self.connections.first_due().filter(|due| *due <= now.tick);
         self.lateness.observe(now.tick, due);
         let shards_per_core = u64::from(self.options.shards_per_core.max(1));
         self.gate.load = CoreLoad {
-            core_connections: self.conns.len() as u64 * shards_per_core,
+            core_connections: self.connections.len() as u64 * shards_per_core,
             lag_ms: self.lateness.lag_ms(),
             pace: self.lateness.pace(now.tick),
         };
@@ -52,7 +52,7 @@ impl Shard {
         signs: &mut dyn FnMut(ConnId) -> PeerSigns,
     ) {
         let pace = self.lateness.pace(now.tick);
-        let judging = self.suspects.judging(now.tick, pace, self.conns.len());
+        let judging = self.suspects.judging(now.tick, pace, self.connections.len());
         match judging {
             Judging::Held => {
                 for id in self.suspects.take_held() {
@@ -71,7 +71,7 @@ impl Shard {
     }
 
     fn judge_one(&mut self, now: Now, id: ConnId, signs: PeerSigns) {
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         match &conn.stage {
             Stage::Upgrading(upgrading) => {
                 let since = upgrading.since;
@@ -103,7 +103,7 @@ impl Shard {
         let outcome = match found {
             Finding::Alive => Suspected::Alive,
             Finding::Again => Suspected::AskedAgain,
-            Finding::Silent if self.suspects.may_close(now.tick, self.conns.len()) => {
+            Finding::Silent if self.suspects.may_close(now.tick, self.connections.len()) => {
                 self.end(now, id, Fault::NoPong);
                 Suspected::Closed
             }
@@ -114,7 +114,7 @@ impl Shard {
 
     /// Nobody is judged now. Says whether this one has had twice its time.
     fn spare(&mut self, now: Now, id: ConnId) -> bool {
-        let Some(conn) = self.conn(id) else { return false };
+        let Some(conn) = self.connections.get_mut(id) else { return false };
         match &conn.stage {
             Stage::Upgrading(upgrading) => {
                 let over_ms = now.tick.ms_since(upgrading.since);
@@ -141,7 +141,7 @@ impl Shard {
     pub(super) fn ping(&mut self, id: ConnId) {
         self.scribe.add(Counter::Pings, 1);
         self.pings_count += 1;
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let encoding = conn.encoding.index();
         if let Conn { stage: Stage::Open(_, session), outbox, .. } = conn
             && outbox.is_sending()

@@ -15,6 +15,7 @@
 
 mod audit;
 mod conn;
+mod connections;
 mod delivery;
 mod drain;
 mod effects;
@@ -38,8 +39,8 @@ mod turn;
 pub use audit::{Audit, Chair};
 pub use letter::{Gap, Letter, home};
 pub use observe::{
-    Cause, EarlyPanic, Found, Look, Note, Notes, Room, SIGHTS_MAX, Sight, Span, SpanAction, Trouble,
-    Worst, hashed,
+    Cause, EarlyPanic, Found, Look, Note, Notes, Room, SIGHTS_MAX, Sight, Span, SpanAction,
+    Trouble, Worst, hashed,
 };
 pub use options::{Options, TracingOptions};
 pub use setup::{Order, Setup};

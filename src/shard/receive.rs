@@ -4,15 +4,14 @@ use bytes::BytesMut;
 
 use super::Shard;
 use super::conn::{Closing, Conn, Goodbye, Stage};
+use super::connections::protocol;
 use super::delivery::{Outbox, RoundId};
 use super::halves::PartOwner;
 use super::judge::LOOK_AGAIN_MS;
 use super::postponed::{Piece, Share};
 use super::state::context;
-use crate::base::{ConnId, Now, Panicked, Soon, Tick, UserHash, contain};
-use crate::metrics::{
-    Agent, Counter, Gauge, HandshakeOutcome, HandshakeStage, Histogram, Protocol, RejectReason,
-};
+use crate::base::{ConnId, Now, Panicked, Tick, UserHash, contain};
+use crate::metrics::{Agent, Counter, HandshakeOutcome, HandshakeStage, Histogram, RejectReason};
 use crate::session::{Admission, Context, Fault, Outcome, Pace, Session, Suspicion};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
@@ -22,11 +21,9 @@ pub(super) const RETRY_AFTER_S: u32 = 10;
 
 impl Shard {
     pub(super) fn on_accepted(&mut self, now: Now, id: ConnId) {
-        let previous = self.conns.insert(id.slot, Conn::accepted(id, now.tick));
-        assert!(previous.is_none(), "the plane reused a live connection");
-        self.upgrading_count += 1;
-        let room = self.conns.len() <= self.options.connections_max as usize
-            && self.upgrading_count <= self.options.handshakes_max;
+        self.connections.accept(now.tick, id);
+        let room = self.connections.len() <= self.options.connections_max as usize
+            && self.connections.upgrading_count() <= self.options.handshakes_max;
         if self.drain.is_some() {
             self.refuse_upgrade(now, id, Refusal::Draining { retry_after_s: RETRY_AFTER_S });
         } else if !room {
@@ -34,7 +31,11 @@ impl Shard {
         } else if self.pace() == Pace::FarBehind {
             self.refuse_upgrade(now, id, Refusal::Late { retry_after_s: RETRY_AFTER_S });
         } else {
-            self.wake(now, id, now.tick.plus_ms(self.options.session.upgrade_ms_max));
+            self.connections.wake(
+                now.tick,
+                id,
+                now.tick.plus_ms(self.options.session.upgrade_ms_max),
+            );
         }
     }
 
@@ -42,7 +43,7 @@ impl Shard {
         if self.postponed.waits(id) || self.shares.of(id).is_used_up() {
             return self.postpone(now, id, bytes);
         }
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         match &mut conn.stage {
             Stage::Upgrading(upgrading) if upgrading.head.is_empty() => {
                 self.on_head(now, id, bytes);
@@ -65,10 +66,7 @@ impl Shard {
     }
 
     pub(super) fn on_sent(&mut self, now: Now, id: ConnId) {
-        let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        if conn.generation != id.generation {
-            return;
-        }
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let cargo = self.waiting.keep(&mut conn.outbox, Outbox::sent);
         if let Stage::Open(_, session) = &mut conn.stage {
             session.on_sent(now.tick, &self.options.session);
@@ -82,15 +80,11 @@ impl Shard {
     }
 
     pub(super) fn on_timer(&mut self, now: Now, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        if now.tick < conn.wake_at.tick(now.tick) {
-            return; // an earlier timer took over from this one
-        }
-        conn.wake_at = Soon::NEVER;
+        let Some(conn) = self.connections.fire(now.tick, id) else { return };
         match &mut conn.stage {
             Stage::Upgrading(_) => {
                 self.suspects.push(now.tick, id, Suspicion::Deadline);
-                self.wake(now, id, now.tick.plus_ms(LOOK_AGAIN_MS));
+                self.connections.wake(now.tick, id, now.tick.plus_ms(LOOK_AGAIN_MS));
             }
             Stage::Open(..) => {
                 let decided =
@@ -103,7 +97,7 @@ impl Shard {
             // A timer of the session's that came meanwhile.
             Stage::Closing(closing) if now.tick < closing.deadline => {
                 let deadline = closing.deadline;
-                self.wake(now, id, deadline);
+                self.connections.wake(now.tick, id, deadline);
             }
             // Patience is over: whatever has not left by now will not.
             Stage::Closing(closing) => {
@@ -117,8 +111,7 @@ impl Shard {
 
     /// Sets the session's next timer.
     pub(super) fn rest(&mut self, now: Now, id: ConnId) {
-        let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        if let Stage::Open(_, session) = &conn.stage {
+        if let Some(session) = self.connections.session(id) {
             let cx = context(
                 now,
                 &self.options,
@@ -130,7 +123,7 @@ impl Shard {
             );
             let at = session.next_timer(&cx);
             if at != Tick(u64::MAX) {
-                self.wake(now, id, at);
+                self.connections.wake(now.tick, id, at);
             }
         }
     }
@@ -138,7 +131,9 @@ impl Shard {
     fn on_head(&mut self, now: Now, id: ConnId, head: &mut [u8]) {
         match ws::upgrade(head, &self.options.ws) {
             Ok(None) => {
-                if let Some(Conn { stage: Stage::Upgrading(upgrading), .. }) = self.conn(id) {
+                if let Some(Conn { stage: Stage::Upgrading(upgrading), .. }) =
+                    self.connections.get_mut(id)
+                {
                     upgrading.head = head.to_vec();
                 }
             }
@@ -178,7 +173,7 @@ impl Shard {
             id,
         );
         let session = Session::open(&cx, agent, ping_s);
-        let conn = self.conns.at_mut(id.slot).expect("its head was just read");
+        let conn = self.connections.get_mut(id).expect("its head was just read");
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
             Stage::Open(..) | Stage::Closing(_) | Stage::Shut => now.tick,
@@ -186,16 +181,14 @@ impl Shard {
         conn.encoding = encoding;
         conn.stage = Stage::Open(Reader::new(), session);
         self.count_upgrade(now, since, Ok(()));
-        self.open_count[encoding.index()] += 1;
-        self.scribe.add(Counter::Opened(protocol(encoding)), 1);
-        self.count_open(encoding);
+        self.connections.opened(encoding);
         self.rest(now, id);
     }
 
     /// Answers in HTTP, and ends the connection behind the answer.
     pub(super) fn refuse_upgrade(&mut self, now: Now, id: ConnId, refusal: Refusal) {
         let deadline = now.tick.plus_ms(self.options.session.close_ms_max);
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
             Stage::Open(..) | Stage::Closing(_) | Stage::Shut => return,
@@ -204,7 +197,7 @@ impl Shard {
         let goodbye = Goodbye::Said;
         conn.stage = Stage::Closing(Box::new(Closing { reader, deadline, goodbye }));
         self.count_upgrade(now, since, Err(reject_reason(refusal)));
-        self.wake(now, id, deadline);
+        self.connections.wake(now.tick, id, deadline);
         self.push_control(id, refusal.response().into());
     }
 
@@ -215,7 +208,7 @@ impl Shard {
         since: Tick,
         upgraded: Result<(), RejectReason>,
     ) {
-        self.upgrading_count -= 1;
+        self.connections.end_upgrade();
         let took_us = now.tick.ms_since(since) * 1_000;
         match upgraded {
             Ok(()) => {
@@ -227,12 +220,6 @@ impl Shard {
         let outcome = outcome(upgraded);
         self.scribe.observe(Histogram::Handshake(outcome), took_us);
         self.note_handshake(now, outcome, took_us);
-    }
-
-    /// One open connection more or less of this encoding.
-    pub(super) fn count_open(&self, encoding: Encoding) {
-        let count = self.open_count[encoding.index()];
-        self.scribe.set(Gauge::Connections(protocol(encoding)), count);
     }
 
     /// Bytes that nothing waits before.
@@ -271,7 +258,7 @@ impl Shard {
         let mut input = Input::new(bytes);
         // The reader lets go of its last message when it finds that nothing follows.
         while !share.is_used_up() || input.is_empty() {
-            let fault = match self.conn(id).map(|conn| &conn.stage) {
+            let fault = match self.connections.get_mut(id).map(|conn| &conn.stage) {
                 Some(Stage::Open(..)) => match reader.next(&mut input, rules) {
                     Ok(None) => break,
                     Ok(Some(incoming)) => self.on_incoming(now, id, incoming, admission, share),
@@ -296,7 +283,7 @@ impl Shard {
             let _ = self.count_frames(now, id, crumbs_count);
         }
         let kept_bytes = reader.kept_bytes();
-        match self.conn(id).map(|conn| &mut conn.stage) {
+        match self.connections.get_mut(id).map(|conn| &mut conn.stage) {
             Some(Stage::Open(place, _)) => *place = reader,
             Some(Stage::Closing(closing)) => closing.reader = reader,
             Some(Stage::Upgrading(_) | Stage::Shut) | None => return self.postponed.forget(id),
@@ -314,7 +301,7 @@ impl Shard {
             // What it says from now on means nothing, so nothing of it is kept.
             self.halves.forget(victim);
             self.end(now, victim, Fault::HalfMessages);
-            match self.conn(victim).map(|conn| &mut conn.stage) {
+            match self.connections.get_mut(victim).map(|conn| &mut conn.stage) {
                 Some(Stage::Closing(closing)) => {
                     closing.reader = Reader::new();
                     closing.goodbye = Goodbye::Said;
@@ -351,7 +338,7 @@ impl Shard {
             }
         };
         let kept_bytes = reader.kept_bytes();
-        if let Some(Conn { stage: Stage::Closing(closing), .. }) = self.conn(id) {
+        if let Some(Conn { stage: Stage::Closing(closing), .. }) = self.connections.get_mut(id) {
             closing.reader = reader;
             if said == Goodbye::Said {
                 closing.goodbye = said;
@@ -363,12 +350,7 @@ impl Shard {
 
     /// With whose other parts of messages those of this connection are counted.
     fn part_owner(&self, id: ConnId) -> PartOwner {
-        let session = match self.conns.at(id.slot).map(|conn| &conn.stage) {
-            Some(Stage::Open(_, session)) => session,
-            Some(Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut) | None => {
-                return PartOwner::Strangers;
-            }
-        };
+        let Some(session) = self.connections.session(id) else { return PartOwner::Strangers };
         match (session.who(), session.user_hash(self.names)) {
             (None, _) => PartOwner::Strangers,
             (Some(_), UserHash::NOBODY) => PartOwner::Conn(id),
@@ -384,7 +366,7 @@ impl Shard {
         admission: Admission,
         share: &mut Share,
     ) -> Option<Fault> {
-        let conn = self.conn(id)?;
+        let conn = self.connections.get_mut(id)?;
         let encoding = conn.encoding;
         let message = match incoming {
             Incoming::Text(text) if encoding == Encoding::Json => text.as_bytes(),
@@ -478,10 +460,7 @@ impl Shard {
         id: ConnId,
         decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome),
     ) -> Result<(), Panicked> {
-        let Some(conn) = self.conns.at_mut(id.slot) else { return Ok(()) };
-        if conn.generation != id.generation {
-            return Ok(());
-        }
+        let Some(conn) = self.connections.get_mut(id) else { return Ok(()) };
         let Stage::Open(_, session) = &mut conn.stage else { return Ok(()) };
         let mut cx = context(
             now,
@@ -518,14 +497,6 @@ struct Served {
 fn asked_ping_s(query: &str) -> Option<u32> {
     let mut asked = query.split('&').filter_map(|pair| pair.strip_prefix("ping_s="));
     asked.next()?.parse().ok()
-}
-
-/// The label of an encoding.
-pub(super) fn protocol(encoding: Encoding) -> Protocol {
-    match encoding {
-        Encoding::Json => Protocol::Json,
-        Encoding::Protobuf => Protocol::Protobuf,
-    }
 }
 
 fn reject_reason(refusal: Refusal) -> RejectReason {

@@ -81,7 +81,7 @@ impl Shard {
     }
 
     fn serve_piece(&mut self, now: Now, id: ConnId, piece: Piece, share: &mut Share) {
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         match (&mut conn.stage, piece) {
             (Stage::Open(reader, _), Piece::Bytes(mut bytes, admission)) => {
                 let reader = std::mem::take(reader);

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::conn::{Conn, Stage};
+use super::conn::Stage;
+use super::connections::Connections;
 use super::delivery::{Fate, Left, Level, Listing, Outbox, Rounds};
 use super::drain::Drain;
 use super::fanout::{Channels, Gatherings, put_message};
@@ -25,23 +26,14 @@ use super::{Letter, Options, Order, Setup};
 use crate::auth::Keys;
 use crate::base::limits::{IDLE_TURN_PINGS_MAX, TURN_PINGS_MAX, TURN_TIMERS_MAX};
 use crate::base::{
-    Action, Chance, ConnId, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Slots,
-    Soon, Tick, Wheel, trim_list,
+    Action, Chance, ConnId, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Tick,
+    trim_list,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Asker, Out, Rooms, Tell};
 use crate::session::{Context, CoreLoad, Fault, NameKey, Outcome, Prefix, Tracer};
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
-
-/// How exactly connections keep their deadlines where there are many: more pings than one
-/// turn sends are never due at once, and whoever talks does not wait behind them.
-const WHEEL_GRANULARITY_MS: u64 = 8;
-
-/// Where there are few, a core would wake for each, so they wait until so many are due
-/// together, and this long at most.
-const PINGS_TOGETHER: u64 = TURN_PINGS_MAX as u64;
-const GRANULE_MS_MAX: u64 = 128;
 
 /// Who is let in.
 pub(super) struct Gate {
@@ -63,13 +55,10 @@ pub struct Shard {
     pub(super) names: NameKey,
     pub(super) chance: Chance,
     pub(super) scribe: Rc<Scribe>,
-    pub(super) conns: Slots<Conn>,
-    pub(super) upgrading_count: u32,
-    pub(super) open_count: [u64; 2],
+    pub(super) connections: Connections,
     pub(super) channels: Channels,
     pub(super) rooms: Rooms,
     pub(super) mesh: Mesh,
-    pub(super) wheel: Wheel<ConnId>,
     pub(super) lateness: Lateness,
     pub(super) suspects: Suspects,
     /// Peers that came or said something since the last turn ended, and pings in this one.
@@ -106,7 +95,6 @@ pub struct Shard {
     pub(super) census: Census,
     /// Kinds of lanes that had no room in this turn.
     pub(super) full_lanes: [bool; LaneKind::ALL.len()],
-    pub(super) timers_begun: u64,
     /// Traces that begin here, and clients' clocks.
     pub(super) tracer: Tracer,
     /// What was said and has not left wholly.
@@ -131,11 +119,14 @@ impl Shard {
         let outbox_bytes_max = setup.options.session.outbox_bytes_max;
         let tracing = setup.options.tracing.clone();
         let silent_key = SealKey::derive(setup.names.0, SealPurpose::SilentRoom);
+        let place = (setup.id, setup.shards_count);
+        let ping_interval_ms = setup.options.session.ping_interval_ms;
+        let scribe = Rc::clone(&setup.scribe);
+        let connections = Connections::new(setup.now.tick, place, ping_interval_ms, scribe);
         Shard {
             id: setup.id,
             rooms: Rooms::new(setup.now, room_options, chance.ids.fork(), silent_key),
             mesh: Mesh::new(setup.id, setup.shards_count),
-            wheel: Wheel::new(setup.now.tick, WHEEL_GRANULARITY_MS, 0),
             lateness: Lateness::default(),
             suspects: Suspects::default(),
             spoken_count: 0,
@@ -150,9 +141,7 @@ impl Shard {
             names: setup.names,
             chance,
             scribe: setup.scribe,
-            conns: Slots::default(),
-            upgrading_count: 0,
-            open_count: [0; 2],
+            connections,
             channels: Channels::default(),
             drain: None,
             gatherings: Gatherings::default(),
@@ -171,7 +160,6 @@ impl Shard {
             found: None,
             census: Census::default(),
             full_lanes: Default::default(),
-            timers_begun: 0,
             tracer: Tracer::new(tracing.tracer.clone()),
             rounds: Rounds::default(),
             recent: Recent::default(),
@@ -243,9 +231,9 @@ impl Shard {
         self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
         self.scribe.set(Gauge::SendQueueBytes, self.waiting.bytes());
         self.scribe.set(Gauge::SlowConsumers, self.waiting.slow_count());
-        self.scribe.set(Gauge::CoreConnections, self.conns.len() as u64);
+        self.scribe.set(Gauge::CoreConnections, self.connections.len() as u64);
         self.scribe.set(Gauge::InFlight, self.waiting.publications_count());
-        self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.upgrading_count));
+        self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.connections.upgrading_count()));
     }
 
     /// Gives back what a turn with very much to do has left of lists that are kept for
@@ -266,12 +254,13 @@ impl Shard {
     /// When `finish_turn` should be called next, even if nothing happens.
     pub fn next_wake(&self) -> Option<Tick> {
         let drain = self.drain.as_ref().and_then(Drain::next_wake);
-        let census = (!self.conns.is_empty()).then(|| self.census.next_wake());
+        let census = (!self.connections.is_empty()).then(|| self.census.next_wake());
         // A look goes on in the next turn, which begins at once.
         let look = self.looking.as_ref().map(|_| Tick(0));
         let postponed = (!self.postponed.is_empty()).then_some(Tick(0));
         let suspects = self.suspects.next_wake();
-        let (timers, rooms, seal) = (self.wheel.next(), self.rooms.next_wake(), self.next_seal());
+        let (timers, rooms, seal) =
+            (self.connections.first_due(), self.rooms.next_wake(), self.next_seal());
         let wakes = [timers, rooms, drain, seal, census, look, postponed, suspects];
         wakes.into_iter().flatten().min()
     }
@@ -284,19 +273,19 @@ impl Shard {
 
     /// How many connections there are, in whatever stage.
     pub fn connections_count(&self) -> usize {
-        self.conns.len()
+        self.connections.len()
     }
 
     /// Bytes that the outboxes of all connections may hold together.
     pub fn outbox_bytes_max(&self) -> u64 {
         let session = &self.options.session;
         let each = u64::from(session.outbox_bytes_max) + u64::from(session.control_bytes_max);
-        self.conns.len() as u64 * each
+        self.connections.len() as u64 * each
     }
 
     /// True when a drain was ordered and nobody is left.
     pub fn is_drained(&self) -> bool {
-        self.drain.is_some() && self.conns.is_empty()
+        self.drain.is_some() && self.connections.is_empty()
     }
 
     /// Reads letters to ourselves until none is left: questions lead to answers
@@ -363,7 +352,7 @@ impl Shard {
         let (mut due, mut timers_left) = (Vec::new(), TURN_TIMERS_MAX);
         while self.pings_count < pings_max && 0 < timers_left {
             let some = timers_left.min(pings_max - self.pings_count);
-            let fired = self.wheel.turn(now.tick, some, |id| due.push(id));
+            let fired = self.connections.due(now.tick, some, &mut due);
             if fired == 0 {
                 break;
             }
@@ -376,7 +365,7 @@ impl Shard {
     }
 
     fn on_gone(&mut self, now: Now, id: ConnId, ending: Ending) {
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get(id) else { return };
         let fault = match ending {
             Ending::Closed | Ending::Reset | Ending::Unreachable => Fault::Broken,
             // Its kernel may have answered all the time: it took no more bytes.
@@ -391,43 +380,9 @@ impl Shard {
         self.lose(now, id, Outbox::abandon);
         self.halves.forget(id);
         self.postponed.forget(id);
-        if let Some(conn) = self.conns.remove(id.slot) {
+        if let Some(conn) = self.connections.remove(id) {
             self.end_send(now, conn.round, Fate::Lost);
         }
-    }
-
-    /// The connection, unless it is a later one in the same slot.
-    pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.conns.at_mut(id.slot).filter(|conn| conn.generation == id.generation)
-    }
-
-    /// Lets `on_timer` be called for a connection, at `at` or before.
-    pub(super) fn wake(&mut self, now: Now, id: ConnId, at: Tick) {
-        if let Some(conn) = self.conns.at_mut(id.slot)
-            && at < conn.wake_at.tick(now.tick)
-            && conn.generation == id.generation
-        {
-            conn.wake_at = Soon::at(now.tick, at);
-            let conn_wake = conn.wake_at.tick(now.tick);
-            self.timers_begun += 1;
-            let deadline = self.together(conn_wake);
-            self.wheel.set(deadline, id);
-        }
-    }
-
-    /// When what is due at `at` happens, together with what is due at about the same time.
-    /// Shards that share a core take turns within that time.
-    fn together(&self, at: Tick) -> Tick {
-        let interval_ms = self.options.session.ping_interval_ms.max(1);
-        let pings_per_granule =
-            |granule_ms: u64| self.conns.len() as u64 * granule_ms / interval_ms;
-        let mut granule_ms = GRANULE_MS_MAX;
-        while WHEEL_GRANULARITY_MS < granule_ms && PINGS_TOGETHER < pings_per_granule(granule_ms) {
-            granule_ms /= 2;
-        }
-        let phase_ms = granule_ms * u64::from(self.id.0) / u64::from(self.mesh.shards_count());
-        let granule = at.plus_ms(phase_ms).0.div_ceil(granule_ms);
-        Tick((granule * granule_ms).saturating_sub(phase_ms)).max(at)
     }
 
     /// Counts a lane that had no room.

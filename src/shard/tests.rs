@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::conn::Stage;
 use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
@@ -517,8 +516,7 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
     let room = world.channel_of(0);
     let (near, far) = (world.join_room(0, &room), world.join_room(1, &room));
     let client_of = |world: &World, peer: Peer| {
-        let conn = world.shards[peer.0].conns.at(peer.1).expect("it is there");
-        let Stage::Open(_, session) = &conn.stage else { panic!("it is open") };
+        let session = world.shards[peer.0].connections.session(id(peer)).expect("it is open");
         session.who().map(|who| who.client)
     };
     let busy = |world: &World, core: usize| world.cells[core].sight().busy_with;

@@ -19,7 +19,7 @@ use super::conn::{Conn, Goodbye, Listed, Stage};
 use super::fanout::{Gathering, opcode};
 use crate::base::{Action, ConnId, Now, RoomId, Tick};
 use crate::metrics::Counter;
-use crate::session::Fault;
+use crate::session::{Fault, Session};
 use crate::wire;
 use crate::ws;
 
@@ -76,7 +76,7 @@ impl Shard {
             listing.held_since.is_some()
         });
         for (index, listing) in (0..).zip(&listed) {
-            if let Some(conn) = self.conn(listing.id) {
+            if let Some(conn) = self.connections.get_mut(listing.id) {
                 conn.listed = Listed(index);
             }
         }
@@ -95,14 +95,10 @@ impl Shard {
     fn seal_or_hold(&mut self, now: Now, index: usize) {
         let Listing { id, held_since, ref messages } = self.listed[index];
         let since = held_since.unwrap_or(now.tick);
-        let is_unanswered = |conn: &Conn| match &conn.stage {
-            Stage::Open(_, session) => session.is_unanswered(),
-            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => false,
-        };
         let holds = !messages.is_empty()
             && messages.len() <= CONTROL_MESSAGES_BYTES_MAX
             && now.tick.ms_since(since) < TOGETHER_MS_MAX
-            && self.conn(id).is_some_and(|conn| is_unanswered(conn));
+            && self.connections.session(id).is_some_and(Session::is_unanswered);
         self.listed[index].held_since = holds.then_some(since);
         if !holds {
             self.seal(id);
@@ -111,9 +107,7 @@ impl Shard {
 
     /// Puts a connection on the turn's list.
     pub(super) fn list(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.at_mut(id.slot)
-            && conn.generation == id.generation
-        {
+        if let Some(conn) = self.connections.get_mut(id) {
             put_on(&mut self.listed, conn, id);
         }
     }
@@ -121,7 +115,7 @@ impl Shard {
     /// Messages for one connection; those of one turn share a frame.
     pub(super) fn say(&mut self, id: ConnId, messages: BytesMut) {
         self.list(id);
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let (encoding, place) = (conn.encoding, conn.listed);
         let listing = &mut self.listed[place.0 as usize];
         if listing.messages.is_empty() {
@@ -136,8 +130,7 @@ impl Shard {
     /// else can follow it.
     pub(super) fn seal(&mut self, id: ConnId) {
         let limits = self.limits();
-        if let Some(conn) = self.conns.at_mut(id.slot)
-            && conn.generation == id.generation
+        if let Some(conn) = self.connections.get_mut(id)
             && seal(&mut self.listed, &mut self.waiting, conn, limits) == Push::Full
         {
             self.slow.push(id);
@@ -147,7 +140,7 @@ impl Shard {
     /// Forgets what a connection has not been sent yet.
     pub(super) fn forget_waiting(&mut self, now: Now, id: ConnId) {
         self.lose(now, id, Outbox::clear);
-        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         if conn.listed != Listed::NOWHERE {
             self.listed[conn.listed.0 as usize].messages.clear();
         }
@@ -155,7 +148,7 @@ impl Shard {
 
     /// Takes from an outbox what its reader will not get.
     pub(super) fn lose(&mut self, now: Now, id: ConnId, take: impl FnOnce(&mut Outbox, &mut Left)) {
-        let Some(conn) = self.conns.at_mut(id.slot) else { return };
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let mut left = std::mem::take(&mut self.left);
         self.waiting.keep(&mut conn.outbox, |outbox| take(outbox, &mut left));
         self.settle(now, &mut left, Fate::Lost);
@@ -190,14 +183,13 @@ impl Shard {
         let frames = gathering.finish();
         for seat in channel.seats() {
             let frame = &frames[seat.kind_index()];
-            let Some(conn) = self.conns.at_mut(seat.slot()) else {
+            let Some((id, conn)) = self.connections.subscriber_mut(seat.slot()) else {
                 refused += 1;
                 continue;
             };
             if frame.is_empty() {
                 continue;
             }
-            let id = ConnId { slot: seat.slot(), generation: conn.generation };
             let mut full = seal(&mut self.listed, &mut self.waiting, conn, limits) == Push::Full;
             if let Some(out) = &mut out
                 && conn.outbox.is_idle()
@@ -234,8 +226,7 @@ impl Shard {
 
     fn end_slow(&mut self, now: Now) {
         for id in std::mem::take(&mut self.slow) {
-            let open = self.conn(id).is_some_and(|conn| matches!(conn.stage, Stage::Open(..)));
-            if open {
+            if self.connections.session(id).is_some() {
                 self.end(now, id, Fault::Slow);
             }
         }
@@ -243,10 +234,7 @@ impl Shard {
 
     /// The next send of one connection, or its end.
     fn send_waiting(&mut self, now: Now, id: ConnId, out: &mut Vec<Action>) {
-        let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        if conn.generation != id.generation {
-            return;
-        }
+        let Some(conn) = self.connections.get_mut(id) else { return };
         conn.listed = Listed::NOWHERE;
         let left = &mut self.left;
         if let Some(send) = self.waiting.keep(&mut conn.outbox, |outbox| outbox.next_send(left)) {
@@ -283,10 +271,7 @@ impl Shard {
     pub(super) fn push_control(&mut self, id: ConnId, frame: Bytes) {
         self.seal(id);
         let limits = self.limits();
-        let Some(conn) = self.conns.at_mut(id.slot) else { return };
-        if conn.generation != id.generation {
-            return;
-        }
+        let Some(conn) = self.connections.get_mut(id) else { return };
         let push = |outbox: &mut Outbox| outbox.push(Lane::Control, frame, limits);
         if self.waiting.keep(&mut conn.outbox, push) == Push::Full {
             self.slow.push(id);

@@ -105,14 +105,14 @@ impl Shard {
     /// Looks at the next few slots; at the end what was found waits to be taken.
     pub(in crate::shard) fn look_on(&mut self, now: Now) {
         let Some(mut looking) = self.looking.take() else { return };
-        let end = self.conns.span().min(looking.cursor + LOOK_SLOTS);
+        let end = self.connections.span().min(looking.cursor + LOOK_SLOTS);
         for slot in looking.cursor..end {
-            if let Some(conn) = self.conns.at(slot) {
-                looking.see(now, &self.options.session, slot, conn);
+            if let Some((id, conn)) = self.connections.subscriber(slot) {
+                looking.see(now, &self.options.session, id, conn);
             }
         }
         looking.cursor = end;
-        if end < self.conns.span() {
+        if end < self.connections.span() {
             self.looking = Some(looking);
             return;
         }
@@ -133,7 +133,7 @@ impl Shard {
 
     /// All of one connection, unless it went meanwhile.
     fn sight(&self, now: Now, id: ConnId) -> Option<Sight> {
-        let conn = self.conns.at(id.slot).filter(|conn| conn.generation == id.generation)?;
+        let conn = self.connections.get(id)?;
         let Stage::Open(_, session) = &conn.stage else { return None };
         let who = session.who();
         let text =
@@ -155,7 +155,7 @@ impl Shard {
 }
 
 impl Looking {
-    fn see(&mut self, now: Now, options: &session::Options, slot: u32, conn: &Conn) {
+    fn see(&mut self, now: Now, options: &session::Options, id: ConnId, conn: &Conn) {
         let Stage::Open(_, session) = &conn.stage else { return };
         self.all += 1;
         let (worst, count) = match &self.look {
@@ -178,7 +178,7 @@ impl Looking {
             }
         }
         let place = self.worst.partition_point(|&(other, _)| badness <= other);
-        self.worst.insert(place, (badness, ConnId { slot, generation: conn.generation }));
+        self.worst.insert(place, (badness, id));
     }
 }
 

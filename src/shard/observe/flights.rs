@@ -8,7 +8,6 @@ use crate::base::{ConnId, Now, RoomId};
 use crate::metrics::{Cause, CloseReason, Flight, HandshakeOutcome, LaneKind, Stages, UnderWay};
 use crate::session::{Fault, Prefix};
 use crate::shard::Shard;
-use crate::shard::conn::Stage;
 
 /// A session that panicked soon after it began.
 pub type EarlyPanic = Prefix;
@@ -34,8 +33,7 @@ impl Shard {
 
     /// Notes down that a connection ends, if it should not end like this.
     pub(in crate::shard) fn note_end(&mut self, now: Now, id: ConnId, fault: Fault) {
-        let Some(conn) = self.conns.at(id.slot) else { return };
-        let Stage::Open(_, session) = &conn.stage else { return };
+        let Some(session) = self.connections.session(id) else { return };
         let age_ms = session.age_ms(now.tick, &self.options.session);
         if fault == Fault::Panicked
             && age_ms <= self.options.quarantine.early_ms_max
@@ -79,7 +77,12 @@ impl Shard {
     }
 
     /// Notes down that an upgrade came to nothing.
-    pub(in crate::shard) fn note_handshake(&self, now: Now, outcome: HandshakeOutcome, took_us: u64) {
+    pub(in crate::shard) fn note_handshake(
+        &self,
+        now: Now,
+        outcome: HandshakeOutcome,
+        took_us: u64,
+    ) {
         match outcome {
             // Its peer went away, or was sent to a server that stays.
             HandshakeOutcome::Ok | HandshakeOutcome::Gone | HandshakeOutcome::Draining => (),
@@ -101,8 +104,8 @@ impl Shard {
     /// What this shard has under way; the ring's requests are the plane's to say.
     pub fn under_way(&self) -> UnderWay {
         UnderWay {
-            connections: self.conns.len() as u64,
-            timers: self.wheel.len() as u64,
+            connections: self.connections.len() as u64,
+            timers: self.connections.timers_len() as u64,
             questions: self.mesh.open_asks(),
             ring_operations: 0,
             store_requests: self.rooms.requests_count() as u64,
@@ -117,7 +120,7 @@ impl Shard {
 
     /// Timers that were set and questions that were asked since the beginning.
     pub fn tasks_begun(&self) -> u64 {
-        self.timers_begun + self.mesh.asks_begun()
+        self.connections.timers_begun() + self.mesh.asks_begun()
     }
 
     /// Notes down which lanes had no room in this turn; each once, however often it was.

@@ -9,7 +9,6 @@ use crate::metrics::{
 };
 use crate::room::{Answer, Course, Step, UNKNOWN, Way};
 use crate::shard::Shard;
-use crate::shard::conn::Stage;
 use crate::shard::delivery::{Cargo, Fate, Left, Round, RoundId};
 use crate::shard::fanout::Channel;
 
@@ -88,13 +87,24 @@ impl Shard {
     }
 
     /// These will not get it: they are counted as recipients, too, who were not yet.
-    pub(in crate::shard) fn count(&mut self, chat_type: ChatType, outcome: DeliveryOutcome, count: u64) {
+    pub(in crate::shard) fn count(
+        &mut self,
+        chat_type: ChatType,
+        outcome: DeliveryOutcome,
+        count: u64,
+    ) {
         self.scribe.add(Counter::Recipients, count);
         self.scribe.add(Counter::Delivered(chat_type, outcome), count);
     }
 
     /// A publication found no room in the lane to a shard.
-    pub(in crate::shard) fn on_lost_in_lane(&mut self, now: Now, room: RoomId, way: &Way, members: u64) {
+    pub(in crate::shard) fn on_lost_in_lane(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        way: &Way,
+        members: u64,
+    ) {
         self.count(way.chat_type, DeliveryOutcome::Failed, members);
         let cause = Cause::Failed(DeliveryOutcome::Failed);
         if 0 < members && self.notes.may_tell(now.tick, cause) {
@@ -104,7 +114,13 @@ impl Shard {
     }
 
     /// The author of a message is answered.
-    pub(in crate::shard) fn on_posted(&mut self, now: Now, room: RoomId, by: ConnId, answer: &Answer) {
+    pub(in crate::shard) fn on_posted(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        by: ConnId,
+        answer: &Answer,
+    ) {
         let way = match answer {
             Answer::Published(way) => *way,
             Answer::Posted(posted) => match posted.way {
@@ -223,10 +239,8 @@ impl Shard {
 
     /// As whose a connection is counted.
     pub(in crate::shard) fn tenant_of(&self, slot: u32) -> Option<Tenant> {
-        match &self.conns.at(slot)?.stage {
-            Stage::Open(_, session) => session.counted_as(),
-            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => None,
-        }
+        let (id, _) = self.connections.subscriber(slot)?;
+        self.connections.tenant_of(id)
     }
 
     fn tell_of_delivery(&mut self, now: Now, round: &Round, way: &Way) {
@@ -245,7 +259,13 @@ impl Shard {
     }
 
     /// A client says that it has got a message.
-    pub(in crate::shard) fn on_acknowledged(&mut self, now: Now, id: ConnId, key: u64, took_ms: Option<u64>) {
+    pub(in crate::shard) fn on_acknowledged(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        key: u64,
+        took_ms: Option<u64>,
+    ) {
         self.has_seen_acks = true;
         let Some(message) = self.recent.acknowledged(now.moment, key) else { return };
         let Delivered { way, room, given_at, left_at, .. } = message;

@@ -56,12 +56,12 @@ impl Shard {
         }
         let census = &mut self.census;
         census.stepped_at = now.tick;
-        let span = self.conns.span();
+        let span = self.connections.span();
         let step = u64::from(span) * since_ms / ROUND_MS;
         let step = step.clamp(STEP_SLOTS_MIN, STEP_SLOTS_MAX) as u32;
         let end = span.min(census.cursor.saturating_add(step));
         for slot in census.cursor..end {
-            let Some(conn) = self.conns.at(slot) else { continue };
+            let Some((_, conn)) = self.connections.subscriber(slot) else { continue };
             if let Stage::Open(_, session) = &conn.stage {
                 census.tasks_max = census.tasks_max.max(tasks(conn));
                 let age_ms = session.age_ms(now.tick, &self.options.session);
