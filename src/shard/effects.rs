@@ -263,7 +263,7 @@ impl Shard {
     /// What a connection's outbox has room for, without what it is about to be told.
     fn outbox_room_bytes(&self, id: ConnId) -> usize {
         let bytes_max = self.options.session.outbox_bytes_max as usize;
-        let Some((_, conn)) = self.connections.subscriber(id.slot) else { return bytes_max };
+        let Some(conn) = self.connections.get(id) else { return bytes_max };
         let told = self.listed.get(conn.listed.0 as usize).map_or(0, Listing::bytes);
         let held = match &conn.stage {
             Stage::Open(_, session) => session.held_recovery_bytes(),

@@ -174,7 +174,9 @@ impl Shard {
             0 => RoundId::NOBODY,
             1.. => {
                 // Whoever is in a channel is of its tenant.
-                let tenant = channel.seats().first().and_then(|seat| self.tenant_of(seat.slot()));
+                let first = channel.seats().first().map(|seat| seat.slot());
+                let first = first.and_then(|slot| self.connections.subscriber(slot));
+                let tenant = first.and_then(|(id, _)| self.connections.tenant_of(id));
                 let ways = mem::take(&mut gathering.ways);
                 self.rounds.begin(now.moment, gathering.room, tenant, ways)
             }

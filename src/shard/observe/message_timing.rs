@@ -5,7 +5,7 @@ use super::notes::{Cause, Room, Span, SpanAction, Trouble};
 use crate::base::{ConnId, Moment, Now, RoomId, SpanId};
 use crate::metrics::{
     ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, PublishResult, Sampled,
-    Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
+    Segment, TenantCounter, TenantHistogram, TenantOutcome,
 };
 use crate::room::{Answer, Course, Step, UNKNOWN, Way};
 use crate::shard::Shard;
@@ -129,7 +129,7 @@ impl Shard {
             },
             _ => return,
         };
-        if let Some(tenant) = self.tenant_of(by.slot) {
+        if let Some(tenant) = self.connections.tenant_of(by) {
             self.scribe.add_tenant(tenant, TenantCounter::Published, 1);
         }
         let took_us = now.moment.us_since(way.sent_at());
@@ -237,12 +237,6 @@ impl Shard {
         }
     }
 
-    /// As whose a connection is counted.
-    pub(in crate::shard) fn tenant_of(&self, slot: u32) -> Option<Tenant> {
-        let (id, _) = self.connections.subscriber(slot)?;
-        self.connections.tenant_of(id)
-    }
-
     fn tell_of_delivery(&mut self, now: Now, round: &Round, way: &Way) {
         let again = way.course == Course::Again;
         if !way.sampled {
@@ -278,7 +272,7 @@ impl Shard {
             let e2e = Histogram::E2e(way.chat_type, Direction::Recv);
             let took_us = now.moment.us_since(way.sent_at());
             self.observe(now, e2e, took_us, room, &way);
-            if let Some(tenant) = self.tenant_of(id.slot) {
+            if let Some(tenant) = self.connections.tenant_of(id) {
                 self.scribe.observe_tenant(tenant, TenantHistogram::E2e, took_us);
             }
         }

@@ -309,3 +309,42 @@ fn a_tenant_has_numbers_of_its_own() {
     world.check("chat_tenant_conn_opened_total{tenant_id=\"_other\"}", 0);
     world.check("chat_tenant_overflow_total", 0);
 }
+
+/// Somebody else has the slot by then.
+#[test]
+fn an_answer_that_comes_late_is_not_counted_for_who_came_after() {
+    let keys = Keys::build(&[key()]).unwrap();
+    let mut world = World::with_keys(2, keys, |options| {
+        options.session.insecure = false;
+        options.room.namespaces[0].subscribe = Who::Users;
+        options.room.namespaces[0].publish = Who::Subscribers;
+    });
+    let connect = |user, tenant| {
+        let new = NewToken { user, tenant, ..NewToken::default() };
+        let token = sign(&key(), &Demands::default(), &new).unwrap();
+        frame(&format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#))
+    };
+    let channel = world.channel_of(1);
+    let ann = world.upgrade(0);
+    world.feed(ann, &connect("ann", ""));
+    world.say(ann, &format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#));
+    world.queue(ann, &frame(&publish(&channel, 3)));
+    world.turn(0);
+    let mut late = world.posted(0);
+    world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Reset));
+    world.turn(0);
+    late.append(&mut world.posted(0));
+    let zed = ConnId { generation: 1, ..id(ann) };
+    world.peers.insert(ann, Inbox::default());
+    world.shards[0].on_event(world.now, Event::Accepted(zed));
+    let (target, nonce) = ("/connection/websocket", "dGhlIHNhbXBsZSBub25jZQ==");
+    let request = upgrade_request("host", target, nonce, Subprotocol::None, &[]);
+    for mut bytes in [request, connect("zed", "acme")] {
+        world.shards[0].on_event(world.now, Event::Received(zed, &mut bytes));
+        world.settle();
+    }
+    world.check("chat_tenant_conn_opened_total{tenant_id=\"acme\"}", 1);
+    late.into_iter().for_each(|letter| world.carry(0, 1, letter));
+    world.settle();
+    world.check("chat_tenant_msg_publish_total{tenant_id=\"acme\"}", 0);
+}
