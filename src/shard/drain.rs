@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::conn::Stage;
+use super::connections::Cursor;
 use super::receive::RETRY_AFTER_S;
 use crate::base::{Now, Tick};
 use crate::session::Fault;
@@ -17,8 +18,7 @@ const BATCH_MIN: u64 = 64;
 #[derive(Debug)]
 pub struct Drain {
     next_at: Tick,
-    /// Slots below are done.
-    cursor: u32,
+    cursor: Cursor,
     batch: u64,
     over_ms: u64,
     /// Whether the cursor has passed everybody.
@@ -38,7 +38,13 @@ impl Shard {
     pub(super) fn begin_drain(&mut self, now: Now, over_ms: u64) {
         let steps = (over_ms / 2 / STEP_MS).max(1);
         let batch = (self.connections.len() as u64).div_ceil(steps).max(BATCH_MIN);
-        self.drain = Some(Drain { next_at: now.tick, cursor: 0, batch, over_ms, finished: false });
+        self.drain = Some(Drain {
+            next_at: now.tick,
+            cursor: Cursor::default(),
+            batch,
+            over_ms,
+            finished: false,
+        });
     }
 
     /// Closes the next batch when it is due.
@@ -51,27 +57,26 @@ impl Shard {
         drain.next_at = drain.next_at.plus_ms(STEP_MS);
         let (mut left, mut cursor, over_ms) = (drain.batch, drain.cursor, drain.over_ms);
         let span = self.connections.span();
-        while 0 < left && cursor < span {
-            if let Some((id, conn)) = self.connections.subscriber(cursor) {
-                match &conn.stage {
-                    Stage::Open(..) => {
-                        // Spread, so that they do not come back all at once.
-                        let retry_after_ms = self.chance.jitter.below(over_ms.max(1)) as u32;
-                        self.end(now, id, Fault::Shutdown { retry_after_ms });
-                    }
-                    Stage::Upgrading(_) => {
-                        let retry_after_s = RETRY_AFTER_S;
-                        self.refuse_upgrade(now, id, Refusal::Draining { retry_after_s });
-                    }
-                    Stage::Closing(_) | Stage::Shut => (),
+        while 0 < left
+            && let Some((id, conn)) = self.connections.next(&mut cursor, span)
+        {
+            match &conn.stage {
+                Stage::Open(..) => {
+                    // Spread, so that they do not come back all at once.
+                    let retry_after_ms = self.chance.jitter.below(over_ms.max(1)) as u32;
+                    self.end(now, id, Fault::Shutdown { retry_after_ms });
                 }
-                left -= 1;
+                Stage::Upgrading(_) => {
+                    let retry_after_s = RETRY_AFTER_S;
+                    self.refuse_upgrade(now, id, Refusal::Draining { retry_after_s });
+                }
+                Stage::Closing(_) | Stage::Shut => (),
             }
-            cursor += 1;
+            left -= 1;
         }
         if let Some(drain) = &mut self.drain {
             drain.cursor = cursor;
-            drain.finished = cursor == span;
+            drain.finished = cursor.is_at(span);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::metrics::Agent;
 use crate::session::{self, Prefix, Who};
 use crate::shard::Shard;
 use crate::shard::conn::{Conn, Stage};
+use crate::shard::connections::Cursor;
 use crate::wire::Encoding;
 
 /// Slots that one turn looks at: below 1 ms also without optimisation, and a million
@@ -87,8 +88,7 @@ pub struct Sight {
 pub struct Looking {
     ticket: u64,
     look: Look,
-    /// Slots below were looked at.
-    cursor: u32,
+    cursor: Cursor,
     /// The worst so far, the best of them last.
     worst: Vec<(u64, ConnId)>,
     having: u64,
@@ -98,20 +98,23 @@ pub struct Looking {
 impl Shard {
     /// Begins to look. Whoever asked before gets no answer.
     pub(in crate::shard) fn begin_look(&mut self, ticket: u64, look: Look) {
-        self.looking =
-            Some(Looking { ticket, look, cursor: 0, worst: Vec::new(), having: 0, all: 0 });
+        self.looking = Some(Looking {
+            ticket,
+            look,
+            cursor: Cursor::default(),
+            worst: Vec::new(),
+            having: 0,
+            all: 0,
+        });
     }
 
     /// Looks at the next few slots; at the end what was found waits to be taken.
     pub(in crate::shard) fn look_on(&mut self, now: Now) {
         let Some(mut looking) = self.looking.take() else { return };
-        let end = self.connections.span().min(looking.cursor + LOOK_SLOTS);
-        for slot in looking.cursor..end {
-            if let Some((id, conn)) = self.connections.subscriber(slot) {
-                looking.see(now, &self.options.session, id, conn);
-            }
+        let end = self.connections.end_of_step(looking.cursor, LOOK_SLOTS);
+        while let Some((id, conn)) = self.connections.next(&mut looking.cursor, end) {
+            looking.see(now, &self.options.session, id, conn);
         }
-        looking.cursor = end;
         if end < self.connections.span() {
             self.looking = Some(looking);
             return;

@@ -10,6 +10,7 @@ use crate::base::{Now, Tick};
 use crate::metrics::Gauge;
 use crate::shard::Shard;
 use crate::shard::conn::Stage;
+use crate::shard::connections::Cursor;
 
 /// A round through all connections takes so long, if the core turns often enough.
 const ROUND_MS: u64 = 15_000;
@@ -29,8 +30,8 @@ const STEP_SLOTS_MAX: u64 = 8_192;
 /// A round under way, and what the last one found.
 #[derive(Debug, Default)]
 pub struct Census {
-    /// Slots below were looked at in this round.
-    cursor: u32,
+    /// How far this round has come.
+    cursor: Cursor,
     stepped_at: Tick,
     /// Of this round so far.
     oldest: Option<Tick>,
@@ -59,9 +60,8 @@ impl Shard {
         let span = self.connections.span();
         let step = u64::from(span) * since_ms / ROUND_MS;
         let step = step.clamp(STEP_SLOTS_MIN, STEP_SLOTS_MAX) as u32;
-        let end = span.min(census.cursor.saturating_add(step));
-        for slot in census.cursor..end {
-            let Some((_, conn)) = self.connections.subscriber(slot) else { continue };
+        let end = self.connections.end_of_step(census.cursor, step);
+        while let Some((_, conn)) = self.connections.next(&mut census.cursor, end) {
             if let Stage::Open(_, session) = &conn.stage {
                 census.tasks_max = census.tasks_max.max(tasks(conn));
                 let age_ms = session.age_ms(now.tick, &self.options.session);
@@ -69,13 +69,12 @@ impl Shard {
                 census.oldest = Some(census.oldest.map_or(since, |oldest| oldest.min(since)));
             }
         }
-        census.cursor = end;
         // What is worse than in the last round is shown at once.
         census.shown_tasks_max = census.shown_tasks_max.max(census.tasks_max);
         if end == span {
             census.shown_oldest = census.oldest.take();
             census.shown_tasks_max = std::mem::take(&mut census.tasks_max);
-            census.cursor = 0;
+            census.cursor = Cursor::default();
         }
         let oldest_ms = census.shown_oldest.map_or(0, |since| now.tick.ms_since(since));
         self.scribe.set(Gauge::OldestAge, oldest_ms);
