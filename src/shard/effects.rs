@@ -205,12 +205,9 @@ impl Shard {
             for slot in slots {
                 let Some((id, _)) = self.connections.subscriber(slot) else { continue };
                 self.scribe.add(Counter::DroppedGaps, 1);
-                let decided = self.with_session(now, id, |session, cx, out| {
+                self.with_session(now, id, |session, cx, out| {
                     session.on_gap(cx, room, &name, out);
                 });
-                if decided.is_err() {
-                    self.end(now, id, Fault::Panicked);
-                }
             }
         }
     }
@@ -241,12 +238,9 @@ impl Shard {
             }
         }
         if self.connections.session(asker.conn).is_some() {
-            let decided = self.with_session(now, asker.conn, |session, cx, out| {
+            self.with_session(now, asker.conn, |session, cx, out| {
                 session.on_answer(cx, room, asker.id, answer, out);
             });
-            if decided.is_err() {
-                self.end(now, asker.conn, Fault::Panicked);
-            }
             self.rest(now, asker.conn);
         } else if matches!(answer, Answer::Subscribed(_)) {
             // It left before it was let in.
@@ -321,12 +315,7 @@ impl Shard {
             Some((room, Arc::clone(&self.channels.at(place.channel)?.name)))
         });
         let seated: Vec<(RoomId, Arc<str>)> = named.collect();
-        let decided = self.with_session(now, id, |session, cx, out| {
-            session.review(cx, &seated, wanted, out);
-        });
-        if decided.is_err() {
-            self.end(now, id, Fault::Panicked);
-        }
+        self.with_session(now, id, |session, cx, out| session.review(cx, &seated, wanted, out));
     }
 
     fn stand(&mut self, place: Place) {

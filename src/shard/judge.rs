@@ -82,13 +82,9 @@ impl Shard {
             }
             Stage::Open(_, session) => {
                 let was_suspected = session.is_suspected();
-                let mut found = Finding::Alive;
-                let decided = self.with_session(now, id, |session, cx, out| {
-                    found = session.judge(cx, signs, out);
-                });
-                if decided.is_err() {
-                    self.end(now, id, Fault::Panicked);
-                }
+                let found =
+                    self.with_session(now, id, |session, cx, out| session.judge(cx, signs, out));
+                let found = found.unwrap_or(Finding::Alive);
                 if was_suspected {
                     self.act_on(now, id, found);
                 }
@@ -122,16 +118,10 @@ impl Shard {
             }
             Stage::Open(_, session) => {
                 let was_suspected = session.is_suspected();
-                let mut is_over = false;
-                let decided = self.with_session(now, id, |session, cx, _| {
-                    is_over = session.spare(cx);
-                });
-                if decided.is_err() {
-                    self.end(now, id, Fault::Panicked);
-                }
+                let is_over = self.with_session(now, id, |session, cx, _| session.spare(cx));
                 self.scribe.add(Counter::Suspicions(Suspected::Spared), was_suspected.into());
                 self.rest(now, id);
-                is_over
+                is_over.unwrap_or(false)
             }
             Stage::Closing(_) | Stage::Shut => false,
         }

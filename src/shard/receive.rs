@@ -87,11 +87,7 @@ impl Shard {
                 self.connections.wake(now.tick, id, now.tick.plus_ms(LOOK_AGAIN_MS));
             }
             Stage::Open(..) => {
-                let decided =
-                    self.with_session(now, id, |session, cx, out| session.on_timer(cx, out));
-                if decided.is_err() {
-                    self.end(now, id, Fault::Panicked);
-                }
+                self.with_session(now, id, |session, cx, out| session.on_timer(cx, out));
                 self.rest(now, id);
             }
             // A timer of the session's that came meanwhile.
@@ -233,14 +229,9 @@ impl Shard {
 
     /// All bytes count, whether or not they ever become a message.
     pub(super) fn count_bytes(&mut self, now: Now, id: ConnId, bytes_count: usize) -> Admission {
-        let mut admission = Admission::Served;
-        let decided = self.with_session(now, id, |session, cx, out| {
-            admission = session.on_bytes(cx, bytes_count, out);
-        });
-        if decided.is_err() {
-            self.end(now, id, Fault::Panicked);
-        }
-        admission
+        let decided =
+            self.with_session(now, id, |session, cx, out| session.on_bytes(cx, bytes_count, out));
+        decided.unwrap_or(Admission::Served)
     }
 
     /// Serves what the connection's share of this turn allows. The rest waits.
@@ -314,14 +305,9 @@ impl Shard {
 
     /// Frames without a command came in. Says whether they are within the quota.
     fn count_frames(&mut self, now: Now, id: ConnId, count: usize) -> Admission {
-        let mut admission = Admission::Throttled;
-        let decided = self.with_session(now, id, |session, cx, out| {
-            admission = session.on_frames(cx, count, out);
-        });
-        if decided.is_err() {
-            self.end(now, id, Fault::Panicked);
-        }
-        admission
+        let decided =
+            self.with_session(now, id, |session, cx, out| session.on_frames(cx, count, out));
+        decided.unwrap_or(Admission::Throttled)
     }
 
     /// We said goodbye; only the peer's matters.
@@ -429,7 +415,7 @@ impl Shard {
         count_max: usize,
     ) -> Served {
         let (mut commands_count, mut read_bytes) = (0, message.len());
-        let decided = self.with_session(now, id, |session, cx, out| {
+        let decided = self.try_session(now, id, |session, cx, out| {
             let mut commands = wire::commands_behind(out.encoding, message, given);
             while let Some(command) = commands.next() {
                 match command {
@@ -452,16 +438,32 @@ impl Shard {
         Served { commands_count, read_bytes, fault }
     }
 
-    /// Lets a session decide, puts its messages into its outbox, and carries
-    /// out its effects.
-    pub(super) fn with_session(
+    /// Lets a session decide, puts its messages into its outbox, and carries out its
+    /// effects. `None` when it is not open, or panicked: then it is ended.
+    pub(super) fn with_session<T>(
         &mut self,
         now: Now,
         id: ConnId,
-        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome),
-    ) -> Result<(), Panicked> {
-        let Some(conn) = self.connections.get_mut(id) else { return Ok(()) };
-        let Stage::Open(_, session) = &mut conn.stage else { return Ok(()) };
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
+    ) -> Option<T> {
+        match self.try_session(now, id, decide) {
+            Ok(decided) => decided,
+            Err(Panicked) => {
+                self.end(now, id, Fault::Panicked);
+                None
+            }
+        }
+    }
+
+    /// The same, where the caller ends the session that panicked.
+    fn try_session<T>(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
+    ) -> Result<Option<T>, Panicked> {
+        let Some(conn) = self.connections.get_mut(id) else { return Ok(None) };
+        let Stage::Open(_, session) = &mut conn.stage else { return Ok(None) };
         let mut cx = context(
             now,
             &self.options,
@@ -481,7 +483,7 @@ impl Shard {
             self.scribe.add(Counter::Panics, 1);
         }
         self.carry_out(now, id);
-        decided
+        decided.map(Some)
     }
 }
 

@@ -56,13 +56,9 @@ impl Shard {
     }
 
     fn serve_held(&mut self, now: Now, id: ConnId, held: HeldCommands, share: &mut Share) {
-        let (mut served_count, mut left) = (0, None);
-        let decided = self.with_session(now, id, |session, cx, out| {
-            (served_count, left) = session.resume(cx, held, share.left(), out);
-        });
-        if decided.is_err() {
-            self.end(now, id, Fault::Panicked);
-        }
+        let resumed = self
+            .with_session(now, id, |session, cx, out| session.resume(cx, held, share.left(), out));
+        let (served_count, left) = resumed.unwrap_or((0, None));
         share.spend(served_count);
         if let Some(left) = left {
             self.postponed.put_back(id, Piece::Held(left));
