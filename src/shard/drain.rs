@@ -63,7 +63,7 @@ impl Shard {
             match &conn.stage {
                 Stage::Open(..) => {
                     // Spread, so that they do not come back all at once.
-                    let retry_after_ms = self.chance.jitter.below(over_ms.max(1)) as u32;
+                    let retry_after_ms = self.env.jitter_below(over_ms.max(1)) as u32;
                     self.end(now, id, Fault::Shutdown { retry_after_ms });
                 }
                 Stage::Upgrading(_) => {

@@ -6,7 +6,6 @@ use super::conn::{Closing, Goodbye, Stage, goodbye};
 use super::delivery::{Listing, Outbox};
 use super::fanout::{Audience, Gathering, Kind, Seat};
 use super::mesh::Posted;
-use super::state::context;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{
@@ -14,34 +13,34 @@ use crate::metrics::{
     Tenant, TenantCounter, TenantGauge,
 };
 use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, Welcome, What};
-use crate::session::{Effect, Fault, Outcome, Passage, Place};
+use crate::session::{Effect, Fault, Passage, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 
 impl Shard {
     /// Carries out what a session decided, in order.
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
-        self.scribe.add(Counter::Replies, std::mem::take(&mut self.outcome.answers_count));
-        for code in self.outcome.refused.drain(..) {
+        let outcome = self.env.outcome();
+        self.scribe.add(Counter::Replies, std::mem::take(&mut outcome.answers_count));
+        for code in outcome.refused.drain(..) {
             self.scribe.add(Counter::ErrorsSent(error_reply(code)), 1);
         }
-        if let Some((tenant, passage)) = self.outcome.of_tenant.take() {
-            self.count_tenant(tenant, passage);
-        }
-        for (histogram, value_us) in self.outcome.observed.drain(..) {
+        for (histogram, value_us) in outcome.observed.drain(..) {
             if histogram == Histogram::HeartbeatRtt {
                 self.scribe.add(Counter::Heartbeats(Heartbeat::Pong), 1);
             }
             self.scribe.observe(histogram, value_us);
         }
-        for (chat_type, result) in self.outcome.unpublished.drain(..) {
+        for (chat_type, result) in outcome.unpublished.drain(..) {
             self.scribe.add(Counter::Published(chat_type, result), 1);
         }
-        if !self.outcome.messages.is_empty() {
-            let messages = std::mem::take(&mut self.outcome.messages);
+        if let Some((tenant, passage)) = outcome.of_tenant.take() {
+            self.count_tenant(tenant, passage);
+        }
+        if let Some(messages) = self.env.take_messages() {
             self.say(id, messages);
         }
-        let mut effects = std::mem::take(&mut self.outcome.effects);
+        let mut effects = self.env.take_effects();
         for effect in effects.drain(..) {
             match effect {
                 Effect::Ask(ask) => self.ask(ask),
@@ -60,9 +59,7 @@ impl Shard {
                 Effect::Close(fault) => self.end(now, id, fault),
             }
         }
-        if self.outcome.effects.is_empty() {
-            self.outcome.effects = effects; // for its capacity
-        }
+        self.env.keep_effects(effects);
     }
 
     /// Ends a session or an upgrade: its rooms let it go, the client is told
@@ -331,26 +328,13 @@ impl Shard {
     fn leave(&mut self, now: Now, id: ConnId, fault: Fault) {
         self.note_end(now, id, fault);
         self.lose(now, id, Outbox::forget_held);
-        self.tracer.forget(id);
         let Some(conn) = self.connections.get_mut(id) else { return };
         let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
         let age_ms = session.age_ms(now.tick, &self.options.session);
-        let mut outcome = Outcome::new(encoding);
-        let cx = context(
-            now,
-            &self.options,
-            &self.gate,
-            self.names,
-            &mut self.chance,
-            &mut self.tracer,
-            id,
-        );
-        let unanswered = session.is_unanswered().then(|| session.user_hash(self.names));
-        session.leave(&cx, &mut outcome);
-        std::mem::swap(&mut self.outcome, &mut outcome);
+        let unanswered = session.is_unanswered().then(|| self.env.user_of(session));
+        self.env.leave(now, id, encoding, session);
         self.carry_out(now, id);
-        self.outcome = outcome;
         if let Some(user) = unanswered {
             self.mesh.leave(Asker { conn: id, user, id: 0 });
         }

@@ -7,7 +7,7 @@ use super::conn::{Conn, Stage};
 use super::liveness::Judging;
 use crate::base::{Action, ConnId, Now, PeerSigns};
 use crate::metrics::{Counter, Gauge, Suspected};
-use crate::session::{CoreLoad, Fault, Finding, Pace};
+use crate::session::{CoreLoad, Fault, Finding};
 use crate::ws::Refusal;
 
 /// What does not come in time is looked for again so long afterwards.
@@ -19,11 +19,12 @@ impl Shard {
         let due = self.connections.first_due().filter(|due| *due <= now.tick);
         self.lateness.observe(now.tick, due);
         let shards_per_core = u64::from(self.options.shards_per_core.max(1));
-        self.gate.load = CoreLoad {
+        let load = CoreLoad {
             core_connections: self.connections.len() as u64 * shards_per_core,
             lag_ms: self.lateness.lag_ms(),
             pace: self.lateness.pace(now.tick),
         };
+        self.env.set_load(load);
         if self.drain.is_none() {
             out.extend(self.lateness.pace_accepting(now.tick));
         }
@@ -31,11 +32,6 @@ impl Shard {
         self.scribe.add(Counter::LateTime, late_ms);
         self.scribe.add(Counter::AcceptRests, rests);
         self.scribe.set(Gauge::TimerLag, self.lateness.worst_ms());
-    }
-
-    /// How this core keeps its times.
-    pub fn pace(&self) -> Pace {
-        self.gate.load.pace
     }
 
     /// The worst lateness of its timers in the last seconds, in ms.

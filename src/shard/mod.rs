@@ -29,6 +29,7 @@ mod observe;
 mod options;
 mod postponed;
 mod receive;
+mod session_env;
 mod setup;
 mod share;
 mod state;

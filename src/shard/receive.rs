@@ -9,8 +9,7 @@ use super::delivery::{Outbox, RoundId};
 use super::halves::PartOwner;
 use super::judge::LOOK_AGAIN_MS;
 use super::postponed::{Piece, Share};
-use super::state::context;
-use crate::base::{ConnId, Now, Panicked, Tick, UserHash, contain};
+use crate::base::{ConnId, Now, Panicked, Tick, UserHash};
 use crate::metrics::{Agent, Counter, HandshakeOutcome, HandshakeStage, Histogram, RejectReason};
 use crate::session::{Admission, Context, Fault, Outcome, Pace, Session, Suspicion};
 use crate::wire::{self, Encoding};
@@ -28,7 +27,7 @@ impl Shard {
             self.refuse_upgrade(now, id, Refusal::Draining { retry_after_s: RETRY_AFTER_S });
         } else if !room {
             self.refuse_upgrade(now, id, Refusal::NoRoom { retry_after_s: RETRY_AFTER_S });
-        } else if self.pace() == Pace::FarBehind {
+        } else if self.env.pace() == Pace::FarBehind {
             self.refuse_upgrade(now, id, Refusal::Late { retry_after_s: RETRY_AFTER_S });
         } else {
             self.connections.wake(
@@ -107,20 +106,10 @@ impl Shard {
 
     /// Sets the session's next timer.
     pub(super) fn rest(&mut self, now: Now, id: ConnId) {
-        if let Some(session) = self.connections.session(id) {
-            let cx = context(
-                now,
-                &self.options,
-                &self.gate,
-                self.names,
-                &mut self.chance,
-                &mut self.tracer,
-                id,
-            );
-            let at = session.next_timer(&cx);
-            if at != Tick(u64::MAX) {
-                self.connections.wake(now.tick, id, at);
-            }
+        if let Some(session) = self.connections.session(id)
+            && let Some(at) = self.env.next_timer(now, id, session)
+        {
+            self.connections.wake(now.tick, id, at);
         }
     }
 
@@ -159,16 +148,7 @@ impl Shard {
         agent: Agent,
         ping_s: Option<u32>,
     ) {
-        let cx = context(
-            now,
-            &self.options,
-            &self.gate,
-            self.names,
-            &mut self.chance,
-            &mut self.tracer,
-            id,
-        );
-        let session = Session::open(&cx, agent, ping_s);
+        let session = self.env.open(now, id, agent, ping_s);
         let conn = self.connections.get_mut(id).expect("its head was just read");
         let since = match &conn.stage {
             Stage::Upgrading(upgrading) => upgrading.since,
@@ -337,7 +317,7 @@ impl Shard {
     /// With whose other parts of messages those of this connection are counted.
     fn part_owner(&self, id: ConnId) -> PartOwner {
         let Some(session) = self.connections.session(id) else { return PartOwner::Strangers };
-        match (session.who(), session.user_hash(self.names)) {
+        match (session.who(), self.env.user_of(session)) {
             (None, _) => PartOwner::Strangers,
             (Some(_), UserHash::NOBODY) => PartOwner::Conn(id),
             (Some(_), user) => PartOwner::User(user),
@@ -464,24 +444,7 @@ impl Shard {
     ) -> Result<Option<T>, Panicked> {
         let Some(conn) = self.connections.get_mut(id) else { return Ok(None) };
         let Stage::Open(_, session) = &mut conn.stage else { return Ok(None) };
-        let mut cx = context(
-            now,
-            &self.options,
-            &self.gate,
-            self.names,
-            &mut self.chance,
-            &mut self.tracer,
-            id,
-        );
-        let out = &mut self.outcome;
-        out.encoding = conn.encoding;
-        if let Some(who) = session.who() {
-            self.scribe.work_for(who.client);
-        }
-        let decided = contain("a session", || decide(session, &mut cx, out));
-        if decided.is_err() {
-            self.scribe.add(Counter::Panics, 1);
-        }
+        let decided = self.env.decide(now, id, conn.encoding, session, decide);
         self.carry_out(now, id);
         decided.map(Some)
     }

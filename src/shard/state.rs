@@ -22,8 +22,8 @@ use super::liveness::{Lateness, Suspects};
 use super::mesh::Mesh;
 use super::observe::{Census, EarlyPanic, Found, Looking, Notes, Recent};
 use super::postponed::{Postponed, Shares};
+use super::session_env::SessionEnv;
 use super::{Letter, Options, Order, Setup};
-use crate::auth::Keys;
 use crate::base::limits::{IDLE_TURN_PINGS_MAX, TURN_PINGS_MAX, TURN_TIMERS_MAX};
 use crate::base::{
     Action, Chance, ConnId, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Tick,
@@ -31,29 +31,15 @@ use crate::base::{
 };
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
 use crate::room::{Ask, Asker, Out, Rooms, Tell};
-use crate::session::{Context, CoreLoad, Fault, NameKey, Outcome, Prefix, Tracer};
+use crate::session::Fault;
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
-
-/// Who is let in.
-pub(super) struct Gate {
-    /// For tokens.
-    pub keys: Arc<Keys>,
-    /// Prefixes of clients that are locked out.
-    pub held: Arc<[Prefix]>,
-    /// For positions from which their owners may recover.
-    pub own_positions: SealKey,
-    /// What the core has to do, as of the beginning of the turn.
-    pub load: CoreLoad,
-}
 
 /// One core's world.
 pub struct Shard {
     pub(super) id: ShardId,
     pub(super) options: Arc<Options>,
-    pub(super) gate: Gate,
-    pub(super) names: NameKey,
-    pub(super) chance: Chance,
+    pub(super) env: SessionEnv,
     pub(super) scribe: Rc<Scribe>,
     pub(super) connections: Connections,
     pub(super) channels: Channels,
@@ -81,8 +67,6 @@ pub struct Shard {
     pub(super) shares: Shares,
     /// One ping for everybody, by encoding.
     pub(super) ping: [Bytes; 2],
-    /// Kept between events for its capacity only.
-    pub(super) outcome: Outcome,
     /// Kept between questions for its capacity only.
     out: Out,
     /// What the store is to be asked.
@@ -95,8 +79,6 @@ pub struct Shard {
     pub(super) census: Census,
     /// Kinds of lanes that had no room in this turn.
     pub(super) full_lanes: [bool; LaneKind::ALL.len()],
-    /// Traces that begin here, and clients' clocks.
-    pub(super) tracer: Tracer,
     /// What was said and has not left wholly.
     pub(super) rounds: Rounds,
     /// What was delivered and may be acknowledged.
@@ -123,23 +105,19 @@ impl Shard {
         let ping_interval_ms = setup.options.session.ping_interval_ms;
         let scribe = Rc::clone(&setup.scribe);
         let connections = Connections::new(setup.now.tick, place, ping_interval_ms, scribe);
+        let rooms = Rooms::new(setup.now, room_options, chance.ids.fork(), silent_key);
+        let (options, scribe) = (Arc::clone(&setup.options), Rc::clone(&setup.scribe));
+        let env = SessionEnv::new(options, setup.keys, setup.names, chance, scribe);
         Shard {
             id: setup.id,
-            rooms: Rooms::new(setup.now, room_options, chance.ids.fork(), silent_key),
+            rooms,
             mesh: Mesh::new(setup.id, setup.shards_count),
             lateness: Lateness::default(),
             suspects: Suspects::default(),
             spoken_count: 0,
             pings_count: 0,
             options: setup.options,
-            gate: Gate {
-                keys: setup.keys,
-                held: Arc::default(),
-                own_positions: SealKey::derive(setup.names.0, SealPurpose::OwnPosition),
-                load: CoreLoad::default(),
-            },
-            names: setup.names,
-            chance,
+            env,
             scribe: setup.scribe,
             connections,
             channels: Channels::default(),
@@ -152,7 +130,6 @@ impl Shard {
             postponed: Postponed::default(),
             shares: Shares::default(),
             ping: Encoding::ALL.map(ping_frame),
-            outcome: Outcome::new(Encoding::Json),
             out: Out::default(),
             for_store: Vec::new(),
             early_panics: Vec::new(),
@@ -160,7 +137,6 @@ impl Shard {
             found: None,
             census: Census::default(),
             full_lanes: Default::default(),
-            tracer: Tracer::new(tracing.tracer.clone()),
             rounds: Rounds::default(),
             recent: Recent::default(),
             has_seen_acks: false,
@@ -183,7 +159,7 @@ impl Shard {
             Event::Ended(id) => self.on_ended(now, id),
             Event::Gone(id, ending) => self.on_gone(now, id, ending),
         }
-        debug_assert!(self.outcome.effects.is_empty(), "effects are carried out at once");
+        self.env.assert_empty();
     }
 
     /// A neighbour says something.
@@ -198,12 +174,12 @@ impl Shard {
     /// The control thread says something.
     pub fn on_order(&mut self, now: Now, order: Order, out: &mut Vec<Action>) {
         match order {
-            Order::Keys(keys) => self.gate.keys = keys,
+            Order::Keys(keys) => self.env.set_keys(keys),
             Order::Drain { over_ms } => {
                 out.push(Action::StopAccepting);
                 self.begin_drain(now, over_ms);
             }
-            Order::Held(prefixes) => self.gate.held = prefixes,
+            Order::Held(prefixes) => self.env.set_held(prefixes),
             Order::Look(ticket, look) => self.begin_look(ticket, look),
         }
     }
@@ -241,9 +217,7 @@ impl Shard {
     pub fn trim(&mut self) {
         trim_list(&mut self.listed);
         trim_list(&mut self.for_store);
-        trim_list(&mut self.outcome.effects);
-        trim_list(&mut self.outcome.unpublished);
-        trim_list(&mut self.outcome.observed);
+        self.env.trim();
         trim_list(&mut self.left.rounds);
         self.out.trim();
         self.gatherings.trim();
@@ -390,22 +364,6 @@ impl Shard {
         self.full_lanes[kind as usize] = true;
         self.scribe.add(Counter::LaneFull(kind), 1);
     }
-}
-
-/// What sessions share now; borrows only that.
-pub(super) fn context<'c>(
-    now: Now,
-    options: &'c Options,
-    gate: &'c Gate,
-    names: NameKey,
-    chance: &'c mut Chance,
-    tracer: &'c mut Tracer,
-    conn: ConnId,
-) -> Context<'c> {
-    let (options, rooms) = (&options.session, &options.room);
-    let Gate { keys, held, own_positions, load } = gate;
-    let load = *load;
-    Context { now, options, rooms, keys, names, own_positions, chance, held, tracer, load, conn }
 }
 
 fn ping_frame(encoding: Encoding) -> Bytes {

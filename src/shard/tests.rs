@@ -199,7 +199,7 @@ impl World {
     /// A channel whose home is `shard`.
     fn channel_of(&self, shard: u16) -> String {
         let home = |name: &String| {
-            self.shards[0].mesh.home(self.shards[0].names.room("", name)) == ShardId(shard)
+            self.shards[0].mesh.home(self.shards[0].env.names().room("", name)) == ShardId(shard)
         };
         (0..).map(|n| format!("room:{n}")).find(home).unwrap()
     }

@@ -43,7 +43,7 @@ impl Shard {
             self.early_panics.push(Prefix::of(who.tenant, who.user, who.agent));
         }
         let Some(cause) = cause(fault) else { return };
-        let client_hash = session.who().map_or(0, |who| self.names.client_hash(who.client));
+        let client_hash = session.who().map_or(0, |who| self.env.names().client_hash(who.client));
         self.scribe.note(&Flight {
             agent: session.agent(),
             client_hash,

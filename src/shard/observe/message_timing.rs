@@ -37,7 +37,7 @@ impl Shard {
                 let Some(trace) = trace else { return };
                 let cause = Cause::Failed(DeliveryOutcome::DeadLetter);
                 if self.notes.may_tell(now.tick, cause) {
-                    let id = SpanId::made(&mut self.chance.ids);
+                    let id = SpanId::made(self.env.ids());
                     let way = Way::again(now, trace, id, ChatType::OneToOne);
                     self.trouble(now, cause, room, &way, [None; 4]);
                     let action = SpanAction::DeadLetter { offset };
@@ -325,7 +325,7 @@ impl Shard {
             SpanAction::Store
             | SpanAction::Deliver { again: false, .. }
             | SpanAction::Consume
-            | SpanAction::DeadLetter { .. } => (SpanId::made(&mut self.chance.ids), Some(way.span)),
+            | SpanAction::DeadLetter { .. } => (SpanId::made(self.env.ids()), Some(way.span)),
         };
         Span {
             trace: way.trace,

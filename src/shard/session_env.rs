@@ -1,0 +1,216 @@
+//! What all sessions of a shard share: the operator's word, keys, chance, traces, and the one
+//! outcome into which they decide.
+//!
+//! Invariant: the outcome is empty whenever a session begins to decide: whatever the last one
+//! decided was carried out.
+//!
+//! Deliberately absent: the sessions, and what becomes of what they decide.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::Options;
+use crate::auth::Keys;
+use crate::base::{
+    Chance, ConnId, Csprng, Now, Panicked, SealKey, SealPurpose, Tick, UserHash, contain, trim_list,
+};
+use crate::metrics::{Agent, Counter, Scribe};
+use crate::session::{Context, CoreLoad, Effect, NameKey, Outcome, Pace, Prefix, Session, Tracer};
+use crate::wire::Encoding;
+
+/// What sessions share.
+pub struct SessionEnv {
+    options: Arc<Options>,
+    /// For tokens.
+    keys: Arc<Keys>,
+    /// Prefixes of clients that are locked out.
+    held: Arc<[Prefix]>,
+    /// For positions from which their owners may recover.
+    own_positions: SealKey,
+    /// What the core has to do, as of the beginning of the turn.
+    load: CoreLoad,
+    names: NameKey,
+    chance: Chance,
+    /// Traces that begin here, and clients' clocks.
+    tracer: Tracer,
+    /// Kept between decisions for its capacity only.
+    outcome: Outcome,
+    scribe: Rc<Scribe>,
+}
+
+impl SessionEnv {
+    /// Nobody is locked out, and the core has nothing to do.
+    pub fn new(
+        options: Arc<Options>,
+        keys: Arc<Keys>,
+        names: NameKey,
+        chance: Chance,
+        scribe: Rc<Scribe>,
+    ) -> SessionEnv {
+        SessionEnv {
+            keys,
+            held: Arc::default(),
+            own_positions: SealKey::derive(names.0, SealPurpose::OwnPosition),
+            load: CoreLoad::default(),
+            names,
+            chance,
+            tracer: Tracer::new(options.tracing.tracer.clone()),
+            outcome: Outcome::new(Encoding::Json),
+            options,
+            scribe,
+        }
+    }
+
+    /// A session of a connection that was just upgraded.
+    pub fn open(&mut self, now: Now, id: ConnId, agent: Agent, ping_s: Option<u32>) -> Session {
+        let (cx, _) = self.split(now, id);
+        Session::open(&cx, agent, ping_s)
+    }
+
+    /// When a session wants to be woken, if it does.
+    pub fn next_timer(&mut self, now: Now, id: ConnId, session: &Session) -> Option<Tick> {
+        let (cx, _) = self.split(now, id);
+        let at = session.next_timer(&cx);
+        (at != Tick(u64::MAX)).then_some(at)
+    }
+
+    /// Lets a session decide; a panic stays inside it. What it decided waits to be taken.
+    pub fn decide<T>(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        encoding: Encoding,
+        session: &mut Session,
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
+    ) -> Result<T, Panicked> {
+        if let Some(who) = session.who() {
+            self.scribe.work_for(who.client);
+        }
+        let (mut cx, out) = self.split(now, id);
+        out.encoding = encoding;
+        let decided = contain("a session", || decide(session, &mut cx, out));
+        if decided.is_err() {
+            self.scribe.add(Counter::Panics, 1);
+        }
+        decided
+    }
+
+    /// Lets a session go. What that leads to waits to be taken.
+    pub fn leave(&mut self, now: Now, id: ConnId, encoding: Encoding, session: &mut Session) {
+        self.assert_empty();
+        self.tracer.forget(id);
+        let (cx, out) = self.split(now, id);
+        out.encoding = encoding;
+        session.leave(&cx, out);
+    }
+
+    /// Takes the messages for the client, if there are any.
+    pub fn take_messages(&mut self) -> Option<BytesMut> {
+        let messages = &mut self.outcome.messages;
+        (!messages.is_empty()).then(|| std::mem::take(messages))
+    }
+
+    /// Takes what the shard has to do.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.outcome.effects)
+    }
+
+    /// Gives back a list that was taken, for its capacity, unless there is something again.
+    pub fn keep_effects(&mut self, effects: Vec<Effect>) {
+        assert!(effects.is_empty(), "what was decided is carried out");
+        if self.outcome.effects.is_empty() {
+            self.outcome.effects = effects;
+        }
+    }
+
+    /// What was decided, for whoever counts it.
+    pub fn outcome(&mut self) -> &mut Outcome {
+        &mut self.outcome
+    }
+
+    /// Everything that was decided must have been taken.
+    pub fn assert_empty(&self) {
+        let out = &self.outcome;
+        let is_empty = out.effects.is_empty() && out.messages.is_empty();
+        assert!(is_empty, "what a session decides is carried out at once");
+    }
+
+    /// Tokens are checked with these from now on.
+    pub fn set_keys(&mut self, keys: Arc<Keys>) {
+        self.keys = keys;
+    }
+
+    /// Clients with these prefixes are let in no more; all others are.
+    pub fn set_held(&mut self, held: Arc<[Prefix]>) {
+        self.held = held;
+    }
+
+    /// What the core has to do in this turn.
+    pub fn set_load(&mut self, load: CoreLoad) {
+        self.load = load;
+    }
+
+    /// How the core keeps its times.
+    pub fn pace(&self) -> Pace {
+        self.load.pace
+    }
+
+    /// For names.
+    pub fn names(&self) -> NameKey {
+        self.names
+    }
+
+    /// Whose session it is.
+    pub fn user_of(&self, session: &Session) -> UserHash {
+        session.user_hash(self.names)
+    }
+
+    /// For identities.
+    pub fn ids(&mut self) -> &mut Csprng {
+        &mut self.chance.ids
+    }
+
+    /// A time below this one, so that not all do the same at once.
+    pub fn jitter_below(&mut self, bound_ms: u64) -> u64 {
+        self.chance.jitter.below(bound_ms)
+    }
+
+    /// Gives back what a turn with very much to do has left.
+    pub fn trim(&mut self) {
+        trim_list(&mut self.outcome.effects);
+        trim_list(&mut self.outcome.unpublished);
+        trim_list(&mut self.outcome.observed);
+    }
+
+    fn split(&mut self, now: Now, conn: ConnId) -> (Context<'_>, &mut Outcome) {
+        let SessionEnv {
+            options,
+            keys,
+            held,
+            own_positions,
+            load,
+            names,
+            chance,
+            tracer,
+            outcome,
+            scribe: _,
+        } = self;
+        let (options, rooms, names, load) = (&options.session, &options.room, *names, *load);
+        let cx = Context {
+            now,
+            options,
+            rooms,
+            keys,
+            names,
+            own_positions,
+            chance,
+            held,
+            tracer,
+            load,
+            conn,
+        };
+        (cx, outcome)
+    }
+}
