@@ -8,35 +8,16 @@ use super::fanout::{Audience, Gathering, Kind, Seat};
 use super::mesh::Posted;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
-use crate::metrics::{
-    Counter, ErrorReply, Heartbeat, Histogram, LaneKind, Recovery as Recovered, RejectReason,
-    Tenant, TenantCounter, TenantGauge,
-};
-use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, Welcome, What};
-use crate::session::{Effect, Fault, Passage, Place};
+use crate::metrics::{Counter, LaneKind, Recovery as Recovered, RejectReason};
+use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, Way, Welcome, What};
+use crate::session::{Effect, Fault, Place};
 use crate::wire::{self, ErrorCode, Message, Push};
 use crate::ws;
 
 impl Shard {
     /// Carries out what a session decided, in order.
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
-        let outcome = self.env.outcome();
-        self.scribe.add(Counter::Replies, std::mem::take(&mut outcome.answers_count));
-        for code in outcome.refused.drain(..) {
-            self.scribe.add(Counter::ErrorsSent(error_reply(code)), 1);
-        }
-        for (histogram, value_us) in outcome.observed.drain(..) {
-            if histogram == Histogram::HeartbeatRtt {
-                self.scribe.add(Counter::Heartbeats(Heartbeat::Pong), 1);
-            }
-            self.scribe.observe(histogram, value_us);
-        }
-        for (chat_type, result) in outcome.unpublished.drain(..) {
-            self.scribe.add(Counter::Published(chat_type, result), 1);
-        }
-        if let Some((tenant, passage)) = outcome.of_tenant.take() {
-            self.count_tenant(tenant, passage);
-        }
+        self.observer.count_outcome(self.env.outcome());
         if let Some(messages) = self.env.take_messages() {
             self.say(id, messages);
         }
@@ -54,7 +35,8 @@ impl Shard {
                 Effect::Ping => self.ping(id),
                 Effect::Suspect(suspicion) => self.suspects.push(now.tick, id, suspicion),
                 Effect::Acknowledged { key, took_ms } => {
-                    self.on_acknowledged(now, id, key, took_ms);
+                    let tenant = self.connections.tenant_of(id);
+                    self.observing(now).on_acknowledged(tenant, key, took_ms);
                 }
                 Effect::Close(fault) => self.end(now, id, fault),
             }
@@ -79,9 +61,6 @@ impl Shard {
                 let has_gap = fault == Fault::Slow || self.slow.contains(&id);
                 self.leave(now, id, fault);
                 self.begin_closing(now, id, fault);
-                if fault == Fault::Slow {
-                    self.scribe.add(Counter::SlowConsumersEvicted, 1);
-                }
                 if has_gap {
                     self.forget_waiting(now, id);
                 }
@@ -107,16 +86,16 @@ impl Shard {
     /// Passes on what rooms decided.
     pub(super) fn pass_on(&mut self, now: Now, out: &mut Out) {
         for step in out.steps.drain(..) {
-            self.on_step(now, step);
+            self.observing(now).on_step(step);
         }
         for (to, tell) in out.told.drain(..) {
             let may_be_lost = self.mesh.is_full(to).then(|| tell.clone());
             if self.mesh.tell(to, tell) == Posted::Full {
-                self.count_full(LaneKind::Push);
+                self.observer.count_full(LaneKind::Push);
                 match may_be_lost {
                     Some(Tell::Said(room, _, way)) => {
                         let members = self.rooms.members_on(room, to);
-                        self.on_lost_in_lane(now, room, &way, members);
+                        self.observing(now).on_lost_in_lane(room, &way, members);
                     }
                     Some(other) => self.on_news_lost(now, &other),
                     None => (),
@@ -210,8 +189,11 @@ impl Shard {
     }
 
     fn on_answer(&mut self, now: Now, room: RoomId, asker: Asker, answer: Answer) {
-        if asker.id != 0 {
-            self.on_posted(now, room, asker.conn, &answer);
+        if asker.id != 0
+            && let Some(way) = way_of(&answer)
+        {
+            let tenant = self.connections.tenant_of(asker.conn);
+            self.observing(now).on_posted(room, tenant, &way);
         }
         // What is long can be asked for again, and must not pile up in here.
         let answer = match answer {
@@ -279,7 +261,7 @@ impl Shard {
 
     fn ask(&mut self, ask: Ask) {
         if self.mesh.ask(ask) == Posted::Full {
-            self.count_full(LaneKind::Request);
+            self.observer.count_full(LaneKind::Request);
         }
     }
 
@@ -326,12 +308,13 @@ impl Shard {
 
     /// Frees all seats of a session and counts its end.
     fn leave(&mut self, now: Now, id: ConnId, fault: Fault) {
-        self.note_end(now, id, fault);
+        if let Some(session) = self.connections.session(id) {
+            self.observer.on_end(now, session, &self.options.session, fault);
+        }
         self.lose(now, id, Outbox::forget_held);
         let Some(conn) = self.connections.get_mut(id) else { return };
         let encoding = conn.encoding;
         let Stage::Open(_, session) = &mut conn.stage else { return };
-        let age_ms = session.age_ms(now.tick, &self.options.session);
         let unanswered = session.is_unanswered().then(|| self.env.user_of(session));
         self.env.leave(now, id, encoding, session);
         self.carry_out(now, id);
@@ -339,28 +322,6 @@ impl Shard {
             self.mesh.leave(Asker { conn: id, user, id: 0 });
         }
         self.connections.closed(encoding);
-        self.scribe.add(Counter::Closed(fault.label()), 1);
-        self.scribe.observe(Histogram::UpTime(fault.label()), age_ms * 1_000);
-        if fault == Fault::Quarantined {
-            self.scribe.add(Counter::Quarantined, 1);
-        }
-        self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
-        // Whoever found out, the client did not answer.
-        if matches!(fault, Fault::NoPong | Fault::PeerGone) {
-            self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
-        }
-    }
-
-    fn count_tenant(&self, tenant: Tenant, passage: Passage) {
-        let by = match passage {
-            Passage::Came => {
-                self.scribe.add_tenant(tenant, TenantCounter::Opened, 1);
-                self.scribe.add(Counter::TenantOverflow, u64::from(tenant == Tenant::OTHER));
-                1
-            }
-            Passage::Went => -1,
-        };
-        self.scribe.adjust_tenant(tenant, TenantGauge::Connections, by);
     }
 
     fn begin_closing(&mut self, now: Now, id: ConnId, fault: Fault) {
@@ -391,50 +352,22 @@ impl Shard {
     }
 }
 
-/// What metrics call an error code.
-fn error_reply(code: ErrorCode) -> ErrorReply {
-    match code {
-        ErrorCode::Internal => ErrorReply::Internal,
-        ErrorCode::Unauthorized => ErrorReply::Unauthorized,
-        ErrorCode::UnknownChannel => ErrorReply::UnknownChannel,
-        ErrorCode::PermissionDenied => ErrorReply::PermissionDenied,
-        ErrorCode::MethodNotFound => ErrorReply::MethodNotFound,
-        ErrorCode::AlreadySubscribed => ErrorReply::AlreadySubscribed,
-        ErrorCode::LimitExceeded => ErrorReply::LimitExceeded,
-        ErrorCode::BadRequest => ErrorReply::BadRequest,
-        ErrorCode::NotAvailable => ErrorReply::NotAvailable,
-        ErrorCode::TokenExpired => ErrorReply::TokenExpired,
-        ErrorCode::Expired => ErrorReply::Expired,
-        ErrorCode::TooManyRequests => ErrorReply::TooManyRequests,
-        ErrorCode::UnrecoverablePosition => ErrorReply::UnrecoverablePosition,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_have_the_numbers_that_clients_read() {
-        for (number, word) in (100..).zip(ErrorReply::WORDS) {
-            assert_eq!(number.to_string(), *word);
-        }
-        for code in [
-            ErrorCode::Internal,
-            ErrorCode::Unauthorized,
-            ErrorCode::UnknownChannel,
-            ErrorCode::PermissionDenied,
-            ErrorCode::MethodNotFound,
-            ErrorCode::AlreadySubscribed,
-            ErrorCode::LimitExceeded,
-            ErrorCode::BadRequest,
-            ErrorCode::NotAvailable,
-            ErrorCode::TokenExpired,
-            ErrorCode::Expired,
-            ErrorCode::TooManyRequests,
-            ErrorCode::UnrecoverablePosition,
-        ] {
-            assert_eq!(error_reply(code).word(), code.parts().0.to_string());
-        }
+/// The way of a message whose author is answered.
+fn way_of(answer: &Answer) -> Option<Way> {
+    match answer {
+        Answer::Published(way) => Some(*way),
+        Answer::Posted(posted) => posted.way,
+        Answer::Subscribed(_)
+        | Answer::Unsubscribed
+        | Answer::Presence(_)
+        | Answer::PresenceStats { .. }
+        | Answer::History(..)
+        | Answer::Members(..)
+        | Answer::Receipts(..)
+        | Answer::Conversations(..)
+        | Answer::Noted
+        | Answer::Wrong(_)
+        | Answer::Unwelcome(_)
+        | Answer::Refused(_) => None,
     }
 }

@@ -5,12 +5,13 @@ use bytes::BytesMut;
 use super::Shard;
 use super::conn::{Closing, Conn, Goodbye, Stage};
 use super::connections::protocol;
-use super::delivery::{Outbox, RoundId};
+use super::delivery::{Fate, Outbox, RoundId};
 use super::halves::PartOwner;
 use super::judge::LOOK_AGAIN_MS;
+use super::observe::reject_reason;
 use super::postponed::{Piece, Share};
 use crate::base::{ConnId, Now, Panicked, Tick, UserHash};
-use crate::metrics::{Agent, Counter, HandshakeOutcome, HandshakeStage, Histogram, RejectReason};
+use crate::metrics::{Agent, Counter, RejectReason};
 use crate::session::{Admission, Context, Fault, Outcome, Pace, Session, Suspicion};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, Input, Reader, Refusal, Role, Rules};
@@ -75,7 +76,8 @@ impl Shard {
         if closing || conn.outbox.is_ready() {
             self.list(id);
         }
-        self.on_left(now, cargo, round);
+        self.count_delivered(cargo);
+        self.end_send(now, round, Fate::Left);
     }
 
     pub(super) fn on_timer(&mut self, now: Now, id: ConnId) {
@@ -186,16 +188,7 @@ impl Shard {
     ) {
         self.connections.end_upgrade();
         let took_us = now.tick.ms_since(since) * 1_000;
-        match upgraded {
-            Ok(()) => {
-                let stage = Histogram::HandshakeStage(HandshakeStage::Upgrade);
-                self.scribe.observe(stage, took_us);
-            }
-            Err(reason) => self.scribe.add(Counter::Rejected(reason), 1),
-        }
-        let outcome = outcome(upgraded);
-        self.scribe.observe(Histogram::Handshake(outcome), took_us);
-        self.note_handshake(now, outcome, took_us);
+        self.observer.on_handshake(now, took_us, upgraded);
     }
 
     /// Bytes that nothing waits before.
@@ -462,40 +455,4 @@ struct Served {
 fn asked_ping_s(query: &str) -> Option<u32> {
     let mut asked = query.split('&').filter_map(|pair| pair.strip_prefix("ping_s="));
     asked.next()?.parse().ok()
-}
-
-fn reject_reason(refusal: Refusal) -> RejectReason {
-    match refusal {
-        Refusal::BadRequest(_) | Refusal::UpgradeMissing | Refusal::HttpVersion => {
-            RejectReason::BadRequest
-        }
-        Refusal::NotFound => RejectReason::NotFound,
-        Refusal::Method => RejectReason::Method,
-        Refusal::Version => RejectReason::Version,
-        Refusal::Origin => RejectReason::Origin,
-        Refusal::HeadTooLarge => RejectReason::TooLarge,
-        Refusal::TimedOut => RejectReason::Timeout,
-        Refusal::NoRoom { .. } => RejectReason::NoRoom,
-        Refusal::Late { .. } => RejectReason::Late,
-        Refusal::Draining { .. } => RejectReason::Draining,
-    }
-}
-
-/// Whether it went well, and if not, whose fault it was.
-fn outcome(upgraded: Result<(), RejectReason>) -> HandshakeOutcome {
-    match upgraded {
-        Ok(()) => HandshakeOutcome::Ok,
-        Err(
-            RejectReason::BadRequest
-            | RejectReason::NotFound
-            | RejectReason::Method
-            | RejectReason::Version
-            | RejectReason::Origin
-            | RejectReason::TooLarge,
-        ) => HandshakeOutcome::ClientError,
-        Err(RejectReason::NoRoom | RejectReason::Late) => HandshakeOutcome::ServerError,
-        Err(RejectReason::Timeout) => HandshakeOutcome::Timeout,
-        Err(RejectReason::Draining) => HandshakeOutcome::Draining,
-        Err(RejectReason::Gone) => HandshakeOutcome::Gone,
-    }
 }

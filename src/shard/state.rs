@@ -20,7 +20,7 @@ use super::fanout::{Channels, Gatherings, put_message};
 use super::halves::Halves;
 use super::liveness::{Lateness, Suspects};
 use super::mesh::Mesh;
-use super::observe::{Census, EarlyPanic, Found, Looking, Notes, Recent};
+use super::observe::{EarlyPanic, Found, Notes, Observer, Observing, work_in};
 use super::postponed::{Postponed, Shares};
 use super::session_env::SessionEnv;
 use super::{Letter, Options, Order, Setup};
@@ -29,7 +29,7 @@ use crate::base::{
     Action, Chance, ConnId, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Tick,
     trim_list,
 };
-use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe};
+use crate::metrics::{Gauge, Phase, Scribe, UnderWay};
 use crate::room::{Ask, Asker, Out, Rooms, Tell};
 use crate::session::Fault;
 use crate::store::{Reply, Request};
@@ -71,24 +71,10 @@ pub struct Shard {
     out: Out,
     /// What the store is to be asked.
     pub(super) for_store: Vec<Request>,
-    /// Sessions that panicked soon after they began, until that is told.
-    pub(super) early_panics: Vec<EarlyPanic>,
-    /// A look through all connections, and what the last one found.
-    pub(super) looking: Option<Looking>,
-    pub(super) found: Option<(u64, Found)>,
-    pub(super) census: Census,
-    /// Kinds of lanes that had no room in this turn.
-    pub(super) full_lanes: [bool; LaneKind::ALL.len()],
+    /// All that is measured, noted down, sampled and looked for.
+    pub(super) observer: Observer,
     /// What was said and has not left wholly.
     pub(super) rounds: Rounds,
-    /// What was delivered and may be acknowledged.
-    pub(super) recent: Recent,
-    /// Whether anybody here ever acknowledged a message.
-    pub(super) has_seen_acks: bool,
-    /// From when on a message is slow, in us.
-    pub(super) slow_us: u64,
-    /// What there is to tell of single messages.
-    pub(super) notes: Notes,
     /// Kept between losses for its capacity only.
     pub(super) left: Left,
 }
@@ -99,7 +85,6 @@ impl Shard {
         let mut chance = Chance { jitter: Prng::from_seed(setup.seed), ids: setup.ids };
         let room_options = Arc::new(setup.options.room.clone());
         let outbox_bytes_max = setup.options.session.outbox_bytes_max;
-        let tracing = setup.options.tracing.clone();
         let silent_key = SealKey::derive(setup.names.0, SealPurpose::SilentRoom);
         let place = (setup.id, setup.shards_count);
         let ping_interval_ms = setup.options.session.ping_interval_ms;
@@ -107,6 +92,7 @@ impl Shard {
         let connections = Connections::new(setup.now.tick, place, ping_interval_ms, scribe);
         let rooms = Rooms::new(setup.now, room_options, chance.ids.fork(), silent_key);
         let (options, scribe) = (Arc::clone(&setup.options), Rc::clone(&setup.scribe));
+        let observer = Observer::new(&setup.options, setup.names, &setup.scribe);
         let env = SessionEnv::new(options, setup.keys, setup.names, chance, scribe);
         Shard {
             id: setup.id,
@@ -132,16 +118,8 @@ impl Shard {
             ping: Encoding::ALL.map(ping_frame),
             out: Out::default(),
             for_store: Vec::new(),
-            early_panics: Vec::new(),
-            looking: None,
-            found: None,
-            census: Census::default(),
-            full_lanes: Default::default(),
+            observer,
             rounds: Rounds::default(),
-            recent: Recent::default(),
-            has_seen_acks: false,
-            slow_us: u64::from(tracing.slow_ms) * 1_000,
-            notes: Notes::new(tracing.tracer.exports),
             left: Left::default(),
         }
     }
@@ -180,7 +158,7 @@ impl Shard {
                 self.begin_drain(now, over_ms);
             }
             Order::Held(prefixes) => self.env.set_held(prefixes),
-            Order::Look(ticket, look) => self.begin_look(ticket, look),
+            Order::Look(ticket, look) => self.observer.begin_look(ticket, look),
         }
     }
 
@@ -192,8 +170,7 @@ impl Shard {
         self.serve_postponed(now);
         self.fire_timers(now);
         self.advance_drain(now);
-        self.count_on(now);
-        self.look_on(now);
+        self.observer.step_scans(now, &self.connections, &self.options.session);
         let mut decided = std::mem::take(&mut self.out);
         self.rooms.tick(now, TURN_TIMERS_MAX, &mut decided);
         self.pass_on(now, &mut decided);
@@ -201,7 +178,7 @@ impl Shard {
         self.read_local(now);
         self.scribe.enter(Phase::Deliver);
         self.deliver(now, out);
-        self.note_full_lanes(now);
+        self.observer.note_full_lanes(now);
         self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
         self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
         self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
@@ -228,14 +205,12 @@ impl Shard {
     /// When `finish_turn` should be called next, even if nothing happens.
     pub fn next_wake(&self) -> Option<Tick> {
         let drain = self.drain.as_ref().and_then(Drain::next_wake);
-        let census = (!self.connections.is_empty()).then(|| self.census.next_wake());
-        // A look goes on in the next turn, which begins at once.
-        let look = self.looking.as_ref().map(|_| Tick(0));
+        let scans = self.observer.next_wake(&self.connections);
         let postponed = (!self.postponed.is_empty()).then_some(Tick(0));
         let suspects = self.suspects.next_wake();
         let (timers, rooms, seal) =
             (self.connections.first_due(), self.rooms.next_wake(), self.next_seal());
-        let wakes = [timers, rooms, drain, seal, census, look, postponed, suspects];
+        let wakes = [timers, rooms, drain, seal, scans, postponed, suspects];
         wakes.into_iter().flatten().min()
     }
 
@@ -281,7 +256,7 @@ impl Shard {
 
     fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
         self.scribe.work_on(from.0, ask.asker.conn);
-        self.say_room(ask.room);
+        work_in(&self.scribe, self.rooms.name(ask.room), ask.room);
         let mut out = std::mem::take(&mut self.out);
         self.rooms.handle(now, from, ask, &mut out);
         self.pass_on(now, &mut out);
@@ -312,7 +287,7 @@ impl Shard {
 
     /// What there is to tell of single messages, in order; as for the store.
     pub fn notes(&mut self) -> &mut Notes {
-        &mut self.notes
+        self.observer.notes()
     }
 
     /// Lets what is due happen, but no more pings than a turn may send: those that are left
@@ -359,10 +334,47 @@ impl Shard {
         }
     }
 
-    /// Counts a lane that had no room.
-    pub(super) fn count_full(&mut self, kind: LaneKind) {
-        self.full_lanes[kind as usize] = true;
-        self.scribe.add(Counter::LaneFull(kind), 1);
+    /// The moment of an observation.
+    pub(super) fn observing(&mut self, now: Now) -> Observing<'_> {
+        let Shard { observer, channels, rooms, env, .. } = self;
+        Observing::new(now, observer, channels, rooms, env.ids())
+    }
+
+    /// So many direct messages waited in the store until their time was over.
+    pub fn on_expired(&mut self, count: u64) {
+        self.observer.on_expired(count);
+    }
+
+    /// What a look found, and which look it was.
+    pub fn take_found(&mut self) -> Option<(u64, Found)> {
+        self.observer.take_found()
+    }
+
+    /// Prefixes of sessions that panicked early since the last call.
+    pub fn take_early_panics(&mut self) -> Vec<EarlyPanic> {
+        self.observer.take_early_panics()
+    }
+
+    /// What this shard has under way; the ring's requests are the plane's to say.
+    pub fn under_way(&self) -> UnderWay {
+        UnderWay {
+            connections: self.connections.len() as u64,
+            timers: self.connections.timers_len() as u64,
+            questions: self.mesh.open_asks(),
+            ring_operations: 0,
+            store_requests: self.rooms.requests_count() as u64,
+        }
+    }
+
+    /// Tells `each` how many questions to a core are open, where that has changed since
+    /// the last call.
+    pub fn changed_lanes(&mut self, each: &mut dyn FnMut(u16, u32)) {
+        self.mesh.changed_lanes(each);
+    }
+
+    /// Timers that were set and questions that were asked since the beginning.
+    pub fn tasks_begun(&self) -> u64 {
+        self.connections.timers_begun() + self.mesh.asks_begun()
     }
 }
 

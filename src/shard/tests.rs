@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::observe::work_in;
 use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
@@ -24,6 +25,8 @@ use crate::ws::client::{put_masked_frame, upgrade_request};
 use crate::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
 
 const RULES: Rules = Rules { role: Role::Client, message_bytes_max: 1 << 20 };
+
+const NAMES: NameKey = NameKey([1, 2]);
 
 /// A peer of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +98,7 @@ impl World {
                 shards_count,
                 options: Arc::clone(&options),
                 keys: Arc::clone(&keys),
-                names: NameKey([1, 2]),
+                names: NAMES,
                 seed: u64::from(id),
                 ids: Csprng::from_key(u128::from(id).to_le_bytes()),
                 now,
@@ -198,9 +201,7 @@ impl World {
 
     /// A channel whose home is `shard`.
     fn channel_of(&self, shard: u16) -> String {
-        let home = |name: &String| {
-            self.shards[0].mesh.home(self.shards[0].env.names().room("", name)) == ShardId(shard)
-        };
+        let home = |name: &String| self.shards[0].mesh.home(NAMES.room("", name)) == ShardId(shard);
         (0..).map(|n| format!("room:{n}")).find(home).unwrap()
     }
 
@@ -546,7 +547,7 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
 fn rooms_that_are_named_after_people_are_told_by_their_hash() {
     let world = World::new(1, |_| ());
     for (name, is_told) in [("room:1", true), ("@ann", false), ("dm#ann,bob", false)] {
-        world.shards[0].say_channel(name, RoomId(7 << 64 | 9));
+        work_in(&world.shards[0].scribe, Some(name), RoomId(7 << 64 | 9));
         let room = world.cells[0].sight().busy_with.room.expect("there is one");
         assert_eq!(room == name, is_told, "{room}");
         assert_eq!(room.starts_with('~'), !is_told, "{room}");
@@ -557,7 +558,7 @@ fn rooms_that_are_named_after_people_are_told_by_their_hash() {
 fn a_gap_makes_everybody_subscribe_again() {
     let mut world = World::new(2, |_| ());
     let ann = world.join_room(0, "room:1");
-    let home = world.shards[0].mesh.home(world.shards[0].names.room("", "room:1"));
+    let home = world.shards[0].mesh.home(NAMES.room("", "room:1"));
     let far = world.join_room(1 - usize::from(home.0), "room:1");
     world.shards[far.0].on_letter(world.now, home, Letter::Gap(Gap::All));
     world.settle();
@@ -576,7 +577,7 @@ fn a_flood_in_one_room_is_no_gap_in_another() {
         options.session.commands_burst = 10 * LANE_PUSHES_MAX as u32;
         options.session.bytes_burst = u32::MAX;
     });
-    let name_key = world.shards[0].names;
+    let name_key = NAMES;
     let mesh = |world: &World, name: &str| world.shards[0].mesh.home(name_key.room("", name));
     let names = (0..).map(|n| format!("room:{n}")).filter(|name| mesh(&world, name) == ShardId(1));
     let names: Vec<String> = names.take(2).collect();

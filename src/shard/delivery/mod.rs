@@ -17,8 +17,9 @@ pub use totals::Level;
 use super::Shard;
 use super::conn::{Conn, Goodbye, Listed, Stage};
 use super::fanout::{Gathering, opcode};
+use super::observe::{Observing, work_in};
 use crate::base::{Action, ConnId, Now, RoomId, Tick};
-use crate::metrics::Counter;
+use crate::metrics::{ChatType, Counter, DeliveryOutcome};
 use crate::session::{Fault, Session};
 use crate::wire;
 use crate::ws;
@@ -168,7 +169,7 @@ impl Shard {
         let limits = self.limits();
         let Some(channel) = self.channels.find(gathering.room) else { return };
         let channel = self.channels.at(channel).expect("it was just found");
-        self.say_channel(&channel.name, gathering.room);
+        work_in(&self.scribe, Some(&channel.name), gathering.room);
         let (publications_count, cargo) = (gathering.publications_count(), gathering.cargo());
         let round = match publications_count {
             0 => RoundId::NOBODY,
@@ -222,7 +223,16 @@ impl Shard {
             (0..refused).for_each(|_| left.lose_cargo(cargo));
             self.settle(now, &mut left, Fate::Lost);
             self.left = left;
-            self.on_given(now, round, (at_once + queued) as u32, refused as u32);
+            let sends = (at_once + queued) as u32;
+            let over = self.rounds.given(round, sends, refused as u32);
+            let Shard { observer, channels, rooms, env, rounds, .. } = self;
+            let mut seen = Observing::new(now, observer, channels, rooms, env.ids());
+            if let Some(round) = over.as_ref().or_else(|| rounds.at(round)) {
+                seen.on_given(round, sends);
+            }
+            if let Some(round) = over {
+                seen.on_batch(&round);
+            }
         }
     }
 
@@ -259,6 +269,34 @@ impl Shard {
             let mut left = mem::take(&mut self.left);
             self.settle(now, &mut left, Fate::Left);
             self.left = left;
+        }
+    }
+
+    /// Counts what is lost, and tells rounds of sends that are over.
+    fn settle(&mut self, now: Now, left: &mut Left, fate: Fate) {
+        for (chat_type, lost) in ChatType::ALL.iter().zip(&mut left.lost) {
+            let failed = Counter::Delivered(*chat_type, DeliveryOutcome::Failed);
+            self.scribe.add(failed, mem::take(lost));
+        }
+        for round in left.rounds.drain(..) {
+            self.end_send(now, round, fate);
+        }
+    }
+
+    /// A send with this in it has left.
+    pub(super) fn count_delivered(&self, cargo: Cargo) {
+        if cargo != Cargo::NONE {
+            for (chat_type, count) in ChatType::ALL.iter().zip(cargo.counts()) {
+                let delivered = Counter::Delivered(*chat_type, DeliveryOutcome::Delivered);
+                self.scribe.add(delivered, u64::from(count));
+            }
+        }
+    }
+
+    /// A send of a round is over.
+    pub(super) fn end_send(&mut self, now: Now, round: RoundId, fate: Fate) {
+        if let Some(round) = self.rounds.over(round, fate) {
+            self.observing(now).on_batch(&round);
         }
     }
 

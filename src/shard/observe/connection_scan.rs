@@ -10,9 +10,8 @@
 use crate::base::{ClientId, ConnId, Now, Soon};
 use crate::metrics::Agent;
 use crate::session::{self, Prefix, Who};
-use crate::shard::Shard;
 use crate::shard::conn::{Conn, Stage};
-use crate::shard::connections::Cursor;
+use crate::shard::connections::{Connections, Cursor};
 use crate::wire::Encoding;
 
 /// Slots that one turn looks at: below 1 ms also without optimisation, and a million
@@ -83,9 +82,16 @@ pub struct Sight {
     pub tasks: u32,
 }
 
+/// The look under way, and what the last one found until it is taken.
+#[derive(Debug, Default)]
+pub struct ConnectionScan {
+    running: Option<Looking>,
+    found: Option<(u64, Found)>,
+}
+
 /// A look under way.
 #[derive(Debug)]
-pub struct Looking {
+struct Looking {
     ticket: u64,
     look: Look,
     cursor: Cursor,
@@ -95,33 +101,33 @@ pub struct Looking {
     all: u64,
 }
 
-impl Shard {
+impl ConnectionScan {
     /// Begins to look. Whoever asked before gets no answer.
-    pub(in crate::shard) fn begin_look(&mut self, ticket: u64, look: Look) {
-        self.looking = Some(Looking {
-            ticket,
-            look,
-            cursor: Cursor::default(),
-            worst: Vec::new(),
-            having: 0,
-            all: 0,
-        });
+    pub fn begin(&mut self, ticket: u64, look: Look) {
+        let (cursor, worst) = (Cursor::default(), Vec::new());
+        self.running = Some(Looking { ticket, look, cursor, worst, having: 0, all: 0 });
+    }
+
+    /// Whether there is more to look at.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Looks at the next few slots; at the end what was found waits to be taken.
-    pub(in crate::shard) fn look_on(&mut self, now: Now) {
-        let Some(mut looking) = self.looking.take() else { return };
-        let end = self.connections.end_of_step(looking.cursor, LOOK_SLOTS);
-        while let Some((id, conn)) = self.connections.next(&mut looking.cursor, end) {
-            looking.see(now, &self.options.session, id, conn);
+    pub fn step(&mut self, now: Now, connections: &Connections, options: &session::Options) {
+        let Some(mut looking) = self.running.take() else { return };
+        let end = connections.end_of_step(looking.cursor, LOOK_SLOTS);
+        while let Some((id, conn)) = connections.next(&mut looking.cursor, end) {
+            looking.see(now, options, id, conn);
         }
-        if end < self.connections.span() {
-            self.looking = Some(looking);
+        if end < connections.span() {
+            self.running = Some(looking);
             return;
         }
         let found = match looking.look {
             Look::Worst(..) => {
-                let sights = looking.worst.iter().filter_map(|&(_, id)| self.sight(now, id));
+                let worst = looking.worst.iter();
+                let sights = worst.filter_map(|&(_, id)| sight(now, connections, options, id));
                 Found::Worst(sights.collect(), looking.all)
             }
             Look::Share(_) => Found::Share { having: looking.having, all: looking.all },
@@ -132,28 +138,6 @@ impl Shard {
     /// What a look found, and which look it was.
     pub fn take_found(&mut self) -> Option<(u64, Found)> {
         self.found.take()
-    }
-
-    /// All of one connection, unless it went meanwhile.
-    fn sight(&self, now: Now, id: ConnId) -> Option<Sight> {
-        let conn = self.connections.get(id)?;
-        let Stage::Open(_, session) = &conn.stage else { return None };
-        let who = session.who();
-        let text =
-            |part: fn(Who<'_>) -> &str| who.map_or(String::new(), |who| part(who).to_owned());
-        Some(Sight {
-            conn: id,
-            client: who.map(|who| who.client),
-            user: text(|who| who.user),
-            tenant: text(|who| who.tenant),
-            agent: session.agent(),
-            age_ms: session.age_ms(now.tick, &self.options.session),
-            encoding: conn.encoding,
-            channels_count: session.channels_count(),
-            outbox_bytes: conn.outbox.bytes(),
-            sends_in_flight: u32::from(conn.outbox.is_sending()),
-            tasks: tasks(conn),
-        })
     }
 }
 
@@ -183,6 +167,32 @@ impl Looking {
         let place = self.worst.partition_point(|&(other, _)| badness <= other);
         self.worst.insert(place, (badness, id));
     }
+}
+
+/// All of one connection, unless it went meanwhile.
+fn sight(
+    now: Now,
+    connections: &Connections,
+    options: &session::Options,
+    id: ConnId,
+) -> Option<Sight> {
+    let conn = connections.get(id)?;
+    let session = connections.session(id)?;
+    let who = session.who();
+    let text = |part: fn(Who<'_>) -> &str| who.map_or(String::new(), |who| part(who).to_owned());
+    Some(Sight {
+        conn: id,
+        client: who.map(|who| who.client),
+        user: text(|who| who.user),
+        tenant: text(|who| who.tenant),
+        agent: session.agent(),
+        age_ms: session.age_ms(now.tick, options),
+        encoding: conn.encoding,
+        channels_count: session.channels_count(),
+        outbox_bytes: conn.outbox.bytes(),
+        sends_in_flight: u32::from(conn.outbox.is_sending()),
+        tasks: tasks(conn),
+    })
 }
 
 /// What still has to come back for a connection: its receive, a send in flight, its

@@ -9,10 +9,126 @@ mod message_timing;
 mod notes;
 mod recent;
 mod sampler;
+mod session_counts;
 
-pub use connection_scan::{Found, Look, Looking, SIGHTS_MAX, Sight, Worst};
-pub use flights::EarlyPanic;
-pub use message_timing::hashed;
+use std::rc::Rc;
+
+pub use connection_scan::{Found, Look, SIGHTS_MAX, Sight, Worst};
+pub use flights::{EarlyPanic, work_in};
+pub use message_timing::{Observing, hashed};
 pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, Trouble};
-pub use recent::{Delivered, Recent};
-pub use sampler::Census;
+pub use session_counts::reject_reason;
+
+use connection_scan::ConnectionScan;
+use flights::FlightLog;
+use message_timing::MessageTiming;
+use recent::{Delivered, Recent};
+use sampler::Census;
+use session_counts::SessionCounts;
+
+use super::Options;
+use super::connections::Connections;
+use crate::base::{Now, Tick};
+use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, RejectReason, Scribe};
+use crate::session::{self, Fault, NameKey, Outcome, Session};
+
+/// All that is measured, noted down, sampled and looked for.
+pub struct Observer {
+    timing: MessageTiming,
+    flights: FlightLog,
+    counts: SessionCounts,
+    scan: ConnectionScan,
+    sampler: Census,
+}
+
+impl Observer {
+    /// Nothing was seen yet.
+    pub fn new(options: &Options, names: NameKey, scribe: &Rc<Scribe>) -> Observer {
+        let early_ms_max = options.quarantine.early_ms_max;
+        Observer {
+            timing: MessageTiming::new(&options.tracing, Rc::clone(scribe)),
+            flights: FlightLog::new(early_ms_max, names, Rc::clone(scribe)),
+            counts: SessionCounts::new(Rc::clone(scribe)),
+            scan: ConnectionScan::default(),
+            sampler: Census::new(Rc::clone(scribe)),
+        }
+    }
+
+    /// What is known of messages on their way.
+    pub fn timing(&mut self) -> &mut MessageTiming {
+        &mut self.timing
+    }
+
+    /// What there is to tell of single messages, in order.
+    pub fn notes(&mut self) -> &mut Notes {
+        self.timing.notes()
+    }
+
+    /// So many direct messages waited in the store until their time was over.
+    pub fn on_expired(&mut self, count: u64) {
+        self.timing.count(ChatType::OneToOne, DeliveryOutcome::Expired, count);
+    }
+
+    /// An upgrade came to this after so long.
+    pub fn on_handshake(&self, now: Now, took_us: u64, upgraded: Result<(), RejectReason>) {
+        let outcome = self.counts.on_handshake(took_us, upgraded);
+        self.flights.on_handshake(now, outcome, took_us);
+    }
+
+    /// Takes out of what a session decided whatever is only counted.
+    pub fn count_outcome(&self, decided: &mut Outcome) {
+        self.counts.count_outcome(decided);
+    }
+
+    /// A session ends for this.
+    pub fn on_end(
+        &mut self,
+        now: Now,
+        session: &Session,
+        options: &session::Options,
+        fault: Fault,
+    ) {
+        let age_ms = session.age_ms(now.tick, options);
+        self.flights.on_end(now, session, age_ms, fault);
+        self.counts.on_end(age_ms, fault);
+    }
+
+    /// A lane had no room.
+    pub fn count_full(&mut self, kind: LaneKind) {
+        self.flights.count_full(kind);
+    }
+
+    /// Notes down which lanes had no room in this turn.
+    pub fn note_full_lanes(&mut self, now: Now) {
+        self.flights.note_full_lanes(now);
+    }
+
+    /// Prefixes of sessions that panicked early since the last call.
+    pub fn take_early_panics(&mut self) -> Vec<EarlyPanic> {
+        self.flights.take_early_panics()
+    }
+
+    /// Begins to look through all connections. Whoever asked before gets no answer.
+    pub fn begin_look(&mut self, ticket: u64, look: Look) {
+        self.scan.begin(ticket, look);
+    }
+
+    /// Looks at the next few connections, for the gauges and for whoever asked.
+    pub fn step_scans(&mut self, now: Now, connections: &Connections, options: &session::Options) {
+        self.sampler.step(now, connections, options);
+        self.scan.step(now, connections, options);
+    }
+
+    /// What a look found, and which look it was.
+    pub fn take_found(&mut self) -> Option<(u64, Found)> {
+        self.scan.take_found()
+    }
+
+    /// When scans go on though nothing happens.
+    pub fn next_wake(&self, connections: &Connections) -> Option<Tick> {
+        let sampler = (!connections.is_empty()).then(|| self.sampler.next_wake());
+        // A look goes on in the next turn, which begins at once.
+        let scan = self.scan.is_running().then_some(Tick(0));
+        sampler.into_iter().chain(scan).min()
+    }
+}

@@ -5,12 +5,14 @@
 //!
 //! Deliberately absent: which connections they are; a look of an operator says that.
 
+use std::rc::Rc;
+
 use super::connection_scan::tasks;
 use crate::base::{Now, Tick};
-use crate::metrics::Gauge;
-use crate::shard::Shard;
+use crate::metrics::{Gauge, Scribe};
+use crate::session::Options;
 use crate::shard::conn::Stage;
-use crate::shard::connections::Cursor;
+use crate::shard::connections::{Connections, Cursor};
 
 /// A round through all connections takes so long, if the core turns often enough.
 const ROUND_MS: u64 = 15_000;
@@ -28,7 +30,6 @@ const STEP_SLOTS_MIN: u64 = 512;
 const STEP_SLOTS_MAX: u64 = 8_192;
 
 /// A round under way, and what the last one found.
-#[derive(Debug, Default)]
 pub struct Census {
     /// How far this round has come.
     cursor: Cursor,
@@ -39,45 +40,56 @@ pub struct Census {
     /// Of the round before.
     shown_oldest: Option<Tick>,
     shown_tasks_max: u32,
+    scribe: Rc<Scribe>,
 }
 
 impl Census {
+    /// Nobody was looked at yet.
+    pub fn new(scribe: Rc<Scribe>) -> Census {
+        Census {
+            cursor: Cursor::default(),
+            stepped_at: Tick(0),
+            oldest: None,
+            tasks_max: 0,
+            shown_oldest: None,
+            shown_tasks_max: 0,
+            scribe,
+        }
+    }
+
     /// When the next step is due though nothing happens.
     pub fn next_wake(&self) -> Tick {
         self.stepped_at.plus_ms(REST_MS_MAX)
     }
-}
 
-impl Shard {
     /// A step, when one is due.
-    pub(in crate::shard) fn count_on(&mut self, now: Now) {
-        let since_ms = now.tick.ms_since(self.census.stepped_at);
+    pub fn step(&mut self, now: Now, connections: &Connections, options: &Options) {
+        let since_ms = now.tick.ms_since(self.stepped_at);
         if since_ms < STEP_MS {
             return;
         }
-        let census = &mut self.census;
-        census.stepped_at = now.tick;
-        let span = self.connections.span();
+        self.stepped_at = now.tick;
+        let span = connections.span();
         let step = u64::from(span) * since_ms / ROUND_MS;
         let step = step.clamp(STEP_SLOTS_MIN, STEP_SLOTS_MAX) as u32;
-        let end = self.connections.end_of_step(census.cursor, step);
-        while let Some((_, conn)) = self.connections.next(&mut census.cursor, end) {
+        let end = connections.end_of_step(self.cursor, step);
+        while let Some((_, conn)) = connections.next(&mut self.cursor, end) {
             if let Stage::Open(_, session) = &conn.stage {
-                census.tasks_max = census.tasks_max.max(tasks(conn));
-                let age_ms = session.age_ms(now.tick, &self.options.session);
+                self.tasks_max = self.tasks_max.max(tasks(conn));
+                let age_ms = session.age_ms(now.tick, options);
                 let since = Tick(now.tick.0.saturating_sub(age_ms));
-                census.oldest = Some(census.oldest.map_or(since, |oldest| oldest.min(since)));
+                self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
             }
         }
         // What is worse than in the last round is shown at once.
-        census.shown_tasks_max = census.shown_tasks_max.max(census.tasks_max);
+        self.shown_tasks_max = self.shown_tasks_max.max(self.tasks_max);
         if end == span {
-            census.shown_oldest = census.oldest.take();
-            census.shown_tasks_max = std::mem::take(&mut census.tasks_max);
-            census.cursor = Cursor::default();
+            self.shown_oldest = self.oldest.take();
+            self.shown_tasks_max = std::mem::take(&mut self.tasks_max);
+            self.cursor = Cursor::default();
         }
-        let oldest_ms = census.shown_oldest.map_or(0, |since| now.tick.ms_since(since));
+        let oldest_ms = self.shown_oldest.map_or(0, |since| now.tick.ms_since(since));
         self.scribe.set(Gauge::OldestAge, oldest_ms);
-        self.scribe.set(Gauge::ConnTasksMax, census.shown_tasks_max.into());
+        self.scribe.set(Gauge::ConnTasksMax, self.shown_tasks_max.into());
     }
 }

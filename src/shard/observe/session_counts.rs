@@ -1,0 +1,177 @@
+//! What upgrades and sessions come to, counted.
+//!
+//! Deliberately absent: how many are open, which their table counts (`connections`).
+
+use std::rc::Rc;
+
+use crate::metrics::{
+    Counter, ErrorReply, HandshakeOutcome, HandshakeStage, Heartbeat, Histogram, RejectReason,
+    Scribe, Tenant, TenantCounter, TenantGauge,
+};
+use crate::session::{Fault, Outcome, Passage};
+use crate::wire::ErrorCode;
+use crate::ws::Refusal;
+
+/// Counts what becomes of peers.
+pub struct SessionCounts {
+    scribe: Rc<Scribe>,
+}
+
+impl SessionCounts {
+    /// Counts into these cells.
+    pub fn new(scribe: Rc<Scribe>) -> SessionCounts {
+        SessionCounts { scribe }
+    }
+
+    /// An upgrade came to this. Returns what that is called.
+    pub fn on_handshake(
+        &self,
+        took_us: u64,
+        upgraded: Result<(), RejectReason>,
+    ) -> HandshakeOutcome {
+        match upgraded {
+            Ok(()) => {
+                let stage = Histogram::HandshakeStage(HandshakeStage::Upgrade);
+                self.scribe.observe(stage, took_us);
+            }
+            Err(reason) => self.scribe.add(Counter::Rejected(reason), 1),
+        }
+        let outcome = outcome(upgraded);
+        self.scribe.observe(Histogram::Handshake(outcome), took_us);
+        outcome
+    }
+
+    /// Takes out of what a session decided whatever is only counted.
+    pub fn count_outcome(&self, decided: &mut Outcome) {
+        self.scribe.add(Counter::Replies, std::mem::take(&mut decided.answers_count));
+        for code in decided.refused.drain(..) {
+            self.scribe.add(Counter::ErrorsSent(error_reply(code)), 1);
+        }
+        if let Some((tenant, passage)) = decided.of_tenant.take() {
+            self.count_tenant(tenant, passage);
+        }
+        for (histogram, value_us) in decided.observed.drain(..) {
+            if histogram == Histogram::HeartbeatRtt {
+                self.scribe.add(Counter::Heartbeats(Heartbeat::Pong), 1);
+            }
+            self.scribe.observe(histogram, value_us);
+        }
+        for (chat_type, result) in decided.unpublished.drain(..) {
+            self.scribe.add(Counter::Published(chat_type, result), 1);
+        }
+    }
+
+    /// A session of this age ends for this.
+    pub fn on_end(&self, age_ms: u64, fault: Fault) {
+        self.scribe.add(Counter::Closed(fault.label()), 1);
+        self.scribe.observe(Histogram::UpTime(fault.label()), age_ms * 1_000);
+        if fault == Fault::Quarantined {
+            self.scribe.add(Counter::Quarantined, 1);
+        }
+        self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
+        // Whoever found out, the client did not answer.
+        if matches!(fault, Fault::NoPong | Fault::PeerGone) {
+            self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
+        }
+        if fault == Fault::Slow {
+            self.scribe.add(Counter::SlowConsumersEvicted, 1);
+        }
+    }
+
+    fn count_tenant(&self, tenant: Tenant, passage: Passage) {
+        let by = match passage {
+            Passage::Came => {
+                self.scribe.add_tenant(tenant, TenantCounter::Opened, 1);
+                self.scribe.add(Counter::TenantOverflow, u64::from(tenant == Tenant::OTHER));
+                1
+            }
+            Passage::Went => -1,
+        };
+        self.scribe.adjust_tenant(tenant, TenantGauge::Connections, by);
+    }
+}
+
+/// What metrics call the refusal of an upgrade.
+pub fn reject_reason(refusal: Refusal) -> RejectReason {
+    match refusal {
+        Refusal::BadRequest(_) | Refusal::UpgradeMissing | Refusal::HttpVersion => {
+            RejectReason::BadRequest
+        }
+        Refusal::NotFound => RejectReason::NotFound,
+        Refusal::Method => RejectReason::Method,
+        Refusal::Version => RejectReason::Version,
+        Refusal::Origin => RejectReason::Origin,
+        Refusal::HeadTooLarge => RejectReason::TooLarge,
+        Refusal::TimedOut => RejectReason::Timeout,
+        Refusal::NoRoom { .. } => RejectReason::NoRoom,
+        Refusal::Late { .. } => RejectReason::Late,
+        Refusal::Draining { .. } => RejectReason::Draining,
+    }
+}
+
+/// Whether it went well, and if not, whose fault it was.
+fn outcome(upgraded: Result<(), RejectReason>) -> HandshakeOutcome {
+    match upgraded {
+        Ok(()) => HandshakeOutcome::Ok,
+        Err(
+            RejectReason::BadRequest
+            | RejectReason::NotFound
+            | RejectReason::Method
+            | RejectReason::Version
+            | RejectReason::Origin
+            | RejectReason::TooLarge,
+        ) => HandshakeOutcome::ClientError,
+        Err(RejectReason::NoRoom | RejectReason::Late) => HandshakeOutcome::ServerError,
+        Err(RejectReason::Timeout) => HandshakeOutcome::Timeout,
+        Err(RejectReason::Draining) => HandshakeOutcome::Draining,
+        Err(RejectReason::Gone) => HandshakeOutcome::Gone,
+    }
+}
+
+/// What metrics call an error code.
+fn error_reply(code: ErrorCode) -> ErrorReply {
+    match code {
+        ErrorCode::Internal => ErrorReply::Internal,
+        ErrorCode::Unauthorized => ErrorReply::Unauthorized,
+        ErrorCode::UnknownChannel => ErrorReply::UnknownChannel,
+        ErrorCode::PermissionDenied => ErrorReply::PermissionDenied,
+        ErrorCode::MethodNotFound => ErrorReply::MethodNotFound,
+        ErrorCode::AlreadySubscribed => ErrorReply::AlreadySubscribed,
+        ErrorCode::LimitExceeded => ErrorReply::LimitExceeded,
+        ErrorCode::BadRequest => ErrorReply::BadRequest,
+        ErrorCode::NotAvailable => ErrorReply::NotAvailable,
+        ErrorCode::TokenExpired => ErrorReply::TokenExpired,
+        ErrorCode::Expired => ErrorReply::Expired,
+        ErrorCode::TooManyRequests => ErrorReply::TooManyRequests,
+        ErrorCode::UnrecoverablePosition => ErrorReply::UnrecoverablePosition,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_the_numbers_that_clients_read() {
+        for (number, word) in (100..).zip(ErrorReply::WORDS) {
+            assert_eq!(number.to_string(), *word);
+        }
+        for code in [
+            ErrorCode::Internal,
+            ErrorCode::Unauthorized,
+            ErrorCode::UnknownChannel,
+            ErrorCode::PermissionDenied,
+            ErrorCode::MethodNotFound,
+            ErrorCode::AlreadySubscribed,
+            ErrorCode::LimitExceeded,
+            ErrorCode::BadRequest,
+            ErrorCode::NotAvailable,
+            ErrorCode::TokenExpired,
+            ErrorCode::Expired,
+            ErrorCode::TooManyRequests,
+            ErrorCode::UnrecoverablePosition,
+        ] {
+            assert_eq!(error_reply(code).word(), code.parts().0.to_string());
+        }
+    }
+}
