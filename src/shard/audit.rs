@@ -61,18 +61,20 @@ impl Shard {
             members: self.rooms.members().collect(),
             rooms_count: self.rooms.len(),
             requests_count: self.rooms.requests_count(),
-            rounds_count: self.rounds.len(),
+            rounds_count: self.queue.rounds_count(),
             half_messages_bytes: self.halves.bytes(),
             postponed_bytes: self.postponed.bytes(),
             ..Audit::default()
         };
+        let mut open_count = [0; 2];
         for (id, conn) in self.connections.iter() {
-            audit.waiting_bytes += conn.outbox.waiting_bytes() as u64;
-            audit.publications_count += conn.outbox.publications_count();
-            match &conn.stage {
+            audit.waiting_bytes += conn.send().waiting_bytes() as u64;
+            audit.publications_count += conn.send().publications_count();
+            match conn.stage() {
                 Stage::Upgrading(_) => audit.upgrading_count += 1,
                 Stage::Open(_, session) => {
                     audit.sessions_count += 1;
+                    open_count[conn.send().encoding().index()] += 1;
                     let places = session.places();
                     audit.places.extend(places.map(|(room, Place { channel, index })| Chair {
                         room,
@@ -83,6 +85,8 @@ impl Shard {
                 Stage::Closing(_) | Stage::Shut => (),
             }
         }
+        assert_eq!(open_count, self.connections.open_count());
+        assert_eq!(audit.upgrading_count, u64::from(self.connections.upgrading_count()));
         for (number, channel) in self.channels.iter() {
             for (index, seat) in (0..).zip(channel.seats()) {
                 let slot = seat.slot();

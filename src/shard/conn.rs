@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: the socket, which is the plane's, and the timers' wheel.
 
-use super::delivery::{Outbox, RoundId};
+use super::delivery::SendState;
 use crate::base::{ConnId, Soon, Tick};
 use crate::session::{Fault, Session};
 use crate::wire::Encoding;
@@ -12,28 +12,13 @@ use crate::ws::Reader;
 #[derive(Debug)]
 pub struct Conn {
     /// Which tenant of its slot this is.
-    pub generation: u32,
-    /// How it speaks, once upgraded.
-    pub encoding: Encoding,
-    /// Who follows its send in flight.
-    pub round: RoundId,
-    /// Its place on the turn's list of those with something to send.
-    pub listed: Listed,
+    generation: u32,
     /// When its earliest timer fires.
-    pub wake_at: Soon,
+    wake_at: Soon,
     /// What waits for its socket.
-    pub outbox: Outbox,
+    send: SendState,
     /// What it may do.
-    pub stage: Stage,
-}
-
-/// A place on the turn's list; `NOWHERE` when nothing is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed(pub u32);
-
-impl Listed {
-    /// Not on the list.
-    pub const NOWHERE: Listed = Listed(u32::MAX);
+    stage: Stage,
 }
 
 /// Each stage holds exactly what it may touch.
@@ -85,13 +70,97 @@ impl Conn {
     pub fn accepted(id: ConnId, now: Tick) -> Conn {
         Conn {
             generation: id.generation,
-            encoding: Encoding::Json,
-            round: RoundId::NOBODY,
-            listed: Listed::NOWHERE,
             wake_at: Soon::NEVER,
-            outbox: Outbox::default(),
+            send: SendState::default(),
             stage: Stage::Upgrading(Box::new(Upgrading { since: now, head: Vec::new() })),
         }
+    }
+
+    /// Which tenant of its slot this is.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// What it may do.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// The same, to change.
+    pub fn stage_mut(&mut self) -> &mut Stage {
+        &mut self.stage
+    }
+
+    /// What waits for its socket.
+    pub fn send(&self) -> &SendState {
+        &self.send
+    }
+
+    /// The same, to change.
+    #[inline]
+    pub fn send_mut(&mut self) -> &mut SendState {
+        &mut self.send
+    }
+
+    /// Both at once.
+    #[inline]
+    pub fn split(&mut self) -> (&mut Stage, &mut SendState) {
+        (&mut self.stage, &mut self.send)
+    }
+
+    /// Whether a timer will fire for it.
+    pub fn has_timer(&self) -> bool {
+        self.wake_at != Soon::NEVER
+    }
+
+    /// Lets a timer fire at `at`. Returns when, unless an earlier one is set.
+    pub fn wake(&mut self, now: Tick, at: Tick) -> Option<Tick> {
+        if self.wake_at.tick(now) <= at {
+            return None;
+        }
+        self.wake_at = Soon::at(now, at);
+        Some(self.wake_at.tick(now))
+    }
+
+    /// A timer fires. False when an earlier one took over from it.
+    pub fn fire(&mut self, now: Tick) -> bool {
+        let is_due = self.wake_at.tick(now) <= now;
+        if is_due {
+            self.wake_at = Soon::NEVER;
+        }
+        is_due
+    }
+
+    /// The upgrade is done.
+    pub fn open(&mut self, encoding: Encoding, session: Session) {
+        self.send.set_encoding(encoding);
+        self.stage = Stage::Open(Reader::new(), session);
+    }
+
+    /// The connection is on its way out, unless its socket is gone already.
+    pub fn begin_closing(&mut self, deadline: Tick, goodbye: Option<Goodbye>) {
+        let reader = match &mut self.stage {
+            Stage::Open(reader, _) => std::mem::take(reader),
+            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => Reader::new(),
+        };
+        self.stage = match goodbye {
+            Some(goodbye) => Stage::Closing(Box::new(Closing { reader, deadline, goodbye })),
+            None => Stage::Shut,
+        };
+    }
+
+    /// Whether everything was said, or patience is over: then the plane is to end it.
+    pub fn finish_closing(&mut self) -> bool {
+        let Stage::Closing(closing) = &self.stage else { return false };
+        let is_over = match closing.goodbye {
+            Goodbye::Awaited => false,
+            Goodbye::Said => self.send.is_idle(),
+            Goodbye::Overdue => true,
+        };
+        if is_over {
+            self.stage = Stage::Shut;
+        }
+        is_over
     }
 }
 

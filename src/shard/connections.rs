@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::conn::{Conn, Stage};
 use crate::base::limits::TURN_PINGS_MAX;
-use crate::base::{ConnId, ShardId, Slots, Soon, Tick, Wheel};
+use crate::base::{ConnId, ShardId, Slots, Tick, Wheel};
 use crate::metrics::{Counter, Gauge, Protocol, Scribe, Tenant};
 use crate::session::Session;
 use crate::wire::Encoding;
@@ -79,32 +79,32 @@ impl Connections {
 
     /// The connection, unless it is a later one in the same slot.
     pub fn get(&self, id: ConnId) -> Option<&Conn> {
-        self.table.at(id.slot).filter(|conn| conn.generation == id.generation)
+        self.table.at(id.slot).filter(|conn| conn.generation() == id.generation)
     }
 
     /// The same, to change.
     #[inline]
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.table.at_mut(id.slot).filter(|conn| conn.generation == id.generation)
+        self.table.at_mut(id.slot).filter(|conn| conn.generation() == id.generation)
     }
 
     /// Who has a seat in a channel: seats are freed before their connection goes, so a slot
     /// is enough to find it.
     pub fn subscriber(&self, slot: u32) -> Option<(ConnId, &Conn)> {
         let conn = self.table.at(slot)?;
-        Some((ConnId { slot, generation: conn.generation }, conn))
+        Some((ConnId { slot, generation: conn.generation() }, conn))
     }
 
     /// The same, to change.
     #[inline]
     pub fn subscriber_mut(&mut self, slot: u32) -> Option<(ConnId, &mut Conn)> {
         let conn = self.table.at_mut(slot)?;
-        Some((ConnId { slot, generation: conn.generation }, conn))
+        Some((ConnId { slot, generation: conn.generation() }, conn))
     }
 
     /// The session of a connection that is open.
     pub fn session(&self, id: ConnId) -> Option<&Session> {
-        match &self.get(id)?.stage {
+        match self.get(id)?.stage() {
             Stage::Open(_, session) => Some(session),
             Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => None,
         }
@@ -186,12 +186,10 @@ impl Connections {
     /// Lets a connection's timer fire at `at` or before.
     pub fn wake(&mut self, now: Tick, id: ConnId, at: Tick) {
         if let Some(conn) = self.get_mut(id)
-            && at < conn.wake_at.tick(now)
+            && let Some(at) = conn.wake(now, at)
         {
-            conn.wake_at = Soon::at(now, at);
-            let conn_wake = conn.wake_at.tick(now);
             self.timers_begun += 1;
-            let deadline = self.together(conn_wake);
+            let deadline = self.together(at);
             self.wheel.set(deadline, id);
         }
     }
@@ -224,9 +222,8 @@ impl Connections {
     /// A timer of a connection is due. Returns the connection, unless an earlier timer took
     /// over from this one.
     pub fn fire(&mut self, now: Tick, id: ConnId) -> Option<&mut Conn> {
-        let conn = self.get_mut(id).filter(|conn| conn.wake_at.tick(now) <= now)?;
-        conn.wake_at = Soon::NEVER;
-        Some(conn)
+        let conn = self.get_mut(id)?;
+        conn.fire(now).then_some(conn)
     }
 
     /// One behind the highest slot.
@@ -253,7 +250,7 @@ impl Connections {
 
     /// All connections, for tests and the simulator.
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
-        self.table.iter().map(|(slot, conn)| (ConnId { slot, generation: conn.generation }, conn))
+        self.table.iter().map(|(slot, conn)| (ConnId { slot, generation: conn.generation() }, conn))
     }
 }
 
@@ -310,7 +307,7 @@ mod tests {
             while 0 < connections.due(now, 10, &mut ids) {}
             for id in ids {
                 if let Some(conn) = connections.fire(now, id) {
-                    assert_eq!(conn.generation, id.generation);
+                    assert_eq!(conn.generation(), id.generation);
                     let (_, wakes_at) = model.iter_mut().find(|one| one.0 == id).unwrap();
                     assert!(wakes_at.take().is_some_and(|at| at <= now), "it is due");
                 }

@@ -60,7 +60,7 @@ impl Shard {
         while 0 < left
             && let Some((id, conn)) = self.connections.next(&mut cursor, span)
         {
-            match &conn.stage {
+            match conn.stage() {
                 Stage::Open(..) => {
                     // Spread, so that they do not come back all at once.
                     let retry_after_ms = self.env.jitter_below(over_ms.max(1)) as u32;

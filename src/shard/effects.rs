@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::conn::{Closing, Goodbye, Stage, goodbye};
-use super::delivery::{Listing, Outbox};
+use super::conn::{Goodbye, Stage, goodbye};
 use super::fanout::{Audience, Gathering, Kind, Seat};
 use super::mesh::Posted;
 use super::{Gap, Shard};
@@ -19,7 +18,7 @@ impl Shard {
     pub(super) fn carry_out(&mut self, now: Now, id: ConnId) {
         self.observer.count_outcome(self.env.outcome());
         if let Some(messages) = self.env.take_messages() {
-            self.say(id, messages);
+            self.queue.say(&mut self.connections, id, messages);
         }
         let mut effects = self.env.take_effects();
         for effect in effects.drain(..) {
@@ -29,7 +28,7 @@ impl Shard {
                     self.sit(now, id, room, name, news_of_members);
                 }
                 Effect::Stand(place) => self.stand(place),
-                Effect::Release => self.release(id),
+                Effect::Release => self.queue.release(&mut self.connections, id),
                 Effect::Resume(held) => self.take_up_again(now, id, held),
                 Effect::Review(wanted) => self.review(now, id, &wanted),
                 Effect::Ping => self.ping(id),
@@ -49,7 +48,7 @@ impl Shard {
     pub(super) fn end(&mut self, now: Now, id: ConnId, fault: Fault) {
         let patience_ms = self.options.session.close_ms_max;
         let Some(conn) = self.connections.get_mut(id) else { return };
-        match &mut conn.stage {
+        match conn.stage_mut() {
             Stage::Upgrading(upgrading) => {
                 let since = upgrading.since;
                 self.begin_closing(now, id, fault);
@@ -58,18 +57,19 @@ impl Shard {
             Stage::Open(..) => {
                 // A frame of this turn had no place, and later ones may have had one: what
                 // waits has a gap, whatever the session ends for.
-                let has_gap = fault == Fault::Slow || self.slow.contains(&id);
+                let has_gap = fault == Fault::Slow || self.queue.is_slow(id);
                 self.leave(now, id, fault);
                 self.begin_closing(now, id, fault);
                 if has_gap {
-                    self.forget_waiting(now, id);
+                    let (queue, connections, mut seen) = self.delivering(now);
+                    queue.forget_waiting(connections, id, &mut seen);
                 }
                 if goodbye(fault).is_some() {
                     let frame = match fault {
                         Fault::PeerClosed(1005) => ws::close_frame_without_code(),
                         other => ws::close_frame(other.close_code(), &other.to_string()),
                     };
-                    self.push_control(id, frame);
+                    self.queue.push_control(&mut self.connections, id, frame);
                 }
             }
             Stage::Closing(closing) => {
@@ -80,7 +80,7 @@ impl Shard {
             Stage::Shut => (),
         }
         self.connections.wake(now.tick, id, now.tick.plus_ms(patience_ms));
-        self.list(id);
+        self.queue.list(&mut self.connections, id);
     }
 
     /// Passes on what rooms decided.
@@ -233,16 +233,10 @@ impl Shard {
         self.outbox_room_bytes(id) == 0
     }
 
-    /// What a connection's outbox has room for, without what it is about to be told.
+    /// What a connection's outbox has room for; all where there is no connection any more.
     fn outbox_room_bytes(&self, id: ConnId) -> usize {
         let bytes_max = self.options.session.outbox_bytes_max as usize;
-        let Some(conn) = self.connections.get(id) else { return bytes_max };
-        let told = self.listed.get(conn.listed.0 as usize).map_or(0, Listing::bytes);
-        let held = match &conn.stage {
-            Stage::Open(_, session) => session.held_recovery_bytes(),
-            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => 0,
-        };
-        bytes_max.saturating_sub(told + conn.outbox.bytes() + held)
+        self.connections.get(id).map_or(bytes_max, |conn| self.queue.room_bytes(conn))
     }
 
     /// Recoveries end where the outbox does, but one that is larger goes into an outbox
@@ -269,22 +263,14 @@ impl Shard {
         // What was said before the newcomer sat down is not for it.
         self.flush_room(now, room);
         let Some(conn) = self.connections.get_mut(id) else { return };
-        let kind = Kind { encoding: conn.encoding, news_of_members };
-        if let Stage::Open(_, session) = &mut conn.stage {
+        let (stage, send) = conn.split();
+        let kind = Kind { encoding: send.encoding(), news_of_members };
+        if let Stage::Open(_, session) = stage {
             if session.is_connecting() {
-                conn.outbox.hold();
+                send.hold();
             }
             session.sit(room, self.channels.sit(room, name, Seat::new(id.slot, kind)));
         }
-    }
-
-    /// The client knows its channels now: what they said meanwhile follows.
-    fn release(&mut self, id: ConnId) {
-        self.seal(id);
-        if let Some(conn) = self.connections.get_mut(id) {
-            conn.outbox.release();
-        }
-        self.list(id);
     }
 
     /// The session's rights have changed; only the shard knows its channels by name.
@@ -300,7 +286,7 @@ impl Shard {
     fn stand(&mut self, place: Place) {
         let Some((room, seat)) = self.channels.stand(place) else { return };
         if let Some((_, conn)) = self.connections.subscriber_mut(seat.slot())
-            && let Stage::Open(_, session) = &mut conn.stage
+            && let Stage::Open(_, session) = conn.stage_mut()
         {
             session.move_to(room, place);
         }
@@ -311,10 +297,11 @@ impl Shard {
         if let Some(session) = self.connections.session(id) {
             self.observer.on_end(now, session, &self.options.session, fault);
         }
-        self.lose(now, id, Outbox::forget_held);
+        let (queue, connections, mut seen) = self.delivering(now);
+        queue.forget_held(connections, id, &mut seen);
         let Some(conn) = self.connections.get_mut(id) else { return };
-        let encoding = conn.encoding;
-        let Stage::Open(_, session) = &mut conn.stage else { return };
+        let encoding = conn.send().encoding();
+        let Stage::Open(_, session) = conn.stage_mut() else { return };
         let unanswered = session.is_unanswered().then(|| self.env.user_of(session));
         self.env.leave(now, id, encoding, session);
         self.carry_out(now, id);
@@ -326,15 +313,9 @@ impl Shard {
 
     fn begin_closing(&mut self, now: Now, id: ConnId, fault: Fault) {
         let deadline = now.tick.plus_ms(self.options.session.close_ms_max);
-        let Some(conn) = self.connections.get_mut(id) else { return };
-        let reader = match &mut conn.stage {
-            Stage::Open(reader, _) => std::mem::take(reader),
-            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => ws::Reader::new(),
-        };
-        conn.stage = match goodbye(fault) {
-            Some(goodbye) => Stage::Closing(Box::new(Closing { reader, deadline, goodbye })),
-            None => Stage::Shut,
-        };
+        if let Some(conn) = self.connections.get_mut(id) {
+            conn.begin_closing(deadline, goodbye(fault));
+        }
     }
 
     /// Adds to what a channel says in this turn, if anybody here is in it.

@@ -3,7 +3,7 @@
 //! Deliberately absent: the measure (`lateness`), and who waits to be judged (`suspects`).
 
 use super::Shard;
-use super::conn::{Conn, Stage};
+use super::conn::Stage;
 use super::liveness::Judging;
 use crate::base::{Action, ConnId, Now, PeerSigns};
 use crate::metrics::{Counter, Gauge, Suspected};
@@ -68,7 +68,7 @@ impl Shard {
 
     fn judge_one(&mut self, now: Now, id: ConnId, signs: PeerSigns) {
         let Some(conn) = self.connections.get_mut(id) else { return };
-        match &conn.stage {
+        match conn.stage() {
             Stage::Upgrading(upgrading) => {
                 let since = upgrading.since;
                 let is_over = self.options.session.upgrade_ms_max <= now.tick.ms_since(since);
@@ -107,7 +107,7 @@ impl Shard {
     /// Nobody is judged now. Says whether this one has had twice its time.
     fn spare(&mut self, now: Now, id: ConnId) -> bool {
         let Some(conn) = self.connections.get_mut(id) else { return false };
-        match &conn.stage {
+        match conn.stage() {
             Stage::Upgrading(upgrading) => {
                 let over_ms = now.tick.ms_since(upgrading.since);
                 2 * self.options.session.upgrade_ms_max <= over_ms
@@ -128,12 +128,13 @@ impl Shard {
         self.scribe.add(Counter::Pings, 1);
         self.pings_count += 1;
         let Some(conn) = self.connections.get_mut(id) else { return };
-        let encoding = conn.encoding.index();
-        if let Conn { stage: Stage::Open(_, session), outbox, .. } = conn
-            && outbox.is_sending()
+        let (stage, send) = conn.split();
+        let encoding = send.encoding().index();
+        if let Stage::Open(_, session) = stage
+            && send.is_sending()
         {
             session.on_ping_queued();
         }
-        self.push_control(id, self.ping[encoding].clone());
+        self.queue.push_control(&mut self.connections, id, self.ping[encoding].clone());
     }
 }

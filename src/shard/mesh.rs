@@ -92,11 +92,6 @@ impl Mesh {
         trim_queue(&mut self.local);
     }
 
-    /// Total shards.
-    pub fn shards_count(&self) -> u16 {
-        self.lanes.len() as u16
-    }
-
     /// Where a room's questions go.
     pub fn home(&self, room: RoomId) -> ShardId {
         home(room, self.lanes.len() as u16)

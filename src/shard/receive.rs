@@ -3,9 +3,8 @@
 use bytes::BytesMut;
 
 use super::Shard;
-use super::conn::{Closing, Conn, Goodbye, Stage};
+use super::conn::{Conn, Goodbye, Stage};
 use super::connections::protocol;
-use super::delivery::{Fate, Outbox, RoundId};
 use super::halves::PartOwner;
 use super::judge::LOOK_AGAIN_MS;
 use super::observe::reject_reason;
@@ -44,7 +43,7 @@ impl Shard {
             return self.postpone(now, id, bytes);
         }
         let Some(conn) = self.connections.get_mut(id) else { return };
-        match &mut conn.stage {
+        match conn.stage_mut() {
             Stage::Upgrading(upgrading) if upgrading.head.is_empty() => {
                 self.on_head(now, id, bytes);
             }
@@ -66,23 +65,15 @@ impl Shard {
     }
 
     pub(super) fn on_sent(&mut self, now: Now, id: ConnId) {
-        let Some(conn) = self.connections.get_mut(id) else { return };
-        let cargo = self.waiting.keep(&mut conn.outbox, Outbox::sent);
-        if let Stage::Open(_, session) = &mut conn.stage {
-            session.on_sent(now.tick, &self.options.session);
+        let options = &self.options.session;
+        if let Some(round) = self.queue.on_sent(&mut self.connections, now.tick, options, id) {
+            self.observing(now).on_batch(&round);
         }
-        let round = std::mem::replace(&mut conn.round, RoundId::NOBODY);
-        let closing = matches!(conn.stage, Stage::Closing(_));
-        if closing || conn.outbox.is_ready() {
-            self.list(id);
-        }
-        self.count_delivered(cargo);
-        self.end_send(now, round, Fate::Left);
     }
 
     pub(super) fn on_timer(&mut self, now: Now, id: ConnId) {
         let Some(conn) = self.connections.fire(now.tick, id) else { return };
-        match &mut conn.stage {
+        match conn.stage_mut() {
             Stage::Upgrading(_) => {
                 self.suspects.push(now.tick, id, Suspicion::Deadline);
                 self.connections.wake(now.tick, id, now.tick.plus_ms(LOOK_AGAIN_MS));
@@ -99,8 +90,9 @@ impl Shard {
             // Patience is over: whatever has not left by now will not.
             Stage::Closing(closing) => {
                 closing.goodbye = Goodbye::Overdue;
-                self.forget_waiting(now, id);
-                self.list(id);
+                let (queue, connections, mut seen) = self.delivering(now);
+                queue.forget_waiting(connections, id, &mut seen);
+                queue.list(connections, id);
             }
             Stage::Shut => (),
         }
@@ -118,9 +110,8 @@ impl Shard {
     fn on_head(&mut self, now: Now, id: ConnId, head: &mut [u8]) {
         match ws::upgrade(head, &self.options.ws) {
             Ok(None) => {
-                if let Some(Conn { stage: Stage::Upgrading(upgrading), .. }) =
-                    self.connections.get_mut(id)
-                {
+                let conn = self.connections.get_mut(id);
+                if let Some(Stage::Upgrading(upgrading)) = conn.map(Conn::stage_mut) {
                     upgrading.head = head.to_vec();
                 }
             }
@@ -133,7 +124,7 @@ impl Shard {
                 let agent = upgrade.user_agent.as_deref().unwrap_or_default();
                 let ping_s = asked_ping_s(&upgrade.query);
                 self.open(now, id, encoding, Agent::of(agent.as_bytes()), ping_s);
-                self.push_control(id, upgrade.response.into());
+                self.queue.push_control(&mut self.connections, id, upgrade.response.into());
                 let rest = &mut head[upgrade.used..];
                 if !rest.is_empty() {
                     self.on_first_frames(now, id, Reader::new(), rest);
@@ -152,12 +143,11 @@ impl Shard {
     ) {
         let session = self.env.open(now, id, agent, ping_s);
         let conn = self.connections.get_mut(id).expect("its head was just read");
-        let since = match &conn.stage {
+        let since = match conn.stage() {
             Stage::Upgrading(upgrading) => upgrading.since,
             Stage::Open(..) | Stage::Closing(_) | Stage::Shut => now.tick,
         };
-        conn.encoding = encoding;
-        conn.stage = Stage::Open(Reader::new(), session);
+        conn.open(encoding, session);
         self.count_upgrade(now, since, Ok(()));
         self.connections.opened(encoding);
         self.rest(now, id);
@@ -167,16 +157,14 @@ impl Shard {
     pub(super) fn refuse_upgrade(&mut self, now: Now, id: ConnId, refusal: Refusal) {
         let deadline = now.tick.plus_ms(self.options.session.close_ms_max);
         let Some(conn) = self.connections.get_mut(id) else { return };
-        let since = match &conn.stage {
+        let since = match conn.stage() {
             Stage::Upgrading(upgrading) => upgrading.since,
             Stage::Open(..) | Stage::Closing(_) | Stage::Shut => return,
         };
-        let reader = Reader::new();
-        let goodbye = Goodbye::Said;
-        conn.stage = Stage::Closing(Box::new(Closing { reader, deadline, goodbye }));
+        conn.begin_closing(deadline, Some(Goodbye::Said));
         self.count_upgrade(now, since, Err(reject_reason(refusal)));
         self.connections.wake(now.tick, id, deadline);
-        self.push_control(id, refusal.response().into());
+        self.queue.push_control(&mut self.connections, id, refusal.response().into());
     }
 
     /// One upgrade less under way.
@@ -222,7 +210,7 @@ impl Shard {
         let mut input = Input::new(bytes);
         // The reader lets go of its last message when it finds that nothing follows.
         while !share.is_used_up() || input.is_empty() {
-            let fault = match self.connections.get_mut(id).map(|conn| &conn.stage) {
+            let fault = match self.connections.get(id).map(Conn::stage) {
                 Some(Stage::Open(..)) => match reader.next(&mut input, rules) {
                     Ok(None) => break,
                     Ok(Some(incoming)) => self.on_incoming(now, id, incoming, admission, share),
@@ -247,7 +235,7 @@ impl Shard {
             let _ = self.count_frames(now, id, crumbs_count);
         }
         let kept_bytes = reader.kept_bytes();
-        match self.connections.get_mut(id).map(|conn| &mut conn.stage) {
+        match self.connections.get_mut(id).map(Conn::stage_mut) {
             Some(Stage::Open(place, _)) => *place = reader,
             Some(Stage::Closing(closing)) => closing.reader = reader,
             Some(Stage::Upgrading(_) | Stage::Shut) | None => return self.postponed.forget(id),
@@ -265,11 +253,11 @@ impl Shard {
             // What it says from now on means nothing, so nothing of it is kept.
             self.halves.forget(victim);
             self.end(now, victim, Fault::HalfMessages);
-            match self.connections.get_mut(victim).map(|conn| &mut conn.stage) {
+            match self.connections.get_mut(victim).map(Conn::stage_mut) {
                 Some(Stage::Closing(closing)) => {
                     closing.reader = Reader::new();
                     closing.goodbye = Goodbye::Said;
-                    self.list(victim);
+                    self.queue.list(&mut self.connections, victim);
                 }
                 Some(Stage::Upgrading(_) | Stage::Open(..) | Stage::Shut) | None => (),
             }
@@ -297,11 +285,12 @@ impl Shard {
             }
         };
         let kept_bytes = reader.kept_bytes();
-        if let Some(Conn { stage: Stage::Closing(closing), .. }) = self.connections.get_mut(id) {
+        let conn = self.connections.get_mut(id);
+        if let Some(Stage::Closing(closing)) = conn.map(Conn::stage_mut) {
             closing.reader = reader;
             if said == Goodbye::Said {
                 closing.goodbye = said;
-                self.list(id);
+                self.queue.list(&mut self.connections, id);
             }
             self.halves.keep(id, PartOwner::Strangers, kept_bytes);
         }
@@ -325,8 +314,7 @@ impl Shard {
         admission: Admission,
         share: &mut Share,
     ) -> Option<Fault> {
-        let conn = self.connections.get_mut(id)?;
-        let encoding = conn.encoding;
+        let encoding = self.connections.get(id)?.send().encoding();
         let message = match incoming {
             Incoming::Text(text) if encoding == Encoding::Json => text.as_bytes(),
             Incoming::Binary(bytes) if encoding == Encoding::Protobuf => bytes,
@@ -338,7 +326,7 @@ impl Shard {
                 }
                 let mut pong = BytesMut::with_capacity(payload.len() + 2);
                 ws::put_frame(&mut pong, ws::Opcode::Pong, payload);
-                self.push_control(id, pong.freeze());
+                self.queue.push_control(&mut self.connections, id, pong.freeze());
                 return None;
             }
             Incoming::Pong(_) => {
@@ -436,8 +424,8 @@ impl Shard {
         decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
     ) -> Result<Option<T>, Panicked> {
         let Some(conn) = self.connections.get_mut(id) else { return Ok(None) };
-        let Stage::Open(_, session) = &mut conn.stage else { return Ok(None) };
-        let decided = self.env.decide(now, id, conn.encoding, session, decide);
+        let (Stage::Open(_, session), send) = conn.split() else { return Ok(None) };
+        let decided = self.env.decide(now, id, send.encoding(), session, decide);
         self.carry_out(now, id);
         decided.map(Some)
     }

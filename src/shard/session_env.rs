@@ -157,11 +157,6 @@ impl SessionEnv {
         self.load.pace
     }
 
-    /// For names.
-    pub fn names(&self) -> NameKey {
-        self.names
-    }
-
     /// Whose session it is.
     pub fn user_of(&self, session: &Session) -> UserHash {
         session.user_hash(self.names)

@@ -78,7 +78,7 @@ impl Shard {
 
     fn serve_piece(&mut self, now: Now, id: ConnId, piece: Piece, share: &mut Share) {
         let Some(conn) = self.connections.get_mut(id) else { return };
-        match (&mut conn.stage, piece) {
+        match (conn.stage_mut(), piece) {
             (Stage::Open(reader, _), Piece::Bytes(mut bytes, admission)) => {
                 let reader = std::mem::take(reader);
                 self.on_frames(now, id, reader, &mut bytes, admission, share);

@@ -14,9 +14,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::conn::Stage;
 use super::connections::Connections;
-use super::delivery::{Fate, Left, Level, Listing, Outbox, Rounds};
+use super::delivery::FlushQueue;
 use super::drain::Drain;
-use super::fanout::{Channels, Gatherings, put_message};
+use super::fanout::{Channels, Gathering, Gatherings, put_message};
 use super::halves::Halves;
 use super::liveness::{Lateness, Suspects};
 use super::mesh::Mesh;
@@ -26,7 +26,7 @@ use super::session_env::SessionEnv;
 use super::{Letter, Options, Order, Setup};
 use crate::base::limits::{IDLE_TURN_PINGS_MAX, TURN_PINGS_MAX, TURN_TIMERS_MAX};
 use crate::base::{
-    Action, Chance, ConnId, Ending, Event, Now, Prng, SealKey, SealPurpose, ShardId, Tick,
+    Action, Chance, ConnId, Ending, Event, Now, Prng, RoomId, SealKey, SealPurpose, ShardId, Tick,
     trim_list,
 };
 use crate::metrics::{Gauge, Phase, Scribe, UnderWay};
@@ -53,12 +53,8 @@ pub struct Shard {
     pub(super) drain: Option<Drain>,
     /// What channels say in this turn.
     pub(super) gatherings: Gatherings,
-    /// Connections with something to send in this turn.
-    pub(super) listed: Vec<Listing>,
-    /// What waits in the outboxes of all connections.
-    pub(super) waiting: Level,
-    /// Connections whose outbox is full; closed before the turn ends.
-    pub(super) slow: Vec<ConnId>,
+    /// What connections have to send in this turn.
+    pub(super) queue: FlushQueue,
     /// Messages of which a part has come.
     pub(super) halves: Halves,
     /// What connections said beyond their share of a turn.
@@ -73,10 +69,6 @@ pub struct Shard {
     pub(super) for_store: Vec<Request>,
     /// All that is measured, noted down, sampled and looked for.
     pub(super) observer: Observer,
-    /// What was said and has not left wholly.
-    pub(super) rounds: Rounds,
-    /// Kept between losses for its capacity only.
-    pub(super) left: Left,
 }
 
 impl Shard {
@@ -84,7 +76,6 @@ impl Shard {
     pub fn new(setup: Setup) -> Shard {
         let mut chance = Chance { jitter: Prng::from_seed(setup.seed), ids: setup.ids };
         let room_options = Arc::new(setup.options.room.clone());
-        let outbox_bytes_max = setup.options.session.outbox_bytes_max;
         let silent_key = SealKey::derive(setup.names.0, SealPurpose::SilentRoom);
         let place = (setup.id, setup.shards_count);
         let ping_interval_ms = setup.options.session.ping_interval_ms;
@@ -92,6 +83,7 @@ impl Shard {
         let connections = Connections::new(setup.now.tick, place, ping_interval_ms, scribe);
         let rooms = Rooms::new(setup.now, room_options, chance.ids.fork(), silent_key);
         let (options, scribe) = (Arc::clone(&setup.options), Rc::clone(&setup.scribe));
+        let queue = FlushQueue::new(setup.id, &setup.options.session, &setup.scribe);
         let observer = Observer::new(&setup.options, setup.names, &setup.scribe);
         let env = SessionEnv::new(options, setup.keys, setup.names, chance, scribe);
         Shard {
@@ -109,9 +101,7 @@ impl Shard {
             channels: Channels::default(),
             drain: None,
             gatherings: Gatherings::default(),
-            listed: Vec::new(),
-            waiting: Level::new(outbox_bytes_max),
-            slow: Vec::new(),
+            queue,
             halves: Halves::default(),
             postponed: Postponed::default(),
             shares: Shares::default(),
@@ -119,8 +109,6 @@ impl Shard {
             out: Out::default(),
             for_store: Vec::new(),
             observer,
-            rounds: Rounds::default(),
-            left: Left::default(),
         }
     }
 
@@ -182,20 +170,19 @@ impl Shard {
         self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
         self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
         self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
-        self.scribe.set(Gauge::SendQueueBytes, self.waiting.bytes());
-        self.scribe.set(Gauge::SlowConsumers, self.waiting.slow_count());
+        self.scribe.set(Gauge::SendQueueBytes, self.queue.totals().bytes());
+        self.scribe.set(Gauge::SlowConsumers, self.queue.totals().slow_count());
         self.scribe.set(Gauge::CoreConnections, self.connections.len() as u64);
-        self.scribe.set(Gauge::InFlight, self.waiting.publications_count());
+        self.scribe.set(Gauge::InFlight, self.queue.totals().publications_count());
         self.scribe.set(Gauge::HandshakesInFlight, u64::from(self.connections.upgrading_count()));
     }
 
     /// Gives back what a turn with very much to do has left of lists that are kept for
     /// their capacity only. To be called now and then, and not in each turn.
     pub fn trim(&mut self) {
-        trim_list(&mut self.listed);
+        self.queue.trim();
         trim_list(&mut self.for_store);
         self.env.trim();
-        trim_list(&mut self.left.rounds);
         self.out.trim();
         self.gatherings.trim();
         self.mesh.trim();
@@ -209,7 +196,7 @@ impl Shard {
         let postponed = (!self.postponed.is_empty()).then_some(Tick(0));
         let suspects = self.suspects.next_wake();
         let (timers, rooms, seal) =
-            (self.connections.first_due(), self.rooms.next_wake(), self.next_seal());
+            (self.connections.first_due(), self.rooms.next_wake(), self.queue.next_seal());
         let wakes = [timers, rooms, drain, seal, scans, postponed, suspects];
         wakes.into_iter().flatten().min()
     }
@@ -318,19 +305,20 @@ impl Shard {
         let fault = match ending {
             Ending::Closed | Ending::Reset | Ending::Unreachable => Fault::Broken,
             // Its kernel may have answered all the time: it took no more bytes.
-            Ending::TimedOut if conn.outbox.is_sending() => Fault::Slow,
+            Ending::TimedOut if conn.send().is_sending() => Fault::Slow,
             Ending::TimedOut => Fault::PeerGone,
         };
-        match &conn.stage {
+        match conn.stage() {
             Stage::Upgrading(_) | Stage::Open(..) => self.end(now, id, fault),
             Stage::Closing(_) | Stage::Shut => (),
         }
-        self.forget_waiting(now, id);
-        self.lose(now, id, Outbox::abandon);
         self.halves.forget(id);
         self.postponed.forget(id);
-        if let Some(conn) = self.connections.remove(id) {
-            self.end_send(now, conn.round, Fate::Lost);
+        let (queue, connections, mut seen) = self.delivering(now);
+        queue.forget_waiting(connections, id, &mut seen);
+        queue.abandon(connections, id, &mut seen);
+        if let Some(conn) = connections.remove(id) {
+            queue.on_gone(conn, &mut seen);
         }
     }
 
@@ -338,6 +326,56 @@ impl Shard {
     pub(super) fn observing(&mut self, now: Now) -> Observing<'_> {
         let Shard { observer, channels, rooms, env, .. } = self;
         Observing::new(now, observer, channels, rooms, env.ids())
+    }
+
+    /// The connections and what they have to send, with the moment of an observation.
+    pub(super) fn delivering(
+        &mut self,
+        now: Now,
+    ) -> (&mut FlushQueue, &mut Connections, Observing<'_>) {
+        let Shard { queue, connections, observer, channels, rooms, env, .. } = self;
+        (queue, connections, Observing::new(now, observer, channels, rooms, env.ids()))
+    }
+
+    /// Turns everything that was decided into sends.
+    ///
+    /// Ending a slow reader may set off news to others, who may turn out to be
+    /// slow: each round ends at least one session, so the rounds end.
+    fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
+        loop {
+            for gathering in self.gatherings.take_all() {
+                self.flush(now, gathering, Some(out));
+            }
+            let Shard { queue, connections, .. } = self;
+            queue.seal_or_hold(connections, now.tick);
+            if !queue.has_slow() {
+                break;
+            }
+            for id in queue.take_slow() {
+                if self.connections.session(id).is_some() {
+                    self.end(now, id, Fault::Slow);
+                }
+            }
+            self.read_local(now);
+        }
+        let (queue, connections, mut seen) = self.delivering(now);
+        queue.send_all(connections, out, &mut seen);
+    }
+
+    /// Hands out what a channel said so far, before its subscribers change.
+    pub(super) fn flush_room(&mut self, now: Now, room: RoomId) {
+        if let Some(gathering) = self.gatherings.take(room) {
+            self.flush(now, gathering, None);
+        }
+    }
+
+    /// What the last subscriber of a channel left behind, who heard it no more, is dropped.
+    fn flush(&mut self, now: Now, gathering: Gathering, out: Option<&mut Vec<Action>>) {
+        let Shard { queue, connections, observer, channels, rooms, env, .. } = self;
+        let channel = channels.find(gathering.room).and_then(|at| channels.at(at));
+        let Some(channel) = channel else { return };
+        let mut seen = Observing::new(now, observer, channels, rooms, env.ids());
+        queue.flush(connections, channel, gathering, out, &mut seen);
     }
 
     /// So many direct messages waited in the store until their time was over.

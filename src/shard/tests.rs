@@ -827,7 +827,7 @@ fn who_leaves_while_answers_wait_leaves_nothing_behind() {
     let (mut world, ann) = half_answered(&PING_AND_FAR);
     world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Reset));
     world.turn(0);
-    assert!(world.shards[0].listed.is_empty());
+    assert!(world.shards[0].queue.len() == 0);
     world.settle();
     assert_eq!(world.shards[1].rooms.members().count(), 0, "it was let in, and out again");
 }

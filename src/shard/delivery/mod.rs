@@ -1,26 +1,43 @@
-//! From decisions to sends: at the end of a turn, one for each connection.
+//! From what is said to sends: what waits for each connection, and at the end of a turn one
+//! send for each.
+//!
+//! `FlushQueue` lists the connections with something to send and knows what waits in all of
+//! them; what waits for one connection lies in it, as its `SendState`, and changes in here
+//! alone.
+//!
+//! Invariants: a connection is on the list at most once, and knows its place there; every
+//! change of an outbox goes through `totals`, but for sends that are given at once, which
+//! `launch` counts; a connection has at most one send in flight.
+//!
+//! Deliberately absent: who is ended for being slow, and what a channel says (`fanout`).
 
 mod batches;
+mod ledger;
 mod outbox;
 mod publication_counts;
+mod send_state;
 mod totals;
 
-use std::mem;
+use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use batches::{Fate, Round, Rounds};
-pub use outbox::{Lane, Left, Limits, News, Outbox, Push, RoundId};
+pub use batches::Round;
 pub use publication_counts::Cargo;
-pub use totals::Level;
+pub use send_state::SendState;
 
-use super::Shard;
-use super::conn::{Conn, Goodbye, Listed, Stage};
-use super::fanout::{Gathering, opcode};
+use batches::{Fate, Rounds};
+use ledger::SendLedger;
+use outbox::{Lane, Left, Limits, News, Outbox, Push, RoundId};
+use totals::Level;
+
+use super::conn::{Conn, Stage};
+use super::connections::Connections;
+use super::fanout::{Channel, Gathering, opcode};
 use super::observe::{Observing, work_in};
-use crate::base::{Action, ConnId, Now, RoomId, Tick};
-use crate::metrics::{ChatType, Counter, DeliveryOutcome};
-use crate::session::{Fault, Session};
+use crate::base::{Action, ConnId, ShardId, Tick, trim_list};
+use crate::metrics::{Counter, Scribe};
+use crate::session::{self, Session};
 use crate::wire;
 use crate::ws;
 
@@ -31,9 +48,23 @@ const CONTROL_MESSAGES_BYTES_MAX: usize = 4 << 10;
 /// that all leave in one frame. A home that is slower than this is in trouble.
 const TOGETHER_MS_MAX: u64 = 20;
 
+/// What the connections of one shard have to send.
+pub struct FlushQueue {
+    /// Connections with something to send in this turn.
+    entries: Vec<Listing>,
+    /// What waits in the outboxes of all connections.
+    totals: Level,
+    /// Connections whose outbox is full; ended before the turn is.
+    slow: Vec<ConnId>,
+    ledger: SendLedger,
+    limits: Limits,
+    shard: ShardId,
+    scribe: Rc<Scribe>,
+}
+
 /// One connection on the turn's list.
 #[derive(Debug)]
-pub struct Listing {
+struct Listing {
     id: ConnId,
     /// Since when it waits for more answers to send them together.
     held_since: Option<Tick>,
@@ -41,304 +72,362 @@ pub struct Listing {
     messages: BytesMut,
 }
 
-impl Listing {
-    /// What it is told so far.
-    pub fn bytes(&self) -> usize {
-        self.messages.len()
-    }
-}
-
-impl Shard {
-    /// Turns everything that was decided into sends.
-    ///
-    /// Closing a slow reader may set off news to others, who may turn out to be
-    /// slow: each round ends at least one session, so the rounds end.
-    pub(super) fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
-        let mut sealed = 0;
-        loop {
-            for gathering in self.gatherings.take_all() {
-                self.flush(now, gathering, Some(out));
-            }
-            while sealed < self.listed.len() {
-                self.seal_or_hold(now, sealed);
-                sealed += 1;
-            }
-            if self.slow.is_empty() {
-                break;
-            }
-            self.end_slow(now);
-            self.read_local(now);
-            sealed = 0;
-        }
-        let mut listed = std::mem::take(&mut self.listed);
-        listed.retain(|listing| {
-            self.scribe.work_on(self.id.0, listing.id);
-            self.send_waiting(now, listing.id, out);
-            listing.held_since.is_some()
-        });
-        for (index, listing) in (0..).zip(&listed) {
-            if let Some(conn) = self.connections.get_mut(listing.id) {
-                conn.listed = Listed(index);
-            }
-        }
-        self.listed = listed;
-    }
-
-    /// When the connection that waits longest for more answers waits no more.
-    pub(super) fn next_seal(&self) -> Option<Tick> {
-        let since = self.listed.first()?.held_since?;
-        Some(since.plus_ms(TOGETHER_MS_MAX))
-    }
-
-    /// Ends the frame of a connection's messages, or keeps it open for answers
-    /// that rooms still owe: connect and subscribe come in one message, and are
-    /// answered in one. What else is sent to the connection ends it, too.
-    fn seal_or_hold(&mut self, now: Now, index: usize) {
-        let Listing { id, held_since, ref messages } = self.listed[index];
-        let since = held_since.unwrap_or(now.tick);
-        let holds = !messages.is_empty()
-            && messages.len() <= CONTROL_MESSAGES_BYTES_MAX
-            && now.tick.ms_since(since) < TOGETHER_MS_MAX
-            && self.connections.session(id).is_some_and(Session::is_unanswered);
-        self.listed[index].held_since = holds.then_some(since);
-        if !holds {
-            self.seal(id);
+impl FlushQueue {
+    /// Nothing waits.
+    pub fn new(shard: ShardId, options: &session::Options, scribe: &Rc<Scribe>) -> FlushQueue {
+        FlushQueue {
+            entries: Vec::new(),
+            totals: Level::new(options.outbox_bytes_max),
+            slow: Vec::new(),
+            ledger: SendLedger::new(Rc::clone(scribe)),
+            limits: Limits {
+                data_bytes_max: options.outbox_bytes_max,
+                control_bytes_max: options.control_bytes_max,
+            },
+            shard,
+            scribe: Rc::clone(scribe),
         }
     }
 
     /// Puts a connection on the turn's list.
-    pub(super) fn list(&mut self, id: ConnId) {
-        if let Some(conn) = self.connections.get_mut(id) {
-            put_on(&mut self.listed, conn, id);
+    pub fn list(&mut self, connections: &mut Connections, id: ConnId) {
+        if let Some(conn) = connections.get_mut(id) {
+            put_on(&mut self.entries, conn.send_mut(), id);
         }
     }
 
     /// Messages for one connection; those of one turn share a frame.
-    pub(super) fn say(&mut self, id: ConnId, messages: BytesMut) {
-        self.list(id);
-        let Some(conn) = self.connections.get_mut(id) else { return };
-        let (encoding, place) = (conn.encoding, conn.listed);
-        let listing = &mut self.listed[place.0 as usize];
-        if listing.messages.is_empty() {
-            listing.messages = messages;
+    pub fn say(&mut self, connections: &mut Connections, id: ConnId, messages: BytesMut) {
+        let Some(conn) = connections.get_mut(id) else { return };
+        let send = conn.send_mut();
+        put_on(&mut self.entries, send, id);
+        let place = send.place().expect("it was just listed");
+        let entry = &mut self.entries[place];
+        if entry.messages.is_empty() {
+            entry.messages = messages;
         } else {
-            wire::separate(encoding, &mut listing.messages);
-            listing.messages.extend_from_slice(&messages);
+            wire::separate(send.encoding(), &mut entry.messages);
+            entry.messages.extend_from_slice(&messages);
         }
     }
 
     /// Ends the frame that a connection's messages share, so that something
     /// else can follow it.
-    pub(super) fn seal(&mut self, id: ConnId) {
-        let limits = self.limits();
-        if let Some(conn) = self.connections.get_mut(id)
-            && seal(&mut self.listed, &mut self.waiting, conn, limits) == Push::Full
+    pub fn seal(&mut self, connections: &mut Connections, id: ConnId) {
+        if let Some(conn) = connections.get_mut(id)
+            && seal(&mut self.entries, &mut self.totals, conn.send_mut(), self.limits) == Push::Full
         {
             self.slow.push(id);
         }
     }
 
-    /// Forgets what a connection has not been sent yet.
-    pub(super) fn forget_waiting(&mut self, now: Now, id: ConnId) {
-        self.lose(now, id, Outbox::clear);
-        let Some(conn) = self.connections.get_mut(id) else { return };
-        if conn.listed != Listed::NOWHERE {
-            self.listed[conn.listed.0 as usize].messages.clear();
+    /// A frame of the control lane, behind what the connection was told before.
+    pub fn push_control(&mut self, connections: &mut Connections, id: ConnId, frame: Bytes) {
+        self.seal(connections, id);
+        let (limits, Some(conn)) = (self.limits, connections.get_mut(id)) else { return };
+        let push = |outbox: &mut Outbox| outbox.push(Lane::Control, frame, limits);
+        if self.totals.keep(conn.send_mut().outbox_mut(), push) == Push::Full {
+            self.slow.push(id);
         }
+        put_on(&mut self.entries, conn.send_mut(), id);
+    }
+
+    /// The client knows its channels now: what they said meanwhile follows.
+    pub fn release(&mut self, connections: &mut Connections, id: ConnId) {
+        self.seal(connections, id);
+        let Some(conn) = connections.get_mut(id) else { return };
+        conn.send_mut().outbox_mut().release();
+        put_on(&mut self.entries, conn.send_mut(), id);
+    }
+
+    /// What a connection's outbox has room for, without what it is about to be told.
+    pub fn room_bytes(&self, conn: &Conn) -> usize {
+        let send = conn.send();
+        let told = send.place().map_or(0, |place| self.entries[place].messages.len());
+        let held = match conn.stage() {
+            Stage::Open(_, session) => session.held_recovery_bytes(),
+            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => 0,
+        };
+        (self.limits.data_bytes_max as usize).saturating_sub(told + send.bytes() + held)
+    }
+
+    /// The send in flight of a connection has left. Returns what a channel said, when that
+    /// was the last of its sends: nearly every delivery ends here, and nothing else is paid.
+    #[inline]
+    #[must_use]
+    pub fn on_sent(
+        &mut self,
+        connections: &mut Connections,
+        now: Tick,
+        options: &session::Options,
+        id: ConnId,
+    ) -> Option<Round> {
+        let (stage, send) = connections.get_mut(id)?.split();
+        let cargo = self.totals.keep(send.outbox_mut(), Outbox::sent);
+        let is_closing = match stage {
+            Stage::Open(_, session) => {
+                session.on_sent(now, options);
+                false
+            }
+            Stage::Closing(_) => true,
+            Stage::Upgrading(_) | Stage::Shut => false,
+        };
+        let round = send.take_round();
+        if is_closing || send.is_ready() {
+            put_on(&mut self.entries, send, id);
+        }
+        self.ledger.on_sent(cargo, round)
+    }
+
+    /// A connection is gone with its send in flight and all that waited.
+    pub fn on_gone(&mut self, mut conn: Conn, seen: &mut Observing<'_>) {
+        let round = conn.send_mut().take_round();
+        self.ledger.end(round, Fate::Lost, seen);
+    }
+
+    /// Forgets what a connection has not been sent yet.
+    pub fn forget_waiting(
+        &mut self,
+        connections: &mut Connections,
+        id: ConnId,
+        seen: &mut Observing<'_>,
+    ) {
+        self.lose(connections, id, Outbox::clear, seen);
+        let Some(conn) = connections.get(id) else { return };
+        if let Some(place) = conn.send().place() {
+            self.entries[place].messages.clear();
+        }
+    }
+
+    /// Forgets what is held for a connection that will never know its channels.
+    pub fn forget_held(
+        &mut self,
+        connections: &mut Connections,
+        id: ConnId,
+        seen: &mut Observing<'_>,
+    ) {
+        self.lose(connections, id, Outbox::forget_held, seen);
+    }
+
+    /// Forgets also what is in flight: the socket is gone.
+    pub fn abandon(&mut self, connections: &mut Connections, id: ConnId, seen: &mut Observing<'_>) {
+        self.lose(connections, id, Outbox::abandon, seen);
     }
 
     /// Takes from an outbox what its reader will not get.
-    pub(super) fn lose(&mut self, now: Now, id: ConnId, take: impl FnOnce(&mut Outbox, &mut Left)) {
-        let Some(conn) = self.connections.get_mut(id) else { return };
-        let mut left = std::mem::take(&mut self.left);
-        self.waiting.keep(&mut conn.outbox, |outbox| take(outbox, &mut left));
-        self.settle(now, &mut left, Fate::Lost);
-        self.left = left;
+    fn lose(
+        &mut self,
+        connections: &mut Connections,
+        id: ConnId,
+        take: impl FnOnce(&mut Outbox, &mut Left),
+        seen: &mut Observing<'_>,
+    ) {
+        let Some(conn) = connections.get_mut(id) else { return };
+        let released = self.ledger.released();
+        self.totals.keep(conn.send_mut().outbox_mut(), |outbox| take(outbox, released));
+        self.ledger.settle(Fate::Lost, seen);
     }
 
-    /// Hands out what a channel said so far, before its subscribers change.
-    pub(super) fn flush_room(&mut self, now: Now, room: RoomId) {
-        if let Some(gathering) = self.gatherings.take(room) {
-            self.flush(now, gathering, None);
-        }
-    }
-
-    /// Gives every subscriber its slice. With `out`, who has nothing else
+    /// Gives every subscriber of a channel its slice. With `out`, who has nothing else
     /// waiting gets it without a detour; for the others it joins the queue.
-    fn flush(&mut self, now: Now, mut gathering: Gathering, mut out: Option<&mut Vec<Action>>) {
-        let limits = self.limits();
-        let Some(channel) = self.channels.find(gathering.room) else { return };
-        let channel = self.channels.at(channel).expect("it was just found");
-        work_in(&self.scribe, Some(&channel.name), gathering.room);
+    pub fn flush(
+        &mut self,
+        connections: &mut Connections,
+        channel: &Channel,
+        mut gathering: Gathering,
+        mut out: Option<&mut Vec<Action>>,
+        seen: &mut Observing<'_>,
+    ) {
+        let FlushQueue { entries, totals, slow, ledger, limits, scribe, .. } = self;
+        work_in(scribe, Some(&channel.name), channel.room);
         let (publications_count, cargo) = (gathering.publications_count(), gathering.cargo());
         let round = match publications_count {
             0 => RoundId::NOBODY,
             1.. => {
                 // Whoever is in a channel is of its tenant.
                 let first = channel.seats().first().map(|seat| seat.slot());
-                let first = first.and_then(|slot| self.connections.subscriber(slot));
-                let tenant = first.and_then(|(id, _)| self.connections.tenant_of(id));
-                let ways = mem::take(&mut gathering.ways);
-                self.rounds.begin(now.moment, gathering.room, tenant, ways)
+                let first = first.and_then(|slot| connections.subscriber(slot));
+                let tenant = first.and_then(|(id, _)| connections.tenant_of(id));
+                let ways = std::mem::take(&mut gathering.ways);
+                ledger.begin(seen.now().moment, channel.room, tenant, ways)
             }
         };
         let (mut at_once, mut queued, mut refused) = (0, 0, 0);
         let frames = gathering.finish();
         for seat in channel.seats() {
             let frame = &frames[seat.kind_index()];
-            let Some((id, conn)) = self.connections.subscriber_mut(seat.slot()) else {
-                refused += 1;
-                continue;
-            };
             if frame.is_empty() {
                 continue;
             }
-            let mut full = seal(&mut self.listed, &mut self.waiting, conn, limits) == Push::Full;
+            let subscriber = connections.subscriber_mut(seat.slot());
+            let (id, conn) = subscriber.expect("a seat is freed before its connection goes");
+            let send = conn.send_mut();
+            let mut full = seal(entries, totals, send, *limits) == Push::Full;
             if let Some(out) = &mut out
-                && conn.outbox.is_idle()
+                && send.is_idle()
             {
-                conn.round = round;
-                out.push(Action::Send(id, conn.outbox.send_at_once(frame.clone(), cargo)));
+                out.push(Action::Send(id, send.send_at_once(frame.clone(), cargo, round)));
                 at_once += 1;
             } else {
                 let news = News { frame: frame.clone(), cargo, round };
-                match self.waiting.keep(&mut conn.outbox, |outbox| outbox.push_news(news, limits)) {
+                let push = |outbox: &mut Outbox| outbox.push_news(news, *limits);
+                match totals.keep(send.outbox_mut(), push) {
                     Push::Queued => queued += 1,
                     Push::Full => {
                         refused += 1;
                         full = true;
                     }
                 }
-                put_on(&mut self.listed, conn, id);
+                put_on(entries, send, id);
             }
             if full {
-                self.slow.push(id);
+                slow.push(id);
             }
         }
         if 0 < publications_count {
-            self.waiting.launch(at_once * publications_count);
+            totals.launch(at_once * publications_count);
             let recipients = at_once + queued + refused;
-            self.scribe.add(Counter::Recipients, recipients * publications_count);
-            let mut left = mem::take(&mut self.left);
-            (0..refused).for_each(|_| left.lose_cargo(cargo));
-            self.settle(now, &mut left, Fate::Lost);
-            self.left = left;
-            let sends = (at_once + queued) as u32;
-            let over = self.rounds.given(round, sends, refused as u32);
-            let Shard { observer, channels, rooms, env, rounds, .. } = self;
-            let mut seen = Observing::new(now, observer, channels, rooms, env.ids());
-            if let Some(round) = over.as_ref().or_else(|| rounds.at(round)) {
-                seen.on_given(round, sends);
-            }
-            if let Some(round) = over {
-                seen.on_batch(&round);
-            }
+            scribe.add(Counter::Recipients, recipients * publications_count);
+            (0..refused).for_each(|_| ledger.released().lose_cargo(cargo));
+            ledger.settle(Fate::Lost, seen);
+            ledger.given(round, (at_once + queued) as u32, refused as u32, seen);
         }
     }
 
-    fn end_slow(&mut self, now: Now) {
-        for id in std::mem::take(&mut self.slow) {
-            if self.connections.session(id).is_some() {
-                self.end(now, id, Fault::Slow);
+    /// Ends the frames of all on the list but those that wait for more answers.
+    pub fn seal_or_hold(&mut self, connections: &mut Connections, now: Tick) {
+        for place in 0..self.entries.len() {
+            self.seal_or_hold_at(connections, now, place);
+        }
+    }
+
+    /// Ends the frame of a connection's messages, or keeps it open for answers
+    /// that rooms still owe: connect and subscribe come in one message, and are
+    /// answered in one. What else is sent to the connection ends it, too.
+    fn seal_or_hold_at(&mut self, connections: &mut Connections, now: Tick, place: usize) {
+        let Listing { id, held_since, ref messages } = self.entries[place];
+        let since = held_since.unwrap_or(now);
+        let holds = !messages.is_empty()
+            && messages.len() <= CONTROL_MESSAGES_BYTES_MAX
+            && now.ms_since(since) < TOGETHER_MS_MAX
+            && connections.session(id).is_some_and(Session::is_unanswered);
+        self.entries[place].held_since = holds.then_some(since);
+        if !holds {
+            self.seal(connections, id);
+        }
+    }
+
+    /// Gives the next send of each connection on the list, or its end. Who waits for more
+    /// answers stays on it.
+    pub fn send_all(
+        &mut self,
+        connections: &mut Connections,
+        out: &mut Vec<Action>,
+        seen: &mut Observing<'_>,
+    ) {
+        let FlushQueue { entries, totals, ledger, shard, scribe, .. } = self;
+        let mut places = 0..;
+        entries.retain(|entry| {
+            let (id, place) = (entry.id, places.next());
+            scribe.work_on(shard.0, id);
+            if let Some(conn) = connections.get_mut(id) {
+                assert_eq!(conn.send().place(), place, "a connection knows its place");
+                send_waiting(totals, ledger, conn, id, out);
+                if ledger.released().has_rounds() {
+                    // They leave with the send; that it left is told of the first only.
+                    ledger.settle(Fate::Left, seen);
+                }
             }
-        }
-    }
-
-    /// The next send of one connection, or its end.
-    fn send_waiting(&mut self, now: Now, id: ConnId, out: &mut Vec<Action>) {
-        let Some(conn) = self.connections.get_mut(id) else { return };
-        conn.listed = Listed::NOWHERE;
-        let left = &mut self.left;
-        if let Some(send) = self.waiting.keep(&mut conn.outbox, |outbox| outbox.next_send(left)) {
-            conn.round = send.round;
-            out.push(Action::Send(id, send.bytes));
-        }
-        if let Stage::Closing(closing) = &conn.stage {
-            let over = match closing.goodbye {
-                Goodbye::Awaited => false,
-                Goodbye::Said => conn.outbox.is_idle(),
-                Goodbye::Overdue => true,
-            };
-            if over {
-                conn.stage = Stage::Shut;
-                out.push(Action::Close(id));
-            }
-        }
-        if !self.left.rounds.is_empty() {
-            // They leave with the send; that it left is told of the first only.
-            let mut left = mem::take(&mut self.left);
-            self.settle(now, &mut left, Fate::Left);
-            self.left = left;
-        }
-    }
-
-    /// Counts what is lost, and tells rounds of sends that are over.
-    fn settle(&mut self, now: Now, left: &mut Left, fate: Fate) {
-        for (chat_type, lost) in ChatType::ALL.iter().zip(&mut left.lost) {
-            let failed = Counter::Delivered(*chat_type, DeliveryOutcome::Failed);
-            self.scribe.add(failed, mem::take(lost));
-        }
-        for round in left.rounds.drain(..) {
-            self.end_send(now, round, fate);
-        }
-    }
-
-    /// A send with this in it has left.
-    pub(super) fn count_delivered(&self, cargo: Cargo) {
-        if cargo != Cargo::NONE {
-            for (chat_type, count) in ChatType::ALL.iter().zip(cargo.counts()) {
-                let delivered = Counter::Delivered(*chat_type, DeliveryOutcome::Delivered);
-                self.scribe.add(delivered, u64::from(count));
+            entry.held_since.is_some()
+        });
+        for (place, entry) in entries.iter().enumerate() {
+            if let Some(conn) = connections.get_mut(entry.id) {
+                conn.send_mut().put_at(place);
             }
         }
     }
 
-    /// A send of a round is over.
-    pub(super) fn end_send(&mut self, now: Now, round: RoundId, fate: Fate) {
-        if let Some(round) = self.rounds.over(round, fate) {
-            self.observing(now).on_batch(&round);
-        }
+    /// Whether a frame for this connection had no place in this turn.
+    pub fn is_slow(&self, id: ConnId) -> bool {
+        self.slow.contains(&id)
     }
 
-    fn limits(&self) -> Limits {
-        Limits {
-            data_bytes_max: self.options.session.outbox_bytes_max,
-            control_bytes_max: self.options.session.control_bytes_max,
-        }
+    /// Whether there is anybody to be ended for that.
+    pub fn has_slow(&self) -> bool {
+        !self.slow.is_empty()
     }
 
-    /// A frame of the control lane, behind what the connection was told before.
-    pub(super) fn push_control(&mut self, id: ConnId, frame: Bytes) {
-        self.seal(id);
-        let limits = self.limits();
-        let Some(conn) = self.connections.get_mut(id) else { return };
-        let push = |outbox: &mut Outbox| outbox.push(Lane::Control, frame, limits);
-        if self.waiting.keep(&mut conn.outbox, push) == Push::Full {
-            self.slow.push(id);
-        }
-        self.list(id);
+    /// Who is to be ended for that, in the order in which it was found out.
+    pub fn take_slow(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.slow)
+    }
+
+    /// When the connection that waits longest for more answers waits no more.
+    pub fn next_seal(&self) -> Option<Tick> {
+        let since = self.entries.first()?.held_since?;
+        Some(since.plus_ms(TOGETHER_MS_MAX))
+    }
+
+    /// What waits in all outboxes.
+    pub fn totals(&self) -> &Level {
+        &self.totals
+    }
+
+    /// What channels said and has not left wholly, as far as it is followed.
+    pub fn rounds_count(&self) -> usize {
+        self.ledger.rounds_count()
+    }
+
+    /// How many connections are on the list.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Gives back what a turn with very much to do has left.
+    pub fn trim(&mut self) {
+        trim_list(&mut self.entries);
+        self.ledger.trim();
     }
 }
 
-fn put_on(listed: &mut Vec<Listing>, conn: &mut Conn, id: ConnId) {
-    if conn.listed == Listed::NOWHERE {
-        conn.listed = Listed(listed.len() as u32);
-        listed.push(Listing { id, held_since: None, messages: BytesMut::new() });
+/// The next send of one connection, or its end.
+fn send_waiting(
+    totals: &mut Level,
+    ledger: &mut SendLedger,
+    conn: &mut Conn,
+    id: ConnId,
+    out: &mut Vec<Action>,
+) {
+    let send = conn.send_mut();
+    send.take_off();
+    let released = ledger.released();
+    if let Some(next) = totals.keep(send.outbox_mut(), |outbox| outbox.next_send(released)) {
+        send.follow(next.round);
+        out.push(Action::Send(id, next.bytes));
+    }
+    if conn.finish_closing() {
+        out.push(Action::Close(id));
     }
 }
 
-fn seal(listed: &mut [Listing], waiting: &mut Level, conn: &mut Conn, limits: Limits) -> Push {
-    if conn.listed == Listed::NOWHERE {
-        return Push::Queued;
+fn put_on(entries: &mut Vec<Listing>, send: &mut SendState, id: ConnId) {
+    if send.place().is_none() {
+        send.put_at(entries.len());
+        entries.push(Listing { id, held_since: None, messages: BytesMut::new() });
     }
-    let messages = std::mem::take(&mut listed[conn.listed.0 as usize].messages);
+}
+
+fn seal(entries: &mut [Listing], totals: &mut Level, send: &mut SendState, limits: Limits) -> Push {
+    let Some(place) = send.place() else { return Push::Queued };
+    let messages = std::mem::take(&mut entries[place].messages);
     if messages.is_empty() {
         return Push::Queued;
     }
     let mut frame = BytesMut::with_capacity(messages.len() + ws::FRAME_HEADER_BYTES_MAX);
-    ws::put_header(&mut frame, opcode(conn.encoding), messages.len());
+    ws::put_header(&mut frame, opcode(send.encoding()), messages.len());
     frame.put_slice(&messages);
     let control = messages.len() <= CONTROL_MESSAGES_BYTES_MAX;
     let lane = if control { Lane::Control } else { Lane::Data };
-    waiting.keep(&mut conn.outbox, |outbox| outbox.push(lane, frame.freeze(), limits))
+    totals.keep(send.outbox_mut(), |outbox| outbox.push(lane, frame.freeze(), limits))
 }

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::Cargo;
+use crate::base::trim_list;
 
 /// What one send carries at most when it is put together from several frames;
 /// a single larger frame goes alone and is not copied.
@@ -94,9 +95,9 @@ const _: () = assert!(size_of::<Frame>() <= 40);
 #[derive(Debug, Default)]
 pub struct Left {
     /// Who need not wait any more.
-    pub rounds: Vec<RoundId>,
+    rounds: Vec<RoundId>,
     /// Publications that are lost, by chat type.
-    pub lost: [u64; 3],
+    lost: [u64; 3],
 }
 
 /// A send, and who wants to know when it has left.
@@ -280,6 +281,26 @@ impl Outbox {
 }
 
 impl Left {
+    /// Whether somebody need not wait any more.
+    pub fn has_rounds(&self) -> bool {
+        !self.rounds.is_empty()
+    }
+
+    /// Takes who need not wait any more.
+    pub fn take_rounds(&mut self) -> impl Iterator<Item = RoundId> {
+        self.rounds.drain(..)
+    }
+
+    /// Takes how many publications are lost, by chat type.
+    pub fn take_lost(&mut self) -> [u64; 3] {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Gives back what a turn with very much to do has left.
+    pub fn trim(&mut self) {
+        trim_list(&mut self.rounds);
+    }
+
     fn lose(&mut self, news: &News) {
         self.lose_cargo(news.cargo);
         if news.round != RoundId::NOBODY {

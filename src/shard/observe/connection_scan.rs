@@ -7,7 +7,7 @@
 //!
 //! Deliberately absent: who asks, sockets.
 
-use crate::base::{ClientId, ConnId, Now, Soon};
+use crate::base::{ClientId, ConnId, Now};
 use crate::metrics::Agent;
 use crate::session::{self, Prefix, Who};
 use crate::shard::conn::{Conn, Stage};
@@ -143,7 +143,7 @@ impl ConnectionScan {
 
 impl Looking {
     fn see(&mut self, now: Now, options: &session::Options, id: ConnId, conn: &Conn) {
-        let Stage::Open(_, session) = &conn.stage else { return };
+        let Stage::Open(_, session) = conn.stage() else { return };
         self.all += 1;
         let (worst, count) = match &self.look {
             Look::Share(prefix) => {
@@ -155,7 +155,7 @@ impl Looking {
         };
         let badness = match worst {
             Worst::Age => session.age_ms(now.tick, options),
-            Worst::Pending => conn.outbox.bytes() as u64,
+            Worst::Pending => conn.send().bytes() as u64,
             Worst::Tasks => tasks(conn).into(),
         };
         if self.worst.len() == count {
@@ -187,10 +187,10 @@ fn sight(
         tenant: text(|who| who.tenant),
         agent: session.agent(),
         age_ms: session.age_ms(now.tick, options),
-        encoding: conn.encoding,
+        encoding: conn.send().encoding(),
         channels_count: session.channels_count(),
-        outbox_bytes: conn.outbox.bytes(),
-        sends_in_flight: u32::from(conn.outbox.is_sending()),
+        outbox_bytes: conn.send().bytes(),
+        sends_in_flight: u32::from(conn.send().is_sending()),
         tasks: tasks(conn),
     })
 }
@@ -199,9 +199,9 @@ fn sight(
 /// timer, and each question that a room has not answered. An idle one has two.
 pub fn tasks(conn: &Conn) -> u32 {
     let receive = 1;
-    let timer = u32::from(conn.wake_at != Soon::NEVER);
-    let send = u32::from(conn.outbox.is_sending());
-    let questions = match &conn.stage {
+    let timer = u32::from(conn.has_timer());
+    let send = u32::from(conn.send().is_sending());
+    let questions = match conn.stage() {
         Stage::Open(_, session) => session.unanswered_count(),
         Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => 0,
     };

@@ -75,6 +75,11 @@ impl<'o> Observing<'o> {
     ) -> Observing<'o> {
         Observing { now, timing: observer.timing(), channels, rooms, ids }
     }
+
+    /// Which moment it is.
+    pub fn now(&self) -> Now {
+        self.now
+    }
 }
 
 impl Observing<'_> {

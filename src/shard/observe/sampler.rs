@@ -74,7 +74,7 @@ impl Census {
         let step = step.clamp(STEP_SLOTS_MIN, STEP_SLOTS_MAX) as u32;
         let end = connections.end_of_step(self.cursor, step);
         while let Some((_, conn)) = connections.next(&mut self.cursor, end) {
-            if let Stage::Open(_, session) = &conn.stage {
+            if let Stage::Open(_, session) = conn.stage() {
                 self.tasks_max = self.tasks_max.max(tasks(conn));
                 let age_ms = session.age_ms(now.tick, options);
                 let since = Tick(now.tick.0.saturating_sub(age_ms));
