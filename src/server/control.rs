@@ -26,7 +26,6 @@ use tokio::time;
 
 use super::evidence::{self, Desk};
 use super::executor::{self, Errand, Finding, Go, NoExecutor, NoListener, Part, Report, Thread};
-use super::lanes;
 use super::plan::{Plan, Table};
 use super::process::{Process, memory_limit_bytes};
 use super::pulse::{Pulse, TableUse};
@@ -36,6 +35,7 @@ use super::traces::{Collector, Identity, Readers, Telling};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState, View};
 use crate::base::{Csprng, ShardId};
+use crate::lane;
 use crate::metrics::{Cells, Exposition, Gauge, Tenants, Threads};
 use crate::ring::{self, Doorbell, PortUse};
 use crate::session::{NameKey, namespace_of};
@@ -335,8 +335,7 @@ impl Cores {
         let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
-        for (index, (postbox, cells)) in
-            lanes::mesh(shards_count).into_iter().zip(cells).enumerate()
+        for (index, (postbox, cells)) in lane::mesh(shards_count).into_iter().zip(cells).enumerate()
         {
             let (go, gone) = mpsc::sync_channel(1);
             let (sender, reports) = channel(REPORTS_MAX);

@@ -6,10 +6,10 @@
 use rtrb::Consumer;
 
 use super::executor::Errand;
-use super::lanes::Postbox;
 use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::base::ShardId;
+use crate::lane::Postbox;
 use crate::shard::{Lanes, Letter, Notes, Order};
 use crate::store::{Reply, Request};
 

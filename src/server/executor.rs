@@ -22,13 +22,13 @@ use rtrb::Consumer;
 use tokio::sync::mpsc::Sender;
 
 use super::core_lanes::CoreLanes;
-use super::lanes::Postbox;
 use super::plan::Table;
 use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::{Action, Csprng, Io as _, ShardId, Tick, trim_list};
+use crate::lane::Postbox;
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };

@@ -17,7 +17,6 @@ mod dump;
 mod evidence;
 mod executor;
 mod fault;
-mod lanes;
 mod leak;
 mod locked;
 mod options;

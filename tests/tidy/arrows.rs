@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("base", ""),
     ("metrics", "base"),
     ("signals", ""),
+    ("lane", "base"),
     ("logs", "base signals"),
     ("ring", "base metrics"),
     ("ws", "base"),
@@ -30,7 +31,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("admin", "base metrics listener"),
     (
         "server",
-        "base metrics ring ws wire auth session room store shard admin logs runtime signals",
+        "base metrics ring ws wire auth session room store shard admin logs runtime signals lane",
     ),
     ("alert", "base listener outbound logs runtime signals"),
     ("probe", "ws wire listener trust logs runtime"),
