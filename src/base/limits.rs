@@ -69,6 +69,12 @@ pub const HALF_MESSAGES_BYTES_MAX: usize = 32 << 20;
 /// Publications and notices that wait in one lane from core to core.
 pub const LANE_PUSHES_MAX: usize = 8_192;
 
+/// Batches that wait in one lane from core to core.
+pub const LANE_BATCHES_MAX: usize = 4;
+
+/// Letters in one of them.
+pub const LANE_BATCH_LETTERS_MAX: usize = LANE_PUSHES_MAX / LANE_BATCHES_MAX;
+
 /// Rooms that a home names when it lost their publications on the way to another
 /// shard; over it, all of its rooms there are suspected.
 pub const GAP_ROOMS_MAX: usize = 64;

@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time;
 
+use super::core_lanes::NEIGHBOUR_LANE;
 use super::evidence::{self, Desk};
 use super::executor::{self, Errand, Finding, Go, NoExecutor, NoListener, Part, Report, Thread};
 use super::plan::{Plan, Table};
@@ -335,8 +336,8 @@ impl Cores {
         let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
-        for (index, (postbox, cells)) in lane::mesh(shards_count).into_iter().zip(cells).enumerate()
-        {
+        let neighbours = lane::mesh(shards_count, NEIGHBOUR_LANE);
+        for (index, (neighbours, cells)) in neighbours.into_iter().zip(cells).enumerate() {
             let (go, gone) = mpsc::sync_channel(1);
             let (sender, reports) = channel(REPORTS_MAX);
             let (errands, taken) = RingBuffer::new(ORDERS_MAX);
@@ -352,7 +353,7 @@ impl Cores {
                 seed: u64::from_ne_bytes(random().map_err(Fault::Random)?),
                 ids: Csprng::from_key(random().map_err(Fault::Random)?),
                 table: plan.table,
-                postbox,
+                neighbours,
                 store: lanes_to_store.next(),
                 notes: readers.open(),
                 store_cells: store_cells.clone().filter(|_| index == 0),

@@ -9,13 +9,23 @@ use super::executor::Errand;
 use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::base::ShardId;
-use crate::lane::Postbox;
+use crate::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, TURN_LETTERS_MAX};
+use crate::lane::{LaneLimits, LaneSender, Mailbox};
 use crate::shard::{Lanes, Letter, Notes, Order};
 use crate::store::{Reply, Request};
 
+/// The bound of one lane from core to core.
+pub(super) const NEIGHBOUR_LANE: LaneLimits =
+    LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_LETTERS_MAX };
+
+/// One core's ends of the lanes to and from the others.
+pub(super) type Neighbours = (Vec<Option<LaneSender<Letter>>>, Mailbox<Letter>);
+
 /// One core's ends.
 pub(super) struct CoreLanes {
-    postbox: Postbox<Letter>,
+    /// By reader; `None` for the core itself.
+    outgoing: Vec<Option<LaneSender<Letter>>>,
+    incoming: Mailbox<Letter>,
     /// `None` where no room is on disk.
     store: Option<StoreLane>,
     notes: NoteLane,
@@ -24,17 +34,18 @@ pub(super) struct CoreLanes {
 
 impl CoreLanes {
     pub(super) fn new(
-        postbox: Postbox<Letter>,
+        neighbours: Neighbours,
         store: Option<StoreLane>,
         notes: NoteLane,
         errands: Consumer<Errand>,
     ) -> CoreLanes {
-        CoreLanes { postbox, store, notes, errands }
+        let (outgoing, incoming) = neighbours;
+        CoreLanes { outgoing, incoming, store, notes, errands }
     }
 
     /// Messages that wait for this core. Looks at each of them.
     pub(super) fn waiting_count(&mut self) -> usize {
-        self.postbox.waiting_count()
+        self.incoming.waiting_count()
     }
 }
 
@@ -44,7 +55,11 @@ impl Lanes for CoreLanes {
         on_letter: &mut dyn FnMut(ShardId, Letter),
         wake: &mut dyn FnMut(ShardId),
     ) -> usize {
-        self.postbox.take(on_letter, wake)
+        self.incoming.take(
+            TURN_LETTERS_MAX,
+            &mut |from, letter| on_letter(ShardId(from), letter),
+            &mut |from| wake(ShardId(from)),
+        )
     }
 
     fn take_replies(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize {
@@ -63,7 +78,8 @@ impl Lanes for CoreLanes {
     }
 
     fn post_letters(&mut self, to: ShardId, letters: &mut Vec<Letter>) -> usize {
-        self.postbox.post(to, letters)
+        let lane = self.outgoing[usize::from(to.0)].as_mut();
+        lane.expect("nobody writes to itself").post(letters)
     }
 
     fn post_requests(&mut self, requests: &mut Vec<Request>) -> usize {

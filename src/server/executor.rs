@@ -21,20 +21,19 @@ use glommio::{CpuSet, LocalExecutorBuilder, Placement};
 use rtrb::Consumer;
 use tokio::sync::mpsc::Sender;
 
-use super::core_lanes::CoreLanes;
+use super::core_lanes::{CoreLanes, Neighbours};
 use super::plan::Table;
 use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreLane;
 use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::{Action, Csprng, Io as _, ShardId, Tick, trim_list};
-use crate::lane::Postbox;
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
 use crate::ring::{self, Doorbell, KernelIo, PortUse, Refusal};
 use crate::session::NameKey;
-use crate::shard::{self, EarlyPanic, Found, Letter, Order, Shard, TurnCounts};
+use crate::shard::{self, EarlyPanic, Found, Order, Shard, TurnCounts};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -66,7 +65,7 @@ pub(super) struct Part {
     pub seed: u64,
     pub ids: Csprng,
     pub table: Table,
-    pub postbox: Postbox<Letter>,
+    pub neighbours: Neighbours,
     pub store: Option<StoreLane>,
     pub notes: NoteLane,
     /// The storage thread's numbers, for the one core that counts on.
@@ -226,7 +225,7 @@ async fn serve(part: Part) {
         id: part.id,
         plane,
         shard,
-        lanes: CoreLanes::new(part.postbox, part.store, part.notes, part.errands),
+        lanes: CoreLanes::new(part.neighbours, part.store, part.notes, part.errands),
         expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
         work: Vec::new(),
         scribe,
