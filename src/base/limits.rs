@@ -13,6 +13,9 @@ pub const TURN_EVENTS_MAX: usize = 4_096;
 /// Letters that one turn of a core takes from the lanes of its neighbours.
 pub const TURN_LETTERS_MAX: usize = 8_192;
 
+/// Answers of the store that one turn of a core takes.
+pub const TURN_REPLIES_MAX: usize = 8_192;
+
 /// New peers that one turn of a core takes, while it keeps its times. Each is an upgrade, a
 /// token and a subscription or two, so the backlog of a storm must not become one turn.
 pub const PEERS_PER_TURN_MAX: u16 = 16;
@@ -74,6 +77,12 @@ pub const LANE_BATCHES_MAX: usize = 4;
 
 /// Letters in one of them.
 pub const LANE_BATCH_LETTERS_MAX: usize = LANE_PUSHES_MAX / LANE_BATCHES_MAX;
+
+/// Batches that wait in one lane from a core to the store, or back.
+pub const STORE_LANE_BATCHES_MAX: usize = 8;
+
+/// Requests or answers in one of them.
+pub const STORE_LANE_BATCH_ITEMS_MAX: usize = 2_048;
 
 /// Rooms that a home names when it lost their publications on the way to another
 /// shard; over it, all of its rooms there are suspected.

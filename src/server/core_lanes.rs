@@ -6,7 +6,7 @@
 use rtrb::Consumer;
 
 use super::executor::Errand;
-use super::storage::StoreLane;
+use super::storage::StoreEnds;
 use super::traces::NoteLane;
 use crate::base::ShardId;
 use crate::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, TURN_LETTERS_MAX};
@@ -27,7 +27,7 @@ pub(super) struct CoreLanes {
     outgoing: Vec<Option<LaneSender<Letter>>>,
     incoming: Mailbox<Letter>,
     /// `None` where no room is on disk.
-    store: Option<StoreLane>,
+    store: Option<StoreEnds>,
     notes: NoteLane,
     errands: Consumer<Errand>,
 }
@@ -35,7 +35,7 @@ pub(super) struct CoreLanes {
 impl CoreLanes {
     pub(super) fn new(
         neighbours: Neighbours,
-        store: Option<StoreLane>,
+        store: Option<StoreEnds>,
         notes: NoteLane,
         errands: Consumer<Errand>,
     ) -> CoreLanes {

@@ -24,7 +24,7 @@ use tokio::sync::mpsc::Sender;
 use super::core_lanes::{CoreLanes, Neighbours};
 use super::plan::Table;
 use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
-use super::storage::StoreLane;
+use super::storage::StoreEnds;
 use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::{Action, Csprng, Io as _, ShardId, Tick, trim_list};
@@ -66,7 +66,7 @@ pub(super) struct Part {
     pub ids: Csprng,
     pub table: Table,
     pub neighbours: Neighbours,
-    pub store: Option<StoreLane>,
+    pub store: Option<StoreEnds>,
     pub notes: NoteLane,
     /// The storage thread's numbers, for the one core that counts on.
     pub store_cells: Option<Arc<Cells>>,

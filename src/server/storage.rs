@@ -1,18 +1,17 @@
 //! The storage thread: takes what shards ask of the store, lets the engine do a
 //! turn of it, and brings the answers back.
 //!
-//! Each shard has a lane to the store and one back. A full lane keeps what it has
-//! no room for with the sender; nobody waits. The thread sleeps when there is
-//! nothing to do, and is woken like any sleeping thread, without a descriptor.
+//! Each shard has a lane to the store and one back. What has no room in a lane stays with
+//! its sender; nobody waits. What the engine has no room for stays in its lane, and holds
+//! up that shard only. The thread sleeps when there is nothing to do, and is woken like any
+//! sleeping thread, without a descriptor.
 //!
-//! Invariant: requests of one shard reach the engine in their order, and each
-//! answer reaches the shard that asked.
+//! Invariants: requests of one shard reach the engine in their order, and each
+//! answer reaches the shard that asked; no request waits when the store is closed.
 //!
 //! Deliberately absent: what requests mean.
 
-use std::collections::VecDeque;
 use std::io;
-use std::mem;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -20,41 +19,36 @@ use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use tokio::sync::watch;
 
 use crate::admin::StoreState;
 use crate::base::ShardId;
+use crate::base::limits::{STORE_LANE_BATCH_ITEMS_MAX, STORE_LANE_BATCHES_MAX, TURN_REPLIES_MAX};
+use crate::lane::{self, LaneLimits, LaneSender, Mailbox};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Scribe, StoreFailure,
 };
 use crate::ring::Doorbell;
 use crate::store::{Counts, DeadLetters, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
 
-/// Bags that wait in one lane.
-const LANE_BAGS_MAX: usize = 8;
+/// The bound of one lane to the store, or back.
+const STORE_LANE: LaneLimits =
+    LaneLimits { batches_max: STORE_LANE_BATCHES_MAX, batch_items_max: STORE_LANE_BATCH_ITEMS_MAX };
 
 /// The longest sleep when the engine has nothing to do by itself, in ms.
 const SLEEP_MS_MAX: u64 = 1_000;
 
-/// The sleep when a shard has not taken its answers yet, in ms.
-const FULL_LANE_MS: u64 = 1;
-
-/// A shard's ends of its lanes.
-pub(super) struct StoreLane {
-    requests: Producer<Vec<Request>>,
-    replies: Consumer<Vec<Reply>>,
+/// A core's ends of its lanes.
+pub(super) struct StoreEnds {
+    requests: LaneSender<Request>,
+    replies: Mailbox<Reply>,
     store: Thread,
 }
 
-/// The store's ends of the lanes of one shard.
-struct Client {
-    requests: Consumer<Vec<Request>>,
-    /// Taken from the lane, and not yet by the engine: what it has no places for. A
-    /// shard bounds what it asks for, so these have an end.
-    taken: VecDeque<Request>,
-    replies: Producer<Vec<Reply>>,
-    /// Answers for which there was no room.
+/// The way back to one core.
+struct Answers {
+    lane: LaneSender<Reply>,
+    /// Those for which there was no room.
     waiting: Vec<Reply>,
 }
 
@@ -86,23 +80,22 @@ pub(super) fn start<D: Disk + 'static>(
     voice: Voice,
     shards_count: u16,
     doorbells: Receiver<Doorbells>,
-) -> io::Result<(Storage, Vec<StoreLane>)> {
+) -> io::Result<(Storage, Vec<StoreEnds>)> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut clients = Vec::new();
-    let mut ends = Vec::new();
-    for _ in 0..shards_count {
-        let (to_store, requests) = RingBuffer::new(LANE_BAGS_MAX);
-        let (replies, from_store) = RingBuffer::new(LANE_BAGS_MAX);
-        clients.push(Client { requests, taken: VecDeque::new(), replies, waiting: Vec::new() });
-        ends.push((to_store, from_store));
-    }
+    let (senders, requests) = lane::mailbox(shards_count, STORE_LANE);
+    let (answers, mailboxes): (Vec<_>, Vec<_>) = (0..shards_count)
+        .map(|_| {
+            let (mut lanes, mailbox) = lane::mailbox(1, STORE_LANE);
+            (Answers { lane: lanes.remove(0), waiting: Vec::new() }, mailbox)
+        })
+        .unzip();
     let thread = thread::Builder::new().name("store".to_owned()).spawn({
         let stop = Arc::clone(&stop);
         move || {
             // No doorbells come when the server does not start.
             let Ok(doorbells) = doorbells.recv() else { return };
             match open() {
-                Ok(engine) => serve(engine, &mut clients, &doorbells, &voice, &stop),
+                Ok(engine) => serve(engine, requests, answers, &doorbells, &voice, &stop),
                 // It was good a moment ago, and messages wait for it.
                 Err(fault) => {
                     tracing::error!("{fault}");
@@ -111,39 +104,28 @@ pub(super) fn start<D: Disk + 'static>(
             }
         }
     })?;
-    let lane = |(requests, replies)| {
+    let ends = |(requests, replies)| {
         let store = thread.thread().clone();
-        StoreLane { requests, replies, store }
+        StoreEnds { requests, replies, store }
     };
-    let lanes = ends.into_iter().map(lane).collect();
-    Ok((Storage { thread, stop }, lanes))
+    let all = senders.into_iter().zip(mailboxes).map(ends).collect();
+    Ok((Storage { thread, stop }, all))
 }
 
-impl StoreLane {
-    /// Gives all that waits to the store, if there is room. Says how many.
+impl StoreEnds {
+    /// Gives the store what there is room for. Returns how many.
     pub(super) fn post(&mut self, requests: &mut Vec<Request>) -> usize {
-        if requests.is_empty() {
-            return 0;
+        let posted_count = self.requests.post(requests);
+        if 0 < posted_count {
+            self.store.unpark();
         }
-        match self.requests.push(mem::take(requests)) {
-            Ok(()) => {
-                self.store.unpark();
-                // The count is only a hint that something moved.
-                1
-            }
-            Err(PushError::Full(bag)) => {
-                *requests = bag;
-                0
-            }
-        }
+        posted_count
     }
 
-    /// Takes one bag of answers. Says how many.
+    /// Takes a bounded number of answers. Returns how many.
     pub(super) fn take(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize {
-        let Ok(bag) = self.replies.pop() else { return 0 };
-        let taken = bag.len();
-        bag.into_iter().for_each(on_reply);
-        taken
+        let StoreEnds { replies, store, .. } = self;
+        replies.take(TURN_REPLIES_MAX, &mut |_, reply| on_reply(reply), &mut |_| store.unpark())
     }
 }
 
@@ -160,7 +142,8 @@ impl Storage {
 
 fn serve<D: Disk>(
     mut engine: Engine<D>,
-    clients: &mut [Client],
+    mut requests: Mailbox<Request>,
+    mut answers: Vec<Answers>,
     doorbells: &Doorbells,
     voice: &Voice,
     stop: &AtomicBool,
@@ -170,10 +153,7 @@ fn serve<D: Disk>(
     let mut replies = Vec::new();
     loop {
         let is_last = stop.load(SeqCst);
-        let mut taken = 0;
-        for ((index, client), doorbell) in clients.iter_mut().enumerate().zip(doorbells.iter()) {
-            taken += client.give(ShardId(index as u16), &mut engine, doorbell);
-        }
+        let taken_count = take_requests(&mut requests, &mut engine, doorbells);
         let began = now();
         let turned = engine.turn(unix_ms(), &mut replies);
         if told.commits != engine.counts().commits {
@@ -181,39 +161,49 @@ fn serve<D: Disk>(
         }
         told = voice.tell(&scribe, &engine, told);
         for (ShardId(shard), reply) in replies.drain(..) {
-            clients[usize::from(shard)].waiting.push(reply);
+            answers[usize::from(shard)].waiting.push(reply);
         }
-        let mut is_waiting = false;
-        for (client, doorbell) in clients.iter_mut().zip(doorbells.iter()) {
-            if client.waiting.is_empty() {
-                continue;
-            }
-            match client.replies.push(mem::take(&mut client.waiting)) {
-                Ok(()) => doorbell.ring(),
-                Err(PushError::Full(bag)) => {
-                    client.waiting = bag;
-                    is_waiting = true;
-                }
+        for (back, doorbell) in answers.iter_mut().zip(doorbells.iter()) {
+            if 0 < back.lane.post(&mut back.waiting) {
+                doorbell.ring();
             }
         }
-        if taken != 0 || turned == Turned::Busy {
+        if taken_count != 0 || turned == Turned::Busy {
             continue;
         }
         if is_last {
+            assert_eq!(requests.waiting_count(), 0, "an engine that is idle has room");
             // Says to the next life that nothing was lost.
             if engine.close().is_err() {
                 tracing::error!("the store could not be closed well");
             }
             return;
         }
-        let sleep_ms = if is_waiting {
-            FULL_LANE_MS
-        } else {
-            let wake = engine.next_wake_unix_ms();
-            wake.map_or(SLEEP_MS_MAX, |at| at.saturating_sub(unix_ms()).min(SLEEP_MS_MAX))
-        };
-        thread::park_timeout(Duration::from_millis(sleep_ms));
+        let wake = engine.next_wake_unix_ms();
+        let sleep_ms = wake.map_or(SLEEP_MS_MAX, |at| at.saturating_sub(unix_ms()));
+        thread::park_timeout(Duration::from_millis(sleep_ms.min(SLEEP_MS_MAX)));
     }
+}
+
+/// Gives the engine what it has room for, and wakes the cores whose lane has room again.
+/// Returns how many requests it was.
+fn take_requests<D: Disk>(
+    requests: &mut Mailbox<Request>,
+    engine: &mut Engine<D>,
+    doorbells: &Doorbells,
+) -> usize {
+    let mut taken_count = 0;
+    for from in 0..doorbells.len() as u16 {
+        taken_count += requests.take_from(from, usize::MAX, &mut |request| {
+            if !engine.has_room_for(&request.job) {
+                return Some(request);
+            }
+            engine.take(ShardId(from), request);
+            None
+        });
+    }
+    requests.name_unblocked(&mut |from| doorbells[usize::from(from)].ring());
+    taken_count
 }
 
 impl Voice {
@@ -271,35 +261,6 @@ impl Voice {
             }
         }
         counts
-    }
-}
-
-impl Client {
-    /// Gives the engine what it has room for. Says how many.
-    fn give<D: Disk>(
-        &mut self,
-        from: ShardId,
-        engine: &mut Engine<D>,
-        doorbell: &Doorbell,
-    ) -> usize {
-        let mut given = 0;
-        loop {
-            while let Some(request) =
-                self.taken.pop_front_if(|request| engine.has_room_for(&request.job))
-            {
-                engine.take(from, request);
-                given += 1;
-            }
-            if !self.taken.is_empty() {
-                return given;
-            }
-            let was_full = self.requests.slots() == LANE_BAGS_MAX;
-            let Ok(bag) = self.requests.pop() else { return given };
-            self.taken = bag.into();
-            if was_full {
-                doorbell.ring();
-            }
-        }
     }
 }
 
