@@ -32,15 +32,15 @@ use super::process::{Process, memory_limit_bytes};
 use super::pulse::{Pulse, TableUse};
 use super::reload::Reloading;
 use super::storage::{self, Doorbells, Storage, Voice};
-use super::traces::{Collector, Identity, Readers, Telling};
+use super::traces::{Collector, Identity, NOTE_LANE, Telling};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState, View};
 use crate::base::{Csprng, ShardId};
-use crate::lane;
+use crate::lane::{self, LaneSender};
 use crate::metrics::{Cells, Exposition, Gauge, Tenants, Threads};
 use crate::ring::{self, Doorbell, PortUse};
 use crate::session::{NameKey, namespace_of};
-use crate::shard::Order;
+use crate::shard::{Note, Order};
 use crate::signals::{SignalRequest, Signals, StopSignal};
 use crate::store::{self, Engine, FjallDisk};
 
@@ -160,10 +160,9 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
 
     let voice = store_cells.map(|cells| Voice { cells, state: store_state });
     let collector = collector(&setup).map_err(Fault::Collector)?;
-    let mut readers = Readers::default();
+    let (senders, notes) = lane::mailbox(plan.cores.len() as u16, NOTE_LANE);
     let starting = async {
-        let mut cores =
-            Cores::start(&setup, &plan, cells, voice, tables, &mut readers, &found).await?;
+        let mut cores = Cores::start(&setup, &plan, cells, voice, tables, senders, &found).await?;
         let addresses = cores.listen(&setup, &plan).await?;
         Ok((cores, addresses))
     };
@@ -174,7 +173,7 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
     };
     // Nobody was let in, so nobody has to leave.
     let Some((mut cores, addresses)) = started else { return Ok(Ended::Drained) };
-    let telling = Telling::begin(readers, collector, ledger.clone());
+    let telling = Telling::begin(notes, collector, ledger.clone());
     readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
 
@@ -302,7 +301,7 @@ impl Cores {
         cells: Vec<Arc<Cells>>,
         voice: Option<Voice>,
         tables: Vec<Arc<TableUse>>,
-        readers: &mut Readers,
+        notes: Vec<LaneSender<Note>>,
         findings: &Sender<Finding>,
     ) -> Result<Cores, Fault> {
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
@@ -337,7 +336,8 @@ impl Cores {
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
         let neighbours = lane::mesh(shards_count, NEIGHBOUR_LANE);
-        for (index, (neighbours, cells)) in neighbours.into_iter().zip(cells).enumerate() {
+        let ends = neighbours.into_iter().zip(notes).zip(cells);
+        for (index, ((neighbours, notes), cells)) in ends.enumerate() {
             let (go, gone) = mpsc::sync_channel(1);
             let (sender, reports) = channel(REPORTS_MAX);
             let (errands, taken) = RingBuffer::new(ORDERS_MAX);
@@ -355,7 +355,7 @@ impl Cores {
                 table: plan.table,
                 neighbours,
                 store: lanes_to_store.next(),
-                notes: readers.open(),
+                notes,
                 store_cells: store_cells.clone().filter(|_| index == 0),
                 errands: taken,
                 go: gone,

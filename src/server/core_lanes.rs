@@ -7,11 +7,10 @@ use rtrb::Consumer;
 
 use super::executor::Errand;
 use super::storage::StoreEnds;
-use super::traces::NoteLane;
 use crate::base::ShardId;
 use crate::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, TURN_LETTERS_MAX};
 use crate::lane::{LaneLimits, LaneSender, Mailbox};
-use crate::shard::{Lanes, Letter, Notes, Order};
+use crate::shard::{Lanes, Letter, Note, Notes, Order};
 use crate::store::{Reply, Request};
 
 /// The bound of one lane from core to core.
@@ -28,7 +27,7 @@ pub(super) struct CoreLanes {
     incoming: Mailbox<Letter>,
     /// `None` where no room is on disk.
     store: Option<StoreEnds>,
-    notes: NoteLane,
+    notes: LaneSender<Note>,
     errands: Consumer<Errand>,
 }
 
@@ -36,7 +35,7 @@ impl CoreLanes {
     pub(super) fn new(
         neighbours: Neighbours,
         store: Option<StoreEnds>,
-        notes: NoteLane,
+        notes: LaneSender<Note>,
         errands: Consumer<Errand>,
     ) -> CoreLanes {
         let (outgoing, incoming) = neighbours;
@@ -93,6 +92,7 @@ impl Lanes for CoreLanes {
     }
 
     fn post_notes(&mut self, notes: &mut Notes) {
-        self.notes.post(notes);
+        let dropped_count = notes.take_dropped();
+        self.notes.post_or_drop(notes.waiting(), dropped_count);
     }
 }

@@ -25,15 +25,15 @@ use super::core_lanes::{CoreLanes, Neighbours};
 use super::plan::Table;
 use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
-use super::traces::NoteLane;
 use crate::auth::Keys;
 use crate::base::{Action, Csprng, Io as _, ShardId, Tick, trim_list};
+use crate::lane::LaneSender;
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
 use crate::ring::{self, Doorbell, KernelIo, PortUse, Refusal};
 use crate::session::NameKey;
-use crate::shard::{self, EarlyPanic, Found, Order, Shard, TurnCounts};
+use crate::shard::{self, EarlyPanic, Found, Note, Order, Shard, TurnCounts};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -67,7 +67,7 @@ pub(super) struct Part {
     pub table: Table,
     pub neighbours: Neighbours,
     pub store: Option<StoreEnds>,
-    pub notes: NoteLane,
+    pub notes: LaneSender<Note>,
     /// The storage thread's numbers, for the one core that counts on.
     pub store_cells: Option<Arc<Cells>>,
     pub errands: Consumer<Errand>,

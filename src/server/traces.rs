@@ -12,23 +12,26 @@ mod otlp;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
+use crate::base::limits::SHARDS_MAX;
 use crate::base::{Bucket, Rate, SpanId, Tick};
+use crate::lane::{LaneLimits, Mailbox};
 use crate::logs::Quoted;
 use crate::metrics::{Counter, Ledger, Segment, SpanOutcome};
-use crate::shard::{Cause, Note, Notes, Room, Span, Trouble};
+use crate::shard::{Cause, Note, Room, Span, Trouble};
 
 pub(super) use otlp::{Collector, Identity};
 
-/// Notes that wait in the lane of one shard.
-const LANE_NOTES_MAX: usize = 1_024;
+/// The bound of the lane of one shard. Notes are few, and each is a batch.
+pub(super) const NOTE_LANE: LaneLimits = LaneLimits { batches_max: 1_024, batch_items_max: 1 };
+
+/// Notes that one look takes from all lanes.
+const LOOK_NOTES_MAX: usize = NOTE_LANE.batches_max * SHARDS_MAX as usize;
 
 /// Spans that wait for the collector.
 const SPANS_MAX: usize = 8_192;
@@ -57,53 +60,6 @@ const LINES_PER_S_MAX: u32 = 10;
 /// same message slow, and each tells how it began.
 const TOLD_MAX: usize = 4_096;
 
-/// A shard's end of its lane.
-pub(super) struct NoteLane {
-    notes: Producer<Note>,
-    dropped: Arc<AtomicU64>,
-}
-
-/// The control thread's ends of all lanes.
-#[derive(Default)]
-pub(super) struct Readers(Vec<Reader>);
-
-struct Reader {
-    notes: Consumer<Note>,
-    dropped: Arc<AtomicU64>,
-    /// How many of the dropped are counted already.
-    counted: u64,
-}
-
-impl Readers {
-    /// One lane more; the shard gets the other end.
-    pub(super) fn open(&mut self) -> NoteLane {
-        let (writer, reader) = RingBuffer::new(LANE_NOTES_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        self.0.push(Reader { notes: reader, dropped: Arc::clone(&dropped), counted: 0 });
-        NoteLane { notes: writer, dropped }
-    }
-}
-
-impl NoteLane {
-    /// Moves what there is to tell into the lane; for what has no room nobody waits.
-    pub(super) fn post(&mut self, notes: &mut Notes) {
-        let dropped = notes.take_dropped();
-        let waiting = notes.waiting();
-        if waiting.is_empty() && dropped == 0 {
-            return;
-        }
-        let room = self.notes.slots().min(waiting.len());
-        let lost = (waiting.len() - room) as u64 + dropped;
-        for note in waiting.drain(..).take(room) {
-            // There is one writer, and it has just seen that there is room.
-            let _ = self.notes.push(note);
-        }
-        if lost != 0 {
-            self.dropped.store(self.dropped.load(Relaxed) + lost, Relaxed);
-        }
-    }
-}
-
 /// The task that takes notes, and how it is ended.
 pub(super) struct Telling {
     end: oneshot::Sender<()>,
@@ -112,9 +68,13 @@ pub(super) struct Telling {
 
 impl Telling {
     /// Begins to take what shards tell.
-    pub(super) fn begin(readers: Readers, collector: Option<Collector>, ledger: Ledger) -> Telling {
+    pub(super) fn begin(
+        notes: Mailbox<Note>,
+        collector: Option<Collector>,
+        ledger: Ledger,
+    ) -> Telling {
         let (end, ended) = oneshot::channel();
-        let teller = Teller::new(readers, collector, ledger);
+        let teller = Teller::new(notes, collector, ledger);
         Telling { end, task: tokio::spawn(teller.run(ended)) }
     }
 
@@ -131,7 +91,7 @@ impl Telling {
 
 /// Takes notes and passes them on.
 struct Teller {
-    readers: Readers,
+    notes: Mailbox<Note>,
     collector: Option<Arc<Collector>>,
     ledger: Ledger,
     began: Instant,
@@ -174,9 +134,9 @@ impl Told {
 }
 
 impl Teller {
-    fn new(readers: Readers, collector: Option<Collector>, ledger: Ledger) -> Teller {
+    fn new(notes: Mailbox<Note>, collector: Option<Collector>, ledger: Ledger) -> Teller {
         Teller {
-            readers,
+            notes,
             collector: collector.map(Arc::new),
             ledger,
             began: Instant::now(),
@@ -216,22 +176,17 @@ impl Teller {
 
     /// Takes what lies in the lanes.
     fn look(&mut self) {
-        let mut dropped = 0;
+        let Teller { notes, told, waiting, .. } = self;
+        let mut dropped = notes.take_dropped();
         let mut troubles = Vec::new();
-        for reader in &mut self.readers.0 {
-            let lost = reader.dropped.load(Relaxed);
-            dropped += lost - reader.counted;
-            reader.counted = lost;
-            for _ in 0..LANE_NOTES_MAX {
-                match reader.notes.pop() {
-                    Ok(Note::Trouble(trouble)) => troubles.push(trouble),
-                    Ok(Note::Span(span)) if !self.told.is_new(span.id) => (),
-                    Ok(Note::Span(_)) if SPANS_MAX <= self.waiting.len() => dropped += 1,
-                    Ok(Note::Span(span)) => self.waiting.push_back(span),
-                    Err(_) => break,
-                }
-            }
-        }
+        let mut on_note = |_, note| match note {
+            Note::Trouble(trouble) => troubles.push(trouble),
+            Note::Span(span) if !told.is_new(span.id) => (),
+            Note::Span(_) if SPANS_MAX <= waiting.len() => dropped += 1,
+            Note::Span(span) => waiting.push_back(span),
+        };
+        // No shard waits for room.
+        notes.take(LOOK_NOTES_MAX, &mut on_note, &mut |_| ());
         self.ledger.add(Counter::Spans(SpanOutcome::Dropped), dropped);
         for trouble in &troubles {
             self.tell(trouble);

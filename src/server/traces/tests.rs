@@ -10,8 +10,9 @@ use tokio::runtime::Builder;
 
 use super::*;
 use crate::base::{Csprng, Moment, Trace};
+use crate::lane::{self, LaneSender};
 use crate::metrics::{Agent, Cells, ChatType, Cores, Exposition, Threads};
-use crate::shard::SpanAction;
+use crate::shard::{Notes, SpanAction};
 
 /// A collector that answers each request with a status.
 struct Fake {
@@ -77,21 +78,21 @@ fn span(seed: u64, action: SpanAction) -> Span {
     }
 }
 
-fn teller(endpoint: Option<&str>) -> (Teller, NoteLane, Exposition) {
+fn teller(endpoint: Option<&str>) -> (Teller, LaneSender<Note>, Exposition) {
     let (process, ledger) = Cells::of_process();
     let threads = Threads { process, ..Threads::of_cores(vec![Cells::new()]) };
-    let mut readers = Readers::default();
-    let lane = readers.open();
+    let (mut senders, notes) = lane::mailbox(1, NOTE_LANE);
     let address = (Ipv4Addr::LOCALHOST, 8_000).into();
     let identity = Identity { node: "node-7".to_owned(), address };
     let collector = endpoint.map(|endpoint| Collector::new(endpoint, &identity).unwrap());
-    (Teller::new(readers, collector, ledger), lane, Exposition::new(threads))
+    (Teller::new(notes, collector, ledger), senders.remove(0), Exposition::new(threads))
 }
 
-fn post(lane: &mut NoteLane, spans: impl IntoIterator<Item = Span>) {
+fn post(lane: &mut LaneSender<Note>, spans: impl IntoIterator<Item = Span>) {
     let mut notes = Notes::new(true);
     spans.into_iter().for_each(|span| notes.span(span));
-    lane.post(&mut notes);
+    let dropped_count = notes.take_dropped();
+    lane.post_or_drop(notes.waiting(), dropped_count);
     assert!(notes.waiting().is_empty(), "nobody waits for the lane");
 }
 
@@ -208,16 +209,16 @@ fn what_has_no_room_is_dropped_and_counted() {
         }
         let all = (SPANS_MAX / 1_000 + 2) as u64 * 1_000;
         check(&exposition, [0, all - SPANS_MAX as u64, 0]);
-        let many =
-            (100_000..100_000 + LANE_NOTES_MAX as u64).map(|seed| span(seed, SpanAction::Store));
+        let many = (100_000..100_000 + NOTE_LANE.batches_max as u64)
+            .map(|seed| span(seed, SpanAction::Store));
         post(&mut lane, many);
         post(&mut lane, [span(1 << 40, SpanAction::Store), span(1 << 41, SpanAction::Store)]);
         teller.look();
-        check(&exposition, [0, all - SPANS_MAX as u64 + LANE_NOTES_MAX as u64 + 2, 0]);
+        check(&exposition, [0, all - SPANS_MAX as u64 + NOTE_LANE.batches_max as u64 + 2, 0]);
         teller.rests_until = None;
         teller.send();
         finish(&mut teller).await;
-        let dropped = all - SPANS_MAX as u64 + LANE_NOTES_MAX as u64 + 2;
+        let dropped = all - SPANS_MAX as u64 + NOTE_LANE.batches_max as u64 + 2;
         check(&exposition, [0, dropped, BATCH_SPANS_MAX as u64]);
     });
 }
