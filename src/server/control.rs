@@ -18,15 +18,14 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
-use rtrb::{Producer, RingBuffer};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time;
 
-use super::core_lanes::NEIGHBOUR_LANE;
+use super::core_lanes::{ERRAND_LANE, Errand, NEIGHBOUR_LANE};
 use super::evidence::{self, Desk};
-use super::executor::{self, Errand, Finding, Go, NoExecutor, NoListener, Part, Report, Thread};
+use super::executor::{self, Finding, Go, NoExecutor, NoListener, Part, Report, Thread};
 use super::plan::{Plan, Table};
 use super::process::{Process, memory_limit_bytes};
 use super::pulse::{Pulse, TableUse};
@@ -44,11 +43,9 @@ use crate::shard::{Note, Order};
 use crate::signals::{SignalRequest, Signals, StopSignal};
 use crate::store::{self, Engine, FjallDisk};
 
-/// Orders that wait for one core.
-const ORDERS_MAX: usize = 8;
-
-/// Of those, so many may be questions: what must be done finds room behind them.
-const QUESTIONS_WAITING_MAX: usize = ORDERS_MAX / 2;
+/// Of the errands that wait for one core, so many may be questions: what must be done finds
+/// room behind them.
+const QUESTIONS_WAITING_MAX: usize = ERRAND_LANE.batches_max / 2;
 
 /// Findings of all cores that wait for the control thread.
 const FINDINGS_MAX: usize = 1_024;
@@ -92,7 +89,7 @@ struct Core {
     thread: Thread,
     go: mpsc::SyncSender<Go>,
     reports: Receiver<Report>,
-    errands: Producer<Errand>,
+    errands: LaneSender<Errand>,
     doorbell: Option<Doorbell>,
 }
 
@@ -340,7 +337,7 @@ impl Cores {
         for (index, ((neighbours, notes), cells)) in ends.enumerate() {
             let (go, gone) = mpsc::sync_channel(1);
             let (sender, reports) = channel(REPORTS_MAX);
-            let (errands, taken) = RingBuffer::new(ORDERS_MAX);
+            let (mut errands, taken) = lane::mailbox(1, ERRAND_LANE);
             let thread = executor::start(Part {
                 id: ShardId(index as u16),
                 shards_count,
@@ -365,7 +362,7 @@ impl Cores {
                 pulse: Pulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
             let thread = thread.map_err(Fault::Executor)?;
-            cores.push(Core { thread, go, reports, errands, doorbell: None });
+            cores.push(Core { thread, go, reports, errands: errands.remove(0), doorbell: None });
         }
         Ok(Cores { cores, stop, store })
     }
@@ -437,13 +434,13 @@ impl Cores {
     async fn order(&mut self, order: &Order) {
         for (index, core) in self.cores.iter_mut().enumerate() {
             let mut tries = 0;
-            while core.errands.is_full() && tries < ORDER_TRIES_MAX {
+            while core.errands.room_batches_count() == 0 && tries < ORDER_TRIES_MAX {
                 time::sleep(Duration::from_millis(ORDER_RETRY_MS)).await;
                 tries += 1;
             }
             match core.errands.push(Errand::Shard(order.clone())) {
                 Ok(()) => core.ring(),
-                Err(rtrb::PushError::Full(_)) => {
+                Err(_) => {
                     tracing::error!("shard {index} hangs: it takes no orders");
                 }
             }
@@ -454,7 +451,7 @@ impl Cores {
     /// nobody.
     pub fn try_order(&mut self, core: usize, errand: Errand) -> bool {
         let Some(core) = self.cores.get_mut(core) else { return false };
-        let waiting = ORDERS_MAX - core.errands.slots();
+        let waiting = ERRAND_LANE.batches_max - core.errands.room_batches_count();
         let given = waiting < QUESTIONS_WAITING_MAX && core.errands.push(errand).is_ok();
         if given {
             core.ring();

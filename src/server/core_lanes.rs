@@ -3,13 +3,10 @@
 //!
 //! Deliberately absent: what travels in them.
 
-use rtrb::Consumer;
-
-use super::executor::Errand;
 use super::storage::StoreEnds;
 use crate::base::ShardId;
 use crate::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, TURN_LETTERS_MAX};
-use crate::lane::{LaneLimits, LaneSender, Mailbox};
+use crate::lane::{LaneLimits, LaneSender, Mailbox, MeshEnds};
 use crate::shard::{Lanes, Letter, Note, Notes, Order};
 use crate::store::{Reply, Request};
 
@@ -17,8 +14,21 @@ use crate::store::{Reply, Request};
 pub(super) const NEIGHBOUR_LANE: LaneLimits =
     LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_LETTERS_MAX };
 
+/// The bound of the lane from the control thread to one core.
+pub(super) const ERRAND_LANE: LaneLimits = LaneLimits { batches_max: 8, batch_items_max: 1 };
+
+/// What the control thread wants of a core.
+#[derive(Clone, Debug)]
+pub(super) enum Errand {
+    /// Of its shard.
+    Shard(Order),
+    /// That it stands still, for a demonstration.
+    #[cfg(feature = "faults")]
+    Block { block_ms: u64 },
+}
+
 /// One core's ends of the lanes to and from the others.
-pub(super) type Neighbours = (Vec<Option<LaneSender<Letter>>>, Mailbox<Letter>);
+pub(super) type Neighbours = MeshEnds<Letter>;
 
 /// One core's ends.
 pub(super) struct CoreLanes {
@@ -28,7 +38,7 @@ pub(super) struct CoreLanes {
     /// `None` where no room is on disk.
     store: Option<StoreEnds>,
     notes: LaneSender<Note>,
-    errands: Consumer<Errand>,
+    errands: Mailbox<Errand>,
 }
 
 impl CoreLanes {
@@ -36,7 +46,7 @@ impl CoreLanes {
         neighbours: Neighbours,
         store: Option<StoreEnds>,
         notes: LaneSender<Note>,
-        errands: Consumer<Errand>,
+        errands: Mailbox<Errand>,
     ) -> CoreLanes {
         let (outgoing, incoming) = neighbours;
         CoreLanes { outgoing, incoming, store, notes, errands }
@@ -66,7 +76,12 @@ impl Lanes for CoreLanes {
     }
 
     fn take_order(&mut self) -> Option<Order> {
-        match self.errands.pop().ok()? {
+        let mut errand = None;
+        self.errands.take_from(0, 1, &mut |next| {
+            errand = Some(next);
+            None
+        });
+        match errand? {
             Errand::Shard(order) => Some(order),
             #[cfg(feature = "faults")]
             Errand::Block { block_ms } => {

@@ -17,8 +17,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::control::Cores;
+use super::core_lanes::Errand;
 use super::dump;
-use super::executor::{Errand, Finding};
+use super::executor::Finding;
 use super::leak::LeakWatch;
 use crate::admin::{
     self, Answer, ConnLine, ConnsAnswer, HeldLine, Question, Refused, Sort, tasks_report,

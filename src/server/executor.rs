@@ -18,22 +18,21 @@ use std::time::Instant;
 
 use core_affinity::CoreId;
 use glommio::{CpuSet, LocalExecutorBuilder, Placement};
-use rtrb::Consumer;
 use tokio::sync::mpsc::Sender;
 
-use super::core_lanes::{CoreLanes, Neighbours};
+use super::core_lanes::{CoreLanes, Errand, Neighbours};
 use super::plan::Table;
 use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
 use crate::auth::Keys;
 use crate::base::{Action, Csprng, Io as _, ShardId, Tick, trim_list};
-use crate::lane::LaneSender;
+use crate::lane::{LaneSender, Mailbox};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
 use crate::ring::{self, Doorbell, KernelIo, PortUse, Refusal};
 use crate::session::NameKey;
-use crate::shard::{self, EarlyPanic, Found, Note, Order, Shard, TurnCounts};
+use crate::shard::{self, EarlyPanic, Found, Note, Shard, TurnCounts};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -70,7 +69,7 @@ pub(super) struct Part {
     pub notes: LaneSender<Note>,
     /// The storage thread's numbers, for the one core that counts on.
     pub store_cells: Option<Arc<Cells>>,
-    pub errands: Consumer<Errand>,
+    pub errands: Mailbox<Errand>,
     pub go: Receiver<Go>,
     pub reports: Sender<Report>,
     pub findings: Sender<Finding>,
@@ -86,16 +85,6 @@ pub(super) struct Go {
     pub port_use: PortUse,
     /// Set for the one core that attaches the program for all.
     pub steer: Option<u16>,
-}
-
-/// What the control thread wants of a core.
-#[derive(Clone, Debug)]
-pub(super) enum Errand {
-    /// Of its shard.
-    Shard(Order),
-    /// That it stands still, for a demonstration.
-    #[cfg(feature = "faults")]
-    Block { block_ms: u64 },
 }
 
 /// What a core tells the control thread while it serves. When there is no room, it is
