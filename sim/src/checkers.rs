@@ -14,7 +14,6 @@ use rookery::shard::{Audit, Letter, Note, home};
 use rookery::wire::client::{ClientAnswer, proto};
 
 use crate::attendance::Hears;
-use crate::lane::Lane;
 use crate::ledger::{Before, Ledger};
 use crate::scenario::{Scenario, TurnLimits};
 
@@ -531,14 +530,6 @@ impl Sends {
     }
 }
 
-/// Nothing is lost in a lane.
-pub fn check_lane(lane: &Lane) -> Verdict {
-    let waiting = lane.len() as u64;
-    demand(lane.sent == lane.received + waiting, Checker::Lanes, || {
-        format!("{} sent, {} received, {waiting} wait", lane.sent, lane.received)
-    })
-}
-
 /// A turn took no more than it may.
 pub fn check_turn(limits: TurnLimits, events: usize, letters: usize) -> Verdict {
     let within = events <= limits.events_max && letters <= limits.letters_max;
@@ -667,8 +658,8 @@ fn check_recipients(sum: &dyn Fn(&str, &str) -> u64, audits: &[Audit], tally: &T
 }
 
 /// What a shard tells of messages has happened, in this order. Takes all of it.
-pub fn check_notes(now: Now, notes: &mut Vec<Note>) -> Verdict {
-    for note in notes.drain(..) {
+pub fn check_notes(now: Now, notes: Vec<Note>) -> Verdict {
+    for note in notes {
         if let Note::Span(span) = note {
             let is_past = span.began_at <= span.ended_at && span.ended_at <= now.moment;
             demand(is_past, Checker::Steps, || format!("at {now:?}: {span:?}"))?;

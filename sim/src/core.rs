@@ -7,19 +7,20 @@
 //! Deliberately absent: the order of a turn.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 
 use bytes::Bytes;
+use rookery::base::limits::{LANE_NOTES_MAX, LANE_ORDERS_MAX};
 use rookery::base::{Action, ConnId, Event, Io, Now, PeerSigns, Prng, ShardId, Tick};
+use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::ring::SimulatedIo;
 use rookery::room::Tell;
-use rookery::shard::{Gap, Lanes, Letter, Notes, Order, Shard};
+use rookery::shard::{Gap, Lanes, Letter, Note, Notes, Order, Shard};
 use rookery::store::{Reply, Request};
 
 use crate::checkers::{Checker, Sends, Tally, Verdict, check_notes, demand};
 use crate::client::Client;
 use crate::digest::Digest;
-use crate::lane::Lane;
+use crate::lane::CoreMesh;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::Scenario;
 use crate::store::Store;
@@ -34,10 +35,53 @@ pub struct Core {
     pub sends: Sends,
     /// Kept between turns for its capacity only.
     pub work: Vec<Action>,
-    /// What the control thread wants of it.
-    pub orders: VecDeque<Order>,
+    /// Its lanes from and to the control thread.
+    pub control: ControlLanes,
     /// It takes no turn before.
     pub stalled_until: Tick,
+}
+
+/// Both ends of the lanes between a core and the control thread, which a world plays.
+pub struct ControlLanes {
+    orders: (LaneSender<Order>, Mailbox<Order>),
+    notes: (LaneSender<Note>, Mailbox<Note>),
+}
+
+impl ControlLanes {
+    /// Nothing is ordered, and nothing is told.
+    pub fn new() -> ControlLanes {
+        ControlLanes { orders: alone(LANE_ORDERS_MAX), notes: alone(LANE_NOTES_MAX) }
+    }
+
+    /// Orders something.
+    pub fn order(&mut self, order: Order) {
+        assert!(self.orders.0.push(order).is_ok(), "a world orders less than a lane holds");
+    }
+
+    fn take_order(&mut self) -> Option<Order> {
+        let mut order = None;
+        self.orders.1.take_from(0, 1, &mut |next| {
+            order = Some(next);
+            None
+        });
+        order
+    }
+
+    /// Carries notes to the control thread.
+    fn carry(&mut self, notes: &mut Notes) -> Vec<Note> {
+        let dropped_count = notes.take_dropped();
+        self.notes.0.post_or_drop(notes.waiting(), dropped_count);
+        let mut carried = Vec::new();
+        self.notes.1.take(LANE_NOTES_MAX, &mut |_, note| carried.push(note), &mut |_| ());
+        carried
+    }
+}
+
+/// A lane of single items.
+fn alone<T>(items_max: usize) -> (LaneSender<T>, Mailbox<T>) {
+    let limits = LaneLimits { batches_max: items_max, batch_items_max: 1 };
+    let (mut senders, mailbox) = lane::mailbox(1, limits);
+    (senders.remove(0), mailbox)
 }
 
 /// A core's sockets for one turn: events and actions are seen, and perhaps changed.
@@ -153,12 +197,12 @@ pub struct WatchedLanes<'w> {
     pub scenario: &'w Scenario,
     /// Whether lanes lose what they may lose.
     pub is_chaos: bool,
-    /// All lanes, by writer and reader.
-    pub lanes: &'w mut [Vec<Lane>],
+    /// All lanes.
+    pub lanes: &'w mut CoreMesh,
     /// The store, if the world has one.
     pub store: Option<&'w mut Store>,
-    /// What the control thread wants.
-    pub orders: &'w mut VecDeque<Order>,
+    /// From and to the control thread.
+    pub control: &'w mut ControlLanes,
     /// Decides what is late and lost.
     pub prng: &'w mut Prng,
     /// Changes what is carried.
@@ -175,17 +219,17 @@ impl Lanes for WatchedLanes<'_> {
     fn take_letters(
         &mut self,
         on_letter: &mut dyn FnMut(ShardId, Letter),
-        _wake: &mut dyn FnMut(ShardId),
+        wake: &mut dyn FnMut(ShardId),
     ) -> usize {
-        let shards = self.lanes.len();
+        let shards = self.lanes.cores_count();
         let first = self.prng.below(shards as u64) as usize;
         let letters_max = self.scenario.turn.letters_max;
         let mut letters = 0;
         for from in (first..shards).chain(0..first) {
-            let lane = &mut self.lanes[from][self.core];
-            let mut before = lane.received;
+            let mut before = self.lanes.received_count(from, self.core);
             while letters < letters_max || self.mutator.borrow_mut().strikes(Mutation::GreedyTurn) {
-                let Some(mut posted) = lane.take(self.now.tick) else { break };
+                let taken = self.lanes.take(from, self.core, self.now.tick);
+                let Some(mut posted) = taken else { break };
                 before += 1;
                 if self.verdict.is_ok() {
                     self.verdict = demand(posted.serial == before, Checker::Lanes, || {
@@ -197,6 +241,7 @@ impl Lanes for WatchedLanes<'_> {
                 letters += 1;
             }
         }
+        self.lanes.name_unblocked(self.core, wake);
         self.digest.borrow_mut().letters(letters);
         letters
     }
@@ -211,7 +256,7 @@ impl Lanes for WatchedLanes<'_> {
     }
 
     fn take_order(&mut self) -> Option<Order> {
-        self.orders.pop_front()
+        self.control.take_order()
     }
 
     fn post_letters(&mut self, to: ShardId, letters: &mut Vec<Letter>) -> usize {
@@ -222,11 +267,11 @@ impl Lanes for WatchedLanes<'_> {
         let mut mutator = self.mutator.borrow_mut();
         mutator.change(letters);
         mutator.change_askers(ShardId(self.core as u16), letters);
-        let lane = &mut self.lanes[self.core][usize::from(to.0)];
+        let (core, to) = (self.core, usize::from(to.0));
         let waiting_count = letters.len();
-        lane.post(self.now.tick, weather, self.prng, letters);
-        if lane.len() != 0 && mutator.strikes(Mutation::LoseLetter) {
-            lane.lose();
+        self.lanes.post(core, to, self.now.tick, weather, self.prng, letters);
+        if self.lanes.may_lose(core, to) && mutator.strikes(Mutation::LoseLetter) {
+            self.lanes.lose(core, to);
         }
         waiting_count - letters.len()
     }
@@ -243,7 +288,7 @@ impl Lanes for WatchedLanes<'_> {
     }
 
     fn post_notes(&mut self, notes: &mut Notes) {
-        let noted = check_notes(self.now, notes.waiting());
+        let noted = check_notes(self.now, self.control.carry(notes));
         self.verdict = std::mem::replace(&mut self.verdict, Ok(())).and(noted);
     }
 }

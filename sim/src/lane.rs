@@ -1,76 +1,200 @@
-//! A simulated lane from one core to another, which delays letters and may be full.
+//! The lanes between the cores of a world: the server's own, and before each of them a way
+//! on which letters are late.
 //!
-//! Invariants: letters arrive in the order in which they were sent; sent = received + waiting,
-//! unless a mutation loses one.
+//! A letter is on its way until it is due and its lane has room. So the lanes of a world are
+//! full, and are read in the middle of a batch, when a core takes less than has come.
+//!
+//! Invariants: letters arrive in the order in which they were sent; on each way and in each
+//! lane sent = received + waiting, unless a mutation loses a letter.
+//!
+//! Deliberately absent: what a lane does; `rookery::lane` is what ships.
 
 use std::collections::VecDeque;
 
-use rookery::base::{Prng, Tick};
+use rookery::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX};
+use rookery::base::{Prng, ShardId, Tick};
+use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::shard::Letter;
 
+use crate::checkers::{Checker, Verdict, demand};
 use crate::scenario::LaneWeather;
 
-/// A bounded queue from one core to another: late, and in order.
-#[derive(Debug, Default)]
-pub struct Lane {
-    letters: VecDeque<Posted>,
-    /// Letters that the writer put in.
-    pub sent: u64,
-    /// Letters that the reader took out.
-    pub received: u64,
+/// The bound of one lane, as in the server.
+const NEIGHBOUR_LANE: LaneLimits =
+    LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_LETTERS_MAX };
+
+/// All lanes between the cores of a world.
+pub struct CoreMesh {
+    /// By writer, then reader.
+    transits: Vec<Vec<Transit>>,
+    /// The same; `None` where a core would write to itself.
+    senders: Vec<Vec<Option<LaneSender<Posted>>>>,
+    /// By reader.
+    mailboxes: Vec<Mailbox<Posted>>,
 }
 
-/// A letter on its way.
-#[derive(Debug)]
+/// The way to one lane.
+#[derive(Default)]
+struct Transit {
+    letters: VecDeque<Posted>,
+    /// Letters that the writer put in.
+    sent_count: u64,
+}
+
+/// A letter between two cores.
 pub struct Posted {
     /// When it arrives.
-    pub due: Tick,
+    due: Tick,
     /// The how manieth of its lane.
     pub serial: u64,
     /// What it says.
     pub letter: Letter,
 }
 
-impl Lane {
-    /// Moves letters from the front into the lane while it has room.
+impl CoreMesh {
+    /// Nothing is under way yet.
+    pub fn new(cores_count: u16) -> CoreMesh {
+        let (senders, mailboxes) = lane::mesh(cores_count, NEIGHBOUR_LANE).into_iter().unzip();
+        let transits = (0..cores_count)
+            .map(|_| (0..cores_count).map(|_| Transit::default()).collect())
+            .collect();
+        CoreMesh { transits, senders, mailboxes }
+    }
+
+    /// Cores that the lanes join.
+    pub fn cores_count(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Sends letters from the front, as many as the world lets wait at a time.
     pub fn post(
         &mut self,
+        from: usize,
+        to: usize,
         now: Tick,
         weather: LaneWeather,
         prng: &mut Prng,
         letters: &mut Vec<Letter>,
     ) {
-        let room = weather.letters_max.saturating_sub(self.letters.len());
+        let room = weather.letters_max.saturating_sub(self.len(from, to));
+        let transit = &mut self.transits[from][to];
         let count = room.min(letters.len());
         for letter in letters.drain(..count) {
             let due = now.plus_ms(prng.below(weather.delay_ms_max + 1));
             // Never before what was posted earlier.
-            let due = self.letters.back().map_or(due, |before| due.max(before.due));
-            self.sent += 1;
-            self.letters.push_back(Posted { due, serial: self.sent, letter });
+            let due = transit.letters.back().map_or(due, |before| due.max(before.due));
+            transit.sent_count += 1;
+            transit.letters.push_back(Posted { due, serial: transit.sent_count, letter });
         }
     }
 
     /// The next letter that has arrived.
-    pub fn take(&mut self, now: Tick) -> Option<Posted> {
-        self.letters.front().filter(|first| first.due <= now)?;
-        let taken = self.letters.pop_front()?;
-        self.received += 1;
-        Some(taken)
+    pub fn take(&mut self, from: usize, to: usize, now: Tick) -> Option<Posted> {
+        self.arrive(from, to, now);
+        let mut taken = None;
+        self.mailboxes[to].take_from(from as u16, 1, &mut |posted| {
+            taken = Some(posted);
+            None
+        });
+        taken
     }
 
-    /// What is under way.
-    pub fn waiting(&self) -> impl Iterator<Item = &Letter> {
-        self.letters.iter().map(|posted| &posted.letter)
+    /// Names the cores that found their lane to this one full, and may go on.
+    pub fn name_unblocked(&mut self, to: usize, wake: &mut dyn FnMut(ShardId)) {
+        self.mailboxes[to].name_unblocked(&mut |from| wake(ShardId(from)));
     }
 
-    /// How many are under way.
-    pub fn len(&self) -> usize {
-        self.letters.len()
+    /// Letters of one lane that arrived.
+    pub fn received_count(&self, from: usize, to: usize) -> u64 {
+        self.mailboxes[to].received_count(from as u16)
     }
 
-    /// Loses the letter that would arrive next; for mutations only.
-    pub fn lose(&mut self) -> bool {
-        self.letters.pop_front().is_some()
+    /// Letters of all lanes that arrived.
+    pub fn all_received_count(&self) -> u64 {
+        self.pairs().map(|(from, to)| self.received_count(from, to)).sum()
     }
+
+    /// Letters of all lanes that are under way.
+    pub fn all_waiting_count(&self) -> usize {
+        self.pairs().map(|(from, to)| self.len(from, to)).sum()
+    }
+
+    /// Letters on their way, by writer and reader.
+    pub fn on_the_way(&self) -> impl Iterator<Item = (ShardId, ShardId, &Letter)> {
+        self.pairs().flat_map(|(from, to)| {
+            let (writer, reader) = (ShardId(from as u16), ShardId(to as u16));
+            let letters = &self.transits[from][to].letters;
+            letters.iter().map(move |posted| (writer, reader, &posted.letter))
+        })
+    }
+
+    /// Copies of the letters that lie in lanes, by writer and reader.
+    pub fn in_lanes(&mut self) -> Vec<(ShardId, ShardId, Letter)> {
+        let mut letters = Vec::new();
+        for (reader, mailbox) in (0..).map(ShardId).zip(&mut self.mailboxes) {
+            for writer in (0..self.transits.len() as u16).map(ShardId) {
+                mailbox.show_waiting(writer.0, &mut |posted| {
+                    letters.push((writer, reader, posted.letter.clone()));
+                });
+            }
+        }
+        letters
+    }
+
+    /// Loses the letter of one lane that would arrive next of those on their way; for
+    /// mutations only.
+    pub fn lose(&mut self, from: usize, to: usize) {
+        self.transits[from][to].letters.pop_front();
+    }
+
+    /// Whether one would be lost.
+    pub fn may_lose(&self, from: usize, to: usize) -> bool {
+        !self.transits[from][to].letters.is_empty()
+    }
+
+    /// Nothing is lost, on no way and in no lane.
+    pub fn check(&mut self) -> Verdict {
+        let pairs: Vec<(usize, usize)> = self.pairs().collect();
+        for (from, to) in pairs {
+            let Some(sender) = &self.senders[from][to] else { continue };
+            let transit = &self.transits[from][to];
+            let mut in_lane_count = 0;
+            self.mailboxes[to].show_waiting(from as u16, &mut |_| in_lane_count += 1);
+            let received_count = self.mailboxes[to].received_count(from as u16);
+            balance(transit.sent_count, sender.sent_count(), transit.letters.len() as u64)?;
+            balance(sender.sent_count(), received_count, in_lane_count)?;
+        }
+        Ok(())
+    }
+
+    /// Letters of one lane that are under way.
+    fn len(&self, from: usize, to: usize) -> usize {
+        let Some(sender) = &self.senders[from][to] else { return 0 };
+        let in_lane_count = sender.sent_count() - self.received_count(from, to);
+        self.transits[from][to].letters.len() + in_lane_count as usize
+    }
+
+    /// What is due goes into its lane, as far as there is room.
+    fn arrive(&mut self, from: usize, to: usize, now: Tick) {
+        let letters = &mut self.transits[from][to].letters;
+        let Some(sender) = &mut self.senders[from][to] else { return };
+        let due_count = letters.iter().take_while(|posted| posted.due <= now).count();
+        let mut due: Vec<Posted> = letters.drain(..due_count).collect();
+        sender.post(&mut due);
+        for posted in due.into_iter().rev() {
+            letters.push_front(posted);
+        }
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let cores_count = self.cores_count();
+        (0..cores_count).flat_map(move |from| (0..cores_count).map(move |to| (from, to)))
+    }
+}
+
+/// Sent = received + waiting.
+fn balance(sent: u64, received: u64, waiting: u64) -> Verdict {
+    demand(sent == received + waiting, Checker::Lanes, || {
+        format!("{sent} sent, {received} received, {waiting} wait")
+    })
 }

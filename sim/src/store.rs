@@ -1,15 +1,18 @@
 //! The store of a world: the engine over a disk that is watched, and lanes to and
-//! from each core.
+//! from each core: the server's own, and before each of them a way on which bags are late.
 //!
 //! Invariants: requests of one core reach the engine in their order, and answers
-//! reach the core in theirs; a lane that is full keeps what it has no room for with
-//! its writer.
+//! reach the core in theirs; a way that is full keeps what it has no room for with
+//! its writer; what the engine has no room for stays in its lane, and a bag leaves its way
+//! only when its lane is empty.
 //!
 //! Deliberately absent: what requests mean, and what must be on the disk.
 
 use std::collections::VecDeque;
 
+use rookery::base::limits::{STORE_LANE_BATCH_ITEMS_MAX, STORE_LANE_BATCHES_MAX, TURN_REPLIES_MAX};
 use rookery::base::{Now, Prng, ShardId, Tick};
+use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::room::Namespace;
 use rookery::session::{NameKey, namespace_of};
 use rookery::store::{
@@ -21,6 +24,10 @@ use crate::checkers::{Checker, Verdict, demand};
 use crate::digest::Digest;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::StoreScenario;
+
+/// The bound of one lane to the store, or back, as in the server.
+const STORE_LANE: LaneLimits =
+    LaneLimits { batches_max: STORE_LANE_BATCHES_MAX, batch_items_max: STORE_LANE_BATCH_ITEMS_MAX };
 
 /// A simulated disk, and whether what was asked of it may be lost.
 pub struct WatchedDisk {
@@ -104,6 +111,7 @@ impl Disk for WatchedDisk {
 /// The storage thread of a world.
 pub struct Store {
     engine: Engine<WatchedDisk>,
+    requests: Mailbox<Request>,
     lanes: Vec<StoreLane>,
     /// A sync is under way until then.
     busy_until: Tick,
@@ -112,14 +120,15 @@ pub struct Store {
     is_calm: bool,
 }
 
-/// Both lanes of one core.
-#[derive(Debug, Default)]
+/// Both ways of one core.
 struct StoreLane {
-    requests: VecDeque<(Tick, Vec<Request>)>,
-    taken: VecDeque<Request>,
-    replies: VecDeque<(Tick, Vec<Reply>)>,
+    late_requests: VecDeque<(Tick, Vec<Request>)>,
+    requests: LaneSender<Request>,
     /// Answers for which there was no room.
     waiting: Vec<Reply>,
+    late_replies: VecDeque<(Tick, Vec<Reply>)>,
+    replies: LaneSender<Reply>,
+    mailbox: Mailbox<Reply>,
 }
 
 impl Store {
@@ -136,9 +145,11 @@ impl Store {
         let mut engine =
             Engine::open(disk, setup(scenario, namespaces)).expect("nothing is wrong with it");
         engine.disk_mut().disk.set_weather(scenario.disk);
+        let (senders, requests) = lane::mailbox(shards_count, STORE_LANE);
         Store {
             engine,
-            lanes: (0..shards_count).map(|_| StoreLane::default()).collect(),
+            requests,
+            lanes: senders.into_iter().map(StoreLane::new).collect(),
             busy_until: Tick(0),
             squeezed_until: Tick(0),
             is_calm: false,
@@ -194,21 +205,26 @@ impl Store {
         requests: &mut Vec<Request>,
     ) {
         let lane = &mut self.lanes[core];
-        if requests.is_empty() || scenario.bags_max <= lane.requests.len() {
+        if requests.is_empty() || scenario.bags_max <= lane.late_requests.len() {
             return;
         }
         let due = now.plus_ms(prng.below(scenario.delay_ms_max + 1));
-        let due = lane.requests.back().map_or(due, |(before, _)| due.max(*before));
-        lane.requests.push_back((due, std::mem::take(requests)));
+        let due = lane.late_requests.back().map_or(due, |(before, _)| due.max(*before));
+        lane.late_requests.push_back((due, std::mem::take(requests)));
     }
 
     /// One bag of answers for a core, if it has arrived.
     pub fn take(&mut self, core: usize, now: Tick) -> Vec<Reply> {
-        let lane = &mut self.lanes[core];
-        match lane.replies.pop_front_if(|(due, _)| *due <= now) {
-            Some((_, bag)) => bag,
-            None => Vec::new(),
+        let StoreLane { late_replies, replies, mailbox, .. } = &mut self.lanes[core];
+        if mailbox.waiting_count() == 0
+            && let Some((_, mut bag)) = late_replies.pop_front_if(|(due, _)| *due <= now)
+        {
+            replies.post(&mut bag);
+            assert!(bag.is_empty(), "a lane that is empty has room for what a store answers");
         }
+        let mut taken = Vec::new();
+        mailbox.take(TURN_REPLIES_MAX, &mut |_, reply| taken.push(reply), &mut |_| ());
+        taken
     }
 
     /// The thread does a turn, unless it waits for its disk.
@@ -228,7 +244,7 @@ impl Store {
         for (lane, shard) in self.lanes.iter_mut().zip(0..) {
             let is_engine_idle = self.engine.next_wake_unix_ms() != Some(0);
             if is_engine_idle || !mutator.holds(Mutation::ServeInOrder) {
-                lane.give(now.tick, ShardId(shard), &mut self.engine, mutator);
+                lane.give(now.tick, ShardId(shard), &mut self.requests, &mut self.engine, mutator);
             }
         }
         let disk = self.engine.disk_mut();
@@ -253,55 +269,71 @@ impl Store {
         }
         let left_at = self.busy_until;
         for lane in &mut self.lanes {
-            if !lane.waiting.is_empty() && lane.replies.len() < scenario.bags_max {
+            if !lane.waiting.is_empty() && lane.late_replies.len() < scenario.bags_max {
                 let due = left_at.plus_ms(prng.below(scenario.delay_ms_max + 1));
-                let due = lane.replies.back().map_or(due, |(before, _)| due.max(*before));
-                lane.replies.push_back((due, std::mem::take(&mut lane.waiting)));
+                let due = lane.late_replies.back().map_or(due, |(before, _)| due.max(*before));
+                lane.late_replies.push_back((due, std::mem::take(&mut lane.waiting)));
             }
         }
         Ok(())
     }
 
     /// True when nothing is under way, and the disk works and has room.
-    pub fn is_quiet(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.under_way_count() == 0)
+    pub fn is_quiet(&mut self) -> bool {
+        self.requests.waiting_count() == 0
+            && self.lanes.iter_mut().all(|lane| lane.under_way_count() == 0)
             && self.engine.next_wake_unix_ms() != Some(0)
             && self.engine.takes_messages() == Ok(())
     }
 }
 
 impl StoreLane {
-    /// What waits in the lanes; what the engine has is not counted.
-    fn under_way_count(&self) -> usize {
-        let requests: usize = self.requests.iter().map(|(_, bag)| bag.len()).sum();
-        let replies: usize = self.replies.iter().map(|(_, bag)| bag.len()).sum();
-        requests + self.taken.len() + replies + self.waiting.len()
+    fn new(requests: LaneSender<Request>) -> StoreLane {
+        let (mut senders, mailbox) = lane::mailbox(1, STORE_LANE);
+        StoreLane {
+            late_requests: VecDeque::new(),
+            requests,
+            waiting: Vec::new(),
+            late_replies: VecDeque::new(),
+            replies: senders.remove(0),
+            mailbox,
+        }
+    }
+
+    /// What waits, but for what is in the lane to the store and in the engine.
+    fn under_way_count(&mut self) -> usize {
+        let requests: usize = self.late_requests.iter().map(|(_, bag)| bag.len()).sum();
+        let replies: usize = self.late_replies.iter().map(|(_, bag)| bag.len()).sum();
+        requests + self.waiting.len() + replies + self.mailbox.waiting_count()
     }
 
     fn give(
         &mut self,
         now: Tick,
-        from: ShardId,
+        ShardId(from): ShardId,
+        requests: &mut Mailbox<Request>,
         engine: &mut Engine<WatchedDisk>,
         mutator: &mut Mutator,
     ) {
+        let is_in_order = mutator.holds(Mutation::ServeInOrder);
+        let items_max = if is_in_order { 1 } else { usize::MAX };
         loop {
-            while let Some(mut request) =
-                self.taken.pop_front_if(|request| engine.has_room_for(&request.job))
-            {
-                mutator.change_request(&mut request);
-                engine.take(from, request);
-                if mutator.holds(Mutation::ServeInOrder) {
-                    return;
+            let given_count = requests.take_from(from, items_max, &mut |mut request| {
+                if !engine.has_room_for(&request.job) {
+                    return Some(request);
                 }
-            }
-            if !self.taken.is_empty() {
+                mutator.change_request(&mut request);
+                engine.take(ShardId(from), request);
+                None
+            });
+            let waits = requests.received_count(from) < self.requests.sent_count();
+            if waits || (is_in_order && given_count != 0) {
                 return;
             }
-            let Some((_, bag)) = self.requests.pop_front_if(|(due, _)| *due <= now) else {
-                return;
-            };
-            self.taken = bag.into();
+            let due = self.late_requests.pop_front_if(|(due, _)| *due <= now);
+            let Some((_, mut bag)) = due else { return };
+            self.requests.post(&mut bag);
+            assert!(bag.is_empty(), "a lane that is empty has room for what a core asks");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! world (`core`).
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::{Arc, Once};
@@ -13,17 +13,17 @@ use rookery::base::{Csprng, Now, Prng, ShardId, Tick, contained};
 use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::SimulatedIo;
 use rookery::session::NameKey;
-use rookery::shard::{self, Order, Setup, Shard};
+use rookery::shard::{self, Letter, Order, Setup, Shard};
 
 use crate::attendance::Look;
 use crate::checkers::{
-    Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_lane,
-    check_membership, check_turn, demand,
+    Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_membership,
+    check_turn, demand,
 };
 use crate::client::{Around, Client};
-use crate::core::{Core, WatchedIo, WatchedLanes};
+use crate::core::{ControlLanes, Core, WatchedIo, WatchedLanes};
 use crate::digest::Digest;
-use crate::lane::Lane;
+use crate::lane::CoreMesh;
 use crate::ledger::Ledger;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::{Scenario, USERS, keys};
@@ -103,8 +103,7 @@ struct World<'s> {
     prng: Prng,
     now: Now,
     cores: Vec<Core>,
-    /// By writer, then reader.
-    lanes: Vec<Vec<Lane>>,
+    lanes: CoreMesh,
     clients: Vec<Client>,
     book: Book,
     tally: Tally,
@@ -159,13 +158,12 @@ impl<'s> World<'s> {
         });
         let names = store.as_ref().map_or(NameKey([scenario.seed, 2]), Store::names);
         let (cores, exposition) = cores(scenario, names, now, &mut prng);
-        let lanes = cores.iter().map(|_| cores.iter().map(|_| Lane::default()).collect());
         World {
             scenario,
             trace,
             phase: Phase::Chaos,
             now,
-            lanes: lanes.collect(),
+            lanes: CoreMesh::new(scenario.shards_count),
             clients: (0..scenario.clients_count)
                 .map(|index| {
                     let prng = Prng::from_seed(prng.draw());
@@ -210,11 +208,10 @@ impl<'s> World<'s> {
         if let Some(store) = &mut self.store {
             self.digest.get_mut().join(store.disk().digest());
         }
-        let lanes = self.lanes.iter().flatten();
         Ok(Summary {
             accepted: self.tally.accepted,
             published: self.book.answered_count(),
-            letters: lanes.map(|lane| lane.received).sum(),
+            letters: self.lanes.all_received_count(),
             crashes: self.crashes_count,
             served_steps_max: self.tally.served_steps_max,
             endings: self.tally.endings,
@@ -351,9 +348,7 @@ impl<'s> World<'s> {
         (self.cores, self.exposition) = cores(self.scenario, names, self.now, &mut self.prng);
         self.book.ledger.check_disk(store.disk(), names, self.now.unix_ms)?;
         self.store = Some(store);
-        for lane in self.lanes.iter_mut().flatten() {
-            *lane = Lane::default();
-        }
+        self.lanes = CoreMesh::new(self.scenario.shards_count);
         self.answered_before = self.book.answered_count();
         self.tally = Tally { endings: std::mem::take(&mut self.tally.endings), ..Tally::default() };
         Ok(())
@@ -394,7 +389,7 @@ impl<'s> World<'s> {
     fn drain(&mut self) -> Verdict {
         self.phase = Phase::Drain;
         for core in &mut self.cores {
-            core.orders.push_back(Order::Drain { over_ms: DRAIN_MS });
+            core.control.order(Order::Drain { over_ms: DRAIN_MS });
         }
         let end = self.now.tick.plus_ms(DRAINED_MS_MAX);
         while !self.cores.iter().all(|core| core.shard.is_drained()) && self.now.tick < end {
@@ -498,7 +493,7 @@ impl<'s> World<'s> {
     /// One core takes a turn.
     fn turn(&mut self, at: usize) -> Verdict {
         let World { scenario, cores, lanes, clients, tally, mutator, digest, .. } = self;
-        let Core { shard, io, sends, work, orders, .. } = &mut cores[at];
+        let Core { shard, io, sends, work, control, .. } = &mut cores[at];
         digest.borrow_mut().turn(self.now.tick, at);
         let mut io = WatchedIo {
             io,
@@ -519,7 +514,7 @@ impl<'s> World<'s> {
             is_chaos: self.phase == Phase::Chaos,
             lanes,
             store: self.store.as_mut(),
-            orders,
+            control,
             prng: &mut self.prng,
             mutator,
             digest,
@@ -540,32 +535,28 @@ impl<'s> World<'s> {
 
     /// True when nothing is under way anywhere.
     fn is_quiet(&mut self) -> bool {
-        let lanes = self.lanes.iter().flatten().all(|lane| lane.len() == 0);
+        let lanes = self.lanes.all_waiting_count() == 0;
         let sockets = self.cores.iter().all(|core| core.io.next_due().is_none());
         let mut letters_count = 0;
         for core in &mut self.cores {
             core.shard.post(&mut |_, letters| letters_count += letters.len());
             letters_count += core.shard.for_store().len();
         }
-        let store = self.store.as_ref().is_none_or(Store::is_quiet);
+        let store = self.store.as_mut().is_none_or(Store::is_quiet);
         lanes && sockets && store && letters_count == 0
     }
 
     /// What holds between turns, at every border.
     fn check_borders(&mut self) -> Verdict {
-        self.lanes.iter().flatten().try_for_each(check_lane)?;
+        self.lanes.check()?;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
         let mut mail = Vec::new();
         for (from, core) in self.cores.iter_mut().enumerate() {
             core.shard.post(&mut |to, letters| mail.push((from, to, letters.clone())));
         }
-        let mut under_way = Vec::new();
-        for (from, lanes) in self.lanes.iter().enumerate() {
-            for (to, lane) in lanes.iter().enumerate() {
-                let (writer, reader) = (ShardId(from as u16), ShardId(to as u16));
-                under_way.extend(lane.waiting().map(|letter| (writer, reader, letter)));
-            }
-        }
+        let in_lanes = self.lanes.in_lanes();
+        let mut under_way: Vec<(ShardId, ShardId, &Letter)> = self.lanes.on_the_way().collect();
+        under_way.extend(in_lanes.iter().map(|(from, to, letter)| (*from, *to, letter)));
         for (from, to, letters) in &mail {
             let writer = ShardId(*from as u16);
             under_way.extend(letters.iter().map(|letter| (writer, *to, letter)));
@@ -576,7 +567,7 @@ impl<'s> World<'s> {
     fn check_counters(&mut self) -> Verdict {
         self.tally.published_seen = self.book.answered_count() - self.answered_before;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
-        let in_lanes = self.lanes.iter().flatten().map(|lane| lane.waiting().count() as u64).sum();
+        let in_lanes = self.lanes.all_waiting_count() as u64;
         check_counters(&self.exposition, &audits, &self.tally, in_lanes)
     }
 }
@@ -607,7 +598,7 @@ fn cores(
             io: SimulatedIo::new(prng.draw(), scenario.weather.clone()),
             sends: Sends::default(),
             work: Vec::new(),
-            orders: VecDeque::new(),
+            control: ControlLanes::new(),
             stalled_until: Tick(0),
         };
         core.io.set_now(now);

@@ -84,6 +84,12 @@ pub const STORE_LANE_BATCHES_MAX: usize = 8;
 /// Requests or answers in one of them.
 pub const STORE_LANE_BATCH_ITEMS_MAX: usize = 2_048;
 
+/// Orders of the control thread that wait for one core.
+pub const LANE_ORDERS_MAX: usize = 8;
+
+/// Notes that wait in the lane of one shard to the control thread.
+pub const LANE_NOTES_MAX: usize = 1_024;
+
 /// Rooms that a home names when it lost their publications on the way to another
 /// shard; over it, all of its rooms there are suspected.
 pub const GAP_ROOMS_MAX: usize = 64;

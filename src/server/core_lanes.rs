@@ -5,7 +5,9 @@
 
 use super::storage::StoreEnds;
 use crate::base::ShardId;
-use crate::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, TURN_LETTERS_MAX};
+use crate::base::limits::{
+    LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, LANE_ORDERS_MAX, TURN_LETTERS_MAX,
+};
 use crate::lane::{LaneLimits, LaneSender, Mailbox, MeshEnds};
 use crate::shard::{Lanes, Letter, Note, Notes, Order};
 use crate::store::{Reply, Request};
@@ -15,7 +17,8 @@ pub(super) const NEIGHBOUR_LANE: LaneLimits =
     LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_LETTERS_MAX };
 
 /// The bound of the lane from the control thread to one core.
-pub(super) const ERRAND_LANE: LaneLimits = LaneLimits { batches_max: 8, batch_items_max: 1 };
+pub(super) const ERRAND_LANE: LaneLimits =
+    LaneLimits { batches_max: LANE_ORDERS_MAX, batch_items_max: 1 };
 
 /// What the control thread wants of a core.
 #[derive(Clone, Debug)]

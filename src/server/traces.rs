@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
-use crate::base::limits::SHARDS_MAX;
+use crate::base::limits::{LANE_NOTES_MAX, SHARDS_MAX};
 use crate::base::{Bucket, Rate, SpanId, Tick};
 use crate::lane::{LaneLimits, Mailbox};
 use crate::logs::Quoted;
@@ -28,10 +28,11 @@ use crate::shard::{Cause, Note, Room, Span, Trouble};
 pub(super) use otlp::{Collector, Identity};
 
 /// The bound of the lane of one shard. Notes are few, and each is a batch.
-pub(super) const NOTE_LANE: LaneLimits = LaneLimits { batches_max: 1_024, batch_items_max: 1 };
+pub(super) const NOTE_LANE: LaneLimits =
+    LaneLimits { batches_max: LANE_NOTES_MAX, batch_items_max: 1 };
 
 /// Notes that one look takes from all lanes.
-const LOOK_NOTES_MAX: usize = NOTE_LANE.batches_max * SHARDS_MAX as usize;
+const LOOK_NOTES_MAX: usize = LANE_NOTES_MAX * SHARDS_MAX as usize;
 
 /// Spans that wait for the collector.
 const SPANS_MAX: usize = 8_192;
