@@ -24,11 +24,12 @@ use tokio::task::spawn_blocking;
 use tokio::time;
 
 use super::core_lanes::{ERRAND_LANE, Errand, NEIGHBOUR_LANE};
+use super::descriptor_table::TableUse;
 use super::evidence::{self, Desk};
 use super::executor::{self, Finding, Go, NoExecutor, NoListener, Part, Report, Thread};
 use super::plan::{Plan, Table};
 use super::process::{Process, memory_limit_bytes};
-use super::pulse::{Pulse, TableUse};
+use super::pulse::Pulse;
 use super::reload::Reloading;
 use super::storage::{self, Doorbells, Storage, Voice};
 use super::traces::{Collector, Identity, NOTE_LANE, Telling};

@@ -1,7 +1,7 @@
 //! The one place where ring, shard and admin meet; knows glommio.
 //!
 //! `run` plans (`plan.rs`), starts a thread for each shard (`executor.rs`),
-//! joins them by lanes (`lanes.rs`), and is the control thread itself
+//! joins them by lanes (`core_lanes.rs`), and is the control thread itself
 //! (`control.rs`) until the server ends.
 //!
 //! Invariant: the control thread never makes a core wait, and no core waits for
@@ -13,6 +13,8 @@
 mod control;
 mod core_lanes;
 mod cpu_quota;
+mod cpu_time;
+mod descriptor_table;
 mod dump;
 mod evidence;
 mod executor;

@@ -9,10 +9,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
-
-use super::CpuQuota;
 use super::cpu_quota::Periods;
+use super::descriptor_table::TableUse;
+use super::{CpuQuota, cpu_time};
 use crate::logs::{self, LogLoss};
 use crate::metrics::{Counter, Gauge, Ledger, LostLine};
 
@@ -26,12 +25,12 @@ pub(super) struct Process {
     page_bytes: u64,
     /// CPUs that the process may run on.
     cpus: u64,
-    table: Arc<super::pulse::TableUse>,
+    table: Arc<TableUse>,
 }
 
 impl Process {
     /// Writes down what does not change, too.
-    pub fn new(ledger: Ledger, table: Arc<super::pulse::TableUse>, now_unix_ms: u64) -> Process {
+    pub fn new(ledger: Ledger, table: Arc<TableUse>, now_unix_ms: u64) -> Process {
         ledger.set(Gauge::BuildInfo, 1);
         ledger.set(Gauge::StartTime, now_unix_ms);
         ledger.set(Gauge::ConfigReloaded, now_unix_ms);
@@ -47,7 +46,7 @@ impl Process {
     /// What is true now. What cannot be read stays as it was.
     pub fn refresh(&self) {
         let ledger = &self.ledger;
-        ledger.set_total(Counter::ProcessCpu, nanoseconds(clock_gettime(ClockId::ProcessCPUTime)));
+        ledger.set_total(Counter::ProcessCpu, cpu_time::of_process_ns());
         let mut text = [0; STAT_BYTES_MAX];
         if let Some(length) = self.stat.as_ref().and_then(|stat| stat.read_at(&mut text, 0).ok())
             && let Some(stat) = Stat::read(&text[..length])
@@ -102,11 +101,6 @@ impl Process {
             self.ledger.set(Gauge::HeapResident, resident as u64);
         }
     }
-}
-
-/// A clock's time.
-pub(super) fn nanoseconds(time: Timespec) -> u64 {
-    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 /// What is used of `/proc/self/stat` (proc(5)).
@@ -183,7 +177,7 @@ mod tests {
     #[test]
     fn this_process_can_be_read() {
         let (cells, ledger) = crate::metrics::Cells::of_process();
-        let table = super::super::pulse::TableUse::new(3, 100);
+        let table = TableUse::new(3, 100);
         Process::new(ledger, table, 1_700_000_000_000);
         let exposition = crate::metrics::Exposition::new(crate::metrics::Threads {
             process: cells,

@@ -2,11 +2,9 @@
 //! look at every lane, and need not be those of this very turn.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use rustix::time::{ClockId, clock_gettime};
-
-use super::process::nanoseconds;
+use super::cpu_time;
+use super::descriptor_table::TableUse;
 use crate::base::Tick;
 use crate::metrics::{Counter, Gauge, Scribe};
 
@@ -16,25 +14,6 @@ const INTERVAL_MS: u64 = 250;
 /// The longest sleep of a core, in ms: one that has nothing to do still shows that it
 /// is alive, well before a rule calls it hung.
 pub(super) const SLEEP_MS_MAX: u64 = 1_000;
-
-/// How full a descriptor table is. Its cores share this; each adds its own.
-#[derive(Debug)]
-pub(super) struct TableUse {
-    used: AtomicU64,
-    limit: u64,
-}
-
-impl TableUse {
-    /// With what was opened before any core accepts.
-    pub fn new(used: u64, limit: u64) -> Arc<TableUse> {
-        Arc::new(TableUse { used: AtomicU64::new(used), limit })
-    }
-
-    /// Descriptors in use.
-    pub fn used(&self) -> u64 {
-        self.used.load(Relaxed)
-    }
-}
 
 /// What is looked at.
 pub(super) struct Look {
@@ -72,13 +51,13 @@ impl Pulse {
         self.due = now.plus_ms(INTERVAL_MS);
         let grown = i64::from(look.connections) - i64::from(self.counted);
         self.counted = look.connections;
-        self.table.used.fetch_add(grown.cast_unsigned(), Relaxed);
+        self.table.grow(grown);
         scribe.set(Gauge::FdSlotsUsed, self.table.used());
-        scribe.set(Gauge::FdSlotsLimit, self.table.limit);
+        scribe.set(Gauge::FdSlotsLimit, self.table.limit());
         scribe.set(Gauge::MailboxDepth, look.letters as u64);
         let may_wait = look.outbox_bytes_max.min(self.memory_bytes);
         scribe.set(Gauge::SendQueueLimitBytes, may_wait);
-        let busy_ns = nanoseconds(clock_gettime(ClockId::ThreadCPUTime));
+        let busy_ns = cpu_time::of_thread_ns();
         scribe.add(Counter::Busy, busy_ns.saturating_sub(self.busy_ns));
         self.busy_ns = busy_ns;
     }
