@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::control::Cores;
 use super::core_lanes::Errand;
+use super::cores::Cores;
 use super::dump;
 use super::executor::Finding;
 use super::leak::LeakWatch;

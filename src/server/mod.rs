@@ -12,6 +12,7 @@
 
 mod control;
 mod core_lanes;
+mod cores;
 mod cpu_quota;
 mod cpu_time;
 mod descriptor_table;
