@@ -16,10 +16,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::channel;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time;
 
-use super::cores::Cores;
+use super::cores::{Cores, Reporting};
 use super::descriptor_table::TableUse;
 use super::evidence::{self, Desk};
 use super::plan::{Plan, Table};
@@ -29,9 +29,9 @@ use super::storage::Voice;
 use super::traces::{Collector, Identity, NOTE_LANE, Telling};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState, View};
-use crate::lane;
-use crate::metrics::{Cells, Exposition, Gauge, Tenants, Threads};
-use crate::shard::Order;
+use crate::lane::{self, Mailbox};
+use crate::metrics::{Cells, Exposition, Gauge, Ledger, Tenants, Threads};
+use crate::shard::{Note, Order};
 use crate::signals::{SignalRequest, Signals, StopSignal};
 
 /// Findings of all cores that wait for the control thread.
@@ -57,12 +57,65 @@ pub(super) async fn run(setup: Setup, plan: Plan) -> Result<Ended, Fault> {
     }
 }
 
+/// What the control thread shows of the server, and what it is asked.
+struct Shown {
+    readiness: watch::Sender<Readiness>,
+    admin_token: watch::Sender<Option<admin::Token>>,
+    ledger: Ledger,
+    desk: Desk,
+    pages: JoinHandle<()>,
+}
+
 /// From the first core to the last.
 async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ended, Fault> {
     let admin = Listener::bind(setup.options.admin_listen).await.map_err(Fault::Admin)?;
     let admin_address = admin
         .address()
         .map_err(|error| Fault::Admin(admin::Fault::Listen(setup.options.admin_listen, error)))?;
+    let (mut shown, reporting, notes) = show(&mut setup, &plan, admin, admin_address);
+    let collector = collector(&setup).map_err(Fault::Collector)?;
+    let starting = async {
+        let mut cores = Cores::start(&setup, &plan, reporting).await?;
+        let addresses = cores.listen(&setup, &plan).await?;
+        Ok((cores, addresses))
+    };
+    let mut is_reload_wanted = false;
+    let started = tokio::select! {
+        started = starting => Some(started?),
+        () = stopped_meanwhile(&mut signals, &mut is_reload_wanted) => None,
+    };
+    // Nobody was let in, so nobody has to leave.
+    let Some((mut cores, addresses)) = started else { return Ok(Ended::Drained) };
+    let telling = Telling::begin(notes, collector, shown.ledger.clone());
+    shown.readiness.send_replace(Readiness::Ready);
+    announce(&plan, &addresses, admin_address);
+
+    let mut reloading = Reloading::new(setup.reload);
+    if is_reload_wanted {
+        reloading.begin();
+    }
+    let signal = serve(&mut shown, &mut cores, &mut signals, reloading).await;
+    let Shown { readiness, ledger, desk, pages, .. } = shown;
+    // A drain takes no questions.
+    drop(desk);
+    readiness.send_replace(Readiness::Draining);
+    ledger.set(Gauge::Draining, 1);
+    let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
+    telling.end().await;
+    if let Ended::Drained = ended {
+        end(cores).await;
+    }
+    pages.abort();
+    Ok(ended)
+}
+
+/// Serves the admin pages, and makes what cores and store tell them.
+fn show(
+    setup: &mut Setup,
+    plan: &Plan,
+    admin: Listener,
+    admin_address: SocketAddr,
+) -> (Shown, Reporting, Mailbox<Note>) {
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
     let (readiness, seen) = watch::channel(Readiness::Starting);
     let store_cells = setup.store.as_ref().map(|_| Cells::of_store());
@@ -73,15 +126,15 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
     setup.shard.session.tenants = Arc::clone(&tenants);
     let (cores, store) = (cells.clone(), store_cells.clone());
     let threads = Threads { cores, store, process, tenants, began_unix_ms };
-    let tables = tables(&plan);
+    let tables = tables(plan);
     let facts = Process::new(ledger.clone(), Arc::clone(&tables[0]), began_unix_ms);
     let exposition = Arc::new(Exposition::new(threads.clone()));
     let (store_state, store) = watch::channel(StoreState::Absent);
     let (admin_token, token) = watch::channel(setup.secrets.admin_token.take());
     let (asked, questions) = channel(admin::QUESTIONS_MAX);
     let (found, findings) = channel(FINDINGS_MAX);
-    let instance = instance(&setup, admin_address);
-    let mut desk = Desk::new(evidence::Setup {
+    let instance = instance(setup, admin_address);
+    let desk = Desk::new(evidence::Setup {
         questions,
         findings,
         quarantine: setup.shard.quarantine.clone(),
@@ -104,31 +157,21 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
         store,
         evidence,
     }));
-
     let voice = store_cells.map(|cells| Voice { cells, state: store_state });
-    let collector = collector(&setup).map_err(Fault::Collector)?;
     let (senders, notes) = lane::mailbox(plan.cores.len() as u16, NOTE_LANE);
-    let starting = async {
-        let mut cores = Cores::start(&setup, &plan, cells, voice, tables, senders, &found).await?;
-        let addresses = cores.listen(&setup, &plan).await?;
-        Ok((cores, addresses))
-    };
-    let mut is_reload_wanted = false;
-    let started = tokio::select! {
-        started = starting => Some(started?),
-        () = stopped_meanwhile(&mut signals, &mut is_reload_wanted) => None,
-    };
-    // Nobody was let in, so nobody has to leave.
-    let Some((mut cores, addresses)) = started else { return Ok(Ended::Drained) };
-    let telling = Telling::begin(notes, collector, ledger.clone());
-    readiness.send_replace(Readiness::Ready);
-    announce(&plan, &addresses, admin_address);
+    let shown = Shown { readiness, admin_token, ledger, desk, pages };
+    (shown, Reporting { cells, voice, tables, notes: senders, findings: found }, notes)
+}
 
-    let mut reloading = Reloading::new(setup.reload);
-    if is_reload_wanted {
-        reloading.begin();
-    }
-    let signal = loop {
+/// Carries questions to the cores and reads keys again, until a signal ends that.
+async fn serve(
+    shown: &mut Shown,
+    cores: &mut Cores,
+    signals: &mut Signals,
+    mut reloading: Reloading,
+) -> StopSignal {
+    let Shown { admin_token, ledger, desk, .. } = shown;
+    loop {
         tokio::select! {
             request = signals.next() => match request {
                 SignalRequest::Stop(signal) => break signal,
@@ -147,20 +190,9 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
                     tracing::error!("keys stay as they were: {why}");
                 }
             },
-            errands = desk.wait() => desk.act(&mut cores, errands),
+            errands = desk.wait() => desk.act(cores, errands),
         }
-    };
-    // A drain takes no questions.
-    drop(desk);
-    readiness.send_replace(Readiness::Draining);
-    ledger.set(Gauge::Draining, 1);
-    let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
-    telling.end().await;
-    if let Ended::Drained = ended {
-        end(cores).await;
     }
-    pages.abort();
-    Ok(ended)
 }
 
 /// Until a signal says that a start is not to go on. Keys that are to be read again are

@@ -24,7 +24,7 @@ use super::executor::{self, Finding, Go, NoExecutor, NoListener, Part, Report, T
 use super::plan::Plan;
 use super::process::memory_limit_bytes;
 use super::pulse::Pulse;
-use super::storage::{self, Doorbells, Storage, Voice};
+use super::storage::{self, Doorbells, Storage, StoreEnds, Voice};
 use super::{Fault, Setup};
 use crate::base::{Csprng, ShardId};
 use crate::lane::{self, LaneSender};
@@ -61,6 +61,19 @@ pub(super) struct Cores {
     store: Option<Store>,
 }
 
+/// What cores and store tell the control thread with.
+pub(super) struct Reporting {
+    /// By core.
+    pub cells: Vec<Arc<Cells>>,
+    /// Of the store, if there is one.
+    pub voice: Option<Voice>,
+    /// One for all cores, or one for each.
+    pub tables: Vec<Arc<TableUse>>,
+    /// By core.
+    pub notes: Vec<LaneSender<Note>>,
+    pub findings: Sender<Finding>,
+}
+
 /// The storage thread, and how it is told to begin.
 struct Store {
     storage: Storage,
@@ -77,38 +90,19 @@ struct Core {
 
 impl Cores {
     /// Starts all threads; none listens yet.
-    pub async fn start(
-        setup: &Setup,
-        plan: &Plan,
-        cells: Vec<Arc<Cells>>,
-        voice: Option<Voice>,
-        tables: Vec<Arc<TableUse>>,
-        notes: Vec<LaneSender<Note>>,
-        findings: &Sender<Finding>,
-    ) -> Result<Cores, Fault> {
+    pub async fn start(setup: &Setup, plan: &Plan, reporting: Reporting) -> Result<Cores, Fault> {
+        let Reporting { cells, voice, tables, notes, findings } = reporting;
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let name_key = random().map_err(Fault::Random)?;
         let mut names = NameKey::from_bytes(name_key);
-        let (mut store, mut lanes_to_store) = (None, Vec::new());
         let store_cells = voice.as_ref().map(|voice| Arc::clone(&voice.cells));
+        let (mut store, mut store_ends) = (None, Vec::new());
         if let Some(voice) = voice {
-            let (key, is_weak) = look_into_store(opener(setup, name_key)).await?;
-            names = NameKey::from_bytes(key);
-            if is_weak {
-                tracing::warn!(
-                    "the store's key for names was made by an older version, and whoever knows \
-                     a client's id of its first run can work it out and aim rooms at one core; \
-                     only a new store has another"
-                );
-            }
-            let (go, doorbells) = mpsc::sync_channel(1);
-            let (storage, lanes) =
-                storage::start(opener(setup, name_key), voice, shards_count, doorbells)
-                    .map_err(Fault::Storage)?;
-            store = Some(Store { storage, go });
-            lanes_to_store = lanes;
+            names = look_into_store(opener(setup, name_key)).await?;
+            let (started, ends) = Store::start(opener(setup, name_key), voice, shards_count)?;
+            (store, store_ends) = (Some(started), ends);
         }
-        let mut lanes_to_store = lanes_to_store.into_iter();
+        let mut store_ends = store_ends.into_iter();
         let stop = Arc::new(AtomicBool::new(false));
         let mut shard = setup.shard.clone();
         shard.connections_max = plan.connections_per_shard;
@@ -136,7 +130,7 @@ impl Cores {
                 ids: Csprng::from_key(random().map_err(Fault::Random)?),
                 table: plan.table,
                 neighbours,
-                store: lanes_to_store.next(),
+                store: store_ends.next(),
                 notes,
                 store_cells: store_cells.clone().filter(|_| index == 0),
                 errands: taken,
@@ -272,6 +266,20 @@ impl Cores {
     }
 }
 
+impl Store {
+    /// Starts its thread; the cores get their ends of its lanes.
+    fn start(
+        open: storage::Open<FjallDisk>,
+        voice: Voice,
+        shards_count: u16,
+    ) -> Result<(Store, Vec<StoreEnds>), Fault> {
+        let (go, doorbells) = mpsc::sync_channel(1);
+        let started = storage::start(open, voice, shards_count, doorbells);
+        let (storage, ends) = started.map_err(Fault::Storage)?;
+        Ok((Store { storage, go }, ends))
+    }
+}
+
 impl Core {
     fn ring(&self) {
         if let Some(doorbell) = &self.doorbell {
@@ -310,11 +318,19 @@ fn opener(setup: &Setup, new_name_key: [u8; 16]) -> storage::Open<FjallDisk> {
 }
 
 /// Opens the store and closes it again, so that what is wrong with it is told before
-/// anybody listens. Its key for names, and whether that is a weak one.
-async fn look_into_store(open: storage::Open<FjallDisk>) -> Result<([u8; 16], bool), Fault> {
+/// anybody listens. Returns its key for names.
+async fn look_into_store(open: storage::Open<FjallDisk>) -> Result<NameKey, Fault> {
     let look = || open().map(|engine| (engine.name_key(), engine.has_weak_name_key()));
     let seen = spawn_blocking(look).await.expect("a panic there ends the process");
-    seen.map_err(Fault::Store)
+    let (key, is_weak) = seen.map_err(Fault::Store)?;
+    if is_weak {
+        tracing::warn!(
+            "the store's key for names was made by an older version, and whoever knows a \
+             client's id of its first run can work it out and aim rooms at one core; only a new \
+             store has another"
+        );
+    }
+    Ok(NameKey::from_bytes(key))
 }
 
 /// Bytes of the system's generator. Asked here and not on the cores: what it needs to
