@@ -95,14 +95,6 @@ fn put_push(push: &Push<'_>, members: &mut Members<'_>) {
             members.flag("positioned", result.positioned);
         }),
         Push::Message { data } => members.object("message", |members| members.data("data", data)),
-        Push::Disconnect { code, reason, reconnect } => members.object("disconnect", |members| {
-            members.number("code", u64::from(*code));
-            members.text_if_any("reason", reason);
-            members.flag("reconnect", *reconnect);
-        }),
-        Push::Refresh { expires_in_s } => {
-            members.object("refresh", |members| put_expiry(*expires_in_s, members));
-        }
     }
 }
 

@@ -90,14 +90,6 @@ fn put_push(push: &Push<'_>, fields: &mut Fields<'_>) {
             put_position(result, (4, 5), fields);
             fields.flag(6, result.positioned);
         }),
-        Push::Disconnect { code, reason, reconnect } => fields.message(11, |fields| {
-            fields.number(1, u64::from(*code));
-            fields.text(2, reason);
-            fields.flag(3, *reconnect);
-        }),
-        Push::Refresh { expires_in_s } => {
-            fields.message(12, |fields| put_expiry(*expires_in_s, 1, fields));
-        }
     }
 }
 

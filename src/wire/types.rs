@@ -426,31 +426,11 @@ pub struct SubscribeResult<'a> {
 #[expect(missing_docs, reason = "each variant is the protocol's push of the same name")]
 pub enum Push<'a> {
     Publication(&'a Publication),
-    Join {
-        info: &'a ClientInfo,
-        chan_info: Option<&'a Payload>,
-    },
-    Leave {
-        info: &'a ClientInfo,
-        chan_info: Option<&'a Payload>,
-    },
-    Unsubscribe {
-        code: u32,
-        reason: &'a str,
-    },
+    Join { info: &'a ClientInfo, chan_info: Option<&'a Payload> },
+    Leave { info: &'a ClientInfo, chan_info: Option<&'a Payload> },
+    Unsubscribe { code: u32, reason: &'a str },
     Subscribe(SubscribeResult<'a>),
-    Message {
-        data: &'a Payload,
-    },
-    /// Before a close frame, where a JSON or Protobuf message is needed beside it.
-    Disconnect {
-        code: u32,
-        reason: &'a str,
-        reconnect: bool,
-    },
-    Refresh {
-        expires_in_s: Option<u32>,
-    },
+    Message { data: &'a Payload },
 }
 
 /// The protocol's error codes, as replies carry them.

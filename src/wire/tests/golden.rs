@@ -278,11 +278,6 @@ fn pushes_read_as_sdks_expect_them() {
         Message::Push { channel: "x", push: Push::Unsubscribe { code: 2500, reason: "gap" } },
         r#"{"push":{"channel":"x","unsubscribe":{"code":2500,"reason":"gap"}}}"#,
     );
-    let push = Push::Disconnect { code: 3001, reason: "shutdown", reconnect: true };
-    check_message(
-        Message::Push { channel: "", push },
-        r#"{"push":{"disconnect":{"code":3001,"reason":"shutdown","reconnect":true}}}"#,
-    );
 }
 
 #[test]

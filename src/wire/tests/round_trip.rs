@@ -356,9 +356,6 @@ impl Material {
         let (code, reason) = (self.numbers[0], self.texts[1].as_str());
         let expected = proto::Unsubscribe { code, reason: reason.to_owned() };
         check(Push::Unsubscribe { code, reason }, ClientPush::Unsubscribe(expected));
-        let reconnect = self.flags[0];
-        let expected = proto::Disconnect { code, reason: reason.to_owned(), reconnect };
-        check(Push::Disconnect { code, reason, reconnect }, ClientPush::Disconnect(expected));
         let data = self.payload(0);
         check(Push::Message { data: &data }, ClientPush::Message(data.bytes.clone()));
         let result = self.proto_result();
@@ -370,9 +367,6 @@ impl Material {
             data: Bytes::new(),
         };
         check(Push::Subscribe(self.result(&[])), ClientPush::Subscribe(expected));
-        let expires_in_s = self.expires_in_s();
-        let expected = proto::Refresh { expires: self.flags[4], ttl: self.ttl() };
-        check(Push::Refresh { expires_in_s }, ClientPush::Refresh(expected));
     }
 }
 
