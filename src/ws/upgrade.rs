@@ -31,8 +31,6 @@ pub struct Upgrade {
     pub used: usize,
     /// What stood behind the `?`, as it came; shorter than the head.
     pub query: String,
-    /// What was agreed on.
-    pub subprotocol: Subprotocol,
     /// How both sides will speak.
     pub format: Format,
     /// What the client calls itself, fit for a log: printable ASCII.
@@ -118,7 +116,6 @@ pub fn upgrade(head: &[u8], options: &Options) -> Result<Option<Upgrade>, Refusa
         response: response(key, asked.subprotocol),
         used,
         query: target.query.to_owned(),
-        subprotocol: asked.subprotocol,
         format: format(asked.subprotocol, target.query),
         user_agent: asked.user_agent.map(printable),
     }))
