@@ -180,14 +180,6 @@ impl Scribe {
         self.cells.cell(gauge.row(), gauge.index()).store(value, Relaxed);
     }
 
-    /// Moves a gauge up or down. One that was moved down too often shows a
-    /// negative number: seen by everyone, and no reason to end a server.
-    #[inline]
-    pub fn adjust(&self, gauge: Gauge, by: i64) {
-        let value = self.cells.cell(gauge.row(), gauge.index());
-        value.store(value.load(Relaxed).wrapping_add_signed(by), Relaxed);
-    }
-
     /// Adds one observation in microseconds.
     #[inline]
     pub fn observe(&self, histogram: Histogram, value_us: u64) {

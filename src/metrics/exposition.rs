@@ -377,7 +377,7 @@ mod tests {
         second.add(Counter::Closed(CloseReason::Auth), 3);
         second.add(Counter::BytesOut, 7);
         first.set(Gauge::Connections(Protocol::Protobuf), 9);
-        second.adjust(Gauge::Connections(Protocol::Protobuf), -1);
+        second.set(Gauge::Connections(Protocol::Protobuf), (-1_i64).cast_unsigned());
         second.observe(Histogram::Handshake(HandshakeOutcome::Ok), 2_500);
         second.observe(Histogram::Handshake(HandshakeOutcome::Ok), 9_000_000);
         let text = Exposition::new(Threads::of_cores(cells)).text(cores);
