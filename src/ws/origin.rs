@@ -38,12 +38,14 @@ fn matches(origin: &str, pattern: &str) -> bool {
 /// Browsers leave out the port that a scheme has anyway; operators may not.
 fn without_default_port(origin: &str) -> &str {
     let scheme = origin.split_once("://").map_or("", |(scheme, _)| scheme);
-    let port = match scheme.to_ascii_lowercase().as_str() {
-        "http" => ":80",
-        "https" => ":443",
-        _ => return origin,
-    };
-    origin.strip_suffix(port).unwrap_or(origin)
+    default_port(scheme).and_then(|port| origin.strip_suffix(port)).unwrap_or(origin)
+}
+
+/// The port that a scheme has anyway, as it would stand behind a host.
+fn default_port(scheme: &str) -> Option<&'static str> {
+    let known = [("http", ":80"), ("https", ":443")];
+    let found = known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(scheme));
+    found.map(|(_, port)| port)
 }
 
 /// Compares host and port. The scheme is left out: behind a proxy that ends
@@ -51,11 +53,7 @@ fn without_default_port(origin: &str) -> &str {
 /// are as good as none.
 fn is_same_host(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
-    let default_port = match scheme.to_ascii_lowercase().as_str() {
-        "http" => ":80",
-        "https" => ":443",
-        _ => return false,
-    };
+    let Some(default_port) = default_port(scheme) else { return false };
     let bare = |authority: &str| {
         authority.strip_suffix(default_port).unwrap_or(authority).to_ascii_lowercase()
     };
