@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::keys::Demands;
 use super::{Allow, CAP_CHANNELS_MAX, CAPS_MAX, Cap, Fault, INFO_BYTES_MAX, Match};
-use crate::base::limits;
+use crate::base::{json_depth, limits};
 
 /// What a connection token says. The default is what holds without one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -262,27 +262,8 @@ fn info(json: Option<&RawValue>, b64: Option<Cow<'_, str>>) -> Result<Option<Box
     // Inside a JSON string they are escaped, so these only lay it out.
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let info: Box<[u8]> = bytes.iter().copied().filter(|byte| !is_break(byte)).collect();
-    let fits = info.len() <= INFO_BYTES_MAX && levels(&info) <= limits::DATA_LEVELS_MAX;
+    let fits = info.len() <= INFO_BYTES_MAX && json_depth(&info) <= limits::DATA_LEVELS_MAX;
     if fits { Ok(Some(info)) } else { Err(Fault::Claims) }
-}
-
-/// How deep the arrays and objects of valid JSON go.
-fn levels(json: &[u8]) -> usize {
-    let (mut open, mut deepest) = (0_usize, 0);
-    let mut bytes = json.iter();
-    let mut in_text = false;
-    while let Some(byte) = bytes.next() {
-        match byte {
-            // What it escapes cannot end the text.
-            b'\\' if in_text => drop(bytes.next()),
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => open += 1,
-            b']' | b'}' if !in_text => open = open.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(open);
-    }
-    deepest
 }
 
 fn cap(cap: CapJson<'_>) -> Result<Cap, Fault> {

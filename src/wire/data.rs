@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 
 use super::types::{Malformed, RawData};
-use crate::base::limits;
+use crate::base::{json_depth, limits};
 
 /// Data that is one valid JSON value. Deeper than `DATA_LEVELS_MAX` it is
 /// refused: it would go to parsers that recurse.
@@ -25,7 +25,7 @@ pub(super) fn call(bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
 
 fn within(levels_max: usize, bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
     let found = Found::of(bytes);
-    if found.opened > levels_max && levels(bytes) > levels_max {
+    if found.opened > levels_max && json_depth(bytes) > levels_max {
         return Err(Malformed::Limit);
     }
     // Inside a JSON text they are escaped, so here they separate tokens and
@@ -81,44 +81,9 @@ impl Found {
     }
 }
 
-/// How deep valid JSON is nested.
-fn levels(bytes: &[u8]) -> usize {
-    let (mut level, mut deepest) = (0_usize, 0);
-    let mut is_text = false;
-    let mut bytes = bytes.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => is_text = !is_text,
-            // An escape stands in a text only; what it escapes is no quote.
-            b'\\' => drop(bytes.next()),
-            b'[' | b'{' if !is_text => {
-                level += 1;
-                deepest = deepest.max(level);
-            }
-            b']' | b'}' if !is_text => level = level.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn levels_are_counted_outside_of_texts() {
-        for (text, expected) in [
-            ("1", 0),
-            ("[]", 1),
-            ("[[],{},[{}]]", 3),
-            (r#"{"[[[":"]\"[{","a\\":[1]}"#, 2),
-            (r#"["\\\"[[["]"#, 1),
-        ] {
-            assert!(is_json(text.as_bytes()), "{text}");
-            assert_eq!(levels(text.as_bytes()), expected, "{text}");
-        }
-    }
 
     #[test]
     fn data_ends_at_its_deepest_level() {
