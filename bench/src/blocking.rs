@@ -16,6 +16,7 @@ use rookery::ws::client::{parse_upgrade_response, put_masked_frame, upgrade_requ
 use rookery::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
 use serde_json::{Value, json};
 
+use crate::clock::unix_ms;
 use crate::engine::Target;
 
 /// Any 16 bytes in base64.
@@ -237,16 +238,10 @@ impl Client {
 /// A token of two claims, good for a day.
 pub fn token(user: &str, secret: &str) -> String {
     const DAY_S: u64 = 86_400;
-    let claims = json!({ "sub": user, "exp": unix_s() + DAY_S });
+    let claims = json!({ "sub": user, "exp": unix_ms() / 1_000 + DAY_S });
     let key = EncodingKey::from_secret(secret.as_bytes());
     let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key);
     token.expect("two claims and a secret make a token")
-}
-
-#[expect(clippy::disallowed_methods, reason = "a token's end is a time of the world")]
-fn unix_s() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 fn read_more(stream: &mut TcpStream, into: &mut Vec<u8>) -> Result<(), Ended> {

@@ -14,6 +14,7 @@ use crate::attack::{self, Attack};
 use crate::busy;
 use crate::engine::{self, Setting, Target};
 use crate::floor::{self, Floor};
+use crate::outcome::write_json;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::report;
@@ -348,16 +349,6 @@ fn run(scenario: &Scenario, place: &Place) -> Result<ExitCode, String> {
         eprintln!("  {complaint}");
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Writes a value as JSON for people and programs, and makes its directory.
-pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| failed(&error))?;
-    }
-    let text = serde_json::to_string_pretty(value).map_err(|error| failed(&error))?;
-    fs::write(path, text + "\n").map_err(|error| failed(&error))
 }
 
 #[cfg(test)]

@@ -1,9 +1,16 @@
-//! The one clock of the load generator: nanoseconds since the program began.
+//! The clocks of the load generator: nanoseconds since the program began, and the world's.
 //!
 //! Every thread reads the same one, so a time that one thread wrote into a
 //! message can be subtracted by the thread that receives it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The world's clock, for what others hold against theirs.
+#[expect(clippy::disallowed_methods, reason = "messages and tokens carry times of the world")]
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
 
 /// Nanoseconds since one beginning that all copies share.
 #[derive(Clone, Copy, Debug)]

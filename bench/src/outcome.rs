@@ -4,6 +4,9 @@
 //! A run is good only when every count agrees; a figure out of a run that lost
 //! or repeated a delivery is no figure.
 
+use std::fs;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::process::Sample;
@@ -274,6 +277,16 @@ impl Outcome {
         }
         lines
     }
+}
+
+/// Writes a value as JSON for people and programs, and makes its directory.
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|error| failed(&error))?;
+    }
+    let text = serde_json::to_string_pretty(value).map_err(|error| failed(&error))?;
+    fs::write(path, text + "\n").map_err(|error| failed(&error))
 }
 
 #[cfg(test)]

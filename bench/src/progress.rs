@@ -6,7 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
-use crate::engine::{Shown, Stage, Watcher};
+use crate::engine::Watcher;
+use crate::loads::{Shown, Stage};
 use crate::scenario::Scenario;
 
 /// How often a line is written where there is no terminal.

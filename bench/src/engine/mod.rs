@@ -8,7 +8,6 @@
 //! Deliberately absent: what a load does (`loads`), what is done with the
 //! outcome (`report`).
 
-mod board;
 mod peer;
 mod scan;
 mod speech;
@@ -25,10 +24,10 @@ use rookery::base::limits::SHARDS_MAX;
 use rookery::metrics::Cells;
 use rookery::ring::{self, KernelIo};
 
-pub use board::{Board, Shown, Stage};
 pub use target::{Target, TargetFlaw};
 
 use crate::clock::Clock;
+use crate::loads::{Board, Shown, Stage};
 use crate::outcome::{Outcome, RampPoint, Tally};
 use crate::process::{Process, Sample};
 use crate::scenario::{Impossible, Load, Scenario};

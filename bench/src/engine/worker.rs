@@ -17,11 +17,10 @@ use rookery::base::limits::TURN_EVENTS_MAX;
 use rookery::base::{Action, ConnId, Ending, Event, Io};
 use rookery::ring::KernelIo;
 
-use super::board::{Board, Stage};
 use super::peer::{Peer, State};
 use super::speech::Speaker;
 use crate::clock::Clock;
-use crate::loads::{Driver, Order};
+use crate::loads::{Board, Driver, Order, Stage};
 use crate::outcome::Tally;
 use crate::scenario::{Load, Pace, Scenario, Speech};
 use crate::stats::Latency;

@@ -5,8 +5,8 @@
 //! that all have is behind one mark, and a thread needs to count its members
 //! once for each message under way.
 
+use super::Board;
 use super::{Order, Part};
-use crate::engine::Board;
 use crate::pace::Schedule;
 use crate::scenario::{Pace, Scenario};
 

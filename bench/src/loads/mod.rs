@@ -7,11 +7,13 @@
 //!
 //! Deliberately absent: sockets, encodings, clocks.
 
+mod board;
 mod echo;
 mod fanout;
 mod soak;
 
-use crate::engine::{Board, Shown};
+pub use board::{Board, Shown, Stage};
+
 use crate::scenario::{Load, Pace, Role, Scenario};
 
 /// What a load wants done. Connections are counted within the thread.

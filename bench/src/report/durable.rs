@@ -3,13 +3,12 @@
 //!
 //! Deliberately absent: figures of servers that keep nothing.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::child::{Kept, Kind};
 use super::figure::FigureName;
 use super::measure::{Bench, Cores, TALKERS, load, shards_for};
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_ms};
 use crate::disk_loop;
 use crate::outcome::Outcome;
 use crate::scenario::{Load, Pace, Scenario};
@@ -42,61 +41,6 @@ const MISSED: u32 = 20;
 const TALK_PER_S: u32 = 500;
 
 const MEBIBYTE: f64 = (1 << 20) as f64;
-
-/// The folder in which servers keep messages, each in one of its own.
-pub struct Stores {
-    dir: PathBuf,
-    made: u32,
-}
-
-impl Stores {
-    /// Begins empty: what is in the way there is no report's.
-    pub fn new(dir: &Path) -> Result<Stores, String> {
-        let dir = std::path::absolute(dir).map_err(|error| error.to_string())?;
-        Ok(Stores { dir: dir.join(std::process::id().to_string()), made: 0 })
-    }
-
-    /// A place for a store that does not exist yet.
-    fn next(&mut self) -> PathBuf {
-        self.made += 1;
-        self.dir.join(self.made.to_string())
-    }
-
-    /// An empty store.
-    pub(super) fn empty(&mut self) -> Result<Store, String> {
-        let dir = self.next();
-        fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        Ok(Store(dir))
-    }
-
-    /// The full store, which is made once.
-    fn full(&self) -> PathBuf {
-        self.dir.join("full")
-    }
-}
-
-impl Drop for Stores {
-    fn drop(&mut self) {
-        // There is none when nothing was kept.
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// A server's folder, which goes with this value.
-pub(super) struct Store(PathBuf);
-
-impl Store {
-    /// Where it is.
-    pub(super) fn dir(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 impl Bench {
     /// The bare loop goes in between: whatever else the disk does meets all three. Its
@@ -131,7 +75,7 @@ impl Bench {
     /// into a batch.
     fn run_counted(&mut self, scenario: &Scenario) -> Result<(Outcome, u32), String> {
         let store = self.stores.empty()?;
-        let kind = self.durable_kind(scenario.connections, &store.0);
+        let kind = self.durable_kind(scenario.connections, store.dir());
         let server = self.start(&kind, Cores::Any, shards_for(scenario.connections))?;
         let outcome = load("rookery, durable", &server, scenario, Cores::Any)?;
         let messages = server.metric("chat_store_messages_total")?;
@@ -146,7 +90,7 @@ impl Bench {
         let measure_ms = self.sizes.measure_ms;
         let store = self.stores.empty()?;
         let options = disk_loop::Options { batch_count, message_bytes: PUBLISH_BYTES, measure_ms };
-        let found = disk_loop::run(&store.0.join("db"), options)?;
+        let found = disk_loop::run(&store.dir().join("db"), options)?;
         let ms = |ns: u64| ns as f64 / 1e6;
         eprintln!(
             "fjall alone: {:.0} messages/s in batches of {batch_count}, sync ms p50 {:.3} p99 \
@@ -192,7 +136,7 @@ impl Bench {
         count_max: u32,
     ) -> Result<(Outcome, f64), String> {
         let store = self.stores.empty()?;
-        let kept = Kept { dir: store.0.clone(), count_max };
+        let kept = Kept { dir: store.dir().to_owned(), count_max };
         let kind = self.kind(scenario.connections, Some(kept));
         let server = self.start(&kind, Cores::Any, shards_for(scenario.connections))?;
         let outcome = load("rookery, durable", &server, scenario, Cores::Any)?;
@@ -233,7 +177,7 @@ impl Bench {
         let beside = disk_bytes as f64 - payload_bytes as f64;
         self.value(FigureName::DiskBytes, beside / content.messages() as f64);
         let empty = self.stores.empty()?;
-        let without = self.start_with(&empty.0)?;
+        let without = self.start_with(empty.dir())?;
         let with = self.start_with(&dir)?;
         self.value(FigureName::StartTime, with.first_answer_s);
         let more = with.resident_bytes as f64 - without.resident_bytes as f64;
@@ -293,7 +237,7 @@ impl Bench {
     /// A load against a server with an empty store.
     fn run_durable(&mut self, scenario: &Scenario, cores: Cores) -> Result<Outcome, String> {
         let store = self.stores.empty()?;
-        let kind = self.durable_kind(scenario.connections, &store.0);
+        let kind = self.durable_kind(scenario.connections, store.dir());
         let server = self.start(&kind, cores, shards_for(scenario.connections))?;
         load("rookery, durable", &server, scenario, cores)
     }
@@ -303,11 +247,4 @@ impl Bench {
 struct Start {
     first_answer_s: f64,
     resident_bytes: u64,
-}
-
-/// The clock that messages carry.
-#[expect(clippy::disallowed_methods, reason = "a store's messages must not look old")]
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::busy::Others;
 use super::child::{Kept, Kind, Purpose, SECRET, Server, Where};
-use super::durable::Stores;
 use super::figure::FigureName;
 use super::group::{Group, Sizes};
 use super::scrape::{Scrape, Scraper};
+use super::stores::Stores;
 use crate::attack::Attack;
 use crate::engine::{self, Setting, threads_for};
 use crate::floor::Mode;

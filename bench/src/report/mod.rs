@@ -14,6 +14,7 @@ mod markdown;
 mod measure;
 mod pressure;
 mod scrape;
+mod stores;
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,12 +29,12 @@ pub use machine::Machine;
 pub use markdown::table;
 
 use crate::attack::Attack;
-use crate::cli::write_json;
+use crate::outcome::write_json;
 use crate::plot;
 use crate::scenario::Speech;
-use durable::Stores;
 use group::{Group, Sizes};
 use measure::{Bench, Measured};
+use stores::Stores;
 
 /// What a report is told.
 #[derive(Debug, Args)]

@@ -10,10 +10,10 @@ use rookery::wire::client::{self, ClientAnswer, ClientMessage, ClientPush};
 use rookery::ws::{Incoming, Input, Opcode, Role, Rules};
 
 use super::{JOIN_IDS, Worker};
-use crate::engine::board::Stage;
 use crate::engine::peer::State;
 use crate::engine::scan;
 use crate::engine::speech::{Recovery, stamp};
+use crate::loads::Stage;
 use crate::scenario::{Load, Speech};
 
 /// A server's message of more bytes is a fault. Recovery may bring a history.

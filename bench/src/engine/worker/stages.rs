@@ -4,8 +4,8 @@ use std::mem;
 use std::sync::Arc;
 
 use super::Worker;
-use crate::engine::board::{Board, Shown, Stage};
 use crate::engine::peer::{Peer, State};
+use crate::loads::{Board, Shown, Stage};
 use crate::loads::{Driver, Part};
 use crate::scenario::Load;
 
