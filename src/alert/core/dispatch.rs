@@ -250,6 +250,7 @@ impl Core {
             .map_or(Language::En, |(route, _)| route.language);
         let part_id = format!("{id:x}-{}", sending.sent);
         let part = &sending.parts[sending.sent];
+        let attempt = if sending.again { message::Attempt::Again } else { message::Attempt::First };
         let is_program = robot.channel == Channel::Webhook;
         let request = Request {
             message: id,
@@ -257,7 +258,7 @@ impl Core {
             channel: robot.channel,
             url: message::url(robot, now.unix_ms),
             bearer: if is_program { robot.token.value.clone() } else { String::new() },
-            body: message::body(part, robot, language, sending.again, &part_id),
+            body: message::body(part, robot, language, attempt, &part_id),
             id: part_id,
         };
         out.push(keep(Key::Robot(robot.name.clone()), Value::Robot(speaker.kept.clone())));

@@ -3,19 +3,18 @@
 //!
 //! Deliberately absent: what to ask, and the choice among the answers (`core`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time;
 
 use super::client::{Ask, Client, Way};
 use super::envelope::Envelope;
+use super::shared::SharedState;
 use crate::alert::core::Input;
 use crate::alert::core::outlive;
 use crate::alert::core::questions::{self, Question};
-use crate::alert::message::Settings;
 use crate::alert::model::core_snapshot::{self, CoreSnapshot};
 use crate::alert::model::snapshot::{Evidence, Snapshot};
 use crate::outbound::ExchangeAnswer;
@@ -32,23 +31,17 @@ const INHIBITED_PARTS: u64 = 30;
 const INHIBITED_MS_MAX: u64 = 10_000;
 
 /// Asks Alertmanager again and again what it inhibits.
-pub(super) async fn watch_inhibited(
-    inbox: mpsc::Sender<Envelope>,
-    settings: watch::Receiver<Arc<Settings>>,
-    client: watch::Receiver<Client>,
-) {
+pub(super) async fn watch_inhibited(inbox: mpsc::Sender<Envelope>, shared: SharedState) {
     loop {
-        let (base, outlive_s) = {
-            let options = &settings.borrow().options;
-            (options.alertmanager_url.clone(), options.outlive_s)
-        };
+        let settings = shared.settings();
+        let (base, outlive_s) =
+            (settings.options.alertmanager_url.as_str(), settings.options.outlive_s);
         let pause_ms = (outlive_s * 1_000 / INHIBITED_PARTS).clamp(500, INHIBITED_MS_MAX);
         time::sleep(Duration::from_millis(pause_ms)).await;
         if base.is_empty() || outlive_s == 0 {
             continue;
         }
-        let client = client.borrow().clone();
-        let body = look(&client, &outlive::url(&base), Way::Usual, "").await;
+        let body = look(&shared.client(), &outlive::url(base), Way::Usual, "").await;
         let Some(inhibited) = body.and_then(|body| outlive::read(&body)) else { continue };
         let envelope = Envelope { input: Input::Inhibited(inhibited), reply: None };
         if inbox.send(envelope).await.is_err() {

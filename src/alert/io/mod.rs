@@ -20,6 +20,7 @@ mod pages;
 mod peer;
 mod process;
 mod send;
+mod shared;
 mod trial;
 mod used;
 mod worker;

@@ -2,18 +2,16 @@
 //!
 //! Deliberately absent: the page that answers (`pages`), and whose turn it is (`core`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time;
 
 use super::client::{Ask, Client, Way};
 use super::envelope::Envelope;
+use super::shared::SharedState;
 use crate::alert::core::Input;
 use crate::alert::core::pair::{ASK_MS, PairAnswer, PairQuestion};
-use crate::alert::core::stats::Stats;
-use crate::alert::message::Settings;
 
 /// How long the other one may take to answer, in ms.
 const ANSWER_MS_MAX: u64 = 2_000;
@@ -22,23 +20,15 @@ const ANSWER_MS_MAX: u64 = 2_000;
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 /// Asks the other bridge again and again what it has told.
-pub(super) async fn ask_other(
-    inbox: mpsc::Sender<Envelope>,
-    settings: watch::Receiver<Arc<Settings>>,
-    client: watch::Receiver<Client>,
-    stats: watch::Receiver<Arc<Stats>>,
-) {
+pub(super) async fn ask_other(inbox: mpsc::Sender<Envelope>, shared: SharedState) {
     loop {
-        let (url, token) = {
-            let options = &settings.borrow().options;
-            let url = format!("{}/v1/pair", options.peer_url.trim_end_matches('/'));
-            (Some(url).filter(|_| !options.peer_url.is_empty()), options.peer_token.value.clone())
-        };
         let mut pause_ms = ASK_MS;
-        if let Some(url) = url {
-            let question = stats.borrow().question;
-            let client = client.borrow().clone();
-            let answer = ask(&client, &url, &token, question).await;
+        let settings = shared.settings();
+        let options = &settings.options;
+        if !options.peer_url.is_empty() {
+            let url = format!("{}/v1/pair", options.peer_url.trim_end_matches('/'));
+            let question = shared.stats().question;
+            let answer = ask(&shared.client(), &url, &options.peer_token.value, question).await;
             if answer.as_ref().is_some_and(|answer| answer.more) {
                 pause_ms = 50;
             }
@@ -47,6 +37,7 @@ pub(super) async fn ask_other(
                 return;
             }
         }
+        drop(settings);
         time::sleep(Duration::from_millis(pause_ms)).await;
     }
 }

@@ -2,34 +2,29 @@
 //!
 //! Deliberately absent: what is done with an input (`worker`).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::{task, time};
 
 use super::client::{Client, NoClient};
-use super::clock::now;
 use super::journal::{self, Journal, Opened};
 use super::lookup::watch_inhibited;
 use super::pages::{self, Desk};
 use super::peer;
+use super::shared::shared_state;
 use super::used::UsedLinks;
 use super::worker::{Bridge, Ended, Reread, STOP_MS_MAX};
-use crate::alert::core::Core;
-use crate::alert::core::stats::Stats;
 use crate::alert::message::Settings;
-use crate::base::Tick;
 use crate::listener::{Listener, remedy};
 use crate::runtime::control_runtime;
-use crate::signals::{SignalRequest, Signals};
+use crate::signals::Signals;
 
 /// Inputs that wait for the core.
 const INBOX_MAX: usize = 256;
@@ -108,9 +103,19 @@ fn settings_thread(
 async fn serve(
     settings: Settings,
     read_settings: SettingsReader,
-    mut signals: Signals,
+    signals: Signals,
 ) -> Result<Ended, Fault> {
-    let (wanted, mut read) = settings_thread(read_settings).map_err(Fault::System)?;
+    let (wanted, read) = settings_thread(read_settings).map_err(Fault::System)?;
+    let (mut bridge, beside) = open(settings).await?;
+    let ended = bridge.run(signals, wanted, read).await;
+    for task in beside {
+        task.abort();
+    }
+    Ok(ended)
+}
+
+/// Opens the files and the listeners; what works, and what runs beside it.
+async fn open(settings: Settings) -> Result<(Bridge, Vec<task::JoinHandle<()>>), Fault> {
     let settings = Arc::new(settings);
     let client = Client::new(&settings.options).map_err(Fault::Client)?;
     let dir = settings.options.dir.clone();
@@ -124,65 +129,13 @@ async fn serve(
         );
     }
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-    let (stats, stats_seen) = watch::channel(Arc::new(Stats::default()));
-    let (settings_now, settings_seen) = watch::channel(Arc::clone(&settings));
-    let (client_now, client_seen) = watch::channel(client);
-    let links = Arc::new(Mutex::new(links));
-    let desk = Desk {
-        inbox: inbox.clone(),
-        tickets: Arc::new(AtomicU64::new(0)),
-        stats: stats_seen,
-        settings: settings_seen,
-        client: client_seen,
-        links,
-        bodies: Arc::new(Semaphore::new(pages::BODIES_MAX)),
-        pinged_ms: Arc::new(AtomicU64::new(0)),
-    };
-    let mut pages = listen(&settings, desk).await?;
-    let inhibited =
-        watch_inhibited(inbox.clone(), settings_now.subscribe(), client_now.subscribe());
-    pages.push(tokio::spawn(inhibited));
-    let pair = peer::ask_other(
-        inbox.clone(),
-        settings_now.subscribe(),
-        client_now.subscribe(),
-        stats.subscribe(),
-    );
-    pages.push(tokio::spawn(pair));
-    let mut first = Vec::new();
-    let core = Core::load(now(), settings, records, &mut first);
-    let mut bridge = Bridge {
-        core,
-        journal: Some(journal),
-        mend_at: Tick(0),
-        tickets: BTreeMap::new(),
-        inbox,
-        inputs,
-        client: client_now,
-        stats,
-        settings: settings_now,
-        reloaded_ms: now().unix_ms,
-    };
-    bridge.settle(first, Vec::new()).await;
-    let ended = loop {
-        let mut arrived = Vec::new();
-        let idle = Duration::from_millis(bridge.idle_ms());
-        tokio::select! {
-            request = signals.next() => match request {
-                SignalRequest::Stop(_) => break bridge.stop().await,
-                // One that waits is as good as two.
-                SignalRequest::Reload => drop(wanted.try_send(())),
-            },
-            Some(settings) = read.recv() => arrived.extend(bridge.change(settings)),
-            envelope = bridge.inputs.recv() => arrived.extend(envelope),
-            () = time::sleep(idle) => {}
-        }
-        bridge.turn(arrived).await;
-    };
-    for page in pages {
-        page.abort();
-    }
-    Ok(ended)
+    let (writer, shared) = shared_state(Arc::clone(&settings), client);
+    let desk = Desk::new(inbox.clone(), shared.clone(), links);
+    let mut beside = listen(&settings, desk).await?;
+    beside.push(tokio::spawn(watch_inhibited(inbox.clone(), shared.clone())));
+    beside.push(tokio::spawn(peer::ask_other(inbox.clone(), shared)));
+    let bridge = Bridge::start(journal, records, (inbox, inputs), writer).await;
+    Ok((bridge, beside))
 }
 
 async fn listen(settings: &Settings, desk: Desk) -> Result<Vec<task::JoinHandle<()>>, Fault> {

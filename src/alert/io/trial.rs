@@ -8,7 +8,7 @@ use super::send::send;
 use crate::alert::core::Request;
 use crate::alert::core::answer::Answer;
 use crate::alert::message::Settings;
-use crate::alert::message::{self, Draft};
+use crate::alert::message::{self, Attempt, Draft};
 use crate::alert::model::pending::{Line, Pending, Story};
 use crate::alert::model::snapshot::Evidence;
 use crate::alert::options::Channel;
@@ -66,7 +66,7 @@ pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, 
                 channel: robot.channel,
                 url: message::url(robot, at),
                 bearer: if is_program { robot.token.value.clone() } else { String::new() },
-                body: message::body(part, robot, route.language, false, "test"),
+                body: message::body(part, robot, route.language, Attempt::First, "test"),
                 id: "test".to_owned(),
             };
             let answer = runtime.block_on(send(&client, &request, options));

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::{task, time};
 
 use super::actions::act_and_write;
@@ -20,12 +21,13 @@ use super::journal::Journal;
 use super::log::tell;
 use super::lookup::find_out;
 use super::send::send;
+use super::shared::SharedStateWriter;
 use crate::alert::core::counts::Count;
 use crate::alert::core::record::Record;
-use crate::alert::core::stats::Stats;
 use crate::alert::core::{Core, Deed, Input, Output, Reply, Ticket};
 use crate::alert::message::Settings;
 use crate::base::Tick;
+use crate::signals::{SignalRequest, Signals};
 
 /// Inputs that the core takes before the disk is waited for.
 const TURN_MAX: usize = 64;
@@ -48,22 +50,76 @@ pub enum Ended {
 /// What the settings say now, or what is wrong with them.
 pub(super) type Reread = Result<Settings, String>;
 
+/// Whether what changed is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Saved {
+    Kept,
+    NotKept,
+}
+
+/// See the module.
 pub(super) struct Bridge {
-    pub(super) core: Core,
+    core: Core,
     /// Away only while it is written.
-    pub(super) journal: Option<Journal>,
-    pub(super) mend_at: Tick,
-    pub(super) tickets: BTreeMap<Ticket, oneshot::Sender<Served>>,
-    pub(super) inbox: mpsc::Sender<Envelope>,
-    pub(super) inputs: mpsc::Receiver<Envelope>,
-    pub(super) client: watch::Sender<Client>,
-    pub(super) stats: watch::Sender<Arc<Stats>>,
-    pub(super) settings: watch::Sender<Arc<Settings>>,
-    pub(super) reloaded_ms: u64,
+    journal: Option<Journal>,
+    mend_at: Tick,
+    tickets: BTreeMap<Ticket, oneshot::Sender<Served>>,
+    inbox: mpsc::Sender<Envelope>,
+    inputs: mpsc::Receiver<Envelope>,
+    shared: SharedStateWriter,
+    reloaded_ms: u64,
 }
 
 impl Bridge {
-    pub(super) fn idle_ms(&self) -> u64 {
+    /// A bridge as it was left; what follows from that is done.
+    pub(super) async fn start(
+        journal: Journal,
+        records: Vec<Record>,
+        (inbox, inputs): (mpsc::Sender<Envelope>, mpsc::Receiver<Envelope>),
+        shared: SharedStateWriter,
+    ) -> Bridge {
+        let mut out = Vec::new();
+        let core = Core::load(now(), shared.settings(), records, &mut out);
+        let mut bridge = Bridge {
+            core,
+            journal: Some(journal),
+            mend_at: Tick(0),
+            tickets: BTreeMap::new(),
+            inbox,
+            inputs,
+            shared,
+            reloaded_ms: now().unix_ms,
+        };
+        bridge.settle(out, Vec::new()).await;
+        bridge
+    }
+
+    /// Works until a signal ends it. SIGHUP asks for the settings by `wanted`; what is read
+    /// comes by `read`.
+    pub(super) async fn run(
+        &mut self,
+        mut signals: Signals,
+        wanted: SyncSender<()>,
+        mut read: mpsc::Receiver<Reread>,
+    ) -> Ended {
+        loop {
+            let mut arrived = Vec::new();
+            let idle = Duration::from_millis(self.idle_ms());
+            tokio::select! {
+                request = signals.next() => match request {
+                    SignalRequest::Stop(_) => return self.stop().await,
+                    // One that waits is as good as two.
+                    SignalRequest::Reload => drop(wanted.try_send(())),
+                },
+                Some(settings) = read.recv() => arrived.extend(self.change(settings)),
+                envelope = self.inputs.recv() => arrived.extend(envelope),
+                () = time::sleep(idle) => {}
+            }
+            self.turn(arrived).await;
+        }
+    }
+
+    fn idle_ms(&self) -> u64 {
         let idle_ms = self.core.idle_ms(now());
         if self.is_broken() { idle_ms.min(MEND_MS) } else { idle_ms }
     }
@@ -73,7 +129,7 @@ impl Bridge {
     }
 
     /// Takes what has arrived, keeps what is to be kept, and does the rest.
-    pub(super) async fn turn(&mut self, mut arrived: Vec<Envelope>) {
+    async fn turn(&mut self, mut arrived: Vec<Envelope>) {
         while arrived.len() < TURN_MAX
             && let Ok(envelope) = self.inputs.try_recv()
         {
@@ -92,11 +148,7 @@ impl Bridge {
     }
 
     /// The disk first, then everything else.
-    pub(super) async fn settle(
-        &mut self,
-        out: Vec<Output>,
-        waiting: Vec<(Ticket, oneshot::Sender<Served>)>,
-    ) {
+    async fn settle(&mut self, out: Vec<Output>, waiting: Vec<(Ticket, oneshot::Sender<Served>)>) {
         self.tickets.extend(waiting);
         let mut records = Vec::new();
         let mut rest = Vec::new();
@@ -106,27 +158,27 @@ impl Bridge {
                 other => rest.push(other),
             }
         }
-        let is_kept = self.keep(records).await;
+        let saved = self.keep(records).await;
         for output in rest {
-            self.act(output, is_kept);
+            self.act(output, saved);
         }
         let at = now();
         let mut stats = self.core.stats(at);
         (stats.disk_ok, stats.reloaded_ms) = (!self.is_broken(), self.reloaded_ms);
-        self.stats.send_replace(Arc::new(stats));
+        self.shared.show(stats);
     }
 
     /// Whether all that changed is on the disk.
-    async fn keep(&mut self, records: Vec<Record>) -> bool {
-        let Some(mut journal) = self.journal.take() else { return false };
+    async fn keep(&mut self, records: Vec<Record>) -> Saved {
+        let Some(mut journal) = self.journal.take() else { return Saved::NotKept };
         let was_broken = journal.is_broken();
         if records.is_empty() && !was_broken {
             self.journal = Some(journal);
-            return true;
+            return Saved::Kept;
         }
         if was_broken && now().tick < self.mend_at {
             self.journal = Some(journal);
-            return false;
+            return Saved::NotKept;
         }
         let all = journal.wants_all().then(|| self.core.records());
         let written = task::spawn_blocking(move || {
@@ -149,22 +201,22 @@ impl Bridge {
                     );
                 }
                 self.mend_at = now().tick.plus_ms(MEND_MS);
-                return false;
+                return Saved::NotKept;
             }
         }
-        true
+        Saved::Kept
     }
 
-    fn act(&mut self, output: Output, is_kept: bool) {
+    fn act(&mut self, output: Output, saved: Saved) {
         match output {
             Output::Keep(_) => unreachable!("it was taken out before"),
             Output::Reply(ticket, reply) => {
-                let served = match (reply, is_kept) {
+                let served = match (reply, saved) {
                     (Reply::Full, _) => Served::Full,
                     (Reply::Unknown, _) => Served::Unknown,
                     (Reply::Pair(answer), _) => Served::Pair(answer),
-                    (Reply::Kept, true) => Served::Kept,
-                    (Reply::Kept, false) => Served::Unkept,
+                    (Reply::Kept, Saved::Kept) => Served::Kept,
+                    (Reply::Kept, Saved::NotKept) => Served::Unkept,
                 };
                 if served == Served::Unkept {
                     self.count(Count::Unkept);
@@ -175,15 +227,15 @@ impl Bridge {
                 }
             }
             Output::Ask(id, questions) => {
-                let client = self.client.borrow().clone();
-                let token = self.settings.borrow().options.instances_token.value.clone();
+                let client = self.shared.client();
+                let token = self.shared.settings().options.instances_token.value.clone();
                 self.later(
                     async move { Input::Found(id, find_out(client, questions, token).await) },
                 );
             }
             Output::Send(request) => {
-                let client = self.client.borrow().clone();
-                let settings = Arc::clone(&self.settings.borrow());
+                let client = self.shared.client();
+                let settings = self.shared.settings();
                 self.later(async move {
                     let answer = send(&client, &request, &settings.options).await;
                     Input::Answered { message: request.message, robot: request.robot, answer }
@@ -209,21 +261,22 @@ impl Bridge {
     }
 
     fn act_on(&self, deed: Deed) {
-        let client = self.client.borrow().clone();
-        let options = &self.settings.borrow().options;
+        let client = self.shared.client();
+        let settings = self.shared.settings();
+        let options = &settings.options;
         let (dir, token) = (options.dir.clone(), options.instances_token.value.clone());
         tokio::spawn(async move { act_and_write(client, deed, dir, token).await });
     }
 
     /// Takes settings that were read again; what is wrong keeps the old ones.
-    pub(super) fn change(&mut self, read: Reread) -> Option<Envelope> {
+    fn change(&mut self, read: Reread) -> Option<Envelope> {
         let changed = read.and_then(|settings| {
             let client = Client::new(&settings.options).map_err(|error| error.to_string())?;
             Ok((settings, client))
         });
         match changed {
             Ok((settings, client)) => {
-                let before = self.settings.borrow().clone();
+                let before = self.shared.settings();
                 let (old, new) = (&before.options, &settings.options);
                 if (&old.dir, old.listen, old.silence_listen)
                     != (&new.dir, new.listen, new.silence_listen)
@@ -233,8 +286,7 @@ impl Bridge {
                 tracing::info!("the settings were read again");
                 let settings = Arc::new(settings);
                 self.reloaded_ms = now().unix_ms;
-                self.client.send_replace(client);
-                self.settings.send_replace(Arc::clone(&settings));
+                self.shared.change(Arc::clone(&settings), client);
                 Some(Envelope { input: Input::Changed(settings), reply: None })
             }
             Err(mistakes) => {
@@ -246,7 +298,7 @@ impl Bridge {
 
     /// Begins nothing more, and waits for what robots have in their hands, so that it
     /// is known at the next start.
-    pub(super) async fn stop(&mut self) -> Ended {
+    async fn stop(&mut self) -> Ended {
         tracing::info!("ending; what waits is told after the next start");
         self.turn(vec![Envelope { input: Input::Stopping, reply: None }]).await;
         let wait = async {

@@ -65,10 +65,19 @@ pub(super) fn cut(channel: Channel, whole: &str, bytes_max: usize) -> String {
     }
 }
 
-/// The body of a request to this robot. `again` says that an earlier try may have
-/// arrived.
-pub fn body(part: &Part, robot: &Robot, language: Language, again: bool, id: &str) -> String {
+/// Which try of a part this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// No earlier one can have arrived.
+    First,
+    /// An earlier one may have arrived.
+    Again,
+}
+
+/// The body of a request to this robot.
+pub fn body(part: &Part, robot: &Robot, language: Language, attempt: Attempt, id: &str) -> String {
     let mut text = part.text.clone();
+    let again = attempt == Attempt::Again;
     let join = joint(robot.channel);
     if again {
         text.push_str(join);

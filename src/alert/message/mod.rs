@@ -22,7 +22,7 @@ pub mod template;
 mod tests;
 mod views;
 
-pub use self::channel::{body, url};
+pub use self::channel::{Attempt, body, url};
 pub use self::check::{check, sample};
 pub use self::draft::Draft;
 pub use self::part::Part;

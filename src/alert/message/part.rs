@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::draft::Draft;
 use super::views::{AlertView, pair};
 use crate::alert::model::pending::Line;
 use crate::alert::model::text;
@@ -41,8 +42,8 @@ pub struct Said {
 
 /// A plain message has as little in it as possible: something in it may be what its
 /// robot refuses.
-pub(super) fn said(fingerprint: &str, line: &Line, view: &AlertView, plain: bool) -> Said {
-    let labels = line.alert.labels.iter().filter(|_| !plain);
+pub(super) fn said(fingerprint: &str, line: &Line, view: &AlertView, draft: &Draft<'_>) -> Said {
+    let labels = line.alert.labels.iter().filter(|_| !draft.pending.plain);
     Said {
         name: view.name.clone(),
         story: view.story.to_owned(),

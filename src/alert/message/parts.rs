@@ -25,6 +25,81 @@ const SPARE_BYTES: usize = 200;
 /// Each text with the indexes of its alerts.
 type Texts = Vec<(String, Vec<usize>)>;
 
+/// A template, and the robots that its texts are for.
+struct Layout<'a> {
+    templates: &'a Templates,
+    name: &'a str,
+    channel: Channel,
+    language: Language,
+}
+
+impl Layout<'_> {
+    fn render(
+        &self,
+        block: Block,
+        m: &MessageView,
+        a: &AlertView,
+    ) -> Result<String, template::Fault> {
+        let text = self.templates.render(self.name, block, &TemplateView { m, a })?;
+        // A line of a template is a line, whatever the mark-up makes of a line end.
+        let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+        Ok(lines.collect::<Vec<_>>().join(joint(self.channel)))
+    }
+
+    /// The bytes that alerts may have beside this header and footer.
+    fn budget(&self, longest: &MessageView, first: &AlertView) -> Result<usize, template::Fault> {
+        let header = self.render(Block::Header, longest, first)?;
+        let footer = self.render(Block::Footer, longest, first)?;
+        let around_bytes = header.len() + footer.len() + 2 * joint(self.channel).len();
+        Ok(bytes_max(self.channel).saturating_sub(around_bytes + SPARE_BYTES))
+    }
+
+    /// Each alert as it is shown: as a whole, or as a line where that has no room.
+    fn blocks(
+        &self,
+        message: &MessageView,
+        alerts: &[AlertView],
+        budget: usize,
+    ) -> Result<Vec<String>, template::Fault> {
+        let mut blocks = Vec::new();
+        for (index, alert) in alerts.iter().enumerate() {
+            let block = match index < WHOLE_MAX {
+                true => self.render(Block::Alert, message, alert)?,
+                false => one_line(self.language, alert),
+            };
+            blocks.push(match encoded_bytes(self.channel, &block) <= budget {
+                true => block,
+                // What is cut anywhere could leave mark-up open.
+                false => self.short(alert, budget),
+            });
+        }
+        Ok(blocks)
+    }
+
+    /// An alert as a line that fits.
+    fn short(&self, alert: &AlertView, budget: usize) -> String {
+        cut(self.channel, &one_line(self.language, alert), budget)
+    }
+
+    /// Puts alerts into parts, shorter where that has more of them told; how many are not.
+    fn fit(
+        &self,
+        blocks: &mut [String],
+        alerts: &[AlertView],
+        budget: usize,
+    ) -> (Vec<Vec<usize>>, usize) {
+        let (groups, left_count) = split(self.channel, blocks, budget);
+        if left_count == 0 {
+            return (groups, left_count);
+        }
+        // A line for each is worth more than everything about a few.
+        for (block, alert) in blocks.iter_mut().zip(alerts).skip(groups[0].len()) {
+            *block = self.short(alert, budget);
+        }
+        split(self.channel, blocks, budget)
+    }
+}
+
 pub(super) fn with_template(
     draft: &Draft<'_>,
     message: &MessageView,
@@ -33,14 +108,10 @@ pub(super) fn with_template(
     templates: &Templates,
     name: &str,
 ) -> Result<Texts, template::Fault> {
+    let (channel, language) = (draft.channel, draft.route.language);
+    let layout = Layout { templates, name, channel, language };
     let none = AlertView::default();
     let first = alerts.first().unwrap_or(&none);
-    let render = |block, m: &MessageView, a: &AlertView| {
-        let text = templates.render(name, block, &TemplateView { m, a })?;
-        // A line of a template is a line, whatever the mark-up makes of a line end.
-        let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
-        Ok(lines.collect::<Vec<_>>().join(joint(draft.channel)))
-    };
     // As long as they can become, so that the parts that are made fit with them.
     let longest = MessageView {
         part: PARTS_MAX,
@@ -49,30 +120,9 @@ pub(super) fn with_template(
         notes: noted(message, left_out(draft, lines)),
         ..message.clone()
     };
-    let around = [render(Block::Header, &longest, first)?, render(Block::Footer, &longest, first)?];
-    let join = joint(draft.channel);
-    let around_bytes: usize = around.iter().map(|text| text.len() + join.len()).sum();
-    let budget = bytes_max(draft.channel).saturating_sub(around_bytes + SPARE_BYTES);
-    let mut blocks = Vec::new();
-    for (index, alert) in alerts.iter().enumerate() {
-        let block = match index < WHOLE_MAX {
-            true => render(Block::Alert, message, alert)?,
-            false => one_line(draft.route.language, alert),
-        };
-        blocks.push(match encoded_bytes(draft.channel, &block) <= budget {
-            true => block,
-            // What is cut anywhere could leave mark-up open.
-            false => cut(draft.channel, &one_line(draft.route.language, alert), budget),
-        });
-    }
-    let (mut groups, mut left_count) = split(draft.channel, &blocks, budget);
-    if left_count > 0 {
-        // A line for each is worth more than everything about a few.
-        for (block, alert) in blocks.iter_mut().zip(alerts).skip(groups[0].len()) {
-            *block = cut(draft.channel, &one_line(draft.route.language, alert), budget);
-        }
-        (groups, left_count) = split(draft.channel, &blocks, budget);
-    }
+    let budget = layout.budget(&longest, first)?;
+    let mut blocks = layout.blocks(message, alerts, budget)?;
+    let (groups, left_count) = layout.fit(&mut blocks, alerts, budget);
     let told = alerts.len() - left_count;
     let notes = noted(message, left_out(draft, &lines[told..]));
     let mut texts = Vec::new();
@@ -84,18 +134,15 @@ pub(super) fn with_template(
             m.mentions.clear();
             m.notes.clear();
         }
-        let mut pieces = vec![render(Block::Header, &m, first)?];
+        let mut pieces = vec![layout.render(Block::Header, &m, first)?];
         pieces.extend(group.iter().map(|&member| blocks[member].clone()));
         if index + 1 == groups.len() {
-            pieces.push(render(Block::Footer, &m, first)?);
+            pieces.push(layout.render(Block::Footer, &m, first)?);
         }
         pieces.retain(|piece| !piece.is_empty());
-        let whole = pieces.join(join);
+        let whole = pieces.join(joint(channel));
         // Headers and footers of an operator's own may be as long as they like.
-        texts.push((
-            cut(draft.channel, &whole, bytes_max(draft.channel) - SPARE_BYTES),
-            group.clone(),
-        ));
+        texts.push((cut(channel, &whole, bytes_max(channel) - SPARE_BYTES), group.clone()));
     }
     Ok(texts)
 }

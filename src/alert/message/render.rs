@@ -58,7 +58,7 @@ pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Re
         for member in members {
             part.fingerprints.push(lines[member].0.clone());
             let (fingerprint, line) = lines[member];
-            part.alerts.push(said(fingerprint, line, &alerts[member], draft.pending.plain));
+            part.alerts.push(said(fingerprint, line, &alerts[member], draft));
         }
         parts.push(part);
     }

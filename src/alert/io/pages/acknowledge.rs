@@ -17,7 +17,7 @@ use crate::alert::core::Input;
 use crate::alert::io::audit;
 use crate::alert::io::clock::now;
 use crate::alert::io::html::{self, html};
-use crate::alert::message::link::{self, LinkError, Purpose};
+use crate::alert::message::link::Purpose;
 use crate::alert::message::silence::Refused;
 use crate::alert::model::text;
 
@@ -31,7 +31,7 @@ pub(super) fn public() -> Router<Desk> {
 
 async fn ask(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
-    let (_, group_key) = match desk.group(&form) {
+    let (_, group_key) = match group(&desk, &form) {
         Ok(group) => group,
         Err(refused) => return desk.refuse(refused),
     };
@@ -53,7 +53,7 @@ async fn acknowledge(State(desk): State<Desk>, body: Body) -> Response {
         return desk.refuse(Refused::Form);
     };
     let form = fields(&body);
-    let (route, group_key) = match desk.group(&form) {
+    let (route, group_key) = match group(&desk, &form) {
         Ok(group) => group,
         Err(refused) => return desk.refuse(refused),
     };
@@ -61,7 +61,7 @@ async fn acknowledge(State(desk): State<Desk>, body: Body) -> Response {
     if who.is_empty() {
         return desk.refuse(Refused::Form);
     }
-    let dir = desk.settings.borrow().options.dir.clone();
+    let dir = desk.settings().options.dir.clone();
     let fields = json!({ "who": who, "route": route, "group": group_key });
     let now_ms = now().unix_ms;
     let written =
@@ -79,16 +79,7 @@ async fn acknowledge(State(desk): State<Desk>, body: Body) -> Response {
     page(status, html::notice(words))
 }
 
-impl Desk {
-    /// The route and the group that a link was made for.
-    fn group(&self, form: &[(String, String)]) -> Result<(String, String), Refused> {
-        let key = self.settings.borrow().options.silence_key.value.clone();
-        let now_s = now().unix_ms / 1_000;
-        let (payload, signature) = (field(form, "d"), field(form, "s"));
-        let group = link::read(&key, Purpose::Acknowledge, payload, signature, now_s);
-        group.map_err(|error| match error {
-            LinkError::Forged => Refused::Forged,
-            LinkError::Expired => Refused::Expired,
-        })
-    }
+/// The route and the group that a link was made for.
+fn group(desk: &Desk, form: &[(String, String)]) -> Result<(String, String), Refused> {
+    desk.linked(Purpose::Acknowledge, form)
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time;
 
-use super::form::page;
+use super::form::{field, page};
 use crate::alert::core::counts::Count;
 use crate::alert::core::stats::Stats;
 use crate::alert::core::{Input, Ticket};
@@ -22,14 +23,16 @@ use crate::alert::io::client::{Ask, Client, Way};
 use crate::alert::io::clock::now;
 use crate::alert::io::envelope::{Envelope, Served};
 use crate::alert::io::html;
+use crate::alert::io::shared::SharedState;
 use crate::alert::io::used::UsedLinks;
 use crate::alert::message::Settings;
+use crate::alert::message::link::{self, LinkError, Purpose};
 use crate::alert::message::silence::Refused;
 use crate::alert::model::alert::Payload;
 use crate::alert::model::notification::{self, Malformed};
 
 /// Notifications that are read at a time: so many bodies are in memory.
-pub(in crate::alert::io) const BODIES_MAX: usize = 4;
+const BODIES_MAX: usize = 4;
 
 /// How long a notification waits for the disk, in ms: Alertmanager shall hear of it
 /// before it gives up by itself.
@@ -44,15 +47,13 @@ const PING_MS_MIN: u64 = 10_000;
 /// What the pages know.
 #[derive(Clone)]
 pub(in crate::alert::io) struct Desk {
-    pub(in crate::alert::io) inbox: mpsc::Sender<Envelope>,
-    pub(in crate::alert::io) tickets: Arc<AtomicU64>,
-    pub(in crate::alert::io) stats: watch::Receiver<Arc<Stats>>,
-    pub(in crate::alert::io) settings: watch::Receiver<Arc<Settings>>,
-    pub(in crate::alert::io) client: watch::Receiver<Client>,
-    pub(in crate::alert::io) links: Arc<Mutex<UsedLinks>>,
-    pub(in crate::alert::io) bodies: Arc<Semaphore>,
+    inbox: mpsc::Sender<Envelope>,
+    tickets: Arc<AtomicU64>,
+    shared: SharedState,
+    links: Arc<Mutex<UsedLinks>>,
+    bodies: Arc<Semaphore>,
     /// When the heartbeat outside was last asked, on the bridge's own clock.
-    pub(in crate::alert::io) pinged_ms: Arc<AtomicU64>,
+    pinged_ms: Arc<AtomicU64>,
 }
 
 /// Why there is no notification.
@@ -64,9 +65,60 @@ pub(super) enum Unread {
 }
 
 impl Desk {
+    /// What all pages share.
+    pub(in crate::alert::io) fn new(
+        inbox: mpsc::Sender<Envelope>,
+        shared: SharedState,
+        links: UsedLinks,
+    ) -> Desk {
+        Desk {
+            inbox,
+            tickets: Arc::new(AtomicU64::new(0)),
+            shared,
+            links: Arc::new(Mutex::new(links)),
+            bodies: Arc::new(Semaphore::new(BODIES_MAX)),
+            pinged_ms: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// The settings as they are now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.shared.settings()
+    }
+
+    /// The client as it is now.
+    pub(super) fn client(&self) -> Client {
+        self.shared.client()
+    }
+
+    /// What `/metrics` shows now.
+    pub(super) fn stats(&self) -> Arc<Stats> {
+        self.shared.stats()
+    }
+
+    /// Which links were used.
+    pub(super) fn links(&self) -> &Mutex<UsedLinks> {
+        &self.links
+    }
+
+    /// What the link of a form was made for.
+    pub(super) fn linked<T: DeserializeOwned>(
+        &self,
+        purpose: Purpose,
+        form: &[(String, String)],
+    ) -> Result<T, Refused> {
+        let key = &self.settings().options.silence_key.value;
+        let (payload, signature) = (field(form, "d"), field(form, "s"));
+        let linked = link::read(key, purpose, payload, signature, now().unix_ms / 1_000);
+        linked.map_err(|error| match error {
+            LinkError::Forged => Refused::Forged,
+            LinkError::Expired => Refused::Expired,
+        })
+    }
+
     /// Reads a notification, or says why it is none.
     pub(super) async fn payload(&self, body: Body) -> Result<Payload, Unread> {
-        let settings = self.settings.borrow().clone();
+        let settings = self.settings();
         let _turn = self.bodies.acquire().await;
         let read = match body::take(body, settings.options.body_bytes_max).await {
             Some(body) => {
@@ -126,7 +178,7 @@ impl Desk {
 
     /// Tells who misses us outside that the watchdog is heard, beside everything else.
     pub(super) fn ping(&self) {
-        let settings = self.settings.borrow().clone();
+        let settings = self.settings();
         // Two Alertmanagers, or an eager one, are still one heartbeat. The clock begins with
         // the process, and its first heartbeat is not too soon.
         let now_ms = now().tick.0 + PING_MS_MIN;
@@ -137,7 +189,7 @@ impl Desk {
         self.pinged_ms.store(now_ms, Relaxed);
         let desk = self.clone();
         tokio::spawn(async move {
-            let client = desk.client.borrow().clone();
+            let client = desk.client();
             let answer = client
                 .ask(Ask {
                     url: settings.options.heartbeat(),

@@ -34,8 +34,8 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+pub(super) use self::desk::Desk;
 use self::desk::Unread;
-pub(super) use self::desk::{BODIES_MAX, Desk};
 use super::clock::now;
 use super::meters;
 use crate::alert::core::Input;
@@ -76,7 +76,7 @@ pub(super) fn all(desk: Desk) -> Router {
 
 /// Lets only those in who know the token. It is looked at before the body is read.
 async fn with_token(State(desk): State<Desk>, request: Request, next: Next) -> Response {
-    let settings = desk.settings.borrow().clone();
+    let settings = desk.settings();
     let token = &settings.options.token;
     let has_none = token.file.is_empty() && token.env.is_empty();
     let given = request.headers().get(header::AUTHORIZATION);
@@ -140,12 +140,12 @@ async fn deadman(State(desk): State<Desk>, body: Body) -> Response {
 }
 
 async fn metrics(State(desk): State<Desk>) -> Response {
-    let text = meters::text(&desk.stats.borrow().clone(), now().unix_ms);
+    let text = meters::text(&desk.stats(), now().unix_ms);
     ([(header::CONTENT_TYPE, meters::TEXT_TYPE)], text).into_response()
 }
 
 async fn ready(State(desk): State<Desk>) -> Response {
-    match desk.stats.borrow().disk_ok {
+    match desk.stats().disk_ok {
         true => (StatusCode::OK, "ready\n").into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the queue cannot be written\n").into_response(),
     }

@@ -24,10 +24,11 @@ pub(super) fn between() -> Router<Desk> {
 }
 
 async fn answer(State(desk): State<Desk>, headers: HeaderMap, body: Body) -> Response {
-    let token = desk.settings.borrow().options.peer_token.value.clone();
+    let settings = desk.settings();
+    let token = &settings.options.peer_token.value;
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
-    let is_known = !token.is_empty() && given.is_some_and(|one| signature::is_secret(&token, one));
+    let is_known = !token.is_empty() && given.is_some_and(|one| signature::is_secret(token, one));
     if !is_known {
         desk.count(Count::Unauthorized);
         return (StatusCode::UNAUTHORIZED, "the token of [peer] is wanted\n").into_response();

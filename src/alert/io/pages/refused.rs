@@ -18,9 +18,8 @@ use super::desk::Desk;
 use super::form::{FORM_BYTES_MAX, field, fields, page};
 use crate::alert::core::Input;
 use crate::alert::core::refused::{RefusedMessage, RefusedWish};
-use crate::alert::io::clock::now;
 use crate::alert::io::html::{self, html};
-use crate::alert::message::link::{self, LinkError, Purpose};
+use crate::alert::message::link::Purpose;
 use crate::alert::message::silence::Refused;
 
 /// Characters of a label or an annotation that a page shows.
@@ -48,7 +47,7 @@ async fn list_all(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Respon
         return (StatusCode::BAD_REQUEST, words).into_response();
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let stats = desk.stats.borrow().clone();
+    let stats = desk.stats();
     let one = |(id, one): &(u64, std::sync::Arc<RefusedMessage>)| {
         let alerts: Vec<_> = one.pending.lines.values().map(|line| &line.alert).collect();
         json!({
@@ -81,7 +80,7 @@ async fn drop_it(State(desk): State<Desk>, Path(id): Path<u64>) -> Response {
 
 async fn list(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
-    match desk.chat(&form) {
+    match chat(&desk, &form) {
         Ok(chat) => page(StatusCode::OK, show(&desk, &chat, &form)),
         Err(refused) => desk.refuse(refused),
     }
@@ -92,7 +91,7 @@ async fn decide(State(desk): State<Desk>, body: Body) -> Response {
         return desk.refuse(Refused::Form);
     };
     let form = fields(&body);
-    let chat = match desk.chat(&form) {
+    let chat = match chat(&desk, &form) {
         Ok(chat) => chat,
         Err(refused) => return desk.refuse(refused),
     };
@@ -104,7 +103,7 @@ async fn decide(State(desk): State<Desk>, body: Body) -> Response {
     let Ok(id) = field(&form, "id").parse::<u64>() else { return desk.refuse(Refused::Form) };
     let is_its =
         |(one, refused): &(u64, std::sync::Arc<RefusedMessage>)| *one == id && refused.chat == chat;
-    if !desk.stats.borrow().refused.iter().any(is_its) {
+    if !desk.stats().refused.iter().any(is_its) {
         let words = "It is not in the list any more. 该消息已不在列表中。";
         return page(StatusCode::NOT_FOUND, html::notice(words));
     }
@@ -121,21 +120,13 @@ async fn decide(State(desk): State<Desk>, body: Body) -> Response {
     }
 }
 
-impl Desk {
-    /// The chat that a link was made for.
-    fn chat(&self, form: &[(String, String)]) -> Result<String, Refused> {
-        let key = self.settings.borrow().options.silence_key.value.clone();
-        let now_s = now().unix_ms / 1_000;
-        let (payload, signature) = (field(form, "d"), field(form, "s"));
-        link::read(&key, Purpose::Refused, payload, signature, now_s).map_err(|error| match error {
-            LinkError::Forged => Refused::Forged,
-            LinkError::Expired => Refused::Expired,
-        })
-    }
+/// The chat that a link was made for.
+fn chat(desk: &Desk, form: &[(String, String)]) -> Result<String, Refused> {
+    desk.linked(Purpose::Refused, form)
 }
 
 fn show(desk: &Desk, chat: &str, form: &[(String, String)]) -> String {
-    let stats = desk.stats.borrow().clone();
+    let stats = desk.stats();
     let mut body = String::from("<h1>Refused by the chat 被群聊拒绝的告警</h1>");
     let mut count = 0;
     for (id, refused) in stats.refused.iter().filter(|(_, one)| one.chat == chat) {

@@ -27,7 +27,7 @@ const SILENCE_MS_MAX: u64 = 5_000;
 pub(super) async fn ask_silence(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
     let (payload, signature) = (field(&form, "d"), field(&form, "s"));
-    match desk.grant(payload, signature).await {
+    match grant(&desk, payload, signature).await {
         Ok(grant) => page(StatusCode::OK, html::silence_page(&grant, payload, signature)),
         Err(refused) => desk.refuse(refused),
     }
@@ -39,20 +39,20 @@ pub(super) async fn make_silence(State(desk): State<Desk>, body: Body) -> Respon
     };
     let form = fields(&body);
     let signature = field(&form, "s");
-    let granted = desk.grant(field(&form, "d"), signature).await;
+    let granted = grant(&desk, field(&form, "d"), signature).await;
     let wished = silence::wish(field(&form, "who"), field(&form, "minutes"));
     let (grant, wish) = match (granted, wished) {
         (Ok(grant), Ok(wish)) => (grant, wish),
         (Err(refused), _) | (Ok(_), Err(refused)) => return desk.refuse(refused),
     };
-    let settings = desk.settings.borrow().clone();
+    let settings = desk.settings();
     let now_ms = now().unix_ms;
-    if let Err(refused) = desk.use_link(signature, grant.until_s, now_ms / 1_000).await {
+    if let Err(refused) = use_link(&desk, signature, grant.until_s, now_ms / 1_000).await {
         return desk.refuse(refused);
     }
     let url =
         format!("{}/api/v2/silences", settings.options.alertmanager_url.trim_end_matches('/'));
-    let client = desk.client.borrow().clone();
+    let client = desk.client();
     let answer = client
         .ask(Ask {
             url: &url,
@@ -79,41 +79,39 @@ pub(super) async fn make_silence(State(desk): State<Desk>, body: Body) -> Respon
         let words = format!("Silenced for {} min. 已静默 {} 分钟。", wish.minutes, wish.minutes);
         return page(StatusCode::OK, html::notice(&words));
     }
-    desk.give_link_back(signature).await;
+    give_link_back(&desk, signature).await;
     desk.count(Count::SilenceFailed);
     let words =
         "Alertmanager did not make the silence; try again. Alertmanager 未能创建静默，请重试。";
     page(StatusCode::BAD_GATEWAY, html::notice(words))
 }
 
-impl Desk {
-    async fn grant(&self, payload: &str, signature: &str) -> Result<silence::Grant, Refused> {
-        let settings = self.settings.borrow().clone();
-        if settings.options.alertmanager_url.is_empty() {
-            return Err(Refused::Forged);
-        }
-        let key = &settings.options.silence_key.value;
-        let grant = silence::grant(key, payload, signature, now().unix_ms / 1_000)?;
-        if self.links.lock().await.has(signature) { Err(Refused::Used) } else { Ok(grant) }
+async fn grant(desk: &Desk, payload: &str, signature: &str) -> Result<silence::Grant, Refused> {
+    let settings = desk.settings();
+    if settings.options.alertmanager_url.is_empty() {
+        return Err(Refused::Forged);
     }
+    let key = &settings.options.silence_key.value;
+    let grant = silence::grant(key, payload, signature, now().unix_ms / 1_000)?;
+    if desk.links().lock().await.has(signature) { Err(Refused::Used) } else { Ok(grant) }
+}
 
-    /// Uses a link, and writes that down before anything else happens.
-    async fn use_link(&self, signature: &str, until_s: u64, now_s: u64) -> Result<(), Refused> {
-        let mut links = self.links.lock().await;
-        match links.take(signature, until_s, now_s) {
-            Taken::Now => {}
-            Taken::Before => return Err(Refused::Used),
-            Taken::Full => return Err(Refused::TooMany),
-        }
-        write_links(&links).await;
-        Ok(())
+/// Uses a link, and writes that down before anything else happens.
+async fn use_link(desk: &Desk, signature: &str, until_s: u64, now_s: u64) -> Result<(), Refused> {
+    let mut links = desk.links().lock().await;
+    match links.take(signature, until_s, now_s) {
+        Taken::Now => {}
+        Taken::Before => return Err(Refused::Used),
+        Taken::Full => return Err(Refused::TooMany),
     }
+    write_links(&links).await;
+    Ok(())
+}
 
-    async fn give_link_back(&self, signature: &str) {
-        let mut links = self.links.lock().await;
-        links.give_back(signature);
-        write_links(&links).await;
-    }
+async fn give_link_back(desk: &Desk, signature: &str) {
+    let mut links = desk.links().lock().await;
+    links.give_back(signature);
+    write_links(&links).await;
 }
 
 /// A disk that is full is no reason not to silence: the link is used until the next start.

@@ -55,5 +55,5 @@ fn messages_are_those_of_the_golden_files() {
 }
 
 fn body_of(part: &Part, robot: &Robot, language: Language) -> String {
-    body(part, robot, language, false, "1-0")
+    body(part, robot, language, Attempt::First, "1-0")
 }

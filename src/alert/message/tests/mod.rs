@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::channel::{body, bytes_max, encoded_bytes, parts_max};
+use super::channel::{Attempt, body, bytes_max, encoded_bytes, parts_max};
 use super::check::sample;
 use super::draft::Draft;
 use super::format::local_time;

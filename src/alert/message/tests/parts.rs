@@ -75,7 +75,7 @@ fn parts_are_whole_alerts_within_the_limit_and_the_rest_is_counted() {
             let robot = Robot { channel, keyword: "word".to_owned(), ..Robot::default() };
             let mut shown = 0;
             for part in &parts {
-                let body = body(part, &robot, Language::Zh, true, "id");
+                let body = body(part, &robot, Language::Zh, Attempt::Again, "id");
                 match channel {
                     Channel::Wecom => {
                         let parsed: serde_json::Value = serde_json::from_str(&body).expect("JSON");

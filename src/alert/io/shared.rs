@@ -1,0 +1,79 @@
+//! What the worker publishes, and whatever runs beside it reads: settings, the client, and
+//! what `/metrics` shows.
+//!
+//! Deliberately absent: waiting for a change. Each reads when it needs to know.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::client::Client;
+use crate::alert::core::stats::Stats;
+use crate::alert::message::Settings;
+
+/// The end that reads.
+#[derive(Clone)]
+pub(super) struct SharedState {
+    settings: watch::Receiver<Arc<Settings>>,
+    client: watch::Receiver<Client>,
+    stats: watch::Receiver<Arc<Stats>>,
+}
+
+/// The end that publishes.
+pub(super) struct SharedStateWriter {
+    settings: watch::Sender<Arc<Settings>>,
+    client: watch::Sender<Client>,
+    stats: watch::Sender<Arc<Stats>>,
+}
+
+/// Both ends, with this to begin with.
+pub(super) fn shared_state(
+    settings: Arc<Settings>,
+    client: Client,
+) -> (SharedStateWriter, SharedState) {
+    let (settings, settings_seen) = watch::channel(settings);
+    let (client, client_seen) = watch::channel(client);
+    let (stats, stats_seen) = watch::channel(Arc::new(Stats::default()));
+    let seen = SharedState { settings: settings_seen, client: client_seen, stats: stats_seen };
+    (SharedStateWriter { settings, client, stats }, seen)
+}
+
+impl SharedState {
+    /// The settings as they are now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
+    }
+
+    /// The client as it is now.
+    pub(super) fn client(&self) -> Client {
+        self.client.borrow().clone()
+    }
+
+    /// What `/metrics` shows now.
+    pub(super) fn stats(&self) -> Arc<Stats> {
+        self.stats.borrow().clone()
+    }
+}
+
+impl SharedStateWriter {
+    /// The settings as they are now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.borrow().clone()
+    }
+
+    /// The client as it is now.
+    pub(super) fn client(&self) -> Client {
+        self.client.borrow().clone()
+    }
+
+    /// From here on these are the settings, and this is the client.
+    pub(super) fn change(&self, settings: Arc<Settings>, client: Client) {
+        self.client.send_replace(client);
+        self.settings.send_replace(settings);
+    }
+
+    /// From here on `/metrics` shows this.
+    pub(super) fn show(&self, stats: Stats) {
+        self.stats.send_replace(Arc::new(stats));
+    }
+}
