@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::answer::Answer;
 use crate::alert::options::Channel;
 
 /// Something that happens, and is counted.
@@ -109,6 +110,20 @@ impl Count {
         let by_channel =
             by_channel.into_iter().flat_map(|count| Channel::ALL.into_iter().map(count));
         by_channel.chain(others)
+    }
+
+    /// What a robot's answer counts as, of a message to such a channel.
+    pub fn of_answer(answer: &Answer, channel: Channel) -> Count {
+        match answer {
+            Answer::Delivered => Count::Sent(channel),
+            Answer::TooOften(_) => Count::Throttled(channel),
+            Answer::TooLong(_)
+            | Answer::Stranger(_)
+            | Answer::Refused(_)
+            | Answer::Busy(_)
+            | Answer::Unreachable
+            | Answer::Doubtful => Count::Failed(channel),
+        }
     }
 
     /// Its family, and its labels there.

@@ -1,20 +1,19 @@
-//! Critical alerts that somebody has to acknowledge: told to a second chat when nobody
-//! does, until they are over.
+//! Groups with critical alerts that somebody has to acknowledge, until they are over.
 //!
 //! Invariants: an alert is escalated at most once for each time that it begins; it is
-//! acknowledged by the group, by whoever has the link; the second chat hears of its end
-//! if it heard of its beginning.
+//! acknowledged by the group, by whoever has the link.
+//!
+//! Deliberately absent: telling the second chat (`acknowledge`).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Key, Value};
-use super::{Core, Output, forget, keep};
-use crate::alert::model::alert::{Pairs, Payload};
+use super::call::Call;
+use super::record::{Key, Record, Value};
+use crate::alert::model::alert::Pairs;
 use crate::alert::model::pending::{Lane, Line, Pending, Story};
-use crate::alert::model::text;
-use crate::alert::options::Language;
+use crate::alert::options::Options;
 use crate::base::Now;
 
 /// Groups with something to acknowledge; over it the newest is not escalated, but told as
@@ -26,9 +25,6 @@ const LINES_MAX: usize = 100;
 
 /// How long it is remembered that a group was acknowledged, for the other bridge, in ms.
 const ACKNOWLEDGED_MS: u64 = 600_000;
-
-/// Group keys of what tells who acknowledged. No group of Alertmanager's begins so.
-const WORDS_KEY: &str = "\u{1}acknowledged ";
 
 /// A group whose critical alerts were told and not acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,32 +45,59 @@ pub struct UnacknowledgedAlert {
     is_escalated: bool,
 }
 
-/// A group, whatever the chat.
-fn group(lane: &Lane) -> Lane {
-    Lane { chat: String::new(), ..lane.clone() }
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Escalations {
+    /// By group, whatever the chat.
+    waiting: BTreeMap<Lane, Unacknowledged>,
+    /// When groups were acknowledged, in milliseconds since 1970.
+    acknowledged: BTreeMap<Lane, u64>,
 }
 
-impl Core {
+impl Escalations {
+    /// What waited when the process ended.
+    pub(super) fn restore(&mut self, key: Lane, group: Unacknowledged) {
+        self.waiting.insert(key, group);
+    }
+
+    /// Everything, as the queue's file would have it.
+    pub(super) fn records(&self, all: &mut Vec<Record>) {
+        let record = |(key, group): (&Lane, &Unacknowledged)| Record {
+            key: Key::Unacknowledged(key.clone()),
+            value: Some(Value::Unacknowledged(Box::new(group.clone()))),
+        };
+        all.extend(self.waiting.iter().map(record));
+    }
+
+    /// Whether no group waits to be acknowledged.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Groups that wait to be acknowledged.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// These were told, of a message that `of` was: what is critical waits for somebody;
     /// what is over does not.
-    pub(super) fn await_acknowledgement(
+    pub(super) fn note(
         &mut self,
-        now: Now,
         lane: &Lane,
         lines: &BTreeMap<String, Line>,
         of: &Pending,
-        out: &mut Vec<Output>,
+        call: &mut Call<'_>,
     ) {
-        let Some((route, true)) = self.settings.options.route(&lane.route) else { return };
+        let Some((route, true)) = call.options().route(&lane.route) else { return };
         if route.escalation.is_empty() || route.escalation == lane.chat {
             return;
         }
-        let key = group(lane);
-        let is_known = self.unacknowledged.contains_key(&key);
-        if !is_known && self.unacknowledged.len() >= GROUPS_MAX {
+        let key = Lane { chat: String::new(), ..lane.clone() };
+        let is_known = self.waiting.contains_key(&key);
+        if !is_known && self.waiting.len() >= GROUPS_MAX {
             return;
         }
-        let mut group = self.unacknowledged.remove(&key).unwrap_or_default();
+        let mut group = self.waiting.remove(&key).unwrap_or_default();
         for (fingerprint, line) in lines {
             if line.story != Story::Firing && line.alert.firing {
                 continue; // a reminder
@@ -84,7 +107,7 @@ impl Core {
             } else if line.alert.is_critical() && group.alerts.len() < LINES_MAX {
                 let alert = UnacknowledgedAlert {
                     line: line.clone(),
-                    since_ms: now.unix_ms,
+                    since_ms: call.now.unix_ms,
                     is_escalated: false,
                 };
                 group.alerts.entry(fingerprint.clone()).or_insert(alert);
@@ -97,155 +120,101 @@ impl Core {
             group.group_labels.clone_from(&of.group_labels);
             group.external_url.clone_from(&of.external_url);
         }
-        self.keep_unacknowledged(key, group, out);
+        self.set(key, group, call);
     }
 
-    fn keep_unacknowledged(&mut self, key: Lane, group: Unacknowledged, out: &mut Vec<Output>) {
+    /// What waits of a group from here on.
+    fn set(&mut self, key: Lane, group: Unacknowledged, call: &mut Call<'_>) {
         if group.alerts.is_empty() {
-            out.push(forget(Key::Unacknowledged(key)));
+            call.forget(Key::Unacknowledged(key));
             return;
         }
         let value = Value::Unacknowledged(Box::new(group.clone()));
-        out.push(keep(Key::Unacknowledged(key.clone()), value));
-        self.unacknowledged.insert(key, group);
+        call.keep(Key::Unacknowledged(key.clone()), value);
+        self.waiting.insert(key, group);
     }
 
-    /// Tells the second chat what nobody has acknowledged in time.
-    pub(super) fn escalate(&mut self, now: Now, out: &mut Vec<Output>) {
-        let settings = std::sync::Arc::clone(&self.settings);
-        let due: Vec<Lane> = self
-            .unacknowledged
-            .iter()
-            .filter(|(key, group)| {
-                let Some((route, true)) = settings.options.route(&key.route) else { return false };
-                self.may_tell(now, &route.escalation)
-                    && group.alerts.values().any(|alert| alert.is_due(route.escalate_after_s, now))
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in due {
-            let Some((route, true)) = settings.options.route(&key.route) else { continue };
-            let Some(mut group) = self.unacknowledged.remove(&key) else { continue };
-            let lane = Lane { chat: route.escalation.clone(), ..key.clone() };
-            let mut pending = Pending {
-                group_labels: group.group_labels.clone(),
-                external_url: group.external_url.clone(),
-                since_ms: now.unix_ms,
-                unacknowledged_s: route.escalate_after_s,
-                ..Pending::default()
-            };
-            for (fingerprint, alert) in &mut group.alerts {
-                if alert.is_due(route.escalate_after_s, now) {
-                    alert.is_escalated = true;
-                    // The other bridge may have done so before it went.
-                    if !self.fires_in(&lane, fingerprint) {
-                        pending.merge(fingerprint.clone(), alert.line.clone());
-                    }
-                }
-            }
-            self.keep_unacknowledged(key, group, out);
-            if !pending.is_empty() {
-                self.counts.add(super::counts::Count::Escalated, pending.lines.len() as u64);
-                self.put_back(lane, pending, out);
+    /// Groups of which something was not acknowledged in time, with what their route says.
+    pub(super) fn due(&self, now: Now, options: &Options) -> Vec<(Lane, String)> {
+        let due = |(key, group): (&Lane, &Unacknowledged)| {
+            let (route, true) = options.route(&key.route)? else { return None };
+            let mut alerts = group.alerts.values();
+            let is_due = alerts.any(|alert| alert.is_due(route.escalate_after_s, now));
+            is_due.then(|| (key.clone(), route.escalation.clone()))
+        };
+        self.waiting.iter().filter_map(due).collect()
+    }
+
+    /// Escalates what is due of a group: what the second chat is to be told of it.
+    pub(super) fn escalate(
+        &mut self,
+        key: &Lane,
+        after_s: u64,
+        call: &mut Call<'_>,
+    ) -> Option<Pending> {
+        let mut group = self.waiting.remove(key)?;
+        let mut pending = Pending {
+            group_labels: group.group_labels.clone(),
+            external_url: group.external_url.clone(),
+            since_ms: call.now.unix_ms,
+            unacknowledged_s: after_s,
+            ..Pending::default()
+        };
+        for (fingerprint, alert) in &mut group.alerts {
+            if alert.is_due(after_s, call.now) {
+                alert.is_escalated = true;
+                pending.merge(fingerprint.clone(), alert.line.clone());
             }
         }
+        self.set(key.clone(), group, call);
+        Some(pending)
     }
 
-    /// Somebody takes care of a group; whether there was something to acknowledge.
+    /// Somebody takes care of a group; what was to be acknowledged, if anything was.
     pub(super) fn acknowledge(
         &mut self,
-        now: Now,
-        route: &str,
-        group_key: &str,
-        who: &str,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        let key =
-            Lane { route: route.to_owned(), chat: String::new(), group_key: group_key.to_owned() };
-        let Some(group) = self.unacknowledged.remove(&key) else { return false };
-        out.push(forget(Key::Unacknowledged(key.clone())));
-        self.acknowledged.retain(|_, at_ms| now.unix_ms.saturating_sub(*at_ms) < ACKNOWLEDGED_MS);
-        self.acknowledged.insert(key.clone(), now.unix_ms);
-        let settings = std::sync::Arc::clone(&self.settings);
-        let Some((route, true)) = settings.options.route(route) else { return true };
-        let mut names: Vec<String> = group
-            .alerts
-            .values()
-            .map(|alert| text::of_operator(alert.line.alert.label("alertname"), 100))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names.truncate(5);
-        let (who, names) = (text::of_operator(who, 64), names.join(", "));
-        let words = match route.language {
-            Language::En => format!("{who} takes care of {names}"),
-            Language::Zh => format!("{who} 已接手处理：{names}"),
-        };
-        let was_escalated = group.alerts.values().any(|alert| alert.is_escalated);
-        let second = Some(&route.escalation).filter(|_| was_escalated);
-        for chat in route.chats.iter().chain(second) {
-            let lane = Lane {
-                route: key.route.clone(),
-                chat: chat.clone(),
-                group_key: format!("{WORDS_KEY}{group_key}"),
-            };
-            let pending =
-                Pending { words: vec![words.clone()], since_ms: now.unix_ms, ..Pending::default() };
-            self.put_back(lane, pending, out);
-        }
-        true
+        key: &Lane,
+        call: &mut Call<'_>,
+    ) -> Option<Unacknowledged> {
+        let group = self.waiting.remove(key)?;
+        call.forget(Key::Unacknowledged(key.clone()));
+        let now_ms = call.now.unix_ms;
+        self.acknowledged.retain(|_, at_ms| now_ms.saturating_sub(*at_ms) < ACKNOWLEDGED_MS);
+        self.acknowledged.insert(key.clone(), now_ms);
+        Some(group)
     }
 
     /// What was acknowledged here, and how long ago, for the other bridge. A time that passed
     /// is the same for both, whatever their clocks say.
-    pub(super) fn acknowledged_here(&self, now: Now) -> Vec<(Lane, u64)> {
+    pub(super) fn acknowledged_ago(&self, now: Now) -> Vec<(Lane, u64)> {
         let ago = |at_ms: &u64| now.unix_ms.saturating_sub(*at_ms);
         let fresh = self.acknowledged.iter().filter(|(_, at_ms)| ago(at_ms) < ACKNOWLEDGED_MS);
         fresh.map(|(key, at_ms)| (key.clone(), ago(at_ms))).collect()
     }
 
     /// It was acknowledged at the other bridge so long ago. What began since then was not.
-    pub(super) fn acknowledged_elsewhere(
-        &mut self,
-        now: Now,
-        key: &Lane,
-        ago_ms: u64,
-        out: &mut Vec<Output>,
-    ) {
-        let at_ms = now.unix_ms.saturating_sub(ago_ms);
-        let Some(mut group) = self.unacknowledged.remove(key) else { return };
+    pub(super) fn acknowledged_elsewhere(&mut self, key: &Lane, ago_ms: u64, call: &mut Call<'_>) {
+        let at_ms = call.now.unix_ms.saturating_sub(ago_ms);
+        let Some(mut group) = self.waiting.remove(key) else { return };
         let before = group.alerts.len();
         group.alerts.retain(|_, alert| alert.since_ms > at_ms);
         if group.alerts.len() == before {
-            self.unacknowledged.insert(key.clone(), group);
+            self.waiting.insert(key.clone(), group);
             return;
         }
-        self.keep_unacknowledged(key.clone(), group, out);
+        self.set(key.clone(), group, call);
+    }
+}
+
+impl Unacknowledged {
+    /// Whether the second chat has heard of any of it.
+    pub(super) fn was_escalated(&self) -> bool {
+        self.alerts.values().any(|alert| alert.is_escalated)
     }
 
-    /// What of a notification the second chat hears: the end of what it was told.
-    pub(super) fn take_escalated(
-        &mut self,
-        now: Now,
-        lane: Lane,
-        payload: &Payload,
-        out: &mut Vec<Output>,
-    ) {
-        let ends = |alert: &&crate::alert::model::alert::Alert| {
-            !alert.firing && self.fires_in(&lane, &alert.fingerprint)
-        };
-        let alerts: Vec<_> = payload.alerts.iter().filter(ends).cloned().collect();
-        if alerts.is_empty() {
-            return;
-        }
-        let payload = Payload {
-            group_key: payload.group_key.clone(),
-            group_labels: payload.group_labels.clone(),
-            external_url: payload.external_url.clone(),
-            alerts,
-            ..Payload::default()
-        };
-        self.take(now, lane, &payload, "", &BTreeMap::new(), out);
+    /// The names of its alerts.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.alerts.values().map(|alert| alert.line.alert.label("alertname"))
     }
 }
 

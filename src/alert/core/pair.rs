@@ -17,22 +17,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::intake::SILENT_KEY;
-use super::record::{Key, Value};
-use super::sender::Speaker;
-use super::{Core, Message, Output, Trouble, forget, keep};
-use crate::alert::model::pending::{Lane, Line, Pending};
-use crate::alert::model::told::{Change, State, Told};
+use super::senders::ChatFailure;
+use super::watchdog::SILENT_KEY;
+use crate::alert::model::pending::{Lane, Pending};
+use crate::alert::model::told::Told;
+use crate::alert::options::Options;
 use crate::base::{Now, Tick};
 
 /// Questions in a row without an answer, after which the other one is gone.
 const FAILURES_MAX: u32 = 2;
 
 /// Lanes of one answer; what is left comes with the next one.
-const LANES_MAX: usize = 500;
-
-/// Lanes that wait and are named in one answer; of more, none is.
-const WAITING_MAX: usize = 10_000;
+pub(super) const LANES_MAX: usize = 500;
 
 /// Turns are counted up to here, which nobody reaches.
 const TURN_MAX: u64 = 1 << 53;
@@ -107,6 +103,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
+    /// Nothing is known of the other one yet.
     pub(super) fn new(now: Now) -> Pair {
         Pair {
             heard: None,
@@ -140,309 +137,150 @@ impl Pair {
     fn is_known(&self, now: Now) -> bool {
         self.heard.is_some() && self.silent_ms(now) <= 3 * ASK_MS && !self.is_behind
     }
+
+    /// What this bridge is.
+    pub(super) fn role(&self, options: &Options) -> PairRole {
+        PairRole { is_first: options.peer_first, began_ms: self.began.unix_ms }
+    }
+
+    /// Whether even turns are this bridge's. When both, or neither, are set to be the first
+    /// one, it is the one that has run for longer.
+    fn is_first(&self, options: &Options) -> bool {
+        let mine = self.role(options);
+        match self.role {
+            Some(other) if other.is_first == mine.is_first => mine.began_ms <= other.began_ms,
+            Some(_) | None => mine.is_first,
+        }
+    }
+
+    /// Whether it is this bridge's turn to tell a chat.
+    pub(super) fn has_turn(&self, options: &Options, chat: &str) -> bool {
+        let number = self.turns.get(chat).map_or(0, |turn| turn.number);
+        number.is_multiple_of(2) == self.is_first(options)
+    }
+
+    /// Whether this bridge begins to tell what waits for a chat.
+    pub(super) fn may_tell(&self, now: Now, options: &Options, chat: &str) -> bool {
+        if options.peer_url.is_empty() {
+            return true;
+        }
+        match self.has_turn(options, chat) {
+            true => self.is_gone() || self.is_known(now),
+            false => self.is_gone() && self.silent_ms(now) >= options.takeover_s * 1_000,
+        }
+    }
+
+    /// Whether the other bridge has a message of this lane on its way.
+    pub(super) fn is_told_by_other(&self, lane: &Lane) -> bool {
+        !self.is_gone() && self.under_way.contains(lane)
+    }
+
+    /// Whether something has waited here for so long that the other one, whose turn it is,
+    /// was never told of it: then nobody else tells it. That the watchdog is silent for one
+    /// of them is no news while the other one hears it.
+    pub(super) fn is_unknown_to_other(
+        &self,
+        now: Now,
+        options: &Options,
+        lane: &Lane,
+        pending: &Pending,
+    ) -> bool {
+        let Some(waiting) = &self.waiting else { return false };
+        let waited_ms = now.unix_ms.saturating_sub(pending.since_ms);
+        waited_ms >= options.takeover_s * 1_000
+            && !self.is_gone()
+            && self.is_known(now)
+            && lane.group_key != SILENT_KEY
+            && !waiting.contains(&hash(lane))
+    }
+
+    /// Whether turns can be passed: the other bridge lives, and knows of turns.
+    pub(super) fn can_pass(&self, now: Now, options: &Options) -> bool {
+        let is_heard = !self.is_gone() && self.is_known(now);
+        !options.peer_url.is_empty() && is_heard && self.role.is_some()
+    }
+
+    /// Whether no robot of a chat has taken anything since this turn began, and for so long
+    /// that the other bridge is to try.
+    pub(super) fn is_unable(
+        &self,
+        now: Now,
+        options: &Options,
+        chat: &str,
+        failing: ChatFailure,
+    ) -> bool {
+        let begun = self.turns.get(chat).map_or(Tick(0), |turn| turn.since);
+        let patience_ms = options.takeover_s * 1_000;
+        failing.last >= begun && now.tick.ms_since(failing.since.max(begun)) >= patience_ms
+    }
+
+    /// From here on it is the other bridge's turn in a chat.
+    pub(super) fn pass_turn(&mut self, now: Now, chat: &str) {
+        let turn = self.turns.entry(chat.to_owned()).or_default();
+        *turn = Turn { number: turn.number + 1, since: now.tick };
+    }
+
+    /// The turns of chats that were passed at least once.
+    pub(super) fn turns(&self) -> BTreeMap<String, u64> {
+        let turns = self.turns.iter().filter(|(_, turn)| turn.number > 0);
+        turns.map(|(chat, turn)| (chat.clone(), turn.number)).collect()
+    }
+
+    /// It has not answered. Where that makes it gone: the lanes with a message on its way,
+    /// which may have arrived.
+    pub(super) fn fail(&mut self) -> BTreeSet<Lane> {
+        self.failures = self.failures.saturating_add(1);
+        match self.failures == FAILURES_MAX {
+            true => std::mem::take(&mut self.under_way),
+            false => BTreeSet::new(),
+        }
+    }
+
+    /// It has answered.
+    pub(super) fn hear(&mut self, now: Now, answer: &mut PairAnswer) {
+        self.failures = 0;
+        self.heard = Some(now.tick);
+        // An answer on its way is as old as the question.
+        self.is_behind = answer.more;
+        self.since_ms = match answer.more {
+            true => answer.until_ms,
+            false => answer.until_ms.saturating_sub(ASK_MS),
+        };
+        self.under_way = std::mem::take(&mut answer.under_way).into_iter().collect();
+        self.waiting = answer.waiting.take();
+    }
+
+    /// What it says that it is; whether that is news, and the same as this one.
+    pub(super) fn hear_role(&mut self, options: &Options, role: Option<PairRole>) -> bool {
+        let is_same = role.is_some_and(|role| role.is_first == options.peer_first);
+        let is_news = is_same && self.role != role;
+        self.role = role;
+        is_news
+    }
+
+    /// Whose turn it says that it is in a chat; whether it is this bridge's from here on.
+    pub(super) fn hear_turn(
+        &mut self,
+        now: Now,
+        options: &Options,
+        chat: &str,
+        number: u64,
+    ) -> bool {
+        let known = self.turns.get(chat).map_or(0, |turn| turn.number);
+        if number > TURN_MAX || number <= known || options.channel(chat).is_none() {
+            return false;
+        }
+        self.turns.insert(chat.to_owned(), Turn { number, since: now.tick });
+        self.has_turn(options, chat)
+    }
 }
 
-fn hash(lane: &Lane) -> u64 {
+/// What a lane is called in an answer.
+pub(super) fn hash(lane: &Lane) -> u64 {
     let mut bytes = Vec::new();
     for text in [&lane.route, &lane.chat, &lane.group_key] {
         bytes.extend_from_slice(text.as_bytes());
         bytes.push(0xff); // in no UTF-8
     }
     xxhash_rust::xxh3::xxh3_64(&bytes)
-}
-
-impl Core {
-    fn role(&self) -> PairRole {
-        let is_first = self.settings.options.peer_first;
-        PairRole { is_first, began_ms: self.pair.began.unix_ms }
-    }
-
-    /// Whether even turns are this bridge's. When both, or neither, are set to be the first
-    /// one, it is the one that has run for longer.
-    fn is_first(&self) -> bool {
-        let mine = self.role();
-        match self.pair.role {
-            Some(other) if other.is_first == mine.is_first => mine.began_ms <= other.began_ms,
-            Some(_) | None => mine.is_first,
-        }
-    }
-
-    fn has_turn(&self, chat: &str) -> bool {
-        let number = self.pair.turns.get(chat).map_or(0, |turn| turn.number);
-        number.is_multiple_of(2) == self.is_first()
-    }
-
-    /// Whether this bridge begins to tell what waits for a chat.
-    pub(super) fn may_tell(&self, now: Now, chat: &str) -> bool {
-        let options = &self.settings.options;
-        if options.peer_url.is_empty() {
-            return true;
-        }
-        match self.has_turn(chat) {
-            true => self.pair.is_gone() || self.pair.is_known(now),
-            false => self.pair.is_gone() && self.pair.silent_ms(now) >= options.takeover_s * 1_000,
-        }
-    }
-
-    /// Whether the other bridge has a message of this lane on its way.
-    pub(super) fn is_told_by_other(&self, lane: &Lane) -> bool {
-        !self.pair.is_gone() && self.pair.under_way.contains(lane)
-    }
-
-    /// Whether something has waited here for so long that the other one, whose turn it is,
-    /// was never told of it: then nobody else tells it. That the watchdog is silent for one
-    /// of them is no news while the other one hears it.
-    pub(super) fn is_unknown_to_other(&self, now: Now, lane: &Lane, pending: &Pending) -> bool {
-        let Some(waiting) = &self.pair.waiting else { return false };
-        let waited_ms = now.unix_ms.saturating_sub(pending.since_ms);
-        waited_ms >= self.settings.options.takeover_s * 1_000
-            && !self.pair.is_gone()
-            && self.pair.is_known(now)
-            && lane.group_key != SILENT_KEY
-            && !waiting.contains(&hash(lane))
-    }
-
-    /// Since when no robot of a chat has talked to this bridge, and when the last one was
-    /// tried; `None` when one does, or was not asked yet.
-    fn failing(&self, chat: &str) -> Option<(Tick, Tick)> {
-        let mut robots =
-            self.speakers.iter().filter(|one| one.robot.chat == chat).map(|one| one.failing);
-        let first = robots.next().flatten()?;
-        robots.try_fold((first.since, first.last), |(since, last), failing| {
-            let failing = failing?;
-            Some((since.max(failing.since), last.max(failing.last)))
-        })
-    }
-
-    /// Each chat, and whether a robot there talks to this bridge.
-    pub(super) fn chats_reached(&self, now: Now) -> Vec<(String, bool)> {
-        let chats: BTreeSet<&String> = self.speakers.iter().map(|one| &one.robot.chat).collect();
-        let patience_ms = self.settings.options.takeover_s * 1_000;
-        let is_reached = |chat: &str| {
-            self.failing(chat).is_none_or(|(since, _)| now.tick.ms_since(since) < patience_ms)
-        };
-        chats.into_iter().map(|chat| (chat.clone(), is_reached(chat))).collect()
-    }
-
-    /// Whether no robot of a chat has taken anything since this turn began, and for so long
-    /// that the other bridge is to try.
-    fn is_unable(&self, now: Now, chat: &str) -> bool {
-        let Some((since, last)) = self.failing(chat) else { return false };
-        let begun = self.pair.turns.get(chat).map_or(Tick(0), |turn| turn.since);
-        let patience_ms = self.settings.options.takeover_s * 1_000;
-        last >= begun && now.tick.ms_since(since.max(begun)) >= patience_ms
-    }
-
-    /// Passes the turns of chats that cannot be told from here, if the other bridge lives and
-    /// something waits.
-    pub(super) fn pass_turns(&mut self, now: Now, out: &mut Vec<Output>) {
-        let options = &self.settings.options;
-        let is_heard = !self.pair.is_gone() && self.pair.is_known(now);
-        if options.peer_url.is_empty() || !is_heard || self.pair.role.is_none() {
-            return;
-        }
-        let waits = |chat: &str| {
-            self.pending.iter().any(|(lane, pending)| lane.chat == chat && !pending.is_held())
-                || self.messages.values().any(|one| one.sending.lane.chat == chat)
-        };
-        let chats: BTreeSet<String> =
-            self.speakers.iter().map(|one| one.robot.chat.clone()).collect();
-        let mine = |chat: &&String| self.has_turn(chat);
-        let unable: BTreeSet<String> = chats
-            .iter()
-            .filter(mine)
-            .filter(|chat| waits(chat) && self.is_unable(now, chat))
-            .cloned()
-            .collect();
-        let Some(since) =
-            unable.iter().filter_map(|chat| self.failing(chat)).map(|(since, _)| since).min()
-        else {
-            return;
-        };
-        // Where nothing at all went out meanwhile, it is this machine's way.
-        let is_any_reached = |one: &Speaker| one.reached.is_some_and(|reached| reached >= since);
-        let passed: Vec<String> = match self.speakers.iter().any(is_any_reached) {
-            true => unable.into_iter().collect(),
-            false => chats.iter().filter(mine).cloned().collect(),
-        };
-        for chat in &passed {
-            let turn = self.pair.turns.entry(chat.clone()).or_default();
-            *turn = Turn { number: turn.number + 1, since: now.tick };
-            self.give_back(now, chat, out);
-        }
-        out.push(Output::Tell(Trouble::TurnPassed(passed)));
-    }
-
-    /// What is not told to its end is for the other bridge; what has arrived of it stays told.
-    fn give_back(&mut self, now: Now, chat: &str, out: &mut Vec<Output>) {
-        let left: Vec<u64> = self
-            .messages
-            .iter()
-            .filter(|(_, one)| one.robot.is_none() && one.sending.lane.chat == chat)
-            .filter(|(_, one)| one.sending.about.is_empty())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in left {
-            let Some(Message { sending, .. }) = self.messages.get_mut(&id) else { continue };
-            let mut arrived: BTreeMap<String, Line> = BTreeMap::new();
-            for fingerprint in
-                sending.parts.iter().take(sending.sent).flat_map(|part| &part.fingerprints)
-            {
-                if let Some(line) = sending.pending.lines.remove(fingerprint) {
-                    arrived.insert(fingerprint.clone(), line);
-                }
-            }
-            sending.pending.doubtful |= sending.again;
-            let (lane, of) = (sending.lane.clone(), sending.pending.clone());
-            self.note(now, &lane, &arrived, &of, out);
-            self.requeue(id, out);
-        }
-    }
-
-    /// What the other one asked for.
-    pub(super) fn answer_pair(&self, now: Now, question: PairQuestion) -> PairAnswer {
-        let mut told: Vec<(&Lane, &Told)> =
-            self.told.iter().filter(|(_, told)| told.at_ms >= question.since_ms).collect();
-        told.sort_by_key(|(_, told)| told.at_ms);
-        // Those of one moment stay together, so that the next answer begins behind them.
-        let mut count = told.len().min(LANES_MAX);
-        while count > 0 && count < told.len() && told[count].1.at_ms == told[count - 1].1.at_ms {
-            count += 1;
-        }
-        let until_ms = match told.get(count) {
-            Some((_, next)) => next.at_ms,
-            None => now.unix_ms,
-        };
-        let under_way = self.messages.values().filter(|message| message.robot.is_some());
-        let lanes = || self.pending.keys().chain(self.messages.values().map(|m| &m.sending.lane));
-        let is_few = lanes().nth(WAITING_MAX).is_none();
-        let doubtful = self.pending.iter().filter(|(_, pending)| pending.doubtful);
-        let turns = self.pair.turns.iter().filter(|(_, turn)| turn.number > 0);
-        PairAnswer {
-            told: told[..count].iter().map(|(l, t)| ((*l).clone(), (*t).clone())).collect(),
-            until_ms,
-            more: count < told.len(),
-            under_way: under_way.map(|message| message.sending.lane.clone()).collect(),
-            acknowledged_ago: self.acknowledged_here(now),
-            role: Some(self.role()),
-            turns: turns.map(|(chat, turn)| (chat.clone(), turn.number)).collect(),
-            waiting: is_few.then(|| lanes().map(hash).collect()),
-            doubtful: doubtful.map(|(lane, _)| lane.clone()).take(LANES_MAX).collect(),
-        }
-    }
-
-    /// The other one has answered, or not.
-    pub(super) fn hear_pair(
-        &mut self,
-        now: Now,
-        answer: Option<PairAnswer>,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(answer) = answer else {
-            self.pair.failures = self.pair.failures.saturating_add(1);
-            if self.pair.failures == FAILURES_MAX {
-                // What was on its way when it went may have arrived.
-                for lane in std::mem::take(&mut self.pair.under_way) {
-                    self.doubt(&lane, out);
-                }
-            }
-            return;
-        };
-        self.pair.failures = 0;
-        self.pair.heard = Some(now.tick);
-        // An answer on its way is as old as the question.
-        self.pair.is_behind = answer.more;
-        self.pair.since_ms = match answer.more {
-            true => answer.until_ms,
-            false => answer.until_ms.saturating_sub(ASK_MS),
-        };
-        self.pair.under_way = answer.under_way.into_iter().collect();
-        self.pair.waiting = answer.waiting;
-        self.hear_role(answer.role, out);
-        self.hear_turns(now, &answer.turns);
-        for (lane, told) in answer.told {
-            self.told_by_other(now, lane, told, out);
-        }
-        for lane in &answer.doubtful {
-            self.doubt(lane, out);
-        }
-        for (key, ago_ms) in &answer.acknowledged_ago {
-            self.acknowledged_elsewhere(now, key, *ago_ms, out);
-        }
-    }
-
-    fn hear_role(&mut self, role: Option<PairRole>, out: &mut Vec<Output>) {
-        let is_same = role.is_some_and(|role| role.is_first == self.settings.options.peer_first);
-        if is_same && self.pair.role != role {
-            out.push(Output::Tell(Trouble::SameRole));
-        }
-        self.pair.role = role;
-    }
-
-    fn hear_turns(&mut self, now: Now, turns: &BTreeMap<String, u64>) {
-        for (chat, &number) in turns.iter().filter(|(_, number)| **number <= TURN_MAX) {
-            let known = self.pair.turns.get(chat).map_or(0, |turn| turn.number);
-            if number <= known || self.settings.options.channel(chat).is_none() {
-                continue;
-            }
-            self.pair.turns.insert(chat.clone(), Turn { number, since: now.tick });
-            if self.has_turn(chat) {
-                let robots = self.speakers.iter_mut().filter(|one| one.robot.chat == *chat);
-                robots.for_each(Speaker::begin_turn);
-            }
-        }
-    }
-
-    /// A message of this lane may have arrived.
-    fn doubt(&mut self, lane: &Lane, out: &mut Vec<Output>) {
-        let Some(pending) = self.pending.get_mut(lane).filter(|pending| !pending.doubtful) else {
-            return;
-        };
-        pending.doubtful = true;
-        out.push(keep(Key::Pending(lane.clone()), Value::Pending(pending.clone())));
-    }
-
-    fn told_by_other(&mut self, now: Now, lane: Lane, theirs: Told, out: &mut Vec<Output>) {
-        let mine = self.told.entry(lane.clone()).or_default();
-        let before = mine.clone();
-        for (fingerprint, state) in &theirs.states {
-            let is_newer = theirs.at_ms >= mine.at_ms || !mine.states.contains_key(fingerprint);
-            if is_newer {
-                mine.states.insert(fingerprint.clone(), *state);
-            }
-        }
-        mine.at_ms = mine.at_ms.max(theirs.at_ms);
-        if *mine == before {
-            return;
-        }
-        out.push(keep(Key::Told(lane.clone()), Value::Told(mine.clone())));
-        let states = mine.states.clone();
-        let Some(pending) = self.pending.get_mut(&lane) else { return };
-        let is_told = |fingerprint: &String, line: &Line| {
-            let known = states.get(fingerprint).copied();
-            State::from(&line.alert).since(known) == Change::Same
-        };
-        let over: BTreeMap<_, _> = pending
-            .lines
-            .iter()
-            .filter(|(fingerprint, line)| is_told(fingerprint, line))
-            .map(|(fingerprint, line)| (fingerprint.clone(), line.clone()))
-            .collect();
-        if over.is_empty() {
-            return;
-        }
-        pending.lines.retain(|fingerprint, _| !over.contains_key(fingerprint));
-        let of = Pending { lines: BTreeMap::new(), ..pending.clone() };
-        match pending.is_empty() {
-            true => {
-                self.pending.remove(&lane);
-                out.push(forget(Key::Pending(lane.clone())));
-            }
-            false => {
-                let value = Value::Pending(pending.clone());
-                out.push(keep(Key::Pending(lane.clone()), value));
-            }
-        }
-        self.await_acknowledgement(now, &lane, &over, &of, out);
-    }
 }

@@ -1,12 +1,14 @@
 //! What lies in the queue's file: values by key, of which the last one counts.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::escalation::Unacknowledged;
 use super::refused::RefusedMessage;
 use super::sender;
 use crate::alert::message::Part;
-use crate::alert::model::pending::{Lane, Pending};
+use crate::alert::model::pending::{Lane, Line, Pending};
 use crate::alert::model::told::Told;
 
 /// Whose value it is.
@@ -71,6 +73,19 @@ pub struct Sending {
     /// The refused messages that it tells of, when it tells of such.
     #[serde(default)]
     pub about: Vec<u64>,
+}
+
+impl Sending {
+    /// Takes out the alerts whose part has arrived.
+    pub fn take_arrived(&mut self) -> BTreeMap<String, Line> {
+        let mut arrived = BTreeMap::new();
+        for fingerprint in self.parts.iter().take(self.sent).flat_map(|part| &part.fingerprints) {
+            if let Some(line) = self.pending.lines.remove(fingerprint) {
+                arrived.insert(fingerprint.clone(), line);
+            }
+        }
+        arrived
+    }
 }
 
 /// A change: a value, or `None` for none any more.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, RETRY_AFTER_MS_MAX};
 use crate::alert::options::Robot;
-use crate::base::Tick;
+use crate::base::{Now, Tick};
 
 /// The longest pause after failures that may be over soon, in ms.
 const BACKOFF_MS_MAX: u64 = 30_000;
@@ -35,15 +35,15 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 pub struct Speaker {
     /// What it is.
-    pub robot: Robot,
+    robot: Robot,
     /// What is kept.
-    pub kept: Kept,
+    kept: Kept,
     /// Whether it has a message in its hands.
-    pub is_busy: bool,
+    is_busy: bool,
     /// Whether it took nothing from us when it was asked last.
-    pub is_broken: bool,
+    is_broken: bool,
     /// When it delivered something last, in milliseconds since 1970; 0 for not yet.
-    pub delivered_ms: u64,
+    delivered_ms: u64,
     /// Failures in a row.
     failures: u32,
     /// Messages in a row that it refused for what stands in them.
@@ -51,9 +51,9 @@ pub struct Speaker {
     /// When the last message left.
     left: Tick,
     /// When it answered last as somebody who talks to us.
-    pub(super) reached: Option<Tick>,
+    reached: Option<Tick>,
     /// Since when it does not, whatever it was given.
-    pub(super) failing: Option<Failing>,
+    failing: Option<Failing>,
 }
 
 /// For how long a robot has not talked to us.
@@ -82,9 +82,54 @@ impl Speaker {
         }
     }
 
-    /// Notes that a message leaves, by the bridge's own clock.
-    pub fn leaves(&mut self, now: Tick) {
-        self.left = now;
+    /// What it is.
+    pub fn robot(&self) -> &Robot {
+        &self.robot
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.robot.name
+    }
+
+    /// What is kept of it.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Whether it has a message in its hands.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Whether it took nothing from us when it was asked last.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// When it delivered something last, in milliseconds since 1970; 0 for not yet.
+    pub fn delivered_ms(&self) -> u64 {
+        self.delivered_ms
+    }
+
+    /// When it answered last as somebody who talks to us.
+    pub fn reached(&self) -> Option<Tick> {
+        self.reached
+    }
+
+    /// Since when it does not, whatever it was given.
+    pub fn failing(&self) -> Option<Failing> {
+        self.failing
+    }
+
+    /// A message for it is being made.
+    pub fn reserve(&mut self) {
+        self.is_busy = true;
+    }
+
+    /// It has nothing in its hands any more.
+    pub fn free(&mut self) {
+        self.is_busy = false;
     }
 
     /// Notes whether it talks to us. Who is asked too often, or does not like a message,
@@ -151,12 +196,14 @@ impl Speaker {
     }
 
     /// Notes that a message leaves.
-    pub fn sends(&mut self, now_ms: u64) {
+    pub fn sends(&mut self, now: Now) {
+        self.is_busy = true;
+        self.left = now.tick;
         let count = self.robot.rate_count.max(1) as usize;
         while self.kept.sent_ms.len() >= count {
             self.kept.sent_ms.pop_front();
         }
-        self.kept.sent_ms.push_back(now_ms);
+        self.kept.sent_ms.push_back(now.unix_ms);
     }
 
     /// Draws the consequences of an answer; how long the robot rests now.
@@ -222,7 +269,7 @@ mod tests {
             let mut sent = Vec::new();
             for now_ms in (1_000_000..1_400_000).step_by(step_ms) {
                 if speaker.is_ready(now_ms) {
-                    speaker.sends(now_ms);
+                    speaker.sends(Now { unix_ms: now_ms, ..Now::default() });
                     sent.push(now_ms);
                     speaker = Speaker::new(speaker.robot.clone(), speaker.kept.clone());
                 }

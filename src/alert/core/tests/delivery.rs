@@ -11,7 +11,7 @@ fn an_alert_is_told_once_and_its_end_too() {
     assert!(text(&request).contains("about a"), "{}", text(&request));
     // Alertmanager tries again, or another Alertmanager says the same.
     world.notify("g", vec![alert("a", true, "critical")]);
-    assert_eq!((world.sent.len(), world.core.counts.of(Count::Repeated)), (0, 1));
+    assert_eq!((world.sent.len(), world.core.parts.counts.of(Count::Repeated)), (0, 1));
     world.notify("g", vec![alert("a", false, "critical")]);
     let request = world.answer(Answer::Delivered);
     assert!(text(&request).contains("Recovered") && text(&request).contains("1m 0s"));
@@ -45,7 +45,7 @@ fn while_it_waits_a_group_becomes_one_message_with_its_newest_state() {
     world.notify("g", vec![alert("a", true, "warning")]);
     world.notify("g", vec![alert("a", false, "warning"), alert("b", true, "warning")]);
     world.notify("h", vec![alert("c", true, "critical")]);
-    assert_eq!(world.core.counts.of(Count::Merged), 1);
+    assert_eq!(world.core.parts.counts.of(Count::Merged), 1);
     world.answer(Answer::Delivered);
     let first = text(&world.sent[1]);
     assert!(first.contains("about c"), "what is critical goes first: {first}");
@@ -65,8 +65,8 @@ fn a_throttled_robot_rests_and_the_next_one_speaks() {
     let third = world.answer(Answer::Delivered);
     assert_eq!(third.robot, "d1", "both rest for a minute, and it is critical");
     assert!(text(&third).contains("the robots of ops cannot speak now"), "{}", text(&third));
-    assert_eq!(world.core.counts.of(Count::Throttled(Channel::Wecom)), 2);
-    assert_eq!(world.core.counts.of(Count::Sent(Channel::Dingtalk)), 1);
+    assert_eq!(world.core.parts.counts.of(Count::Throttled(Channel::Wecom)), 2);
+    assert_eq!(world.core.parts.counts.of(Count::Sent(Channel::Dingtalk)), 1);
     world.notify("h", vec![alert("b", true, "warning")]);
     assert_eq!(world.sent, [], "a warning waits for a minute");
     world.wait(60_000);
@@ -159,7 +159,7 @@ fn what_is_found_out_stands_in_the_message_and_is_waited_for() {
     let want = "> trace `4bf92f3577b34da6a3ce929d0e0e4736` room `r42·` client \
                 `··all··x··http·//e·` 1.25 s";
     assert!(text.contains(want), "{text}");
-    assert_eq!(world.core.counts.of(Count::FromExemplar), 1);
+    assert_eq!(world.core.parts.counts.of(Count::FromExemplar), 1);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_full_queue_refuses_warnings_and_gives_them_up_for_what_is_critical() {
     assert_eq!(world.replies.pop(), Some(Reply::Full));
     world.notify("i", vec![alert("c", true, "critical")]);
     assert_eq!(world.replies.pop(), Some(Reply::Kept));
-    assert_eq!(world.core.counts.of(Count::Dropped(Channel::Wecom)), 1);
+    assert_eq!(world.core.parts.counts.of(Count::Dropped(Channel::Wecom)), 1);
     world.answer(Answer::Delivered);
     let critical = text(&world.answer(Answer::Delivered));
     assert!(critical.contains("about c"), "{critical}");
@@ -202,7 +202,7 @@ fn what_waits_too_long_is_given_up_with_a_count() {
             world.answer(Answer::Stranger(93_000));
         }
     }
-    assert_eq!(world.core.counts.of(Count::Expired(Channel::Wecom)), 1);
+    assert_eq!(world.core.parts.counts.of(Count::Expired(Channel::Wecom)), 1);
     assert_eq!(world.core.stats(world.now()).depth, 0);
 }
 
@@ -223,7 +223,7 @@ fn an_unknown_route_takes_the_default_one_and_says_so() {
     world.input(Input::Notified { ticket: Ticket(0), route, payload });
     let text = text(&world.answer(Answer::Delivered));
     assert!(text.contains("there is no route pgae＜＠all＞"), "{text}");
-    assert_eq!(world.core.counts.of(Count::Unrouted), 1);
+    assert_eq!(world.core.parts.counts.of(Count::Unrouted), 1);
 }
 
 #[test]

@@ -25,8 +25,8 @@ fn what_nobody_acknowledges_goes_to_a_second_chat_and_so_does_its_end() {
     let robots: Vec<&str> = arrived.iter().map(|request| request.robot.as_str()).collect();
     assert!(robots.len() == 2 && robots.contains(&"d1"), "{robots:?}");
     assert!(arrived.iter().all(|request| text(request).contains("Recovered")));
-    assert_eq!(world.core.unacknowledged.len(), 0);
-    assert_eq!(world.core.counts.of(Count::Escalated), 1);
+    assert_eq!(world.core.parts.escalations.len(), 0);
+    assert_eq!(world.core.parts.counts.of(Count::Escalated), 1);
     world.compare();
 }
 

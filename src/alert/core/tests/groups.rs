@@ -102,7 +102,7 @@ fn what_only_outlives_its_cause_is_named_when_that_is_over_and_told_if_it_lasts(
     world.notify("s", vec![alert("short", false, "critical")]);
     world.notify("s", vec![alert("short", false, "critical")]);
     assert_eq!(world.sent, [], "it was never told, and nor is its end");
-    assert_eq!(world.core.counts.of(Count::Outlived), 1);
+    assert_eq!(world.core.parts.counts.of(Count::Outlived), 1);
     assert_eq!(world.core.stats(world.now()).oldest_ms, None, "nobody waits for it");
     world.wait(234_999);
     assert_eq!(world.sent, []);

@@ -197,13 +197,13 @@ fn an_acknowledgement_at_the_other_bridge_is_for_what_had_begun() {
     two.run(3, [everybody, everybody]);
     assert_eq!(two.worlds[1].acknowledge("g"), Some(Reply::Kept));
     two.run(3, [everybody, everybody]);
-    assert!(two.worlds.iter().all(|world| world.core.unacknowledged.is_empty()));
+    assert!(two.worlds.iter().all(|world| world.core.parts.escalations.is_empty()));
     // It ends and begins again a moment later: somebody has to take care of that.
     two.notify("g", &[alert("a", false, "critical")]);
     two.run(3, [everybody, everybody]);
     two.notify("g", &[alert("a", true, "critical")]);
     two.run(3, [everybody, everybody]);
-    assert!(two.worlds.iter().all(|world| world.core.unacknowledged.len() == 1));
+    assert!(two.worlds.iter().all(|world| world.core.parts.escalations.len() == 1));
     let arrived = two.run(160, [everybody, everybody]);
     assert_eq!(count(&arrived, "nobody has acknowledged"), [1, 0]);
 }

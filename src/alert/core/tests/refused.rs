@@ -26,15 +26,15 @@ fn a_refused_message_is_put_aside_told_of_without_its_words_and_holds_nobody_up(
         assert!(texts.iter().any(|text| text.contains("about second")), "{texts:?}");
         let notice = texts.iter().find(|text| text.contains("refuses")).expect("it is told");
         assert!(notice.contains(&code.to_string()) && notice.contains("1 of these critical"));
-        assert_eq!(world.core.refused.len(), 1);
-        assert_eq!(world.core.counts.of(Count::Refused(channel)), 1);
+        assert_eq!(world.core.parts.refused.all().len(), 1);
+        assert_eq!(world.core.parts.counts.of(Count::Refused(channel)), 1);
         assert_eq!(world.core.stats(world.now()).depth, 0);
         world.restart();
         // It is told once, whatever comes again.
         world.wait(4_000_000);
         world.notify("u", vec![alert("poison", true, "critical")]);
         assert_eq!(world.run(|request| refusing(request, "poison", code)), []);
-        assert_eq!(world.core.refused.len(), 1);
+        assert_eq!(world.core.parts.refused.all().len(), 1);
         world.compare();
     }
 }
@@ -56,7 +56,11 @@ fn of_many_alerts_only_those_that_are_refused_are_put_aside() {
                 arrived.iter().for_each(|request| told.push_str(&text(request)));
                 world.wait(1_000);
             }
-            assert_eq!(world.core.refused.len(), poisoned.len(), "{channel:?} {poisoned:?}");
+            assert_eq!(
+                world.core.parts.refused.all().len(),
+                poisoned.len(),
+                "{channel:?} {poisoned:?}"
+            );
             for index in (0..25).filter(|index| !poisoned.contains(index)) {
                 let count = told.matches(&format!("about n{index}.")).count();
                 assert_eq!(count, 1, "{channel:?} {poisoned:?} {index}");
@@ -84,7 +88,7 @@ fn a_robot_that_refuses_everything_rests_and_the_messages_are_kept_for_the_next_
     for name in ["about a", "about b"] {
         assert_eq!(told.matches(name).count(), 1, "{told}");
     }
-    assert_eq!(world.core.refused.len(), 0, "the robot is to blame, not the message");
+    assert_eq!(world.core.parts.refused.all().len(), 0, "the robot is to blame, not the message");
     let robots = world.core.stats(world.now()).robots;
     assert!(robots.iter().any(|robot| robot.name == first && robot.rejects && robot.rests));
     world.compare();
@@ -116,7 +120,7 @@ fn an_alone_robot_that_refuses_everything_loses_nothing_until_it_is_mended() {
         assert!(
             missing.is_empty(),
             "{answer:?}: {missing:?}, refused {}",
-            world.core.refused.len()
+            world.core.parts.refused.all().len()
         );
     }
 }
@@ -144,7 +148,7 @@ fn what_fails_again_and_again_while_others_arrive_is_put_aside_too() {
                 assert!(told.contains(&format!("about n{}.", second - 59)), "{answer:?} {second}");
             }
         }
-        assert_eq!(world.core.refused.len(), 1, "{answer:?}");
+        assert_eq!(world.core.parts.refused.all().len(), 1, "{answer:?}");
     }
 }
 
@@ -155,7 +159,7 @@ fn a_refused_message_is_told_again_or_dropped_as_somebody_decides() {
         world.notify(group, vec![alert(&format!("poison {group}"), true, "warning")]);
     }
     world.run(|request| refusing(request, "poison", 400));
-    let ids: Vec<u64> = world.core.refused.keys().copied().collect();
+    let ids: Vec<u64> = world.core.parts.refused.all().into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids.len(), 2);
     let decide = |world: &mut World, id, wish| {
         world.replies.clear();
@@ -167,6 +171,6 @@ fn a_refused_message_is_told_again_or_dropped_as_somebody_decides() {
     assert!(arrived.len() == 1 && text(&arrived[0]).contains("about poison"));
     assert_eq!(decide(&mut world, ids[0], RefusedWish::Drop), Some(Reply::Unknown));
     assert_eq!(decide(&mut world, ids[1], RefusedWish::Drop), Some(Reply::Kept));
-    assert_eq!(world.core.refused.len(), 0);
+    assert_eq!(world.core.parts.refused.all().len(), 0);
     world.compare();
 }

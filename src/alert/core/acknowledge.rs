@@ -1,0 +1,74 @@
+//! Critical alerts that nobody acknowledges are told to a second chat, until they are over.
+//!
+//! Invariant: the second chat hears of an alert's end if it heard of its beginning.
+//!
+//! Deliberately absent: which groups wait for somebody (`escalation`).
+
+use super::call::Call;
+use super::counts::Count;
+use super::known::fires_in;
+use super::parts::Parts;
+use crate::alert::model::pending::{Lane, Pending};
+use crate::alert::model::text;
+use crate::alert::options::Language;
+
+/// Group keys of what tells who acknowledged. No group of Alertmanager's begins so.
+const WORDS_KEY: &str = "\u{1}acknowledged ";
+
+/// Tells the second chat what nobody has acknowledged in time.
+pub(super) fn escalate(parts: &mut Parts, call: &mut Call<'_>) {
+    let options = call.options();
+    let due = parts.escalations.due(call.now, options).into_iter();
+    let due: Vec<(Lane, String)> =
+        due.filter(|(_, chat)| parts.pair.may_tell(call.now, options, chat)).collect();
+    for (key, chat) in due {
+        let Some((route, true)) = options.route(&key.route) else { continue };
+        let after_s = route.escalate_after_s;
+        let Some(mut pending) = parts.escalations.escalate(&key, after_s, call) else { continue };
+        let lane = Lane { chat, ..key };
+        // The other bridge may have done so before it went.
+        pending.lines.retain(|fingerprint, _| !fires_in(parts, &lane, fingerprint));
+        if !pending.is_empty() {
+            parts.counts.add(Count::Escalated, pending.lines.len() as u64);
+            parts.queue.put_back(lane, pending, call);
+        }
+    }
+}
+
+/// Somebody takes care of a group; whether there was something to acknowledge.
+pub(super) fn acknowledge(
+    parts: &mut Parts,
+    route: &str,
+    group_key: &str,
+    who: &str,
+    call: &mut Call<'_>,
+) -> bool {
+    let key =
+        Lane { route: route.to_owned(), chat: String::new(), group_key: group_key.to_owned() };
+    let Some(group) = parts.escalations.acknowledge(&key, call) else { return false };
+    let Some((route, true)) = call.options().route(route) else { return true };
+    let mut names: Vec<String> = group.names().map(|name| text::of_operator(name, 100)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(5);
+    let (who, names) = (text::of_operator(who, 64), names.join(", "));
+    let words = match route.language {
+        Language::En => format!("{who} takes care of {names}"),
+        Language::Zh => format!("{who} 已接手处理：{names}"),
+    };
+    let second = Some(&route.escalation).filter(|_| group.was_escalated());
+    for chat in route.chats.iter().chain(second) {
+        let lane = Lane {
+            route: key.route.clone(),
+            chat: chat.clone(),
+            group_key: format!("{WORDS_KEY}{group_key}"),
+        };
+        let pending = Pending {
+            words: vec![words.clone()],
+            since_ms: call.now.unix_ms,
+            ..Pending::default()
+        };
+        parts.queue.put_back(lane, pending, call);
+    }
+    true
+}

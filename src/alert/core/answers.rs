@@ -1,0 +1,78 @@
+//! What follows from a robot's answer, for its message.
+//!
+//! Deliberately absent: what follows for the robot (`senders`).
+
+use super::answer::Answer;
+use super::blame;
+use super::call::Call;
+use super::counts::Count;
+use super::known::note;
+use super::parts::Parts;
+
+/// Draws the consequences of a robot's answer.
+pub(super) fn answered(
+    parts: &mut Parts,
+    id: u64,
+    robot: &str,
+    answer: Answer,
+    call: &mut Call<'_>,
+) {
+    let Some(sending) = parts.queue.hand_back(id) else { return };
+    let is_plain = sending.pending.plain;
+    let channel = call.options().channel(&sending.chat).unwrap_or_default();
+    // What even a short plain text is too long for is no matter of length.
+    let answer = match answer {
+        Answer::TooLong(code) if is_plain || sending.sent > 0 => Answer::Refused(code),
+        other => other,
+    };
+    parts.counts.add(Count::of_answer(&answer, channel), 1);
+    parts.senders.hear(robot, &answer, call);
+    match answer {
+        Answer::Delivered => delivered(parts, id, call),
+        Answer::Refused(code) => blame::refuse(parts, id, robot, code, call),
+        // A filter between us and the robot may say of one message that we may not.
+        Answer::Busy(code) | Answer::Stranger(code) => failed(parts, id, robot, code, call),
+        Answer::TooLong(_) => {
+            if let Some(sending) = parts.queue.sending_mut(id) {
+                sending.pending.plain = true;
+            }
+            parts.queue.again(id, call);
+        }
+        Answer::Doubtful => {
+            if let Some(sending) = parts.queue.sending_mut(id) {
+                sending.again |= sending.sent > 0;
+                sending.pending.doubtful |= sending.sent == 0;
+            }
+            failed(parts, id, robot, 0, call);
+        }
+        Answer::TooOften(_) | Answer::Unreachable => parts.queue.again(id, call),
+    }
+}
+
+/// A try failed for a reason that may be the message's own.
+fn failed(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &mut Call<'_>) {
+    let (ready_ms, delivered_ms) = parts.senders.times(robot);
+    let Some(sending) = parts.queue.sending_mut(id) else { return };
+    sending.pending.tries.fail(call.now.unix_ms, ready_ms, delivered_ms);
+    match blame::is_poison(parts, id) {
+        true => blame::refuse(parts, id, robot, code, call),
+        false => parts.queue.again(id, call),
+    }
+}
+
+fn delivered(parts: &mut Parts, id: u64, call: &mut Call<'_>) {
+    let Some(sending) = parts.queue.sending_mut(id) else { return };
+    sending.sent += 1;
+    sending.again = false;
+    if sending.sent < sending.parts.len() {
+        parts.queue.keep_message(id, call);
+        return;
+    }
+    let Some(sending) = parts.queue.finish(id, call) else { return };
+    if !sending.about.is_empty() {
+        parts.refused.are_told(&sending.about, call);
+        return;
+    }
+    note(parts, &sending.lane, &sending.pending.lines, &sending.pending, call);
+    parts.queue.widen(sending.lane, call);
+}

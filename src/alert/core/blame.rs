@@ -1,0 +1,190 @@
+//! Messages that a chat refuses for what stands in them: found within a larger message,
+//! put aside, told of without their words, and told again or dropped as somebody decides.
+//!
+//! Who is to blame is found out by the message that tells of it: it has nothing of the
+//! alert in it, so a robot that refuses that, too, takes nothing from us, and what it
+//! refused before waits for it to be mended.
+//!
+//! Invariant: a refused message keeps nobody waiting but itself.
+//!
+//! Deliberately absent: the list (`refused`).
+
+use super::call::Call;
+use super::counts::Count;
+use super::known::note;
+use super::output::Trouble;
+use super::parts::{GivenUp, Parts};
+use super::record::Sending;
+use super::refused::{RefusedMessage, RefusedWish};
+use super::sending::send;
+use crate::alert::message::link::{self, Purpose};
+use crate::alert::message::{Part, oncall};
+use crate::alert::model::pending::{Lane, Line, Pending, Story};
+use crate::alert::options::{Channel, Language, Options, Route};
+
+/// Tries that fail, each after others succeeded, until a message is as good as refused.
+const TRIES_MAX: u32 = 8;
+
+/// The group of the messages that tell of refused ones. No group of Alertmanager's has
+/// a control character in its name.
+const NOTICE_KEY: &str = "\u{1}refused";
+
+/// Whether a message fails by itself: again and again, while others of its chat arrive.
+pub(super) fn is_poison(parts: &Parts, id: u64) -> bool {
+    let sending = parts.queue.sending(id);
+    sending.is_some_and(|sending| sending.pending.tries.alone_count >= TRIES_MAX)
+}
+
+/// A part was refused for what stands in it. Of several alerts the one that is to
+/// blame is found by halving; it is tried as a short text, and then put aside.
+pub(super) fn refuse(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &mut Call<'_>) {
+    let Some(mut sending) = parts.queue.finish(id, call) else { return };
+    if !sending.about.is_empty() {
+        notice_refused(parts, robot, code, &sending.about, call);
+        return;
+    }
+    let arrived = sending.take_arrived();
+    let Sending { lane, chat, mut pending, parts: pieces, sent, .. } = sending;
+    note(parts, &lane, &arrived, &pending, call);
+    let count = pieces.get(sent).map_or(0, |part| part.fingerprints.len());
+    if count == 0 {
+        // It only called somebody by number; what is left was told as a count.
+        note(parts, &lane, &pending.lines, &pending, call);
+        return;
+    }
+    if pending.lines.len() > 1 {
+        pending.piece_max = (count / 2).max(1);
+    } else if !pending.plain {
+        pending.plain = true;
+    } else {
+        let robot = robot.to_owned();
+        let at_ms = call.now.unix_ms;
+        let refused = RefusedMessage { lane, chat, robot, code, at_ms, pending, is_told: false };
+        put_aside(parts, refused, call);
+        return;
+    }
+    pending.tries.refuse(call.now.unix_ms);
+    parts.queue.put_back(lane, pending, call);
+}
+
+fn put_aside(parts: &mut Parts, refused: RefusedMessage, call: &mut Call<'_>) {
+    note(parts, &refused.lane, &refused.pending.lines, &refused.pending, call);
+    let channel = call.options().channel(&refused.chat).unwrap_or_default();
+    parts.counts.add(Count::Refused(channel), refused.pending.lines.len() as u64);
+    let id = parts.queue.take_id();
+    let (chat, code) = (refused.chat.clone(), refused.code);
+    for old in parts.refused.add(id, refused, call) {
+        parts.give_up(&old.lane, old.pending.lines.len(), GivenUp::Dropped, call);
+    }
+    call.tell(Trouble::Refused { chat, code, id });
+}
+
+/// Tells each chat of what it refused, by the robot that refused it if that can.
+pub(super) fn tell_refused(parts: &mut Parts, call: &mut Call<'_>) {
+    let now_ms = call.now.unix_ms;
+    for (chat, about) in parts.refused.untold() {
+        let Some(first) = about.first().and_then(|id| parts.refused.get(*id)).cloned() else {
+            continue;
+        };
+        if parts.queue.tells_of_refused(&chat) {
+            continue;
+        }
+        let robot = parts.senders.ready_or_other(&first.robot, &chat, NOTICE_KEY, now_ms);
+        let Some(robot) = robot else { continue };
+        let Some((route, _)) = call.options().route(&first.lane.route) else { continue };
+        let all: Vec<&RefusedMessage> =
+            about.iter().filter_map(|id| parts.refused.get(*id)).collect();
+        let part = notice(&all, &chat, route, call.options(), now_ms);
+        let lane =
+            Lane { chat: chat.clone(), group_key: NOTICE_KEY.to_owned(), ..first.lane.clone() };
+        let pending = Pending { since_ms: now_ms, plain: true, ..Pending::default() };
+        let sending =
+            Sending { lane, chat, pending, parts: vec![part], about, ..Sending::default() };
+        let id = parts.queue.take_id();
+        parts.queue.start(id, sending);
+        send(parts, id, robot, call);
+    }
+}
+
+/// A robot refused a message that has nothing of any alert in it.
+fn notice_refused(parts: &mut Parts, robot: &str, code: i64, about: &[u64], call: &mut Call<'_>) {
+    if !parts.senders.refuses_notice(robot, code, call) {
+        // It took others meanwhile. The list, its metric and the log have it.
+        parts.refused.are_told(about, call);
+        return;
+    }
+    for id in about {
+        bring_back(parts, *id, call);
+    }
+}
+
+/// What was refused waits as if it had never been tried.
+fn bring_back(parts: &mut Parts, id: u64, call: &mut Call<'_>) -> bool {
+    let Some(refused) = parts.refused.remove(id, call) else { return false };
+    let mut pending = refused.pending;
+    (pending.plain, pending.piece_max) = (false, 0);
+    pending.tries = Default::default();
+    parts.queue.put_back(refused.lane, pending, call);
+    true
+}
+
+/// Does what somebody decided; whether there is such a message.
+pub(super) fn decide(parts: &mut Parts, id: u64, wish: RefusedWish, call: &mut Call<'_>) -> bool {
+    match wish {
+        RefusedWish::Retry => bring_back(parts, id, call),
+        RefusedWish::Drop => parts.refused.remove(id, call).is_some(),
+    }
+}
+
+/// What tells of refused messages: how many, how grave, and where they can be read. It
+/// has nothing in it that an alert or a stranger wrote.
+fn notice(
+    refused: &[&RefusedMessage],
+    chat: &str,
+    route: &Route,
+    options: &Options,
+    now_ms: u64,
+) -> Part {
+    let channel = options.channel(chat).unwrap_or_default();
+    let lines = || refused.iter().flat_map(|one| one.pending.lines.values());
+    let (count, code) = (lines().count(), refused.first().map_or(0, |one| one.code));
+    let begun = |line: &&Line| line.story == Story::Firing && line.alert.is_critical();
+    let critical = lines().filter(begun).count();
+    let firing = lines().filter(|line| line.alert.firing).count();
+    let people = match route.mentions {
+        true => oncall::called(lines().filter(begun).map(|line| &line.alert), options, now_ms),
+        false => Vec::new(),
+    };
+    let mentions = oncall::mentions(channel, &people);
+    let url = link::link(options, Purpose::Refused, &chat.to_owned(), now_ms / 1_000);
+    let (title, mut text) = match route.language {
+        Language::En => (
+            "Refused",
+            format!(
+                "{count} alerts cannot be shown here, because this chat refuses what stands in \
+                 them ({code}): {firing} firing, {critical} of these critical and new. Look them up"
+            ),
+        ),
+        Language::Zh => (
+            "消息被拒",
+            format!(
+                "{count} 条告警无法在此显示：群聊拒绝了其内容（{code}），其中触发中 {firing} 条，\
+                 新的严重告警 {critical} 条。请查看"
+            ),
+        ),
+    };
+    text.push_str(&match (route.language, url) {
+        (_, Some(url)) => format!(": {url}"),
+        (Language::En, None) => " on the page /v1/refused of the alert bridge.".to_owned(),
+        (Language::Zh, None) => "告警桥的 /v1/refused 页面。".to_owned(),
+    });
+    if !mentions.text.is_empty() {
+        text.push(' ');
+        text.push_str(&mentions.text);
+    }
+    let (mobiles, ids) = match channel {
+        Channel::Wecom => (Vec::new(), Vec::new()),
+        Channel::Dingtalk | Channel::Slack | Channel::Webhook => (mentions.mobiles, mentions.ids),
+    };
+    Part { title: title.to_owned(), text, mobiles, ids, ..Part::default() }
+}

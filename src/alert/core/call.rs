@@ -1,0 +1,41 @@
+//! One call of the core: what it knows from outside, and what goes out in it.
+//!
+//! Deliberately absent: the state of the bridge (`parts`).
+
+use super::output::{Output, Trouble};
+use super::record::{Key, Record, Value};
+use crate::alert::message::Settings;
+use crate::alert::options::Options;
+use crate::base::Now;
+
+/// What every part of a call is given.
+pub(super) struct Call<'a> {
+    /// The clocks.
+    pub(super) now: Now,
+    /// What the operator set.
+    pub(super) settings: &'a Settings,
+    /// What goes out.
+    pub(super) out: &'a mut Vec<Output>,
+}
+
+impl<'a> Call<'a> {
+    /// The operator's options, for longer than this borrow.
+    pub(super) fn options(&self) -> &'a Options {
+        &self.settings.options
+    }
+
+    /// This value is on the disk before anything else of the call happens.
+    pub(super) fn keep(&mut self, key: Key, value: Value) {
+        self.out.push(Output::Keep(Box::new(Record { key, value: Some(value) })));
+    }
+
+    /// This key has no value any more.
+    pub(super) fn forget(&mut self, key: Key) {
+        self.out.push(Output::Keep(Box::new(Record { key, value: None })));
+    }
+
+    /// The operator is told.
+    pub(super) fn tell(&mut self, trouble: Trouble) {
+        self.out.push(Output::Tell(trouble));
+    }
+}

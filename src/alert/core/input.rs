@@ -1,0 +1,79 @@
+//! What comes into the core.
+//!
+//! Deliberately absent: whoever brings it.
+
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::counts::Count;
+use super::outlive::InhibitedAlert;
+use super::pair::{PairAnswer, PairQuestion};
+use super::refused::RefusedWish;
+use crate::alert::message::Settings;
+use crate::alert::model::alert::Payload;
+use crate::alert::model::snapshot::Evidence;
+
+/// Whoever waits for a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Input {
+    /// Alertmanager tells something.
+    Notified {
+        /// Who waits for the reply.
+        ticket: Ticket,
+        /// The route that it names.
+        route: String,
+        /// What it tells.
+        payload: Payload,
+    },
+    /// The watchdog is heard.
+    Beat(Ticket),
+    /// What could be found out about a message in time.
+    Found(u64, Evidence),
+    /// What became of a part.
+    Answered {
+        /// The message.
+        message: u64,
+        /// Whose answer.
+        robot: String,
+        /// What it was.
+        answer: Answer,
+    },
+    /// Somebody decides about a refused message.
+    Decided {
+        /// Who waits for the reply.
+        ticket: Ticket,
+        /// The message.
+        id: u64,
+        /// What is to become of it.
+        wish: RefusedWish,
+    },
+    /// Somebody takes care of a group.
+    Acknowledged {
+        /// Who waits for the reply.
+        ticket: Ticket,
+        /// The group's route.
+        route: String,
+        /// The group.
+        group_key: String,
+        /// Who.
+        who: String,
+    },
+    /// The other bridge asks what was told.
+    PairAsked(Ticket, PairQuestion),
+    /// What the other bridge has told; `None` when it does not answer.
+    PairHeard(Option<Box<PairAnswer>>),
+    /// What Alertmanager inhibits at the moment.
+    Inhibited(Vec<InhibitedAlert>),
+    /// Something happened elsewhere that is counted.
+    Happened(Count),
+    /// The operator changed the settings.
+    Changed(Arc<Settings>),
+    /// Time has passed.
+    Woken,
+    /// Nothing more is begun; what is under way is waited for.
+    Stopping,
+}

@@ -1,0 +1,55 @@
+//! What is known of an alert in a lane: what waits there, is under way, or was told.
+//!
+//! Deliberately absent: what follows from that (`intake`).
+
+use std::collections::BTreeMap;
+
+use super::call::Call;
+use super::parts::Parts;
+use crate::alert::model::pending::{Lane, Line, Pending};
+use crate::alert::model::told::State;
+
+/// Where an alert's last state is known from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It waits, or is under way.
+    Waiting(State),
+    /// It has arrived.
+    Told(State),
+}
+
+impl Known {
+    pub(super) fn state(self) -> State {
+        match self {
+            Known::Waiting(state) | Known::Told(state) => state,
+        }
+    }
+}
+
+/// What is known of an alert in a lane.
+pub(super) fn known(parts: &Parts, lane: &Lane, fingerprint: &str) -> Option<Known> {
+    let told = parts.history.state(lane, fingerprint);
+    let waiting = |line: &Line| Known::Waiting(State::from(&line.alert).after(told));
+    let line = parts.queue.line(lane, fingerprint);
+    line.map(waiting).or(told.map(Known::Told))
+}
+
+/// Whether a lane knows an alert that fires, or hears of one in a moment.
+pub(super) fn fires_in(parts: &Parts, lane: &Lane, fingerprint: &str) -> bool {
+    known(parts, lane, fingerprint).is_some_and(|known| known.state().firing)
+}
+
+/// Notes what a lane has been told of what `of` was.
+pub(super) fn note(
+    parts: &mut Parts,
+    lane: &Lane,
+    lines: &BTreeMap<String, Line>,
+    of: &Pending,
+    call: &mut Call<'_>,
+) {
+    if lines.is_empty() {
+        return;
+    }
+    parts.history.note(lane, lines, call);
+    parts.escalations.note(lane, lines, of, call);
+}

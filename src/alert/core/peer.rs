@@ -1,0 +1,128 @@
+//! What two bridges side by side make of each other: what one hands to the other, answers
+//! it, and hears from it.
+//!
+//! Deliberately absent: whose turn it is (`pair`).
+
+use std::collections::BTreeSet;
+
+use super::call::Call;
+use super::known::note;
+use super::output::Trouble;
+use super::pair::{LANES_MAX, PairAnswer, PairQuestion, hash};
+use super::parts::Parts;
+use crate::alert::model::pending::{Lane, Line};
+use crate::alert::model::told::{Change, State, Told};
+
+/// Lanes that wait and are named in one answer; of more, none is.
+const WAITING_MAX: usize = 10_000;
+
+/// Passes the turns of chats that cannot be told from here, if the other bridge lives and
+/// something waits.
+pub(super) fn pass_turns(parts: &mut Parts, call: &mut Call<'_>) {
+    let (now, options) = (call.now, call.options());
+    if !parts.pair.can_pass(now, options) {
+        return;
+    }
+    let chats = parts.senders.chats();
+    let mine = |chat: &&String| parts.pair.has_turn(options, chat);
+    let is_unable = |chat: &&String| {
+        let failing = parts.senders.failing(chat);
+        failing.is_some_and(|failing| parts.pair.is_unable(now, options, chat, failing))
+    };
+    let unable: BTreeSet<String> = chats
+        .iter()
+        .filter(mine)
+        .filter(|chat| parts.queue.waits_for(chat) && is_unable(chat))
+        .cloned()
+        .collect();
+    let failing = unable.iter().filter_map(|chat| parts.senders.failing(chat));
+    let Some(since) = failing.map(|failing| failing.since).min() else { return };
+    // Where nothing at all went out meanwhile, it is this machine's way.
+    let passed: Vec<String> = match parts.senders.is_any_reached_since(since) {
+        true => unable.into_iter().collect(),
+        false => chats.iter().filter(mine).cloned().collect(),
+    };
+    for chat in &passed {
+        parts.pair.pass_turn(now, chat);
+        give_back(parts, chat, call);
+    }
+    call.tell(Trouble::TurnPassed(passed));
+}
+
+/// What is not told to its end is for the other bridge; what has arrived of it stays told.
+fn give_back(parts: &mut Parts, chat: &str, call: &mut Call<'_>) {
+    for id in parts.queue.left_for(chat) {
+        let Some(sending) = parts.queue.sending_mut(id) else { continue };
+        let arrived = sending.take_arrived();
+        sending.pending.doubtful |= sending.again;
+        let (lane, of) = (sending.lane.clone(), sending.pending.clone());
+        note(parts, &lane, &arrived, &of, call);
+        parts.queue.requeue(id, call);
+    }
+}
+
+/// What the other one asked for.
+pub(super) fn answer(parts: &Parts, question: PairQuestion, call: &Call<'_>) -> PairAnswer {
+    let told = parts.history.since(question.since_ms);
+    // Those of one moment stay together, so that the next answer begins behind them.
+    let mut count = told.len().min(LANES_MAX);
+    while count > 0 && count < told.len() && told[count].1.at_ms == told[count - 1].1.at_ms {
+        count += 1;
+    }
+    let until_ms = match told.get(count) {
+        Some((_, next)) => next.at_ms,
+        None => call.now.unix_ms,
+    };
+    let is_few = parts.queue.lanes().nth(WAITING_MAX).is_none();
+    PairAnswer {
+        told: told[..count].iter().map(|(l, t)| ((*l).clone(), (*t).clone())).collect(),
+        until_ms,
+        more: count < told.len(),
+        under_way: parts.queue.leaving(),
+        acknowledged_ago: parts.escalations.acknowledged_ago(call.now),
+        role: Some(parts.pair.role(call.options())),
+        turns: parts.pair.turns(),
+        waiting: is_few.then(|| parts.queue.lanes().map(hash).collect()),
+        doubtful: parts.queue.doubtful().take(LANES_MAX).cloned().collect(),
+    }
+}
+
+/// The other one has answered, or not.
+pub(super) fn hear(parts: &mut Parts, answer: Option<PairAnswer>, call: &mut Call<'_>) {
+    let Some(mut answer) = answer else {
+        // What was on its way when it went may have arrived.
+        for lane in parts.pair.fail() {
+            parts.queue.doubt(&lane, call);
+        }
+        return;
+    };
+    parts.pair.hear(call.now, &mut answer);
+    if parts.pair.hear_role(call.options(), answer.role) {
+        call.tell(Trouble::SameRole);
+    }
+    for (chat, &number) in &answer.turns {
+        if parts.pair.hear_turn(call.now, call.options(), chat, number) {
+            parts.senders.begin_turn(chat);
+        }
+    }
+    for (lane, told) in &answer.told {
+        told_by_other(parts, lane, told, call);
+    }
+    for lane in &answer.doubtful {
+        parts.queue.doubt(lane, call);
+    }
+    for (key, ago_ms) in &answer.acknowledged_ago {
+        parts.escalations.acknowledged_elsewhere(key, *ago_ms, call);
+    }
+}
+
+fn told_by_other(parts: &mut Parts, lane: &Lane, theirs: &Told, call: &mut Call<'_>) {
+    let Some(states) = parts.history.merge(lane, theirs, call) else { return };
+    let is_told = |fingerprint: &String, line: &Line| {
+        let known = states.get(fingerprint).copied();
+        State::from(&line.alert).since(known) == Change::Same
+    };
+    let removed = parts.queue.remove_told(lane, is_told, call);
+    let Some((over, of)) = removed else { return };
+    parts.escalations.note(lane, &over, &of, call);
+}

@@ -1,0 +1,530 @@
+//! What is to be told: what waits in each lane, what waits for what can be found out, and the
+//! messages under way.
+//!
+//! Invariants: a lane has one message at a time; what changes here is kept in the same call;
+//! an alert leaves with a message that is told to its end, or is handed to whoever took it.
+//!
+//! Deliberately absent: who speaks (`senders`), and whether an alert is news (`known`).
+
+use std::collections::BTreeMap;
+
+use super::call::Call;
+use super::record::{Key, Record, Sending, Value};
+use crate::alert::model::alert::{Alert, Payload};
+use crate::alert::model::pending::{Lane, Line, Pending};
+use crate::alert::options::Options;
+
+/// A lane whose message waits for what can be found out.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    pub(super) lane: Lane,
+    pub(super) chat: String,
+    pub(super) robot: String,
+}
+
+/// A message under way, and in whose hands it is.
+#[derive(Debug)]
+struct Message {
+    sending: Sending,
+    robot: Option<String>,
+}
+
+/// What a notification has for a lane.
+pub(super) struct LaneUpdate {
+    /// What is new about alerts, by fingerprint.
+    pub(super) lines: Vec<(String, Line)>,
+    /// Alerts that fire unchanged beside these.
+    pub(super) still: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct AlertQueue {
+    pending: BTreeMap<Lane, Pending>,
+    gathering: BTreeMap<u64, Gathering>,
+    messages: BTreeMap<u64, Message>,
+    /// Alerts of a chat that were given up since its last message.
+    dropped: BTreeMap<String, u64>,
+    next_id: u64,
+}
+
+impl AlertQueue {
+    /// An empty one, whose numbers begin here.
+    pub(super) fn new(first_id: u64) -> AlertQueue {
+        AlertQueue {
+            pending: BTreeMap::new(),
+            gathering: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            next_id: first_id,
+        }
+    }
+
+    /// What waited when the process ended.
+    pub(super) fn restore_pending(&mut self, lane: Lane, pending: Pending) {
+        self.pending.insert(lane, pending);
+    }
+
+    /// What was under way then.
+    pub(super) fn restore_message(&mut self, id: u64, sending: Sending) {
+        self.pass_id(id);
+        self.messages.insert(id, Message { sending, robot: None });
+    }
+
+    /// Everything, as the queue's file would have it.
+    pub(super) fn records(&self, all: &mut Vec<Record>) {
+        let mut keep = |key, value| all.push(Record { key, value: Some(value) });
+        for (lane, pending) in &self.pending {
+            keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+        }
+        for (id, message) in &self.messages {
+            keep(Key::Message(*id), Value::Message(message.sending.clone()));
+        }
+    }
+
+    /// A number that nothing else has.
+    pub(super) fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// This number is taken.
+    pub(super) fn pass_id(&mut self, id: u64) {
+        self.next_id = self.next_id.max(id + 1);
+    }
+
+    /// What was under way when the process ended: nobody is left who heard the answer.
+    pub(super) fn resume(&mut self, call: &mut Call<'_>) {
+        let ids: Vec<u64> = self.messages.keys().copied().collect();
+        for id in ids {
+            let Some(message) = self.messages.get_mut(&id) else { continue };
+            let sending = &mut message.sending;
+            let is_doubtful = std::mem::take(&mut sending.is_leaving);
+            if sending.sent == 0 {
+                sending.pending.doubtful |= is_doubtful;
+                self.requeue(id, call);
+            } else {
+                sending.again |= is_doubtful;
+                self.keep_message(id, call);
+            }
+        }
+    }
+
+    /// What waits for a chat or a route that there is no more goes where a
+    /// notification for that route would go now.
+    pub(super) fn reroute(&mut self, call: &mut Call<'_>) {
+        let options = call.options();
+        let is_here = |message: &Message| {
+            message.robot.is_some() || options.channel(&message.sending.chat).is_some()
+        };
+        let stale = self.messages.iter().filter(|(_, message)| !is_here(message));
+        let stale: Vec<u64> = stale.map(|(id, _)| *id).collect();
+        for id in stale {
+            // What has arrived stays told.
+            if let Some(message) = self.messages.get_mut(&id) {
+                message.sending.take_arrived();
+            }
+            self.requeue(id, call);
+        }
+        let lost = self.pending.keys().filter(|lane| !leads_somewhere(lane, options));
+        let lost: Vec<Lane> = lost.cloned().collect();
+        for lane in lost {
+            if self.is_gathering(&lane) {
+                continue; // it is told in a moment
+            }
+            let Some(pending) = self.pending.remove(&lane) else { continue };
+            call.forget(Key::Pending(lane.clone()));
+            let Some((route, _)) = options.route(&lane.route) else { continue };
+            for chat in &route.chats {
+                let lane = Lane { route: route.name.clone(), chat: chat.clone(), ..lane.clone() };
+                self.put_back(lane, pending.clone(), call);
+            }
+        }
+    }
+
+    /// Puts what waited before in front of what waits now.
+    pub(super) fn put_back(&mut self, lane: Lane, mut before: Pending, call: &mut Call<'_>) {
+        if let Some(newer) = self.pending.remove(&lane) {
+            before.still = newer.still;
+            before.truncated = before.truncated.max(newer.truncated);
+            before.truncated_critical |= newer.truncated_critical;
+            before.unacknowledged_s = before.unacknowledged_s.max(newer.unacknowledged_s);
+            before.words.extend(newer.words);
+            before.doubtful |= newer.doubtful;
+            for (fingerprint, line) in newer.lines {
+                before.merge(fingerprint, line);
+            }
+        }
+        self.set(lane, before, call);
+    }
+
+    /// Takes a message apart that could not be sent.
+    pub(super) fn requeue(&mut self, id: u64, call: &mut Call<'_>) {
+        let Some(sending) = self.finish(id, call) else { return };
+        self.put_back(sending.lane, sending.pending, call);
+    }
+
+    /// What waits in a lane from here on.
+    fn set(&mut self, lane: Lane, pending: Pending, call: &mut Call<'_>) {
+        if pending.is_empty() {
+            self.pending.remove(&lane);
+            call.forget(Key::Pending(lane));
+            return;
+        }
+        call.keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+        self.pending.insert(lane, pending);
+    }
+
+    /// Adds what a notification has for a lane; whether something waited there already.
+    pub(super) fn add(
+        &mut self,
+        lane: Lane,
+        update: LaneUpdate,
+        payload: &Payload,
+        unknown_route: &str,
+        call: &mut Call<'_>,
+    ) -> bool {
+        let was_there = self.pending.contains_key(&lane);
+        let pending = self.pending.entry(lane.clone()).or_insert_with(|| Pending {
+            group_labels: payload.group_labels.clone(),
+            since_ms: call.now.unix_ms,
+            external_url: payload.external_url.clone(),
+            ..Pending::default()
+        });
+        pending.still = update.still;
+        pending.truncated = pending.truncated.max(payload.truncated);
+        pending.truncated_critical |= payload.truncated_critical;
+        unknown_route.clone_into(&mut pending.unknown_route);
+        for (fingerprint, line) in update.lines {
+            pending.merge(fingerprint, line);
+        }
+        call.keep(Key::Pending(lane), Value::Pending(pending.clone()));
+        was_there
+    }
+
+    /// Takes an alert out that only outlives its cause and was never told; whether there was
+    /// such.
+    pub(super) fn remove_held(&mut self, lane: &Lane, alert: &Alert, call: &mut Call<'_>) -> bool {
+        let Some(pending) = self.pending.get_mut(lane) else { return false };
+        let is_held =
+            pending.lines.get(&alert.fingerprint).is_some_and(|line| line.held_until_ms > 0);
+        if !is_held {
+            return false;
+        }
+        pending.lines.remove(&alert.fingerprint);
+        if pending.lines.is_empty() {
+            self.pending.remove(lane);
+            call.forget(Key::Pending(lane.clone()));
+        } else {
+            call.keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+        }
+        true
+    }
+
+    /// Takes out what is told already; these, and what is left without its alerts.
+    pub(super) fn remove_told(
+        &mut self,
+        lane: &Lane,
+        is_told: impl Fn(&String, &Line) -> bool,
+        call: &mut Call<'_>,
+    ) -> Option<(BTreeMap<String, Line>, Pending)> {
+        let pending = self.pending.get_mut(lane)?;
+        let over: BTreeMap<String, Line> = pending
+            .lines
+            .iter()
+            .filter(|(fingerprint, line)| is_told(fingerprint, line))
+            .map(|(fingerprint, line)| (fingerprint.clone(), line.clone()))
+            .collect();
+        if over.is_empty() {
+            return None;
+        }
+        pending.lines.retain(|fingerprint, _| !over.contains_key(fingerprint));
+        let rest = Pending { lines: BTreeMap::new(), ..pending.clone() };
+        let left = pending.clone();
+        self.set(lane.clone(), left, call);
+        Some((over, rest))
+    }
+
+    /// The newest line about an alert that waits in a lane or is under way.
+    pub(super) fn line(&self, lane: &Lane, fingerprint: &str) -> Option<&Line> {
+        let under_way = || {
+            let mut messages = self.messages.values().filter(|one| one.sending.lane == *lane);
+            messages.find_map(|message| message.sending.pending.lines.get(fingerprint))
+        };
+        let pending = self.pending.get(lane).and_then(|pending| pending.lines.get(fingerprint));
+        pending.or_else(under_way)
+    }
+
+    /// What outlived its cause for too long is told.
+    pub(super) fn release(&mut self, call: &mut Call<'_>) {
+        for (lane, pending) in &mut self.pending {
+            if pending.release(call.now.unix_ms) {
+                call.keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+            }
+        }
+    }
+
+    /// A message of this lane may have arrived.
+    pub(super) fn doubt(&mut self, lane: &Lane, call: &mut Call<'_>) {
+        let Some(pending) = self.pending.get_mut(lane).filter(|pending| !pending.doubtful) else {
+            return;
+        };
+        pending.doubtful = true;
+        call.keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+    }
+
+    /// What is left after a refusal is told in pieces that become larger again.
+    pub(super) fn widen(&mut self, lane: Lane, call: &mut Call<'_>) {
+        if let Some(rest) = self.pending.get_mut(&lane)
+            && rest.piece_max > 0
+        {
+            rest.piece_max = rest.piece_max.saturating_mul(2);
+            call.keep(Key::Pending(lane), Value::Pending(rest.clone()));
+        }
+    }
+
+    /// What waits in a lane.
+    pub(super) fn pending(&self, lane: &Lane) -> Option<&Pending> {
+        self.pending.get(lane)
+    }
+
+    /// What could be told now: nothing of it is under way, held back, or behind others.
+    pub(super) fn ready(&self, now_ms: u64) -> impl Iterator<Item = (&Lane, &Pending)> {
+        self.pending
+            .iter()
+            .filter(move |(_, pending)| !pending.is_held() && !pending.tries.rests(now_ms))
+            .filter(|(lane, _)| !self.is_busy(lane))
+    }
+
+    /// Whether a lane has a message under way already.
+    fn is_busy(&self, lane: &Lane) -> bool {
+        self.is_gathering(lane)
+            || self.messages.values().any(|message| message.sending.lane == *lane)
+    }
+
+    fn is_gathering(&self, lane: &Lane) -> bool {
+        self.gathering.values().any(|gathering| gathering.lane == *lane)
+    }
+
+    /// This lane's message waits for what can be found out; the message's number.
+    pub(super) fn gather(&mut self, gathering: Gathering) -> u64 {
+        let id = self.take_id();
+        self.gathering.insert(id, gathering);
+        id
+    }
+
+    /// What was waited for is there.
+    pub(super) fn gathered(&mut self, id: u64) -> Option<Gathering> {
+        self.gathering.remove(&id)
+    }
+
+    /// Takes what the next message of a lane tells: at most `alerts_max` alerts, or all for 0.
+    /// The rest waits on.
+    pub(super) fn take_piece(
+        &mut self,
+        lane: &Lane,
+        alerts_max: usize,
+        call: &mut Call<'_>,
+    ) -> Option<Pending> {
+        let mut waiting = self.pending.remove(lane)?;
+        if alerts_max > 0 {
+            waiting.piece_max = match waiting.piece_max {
+                0 => alerts_max,
+                max => max.min(alerts_max),
+            };
+        }
+        let piece = waiting.next_piece();
+        self.set(lane.clone(), waiting, call);
+        Some(piece)
+    }
+
+    /// How many alerts of a chat were given up since it was asked last.
+    pub(super) fn take_dropped(&mut self, chat: &str) -> u64 {
+        self.dropped.remove(chat).unwrap_or(0)
+    }
+
+    /// A message begins. It is kept when it leaves.
+    pub(super) fn start(&mut self, id: u64, sending: Sending) {
+        self.messages.insert(id, Message { sending, robot: None });
+    }
+
+    /// A message, as far as it is told.
+    pub(super) fn sending(&self, id: u64) -> Option<&Sending> {
+        self.messages.get(&id).map(|message| &message.sending)
+    }
+
+    /// The same, to note how it goes.
+    pub(super) fn sending_mut(&mut self, id: u64) -> Option<&mut Sending> {
+        self.messages.get_mut(&id).map(|message| &mut message.sending)
+    }
+
+    /// Messages that are begun and in nobody's hands.
+    pub(super) fn begun(&self, now_ms: u64) -> Vec<u64> {
+        self.messages
+            .iter()
+            .filter(|(_, message)| message.robot.is_none())
+            .filter(|(_, message)| !message.sending.pending.tries.rests(now_ms))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The next part is in a robot's hands from here on.
+    pub(super) fn hand_over(&mut self, id: u64, robot: &str) -> Option<&Sending> {
+        let message = self.messages.get_mut(&id)?;
+        message.robot = Some(robot.to_owned());
+        message.sending.is_leaving = true;
+        Some(&message.sending)
+    }
+
+    /// It is in nobody's hands any more.
+    pub(super) fn hand_back(&mut self, id: u64) -> Option<&Sending> {
+        let message = self.messages.get_mut(&id)?;
+        message.robot = None;
+        message.sending.is_leaving = false;
+        Some(&message.sending)
+    }
+
+    /// What a message is has changed.
+    pub(super) fn keep_message(&mut self, id: u64, call: &mut Call<'_>) {
+        if let Some(message) = self.messages.get(&id) {
+            call.keep(Key::Message(id), Value::Message(message.sending.clone()));
+        }
+    }
+
+    /// A message is over, or taken apart.
+    pub(super) fn finish(&mut self, id: u64, call: &mut Call<'_>) -> Option<Sending> {
+        let Message { sending, .. } = self.messages.remove(&id)?;
+        call.forget(Key::Message(id));
+        Some(sending)
+    }
+
+    /// Tries again later: as a whole, merged with what has come since, when no part has
+    /// arrived, else only what is missing.
+    pub(super) fn again(&mut self, id: u64, call: &mut Call<'_>) {
+        let Some(sending) = self.sending(id) else { return };
+        if sending.sent == 0 {
+            self.requeue(id, call);
+        } else {
+            self.keep_message(id, call);
+        }
+    }
+
+    /// Whether a message tells a chat of what it refused.
+    pub(super) fn tells_of_refused(&self, chat: &str) -> bool {
+        let is_it = |one: &Message| !one.sending.about.is_empty() && one.sending.chat == chat;
+        self.messages.values().any(is_it)
+    }
+
+    /// Whether something is to be told to a chat as soon as a robot takes it.
+    pub(super) fn waits_for(&self, chat: &str) -> bool {
+        self.pending.iter().any(|(lane, pending)| lane.chat == chat && !pending.is_held())
+            || self.messages.values().any(|one| one.sending.lane.chat == chat)
+    }
+
+    /// Messages about alerts for a chat that are in nobody's hands.
+    pub(super) fn left_for(&self, chat: &str) -> Vec<u64> {
+        self.messages
+            .iter()
+            .filter(|(_, one)| one.robot.is_none() && one.sending.lane.chat == chat)
+            .filter(|(_, one)| one.sending.about.is_empty())
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Lanes with a message in a robot's hands.
+    pub(super) fn leaving(&self) -> Vec<Lane> {
+        let leaving = self.messages.values().filter(|message| message.robot.is_some());
+        leaving.map(|message| message.sending.lane.clone()).collect()
+    }
+
+    /// Lanes in which something waits or is under way, twice where both is so.
+    pub(super) fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        let under_way = self.messages.values().map(|message| &message.sending.lane);
+        self.pending.keys().chain(under_way)
+    }
+
+    /// Lanes whose message may have arrived.
+    pub(super) fn doubtful(&self) -> impl Iterator<Item = &Lane> {
+        let doubtful = self.pending.iter().filter(|(_, pending)| pending.doubtful);
+        doubtful.map(|(lane, _)| lane)
+    }
+
+    /// Alerts that wait or are under way, and their bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let under_way = self.messages.values().map(|message| &message.sending.pending);
+        self.pending.values().chain(under_way).fold((0, 0), |(alerts, bytes), pending| {
+            (alerts + pending.lines.len(), bytes + pending.bytes())
+        })
+    }
+
+    /// Lanes that could make room, oldest first: with nothing critical in them.
+    pub(super) fn oldest_warnings(&self) -> Vec<Lane> {
+        let mut warnings: Vec<(u64, &Lane)> = self
+            .pending
+            .iter()
+            .filter(|(lane, pending)| !pending.is_critical() && !self.is_gathering(lane))
+            .map(|(lane, pending)| (pending.since_ms, lane))
+            .collect();
+        warnings.sort_unstable();
+        warnings.into_iter().map(|(_, lane)| lane.clone()).collect()
+    }
+
+    /// Gives up what waits in a lane, to make room; the chat's next message says how much.
+    pub(super) fn drop_lane(&mut self, lane: &Lane, call: &mut Call<'_>) -> Option<Pending> {
+        let pending = self.pending.remove(lane)?;
+        call.forget(Key::Pending(lane.clone()));
+        *self.dropped.entry(lane.chat.clone()).or_default() += pending.lines.len() as u64;
+        Some(pending)
+    }
+
+    /// Gives up what has waited since before `age_ms_max`: lanes, and how much of each.
+    pub(super) fn expire(&mut self, age_ms_max: u64, call: &mut Call<'_>) -> Vec<(Lane, usize)> {
+        let now_ms = call.now.unix_ms;
+        let is_old = |pending: &Pending| now_ms.saturating_sub(pending.since_ms) > age_ms_max;
+        let lanes = self.pending.iter();
+        let old = lanes.filter(|(lane, pending)| is_old(pending) && !self.is_gathering(lane));
+        let old: Vec<Lane> = old.map(|(lane, _)| lane.clone()).collect();
+        let mut expired = Vec::new();
+        for lane in old {
+            let Some(pending) = self.pending.remove(&lane) else { continue };
+            call.forget(Key::Pending(lane.clone()));
+            expired.push((lane, pending.lines.len()));
+        }
+        let is_over =
+            |message: &Message| message.robot.is_none() && is_old(&message.sending.pending);
+        let over = self.messages.iter().filter(|(_, message)| is_over(message));
+        let over: Vec<u64> = over.map(|(id, _)| *id).collect();
+        for id in over {
+            let Some(sending) = self.finish(id, call) else { continue };
+            let left = sending.parts.len() - sending.sent;
+            expired.push((sending.lane, left));
+        }
+        expired
+    }
+
+    /// Whether no robot has a message in its hands.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.messages.values().all(|message| message.robot.is_none())
+    }
+
+    /// Whether something waits for a robot.
+    pub(super) fn waits(&self) -> bool {
+        self.pending.len() > self.gathering.len()
+            || self.messages.values().any(|message| message.robot.is_none())
+    }
+
+    /// Alerts that are to be told, and since when the oldest of them waits.
+    pub(super) fn depth(&self) -> (u64, Option<u64>) {
+        let waiting = self.pending.values().filter(|pending| !pending.is_held());
+        let waiting = waiting.chain(self.messages.values().map(|message| &message.sending.pending));
+        let oldest_ms = waiting.clone().map(|pending| pending.since_ms).min();
+        (waiting.map(|pending| pending.told().count() as u64).sum(), oldest_ms)
+    }
+}
+
+/// Whether a lane is one that its route has.
+fn leads_somewhere(lane: &Lane, options: &Options) -> bool {
+    let Some((route, true)) = options.route(&lane.route) else { return false };
+    route.chats.contains(&lane.chat) || route.escalation == lane.chat
+}

@@ -1,0 +1,241 @@
+//! The robots, and which of them speaks.
+//!
+//! Invariant: a robot has one message at a time.
+//!
+//! Deliberately absent: what it says (`queue`), and the rate of one robot (`sender`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::output::Trouble;
+use super::record::{Key, Record, Value};
+use super::sender::{Kept, Speaker};
+use super::stats::RobotStats;
+use crate::alert::options::{Options, Robot};
+use crate::base::{Now, Tick};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Senders {
+    all: Vec<Speaker>,
+}
+
+/// Since when no robot of a chat has talked to this bridge, and when the last one was tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChatFailure {
+    pub(super) since: Tick,
+    pub(super) last: Tick,
+}
+
+impl Senders {
+    /// Robots as they were left. What is kept of others is forgotten.
+    pub(super) fn load(mut kept: BTreeMap<String, Kept>, call: &mut Call<'_>) -> Senders {
+        let robot = |robot: &Robot| {
+            let kept = kept.remove(&robot.name).unwrap_or_default();
+            Speaker::new(robot.clone(), kept)
+        };
+        let all = call.options().robots.iter().map(robot).collect();
+        for name in kept.into_keys() {
+            call.forget(Key::Robot(name));
+        }
+        Senders { all }
+    }
+
+    /// The operator changed them.
+    pub(super) fn change(&mut self, call: &mut Call<'_>) {
+        let mut before = std::mem::take(&mut self.all);
+        for robot in &call.options().robots {
+            let same = before.iter().position(|speaker| speaker.name() == robot.name);
+            let speaker = match same.map(|index| before.swap_remove(index)) {
+                Some(mut speaker) => {
+                    speaker.change(robot.clone());
+                    speaker
+                }
+                None => Speaker::new(robot.clone(), Kept::default()),
+            };
+            self.all.push(speaker);
+        }
+        for gone in before {
+            call.forget(Key::Robot(gone.name().to_owned()));
+        }
+    }
+
+    /// What is kept of them, as the queue's file would have it.
+    pub(super) fn records(&self, all: &mut Vec<Record>) {
+        let record = |speaker: &Speaker| Record {
+            key: Key::Robot(speaker.name().to_owned()),
+            value: Some(Value::Robot(speaker.kept().clone())),
+        };
+        all.extend(self.all.iter().map(record));
+    }
+
+    /// What `/metrics` shows of them.
+    pub(super) fn stats(&self, now_ms: u64) -> Vec<RobotStats> {
+        let robot = |speaker: &Speaker| RobotStats {
+            name: speaker.name().to_owned(),
+            channel: speaker.robot().channel.word(),
+            rests: speaker.rests_until_ms() > now_ms,
+            rejects: speaker.is_broken(),
+        };
+        self.all.iter().map(robot).collect()
+    }
+
+    /// Forgets what a clock that was set back says about the future.
+    pub(super) fn settle(&mut self, now_ms: u64) {
+        self.all.iter_mut().for_each(|speaker| speaker.settle(now_ms));
+    }
+
+    /// Whether one could speak now.
+    pub(super) fn is_any_ready(&self, now_ms: u64) -> bool {
+        self.all.iter().any(|speaker| speaker.is_ready(now_ms))
+    }
+
+    /// How long until the next one that is free may speak; `None` when that is none.
+    pub(super) fn ready_in_ms(&self, now_ms: u64) -> Option<u64> {
+        let free = self.all.iter().filter(|speaker| !speaker.is_busy());
+        let ahead = free.map(|speaker| speaker.ready_ms().saturating_sub(now_ms));
+        ahead.filter(|&ms| ms > 0).min()
+    }
+
+    /// The robot that tells a group in a chat: the same one as before if it can.
+    pub(super) fn ready(&self, chat: &str, group_key: &str, now_ms: u64) -> Option<usize> {
+        let robots: Vec<usize> =
+            (0..self.all.len()).filter(|&index| self.all[index].robot().chat == chat).collect();
+        if robots.is_empty() {
+            return None;
+        }
+        let first = xxhash_rust::xxh3::xxh3_64(group_key.as_bytes()) as usize % robots.len();
+        let in_turn = robots.iter().cycle().skip(first).take(robots.len());
+        in_turn.copied().find(|&index| self.all[index].is_ready(now_ms))
+    }
+
+    /// The robot of this name if it can speak; another one of its chat while it rests.
+    pub(super) fn ready_or_other(
+        &self,
+        name: &str,
+        chat: &str,
+        group_key: &str,
+        now_ms: u64,
+    ) -> Option<usize> {
+        match self.index(name) {
+            Some(index) if self.all[index].rests_until_ms() <= now_ms => {
+                Some(index).filter(|&index| self.all[index].is_ready(now_ms))
+            }
+            Some(_) | None => self.ready(chat, group_key, now_ms),
+        }
+    }
+
+    /// How long every robot of a chat rests yet.
+    pub(super) fn rests_ms(&self, chat: &str, now_ms: u64) -> u64 {
+        let robots = self.all.iter().filter(|speaker| speaker.robot().chat == chat);
+        let rests_ms = robots.map(|speaker| speaker.rests_until_ms().saturating_sub(now_ms));
+        rests_ms.min().unwrap_or(u64::MAX)
+    }
+
+    /// The place of a robot, if there is one of this name.
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        self.all.iter().position(|speaker| speaker.name() == name)
+    }
+
+    /// A message for this robot is being made; its name.
+    pub(super) fn reserve(&mut self, index: usize) -> String {
+        self.all[index].reserve();
+        self.all[index].name().to_owned()
+    }
+
+    /// That message is there, or is none; the robot's place, if there still is one.
+    pub(super) fn free(&mut self, name: &str) -> Option<usize> {
+        let index = self.index(name)?;
+        self.all[index].free();
+        Some(index)
+    }
+
+    /// A message leaves by this robot; what it is.
+    pub(super) fn send(&mut self, index: usize, call: &mut Call<'_>) -> &Robot {
+        let speaker = &mut self.all[index];
+        speaker.sends(call.now);
+        keep(speaker, call);
+        speaker.robot()
+    }
+
+    /// Draws the consequences of an answer for the robot that gave it.
+    pub(super) fn hear(&mut self, name: &str, answer: &Answer, call: &mut Call<'_>) {
+        let Some(index) = self.free(name) else { return };
+        let speaker = &mut self.all[index];
+        speaker.is_heard(answer, call.now.tick);
+        let pause_ms = speaker.hears(answer, call.now.unix_ms);
+        if *answer == Answer::Delivered {
+            return;
+        }
+        keep(speaker, call);
+        let answer = answer.clone();
+        call.tell(Trouble::Robot { robot: name.to_owned(), answer, pause_ms });
+    }
+
+    /// When a robot is ready again, and when it delivered something last; 0 for one that
+    /// there is no more.
+    pub(super) fn times(&self, name: &str) -> (u64, u64) {
+        let Some(index) = self.index(name) else { return (0, 0) };
+        (self.all[index].ready_ms(), self.all[index].delivered_ms())
+    }
+
+    /// A robot refused a message that has nothing of any alert in it. Whether it takes
+    /// nothing at all; then it rests until somebody mends it.
+    pub(super) fn refuses_notice(&mut self, name: &str, code: i64, call: &mut Call<'_>) -> bool {
+        let Some(index) = self.index(name) else { return false };
+        let speaker = &mut self.all[index];
+        if !speaker.refuses_all() {
+            return false;
+        }
+        let pause_ms = speaker.breaks(call.now.unix_ms);
+        keep(speaker, call);
+        let answer = Answer::Stranger(code);
+        call.tell(Trouble::Robot { robot: name.to_owned(), answer, pause_ms });
+        true
+    }
+
+    /// All chats that have robots.
+    pub(super) fn chats(&self) -> BTreeSet<String> {
+        self.all.iter().map(|speaker| speaker.robot().chat.clone()).collect()
+    }
+
+    /// For how long no robot of a chat has talked to this bridge; `None` when one does, or
+    /// was not asked yet.
+    pub(super) fn failing(&self, chat: &str) -> Option<ChatFailure> {
+        let robots = self.all.iter().filter(|one| one.robot().chat == chat);
+        let mut failing = robots.map(Speaker::failing);
+        let first = failing.next().flatten()?;
+        let first = ChatFailure { since: first.since, last: first.last };
+        failing.try_fold(first, |all, one| {
+            let one = one?;
+            Some(ChatFailure { since: all.since.max(one.since), last: all.last.max(one.last) })
+        })
+    }
+
+    /// Each chat, and whether a robot there talks to this bridge.
+    pub(super) fn chats_reached(&self, now: Now, options: &Options) -> Vec<(String, bool)> {
+        let patience_ms = options.takeover_s * 1_000;
+        let is_reached = |chat: &str| {
+            let failing = self.failing(chat);
+            failing.is_none_or(|failing| now.tick.ms_since(failing.since) < patience_ms)
+        };
+        let chats = self.chats().into_iter();
+        chats.map(|chat| (chat.clone(), is_reached(&chat))).collect()
+    }
+
+    /// Whether any robot of any chat has talked to this bridge since then.
+    pub(super) fn is_any_reached_since(&self, since: Tick) -> bool {
+        self.all.iter().any(|one| one.reached().is_some_and(|reached| reached >= since))
+    }
+
+    /// It is this bridge's turn in a chat again.
+    pub(super) fn begin_turn(&mut self, chat: &str) {
+        let robots = self.all.iter_mut().filter(|one| one.robot().chat == chat);
+        robots.for_each(Speaker::begin_turn);
+    }
+}
+
+fn keep(speaker: &Speaker, call: &mut Call<'_>) {
+    call.keep(Key::Robot(speaker.name().to_owned()), Value::Robot(speaker.kept().clone()));
+}

@@ -1,0 +1,129 @@
+//! The watchdog: an alert that always fires, so that its silence says that nobody is watching.
+//!
+//! Deliberately absent: telling it. The alert that is made of a change goes the way of every
+//! other (`intake`).
+
+use super::call::Call;
+use super::output::Trouble;
+use super::record::{Key, Record, Value};
+use crate::alert::model::alert::{Alert, Pairs, Payload};
+use crate::base::Now;
+
+/// The alert of a watchdog that is not heard.
+const SILENT_ALERT: &str = "ChatAlertPathSilent";
+
+/// The group of that alert.
+pub(super) const SILENT_KEY: &str = "deadman";
+
+/// What is new about the watchdog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WatchdogChange {
+    /// It is not heard any more.
+    Silent {
+        /// Since when, in milliseconds since 1970.
+        since_ms: u64,
+    },
+    /// It is heard again.
+    HeardAgain {
+        /// Since when it was not.
+        since_ms: u64,
+    },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    heard: Now,
+    silent_since_ms: Option<u64>,
+}
+
+impl Watchdog {
+    /// One that is waited for from here on.
+    pub(super) fn new(now: Now) -> Watchdog {
+        Watchdog { heard: now, silent_since_ms: None }
+    }
+
+    /// It was silent when the process ended.
+    pub(super) fn restore(&mut self, since_ms: u64) {
+        self.silent_since_ms = Some(since_ms);
+    }
+
+    /// Its alarm, as the queue's file would have it.
+    pub(super) fn records(&self, all: &mut Vec<Record>) {
+        let record = |since_ms| Record { key: Key::Deadman, value: Some(Value::Deadman(since_ms)) };
+        all.extend(self.silent_since_ms.map(record));
+    }
+
+    /// When it was heard last, or began to be waited for, in milliseconds since 1970.
+    pub(super) fn heard_ms(&self) -> u64 {
+        self.heard.unix_ms
+    }
+
+    /// It is heard.
+    pub(super) fn beat(&mut self, call: &mut Call<'_>) -> Option<WatchdogChange> {
+        self.heard = call.now;
+        let since_ms = self.silent_since_ms.take()?;
+        call.forget(Key::Deadman);
+        Some(WatchdogChange::HeardAgain { since_ms })
+    }
+
+    /// Whether it is heard often enough.
+    pub(super) fn watch(&mut self, call: &mut Call<'_>) -> Option<WatchdogChange> {
+        let deadman_ms = call.options().deadman_s * 1_000;
+        let is_silent = call.now.tick.ms_since(self.heard.tick) > deadman_ms;
+        if deadman_ms == 0 || !is_silent || self.silent_since_ms.is_some() {
+            return None;
+        }
+        let since_ms = call.now.unix_ms;
+        self.silent_since_ms = Some(since_ms);
+        call.keep(Key::Deadman, Value::Deadman(since_ms));
+        call.tell(Trouble::Silent);
+        Some(WatchdogChange::Silent { since_ms })
+    }
+
+    /// How long until it has been silent for so long; `None` when that is not waited for.
+    pub(super) fn alarm_in_ms(&self, now: Now, deadman_s: u64) -> Option<u64> {
+        let deadman_ms = deadman_s * 1_000;
+        if deadman_ms == 0 || self.silent_since_ms.is_some() {
+            return None;
+        }
+        let passed_ms = now.tick.ms_since(self.heard.tick);
+        Some((deadman_ms + 1).saturating_sub(passed_ms))
+    }
+}
+
+impl WatchdogChange {
+    /// The notification that tells of it.
+    pub(super) fn payload(self, now: Now) -> Payload {
+        let pairs = |pairs: &[(&str, &str)]| -> Pairs {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let (firing, starts_ms, ends_ms) = match self {
+            WatchdogChange::Silent { since_ms } => (true, since_ms, 0),
+            WatchdogChange::HeardAgain { since_ms } => (false, since_ms, now.unix_ms),
+        };
+        let alert = Alert {
+            firing,
+            labels: pairs(&[
+                ("alertname", SILENT_ALERT),
+                ("severity", "critical"),
+                ("layer", "meta"),
+            ]),
+            annotations: pairs(&[
+                (
+                    "summary",
+                    "ChatWatchdog is not heard: nobody is watching 看门狗失联，监控链路可能已中断",
+                ),
+                (
+                    "description",
+                    "The page ChatWatchdog of the runbooks: look at Prometheus, Alertmanager, and the way from there to the bridge",
+                ),
+            ]),
+            starts_ms,
+            ends_ms,
+            generator_url: String::new(),
+            fingerprint: "deadman".to_owned(),
+        };
+        Payload { group_key: SILENT_KEY.to_owned(), alerts: vec![alert], ..Payload::default() }
+    }
+}
