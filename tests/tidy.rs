@@ -56,7 +56,9 @@ fn each_rule_sees_what_it_forbids() {
         use crate::{base::limits, shard::{self, Shard}};
         fn path() { let _ = super::super::ring::probe(); std::thread::yield_now(); }
         fn flag(is_on: bool) {}
-        fn wild(x: u8) { match x { 0 => (), _ => () } }
+        fn wild(x: Option<u8>) { match x { None => (), _ => () } }
+        fn open(x: u8) { match x { 0 | 1..=9 => (), _ => () } }
+        impl Foreign for Twice { fn asked(is_asked: bool) {} }
         fn danger() { unsafe { core::hint::unreachable_unchecked() } }
         pub struct Twice;
         #[cfg(test)] mod tests { fn unseen(flag: bool) { crate::server::run() } }
@@ -73,6 +75,17 @@ fn each_rule_sees_what_it_forbids() {
     let arrows: Vec<&str> =
         found.iter().filter(|(rule, _)| *rule == "arrow").map(|(_, place)| &**place).collect();
     assert_eq!(arrows, ["src/room/example.rs: ring", "src/room/example.rs: shard"]);
+    let room = "//! Header.\nuse super::super::io::{self, X};\nuse super::queue;\nuse crate::base;\n\
+                use crate::alert::Y;\nuse crate::runtime::Z;\nfn act() { tokio::spawn(x) }";
+    let found = arrows::findings(&[source::File::parse("src/alert/core/example.rs", room)]);
+    let place = |used: &str| format!("src/alert/core/example.rs: {used}");
+    let wanted = [
+        ("arrow", place("alert")),
+        ("arrow", place("alert/io")),
+        ("arrow", place("runtime")),
+        ("pure", place("tokio")),
+    ];
+    assert_eq!(found, wanted);
     let alone = source::File::parse("src/signals.rs", "//! Header.\nuse crate::server::run;");
     let found = arrows::findings(&[alone]);
     assert_eq!(found, [("arrow", "src/signals.rs: server".to_owned())]);

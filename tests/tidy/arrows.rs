@@ -47,8 +47,22 @@ const MAY_USE: &[(&str, &str)] = &[
     ),
 ];
 
-/// These decide and never act.
-pub const PURE: &str = "base ws wire auth session room shard config";
+/// The rooms of a module, and all that each of them may name.
+const ROOMS: &[(&str, &str)] = &[
+    ("alert/options", "outbound"),
+    ("alert/model", "alert/options"),
+    ("alert/message", "alert/options alert/model"),
+    ("alert/core", "alert/options alert/model alert/message base outbound"),
+    (
+        "alert/io",
+        "alert/options alert/model alert/message alert/core base listener outbound logs runtime \
+         signals",
+    ),
+];
+
+/// These decide and never act: modules, and rooms of modules.
+const PURE: &str = "base ws wire auth session room shard config alert/options alert/model \
+                    alert/message alert/core";
 
 /// What acts, by the beginning of its path.
 const ACTS: &str = "std::net std::fs std::thread std::env::var glommio tokio \
@@ -75,13 +89,14 @@ pub fn findings(files: &[File]) -> Vec<Finding> {
         let row = MAY_USE.iter().find(|(name, _)| *name == module);
         let (_, allowed) = row.unwrap_or_else(|| panic!("{module} has no row in MAY_USE"));
         for path in &paths.paths {
-            if let Some(used) = module_of(file, path)
-                && used != module
-                && !has(allowed, &used)
-            {
+            let used = place_of(file, path);
+            if let Some(used) = used.first().filter(|used| *used != module && !has(allowed, used)) {
                 found.insert(("arrow", format!("{}: {used}", file.path)));
             }
-            if has(PURE, module)
+            if let Some(used) = wrong_room(file, &used) {
+                found.insert(("arrow", format!("{}: {used}", file.path)));
+            }
+            if is_pure(file)
                 && let Some(act) = act_of(path)
             {
                 found.insert(("pure", format!("{}: {act}", file.path)));
@@ -95,20 +110,55 @@ fn has(list: &str, word: &str) -> bool {
     list.split_whitespace().any(|item| item == word)
 }
 
-/// The module of `src/` that a path leads to.
-fn module_of(file: &File, path: &[String]) -> Option<String> {
-    match path.first()?.as_str() {
-        "crate" => path.get(1).cloned(),
-        "super" => {
-            let ups = path.iter().take_while(|part| *part == "super").count();
-            let mut at: Vec<&str> = file.path.strip_prefix("src/")?.split('/').collect();
-            let name = at.pop()?;
-            // `mod.rs` is its folder; another file is a module in it.
-            let depth = at.len() + usize::from(name != "mod.rs");
-            (depth == ups).then(|| path.get(ups).cloned())?
-        }
-        _ => None,
+/// Whether a file decides and never acts.
+pub fn is_pure(file: &File) -> bool {
+    let is_listed = |place: &str| has(PURE, place);
+    file.module().is_some_and(is_listed) || room_of(&place(file)).is_some_and(is_listed)
+}
+
+/// What a file of a room may not use of what lies at this place.
+fn wrong_room(file: &File, used: &[String]) -> Option<String> {
+    let room = room_of(&place(file))?;
+    let (_, allowed) = ROOMS.iter().find(|(name, _)| *name == room)?;
+    let used = match room_of(used) {
+        Some(used) => used.to_owned(),
+        // The module's own root names its rooms, and so lies above them.
+        None => used.first()?.clone(),
+    };
+    (used != room && !has(allowed, &used)).then_some(used)
+}
+
+/// The room that a place lies in, or is.
+fn room_of(place: &[String]) -> Option<&'static str> {
+    let [module, room, ..] = place else { return None };
+    let name = format!("{module}/{room}");
+    ROOMS.iter().map(|(room, _)| *room).find(|room| *room == name)
+}
+
+/// The modules that a file is in, and is, from the top of the library.
+fn place(file: &File) -> Vec<String> {
+    let Some(path) = file.path.strip_prefix("src/").and_then(|path| path.strip_suffix(".rs"))
+    else {
+        return Vec::new();
+    };
+    // `mod.rs` is its folder; another file is a module in it.
+    path.split('/').filter(|part| *part != "mod").map(str::to_owned).collect()
+}
+
+/// What a path leads to, from the top of the library; nothing for another crate.
+fn place_of(file: &File, path: &[String]) -> Vec<String> {
+    let Some((first, rest)) = path.split_first() else { return Vec::new() };
+    if first == "crate" {
+        return rest.to_vec();
     }
+    let ups = path.iter().take_while(|part| *part == "super").count();
+    let mut at = place(file);
+    if ups == 0 || at.len() < ups {
+        return Vec::new();
+    }
+    at.truncate(at.len() - ups);
+    at.extend(path[ups..].iter().cloned());
+    at
 }
 
 fn act_of(path: &[String]) -> Option<String> {

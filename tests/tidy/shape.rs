@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Arm, Block, FnArg, ImplItemFn, ItemFn, Pat, Signature, TraitItemFn, Type};
+use syn::{
+    Block, ExprMatch, FnArg, ImplItemFn, ItemFn, ItemImpl, Lit, Pat, Signature, TraitItemFn, Type,
+};
 
 use super::Finding;
-use super::arrows::PURE;
+use super::arrows;
 use super::source::File;
 
 /// A longer function does several things.
@@ -20,9 +22,13 @@ pub fn findings(files: &[File]) -> Vec<Finding> {
         if !file.text.trim_start().starts_with("//!") {
             found.insert(("header", file.path.clone()));
         }
-        let is_pure = file.module().is_some_and(|module| PURE.split(' ').any(|one| one == module));
-        let mut shape =
-            Shape { path: &file.path, is_pure, function: String::new(), found: &mut found };
+        let mut shape = Shape {
+            path: &file.path,
+            is_pure: arrows::is_pure(file),
+            is_of_trait: false,
+            function: String::new(),
+            found: &mut found,
+        };
         file.items.iter().for_each(|item| shape.visit_item(item));
     }
     found.into_iter().collect()
@@ -31,6 +37,8 @@ pub fn findings(files: &[File]) -> Vec<Finding> {
 struct Shape<'f> {
     path: &'f str,
     is_pure: bool,
+    /// Whether what is looked at has the signatures of a trait.
+    is_of_trait: bool,
     /// The one that is looked at.
     function: String,
     found: &'f mut BTreeSet<Finding>,
@@ -43,7 +51,7 @@ impl Shape<'_> {
 
     fn enter(&mut self, signature: &Signature, block: Option<&Block>) -> String {
         let before = std::mem::replace(&mut self.function, signature.ident.to_string());
-        if signature.inputs.iter().any(is_bool) {
+        if !self.is_of_trait && signature.inputs.iter().any(is_bool) {
             self.find("bool-parameter");
         }
         if let Some(block) = block {
@@ -70,17 +78,26 @@ impl<'ast> Visit<'ast> for Shape<'_> {
         self.function = before;
     }
 
+    /// What a trait asks for is looked at where the trait stands.
+    fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
+        let before = std::mem::replace(&mut self.is_of_trait, item.trait_.is_some());
+        visit::visit_item_impl(self, item);
+        self.is_of_trait = before;
+    }
+
     fn visit_trait_item_fn(&mut self, item: &'ast TraitItemFn) {
         let before = self.enter(&item.sig, item.default.as_ref());
         visit::visit_trait_item_fn(self, item);
         self.function = before;
     }
 
-    fn visit_arm(&mut self, arm: &'ast Arm) {
-        if self.is_pure && is_catch_all(&arm.pat) {
+    fn visit_expr_match(&mut self, item: &'ast ExprMatch) {
+        // Of texts and numbers there is no list that could be closed.
+        let is_open = item.arms.iter().any(|arm| has_literal(&arm.pat));
+        if self.is_pure && !is_open && item.arms.iter().any(|arm| is_catch_all(&arm.pat)) {
             self.find("catch-all");
         }
-        visit::visit_arm(self, arm);
+        visit::visit_expr_match(self, item);
     }
 }
 
@@ -93,6 +110,20 @@ fn is_catch_all(pattern: &Pat) -> bool {
     match pattern {
         Pat::Wild(_) => true,
         Pat::Tuple(tuple) => tuple.elems.iter().all(is_catch_all),
+        _ => false,
+    }
+}
+
+/// Whether a pattern names a text or a number.
+fn has_literal(pattern: &Pat) -> bool {
+    match pattern {
+        Pat::Lit(literal) => !matches!(literal.lit, Lit::Bool(_)),
+        Pat::Range(_) => true,
+        Pat::Or(or) => or.cases.iter().any(has_literal),
+        Pat::Tuple(tuple) => tuple.elems.iter().any(has_literal),
+        Pat::Reference(reference) => has_literal(&reference.pat),
+        Pat::Paren(inner) => has_literal(&inner.pat),
+        Pat::TupleStruct(inner) => inner.elems.iter().any(has_literal),
         _ => false,
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn message_view(
     let firing = lines.iter().filter(|(_, line)| fires(line)).count();
     let name = match pending.group_labels.get("alertname") {
         Some(name) if !name.is_empty() => name.as_str(),
-        _ => lines.first().map_or("", |(_, line)| line.alert.label("alertname")),
+        Some(_) | None => lines.first().map_or("", |(_, line)| line.alert.label("alertname")),
     };
     let group = pending.group_labels.iter().filter(|(name, _)| *name != "alertname");
     let now_s = draft.now_ms / 1_000;
