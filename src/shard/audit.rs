@@ -87,7 +87,7 @@ impl Shard {
         }
         assert_eq!(open_count, self.connections.open_count());
         assert_eq!(audit.upgrading_count, u64::from(self.connections.upgrading_count()));
-        for (number, channel) in self.channels.iter() {
+        for (number, channel) in self.fanout.channels().iter() {
             for (index, seat) in (0..).zip(channel.seats()) {
                 let slot = seat.slot();
                 let nobody = ConnId { slot, generation: u32::MAX };

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::conn::{Goodbye, Stage, goodbye};
-use super::fanout::{Audience, Gathering, Kind, Seat};
+use super::fanout::{Kind, Seat};
 use super::mesh::Posted;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{Counter, LaneKind, Recovery as Recovered, RejectReason};
-use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Swap, Tell, Way, Welcome, What};
+use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, Way, Welcome, What};
 use crate::session::{Effect, Fault, Place};
-use crate::wire::{self, ErrorCode, Message, Push};
+use crate::wire::ErrorCode;
 use crate::ws;
 
 impl Shard {
@@ -25,7 +25,9 @@ impl Shard {
             match effect {
                 Effect::Ask(ask) => self.ask(ask),
                 Effect::Sit { room, name, news_of_members } => {
-                    self.sit(now, id, room, name, news_of_members);
+                    let Some(conn) = self.connections.get(id) else { continue };
+                    let kind = Kind { encoding: conn.send().encoding(), news_of_members };
+                    self.sit(now, id, room, name, kind);
                 }
                 Effect::Stand(place) => self.stand(place),
                 Effect::Release => self.queue.release(&mut self.connections, id),
@@ -120,62 +122,23 @@ impl Shard {
     pub(super) fn on_tell(&mut self, now: Now, tell: Tell) {
         match tell {
             Tell::Answer(room, asker, answer) => self.on_answer(now, room, asker, answer),
-            Tell::Said(room, publication, way) => {
-                let push = Push::Publication(&publication);
-                if let Some(gathering) = self.announce(room, push, Audience::All) {
-                    gathering.ways.push(way);
-                }
-            }
-            Tell::Came(room, info, chan_info) => {
-                let push = Push::Join { info: &info, chan_info: chan_info.as_deref() };
-                self.announce(room, push, Audience::NewsOfMembers);
-            }
-            Tell::Went(room, info, chan_info) => {
-                let push = Push::Leave { info: &info, chan_info: chan_info.as_deref() };
-                self.announce(room, push, Audience::NewsOfMembers);
-            }
-            Tell::Swapped(room, swap) => {
-                let Swap { came, came_chan_info, went, went_chan_info } = *swap;
-                let join = Push::Join { info: &came, chan_info: came_chan_info.as_deref() };
-                self.announce(room, join, Audience::NewsOfMembers);
-                let leave = Push::Leave { info: &went, chan_info: went_chan_info.as_deref() };
-                self.announce(room, leave, Audience::NewsOfMembers);
-            }
-            Tell::Typing(room, info) => {
-                let Some(channel) = self.channels.find(room) else { return };
-                let name = &self.channels.at(channel).expect("it was just found").name;
-                let data = wire::chat::typing(name, &info);
-                self.announce(room, Push::Message { data: &data }, Audience::All);
-            }
             Tell::Lost(room) => {
                 self.on_gap(now, self.mesh.home(room), Gap::Rooms(vec![room]));
             }
             Tell::Replaced(conn) => self.end(now, conn, Fault::Replaced),
-            Tell::Crowd(room, data) => {
-                let push = Push::Message { data: &data };
-                self.announce(room, push, Audience::NewsOfMembers);
-            }
-            Tell::Notice(room, data) => {
-                self.announce(room, Push::Message { data: &data }, Audience::All);
-            }
+            news @ (Tell::Said(..)
+            | Tell::Came(..)
+            | Tell::Went(..)
+            | Tell::Swapped(..)
+            | Tell::Typing(..)
+            | Tell::Crowd(..)
+            | Tell::Notice(..)) => self.fanout.on_news(news),
         }
     }
 
     /// A home lost publications for us: everybody in these channels subscribes again.
     pub(super) fn on_gap(&mut self, now: Now, from: ShardId, gap: Gap) {
-        let rooms = match gap {
-            Gap::Rooms(rooms) => rooms,
-            Gap::All => {
-                let all = self.channels.iter().map(|(_, one)| one.room);
-                all.filter(|&room| self.mesh.home(room) == from).collect()
-            }
-        };
-        let hit = rooms.into_iter().filter_map(|room| {
-            let channel = self.channels.at(self.channels.find(room)?)?;
-            let slots = channel.seats().iter().map(|seat| seat.slot()).collect();
-            Some((room, Arc::clone(&channel.name), slots))
-        });
-        let hit: Vec<(RoomId, Arc<str>, Vec<u32>)> = hit.collect();
+        let hit = self.fanout.subscribers_of(gap, |room| self.mesh.home(room) == from);
         for (room, name, slots) in hit {
             self.flush_room(now, room);
             for slot in slots {
@@ -259,17 +222,16 @@ impl Shard {
         }
     }
 
-    fn sit(&mut self, now: Now, id: ConnId, room: RoomId, name: Arc<str>, news_of_members: bool) {
+    fn sit(&mut self, now: Now, id: ConnId, room: RoomId, name: Arc<str>, kind: Kind) {
         // What was said before the newcomer sat down is not for it.
         self.flush_room(now, room);
         let Some(conn) = self.connections.get_mut(id) else { return };
         let (stage, send) = conn.split();
-        let kind = Kind { encoding: send.encoding(), news_of_members };
         if let Stage::Open(_, session) = stage {
             if session.is_connecting() {
                 send.hold();
             }
-            session.sit(room, self.channels.sit(room, name, Seat::new(id.slot, kind)));
+            session.sit(room, self.fanout.sit(room, name, Seat::new(id.slot, kind)));
         }
     }
 
@@ -277,14 +239,14 @@ impl Shard {
     fn review(&mut self, now: Now, id: ConnId, wanted: &[RoomId]) {
         let Some(session) = self.connections.session(id) else { return };
         let named = session.places().filter_map(|(room, place)| {
-            Some((room, Arc::clone(&self.channels.at(place.channel)?.name)))
+            Some((room, Arc::clone(&self.fanout.channels().at(place.channel)?.name)))
         });
         let seated: Vec<(RoomId, Arc<str>)> = named.collect();
         self.with_session(now, id, |session, cx, out| session.review(cx, &seated, wanted, out));
     }
 
     fn stand(&mut self, place: Place) {
-        let Some((room, seat)) = self.channels.stand(place) else { return };
+        let Some((room, seat)) = self.fanout.stand(place) else { return };
         if let Some((_, conn)) = self.connections.subscriber_mut(seat.slot())
             && let Stage::Open(_, session) = conn.stage_mut()
         {
@@ -316,20 +278,6 @@ impl Shard {
         if let Some(conn) = self.connections.get_mut(id) {
             conn.begin_closing(deadline, goodbye(fault));
         }
-    }
-
-    /// Adds to what a channel says in this turn, if anybody here is in it.
-    fn announce(
-        &mut self,
-        room: RoomId,
-        push: Push<'_>,
-        audience: Audience,
-    ) -> Option<&mut Gathering> {
-        let channel = self.channels.at(self.channels.find(room)?)?;
-        let message = Message::Push { channel: &channel.name, push };
-        let gathering = self.gatherings.of(channel);
-        gathering.say(&message, audience);
-        Some(gathering)
     }
 }
 

@@ -16,7 +16,7 @@ use super::conn::Stage;
 use super::connections::Connections;
 use super::delivery::FlushQueue;
 use super::drain::Drain;
-use super::fanout::{Channels, Gathering, Gatherings, put_message};
+use super::fanout::{Fanout, Gathering, put_message};
 use super::halves::Halves;
 use super::liveness::{Lateness, Suspects};
 use super::mesh::Mesh;
@@ -42,7 +42,7 @@ pub struct Shard {
     pub(super) env: SessionEnv,
     pub(super) scribe: Rc<Scribe>,
     pub(super) connections: Connections,
-    pub(super) channels: Channels,
+    pub(super) fanout: Fanout,
     pub(super) rooms: Rooms,
     pub(super) mesh: Mesh,
     pub(super) lateness: Lateness,
@@ -51,8 +51,6 @@ pub struct Shard {
     spoken_count: usize,
     pub(super) pings_count: usize,
     pub(super) drain: Option<Drain>,
-    /// What channels say in this turn.
-    pub(super) gatherings: Gatherings,
     /// What connections have to send in this turn.
     pub(super) queue: FlushQueue,
     /// Messages of which a part has come.
@@ -98,9 +96,8 @@ impl Shard {
             env,
             scribe: setup.scribe,
             connections,
-            channels: Channels::default(),
+            fanout: Fanout::default(),
             drain: None,
-            gatherings: Gatherings::default(),
             queue,
             halves: Halves::default(),
             postponed: Postponed::default(),
@@ -168,7 +165,7 @@ impl Shard {
         self.deliver(now, out);
         self.observer.note_full_lanes(now);
         self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
-        self.scribe.set(Gauge::Subscriptions, self.channels.seats_count() as u64);
+        self.scribe.set(Gauge::Subscriptions, self.fanout.channels().seats_count() as u64);
         self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
         self.scribe.set(Gauge::SendQueueBytes, self.queue.totals().bytes());
         self.scribe.set(Gauge::SlowConsumers, self.queue.totals().slow_count());
@@ -184,7 +181,7 @@ impl Shard {
         trim_list(&mut self.for_store);
         self.env.trim();
         self.out.trim();
-        self.gatherings.trim();
+        self.fanout.trim();
         self.mesh.trim();
         self.suspects.trim();
     }
@@ -324,8 +321,8 @@ impl Shard {
 
     /// The moment of an observation.
     pub(super) fn observing(&mut self, now: Now) -> Observing<'_> {
-        let Shard { observer, channels, rooms, env, .. } = self;
-        Observing::new(now, observer, channels, rooms, env.ids())
+        let Shard { observer, fanout, rooms, env, .. } = self;
+        Observing::new(now, observer, fanout.channels(), rooms, env.ids())
     }
 
     /// The connections and what they have to send, with the moment of an observation.
@@ -333,8 +330,9 @@ impl Shard {
         &mut self,
         now: Now,
     ) -> (&mut FlushQueue, &mut Connections, Observing<'_>) {
-        let Shard { queue, connections, observer, channels, rooms, env, .. } = self;
-        (queue, connections, Observing::new(now, observer, channels, rooms, env.ids()))
+        let Shard { queue, connections, observer, fanout, rooms, env, .. } = self;
+        let seen = Observing::new(now, observer, fanout.channels(), rooms, env.ids());
+        (queue, connections, seen)
     }
 
     /// Turns everything that was decided into sends.
@@ -343,7 +341,7 @@ impl Shard {
     /// slow: each round ends at least one session, so the rounds end.
     fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
         loop {
-            for gathering in self.gatherings.take_all() {
+            for gathering in self.fanout.take_all() {
                 self.flush(now, gathering, Some(out));
             }
             let Shard { queue, connections, .. } = self;
@@ -364,17 +362,16 @@ impl Shard {
 
     /// Hands out what a channel said so far, before its subscribers change.
     pub(super) fn flush_room(&mut self, now: Now, room: RoomId) {
-        if let Some(gathering) = self.gatherings.take(room) {
+        if let Some(gathering) = self.fanout.take(room) {
             self.flush(now, gathering, None);
         }
     }
 
     /// What the last subscriber of a channel left behind, who heard it no more, is dropped.
     fn flush(&mut self, now: Now, gathering: Gathering, out: Option<&mut Vec<Action>>) {
-        let Shard { queue, connections, observer, channels, rooms, env, .. } = self;
-        let channel = channels.find(gathering.room).and_then(|at| channels.at(at));
-        let Some(channel) = channel else { return };
-        let mut seen = Observing::new(now, observer, channels, rooms, env.ids());
+        let Shard { queue, connections, observer, fanout, rooms, env, .. } = self;
+        let Some(channel) = fanout.channels().of(gathering.room()) else { return };
+        let mut seen = Observing::new(now, observer, fanout.channels(), rooms, env.ids());
         queue.flush(connections, channel, gathering, out, &mut seen);
     }
 

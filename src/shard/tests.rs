@@ -507,7 +507,7 @@ fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
     assert!(world.shards.iter().all(Shard::is_drained));
     world.pass(700_000);
     for shard in &world.shards {
-        assert!(shard.rooms.is_empty() && shard.channels.seats_count() == 0);
+        assert!(shard.rooms.is_empty() && shard.fanout.channels().seats_count() == 0);
     }
 }
 
@@ -655,7 +655,7 @@ fn commands_behind_a_connect_have_its_seats() {
         assert!(said.contains(&format!(r#"{{"id":{},"publish":{{}}}}"#, 10 + n)), "{said}");
         assert!(said.contains(&format!(r#"{{"id":{},"unsubscribe":{{}}}}"#, 20 + n)), "{said}");
     }
-    assert_eq!(world.shards[0].channels.seats_count(), 0, "it left all of them");
+    assert_eq!(world.shards[0].fanout.channels().seats_count(), 0, "it left all of them");
 }
 
 /// One frame had no place, later ones had: they would leave a gap before the end, whatever

@@ -248,7 +248,7 @@ impl FlushQueue {
                 let first = channel.seats().first().map(|seat| seat.slot());
                 let first = first.and_then(|slot| connections.subscriber(slot));
                 let tenant = first.and_then(|(id, _)| connections.tenant_of(id));
-                let ways = std::mem::take(&mut gathering.ways);
+                let ways = gathering.take_ways();
                 ledger.begin(seen.now().moment, channel.room, tenant, ways)
             }
         };

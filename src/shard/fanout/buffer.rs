@@ -73,11 +73,10 @@ impl Gatherings {
 /// in one buffer, so that whoever is in the channel gets one slice of it.
 #[derive(Debug)]
 pub struct Gathering {
-    /// Which channel.
-    pub room: RoomId,
+    room: RoomId,
     frames: [Option<BytesMut>; Kind::COUNT],
     /// Of the publications among the frames, each in every kind.
-    pub ways: SmallVec<[Way; 1]>,
+    ways: SmallVec<[Way; 1]>,
 }
 
 /// Who hears a message.
@@ -110,6 +109,21 @@ impl Gathering {
                 put_message(kind.encoding, message, frames);
             }
         }
+    }
+
+    /// Which channel.
+    pub fn room(&self) -> RoomId {
+        self.room
+    }
+
+    /// One of the frames is a publication that came this way.
+    pub fn push_way(&mut self, way: Way) {
+        self.ways.push(way);
+    }
+
+    /// Takes the ways of all publications.
+    pub fn take_ways(&mut self) -> SmallVec<[Way; 1]> {
+        mem::take(&mut self.ways)
     }
 
     /// Publications among the frames.
@@ -181,8 +195,8 @@ mod tests {
                     assert_eq!(taken, place.map(|place| model.swap_remove(place).1));
                 }
                 _ => {
-                    let channel = channels.at(channels.find(room).unwrap()).unwrap();
-                    gatherings.of(channel).ways.push(way());
+                    let channel = channels.of(room).unwrap();
+                    gatherings.of(channel).push_way(way());
                     match place {
                         Some(place) => model[place].1 += 1,
                         None => model.push((room, 1)),

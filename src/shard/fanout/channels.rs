@@ -98,7 +98,11 @@ impl Channels {
     }
 
     /// The channel of a room.
-    pub fn find(&self, room: RoomId) -> Option<u32> {
+    pub fn of(&self, room: RoomId) -> Option<&Channel> {
+        self.at(self.find(room)?)
+    }
+
+    fn find(&self, room: RoomId) -> Option<u32> {
         self.index.find(room.fold(), |slot| self.channels[slot].room == room)
     }
 

@@ -1,10 +1,140 @@
 //! The channels of one shard: who is in them, and what they say in a turn, encoded once for
 //! each kind of subscriber.
 //!
+//! Invariant: a buffer begins for a channel that exists. A channel may end first, when its
+//! last subscriber leaves in the turn in which something was said: then nobody hears it, and
+//! nobody lost it.
+//!
 //! Deliberately absent: connections and what waits for them (`delivery`).
 
 mod buffer;
 mod channels;
 
-pub use buffer::{Audience, Gathering, Gatherings, opcode, put_message};
+use std::sync::Arc;
+
+pub use buffer::{Gathering, opcode, put_message};
 pub use channels::{Channel, Channels, Kind, Seat};
+
+use buffer::{Audience, Gatherings};
+
+use super::Gap;
+use crate::base::RoomId;
+use crate::room::{Swap, Tell};
+use crate::session::Place;
+use crate::wire::{self, Message, Push};
+
+/// The channels of one shard, and what they say in this turn.
+#[derive(Debug, Default)]
+pub struct Fanout {
+    channels: Channels,
+    buffers: Gatherings,
+}
+
+impl Fanout {
+    /// A room's home says something to all who are in its channel.
+    pub fn on_news(&mut self, news: Tell) {
+        match news {
+            Tell::Said(room, publication, way) => {
+                let push = Push::Publication(&publication);
+                if let Some(gathering) = self.announce(room, push, Audience::All) {
+                    gathering.push_way(way);
+                }
+            }
+            Tell::Came(room, info, chan_info) => {
+                let push = Push::Join { info: &info, chan_info: chan_info.as_deref() };
+                self.announce(room, push, Audience::NewsOfMembers);
+            }
+            Tell::Went(room, info, chan_info) => {
+                let push = Push::Leave { info: &info, chan_info: chan_info.as_deref() };
+                self.announce(room, push, Audience::NewsOfMembers);
+            }
+            Tell::Swapped(room, swap) => {
+                let Swap { came, came_chan_info, went, went_chan_info } = *swap;
+                let join = Push::Join { info: &came, chan_info: came_chan_info.as_deref() };
+                self.announce(room, join, Audience::NewsOfMembers);
+                let leave = Push::Leave { info: &went, chan_info: went_chan_info.as_deref() };
+                self.announce(room, leave, Audience::NewsOfMembers);
+            }
+            Tell::Typing(room, info) => {
+                let Some(channel) = self.channels.of(room) else { return };
+                let data = wire::chat::typing(&channel.name, &info);
+                self.announce(room, Push::Message { data: &data }, Audience::All);
+            }
+            Tell::Crowd(room, data) => {
+                let push = Push::Message { data: &data };
+                self.announce(room, push, Audience::NewsOfMembers);
+            }
+            Tell::Notice(room, data) => {
+                self.announce(room, Push::Message { data: &data }, Audience::All);
+            }
+            // Each is for one session, or asks for something else than to be passed on.
+            Tell::Answer(..) | Tell::Lost(_) | Tell::Replaced(_) => (),
+        }
+    }
+
+    /// Adds to what a channel says in this turn, if anybody here is in it.
+    fn announce(
+        &mut self,
+        room: RoomId,
+        push: Push<'_>,
+        audience: Audience,
+    ) -> Option<&mut Gathering> {
+        let channel = self.channels.of(room)?;
+        let message = Message::Push { channel: &channel.name, push };
+        let gathering = self.buffers.of(channel);
+        gathering.say(&message, audience);
+        Some(gathering)
+    }
+
+    /// Gives a seat in a channel.
+    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Seat) -> Place {
+        self.channels.sit(room, name, seat)
+    }
+
+    /// Frees a seat. Whose seat took its place, is returned.
+    pub fn stand(&mut self, place: Place) -> Option<(RoomId, Seat)> {
+        self.channels.stand(place)
+    }
+
+    /// All channels.
+    pub fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
+    /// Who is in the channels that a gap is about, with their names: slots of connections.
+    /// `is_home` knows which rooms live where the gap is.
+    pub fn subscribers_of(
+        &self,
+        gap: Gap,
+        is_home: impl Fn(RoomId) -> bool,
+    ) -> Vec<(RoomId, Arc<str>, Vec<u32>)> {
+        let rooms = match gap {
+            Gap::Rooms(rooms) => rooms,
+            Gap::All => {
+                let all = self.channels.iter().map(|(_, one)| one.room);
+                all.filter(|&room| is_home(room)).collect()
+            }
+        };
+        let hit = rooms.into_iter().filter_map(|room| {
+            let channel = self.channels.of(room)?;
+            let slots = channel.seats().iter().map(|seat| seat.slot()).collect();
+            Some((room, Arc::clone(&channel.name), slots))
+        });
+        hit.collect()
+    }
+
+    /// Takes what a channel said so far.
+    pub fn take(&mut self, room: RoomId) -> Option<Gathering> {
+        self.buffers.take(room)
+    }
+
+    /// Takes what all said, in the order in which they began to speak.
+    pub fn take_all(&mut self) -> Vec<Gathering> {
+        self.buffers.take_all()
+    }
+
+    /// Gives back what a turn in which very many spoke has left.
+    pub fn trim(&mut self) {
+        self.buffers.trim();
+    }
+}

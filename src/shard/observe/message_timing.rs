@@ -332,7 +332,7 @@ impl Observing<'_> {
         match chat_type {
             ChatType::OneToOne => None,
             ChatType::Group | ChatType::Broadcast => {
-                let channel = self.channels.find(room).and_then(|at| self.channels.at(at));
+                let channel = self.channels.of(room);
                 channel.map(|channel| &*channel.name).or_else(|| self.rooms.name(room))
             }
         }
