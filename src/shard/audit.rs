@@ -58,9 +58,9 @@ impl Shard {
     /// Everything that other shards must agree with. Changes nothing.
     pub fn audit(&self) -> Audit {
         let mut audit = Audit {
-            members: self.rooms.members().collect(),
-            rooms_count: self.rooms.len(),
-            requests_count: self.rooms.requests_count(),
+            members: self.home.rooms().members().collect(),
+            rooms_count: self.home.rooms().len(),
+            requests_count: self.home.rooms().requests_count(),
             rounds_count: self.queue.rounds_count(),
             half_messages_bytes: self.halves.bytes(),
             postponed_bytes: self.postponed.bytes(),

@@ -8,7 +8,7 @@ use super::mesh::Posted;
 use super::{Gap, Shard};
 use crate::base::{ConnId, Now, RoomId, ShardId};
 use crate::metrics::{Counter, LaneKind, Recovery as Recovered, RejectReason};
-use crate::room::{Answer, Ask, Asker, Departure, Out, Recovery, Tell, Way, Welcome, What};
+use crate::room::{Answer, Ask, Asker, Departure, Recovery, Tell, Way, Welcome, What};
 use crate::session::{Effect, Fault, Place};
 use crate::wire::ErrorCode;
 use crate::ws;
@@ -83,39 +83,6 @@ impl Shard {
         }
         self.connections.wake(now.tick, id, now.tick.plus_ms(patience_ms));
         self.queue.list(&mut self.connections, id);
-    }
-
-    /// Passes on what rooms decided.
-    pub(super) fn pass_on(&mut self, now: Now, out: &mut Out) {
-        for step in out.steps.drain(..) {
-            self.observing(now).on_step(step);
-        }
-        for (to, tell) in out.told.drain(..) {
-            let may_be_lost = self.mesh.is_full(to).then(|| tell.clone());
-            if self.mesh.tell(to, tell) == Posted::Full {
-                self.observer.count_full(LaneKind::Push);
-                match may_be_lost {
-                    Some(Tell::Said(room, _, way)) => {
-                        let members = self.rooms.members_on(room, to);
-                        self.observing(now).on_lost_in_lane(room, &way, members);
-                    }
-                    Some(other) => self.on_news_lost(now, &other),
-                    None => (),
-                }
-            }
-        }
-        for ask in out.asks.drain(..) {
-            self.ask(ask);
-        }
-        for (chat_type, result) in out.published.drain(..) {
-            self.scribe.add(Counter::Published(chat_type, result), 1);
-        }
-        self.for_store.append(&mut out.requests);
-    }
-
-    /// What this home said of members did not reach another shard.
-    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
-        self.rooms.on_news_lost(now, lost);
     }
 
     /// A room's home says something.
@@ -216,7 +183,7 @@ impl Shard {
         welcome
     }
 
-    fn ask(&mut self, ask: Ask) {
+    pub(super) fn ask(&mut self, ask: Ask) {
         if self.mesh.ask(ask) == Posted::Full {
             self.observer.count_full(LaneKind::Request);
         }

@@ -21,6 +21,7 @@ mod drain;
 mod effects;
 mod fanout;
 mod halves;
+mod home_rooms;
 mod judge;
 mod letter;
 mod liveness;

@@ -18,8 +18,9 @@ use super::delivery::FlushQueue;
 use super::drain::Drain;
 use super::fanout::{Fanout, Gathering, put_message};
 use super::halves::Halves;
+use super::home_rooms::HomeRooms;
 use super::liveness::{Lateness, Suspects};
-use super::mesh::Mesh;
+use super::mesh::{Mesh, Posted};
 use super::observe::{EarlyPanic, Found, Notes, Observer, Observing, work_in};
 use super::postponed::{Postponed, Shares};
 use super::session_env::SessionEnv;
@@ -29,8 +30,8 @@ use crate::base::{
     Action, Chance, ConnId, Ending, Event, Now, Prng, RoomId, SealKey, SealPurpose, ShardId, Tick,
     trim_list,
 };
-use crate::metrics::{Gauge, Phase, Scribe, UnderWay};
-use crate::room::{Ask, Asker, Out, Rooms, Tell};
+use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe, UnderWay};
+use crate::room::{Ask, Asker, Tell};
 use crate::session::Fault;
 use crate::store::{Reply, Request};
 use crate::wire::{Encoding, Message};
@@ -43,7 +44,7 @@ pub struct Shard {
     pub(super) scribe: Rc<Scribe>,
     pub(super) connections: Connections,
     pub(super) fanout: Fanout,
-    pub(super) rooms: Rooms,
+    pub(super) home: HomeRooms,
     pub(super) mesh: Mesh,
     pub(super) lateness: Lateness,
     pub(super) suspects: Suspects,
@@ -61,10 +62,6 @@ pub struct Shard {
     pub(super) shares: Shares,
     /// One ping for everybody, by encoding.
     pub(super) ping: [Bytes; 2],
-    /// Kept between questions for its capacity only.
-    out: Out,
-    /// What the store is to be asked.
-    pub(super) for_store: Vec<Request>,
     /// All that is measured, noted down, sampled and looked for.
     pub(super) observer: Observer,
 }
@@ -73,20 +70,18 @@ impl Shard {
     /// An empty world.
     pub fn new(setup: Setup) -> Shard {
         let mut chance = Chance { jitter: Prng::from_seed(setup.seed), ids: setup.ids };
-        let room_options = Arc::new(setup.options.room.clone());
-        let silent_key = SealKey::derive(setup.names.0, SealPurpose::SilentRoom);
         let place = (setup.id, setup.shards_count);
         let ping_interval_ms = setup.options.session.ping_interval_ms;
         let scribe = Rc::clone(&setup.scribe);
         let connections = Connections::new(setup.now.tick, place, ping_interval_ms, scribe);
-        let rooms = Rooms::new(setup.now, room_options, chance.ids.fork(), silent_key);
+        let home = HomeRooms::new(setup.now, &setup.options, setup.names, chance.ids.fork());
         let (options, scribe) = (Arc::clone(&setup.options), Rc::clone(&setup.scribe));
         let queue = FlushQueue::new(setup.id, &setup.options.session, &setup.scribe);
         let observer = Observer::new(&setup.options, setup.names, &setup.scribe);
         let env = SessionEnv::new(options, setup.keys, setup.names, chance, scribe);
         Shard {
             id: setup.id,
-            rooms,
+            home,
             mesh: Mesh::new(setup.id, setup.shards_count),
             lateness: Lateness::default(),
             suspects: Suspects::default(),
@@ -103,8 +98,6 @@ impl Shard {
             postponed: Postponed::default(),
             shares: Shares::default(),
             ping: Encoding::ALL.map(ping_frame),
-            out: Out::default(),
-            for_store: Vec::new(),
             observer,
         }
     }
@@ -156,17 +149,15 @@ impl Shard {
         self.fire_timers(now);
         self.advance_drain(now);
         self.observer.step_scans(now, &self.connections, &self.options.session);
-        let mut decided = std::mem::take(&mut self.out);
-        self.rooms.tick(now, TURN_TIMERS_MAX, &mut decided);
-        self.pass_on(now, &mut decided);
-        self.out = decided;
+        self.home.tick(now);
+        self.pass_on(now);
         self.read_local(now);
         self.scribe.enter(Phase::Deliver);
         self.deliver(now, out);
         self.observer.note_full_lanes(now);
-        self.scribe.set(Gauge::Rooms, self.rooms.len() as u64);
+        self.scribe.set(Gauge::Rooms, self.home.rooms().len() as u64);
         self.scribe.set(Gauge::Subscriptions, self.fanout.channels().seats_count() as u64);
-        self.scribe.set(Gauge::StoreRequests, self.rooms.requests_count() as u64);
+        self.scribe.set(Gauge::StoreRequests, self.home.rooms().requests_count() as u64);
         self.scribe.set(Gauge::SendQueueBytes, self.queue.totals().bytes());
         self.scribe.set(Gauge::SlowConsumers, self.queue.totals().slow_count());
         self.scribe.set(Gauge::CoreConnections, self.connections.len() as u64);
@@ -178,9 +169,8 @@ impl Shard {
     /// their capacity only. To be called now and then, and not in each turn.
     pub fn trim(&mut self) {
         self.queue.trim();
-        trim_list(&mut self.for_store);
         self.env.trim();
-        self.out.trim();
+        self.home.trim();
         self.fanout.trim();
         self.mesh.trim();
         self.suspects.trim();
@@ -193,7 +183,7 @@ impl Shard {
         let postponed = (!self.postponed.is_empty()).then_some(Tick(0));
         let suspects = self.suspects.next_wake();
         let (timers, rooms, seal) =
-            (self.connections.first_due(), self.rooms.next_wake(), self.queue.next_seal());
+            (self.connections.first_due(), self.home.next_wake(), self.queue.next_seal());
         let wakes = [timers, rooms, drain, seal, scans, postponed, suspects];
         wakes.into_iter().flatten().min()
     }
@@ -240,33 +230,61 @@ impl Shard {
 
     fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
         self.scribe.work_on(from.0, ask.asker.conn);
-        work_in(&self.scribe, self.rooms.name(ask.room), ask.room);
-        let mut out = std::mem::take(&mut self.out);
-        self.rooms.handle(now, from, ask, &mut out);
-        self.pass_on(now, &mut out);
-        self.out = out;
+        work_in(&self.scribe, self.home.rooms().name(ask.room), ask.room);
+        self.home.handle(now, from, ask);
+        self.pass_on(now);
     }
 
     /// A connection is gone that asked rooms of ours.
     fn on_left_letter(&mut self, now: Now, from: ShardId, asker: Asker) {
-        let mut out = std::mem::take(&mut self.out);
-        self.rooms.abandon(now, from, asker, &mut out);
-        self.pass_on(now, &mut out);
-        self.out = out;
+        self.home.abandon(now, from, asker);
+        self.pass_on(now);
     }
 
     /// The store says something.
     pub fn on_reply(&mut self, now: Now, reply: Reply) {
-        let mut out = std::mem::take(&mut self.out);
-        self.rooms.on_reply(now, reply, &mut out);
-        self.pass_on(now, &mut out);
-        self.out = out;
+        self.home.on_reply(now, reply);
+        self.pass_on(now);
+    }
+
+    /// Passes on what rooms decided.
+    fn pass_on(&mut self, now: Now) {
+        let mut out = self.home.take_out();
+        for step in out.steps.drain(..) {
+            self.observing(now).on_step(step);
+        }
+        for (to, tell) in out.told.drain(..) {
+            let may_be_lost = self.mesh.is_full(to).then(|| tell.clone());
+            if self.mesh.tell(to, tell) == Posted::Full {
+                self.observer.count_full(LaneKind::Push);
+                match may_be_lost {
+                    Some(Tell::Said(room, _, way)) => {
+                        let members = self.home.members_on(room, to);
+                        self.observing(now).on_lost_in_lane(room, &way, members);
+                    }
+                    Some(other) => self.home.on_news_lost(now, &other),
+                    None => (),
+                }
+            }
+        }
+        for ask in out.asks.drain(..) {
+            self.ask(ask);
+        }
+        for (chat_type, result) in out.published.drain(..) {
+            self.scribe.add(Counter::Published(chat_type, result), 1);
+        }
+        self.home.give_back(out);
+    }
+
+    /// What this home said of members did not reach another shard.
+    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
+        self.home.on_news_lost(now, lost);
     }
 
     /// Requests that wait for the store, in order. It takes from the front what its
     /// lane has room for and leaves the rest.
     pub fn for_store(&mut self) -> &mut Vec<Request> {
-        &mut self.for_store
+        self.home.requests()
     }
 
     /// What there is to tell of single messages, in order; as for the store.
@@ -321,8 +339,8 @@ impl Shard {
 
     /// The moment of an observation.
     pub(super) fn observing(&mut self, now: Now) -> Observing<'_> {
-        let Shard { observer, fanout, rooms, env, .. } = self;
-        Observing::new(now, observer, fanout.channels(), rooms, env.ids())
+        let Shard { observer, fanout, home, env, .. } = self;
+        Observing::new(now, observer, fanout.channels(), home.rooms(), env.ids())
     }
 
     /// The connections and what they have to send, with the moment of an observation.
@@ -330,8 +348,8 @@ impl Shard {
         &mut self,
         now: Now,
     ) -> (&mut FlushQueue, &mut Connections, Observing<'_>) {
-        let Shard { queue, connections, observer, fanout, rooms, env, .. } = self;
-        let seen = Observing::new(now, observer, fanout.channels(), rooms, env.ids());
+        let Shard { queue, connections, observer, fanout, home, env, .. } = self;
+        let seen = Observing::new(now, observer, fanout.channels(), home.rooms(), env.ids());
         (queue, connections, seen)
     }
 
@@ -369,9 +387,9 @@ impl Shard {
 
     /// What the last subscriber of a channel left behind, who heard it no more, is dropped.
     fn flush(&mut self, now: Now, gathering: Gathering, out: Option<&mut Vec<Action>>) {
-        let Shard { queue, connections, observer, fanout, rooms, env, .. } = self;
+        let Shard { queue, connections, observer, fanout, home, env, .. } = self;
         let Some(channel) = fanout.channels().of(gathering.room()) else { return };
-        let mut seen = Observing::new(now, observer, fanout.channels(), rooms, env.ids());
+        let mut seen = Observing::new(now, observer, fanout.channels(), home.rooms(), env.ids());
         queue.flush(connections, channel, gathering, out, &mut seen);
     }
 
@@ -397,7 +415,7 @@ impl Shard {
             timers: self.connections.timers_len() as u64,
             questions: self.mesh.open_asks(),
             ring_operations: 0,
-            store_requests: self.rooms.requests_count() as u64,
+            store_requests: self.home.rooms().requests_count() as u64,
         }
     }
 

@@ -507,7 +507,7 @@ fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
     assert!(world.shards.iter().all(Shard::is_drained));
     world.pass(700_000);
     for shard in &world.shards {
-        assert!(shard.rooms.is_empty() && shard.fanout.channels().seats_count() == 0);
+        assert!(shard.home.rooms().is_empty() && shard.fanout.channels().seats_count() == 0);
     }
 }
 
@@ -733,7 +733,8 @@ fn commands_behind_a_subscribe_take_effect_in_order() {
         // And it goes before the answers.
         world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Closed));
         world.settle();
-        let members: u32 = world.shards[usize::from(home)].rooms.members().map(|one| one.2).sum();
+        let members: u32 =
+            world.shards[usize::from(home)].home.rooms().members().map(|one| one.2).sum();
         assert_eq!(members, 1, "only ben is left");
     }
 }
@@ -829,7 +830,7 @@ fn who_leaves_while_answers_wait_leaves_nothing_behind() {
     world.turn(0);
     assert!(world.shards[0].queue.len() == 0);
     world.settle();
-    assert_eq!(world.shards[1].rooms.members().count(), 0, "it was let in, and out again");
+    assert_eq!(world.shards[1].home.rooms().members().count(), 0, "it was let in, and out again");
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! The rooms whose home is this shard, with what they decided and want of the store.
+//!
+//! Invariant: what was decided is taken before anything else is decided.
+//!
+//! Deliberately absent: who is told (`mesh`), and the store.
+
+use std::sync::Arc;
+
+use super::Options;
+use crate::base::limits::TURN_TIMERS_MAX;
+use crate::base::{Csprng, Now, RoomId, SealKey, SealPurpose, ShardId, Tick, trim_list};
+use crate::room::{Ask, Asker, Out, Rooms, Tell};
+use crate::session::NameKey;
+use crate::store::{Reply, Request};
+
+/// The rooms of one shard.
+pub struct HomeRooms {
+    rooms: Rooms,
+    /// Kept between questions for its capacity only.
+    out: Out,
+    /// What the store is to be asked.
+    requests: Vec<Request>,
+}
+
+impl HomeRooms {
+    /// No rooms yet.
+    pub fn new(now: Now, options: &Options, names: NameKey, ids: Csprng) -> HomeRooms {
+        let silent_key = SealKey::derive(names.0, SealPurpose::SilentRoom);
+        let options = Arc::new(options.room.clone());
+        let rooms = Rooms::new(now, options, ids, silent_key);
+        HomeRooms { rooms, out: Out::default(), requests: Vec::new() }
+    }
+
+    /// The rooms.
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    /// A room is asked something.
+    pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask) {
+        self.rooms.handle(now, from, ask, &mut self.out);
+    }
+
+    /// A connection is gone that asked rooms of ours.
+    pub fn abandon(&mut self, now: Now, from: ShardId, asker: Asker) {
+        self.rooms.abandon(now, from, asker, &mut self.out);
+    }
+
+    /// The store says something.
+    pub fn on_reply(&mut self, now: Now, reply: Reply) {
+        self.rooms.on_reply(now, reply, &mut self.out);
+    }
+
+    /// Lets what is due happen.
+    pub fn tick(&mut self, now: Now) {
+        self.rooms.tick(now, TURN_TIMERS_MAX, &mut self.out);
+    }
+
+    /// Takes what was decided.
+    pub fn take_out(&mut self) -> Out {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Gives back what was taken, for its capacity. What it wants of the store is kept.
+    pub fn give_back(&mut self, mut out: Out) {
+        self.requests.append(&mut out.requests);
+        let is_done = |out: &Out| out.told.is_empty() && out.asks.is_empty();
+        assert!(is_done(&out) && is_done(&self.out), "what rooms decide is passed on at once");
+        self.out = out;
+    }
+
+    /// How many members of a room sit on that shard.
+    pub fn members_on(&self, room: RoomId, shard: ShardId) -> u64 {
+        self.rooms.members_on(room, shard)
+    }
+
+    /// What rooms said of members did not reach another shard.
+    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
+        self.rooms.on_news_lost(now, lost);
+    }
+
+    /// Requests that wait for the store, in order.
+    pub fn requests(&mut self) -> &mut Vec<Request> {
+        &mut self.requests
+    }
+
+    /// When something is due.
+    pub fn next_wake(&self) -> Option<Tick> {
+        self.rooms.next_wake()
+    }
+
+    /// Gives back what a turn with very much to do has left.
+    pub fn trim(&mut self) {
+        trim_list(&mut self.requests);
+        self.out.trim();
+    }
+}
