@@ -125,16 +125,15 @@ impl Shard {
 
     /// Pings a client; behind a send that is under way, patience begins later.
     pub(super) fn ping(&mut self, id: ConnId) {
-        self.scribe.add(Counter::Pings, 1);
-        self.pings_count += 1;
         let Some(conn) = self.connections.get_mut(id) else { return };
         let (stage, send) = conn.split();
-        let encoding = send.encoding().index();
+        let encoding = send.encoding();
         if let Stage::Open(_, session) = stage
             && send.is_sending()
         {
             session.on_ping_queued();
         }
-        self.queue.push_control(&mut self.connections, id, self.ping[encoding].clone());
+        let frame = self.pinger.ping(encoding);
+        self.queue.push_control(&mut self.connections, id, frame);
     }
 }

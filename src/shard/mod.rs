@@ -28,6 +28,7 @@ mod liveness;
 mod mesh;
 mod observe;
 mod options;
+mod pinger;
 mod postponed;
 mod receive;
 mod session_env;

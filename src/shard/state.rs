@@ -10,22 +10,21 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-
 use super::conn::Stage;
 use super::connections::Connections;
 use super::delivery::FlushQueue;
 use super::drain::Drain;
-use super::fanout::{Fanout, Gathering, put_message};
+use super::fanout::{Fanout, Gathering};
 use super::halves::Halves;
 use super::home_rooms::HomeRooms;
 use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, Posted};
 use super::observe::{EarlyPanic, Found, Notes, Observer, Observing, work_in};
+use super::pinger::Pinger;
 use super::postponed::{Postponed, Shares};
 use super::session_env::SessionEnv;
 use super::{Letter, Options, Order, Setup};
-use crate::base::limits::{IDLE_TURN_PINGS_MAX, TURN_PINGS_MAX, TURN_TIMERS_MAX};
+use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{
     Action, Chance, ConnId, Ending, Event, Now, Prng, RoomId, SealKey, SealPurpose, ShardId, Tick,
     trim_list,
@@ -34,7 +33,6 @@ use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe, UnderWay};
 use crate::room::{Ask, Asker, Tell};
 use crate::session::Fault;
 use crate::store::{Reply, Request};
-use crate::wire::{Encoding, Message};
 
 /// One core's world.
 pub struct Shard {
@@ -48,9 +46,7 @@ pub struct Shard {
     pub(super) mesh: Mesh,
     pub(super) lateness: Lateness,
     pub(super) suspects: Suspects,
-    /// Peers that came or said something since the last turn ended, and pings in this one.
-    spoken_count: usize,
-    pub(super) pings_count: usize,
+    pub(super) pinger: Pinger,
     pub(super) drain: Option<Drain>,
     /// What connections have to send in this turn.
     pub(super) queue: FlushQueue,
@@ -60,8 +56,6 @@ pub struct Shard {
     pub(super) postponed: Postponed,
     /// What connections had of theirs in this turn.
     pub(super) shares: Shares,
-    /// One ping for everybody, by encoding.
-    pub(super) ping: [Bytes; 2],
     /// All that is measured, noted down, sampled and looked for.
     pub(super) observer: Observer,
 }
@@ -85,8 +79,7 @@ impl Shard {
             mesh: Mesh::new(setup.id, setup.shards_count),
             lateness: Lateness::default(),
             suspects: Suspects::default(),
-            spoken_count: 0,
-            pings_count: 0,
+            pinger: Pinger::new(Rc::clone(&setup.scribe)),
             options: setup.options,
             env,
             scribe: setup.scribe,
@@ -97,20 +90,24 @@ impl Shard {
             halves: Halves::default(),
             postponed: Postponed::default(),
             shares: Shares::default(),
-            ping: Encoding::ALL.map(ping_frame),
             observer,
         }
     }
 
     /// Something happened at a socket.
     pub fn on_event(&mut self, now: Now, event: Event<'_>) {
-        self.spoken_count += usize::from(matches!(event, Event::Accepted(_) | Event::Received(..)));
         self.scribe.work_on(self.id.0, event.conn());
         match event {
-            Event::Accepted(id) => self.on_accepted(now, id),
+            Event::Accepted(id) => {
+                self.pinger.hear();
+                self.on_accepted(now, id);
+            }
             // A server asks for no connections.
             Event::Connected(_) => (),
-            Event::Received(id, bytes) => self.on_received(now, id, bytes),
+            Event::Received(id, bytes) => {
+                self.pinger.hear();
+                self.on_received(now, id, bytes);
+            }
             Event::Sent(id) => self.on_sent(now, id),
             Event::Ended(id) => self.on_ended(now, id),
             Event::Gone(id, ending) => self.on_gone(now, id, ending),
@@ -295,14 +292,10 @@ impl Shard {
     /// Lets what is due happen, but no more pings than a turn may send: those that are left
     /// go first in the next one.
     fn fire_timers(&mut self, now: Now) {
-        let pings_max = match std::mem::take(&mut self.spoken_count) {
-            ..TURN_PINGS_MAX => IDLE_TURN_PINGS_MAX,
-            TURN_PINGS_MAX.. => TURN_PINGS_MAX,
-        };
-        self.pings_count = 0;
+        self.pinger.begin_turn();
         let (mut due, mut timers_left) = (Vec::new(), TURN_TIMERS_MAX);
-        while self.pings_count < pings_max && 0 < timers_left {
-            let some = timers_left.min(pings_max - self.pings_count);
+        while 0 < self.pinger.left() && 0 < timers_left {
+            let some = timers_left.min(self.pinger.left());
             let fired = self.connections.due(now.tick, some, &mut due);
             if fired == 0 {
                 break;
@@ -429,10 +422,4 @@ impl Shard {
     pub fn tasks_begun(&self) -> u64 {
         self.connections.timers_begun() + self.mesh.asks_begun()
     }
-}
-
-fn ping_frame(encoding: Encoding) -> Bytes {
-    let mut frame = BytesMut::new();
-    put_message(encoding, &Message::Ping, &mut frame);
-    frame.freeze()
 }
