@@ -1,7 +1,7 @@
 //! What a session decided: messages for its client, effects for its shard in order, and what
 //! is counted and measured.
 //!
-//! Deliberately absent: whoever carries it out (`shard::effects`), frames and outboxes.
+//! Deliberately absent: whoever carries it out (`shard::sessions`), frames and outboxes.
 
 use std::sync::Arc;
 

@@ -6,8 +6,10 @@
 use crate::base::{ConnId, RoomId, ShardId};
 use crate::session::Place;
 
-use super::Shard;
 use super::conn::Stage;
+use super::home_rooms::HomeRooms;
+use super::inbound::Inbound;
+use super::sessions::Sessions;
 
 /// What a shard believes about who is where, as values.
 ///
@@ -54,20 +56,21 @@ pub struct Chair {
     pub place: (u32, u32),
 }
 
-impl Shard {
-    /// Everything that other shards must agree with. Changes nothing.
-    pub fn audit(&self) -> Audit {
+impl Audit {
+    /// Everything that other shards must agree with.
+    pub fn of(sessions: &Sessions, home: &HomeRooms, inbound: &Inbound) -> Audit {
+        let (rooms, connections) = (home.rooms(), sessions.connections());
         let mut audit = Audit {
-            members: self.home.rooms().members().collect(),
-            rooms_count: self.home.rooms().len(),
-            requests_count: self.home.rooms().requests_count(),
-            rounds_count: self.queue.rounds_count(),
-            half_messages_bytes: self.halves.bytes(),
-            postponed_bytes: self.postponed.bytes(),
+            members: rooms.members().collect(),
+            rooms_count: rooms.len(),
+            requests_count: rooms.requests_count(),
+            rounds_count: sessions.queue().rounds_count(),
+            half_messages_bytes: inbound.half_messages_bytes(),
+            postponed_bytes: sessions.postponed().bytes(),
             ..Audit::default()
         };
         let mut open_count = [0; 2];
-        for (id, conn) in self.connections.iter() {
+        for (id, conn) in connections.iter() {
             audit.waiting_bytes += conn.send().waiting_bytes() as u64;
             audit.publications_count += conn.send().publications_count();
             match conn.stage() {
@@ -85,13 +88,13 @@ impl Shard {
                 Stage::Closing(_) | Stage::Shut => (),
             }
         }
-        assert_eq!(open_count, self.connections.open_count());
-        assert_eq!(audit.upgrading_count, u64::from(self.connections.upgrading_count()));
-        for (number, channel) in self.fanout.channels().iter() {
+        assert_eq!(open_count, connections.open_count());
+        assert_eq!(audit.upgrading_count, u64::from(connections.upgrading_count()));
+        for (number, channel) in sessions.fanout().channels().iter() {
             for (index, seat) in (0..).zip(channel.seats()) {
                 let slot = seat.slot();
                 let nobody = ConnId { slot, generation: u32::MAX };
-                let conn = self.connections.subscriber(slot).map_or(nobody, |(id, _)| id);
+                let conn = connections.subscriber(slot).map_or(nobody, |(id, _)| id);
                 audit.seats.push(Chair { room: channel.room, conn, place: (number, index) });
             }
         }

@@ -34,6 +34,19 @@ pub enum Stage {
     Shut,
 }
 
+/// Which stage it is, without what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageKind {
+    /// HTTP until the head is whole.
+    Upgrading,
+    /// A session talks.
+    Open,
+    /// We said goodbye, or are about to.
+    Closing,
+    /// The plane was asked to end it.
+    Shut,
+}
+
 /// A head that is not whole yet.
 #[derive(Debug)]
 pub struct Upgrading {
@@ -89,6 +102,26 @@ impl Conn {
     /// The same, to change.
     pub fn stage_mut(&mut self) -> &mut Stage {
         &mut self.stage
+    }
+
+    /// Which stage that is.
+    pub fn stage_kind(&self) -> StageKind {
+        match self.stage {
+            Stage::Upgrading(_) => StageKind::Upgrading,
+            Stage::Open(..) => StageKind::Open,
+            Stage::Closing(_) => StageKind::Closing,
+            Stage::Shut => StageKind::Shut,
+        }
+    }
+
+    /// Puts back what reads its frames. False when nothing is read of it any more.
+    pub fn put_reader(&mut self, reader: Reader) -> bool {
+        match &mut self.stage {
+            Stage::Open(place, _) => *place = reader,
+            Stage::Closing(closing) => closing.reader = reader,
+            Stage::Upgrading(_) | Stage::Shut => return false,
+        }
+        true
     }
 
     /// What waits for its socket.

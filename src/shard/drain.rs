@@ -1,10 +1,13 @@
 //! Letting everybody go, a few at a time.
+//!
+//! Deliberately absent: who orders it, and accepting, which ends with the order.
 
-use super::Shard;
-use super::conn::Stage;
+use super::conn::StageKind;
 use super::connections::Cursor;
-use super::receive::RETRY_AFTER_S;
-use crate::base::{Now, Tick};
+use super::sessions::Sessions;
+use super::turn_context::TurnContext;
+use super::upgrades::{self, RETRY_AFTER_S};
+use crate::base::Tick;
 use crate::session::Fault;
 use crate::ws::Refusal;
 
@@ -26,57 +29,46 @@ pub struct Drain {
 }
 
 impl Drain {
+    /// Begins to close connections: all have their close frame after half of
+    /// the time, and the other half to answer it.
+    pub fn begin(now: Tick, connections_count: usize, over_ms: u64) -> Drain {
+        let steps = (over_ms / 2 / STEP_MS).max(1);
+        let batch = (connections_count as u64).div_ceil(steps).max(BATCH_MIN);
+        Drain { next_at: now, cursor: Cursor::default(), batch, over_ms, finished: false }
+    }
+
     /// When the next batch is due.
     pub fn next_wake(&self) -> Option<Tick> {
         (!self.finished).then_some(self.next_at)
     }
-}
-
-impl Shard {
-    /// Begins to close connections: all have their close frame after half of
-    /// the time, and the other half to answer it.
-    pub(super) fn begin_drain(&mut self, now: Now, over_ms: u64) {
-        let steps = (over_ms / 2 / STEP_MS).max(1);
-        let batch = (self.connections.len() as u64).div_ceil(steps).max(BATCH_MIN);
-        self.drain = Some(Drain {
-            next_at: now.tick,
-            cursor: Cursor::default(),
-            batch,
-            over_ms,
-            finished: false,
-        });
-    }
 
     /// Closes the next batch when it is due.
-    pub(super) fn advance_drain(&mut self, now: Now) {
-        let Some(drain) = &mut self.drain else { return };
-        if drain.finished || now.tick < drain.next_at {
+    pub fn step(&mut self, sessions: &mut Sessions, cx: &mut TurnContext<'_>) {
+        if self.finished || cx.now.tick < self.next_at {
             return;
         }
         // From when it was due: a core that is busy closing catches up.
-        drain.next_at = drain.next_at.plus_ms(STEP_MS);
-        let (mut left, mut cursor, over_ms) = (drain.batch, drain.cursor, drain.over_ms);
-        let span = self.connections.span();
+        self.next_at = self.next_at.plus_ms(STEP_MS);
+        let mut left = self.batch;
+        let end = sessions.connections().span();
         while 0 < left
-            && let Some((id, conn)) = self.connections.next(&mut cursor, span)
+            && let Some((id, conn)) = sessions.connections().next(&mut self.cursor, end)
         {
-            match conn.stage() {
-                Stage::Open(..) => {
+            match conn.stage_kind() {
+                StageKind::Open => {
                     // Spread, so that they do not come back all at once.
-                    let retry_after_ms = self.env.jitter_below(over_ms.max(1)) as u32;
-                    self.end(now, id, Fault::Shutdown { retry_after_ms });
+                    let jitter_ms = sessions.env_mut().jitter_below(self.over_ms.max(1));
+                    let retry_after_ms = jitter_ms as u32;
+                    sessions.end(cx, id, Fault::Shutdown { retry_after_ms });
                 }
-                Stage::Upgrading(_) => {
+                StageKind::Upgrading => {
                     let retry_after_s = RETRY_AFTER_S;
-                    self.refuse_upgrade(now, id, Refusal::Draining { retry_after_s });
+                    upgrades::refuse(sessions, cx, id, Refusal::Draining { retry_after_s });
                 }
-                Stage::Closing(_) | Stage::Shut => (),
+                StageKind::Closing | StageKind::Shut => (),
             }
             left -= 1;
         }
-        if let Some(drain) = &mut self.drain {
-            drain.cursor = cursor;
-            drain.finished = cursor.is_at(span);
-        }
+        self.finished = self.cursor.is_at(end);
     }
 }

@@ -92,6 +92,11 @@ impl Mesh {
         trim_queue(&mut self.local);
     }
 
+    /// Which shard this is.
+    pub fn own(&self) -> ShardId {
+        self.own
+    }
+
     /// Where a room's questions go.
     pub fn home(&self, room: RoomId) -> ShardId {
         home(room, self.lanes.len() as u16)

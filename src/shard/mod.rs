@@ -13,15 +13,16 @@
 //! Deliberately absent: threads, the kernel, other nodes.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod audit;
 mod conn;
 mod connections;
 mod delivery;
 mod drain;
-mod effects;
 mod fanout;
 mod halves;
 mod home_rooms;
+mod inbound;
 mod judge;
 mod letter;
 mod liveness;
@@ -30,14 +31,16 @@ mod observe;
 mod options;
 mod pinger;
 mod postponed;
-mod receive;
 mod session_env;
+mod sessions;
 mod setup;
-mod share;
-mod state;
+#[expect(clippy::module_inception, reason = "the type that all the others are parts of")]
+mod shard;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod turn_context;
+mod upgrades;
 
 pub use audit::{Audit, Chair};
 pub use letter::{Gap, Letter, home};
@@ -47,5 +50,5 @@ pub use observe::{
 };
 pub use options::{Options, TracingOptions};
 pub use setup::{Order, Setup};
-pub use state::Shard;
+pub use shard::Shard;
 pub use turn::{Lanes, TurnCounts, turn};

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::judge::EventsRead;
 use super::observe::work_in;
 use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
@@ -172,9 +173,9 @@ impl World {
             let mut busy = false;
             for index in 0..self.shards.len() {
                 let mut out = Vec::new();
-                self.shards[index].judge(self.now, true, &mut |_| PeerSigns::default());
+                self.shards[index].judge(self.now, EventsRead::All, &mut |_| PeerSigns::default());
                 self.shards[index].finish_turn(self.now, &mut out);
-                busy |= !out.is_empty() || !self.shards[index].postponed.is_empty();
+                busy |= !out.is_empty() || !self.shards[index].sessions().postponed().is_empty();
                 out.into_iter().for_each(|action| self.act(index, action));
                 let mut mail = Vec::new();
                 self.shards[index].post(&mut |to, letters| {
@@ -194,14 +195,15 @@ impl World {
     /// One turn of one shard; its letters stay where they are.
     fn turn(&mut self, shard: usize) {
         let mut out = Vec::new();
-        self.shards[shard].judge(self.now, true, &mut |_| PeerSigns::default());
+        self.shards[shard].judge(self.now, EventsRead::All, &mut |_| PeerSigns::default());
         self.shards[shard].finish_turn(self.now, &mut out);
         out.into_iter().for_each(|action| self.act(shard, action));
     }
 
     /// A channel whose home is `shard`.
     fn channel_of(&self, shard: u16) -> String {
-        let home = |name: &String| self.shards[0].mesh.home(NAMES.room("", name)) == ShardId(shard);
+        let home =
+            |name: &String| self.shards[0].mesh().home(NAMES.room("", name)) == ShardId(shard);
         (0..).map(|n| format!("room:{n}")).find(home).unwrap()
     }
 
@@ -507,7 +509,10 @@ fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
     assert!(world.shards.iter().all(Shard::is_drained));
     world.pass(700_000);
     for shard in &world.shards {
-        assert!(shard.home.rooms().is_empty() && shard.fanout.channels().seats_count() == 0);
+        assert!(
+            shard.home().rooms().is_empty()
+                && shard.sessions().fanout().channels().seats_count() == 0
+        );
     }
 }
 
@@ -517,7 +522,8 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
     let room = world.channel_of(0);
     let (near, far) = (world.join_room(0, &room), world.join_room(1, &room));
     let client_of = |world: &World, peer: Peer| {
-        let session = world.shards[peer.0].connections.session(id(peer)).expect("it is open");
+        let session =
+            world.shards[peer.0].sessions().connections().session(id(peer)).expect("it is open");
         session.who().map(|who| who.client)
     };
     let busy = |world: &World, core: usize| world.cells[core].sight().busy_with;
@@ -547,7 +553,7 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
 fn rooms_that_are_named_after_people_are_told_by_their_hash() {
     let world = World::new(1, |_| ());
     for (name, is_told) in [("room:1", true), ("@ann", false), ("dm#ann,bob", false)] {
-        work_in(&world.shards[0].scribe, Some(name), RoomId(7 << 64 | 9));
+        work_in(world.shards[0].scribe(), Some(name), RoomId(7 << 64 | 9));
         let room = world.cells[0].sight().busy_with.room.expect("there is one");
         assert_eq!(room == name, is_told, "{room}");
         assert_eq!(room.starts_with('~'), !is_told, "{room}");
@@ -558,7 +564,7 @@ fn rooms_that_are_named_after_people_are_told_by_their_hash() {
 fn a_gap_makes_everybody_subscribe_again() {
     let mut world = World::new(2, |_| ());
     let ann = world.join_room(0, "room:1");
-    let home = world.shards[0].mesh.home(NAMES.room("", "room:1"));
+    let home = world.shards[0].mesh().home(NAMES.room("", "room:1"));
     let far = world.join_room(1 - usize::from(home.0), "room:1");
     world.shards[far.0].on_letter(world.now, home, Letter::Gap(Gap::All));
     world.settle();
@@ -578,7 +584,7 @@ fn a_flood_in_one_room_is_no_gap_in_another() {
         options.session.bytes_burst = u32::MAX;
     });
     let name_key = NAMES;
-    let mesh = |world: &World, name: &str| world.shards[0].mesh.home(name_key.room("", name));
+    let mesh = |world: &World, name: &str| world.shards[0].mesh().home(name_key.room("", name));
     let names = (0..).map(|n| format!("room:{n}")).filter(|name| mesh(&world, name) == ShardId(1));
     let names: Vec<String> = names.take(2).collect();
     // A connection may have a thousand that are not answered.
@@ -655,7 +661,11 @@ fn commands_behind_a_connect_have_its_seats() {
         assert!(said.contains(&format!(r#"{{"id":{},"publish":{{}}}}"#, 10 + n)), "{said}");
         assert!(said.contains(&format!(r#"{{"id":{},"unsubscribe":{{}}}}"#, 20 + n)), "{said}");
     }
-    assert_eq!(world.shards[0].fanout.channels().seats_count(), 0, "it left all of them");
+    assert_eq!(
+        world.shards[0].sessions().fanout().channels().seats_count(),
+        0,
+        "it left all of them"
+    );
 }
 
 /// One frame had no place, later ones had: they would leave a gap before the end, whatever
@@ -734,7 +744,7 @@ fn commands_behind_a_subscribe_take_effect_in_order() {
         world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Closed));
         world.settle();
         let members: u32 =
-            world.shards[usize::from(home)].home.rooms().members().map(|one| one.2).sum();
+            world.shards[usize::from(home)].home().rooms().members().map(|one| one.2).sum();
         assert_eq!(members, 1, "only ben is left");
     }
 }
@@ -828,9 +838,9 @@ fn who_leaves_while_answers_wait_leaves_nothing_behind() {
     let (mut world, ann) = half_answered(&PING_AND_FAR);
     world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Reset));
     world.turn(0);
-    assert!(world.shards[0].queue.len() == 0);
+    assert!(world.shards[0].sessions().queue().len() == 0);
     world.settle();
-    assert_eq!(world.shards[1].home.rooms().members().count(), 0, "it was let in, and out again");
+    assert_eq!(world.shards[1].home().rooms().members().count(), 0, "it was let in, and out again");
 }
 
 #[test]

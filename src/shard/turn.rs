@@ -10,10 +10,11 @@
 //!
 //! Deliberately absent: clocks, sleeping between turns, and what watches a turn.
 
+use super::judge::EventsRead;
 use super::{Letter, Notes, Order, Shard};
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, Io, Now, ShardId};
-use crate::metrics::{Counter, Phase};
+use crate::metrics::Phase;
 use crate::store::{Reply, Request};
 
 /// What joins a core to the other threads of its process. Nothing here waits: what has no
@@ -86,16 +87,17 @@ pub fn turn<I: Io, L: Lanes>(
     });
     assert!(events_count <= TURN_EVENTS_MAX, "a turn takes a bounded number of events");
     let is_drained = io.is_drained();
-    shard.judge(now, is_drained, &mut |id| io.signs(id));
+    let events_read = if is_drained { EventsRead::All } else { EventsRead::Some };
+    shard.judge(now, events_read, &mut |id| io.signs(id));
 
-    shard.scribe.enter(Phase::Letters);
+    shard.enter(Phase::Letters);
     let letters_count = lanes
         .take_letters(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
             io.wake(neighbour)
         });
-    shard.scribe.enter(Phase::Store);
+    shard.enter(Phase::Store);
     let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
-    shard.scribe.enter(Phase::Orders);
+    shard.enter(Phase::Orders);
     let mut orders_count = 0;
     while let Some(order) = lanes.take_order() {
         shard.on_order(now, order, work);
@@ -103,7 +105,7 @@ pub fn turn<I: Io, L: Lanes>(
     }
     shard.finish_turn(now, work);
 
-    shard.scribe.enter(Phase::Submit);
+    shard.enter(Phase::Submit);
     // Before the sends: neighbours are woken by the same submit, and then work beside it.
     let letters_posted_count = post_letters(shard, io, lanes);
     let requests_posted_count = lanes.post_requests(shard.for_store());
@@ -113,18 +115,16 @@ pub fn turn<I: Io, L: Lanes>(
     lanes.post_notes(shard.notes());
 
     let posted_count = letters_posted_count + requests_posted_count;
-    shard.scribe.add(Counter::Turns, 1);
-    shard.scribe.add(Counter::Accepted, accepted_count);
-    shard.scribe.add(Counter::LettersReceived, letters_count as u64);
-    shard.scribe.add(Counter::LettersSent, letters_posted_count as u64);
-    TurnCounts {
+    let counts = TurnCounts {
         events_count,
         letters_count,
         replies_count,
         orders_count,
         actions_count,
         posted_count,
-    }
+    };
+    shard.count_turn(accepted_count, letters_posted_count as u64, &counts);
+    counts
 }
 
 fn post_letters<I: Io, L: Lanes>(shard: &mut Shard, io: &mut I, lanes: &mut L) -> usize {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::flights::note_message;
 use super::notes::{Cause, Notes, Room, Span, SpanAction, Trouble};
-use super::{Delivered, Observer, Recent};
+use super::{Delivered, Recent};
 use crate::base::{Csprng, Moment, Now, RoomId, SpanId};
 use crate::metrics::{
     ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, PublishResult, Sampled,
@@ -16,6 +16,7 @@ use crate::room::{Course, Rooms, Step, UNKNOWN, Way};
 use crate::shard::TracingOptions;
 use crate::shard::delivery::Round;
 use crate::shard::fanout::Channels;
+use crate::shard::turn_context::TurnContext;
 
 /// What is known of messages between the steps of their way.
 pub struct MessageTiming {
@@ -67,13 +68,11 @@ pub struct Observing<'o> {
 impl<'o> Observing<'o> {
     /// Observes at this moment. Identities come from those of the sessions.
     pub fn new(
-        now: Now,
-        observer: &'o mut Observer,
+        cx: &'o mut TurnContext<'_>,
         channels: &'o Channels,
-        rooms: &'o Rooms,
         ids: &'o mut Csprng,
     ) -> Observing<'o> {
-        Observing { now, timing: observer.timing(), channels, rooms, ids }
+        Observing { now: cx.now, timing: cx.observer.timing(), channels, rooms: cx.rooms, ids }
     }
 
     /// Which moment it is.

@@ -29,7 +29,8 @@ use session_counts::SessionCounts;
 use super::Options;
 use super::connections::Connections;
 use crate::base::{Now, Tick};
-use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, RejectReason, Scribe};
+use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, RejectReason, Scribe, Suspected};
+use crate::room::Recovery;
 use crate::session::{self, Fault, NameKey, Outcome, Session};
 
 /// All that is measured, noted down, sampled and looked for.
@@ -91,6 +92,21 @@ impl Observer {
         let age_ms = session.age_ms(now.tick, options);
         self.flights.on_end(now, session, age_ms, fault);
         self.counts.on_end(age_ms, fault);
+    }
+
+    /// A client that comes back was told what it missed, or that it reads anew.
+    pub fn on_recovery(&self, recovery: Recovery) {
+        self.counts.on_recovery(recovery);
+    }
+
+    /// A core was late for so long, rested so often from accepting, and so late at most.
+    pub fn on_lateness(&self, late_ms: u64, rests_count: u64, worst_ms: u64) {
+        self.counts.on_lateness(late_ms, rests_count, worst_ms);
+    }
+
+    /// Somebody who was suspected was judged.
+    pub fn on_suspicion(&self, outcome: Suspected) {
+        self.counts.on_suspicion(outcome);
     }
 
     /// A lane had no room.

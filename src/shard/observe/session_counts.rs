@@ -5,9 +5,10 @@
 use std::rc::Rc;
 
 use crate::metrics::{
-    Counter, ErrorReply, HandshakeOutcome, HandshakeStage, Heartbeat, Histogram, RejectReason,
-    Scribe, Tenant, TenantCounter, TenantGauge,
+    Counter, ErrorReply, Gauge, HandshakeOutcome, HandshakeStage, Heartbeat, Histogram,
+    Recovery as Recovered, RejectReason, Scribe, Suspected, Tenant, TenantCounter, TenantGauge,
 };
+use crate::room::Recovery;
 use crate::session::{Fault, Outcome, Passage};
 use crate::wire::ErrorCode;
 use crate::ws::Refusal;
@@ -76,6 +77,27 @@ impl SessionCounts {
         if fault == Fault::Slow {
             self.scribe.add(Counter::SlowConsumersEvicted, 1);
         }
+    }
+
+    /// A client that comes back was told what it missed, or that it reads anew.
+    pub fn on_recovery(&self, recovery: Recovery) {
+        match recovery {
+            Recovery::NotAsked => (),
+            Recovery::Whole => self.scribe.add(Counter::Recovered(Recovered::Whole), 1),
+            Recovery::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
+        }
+    }
+
+    /// A core was late for so long, rested so often from accepting, and so late at most.
+    pub fn on_lateness(&self, late_ms: u64, rests_count: u64, worst_ms: u64) {
+        self.scribe.add(Counter::LateTime, late_ms);
+        self.scribe.add(Counter::AcceptRests, rests_count);
+        self.scribe.set(Gauge::TimerLag, worst_ms);
+    }
+
+    /// Somebody who was suspected was judged.
+    pub fn on_suspicion(&self, outcome: Suspected) {
+        self.scribe.add(Counter::Suspicions(outcome), 1);
     }
 
     fn count_tenant(&self, tenant: Tenant, passage: Passage) {

@@ -47,13 +47,17 @@ fn a_shard_that_stood_still_for_long_ends_nobody_who_answers() {
         // Nothing is read or sent meanwhile: the answers wait, and so do the pings.
         world.now = world.now.plus_ms(1_500);
         world.settle();
-        assert_eq!(world.shards[0].env.pace(), Pace::FarBehind);
+        assert_eq!(world.shards[0].sessions().env().pace(), Pace::FarBehind);
         answer(&mut world, &peers);
     }
     assert_eq!(closed(&world, &peers), 0);
     world.check(&format!("{SUSPICIONS}\"closed\"}}"), 0);
     world.pass(700);
-    assert_eq!(world.shards[0].env.pace(), Pace::OnTime, "all is as before within a second");
+    assert_eq!(
+        world.shards[0].sessions().env().pace(),
+        Pace::OnTime,
+        "all is as before within a second"
+    );
     world.join(0);
 }
 

@@ -1,0 +1,480 @@
+//! From bytes to commands: heads, frames and messages of peers, each served within its
+//! connection's share of a turn. What is beyond it waits for the next one.
+//!
+//! Invariant: of a connection whose bytes wait, everything that comes later waits behind.
+//!
+//! Deliberately absent: what a session makes of a command, and in which order those that
+//! wait are served (`postponed`).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::Options;
+use super::conn::{Conn, Goodbye, Stage, StageKind};
+use super::connections::protocol;
+use super::halves::{Halves, PartOwner};
+use super::postponed::{Piece, Share};
+use super::sessions::Sessions;
+use super::turn_context::TurnContext;
+use super::upgrades;
+use crate::base::limits::{TURN_POSTPONED_COUNT_MAX, TURN_SHARE_COUNT_MAX};
+use crate::base::{ConnId, Panicked, ShardId, UserHash};
+use crate::metrics::{Agent, Counter, Scribe};
+use crate::session::{Admission, Fault};
+use crate::wire::{self, Encoding};
+use crate::ws::{self, Incoming, Input, Reader, Role, Rules};
+
+/// What peers say, up to its commands.
+pub struct Inbound {
+    /// Messages of which a part has come.
+    halves: Halves,
+    /// How frames are read.
+    rules: Rules,
+    options: Arc<Options>,
+    shard: ShardId,
+    scribe: Rc<Scribe>,
+}
+
+/// What one connection may have served now.
+struct Portion<'s> {
+    id: ConnId,
+    /// Whether its bytes were within the quota when they came.
+    admission: Admission,
+    /// Its share of this turn.
+    share: &'s mut Share,
+}
+
+/// How far a message was served.
+struct Served {
+    commands_count: usize,
+    read_bytes: usize,
+    fault: Option<Fault>,
+}
+
+impl Inbound {
+    /// Nobody has said anything.
+    pub fn new(options: Arc<Options>, shard: ShardId, scribe: Rc<Scribe>) -> Inbound {
+        let message_bytes_max = options.ws.message_bytes_max;
+        let rules = Rules { role: Role::Server, message_bytes_max };
+        Inbound { halves: Halves::default(), rules, options, shard, scribe }
+    }
+
+    /// Bytes came in.
+    pub fn on_received(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        bytes: &mut [u8],
+    ) {
+        if sessions.postponed().waits(id) || sessions.shares_mut().of(id).is_used_up() {
+            return self.postpone(sessions, cx, id, bytes);
+        }
+        let Some(conn) = sessions.connections_mut().get_mut(id) else { return };
+        match conn.stage_mut() {
+            Stage::Upgrading(upgrading) if upgrading.head.is_empty() => {
+                self.on_head(sessions, cx, id, bytes);
+            }
+            Stage::Upgrading(upgrading) => {
+                let mut head = std::mem::take(&mut upgrading.head);
+                head.extend_from_slice(bytes);
+                self.on_head(sessions, cx, id, &mut head);
+            }
+            Stage::Open(reader, _) => {
+                let reader = std::mem::take(reader);
+                self.on_first_frames(sessions, cx, id, reader, bytes);
+            }
+            Stage::Closing(closing) => {
+                let reader = std::mem::take(&mut closing.reader);
+                self.on_last_frames(sessions, id, reader, Input::new(bytes));
+            }
+            Stage::Shut => (),
+        }
+    }
+
+    /// The peer sends nothing more; all that it sent before counts.
+    pub fn on_ended(&self, sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) {
+        if sessions.postponed().waits(id) {
+            sessions.postponed_mut().push(id, Piece::Ended);
+        } else {
+            sessions.end(cx, id, Fault::PeerEnded);
+        }
+    }
+
+    /// A socket is gone, and the part of a message that came by it.
+    pub fn forget(&mut self, id: ConnId) {
+        self.halves.forget(id);
+    }
+
+    /// Bytes of messages of which a part has come.
+    pub fn half_messages_bytes(&self) -> usize {
+        self.halves.bytes()
+    }
+
+    /// Everybody who waits is served a share, until all have had theirs or the turn's is
+    /// used up: who was not served goes first in the next one.
+    pub fn serve_postponed(&mut self, sessions: &mut Sessions, cx: &mut TurnContext<'_>) {
+        sessions.shares_mut().renew();
+        let mut left = TURN_POSTPONED_COUNT_MAX;
+        for _ in 0..sessions.postponed().len() {
+            if left == 0 {
+                return;
+            }
+            let Some(id) = sessions.postponed_mut().next() else { return };
+            self.scribe.work_on(self.shard.0, id);
+            left -= self.serve_share(sessions, cx, id, left.min(TURN_SHARE_COUNT_MAX));
+        }
+    }
+
+    /// Received bytes wait behind what waits already.
+    fn postpone(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        bytes: &[u8],
+    ) {
+        let admission = count_bytes(sessions, cx, id, bytes.len());
+        sessions.postponed_mut().push(id, Piece::Bytes(BytesMut::from(bytes), admission));
+        while sessions.postponed().is_over(id) {
+            self.serve_share(sessions, cx, id, TURN_SHARE_COUNT_MAX);
+        }
+    }
+
+    /// Serves so much of what waits of a connection; how much it was.
+    fn serve_share(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        count_max: usize,
+    ) -> usize {
+        let mut share = Share::of(count_max);
+        while !share.is_used_up()
+            && let Some(piece) = sessions.postponed_mut().take(id)
+        {
+            self.serve_piece(sessions, cx, id, piece, &mut share);
+        }
+        count_max - share.left()
+    }
+
+    fn serve_piece(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        piece: Piece,
+        share: &mut Share,
+    ) {
+        let Some(conn) = sessions.connections_mut().get_mut(id) else { return };
+        match (conn.stage_mut(), piece) {
+            (Stage::Open(reader, _), Piece::Bytes(mut bytes, admission)) => {
+                let reader = std::mem::take(reader);
+                self.on_frames(sessions, cx, Portion { id, admission, share }, reader, &mut bytes);
+            }
+            (Stage::Open(..), Piece::Commands(rest, given, admission)) => {
+                let mut portion = Portion { id, admission, share };
+                let fault = self.on_commands(sessions, cx, &mut portion, &rest, given);
+                if let Some(fault) = fault {
+                    sessions.end(cx, id, fault);
+                }
+                if let Some(cut) = portion.share.take_cut() {
+                    sessions.postponed_mut().put_back(id, cut);
+                }
+            }
+            (Stage::Open(..), Piece::Held(held)) => sessions.serve_held(cx, id, held, share),
+            (Stage::Closing(closing), Piece::Bytes(mut bytes, _)) => {
+                let reader = std::mem::take(&mut closing.reader);
+                self.on_last_frames(sessions, id, reader, Input::new(&mut bytes));
+            }
+            (Stage::Open(..) | Stage::Closing(_), Piece::Ended) => {
+                sessions.end(cx, id, Fault::PeerEnded);
+            }
+            (Stage::Closing(_), Piece::Commands(..) | Piece::Held(_))
+            | (
+                Stage::Upgrading(_) | Stage::Shut,
+                Piece::Bytes(..) | Piece::Commands(..) | Piece::Held(_) | Piece::Ended,
+            ) => (),
+        }
+    }
+
+    fn on_head(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        head: &mut [u8],
+    ) {
+        match ws::upgrade(head, &self.options.ws) {
+            Ok(None) => {
+                let conn = sessions.connections_mut().get_mut(id);
+                if let Some(Stage::Upgrading(upgrading)) = conn.map(Conn::stage_mut) {
+                    upgrading.head = head.to_vec();
+                }
+            }
+            Err(refusal) => upgrades::refuse(sessions, cx, id, refusal),
+            Ok(Some(upgrade)) => {
+                let encoding = match upgrade.format {
+                    ws::Format::Json => Encoding::Json,
+                    ws::Format::Protobuf => Encoding::Protobuf,
+                };
+                let agent = upgrade.user_agent.as_deref().unwrap_or_default();
+                let ping_s = asked_ping_s(&upgrade.query);
+                upgrades::open(sessions, cx, id, encoding, Agent::of(agent.as_bytes()), ping_s);
+                sessions.push_control(id, upgrade.response.into());
+                let rest = &mut head[upgrade.used..];
+                if !rest.is_empty() {
+                    self.on_first_frames(sessions, cx, id, Reader::new(), rest);
+                }
+            }
+        }
+    }
+
+    /// Bytes that nothing waits before.
+    fn on_first_frames(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        reader: Reader,
+        bytes: &mut [u8],
+    ) {
+        let admission = count_bytes(sessions, cx, id, bytes.len());
+        let mut share = sessions.shares_mut().of(id);
+        let before = share.left();
+        let portion = Portion { id, admission, share: &mut share };
+        self.on_frames(sessions, cx, portion, reader, bytes);
+        sessions.shares_mut().spend(id, before - share.left());
+    }
+
+    /// Serves what the connection's share of this turn allows. The rest waits.
+    fn on_frames(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        mut portion: Portion<'_>,
+        mut reader: Reader,
+        bytes: &mut [u8],
+    ) {
+        let id = portion.id;
+        let mut input = Input::new(bytes);
+        // The reader lets go of its last message when it finds that nothing follows.
+        while !portion.share.is_used_up() || input.is_empty() {
+            let fault = match sessions.connections().get(id).map(Conn::stage_kind) {
+                Some(StageKind::Open) => match reader.next(&mut input, self.rules) {
+                    Ok(None) => break,
+                    Ok(Some(incoming)) => self.on_incoming(sessions, cx, &mut portion, incoming),
+                    Err(fault) => Some(Fault::Frame(fault)),
+                },
+                Some(StageKind::Closing) => {
+                    return self.on_last_frames(sessions, id, reader, input);
+                }
+                Some(StageKind::Upgrading | StageKind::Shut) | None => return,
+            };
+            if let Some(fault) = fault {
+                sessions.end(cx, id, fault);
+            }
+        }
+        let crumbs_count = input.crumbs_count();
+        if !input.is_empty() {
+            let rest = BytesMut::from(&*input.into_rest());
+            sessions.postponed_mut().put_back(id, Piece::Bytes(rest, portion.admission));
+        }
+        if let Some(cut) = portion.share.take_cut() {
+            sessions.postponed_mut().put_back(id, cut);
+        }
+        if crumbs_count != 0 {
+            let _ = count_frames(sessions, cx, id, crumbs_count);
+        }
+        let kept_bytes = reader.kept_bytes();
+        let conn = sessions.connections_mut().get_mut(id);
+        if conn.is_some_and(|conn| conn.put_reader(reader)) {
+            self.keep_half(sessions, cx, id, kept_bytes);
+        } else {
+            sessions.postponed_mut().forget(id);
+        }
+    }
+
+    /// A connection keeps so much of a message until the rest comes.
+    fn keep_half(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        kept_bytes: usize,
+    ) {
+        match kept_bytes {
+            0 => self.halves.forget(id),
+            1.. => self.halves.keep(id, part_owner(sessions, id), kept_bytes),
+        }
+        while let Some(victim) = self.halves.victim() {
+            // What it says from now on means nothing, so nothing of it is kept.
+            self.halves.forget(victim);
+            sessions.end(cx, victim, Fault::HalfMessages);
+            sessions.hear_goodbye(victim, Reader::new());
+        }
+    }
+
+    /// We said goodbye; only the peer's matters.
+    fn on_last_frames(
+        &mut self,
+        sessions: &mut Sessions,
+        id: ConnId,
+        mut reader: Reader,
+        mut input: Input<'_>,
+    ) {
+        let said = loop {
+            match reader.next(&mut input, self.rules) {
+                Ok(None) => break Goodbye::Awaited,
+                Ok(Some(Incoming::Close(_))) | Err(_) => break Goodbye::Said,
+                Ok(Some(
+                    Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_),
+                )) => (),
+            }
+        };
+        let kept_bytes = reader.kept_bytes();
+        let conn = sessions.connections_mut().get_mut(id);
+        if let Some(Stage::Closing(closing)) = conn.map(Conn::stage_mut) {
+            match said {
+                Goodbye::Said => sessions.hear_goodbye(id, reader),
+                Goodbye::Awaited | Goodbye::Overdue => closing.reader = reader,
+            }
+            self.halves.keep(id, PartOwner::Strangers, kept_bytes);
+        }
+    }
+
+    fn on_incoming(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        portion: &mut Portion<'_>,
+        incoming: Incoming<'_>,
+    ) -> Option<Fault> {
+        let id = portion.id;
+        let encoding = sessions.connections().get(id)?.send().encoding();
+        let message = match incoming {
+            Incoming::Text(text) if encoding == Encoding::Json => text.as_bytes(),
+            Incoming::Binary(bytes) if encoding == Encoding::Protobuf => bytes,
+            Incoming::Text(_) | Incoming::Binary(_) => return Some(Fault::WrongOpcode),
+            Incoming::Ping(payload) => {
+                portion.share.spend(1);
+                if count_frames(sessions, cx, id, 1) == Admission::Throttled {
+                    return None;
+                }
+                let mut pong = BytesMut::with_capacity(payload.len() + 2);
+                ws::put_frame(&mut pong, ws::Opcode::Pong, payload);
+                sessions.push_control(id, pong.freeze());
+                return None;
+            }
+            Incoming::Pong(_) => {
+                portion.share.spend(1);
+                let _ = count_frames(sessions, cx, id, 1);
+                return None;
+            }
+            Incoming::Close(said) => {
+                return Some(Fault::PeerClosed(said.map_or(1005, |(code, _)| code)));
+            }
+        };
+        self.scribe.add(Counter::MessagesIn(protocol(encoding)), 1);
+        self.on_commands(sessions, cx, portion, message, 0)
+    }
+
+    /// The commands of one message, behind those that were served in earlier turns, as many
+    /// as the share allows, with panics kept inside the session.
+    fn on_commands(
+        &self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        portion: &mut Portion<'_>,
+        message: &[u8],
+        given: usize,
+    ) -> Option<Fault> {
+        let served = serve(sessions, cx, portion, message, given);
+        self.scribe.add(Counter::CommandsIn, served.commands_count as u64);
+        portion.share.spend(served.commands_count);
+        if served.read_bytes < message.len() {
+            let rest = BytesMut::from(&message[served.read_bytes..]);
+            let given = given + served.commands_count;
+            portion.share.cut(Piece::Commands(rest, given, portion.admission));
+        }
+        sessions.rest(cx.now, portion.id);
+        served.fault
+    }
+}
+
+/// Lets the session answer each command of a message until it ends or so many were
+/// served.
+fn serve(
+    sessions: &mut Sessions,
+    cx: &mut TurnContext<'_>,
+    portion: &Portion<'_>,
+    message: &[u8],
+    given: usize,
+) -> Served {
+    let (admission, count_max) = (portion.admission, portion.share.left());
+    let (mut commands_count, mut read_bytes) = (0, message.len());
+    let decided = sessions.try_session(cx, portion.id, |session, cx, out| {
+        let mut commands = wire::commands_behind(out.encoding, message, given);
+        while let Some(command) = commands.next() {
+            match command {
+                Ok(command) => {
+                    commands_count += 1;
+                    session.on_command(cx, command, admission, out);
+                }
+                Err(_) => return out.close(Fault::BadRequest),
+            }
+            if out.is_closing() {
+                return;
+            }
+            if commands_count == count_max {
+                read_bytes = commands.read_bytes();
+                return;
+            }
+        }
+    });
+    let fault = decided.err().map(|Panicked| Fault::Panicked);
+    Served { commands_count, read_bytes, fault }
+}
+
+/// All bytes count, whether or not they ever become a message.
+fn count_bytes(
+    sessions: &mut Sessions,
+    cx: &mut TurnContext<'_>,
+    id: ConnId,
+    bytes_count: usize,
+) -> Admission {
+    let decided =
+        sessions.with_session(cx, id, |session, cx, out| session.on_bytes(cx, bytes_count, out));
+    decided.unwrap_or(Admission::Served)
+}
+
+/// Frames without a command came in. Says whether they are within the quota.
+fn count_frames(
+    sessions: &mut Sessions,
+    cx: &mut TurnContext<'_>,
+    id: ConnId,
+    count: usize,
+) -> Admission {
+    let decided =
+        sessions.with_session(cx, id, |session, cx, out| session.on_frames(cx, count, out));
+    decided.unwrap_or(Admission::Throttled)
+}
+
+/// With whose other parts of messages those of this connection are counted.
+fn part_owner(sessions: &Sessions, id: ConnId) -> PartOwner {
+    let Some(session) = sessions.connections().session(id) else { return PartOwner::Strangers };
+    match (session.who(), sessions.env().user_of(session)) {
+        (None, _) => PartOwner::Strangers,
+        (Some(_), UserHash::NOBODY) => PartOwner::Conn(id),
+        (Some(_), user) => PartOwner::User(user),
+    }
+}
+
+/// The longest time between two pings that a client asks for by its address, in s: the one
+/// thing of a connection that every SDK lets its user choose.
+fn asked_ping_s(query: &str) -> Option<u32> {
+    let mut asked = query.split('&').filter_map(|pair| pair.strip_prefix("ping_s="));
+    asked.next()?.parse().ok()
+}

@@ -1,0 +1,584 @@
+//! The sessions of one shard: they decide, and what they decide is carried out here, in order:
+//! questions to rooms, seats, messages, and their end.
+//!
+//! The connections, what sessions share, the channels, and what is to be sent belong to one
+//! owner, because an effect may reach all of them, and another session through them. Whatever
+//! else it reaches comes with the call, as a `TurnContext`.
+//!
+//! Invariants: a session is in a channel exactly when the channel has a seat for it; what a
+//! session decided is carried out before another decides, but for what it waited for, which
+//! is served in its place among the effects.
+//!
+//! Deliberately absent: what bytes mean (`inbound`), rooms (`home_rooms`), and what waits for
+//! other shards (`mesh`).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::conn::{Conn, Goodbye, Stage, StageKind, goodbye};
+use super::connections::Connections;
+use super::delivery::{FlushQueue, Round};
+use super::fanout::{Fanout, Gathering, Kind, Seat};
+use super::mesh::Posted;
+use super::observe::Observing;
+use super::pinger::Pinger;
+use super::postponed::{Piece, Postponed, Share, Shares};
+use super::session_env::SessionEnv;
+use super::turn_context::TurnContext;
+use super::{Gap, Options, Setup, answers, upgrades};
+use crate::base::limits::TURN_TIMERS_MAX;
+use crate::base::{Action, Chance, ConnId, Ending, Now, Panicked, Prng, RoomId, ShardId, Tick};
+use crate::metrics::{Counter, Gauge, LaneKind, RejectReason, Scribe};
+use crate::room::{Ask, Asker, Tell};
+use crate::session::{Context, Effect, Fault, HeldCommands, Outcome, Place, Session, Suspicion};
+use crate::ws::{self, Reader};
+
+/// What does not come in time is looked for again so long afterwards.
+const LOOK_AGAIN_MS: u64 = 250;
+
+/// All sessions of a shard, with what they share.
+pub struct Sessions {
+    connections: Connections,
+    env: SessionEnv,
+    fanout: Fanout,
+    queue: FlushQueue,
+    /// What connections said beyond their share of a turn.
+    postponed: Postponed,
+    /// What connections had of theirs in this turn.
+    shares: Shares,
+    pinger: Pinger,
+    options: Arc<Options>,
+    shard: ShardId,
+    scribe: Rc<Scribe>,
+}
+
+/// Whether a round of deliveries found slow readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// Nobody was slow.
+    Nobody,
+    /// Some were, and were ended.
+    Ended,
+}
+
+impl Sessions {
+    /// Nobody is there yet.
+    pub fn new(setup: Setup) -> Sessions {
+        let Setup { id, shards_count, options, keys, names, seed, ids, now, scribe } = setup;
+        let chance = Chance { jitter: Prng::from_seed(seed), ids };
+        let (place, ping_interval_ms) = ((id, shards_count), options.session.ping_interval_ms);
+        let each = || Rc::clone(&scribe);
+        Sessions {
+            connections: Connections::new(now.tick, place, ping_interval_ms, each()),
+            env: SessionEnv::new(Arc::clone(&options), keys, names, chance, each()),
+            fanout: Fanout::default(),
+            queue: FlushQueue::new(id, &options.session, &scribe),
+            postponed: Postponed::default(),
+            shares: Shares::default(),
+            pinger: Pinger::new(each()),
+            options,
+            shard: id,
+            scribe,
+        }
+    }
+
+    /// The operator's word.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// All connections.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// The same, to change.
+    pub fn connections_mut(&mut self) -> &mut Connections {
+        &mut self.connections
+    }
+
+    /// The channels.
+    pub fn fanout(&self) -> &Fanout {
+        &self.fanout
+    }
+
+    /// What is to be sent.
+    pub fn queue(&self) -> &FlushQueue {
+        &self.queue
+    }
+
+    /// What sessions share.
+    pub fn env(&self) -> &SessionEnv {
+        &self.env
+    }
+
+    /// The same, to change.
+    pub fn env_mut(&mut self) -> &mut SessionEnv {
+        &mut self.env
+    }
+
+    /// What waits for a later turn.
+    pub fn postponed(&self) -> &Postponed {
+        &self.postponed
+    }
+
+    /// The same, to change.
+    pub fn postponed_mut(&mut self) -> &mut Postponed {
+        &mut self.postponed
+    }
+
+    /// What connections had of this turn.
+    pub fn shares_mut(&mut self) -> &mut Shares {
+        &mut self.shares
+    }
+
+    /// The moment of an observation.
+    pub fn observing<'o>(&'o mut self, cx: &'o mut TurnContext<'_>) -> Observing<'o> {
+        Observing::new(cx, self.fanout.channels(), self.env.ids())
+    }
+
+    /// The connections and what they have to send, with the moment of an observation.
+    fn delivering<'o>(
+        &'o mut self,
+        cx: &'o mut TurnContext<'_>,
+    ) -> (&'o mut FlushQueue, &'o mut Connections, Observing<'o>) {
+        let Sessions { queue, connections, fanout, env, .. } = self;
+        (queue, connections, Observing::new(cx, fanout.channels(), env.ids()))
+    }
+
+    /// Lets a session decide, puts its messages into its outbox, and carries out its
+    /// effects. `None` when it is not open, or panicked: then it is ended.
+    pub fn with_session<T>(
+        &mut self,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
+    ) -> Option<T> {
+        match self.try_session(cx, id, decide) {
+            Ok(decided) => decided,
+            Err(Panicked) => {
+                self.end(cx, id, Fault::Panicked);
+                None
+            }
+        }
+    }
+
+    /// The same, where the caller ends the session that panicked.
+    pub fn try_session<T>(
+        &mut self,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
+    ) -> Result<Option<T>, Panicked> {
+        let Sessions { connections, env, .. } = self;
+        let Some(conn) = connections.get_mut(id) else { return Ok(None) };
+        let (Stage::Open(_, session), send) = conn.split() else { return Ok(None) };
+        let decided = env.decide(cx.now, id, send.encoding(), session, decide);
+        self.carry_out(cx, id);
+        decided.map(Some)
+    }
+
+    /// Carries out what a session decided, in order.
+    fn carry_out(&mut self, cx: &mut TurnContext<'_>, id: ConnId) {
+        cx.observer.count_outcome(self.env.outcome());
+        if let Some(messages) = self.env.take_messages() {
+            self.queue.say(&mut self.connections, id, messages);
+        }
+        let mut effects = self.env.take_effects();
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Ask(ask) => self.ask(cx, ask),
+                Effect::Sit { room, name, news_of_members } => {
+                    let Some(conn) = self.connections.get(id) else { continue };
+                    let kind = Kind { encoding: conn.send().encoding(), news_of_members };
+                    self.sit(cx, id, room, name, kind);
+                }
+                Effect::Stand(place) => self.stand(place),
+                Effect::Release => self.queue.release(&mut self.connections, id),
+                Effect::Resume(held) => self.take_up_again(cx, id, held),
+                Effect::Review(wanted) => self.review(cx, id, &wanted),
+                Effect::Ping => self.ping(id),
+                Effect::Suspect(suspicion) => cx.suspects.push(cx.now.tick, id, suspicion),
+                Effect::Acknowledged { key, took_ms } => {
+                    let tenant = self.connections.tenant_of(id);
+                    self.observing(cx).on_acknowledged(tenant, key, took_ms);
+                }
+                Effect::Close(fault) => self.end(cx, id, fault),
+            }
+        }
+        self.env.keep_effects(effects);
+    }
+
+    /// Ends a session or an upgrade: its rooms let it go, the client is told
+    /// why, and the socket closes when that has left.
+    pub fn end(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
+        let deadline = cx.now.tick.plus_ms(self.options.session.close_ms_max);
+        let Some(conn) = self.connections.get_mut(id) else { return };
+        match conn.stage_mut() {
+            Stage::Upgrading(upgrading) => {
+                let since = upgrading.since;
+                conn.begin_closing(deadline, goodbye(fault));
+                upgrades::end(&mut self.connections, cx, since, Err(RejectReason::Gone));
+            }
+            Stage::Open(..) => self.end_open(cx, id, fault),
+            Stage::Closing(closing) => {
+                if fault == Fault::PeerEnded {
+                    closing.goodbye = Goodbye::Said;
+                }
+            }
+            Stage::Shut => (),
+        }
+        self.connections.wake(cx.now.tick, id, deadline);
+        self.queue.list(&mut self.connections, id);
+    }
+
+    fn end_open(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
+        let deadline = cx.now.tick.plus_ms(self.options.session.close_ms_max);
+        // A frame of this turn had no place, and later ones may have had one: what
+        // waits has a gap, whatever the session ends for.
+        let has_gap = fault == Fault::Slow || self.queue.is_slow(id);
+        self.leave(cx, id, fault);
+        if let Some(conn) = self.connections.get_mut(id) {
+            conn.begin_closing(deadline, goodbye(fault));
+        }
+        if has_gap {
+            let (queue, connections, mut seen) = self.delivering(cx);
+            queue.forget_waiting(connections, id, &mut seen);
+        }
+        if goodbye(fault).is_some() {
+            let frame = match fault {
+                Fault::PeerClosed(1005) => ws::close_frame_without_code(),
+                other => ws::close_frame(other.close_code(), &other.to_string()),
+            };
+            self.push_control(id, frame);
+        }
+    }
+
+    /// Frees all seats of a session and counts its end.
+    fn leave(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
+        if let Some(session) = self.connections.session(id) {
+            cx.observer.on_end(cx.now, session, &self.options.session, fault);
+        }
+        let (queue, connections, mut seen) = self.delivering(cx);
+        queue.forget_held(connections, id, &mut seen);
+        let Sessions { connections, env, .. } = self;
+        let Some(conn) = connections.get_mut(id) else { return };
+        let encoding = conn.send().encoding();
+        let Stage::Open(_, session) = conn.stage_mut() else { return };
+        let unanswered = session.is_unanswered().then(|| env.user_of(session));
+        env.leave(cx.now, id, encoding, session);
+        self.carry_out(cx, id);
+        if let Some(user) = unanswered {
+            cx.mesh.leave(Asker { conn: id, user, id: 0 });
+        }
+        self.connections.closed(encoding);
+    }
+
+    /// The send in flight of a connection has left. Nearly every delivery ends here, so no
+    /// context is made for it. Returns what a channel said, when that was the last of its
+    /// sends.
+    #[inline]
+    #[must_use]
+    pub fn on_sent(&mut self, now: Now, id: ConnId) -> Option<Round> {
+        let options = &self.options.session;
+        self.queue.on_sent(&mut self.connections, now.tick, options, id)
+    }
+
+    /// A socket is gone.
+    pub fn on_gone(&mut self, cx: &mut TurnContext<'_>, id: ConnId, ending: Ending) {
+        let Some(conn) = self.connections.get(id) else { return };
+        let fault = match ending {
+            Ending::Closed | Ending::Reset | Ending::Unreachable => Fault::Broken,
+            // Its kernel may have answered all the time: it took no more bytes.
+            Ending::TimedOut if conn.send().is_sending() => Fault::Slow,
+            Ending::TimedOut => Fault::PeerGone,
+        };
+        match conn.stage_kind() {
+            StageKind::Upgrading | StageKind::Open => self.end(cx, id, fault),
+            StageKind::Closing | StageKind::Shut => (),
+        }
+        self.postponed.forget(id);
+        let (queue, connections, mut seen) = self.delivering(cx);
+        queue.forget_waiting(connections, id, &mut seen);
+        queue.abandon(connections, id, &mut seen);
+        if let Some(conn) = connections.remove(id) {
+            queue.on_gone(conn, &mut seen);
+        }
+    }
+
+    /// Lets what is due happen, but no more pings than a turn may send: those that are left
+    /// go first in the next one.
+    pub fn fire_timers(&mut self, cx: &mut TurnContext<'_>) {
+        self.pinger.begin_turn();
+        let (mut due, mut timers_left) = (Vec::new(), TURN_TIMERS_MAX);
+        while 0 < self.pinger.left() && 0 < timers_left {
+            let some = timers_left.min(self.pinger.left());
+            let fired = self.connections.due(cx.now.tick, some, &mut due);
+            if fired == 0 {
+                break;
+            }
+            timers_left -= fired;
+            for id in due.drain(..) {
+                self.scribe.work_on(self.shard.0, id);
+                self.on_timer(cx, id);
+            }
+        }
+    }
+
+    fn on_timer(&mut self, cx: &mut TurnContext<'_>, id: ConnId) {
+        let now = cx.now.tick;
+        let Some(conn) = self.connections.fire(now, id) else { return };
+        match conn.stage_mut() {
+            Stage::Upgrading(_) => {
+                cx.suspects.push(now, id, Suspicion::Deadline);
+                self.connections.wake(now, id, now.plus_ms(LOOK_AGAIN_MS));
+            }
+            Stage::Open(..) => {
+                self.with_session(cx, id, |session, cx, out| session.on_timer(cx, out));
+                self.rest(cx.now, id);
+            }
+            // A timer of the session's that came meanwhile.
+            Stage::Closing(closing) if now < closing.deadline => {
+                let deadline = closing.deadline;
+                self.connections.wake(now, id, deadline);
+            }
+            // Patience is over: whatever has not left by now will not.
+            Stage::Closing(closing) => {
+                closing.goodbye = Goodbye::Overdue;
+                let (queue, connections, mut seen) = self.delivering(cx);
+                queue.forget_waiting(connections, id, &mut seen);
+                queue.list(connections, id);
+            }
+            Stage::Shut => (),
+        }
+    }
+
+    /// Sets the session's next timer.
+    pub fn rest(&mut self, now: Now, id: ConnId) {
+        if let Some(session) = self.connections.session(id)
+            && let Some(at) = self.env.next_timer(now, id, session)
+        {
+            self.connections.wake(now.tick, id, at);
+        }
+    }
+
+    /// A peer came or said something.
+    pub fn hear(&mut self) {
+        self.pinger.hear();
+    }
+
+    /// Nothing that the peer says from now on means anything; what waits still leaves.
+    pub fn hear_goodbye(&mut self, id: ConnId, reader: Reader) {
+        let conn = self.connections.get_mut(id);
+        if let Some(Stage::Closing(closing)) = conn.map(Conn::stage_mut) {
+            closing.reader = reader;
+            closing.goodbye = Goodbye::Said;
+            self.queue.list(&mut self.connections, id);
+        }
+    }
+
+    /// A frame of the control lane, behind what the connection was told before.
+    pub fn push_control(&mut self, id: ConnId, frame: Bytes) {
+        self.queue.push_control(&mut self.connections, id, frame);
+    }
+
+    /// Pings a client; behind a send that is under way, patience begins later.
+    fn ping(&mut self, id: ConnId) {
+        let Some(conn) = self.connections.get_mut(id) else { return };
+        let (stage, send) = conn.split();
+        let encoding = send.encoding();
+        if let Stage::Open(_, session) = stage
+            && send.is_sending()
+        {
+            session.on_ping_queued();
+        }
+        let frame = self.pinger.ping(encoding);
+        self.push_control(id, frame);
+    }
+
+    /// What commands waited for is there. They are served within the share of this turn, and
+    /// go on before what came later.
+    fn take_up_again(&mut self, cx: &mut TurnContext<'_>, id: ConnId, held: HeldCommands) {
+        let mut share = self.shares.of(id);
+        let before = share.left();
+        self.serve_held(cx, id, held, &mut share);
+        self.shares.spend_all(id, before - share.left());
+    }
+
+    /// Serves commands that waited, as many as the share allows.
+    pub fn serve_held(
+        &mut self,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        held: HeldCommands,
+        share: &mut Share,
+    ) {
+        let resumed = self
+            .with_session(cx, id, |session, cx, out| session.resume(cx, held, share.left(), out));
+        let (served_count, left) = resumed.unwrap_or((0, None));
+        share.spend(served_count);
+        if let Some(left) = left {
+            self.postponed.put_back(id, Piece::Held(left));
+        }
+    }
+
+    /// A room's home says something.
+    pub fn on_tell(&mut self, cx: &mut TurnContext<'_>, tell: Tell) {
+        match tell {
+            Tell::Answer(room, asker, answer) => answers::on_answer(self, cx, room, asker, answer),
+            Tell::Lost(room) => {
+                let home = cx.mesh.home(room);
+                self.on_gap(cx, home, Gap::Rooms(vec![room]));
+            }
+            Tell::Replaced(conn) => self.end(cx, conn, Fault::Replaced),
+            news @ (Tell::Said(..)
+            | Tell::Came(..)
+            | Tell::Went(..)
+            | Tell::Swapped(..)
+            | Tell::Typing(..)
+            | Tell::Crowd(..)
+            | Tell::Notice(..)) => self.fanout.on_news(news),
+        }
+    }
+
+    /// A home lost publications for us: everybody in these channels subscribes again.
+    pub fn on_gap(&mut self, cx: &mut TurnContext<'_>, from: ShardId, gap: Gap) {
+        let hit = self.fanout.subscribers_of(gap, |room| cx.mesh.home(room) == from);
+        for (room, name, slots) in hit {
+            self.flush_room(cx, room);
+            for slot in slots {
+                let Some((id, _)) = self.connections.subscriber(slot) else { continue };
+                self.scribe.add(Counter::DroppedGaps, 1);
+                self.with_session(cx, id, |session, cx, out| {
+                    session.on_gap(cx, room, &name, out);
+                });
+            }
+        }
+    }
+
+    /// Asks a room's home.
+    pub fn ask(&mut self, cx: &mut TurnContext<'_>, ask: Ask) {
+        if cx.mesh.ask(ask) == Posted::Full {
+            cx.observer.count_full(LaneKind::Request);
+        }
+    }
+
+    fn sit(
+        &mut self,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        room: RoomId,
+        name: Arc<str>,
+        kind: Kind,
+    ) {
+        // What was said before the newcomer sat down is not for it.
+        self.flush_room(cx, room);
+        let Some(conn) = self.connections.get_mut(id) else { return };
+        let (stage, send) = conn.split();
+        if let Stage::Open(_, session) = stage {
+            if session.is_connecting() {
+                send.hold();
+            }
+            session.sit(room, self.fanout.sit(room, name, Seat::new(id.slot, kind)));
+        }
+    }
+
+    fn stand(&mut self, place: Place) {
+        let Some((room, seat)) = self.fanout.stand(place) else { return };
+        if let Some((_, conn)) = self.connections.subscriber_mut(seat.slot())
+            && let Stage::Open(_, session) = conn.stage_mut()
+        {
+            session.move_to(room, place);
+        }
+    }
+
+    /// The session's rights have changed; only the shard knows its channels by name.
+    fn review(&mut self, cx: &mut TurnContext<'_>, id: ConnId, wanted: &[RoomId]) {
+        let Some(session) = self.connections.session(id) else { return };
+        let channels = self.fanout.channels();
+        let named = session.places().filter_map(|(room, place)| {
+            Some((room, Arc::clone(&channels.at(place.channel)?.name)))
+        });
+        let seated: Vec<(RoomId, Arc<str>)> = named.collect();
+        self.with_session(cx, id, |session, cx, out| session.review(cx, &seated, wanted, out));
+    }
+
+    /// Hands out what a channel said so far, before its subscribers change.
+    fn flush_room(&mut self, cx: &mut TurnContext<'_>, room: RoomId) {
+        if let Some(gathering) = self.fanout.take(room) {
+            self.flush(cx, gathering, None);
+        }
+    }
+
+    fn flush(
+        &mut self,
+        cx: &mut TurnContext<'_>,
+        gathering: Gathering,
+        out: Option<&mut Vec<Action>>,
+    ) {
+        let Sessions { queue, connections, fanout, env, .. } = self;
+        let Some(channel) = fanout.channels().of(gathering.room()) else { return };
+        let mut seen = Observing::new(cx, fanout.channels(), env.ids());
+        queue.flush(connections, channel, gathering, out, &mut seen);
+    }
+
+    /// One round of what this turn says. Slow readers that it finds are ended, which may be
+    /// news to others: then there is another round, and each ends at least one session, so
+    /// the rounds end.
+    pub fn deliver_round(&mut self, cx: &mut TurnContext<'_>, out: &mut Vec<Action>) -> Slow {
+        for gathering in self.fanout.take_all() {
+            self.flush(cx, gathering, Some(out));
+        }
+        self.queue.seal_or_hold(&mut self.connections, cx.now.tick);
+        if !self.queue.has_slow() {
+            return Slow::Nobody;
+        }
+        for id in self.queue.take_slow() {
+            if self.connections.session(id).is_some() {
+                self.end(cx, id, Fault::Slow);
+            }
+        }
+        Slow::Ended
+    }
+
+    /// Gives the next send of each connection that has something to send.
+    pub fn send_all(&mut self, cx: &mut TurnContext<'_>, out: &mut Vec<Action>) {
+        let (queue, connections, mut seen) = self.delivering(cx);
+        queue.send_all(connections, out, &mut seen);
+    }
+
+    /// Bytes that the outboxes of all connections may hold together.
+    pub fn outbox_bytes_max(&self) -> u64 {
+        let session = &self.options.session;
+        let each = u64::from(session.outbox_bytes_max) + u64::from(session.control_bytes_max);
+        self.connections.len() as u64 * each
+    }
+
+    /// When something is due though nothing happens.
+    pub fn next_wake(&self) -> Option<Tick> {
+        let postponed = (!self.postponed.is_empty()).then_some(Tick(0));
+        let wakes = [self.connections.first_due(), self.queue.next_seal(), postponed];
+        wakes.into_iter().flatten().min()
+    }
+
+    /// Shows how much there is.
+    pub fn set_gauges(&self) {
+        let totals = self.queue.totals();
+        self.scribe.set(Gauge::Subscriptions, self.fanout.channels().seats_count() as u64);
+        self.scribe.set(Gauge::SendQueueBytes, totals.bytes());
+        self.scribe.set(Gauge::SlowConsumers, totals.slow_count());
+        self.scribe.set(Gauge::CoreConnections, self.connections.len() as u64);
+        self.scribe.set(Gauge::InFlight, totals.publications_count());
+        let upgrading_count = self.connections.upgrading_count();
+        self.scribe.set(Gauge::HandshakesInFlight, u64::from(upgrading_count));
+    }
+
+    /// Gives back what a turn with very much to do has left.
+    pub fn trim(&mut self) {
+        self.queue.trim();
+        self.env.trim();
+        self.fanout.trim();
+    }
+}

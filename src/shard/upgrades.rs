@@ -1,0 +1,85 @@
+//! The upgrade of a connection: who is let in, and who is answered in HTTP.
+//!
+//! Deliberately absent: what is in a head (`ws`), and what an upgraded connection says.
+
+use super::conn::{Goodbye, Stage};
+use super::connections::Connections;
+use super::observe::reject_reason;
+use super::sessions::Sessions;
+use super::turn_context::{Drains, TurnContext};
+use crate::base::{ConnId, Tick};
+use crate::metrics::{Agent, RejectReason};
+use crate::session::Pace;
+use crate::wire::Encoding;
+use crate::ws::Refusal;
+
+/// What a refused client is told to wait.
+pub const RETRY_AFTER_S: u32 = 10;
+
+/// A socket came.
+pub fn on_accepted(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) {
+    sessions.connections_mut().accept(cx.now.tick, id);
+    let (connections, options) = (sessions.connections(), sessions.options());
+    let has_room = connections.len() <= options.connections_max as usize
+        && connections.upgrading_count() <= options.handshakes_max;
+    let retry_after_s = RETRY_AFTER_S;
+    if cx.drains == Drains::Yes {
+        refuse(sessions, cx, id, Refusal::Draining { retry_after_s });
+    } else if !has_room {
+        refuse(sessions, cx, id, Refusal::NoRoom { retry_after_s });
+    } else if sessions.env().pace() == Pace::FarBehind {
+        refuse(sessions, cx, id, Refusal::Late { retry_after_s });
+    } else {
+        let deadline = cx.now.tick.plus_ms(options.session.upgrade_ms_max);
+        sessions.connections_mut().wake(cx.now.tick, id, deadline);
+    }
+}
+
+/// The head of a connection was right: a session begins.
+pub fn open(
+    sessions: &mut Sessions,
+    cx: &mut TurnContext<'_>,
+    id: ConnId,
+    encoding: Encoding,
+    agent: Agent,
+    ping_s: Option<u32>,
+) {
+    let session = sessions.env_mut().open(cx.now, id, agent, ping_s);
+    let connections = sessions.connections_mut();
+    let conn = connections.get_mut(id).expect("its head was just read");
+    let since = match conn.stage() {
+        Stage::Upgrading(upgrading) => upgrading.since,
+        Stage::Open(..) | Stage::Closing(_) | Stage::Shut => cx.now.tick,
+    };
+    conn.open(encoding, session);
+    end(connections, cx, since, Ok(()));
+    connections.opened(encoding);
+    sessions.rest(cx.now, id);
+}
+
+/// Answers in HTTP, and ends the connection behind the answer.
+pub fn refuse(sessions: &mut Sessions, cx: &TurnContext<'_>, id: ConnId, refusal: Refusal) {
+    let deadline = cx.now.tick.plus_ms(sessions.options().session.close_ms_max);
+    let connections = sessions.connections_mut();
+    let Some(conn) = connections.get_mut(id) else { return };
+    let since = match conn.stage() {
+        Stage::Upgrading(upgrading) => upgrading.since,
+        Stage::Open(..) | Stage::Closing(_) | Stage::Shut => return,
+    };
+    conn.begin_closing(deadline, Some(Goodbye::Said));
+    end(connections, cx, since, Err(reject_reason(refusal)));
+    connections.wake(cx.now.tick, id, deadline);
+    sessions.push_control(id, refusal.response().into());
+}
+
+/// One upgrade less is under way; it began at `since`.
+pub fn end(
+    connections: &mut Connections,
+    cx: &TurnContext<'_>,
+    since: Tick,
+    upgraded: Result<(), RejectReason>,
+) {
+    connections.end_upgrade();
+    let took_us = cx.now.tick.ms_since(since) * 1_000;
+    cx.observer.on_handshake(cx.now, took_us, upgraded);
+}
