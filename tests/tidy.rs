@@ -6,6 +6,8 @@
 
 #[path = "tidy/arrows.rs"]
 mod arrows;
+#[path = "tidy/fields.rs"]
+mod fields;
 #[path = "tidy/links.rs"]
 mod links;
 #[path = "tidy/names.rs"]
@@ -26,6 +28,7 @@ fn the_tree_is_tidy_but_for_the_exceptions() {
     let mut found: BTreeSet<Finding> = BTreeSet::new();
     found.extend(arrows::findings(&files));
     found.extend(shape::findings(&files));
+    found.extend(fields::findings(&files));
     found.extend(names::findings(&files));
     found.extend(links::findings());
     let text = include_str!("tidy/exceptions.txt");
@@ -89,6 +92,12 @@ fn each_rule_sees_what_it_forbids() {
     let alone = source::File::parse("src/signals.rs", "//! Header.\nuse crate::server::run;");
     let found = arrows::findings(&[alone]);
     assert_eq!(found, [("arrow", "src/signals.rs: server".to_owned())]);
+    let open = "//! Header.\nstruct Open { pub count: u32 }\n\
+                impl Open { fn more(&mut self) { self.count += 1 } }\n\
+                struct Value { pub count: u32 }\nimpl Value { fn twice(&self) -> u32 { 2 } }\n\
+                struct Part { count: u32 }\nimpl Part { fn more(&mut self) { self.count += 1 } }";
+    let found = fields::findings(&[source::File::parse("src/shard/open.rs", open)]);
+    assert_eq!(found, [("visible-field", "src/shard/open.rs: Open".to_owned())]);
     let long = format!("//! Header.\nfn long() {{\n{}}}", "    call();\n".repeat(70));
     let found = shape::findings(&[source::File::parse("src/ws/long.rs", &long)]);
     assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);

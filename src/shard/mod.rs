@@ -46,7 +46,7 @@ pub use audit::{Audit, Chair};
 pub use letter::{Gap, Letter, home};
 pub use observe::{
     Cause, EarlyPanic, Found, Look, Note, Notes, Room, SIGHTS_MAX, Sight, Span, SpanAction,
-    Trouble, Worst, hashed,
+    SpanExport, Trouble, Worst, hashed,
 };
 pub use options::{Options, TracingOptions};
 pub use setup::{Order, Setup};

@@ -200,9 +200,10 @@ impl Postponed {
         if let Some(line) = self.lines.remove(&id) {
             self.bytes -= line.bytes;
             // It is the last one when its turn has just come.
-            match self.order.back() {
-                Some(last) if *last == id => drop(self.order.pop_back()),
-                _ => self.order.retain(|other| *other != id),
+            if self.order.back() == Some(&id) {
+                self.order.pop_back();
+            } else {
+                self.order.retain(|other| *other != id);
             }
         }
     }

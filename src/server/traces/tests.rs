@@ -12,7 +12,7 @@ use super::*;
 use crate::base::{Csprng, Moment, Trace};
 use crate::lane::{self, LaneSender};
 use crate::metrics::{Agent, Cells, ChatType, Cores, Exposition, Threads};
-use crate::shard::{Notes, SpanAction};
+use crate::shard::{Notes, SpanAction, SpanExport};
 
 /// A collector that answers each request with a status.
 struct Fake {
@@ -89,7 +89,7 @@ fn teller(endpoint: Option<&str>) -> (Teller, LaneSender<Note>, Exposition) {
 }
 
 fn post(lane: &mut LaneSender<Note>, spans: impl IntoIterator<Item = Span>) {
-    let mut notes = Notes::new(true);
+    let mut notes = Notes::new(SpanExport::On);
     spans.into_iter().for_each(|span| notes.span(span));
     let dropped_count = notes.take_dropped();
     lane.post_or_drop(notes.waiting(), dropped_count);

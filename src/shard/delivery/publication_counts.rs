@@ -70,9 +70,10 @@ impl Cargo {
 
     /// Of all types together.
     pub fn total(self) -> u64 {
-        match self.0 >> TAG_BITS {
-            MIXED => self.counts().into_iter().map(u64::from).sum(),
-            _ => u64::from(self.0 & ONE_MAX),
+        if self.0 >> TAG_BITS == MIXED {
+            self.counts().into_iter().map(u64::from).sum()
+        } else {
+            u64::from(self.0 & ONE_MAX)
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::flights::note_message;
-use super::notes::{Cause, Notes, Room, Span, SpanAction, Trouble};
+use super::notes::{Cause, Notes, Room, Span, SpanAction, SpanExport, Trouble};
 use super::{Delivered, Recent};
 use crate::base::{Csprng, Moment, Now, RoomId, SpanId};
 use crate::metrics::{
@@ -34,11 +34,12 @@ pub struct MessageTiming {
 impl MessageTiming {
     /// No message yet.
     pub fn new(options: &TracingOptions, scribe: Rc<Scribe>) -> MessageTiming {
+        let export = if options.tracer.exports { SpanExport::On } else { SpanExport::Off };
         MessageTiming {
             recent: Recent::default(),
             has_seen_acks: false,
             slow_us: u64::from(options.slow_ms) * 1_000,
-            notes: Notes::new(options.tracer.exports),
+            notes: Notes::new(export),
             scribe,
         }
     }

@@ -16,7 +16,7 @@ use std::rc::Rc;
 pub use connection_scan::{Found, Look, SIGHTS_MAX, Sight, Worst};
 pub use flights::{EarlyPanic, work_in};
 pub use message_timing::{Observing, hashed};
-pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, Trouble};
+pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, SpanExport, Trouble};
 pub use session_counts::reject_reason;
 
 use connection_scan::ConnectionScan;

@@ -116,11 +116,19 @@ pub enum Cause {
     Refused(PublishResult),
 }
 
+/// Whether anybody wants spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanExport {
+    /// They are sent on.
+    On,
+    /// Nobody does.
+    Off,
+}
+
 /// What a shard has to tell, in order.
 #[derive(Debug)]
 pub struct Notes {
-    /// Whether anybody wants spans.
-    exports: bool,
+    export: SpanExport,
     waiting: Vec<Note>,
     dropped_count: u64,
     slow: Bucket,
@@ -129,9 +137,9 @@ pub struct Notes {
 
 impl Notes {
     /// Nothing to tell yet.
-    pub fn new(exports: bool) -> Notes {
+    pub fn new(export: SpanExport) -> Notes {
         let (slow, lost) = (Bucket::full(), Bucket::full());
-        Notes { exports, waiting: Vec::new(), dropped_count: 0, slow, lost }
+        Notes { export, waiting: Vec::new(), dropped_count: 0, slow, lost }
     }
 
     /// Whether one more trouble of this kind may be told now.
@@ -146,8 +154,9 @@ impl Notes {
 
     /// A step, if anybody wants to know.
     pub fn span(&mut self, span: Span) {
-        if self.exports {
-            self.push(Note::Span(span));
+        match self.export {
+            SpanExport::On => self.push(Note::Span(span)),
+            SpanExport::Off => (),
         }
     }
 
@@ -201,21 +210,21 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_dropped_and_counted() {
-        let mut notes = Notes::new(true);
+        let mut notes = Notes::new(SpanExport::On);
         (0..NOTES_MAX + 3).for_each(|_| notes.span(span()));
         assert_eq!((notes.waiting().len(), notes.take_dropped()), (NOTES_MAX, 3));
         assert_eq!(notes.take_dropped(), 0);
         notes.waiting().clear();
         notes.span(span());
         assert_eq!(notes.waiting().len(), 1);
-        let mut quiet = Notes::new(false);
+        let mut quiet = Notes::new(SpanExport::Off);
         quiet.span(span());
         assert!(quiet.waiting().is_empty(), "nobody wants spans");
     }
 
     #[test]
     fn troubles_are_limited_by_the_second() {
-        let mut notes = Notes::new(true);
+        let mut notes = Notes::new(SpanExport::On);
         let slow = Cause::Slow(Segment::Queue);
         let refused = Cause::Refused(PublishResult::Failed);
         let mut told = |ms, cause| (0..1_000).filter(|_| notes.may_tell(Tick(ms), cause)).count();
