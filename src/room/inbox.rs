@@ -3,18 +3,23 @@
 //! A message waits on disk until it is acknowledged, wherever it is acknowledged.
 //! The home of the reader's personal channel asks the store what waits: when a
 //! connection of the user comes, and some time after something was brought.
+//!
+//! Deliberately absent: conversations, and what is stored of them.
 
+use std::mem;
 use std::sync::Arc;
 
-use super::letter::{Ask, Asker, Delivery};
-use super::one::rules;
-use super::storing::Awaited;
-use super::{Out, Progress, Rooms, Step, Tell, Voice, Way, What, ack_key};
+use super::letter::Delivery;
+use super::members::Members;
+use super::room_context::RoomContext;
+use super::store_client::Awaited;
+use super::typing::TypingUsers;
+use super::{Out, Step, Tell, Way};
 use crate::base::limits::PENDING_PAGE_MAX;
-use crate::base::{Now, RoomId, SpanId, Tick, Trace, UserHash};
+use crate::base::{RoomId, Tick, UserHash};
 use crate::metrics::ChatType;
-use crate::store::{Burial, Cause, Due, Job, Marks, Outcome, PendingPage, Requester, Try};
-use crate::wire::{Payload, Publication, chat};
+use crate::store::{Burial, Cause, Due, DuePage, Job, Outcome, PendingPage, Requester, Try};
+use crate::wire::{Publication, chat};
 
 /// The namespace of personal channels; also the prefix of their names.
 pub const INBOX_NAMESPACE: &str = "@";
@@ -41,258 +46,160 @@ enum Look {
     Overdue,
 }
 
-impl Rooms {
+/// A room as far as it concerns who waits for messages in it.
+pub(super) struct InboxRoom<'r> {
+    /// The personal channel.
+    pub id: RoomId,
+    /// Connections of its user.
+    pub members: &'r Members,
+    /// What is known of messages that wait.
+    pub inbox: &'r mut Option<Box<Inbox>>,
+    /// Who was told to be typing.
+    pub typing: &'r mut TypingUsers,
+}
+
+impl InboxRoom<'_> {
     /// A connection of the user came: what waits is sent.
-    pub(super) fn look_for_waiting(&mut self, now: Now, slot: u32, out: &mut Out) {
-        let room = &self.rooms[slot];
-        let is_inbox = rules(&self.options, &room.title).name == INBOX_NAMESPACE;
-        if is_inbox && self.options.has_store() {
-            self.look(now, slot, Look::All, None, out);
+    pub fn look_for_waiting(&mut self, cx: &mut RoomContext<'_>) {
+        if cx.rules.name == INBOX_NAMESPACE && cx.options.has_store() {
+            self.look(Look::All, None, cx);
         }
     }
 
     /// Time to look again.
-    pub(super) fn scan(&mut self, now: Now, slot: u32, out: &mut Out) {
-        let Some(room) = self.rooms.at_mut(slot) else { return };
-        let Some(inbox) = &mut room.inbox else { return };
-        if inbox.scan_at.is_none_or(|at| now.tick < at) {
+    pub fn scan(&mut self, cx: &mut RoomContext<'_>) {
+        let Some(inbox) = self.inbox else { return };
+        if inbox.scan_at.is_none_or(|at| cx.now.tick < at) {
             return;
         }
         inbox.scan_at = None;
-        if !room.members.is_empty() {
+        if !self.members.is_empty() {
             let rest = inbox.rest.take();
-            self.look(now, slot, Look::Overdue, rest, out);
+            self.look(Look::Overdue, rest, cx);
         }
     }
 
-    fn look(
-        &mut self,
-        now: Now,
-        slot: u32,
-        look: Look,
-        after: Option<(RoomId, u64)>,
-        out: &mut Out,
-    ) {
-        let room = &mut self.rooms[slot];
-        let known = room.inbox.get_or_insert_default();
+    fn look(&mut self, look: Look, after: Option<(RoomId, u64)>, cx: &mut RoomContext<'_>) {
+        let known = self.inbox.get_or_insert_default();
         if known.look != Look::Idle {
             // The answer that is under way serves both.
             known.look = Look::All;
             return;
         }
-        if self.storing.is_full() {
+        if cx.store.is_full() {
             // It waits on; whoever looks next asks.
-            return self.scan_in(now, slot, LOOK_AGAIN_MS);
+            return known.scan_in(LOOK_AGAIN_MS, cx);
         }
-        let room = &mut self.rooms[slot];
-        let inbox = room.id;
-        room.inbox.get_or_insert_default().look = look;
+        known.look = look;
+        let inbox = self.id;
         let page = PendingPage { inbox, after, count_max: PENDING_PAGE_MAX };
         // All connections of the user get it, so it is the user's, and does not end with one.
         let by = Requester { user: UserHash::of_inbox(inbox), ..Requester::NOBODY };
-        self.request_as(by, Awaited::Pending(inbox), Job::Pending(page), out);
+        cx.store.send(by, Awaited::Pending(inbox), Job::Pending(page), cx.out);
     }
 
     /// What waits, as far as the store knows.
-    pub(super) fn on_pending(&mut self, now: Now, inbox: RoomId, outcome: Outcome, out: &mut Out) {
-        // Nobody is there any more: it waits on.
-        let Some(slot) = self.find(inbox) else { return };
-        let room = &mut self.rooms[slot];
-        let known = room.inbox.get_or_insert_default();
-        let look = std::mem::take(&mut known.look);
-        let (ack_wait_ms, tries_max) = {
-            let rules = rules(&self.options, &room.title);
-            (u64::from(rules.ack_wait_ms), rules.tries_max)
+    pub fn on_pending(&mut self, outcome: Outcome, cx: &mut RoomContext<'_>) {
+        let known = self.inbox.get_or_insert_default();
+        let look = mem::take(&mut known.look);
+        let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
+        // Damaged or broken: the next look tells.
+        let Ok(DuePage { due, next }) = outcome.pending() else {
+            return known.scan_in(ack_wait_ms, cx);
         };
-        let (due, rest) = match outcome {
-            Outcome::Pending(due, rest) => (due, rest),
-            // Damaged or broken: the next look tells.
-            _ => return self.scan_in(now, slot, ack_wait_ms),
-        };
-        if room.members.is_empty() {
+        if self.members.is_empty() {
             return;
         }
-        if let Some(known) = &mut room.inbox {
-            known.rest = rest;
-        }
+        known.rest = next;
         let waits = !due.is_empty();
         for one in due {
-            let waited_ms = now.unix_ms.saturating_sub(one.publication.time_unix_ms);
+            let waited_ms = cx.now.unix_ms.saturating_sub(one.publication.time_unix_ms);
             if look == Look::Overdue && waited_ms < ack_wait_ms {
                 continue;
             }
-            self.send_again(now, inbox, one, tries_max, out);
+            self.send_again(one, cx);
         }
         if waits {
-            self.scan_in(now, slot, ack_wait_ms);
+            self.scan_in(ack_wait_ms, cx);
         }
     }
 
-    fn send_again(&mut self, now: Now, inbox: RoomId, due: Due, tries_max: u16, out: &mut Out) {
+    fn send_again(&self, due: Due, cx: &mut RoomContext<'_>) {
         let Due { room, channel, publication, tries_count, .. } = due;
-        let offset = publication.offset;
-        let at_unix_ms = now.unix_ms;
-        let job = if tries_max <= tries_count {
-            let cause = Cause::Tries;
-            let trace = publication.trace;
-            out.steps.push(Step::GivenUp { room, offset, trace });
-            Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms })
+        let (inbox, offset) = (self.id, publication.offset);
+        let job = if cx.rules.tries_max <= tries_count {
+            let (cause, trace) = (Cause::Tries, publication.trace);
+            cx.out.steps.push(Step::GivenUp { room, offset, trace });
+            Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms: cx.now.unix_ms })
         } else {
-            let message = direct(&channel, &publication);
-            let trace = publication.trace.unwrap_or_else(|| Trace::made(&mut self.ids));
-            let span = SpanId::made(&mut self.ids);
-            let key = ack_key(room, offset);
-            let way = Way { key, ..Way::again(now, trace, span, ChatType::OneToOne) };
-            out.steps.push(Step::Again { way });
-            self.spread(inbox, &Tell::Said(inbox, Arc::new(message), way), out);
+            let way = cx.epochs.way_again(cx.now, room, &publication, ChatType::OneToOne);
+            cx.out.steps.push(Step::Again { way });
+            self.tell_of(&channel, &publication, way, cx.out);
             Job::Tried(Try { inbox, room, offset, tries_count: tries_count + 1 })
         };
-        self.request(None, Awaited::Done, job, out);
+        cx.store.send(Requester::NOBODY, Awaited::Done, job, cx.out);
     }
 
-    /// Something for the user of this personal channel.
-    pub(super) fn deliver(&mut self, now: Now, inbox: RoomId, delivery: Delivery, out: &mut Out) {
-        let slot = self.find(inbox);
-        let is_here = slot.is_some_and(|slot| self.rooms[slot].members.count() != 0);
-        if let Delivery::Message(..) = &delivery
-            && !is_here
-        {
-            out.steps.push(Step::Waits);
-        }
-        // Who has no connection finds it at the next one.
-        let Some(slot) = slot else { return };
+    /// Something for the user.
+    pub fn deliver(&mut self, delivery: Delivery, cx: &mut RoomContext<'_>) {
         match delivery {
             Delivery::Message(due, way) => {
-                let message = direct(&due.channel, &due.publication);
-                self.spread(inbox, &Tell::Said(inbox, Arc::new(message), way), out);
-                if self.options.has_store() {
-                    self.scan_overdue(now, slot);
+                self.tell_of(&due.channel, &due.publication, way, cx.out);
+                if cx.options.has_store() {
+                    self.scan_overdue(cx);
                 }
             }
             Delivery::Copy { channel, publication, way } => {
-                let message = direct(&channel, &publication);
-                self.spread(inbox, &Tell::Said(inbox, Arc::new(message), way), out);
+                self.tell_of(&channel, &publication, way, cx.out);
             }
             Delivery::Acknowledged { .. } => {
                 // Room for the rest of a long queue.
-                let known = self.rooms[slot].inbox.as_mut();
+                let known = self.inbox.as_mut();
                 if let Some(rest) = known.and_then(|known| known.rest.take()) {
-                    self.look(now, slot, Look::All, Some(rest), out);
+                    self.look(Look::All, Some(rest), cx);
                 }
             }
             Delivery::Stored => {
-                if is_here && self.options.has_store() {
-                    self.look(now, slot, Look::All, None, out);
+                if self.members.count() != 0 && cx.options.has_store() {
+                    self.look(Look::All, None, cx);
                     // An answer that is under way may have been read before.
-                    self.scan_overdue(now, slot);
+                    self.scan_overdue(cx);
                 }
             }
             Delivery::Typing { channel, info } => {
-                if self.may_tell_of_typing(now, slot, &info) {
+                if self.typing.may_tell(cx.now.tick, &info) {
                     let notice = Arc::new(chat::typing(&channel, &info));
-                    self.spread(inbox, &Tell::Notice(inbox, notice), out);
+                    self.members.spread(&Tell::Notice(self.id, notice), cx.out);
                 }
             }
             Delivery::Notice(notice) => {
-                self.spread(inbox, &Tell::Notice(inbox, notice), out);
+                self.members.spread(&Tell::Notice(self.id, notice), cx.out);
             }
         }
     }
 
+    /// A message of a conversation goes to the user's connections.
+    fn tell_of(&self, channel: &str, publication: &Publication, way: Way, out: &mut Out) {
+        let message = Arc::new(direct(channel, publication));
+        self.members.spread(&Tell::Said(self.id, message, way), out);
+    }
+
     /// Somebody looks when what was brought should have been acknowledged.
-    fn scan_overdue(&mut self, now: Now, slot: u32) {
-        let ack_wait_ms = rules(&self.options, &self.rooms[slot].title).ack_wait_ms;
-        self.scan_in(now, slot, u64::from(ack_wait_ms));
+    fn scan_overdue(&mut self, cx: &mut RoomContext<'_>) {
+        self.scan_in(u64::from(cx.rules.ack_wait_ms), cx);
     }
 
-    fn scan_in(&mut self, now: Now, slot: u32, wait_ms: u64) {
-        let inbox = self.rooms[slot].inbox.get_or_insert_default();
-        let at = now.tick.plus_ms(wait_ms);
-        if inbox.scan_at.is_none() {
-            inbox.scan_at = Some(at);
-            self.scans.set(at, slot);
-        }
+    fn scan_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
+        self.inbox.get_or_insert_default().scan_in(wait_ms, cx);
     }
+}
 
-    /// The way of a message that comes to light late: what is measured begins anew.
-    pub(super) fn way_again(&mut self, now: Now, slot: u32, late: &Publication) -> Way {
-        let room = &self.rooms[slot];
-        let chat_type = rules(&self.options, &room.title).chat_type();
-        let key = ack_key(room.id, late.offset);
-        let trace = late.trace.unwrap_or_else(|| Trace::made(&mut self.ids));
-        let span = SpanId::made(&mut self.ids);
-        Way { key, ..Way::again(now, trace, span, chat_type) }
-    }
-
-    /// Brings a direct message to the two of its conversation.
-    #[expect(clippy::too_many_arguments, reason = "a message, and where it goes")]
-    pub(super) fn bring(
-        &mut self,
-        now: Now,
-        slot: u32,
-        publication: &Arc<Publication>,
-        [from, to]: [RoomId; 2],
-        ttl_ms: u64,
-        way: Way,
-        out: &mut Out,
-    ) {
-        let room = &self.rooms[slot];
-        let channel = Arc::clone(&room.title.channel);
-        let due = Due {
-            room: room.id,
-            channel: Arc::clone(&channel),
-            publication: Arc::clone(publication),
-            tries_count: 0,
-            expires_unix_ms: now.unix_ms.saturating_add(ttl_ms),
-        };
-        out.deliver(to, Delivery::Message(due, way));
-        let publication = Arc::clone(publication);
-        out.deliver(from, Delivery::Copy { channel, publication, way });
-    }
-
-    /// A user got on in a conversation: the other side hears of it.
-    pub(super) fn tell_of_marks(
-        &mut self,
-        id: RoomId,
-        progress: &Progress,
-        marks: Marks,
-        out: &mut Out,
-    ) {
-        let Some(slot) = self.find(id) else { return };
-        let channel = &self.rooms[slot].title.channel;
-        let offset = marks.delivered;
-        out.deliver(progress.inbox, Delivery::Acknowledged { room: id, offset });
-        if let Some(other) = progress.other {
-            let notice = chat::receipt(
-                channel,
-                chat::Receipt {
-                    user: &progress.info.user,
-                    delivered: marks.delivered,
-                    read: marks.read,
-                },
-            );
-            out.deliver(other, Delivery::Notice(Arc::new(notice)));
-        }
-    }
-
-    /// A message is gone, as another one says that has its place: who is here now hears
-    /// of it by a notice, too.
-    pub(super) fn tell_of_retraction(
-        &mut self,
-        slot: u32,
-        offset: u64,
-        retraction: &Publication,
-        voice: Voice,
-        out: &mut Out,
-    ) {
-        let room = &self.rooms[slot];
-        let id = room.id;
-        let user = retraction.info.as_ref().map_or("", |info| &info.user);
-        let notice: Arc<Payload> = Arc::new(chat::retracted(&room.title.channel, offset, user));
-        self.spread(id, &Tell::Notice(id, Arc::clone(&notice)), out);
-        let Voice::Send { from, to, .. } = voice else { return };
-        for inbox in [from, to] {
-            out.deliver(inbox, Delivery::Notice(Arc::clone(&notice)));
+impl Inbox {
+    fn scan_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
+        if self.scan_at.is_none() {
+            let at = cx.now.tick.plus_ms(wait_ms);
+            self.scan_at = Some(at);
+            cx.timers.set_scan(at, cx.slot);
         }
     }
 }
@@ -306,13 +213,4 @@ fn direct(channel: &str, message: &Publication) -> Publication {
     ];
     let tags = message.tags.iter().cloned().chain(place).collect();
     Publication { offset: 0, tags, ..message.clone() }
-}
-
-impl Out {
-    /// Something for a user, wherever its personal channel is at home.
-    pub(super) fn deliver(&mut self, inbox: RoomId, delivery: Delivery) {
-        let asker = Asker::NOBODY;
-        let what = What::Deliver(Box::new(delivery));
-        self.asks.push(Ask { room: inbox, asker, what });
-    }
 }

@@ -1,18 +1,25 @@
 //! The stream of a room whose messages are on disk, as its home knows it: how much is known,
 //! the newest messages in memory, and what the store was given and has not answered.
 //!
-//! Deliberately absent: requests to the store and what follows from its answers (`storing`),
-//! and older messages, which are read for whoever asks (`reading`).
+//! Deliberately absent: what is told of it (`one`), and older messages, which are read for
+//! whoever asks (`reading`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 
-use super::letter::{Ask, Asker, Voice};
-use super::way::Way;
+use super::letter::{Ask, Voice, What};
+use super::options::WindowLimits;
+use super::own_writes::OwnWrites;
+use super::pending_messages::{MessageInFlight, Pending, PendingMessages};
+use super::room_context::RoomContext;
+use super::store_client::{Asking, Awaited, Purpose, Reading, ReadingClass, requester};
 use super::window::Window;
-use crate::base::{ConnId, Moment, ShardId, Tick};
-use crate::store::{Opened, Ticket};
-use crate::wire::{Epoch, Publication};
+use super::{IdSource, Namespace, Title};
+use crate::base::limits::IDS_MS;
+use crate::base::{Now, RoomId, ShardId, Tick};
+use crate::store::{Addressee, Append, Birth, Job, Open, Opened, Range, Requester, Ticket};
+use crate::wire::{Epoch, ErrorCode, Publication};
 
 /// The stream of a room whose messages are on disk: its end in memory, and what
 /// the store was given and has not answered.
@@ -20,7 +27,7 @@ use crate::wire::{Epoch, Publication};
 /// Invariants: the offsets in `pending` follow the window's head without a hole;
 /// nothing is pending unless the phase is `Open`; nothing waits when it is.
 #[derive(Debug)]
-pub struct Kept {
+pub(super) struct Kept {
     phase: Phase,
     window: Window,
     /// The lowest offset that was on disk when the room was read.
@@ -28,22 +35,19 @@ pub struct Kept {
     /// How often the store had lost what was not synced, then.
     losses_count: u32,
     /// Whether the store knows the channel, or was told of it.
-    pub born: bool,
-    pending: VecDeque<Pending>,
-    /// Messages that those in `pending` take back, and the places of these.
-    retracting: BTreeMap<u64, u64>,
+    born: bool,
+    pending: PendingMessages,
     /// Direct messages that were given up: whom they are for, if the store kept them.
     doubtful: Vec<(u64, Voice)>,
     waiting: Vec<(ShardId, Ask)>,
-    /// Retractions whose message is being read, in the order in which they came.
-    retraction_reads: Vec<RetractionRead>,
+    own_writes: OwnWrites,
     /// Reads of the store that are under way for this room.
-    pub readings_count: u32,
+    readings_count: u32,
 }
 
 /// How much is known of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(super) enum Phase {
     /// Nothing, or nothing certain; the store may be asked from then on.
     Closed {
         /// It failed a moment ago.
@@ -55,41 +59,37 @@ pub enum Phase {
     Open,
 }
 
-/// A message that the store was given.
-#[derive(Debug)]
-pub struct Pending {
-    /// The request.
-    pub ticket: Ticket,
-    /// The message.
-    pub publication: Arc<Publication>,
-    /// Of a retraction: what is left of the message that it takes back.
-    pub retracts: Option<Arc<Publication>>,
-    /// How it was said.
-    pub voice: Voice,
-    /// What was measured of it.
-    pub way: Way,
-    /// When the store was given it.
-    pub given_at: Moment,
-    /// Who wait for it: its author, and again, when it was sent twice.
-    pub askers: Vec<(ShardId, Asker)>,
-    /// What these asked of the room behind it, and want to find it done.
-    pub behind: Vec<(ShardId, Ask)>,
+/// What follows when the stream is known again.
+pub(super) struct Reopened {
+    /// Messages that nobody here has heard of: what the store had kept when it said that it
+    /// could not; `None` when it does not keep all of them any more.
+    pub news: Option<Vec<Arc<Publication>>>,
+    /// The direct messages that were given up, by offset.
+    pub doubtful: Vec<(u64, Voice)>,
+    /// Who waited for the stream to be known, in the order in which they came.
+    pub waiting: Vec<(ShardId, Ask)>,
+    /// Where the stream ends.
+    head: u64,
 }
 
-/// A retraction whose message is being read.
-#[derive(Debug)]
-struct RetractionRead {
-    /// Who asked for it.
-    by: (ShardId, Asker),
-    /// What the same connection asked behind it, and wants to find it done.
-    behind: Vec<(ShardId, Ask)>,
-}
-
-impl Pending {
-    /// Whether this connection waits for it.
-    pub fn is_said_by(&self, shard: ShardId, conn: ConnId) -> bool {
-        self.askers.iter().any(|(on, asker)| *on == shard && asker.conn == conn)
+impl Reopened {
+    /// Whose inboxes the direct messages wait in that were given up and are stored.
+    pub fn addressees(&self) -> BTreeSet<RoomId> {
+        let stored = self.doubtful.iter().filter(|(offset, _)| *offset <= self.head);
+        let to = stored.filter_map(|(_, voice)| match voice {
+            Voice::Send { to, .. } => Some(*to),
+            Voice::Publish | Voice::Post => None,
+        });
+        to.collect()
     }
+}
+
+/// What follows when it is not known any more what the store has.
+pub(super) struct ClosedStream {
+    /// What the store was given.
+    pub pending: Vec<Pending>,
+    /// Who wait for the stream to be known.
+    pub waiting: Vec<(ShardId, Ask)>,
 }
 
 impl Kept {
@@ -101,11 +101,10 @@ impl Kept {
             first: 1,
             losses_count: 0,
             born: false,
-            pending: VecDeque::new(),
-            retracting: BTreeMap::new(),
+            pending: PendingMessages::default(),
             doubtful: Vec::new(),
             waiting: Vec::new(),
-            retraction_reads: Vec::new(),
+            own_writes: OwnWrites::default(),
             readings_count: 0,
         }
     }
@@ -120,33 +119,132 @@ impl Kept {
         &self.window
     }
 
-    /// The same, to change.
-    pub fn window_mut(&mut self) -> &mut Window {
-        &mut self.window
+    /// The oldest message that the namespace still shows.
+    pub fn oldest_offset(&self, history_count_max: u32) -> u64 {
+        let head = self.window.position().offset;
+        self.first.max((head + 1).saturating_sub(u64::from(history_count_max)))
     }
 
-    /// The lowest offset that may be on disk.
-    pub fn first(&self) -> u64 {
-        self.first
+    /// The offset that the next message gets.
+    pub fn next_offset(&self) -> u64 {
+        self.window.next_offset() + self.pending.len() as u64
     }
 
-    /// The store is asked.
-    pub fn begin_opening(&mut self) {
+    /// How often the store had lost what was not synced when the room was read.
+    pub fn losses_count(&self) -> u32 {
+        self.losses_count
+    }
+
+    /// When the message was said with which the silence ends, if the store was given it.
+    pub fn silent_until_unix_ms(&self) -> Option<u64> {
+        self.pending.first().map(|first| first.message.publication.time_unix_ms)
+    }
+
+    /// Whether direct messages wait for the store to say whether it kept them.
+    pub fn is_in_doubt(&self) -> bool {
+        !self.doubtful.is_empty()
+    }
+
+    /// Whether it is certain that nothing was said, and nothing is being said.
+    pub fn is_silent(&self) -> bool {
+        let is_open = self.phase == Phase::Open && !self.is_in_doubt();
+        is_open && self.window.is_silent() && self.is_at_rest()
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_at_rest(&self) -> bool {
+        self.phase != Phase::Opening && self.pending.is_empty() && self.readings_count == 0
+    }
+
+    /// Drops what is too old in memory. Returns when the next message will be.
+    pub fn expire(&mut self, now: Now, limits: WindowLimits) -> Option<u64> {
+        self.window.expire(now, limits)
+    }
+
+    /// Gives a question back that can be decided now. Before the stream is known it waits,
+    /// or is refused where too many do, and the first one lets the store be asked.
+    pub fn wait_until_known(
+        &mut self,
+        from: ShardId,
+        ask: Ask,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<Ask> {
+        let is_closed = match self.phase {
+            Phase::Open => return Some(ask),
+            Phase::Opening => false,
+            Phase::Closed { again_at } => {
+                if cx.now.tick < again_at {
+                    cx.out.refuse(from, &ask, ErrorCode::Internal);
+                    return None;
+                }
+                true
+            }
+        };
+        let (room, by) = (ask.room, (from, ask.asker));
+        if cx.store.begin_wait(from, &ask) {
+            self.waiting.push((from, ask));
+        } else {
+            cx.out.refuse(from, &ask, ErrorCode::TooManyRequests);
+        }
+        if is_closed {
+            self.open(room, Some(by), cx);
+        }
+        None
+    }
+
+    /// Asks the store what it knows of the room, for whoever is the first to need it.
+    pub fn open(&mut self, room: RoomId, by: Option<Asking>, cx: &mut RoomContext<'_>) {
+        self.begin_opening();
+        let limits = cx.rules.window_limits();
+        let job = Job::Open(Open {
+            room,
+            count_max: limits.count_max as u32,
+            bytes_max: limits.bytes_max as u32,
+            after: self.born.then(|| self.window.position().offset),
+            ids_since_unix_ms: cx.now.unix_ms.saturating_sub(IDS_MS),
+        });
+        let by = requester(by);
+        cx.store.send(by, Awaited::Opened(room, by), job, cx.out);
+    }
+
+    fn begin_opening(&mut self) {
         assert!(matches!(self.phase, Phase::Closed { .. }), "it is asked once");
         assert!(self.pending.is_empty(), "what the store was given is answered first");
         self.phase = Phase::Opening;
     }
 
-    /// The store did not look, and is asked again at once.
-    pub fn begin_anew(&mut self) {
+    /// Whoever needed the room first is gone, so the store did not read it: it is asked again
+    /// for the first of the others. False when there is none.
+    pub fn open_for_next(
+        &mut self,
+        room: RoomId,
+        gone: Requester,
+        cx: &mut RoomContext<'_>,
+    ) -> bool {
+        // What changes the room is done all the same.
+        let next = self.waiting.iter().find(|(from, ask)| {
+            requester(Some((*from, ask.asker))) != gone || ask.what.changes_room()
+        });
+        let Some(by) = next.map(|(from, ask)| (*from, ask.asker)) else { return false };
         assert_eq!(self.phase, Phase::Opening, "the store was asked");
         self.phase = Phase::Closed { again_at: Tick(0) };
+        self.open(room, Some(by), cx);
+        true
     }
 
-    /// The store answered. Returns the messages that nobody here has heard of: what
-    /// the store had kept when it said that it could not; `None` when it does not keep
-    /// all of them any more. `fresh` is the epoch of a stream that begins anew.
-    pub fn open(
+    /// The store answered. `fresh` is the epoch of a stream that begins anew.
+    pub fn on_opened(
+        &mut self,
+        opened: Option<Opened>,
+        losses_count: u32,
+        fresh: Epoch,
+    ) -> Reopened {
+        let news = self.restore(opened, losses_count, fresh);
+        let (doubtful, waiting) = (mem::take(&mut self.doubtful), mem::take(&mut self.waiting));
+        Reopened { news, doubtful, waiting, head: self.window.position().offset }
+    }
+
+    fn restore(
         &mut self,
         opened: Option<Opened>,
         losses_count: u32,
@@ -174,174 +272,182 @@ impl Kept {
         (heard_of + news.len() as u64 == opened.head).then_some(news)
     }
 
-    /// It is not known any more what the store has. Returns what it was given, and
-    /// who wait for the stream to be known.
-    pub fn close(&mut self, again_at: Tick) -> (Vec<Pending>, Vec<(ShardId, Ask)>) {
+    /// It is not known any more what the store has; it may be asked from `again_at` on.
+    pub fn close(&mut self, again_at: Tick) -> ClosedStream {
         self.phase = Phase::Closed { again_at };
-        let letters = self.pending.iter().filter(|one| matches!(one.voice, Voice::Send { .. }));
-        self.doubtful.extend(letters.map(|one| (one.publication.offset, one.voice)));
-        self.retracting.clear();
-        (self.pending.drain(..).collect(), std::mem::take(&mut self.waiting))
+        let pending = self.pending.take_all();
+        let letters = pending.iter().filter(|one| one.message.voice.is_direct());
+        self.doubtful.extend(letters.map(|one| (one.offset(), one.message.voice)));
+        ClosedStream { pending, waiting: mem::take(&mut self.waiting) }
     }
 
-    /// Whether direct messages wait for the store to say whether it kept them.
-    pub fn is_in_doubt(&self) -> bool {
-        !self.doubtful.is_empty()
-    }
-
-    /// The direct messages that were given up, by offset.
-    pub fn take_doubtful(&mut self) -> Vec<(u64, Voice)> {
-        std::mem::take(&mut self.doubtful)
-    }
-
-    /// The offset that the next message gets.
-    pub fn next_offset(&self) -> u64 {
-        self.window.next_offset() + self.pending.len() as u64
-    }
-
-    /// Gives a message to the store.
-    pub fn give(&mut self, pending: Pending) {
-        assert_eq!(self.phase, Phase::Open, "only what is known goes on");
-        assert_eq!(pending.publication.offset, self.next_offset(), "offsets are consecutive");
-        if let Some(left) = &pending.retracts {
-            self.retracting.insert(left.offset, pending.publication.offset);
-        }
-        self.pending.push_back(pending);
-    }
-
-    /// The pending message that takes back the one with this offset, if there is one.
-    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut Pending> {
-        let place = *self.retracting.get(&offset)?;
-        self.pending_at(place)
-    }
-
-    /// The pending message with this offset, if it is one.
-    pub fn pending_at(&mut self, offset: u64) -> Option<&mut Pending> {
-        let index = offset.checked_sub(self.window.next_offset())?;
-        self.pending.get_mut(usize::try_from(index).ok()?)
-    }
-
-    /// What waits for the latest that this connection changes. Retractions whose message is
-    /// being read come first: they are given to the store behind all that it has.
-    pub fn behind_latest(
+    /// Gives a message to the store. It comes back where no room is left for it.
+    pub fn append(
         &mut self,
-        shard: ShardId,
-        conn: ConnId,
-    ) -> Option<&mut Vec<(ShardId, Ask)>> {
-        let mut reads = self.retraction_reads.iter_mut().rev();
-        if let Some(read) = reads.find(|read| (read.by.0, read.by.1.conn) == (shard, conn)) {
-            return Some(&mut read.behind);
+        (room, title): (RoomId, &Title),
+        by: Asking,
+        message: MessageInFlight,
+        cx: &mut RoomContext<'_>,
+    ) -> Result<(), Arc<Publication>> {
+        if !cx.store.has_room_for(by, &message.publication) {
+            return Err(message.publication);
         }
-        let mut pending = self.pending.iter_mut().rev();
-        let latest = pending.find(|pending| pending.is_said_by(shard, conn))?;
-        Some(&mut latest.behind)
+        let publication = Arc::clone(&message.publication);
+        // Where no message is left, the store may have forgotten the channel.
+        let is_new = !mem::replace(&mut self.born, true) || self.window.is_empty();
+        let birth = is_new.then(|| Birth {
+            tenant: Arc::clone(&title.tenant),
+            channel: Arc::clone(&title.channel),
+            epoch: self.window.position().epoch,
+            born_unix_ms: self.born_unix_ms(&publication),
+            // Messages before this one may be under way, and be refused.
+            behind: self.window.position().offset,
+            parties: message.voice.parties(),
+        });
+        let append = Append {
+            room,
+            namespace: title.namespace,
+            birth,
+            addressee: addressee(&message, cx.rules),
+            publication,
+            keeps_id: message.id_source == IdSource::Client,
+            retracts: message.retracts.clone(),
+        };
+        let ticket = cx.store.append(by, append, cx.out);
+        let (given_at, askers, behind) = (cx.now.moment, vec![by], Vec::new());
+        self.give(Pending { ticket, message, given_at, askers, behind });
+        Ok(())
     }
 
-    /// What waits for this command, if it is not done.
-    pub fn behind(&mut self, by: &(ShardId, Asker)) -> Option<&mut Vec<(ShardId, Ask)>> {
-        if let Some(read) = self.retraction_reads.iter_mut().find(|read| read.by == *by) {
-            return Some(&mut read.behind);
-        }
-        let mut pending = self.pending.iter_mut().rev();
-        Some(&mut pending.find(|pending| pending.askers.contains(by))?.behind)
-    }
-
-    /// The message of a retraction is being read.
-    pub fn begin_retraction_read(&mut self, by: (ShardId, Asker)) {
-        self.retraction_reads.push(RetractionRead { by, behind: Vec::new() });
-    }
-
-    /// It has been read, or will not be. Returns what waits for that.
-    pub fn end_retraction_read(&mut self, by: (ShardId, Asker)) -> Vec<(ShardId, Ask)> {
-        let index = self.retraction_reads.iter().position(|read| read.by == by);
-        let index = index.expect("what ends has begun");
-        self.retraction_reads.remove(index).behind
-    }
-
-    /// The store has the message of this request; `None` when it was given up before.
-    pub fn take_kept(&mut self, ticket: Ticket) -> Option<Pending> {
-        let taken = self.pending.pop_front_if(|pending| pending.ticket == ticket)?;
-        if let Some(left) = &taken.retracts {
-            self.retracting.remove(&left.offset);
-        }
-        Some(taken)
-    }
-
-    /// Whether the message of this request is still pending.
-    pub fn is_pending(&self, ticket: Ticket) -> bool {
-        self.pending.iter().any(|pending| pending.ticket == ticket)
-    }
-
-    /// How often the store had lost what was not synced when the room was read.
-    pub fn losses_count(&self) -> u32 {
-        self.losses_count
+    fn give(&mut self, pending: Pending) {
+        assert_eq!(self.phase, Phase::Open, "only what is known goes on");
+        assert_eq!(pending.offset(), self.next_offset(), "offsets are consecutive");
+        self.pending.push(pending);
     }
 
     /// When the first message of the stream was said, or is being said: that of the one
     /// to be given next, if it is the first.
-    pub fn born_unix_ms(&self, next: &Publication) -> u64 {
-        let first = self.pending.front().map_or(next, |pending| &pending.publication);
-        if self.window.is_silent() { first.time_unix_ms } else { self.window.born_unix_ms() }
+    fn born_unix_ms(&self, next: &Publication) -> u64 {
+        let first = self.silent_until_unix_ms().unwrap_or(next.time_unix_ms);
+        if self.window.is_silent() { first } else { self.window.born_unix_ms() }
     }
 
-    /// When the message was said with which the silence ends, if the store was given it.
-    pub fn silent_until_unix_ms(&self) -> Option<u64> {
-        self.pending.front().map(|first| first.publication.time_unix_ms)
+    /// The store has the message of this request, and memory has it from now on; `None` when
+    /// it was given up before.
+    pub fn on_appended(&mut self, ticket: Ticket, limits: WindowLimits) -> Option<Pending> {
+        let pending = self.pending.take_first_of(ticket)?;
+        if let Some(left) = &pending.message.retracts {
+            self.window.replace(left);
+        }
+        self.window.push(&pending.message.publication, limits);
+        Some(pending)
     }
 
-    /// Whether it is certain that nothing was said, and nothing is being said.
-    pub fn is_silent(&self) -> bool {
-        let is_open = self.phase == Phase::Open && !self.is_in_doubt();
-        is_open && self.window.is_silent() && self.is_at_rest()
+    /// Whether the message of this request is still pending.
+    pub fn is_pending(&self, ticket: Ticket) -> bool {
+        self.pending.contains(ticket)
     }
 
-    /// Lets an ask wait for the stream to be known.
-    pub fn wait(&mut self, from: ShardId, ask: Ask) {
-        self.waiting.push((from, ask));
+    /// The pending message with this offset, if it is one.
+    pub fn pending_at(&mut self, offset: u64) -> Option<&mut Pending> {
+        self.pending.at(offset)
     }
 
-    /// Who wait for the stream to be known, in the order in which they came.
-    pub fn waiting(&self) -> impl Iterator<Item = &(ShardId, Ask)> {
-        self.waiting.iter()
+    /// The pending message that takes back the one with this offset, if there is one.
+    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut Pending> {
+        self.pending.retraction_of(offset)
     }
 
-    /// Takes all who wait for the stream to be known.
-    pub fn take_waiting(&mut self) -> Vec<(ShardId, Ask)> {
-        std::mem::take(&mut self.waiting)
+    /// What waits for the same as this question, if it has to find something done that the
+    /// store has not done yet.
+    pub fn behind_own(&mut self, from: ShardId, ask: &Ask) -> Option<&mut Vec<(ShardId, Ask)>> {
+        let conn = ask.asker.conn;
+        match &ask.what {
+            // Retractions whose message is being read come first: they are given to the store
+            // behind all that it has.
+            What::History(_) => match self.own_writes.behind_latest(from, conn) {
+                Some(behind) => Some(behind),
+                None => self.pending.latest_of(from, conn).map(|latest| &mut latest.behind),
+            },
+            // Of messages that are not kept yet it can know its own alone.
+            What::Retract(wish) => {
+                let own = self.pending.at(wish.offset);
+                own.filter(|own| own.is_said_by(from, conn)).map(|own| &mut own.behind)
+            }
+            What::Subscribe(_)
+            | What::Unsubscribe(_)
+            | What::Publish(_)
+            | What::Presence
+            | What::PresenceStats
+            | What::Typing(_)
+            | What::Members(_)
+            | What::Mark(_)
+            | What::Receipts(_)
+            | What::Conversations(_)
+            | What::Claim
+            | What::Release
+            | What::Deliver(_) => None,
+        }
     }
 
-    /// Whether nothing is under way.
-    pub fn is_at_rest(&self) -> bool {
-        self.phase != Phase::Opening && self.pending.is_empty() && self.readings_count == 0
+    /// What waits for this command, if it is not done.
+    pub fn behind(&mut self, by: &Asking) -> Option<&mut Vec<(ShardId, Ask)>> {
+        match self.own_writes.behind(by) {
+            Some(behind) => Some(behind),
+            None => self.pending.latest_asked_by(by).map(|pending| &mut pending.behind),
+        }
+    }
+
+    /// Begins a read of the room, or lets it stand in line. The room stays until it is over.
+    pub fn begin_read(
+        &mut self,
+        reading: Reading,
+        range: Range,
+        cx: &mut RoomContext<'_>,
+    ) -> Result<(), ErrorCode> {
+        let by = reading.by;
+        let (class, is_retraction) = match reading.purpose {
+            Purpose::Recovery(_) => (ReadingClass::Recovery, false),
+            Purpose::History => (ReadingClass::Question, false),
+            Purpose::Retraction(_) => (ReadingClass::Question, true),
+        };
+        let awaited = Awaited::Read(Box::new(reading));
+        cx.store.want(class, by, awaited, Job::Read(range), cx.out)?;
+        self.readings_count += 1;
+        if is_retraction {
+            self.own_writes.begin_read(by);
+        }
+        Ok(())
+    }
+
+    /// Something of the room has been read, or will not be.
+    pub fn end_read(&mut self) {
+        self.readings_count -= 1;
+    }
+
+    /// The message of a retraction has been read, or will not be. Returns what waits for that.
+    pub fn end_retraction_read(&mut self, by: Asking) -> Vec<(ShardId, Ask)> {
+        self.own_writes.end_read(by)
+    }
+}
+
+/// For whom a direct message waits, and how long.
+fn addressee(message: &MessageInFlight, rules: &Namespace) -> Option<Addressee> {
+    match message.voice {
+        Voice::Publish | Voice::Post => None,
+        Voice::Send { from: _, to, ttl_ms } => {
+            let waits_ms = if ttl_ms == 0 { rules.ttl_ms_max } else { ttl_ms };
+            let waits_ms = waits_ms.min(rules.ttl_ms_max);
+            let expires_unix_ms = message.publication.time_unix_ms.saturating_add(waits_ms);
+            Some(Addressee { inbox: to, expires_unix_ms })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
+    use super::super::pending_messages::tests::{message, pending};
     use super::*;
-    use crate::wire::Payload;
-
-    fn message(offset: u64) -> Arc<Publication> {
-        let data = Payload { bytes: Bytes::from_static(b"{}"), is_json: true };
-        let (info, chan_info, tags, trace) = (None, None, Vec::new(), None);
-        Arc::new(Publication { offset, data, info, chan_info, tags, time_unix_ms: 1, trace })
-    }
-
-    fn pending(offset: u64) -> Pending {
-        let asker = Asker { id: 1, ..Asker::NOBODY };
-        Pending {
-            ticket: Ticket(offset as u32),
-            publication: message(offset),
-            retracts: None,
-            voice: Voice::Publish,
-            way: crate::room::way(),
-            given_at: Moment(0),
-            askers: vec![(ShardId(0), asker)],
-            behind: Vec::new(),
-        }
-    }
 
     fn opened(head: u64, tail: std::ops::RangeInclusive<u64>) -> Option<Opened> {
         let tail = tail.map(message).collect();
@@ -353,7 +459,7 @@ mod tests {
         let mut kept = Kept::new(Epoch(9));
         kept.begin_opening();
         assert_eq!(
-            kept.open(answer, 0, Epoch(8)),
+            kept.restore(answer, 0, Epoch(8)),
             Some(Vec::new()),
             "nobody here waited for old messages"
         );
@@ -374,9 +480,9 @@ mod tests {
         kept.give(pending(7));
         assert_eq!(kept.next_offset(), 8);
         assert!(kept.pending_at(5).is_none() && kept.pending_at(8).is_none());
-        assert_eq!(kept.pending_at(7).map(|one| one.publication.offset), Some(7));
-        assert!(kept.take_kept(Ticket(7)).is_none(), "not before the first");
-        assert!(kept.take_kept(Ticket(6)).is_some());
+        assert_eq!(kept.pending_at(7).map(|one| one.offset()), Some(7));
+        assert!(kept.pending.take_first_of(Ticket(7)).is_none(), "not before the first");
+        assert!(kept.pending.take_first_of(Ticket(6)).is_some());
     }
 
     #[test]
@@ -384,10 +490,9 @@ mod tests {
         let mut kept = kept(opened(5, 5..=5));
         kept.give(pending(6));
         kept.give(pending(7));
-        let (given, _) = kept.close(Tick(9));
-        assert_eq!(given.len(), 2);
+        assert_eq!(kept.close(Tick(9)).pending.len(), 2);
         kept.begin_opening();
-        let news = kept.open(opened(6, 5..=6), 0, Epoch(8)).unwrap();
+        let news = kept.restore(opened(6, 5..=6), 0, Epoch(8)).unwrap();
         assert_eq!(news.iter().map(|one| one.offset).collect::<Vec<_>>(), [6]);
         assert_eq!(kept.next_offset(), 7);
     }
@@ -398,7 +503,7 @@ mod tests {
             let mut kept = kept(opened(5, 5..=5));
             kept.close(Tick(9));
             kept.begin_opening();
-            assert_eq!(kept.open(opened(8, first..=8), 0, Epoch(8)), None);
+            assert_eq!(kept.restore(opened(8, first..=8), 0, Epoch(8)), None);
             assert_eq!(kept.next_offset(), 9);
         }
     }
@@ -410,7 +515,7 @@ mod tests {
         kept.give(pending(1));
         kept.close(Tick(0));
         kept.begin_opening();
-        assert_eq!(kept.open(None, 0, Epoch(8)), Some(Vec::new()));
+        assert_eq!(kept.restore(None, 0, Epoch(8)), Some(Vec::new()));
         assert!(!kept.born && kept.next_offset() == 1);
     }
 
@@ -419,7 +524,7 @@ mod tests {
         let mut kept = kept(opened(5, 5..=5));
         kept.close(Tick(0));
         kept.begin_opening();
-        assert_eq!(kept.open(None, 0, Epoch(8)), None, "its members have to hear of it");
+        assert_eq!(kept.restore(None, 0, Epoch(8)), None, "its members have to hear of it");
         assert_eq!(kept.window().position(), crate::wire::Position { offset: 0, epoch: Epoch(8) });
         assert!(kept.is_silent() && !kept.born);
     }
@@ -431,7 +536,7 @@ mod tests {
         kept.give(pending(1));
         kept.close(Tick(0));
         kept.begin_opening();
-        let news = kept.open(opened(1, 1..=1), 0, Epoch(8)).unwrap();
+        let news = kept.restore(opened(1, 1..=1), 0, Epoch(8)).unwrap();
         assert_eq!(news.len(), 1);
     }
 }

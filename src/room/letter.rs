@@ -276,6 +276,21 @@ pub enum Voice {
     },
 }
 
+impl Voice {
+    /// Whether it is said in a conversation of two.
+    pub(super) fn is_direct(self) -> bool {
+        self.parties().is_some()
+    }
+
+    /// The personal channels of the two of a conversation.
+    pub(super) fn parties(self) -> Option<[RoomId; 2]> {
+        match self {
+            Voice::Publish | Voice::Post => None,
+            Voice::Send { from, to, .. } => Some([from, to]),
+        }
+    }
+}
+
 /// A room's name and the rules that hold in it.
 #[derive(Clone, Debug)]
 pub struct Title {
@@ -388,7 +403,86 @@ pub enum Answer {
     Refused(ErrorCode),
 }
 
+/// Whether a question needs to know what was said in its room, and how that is called.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StreamNeed<'a> {
+    /// It does not.
+    None,
+    /// It does, and comes from a member.
+    OfMember,
+    /// It does, and the room may not be in memory.
+    Named(&'a Title),
+}
+
+/// What a question costs that waits.
+const ASK_BYTES: usize = 256;
+
 impl What {
+    /// Whether it needs to know what was said.
+    pub(super) fn stream_need(&self) -> StreamNeed<'_> {
+        let title = match self {
+            What::Subscribe(entry) => Some(&entry.title),
+            What::Publish(draft) => draft.title.as_ref(),
+            What::History(page) => page.title.as_ref(),
+            What::Mark(progress) => progress.title.as_ref(),
+            What::Receipts(page) => page.title.as_ref(),
+            What::Retract(wish) => wish.draft.title.as_ref(),
+            What::Unsubscribe(_)
+            | What::Presence
+            | What::PresenceStats
+            | What::Typing(_)
+            | What::Members(_)
+            | What::Conversations(_)
+            | What::Claim
+            | What::Release
+            | What::Deliver(_) => return StreamNeed::None,
+        };
+        title.map_or(StreamNeed::OfMember, StreamNeed::Named)
+    }
+
+    /// Whether it changes what its room has.
+    pub(super) fn changes_room(&self) -> bool {
+        match self {
+            What::Publish(_) | What::Mark(_) | What::Retract(_) => true,
+            What::Subscribe(_)
+            | What::Unsubscribe(_)
+            | What::Presence
+            | What::PresenceStats
+            | What::History(_)
+            | What::Typing(_)
+            | What::Members(_)
+            | What::Receipts(_)
+            | What::Conversations(_)
+            | What::Claim
+            | What::Release
+            | What::Deliver(_) => false,
+        }
+    }
+
+    /// What it costs while it waits for its room to be read.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        match self {
+            What::Publish(draft) => draft.cost_bytes(),
+            What::Subscribe(entry) => {
+                let chan_info = entry.chan_info.as_ref().map_or(0, |info| info.cost_bytes());
+                ASK_BYTES + entry.info.cost_bytes() + chan_info
+            }
+            What::Unsubscribe(_)
+            | What::Presence
+            | What::PresenceStats
+            | What::History(_)
+            | What::Typing(_)
+            | What::Members(_)
+            | What::Mark(_)
+            | What::Receipts(_)
+            | What::Conversations(_)
+            | What::Retract(_)
+            | What::Claim
+            | What::Release
+            | What::Deliver(_) => ASK_BYTES,
+        }
+    }
+
     /// The answer that says no.
     pub fn refusal(&self, code: ErrorCode) -> Answer {
         match self {

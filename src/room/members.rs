@@ -10,6 +10,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::users::Users;
+use super::{Out, Tell};
 use crate::base::{ConnId, ShardId, Tick};
 use crate::wire::{ClientInfo, Payload};
 
@@ -84,6 +85,11 @@ impl Members {
     /// Shards with at least one subscriber.
     pub fn shards(&self) -> impl Iterator<Item = ShardId> {
         self.counts.iter().map(|&(shard, _)| shard)
+    }
+
+    /// Says something once to each shard with subscribers.
+    pub(super) fn spread(&self, news: &Tell, out: &mut Out) {
+        out.told.extend(self.shards().map(|shard| (shard, news.clone())));
     }
 
     /// How many subscribers each of these shards has.

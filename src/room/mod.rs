@@ -8,27 +8,40 @@
 //! Deliberately absent: sockets, encodings, other nodes of the cluster.
 #![forbid(unsafe_code)]
 
+mod decision;
+mod direct;
+mod epochs;
 mod ids;
 mod inbox;
 mod kept;
 mod letter;
-mod marks;
 mod members;
 mod news;
 mod one;
 mod options;
 mod out;
 mod own_writes;
+mod pending_messages;
+mod presence;
 mod reading;
-mod readings;
+mod receipts;
+mod retractions;
+mod room_context;
+mod room_messages;
+mod room_set;
+mod room_table;
+mod room_timers;
+mod rooms;
+mod said_ids;
 mod silence;
-mod state;
-mod storing;
+mod single_sessions;
+mod store_client;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod typing;
 mod user_rates;
 mod users;
-mod waiting;
 mod way;
 mod window;
 
@@ -39,7 +52,7 @@ pub use letter::{
 };
 pub use options::{Namespace, NewsOf, Options, UserRateLimits, Who, WindowLimits};
 pub use out::{Out, Step};
-pub use state::Rooms;
+pub use rooms::Rooms;
 #[cfg(test)]
 pub use way::tests::way;
 pub use way::{Course, UNKNOWN, Way, ack_key};

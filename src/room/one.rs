@@ -1,181 +1,223 @@
-//! One room on its home shard: its members, its stream, and how long it stays.
+//! One room on its home shard: who comes and goes, and what its parts are.
 //!
-//! Deliberately absent: the other rooms of the shard, and decisions about questions (`state`).
+//! A room knows nothing of the others: what follows elsewhere it says in its context's `out`,
+//! and whether it is still needed is asked by `Rooms`, which drops it.
+//!
+//! Deliberately absent: what is said in it (`room_messages`), and which questions wait for
+//! what (`rooms`, `kept`).
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
-use super::ids::Ids;
-use super::inbox::Inbox;
-use super::kept::{Kept, Phase};
-use super::members::Members;
-use super::news::Crowd;
-use super::user_rates::UserRates;
-use super::window::Window;
-use super::{Answer, Asker, Namespace, Options, Posted, Recovery, Title, Way, Welcome};
-use crate::base::limits::IDS_MS;
-use crate::base::{Bucket, Now, RoomId, ShardId, Tick};
-use crate::wire::{ClientInfo, Epoch, ID_TAG, Position, Publication};
-
-/// How long a room whose messages are on disk stays in memory when nobody is there.
-const REST_MS: u64 = 30_000;
-
-/// A room is looked at as often at least, so that deadlines of rooms that are gone
-/// do not pile up until the oldest message would have been too old.
-pub(super) const SWEEP_MS_MAX: u64 = 300_000;
+use super::decision::{CatchUp, Decision, Leaves, Missed, ReadGoes};
+use super::inbox::{Inbox, InboxRoom};
+use super::members::{Arrival, Member, Members, Seat};
+use super::news::{JoinLeave, is_told_by_user};
+use super::reading::RecoveryRead;
+use super::room_context::RoomContext;
+use super::room_messages::RoomMessages;
+use super::store_client::Asking;
+use super::stream::Stream;
+use super::typing::TypingUsers;
+use super::{Answer, Departure, Entry, Namespace, Options, Recovery, Swap, Tell, Title, Welcome};
+use crate::base::{Now, RoomId};
+use crate::wire::{ClientInfo, ErrorCode, Payload, Publication, chat};
 
 /// One room on its home shard.
 pub(super) struct Room {
-    pub(super) id: RoomId,
-    pub(super) title: Title,
-    pub(super) members: Members,
-    pub(super) stream: Stream,
-    pub(super) rate: Bucket,
-    /// Who was told to be typing a moment ago.
-    pub(super) typing: SmallVec<[(Arc<ClientInfo>, Tick); 1]>,
-    /// Of messages that came with an id.
-    pub(super) ids: Option<Box<Ids>>,
+    messages: RoomMessages,
+    members: Members,
+    typing: TypingUsers,
     /// Of a personal channel: what is known of messages that wait for its user.
-    pub(super) inbox: Option<Box<Inbox>>,
-    /// Of a large room: who came and left since its members were told last.
-    pub(super) crowd: Option<Box<Crowd>>,
-    /// How often whose coming and going was told lately.
-    pub(super) told_of: Option<Box<UserRates>>,
-    /// Since when nobody is here.
-    pub(super) empty_since: Tick,
-    /// The earliest entry of `sweeps` for this room; the end of time for none.
-    pub(super) sweep_at: Tick,
-}
-
-/// What a room remembers of what was said.
-#[derive(Debug)]
-pub(super) enum Stream {
-    /// Nothing; messages have no offsets.
-    None,
-    /// The last messages, in memory.
-    Memory(Window),
-    /// All that the namespace wants, on disk.
-    Kept(Box<Kept>),
+    inbox: Option<Box<Inbox>>,
+    join_leave: JoinLeave,
 }
 
 impl Room {
-    /// What is in memory of its stream.
-    pub(super) fn window(&self) -> Option<&Window> {
-        match &self.stream {
-            Stream::None => None,
-            Stream::Memory(window) => Some(window),
-            Stream::Kept(kept) => Some(kept.window()),
+    /// One that nobody is in yet.
+    pub fn new(id: RoomId, title: Title, stream: Stream, now: Now) -> Room {
+        Room {
+            messages: RoomMessages::new(id, title, stream, now),
+            members: Members::default(),
+            typing: TypingUsers::default(),
+            inbox: None,
+            join_leave: JoinLeave::default(),
         }
     }
 
-    /// Drops what is too old in memory. Returns when the next message will be.
-    pub(super) fn expire(&mut self, now: Now, rules: &Namespace) -> Option<u64> {
-        if let Some(ids) = &mut self.ids {
-            ids.expire(now.unix_ms);
-            if ids.is_empty() {
-                self.ids = None;
+    /// Which.
+    pub fn id(&self) -> RoomId {
+        self.messages.id()
+    }
+
+    /// The rules that hold in it.
+    pub fn rules<'o>(&self, options: &'o Options) -> &'o Namespace {
+        options.rules(self.messages.title())
+    }
+
+    /// Who is in it.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// What is said in it.
+    pub fn messages(&self) -> &RoomMessages {
+        &self.messages
+    }
+
+    /// What is said in it, to change, and who hears that.
+    pub fn said(&mut self) -> (&mut RoomMessages, &Members) {
+        (&mut self.messages, &self.members)
+    }
+
+    /// What of it concerns messages that wait for the user of a personal channel.
+    pub fn inbox(&mut self) -> InboxRoom<'_> {
+        let Room { messages, members, typing, inbox, .. } = self;
+        InboxRoom { id: messages.id(), members, inbox, typing }
+    }
+
+    /// What was told of who comes and goes.
+    pub fn join_leave(&mut self) -> &mut JoinLeave {
+        &mut self.join_leave
+    }
+
+    /// Lets somebody in, when it is known what it missed.
+    pub fn subscribe(&mut self, by: Asking, entry: Entry, cx: &mut RoomContext<'_>) -> Decision {
+        if cx.rules.members_max <= self.members.count() {
+            return Decision::Answered(Answer::Unwelcome(ErrorCode::LimitExceeded));
+        }
+        match self.messages.catch_up(by, entry, cx) {
+            CatchUp::Comes(entry, missed) => self.admit(by, entry, missed, cx),
+            CatchUp::IsRead => Decision::Later,
+            CatchUp::Refused(code) => Decision::Answered(Answer::Unwelcome(code)),
+        }
+    }
+
+    /// A step of what a new member missed has been read; it comes in with the last one.
+    pub fn recover(
+        &mut self,
+        by: Asking,
+        read: RecoveryRead,
+        found: Option<Vec<Arc<Publication>>>,
+        cx: &mut RoomContext<'_>,
+    ) -> ReadGoes {
+        let decision = match self.messages.recover(by, read, found, cx) {
+            CatchUp::IsRead => return ReadGoes::On,
+            CatchUp::Refused(code) => Decision::Answered(Answer::Unwelcome(code)),
+            CatchUp::Comes(entry, missed) => {
+                if cx.rules.members_max <= self.members.count() {
+                    Decision::Answered(Answer::Unwelcome(ErrorCode::LimitExceeded))
+                } else {
+                    self.admit(by, entry, missed, cx)
+                }
             }
-        }
-        match &mut self.stream {
-            Stream::None => None,
-            Stream::Memory(window) => window.expire(now, rules.window_limits()),
-            Stream::Kept(kept) => kept.window_mut().expire(now, rules.window_limits()),
-        }
-    }
-
-    pub(super) fn next_offset(&self) -> u64 {
-        match &self.stream {
-            Stream::None => 0,
-            Stream::Memory(window) => window.next_offset(),
-            Stream::Kept(kept) => kept.next_offset(),
-        }
-    }
-
-    /// The answer to a chat method that said something.
-    pub(super) fn posted(&self, offset: u64, id: &str, way: Option<Way>) -> Answer {
-        let epoch = self.window().map_or(Epoch::FOREIGN, |window| window.position().epoch);
-        let position = Position { offset, epoch };
-        let channel = Arc::clone(&self.title.channel);
-        Answer::Posted(Box::new(Posted { channel, position, id: id.into(), way }))
-    }
-
-    /// Everything behind `since` that is in memory, or `None` when some of it is gone.
-    pub(super) fn missed(&self, since: Position) -> Option<Vec<Arc<Publication>>> {
-        self.window()?.missed(since)
-    }
-
-    pub(super) fn welcome(
-        &self,
-        position: Option<Position>,
-        missed: Option<Option<Vec<Arc<Publication>>>>,
-    ) -> Welcome {
-        let recovery = match &missed {
-            None => Recovery::NotAsked,
-            Some(Some(_)) => Recovery::Whole,
-            Some(None) => Recovery::Lost,
         };
-        let name = Arc::clone(&self.title.channel);
-        Welcome { name, position, missed: missed.flatten().unwrap_or_default(), recovery }
+        decision.tell(self.id(), by, Some(&self.members), cx.out);
+        ReadGoes::Over
     }
 
-    /// When the store is asked again by itself, after it failed: somebody is here, or
-    /// waits elsewhere for what it may have kept.
-    pub(super) fn opens_again_at(&self) -> Option<Tick> {
-        let Stream::Kept(kept) = &self.stream else { return None };
-        match kept.phase() {
-            Phase::Closed { again_at } if !self.members.is_empty() || kept.is_in_doubt() => {
-                Some(again_at)
+    fn admit(
+        &mut self,
+        (shard, asker): Asking,
+        entry: Entry,
+        missed: Missed,
+        cx: &mut RoomContext<'_>,
+    ) -> Decision {
+        self.members.count_in(shard);
+        let welcome = self.welcome(missed, cx);
+        let mut told = None;
+        if cx.rules.lists_members() {
+            let seat = Seat { shard, conn: asker.conn };
+            let came = self.list(seat, entry.info, entry.chan_info, cx.rules);
+            told = came.and_then(|came| self.join_leave.event(&self.members, came, cx));
+        }
+        self.inbox().look_for_waiting(cx);
+        Decision::with(Answer::Subscribed(Box::new(welcome)), told)
+    }
+
+    /// Puts a member on the list. Gives what the others may hear of it.
+    fn list(
+        &mut self,
+        seat: Seat,
+        info: Arc<ClientInfo>,
+        chan_info: Option<Arc<Payload>>,
+        rules: &Namespace,
+    ) -> Option<Tell> {
+        let was_here = is_told_by_user(rules, &info) && self.members.has_user(&info.user);
+        match self.members.list(seat, Arc::clone(&info), chan_info.clone()) {
+            Arrival::Resumed => None,
+            Arrival::Came | Arrival::Replaced(_) if was_here => None,
+            Arrival::Came => Some(Tell::Came(self.id(), info, chan_info)),
+            Arrival::Replaced(before) => {
+                let swap = Swap {
+                    came: info,
+                    came_chan_info: chan_info,
+                    went: before.info,
+                    went_chan_info: before.chan_info,
+                };
+                Some(Tell::Swapped(self.id(), Box::new(swap)))
             }
-            Phase::Closed { .. } | Phase::Opening | Phase::Open => None,
         }
     }
 
-    /// How long it stays when the last member has left.
-    pub(super) fn stays_ms(&self, rules: &Namespace) -> u64 {
-        match &self.stream {
-            Stream::None => 0,
-            Stream::Memory(window) if window.is_silent() => 0,
-            // Ids are remembered here alone.
-            Stream::Memory(_) if self.ids.is_some() => rules.history_age_ms_max.max(IDS_MS),
-            Stream::Memory(_) => rules.history_age_ms_max,
-            Stream::Kept(kept) if kept.is_silent() => 0,
-            Stream::Kept(_) => REST_MS,
+    fn welcome(&self, missed: Missed, cx: &RoomContext<'_>) -> Welcome {
+        let (recovery, missed) = match missed {
+            Missed::NotAsked => (Recovery::NotAsked, Vec::new()),
+            Missed::Lost => (Recovery::Lost, Vec::new()),
+            Missed::Whole(missed) => (Recovery::Whole, missed),
+        };
+        let name = Arc::clone(&self.messages.title().channel);
+        let position = self.messages.position(cx);
+        Welcome { name, position, missed, recovery }
+    }
+
+    /// A member goes, or is away for a while. Gives what the others hear of it.
+    pub fn leave(&mut self, seat: Seat, how: Departure, cx: &mut RoomContext<'_>) -> Option<Tell> {
+        self.members.count_out(seat.shard);
+        let end = cx.now.tick.plus_ms(u64::from(cx.rules.leave_grace_ms));
+        let may_stay = how == Departure::Lost && cx.now.tick < end;
+        if may_stay && self.members.step_away(seat, end) {
+            cx.timers.set_parting(end, cx.slot, seat);
+            return None;
+        }
+        let Member { info, chan_info, .. } = self.members.unlist(seat)?;
+        self.join_leave.event(&self.members, Tell::Went(self.id(), info, chan_info), cx)
+    }
+
+    /// A grace is over; whether it is the member's latest, its list knows. True when it was.
+    pub fn part(&mut self, seat: Seat, cx: &mut RoomContext<'_>) -> bool {
+        let Some(Member { info, chan_info, .. }) = self.members.give_up(seat, cx.now.tick) else {
+            return false;
+        };
+        let went = Tell::Went(self.id(), info, chan_info);
+        if let Some(news) = self.join_leave.event(&self.members, went, cx) {
+            self.members.spread(&news, cx.out);
+        }
+        true
+    }
+
+    /// Tells a large room how many came and left, when it is time to.
+    pub fn tell_of_crowd(&mut self, cx: &mut RoomContext<'_>) {
+        if let Some(counts) = self.join_leave.take_counts(cx.now, &self.members) {
+            let notice = chat::crowd(&self.messages.title().channel, counts);
+            self.members.spread(&Tell::Crowd(self.id(), Arc::new(notice)), cx.out);
         }
     }
 
-    /// Remembers the message's id, if it has one. False when its author has too many.
-    pub(super) fn remember_id(&mut self, publication: &Publication) -> bool {
-        let Some((user, id)) = name_of(publication) else { return true };
-        let ids = self.ids.get_or_insert_default();
-        ids.remember(publication.time_unix_ms, user, id, publication.offset).is_ok()
+    /// A member is writing.
+    pub fn typing(&mut self, info: Arc<ClientInfo>, now: Now) -> Decision {
+        let may_tell = self.typing.may_tell(now.tick, &info);
+        let told = may_tell.then(|| Tell::Typing(self.id(), info));
+        Decision::with(Answer::Noted, told)
     }
 
-    pub(super) fn is_at_rest(&self) -> bool {
-        match &self.stream {
-            Stream::None | Stream::Memory(_) => true,
-            Stream::Kept(kept) => kept.is_at_rest(),
-        }
+    /// Lets pass what has passed, and says whether the room is still needed.
+    pub fn sweep(&mut self, cx: &mut RoomContext<'_>) -> Leaves {
+        self.messages.sweep(&self.members, cx)
     }
 
-    /// Forgets it again.
-    pub(super) fn forget_id(&mut self, publication: &Publication) {
-        if let (Some((user, id)), Some(ids)) = (name_of(publication), &mut self.ids) {
-            ids.forget(user, id);
-        }
+    /// Whether something is still to be told in numbers.
+    #[cfg(test)]
+    pub fn has_counts(&self) -> bool {
+        self.join_leave.has_counts()
     }
-}
-
-/// What makes a message the same as an earlier one: its author's name and its id.
-pub(super) fn name_of(publication: &Publication) -> Option<(&str, &str)> {
-    let user = &publication.info.as_ref()?.user;
-    let id = publication.tag(ID_TAG)?;
-    (!user.is_empty()).then_some((user, id))
-}
-
-/// Who asks, and from which shard.
-pub(super) type Asking = (ShardId, Asker);
-
-pub(super) fn rules<'o>(options: &'o Options, title: &Title) -> &'o Namespace {
-    &options.namespaces[usize::from(title.namespace)]
 }

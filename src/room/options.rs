@@ -3,6 +3,7 @@
 //! Deliberately absent: names, ranges and texts of settings (`config`), and who has which
 //! right (`session::rights`).
 
+use super::Title;
 use crate::base::Rate;
 use crate::metrics::ChatType;
 use crate::store::Durability;
@@ -147,6 +148,11 @@ impl Namespace {
         WindowLimits { count_max: count_max as usize, bytes_max: bytes_max as usize, age_ms_max }
     }
 
+    /// How fast one room takes messages.
+    pub(super) fn publish_rate(&self) -> Rate {
+        Rate { per_s: self.publish_per_s_max, burst: self.publish_per_s_max }
+    }
+
     /// Whether rooms keep a stream of messages with offsets.
     pub fn keeps_history(&self) -> bool {
         0 < self.history_count_max
@@ -218,6 +224,11 @@ impl Default for UserRateLimits {
 }
 
 impl Options {
+    /// The rules that hold under a name.
+    pub(super) fn rules(&self, title: &Title) -> &Namespace {
+        &self.namespaces[usize::from(title.namespace)]
+    }
+
     /// As what messages of a namespace are counted, a group's where there is none.
     pub fn chat_type(&self, namespace: Option<u16>) -> ChatType {
         let rules = namespace.and_then(|index| self.namespaces.get(usize::from(index)));

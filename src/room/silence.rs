@@ -12,8 +12,7 @@
 //! Deliberately absent: rights. Who may not read history has positions of its own under
 //! another seal.
 
-use super::one::{Stream, rules};
-use super::{Answer, HistoryPage, Namespace, Rooms};
+use super::{Answer, HistoryPage, Namespace};
 use crate::base::{Csprng, Now, RoomId, SealKey};
 use crate::store::Durability;
 use crate::wire::{Epoch, ErrorCode, Position, SilentEpoch};
@@ -71,9 +70,33 @@ impl Silence {
         (self.seal(since_unix_ms, room, bound) == seal).then_some(since_unix_ms)
     }
 
+    /// Whether a room in which nothing was said gave this position, and it is still good.
+    pub fn knows(
+        &self,
+        now: Now,
+        room: RoomId,
+        rules: &Namespace,
+        losses_count: u32,
+        since: Position,
+    ) -> bool {
+        let given = self.since_unix_ms(since.epoch, room, rules, losses_count);
+        since.offset == 0 && given.is_some_and(|given| is_good(now, given, rules))
+    }
+
+    /// The history of a room that is not in memory because nothing was said in it.
+    pub fn history(&self, now: Now, id: RoomId, page: &HistoryPage, rules: &Namespace) -> Answer {
+        if page.passage.since.is_some_and(|since| !self.knows(now, id, rules, 0, since)) {
+            return Answer::Refused(ErrorCode::UnrecoverablePosition);
+        }
+        let epoch = self.epoch(now.unix_ms, id, rules, 0);
+        Answer::History(Vec::new(), Position { offset: 0, epoch })
+    }
+
     fn bound(&self, rules: &Namespace, losses_count: u32) -> Bound {
+        if !rules.is_durable() {
+            return Bound::Life(self.life);
+        }
         match rules.durability {
-            _ if !rules.is_durable() => Bound::Life(self.life),
             Durability::Fsync => Bound::Store,
             Durability::Interval => Bound::Losses(losses_count),
             Durability::Memory => Bound::Life(self.life),
@@ -102,71 +125,10 @@ pub(super) fn is_awaited(since_unix_ms: u64, born_unix_ms: u64, age_ms_max: u64)
     since_unix_ms <= born_unix_ms && born_unix_ms - since_unix_ms < age_ms_max
 }
 
-impl Rooms {
-    /// Where a room's stream ends, as its clients are told.
-    pub(super) fn told_position(&self, now: Now, slot: u32) -> Option<Position> {
-        let room = &self.rooms[slot];
-        let window = room.window()?;
-        if !window.is_silent() {
-            return Some(window.position());
-        }
-        let rules = rules(&self.options, &room.title);
-        let until_unix_ms = match &room.stream {
-            Stream::None | Stream::Memory(_) => now.unix_ms,
-            // Its first message has its time, and is not kept yet.
-            Stream::Kept(kept) => kept.silent_until_unix_ms().unwrap_or(now.unix_ms),
-        };
-        let losses_count = losses_count(&room.stream);
-        let epoch = self.silence.epoch(until_unix_ms, room.id, rules, losses_count);
-        Some(Position { offset: 0, epoch })
-    }
-
-    /// A client's position as one of the room's stream: one that was given in silence is
-    /// behind what its client saw of the stream that began then. Foreign if it is of none.
-    pub(super) fn known_position(&self, now: Now, slot: u32, since: Position) -> Position {
-        let room = &self.rooms[slot];
-        let (Some(window), false) = (room.window(), since.epoch.is_stream()) else {
-            return since;
-        };
-        let rules = rules(&self.options, &room.title);
-        let losses_count = losses_count(&room.stream);
-        let given = self.silence.since_unix_ms(since.epoch, room.id, rules, losses_count);
-        let fits = given.is_some_and(|given| match window.is_silent() {
-            true => since.offset == 0 && is_good(now, given, rules),
-            false => is_awaited(given, window.born_unix_ms(), rules.history_age_ms_max),
-        });
-        let epoch = if fits { window.position().epoch } else { Epoch::FOREIGN };
-        Position { epoch, ..since }
-    }
-
-    /// The history of a room that is not in memory because nothing was said in it.
-    pub(super) fn history_of_silence(&self, now: Now, id: RoomId, page: &HistoryPage) -> Answer {
-        let unknown = Answer::Refused(ErrorCode::UnrecoverablePosition);
-        let Some(title) = &page.title else { return unknown };
-        let rules = rules(&self.options, title);
-        let knows = |since: Position| {
-            let given = self.silence.since_unix_ms(since.epoch, id, rules, 0);
-            since.offset == 0 && given.is_some_and(|given| is_good(now, given, rules))
-        };
-        if page.passage.since.is_some_and(|since| !knows(since)) {
-            return unknown;
-        }
-        let epoch = self.silence.epoch(now.unix_ms, id, rules, 0);
-        Answer::History(Vec::new(), Position { offset: 0, epoch })
-    }
-}
-
 /// Whether a position in silence is good where nothing was said since.
 fn is_good(now: Now, given_unix_ms: u64, rules: &Namespace) -> bool {
     // A wall clock that was set back takes nothing from it.
     is_awaited(given_unix_ms, now.unix_ms.max(given_unix_ms), rules.history_age_ms_max)
-}
-
-fn losses_count(stream: &Stream) -> u32 {
-    match stream {
-        Stream::None | Stream::Memory(_) => 0,
-        Stream::Kept(kept) => kept.losses_count(),
-    }
 }
 
 #[cfg(test)]

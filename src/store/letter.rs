@@ -357,6 +357,60 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl Outcome {
+    /// Of `Open`: the channel, and how often the store lost what was not synced.
+    pub fn opened(self) -> Result<(Option<Box<Opened>>, u32), Failure> {
+        let Outcome::Opened(opened, losses_count) = self else { return Err(self.failure()) };
+        Ok((opened, losses_count))
+    }
+
+    /// Of `Append`.
+    pub fn appended(self) -> Result<(), Failure> {
+        let Outcome::Appended = self else { return Err(self.failure()) };
+        Ok(())
+    }
+
+    /// Of `Read`: the messages.
+    pub fn passage(self) -> Result<Vec<Arc<Publication>>, Failure> {
+        let Outcome::Passage(found) = self else { return Err(self.failure()) };
+        Ok(found)
+    }
+
+    /// Of `Marks`: users, and how far they are.
+    pub fn marks(self) -> Result<Vec<(Box<str>, Marks)>, Failure> {
+        let Outcome::Marks(all) = self else { return Err(self.failure()) };
+        Ok(all)
+    }
+
+    /// Of `Conversations`: a page, and what the next one is behind.
+    pub fn conversations(self) -> Result<(Vec<Conversation>, Option<Box<str>>), Failure> {
+        let Outcome::Conversations(all, next) = self else { return Err(self.failure()) };
+        Ok((all, next))
+    }
+
+    /// Of `Pending`: a page of what waits.
+    pub fn pending(self) -> Result<DuePage, Failure> {
+        let Outcome::Pending(due, next) = self else { return Err(self.failure()) };
+        Ok(DuePage { due, next })
+    }
+
+    /// Why the store did not do it.
+    pub fn failure(self) -> Failure {
+        match self {
+            Outcome::Failed(failure) => failure,
+            Outcome::Opened(..)
+            | Outcome::Appended
+            | Outcome::Passage(_)
+            | Outcome::Marked { .. }
+            | Outcome::Behind(_)
+            | Outcome::Marks(_)
+            | Outcome::Conversations(..)
+            | Outcome::Pending(..)
+            | Outcome::Noted => unreachable!("the store answers what it was asked"),
+        }
+    }
+}
+
 /// A channel as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -427,6 +481,15 @@ pub struct Due {
     pub tries_count: u16,
     /// When it is given up, Unix ms.
     pub expires_unix_ms: u64,
+}
+
+/// Messages that wait for their reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DuePage {
+    /// As many as one answer may hold.
+    pub due: Vec<Due>,
+    /// The message that the next page is behind, unless this is the last.
+    pub next: Option<(RoomId, u64)>,
 }
 
 /// Why the store did not do it. What a failed write left behind is known only

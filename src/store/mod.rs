@@ -26,9 +26,9 @@ pub use fault::OpenFault;
 pub use fjall_disk::{FjallDisk, Workers};
 pub use inspect::{Checked, DeadLetter, DumpFault, Finding, Inspection, Loss, Stats, Which};
 pub use letter::{
-    Addressee, Append, Birth, Burial, Cause, Conversation, ConversationsPage, Due, Failure, Flow,
-    Job, JobClass, KnownId, Mark, Marks, MarksPage, Open, Opened, Order, Outcome, PendingPage,
-    Range, Reached, Reply, Request, Requester, Round, Ticket, Try,
+    Addressee, Append, Birth, Burial, Cause, Conversation, ConversationsPage, Due, DuePage,
+    Failure, Flow, Job, JobClass, KnownId, Mark, Marks, MarksPage, Open, Opened, Order, Outcome,
+    PendingPage, Range, Reached, Reply, Request, Requester, Round, Ticket, Try,
 };
 pub use options::{Durability, Options, Retention};
 pub use salvage::{Doubt, Salvaged};

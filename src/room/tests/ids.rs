@@ -40,8 +40,7 @@ impl World {
     /// Whether the room remembers nothing.
     fn has_no_ids(&mut self) -> bool {
         assert!(matches!(self.kept()[..], [_, ..]), "it is in memory");
-        let slot = self.rooms.find(ROOM).unwrap();
-        self.rooms.rooms[slot].ids.is_none()
+        !self.rooms.find(ROOM).unwrap().messages().has_ids()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::base::limits::WAITING_ASKS_MAX;
-use crate::room::one::Stream;
 use crate::store::{Failure, Outcome, Reply};
 
 fn all_of(order: Order) -> What {
@@ -169,10 +168,8 @@ fn whoever_leaves_behind_retractions_is_answered_and_leaves_nothing() {
     for id in asked {
         assert!(world.answer(id).is_some(), "each question has its answer");
     }
-    assert!(world.rooms.find(ROOM).is_some_and(|slot| match &world.rooms.rooms[slot].stream {
-        Stream::Kept(kept) => kept.is_at_rest(),
-        _ => false,
-    }));
+    let room = world.rooms.find(ROOM).expect("its messages are on disk");
+    assert!(room.messages().kept().is_some_and(|kept| kept.is_at_rest()));
 }
 
 #[test]

@@ -5,9 +5,12 @@ use bytes::Bytes;
 use super::*;
 use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace, UserHash};
 use crate::room::way;
-use crate::room::{Asker, NewsOf, Power, Recovery, Retraction, Voice, Welcome};
+use crate::room::{
+    Asker, MembersPage, Namespace, NewsOf, Passage, Power, Recovery, Retraction, Title, Voice,
+    Welcome,
+};
 use crate::store::Durability;
-use crate::wire::{Payload, Position, chat};
+use crate::wire::{ClientInfo, Epoch, Payload, Position, chat};
 
 const ROOM: RoomId = RoomId(9);
 const HOME: ShardId = ShardId(0);
@@ -370,7 +373,7 @@ fn the_newest_connection_of_a_user_wins() {
     world.claim(FAR, 4, What::Claim);
     assert_eq!(replaced(&world), Some((HOME, 3)), "who was replaced releases nothing");
     world.claim(FAR, 4, What::Release);
-    assert!(world.rooms.claims.is_empty());
+    assert!(world.rooms.sessions.is_empty());
 }
 
 #[test]
@@ -567,7 +570,7 @@ fn check_lists(of: NewsOf, join_leave_members_max: u32, loss_percent: u64) {
                 panic!("who is there is no secret");
             };
             let listed = all.iter().map(|(info, _)| name_in_list(of, info)).collect();
-            let crowd = world.rooms.rooms[world.rooms.find(ROOM).unwrap()].crowd.is_some();
+            let crowd = world.rooms.set.find(ROOM).unwrap().has_counts();
             if reader.is_stale || crowd {
                 // In a large room the list is right again with the next numbers.
                 reader = Reader { list: listed, is_stale: crowd };

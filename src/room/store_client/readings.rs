@@ -12,8 +12,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::one::Asking;
-use super::storing::{Awaited, requester};
+use super::awaited::{Asking, Awaited, requester};
 use crate::base::limits::{
     QUESTIONS_IN_LINE_MAX, READINGS_AT_ONCE_MAX, READINGS_IN_LINE_MAX, READINGS_MAX,
 };
@@ -21,7 +20,7 @@ use crate::store::{Flow, Job};
 use crate::wire::ErrorCode;
 
 /// A read that may begin, or stands in line.
-pub(super) type Wanted = (Asking, Awaited, Job);
+pub(in crate::room) type Wanted = (Asking, Awaited, Job);
 
 /// Reads for everybody.
 #[derive(Default)]
@@ -39,7 +38,7 @@ struct ReadingShare {
 
 /// What a read is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReadingClass {
+pub(in crate::room) enum ReadingClass {
     /// What a new member missed: at most one for each of its channels.
     Recovery,
     /// Anything else that a client asks for.

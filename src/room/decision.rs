@@ -1,0 +1,119 @@
+//! What a question to a room comes to, and what follows for whoever asked on its behalf.
+//!
+//! Deliberately absent: how it is decided (`one`).
+
+use std::sync::Arc;
+
+use super::members::Members;
+use super::store_client::Asking;
+use super::{Answer, Ask, Entry, Out, Tell};
+use crate::base::{RoomId, ShardId};
+use crate::wire::{ErrorCode, Publication};
+
+/// What a question comes to now.
+pub(super) enum Decision {
+    /// It is answered later.
+    Later,
+    /// The answer.
+    Answered(Answer),
+    /// The answer, and what everybody hears of it.
+    AnsweredAndTold(Answer, Tell),
+}
+
+/// What a new member asked to recover.
+pub(super) enum Missed {
+    /// Nothing.
+    NotAsked,
+    /// Some of it is gone.
+    Lost,
+    /// All of it.
+    Whole(Vec<Arc<Publication>>),
+}
+
+/// Whether a new member may come in.
+pub(super) enum CatchUp {
+    /// It may, with what it missed.
+    Comes(Entry, Missed),
+    /// What it missed is being read.
+    IsRead,
+    /// It may not.
+    Refused(ErrorCode),
+}
+
+/// Whether the author of a message said it before.
+pub(super) enum Repeat {
+    /// It did not.
+    New,
+    /// It did, and waits for the answer again.
+    Pending,
+    /// It did: the answer of then.
+    Known(Answer),
+}
+
+/// Whether a room is still needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// It is, or may be soon.
+    Stays,
+    /// It is not.
+    Now,
+}
+
+/// What comes of it when the store says what it knows of a room.
+pub(super) enum Reopening {
+    /// It did not look, and is asked again.
+    AsksAgain,
+    /// These do not wait any more.
+    Known(Vec<(ShardId, Ask)>),
+}
+
+/// Whether a read goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadGoes {
+    /// The store was asked for the next step.
+    On,
+    /// All is read.
+    Over,
+}
+
+impl Decision {
+    /// No.
+    pub fn refused(code: ErrorCode) -> Decision {
+        Decision::Answered(Answer::Refused(code))
+    }
+
+    /// An answer, unless it comes later.
+    pub fn of(answer: Option<Answer>) -> Decision {
+        answer.map_or(Decision::Later, Decision::Answered)
+    }
+
+    /// An answer, and what is told of it, if anything is.
+    pub fn with(answer: Answer, told: Option<Tell>) -> Decision {
+        match told {
+            None => Decision::Answered(answer),
+            Some(told) => Decision::AnsweredAndTold(answer, told),
+        }
+    }
+
+    /// Says it: the answer first, and then to these members what they hear of it.
+    pub fn tell(self, room: RoomId, by: Asking, members: Option<&Members>, out: &mut Out) {
+        match self {
+            Decision::Later => (),
+            Decision::Answered(answer) => out.answer(room, by, answer),
+            Decision::AnsweredAndTold(answer, news) => {
+                out.answer(room, by, answer);
+                if let Some(members) = members {
+                    members.spread(&news, out);
+                }
+            }
+        }
+    }
+
+    /// The answer, unless it comes later.
+    pub fn answer(&self) -> Option<&Answer> {
+        match self {
+            Decision::Later => None,
+            Decision::Answered(answer) | Decision::AnsweredAndTold(answer, _) => Some(answer),
+        }
+    }
+}

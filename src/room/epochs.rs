@@ -1,0 +1,50 @@
+//! Numbers that rooms make: epochs of streams that begin, positions in silence, and the
+//! spans of messages that go out once more.
+//!
+//! Deliberately absent: ids of messages, which sessions make.
+
+use super::Way;
+use super::silence::Silence;
+use super::way::ack_key;
+use crate::base::{Csprng, Now, RoomId, SealKey, SpanId, Trace};
+use crate::metrics::ChatType;
+use crate::wire::{Epoch, Publication};
+
+/// What makes numbers for the rooms of a shard.
+pub(super) struct Epochs {
+    ids: Csprng,
+    silence: Silence,
+}
+
+impl Epochs {
+    /// `ids` decides all of them; with `silent_key`, positions in silence are known again.
+    pub fn new(mut ids: Csprng, silent_key: SealKey) -> Epochs {
+        let silence = Silence::new(silent_key, &mut ids);
+        Epochs { ids, silence }
+    }
+
+    /// Positions in rooms in which nothing was said.
+    pub fn silence(&self) -> &Silence {
+        &self.silence
+    }
+
+    /// The epoch of a stream that begins.
+    pub fn fresh(&mut self) -> Epoch {
+        Epoch((self.ids.draw() as u32).max(1).into())
+    }
+
+    /// The way of a message that was said before and goes out once more, or late: what is
+    /// measured begins anew.
+    pub fn way_again(
+        &mut self,
+        now: Now,
+        room: RoomId,
+        said: &Publication,
+        chat_type: ChatType,
+    ) -> Way {
+        let key = ack_key(room, said.offset);
+        let trace = said.trace.unwrap_or_else(|| Trace::made(&mut self.ids));
+        let span = SpanId::made(&mut self.ids);
+        Way { key, ..Way::again(now, trace, span, chat_type) }
+    }
+}

@@ -1,0 +1,207 @@
+//! Messages of one room that the store was given and has not answered, in their order.
+//!
+//! Invariants: their offsets are consecutive; `retracting` knows exactly those of them that
+//! take a message back.
+//!
+//! Deliberately absent: what waits for the room to be read (`kept`), and the store.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::letter::{Ask, Asker, IdSource, Voice};
+use super::store_client::Asking;
+use super::way::Way;
+use super::{Answer, Out};
+use crate::base::{ConnId, Moment, RoomId, ShardId};
+use crate::store::Ticket;
+use crate::wire::Publication;
+
+/// A message that has its place, on its way to where it is kept.
+#[derive(Clone, Debug)]
+pub(super) struct MessageInFlight {
+    /// The message.
+    pub publication: Arc<Publication>,
+    /// Of a retraction: what is left of the message that it takes back.
+    pub retracts: Option<Arc<Publication>>,
+    /// How it was said.
+    pub voice: Voice,
+    /// Who gave it its id, if it has one.
+    pub id_source: IdSource,
+    /// What was measured of it.
+    pub way: Way,
+}
+
+impl MessageInFlight {
+    /// Answers who wait for it.
+    pub fn answer(&self, room: RoomId, askers: Vec<Asking>, answer: &Answer, out: &mut Out) {
+        for by in askers {
+            match &self.retracts {
+                None => out.answer_publish(self.way.chat_type, room, by, answer.clone()),
+                Some(_) => out.answer(room, by, answer.clone()),
+            }
+        }
+    }
+}
+
+/// A message that the store was given.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// The request.
+    pub ticket: Ticket,
+    /// The message.
+    pub message: MessageInFlight,
+    /// When the store was given it.
+    pub given_at: Moment,
+    /// Who wait for it: its author, and again, when it was sent twice.
+    pub askers: Vec<(ShardId, Asker)>,
+    /// What these asked of the room behind it, and want to find it done.
+    pub behind: Vec<(ShardId, Ask)>,
+}
+
+impl Pending {
+    /// Where it stands.
+    pub fn offset(&self) -> u64 {
+        self.message.publication.offset
+    }
+
+    /// Whether this connection waits for it.
+    pub fn is_said_by(&self, shard: ShardId, conn: ConnId) -> bool {
+        self.askers.iter().any(|(on, asker)| *on == shard && asker.conn == conn)
+    }
+}
+
+/// The messages of a room that the store was given and has not answered.
+#[derive(Debug, Default)]
+pub(super) struct PendingMessages {
+    queue: VecDeque<Pending>,
+    /// Messages that those in `queue` take back, and the places of these.
+    retracting: BTreeMap<u64, u64>,
+}
+
+impl PendingMessages {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// True when the store has answered all.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The one that the store answers next.
+    pub fn first(&self) -> Option<&Pending> {
+        self.queue.front()
+    }
+
+    /// The store is given one more.
+    pub fn push(&mut self, pending: Pending) {
+        if let Some(last) = self.queue.back() {
+            assert_eq!(pending.offset(), last.offset() + 1, "offsets are consecutive");
+        }
+        if let Some(left) = &pending.message.retracts {
+            self.retracting.insert(left.offset, pending.offset());
+        }
+        self.queue.push_back(pending);
+    }
+
+    /// Takes the first, if it is that of this request.
+    pub fn take_first_of(&mut self, ticket: Ticket) -> Option<Pending> {
+        let taken = self.queue.pop_front_if(|pending| pending.ticket == ticket)?;
+        if let Some(left) = &taken.message.retracts {
+            self.retracting.remove(&left.offset);
+        }
+        Some(taken)
+    }
+
+    /// Takes all of them.
+    pub fn take_all(&mut self) -> Vec<Pending> {
+        self.retracting.clear();
+        self.queue.drain(..).collect()
+    }
+
+    /// Whether the message of this request is among them.
+    pub fn contains(&self, ticket: Ticket) -> bool {
+        self.queue.iter().any(|pending| pending.ticket == ticket)
+    }
+
+    /// The one at a place.
+    pub fn at(&mut self, offset: u64) -> Option<&mut Pending> {
+        let index = offset.checked_sub(self.queue.front()?.offset())?;
+        self.queue.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// The one that takes back the message with this offset.
+    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut Pending> {
+        let place = *self.retracting.get(&offset)?;
+        self.at(place)
+    }
+
+    /// The latest that this connection waits for.
+    pub fn latest_of(&mut self, shard: ShardId, conn: ConnId) -> Option<&mut Pending> {
+        self.queue.iter_mut().rev().find(|pending| pending.is_said_by(shard, conn))
+    }
+
+    /// The latest that this command waits for.
+    pub fn latest_asked_by(&mut self, by: &(ShardId, Asker)) -> Option<&mut Pending> {
+        self.queue.iter_mut().rev().find(|pending| pending.askers.contains(by))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::wire::Payload;
+
+    /// A message with this offset.
+    pub fn message(offset: u64) -> Arc<Publication> {
+        let data = Payload { bytes: Bytes::from_static(b"{}"), is_json: true };
+        let (info, chan_info, tags, trace) = (None, None, Vec::new(), None);
+        Arc::new(Publication { offset, data, info, chan_info, tags, time_unix_ms: 1, trace })
+    }
+
+    /// The same, given to the store under its offset.
+    pub fn pending(offset: u64) -> Pending {
+        let asker = Asker { id: 1, ..Asker::NOBODY };
+        let message = MessageInFlight {
+            publication: message(offset),
+            retracts: None,
+            voice: Voice::Publish,
+            id_source: IdSource::Server,
+            way: crate::room::way(),
+        };
+        Pending {
+            ticket: Ticket(offset as u32),
+            message,
+            given_at: Moment(0),
+            askers: vec![(ShardId(0), asker)],
+            behind: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn messages_are_answered_in_their_order() {
+        let mut all = PendingMessages::default();
+        all.push(pending(6));
+        all.push(pending(7));
+        assert!(all.at(5).is_none() && all.at(8).is_none());
+        assert_eq!(all.at(7).map(|one| one.offset()), Some(7));
+        assert!(all.take_first_of(Ticket(7)).is_none(), "not before the first");
+        assert!(all.take_first_of(Ticket(6)).is_some());
+        assert_eq!((all.len(), all.contains(Ticket(6)), all.contains(Ticket(7))), (1, false, true));
+    }
+
+    #[test]
+    fn a_retraction_is_found_by_what_it_takes_back_until_it_is_kept() {
+        let mut all = PendingMessages::default();
+        let mut retraction = pending(6);
+        retraction.message.retracts = Some(message(2));
+        all.push(retraction);
+        assert_eq!(all.retraction_of(2).map(|one| one.offset()), Some(6));
+        assert!(all.retraction_of(6).is_none());
+        assert!(all.take_first_of(Ticket(6)).is_some());
+        assert!(all.retraction_of(2).is_none() && all.is_empty());
+    }
+}

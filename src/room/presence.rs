@@ -1,0 +1,48 @@
+//! Answers about who is in a room.
+//!
+//! Deliberately absent: who may ask.
+
+use std::sync::Arc;
+
+use super::members::{Member, Members, Seat};
+use super::{Answer, MembersPage};
+use crate::base::limits::{PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX};
+use crate::wire::ErrorCode;
+
+/// Who is there, unless they are too many for one answer.
+pub(super) fn list(members: &Members) -> Answer {
+    let is_too_large = PRESENCE_CLIENTS_MAX < members.listed_count()
+        || PRESENCE_BYTES_MAX < members.listed().map(Member::bytes).sum();
+    if is_too_large {
+        return Answer::Refused(ErrorCode::LimitExceeded);
+    }
+    let shown = members.listed().map(|one| (Arc::clone(&one.info), one.chan_info.clone()));
+    Answer::Presence(shown.collect())
+}
+
+/// How many are there.
+pub(super) fn stats(members: &Members) -> Answer {
+    Answer::PresenceStats {
+        clients: members.listed_count() as u32,
+        users: members.users_count() as u32,
+    }
+}
+
+/// A page of who is there.
+pub(super) fn page(members: &Members, page: MembersPage) -> Answer {
+    let after = page.after.map(|(shard, conn)| Seat { shard, conn });
+    let mut bytes = 0;
+    let mut listed = members.listed_behind(after);
+    let mut last = None;
+    let mut shown = Vec::new();
+    for (seat, member) in listed.by_ref().take(page.count_max as usize) {
+        bytes += member.bytes();
+        shown.push((Arc::clone(&member.info), member.chan_info.clone()));
+        last = Some((seat.shard, seat.conn));
+        if PRESENCE_BYTES_MAX < bytes {
+            break;
+        }
+    }
+    let next = listed.next().and(last);
+    Answer::Members(shown, next)
+}

@@ -1,0 +1,117 @@
+//! How far users are in channels, and whom they talk with. Rooms remember nothing of it: it is
+//! written and read on disk.
+//!
+//! Deliberately absent: messages that wait until they are acknowledged (`inbox`).
+
+use super::store_client::{Asking, Awaited, ReadingClass, StoreClient, requester};
+use super::{Answer, ConversationsPage, Out, Progress, ReceiptsPage};
+use crate::base::RoomId;
+use crate::store::{self, Failure, Job, Mark, Marks, MarksPage, Outcome, Reached};
+use crate::wire::ErrorCode;
+use crate::wire::chat::Field;
+
+/// A user got, or read, messages. The answer comes later, if there is none now.
+/// `next` is the offset of the message that is said next.
+pub(super) fn mark(
+    room: RoomId,
+    next: u64,
+    by: Asking,
+    progress: Progress,
+    store: &mut StoreClient,
+    out: &mut Out,
+) -> Option<Answer> {
+    let offset = match progress.reached {
+        Reached::Delivered(offset) | Reached::Read(offset) => offset,
+    };
+    // The store may have brought a message to its reader before it said here that
+    // it has it.
+    if next <= offset {
+        return Some(Answer::Wrong(Field::Offset));
+    }
+    if next == 1 {
+        return Some(Answer::Noted); // the store knows nothing of such a channel
+    }
+    if store.is_full() {
+        return Some(Answer::Refused(ErrorCode::TooManyRequests));
+    }
+    let mark = Mark {
+        room,
+        user: progress.info.user.clone(),
+        inbox: progress.inbox,
+        reached: progress.reached,
+    };
+    let awaited = Awaited::Marked(room, by, progress);
+    store.send(requester(Some(by)), awaited, Job::Mark(Box::new(mark)), out);
+    None
+}
+
+/// What a mark came to: the answer, and how far the user is now if that is news.
+pub(super) fn marked(outcome: Outcome) -> (Answer, Option<Marks>) {
+    match outcome {
+        Outcome::Marked { before, after } => (Answer::Noted, (before != after).then_some(after)),
+        Outcome::Behind(_) => (Answer::Wrong(Field::Offset), None),
+        other => (failed(other.failure()), None),
+    }
+}
+
+/// How far everybody is. The answer comes later, if there is none now.
+pub(super) fn receipts(
+    room: RoomId,
+    by: Asking,
+    page: ReceiptsPage,
+    store: &mut StoreClient,
+    out: &mut Out,
+) -> Option<Answer> {
+    let (after, count_max) = (page.after, page.count_max);
+    // One more than asked for tells whether there is another page.
+    let job = Job::Marks(MarksPage { room, after, count_max: count_max + 1 });
+    let awaited = Awaited::Receipts(room, by, count_max);
+    store.want(ReadingClass::Question, by, awaited, job, out).err().map(Answer::Refused)
+}
+
+/// With whom a user talks. The answer comes later, if there is none now.
+pub(super) fn conversations(
+    inbox: RoomId,
+    by: Asking,
+    page: ConversationsPage,
+    store: &mut StoreClient,
+    out: &mut Out,
+) -> Option<Answer> {
+    let ConversationsPage { title: _, user, after, count_max } = page;
+    let page = store::ConversationsPage { inbox, user, after, count_max };
+    let (awaited, job) = (Awaited::Conversations(inbox, by), Job::Conversations(page));
+    store.want(ReadingClass::Question, by, awaited, job, out).err().map(Answer::Refused)
+}
+
+/// A page of so many receipts has been read.
+pub(super) fn receipts_answer(outcome: Outcome, count_max: u32) -> Answer {
+    match outcome.marks() {
+        Ok(mut all) => {
+            let more = (count_max as usize) < all.len();
+            all.truncate(count_max as usize);
+            let next = all.last().filter(|_| more).map(|(user, _)| user.clone());
+            Answer::Receipts(all, next)
+        }
+        Err(failure) => failed(failure),
+    }
+}
+
+/// A page of conversations has been read.
+pub(super) fn conversations_answer(outcome: Outcome) -> Answer {
+    match outcome.conversations() {
+        Ok((all, next)) => Answer::Conversations(all, next),
+        Err(failure) => failed(failure),
+    }
+}
+
+/// The answer when the store did not do it.
+fn failed(failure: Failure) -> Answer {
+    match failure {
+        Failure::Full
+        | Failure::Broken
+        | Failure::Stale
+        | Failure::Damaged
+        | Failure::Abandoned
+        | Failure::Crowded => Answer::Refused(ErrorCode::Internal),
+    }
+}

@@ -1,0 +1,39 @@
+//! Who may take which message back.
+//!
+//! What is taken back leaves a remainder in its place, and a message of its own says so behind
+//! all others, both at once.
+//!
+//! Deliberately absent: how that is kept and told (`one`).
+
+use super::{Answer, Power, Retraction};
+use crate::wire::chat::{self, Field};
+use crate::wire::{ErrorCode, Publication};
+
+/// Whether a message is taken back.
+pub(super) enum Judged {
+    /// It is.
+    May,
+    /// It was taken back before, and stays so.
+    AlreadyGone,
+    /// It is not: the answer that says why.
+    Refused(Answer),
+}
+
+/// Judges a wish to take this message back.
+pub(super) fn judge(wish: &Retraction, message: &Publication) -> Judged {
+    let author = message.info.as_ref().filter(|info| !info.user.is_empty());
+    let is_own = author.is_some_and(|author| {
+        wish.draft.info.as_ref().is_some_and(|info| info.user == author.user)
+    });
+    if !is_own && wish.power == Power::Author {
+        return Judged::Refused(Answer::Refused(ErrorCode::PermissionDenied));
+    }
+    if chat::retracted_offset(message).is_some() {
+        // Who was away would not learn what it said.
+        return Judged::Refused(Answer::Wrong(Field::Offset));
+    }
+    if chat::is_remainder(message) {
+        return Judged::AlreadyGone;
+    }
+    Judged::May
+}

@@ -1,0 +1,598 @@
+//! What is said in a room: how a message gets its place, who hears of it, what of it is in
+//! memory, and what follows when the store has it, or refuses it.
+//!
+//! Deliberately absent: who comes and goes (`one`), and which questions wait for what
+//! (`rooms`, `kept`).
+
+use std::sync::Arc;
+
+use super::decision::{CatchUp, Decision, Leaves, Missed, Reopening, Repeat};
+use super::direct::Talk;
+use super::kept::{ClosedStream, Kept, Phase, Reopened};
+use super::members::Members;
+use super::pending_messages::{MessageInFlight, Pending};
+use super::reading::{
+    RecoveryRead, RecoveryStep, is_on_disk_only, is_young, range_of_one, range_on_disk,
+    recovery_range,
+};
+use super::retractions::{Judged, judge};
+use super::room_context::RoomContext;
+use super::room_timers::{Lifetime, RoomTimers};
+use super::said_ids::SaidIds;
+use super::store_client::{Asking, Purpose, Reading};
+use super::stream::Stream;
+use super::user_rates::UserRates;
+use super::{
+    Answer, Ask, Delivery, Draft, Entry, HistoryPage, IdSource, Namespace, Out, Passage, Posted,
+    Retraction, Step, Tell, Title, Voice, Way, ack_key,
+};
+use crate::base::limits::HISTORY_ANSWER_MAX;
+use crate::base::{Bucket, Moment, Now, RoomId, ShardId, Tick};
+use crate::store::{Failure, Opened, Requester, Ticket};
+use crate::wire::chat::{self, Field};
+use crate::wire::{Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};
+
+/// A room is looked at as often at least, so that deadlines of rooms that are gone
+/// do not pile up until the oldest message would have been too old.
+const SWEEP_MS_MAX: u64 = 300_000;
+
+/// How long after a failure the store is asked again, in ms.
+const AGAIN_MS: u64 = 1_000;
+
+/// What is said in one room.
+pub(super) struct RoomMessages {
+    id: RoomId,
+    title: Title,
+    stream: Stream,
+    rate: Bucket,
+    /// Of messages that came with an id.
+    ids: SaidIds,
+    /// How long they keep the room.
+    lifetime: Lifetime,
+}
+
+impl RoomMessages {
+    /// Nothing was said yet, as far as is known here.
+    pub fn new(id: RoomId, title: Title, stream: Stream, now: Now) -> RoomMessages {
+        RoomMessages {
+            id,
+            title,
+            stream,
+            rate: Bucket::full(),
+            ids: SaidIds::default(),
+            lifetime: Lifetime::new(now.tick),
+        }
+    }
+
+    /// Which room.
+    pub fn id(&self) -> RoomId {
+        self.id
+    }
+
+    /// Its name.
+    pub fn title(&self) -> &Title {
+        &self.title
+    }
+
+    /// Its stream, if it is on disk.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.stream.kept()
+    }
+
+    /// The same, to change.
+    pub fn kept_mut(&mut self) -> Option<&mut Kept> {
+        self.stream.kept_mut()
+    }
+
+    /// Whether nothing is remembered of what is said here.
+    pub fn forgets_all(&self) -> bool {
+        self.stream.window().is_none()
+    }
+
+    /// Where the stream ends, as clients are told.
+    pub fn position(&self, cx: &RoomContext<'_>) -> Option<Position> {
+        self.stream.told_position(self.id, cx)
+    }
+
+    /// Looks for what a new member missed.
+    pub fn catch_up(&mut self, by: Asking, mut entry: Entry, cx: &mut RoomContext<'_>) -> CatchUp {
+        self.expire(cx);
+        entry.since = entry.since.map(|since| self.stream.known_position(self.id, since, cx));
+        let Some(since) = entry.since else { return CatchUp::Comes(entry, Missed::NotAsked) };
+        if let Some(kept) = self.stream.kept_mut()
+            && is_on_disk_only(kept, cx.rules, since)
+        {
+            let range = recovery_range(self.id, kept, since.offset.saturating_add(1));
+            let purpose = Purpose::Recovery(Box::new(entry));
+            let begun = kept.begin_read(Reading::new(self.id, by, purpose), range, cx);
+            return begun.map_or_else(CatchUp::Refused, |()| CatchUp::IsRead);
+        }
+        let missed = self.stream.window().and_then(|window| window.missed(since));
+        CatchUp::Comes(entry, missed.map_or(Missed::Lost, Missed::Whole))
+    }
+
+    /// A step of what a new member missed has been read.
+    pub fn recover(
+        &mut self,
+        by: Asking,
+        read: RecoveryRead,
+        found: Option<Vec<Arc<Publication>>>,
+        cx: &mut RoomContext<'_>,
+    ) -> CatchUp {
+        let kept = self.stream.kept().expect("what was read is on disk");
+        match read.take(self.id, found, kept, cx) {
+            RecoveryStep::Failed => CatchUp::Refused(ErrorCode::Internal),
+            RecoveryStep::Over(entry, missed) => CatchUp::Comes(*entry, missed),
+            RecoveryStep::Next(read, range) => {
+                read.go_on(by, range, cx);
+                CatchUp::IsRead
+            }
+        }
+    }
+
+    /// A message gets its place, and goes to the store where one keeps it.
+    pub fn publish(
+        &mut self,
+        by: Asking,
+        draft: Draft,
+        beginnings: &mut UserRates,
+        cx: &mut RoomContext<'_>,
+    ) -> Decision {
+        if draft.id_source == IdSource::Client {
+            match self.repeat(by, &draft, cx.now) {
+                Repeat::New => (),
+                Repeat::Pending => return Decision::Later,
+                Repeat::Known(answer) => return Decision::Answered(answer),
+            }
+        }
+        if !self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1) {
+            return Decision::refused(ErrorCode::TooManyRequests);
+        }
+        let begins = self.stream.next_offset() == 1;
+        if begins
+            && let Some(info) = &draft.info
+            && !beginnings.take(cx.now.tick, &self.title.tenant, info)
+        {
+            self.sweep_at(cx.now.tick, cx);
+            return Decision::refused(ErrorCode::TooManyRequests);
+        }
+        let (voice, way, id_source) = (draft.voice, draft.way, draft.id_source);
+        let publication = Arc::new(draft.into_publication(cx.now, self.stream.next_offset()));
+        if id_source == IdSource::Client && self.ids.remember(&publication).is_err() {
+            return Decision::refused(ErrorCode::TooManyRequests);
+        }
+        let message = MessageInFlight { publication, retracts: None, voice, id_source, way };
+        match &mut self.stream {
+            Stream::Kept(_) => return Decision::of(self.keep(by, message, cx)),
+            Stream::Memory(window) => {
+                window.push(&message.publication, cx.rules.window_limits());
+                self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
+            }
+            Stream::None => (),
+        }
+        let (answer, way) = self.placed(&message, None, cx);
+        Decision::AnsweredAndTold(answer, Tell::Said(self.id, message.publication, way))
+    }
+
+    /// Gives a message to the store. Its author is answered when it is kept.
+    fn keep(
+        &mut self,
+        by: Asking,
+        message: MessageInFlight,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<Answer> {
+        let kept = self.stream.kept_mut().expect("what is kept is on disk");
+        let refused = kept.append((self.id, &self.title), by, message, cx).err()?;
+        self.ids.forget(&refused);
+        Some(Answer::Refused(ErrorCode::TooManyRequests))
+    }
+
+    /// The author's repeated message, if this is one.
+    fn repeat(&mut self, by: Asking, draft: &Draft, now: Now) -> Repeat {
+        let Some((offset, id)) = self.ids.place_of(draft, now) else { return Repeat::New };
+        if let Some(kept) = self.stream.kept_mut()
+            && let Some(pending) = kept.pending_at(offset)
+        {
+            pending.askers.push(by);
+            return Repeat::Pending;
+        }
+        Repeat::Known(self.posted(offset, id, None))
+    }
+
+    /// A message has its place. Sets off what follows from it elsewhere, and says
+    /// what its author is answered, and how far the message's way goes now.
+    fn placed(
+        &self,
+        message: &MessageInFlight,
+        given_at: Option<Moment>,
+        cx: &mut RoomContext<'_>,
+    ) -> (Answer, Way) {
+        let (room, offset) = (self.id, message.publication.offset);
+        let way = Way { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.way };
+        cx.out.steps.push(Step::Taken { room, offset, way, given_at });
+        self.talk().bring(cx.now, &message.publication, message.voice, way, cx.out);
+        let answer = match message.voice {
+            Voice::Publish => Answer::Published(way),
+            Voice::Post | Voice::Send { .. } => {
+                let id = message.publication.tag(ID_TAG).unwrap_or_default();
+                self.posted(offset, id, Some(way))
+            }
+        };
+        (answer, way)
+    }
+
+    /// The answer to a chat method that said something.
+    fn posted(&self, offset: u64, id: &str, way: Option<Way>) -> Answer {
+        let window = self.stream.window();
+        let epoch = window.map_or(Epoch::FOREIGN, |window| window.position().epoch);
+        let position = Position { offset, epoch };
+        let channel = Arc::clone(&self.title.channel);
+        Answer::Posted(Box::new(Posted { channel, position, id: id.into(), way }))
+    }
+
+    /// Takes a message back, once it is known whose it is.
+    pub fn retract(
+        &mut self,
+        members: &Members,
+        by: Asking,
+        wish: Retraction,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<Answer> {
+        let Some(window) = self.stream.window() else {
+            return Some(Answer::Refused(ErrorCode::NotAvailable));
+        };
+        let head = window.position().offset;
+        if wish.offset == 0 || head < wish.offset {
+            return Some(Answer::Wrong(Field::Offset));
+        }
+        if let Some(message) = window.at(wish.offset) {
+            let message = Arc::clone(message);
+            return self.take_back(members, by, wish, &message, cx);
+        }
+        let Some(kept) = self.stream.kept_mut() else {
+            return Some(Answer::Wrong(Field::Offset));
+        };
+        let range = range_of_one(self.id, wish.offset);
+        let reading = Reading::new(self.id, by, Purpose::Retraction(Box::new(wish)));
+        kept.begin_read(reading, range, cx).err().map(Answer::Refused)
+    }
+
+    /// The message of a retraction has been read, if it is still there.
+    pub fn retract_read(
+        &mut self,
+        members: &Members,
+        by: Asking,
+        wish: Retraction,
+        found: Option<Vec<Arc<Publication>>>,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<Answer> {
+        match found.map(|found| found.into_iter().next()) {
+            Some(Some(message)) => self.take_back(members, by, wish, &message, cx),
+            Some(None) => Some(Answer::Wrong(Field::Offset)),
+            None => Some(Answer::Refused(ErrorCode::Internal)),
+        }
+    }
+
+    /// Takes back a message that is known: its content goes, and a message of its own says
+    /// so behind all others, both at once. What is taken back already stays so.
+    fn take_back(
+        &mut self,
+        members: &Members,
+        by: Asking,
+        wish: Retraction,
+        message: &Publication,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<Answer> {
+        match judge(&wish, message) {
+            Judged::May => (),
+            Judged::AlreadyGone => return Some(Answer::Noted),
+            Judged::Refused(answer) => return Some(answer),
+        }
+        if let Some(kept) = self.stream.kept_mut() {
+            if kept.phase() != Phase::Open {
+                return Some(Answer::Refused(ErrorCode::Internal));
+            }
+            if let Some(pending) = kept.retraction_of(wish.offset) {
+                pending.askers.push(by);
+                return None;
+            }
+        }
+        if !self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1) {
+            return Some(Answer::Refused(ErrorCode::TooManyRequests));
+        }
+        let draft = wish.draft;
+        let (voice, way, id_source) = (draft.voice, draft.way, IdSource::Server);
+        let publication = Arc::new(draft.into_publication(cx.now, self.stream.next_offset()));
+        let left = Arc::new(chat::remainder(message));
+        let retracts = Some(Arc::clone(&left));
+        let message = MessageInFlight { publication, retracts, voice, id_source, way };
+        match &mut self.stream {
+            Stream::Kept(_) => return self.keep(by, message, cx),
+            Stream::Memory(window) => {
+                window.replace(&left);
+                window.push(&message.publication, cx.rules.window_limits());
+            }
+            Stream::None => return Some(Answer::Refused(ErrorCode::NotAvailable)),
+        }
+        self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
+        let (_, way) = self.placed(&message, None, cx);
+        cx.out.answer(self.id, by, Answer::Noted);
+        let said = Tell::Said(self.id, Arc::clone(&message.publication), way);
+        members.spread(&said, cx.out);
+        self.tell_of_retraction(members, left.offset, &message, cx.out);
+        None
+    }
+
+    /// A message is gone, as another one says that has its place: who is here now hears
+    /// of it by a notice, too.
+    fn tell_of_retraction(
+        &self,
+        members: &Members,
+        offset: u64,
+        retraction: &MessageInFlight,
+        out: &mut Out,
+    ) {
+        let user = retraction.publication.info.as_ref().map_or("", |info| &info.user);
+        let notice: Arc<Payload> = Arc::new(chat::retracted(&self.title.channel, offset, user));
+        members.spread(&Tell::Notice(self.id, Arc::clone(&notice)), out);
+        self.talk().tell_of_retraction(&notice, retraction.voice, out);
+    }
+
+    /// What of it concerns the two of a conversation.
+    pub fn talk(&self) -> Talk<'_> {
+        Talk { room: self.id, title: &self.title }
+    }
+
+    /// A part of what was said.
+    pub fn history(
+        &mut self,
+        by: Asking,
+        page: &HistoryPage,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<Answer> {
+        let passage = page.passage;
+        let mut passage = Passage { limit: passage.limit.min(HISTORY_ANSWER_MAX), ..passage };
+        self.expire(cx);
+        passage.since = passage.since.map(|since| self.stream.known_position(self.id, since, cx));
+        let Some(window) = self.stream.window() else {
+            return Some(Answer::Refused(ErrorCode::NotAvailable));
+        };
+        if passage.since.is_some_and(|since| since.epoch != window.position().epoch) {
+            return Some(Answer::Refused(ErrorCode::UnrecoverablePosition));
+        }
+        let kept = self.stream.kept();
+        let range = kept.and_then(|kept| range_on_disk(self.id, kept, cx.rules, passage));
+        if let (Some(range), Some(kept)) = (range, self.stream.kept_mut()) {
+            let reading = Reading::new(self.id, by, Purpose::History);
+            return kept.begin_read(reading, range, cx).err().map(Answer::Refused);
+        }
+        let publications = self.stream.window()?.read(passage).unwrap_or_default();
+        let position = self.stream.told_position(self.id, cx)?;
+        Some(Answer::History(publications, position))
+    }
+
+    /// A part of what was said has been read.
+    pub fn history_read(
+        &self,
+        found: Option<Vec<Arc<Publication>>>,
+        cx: &RoomContext<'_>,
+    ) -> Answer {
+        let (Some(mut found), Some(window)) = (found, self.stream.window()) else {
+            return Answer::Refused(ErrorCode::Internal);
+        };
+        found.retain(|one| is_young(cx.now, one, cx.rules.history_age_ms_max));
+        Answer::History(found, window.position())
+    }
+
+    /// The store says what it knows of the room, whoever wanted to know.
+    pub fn on_opened(
+        &mut self,
+        members: &Members,
+        by: Requester,
+        opened: Result<(Option<Box<Opened>>, u32), Failure>,
+        cx: &mut RoomContext<'_>,
+    ) -> Reopening {
+        let failure = match opened {
+            Ok((opened, losses_count)) => {
+                let waiting = self.reopen(members, opened.map(|opened| *opened), losses_count, cx);
+                return Reopening::Known(waiting);
+            }
+            Err(failure) => failure,
+        };
+        let kept = self.stream.kept_mut().expect("what is opened is on disk");
+        let is_abandoned = failure == Failure::Abandoned;
+        if is_abandoned && kept.open_for_next(self.id, by, cx) {
+            return Reopening::AsksAgain;
+        }
+        let again_ms = if is_abandoned { 0 } else { AGAIN_MS };
+        self.give_up(cx.now.tick.plus_ms(again_ms), ErrorCode::Internal, cx);
+        Reopening::Known(Vec::new())
+    }
+
+    /// It is known again what the store has. Gives who waited for that.
+    fn reopen(
+        &mut self,
+        members: &Members,
+        mut opened: Option<Opened>,
+        losses_count: u32,
+        cx: &mut RoomContext<'_>,
+    ) -> Vec<(ShardId, Ask)> {
+        let fresh = cx.epochs.fresh();
+        self.ids = SaidIds::restored(opened.as_mut());
+        let kept = self.stream.kept_mut().expect("what is opened is on disk");
+        let reopened = kept.on_opened(opened, losses_count, fresh);
+        if reopened.news.is_none() {
+            members.spread(&Tell::Lost(self.id), cx.out);
+            for to in reopened.addressees() {
+                cx.out.deliver(to, Delivery::Stored);
+            }
+        }
+        let Reopened { news, doubtful, waiting, .. } = reopened;
+        for publication in news.into_iter().flatten() {
+            let letter = doubtful.iter().find(|(offset, _)| *offset == publication.offset);
+            let chat_type = cx.rules.chat_type();
+            let way = cx.epochs.way_again(cx.now, self.id, &publication, chat_type);
+            if let Some(&(_, voice)) = letter {
+                self.talk().bring(cx.now, &publication, voice, way, cx.out);
+            }
+            members.spread(&Tell::Said(self.id, publication, way), cx.out);
+        }
+        waiting
+    }
+
+    /// The store has a message: who waits for it is answered, and the others hear it. Gives
+    /// what was asked behind it; `None` when it was given up before.
+    pub fn on_appended(
+        &mut self,
+        members: &Members,
+        ticket: Ticket,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<Vec<(ShardId, Ask)>> {
+        let kept = self.stream.kept_mut().expect("what was appended is on disk");
+        let pending = kept.on_appended(ticket, cx.rules.window_limits())?;
+        let Pending { message, given_at, askers, behind, .. } = pending;
+        cx.store.end_append(&message.publication, &askers);
+        let (answer, way) = self.placed(&message, Some(given_at), cx);
+        let answer = if message.retracts.is_none() { answer } else { Answer::Noted };
+        message.answer(self.id, askers, &answer, cx.out);
+        let said = Tell::Said(self.id, Arc::clone(&message.publication), way);
+        members.spread(&said, cx.out);
+        if let Some(left) = &message.retracts {
+            self.tell_of_retraction(members, left.offset, &message, cx.out);
+        }
+        Some(behind)
+    }
+
+    /// The store refused a message. False when that was given up before.
+    pub fn on_append_failed(
+        &mut self,
+        ticket: Ticket,
+        failure: Failure,
+        cx: &mut RoomContext<'_>,
+    ) -> bool {
+        let is_pending = self.stream.kept().is_some_and(|kept| kept.is_pending(ticket));
+        if is_pending {
+            let now = cx.now.tick;
+            let (again_at, code) = match failure {
+                // Nothing was written, and what is there may be read at once.
+                Failure::Full | Failure::Stale => (now, ErrorCode::Internal),
+                Failure::Crowded => (now, ErrorCode::TooManyRequests),
+                Failure::Broken | Failure::Damaged | Failure::Abandoned => {
+                    (now.plus_ms(AGAIN_MS), ErrorCode::Internal)
+                }
+            };
+            self.give_up(again_at, code, cx);
+        }
+        is_pending
+    }
+
+    /// It is not known any more what the store has of this room: who waits for it is
+    /// told to try again, with this code, and it is read anew, from `again_at` on.
+    fn give_up(&mut self, again_at: Tick, code: ErrorCode, cx: &mut RoomContext<'_>) {
+        let kept = self.stream.kept_mut().expect("what is given up is on disk");
+        let ClosedStream { pending, mut waiting } = kept.close(again_at);
+        for Pending { message, askers, behind, .. } in pending {
+            waiting.extend(behind);
+            cx.store.end_append(&message.publication, &askers);
+            self.ids.forget(&message.publication);
+            cx.out.steps.push(Step::Refused { room: self.id, way: message.way });
+            message.answer(self.id, askers, &Answer::Refused(code), cx.out);
+        }
+        for (from, ask) in waiting {
+            cx.store.end_wait(from, &ask);
+            cx.out.refuse(from, &ask, code);
+        }
+        self.sweep_at(again_at, cx);
+    }
+
+    /// Drops what is too old in memory. Returns when the next message will be.
+    fn expire(&mut self, cx: &RoomContext<'_>) -> Option<u64> {
+        self.ids.expire(cx.now);
+        self.stream.expire(cx.now, cx.rules)
+    }
+
+    /// The room is looked at before its messages that were said until now are too old.
+    pub fn sweep_when_old(&mut self, cx: &mut RoomContext<'_>) {
+        let age_ms = cx.rules.history_age_ms_max.min(SWEEP_MS_MAX);
+        self.sweep_at(cx.now.tick.plus_ms(age_ms), cx);
+    }
+
+    /// Lets the room be swept at `at`, or before.
+    fn sweep_at(&mut self, at: Tick, cx: &mut RoomContext<'_>) {
+        cx.timers.set_sweep(&mut self.lifetime, cx.slot, at);
+    }
+
+    /// Lets pass what has passed, and says when to look again.
+    pub fn sweep(&mut self, members: &Members, cx: &mut RoomContext<'_>) -> Leaves {
+        let now = cx.now.tick;
+        if !self.lifetime.begin_sweep(now) {
+            return Leaves::Stays;
+        }
+        if self.opens_again_at(members).is_some_and(|again_at| again_at <= now) {
+            let kept = self.stream.kept_mut().expect("what is opened is on disk");
+            kept.open(self.id, None, cx);
+        }
+        let next_unix_ms = self.expire(cx);
+        let leaves_at = self.lifetime.leaves_at(self.stays_ms(cx.rules));
+        // Messages in memory only keep their room; those on disk do not.
+        let has_messages = self.stream.lives_in_memory() && next_unix_ms.is_some();
+        let is_unused = members.is_empty() && self.stream.is_at_rest() && leaves_at <= now;
+        if is_unused && !has_messages {
+            return Leaves::Now;
+        }
+        let wait_ms = |at: u64| at.saturating_sub(cx.now.unix_ms).min(SWEEP_MS_MAX);
+        let message = next_unix_ms.map(|at| now.plus_ms(wait_ms(at)));
+        let empty = members.is_empty().then(|| leaves_at.max(now.plus_ms(1_000)));
+        let again_at = self.opens_again_at(members);
+        if let Some(at) = [message, empty, again_at].into_iter().flatten().min() {
+            self.sweep_at(at, cx);
+        }
+        Leaves::Stays
+    }
+
+    /// When the store is asked again by itself, after it failed: somebody is here, or
+    /// waits elsewhere for what it may have kept.
+    fn opens_again_at(&self, members: &Members) -> Option<Tick> {
+        let kept = self.stream.kept()?;
+        match kept.phase() {
+            Phase::Closed { again_at } if !members.is_empty() || kept.is_in_doubt() => {
+                Some(again_at)
+            }
+            Phase::Closed { .. } | Phase::Opening | Phase::Open => None,
+        }
+    }
+
+    /// Somebody left, or something is over. An empty room without a stream goes at once, and
+    /// so does one in which nothing was said; one with a stream stays as long as its messages
+    /// would, so that who comes back finds its position; one on disk stays for a moment.
+    pub fn leaves(
+        &mut self,
+        members: &Members,
+        now: Now,
+        rules: &Namespace,
+        slot: u32,
+        timers: &mut RoomTimers,
+    ) -> Leaves {
+        if !members.is_empty() {
+            return Leaves::Stays;
+        }
+        self.lifetime.begin_empty(now.tick);
+        let stays_ms = self.stays_ms(rules);
+        if stays_ms == 0 {
+            return Leaves::Now;
+        }
+        timers.set_sweep(&mut self.lifetime, slot, now.tick.plus_ms(stays_ms));
+        Leaves::Stays
+    }
+
+    /// How long it stays when the last member has left.
+    fn stays_ms(&self, rules: &Namespace) -> u64 {
+        self.stream.stays_ms(rules, self.ids.stay_ms())
+    }
+
+    /// Whether ids of messages are remembered.
+    #[cfg(test)]
+    pub fn has_ids(&self) -> bool {
+        !self.ids.is_empty()
+    }
+}

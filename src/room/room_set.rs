@@ -1,0 +1,179 @@
+//! The rooms of one shard, and all that they share: their rules, deadlines, requests of the
+//! store, and numbers. Whoever decides something about one room visits it here.
+//!
+//! Invariant: a room without members, history in memory, grace and anything under way is
+//! gone.
+//!
+//! Deliberately absent: questions and answers (`rooms`).
+
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use super::decision::Leaves;
+use super::epochs::Epochs;
+use super::one::Room;
+use super::room_context::RoomContext;
+use super::room_table::RoomTable;
+use super::room_timers::RoomTimers;
+use super::store_client::StoreClient;
+use super::stream::Stream;
+use super::{Answer, HistoryPage, Options, Out, Tell, Title};
+use crate::base::{Csprng, Now, RoomId, SealKey, Tick};
+
+/// The rooms of one shard, and all that they share.
+pub(super) struct RoomSet {
+    options: Arc<Options>,
+    table: RoomTable,
+    timers: RoomTimers,
+    store: StoreClient,
+    epochs: Epochs,
+}
+
+impl RoomSet {
+    /// No rooms yet.
+    pub fn new(now: Now, options: Arc<Options>, ids: Csprng, silent_key: SealKey) -> RoomSet {
+        RoomSet {
+            options,
+            table: RoomTable::default(),
+            timers: RoomTimers::new(now),
+            store: StoreClient::default(),
+            epochs: Epochs::new(ids, silent_key),
+        }
+    }
+
+    /// How many rooms there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// All rooms.
+    pub fn iter(&self) -> impl Iterator<Item = &Room> {
+        self.table.iter()
+    }
+
+    /// What holds for all of them.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Requests that the store has not answered.
+    pub fn requests_count(&self) -> usize {
+        self.store.requests_count()
+    }
+
+    /// What is asked of the store.
+    pub fn store(&mut self) -> &mut StoreClient {
+        &mut self.store
+    }
+
+    /// When rooms are looked at again.
+    pub fn timers(&mut self) -> &mut RoomTimers {
+        &mut self.timers
+    }
+
+    /// When rooms are looked at next.
+    pub fn next_wake(&self) -> Option<Tick> {
+        self.timers.next()
+    }
+
+    /// The slot of a room, if it is here.
+    pub fn slot_of(&self, id: RoomId) -> Option<u32> {
+        self.table.find(id)
+    }
+
+    /// A room, if it is here.
+    pub fn find(&self, id: RoomId) -> Option<&Room> {
+        self.slot_of(id).map(|slot| &self.table[slot])
+    }
+
+    /// The room in a slot, and all else that it may use; `None` for a slot without a room.
+    pub fn at<'r>(
+        &'r mut self,
+        now: Now,
+        slot: u32,
+        out: &'r mut Out,
+    ) -> Option<(&'r mut Room, RoomContext<'r>)> {
+        let RoomSet { options, table, timers, store, epochs } = self;
+        let room = table.at_mut(slot)?;
+        let rules = room.rules(options);
+        Some((room, RoomContext { now, slot, options, rules, timers, store, epochs, out }))
+    }
+
+    /// The same, of a room that is here.
+    pub fn visit<'r>(
+        &'r mut self,
+        now: Now,
+        slot: u32,
+        out: &'r mut Out,
+    ) -> (&'r mut Room, RoomContext<'r>) {
+        self.at(now, slot, out).expect("only a room that is here is visited")
+    }
+
+    /// The slot of a room, which is made if it is not here; `None` where there is no room
+    /// for one more.
+    pub fn enter(&mut self, now: Now, id: RoomId, title: &Title) -> Option<u32> {
+        if let Some(slot) = self.slot_of(id) {
+            return Some(slot);
+        }
+        if self.options.rooms_max as usize <= self.table.len() {
+            return None;
+        }
+        let stream = Stream::of(self.options.rules(title), self.epochs.fresh());
+        Some(self.table.insert(Room::new(id, title.clone(), stream, now)))
+    }
+
+    /// Drops a room that is not needed any more.
+    pub fn remove(&mut self, slot: u32) {
+        self.table.remove(slot);
+    }
+
+    /// Somebody left, or something is over: drops the room, if it is not needed any more.
+    pub fn after_leaving(&mut self, now: Now, slot: u32) {
+        let RoomSet { options, table, timers, .. } = self;
+        let room = &mut table[slot];
+        let rules = room.rules(options);
+        let (messages, members) = room.said();
+        if messages.leaves(members, now, rules, slot, timers) == Leaves::Now {
+            table.remove(slot);
+        }
+    }
+
+    /// The same, of a room that may have gone already.
+    pub fn rest(&mut self, now: Now, slot: u32, id: RoomId) {
+        if self.slot_of(id) == Some(slot) {
+            self.after_leaving(now, slot);
+        }
+    }
+
+    /// Members of a room did not hear of one that came or went.
+    pub fn on_news_lost(&mut self, now: Now, id: RoomId, lost: &Tell) {
+        if let Some(slot) = self.slot_of(id) {
+            self.table[slot].join_leave().count(now, lost, slot, &mut self.timers);
+        }
+    }
+
+    /// The history of a room that is not here because nothing was said in it.
+    pub fn history_of_silence(
+        &self,
+        now: Now,
+        id: RoomId,
+        title: &Title,
+        page: &HistoryPage,
+    ) -> Answer {
+        self.epochs.silence().history(now, id, page, self.options.rules(title))
+    }
+}
+
+impl Index<u32> for RoomSet {
+    type Output = Room;
+
+    fn index(&self, slot: u32) -> &Room {
+        &self.table[slot]
+    }
+}
+
+impl IndexMut<u32> for RoomSet {
+    fn index_mut(&mut self, slot: u32) -> &mut Room {
+        &mut self.table[slot]
+    }
+}

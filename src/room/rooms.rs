@@ -1,0 +1,600 @@
+//! All rooms whose home is one shard: every question and every answer of the store enters
+//! here, and goes to the room that it is about.
+//!
+//! A room is made by the first question that needs it, and removed when nobody is in it and
+//! nothing of it is in memory or under way.
+//!
+//! Invariants: every ask gets one answer, some of them when the store has given its own; a
+//! message is answered and told to others only when the store has it, where one keeps it;
+//! what was given in one room is answered in its order.
+//!
+//! Deliberately absent: what is decided in a room (`one`, `room_messages`), and which rooms
+//! there are (`room_set`).
+
+use std::sync::Arc;
+
+use super::decision::{Decision, Leaves, ReadGoes, Reopening};
+use super::letter::StreamNeed;
+use super::members::{Members, Seat};
+use super::one::Room;
+use super::out::publish_result;
+use super::presence;
+use super::reading::RecoveryRead;
+use super::receipts;
+use super::room_set::RoomSet;
+use super::single_sessions::SingleSessions;
+use super::store_client::{Asking, Awaited, Purpose, Reading};
+use super::user_rates::UserRates;
+use super::{
+    Answer, Ask, Asker, ConversationsPage, Delivery, Departure, Draft, Entry, HistoryPage, Options,
+    Out, Progress, ReceiptsPage, Retraction, Step, Tell, What,
+};
+use crate::base::limits::BEGINNERS_MAX;
+use crate::base::{Csprng, Now, RoomId, SealKey, ShardId, Tick};
+use crate::store::{Outcome, Reply, Requester, Round, Ticket};
+use crate::wire::ErrorCode;
+use crate::wire::chat::Field;
+
+/// All rooms whose home is one shard.
+pub struct Rooms {
+    set: RoomSet,
+    sessions: SingleSessions,
+    /// Who begins rooms.
+    beginnings: UserRates,
+    /// Who is in a room that is not here.
+    nobody: Members,
+}
+
+impl Rooms {
+    /// No rooms yet. `ids` decides epochs and spans; with `silent_key`, the same on all
+    /// shards and in all lives of a store, positions in silent rooms are known again.
+    pub fn new(now: Now, options: Arc<Options>, ids: Csprng, silent_key: SealKey) -> Rooms {
+        let begun_rooms = options.user_rates.begun_rooms;
+        Rooms {
+            set: RoomSet::new(now, options, ids, silent_key),
+            sessions: SingleSessions::default(),
+            beginnings: UserRates::new(begun_rooms, BEGINNERS_MAX),
+            nobody: Members::default(),
+        }
+    }
+
+    /// How many rooms live here.
+    pub fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    /// True when no room lives here.
+    pub fn is_empty(&self) -> bool {
+        self.set.len() == 0
+    }
+
+    /// How many members of which room sit on which shard.
+    pub fn members(&self) -> impl Iterator<Item = (RoomId, ShardId, u32)> {
+        self.set.iter().flat_map(|room| {
+            room.members().counts().map(|(shard, count)| (room.id(), shard, count))
+        })
+    }
+
+    /// A room's name, if it is here.
+    pub fn name(&self, room: RoomId) -> Option<&str> {
+        self.set.find(room).map(|room| &*room.messages().title().channel)
+    }
+
+    /// How many members of a room sit on a shard.
+    pub fn members_on(&self, room: RoomId, shard: ShardId) -> u64 {
+        self.set.find(room).map_or(0, |room| u64::from(room.members().count_on(shard)))
+    }
+
+    /// Requests that the store has not answered.
+    pub fn requests_count(&self) -> usize {
+        self.set.requests_count()
+    }
+
+    /// A room, if it is here.
+    #[cfg(test)]
+    pub(super) fn find(&self, id: RoomId) -> Option<&Room> {
+        self.set.find(id)
+    }
+
+    /// The only way in for questions. Total: every question gets one answer, and
+    /// the answer stands in `out` before what the question set off.
+    pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) {
+        let ask = self.wait_for_stream(now, from, ask, out);
+        if let Some(ask) = ask.and_then(|ask| self.wait_for_own(now, from, ask, out)) {
+            self.decide(now, from, ask, out);
+        }
+    }
+
+    /// Gives a question back that can be decided now. One about a stream that is not
+    /// known yet waits, or is refused where too many do.
+    fn wait_for_stream(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) -> Option<Ask> {
+        let slot = match ask.what.stream_need() {
+            StreamNeed::None => return Some(ask),
+            StreamNeed::OfMember => self.set.slot_of(ask.room),
+            StreamNeed::Named(title) => match self.set.slot_of(ask.room) {
+                Some(slot) => Some(slot),
+                None if self.set.options().rules(title).is_durable() => {
+                    self.set.enter(now, ask.room, title)
+                }
+                None => None,
+            },
+        };
+        // Without a room, or without room for it, whoever decides says so.
+        let Some(slot) = slot else { return Some(ask) };
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        match room.said().0.kept_mut() {
+            Some(kept) => kept.wait_until_known(from, ask, &mut cx),
+            None => Some(ask),
+        }
+    }
+
+    /// Gives a question back that can be decided now. One about what was said waits for
+    /// what its own connection said before, or is refused where too many wait.
+    fn wait_for_own(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) -> Option<Ask> {
+        let Some(slot) = self.set.slot_of(ask.room) else { return Some(ask) };
+        let (room, cx) = self.set.visit(now, slot, out);
+        let Some(kept) = room.said().0.kept_mut() else { return Some(ask) };
+        let Some(behind) = kept.behind_own(from, &ask) else { return Some(ask) };
+        if cx.store.begin_wait(from, &ask) {
+            behind.push((from, ask));
+        } else {
+            cx.out.refuse(from, &ask, ErrorCode::TooManyRequests);
+        }
+        None
+    }
+
+    /// Decides a question about a room of which all is known.
+    fn decide(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) {
+        let Ask { room, asker, what } = ask;
+        let (by, seat) = ((from, asker), Seat { shard: from, conn: asker.conn });
+        let decision = match what {
+            What::Subscribe(entry) => self.subscribe(now, room, by, *entry, out),
+            What::Unsubscribe(departure) => self.unsubscribe(now, room, seat, departure, out),
+            What::Publish(draft) => self.publish(now, room, by, *draft, out),
+            What::Presence => Decision::Answered(presence::list(self.members_of(room))),
+            What::PresenceStats => Decision::Answered(presence::stats(self.members_of(room))),
+            What::Members(page) => Decision::Answered(presence::page(self.members_of(room), page)),
+            What::History(page) => Decision::of(self.history(now, room, by, &page, out)),
+            What::Typing(info) => match self.set.slot_of(room) {
+                Some(slot) => self.set[slot].typing(info, now),
+                None => Decision::Answered(Answer::Noted),
+            },
+            What::Mark(progress) => Decision::of(self.mark(room, by, *progress, out)),
+            What::Receipts(page) => Decision::of(self.receipts(room, by, *page, out)),
+            What::Conversations(page) => Decision::of(self.conversations(room, by, *page, out)),
+            What::Retract(wish) => Decision::of(self.retract(now, room, by, *wish, out)),
+            What::Claim => {
+                out.answer(room, by, Answer::Noted);
+                if let Some(old) = self.sessions.claim(room, seat) {
+                    out.told.push((old.shard, Tell::Replaced(old.conn)));
+                }
+                Decision::Later
+            }
+            What::Release => {
+                self.sessions.release(room, seat);
+                Decision::Answered(Answer::Noted)
+            }
+            What::Deliver(delivery) => {
+                self.deliver(now, room, *delivery, out);
+                Decision::Answered(Answer::Noted)
+            }
+        };
+        // It may be gone by now, and nobody hears of it then.
+        decision.tell(room, by, self.set.find(room).map(Room::members), out);
+    }
+
+    fn subscribe(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        by: Asking,
+        entry: Entry,
+        out: &mut Out,
+    ) -> Decision {
+        let Some(slot) = self.set.enter(now, id, &entry.title) else {
+            return Decision::Answered(Answer::Unwelcome(ErrorCode::Internal));
+        };
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        room.subscribe(by, entry, &mut cx)
+    }
+
+    fn unsubscribe(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        seat: Seat,
+        how: Departure,
+        out: &mut Out,
+    ) -> Decision {
+        let Some(slot) = self.set.slot_of(id) else {
+            return Decision::Answered(Answer::Unsubscribed);
+        };
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        let news = room.leave(seat, how, &mut cx);
+        self.set.after_leaving(now, slot);
+        Decision::with(Answer::Unsubscribed, news)
+    }
+
+    fn publish(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        by: Asking,
+        draft: Draft,
+        out: &mut Out,
+    ) -> Decision {
+        let chat_type = draft.way.chat_type;
+        let slot = match &draft.title {
+            Some(title) => self.set.enter(now, id, title),
+            None => self.set.slot_of(id),
+        };
+        let decision = match slot {
+            Some(slot) => self.publish_in(now, slot, by, draft, out),
+            None => Decision::refused(ErrorCode::Internal),
+        };
+        out.published.extend(decision.answer().map(|answer| (chat_type, publish_result(answer))));
+        decision
+    }
+
+    fn publish_in(
+        &mut self,
+        now: Now,
+        slot: u32,
+        by: Asking,
+        draft: Draft,
+        out: &mut Out,
+    ) -> Decision {
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        let (messages, members) = room.said();
+        let decision = messages.publish(by, draft, &mut self.beginnings, &mut cx);
+        if let Decision::AnsweredAndTold(..) = &decision
+            && messages.forgets_all()
+            && members.is_empty()
+        {
+            self.set.remove(slot);
+        }
+        decision
+    }
+
+    /// Who is in a room: nobody, where it is not here.
+    fn members_of(&self, id: RoomId) -> &Members {
+        self.set.find(id).map_or(&self.nobody, Room::members)
+    }
+
+    fn history(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        by: Asking,
+        page: &HistoryPage,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        if let Some(slot) = self.set.slot_of(id) {
+            let (room, mut cx) = self.set.visit(now, slot, out);
+            return room.said().0.history(by, page, &mut cx);
+        }
+        let Some(title) = &page.title else {
+            return Some(Answer::Refused(ErrorCode::UnrecoverablePosition));
+        };
+        Some(self.set.history_of_silence(now, id, title, page))
+    }
+
+    fn mark(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        progress: Progress,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        let kept = self.set.find(id).and_then(|room| room.messages().kept());
+        match kept.map(|kept| kept.next_offset()) {
+            Some(next) => receipts::mark(id, next, by, progress, self.set.store(), out),
+            None => Some(Answer::Refused(ErrorCode::NotAvailable)),
+        }
+    }
+
+    fn receipts(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        page: ReceiptsPage,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        match self.set.find(id).and_then(|room| room.messages().kept()) {
+            Some(_) => receipts::receipts(id, by, page, self.set.store(), out),
+            None => Some(Answer::Refused(ErrorCode::NotAvailable)),
+        }
+    }
+
+    /// With whom a user talks: the store knows, whether or not the user is here.
+    fn conversations(
+        &mut self,
+        id: RoomId,
+        by: Asking,
+        page: ConversationsPage,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        if !self.set.options().has_store() {
+            return Some(Answer::Refused(ErrorCode::NotAvailable));
+        }
+        receipts::conversations(id, by, page, self.set.store(), out)
+    }
+
+    fn retract(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        by: Asking,
+        wish: Retraction,
+        out: &mut Out,
+    ) -> Option<Answer> {
+        let Some(slot) = self.set.slot_of(id) else {
+            return Some(Answer::Wrong(Field::Offset));
+        };
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        let (messages, members) = room.said();
+        messages.retract(members, by, wish, &mut cx)
+    }
+
+    /// Something for the user of this personal channel.
+    fn deliver(&mut self, now: Now, inbox: RoomId, delivery: Delivery, out: &mut Out) {
+        let slot = self.set.slot_of(inbox);
+        let is_here = slot.is_some_and(|slot| self.set[slot].members().count() != 0);
+        if let Delivery::Message(..) = &delivery
+            && !is_here
+        {
+            out.steps.push(Step::Waits);
+        }
+        // Who has no connection finds it at the next one.
+        let Some(slot) = slot else { return };
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        room.inbox().deliver(delivery, &mut cx);
+    }
+
+    /// Lets pass what has passed: old messages, graces, empty rooms. At most
+    /// `max` of each; the rest at the next call.
+    pub fn tick(&mut self, now: Now, max: usize, out: &mut Out) {
+        self.beginnings.tick(now.tick);
+        for (slot, seat) in self.set.timers().take_partings(now.tick, max) {
+            if let Some((room, mut cx)) = self.set.at(now, slot, out)
+                && room.part(seat, &mut cx)
+            {
+                self.set.after_leaving(now, slot);
+            }
+        }
+        for slot in self.set.timers().take_sweeps(now.tick, max) {
+            if let Some((room, mut cx)) = self.set.at(now, slot, out)
+                && room.sweep(&mut cx) == Leaves::Now
+            {
+                self.set.remove(slot);
+            }
+        }
+        for slot in self.set.timers().take_scans(now.tick, max) {
+            if let Some((room, mut cx)) = self.set.at(now, slot, out) {
+                room.inbox().scan(&mut cx);
+                room.tell_of_crowd(&mut cx);
+            }
+        }
+    }
+
+    /// When `tick` should be called next.
+    pub fn next_wake(&self) -> Option<Tick> {
+        self.set.next_wake()
+    }
+
+    /// News of members did not reach a shard, because its lane was full. Its members'
+    /// lists are wrong from here on, so they are told the numbers soon, as in a large
+    /// room, and read the list anew.
+    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
+        let (Tell::Came(id, ..) | Tell::Went(id, ..) | Tell::Swapped(id, _) | Tell::Crowd(id, _)) =
+            lost
+        else {
+            return;
+        };
+        self.set.on_news_lost(now, *id, lost);
+    }
+
+    /// A connection is gone: what would be read for it is not.
+    pub fn abandon(&mut self, now: Now, shard: ShardId, asker: Asker, out: &mut Out) {
+        let by = (shard, asker);
+        let Some(line) = self.set.store().withdraw(by) else { return };
+        for (_, awaited, _) in line {
+            self.answer_abandoned(now, awaited, out);
+        }
+        self.set.store().abandon(by, out);
+    }
+
+    /// Each question has its answer, also one of which nobody hears.
+    fn answer_abandoned(&mut self, now: Now, awaited: Awaited, out: &mut Out) {
+        let gone = ErrorCode::NotAvailable;
+        match awaited {
+            Awaited::Read(reading) => {
+                let Reading { room, by, purpose, .. } = *reading;
+                match purpose {
+                    Purpose::Recovery(_) => out.answer(room, by, Answer::Unwelcome(gone)),
+                    Purpose::History => out.answer(room, by, Answer::Refused(gone)),
+                    Purpose::Retraction(_) => {
+                        out.answer(room, by, Answer::Refused(gone));
+                        self.refuse_behind_read(room, by, out);
+                    }
+                }
+                self.let_room_go(now, room);
+            }
+            Awaited::Receipts(room, by, _) | Awaited::Conversations(room, by) => {
+                out.answer(room, by, Answer::Refused(gone));
+            }
+            Awaited::Opened(..)
+            | Awaited::Kept(..)
+            | Awaited::Marked(..)
+            | Awaited::Pending(_)
+            | Awaited::Done => unreachable!("these stand in no line"),
+        }
+    }
+
+    /// The store answers. Like `handle`, the only way in.
+    pub fn on_reply(&mut self, now: Now, reply: Reply, out: &mut Out) {
+        let Reply { ticket, outcome } = reply;
+        match self.set.store().take(ticket) {
+            Awaited::Opened(room, by) => self.on_opened(now, room, by, outcome, out),
+            Awaited::Kept(room, round) => self.on_kept(now, room, (round, ticket), outcome, out),
+            Awaited::Read(reading) => self.on_read(now, *reading, outcome, out),
+            Awaited::Marked(id, by, progress) => {
+                let (answer, news) = receipts::marked(outcome);
+                if let (Some(marks), Some(room)) = (news, self.set.find(id)) {
+                    room.messages().talk().tell_of_marks(&progress, marks, out);
+                }
+                out.answer(id, by, answer);
+            }
+            Awaited::Receipts(room, by, count_max) => {
+                out.answer(room, by, receipts::receipts_answer(outcome, count_max));
+                self.set.store().end_reading(by, out);
+            }
+            Awaited::Conversations(room, by) => {
+                out.answer(room, by, receipts::conversations_answer(outcome));
+                self.set.store().end_reading(by, out);
+            }
+            Awaited::Pending(inbox) => {
+                // When nobody is there any more, it waits on.
+                if let Some(slot) = self.set.slot_of(inbox) {
+                    let (room, mut cx) = self.set.visit(now, slot, out);
+                    room.inbox().on_pending(outcome, &mut cx);
+                }
+            }
+            Awaited::Done => (),
+        }
+    }
+
+    fn on_opened(&mut self, now: Now, id: RoomId, by: Requester, outcome: Outcome, out: &mut Out) {
+        let slot = self.set.slot_of(id).expect("a room stays while the store is asked");
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        let (messages, members) = room.said();
+        let waiting = match messages.on_opened(members, by, outcome.opened(), &mut cx) {
+            Reopening::AsksAgain => return,
+            Reopening::Known(waiting) => waiting,
+        };
+        for (from, ask) in waiting {
+            self.set.store().end_wait(from, &ask);
+            if let Some(ask) = self.wait_for_own(now, from, ask, out) {
+                self.decide(now, from, ask, out);
+            }
+        }
+        self.set.rest(now, slot, id);
+    }
+
+    fn on_kept(
+        &mut self,
+        now: Now,
+        id: RoomId,
+        (round, ticket): (Round, Ticket),
+        outcome: Outcome,
+        out: &mut Out,
+    ) {
+        let appended = outcome.appended();
+        if appended.is_err() {
+            self.set.store().on_append_failed(round);
+        }
+        // What was given up before is found when the room is read again.
+        let Some(slot) = self.set.slot_of(id) else { return };
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        let (messages, members) = room.said();
+        match appended {
+            Ok(()) => {
+                let Some(behind) = messages.on_appended(members, ticket, &mut cx) else { return };
+                self.decide_behind(now, behind, out);
+                let (room, mut cx) = self.set.visit(now, slot, out);
+                room.said().0.sweep_when_old(&mut cx);
+            }
+            Err(failure) => {
+                if !messages.on_append_failed(ticket, failure, &mut cx) {
+                    return;
+                }
+            }
+        }
+        self.set.rest(now, slot, id);
+    }
+
+    fn on_read(&mut self, now: Now, reading: Reading, outcome: Outcome, out: &mut Out) {
+        let Reading { room: id, by, purpose, found, bytes } = reading;
+        self.set.store().release_found(bytes);
+        let slot = self.set.slot_of(id).expect("a room stays while it is read");
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        let read = outcome.passage().ok();
+        match purpose {
+            Purpose::History => {
+                let answer = room.messages().history_read(read, &cx);
+                out.answer(id, by, answer);
+            }
+            Purpose::Retraction(wish) => {
+                let (messages, members) = room.said();
+                let answer = messages.retract_read(members, by, *wish, read, &mut cx);
+                if let Some(answer) = answer {
+                    out.answer(id, by, answer);
+                }
+                self.set.store().end_reading(by, out);
+                self.handle_behind_read(now, slot, by, out);
+                return self.let_room_go(now, id);
+            }
+            Purpose::Recovery(entry) => {
+                let recovery = RecoveryRead { entry, found, bytes };
+                if room.recover(by, recovery, read, &mut cx) == ReadGoes::On {
+                    return;
+                }
+            }
+        }
+        self.set.store().end_reading(by, out);
+        self.let_room_go(now, id);
+    }
+
+    /// The store has a message, and what was asked behind it is decided, in its order: what
+    /// one of these changes is waited for by those behind it.
+    fn decide_behind(&mut self, now: Now, behind: Vec<(ShardId, Ask)>, out: &mut Out) {
+        let mut decided: Vec<Asking> = Vec::new();
+        for (from, ask) in behind {
+            let Ask { room, asker, .. } = ask;
+            let mut own = decided.iter().rev().filter(|by| (by.0, by.1.conn) == (from, asker.conn));
+            if let Some(slot) = self.set.slot_of(room)
+                && let Some(kept) = self.set[slot].said().0.kept_mut()
+                && let Some(by) = own.find(|by| kept.behind(by).is_some())
+                && let Some(behind) = kept.behind(by)
+            {
+                behind.push((from, ask));
+                continue;
+            }
+            self.set.store().end_wait(from, &ask);
+            decided.push((from, asker));
+            self.decide(now, from, ask, out);
+        }
+    }
+
+    /// The message of a retraction has been read, and the retraction is decided. What was
+    /// asked behind it waits for what else its connection says, or is decided: meanwhile
+    /// it may have become unknown what the store has.
+    fn handle_behind_read(&mut self, now: Now, slot: u32, by: Asking, out: &mut Out) {
+        let kept = self.set[slot].said().0.kept_mut().expect("what was read is on disk");
+        for (from, ask) in kept.end_retraction_read(by) {
+            self.set.store().end_wait(from, &ask);
+            self.handle(now, from, ask, out);
+        }
+    }
+
+    /// Whoever asked is gone: the message of its retraction is not read, and what it asked
+    /// behind that is for nobody.
+    fn refuse_behind_read(&mut self, id: RoomId, by: Asking, out: &mut Out) {
+        let slot = self.set.slot_of(id).expect("a room stays while it is read");
+        let kept = self.set[slot].said().0.kept_mut().expect("what is read is on disk");
+        for (from, ask) in kept.end_retraction_read(by) {
+            self.set.store().end_wait(from, &ask);
+            out.refuse(from, &ask, ErrorCode::NotAvailable);
+        }
+    }
+
+    /// A read of this room is over.
+    fn let_room_go(&mut self, now: Now, id: RoomId) {
+        let slot = self.set.slot_of(id).expect("a room stays while it is read");
+        self.set[slot].said().0.kept_mut().expect("what was read is on disk").end_read();
+        self.set.rest(now, slot, id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! The only connections of users who may have one: the newest one counts.
+//!
+//! Deliberately absent: who may have one only, and how the one before it is closed.
+
+use std::collections::BTreeMap;
+
+use super::members::Seat;
+use crate::base::RoomId;
+
+/// The only connections of users, by their personal channels.
+#[derive(Debug, Default)]
+pub(super) struct SingleSessions(BTreeMap<RoomId, Seat>);
+
+impl SingleSessions {
+    /// A connection is its user's only one from now on. Gives the one before it.
+    pub fn claim(&mut self, inbox: RoomId, seat: Seat) -> Option<Seat> {
+        self.0.insert(inbox, seat).filter(|&old| old != seat)
+    }
+
+    /// A connection is gone, if it was the only one.
+    pub fn release(&mut self, inbox: RoomId, seat: Seat) {
+        if self.0.get(&inbox) == Some(&seat) {
+            self.0.remove(&inbox);
+        }
+    }
+
+    /// Whether nobody has an only connection here.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ConnId, ShardId};
+
+    #[test]
+    fn the_newest_connection_counts_and_only_it_can_leave() {
+        let seat = |slot| Seat { shard: ShardId(1), conn: ConnId { slot, generation: 0 } };
+        let mut sessions = SingleSessions::default();
+        assert_eq!(sessions.claim(RoomId(1), seat(1)), None);
+        assert_eq!(sessions.claim(RoomId(1), seat(1)), None, "asked twice");
+        assert_eq!(sessions.claim(RoomId(1), seat(2)), Some(seat(1)));
+        sessions.release(RoomId(1), seat(1));
+        assert!(!sessions.is_empty(), "it was not the only one any more");
+        sessions.release(RoomId(1), seat(2));
+        assert!(sessions.is_empty());
+    }
+}

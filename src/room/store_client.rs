@@ -1,0 +1,177 @@
+//! What the rooms of a shard ask of the store: requests under way, whose turn each takes, and
+//! how much may wait for it.
+//!
+//! Invariants: every request has one entry in `tickets` until it is answered, so those sent
+//! are those answered and those there; what waits is counted once, and for its user.
+//!
+//! Deliberately absent: what follows from an answer (`rooms`), and the store itself.
+
+use std::collections::VecDeque;
+
+use self::readings::{Readings, Wanted};
+use self::waiting::{Load, Waiting};
+use super::{Ask, Out};
+use crate::base::limits::{READINGS_BYTES_MAX, STORE_REQUESTS_MAX};
+use crate::base::{ShardId, Slab};
+use crate::store::{Append, Job, Request, Requester, Round, Ticket};
+use crate::wire::{ErrorCode, Publication};
+
+mod awaited;
+mod readings;
+mod waiting;
+
+pub(super) use self::awaited::{Asking, Awaited, Purpose, Reading, requester};
+pub(super) use self::readings::ReadingClass;
+
+/// Requests under way, and what is remembered of each.
+#[derive(Default)]
+pub(super) struct StoreClient {
+    tickets: Slab<Awaited>,
+    sent_count: u64,
+    answered_count: u64,
+    round: Round,
+    /// Questions that wait for a stream to be known, and messages that the store was given.
+    waiting: Waiting,
+    /// Reads for clients.
+    readings: Readings,
+    /// What recoveries that are under way have found so far.
+    found_bytes: usize,
+}
+
+impl StoreClient {
+    /// Requests that the store has not answered.
+    pub fn requests_count(&self) -> usize {
+        self.tickets.len()
+    }
+
+    /// Whether the store has to answer some before more is asked for clients.
+    pub fn is_full(&self) -> bool {
+        STORE_REQUESTS_MAX <= self.tickets.len()
+    }
+
+    /// Asks the store, in the flow of `by`.
+    pub fn send(&mut self, by: Requester, awaited: Awaited, job: Job, out: &mut Out) -> Ticket {
+        let ticket = Ticket(self.tickets.insert(awaited));
+        self.sent_count += 1;
+        self.check_balance();
+        out.requests.push(Request { ticket, round: self.round, by, job });
+        ticket
+    }
+
+    /// Gives the store a message to keep; it waits for that.
+    pub fn append(&mut self, by: Asking, append: Append, out: &mut Out) -> Ticket {
+        let by = requester(Some(by));
+        self.waiting.add(by.flow(), load_of(&append.publication));
+        let awaited = Awaited::Kept(append.room, self.round);
+        self.send(by, awaited, Job::Append(Box::new(append)), out)
+    }
+
+    /// The store answers a request: what that was for.
+    pub fn take(&mut self, ticket: Ticket) -> Awaited {
+        let awaited = self.tickets.remove(ticket.0);
+        let awaited = awaited.expect("the store answers each request once");
+        self.answered_count += 1;
+        self.check_balance();
+        awaited
+    }
+
+    fn check_balance(&self) {
+        let under_way_count = self.tickets.len() as u64;
+        assert_eq!(self.sent_count, self.answered_count + under_way_count, "none is lost");
+    }
+
+    /// A message was refused that was given in this round: what is given from now on is given
+    /// knowing that.
+    pub fn on_append_failed(&mut self, round: Round) {
+        if round == self.round {
+            self.round = Round(round.0 + 1);
+        }
+    }
+
+    /// Whether there is room for one more question that waits; it is counted then.
+    pub fn begin_wait(&mut self, from: ShardId, ask: &Ask) -> bool {
+        let flow = requester(Some((from, ask.asker))).flow();
+        let load = Load { asks_count: 1, bytes: ask.what.waiting_bytes() };
+        let has_room = self.waiting.has_room_for(flow, load);
+        if has_room {
+            self.waiting.add(flow, load);
+        }
+        has_room
+    }
+
+    /// A question is decided, or refused.
+    pub fn end_wait(&mut self, from: ShardId, ask: &Ask) {
+        let flow = requester(Some((from, ask.asker))).flow();
+        self.waiting.remove(flow, Load { asks_count: 1, bytes: ask.what.waiting_bytes() });
+    }
+
+    /// Whether the store may be given this message of somebody's.
+    pub fn has_room_for(&self, by: Asking, publication: &Publication) -> bool {
+        let flow = requester(Some(by)).flow();
+        self.waiting.has_room_for(flow, load_of(publication)) && !self.is_full()
+    }
+
+    /// A message waits for the store no more; the first who asked for it is its author.
+    pub fn end_append(&mut self, publication: &Publication, askers: &[Asking]) {
+        let flow = requester(askers.first().copied()).flow();
+        self.waiting.remove(flow, load_of(publication));
+    }
+
+    /// Asks the store for a client, as soon as it is the client's turn.
+    pub fn want(
+        &mut self,
+        class: ReadingClass,
+        by: Asking,
+        awaited: Awaited,
+        job: Job,
+        out: &mut Out,
+    ) -> Result<(), ErrorCode> {
+        let begins = self.readings.want(class, (by, awaited, job))?;
+        self.begin_reading(begins, out);
+        Ok(())
+    }
+
+    /// A read for a client is over: its next one begins.
+    pub fn end_reading(&mut self, by: Asking, out: &mut Out) {
+        let next = self.readings.end(by);
+        self.begin_reading(next, out);
+    }
+
+    fn begin_reading(&mut self, wanted: Option<Wanted>, out: &mut Out) {
+        if let Some((by, awaited, job)) = wanted {
+            self.send(requester(Some(by)), awaited, job, out);
+        }
+    }
+
+    /// A connection is gone: gives what stood in line for it. `None` when nothing can be
+    /// under way for it; else the store is told, too, by `abandon`.
+    pub fn withdraw(&mut self, by: Asking) -> Option<VecDeque<Wanted>> {
+        self.readings.abandon(by)
+    }
+
+    /// The store needs to read nothing more for a connection that is gone.
+    pub fn abandon(&mut self, by: Asking, out: &mut Out) {
+        let gone = requester(Some(by));
+        self.send(Requester::NOBODY, Awaited::Done, Job::Abandon(gone), out);
+    }
+
+    /// A recovery goes on with what it has found so far.
+    pub fn hold_found(&mut self, bytes: usize) {
+        self.found_bytes += bytes;
+    }
+
+    /// Its next step has come: it holds that no more.
+    pub fn release_found(&mut self, bytes: usize) {
+        self.found_bytes -= bytes;
+    }
+
+    /// Whether all recoveries together may hold so much more.
+    pub fn may_hold(&self, bytes: usize) -> bool {
+        self.found_bytes + bytes <= READINGS_BYTES_MAX
+    }
+}
+
+/// What a message costs while it waits for the store.
+fn load_of(publication: &Publication) -> Load {
+    Load { asks_count: 0, bytes: publication.cost_bytes() }
+}

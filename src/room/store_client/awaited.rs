@@ -1,0 +1,73 @@
+//! What is remembered of a request until the store answers it, and whose turn it takes.
+//!
+//! Deliberately absent: what follows from an answer (`rooms`).
+
+use std::sync::Arc;
+
+use super::super::{Asker, Entry, Progress, Retraction};
+use crate::base::{RoomId, ShardId};
+use crate::store::{Requester, Round};
+use crate::wire::Publication;
+
+/// Who asks, and from which shard.
+pub(in crate::room) type Asking = (ShardId, Asker);
+
+/// What an answer of the store is for.
+pub(in crate::room) enum Awaited {
+    /// A room is read, for whoever needed it first.
+    Opened(RoomId, Requester),
+    /// A message is kept that was given in this round.
+    Kept(RoomId, Round),
+    /// A part of a stream is read.
+    Read(Box<Reading>),
+    /// A user got on.
+    Marked(RoomId, Asking, Progress),
+    /// A page of so many receipts.
+    Receipts(RoomId, Asking, u32),
+    /// A page of conversations.
+    Conversations(RoomId, Asking),
+    /// A page of what waits for a user.
+    Pending(RoomId),
+    /// Nobody waits.
+    Done,
+}
+
+/// A read of the store in steps.
+pub(in crate::room) struct Reading {
+    /// Of which room.
+    pub room: RoomId,
+    /// For whom.
+    pub by: Asking,
+    /// What for.
+    pub purpose: Purpose,
+    /// What has come so far, in the order asked for.
+    pub found: Vec<Arc<Publication>>,
+    /// What that costs.
+    pub bytes: usize,
+}
+
+/// What is read.
+pub(in crate::room) enum Purpose {
+    /// What a new member missed, up to what is in memory.
+    Recovery(Box<Entry>),
+    /// A part of the history.
+    History,
+    /// One message, to see whose it is.
+    Retraction(Box<Retraction>),
+}
+
+impl Reading {
+    /// One that begins.
+    pub fn new(room: RoomId, by: Asking, purpose: Purpose) -> Reading {
+        Reading { room, by, purpose, found: Vec::new(), bytes: 0 }
+    }
+}
+
+/// Whose turn a read of the store takes.
+pub(in crate::room) fn requester(by: Option<Asking>) -> Requester {
+    by.map_or(Requester::NOBODY, |(shard, Asker { conn, user, .. })| Requester {
+        shard,
+        conn,
+        user,
+    })
+}
