@@ -1,40 +1,45 @@
 //! From the connect command to its answer: who the peer is, and the
 //! subscriptions that the server makes for it.
+//!
+//! Deliberately absent: when it is looked at (`machine`), and a fresh token (`refresh`).
 
 use std::sync::Arc;
 
+use super::access::reader;
 use super::backlog::Backlog;
+use super::command_out::CommandOut;
+use super::heartbeat::Heartbeat;
 use super::identity::{Birth, Peer};
 use super::names::{INBOX_NAMESPACE, Kind, namespace_of};
-use super::position_seal::{Owner, Reader, Since, seal};
-use super::state::Context;
-use super::target::reader;
-use super::{Fault, Outcome};
-use crate::auth::{Allow, Claims, Remedy};
+use super::position_seal::{Owner, Since, subscribe_result};
+use super::subscriptions::Subscriptions;
+use super::tokens::{Denial, authenticate, json_payload, left_s};
+use super::{Context, Effect, Fault, Outcome, Passage};
+use crate::auth::Allow;
 use crate::base::{ClientId, RoomId, Tick};
-use crate::metrics::Agent;
-use crate::room::{Entry, Title, Welcome};
+use crate::metrics::{Agent, HandshakeStage, Histogram};
+use crate::room::{Answer as Told, Entry, Title, Welcome, What};
 use crate::wire::{
-    Answer, ClientInfo, ConnectRequest, ConnectResult, ErrorCode, Payload, Position,
+    Answer, ClientInfo, Command, ConnectRequest, ConnectResult, Encoding, ErrorCode,
     SubscribeRequest, SubscribeResult,
 };
 
 /// A connect command that waits for rooms.
 #[derive(Debug)]
-pub struct Connecting {
+pub(super) struct Connecting {
     /// The command.
-    pub id: u32,
+    id: u32,
     /// Who it is.
-    pub peer: Peer,
+    peer: Peer,
     /// Subscriptions by the server, in the order of the token.
-    pub wanted: Vec<Wanted>,
+    wanted: Vec<Wanted>,
     /// Commands that came meanwhile, encoded again: SDKs send connect and
     /// subscribe in one frame.
-    pub held: Backlog,
+    held: Backlog,
     /// When the upgrade was done.
-    pub since: Tick,
+    since: Tick,
     /// What the messages cost that are in `wanted`.
-    pub recovery_bytes: usize,
+    recovery_bytes: usize,
 }
 
 /// One subscription that the server makes.
@@ -48,15 +53,6 @@ pub struct Wanted {
     pub since: Option<Since>,
     /// What the home said; `None` until it did.
     pub welcome: Option<Welcome>,
-}
-
-/// Why a connect command fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// The client may do something about it.
-    Refuse(ErrorCode),
-    /// It is over.
-    Close(Fault),
 }
 
 /// What the client's program is: what its `User-Agent` said, or, where that said
@@ -73,43 +69,6 @@ pub fn agent(by_header: Agent, sdk: &str) -> Agent {
     }
 }
 
-/// What a token says, or what holds without one.
-pub fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Denial> {
-    if token.is_empty() {
-        let open = cx.options.insecure || cx.options.anonymous;
-        return if open {
-            Ok(Claims::default())
-        } else {
-            Err(Denial::Refuse(ErrorCode::Unauthorized))
-        };
-    }
-    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault.remedy() {
-        Remedy::FreshToken => Denial::Refuse(ErrorCode::TokenExpired),
-        Remedy::Patience => Denial::Refuse(ErrorCode::TooManyRequests),
-        Remedy::None => Denial::Close(Fault::InvalidToken),
-    })
-}
-
-/// The peer that the claims describe, and what the server subscribes it to.
-pub fn admit(
-    cx: &mut Context<'_>,
-    id: u32,
-    request: &ConnectRequest<'_>,
-    claims: Claims,
-    birth: Birth,
-) -> Result<Connecting, Denial> {
-    let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
-    let client = ClientId::from_random(cx.chance.ids.draw_u128());
-    let info = ClientInfo { user: claims.user, client, conn_info };
-    let counted_as = cx.options.tenants.of(&claims.tenant);
-    let mut peer =
-        Peer::new(info, claims.expires_at_unix_s, claims.tenant, counted_as, claims.caps);
-    peer.birth = birth;
-    let wanted = wanted(cx, &peer, claims.channels, &request.subs)?;
-    let (held, since) = (Backlog::default(), cx.now.tick);
-    Ok(Connecting { id, peer, wanted, held, since, recovery_bytes: 0 })
-}
-
 /// The subscriptions that the server makes for a peer: those that its token names, and
 /// its inbox. `subs` says what the client had of them before.
 pub fn wanted(
@@ -118,14 +77,14 @@ pub fn wanted(
     channels: Vec<Box<str>>,
     subs: &[SubscribeRequest<'_>],
 ) -> Result<Vec<Wanted>, Denial> {
-    let inbox = personal_channel(cx, &peer.info.user);
+    let inbox = personal_channel(cx, &peer.info().user);
     let mut wanted: Vec<Wanted> = Vec::new();
     for channel in channels.into_iter().chain(inbox) {
         let Some(namespace) = namespace_of(&cx.rooms.namespaces, &channel) else {
             return Err(Denial::Refuse(ErrorCode::UnknownChannel));
         };
         // No token makes somebody else's channel one's own.
-        if Kind::of(&channel).is_none_or(|kind| !kind.admits(&peer.info.user)) {
+        if Kind::of(&channel).is_none_or(|kind| !kind.admits(&peer.info().user)) {
             return Err(Denial::Refuse(ErrorCode::PermissionDenied));
         }
         let room = cx.names.room(peer.tenant(), &channel);
@@ -140,7 +99,7 @@ pub fn wanted(
         let recovering = recovering.filter(|_| keeps_history);
         let rules = &cx.rooms.namespaces[usize::from(namespace)];
         let reader = reader(cx, peer, &channel, rules, Allow::NONE);
-        let owner = Owner { room, user: &peer.info.user };
+        let owner = Owner { room, user: &peer.info().user };
         let since = recovering.map(|sub| Since::read(cx, owner, reader, sub.offset, &sub.epoch));
         let tenant = peer.shared_tenant();
         let title = Title { tenant, channel: Arc::from(channel), namespace };
@@ -150,30 +109,139 @@ pub fn wanted(
 }
 
 impl Connecting {
+    /// The peer that a connect command's token describes, and what the server subscribes it
+    /// to. Its upgrade was done at `since`.
+    pub fn begin(
+        cx: &mut Context<'_>,
+        id: u32,
+        request: &ConnectRequest<'_>,
+        since: Tick,
+        birth: Birth,
+    ) -> Result<Connecting, Denial> {
+        let claims = authenticate(cx, &request.token)?;
+        let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
+        let client = ClientId::from_random(cx.chance.ids.draw_u128());
+        let info = ClientInfo { user: claims.user, client, conn_info };
+        let counted_as = cx.options.tenants.of(&claims.tenant);
+        let (expires, tenant) = (claims.expires_at_unix_s, claims.tenant);
+        let peer = Peer::new(info, expires, tenant, counted_as, claims.caps, birth);
+        let wanted = wanted(cx, &peer, claims.channels, &request.subs)?;
+        Ok(Connecting { id, peer, wanted, held: Backlog::default(), since, recovery_bytes: 0 })
+    }
+
+    /// Who it is.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// What the messages cost that its answer will have.
+    pub fn recovery_bytes(&self) -> usize {
+        self.recovery_bytes
+    }
+
+    /// Whether clients such as this one are locked out for a while.
+    pub fn is_locked_out(&self, cx: &Context<'_>, agent: Agent) -> bool {
+        let (tenant, user) = (self.peer.tenant(), &self.peer.info().user);
+        cx.held.iter().any(|prefix| prefix.is_of(tenant, user, agent))
+    }
+
+    /// Asks each of its rooms to let it in.
+    pub fn ask_rooms(&self, reply: &mut CommandOut<'_>) {
+        for one in &self.wanted {
+            let entry = Entry {
+                title: one.title.clone(),
+                info: Arc::clone(self.peer.info()),
+                chan_info: None,
+                since: one.since.map(|since| since.position),
+            };
+            reply.ask(one.room, What::Subscribe(Box::new(entry)));
+        }
+    }
+
+    /// One command more that came meanwhile, if the limits allow it.
+    pub fn hold(&mut self, encoding: Encoding, command: &Command<'_>) -> Result<(), ErrorCode> {
+        self.held.push(encoding, command)
+    }
+
+    /// A room answered. True when it let the peer in.
+    pub fn on_answer(
+        &mut self,
+        cx: &Context<'_>,
+        room: RoomId,
+        answer: Told,
+        subscriptions: &mut Subscriptions,
+        out: &mut Outcome,
+    ) -> bool {
+        let place = self.wanted.iter_mut().find(|one| one.room == room);
+        match (place, answer) {
+            (Some(one), Told::Subscribed(welcome)) => {
+                let name = Arc::clone(&welcome.name);
+                self.recovery_bytes += welcome.missed_bytes();
+                one.welcome = Some(*welcome);
+                let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
+                let news_of_members = rules.push_join_leave;
+                out.effects.push(Effect::Sit { room, name, news_of_members });
+                subscriptions.ask_by_server(room, one.title.clone());
+                return true;
+            }
+            // A room that refuses refuses the connection: the client tries
+            // again, or learns that its token asks for what cannot be had.
+            (_, Told::Unwelcome(code) | Told::Refused(code)) => {
+                out.refuse(self.id, code);
+                out.close(Fault::Refused(code));
+            }
+            (None, Told::Subscribed(_))
+            | (
+                _,
+                Told::Unsubscribed
+                | Told::Published(_)
+                | Told::Presence(_)
+                | Told::PresenceStats { .. }
+                | Told::History(..)
+                | Told::Posted(_)
+                | Told::Members(..)
+                | Told::Receipts(..)
+                | Told::Conversations(..)
+                | Told::Wrong(_)
+                | Told::Noted,
+            ) => (),
+        }
+        false
+    }
+
     /// True when every room has answered.
     pub fn is_complete(&self) -> bool {
         self.wanted.iter().all(|one| one.welcome.is_some())
     }
 
-    /// What each of its rooms is asked.
-    pub fn entries(&self) -> impl Iterator<Item = (RoomId, Entry)> {
-        self.wanted.iter().map(|one| {
-            let entry = Entry {
-                title: one.title.clone(),
-                info: Arc::clone(&self.peer.info),
-                chan_info: None,
-                since: one.since.map(|since| since.position),
-            };
-            (one.room, entry)
-        })
+    /// Answers the command: the peer is in, and what came meanwhile may be served.
+    pub fn finish(
+        self,
+        cx: &mut Context<'_>,
+        heartbeat: &mut Heartbeat,
+        out: &mut Outcome,
+    ) -> (Peer, Backlog) {
+        let ping_interval_ms = heartbeat.settle(cx);
+        self.answer(cx, ping_interval_ms, out);
+        let stage = Histogram::HandshakeStage(HandshakeStage::Auth);
+        out.observe(stage, self.since, cx.now.tick);
+        if self.wanted.iter().any(|one| one.since.is_some()) {
+            out.observe(Histogram::SessionResume, self.since, cx.now.tick);
+        }
+        // With one room nothing waits: its answer completes the connect.
+        if 1 < self.wanted.len() {
+            out.effects.push(Effect::Release);
+        }
+        out.of_tenant = self.peer.counted_as().map(|tenant| (tenant, Passage::Came));
+        (self.peer, self.held)
     }
 
     /// The answer to the connect command.
-    pub fn answer(&self, cx: &Context<'_>, ping_interval_ms: u64, out: &mut Outcome) {
+    fn answer(&self, cx: &Context<'_>, ping_interval_ms: u64, out: &mut Outcome) {
         let results = self.wanted.iter().map(|one| {
             let welcome = one.welcome.as_ref().expect("it is complete");
             let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
-            let owner = Owner { room: one.room, user: &self.peer.info.user };
+            let owner = Owner { room: one.room, user: &self.peer.info().user };
             let channel = &one.title.channel;
             let reader = reader(cx, &self.peer, channel, rules, Allow::NONE);
             let own_from = one.since.map(|since| since.own_from);
@@ -185,7 +253,7 @@ impl Connecting {
             (&*one.title.channel, result)
         });
         let result = ConnectResult {
-            client: self.peer.info.client,
+            client: self.peer.info().client,
             version: concat!("rookery ", env!("CARGO_PKG_VERSION")),
             expires_in_s: self.peer.expires_unix_s().map(|end| left_s(cx, end)),
             subs: results.collect(),
@@ -196,46 +264,6 @@ impl Connecting {
         };
         out.answer(self.id, Answer::Connect(result));
     }
-}
-
-/// What a welcome means to a client; flags about later are the caller's. `own_from` is
-/// from where on what it recovered is its own.
-pub fn subscribe_result<'w>(
-    cx: &Context<'_>,
-    owner: Owner<'_>,
-    reader: Reader,
-    own_from: Option<u64>,
-    welcome: &'w Welcome,
-) -> SubscribeResult<'w> {
-    use crate::room::Recovery;
-    let own_from = own_from.filter(|_| welcome.recovery == Recovery::Whole);
-    let sealed = welcome
-        .position
-        .and_then(|head| seal(cx, owner, reader, head.epoch, own_from.unwrap_or(head.offset)));
-    SubscribeResult {
-        position: welcome.position,
-        seal: sealed,
-        publications: &welcome.missed,
-        recovered: welcome.recovery == Recovery::Whole,
-        was_recovering: welcome.recovery != Recovery::NotAsked,
-        ..SubscribeResult::default()
-    }
-}
-
-/// Seconds until `end_unix_s`, at least one: 0 would mean never.
-pub fn left_s(cx: &Context<'_>, end_unix_s: u64) -> u32 {
-    let left = end_unix_s.saturating_sub(cx.now.unix_s()).max(1);
-    u32::try_from(left).unwrap_or(u32::MAX)
-}
-
-/// A client's place in a stream, as it wrote it.
-pub fn position(offset: u64, epoch: &str) -> Position {
-    Position { offset, epoch: crate::wire::Epoch::parse(epoch) }
-}
-
-/// JSON from a verified token.
-pub fn json_payload(json: Box<[u8]>) -> Payload {
-    Payload { bytes: bytes::Bytes::from(json), is_json: true }
 }
 
 fn personal_channel(cx: &Context<'_>, user: &str) -> Option<Box<str>> {

@@ -18,13 +18,13 @@ use crate::wire::{ClientInfo, Payload};
 #[derive(Debug)]
 pub struct Peer {
     /// As others see it.
-    pub info: Arc<ClientInfo>,
+    info: Arc<ClientInfo>,
     /// When the connection token ends, Unix seconds; 0 for never. 32 bits last
     /// until 2106.
     expires_unix_s: u32,
     identity: Identity,
     /// When its connection was upgraded.
-    pub birth: Birth,
+    birth: Birth,
     /// What few peers have; absent for the many.
     extra: Option<Box<Extra>>,
 }
@@ -55,19 +55,19 @@ impl Birth {
 
 /// What tokens say beyond a name.
 #[derive(Debug, Default)]
-pub struct Extra {
+struct Extra {
     /// Whose names these are; empty for the only tenant.
-    pub tenant: Arc<str>,
+    tenant: Arc<str>,
     /// As whose it is counted.
-    pub counted_as: Option<Tenant>,
+    counted_as: Option<Tenant>,
     /// Rights by channel from the connection token.
-    pub caps: Vec<Cap>,
+    caps: Vec<Cap>,
     /// By room: what a subscription's token says.
-    pub channels: BTreeMap<RoomId, ChannelExtra>,
+    channels: BTreeMap<RoomId, ChannelExtra>,
     /// Commands that wait for rooms' answers to subscribes.
-    pub backlogs: Backlogs,
+    backlogs: Backlogs,
     /// Subscribes that were refused for a while.
-    pub put_off: PutOff,
+    put_off: PutOff,
 }
 
 /// What a subscription's token says beyond the channel.
@@ -98,6 +98,7 @@ impl Peer {
         tenant: Box<str>,
         counted_as: Option<Tenant>,
         caps: Vec<Cap>,
+        birth: Birth,
     ) -> Peer {
         let plain = tenant.is_empty() && caps.is_empty();
         let tenant = Arc::from(tenant);
@@ -105,15 +106,19 @@ impl Peer {
         let extra = (!plain).then(|| Box::new(extra));
         let named = !info.user.is_empty();
         let identity = if named { Identity::User } else { Identity::Anonymous };
-        let mut peer = Peer {
-            info: Arc::new(info),
-            expires_unix_s: 0,
-            identity,
-            birth: Birth::default(),
-            extra,
-        };
+        let mut peer = Peer { info: Arc::new(info), expires_unix_s: 0, identity, birth, extra };
         peer.set_expiry(expires_unix_s);
         peer
+    }
+
+    /// As others see it.
+    pub fn info(&self) -> &Arc<ClientInfo> {
+        &self.info
+    }
+
+    /// When its connection was upgraded.
+    pub fn birth(&self) -> Birth {
+        self.birth
     }
 
     /// When the connection token ends, Unix seconds.

@@ -10,39 +10,52 @@
 //! Deliberately absent: sockets, WebSocket frames (the shard's), other sessions.
 #![forbid(unsafe_code)]
 
+mod access;
+mod answers;
 mod backlog;
-mod chat;
+mod chat_commands;
 mod clocks;
+mod command_order;
+mod command_out;
+mod commands;
 mod connect;
+mod context;
 mod fault;
 mod heartbeat;
 mod identity;
 mod load;
+mod machine;
 mod names;
 mod options;
 mod outcome;
+mod ping_timer;
 mod position_seal;
+mod presence;
+mod publishing;
 mod quarantine;
 mod quota;
 mod refresh;
-mod requests;
 mod rights;
+mod serving;
 mod state;
-mod subs;
-mod target;
+mod subscribing;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod tracer;
+mod unanswered;
 
 pub use backlog::HeldCommands;
+pub use context::{Context, Who};
 pub use fault::Fault;
-pub use heartbeat::Finding;
 pub use load::{CoreLoad, Pace};
+pub use machine::Session;
 pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
 pub use outcome::{Effect, Outcome, Passage, Refusal, Suspicion};
+pub use ping_timer::Finding;
 pub use quarantine::{Held, HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
 pub use quota::Admission;
-pub use state::{Context, Session, Who};
-pub use subs::Place;
+pub use subscriptions::Place;
 pub use tracer::{Tracer, TracerOptions};

@@ -5,9 +5,10 @@
 //! offset at which the user came in. Offsets behind it come with publications, bare, so
 //! the user may recover from each of them, but from none before.
 
-use super::state::Context;
+use super::Context;
 use crate::base::RoomId;
-use crate::wire::{Epoch, EpochSeal, Position, WrittenEpoch};
+use crate::room::{Recovery, Welcome};
+use crate::wire::{Epoch, EpochSeal, Position, SubscribeResult, WrittenEpoch};
 
 /// Whether a peer may read what was said in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +62,31 @@ impl Since {
     }
 }
 
+/// What a welcome means to a client; flags about later are the caller's. `own_from` is
+/// from where on what it recovered is its own.
+pub fn subscribe_result<'w>(
+    cx: &Context<'_>,
+    owner: Owner<'_>,
+    reader: Reader,
+    own_from: Option<u64>,
+    welcome: &'w Welcome,
+) -> SubscribeResult<'w> {
+    let own_from = own_from.filter(|_| welcome.recovery == Recovery::Whole);
+    let sealed = welcome
+        .position
+        .and_then(|head| seal(cx, owner, reader, head.epoch, own_from.unwrap_or(head.offset)));
+    SubscribeResult {
+        position: welcome.position,
+        seal: sealed,
+        publications: &welcome.missed,
+        recovered: welcome.recovery == Recovery::Whole,
+        was_recovering: welcome.recovery != Recovery::NotAsked,
+        ..SubscribeResult::default()
+    }
+}
+
 /// What an epoch is told with: nothing to whoever may read all.
-pub fn seal(
+fn seal(
     cx: &Context<'_>,
     owner: Owner<'_>,
     reader: Reader,
@@ -73,6 +97,11 @@ pub fn seal(
         Reader::OfAll => None,
         Reader::OfItsOwn => Some(EpochSeal { from, tag: tag(cx, owner, epoch, from) }),
     }
+}
+
+/// A client's place in a stream, as it wrote it.
+pub fn position(offset: u64, epoch: &str) -> Position {
+    Position { offset, epoch: Epoch::parse(epoch) }
 }
 
 fn tag(cx: &Context<'_>, owner: Owner<'_>, epoch: Epoch, from: u64) -> u128 {

@@ -4,7 +4,7 @@
 //!
 //! Deliberately absent: limits that all connections of a user share (`shard`, `room`).
 
-use super::{Fault, Options};
+use super::{Context, Fault, Options, Outcome, Refusal};
 use crate::base::{BriefBucket, Bucket, DebtClock, Rate, Tick};
 use crate::wire::ErrorCode;
 
@@ -45,24 +45,24 @@ impl Quota {
     /// So many bytes came in at once.
     pub fn on_bytes(&mut self, now: Tick, options: &Options, count: usize) -> Admission {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
-        admit(self.bytes.take(now, bytes(options), units))
+        take(&mut self.bytes, now, bytes(options), units)
     }
 
     /// One command came in.
     pub fn on_command(&mut self, now: Tick, options: &Options) -> Admission {
-        admit(self.commands.take(now, commands(options), 1))
+        take(&mut self.commands, now, commands(options), 1)
     }
 
     /// Frames came in that hold no command: pings, pongs, fragments of next to nothing.
     pub fn on_frames(&mut self, now: Tick, options: &Options, count: usize) -> Admission {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
-        admit(self.commands.take(now, commands(options), units))
+        take(&mut self.commands, now, commands(options), units)
     }
 
     /// The same, of a peer that is not let in yet.
     pub fn on_strangers_frames(&mut self, now: Tick, count: usize) -> Admission {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
-        admit(self.commands.take(now, STRANGERS_FRAMES, units))
+        take(&mut self.commands, now, STRANGERS_FRAMES, units)
     }
 
     /// It is let in, and what it did before counts no more.
@@ -78,7 +78,11 @@ impl Quota {
 
     /// Whether what has a long answer is served: not before earlier answers are paid for.
     pub fn on_long_question(&self, now: Tick, options: &Options) -> Admission {
-        admit(!self.answers.is_in_debt(now, answers(options)))
+        if self.answers.is_in_debt(now, answers(options)) {
+            Admission::Throttled
+        } else {
+            Admission::Served
+        }
     }
 
     /// The peer is told to slow down. Who is told so again and again is closed.
@@ -115,8 +119,59 @@ impl Quota {
     }
 }
 
-fn admit(within: bool) -> Admission {
-    if within { Admission::Served } else { Admission::Throttled }
+impl Quota {
+    /// Refuses command `id`, and counts it against the peer if it was a mistake.
+    pub fn refuse(&mut self, cx: &Context<'_>, id: u32, refusal: Refusal, out: &mut Outcome) {
+        out.refuse(id, refusal);
+        if let Some(fault) = self.on_refusal(cx.now.tick, cx.options, refusal.code()) {
+            out.close(fault);
+        }
+    }
+
+    /// Refuses command `id`, because the peer asks for more than its quota.
+    pub fn throttle(&mut self, cx: &Context<'_>, id: u32, out: &mut Outcome) {
+        out.refuse(id, ErrorCode::TooManyRequests);
+        if let Some(fault) = self.on_throttled(cx.now.tick, cx.options) {
+            out.close(fault);
+        }
+    }
+
+    /// Refuses a command behind a connect command that was refused: SDKs send both in one
+    /// message, and it fails as that did, for good or for a while.
+    pub fn refuse_behind(
+        &mut self,
+        cx: &Context<'_>,
+        id: u32,
+        code: ErrorCode,
+        admission: Admission,
+        out: &mut Outcome,
+    ) {
+        let within = self.on_command(cx.now.tick, cx.options);
+        if within == Admission::Served && admission == Admission::Served {
+            out.refuse(id, code);
+        } else {
+            self.throttle(cx, id, out);
+        }
+    }
+
+    /// Refuses a connect command. Each costs a check of a token, and a good client makes
+    /// one on a connection.
+    pub fn refuse_stranger(
+        &mut self,
+        cx: &Context<'_>,
+        id: u32,
+        code: ErrorCode,
+        out: &mut Outcome,
+    ) {
+        out.refuse(id, code);
+        if let Some(fault) = self.on_mistake(cx.now.tick, cx.options) {
+            out.close(fault);
+        }
+    }
+}
+
+fn take(bucket: &mut Bucket, now: Tick, rate: Rate, units: u32) -> Admission {
+    if bucket.take(now, rate, units) { Admission::Served } else { Admission::Throttled }
 }
 
 fn commands(options: &Options) -> Rate {

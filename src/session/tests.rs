@@ -8,7 +8,6 @@ mod recovery;
 use std::sync::Arc;
 
 use super::quota::Admission;
-use super::state::State;
 use super::{
     Context, CoreLoad, Effect, Fault, Finding, NameKey, Options, Outcome, Pace, Place, Prefix,
     Session, Suspicion, Tracer, TracerOptions,
@@ -221,10 +220,7 @@ impl Desk {
 
     /// Who is connected.
     fn info(&self) -> Arc<ClientInfo> {
-        match &self.session.state {
-            State::Ready(peer) => Arc::clone(&peer.info),
-            other => panic!("not connected: {other:?}"),
-        }
+        Arc::clone(self.session.peer().info())
     }
 
     fn text(&self) -> String {

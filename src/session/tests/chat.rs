@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use serde_json::{Value, json};
 
 use super::super::identity::Peer;
-use super::super::subs::{Maker, Stage};
 use super::*;
 use crate::auth::{Allow, Cap, Match};
 use crate::base::ShardId;
@@ -70,9 +69,10 @@ impl Desk {
 
     /// Rights from the connection token.
     fn grant(&mut self, channel: &str, allow: Allow) {
-        let State::Ready(peer) = &mut self.session.state else { panic!("not connected") };
+        let peer = self.session.peer_mut();
         let cap = Cap { channels: vec![channel.into()], wildcard: Match::Wildcard, allow };
-        *peer = Peer::new((*peer.info).clone(), None, "".into(), None, vec![cap]);
+        let info = (**peer.info()).clone();
+        *peer = Peer::new(info, None, "".into(), None, vec![cap], peer.birth());
     }
 
     /// The one answer of the last step, as its client reads it.
@@ -620,9 +620,7 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
 #[test]
 fn a_subscriptions_token_can_make_a_moderator() {
     let (mut desk, room) = Desk::seated();
-    let sub = desk.session.subs.at_mut(room).unwrap();
-    let place = Place { channel: 3, index: 4 };
-    sub.stage = Stage::Seated(place, Allow::MODERATE, Maker::Client);
+    desk.session.subscriptions_mut().set_allow(room, Allow::MODERATE);
     desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
     assert_eq!(retraction(desk.asked().1).power, Power::Moderator);
 }

@@ -111,6 +111,19 @@ impl Method {
         }
     }
 
+    /// Whether its answer may be long: a list.
+    pub fn has_long_answer(self) -> bool {
+        match self {
+            Method::Receipts | Method::Rooms | Method::Members => true,
+            Method::Publish
+            | Method::Send
+            | Method::Ack
+            | Method::Read
+            | Method::Typing
+            | Method::Retract => false,
+        }
+    }
+
     /// Reads its data, or names the first field that cannot be right.
     pub fn read(self, data: &[u8]) -> Result<Verb<'_>, Field> {
         let fields = Fields::of(data)?;

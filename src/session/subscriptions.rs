@@ -2,10 +2,12 @@
 //!
 //! Invariant: a room is in the list at most once.
 //!
-//! Deliberately absent: whether a subscription is allowed (`target`, `rights`).
+//! Deliberately absent: whether a subscription is allowed (`access`, `rights`).
 
+use std::sync::Arc;
 use std::{mem, slice};
 
+use super::rights::Standing;
 use crate::auth::Allow;
 use crate::base::{RoomId, Tick};
 use crate::room::{Departure, Title};
@@ -23,16 +25,14 @@ pub struct Place {
 
 /// One channel of a session.
 #[derive(Debug)]
-pub struct Sub {
-    /// Which.
-    pub room: RoomId,
-    /// How far it is.
-    pub stage: Stage,
+struct Sub {
+    room: RoomId,
+    stage: Stage,
 }
 
 /// How far a subscription is.
 #[derive(Debug)]
-pub enum Stage {
+enum Stage {
     /// The home has been asked.
     Asked(Box<Asked>),
     /// The session is in, its token allows this, and this end made it.
@@ -112,10 +112,21 @@ impl Removal {
     }
 }
 
+/// How far a subscription was that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// There is none.
+    Unknown,
+    /// The home's answer is still to come, and ends it.
+    Asked,
+    /// The session was in, and has left this seat.
+    Seated(Place),
+}
+
 /// The channels of a session, sorted by room: most have one, some have
 /// thousands. The one lies inside, and costs nothing but itself.
 #[derive(Debug, Default)]
-pub struct Subs(List);
+pub struct Subscriptions(List);
 
 #[derive(Debug, Default)]
 enum List {
@@ -126,9 +137,27 @@ enum List {
     Many(Box<Vec<Sub>>),
 }
 
+impl Asked {
+    /// What the server asks for, which remembers nothing of a client's command.
+    fn by_server(title: Title) -> Asked {
+        Asked {
+            id: 0,
+            at: Tick(0),
+            allow: Allow::NONE,
+            own_from: None,
+            title,
+            recoverable: true,
+            positioned: true,
+            join_leave: false,
+            expires_unix_s: None,
+            cancelled: None,
+        }
+    }
+}
+
 impl Sub {
     /// What its token allows.
-    pub fn allow(&self) -> Allow {
+    fn allow(&self) -> Allow {
         match &self.stage {
             Stage::Asked(asked) => asked.allow,
             Stage::Seated(_, allow, _) => *allow,
@@ -136,40 +165,139 @@ impl Sub {
     }
 
     /// Who made it; a client's subscribe command always has an id.
-    pub fn maker(&self) -> Maker {
+    fn maker(&self) -> Maker {
         match &self.stage {
             Stage::Asked(asked) if asked.id == 0 => Maker::Server,
             Stage::Asked(_) => Maker::Client,
             Stage::Seated(.., maker) => *maker,
         }
     }
+
+    fn place(&self) -> Option<Place> {
+        match &self.stage {
+            Stage::Asked(_) => None,
+            Stage::Seated(place, ..) => Some(*place),
+        }
+    }
 }
 
-impl Subs {
+impl Subscriptions {
     /// How many.
     pub fn len(&self) -> usize {
         self.all().len()
     }
 
-    /// All of them, by rising room.
-    pub fn iter(&self) -> impl Iterator<Item = &Sub> {
-        self.all().iter()
+    /// Whether the session is in a room, or has asked to be.
+    pub fn contains(&self, room: RoomId) -> bool {
+        self.at(room).is_some()
     }
 
-    /// The one of this room.
-    pub fn at(&self, room: RoomId) -> Option<&Sub> {
+    /// Whether the session is in a room.
+    pub fn standing(&self, room: RoomId) -> Standing {
+        match self.at(room).and_then(Sub::place) {
+            Some(_) => Standing::Subscribed,
+            None => Standing::Outside,
+        }
+    }
+
+    /// What the token of a room's subscription allows.
+    pub fn allow(&self, room: RoomId) -> Allow {
+        self.at(room).map_or(Allow::NONE, Sub::allow)
+    }
+
+    /// Who made a room's subscription.
+    pub fn maker(&self, room: RoomId) -> Option<Maker> {
+        self.at(room).map(Sub::maker)
+    }
+
+    /// What is remembered of a subscription until its home answers.
+    pub fn asked(&self, room: RoomId) -> Option<&Asked> {
+        match &self.at(room)?.stage {
+            Stage::Asked(asked) => Some(asked),
+            Stage::Seated(..) => None,
+        }
+    }
+
+    /// Where the session sits, by rising room.
+    pub fn seats(&self) -> impl Iterator<Item = (RoomId, Place)> {
+        self.all().iter().filter_map(|sub| Some((sub.room, sub.place()?)))
+    }
+
+    /// The channels whose homes have not answered, by rising room.
+    pub fn asked_names(&self) -> impl Iterator<Item = (RoomId, Arc<str>)> {
+        self.all().iter().filter_map(|sub| match &sub.stage {
+            Stage::Asked(asked) => Some((sub.room, Arc::clone(&asked.title.channel))),
+            Stage::Seated(..) => None,
+        })
+    }
+
+    /// A client's subscription is asked for.
+    pub fn ask(&mut self, room: RoomId, asked: Asked) {
+        self.insert(Sub { room, stage: Stage::Asked(Box::new(asked)) });
+    }
+
+    /// The server asks for a subscription.
+    pub fn ask_by_server(&mut self, room: RoomId, title: Title) {
+        self.ask(room, Asked::by_server(title));
+    }
+
+    /// The home let the session in, and the shard gave it this seat.
+    pub fn sit(&mut self, room: RoomId, place: Place) {
+        let sub = self.at_mut(room).expect("the session asked for this seat");
+        sub.stage = Stage::Seated(place, sub.allow(), sub.maker());
+    }
+
+    /// Somebody else left the channel, and the session's seat is another one.
+    pub fn move_to(&mut self, room: RoomId, place: Place) {
+        let sub = self.at_mut(room).expect("who sits in a channel is subscribed to it");
+        sub.stage = Stage::Seated(place, sub.allow(), sub.maker());
+    }
+
+    /// A fresh token allows this, where the session sits.
+    pub fn set_allow(&mut self, room: RoomId, allow: Allow) {
+        let stage = self.at_mut(room).map(|sub| &mut sub.stage);
+        if let Some(Stage::Seated(_, allowed, _)) = stage {
+            *allowed = allow;
+        }
+    }
+
+    /// Ends a subscription; one whose home has not answered ends when it does, and its
+    /// command is refused with `code`.
+    pub fn cancel(&mut self, room: RoomId, code: ErrorCode) -> Cancelled {
+        let place = match self.at_mut(room).map(|sub| &mut sub.stage) {
+            None => return Cancelled::Unknown,
+            Some(Stage::Asked(asked)) => {
+                asked.cancelled = Some(code);
+                return Cancelled::Asked;
+            }
+            Some(Stage::Seated(place, ..)) => *place,
+        };
+        self.take(room);
+        Cancelled::Seated(place)
+    }
+
+    /// Forgets a subscription. Says who made it.
+    pub fn remove(&mut self, room: RoomId) -> Option<Maker> {
+        self.take(room).map(|sub| sub.maker())
+    }
+
+    /// Forgets all. Gives the seats, by rising room.
+    pub fn take_seats(&mut self) -> impl Iterator<Item = (RoomId, Place)> + use<> {
+        self.take_all().filter_map(|sub| Some((sub.room, sub.place()?)))
+    }
+
+    fn at(&self, room: RoomId) -> Option<&Sub> {
         let all = self.all();
         index(all, room).ok().map(|index| &all[index])
     }
 
-    /// The one of this room, to change.
-    pub fn at_mut(&mut self, room: RoomId) -> Option<&mut Sub> {
+    fn at_mut(&mut self, room: RoomId) -> Option<&mut Sub> {
         let all = self.all_mut();
         index(all, room).ok().map(|index| &mut all[index])
     }
 
     /// One more; its room must not be there yet.
-    pub fn insert(&mut self, sub: Sub) {
+    fn insert(&mut self, sub: Sub) {
         let index = index(self.all(), sub.room);
         let index = index.expect_err("rooms are checked before they are asked");
         self.0 = match mem::take(&mut self.0) {
@@ -187,7 +315,7 @@ impl Subs {
     }
 
     /// One less. Who had many keeps the list, until it is empty.
-    pub fn remove(&mut self, room: RoomId) -> Option<Sub> {
+    fn take(&mut self, room: RoomId) -> Option<Sub> {
         let index = index(self.all(), room).ok()?;
         match mem::take(&mut self.0) {
             List::None => unreachable!("it has an index"),
@@ -202,8 +330,7 @@ impl Subs {
         }
     }
 
-    /// Takes all.
-    pub fn take(&mut self) -> impl Iterator<Item = Sub> + use<> {
+    fn take_all(&mut self) -> impl Iterator<Item = Sub> + use<> {
         let (one, many) = match mem::take(&mut self.0) {
             List::None => (None, Vec::new()),
             List::One(sub) => (Some(sub), Vec::new()),
@@ -246,12 +373,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(subs: &mut Subs, model: &BTreeMap<RoomId, u32>) {
+    fn check(subs: &mut Subscriptions, model: &BTreeMap<RoomId, u32>) {
         let place = |sub: &Sub| match &sub.stage {
             Stage::Seated(place, ..) => (sub.room, place.channel),
             Stage::Asked(_) => panic!("nobody asked"),
         };
-        assert!(subs.iter().map(place).eq(model.iter().map(|(&room, &channel)| (room, channel))));
+        assert!(
+            subs.all().iter().map(place).eq(model.iter().map(|(&room, &channel)| (room, channel)))
+        );
         assert_eq!(subs.len(), model.len());
         for n in 0..6 {
             let found = subs.at(RoomId(n)).map(place);
@@ -264,14 +393,14 @@ mod tests {
     #[test]
     fn the_list_is_a_sorted_map() {
         let mut prng = Prng::from_seed(5);
-        let (mut subs, mut model) = (Subs::default(), BTreeMap::new());
+        let (mut subs, mut model) = (Subscriptions::default(), BTreeMap::new());
         for channel in 0..2_000 {
             let room = RoomId(u128::from(prng.below(6)));
             if prng.percent(2) {
-                let taken: Vec<RoomId> = subs.take().map(|sub| sub.room).collect();
+                let taken: Vec<RoomId> = subs.take_all().map(|sub| sub.room).collect();
                 assert!(taken.into_iter().eq(std::mem::take(&mut model).into_keys()));
             } else if prng.percent(50) {
-                assert_eq!(subs.remove(room).is_some(), model.remove(&room).is_some());
+                assert_eq!(subs.take(room).is_some(), model.remove(&room).is_some());
             } else if let std::collections::btree_map::Entry::Vacant(place) = model.entry(room) {
                 place.insert(channel);
                 subs.insert(seated(room, channel));
@@ -282,6 +411,25 @@ mod tests {
 
     #[test]
     fn one_costs_nothing_but_itself() {
-        assert_eq!(size_of::<Subs>(), size_of::<Sub>());
+        assert_eq!(size_of::<Subscriptions>(), size_of::<Sub>());
+    }
+
+    #[test]
+    fn what_ends_was_unknown_asked_for_or_a_seat() {
+        let (room, code) = (RoomId(4), ErrorCode::NotAvailable);
+        let title = Title { tenant: "".into(), channel: "room:4".into(), namespace: 0 };
+        let place = Place { channel: 3, index: 4 };
+        let mut subs = Subscriptions::default();
+        assert_eq!(subs.cancel(room, code), Cancelled::Unknown);
+        subs.ask_by_server(room, title);
+        assert_eq!(subs.cancel(room, code), Cancelled::Asked);
+        assert_eq!(subs.asked(room).and_then(|asked| asked.cancelled), Some(code));
+        subs.sit(room, place);
+        assert_eq!(
+            (subs.standing(room), subs.maker(room)),
+            (Standing::Subscribed, Some(Maker::Server))
+        );
+        assert_eq!(subs.cancel(room, code), Cancelled::Seated(place));
+        assert!(!subs.contains(room));
     }
 }

@@ -1,4 +1,6 @@
-//! The channel that a request names, and what the peer may do there.
+//! The channel that a request names, and what the peer may do there. Reads only.
+//!
+//! Deliberately absent: the rules of rights (`rights`), and what a request does then.
 
 use std::sync::Arc;
 
@@ -6,12 +8,12 @@ use super::identity::Peer;
 use super::names::{Kind, namespace_of};
 use super::position_seal::Reader;
 use super::rights::{Grant, Standing, Subject, may};
-use super::state::{Context, State};
-use super::subs::{Stage, Sub};
-use super::{Refusal, Session};
+use super::subscriptions::Subscriptions;
+use super::{Context, Refusal};
 use crate::auth::Allow;
 use crate::base::RoomId;
-use crate::room::{Namespace, Title, Who};
+use crate::metrics::Agent;
+use crate::room::{Namespace, Power, Title, Who};
 use crate::wire::{ErrorCode, channel_is_valid};
 
 /// A channel that a request names, looked up.
@@ -35,10 +37,38 @@ impl Target<'_, '_> {
     }
 }
 
-impl Session {
+/// A connected peer, as far as decisions about rights need it.
+#[derive(Clone, Copy)]
+pub(super) struct Access<'s> {
+    peer: &'s Peer,
+    subscriptions: &'s Subscriptions,
+    agent: Agent,
+}
+
+impl<'s> Access<'s> {
+    /// Of a peer, with what it is subscribed to.
+    pub fn new(peer: &'s Peer, subscriptions: &'s Subscriptions, agent: Agent) -> Access<'s> {
+        Access { peer, subscriptions, agent }
+    }
+
+    /// Who it is.
+    pub fn peer(self) -> &'s Peer {
+        self.peer
+    }
+
+    /// What its program is.
+    pub fn agent(self) -> Agent {
+        self.agent
+    }
+
+    /// What it is subscribed to.
+    pub fn subscriptions(self) -> &'s Subscriptions {
+        self.subscriptions
+    }
+
     /// The channel of a request: a name that is allowed, in a namespace that exists.
-    pub(super) fn target<'c, 'r>(
-        &self,
+    pub fn target<'c, 'r>(
+        self,
         cx: &Context<'c>,
         channel: &'r str,
     ) -> Result<Target<'c, 'r>, ErrorCode> {
@@ -48,10 +78,9 @@ impl Session {
         let kind = Kind::of(channel).ok_or(ErrorCode::UnknownChannel)?;
         let namespace = namespace_of(&cx.rooms.namespaces, channel);
         let namespace = namespace.ok_or(ErrorCode::UnknownChannel)?;
-        let peer = self.peer()?;
         Ok(Target {
-            room: cx.names.room(peer.tenant(), channel),
-            tenant: peer.shared_tenant(),
+            room: cx.names.room(self.peer.tenant(), channel),
+            tenant: self.peer.shared_tenant(),
             channel,
             kind,
             namespace,
@@ -60,15 +89,9 @@ impl Session {
     }
 
     /// Whether the namespace or a token allows this in the channel.
-    pub(super) fn check(
-        &self,
-        cx: &Context<'_>,
-        target: &Target<'_, '_>,
-        who: Who,
-        needed: Allow,
-    ) -> Done {
+    pub fn check(self, cx: &Context<'_>, target: &Target<'_, '_>, who: Who, needed: Allow) -> Done {
         let standing = self.standing(target.room);
-        let grant = grant(self.allowance(target)?, needed);
+        let grant = grant(self.allowance(target), needed);
         if self.may(cx, target, who, standing, grant) {
             Ok(())
         } else {
@@ -78,7 +101,7 @@ impl Session {
 
     /// Whether the peer may know what was said in the channel, and there is
     /// anything to know.
-    pub(super) fn check_reading(&self, cx: &Context<'_>, target: &Target<'_, '_>) -> Done {
+    pub fn check_reading(self, cx: &Context<'_>, target: &Target<'_, '_>) -> Done {
         if !target.rules.keeps_history() {
             return Err(ErrorCode::NotAvailable.into());
         }
@@ -91,57 +114,47 @@ impl Session {
     /// Rights in this channel. What is one user's, or two users', is nobody
     /// else's, whatever the namespace, a token or the operator's word on trying
     /// out says; and a conversation is wholly theirs.
-    pub(super) fn may(
-        &self,
+    pub fn may(
+        self,
         cx: &Context<'_>,
         target: &Target<'_, '_>,
         who: Who,
         standing: Standing,
         grant: Grant,
     ) -> bool {
-        let Ok(peer) = self.peer() else { return false };
-        let subject = Subject { identity: peer.identity(), standing, grant };
-        peer_may(cx, peer, target.kind, who, subject)
+        let subject = Subject { identity: self.peer.identity(), standing, grant };
+        peer_may(cx, self.peer, target.kind, who, subject)
     }
 
     /// What tokens say about the channel.
-    pub(super) fn allowance(&self, target: &Target<'_, '_>) -> Result<Allow, ErrorCode> {
-        let by_sub = self.subs.at(target.room).map_or(Allow::NONE, Sub::allow);
-        Ok(by_sub | self.peer()?.capability(target.channel))
+    fn allowance(self, target: &Target<'_, '_>) -> Allow {
+        self.subscriptions.allow(target.room) | self.peer.capability(target.channel)
     }
 
-    pub(super) fn standing(&self, room: RoomId) -> Standing {
-        match self.subs.at(room).map(|sub| &sub.stage) {
-            Some(Stage::Seated(..)) => Standing::Subscribed,
-            Some(Stage::Asked(_)) | None => Standing::Outside,
-        }
+    /// Whether the peer is in the room.
+    pub fn standing(self, room: RoomId) -> Standing {
+        self.subscriptions.standing(room)
     }
 
     /// For a room that may not be in memory; one with a member is.
-    pub(super) fn title_if_needed(&self, target: &Target<'_, '_>) -> Option<Title> {
+    pub fn title_if_needed(self, target: &Target<'_, '_>) -> Option<Title> {
         match self.standing(target.room) {
             Standing::Subscribed => None,
             Standing::Outside => Some(target.title()),
         }
     }
 
-    /// Only a connected peer has requests.
-    pub(super) fn peer(&self) -> Result<&Peer, ErrorCode> {
-        match &self.state {
-            State::Ready(peer) => Ok(peer),
-            State::Greeting { .. } | State::Connecting(_) | State::Closed => {
-                Err(ErrorCode::Unauthorized)
-            }
-        }
+    /// A moderator is whom a token calls so, where it has any business at all.
+    pub fn power(self, cx: &Context<'_>, target: &Target<'_, '_>) -> Power {
+        let by_token = grant(self.allowance(target), Allow::MODERATE) == Grant::Given;
+        let admitted = target.kind.admits(&self.peer.info().user);
+        let moderates = admitted && (by_token || cx.options.insecure);
+        if moderates { Power::Moderator } else { Power::Author }
     }
 
-    pub(super) fn peer_mut(&mut self) -> Result<&mut Peer, ErrorCode> {
-        match &mut self.state {
-            State::Ready(peer) => Ok(peer),
-            State::Greeting { .. } | State::Connecting(_) | State::Closed => {
-                Err(ErrorCode::Unauthorized)
-            }
-        }
+    /// The personal channel of a user among the peer's names.
+    pub fn inbox(self, cx: &Context<'_>, user: &str) -> RoomId {
+        cx.names.inbox(self.peer.tenant(), user)
     }
 }
 
@@ -153,7 +166,7 @@ pub(super) fn peer_may(
     who: Who,
     subject: Subject,
 ) -> bool {
-    let admitted = kind.admits(&peer.info.user);
+    let admitted = kind.admits(&peer.info().user);
     match kind {
         Kind::Conversation(_) => admitted,
         Kind::Inbox(_) | Kind::Open => admitted && (cx.options.insecure || may(who, subject)),

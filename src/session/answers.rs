@@ -1,0 +1,71 @@
+//! A room's answer to a command, as its client reads it.
+//!
+//! Deliberately absent: answers that change the session, and refusals (`machine`).
+
+use super::Outcome;
+use crate::room::{Answer as Told, Posted};
+use crate::store::{self, Marks};
+use crate::wire::chat::{self, Conversation, Receipt};
+use crate::wire::{Answer, Payload};
+
+/// Tells the client what a room answered to command `id`.
+pub(super) fn tell(id: u32, answer: &Told, out: &mut Outcome) {
+    match answer {
+        Told::Unsubscribed if id == 0 => (),
+        Told::Unsubscribed => out.answer(id, Answer::Unsubscribe),
+        Told::Published(_) => out.answer(id, Answer::Publish),
+        Told::Presence(clients) => out.answer(id, Answer::Presence { clients }),
+        Told::PresenceStats { clients, users } => {
+            out.answer(id, Answer::PresenceStats { num_clients: *clients, num_users: *users });
+        }
+        Told::History(publications, position) => {
+            out.answer(id, Answer::History { publications, position: *position });
+        }
+        Told::Posted(posted) => tell_posted(id, posted, out),
+        Told::Members(page, next) => rpc(id, &chat::members(page, *next), out),
+        Told::Receipts(page, next) => rpc(id, &receipts(page, next.as_deref()), out),
+        Told::Conversations(page, next) => rpc(id, &conversations(page, next.as_deref()), out),
+        Told::Noted if id == 0 => (),
+        Told::Noted => rpc(id, &chat::nothing(), out),
+        Told::Subscribed(_) | Told::Unwelcome(_) | Told::Refused(_) | Told::Wrong(_) => {
+            unreachable!("the session decides what these mean");
+        }
+    }
+}
+
+fn rpc(id: u32, data: &Payload, out: &mut Outcome) {
+    out.answer(id, Answer::Rpc { data });
+}
+
+/// The answer to something that was said, by the command that said it: only the
+/// protocol's publish gives no id.
+fn tell_posted(id: u32, posted: &Posted, out: &mut Outcome) {
+    if posted.id.is_empty() {
+        out.answer(id, Answer::Publish);
+    } else {
+        rpc(id, &chat::posted(&posted.channel, posted.position, &posted.id), out);
+    }
+}
+
+/// The answer to `chat.receipts`.
+fn receipts(page: &[(Box<str>, Marks)], next: Option<&str>) -> Payload {
+    let all = page.iter().map(|(user, marks)| Receipt {
+        user,
+        delivered: marks.delivered,
+        read: marks.read,
+    });
+    chat::receipts(all, next)
+}
+
+/// The answer to `chat.rooms`.
+fn conversations(page: &[store::Conversation], next: Option<&str>) -> Payload {
+    let all = page.iter().map(|one| Conversation {
+        channel: &one.channel,
+        head: one.head,
+        delivered: one.marks.delivered,
+        read: one.marks.read,
+        unread: one.unread,
+        last: one.last.as_deref(),
+    });
+    chat::conversations(all, next)
+}

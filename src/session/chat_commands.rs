@@ -1,0 +1,250 @@
+//! Chat's own methods: what a connected peer says, has read, and wants to know
+//! about others.
+//!
+//! Deliberately absent: reading their data (`wire::chat`), and the answers of rooms
+//! (`answers`).
+
+use std::sync::Arc;
+
+use super::access::{Access, Done};
+use super::command_out::CommandOut;
+use super::names::{Kind, conversation};
+use super::presence::presence;
+use super::publishing::{self, DraftParts, PublishArgs, chat_type, draft, made_id, unpublished};
+use super::rights::Standing;
+use super::{Context, Effect, INBOX_NAMESPACE, Refusal};
+use crate::auth::Allow;
+use crate::base::RoomId;
+use crate::metrics::ChatType;
+use crate::room::{
+    ConversationsPage, Delivery, IdSource, MembersPage, Power, Progress, ReceiptsPage, Retraction,
+    Voice, What, ack_key,
+};
+use crate::store::Reached;
+use crate::wire::chat::{self, Field, Method, Said, Verb};
+use crate::wire::{ErrorCode, ID_TAG};
+
+/// One of chat's methods, by its name behind the prefix.
+pub(super) fn serve(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    name: &str,
+    data: &[u8],
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let method = Method::named(name).ok_or(ErrorCode::MethodNotFound)?;
+    let verb = method.read(data).map_err(Refusal::from);
+    let done = verb.as_ref().map_err(|refusal| *refusal);
+    let done = done.and_then(|verb| serve_verb(cx, access, verb, reply));
+    if let Err(refusal) = done
+        && let Some(chat_type) = refused_type(cx, method, verb.as_ref().ok())
+    {
+        let result = unpublished(refusal.code());
+        reply.outcome().unpublished.push((chat_type, result));
+    }
+    done
+}
+
+/// As what a message is counted that this method would have said, if it says any.
+fn refused_type(cx: &Context<'_>, method: Method, verb: Option<&Verb<'_>>) -> Option<ChatType> {
+    match method {
+        Method::Publish => Some(match verb {
+            Some(Verb::Publish { channel, .. }) => chat_type(cx, channel),
+            Some(_) | None => ChatType::Group,
+        }),
+        Method::Send => Some(ChatType::OneToOne),
+        Method::Ack
+        | Method::Read
+        | Method::Receipts
+        | Method::Rooms
+        | Method::Members
+        | Method::Typing
+        | Method::Retract => None,
+    }
+}
+
+fn serve_verb(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    verb: &Verb<'_>,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    match verb {
+        Verb::Publish { channel, said } => post(cx, access, channel, said, reply),
+        Verb::Send { to, said, ttl_s } => send_to(cx, access, to, (said, *ttl_s), reply),
+        Verb::Ack { channel, offset, took_ms } => {
+            let room = mark(cx, access, channel, Reached::Delivered(*offset), reply)?;
+            let key = ack_key(room, *offset);
+            reply.effect(Effect::Acknowledged { key, took_ms: *took_ms });
+            Ok(())
+        }
+        Verb::Read { channel, offset } => {
+            mark(cx, access, channel, Reached::Read(*offset), reply).map(drop)
+        }
+        Verb::Typing { channel } => typing(cx, access, channel, reply),
+        Verb::Retract { channel, offset } => retract(cx, access, channel, *offset, reply),
+        // A question that waits for no answer is none.
+        Verb::Receipts { .. } | Verb::Rooms { .. } | Verb::Members { .. } if reply.id() == 0 => {
+            Ok(())
+        }
+        Verb::Receipts { channel, after, limit } => {
+            receipts(cx, access, channel, (after, *limit), reply)
+        }
+        Verb::Rooms { after, limit } => rooms(cx, access, after, *limit, reply),
+        Verb::Members { channel, after, limit } => {
+            let page = MembersPage { after: *after, count_max: *limit };
+            presence(cx, access, channel, What::Members(page), reply)
+        }
+    }
+}
+
+fn post(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    said: &Said<'_>,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let target = access.target(cx, channel)?;
+    let args = PublishArgs::of_chat(said, 0, &mut cx.chance.ids);
+    publishing::publish(cx, access, &target, args, reply)
+}
+
+fn send_to(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    to: &str,
+    (said, ttl_s): (&Said<'_>, Option<u64>),
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let user = &*access.peer().info().user;
+    // Who has no name, or one that cannot stand beside another, has no conversations.
+    if user.is_empty() || user.contains([',', '#']) {
+        return Err(ErrorCode::PermissionDenied.into());
+    }
+    let channel = conversation(user, to).ok_or(Field::To)?;
+    let target = access.target(cx, &channel)?;
+    let ttl_ms = ttl_s.map_or(0, |ttl_s| ttl_s.saturating_mul(1_000));
+    let args = PublishArgs::of_chat(said, ttl_ms, &mut cx.chance.ids);
+    publishing::publish(cx, access, &target, args, reply)
+}
+
+fn mark(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    reached: Reached,
+    reply: &mut CommandOut<'_>,
+) -> Result<RoomId, Refusal> {
+    let target = access.target(cx, channel)?;
+    access.check_reading(cx, &target)?;
+    let info = access.peer().info();
+    let user = named(&info.user)?;
+    let progress = Progress {
+        title: access.title_if_needed(&target),
+        info: Arc::clone(info),
+        inbox: access.inbox(cx, user),
+        reached,
+        other: target.kind.other_than(user).map(|other| access.inbox(cx, other)),
+    };
+    reply.ask(target.room, What::Mark(Box::new(progress)));
+    Ok(target.room)
+}
+
+fn receipts(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    (after, count_max): (&str, u32),
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let target = access.target(cx, channel)?;
+    access.check_reading(cx, &target)?;
+    let title = access.title_if_needed(&target);
+    let page = ReceiptsPage { title, after: after.into(), count_max };
+    reply.ask(target.room, What::Receipts(Box::new(page)));
+    Ok(())
+}
+
+/// The user's own personal channel knows them.
+fn rooms(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    after: &str,
+    count_max: u32,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let user = named(&access.peer().info().user)?;
+    let channel = format!("{INBOX_NAMESPACE}{user}");
+    // Without such a namespace nobody has one.
+    let target = access.target(cx, &channel).map_err(|_| ErrorCode::NotAvailable)?;
+    let (title, user, after) = (target.title(), user.into(), after.into());
+    let page = ConversationsPage { title, user, after, count_max };
+    reply.ask(target.room, What::Conversations(Box::new(page)));
+    Ok(())
+}
+
+/// Who is in the channel may do it, and the two of a conversation anyway: they
+/// may know it from their personal channels only.
+fn typing(cx: &Context<'_>, access: Access<'_>, channel: &str, reply: &mut CommandOut<'_>) -> Done {
+    let target = access.target(cx, channel)?;
+    let is_there = match target.kind {
+        Kind::Conversation(_) => true,
+        Kind::Inbox(_) | Kind::Open => access.standing(target.room) == Standing::Subscribed,
+    };
+    if !is_there {
+        return Err(ErrorCode::PermissionDenied.into());
+    }
+    access.check(cx, &target, target.rules.publish, Allow::PUBLISH)?;
+    let info = Arc::clone(access.peer().info());
+    let inbox = target.kind.other_than(&info.user).map(|other| access.inbox(cx, other));
+    reply.ask(target.room, What::Typing(Arc::clone(&info)));
+    if let Some(inbox) = inbox {
+        // The other one may not be subscribed to the conversation now.
+        let delivery = Delivery::Typing { channel: Arc::from(channel), info };
+        reply.ask_unanswered(inbox, What::Deliver(Box::new(delivery)));
+    }
+    Ok(())
+}
+
+fn retract(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    offset: u64,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let target = access.target(cx, channel)?;
+    let power = access.power(cx, &target);
+    match power {
+        Power::Moderator if target.rules.keeps_history() => (),
+        Power::Moderator => return Err(ErrorCode::NotAvailable.into()),
+        Power::Author => access.check_reading(cx, &target)?,
+    }
+    let user = &*access.peer().info().user;
+    let voice = match target.kind.other_than(user) {
+        None => Voice::Post,
+        Some(other) => {
+            let (from, to) = (access.inbox(cx, user), access.inbox(cx, other));
+            Voice::Send { from, to, ttl_ms: 0 }
+        }
+    };
+    let (data, tag) = chat::retraction(offset);
+    let parts = DraftParts {
+        data,
+        tags: vec![(ID_TAG.into(), made_id(&mut cx.chance.ids)), tag],
+        chan_info: None,
+        id_source: IdSource::Server,
+        voice,
+        sent_at_unix_ms: None,
+    };
+    let draft = draft(cx, access, &target, parts);
+    let retraction = Retraction { draft, offset, power };
+    reply.ask(target.room, What::Retract(Box::new(retraction)));
+    Ok(())
+}
+
+/// How far somebody is, is kept by name.
+fn named(user: &str) -> Result<&str, ErrorCode> {
+    if user.is_empty() { Err(ErrorCode::PermissionDenied) } else { Ok(user) }
+}

@@ -1,0 +1,144 @@
+//! In which order what a client says about a channel takes effect: what waits for a subscribe
+//! that is under way, and what passes because that was put off.
+//!
+//! Behind `connect` everything waits. Behind a subscribe only what is about the same
+//! channel does: what concerns other channels, or none, is served at once. Where it was
+//! refused with 111, what is not allowed without it is, too.
+//!
+//! Deliberately absent: the commands that wait (`backlog`).
+
+use std::borrow::Cow;
+
+use super::access::{Access, Done};
+use super::commands::chat_method;
+use super::identity::Peer;
+use super::names::conversation;
+use super::subscribing::Membership;
+use super::unanswered::Unanswered;
+use super::{Context, Refusal};
+use crate::base::RoomId;
+use crate::wire::chat::{self, Verb};
+use crate::wire::{ErrorCode, Request, SubscribeRequest};
+
+/// Whether a command is one that clients send behind connect without waiting for it.
+pub(super) fn may_stand_behind_connect(id: u32, request: &Request<'_>) -> bool {
+    match request {
+        Request::Connect(_) | Request::Pong => false,
+        Request::Send { .. } => true,
+        Request::Subscribe(_)
+        | Request::Unsubscribe { .. }
+        | Request::Publish { .. }
+        | Request::Presence { .. }
+        | Request::PresenceStats { .. }
+        | Request::History(_)
+        | Request::Ping
+        | Request::Rpc { .. }
+        | Request::Refresh { .. }
+        | Request::SubRefresh { .. }
+        | Request::Unknown => id != 0,
+    }
+}
+
+/// The room that has to answer a subscribe before this can be served.
+pub(super) fn waits_for(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    unanswered: Unanswered,
+    request: &Request<'_>,
+) -> Option<RoomId> {
+    let peer = access.peer();
+    // A client's subscribe is a question with an id; the server's has a backlog.
+    if unanswered.count() == 0 && !peer.has_backlogs() {
+        return None;
+    }
+    let channel = channel_of(request, &peer.info().user)?;
+    let room = cx.names.room(peer.tenant(), &channel);
+    access.subscriptions().asked(room).map(|_| room)
+}
+
+/// Notes what a subscribe came to. Behind one that was put off, what is not allowed is
+/// put off, too, until that is asked again or given up.
+pub(super) fn weigh(
+    cx: &Context<'_>,
+    membership: &mut Membership<'_>,
+    request: &Request<'_>,
+    done: Done,
+) -> Done {
+    match (request, done) {
+        (Request::Subscribe(SubscribeRequest { channel, .. }), _) => {
+            forget_put_off(cx, membership.peer, channel);
+            if done == Err(Refusal::Code(ErrorCode::TooManyRequests)) {
+                note_put_off(cx, membership.peer, channel);
+            }
+        }
+        (Request::Unsubscribe { channel }, Ok(())) => {
+            forget_put_off(cx, membership.peer, channel);
+        }
+        (request, Err(Refusal::Code(ErrorCode::PermissionDenied)))
+            if is_put_off(cx, membership.access(), request) =>
+        {
+            return Err(ErrorCode::TooManyRequests.into());
+        }
+        (_, Ok(()) | Err(_)) => {}
+    }
+    done
+}
+
+/// A subscribe to this channel was refused with 111 at once.
+pub(super) fn note_put_off(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
+    let room = cx.names.room(peer.tenant(), channel);
+    peer.put_off_mut().insert(room);
+}
+
+fn forget_put_off(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
+    if peer.put_off().is_some() {
+        let room = cx.names.room(peer.tenant(), channel);
+        peer.forget_put_off(room);
+    }
+}
+
+/// Whether it is about a channel whose subscribe was put off, and nothing came of it.
+fn is_put_off(cx: &Context<'_>, access: Access<'_>, request: &Request<'_>) -> bool {
+    let peer = access.peer();
+    let Some(put_off) = peer.put_off() else { return false };
+    let Some(channel) = channel_of(request, &peer.info().user) else { return false };
+    let room = cx.names.room(peer.tenant(), &channel);
+    put_off.contains(room) && !access.subscriptions().contains(room)
+}
+
+/// The channel that a request is about.
+fn channel_of<'r>(request: &'r Request<'_>, user: &str) -> Option<Cow<'r, str>> {
+    match request {
+        Request::Subscribe(request) => Some(Cow::Borrowed(&request.channel)),
+        Request::History(request) => Some(Cow::Borrowed(&request.channel)),
+        Request::Unsubscribe { channel }
+        | Request::Publish { channel, .. }
+        | Request::Presence { channel }
+        | Request::PresenceStats { channel }
+        | Request::SubRefresh { channel, .. } => Some(Cow::Borrowed(channel)),
+        Request::Rpc { method, data } => channel_of_method(method, &data.bytes, user),
+        Request::Send { data } => {
+            let (method, data) = chat::call(&data.bytes)?;
+            channel_of_method(&method, data, user)
+        }
+        Request::Connect(_)
+        | Request::Ping
+        | Request::Refresh { .. }
+        | Request::Pong
+        | Request::Unknown => None,
+    }
+}
+
+fn channel_of_method<'r>(method: &str, data: &'r [u8], user: &str) -> Option<Cow<'r, str>> {
+    match chat_method(method)?.read(data).ok()? {
+        Verb::Publish { channel, .. }
+        | Verb::Ack { channel, .. }
+        | Verb::Read { channel, .. }
+        | Verb::Receipts { channel, .. }
+        | Verb::Members { channel, .. }
+        | Verb::Typing { channel }
+        | Verb::Retract { channel, .. } => Some(channel),
+        Verb::Send { to, .. } => conversation(user, &to).map(Cow::Owned),
+        Verb::Rooms { .. } => None,
+    }
+}

@@ -1,0 +1,112 @@
+//! Where a command's questions, effects and answer go: to its rooms under its own id, and to
+//! its client, if that waits for an answer.
+//!
+//! Invariant: a room is asked for a command here only, so what is unanswered is counted.
+//!
+//! Deliberately absent: what a refusal costs its peer (`machine`).
+
+use super::identity::Peer;
+use super::unanswered::Unanswered;
+use super::{Context, Effect, Fault, Outcome, Refusal};
+use crate::base::{RoomId, Tick, UserHash};
+use crate::metrics::Histogram;
+use crate::room::{Ask, Asker, What};
+use crate::wire::{Answer, Push};
+
+/// Where a command's questions, effects and answer go.
+pub(super) struct CommandOut<'o> {
+    asker: Asker,
+    unanswered: &'o mut Unanswered,
+    out: &'o mut Outcome,
+}
+
+impl<'o> CommandOut<'o> {
+    /// Of a peer's command; 0 where the server acts for it.
+    pub fn new(
+        cx: &Context<'_>,
+        peer: &Peer,
+        id: u32,
+        unanswered: &'o mut Unanswered,
+        out: &'o mut Outcome,
+    ) -> CommandOut<'o> {
+        let user = cx.names.user_hash(peer.tenant(), &peer.info().user);
+        CommandOut { asker: Asker { conn: cx.conn, user, id }, unanswered, out }
+    }
+
+    /// Of a connection that is nobody's.
+    pub fn of_nobody(
+        cx: &Context<'_>,
+        unanswered: &'o mut Unanswered,
+        out: &'o mut Outcome,
+    ) -> CommandOut<'o> {
+        let asker = Asker { conn: cx.conn, user: UserHash::NOBODY, id: 0 };
+        CommandOut { asker, unanswered, out }
+    }
+
+    /// The command.
+    pub fn id(&self) -> u32 {
+        self.asker.id
+    }
+
+    /// The same for another command of this peer.
+    pub fn with_id(self, id: u32) -> CommandOut<'o> {
+        CommandOut { asker: Asker { id, ..self.asker }, ..self }
+    }
+
+    /// The same for a command whose client waits for no answer.
+    pub fn without_answer(&mut self) -> CommandOut<'_> {
+        let asker = Asker { id: 0, ..self.asker };
+        CommandOut { asker, unanswered: self.unanswered, out: self.out }
+    }
+
+    /// Asks a room for the command.
+    pub fn ask(&mut self, room: RoomId, what: What) {
+        self.ask_as(self.asker.id, room, what);
+    }
+
+    /// Asks a room for what no command waits for.
+    pub fn ask_unanswered(&mut self, room: RoomId, what: What) {
+        self.ask_as(0, room, what);
+    }
+
+    fn ask_as(&mut self, id: u32, room: RoomId, what: What) {
+        self.unanswered.on_asked(id);
+        let asker = Asker { id, ..self.asker };
+        self.out.effects.push(Effect::Ask(Ask { room, asker, what }));
+    }
+
+    /// Answers the command.
+    pub fn answer(&mut self, answer: Answer<'_>) {
+        self.out.answer(self.asker.id, answer);
+    }
+
+    /// Refuses the command, which was no mistake of the client's.
+    pub fn refuse(&mut self, refusal: impl Into<Refusal>) {
+        self.out.refuse(self.asker.id, refusal);
+    }
+
+    /// Tells the client what it did not ask for.
+    pub fn push(&mut self, channel: &str, push: Push<'_>) {
+        self.out.push(channel, push);
+    }
+
+    /// What the shard has to do.
+    pub fn effect(&mut self, effect: Effect) {
+        self.out.effects.push(effect);
+    }
+
+    /// Ends the session.
+    pub fn close(&mut self, fault: Fault) {
+        self.out.close(fault);
+    }
+
+    /// What the client hears, and what else is counted.
+    pub fn outcome(&mut self) -> &mut Outcome {
+        self.out
+    }
+
+    /// Something took from the first until now.
+    pub fn observe(&mut self, cx: &Context<'_>, histogram: Histogram, since: Tick) {
+        self.out.observe(histogram, since, cx.now.tick);
+    }
+}

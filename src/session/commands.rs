@@ -1,0 +1,158 @@
+//! Commands of the protocol that change nothing of the session: what its peer says, and what
+//! it asks about rooms.
+//!
+//! Deliberately absent: subscriptions (`subscribing`), tokens (`refresh`), and chat's methods
+//! (`chat_commands`).
+
+use super::access::{Access, Done};
+use super::command_out::CommandOut;
+use super::presence::presence;
+use super::publishing::{self, PublishArgs};
+use super::{Context, chat_commands, position_seal};
+use crate::auth::Allow;
+use crate::base::limits::HISTORY_ANSWER_MAX;
+use crate::room::{HistoryPage, Order, Passage, What};
+use crate::wire::chat::Method;
+use crate::wire::{self, Answer, ErrorCode, HistoryRequest, RawData, Request};
+
+/// Methods with this prefix are chat's own.
+const CHAT_PREFIX: &str = "chat.";
+
+/// What a command asks of rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommandLoad {
+    /// Nothing.
+    Free,
+    /// Something with a short answer.
+    Short,
+    /// Something whose answer may be long.
+    Long,
+}
+
+impl CommandLoad {
+    /// What this command asks.
+    pub fn of(request: &Request<'_>) -> CommandLoad {
+        match request {
+            Request::Subscribe(request) if request.recover => CommandLoad::Long,
+            Request::History(_) | Request::Presence { .. } => CommandLoad::Long,
+            Request::Rpc { method, .. } if has_long_answer(method) => CommandLoad::Long,
+            Request::Ping
+            | Request::Pong
+            | Request::Connect(_)
+            | Request::Unknown
+            | Request::Refresh { .. }
+            | Request::Unsubscribe { .. } => CommandLoad::Free,
+            Request::Subscribe(_)
+            | Request::Rpc { .. }
+            | Request::Publish { .. }
+            | Request::PresenceStats { .. }
+            | Request::Send { .. }
+            | Request::SubRefresh { .. } => CommandLoad::Short,
+        }
+    }
+}
+
+/// A chat method, by its whole name.
+pub(super) fn chat_method(name: &str) -> Option<Method> {
+    Method::named(name.strip_prefix(CHAT_PREFIX)?)
+}
+
+fn has_long_answer(method: &str) -> bool {
+    chat_method(method).is_some_and(Method::has_long_answer)
+}
+
+/// A command of a connected peer.
+pub(super) fn serve(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    request: &Request<'_>,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    match request {
+        Request::Publish { channel, data } => publish(cx, access, channel, data, reply),
+        Request::Presence { channel } => presence(cx, access, channel, What::Presence, reply),
+        Request::PresenceStats { channel } => {
+            presence(cx, access, channel, What::PresenceStats, reply)
+        }
+        Request::History(request) => history(cx, access, request, reply),
+        Request::Ping => {
+            reply.answer(Answer::Ping);
+            Ok(())
+        }
+        Request::Rpc { method, data } => rpc(cx, access, method, &data.bytes, reply),
+        Request::Send { data } => send(cx, access, data, reply),
+        Request::Unknown => Err(ErrorCode::MethodNotFound.into()),
+        // These change the session, or are served before a command gets here.
+        Request::Subscribe(_)
+        | Request::Unsubscribe { .. }
+        | Request::Refresh { .. }
+        | Request::SubRefresh { .. }
+        | Request::Connect(_)
+        | Request::Pong => Ok(()),
+    }
+}
+
+fn publish(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    data: &RawData<'_>,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let target = access.target(cx, channel)?;
+    if data.bytes.is_empty() {
+        return Err(ErrorCode::BadRequest.into());
+    }
+    publishing::publish(cx, access, &target, PublishArgs::plain(data), reply)
+}
+
+fn history(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    request: &HistoryRequest<'_>,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let target = access.target(cx, &request.channel)?;
+    if !target.rules.keeps_history() {
+        return Err(ErrorCode::NotAvailable.into());
+    }
+    access.check(cx, &target, target.rules.see_history, Allow::HISTORY)?;
+    let since = request.since.as_ref();
+    let passage = Passage {
+        limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),
+        since: since.map(|(offset, epoch)| position_seal::position(*offset, epoch)),
+        order: if request.reverse { Order::NewestFirst } else { Order::OldestFirst },
+    };
+    let title = access.title_if_needed(&target);
+    reply.ask(target.room, What::History(Box::new(HistoryPage { title, passage })));
+    Ok(())
+}
+
+fn rpc(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    method: &str,
+    data: &[u8],
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    match method.strip_prefix(CHAT_PREFIX) {
+        #[cfg(any(test, feature = "faults"))]
+        Some("panic") => panic!("asked for by a test"),
+        Some(name) => chat_commands::serve(cx, access, name, data, reply),
+        None => Err(ErrorCode::NotAvailable.into()),
+    }
+}
+
+/// A message without an answer: `{"method": …, "data": …}` is served like an
+/// rpc, anything else waits for somebody to listen and is dropped.
+fn send(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    data: &RawData<'_>,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    match wire::chat::call(&data.bytes) {
+        Some((method, data)) => rpc(cx, access, &method, data, &mut reply.without_answer()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,687 @@
+//! The state machine of one session: what its peer may do in each state, from the upgrade
+//! to the close, and when it has to be looked at next.
+//!
+//! Invariants: every pair of a state and a command is decided here; each state holds
+//! exactly what it may touch.
+//!
+//! Deliberately absent: what single commands mean (`commands`, `chat_commands`,
+//! `subscribing`, `refresh`), when a client is pinged (`heartbeat`), and the sending of what is
+//! decided (the shard's).
+
+use std::mem;
+use std::sync::Arc;
+
+use super::access::{Access, Done};
+use super::backlog::Behind;
+use super::command_order::{may_stand_behind_connect, note_put_off, waits_for, weigh};
+use super::command_out::CommandOut;
+use super::commands::CommandLoad;
+use super::connect::{self, Connecting};
+use super::context::{ends_now, is_long_over, is_over};
+use super::heartbeat::Heartbeat;
+use super::identity::Birth;
+#[cfg(test)]
+use super::identity::Peer;
+use super::publishing::{chat_type, unpublished};
+use super::quota::Quota;
+use super::state::State;
+use super::subscribing::Membership;
+use super::subscriptions::{Maker, Removal, Subscriptions};
+use super::tokens::Denial;
+use super::unanswered::Unanswered;
+use super::{
+    Admission, Context, Effect, Fault, Finding, HeldCommands, NameKey, Options, Outcome, Pace,
+    Passage, Place, Refusal, Suspicion, Who, answers, refresh, serving,
+};
+use crate::base::{PeerSigns, RoomId, Tick, UserHash};
+use crate::metrics::{Agent, Tenant};
+use crate::room::{Answer as Told, Departure, Welcome, What};
+use crate::wire::{self, Command, ConnectRequest, ErrorCode, Request};
+
+/// One peer after its upgrade.
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+    subscriptions: Subscriptions,
+    quota: Quota,
+    heartbeat: Heartbeat,
+    /// What the client's program is, as far as it says.
+    agent: Agent,
+    unanswered: Unanswered,
+}
+
+impl Session {
+    /// A peer whose upgrade is done, and the longest time between two pings that it asked
+    /// for.
+    pub fn open(cx: &Context<'_>, agent: Agent, ping_s: Option<u32>) -> Session {
+        let tick = cx.now.tick;
+        Session {
+            state: State::Greeting {
+                deadline: tick.plus_ms(cx.options.connect_ms_max),
+                refused: None,
+            },
+            subscriptions: Subscriptions::default(),
+            quota: Quota::new(),
+            heartbeat: Heartbeat::new(ping_s),
+            agent,
+            unanswered: Unanswered::default(),
+        }
+    }
+
+    /// So many bytes came in, whatever they are. Over the quota, the commands
+    /// among them are refused, and who does not stop is closed.
+    pub fn on_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+        self.heartbeat.on_bytes();
+        let admission = self.quota.on_bytes(cx.now.tick, cx.options, count);
+        if admission == Admission::Throttled
+            && let Some(fault) = self.quota.on_throttled(cx.now.tick, cx.options)
+        {
+            self.close(fault, out);
+        }
+        admission
+    }
+
+    /// Frames came in that hold no command. Over the quota they do nothing, and who does
+    /// not stop is closed.
+    pub fn on_frames(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+        let (tick, options) = (cx.now.tick, cx.options);
+        let (admission, patience) = match &self.state {
+            State::Greeting { .. } => (self.quota.on_strangers_frames(tick, count), None),
+            State::Connecting(_) | State::Ready(_) => {
+                (self.quota.on_frames(tick, options, count), Some(()))
+            }
+            State::Closed => return Admission::Throttled,
+        };
+        if admission == Admission::Throttled {
+            // A stranger is not told to slow down first.
+            let fault = match patience {
+                Some(()) => self.quota.on_throttled(tick, options),
+                None => Some(Fault::TooManyRequests),
+            };
+            fault.into_iter().for_each(|fault| self.close(fault, out));
+        }
+        admission
+    }
+
+    /// One command. Total: every request has its answer in every state.
+    pub fn on_command(
+        &mut self,
+        cx: &mut Context<'_>,
+        command: Command<'_>,
+        admission: Admission,
+        out: &mut Outcome,
+    ) {
+        let Command { id, request } = command;
+        match (&self.state, request) {
+            (State::Closed, _) => (),
+            (State::Ready(_) | State::Connecting(_), Request::Pong) => {
+                if self.on_frames(cx, 1, out) == Admission::Served {
+                    self.heartbeat.on_pong(cx, out);
+                }
+            }
+            // Only these two have no answer; 0 stands for what the server asks itself.
+            (State::Ready(_) | State::Connecting(_), request)
+                if id == 0 && !matches!(request, Request::Send { .. }) =>
+            {
+                self.close(Fault::BadRequest, out);
+            }
+            (State::Greeting { .. }, Request::Connect(request)) if id != 0 => {
+                self.on_connect(cx, id, &request, out);
+            }
+            (State::Greeting { refused: Some(code), .. }, request)
+                if may_stand_behind_connect(id, &request) =>
+            {
+                let code = *code;
+                self.quota.refuse_behind(cx, id, code, admission, out);
+            }
+            (State::Greeting { .. }, _) | (_, Request::Connect(_)) => {
+                self.close(Fault::BadRequest, out);
+            }
+            (State::Connecting(_) | State::Ready(_), request) => {
+                let within = self.quota.on_command(cx.now.tick, cx.options);
+                if within == Admission::Served && admission == Admission::Served {
+                    self.serve_or_hold(cx, Command { id, request }, out);
+                } else {
+                    if let Request::Publish { channel, .. } = &request {
+                        let result = unpublished(ErrorCode::TooManyRequests);
+                        out.unpublished.push((chat_type(cx, channel), result));
+                    }
+                    if let (Request::Subscribe(request), State::Ready(peer)) =
+                        (&request, &mut self.state)
+                    {
+                        note_put_off(cx, peer, &request.channel);
+                    }
+                    self.quota.throttle(cx, id, out);
+                }
+            }
+        }
+    }
+
+    /// A command that is within the quota.
+    fn serve_or_hold(&mut self, cx: &mut Context<'_>, command: Command<'_>, out: &mut Outcome) {
+        let id = command.id;
+        let done = match &mut self.state {
+            State::Connecting(connecting) => {
+                connecting.hold(out.encoding, &command).map_err(Refusal::from)
+            }
+            State::Ready(_) | State::Greeting { .. } | State::Closed => {
+                self.take_up(cx, command, out)
+            }
+        };
+        if let Err(refusal) = done {
+            self.refuse(cx, id, refusal, out);
+        }
+    }
+
+    /// What a room's home says to something this session asked.
+    pub fn on_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: RoomId,
+        id: u32,
+        answer: Told,
+        out: &mut Outcome,
+    ) {
+        self.unanswered.on_answered(id);
+        let before = out.messages.len();
+        self.take_answer(cx, room, id, answer, out);
+        let bytes = out.messages.len().saturating_sub(before);
+        self.quota.on_answer(cx.now.tick, cx.options, bytes);
+    }
+
+    fn take_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: RoomId,
+        id: u32,
+        answer: Told,
+        out: &mut Outcome,
+    ) {
+        match (&mut self.state, answer) {
+            (State::Closed | State::Greeting { .. }, Told::Subscribed(_)) => {
+                // Nobody waits for this seat any more.
+                let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
+                reply.ask(room, What::Unsubscribe(Departure::Lost));
+            }
+            (State::Closed | State::Greeting { .. }, _) => (),
+            (State::Connecting(connecting), answer) => {
+                if connecting.on_answer(cx, room, answer, &mut self.subscriptions, out) {
+                    self.finish_connecting(cx, out);
+                }
+            }
+            (State::Ready(_), Told::Subscribed(welcome)) => {
+                self.on_welcome(cx, room, *welcome, out);
+            }
+            (State::Ready(_), Told::Unwelcome(code)) => self.on_unwelcome(cx, room, id, code, out),
+            (State::Ready(_), Told::Refused(code)) => self.refuse(cx, id, code, out),
+            (State::Ready(_), Told::Wrong(field)) => self.refuse(cx, id, field, out),
+            (State::Ready(_), answer) => answers::tell(id, &answer, out),
+        }
+    }
+
+    /// A home let the session in.
+    fn on_welcome(&mut self, cx: &Context<'_>, room: RoomId, welcome: Welcome, out: &mut Outcome) {
+        let Some((mut membership, reply)) = self.ready(cx, 0, out) else { return };
+        if let Some(behind) = membership.on_welcome(cx, room, welcome, reply) {
+            self.settle(room, behind, out);
+        }
+    }
+
+    /// A home did not let the session in.
+    fn on_unwelcome(
+        &mut self,
+        cx: &Context<'_>,
+        room: RoomId,
+        id: u32,
+        code: ErrorCode,
+        out: &mut Outcome,
+    ) {
+        let Some((mut membership, _)) = self.ready(cx, 0, out) else { return };
+        if membership.on_unwelcome(room, code) == Some(Maker::Server) {
+            // As at connect.
+            return self.close(Fault::Refused(code), out);
+        }
+        self.refuse(cx, id, code, out);
+        let behind = if code.parts().2 { Behind::Passing(code) } else { Behind::Settled };
+        self.settle(room, behind, out);
+    }
+
+    /// The connected peer with what it is subscribed to, and where command `id` of it is
+    /// answered; `None` before it is in, and when it is gone.
+    fn ready<'s>(
+        &'s mut self,
+        cx: &Context<'_>,
+        id: u32,
+        out: &'s mut Outcome,
+    ) -> Option<(Membership<'s>, CommandOut<'s>)> {
+        let State::Ready(peer) = &mut self.state else { return None };
+        let reply = CommandOut::new(cx, peer, id, &mut self.unanswered, out);
+        let (subscriptions, agent) = (&mut self.subscriptions, self.agent);
+        Some((Membership { peer, subscriptions, agent }, reply))
+    }
+
+    /// Whether a command waits for its turn: too many are not answered yet, or long
+    /// answers are not paid for.
+    fn admits(&self, cx: &Context<'_>, request: &Request<'_>) -> Admission {
+        match CommandLoad::of(request) {
+            // These ask no room.
+            CommandLoad::Free => Admission::Served,
+            CommandLoad::Short | CommandLoad::Long if self.unanswered.is_full() => {
+                Admission::Throttled
+            }
+            CommandLoad::Short => Admission::Served,
+            CommandLoad::Long => self.quota.on_long_question(cx.now.tick, cx.options),
+        }
+    }
+
+    /// A command that is within the quota: it is served now, or waits for the room that
+    /// it is about.
+    fn take_up(&mut self, cx: &mut Context<'_>, command: Command<'_>, out: &mut Outcome) -> Done {
+        let done = match self.waits_for(cx, &command.request) {
+            None => self.serve(cx, command.id, &command.request, out),
+            Some(room) => self.hold(room, &command, out),
+        };
+        if let (Request::Publish { channel, .. }, Err(refusal)) = (&command.request, done) {
+            out.unpublished.push((chat_type(cx, channel), unpublished(refusal.code())));
+        }
+        done
+    }
+
+    /// The room that has to answer a subscribe before this can be served.
+    fn waits_for(&self, cx: &Context<'_>, request: &Request<'_>) -> Option<RoomId> {
+        let State::Ready(peer) = &self.state else { return None };
+        let access = Access::new(peer, &self.subscriptions, self.agent);
+        waits_for(cx, access, self.unanswered, request)
+    }
+
+    fn hold(&mut self, room: RoomId, command: &Command<'_>, out: &Outcome) -> Done {
+        let State::Ready(peer) = &mut self.state else { return Ok(()) };
+        Ok(peer.backlogs_mut().push(room, out.encoding, command)?)
+    }
+
+    /// Serves a command of a connected peer, and notes what that means to what comes behind.
+    fn serve(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: u32,
+        request: &Request<'_>,
+        out: &mut Outcome,
+    ) -> Done {
+        let admission = self.admits(cx, request);
+        let Some((mut membership, mut reply)) = self.ready(cx, id, out) else {
+            return Err(ErrorCode::Unauthorized.into());
+        };
+        let done = match admission {
+            Admission::Throttled => Err(ErrorCode::TooManyRequests.into()),
+            Admission::Served => serving::serve(cx, &mut membership, request, &mut reply),
+        };
+        weigh(cx, &mut membership, request, done)
+    }
+
+    /// What was waited for is there: the commands behind it are served, at most so many of
+    /// them now. How many it were, and what is left. They were counted when they came.
+    ///
+    /// When one of them makes the server ask the same room again, all behind it wait again,
+    /// as they are: a thousand that subscribe and unsubscribe in turn are read once each,
+    /// and not a thousand times.
+    pub fn resume(
+        &mut self,
+        cx: &mut Context<'_>,
+        held: HeldCommands,
+        count_max: usize,
+        out: &mut Outcome,
+    ) -> (usize, Option<HeldCommands>) {
+        let (mut backlog, room, behind) = held.split();
+        let mut commands = wire::commands(out.encoding, backlog.message());
+        let mut served_count = 0;
+        loop {
+            let read_bytes = commands.read_bytes();
+            if served_count == backlog.count() {
+                return (served_count, None);
+            }
+            if served_count == count_max {
+                let rest = backlog.without_first(read_bytes, served_count);
+                return (served_count, Some(HeldCommands::of_rest(rest, room, behind)));
+            }
+            let Some(Ok(command)) = commands.next() else {
+                debug_assert!(false, "what was a command is one");
+                return (served_count, None);
+            };
+            if room.is_some() && self.waits_for(cx, &command.request) == room {
+                backlog = backlog.without_first(read_bytes, served_count);
+                break;
+            }
+            let id = command.id;
+            match (self.take_up(cx, command, out), behind) {
+                (Ok(()), _) => (),
+                (Err(Refusal::Code(ErrorCode::PermissionDenied)), Behind::Passing(code)) => {
+                    self.refuse(cx, id, code, out);
+                }
+                (Err(refusal), _) => self.refuse(cx, id, refusal, out),
+            }
+            served_count += 1;
+            if out.is_closing() {
+                return (served_count, None);
+            }
+        }
+        if let (State::Ready(peer), Some(room)) = (&mut self.state, room) {
+            peer.backlogs_mut().put_back(room, backlog);
+        }
+        (served_count, None)
+    }
+
+    /// The room has answered: what waits for it follows, behind all that its answer
+    /// leads to.
+    fn settle(&mut self, room: RoomId, behind: Behind, out: &mut Outcome) {
+        let State::Ready(peer) = &mut self.state else { return };
+        if let Some(backlog) = peer.take_backlog(room).filter(|backlog| !backlog.is_empty()) {
+            let held = HeldCommands::behind_room(backlog, room, behind);
+            out.effects.push(Effect::Resume(held));
+        }
+    }
+
+    /// A fresh token was taken: ends what tokens do not allow any more. `seated` are the
+    /// channels that the session is in, by name, and `wanted` those that the server makes.
+    pub fn review(
+        &mut self,
+        cx: &Context<'_>,
+        seated: &[(RoomId, Arc<str>)],
+        wanted: &[RoomId],
+        out: &mut Outcome,
+    ) {
+        if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
+            refresh::review(&mut membership, cx, seated, wanted, &mut reply);
+        }
+    }
+
+    /// As whose it is counted, once it is let in.
+    pub fn counted_as(&self) -> Option<Tenant> {
+        let State::Ready(peer) = &self.state else { return None };
+        peer.counted_as()
+    }
+
+    /// Whether the connect command waits for rooms: until it is answered, the
+    /// client knows of no channel.
+    pub fn is_connecting(&self) -> bool {
+        matches!(&self.state, State::Connecting(_))
+    }
+
+    /// Whether rooms have yet to answer commands of the client.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered.count() != 0
+    }
+
+    /// Commands of the client that rooms have yet to answer.
+    pub fn unanswered_count(&self) -> u32 {
+        self.unanswered.count()
+    }
+
+    /// What the messages cost that the answer to its connect command will have.
+    pub fn held_recovery_bytes(&self) -> usize {
+        self.state.held_recovery_bytes()
+    }
+
+    /// Channels that it is in, or has asked to be in.
+    pub fn channels_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// What the client's program is, as far as it says.
+    pub fn agent(&self) -> Agent {
+        self.agent
+    }
+
+    /// How long ago its upgrade was done, to a quarter of a second.
+    pub fn age_ms(&self, now: Tick, options: &Options) -> u64 {
+        self.state.age_ms(now, options)
+    }
+
+    /// Who it is; nobody before its connect command was good.
+    pub fn who(&self) -> Option<Who<'_>> {
+        let peer = self.state.peer()?;
+        let (tenant, user) = (peer.tenant(), &*peer.info().user);
+        Some(Who { tenant, user, client: peer.info().client, agent: self.agent })
+    }
+
+    /// What stands for its user, where limits are a user's.
+    pub fn user_hash(&self, names: NameKey) -> UserHash {
+        self.who().map_or(UserHash::NOBODY, |who| names.user_hash(who.tenant, who.user))
+    }
+
+    /// Where it sits, by room.
+    pub fn places(&self) -> impl Iterator<Item = (RoomId, Place)> {
+        self.subscriptions.seats()
+    }
+
+    /// The shard gave the seat that `Effect::Sit` asked for.
+    pub fn sit(&mut self, room: RoomId, place: Place) {
+        self.subscriptions.sit(room, place);
+    }
+
+    /// Somebody else left the channel, and this session's place changed.
+    pub fn move_to(&mut self, room: RoomId, place: Place) {
+        self.subscriptions.move_to(room, place);
+    }
+
+    /// Something of this channel was lost on its way; the client shall
+    /// subscribe again, and recover if it can. What the server made at connect
+    /// it makes again at connect only.
+    pub fn on_gap(&mut self, cx: &Context<'_>, room: RoomId, channel: &str, out: &mut Outcome) {
+        if self.subscriptions.maker(room) == Some(Maker::Server) {
+            return self.close(Fault::InsufficientState, out);
+        }
+        self.unsubscribe_by_server(cx, room, channel, Removal::InsufficientState, out);
+    }
+
+    /// Time has passed.
+    pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+        match &self.state {
+            State::Greeting { deadline, .. } if *deadline <= cx.now.tick => {
+                out.effects.push(Effect::Suspect(Suspicion::Deadline));
+            }
+            // Who is not answered yet does not know of pings.
+            State::Greeting { .. } | State::Connecting(_) | State::Closed => (),
+            State::Ready(peer) => {
+                if peer.expires_unix_s().is_some_and(|end| is_over(cx, end)) {
+                    out.effects.push(Effect::Suspect(Suspicion::Deadline));
+                }
+                while let State::Ready(peer) = &self.state
+                    && let Some((room, end)) = peer.first_expiry()
+                    && ends_now(cx, end)
+                {
+                    let said = peer.channel(room);
+                    let channel = said.map(|said| said.channel.clone()).unwrap_or_default();
+                    self.unsubscribe_by_server(cx, room, &channel, Removal::Expired, out);
+                }
+                self.heartbeat.on_timer(cx, out);
+            }
+        }
+    }
+
+    /// When `on_timer` should be called next.
+    pub fn next_timer(&self, cx: &Context<'_>) -> Tick {
+        self.state.next_timer(cx, &self.heartbeat)
+    }
+
+    /// Ends the session: its seats are freed, and its rooms let it go.
+    pub fn leave(&mut self, cx: &Context<'_>, out: &mut Outcome) {
+        self.ask_for_place(cx, What::Release, out);
+        out.of_tenant = self.counted_as().map(|tenant| (tenant, Passage::Went));
+        self.state = State::Closed;
+        let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
+        // The answer to what was asked for will find nobody, and is undone then.
+        for (room, place) in self.subscriptions.take_seats() {
+            reply.effect(Effect::Stand(place));
+            reply.ask(room, What::Unsubscribe(Departure::Lost));
+        }
+    }
+
+    fn close(&mut self, fault: Fault, out: &mut Outcome) {
+        out.close(fault);
+    }
+
+    /// Refuses command `id`, and counts it against the peer if it was a mistake.
+    fn refuse(
+        &mut self,
+        cx: &Context<'_>,
+        id: u32,
+        refusal: impl Into<Refusal>,
+        out: &mut Outcome,
+    ) {
+        self.quota.refuse(cx, id, refusal.into(), out);
+    }
+
+    fn remember_refusal(&mut self, code: ErrorCode) {
+        if let State::Greeting { refused, .. } = &mut self.state {
+            *refused = Some(code);
+        }
+    }
+
+    /// Frees the seat, asks the home to let go, and tells the client.
+    fn unsubscribe_by_server(
+        &mut self,
+        cx: &Context<'_>,
+        room: RoomId,
+        channel: &str,
+        why: Removal,
+        out: &mut Outcome,
+    ) {
+        if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
+            membership.end(room, channel, why, &mut reply);
+        }
+    }
+
+    fn on_connect(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: u32,
+        request: &ConnectRequest<'_>,
+        out: &mut Outcome,
+    ) {
+        self.agent = connect::agent(self.agent, &request.name);
+        if cx.load.pace == Pace::FarBehind {
+            self.remember_refusal(ErrorCode::TooManyRequests);
+            // No mistake of the client's, so it is not counted as one.
+            return out.refuse(id, ErrorCode::TooManyRequests);
+        }
+        let age_ms = self.age_ms(cx.now.tick, cx.options);
+        let birth = Birth::new(Tick(cx.now.tick.0.saturating_sub(age_ms)));
+        let State::Greeting { deadline, .. } = &self.state else { return };
+        let opened_at = Tick(deadline.0.saturating_sub(cx.options.connect_ms_max));
+        match Connecting::begin(cx, id, request, opened_at, birth) {
+            Err(Denial::Refuse(code)) => {
+                self.remember_refusal(code);
+                self.quota.refuse_stranger(cx, id, code, out);
+            }
+            Err(Denial::Close(fault)) => self.close(fault, out),
+            Ok(connecting) if connecting.is_locked_out(cx, self.agent) => {
+                self.close(Fault::Quarantined, out);
+            }
+            Ok(connecting) => {
+                self.quota.on_admitted();
+                let peer = connecting.peer();
+                let mut reply = CommandOut::new(cx, peer, 0, &mut self.unanswered, out);
+                connecting.ask_rooms(&mut reply);
+                self.state = State::Connecting(Box::new(connecting));
+                self.finish_connecting(cx, out);
+            }
+        }
+    }
+
+    fn finish_connecting(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+        if !matches!(&self.state, State::Connecting(connecting) if connecting.is_complete()) {
+            return;
+        }
+        if let State::Connecting(connecting) = mem::replace(&mut self.state, State::Closed) {
+            let (peer, held) = connecting.finish(cx, &mut self.heartbeat, out);
+            self.state = State::Ready(peer);
+            self.ask_for_place(cx, What::Claim, out);
+            // Behind the seats: a held command may need the last one.
+            if !held.is_empty() {
+                out.effects.push(Effect::Resume(held.behind_connect()));
+            }
+        }
+    }
+
+    /// Where a user may have one connection only, the home of its personal channel
+    /// knows which.
+    fn ask_for_place(&mut self, cx: &Context<'_>, what: What, out: &mut Outcome) {
+        let State::Ready(peer) = &self.state else { return };
+        let (tenant, user) = (peer.tenant(), &peer.info().user);
+        if cx.options.is_single_session(tenant) && !user.is_empty() {
+            let inbox = cx.names.inbox(tenant, user);
+            CommandOut::new(cx, peer, 0, &mut self.unanswered, out).ask(inbox, what);
+        }
+    }
+
+    /// Something did not come in time, and nothing of the peer is left to be read: what is
+    /// to be done. Whoever is silent is closed by who asks, when it may be.
+    pub fn judge(&mut self, cx: &mut Context<'_>, signs: PeerSigns, out: &mut Outcome) -> Finding {
+        match &self.state {
+            State::Greeting { deadline, .. } if *deadline <= cx.now.tick && !signs.has_unread => {
+                self.close(Fault::Stale, out);
+            }
+            State::Ready(peer)
+                if peer.expires_unix_s().is_some_and(|end| is_over(cx, end))
+                    && !signs.has_unread =>
+            {
+                self.close(Fault::Expired, out);
+            }
+            State::Ready(_) => return self.heartbeat.judge(cx, signs, out),
+            State::Greeting { .. } | State::Connecting(_) | State::Closed => (),
+        }
+        Finding::Alive
+    }
+
+    /// Something did not come in time, and nobody is judged now. Says whether it is judged all
+    /// the same as soon as there is nothing more to be read: who has not even begun has twice
+    /// the time, and no more, because places for newcomers are few.
+    pub fn spare(&mut self, cx: &mut Context<'_>) -> bool {
+        match &self.state {
+            State::Greeting { deadline, .. } => {
+                deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick
+            }
+            State::Ready(peer) => {
+                self.heartbeat.spare(cx);
+                peer.expires_unix_s().is_some_and(|end| is_long_over(cx, end))
+            }
+            State::Connecting(_) | State::Closed => false,
+        }
+    }
+
+    /// Whether a pong of it is missing.
+    pub fn is_suspected(&self) -> bool {
+        self.heartbeat.is_suspected()
+    }
+
+    /// Its ping waits for a send that is under way.
+    pub fn on_ping_queued(&mut self) {
+        self.heartbeat.on_queued();
+    }
+
+    /// A send of it has left. Its next timer is no earlier than it was.
+    pub fn on_sent(&mut self, now: Tick, options: &Options) {
+        self.heartbeat.on_sent(now, options);
+    }
+
+    /// Who is connected.
+    #[cfg(test)]
+    pub(super) fn peer(&self) -> &Peer {
+        self.state.peer().expect("it is connected")
+    }
+
+    /// The same, to change.
+    #[cfg(test)]
+    pub(super) fn peer_mut(&mut self) -> &mut Peer {
+        match &mut self.state {
+            State::Ready(peer) => peer,
+            other => panic!("not connected: {other:?}"),
+        }
+    }
+
+    /// What the peer is subscribed to.
+    #[cfg(test)]
+    pub(super) fn subscriptions_mut(&mut self) -> &mut Subscriptions {
+        &mut self.subscriptions
+    }
+}

@@ -1,0 +1,27 @@
+//! Who is in a channel, asked by whatever command.
+//!
+//! Deliberately absent: the answer (`room`).
+
+use super::Context;
+use super::access::{Access, Done};
+use super::command_out::CommandOut;
+use crate::auth::Allow;
+use crate::room::What;
+use crate::wire::ErrorCode;
+
+/// Asks who is there, where the peer may know.
+pub(super) fn presence(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    what: What,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    let target = access.target(cx, channel)?;
+    if !target.rules.presence {
+        return Err(ErrorCode::NotAvailable.into());
+    }
+    access.check(cx, &target, target.rules.see_presence, Allow::PRESENCE)?;
+    reply.ask(target.room, what);
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Something is said in a channel, by whatever command.
+//!
+//! Deliberately absent: reading the command (`commands`, `chat_commands`), and the place of
+//! the message (`room`).
+
+use std::sync::Arc;
+
+use super::access::{Access, Done, Target};
+use super::command_out::CommandOut;
+use super::tracer::Birth;
+use super::{Context, namespace_of};
+use crate::auth::Allow;
+use crate::base::{ClientId, Csprng};
+use crate::metrics::{ChatType, PublishResult};
+use crate::room::{Draft, IdSource, Voice, What};
+use crate::wire::chat::Said;
+use crate::wire::{ErrorCode, ID_TAG, Payload, RawData, TRACE_TAG};
+
+/// What is said, and how.
+pub(super) struct PublishArgs<'r> {
+    data: &'r RawData<'r>,
+    tags: Vec<(Box<str>, Box<str>)>,
+    id_source: IdSource,
+    /// Outside of conversations, where it is always `Voice::Send`.
+    voice: Voice,
+    /// In conversations; 0 for as long as may be.
+    ttl_ms: u64,
+    /// By the client's clock.
+    sent_at_unix_ms: Option<u64>,
+}
+
+impl<'r> PublishArgs<'r> {
+    /// By the protocol's publish, which has data and nothing else.
+    pub fn plain(data: &'r RawData<'r>) -> PublishArgs<'r> {
+        PublishArgs {
+            data,
+            tags: Vec::new(),
+            id_source: IdSource::Server,
+            voice: Voice::Publish,
+            ttl_ms: 0,
+            sent_at_unix_ms: None,
+        }
+    }
+
+    /// By a chat method. What has no id gets one.
+    pub fn of_chat(said: &'r Said<'r>, ttl_ms: u64, ids: &mut Csprng) -> PublishArgs<'r> {
+        PublishArgs {
+            data: &said.data,
+            tags: tags(said, ids),
+            id_source: if said.id.is_some() { IdSource::Client } else { IdSource::Server },
+            voice: Voice::Post,
+            ttl_ms,
+            sent_at_unix_ms: said.sent_at_ms,
+        }
+    }
+}
+
+/// What a message is made of, beside who says it and where.
+pub(super) struct DraftParts {
+    pub data: Payload,
+    pub tags: Vec<(Box<str>, Box<str>)>,
+    pub chan_info: Option<Arc<Payload>>,
+    pub id_source: IdSource,
+    pub voice: Voice,
+    pub sent_at_unix_ms: Option<u64>,
+}
+
+/// Says something in a channel, where the peer may.
+pub(super) fn publish(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    target: &Target<'_, '_>,
+    args: PublishArgs<'_>,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    if (target.rules.data_bytes_max as usize) < args.data.bytes.len() {
+        return Err(ErrorCode::LimitExceeded.into());
+    }
+    access.check(cx, target, target.rules.publish, Allow::PUBLISH)?;
+    let peer = access.peer();
+    let user = &*peer.info().user;
+    let voice = match target.kind.other_than(user) {
+        None => args.voice,
+        // It waits for its reader, so there has to be a place for it.
+        Some(_) if !target.rules.keeps_history() => {
+            return Err(ErrorCode::NotAvailable.into());
+        }
+        Some(other) => {
+            let (from, to) = (access.inbox(cx, user), access.inbox(cx, other));
+            Voice::Send { from, to, ttl_ms: args.ttl_ms }
+        }
+    };
+    let parts = DraftParts {
+        data: args.data.to_payload(),
+        tags: args.tags,
+        chan_info: peer.channel(target.room).and_then(|extra| extra.chan_info.clone()),
+        id_source: args.id_source,
+        voice,
+        sent_at_unix_ms: args.sent_at_unix_ms,
+    };
+    let draft = draft(cx, access, target, parts);
+    reply.ask(target.room, What::Publish(Box::new(draft)));
+    Ok(())
+}
+
+/// A message by a peer, before it has a place; its trace begins here.
+pub(super) fn draft(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    target: &Target<'_, '_>,
+    parts: DraftParts,
+) -> Draft {
+    let DraftParts { data, tags, chan_info, id_source, voice, sent_at_unix_ms } = parts;
+    let (chat_type, agent) = (target.rules.chat_type(), access.agent());
+    let birth = Birth { tags: &tags, sent_at_unix_ms, chat_type, agent };
+    let (trace, way) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &birth);
+    let title = access.title_if_needed(target);
+    let info = Some(Arc::clone(access.peer().info()));
+    Draft { title, data, info, chan_info, tags, id_source, voice, trace, way }
+}
+
+/// What goes with a message, in this order. Each has an id: the client's, or one
+/// that is made here, and that is the id of its trace, too, if it came without one.
+fn tags(said: &Said<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
+    let id = said.id.as_deref().map_or_else(|| made_id(ids), Box::from);
+    let mut tags: Vec<(Box<str>, Box<str>)> = vec![(ID_TAG.into(), id)];
+    if let Some(traceparent) = &said.traceparent {
+        tags.push((TRACE_TAG.into(), Box::from(&**traceparent)));
+    }
+    if let Some(sent_at_ms) = said.sent_at_ms {
+        tags.push(("sent_at_ms".into(), sent_at_ms.to_string().into_boxed_str()));
+    }
+    tags
+}
+
+/// A version 4 UUID, as a client's identity is one.
+pub(super) fn made_id(ids: &mut Csprng) -> Box<str> {
+    ClientId::from_random(ids.draw_u128()).to_string().into()
+}
+
+/// As what a message in a channel is counted.
+pub(super) fn chat_type(cx: &Context<'_>, channel: &str) -> ChatType {
+    cx.rooms.chat_type(namespace_of(&cx.rooms.namespaces, channel))
+}
+
+/// What a publish came to that was refused with this code.
+pub(super) fn unpublished(code: ErrorCode) -> PublishResult {
+    match code {
+        ErrorCode::PermissionDenied | ErrorCode::Unauthorized => PublishResult::Denied,
+        ErrorCode::TooManyRequests => PublishResult::Limited,
+        ErrorCode::BadRequest | ErrorCode::LimitExceeded | ErrorCode::UnknownChannel => {
+            PublishResult::Invalid
+        }
+        ErrorCode::Internal
+        | ErrorCode::MethodNotFound
+        | ErrorCode::AlreadySubscribed
+        | ErrorCode::NotAvailable
+        | ErrorCode::TokenExpired
+        | ErrorCode::Expired
+        | ErrorCode::UnrecoverablePosition => PublishResult::Failed,
+    }
+}

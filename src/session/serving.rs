@@ -1,0 +1,38 @@
+//! What a connected peer asks for, request by request: whoever serves it.
+//!
+//! Deliberately absent: whether it is served now (`machine`, `command_order`).
+
+use super::access::Done;
+use super::command_out::CommandOut;
+use super::subscribing::Membership;
+use super::{Context, Pace, commands, refresh};
+use crate::wire::{ErrorCode, Request};
+
+/// A request of a connected peer.
+pub(super) fn serve(
+    cx: &mut Context<'_>,
+    membership: &mut Membership<'_>,
+    request: &Request<'_>,
+    reply: &mut CommandOut<'_>,
+) -> Done {
+    match request {
+        // What is live goes first. No mistake of the client's, so it is not counted as one.
+        Request::Subscribe(_) if cx.load.pace == Pace::FarBehind => {
+            Err(ErrorCode::TooManyRequests.into())
+        }
+        Request::Subscribe(request) => membership.subscribe(cx, request, reply),
+        Request::Unsubscribe { channel } => membership.unsubscribe(cx, channel, reply),
+        Request::Refresh { token } => refresh::refresh(membership, cx, token, reply),
+        Request::SubRefresh { channel, token } => membership.sub_refresh(cx, channel, token, reply),
+        Request::Publish { .. }
+        | Request::Presence { .. }
+        | Request::PresenceStats { .. }
+        | Request::History(_)
+        | Request::Ping
+        | Request::Rpc { .. }
+        | Request::Send { .. }
+        | Request::Unknown => commands::serve(cx, membership.access(), request, reply),
+        // Both are served before a request gets here.
+        Request::Connect(_) | Request::Pong => Ok(()),
+    }
+}

@@ -1,0 +1,73 @@
+//! What tokens say to a session, and what a peer is told about one that is not good.
+//!
+//! Deliberately absent: checking them (`auth`), and what they allow (`access`).
+
+use super::identity::Peer;
+use super::{Context, Fault};
+use crate::auth::{self, ChannelClaims, Claims, Remedy};
+use crate::wire::{ErrorCode, Payload};
+
+/// Why a connect command fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The client may do something about it.
+    Refuse(ErrorCode),
+    /// It is over.
+    Close(Fault),
+}
+
+/// What a connection token says, or what holds without one.
+pub(super) fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Denial> {
+    if token.is_empty() {
+        let open = cx.options.insecure || cx.options.anonymous;
+        return if open {
+            Ok(Claims::default())
+        } else {
+            Err(Denial::Refuse(ErrorCode::Unauthorized))
+        };
+    }
+    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault.remedy() {
+        Remedy::FreshToken => Denial::Refuse(ErrorCode::TokenExpired),
+        Remedy::Patience => Denial::Refuse(ErrorCode::TooManyRequests),
+        Remedy::None => Denial::Close(Fault::InvalidToken),
+    })
+}
+
+/// What the subscription's token says; `None` without a token.
+pub(super) fn channel_claims(
+    cx: &Context<'_>,
+    peer: &Peer,
+    channel: &str,
+    token: &str,
+) -> Result<Option<ChannelClaims>, ErrorCode> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let claims = cx.keys.subscription(token, cx.now.unix_s()).map_err(token_refusal)?;
+    let client = peer.info().client.text();
+    let fits = *claims.channel == *channel
+        && claims.user == peer.info().user
+        && claims.client.as_ref().is_none_or(|one| one.as_bytes() == client)
+        && *claims.tenant == *peer.tenant();
+    if fits { Ok(Some(claims)) } else { Err(ErrorCode::PermissionDenied) }
+}
+
+/// What a connected peer is told about a token that is not good.
+pub(super) fn token_refusal(fault: auth::Fault) -> ErrorCode {
+    match fault.remedy() {
+        Remedy::FreshToken => ErrorCode::TokenExpired,
+        Remedy::Patience => ErrorCode::TooManyRequests,
+        Remedy::None => ErrorCode::PermissionDenied,
+    }
+}
+
+/// Seconds until `end_unix_s`, at least one: 0 would mean never.
+pub(super) fn left_s(cx: &Context<'_>, end_unix_s: u64) -> u32 {
+    let left = end_unix_s.saturating_sub(cx.now.unix_s()).max(1);
+    u32::try_from(left).unwrap_or(u32::MAX)
+}
+
+/// JSON from a verified token.
+pub(super) fn json_payload(json: Box<[u8]>) -> Payload {
+    Payload { bytes: bytes::Bytes::from(json), is_json: true }
+}
