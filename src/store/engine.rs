@@ -12,34 +12,37 @@
 //!
 //! Deliberately absent: a clock (`turn` is told), a thread, who may do what.
 
+mod append_gate;
 mod census;
-mod forgetting;
+mod channels;
 mod heads;
 mod health;
 mod ids;
 mod life;
+mod losses;
 mod queue;
 mod reads;
-mod retention;
 mod setup;
+mod staged;
+mod upkeep;
 mod writes;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::base::{Prng, ShardId};
 
-use crate::base::{Prng, RoomId, ShardId};
-
-use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, View};
+use super::disk::{Capacity, Disk, DiskFault, Durable};
 use super::letter::{Append, Failure, Job, Outcome, Reply, Request, Round, Ticket};
 use super::record::Garbled;
-use census::Census;
-use heads::Heads;
-use health::{Health, Reclaimed};
+use append_gate::AppendGate;
+use channels::ChannelStore;
+use health::{DiskHealth, Healed};
 use queue::{Budget, Queue, QueuedRead};
-use retention::Sweeper;
-use writes::Marking;
+use upkeep::Upkeep;
+use writes::append::{self, Size, Written};
+use writes::markers::{self, Cleared, Marking};
+use writes::pending;
 
 pub use census::DeadLetters;
 pub(super) use heads::reborn;
@@ -49,34 +52,12 @@ pub use setup::{Counts, Setup, Turned};
 /// The store over a disk.
 #[derive(Debug)]
 pub struct Engine<D> {
-    disk: D,
-    setup: Setup,
+    channels: ChannelStore<D>,
     name_key: [u8; 16],
     queue: Queue,
-    batch: Batch,
-    heads: Heads,
-    /// By inbox and room: nothing below this offset waits. Spares walking over
-    /// what was acknowledged long ago.
-    acknowledged: BTreeMap<(RoomId, RoomId), u64>,
-    /// No id is of this period or a later one: most rooms are not looked up for nothing.
-    ids_until: u64,
-    /// Conversations in which an append was refused because too much waits, until they are
-    /// opened again: what was given behind it is refused for the same.
-    crowded: BTreeSet<RoomId>,
-    /// By shard: appends of this round and earlier ones are stale.
-    refused: BTreeMap<ShardId, Round>,
-    health: Health,
-    /// Rooms of messages whose commit failed, until the disk was read again.
-    doubtful: BTreeSet<RoomId>,
-    /// How often what was answered before its sync may have been lost.
-    losses_count: u32,
-    capacity: Capacity,
-    capacity_seen_unix_ms: Option<u64>,
-    reclaimed: Reclaimed,
-    /// When the oldest batch that is not synced was committed.
-    unsynced_since_unix_ms: Option<u64>,
-    sweeper: Sweeper,
-    census: Census,
+    gate: AppendGate,
+    health: DiskHealth,
+    upkeep: Upkeep,
     counts: Counts,
 }
 
@@ -107,12 +88,12 @@ impl<D: Disk> Engine<D> {
 
     /// The disk, for worlds that let it fail.
     pub fn disk_mut(&mut self) -> &mut D {
-        &mut self.disk
+        self.channels.staged_mut().disk_mut()
     }
 
     /// The disk, for the next life of this store.
     pub fn into_disk(self) -> D {
-        self.disk
+        self.channels.into_disk()
     }
 
     /// What it did.
@@ -122,7 +103,17 @@ impl<D: Disk> Engine<D> {
 
     /// How full its disk was when it looked last.
     pub fn capacity(&self) -> Capacity {
-        self.capacity
+        self.health.capacity()
+    }
+
+    /// Whether messages are taken: the disk works, and has space.
+    pub fn takes_messages(&self) -> Result<(), Failure> {
+        self.health.takes_messages(&self.channels.setup().options)
+    }
+
+    /// What is known of dead letters.
+    pub fn dead_letters(&self) -> DeadLetters {
+        self.upkeep.dead_letters()
     }
 
     /// Whether `take` may be called with this; else only after a turn. Reads take no
@@ -143,20 +134,18 @@ impl<D: Disk> Engine<D> {
         if !self.queue.is_empty() {
             return Some(0);
         }
-        let interval_ms = self.setup.options.interval_ms;
-        let sync = self.unsynced_since_unix_ms.map(|since| since.saturating_add(interval_ms));
-        let health = match self.health {
-            Health::Works => self.sweeper.next_step_unix_ms(),
-            Health::Broken { next_try_unix_ms, .. } => Some(next_try_unix_ms),
-        };
-        sync.into_iter().chain(health).min()
+        let next_try = self.health.next_try_unix_ms();
+        let next = next_try.unwrap_or_else(|| self.upkeep.next_step_unix_ms());
+        self.channels.sync_due_unix_ms().into_iter().chain([next]).min()
     }
 
     /// Does a bounded part of what waits. `now_unix_ms` is the wall clock's.
     pub fn turn(&mut self, now_unix_ms: u64, out: &mut Vec<(ShardId, Reply)>) -> Turned {
-        self.heal(now_unix_ms);
-        self.look_at_capacity(now_unix_ms);
-        self.count_dead();
+        if self.health.heal(now_unix_ms, &mut self.channels) == Healed::Reopened {
+            self.counts.reopened += 1;
+        }
+        self.health.look(now_unix_ms, self.channels.staged().disk());
+        self.upkeep.count_dead(&self.channels);
         let mut plan = Plan {
             answers: Vec::new(),
             rounds: Vec::new(),
@@ -167,17 +156,21 @@ impl<D: Disk> Engine<D> {
         self.clear_on(&mut plan);
         while let Some((from, request)) = self.queue.next_write(&mut budget) {
             self.write(from, request, &mut plan);
-            budget.batch_bytes = self.batch.bytes();
+            budget.batch_bytes = self.channels.staged().staged_bytes();
         }
         while let Some(read) = self.queue.next_read(&mut budget) {
             self.read_on(read, &mut budget, &mut plan);
         }
         self.queue.take_abandoned(&mut plan.answers);
-        if self.health == Health::Works {
-            self.sweep(now_unix_ms, plan.rounds.len());
+        if self.health.works() {
+            let Engine { channels, upkeep, counts, .. } = self;
+            upkeep.sweep(channels, counts, now_unix_ms, plan.rounds.len());
         }
         self.finish(plan, now_unix_ms, out);
-        self.reclaim(now_unix_ms);
+        let commits_count = self.counts.commits;
+        if self.health.reclaim(now_unix_ms, commits_count, &mut self.channels).is_err() {
+            self.fail(now_unix_ms);
+        }
         if self.queue.is_empty() { Turned::Idle } else { Turned::Busy }
     }
 
@@ -185,7 +178,7 @@ impl<D: Disk> Engine<D> {
         let Request { ticket, round, by: _, job } = request;
         let is_append = matches!(job, Job::Append(_));
         let outcome = self.outcome(from, ticket, round, job, plan).unwrap_or_else(|failure| {
-            self.count(failure);
+            self.counts.on_failure(failure);
             Some(Outcome::Failed(failure))
         });
         let Some(outcome) = outcome else { return };
@@ -193,7 +186,7 @@ impl<D: Disk> Engine<D> {
             match outcome {
                 // Of one conversation's, and its own are refused by its name.
                 Outcome::Failed(Failure::Crowded) => (),
-                Outcome::Failed(_) => self.refuse(from, round),
+                Outcome::Failed(_) => self.gate.refuse(from, round),
                 _ => plan.rounds.push((from, round)),
             }
         }
@@ -209,7 +202,7 @@ impl<D: Disk> Engine<D> {
         job: Job,
         plan: &mut Plan,
     ) -> Result<Option<Outcome>, Failure> {
-        if self.health != Health::Works {
+        if !self.health.works() {
             return Err(if self.is_full() { Failure::Full } else { Failure::Broken });
         }
         let (outcome, durable) = match job {
@@ -217,7 +210,7 @@ impl<D: Disk> Engine<D> {
                 self.may_append(from, round, &append)?;
                 (Outcome::Appended, self.append(&append)?)
             }
-            Job::Mark(mark) => match self.mark(&mark, from, ticket)? {
+            Job::Mark(mark) => match markers::mark(&mut self.channels, &mark, from, ticket)? {
                 (Marking::Whole(outcome), durable) => (outcome, durable),
                 (Marking::Clears(clearing), durable) => {
                     plan.durable = later(plan.durable, durable);
@@ -225,8 +218,14 @@ impl<D: Disk> Engine<D> {
                     return Ok(None);
                 }
             },
-            Job::Tried(tried) => self.tried(&tried)?,
-            Job::Bury(burial) => self.bury(&burial)?,
+            Job::Tried(tried) => pending::tried(&mut self.channels, &tried)?,
+            Job::Bury(burial) => {
+                let (buried, durable) = pending::bury(&mut self.channels, &burial)?;
+                if let Some(buried) = buried {
+                    self.upkeep.on_buried(&buried, &mut self.counts);
+                }
+                (Outcome::Noted, durable)
+            }
             Job::Open(_)
             | Job::Read(_)
             | Job::Marks(_)
@@ -240,11 +239,11 @@ impl<D: Disk> Engine<D> {
 
     /// One slice of a read.
     fn read_on(&mut self, mut read: QueuedRead, budget: &mut Budget, plan: &mut Plan) {
-        let outcome = match self.slice(&read.job, &mut read.found, budget) {
+        let outcome = match self.slice(&mut read, budget) {
             Ok(Some(outcome)) => outcome,
             Ok(None) => return self.queue.put_back(read),
             Err(failure) => {
-                self.count(failure);
+                self.counts.on_failure(failure);
                 Outcome::Failed(failure)
             }
         };
@@ -255,21 +254,21 @@ impl<D: Disk> Engine<D> {
     /// One step of an acknowledgement that has more to remove than fits a turn.
     fn clear_on(&mut self, plan: &mut Plan) {
         let Some(mut clearing) = self.queue.next_clearing() else { return };
-        let cleared = match self.health {
-            Health::Works => self.clear(&mut clearing),
-            Health::Broken { .. } => Err(Failure::Broken),
+        let cleared = match self.health.works() {
+            true => markers::clear(&mut self.channels, &mut clearing),
+            false => Err(Failure::Broken),
         };
         let (from, ticket) = (clearing.from, clearing.ticket);
         let outcome = match cleared {
-            Ok((is_over, durable)) => {
+            Ok((cleared, durable)) => {
                 plan.durable = later(plan.durable, durable);
-                if !is_over {
+                if cleared == Cleared::Partly {
                     return self.queue.put_back_clearing(clearing);
                 }
                 clearing.outcome
             }
             Err(failure) => {
-                self.count(failure);
+                self.counts.on_failure(failure);
                 Outcome::Failed(failure)
             }
         };
@@ -278,38 +277,69 @@ impl<D: Disk> Engine<D> {
 
     /// Taking back goes on when the disk is full: that is little, and once a message.
     fn may_append(&self, from: ShardId, round: Round, append: &Append) -> Result<(), Failure> {
-        if self.refused.get(&from).is_some_and(|refused| round <= *refused) {
-            return Err(Failure::Stale);
-        }
+        self.gate.admits(from, round)?;
         if append.retracts.is_none() && self.is_full() { Err(Failure::Full) } else { Ok(()) }
     }
 
-    fn refuse(&mut self, from: ShardId, round: Round) {
-        let refused = self.refused.entry(from).or_default();
-        *refused = round.max(*refused);
+    fn is_full(&self) -> bool {
+        self.health.is_full(&self.channels.setup().options)
     }
 
-    fn count(&mut self, failure: Failure) {
-        match failure {
-            Failure::Full => self.counts.full += 1,
-            Failure::Stale => self.counts.stale += 1,
-            Failure::Broken => self.counts.broken += 1,
-            Failure::Damaged => self.counts.damaged += 1,
-            Failure::Abandoned | Failure::Crowded => {}
+    /// Keeps a message, and account of it.
+    fn append(&mut self, append: &Append) -> Result<Durable, Failure> {
+        let plan = append::plan(&mut self.channels, &mut self.gate, append)?;
+        let written = plan.write(&mut self.channels, append);
+        let Written { durable, replaced, expires_unix_ms, size } = written;
+        if let Some(left) = &replaced {
+            // What is being read shows it no more either.
+            self.queue.replace(append.room, left);
         }
+        if size == Size::Over {
+            self.upkeep.on_over_limit(append.room);
+        }
+        if let Some(expires_unix_ms) = expires_unix_ms {
+            self.upkeep.expects(expires_unix_ms);
+        }
+        self.counts.appended_bytes += append.publication.data.bytes.len() as u64;
+        Ok(durable)
+    }
+
+    /// One slice of a read. `None` when there is more to do.
+    fn slice(
+        &mut self,
+        read: &mut QueuedRead,
+        budget: &mut Budget,
+    ) -> Result<Option<Outcome>, Failure> {
+        if let Job::Open(open) = &read.job
+            && self.health.is_in_doubt(open.room)
+        {
+            read.found = None;
+            // Who opened it now would take what it has for all that it has.
+            return Err(Failure::Broken);
+        }
+        let Engine { channels, gate, counts, .. } = self;
+        reads::slice(channels, gate, counts, (&read.job, &mut read.found), budget)
+    }
+
+    /// Nothing that was planned or remembered counts any more.
+    fn fail(&mut self, now_unix_ms: u64) {
+        let rooms = self.channels.discard();
+        self.upkeep.begin_anew();
+        self.health.fail(now_unix_ms, rooms);
     }
 
     /// Commits what was planned, and only then lets the answers go.
     fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, Reply)>) {
-        if self.commit(plan.durable, now_unix_ms).is_err() {
+        let committed = self.channels.commit(plan.durable, now_unix_ms, &mut self.counts);
+        if committed.is_err() {
             self.fail(now_unix_ms);
             self.queue.begin_anew();
-            self.census = Census::default();
+            self.upkeep.count_anew();
             let Counts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
             self.counts =
                 Counts { appended_bytes, expired, dead_tried, dead_expired, ..self.counts };
             for (from, round) in plan.rounds {
-                self.refuse(from, round);
+                self.gate.refuse(from, round);
             }
             for (from, mut reply) in plan.answers {
                 if !matches!(reply.outcome, Outcome::Failed(_)) {
@@ -327,35 +357,6 @@ impl<D: Disk> Engine<D> {
         }
         self.counts.appended += plan.rounds.len() as u64;
         out.extend(plan.answers);
-    }
-
-    fn commit(&mut self, durable: Durable, now_unix_ms: u64) -> Result<(), DiskFault> {
-        if !self.batch.is_empty() {
-            self.disk.commit(&self.batch, durable)?;
-            self.batch.clear();
-            self.counts.commits += 1;
-            match durable {
-                Durable::Now => {
-                    self.counts.syncs += 1;
-                    self.unsynced_since_unix_ms = None;
-                }
-                Durable::Later => {
-                    self.unsynced_since_unix_ms.get_or_insert(now_unix_ms);
-                }
-            }
-        }
-        // A wall clock that was set back must not make a sync wait for it.
-        let age_ms = self.unsynced_since_unix_ms.map(|since| now_unix_ms.abs_diff(since));
-        if age_ms.is_some_and(|age_ms| self.setup.options.interval_ms <= age_ms) {
-            self.disk.sync()?;
-            self.counts.syncs += 1;
-            self.unsynced_since_unix_ms = None;
-        }
-        Ok(())
-    }
-
-    fn view(&self) -> View<'_, D> {
-        View::new(&self.disk, &self.batch)
     }
 }
 

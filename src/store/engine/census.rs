@@ -10,7 +10,6 @@ use super::super::disk::{Disk, Space};
 use super::super::key;
 use super::super::letter::Order;
 use super::super::record::DeadRecord;
-use super::Engine;
 
 /// Dead letters that one turn looks at.
 const STEP_DEAD: usize = 1_024;
@@ -42,6 +41,34 @@ impl Default for Census {
 }
 
 impl Census {
+    /// What is known of dead letters.
+    pub fn dead_letters(&self) -> DeadLetters {
+        self.found
+    }
+
+    /// Counts some more of what is on the disk. What cannot be read is counted as
+    /// damage elsewhere, by whoever asks for it.
+    pub fn count(&mut self, disk: &impl Disk) {
+        let Some(at) = self.at.take() else { return };
+        let (mut last, mut seen_count) = (at.clone(), 0);
+        let found = &mut self.found;
+        let seen =
+            disk.scan(Space::Dead, &key::rest(&at), Order::OldestFirst, &mut |key, value| {
+                if let Ok(record) = DeadRecord::take(value) {
+                    found.add(record.at_unix_ms);
+                }
+                last = key.to_vec();
+                seen_count += 1;
+                match seen_count {
+                    STEP_DEAD => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            });
+        if seen.is_ok() && seen_count == STEP_DEAD {
+            self.at = Some(last);
+        }
+    }
+
     /// One more is written.
     pub fn add(&mut self, key: &[u8], at_unix_ms: u64) {
         if self.at.as_ref().is_none_or(|at| key <= &at[..]) {
@@ -49,9 +76,7 @@ impl Census {
         }
         self.stays(at_unix_ms);
     }
-}
 
-impl Census {
     /// One is removed.
     pub fn remove(&mut self, key: &[u8]) {
         if self.at.as_ref().is_none_or(|at| key <= &at[..]) {
@@ -77,35 +102,5 @@ impl DeadLetters {
     fn add(&mut self, at_unix_ms: u64) {
         self.count += 1;
         self.oldest_unix_ms = self.oldest_unix_ms.into_iter().chain([at_unix_ms]).min();
-    }
-}
-
-impl<D: Disk> Engine<D> {
-    /// What is known of dead letters.
-    pub fn dead_letters(&self) -> DeadLetters {
-        self.census.found
-    }
-
-    /// Counts some more of what is on the disk. What cannot be read is counted as
-    /// damage elsewhere, by whoever asks for it.
-    pub(super) fn count_dead(&mut self) {
-        let Some(at) = self.census.at.take() else { return };
-        let (mut last, mut seen_count) = (at.clone(), 0);
-        let found = &mut self.census.found;
-        let seen =
-            self.disk.scan(Space::Dead, &key::rest(&at), Order::OldestFirst, &mut |key, value| {
-                if let Ok(record) = DeadRecord::take(value) {
-                    found.add(record.at_unix_ms);
-                }
-                last = key.to_vec();
-                seen_count += 1;
-                match seen_count {
-                    STEP_DEAD => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
-                }
-            });
-        if seen.is_ok() && seen_count == STEP_DEAD {
-            self.census.at = Some(last);
-        }
     }
 }

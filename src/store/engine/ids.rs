@@ -17,9 +17,8 @@ use super::super::disk::{Disk, Space};
 use super::super::key;
 use super::super::letter::{Failure, KnownId, Order};
 use super::super::record;
-use super::Engine;
 use super::queue::Budget;
-use super::retention::Sweep;
+use super::staged::StagedDisk;
 
 /// From where on a room's ids are looked for.
 #[derive(Clone, Copy, Debug)]
@@ -43,47 +42,72 @@ impl IdPlace {
     }
 }
 
-/// The period behind that of the last id; 0 when there is none.
-pub(super) fn ids_until(disk: &impl Disk) -> u64 {
-    let mut last = None;
-    let seen = disk.scan(Space::Ids, &key::rest(&[]), Order::NewestFirst, &mut |key, _| {
-        last = key::id_from(key).map(|(period, ..)| period);
-        ControlFlow::Break(())
-    });
-    // What cannot be read here is told where it is needed.
-    if seen.is_err() { u64::MAX } else { last.map_or(0, |period| period.saturating_add(1)) }
+/// Up to when there are ids.
+#[derive(Debug)]
+pub(super) struct KnownIds {
+    /// No id is of this period or a later one: most rooms are not looked up for nothing.
+    until: u64,
 }
 
-impl<D: Disk> Engine<D> {
+/// Ids that nobody may repeat any more.
+pub(super) struct IdsOver {
+    /// Their keys.
+    pub keys: Vec<Vec<u8>>,
+    /// Why there are not more, if the disk failed.
+    pub failure: Option<Failure>,
+    /// When the next are over.
+    pub next_unix_ms: u64,
+}
+
+impl KnownIds {
+    /// Those on a disk.
+    pub fn of(disk: &impl Disk) -> KnownIds {
+        let mut last = None;
+        let seen = disk.scan(Space::Ids, &key::rest(&[]), Order::NewestFirst, &mut |key, _| {
+            last = key::id_from(key).map(|(period, ..)| period);
+            ControlFlow::Break(())
+        });
+        // What cannot be read here is told where it is needed. The period behind that of the
+        // last id; 0 when there is none.
+        let behind = last.map_or(0, |period: u64| period.saturating_add(1));
+        KnownIds { until: if seen.is_err() { u64::MAX } else { behind } }
+    }
+
     /// A message's id is known from now on. Who has no name is not told apart from
     /// others without one.
-    pub(super) fn put_id(&mut self, room: RoomId, publication: &Publication) {
+    pub fn put<D: Disk>(
+        &mut self,
+        staged: &mut StagedDisk<D>,
+        room: RoomId,
+        publication: &Publication,
+    ) {
         let Publication { offset, info, time_unix_ms, .. } = publication;
         let Some(user) = info.as_ref().map(|info| &*info.user) else { return };
         let Some(id) = publication.tag(ID_TAG).filter(|_| !user.is_empty()) else { return };
         let period = key::period(*time_unix_ms);
-        self.ids_until = self.ids_until.max(period + 1);
+        self.until = self.until.max(period + 1);
         let key = key::id(period, room, *offset);
-        self.batch.put(Space::Ids, &key, record::put_id(*time_unix_ms, user, id));
+        staged.put(Space::Ids, &key, record::put_id(*time_unix_ms, user, id));
     }
 
     /// Ids of a room from a place on, as many as one slice reads of one period. Says
     /// where there may be more.
-    pub(super) fn known_ids(
+    pub fn known<D: Disk>(
         &self,
+        staged: &StagedDisk<D>,
         room: RoomId,
         from: IdPlace,
         budget: &mut Budget,
         on_id: &mut dyn FnMut(KnownId),
     ) -> Result<Option<IdPlace>, Failure> {
-        if self.ids_until <= from.period {
+        if self.until <= from.period {
             return Ok(None);
         }
         budget.seek();
         let mut next = None;
         let mut fault = None;
         let range = key::ids_from(from.period, room, from.offset);
-        self.view().scan(Space::Ids, &range, Order::OldestFirst, &mut |key, value| {
+        staged.scan(Space::Ids, &range, Order::OldestFirst, &mut |key, value| {
             budget.read(value.len());
             let Some((period, found, offset)) = key::id_from(key) else {
                 fault = Some(Failure::Damaged);
@@ -115,7 +139,12 @@ impl<D: Disk> Engine<D> {
 
     /// Whether a message of a room may still be repeated, or whether there are more ids
     /// than one slice reads.
-    pub(super) fn knows_ids(&self, room: RoomId, now_unix_ms: u64) -> Result<bool, Failure> {
+    pub fn knows<D: Disk>(
+        &self,
+        staged: &StagedDisk<D>,
+        room: RoomId,
+        now_unix_ms: u64,
+    ) -> Result<bool, Failure> {
         let since = now_unix_ms.saturating_sub(IDS_MS);
         let mut next = Some(IdPlace::since(since));
         let mut budget = Budget::default();
@@ -124,42 +153,32 @@ impl<D: Disk> Engine<D> {
             if budget.is_slice_over() {
                 return Ok(true);
             }
-            next = self.known_ids(room, place, &mut budget, &mut |known| {
+            next = self.known(staged, room, place, &mut budget, &mut |known| {
                 is_known |= now_unix_ms < known.time_unix_ms.saturating_add(IDS_MS);
             })?;
         }
         Ok(is_known)
     }
+}
 
-    /// Removes ids that are over, at most so many.
-    pub(super) fn sweep_ids(&mut self, now_unix_ms: u64, count_max: usize) {
-        if count_max == 0 {
-            return;
-        }
-        let Some(after) = self.sweeper.ids.begin(now_unix_ms) else { return };
-        let now = key::period(now_unix_ms);
-        let mut keys = Vec::new();
-        if let Some(last) = now.checked_sub(2) {
-            let range = key::ids_up_to(&after, last);
-            let seen = self.view().scan(Space::Ids, &range, Order::OldestFirst, &mut |key, _| {
-                keys.push(key.to_vec());
-                if keys.len() < count_max {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            });
-            if let Err(fault) = seen {
-                self.count(fault.into());
-            }
-        }
-        for key in &keys {
-            self.batch.remove(Space::Ids, key);
-        }
-        // The next are over when the next period begins.
-        self.sweeper.ids = match keys.pop().filter(|_| keys.len() + 1 == count_max) {
-            Some(at) => Sweep::At(at),
-            None => Sweep::Rests((now + 1).saturating_mul(IDS_MS)),
-        };
+/// Ids behind a key that are over, at most so many.
+pub(super) fn ids_over<D: Disk>(
+    staged: &StagedDisk<D>,
+    after: &[u8],
+    now_unix_ms: u64,
+    count_max: usize,
+) -> IdsOver {
+    let now = key::period(now_unix_ms);
+    // The next are over when the next period begins.
+    let next_unix_ms = (now + 1).saturating_mul(IDS_MS);
+    let mut over = IdsOver { keys: Vec::new(), failure: None, next_unix_ms };
+    if let Some(last) = now.checked_sub(2) {
+        let (range, keys) = (key::ids_up_to(after, last), &mut over.keys);
+        let seen = staged.scan(Space::Ids, &range, Order::OldestFirst, &mut |key, _| {
+            keys.push(key.to_vec());
+            if keys.len() < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        over.failure = seen.err().map(Failure::from);
     }
+    over
 }

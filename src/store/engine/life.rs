@@ -3,19 +3,19 @@
 //! A channel whose messages are answered before their sync may lose some of them
 //! after they were shown: in a power cut, or when a sync fails. So losses are counted
 //! in the store, and such a channel goes on under another epoch.
+//!
+//! Deliberately absent: what happens in between (`engine`).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::super::disk::{Batch, Capacity, Disk, DiskFault, Durable, Space};
+use super::super::disk::{Batch, Disk, DiskFault, Durable, Space};
 use super::super::record::LifeRecord;
 use super::super::{FORMAT, OpenFault, key};
-use super::census::Census;
-use super::heads::Heads;
-use super::health::{Health, Reclaimed};
-use super::ids::ids_until;
+use super::append_gate::AppendGate;
+use super::channels::ChannelStore;
+use super::health::DiskHealth;
 use super::queue::Queue;
-use super::retention::Sweeper;
+use super::upkeep::Upkeep;
 use super::{Counts, Engine, Setup};
 
 impl<D: Disk> Engine<D> {
@@ -40,37 +40,25 @@ impl<D: Disk> Engine<D> {
             put_life(&mut disk, losses_count).map_err(fault)?;
         }
         Ok(Engine {
-            ids_until: ids_until(&disk),
-            disk,
             name_key,
             queue: Queue::default(),
-            batch: Batch::default(),
-            heads: Heads::default(),
-            acknowledged: BTreeMap::new(),
-            crowded: BTreeSet::new(),
-            refused: BTreeMap::new(),
-            doubtful: BTreeSet::new(),
-            health: Health::Works,
-            losses_count,
-            capacity: Capacity { used_bytes: 0, free_bytes: u64::MAX },
-            capacity_seen_unix_ms: None,
-            reclaimed: Reclaimed::default(),
-            unsynced_since_unix_ms: None,
-            sweeper: Sweeper::new(&setup.retention),
-            census: Census::default(),
+            gate: AppendGate::default(),
+            health: DiskHealth::new(),
+            upkeep: Upkeep::new(&setup.retention),
+            channels: ChannelStore::new(disk, setup, losses_count),
             counts: Counts::default(),
-            setup,
         })
     }
 
     /// Puts everything that was answered on the disk, at the end, and says there that
     /// nothing was lost.
-    pub fn close(mut self) -> Result<D, DiskFault> {
+    pub fn close(self) -> Result<D, DiskFault> {
         let mut batch = Batch::default();
-        let record = LifeRecord { life: 0, losses_count: self.losses_count };
+        let record = LifeRecord { life: 0, losses_count: self.channels.losses_count() };
         batch.put(Space::Meta, key::LIFE, record.put());
-        self.disk.commit(&batch, Durable::Now)?;
-        Ok(self.disk)
+        let mut disk = self.channels.into_disk();
+        disk.commit(&batch, Durable::Now)?;
+        Ok(disk)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::super::disk::Durable;
+use super::super::letter::Failure;
 use super::super::options::{Durability, Options, Retention};
 
 /// What an engine is made of beside its disk.
@@ -76,6 +77,19 @@ pub struct Counts {
     pub dead_tried: u64,
     /// Messages that became dead letters because their time was over.
     pub dead_expired: u64,
+}
+
+impl Counts {
+    /// A request failed.
+    pub(super) fn on_failure(&mut self, failure: Failure) {
+        match failure {
+            Failure::Full => self.full += 1,
+            Failure::Stale => self.stale += 1,
+            Failure::Broken => self.broken += 1,
+            Failure::Damaged => self.damaged += 1,
+            Failure::Abandoned | Failure::Crowded => {}
+        }
+    }
 }
 
 /// How a turn left things.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ClientId, ConnId, Prng, UserHash};
-use crate::store::disk::Space;
+use crate::base::{ClientId, ConnId, Prng, RoomId, UserHash};
+use crate::store::disk::{Batch, Space};
 use crate::store::letter::*;
 use crate::store::{
     Crash, DiskWeather, Durability, FORMAT, OpenFault, Options, Retention, SimulatedDisk, key,
@@ -585,7 +585,7 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
     let [again, sure] = epochs(&mut bench);
     assert!(again != reborn && sure == EPOCH);
     // An orderly end with the machine's is none.
-    let disk = bench.engine.disk.clone();
+    let disk = bench.engine.channels.staged().disk().clone();
     let mut closed = Bench::over(disk);
     let before = epochs(&mut closed);
     let mut disk = closed.engine.close().unwrap();

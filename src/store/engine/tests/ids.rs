@@ -28,7 +28,12 @@ impl<D: Disk> Bench<D> {
             std::ops::ControlFlow::Continue(())
         };
         let range = key::rest(&[]);
-        self.engine.disk.scan(Space::Ids, &range, Order::OldestFirst, on_entry).unwrap();
+        self.engine
+            .channels
+            .staged()
+            .disk()
+            .scan(Space::Ids, &range, Order::OldestFirst, on_entry)
+            .unwrap();
         count
     }
 }

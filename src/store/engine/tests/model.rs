@@ -211,7 +211,7 @@ impl World {
         for step in 0..400 {
             if step % 40 == 20 {
                 let weather = self.weather();
-                self.bench.engine.disk.disk.set_weather(weather);
+                self.bench.engine.disk_mut().disk.set_weather(weather);
             }
             for _ in 0..self.prng.below(12) {
                 self.act();
@@ -303,7 +303,7 @@ impl World {
     /// Takes turns, and learns from the answers as a shard does.
     fn turns(&mut self) -> Check {
         let mut out = Vec::new();
-        let losses_count = self.bench.engine.losses_count;
+        let losses_count = self.bench.engine.channels.losses_count();
         while self.bench.engine.turn(self.bench.now, &mut out) == Turned::Busy {}
         let mut is_refused = false;
         for (_, reply) in out {
@@ -319,7 +319,7 @@ impl World {
             self.bench.round.0 += 1;
             self.rooms = Default::default();
             self.born = Default::default();
-            if self.bench.engine.losses_count != losses_count {
+            if self.bench.engine.channels.losses_count() != losses_count {
                 self.forget_what_may_be_lost();
             }
         }
@@ -330,7 +330,7 @@ impl World {
         match (asked, outcome) {
             (Some(Asked::Append { room, offset, epoch, text }), Outcome::Appended) => {
                 self.model.shown.insert((room, epoch.0, offset), text.clone());
-                let durable = self.bench.engine.setup.durable(namespace_of(channel(room)));
+                let durable = self.bench.engine.channels.durable(namespace_of(channel(room)));
                 self.model.answered.insert((room, offset), (text, durable));
             }
             (Some(Asked::Mark { room, reader }), Outcome::Marked { before, after }) => {
@@ -408,8 +408,12 @@ impl World {
             self.check_room(room)?;
             for (reader, name) in READERS.into_iter().enumerate() {
                 let key = key::named(id(room), name);
-                let held =
-                    self.bench.engine.marks_at(&key).map_err(|fault| format!("{fault:?}"))?;
+                let held = self
+                    .bench
+                    .engine
+                    .channels
+                    .marks_at(&key)
+                    .map_err(|fault| format!("{fault:?}"))?;
                 self.check_marks(room, reader, held.unwrap_or_default())?;
             }
             if is_direct(room) {
@@ -474,19 +478,24 @@ impl World {
     fn check_waiting(&mut self, room: u64) -> Check {
         let Some(opened) = self.bench.opened_or(id(room))? else { return Ok(()) };
         let key = key::named(id(room), READERS[0]);
-        let held = self.bench.engine.marks_at(&key).map_err(|fault| format!("{fault:?}"))?;
+        let held =
+            self.bench.engine.channels.marks_at(&key).map_err(|fault| format!("{fault:?}"))?;
         let delivered = held.unwrap_or_default().delivered;
         let mut found = BTreeMap::new();
         for (space, name) in [(Space::Pending, "waits"), (Space::Dead, "is dead")] {
             let range = key::pending_of(BOB, id(room), 0, u64::MAX);
-            let scan =
-                self.bench.engine.disk.scan(space, &range, Order::OldestFirst, &mut |key, _| {
+            let scan = self.bench.engine.channels.staged().disk().scan(
+                space,
+                &range,
+                Order::OldestFirst,
+                &mut |key, _| {
                     found
                         .entry(key::pending_from(key).unwrap().2)
                         .or_insert_with(Vec::new)
                         .push(name);
                     ControlFlow::Continue(())
-                });
+                },
+            );
             scan.map_err(|fault| format!("{fault:?}"))?;
         }
         for offset in 1..=opened.head {
@@ -513,7 +522,7 @@ impl World {
         self.bench.now = ENDS_AT.max(self.bench.now + 2_000_000);
         self.bench.pass(3_000);
         let mut waiting = 0;
-        let scan = self.bench.engine.disk.scan(
+        let scan = self.bench.engine.channels.staged().disk().scan(
             Space::Pending,
             &key::rest(&[]),
             Order::OldestFirst,

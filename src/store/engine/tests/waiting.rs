@@ -75,7 +75,7 @@ impl<D: Disk> Bench<D> {
     fn everything(&self) -> Vec<String> {
         let mut values = Vec::new();
         for space in Space::ALL {
-            let scan = self.engine.disk.scan(
+            let scan = self.engine.channels.staged().disk().scan(
                 space,
                 &key::rest(&[]),
                 Order::OldestFirst,
@@ -92,7 +92,7 @@ impl<D: Disk> Bench<D> {
     /// Offsets and causes of the dead letters, and what each takes along.
     fn dead(&mut self) -> Vec<(u64, Cause, usize)> {
         let mut dead = Vec::new();
-        let scan = self.engine.disk.scan(
+        let scan = self.engine.channels.staged().disk().scan(
             Space::Dead,
             &key::rest(&[]),
             Order::OldestFirst,
@@ -192,7 +192,7 @@ fn dead_letters_are_counted_once_after_a_start() {
     bench.send(1..=3_000);
     (2..=2_999).for_each(|offset| bench.bury(offset));
     assert_eq!(bench.engine.dead_letters().count, 2_998);
-    bench.engine.census = Census::default();
+    bench.engine.upkeep.count_anew();
     bench.pass(1);
     assert_eq!(bench.engine.dead_letters().count, 1_024);
     bench.bury(1);
@@ -356,11 +356,15 @@ fn retention_removes_by_count_bytes_and_age_and_keeps_the_place() {
     let messages_count = |bench: &Bench<SimulatedDisk>| {
         let mut count = 0;
         let range = key::messages(ROOM, 0, u64::MAX);
-        let scan =
-            bench.engine.disk.scan(Space::Messages, &range, Order::OldestFirst, &mut |_, _| {
+        let scan = bench.engine.channels.staged().disk().scan(
+            Space::Messages,
+            &range,
+            Order::OldestFirst,
+            &mut |_, _| {
                 count += 1;
                 std::ops::ControlFlow::Continue(())
-            });
+            },
+        );
         scan.unwrap();
         count
     };
@@ -420,7 +424,7 @@ fn left(bench: &Bench<SimulatedDisk>) -> Vec<(Space, usize)> {
             count += 1;
             std::ops::ControlFlow::Continue(())
         };
-        let disk = &bench.engine.disk;
+        let disk = bench.engine.channels.staged().disk();
         disk.scan(space, &key::rest(&[]), Order::OldestFirst, on_entry).expect("it can be read");
         (space, count)
     });
@@ -520,7 +524,7 @@ fn a_dead_letter_has_no_body_when_its_message_would_have_none() {
     bench.ask(job);
     let body = |bench: &Bench<SimulatedDisk>| {
         let mut found = None;
-        let disk = &bench.engine.disk;
+        let disk = bench.engine.channels.staged().disk();
         disk.scan(Space::Dead, &key::rest(&[]), Order::OldestFirst, &mut |_, value| {
             found = Some(crate::store::record::DeadRecord::take(value).unwrap().pending.letter);
             std::ops::ControlFlow::Continue(())

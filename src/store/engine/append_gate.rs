@@ -1,0 +1,79 @@
+//! Which appends are refused because of earlier ones: a message must not be written behind a
+//! hole.
+//!
+//! Deliberately absent: whether the disk has space (`health`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::{RoomId, ShardId};
+
+use super::super::letter::{Failure, Round};
+
+/// Conversations that are remembered; who is forgotten is refused for another reason.
+const CROWDED_MAX: usize = 16_384;
+
+/// What is refused because of what was refused before.
+#[derive(Debug, Default)]
+pub(super) struct AppendGate {
+    /// By shard: appends of this round and earlier ones are stale.
+    refused: BTreeMap<ShardId, Round>,
+    /// Conversations in which an append was refused because too much waits, until they are
+    /// opened again: what was given behind it is refused for the same.
+    crowded: BTreeSet<RoomId>,
+}
+
+impl AppendGate {
+    /// Whether an append of a shard's round may be looked at.
+    pub fn admits(&self, from: ShardId, round: Round) -> Result<(), Failure> {
+        let is_stale = self.refused.get(&from).is_some_and(|refused| round <= *refused);
+        if is_stale { Err(Failure::Stale) } else { Ok(()) }
+    }
+
+    /// An append was refused, and with it what was given in its round or before.
+    pub fn refuse(&mut self, from: ShardId, round: Round) {
+        let refused = self.refused.entry(from).or_default();
+        *refused = round.max(*refused);
+    }
+
+    /// Whether a conversation takes no messages until it is opened again.
+    pub fn is_crowded(&self, room: RoomId) -> bool {
+        self.crowded.contains(&room)
+    }
+
+    /// Too much waits in a conversation.
+    pub fn crowd(&mut self, room: RoomId) {
+        if CROWDED_MAX <= self.crowded.len() {
+            self.crowded.clear();
+        }
+        self.crowded.insert(room);
+    }
+
+    /// A channel is opened: what was given before is written or refused.
+    pub fn reopen(&mut self, room: RoomId) {
+        self.crowded.remove(&room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_with_a_refused_append_is_stale() {
+        let mut gate = AppendGate::default();
+        gate.refuse(ShardId(1), Round(4));
+        gate.refuse(ShardId(1), Round(3));
+        assert_eq!(gate.admits(ShardId(1), Round(4)), Err(Failure::Stale));
+        assert_eq!(gate.admits(ShardId(1), Round(5)), Ok(()));
+        assert_eq!(gate.admits(ShardId(2), Round(0)), Ok(()), "another shard's");
+    }
+
+    #[test]
+    fn a_crowded_conversation_is_so_until_it_is_opened() {
+        let mut gate = AppendGate::default();
+        gate.crowd(RoomId(1));
+        assert!(gate.is_crowded(RoomId(1)) && !gate.is_crowded(RoomId(2)));
+        gate.reopen(RoomId(1));
+        assert!(!gate.is_crowded(RoomId(1)));
+    }
+}

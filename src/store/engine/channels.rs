@@ -1,0 +1,282 @@
+//! Where channels stand, as the disk says and as it will say when the turn's batch is there:
+//! their records, the heads of those used lately, what was acknowledged, and ids.
+//!
+//! Invariant: what is remembered is what the disk and the batch say; when the batch is
+//! forgotten, so is all of it.
+//!
+//! Deliberately absent: what is written and read there (`writes`, `reads`), and when a channel
+//! has too much (`upkeep`).
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::base::RoomId;
+use crate::wire::Publication;
+
+use super::super::disk::{Disk, DiskFault, Durable, Space};
+use super::super::key;
+use super::super::letter::{Birth, Failure, KnownId, Marks, Order};
+use super::super::options::Retention;
+use super::super::record::{self, ChannelRecord};
+use super::heads::{self, Head, Heads, Naming};
+use super::ids::{IdPlace, KnownIds};
+use super::losses::LossCount;
+use super::queue::Budget;
+use super::staged::{Committed, StagedDisk};
+use super::{Counts, Setup};
+
+/// Pairs of inbox and room of which it is remembered what waits.
+const ACKNOWLEDGED_MAX: usize = 16_384;
+
+/// All channels of a store.
+#[derive(Debug)]
+pub(super) struct ChannelStore<D> {
+    staged: StagedDisk<D>,
+    setup: Setup,
+    heads: Heads,
+    /// By inbox and room: nothing below this offset waits. Spares walking over
+    /// what was acknowledged long ago.
+    acknowledged: BTreeMap<(RoomId, RoomId), u64>,
+    losses: LossCount,
+    ids: KnownIds,
+}
+
+impl<D: Disk> ChannelStore<D> {
+    /// Those on a disk that lost something so often.
+    pub fn new(disk: D, setup: Setup, losses_count: u32) -> ChannelStore<D> {
+        ChannelStore {
+            ids: KnownIds::of(&disk),
+            staged: StagedDisk::new(disk),
+            setup,
+            heads: Heads::default(),
+            acknowledged: BTreeMap::new(),
+            losses: LossCount::new(losses_count),
+        }
+    }
+
+    /// What was set.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The disk with what is planned.
+    pub fn staged(&self) -> &StagedDisk<D> {
+        &self.staged
+    }
+
+    /// The same, to plan more.
+    pub fn staged_mut(&mut self) -> &mut StagedDisk<D> {
+        &mut self.staged
+    }
+
+    /// The disk, for the next life of the store.
+    pub fn into_disk(self) -> D {
+        self.staged.into_disk()
+    }
+
+    /// How often what was answered before its sync may have been lost.
+    pub fn losses_count(&self) -> u32 {
+        self.losses.count()
+    }
+
+    /// The rules of a namespace.
+    pub fn rules(&self, namespace: u16) -> Retention {
+        self.setup.rules(namespace)
+    }
+
+    /// When a write in a namespace must be on the disk.
+    pub fn durable(&self, namespace: u16) -> Durable {
+        self.setup.durable(namespace)
+    }
+
+    /// When something is to be synced though nobody asks anything.
+    pub fn sync_due_unix_ms(&self) -> Option<u64> {
+        self.losses.sync_due_unix_ms(self.setup.options.interval_ms)
+    }
+
+    /// Writes what is planned, and syncs what waits for that.
+    pub fn commit(
+        &mut self,
+        durable: Durable,
+        now_unix_ms: u64,
+        counts: &mut Counts,
+    ) -> Result<(), DiskFault> {
+        match self.staged.commit(durable)? {
+            Committed::Nothing => (),
+            Committed::Batch => {
+                counts.commits += 1;
+                counts.syncs += u64::from(durable == Durable::Now);
+                self.losses.on_commit(durable, now_unix_ms);
+            }
+        }
+        if self.losses.sync_is_due(now_unix_ms, self.setup.options.interval_ms) {
+            self.staged.disk_mut().sync()?;
+            counts.syncs += 1;
+            self.losses.on_synced();
+        }
+        Ok(())
+    }
+
+    /// The disk failed: nothing that was planned or remembered counts any more. Gives the
+    /// rooms that may have one message more, which is seen when the disk is read again.
+    pub fn discard(&mut self) -> Vec<RoomId> {
+        let rooms = self.staged.staged_rooms().collect();
+        self.staged.discard();
+        self.forget();
+        self.losses.on_failed();
+        rooms
+    }
+
+    /// What is remembered of the disk is read again.
+    pub fn forget(&mut self) {
+        self.heads.clear();
+        self.acknowledged.clear();
+    }
+
+    /// Where a channel stands; `None` when nothing was ever said there.
+    pub fn head(&mut self, room: RoomId) -> Result<Option<Head>, Failure> {
+        if let Some(head) = self.heads.find(room) {
+            return Ok(Some(head));
+        }
+        let Some(record) = self.record(room)? else { return Ok(None) };
+        let namespace = (self.setup.namespace_of)(&record.channel);
+        let is_sure = self.durable(namespace) == Durable::Now;
+        let losses_count = self.losses_count();
+        // Who waited for the first message may have been shown others than there are now.
+        let (epoch, born_unix_ms, naming) = match is_sure || record.losses_count == losses_count {
+            true => (record.epoch, record.born_unix_ms, Naming::Written),
+            false => (heads::reborn(record.epoch, losses_count), 0, Naming::Reborn),
+        };
+        let mut head = Head {
+            epoch,
+            born_unix_ms,
+            naming,
+            first: record.first,
+            below_bytes: record.below_bytes,
+            offset: record.head,
+            total_bytes: record.total_bytes,
+            retractions_count: 0,
+            last_unix_ms: record.last_unix_ms,
+            namespace,
+            parties: record.parties,
+        };
+        let range = key::messages(room, record.first, u64::MAX);
+        let mut newest = None;
+        self.staged.scan(Space::Messages, &range, Order::NewestFirst, &mut |key, value| {
+            let offset = key::message_of(key).map(|(_, offset)| offset);
+            newest = Some((offset, record::take_account(value)));
+            ControlFlow::Break(())
+        })?;
+        if let Some((offset, account)) = newest {
+            let offset = offset.ok_or(Failure::Damaged)?;
+            if head.offset <= offset {
+                let account = account?;
+                (head.offset, head.total_bytes) = (offset, account.total_bytes);
+                head.retractions_count = account.retractions_count;
+            }
+        }
+        self.heads.set(room, head);
+        Ok(Some(head))
+    }
+
+    /// A channel stands here from now on.
+    pub fn set_head(&mut self, room: RoomId, head: Head) {
+        self.heads.set(room, head);
+    }
+
+    /// A channel's record.
+    pub fn record(&self, room: RoomId) -> Result<Option<ChannelRecord>, Failure> {
+        let value = self.staged.get(Space::Channels, &key::channel(room))?;
+        Ok(value.map(|value| ChannelRecord::take(&value)).transpose()?)
+    }
+
+    /// Writes a channel's record.
+    pub fn put_record(&mut self, room: RoomId, head: &Head, tenant: &str, channel: &str) {
+        let record = ChannelRecord {
+            epoch: head.epoch,
+            born_unix_ms: head.born_unix_ms,
+            losses_count: self.losses_count(),
+            first: head.first,
+            below_bytes: head.below_bytes,
+            head: head.offset,
+            total_bytes: head.total_bytes,
+            last_unix_ms: head.last_unix_ms,
+            parties: head.parties,
+            tenant: tenant.into(),
+            channel: channel.into(),
+        };
+        self.staged.put(Space::Channels, &key::channel(room), record.put());
+    }
+
+    /// Removes a channel's record, with its places among the conversations of the two who
+    /// talk there.
+    pub fn remove_record(&mut self, room: RoomId, head: &Head, channel: &str) {
+        for inbox in head.parties.into_iter().flatten() {
+            self.staged.remove(Space::Talks, &key::named(inbox, channel));
+            // Offsets begin anew.
+            self.acknowledged.remove(&(inbox, room));
+        }
+        self.staged.remove(Space::Channels, &key::channel(room));
+        self.heads.remove(room);
+    }
+
+    /// The marks of a user in a room.
+    pub fn marks_at(&self, key: &[u8]) -> Result<Option<Marks>, Failure> {
+        let value = self.staged.get(Space::Marks, key)?;
+        Ok(value.map(|value| record::take_marks(&value)).transpose()?)
+    }
+
+    /// Below which offset of a room nothing waits in an inbox, as far as is remembered.
+    pub fn acknowledged(&self, inbox: RoomId, room: RoomId) -> u64 {
+        self.acknowledged.get(&(inbox, room)).copied().unwrap_or(0)
+    }
+
+    /// Nothing waits there any more, up to an offset.
+    pub fn acknowledge(&mut self, inbox: RoomId, room: RoomId, offset: u64) {
+        if ACKNOWLEDGED_MAX <= self.acknowledged.len() {
+            self.acknowledged.clear();
+        }
+        let next = self.acknowledged.entry((inbox, room)).or_default();
+        *next = offset.saturating_add(1).max(*next);
+    }
+
+    /// A message's id is known from now on.
+    pub fn put_id(&mut self, room: RoomId, publication: &Publication) {
+        self.ids.put(&mut self.staged, room, publication);
+    }
+
+    /// Ids of a room from a place on, as many as one slice reads of one period. Says
+    /// where there may be more.
+    pub fn known_ids(
+        &self,
+        room: RoomId,
+        from: IdPlace,
+        budget: &mut Budget,
+        on_id: &mut dyn FnMut(KnownId),
+    ) -> Result<Option<IdPlace>, Failure> {
+        self.ids.known(&self.staged, room, from, budget, on_id)
+    }
+
+    /// Whether a message of a room may still be repeated, or whether there are more ids
+    /// than one slice reads.
+    pub fn knows_ids(&self, room: RoomId, now_unix_ms: u64) -> Result<bool, Failure> {
+        self.ids.knows(&self.staged, room, now_unix_ms)
+    }
+}
+
+/// A channel that begins.
+pub(super) fn newborn(birth: &Birth, namespace: u16) -> Head {
+    Head {
+        epoch: birth.epoch,
+        born_unix_ms: birth.born_unix_ms,
+        naming: Naming::Written,
+        first: birth.behind + 1,
+        below_bytes: 0,
+        offset: birth.behind,
+        total_bytes: 0,
+        retractions_count: 0,
+        last_unix_ms: 0,
+        namespace,
+        parties: birth.parties,
+    }
+}

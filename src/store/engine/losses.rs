@@ -1,0 +1,80 @@
+//! What was answered before its sync, and how often some of that may have been lost.
+//!
+//! Deliberately absent: what becomes of a channel that lost something (`heads`).
+
+use super::super::disk::Durable;
+
+/// How often what was answered before its sync may have been lost.
+#[derive(Debug)]
+pub(super) struct LossCount {
+    count: u32,
+    /// When the oldest batch that is not synced was committed.
+    unsynced_since_unix_ms: Option<u64>,
+}
+
+impl LossCount {
+    /// As the disk says; all that is there is synced.
+    pub fn new(count: u32) -> LossCount {
+        LossCount { count, unsynced_since_unix_ms: None }
+    }
+
+    /// How often.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// A batch was committed.
+    pub fn on_commit(&mut self, durable: Durable, now_unix_ms: u64) {
+        match durable {
+            Durable::Now => self.on_synced(),
+            Durable::Later => {
+                self.unsynced_since_unix_ms.get_or_insert(now_unix_ms);
+            }
+        }
+    }
+
+    /// All that was committed is on the disk.
+    pub fn on_synced(&mut self) {
+        self.unsynced_since_unix_ms = None;
+    }
+
+    /// The disk failed.
+    pub fn on_failed(&mut self) {
+        if self.unsynced_since_unix_ms.take().is_some() {
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    /// Whether something waits for a sync for too long.
+    pub fn sync_is_due(&self, now_unix_ms: u64, interval_ms: u64) -> bool {
+        // A wall clock that was set back must not make a sync wait for it.
+        let age_ms = self.unsynced_since_unix_ms.map(|since| now_unix_ms.abs_diff(since));
+        age_ms.is_some_and(|age_ms| interval_ms <= age_ms)
+    }
+
+    /// When it does.
+    pub fn sync_due_unix_ms(&self, interval_ms: u64) -> Option<u64> {
+        self.unsynced_since_unix_ms.map(|since| since.saturating_add(interval_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_synced_can_be_lost() {
+        let mut losses = LossCount::new(3);
+        losses.on_failed();
+        losses.on_commit(Durable::Now, 5);
+        losses.on_failed();
+        assert_eq!(losses.count(), 3);
+        losses.on_commit(Durable::Later, 5);
+        losses.on_commit(Durable::Later, 9);
+        assert_eq!(losses.sync_due_unix_ms(10), Some(15), "the oldest counts");
+        assert!(!losses.sync_is_due(14, 10) && losses.sync_is_due(15, 10));
+        losses.on_failed();
+        losses.on_failed();
+        assert_eq!((losses.count(), losses.sync_due_unix_ms(10)), (4, None));
+    }
+}

@@ -1,0 +1,159 @@
+//! With whom a user talks, and how much it has not read.
+//!
+//! Deliberately absent: channels that the user only subscribes to, of which nobody keeps a list.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::{PartialRead, Slice};
+use crate::base::RoomId;
+use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
+use crate::store::disk::{Disk, Space};
+use crate::store::engine::channels::ChannelStore;
+use crate::store::engine::heads::Head;
+use crate::store::engine::queue::Budget;
+use crate::store::letter::{Conversation, ConversationsPage, Failure, Order, Outcome};
+use crate::store::{key, record};
+use crate::wire::{Publication, chat};
+
+/// Conversations in one answer: each is a read of its channel's record, its head, the
+/// user's marks and the last message.
+const CONVERSATIONS_MAX: u32 = 256;
+
+/// Names of conversations that are looked up together.
+const TALKS_AT_ONCE_MAX: usize = 16;
+
+/// A user's conversations, as far as they were read.
+#[derive(Debug, Default)]
+pub struct PartialConversations {
+    after: Box<str>,
+    bytes: usize,
+    found: Vec<(RoomId, Conversation)>,
+}
+
+/// A page of a user's conversations is asked for.
+pub(super) fn conversations<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    page: &ConversationsPage,
+    so_far: Option<PartialRead>,
+    budget: &mut Budget,
+) -> Result<Slice, Failure> {
+    let count_max = page.count_max.min(CONVERSATIONS_MAX) as usize;
+    let mut so_far = match so_far {
+        Some(PartialRead::Conversations(so_far)) => so_far,
+        _ => PartialConversations { after: page.after.clone(), ..Default::default() },
+    };
+    while so_far.found.len() < count_max {
+        let talks = talks(channels, page.inbox, &so_far.after, budget)?;
+        if talks.is_empty() {
+            return Ok(so_far.end(None));
+        }
+        for (channel, room) in talks {
+            if count_max <= so_far.found.len() {
+                break;
+            }
+            if budget.is_slice_over() {
+                return Ok(Slice::Partial(PartialRead::Conversations(so_far)));
+            }
+            let Some(one) = conversation(channels, channel.clone(), room, &page.user, budget)?
+            else {
+                so_far.after = channel;
+                continue;
+            };
+            so_far.bytes += one.cost_bytes();
+            if HISTORY_ANSWER_BYTES_MAX < so_far.bytes && !so_far.found.is_empty() {
+                let next = so_far.after.clone();
+                return Ok(so_far.end(Some(next)));
+            }
+            so_far.after = one.channel.clone();
+            so_far.found.push((room, one));
+        }
+    }
+    let rest = talks(channels, page.inbox, &so_far.after, budget)?;
+    let next = (!rest.is_empty() && count_max != 0).then(|| so_far.after.clone());
+    Ok(so_far.end(next))
+}
+
+/// Some of a user's conversations, behind this one by name.
+fn talks<D: Disk>(
+    channels: &ChannelStore<D>,
+    inbox: RoomId,
+    after: &str,
+    budget: &mut Budget,
+) -> Result<Vec<(Box<str>, RoomId)>, Failure> {
+    budget.seek();
+    let mut talks: Vec<Result<(Box<str>, RoomId), Failure>> = Vec::new();
+    let range = key::names_behind(inbox, after);
+    channels.staged().scan(Space::Talks, &range, Order::OldestFirst, &mut |key, value| {
+        budget.read(value.len());
+        let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(Failure::Damaged);
+        talks.push(name.and_then(|name| Ok((name, record::take_talk(value)?))));
+        if talks.len() < TALKS_AT_ONCE_MAX {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    talks.into_iter().collect()
+}
+
+fn conversation<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    channel: Box<str>,
+    room: RoomId,
+    user: &str,
+    budget: &mut Budget,
+) -> Result<Option<Conversation>, Failure> {
+    // A channel that is gone is among the conversations for a moment longer.
+    let Some(head) = channels.head(room)? else { return Ok(None) };
+    let marks = channels.marks_at(&key::named(room, user))?.unwrap_or_default();
+    let mut last = None;
+    if head.first_shown(channels.rules(head.namespace).count_max) <= head.offset {
+        let value = channels.staged().get(Space::Messages, &key::message(room, head.offset))?;
+        let value = value.ok_or(Failure::Damaged)?;
+        last = Some(Arc::new(record::take_message(&value, head.offset)?.0));
+        budget.got(value.len());
+    }
+    // Its record, its marks, and its head are a read each.
+    (0..3).for_each(|_| budget.got(0));
+    let unread = unread(channels, room, &head, marks.read, budget)?;
+    Ok(Some(Conversation { channel, head: head.offset, marks, unread, last }))
+}
+
+/// How many messages are behind what a user read. Retractions among them are found by
+/// two accounts; those that are kept no more count as messages that are kept no more.
+fn unread<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    head: &Head,
+    read: u64,
+    budget: &mut Budget,
+) -> Result<u64, Failure> {
+    let behind = head.offset.saturating_sub(read);
+    let oldest = head.first.max(read);
+    if behind == 0 || head.retractions_count == 0 || head.offset < oldest {
+        return Ok(behind);
+    }
+    let value = channels.staged().get(Space::Messages, &key::message(room, oldest))?;
+    let value = value.ok_or(Failure::Damaged)?;
+    budget.got(value.len());
+    let (message, account) = record::take_message(&value, oldest)?;
+    let is_unread = read < oldest;
+    let is_counted = is_unread && chat::retracted_offset(&message).is_some();
+    let before = account.retractions_count - u64::from(is_counted);
+    Ok(behind.saturating_sub(head.retractions_count.saturating_sub(before)))
+}
+
+impl PartialConversations {
+    /// A message is replaced in what was found.
+    pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
+        let found = self.found.iter_mut().filter(|(one, _)| *one == room);
+        let last = found.filter_map(|(_, one)| one.last.as_mut());
+        last.for_each(|one| super::replace(one, left));
+    }
+
+    fn end(self, next: Option<Box<str>>) -> Slice {
+        let found = self.found.into_iter().map(|(_, one)| one).collect();
+        Slice::Whole(Outcome::Conversations(found, next))
+    }
+}

@@ -1,0 +1,125 @@
+//! A part of a channel.
+//!
+//! Deliberately absent: who may read it (`session`), and what is in memory (`room`).
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::{ENTRIES_MAX, PAGE_BYTES_MAX, PartialRead, Slice, message};
+use crate::base::RoomId;
+use crate::store::disk::{Disk, Space};
+use crate::store::engine::channels::ChannelStore;
+use crate::store::engine::queue::Budget;
+use crate::store::key;
+use crate::store::letter::{Failure, Order, Outcome, Range};
+use crate::wire::Publication;
+
+/// A part of a channel, as far as it was read.
+#[derive(Debug)]
+pub struct PartialPassage {
+    /// The room is asked for with it, in case a message of it is taken back.
+    room: RoomId,
+    next: u64,
+    bytes_left: usize,
+    found: Vec<Arc<Publication>>,
+}
+
+/// Why reading on in a channel ended.
+enum Ending {
+    /// It did not, or there is nothing more.
+    Exhausted,
+    /// All is there that was asked for, or fits.
+    Full,
+    /// It goes on another time.
+    Slice,
+    Fault(Failure),
+}
+
+/// A part of a channel is asked for.
+pub(super) fn passage<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    range: &Range,
+    so_far: Option<PartialRead>,
+    budget: &mut Budget,
+) -> Result<Slice, Failure> {
+    budget.seek();
+    let Some(head) = channels.head(range.room)? else {
+        return Ok(Slice::Whole(Outcome::Passage(Vec::new())));
+    };
+    let shown = head.first_shown(channels.rules(head.namespace).count_max);
+    let (first, last) = (range.first.max(shown), range.last.min(head.offset));
+    let mut passage = match so_far {
+        Some(PartialRead::Passage(passage)) => passage,
+        _ => PartialPassage {
+            room: range.room,
+            next: match range.order {
+                Order::OldestFirst => first,
+                Order::NewestFirst => last,
+            },
+            bytes_left: range.bytes_max.min(PAGE_BYTES_MAX) as usize,
+            found: Vec::new(),
+        },
+    };
+    let (first, last) = match range.order {
+        // What retention let go meanwhile ends it: a part has no hole.
+        Order::OldestFirst if passage.next < first => return Ok(passage.end()),
+        Order::OldestFirst => (passage.next, last),
+        Order::NewestFirst => (first, passage.next),
+    };
+    let missing_count = range.count_max.min(ENTRIES_MAX) as usize - passage.found.len();
+    let there = usize::try_from((last + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+    let count = missing_count.min(there) + passage.found.len();
+    if count == passage.found.len() {
+        return Ok(passage.end());
+    }
+    let mut ending = Ending::Exhausted;
+    let keys = key::messages(range.room, first, last);
+    channels.staged().scan(Space::Messages, &keys, range.order, &mut |key, value| {
+        budget.read(value.len());
+        ending = passage.take(key, value, range.order, count);
+        if matches!(ending, Ending::Exhausted) && budget.is_slice_over() {
+            ending = Ending::Slice;
+        }
+        match ending {
+            Ending::Exhausted => ControlFlow::Continue(()),
+            Ending::Full | Ending::Slice | Ending::Fault(_) => ControlFlow::Break(()),
+        }
+    })?;
+    match ending {
+        Ending::Full => Ok(passage.end()),
+        Ending::Slice => Ok(Slice::Partial(PartialRead::Passage(passage))),
+        Ending::Exhausted => Err(Failure::Damaged),
+        Ending::Fault(failure) => Err(failure),
+    }
+}
+
+impl PartialPassage {
+    /// A message is replaced in what was found.
+    pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
+        if self.room == room {
+            self.found.iter_mut().for_each(|one| super::replace(one, left));
+        }
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8], order: Order, count: usize) -> Ending {
+        let publication = match message(key, value, self.next) {
+            Ok(publication) => publication,
+            Err(failure) => return Ending::Fault(failure),
+        };
+        let bytes = publication.cost_bytes();
+        if self.bytes_left < bytes && !self.found.is_empty() {
+            return Ending::Full;
+        }
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.found.push(Arc::new(publication));
+        self.next = match order {
+            Order::OldestFirst => self.next.saturating_add(1),
+            Order::NewestFirst => self.next.saturating_sub(1),
+        };
+        if self.found.len() < count { Ending::Exhausted } else { Ending::Full }
+    }
+
+    fn end(self) -> Slice {
+        Slice::Whole(Outcome::Passage(self.found))
+    }
+}

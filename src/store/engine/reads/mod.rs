@@ -1,0 +1,114 @@
+//! What is asked of the store. Everything is read in bounded pages, a slice of a page
+//! at a time, and a part of a channel has no hole: where one is, the channel is damaged.
+//!
+//! Deliberately absent: whose turn it is to be read for (`queue`).
+
+use std::sync::Arc;
+
+use self::conversations::PartialConversations;
+use self::history::PartialPassage;
+use self::open::Tail;
+use self::pending::PartialPending;
+use super::Counts;
+use super::append_gate::AppendGate;
+use super::channels::ChannelStore;
+use super::queue::Budget;
+use crate::base::RoomId;
+use crate::base::limits::PAGE_MAX;
+use crate::store::disk::Disk;
+use crate::store::letter::{Failure, Job, Marks, Outcome};
+use crate::store::{key, record};
+use crate::wire::Publication;
+
+mod conversations;
+mod history;
+mod open;
+mod pending;
+mod receipts;
+
+/// Messages, names or what waits in one answer, whatever is asked. One more than a
+/// client gets, since rooms learn by it whether there is another page.
+const ENTRIES_MAX: u32 = PAGE_MAX + 1;
+/// Bytes that the messages of one answer cost.
+const PAGE_BYTES_MAX: u32 = 1 << 20;
+
+/// What a read found so far that takes more than one slice.
+#[derive(Debug)]
+pub enum PartialRead {
+    /// To `Open`.
+    Tail(Box<Tail>),
+    /// To `Read`.
+    Passage(PartialPassage),
+    /// To `Marks`.
+    Marks(Vec<(Box<str>, Marks)>),
+    /// To `Conversations`.
+    Conversations(PartialConversations),
+    /// To `Pending`.
+    Pending(PartialPending),
+}
+
+impl PartialRead {
+    /// A message is replaced in what was found.
+    pub fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
+        match self {
+            PartialRead::Tail(tail) => tail.replace(room, left),
+            PartialRead::Passage(passage) => passage.replace(room, left),
+            PartialRead::Conversations(conversations) => conversations.replace(room, left),
+            PartialRead::Pending(pending) => pending.replace(room, left),
+            PartialRead::Marks(_) => {}
+        }
+    }
+}
+
+/// Puts what is left in the place of a message, if this is the one.
+fn replace(one: &mut Arc<Publication>, left: &Arc<Publication>) {
+    if one.offset == left.offset {
+        *one = Arc::clone(left);
+    }
+}
+
+/// One slice of a read. `None` when there is more to do; then `found` has what was
+/// found so far.
+pub(super) fn slice<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    gate: &mut AppendGate,
+    counts: &mut Counts,
+    (job, found): (&Job, &mut Option<PartialRead>),
+    budget: &mut Budget,
+) -> Result<Option<Outcome>, Failure> {
+    let so_far = found.take();
+    let sliced = match job {
+        Job::Open(open) => {
+            // What was given before is written or refused.
+            gate.reopen(open.room);
+            open::opened(channels, open, so_far, budget)
+        }
+        Job::Read(range) => history::passage(channels, range, so_far, budget),
+        Job::Marks(page) => receipts::marks_page(channels, page, so_far, budget),
+        Job::Conversations(page) => conversations::conversations(channels, page, so_far, budget),
+        Job::Pending(page) => pending::pending(channels, counts, page, so_far, budget),
+        Job::Append(_) | Job::Mark(_) | Job::Tried(_) | Job::Bury(_) | Job::Abandon(_) => {
+            unreachable!("these stand in other lines")
+        }
+    };
+    match sliced? {
+        Slice::Whole(outcome) => Ok(Some(outcome)),
+        Slice::Partial(partial) => {
+            *found = Some(partial);
+            Ok(None)
+        }
+    }
+}
+
+/// What a slice of a read came to.
+enum Slice {
+    Whole(Outcome),
+    Partial(PartialRead),
+}
+
+fn message(key: &[u8], value: &[u8], expected: u64) -> Result<Publication, Failure> {
+    match key::message_of(key) {
+        Some((_, offset)) if offset == expected => Ok(record::take_message(value, offset)?.0),
+        Some(_) | None => Err(Failure::Damaged),
+    }
+}

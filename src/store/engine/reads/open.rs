@@ -1,0 +1,150 @@
+//! What a room needs to know of its channel when it comes into memory: the newest messages,
+//! and the ids that may still be repeated.
+//!
+//! Deliberately absent: older messages (`history`).
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::{PartialRead, Slice, message};
+use crate::base::RoomId;
+use crate::store::disk::{Disk, Space};
+use crate::store::engine::channels::ChannelStore;
+use crate::store::engine::heads::Head;
+use crate::store::engine::ids::IdPlace;
+use crate::store::engine::queue::Budget;
+use crate::store::key;
+use crate::store::letter::{Failure, KnownId, Open, Opened, Order, Outcome};
+use crate::wire::Publication;
+
+/// A channel is needed in memory.
+pub(super) fn opened<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    open: &Open,
+    so_far: Option<PartialRead>,
+    budget: &mut Budget,
+) -> Result<Slice, Failure> {
+    budget.seek();
+    let Some(head) = channels.head(open.room)? else {
+        return Ok(Slice::Whole(Outcome::Opened(None, channels.losses_count())));
+    };
+    let first = head.first_shown(channels.rules(head.namespace).count_max);
+    let mut tail = match so_far {
+        Some(PartialRead::Tail(tail)) if tail.head == head.offset => tail,
+        _ => Box::new(Tail::new(*open, &head)),
+    };
+    // Retention may have let some go meanwhile.
+    tail.first = first;
+    if !tail.is_whole {
+        let mut is_over = true;
+        let range = key::messages(open.room, first, tail.next);
+        channels.staged().scan(
+            Space::Messages,
+            &range,
+            Order::NewestFirst,
+            &mut |key, value| {
+                budget.read(value.len());
+                tail.take(key, value)?;
+                is_over = !budget.is_slice_over();
+                if is_over { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            },
+        )?;
+        if !is_over {
+            return Ok(Slice::Partial(PartialRead::Tail(tail)));
+        }
+        tail.end()?;
+    }
+    let (since, head_offset) = (open.ids_since_unix_ms, head.offset);
+    while let Some(place) = tail.ids_next {
+        if budget.is_slice_over() {
+            return Ok(Slice::Partial(PartialRead::Tail(tail)));
+        }
+        tail.ids_next = channels.known_ids(open.room, place, budget, &mut |known| {
+            // However many there are: they are read in slices.
+            if since <= known.time_unix_ms && known.offset <= head_offset {
+                tail.ids.push(known);
+            }
+        })?;
+    }
+    let Tail { mut tail, ids, .. } = *tail;
+    tail.reverse();
+    let born_unix_ms = head.born_unix_ms;
+    let opened = Opened { epoch: head.epoch, born_unix_ms, head: head.offset, first, tail, ids };
+    Ok(Slice::Whole(Outcome::Opened(Some(Box::new(opened)), channels.losses_count())))
+}
+
+/// The newest messages of a channel, newest first, and then the ids that are known.
+#[derive(Debug)]
+pub struct Tail {
+    open: Open,
+    head: u64,
+    first: u64,
+    next: u64,
+    bytes: usize,
+    is_whole: bool,
+    fault: Option<Failure>,
+    tail: Vec<Arc<Publication>>,
+    /// Where more ids may be.
+    ids_next: Option<IdPlace>,
+    ids: Vec<KnownId>,
+}
+
+impl Tail {
+    fn new(open: Open, head: &Head) -> Tail {
+        Tail {
+            open,
+            head: head.offset,
+            first: head.first,
+            next: head.offset,
+            bytes: 0,
+            is_whole: open.count_max == 0 && open.after.is_none(),
+            fault: None,
+            tail: Vec::new(),
+            ids_next: Some(IdPlace::since(open.ids_since_unix_ms)),
+            ids: Vec::new(),
+        }
+    }
+
+    /// A message is replaced in what was found.
+    pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
+        if self.open.room == room {
+            self.tail.iter_mut().for_each(|one| super::replace(one, left));
+        }
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
+        match message(key, value, self.next) {
+            Ok(publication) => self.take_message(Arc::new(publication)),
+            Err(failure) => self.fault = Some(failure),
+        }
+        if self.fault.is_some() || self.is_whole {
+            return ControlFlow::Break(());
+        }
+        self.next = self.next.saturating_sub(1);
+        ControlFlow::Continue(())
+    }
+
+    fn take_message(&mut self, publication: Arc<Publication>) {
+        let count = self.head - publication.offset;
+        let is_wanted = self.open.after.is_some_and(|after| after < publication.offset);
+        let bytes = self.bytes + publication.cost_bytes();
+        let fits = u64::from(self.open.count_max) > count
+            && (bytes <= self.open.bytes_max as usize || self.tail.is_empty());
+        self.is_whole = !is_wanted && !fits;
+        if !self.is_whole {
+            self.bytes = bytes;
+            self.tail.push(publication);
+        }
+    }
+
+    /// There are no more messages.
+    fn end(&mut self) -> Result<(), Failure> {
+        // Without a cut, everything from the head to the first was seen.
+        self.is_whole |= self.head < self.first || self.next < self.first;
+        match self.fault {
+            Some(failure) => Err(failure),
+            None if !self.is_whole => Err(Failure::Damaged),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What waits for a user until it is acknowledged.
+//!
+//! Deliberately absent: when it is sent again (`room`).
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::{ENTRIES_MAX, PAGE_BYTES_MAX, PartialRead, Slice};
+use crate::base::RoomId;
+use crate::store::disk::{Disk, Space};
+use crate::store::engine::Counts;
+use crate::store::engine::channels::ChannelStore;
+use crate::store::engine::queue::Budget;
+use crate::store::key;
+use crate::store::letter::{Due, Failure, Order, Outcome, PendingPage};
+use crate::store::record::{self, PendingRecord};
+use crate::wire::Publication;
+
+/// Places of what waits that are looked up together.
+const WAITING_AT_ONCE_MAX: usize = 32;
+
+/// What waits for a user, as far as it was read.
+#[derive(Debug, Default)]
+pub struct PartialPending {
+    after: Option<(RoomId, u64)>,
+    bytes: usize,
+    found: Vec<Due>,
+}
+
+/// A message that waits, and what is known of that.
+struct Place {
+    room: RoomId,
+    offset: u64,
+    record: Result<PendingRecord, Failure>,
+}
+
+/// A page of what waits for a user is asked for.
+pub(super) fn pending<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    counts: &mut Counts,
+    page: &PendingPage,
+    so_far: Option<PartialRead>,
+    budget: &mut Budget,
+) -> Result<Slice, Failure> {
+    let count_max = page.count_max.min(ENTRIES_MAX) as usize;
+    let mut so_far = match so_far {
+        Some(PartialRead::Pending(so_far)) => so_far,
+        _ => PartialPending { after: page.after, ..PartialPending::default() },
+    };
+    while so_far.found.len() < count_max {
+        let waiting = waiting_behind(channels, page.inbox, so_far.after, budget)?;
+        if waiting.is_empty() {
+            return Ok(so_far.end(None));
+        }
+        for Place { room, offset, record } in waiting {
+            if count_max <= so_far.found.len() {
+                break;
+            }
+            if budget.is_slice_over() {
+                return Ok(Slice::Partial(PartialRead::Pending(so_far)));
+            }
+            match due(channels, room, offset, record?, so_far.found.last(), budget) {
+                Ok(due) => {
+                    so_far.bytes += due.publication.cost_bytes();
+                    if PAGE_BYTES_MAX as usize <= so_far.bytes && !so_far.found.is_empty() {
+                        let next = so_far.after;
+                        return Ok(so_far.end(next));
+                    }
+                    so_far.found.push(due);
+                }
+                // The others shall arrive all the same; this one will expire.
+                Err(Failure::Damaged) => counts.on_failure(Failure::Damaged),
+                Err(failure) => return Err(failure),
+            }
+            so_far.after = Some((room, offset));
+        }
+    }
+    let next = so_far.after;
+    Ok(so_far.end(next))
+}
+
+/// Some of what waits in an inbox, behind a message.
+fn waiting_behind<D: Disk>(
+    channels: &ChannelStore<D>,
+    inbox: RoomId,
+    after: Option<(RoomId, u64)>,
+    budget: &mut Budget,
+) -> Result<Vec<Place>, Failure> {
+    budget.seek();
+    let mut waiting = Vec::new();
+    let mut is_damaged = false;
+    let range = key::pending_behind(inbox, after);
+    channels.staged().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, value| {
+        budget.read(value.len());
+        let Some((_, room, offset)) = key::pending_from(key) else {
+            is_damaged = true;
+            return ControlFlow::Break(());
+        };
+        let record = PendingRecord::take(value).map_err(Failure::from);
+        waiting.push(Place { room, offset, record });
+        if waiting.len() < WAITING_AT_ONCE_MAX {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    if is_damaged { Err(Failure::Damaged) } else { Ok(waiting) }
+}
+
+fn due<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    room: RoomId,
+    offset: u64,
+    record: PendingRecord,
+    previous: Option<&Due>,
+    budget: &mut Budget,
+) -> Result<Due, Failure> {
+    let PendingRecord { tries_count, expires_unix_ms, mut letter } = record;
+    if letter.is_empty() {
+        let value = channels.staged().get(Space::Messages, &key::message(room, offset))?;
+        letter = value.ok_or(Failure::Damaged)?;
+    }
+    budget.got(letter.len());
+    // What waits is sorted by room: its name is read once.
+    let channel = match previous.filter(|due| due.room == room) {
+        Some(due) => due.channel.clone(),
+        None => {
+            budget.got(0);
+            channels.record(room)?.ok_or(Failure::Damaged)?.channel
+        }
+    };
+    let publication = Arc::new(record::take_message(&letter, offset)?.0);
+    Ok(Due { room, channel, publication, tries_count, expires_unix_ms })
+}
+
+impl PartialPending {
+    /// A message is replaced in what was found.
+    pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
+        let found = self.found.iter_mut().filter(|due| due.room == room);
+        found.for_each(|due| super::replace(&mut due.publication, left));
+    }
+
+    fn end(self, next: Option<(RoomId, u64)>) -> Slice {
+        Slice::Whole(Outcome::Pending(self.found, next))
+    }
+}

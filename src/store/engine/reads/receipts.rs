@@ -1,0 +1,55 @@
+//! How far everybody is in a channel, by name.
+//!
+//! Deliberately absent: how far one user is, which is read with what it changes (`writes`).
+
+use std::ops::ControlFlow;
+
+use super::{ENTRIES_MAX, PartialRead, Slice};
+use crate::store::disk::{Disk, Space};
+use crate::store::engine::channels::ChannelStore;
+use crate::store::engine::queue::Budget;
+use crate::store::letter::{Failure, MarksPage, Order, Outcome};
+use crate::store::{key, record};
+
+/// A page of a channel's marks is asked for.
+pub(super) fn marks_page<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    page: &MarksPage,
+    so_far: Option<PartialRead>,
+    budget: &mut Budget,
+) -> Result<Slice, Failure> {
+    budget.seek();
+    let count_max = page.count_max.min(ENTRIES_MAX) as usize;
+    let mut marks = match so_far {
+        Some(PartialRead::Marks(marks)) => marks,
+        _ => Vec::new(),
+    };
+    let after = marks.last().map_or(&page.after, |(name, _)| name);
+    let range = key::names_behind(page.room, after);
+    let mut fault = None;
+    let mut is_over = true;
+    channels.staged().scan(Space::Marks, &range, Order::OldestFirst, &mut |key, value| {
+        if count_max <= marks.len() {
+            return ControlFlow::Break(());
+        }
+        if budget.is_slice_over() {
+            is_over = false;
+            return ControlFlow::Break(());
+        }
+        budget.read(value.len());
+        let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(Failure::Damaged);
+        match name.and_then(|name| Ok((name, record::take_marks(value)?))) {
+            Ok(one) => marks.push(one),
+            Err(failure) => {
+                fault = Some(failure);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    match fault {
+        Some(failure) => Err(failure),
+        None if is_over => Ok(Slice::Whole(Outcome::Marks(marks))),
+        None => Ok(Slice::Partial(PartialRead::Marks(marks))),
+    }
+}

@@ -1,0 +1,136 @@
+//! A disk, and the batch that a turn plans: what is read sees both, until the batch is on the
+//! disk or forgotten.
+//!
+//! Deliberately absent: what keys and values mean, and when a batch is committed.
+
+use crate::base::RoomId;
+
+use super::super::disk::{Batch, Disk, DiskFault, Durable, KeyRange, OnEntry, Space, View};
+use super::super::key;
+use super::super::letter::Order;
+
+/// A disk, and what is to be written there.
+#[derive(Debug)]
+pub(super) struct StagedDisk<D> {
+    disk: D,
+    batch: Batch,
+}
+
+/// A write that is planned: where, key, value.
+pub(super) struct Put {
+    /// Where.
+    pub space: Space,
+    /// Under which key.
+    pub key: Vec<u8>,
+    /// What.
+    pub value: Vec<u8>,
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// There was nothing to write.
+    Nothing,
+    /// The batch is on the disk.
+    Batch,
+}
+
+impl<D: Disk> StagedDisk<D> {
+    /// Nothing is planned.
+    pub fn new(disk: D) -> StagedDisk<D> {
+        StagedDisk { disk, batch: Batch::default() }
+    }
+
+    /// The disk without the batch.
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    /// The same, to change.
+    pub fn disk_mut(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
+    /// The disk; what is planned is forgotten.
+    pub fn into_disk(self) -> D {
+        self.disk
+    }
+
+    /// The value of a key, as it will be.
+    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+        View::new(&self.disk, &self.batch).get(space, key)
+    }
+
+    /// Entries of a range one by one, as they will be, until `on_entry` has enough.
+    pub fn scan(
+        &self,
+        space: Space,
+        range: &KeyRange,
+        order: Order,
+        on_entry: &mut OnEntry<'_>,
+    ) -> Result<(), DiskFault> {
+        View::new(&self.disk, &self.batch).scan(space, range, order, on_entry)
+    }
+
+    /// Plans to set a key's value.
+    pub fn put(&mut self, space: Space, key: &[u8], value: Vec<u8>) {
+        self.batch.put(space, key, value);
+    }
+
+    /// The same, as it was prepared.
+    pub fn put_all(&mut self, puts: impl IntoIterator<Item = Put>) {
+        for Put { space, key, value } in puts {
+            self.batch.put(space, &key, value);
+        }
+    }
+
+    /// Plans to remove a key.
+    pub fn remove(&mut self, space: Space, key: &[u8]) {
+        self.batch.remove(space, key);
+    }
+
+    /// Bytes of what is planned.
+    pub fn staged_bytes(&self) -> usize {
+        self.batch.bytes()
+    }
+
+    /// Rooms of messages that are planned.
+    pub fn staged_rooms(&self) -> impl Iterator<Item = RoomId> {
+        let messages = self.batch.iter().filter(|(space, ..)| *space == Space::Messages);
+        messages.filter_map(|(_, key, _)| Some(key::message_of(key)?.0))
+    }
+
+    /// Writes what is planned. After a failure it is still planned.
+    pub fn commit(&mut self, durable: Durable) -> Result<Committed, DiskFault> {
+        if self.batch.is_empty() {
+            return Ok(Committed::Nothing);
+        }
+        self.disk.commit(&self.batch, durable)?;
+        self.batch.clear();
+        Ok(Committed::Batch)
+    }
+
+    /// Forgets what is planned.
+    pub fn discard(&mut self) {
+        self.batch.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{DiskWeather, SimulatedDisk};
+
+    #[test]
+    fn a_batch_that_is_discarded_leaves_nothing() {
+        let mut staged = StagedDisk::new(SimulatedDisk::new(1, DiskWeather::CALM));
+        staged.put(Space::Meta, b"a", vec![1]);
+        assert_eq!(staged.get(Space::Meta, b"a"), Ok(Some(vec![1])), "what is planned is seen");
+        staged.discard();
+        assert_eq!(staged.get(Space::Meta, b"a"), Ok(None));
+        assert_eq!(staged.commit(Durable::Now), Ok(Committed::Nothing));
+        staged.put(Space::Meta, b"a", vec![2]);
+        assert_eq!(staged.commit(Durable::Now), Ok(Committed::Batch));
+        assert_eq!((staged.get(Space::Meta, b"a"), staged.staged_bytes()), (Ok(Some(vec![2])), 0));
+    }
+}

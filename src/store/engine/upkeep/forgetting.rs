@@ -1,0 +1,121 @@
+//! What nobody needs any more goes: dead letters, and what is kept of channels in which
+//! nothing is kept: their records, how far their readers are, and their places among
+//! conversations.
+//!
+//! Invariants: a channel's readers go before its record, so that a channel that is born
+//! again begins without them; a channel for which something waits, or is dead, stays, as
+//! does one in which a message may still be repeated; of a dead letter no body is left
+//! when its message would have been too old.
+//!
+//! Deliberately absent: which of them is looked at, and when.
+
+use std::ops::ControlFlow;
+
+use crate::base::RoomId;
+use crate::store::disk::{Disk, KeyRange, Space};
+use crate::store::engine::channels::ChannelStore;
+use crate::store::engine::heads::Head;
+use crate::store::key;
+use crate::store::letter::{Failure, Order};
+use crate::store::record::{self, DeadRecord};
+
+/// Readers that a step forgets.
+const STEP_READERS: usize = 256;
+
+/// How far the forgetting of a channel got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forgotten {
+    /// It stays.
+    Stays,
+    /// Some of its readers are left.
+    Partly,
+    /// All of it is gone.
+    Gone,
+    /// All of it is gone but its places among the conversations of whoever read it.
+    GoneButTalks,
+}
+
+/// What becomes of a dead letter.
+pub(super) enum DeadFate {
+    /// It stays.
+    Stays,
+    /// Its body goes.
+    LosesBody,
+    /// All of it goes.
+    Goes,
+}
+
+/// What becomes of this dead letter.
+pub(super) fn fate<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    key: &[u8],
+    dead: &DeadRecord,
+    now_unix_ms: u64,
+) -> Result<DeadFate, Failure> {
+    let (_, room, offset) = key::pending_from(key).ok_or(Failure::Damaged)?;
+    let Some(head) = channels.head(room)? else { return Ok(DeadFate::Goes) };
+    let rules = channels.rules(head.namespace);
+    let is_too_old =
+        |since_unix_ms: u64| since_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
+    if is_too_old(dead.at_unix_ms) || offset.saturating_add(rules.count_max.into()) <= head.offset {
+        return Ok(DeadFate::Goes);
+    }
+    if dead.pending.letter.is_empty() {
+        return Ok(DeadFate::Stays);
+    }
+    let said = record::take_account(&dead.pending.letter)?.time_unix_ms;
+    Ok(if is_too_old(said) { DeadFate::LosesBody } else { DeadFate::Stays })
+}
+
+/// Removes what is left of a channel, if its last message is gone for long enough and
+/// nothing waits.
+pub(super) fn forget_channel<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    room: RoomId,
+    now_unix_ms: u64,
+) -> Result<Forgotten, Failure> {
+    let Some(head) = channels.head(room)? else { return Ok(Forgotten::Stays) };
+    let stays_ms = channels.rules(head.namespace).channel_ms_max;
+    let is_over =
+        head.offset < head.first && head.last_unix_ms.saturating_add(stays_ms) <= now_unix_ms;
+    if !is_over || is_waited_for(channels, room, &head)? || channels.knows_ids(room, now_unix_ms)? {
+        return Ok(Forgotten::Stays);
+    }
+    let record = channels.record(room)?.ok_or(Failure::Damaged)?;
+    let readers =
+        KeyRange { first: key::channel(room).to_vec(), last: key::names_behind(room, "").last };
+    let mut keys = Vec::new();
+    channels.staged().scan(Space::Marks, &readers, Order::OldestFirst, &mut |key, _| {
+        keys.push(key.to_vec());
+        if keys.len() < STEP_READERS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    for key in &keys {
+        channels.staged_mut().remove(Space::Marks, key);
+    }
+    if keys.len() == STEP_READERS {
+        return Ok(Forgotten::Partly);
+    }
+    channels.remove_record(room, &head, &record.channel);
+    // Whoever read it finds it among its conversations; only their inboxes know.
+    let forgotten = head.parties.map_or(Forgotten::GoneButTalks, |_| Forgotten::Gone);
+    Ok(forgotten)
+}
+
+/// Whether something waits for a reader there, or is dead.
+fn is_waited_for<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    head: &Head,
+) -> Result<bool, Failure> {
+    let mut found = false;
+    for inbox in head.parties.into_iter().flatten() {
+        let range = key::pending_of(inbox, room, 0, u64::MAX);
+        for space in [Space::Pending, Space::Dead] {
+            channels.staged().scan(space, &range, Order::OldestFirst, &mut |_, _| {
+                found = true;
+                ControlFlow::Break(())
+            })?;
+        }
+    }
+    Ok(found)
+}

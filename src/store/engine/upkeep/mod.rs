@@ -1,0 +1,378 @@
+//! Removing what is not to be kept any more, in bounded steps.
+//!
+//! A channel that has too much is remembered when it gets it; for age, and for
+//! what was forgotten in a restart, a sweep visits every channel from time to
+//! time, and others everything that waits for a reader, dead letters, conversations and ids.
+//!
+//! Deliberately absent: clocks, and writes that somebody waits for.
+
+use std::ops::ControlFlow;
+
+use self::forgetting::{DeadFate, Forgotten, fate, forget_channel};
+use self::sweeper::{StepTime, Sweep, SweepOf, Sweeper};
+use self::trim::trim;
+use super::Counts;
+use super::census::{Census, DeadLetters};
+use super::channels::ChannelStore;
+use super::ids::ids_over;
+use super::writes::pending::{Buried, put_dead};
+use crate::base::RoomId;
+use crate::store::disk::{Disk, Space};
+use crate::store::key;
+use crate::store::letter::{Cause, Failure, Order};
+use crate::store::options::Retention;
+use crate::store::record::{self, DeadRecord, PendingRecord};
+
+mod forgetting;
+mod sweeper;
+mod trim;
+
+/// Messages that a step removes beside twice what the turn added.
+const STEP_MESSAGES: usize = 256;
+/// Channels that a step visits.
+const STEP_CHANNELS: usize = 16;
+/// Waiting messages that a step looks at.
+const STEP_PENDING: usize = 256;
+/// Dead letters that a step looks at.
+const STEP_DEAD: usize = 256;
+/// Conversations that a step looks at; for each a channel is looked up.
+const STEP_TALKS: usize = 64;
+/// Between two looks at what waits, in ms.
+const EXPIRY_MS: u64 = 1_000;
+
+/// What the store does by itself.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    sweeper: Sweeper,
+    census: Census,
+}
+
+/// An entry of a space.
+struct Entry {
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Upkeep {
+    /// Nothing was looked at yet.
+    pub fn new(retention: &[Retention]) -> Upkeep {
+        Upkeep { sweeper: Sweeper::new(retention), census: Census::default() }
+    }
+
+    /// What is known of dead letters.
+    pub fn dead_letters(&self) -> DeadLetters {
+        self.census.dead_letters()
+    }
+
+    /// When there is something to do.
+    pub fn next_step_unix_ms(&self) -> u64 {
+        self.sweeper.next_step_unix_ms()
+    }
+
+    /// A channel has too much.
+    pub fn on_over_limit(&mut self, room: RoomId) {
+        self.sweeper.on_over_limit(room);
+    }
+
+    /// Something waits until then.
+    pub fn expects(&mut self, expires_unix_ms: u64) {
+        self.sweeper.expects(expires_unix_ms);
+    }
+
+    /// What waited is a dead letter.
+    pub fn on_buried(&mut self, buried: &Buried, counts: &mut Counts) {
+        self.census.add(&buried.key, buried.at_unix_ms);
+        match buried.cause {
+            Cause::Tries => counts.dead_tried += 1,
+            Cause::Expired => counts.dead_expired += 1,
+        }
+    }
+
+    /// The disk failed: everything is visited again.
+    pub fn begin_anew(&mut self) {
+        self.sweeper.begin_anew();
+    }
+
+    /// What was planned did not happen: dead letters are counted again.
+    pub fn count_anew(&mut self) {
+        self.census = Census::default();
+    }
+
+    /// Counts some more dead letters of those on the disk.
+    pub fn count_dead<D: Disk>(&mut self, channels: &ChannelStore<D>) {
+        self.census.count(channels.staged().disk());
+    }
+
+    /// Does a step, when it is time, and as much as the turn added.
+    pub fn sweep<D: Disk>(
+        &mut self,
+        channels: &mut ChannelStore<D>,
+        counts: &mut Counts,
+        now_unix_ms: u64,
+        appended_count: usize,
+    ) {
+        let step = self.sweeper.step(now_unix_ms);
+        let step_count = match step {
+            StepTime::Due => STEP_MESSAGES,
+            StepTime::Between => 0,
+        };
+        let left_count = 2 * appended_count + step_count;
+        self.sweep_ids(channels, counts, now_unix_ms, left_count);
+        let left_count = self.trim_over_limit(channels, counts, now_unix_ms, left_count);
+        if step == StepTime::Due {
+            if let Some(left_count) = left_count {
+                self.sweep_channels(channels, counts, now_unix_ms, left_count.max(1));
+                self.sweep_pending(channels, counts, now_unix_ms);
+                self.sweep_dead(channels, counts, now_unix_ms);
+                self.sweep_talks(channels, counts, now_unix_ms);
+            }
+            self.sweeper.end_step(now_unix_ms);
+        }
+    }
+
+    /// Trims channels that have too much. Says how many messages may still be removed; `None`
+    /// where one of them may have more.
+    fn trim_over_limit<D: Disk>(
+        &mut self,
+        channels: &mut ChannelStore<D>,
+        counts: &mut Counts,
+        now_unix_ms: u64,
+        mut left_count: usize,
+    ) -> Option<usize> {
+        while let Some(room) = self.sweeper.first_over_limit().filter(|_| 0 < left_count) {
+            match trim(channels, room, now_unix_ms, left_count) {
+                Ok(removed) => {
+                    counts.expired += removed as u64;
+                    if removed == left_count {
+                        return None;
+                    }
+                    left_count -= removed.max(1);
+                }
+                Err(failure) => counts.on_failure(failure),
+            }
+            self.sweeper.end_over_limit(room);
+        }
+        Some(left_count)
+    }
+
+    fn sweep_channels<D: Disk>(
+        &mut self,
+        channels: &mut ChannelStore<D>,
+        counts: &mut Counts,
+        now_unix_ms: u64,
+        mut left_count: usize,
+    ) {
+        let Some(after) = self.sweeper.begin(SweepOf::Channels, now_unix_ms) else { return };
+        let mut keys = Vec::with_capacity(STEP_CHANNELS);
+        let (range, order) = (key::rest(&after), Order::OldestFirst);
+        // What this turn writes needs no look.
+        let disk = channels.staged().disk();
+        let seen = disk.scan(Space::Channels, &range, order, &mut |key, _| {
+            keys.push(key.to_vec());
+            if keys.len() < STEP_CHANNELS {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        if let Err(fault) = seen {
+            counts.on_failure(fault.into());
+        }
+        let is_last = keys.len() < STEP_CHANNELS;
+        let mut at = after;
+        for key in keys {
+            let Some(room) = key::room_of(&key) else { continue };
+            match trim(channels, room, now_unix_ms, left_count) {
+                Ok(removed) => {
+                    counts.expired += removed as u64;
+                    // There may be more of it: the next step begins with it.
+                    if removed == left_count {
+                        return self.sweeper.set(SweepOf::Channels, Sweep::At(at));
+                    }
+                    left_count -= removed;
+                }
+                Err(failure) => counts.on_failure(failure),
+            }
+            match forget_channel(channels, room, now_unix_ms) {
+                Ok(Forgotten::Partly) => {
+                    return self.sweeper.set(SweepOf::Channels, Sweep::At(at));
+                }
+                Ok(Forgotten::GoneButTalks) => {
+                    self.sweeper.set(SweepOf::Talks, Sweep::Rests(now_unix_ms));
+                }
+                Ok(Forgotten::Stays | Forgotten::Gone) => (),
+                Err(failure) => counts.on_failure(failure),
+            }
+            at = key;
+        }
+        let next = match is_last {
+            true => Sweep::Rests(self.sweeper.rest_until(now_unix_ms)),
+            false => Sweep::At(at),
+        };
+        self.sweeper.set(SweepOf::Channels, next);
+    }
+
+    /// What waited too long becomes a dead letter.
+    fn sweep_pending<D: Disk>(
+        &mut self,
+        channels: &mut ChannelStore<D>,
+        counts: &mut Counts,
+        now_unix_ms: u64,
+    ) {
+        let Some(after) = self.sweeper.begin(SweepOf::Pending, now_unix_ms) else { return };
+        if after.is_empty() {
+            self.sweeper.set_found(u64::MAX);
+        }
+        let mut seen_count = 0;
+        let mut at = Vec::new();
+        let mut over = Vec::new();
+        let mut found_unix_ms = self.sweeper.found_unix_ms();
+        let mut garbled_count = 0;
+        let (range, order) = (key::rest(&after), Order::OldestFirst);
+        let seen = channels.staged().scan(Space::Pending, &range, order, &mut |key, value| {
+            match PendingRecord::take(value) {
+                Ok(record) if record.expires_unix_ms <= now_unix_ms => {
+                    over.push((key.to_vec(), record));
+                }
+                Ok(record) => found_unix_ms = found_unix_ms.min(record.expires_unix_ms),
+                Err(_) => garbled_count += 1,
+            }
+            seen_count += 1;
+            at = key.to_vec();
+            if seen_count < STEP_PENDING {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        counts.damaged += garbled_count + u64::from(seen.is_err());
+        for (key, record) in over {
+            let buried = Buried { key, cause: Cause::Expired, at_unix_ms: now_unix_ms };
+            put_dead(channels, &buried, record);
+            self.on_buried(&buried, counts);
+        }
+        self.sweeper.set_found(found_unix_ms);
+        let next = if seen_count < STEP_PENDING {
+            Sweep::Rests(found_unix_ms.max(now_unix_ms.saturating_add(EXPIRY_MS)))
+        } else {
+            Sweep::At(at)
+        };
+        self.sweeper.set(SweepOf::Pending, next);
+    }
+
+    /// Removes dead letters that are too old, or too many for their conversation, and
+    /// the bodies of those whose messages would be too old.
+    fn sweep_dead<D: Disk>(
+        &mut self,
+        channels: &mut ChannelStore<D>,
+        counts: &mut Counts,
+        now_unix_ms: u64,
+    ) {
+        let Some(after) = self.sweeper.begin(SweepOf::Dead, now_unix_ms) else { return };
+        let found = page(channels, counts, Space::Dead, &after, STEP_DEAD);
+        let is_last = found.len() < STEP_DEAD;
+        let at = found.last().map(|entry| entry.key.clone());
+        for Entry { key, value } in found {
+            let record = DeadRecord::take(&value).map_err(Failure::from);
+            let judged = record.and_then(|record| {
+                let fate = fate(channels, &key, &record, now_unix_ms)?;
+                Ok((record, fate))
+            });
+            match judged {
+                Ok((record, DeadFate::Stays)) => self.census.stays(record.at_unix_ms),
+                Ok((mut record, DeadFate::LosesBody)) => {
+                    record.pending.letter.clear();
+                    self.census.stays(record.at_unix_ms);
+                    channels.staged_mut().put(Space::Dead, &key, record.put());
+                }
+                Ok((_, DeadFate::Goes)) => {
+                    channels.staged_mut().remove(Space::Dead, &key);
+                    self.census.remove(&key);
+                }
+                Err(failure) => counts.on_failure(failure),
+            }
+        }
+        let next = match at {
+            Some(at) if !is_last => Sweep::At(at),
+            Some(_) | None => {
+                self.census.end_sweep();
+                Sweep::Rests(self.sweeper.rest_until(now_unix_ms))
+            }
+        };
+        self.sweeper.set(SweepOf::Dead, next);
+    }
+
+    /// Removes places among conversations whose channels are gone: when some are, and
+    /// once after a start.
+    fn sweep_talks<D: Disk>(
+        &mut self,
+        channels: &mut ChannelStore<D>,
+        counts: &mut Counts,
+        now_unix_ms: u64,
+    ) {
+        let Some(after) = self.sweeper.begin(SweepOf::Talks, now_unix_ms) else { return };
+        let found = page(channels, counts, Space::Talks, &after, STEP_TALKS);
+        let is_last = found.len() < STEP_TALKS;
+        let at = found.last().map(|entry| entry.key.clone());
+        // What is forgotten from here on makes the next sweep.
+        let next = match at {
+            Some(at) if !is_last => Sweep::At(at),
+            Some(_) | None => Sweep::Rests(u64::MAX),
+        };
+        self.sweeper.set(SweepOf::Talks, next);
+        for Entry { key, value } in found {
+            let room = record::take_talk(&value).map_err(Failure::from);
+            match room.and_then(|room| channels.head(room)) {
+                Ok(Some(_)) => (),
+                Ok(None) => channels.staged_mut().remove(Space::Talks, &key),
+                Err(failure) => counts.on_failure(failure),
+            }
+        }
+    }
+
+    /// Removes ids that are over, at most so many.
+    fn sweep_ids<D: Disk>(
+        &mut self,
+        channels: &mut ChannelStore<D>,
+        counts: &mut Counts,
+        now_unix_ms: u64,
+        count_max: usize,
+    ) {
+        if count_max == 0 {
+            return;
+        }
+        let Some(after) = self.sweeper.begin(SweepOf::Ids, now_unix_ms) else { return };
+        let over = ids_over(channels.staged(), &after, now_unix_ms, count_max);
+        if let Some(failure) = over.failure {
+            counts.on_failure(failure);
+        }
+        for key in &over.keys {
+            channels.staged_mut().remove(Space::Ids, key);
+        }
+        let next = match over.keys.last().filter(|_| over.keys.len() == count_max) {
+            Some(at) => Sweep::At(at.clone()),
+            None => Sweep::Rests(over.next_unix_ms),
+        };
+        self.sweeper.set(SweepOf::Ids, next);
+    }
+}
+
+/// The next entries of a space; what cannot be read ends it.
+fn page<D: Disk>(
+    channels: &ChannelStore<D>,
+    counts: &mut Counts,
+    space: Space,
+    after: &[u8],
+    count_max: usize,
+) -> Vec<Entry> {
+    let mut found = Vec::new();
+    let (range, order) = (key::rest(after), Order::OldestFirst);
+    let seen = channels.staged().scan(space, &range, order, &mut |key, value| {
+        found.push(Entry { key: key.to_vec(), value: value.to_vec() });
+        if found.len() < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    if let Err(fault) = seen {
+        counts.on_failure(fault.into());
+    }
+    found
+}

@@ -1,0 +1,213 @@
+//! A message is kept: what has to hold for that, and what is written with it.
+//!
+//! Deliberately absent: rounds and full disks, which refuse it before.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::retraction::emptied;
+use crate::base::RoomId;
+use crate::base::limits::CONVERSATION_WAITING_BYTES_MAX;
+use crate::store::disk::{Disk, Durable, Space};
+use crate::store::engine::append_gate::AppendGate;
+use crate::store::engine::channels::{ChannelStore, newborn};
+use crate::store::engine::heads::{Head, Naming};
+use crate::store::engine::staged::Put;
+use crate::store::key;
+use crate::store::letter::{Addressee, Append, Failure, Marks, Order};
+use crate::store::record::{self, ChannelRecord, PendingRecord};
+use crate::wire::Publication;
+
+/// All that an append needs to know: nothing was written for it yet.
+pub(in crate::store::engine) struct AppendPlan {
+    /// Where the channel stands before it.
+    head: Head,
+    /// Whether the store knows the channel.
+    begins: Begins,
+    /// What is left of a message that it takes back, at each place.
+    emptied: Vec<Put>,
+    /// How far its author is then, where that changes.
+    author: Option<Put>,
+    /// The record of a channel that goes on under another epoch.
+    renamed: Option<ChannelRecord>,
+}
+
+/// Whether a channel begins with an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    Here,
+    Before,
+}
+
+/// What was written, for those who keep account of it.
+pub(in crate::store::engine) struct Written {
+    /// When it must be on the disk.
+    pub durable: Durable,
+    /// What the message takes the place of.
+    pub replaced: Option<Arc<Publication>>,
+    /// When its waiting ends, Unix ms.
+    pub expires_unix_ms: Option<u64>,
+    /// Whether its channel has too much now.
+    pub size: Size,
+}
+
+/// Whether a channel has too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store::engine) enum Size {
+    /// It does not.
+    Within,
+    /// It does.
+    Over,
+}
+
+/// Reads all that the append needs. A refusal leaves nothing behind.
+pub(in crate::store::engine) fn plan<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    gate: &mut AppendGate,
+    append: &Append,
+) -> Result<AppendPlan, Failure> {
+    let Append { room, namespace, birth, publication, addressee, keeps_id: _, retracts } = append;
+    let known = channels.head(*room)?;
+    let head = match (known, birth) {
+        (Some(head), Some(birth)) if head.epoch != birth.epoch => return Err(Failure::Broken),
+        (Some(head), _) => head,
+        (None, Some(birth)) => newborn(birth, *namespace),
+        // Its record must be somewhere: who asks knows more than the disk does.
+        (None, None) => return Err(Failure::Broken),
+    };
+    if gate.is_crowded(*room) {
+        return Err(Failure::Crowded);
+    }
+    if let Some(addressee) = addressee
+        && retracts.is_none()
+        && is_crowded(channels, *room, &head, addressee.inbox)?
+    {
+        gate.crowd(*room);
+        return Err(Failure::Crowded);
+    }
+    let waits_there = |addressee: &Addressee| {
+        head.parties.is_some_and(|parties| parties.contains(&addressee.inbox))
+    };
+    let is_next = publication.offset == head.offset + 1;
+    let is_before = |left: &Arc<Publication>| left.offset < publication.offset;
+    if !is_next
+        || !addressee.as_ref().is_none_or(waits_there)
+        || !retracts.as_ref().is_none_or(is_before)
+    {
+        return Err(Failure::Broken);
+    }
+    let emptied = match retracts {
+        Some(left) => emptied(channels, *room, &head, left)?,
+        None => Vec::new(),
+    };
+    let author = match addressee {
+        Some(_) => marks_of_author(channels, *room, publication)?,
+        None => None,
+    };
+    let renamed = match head.naming {
+        Naming::Written => None,
+        Naming::Reborn => Some(channels.record(*room)?.ok_or(Failure::Damaged)?),
+    };
+    let begins = if known.is_none() { Begins::Here } else { Begins::Before };
+    Ok(AppendPlan { head, begins, emptied, author, renamed })
+}
+
+impl AppendPlan {
+    /// Writes it: nothing can be refused any more.
+    pub fn write<D: Disk>(self, channels: &mut ChannelStore<D>, append: &Append) -> Written {
+        let AppendPlan { head, begins, emptied, author, renamed } = self;
+        let (room, publication) = (append.room, &append.publication);
+        if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
+            channels.put_record(room, &head, &tenant, &channel);
+        }
+        if let (Begins::Here, Some(birth)) = (begins, &append.birth) {
+            channels.put_record(room, &head, &birth.tenant, &birth.channel);
+            for inbox in birth.parties.into_iter().flatten() {
+                let key = key::named(inbox, &birth.channel);
+                channels.staged_mut().put(Space::Talks, &key, record::put_talk(room));
+            }
+        }
+        let size = put_message(channels, room, head, publication, append.retracts.as_ref());
+        if append.keeps_id {
+            channels.put_id(room, publication);
+        }
+        channels.staged_mut().put_all(emptied);
+        if let Some(Addressee { inbox, expires_unix_ms }) = append.addressee {
+            let waiting = PendingRecord { tries_count: 0, expires_unix_ms, letter: Vec::new() };
+            let key = key::pending(inbox, room, publication.offset);
+            channels.staged_mut().put(Space::Pending, &key, waiting.put());
+        }
+        channels.staged_mut().put_all(author);
+        Written {
+            durable: channels.durable(append.namespace),
+            replaced: append.retracts.clone(),
+            expires_unix_ms: append.addressee.map(|addressee| addressee.expires_unix_ms),
+            size,
+        }
+    }
+}
+
+/// Whether so much was said since the oldest message that waits there that no more may
+/// wait.
+fn is_crowded<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    head: &Head,
+    inbox: RoomId,
+) -> Result<bool, Failure> {
+    if head.total_bytes <= CONVERSATION_WAITING_BYTES_MAX {
+        return Ok(false); // as in nearly all of them
+    }
+    let first = channels.acknowledged(inbox, room);
+    let range = key::pending_of(inbox, room, first, u64::MAX);
+    let mut oldest = None;
+    channels.staged().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, value| {
+        let offset = key::pending_from(key).map(|(.., offset)| offset);
+        oldest = Some((offset, PendingRecord::take(value)));
+        ControlFlow::Break(())
+    })?;
+    let Some((offset, record)) = oldest else { return Ok(false) };
+    let (offset, letter) = (offset.ok_or(Failure::Damaged)?, record?.letter);
+    let account = match letter.is_empty() {
+        false => Some(record::take_account(&letter)?),
+        true => {
+            let kept = channels.staged().get(Space::Messages, &key::message(room, offset))?;
+            kept.map(|kept| record::take_account(&kept)).transpose()?
+        }
+    };
+    let said_before = account.map_or(head.total_bytes, |account| account.total_bytes);
+    Ok(CONVERSATION_WAITING_BYTES_MAX < head.total_bytes.saturating_sub(said_before))
+}
+
+/// Who had read all of a conversation has read what it says there, too: the
+/// author's marks, if they change.
+fn marks_of_author<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    said: &Publication,
+) -> Result<Option<Put>, Failure> {
+    let Some(author) = &said.info else { return Ok(None) };
+    let key = key::named(room, &author.user);
+    let before = channels.marks_at(&key)?.unwrap_or_default();
+    let after = Marks { delivered: before.delivered.max(said.offset), read: said.offset };
+    let value = record::put_marks(after);
+    let put = Put { space: Space::Marks, key, value };
+    Ok((before.read + 1 == said.offset).then_some(put))
+}
+
+fn put_message<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    room: RoomId,
+    mut head: Head,
+    publication: &Publication,
+    retracts: Option<&Arc<Publication>>,
+) -> Size {
+    head.naming = Naming::Written;
+    head.offset = publication.offset;
+    head.total_bytes += publication.cost_bytes() as u64;
+    head.retractions_count += u64::from(retracts.is_some());
+    let value = record::put_message(publication, head.total_bytes, head.retractions_count);
+    channels.staged_mut().put(Space::Messages, &key::message(room, head.offset), value);
+    channels.set_head(room, head);
+    if channels.rules(head.namespace).is_over(&head) { Size::Over } else { Size::Within }
+}

@@ -1,0 +1,156 @@
+//! How far users are in channels, and what waits no more because of that.
+//!
+//! Deliberately absent: who is told (`room`).
+
+use std::ops::ControlFlow;
+
+use crate::base::ShardId;
+use crate::store::disk::{Disk, Durable, Space};
+use crate::store::engine::channels::ChannelStore;
+use crate::store::engine::queue::Clearing;
+use crate::store::letter::{Failure, Mark, Marks, Order, Outcome, Reached, Ticket};
+use crate::store::{key, record};
+
+/// Messages that stop waiting in one step of an acknowledgement: others' writes wait
+/// for a step, and not for all that one user let wait.
+const CLEARED_AT_ONCE_MAX: usize = 256;
+
+/// How far a user's mark got.
+pub(in crate::store::engine) enum Marking {
+    /// All of it is planned.
+    Whole(Outcome),
+    /// Some of what it acknowledges still waits, and is removed in later turns.
+    Clears(Clearing),
+}
+
+/// How far an acknowledgement got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store::engine) enum Cleared {
+    /// All that it acknowledges waits no more.
+    All,
+    /// Some of it still waits.
+    Partly,
+}
+
+/// A user got, or read, messages.
+pub(in crate::store::engine) fn mark<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    mark: &Mark,
+    from: ShardId,
+    ticket: Ticket,
+) -> Result<(Marking, Durable), Failure> {
+    let Mark { room, user, inbox, reached } = mark;
+    let Some(head) = channels.head(*room)? else {
+        // All that was said is gone, and the channel with it.
+        let none = Marks::default();
+        let unchanged = Outcome::Marked { before: none, after: none };
+        return Ok((Marking::Whole(unchanged), Durable::Later));
+    };
+    let (Reached::Delivered(offset) | Reached::Read(offset)) = *reached;
+    // Who asks knows of a message that is not here.
+    if head.offset < offset {
+        return Err(Failure::Broken);
+    }
+    let key = key::named(*room, user);
+    let known = channels.marks_at(&key)?;
+    let before = known.unwrap_or_default();
+    let delivered = before.delivered.max(offset);
+    let after = match reached {
+        Reached::Delivered(_) => Marks { delivered, ..before },
+        Reached::Read(read) if *read < before.read => {
+            return Ok((Marking::Whole(Outcome::Behind(before)), Durable::Later));
+        }
+        Reached::Read(read) => Marks { delivered, read: *read },
+    };
+    let outcome = Outcome::Marked { before, after };
+    let mut clearing = Clearing {
+        from,
+        ticket,
+        inbox: *inbox,
+        room: *room,
+        first: channels.acknowledged(*inbox, *room),
+        last: offset,
+        namespace: head.namespace,
+        outcome,
+    };
+    let arrived = match head.parties {
+        Some(_) => waiting(channels, &clearing)?,
+        None => Vec::new(),
+    };
+    let mut talk = None;
+    if known.is_none() {
+        let record = channels.record(*room)?.ok_or(Failure::Damaged)?;
+        talk = Some(key::named(*inbox, &record.channel));
+    }
+    let changes = known != Some(after) || !arrived.is_empty();
+    let cleared = remove_waiting(channels, &mut clearing, arrived);
+    if head.parties.is_some() && cleared == Cleared::All {
+        channels.acknowledge(*inbox, *room, offset);
+    }
+    if let Some(key) = talk {
+        channels.staged_mut().put(Space::Talks, &key, record::put_talk(*room));
+    }
+    if known != Some(after) {
+        channels.staged_mut().put(Space::Marks, &key, record::put_marks(after));
+    }
+    let durable = if changes { channels.durable(head.namespace) } else { Durable::Later };
+    match cleared {
+        Cleared::All => Ok((Marking::Whole(clearing.outcome), durable)),
+        Cleared::Partly => Ok((Marking::Clears(clearing), durable)),
+    }
+}
+
+/// Removes some more of what was acknowledged. Says how far that got.
+pub(in crate::store::engine) fn clear<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    clearing: &mut Clearing,
+) -> Result<(Cleared, Durable), Failure> {
+    let arrived = waiting(channels, clearing)?;
+    let durable = match arrived.is_empty() {
+        true => Durable::Later,
+        false => channels.durable(clearing.namespace),
+    };
+    let cleared = remove_waiting(channels, clearing, arrived);
+    if cleared == Cleared::All {
+        channels.acknowledge(clearing.inbox, clearing.room, clearing.last);
+    }
+    Ok((cleared, durable))
+}
+
+/// Removes this part of what is acknowledged.
+fn remove_waiting<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    clearing: &mut Clearing,
+    arrived: Vec<(u64, Vec<u8>)>,
+) -> Cleared {
+    let is_last = arrived.len() < CLEARED_AT_ONCE_MAX;
+    let cleared = if is_last { Cleared::All } else { Cleared::Partly };
+    if let Some((offset, _)) = arrived.last() {
+        clearing.first = offset.saturating_add(1);
+    }
+    for (_, key) in arrived {
+        channels.staged_mut().remove(Space::Pending, &key);
+    }
+    cleared
+}
+
+/// Offsets and keys of what waits in an inbox for messages of a room and is
+/// acknowledged: as many as are removed at once.
+fn waiting<D: Disk>(
+    channels: &ChannelStore<D>,
+    clearing: &Clearing,
+) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
+    let Clearing { inbox, room, first, last, .. } = *clearing;
+    let mut waiting = Vec::new();
+    let range = key::pending_of(inbox, room, first, last);
+    channels.staged().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, _| {
+        let offset = key::pending_from(key).map_or(last, |(.., offset)| offset);
+        waiting.push((offset, key.to_vec()));
+        if waiting.len() < CLEARED_AT_ONCE_MAX {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    Ok(waiting)
+}

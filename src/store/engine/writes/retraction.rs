@@ -1,0 +1,91 @@
+//! What is left of a message that is taken back, wherever its content stands.
+//!
+//! Deliberately absent: who may take it back (`room`).
+
+use crate::base::RoomId;
+use crate::store::disk::{Disk, Space};
+use crate::store::engine::channels::ChannelStore;
+use crate::store::engine::heads::Head;
+use crate::store::engine::staged::Put;
+use crate::store::letter::Failure;
+use crate::store::record::{DeadRecord, PendingRecord};
+use crate::store::{key, record};
+use crate::wire::Publication;
+
+/// What stands in the places of a message that is taken back, from then on: in its
+/// channel, and where its content was taken along.
+pub(in crate::store::engine) fn emptied<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    head: &Head,
+    left: &Publication,
+) -> Result<Vec<Put>, Failure> {
+    let message_key = key::message(room, left.offset);
+    let kept = match left.offset < head.first {
+        true => None,
+        false => channels.staged().get(Space::Messages, &message_key)?,
+    };
+    let copies = copies(channels, head, room, left.offset)?;
+    let Some(stood) = kept.as_deref().or(copies.first().map(|copy| copy.letter())) else {
+        // Retention was faster.
+        return Ok(Vec::new());
+    };
+    // The accounts stay: they say what was put in, not what is left.
+    let account = record::take_account(stood)?;
+    let stub = record::put_message(left, account.total_bytes, account.retractions_count);
+    let in_channel = kept.map(|_| {
+        let (key, value) = (message_key.to_vec(), stub.clone());
+        Put { space: Space::Messages, key, value }
+    });
+    let copied = copies.into_iter().map(|copy| copy.with_letter(stub.clone()));
+    Ok(in_channel.into_iter().chain(copied).collect())
+}
+
+/// Where a message's content was taken along when its channel let it go.
+fn copies<D: Disk>(
+    channels: &ChannelStore<D>,
+    head: &Head,
+    room: RoomId,
+    offset: u64,
+) -> Result<Vec<Copy>, Failure> {
+    let mut copies = Vec::new();
+    for inbox in head.parties.into_iter().flatten() {
+        let key = key::pending(inbox, room, offset);
+        if let Some(value) = channels.staged().get(Space::Pending, &key)? {
+            copies.push(Copy::Pending(key.to_vec(), PendingRecord::take(&value)?));
+        }
+        if let Some(value) = channels.staged().get(Space::Dead, &key)? {
+            copies.push(Copy::Dead(key.to_vec(), DeadRecord::take(&value)?));
+        }
+    }
+    copies.retain(|copy| !copy.letter().is_empty());
+    Ok(copies)
+}
+
+/// A message's content outside of its channel.
+enum Copy {
+    Pending(Vec<u8>, PendingRecord),
+    Dead(Vec<u8>, DeadRecord),
+}
+
+impl Copy {
+    fn letter(&self) -> &[u8] {
+        match self {
+            Copy::Pending(_, record) => &record.letter,
+            Copy::Dead(_, record) => &record.pending.letter,
+        }
+    }
+
+    fn with_letter(self, letter: Vec<u8>) -> Put {
+        match self {
+            Copy::Pending(key, mut record) => {
+                record.letter = letter;
+                Put { space: Space::Pending, key, value: record.put() }
+            }
+            Copy::Dead(key, mut record) => {
+                record.pending.letter = letter;
+                Put { space: Space::Dead, key, value: record.put() }
+            }
+        }
+    }
+}
