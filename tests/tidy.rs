@@ -57,6 +57,7 @@ fn the_tree_is_tidy_but_for_the_exceptions() {
 fn each_rule_sees_what_it_forbids() {
     let text = r#"
         use crate::{base::limits, shard::{self, Shard}};
+        use super::rooms::Rooms;
         fn path() { let _ = super::super::ring::probe(); std::thread::yield_now(); }
         fn flag(is_on: bool) {}
         fn wild(x: Option<u8>) { match x { None => (), _ => () } }
@@ -73,7 +74,16 @@ fn each_rule_sees_what_it_forbids() {
     found.extend(shape::findings(&files));
     found.extend(names::findings(&files));
     let rules: BTreeSet<&str> = found.iter().map(|(rule, _)| *rule).collect();
-    let wanted = ["arrow", "pure", "unsafe", "bool-parameter", "catch-all", "header", "type-name"];
+    let wanted = [
+        "arrow",
+        "inner-arrow",
+        "pure",
+        "unsafe",
+        "bool-parameter",
+        "catch-all",
+        "header",
+        "type-name",
+    ];
     assert_eq!(rules, BTreeSet::from(wanted), "{found:?}");
     let arrows: Vec<&str> =
         found.iter().filter(|(rule, _)| *rule == "arrow").map(|(_, place)| &**place).collect();
@@ -89,6 +99,14 @@ fn each_rule_sees_what_it_forbids() {
         ("pure", place("tokio")),
     ];
     assert_eq!(found, wanted);
+    let text = "//! Header.\nuse super::{letter::Ask, rooms::Rooms};\nuse crate::room::one::Room;";
+    let order = |path: &str| arrows::findings(&[source::File::parse(path, text)]);
+    let place = |place: &str| ("inner-arrow", place.to_owned());
+    // Two steps up lead to the module, and not one.
+    assert_eq!(order("src/room/kept/example.rs"), [place("src/room/kept/example.rs: one")]);
+    let wanted = ["src/room/stream.rs: one", "src/room/stream.rs: rooms"].map(place);
+    assert_eq!(order("src/room/stream.rs"), wanted);
+    assert_eq!(order("src/room/room_set.rs"), [place("src/room/room_set.rs: rooms")]);
     let alone = source::File::parse("src/signals.rs", "//! Header.\nuse crate::server::run;");
     let found = arrows::findings(&[alone]);
     assert_eq!(found, [("arrow", "src/signals.rs: server".to_owned())]);

@@ -60,6 +60,25 @@ const ROOMS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Modules whose files stand in an order: each may name only those before it, so what decides
+/// about everything stands at the end, and nobody below it knows it.
+const ORDERS: &[(&str, &str)] = &[
+    (
+        "session",
+        "backlog clocks fault load names options ping_timer quarantine rights unanswered \
+         context outcome quota position_seal identity subscriptions heartbeat tracer tokens \
+         access answers command_out presence publishing chat_commands commands connect state \
+         subscribing refresh command_order serving machine",
+    ),
+    (
+        "room",
+        "options letter way out ids users user_rates members typing window silence \
+         store_client epochs room_timers room_context said_ids own_writes pending_messages kept \
+         stream direct inbox news presence receipts retractions decision reading room_messages \
+         one room_table room_set single_sessions rooms",
+    ),
+];
+
 /// These decide and never act: modules, and rooms of modules.
 const PURE: &str = "base ws wire auth session room shard config alert/options alert/model \
                     alert/message alert/core";
@@ -96,6 +115,9 @@ pub fn findings(files: &[File]) -> Vec<Finding> {
             if let Some(used) = wrong_room(file, &used) {
                 found.insert(("arrow", format!("{}: {used}", file.path)));
             }
+            if let Some(used) = later_file(file, &used) {
+                found.insert(("inner-arrow", format!("{}: {used}", file.path)));
+            }
             if is_pure(file)
                 && let Some(act) = act_of(path)
             {
@@ -126,6 +148,22 @@ fn wrong_room(file: &File, used: &[String]) -> Option<String> {
         None => used.first()?.clone(),
     };
     (used != room && !has(allowed, &used)).then_some(used)
+}
+
+/// What a file may not use of what lies at this place, because that stands behind it in the
+/// order of their module.
+fn later_file(file: &File, used: &[String]) -> Option<String> {
+    let own = place(file);
+    // The root of the module has no place in the order, and neither have tests.
+    let [module, own, ..] = &own[..] else { return None };
+    let (_, order) = ORDERS.iter().find(|(name, _)| name == module)?;
+    let position = |name: &str| order.split_whitespace().position(|one| one == name);
+    let used = used.get(1).filter(|_| used.first() == Some(module) && own != "tests")?;
+    let used_position = position(used)?;
+    match position(own) {
+        Some(own) => (own < used_position).then(|| used.clone()),
+        None => Some("it has no place in the order".to_owned()),
+    }
 }
 
 /// The room that a place lies in, or is.
