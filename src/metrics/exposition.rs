@@ -13,7 +13,7 @@ use super::catalogue::{Placed, rows};
 use super::cells::Cells;
 use super::exemplar::Kept;
 use super::openmetrics;
-use super::row::{Home, Kind, Merge, Row};
+use super::row::{Cores, Home, Kind, Merge, Row};
 use super::tenants::{Tenant, Tenants};
 
 /// The content type of [`Format::Text`].
@@ -25,16 +25,6 @@ pub const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0
 /// Samples of one answer: as many as the scrape configuration that is shipped takes.
 /// 256 cores, each with all its series, would be six times as many.
 const SAMPLES_MAX: usize = 20_000;
-
-/// Whether a scrape sees the server or its cores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cores {
-    /// One sample a series: the sum over all cores.
-    #[default]
-    Summed,
-    /// One sample a series and core, with the label `core`.
-    Each,
-}
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

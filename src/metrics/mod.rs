@@ -30,7 +30,7 @@ pub use catalogue::{Counter, Gauge, Histogram, TenantCounter, TenantGauge, Tenan
 pub use cells::{Cells, Ledger, Scribe};
 pub use exemplar::Exemplar;
 pub use exposition::{
-    Cores, Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads,
+    Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads,
 };
 pub use flight::{
     Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_PER_LAYER_MAX, Flight, Flown, KINDS, Layer, Stages,
@@ -44,4 +44,5 @@ pub use labels::{
 pub use pulse::{Phase, Sight, UnderWay};
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};
+pub use row::Cores;
 pub use tenants::{TENANTS_MAX, Tenant, Tenants};

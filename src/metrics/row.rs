@@ -1,9 +1,17 @@
 //! A row of the catalogue, and the macro that makes a table of them.
 
-use super::exposition::Cores;
-
 /// Units of values, by the end of a metric's name.
 const UNITS: [&str; 3] = ["seconds", "bytes", "cores"];
+
+/// Whether a scrape sees the server or its cores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cores {
+    /// One sample a series: the sum over all cores.
+    #[default]
+    Summed,
+    /// One sample a series and core, with the label `core`.
+    Each,
+}
 
 /// What a row of the catalogue is to Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
