@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::spawn_blocking;
 use tokio::time;
@@ -24,6 +23,7 @@ use super::executor::{self, Finding, Go, NoExecutor, NoListener, Part, Report, T
 use super::plan::Plan;
 use super::process::memory_limit_bytes;
 use super::pulse::Pulse;
+use super::random::random;
 use super::storage::{self, Doorbells, Storage, StoreEnds, Voice};
 use super::{Fault, Setup};
 use crate::base::{Csprng, ShardId};
@@ -331,14 +331,6 @@ async fn look_into_store(open: storage::Open<FjallDisk>) -> Result<NameKey, Faul
         );
     }
     Ok(NameKey::from_bytes(key))
-}
-
-/// Bytes of the system's generator. Asked here and not on the cores: what it needs to
-/// open, where the kernel is old, would have a number that their tables do not have.
-fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).map_err(|_| io::Error::other("no random bytes"))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -136,6 +136,10 @@ impl Desk {
         Tick(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
+    #[cfg_attr(
+        not(feature = "faults"),
+        expect(unused_variables, reason = "only a demonstration orders something at once")
+    )]
     fn on_question(&mut self, cores: &mut Cores, question: Question) {
         let now = self.now();
         match question {
@@ -178,7 +182,6 @@ impl Desk {
                 let _ = answer.send(if given { Ok(()) } else { Err(Refused::Unknown) });
             }
         }
-        let _ = cores;
     }
 
     fn hold(&mut self, now: Tick, prefix: &str, hold_ms: Option<u64>) -> Result<(), Refused> {

@@ -26,12 +26,13 @@ mod options;
 mod plan;
 mod process;
 mod pulse;
+mod random;
 mod reload;
 mod storage;
 mod traces;
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ use crate::auth::Keys;
 use crate::runtime::control_runtime;
 use crate::signals::register;
 use crate::{admin, logs, ring, shard, store};
+
+use random::random;
 
 pub use cpu_quota::CpuQuota;
 pub use fault::{Ended, Fault};
@@ -170,9 +173,7 @@ pub fn machine() -> Result<Machine, Fault> {
     let cpu_quota = cpu_quota_now().unwrap_or_default();
     if cpu_quota.as_ref().is_some_and(|quota| quota.cpus() < cores.len()) {
         // Where many containers share a machine, not all of them shall sit on its first CPUs.
-        let mut byte = [0];
-        let _ = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut byte));
-        let first = usize::from(byte[0]) % cores.len();
+        let first = random().map_or(0, |[byte]: [u8; 1]| usize::from(byte) % cores.len());
         cores.rotate_left(first);
     }
     Ok(Machine { cores, descriptors_max: hard, cpu_quota })
