@@ -6,6 +6,7 @@
 //! below stand in reading order, and `tests/tidy.rs` keeps their arrows.
 
 pub mod base;
+mod clock;
 pub mod lane;
 mod signals;
 

@@ -4,7 +4,6 @@
 //! Deliberately absent: who decides whether the server is ready (`server`).
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Query as Pairs, Request, State};
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 
 use super::debug::{self, Evidence};
 use super::scrape;
+use crate::clock::now;
 use crate::metrics::{
     Exposition, Format, Gauge, Histogram, Ledger, OPEN_METRICS_TYPE, Page, StatusClass, TEXT_TYPE,
 };
@@ -118,12 +118,6 @@ async fn metrics(State(view): State<View>, uri: Uri, headers: HeaderMap) -> Resp
     let took_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     view.ledger.set(Gauge::ScrapeDuration, took_ns);
     response
-}
-
-/// The one clock that is read here, for lengths.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 async fn ready(State(view): State<View>) -> Response {

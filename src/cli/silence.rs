@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 
 use super::http::{Service, ServiceAnswer, ServiceKind};
 use super::output::{fail, print, tell};
-use super::text::{date, now_unix_ms, plain};
+use super::text::{date, plain};
 use super::token::{TimeToLive, time_to_live};
 use super::{FAILED, MISUSED, OK};
+use crate::clock::unix_ms;
 
 /// A shift's length would be forgotten; a deploy takes minutes.
 const SECONDS_MAX: u64 = 4 * 3_600;
@@ -111,7 +112,7 @@ pub(super) fn run(arguments: Arguments) -> u8 {
         Command::Add { place, alert, instance, duration, comment, by } => {
             let by = by.unwrap_or_else(logged_in);
             let only = [("alertname", alert), ("instance", instance)];
-            add(&alertmanager, &silence(&place, only, duration, &comment, &by, now_unix_ms()))
+            add(&alertmanager, &silence(&place, only, duration, &comment, &by, unix_ms()))
         }
         Command::List { json } => list(&alertmanager, json),
         Command::Expire { id, cluster: Some(cluster), job: Some(job) } => {

@@ -11,9 +11,9 @@ use clap::{ArgGroup, Args, Subcommand};
 
 use super::inputs::Inputs;
 use super::output::{Lines, fail, tell};
-use super::text::now_unix_ms;
 use super::token::{TimeToLive, time_to_live};
 use super::{Base, FAILED, OK};
+use crate::clock::unix_ms;
 use crate::store::{
     DiskFault, DumpFault, Finding, FjallDisk, Inspection, OpenFault, Options, Which, Workers,
 };
@@ -133,7 +133,7 @@ pub(super) fn run(arguments: Arguments) -> u8 {
             let expires_unix_ms = match ttl {
                 TimeToLive::Never => u64::MAX,
                 TimeToLive::Seconds(seconds) => {
-                    now_unix_ms().saturating_add(seconds.saturating_mul(1_000))
+                    unix_ms().saturating_add(seconds.saturating_mul(1_000))
                 }
             };
             place.change("requeued", |inspection| inspection.requeue(&which, expires_unix_ms))

@@ -1,7 +1,5 @@
 //! Texts that people read: moments, and what strangers wrote.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 /// A moment as RFC 3339 has it, by the calendar of 400 years with 146,097 days.
 pub(super) fn date(unix_ms: u64) -> String {
     const DAY_MS: u64 = 86_400_000;
@@ -59,13 +57,6 @@ pub(super) fn plain_beginning(text: &str, chars_max: usize) -> String {
     let Some((end, _)) = text.char_indices().nth(chars_max) else { return plain(text) };
     let (shown, rest) = text.split_at(end);
     format!("{}… ({} more)", plain(shown), rest.chars().count())
-}
-
-/// Now.
-#[expect(clippy::disallowed_methods, reason = "a command asks the clock once")]
-pub(super) fn now_unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

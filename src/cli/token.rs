@@ -3,7 +3,6 @@
 //! Deliberately absent: how tokens are made (`auth`).
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
@@ -11,6 +10,7 @@ use super::inputs::{self, Inputs};
 use super::output::{fail, print};
 use super::{Base, FAILED, MISUSED};
 use crate::auth::{KeySpec, Material, NewToken, sign};
+use crate::clock::unix_s;
 use crate::config::Config;
 
 /// What the token is to say.
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         Ok(key) => key,
         Err((code, why)) => return fail(code, &why),
     };
-    let now_unix_s = now_unix_s();
+    let now_unix_s = unix_s();
     let token = NewToken {
         user: &arguments.user,
         channel: arguments.channel.as_deref(),
@@ -124,7 +124,7 @@ pub(super) fn for_user(config: &Config, user: &str, seconds: u64) -> Result<Stri
     let mut keys = config.auth.keys.iter();
     let key = keys.find(|key| matches!(key.material, Material::Secret(_)));
     let key = key.ok_or("no secret is configured; give --token-file FILE")?;
-    let expires_at_unix_s = Some(now_unix_s().saturating_add(seconds));
+    let expires_at_unix_s = Some(unix_s().saturating_add(seconds));
     let token =
         NewToken { user, channel: None, channels: &[], expires_at_unix_s, info: None, tenant: "" };
     sign(key, &config.auth.demands, &token).map_err(|fault| fault.to_string())
@@ -146,11 +146,6 @@ pub(super) fn time_to_live(text: &str) -> Result<TimeToLive, String> {
     let seconds = digits.parse().ok().and_then(|count: u64| count.checked_mul(unit_s));
     let seconds = seconds.filter(|&seconds| seconds != 0);
     seconds.map(TimeToLive::Seconds).ok_or_else(|| "such as 90s, 15m, 1h, 7d, or never".to_owned())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a command asks the clock once, for the pure part")]
-fn now_unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::pace::Pace;
 use super::queue::{Queue, Waiting};
 use super::{LogFormat, LogLoss};
 use crate::base::Tick;
+use crate::clock::now;
 
 /// How long a descriptor that does not block rests when it takes nothing, in ms.
 const RETRY_MS: u64 = 10;
@@ -44,7 +45,7 @@ impl<W: Write> Writer<W> {
             format,
             queue,
             pace: Pace::default(),
-            began: clock(),
+            began: now(),
             is_torn: false,
             failed: None,
             told: 0,
@@ -147,12 +148,6 @@ impl<W: Write> Writer<W> {
     fn now(&self) -> Tick {
         Tick(self.began.elapsed().as_millis() as u64)
     }
-}
-
-/// The clock of lines' rates, which is nobody's input.
-#[expect(clippy::disallowed_methods, reason = "the log's own thread reads its clock here")]
-fn clock() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

@@ -29,9 +29,7 @@ pub use busy::BusyWith;
 pub use catalogue::{Counter, Gauge, Histogram, TenantCounter, TenantGauge, TenantHistogram};
 pub use cells::{Cells, Ledger, Scribe};
 pub use exemplar::Exemplar;
-pub use exposition::{
-    Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads,
-};
+pub use exposition::{Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads};
 pub use flight::{
     Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_PER_LAYER_MAX, Flight, Flown, KINDS, Layer, Stages,
 };

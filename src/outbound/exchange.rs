@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Read as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -21,6 +21,7 @@ use super::connect::{ConnectError, Connector};
 use super::proxy::Proxy;
 use super::retry_after;
 use super::url::HttpUrl;
+use crate::clock::time_of_day;
 
 /// Until a connection is there, in ms: the name, TCP, the proxy and TLS.
 const CONNECT_MS_MAX: u64 = 5_000;
@@ -144,10 +145,9 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a date in an answer is one of the world's clock")]
 fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let value = text_of(headers, RETRY_AFTER)?;
-    retry_after::wait_ms(value, text_of(headers, DATE), SystemTime::now())
+    retry_after::wait_ms(value, text_of(headers, DATE), time_of_day())
 }
 
 /// Reads a body, as much of it as comes in time and has room.

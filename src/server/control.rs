@@ -12,7 +12,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::mpsc::channel;
 use tokio::sync::{Semaphore, watch};
@@ -29,6 +29,7 @@ use super::storage::Voice;
 use super::traces::{Collector, Identity, NOTE_LANE, Telling};
 use super::{Ended, Fault, Setup};
 use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState, View};
+use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
 use crate::metrics::{Cells, Exposition, Gauge, Ledger, Tenants, Threads};
 use crate::shard::{Note, Order};
@@ -297,11 +298,4 @@ fn tables(plan: &Plan) -> Vec<Arc<TableUse>> {
     };
     let table = |_| TableUse::new(plan.descriptors_at_start(), plan.descriptors_max);
     (0..count).map(table).collect()
-}
-
-/// The wall clock.
-#[allow(clippy::disallowed_methods)]
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

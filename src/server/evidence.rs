@@ -25,6 +25,7 @@ use crate::admin::{
     self, Answer, ConnLine, ConnsAnswer, HeldLine, Question, Refused, Sort, tasks_report,
 };
 use crate::base::Tick;
+use crate::clock::unix_ms;
 use crate::metrics::{Cells, Gauge};
 use crate::session::{HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
 use crate::shard::{Found, Look, Order, Sight, Worst};
@@ -384,11 +385,4 @@ fn line(core: u16, sight: Sight, peer: Option<SocketAddr>) -> admin::ConnLine {
         tasks: sight.tasks,
         peer,
     }
-}
-
-/// The clock that files are named by.
-#[allow(clippy::disallowed_methods)]
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

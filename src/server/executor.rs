@@ -14,7 +14,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
 
 use core_affinity::CoreId;
 use glommio::{CpuSet, LocalExecutorBuilder, Placement};
@@ -26,6 +25,7 @@ use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
 use crate::auth::Keys;
 use crate::base::{Action, Csprng, Io as _, ShardId, Tick, trim_list};
+use crate::clock;
 use crate::lane::{LaneSender, Mailbox};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
@@ -303,7 +303,7 @@ impl Core {
 
     /// One turn, and what watches it.
     fn turn(&mut self) -> TurnCounts {
-        let began = now();
+        let began = clock::now();
         let now = self.plane.now();
         self.scribe.set(Gauge::LastTick, now.unix_ms);
         self.scribe.begin_turn(now.unix_ms);
@@ -396,10 +396,4 @@ impl Core {
             let _ = reports.try_send(Report::Drained);
         }
     }
-}
-
-/// The one clock that is read here, for the length of a turn only.
-#[allow(clippy::disallowed_methods)]
-fn now() -> Instant {
-    Instant::now()
 }

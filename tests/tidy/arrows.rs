@@ -13,9 +13,10 @@ use super::source::File;
 const MAY_USE: &[(&str, &str)] = &[
     ("base", ""),
     ("metrics", "base"),
+    ("clock", ""),
     ("signals", ""),
     ("lane", "base"),
-    ("logs", "base signals"),
+    ("logs", "base signals clock"),
     ("ring", "base metrics"),
     ("ws", "base"),
     ("wire", "base"),
@@ -27,11 +28,11 @@ const MAY_USE: &[(&str, &str)] = &[
     ("listener", ""),
     ("runtime", ""),
     ("trust", ""),
-    ("outbound", "trust"),
-    ("admin", "base metrics listener"),
+    ("outbound", "trust clock"),
+    ("admin", "base metrics listener clock"),
     (
         "server",
-        "base metrics ring ws wire auth session room store shard admin logs runtime signals lane",
+        "base metrics ring ws wire auth session room store shard admin logs runtime signals lane clock",
     ),
     ("alert", "base listener outbound logs runtime signals"),
     ("probe", "ws wire listener trust logs runtime"),
@@ -43,7 +44,7 @@ const MAY_USE: &[(&str, &str)] = &[
     (
         "cli",
         "base metrics ring ws wire auth session room store shard admin server alert probe config \
-         outbound logs",
+         outbound logs clock",
     ),
 ];
 
@@ -86,7 +87,7 @@ const PURE: &str = "base ws wire auth session room shard config alert/options al
 /// What acts, by the beginning of its path.
 const ACTS: &str = "std::net std::fs std::thread std::env::var glommio tokio \
                     std::collections::HashMap std::collections::HashSet std::time::SystemTime \
-                    Instant::now SystemTime::now std::time::Instant::now";
+                    Instant::now SystemTime::now std::time::Instant::now crate::clock";
 
 /// An address is a value; opening a socket is the act.
 const VALUES: &str = "SocketAddr SocketAddrV4 SocketAddrV6 IpAddr Ipv4Addr Ipv6Addr \

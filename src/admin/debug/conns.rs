@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Evidence;
 use super::ask::{CONNS_MAX, ConnLine, Question, Sort, ask};
 use super::query::Query;
+use crate::clock::unix_ms;
 
 /// Connections of each core, where nobody says.
 const CONNS_DEFAULT: u64 = 20;
@@ -27,7 +28,7 @@ pub(super) async fn page(
     let answer = ask(&evidence.questions, question).await?;
     Ok(super::json_answer(&json!({
         "instance": &*evidence.instance,
-        "now_unix_ms": super::unix_ms(),
+        "now_unix_ms": unix_ms(),
         "connections": answer.connections,
         "silent_cores": answer.silent,
         "conns": answer.conns.iter().map(line).collect::<Vec<_>>(),

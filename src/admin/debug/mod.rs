@@ -23,7 +23,6 @@ mod snapshot;
 mod tasks;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -82,11 +81,4 @@ fn json_answer(value: &Value) -> Response {
     let types =
         [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (types, format!("{value}\n")).into_response()
-}
-
-/// The clock that events carry.
-#[allow(clippy::disallowed_methods, reason = "for people, who compare it with the events")]
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

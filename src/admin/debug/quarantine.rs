@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Evidence;
 use super::ask::{Question, ask};
 use super::query::{Query, wrong};
+use crate::clock::unix_ms;
 
 /// The longest time that an operator can lock somebody out for.
 const HOLD_S_MAX: u64 = 86_400;
@@ -28,7 +29,7 @@ pub(super) async fn list(State(evidence): State<Evidence>) -> Result<Response, R
     });
     Ok(super::json_answer(&json!({
         "instance": &*evidence.instance,
-        "now_unix_ms": super::unix_ms(),
+        "now_unix_ms": unix_ms(),
         "prefixes": lines.collect::<Vec<_>>(),
     })))
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Evidence;
 use super::query::Query;
 use super::tasks;
+use crate::clock::unix_ms;
 use crate::metrics::{Cells, Flown, KINDS, Layer, Phase};
 
 /// Events of an answer, where nobody says.
@@ -48,7 +49,7 @@ pub(super) async fn page(
         count: query.number("n", EVENTS_DEFAULT, 1, EVENTS_MAX)? as usize,
     };
     let threads = &evidence.threads;
-    let now_unix_ms = super::unix_ms();
+    let now_unix_ms = unix_ms();
     let cores = (0..).zip(&threads.cores).map(|(core, cells)| (Some(core), cells));
     let all = cores.chain(threads.store.iter().map(|cells| (None, cells)));
     let all = all.flat_map(|(core, cells)| cells.flights().into_iter().map(move |one| (core, one)));

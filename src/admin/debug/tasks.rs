@@ -7,11 +7,12 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::Evidence;
+use crate::clock::unix_ms;
 use crate::metrics::{BusyWith, Cells, Gauge, Phase, Sight};
 
 /// `GET /debug/tasks`
 pub(super) async fn page(State(evidence): State<Evidence>) -> Response {
-    super::json_answer(&report(&evidence.instance, super::unix_ms(), &evidence.threads.cores))
+    super::json_answer(&report(&evidence.instance, unix_ms(), &evidence.threads.cores))
 }
 
 /// The same, for a file.

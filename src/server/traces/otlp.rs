@@ -14,6 +14,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLink
 
 use super::http::Plain;
 use crate::base::Moment;
+use crate::clock::time_of_day;
 use crate::ring::moment;
 use crate::shard::{Room, Span, SpanAction};
 
@@ -106,9 +107,8 @@ struct Clock {
 }
 
 impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "collectors want the time of day")]
     fn read() -> Clock {
-        Clock { moment: moment(), time: SystemTime::now() }
+        Clock { moment: moment(), time: time_of_day() }
     }
 
     fn at(&self, moment: Moment) -> SystemTime {
