@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use rookery::room::NewsOf;
 use rookery::wire::client::proto::{ClientInfo, PresenceResult};
 
-use crate::checkers::{Checker, Verdict, demand};
+use crate::violation::{Checker, Verdict, demand};
 
 /// Whether a subscription asked to be told of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

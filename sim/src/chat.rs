@@ -9,10 +9,13 @@ use rookery::wire::client::proto;
 use rookery::wire::{RawData, Request};
 use serde_json::Value;
 
-use crate::checkers::{Asked, Checker, Verdict, body_of, demand, is_retracted, retracted_offset};
+use crate::answers::Asked;
 use crate::client::{Around, Client};
 use crate::ledger::parties;
+use crate::post::Post;
+use crate::publication::{body_of, is_retracted, retracted_offset};
 use crate::scenario::USERS;
+use crate::violation::{Checker, Verdict, demand};
 
 /// Messages that a client remembers, to say them again.
 const POSTS_MAX: usize = 24;
@@ -20,15 +23,6 @@ const POSTS_MAX: usize = 24;
 /// Numbers of connections that no connection has: a message that may be said again
 /// keeps no order with others.
 const NO_LINE: u64 = 1 << 40;
-
-/// What a client said with an id.
-#[derive(Clone, Debug)]
-pub struct Post {
-    number: u64,
-    method: &'static str,
-    data: String,
-    is_answered: bool,
-}
 
 impl Client {
     /// Says something in a channel, mostly with an id, and sometimes twice.

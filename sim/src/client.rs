@@ -2,7 +2,7 @@
 //! objects to what a correct server would not have said.
 //!
 //! Deliberately absent: what it asks for next (`deeds`, `chat`), bytes of frames (`speech`),
-//! and what is true for all clients together (`checkers`).
+//! and what is true for all clients together (`book`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +16,16 @@ use rookery::wire::{ConnectRequest, Encoding, Request, SubscribeRequest};
 use rookery::ws::Opcode;
 
 use crate::Trace;
+use crate::answers::{Answers, Asked};
 use crate::attendance::{Attendance, Hears, Look};
-use crate::chat::Post;
-use crate::checkers::{
-    Answers, Asked, Book, Checker, Objection, Place, Reading, Tally, Verdict, demand,
-};
+use crate::book::Book;
+use crate::checkers::Tally;
 use crate::ledger::Before;
-use crate::scenario::{USERS, token};
+use crate::post::Post;
+use crate::reading::{Place, Reading};
+use crate::scenario::{Temper, USERS, token};
 use crate::speech::{Heard, Speech, frame, raw_frame};
+use crate::violation::{Checker, Objection, Verdict, demand};
 
 /// So many steps of a world at most pass until what is asked for is answered, where cores
 /// and lanes take all that comes: a step for each of the ways to its core, to its room's
@@ -53,22 +55,6 @@ pub struct Client {
     pongs_percent: u64,
     /// It has read promptly from the beginning.
     is_prompt: bool,
-}
-
-/// What a client is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Temper {
-    /// It keeps to the protocol, reads what comes, and stays.
-    Steady,
-    /// It does what it likes.
-    Wild,
-    /// It keeps to the protocol, and asks for as much as it can, all the time.
-    Flooding,
-    /// It keeps to the protocol, and asks for one thing at a time.
-    Patient,
-    /// It keeps to the protocol and asks for a few things at a time, which are large. It is
-    /// one of very many.
-    Crowding,
 }
 
 /// How a client reads.

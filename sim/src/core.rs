@@ -17,13 +17,14 @@ use rookery::room::Tell;
 use rookery::shard::{Gap, Lanes, Letter, Note, Notes, Order, Shard};
 use rookery::store::{Reply, Request};
 
-use crate::checkers::{Checker, Sends, Tally, Verdict, check_notes, demand};
+use crate::checkers::{Sends, Tally, check_notes};
 use crate::client::Client;
 use crate::digest::Digest;
 use crate::lane::CoreMesh;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::Scenario;
 use crate::store::Store;
+use crate::violation::{Checker, Verdict, demand};
 
 /// One core.
 pub struct Core {

@@ -5,10 +5,11 @@ use rookery::auth::NewToken;
 use rookery::wire::{HistoryRequest, RawData, Request, SubscribeRequest};
 use rookery::ws::Opcode;
 
+use crate::answers::Asked;
 use crate::attendance::Hears;
-use crate::checkers::{Asked, Place};
-use crate::client::{Around, Client, Reads, Stage, Temper, recovery, who_is_in};
-use crate::scenario::token;
+use crate::client::{Around, Client, Reads, Stage, recovery, who_is_in};
+use crate::reading::Place;
+use crate::scenario::{Temper, token};
 use crate::speech::{frame, raw_frame};
 
 /// One thing that a connected client does. Closed.

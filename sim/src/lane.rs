@@ -16,8 +16,8 @@ use rookery::base::{Prng, ShardId, Tick};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::shard::Letter;
 
-use crate::checkers::{Checker, Verdict, demand};
 use crate::scenario::LaneWeather;
+use crate::violation::{Checker, Verdict, demand};
 
 /// The bound of one lane, as in the server.
 const NEIGHBOUR_LANE: LaneLimits =

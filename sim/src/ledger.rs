@@ -10,8 +10,9 @@ use rookery::base::RoomId;
 use rookery::session::NameKey;
 use rookery::store::{Disk, KeyRange, Marks, Order, Space};
 
-use crate::checkers::{Checker, Verdict, body_of, demand, is_silent};
+use crate::publication::{body_of, is_silent};
 use crate::scenario::{Keeps, STORED_CHANNELS, Scenario};
+use crate::violation::{Checker, Verdict, demand};
 
 const RETRACTED: &[u8] = b"{\"retracted\":true}";
 

@@ -11,7 +11,9 @@
 //! Deliberately absent: threads, the kernel, real time.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod attendance;
+mod book;
 mod chat;
 pub mod checkers;
 mod client;
@@ -21,11 +23,15 @@ pub mod digest;
 mod lane;
 mod ledger;
 pub mod mutation;
+mod post;
+mod publication;
+mod reading;
 mod scenario;
 mod speech;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod violation;
 mod world;
 
 pub use scenario::Scenario;

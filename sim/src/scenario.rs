@@ -13,8 +13,6 @@ use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOpti
 use rookery::shard::{Options, TracingOptions};
 use rookery::store::{Crash, DiskWeather, Durability};
 
-use crate::client::Temper;
-
 /// Everything about a world that is decided before it begins.
 pub struct Scenario {
     /// Where it all comes from.
@@ -75,6 +73,22 @@ pub enum Keeps {
     All,
     /// The last of it.
     Some,
+}
+
+/// What a client is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Temper {
+    /// It keeps to the protocol, reads what comes, and stays.
+    Steady,
+    /// It does what it likes.
+    Wild,
+    /// It keeps to the protocol, and asks for as much as it can, all the time.
+    Flooding,
+    /// It keeps to the protocol, and asks for one thing at a time.
+    Patient,
+    /// It keeps to the protocol and asks for a few things at a time, which are large. It is
+    /// one of very many.
+    Crowding,
 }
 
 /// How lanes behave.

@@ -20,10 +20,10 @@ use rookery::store::{
     OnEntry, Options, Order, Outcome, Reply, Request, Retention, Setup, SimulatedDisk, Space,
 };
 
-use crate::checkers::{Checker, Verdict, demand};
 use crate::digest::Digest;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::StoreScenario;
+use crate::violation::{Checker, Verdict, demand};
 
 /// The bound of one lane to the store, or back, as in the server.
 const STORE_LANE: LaneLimits =

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::checkers::Checker;
-use crate::client::Temper;
 use crate::mutation::{Mutation, Mutator};
+use crate::scenario::Temper;
+use crate::violation::Checker;
 use crate::{Scenario, Trace, run};
 
 /// Seeds of every `make test`.

@@ -16,10 +16,8 @@ use rookery::session::NameKey;
 use rookery::shard::{self, Letter, Order, Setup, Shard};
 
 use crate::attendance::Look;
-use crate::checkers::{
-    Book, Checker, Objection, Sends, Tally, Verdict, check_counters, check_empty, check_membership,
-    check_turn, demand,
-};
+use crate::book::Book;
+use crate::checkers::{Sends, Tally, check_counters, check_empty, check_membership, check_turn};
 use crate::client::{Around, Client};
 use crate::core::{ControlLanes, Core, WatchedIo, WatchedLanes};
 use crate::digest::Digest;
@@ -28,6 +26,7 @@ use crate::ledger::Ledger;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::{Scenario, USERS, keys};
 use crate::store::{Store, WatchedDisk};
+use crate::violation::{Checker, Objection, Verdict, demand};
 
 /// How long a drain is given, and how long it may take at most.
 const DRAIN_MS: u64 = 500;

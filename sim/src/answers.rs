@@ -1,0 +1,100 @@
+//! What the clients of a world asked, and whether each question gets its answer.
+//!
+//! Deliberately absent: what an answer says.
+
+use std::collections::BTreeMap;
+
+use rookery::wire::client::ClientAnswer;
+
+use crate::attendance::Hears;
+use crate::ledger::Before;
+use crate::reading::Place;
+use crate::violation::{Checker, Objection, Verdict, demand};
+
+/// What a client asked, to know what the answer means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// With what it asked to recover.
+    Connect(Vec<(String, Place, Before)>),
+    /// With where it asked to recover from, and what it wants to hear.
+    Subscribe(String, Option<Place>, Before, Hears),
+    /// Who is in this channel.
+    Presence(String),
+    /// Which channel.
+    Unsubscribe(String),
+    /// Which message.
+    Publish(u64),
+    /// Of which channel.
+    History(String, Before),
+    /// Which message, by a chat method.
+    Post(u64),
+    /// Up to which place, that the user has got.
+    Ack(&'static str, u64),
+    /// Up to which place, which may be behind.
+    Read(&'static str, u64),
+    /// Which message is to be gone.
+    Retract(u64),
+    /// Of which channel.
+    Receipts(&'static str, Before),
+    /// With what is known of each conversation.
+    Rooms(Vec<(&'static str, Before)>),
+    /// Whose answer means nothing to a checker.
+    Other,
+}
+
+/// The commands of one connection that wait for their answers.
+#[derive(Debug, Default)]
+pub struct Answers(BTreeMap<u32, Vec<Asked>>);
+
+impl Answers {
+    /// A command leaves.
+    pub fn asked(&mut self, id: u32, asked: Asked) {
+        self.0.entry(id).or_default().push(asked);
+    }
+
+    /// An answer came; returns what was asked.
+    pub fn answered(&mut self, id: u32, answer: &ClientAnswer) -> Result<Asked, Objection> {
+        let waiting = self.0.get_mut(&id);
+        let Some(waiting) = waiting.filter(|waiting| !waiting.is_empty()) else {
+            let text = format!("nobody waits for the answer to {id}: {answer:?}");
+            return Err(Objection { checker: Checker::Answers, text });
+        };
+        // A client may use an id twice: then the kind of the answer decides.
+        let fits = |asked: &Asked| match answer {
+            ClientAnswer::Connect(_) => matches!(asked, Asked::Connect(_)),
+            ClientAnswer::Subscribe(_) => matches!(asked, Asked::Subscribe(..)),
+            ClientAnswer::Unsubscribe => matches!(asked, Asked::Unsubscribe(_)),
+            ClientAnswer::Publish => matches!(asked, Asked::Publish(_)),
+            ClientAnswer::History(_) => matches!(asked, Asked::History(..)),
+            ClientAnswer::Error(_) => !matches!(asked, Asked::Subscribe(..)),
+            ClientAnswer::Rpc(_) => !matches!(
+                asked,
+                Asked::Connect(_)
+                    | Asked::Subscribe(..)
+                    | Asked::Unsubscribe(_)
+                    | Asked::Publish(_)
+                    | Asked::Presence(_)
+                    | Asked::History(..)
+            ),
+            ClientAnswer::Presence(_) => matches!(asked, Asked::Presence(_)),
+            ClientAnswer::PresenceStats(_)
+            | ClientAnswer::Ping
+            | ClientAnswer::Refresh(_)
+            | ClientAnswer::SubRefresh(_)
+            | ClientAnswer::Unknown => matches!(asked, Asked::Other),
+        };
+        let index = waiting.iter().position(fits).unwrap_or(0);
+        Ok(waiting.remove(index))
+    }
+
+    /// What was asked with this id, first.
+    pub fn of(&self, id: u32) -> Option<&Asked> {
+        self.0.get(&id)?.first()
+    }
+
+    /// All is quiet, and the client has read everything.
+    pub fn check_complete(&self) -> Verdict {
+        let open = self.0.iter().find(|(_, waiting)| !waiting.is_empty());
+        demand(open.is_none(), Checker::Answers, || format!("no answer came to {open:?}"))
+    }
+}

@@ -1,0 +1,117 @@
+//! What is true for all readers of a world.
+//!
+//! Invariant: all readers see the same message at the same place.
+//!
+//! Deliberately absent: what one reader has seen (`reading`), and what lies on the disk
+//! (`ledger`).
+
+use std::collections::BTreeMap;
+
+use crate::ledger::{Before, Ledger};
+use crate::scenario::Scenario;
+use crate::violation::{Checker, Verdict, demand};
+
+/// What is true for all readers: what was published, and what stands where.
+#[derive(Debug, Default)]
+pub struct Book {
+    contents: BTreeMap<(String, String, u64), u64>,
+    published: Vec<Published>,
+    /// Grows with everything that a client does or sees.
+    moment: u64,
+    /// What was said in channels on disk.
+    pub ledger: Ledger,
+    /// Whether every recovery fits an outbox, whatever waits there; where one does not,
+    /// its client is told to read anew.
+    recoveries_fit: bool,
+}
+
+#[derive(Debug)]
+struct Published {
+    channel: String,
+    moment: u64,
+    answered: bool,
+}
+
+impl Book {
+    /// Nothing was said yet.
+    pub fn new(scenario: &Scenario) -> Book {
+        let recoveries_fit = 1 << 20 <= scenario.options.session.outbox_bytes_max;
+        Book { ledger: Ledger::new(scenario), recoveries_fit, ..Book::default() }
+    }
+
+    /// The next moment.
+    pub fn tick(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
+    /// A client is about to publish; returns the message's number.
+    pub fn publish(&mut self, channel: &str) -> u64 {
+        let moment = self.tick();
+        self.published.push(Published { channel: channel.to_owned(), moment, answered: false });
+        self.published.len() as u64 - 1
+    }
+
+    /// The publisher of message `number` was told that it is out.
+    pub fn answered(&mut self, number: u64) {
+        self.published[number as usize].answered = true;
+        self.ledger.answered(number);
+    }
+
+    /// What is known of a channel, by whoever asks now.
+    pub fn before(&mut self, channel: &str) -> Before {
+        let moment = self.tick();
+        self.ledger.before(channel, moment)
+    }
+
+    /// A place in a channel is known to be one that somebody wanted emptied.
+    pub(crate) fn check_emptied(&self, channel: &str, offset: u64) -> Verdict {
+        let number = self.ledger.at(channel, offset);
+        let asked = number.is_none_or(|number| self.ledger.is_retraction_asked(number));
+        demand(asked, Checker::Retracted, || {
+            format!("{channel}: nobody took back message {number:?} at {offset}")
+        })
+    }
+
+    /// A message says that another one was taken back.
+    pub(crate) fn check_retraction(&mut self, channel: &str, offset: u64, target: u64) -> Verdict {
+        self.check_emptied(channel, target)?;
+        self.ledger.says_retracted(channel, offset, target)
+    }
+
+    /// How many publishers were told so.
+    pub fn answered_count(&self) -> u64 {
+        self.published.iter().filter(|one| one.answered).count() as u64
+    }
+
+    /// All readers see the same message at the same place.
+    pub fn check_content(
+        &mut self,
+        channel: &str,
+        epoch: &str,
+        offset: u64,
+        number: u64,
+    ) -> Verdict {
+        let place = (channel.to_owned(), epoch.to_owned(), offset);
+        let known = *self.contents.entry(place).or_insert(number);
+        demand(known == number, Checker::Streams, || {
+            format!("{channel} {offset} is message {known} for one and {number} for another")
+        })?;
+        self.ledger.stands(channel, epoch, offset, number)
+    }
+
+    /// Whether every recovery fits an outbox.
+    pub(crate) fn do_recoveries_fit(&self) -> bool {
+        self.recoveries_fit
+    }
+
+    /// Messages of a channel that were published after that moment, and whose publishers
+    /// were told that they are out.
+    pub(crate) fn answered_since(&self, channel: &str, moment: u64) -> impl Iterator<Item = u64> {
+        let wanted =
+            self.published.iter().enumerate().filter(move |(_, one)| {
+                one.answered && one.channel == channel && moment < one.moment
+            });
+        wanted.map(|(number, _)| number as u64)
+    }
+}

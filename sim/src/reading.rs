@@ -1,0 +1,224 @@
+//! What one client has read of one channel, and what it must have read.
+//!
+//! Invariant: a reader sees a part of the channel without a gap, in order, until it is out.
+//!
+//! Deliberately absent: what other readers saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rookery::wire::client::proto;
+
+use crate::book::Book;
+use crate::ledger::Before;
+use crate::publication::{body_of, is_retracted, is_silent, retracted_offset};
+use crate::violation::{Checker, Objection, Verdict, demand};
+
+/// So many messages have the bytes that one subscription recovers (1 MiB), however large
+/// each of them is in these worlds (1,000 bytes, and who said it).
+const RECOVERED_COUNT_MIN: u64 = 600;
+
+/// What one client has read of one channel.
+#[derive(Debug, Default)]
+pub struct Reading {
+    standing: Option<Standing>,
+    /// Where it may recover from, and since when it has missed nothing.
+    memory: Option<(Place, u64)>,
+    seen: BTreeSet<u64>,
+    /// In a channel on disk: what was known when it asked to be let in.
+    asked_at: u64,
+}
+
+/// A place in a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Of which stream; empty where there is none.
+    pub epoch: String,
+    /// The last message.
+    pub offset: u64,
+}
+
+#[derive(Debug)]
+struct Standing {
+    /// Since when it has missed nothing.
+    since: u64,
+    place: Place,
+    /// The newest message of each connection: their order is kept.
+    newest: BTreeMap<u64, u64>,
+}
+
+impl Reading {
+    /// Whether the client is in.
+    pub fn is_subscribed(&self) -> bool {
+        self.standing.is_some()
+    }
+
+    /// Where the client may recover from.
+    pub fn place(&self) -> Option<Place> {
+        self.memory.as_ref().map(|(place, _)| place.clone())
+    }
+
+    /// The client is in; `asked` is what it asked to recover from.
+    pub fn subscribed(
+        &mut self,
+        book: &mut Book,
+        channel: &str,
+        asked: Option<&Place>,
+        before: &Before,
+        result: &proto::SubscribeResult,
+    ) -> Verdict {
+        self.asked_at = before.moment;
+        demand(before.head <= result.offset, Checker::Kept, || {
+            format!("{channel}: in at {}, where {} was shown", result.offset, before.head)
+        })?;
+        if let Some(asked) = asked.filter(|asked| !asked.epoch.is_empty()) {
+            let missed_count = result.offset.saturating_sub(asked.offset);
+            let must_fit = book.do_recoveries_fit()
+                && missed_count <= RECOVERED_COUNT_MIN
+                && book.ledger.keeps_all(channel);
+            let whole = result.recovered || !must_fit;
+            demand(whole, Checker::Recovery, || {
+                format!("{channel}: all is kept, and {asked:?} is not recovered")
+            })?;
+        }
+        demand(self.standing.is_none(), Checker::Streams, || format!("{channel}: in twice"))?;
+        let mut since = book.tick();
+        let missed = &result.publications;
+        if let Some(asked) = asked.filter(|_| result.recovered) {
+            let count = missed.len() as u64;
+            // The first message of a silent room gives its stream an epoch.
+            let is_same = result.epoch == asked.epoch || is_silent(&asked.epoch);
+            let whole = is_same && asked.offset + count == result.offset;
+            demand(whole, Checker::Recovery, || {
+                format!("{channel}: {count} from {asked:?} do not lead to {}", result.offset)
+            })?;
+            match &self.memory {
+                Some((place, unbroken)) if place == asked => since = *unbroken,
+                // It reads again what it knows.
+                Some(_) | None => self.seen.clear(),
+            }
+        } else {
+            demand(missed.is_empty() && !result.recovered, Checker::Recovery, || {
+                format!("{channel}: recovered without being asked")
+            })?;
+        }
+        let offset = result.offset - missed.len() as u64;
+        let place = Place { epoch: result.epoch.clone(), offset };
+        self.standing = Some(Standing { since, place, newest: BTreeMap::new() });
+        missed.iter().try_for_each(|one| self.publication(book, channel, one))
+    }
+
+    /// The client reads a message.
+    pub fn publication(
+        &mut self,
+        book: &mut Book,
+        channel: &str,
+        publication: &proto::Publication,
+    ) -> Verdict {
+        book.tick();
+        if is_retracted(publication) {
+            self.step(channel, publication)?;
+            return book.check_emptied(channel, publication.offset);
+        }
+        if let Some(target) = retracted_offset(publication) {
+            self.step(channel, publication)?;
+            return book.check_retraction(channel, publication.offset, target);
+        }
+        let body = body_of(&publication.data);
+        demand(body.is_some(), Checker::Streams, || {
+            format!("{channel}: nobody wrote {:?}", publication.data)
+        })?;
+        let (number, line) = body.unwrap_or_default();
+        demand(self.seen.insert(number), Checker::Duplicates, || {
+            format!("{channel}: message {number} again, at {}", publication.offset)
+        })?;
+        book.ledger.shown(number, self.asked_at)?;
+        self.step(channel, publication)?;
+        let Some(standing) = &mut self.standing else { return Ok(()) };
+        let newest = standing.newest.insert(line, number);
+        let is_later = newest.is_none_or(|before| before < number);
+        demand(is_later, Checker::Streams, || {
+            format!("{channel}: {number} behind {newest:?} of the same connection")
+        })?;
+        if publication.offset == 0 {
+            return Ok(());
+        }
+        book.check_content(channel, &standing.place.epoch, publication.offset, number)
+    }
+
+    /// The next place.
+    fn step(&mut self, channel: &str, publication: &proto::Publication) -> Verdict {
+        let Some(standing) = &mut self.standing else {
+            let text = format!("{channel}: {publication:?} for somebody outside");
+            return Err(Objection { checker: Checker::Streams, text });
+        };
+        let place = &mut standing.place;
+        if !place.epoch.is_empty() {
+            place.offset += 1;
+        }
+        let wanted = place.offset;
+        demand(publication.offset == wanted, Checker::Streams, || {
+            format!("{channel}: {} where {wanted} comes next", publication.offset)
+        })
+    }
+
+    /// What the client read in a history, of a channel of which it knew `before`.
+    pub fn history(
+        book: &mut Book,
+        channel: &str,
+        before: &Before,
+        result: &proto::HistoryResult,
+    ) -> Verdict {
+        demand(before.head <= result.offset, Checker::Kept, || {
+            format!("{channel}: ends at {}, where {} was shown", result.offset, before.head)
+        })?;
+        for pair in result.publications.windows(2) {
+            let (one, next) = (pair[0].offset, pair[1].offset);
+            demand(one.abs_diff(next) == 1, Checker::Offsets, || {
+                format!("{channel}: {next} behind {one} in a history")
+            })?;
+        }
+        for publication in &result.publications {
+            if is_retracted(publication) {
+                book.check_emptied(channel, publication.offset)?;
+                continue;
+            }
+            if let Some(target) = retracted_offset(publication) {
+                book.check_retraction(channel, publication.offset, target)?;
+                continue;
+            }
+            let (number, _) = body_of(&publication.data).unwrap_or((u64::MAX, 0));
+            book.ledger.shown(number, before.moment)?;
+            book.check_content(channel, &result.epoch, publication.offset, number)?;
+        }
+        Ok(())
+    }
+
+    /// All is quiet: who is in a channel on disk has read to its end.
+    pub fn check_head(&self, channel: &str, head: u64) -> Verdict {
+        let Some(standing) = &self.standing else { return Ok(()) };
+        let at = standing.place.offset;
+        demand(at == head, Checker::Published, || {
+            format!("{channel}: on disk up to {head}, and a reader is at {at}")
+        })
+    }
+
+    /// The client is out, whyever.
+    pub fn unsubscribed(&mut self) {
+        if let Some(standing) = self.standing.take() {
+            let recoverable = !standing.place.epoch.is_empty();
+            self.memory = recoverable.then_some((standing.place, standing.since));
+        }
+    }
+
+    /// All is quiet, and the client has read everything.
+    pub fn check_complete(&self, book: &Book, channel: &str) -> Verdict {
+        let Some(standing) = &self.standing else { return Ok(()) };
+        let mut wanted = book.answered_since(channel, standing.since);
+        let missing = wanted.find(|number| {
+            !self.seen.contains(number) && !book.ledger.is_retraction_asked(*number)
+        });
+        demand(missing.is_none(), Checker::Published, || {
+            format!("{channel}: message {missing:?} never came")
+        })
+    }
+}
