@@ -9,7 +9,6 @@ use std::os::fd::RawFd;
 
 use crate::base::{ConnId, Ending, Slots};
 
-use super::queue::Place;
 use super::token::GENERATION_BITS;
 
 /// Marks the end of the list of free slots, and a connection without a send.
@@ -50,6 +49,18 @@ pub(super) enum Phase {
     Ended,
     /// Over; what is under way comes back first.
     Leaving(Ending),
+}
+
+/// Where a slot stands in the line for receive buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Not in the list.
+    #[default]
+    Outside,
+    /// In the list for its present tenant.
+    InLine,
+    /// In the list for a tenant that has left.
+    Forsaken,
 }
 
 /// A set of the requests a connection can have under way, each at most once.

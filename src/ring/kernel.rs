@@ -29,9 +29,9 @@ use crate::base::{
 };
 use crate::metrics::{AcceptFailure, Scribe};
 
-use super::conns::{Conns, NONE, Phase, UnderWay};
+use super::conns::{Conns, NONE, Phase, Place, UnderWay};
 use super::doorbell::Doorbell;
-use super::queue::{Place, Queue};
+use super::queue::Queue;
 use super::socket;
 use super::token::{Kind, Token};
 use super::uring::{Completion, Progress, Uring};

@@ -14,22 +14,10 @@ use std::collections::VecDeque;
 
 use crate::base::ConnId;
 
-use super::conns::{Conns, Phase};
+use super::conns::{Conns, Phase, Place};
 
 /// Entries that an empty list keeps memory for.
 const KEPT: usize = 1_024;
-
-/// Where a slot stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Not in the list.
-    #[default]
-    Outside,
-    /// In the list for its present tenant.
-    InLine,
-    /// In the list for a tenant that has left.
-    Forsaken,
-}
 
 /// The list.
 #[derive(Debug, Default)]
