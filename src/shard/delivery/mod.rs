@@ -16,6 +16,8 @@ mod ledger;
 mod outbox;
 mod publication_counts;
 mod send_state;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 use std::rc::Rc;

@@ -138,3 +138,56 @@ impl Fanout {
         self.buffers.trim();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Encoding, Payload};
+
+    fn data() -> Arc<Payload> {
+        Arc::new(Payload { bytes: bytes::Bytes::from_static(b"{}"), is_json: true })
+    }
+
+    fn sit(fanout: &mut Fanout, slot: u32, news_of_members: bool) -> Place {
+        let kind = Kind { encoding: Encoding::Json, news_of_members };
+        fanout.sit(RoomId(1), "c".into(), Seat::new(slot, kind))
+    }
+
+    #[test]
+    fn news_go_to_those_who_want_them() {
+        let mut fanout = Fanout::default();
+        fanout.on_news(Tell::Notice(RoomId(1), data()));
+        assert!(fanout.take(RoomId(1)).is_none(), "nobody is there");
+        sit(&mut fanout, 1, false);
+        sit(&mut fanout, 2, true);
+        fanout.on_news(Tell::Crowd(RoomId(1), data()));
+        let [plain, _, curious, _] = fanout.take(RoomId(1)).expect("it speaks").finish();
+        assert!(plain.is_empty() && !curious.is_empty());
+        fanout.on_news(Tell::Notice(RoomId(1), data()));
+        let [plain, _, curious, _] = fanout.take(RoomId(1)).expect("it speaks").finish();
+        assert!(!plain.is_empty() && plain == curious);
+    }
+
+    #[test]
+    fn what_is_said_to_a_channel_that_ends_is_heard_by_nobody() {
+        let mut fanout = Fanout::default();
+        let place = sit(&mut fanout, 1, false);
+        fanout.on_news(Tell::Notice(RoomId(1), data()));
+        assert_eq!(fanout.stand(place), None);
+        let left: Vec<RoomId> = fanout.take_all().iter().map(Gathering::room).collect();
+        assert_eq!(left, [RoomId(1)]);
+        assert!(fanout.channels().of(RoomId(1)).is_none());
+    }
+
+    #[test]
+    fn a_gap_names_who_may_have_missed_something() {
+        let mut fanout = Fanout::default();
+        sit(&mut fanout, 1, false);
+        sit(&mut fanout, 2, true);
+        let here = [(RoomId(1), "c".into(), vec![1, 2])];
+        assert_eq!(fanout.subscribers_of(Gap::All, |_| true), here);
+        assert_eq!(fanout.subscribers_of(Gap::All, |_| false), []);
+        let some = Gap::Rooms(vec![RoomId(7), RoomId(1)]);
+        assert_eq!(fanout.subscribers_of(some, |_| false), here);
+    }
+}
