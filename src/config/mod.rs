@@ -1,8 +1,9 @@
 //! What the operator wrote, and what the server runs with.
 //!
 //! Three sources, of which the later wins: a TOML file, the environment
-//! (`ROOKERY_…`), flags. One table (`table`) says which settings there are; how
-//! they are read, checked, printed and documented follows from it.
+//! (`ROOKERY_…`), flags. One table for each program (`server::settings`,
+//! `bridge::settings`) says which settings there are; how they are read, checked, printed and
+//! documented follows from it.
 //!
 //! Invariant: if a `Config` exists, every setting of it is within its range, fits
 //! the others, and its keys can be used. There is no half-valid one: `resolve`
@@ -12,274 +13,32 @@
 //! environment and arguments, running state.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod row;
+
 mod bridge;
-mod bridge_table;
-mod dev;
+mod draft;
 mod file;
+mod given;
 mod mistake;
 mod print;
-mod relations;
-mod row;
+mod schema;
+mod server;
 mod service_links;
-mod sources;
+mod source;
 mod suggest;
-mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
 
-use crate::admin::Token;
-use crate::auth::{Demands, KeySpec, Keys};
-use crate::base::limits;
-use crate::room::{Namespace, Who};
-use crate::server::ListenerOptions;
-use crate::store::{Durability, Retention};
-use crate::{ring, room, server, shard, store};
-
-pub use bridge::{BridgeSources, bridge_markdown, bridge_toml, resolve_bridge};
-pub use dev::{DEV_NAME, DEV_TEXT};
+pub use bridge::example::{bridge_markdown, bridge_toml};
+pub use bridge::resolve::{BridgeSources, resolve_bridge};
 pub use mistake::{Mistake, Place, Why};
 pub use print::{markdown, toml};
 pub use row::{ENV_PREFIX, Kind, Row, Value};
-pub use sources::{File, Load, Sources, resolve};
-pub use table::{KEYS, LISTENERS, NAMESPACES, SETTINGS};
-
-/// Namespaces of one server: each name that a peer sends is looked up in the list.
-pub const NAMESPACES_MAX: usize = 64;
-
-/// If one of these exists, it is usable.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Addresses, threads, the process.
-    pub server: server::Options,
-    /// One core's plane.
-    pub ring: ring::Options,
-    /// One shard: frames, connections, rooms.
-    pub shard: shard::Options,
-    /// Where messages are kept.
-    pub store: store::Options,
-    /// Tokens.
-    pub auth: Auth,
-    /// Who may see the evidence, and where it is kept.
-    pub admin: Admin,
-    /// Variables that look like ours and set nothing, each with the one that was probably
-    /// meant.
-    pub ignored_variables: Vec<(String, String)>,
-}
-
-/// What concerns `/debug` on the admin listener.
-#[derive(Clone)]
-pub struct Admin {
-    /// The token, ready for use.
-    pub ready: Option<Token>,
-    /// The token itself, as it was written; empty where none was.
-    pub token: String,
-    /// A file with the token.
-    pub token_file: String,
-    /// Where dumps go; empty for nowhere.
-    pub evidence_dir: String,
-    /// How long a connection must have too many tasks until that is written down.
-    pub leak_hold_ms: u64,
-}
-
-impl Default for Admin {
-    fn default() -> Admin {
-        Admin {
-            ready: None,
-            token: String::new(),
-            token_file: String::new(),
-            evidence_dir: String::new(),
-            leak_hold_ms: 120_000,
-        }
-    }
-}
-
-/// The token is not printed.
-impl std::fmt::Debug for Admin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin")
-            .field("token_file", &self.token_file)
-            .field("evidence_dir", &self.evidence_dir)
-            .field("leak_hold_ms", &self.leak_hold_ms)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How tokens are checked.
-#[derive(Clone, Debug, Default)]
-pub struct Auth {
-    /// The keys, ready for use.
-    pub keys: Vec<KeySpec>,
-    /// What a token must say beside being signed.
-    pub demands: Demands,
-    /// The keys as they were written, for printing.
-    pub entries: Vec<KeyEntry>,
-}
-
-/// One `[[auth.keys]]`. An empty text is one that was not given.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct KeyEntry {
-    /// The key id.
-    pub kid: String,
-    /// The algorithm's name.
-    pub algorithm: String,
-    /// The secret itself.
-    pub secret: String,
-    /// A file with the secret.
-    pub secret_file: String,
-    /// A file with the public key.
-    pub pem_file: String,
-}
-
-/// The secret is not printed.
-impl std::fmt::Debug for KeyEntry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyEntry")
-            .field("kid", &self.kid)
-            .field("algorithm", &self.algorithm)
-            .field("secret_file", &self.secret_file)
-            .field("pem_file", &self.pem_file)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            server: server::Options::default(),
-            ring: ring::Options::default(),
-            shard: shard::Options {
-                handshakes_max: 16_384,
-                room: room::Options {
-                    namespaces: standard_namespaces(),
-                    rooms_max: 1_000_000,
-                    ..room::Options::default()
-                },
-                ..shard::Options::default()
-            },
-            store: store::Options::default(),
-            auth: Auth::default(),
-            admin: Admin::default(),
-            ignored_variables: Vec::new(),
-        }
-    }
-}
-
-impl Config {
-    /// The keys, with the demands on tokens.
-    pub fn keys(&self) -> Keys {
-        let keys = Keys::build(&self.auth.keys).expect("resolve has built them before");
-        keys.demanding(self.auth.demands.clone())
-    }
-
-    /// What the store is to be like; `None` when no namespace keeps anything there.
-    pub fn store(&self) -> Option<&store::Options> {
-        self.shard.room.has_store().then_some(&self.store)
-    }
-
-    /// What is kept of each channel, by index of its namespace.
-    pub fn retention(&self) -> Vec<Retention> {
-        let retention = |namespace: &Namespace| Retention {
-            durability: match namespace.is_durable() {
-                true => namespace.durability,
-                false => Durability::Memory,
-            },
-            count_max: namespace.history_count_max,
-            bytes_max: namespace.history_bytes_max,
-            age_ms_max: namespace.history_age_ms_max,
-            // Positions are given until the last message is too old, and are good as long
-            // again.
-            channel_ms_max: namespace.history_age_ms_max.saturating_mul(2),
-        };
-        self.shard.room.namespaces.iter().map(retention).collect()
-    }
-
-    /// What works and should not stay so, one sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = (self.ignored_variables.iter())
-            .map(|(name, meant)| {
-                format!("{name} is no setting, and does nothing; is it `{meant}`?")
-            })
-            .collect();
-        if self.shard.session.insecure {
-            warnings.push(
-                "session.insecure is true: anyone may do anything without a token; for trying out \
-                 only"
-                    .to_owned(),
-            );
-        }
-        for (index, namespace) in self.shard.room.namespaces.iter().enumerate() {
-            if namespace.is_durable() && namespace.durability == Durability::Interval {
-                warnings.push(format!(
-                    "namespaces[{index}]: durability is \"interval\" in {:?}: a power cut can take \
-                     the last {} ms of messages that were answered",
-                    namespace.name, self.store.interval_ms
-                ));
-            }
-        }
-        if self.store.ignore_damage && self.store().is_some() {
-            warnings.push(
-                "store.ignore_damage is true: a damaged store is copied without what cannot be \
-                 read; set it to false when that was done once"
-                    .to_owned(),
-            );
-        }
-        for (index, key) in self.auth.keys.iter().enumerate() {
-            if let Some(weakness) = key.weakness() {
-                warnings.push(format!(
-                    "auth.keys[{index}]: the secret has {} bytes; {} should have at least {}",
-                    weakness.bytes,
-                    key.algorithm.name(),
-                    weakness.bytes_wanted
-                ));
-            }
-        }
-        warnings
-    }
-
-    /// Why it would be no use to serve with this: nobody could connect.
-    pub fn is_useless(&self) -> Option<&'static str> {
-        let nobody = self.auth.keys.is_empty()
-            && !self.shard.session.anonymous
-            && !self.shard.session.insecure;
-        nobody.then_some(
-            "auth.keys is empty and session.anonymous is false, so nobody could connect; add \
-             [[auth.keys]], or try `rookery serve --dev`",
-        )
-    }
-}
-
-/// What holds when the operator lists none.
-fn standard_namespaces() -> Vec<Namespace> {
-    let with_history = Namespace {
-        see_history: Who::Subscribers,
-        history_count_max: 10_000,
-        history_bytes_max: 16 << 20,
-        ..Namespace::default()
-    };
-    let room = Namespace {
-        name: "room".to_owned(),
-        publish: Who::Subscribers,
-        see_presence: Who::Subscribers,
-        presence: true,
-        join_leave: true,
-        ..with_history.clone()
-    };
-    let news = Namespace { name: "news".to_owned(), subscribe: Who::Users, ..with_history.clone() };
-    let inbox = Namespace {
-        name: "@".to_owned(),
-        subscribe: Who::Nobody,
-        publish: Who::Token,
-        members_max: limits::CHANNELS_PER_CONNECTION_MAX as u32,
-        ..with_history.clone()
-    };
-    let talk = Namespace {
-        name: "dm".to_owned(),
-        subscribe: Who::Users,
-        publish: Who::Users,
-        see_presence: Who::Subscribers,
-        presence: true,
-        members_max: limits::CHANNELS_PER_CONNECTION_MAX as u32,
-        ..with_history
-    };
-    vec![room, news, inbox, talk]
-}
+pub use server::development::{DEV_NAME, DEV_TEXT};
+pub use server::lists::{KEYS, LISTENERS, NAMESPACES};
+pub use server::resolve::{Sources, resolve};
+pub use server::settings::SETTINGS;
+pub use server::{Admin, Auth, Config, KeyEntry, NAMESPACES_MAX};
+pub use source::{File, Load};

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::Config;
 use super::mistake::Range;
 use super::row::{Kind, Row, Value};
-use super::table::{KEYS, LISTENERS, NAMESPACES, SETTINGS};
+use super::server::Config;
+use super::server::lists::{KEYS, LISTENERS, NAMESPACES};
+use super::server::settings::SETTINGS;
 use crate::room::Namespace;
 
 /// What the server would run with, as a file that it could read again, except
@@ -120,7 +121,7 @@ const NO_KEYS: &str = "
 
 const HEAD: &str = "# Settings
 
-Generated from the table in `src/config/table.rs` by
+Generated from the table in `src/config/server/settings.rs` by
 `rookery print-config --format markdown`; a test compares them.
 
 A setting comes from a TOML file (`--config`), from the environment, or from a

@@ -1,10 +1,8 @@
 //! Every setting of the alert bridge.
 
-use super::row::{Kind, Row, Value, Words};
-use crate::alert::{Action, Options, Person, Robot, Route};
+use crate::alert::{Action, Channel, Language, Options, Person, Robot, Route};
+use crate::config::row::{Kind, Row, Value, Words};
 
-const CHANNELS: &[&str] = &["wecom", "dingtalk", "slack", "webhook"];
-const LANGUAGES: &[&str] = &["en", "zh"];
 const METHODS: &[&str] = &["GET", "POST"];
 
 const NAME: Kind = Kind::Text { bytes_max: 64 };
@@ -16,57 +14,13 @@ const DAY_S: u64 = 86_400;
 const OFFSET_MINUTES_MIN: i64 = -720;
 const OFFSET_MINUTES_MAX: i64 = 840;
 
-macro_rules! text {
-    ($key:literal, $($field:ident).+, $kind:expr, $help:literal) => {
-        Row {
-            key: $key,
-            kind: $kind,
-            unit: "",
-            help: $help,
-            read: |from| Value::Text(from.$($field).+.clone()),
-            write: |to, value| to.$($field).+ = value.text(),
-        }
-    };
-}
-
-macro_rules! count {
-    ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
-        Row {
-            key: $key,
-            kind: Kind::Count { min: $min, max: $max as u64 },
-            unit: $unit,
-            help: $help,
-            read: |from| Value::Count(from.$($field).+ as u64),
-            write: |to, value| to.$($field).+ = value.count() as _,
-        }
-    };
-}
-
-macro_rules! switch {
-    ($key:literal, $($field:ident).+, $help:literal) => {
-        Row {
-            key: $key,
-            kind: Kind::Switch,
-            unit: "",
-            help: $help,
-            read: |from| Value::Switch(from.$($field).+),
-            write: |to, value| to.$($field).+ = value.switch(),
-        }
-    };
-}
-
 /// The settings outside of lists. Sections are contiguous.
-pub(super) static SETTINGS: &[Row<Options>] = &[
-    Row {
-        key: "bridge.listen",
-        kind: Kind::Address,
-        unit: "",
-        help: "Where Alertmanager, Prometheus and operators reach the bridge. On an address that other machines reach it needs a token.",
-        read: |from| Value::Text(from.listen.to_string()),
-        write: |to, value| {
-            to.listen = value.text().parse().expect("the kind has parsed it before");
-        },
-    },
+pub(in crate::config) static SETTINGS: &[Row<Options>] = &[
+    address!(
+        "bridge.listen",
+        listen,
+        "Where Alertmanager, Prometheus and operators reach the bridge. On an address that other machines reach it needs a token."
+    ),
     text!(
         "bridge.token_file",
         token.file,
@@ -74,14 +28,11 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         "The file with the token, at least 16 bytes, that `/v1/notify` and `/v1/deadman` demand: as a bearer token (`authorization: {credentials_file: …}` in Alertmanager's `http_config`) or as the password of basic auth."
     ),
     text!("bridge.token_env", token.env, NAME, "Or the variable of the environment with it."),
-    Row {
-        key: "bridge.dir",
-        kind: PATH,
-        unit: "",
-        help: "A directory of the bridge's own, which it makes: the queue, the audit log, and what actions saved.",
-        read: |from| Value::Text(from.dir.display().to_string()),
-        write: |to, value| to.dir = value.text().into(),
-    },
+    path!(
+        "bridge.dir",
+        dir,
+        "A directory of the bridge's own, which it makes: the queue, the audit log, and what actions saved."
+    ),
     text!(
         "bridge.default_route",
         default_route,
@@ -152,14 +103,13 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         URL,
         "The proxy that leads to robots, Prometheus and Alertmanager, such as `http://proxy.example:3128`. Empty means what `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` of the environment say; `none` means no proxy, whatever they say. Instances, and what is on this host, are always reached straight."
     ),
-    Row {
-        key: "bridge.no_proxy",
-        kind: Kind::Texts { count_max: 1_024, bytes_max: 255 },
-        unit: "",
-        help: "What is reached without `proxy`: domains with all beneath them, addresses, networks such as `10.0.0.0/8`, each perhaps with a port. For the environment's proxy, `no_proxy` of the environment says so.",
-        read: |from| Value::Texts(from.no_proxy.clone()),
-        write: |to, value| to.no_proxy = value.texts(),
-    },
+    texts!(
+        "bridge.no_proxy",
+        no_proxy,
+        1_024 * 255,
+        "",
+        "What is reached without `proxy`: domains with all beneath them, addresses, networks such as `10.0.0.0/8`, each perhaps with a port. For the environment's proxy, `no_proxy` of the environment says so."
+    ),
     switch!("bridge.log_json", log_json, "Whether log lines are JSON."),
     text!(
         "tls.ca_file",
@@ -173,14 +123,13 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
         URL,
         "Where exemplars and current values are asked for, such as `http://127.0.0.1:9090`. Empty means nowhere."
     ),
-    Row {
-        key: "instances.allowed",
-        kind: Kind::Texts { count_max: 1_024, bytes_max: 255 },
-        unit: "",
-        help: "Admin listeners of rookery, `host:port` as the label `instance` says it, that are asked for snapshots and for actions. No other one ever gets the token.",
-        read: |from| Value::Texts(from.instances.clone()),
-        write: |to, value| to.instances = value.texts(),
-    },
+    texts!(
+        "instances.allowed",
+        instances,
+        1_024 * 255,
+        "",
+        "Admin listeners of rookery, `host:port` as the label `instance` says it, that are asked for snapshots and for actions. No other one ever gets the token."
+    ),
     text!("instances.token_file", instances_token.file, PATH, "The file with their admin token."),
     text!(
         "instances.token_env",
@@ -284,16 +233,14 @@ pub(super) static SETTINGS: &[Row<Options>] = &[
 ];
 
 /// `[[robots]]`.
-pub(super) static ROBOTS: &[Row<Robot>] = &[
+pub(in crate::config) static ROBOTS: &[Row<Robot>] = &[
     text!("name", name, NAME, "What metrics and logs call it."),
-    Row {
-        key: "channel",
-        kind: Kind::Word(CHANNELS),
-        unit: "",
-        help: "Its kind. `slack` is whatever takes Slack's incoming webhooks; `webhook` is any program.",
-        read: |from| Words::word(from.channel),
-        write: |to, value| to.channel = Words::from_word(value),
-    },
+    word!(
+        "channel",
+        channel,
+        Channel,
+        "Its kind. `slack` is whatever takes Slack's incoming webhooks; `webhook` is any program."
+    ),
     text!(
         "chat",
         chat,
@@ -350,35 +297,21 @@ pub(super) static ROBOTS: &[Row<Robot>] = &[
 ];
 
 /// `[[routes]]`.
-pub(super) static ROUTES: &[Row<Route>] = &[
+pub(in crate::config) static ROUTES: &[Row<Route>] = &[
     text!(
         "name",
         name,
         NAME,
         "The last part of the path in Alertmanager's `webhook_configs`: `/v1/notify/<name>`."
     ),
-    Row {
-        key: "chats",
-        kind: Kind::Texts { count_max: 8, bytes_max: 64 },
-        unit: "",
-        help: "The chats that are told, each of them.",
-        read: |from| Value::Texts(from.chats.clone()),
-        write: |to, value| to.chats = value.texts(),
-    },
+    texts!("chats", chats, 8 * 64, "", "The chats that are told, each of them."),
     text!(
         "fallback",
         fallback,
         NAME,
         "The chat that is told instead when all robots of a chat rest: for more than 5 seconds if it is critical, else 60."
     ),
-    Row {
-        key: "language",
-        kind: Kind::Word(LANGUAGES),
-        unit: "",
-        help: "What its messages are written in.",
-        read: |from| Words::word(from.language),
-        write: |to, value| to.language = Words::from_word(value),
-    },
+    word!("language", language, Language, "What its messages are written in."),
     text!(
         "template",
         template,
@@ -407,7 +340,7 @@ pub(super) static ROUTES: &[Row<Route>] = &[
 ];
 
 /// `[[people]]`.
-pub(super) static PEOPLE: &[Row<Person>] = &[
+pub(in crate::config) static PEOPLE: &[Row<Person>] = &[
     text!("name", name, NAME, "Who it is, for programs."),
     text!(
         "label",
@@ -442,7 +375,7 @@ pub(super) static PEOPLE: &[Row<Person>] = &[
 ];
 
 /// `[[actions]]`.
-pub(super) static ACTIONS: &[Row<Action>] = &[
+pub(in crate::config) static ACTIONS: &[Row<Action>] = &[
     text!("name", name, NAME, "What messages and the audit log call it."),
     text!("alert", alert, NAME, "The `alertname` that it is for."),
     Row {

@@ -1,112 +1,20 @@
-//! Every setting there is: key, kind, range, what it means, and where it goes.
+//! Every setting of the server outside of lists: key, kind, range, what it means, and where
+//! it goes.
 //!
 //! A default is not written here: it is what the module's own `Options` say.
 
-use super::row::{Kind, Row, Value, Words};
-use super::{Config, KeyEntry, ListenerOptions};
-use crate::auth::{Algorithm, LEEWAY_S_MAX};
+use super::Config;
+use crate::auth::LEEWAY_S_MAX;
 use crate::base::limits;
-use crate::room::Namespace;
-
-const NEWS_OF: &[&str] = &["clients", "users"];
-const WHO: &[&str] = &["nobody", "token", "subscribers", "users", "anyone"];
-const DURABILITY: &[&str] = &["fsync", "interval", "memory"];
-const ALGORITHMS: &[&str] = &["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"];
+use crate::config::row::{Kind, Row, Value, Words};
+use crate::logs::{LogFormat, LogLevel};
+use crate::server::DescriptorTable;
 
 const DAY_MS: u64 = 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
 
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
-
-macro_rules! count {
-    ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
-        Row {
-            key: $key,
-            kind: Kind::Count { min: $min, max: $max as u64 },
-            unit: $unit,
-            help: $help,
-            read: |from| Value::Count(from.$($field).+ as u64),
-            write: |to, value| to.$($field).+ = value.count() as _,
-        }
-    };
-}
-
-macro_rules! power {
-    ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
-        Row {
-            kind: Kind::Power { min: $min, max: $max as u64 },
-            ..count!($key, $($field).+, $min ..= $max, $unit, $help)
-        }
-    };
-}
-
-macro_rules! switch {
-    ($key:literal, $($field:ident).+, $help:literal) => {
-        Row {
-            key: $key,
-            kind: Kind::Switch,
-            unit: "",
-            help: $help,
-            read: |from| Value::Switch(from.$($field).+),
-            write: |to, value| to.$($field).+ = value.switch(),
-        }
-    };
-}
-
-macro_rules! text {
-    ($key:literal, $($field:ident).+, $kind:expr, $help:literal) => {
-        Row {
-            key: $key,
-            kind: $kind,
-            unit: "",
-            help: $help,
-            read: |from| Value::Text(from.$($field).+.clone()),
-            write: |to, value| to.$($field).+ = value.text(),
-        }
-    };
-}
-
-macro_rules! optional_text {
-    ($key:literal, $($field:ident).+, $help:literal) => {
-        Row {
-            key: $key,
-            kind: NAME,
-            unit: "",
-            help: $help,
-            read: |from| Value::Text(from.$($field).+.clone().unwrap_or_default()),
-            write: |to, value| to.$($field).+ = Some(value.text()).filter(|text| !text.is_empty()),
-        }
-    };
-}
-
-macro_rules! word {
-    ($key:literal, $($field:ident).+, $words:expr, $help:literal) => {
-        Row {
-            key: $key,
-            kind: Kind::Word($words),
-            unit: "",
-            help: $help,
-            read: |from| from.$($field).+.word(),
-            write: |to, value| to.$($field).+ = Words::from_word(value),
-        }
-    };
-}
-
-macro_rules! address {
-    ($key:literal, $($field:ident).+, $help:literal) => {
-        Row {
-            key: $key,
-            kind: Kind::Address,
-            unit: "",
-            help: $help,
-            read: |from| Value::Text(from.$($field).+.to_string()),
-            write: |to, value| {
-                to.$($field).+ = value.text().parse().expect("the kind has parsed it before");
-            },
-        }
-    };
-}
 
 const NAME: Kind = Kind::Text { bytes_max: limits::NAME_BYTES_MAX };
 const PATH: Kind = Kind::Text { bytes_max: 4_096 };
@@ -143,7 +51,7 @@ pub static SETTINGS: &[Row<Config>] = &[
     word!(
         "server.descriptor_table",
         server.descriptor_table,
-        &["auto", "shared", "per-shard"],
+        DescriptorTable,
         "Whether `RLIMIT_NOFILE` counts for the process (`shared`) or for each shard (`per-shard`). `auto` splits when `connections_max` needs it."
     ),
     count!(
@@ -184,11 +92,11 @@ pub static SETTINGS: &[Row<Config>] = &[
         shard.session.proxied,
         "Whether something that closes idle connections (a proxy, a load balancer) may stand before the server. Without one, pings may be 110 s apart: the kernel finds out who is gone."
     ),
-    word!("server.log_format", server.log_format, &["text", "json"], "What a log line looks like."),
+    word!("server.log_format", server.log_format, LogFormat, "What a log line looks like."),
     word!(
         "server.log_level",
         server.log_level,
-        &["error", "warn", "info", "debug"],
+        LogLevel,
         "The least important line that is written."
     ),
     power!(
@@ -225,14 +133,13 @@ pub static SETTINGS: &[Row<Config>] = &[
         Kind::Text { bytes_max: 255 },
         "Path of the endpoint; others are answered with 404."
     ),
-    Row {
-        key: "ws.origins",
-        kind: Kind::Texts { count_max: 64, bytes_max: 255 },
-        unit: "origins",
-        help: "Pages that may connect, such as `https://example.com`; a `*` stands for one part of the host, or alone for everything. Apps that are pages send `file://`, `capacitor://localhost`, `app://.` or `chrome-extension://<id>`, which can be listed like that. `null` is what all pages without an origin send, also a sandboxed frame of any site: list it only where a token that no other site can get decides who connects. Empty allows pages of the same host. Requests without an `Origin` do not come from a browser's page and are always allowed.",
-        read: |from| Value::Texts(from.shard.ws.origins.clone()),
-        write: |to, value| to.shard.ws.origins = value.texts(),
-    },
+    texts!(
+        "ws.origins",
+        shard.ws.origins,
+        64 * 255,
+        "origins",
+        "Pages that may connect, such as `https://example.com`; a `*` stands for one part of the host, or alone for everything. Apps that are pages send `file://`, `capacitor://localhost`, `app://.` or `chrome-extension://<id>`, which can be listed like that. `null` is what all pages without an origin send, also a sandboxed frame of any site: list it only where a token that no other site can get decides who connects. Empty allows pages of the same host. Requests without an `Origin` do not come from a browser's page and are always allowed."
+    ),
     count!(
         "ws.message_bytes_max",
         shard.ws.message_bytes_max,
@@ -375,22 +282,20 @@ pub static SETTINGS: &[Row<Config>] = &[
         NAME,
         "Tells clients which host it is. Empty tells nothing."
     ),
-    Row {
-        key: "session.single_session_tenants",
-        kind: Kind::Texts { count_max: 1_000, bytes_max: 255 },
-        unit: "tenants",
-        help: "Tenants whose users may have one connection: the newest; the older one is closed with 3503 and does not come back. `*` stands for all tenants, the empty name for tokens without one.",
-        read: |from| Value::Texts(from.shard.session.single_session_tenants.clone()),
-        write: |to, value| to.shard.session.single_session_tenants = value.texts(),
-    },
-    Row {
-        key: "session.metrics_tenants",
-        kind: Kind::Texts { count_max: 50, bytes_max: 64 },
-        unit: "tenants",
-        help: "Tenants that have metrics of their own (label `tenant_id`) before they come. Others have, too, as they come, up to 50 together; what is over that is counted as `_other`.",
-        read: |from| Value::Texts(from.shard.session.metrics_tenants.clone()),
-        write: |to, value| to.shard.session.metrics_tenants = value.texts(),
-    },
+    texts!(
+        "session.single_session_tenants",
+        shard.session.single_session_tenants,
+        1_000 * 255,
+        "tenants",
+        "Tenants whose users may have one connection: the newest; the older one is closed with 3503 and does not come back. `*` stands for all tenants, the empty name for tokens without one."
+    ),
+    texts!(
+        "session.metrics_tenants",
+        shard.session.metrics_tenants,
+        50 * 64,
+        "tenants",
+        "Tenants that have metrics of their own (label `tenant_id`) before they come. Others have, too, as they come, up to 50 together; what is over that is counted as `_other`."
+    ),
     count!(
         "room.rooms_max",
         shard.room.rooms_max,
@@ -426,14 +331,12 @@ pub static SETTINGS: &[Row<Config>] = &[
         "times a second",
         "The same, a second, when those at once are used up."
     ),
-    Row {
-        key: "tracing.otlp_endpoint",
-        kind: Kind::Text { bytes_max: 1_024 },
-        unit: "",
-        help: "Where spans of messages go, in OTLP over HTTP with Protobuf: the whole address, as in `http://127.0.0.1:4318/v1/traces`. Without TLS, so the collector should be near. Empty tells none.",
-        read: |from| Value::Text(from.server.otlp_endpoint.clone()),
-        write: |to, value| to.server.otlp_endpoint = value.text(),
-    },
+    text!(
+        "tracing.otlp_endpoint",
+        server.otlp_endpoint,
+        Kind::Text { bytes_max: 1_024 },
+        "Where spans of messages go, in OTLP over HTTP with Protobuf: the whole address, as in `http://127.0.0.1:4318/v1/traces`. Without TLS, so the collector should be near. Empty tells none."
+    ),
     count!(
         "tracing.sample_per_million",
         shard.tracing.tracer.sample_per_million,
@@ -455,14 +358,11 @@ pub static SETTINGS: &[Row<Config>] = &[
         "ms",
         "A message that takes so long from its command to the last byte for its last reader is slow: it is told as spans and written into the log."
     ),
-    Row {
-        key: "store.dir",
-        kind: PATH,
-        unit: "",
-        help: "The directory of the store, for namespaces whose `durability` is not `memory`. It must exist and belong to this server alone. A relative one is relative to the directory that the server is started in.",
-        read: |from| Value::Text(from.store.dir.to_string_lossy().into_owned()),
-        write: |to, value| to.store.dir = value.text().into(),
-    },
+    path!(
+        "store.dir",
+        store.dir,
+        "The directory of the store, for namespaces whose `durability` is not `memory`. It must exist and belong to this server alone. A relative one is relative to the directory that the server is started in."
+    ),
     count!(
         "store.disk_bytes_max",
         store.disk_bytes_max,
@@ -574,164 +474,3 @@ pub static SETTINGS: &[Row<Config>] = &[
         "A prefix to which more of the open connections belong is never locked out by itself: that would hurt more people than the panics."
     ),
 ];
-
-/// The settings of one `[[namespaces]]`.
-pub static NAMESPACES: &[Row<Namespace>] = &[
-    text!(
-        "name",
-        name,
-        Kind::Text { bytes_max: 64 },
-        "What stands before the colon of a channel: letters, digits, `-`, `_`, `.`. Empty for channels without a colon, `@` for personal inboxes (leave it out, and nobody has one), `dm` for conversations of two (`dm#a,b`; needs `@`)."
-    ),
-    word!("subscribe", subscribe, WHO, "Who may be in a channel."),
-    word!("publish", publish, WHO, "Who may publish."),
-    word!("see_presence", see_presence, WHO, "Who may ask who is there."),
-    word!("see_history", see_history, WHO, "Who may read what was said."),
-    switch!("presence", presence, "Whether a room knows who is there."),
-    switch!(
-        "join_leave",
-        join_leave,
-        "Whether coming and going is told to those who ask for it at subscribe."
-    ),
-    word!(
-        "join_leave_of",
-        join_leave_of,
-        NEWS_OF,
-        "Whether each connection's coming and going is told (`clients`), or each user's (`users`): when the first of its connections comes, and when the last is gone for longer than `leave_grace_ms`."
-    ),
-    count!(
-        "join_leave_members_max",
-        join_leave_members_max,
-        0..=1_000_000,
-        "members",
-        "In a room with more members coming and going is merged: once a second they are told how many came, left, and are there."
-    ),
-    switch!("push_join_leave", push_join_leave, "Tells it to every subscriber, asked or not."),
-    count!(
-        "leave_grace_ms",
-        leave_grace_ms,
-        0..=600_000,
-        "ms",
-        "How long a client may be away before its leaving is told."
-    ),
-    count!(
-        "history_count_max",
-        history_count_max,
-        0..=1_000_000_000,
-        "messages",
-        "Messages that one room keeps; 0 keeps none, and nobody can recover. At most 1000000 in memory."
-    ),
-    count!(
-        "history_age_ms_max",
-        history_age_ms_max,
-        1_000..=3_650 * DAY_MS,
-        "ms",
-        "How long a message is kept. A room in memory stays there as long after its last member has left."
-    ),
-    count!(
-        "history_bytes_max",
-        history_bytes_max,
-        1_024..=TIB,
-        "bytes",
-        "Messages that one room keeps, by size. At most 1073741824 in memory."
-    ),
-    word!(
-        "durability",
-        durability,
-        DURABILITY,
-        "When a message is answered and delivered, where messages are kept: when it is on the disk (`fsync`), when the operating system has it (`interval`; a power cut can take the last `store.interval_ms`), or at once (`memory`; it is gone with the process, and needs no `[store]`)."
-    ),
-    count!(
-        "window_count_max",
-        window_count_max,
-        1..=1_000_000,
-        "messages",
-        "Of what one room keeps on disk, so many messages stay in memory, too, while the room is in use."
-    ),
-    count!("window_bytes_max", window_bytes_max, 1_024..=GIB, "bytes", "The same, by size."),
-    count!(
-        "recover_count_max",
-        recover_count_max,
-        1..=1_000_000_000,
-        "messages",
-        "What one subscription recovers from disk; who missed more is told that it is not whole, and reads the history."
-    ),
-    count!(
-        "ack_wait_ms",
-        ack_wait_ms,
-        1_000..=HOUR_MS,
-        "ms",
-        "For `@`: a direct message that is not acknowledged is sent again after this time, if its reader is there."
-    ),
-    count!(
-        "tries_max",
-        tries_max,
-        1..=10_000,
-        "times",
-        "For `@`: a direct message that was sent so often without being acknowledged becomes a dead letter."
-    ),
-    count!(
-        "ttl_ms_max",
-        ttl_ms_max,
-        1_000..=365 * DAY_MS,
-        "ms",
-        "For `dm`: how long a direct message waits for its reader until it becomes a dead letter; its sender can ask for less."
-    ),
-    switch!(
-        "force_recovery",
-        force_recovery,
-        "Every subscription recovers what it missed, asked or not."
-    ),
-    switch!(
-        "force_positioning",
-        force_positioning,
-        "Every subscription is watched for gaps, asked or not."
-    ),
-    count!("data_bytes_max", data_bytes_max, 1..=16_777_216, "bytes", "One message's data."),
-    count!("members_max", members_max, 1..=100_000_000, "subscribers", "Subscribers of one room."),
-    count!(
-        "publish_per_s_max",
-        publish_per_s_max,
-        0..=10_000_000,
-        "messages/s",
-        "Messages that one room takes. 0 means no limit."
-    ),
-];
-
-/// The settings of one `[[listeners]]`.
-pub static LISTENERS: &[Row<ListenerOptions>] = &[address!(
-    "address",
-    address,
-    "Where clients connect. `[::]` takes both families; with port 0 the kernel chooses one, which the log names."
-)];
-
-/// The settings of one `[[auth.keys]]`.
-pub static KEYS: &[Row<KeyEntry>] = &[
-    text!(
-        "kid",
-        kid,
-        Kind::Text { bytes_max: 128 },
-        "The key id. A token that names one is checked against that key alone; one that names none, against every key of its algorithm."
-    ),
-    text!("algorithm", algorithm, Kind::Word(ALGORITHMS), "What the key is for."),
-    text!(
-        "secret",
-        secret,
-        Kind::Secret { bytes_max: 1_024 },
-        "For HS256, HS384 and HS512: the secret itself, at least 16 bytes. Better in a file that only the server can read."
-    ),
-    text!(
-        "secret_file",
-        secret_file,
-        PATH,
-        "The same in a file; a line feed at its end does not count. Relative to the configuration file."
-    ),
-    text!(
-        "pem_file",
-        pem_file,
-        PATH,
-        "For RS256, ES256 and EdDSA: the public key as PEM. Relative to the configuration file."
-    ),
-];
-
-const _: () = assert!(ALGORITHMS.len() == Algorithm::ALL.len());

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::mistake::{Place, Why};
-use super::sources::Draft;
+use super::Config;
+use crate::config::draft::Draft;
+use crate::config::mistake::{Place, Why};
 use crate::room::Namespace;
 use crate::session::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE};
 
@@ -13,18 +14,18 @@ const MEMORY_BYTES_MAX: u64 = 1 << 30;
 
 /// Notes every setting that does not fit the others. A setting that is wrong in
 /// itself is not blamed a second time.
-pub(super) fn check(draft: &mut Draft) {
+pub(super) fn check(draft: &mut Draft<Config>) {
     let mut found: Vec<(String, Vec<String>, String)> = Vec::new();
     let mut refuse = |key: &str, others: &[&str], sentence: String| {
         let others = others.iter().map(|&other| other.to_owned()).collect();
         found.push((key.to_owned(), others, sentence));
     };
     settings(draft, &mut refuse);
-    for (index, namespace) in draft.config.shard.room.namespaces.iter().enumerate() {
-        let earlier = &draft.config.shard.room.namespaces[..index];
+    for (index, namespace) in draft.value().shard.room.namespaces.iter().enumerate() {
+        let earlier = &draft.value().shard.room.namespaces[..index];
         one_namespace(draft, index, namespace, earlier, &mut refuse);
     }
-    let already: Vec<String> = draft.mistakes.iter().map(|mistake| mistake.key.clone()).collect();
+    let already: Vec<String> = draft.refused_keys().map(str::to_owned).collect();
     for (key, others, sentence) in found {
         if already.contains(&key) || others.iter().any(|other| already.contains(other)) {
             continue;
@@ -38,9 +39,9 @@ pub(super) fn check(draft: &mut Draft) {
 
 type Refuse<'a> = &'a mut dyn FnMut(&str, &[&str], String);
 
-fn settings(draft: &Draft, refuse: Refuse<'_>) {
+fn settings(draft: &Draft<Config>, refuse: Refuse<'_>) {
     let (session, ws, ring) =
-        (&draft.config.shard.session, &draft.config.shard.ws, &draft.config.ring);
+        (&draft.value().shard.session, &draft.value().shard.ws, &draft.value().ring);
     if session.ping_interval_ms != 0 && session.ping_interval_ms <= session.pong_ms_max {
         refuse(
             "session.pong_ms_max",
@@ -91,7 +92,7 @@ fn settings(draft: &Draft, refuse: Refuse<'_>) {
     }
     addresses(draft, refuse);
     store(draft, refuse);
-    let endpoint = &draft.config.server.otlp_endpoint;
+    let endpoint = &draft.value().server.otlp_endpoint;
     if !endpoint.is_empty()
         && let Some(why) = endpoint_trouble(endpoint)
     {
@@ -110,8 +111,8 @@ fn settings(draft: &Draft, refuse: Refuse<'_>) {
 
 /// No address is inside of another one: the kernel would refuse the second, or let both
 /// have it and choose.
-fn addresses(draft: &Draft, refuse: Refuse<'_>) {
-    let server = &draft.config.server;
+fn addresses(draft: &Draft<Config>, refuse: Refuse<'_>) {
+    let server = &draft.value().server;
     let listed = server.listeners.len();
     let alone = server.addresses().len() - listed;
     let key = |index: usize| match index.checked_sub(alone) {
@@ -155,8 +156,8 @@ fn meets(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && same
 }
 
-fn store(draft: &Draft, refuse: Refuse<'_>) {
-    let Some(store) = draft.config.store() else { return };
+fn store(draft: &Draft<Config>, refuse: Refuse<'_>) {
+    let Some(store) = draft.value().store() else { return };
     if store.dir.as_os_str().is_empty() {
         let sentence = "it must name a directory: there are namespaces with messages on disk";
         refuse("store.dir", &[], sentence.to_owned());
@@ -211,7 +212,7 @@ fn origin_trouble(origin: &str) -> Option<&'static str> {
 }
 
 fn one_namespace(
-    draft: &Draft,
+    draft: &Draft<Config>,
     index: usize,
     namespace: &Namespace,
     earlier: &[Namespace],
@@ -226,7 +227,7 @@ fn one_namespace(
     if earlier.iter().any(|other| other.name == namespace.name) {
         refuse(&key("name"), &[], format!("there are two namespaces {:?}", namespace.name));
     }
-    let message_bytes_max = draft.config.shard.ws.message_bytes_max;
+    let message_bytes_max = draft.value().shard.ws.message_bytes_max;
     if message_bytes_max < namespace.data_bytes_max {
         refuse(
             &key("data_bytes_max"),
@@ -263,7 +264,12 @@ fn one_namespace(
     }
 }
 
-fn on_disk(draft: &Draft, namespace: &Namespace, key: &dyn Fn(&str) -> String, refuse: Refuse<'_>) {
+fn on_disk(
+    draft: &Draft<Config>,
+    namespace: &Namespace,
+    key: &dyn Fn(&str) -> String,
+    refuse: Refuse<'_>,
+) {
     if namespace.window_bytes_max < namespace.data_bytes_max {
         refuse(
             &key("window_bytes_max"),
@@ -286,7 +292,7 @@ fn on_disk(draft: &Draft, namespace: &Namespace, key: &dyn Fn(&str) -> String, r
         );
     }
     let has_inboxes =
-        draft.config.shard.room.namespaces.iter().any(|other| other.name == INBOX_NAMESPACE);
+        draft.value().shard.room.namespaces.iter().any(|other| other.name == INBOX_NAMESPACE);
     if namespace.name == CONVERSATION_NAMESPACE && !has_inboxes {
         let sentence = "conversations of two need the namespace \"@\": a direct message waits in \
                         its reader's personal channel until it is acknowledged";
@@ -307,16 +313,15 @@ fn in_memory(namespace: &Namespace, key: &dyn Fn(&str) -> String, refuse: Refuse
     }
 }
 
-fn place(draft: &Draft, key: &str) -> Place {
+fn place(draft: &Draft<Config>, key: &str) -> Place {
     let index = |list: &str| {
         let (index, _) = key.strip_prefix(list)?.strip_prefix('[')?.split_once(']')?;
         index.parse::<usize>().ok()
     };
-    let of_entry = |places: &[Place], index: usize| places.get(index).cloned().unwrap_or_default();
     if let Some(index) = index("namespaces") {
-        of_entry(&draft.namespace_places, index)
+        draft.entry_place("namespaces", index)
     } else if let Some(index) = index("listeners") {
-        of_entry(&draft.listener_places, index)
+        draft.entry_place("listeners", index)
     } else {
         draft.place(key)
     }

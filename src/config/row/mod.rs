@@ -1,0 +1,136 @@
+//! What one setting is: its name, form, range, text, and how it is read and written.
+//!
+//! Deliberately absent: the settings themselves (`server`, `bridge`).
+
+#[macro_use]
+mod macros;
+mod words;
+
+pub(super) use self::words::Words;
+
+/// What the names of environment variables begin with.
+pub const ENV_PREFIX: &str = "ROOKERY_";
+
+/// What a setting can be, with its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number within these ends, both included.
+    Count {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// A whole number within these ends, both included, that may be below zero.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A power of two within these ends, both included.
+    Power {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// True or false.
+    Switch,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A text of at most so many bytes, without control characters.
+    Text {
+        /// Bytes.
+        bytes_max: usize,
+    },
+    /// The same, never shown.
+    Secret {
+        /// Bytes.
+        bytes_max: usize,
+    },
+    /// An address and a port.
+    Address,
+    /// A list of texts.
+    Texts {
+        /// Entries.
+        count_max: usize,
+        /// Bytes of one.
+        bytes_max: usize,
+    },
+    /// A list of whole numbers from 0.
+    Numbers {
+        /// Entries.
+        count_max: usize,
+        /// The most that one may be.
+        max: u64,
+    },
+}
+
+/// A value that has the form of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// For `Count` and `Power`.
+    Count(u64),
+    /// For `Integer`.
+    Integer(i64),
+    /// For `Switch`.
+    Switch(bool),
+    /// For `Word`, `Text`, `Secret` and `Address`.
+    Text(String),
+    /// For `Texts`.
+    Texts(Vec<String>),
+    /// For `Numbers`.
+    Numbers(Vec<u64>),
+}
+
+/// One setting of a `T`.
+pub struct Row<T: 'static> {
+    /// Its name in the file; sections end at the dot.
+    pub key: &'static str,
+    /// What it can be.
+    pub kind: Kind,
+    /// What a number counts; empty where the name says it.
+    pub unit: &'static str,
+    /// What it is for, as sentences.
+    pub help: &'static str,
+    /// What a `T` has.
+    pub read: fn(&T) -> Value,
+    /// Gives it to a `T`; the value has the form and the range of `kind`.
+    pub write: fn(&mut T, Value),
+}
+
+impl<T> Row<T> {
+    /// The environment variable of a setting.
+    pub fn env(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The flag of a setting, without the dashes before it. Those of the server
+    /// itself are the ones that people type, so they go without their section.
+    pub fn flag(&self) -> String {
+        self.key.strip_prefix("server.").unwrap_or(self.key).replace(['.', '_'], "-")
+    }
+}
+
+macro_rules! accessors {
+    ($($name:ident: $case:ident => $form:ty),+ $(,)?) => {
+        impl Value {
+            $(pub(in crate::config) fn $name(self) -> $form {
+                let Value::$case(value) = self else {
+                    unreachable!("a value has the form of its kind")
+                };
+                value
+            })+
+        }
+    };
+}
+
+accessors!(
+    count: Count => u64,
+    integer: Integer => i64,
+    switch: Switch => bool,
+    text: Text => String,
+    texts: Texts => Vec<String>,
+    numbers: Numbers => Vec<u64>,
+);

@@ -1,0 +1,181 @@
+//! The settings of each entry of a list: namespaces, listeners and keys.
+//!
+//! A default is not written here: it is what the module's own `Options` say.
+
+use super::KeyEntry;
+use crate::auth::Algorithm;
+use crate::config::row::{Kind, Row, Value, Words};
+use crate::room::{Namespace, NewsOf, Who};
+use crate::server::ListenerOptions;
+use crate::store::Durability;
+
+const ALGORITHMS: &[&str] = &["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"];
+
+const DAY_MS: u64 = 86_400_000;
+const HOUR_MS: u64 = 3_600_000;
+
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+const PATH: Kind = Kind::Text { bytes_max: 4_096 };
+
+/// The settings of one `[[namespaces]]`.
+pub static NAMESPACES: &[Row<Namespace>] = &[
+    text!(
+        "name",
+        name,
+        Kind::Text { bytes_max: 64 },
+        "What stands before the colon of a channel: letters, digits, `-`, `_`, `.`. Empty for channels without a colon, `@` for personal inboxes (leave it out, and nobody has one), `dm` for conversations of two (`dm#a,b`; needs `@`)."
+    ),
+    word!("subscribe", subscribe, Who, "Who may be in a channel."),
+    word!("publish", publish, Who, "Who may publish."),
+    word!("see_presence", see_presence, Who, "Who may ask who is there."),
+    word!("see_history", see_history, Who, "Who may read what was said."),
+    switch!("presence", presence, "Whether a room knows who is there."),
+    switch!(
+        "join_leave",
+        join_leave,
+        "Whether coming and going is told to those who ask for it at subscribe."
+    ),
+    word!(
+        "join_leave_of",
+        join_leave_of,
+        NewsOf,
+        "Whether each connection's coming and going is told (`clients`), or each user's (`users`): when the first of its connections comes, and when the last is gone for longer than `leave_grace_ms`."
+    ),
+    count!(
+        "join_leave_members_max",
+        join_leave_members_max,
+        0..=1_000_000,
+        "members",
+        "In a room with more members coming and going is merged: once a second they are told how many came, left, and are there."
+    ),
+    switch!("push_join_leave", push_join_leave, "Tells it to every subscriber, asked or not."),
+    count!(
+        "leave_grace_ms",
+        leave_grace_ms,
+        0..=600_000,
+        "ms",
+        "How long a client may be away before its leaving is told."
+    ),
+    count!(
+        "history_count_max",
+        history_count_max,
+        0..=1_000_000_000,
+        "messages",
+        "Messages that one room keeps; 0 keeps none, and nobody can recover. At most 1000000 in memory."
+    ),
+    count!(
+        "history_age_ms_max",
+        history_age_ms_max,
+        1_000..=3_650 * DAY_MS,
+        "ms",
+        "How long a message is kept. A room in memory stays there as long after its last member has left."
+    ),
+    count!(
+        "history_bytes_max",
+        history_bytes_max,
+        1_024..=TIB,
+        "bytes",
+        "Messages that one room keeps, by size. At most 1073741824 in memory."
+    ),
+    word!(
+        "durability",
+        durability,
+        Durability,
+        "When a message is answered and delivered, where messages are kept: when it is on the disk (`fsync`), when the operating system has it (`interval`; a power cut can take the last `store.interval_ms`), or at once (`memory`; it is gone with the process, and needs no `[store]`)."
+    ),
+    count!(
+        "window_count_max",
+        window_count_max,
+        1..=1_000_000,
+        "messages",
+        "Of what one room keeps on disk, so many messages stay in memory, too, while the room is in use."
+    ),
+    count!("window_bytes_max", window_bytes_max, 1_024..=GIB, "bytes", "The same, by size."),
+    count!(
+        "recover_count_max",
+        recover_count_max,
+        1..=1_000_000_000,
+        "messages",
+        "What one subscription recovers from disk; who missed more is told that it is not whole, and reads the history."
+    ),
+    count!(
+        "ack_wait_ms",
+        ack_wait_ms,
+        1_000..=HOUR_MS,
+        "ms",
+        "For `@`: a direct message that is not acknowledged is sent again after this time, if its reader is there."
+    ),
+    count!(
+        "tries_max",
+        tries_max,
+        1..=10_000,
+        "times",
+        "For `@`: a direct message that was sent so often without being acknowledged becomes a dead letter."
+    ),
+    count!(
+        "ttl_ms_max",
+        ttl_ms_max,
+        1_000..=365 * DAY_MS,
+        "ms",
+        "For `dm`: how long a direct message waits for its reader until it becomes a dead letter; its sender can ask for less."
+    ),
+    switch!(
+        "force_recovery",
+        force_recovery,
+        "Every subscription recovers what it missed, asked or not."
+    ),
+    switch!(
+        "force_positioning",
+        force_positioning,
+        "Every subscription is watched for gaps, asked or not."
+    ),
+    count!("data_bytes_max", data_bytes_max, 1..=16_777_216, "bytes", "One message's data."),
+    count!("members_max", members_max, 1..=100_000_000, "subscribers", "Subscribers of one room."),
+    count!(
+        "publish_per_s_max",
+        publish_per_s_max,
+        0..=10_000_000,
+        "messages/s",
+        "Messages that one room takes. 0 means no limit."
+    ),
+];
+
+/// The settings of one `[[listeners]]`.
+pub static LISTENERS: &[Row<ListenerOptions>] = &[address!(
+    "address",
+    address,
+    "Where clients connect. `[::]` takes both families; with port 0 the kernel chooses one, which the log names."
+)];
+
+/// The settings of one `[[auth.keys]]`.
+pub static KEYS: &[Row<KeyEntry>] = &[
+    text!(
+        "kid",
+        kid,
+        Kind::Text { bytes_max: 128 },
+        "The key id. A token that names one is checked against that key alone; one that names none, against every key of its algorithm."
+    ),
+    text!("algorithm", algorithm, Kind::Word(ALGORITHMS), "What the key is for."),
+    text!(
+        "secret",
+        secret,
+        Kind::Secret { bytes_max: 1_024 },
+        "For HS256, HS384 and HS512: the secret itself, at least 16 bytes. Better in a file that only the server can read."
+    ),
+    text!(
+        "secret_file",
+        secret_file,
+        PATH,
+        "The same in a file; a line feed at its end does not count. Relative to the configuration file."
+    ),
+    text!(
+        "pem_file",
+        pem_file,
+        PATH,
+        "For RS256, ES256 and EdDSA: the public key as PEM. Relative to the configuration file."
+    ),
+];
+
+const _: () = assert!(ALGORITHMS.len() == Algorithm::ALL.len());

@@ -1,0 +1,257 @@
+//! From texts to a configuration: file, environment and flags are read in this order, and the
+//! later one wins.
+//!
+//! Invariant: a configuration is usable as a whole, or all that was found wrong is told at
+//! once, each mistake with its place.
+//!
+//! Deliberately absent: TOML (`file`), and what settings have to do with each other
+//! (`relations`).
+
+use std::path::Path;
+
+use super::lists::{KEYS, LISTENERS, NAMESPACES};
+use super::relations;
+use super::settings::SETTINGS;
+use super::{Config, KeyEntry, NAMESPACES_MAX};
+use crate::admin::Token;
+use crate::auth::{Algorithm, KEYS_MAX, KeySpec, Keys, Material};
+use crate::base::limits::LISTENERS_MAX;
+use crate::config::draft::Draft;
+use crate::config::given::Given;
+use crate::config::mistake::{Mistake, Place, Why};
+use crate::config::row::{ENV_PREFIX, Kind, Row};
+use crate::config::schema::{List, Schema, list};
+use crate::config::service_links::is_service_link;
+use crate::config::source::{File, Load};
+use crate::config::{file, suggest};
+
+/// A default that other limits make smaller does not get smaller than this.
+const MESSAGE_BYTES_MIN: u32 = 64 << 10;
+
+/// What the server can be told.
+static SCHEMA: Schema<Config> = Schema {
+    settings: SETTINGS,
+    lists: &[
+        list!("namespaces", shard.room.namespaces, NAMESPACES, NAMESPACES_MAX),
+        list!("listeners", server.listeners, LISTENERS, LISTENERS_MAX),
+        list!("auth.keys", auth.entries, KEYS, KEYS_MAX),
+    ],
+    hints: SETTINGS,
+    forms: &[],
+};
+
+/// The texts that a configuration is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file, if there is one.
+    pub file: Option<File>,
+    /// The process's environment; variables of others are skipped.
+    pub env: Vec<(String, String)>,
+    /// Keys of settings, with what their flags say.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// A usable configuration, or all that is wrong with it.
+pub fn resolve(sources: &Sources, load: Load<'_>) -> Result<Config, Vec<Mistake>> {
+    let mut draft = SCHEMA.draft();
+    if let Some(file) = &sources.file {
+        file::read(file, &SCHEMA, &mut draft)?;
+    }
+    read_env(&mut draft, &sources.env);
+    read_flags(&mut draft, &sources.flags);
+    draft.value_mut().server.listen_is_given = draft.is_given("server.listen");
+    bound_messages(&mut draft);
+    resolve_keys(&mut draft, load);
+    resolve_admin_token(&mut draft, load);
+    relations::check(&mut draft);
+    draft.finish()
+}
+
+/// A message may be as long as by default only where the limits that were set have room
+/// for one; they need not be set anew because that default is a large one.
+fn bound_messages(draft: &mut Draft<Config>) {
+    if draft.is_given("ws.message_bytes_max") {
+        return;
+    }
+    let shard = &mut draft.value_mut().shard;
+    let session = &shard.session;
+    let by_quota = if session.bytes_per_s == 0 { u32::MAX } else { session.bytes_burst };
+    let room = session.outbox_bytes_max.min(by_quota).max(MESSAGE_BYTES_MIN);
+    shard.ws.message_bytes_max = shard.ws.message_bytes_max.min(room);
+}
+
+fn read_env(draft: &mut Draft<Config>, env: &[(String, String)]) {
+    for (name, text) in env {
+        if is_service_link(name, text) {
+            continue;
+        }
+        let place = Place::Env(name.clone());
+        let given = Given::Text(text);
+        // Programs that fill in templates leave variables empty for what is not said.
+        if text.trim().is_empty() && is_not_said(name) {
+            continue;
+        }
+        if let Some(row) = SETTINGS.iter().find(|row| row.env() == *name) {
+            draft.set(place, row.key, given);
+        } else if let Some(list) = list_of(name) {
+            file::read_list(text, list, place, draft);
+        } else if is_in_a_section(name) {
+            let known: Vec<String> = SETTINGS.iter().map(Row::env).collect();
+            let near = suggest::nearest(name, known.iter().map(String::as_str));
+            draft.refuse(place, "", Why::Unknown(near.map(str::to_owned)));
+        } else if let Some(meant) = meant_by(name) {
+            draft.value_mut().ignored_variables.push((name.clone(), meant));
+        }
+    }
+}
+
+fn read_flags(draft: &mut Draft<Config>, flags: &[(&'static str, String)]) {
+    for (key, text) in flags {
+        let row = SETTINGS.iter().find(|row| row.key == *key);
+        let flag = row.map_or_else(|| (*key).to_owned(), Row::flag);
+        draft.set(Place::Flag(flag), key, Given::Text(text));
+    }
+}
+
+/// Makes keys of what was written about them.
+fn resolve_keys(draft: &mut Draft<Config>, load: Load<'_>) {
+    let mut specs = Vec::new();
+    let mut indexes = Vec::new();
+    for (index, entry) in draft.value().auth.entries.clone().iter().enumerate() {
+        let Some(algorithm) = Algorithm::from_name(&entry.algorithm) else {
+            continue; // noted when the entry was read
+        };
+        match key_spec(algorithm, entry, load) {
+            Ok(spec) => {
+                specs.push(spec);
+                indexes.push(index);
+            }
+            Err(why) => {
+                let place = draft.entry_place("auth.keys", index);
+                draft.refuse(place, &format!("auth.keys[{index}]"), why);
+            }
+        }
+    }
+    for fault in Keys::build(&specs).err().unwrap_or_default() {
+        let index = indexes[fault.index];
+        let place = draft.entry_place("auth.keys", index);
+        draft.refuse(place, &format!("auth.keys[{index}]"), Why::Key(fault.trouble));
+    }
+    draft.value_mut().auth.keys = specs;
+}
+
+/// Makes a token of what was written about it.
+fn resolve_admin_token(draft: &mut Draft<Config>, load: Load<'_>) {
+    const TOKEN: &str = "admin.token";
+    const FILE: &str = "admin.token_file";
+    let admin = &draft.value().admin;
+    let (text, path) = (admin.token.clone(), admin.token_file.clone());
+    if draft.refused_keys().any(|key| [TOKEN, FILE].contains(&key)) {
+        return;
+    }
+    let (key, bytes) = match (text.is_empty(), path.is_empty()) {
+        (true, true) => return,
+        (false, true) => (TOKEN, Ok(text.into_bytes())),
+        (true, false) => (FILE, read(&path, load)),
+        (false, false) => {
+            let sentence = "admin.token is given, too; one of the two is enough".to_owned();
+            return draft.refuse_setting(FILE, sentence);
+        }
+    };
+    let token = bytes.and_then(|bytes| {
+        Token::new(without_line_end(&bytes)).map_err(|trouble| Why::Relation(trouble.to_string()))
+    });
+    match token {
+        Ok(token) => draft.value_mut().admin.ready = Some(token),
+        Err(why) => draft.refuse(draft.place(key), key, why),
+    }
+}
+
+/// The list that a variable holds as TOML.
+fn list_of(name: &str) -> Option<&'static List<Config>> {
+    let rest = name.strip_prefix(ENV_PREFIX)?;
+    SCHEMA.lists.iter().find(|list| list.key.replace('.', "_").to_ascii_uppercase() == rest)
+}
+
+/// The variables that hold a list as TOML, without their prefix.
+const LISTS: [&str; 3] = ["NAMESPACES", "LISTENERS", "AUTH_KEYS"];
+
+/// Whether an empty variable with this name can only mean that nothing was said: for a text
+/// or a list, empty is a value.
+fn is_not_said(name: &str) -> bool {
+    let is_list = LISTS.iter().any(|list| name.strip_prefix(ENV_PREFIX) == Some(list));
+    let row = SETTINGS.iter().find(|row| row.env() == name);
+    is_list
+        || row.is_some_and(|row| match row.kind {
+            Kind::Count { .. }
+            | Kind::Integer { .. }
+            | Kind::Power { .. }
+            | Kind::Switch
+            | Kind::Word(_)
+            | Kind::Address => true,
+            Kind::Text { .. } | Kind::Secret { .. } | Kind::Texts { .. } | Kind::Numbers { .. } => {
+                false
+            }
+        })
+}
+
+/// Whether a variable's name begins like that of a setting. Others, such as
+/// those of scripts, are nobody's mistake.
+fn is_in_a_section(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(ENV_PREFIX) else { return false };
+    let sections = SETTINGS.iter().filter_map(|row| row.key.split_once('.'));
+    sections
+        .map(|(section, _)| section.to_ascii_uppercase())
+        .any(|section| rest.strip_prefix(&section).is_some_and(|rest| rest.starts_with('_')))
+}
+
+/// The variable that was probably meant by one that begins like no section: the same setting
+/// with its section, or a list. `None` for those of other programs.
+fn meant_by(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(ENV_PREFIX)?;
+    let without_section = |row: &&Row<Config>| {
+        row.key.split_once('.').is_some_and(|(_, last)| last.to_ascii_uppercase() == rest)
+    };
+    let setting = SETTINGS.iter().find(without_section).map(Row::env);
+    let list = || {
+        let whole = LISTS.into_iter().find(|list| list.strip_suffix(rest) == Some("AUTH_"));
+        whole.or_else(|| suggest::nearest(rest, LISTS.into_iter()))
+    };
+    setting.or_else(|| list().map(|list| format!("{ENV_PREFIX}{list}")))
+}
+
+fn key_spec(algorithm: Algorithm, entry: &KeyEntry, load: Load<'_>) -> Result<KeySpec, Why> {
+    let one_of_three = "one of secret, secret_file and pem_file must be given, and only one";
+    let material = match (&*entry.secret, &*entry.secret_file, &*entry.pem_file) {
+        (secret, "", "") if !secret.is_empty() => Material::Secret(secret.as_bytes().to_vec()),
+        ("", path, "") if !path.is_empty() => {
+            Material::Secret(without_line_end(&read(path, load)?).to_vec())
+        }
+        ("", "", path) if !path.is_empty() => {
+            let text = String::from_utf8(read(path, load)?);
+            Material::Pem(text.map_err(|_| Why::File {
+                path: path.to_owned(),
+                error: "it is not a text, so it is no PEM".to_owned(),
+            })?)
+        }
+        _ => return Err(Why::Relation(one_of_three.to_owned())),
+    };
+    let kid = Some(entry.kid.clone()).filter(|kid| !kid.is_empty());
+    Ok(KeySpec { kid, algorithm, material })
+}
+
+fn read(path: &str, load: Load<'_>) -> Result<Vec<u8>, Why> {
+    load(Path::new(path))
+        .map_err(|error| Why::File { path: path.to_owned(), error: error.to_string() })
+}
+
+/// Editors and `echo` end a file with a line feed that is no part of a secret, and some
+/// editors begin a text with a mark of its encoding.
+fn without_line_end(text: &[u8]) -> &[u8] {
+    let text = match text.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) if str::from_utf8(rest).is_ok() => rest,
+        Some(_) | None => text,
+    };
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    text.strip_suffix(b"\r").unwrap_or(text)
+}
