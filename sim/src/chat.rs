@@ -182,27 +182,9 @@ impl Client {
         around: &mut Around<'_>,
     ) -> Verdict {
         let data: Value = serde_json::from_slice(data).unwrap_or_default();
-        let number_at = |value: &Value, name: &str| value[name].as_u64().unwrap_or(0);
-        let marks = |value: &Value| Marks {
-            delivered: number_at(value, "delivered"),
-            read: number_at(value, "read"),
-        };
         let moment = around.book.tick();
         match asked {
-            Asked::Post(number) => {
-                for post in self.posts.iter_mut().filter(|post| post.number == number) {
-                    post.is_answered = true;
-                }
-                around.book.answered(number);
-                let channel = data["channel"].as_str().unwrap_or_default();
-                let epoch = data["epoch"].as_str().unwrap_or_default();
-                let offset = number_at(&data, "offset");
-                if offset == 0 {
-                    return Ok(());
-                }
-                around.book.ledger.stands(channel, epoch, offset, number)?;
-                around.book.check_content(channel, epoch, offset, number)
-            }
+            Asked::Post(number) => self.on_posted(number, &data, around),
             Asked::Ack(channel, offset) => {
                 let marks = Marks { delivered: offset, read: 0 };
                 around.book.ledger.marked(channel, self.user, marks);
@@ -250,6 +232,22 @@ impl Client {
         }
     }
 
+    /// A message stands.
+    fn on_posted(&mut self, number: u64, data: &Value, around: &mut Around<'_>) -> Verdict {
+        for post in self.posts.iter_mut().filter(|post| post.number == number) {
+            post.is_answered = true;
+        }
+        around.book.answered(number);
+        let channel = data["channel"].as_str().unwrap_or_default();
+        let epoch = data["epoch"].as_str().unwrap_or_default();
+        let offset = number_at(data, "offset");
+        if offset == 0 {
+            return Ok(());
+        }
+        around.book.ledger.stands(channel, epoch, offset, number)?;
+        around.book.check_content(channel, epoch, offset, number)
+    }
+
     /// A chat method was refused.
     pub(crate) fn on_chat_refusal(&self, asked: &Asked, code: u32) -> Verdict {
         let is_wrong = matches!(asked, Asked::Ack(..)) && code == 107;
@@ -257,4 +255,12 @@ impl Client {
             format!("{} got what it cannot acknowledge: {asked:?}", self.user)
         })
     }
+}
+
+fn number_at(value: &Value, name: &str) -> u64 {
+    value[name].as_u64().unwrap_or(0)
+}
+
+fn marks(value: &Value) -> Marks {
+    Marks { delivered: number_at(value, "delivered"), read: number_at(value, "read") }
 }

@@ -183,15 +183,7 @@ impl Client {
             }
             Deed::Look => self.look(channel, around),
             Deed::Type => self.type_in(channel, around),
-            Deed::Refresh => {
-                let now_s = around.now.unix_ms / 1_000;
-                let expires_at_unix_s = self.prng.percent(50).then(|| now_s + 2);
-                let channels = self.draw_channels();
-                let identity = self.identity();
-                let token = token(&NewToken { channels: &channels, expires_at_unix_s, ..identity });
-                let request = Request::Refresh { token: token.into() };
-                self.ask(around, vec![(request, Asked::Other)]);
-            }
+            Deed::Refresh => self.refresh(around),
             Deed::Err => {
                 // Sometimes more than any good client does.
                 let count = if self.prng.percent(15) { 12 } else { 1 };
@@ -204,16 +196,7 @@ impl Client {
                 let request = Request::Rpc { method: "chat.panic".into(), data };
                 self.ask(around, vec![(request, Asked::Other)]);
             }
-            Deed::Garbage => {
-                let count = 1 + self.prng.below(30);
-                let bytes: Vec<u8> = (0..count).map(|_| self.prng.draw() as u8).collect();
-                self.soil();
-                if self.prng.percent(50) {
-                    self.send(around, &raw_frame(Opcode::Text, &bytes));
-                } else {
-                    self.send(around, &bytes);
-                }
-            }
+            Deed::Garbage => self.send_garbage(around),
             Deed::Ping => self.send(around, &raw_frame(Opcode::Ping, b"anybody there?")),
             Deed::ReadOtherwise => {
                 let ways = [Reads::Promptly, Reads::Promptly, Reads::Slowly, Reads::Never];
@@ -236,6 +219,27 @@ impl Client {
                     line.stage = Stage::Leaving;
                 }
             }
+        }
+    }
+
+    fn refresh(&mut self, around: &mut Around<'_>) {
+        let now_s = around.now.unix_ms / 1_000;
+        let expires_at_unix_s = self.prng.percent(50).then(|| now_s + 2);
+        let channels = self.draw_channels();
+        let identity = self.identity();
+        let token = token(&NewToken { channels: &channels, expires_at_unix_s, ..identity });
+        let request = Request::Refresh { token: token.into() };
+        self.ask(around, vec![(request, Asked::Other)]);
+    }
+
+    fn send_garbage(&mut self, around: &mut Around<'_>) {
+        let count = 1 + self.prng.below(30);
+        let bytes: Vec<u8> = (0..count).map(|_| self.prng.draw() as u8).collect();
+        self.soil();
+        if self.prng.percent(50) {
+            self.send(around, &raw_frame(Opcode::Text, &bytes));
+        } else {
+            self.send(around, &bytes);
         }
     }
 

@@ -222,8 +222,6 @@ impl Mutator {
         }
         let mutation = self.mutation;
         let Some(index) = letters.iter().position(|letter| self.concerns(letter)) else { return };
-        let twin = letters[index..].iter().skip(1).position(|other| twins(&letters[index], other));
-        let twin = twin.map(|behind| index + 1 + behind);
         match mutation {
             Mutation::DropMessage
             | Mutation::DropFleeting
@@ -239,52 +237,11 @@ impl Mutator {
                     letters.insert(index, letters[index].clone());
                 }
             }
-            Mutation::SwapMessages => {
-                if let Some(twin) = twin
-                    && self.strikes(mutation)
-                {
-                    letters.swap(index, twin);
-                }
-            }
-            Mutation::SwapBodies => {
-                if let Some(twin) = twin
-                    && self.strikes(mutation)
-                {
-                    swap_bodies(letters, index, twin);
-                }
-            }
-            Mutation::ShortenRecovery => {
-                if let Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))) =
-                    &mut letters[index]
-                    && self.strikes(mutation)
-                {
-                    welcome.missed.remove(0);
-                }
-            }
-            Mutation::RefuseRecovery => {
-                if let Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))) =
-                    &mut letters[index]
-                    && self.strikes(mutation)
-                {
-                    welcome.missed.clear();
-                    welcome.recovery = Recovery::Lost;
-                }
-            }
-            Mutation::MisplaceAnswer => {
-                if let Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))) =
-                    &mut letters[index]
-                    && self.strikes(mutation)
-                {
-                    posted.position.offset -= 1;
-                }
-            }
-            Mutation::TurnBack => {
-                if let Letter::Tell(Tell::Said(_, _, way)) = &mut letters[index]
-                    && self.strikes(mutation)
-                {
-                    (way.taken_at, way.sampled) = (Moment(u64::MAX), true);
-                }
-            }
+            Mutation::SwapMessages | Mutation::SwapBodies => self.swap(letters, index),
+            Mutation::ShortenRecovery
+            | Mutation::RefuseRecovery
+            | Mutation::MisplaceAnswer
+            | Mutation::TurnBack => self.change_letter(&mut letters[index]),
             Mutation::None
             | Mutation::LoseLetter
             | Mutation::DoubleSend
@@ -307,6 +264,48 @@ impl Mutator {
             | Mutation::LoseMiddle
             | Mutation::LoseMark
             | Mutation::LoseWaiting => (),
+        }
+    }
+
+    /// Swaps a letter with the next one that tells the same room, or what both tell.
+    fn swap(&mut self, letters: &mut [Letter], index: usize) {
+        let mutation = self.mutation;
+        let twin = letters[index..].iter().skip(1).position(|other| twins(&letters[index], other));
+        let Some(twin) = twin.map(|behind| index + 1 + behind) else { return };
+        if !self.strikes(mutation) {
+            return;
+        }
+        match mutation == Mutation::SwapBodies {
+            true => swap_bodies(letters, index, twin),
+            false => letters.swap(index, twin),
+        }
+    }
+
+    /// Changes what stands in a letter.
+    fn change_letter(&mut self, letter: &mut Letter) {
+        let mutation = self.mutation;
+        match (mutation, letter) {
+            (
+                Mutation::ShortenRecovery,
+                Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
+            ) if self.strikes(mutation) => {
+                welcome.missed.remove(0);
+            }
+            (
+                Mutation::RefuseRecovery,
+                Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
+            ) if self.strikes(mutation) => {
+                welcome.missed.clear();
+                welcome.recovery = Recovery::Lost;
+            }
+            (
+                Mutation::MisplaceAnswer,
+                Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))),
+            ) if self.strikes(mutation) => posted.position.offset -= 1,
+            (Mutation::TurnBack, Letter::Tell(Tell::Said(_, _, way))) if self.strikes(mutation) => {
+                (way.taken_at, way.sampled) = (Moment(u64::MAX), true);
+            }
+            _ => {}
         }
     }
 

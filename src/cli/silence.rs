@@ -114,7 +114,8 @@ pub(super) fn run(arguments: Arguments) -> u8 {
             let only = [("alertname", alert), ("instance", instance)];
             add(&alertmanager, &silence(&place, only, duration, &comment, &by, unix_ms()))
         }
-        Command::List { json } => list(&alertmanager, json),
+        Command::List { json: true } => list(&alertmanager, Value::to_string),
+        Command::List { json: false } => list(&alertmanager, |silence| plain(&line(silence))),
         Command::Expire { id, cluster: Some(cluster), job: Some(job) } => {
             expire_all(&alertmanager, id, &Place { cluster, job })
         }
@@ -165,14 +166,10 @@ fn present(alertmanager: &Service) -> ServiceAnswer<Vec<Value>> {
     Ok(all)
 }
 
-fn list(alertmanager: &Service, is_json: bool) -> ServiceAnswer<u8> {
+fn list(alertmanager: &Service, show: fn(&Value) -> String) -> ServiceAnswer<u8> {
     let mut text = String::new();
     for silence in present(alertmanager)? {
-        if is_json {
-            let _ = writeln!(text, "{silence}");
-        } else {
-            let _ = writeln!(text, "{}", plain(&line(&silence)));
-        }
+        let _ = writeln!(text, "{}", show(&silence));
     }
     Ok(print(&text))
 }

@@ -81,11 +81,17 @@ impl Connector {
         let host = |error: io::Error| ConnectError::Host(error.to_string());
         let Some(proxy) = proxy else {
             let stream = self.tcp(url.host(), url.port()).await.map_err(host)?;
-            return self.tls(stream, url.host(), url.is_tls()).await.map_err(host);
+            return match url.is_tls() {
+                true => self.tls(stream, url.host()).await.map_err(host),
+                false => Ok(stream),
+            };
         };
         let of_proxy = |error: io::Error| ConnectError::Proxy(error.to_string());
         let stream = self.tcp(proxy.host(), proxy.port()).await.map_err(of_proxy)?;
-        let mut stream = self.tls(stream, proxy.host(), proxy.is_tls()).await.map_err(of_proxy)?;
+        let mut stream = match proxy.is_tls() {
+            true => self.tls(stream, proxy.host()).await.map_err(of_proxy)?,
+            false => stream,
+        };
         if !url.is_tls() {
             // The proxy reads the request itself.
             return Ok(stream);
@@ -94,7 +100,7 @@ impl Connector {
         if !(200..300).contains(&status) {
             return Err(ConnectError::Refused(status));
         }
-        self.tls(stream, url.host(), true).await.map_err(host)
+        self.tls(stream, url.host()).await.map_err(host)
     }
 
     async fn tcp(&self, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
@@ -109,15 +115,7 @@ impl Connector {
         Ok(Box::new(stream.into_inner()))
     }
 
-    async fn tls(
-        &self,
-        stream: Box<dyn Stream>,
-        host: &str,
-        is_wanted: bool,
-    ) -> io::Result<Box<dyn Stream>> {
-        if !is_wanted {
-            return Ok(stream);
-        }
+    async fn tls(&self, stream: Box<dyn Stream>, host: &str) -> io::Result<Box<dyn Stream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         Ok(Box::new(self.tls.connect(name, stream).await?))
     }

@@ -49,34 +49,36 @@ pub fn probe() -> Vec<Feature> {
         },
     ];
     let ring = ring.ok();
-    features.push(needed("provided buffer rings", ring.as_ref().is_some_and(has_buffer_rings)));
+    features
+        .push(needed("provided buffer rings", ring.as_ref().filter(|ring| has_buffer_rings(ring))));
     features.extend(requests(ring.as_ref()));
     features.push(optional(
         "CPU steering (SO_ATTACH_REUSEPORT_CBPF)",
-        steers().is_ok(),
+        steers().ok(),
         "peers are spread over the cores by a hash instead of by the core that got the packet",
     ));
     features.push(optional(
         "messages between rings",
-        ring.is_some_and(|_| passes_messages()),
+        ring.filter(|_| passes_messages()),
         "cores wake each other by a system call instead of through their rings; boot a newer \
          kernel",
     ));
     features.push(optional(
         OWN_TABLES,
-        unshares().is_ok(),
+        unshares().ok(),
         "the descriptor limit counts for the whole process; let the container's seccomp \
          profile allow unshare, or raise the limit",
     ));
     features
 }
 
-fn needed(name: &'static str, present: bool) -> Feature {
-    Feature { name, present, needed: true, advice: NEWER.to_owned() }
+/// What a plane needs; `seen` is what shows that it is there.
+fn needed<T>(name: &'static str, seen: Option<T>) -> Feature {
+    Feature { name, present: seen.is_some(), needed: true, advice: NEWER.to_owned() }
 }
 
-fn optional(name: &'static str, present: bool, advice: &str) -> Feature {
-    Feature { name, present, needed: false, advice: advice.to_owned() }
+fn optional<T>(name: &'static str, seen: Option<T>, advice: &str) -> Feature {
+    Feature { name, present: seen.is_some(), needed: false, advice: advice.to_owned() }
 }
 
 fn deferring_ring() -> Result<IoUring, Refusal> {
@@ -102,7 +104,7 @@ fn has_buffer_rings(ring: &IoUring) -> bool {
 /// their own; both are older than deferred task work.
 fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
     let mut answers = Probe::new();
-    let known = ring.is_some_and(|ring| ring.submitter().register_probe(&mut answers).is_ok());
+    let known = ring.filter(|ring| ring.submitter().register_probe(&mut answers).is_ok());
     let codes = [
         ("io_uring accept", opcode::Accept::CODE),
         ("io_uring receive", opcode::RecvMulti::CODE),
@@ -111,7 +113,7 @@ fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
         ("io_uring cancel", opcode::AsyncCancel::CODE),
         ("io_uring poll", opcode::PollAdd::CODE),
     ];
-    codes.map(|(name, code)| needed(name, known && answers.is_supported(code))).to_vec()
+    codes.map(|(name, code)| needed(name, known.filter(|_| answers.is_supported(code)))).to_vec()
 }
 
 /// As a plane asks it.

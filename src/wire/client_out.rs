@@ -69,7 +69,7 @@ fn put_json(request: &Request<'_>, command: &mut Members<'_>) {
                     since.text_if_any("epoch", epoch);
                 });
             }
-            members.flag("reverse", history.reverse);
+            members.flags([("reverse", history.reverse)]);
         }),
         Request::Ping => command.object("ping", |_| {}),
         Request::Send { data } => command.object("send", |members| {
@@ -92,18 +92,23 @@ fn put_json(request: &Request<'_>, command: &mut Members<'_>) {
 
 fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut Members<'_>) {
     members.text_if_any("token", &subscribe.token);
-    members.flag("recover", subscribe.recover);
+    members.flags([("recover", subscribe.recover)]);
     members.text_if_any("epoch", &subscribe.epoch);
     members.number_if_any("offset", subscribe.offset);
     put_json_data(subscribe.data.as_ref(), members);
-    members.flag("positioned", subscribe.positioned);
-    members.flag("recoverable", subscribe.recoverable);
-    members.flag("join_leave", subscribe.join_leave);
+    members.flags([
+        ("positioned", subscribe.positioned),
+        ("recoverable", subscribe.recoverable),
+        ("join_leave", subscribe.join_leave),
+    ]);
 }
 
 fn put_json_data(data: Option<&RawData<'_>>, members: &mut Members<'_>) {
     if let Some(data) = data.filter(|data| data.is_json || !data.bytes.is_empty()) {
-        members.raw("data", &data.bytes, data.is_json);
+        match data.is_json {
+            true => members.json("data", &data.bytes),
+            false => members.base64("data", &data.bytes),
+        }
     }
 }
 
@@ -141,7 +146,7 @@ fn put_protobuf(request: &Request<'_>, command: &mut Fields<'_>) {
                     since.text(2, epoch);
                 });
             }
-            fields.flag(9, history.reverse);
+            fields.flags([(9, history.reverse)]);
         }),
         Request::Ping => command.message(11, |_| {}),
         Request::Send { data } => command.message(12, |fields| fields.bytes(1, &data.bytes)),
@@ -160,13 +165,15 @@ fn put_protobuf(request: &Request<'_>, command: &mut Fields<'_>) {
 
 fn put_protobuf_subscribe(subscribe: &SubscribeRequest<'_>, fields: &mut Fields<'_>) {
     fields.text(2, &subscribe.token);
-    fields.flag(3, subscribe.recover);
+    fields.flags([(3, subscribe.recover)]);
     fields.text(6, &subscribe.epoch);
     fields.number(7, subscribe.offset);
     put_protobuf_data(8, subscribe.data.as_ref(), fields);
-    fields.flag(9, subscribe.positioned);
-    fields.flag(10, subscribe.recoverable);
-    fields.flag(11, subscribe.join_leave);
+    fields.flags([
+        (9, subscribe.positioned),
+        (10, subscribe.recoverable),
+        (11, subscribe.join_leave),
+    ]);
 }
 
 fn put_protobuf_data(field: u32, data: Option<&RawData<'_>>, fields: &mut Fields<'_>) {

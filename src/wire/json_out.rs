@@ -87,12 +87,12 @@ fn put_push(push: &Push<'_>, members: &mut Members<'_>) {
             members.text_if_any("reason", reason);
         }),
         Push::Subscribe(result) => members.object("subscribe", |members| {
-            members.flag("recoverable", result.recoverable);
+            members.flags([("recoverable", result.recoverable)]);
             if let Some(position) = result.position {
                 members.ascii("epoch", &told_epoch(position.epoch, result.seal));
                 members.number_if_any("offset", position.offset);
             }
-            members.flag("positioned", result.positioned);
+            members.flags([("positioned", result.positioned)]);
         }),
         Push::Message { data } => members.object("message", |members| members.data("data", data)),
     }
@@ -102,7 +102,7 @@ fn put_error(parts: (u32, &str, bool), members: &mut Members<'_>) {
     let (number, text, is_temporary) = parts;
     members.number("code", u64::from(number));
     members.text_if_any("message", text);
-    members.flag("temporary", is_temporary);
+    members.flags([("temporary", is_temporary)]);
 }
 
 fn put_connect(result: &ConnectResult<'_>, members: &mut Members<'_>) {
@@ -117,31 +117,30 @@ fn put_connect(result: &ConnectResult<'_>, members: &mut Members<'_>) {
         });
     }
     members.number_if_any("ping", u64::from(result.ping_s));
-    members.flag("pong", result.pong);
+    members.flags([("pong", result.pong)]);
     members.text_if_any("node", result.node);
     members.number_if_any("time", result.time_unix_ms);
 }
 
 fn put_subscribe(result: &SubscribeResult<'_>, members: &mut Members<'_>) {
     put_expiry(result.expires_in_s, members);
-    members.flag("recoverable", result.recoverable);
+    members.flags([("recoverable", result.recoverable)]);
     if let Some(position) = result.position {
         members.ascii("epoch", &told_epoch(position.epoch, result.seal));
     }
     members.list_if_any("publications", result.publications, |publication, members| {
         put_publication(publication, members);
     });
-    members.flag("recovered", result.recovered);
+    members.flags([("recovered", result.recovered)]);
     if let Some(position) = result.position {
         members.number_if_any("offset", position.offset);
     }
-    members.flag("positioned", result.positioned);
-    members.flag("was_recovering", result.was_recovering);
+    members.flags([("positioned", result.positioned), ("was_recovering", result.was_recovering)]);
 }
 
 fn put_expiry(expires_in_s: Option<u32>, members: &mut Members<'_>) {
     if let Some(ttl_s) = expires_in_s {
-        members.flag("expires", true);
+        members.flags([("expires", true)]);
         members.number_if_any("ttl", u64::from(ttl_s));
     }
 }
@@ -278,10 +277,12 @@ impl Members<'_> {
 
     /// Only what is set is written.
     #[inline]
-    pub(super) fn flag(&mut self, name: &'static str, is_set: bool) {
-        if is_set {
-            self.key(name);
-            self.out.extend_from_slice(b"true");
+    pub(super) fn flags<const N: usize>(&mut self, flags: [(&'static str, bool); N]) {
+        for (name, is_set) in flags {
+            if is_set {
+                self.key(name);
+                self.out.extend_from_slice(b"true");
+            }
         }
     }
 
@@ -309,21 +310,27 @@ impl Members<'_> {
 
     #[inline]
     fn data(&mut self, name: &'static str, data: &Payload) {
-        self.raw(name, &data.bytes, data.is_json);
+        match data.is_json {
+            true => self.json(name, &data.bytes),
+            false => self.base64(name, &data.bytes),
+        }
     }
 
-    /// JSON in place, anything else as base64 text.
+    /// JSON in place.
     #[inline]
-    pub(super) fn raw(&mut self, name: &'static str, bytes: &[u8], is_json: bool) {
+    pub(super) fn json(&mut self, name: &'static str, json: &[u8]) {
         self.key(name);
-        if is_json {
-            debug_assert!(!bytes.contains(&b'\n'), "a line feed would cut the frame");
-            self.out.extend_from_slice(bytes);
-        } else {
-            self.out.put_u8(b'"');
-            put_base64(self.out, bytes);
-            self.out.put_u8(b'"');
-        }
+        debug_assert!(!json.contains(&b'\n'), "a line feed would cut the frame");
+        self.out.extend_from_slice(json);
+    }
+
+    /// Anything else, as base64 text.
+    #[inline]
+    pub(super) fn base64(&mut self, name: &'static str, bytes: &[u8]) {
+        self.key(name);
+        self.out.put_u8(b'"');
+        put_base64(self.out, bytes);
+        self.out.put_u8(b'"');
     }
 }
 

@@ -25,10 +25,8 @@ impl Epoch {
             return Epoch::FOREIGN;
         }
         let epoch = u128::from_str_radix(text, 16).map_or(Epoch::FOREIGN, Epoch);
-        match (text.len(), epoch.is_stream()) {
-            (STREAM_LETTERS, true) | (SILENT_LETTERS, false) => epoch,
-            (_, _) => Epoch::FOREIGN,
-        }
+        let letters = if epoch.is_stream() { STREAM_LETTERS } else { SILENT_LETTERS };
+        if text.len() == letters { epoch } else { Epoch::FOREIGN }
     }
 
     /// Lower-case hexadecimal, without allocation.
@@ -59,14 +57,13 @@ impl WrittenEpoch {
             (seal.to_string() == format!(".{from}.{tag}")).then_some(seal)
         };
         let mut parts = text.rsplitn(3, '.');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(tag), Some(from), Some(epoch)) => {
-                let seal = seal_of(from, tag);
-                let epoch = seal.map_or(Epoch::FOREIGN, |_| Epoch::parse(epoch));
-                WrittenEpoch { epoch, seal }
-            }
-            (_, _, _) => WrittenEpoch { epoch: Epoch::parse(text), seal: None },
-        }
+        let (tag, from, epoch) = (parts.next(), parts.next(), parts.next());
+        let (Some(tag), Some(from), Some(epoch)) = (tag, from, epoch) else {
+            return WrittenEpoch { epoch: Epoch::parse(text), seal: None };
+        };
+        let seal = seal_of(from, tag);
+        let epoch = seal.map_or(Epoch::FOREIGN, |_| Epoch::parse(epoch));
+        WrittenEpoch { epoch, seal }
     }
 }
 

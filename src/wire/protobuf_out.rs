@@ -86,9 +86,9 @@ fn put_push(push: &Push<'_>, fields: &mut Fields<'_>) {
         }),
         Push::Message { data } => fields.message(8, |fields| fields.bytes(1, &data.bytes)),
         Push::Subscribe(result) => fields.message(9, |fields| {
-            fields.flag(1, result.recoverable);
+            fields.flags([(1, result.recoverable)]);
             put_position(result, (4, 5), fields);
-            fields.flag(6, result.positioned);
+            fields.flags([(6, result.positioned)]);
         }),
     }
 }
@@ -97,7 +97,7 @@ fn put_error(parts: (u32, &str, bool), error: &mut Fields<'_>) {
     let (number, text, is_temporary) = parts;
     error.number(1, u64::from(number));
     error.text(2, text);
-    error.flag(3, is_temporary);
+    error.flags([(3, is_temporary)]);
 }
 
 fn put_connect(result: &ConnectResult<'_>, fields: &mut Fields<'_>) {
@@ -111,21 +111,19 @@ fn put_connect(result: &ConnectResult<'_>, fields: &mut Fields<'_>) {
         });
     }
     fields.number(7, u64::from(result.ping_s));
-    fields.flag(8, result.pong);
+    fields.flags([(8, result.pong)]);
     fields.text(10, result.node);
     fields.number(11, result.time_unix_ms);
 }
 
 fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut Fields<'_>) {
     put_expiry(result.expires_in_s, 1, fields);
-    fields.flag(3, result.recoverable);
+    fields.flags([(3, result.recoverable)]);
     put_position(result, (6, 9), fields);
     for publication in result.publications {
         fields.message(7, |fields| put_publication(publication, fields));
     }
-    fields.flag(8, result.recovered);
-    fields.flag(10, result.positioned);
-    fields.flag(12, result.was_recovering);
+    fields.flags([(8, result.recovered), (10, result.positioned), (12, result.was_recovering)]);
 }
 
 /// `numbers` are the fields of epoch and offset.
@@ -139,7 +137,7 @@ fn put_position(result: &SubscribeResult<'_>, numbers: (u32, u32), fields: &mut 
 /// `first` is the field that says whether there is an end; its time follows.
 fn put_expiry(expires_in_s: Option<u32>, first: u32, fields: &mut Fields<'_>) {
     if let Some(ttl_s) = expires_in_s {
-        fields.flag(first, true);
+        fields.flags([(first, true)]);
         fields.number(first + 1, u64::from(ttl_s));
     }
 }
@@ -212,8 +210,10 @@ impl Fields<'_> {
     }
 
     #[inline]
-    pub(super) fn flag(&mut self, field: u32, is_set: bool) {
-        self.number(field, u64::from(is_set));
+    pub(super) fn flags<const N: usize>(&mut self, flags: [(u32, bool); N]) {
+        for (field, is_set) in flags {
+            self.number(field, u64::from(is_set));
+        }
     }
 
     #[inline]

@@ -164,6 +164,45 @@ impl FigureName {
     /// What it is.
     pub fn definition(self) -> Definition {
         match self {
+            FigureName::LiveConnections
+            | FigureName::ResidentBytes
+            | FigureName::ChargedBytes
+            | FigureName::ConnectTime
+            | FigureName::JoinTime => self.connection_definition(),
+            FigureName::PacedCpu
+            | FigureName::SaturatedRate
+            | FigureName::SaturatedCpu
+            | FigureName::EchoCpu => self.delivery_definition(),
+            FigureName::LatencyAmongIdle
+            | FigureName::IdleCpu
+            | FigureName::IdleBusy
+            | FigureName::BusyLive
+            | FigureName::ScrapeCpu
+            | FigureName::ScrapeLatency => self.idle_definition(),
+            FigureName::PressureClosed
+            | FigureName::PressureConnects
+            | FigureName::PressureRecovery => self.pressure_definition(),
+            FigureName::Bystander(attack) => Definition {
+                name: bystander_name(attack),
+                unit: "ms",
+                goal: Goal::ratio_at_most(2.0),
+                text: bystander_text(attack),
+            },
+            FigureName::DurableRate
+            | FigureName::DurableStream
+            | FigureName::DurableLatency
+            | FigureName::RetentionLatency
+            | FigureName::DurableCpu
+            | FigureName::StormRecovered
+            | FigureName::StormLatency
+            | FigureName::StartTime
+            | FigureName::StartMemory
+            | FigureName::DiskBytes => self.durable_definition(),
+        }
+    }
+
+    fn connection_definition(self) -> Definition {
+        match self {
             FigureName::LiveConnections => Definition {
                 name: "live_connections",
                 unit: "connections",
@@ -194,6 +233,12 @@ impl FigureName {
                 goal: Goal::ratio_at_most(1.5),
                 text: "the same beside a floor that also takes two round trips",
             },
+            _ => unreachable!("`definition` asks for figures of connections only"),
+        }
+    }
+
+    fn delivery_definition(self) -> Definition {
+        match self {
             FigureName::PacedCpu => Definition {
                 name: "fanout_paced_cpu",
                 unit: "us",
@@ -218,6 +263,12 @@ impl FigureName {
                 goal: Goal::ratio_at_most(1.25),
                 text: "server CPU an echo",
             },
+            _ => unreachable!("`definition` asks for figures of deliveries only"),
+        }
+    }
+
+    fn idle_definition(self) -> Definition {
+        match self {
             FigureName::LatencyAmongIdle => Definition {
                 name: "latency_among_idle_p99",
                 unit: "ms",
@@ -255,25 +306,7 @@ impl FigureName {
                 goal: Goal::ratio_at_most(1.25),
                 text: "p99 of a message among idle connections with a scrape a second, beside none",
             },
-            FigureName::PressureClosed
-            | FigureName::PressureConnects
-            | FigureName::PressureRecovery => self.pressure_definition(),
-            FigureName::Bystander(attack) => Definition {
-                name: bystander_name(attack),
-                unit: "ms",
-                goal: Goal::ratio_at_most(2.0),
-                text: bystander_text(attack),
-            },
-            FigureName::DurableRate
-            | FigureName::DurableStream
-            | FigureName::DurableLatency
-            | FigureName::RetentionLatency
-            | FigureName::DurableCpu
-            | FigureName::StormRecovered
-            | FigureName::StormLatency
-            | FigureName::StartTime
-            | FigureName::StartMemory
-            | FigureName::DiskBytes => self.durable_definition(),
+            _ => unreachable!("`definition` asks for figures of idle connections only"),
         }
     }
 

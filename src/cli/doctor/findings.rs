@@ -76,11 +76,12 @@ pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(cpu_quota(shards, facts));
     let ring = plan.as_ref().map_or_else(|_| config.ring.clone(), |plan| plan.ring(&config.ring));
     let table = plan.map(|plan| plan.table).ok();
-    let shared = table == Some(Table::Shared);
+    // Where each shard has a table of its own, none needs as much as the process.
+    let table_files = if table == Some(Table::Shared) { with_reserve(wanted) } else { 0 };
     findings.extend(features(table, facts));
     findings.push(locked_memory(shards, &ring, facts));
     findings.push(memory(config, wanted, shards, facts));
-    findings.extend(ceilings(config, wanted, shared, facts));
+    findings.extend(ceilings(config, wanted, table_files, facts));
     findings.extend(established(wanted, facts));
     findings.extend(tcp_buffers(wanted, facts));
     findings.extend(ports(config, facts));
@@ -238,7 +239,7 @@ fn memory(config: &Config, wanted: u64, shards: u64, facts: &Facts) -> Finding {
 }
 
 /// Sysctls that must be at least so much.
-fn ceilings(config: &Config, wanted: u64, shared: bool, facts: &Facts) -> Vec<Finding> {
+fn ceilings(config: &Config, wanted: u64, table_files: u64, facts: &Facts) -> Vec<Finding> {
     let at_least = |name, value: Option<u64>, least: u64, blocks_below: u64, script: &str| {
         let value = value?;
         let grade = match value {
@@ -255,14 +256,13 @@ fn ceilings(config: &Config, wanted: u64, shared: bool, facts: &Facts) -> Vec<Fi
         })
     };
     let files = with_reserve(wanted);
-    let nr_open = if shared { files } else { 0 };
     let backlog = u64::from(config.server.backlog);
     // A quarter of all may be knocking at a time, after a restart.
     let knocking = (wanted / 4).clamp(1_024, 262_144);
     let backlog_script = "backlog-and-syn-queue.sh";
     [
         at_least("fs.file-max", facts.file_max, files, wanted, "descriptors.sh"),
-        at_least("fs.nr_open", facts.nr_open, nr_open, 0, "descriptors.sh"),
+        at_least("fs.nr_open", facts.nr_open, table_files, 0, "descriptors.sh"),
         at_least("net.core.somaxconn", facts.somaxconn, backlog, 0, backlog_script),
         at_least("net.ipv4.tcp_max_syn_backlog", facts.syn_backlog, knocking, 0, backlog_script),
     ]
