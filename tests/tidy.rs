@@ -6,6 +6,8 @@
 
 #[path = "tidy/arrows.rs"]
 mod arrows;
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/fields.rs"]
 mod fields;
 #[path = "tidy/links.rs"]
@@ -27,6 +29,7 @@ fn the_tree_is_tidy_but_for_the_exceptions() {
     let files = source::all();
     let mut found: BTreeSet<Finding> = BTreeSet::new();
     found.extend(arrows::findings(&files));
+    found.extend(circles::findings(&files));
     found.extend(shape::findings(&files));
     found.extend(fields::findings(&files));
     found.extend(names::findings(&files));
@@ -116,6 +119,12 @@ fn each_rule_sees_what_it_forbids() {
                 struct Part { count: u32 }\nimpl Part { fn more(&mut self) { self.count += 1 } }";
     let found = fields::findings(&[source::File::parse("src/shard/open.rs", open)]);
     assert_eq!(found, [("visible-field", "src/shard/open.rs: Open".to_owned())]);
+    let round = [
+        source::File::parse("src/ws/one.rs", "//! Header.\nuse super::{two, three::Three};"),
+        source::File::parse("src/ws/two.rs", "//! Header.\nuse crate::ws::one::One;"),
+        source::File::parse("src/ws/three.rs", "//! Header."),
+    ];
+    assert_eq!(circles::findings(&round), [("circle", "src/ws: one two".to_owned())]);
     let long = format!("//! Header.\nfn long() {{\n{}}}", "    call();\n".repeat(70));
     let found = shape::findings(&[source::File::parse("src/ws/long.rs", &long)]);
     assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);

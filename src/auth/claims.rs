@@ -8,9 +8,19 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
-use super::keys::Demands;
 use super::{Allow, CAP_CHANNELS_MAX, CAPS_MAX, Cap, Fault, INFO_BYTES_MAX, Match};
 use crate::base::{json_depth, limits};
+
+/// What a token must say beside being signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// One of its audiences.
+    pub audience: Option<String>,
+    /// Its issuer.
+    pub issuer: Option<String>,
+    /// By how much the clocks may differ; at most `LEEWAY_S_MAX`.
+    pub leeway_s: u64,
+}
 
 /// What a connection token says. The default is what holds without one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use jsonwebtoken::{DecodingKey, crypto};
 
-use super::claims::{ChannelClaims, Claims, connection_claims, subscription_claims};
+use super::claims::{ChannelClaims, Claims, Demands, connection_claims, subscription_claims};
 use super::{Fault, KEYS_MAX, TOKEN_BYTES_MAX};
 
 /// How a token is signed. A key serves exactly one of these.
@@ -130,17 +130,6 @@ impl KeySpec {
             Material::Secret(_) | Material::Pem(_) => None,
         }
     }
-}
-
-/// What a token must say beside being signed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Demands {
-    /// One of its audiences.
-    pub audience: Option<String>,
-    /// Its issuer.
-    pub issuer: Option<String>,
-    /// By how much the clocks may differ; at most `LEEWAY_S_MAX`.
-    pub leeway_s: u64,
 }
 
 /// A key that cannot be used. Nothing of its material is in it.

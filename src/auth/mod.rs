@@ -20,9 +20,9 @@ mod sign;
 mod tests;
 
 pub use allow::{Allow, Cap, Match, allowed};
-pub use claims::{ChannelClaims, Claims};
+pub use claims::{ChannelClaims, Claims, Demands};
 pub use fault::{Fault, Remedy};
-pub use keys::{Algorithm, Demands, KeyFault, KeySpec, KeyTrouble, Keys, Material, Weakness};
+pub use keys::{Algorithm, KeyFault, KeySpec, KeyTrouble, Keys, Material, Weakness};
 pub use sign::{NewToken, SignFault, sign};
 
 use crate::base::limits;

@@ -9,10 +9,27 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::Fault;
 use super::incoming::{Kind, Signal};
-use super::reader::{Role, Rules};
 
 /// Payload of the longest control frame (5.5).
 pub(super) const CONTROL_BYTES_MAX: usize = 125;
+
+/// Which end of the connection reads: clients mask, servers do not (5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads what clients send.
+    Server,
+    /// Reads what a server sends.
+    Client,
+}
+
+/// What a reader holds its peer to. The same at each call of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Our end.
+    pub role: Role,
+    /// Bytes of one reassembled message.
+    pub message_bytes_max: u32,
+}
 
 /// A received header that keeps the rules.
 #[derive(Clone, Copy, Debug)]

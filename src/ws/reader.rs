@@ -6,27 +6,9 @@ use std::mem;
 
 use simdutf8::compat;
 
-use super::header::{self, Begun, Frame, Part, Place};
+use super::header::{self, Begun, Frame, Part, Place, Rules};
 use super::incoming::{self, Kind, Signal};
 use super::{FRAME_HEADER_BYTES_MAX, Fault, Incoming, mask};
-
-/// Which end of the connection reads: clients mask, servers do not (5.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Reads what clients send.
-    Server,
-    /// Reads what a server sends.
-    Client,
-}
-
-/// What a reader holds its peer to. The same at each call of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// Our end.
-    pub role: Role,
-    /// Bytes of one reassembled message.
-    pub message_bytes_max: u32,
-}
 
 /// Received bytes, and how far they have been read. Payloads are unmasked where
 /// they lie.

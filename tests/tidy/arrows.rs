@@ -100,8 +100,7 @@ const MAY_BE_UNSAFE: &str = "src/ring/";
 pub fn findings(files: &[File]) -> Vec<Finding> {
     let mut found = BTreeSet::new();
     for file in files {
-        let mut paths = Paths::default();
-        file.items.iter().for_each(|item| paths.visit_item(item));
+        let paths = Paths::of(file);
         if paths.has_unsafe && !file.path.starts_with(MAY_BE_UNSAFE) {
             found.insert(("unsafe", file.path.clone()));
         }
@@ -174,18 +173,16 @@ fn room_of(place: &[String]) -> Option<&'static str> {
     ROOMS.iter().map(|(room, _)| *room).find(|room| *room == name)
 }
 
-/// The modules that a file is in, and is, from the top of the library.
+/// The modules that a file is in, and is, from the top of its crate.
 fn place(file: &File) -> Vec<String> {
-    let Some(path) = file.path.strip_prefix("src/").and_then(|path| path.strip_suffix(".rs"))
-    else {
-        return Vec::new();
-    };
+    let below = file.path.split_once("src/").and_then(|(_, path)| path.strip_suffix(".rs"));
+    let Some(path) = below else { return Vec::new() };
     // `mod.rs` is its folder; another file is a module in it.
     path.split('/').filter(|part| *part != "mod").map(str::to_owned).collect()
 }
 
-/// What a path leads to, from the top of the library; nothing for another crate.
-fn place_of(file: &File, path: &[String]) -> Vec<String> {
+/// What a path leads to, from the top of its crate; nothing for another one.
+pub fn place_of(file: &File, path: &[String]) -> Vec<String> {
     let Some((first, rest)) = path.split_first() else { return Vec::new() };
     if first == "crate" {
         return rest.to_vec();
@@ -207,6 +204,11 @@ fn act_of(path: &[String]) -> Option<String> {
         .find(|act| whole == **act || whole.starts_with(&format!("{act}::")))?;
     let last = path.last()?;
     (act != "std::net" || !has(VALUES, last)).then(|| act.to_owned())
+}
+
+/// All paths of a file, as they are written.
+pub fn paths_of(file: &File) -> Vec<Vec<String>> {
+    Paths::of(file).paths
 }
 
 /// All paths of a file.
@@ -243,6 +245,12 @@ impl<'ast> Visit<'ast> for Paths {
 }
 
 impl Paths {
+    fn of(file: &File) -> Paths {
+        let mut paths = Paths::default();
+        file.items.iter().for_each(|item| paths.visit_item(item));
+        paths
+    }
+
     fn tree(&mut self, before: &mut Vec<String>, tree: &UseTree) {
         match tree {
             UseTree::Path(path) => {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ws::Role;
 
 const MESSAGE_BYTES_MAX: u32 = 1_000;
 const SERVER: Rules = Rules { role: Role::Server, message_bytes_max: MESSAGE_BYTES_MAX };
