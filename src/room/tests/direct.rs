@@ -1,0 +1,152 @@
+//! Messages of two: they reach their readers at least once, and receipts come back.
+
+use super::*;
+
+#[test]
+fn a_direct_message_waits_until_it_is_acknowledged() {
+    let mut world = World::new();
+    assert_eq!(posted(&world.ask(0, TALK, send("1", "a"))), 1);
+    let mut world = world.restart(Crash::PowerCut);
+    come(&mut world, BOBS, "bob", 5);
+    assert_eq!(world.said(BOBS), [(0, "1".to_owned())], "at the next connect");
+    world.pass(9_000);
+    assert_eq!(world.said(BOBS), []);
+    world.pass(2_000);
+    assert_eq!(world.said(BOBS), [(0, "1".to_owned())], "and again");
+    world.ask(5, TALK, progress("bob", BOBS, ANNS, Reached::Delivered(1)));
+    for _ in 0..10 {
+        world.pass(11_000);
+        assert_eq!(world.said(BOBS), []);
+    }
+}
+
+/// Its author may not have been answered; when it asks again, it is.
+#[test]
+fn a_direct_message_that_survived_a_failed_sync_reaches_who_is_there() {
+    let mut survivors_count = 0;
+    for seed in 0..20 {
+        let mut world = World::new();
+        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        come(&mut world, BOBS, "bob", 5);
+        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        world.store.disk_mut().set_weather(fails);
+        check_refused(&world.ask(4, TALK, send("1", "a")), ErrorCode::Internal);
+        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        world.pass(3_000);
+        let mut said = world.said(BOBS);
+        survivors_count += said.len();
+        assert_eq!(posted(&world.ask(4, TALK, send("1", "a"))), 1);
+        said.extend(world.said(BOBS));
+        assert_eq!(said, [(0, "1".to_owned())], "seed {seed}");
+    }
+    assert!((1..20).contains(&survivors_count));
+}
+
+/// Also those of which the conversation keeps only what waits.
+#[test]
+fn many_direct_messages_that_survived_a_failed_sync_reach_who_is_there() {
+    let mut survivors_count = 0;
+    for seed in 0..20 {
+        let mut world = World::new();
+        let mut options = Options::clone(&world.options);
+        options.namespaces[1].history_count_max = 2;
+        world.options = Arc::new(options);
+        let ids = Csprng::from_key([1; 16]);
+        world.rooms = Rooms::new(world.now, Arc::clone(&world.options), ids, silent_key());
+        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        come(&mut world, BOBS, "bob", 5);
+        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        world.store.disk_mut().set_weather(fails);
+        for n in 0..9 {
+            world.begin(HOME, 4, TALK, send(&n.to_string(), &format!("id{n}")));
+        }
+        world.settle();
+        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        let mut said: BTreeSet<String> = BTreeSet::new();
+        for _ in 0..15 {
+            world.pass(1_000);
+            said.extend(world.said(BOBS).into_iter().map(|(_, text)| text));
+        }
+        let again = posted(&world.ask(4, TALK, send("again", "again")));
+        let stored: BTreeSet<String> = (0..again - 1).map(|n| n.to_string()).collect();
+        survivors_count += stored.len();
+        assert_eq!(said, stored, "seed {seed}");
+    }
+    assert!(4 < survivors_count);
+}
+
+#[test]
+fn a_message_that_the_store_brought_first_can_be_acknowledged() {
+    let mut world = World::new();
+    assert_eq!(posted(&world.ask(0, TALK, send("1", "a"))), 1);
+    world.asleep = true;
+    let sent = world.begin(HOME, 4, TALK, send("2", "b"));
+    let reached = Reached::Delivered(2);
+    let acknowledged = world.begin(HOME, 5, TALK, progress("bob", BOBS, ANNS, reached));
+    world.asleep = false;
+    world.settle();
+    assert_eq!(posted(&world.answer(sent).expect("it is kept")), 2);
+    assert!(matches!(world.answer(acknowledged), Some(Answer::Noted)));
+    let beyond = world.ask(5, TALK, progress("bob", BOBS, ANNS, Reached::Delivered(3)));
+    assert!(matches!(beyond, Answer::Wrong(Field::Offset)), "{beyond:?}");
+}
+
+#[test]
+fn a_direct_message_reaches_both_and_receipts_come_back() {
+    let mut world = World::new();
+    come(&mut world, ANNS, "ann", 4);
+    come(&mut world, BOBS, "bob", 5);
+    world.out.told.clear();
+    world.begin(HOME, 4, TALK, send("1", "a"));
+    world.settle();
+    let told = world.out.told.clone();
+    assert_eq!(world.said(BOBS), [(0, "1".to_owned())]);
+    world.out.told = told;
+    assert_eq!(world.said(ANNS), [(0, "1".to_owned())], "for the other devices");
+    world.begin(HOME, 5, TALK, progress("bob", BOBS, ANNS, Reached::Read(1)));
+    world.settle();
+    let receipt = r#"{"receipt":{"channel":"dm#ann,bob","user":"bob","delivered":1,"read":1}}"#;
+    assert_eq!(world.notices(ANNS), [receipt]);
+    for (reached, wrong) in [
+        (Reached::Delivered(2), true),
+        (Reached::Delivered(0), false),
+        (Reached::Read(1), false),
+        (Reached::Read(0), true),
+    ] {
+        let answer = world.ask(5, TALK, progress("bob", BOBS, ANNS, reached));
+        let is_wrong = matches!(answer, Answer::Wrong(Field::Offset));
+        assert_eq!(is_wrong, wrong, "{reached:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn what_one_says_oneself_is_not_unread() {
+    let mut world = World::new();
+    world.ask(0, TALK, send("1", "a"));
+    world.ask(0, TALK, send("2", "b"));
+    for (inbox, user, read) in [(ANNS, "ann", 2), (BOBS, "bob", 0)] {
+        let title = title(&format!("@{user}"), 2);
+        let page = ConversationsPage { title, user: user.into(), after: "".into(), count_max: 9 };
+        match world.ask(0, inbox, What::Conversations(Box::new(page))) {
+            Answer::Conversations(all, None) => {
+                let [talk] = &all[..] else { panic!("{all:?}") };
+                assert_eq!((&*talk.channel, talk.head), ("dm#ann,bob", 2));
+                assert_eq!(talk.marks.read, read, "{user}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn who_never_acknowledges_gets_it_so_often_and_no_more() {
+    let mut world = World::new();
+    come(&mut world, BOBS, "bob", 5);
+    world.ask(0, TALK, send("1", "a"));
+    let mut times = world.said(BOBS).len();
+    for _ in 0..20 {
+        world.pass(11_000);
+        times += world.said(BOBS).len();
+    }
+    assert_eq!(times, 4, "once and three times again");
+}
