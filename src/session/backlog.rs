@@ -37,6 +37,28 @@ pub struct HeldCommands {
     behind: Behind,
 }
 
+/// What came of a command that was held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldServed {
+    /// It was served; the next one follows.
+    Next,
+    /// It was served, and ended the session.
+    Ends,
+    /// It waits for its room once more, and all behind it.
+    WaitsAgain,
+}
+
+/// What is left of commands that were held.
+#[derive(Debug)]
+pub enum Rest {
+    /// Nothing.
+    None,
+    /// These are served another time.
+    Later(HeldCommands),
+    /// These wait for this room once more.
+    Again(RoomId, Backlog),
+}
+
 /// A subscription that was refused, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behind {
@@ -59,18 +81,8 @@ impl Backlog {
         self.commands
     }
 
-    /// The commands, as one message of the client.
-    pub fn message(&self) -> &[u8] {
-        &self.commands
-    }
-
-    /// How many commands wait.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
     /// Without the first commands, which take so many bytes.
-    pub fn without_first(mut self, read_bytes: usize, count: usize) -> Backlog {
+    fn without_first(mut self, read_bytes: usize, count: usize) -> Backlog {
         Backlog { commands: self.commands.split_off(read_bytes), count: self.count - count }
     }
 
@@ -118,14 +130,40 @@ impl HeldCommands {
         HeldCommands { backlog, room: Some(room), behind }
     }
 
-    /// What waited, the room that all of it is about, and what it waited for.
-    pub fn split(self) -> (Backlog, Option<RoomId>, Behind) {
-        (self.backlog, self.room, self.behind)
-    }
-
-    /// The same without what has been served.
-    pub fn of_rest(backlog: Backlog, room: Option<RoomId>, behind: Behind) -> HeldCommands {
-        HeldCommands { backlog, room, behind }
+    /// Lets the commands be served one by one, at most so many of them. How many it were, and
+    /// what is left.
+    pub fn serve(
+        self,
+        encoding: Encoding,
+        count_max: usize,
+        mut serve: impl FnMut(Command<'_>, Option<RoomId>, Behind) -> HeldServed,
+    ) -> (usize, Rest) {
+        let HeldCommands { backlog, room, behind } = self;
+        let mut commands = wire::commands(encoding, &backlog.commands);
+        let mut served_count = 0;
+        loop {
+            let read_bytes = commands.read_bytes();
+            if served_count == backlog.count {
+                return (served_count, Rest::None);
+            }
+            if served_count == count_max {
+                let backlog = backlog.without_first(read_bytes, served_count);
+                return (served_count, Rest::Later(HeldCommands { backlog, room, behind }));
+            }
+            let Some(Ok(command)) = commands.next() else {
+                debug_assert!(false, "what was a command is one");
+                return (served_count, Rest::None);
+            };
+            match (serve(command, room, behind), room) {
+                (HeldServed::Next, _) => served_count += 1,
+                (HeldServed::Ends, _) => return (served_count + 1, Rest::None),
+                (HeldServed::WaitsAgain, Some(room)) => {
+                    let backlog = backlog.without_first(read_bytes, served_count);
+                    return (served_count, Rest::Again(room, backlog));
+                }
+                (HeldServed::WaitsAgain, None) => unreachable!("it waits for a room"),
+            }
+        }
     }
 
     /// The commands, as one message of the client.

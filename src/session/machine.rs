@@ -12,12 +12,12 @@ use std::mem;
 use std::sync::Arc;
 
 use super::access::{Access, Done};
-use super::backlog::Behind;
+use super::backlog::{Behind, HeldServed, Rest};
 use super::command_order::{may_stand_behind_connect, note_put_off, waits_for, weigh};
 use super::command_out::CommandOut;
 use super::commands::CommandLoad;
 use super::connect::{self, Connecting};
-use super::context::{ends_now, is_long_over, is_over};
+use super::context::ends_now;
 use super::heartbeat::Heartbeat;
 use super::identity::Birth;
 #[cfg(test)]
@@ -36,7 +36,7 @@ use super::{
 use crate::base::{PeerSigns, RoomId, Tick, UserHash};
 use crate::metrics::{Agent, Tenant};
 use crate::room::{Answer as Told, Departure, Welcome, What};
-use crate::wire::{self, Command, ConnectRequest, ErrorCode, Request};
+use crate::wire::{Command, ConnectRequest, ErrorCode, Request};
 
 /// One peer after its upgrade.
 #[derive(Debug)]
@@ -72,35 +72,17 @@ impl Session {
     /// among them are refused, and who does not stop is closed.
     pub fn on_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
         self.heartbeat.on_bytes();
-        let admission = self.quota.on_bytes(cx.now.tick, cx.options, count);
-        if admission == Admission::Throttled
-            && let Some(fault) = self.quota.on_throttled(cx.now.tick, cx.options)
-        {
-            self.close(fault, out);
-        }
-        admission
+        self.quota.take_bytes(cx, count, out)
     }
 
     /// Frames came in that hold no command. Over the quota they do nothing, and who does
     /// not stop is closed.
     pub fn on_frames(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
-        let (tick, options) = (cx.now.tick, cx.options);
-        let (admission, patience) = match &self.state {
-            State::Greeting { .. } => (self.quota.on_strangers_frames(tick, count), None),
-            State::Connecting(_) | State::Ready(_) => {
-                (self.quota.on_frames(tick, options, count), Some(()))
-            }
-            State::Closed => return Admission::Throttled,
-        };
-        if admission == Admission::Throttled {
-            // A stranger is not told to slow down first.
-            let fault = match patience {
-                Some(()) => self.quota.on_throttled(tick, options),
-                None => Some(Fault::TooManyRequests),
-            };
-            fault.into_iter().for_each(|fault| self.close(fault, out));
+        match &self.state {
+            State::Greeting { .. } => self.quota.take_strangers_frames(cx, count, out),
+            State::Connecting(_) | State::Ready(_) => self.quota.take_frames(cx, count, out),
+            State::Closed => Admission::Throttled,
         }
-        admission
     }
 
     /// One command. Total: every request has its answer in every state.
@@ -123,7 +105,7 @@ impl Session {
             (State::Ready(_) | State::Connecting(_), request)
                 if id == 0 && !matches!(request, Request::Send { .. }) =>
             {
-                self.close(Fault::BadRequest, out);
+                out.close(Fault::BadRequest);
             }
             (State::Greeting { .. }, Request::Connect(request)) if id != 0 => {
                 self.on_connect(cx, id, &request, out);
@@ -135,7 +117,7 @@ impl Session {
                 self.quota.refuse_behind(cx, id, code, admission, out);
             }
             (State::Greeting { .. }, _) | (_, Request::Connect(_)) => {
-                self.close(Fault::BadRequest, out);
+                out.close(Fault::BadRequest);
             }
             (State::Connecting(_) | State::Ready(_), request) => {
                 let within = self.quota.on_command(cx.now.tick, cx.options);
@@ -169,7 +151,7 @@ impl Session {
             }
         };
         if let Err(refusal) = done {
-            self.refuse(cx, id, refusal, out);
+            self.quota.refuse(cx, id, refusal, out);
         }
     }
 
@@ -213,8 +195,8 @@ impl Session {
                 self.on_welcome(cx, room, *welcome, out);
             }
             (State::Ready(_), Told::Unwelcome(code)) => self.on_unwelcome(cx, room, id, code, out),
-            (State::Ready(_), Told::Refused(code)) => self.refuse(cx, id, code, out),
-            (State::Ready(_), Told::Wrong(field)) => self.refuse(cx, id, field, out),
+            (State::Ready(_), Told::Refused(code)) => self.quota.refuse(cx, id, code, out),
+            (State::Ready(_), Told::Wrong(field)) => self.quota.refuse(cx, id, field, out),
             (State::Ready(_), answer) => answers::tell(id, &answer, out),
         }
     }
@@ -239,9 +221,9 @@ impl Session {
         let Some((mut membership, _)) = self.ready(cx, 0, out) else { return };
         if membership.on_unwelcome(room, code) == Some(Maker::Server) {
             // As at connect.
-            return self.close(Fault::Refused(code), out);
+            return out.close(Fault::Refused(code));
         }
-        self.refuse(cx, id, code, out);
+        self.quota.refuse(cx, id, code, out);
         let behind = if code.parts().2 { Behind::Passing(code) } else { Behind::Settled };
         self.settle(room, behind, out);
     }
@@ -331,43 +313,29 @@ impl Session {
         count_max: usize,
         out: &mut Outcome,
     ) -> (usize, Option<HeldCommands>) {
-        let (mut backlog, room, behind) = held.split();
-        let mut commands = wire::commands(out.encoding, backlog.message());
-        let mut served_count = 0;
-        loop {
-            let read_bytes = commands.read_bytes();
-            if served_count == backlog.count() {
-                return (served_count, None);
-            }
-            if served_count == count_max {
-                let rest = backlog.without_first(read_bytes, served_count);
-                return (served_count, Some(HeldCommands::of_rest(rest, room, behind)));
-            }
-            let Some(Ok(command)) = commands.next() else {
-                debug_assert!(false, "what was a command is one");
-                return (served_count, None);
-            };
+        let (served_count, rest) = held.serve(out.encoding, count_max, |command, room, behind| {
             if room.is_some() && self.waits_for(cx, &command.request) == room {
-                backlog = backlog.without_first(read_bytes, served_count);
-                break;
+                return HeldServed::WaitsAgain;
             }
             let id = command.id;
             match (self.take_up(cx, command, out), behind) {
                 (Ok(()), _) => (),
                 (Err(Refusal::Code(ErrorCode::PermissionDenied)), Behind::Passing(code)) => {
-                    self.refuse(cx, id, code, out);
+                    self.quota.refuse(cx, id, code, out);
                 }
-                (Err(refusal), _) => self.refuse(cx, id, refusal, out),
+                (Err(refusal), _) => self.quota.refuse(cx, id, refusal, out),
             }
-            served_count += 1;
-            if out.is_closing() {
-                return (served_count, None);
+            if out.is_closing() { HeldServed::Ends } else { HeldServed::Next }
+        });
+        let later = match (rest, &mut self.state) {
+            (Rest::Later(held), _) => Some(held),
+            (Rest::Again(room, backlog), State::Ready(peer)) => {
+                peer.backlogs_mut().put_back(room, backlog);
+                None
             }
-        }
-        if let (State::Ready(peer), Some(room)) = (&mut self.state, room) {
-            peer.backlogs_mut().put_back(room, backlog);
-        }
-        (served_count, None)
+            (Rest::None | Rest::Again(..), _) => None,
+        };
+        (served_count, later)
     }
 
     /// The room has answered: what waits for it follows, behind all that its answer
@@ -463,38 +431,34 @@ impl Session {
         self.subscriptions.move_to(room, place);
     }
 
-    /// Something of this channel was lost on its way; the client shall
-    /// subscribe again, and recover if it can. What the server made at connect
-    /// it makes again at connect only.
+    /// Something of this channel was lost on its way: the client shall subscribe again, and
+    /// recover if it can. What the server made at connect it makes again at connect only.
     pub fn on_gap(&mut self, cx: &Context<'_>, room: RoomId, channel: &str, out: &mut Outcome) {
         if self.subscriptions.maker(room) == Some(Maker::Server) {
-            return self.close(Fault::InsufficientState, out);
+            return out.close(Fault::InsufficientState);
         }
-        self.unsubscribe_by_server(cx, room, channel, Removal::InsufficientState, out);
+        if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
+            membership.end(room, channel, Removal::InsufficientState, &mut reply);
+        }
     }
 
     /// Time has passed.
     pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
-        match &self.state {
-            State::Greeting { deadline, .. } if *deadline <= cx.now.tick => {
-                out.effects.push(Effect::Suspect(Suspicion::Deadline));
+        if self.state.missed_deadline(cx).is_some() {
+            out.effects.push(Effect::Suspect(Suspicion::Deadline));
+        }
+        while let State::Ready(peer) = &self.state
+            && let Some((room, end)) = peer.first_expiry()
+            && ends_now(cx, end)
+        {
+            let channel = peer.channel(room).map_or_else(Box::default, |said| said.channel.clone());
+            if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
+                membership.end(room, &channel, Removal::Expired, &mut reply);
             }
-            // Who is not answered yet does not know of pings.
-            State::Greeting { .. } | State::Connecting(_) | State::Closed => (),
-            State::Ready(peer) => {
-                if peer.expires_unix_s().is_some_and(|end| is_over(cx, end)) {
-                    out.effects.push(Effect::Suspect(Suspicion::Deadline));
-                }
-                while let State::Ready(peer) = &self.state
-                    && let Some((room, end)) = peer.first_expiry()
-                    && ends_now(cx, end)
-                {
-                    let said = peer.channel(room);
-                    let channel = said.map(|said| said.channel.clone()).unwrap_or_default();
-                    self.unsubscribe_by_server(cx, room, &channel, Removal::Expired, out);
-                }
-                self.heartbeat.on_timer(cx, out);
-            }
+        }
+        // Who is not answered yet does not know of pings.
+        if let State::Ready(_) = &self.state {
+            self.heartbeat.on_timer(cx, out);
         }
     }
 
@@ -516,38 +480,9 @@ impl Session {
         }
     }
 
-    fn close(&mut self, fault: Fault, out: &mut Outcome) {
-        out.close(fault);
-    }
-
-    /// Refuses command `id`, and counts it against the peer if it was a mistake.
-    fn refuse(
-        &mut self,
-        cx: &Context<'_>,
-        id: u32,
-        refusal: impl Into<Refusal>,
-        out: &mut Outcome,
-    ) {
-        self.quota.refuse(cx, id, refusal.into(), out);
-    }
-
     fn remember_refusal(&mut self, code: ErrorCode) {
         if let State::Greeting { refused, .. } = &mut self.state {
             *refused = Some(code);
-        }
-    }
-
-    /// Frees the seat, asks the home to let go, and tells the client.
-    fn unsubscribe_by_server(
-        &mut self,
-        cx: &Context<'_>,
-        room: RoomId,
-        channel: &str,
-        why: Removal,
-        out: &mut Outcome,
-    ) {
-        if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
-            membership.end(room, channel, why, &mut reply);
         }
     }
 
@@ -573,9 +508,9 @@ impl Session {
                 self.remember_refusal(code);
                 self.quota.refuse_stranger(cx, id, code, out);
             }
-            Err(Denial::Close(fault)) => self.close(fault, out),
+            Err(Denial::Close(fault)) => out.close(fault),
             Ok(connecting) if connecting.is_locked_out(cx, self.agent) => {
-                self.close(Fault::Quarantined, out);
+                out.close(Fault::Quarantined);
             }
             Ok(connecting) => {
                 self.quota.on_admitted();
@@ -617,18 +552,10 @@ impl Session {
     /// Something did not come in time, and nothing of the peer is left to be read: what is
     /// to be done. Whoever is silent is closed by who asks, when it may be.
     pub fn judge(&mut self, cx: &mut Context<'_>, signs: PeerSigns, out: &mut Outcome) -> Finding {
-        match &self.state {
-            State::Greeting { deadline, .. } if *deadline <= cx.now.tick && !signs.has_unread => {
-                self.close(Fault::Stale, out);
-            }
-            State::Ready(peer)
-                if peer.expires_unix_s().is_some_and(|end| is_over(cx, end))
-                    && !signs.has_unread =>
-            {
-                self.close(Fault::Expired, out);
-            }
-            State::Ready(_) => return self.heartbeat.judge(cx, signs, out),
-            State::Greeting { .. } | State::Connecting(_) | State::Closed => (),
+        match (self.state.missed_deadline(cx).filter(|_| !signs.has_unread), &self.state) {
+            (Some(fault), _) => out.close(fault),
+            (None, State::Ready(_)) => return self.heartbeat.judge(cx, signs, out),
+            (None, State::Greeting { .. } | State::Connecting(_) | State::Closed) => (),
         }
         Finding::Alive
     }
@@ -637,16 +564,10 @@ impl Session {
     /// the same as soon as there is nothing more to be read: who has not even begun has twice
     /// the time, and no more, because places for newcomers are few.
     pub fn spare(&mut self, cx: &mut Context<'_>) -> bool {
-        match &self.state {
-            State::Greeting { deadline, .. } => {
-                deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick
-            }
-            State::Ready(peer) => {
-                self.heartbeat.spare(cx);
-                peer.expires_unix_s().is_some_and(|end| is_long_over(cx, end))
-            }
-            State::Connecting(_) | State::Closed => false,
+        if let State::Ready(_) = &self.state {
+            self.heartbeat.spare(cx);
         }
+        self.state.is_judged_late(cx)
     }
 
     /// Whether a pong of it is missing.
@@ -664,24 +585,16 @@ impl Session {
         self.heartbeat.on_sent(now, options);
     }
 
-    /// Who is connected.
+    /// Who is connected, and what it is subscribed to.
+    #[cfg(test)]
+    pub(super) fn connected(&mut self) -> (&mut Peer, &mut Subscriptions) {
+        let State::Ready(peer) = &mut self.state else { panic!("not connected") };
+        (peer, &mut self.subscriptions)
+    }
+
+    /// Who it is.
     #[cfg(test)]
     pub(super) fn peer(&self) -> &Peer {
         self.state.peer().expect("it is connected")
-    }
-
-    /// The same, to change.
-    #[cfg(test)]
-    pub(super) fn peer_mut(&mut self) -> &mut Peer {
-        match &mut self.state {
-            State::Ready(peer) => peer,
-            other => panic!("not connected: {other:?}"),
-        }
-    }
-
-    /// What the peer is subscribed to.
-    #[cfg(test)]
-    pub(super) fn subscriptions_mut(&mut self) -> &mut Subscriptions {
-        &mut self.subscriptions
     }
 }

@@ -120,8 +120,51 @@ impl Quota {
 }
 
 impl Quota {
+    /// So many bytes came in. Who does not stop is closed.
+    pub fn take_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+        let admission = self.on_bytes(cx.now.tick, cx.options, count);
+        self.close_if_throttled(cx, admission, out);
+        admission
+    }
+
+    /// Frames came in that hold no command. Who does not stop is closed.
+    pub fn take_frames(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+        let admission = self.on_frames(cx.now.tick, cx.options, count);
+        self.close_if_throttled(cx, admission, out);
+        admission
+    }
+
+    fn close_if_throttled(&mut self, cx: &Context<'_>, admission: Admission, out: &mut Outcome) {
+        if admission == Admission::Throttled
+            && let Some(fault) = self.on_throttled(cx.now.tick, cx.options)
+        {
+            out.close(fault);
+        }
+    }
+
+    /// The same of a stranger, who is not told to slow down first.
+    pub fn take_strangers_frames(
+        &mut self,
+        cx: &Context<'_>,
+        count: usize,
+        out: &mut Outcome,
+    ) -> Admission {
+        let admission = self.on_strangers_frames(cx.now.tick, count);
+        if admission == Admission::Throttled {
+            out.close(Fault::TooManyRequests);
+        }
+        admission
+    }
+
     /// Refuses command `id`, and counts it against the peer if it was a mistake.
-    pub fn refuse(&mut self, cx: &Context<'_>, id: u32, refusal: Refusal, out: &mut Outcome) {
+    pub fn refuse(
+        &mut self,
+        cx: &Context<'_>,
+        id: u32,
+        refusal: impl Into<Refusal>,
+        out: &mut Outcome,
+    ) {
+        let refusal = refusal.into();
         out.refuse(id, refusal);
         if let Some(fault) = self.on_refusal(cx.now.tick, cx.options, refusal.code()) {
             out.close(fault);

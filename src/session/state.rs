@@ -3,9 +3,10 @@
 //! Deliberately absent: what leads from one to the next (`machine`).
 
 use super::connect::Connecting;
+use super::context::{is_long_over, is_over};
 use super::heartbeat::Heartbeat;
 use super::identity::Peer;
-use super::{Context, Options};
+use super::{Context, Fault, Options};
 use crate::base::Tick;
 use crate::wire::ErrorCode;
 
@@ -34,6 +35,30 @@ impl State {
             State::Ready(peer) => Some(peer),
             State::Connecting(connecting) => Some(connecting.peer()),
             State::Greeting { .. } | State::Closed => None,
+        }
+    }
+
+    /// Why it ends if nothing of the peer is left to be read: what had to come by now has not.
+    pub fn missed_deadline(&self, cx: &Context<'_>) -> Option<Fault> {
+        match self {
+            State::Greeting { deadline, .. } => (*deadline <= cx.now.tick).then_some(Fault::Stale),
+            State::Ready(peer) => {
+                let is_over = peer.expires_unix_s().is_some_and(|end| is_over(cx, end));
+                is_over.then_some(Fault::Expired)
+            }
+            State::Connecting(_) | State::Closed => None,
+        }
+    }
+
+    /// Whether that is judged all the same as soon as there is nothing more to be read,
+    /// though nobody is judged now.
+    pub fn is_judged_late(&self, cx: &Context<'_>) -> bool {
+        match self {
+            State::Greeting { deadline, .. } => {
+                deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick
+            }
+            State::Ready(peer) => peer.expires_unix_s().is_some_and(|end| is_long_over(cx, end)),
+            State::Connecting(_) | State::Closed => false,
         }
     }
 

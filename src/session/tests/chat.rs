@@ -1,5 +1,7 @@
 //! Chat's methods, from a client's data to the rooms and back, in both encodings.
 
+mod conversations;
+
 use std::fmt::Debug;
 
 use serde_json::{Value, json};
@@ -69,7 +71,7 @@ impl Desk {
 
     /// Rights from the connection token.
     fn grant(&mut self, channel: &str, allow: Allow) {
-        let peer = self.session.peer_mut();
+        let (peer, _) = self.session.connected();
         let cap = Cap { channels: vec![channel.into()], wildcard: Match::Wildcard, allow };
         let info = (**peer.info()).clone();
         *peer = Peer::new(info, None, "".into(), None, vec![cap], peer.birth());
@@ -245,163 +247,6 @@ fn publish_needs_the_right_to_publish_and_room_for_the_data() {
 }
 
 #[test]
-fn send_goes_to_the_conversation_of_the_two() {
-    for (user, to, named) in [("ann", "bob", "dm#ann,bob"), ("bob", "ann", "dm#ann,bob")] {
-        both(|encoding| {
-            let mut desk = desk(user, encoding);
-            desk.call("chat.send", &json!({ "to": to, "data": "hi", "id": "1", "ttl_s": 60 }));
-            let said = draft(desk.asked_of(named));
-            assert_eq!(
-                (channel(said.title.as_ref()), tags(said)),
-                (Some(named), vec![("id", "1")])
-            );
-            let (from, to) = (NAMES.inbox("", user), NAMES.inbox("", to));
-            assert_eq!(said.voice, Voice::Send { from, to, ttl_ms: 60_000 });
-        });
-    }
-    let mut desk = desk("ann", Encoding::Json);
-    for (ttl_s, want_ms) in [(None, 0), (Some(1), 1_000), (Some(u64::MAX), u64::MAX)] {
-        desk.call("chat.send", &json!({ "to": "bob", "data": 1, "ttl_s": ttl_s }));
-        let voice = draft(desk.asked_of("dm#ann,bob")).voice;
-        assert!(matches!(voice, Voice::Send { ttl_ms, .. } if ttl_ms == want_ms), "{voice:?}");
-    }
-}
-
-#[test]
-fn send_needs_two_names_that_can_stand_together() {
-    both(|encoding| {
-        let send = |user: &str, to: &str| {
-            let mut desk = desk(user, encoding);
-            desk.call("chat.send", &json!({ "to": to, "data": 1 }));
-            desk
-        };
-        send("ann", "ann").check_error(107, "bad request: to");
-        send("ann", &"b".repeat(249)).check_error(107, "bad request: to");
-        assert!(matches!(send("ann", &"b".repeat(248)).asked().1, What::Publish(_)));
-        for nobody in ["", "a,b", "a#"] {
-            send(nobody, "bob").check_denied(nobody);
-        }
-        let mut desk = desk("ann", encoding);
-        desk.rooms.namespaces[2].history_count_max = 0;
-        desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
-        desk.check_error(108, "not available");
-        desk.rooms.namespaces[2].name = "other".to_owned();
-        desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
-        desk.check_error(102, "unknown channel");
-    });
-}
-
-#[test]
-fn what_is_published_in_a_conversation_waits_for_its_reader_too() {
-    both(|encoding| {
-        let mut desk = desk("bob", encoding);
-        let (from, to) = (NAMES.inbox("", "bob"), NAMES.inbox("", "ann"));
-        let voice = Voice::Send { from, to, ttl_ms: 0 };
-        desk.call("chat.publish", &json!({ "channel": "dm#ann,bob", "data": 1, "id": "1" }));
-        let said = draft(desk.asked_of("dm#ann,bob"));
-        assert_eq!((said.voice, tags(said)), (voice, vec![("id", "1")]));
-        let data = RawData { bytes: (&b"1"[..]).into(), is_json: true };
-        desk.say(Request::Publish { channel: "dm#ann,bob".into(), data });
-        let said = draft(desk.asked_of("dm#ann,bob"));
-        assert_eq!((said.voice, tags(said)), (voice, vec![]));
-        let (room, position) = (desk.asked().0, Position { offset: 4, epoch: Epoch(7) });
-        let posted = Posted { channel: "dm#ann,bob".into(), position, id: "".into(), way: None };
-        desk.answer(room, Answer::Posted(Box::new(posted)));
-        assert_eq!(desk.heard(), ClientAnswer::Publish);
-    });
-}
-
-/// All that can be asked in a channel, with an offset that exists there.
-fn everything(channel: &'static str) -> Vec<Request<'static>> {
-    let rpc = |method: &'static str, data: Value| Request::Rpc {
-        method: method.into(),
-        data: RawData { bytes: data.to_string().into_bytes().into(), is_json: true },
-    };
-    let data = || RawData { bytes: (&b"1"[..]).into(), is_json: true };
-    let name = || channel.into();
-    vec![
-        Request::Publish { channel: name(), data: data() },
-        Request::Presence { channel: name() },
-        Request::PresenceStats { channel: name() },
-        Request::History(HistoryRequest { channel: name(), limit: 1, since: None, reverse: false }),
-        rpc("chat.publish", json!({ "channel": channel, "data": 1 })),
-        rpc("chat.ack", json!({ "channel": channel, "offset": 1 })),
-        rpc("chat.read", json!({ "channel": channel, "offset": 1 })),
-        rpc("chat.receipts", json!({ "channel": channel })),
-        rpc("chat.members", json!({ "channel": channel })),
-        rpc("chat.typing", json!({ "channel": channel })),
-        rpc("chat.retract", json!({ "channel": channel, "offset": 1 })),
-        Request::Subscribe(SubscribeRequest { channel: name(), ..Default::default() }),
-    ]
-}
-
-/// Whatever the namespace, a token or the operator says.
-#[test]
-fn a_conversation_and_an_inbox_are_nobody_elses() {
-    for channel in ["dm#bob,eve", "@bob", "@"] {
-        for user in ["ann", ""] {
-            both(|encoding| {
-                let mut desk = desk(user, encoding);
-                desk.options.insecure = true;
-                desk.options.errors_per_s = 100;
-                for namespace in &mut desk.rooms.namespaces {
-                    namespace.subscribe = Who::Anyone;
-                    namespace.publish = Who::Anyone;
-                    namespace.see_presence = Who::Anyone;
-                    namespace.see_history = Who::Anyone;
-                }
-                let all = Allow::SUBSCRIBE | Allow::PUBLISH | Allow::PRESENCE | Allow::HISTORY;
-                desk.grant("*", all | Allow::MODERATE);
-                if channel == "@" && user.is_empty() {
-                    return; // Nobody's inbox: there is none.
-                }
-                for request in everything(channel) {
-                    let why = format!("{request:?}");
-                    desk.say(request);
-                    desk.check_denied((user, why));
-                }
-            });
-        }
-    }
-}
-
-#[test]
-fn a_conversation_is_wholly_its_partys() {
-    both(|encoding| {
-        for user in ["ann", "bob"] {
-            let mut desk = desk(user, encoding);
-            let rules = &mut desk.rooms.namespaces[2];
-            rules.subscribe = Who::Nobody;
-            rules.publish = Who::Nobody;
-            rules.see_presence = Who::Nobody;
-            rules.see_history = Who::Nobody;
-            for request in everything("dm#ann,bob") {
-                desk.say(request);
-                assert_eq!(desk.asked().0, NAMES.room("", "dm#ann,bob"));
-            }
-        }
-    });
-}
-
-#[test]
-fn a_token_cannot_subscribe_its_user_to_what_is_somebody_elses() {
-    for (channel, admitted) in [("dm#bob,eve", false), ("@bob", false), ("dm#ann,bob", true)] {
-        let mut desk = Desk::new();
-        desk.rooms.namespaces.push(open_namespace("dm"));
-        let channels = [channel.to_owned()];
-        if !admitted {
-            desk.rooms.namespaces.push(open_namespace("@"));
-        }
-        desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
-        if admitted {
-            assert!(matches!(desk.asked_of(channel), What::Subscribe(_)));
-        } else {
-            desk.check_refused(ErrorCode::PermissionDenied);
-        }
-    }
-}
-
-#[test]
 fn marks_say_whose_they_are_and_whom_to_tell() {
     both(|encoding| {
         let mut desk = desk("ann", encoding);
@@ -479,50 +324,6 @@ fn receipts_come_in_pages() {
         desk.check_rpc(&json!({ "receipts": [bob], "next": "bob" }));
         desk.answer(room, Answer::Receipts(vec![], None));
         desk.check_rpc(&json!({ "receipts": [] }));
-    });
-}
-
-#[test]
-fn conversations_are_asked_of_ones_own_inbox() {
-    both(|encoding| {
-        let mut desk = desk("ann", encoding);
-        desk.call("chat.rooms", &json!({ "after": "dm#a,ann", "limit": 2 }));
-        match desk.asked_of("@ann") {
-            What::Conversations(page) => {
-                assert_eq!(channel(Some(&page.title)), Some("@ann"));
-                assert_eq!((&*page.user, &*page.after, page.count_max), ("ann", "dm#a,ann", 2));
-            }
-            other => panic!("{other:?}"),
-        }
-        let room = desk.asked().0;
-        let last = Publication {
-            offset: 6,
-            data: Payload { bytes: "1".into(), is_json: true },
-            info: None,
-            chan_info: None,
-            tags: vec![("id".into(), "i".into())],
-            time_unix_ms: 9,
-            trace: None,
-        };
-        let page = vec![Conversation {
-            channel: "dm#ann,bob".into(),
-            head: 6,
-            marks: Marks { delivered: 5, read: 4 },
-            unread: 1,
-            last: Some(Arc::new(last)),
-        }];
-        desk.answer(room, Answer::Conversations(page, None));
-        let last = json!({ "data": 1, "offset": 6, "tags": { "id": "i" }, "time": 9 });
-        desk.check_rpc(&json!({ "rooms": [{
-            "channel": "dm#ann,bob", "head": 6, "delivered": 5, "read": 4, "unread": 1,
-            "last": last,
-        }]}));
-        desk.rooms.namespaces.retain(|one| one.name != "@");
-        desk.call("chat.rooms", &json!({}));
-        desk.check_error(108, "not available");
-        let mut nameless = self::desk("", encoding);
-        nameless.call("chat.rooms", &json!({}));
-        nameless.check_denied("without a name");
     });
 }
 
@@ -620,7 +421,7 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
 #[test]
 fn a_subscriptions_token_can_make_a_moderator() {
     let (mut desk, room) = Desk::seated();
-    desk.session.subscriptions_mut().set_allow(room, Allow::MODERATE);
+    desk.session.connected().1.set_allow(room, Allow::MODERATE);
     desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
     assert_eq!(retraction(desk.asked().1).power, Power::Moderator);
 }
@@ -681,18 +482,4 @@ fn mistakes_that_are_sent_count_as_well() {
     }
     desk.raw(send);
     desk.check_closed(Fault::TooManyErrors);
-}
-
-#[test]
-fn tenants_have_conversations_of_their_own() {
-    let mut desk = Desk::new();
-    desk.rooms.namespaces.push(open_namespace("dm"));
-    desk.connect(&token(&NewToken { user: "ann", tenant: "acme", ..NewToken::default() }));
-    desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
-    let (room, what) = desk.asked();
-    assert_eq!(room, NAMES.room("acme", "dm#ann,bob"));
-    let inbox = |user| NAMES.inbox("acme", user);
-    let (from, to) = (inbox("ann"), inbox("bob"));
-    assert_eq!(draft(what).voice, Voice::Send { from, to, ttl_ms: 0 });
-    assert_eq!(&*draft(what).title.as_ref().unwrap().tenant, "acme");
 }

@@ -1,0 +1,214 @@
+//! The way in: who comes in, what comes before, and what the server subscribes to.
+
+use super::*;
+
+#[test]
+fn a_token_decides_who_comes_in() {
+    let expired =
+        NewToken { user: "ann", expires_at_unix_s: Some(START_UNIX_S - 1), ..NewToken::default() };
+    let mut desk = Desk::new();
+    desk.connect(&token(&expired));
+    desk.check_refused(ErrorCode::TokenExpired);
+    desk.connect("");
+    desk.check_refused(ErrorCode::Unauthorized);
+    desk.connect(&user("ann"));
+    assert!(desk.text().contains(r#""connect":"#), "a refused client may try again");
+    let mut desk = Desk::new();
+    desk.connect("a.b.c");
+    desk.check_closed(Fault::InvalidToken);
+    let mut desk = Desk::new();
+    desk.options.anonymous = true;
+    desk.connect("");
+    assert!(desk.text().contains(r#""connect":"#));
+    assert_eq!(&*desk.info().user, "");
+}
+
+#[test]
+fn nothing_comes_before_connect_and_connect_comes_once() {
+    for request in [r#""ping":{}"#, r#""subscribe":{"channel":"room:1"}"#, r#""none":{}"#] {
+        let mut desk = Desk::new();
+        desk.command(request);
+        desk.check_closed(Fault::BadRequest);
+    }
+    let mut desk = Desk::new();
+    desk.raw("{}");
+    desk.check_closed(Fault::BadRequest);
+    let mut desk = Desk::new();
+    desk.raw(r#"{"connect":{}}"#);
+    desk.check_closed(Fault::BadRequest);
+    let mut desk = Desk::connected();
+    desk.connect(&user("ann"));
+    desk.check_closed(Fault::BadRequest);
+}
+
+/// What a connected session makes of a command without an id.
+#[track_caller]
+fn check_without_id(request: &str, fault: Option<Fault>) {
+    let mut desk = Desk::connected();
+    desk.raw(&format!("{{{request}}}"));
+    match fault {
+        Some(fault) => desk.check_closed(fault),
+        None => assert!(desk.out.effects.is_empty() && desk.text().is_empty()),
+    }
+}
+
+/// As in Centrifugo: who does not want an answer sends, and a pong has none.
+#[test]
+fn only_what_has_no_answer_comes_without_an_id() {
+    check_without_id("", None);
+    // A method that we do not know is none, and what is left is a pong.
+    check_without_id(r#""none":{}"#, None);
+    check_without_id(r#""send":{"data":1}"#, None);
+    for request in [
+        r#""subscribe":{"channel":"room:1"}"#,
+        r#""unsubscribe":{"channel":"room:1"}"#,
+        r#""publish":{"channel":"room:1","data":1}"#,
+        r#""presence":{"channel":"room:1"}"#,
+        r#""presence_stats":{"channel":"room:1"}"#,
+        r#""history":{"channel":"room:1"}"#,
+        r#""ping":{}"#,
+        r#""rpc":{"method":"m","data":1}"#,
+        r#""refresh":{"token":"t"}"#,
+        r#""sub_refresh":{"channel":"room:1","token":"t"}"#,
+    ] {
+        check_without_id(request, Some(Fault::BadRequest));
+    }
+}
+
+#[test]
+fn silence_before_connect_is_stale_at_the_deadline() {
+    let mut desk = Desk::new();
+    desk.pass(desk.options.connect_ms_max - 1);
+    assert!(desk.out.effects.is_empty());
+    desk.pass(1);
+    desk.check_closed(Fault::Stale);
+}
+
+#[test]
+fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
+    let channels = ["room:1".to_owned(), "room:1".to_owned()];
+    let mut desk = Desk::new();
+    desk.rooms.namespaces.push(open_namespace("@"));
+    desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+    assert!(desk.text().is_empty(), "the answer waits for the rooms");
+    let asked = desk.out.effects.iter().map(|effect| match effect {
+        Effect::Ask(ask) => (ask.room, ask.asker.user),
+        other => panic!("{other:?}"),
+    });
+    let (rooms, askers): (Vec<RoomId>, Vec<_>) = asked.unzip();
+    assert_eq!(rooms.len(), 2);
+    let ann = NameKey([1, 2]).user_hash("", "ann");
+    assert_eq!(askers, [ann; 2], "they take their places in its user's share");
+    desk.command(r#""ping":{}"#);
+    assert!(desk.text().is_empty(), "the command waits, too");
+    desk.answer(rooms[0], Answer::Subscribed(welcome(4)));
+    desk.session.sit(rooms[0], Place { channel: 0, index: 0 });
+    assert!(desk.session.is_connecting(), "what the first room says is held back");
+    desk.answer(rooms[1], Answer::Subscribed(welcome(5)));
+    let text = desk.text();
+    assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
+    assert!(matches!(
+        &desk.out.effects[..],
+        [Effect::Sit { .. }, Effect::Release, Effect::Resume(held)]
+            if held.message().ends_with(br#""ping":{}}"#)
+    ));
+    desk.session.sit(rooms[1], Place { channel: 1, index: 0 });
+    desk.step(|session, cx, out| session.on_gap(cx, rooms[0], "room:1", out));
+    desk.check_closed(Fault::InsufficientState);
+}
+
+#[test]
+fn an_expiry_while_the_room_is_asked_leaves_one_answer_to_the_command() {
+    let mut desk = Desk::connected();
+    let expires_at_unix_s = Some(desk.now.unix_s() + 1);
+    let (user, channel) = ("ann", Some("room:1"));
+    let token = token(&NewToken { user, channel, expires_at_unix_s, ..NewToken::default() });
+    desk.command(&format!(r#""subscribe":{{"channel":"room:1","token":"{token}"}}"#));
+    let (room, id) = (desk.asked().0, desk.next_id);
+    desk.pass(2_000 + desk.options.expiry_grace_ms);
+    assert!(desk.text().is_empty() && desk.out.effects.is_empty());
+    desk.next_id = id;
+    desk.answer(room, Answer::Subscribed(welcome(0)));
+    desk.check_refused(ErrorCode::TokenExpired);
+    assert!(matches!(desk.asked().1, What::Unsubscribe(_)));
+}
+
+#[test]
+fn a_room_that_refuses_refuses_the_connection() {
+    let channels = ["room:1".to_owned()];
+    let mut desk = Desk::new();
+    desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+    let room = desk.asked().0;
+    desk.answer(room, Answer::Unwelcome(ErrorCode::Internal));
+    desk.check_refused(ErrorCode::Internal);
+    desk.check_closed(Fault::Refused(ErrorCode::Internal));
+    assert_eq!(Fault::Refused(ErrorCode::Internal).close_code(), 3004);
+    assert_eq!(Fault::Refused(ErrorCode::LimitExceeded).close_code(), 3507);
+}
+
+/// What a named user's session asks about its place, at connect and at its end.
+#[track_caller]
+fn check_single(tenants: &[&str], user_name: &str, wanted: bool) {
+    let mut desk = Desk::new();
+    desk.options.single_session_tenants = tenants.iter().map(|&one| one.to_owned()).collect();
+    desk.options.anonymous = true;
+    let token = if user_name.is_empty() { String::new() } else { user(user_name) };
+    desk.connect(&token);
+    let asks = |desk: &Desk| {
+        let asks = desk.out.effects.iter().filter_map(|effect| match effect {
+            Effect::Ask(ask) => Some(format!("{:?}", ask.what)),
+            _ => None,
+        });
+        asks.collect::<Vec<_>>()
+    };
+    assert_eq!(asks(&desk), if wanted { vec!["Claim"] } else { vec![] });
+    desk.step(|session, cx, out| session.leave(cx, out));
+    assert_eq!(asks(&desk), if wanted { vec!["Release"] } else { vec![] });
+}
+
+#[test]
+fn one_connection_a_user_is_an_option_of_a_tenant() {
+    check_single(&[], "ann", false);
+    check_single(&["other"], "ann", false);
+    check_single(&[""], "ann", true);
+    check_single(&["*"], "ann", true);
+    check_single(&["*"], "", false);
+}
+
+#[test]
+fn who_is_locked_out_is_sent_away_and_nobody_else() {
+    let bots = Prefix::of("", "bot-1", Agent::None);
+    for (name, want) in [("bot-2", true), ("bot", true), ("bots-1", false), ("ann", false)] {
+        let mut desk = Desk::new();
+        desk.held = vec![Prefix::of("", "robot", Agent::None), bots.clone()];
+        desk.connect(&user(name));
+        if want {
+            desk.check_closed(Fault::Quarantined);
+        } else {
+            assert!(desk.text().contains(r#""connect":{"client":""#), "{name}");
+        }
+    }
+    assert_eq!(Fault::Quarantined.close_code(), 3510);
+    assert_eq!(Fault::Quarantined.label(), CloseReason::Quarantine);
+}
+
+/// What a connection with this chance shows of itself and of a message that it says.
+fn shown(seed: u64, key: [u8; 16]) -> [String; 2] {
+    let (mut desk, _) = Desk::seated();
+    desk.chance = Chance { jitter: Prng::from_seed(seed), ids: Csprng::from_key(key) };
+    let mut session = desk.step_opened();
+    std::mem::swap(&mut desk.session, &mut session);
+    desk.connect(&user("ann"));
+    let client = desk.text();
+    std::mem::swap(&mut desk.session, &mut session);
+    desk.command(r#""rpc":{"method":"chat.publish","data":{"channel":"room:1","data":1}}"#);
+    [client, format!("{:?}", desk.asked())]
+}
+
+#[test]
+fn what_others_see_follows_from_the_key_and_not_from_the_seed_of_jitter() {
+    let (one, other) = ([1; 16], [2; 16]);
+    assert_eq!(shown(1, one), shown(2, one));
+    let (by_one, by_other) = (shown(1, one), shown(1, other));
+    assert!(by_one.iter().zip(&by_other).all(|(one, other)| one != other), "{by_one:?}");
+}
