@@ -139,7 +139,7 @@ pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account),
         who = Some((Box::from(from.name()?), ClientId(u128::from_be_bytes(from.array()?))));
     }
     let mut payload = |has_bit: u8, json_bit: u8| match has(has_bit) {
-        true => from.payload(has(json_bit)).map(Some),
+        true => from.data().map(|bytes| Some(Payload { bytes, is_json: has(json_bit) })),
         false => Ok(None),
     };
     let conn_info = payload(HAS_CONN_INFO, CONN_INFO_IS_JSON)?.map(Box::new);

@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use crate::base::RoomId;
 use crate::base::limits::NAME_BYTES_MAX;
-use crate::wire::Payload;
 
 use super::Garbled;
 
@@ -90,8 +89,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Application data behind its length.
-    pub fn payload(&mut self, is_json: bool) -> Result<Payload, Garbled> {
-        Ok(Payload { bytes: Bytes::copy_from_slice(self.counted()?), is_json })
+    pub fn data(&mut self) -> Result<Bytes, Garbled> {
+        Ok(Bytes::copy_from_slice(self.counted()?))
     }
 
     /// A room's identity.
