@@ -96,3 +96,69 @@ pub struct Record {
     /// What is kept from here on.
     pub value: Option<Value>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pair::PairAnswer;
+    use super::*;
+
+    const LANE: &str = r#"{"route":"page","chat":"ops","group_key":"g"}"#;
+    const LINE: &str = r#"{"alert":{"firing":true,"labels":{"alertname":"A"},"annotations":{"summary":"s"},"starts_ms":1,"ends_ms":0,"generator_url":"http://p","fingerprint":"f"},"story":"FiredAndRecovered","action":"dump: done","held_until_ms":2}"#;
+
+    fn pending() -> String {
+        format!(
+            r#"{{"lines":{{"f":{LINE}}},"group_labels":{{"a":"b"}},"since_ms":1,"still":2,"truncated":3,"doubtful":true,"plain":true,"unknown_route":"r","external_url":"http://am","truncated_critical":true,"piece_max":4,"tries":{{"count":5,"failed_ms":6,"rests_until_ms":7,"alone_count":8}},"words":["w"],"unacknowledged_s":9}}"#
+        )
+    }
+
+    /// A queue that another version has left is read, and what two bridges of different
+    /// versions tell each other is understood: the words stand on the disk and on the wire.
+    #[test]
+    fn what_is_kept_has_the_names_that_it_always_had() {
+        let pending = pending();
+        let part = r#"{"title":"t","text":"x","is_plain":true,"mobiles":["1"],"ids":["i"],"fingerprints":["f"],"alerts":[{"name":"A","story":"firing","severity":"critical","summary":"s","labels":["a=b"],"fingerprint":"f"}]}"#;
+        let records = [
+            (format!(r#"{{"Pending":{LANE}}}"#), format!(r#"{{"Pending":{pending}}}"#)),
+            (
+                r#"{"Message":7}"#.to_owned(),
+                format!(
+                    r#"{{"Message":{{"lane":{LANE},"chat":"ops","pending":{pending},"parts":[{part}],"sent":1,"is_leaving":true,"again":true,"about":[3]}}}}"#
+                ),
+            ),
+            (
+                format!(r#"{{"Told":{LANE}}}"#),
+                r#"{"Told":{"states":{"f":{"firing":true,"starts_ms":1,"ends_ms":2}},"at_ms":3}}"#
+                    .to_owned(),
+            ),
+            (
+                r#"{"Robot":"w1"}"#.to_owned(),
+                r#"{"Robot":{"sent_ms":[1,2],"paused_until_ms":3}}"#.to_owned(),
+            ),
+            (r#"{"Action":"dump"}"#.to_owned(), r#"{"Action":4}"#.to_owned()),
+            (r#""Deadman""#.to_owned(), r#"{"Deadman":5}"#.to_owned()),
+            (
+                r#"{"Refused":8}"#.to_owned(),
+                format!(
+                    r#"{{"Refused":{{"lane":{LANE},"chat":"ops","robot":"w1","code":400,"at_ms":1,"pending":{pending},"is_told":true}}}}"#
+                ),
+            ),
+            (
+                format!(r#"{{"Unacknowledged":{LANE}}}"#),
+                format!(
+                    r#"{{"Unacknowledged":{{"alerts":{{"f":{{"line":{LINE},"since_ms":1,"is_escalated":true}}}},"group_labels":{{"a":"b"}},"external_url":"http://am"}}}}"#
+                ),
+            ),
+        ];
+        for (key, value) in records {
+            let text = format!(r#"{{"key":{key},"value":{value}}}"#);
+            let record: Record = serde_json::from_str(&text).expect("it is a record");
+            assert_eq!(serde_json::to_string(&record).expect("it becomes JSON"), text);
+        }
+        let told = r#"{"states":{},"at_ms":3}"#;
+        let text = format!(
+            r#"{{"told":[[{LANE},{told}]],"until_ms":1,"more":true,"under_way":[{LANE}],"acknowledged_ago":[[{LANE},2]],"role":{{"is_first":true,"began_ms":3}},"turns":{{"ops":4}},"waiting":[5],"doubtful":[{LANE}]}}"#
+        );
+        let answer: PairAnswer = serde_json::from_str(&text).expect("it is an answer");
+        assert_eq!(serde_json::to_string(&answer).expect("it becomes JSON"), text);
+    }
+}
