@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &str)] = &[
         "server",
         "base metrics ring ws wire auth session room store shard admin logs runtime signals lane clock",
     ),
-    ("alert", "base listener outbound logs runtime signals"),
+    ("alert", "base listener outbound logs runtime signals clock"),
     ("probe", "ws wire listener trust logs runtime"),
     (
         "config",
@@ -57,7 +57,7 @@ const ROOMS: &[(&str, &str)] = &[
     (
         "alert/io",
         "alert/options alert/model alert/message alert/core base listener outbound logs runtime \
-         signals",
+         signals clock",
     ),
 ];
 

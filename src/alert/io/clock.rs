@@ -1,21 +1,20 @@
-//! The bridge's own clocks.
+//! The time as the core takes it: the tick begins with the process.
 //!
 //! Deliberately absent: time zones, and what is decided by the time.
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use crate::base::{Now, Tick};
+use crate::clock;
 
-/// The clocks, now. The tick begins with the process.
-#[expect(clippy::disallowed_methods, reason = "the bridge's own process reads its clocks here")]
+/// The clocks, now.
 pub(super) fn now() -> Now {
     static START: OnceLock<Instant> = OnceLock::new();
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let start = START.get_or_init(Instant::now);
+    let start = START.get_or_init(clock::now);
     Now {
         tick: Tick(start.elapsed().as_millis() as u64),
-        unix_ms: unix.as_millis() as u64,
+        unix_ms: clock::unix_ms(),
         ..Now::default()
     }
 }
