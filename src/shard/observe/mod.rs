@@ -5,7 +5,7 @@
 
 mod connection_scan;
 mod flights;
-mod message_timing;
+mod message_tracker;
 mod notes;
 mod recent;
 mod sampler;
@@ -15,13 +15,13 @@ use std::rc::Rc;
 
 pub use connection_scan::{Found, Look, SIGHTS_MAX, Sight, Worst};
 pub use flights::{EarlyPanic, work_in};
-pub use message_timing::{Observing, hashed};
+pub use message_tracker::{Observing, hashed};
 pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, SpanExport, Trouble};
 pub use session_counts::reject_reason;
 
 use connection_scan::ConnectionScan;
 use flights::FlightLog;
-use message_timing::MessageTiming;
+use message_tracker::MessageTracker;
 use recent::{Delivered, Recent};
 use sampler::Census;
 use session_counts::SessionCounts;
@@ -35,7 +35,7 @@ use crate::session::{self, Fault, NameKey, Outcome, Session};
 
 /// All that is measured, noted down, sampled and looked for.
 pub struct Observer {
-    timing: MessageTiming,
+    tracker: MessageTracker,
     flights: FlightLog,
     counts: SessionCounts,
     scan: ConnectionScan,
@@ -47,7 +47,7 @@ impl Observer {
     pub fn new(options: &Options, names: NameKey, scribe: &Rc<Scribe>) -> Observer {
         let early_ms_max = options.quarantine.early_ms_max;
         Observer {
-            timing: MessageTiming::new(&options.tracing, Rc::clone(scribe)),
+            tracker: MessageTracker::new(&options.tracing, Rc::clone(scribe)),
             flights: FlightLog::new(early_ms_max, names, Rc::clone(scribe)),
             counts: SessionCounts::new(Rc::clone(scribe)),
             scan: ConnectionScan::default(),
@@ -56,18 +56,18 @@ impl Observer {
     }
 
     /// What is known of messages on their way.
-    pub fn timing(&mut self) -> &mut MessageTiming {
-        &mut self.timing
+    pub fn tracker(&mut self) -> &mut MessageTracker {
+        &mut self.tracker
     }
 
     /// What there is to tell of single messages, in order.
     pub fn notes(&mut self) -> &mut Notes {
-        self.timing.notes()
+        self.tracker.notes()
     }
 
     /// So many direct messages waited in the store until their time was over.
     pub fn on_expired(&mut self, count: u64) {
-        self.timing.count(ChatType::OneToOne, DeliveryOutcome::Expired, count);
+        self.tracker.count(ChatType::OneToOne, DeliveryOutcome::Expired, count);
     }
 
     /// An upgrade came to this after so long.

@@ -19,7 +19,7 @@ use crate::shard::fanout::Channels;
 use crate::shard::turn_context::TurnContext;
 
 /// What is known of messages between the steps of their way.
-pub struct MessageTiming {
+pub struct MessageTracker {
     /// What was delivered and may be acknowledged.
     recent: Recent,
     /// Whether anybody here ever acknowledged a message.
@@ -31,11 +31,11 @@ pub struct MessageTiming {
     scribe: Rc<Scribe>,
 }
 
-impl MessageTiming {
+impl MessageTracker {
     /// No message yet.
-    pub fn new(options: &TracingOptions, scribe: Rc<Scribe>) -> MessageTiming {
+    pub fn new(options: &TracingOptions, scribe: Rc<Scribe>) -> MessageTracker {
         let export = if options.tracer.exports { SpanExport::On } else { SpanExport::Off };
-        MessageTiming {
+        MessageTracker {
             recent: Recent::default(),
             has_seen_acks: false,
             slow_us: u64::from(options.slow_ms) * 1_000,
@@ -60,7 +60,7 @@ impl MessageTiming {
 /// identities for spans.
 pub struct Observing<'o> {
     now: Now,
-    timing: &'o mut MessageTiming,
+    tracker: &'o mut MessageTracker,
     channels: &'o Channels,
     rooms: &'o Rooms,
     ids: &'o mut Csprng,
@@ -73,7 +73,7 @@ impl<'o> Observing<'o> {
         channels: &'o Channels,
         ids: &'o mut Csprng,
     ) -> Observing<'o> {
-        Observing { now: cx.now, timing: cx.observer.timing(), channels, rooms: cx.rooms, ids }
+        Observing { now: cx.now, tracker: cx.observer.tracker(), channels, rooms: cx.rooms, ids }
     }
 
     /// Which moment it is.
@@ -93,26 +93,28 @@ impl Observing<'_> {
                 let segments_us =
                     [p2b_us(&way), Some(self.now.moment.us_since(way.parsed_at)), None, None];
                 let cause = Cause::Refused(PublishResult::Failed);
-                if self.timing.notes.may_tell(self.now.tick, cause) {
+                if self.tracker.notes.may_tell(self.now.tick, cause) {
                     self.trouble(cause, room, &way, segments_us);
                     let action = SpanAction::Publish { offset: 0 };
                     let span = self.span(room, &way, action, way.parsed_at, self.now.moment);
-                    self.timing.notes.span(Span { failed: true, ..span });
+                    self.tracker.notes.span(Span { failed: true, ..span });
                 }
             }
-            Step::Waits => self.timing.count(ChatType::OneToOne, DeliveryOutcome::OfflineStored, 1),
-            Step::Again { .. } => self.timing.scribe.add(Counter::Retries, 1),
+            Step::Waits => {
+                self.tracker.count(ChatType::OneToOne, DeliveryOutcome::OfflineStored, 1)
+            }
+            Step::Again { .. } => self.tracker.scribe.add(Counter::Retries, 1),
             Step::GivenUp { room, offset, trace } => {
-                self.timing.count(ChatType::OneToOne, DeliveryOutcome::DeadLetter, 1);
+                self.tracker.count(ChatType::OneToOne, DeliveryOutcome::DeadLetter, 1);
                 let Some(trace) = trace else { return };
                 let cause = Cause::Failed(DeliveryOutcome::DeadLetter);
-                if self.timing.notes.may_tell(self.now.tick, cause) {
+                if self.tracker.notes.may_tell(self.now.tick, cause) {
                     let id = SpanId::made(self.ids);
                     let way = Way::again(self.now, trace, id, ChatType::OneToOne);
                     self.trouble(cause, room, &way, [None; 4]);
                     let action = SpanAction::DeadLetter { offset };
                     let span = self.span(room, &way, action, self.now.moment, self.now.moment);
-                    self.timing.notes.span(Span { failed: true, parent: way.parent, ..span });
+                    self.tracker.notes.span(Span { failed: true, parent: way.parent, ..span });
                 }
             }
         }
@@ -124,14 +126,14 @@ impl Observing<'_> {
         if let Some(p2b_us) = p2b_us(&way) {
             self.observe(Histogram::Segment(Segment::P2b), p2b_us, room, &way);
         }
-        self.timing
+        self.tracker
             .scribe
             .add(Counter::ClockSkewClamped, u64::from(way.course == Course::SaidSkewed));
         let sampled = if way.sampled { Sampled::Yes } else { Sampled::No };
-        self.timing.scribe.add(Counter::TraceSampled(sampled), 1);
+        self.tracker.scribe.add(Counter::TraceSampled(sampled), 1);
         let cause = Cause::Slow(Segment::Queue);
         let is_slow =
-            self.timing.slow_us <= queue_us && self.timing.notes.may_tell(self.now.tick, cause);
+            self.tracker.slow_us <= queue_us && self.tracker.notes.may_tell(self.now.tick, cause);
         if is_slow {
             let segments_us = [p2b_us(&way), Some(queue_us), None, None];
             self.trouble(cause, room, &way, segments_us);
@@ -139,19 +141,19 @@ impl Observing<'_> {
         if way.sampled || is_slow {
             let action = SpanAction::Publish { offset };
             let publish = self.span(room, &way, action, way.parsed_at, way.taken_at);
-            self.timing.notes.span(publish);
+            self.tracker.notes.span(publish);
             if let Some(given_at) = given_at {
                 let store = self.span(room, &way, SpanAction::Store, given_at, way.taken_at);
-                self.timing.notes.span(store);
+                self.tracker.notes.span(store);
             }
         }
     }
 
     /// A publication found no room in the lane to a shard.
     pub fn on_lost_in_lane(&mut self, room: RoomId, way: &Way, members: u64) {
-        self.timing.count(way.chat_type, DeliveryOutcome::Failed, members);
+        self.tracker.count(way.chat_type, DeliveryOutcome::Failed, members);
         let cause = Cause::Failed(DeliveryOutcome::Failed);
-        if 0 < members && self.timing.notes.may_tell(self.now.tick, cause) {
+        if 0 < members && self.tracker.notes.may_tell(self.now.tick, cause) {
             let queue_us = way.taken_at.us_since(way.parsed_at);
             self.trouble(cause, room, way, [p2b_us(way), Some(queue_us), None, None]);
         }
@@ -160,7 +162,7 @@ impl Observing<'_> {
     /// The author of a message is answered.
     pub fn on_posted(&mut self, room: RoomId, tenant: Option<Tenant>, way: &Way) {
         if let Some(tenant) = tenant {
-            self.timing.scribe.add_tenant(tenant, TenantCounter::Published, 1);
+            self.tracker.scribe.add_tenant(tenant, TenantCounter::Published, 1);
         }
         let took_us = self.now.moment.us_since(way.sent_at());
         let e2e = Histogram::E2e(way.chat_type, Direction::Send);
@@ -171,11 +173,11 @@ impl Observing<'_> {
     pub fn on_given(&mut self, round: &Round, sends: u32) {
         for way in &round.ways {
             // In a room hardly anybody acknowledges, and where somebody does others will.
-            if way.chat_type == ChatType::OneToOne || self.timing.has_seen_acks {
+            if way.chat_type == ChatType::OneToOne || self.tracker.has_seen_acks {
                 let Round { room, given_at, .. } = *round;
                 let message =
                     Delivered { way: *way, room, given_at, left_at: None, awaited: sends };
-                self.timing.recent.insert(self.now.moment, message);
+                self.tracker.recent.insert(self.now.moment, message);
             }
         }
     }
@@ -185,10 +187,10 @@ impl Observing<'_> {
         let has_left = round.failed < round.recipients;
         self.count_of_tenant(round);
         if has_left {
-            self.timing.recent.left(self.now.moment, &round.ways);
+            self.tracker.recent.left(self.now.moment, &round.ways);
             if round.ways.first().is_some_and(|way| way.chat_type == ChatType::Broadcast) {
                 let took_us = self.now.moment.us_since(round.given_at);
-                self.timing.scribe.observe(Histogram::Broadcast, took_us);
+                self.tracker.scribe.observe(Histogram::Broadcast, took_us);
             }
         }
         for way in &round.ways {
@@ -203,13 +205,13 @@ impl Observing<'_> {
                 }
             }
             // What was slow at home was told there.
-            let is_slow = queue_us < self.timing.slow_us && self.timing.slow_us <= end2end_us;
+            let is_slow = queue_us < self.tracker.slow_us && self.tracker.slow_us <= end2end_us;
             let is_bad = is_slow || 0 < round.failed;
             let cause = match round.failed {
                 0 => Cause::Slow(Segment::B2c),
                 1.. => Cause::Failed(DeliveryOutcome::Failed),
             };
-            let is_told = is_bad && self.timing.notes.may_tell(self.now.tick, cause);
+            let is_told = is_bad && self.tracker.notes.may_tell(self.now.tick, cause);
             if is_told {
                 let segments_us = [p2b_us(way), Some(queue_us), Some(b2c_us), None];
                 self.trouble(cause, round.room, way, segments_us);
@@ -227,7 +229,7 @@ impl Observing<'_> {
             [(TenantOutcome::Delivered, all - lost), (TenantOutcome::Failed, lost)]
         {
             let counter = TenantCounter::Delivered(outcome);
-            self.timing.scribe.add_tenant(tenant, counter, times * round.ways.len() as u64);
+            self.tracker.scribe.add_tenant(tenant, counter, times * round.ways.len() as u64);
         }
     }
 
@@ -237,19 +239,19 @@ impl Observing<'_> {
             // Its home did not know that anybody would want to know.
             let action = SpanAction::Publish { offset: 0 };
             let publish = self.span(round.room, way, action, way.parsed_at, way.taken_at);
-            self.timing.notes.span(publish);
+            self.tracker.notes.span(publish);
         }
         let Round { recipients, failed, .. } = *round;
         let action = SpanAction::Deliver { recipients, failed, again };
         let span = self.span(round.room, way, action, way.taken_at, self.now.moment);
         let failed = 0 < failed;
-        self.timing.notes.span(Span { failed, ..span });
+        self.tracker.notes.span(Span { failed, ..span });
     }
 
     /// A client says that it has got a message.
     pub fn on_acknowledged(&mut self, tenant: Option<Tenant>, key: u64, took_ms: Option<u64>) {
-        self.timing.has_seen_acks = true;
-        let Some(message) = self.timing.recent.acknowledged(self.now.moment, key) else { return };
+        self.tracker.has_seen_acks = true;
+        let Some(message) = self.tracker.recent.acknowledged(self.now.moment, key) else { return };
         let Delivered { way, room, given_at, left_at, .. } = message;
         let left_at = left_at.unwrap_or(given_at);
         let since_us = self.now.moment.us_since(left_at);
@@ -261,18 +263,18 @@ impl Observing<'_> {
             let took_us = self.now.moment.us_since(way.sent_at());
             self.observe(e2e, took_us, room, &way);
             if let Some(tenant) = tenant {
-                self.timing.scribe.observe_tenant(tenant, TenantHistogram::E2e, took_us);
+                self.tracker.scribe.observe_tenant(tenant, TenantHistogram::E2e, took_us);
             }
         }
         if way.sampled {
             let span = self.span(room, &way, SpanAction::Consume, left_at, self.now.moment);
-            self.timing.notes.span(span);
+            self.tracker.notes.span(span);
         }
     }
 
     fn observe(&self, histogram: Histogram, value_us: u64, room: RoomId, way: &Way) {
         let mut hash = String::new();
-        self.timing.scribe.observe_with(histogram, value_us, self.now.unix_ms, || {
+        self.tracker.scribe.observe_with(histogram, value_us, self.now.unix_ms, || {
             let name = self.name_of(room, way.chat_type);
             let room = name.unwrap_or_else(|| {
                 hash = hashed(room);
@@ -286,8 +288,8 @@ impl Observing<'_> {
         let told = self.told_room(room, way.chat_type);
         let Way { trace, chat_type, agent, .. } = *way;
         let trouble = Trouble { cause, trace, room: told, chat_type, agent, segments_us };
-        note_message(&self.timing.scribe, self.now, &trouble, &hashed(room));
-        self.timing.notes.trouble(trouble);
+        note_message(&self.tracker.scribe, self.now, &trouble, &hashed(room));
+        self.tracker.notes.trouble(trouble);
     }
 
     /// A span of a message: the first one has the span of its way, the others hang
