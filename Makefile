@@ -64,10 +64,10 @@ fuzz-smoke: ## each fuzz target for a minute
 	@scripts/fuzz-smoke
 
 sim: ## whole servers from seeds, with faults and checkers
-	cargo run --release -p rookery-sim -- --seeds 0..1000
-	cargo run --release -p rookery-sim -- --store --seeds 0..1000
-	cargo run --release -p rookery-sim -- --pressed --seeds 0..1000
-	cargo run --release -p rookery-sim -- --crowded --seeds 0..1000
+	cargo run --profile quick -p rookery-sim -- --seeds 0..1000
+	cargo run --profile quick -p rookery-sim -- --store --seeds 0..1000
+	cargo run --profile quick -p rookery-sim -- --pressed --seeds 0..1000
+	cargo run --profile quick -p rookery-sim -- --crowded --seeds 0..1000
 
 sim-seeds: ## a hundred thousand seeds of each kind of world; goes on where it stopped
 	@scripts/sim-seeds

@@ -132,7 +132,7 @@ test('nothing is missing when the server of the README was killed', async (t) =>
     `--store-dir=${folder}`,
   ];
   const code = adapted(story, [
-    ["'target/release/rookery'", JSON.stringify(BINARY)],
+    ["'target/quick/rookery'", JSON.stringify(BINARY)],
     ["['serve', '--dev']", JSON.stringify(['serve', '--dev', ...places])],
     [README_URL, `ws://127.0.0.1:${port}/connection/websocket`],
   ]);
