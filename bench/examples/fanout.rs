@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rookery::auth::Keys;
-use rookery::base::{Action, ConnId, Csprng, Event, Now, ShardId, Tick};
+use rookery::base::{Action, ConnId, Csprng, Event, MonotonicMs, ShardId, Timestamps};
 use rookery::metrics::Cells;
 use rookery::room::{self, Namespace, Who};
 use rookery::session::{self, NameKey};
@@ -27,7 +27,7 @@ fn main() {
         world.join(slot);
     }
     for number in 0..messages {
-        world.now = Now::at(Tick(world.now.tick.0 + 1), world.now.unix_ms + 1);
+        world.now = Timestamps::at(MonotonicMs(world.now.tick.0 + 1), world.now.unix_ms + 1);
         world.say(
             0,
             &format!(r#"{{"id":9,"publish":{{"channel":"room:1","data":"{number:0126}"}}}}"#),
@@ -39,7 +39,7 @@ fn main() {
 
 struct World {
     shard: Shard,
-    now: Now,
+    now: Timestamps,
     sends: u64,
 }
 
@@ -70,7 +70,7 @@ impl World {
             session,
             ..Options::default()
         };
-        let now = Now::at(Tick(1), 1_700_000_000_000);
+        let now = Timestamps::at(MonotonicMs(1), 1_700_000_000_000);
         let shard = Shard::new(Setup {
             id: ShardId(0),
             shards_count: 1,

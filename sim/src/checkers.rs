@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rookery::base::{ConnId, Now, RoomId, ShardId};
+use rookery::base::{ConnId, RoomId, ShardId, Timestamps};
 use rookery::metrics::{Cores, Exposition};
 use rookery::room::{Answer, Tell, What};
 use rookery::shard::{Audit, Letter, Note, home};
@@ -159,7 +159,7 @@ fn check_recipients(sum: &dyn Fn(&str, &str) -> u64, audits: &[Audit], tally: &T
 }
 
 /// What a shard tells of messages has happened, in this order. Takes all of it.
-pub fn check_notes(now: Now, notes: Vec<Note>) -> Verdict {
+pub fn check_notes(now: Timestamps, notes: Vec<Note>) -> Verdict {
     for note in notes {
         if let Note::Span(span) = note {
             let is_past = span.began_at <= span.ended_at && span.ended_at <= now.moment;

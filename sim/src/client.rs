@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::auth::NewToken;
-use rookery::base::{ConnId, Now, Prng, Tick};
+use rookery::base::{ConnId, MonotonicMs, Prng, Timestamps};
 use rookery::ring::SimulatedIo;
 use rookery::ring::simulated::{Peer, PeerState};
 use rookery::room::NewsOf;
@@ -51,7 +51,7 @@ pub struct Client {
     pub(crate) posts: Vec<Post>,
     /// Up to where it was brought direct messages, by conversation.
     pub(crate) received: BTreeMap<&'static str, u64>,
-    back_at: Tick,
+    back_at: MonotonicMs,
     pongs_percent: u64,
     /// It has read promptly from the beginning.
     is_prompt: bool,
@@ -89,9 +89,9 @@ pub struct Line {
     /// It sent the request for its upgrade.
     asks_upgrade: bool,
     /// When its connect command has reached the core, unless that was answered with an error.
-    connects_by: Option<Tick>,
+    connects_by: Option<MonotonicMs>,
     /// When the core told it to go.
-    told_at: Option<Tick>,
+    told_at: Option<MonotonicMs>,
 }
 
 /// How far a connection is.
@@ -110,7 +110,7 @@ pub enum Stage {
 /// What surrounds a client at one moment.
 pub struct Around<'w> {
     /// The world's clocks.
-    pub now: Now,
+    pub now: Timestamps,
     /// How often the world went on before.
     pub step: u64,
     /// Of the core at which the client is.
@@ -166,7 +166,7 @@ impl Client {
             is_prompt: reads == Reads::Promptly,
             reads,
             temper,
-            back_at: Tick(prng.below(300)),
+            back_at: MonotonicMs(prng.below(300)),
             pongs_percent: if temper == Temper::Steady || prng.percent(80) { 100 } else { 50 },
             prng,
         }
@@ -221,7 +221,7 @@ impl Client {
     }
 
     /// Whether it would connect now.
-    pub fn wants_in(&self, now: Now) -> bool {
+    pub fn wants_in(&self, now: Timestamps) -> bool {
         self.line.is_none() && self.back_at <= now.tick
     }
 
@@ -257,7 +257,7 @@ impl Client {
     }
 
     /// Its core has told it to go, which it hears later.
-    pub fn told_to_go(&mut self, now: Tick) {
+    pub fn told_to_go(&mut self, now: MonotonicMs) {
         if let Some(line) = &mut self.line {
             line.told_at = Some(now);
         }
@@ -315,7 +315,7 @@ impl Client {
     }
 
     /// Its connection is gone.
-    pub fn cut_off(&mut self, now: Tick) {
+    pub fn cut_off(&mut self, now: MonotonicMs) {
         self.line = None;
         self.readings.values_mut().for_each(Reading::unsubscribed);
         self.attendances.clear();

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use rookery::base::limits::{LANE_NOTES_MAX, LANE_ORDERS_MAX};
-use rookery::base::{Action, ConnId, Event, Io, Now, PeerSigns, Prng, ShardId, Tick};
+use rookery::base::{Action, ConnId, Event, Io, MonotonicMs, PeerSigns, Prng, ShardId, Timestamps};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::ring::SimulatedIo;
 use rookery::room::Tell;
@@ -39,7 +39,7 @@ pub struct Core {
     /// Its lanes from and to the control thread.
     pub control: ControlLanes,
     /// It takes no turn before.
-    pub stalled_until: Tick,
+    pub stalled_until: MonotonicMs,
 }
 
 /// Both ends of the lanes between a core and the control thread, which a world plays.
@@ -110,7 +110,7 @@ pub struct WatchedIo<'w> {
 }
 
 impl Io for WatchedIo<'_> {
-    fn now(&self) -> Now {
+    fn now(&self) -> Timestamps {
         self.io.now()
     }
 
@@ -193,7 +193,7 @@ pub struct WatchedLanes<'w> {
     /// Whose they are.
     pub core: usize,
     /// What the clocks show.
-    pub now: Now,
+    pub now: Timestamps,
     /// How lanes and the store behave.
     pub scenario: &'w Scenario,
     /// Whether lanes lose what they may lose.

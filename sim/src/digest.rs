@@ -7,7 +7,7 @@
 //!
 //! Deliberately absent: whether what happened is right; checkers say that.
 
-use rookery::base::{Action, ConnId, Ending, Event, Tick};
+use rookery::base::{Action, ConnId, Ending, Event, MonotonicMs};
 use rookery::store::{Batch, Space};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -17,7 +17,7 @@ pub struct Digest(Xxh3);
 
 impl Digest {
     /// A core takes a turn.
-    pub fn turn(&mut self, now: Tick, core: usize) {
+    pub fn turn(&mut self, now: MonotonicMs, core: usize) {
         self.numbers([0, now.0, core as u64]);
     }
 

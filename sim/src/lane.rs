@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use rookery::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX};
-use rookery::base::{Prng, ShardId, Tick};
+use rookery::base::{MonotonicMs, Prng, ShardId};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::shard::Letter;
 
@@ -44,7 +44,7 @@ struct Transit {
 /// A letter between two cores.
 pub struct Posted {
     /// When it arrives.
-    due: Tick,
+    due: MonotonicMs,
     /// The how manieth of its lane.
     pub serial: u64,
     /// What it says.
@@ -71,7 +71,7 @@ impl CoreMesh {
         &mut self,
         from: usize,
         to: usize,
-        now: Tick,
+        now: MonotonicMs,
         weather: LaneWeather,
         prng: &mut Prng,
         letters: &mut Vec<Letter>,
@@ -89,7 +89,7 @@ impl CoreMesh {
     }
 
     /// The next letter that has arrived.
-    pub fn take(&mut self, from: usize, to: usize, now: Tick) -> Option<Posted> {
+    pub fn take(&mut self, from: usize, to: usize, now: MonotonicMs) -> Option<Posted> {
         self.arrive(from, to, now);
         let mut taken = None;
         self.mailboxes[to].take_from(from as u16, 1, &mut |posted| {
@@ -175,7 +175,7 @@ impl CoreMesh {
     }
 
     /// What is due goes into its lane, as far as there is room.
-    fn arrive(&mut self, from: usize, to: usize, now: Tick) {
+    fn arrive(&mut self, from: usize, to: usize, now: MonotonicMs) {
         let letters = &mut self.transits[from][to].letters;
         let Some(sender) = &mut self.senders[from][to] else { return };
         let due_count = letters.iter().take_while(|posted| posted.due <= now).count();

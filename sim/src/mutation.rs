@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rookery::base::{ConnId, Moment, RoomId, ShardId, UserHash};
+use rookery::base::{ConnId, MonotonicUs, RoomId, ShardId, UserHash};
 use rookery::room::{Answer, Ask, Recovery, Tell, What};
 use rookery::shard::Letter;
 use rookery::store::{Batch, Disk, Durable, Job, Request, Space};
@@ -303,7 +303,7 @@ impl Mutator {
                 Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))),
             ) if self.strikes(mutation) => posted.position.offset -= 1,
             (Mutation::TurnBack, Letter::Tell(Tell::Said(_, _, way))) if self.strikes(mutation) => {
-                (way.taken_at, way.sampled) = (Moment(u64::MAX), true);
+                (way.taken_at, way.sampled) = (MonotonicUs(u64::MAX), true);
             }
             _ => {}
         }

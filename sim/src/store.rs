@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use rookery::base::limits::{STORE_LANE_BATCH_ITEMS_MAX, STORE_LANE_BATCHES_MAX, TURN_REPLIES_MAX};
-use rookery::base::{Now, Prng, ShardId, Tick};
+use rookery::base::{MonotonicMs, Prng, ShardId, Timestamps};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::room::Namespace;
 use rookery::session::{NameKey, namespace_of};
@@ -114,19 +114,19 @@ pub struct Store {
     requests: Mailbox<Request>,
     lanes: Vec<StoreLane>,
     /// A sync is under way until then.
-    busy_until: Tick,
+    busy_until: MonotonicMs,
     /// The disk has little room until then.
-    squeezed_until: Tick,
+    squeezed_until: MonotonicMs,
     is_calm: bool,
 }
 
 /// Both ways of one core.
 struct StoreLane {
-    late_requests: VecDeque<(Tick, Vec<Request>)>,
+    late_requests: VecDeque<(MonotonicMs, Vec<Request>)>,
     requests: LaneSender<Request>,
     /// Answers for which there was no room.
     waiting: Vec<Reply>,
-    late_replies: VecDeque<(Tick, Vec<Reply>)>,
+    late_replies: VecDeque<(MonotonicMs, Vec<Reply>)>,
     replies: LaneSender<Reply>,
     mailbox: Mailbox<Reply>,
 }
@@ -150,8 +150,8 @@ impl Store {
             engine,
             requests,
             lanes: senders.into_iter().map(StoreLane::new).collect(),
-            busy_until: Tick(0),
-            squeezed_until: Tick(0),
+            busy_until: MonotonicMs(0),
+            squeezed_until: MonotonicMs(0),
             is_calm: false,
         }
     }
@@ -187,7 +187,7 @@ impl Store {
     }
 
     /// The disk is nearly full for a while.
-    pub fn squeeze(&mut self, now: Tick, scenario: &StoreScenario, prng: &mut Prng) {
+    pub fn squeeze(&mut self, now: MonotonicMs, scenario: &StoreScenario, prng: &mut Prng) {
         let disk = &mut self.engine.disk_mut().disk;
         let used_bytes = disk.capacity().map_or(0, |capacity| capacity.used_bytes);
         let capacity_bytes = used_bytes + scenario.reserve_bytes + prng.below(3_000);
@@ -199,7 +199,7 @@ impl Store {
     pub fn post(
         &mut self,
         core: usize,
-        now: Tick,
+        now: MonotonicMs,
         scenario: &StoreScenario,
         prng: &mut Prng,
         requests: &mut Vec<Request>,
@@ -214,7 +214,7 @@ impl Store {
     }
 
     /// One bag of answers for a core, if it has arrived.
-    pub fn take(&mut self, core: usize, now: Tick) -> Vec<Reply> {
+    pub fn take(&mut self, core: usize, now: MonotonicMs) -> Vec<Reply> {
         let StoreLane { late_replies, replies, mailbox, .. } = &mut self.lanes[core];
         if mailbox.waiting_count() == 0
             && let Some((_, mut bag)) = late_replies.pop_front_if(|(due, _)| *due <= now)
@@ -230,7 +230,7 @@ impl Store {
     /// The thread does a turn, unless it waits for its disk.
     pub fn turn(
         &mut self,
-        now: Now,
+        now: Timestamps,
         scenario: &StoreScenario,
         prng: &mut Prng,
         mutator: &mut Mutator,
@@ -309,7 +309,7 @@ impl StoreLane {
 
     fn give(
         &mut self,
-        now: Tick,
+        now: MonotonicMs,
         ShardId(from): ShardId,
         requests: &mut Mailbox<Request>,
         engine: &mut Engine<WatchedDisk>,

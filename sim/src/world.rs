@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::sync::{Arc, Once};
 
-use rookery::base::{Csprng, Now, Prng, ShardId, Tick, contained};
+use rookery::base::{Csprng, MonotonicMs, Prng, ShardId, Timestamps, panic_scope};
 use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::SimulatedIo;
 use rookery::session::NameKey;
@@ -73,7 +73,7 @@ pub struct Summary {
     /// The longest that anybody who asks for one thing at a time waited, in steps.
     pub served_steps_max: u64,
     /// How long it took, by its own clock.
-    pub ended_at: Tick,
+    pub ended_at: MonotonicMs,
     /// A number for all that happened: equal as long as a world happens as it did.
     pub digest: u64,
 }
@@ -100,7 +100,7 @@ struct World<'s> {
     trace: Trace,
     phase: Phase,
     prng: Prng,
-    now: Now,
+    now: Timestamps,
     cores: Vec<Core>,
     lanes: CoreMesh,
     clients: Vec<Client>,
@@ -115,7 +115,7 @@ struct World<'s> {
     answered_before: u64,
     crashes_count: u64,
     /// Clients that are cut off come back until then.
-    open_until: Tick,
+    open_until: MonotonicMs,
     /// Whether presence lists are held against what their readers know.
     look: Look,
     /// What came to cores and left them.
@@ -140,7 +140,7 @@ pub fn quiet_panics() {
     ONCE.call_once(|| {
         let shown = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if contained().is_none() {
+            if panic_scope().is_none() {
                 shown(info);
             }
         }));
@@ -150,7 +150,7 @@ pub fn quiet_panics() {
 impl<'s> World<'s> {
     fn new(scenario: &'s Scenario, mutator: Mutator, trace: Trace) -> World<'s> {
         let mut prng = Prng::from_seed(scenario.seed ^ 0x5EED);
-        let now = Now::at(Tick(1), 1_700_000_000_000);
+        let now = Timestamps::at(MonotonicMs(1), 1_700_000_000_000);
         let store = scenario.store.as_ref().map(|one| {
             let namespaces = &scenario.options.room.namespaces;
             Store::open(WatchedDisk::new(one.seed), one, namespaces, scenario.shards_count)
@@ -183,7 +183,7 @@ impl<'s> World<'s> {
             store,
             answered_before: 0,
             crashes_count: 0,
-            open_until: Tick(0),
+            open_until: MonotonicMs(0),
             look: Look::None,
             digest: RefCell::default(),
         }
@@ -575,7 +575,7 @@ impl<'s> World<'s> {
 fn cores(
     scenario: &Scenario,
     names: NameKey,
-    now: Now,
+    now: Timestamps,
     prng: &mut Prng,
 ) -> (Vec<Core>, Exposition) {
     let all_cells: Vec<Arc<Cells>> = (0..scenario.shards_count).map(|_| Cells::new()).collect();
@@ -598,7 +598,7 @@ fn cores(
             sends: Sends::default(),
             work: Vec::new(),
             control: ControlLanes::new(),
-            stalled_until: Tick(0),
+            stalled_until: MonotonicMs(0),
         };
         core.io.set_now(now);
         core

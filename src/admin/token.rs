@@ -8,7 +8,7 @@ use std::fmt;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 
 /// The fewest bytes of a token: 16 of any alphabet are beyond guessing.
 pub const TOKEN_BYTES_MIN: usize = 16;
@@ -83,21 +83,21 @@ pub struct Tries(Vec<Tried>);
 #[derive(Debug)]
 struct Tried {
     from: IpAddr,
-    since: Tick,
+    since: MonotonicMs,
     wrong: u32,
 }
 
 impl Tries {
     /// How many ms an address must wait until it is told again that a token is wrong; 0
     /// for not at all.
-    pub fn wait_ms(&self, now: Tick, from: IpAddr) -> u64 {
+    pub fn wait_ms(&self, now: MonotonicMs, from: IpAddr) -> u64 {
         let from = counted_as(from);
         let tried = self.0.iter().find(|tried| tried.from == from && TRIES_MAX <= tried.wrong);
         tried.map_or(0, |tried| TRIES_MS.saturating_sub(now.ms_since(tried.since)))
     }
 
     /// An address gave a wrong token.
-    pub fn count(&mut self, now: Tick, from: IpAddr) {
+    pub fn count(&mut self, now: MonotonicMs, from: IpAddr) {
         let from = counted_as(from);
         self.0.retain(|tried| now.ms_since(tried.since) < TRIES_MS);
         if let Some(tried) = self.0.iter_mut().find(|tried| tried.from == from) {
@@ -155,14 +155,14 @@ mod tests {
         let address = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         let mut tries = Tries::default();
         for at in 0..TRIES_MAX {
-            assert_eq!(tries.wait_ms(Tick(at.into()), address(1)), 0);
-            tries.count(Tick(at.into()), address(1));
+            assert_eq!(tries.wait_ms(MonotonicMs(at.into()), address(1)), 0);
+            tries.count(MonotonicMs(at.into()), address(1));
         }
-        assert_eq!(tries.wait_ms(Tick(1_000), address(1)), TRIES_MS - 1_000);
-        assert_eq!(tries.wait_ms(Tick(1_000), address(2)), 0);
-        assert_eq!(tries.wait_ms(Tick(TRIES_MS), address(1)), 0);
-        tries.count(Tick(TRIES_MS), address(1));
-        assert_eq!(tries.wait_ms(Tick(TRIES_MS), address(1)), 0, "it begins anew");
+        assert_eq!(tries.wait_ms(MonotonicMs(1_000), address(1)), TRIES_MS - 1_000);
+        assert_eq!(tries.wait_ms(MonotonicMs(1_000), address(2)), 0);
+        assert_eq!(tries.wait_ms(MonotonicMs(TRIES_MS), address(1)), 0);
+        tries.count(MonotonicMs(TRIES_MS), address(1));
+        assert_eq!(tries.wait_ms(MonotonicMs(TRIES_MS), address(1)), 0, "it begins anew");
     }
 
     #[test]
@@ -170,8 +170,8 @@ mod tests {
         let address = |text: &str| -> IpAddr { text.parse().unwrap() };
         let mut tries = Tries::default();
         for at in 0..TRIES_MAX {
-            tries.count(Tick(0), address(&format!("2001:db8:1:2::{at:x}")));
-            tries.count(Tick(0), address("::ffff:192.0.2.1"));
+            tries.count(MonotonicMs(0), address(&format!("2001:db8:1:2::{at:x}")));
+            tries.count(MonotonicMs(0), address("::ffff:192.0.2.1"));
         }
         for (text, waits) in [
             ("2001:db8:1:2:ffff::1", true),
@@ -179,7 +179,7 @@ mod tests {
             ("192.0.2.1", true),
             ("192.0.2.2", false),
         ] {
-            assert_eq!(0 < tries.wait_ms(Tick(1), address(text)), waits, "{text}");
+            assert_eq!(0 < tries.wait_ms(MonotonicMs(1), address(text)), waits, "{text}");
         }
     }
 
@@ -187,7 +187,7 @@ mod tests {
     fn only_so_many_addresses_are_remembered() {
         let mut tries = Tries::default();
         for at in 0..2 * ADDRESSES_MAX as u64 {
-            tries.count(Tick(at), IpAddr::V4(Ipv4Addr::from_bits(at as u32)));
+            tries.count(MonotonicMs(at), IpAddr::V4(Ipv4Addr::from_bits(at as u32)));
         }
         assert_eq!(tries.0.len(), ADDRESSES_MAX);
     }

@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: clocks; the time is an input.
 
-use super::{Soon, Tick};
+use super::{Deadline32, MonotonicMs};
 
 /// How much of something may happen: a steady rate and a burst after silence.
 ///
@@ -32,13 +32,13 @@ impl Bucket {
     }
 
     /// Whether nothing is missing.
-    pub fn is_full(&self, now: Tick) -> bool {
+    pub fn is_full(&self, now: MonotonicMs) -> bool {
         self.full_at_ns <= now.0.saturating_mul(1_000_000)
     }
 
     /// Takes `units` when they are there; takes nothing otherwise.
     #[must_use]
-    pub fn take(&mut self, now: Tick, rate: Rate, units: u32) -> bool {
+    pub fn take(&mut self, now: MonotonicMs, rate: Rate, units: u32) -> bool {
         if rate.per_s == 0 {
             return true;
         }
@@ -66,7 +66,7 @@ pub struct BriefBucket {
 /// minute.
 #[derive(Clone, Copy, Debug)]
 pub struct DebtClock {
-    paid_at: Soon,
+    paid_at: Deadline32,
 }
 
 impl BriefBucket {
@@ -77,7 +77,7 @@ impl BriefBucket {
 
     /// Takes `units` when they are there; takes nothing otherwise.
     #[must_use]
-    pub fn take(&mut self, now: Tick, per_s: u32, units: u32) -> bool {
+    pub fn take(&mut self, now: MonotonicMs, per_s: u32, units: u32) -> bool {
         const SECOND_US: u32 = 1_000_000;
         if per_s == 0 {
             return true;
@@ -100,23 +100,23 @@ impl DebtClock {
 
     /// Nothing is owed.
     pub fn paid() -> DebtClock {
-        DebtClock { paid_at: Soon::NEVER }
+        DebtClock { paid_at: Deadline32::NEVER }
     }
 
     /// So much is spent, whether or not it is there.
-    pub fn spend(&mut self, now: Tick, rate: Rate, units: u32) {
+    pub fn spend(&mut self, now: MonotonicMs, rate: Rate, units: u32) {
         if rate.per_s != 0 {
             let burst_ms = span_ns(rate.burst.max(rate.per_s), rate) / 1_000_000;
             let spent_ms = span_ns(units, rate) / 1_000_000;
             let ahead_ms = self.ahead_ms(now, burst_ms).saturating_add(spent_ms);
             let ahead_ms = ahead_ms.min(burst_ms.saturating_add(DebtClock::OWED_MS_MAX));
-            self.paid_at = Soon::at(now, now.plus_ms(ahead_ms));
+            self.paid_at = Deadline32::at(now, now.plus_ms(ahead_ms));
         }
     }
 
     /// Whether more was spent than the burst, and time has not made it good.
     #[must_use]
-    pub fn is_in_debt(self, now: Tick, rate: Rate) -> bool {
+    pub fn is_in_debt(self, now: MonotonicMs, rate: Rate) -> bool {
         if rate.per_s == 0 {
             return false;
         }
@@ -125,7 +125,7 @@ impl DebtClock {
     }
 
     /// What is further ahead than anything that is ever owed is of long ago.
-    fn ahead_ms(self, now: Tick, burst_ms: u64) -> u64 {
+    fn ahead_ms(self, now: MonotonicMs, burst_ms: u64) -> u64 {
         let ahead_ms = self.paid_at.tick(now).ms_since(now);
         if ahead_ms <= burst_ms.saturating_add(DebtClock::OWED_MS_MAX) { ahead_ms } else { 0 }
     }
@@ -146,7 +146,7 @@ mod tests {
             let rate = Rate { per_s, burst: per_s + 20 };
             let mut bucket = Bucket::full();
             let mut taken = 0;
-            let mut now = Tick(0);
+            let mut now = MonotonicMs(0);
             while now.0 < 100_000 {
                 while bucket.take(now, rate, 1) {
                     taken += 1;
@@ -162,7 +162,7 @@ mod tests {
     fn what_was_spent_and_was_not_there_is_a_debt_until_time_has_paid_it() {
         let rate = Rate { per_s: 1_000, burst: 2_000 };
         let mut clock = DebtClock::paid();
-        let start = Tick(1 << 40);
+        let start = MonotonicMs(1 << 40);
         clock.spend(start, rate, 2_000);
         assert!(!clock.is_in_debt(start, rate));
         clock.spend(start, rate, 3_000);
@@ -185,7 +185,7 @@ mod tests {
         for per_s in [1, 7, 20, 1_000_000] {
             let rate = Rate { per_s, burst: per_s };
             let (mut brief, mut bucket) = (BriefBucket::full(), Bucket::full());
-            let mut now = Tick(u64::from(u32::MAX));
+            let mut now = MonotonicMs(u64::from(u32::MAX));
             let mut differ_count = 0;
             for step in 0..5_000u64 {
                 now = now.plus_ms(step * 7 % 61);
@@ -195,18 +195,18 @@ mod tests {
             }
             assert!(differ_count < 50, "{differ_count} at {per_s}/s");
         }
-        assert!(BriefBucket::full().take(Tick(9), 0, u32::MAX));
-        assert!(!BriefBucket::full().take(Tick(9), 5, 6));
+        assert!(BriefBucket::full().take(MonotonicMs(9), 0, u32::MAX));
+        assert!(!BriefBucket::full().take(MonotonicMs(9), 5, 6));
     }
 
     #[test]
     fn too_much_takes_nothing_and_no_rate_is_no_limit() {
         let rate = Rate { per_s: 1, burst: 5 };
         let mut bucket = Bucket::full();
-        assert!(!bucket.take(Tick(9), rate, 6));
-        assert!(bucket.take(Tick(9), rate, 5));
-        assert!(!bucket.take(Tick(1_008), rate, 1));
-        assert!(bucket.take(Tick(1_009), rate, 1));
-        assert!(bucket.take(Tick(9), Rate { per_s: 0, burst: 0 }, u32::MAX));
+        assert!(!bucket.take(MonotonicMs(9), rate, 6));
+        assert!(bucket.take(MonotonicMs(9), rate, 5));
+        assert!(!bucket.take(MonotonicMs(1_008), rate, 1));
+        assert!(bucket.take(MonotonicMs(1_009), rate, 1));
+        assert!(bucket.take(MonotonicMs(9), Rate { per_s: 0, burst: 0 }, u32::MAX));
     }
 }

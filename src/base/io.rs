@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::{ConnId, Now, ShardId, Tick};
+use super::{ConnId, MonotonicMs, ShardId, Timestamps};
 
 /// What the world tells a core. The list is closed, so a core's past is a list
 /// of these, and can be replayed.
@@ -68,7 +68,7 @@ pub enum Action {
         /// A peer costs more than anything else that a turn takes.
         peers_per_turn_max: u16,
         /// Not before.
-        from: Tick,
+        from: MonotonicMs,
     },
     /// No new peers from here on; those waiting in the backlog are refused.
     StopAccepting,
@@ -89,7 +89,7 @@ pub struct PeerSigns {
 /// One core's sockets.
 pub trait Io {
     /// What the clocks show; read once a turn.
-    fn now(&self) -> Now;
+    fn now(&self) -> Timestamps;
 
     /// Hands up to `max` finished events to `on_event`, in the order in which
     /// they happened to each connection. Returns how many.

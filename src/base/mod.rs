@@ -21,7 +21,7 @@ mod trace;
 mod wheel;
 
 pub use bucket::{BriefBucket, Bucket, DebtClock, Rate};
-pub use contain::{Panicked, contain, contained};
+pub use contain::{PanicError, catch_panic, panic_scope};
 pub use csprng::{Chance, Csprng};
 pub use ids::{ClientId, ConnId, RoomId, ShardId, UserHash};
 pub use io::{Action, Ending, Event, Io, PeerSigns};
@@ -31,6 +31,6 @@ pub use scratch::{trim_list, trim_queue};
 pub use seal::{SealKey, SealPurpose};
 pub use slab::{Slab, Slots};
 pub use slot_index::SlotIndex;
-pub use time::{Moment, Now, Soon, Tick};
+pub use time::{Deadline32, MonotonicMs, MonotonicUs, Timestamps};
 pub use trace::{Origin, SpanId, TRACEPARENT_BYTES, Trace, TraceId};
 pub use wheel::Wheel;

@@ -3,7 +3,7 @@
 //! Deliberately absent: cancelling: owners keep the deadline that counts, and ignore an entry
 //! that fires early.
 
-use super::Tick;
+use super::MonotonicMs;
 
 const LEVELS: usize = 4;
 const SPOKES: usize = 64;
@@ -34,7 +34,7 @@ pub struct Wheel<K> {
 impl<K: Copy> Wheel<K> {
     /// A wheel that stands at `now`. Its granules begin `phase_ms` before the
     /// multiples of `granularity_ms`, so that several wheels need not fire together.
-    pub fn new(now: Tick, granularity_ms: u64, phase_ms: u64) -> Wheel<K> {
+    pub fn new(now: MonotonicMs, granularity_ms: u64, phase_ms: u64) -> Wheel<K> {
         assert!(phase_ms < granularity_ms);
         let spokes = (0..LEVELS * SPOKES).map(|_| Vec::new()).collect();
         let turned = now.plus_ms(phase_ms).0 / granularity_ms;
@@ -53,7 +53,7 @@ impl<K: Copy> Wheel<K> {
 
     /// Lets `key` fire at `deadline`, never early, and late by less than one
     /// granule plus the time until the wheel is turned.
-    pub fn set(&mut self, deadline: Tick, key: K) {
+    pub fn set(&mut self, deadline: MonotonicMs, key: K) {
         let shifted = deadline.plus_ms(self.phase_ms);
         let granule = shifted.0.div_ceil(self.granularity_ms).max(self.turned + 1);
         self.place(granule, key);
@@ -75,7 +75,7 @@ impl<K: Copy> Wheel<K> {
     /// Turns the wheel to `now` and gives every key whose deadline has passed
     /// to `fire`, at most `max` of them; the rest fires at the next call.
     /// Returns how many fired.
-    pub fn turn(&mut self, now: Tick, max: usize, mut fire: impl FnMut(K)) -> usize {
+    pub fn turn(&mut self, now: MonotonicMs, max: usize, mut fire: impl FnMut(K)) -> usize {
         let until = now.plus_ms(self.phase_ms).0 / self.granularity_ms;
         let mut fired = 0;
         while self.turned < until && fired < max {
@@ -130,7 +130,7 @@ impl<K: Copy> Wheel<K> {
 
     /// When `turn` should be called next: no later than the first deadline, and
     /// at most one round of the first level ahead. `None` when nothing waits.
-    pub fn next(&self) -> Option<Tick> {
+    pub fn next(&self) -> Option<MonotonicMs> {
         if self.len == 0 {
             return None;
         }
@@ -140,7 +140,7 @@ impl<K: Copy> Wheel<K> {
                 || !self.spokes[granule as usize % SPOKES].is_empty()
         });
         let granules = ahead.expect("64 steps cross a multiple of 64");
-        Some(Tick((self.turned + granules) * self.granularity_ms - self.phase_ms))
+        Some(MonotonicMs((self.turned + granules) * self.granularity_ms - self.phase_ms))
     }
 }
 
@@ -155,10 +155,10 @@ mod tests {
         for seed in 0..40 {
             let mut prng = Prng::from_seed(seed);
             let granularity_ms = 1 + prng.below(20);
-            let mut now = Tick(prng.below(1 << 40));
+            let mut now = MonotonicMs(prng.below(1 << 40));
             let phase_ms = prng.below(granularity_ms);
             let mut wheel = Wheel::new(now, granularity_ms, phase_ms);
-            let mut due: Vec<Option<Tick>> = Vec::new();
+            let mut due: Vec<Option<MonotonicMs>> = Vec::new();
             for _ in 0..500 {
                 let ahead_bits = prng.below(30);
                 let deadline = now.plus_ms(prng.below(1 << ahead_bits));
@@ -177,7 +177,7 @@ mod tests {
                 assert_eq!(wheel.len(), due.iter().flatten().count());
                 let first = due.iter().flatten().min();
                 if let (Some(first), Some(next)) = (first, wheel.next()) {
-                    let limit = Tick(first.0.max(now.0) + 2 * granularity_ms);
+                    let limit = MonotonicMs(first.0.max(now.0) + 2 * granularity_ms);
                     assert!(next <= limit, "would sleep too long, seed {seed}");
                 }
             }
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn an_empty_wheel_jumps() {
-        let mut wheel: Wheel<u8> = Wheel::new(Tick(0), 1, 0);
-        assert_eq!(wheel.turn(Tick(u64::MAX / 2), 10, |_| ()), 0);
+        let mut wheel: Wheel<u8> = Wheel::new(MonotonicMs(0), 1, 0);
+        assert_eq!(wheel.turn(MonotonicMs(u64::MAX / 2), 10, |_| ()), 0);
         assert_eq!(wheel.next(), None);
     }
 }

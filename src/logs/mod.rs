@@ -35,7 +35,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt as lines;
 
-use crate::base::contain;
+use crate::base::catch_panic;
 use queue::Queue;
 use writer::Writer;
 
@@ -94,7 +94,7 @@ pub fn begin(format: LogFormat, level: LogLevel) {
         let mut writer = Writer::new(File::from(descriptor), format, queue.clone());
         let named = thread::Builder::new().name("log".to_owned());
         // A mistake of ours in there is no reason to end a server, nor to be silent.
-        let mut run = move || contain("the log", || writer.run(&waiting));
+        let mut run = move || catch_panic("the log", || writer.run(&waiting));
         drop(named.spawn(move || while run().is_err() {}));
     }
     let lines = lines().with_max_level(level).with_writer(queue).with_target(false);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Bucket, Rate, Tick};
+use crate::base::{Bucket, MonotonicMs, Rate};
 
 /// Lines of one kind.
 const RATE: Rate = Rate { per_s: 10, burst: 100 };
@@ -21,7 +21,7 @@ struct Kind {
 
 impl Pace {
     /// Whether a line of this kind may be written now.
-    pub fn admits(&mut self, now: Tick, kind: &'static str) -> bool {
+    pub fn admits(&mut self, now: MonotonicMs, kind: &'static str) -> bool {
         let kind = self.0.entry(kind).or_insert(Kind { bucket: Bucket::full(), left_out: 0 });
         let admitted = kind.bucket.take(now, RATE, 1);
         kind.left_out += u64::from(!admitted);
@@ -29,7 +29,7 @@ impl Pace {
     }
 
     /// A kind of which lines were left out, and how many, when there is room to say so.
-    pub fn take_left_out(&mut self, now: Tick) -> Option<(&'static str, u64)> {
+    pub fn take_left_out(&mut self, now: MonotonicMs) -> Option<(&'static str, u64)> {
         self.0.iter_mut().find_map(|(name, kind)| {
             let says = kind.left_out != 0 && kind.bucket.take(now, RATE, 1);
             says.then(|| (*name, std::mem::take(&mut kind.left_out)))
@@ -49,15 +49,15 @@ mod tests {
     #[test]
     fn a_kind_has_its_rate_and_keeps_no_other_back() {
         let mut pace = Pace::default();
-        let admitted = (0..1_000).filter(|_| pace.admits(Tick(0), "a")).count();
+        let admitted = (0..1_000).filter(|_| pace.admits(MonotonicMs(0), "a")).count();
         assert_eq!(admitted, 100);
-        assert!(pace.admits(Tick(0), "b"));
-        assert_eq!(pace.take_left_out(Tick(0)), None, "that would be a line, too");
+        assert!(pace.admits(MonotonicMs(0), "b"));
+        assert_eq!(pace.take_left_out(MonotonicMs(0)), None, "that would be a line, too");
         assert!(pace.owes());
-        assert_eq!(pace.take_left_out(Tick(100)), Some(("a", 900)));
-        assert_eq!(pace.take_left_out(Tick(200)), None);
+        assert_eq!(pace.take_left_out(MonotonicMs(100)), Some(("a", 900)));
+        assert_eq!(pace.take_left_out(MonotonicMs(200)), None);
         assert!(!pace.owes());
-        let later = (0..1_000).filter(|_| pace.admits(Tick(1_200), "a")).count();
+        let later = (0..1_000).filter(|_| pace.admits(MonotonicMs(1_200), "a")).count();
         assert_eq!(later, 11);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 
 use super::flush;
-use crate::base::contained;
+use crate::base::panic_scope;
 
 /// Panics that end less than the process and are written; the metrics count them all.
 const LINES_MAX: u32 = 100;
@@ -17,7 +17,7 @@ const LINES_MAX: u32 = 100;
 /// line and the end of the process: state that nobody trusts serves nobody.
 pub fn end_on_panic() {
     panic::set_hook(Box::new(|panic| {
-        if let Some(what) = contained() {
+        if let Some(what) = panic_scope() {
             return tell(&format!("{what} panicked and was closed"), panic);
         }
         tracing::error!("the server panicked and ends: {}", cause(panic));

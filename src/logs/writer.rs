@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use super::pace::Pace;
 use super::queue::{Queue, Waiting};
 use super::{LogFormat, LogLoss};
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::clock::now;
 
 /// How long a descriptor that does not block rests when it takes nothing, in ms.
@@ -35,7 +35,7 @@ pub(super) struct Writer<W> {
     /// Lost lines that were told.
     told: u64,
     /// When the next try to tell is due.
-    notice_at: Tick,
+    notice_at: MonotonicMs,
 }
 
 impl<W: Write> Writer<W> {
@@ -49,7 +49,7 @@ impl<W: Write> Writer<W> {
             is_torn: false,
             failed: None,
             told: 0,
-            notice_at: Tick(0),
+            notice_at: MonotonicMs(0),
         }
     }
 
@@ -145,8 +145,8 @@ impl<W: Write> Writer<W> {
         error
     }
 
-    fn now(&self) -> Tick {
-        Tick(self.began.elapsed().as_millis() as u64)
+    fn now(&self) -> MonotonicMs {
+        MonotonicMs(self.began.elapsed().as_millis() as u64)
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
             queue.make_writer().write_all(line.as_bytes()).unwrap();
             writer.on_line(waiting.recv().unwrap());
         }
-        writer.notice_at = Tick(0);
+        writer.notice_at = MonotonicMs(0);
         writer.tell_lost();
         let text = String::from_utf8(writer.out.taken).unwrap();
         (text.lines().map(str::to_owned).collect(), queue.lost(LogLoss::Failed))

@@ -25,7 +25,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use crate::base::{
-    Action, ConnId, Ending, Event, Io, Moment, Now, PeerSigns, ShardId, Tick, trim_queue,
+    Action, ConnId, Ending, Event, Io, MonotonicMs, MonotonicUs, PeerSigns, ShardId, Timestamps,
+    trim_queue,
 };
 use crate::metrics::{AcceptFailure, Scribe};
 
@@ -163,7 +164,7 @@ impl KernelIo {
 
     /// Sleeps until there is something to reap, the doorbell rings, or `until`
     /// has come. Blocks the thread; a core has nothing else to do.
-    pub fn park(&mut self, until: Option<Tick>) {
+    pub fn park(&mut self, until: Option<MonotonicMs>) {
         self.settle();
         self.report();
         // While somebody waits for a buffer, one is free or comes with what is there
@@ -183,7 +184,7 @@ impl KernelIo {
         self.doorbell.wake_up();
     }
 
-    fn wait_until(&self, until: Tick) -> Duration {
+    fn wait_until(&self, until: MonotonicMs) -> Duration {
         Duration::from_millis(until.0).saturating_sub(self.started.elapsed())
     }
 
@@ -196,8 +197,8 @@ impl KernelIo {
         self.written = self.tally;
     }
 
-    fn tick(&self) -> Tick {
-        Tick(self.started.elapsed().as_millis() as u64)
+    fn tick(&self) -> MonotonicMs {
+        MonotonicMs(self.started.elapsed().as_millis() as u64)
     }
 
     /// Gives back what a crowd that came or went at once has left. To be called now and
@@ -452,7 +453,7 @@ impl KernelIo {
 
     fn on_accepted(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
         let now = self.started.elapsed().as_millis() as u64;
-        let accepted = self.doors.accepted(done, Tick(now));
+        let accepted = self.doors.accepted(done, MonotonicMs(now));
         let mut events = 0;
         match accepted {
             Accepted::Peer(fd) if !self.conns.is_full() => {
@@ -496,9 +497,9 @@ impl KernelIo {
 }
 
 impl Io for KernelIo {
-    fn now(&self) -> Now {
+    fn now(&self) -> Timestamps {
         let unix = system_now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { tick: self.tick(), unix_ms: unix.as_millis() as u64, moment: moment() }
+        Timestamps { tick: self.tick(), unix_ms: unix.as_millis() as u64, moment: moment() }
     }
 
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
@@ -592,7 +593,7 @@ fn ending(errno: i32) -> Ending {
     }
 }
 
-fn earlier(a: Option<Tick>, b: Option<Tick>) -> Option<Tick> {
+fn earlier(a: Option<MonotonicMs>, b: Option<MonotonicMs>) -> Option<MonotonicMs> {
     a.into_iter().chain(b).min()
 }
 
@@ -602,9 +603,9 @@ fn now() -> Instant {
 }
 
 /// The clock that all planes of a process share.
-pub fn moment() -> Moment {
+pub fn moment() -> MonotonicUs {
     static BEGAN: LazyLock<Instant> = LazyLock::new(now);
-    Moment(BEGAN.elapsed().as_micros() as u64)
+    MonotonicUs(BEGAN.elapsed().as_micros() as u64)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the plane is where clocks are read")]

@@ -22,7 +22,7 @@ mod tests;
 use bytes::Bytes;
 
 use crate::base::limits::PEERS_PER_TURN_MAX;
-use crate::base::{Action, ConnId, Ending, Event, Io, Now, PeerSigns, ShardId, Tick};
+use crate::base::{Action, ConnId, Ending, Event, Io, MonotonicMs, PeerSigns, ShardId, Timestamps};
 
 use peers::{End, Incoming};
 use slots::Slots;
@@ -35,11 +35,11 @@ pub use weather::Weather;
 #[derive(Debug)]
 pub struct SimulatedIo {
     sky: Sky,
-    now: Now,
+    now: Timestamps,
     accepting: bool,
     /// How many peers come in a turn, and from when on.
     peers_per_turn_max: u16,
-    peers_from: Tick,
+    peers_from: MonotonicMs,
     /// Whether the last `reap` left nothing.
     is_drained: bool,
     ends: Vec<End>,
@@ -61,10 +61,10 @@ impl SimulatedIo {
     pub fn new(seed: u64, weather: Weather) -> SimulatedIo {
         SimulatedIo {
             sky: Sky::new(seed, weather),
-            now: Now::default(),
+            now: Timestamps::default(),
             accepting: true,
             peers_per_turn_max: PEERS_PER_TURN_MAX,
-            peers_from: Tick(0),
+            peers_from: MonotonicMs(0),
             is_drained: false,
             ends: Vec::new(),
             live: Vec::new(),
@@ -73,25 +73,25 @@ impl SimulatedIo {
     }
 
     /// Moves the clocks; never backwards.
-    pub fn set_now(&mut self, now: Now) {
+    pub fn set_now(&mut self, now: Timestamps) {
         assert!(self.now.tick <= now.tick, "the monotonic clock does not go backwards");
         self.now = now;
     }
 
     /// When there is something to reap, at the earliest. `None` when nothing
     /// happens unless somebody acts.
-    pub fn next_due(&self) -> Option<Tick> {
+    pub fn next_due(&self) -> Option<MonotonicMs> {
         let dues = self.live.iter().filter_map(|peer| self.ends[*peer as usize].due());
         dues.chain(self.outgoing_dues()).min()
     }
 
-    fn outgoing_dues(&self) -> impl Iterator<Item = Tick> {
+    fn outgoing_dues(&self) -> impl Iterator<Item = MonotonicMs> {
         let ends = self.live.iter().map(|peer| &self.ends[*peer as usize]);
         ends.filter_map(|end| self.outgoing_due(end))
     }
 
     /// A send goes on when its time has come and the peer has room.
-    fn outgoing_due(&self, end: &End) -> Option<Tick> {
+    fn outgoing_due(&self, end: &End) -> Option<MonotonicMs> {
         let (due, _) = end.outgoing.as_ref()?;
         (end.ending.is_none() && 0 < self.sky.room(end.inbox.len())).then_some(*due)
     }
@@ -99,7 +99,7 @@ impl SimulatedIo {
     /// What can be told about `peer` now; chance decides between several.
     fn step_of(&mut self, peer: u32) -> Option<Step> {
         let end = &self.ends[peer as usize];
-        let passed = |due: Tick| due <= self.now.tick;
+        let passed = |due: MonotonicMs| due <= self.now.tick;
         if let Some((due, ending)) = end.ending {
             return passed(due).then_some(Step::Gone(ending));
         }
@@ -257,7 +257,7 @@ impl SimulatedIo {
 }
 
 impl Io for SimulatedIo {
-    fn now(&self) -> Now {
+    fn now(&self) -> Timestamps {
         self.now
     }
 
@@ -288,7 +288,7 @@ impl Io for SimulatedIo {
     fn signs(&mut self, id: ConnId) -> PeerSigns {
         let Some(peer) = self.tenant(id) else { return PeerSigns::default() };
         let end = &self.ends[peer as usize];
-        let arrived = |(due, what): &(Tick, Incoming)| {
+        let arrived = |(due, what): &(MonotonicMs, Incoming)| {
             *due <= self.now.tick && matches!(what, Incoming::Bytes(_))
         };
         PeerSigns {

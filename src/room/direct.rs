@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::letter::{Ask, Asker, Delivery};
 use super::{Out, Progress, Title, Voice, Way, What};
-use crate::base::{Now, RoomId};
+use crate::base::{RoomId, Timestamps};
 use crate::store::{Due, Marks};
 use crate::wire::{Payload, Publication, chat};
 
@@ -33,7 +33,7 @@ impl Talk<'_> {
     /// Brings a message to both, if it is a direct one.
     pub fn bring(
         self,
-        now: Now,
+        now: Timestamps,
         publication: &Arc<Publication>,
         voice: Voice,
         way: Way,

@@ -6,7 +6,7 @@
 use super::Way;
 use super::silence::Silence;
 use super::way::ack_key;
-use crate::base::{Csprng, Now, RoomId, SealKey, SpanId, Trace};
+use crate::base::{Csprng, RoomId, SealKey, SpanId, Timestamps, Trace};
 use crate::metrics::ChatType;
 use crate::wire::{Epoch, Publication};
 
@@ -37,7 +37,7 @@ impl Epochs {
     /// measured begins anew.
     pub fn way_again(
         &mut self,
-        now: Now,
+        now: Timestamps,
         room: RoomId,
         said: &Publication,
         chat_type: ChatType,

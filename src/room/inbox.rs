@@ -16,7 +16,7 @@ use super::store_client::Awaited;
 use super::typing::TypingUsers;
 use super::{Out, Step, Tell, Way};
 use crate::base::limits::PENDING_PAGE_MAX;
-use crate::base::{RoomId, Tick, UserHash};
+use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::ChatType;
 use crate::store::{Burial, Cause, Due, DuePage, Job, Outcome, PendingPage, Requester, Try};
 use crate::wire::{Publication, chat};
@@ -32,7 +32,7 @@ const LOOK_AGAIN_MS: u64 = 1_000;
 pub(super) struct Inbox {
     look: Look,
     /// When somebody looks again; the store is asked then.
-    scan_at: Option<Tick>,
+    scan_at: Option<MonotonicMs>,
     /// Where the last look ended, if there was more.
     rest: Option<(RoomId, u64)>,
 }

@@ -17,7 +17,7 @@ use super::store_client::{Asking, Awaited, Purpose, Reading, ReadingClass, reque
 use super::window::Window;
 use super::{IdSource, Namespace, Title};
 use crate::base::limits::IDS_MS;
-use crate::base::{Now, RoomId, ShardId, Tick};
+use crate::base::{MonotonicMs, RoomId, ShardId, Timestamps};
 use crate::store::{Addressee, Append, Birth, Job, Open, Opened, Range, Requester, Ticket};
 use crate::wire::{Epoch, ErrorCode, Publication};
 
@@ -51,7 +51,7 @@ pub(super) enum Phase {
     /// Nothing, or nothing certain; the store may be asked from then on.
     Closed {
         /// It failed a moment ago.
-        again_at: Tick,
+        again_at: MonotonicMs,
     },
     /// The store is asked.
     Opening,
@@ -96,7 +96,7 @@ impl Kept {
     /// Nothing is known yet; `epoch` counts if the store knows nothing either.
     pub fn new(epoch: Epoch) -> Kept {
         Kept {
-            phase: Phase::Closed { again_at: Tick(0) },
+            phase: Phase::Closed { again_at: MonotonicMs(0) },
             window: Window::new(epoch),
             first: 1,
             losses_count: 0,
@@ -157,7 +157,7 @@ impl Kept {
     }
 
     /// Drops what is too old in memory. Returns when the next message will be.
-    pub fn expire(&mut self, now: Now, limits: WindowLimits) -> Option<u64> {
+    pub fn expire(&mut self, now: Timestamps, limits: WindowLimits) -> Option<u64> {
         self.window.expire(now, limits)
     }
 
@@ -227,7 +227,7 @@ impl Kept {
         });
         let Some(by) = next.map(|(from, ask)| (*from, ask.asker)) else { return false };
         assert_eq!(self.phase, Phase::Opening, "the store was asked");
-        self.phase = Phase::Closed { again_at: Tick(0) };
+        self.phase = Phase::Closed { again_at: MonotonicMs(0) };
         self.open(room, Some(by), cx);
         true
     }
@@ -273,7 +273,7 @@ impl Kept {
     }
 
     /// It is not known any more what the store has; it may be asked from `again_at` on.
-    pub fn close(&mut self, again_at: Tick) -> ClosedStream {
+    pub fn close(&mut self, again_at: MonotonicMs) -> ClosedStream {
         self.phase = Phase::Closed { again_at };
         let pending = self.pending.take_all();
         let letters = pending.iter().filter(|one| one.message.voice.is_direct());
@@ -490,7 +490,7 @@ mod tests {
         let mut kept = kept(opened(5, 5..=5));
         kept.give(pending(6));
         kept.give(pending(7));
-        assert_eq!(kept.close(Tick(9)).pending.len(), 2);
+        assert_eq!(kept.close(MonotonicMs(9)).pending.len(), 2);
         kept.begin_opening();
         let news = kept.restore(opened(6, 5..=6), 0, Epoch(8)).unwrap();
         assert_eq!(news.iter().map(|one| one.offset).collect::<Vec<_>>(), [6]);
@@ -501,7 +501,7 @@ mod tests {
     fn news_with_a_hole_before_them_are_none() {
         for first in [8, 9] {
             let mut kept = kept(opened(5, 5..=5));
-            kept.close(Tick(9));
+            kept.close(MonotonicMs(9));
             kept.begin_opening();
             assert_eq!(kept.restore(opened(8, first..=8), 0, Epoch(8)), None);
             assert_eq!(kept.next_offset(), 9);
@@ -513,7 +513,7 @@ mod tests {
         let mut kept = kept(None);
         kept.born = true;
         kept.give(pending(1));
-        kept.close(Tick(0));
+        kept.close(MonotonicMs(0));
         kept.begin_opening();
         assert_eq!(kept.restore(None, 0, Epoch(8)), Some(Vec::new()));
         assert!(!kept.born && kept.next_offset() == 1);
@@ -522,7 +522,7 @@ mod tests {
     #[test]
     fn a_stream_that_the_store_does_not_know_any_more_begins_anew() {
         let mut kept = kept(opened(5, 5..=5));
-        kept.close(Tick(0));
+        kept.close(MonotonicMs(0));
         kept.begin_opening();
         assert_eq!(kept.restore(None, 0, Epoch(8)), None, "its members have to hear of it");
         assert_eq!(kept.window().position(), crate::wire::Position { offset: 0, epoch: Epoch(8) });
@@ -534,7 +534,7 @@ mod tests {
         let mut kept = kept(None);
         kept.born = true;
         kept.give(pending(1));
-        kept.close(Tick(0));
+        kept.close(MonotonicMs(0));
         kept.begin_opening();
         let news = kept.restore(opened(1, 1..=1), 0, Epoch(8)).unwrap();
         assert_eq!(news.len(), 1);

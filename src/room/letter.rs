@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::Way;
-use crate::base::{ConnId, Now, RoomId, ShardId, Trace, UserHash};
+use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace, UserHash};
 use crate::store::{Conversation, Due, Marks, Reached};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publication_cost_bytes};
@@ -236,7 +236,7 @@ pub struct Draft {
 
 impl Draft {
     /// The message at its place.
-    pub fn into_publication(self, now: Now, offset: u64) -> Publication {
+    pub fn into_publication(self, now: Timestamps, offset: u64) -> Publication {
         let Draft { data, info, chan_info, tags, trace, .. } = self;
         let (time_unix_ms, trace) = (now.unix_ms, Some(trace));
         Publication { offset, data, info, chan_info, tags, time_unix_ms, trace }

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::users::Users;
 use super::{Out, Tell};
-use crate::base::{ConnId, ShardId, Tick};
+use crate::base::{ConnId, MonotonicMs, ShardId};
 use crate::wire::{ClientInfo, Payload};
 
 /// A list of at most so many is looked through to count its users; most rooms are
@@ -57,7 +57,7 @@ pub struct Members {
 #[derive(Clone, Copy, Debug)]
 struct Absence {
     seat: Seat,
-    end: Tick,
+    end: MonotonicMs,
 }
 
 /// How a new member was received.
@@ -186,7 +186,7 @@ impl Members {
 
     /// Keeps until `end` the place of a member whose connection is gone. False
     /// when there is none to keep: it is not listed, or has no name to come back by.
-    pub fn step_away(&mut self, seat: Seat, end: Tick) -> bool {
+    pub fn step_away(&mut self, seat: Seat, end: MonotonicMs) -> bool {
         match self.listed.get_mut(&seat) {
             Some(member) if !member.info.user.is_empty() => {
                 member.away = true;
@@ -199,7 +199,7 @@ impl Members {
 
     /// Takes a member off the list if its absence is over. One that has come back
     /// stays, and so does one that went away once more after it.
-    pub fn give_up(&mut self, seat: Seat, now: Tick) -> Option<Member> {
+    pub fn give_up(&mut self, seat: Seat, now: MonotonicMs) -> Option<Member> {
         let member = self.listed.get(&seat).filter(|member| member.away)?;
         let absences = self.away.get(&*member.info.user).expect("away members are in both");
         let over = absences.iter().any(|absence| absence.seat == seat && absence.end <= now);
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
     use crate::base::{ClientId, Prng};
 
-    const END: Tick = Tick(1_000);
+    const END: MonotonicMs = MonotonicMs(1_000);
 
     fn seat(slot: u32) -> Seat {
         Seat { shard: ShardId(0), conn: ConnId { slot, generation: 0 } }
@@ -301,7 +301,7 @@ mod tests {
         let later = END.plus_ms(500);
         assert!(members.step_away(seat(1), later));
         assert!(members.give_up(seat(1), END).is_none(), "that was the end of the first one");
-        assert!(members.give_up(seat(1), Tick(later.0 - 1)).is_none());
+        assert!(members.give_up(seat(1), MonotonicMs(later.0 - 1)).is_none());
         assert!(members.give_up(seat(1), later).is_some());
     }
 
@@ -328,10 +328,10 @@ mod tests {
                         members.list(seat, user(&name, u128::from(seat.conn.slot)), None);
                     }
                     (Some(true), false) if prng.percent(50) => {
-                        members.step_away(seat, Tick(step + prng.below(50)));
+                        members.step_away(seat, MonotonicMs(step + prng.below(50)));
                     }
                     (Some(true), false) => assert!(members.unlist(seat).is_some()),
-                    (Some(false), false) => drop(members.give_up(seat, Tick(step))),
+                    (Some(false), false) => drop(members.give_up(seat, MonotonicMs(step))),
                     (None, false) | (Some(true), true) => (),
                 }
                 let listed = members.listed().map(|member| &*member.info.user);

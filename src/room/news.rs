@@ -10,7 +10,7 @@ use super::room_timers::RoomTimers;
 use super::user_rates::UserRates;
 use super::{Namespace, Tell};
 use crate::base::limits::MEMBER_NEWS_USERS_MAX;
-use crate::base::{Now, Rate, Tick};
+use crate::base::{MonotonicMs, Rate, Timestamps};
 use crate::wire::{ClientInfo, chat};
 
 /// How often the members of a large room are told, in ms.
@@ -21,7 +21,7 @@ const CROWD_INTERVAL_MS: u64 = 1_000;
 struct Crowd {
     came_count: u32,
     went_count: u32,
-    tell_at: Tick,
+    tell_at: MonotonicMs,
 }
 
 /// What was told of who comes and goes, and what is still to be told.
@@ -61,7 +61,7 @@ impl JoinLeave {
 
     /// Whether this member's comings and goings are few enough to be told one by one: each
     /// costs a message for every other member.
-    fn is_within_rate(&mut self, now: Now, rate: Rate, news: &Tell) -> bool {
+    fn is_within_rate(&mut self, now: Timestamps, rate: Rate, news: &Tell) -> bool {
         let info = match news {
             Tell::Came(_, info, _) | Tell::Went(_, info, _) => info,
             Tell::Swapped(_, swap) => &swap.came,
@@ -79,7 +79,7 @@ impl JoinLeave {
 
     /// Counts news that are not told one by one, or did not reach everybody: the members of
     /// the room in `slot` are told the numbers soon.
-    pub fn count(&mut self, now: Now, news: &Tell, slot: u32, timers: &mut RoomTimers) {
+    pub fn count(&mut self, now: Timestamps, news: &Tell, slot: u32, timers: &mut RoomTimers) {
         let (came_count, went_count) = counts_of(news);
         let tell_at = now.tick.plus_ms(CROWD_INTERVAL_MS);
         if self.crowd.is_none() {
@@ -92,7 +92,7 @@ impl JoinLeave {
     }
 
     /// How many came and left, when it is time to tell.
-    pub fn take_counts(&mut self, now: Now, members: &Members) -> Option<chat::Crowd> {
+    pub fn take_counts(&mut self, now: Timestamps, members: &Members) -> Option<chat::Crowd> {
         let crowd = self.crowd.take_if(|crowd| crowd.tell_at <= now.tick)?;
         Some(chat::Crowd {
             came: crowd.came_count,

@@ -19,7 +19,7 @@ use super::store_client::Asking;
 use super::stream::Stream;
 use super::typing::TypingUsers;
 use super::{Answer, Departure, Entry, Namespace, Options, Recovery, Swap, Tell, Title, Welcome};
-use crate::base::{Now, RoomId};
+use crate::base::{RoomId, Timestamps};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Publication, chat};
 
 /// One room on its home shard.
@@ -34,7 +34,7 @@ pub(super) struct Room {
 
 impl Room {
     /// One that nobody is in yet.
-    pub fn new(id: RoomId, title: Title, stream: Stream, now: Now) -> Room {
+    pub fn new(id: RoomId, title: Title, stream: Stream, now: Timestamps) -> Room {
         Room {
             messages: RoomMessages::new(id, title, stream, now),
             members: Members::default(),
@@ -204,7 +204,7 @@ impl Room {
     }
 
     /// A member is writing.
-    pub fn typing(&mut self, info: Arc<ClientInfo>, now: Now) -> Decision {
+    pub fn typing(&mut self, info: Arc<ClientInfo>, now: Timestamps) -> Decision {
         let may_tell = self.typing.may_tell(now.tick, &info);
         let told = may_tell.then(|| Tell::Typing(self.id(), info));
         Decision::with(Answer::Noted, told)

@@ -5,7 +5,7 @@
 
 use super::letter::{Answer, Ask, Asker, Tell, What};
 use super::way::Way;
-use crate::base::{Moment, RoomId, ShardId, Trace, trim_list};
+use crate::base::{MonotonicUs, RoomId, ShardId, Trace, trim_list};
 use crate::metrics::{ChatType, PublishResult};
 use crate::store::Request;
 use crate::wire::ErrorCode;
@@ -37,7 +37,7 @@ pub enum Step {
         /// So far.
         way: Way,
         /// When the store was given it, where one keeps it.
-        given_at: Option<Moment>,
+        given_at: Option<MonotonicUs>,
     },
     /// Its author was told that it could not be kept.
     Refused {

@@ -12,7 +12,7 @@ use super::letter::{Ask, Asker, IdSource, Voice};
 use super::store_client::Asking;
 use super::way::Way;
 use super::{Answer, Out};
-use crate::base::{ConnId, Moment, RoomId, ShardId};
+use crate::base::{ConnId, MonotonicUs, RoomId, ShardId};
 use crate::store::Ticket;
 use crate::wire::Publication;
 
@@ -51,7 +51,7 @@ pub(super) struct Pending {
     /// The message.
     pub message: MessageInFlight,
     /// When the store was given it.
-    pub given_at: Moment,
+    pub given_at: MonotonicUs,
     /// Who wait for it: its author, and again, when it was sent twice.
     pub askers: Vec<(ShardId, Asker)>,
     /// What these asked of the room behind it, and want to find it done.
@@ -175,7 +175,7 @@ pub(super) mod tests {
         Pending {
             ticket: Ticket(offset as u32),
             message,
-            given_at: Moment(0),
+            given_at: MonotonicUs(0),
             askers: vec![(ShardId(0), asker)],
             behind: Vec::new(),
         }

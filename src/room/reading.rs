@@ -18,7 +18,7 @@ use super::{Entry, Namespace, Passage};
 use crate::base::limits::{
     HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX, READING_STEP_COUNT_MAX, RECOVERY_BYTES_MAX,
 };
-use crate::base::{Now, RoomId};
+use crate::base::{RoomId, Timestamps};
 use crate::store::{self, Job, Range};
 use crate::wire::chat;
 use crate::wire::{Position, Publication};
@@ -186,6 +186,6 @@ fn empty_retracted(missed: &mut [Arc<Publication>]) {
 }
 
 /// Whether a message is not too old to be shown.
-pub(super) fn is_young(now: Now, publication: &Publication, age_ms_max: u64) -> bool {
+pub(super) fn is_young(now: Timestamps, publication: &Publication, age_ms_max: u64) -> bool {
     now.unix_ms < publication.time_unix_ms.saturating_add(age_ms_max)
 }

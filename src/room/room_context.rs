@@ -9,12 +9,12 @@ use super::epochs::Epochs;
 use super::room_timers::RoomTimers;
 use super::store_client::StoreClient;
 use super::{Namespace, Options, Out};
-use crate::base::Now;
+use crate::base::Timestamps;
 
 /// Everything but the room that a decision about one room may use.
 pub(super) struct RoomContext<'r> {
     /// When it is decided.
-    pub now: Now,
+    pub now: Timestamps,
     /// Where the room is in the table, for its deadlines.
     pub slot: u32,
     /// What holds for all rooms.

@@ -27,7 +27,7 @@ use super::{
     Retraction, Step, Tell, Title, Voice, Way, ack_key,
 };
 use crate::base::limits::HISTORY_ANSWER_MAX;
-use crate::base::{Bucket, Moment, Now, RoomId, ShardId, Tick};
+use crate::base::{Bucket, MonotonicMs, MonotonicUs, RoomId, ShardId, Timestamps};
 use crate::store::{Failure, Opened, Requester, Ticket};
 use crate::wire::chat::{self, Field};
 use crate::wire::{Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};
@@ -53,7 +53,7 @@ pub(super) struct RoomMessages {
 
 impl RoomMessages {
     /// Nothing was said yet, as far as is known here.
-    pub fn new(id: RoomId, title: Title, stream: Stream, now: Now) -> RoomMessages {
+    pub fn new(id: RoomId, title: Title, stream: Stream, now: Timestamps) -> RoomMessages {
         RoomMessages {
             id,
             title,
@@ -188,7 +188,7 @@ impl RoomMessages {
     }
 
     /// The author's repeated message, if this is one.
-    fn repeat(&mut self, by: Asking, draft: &Draft, now: Now) -> Repeat {
+    fn repeat(&mut self, by: Asking, draft: &Draft, now: Timestamps) -> Repeat {
         let Some((offset, id)) = self.ids.place_of(draft, now) else { return Repeat::New };
         if let Some(kept) = self.stream.kept_mut()
             && let Some(pending) = kept.pending_at(offset)
@@ -204,7 +204,7 @@ impl RoomMessages {
     fn placed(
         &self,
         message: &MessageInFlight,
-        given_at: Option<Moment>,
+        given_at: Option<MonotonicUs>,
         cx: &mut RoomContext<'_>,
     ) -> (Answer, Way) {
         let (room, offset) = (self.id, message.publication.offset);
@@ -488,7 +488,7 @@ impl RoomMessages {
 
     /// It is not known any more what the store has of this room: who waits for it is
     /// told to try again, with this code, and it is read anew, from `again_at` on.
-    fn give_up(&mut self, again_at: Tick, code: ErrorCode, cx: &mut RoomContext<'_>) {
+    fn give_up(&mut self, again_at: MonotonicMs, code: ErrorCode, cx: &mut RoomContext<'_>) {
         let kept = self.stream.kept_mut().expect("what is given up is on disk");
         let ClosedStream { pending, mut waiting } = kept.close(again_at);
         for Pending { message, askers, behind, .. } in pending {
@@ -518,7 +518,7 @@ impl RoomMessages {
     }
 
     /// Lets the room be swept at `at`, or before.
-    fn sweep_at(&mut self, at: Tick, cx: &mut RoomContext<'_>) {
+    fn sweep_at(&mut self, at: MonotonicMs, cx: &mut RoomContext<'_>) {
         cx.timers.set_sweep(&mut self.lifetime, cx.slot, at);
     }
 
@@ -552,7 +552,7 @@ impl RoomMessages {
 
     /// When the store is asked again by itself, after it failed: somebody is here, or
     /// waits elsewhere for what it may have kept.
-    fn opens_again_at(&self, members: &Members) -> Option<Tick> {
+    fn opens_again_at(&self, members: &Members) -> Option<MonotonicMs> {
         let kept = self.stream.kept()?;
         match kept.phase() {
             Phase::Closed { again_at } if !members.is_empty() || kept.is_in_doubt() => {
@@ -568,7 +568,7 @@ impl RoomMessages {
     pub fn leaves(
         &mut self,
         members: &Members,
-        now: Now,
+        now: Timestamps,
         rules: &Namespace,
         slot: u32,
         timers: &mut RoomTimers,

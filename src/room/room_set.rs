@@ -18,7 +18,7 @@ use super::room_timers::RoomTimers;
 use super::store_client::StoreClient;
 use super::stream::Stream;
 use super::{Answer, HistoryPage, Options, Out, Tell, Title};
-use crate::base::{Csprng, Now, RoomId, SealKey, Tick};
+use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, Timestamps};
 
 /// The rooms of one shard, and all that they share.
 pub(super) struct RoomSet {
@@ -31,7 +31,12 @@ pub(super) struct RoomSet {
 
 impl RoomSet {
     /// No rooms yet.
-    pub fn new(now: Now, options: Arc<Options>, ids: Csprng, silent_key: SealKey) -> RoomSet {
+    pub fn new(
+        now: Timestamps,
+        options: Arc<Options>,
+        ids: Csprng,
+        silent_key: SealKey,
+    ) -> RoomSet {
         RoomSet {
             options,
             table: RoomTable::default(),
@@ -72,7 +77,7 @@ impl RoomSet {
     }
 
     /// When rooms are looked at next.
-    pub fn next_wake(&self) -> Option<Tick> {
+    pub fn next_wake(&self) -> Option<MonotonicMs> {
         self.timers.next()
     }
 
@@ -89,7 +94,7 @@ impl RoomSet {
     /// The room in a slot, and all else that it may use; `None` for a slot without a room.
     pub fn at<'r>(
         &'r mut self,
-        now: Now,
+        now: Timestamps,
         slot: u32,
         out: &'r mut Out,
     ) -> Option<(&'r mut Room, RoomContext<'r>)> {
@@ -102,7 +107,7 @@ impl RoomSet {
     /// The same, of a room that is here.
     pub fn visit<'r>(
         &'r mut self,
-        now: Now,
+        now: Timestamps,
         slot: u32,
         out: &'r mut Out,
     ) -> (&'r mut Room, RoomContext<'r>) {
@@ -111,7 +116,7 @@ impl RoomSet {
 
     /// The slot of a room, which is made if it is not here; `None` where there is no room
     /// for one more.
-    pub fn enter(&mut self, now: Now, id: RoomId, title: &Title) -> Option<u32> {
+    pub fn enter(&mut self, now: Timestamps, id: RoomId, title: &Title) -> Option<u32> {
         if let Some(slot) = self.slot_of(id) {
             return Some(slot);
         }
@@ -128,7 +133,7 @@ impl RoomSet {
     }
 
     /// Somebody left, or something is over: drops the room, if it is not needed any more.
-    pub fn after_leaving(&mut self, now: Now, slot: u32) {
+    pub fn after_leaving(&mut self, now: Timestamps, slot: u32) {
         let RoomSet { options, table, timers, .. } = self;
         let room = &mut table[slot];
         let rules = room.rules(options);
@@ -139,14 +144,14 @@ impl RoomSet {
     }
 
     /// The same, of a room that may have gone already.
-    pub fn rest(&mut self, now: Now, slot: u32, id: RoomId) {
+    pub fn rest(&mut self, now: Timestamps, slot: u32, id: RoomId) {
         if self.slot_of(id) == Some(slot) {
             self.after_leaving(now, slot);
         }
     }
 
     /// Members of a room did not hear of one that came or went.
-    pub fn on_news_lost(&mut self, now: Now, id: RoomId, lost: &Tell) {
+    pub fn on_news_lost(&mut self, now: Timestamps, id: RoomId, lost: &Tell) {
         if let Some(slot) = self.slot_of(id) {
             self.table[slot].join_leave().count(now, lost, slot, &mut self.timers);
         }
@@ -155,7 +160,7 @@ impl RoomSet {
     /// The history of a room that is not here because nothing was said in it.
     pub fn history_of_silence(
         &self,
-        now: Now,
+        now: Timestamps,
         id: RoomId,
         title: &Title,
         page: &HistoryPage,

@@ -76,13 +76,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::base::{Now, Prng};
+    use crate::base::{Prng, Timestamps};
     use crate::room::Title;
     use crate::room::stream::Stream;
 
     fn room(id: RoomId) -> Room {
         let title = Title { tenant: "".into(), channel: "room:9".into(), namespace: 0 };
-        Room::new(id, title, Stream::None, Now::default())
+        Room::new(id, title, Stream::None, Timestamps::default())
     }
 
     /// A map beside the table, over thousands of rooms that come and go.

@@ -6,7 +6,7 @@
 //! Deliberately absent: what is done then.
 
 use super::members::Seat;
-use crate::base::{Now, Tick, Wheel};
+use crate::base::{MonotonicMs, Timestamps, Wheel};
 
 /// How exactly rooms keep their deadlines.
 const WHEEL_GRANULARITY_MS: u64 = 64;
@@ -22,14 +22,14 @@ pub(super) struct RoomTimers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lifetime {
     /// Since when nobody is here.
-    empty_since: Tick,
+    empty_since: MonotonicMs,
     /// The earliest sweep that is set for this room; the end of time for none.
-    sweep_at: Tick,
+    sweep_at: MonotonicMs,
 }
 
 impl RoomTimers {
     /// No deadlines yet.
-    pub fn new(now: Now) -> RoomTimers {
+    pub fn new(now: Timestamps) -> RoomTimers {
         RoomTimers {
             sweeps: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
             partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
@@ -38,7 +38,7 @@ impl RoomTimers {
     }
 
     /// Lets a room be swept at `at`, unless it is before.
-    pub fn set_sweep(&mut self, lifetime: &mut Lifetime, slot: u32, at: Tick) {
+    pub fn set_sweep(&mut self, lifetime: &mut Lifetime, slot: u32, at: MonotonicMs) {
         if at < lifetime.sweep_at {
             lifetime.sweep_at = at;
             self.sweeps.set(at, slot);
@@ -46,38 +46,38 @@ impl RoomTimers {
     }
 
     /// Lets a member's place be given up at `at`.
-    pub fn set_parting(&mut self, at: Tick, slot: u32, seat: Seat) {
+    pub fn set_parting(&mut self, at: MonotonicMs, slot: u32, seat: Seat) {
         self.partings.set(at, (slot, seat));
     }
 
     /// Lets a room look at `at` for what is to be told, or sent again.
-    pub fn set_scan(&mut self, at: Tick, slot: u32) {
+    pub fn set_scan(&mut self, at: MonotonicMs, slot: u32) {
         self.scans.set(at, slot);
     }
 
     /// At most `max` rooms that are to be swept.
-    pub fn take_sweeps(&mut self, now: Tick, max: usize) -> Vec<u32> {
+    pub fn take_sweeps(&mut self, now: MonotonicMs, max: usize) -> Vec<u32> {
         take(&mut self.sweeps, now, max)
     }
 
     /// At most `max` members whose places are to be given up.
-    pub fn take_partings(&mut self, now: Tick, max: usize) -> Vec<(u32, Seat)> {
+    pub fn take_partings(&mut self, now: MonotonicMs, max: usize) -> Vec<(u32, Seat)> {
         take(&mut self.partings, now, max)
     }
 
     /// At most `max` rooms that look for what is to be told, or sent again.
-    pub fn take_scans(&mut self, now: Tick, max: usize) -> Vec<u32> {
+    pub fn take_scans(&mut self, now: MonotonicMs, max: usize) -> Vec<u32> {
         take(&mut self.scans, now, max)
     }
 
     /// The next deadline of any of them.
-    pub fn next(&self) -> Option<Tick> {
+    pub fn next(&self) -> Option<MonotonicMs> {
         let wakes = [self.sweeps.next(), self.partings.next(), self.scans.next()];
         wakes.into_iter().flatten().min()
     }
 }
 
-fn take<T: Copy>(wheel: &mut Wheel<T>, now: Tick, max: usize) -> Vec<T> {
+fn take<T: Copy>(wheel: &mut Wheel<T>, now: MonotonicMs, max: usize) -> Vec<T> {
     let mut due = Vec::new();
     wheel.turn(now, max, |key| due.push(key));
     due
@@ -85,26 +85,26 @@ fn take<T: Copy>(wheel: &mut Wheel<T>, now: Tick, max: usize) -> Vec<T> {
 
 impl Lifetime {
     /// Of a room that is made now, and empty until somebody comes.
-    pub fn new(now: Tick) -> Lifetime {
-        Lifetime { empty_since: now, sweep_at: Tick(u64::MAX) }
+    pub fn new(now: MonotonicMs) -> Lifetime {
+        Lifetime { empty_since: now, sweep_at: MonotonicMs(u64::MAX) }
     }
 
     /// Nobody is here from now on.
-    pub fn begin_empty(&mut self, now: Tick) {
+    pub fn begin_empty(&mut self, now: MonotonicMs) {
         self.empty_since = now;
     }
 
     /// When it goes, if nobody comes.
-    pub fn leaves_at(&self, stays_ms: u64) -> Tick {
+    pub fn leaves_at(&self, stays_ms: u64) -> MonotonicMs {
         self.empty_since.plus_ms(stays_ms)
     }
 
     /// Whether a sweep that comes now was meant for this room: else it was set for an
     /// earlier one in this slot, or for a time that has changed. No sweep is set then.
-    pub fn begin_sweep(&mut self, now: Tick) -> bool {
+    pub fn begin_sweep(&mut self, now: MonotonicMs) -> bool {
         let is_due = self.sweep_at <= now;
         if is_due {
-            self.sweep_at = Tick(u64::MAX);
+            self.sweep_at = MonotonicMs(u64::MAX);
         }
         is_due
     }
@@ -116,16 +116,16 @@ mod tests {
 
     #[test]
     fn a_room_is_swept_at_the_earliest_time_that_was_wanted() {
-        let mut timers = RoomTimers::new(Now::default());
-        let mut lifetime = Lifetime::new(Tick(0));
+        let mut timers = RoomTimers::new(Timestamps::default());
+        let mut lifetime = Lifetime::new(MonotonicMs(0));
         for at in [5_000, 9_000, 2_000] {
-            timers.set_sweep(&mut lifetime, 7, Tick(at));
+            timers.set_sweep(&mut lifetime, 7, MonotonicMs(at));
         }
-        assert!(timers.next().is_some_and(|at| at < Tick(5_000)));
-        assert!(!lifetime.begin_sweep(Tick(1_999)), "not yet");
-        assert_eq!(timers.take_sweeps(Tick(2_100), 10), [7]);
-        assert!(lifetime.begin_sweep(Tick(2_100)));
-        assert_eq!(timers.take_sweeps(Tick(6_000), 10), [7], "the entry of before stays");
-        assert!(!lifetime.begin_sweep(Tick(6_000)), "and means nothing");
+        assert!(timers.next().is_some_and(|at| at < MonotonicMs(5_000)));
+        assert!(!lifetime.begin_sweep(MonotonicMs(1_999)), "not yet");
+        assert_eq!(timers.take_sweeps(MonotonicMs(2_100), 10), [7]);
+        assert!(lifetime.begin_sweep(MonotonicMs(2_100)));
+        assert_eq!(timers.take_sweeps(MonotonicMs(6_000), 10), [7], "the entry of before stays");
+        assert!(!lifetime.begin_sweep(MonotonicMs(6_000)), "and means nothing");
     }
 }

@@ -30,7 +30,7 @@ use super::{
     Out, Progress, ReceiptsPage, Retraction, Step, Tell, What,
 };
 use crate::base::limits::BEGINNERS_MAX;
-use crate::base::{Csprng, Now, RoomId, SealKey, ShardId, Tick};
+use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, ShardId, Timestamps};
 use crate::store::{Outcome, Reply, Requester, Round, Ticket};
 use crate::wire::ErrorCode;
 use crate::wire::chat::Field;
@@ -48,7 +48,7 @@ pub struct Rooms {
 impl Rooms {
     /// No rooms yet. `ids` decides epochs and spans; with `silent_key`, the same on all
     /// shards and in all lives of a store, positions in silent rooms are known again.
-    pub fn new(now: Now, options: Arc<Options>, ids: Csprng, silent_key: SealKey) -> Rooms {
+    pub fn new(now: Timestamps, options: Arc<Options>, ids: Csprng, silent_key: SealKey) -> Rooms {
         let begun_rooms = options.user_rates.begun_rooms;
         Rooms {
             set: RoomSet::new(now, options, ids, silent_key),
@@ -98,7 +98,7 @@ impl Rooms {
 
     /// The only way in for questions. Total: every question gets one answer, and
     /// the answer stands in `out` before what the question set off.
-    pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) {
+    pub fn handle(&mut self, now: Timestamps, from: ShardId, ask: Ask, out: &mut Out) {
         let ask = self.wait_for_stream(now, from, ask, out);
         if let Some(ask) = ask.and_then(|ask| self.wait_for_own(now, from, ask, out)) {
             self.decide(now, from, ask, out);
@@ -107,7 +107,13 @@ impl Rooms {
 
     /// Gives a question back that can be decided now. One about a stream that is not
     /// known yet waits, or is refused where too many do.
-    fn wait_for_stream(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) -> Option<Ask> {
+    fn wait_for_stream(
+        &mut self,
+        now: Timestamps,
+        from: ShardId,
+        ask: Ask,
+        out: &mut Out,
+    ) -> Option<Ask> {
         let slot = match ask.what.stream_need() {
             StreamNeed::None => return Some(ask),
             StreamNeed::OfMember => self.set.slot_of(ask.room),
@@ -130,7 +136,13 @@ impl Rooms {
 
     /// Gives a question back that can be decided now. One about what was said waits for
     /// what its own connection said before, or is refused where too many wait.
-    fn wait_for_own(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) -> Option<Ask> {
+    fn wait_for_own(
+        &mut self,
+        now: Timestamps,
+        from: ShardId,
+        ask: Ask,
+        out: &mut Out,
+    ) -> Option<Ask> {
         let Some(slot) = self.set.slot_of(ask.room) else { return Some(ask) };
         let (room, cx) = self.set.visit(now, slot, out);
         let Some(kept) = room.said().0.kept_mut() else { return Some(ask) };
@@ -144,7 +156,7 @@ impl Rooms {
     }
 
     /// Decides a question about a room of which all is known.
-    fn decide(&mut self, now: Now, from: ShardId, ask: Ask, out: &mut Out) {
+    fn decide(&mut self, now: Timestamps, from: ShardId, ask: Ask, out: &mut Out) {
         let Ask { room, asker, what } = ask;
         let (by, seat) = ((from, asker), Seat { shard: from, conn: asker.conn });
         let decision = match what {
@@ -185,7 +197,7 @@ impl Rooms {
 
     fn subscribe(
         &mut self,
-        now: Now,
+        now: Timestamps,
         id: RoomId,
         by: Asking,
         entry: Entry,
@@ -200,7 +212,7 @@ impl Rooms {
 
     fn unsubscribe(
         &mut self,
-        now: Now,
+        now: Timestamps,
         id: RoomId,
         seat: Seat,
         how: Departure,
@@ -217,7 +229,7 @@ impl Rooms {
 
     fn publish(
         &mut self,
-        now: Now,
+        now: Timestamps,
         id: RoomId,
         by: Asking,
         draft: Draft,
@@ -238,7 +250,7 @@ impl Rooms {
 
     fn publish_in(
         &mut self,
-        now: Now,
+        now: Timestamps,
         slot: u32,
         by: Asking,
         draft: Draft,
@@ -263,7 +275,7 @@ impl Rooms {
 
     fn history(
         &mut self,
-        now: Now,
+        now: Timestamps,
         id: RoomId,
         by: Asking,
         page: &HistoryPage,
@@ -322,7 +334,7 @@ impl Rooms {
 
     fn retract(
         &mut self,
-        now: Now,
+        now: Timestamps,
         id: RoomId,
         by: Asking,
         wish: Retraction,
@@ -337,7 +349,7 @@ impl Rooms {
     }
 
     /// Something for the user of this personal channel.
-    fn deliver(&mut self, now: Now, inbox: RoomId, delivery: Delivery, out: &mut Out) {
+    fn deliver(&mut self, now: Timestamps, inbox: RoomId, delivery: Delivery, out: &mut Out) {
         let slot = self.set.slot_of(inbox);
         let is_here = slot.is_some_and(|slot| self.set[slot].members().count() != 0);
         if let Delivery::Message(..) = &delivery
@@ -353,7 +365,7 @@ impl Rooms {
 
     /// Lets pass what has passed: old messages, graces, empty rooms. At most
     /// `max` of each; the rest at the next call.
-    pub fn tick(&mut self, now: Now, max: usize, out: &mut Out) {
+    pub fn tick(&mut self, now: Timestamps, max: usize, out: &mut Out) {
         self.beginnings.tick(now.tick);
         for (slot, seat) in self.set.timers().take_partings(now.tick, max) {
             if let Some((room, mut cx)) = self.set.at(now, slot, out)
@@ -378,14 +390,14 @@ impl Rooms {
     }
 
     /// When `tick` should be called next.
-    pub fn next_wake(&self) -> Option<Tick> {
+    pub fn next_wake(&self) -> Option<MonotonicMs> {
         self.set.next_wake()
     }
 
     /// News of members did not reach a shard, because its lane was full. Its members'
     /// lists are wrong from here on, so they are told the numbers soon, as in a large
     /// room, and read the list anew.
-    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
+    pub fn on_news_lost(&mut self, now: Timestamps, lost: &Tell) {
         let (Tell::Came(id, ..) | Tell::Went(id, ..) | Tell::Swapped(id, _) | Tell::Crowd(id, _)) =
             lost
         else {
@@ -395,7 +407,7 @@ impl Rooms {
     }
 
     /// A connection is gone: what would be read for it is not.
-    pub fn abandon(&mut self, now: Now, shard: ShardId, asker: Asker, out: &mut Out) {
+    pub fn abandon(&mut self, now: Timestamps, shard: ShardId, asker: Asker, out: &mut Out) {
         let by = (shard, asker);
         let Some(line) = self.set.store().withdraw(by) else { return };
         for (_, awaited, _) in line {
@@ -405,7 +417,7 @@ impl Rooms {
     }
 
     /// Each question has its answer, also one of which nobody hears.
-    fn answer_abandoned(&mut self, now: Now, awaited: Awaited, out: &mut Out) {
+    fn answer_abandoned(&mut self, now: Timestamps, awaited: Awaited, out: &mut Out) {
         let gone = ErrorCode::NotAvailable;
         match awaited {
             Awaited::Read(reading) => {
@@ -432,7 +444,7 @@ impl Rooms {
     }
 
     /// The store answers. Like `handle`, the only way in.
-    pub fn on_reply(&mut self, now: Now, reply: Reply, out: &mut Out) {
+    pub fn on_reply(&mut self, now: Timestamps, reply: Reply, out: &mut Out) {
         let Reply { ticket, outcome } = reply;
         match self.set.store().take(ticket) {
             Awaited::Opened(room, by) => self.on_opened(now, room, by, outcome, out),
@@ -464,7 +476,14 @@ impl Rooms {
         }
     }
 
-    fn on_opened(&mut self, now: Now, id: RoomId, by: Requester, outcome: Outcome, out: &mut Out) {
+    fn on_opened(
+        &mut self,
+        now: Timestamps,
+        id: RoomId,
+        by: Requester,
+        outcome: Outcome,
+        out: &mut Out,
+    ) {
         let slot = self.set.slot_of(id).expect("a room stays while the store is asked");
         let (room, mut cx) = self.set.visit(now, slot, out);
         let (messages, members) = room.said();
@@ -483,7 +502,7 @@ impl Rooms {
 
     fn on_kept(
         &mut self,
-        now: Now,
+        now: Timestamps,
         id: RoomId,
         (round, ticket): (Round, Ticket),
         outcome: Outcome,
@@ -513,7 +532,7 @@ impl Rooms {
         self.set.rest(now, slot, id);
     }
 
-    fn on_read(&mut self, now: Now, reading: Reading, outcome: Outcome, out: &mut Out) {
+    fn on_read(&mut self, now: Timestamps, reading: Reading, outcome: Outcome, out: &mut Out) {
         let Reading { room: id, by, purpose, found, bytes } = reading;
         self.set.store().release_found(bytes);
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
@@ -547,7 +566,7 @@ impl Rooms {
 
     /// The store has a message, and what was asked behind it is decided, in its order: what
     /// one of these changes is waited for by those behind it.
-    fn decide_behind(&mut self, now: Now, behind: Vec<(ShardId, Ask)>, out: &mut Out) {
+    fn decide_behind(&mut self, now: Timestamps, behind: Vec<(ShardId, Ask)>, out: &mut Out) {
         let mut decided: Vec<Asking> = Vec::new();
         for (from, ask) in behind {
             let Ask { room, asker, .. } = ask;
@@ -569,7 +588,7 @@ impl Rooms {
     /// The message of a retraction has been read, and the retraction is decided. What was
     /// asked behind it waits for what else its connection says, or is decided: meanwhile
     /// it may have become unknown what the store has.
-    fn handle_behind_read(&mut self, now: Now, slot: u32, by: Asking, out: &mut Out) {
+    fn handle_behind_read(&mut self, now: Timestamps, slot: u32, by: Asking, out: &mut Out) {
         let kept = self.set[slot].said().0.kept_mut().expect("what was read is on disk");
         for (from, ask) in kept.end_retraction_read(by) {
             self.set.store().end_wait(from, &ask);
@@ -589,7 +608,7 @@ impl Rooms {
     }
 
     /// A read of this room is over.
-    fn let_room_go(&mut self, now: Now, id: RoomId) {
+    fn let_room_go(&mut self, now: Timestamps, id: RoomId) {
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
         self.set[slot].said().0.kept_mut().expect("what was read is on disk").end_read();
         self.set.rest(now, slot, id);

@@ -7,7 +7,7 @@ use std::mem;
 
 use super::Draft;
 use super::ids::{Ids, TooMany};
-use crate::base::Now;
+use crate::base::Timestamps;
 use crate::base::limits::IDS_MS;
 use crate::store::{KnownId, Opened};
 use crate::wire::{ID_TAG, Publication};
@@ -28,7 +28,7 @@ impl SaidIds {
     }
 
     /// Where a message has its place already that is to be said, and its id.
-    pub fn place_of<'d>(&mut self, draft: &'d Draft, now: Now) -> Option<(u64, &'d str)> {
+    pub fn place_of<'d>(&mut self, draft: &'d Draft, now: Timestamps) -> Option<(u64, &'d str)> {
         let user = &draft.info.as_ref()?.user;
         let (_, id) = draft.tags.iter().find(|(name, _)| **name == *ID_TAG)?;
         let offset = self.0.as_mut()?.offset(now.unix_ms, user, id)?;
@@ -50,7 +50,7 @@ impl SaidIds {
     }
 
     /// Forgets what is old.
-    pub fn expire(&mut self, now: Now) {
+    pub fn expire(&mut self, now: Timestamps) {
         if let Some(ids) = &mut self.0 {
             ids.expire(now.unix_ms);
             if ids.is_empty() {

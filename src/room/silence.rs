@@ -13,7 +13,7 @@
 //! another seal.
 
 use super::{Answer, HistoryPage, Namespace};
-use crate::base::{Csprng, Now, RoomId, SealKey};
+use crate::base::{Csprng, RoomId, SealKey, Timestamps};
 use crate::store::Durability;
 use crate::wire::{Epoch, ErrorCode, Position, SilentEpoch};
 
@@ -73,7 +73,7 @@ impl Silence {
     /// Whether a room in which nothing was said gave this position, and it is still good.
     pub fn knows(
         &self,
-        now: Now,
+        now: Timestamps,
         room: RoomId,
         rules: &Namespace,
         losses_count: u32,
@@ -84,7 +84,13 @@ impl Silence {
     }
 
     /// The history of a room that is not in memory because nothing was said in it.
-    pub fn history(&self, now: Now, id: RoomId, page: &HistoryPage, rules: &Namespace) -> Answer {
+    pub fn history(
+        &self,
+        now: Timestamps,
+        id: RoomId,
+        page: &HistoryPage,
+        rules: &Namespace,
+    ) -> Answer {
         if page.passage.since.is_some_and(|since| !self.knows(now, id, rules, 0, since)) {
             return Answer::Refused(ErrorCode::UnrecoverablePosition);
         }
@@ -126,7 +132,7 @@ pub(super) fn is_awaited(since_unix_ms: u64, born_unix_ms: u64, age_ms_max: u64)
 }
 
 /// Whether a position in silence is good where nothing was said since.
-fn is_good(now: Now, given_unix_ms: u64, rules: &Namespace) -> bool {
+fn is_good(now: Timestamps, given_unix_ms: u64, rules: &Namespace) -> bool {
     // A wall clock that was set back takes nothing from it.
     is_awaited(given_unix_ms, now.unix_ms.max(given_unix_ms), rules.history_age_ms_max)
 }
@@ -134,7 +140,7 @@ fn is_good(now: Now, given_unix_ms: u64, rules: &Namespace) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{SealPurpose, Tick};
+    use crate::base::{MonotonicMs, SealPurpose};
 
     fn rules(durability: Durability) -> Namespace {
         Namespace { durability, history_count_max: 1, ..Namespace::default() }
@@ -147,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_its_own_room_and_store_know_an_epoch_of_silence() {
-        let now = Now::at(Tick(5), 1_700_000_000_123);
+        let now = Timestamps::at(MonotonicMs(5), 1_700_000_000_123);
         let rules = rules(Durability::Fsync);
         let (room, given) = (RoomId(7), silence(1, 1));
         let epoch = given.epoch(now.unix_ms, room, &rules, 0);
@@ -171,7 +177,7 @@ mod tests {
 
     #[test]
     fn silence_ends_with_what_may_have_been_said_in_it_and_lost() {
-        let (now, room) = (Now::at(Tick(5), 1_000), RoomId(7));
+        let (now, room) = (Timestamps::at(MonotonicMs(5), 1_000), RoomId(7));
         let check = |durability, seed: u8, losses_count: u32, want: bool| {
             let rules = rules(durability);
             let epoch = silence(1, 1).epoch(now.unix_ms, room, &rules, 3);

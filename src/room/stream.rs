@@ -9,7 +9,7 @@ use super::kept::Kept;
 use super::room_context::RoomContext;
 use super::silence::is_awaited;
 use super::window::Window;
-use crate::base::{Now, RoomId};
+use crate::base::{RoomId, Timestamps};
 use crate::wire::{Epoch, Position};
 
 /// How long a room whose messages are on disk stays in memory when nobody is there.
@@ -71,7 +71,7 @@ impl Stream {
     }
 
     /// Drops what is too old in memory. Returns when the next message will be.
-    pub fn expire(&mut self, now: Now, rules: &Namespace) -> Option<u64> {
+    pub fn expire(&mut self, now: Timestamps, rules: &Namespace) -> Option<u64> {
         match self {
             Stream::None => None,
             Stream::Memory(window) => window.expire(now, rules.window_limits()),

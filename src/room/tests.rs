@@ -15,7 +15,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::{
-    ClientId, ConnId, Csprng, Now, RoomId, SealKey, SealPurpose, ShardId, Tick, Trace, UserHash,
+    ClientId, ConnId, Csprng, MonotonicMs, RoomId, SealKey, SealPurpose, ShardId, Timestamps,
+    Trace, UserHash,
 };
 use crate::room::way;
 use crate::store::{
@@ -41,7 +42,7 @@ struct World {
     rooms: Rooms,
     options: Arc<Options>,
     store: Engine<SimulatedDisk>,
-    now: Now,
+    now: Timestamps,
     out: Out,
     next_id: u32,
     /// Whether the store gets what it is asked.
@@ -99,7 +100,7 @@ impl World {
     fn new() -> World {
         let options =
             Arc::new(Options { namespaces: namespaces(), rooms_max: 100, ..Options::default() });
-        let now = Now::at(Tick(5_000), 1_000_000_000);
+        let now = Timestamps::at(MonotonicMs(5_000), 1_000_000_000);
         World {
             rooms: Rooms::new(now, Arc::clone(&options), Csprng::from_key([1; 16]), silent_key()),
             store: engine(SimulatedDisk::new(1, DiskWeather::CALM), &options),
@@ -200,7 +201,7 @@ impl World {
 
     fn pass(&mut self, ms: u64) {
         let (tick, unix_ms) = (self.now.tick.plus_ms(ms), self.now.unix_ms + ms);
-        self.now = Now::at(tick, unix_ms);
+        self.now = Timestamps::at(tick, unix_ms);
         self.rooms.tick(self.now, 100, &mut self.out);
         self.settle();
     }
@@ -367,7 +368,7 @@ fn a_position_is_good_that_was_given_while_the_first_message_was_on_its_way() {
     world.asleep = true;
     world.begin(HOME, 1, ROOM, publish("1", None));
     let (tick, unix_ms) = (world.now.tick.plus_ms(500), world.now.unix_ms + 500);
-    world.now = Now::at(tick, unix_ms);
+    world.now = Timestamps::at(tick, unix_ms);
     let start = world.subscribe(2, None).position;
     assert_eq!(start.map(|start| start.offset), Some(0));
     world.asleep = false;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::base::{Bucket, Rate, Tick};
+use crate::base::{Bucket, MonotonicMs, Rate};
 use crate::wire::ClientInfo;
 
 /// Users who did something lately, each with a bucket.
@@ -19,7 +19,7 @@ pub(super) struct UserRates {
     /// Users up to this name were looked at in this round.
     looked_up_to: Box<str>,
     /// When some are looked at though nobody comes.
-    next_look: Tick,
+    next_look: MonotonicMs,
     rate: Rate,
     count_max: usize,
 }
@@ -37,14 +37,14 @@ const LOOK_MS: u64 = 250;
 impl UserRates {
     /// Nobody did anything.
     pub fn new(rate: Rate, count_max: usize) -> UserRates {
-        let (looked_up_to, next_look) = (Box::default(), Tick(0));
+        let (looked_up_to, next_look) = (Box::default(), MonotonicMs(0));
         UserRates { of: BTreeMap::new(), looked_up_to, next_look, rate, count_max }
     }
 
     /// A user does something once more. False when that is too often, or when so many
     /// users do it that there is no room to count it.
     #[must_use]
-    pub fn take(&mut self, now: Tick, tenant: &str, info: &ClientInfo) -> bool {
+    pub fn take(&mut self, now: MonotonicMs, tenant: &str, info: &ClientInfo) -> bool {
         let key = key_of(tenant, info);
         if !self.of.contains_key(&key) {
             self.forget_rested(now, LOOKS_PER_USER);
@@ -59,7 +59,7 @@ impl UserRates {
     }
 
     /// Forgets some who have rested, when it is time to; asked in each turn.
-    pub fn tick(&mut self, now: Tick) {
+    pub fn tick(&mut self, now: MonotonicMs) {
         if self.next_look <= now && !self.of.is_empty() {
             self.next_look = now.plus_ms(LOOK_MS);
             self.forget_rested(now, LOOKS_PER_STEP);
@@ -67,7 +67,7 @@ impl UserRates {
     }
 
     /// Looks at the next few, and begins again behind the last.
-    fn forget_rested(&mut self, now: Tick, looks_max: usize) {
+    fn forget_rested(&mut self, now: MonotonicMs, looks_max: usize) {
         let behind = (Bound::Excluded(&*self.looked_up_to), Bound::Unbounded);
         let looked_at = self.of.range::<str, _>(behind).take(looks_max);
         let (mut last, mut rested, mut looks) = (None, Vec::new(), 0);
@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn each_user_has_a_rate_of_its_own_and_all_have_a_bound() {
         let mut rates = UserRates::new(Rate { per_s: 1, burst: 3 }, 100);
-        let mut take = |ms, user: &str, client| rates.take(Tick(ms), "", &info(user, client));
+        let mut take =
+            |ms, user: &str, client| rates.take(MonotonicMs(ms), "", &info(user, client));
         assert!((0..3).all(|client| take(5, "ann", client)) && !take(5, "ann", 9));
         assert!(take(5, "bob", 1) && take(5, "", 1) && take(5, "", 2));
         assert!(take(1_005, "ann", 1) && !take(1_005, "ann", 1));
@@ -119,12 +120,12 @@ mod tests {
     fn who_has_rested_is_forgotten_though_nobody_comes() {
         let mut rates = UserRates::new(Rate { per_s: 1, burst: 3 }, 65_536);
         for user in 0..10_000 {
-            assert!(rates.take(Tick(5), "", &info(&format!("u{user}"), 1)));
+            assert!(rates.take(MonotonicMs(5), "", &info(&format!("u{user}"), 1)));
         }
-        rates.tick(Tick(500));
+        rates.tick(MonotonicMs(500));
         assert_eq!(rates.of.len(), 10_000, "nobody has rested");
         for step in 0..40 {
-            rates.tick(Tick(9_000 + step * LOOK_MS));
+            rates.tick(MonotonicMs(9_000 + step * LOOK_MS));
         }
         assert!(rates.of.is_empty() && rates.looked_up_to.is_empty());
     }
@@ -133,7 +134,7 @@ mod tests {
     fn a_crowd_that_comes_one_after_another_stays_small() {
         let mut rates = UserRates::new(Rate { per_s: 1, burst: 3 }, 65_536);
         for user in 0..100_000u64 {
-            assert!(rates.take(Tick(5 + user), "", &info(&format!("u{user}"), 1)));
+            assert!(rates.take(MonotonicMs(5 + user), "", &info(&format!("u{user}"), 1)));
         }
         assert!(rates.of.len() < 4_000, "{} are known, 1,000 have not rested", rates.of.len());
     }

@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: clocks, and where measured times are counted and written.
 
-use crate::base::{Moment, Now, RoomId, SpanId, Trace, TraceId};
+use crate::base::{MonotonicUs, RoomId, SpanId, Timestamps, Trace, TraceId};
 use crate::metrics::{Agent, ChatType};
 
 /// What is measured of one message, as a value in the letters that carry it: one
@@ -19,10 +19,10 @@ pub struct Way {
     /// Finds it again when it is acknowledged: `ack_key` of its place.
     pub key: u64,
     /// When its command was parsed.
-    pub parsed_at: Moment,
+    pub parsed_at: MonotonicUs,
     /// When its room had given it its place, stored it where it is stored, and began
     /// to deliver it.
-    pub taken_at: Moment,
+    pub taken_at: MonotonicUs,
     /// From the client's sending to the parsing, in us; `UNKNOWN` when the client's
     /// clock says nothing.
     pub p2b_us: u32,
@@ -52,7 +52,7 @@ pub const UNKNOWN: u32 = u32::MAX;
 
 impl Way {
     /// The way of a message that was said before, from here on.
-    pub fn again(now: Now, trace: Trace, span: SpanId, chat_type: ChatType) -> Way {
+    pub fn again(now: Timestamps, trace: Trace, span: SpanId, chat_type: ChatType) -> Way {
         Way {
             trace: trace.id,
             parent: Some(trace.span),
@@ -69,7 +69,7 @@ impl Way {
     }
 
     /// When its client sent it, as far as that is known; else when it was parsed.
-    pub fn sent_at(&self) -> Moment {
+    pub fn sent_at(&self) -> MonotonicUs {
         match self.p2b_us {
             UNKNOWN => self.parsed_at,
             known => self.parsed_at.minus_us(u64::from(known)),
@@ -93,15 +93,15 @@ pub(super) mod tests {
     /// Of a message in a group.
     pub fn way() -> Way {
         let trace = Trace::made(&mut Csprng::from_key([1; 16]));
-        let again = Way::again(Now::default(), trace, trace.span, ChatType::Group);
+        let again = Way::again(Timestamps::default(), trace, trace.span, ChatType::Group);
         Way { parent: None, sampled: false, course: Course::Said, ..again }
     }
 
     #[test]
     fn a_way_begins_where_its_client_sent_it_if_that_is_known() {
-        let parsed = Way { parsed_at: Moment(5_000), ..way() };
-        assert_eq!(parsed.sent_at(), Moment(5_000));
-        assert_eq!(Way { p2b_us: 4_000, ..parsed }.sent_at(), Moment(1_000));
-        assert_eq!(Way { p2b_us: 9_000, ..parsed }.sent_at(), Moment(0));
+        let parsed = Way { parsed_at: MonotonicUs(5_000), ..way() };
+        assert_eq!(parsed.sent_at(), MonotonicUs(5_000));
+        assert_eq!(Way { p2b_us: 4_000, ..parsed }.sent_at(), MonotonicUs(1_000));
+        assert_eq!(Way { p2b_us: 9_000, ..parsed }.sent_at(), MonotonicUs(0));
     }
 }

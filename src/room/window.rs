@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::options::WindowLimits;
 use super::{Order, Passage};
-use crate::base::Now;
+use crate::base::Timestamps;
 use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, RECOVERY_BYTES_MAX};
 use crate::wire::{Epoch, Position, Publication};
 
@@ -110,7 +110,7 @@ impl Window {
     }
 
     /// Drops what is too old. Returns when the next message will be, in Unix ms.
-    pub fn expire(&mut self, now: Now, limits: WindowLimits) -> Option<u64> {
+    pub fn expire(&mut self, now: Timestamps, limits: WindowLimits) -> Option<u64> {
         while let Some(oldest) = self.kept.front() {
             let end = oldest.time_unix_ms.saturating_add(limits.age_ms_max);
             if now.unix_ms < end {
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn age_and_bytes_are_limits_too() {
         let mut aged = window(6);
-        let now = |unix_ms| Now { unix_ms, ..Now::default() };
+        let now = |unix_ms| Timestamps { unix_ms, ..Timestamps::default() };
         assert_eq!(aged.expire(now(1_299), limits()), Some(1_300));
         assert_eq!(aged.expire(now(1_400), limits()), Some(1_500));
         assert_eq!(aged.missed(at(4)).unwrap().len(), 2);

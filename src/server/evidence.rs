@@ -24,7 +24,7 @@ use super::leak::LeakWatch;
 use crate::admin::{
     self, Answer, ConnLine, ConnsAnswer, HeldLine, Question, Refused, Sort, tasks_report,
 };
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::clock::unix_ms;
 use crate::metrics::{Cells, Gauge};
 use crate::session::{HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
@@ -133,8 +133,8 @@ impl Desk {
         self.tell(cores);
     }
 
-    fn now(&self) -> Tick {
-        Tick(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    fn now(&self) -> MonotonicMs {
+        MonotonicMs(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     #[cfg_attr(
@@ -185,7 +185,12 @@ impl Desk {
         }
     }
 
-    fn hold(&mut self, now: Tick, prefix: &str, hold_ms: Option<u64>) -> Result<(), Refused> {
+    fn hold(
+        &mut self,
+        now: MonotonicMs,
+        prefix: &str,
+        hold_ms: Option<u64>,
+    ) -> Result<(), Refused> {
         let prefix = Prefix::parse(prefix).ok_or(Refused::Malformed)?;
         let hold_ms = hold_ms.unwrap_or(self.setup.quarantine.hold_ms);
         match self.quarantine.hold(now, prefix, hold_ms, HeldBy::Operator) {

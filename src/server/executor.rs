@@ -24,7 +24,7 @@ use super::plan::Table;
 use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
 use crate::auth::Keys;
-use crate::base::{Action, Csprng, Io as _, ShardId, Tick, trim_list};
+use crate::base::{Action, Csprng, Io as _, MonotonicMs, ShardId, trim_list};
 use crate::clock;
 use crate::lane::{LaneSender, Mailbox};
 use crate::metrics::{
@@ -223,7 +223,7 @@ async fn serve(part: Part) {
         findings: part.findings,
         stop: part.stop,
         pulse: part.pulse,
-        late_told_until: Tick(0),
+        late_told_until: MonotonicMs(0),
     };
     core.run();
 }
@@ -268,7 +268,7 @@ struct Core {
     stop: Arc<AtomicBool>,
     pulse: Pulse,
     /// No line about lateness before.
-    late_told_until: Tick,
+    late_told_until: MonotonicMs,
 }
 
 /// Direct messages that expired in the store: an outcome like others, which one core
@@ -328,7 +328,7 @@ impl Core {
     }
 
     /// Tells what need not be told in each turn.
-    fn look_around(&mut self, now: Tick) {
+    fn look_around(&mut self, now: MonotonicMs) {
         let look = Look {
             connections: self.plane.connections(),
             letters: self.lanes.waiting_count(),
@@ -346,7 +346,7 @@ impl Core {
     }
 
     /// A line in the log when the core is late, not more often than each minute.
-    fn tell_lateness(&mut self, now: Tick) {
+    fn tell_lateness(&mut self, now: MonotonicMs) {
         let lag_ms = self.shard.worst_lag_ms();
         if lag_ms < LATE_MS_NOTED || now < self.late_told_until {
             return;

@@ -1,7 +1,7 @@
 //! When the evidence of a leak is written down: tasks of one connection that do not
 //! come back, for two minutes.
 
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 
 /// More tasks than this of one connection are a leak, if they stay.
 const TASKS_MAX: u64 = 15;
@@ -10,7 +10,7 @@ const TASKS_MAX: u64 = 15;
 #[derive(Debug, Default)]
 pub(super) struct LeakWatch {
     /// Since when it has been above the limit.
-    since: Option<Tick>,
+    since: Option<MonotonicMs>,
     /// Whether that was written down already.
     told: bool,
 }
@@ -18,7 +18,7 @@ pub(super) struct LeakWatch {
 impl LeakWatch {
     /// The busiest connection of all cores has so many tasks. True once, when that was
     /// too many for `hold_ms` without a break.
-    pub fn on_sample(&mut self, now: Tick, hold_ms: u64, tasks_max: u64) -> bool {
+    pub fn on_sample(&mut self, now: MonotonicMs, hold_ms: u64, tasks_max: u64) -> bool {
         if tasks_max <= TASKS_MAX {
             *self = LeakWatch::default();
             return false;
@@ -40,7 +40,7 @@ mod tests {
         let mut watch = LeakWatch::default();
         let told = samples
             .into_iter()
-            .filter(|&(at_s, tasks)| watch.on_sample(Tick(at_s * 1_000), 120_000, tasks));
+            .filter(|&(at_s, tasks)| watch.on_sample(MonotonicMs(at_s * 1_000), 120_000, tasks));
         assert_eq!(told.map(|(at_s, _)| at_s).collect::<Vec<_>>(), want);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cpu_time;
 use super::descriptor_table::TableUse;
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::metrics::{Counter, Gauge, Scribe};
 
 /// Between two looks, in ms; a fraction of what any scraper waits.
@@ -30,7 +30,7 @@ pub(super) struct Pulse {
     table: Arc<TableUse>,
     /// This core's part of the memory that the process may use.
     memory_bytes: u64,
-    due: Tick,
+    due: MonotonicMs,
     counted: u32,
     busy_ns: u64,
 }
@@ -38,16 +38,16 @@ pub(super) struct Pulse {
 impl Pulse {
     /// For a core with this table and part of the memory.
     pub fn new(table: Arc<TableUse>, memory_bytes: u64) -> Pulse {
-        Pulse { table, memory_bytes, due: Tick(0), counted: 0, busy_ns: 0 }
+        Pulse { table, memory_bytes, due: MonotonicMs(0), counted: 0, busy_ns: 0 }
     }
 
     /// Whether it is time to look again.
-    pub fn is_due(&self, now: Tick) -> bool {
+    pub fn is_due(&self, now: MonotonicMs) -> bool {
         self.due <= now
     }
 
     /// Tells.
-    pub fn beat(&mut self, now: Tick, look: &Look, scribe: &Scribe) {
+    pub fn beat(&mut self, now: MonotonicMs, look: &Look, scribe: &Scribe) {
         self.due = now.plus_ms(INTERVAL_MS);
         let grown = i64::from(look.connections) - i64::from(self.counted);
         self.counted = look.connections;
@@ -76,9 +76,9 @@ mod tests {
         let mut pulses = [Pulse::new(Arc::clone(&table), 500), Pulse::new(table, 500)];
         let mut beat = |core: usize, at: u64, connections: u32| {
             let look = Look { connections, letters: 3, outbox_bytes_max: 1_000 };
-            assert!(pulses[core].is_due(Tick(at)));
-            pulses[core].beat(Tick(at), &look, &scribes[core]);
-            assert!(!pulses[core].is_due(Tick(at + INTERVAL_MS - 1)));
+            assert!(pulses[core].is_due(MonotonicMs(at)));
+            pulses[core].beat(MonotonicMs(at), &look, &scribes[core]);
+            assert!(!pulses[core].is_due(MonotonicMs(at + INTERVAL_MS - 1)));
         };
         beat(0, 0, 7);
         beat(1, 0, 5);

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
 use crate::base::limits::{LANE_NOTES_MAX, SHARDS_MAX};
-use crate::base::{Bucket, Rate, SpanId, Tick};
+use crate::base::{Bucket, MonotonicMs, Rate, SpanId};
 use crate::lane::{LaneLimits, Mailbox};
 use crate::logs::Quoted;
 use crate::metrics::{Counter, Ledger, Segment, SpanOutcome};
@@ -236,7 +236,7 @@ impl Teller {
 
     /// Writes a line about a message, if there were not too many.
     fn tell(&mut self, trouble: &Trouble) {
-        let now = Tick(self.began.elapsed().as_millis() as u64);
+        let now = MonotonicMs(self.began.elapsed().as_millis() as u64);
         let rate = Rate { per_s: LINES_PER_S_MAX, burst: LINES_PER_S_MAX };
         if !self.lines.take(now, rate, 1) {
             self.lines_left_out += 1;

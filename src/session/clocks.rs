@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::limits::CLOCKS_MAX;
-use crate::base::{ConnId, Now, Tick};
+use crate::base::{ConnId, MonotonicMs, Timestamps};
 
 /// The least of so long, and of as long before that, counts.
 const WINDOW_MS: u64 = 300_000;
@@ -27,14 +27,14 @@ const JUMP_US: i64 = 60_000_000;
 pub struct Clocks {
     known: BTreeMap<u32, Clock>,
     /// When a full table was last looked through.
-    looked_at: Tick,
+    looked_at: MonotonicMs,
 }
 
 #[derive(Debug)]
 struct Clock {
     generation: u32,
-    used_at: Tick,
-    window_since: Tick,
+    used_at: MonotonicMs,
+    window_since: MonotonicMs,
     /// What messages seemed to take: the server's clock at their arrival less the
     /// client's at their sending.
     difference_ms: Least,
@@ -64,7 +64,7 @@ pub enum Heard {
 
 impl Clocks {
     /// A message of this connection says when it was sent.
-    pub fn hear(&mut self, now: Now, conn: ConnId, sent_at_unix_ms: u64) -> Heard {
+    pub fn hear(&mut self, now: Timestamps, conn: ConnId, sent_at_unix_ms: u64) -> Heard {
         let (Ok(here_ms), Ok(there_ms)) = (i64::try_from(now.unix_ms), sent_at_unix_ms.try_into())
         else {
             return Heard::Unknown;
@@ -79,7 +79,7 @@ impl Clocks {
     }
 
     /// A heartbeat of this connection came back.
-    pub fn on_round_trip(&mut self, now: Tick, conn: ConnId, took_ms: u64) {
+    pub fn on_round_trip(&mut self, now: MonotonicMs, conn: ConnId, took_ms: u64) {
         if let Some(clock) = self.known.get_mut(&conn.slot)
             && clock.generation == conn.generation
             && let Ok(took_ms) = i64::try_from(took_ms)
@@ -97,7 +97,7 @@ impl Clocks {
     }
 
     /// The connection's clock, if there is one or room for one.
-    fn clock(&mut self, now: Tick, conn: ConnId) -> Option<&mut Clock> {
+    fn clock(&mut self, now: MonotonicMs, conn: ConnId) -> Option<&mut Clock> {
         if !self.known.contains_key(&conn.slot) && CLOCKS_MAX <= self.known.len() {
             if now.ms_since(self.looked_at) < UNUSED_MS {
                 return None;
@@ -126,7 +126,7 @@ impl Clocks {
 }
 
 impl Clock {
-    fn turn(&mut self, now: Tick) {
+    fn turn(&mut self, now: MonotonicMs) {
         if WINDOW_MS <= now.ms_since(self.window_since) {
             self.window_since = now;
             self.difference_ms.turn();
@@ -169,8 +169,8 @@ mod tests {
 
     const CONN: ConnId = ConnId { slot: 7, generation: 1 };
 
-    fn now(ms: u64) -> Now {
-        Now::at(Tick(ms), 1_700_000_000_000 + ms)
+    fn now(ms: u64) -> Timestamps {
+        Timestamps::at(MonotonicMs(ms), 1_700_000_000_000 + ms)
     }
 
     /// A client whose clock is `ahead_ms` before ours.
@@ -255,8 +255,8 @@ mod tests {
         for sent in [0, 1, u64::MAX, i64::MAX as u64] {
             let mut clocks = Clocks::default();
             assert_eq!(clocks.hear(now(5), CONN, sent), Heard::Unknown);
-            clocks.on_round_trip(Tick(5), CONN, u64::MAX);
-            clocks.on_round_trip(Tick(5), CONN, 2);
+            clocks.on_round_trip(MonotonicMs(5), CONN, u64::MAX);
+            clocks.on_round_trip(MonotonicMs(5), CONN, 2);
             let heard = clocks.hear(now(6), CONN, sent);
             assert_ne!(heard, Heard::Skewed, "{sent}");
         }
@@ -284,7 +284,7 @@ mod tests {
         client.beats(1_000, 20);
         let next = ConnId { generation: 2, ..CONN };
         assert_eq!(client.clocks.hear(now(2_000), next, 1), Heard::Unknown);
-        client.clocks.on_round_trip(Tick(2_000), CONN, 4);
+        client.clocks.on_round_trip(MonotonicMs(2_000), CONN, 4);
         assert_eq!(client.clocks.hear(now(2_000), next, 1), Heard::Unknown);
     }
 }

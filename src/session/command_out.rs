@@ -8,7 +8,7 @@
 use super::identity::Peer;
 use super::unanswered::Unanswered;
 use super::{Context, Effect, Fault, Outcome, Refusal};
-use crate::base::{RoomId, Tick, UserHash};
+use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::Histogram;
 use crate::room::{Ask, Asker, What};
 use crate::wire::{Answer, Push};
@@ -106,7 +106,7 @@ impl<'o> CommandOut<'o> {
     }
 
     /// Something took from the first until now.
-    pub fn observe(&mut self, cx: &Context<'_>, histogram: Histogram, since: Tick) {
+    pub fn observe(&mut self, cx: &Context<'_>, histogram: Histogram, since: MonotonicMs) {
         self.out.observe(histogram, since, cx.now.tick);
     }
 }

@@ -16,7 +16,7 @@ use super::subscriptions::Subscriptions;
 use super::tokens::{Denial, authenticate, json_payload, left_s};
 use super::{Context, Effect, Fault, Outcome, Passage};
 use crate::auth::Allow;
-use crate::base::{ClientId, RoomId, Tick};
+use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::metrics::{Agent, HandshakeStage, Histogram};
 use crate::room::{Answer as Told, Entry, Title, Welcome, What};
 use crate::wire::{
@@ -37,7 +37,7 @@ pub(super) struct Connecting {
     /// subscribe in one frame.
     held: Backlog,
     /// When the upgrade was done.
-    since: Tick,
+    since: MonotonicMs,
     /// What the messages cost that are in `wanted`.
     recovery_bytes: usize,
 }
@@ -115,7 +115,7 @@ impl Connecting {
         cx: &mut Context<'_>,
         id: u32,
         request: &ConnectRequest<'_>,
-        since: Tick,
+        since: MonotonicMs,
         birth: Birth,
     ) -> Result<Connecting, Denial> {
         let claims = authenticate(cx, &request.token)?;

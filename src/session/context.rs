@@ -5,7 +5,7 @@
 
 use super::{CoreLoad, NameKey, Options, Pace, Prefix, Tracer};
 use crate::auth::Keys;
-use crate::base::{Chance, ClientId, ConnId, Now, SealKey};
+use crate::base::{Chance, ClientId, ConnId, SealKey, Timestamps};
 use crate::metrics::Agent;
 use crate::room;
 
@@ -15,7 +15,7 @@ const LATE_EXPIRY_MS_MAX: u64 = 30_000;
 /// What all sessions of a shard share, at one moment.
 pub struct Context<'c> {
     /// What the clocks show.
-    pub now: Now,
+    pub now: Timestamps,
     /// The operator's word on connections.
     pub options: &'c Options,
     /// The operator's word on channels.

@@ -5,7 +5,7 @@
 
 use super::ping_timer::{Beat, Finding, PingTimer};
 use super::{Context, Effect, Fault, Options, Outcome, Suspicion};
-use crate::base::{PeerSigns, Tick};
+use crate::base::{MonotonicMs, PeerSigns};
 use crate::metrics::Histogram;
 
 /// One connection's heartbeat.
@@ -31,9 +31,9 @@ impl Heartbeat {
     }
 
     /// When its time comes; never, where there are no pings.
-    pub fn due(&self, cx: &Context<'_>) -> Tick {
+    pub fn due(&self, cx: &Context<'_>) -> MonotonicMs {
         match cx.options.ping_interval_ms {
-            0 => Tick(u64::MAX),
+            0 => MonotonicMs(u64::MAX),
             1.. => self.0.due(cx.now.tick, cx.options, cx.load.lag_ms),
         }
     }
@@ -89,7 +89,7 @@ impl Heartbeat {
     }
 
     /// A send has left.
-    pub fn on_sent(&mut self, now: Tick, options: &Options) {
+    pub fn on_sent(&mut self, now: MonotonicMs, options: &Options) {
         self.0.on_sent(now, options);
     }
 }

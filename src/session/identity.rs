@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::backlog::{Backlog, Backlogs, PutOff};
 use super::rights::Identity;
 use crate::auth::{Allow, Cap, allowed};
-use crate::base::{RoomId, Tick};
+use crate::base::{MonotonicMs, RoomId};
 use crate::metrics::Tenant;
 use crate::wire::{ClientInfo, Payload};
 
@@ -39,13 +39,13 @@ impl Birth {
     const GRANULE_MS: u64 = 256;
 
     /// It began then.
-    pub fn new(at: Tick) -> Birth {
+    pub fn new(at: MonotonicMs) -> Birth {
         let [first, second, third, ..] = (at.0 / Birth::GRANULE_MS).to_le_bytes();
         Birth([first, second, third])
     }
 
     /// How long ago, to a granule.
-    pub fn age_ms(self, now: Tick) -> u64 {
+    pub fn age_ms(self, now: MonotonicMs) -> u64 {
         let [first, second, third] = self.0;
         let at = u32::from_le_bytes([first, second, third, 0]);
         let granules = ((now.0 / Birth::GRANULE_MS) as u32).wrapping_sub(at) & 0xff_ffff;
@@ -247,9 +247,9 @@ mod tests {
     #[test]
     fn three_bytes_tell_an_age_for_49_days() {
         for began in [0, 255, 256, 1 << 31, (1 << 32) - 256, (1 << 40) + 77] {
-            let birth = Birth::new(Tick(began));
+            let birth = Birth::new(MonotonicMs(began));
             for age_ms in [0, 1_000, 86_400_000, 49 * 86_400_000] {
-                let told = birth.age_ms(Tick(began + age_ms));
+                let told = birth.age_ms(MonotonicMs(began + age_ms));
                 assert!(told.abs_diff(age_ms) < Birth::GRANULE_MS, "{told} and {age_ms}");
             }
         }

@@ -33,7 +33,7 @@ use super::{
     Admission, Context, Effect, Fault, Finding, HeldCommands, NameKey, Options, Outcome, Pace,
     Passage, Place, Refusal, Suspicion, Who, answers, refresh, serving,
 };
-use crate::base::{PeerSigns, RoomId, Tick, UserHash};
+use crate::base::{MonotonicMs, PeerSigns, RoomId, UserHash};
 use crate::metrics::{Agent, Tenant};
 use crate::room::{Answer as Told, Departure, Welcome, What};
 use crate::wire::{Command, ConnectRequest, ErrorCode, Request};
@@ -400,7 +400,7 @@ impl Session {
     }
 
     /// How long ago its upgrade was done, to a quarter of a second.
-    pub fn age_ms(&self, now: Tick, options: &Options) -> u64 {
+    pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         self.state.age_ms(now, options)
     }
 
@@ -463,7 +463,7 @@ impl Session {
     }
 
     /// When `on_timer` should be called next.
-    pub fn next_timer(&self, cx: &Context<'_>) -> Tick {
+    pub fn next_timer(&self, cx: &Context<'_>) -> MonotonicMs {
         self.state.next_timer(cx, &self.heartbeat)
     }
 
@@ -500,9 +500,9 @@ impl Session {
             return out.refuse(id, ErrorCode::TooManyRequests);
         }
         let age_ms = self.age_ms(cx.now.tick, cx.options);
-        let birth = Birth::new(Tick(cx.now.tick.0.saturating_sub(age_ms)));
+        let birth = Birth::new(MonotonicMs(cx.now.tick.0.saturating_sub(age_ms)));
         let State::Greeting { deadline, .. } = &self.state else { return };
-        let opened_at = Tick(deadline.0.saturating_sub(cx.options.connect_ms_max));
+        let opened_at = MonotonicMs(deadline.0.saturating_sub(cx.options.connect_ms_max));
         match Connecting::begin(cx, id, request, opened_at, birth) {
             Err(Denial::Refuse(code)) => {
                 self.remember_refusal(code);
@@ -581,7 +581,7 @@ impl Session {
     }
 
     /// A send of it has left. Its next timer is no earlier than it was.
-    pub fn on_sent(&mut self, now: Tick, options: &Options) {
+    pub fn on_sent(&mut self, now: MonotonicMs, options: &Options) {
         self.heartbeat.on_sent(now, options);
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::{Fault, HeldCommands, Place};
-use crate::base::{RoomId, Tick};
+use crate::base::{MonotonicMs, RoomId};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::Ask;
 use crate::wire::chat::Field;
@@ -169,7 +169,7 @@ impl Outcome {
     }
 
     /// Something took from then until now.
-    pub fn observe(&mut self, histogram: Histogram, since: Tick, now: Tick) {
+    pub fn observe(&mut self, histogram: Histogram, since: MonotonicMs, now: MonotonicMs) {
         self.observed.push((histogram, now.ms_since(since) * 1_000));
     }
 

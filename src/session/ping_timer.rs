@@ -12,7 +12,7 @@
 //! Deliberately absent: clocks, sockets, and how late the core is.
 
 use super::Options;
-use crate::base::{PeerSigns, Prng, Soon, Tick};
+use crate::base::{Deadline32, MonotonicMs, PeerSigns, Prng};
 
 /// Intervals in seconds. The first means the one that the configuration fixes; the others
 /// follow the number of connections, or what a client asked for.
@@ -121,14 +121,20 @@ impl PingTimer {
             longest.unwrap_or(1).max(1)
         });
         let mut timer = PingTimer { at: [0; 4], bits: 0 };
-        timer.set(Step::Resting, asked, Soon::NEVER);
+        timer.set(Step::Resting, asked, Deadline32::NEVER);
         timer
     }
 
     /// Chooses the interval for good, on a core that has so many connections, and when the
     /// first ping is due. Spread from the start: a million clients that come back together
     /// must not be pinged together.
-    pub fn settle(&mut self, now: Tick, options: &Options, core_connections: u64, prng: &mut Prng) {
+    pub fn settle(
+        &mut self,
+        now: MonotonicMs,
+        options: &Options,
+        core_connections: u64,
+        prng: &mut Prng,
+    ) {
         let asked_ms = interval_ms(self.interval_index());
         let (base_ms, longest_ms) = (options.ping_interval_ms, longest_ms(options));
         let wanted_ms = (core_connections * 1_000 / CHEAP_PINGS_PER_S).clamp(base_ms, longest_ms);
@@ -142,12 +148,12 @@ impl PingTimer {
             Some(index) if chosen_ms != base_ms && interval_ms(index) <= longest_ms => index,
             Some(_) | None => 0,
         };
-        self.set(Step::Resting, index, Soon::NEVER);
+        self.set(Step::Resting, index, Deadline32::NEVER);
         let interval_ms = self.interval_ms(options);
         if interval_ms != 0 {
             let phase_ms = prng.below(interval_ms);
             let first_ms = interval_ms / 4 * 3 + phase_ms / 4;
-            self.set(Step::Resting, index, Soon::at(now, now.plus_ms(first_ms)));
+            self.set(Step::Resting, index, Deadline32::at(now, now.plus_ms(first_ms)));
         }
     }
 
@@ -161,7 +167,7 @@ impl PingTimer {
     }
 
     /// When its time comes; `lag_ms` is how late the core is, and its patience grows with it.
-    pub fn due(self, now: Tick, options: &Options, lag_ms: u64) -> Tick {
+    pub fn due(self, now: MonotonicMs, options: &Options, lag_ms: u64) -> MonotonicMs {
         match self.step() {
             Step::Listening { .. } | Step::Heard => self.at(now).plus_ms(lag_ms),
             Step::Resting => self.at(now),
@@ -169,17 +175,17 @@ impl PingTimer {
             // always it has left by then, and a later deadline would only lie in the wheel.
             Step::Queued { .. } | Step::Leaving { .. } => {
                 let given = self.at(now).0.saturating_sub(UNSENT_MS_MAX);
-                let first = Tick(given).plus_ms(options.pong_ms_max.min(UNSENT_MS_MAX));
+                let first = MonotonicMs(given).plus_ms(options.pong_ms_max.min(UNSENT_MS_MAX));
                 if now < first { first } else { self.at(now).min(now.plus_ms(LOOK_MS)) }
             }
-            Step::Suspected { .. } => Tick(u64::MAX),
+            Step::Suspected { .. } => MonotonicMs(u64::MAX),
         }
     }
 
     /// Its time has come.
     pub fn on_due(
         &mut self,
-        now: Tick,
+        now: MonotonicMs,
         options: &Options,
         core_connections: u64,
         prng: &mut Prng,
@@ -214,7 +220,7 @@ impl PingTimer {
     }
 
     /// A send has left. What is waited for then is never due earlier than what was.
-    pub fn on_sent(&mut self, now: Tick, options: &Options) {
+    pub fn on_sent(&mut self, now: MonotonicMs, options: &Options) {
         match self.step() {
             Step::Queued { missed } => {
                 self.step_to(Step::Leaving { missed });
@@ -239,11 +245,11 @@ impl PingTimer {
     /// A pong came. Returns when its ping left, if one was waited for.
     pub fn on_pong(
         &mut self,
-        now: Tick,
+        now: MonotonicMs,
         options: &Options,
         core_connections: u64,
         prng: &mut Prng,
-    ) -> Option<Tick> {
+    ) -> Option<MonotonicMs> {
         match self.step() {
             Step::Listening { .. } | Step::Heard | Step::Suspected { .. } => {
                 let pinged = self.pinged_at(now, options);
@@ -252,7 +258,7 @@ impl PingTimer {
             }
             // It comes before the ping is known to have left.
             Step::Leaving { .. } => {
-                let given = Tick(self.at(now).0.saturating_sub(UNSENT_MS_MAX));
+                let given = MonotonicMs(self.at(now).0.saturating_sub(UNSENT_MS_MAX));
                 self.rest(now, given, options, core_connections, prng);
                 Some(given)
             }
@@ -268,7 +274,7 @@ impl PingTimer {
     /// A missing pong is judged by what the kernel knows.
     pub fn judge(
         &mut self,
-        now: Tick,
+        now: MonotonicMs,
         options: &Options,
         core_connections: u64,
         signs: PeerSigns,
@@ -292,13 +298,19 @@ impl PingTimer {
     }
 
     /// Nobody is judged: the client is pinged again in its time, as if it had answered.
-    pub fn spare(&mut self, now: Tick, options: &Options, core_connections: u64, prng: &mut Prng) {
+    pub fn spare(
+        &mut self,
+        now: MonotonicMs,
+        options: &Options,
+        core_connections: u64,
+        prng: &mut Prng,
+    ) {
         if self.is_suspected() {
             self.rest(now, self.pinged_at(now, options), options, core_connections, prng);
         }
     }
 
-    fn ping(&mut self, now: Tick, missed: u8) {
+    fn ping(&mut self, now: MonotonicMs, missed: u8) {
         self.step_to(Step::Leaving { missed });
         self.set_at(now, now.plus_ms(UNSENT_MS_MAX));
     }
@@ -307,8 +319,8 @@ impl PingTimer {
     /// where the core has more connections than the interval was chosen for.
     fn rest(
         &mut self,
-        now: Tick,
-        pinged: Tick,
+        now: MonotonicMs,
+        pinged: MonotonicMs,
         options: &Options,
         core_connections: u64,
         prng: &mut Prng,
@@ -323,16 +335,16 @@ impl PingTimer {
     }
 
     /// When the ping left whose pong was due at `at`.
-    fn pinged_at(self, now: Tick, options: &Options) -> Tick {
-        Tick(self.at(now).0.saturating_sub(options.pong_ms_max))
+    fn pinged_at(self, now: MonotonicMs, options: &Options) -> MonotonicMs {
+        MonotonicMs(self.at(now).0.saturating_sub(options.pong_ms_max))
     }
 
-    fn at(self, now: Tick) -> Tick {
-        Soon::from_bytes(self.at).tick(now)
+    fn at(self, now: MonotonicMs) -> MonotonicMs {
+        Deadline32::from_bytes(self.at).tick(now)
     }
 
-    fn set_at(&mut self, now: Tick, at: Tick) {
-        self.at = Soon::at(now, at).to_bytes();
+    fn set_at(&mut self, now: MonotonicMs, at: MonotonicMs) {
+        self.at = Deadline32::at(now, at).to_bytes();
     }
 
     fn step(self) -> Step {
@@ -349,7 +361,7 @@ impl PingTimer {
         usize::from(self.bits >> 4)
     }
 
-    fn set(&mut self, step: Step, interval: usize, at: Soon) {
+    fn set(&mut self, step: Step, interval: usize, at: Deadline32) {
         self.bits = (interval as u8) << 4;
         self.step_to(step);
         self.at = at.to_bytes();
@@ -379,7 +391,7 @@ fn longest_ms(options: &Options) -> u64 {
 mod tests {
     use super::*;
 
-    const NOW: Tick = Tick(1 << 33);
+    const NOW: MonotonicMs = MonotonicMs(1 << 33);
 
     /// What a client is told that comes to a core with so many connections.
     fn told_s(options: &Options, core_connections: u64, asked_s: Option<u32>) -> u64 {

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::metrics::Agent;
 
 /// Prefixes that are locked out at a time, and prefixes that are suspected.
@@ -130,9 +130,9 @@ pub struct Held {
     /// Which.
     pub prefix: Prefix,
     /// Since when.
-    pub since: Tick,
+    pub since: MonotonicMs,
     /// Until when.
-    pub until: Tick,
+    pub until: MonotonicMs,
     /// By whom.
     pub by: HeldBy,
 }
@@ -156,7 +156,7 @@ pub enum Verdict {
 struct Suspect {
     prefix: Prefix,
     /// When, the last `panics_min` of them.
-    panics: VecDeque<Tick>,
+    panics: VecDeque<MonotonicMs>,
 }
 
 /// What is locked out, and what may be next.
@@ -180,7 +180,7 @@ impl Quarantine {
 
     /// An early panic. True when the share of this prefix should be counted now, and
     /// `on_share` told.
-    pub fn on_panic(&mut self, now: Tick, prefix: &Prefix) -> bool {
+    pub fn on_panic(&mut self, now: MonotonicMs, prefix: &Prefix) -> bool {
         let panics_min = self.options.panics_min as usize;
         if panics_min == 0 || self.held.iter().any(|held| held.prefix == *prefix) {
             return false;
@@ -207,7 +207,13 @@ impl Quarantine {
     }
 
     /// So many of all open connections have the prefix.
-    pub fn on_share(&mut self, now: Tick, prefix: &Prefix, having: u64, all: u64) -> Verdict {
+    pub fn on_share(
+        &mut self,
+        now: MonotonicMs,
+        prefix: &Prefix,
+        having: u64,
+        all: u64,
+    ) -> Verdict {
         let Some(index) = self.suspects.iter().position(|one| one.prefix == *prefix) else {
             return Verdict::Forgotten;
         };
@@ -219,7 +225,7 @@ impl Quarantine {
     }
 
     /// Locks a prefix out; one that is already gets the new time.
-    pub fn hold(&mut self, now: Tick, prefix: Prefix, hold_ms: u64, by: HeldBy) -> Verdict {
+    pub fn hold(&mut self, now: MonotonicMs, prefix: Prefix, hold_ms: u64, by: HeldBy) -> Verdict {
         let until = now.plus_ms(hold_ms);
         if let Some(held) = self.held.iter_mut().find(|held| held.prefix == prefix) {
             held.until = until;
@@ -240,14 +246,14 @@ impl Quarantine {
     }
 
     /// Lets those in whose time is over. True when there were any.
-    pub fn expire(&mut self, now: Tick) -> bool {
+    pub fn expire(&mut self, now: MonotonicMs) -> bool {
         let before = self.held.len();
         self.held.retain(|held| now < held.until);
         self.held.len() < before
     }
 
     /// When `expire` should be called next.
-    pub fn next_end(&self) -> Option<Tick> {
+    pub fn next_end(&self) -> Option<MonotonicMs> {
         self.held.iter().map(|held| held.until).min()
     }
 }
@@ -303,15 +309,15 @@ mod tests {
     #[test]
     fn early_panics_within_the_window_lock_a_prefix_out() {
         let mut all = quarantine();
-        assert!(!all.on_panic(Tick(0), &bot()));
-        assert!(!all.on_panic(Tick(30_000), &bot()));
-        assert!(!all.on_panic(Tick(60_001), &bot()), "the first is too long ago");
-        assert!(all.on_panic(Tick(61_000), &bot()));
-        assert_eq!(all.on_share(Tick(61_000), &bot(), 0, 0), Verdict::Held);
-        assert!(!all.on_panic(Tick(61_001), &bot()), "it is locked out already");
-        assert!(!all.expire(Tick(661_000 - 1)));
-        assert_eq!(all.next_end(), Some(Tick(661_000)));
-        assert!(all.expire(Tick(661_000)));
+        assert!(!all.on_panic(MonotonicMs(0), &bot()));
+        assert!(!all.on_panic(MonotonicMs(30_000), &bot()));
+        assert!(!all.on_panic(MonotonicMs(60_001), &bot()), "the first is too long ago");
+        assert!(all.on_panic(MonotonicMs(61_000), &bot()));
+        assert_eq!(all.on_share(MonotonicMs(61_000), &bot(), 0, 0), Verdict::Held);
+        assert!(!all.on_panic(MonotonicMs(61_001), &bot()), "it is locked out already");
+        assert!(!all.expire(MonotonicMs(661_000 - 1)));
+        assert_eq!(all.next_end(), Some(MonotonicMs(661_000)));
+        assert!(all.expire(MonotonicMs(661_000)));
         assert!(all.held().is_empty());
     }
 
@@ -324,9 +330,9 @@ mod tests {
             (0, 1, Verdict::Held),
         ] {
             let mut all = quarantine();
-            (0..3).for_each(|at| assert_eq!(all.on_panic(Tick(at), &bot()), at == 2));
-            assert_eq!(all.on_share(Tick(3), &bot(), having, all_count), want);
-            assert_eq!(all.on_share(Tick(3), &bot(), 0, 0), Verdict::Forgotten);
+            (0..3).for_each(|at| assert_eq!(all.on_panic(MonotonicMs(at), &bot()), at == 2));
+            assert_eq!(all.on_share(MonotonicMs(3), &bot(), having, all_count), want);
+            assert_eq!(all.on_share(MonotonicMs(3), &bot(), 0, 0), Verdict::Forgotten);
         }
     }
 
@@ -334,7 +340,7 @@ mod tests {
     fn zero_panics_lock_nobody_out() {
         let options = QuarantineOptions { panics_min: 0, ..QuarantineOptions::default() };
         let mut all = Quarantine::new(options);
-        assert!((0..10).all(|at| !all.on_panic(Tick(at), &bot())));
+        assert!((0..10).all(|at| !all.on_panic(MonotonicMs(at), &bot())));
     }
 
     #[test]
@@ -342,17 +348,17 @@ mod tests {
         let mut all = quarantine();
         let prefix = |n: usize| Prefix::of("", &format!("u{n}"), AGENT);
         for n in 0..=PREFIXES_MAX {
-            assert!(!all.on_panic(Tick(n as u64), &prefix(n)));
+            assert!(!all.on_panic(MonotonicMs(n as u64), &prefix(n)));
         }
         assert_eq!(all.suspects.len(), PREFIXES_MAX);
         assert!(all.suspects.iter().all(|one| one.prefix != prefix(0)), "the quietest went");
         for n in 0..PREFIXES_MAX {
-            assert_eq!(all.hold(Tick(0), prefix(n), 1, HeldBy::Operator), Verdict::Held);
+            assert_eq!(all.hold(MonotonicMs(0), prefix(n), 1, HeldBy::Operator), Verdict::Held);
         }
-        assert_eq!(all.hold(Tick(0), bot(), 1, HeldBy::Operator), Verdict::Full);
-        assert_eq!(all.hold(Tick(5), prefix(7), 9, HeldBy::Operator), Verdict::Held);
-        assert_eq!(all.held()[7].until, Tick(14));
+        assert_eq!(all.hold(MonotonicMs(0), bot(), 1, HeldBy::Operator), Verdict::Full);
+        assert_eq!(all.hold(MonotonicMs(5), prefix(7), 9, HeldBy::Operator), Verdict::Held);
+        assert_eq!(all.held()[7].until, MonotonicMs(14));
         assert!(all.lift(&prefix(7)) && !all.lift(&prefix(7)));
-        assert_eq!(all.hold(Tick(0), bot(), 1, HeldBy::Operator), Verdict::Held);
+        assert_eq!(all.hold(MonotonicMs(0), bot(), 1, HeldBy::Operator), Verdict::Held);
     }
 }

@@ -5,7 +5,7 @@
 //! Deliberately absent: limits that all connections of a user share (`shard`, `room`).
 
 use super::{Context, Fault, Options, Outcome, Refusal};
-use crate::base::{BriefBucket, Bucket, DebtClock, Rate, Tick};
+use crate::base::{BriefBucket, Bucket, DebtClock, MonotonicMs, Rate};
 use crate::wire::ErrorCode;
 
 /// How much one connection may ask for, and how often it may be wrong.
@@ -43,24 +43,24 @@ impl Quota {
     }
 
     /// So many bytes came in at once.
-    pub fn on_bytes(&mut self, now: Tick, options: &Options, count: usize) -> Admission {
+    pub fn on_bytes(&mut self, now: MonotonicMs, options: &Options, count: usize) -> Admission {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         take(&mut self.bytes, now, bytes(options), units)
     }
 
     /// One command came in.
-    pub fn on_command(&mut self, now: Tick, options: &Options) -> Admission {
+    pub fn on_command(&mut self, now: MonotonicMs, options: &Options) -> Admission {
         take(&mut self.commands, now, commands(options), 1)
     }
 
     /// Frames came in that hold no command: pings, pongs, fragments of next to nothing.
-    pub fn on_frames(&mut self, now: Tick, options: &Options, count: usize) -> Admission {
+    pub fn on_frames(&mut self, now: MonotonicMs, options: &Options, count: usize) -> Admission {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         take(&mut self.commands, now, commands(options), units)
     }
 
     /// The same, of a peer that is not let in yet.
-    pub fn on_strangers_frames(&mut self, now: Tick, count: usize) -> Admission {
+    pub fn on_strangers_frames(&mut self, now: MonotonicMs, count: usize) -> Admission {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         take(&mut self.commands, now, STRANGERS_FRAMES, units)
     }
@@ -71,13 +71,13 @@ impl Quota {
     }
 
     /// An answer goes out.
-    pub fn on_answer(&mut self, now: Tick, options: &Options, bytes: usize) {
+    pub fn on_answer(&mut self, now: MonotonicMs, options: &Options, bytes: usize) {
         let units = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.answers.spend(now, answers(options), units);
     }
 
     /// Whether what has a long answer is served: not before earlier answers are paid for.
-    pub fn on_long_question(&self, now: Tick, options: &Options) -> Admission {
+    pub fn on_long_question(&self, now: MonotonicMs, options: &Options) -> Admission {
         if self.answers.is_in_debt(now, answers(options)) {
             Admission::Throttled
         } else {
@@ -86,13 +86,13 @@ impl Quota {
     }
 
     /// The peer is told to slow down. Who is told so again and again is closed.
-    pub fn on_throttled(&mut self, now: Tick, options: &Options) -> Option<Fault> {
+    pub fn on_throttled(&mut self, now: MonotonicMs, options: &Options) -> Option<Fault> {
         let within = self.errors.take(now, options.errors_per_s, 1);
         (!within).then_some(Fault::TooManyRequests)
     }
 
     /// The peer did what no good client does. Who does so again and again is closed.
-    pub fn on_mistake(&mut self, now: Tick, options: &Options) -> Option<Fault> {
+    pub fn on_mistake(&mut self, now: MonotonicMs, options: &Options) -> Option<Fault> {
         let within = self.errors.take(now, options.errors_per_s, 1);
         (!within).then_some(Fault::TooManyErrors)
     }
@@ -101,7 +101,12 @@ impl Quota {
     /// of channels that was away learns at once, and of each, that its tokens have ended,
     /// that it may no longer be there, or that there is no room for it. That costs no more
     /// than being served would, and the quota of commands bounds both.
-    pub fn on_refusal(&mut self, now: Tick, options: &Options, code: ErrorCode) -> Option<Fault> {
+    pub fn on_refusal(
+        &mut self,
+        now: MonotonicMs,
+        options: &Options,
+        code: ErrorCode,
+    ) -> Option<Fault> {
         match code {
             ErrorCode::BadRequest | ErrorCode::MethodNotFound => self.on_mistake(now, options),
             // The server's or a room's trouble, and none of the client's doing.
@@ -213,7 +218,7 @@ impl Quota {
     }
 }
 
-fn take(bucket: &mut Bucket, now: Tick, rate: Rate, units: u32) -> Admission {
+fn take(bucket: &mut Bucket, now: MonotonicMs, rate: Rate, units: u32) -> Admission {
     if bucket.take(now, rate, units) { Admission::Served } else { Admission::Throttled }
 }
 

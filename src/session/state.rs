@@ -7,7 +7,7 @@ use super::context::{is_long_over, is_over};
 use super::heartbeat::Heartbeat;
 use super::identity::Peer;
 use super::{Context, Fault, Options};
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::wire::ErrorCode;
 
 /// What did not come in time is looked for again so long afterwards, while nobody is judged.
@@ -18,7 +18,7 @@ const LOOK_AGAIN_MS: u64 = 250;
 pub(super) enum State {
     /// A connect command has to come, and by then. If one was refused, what came behind
     /// it is, too.
-    Greeting { deadline: Tick, refused: Option<ErrorCode> },
+    Greeting { deadline: MonotonicMs, refused: Option<ErrorCode> },
     /// Rooms are asked; commands meanwhile wait, and over their limit are refused
     /// as temporary.
     Connecting(Box<Connecting>),
@@ -63,7 +63,7 @@ impl State {
     }
 
     /// How long ago its upgrade was done, to a quarter of a second.
-    pub fn age_ms(&self, now: Tick, options: &Options) -> u64 {
+    pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         match self {
             State::Greeting { deadline, .. } => {
                 options.connect_ms_max.saturating_sub(deadline.ms_since(now))
@@ -83,15 +83,15 @@ impl State {
     }
 
     /// When something of it is due next.
-    pub fn next_timer(&self, cx: &Context<'_>, heartbeat: &Heartbeat) -> Tick {
+    pub fn next_timer(&self, cx: &Context<'_>, heartbeat: &Heartbeat) -> MonotonicMs {
         match self {
             State::Greeting { deadline, .. } if cx.now.tick < *deadline => *deadline,
             State::Greeting { .. } => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
-            State::Connecting(_) => Tick(u64::MAX),
+            State::Connecting(_) => MonotonicMs(u64::MAX),
             State::Ready(peer) => {
                 let first = peer.first_expiry().map(|(_, end)| end);
                 let end = peer.expires_unix_s().into_iter().chain(first).min();
-                let end = end.map_or(Tick(u64::MAX), |end_unix_s| {
+                let end = end.map_or(MonotonicMs(u64::MAX), |end_unix_s| {
                     let end_unix_ms = end_unix_s.saturating_mul(1_000);
                     let over_unix_ms = end_unix_ms.saturating_add(cx.options.expiry_grace_ms);
                     match over_unix_ms.saturating_sub(cx.now.unix_ms) {
@@ -101,7 +101,7 @@ impl State {
                 });
                 end.min(heartbeat.due(cx))
             }
-            State::Closed => Tick(u64::MAX),
+            State::Closed => MonotonicMs(u64::MAX),
         }
     }
 }

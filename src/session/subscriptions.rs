@@ -9,7 +9,7 @@ use std::{mem, slice};
 
 use super::rights::Standing;
 use crate::auth::Allow;
-use crate::base::{RoomId, Tick};
+use crate::base::{MonotonicMs, RoomId};
 use crate::room::{Departure, Title};
 use crate::wire::ErrorCode;
 
@@ -54,7 +54,7 @@ pub struct Asked {
     /// The client's command; 0 for a subscription that the server makes.
     pub id: u32,
     /// When.
-    pub at: Tick,
+    pub at: MonotonicMs,
     /// Which room.
     pub title: Title,
     /// Wanted: recovery later.
@@ -142,7 +142,7 @@ impl Asked {
     fn by_server(title: Title) -> Asked {
         Asked {
             id: 0,
-            at: Tick(0),
+            at: MonotonicMs(0),
             allow: Allow::NONE,
             own_from: None,
             title,

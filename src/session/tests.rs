@@ -17,7 +17,7 @@ use super::{
 };
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{
-    Chance, ConnId, Csprng, Now, PeerSigns, Prng, RoomId, SealKey, SealPurpose, Tick,
+    Chance, ConnId, Csprng, MonotonicMs, PeerSigns, Prng, RoomId, SealKey, SealPurpose, Timestamps,
 };
 use crate::metrics::{
     Agent, Blame, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
@@ -38,7 +38,7 @@ struct Desk {
     held: Vec<Prefix>,
     tracer: Tracer,
     load: CoreLoad,
-    now: Now,
+    now: Timestamps,
     /// Since the last step.
     out: Outcome,
     next_id: u32,
@@ -94,7 +94,7 @@ impl Desk {
         let closed = Namespace { name: "closed".to_owned(), ..Namespace::default() };
         let namespaces = vec![open_namespace("room"), closed];
         let rooms = room::Options { namespaces, rooms_max: 10, ..room::Options::default() };
-        let now = Now::at(Tick(50), START_UNIX_S * 1_000);
+        let now = Timestamps::at(MonotonicMs(50), START_UNIX_S * 1_000);
         let keys = Keys::build(&[key()]).unwrap();
         let ids = Csprng::from_key([1; 16]);
         let mut chance = Chance { jitter: Prng::from_seed(1), ids };

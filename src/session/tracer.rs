@@ -4,7 +4,7 @@
 //! Deliberately absent: who counts, and who writes anything down.
 
 use super::clocks::{Clocks, Heard};
-use crate::base::{Bucket, ConnId, Csprng, Now, Origin, Rate, SpanId, Tick, Trace};
+use crate::base::{Bucket, ConnId, Csprng, MonotonicMs, Origin, Rate, SpanId, Timestamps, Trace};
 use crate::metrics::{Agent, ChatType};
 use crate::room::{Course, UNKNOWN, Way};
 use crate::wire::trace_of;
@@ -50,7 +50,7 @@ impl Tracer {
     }
 
     /// A heartbeat came back.
-    pub(super) fn on_round_trip(&mut self, now: Tick, conn: ConnId, took_ms: u64) {
+    pub(super) fn on_round_trip(&mut self, now: MonotonicMs, conn: ConnId, took_ms: u64) {
         self.clocks.on_round_trip(now, conn, took_ms);
     }
 
@@ -62,7 +62,7 @@ impl Tracer {
     /// A message begins its way.
     pub(super) fn begin(
         &mut self,
-        now: Now,
+        now: Timestamps,
         ids: &mut Csprng,
         conn: ConnId,
         birth: &Birth<'_>,
@@ -93,7 +93,7 @@ impl Tracer {
     /// By the trace id, so that whoever else decides by it decides the same; and
     /// because a client wishes so. Both are the client's choice in the end, so both
     /// have a limit.
-    fn is_sampled(&mut self, now: Tick, trace: Trace) -> bool {
+    fn is_sampled(&mut self, now: MonotonicMs, trace: Trace) -> bool {
         let TracerOptions { exports, sample_per_million, sampled_per_s_max } = self.options;
         if !exports {
             return false;
@@ -128,7 +128,7 @@ mod tests {
             chat_type: ChatType::Group,
             agent: Agent::Other,
         };
-        tracer.begin(Now::at(Tick(9), 9), ids, CONN, &birth)
+        tracer.begin(Timestamps::at(MonotonicMs(9), 9), ids, CONN, &birth)
     }
 
     #[track_caller]

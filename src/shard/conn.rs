@@ -3,7 +3,7 @@
 //! Deliberately absent: the socket, which is the plane's, and the timers' wheel.
 
 use super::delivery::SendState;
-use crate::base::{ConnId, Soon, Tick};
+use crate::base::{ConnId, Deadline32, MonotonicMs};
 use crate::session::{Fault, Session};
 use crate::wire::Encoding;
 use crate::ws::Reader;
@@ -14,7 +14,7 @@ pub struct Conn {
     /// Which tenant of its slot this is.
     generation: u32,
     /// When its earliest timer fires.
-    wake_at: Soon,
+    wake_at: Deadline32,
     /// What waits for its socket.
     send: SendState,
     /// What it may do.
@@ -51,7 +51,7 @@ pub enum StageKind {
 #[derive(Debug)]
 pub struct Upgrading {
     /// When the socket came.
-    pub since: Tick,
+    pub since: MonotonicMs,
     /// What came of the head, when it was cut; usually nothing.
     pub head: Vec<u8>,
 }
@@ -62,7 +62,7 @@ pub struct Closing {
     /// For the peer's close frame.
     pub reader: Reader,
     /// When patience ends.
-    pub deadline: Tick,
+    pub deadline: MonotonicMs,
     /// What is waited for, beyond the last byte having left.
     pub goodbye: Goodbye,
 }
@@ -80,10 +80,10 @@ pub enum Goodbye {
 
 impl Conn {
     /// A socket that just came.
-    pub fn accepted(id: ConnId, now: Tick) -> Conn {
+    pub fn accepted(id: ConnId, now: MonotonicMs) -> Conn {
         Conn {
             generation: id.generation,
-            wake_at: Soon::NEVER,
+            wake_at: Deadline32::NEVER,
             send: SendState::default(),
             stage: Stage::Upgrading(Box::new(Upgrading { since: now, head: Vec::new() })),
         }
@@ -143,23 +143,23 @@ impl Conn {
 
     /// Whether a timer will fire for it.
     pub fn has_timer(&self) -> bool {
-        self.wake_at != Soon::NEVER
+        self.wake_at != Deadline32::NEVER
     }
 
     /// Lets a timer fire at `at`. Returns when, unless an earlier one is set.
-    pub fn wake(&mut self, now: Tick, at: Tick) -> Option<Tick> {
+    pub fn wake(&mut self, now: MonotonicMs, at: MonotonicMs) -> Option<MonotonicMs> {
         if self.wake_at.tick(now) <= at {
             return None;
         }
-        self.wake_at = Soon::at(now, at);
+        self.wake_at = Deadline32::at(now, at);
         Some(self.wake_at.tick(now))
     }
 
     /// A timer fires. False when an earlier one took over from it.
-    pub fn fire(&mut self, now: Tick) -> bool {
+    pub fn fire(&mut self, now: MonotonicMs) -> bool {
         let is_due = self.wake_at.tick(now) <= now;
         if is_due {
-            self.wake_at = Soon::NEVER;
+            self.wake_at = Deadline32::NEVER;
         }
         is_due
     }
@@ -171,7 +171,7 @@ impl Conn {
     }
 
     /// The connection is on its way out, unless its socket is gone already.
-    pub fn begin_closing(&mut self, deadline: Tick, goodbye: Option<Goodbye>) {
+    pub fn begin_closing(&mut self, deadline: MonotonicMs, goodbye: Option<Goodbye>) {
         let reader = match &mut self.stage {
             Stage::Open(reader, _) => std::mem::take(reader),
             Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => Reader::new(),

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::conn::{Conn, Stage};
 use crate::base::limits::TURN_PINGS_MAX;
-use crate::base::{ConnId, ShardId, Slots, Tick, Wheel};
+use crate::base::{ConnId, MonotonicMs, ShardId, Slots, Wheel};
 use crate::metrics::{Counter, Gauge, Protocol, Scribe, Tenant};
 use crate::session::Session;
 use crate::wire::Encoding;
@@ -59,7 +59,7 @@ impl Cursor {
 impl Connections {
     /// Nobody has come yet. `shard` is one of `shards_count`.
     pub fn new(
-        now: Tick,
+        now: MonotonicMs,
         (shard, shards_count): (ShardId, u16),
         ping_interval_ms: u64,
         scribe: Rc<Scribe>,
@@ -116,7 +116,7 @@ impl Connections {
     }
 
     /// A socket came.
-    pub fn accept(&mut self, now: Tick, id: ConnId) {
+    pub fn accept(&mut self, now: MonotonicMs, id: ConnId) {
         let previous = self.table.insert(id.slot, Conn::accepted(id, now));
         assert!(previous.is_none(), "the plane reused a live connection");
         self.upgrading_count += 1;
@@ -184,7 +184,7 @@ impl Connections {
     }
 
     /// Lets a connection's timer fire at `at` or before.
-    pub fn wake(&mut self, now: Tick, id: ConnId, at: Tick) {
+    pub fn wake(&mut self, now: MonotonicMs, id: ConnId, at: MonotonicMs) {
         if let Some(conn) = self.get_mut(id)
             && let Some(at) = conn.wake(now, at)
         {
@@ -196,7 +196,7 @@ impl Connections {
 
     /// When what is due at `at` happens, together with what is due at about the same time.
     /// Shards that share a core take turns within that time.
-    fn together(&self, at: Tick) -> Tick {
+    fn together(&self, at: MonotonicMs) -> MonotonicMs {
         let interval_ms = self.ping_interval_ms.max(1);
         let pings_per_granule =
             |granule_ms: u64| self.table.len() as u64 * granule_ms / interval_ms;
@@ -206,22 +206,22 @@ impl Connections {
         }
         let phase_ms = granule_ms * u64::from(self.shard.0) / u64::from(self.shards_count);
         let granule = at.plus_ms(phase_ms).0.div_ceil(granule_ms);
-        Tick((granule * granule_ms).saturating_sub(phase_ms)).max(at)
+        MonotonicMs((granule * granule_ms).saturating_sub(phase_ms)).max(at)
     }
 
     /// When the next timer is due.
-    pub fn first_due(&self) -> Option<Tick> {
+    pub fn first_due(&self) -> Option<MonotonicMs> {
         self.wheel.next()
     }
 
     /// Names connections whose timers are due, at most so many timers. Returns how many.
-    pub fn due(&mut self, now: Tick, max: usize, ids: &mut Vec<ConnId>) -> usize {
+    pub fn due(&mut self, now: MonotonicMs, max: usize, ids: &mut Vec<ConnId>) -> usize {
         self.wheel.turn(now, max, |id| ids.push(id))
     }
 
     /// A timer of a connection is due. Returns the connection, unless an earlier timer took
     /// over from this one.
-    pub fn fire(&mut self, now: Tick, id: ConnId) -> Option<&mut Conn> {
+    pub fn fire(&mut self, now: MonotonicMs, id: ConnId) -> Option<&mut Conn> {
         let conn = self.get_mut(id)?;
         conn.fire(now).then_some(conn)
     }
@@ -270,16 +270,16 @@ mod tests {
 
     fn connections() -> Connections {
         let scribe = Rc::new(Cells::new().claim());
-        Connections::new(Tick(0), (ShardId(0), 1), 25_000, scribe)
+        Connections::new(MonotonicMs(0), (ShardId(0), 1), 25_000, scribe)
     }
 
     /// A list of ids with the deadlines of their timers beside the table.
     #[test]
     fn an_id_finds_its_own_connection_or_none() {
         let (mut connections, mut prng) = (connections(), Prng::from_seed(5));
-        let mut model: Vec<(ConnId, Option<Tick>)> = Vec::new();
+        let mut model: Vec<(ConnId, Option<MonotonicMs>)> = Vec::new();
         let (mut generations, mut gone) = ([0u32; 600], Vec::new());
-        let mut now = Tick(0);
+        let mut now = MonotonicMs(0);
         for _ in 0..6_000 {
             now = now.plus_ms(prng.below(20));
             let slot = prng.below(600) as u32;
@@ -316,7 +316,7 @@ mod tests {
             assert!(model.iter().all(|&(id, _)| connections.get(id).is_some()));
             assert!(gone.iter().rev().take(50).all(|&id| connections.get(id).is_none()));
         }
-        let is_in_time = |at: Tick| now <= at.plus_ms(GRANULE_MS_MAX + WHEEL_GRANULARITY_MS);
+        let is_in_time = |at: MonotonicMs| now <= at.plus_ms(GRANULE_MS_MAX + WHEEL_GRANULARITY_MS);
         assert!(model.iter().all(|&(_, wakes_at)| wakes_at.is_none_or(is_in_time)));
     }
 
@@ -329,7 +329,7 @@ mod tests {
             let staying: Vec<u32> = (0..2_000).filter(|_| prng.percent(30)).collect();
             let mut passing: Vec<u32> = (0..2_000).filter(|slot| !staying.contains(slot)).collect();
             let all = staying.iter().chain(&passing);
-            all.for_each(|&slot| connections.accept(Tick(0), id(slot)));
+            all.for_each(|&slot| connections.accept(MonotonicMs(0), id(slot)));
             let (mut cursor, mut seen) = (Cursor::default(), Vec::new());
             loop {
                 let end = connections.end_of_step(cursor, 1 + prng.below(300) as u32);

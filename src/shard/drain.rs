@@ -7,7 +7,7 @@ use super::connections::Cursor;
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use super::upgrades::{self, RETRY_AFTER_S};
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::session::Fault;
 use crate::ws::Refusal;
 
@@ -20,7 +20,7 @@ const BATCH_MIN: u64 = 64;
 /// A drain under way.
 #[derive(Debug)]
 pub struct Drain {
-    next_at: Tick,
+    next_at: MonotonicMs,
     cursor: Cursor,
     batch: u64,
     over_ms: u64,
@@ -31,14 +31,14 @@ pub struct Drain {
 impl Drain {
     /// Begins to close connections: all have their close frame after half of
     /// the time, and the other half to answer it.
-    pub fn begin(now: Tick, connections_count: usize, over_ms: u64) -> Drain {
+    pub fn begin(now: MonotonicMs, connections_count: usize, over_ms: u64) -> Drain {
         let steps = (over_ms / 2 / STEP_MS).max(1);
         let batch = (connections_count as u64).div_ceil(steps).max(BATCH_MIN);
         Drain { next_at: now, cursor: Cursor::default(), batch, over_ms, finished: false }
     }
 
     /// When the next batch is due.
-    pub fn next_wake(&self) -> Option<Tick> {
+    pub fn next_wake(&self) -> Option<MonotonicMs> {
         (!self.finished).then_some(self.next_at)
     }
 

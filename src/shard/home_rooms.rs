@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::Options;
 use crate::base::limits::TURN_TIMERS_MAX;
-use crate::base::{Csprng, Now, RoomId, SealKey, SealPurpose, ShardId, Tick, trim_list};
+use crate::base::{
+    Csprng, MonotonicMs, RoomId, SealKey, SealPurpose, ShardId, Timestamps, trim_list,
+};
 use crate::room::{Ask, Asker, Out, Rooms, Tell};
 use crate::session::NameKey;
 use crate::store::{Reply, Request};
@@ -24,7 +26,7 @@ pub struct HomeRooms {
 
 impl HomeRooms {
     /// No rooms yet.
-    pub fn new(now: Now, options: &Options, names: NameKey, ids: Csprng) -> HomeRooms {
+    pub fn new(now: Timestamps, options: &Options, names: NameKey, ids: Csprng) -> HomeRooms {
         let silent_key = SealKey::derive(names.0, SealPurpose::SilentRoom);
         let options = Arc::new(options.room.clone());
         let rooms = Rooms::new(now, options, ids, silent_key);
@@ -37,22 +39,22 @@ impl HomeRooms {
     }
 
     /// A room is asked something.
-    pub fn handle(&mut self, now: Now, from: ShardId, ask: Ask) {
+    pub fn handle(&mut self, now: Timestamps, from: ShardId, ask: Ask) {
         self.rooms.handle(now, from, ask, &mut self.out);
     }
 
     /// A connection is gone that asked rooms of ours.
-    pub fn abandon(&mut self, now: Now, from: ShardId, asker: Asker) {
+    pub fn abandon(&mut self, now: Timestamps, from: ShardId, asker: Asker) {
         self.rooms.abandon(now, from, asker, &mut self.out);
     }
 
     /// The store says something.
-    pub fn on_reply(&mut self, now: Now, reply: Reply) {
+    pub fn on_reply(&mut self, now: Timestamps, reply: Reply) {
         self.rooms.on_reply(now, reply, &mut self.out);
     }
 
     /// Lets what is due happen.
-    pub fn tick(&mut self, now: Now) {
+    pub fn tick(&mut self, now: Timestamps) {
         self.rooms.tick(now, TURN_TIMERS_MAX, &mut self.out);
     }
 
@@ -75,7 +77,7 @@ impl HomeRooms {
     }
 
     /// What rooms said of members did not reach another shard.
-    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
+    pub fn on_news_lost(&mut self, now: Timestamps, lost: &Tell) {
         self.rooms.on_news_lost(now, lost);
     }
 
@@ -85,7 +87,7 @@ impl HomeRooms {
     }
 
     /// When something is due.
-    pub fn next_wake(&self) -> Option<Tick> {
+    pub fn next_wake(&self) -> Option<MonotonicMs> {
         self.rooms.next_wake()
     }
 

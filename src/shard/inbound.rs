@@ -20,7 +20,7 @@ use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use super::upgrades;
 use crate::base::limits::{TURN_POSTPONED_COUNT_MAX, TURN_SHARE_COUNT_MAX};
-use crate::base::{ConnId, Panicked, ShardId, UserHash};
+use crate::base::{ConnId, PanicError, ShardId, UserHash};
 use crate::metrics::{Agent, Counter, Scribe};
 use crate::session::{Admission, Fault};
 use crate::wire::{self, Encoding};
@@ -434,7 +434,7 @@ fn serve(
             }
         }
     });
-    let fault = decided.err().map(|Panicked| Fault::Panicked);
+    let fault = decided.err().map(|PanicError| Fault::Panicked);
     Served { commands_count, read_bytes, fault }
 }
 

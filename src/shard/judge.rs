@@ -8,7 +8,7 @@ use super::observe::Observer;
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use super::upgrades;
-use crate::base::{ConnId, PeerSigns, Tick};
+use crate::base::{ConnId, MonotonicMs, PeerSigns};
 use crate::metrics::Suspected;
 use crate::session::{CoreLoad, Fault, Finding, Pace};
 use crate::ws::Refusal;
@@ -23,7 +23,7 @@ pub enum EventsRead {
 }
 
 /// Finds out how late this turn's timers are, and tells sessions.
-pub fn observe_lateness(sessions: &mut Sessions, lateness: &mut Lateness, now: Tick) {
+pub fn observe_lateness(sessions: &mut Sessions, lateness: &mut Lateness, now: MonotonicMs) {
     let connections = sessions.connections();
     let due = connections.first_due().filter(|due| *due <= now);
     lateness.observe(now, due);

@@ -14,7 +14,8 @@ use bytes::BytesMut;
 use super::Options;
 use crate::auth::Keys;
 use crate::base::{
-    Chance, ConnId, Csprng, Now, Panicked, SealKey, SealPurpose, Tick, UserHash, contain, trim_list,
+    Chance, ConnId, Csprng, MonotonicMs, PanicError, SealKey, SealPurpose, Timestamps, UserHash,
+    catch_panic, trim_list,
 };
 use crate::metrics::{Agent, Counter, Scribe};
 use crate::session::{Context, CoreLoad, Effect, NameKey, Outcome, Pace, Prefix, Session, Tracer};
@@ -64,33 +65,44 @@ impl SessionEnv {
     }
 
     /// A session of a connection that was just upgraded.
-    pub fn open(&mut self, now: Now, id: ConnId, agent: Agent, ping_s: Option<u32>) -> Session {
+    pub fn open(
+        &mut self,
+        now: Timestamps,
+        id: ConnId,
+        agent: Agent,
+        ping_s: Option<u32>,
+    ) -> Session {
         let (cx, _) = self.split(now, id);
         Session::open(&cx, agent, ping_s)
     }
 
     /// When a session wants to be woken, if it does.
-    pub fn next_timer(&mut self, now: Now, id: ConnId, session: &Session) -> Option<Tick> {
+    pub fn next_timer(
+        &mut self,
+        now: Timestamps,
+        id: ConnId,
+        session: &Session,
+    ) -> Option<MonotonicMs> {
         let (cx, _) = self.split(now, id);
         let at = session.next_timer(&cx);
-        (at != Tick(u64::MAX)).then_some(at)
+        (at != MonotonicMs(u64::MAX)).then_some(at)
     }
 
     /// Lets a session decide; a panic stays inside it. What it decided waits to be taken.
     pub fn decide<T>(
         &mut self,
-        now: Now,
+        now: Timestamps,
         id: ConnId,
         encoding: Encoding,
         session: &mut Session,
         decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
-    ) -> Result<T, Panicked> {
+    ) -> Result<T, PanicError> {
         if let Some(who) = session.who() {
             self.scribe.work_for(who.client);
         }
         let (mut cx, out) = self.split(now, id);
         out.encoding = encoding;
-        let decided = contain("a session", || decide(session, &mut cx, out));
+        let decided = catch_panic("a session", || decide(session, &mut cx, out));
         if decided.is_err() {
             self.scribe.add(Counter::Panics, 1);
         }
@@ -98,7 +110,13 @@ impl SessionEnv {
     }
 
     /// Lets a session go. What that leads to waits to be taken.
-    pub fn leave(&mut self, now: Now, id: ConnId, encoding: Encoding, session: &mut Session) {
+    pub fn leave(
+        &mut self,
+        now: Timestamps,
+        id: ConnId,
+        encoding: Encoding,
+        session: &mut Session,
+    ) {
         self.assert_empty();
         self.tracer.forget(id);
         let (cx, out) = self.split(now, id);
@@ -179,7 +197,7 @@ impl SessionEnv {
         trim_list(&mut self.outcome.observed);
     }
 
-    fn split(&mut self, now: Now, conn: ConnId) -> (Context<'_>, &mut Outcome) {
+    fn split(&mut self, now: Timestamps, conn: ConnId) -> (Context<'_>, &mut Outcome) {
         let SessionEnv {
             options,
             keys,

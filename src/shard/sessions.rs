@@ -29,7 +29,9 @@ use super::session_env::SessionEnv;
 use super::turn_context::TurnContext;
 use super::{Gap, Options, Setup, answers, upgrades};
 use crate::base::limits::TURN_TIMERS_MAX;
-use crate::base::{Action, Chance, ConnId, Ending, Now, Panicked, Prng, RoomId, ShardId, Tick};
+use crate::base::{
+    Action, Chance, ConnId, Ending, MonotonicMs, PanicError, Prng, RoomId, ShardId, Timestamps,
+};
 use crate::metrics::{Counter, Gauge, LaneKind, RejectReason, Scribe};
 use crate::room::{Ask, Asker, Tell};
 use crate::session::{Context, Effect, Fault, HeldCommands, Outcome, Place, Session, Suspicion};
@@ -158,7 +160,7 @@ impl Sessions {
     ) -> Option<T> {
         match self.try_session(cx, id, decide) {
             Ok(decided) => decided,
-            Err(Panicked) => {
+            Err(PanicError) => {
                 self.end(cx, id, Fault::Panicked);
                 None
             }
@@ -171,7 +173,7 @@ impl Sessions {
         cx: &mut TurnContext<'_>,
         id: ConnId,
         decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
-    ) -> Result<Option<T>, Panicked> {
+    ) -> Result<Option<T>, PanicError> {
         let Sessions { connections, env, .. } = self;
         let Some(conn) = connections.get_mut(id) else { return Ok(None) };
         let (Stage::Open(_, session), send) = conn.split() else { return Ok(None) };
@@ -281,7 +283,7 @@ impl Sessions {
     /// sends.
     #[inline]
     #[must_use]
-    pub fn on_sent(&mut self, now: Now, id: ConnId) -> Option<Round> {
+    pub fn on_sent(&mut self, now: Timestamps, id: ConnId) -> Option<Round> {
         let options = &self.options.session;
         self.queue.on_sent(&mut self.connections, now.tick, options, id)
     }
@@ -356,7 +358,7 @@ impl Sessions {
     }
 
     /// Sets the session's next timer.
-    pub fn rest(&mut self, now: Now, id: ConnId) {
+    pub fn rest(&mut self, now: Timestamps, id: ConnId) {
         if let Some(session) = self.connections.session(id)
             && let Some(at) = self.env.next_timer(now, id, session)
         {
@@ -557,8 +559,8 @@ impl Sessions {
     }
 
     /// When something is due though nothing happens.
-    pub fn next_wake(&self) -> Option<Tick> {
-        let postponed = (!self.postponed.is_empty()).then_some(Tick(0));
+    pub fn next_wake(&self) -> Option<MonotonicMs> {
+        let postponed = (!self.postponed.is_empty()).then_some(MonotonicMs(0));
         let wakes = [self.connections.first_due(), self.queue.next_seal(), postponed];
         wakes.into_iter().flatten().min()
     }

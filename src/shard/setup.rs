@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Look, Options};
 use crate::auth::Keys;
-use crate::base::{Csprng, Now, ShardId};
+use crate::base::{Csprng, ShardId, Timestamps};
 use crate::metrics::Scribe;
 use crate::session::{NameKey, Prefix};
 
@@ -28,7 +28,7 @@ pub struct Setup {
     /// For identities and epochs; under a key of its own on each shard.
     pub ids: Csprng,
     /// The clocks at the start.
-    pub now: Now,
+    pub now: Timestamps,
     /// Where it counts.
     pub scribe: Rc<Scribe>,
 }

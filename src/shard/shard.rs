@@ -22,7 +22,7 @@ use super::observe::{EarlyPanic, Found, Notes, Observer, work_in};
 use super::sessions::{Sessions, Slow};
 use super::turn_context::{Drains, TurnContext};
 use super::{Letter, Order, Setup, TurnCounts, upgrades};
-use crate::base::{Action, ConnId, Event, Now, PeerSigns, ShardId, Tick};
+use crate::base::{Action, ConnId, Event, MonotonicMs, PeerSigns, ShardId, Timestamps};
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe, UnderWay};
 use crate::room::{Ask, Asker, Tell};
 use crate::store::{Reply, Request};
@@ -61,7 +61,7 @@ impl Shard {
 
     /// The sessions, who reads for them, and what they reach beyond themselves. The one place
     /// where a shard is borrowed in pieces.
-    fn split(&mut self, now: Now) -> (&mut Sessions, &mut Inbound, TurnContext<'_>) {
+    fn split(&mut self, now: Timestamps) -> (&mut Sessions, &mut Inbound, TurnContext<'_>) {
         let Shard { sessions, inbound, home, mesh, observer, suspects, drain, .. } = self;
         let drains = if drain.is_some() { Drains::Yes } else { Drains::No };
         let rooms = home.rooms();
@@ -69,7 +69,7 @@ impl Shard {
     }
 
     /// Something happened at a socket.
-    pub fn on_event(&mut self, now: Now, event: Event<'_>) {
+    pub fn on_event(&mut self, now: Timestamps, event: Event<'_>) {
         self.scribe.work_on(self.mesh.own().0, event.conn());
         match event {
             Event::Accepted(id) => {
@@ -105,7 +105,7 @@ impl Shard {
     }
 
     /// A neighbour says something.
-    pub fn on_letter(&mut self, now: Now, from: ShardId, letter: Letter) {
+    pub fn on_letter(&mut self, now: Timestamps, from: ShardId, letter: Letter) {
         assert_ne!(from, self.mesh.own(), "letters to ourselves take no lane");
         if let Letter::Tell(Tell::Answer(_, asker, _)) = &letter {
             self.mesh.answered(from, asker.user);
@@ -114,7 +114,7 @@ impl Shard {
     }
 
     /// The control thread says something.
-    pub fn on_order(&mut self, now: Now, order: Order, out: &mut Vec<Action>) {
+    pub fn on_order(&mut self, now: Timestamps, order: Order, out: &mut Vec<Action>) {
         match order {
             Order::Keys(keys) => self.sessions.env_mut().set_keys(keys),
             Order::Drain { over_ms } => {
@@ -128,13 +128,13 @@ impl Shard {
     }
 
     /// The store says something.
-    pub fn on_reply(&mut self, now: Now, reply: Reply) {
+    pub fn on_reply(&mut self, now: Timestamps, reply: Reply) {
         self.home.on_reply(now, reply);
         self.pass_on(now);
     }
 
     /// What this home said of members did not reach another shard.
-    pub fn on_news_lost(&mut self, now: Now, lost: &Tell) {
+    pub fn on_news_lost(&mut self, now: Timestamps, lost: &Tell) {
         self.home.on_news_lost(now, lost);
     }
 
@@ -147,7 +147,7 @@ impl Shard {
     /// them.
     pub fn judge(
         &mut self,
-        now: Now,
+        now: Timestamps,
         events_read: EventsRead,
         signs: &mut dyn FnMut(ConnId) -> PeerSigns,
     ) {
@@ -158,7 +158,7 @@ impl Shard {
 
     /// Ends a turn: timers, letters to ourselves, and one send for each
     /// connection that has something to send.
-    pub fn finish_turn(&mut self, now: Now, out: &mut Vec<Action>) {
+    pub fn finish_turn(&mut self, now: Timestamps, out: &mut Vec<Action>) {
         self.scribe.enter(Phase::Timers);
         let Shard { sessions, lateness, observer, drain, .. } = self;
         judge::observe_lateness(sessions, lateness, now.tick);
@@ -184,7 +184,7 @@ impl Shard {
         self.scribe.set(Gauge::StoreRequests, rooms.requests_count() as u64);
     }
 
-    fn step_drain(&mut self, now: Now) {
+    fn step_drain(&mut self, now: Timestamps) {
         let Shard { sessions, home, mesh, observer, suspects, drain, .. } = self;
         if let Some(drain) = drain {
             let (rooms, drains) = (home.rooms(), Drains::Yes);
@@ -194,7 +194,7 @@ impl Shard {
     }
 
     /// Turns everything that was decided into sends.
-    fn deliver(&mut self, now: Now, out: &mut Vec<Action>) {
+    fn deliver(&mut self, now: Timestamps, out: &mut Vec<Action>) {
         loop {
             let (sessions, _, mut cx) = self.split(now);
             match sessions.deliver_round(&mut cx, out) {
@@ -208,13 +208,13 @@ impl Shard {
 
     /// Reads letters to ourselves until none is left: questions lead to answers
     /// and news, and those to farewells at most.
-    fn read_local(&mut self, now: Now) {
+    fn read_local(&mut self, now: Timestamps) {
         while let Some(letter) = self.mesh.next_local() {
             self.read(now, self.mesh.own(), letter);
         }
     }
 
-    fn read(&mut self, now: Now, from: ShardId, letter: Letter) {
+    fn read(&mut self, now: Timestamps, from: ShardId, letter: Letter) {
         match letter {
             Letter::Ask(ask) => self.on_ask(now, from, ask),
             Letter::Tell(tell) => {
@@ -229,7 +229,7 @@ impl Shard {
         }
     }
 
-    fn on_ask(&mut self, now: Now, from: ShardId, ask: Ask) {
+    fn on_ask(&mut self, now: Timestamps, from: ShardId, ask: Ask) {
         self.scribe.work_on(from.0, ask.asker.conn);
         work_in(&self.scribe, self.home.rooms().name(ask.room), ask.room);
         self.home.handle(now, from, ask);
@@ -237,13 +237,13 @@ impl Shard {
     }
 
     /// A connection is gone that asked rooms of ours.
-    fn on_left_letter(&mut self, now: Now, from: ShardId, asker: Asker) {
+    fn on_left_letter(&mut self, now: Timestamps, from: ShardId, asker: Asker) {
         self.home.abandon(now, from, asker);
         self.pass_on(now);
     }
 
     /// Passes on what rooms decided.
-    fn pass_on(&mut self, now: Now) {
+    fn pass_on(&mut self, now: Timestamps) {
         let mut decided = self.home.take_out();
         for step in decided.steps.drain(..) {
             let (sessions, _, mut cx) = self.split(now);
@@ -263,7 +263,7 @@ impl Shard {
     }
 
     /// Tells a shard something. What finds no room is counted as lost.
-    fn tell(&mut self, now: Now, to: ShardId, tell: Tell) {
+    fn tell(&mut self, now: Timestamps, to: ShardId, tell: Tell) {
         let may_be_lost = self.mesh.is_full(to).then(|| tell.clone());
         if self.mesh.tell(to, tell) != Posted::Full {
             return;
@@ -290,7 +290,7 @@ impl Shard {
     }
 
     /// When `finish_turn` should be called next, even if nothing happens.
-    pub fn next_wake(&self) -> Option<Tick> {
+    pub fn next_wake(&self) -> Option<MonotonicMs> {
         let drain = self.drain.as_ref().and_then(Drain::next_wake);
         let scans = self.observer.next_wake(self.sessions.connections());
         let (sessions, rooms) = (self.sessions.next_wake(), self.home.next_wake());

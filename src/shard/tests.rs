@@ -17,7 +17,9 @@ use super::observe::work_in;
 use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
-use crate::base::{Action, ConnId, Csprng, Ending, Event, Now, PeerSigns, RoomId, ShardId, Tick};
+use crate::base::{
+    Action, ConnId, Csprng, Ending, Event, MonotonicMs, PeerSigns, RoomId, ShardId, Timestamps,
+};
 use crate::metrics::{Agent, BusyWith, Cells, Tenants};
 use crate::room::{self, Namespace, Who};
 use crate::session::{self, NameKey, Prefix};
@@ -52,7 +54,7 @@ struct World {
     cells: Vec<Arc<Cells>>,
     tenants: Arc<Tenants>,
     peers: BTreeMap<Peer, Inbox>,
-    now: Now,
+    now: Timestamps,
     next_slot: u32,
 }
 
@@ -91,7 +93,7 @@ impl World {
         change(&mut options);
         let tenants = Arc::clone(&options.session.tenants);
         let (options, keys) = (Arc::new(options), Arc::new(keys));
-        let now = Now::at(Tick(1), 1_700_000_000_000);
+        let now = Timestamps::at(MonotonicMs(1), 1_700_000_000_000);
         let cells: Vec<Arc<Cells>> = (0..shards_count).map(|_| Cells::new()).collect();
         let shards = (0..shards_count).zip(&cells).map(|(id, cells)| {
             Shard::new(Setup {
@@ -874,7 +876,7 @@ fn look(world: &mut World, look: Look) -> (usize, Found) {
             assert_eq!(ticket, 7);
             return (turns, found);
         }
-        assert_eq!(world.shards[0].next_wake(), Some(Tick(0)), "it goes on at once");
+        assert_eq!(world.shards[0].next_wake(), Some(MonotonicMs(0)), "it goes on at once");
     }
     unreachable!("a look ends")
 }

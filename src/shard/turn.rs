@@ -13,7 +13,7 @@
 use super::judge::EventsRead;
 use super::{Letter, Notes, Order, Shard};
 use crate::base::limits::TURN_EVENTS_MAX;
-use crate::base::{Action, Event, Io, Now, ShardId};
+use crate::base::{Action, Event, Io, ShardId, Timestamps};
 use crate::metrics::Phase;
 use crate::store::{Reply, Request};
 
@@ -73,7 +73,7 @@ impl TurnCounts {
 /// Lets one core take a turn. `work` is empty before and after: it is the caller's for its
 /// capacity only.
 pub fn turn<I: Io, L: Lanes>(
-    now: Now,
+    now: Timestamps,
     shard: &mut Shard,
     io: &mut I,
     lanes: &mut L,

@@ -9,13 +9,13 @@
 use super::liveness::Suspects;
 use super::mesh::Mesh;
 use super::observe::Observer;
-use crate::base::Now;
+use crate::base::Timestamps;
 use crate::room::Rooms;
 
 /// One turn, seen from the sessions.
 pub struct TurnContext<'t> {
     /// What the clocks show.
-    pub now: Now,
+    pub now: Timestamps,
     /// Other shards.
     pub mesh: &'t mut Mesh,
     /// Who measures.

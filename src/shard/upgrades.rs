@@ -7,7 +7,7 @@ use super::connections::Connections;
 use super::observe::reject_reason;
 use super::sessions::Sessions;
 use super::turn_context::{Drains, TurnContext};
-use crate::base::{ConnId, Tick};
+use crate::base::{ConnId, MonotonicMs};
 use crate::metrics::{Agent, RejectReason};
 use crate::session::Pace;
 use crate::wire::Encoding;
@@ -76,7 +76,7 @@ pub fn refuse(sessions: &mut Sessions, cx: &TurnContext<'_>, id: ConnId, refusal
 pub fn end(
     connections: &mut Connections,
     cx: &TurnContext<'_>,
-    since: Tick,
+    since: MonotonicMs,
     upgraded: Result<(), RejectReason>,
 ) {
     connections.end_upgrade();

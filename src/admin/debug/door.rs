@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::admin::token::{Token, Tries};
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::listener::Peer;
 
 /// Said where nobody can have a token.
@@ -38,8 +38,8 @@ impl Door {
         Door { token, tries: Arc::default(), opened: Instant::now() }
     }
 
-    fn now(&self) -> Tick {
-        Tick(u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX))
+    fn now(&self) -> MonotonicMs {
+        MonotonicMs(u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Why somebody may not pass.

@@ -22,7 +22,7 @@ use jemalloc_pprof::{PROF_CTL, StackProfile, WeightedStack};
 
 use super::Evidence;
 use super::query::Query;
-use crate::base::contain;
+use crate::base::catch_panic;
 use crate::listener::Life;
 
 /// The longest profile.
@@ -97,7 +97,7 @@ pub(super) async fn page(
     // thread has signals to answer.
     let made = tokio::task::spawn_blocking(move || {
         // Whatever is wrong with it is no reason to end a server.
-        let made = contain("a profile", || match kind {
+        let made = catch_panic("a profile", || match kind {
             Kind::Cpu => cpu(length),
             Kind::Heap => heap(length),
         });

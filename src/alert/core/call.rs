@@ -6,12 +6,12 @@ use super::output::{Output, Trouble};
 use super::record::{Key, Record, Value};
 use crate::alert::message::Settings;
 use crate::alert::options::Options;
-use crate::base::Now;
+use crate::base::Timestamps;
 
 /// What every part of a call is given.
 pub(super) struct Call<'a> {
     /// The clocks.
-    pub(super) now: Now,
+    pub(super) now: Timestamps,
     /// What the operator set.
     pub(super) settings: &'a Settings,
     /// What goes out.

@@ -14,7 +14,7 @@ use super::record::{Key, Record, Value};
 use crate::alert::model::alert::Pairs;
 use crate::alert::model::pending::{Lane, Line, Pending, Story};
 use crate::alert::options::Options;
-use crate::base::Now;
+use crate::base::Timestamps;
 
 /// Groups with something to acknowledge; over it the newest is not escalated, but told as
 /// any other.
@@ -135,7 +135,7 @@ impl Escalations {
     }
 
     /// Groups of which something was not acknowledged in time, with what their route says.
-    pub(super) fn due(&self, now: Now, options: &Options) -> Vec<(Lane, String)> {
+    pub(super) fn due(&self, now: Timestamps, options: &Options) -> Vec<(Lane, String)> {
         let due = |(key, group): (&Lane, &Unacknowledged)| {
             let (route, true) = options.route(&key.route)? else { return None };
             let mut alerts = group.alerts.values();
@@ -186,7 +186,7 @@ impl Escalations {
 
     /// What was acknowledged here, and how long ago, for the other bridge. A time that passed
     /// is the same for both, whatever their clocks say.
-    pub(super) fn acknowledged_ago(&self, now: Now) -> Vec<(Lane, u64)> {
+    pub(super) fn acknowledged_ago(&self, now: Timestamps) -> Vec<(Lane, u64)> {
         let ago = |at_ms: &u64| now.unix_ms.saturating_sub(*at_ms);
         let fresh = self.acknowledged.iter().filter(|(_, at_ms)| ago(at_ms) < ACKNOWLEDGED_MS);
         fresh.map(|(key, at_ms)| (key.clone(), ago(at_ms))).collect()
@@ -219,7 +219,7 @@ impl Unacknowledged {
 }
 
 impl UnacknowledgedAlert {
-    fn is_due(&self, after_s: u64, now: Now) -> bool {
+    fn is_due(&self, after_s: u64, now: Timestamps) -> bool {
         let waited_ms = now.unix_ms.saturating_sub(self.since_ms);
         !self.is_escalated && waited_ms >= after_s * 1_000
     }

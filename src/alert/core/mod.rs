@@ -52,7 +52,7 @@ use self::parts::{GivenUp, Parts};
 use self::record::Record;
 use self::stats::Stats;
 use crate::alert::message::Settings;
-use crate::base::{Now, Tick};
+use crate::base::{MonotonicMs, Timestamps};
 
 pub use self::input::{Input, Ticket};
 pub use self::output::{Deed, Output, Reply, Request, Trouble, Verdict};
@@ -66,13 +66,13 @@ pub struct Core {
     settings: Arc<Settings>,
     parts: Parts,
     is_stopping: bool,
-    tidy_at: Tick,
+    tidy_at: MonotonicMs,
 }
 
 impl Core {
     /// A bridge as it was left. `out` gets what is different from then on.
     pub fn load(
-        now: Now,
+        now: Timestamps,
         settings: Arc<Settings>,
         records: Vec<Record>,
         out: &mut Vec<Output>,
@@ -86,7 +86,7 @@ impl Core {
     }
 
     /// Takes what comes in; what is to be done about it goes to `out`.
-    pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
+    pub fn handle(&mut self, now: Timestamps, input: Input, out: &mut Vec<Output>) {
         if let Input::Changed(settings) = &input {
             self.settings = Arc::clone(settings);
         }
@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// How long nothing happens unless something comes in, in ms.
-    pub fn idle_ms(&self, now: Now) -> u64 {
+    pub fn idle_ms(&self, now: Timestamps) -> u64 {
         let parts = &self.parts;
         let mut idle_ms = TIDY_MS;
         let waits =
@@ -174,7 +174,7 @@ impl Core {
     }
 
     /// What `/metrics` shows; the caller knows about the disk and reloads.
-    pub fn stats(&self, now: Now) -> Stats {
+    pub fn stats(&self, now: Timestamps) -> Stats {
         let (options, parts) = (&self.settings.options, &self.parts);
         let (depth, oldest_ms) = parts.queue.depth();
         let mut robots = options.robots.iter();

@@ -22,7 +22,7 @@ use super::watchdog::SILENT_KEY;
 use crate::alert::model::pending::{Lane, Pending};
 use crate::alert::model::told::Told;
 use crate::alert::options::Options;
-use crate::base::{Now, Tick};
+use crate::base::{MonotonicMs, Timestamps};
 
 /// Questions in a row without an answer, after which the other one is gone.
 const FAILURES_MAX: u32 = 2;
@@ -85,14 +85,14 @@ pub struct PairRole {
 struct Turn {
     number: u64,
     /// When it became so here.
-    since: Tick,
+    since: MonotonicMs,
 }
 
 /// What a bridge knows of the other one.
 #[derive(Debug)]
 pub(super) struct Pair {
-    heard: Option<Tick>,
-    began: Now,
+    heard: Option<MonotonicMs>,
+    began: Timestamps,
     failures: u32,
     since_ms: u64,
     is_behind: bool,
@@ -104,7 +104,7 @@ pub(super) struct Pair {
 
 impl Pair {
     /// Nothing is known of the other one yet.
-    pub(super) fn new(now: Now) -> Pair {
+    pub(super) fn new(now: Timestamps) -> Pair {
         Pair {
             heard: None,
             began: now,
@@ -124,7 +124,7 @@ impl Pair {
     }
 
     /// How long it has not answered, in ms.
-    fn silent_ms(&self, now: Now) -> u64 {
+    fn silent_ms(&self, now: Timestamps) -> u64 {
         now.tick.ms_since(self.heard.unwrap_or(self.began.tick))
     }
 
@@ -134,7 +134,7 @@ impl Pair {
 
     /// Whether all that it told until a moment ago is known. Who has slept for a while asks
     /// before it goes on.
-    fn is_known(&self, now: Now) -> bool {
+    fn is_known(&self, now: Timestamps) -> bool {
         self.heard.is_some() && self.silent_ms(now) <= 3 * ASK_MS && !self.is_behind
     }
 
@@ -160,7 +160,7 @@ impl Pair {
     }
 
     /// Whether this bridge begins to tell what waits for a chat.
-    pub(super) fn may_tell(&self, now: Now, options: &Options, chat: &str) -> bool {
+    pub(super) fn may_tell(&self, now: Timestamps, options: &Options, chat: &str) -> bool {
         if options.peer_url.is_empty() {
             return true;
         }
@@ -180,7 +180,7 @@ impl Pair {
     /// of them is no news while the other one hears it.
     pub(super) fn is_unknown_to_other(
         &self,
-        now: Now,
+        now: Timestamps,
         options: &Options,
         lane: &Lane,
         pending: &Pending,
@@ -195,7 +195,7 @@ impl Pair {
     }
 
     /// Whether turns can be passed: the other bridge lives, and knows of turns.
-    pub(super) fn can_pass(&self, now: Now, options: &Options) -> bool {
+    pub(super) fn can_pass(&self, now: Timestamps, options: &Options) -> bool {
         let is_heard = !self.is_gone() && self.is_known(now);
         !options.peer_url.is_empty() && is_heard && self.role.is_some()
     }
@@ -204,18 +204,18 @@ impl Pair {
     /// that the other bridge is to try.
     pub(super) fn is_unable(
         &self,
-        now: Now,
+        now: Timestamps,
         options: &Options,
         chat: &str,
         failing: ChatFailure,
     ) -> bool {
-        let begun = self.turns.get(chat).map_or(Tick(0), |turn| turn.since);
+        let begun = self.turns.get(chat).map_or(MonotonicMs(0), |turn| turn.since);
         let patience_ms = options.takeover_s * 1_000;
         failing.last >= begun && now.tick.ms_since(failing.since.max(begun)) >= patience_ms
     }
 
     /// From here on it is the other bridge's turn in a chat.
-    pub(super) fn pass_turn(&mut self, now: Now, chat: &str) {
+    pub(super) fn pass_turn(&mut self, now: Timestamps, chat: &str) {
         let turn = self.turns.entry(chat.to_owned()).or_default();
         *turn = Turn { number: turn.number + 1, since: now.tick };
     }
@@ -237,7 +237,7 @@ impl Pair {
     }
 
     /// It has answered.
-    pub(super) fn hear(&mut self, now: Now, answer: &mut PairAnswer) {
+    pub(super) fn hear(&mut self, now: Timestamps, answer: &mut PairAnswer) {
         self.failures = 0;
         self.heard = Some(now.tick);
         // An answer on its way is as old as the question.
@@ -261,7 +261,7 @@ impl Pair {
     /// Whose turn it says that it is in a chat; whether it is this bridge's from here on.
     pub(super) fn hear_turn(
         &mut self,
-        now: Now,
+        now: Timestamps,
         options: &Options,
         chat: &str,
         number: u64,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, RETRY_AFTER_MS_MAX};
 use crate::alert::options::Robot;
-use crate::base::{Now, Tick};
+use crate::base::{MonotonicMs, Timestamps};
 
 /// The longest pause after failures that may be over soon, in ms.
 const BACKOFF_MS_MAX: u64 = 30_000;
@@ -49,9 +49,9 @@ pub struct Speaker {
     /// Messages in a row that it refused for what stands in them.
     refusals: u32,
     /// When the last message left.
-    left: Tick,
+    left: MonotonicMs,
     /// When it answered last as somebody who talks to us.
-    reached: Option<Tick>,
+    reached: Option<MonotonicMs>,
     /// Since when it does not, whatever it was given.
     failing: Option<Failing>,
 }
@@ -60,9 +60,9 @@ pub struct Speaker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failing {
     /// When the first message that it did not take left.
-    pub since: Tick,
+    pub since: MonotonicMs,
     /// When the last one had failed.
-    pub last: Tick,
+    pub last: MonotonicMs,
 }
 
 impl Speaker {
@@ -76,7 +76,7 @@ impl Speaker {
             delivered_ms: 0,
             failures: 0,
             refusals: 0,
-            left: Tick(0),
+            left: MonotonicMs(0),
             reached: None,
             failing: None,
         }
@@ -113,7 +113,7 @@ impl Speaker {
     }
 
     /// When it answered last as somebody who talks to us.
-    pub fn reached(&self) -> Option<Tick> {
+    pub fn reached(&self) -> Option<MonotonicMs> {
         self.reached
     }
 
@@ -134,7 +134,7 @@ impl Speaker {
 
     /// Notes whether it talks to us. Who is asked too often, or does not like a message,
     /// was reached, and another bridge would hear the same.
-    pub fn is_heard(&mut self, answer: &Answer, now: Tick) {
+    pub fn is_heard(&mut self, answer: &Answer, now: MonotonicMs) {
         match answer {
             Answer::Delivered | Answer::TooOften(_) | Answer::TooLong(_) | Answer::Refused(_) => {
                 (self.reached, self.failing) = (Some(now), None);
@@ -196,7 +196,7 @@ impl Speaker {
     }
 
     /// Notes that a message leaves.
-    pub fn sends(&mut self, now: Now) {
+    pub fn sends(&mut self, now: Timestamps) {
         self.is_busy = true;
         self.left = now.tick;
         let count = self.robot.rate_count.max(1) as usize;
@@ -269,7 +269,7 @@ mod tests {
             let mut sent = Vec::new();
             for now_ms in (1_000_000..1_400_000).step_by(step_ms) {
                 if speaker.is_ready(now_ms) {
-                    speaker.sends(Now { unix_ms: now_ms, ..Now::default() });
+                    speaker.sends(Timestamps { unix_ms: now_ms, ..Timestamps::default() });
                     sent.push(now_ms);
                     speaker = Speaker::new(speaker.robot.clone(), speaker.kept.clone());
                 }

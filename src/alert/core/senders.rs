@@ -13,7 +13,7 @@ use super::record::{Key, Record, Value};
 use super::sender::{Kept, Speaker};
 use super::stats::RobotStats;
 use crate::alert::options::{Options, Robot};
-use crate::base::{Now, Tick};
+use crate::base::{MonotonicMs, Timestamps};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -24,8 +24,8 @@ pub(super) struct Senders {
 /// Since when no robot of a chat has talked to this bridge, and when the last one was tried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChatFailure {
-    pub(super) since: Tick,
-    pub(super) last: Tick,
+    pub(super) since: MonotonicMs,
+    pub(super) last: MonotonicMs,
 }
 
 impl Senders {
@@ -214,7 +214,7 @@ impl Senders {
     }
 
     /// Each chat, and whether a robot there talks to this bridge.
-    pub(super) fn chats_reached(&self, now: Now, options: &Options) -> Vec<(String, bool)> {
+    pub(super) fn chats_reached(&self, now: Timestamps, options: &Options) -> Vec<(String, bool)> {
         let patience_ms = options.takeover_s * 1_000;
         let is_reached = |chat: &str| {
             let failing = self.failing(chat);
@@ -225,7 +225,7 @@ impl Senders {
     }
 
     /// Whether any robot of any chat has talked to this bridge since then.
-    pub(super) fn is_any_reached_since(&self, since: Tick) -> bool {
+    pub(super) fn is_any_reached_since(&self, since: MonotonicMs) -> bool {
         self.all.iter().any(|one| one.reached().is_some_and(|reached| reached >= since))
     }
 

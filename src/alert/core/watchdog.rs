@@ -7,7 +7,7 @@ use super::call::Call;
 use super::output::Trouble;
 use super::record::{Key, Record, Value};
 use crate::alert::model::alert::{Alert, Pairs, Payload};
-use crate::base::Now;
+use crate::base::Timestamps;
 
 /// The alert of a watchdog that is not heard.
 const SILENT_ALERT: &str = "ChatAlertPathSilent";
@@ -33,13 +33,13 @@ pub(super) enum WatchdogChange {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    heard: Now,
+    heard: Timestamps,
     silent_since_ms: Option<u64>,
 }
 
 impl Watchdog {
     /// One that is waited for from here on.
-    pub(super) fn new(now: Now) -> Watchdog {
+    pub(super) fn new(now: Timestamps) -> Watchdog {
         Watchdog { heard: now, silent_since_ms: None }
     }
 
@@ -82,7 +82,7 @@ impl Watchdog {
     }
 
     /// How long until it has been silent for so long; `None` when that is not waited for.
-    pub(super) fn alarm_in_ms(&self, now: Now, deadman_s: u64) -> Option<u64> {
+    pub(super) fn alarm_in_ms(&self, now: Timestamps, deadman_s: u64) -> Option<u64> {
         let deadman_ms = deadman_s * 1_000;
         if deadman_ms == 0 || self.silent_since_ms.is_some() {
             return None;
@@ -94,7 +94,7 @@ impl Watchdog {
 
 impl WatchdogChange {
     /// The notification that tells of it.
-    pub(super) fn payload(self, now: Now) -> Payload {
+    pub(super) fn payload(self, now: Timestamps) -> Payload {
         let pairs = |pairs: &[(&str, &str)]| -> Pairs {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };

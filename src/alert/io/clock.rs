@@ -5,16 +5,16 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use crate::base::{Now, Tick};
+use crate::base::{MonotonicMs, Timestamps};
 use crate::clock;
 
 /// The clocks, now.
-pub(super) fn now() -> Now {
+pub(super) fn now() -> Timestamps {
     static START: OnceLock<Instant> = OnceLock::new();
     let start = START.get_or_init(clock::now);
-    Now {
-        tick: Tick(start.elapsed().as_millis() as u64),
+    Timestamps {
+        tick: MonotonicMs(start.elapsed().as_millis() as u64),
         unix_ms: clock::unix_ms(),
-        ..Now::default()
+        ..Timestamps::default()
     }
 }

@@ -26,7 +26,7 @@ use crate::alert::core::counts::Count;
 use crate::alert::core::record::Record;
 use crate::alert::core::{Core, Deed, Input, Output, Reply, Ticket};
 use crate::alert::message::Settings;
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::signals::{SignalRequest, Signals};
 
 /// Inputs that the core takes before the disk is waited for.
@@ -62,7 +62,7 @@ pub(super) struct Bridge {
     core: Core,
     /// Away only while it is written.
     journal: Option<Journal>,
-    mend_at: Tick,
+    mend_at: MonotonicMs,
     tickets: BTreeMap<Ticket, oneshot::Sender<Served>>,
     inbox: mpsc::Sender<Envelope>,
     inputs: mpsc::Receiver<Envelope>,
@@ -83,7 +83,7 @@ impl Bridge {
         let mut bridge = Bridge {
             core,
             journal: Some(journal),
-            mend_at: Tick(0),
+            mend_at: MonotonicMs(0),
             tickets: BTreeMap::new(),
             inbox,
             inputs,

@@ -6,7 +6,7 @@
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 
-use crate::base::Tick;
+use crate::base::MonotonicMs;
 use crate::base::limits::PEERS_PER_TURN_MAX;
 use crate::metrics::AcceptFailure;
 
@@ -30,7 +30,7 @@ pub(super) struct Doors {
     doors: Vec<Door>,
     peers_per_turn_max: u16,
     /// Nobody is taken before.
-    from: Option<Tick>,
+    from: Option<MonotonicMs>,
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ enum State {
     /// Takes peers.
     Open,
     /// The kernel ran out of something; tried again then, or when one leaves.
-    Resting(Tick),
+    Resting(MonotonicMs),
     /// One more accept will be tried. Those under way do not notice that a peer waits.
     Retrying,
     /// It was, and has no outcome yet.
@@ -76,14 +76,14 @@ impl Doors {
     }
 
     /// From `from` on so many peers a turn, and none before.
-    pub fn pace(&mut self, peers_per_turn_max: u16, from: Tick) {
+    pub fn pace(&mut self, peers_per_turn_max: u16, from: MonotonicMs) {
         self.peers_per_turn_max = peers_per_turn_max;
         self.from = Some(from);
     }
 
     /// Begins this turn's accepts: each door has its part of them, and all have no
     /// more than `room`.
-    pub fn arm(&mut self, uring: &mut Uring, now: Tick, room: u32) {
+    pub fn arm(&mut self, uring: &mut Uring, now: MonotonicMs, room: u32) {
         if self.from.is_some_and(|from| now < from) {
             return;
         }
@@ -136,7 +136,7 @@ impl Doors {
     }
 
     /// When accepting wants to be tried again though nothing happens.
-    pub fn retry_at(&self) -> Option<Tick> {
+    pub fn retry_at(&self) -> Option<MonotonicMs> {
         let rests = self.doors.iter().filter_map(|door| match door.state {
             State::Resting(until) => Some(until),
             State::Open | State::Retrying | State::Retried | State::Shut => None,
@@ -145,7 +145,7 @@ impl Doors {
     }
 
     /// Takes note of an answer to an accept.
-    pub fn accepted(&mut self, done: Completion, now: Tick) -> Accepted {
+    pub fn accepted(&mut self, done: Completion, now: MonotonicMs) -> Accepted {
         let door = &mut self.doors[done.token.id().slot as usize];
         door.armed -= 1;
         door.listener.take_if(|_| door.state == State::Shut && door.armed == 0);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::base::{ConnId, Ending, Tick};
+use crate::base::{ConnId, Ending, MonotonicMs};
 
 use super::SimulatedIo;
 
@@ -34,13 +34,13 @@ pub(super) struct End {
     /// Set while the core knows the connection.
     pub id: Option<ConnId>,
     pub half_closed: bool,
-    pub incoming: VecDeque<(Tick, Incoming)>,
-    pub outgoing: Option<(Tick, Bytes)>,
+    pub incoming: VecDeque<(MonotonicMs, Incoming)>,
+    pub outgoing: Option<(MonotonicMs, Bytes)>,
     /// What the peer has received and not read.
     pub inbox: Vec<u8>,
-    pub ending: Option<(Tick, Ending)>,
+    pub ending: Option<(MonotonicMs, Ending)>,
     /// When the last bytes that the core has seen arrived.
-    pub heard_at: Option<Tick>,
+    pub heard_at: Option<MonotonicMs>,
 }
 
 /// What a peer does.
@@ -54,7 +54,7 @@ pub(super) enum Incoming {
 
 impl End {
     /// When something of the peer, or the end, can be told.
-    pub fn due(&self) -> Option<Tick> {
+    pub fn due(&self) -> Option<MonotonicMs> {
         match self.ending {
             Some((due, _)) => Some(due),
             None => self.incoming.front().map(|(due, _)| *due),

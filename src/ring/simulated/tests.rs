@@ -57,7 +57,7 @@ fn run(plane: &mut SimulatedIo, echo: &mut Echo) {
         while echo.turn(plane, 7) > 0 {}
         match plane.next_due() {
             Some(due) if plane.now.tick < due => {
-                plane.set_now(Now::at(due, due.0));
+                plane.set_now(Timestamps::at(due, due.0));
             }
             Some(_) => {}
             None => return,
@@ -80,7 +80,7 @@ fn check_streams(seed: u64, weather: Weather) {
         said[who].extend_from_slice(&bytes);
         echo.turn(&mut plane, 3);
         let later = plane.now.tick.plus_ms(script.below(20));
-        plane.set_now(Now::at(later, later.0));
+        plane.set_now(Timestamps::at(later, later.0));
         let reader = script.below(peers.len() as u64) as usize;
         heard[reader].extend(plane.peer_read(peers[reader]));
     }
@@ -140,7 +140,7 @@ fn equal_seeds_tell_equal_stories() {
         peers.iter().for_each(|peer| plane.peer_send(*peer, &[7; 500]));
         let mut story = String::new();
         for ms in 0..100 {
-            plane.set_now(Now::at(Tick(ms), ms));
+            plane.set_now(Timestamps::at(MonotonicMs(ms), ms));
             plane.reap(10, &mut |event| story += &format!("{ms} {event:?}\n"));
         }
         story

@@ -6,7 +6,7 @@
 //!
 //! Deliberately absent: connections.
 
-use crate::base::{Prng, Tick};
+use crate::base::{MonotonicMs, Prng};
 
 /// How the world behaves between a core and its peers.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ impl Sky {
     }
 
     /// When something that happens at `now` on one side is seen on the other.
-    pub fn after(&mut self, now: Tick) -> Tick {
+    pub fn after(&mut self, now: MonotonicMs) -> MonotonicMs {
         now.plus_ms(self.prng.below(self.weather.latency_ms_max + 1))
     }
 

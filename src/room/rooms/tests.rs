@@ -21,14 +21,14 @@ const FAR: ShardId = ShardId(3);
 /// One room of a namespace, asked by hand.
 struct World {
     rooms: Rooms,
-    now: Now,
+    now: Timestamps,
     out: Out,
 }
 
 impl World {
     fn new(rules: Namespace) -> World {
         let options = Options { namespaces: vec![rules], rooms_max: 2, ..Options::default() };
-        let now = Now::at(Tick(0), 1_000_000);
+        let now = Timestamps::at(MonotonicMs(0), 1_000_000);
         World {
             rooms: Rooms::new(
                 now,
@@ -43,7 +43,7 @@ impl World {
 
     fn pass(&mut self, ms: u64) {
         let (tick, unix_ms) = (self.now.tick.plus_ms(ms), self.now.unix_ms + ms);
-        self.now = Now::at(tick, unix_ms);
+        self.now = Timestamps::at(tick, unix_ms);
         self.out = Out::default();
         self.rooms.tick(self.now, 100, &mut self.out);
     }

@@ -67,7 +67,7 @@ fn a_recovery_from_memory_has_a_limit_of_bytes_too() {
             Options { namespaces: namespaces(), rooms_max: 100, ..Options::default() };
         options.namespaces[0].durability = Durability::Memory;
         options.namespaces[0].history_bytes_max = 64 << 20;
-        let now = Now::at(Tick(5_000), 1_000_000_000);
+        let now = Timestamps::at(MonotonicMs(5_000), 1_000_000_000);
         let mut rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
         let mut ask = |what: What| {
             let mut out = Out::default();
@@ -364,7 +364,7 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
     let mut options = Options { namespaces: namespaces(), rooms_max: 100, ..Options::default() };
     options.namespaces[0].join_leave = true;
     options.namespaces[0].join_leave_members_max = 100;
-    let now = Now::at(Tick(5_000), 1_000_000_000);
+    let now = Timestamps::at(MonotonicMs(5_000), 1_000_000_000);
     let mut world = World::new();
     world.rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
     world.now = now;

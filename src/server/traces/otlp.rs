@@ -13,7 +13,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 
 use super::http::Plain;
-use crate::base::Moment;
+use crate::base::MonotonicUs;
 use crate::clock::time_of_day;
 use crate::ring::moment;
 use crate::shard::{Room, Span, SpanAction};
@@ -102,7 +102,7 @@ impl Collector {
 
 /// What the two clocks show at one moment: all spans of a request agree with each other.
 struct Clock {
-    moment: Moment,
+    moment: MonotonicUs,
     time: SystemTime,
 }
 
@@ -111,7 +111,7 @@ impl Clock {
         Clock { moment: moment(), time: time_of_day() }
     }
 
-    fn at(&self, moment: Moment) -> SystemTime {
+    fn at(&self, moment: MonotonicUs) -> SystemTime {
         let ago = Duration::from_micros(self.moment.us_since(moment));
         let ahead = Duration::from_micros(moment.us_since(self.moment));
         self.time.checked_sub(ago).unwrap_or(UNIX_EPOCH) + ahead

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
 use super::*;
-use crate::base::{Csprng, Moment, Trace};
+use crate::base::{Csprng, MonotonicUs, Trace};
 use crate::lane::{self, LaneSender};
 use crate::metrics::{Agent, Cells, ChatType, Cores, Exposition, Threads};
 use crate::shard::{Notes, SpanAction, SpanExport};
@@ -69,8 +69,8 @@ fn span(seed: u64, action: SpanAction) -> Span {
         id: trace.span,
         parent: None,
         action,
-        began_at: Moment(1_000),
-        ended_at: Moment(3_500),
+        began_at: MonotonicUs(1_000),
+        ended_at: MonotonicUs(3_500),
         room: Room::Named("room:1".into()),
         failed: false,
         chat_type: ChatType::Group,

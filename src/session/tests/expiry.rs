@@ -31,7 +31,7 @@ fn the_grace_of_a_token_begins_at_its_end_whenever_one_looks() {
     desk.connect(&token(&ends));
     let over = desk.now.tick.plus_ms(10_000 + desk.options.expiry_grace_ms);
     for _ in 0..2 {
-        let mut next = Tick(0);
+        let mut next = MonotonicMs(0);
         desk.step(|session, cx, _| next = session.next_timer(cx));
         assert_eq!(next, over);
         desk.pass(15_000);

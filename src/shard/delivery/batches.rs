@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::RoundId;
 use crate::base::limits::ROUNDS_MAX;
-use crate::base::{Moment, RoomId, Slab};
+use crate::base::{MonotonicUs, RoomId, Slab};
 use crate::metrics::Tenant;
 use crate::room::Way;
 
@@ -26,7 +26,7 @@ pub struct Round {
     /// What was said.
     pub ways: SmallVec<[Way; 1]>,
     /// When it was given to the plane.
-    pub given_at: Moment,
+    pub given_at: MonotonicUs,
     /// To how many.
     pub recipients: u32,
     /// How many of them will not get it.
@@ -53,7 +53,7 @@ impl Rounds {
     /// A round that begins, unless there are too many; with it goes what was said.
     pub fn begin(
         &mut self,
-        now: Moment,
+        now: MonotonicUs,
         room: RoomId,
         tenant: Option<Tenant>,
         ways: SmallVec<[Way; 1]>,
@@ -103,31 +103,32 @@ impl Rounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Csprng, Now, Trace};
+    use crate::base::{Csprng, Timestamps, Trace};
     use crate::metrics::ChatType;
 
     fn way(key: u64) -> Way {
         let trace = Trace::made(&mut Csprng::from_key(u128::from(key).to_le_bytes()));
-        Way { key, ..Way::again(Now::default(), trace, trace.span, ChatType::Group) }
+        Way { key, ..Way::again(Timestamps::default(), trace, trace.span, ChatType::Group) }
     }
 
     #[test]
     fn a_round_ends_with_its_last_send() {
         let mut rounds = Rounds::default();
-        let id = rounds.begin(Moment(5), RoomId(1), None, SmallVec::from_elem(way(1), 1));
+        let id = rounds.begin(MonotonicUs(5), RoomId(1), None, SmallVec::from_elem(way(1), 1));
         assert_eq!(rounds.given(id, 2, 1), None);
         assert_eq!(rounds.over(id, Fate::Left), None);
         let round = rounds.over(id, Fate::Lost).unwrap();
-        assert_eq!((round.recipients, round.failed, round.given_at), (3, 2, Moment(5)));
+        assert_eq!((round.recipients, round.failed, round.given_at), (3, 2, MonotonicUs(5)));
         assert_eq!((rounds.len(), rounds.over(id, Fate::Left)), (0, None));
-        let empty = rounds.begin(Moment(6), RoomId(1), None, SmallVec::new());
+        let empty = rounds.begin(MonotonicUs(6), RoomId(1), None, SmallVec::new());
         assert!(rounds.given(empty, 0, 4).is_some_and(|round| round.failed == 4));
     }
 
     #[test]
     fn what_is_beyond_the_limit_is_not_followed() {
         let mut rounds = Rounds::default();
-        let begin = |rounds: &mut Rounds| rounds.begin(Moment(5), RoomId(1), None, SmallVec::new());
+        let begin =
+            |rounds: &mut Rounds| rounds.begin(MonotonicUs(5), RoomId(1), None, SmallVec::new());
         let ids: Vec<RoundId> = (0..ROUNDS_MAX).map(|_| begin(&mut rounds)).collect();
         assert!(!ids.contains(&RoundId::NOBODY));
         assert_eq!(begin(&mut rounds), RoundId::NOBODY);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::{Cargo, Fate, Left, Round, RoundId, Rounds};
-use crate::base::{Moment, RoomId};
+use crate::base::{MonotonicUs, RoomId};
 use crate::metrics::{ChatType, Counter, DeliveryOutcome, Scribe, Tenant};
 use crate::room::Way;
 use crate::shard::observe::Observing;
@@ -31,7 +31,7 @@ impl SendLedger {
     /// What a channel says begins to be given out.
     pub fn begin(
         &mut self,
-        now: Moment,
+        now: MonotonicUs,
         room: RoomId,
         tenant: Option<Tenant>,
         ways: SmallVec<[Way; 1]>,

@@ -37,7 +37,7 @@ use super::conn::{Conn, Stage};
 use super::connections::Connections;
 use super::fanout::{Channel, Gathering, opcode};
 use super::observe::{Observing, work_in};
-use crate::base::{Action, ConnId, ShardId, Tick, trim_list};
+use crate::base::{Action, ConnId, MonotonicMs, ShardId, trim_list};
 use crate::metrics::{Counter, Scribe};
 use crate::session::{self, Session};
 use crate::wire;
@@ -69,7 +69,7 @@ pub struct FlushQueue {
 struct Listing {
     id: ConnId,
     /// Since when it waits for more answers to send them together.
-    held_since: Option<Tick>,
+    held_since: Option<MonotonicMs>,
     /// What it is told, one frame when sealed.
     messages: BytesMut,
 }
@@ -160,7 +160,7 @@ impl FlushQueue {
     pub fn on_sent(
         &mut self,
         connections: &mut Connections,
-        now: Tick,
+        now: MonotonicMs,
         options: &session::Options,
         id: ConnId,
     ) -> Option<Round> {
@@ -297,7 +297,7 @@ impl FlushQueue {
     }
 
     /// Ends the frames of all on the list but those that wait for more answers.
-    pub fn seal_or_hold(&mut self, connections: &mut Connections, now: Tick) {
+    pub fn seal_or_hold(&mut self, connections: &mut Connections, now: MonotonicMs) {
         for place in 0..self.entries.len() {
             self.seal_or_hold_at(connections, now, place);
         }
@@ -306,7 +306,7 @@ impl FlushQueue {
     /// Ends the frame of a connection's messages, or keeps it open for answers
     /// that rooms still owe: connect and subscribe come in one message, and are
     /// answered in one. What else is sent to the connection ends it, too.
-    fn seal_or_hold_at(&mut self, connections: &mut Connections, now: Tick, place: usize) {
+    fn seal_or_hold_at(&mut self, connections: &mut Connections, now: MonotonicMs, place: usize) {
         let Listing { id, held_since, ref messages } = self.entries[place];
         let since = held_since.unwrap_or(now);
         let holds = !messages.is_empty()
@@ -365,7 +365,7 @@ impl FlushQueue {
     }
 
     /// When the connection that waits longest for more answers waits no more.
-    pub fn next_seal(&self) -> Option<Tick> {
+    pub fn next_seal(&self) -> Option<MonotonicMs> {
         let since = self.entries.first()?.held_since?;
         Some(since.plus_ms(TOGETHER_MS_MAX))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{Csprng, Now, Prng, RoomId};
+use crate::base::{Csprng, Prng, RoomId, Timestamps};
 use crate::metrics::Cells;
 use crate::room::{Tell, way};
 use crate::session::NameKey;
@@ -30,12 +30,12 @@ struct World {
     observer: Observer,
     suspects: Suspects,
     ids: Csprng,
-    now: Now,
+    now: Timestamps,
 }
 
 impl World {
     fn new(connections_count: u32, outbox_bytes_max: u32) -> World {
-        let (own, names, now) = (ShardId(0), NameKey([1, 2]), Now::default());
+        let (own, names, now) = (ShardId(0), NameKey([1, 2]), Timestamps::default());
         let mut options = Options::default();
         options.session.outbox_bytes_max = outbox_bytes_max;
         options.session.control_bytes_max = outbox_bytes_max;

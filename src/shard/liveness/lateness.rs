@@ -10,7 +10,7 @@
 //! Deliberately absent: connections, and who is suspected.
 
 use crate::base::limits::{PEERS_PER_LATE_TURN_MAX, PEERS_PER_TURN_MAX};
-use crate::base::{Action, Tick};
+use crate::base::{Action, MonotonicMs};
 use crate::session::Pace;
 
 /// A timer that fires this much later than it should shows that the core is late. A turn
@@ -42,16 +42,16 @@ const SHOWN_MS: u64 = 5_000;
 #[derive(Debug, Default)]
 pub struct Lateness {
     lag_ms: u64,
-    late_until: Tick,
-    far_behind_until: Tick,
-    rests_until: Tick,
+    late_until: MonotonicMs,
+    far_behind_until: MonotonicMs,
+    rests_until: MonotonicMs,
     /// What the plane was told last.
     peers_per_turn_max: Option<u16>,
     /// The worst of this window, of the one before, and when this one began.
     worst_ms: [u64; 2],
-    window_began: Tick,
+    window_began: MonotonicMs,
     /// When the time that was late was counted last, and what was not counted yet.
-    counted_at: Tick,
+    counted_at: MonotonicMs,
     late_ms: u64,
     rests_count: u64,
 }
@@ -59,7 +59,7 @@ pub struct Lateness {
 impl Lateness {
     /// At `now` the core begins to fire what is due; the first of it should have fired at
     /// `due`.
-    pub fn observe(&mut self, now: Tick, due: Option<Tick>) {
+    pub fn observe(&mut self, now: MonotonicMs, due: Option<MonotonicMs>) {
         self.lag_ms = due.map_or(0, |due| now.ms_since(due));
         let is_late = LATE_MS_MIN < self.lag_ms;
         // The time that it counted as late, and the time that it did not see.
@@ -82,7 +82,7 @@ impl Lateness {
     }
 
     /// How the core keeps its times.
-    pub fn pace(&self, now: Tick) -> Pace {
+    pub fn pace(&self, now: MonotonicMs) -> Pace {
         if now < self.far_behind_until {
             Pace::FarBehind
         } else if now < self.late_until {
@@ -103,7 +103,7 @@ impl Lateness {
     }
 
     /// What the plane has to know about peers that come, if it does not know it.
-    pub fn pace_accepting(&mut self, now: Tick) -> Option<Action> {
+    pub fn pace_accepting(&mut self, now: MonotonicMs) -> Option<Action> {
         let peers_per_turn_max = match self.pace(now) {
             Pace::OnTime => PEERS_PER_TURN_MAX,
             Pace::Late | Pace::FarBehind => PEERS_PER_LATE_TURN_MAX,
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn paced(peers_per_turn_max: u16, from: u64) -> Option<Action> {
-        Some(Action::PaceAccepting { peers_per_turn_max, from: Tick(from) })
+        Some(Action::PaceAccepting { peers_per_turn_max, from: MonotonicMs(from) })
     }
 
     #[test]
@@ -149,31 +149,31 @@ mod tests {
             (3_499, None, Pace::FarBehind),
             (3_500, None, Pace::OnTime),
         ] {
-            lateness.observe(Tick(now), due.map(Tick));
-            assert_eq!(lateness.pace(Tick(now)), want, "at {now}");
+            lateness.observe(MonotonicMs(now), due.map(MonotonicMs));
+            assert_eq!(lateness.pace(MonotonicMs(now)), want, "at {now}");
         }
     }
 
     #[test]
     fn a_late_core_takes_fewer_peers_and_a_later_one_rests() {
         let mut lateness = Lateness::default();
-        lateness.observe(Tick(1_000), None);
-        assert_eq!(lateness.pace_accepting(Tick(1_000)), paced(16, 0));
-        assert_eq!(lateness.pace_accepting(Tick(1_001)), None);
-        lateness.observe(Tick(1_100), Some(Tick(1_050)));
-        assert_eq!(lateness.pace_accepting(Tick(1_100)), paced(4, 0));
-        lateness.observe(Tick(1_400), Some(Tick(1_100)));
-        assert_eq!(lateness.pace_accepting(Tick(1_400)), paced(4, 1_500));
+        lateness.observe(MonotonicMs(1_000), None);
+        assert_eq!(lateness.pace_accepting(MonotonicMs(1_000)), paced(16, 0));
+        assert_eq!(lateness.pace_accepting(MonotonicMs(1_001)), None);
+        lateness.observe(MonotonicMs(1_100), Some(MonotonicMs(1_050)));
+        assert_eq!(lateness.pace_accepting(MonotonicMs(1_100)), paced(4, 0));
+        lateness.observe(MonotonicMs(1_400), Some(MonotonicMs(1_100)));
+        assert_eq!(lateness.pace_accepting(MonotonicMs(1_400)), paced(4, 1_500));
         // As late, all the time: at the end of each rest some are taken.
         for now in [1_410, 1_499, 1_500] {
-            lateness.observe(Tick(now), Some(Tick(now - 300)));
-            assert_eq!(lateness.pace_accepting(Tick(now)), None, "at {now}");
+            lateness.observe(MonotonicMs(now), Some(MonotonicMs(now - 300)));
+            assert_eq!(lateness.pace_accepting(MonotonicMs(now)), None, "at {now}");
         }
-        lateness.observe(Tick(1_501), Some(Tick(1_201)));
-        assert_eq!(lateness.pace_accepting(Tick(1_501)), paced(4, 1_601));
+        lateness.observe(MonotonicMs(1_501), Some(MonotonicMs(1_201)));
+        assert_eq!(lateness.pace_accepting(MonotonicMs(1_501)), paced(4, 1_601));
         assert_eq!(lateness.take_counts().1, 2);
-        lateness.observe(Tick(1_700), None);
-        assert_eq!(lateness.pace_accepting(Tick(1_700)), paced(16, 1_601));
+        lateness.observe(MonotonicMs(1_700), None);
+        assert_eq!(lateness.pace_accepting(MonotonicMs(1_700)), paced(16, 1_601));
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
             (19_999, None, 30),
             (20_000, None, 0),
         ] {
-            lateness.observe(Tick(now), due.map(Tick));
+            lateness.observe(MonotonicMs(now), due.map(MonotonicMs));
             assert_eq!(lateness.worst_ms(), want, "at {now}");
         }
     }
@@ -194,15 +194,15 @@ mod tests {
     #[test]
     fn time_that_was_late_is_counted_once() {
         let mut lateness = Lateness::default();
-        lateness.observe(Tick(1_000), None);
+        lateness.observe(MonotonicMs(1_000), None);
         // 50 ms that nobody saw, and the 100 after them.
-        lateness.observe(Tick(1_050), Some(Tick(1_000)));
-        lateness.observe(Tick(1_100), None);
-        lateness.observe(Tick(2_000), None);
+        lateness.observe(MonotonicMs(1_050), Some(MonotonicMs(1_000)));
+        lateness.observe(MonotonicMs(1_100), None);
+        lateness.observe(MonotonicMs(2_000), None);
         assert_eq!(lateness.take_counts(), (150, 0));
         // Late in each turn: all of the time.
         for now in (3_000..4_000).step_by(40) {
-            lateness.observe(Tick(now), Some(Tick(now - 30)));
+            lateness.observe(MonotonicMs(now), Some(MonotonicMs(now - 30)));
         }
         let (late_ms, _) = lateness.take_counts();
         assert!((960..1_100).contains(&late_ms), "{late_ms} ms");

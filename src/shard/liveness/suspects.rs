@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{Bucket, ConnId, Rate, Tick, trim_queue};
+use crate::base::{Bucket, ConnId, MonotonicMs, Rate, trim_queue};
 use crate::session::{Pace, Suspicion};
 
 /// Judged in one turn at most: each costs a system call or two.
@@ -52,12 +52,12 @@ pub enum Judging {
 pub struct Suspects {
     waiting: VecDeque<ConnId>,
     /// Nobody is taken before.
-    next_at: Tick,
+    next_at: MonotonicMs,
     /// Missing pongs of this window, of the one before, and when this one began.
     missing: [u32; 2],
-    window_began: Tick,
+    window_began: MonotonicMs,
     /// The first and the last moment of the present hold.
-    held: Option<(Tick, Tick)>,
+    held: Option<(MonotonicMs, MonotonicMs)>,
     closed: Bucket,
 }
 
@@ -65,9 +65,9 @@ impl Default for Suspects {
     fn default() -> Suspects {
         Suspects {
             waiting: VecDeque::new(),
-            next_at: Tick(0),
+            next_at: MonotonicMs(0),
             missing: [0; 2],
-            window_began: Tick(0),
+            window_began: MonotonicMs(0),
             held: None,
             closed: Bucket::full(),
         }
@@ -76,7 +76,7 @@ impl Default for Suspects {
 
 impl Suspects {
     /// One more.
-    pub fn push(&mut self, now: Tick, id: ConnId, suspicion: Suspicion) {
+    pub fn push(&mut self, now: MonotonicMs, id: ConnId, suspicion: Suspicion) {
         self.turn_window(now);
         self.missing[0] += u32::from(suspicion == Suspicion::Silence);
         self.waiting.push_back(id);
@@ -88,12 +88,12 @@ impl Suspects {
     }
 
     /// When somebody who waits can be taken.
-    pub fn next_wake(&self) -> Option<Tick> {
+    pub fn next_wake(&self) -> Option<MonotonicMs> {
         (!self.waiting.is_empty()).then_some(self.next_at)
     }
 
     /// Whether anybody is judged now; asked in each turn.
-    pub fn judging(&mut self, now: Tick, pace: Pace, connections_count: usize) -> Judging {
+    pub fn judging(&mut self, now: MonotonicMs, pace: Pace, connections_count: usize) -> Judging {
         self.turn_window(now);
         let missing = self.missing[0] + self.missing[1];
         let is_crowd = CROWD_COUNT_MIN <= missing
@@ -108,7 +108,7 @@ impl Suspects {
     }
 
     /// Some to be judged in this turn, the oldest.
-    pub fn take(&mut self, now: Tick) -> Vec<ConnId> {
+    pub fn take(&mut self, now: MonotonicMs) -> Vec<ConnId> {
         let count = if now < self.next_at { 0 } else { JUDGED_PER_TURN_MAX };
         self.waiting.drain(..self.waiting.len().min(count)).collect()
     }
@@ -119,19 +119,19 @@ impl Suspects {
     }
 
     /// One that was taken cannot be closed yet.
-    pub fn put_back(&mut self, now: Tick, id: ConnId) {
+    pub fn put_back(&mut self, now: MonotonicMs, id: ConnId) {
         self.waiting.push_back(id);
         self.next_at = now.plus_ms(PACED_MS);
     }
 
     /// Whether one more may be closed for silence now.
-    pub fn may_close(&mut self, now: Tick, connections_count: usize) -> bool {
+    pub fn may_close(&mut self, now: MonotonicMs, connections_count: usize) -> bool {
         let part = connections_count as u64 * u64::from(CLOSED_PER_S_PER_100) / 100;
         let per_s = u32::try_from(part).unwrap_or(u32::MAX).max(CLOSED_PER_S_MIN);
         self.closed.take(now, Rate { per_s, burst: per_s }, 1)
     }
 
-    fn turn_window(&mut self, now: Tick) {
+    fn turn_window(&mut self, now: MonotonicMs) {
         let passed_ms = now.ms_since(self.window_began);
         if CROWD_WINDOW_MS <= passed_ms {
             let is_next = passed_ms < 2 * CROWD_WINDOW_MS;
@@ -150,23 +150,27 @@ mod tests {
     }
 
     fn suspect(suspects: &mut Suspects, now: u64, count: u32) {
-        (0..count).for_each(|slot| suspects.push(Tick(now), id(slot), Suspicion::Silence));
+        (0..count).for_each(|slot| suspects.push(MonotonicMs(now), id(slot), Suspicion::Silence));
     }
 
     #[test]
     fn nobody_is_judged_by_a_late_core_for_five_minutes() {
         let mut suspects = Suspects::default();
         for now in (1_000..301_000).step_by(1_000) {
-            assert_eq!(suspects.judging(Tick(now), Pace::Late, 10), Judging::Held, "at {now}");
+            assert_eq!(
+                suspects.judging(MonotonicMs(now), Pace::Late, 10),
+                Judging::Held,
+                "at {now}"
+            );
         }
-        assert_eq!(suspects.judging(Tick(301_000), Pace::FarBehind, 10), Judging::Open);
+        assert_eq!(suspects.judging(MonotonicMs(301_000), Pace::FarBehind, 10), Judging::Open);
         // A moment on time does not begin another five minutes, and half a minute does.
-        assert_eq!(suspects.judging(Tick(302_000), Pace::OnTime, 10), Judging::Open);
-        assert_eq!(suspects.judging(Tick(303_000), Pace::Late, 10), Judging::Open);
+        assert_eq!(suspects.judging(MonotonicMs(302_000), Pace::OnTime, 10), Judging::Open);
+        assert_eq!(suspects.judging(MonotonicMs(303_000), Pace::Late, 10), Judging::Open);
         for now in [304_000, 333_000, 334_000] {
-            assert_eq!(suspects.judging(Tick(now), Pace::OnTime, 10), Judging::Open);
+            assert_eq!(suspects.judging(MonotonicMs(now), Pace::OnTime, 10), Judging::Open);
         }
-        assert_eq!(suspects.judging(Tick(335_000), Pace::Late, 10), Judging::Held);
+        assert_eq!(suspects.judging(MonotonicMs(335_000), Pace::Late, 10), Judging::Held);
     }
 
     #[test]
@@ -181,17 +185,21 @@ mod tests {
         ] {
             let mut suspects = Suspects::default();
             suspect(&mut suspects, 50_000, missing);
-            let judging = suspects.judging(Tick(50_100), Pace::OnTime, connections);
+            let judging = suspects.judging(MonotonicMs(50_100), Pace::OnTime, connections);
             assert_eq!(judging, want, "{missing} of {connections}");
         }
         let mut suspects = Suspects::default();
         suspect(&mut suspects, 50_000, 10);
         suspect(&mut suspects, 56_000, 10);
-        assert_eq!(suspects.judging(Tick(56_000), Pace::OnTime, 100), Judging::Held);
-        assert_eq!(suspects.judging(Tick(61_000), Pace::OnTime, 100), Judging::Open);
+        assert_eq!(suspects.judging(MonotonicMs(56_000), Pace::OnTime, 100), Judging::Held);
+        assert_eq!(suspects.judging(MonotonicMs(61_000), Pace::OnTime, 100), Judging::Open);
         let mut others = Suspects::default();
-        (0..100).for_each(|slot| others.push(Tick(9), id(slot), Suspicion::Deadline));
-        assert_eq!(others.judging(Tick(9), Pace::OnTime, 100), Judging::Open, "they never began");
+        (0..100).for_each(|slot| others.push(MonotonicMs(9), id(slot), Suspicion::Deadline));
+        assert_eq!(
+            others.judging(MonotonicMs(9), Pace::OnTime, 100),
+            Judging::Open,
+            "they never began"
+        );
     }
 
     #[test]
@@ -200,16 +208,16 @@ mod tests {
         suspect(&mut suspects, 1, 150);
         let mut taken = Vec::new();
         while suspects.next_wake().is_some() {
-            let some = suspects.take(Tick(2));
+            let some = suspects.take(MonotonicMs(2));
             assert!(some.len() <= JUDGED_PER_TURN_MAX);
             taken.extend(some);
         }
         assert_eq!(taken, (0..150).map(id).collect::<Vec<_>>());
-        suspects.put_back(Tick(2), id(3));
-        assert_eq!(suspects.next_wake(), Some(Tick(102)));
-        assert_eq!(suspects.take(Tick(101)), []);
-        assert_eq!(suspects.take(Tick(102)), [id(3)]);
-        suspects.put_back(Tick(102), id(4));
+        suspects.put_back(MonotonicMs(2), id(3));
+        assert_eq!(suspects.next_wake(), Some(MonotonicMs(102)));
+        assert_eq!(suspects.take(MonotonicMs(101)), []);
+        assert_eq!(suspects.take(MonotonicMs(102)), [id(3)]);
+        suspects.put_back(MonotonicMs(102), id(4));
         assert_eq!((suspects.take_held(), suspects.take_held()), (vec![id(4)], vec![]));
     }
 
@@ -217,8 +225,9 @@ mod tests {
     fn closes_for_silence_are_paced() {
         for (connections, want) in [(50, 16), (100_000, 1_000)] {
             let mut suspects = Suspects::default();
-            let mut closes =
-                |now| (0..5_000).filter(|_| suspects.may_close(Tick(now), connections)).count();
+            let mut closes = |now| {
+                (0..5_000).filter(|_| suspects.may_close(MonotonicMs(now), connections)).count()
+            };
             assert_eq!(closes(10_000), want);
             assert_eq!(closes(10_000), 0);
             assert_eq!(closes(10_500), want / 2);

@@ -7,7 +7,7 @@
 //!
 //! Deliberately absent: who asks, sockets.
 
-use crate::base::{ClientId, ConnId, Now};
+use crate::base::{ClientId, ConnId, Timestamps};
 use crate::metrics::Agent;
 use crate::session::{self, Prefix, Who};
 use crate::shard::conn::{Conn, Stage};
@@ -114,7 +114,7 @@ impl ConnectionScan {
     }
 
     /// Looks at the next few slots; at the end what was found waits to be taken.
-    pub fn step(&mut self, now: Now, connections: &Connections, options: &session::Options) {
+    pub fn step(&mut self, now: Timestamps, connections: &Connections, options: &session::Options) {
         let Some(mut looking) = self.running.take() else { return };
         let end = connections.end_of_step(looking.cursor, LOOK_SLOTS);
         while let Some((id, conn)) = connections.next(&mut looking.cursor, end) {
@@ -142,7 +142,7 @@ impl ConnectionScan {
 }
 
 impl Looking {
-    fn see(&mut self, now: Now, options: &session::Options, id: ConnId, conn: &Conn) {
+    fn see(&mut self, now: Timestamps, options: &session::Options, id: ConnId, conn: &Conn) {
         let Stage::Open(_, session) = conn.stage() else { return };
         self.all += 1;
         let (worst, count) = match &self.look {
@@ -171,7 +171,7 @@ impl Looking {
 
 /// All of one connection, unless it went meanwhile.
 fn sight(
-    now: Now,
+    now: Timestamps,
     connections: &Connections,
     options: &session::Options,
     id: ConnId,

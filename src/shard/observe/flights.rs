@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use super::notes::{self, Room, Trouble};
-use crate::base::{Now, RoomId};
+use crate::base::{RoomId, Timestamps};
 use crate::metrics::{
     Cause, CloseReason, Counter, Flight, HandshakeOutcome, LaneKind, Scribe, Stages,
 };
@@ -37,7 +37,7 @@ impl FlightLog {
     }
 
     /// Notes down that a session of this age ends, if it should not end like this.
-    pub fn on_end(&mut self, now: Now, session: &Session, age_ms: u64, fault: Fault) {
+    pub fn on_end(&mut self, now: Timestamps, session: &Session, age_ms: u64, fault: Fault) {
         if fault == Fault::Panicked
             && age_ms <= self.early_ms_max
             && self.early_panics.len() < EARLY_PANICS_MAX
@@ -56,7 +56,7 @@ impl FlightLog {
     }
 
     /// Notes down that an upgrade came to nothing.
-    pub fn on_handshake(&self, now: Now, outcome: HandshakeOutcome, took_us: u64) {
+    pub fn on_handshake(&self, now: Timestamps, outcome: HandshakeOutcome, took_us: u64) {
         match outcome {
             // Its peer went away, or was sent to a server that stays.
             HandshakeOutcome::Ok | HandshakeOutcome::Gone | HandshakeOutcome::Draining => (),
@@ -77,7 +77,7 @@ impl FlightLog {
     }
 
     /// Notes down which lanes had no room in this turn; each once, however often it was.
-    pub fn note_full_lanes(&mut self, now: Now) {
+    pub fn note_full_lanes(&mut self, now: Timestamps) {
         for (lane, full) in LaneKind::ALL.iter().zip(&mut self.full_lanes) {
             if std::mem::take(full) {
                 self.scribe.note(&Flight::new(now.unix_ms, Cause::LaneFull(*lane)));
@@ -100,7 +100,7 @@ pub fn work_in(scribe: &Scribe, name: Option<&str>, room: RoomId) {
 
 /// Notes down that a message was slow, or did not arrive. A channel that is named
 /// after people is there as its hash.
-pub fn note_message(scribe: &Scribe, now: Now, trouble: &Trouble, hash: &str) {
+pub fn note_message(scribe: &Scribe, now: Timestamps, trouble: &Trouble, hash: &str) {
     let cause = match trouble.cause {
         notes::Cause::Slow(segment) => Cause::SlowMessage(segment),
         notes::Cause::Failed(outcome) => Cause::FailedMessage(outcome),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::flights::note_message;
 use super::notes::{Cause, Notes, Room, Span, SpanAction, SpanExport, Trouble};
 use super::{Delivered, Recent};
-use crate::base::{Csprng, Moment, Now, RoomId, SpanId};
+use crate::base::{Csprng, MonotonicUs, RoomId, SpanId, Timestamps};
 use crate::metrics::{
     ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, PublishResult, Sampled,
     Scribe, Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
@@ -59,7 +59,7 @@ impl MessageTracker {
 /// The moment of an observation, with all that it needs of others: names of channels, and
 /// identities for spans.
 pub struct Observing<'o> {
-    now: Now,
+    now: Timestamps,
     tracker: &'o mut MessageTracker,
     channels: &'o Channels,
     rooms: &'o Rooms,
@@ -77,7 +77,7 @@ impl<'o> Observing<'o> {
     }
 
     /// Which moment it is.
-    pub fn now(&self) -> Now {
+    pub fn now(&self) -> Timestamps {
         self.now
     }
 }
@@ -120,7 +120,7 @@ impl Observing<'_> {
         }
     }
 
-    fn on_taken(&mut self, room: RoomId, offset: u64, way: Way, given_at: Option<Moment>) {
+    fn on_taken(&mut self, room: RoomId, offset: u64, way: Way, given_at: Option<MonotonicUs>) {
         let queue_us = way.taken_at.us_since(way.parsed_at);
         self.observe(Histogram::Segment(Segment::Queue), queue_us, room, &way);
         if let Some(p2b_us) = p2b_us(&way) {
@@ -299,8 +299,8 @@ impl Observing<'_> {
         room: RoomId,
         way: &Way,
         action: SpanAction,
-        began_at: Moment,
-        ended_at: Moment,
+        began_at: MonotonicUs,
+        ended_at: MonotonicUs,
     ) -> Span {
         let (id, parent) = match action {
             SpanAction::Publish { .. } => (way.span, way.parent),

@@ -28,7 +28,7 @@ use session_counts::SessionCounts;
 
 use super::Options;
 use super::connections::Connections;
-use crate::base::{Now, Tick};
+use crate::base::{MonotonicMs, Timestamps};
 use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, RejectReason, Scribe, Suspected};
 use crate::room::Recovery;
 use crate::session::{self, Fault, NameKey, Outcome, Session};
@@ -71,7 +71,7 @@ impl Observer {
     }
 
     /// An upgrade came to this after so long.
-    pub fn on_handshake(&self, now: Now, took_us: u64, upgraded: Result<(), RejectReason>) {
+    pub fn on_handshake(&self, now: Timestamps, took_us: u64, upgraded: Result<(), RejectReason>) {
         let outcome = self.counts.on_handshake(took_us, upgraded);
         self.flights.on_handshake(now, outcome, took_us);
     }
@@ -84,7 +84,7 @@ impl Observer {
     /// A session ends for this.
     pub fn on_end(
         &mut self,
-        now: Now,
+        now: Timestamps,
         session: &Session,
         options: &session::Options,
         fault: Fault,
@@ -115,7 +115,7 @@ impl Observer {
     }
 
     /// Notes down which lanes had no room in this turn.
-    pub fn note_full_lanes(&mut self, now: Now) {
+    pub fn note_full_lanes(&mut self, now: Timestamps) {
         self.flights.note_full_lanes(now);
     }
 
@@ -130,7 +130,12 @@ impl Observer {
     }
 
     /// Looks at the next few connections, for the gauges and for whoever asked.
-    pub fn step_scans(&mut self, now: Now, connections: &Connections, options: &session::Options) {
+    pub fn step_scans(
+        &mut self,
+        now: Timestamps,
+        connections: &Connections,
+        options: &session::Options,
+    ) {
         self.sampler.step(now, connections, options);
         self.scan.step(now, connections, options);
     }
@@ -141,10 +146,10 @@ impl Observer {
     }
 
     /// When scans go on though nothing happens.
-    pub fn next_wake(&self, connections: &Connections) -> Option<Tick> {
+    pub fn next_wake(&self, connections: &Connections) -> Option<MonotonicMs> {
         let sampler = (!connections.is_empty()).then(|| self.sampler.next_wake());
         // A look goes on in the next turn, which begins at once.
-        let scan = self.scan.is_running().then_some(Tick(0));
+        let scan = self.scan.is_running().then_some(MonotonicMs(0));
         sampler.into_iter().chain(scan).min()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{Bucket, Moment, Rate, SpanId, Tick, TraceId};
+use crate::base::{Bucket, MonotonicMs, MonotonicUs, Rate, SpanId, TraceId};
 use crate::metrics::{Agent, ChatType, DeliveryOutcome, PublishResult, Segment};
 
 /// Notes that wait in one shard for its lane; what comes more is dropped and counted.
@@ -36,9 +36,9 @@ pub struct Span {
     /// What was done.
     pub action: SpanAction,
     /// From when,
-    pub began_at: Moment,
+    pub began_at: MonotonicUs,
     /// to when.
-    pub ended_at: Moment,
+    pub ended_at: MonotonicUs,
     /// For which channel.
     pub room: Room,
     /// Whether it came to nothing.
@@ -143,7 +143,7 @@ impl Notes {
     }
 
     /// Whether one more trouble of this kind may be told now.
-    pub fn may_tell(&mut self, now: Tick, cause: Cause) -> bool {
+    pub fn may_tell(&mut self, now: MonotonicMs, cause: Cause) -> bool {
         let rate = Rate { per_s: TROUBLES_PER_S_MAX, burst: TROUBLES_PER_S_MAX };
         let bucket = match cause {
             Cause::Slow(_) => &mut self.slow,
@@ -199,8 +199,8 @@ mod tests {
             id: trace.span,
             parent: None,
             action: SpanAction::Store,
-            began_at: Moment(1),
-            ended_at: Moment(2),
+            began_at: MonotonicUs(1),
+            ended_at: MonotonicUs(2),
             room: Room::Hashed(3),
             failed: false,
             chat_type: ChatType::Group,
@@ -227,7 +227,8 @@ mod tests {
         let mut notes = Notes::new(SpanExport::On);
         let slow = Cause::Slow(Segment::Queue);
         let refused = Cause::Refused(PublishResult::Failed);
-        let mut told = |ms, cause| (0..1_000).filter(|_| notes.may_tell(Tick(ms), cause)).count();
+        let mut told =
+            |ms, cause| (0..1_000).filter(|_| notes.may_tell(MonotonicMs(ms), cause)).count();
         assert_eq!(told(0, slow), 50);
         assert_eq!(told(500, slow), 25);
         assert_eq!(told(500, refused), 50, "what is slow takes no place of what is lost");

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 
 use crate::base::limits::RECENT_MAX;
-use crate::base::{Moment, RoomId};
+use crate::base::{MonotonicUs, RoomId};
 use crate::room::Way;
 
 /// Whoever acknowledges later than this is not measured.
@@ -35,16 +35,16 @@ pub struct Delivered {
     /// In which channel it went out; in an inbox, for a direct message.
     pub room: RoomId,
     /// When its sends were given to the plane.
-    pub given_at: Moment,
+    pub given_at: MonotonicUs,
     /// When the last of them had left; `None` while some have not.
-    pub left_at: Option<Moment>,
+    pub left_at: Option<MonotonicUs>,
     /// How many may still acknowledge it.
     pub awaited: u32,
 }
 
 impl Recent {
     /// A message goes out.
-    pub fn insert(&mut self, now: Moment, message: Delivered) {
+    pub fn insert(&mut self, now: MonotonicUs, message: Delivered) {
         while let Some(oldest) = self.all.front()
             && (RECENT_MAX <= self.all.len() || RECENT_US < now.us_since(oldest.given_at))
         {
@@ -63,7 +63,7 @@ impl Recent {
     }
 
     /// All sends of these have left.
-    pub fn left(&mut self, now: Moment, ways: &[Way]) {
+    pub fn left(&mut self, now: MonotonicUs, ways: &[Way]) {
         for way in ways {
             if let Some(message) = self.find(way.key) {
                 message.left_at = Some(now);
@@ -72,7 +72,7 @@ impl Recent {
     }
 
     /// Somebody acknowledges; as many may as there were recipients.
-    pub fn acknowledged(&mut self, now: Moment, key: u64) -> Option<Delivered> {
+    pub fn acknowledged(&mut self, now: MonotonicUs, key: u64) -> Option<Delivered> {
         let message = self.find(key)?;
         message.awaited = message.awaited.checked_sub(1)?;
         let message = *message;
@@ -98,31 +98,31 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Csprng, Now, Prng, Trace};
+    use crate::base::{Csprng, Prng, Timestamps, Trace};
     use crate::metrics::ChatType;
 
     fn way(key: u64) -> Way {
         let trace = Trace::made(&mut Csprng::from_key(u128::from(key).to_le_bytes()));
-        Way { key, ..Way::again(Now::default(), trace, trace.span, ChatType::Group) }
+        Way { key, ..Way::again(Timestamps::default(), trace, trace.span, ChatType::Group) }
     }
 
     fn delivered(key: u64, at: u64, awaited: u32) -> Delivered {
-        let (room, given_at) = (RoomId(1), Moment(at));
+        let (room, given_at) = (RoomId(1), MonotonicUs(at));
         Delivered { way: way(key), room, given_at, left_at: None, awaited }
     }
 
     #[test]
     fn a_message_is_acknowledged_by_as_many_as_got_it() {
         let mut recent = Recent::default();
-        recent.insert(Moment(10), delivered(7, 10, 2));
-        assert_eq!(recent.acknowledged(Moment(20), 8), None);
-        assert!(recent.acknowledged(Moment(20), 7).is_some_and(|it| it.left_at.is_none()));
-        recent.left(Moment(15), &[way(7), way(9)]);
-        let left_at = recent.acknowledged(Moment(30), 7).and_then(|it| it.left_at);
-        assert_eq!(left_at, Some(Moment(15)));
-        assert_eq!(recent.acknowledged(Moment(30), 7), None, "nobody else got it");
-        recent.insert(Moment(40), delivered(7, 40, 1));
-        assert!(recent.acknowledged(Moment(40 + RECENT_US + 1), 7).is_none());
+        recent.insert(MonotonicUs(10), delivered(7, 10, 2));
+        assert_eq!(recent.acknowledged(MonotonicUs(20), 8), None);
+        assert!(recent.acknowledged(MonotonicUs(20), 7).is_some_and(|it| it.left_at.is_none()));
+        recent.left(MonotonicUs(15), &[way(7), way(9)]);
+        let left_at = recent.acknowledged(MonotonicUs(30), 7).and_then(|it| it.left_at);
+        assert_eq!(left_at, Some(MonotonicUs(15)));
+        assert_eq!(recent.acknowledged(MonotonicUs(30), 7), None, "nobody else got it");
+        recent.insert(MonotonicUs(40), delivered(7, 40, 1));
+        assert!(recent.acknowledged(MonotonicUs(40 + RECENT_US + 1), 7).is_none());
     }
 
     /// A list beside the table.
@@ -140,7 +140,7 @@ mod tests {
                 model.pop_front();
             }
             model.push_back((key, at));
-            recent.insert(Moment(at), delivered(key, at, 5));
+            recent.insert(MonotonicUs(at), delivered(key, at, 5));
             let asked = prng.below(3_000);
             let want = model.iter().rev().find(|(key, _)| *key == asked).map(|&(_, at)| at);
             assert_eq!(recent.find(asked).map(|it| it.given_at.0), want);

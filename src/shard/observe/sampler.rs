@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::connection_scan::tasks;
-use crate::base::{Now, Tick};
+use crate::base::{MonotonicMs, Timestamps};
 use crate::metrics::{Gauge, Scribe};
 use crate::session::Options;
 use crate::shard::conn::Stage;
@@ -33,12 +33,12 @@ const STEP_SLOTS_MAX: u64 = 8_192;
 pub struct Census {
     /// How far this round has come.
     cursor: Cursor,
-    stepped_at: Tick,
+    stepped_at: MonotonicMs,
     /// Of this round so far.
-    oldest: Option<Tick>,
+    oldest: Option<MonotonicMs>,
     tasks_max: u32,
     /// Of the round before.
-    shown_oldest: Option<Tick>,
+    shown_oldest: Option<MonotonicMs>,
     shown_tasks_max: u32,
     scribe: Rc<Scribe>,
 }
@@ -48,7 +48,7 @@ impl Census {
     pub fn new(scribe: Rc<Scribe>) -> Census {
         Census {
             cursor: Cursor::default(),
-            stepped_at: Tick(0),
+            stepped_at: MonotonicMs(0),
             oldest: None,
             tasks_max: 0,
             shown_oldest: None,
@@ -58,12 +58,12 @@ impl Census {
     }
 
     /// When the next step is due though nothing happens.
-    pub fn next_wake(&self) -> Tick {
+    pub fn next_wake(&self) -> MonotonicMs {
         self.stepped_at.plus_ms(REST_MS_MAX)
     }
 
     /// A step, when one is due.
-    pub fn step(&mut self, now: Now, connections: &Connections, options: &Options) {
+    pub fn step(&mut self, now: Timestamps, connections: &Connections, options: &Options) {
         let since_ms = now.tick.ms_since(self.stepped_at);
         if since_ms < STEP_MS {
             return;
@@ -77,7 +77,7 @@ impl Census {
             if let Stage::Open(_, session) = conn.stage() {
                 self.tasks_max = self.tasks_max.max(tasks(conn));
                 let age_ms = session.age_ms(now.tick, options);
-                let since = Tick(now.tick.0.saturating_sub(age_ms));
+                let since = MonotonicMs(now.tick.0.saturating_sub(age_ms));
                 self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
             }
         }

@@ -164,7 +164,7 @@ fn who_says_a_thousand_things_at_once_is_served_a_share_in_each_turn() {
     let sum: usize = firsts.iter().map(Vec::len).sum();
     let share = crowd.len() * TURN_SHARE_COUNT_MAX + TURN_POSTPONED_COUNT_MAX;
     assert!(firsts.iter().all(|ids| !ids.is_empty()) && sum <= share, "{sum} of {share}");
-    assert_eq!(world.shards[0].next_wake(), Some(Tick(0)), "it goes on at once");
+    assert_eq!(world.shards[0].next_wake(), Some(MonotonicMs(0)), "it goes on at once");
     world.settle();
     for (first, &peer) in firsts.iter_mut().zip(&crowd) {
         first.extend(answered(&world.take(peer)));

@@ -1,7 +1,7 @@
 //! A message's way, measured: messages of a known life, and where each number ends.
 
 use super::*;
-use crate::base::Moment;
+use crate::base::MonotonicUs;
 use crate::metrics::{Agent, Cores, DeliveryOutcome, Exposition, Segment, Threads};
 use crate::session::TracerOptions;
 use crate::shard::{Cause, Note, Room, Span, SpanAction, Trouble};
@@ -114,7 +114,7 @@ fn a_slow_reader_makes_a_slow_message_and_every_piece_of_its_way_is_known() {
     assert_eq!((deliver.trace, deliver.parent), (publish.trace, Some(publish.id)));
     let want = SpanAction::Deliver { recipients: 2, failed: 0, again: false };
     assert_eq!(deliver.action, want);
-    assert_eq!(deliver.ended_at, Moment(deliver.began_at.0 + 500_000));
+    assert_eq!(deliver.ended_at, MonotonicUs(deliver.began_at.0 + 500_000));
     let [trouble] = &troubles[..] else { panic!("{troubles:?}") };
     assert_eq!(trouble.cause, Cause::Slow(Segment::B2c));
     assert_eq!(trouble.segments_us, [None, Some(0), Some(500_000), None]);

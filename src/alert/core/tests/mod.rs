@@ -15,7 +15,7 @@ use crate::alert::message::template::Templates;
 use crate::alert::model::alert::{Alert, Pairs, Payload};
 use crate::alert::model::snapshot::{Evidence, Found, Snapshot};
 use crate::alert::options::{Action, Channel, Options, Robot, Route};
-use crate::base::{Now, Tick};
+use crate::base::{MonotonicMs, Timestamps};
 
 mod delivery;
 mod escalation;
@@ -89,7 +89,7 @@ struct World {
 
 impl World {
     fn new(options: Options) -> World {
-        let now = Now { tick: Tick(0), unix_ms: START_MS, ..Now::default() };
+        let now = Timestamps { tick: MonotonicMs(0), unix_ms: START_MS, ..Timestamps::default() };
         let mut out = Vec::new();
         let core = Core::load(now, settings(options), Vec::new(), &mut out);
         World {
@@ -104,8 +104,12 @@ impl World {
         }
     }
 
-    fn now(&self) -> Now {
-        Now { tick: Tick(self.now_ms - START_MS), unix_ms: self.now_ms, ..Now::default() }
+    fn now(&self) -> Timestamps {
+        Timestamps {
+            tick: MonotonicMs(self.now_ms - START_MS),
+            unix_ms: self.now_ms,
+            ..Timestamps::default()
+        }
     }
 
     fn take(&mut self, out: Vec<Output>) {
