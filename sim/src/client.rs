@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rookery::auth::NewToken;
 use rookery::base::{ConnId, MonotonicMs, Prng, Timestamps};
 use rookery::ring::SimulatedIo;
-use rookery::ring::simulated::{Peer, PeerState};
+use rookery::ring::simulated::{PeerState, SimulatedPeer};
 use rookery::room::NewsOf;
 use rookery::wire::client::{ClientAnswer, ClientMessage, ClientPush, proto};
 use rookery::wire::{ConnectRequest, Encoding, Request, SubscribeRequest};
@@ -72,7 +72,7 @@ pub enum Reads {
 pub struct Line {
     /// At which core.
     pub core: usize,
-    peer: Peer,
+    peer: SimulatedPeer,
     speech: Speech,
     /// Different for each connection of the world.
     pub(crate) number: u64,

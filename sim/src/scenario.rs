@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rookery::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use rookery::base::Prng;
-use rookery::ring::simulated::Weather;
+use rookery::ring::simulated::FaultProfile;
 use rookery::room::{self, Namespace, NewsOf, Who};
 use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOptions};
 use rookery::shard::{Options, TracingOptions};
@@ -26,7 +26,7 @@ pub struct Scenario {
     /// For all shards.
     pub options: Arc<Options>,
     /// Between cores and clients.
-    pub weather: Weather,
+    pub weather: FaultProfile,
     /// Between cores.
     pub lanes: LaneWeather,
     /// What one turn takes.
@@ -160,11 +160,11 @@ impl Scenario {
             clients_count: 4 + prng.below(16) as usize,
             steps_count: 250,
             options: Arc::new(options),
-            weather: Weather {
+            weather: FaultProfile {
                 resets_per_10_000: pick(&mut prng, &[0, 0, 10, 50]),
                 receive_bytes_max: pick(&mut prng, &[40, 500, 4_096]) as usize,
                 window_bytes: pick(&mut prng, &[300, 4_096, 65_536]) as usize,
-                ..if rough { Weather::rough() } else { Weather::calm() }
+                ..if rough { FaultProfile::rough() } else { FaultProfile::calm() }
             },
             lanes: LaneWeather {
                 delay_ms_max: pick(&mut prng, &[0, 5, 60]),
@@ -249,7 +249,7 @@ impl Scenario {
         scenario.tempers.extend(prng.percent(50).then_some((Temper::Flooding, "cat")));
         scenario.clients_count = scenario.tempers.len();
         scenario.steps_count = 120;
-        scenario.weather = Weather { window_bytes: 16 << 20, ..Weather::calm() };
+        scenario.weather = FaultProfile { window_bytes: 16 << 20, ..FaultProfile::calm() };
         scenario.lanes =
             LaneWeather { delay_ms_max: 0, letters_max: 1_000_000, losses_per_1_000: 0 };
         scenario.turn = TurnLimits { events_max: 4_096, letters_max: 8_192 };

@@ -16,7 +16,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// All that an idle connection costs here: 16 bytes.
 #[derive(Debug)]
-pub(super) struct Conn {
+pub(super) struct ConnSlot {
     /// The socket; -1 once it is closed.
     pub fd: RawFd,
     /// Counts the slot's tenants, modulo 2^24.
@@ -25,20 +25,20 @@ pub(super) struct Conn {
     /// in a free slot the next free one.
     pub in_flight: u32,
     /// Requests that the kernel has not answered finally.
-    pub under_way: UnderWay,
+    pub under_way: PendingOps,
     /// How far the connection's life has come.
-    pub phase: Phase,
+    pub phase: ConnPhase,
     /// Whether the slot stands in line for a receive buffer; outlives the tenant.
-    pub place: Place,
+    pub place: QueuePosition,
     /// Buffers that it has got in this service; 0 while it is not in service.
     pub served: u8,
 }
 
-const _: () = assert!(size_of::<Option<Conn>>() == 16);
+const _: () = assert!(size_of::<Option<ConnSlot>>() == 16);
 
 /// A connection's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum ConnPhase {
     /// Nobody lives here.
     Free,
     /// Outgoing, not answered yet.
@@ -53,38 +53,38 @@ pub(super) enum Phase {
 
 /// Where a slot stands in the line for receive buffers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum QueuePosition {
     /// Not in the list.
     #[default]
     Outside,
     /// In the list for its present tenant.
     InLine,
     /// In the list for a tenant that has left.
-    Forsaken,
+    Stale,
 }
 
 /// A set of the requests a connection can have under way, each at most once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct UnderWay(u8);
+pub(super) struct PendingOps(u8);
 
-impl UnderWay {
-    pub const RECEIVE: UnderWay = UnderWay(1);
-    pub const SEND: UnderWay = UnderWay(2);
-    pub const CONNECT: UnderWay = UnderWay(4);
+impl PendingOps {
+    pub const RECEIVE: PendingOps = PendingOps(1);
+    pub const SEND: PendingOps = PendingOps(2);
+    pub const CONNECT: PendingOps = PendingOps(4);
 
     /// Adds `request`, which must not be in the set.
-    pub fn begin(&mut self, request: UnderWay) {
+    pub fn begin(&mut self, request: PendingOps) {
         assert!(self.0 & request.0 == 0, "a connection has one request of a kind at a time");
         self.0 |= request.0;
     }
 
     /// Removes `request`, which must be in the set.
-    pub fn end(&mut self, request: UnderWay) {
+    pub fn end(&mut self, request: PendingOps) {
         assert!(self.0 & request.0 != 0, "a request is answered finally once");
         self.0 &= !request.0;
     }
 
-    pub fn has(self, request: UnderWay) -> bool {
+    pub fn has(self, request: PendingOps) -> bool {
         self.0 & request.0 != 0
     }
 
@@ -95,17 +95,17 @@ impl UnderWay {
 
 /// The connections of one core. A slot that was freed last is used first.
 #[derive(Debug)]
-pub(super) struct Conns {
-    slots: Slots<Conn>,
+pub(super) struct ConnTable {
+    slots: Slots<ConnSlot>,
     free: u32,
     live: u32,
     max: u32,
 }
 
-impl Conns {
-    pub fn new(max: u32) -> Conns {
+impl ConnTable {
+    pub fn new(max: u32) -> ConnTable {
         assert!(max < NONE, "the last index marks the end of the free list");
-        Conns { slots: Slots::default(), free: NONE, live: 0, max }
+        ConnTable { slots: Slots::default(), free: NONE, live: 0, max }
     }
 
     pub fn len(&self) -> u32 {
@@ -122,24 +122,24 @@ impl Conns {
     }
 
     /// Moves a socket in. There must be room.
-    pub fn insert(&mut self, fd: RawFd, phase: Phase) -> ConnId {
+    pub fn insert(&mut self, fd: RawFd, phase: ConnPhase) -> ConnId {
         assert!(!self.is_full());
         self.live += 1;
-        let under_way = UnderWay::default();
+        let under_way = PendingOps::default();
         if self.free == NONE {
             let slot = self.slots.len() as u32;
-            let place = Place::Outside;
+            let place = QueuePosition::Outside;
             let conn =
-                Conn { fd, generation: 0, in_flight: NONE, under_way, phase, place, served: 0 };
+                ConnSlot { fd, generation: 0, in_flight: NONE, under_way, phase, place, served: 0 };
             self.slots.insert(slot, conn);
             return ConnId { slot, generation: 0 };
         }
         let slot = self.free;
         let conn = self.slots.at_mut(slot).expect("slots are never removed");
-        assert_eq!(conn.phase, Phase::Free);
+        assert_eq!(conn.phase, ConnPhase::Free);
         self.free = conn.in_flight;
         let (generation, place) = (conn.generation, conn.place);
-        *conn = Conn { fd, generation, in_flight: NONE, under_way, phase, place, served: 0 };
+        *conn = ConnSlot { fd, generation, in_flight: NONE, under_way, phase, place, served: 0 };
         ConnId { slot, generation }
     }
 
@@ -149,9 +149,9 @@ impl Conns {
         let conn = self.at_mut(id).expect("a connection is removed once");
         assert!(conn.under_way.is_empty() && conn.fd < 0);
         conn.generation = (conn.generation + 1) % (1 << GENERATION_BITS);
-        conn.phase = Phase::Free;
-        if conn.place == Place::InLine {
-            conn.place = Place::Forsaken;
+        conn.phase = ConnPhase::Free;
+        if conn.place == QueuePosition::InLine {
+            conn.place = QueuePosition::Stale;
         }
         conn.in_flight = free;
         self.free = id.slot;
@@ -159,21 +159,21 @@ impl Conns {
     }
 
     /// The connection, unless it is gone.
-    pub fn at_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+    pub fn at_mut(&mut self, id: ConnId) -> Option<&mut ConnSlot> {
         let conn = self.slots.at_mut(id.slot)?;
-        (conn.generation == id.generation && conn.phase != Phase::Free).then_some(conn)
+        (conn.generation == id.generation && conn.phase != ConnPhase::Free).then_some(conn)
     }
 
     /// A slot that has had a tenant, and the name that its tenant has, or that the
     /// next one gets.
-    pub fn slot_mut(&mut self, slot: u32) -> Option<(ConnId, &mut Conn)> {
+    pub fn slot_mut(&mut self, slot: u32) -> Option<(ConnId, &mut ConnSlot)> {
         let conn = self.slots.at_mut(slot)?;
         Some((ConnId { slot, generation: conn.generation }, conn))
     }
 
     /// All connections that are not gone.
-    pub fn live(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
-        let live = self.slots.iter().filter(|(_, conn)| conn.phase != Phase::Free);
+    pub fn live(&self) -> impl Iterator<Item = (ConnId, &ConnSlot)> {
+        let live = self.slots.iter().filter(|(_, conn)| conn.phase != ConnPhase::Free);
         live.map(|(slot, conn)| (ConnId { slot, generation: conn.generation }, conn))
     }
 }
@@ -182,19 +182,19 @@ impl Conns {
 mod tests {
     use super::*;
 
-    fn leave(conns: &mut Conns, id: ConnId) {
+    fn leave(conns: &mut ConnTable, id: ConnId) {
         conns.at_mut(id).unwrap().fd = -1;
         conns.remove(id);
     }
 
     #[test]
     fn a_slot_is_used_again_under_another_generation() {
-        let mut conns = Conns::new(2);
-        let first = conns.insert(10, Phase::Open);
-        let second = conns.insert(11, Phase::Open);
+        let mut conns = ConnTable::new(2);
+        let first = conns.insert(10, ConnPhase::Open);
+        let second = conns.insert(11, ConnPhase::Open);
         assert!(conns.is_full());
         leave(&mut conns, first);
-        let third = conns.insert(12, Phase::Open);
+        let third = conns.insert(12, ConnPhase::Open);
         assert_eq!((third.slot, third.generation), (first.slot, first.generation + 1));
         assert!(conns.at_mut(first).is_none());
         assert_eq!(conns.at_mut(second).unwrap().fd, 11);
@@ -203,11 +203,11 @@ mod tests {
 
     #[test]
     fn generations_start_again_after_the_last() {
-        let mut conns = Conns::new(1);
-        let id = conns.insert(5, Phase::Open);
+        let mut conns = ConnTable::new(1);
+        let id = conns.insert(5, ConnPhase::Open);
         let last = ConnId { generation: (1 << GENERATION_BITS) - 1, ..id };
         conns.at_mut(id).unwrap().generation = last.generation;
         leave(&mut conns, last);
-        assert_eq!(conns.insert(6, Phase::Open), id);
+        assert_eq!(conns.insert(6, ConnPhase::Open), id);
     }
 }

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Costs a system call only when the core sleeps. Whoever leaves something for
 /// the core rings afterwards; the core looks at everything after it woke.
 #[derive(Clone, Debug)]
-pub struct Doorbell {
+pub struct Waker {
     bell: Arc<Bell>,
 }
 
@@ -36,9 +36,9 @@ struct Bell {
     asleep: AtomicBool,
 }
 
-impl Doorbell {
+impl Waker {
     /// For the core behind `ring`, if that takes messages.
-    pub(super) fn new(ring: Option<RawFd>) -> io::Result<Doorbell> {
+    pub(super) fn new(ring: Option<RawFd>) -> io::Result<Waker> {
         // SAFETY: no memory is involved; the call makes a descriptor or fails.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
@@ -47,7 +47,7 @@ impl Doorbell {
         // SAFETY: `fd` is open, new, and nobody else's.
         let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
         let (rung, asleep) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Doorbell { bell: Arc::new(Bell { file, ring, rung, asleep }) })
+        Ok(Waker { bell: Arc::new(Bell { file, ring, rung, asleep }) })
     }
 
     /// Makes the core take another turn, however deeply it sleeps.
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_core_does_not_sleep_over_a_ring() {
-        let doorbell = Doorbell::new(None).unwrap();
+        let doorbell = Waker::new(None).unwrap();
         doorbell.ring();
         assert!(!doorbell.fall_asleep());
         assert!(doorbell.fall_asleep(), "one ring makes one turn");
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn only_a_sleeping_core_costs_a_system_call() {
-        let doorbell = Doorbell::new(None).unwrap();
+        let doorbell = Waker::new(None).unwrap();
         doorbell.ring();
         doorbell.wake_up();
         assert!(doorbell.fall_asleep());

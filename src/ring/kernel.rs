@@ -30,15 +30,15 @@ use crate::base::{
 };
 use crate::metrics::{AcceptFailure, Scribe};
 
-use super::conns::{Conns, NONE, Phase, Place, UnderWay};
-use super::doorbell::Doorbell;
-use super::queue::Queue;
+use super::conns::{ConnPhase, ConnTable, NONE, PendingOps, QueuePosition};
+use super::doorbell::Waker;
+use super::queue::SlotList;
 use super::socket;
-use super::token::{Kind, Token};
-use super::uring::{Completion, Progress, Uring};
-use super::{Options, Refusal};
-use doors::{Accepted, Doors};
-use tally::Tally;
+use super::token::{RequestKind, UserData};
+use super::uring::{Completion, SendProgress, Uring};
+use super::{IoSetupError, Options};
+use doors::{Accepted, Acceptors};
+use tally::RingCounters;
 
 /// Buffers that a connection gets in one service, if it has so much to read. A
 /// message that fits into them is received whole before the next in line is
@@ -48,23 +48,23 @@ const SERVED_BUFFERS_MAX: u8 = 16;
 /// One core's sockets over one io_uring. Belongs to the thread that made it.
 pub struct KernelIo {
     uring: Uring,
-    conns: Conns,
-    doors: Doors,
+    conns: ConnTable,
+    doors: Acceptors,
     /// Connections whose receive waits for a buffer.
-    queue: Queue,
+    queue: SlotList,
     /// Connections to be closed as soon as no waiting request names their
     /// descriptor: a number that is closed may be another's socket at once.
     leaving: Vec<ConnId>,
     /// Endings that wait for the next `reap`.
     gone: VecDeque<(ConnId, Ending)>,
-    doorbell: Doorbell,
+    doorbell: Waker,
     watch: Watch,
     /// Whom `wake` wakes.
-    neighbours: Arc<[Doorbell]>,
+    neighbours: Arc<[Waker]>,
     started: Instant,
-    tally: Tally,
+    tally: RingCounters,
     /// What of the tally the scribe knows already.
-    written: Tally,
+    written: RingCounters,
     scribe: Rc<Scribe>,
     /// Whether the last `reap` left nothing.
     is_drained: bool,
@@ -82,7 +82,7 @@ enum Watch {
 impl KernelIo {
     /// A plane for the calling thread, which writes what it counts with
     /// `scribe`. A refusal says what to do about it.
-    pub fn new(options: &Options, scribe: Rc<Scribe>) -> Result<KernelIo, Refusal> {
+    pub fn new(options: &Options, scribe: Rc<Scribe>) -> Result<KernelIo, IoSetupError> {
         let mut uring = Uring::new(options)?;
         let address = uring.address();
         KernelIo::over(uring, address, options, scribe)
@@ -94,22 +94,22 @@ impl KernelIo {
         address: Option<RawFd>,
         options: &Options,
         scribe: Rc<Scribe>,
-    ) -> Result<KernelIo, Refusal> {
-        let doorbell = Doorbell::new(address)
-            .map_err(|error| Refusal::from_step("eventfd", "event descriptors", error))?;
+    ) -> Result<KernelIo, IoSetupError> {
+        let doorbell = Waker::new(address)
+            .map_err(|error| IoSetupError::from_step("eventfd", "event descriptors", error))?;
         Ok(KernelIo {
             uring,
-            conns: Conns::new(options.connections_max),
-            doors: Doors::default(),
-            queue: Queue::default(),
+            conns: ConnTable::new(options.connections_max),
+            doors: Acceptors::default(),
+            queue: SlotList::default(),
             leaving: Vec::new(),
             gone: VecDeque::new(),
             doorbell,
             watch: Watch::Unset,
             neighbours: Arc::new([]),
             started: now(),
-            tally: Tally::default(),
-            written: Tally::default(),
+            tally: RingCounters::default(),
+            written: RingCounters::default(),
             scribe,
             is_drained: false,
         })
@@ -127,21 +127,21 @@ impl KernelIo {
             return Err(io::Error::other("the plane has as many connections as it may have"));
         }
         let fd = socket::outgoing(from, to)?;
-        let id = self.conns.insert(fd, Phase::Connecting);
+        let id = self.conns.insert(fd, ConnPhase::Connecting);
         let conn = self.conns.at_mut(id).expect("inserted just now");
-        conn.under_way.begin(UnderWay::CONNECT);
-        conn.in_flight = self.uring.connect(Token::of(Kind::Connect, id), fd, to);
+        conn.under_way.begin(PendingOps::CONNECT);
+        conn.in_flight = self.uring.connect(UserData::of(RequestKind::Connect, id), fd, to);
         Ok(id)
     }
 
     /// Wakes this plane's core; for other threads to keep.
-    pub fn doorbell(&self) -> Doorbell {
+    pub fn doorbell(&self) -> Waker {
         self.doorbell.clone()
     }
 
     /// Whose numbers `wake` is told. Their rings must have been made before descriptor
     /// tables split.
-    pub fn meet(&mut self, neighbours: Arc<[Doorbell]>) {
+    pub fn meet(&mut self, neighbours: Arc<[Waker]>) {
         self.neighbours = neighbours;
     }
 
@@ -176,7 +176,7 @@ impl KernelIo {
         if self.watch == Watch::Unset {
             self.watch = Watch::Set;
             let fd = self.doorbell.descriptor();
-            self.uring.watch(Token::plain(Kind::Bell, 0), fd);
+            self.uring.watch(UserData::plain(RequestKind::Bell, 0), fd);
         }
         let until = earlier(until, self.doors.retry_at());
         let limit = until.map(|until| self.wait_until(until));
@@ -218,8 +218,8 @@ impl KernelIo {
         for id in std::mem::take(&mut self.leaving) {
             let conn = self.conns.at_mut(id).expect("it leaves after it was closed");
             // Whatever is under way holds the socket, and is ended by this.
-            if conn.under_way.has(UnderWay::CONNECT) {
-                self.uring.cancel(Token::of(Kind::Connect, id));
+            if conn.under_way.has(PendingOps::CONNECT) {
+                self.uring.cancel(UserData::of(RequestKind::Connect, id));
             } else if !conn.under_way.is_empty() {
                 socket::shut_down(conn.fd);
             }
@@ -233,19 +233,19 @@ impl KernelIo {
     fn leave(&mut self, id: ConnId, ending: Ending) {
         let conn = self.conns.at_mut(id).expect("only a live connection leaves");
         match conn.phase {
-            Phase::Connecting | Phase::Open | Phase::Ended => {
-                conn.phase = Phase::Leaving(ending);
+            ConnPhase::Connecting | ConnPhase::Open | ConnPhase::Ended => {
+                conn.phase = ConnPhase::Leaving(ending);
                 self.leaving.push(id);
             }
-            Phase::Leaving(_) => {}
-            Phase::Free => unreachable!("a free slot has no connection"),
+            ConnPhase::Leaving(_) => {}
+            ConnPhase::Free => unreachable!("a free slot has no connection"),
         }
     }
 
     /// Announces the end of a leaving connection when nothing is left of it.
     fn release(&mut self, id: ConnId) {
         let conn = self.conns.at_mut(id).expect("it is released once");
-        if let Phase::Leaving(ending) = conn.phase
+        if let ConnPhase::Leaving(ending) = conn.phase
             && conn.fd < 0
             && conn.under_way.is_empty()
         {
@@ -258,12 +258,15 @@ impl KernelIo {
             return; // it went while the core decided
         };
         match conn.phase {
-            Phase::Open | Phase::Ended => {
-                conn.under_way.begin(UnderWay::SEND);
-                conn.in_flight = self.uring.send(Token::of(Kind::Send, id), conn.fd, bytes);
+            ConnPhase::Open | ConnPhase::Ended => {
+                conn.under_way.begin(PendingOps::SEND);
+                conn.in_flight =
+                    self.uring.send(UserData::of(RequestKind::Send, id), conn.fd, bytes);
             }
-            Phase::Leaving(_) => {}
-            Phase::Connecting | Phase::Free => panic!("a send needs an established connection"),
+            ConnPhase::Leaving(_) => {}
+            ConnPhase::Connecting | ConnPhase::Free => {
+                panic!("a send needs an established connection")
+            }
         }
     }
 
@@ -271,17 +274,18 @@ impl KernelIo {
     fn hang_up(&mut self) {
         self.doors.shut();
         if self.watch == Watch::Set {
-            self.uring.cancel(Token::plain(Kind::Bell, 0));
+            self.uring.cancel(UserData::plain(RequestKind::Bell, 0));
         }
-        for (id, _) in self.conns.live().filter(|(_, conn)| conn.under_way.has(UnderWay::CONNECT)) {
-            self.uring.cancel(Token::of(Kind::Connect, id));
+        for (id, _) in self.conns.live().filter(|(_, conn)| conn.under_way.has(PendingOps::CONNECT))
+        {
+            self.uring.cancel(UserData::of(RequestKind::Connect, id));
         }
         self.uring.submit();
         for (_, conn) in self.conns.live().filter(|(_, conn)| 0 <= conn.fd) {
             socket::shut_down(conn.fd);
             socket::close(conn.fd);
         }
-        self.conns = Conns::new(0);
+        self.conns = ConnTable::new(0);
     }
 
     /// Begins to receive, behind those who wait for a buffer.
@@ -295,8 +299,8 @@ impl KernelIo {
 
     fn receive_always(&mut self, id: ConnId) {
         let conn = self.conns.at_mut(id).expect("only a live connection receives");
-        conn.under_way.begin(UnderWay::RECEIVE);
-        self.uring.receive(Token::of(Kind::Receive, id), conn.fd);
+        conn.under_way.begin(PendingOps::RECEIVE);
+        self.uring.receive(UserData::of(RequestKind::Receive, id), conn.fd);
     }
 
     /// Goes on with a receive that the kernel has ended with `done`.
@@ -319,9 +323,9 @@ impl KernelIo {
     /// Receives one buffer, the `served`th of this service.
     fn receive_once(&mut self, id: ConnId, served: u8) {
         let conn = self.conns.at_mut(id).expect("only a live connection receives");
-        conn.under_way.begin(UnderWay::RECEIVE);
+        conn.under_way.begin(PendingOps::RECEIVE);
         conn.served = served;
-        self.uring.receive_once(Token::of(Kind::Receive, id), conn.fd);
+        self.uring.receive_once(UserData::of(RequestKind::Receive, id), conn.fd);
     }
 
     /// Lets those who waited for buffers receive, the oldest first, as many as
@@ -342,22 +346,22 @@ impl KernelIo {
     fn dispatch(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
         self.tally.completions += 1;
         match done.token.kind() {
-            Kind::Receive => self.on_received(done, on_event),
-            Kind::Send => self.on_sent(done, on_event),
-            Kind::Accept => self.on_accepted(done, on_event),
-            Kind::Connect => self.on_connected(done, on_event),
-            Kind::Bell => {
+            RequestKind::Receive => self.on_received(done, on_event),
+            RequestKind::Send => self.on_sent(done, on_event),
+            RequestKind::Accept => self.on_accepted(done, on_event),
+            RequestKind::Connect => self.on_connected(done, on_event),
+            RequestKind::Bell => {
                 if !done.more() {
                     self.watch = Watch::Unset;
                 }
                 0
             }
             // The message could not be left: its ring is full, or is none any more.
-            Kind::Wake => {
+            RequestKind::Wake => {
                 self.neighbours[done.token.id().slot as usize].be_loud();
                 0
             }
-            Kind::Woken | Kind::Aside => 0,
+            RequestKind::Woken | RequestKind::NoReply => 0,
         }
     }
 
@@ -369,9 +373,9 @@ impl KernelIo {
             return 0;
         };
         if !done.more() {
-            conn.under_way.end(UnderWay::RECEIVE);
+            conn.under_way.end(PendingOps::RECEIVE);
         }
-        if let Phase::Leaving(_) = conn.phase {
+        if let ConnPhase::Leaving(_) = conn.phase {
             self.discard(done);
             if !done.more() {
                 self.release(id);
@@ -390,7 +394,7 @@ impl KernelIo {
                 events = 1;
             }
             0 => {
-                conn.phase = Phase::Ended;
+                conn.phase = ConnPhase::Ended;
                 self.discard(done);
                 on_event(Event::Ended(id));
                 return 1;
@@ -424,16 +428,16 @@ impl KernelIo {
             self.tally.stale += 1;
             return 0;
         };
-        conn.under_way.end(UnderWay::SEND);
+        conn.under_way.end(PendingOps::SEND);
         let index = conn.in_flight;
         let count = done.result.max(0) as usize;
         self.tally.bytes_out += count as u64;
         let progress = self.uring.sent(index, count);
-        let leaving = matches!(conn.phase, Phase::Leaving(_));
+        let leaving = matches!(conn.phase, ConnPhase::Leaving(_));
         let again = 0 < done.result || matches!(-done.result, libc::EAGAIN | libc::EINTR);
-        if !leaving && progress == Progress::Partial && again {
+        if !leaving && progress == SendProgress::Partial && again {
             self.tally.sends_short += 1;
-            conn.under_way.begin(UnderWay::SEND);
+            conn.under_way.begin(PendingOps::SEND);
             self.uring.send_rest(done.token, conn.fd, index);
             return 0;
         }
@@ -443,7 +447,7 @@ impl KernelIo {
             self.release(id);
             return 0;
         }
-        if progress == Progress::Partial {
+        if progress == SendProgress::Partial {
             self.leave(id, ending(-done.result));
             return 0;
         }
@@ -457,7 +461,7 @@ impl KernelIo {
         let mut events = 0;
         match accepted {
             Accepted::Peer(fd) if !self.conns.is_full() => {
-                let id = self.conns.insert(fd, Phase::Open);
+                let id = self.conns.insert(fd, ConnPhase::Open);
                 self.receive(id);
                 on_event(Event::Accepted(id));
                 events = 1;
@@ -478,10 +482,10 @@ impl KernelIo {
             self.tally.stale += 1;
             return 0;
         };
-        conn.under_way.end(UnderWay::CONNECT);
+        conn.under_way.end(PendingOps::CONNECT);
         self.uring.forget_target(conn.in_flight);
         conn.in_flight = NONE;
-        if let Phase::Leaving(_) = conn.phase {
+        if let ConnPhase::Leaving(_) = conn.phase {
             self.release(id);
             return 0;
         }
@@ -489,7 +493,7 @@ impl KernelIo {
             self.leave(id, Ending::Unreachable);
             return 0;
         }
-        conn.phase = Phase::Open;
+        conn.phase = ConnPhase::Open;
         self.receive(id);
         on_event(Event::Connected(id));
         1
@@ -530,7 +534,7 @@ impl Io for KernelIo {
             return PeerSigns::default();
         };
         let signs = socket::signs(conn.fd);
-        PeerSigns { has_unread: signs.has_unread || conn.place == Place::InLine, ..signs }
+        PeerSigns { has_unread: signs.has_unread || conn.place == QueuePosition::InLine, ..signs }
     }
 
     /// Costs no system call of its own where the kernel passes messages between rings.
@@ -540,7 +544,9 @@ impl Io for KernelIo {
             return;
         }
         match doorbell.ring_descriptor() {
-            Some(ring) => self.uring.wake(Token::plain(Kind::Wake, neighbour.0.into()), ring),
+            Some(ring) => {
+                self.uring.wake(UserData::plain(RequestKind::Wake, neighbour.0.into()), ring)
+            }
             None => doorbell.be_loud(),
         }
     }

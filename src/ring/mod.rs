@@ -24,10 +24,10 @@ mod socket;
 mod token;
 mod uring;
 
-pub use doorbell::Doorbell;
+pub use doorbell::Waker;
 pub use kernel::{KernelIo, moment};
 pub use probe::{Feature, OWN_TABLES, probe};
-pub use refusal::Refusal;
+pub use refusal::IoSetupError;
 pub use simulated::SimulatedIo;
 pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};
 

@@ -9,7 +9,7 @@ use io_uring::{IoUring, Probe, opcode};
 use super::buffers::Buffers;
 use super::refusal::disabled_by_sysctl;
 use super::uring::Uring;
-use super::{Options, Refusal, socket};
+use super::{IoSetupError, Options, socket};
 
 /// One thing that the kernel has or has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn probe() -> Vec<Feature> {
             name: "io_uring with deferred task work",
             present: ring.is_ok(),
             needed: true,
-            advice: ring.as_ref().err().map_or(NEWER.to_owned(), Refusal::to_string),
+            advice: ring.as_ref().err().map_or(NEWER.to_owned(), IoSetupError::to_string),
         },
     ];
     let ring = ring.ok();
@@ -81,15 +81,19 @@ fn optional<T>(name: &'static str, seen: Option<T>, advice: &str) -> Feature {
     Feature { name, present: seen.is_some(), needed: false, advice: advice.to_owned() }
 }
 
-fn deferring_ring() -> Result<IoUring, Refusal> {
+fn deferring_ring() -> Result<IoUring, IoSetupError> {
     let ring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_taskrun_flag()
         .build(8)
-        .map_err(|error| Refusal::from_step("io_uring_setup", "deferred task work", error))?;
+        .map_err(|error| IoSetupError::from_step("io_uring_setup", "deferred task work", error))?;
     let lossless = ring.params().is_feature_nodrop() && ring.params().is_feature_ext_arg();
-    if lossless { Ok(ring) } else { Err(Refusal::TooOld { feature: "lossless completion queue" }) }
+    if lossless {
+        Ok(ring)
+    } else {
+        Err(IoSetupError::TooOld { feature: "lossless completion queue" })
+    }
 }
 
 fn has_buffer_rings(ring: &IoUring) -> bool {

@@ -14,44 +14,49 @@ use std::collections::VecDeque;
 
 use crate::base::ConnId;
 
-use super::conns::{Conns, Phase, Place};
+use super::conns::{ConnPhase, ConnTable, QueuePosition};
 
 /// Entries that an empty list keeps memory for.
 const KEPT: usize = 1_024;
 
 /// The list.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct SlotList {
     slots: VecDeque<u32>,
 }
 
-impl Queue {
+impl SlotList {
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
     /// Puts a connection at the end.
-    pub fn push(&mut self, conns: &mut Conns, id: ConnId) {
+    pub fn push(&mut self, conns: &mut ConnTable, id: ConnId) {
         let conn = conns.at_mut(id).expect("only a live connection waits");
         match conn.place {
-            Place::Outside => self.slots.push_back(id.slot),
-            Place::Forsaken => {}
-            Place::InLine => panic!("a connection has one receive, and it waits once"),
+            QueuePosition::Outside => self.slots.push_back(id.slot),
+            QueuePosition::Stale => {}
+            QueuePosition::InLine => panic!("a connection has one receive, and it waits once"),
         }
-        conn.place = Place::InLine;
+        conn.place = QueuePosition::InLine;
     }
 
     /// The connection that has waited longest, unless nobody waits.
-    pub fn pop(&mut self, conns: &mut Conns) -> Option<ConnId> {
+    pub fn pop(&mut self, conns: &mut ConnTable) -> Option<ConnId> {
         while let Some(slot) = self.slots.pop_front() {
             let (id, conn) = conns.slot_mut(slot).expect("slots are never removed");
             let place = std::mem::take(&mut conn.place);
             match (place, conn.phase) {
-                (Place::InLine, Phase::Open) => return Some(id),
+                (QueuePosition::InLine, ConnPhase::Open) => return Some(id),
                 // It will be gone without having received more.
-                (Place::InLine, Phase::Leaving(_)) | (Place::Forsaken, _) => {}
-                (Place::InLine, Phase::Free | Phase::Connecting | Phase::Ended)
-                | (Place::Outside, _) => unreachable!("{place:?} of a connection: {conn:?}"),
+                (QueuePosition::InLine, ConnPhase::Leaving(_)) | (QueuePosition::Stale, _) => {}
+                (
+                    QueuePosition::InLine,
+                    ConnPhase::Free | ConnPhase::Connecting | ConnPhase::Ended,
+                )
+                | (QueuePosition::Outside, _) => {
+                    unreachable!("{place:?} of a connection: {conn:?}")
+                }
             }
         }
         if KEPT < self.slots.capacity() {
@@ -66,20 +71,20 @@ mod tests {
     use super::*;
     use crate::base::{Ending, Prng};
 
-    fn leave(conns: &mut Conns, id: ConnId) {
+    fn leave(conns: &mut ConnTable, id: ConnId) {
         conns.at_mut(id).unwrap().fd = -1;
         conns.remove(id);
     }
 
     #[test]
     fn the_oldest_comes_first_and_whoever_left_does_not_come() {
-        let (mut conns, mut queue) = (Conns::new(4), Queue::default());
-        let ids: Vec<ConnId> = (0..4).map(|fd| conns.insert(fd, Phase::Open)).collect();
+        let (mut conns, mut queue) = (ConnTable::new(4), SlotList::default());
+        let ids: Vec<ConnId> = (0..4).map(|fd| conns.insert(fd, ConnPhase::Open)).collect();
         for id in [2, 0, 3, 1] {
             queue.push(&mut conns, ids[id]);
         }
         leave(&mut conns, ids[0]);
-        conns.at_mut(ids[3]).unwrap().phase = Phase::Leaving(Ending::Closed);
+        conns.at_mut(ids[3]).unwrap().phase = ConnPhase::Leaving(Ending::Closed);
         assert_eq!(queue.pop(&mut conns), Some(ids[2]));
         assert_eq!(queue.pop(&mut conns), Some(ids[1]));
         assert_eq!(queue.pop(&mut conns), None);
@@ -87,19 +92,19 @@ mod tests {
 
     #[test]
     fn a_successor_is_served_once_and_only_when_it_waits() {
-        let (mut conns, mut queue) = (Conns::new(1), Queue::default());
-        let former = conns.insert(0, Phase::Open);
+        let (mut conns, mut queue) = (ConnTable::new(1), SlotList::default());
+        let former = conns.insert(0, ConnPhase::Open);
         queue.push(&mut conns, former);
         leave(&mut conns, former);
-        let silent = conns.insert(1, Phase::Open);
+        let silent = conns.insert(1, ConnPhase::Open);
         leave(&mut conns, silent);
-        let next = conns.insert(2, Phase::Open);
+        let next = conns.insert(2, ConnPhase::Open);
         queue.push(&mut conns, next);
         assert_eq!(queue.slots.len(), 1);
         assert_eq!(queue.pop(&mut conns), Some(next));
         queue.push(&mut conns, next);
         leave(&mut conns, next);
-        conns.insert(3, Phase::Open);
+        conns.insert(3, ConnPhase::Open);
         assert_eq!(queue.pop(&mut conns), None);
     }
 
@@ -107,12 +112,12 @@ mod tests {
     #[test]
     fn nobody_is_lost_or_served_twice() {
         let mut prng = Prng::from_seed(7);
-        let (mut conns, mut queue) = (Conns::new(40), Queue::default());
+        let (mut conns, mut queue) = (ConnTable::new(40), SlotList::default());
         let (mut live, mut waits): (Vec<ConnId>, Vec<ConnId>) = (Vec::new(), Vec::new());
         for _ in 0..20_000 {
             let who = prng.below(live.len().max(1) as u64) as usize;
             match prng.below(4) {
-                0 if !conns.is_full() => live.push(conns.insert(0, Phase::Open)),
+                0 if !conns.is_full() => live.push(conns.insert(0, ConnPhase::Open)),
                 1 if who < live.len() => {
                     let id = live.swap_remove(who);
                     waits.retain(|other| *other != id);

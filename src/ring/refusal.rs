@@ -8,7 +8,7 @@ use std::io;
 /// Why a plane cannot work here. Displays as one sentence: what is missing and
 /// what to do about it.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum IoSetupError {
     /// `kernel.io_uring_disabled` forbids it.
     Disabled {
         /// What the sysctl says: 1 for unprivileged processes, 2 for all.
@@ -36,10 +36,10 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl IoSetupError {
     /// What the failure of `step` means; `feature` is what the step needs.
-    pub fn from_step(step: &'static str, feature: &'static str, error: io::Error) -> Refusal {
-        Refusal::decide(step, feature, error, disabled_by_sysctl())
+    pub fn from_step(step: &'static str, feature: &'static str, error: io::Error) -> IoSetupError {
+        IoSetupError::decide(step, feature, error, disabled_by_sysctl())
     }
 
     fn decide(
@@ -47,50 +47,50 @@ impl Refusal {
         feature: &'static str,
         error: io::Error,
         disabled: u8,
-    ) -> Refusal {
+    ) -> IoSetupError {
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => match disabled {
-                0 => Refusal::Forbidden,
-                value => Refusal::Disabled { value },
+                0 => IoSetupError::Forbidden,
+                value => IoSetupError::Disabled { value },
             },
-            Some(libc::ENOSYS) => Refusal::Absent,
-            Some(libc::EINVAL | libc::EOPNOTSUPP) => Refusal::TooOld { feature },
-            Some(libc::ENOMEM) => Refusal::NoMemory,
-            Some(libc::EMFILE | libc::ENFILE) => Refusal::NoDescriptors,
-            _ => Refusal::Unexpected { step, error },
+            Some(libc::ENOSYS) => IoSetupError::Absent,
+            Some(libc::EINVAL | libc::EOPNOTSUPP) => IoSetupError::TooOld { feature },
+            Some(libc::ENOMEM) => IoSetupError::NoMemory,
+            Some(libc::EMFILE | libc::ENFILE) => IoSetupError::NoDescriptors,
+            _ => IoSetupError::Unexpected { step, error },
         }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for IoSetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Disabled { value } => write!(
+            IoSetupError::Disabled { value } => write!(
                 f,
                 "io_uring is switched off by kernel.io_uring_disabled = {value}; \
                  run `sysctl -w kernel.io_uring_disabled=0`"
             ),
-            Refusal::Forbidden => f.write_str(
+            IoSetupError::Forbidden => f.write_str(
                 "io_uring is refused to this process, though the kernel has it; let the \
                  container's seccomp profile allow io_uring_setup, io_uring_enter and \
                  io_uring_register",
             ),
-            Refusal::Absent => f.write_str(
+            IoSetupError::Absent => f.write_str(
                 "this kernel is built without io_uring; boot Linux 6.1 or newer with \
                  CONFIG_IO_URING=y",
             ),
-            Refusal::TooOld { feature } => write!(
+            IoSetupError::TooOld { feature } => write!(
                 f,
                 "this kernel's io_uring has no {feature}; boot Linux 6.1 (Debian 12) or newer"
             ),
-            Refusal::NoMemory => f.write_str(
+            IoSetupError::NoMemory => f.write_str(
                 "the kernel has no memory for the ring; raise RLIMIT_MEMLOCK (`ulimit -l`) and the \
                  control group's memory.max, or set fewer shards or smaller rings",
             ),
-            Refusal::NoDescriptors => f.write_str(
+            IoSetupError::NoDescriptors => f.write_str(
                 "there is no descriptor left for the ring; raise RLIMIT_NOFILE (`ulimit -n`)",
             ),
-            Refusal::Unexpected { step, error } => write!(
+            IoSetupError::Unexpected { step, error } => write!(
                 f,
                 "the kernel refused {step} ({error}); run `rookery doctor` for what is missing"
             ),
@@ -98,7 +98,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for IoSetupError {}
 
 /// `kernel.io_uring_disabled`; kernels before 6.6 do not have it and mean 0.
 pub(super) fn disabled_by_sysctl() -> u8 {
@@ -112,7 +112,7 @@ mod tests {
 
     fn check(errno: i32, disabled: u8, says: &str) {
         let error = io::Error::from_raw_os_error(errno);
-        let sentence = Refusal::decide("a step", "a feature", error, disabled).to_string();
+        let sentence = IoSetupError::decide("a step", "a feature", error, disabled).to_string();
         assert!(sentence.contains(says) && !sentence.contains('\n'), "{sentence}");
         assert!(sentence.contains("; "), "says what to do: {sentence}");
     }

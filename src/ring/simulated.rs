@@ -24,17 +24,17 @@ use bytes::Bytes;
 use crate::base::limits::PEERS_PER_TURN_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Io, MonotonicMs, PeerSigns, ShardId, Timestamps};
 
-use peers::{End, Incoming};
-use slots::Slots;
-use weather::Sky;
+use peers::{End, PeerAction};
+use slots::PeerSlots;
+use weather::FaultInjector;
 
-pub use peers::{Peer, PeerState};
-pub use weather::Weather;
+pub use peers::{PeerState, SimulatedPeer};
+pub use weather::FaultProfile;
 
 /// One core's sockets in a world that a seed decides.
 #[derive(Debug)]
 pub struct SimulatedIo {
-    sky: Sky,
+    sky: FaultInjector,
     now: Timestamps,
     accepting: bool,
     /// How many peers come in a turn, and from when on.
@@ -45,7 +45,7 @@ pub struct SimulatedIo {
     ends: Vec<End>,
     /// Peers about whom there may still be something to tell the core.
     live: Vec<u32>,
-    slots: Slots,
+    slots: PeerSlots,
 }
 
 /// What is to be told about a connection next.
@@ -58,9 +58,9 @@ enum Step {
 
 impl SimulatedIo {
     /// An empty world at time 0.
-    pub fn new(seed: u64, weather: Weather) -> SimulatedIo {
+    pub fn new(seed: u64, weather: FaultProfile) -> SimulatedIo {
         SimulatedIo {
-            sky: Sky::new(seed, weather),
+            sky: FaultInjector::new(seed, weather),
             now: Timestamps::default(),
             accepting: true,
             peers_per_turn_max: PEERS_PER_TURN_MAX,
@@ -68,7 +68,7 @@ impl SimulatedIo {
             is_drained: false,
             ends: Vec::new(),
             live: Vec::new(),
-            slots: Slots::default(),
+            slots: PeerSlots::default(),
         }
     }
 
@@ -138,23 +138,23 @@ impl SimulatedIo {
         let (due, what) = end.incoming.pop_front().expect("a step in has something to take");
         let known = |end: &End| end.id.expect("a peer connects before it does anything else");
         match what {
-            Incoming::Connect => {
+            PeerAction::Connect => {
                 let id = self.move_in(peer);
                 on_event(Event::Accepted(id));
             }
-            Incoming::Bytes(mut bytes) => {
+            PeerAction::Bytes(mut bytes) => {
                 let id = known(end);
                 end.heard_at = Some(due);
                 let len = self.sky.received_of(bytes.len());
                 let mut received: Vec<u8> = bytes.drain(..len).collect();
                 if !bytes.is_empty() {
-                    let rest = (due, Incoming::Bytes(bytes));
+                    let rest = (due, PeerAction::Bytes(bytes));
                     self.ends[peer as usize].incoming.push_front(rest);
                 }
                 on_event(Event::Received(id, &mut received));
             }
-            Incoming::HalfClose => on_event(Event::Ended(known(end))),
-            Incoming::Reset => {
+            PeerAction::HalfClose => on_event(Event::Ended(known(end))),
+            PeerAction::Reset => {
                 self.end(peer, Ending::Reset);
                 return false;
             }
@@ -288,8 +288,8 @@ impl Io for SimulatedIo {
     fn signs(&mut self, id: ConnId) -> PeerSigns {
         let Some(peer) = self.tenant(id) else { return PeerSigns::default() };
         let end = &self.ends[peer as usize];
-        let arrived = |(due, what): &(MonotonicMs, Incoming)| {
-            *due <= self.now.tick && matches!(what, Incoming::Bytes(_))
+        let arrived = |(due, what): &(MonotonicMs, PeerAction)| {
+            *due <= self.now.tick && matches!(what, PeerAction::Bytes(_))
         };
         PeerSigns {
             has_unread: end.incoming.iter().any(arrived),

@@ -8,11 +8,11 @@ use crate::base::ConnId;
 /// What a completion belongs to. Travels through the kernel as `user_data`:
 /// 8 bits of kind, 24 of generation, 32 of slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Token(pub u64);
+pub(super) struct UserData(pub u64);
 
 /// The kinds of request that a plane has under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RequestKind {
     /// An accept of one peer; the slot is the listener's number.
     Accept,
     /// The receive of a connection: multishot, or of one buffer.
@@ -29,37 +29,37 @@ pub(super) enum Kind {
     /// No request of ours: a neighbour's message.
     Woken,
     /// A request whose outcome shows in another's completion (cancel).
-    Aside,
+    NoReply,
 }
 
-const KINDS: [Kind; 8] = [
-    Kind::Accept,
-    Kind::Receive,
-    Kind::Send,
-    Kind::Connect,
-    Kind::Bell,
-    Kind::Wake,
-    Kind::Woken,
-    Kind::Aside,
+const KINDS: [RequestKind; 8] = [
+    RequestKind::Accept,
+    RequestKind::Receive,
+    RequestKind::Send,
+    RequestKind::Connect,
+    RequestKind::Bell,
+    RequestKind::Wake,
+    RequestKind::Woken,
+    RequestKind::NoReply,
 ];
 
 /// Bits of a generation; the next one after the last is 0.
 pub(super) const GENERATION_BITS: u32 = 24;
 
-impl Token {
+impl UserData {
     /// A request of the connection `id`.
-    pub fn of(kind: Kind, id: ConnId) -> Token {
+    pub fn of(kind: RequestKind, id: ConnId) -> UserData {
         debug_assert!(id.generation < 1 << GENERATION_BITS);
-        Token((kind as u64) << 56 | u64::from(id.generation) << 32 | u64::from(id.slot))
+        UserData((kind as u64) << 56 | u64::from(id.generation) << 32 | u64::from(id.slot))
     }
 
     /// A request of the plane itself; `number` tells several apart.
-    pub fn plain(kind: Kind, number: u32) -> Token {
-        Token::of(kind, ConnId { slot: number, generation: 0 })
+    pub fn plain(kind: RequestKind, number: u32) -> UserData {
+        UserData::of(kind, ConnId { slot: number, generation: 0 })
     }
 
     /// What kind of request it was.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> RequestKind {
         KINDS[(self.0 >> 56) as usize]
     }
 
@@ -79,7 +79,7 @@ mod tests {
         for kind in KINDS {
             for (slot, generation) in [(0, 0), (u32::MAX, (1 << GENERATION_BITS) - 1), (7, 9)] {
                 let id = ConnId { slot, generation };
-                let token = Token::of(kind, id);
+                let token = UserData::of(kind, id);
                 assert_eq!((token.kind(), token.id()), (kind, id));
             }
         }

@@ -27,8 +27,8 @@ use crate::base::{Slab, trim_queue};
 
 use super::buffers::{self, Buffers};
 use super::socket;
-use super::token::{Kind, Token};
-use super::{Options, Refusal};
+use super::token::{RequestKind, UserData};
+use super::{IoSetupError, Options};
 
 /// How often a plane that ends hears nothing from the kernel before it rather
 /// loses the memory that it lent.
@@ -47,7 +47,7 @@ const POLL_FIRST: u16 = 1;
 /// The kernel's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Completion {
-    pub token: Token,
+    pub token: UserData,
     pub result: i32,
     pub flags: u32,
 }
@@ -63,13 +63,13 @@ impl Completion {
         match self.token.kind() {
             // Not counted as under way: the one is answered only when it failed, the
             // other is no request of this ring.
-            Kind::Wake | Kind::Woken => 0,
-            Kind::Accept
-            | Kind::Receive
-            | Kind::Send
-            | Kind::Connect
-            | Kind::Bell
-            | Kind::Aside => u64::from(!self.more()),
+            RequestKind::Wake | RequestKind::Woken => 0,
+            RequestKind::Accept
+            | RequestKind::Receive
+            | RequestKind::Send
+            | RequestKind::Connect
+            | RequestKind::Bell
+            | RequestKind::NoReply => u64::from(!self.more()),
         }
     }
 
@@ -86,14 +86,14 @@ impl Completion {
 
 /// What has become of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum SendProgress {
     Whole,
     Partial,
 }
 
 /// How a ring ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Farewell {
+pub(super) struct Quiesced {
     /// Whether the kernel has answered everything.
     pub is_complete: bool,
     /// What the kernel had under way when it was told to cancel all, summed up: it
@@ -139,7 +139,7 @@ pub(super) struct Uring {
 }
 
 impl Uring {
-    pub fn new(options: &Options) -> Result<Uring, Refusal> {
+    pub fn new(options: &Options) -> Result<Uring, IoSetupError> {
         assert!(options.recv_buffers.is_power_of_two() && options.recv_buffers <= 1 << 15);
         assert!(options.submission_entries <= options.completion_entries);
         let ring = IoUring::builder()
@@ -150,17 +150,19 @@ impl Uring {
             .setup_taskrun_flag()
             .dontfork()
             .build(options.submission_entries)
-            .map_err(|error| Refusal::from_step("io_uring_setup", "deferred task work", error))?;
+            .map_err(|error| {
+                IoSetupError::from_step("io_uring_setup", "deferred task work", error)
+            })?;
         if !ring.params().is_feature_nodrop() || !ring.params().is_feature_ext_arg() {
-            return Err(Refusal::TooOld { feature: "lossless completion queue" });
+            return Err(IoSetupError::TooOld { feature: "lossless completion queue" });
         }
-        let unmapped = |error| Refusal::from_step("mmap", "receive buffers", error);
+        let unmapped = |error| IoSetupError::from_step("mmap", "receive buffers", error);
         let buffers =
             Buffers::new(options.recv_buffers, options.recv_buffer_bytes).map_err(unmapped)?;
         // SAFETY: the buffers move into `lent`, which `drop` frees only when no
         // request is under way any more. Moving them does not move the mappings.
         unsafe { buffers.register(&ring.submitter()) }.map_err(|error| {
-            Refusal::from_step("io_uring_register", "provided buffer rings", error)
+            IoSetupError::from_step("io_uring_register", "provided buffer rings", error)
         })?;
         let (sends, targets) = (Slab::default(), Slab::default());
         let lent = Lent { sends, targets, buffers };
@@ -187,19 +189,19 @@ impl Uring {
     }
 
     /// Takes one peer from `listener`.
-    pub fn accept(&mut self, token: Token, listener: RawFd) {
+    pub fn accept(&mut self, token: UserData, listener: RawFd) {
         let (addr, len) = (std::ptr::null_mut(), std::ptr::null_mut());
         let accept = opcode::Accept::new(types::Fd(listener), addr, len).flags(libc::SOCK_CLOEXEC);
         self.push(accept.build(), token);
     }
 
     /// Receives into the shared buffers until the peer ends or none is left.
-    pub fn receive(&mut self, token: Token, fd: RawFd) {
+    pub fn receive(&mut self, token: UserData, fd: RawFd) {
         self.push(opcode::RecvMulti::new(types::Fd(fd), buffers::GROUP).build(), token);
     }
 
     /// Receives once, into one shared buffer.
-    pub fn receive_once(&mut self, token: Token, fd: RawFd) {
+    pub fn receive_once(&mut self, token: UserData, fd: RawFd) {
         let len = self.lent.buffers.buffer_bytes() as u32; // made of one
         let receive = opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), len);
         let receive = receive.buf_group(buffers::GROUP).build();
@@ -221,21 +223,21 @@ impl Uring {
 
     /// Sends `bytes`, or as many of them as the socket has room for. They stay here until
     /// `forget_send`.
-    pub fn send(&mut self, token: Token, fd: RawFd, bytes: Bytes) -> u32 {
+    pub fn send(&mut self, token: UserData, fd: RawFd, bytes: Bytes) -> u32 {
         let index = self.lent.sends.insert(Outgoing { bytes, sent: 0 });
         self.push_send(token, fd, index, AT_ONCE);
         index
     }
 
     /// Sends what is left of a send whose last answer was final, as soon as there is room.
-    pub fn send_rest(&mut self, token: Token, fd: RawFd, index: u32) {
+    pub fn send_rest(&mut self, token: UserData, fd: RawFd, index: u32) {
         self.push_send(token, fd, index, POLL_FIRST);
     }
 
     /// Deliberately absent: `MSG_WAITALL`. A send that has to take all takes the error of its
     /// socket, too, when that comes in the middle, and is answered with the bytes that had
     /// left: nobody hears then why the connection ended. So what has no room is a rest.
-    fn push_send(&mut self, token: Token, fd: RawFd, index: u32, ioprio: u16) {
+    fn push_send(&mut self, token: UserData, fd: RawFd, index: u32, ioprio: u16) {
         let outgoing = &self.lent.sends[index];
         let rest = &outgoing.bytes[outgoing.sent..];
         // The kernel takes a length of 32 bits; more is sent as a rest.
@@ -248,11 +250,15 @@ impl Uring {
 
     /// Notes that `count` more bytes of a send have left. The kernel must have
     /// answered it, finally.
-    pub fn sent(&mut self, index: u32, count: usize) -> Progress {
+    pub fn sent(&mut self, index: u32, count: usize) -> SendProgress {
         let outgoing = &mut self.lent.sends[index];
         outgoing.sent += count;
         assert!(outgoing.sent <= outgoing.bytes.len());
-        if outgoing.sent == outgoing.bytes.len() { Progress::Whole } else { Progress::Partial }
+        if outgoing.sent == outgoing.bytes.len() {
+            SendProgress::Whole
+        } else {
+            SendProgress::Partial
+        }
     }
 
     /// Lets go of the bytes of a send. The kernel must have answered it, finally.
@@ -262,7 +268,7 @@ impl Uring {
     }
 
     /// Connects to `target`. The address stays here until `forget_target`.
-    pub fn connect(&mut self, token: Token, fd: RawFd, target: SocketAddr) -> u32 {
+    pub fn connect(&mut self, token: UserData, fd: RawFd, target: SocketAddr) -> u32 {
         let index = self.lent.targets.insert(target.into());
         let target = &self.lent.targets[index];
         let connect = opcode::Connect::new(types::Fd(fd), target.as_ptr().cast(), target.len());
@@ -277,18 +283,21 @@ impl Uring {
     }
 
     /// Ends the request that `target` names; it is answered with an error.
-    pub fn cancel(&mut self, target: Token) {
-        self.push(opcode::AsyncCancel::new(target.0).build(), Token::plain(Kind::Aside, 0));
+    pub fn cancel(&mut self, target: UserData) {
+        self.push(
+            opcode::AsyncCancel::new(target.0).build(),
+            UserData::plain(RequestKind::NoReply, 0),
+        );
     }
 
     /// Answers `token` each time that `fd` is written to.
-    pub fn watch(&mut self, token: Token, fd: RawFd) {
+    pub fn watch(&mut self, token: UserData, fd: RawFd) {
         let poll = opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).multi(true);
         self.push(poll.build(), token);
     }
 
     /// Wakes the core behind another ring. Answered only when that failed.
-    pub fn wake(&mut self, token: Token, ring: RawFd) {
+    pub fn wake(&mut self, token: UserData, ring: RawFd) {
         self.queue(message_to(ring).flags(Flags::SKIP_SUCCESS).user_data(token.0));
     }
 
@@ -296,12 +305,12 @@ impl Uring {
     /// not pass them on, which shows when a ring sends one to itself.
     pub fn address(&mut self) -> Option<RawFd> {
         let own = self.ring.as_raw_fd();
-        self.push(message_to(own), Token::plain(Kind::Aside, 0));
+        self.push(message_to(own), UserData::plain(RequestKind::NoReply, 0));
         self.submit();
         let (mut sent, mut came) = (false, false);
         while let Some(done) = self.next() {
-            sent |= done.token.kind() == Kind::Aside && 0 <= done.result;
-            came |= done.token.kind() == Kind::Woken;
+            sent |= done.token.kind() == RequestKind::NoReply && 0 <= done.result;
+            came |= done.token.kind() == RequestKind::Woken;
         }
         (sent && came).then_some(own)
     }
@@ -381,7 +390,7 @@ impl Uring {
     /// cancelled what does not end with its socket, so that each request is
     /// answered by itself: thousands are not cancelled in a time that anybody
     /// would wait for. Only what is left when no more answers come is.
-    pub fn farewell(&mut self) -> Farewell {
+    pub fn farewell(&mut self) -> Quiesced {
         let (mut silent, mut swept) = (0, 0);
         loop {
             self.submit();
@@ -389,13 +398,13 @@ impl Uring {
             let mut answers = 0;
             while let Some(completion) = self.next() {
                 answers += 1;
-                if completion.token.kind() == Kind::Accept && 0 <= completion.result {
+                if completion.token.kind() == RequestKind::Accept && 0 <= completion.result {
                     socket::close(completion.result);
                 }
             }
             let is_complete = self.under_way == 0 && self.is_flushed();
             if is_complete || silent == FAREWELL_ROUNDS {
-                return Farewell { is_complete, swept };
+                return Quiesced { is_complete, swept };
             }
             if answers == 0 {
                 silent += 1;
@@ -418,7 +427,7 @@ impl Uring {
         let _ = self.ring.submitter().register_sync_cancel(limit, any);
     }
 
-    fn push(&mut self, entry: Entry, token: Token) {
+    fn push(&mut self, entry: Entry, token: UserData) {
         self.under_way += 1;
         self.begun += 1;
         self.queue(entry.user_data(token.0));
@@ -515,13 +524,14 @@ enum Enter {
 
 fn take(ring: &mut IoUring) -> Option<Completion> {
     let entry = ring.completion().next()?;
-    let token = Token(entry.user_data());
+    let token = UserData(entry.user_data());
     Some(Completion { token, result: entry.result(), flags: entry.flags() })
 }
 
 /// A message that wakes who waits at this ring.
 fn message_to(ring: RawFd) -> Entry {
-    opcode::MsgRingData::new(types::Fd(ring), 0, Token::plain(Kind::Woken, 0).0, None).build()
+    opcode::MsgRingData::new(types::Fd(ring), 0, UserData::plain(RequestKind::Woken, 0).0, None)
+        .build()
 }
 
 fn timespec(wait: Duration) -> types::Timespec {

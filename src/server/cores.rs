@@ -24,12 +24,12 @@ use super::plan::Plan;
 use super::process::memory_limit_bytes;
 use super::pulse::Pulse;
 use super::random::random;
-use super::storage::{self, Doorbells, Storage, StoreEnds, Voice};
+use super::storage::{self, Storage, StoreEnds, Voice, Wakers};
 use super::{Fault, Setup};
 use crate::base::{Csprng, ShardId};
 use crate::lane::{self, LaneSender};
 use crate::metrics::Cells;
-use crate::ring::{self, Doorbell, PortUse};
+use crate::ring::{self, PortUse, Waker};
 use crate::session::{NameKey, namespace_of};
 use crate::shard::{Note, Order};
 use crate::store::{self, Engine, FjallDisk};
@@ -77,7 +77,7 @@ pub(super) struct Reporting {
 /// The storage thread, and how it is told to begin.
 struct Store {
     storage: Storage,
-    go: mpsc::SyncSender<Doorbells>,
+    go: mpsc::SyncSender<Wakers>,
 }
 
 struct Core {
@@ -85,7 +85,7 @@ struct Core {
     go: mpsc::SyncSender<Go>,
     reports: Receiver<Report>,
     errands: LaneSender<Errand>,
-    doorbell: Option<Doorbell>,
+    doorbell: Option<Waker>,
 }
 
 impl Cores {
@@ -170,7 +170,7 @@ impl Cores {
             core.doorbell = Some(doorbell.clone());
             doorbells.push(doorbell);
         }
-        let doorbells: Arc<[Doorbell]> = doorbells.into();
+        let doorbells: Arc<[Waker]> = doorbells.into();
         let shards = self.cores.len() as u16;
         let mut addresses = options.addresses();
         let port_use = if shards == 1 { PortUse::Alone } else { PortUse::Shared };

@@ -30,7 +30,7 @@ use crate::lane::{LaneSender, Mailbox};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
 };
-use crate::ring::{self, Doorbell, KernelIo, PortUse, Refusal};
+use crate::ring::{self, IoSetupError, KernelIo, PortUse, Waker};
 use crate::session::NameKey;
 use crate::shard::{self, EarlyPanic, Found, Note, Shard, TurnCounts};
 
@@ -79,7 +79,7 @@ pub(super) struct Part {
 
 /// The word to listen; comes when every core has its doorbell.
 pub(super) struct Go {
-    pub doorbells: Arc<[Doorbell]>,
+    pub doorbells: Arc<[Waker]>,
     pub addresses: Vec<SocketAddr>,
     pub backlog: u16,
     pub port_use: PortUse,
@@ -107,7 +107,7 @@ pub(super) enum Finding {
 #[derive(Debug)]
 pub(super) enum Report {
     /// The plane exists.
-    Made(Result<Doorbell, Refusal>),
+    Made(Result<Waker, IoSetupError>),
     /// Peers are accepted there.
     Listening(Result<Vec<SocketAddr>, NoListener>),
     /// A drain was ordered, and nobody is left.
@@ -157,7 +157,7 @@ fn placement(cpu: usize) -> (Placement, Option<CoreId>) {
 #[derive(Debug)]
 pub(super) enum NoExecutor {
     /// The kernel refused its rings.
-    Rings(Refusal),
+    Rings(IoSetupError),
     /// Anything else, in glommio's words.
     Other(String),
 }
@@ -167,7 +167,7 @@ pub(super) fn why_ended(thread: Thread) -> NoExecutor {
     match thread.join() {
         Ok(()) => NoExecutor::Other("it ended while it started".to_owned()),
         Err(error) => match error.raw_os_error() {
-            Some(errno) => NoExecutor::Rings(Refusal::from_step(
+            Some(errno) => NoExecutor::Rings(IoSetupError::from_step(
                 "an executor's rings",
                 "executors",
                 io::Error::from_raw_os_error(errno),

@@ -49,7 +49,7 @@ pub enum Fault {
     /// The admin listener.
     Admin(admin::Fault),
     /// io_uring.
-    Ring(ring::Refusal),
+    Ring(ring::IoSetupError),
     /// `RLIMIT_MEMLOCK`.
     LockedMemory {
         /// What it is.
@@ -101,9 +101,9 @@ impl Fault {
 
     /// What a refused ring of a plan means. Where a limit of locked memory counts, it is
     /// what a ring without memory has met.
-    pub(super) fn ring(refusal: ring::Refusal, plan: &Plan, whole: &ring::Options) -> Fault {
+    pub(super) fn ring(refusal: ring::IoSetupError, plan: &Plan, whole: &ring::Options) -> Fault {
         match (&refusal, locked_bytes_max()) {
-            (ring::Refusal::NoMemory, Some(limit_bytes)) => Fault::LockedMemory {
+            (ring::IoSetupError::NoMemory, Some(limit_bytes)) => Fault::LockedMemory {
                 limit_bytes,
                 needed_bytes: locked_bytes(plan, whole),
                 shards: plan.cores.len(),
@@ -187,7 +187,7 @@ mod tests {
         assert!(in_use.to_string().starts_with("the address 127.0.0.1:80 is taken"));
         let denied = Fault::listen(address, io::Error::from_raw_os_error(libc::EACCES));
         assert!(denied.to_string().starts_with("cannot listen on 127.0.0.1:80: "));
-        let refused = Fault::Ring(ring::Refusal::Absent).to_string();
+        let refused = Fault::Ring(ring::IoSetupError::Absent).to_string();
         assert!(refused.contains("io_uring") && !refused.contains('\n'), "{refused}");
         let locked =
             Fault::LockedMemory { limit_bytes: 64 << 10, needed_bytes: 1 << 20, shards: 2 };

@@ -29,7 +29,7 @@ use crate::lane::{self, LaneLimits, LaneSender, Mailbox};
 use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Scribe, StoreFailure,
 };
-use crate::ring::Doorbell;
+use crate::ring::Waker;
 use crate::store::{Counts, DeadLetters, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
 
 /// The bound of one lane to the store, or back.
@@ -60,7 +60,7 @@ pub(super) struct Storage {
 }
 
 /// What wakes shards, by shard; comes when they exist.
-pub(super) type Doorbells = Arc<[Doorbell]>;
+pub(super) type Wakers = Arc<[Waker]>;
 
 /// How the thread tells how it is.
 pub(super) struct Voice {
@@ -80,7 +80,7 @@ pub(super) fn start<D: Disk + 'static>(
     open: Open<D>,
     voice: Voice,
     shards_count: u16,
-    doorbells: Receiver<Doorbells>,
+    doorbells: Receiver<Wakers>,
 ) -> io::Result<(Storage, Vec<StoreEnds>)> {
     let stop = Arc::new(AtomicBool::new(false));
     let (senders, requests) = lane::mailbox(shards_count, STORE_LANE);
@@ -145,7 +145,7 @@ fn serve<D: Disk>(
     mut engine: Engine<D>,
     mut requests: Mailbox<Request>,
     mut answers: Vec<Answers>,
-    doorbells: &Doorbells,
+    doorbells: &Wakers,
     voice: &Voice,
     stop: &AtomicBool,
 ) {
@@ -191,7 +191,7 @@ fn serve<D: Disk>(
 fn take_requests<D: Disk>(
     requests: &mut Mailbox<Request>,
     engine: &mut Engine<D>,
-    doorbells: &Doorbells,
+    doorbells: &Wakers,
 ) -> usize {
     let mut taken_count = 0;
     for from in 0..doorbells.len() as u16 {

@@ -11,7 +11,7 @@ use crate::base::limits::PEERS_PER_TURN_MAX;
 use crate::metrics::AcceptFailure;
 
 use super::super::socket;
-use super::super::token::{Kind, Token};
+use super::super::token::{RequestKind, UserData};
 use super::super::uring::{Completion, Uring};
 
 /// How long accepting rests when the kernel has no descriptor or memory left.
@@ -26,7 +26,7 @@ const REST_MS: u64 = 100;
 /// each turn, so accepting never stops silently; all doors together have no more than
 /// there is room for connections.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct Acceptors {
     doors: Vec<Door>,
     peers_per_turn_max: u16,
     /// Nobody is taken before.
@@ -64,13 +64,13 @@ pub(super) enum Accepted {
     Failed(AcceptFailure),
 }
 
-impl Default for Doors {
-    fn default() -> Doors {
-        Doors { doors: Vec::new(), peers_per_turn_max: PEERS_PER_TURN_MAX, from: None }
+impl Default for Acceptors {
+    fn default() -> Acceptors {
+        Acceptors { doors: Vec::new(), peers_per_turn_max: PEERS_PER_TURN_MAX, from: None }
     }
 }
 
-impl Doors {
+impl Acceptors {
     pub fn add(&mut self, listener: TcpListener) {
         self.doors.push(Door { listener: Some(listener), state: State::Open, armed: 0 });
     }
@@ -104,7 +104,10 @@ impl Doors {
                 if room <= armed {
                     return;
                 }
-                uring.accept(Token::plain(Kind::Accept, number as u32), listener.as_raw_fd());
+                uring.accept(
+                    UserData::plain(RequestKind::Accept, number as u32),
+                    listener.as_raw_fd(),
+                );
                 armed += 1;
                 door.armed += 1;
                 if door.state == State::Retrying {

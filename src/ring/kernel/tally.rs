@@ -5,7 +5,7 @@ use crate::metrics::{AcceptFailure, Counter, Scribe};
 /// What happened since the plane began. Kept here and written once a turn: a
 /// completion then costs an addition in memory that is warm anyway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(super) struct RingCounters {
     pub submits: u64,
     pub completions: u64,
     pub stale: u64,
@@ -21,7 +21,7 @@ pub(super) struct Tally {
     pub refused: u64,
 }
 
-impl Tally {
+impl RingCounters {
     /// Counts a peer that could not be taken.
     pub fn fail_accept(&mut self, why: AcceptFailure) {
         match why {
@@ -32,7 +32,7 @@ impl Tally {
     }
 
     /// Writes what has come since `written`.
-    pub fn write_since(&self, written: &Tally, scribe: &Scribe) {
+    pub fn write_since(&self, written: &RingCounters, scribe: &Scribe) {
         let write = |counter, now: u64, before: u64| scribe.add(counter, now - before);
         write(Counter::RingSubmits, self.submits, written.submits);
         write(Counter::CompletionsReaped, self.completions, written.completions);

@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
-use super::super::uring::Farewell;
+use super::super::uring::Quiesced;
 use super::*;
 use crate::base::limits::PEERS_PER_TURN_MAX;
 use crate::metrics::Cells;
@@ -255,7 +255,7 @@ fn a_rest_is_sent_when_the_kernel_sent_a_part() {
     world.work.push(Action::Send(id, Bytes::from_static(b"abcdef")));
     world.plane.submit(&mut world.work);
     let mut whole = world.plane.uring.next().unwrap();
-    while whole.token.kind() != Kind::Send {
+    while whole.token.kind() != RequestKind::Send {
         whole = world.plane.uring.next().unwrap();
     }
     // As if the kernel had sent two bytes: the other four are sent again.
@@ -316,13 +316,13 @@ fn completions_of_a_former_tenant_are_dropped_and_their_buffers_kept() {
     let late = loop {
         world.plane.uring.wait(Some(Duration::from_secs(1)));
         match world.plane.uring.next() {
-            Some(done) if done.token.kind() == Kind::Receive => break done,
+            Some(done) if done.token.kind() == RequestKind::Receive => break done,
             Some(_) | None => {}
         }
     };
-    let late = Completion { token: Token::of(Kind::Receive, former), ..late };
+    let late = Completion { token: UserData::of(RequestKind::Receive, former), ..late };
     assert_eq!(world.plane.dispatch(late, &mut |_| panic!("nobody lives there")), 0);
-    let sent = Completion { token: Token::of(Kind::Send, former), ..late };
+    let sent = Completion { token: UserData::of(RequestKind::Send, former), ..late };
     assert_eq!(world.plane.dispatch(sent, &mut |_| panic!("nobody lives there")), 0);
     assert_eq!((world.plane.tally.stale, world.plane.uring.buffers().lent()), (2, 0));
     assert_eq!(world.plane.connections(), 1);

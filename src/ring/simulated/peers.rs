@@ -12,7 +12,7 @@ use super::SimulatedIo;
 
 /// A peer in the test's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Peer(u32);
+pub struct SimulatedPeer(u32);
 
 /// What a peer knows of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) struct End {
     /// Set while the core knows the connection.
     pub id: Option<ConnId>,
     pub half_closed: bool,
-    pub incoming: VecDeque<(MonotonicMs, Incoming)>,
+    pub incoming: VecDeque<(MonotonicMs, PeerAction)>,
     pub outgoing: Option<(MonotonicMs, Bytes)>,
     /// What the peer has received and not read.
     pub inbox: Vec<u8>,
@@ -45,7 +45,7 @@ pub(super) struct End {
 
 /// What a peer does.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(super) enum PeerAction {
     Connect,
     Bytes(VecDeque<u8>),
     HalfClose,
@@ -64,7 +64,7 @@ impl End {
 
 impl SimulatedIo {
     /// A peer knocks.
-    pub fn peer_connect(&mut self) -> Peer {
+    pub fn peer_connect(&mut self) -> SimulatedPeer {
         let peer = self.ends.len() as u32;
         self.ends.push(End {
             state: if self.accepting { PeerState::Open } else { PeerState::Refused },
@@ -78,36 +78,36 @@ impl SimulatedIo {
         });
         if self.accepting {
             self.live.push(peer);
-            self.arrive(peer, Incoming::Connect);
+            self.arrive(peer, PeerAction::Connect);
         }
-        Peer(peer)
+        SimulatedPeer(peer)
     }
 
     /// A peer sends. On a connection that is over, nothing happens.
-    pub fn peer_send(&mut self, peer: Peer, bytes: &[u8]) {
+    pub fn peer_send(&mut self, peer: SimulatedPeer, bytes: &[u8]) {
         let end = &self.ends[peer.0 as usize];
         assert!(!end.half_closed, "a peer that ended its direction sends no more");
         if end.state == PeerState::Open && !bytes.is_empty() {
-            self.arrive(peer.0, Incoming::Bytes(bytes.iter().copied().collect()));
+            self.arrive(peer.0, PeerAction::Bytes(bytes.iter().copied().collect()));
         }
     }
 
     /// A peer reads all that has reached it.
-    pub fn peer_read(&mut self, peer: Peer) -> Vec<u8> {
+    pub fn peer_read(&mut self, peer: SimulatedPeer) -> Vec<u8> {
         std::mem::take(&mut self.ends[peer.0 as usize].inbox)
     }
 
     /// A peer sends no more, but still reads.
-    pub fn peer_half_close(&mut self, peer: Peer) {
+    pub fn peer_half_close(&mut self, peer: SimulatedPeer) {
         let end = &mut self.ends[peer.0 as usize];
         if end.state == PeerState::Open && !end.half_closed {
             end.half_closed = true;
-            self.arrive(peer.0, Incoming::HalfClose);
+            self.arrive(peer.0, PeerAction::HalfClose);
         }
     }
 
     /// A peer breaks its connection. What it sent before may be lost.
-    pub fn peer_reset(&mut self, peer: Peer) {
+    pub fn peer_reset(&mut self, peer: SimulatedPeer) {
         let lost = self.sky.tosses();
         let end = &mut self.ends[peer.0 as usize];
         if end.state != PeerState::Open {
@@ -115,22 +115,22 @@ impl SimulatedIo {
         }
         end.state = PeerState::Reset;
         if lost {
-            end.incoming.retain(|(_, what)| matches!(what, Incoming::Connect));
+            end.incoming.retain(|(_, what)| matches!(what, PeerAction::Connect));
         }
-        self.arrive(peer.0, Incoming::Reset);
+        self.arrive(peer.0, PeerAction::Reset);
     }
 
     /// What the peer knows of its connection.
-    pub fn peer_state(&self, peer: Peer) -> PeerState {
+    pub fn peer_state(&self, peer: SimulatedPeer) -> PeerState {
         self.ends[peer.0 as usize].state
     }
 
     /// The core's name for the peer's connection, while it has one.
-    pub fn conn_of(&self, peer: Peer) -> Option<ConnId> {
+    pub fn conn_of(&self, peer: SimulatedPeer) -> Option<ConnId> {
         self.ends[peer.0 as usize].id
     }
 
-    fn arrive(&mut self, peer: u32, what: Incoming) {
+    fn arrive(&mut self, peer: u32, what: PeerAction) {
         let due = self.sky.after(self.now.tick);
         let incoming = &mut self.ends[peer as usize].incoming;
         // Never before what the same peer did earlier.

@@ -6,7 +6,7 @@ use super::super::token::GENERATION_BITS;
 
 /// The slots of one core's connections, and which peer lives in each.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
+pub(super) struct PeerSlots {
     slots: Vec<Slot>,
     free: Vec<u32>,
 }
@@ -17,7 +17,7 @@ struct Slot {
     tenant: Option<u32>,
 }
 
-impl Slots {
+impl PeerSlots {
     /// A name for `peer`.
     pub fn move_in(&mut self, peer: u32) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {

@@ -65,11 +65,11 @@ fn run(plane: &mut SimulatedIo, echo: &mut Echo) {
     }
 }
 
-fn check_streams(seed: u64, weather: Weather) {
+fn check_streams(seed: u64, weather: FaultProfile) {
     let mut plane = SimulatedIo::new(seed, weather);
     let mut script = Prng::from_seed(seed ^ 0xECC0);
     let mut echo = Echo::default();
-    let peers: Vec<Peer> = (0..5).map(|_| plane.peer_connect()).collect();
+    let peers: Vec<SimulatedPeer> = (0..5).map(|_| plane.peer_connect()).collect();
     let mut said = vec![Vec::new(); peers.len()];
     let mut heard = vec![Vec::new(); peers.len()];
     for _ in 0..40 {
@@ -100,20 +100,20 @@ fn check_streams(seed: u64, weather: Weather) {
 #[test]
 fn what_goes_in_comes_back_whole_and_in_order() {
     for seed in 0..100 {
-        check_streams(seed, Weather { window_bytes: 1_000, ..Weather::rough() });
+        check_streams(seed, FaultProfile { window_bytes: 1_000, ..FaultProfile::rough() });
     }
-    check_streams(0, Weather::calm());
+    check_streams(0, FaultProfile::calm());
 }
 
 #[test]
 fn resets_end_connections_once_and_streams_are_cut_short_only() {
     let mut ended = [0, 0];
     for seed in 0..100 {
-        let weather = Weather { resets_per_10_000: 300, ..Weather::rough() };
+        let weather = FaultProfile { resets_per_10_000: 300, ..FaultProfile::rough() };
         let mut plane = SimulatedIo::new(seed, weather);
         let mut echo = Echo::default();
         let said: Vec<u8> = (0..=255).collect();
-        let peers: Vec<Peer> = (0..10).map(|_| plane.peer_connect()).collect();
+        let peers: Vec<SimulatedPeer> = (0..10).map(|_| plane.peer_connect()).collect();
         for peer in &peers {
             plane.peer_send(*peer, &said);
         }
@@ -135,8 +135,8 @@ fn resets_end_connections_once_and_streams_are_cut_short_only() {
 #[test]
 fn equal_seeds_tell_equal_stories() {
     let story = |seed| {
-        let mut plane = SimulatedIo::new(seed, Weather::rough());
-        let peers: Vec<Peer> = (0..3).map(|_| plane.peer_connect()).collect();
+        let mut plane = SimulatedIo::new(seed, FaultProfile::rough());
+        let peers: Vec<SimulatedPeer> = (0..3).map(|_| plane.peer_connect()).collect();
         peers.iter().for_each(|peer| plane.peer_send(*peer, &[7; 500]));
         let mut story = String::new();
         for ms in 0..100 {
@@ -151,7 +151,7 @@ fn equal_seeds_tell_equal_stories() {
 
 #[test]
 fn a_send_waits_for_a_peer_that_does_not_read() {
-    let mut plane = SimulatedIo::new(1, Weather { window_bytes: 10, ..Weather::calm() });
+    let mut plane = SimulatedIo::new(1, FaultProfile { window_bytes: 10, ..FaultProfile::calm() });
     let mut echo = Echo::default();
     let peer = plane.peer_connect();
     plane.peer_send(peer, &[1; 25]);
@@ -166,7 +166,7 @@ fn a_send_waits_for_a_peer_that_does_not_read() {
 
 #[test]
 fn who_is_not_accepted_yet_is_refused_when_accepting_stops() {
-    let mut plane = SimulatedIo::new(1, Weather::rough());
+    let mut plane = SimulatedIo::new(1, FaultProfile::rough());
     let mut echo = Echo::default();
     let (early, id) = (plane.peer_connect(), ConnId { slot: 0, generation: 0 });
     run(&mut plane, &mut echo);

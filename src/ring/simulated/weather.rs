@@ -10,7 +10,7 @@ use crate::base::{MonotonicMs, Prng};
 
 /// How the world behaves between a core and its peers.
 #[derive(Clone, Debug)]
-pub struct Weather {
+pub struct FaultProfile {
     /// What a peer does is seen at most this much later, and the other way round.
     pub latency_ms_max: u64,
     /// How many of 100 receives and sends bring less than they could.
@@ -23,10 +23,10 @@ pub struct Weather {
     pub window_bytes: usize,
 }
 
-impl Weather {
+impl FaultProfile {
     /// Everything arrives whole and at once.
-    pub fn calm() -> Weather {
-        Weather {
+    pub fn calm() -> FaultProfile {
+        FaultProfile {
             latency_ms_max: 0,
             cut_percent: 0,
             resets_per_10_000: 0,
@@ -36,22 +36,22 @@ impl Weather {
     }
 
     /// Late and in pieces, without resets.
-    pub fn rough() -> Weather {
-        Weather { latency_ms_max: 40, cut_percent: 60, ..Weather::calm() }
+    pub fn rough() -> FaultProfile {
+        FaultProfile { latency_ms_max: 40, cut_percent: 60, ..FaultProfile::calm() }
     }
 }
 
 /// The weather, and the chance that decides each case.
 #[derive(Debug)]
-pub(super) struct Sky {
+pub(super) struct FaultInjector {
     prng: Prng,
-    weather: Weather,
+    weather: FaultProfile,
 }
 
-impl Sky {
-    pub fn new(seed: u64, weather: Weather) -> Sky {
+impl FaultInjector {
+    pub fn new(seed: u64, weather: FaultProfile) -> FaultInjector {
         assert!(0 < weather.receive_bytes_max && 0 < weather.window_bytes);
-        Sky { prng: Prng::from_seed(seed), weather }
+        FaultInjector { prng: Prng::from_seed(seed), weather }
     }
 
     /// When something that happens at `now` on one side is seen on the other.

@@ -44,7 +44,7 @@ fn each_request_ends_by_itself() {
     let calls_before = world.plane.uring.submits;
     world.plane.hang_up();
     let farewell = world.plane.uring.farewell();
-    assert_eq!(farewell, Farewell { is_complete: true, swept: 0 });
+    assert_eq!(farewell, Quiesced { is_complete: true, swept: 0 });
     let calls = world.plane.uring.submits - calls_before;
     assert!(calls <= PEERS as u64 / 2, "{calls} system calls for {PEERS} connections");
     drop(peers);
@@ -54,7 +54,7 @@ fn each_request_ends_by_itself() {
 fn a_request_that_does_not_end_by_itself_is_cancelled() {
     let mut world = World::new(&small());
     let (quiet, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    let token = Token::plain(Kind::Aside, 0);
+    let token = UserData::plain(RequestKind::NoReply, 0);
     world.plane.uring.watch(token, std::os::fd::AsRawFd::as_raw_fd(&quiet));
     world.turn();
     world.plane.hang_up();

@@ -31,7 +31,7 @@ fn plane(known: Known, no_ring: RawFd) -> KernelIo {
 /// A core that does nothing but sleep, woken a thousand times by another: a wake that
 /// is lost, or not worth a turn, hangs. Returns the bell that was rung.
 #[track_caller]
-fn check(known: Known) -> Doorbell {
+fn check(known: Known) -> Waker {
     let no_ring = File::open("/dev/null").unwrap();
     let (number, stop) = (no_ring.as_raw_fd(), AtomicBool::new(false));
     let (bells, bell) = mpsc::channel();
