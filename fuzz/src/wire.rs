@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 use prost::Message as _;
 use rookery::base::limits;
-use rookery::wire::chat::{Method, Said, Verb};
+use rookery::wire::chat::{ChatMessage, ChatRequest, Method};
 use rookery::wire::{self, Command, Encoding, RawData, Request, client};
 use serde::de::IgnoredAny;
 
@@ -29,28 +29,30 @@ pub fn wire_chat(bytes: &[u8]) {
     let method = Method::ALL[usize::from(first) % Method::ALL.len()];
     let Ok(verb) = method.read(data) else { return };
     match verb {
-        Verb::Publish { channel, said } => {
+        ChatRequest::Publish { channel, said } => {
             check_name(&channel);
             check_said(&said);
         }
-        Verb::Send { to, said, ttl_s } => {
+        ChatRequest::Send { to, said, ttl_s } => {
             check_name(&to);
             assert!(!to.contains([',', '#']) && ttl_s != Some(0));
             check_said(&said);
         }
-        Verb::Ack { channel, .. } | Verb::Read { channel, .. } | Verb::Typing { channel } => {
+        ChatRequest::Ack { channel, .. }
+        | ChatRequest::Read { channel, .. }
+        | ChatRequest::Typing { channel } => {
             check_name(&channel);
         }
-        Verb::Retract { channel, offset } => {
+        ChatRequest::Retract { channel, offset } => {
             check_name(&channel);
             assert!(0 < offset);
         }
-        Verb::Receipts { channel, after, limit } => {
+        ChatRequest::Receipts { channel, after, limit } => {
             check_name(&channel);
             check_page(&after, limit);
         }
-        Verb::Rooms { after, limit } => check_page(&after, limit),
-        Verb::Members { channel, limit, .. } => {
+        ChatRequest::Rooms { after, limit } => check_page(&after, limit),
+        ChatRequest::Members { channel, limit, .. } => {
             check_name(&channel);
             check_page("", limit);
         }
@@ -66,7 +68,7 @@ fn check_page(after: &str, limit: u32) {
     assert!((1..=limits::PAGE_MAX).contains(&limit));
 }
 
-fn check_said(said: &Said<'_>) {
+fn check_said(said: &ChatMessage<'_>) {
     let data = &said.data;
     assert!(data.is_json && !data.bytes.contains(&b'\n') && !data.bytes.contains(&b'\r'));
     serde_json::from_slice::<IgnoredAny>(&data.bytes).expect("it claims to be JSON");

@@ -92,9 +92,13 @@ impl JoinLeave {
     }
 
     /// How many came and left, when it is time to tell.
-    pub fn take_counts(&mut self, now: Timestamps, members: &Members) -> Option<chat::Crowd> {
+    pub fn take_counts(
+        &mut self,
+        now: Timestamps,
+        members: &Members,
+    ) -> Option<chat::MembershipSummary> {
         let crowd = self.crowd.take_if(|crowd| crowd.tell_at <= now.tick)?;
-        Some(chat::Crowd {
+        Some(chat::MembershipSummary {
             came: crowd.came_count,
             went: crowd.went_count,
             clients: members.listed_count() as u32,

@@ -5,7 +5,7 @@
 use super::Outcome;
 use crate::room::{Answer as Told, Posted};
 use crate::store::{self, Marks};
-use crate::wire::chat::{self, Conversation, Receipt};
+use crate::wire::chat::{self, ConversationEntry, Receipt};
 use crate::wire::{Answer, Payload};
 
 /// Tells the client what a room answered to command `id`.
@@ -59,7 +59,7 @@ fn receipts(page: &[(Box<str>, Marks)], next: Option<&str>) -> Payload {
 
 /// The answer to `chat.rooms`.
 fn conversations(page: &[store::Conversation], next: Option<&str>) -> Payload {
-    let all = page.iter().map(|one| Conversation {
+    let all = page.iter().map(|one| ConversationEntry {
         channel: &one.channel,
         head: one.head,
         delivered: one.marks.delivered,

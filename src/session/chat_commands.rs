@@ -21,7 +21,7 @@ use crate::room::{
     Voice, What, ack_key,
 };
 use crate::store::Reached;
-use crate::wire::chat::{self, Field, Method, Said, Verb};
+use crate::wire::chat::{self, ChatMessage, ChatRequest, Field, Method};
 use crate::wire::{ErrorCode, ID_TAG};
 
 /// One of chat's methods, by its name behind the prefix.
@@ -46,10 +46,14 @@ pub(super) fn serve(
 }
 
 /// As what a message is counted that this method would have said, if it says any.
-fn refused_type(cx: &Context<'_>, method: Method, verb: Option<&Verb<'_>>) -> Option<ChatType> {
+fn refused_type(
+    cx: &Context<'_>,
+    method: Method,
+    verb: Option<&ChatRequest<'_>>,
+) -> Option<ChatType> {
     match method {
         Method::Publish => Some(match verb {
-            Some(Verb::Publish { channel, .. }) => chat_type(cx, channel),
+            Some(ChatRequest::Publish { channel, .. }) => chat_type(cx, channel),
             Some(_) | None => ChatType::Group,
         }),
         Method::Send => Some(ChatType::OneToOne),
@@ -66,32 +70,34 @@ fn refused_type(cx: &Context<'_>, method: Method, verb: Option<&Verb<'_>>) -> Op
 fn serve_verb(
     cx: &mut Context<'_>,
     access: Access<'_>,
-    verb: &Verb<'_>,
+    verb: &ChatRequest<'_>,
     reply: &mut CommandOut<'_>,
 ) -> Done {
     match verb {
-        Verb::Publish { channel, said } => post(cx, access, channel, said, reply),
-        Verb::Send { to, said, ttl_s } => send_to(cx, access, to, (said, *ttl_s), reply),
-        Verb::Ack { channel, offset, took_ms } => {
+        ChatRequest::Publish { channel, said } => post(cx, access, channel, said, reply),
+        ChatRequest::Send { to, said, ttl_s } => send_to(cx, access, to, (said, *ttl_s), reply),
+        ChatRequest::Ack { channel, offset, took_ms } => {
             let room = mark(cx, access, channel, Reached::Delivered(*offset), reply)?;
             let key = ack_key(room, *offset);
             reply.effect(Effect::Acknowledged { key, took_ms: *took_ms });
             Ok(())
         }
-        Verb::Read { channel, offset } => {
+        ChatRequest::Read { channel, offset } => {
             mark(cx, access, channel, Reached::Read(*offset), reply).map(drop)
         }
-        Verb::Typing { channel } => typing(cx, access, channel, reply),
-        Verb::Retract { channel, offset } => retract(cx, access, channel, *offset, reply),
+        ChatRequest::Typing { channel } => typing(cx, access, channel, reply),
+        ChatRequest::Retract { channel, offset } => retract(cx, access, channel, *offset, reply),
         // A question that waits for no answer is none.
-        Verb::Receipts { .. } | Verb::Rooms { .. } | Verb::Members { .. } if reply.id() == 0 => {
+        ChatRequest::Receipts { .. } | ChatRequest::Rooms { .. } | ChatRequest::Members { .. }
+            if reply.id() == 0 =>
+        {
             Ok(())
         }
-        Verb::Receipts { channel, after, limit } => {
+        ChatRequest::Receipts { channel, after, limit } => {
             receipts(cx, access, channel, (after, *limit), reply)
         }
-        Verb::Rooms { after, limit } => rooms(cx, access, after, *limit, reply),
-        Verb::Members { channel, after, limit } => {
+        ChatRequest::Rooms { after, limit } => rooms(cx, access, after, *limit, reply),
+        ChatRequest::Members { channel, after, limit } => {
             let page = MembersPage { after: *after, count_max: *limit };
             presence(cx, access, channel, What::Members(page), reply)
         }
@@ -102,7 +108,7 @@ fn post(
     cx: &mut Context<'_>,
     access: Access<'_>,
     channel: &str,
-    said: &Said<'_>,
+    said: &ChatMessage<'_>,
     reply: &mut CommandOut<'_>,
 ) -> Done {
     let target = access.target(cx, channel)?;
@@ -114,7 +120,7 @@ fn send_to(
     cx: &mut Context<'_>,
     access: Access<'_>,
     to: &str,
-    (said, ttl_s): (&Said<'_>, Option<u64>),
+    (said, ttl_s): (&ChatMessage<'_>, Option<u64>),
     reply: &mut CommandOut<'_>,
 ) -> Done {
     let user = &*access.peer().info().user;

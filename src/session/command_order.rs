@@ -17,7 +17,7 @@ use super::subscribing::Membership;
 use super::unanswered::Unanswered;
 use super::{Context, Refusal};
 use crate::base::RoomId;
-use crate::wire::chat::{self, Verb};
+use crate::wire::chat::{self, ChatRequest};
 use crate::wire::{ErrorCode, Request, SubscribeRequest};
 
 /// Whether a command is one that clients send behind connect without waiting for it.
@@ -131,14 +131,14 @@ fn channel_of<'r>(request: &'r Request<'_>, user: &str) -> Option<Cow<'r, str>> 
 
 fn channel_of_method<'r>(method: &str, data: &'r [u8], user: &str) -> Option<Cow<'r, str>> {
     match chat_method(method)?.read(data).ok()? {
-        Verb::Publish { channel, .. }
-        | Verb::Ack { channel, .. }
-        | Verb::Read { channel, .. }
-        | Verb::Receipts { channel, .. }
-        | Verb::Members { channel, .. }
-        | Verb::Typing { channel }
-        | Verb::Retract { channel, .. } => Some(channel),
-        Verb::Send { to, .. } => conversation(user, &to).map(Cow::Owned),
-        Verb::Rooms { .. } => None,
+        ChatRequest::Publish { channel, .. }
+        | ChatRequest::Ack { channel, .. }
+        | ChatRequest::Read { channel, .. }
+        | ChatRequest::Receipts { channel, .. }
+        | ChatRequest::Members { channel, .. }
+        | ChatRequest::Typing { channel }
+        | ChatRequest::Retract { channel, .. } => Some(channel),
+        ChatRequest::Send { to, .. } => conversation(user, &to).map(Cow::Owned),
+        ChatRequest::Rooms { .. } => None,
     }
 }

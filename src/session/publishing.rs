@@ -13,7 +13,7 @@ use crate::auth::Allow;
 use crate::base::{ClientId, Csprng};
 use crate::metrics::{ChatType, PublishResult};
 use crate::room::{Draft, IdSource, Voice, What};
-use crate::wire::chat::Said;
+use crate::wire::chat::ChatMessage;
 use crate::wire::{ErrorCode, ID_TAG, Payload, RawData, TRACE_TAG};
 
 /// What is said, and how.
@@ -43,7 +43,7 @@ impl<'r> PublishArgs<'r> {
     }
 
     /// By a chat method. What has no id gets one.
-    pub fn of_chat(said: &'r Said<'r>, ttl_ms: u64, ids: &mut Csprng) -> PublishArgs<'r> {
+    pub fn of_chat(said: &'r ChatMessage<'r>, ttl_ms: u64, ids: &mut Csprng) -> PublishArgs<'r> {
         PublishArgs {
             data: &said.data,
             tags: tags(said, ids),
@@ -121,7 +121,7 @@ pub(super) fn draft(
 
 /// What goes with a message, in this order. Each has an id: the client's, or one
 /// that is made here, and that is the id of its trace, too, if it came without one.
-fn tags(said: &Said<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
+fn tags(said: &ChatMessage<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
     let id = said.id.as_deref().map_or_else(|| made_id(ids), Box::from);
     let mut tags: Vec<(Box<str>, Box<str>)> = vec![(ID_TAG.into(), id)];
     if let Some(traceparent) = &said.traceparent {

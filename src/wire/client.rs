@@ -10,8 +10,8 @@ use prost::Message as _;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::protobuf_in::Reader;
-use super::types::{Encoding, Malformed};
+use super::protobuf_in::ProtobufReader;
+use super::types::{CommandParseError, Encoding};
 
 pub use super::client_out::put_command;
 
@@ -84,7 +84,7 @@ pub enum ClientPush {
 pub fn messages(
     encoding: Encoding,
     frame: &[u8],
-) -> impl Iterator<Item = Result<ClientMessage, Malformed>> {
+) -> impl Iterator<Item = Result<ClientMessage, CommandParseError>> {
     let mut parts = Parts::new(encoding, frame);
     std::iter::from_fn(move || parts.next())
         .map(move |part| part.and_then(|part| parse(encoding, part)))
@@ -96,7 +96,7 @@ pub fn messages(
 
 /// A publication in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivery<'a> {
+pub struct ClientPublication<'a> {
     /// Its place in the channel's stream; 0 where there is none.
     pub offset: u64,
     /// What was published.
@@ -116,7 +116,7 @@ pub struct Publications<'a> {
 }
 
 impl<'a> Iterator for Publications<'a> {
-    type Item = Result<Option<Delivery<'a>>, Malformed>;
+    type Item = Result<Option<ClientPublication<'a>>, CommandParseError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -135,14 +135,14 @@ impl<'a> Iterator for Publications<'a> {
 /// A frame cut into the bytes of its messages.
 enum Parts<'a> {
     Json(&'a [u8]),
-    Protobuf(Reader<'a>),
+    Protobuf(ProtobufReader<'a>),
 }
 
 impl<'a> Parts<'a> {
     fn new(encoding: Encoding, frame: &'a [u8]) -> Parts<'a> {
         match encoding {
             Encoding::Json => Parts::Json(frame),
-            Encoding::Protobuf => Parts::Protobuf(Reader { rest: frame }),
+            Encoding::Protobuf => Parts::Protobuf(ProtobufReader { rest: frame }),
         }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Parts<'a> {
     }
 
     #[inline]
-    fn next(&mut self) -> Option<Result<&'a [u8], Malformed>> {
+    fn next(&mut self) -> Option<Result<&'a [u8], CommandParseError>> {
         match self {
             Parts::Json(rest) => {
                 if rest.is_empty() {
@@ -185,11 +185,13 @@ fn line_bytes(text: &[u8]) -> usize {
     within.map_or(text.len(), |within| start + within)
 }
 
-fn delivery_in_protobuf(message: &[u8]) -> Result<Option<Delivery<'_>>, Malformed> {
+fn delivery_in_protobuf(
+    message: &[u8],
+) -> Result<Option<ClientPublication<'_>>, CommandParseError> {
     let Some(push) = last_message(message, 4)? else { return Ok(None) };
     let Some(publication) = last_message(push, 4)? else { return Ok(None) };
-    let mut delivery = Delivery { offset: 0, data: b"" };
-    let mut reader = Reader { rest: publication };
+    let mut delivery = ClientPublication { offset: 0, data: b"" };
+    let mut reader = ProtobufReader { rest: publication };
     while let Some((field, value)) = reader.field()? {
         match field {
             4 => delivery.data = value.bytes()?,
@@ -201,9 +203,9 @@ fn delivery_in_protobuf(message: &[u8]) -> Result<Option<Delivery<'_>>, Malforme
 }
 
 #[inline]
-fn last_message(message: &[u8], wanted: u32) -> Result<Option<&[u8]>, Malformed> {
+fn last_message(message: &[u8], wanted: u32) -> Result<Option<&[u8]>, CommandParseError> {
     let mut found = None;
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         if field == wanted {
             found = Some(value.bytes()?);
@@ -212,7 +214,7 @@ fn last_message(message: &[u8], wanted: u32) -> Result<Option<&[u8]>, Malformed>
     Ok(found)
 }
 
-fn delivery_in_json(line: &[u8]) -> Result<Option<Delivery<'_>>, Malformed> {
+fn delivery_in_json(line: &[u8]) -> Result<Option<ClientPublication<'_>>, CommandParseError> {
     #[derive(serde::Deserialize)]
     struct Line<'a> {
         #[serde(borrow)]
@@ -230,16 +232,20 @@ fn delivery_in_json(line: &[u8]) -> Result<Option<Delivery<'_>>, Malformed> {
         #[serde(default)]
         offset: u64,
     }
-    let line = serde_json::from_slice::<Line<'_>>(line).map_err(|_| Malformed::Json)?;
+    let line = serde_json::from_slice::<Line<'_>>(line).map_err(|_| CommandParseError::Json)?;
     let publication = line.push.and_then(|push| push.publication);
-    Ok(publication
-        .map(|Publication { data, offset }| Delivery { offset, data: data.get().as_bytes() }))
+    Ok(publication.map(|Publication { data, offset }| ClientPublication {
+        offset,
+        data: data.get().as_bytes(),
+    }))
 }
 
-fn parse(encoding: Encoding, part: &[u8]) -> Result<ClientMessage, Malformed> {
+fn parse(encoding: Encoding, part: &[u8]) -> Result<ClientMessage, CommandParseError> {
     let reply = match encoding {
-        Encoding::Json => serde_json::from_slice(part).map_err(|_| Malformed::Json)?,
-        Encoding::Protobuf => proto::Reply::decode(part).map_err(|_| Malformed::Protobuf)?,
+        Encoding::Json => serde_json::from_slice(part).map_err(|_| CommandParseError::Json)?,
+        Encoding::Protobuf => {
+            proto::Reply::decode(part).map_err(|_| CommandParseError::Protobuf)?
+        }
     };
     Ok(if let Some(push) = reply.push {
         ClientMessage::Push { channel: push.channel.clone(), push: push_of(push) }

@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::json_out::{self, Members};
-use super::protobuf_out::{self, Fields};
+use super::json_out::{self, JsonMembers};
+use super::protobuf_out::{self, ProtobufFields};
 use super::types::{Encoding, RawData, Request, SubscribeRequest};
 
 /// Appends one command. Several of one frame need `separate` between them.
@@ -25,8 +25,8 @@ pub fn put_command(encoding: Encoding, id: u32, request: &Request<'_>, out: &mut
     }
 }
 
-fn put_json(request: &Request<'_>, command: &mut Members<'_>) {
-    let channel_only = |command: &mut Members<'_>, name: &'static str, channel: &str| {
+fn put_json(request: &Request<'_>, command: &mut JsonMembers<'_>) {
+    let channel_only = |command: &mut JsonMembers<'_>, name: &'static str, channel: &str| {
         command.object(name, |members| members.text_if_any("channel", channel));
     };
     match request {
@@ -90,7 +90,7 @@ fn put_json(request: &Request<'_>, command: &mut Members<'_>) {
     }
 }
 
-fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut Members<'_>) {
+fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut JsonMembers<'_>) {
     members.text_if_any("token", &subscribe.token);
     members.flags([("recover", subscribe.recover)]);
     members.text_if_any("epoch", &subscribe.epoch);
@@ -103,7 +103,7 @@ fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut Members<'_
     ]);
 }
 
-fn put_json_data(data: Option<&RawData<'_>>, members: &mut Members<'_>) {
+fn put_json_data(data: Option<&RawData<'_>>, members: &mut JsonMembers<'_>) {
     if let Some(data) = data.filter(|data| data.is_json || !data.bytes.is_empty()) {
         match data.is_json {
             true => members.json("data", &data.bytes),
@@ -112,7 +112,7 @@ fn put_json_data(data: Option<&RawData<'_>>, members: &mut Members<'_>) {
     }
 }
 
-fn put_protobuf(request: &Request<'_>, command: &mut Fields<'_>) {
+fn put_protobuf(request: &Request<'_>, command: &mut ProtobufFields<'_>) {
     match request {
         Request::Connect(connect) => command.message(4, |fields| {
             fields.text(1, &connect.token);
@@ -163,7 +163,7 @@ fn put_protobuf(request: &Request<'_>, command: &mut Fields<'_>) {
     }
 }
 
-fn put_protobuf_subscribe(subscribe: &SubscribeRequest<'_>, fields: &mut Fields<'_>) {
+fn put_protobuf_subscribe(subscribe: &SubscribeRequest<'_>, fields: &mut ProtobufFields<'_>) {
     fields.text(2, &subscribe.token);
     fields.flags([(3, subscribe.recover)]);
     fields.text(6, &subscribe.epoch);
@@ -176,7 +176,7 @@ fn put_protobuf_subscribe(subscribe: &SubscribeRequest<'_>, fields: &mut Fields<
     ]);
 }
 
-fn put_protobuf_data(field: u32, data: Option<&RawData<'_>>, fields: &mut Fields<'_>) {
+fn put_protobuf_data(field: u32, data: Option<&RawData<'_>>, fields: &mut ProtobufFields<'_>) {
     if let Some(data) = data {
         fields.bytes(field, &data.bytes);
     }

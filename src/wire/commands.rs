@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::json_in::JsonCommands;
 use super::protobuf_in::ProtobufCommands;
-use super::types::{Command, Encoding, Malformed, Request};
+use super::types::{Command, CommandParseError, Encoding, Request};
 use crate::base::limits;
 
 /// The commands of one WebSocket message. After an error it ends: what follows
@@ -58,7 +58,7 @@ impl Commands<'_> {
 }
 
 impl<'a> Iterator for Commands<'a> {
-    type Item = Result<Command<'a>, Malformed>;
+    type Item = Result<Command<'a>, CommandParseError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.is_over {
@@ -67,12 +67,12 @@ impl<'a> Iterator for Commands<'a> {
         let next = match &mut self.source {
             Source::Json(source) => source.next(),
             Source::Protobuf(source) => source.next(),
-            Source::NotText => Some(Err(Malformed::Json)),
+            Source::NotText => Some(Err(CommandParseError::Json)),
         };
         let next = match next {
-            None if self.given == 0 => Some(Err(Malformed::Empty)),
+            None if self.given == 0 => Some(Err(CommandParseError::Empty)),
             Some(Ok(_)) if self.given == limits::COMMANDS_PER_MESSAGE_MAX => {
-                Some(Err(Malformed::Limit))
+                Some(Err(CommandParseError::Limit))
             }
             next => next,
         };
@@ -90,6 +90,6 @@ pub(super) fn command(id: u32, request: Option<Request<'_>>) -> Command<'_> {
 
 /// A name of a channel or method within its limit. Whether it is a good name,
 /// and whether it may be empty, is the session's to say.
-pub(super) fn name(text: Cow<'_, str>) -> Result<Cow<'_, str>, Malformed> {
-    if text.len() > limits::NAME_BYTES_MAX { Err(Malformed::Limit) } else { Ok(text) }
+pub(super) fn name(text: Cow<'_, str>) -> Result<Cow<'_, str>, CommandParseError> {
+    if text.len() > limits::NAME_BYTES_MAX { Err(CommandParseError::Limit) } else { Ok(text) }
 }

@@ -8,25 +8,25 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-use super::types::{Malformed, RawData};
+use super::types::{CommandParseError, RawData};
 use crate::base::{json_depth, limits};
 
 /// Data that is one valid JSON value. Deeper than `DATA_LEVELS_MAX` it is
 /// refused: it would go to parsers that recurse.
-pub(super) fn json(bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
+pub(super) fn json(bytes: &[u8]) -> Result<RawData<'_>, CommandParseError> {
     within(limits::DATA_LEVELS_MAX, bytes)
 }
 
 /// Data that is one valid JSON value and calls a method. It goes to our own readers, which
 /// do not recurse; what somebody says by it is `json` on its own.
-pub(super) fn call(bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
+pub(super) fn call(bytes: &[u8]) -> Result<RawData<'_>, CommandParseError> {
     within(limits::CALL_LEVELS_MAX, bytes)
 }
 
-fn within(levels_max: usize, bytes: &[u8]) -> Result<RawData<'_>, Malformed> {
+fn within(levels_max: usize, bytes: &[u8]) -> Result<RawData<'_>, CommandParseError> {
     let found = Found::of(bytes);
     if found.opened > levels_max && json_depth(bytes) > levels_max {
-        return Err(Malformed::Limit);
+        return Err(CommandParseError::Limit);
     }
     // Inside a JSON text they are escaped, so here they separate tokens and
     // mean nothing; left in place they would cut a JSON frame.
@@ -91,7 +91,7 @@ mod tests {
         let deepest = nested(limits::DATA_LEVELS_MAX);
         let deeper = nested(limits::DATA_LEVELS_MAX + 1);
         assert!(json(deepest.as_bytes()).is_ok() && any(deepest.as_bytes()).is_json);
-        assert_eq!(json(deeper.as_bytes()), Err(Malformed::Limit));
+        assert_eq!(json(deeper.as_bytes()), Err(CommandParseError::Limit));
         assert!(!any(deeper.as_bytes()).is_json);
         // Many, but beside one another.
         let wide = format!("[{}[]]", "{},".repeat(10 * limits::DATA_LEVELS_MAX));

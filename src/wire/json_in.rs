@@ -15,8 +15,10 @@ use serde_json::StreamDeserializer;
 use serde_json::de::StrRead;
 
 use super::commands::{command, name};
-use super::json_values::{Flag, Number, Object, Raw, Text, is_set};
-use super::types::{Command, ConnectRequest, HistoryRequest, Malformed, Request, SubscribeRequest};
+use super::json_values::{Flag, JsonObject, Number, Raw, Text, is_set};
+use super::types::{
+    Command, CommandParseError, ConnectRequest, HistoryRequest, Request, SubscribeRequest,
+};
 use crate::base::limits;
 
 /// Objects one behind the other, with any white space between them.
@@ -29,10 +31,10 @@ impl<'a> JsonCommands<'a> {
         JsonCommands { stream: serde_json::Deserializer::from_str(text).into_iter() }
     }
 
-    pub(super) fn next(&mut self) -> Option<Result<Command<'a>, Malformed>> {
+    pub(super) fn next(&mut self) -> Option<Result<Command<'a>, CommandParseError>> {
         match self.stream.next()? {
             Ok(parsed) => Some(parsed.command()),
-            Err(_) => Some(Err(Malformed::Json)),
+            Err(_) => Some(Err(CommandParseError::Json)),
         }
     }
 
@@ -47,7 +49,7 @@ impl<'a> JsonCommands<'a> {
 struct CommandJson<'a> {
     id: Number,
     /// The request so far, and its name.
-    request: Option<(Name, Result<Request<'a>, Malformed>)>,
+    request: Option<(Name, Result<Request<'a>, CommandParseError>)>,
 }
 
 /// The members of a command, in the order of the schema.
@@ -72,7 +74,7 @@ enum Name {
 }
 
 impl<'a> CommandJson<'a> {
-    fn command(self) -> Result<Command<'a>, Malformed> {
+    fn command(self) -> Result<Command<'a>, CommandParseError> {
         let request = self.request.map(|(_, request)| request).transpose()?;
         Ok(command(self.id.fit()?, request))
     }
@@ -80,8 +82,8 @@ impl<'a> CommandJson<'a> {
     fn keep<T>(
         &mut self,
         name: Name,
-        object: Object<T>,
-        convert: impl FnOnce(T) -> Result<Request<'a>, Malformed>,
+        object: JsonObject<T>,
+        convert: impl FnOnce(T) -> Result<Request<'a>, CommandParseError>,
     ) {
         let is_first = self.request.as_ref().is_none_or(|(first, _)| name < *first);
         if let Some(object) = object.0.filter(|_| is_first) {
@@ -193,9 +195,9 @@ struct ConnectJson<'a> {
 }
 
 impl<'a> ConnectJson<'a> {
-    fn into_request(self) -> Result<ConnectRequest<'a>, Malformed> {
+    fn into_request(self) -> Result<ConnectRequest<'a>, CommandParseError> {
         if self.subs.0.len() > limits::CHANNELS_PER_CONNECTION_MAX {
-            return Err(Malformed::Limit);
+            return Err(CommandParseError::Limit);
         }
         let with_channel = |(channel, sub): (Text<'a>, SubscribeJson<'a>)| {
             SubscribeJson { channel, ..sub }.into_request()
@@ -229,7 +231,7 @@ struct SubscribeJson<'a> {
 }
 
 impl<'a> SubscribeJson<'a> {
-    fn into_request(self) -> Result<SubscribeRequest<'a>, Malformed> {
+    fn into_request(self) -> Result<SubscribeRequest<'a>, CommandParseError> {
         Ok(SubscribeRequest {
             channel: name(self.channel.0)?,
             token: self.token.0,
@@ -251,12 +253,12 @@ struct HistoryJson<'a> {
     channel: Text<'a>,
     limit: Number,
     #[serde(borrow)]
-    since: Object<SinceJson<'a>>,
+    since: JsonObject<SinceJson<'a>>,
     reverse: Flag,
 }
 
 impl<'a> HistoryJson<'a> {
-    fn into_request(self) -> Result<HistoryRequest<'a>, Malformed> {
+    fn into_request(self) -> Result<HistoryRequest<'a>, CommandParseError> {
         let since = match self.since.0 {
             Some(SinceJson { offset, epoch }) => Some((offset.fit()?, epoch.0)),
             None => None,
@@ -355,7 +357,9 @@ impl<'de: 'a, 'a> Visitor<'de> for SubsVisitor<'a> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Subs<'a>, A::Error> {
         let mut subs = Vec::new();
         // One over the limit is enough to see that it is passed.
-        while let Some((channel, sub)) = map.next_entry::<Text<'a>, Object<SubscribeJson<'a>>>()? {
+        while let Some((channel, sub)) =
+            map.next_entry::<Text<'a>, JsonObject<SubscribeJson<'a>>>()?
+        {
             if subs.len() <= limits::CHANNELS_PER_CONNECTION_MAX {
                 subs.push((channel, sub.0.unwrap_or_default()));
             }

@@ -26,7 +26,7 @@ pub(super) fn message(message: &Message<'_>, out: &mut BytesMut) {
     });
 }
 
-fn put_answer(answer: &Answer<'_>, reply: &mut Members<'_>) {
+fn put_answer(answer: &Answer<'_>, reply: &mut JsonMembers<'_>) {
     match answer {
         Answer::Error(code) => reply.object("error", |error| put_error(code.parts(), error)),
         Answer::Wrong(field) => reply.object("error", |error| put_error(field.parts(), error)),
@@ -71,7 +71,7 @@ fn put_answer(answer: &Answer<'_>, reply: &mut Members<'_>) {
     }
 }
 
-fn put_push(push: &Push<'_>, members: &mut Members<'_>) {
+fn put_push(push: &Push<'_>, members: &mut JsonMembers<'_>) {
     match push {
         Push::Publication(publication) => {
             members.object("pub", |members| put_publication(publication, members));
@@ -98,14 +98,14 @@ fn put_push(push: &Push<'_>, members: &mut Members<'_>) {
     }
 }
 
-fn put_error(parts: (u32, &str, bool), members: &mut Members<'_>) {
+fn put_error(parts: (u32, &str, bool), members: &mut JsonMembers<'_>) {
     let (number, text, is_temporary) = parts;
     members.number("code", u64::from(number));
     members.text_if_any("message", text);
     members.flags([("temporary", is_temporary)]);
 }
 
-fn put_connect(result: &ConnectResult<'_>, members: &mut Members<'_>) {
+fn put_connect(result: &ConnectResult<'_>, members: &mut JsonMembers<'_>) {
     members.ascii("client", &result.client.text());
     members.text_if_any("version", result.version);
     put_expiry(result.expires_in_s, members);
@@ -122,7 +122,7 @@ fn put_connect(result: &ConnectResult<'_>, members: &mut Members<'_>) {
     members.number_if_any("time", result.time_unix_ms);
 }
 
-fn put_subscribe(result: &SubscribeResult<'_>, members: &mut Members<'_>) {
+fn put_subscribe(result: &SubscribeResult<'_>, members: &mut JsonMembers<'_>) {
     put_expiry(result.expires_in_s, members);
     members.flags([("recoverable", result.recoverable)]);
     if let Some(position) = result.position {
@@ -138,14 +138,14 @@ fn put_subscribe(result: &SubscribeResult<'_>, members: &mut Members<'_>) {
     members.flags([("positioned", result.positioned), ("was_recovering", result.was_recovering)]);
 }
 
-fn put_expiry(expires_in_s: Option<u32>, members: &mut Members<'_>) {
+fn put_expiry(expires_in_s: Option<u32>, members: &mut JsonMembers<'_>) {
     if let Some(ttl_s) = expires_in_s {
         members.flags([("expires", true)]);
         members.number_if_any("ttl", u64::from(ttl_s));
     }
 }
 
-pub(super) fn put_publication(publication: &Publication, members: &mut Members<'_>) {
+pub(super) fn put_publication(publication: &Publication, members: &mut JsonMembers<'_>) {
     members.data("data", &publication.data);
     if let Some(info) = &publication.info {
         members.object("info", |members| {
@@ -165,7 +165,11 @@ pub(super) fn put_publication(publication: &Publication, members: &mut Members<'
 }
 
 /// `user` stands there even when empty: SDKs hand it on as a text.
-pub(super) fn put_info(info: &ClientInfo, chan_info: Option<&Payload>, members: &mut Members<'_>) {
+pub(super) fn put_info(
+    info: &ClientInfo,
+    chan_info: Option<&Payload>,
+    members: &mut JsonMembers<'_>,
+) {
     members.text("user", &info.user);
     members.ascii("client", &info.client.text());
     if let Some(conn_info) = &info.conn_info {
@@ -178,19 +182,19 @@ pub(super) fn put_info(info: &ClientInfo, chan_info: Option<&Payload>, members: 
 
 /// Appends an object with the members that `fill` writes.
 #[inline]
-pub(super) fn object(out: &mut BytesMut, fill: impl FnOnce(&mut Members<'_>)) {
+pub(super) fn object(out: &mut BytesMut, fill: impl FnOnce(&mut JsonMembers<'_>)) {
     out.put_u8(b'{');
-    fill(&mut Members { out, is_first: true });
+    fill(&mut JsonMembers { out, is_first: true });
     out.put_u8(b'}');
 }
 
 /// The inside of an object.
-pub(super) struct Members<'o> {
+pub(super) struct JsonMembers<'o> {
     out: &'o mut BytesMut,
     is_first: bool,
 }
 
-impl Members<'_> {
+impl JsonMembers<'_> {
     /// Names of our own: they need no escapes.
     #[inline]
     fn key(&mut self, name: &'static str) {
@@ -216,12 +220,12 @@ impl Members<'_> {
     }
 
     #[inline]
-    pub(super) fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut Members<'_>)) {
+    pub(super) fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut JsonMembers<'_>)) {
         self.key(name);
         object(self.out, fill);
     }
 
-    pub(super) fn object_at(&mut self, name: &[u8], fill: impl FnOnce(&mut Members<'_>)) {
+    pub(super) fn object_at(&mut self, name: &[u8], fill: impl FnOnce(&mut JsonMembers<'_>)) {
         self.key_at(name);
         object(self.out, fill);
     }
@@ -230,7 +234,7 @@ impl Members<'_> {
         &mut self,
         name: &'static str,
         items: &[T],
-        fill: impl FnMut(&T, &mut Members<'_>),
+        fill: impl FnMut(&T, &mut JsonMembers<'_>),
     ) {
         if !items.is_empty() {
             self.list(name, items, fill);
@@ -241,7 +245,7 @@ impl Members<'_> {
         &mut self,
         name: &'static str,
         items: impl IntoIterator<Item = T>,
-        mut fill: impl FnMut(T, &mut Members<'_>),
+        mut fill: impl FnMut(T, &mut JsonMembers<'_>),
     ) {
         self.key(name);
         self.out.put_u8(b'[');

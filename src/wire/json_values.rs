@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::data;
-use super::types::{Malformed, RawData};
+use super::types::{CommandParseError, RawData};
 
 /// `None` is `null`, the same as absent.
 pub(super) type Flag = Option<bool>;
@@ -24,16 +24,16 @@ pub(super) fn is_set(flag: Flag) -> bool {
 
 /// An object, or `null`, which is the same as absent. The protocol never sends
 /// an object as a list of its members, which serde would take for one.
-pub(super) struct Object<T>(pub(super) Option<T>);
+pub(super) struct JsonObject<T>(pub(super) Option<T>);
 
-impl<T> Default for Object<T> {
-    fn default() -> Object<T> {
-        Object(None)
+impl<T> Default for JsonObject<T> {
+    fn default() -> JsonObject<T> {
+        JsonObject(None)
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JsonObject<T>, D::Error> {
         deserializer.deserialize_any(ObjectVisitor(PhantomData))
     }
 }
@@ -41,18 +41,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 struct ObjectVisitor<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
+    type Value = JsonObject<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Object<T>, E> {
-        Ok(Object(None))
+    fn visit_unit<E: Error>(self) -> Result<JsonObject<T>, E> {
+        Ok(JsonObject(None))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(|value| Object(Some(value)))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JsonObject<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|value| JsonObject(Some(value)))
     }
 }
 
@@ -94,8 +94,8 @@ impl<'de> Visitor<'de> for TextVisitor {
 pub(super) struct Number(i128);
 
 impl Number {
-    pub(super) fn fit<T: TryFrom<i128>>(self) -> Result<T, Malformed> {
-        T::try_from(self.0).map_err(|_| Malformed::Limit)
+    pub(super) fn fit<T: TryFrom<i128>>(self) -> Result<T, CommandParseError> {
+        T::try_from(self.0).map_err(|_| CommandParseError::Limit)
     }
 }
 
@@ -133,26 +133,26 @@ pub(super) struct Raw<'a>(Option<&'a RawValue>);
 
 impl<'a> Raw<'a> {
     /// `null` is data like any other; only what is absent is empty.
-    pub(super) fn required(self) -> Result<RawData<'a>, Malformed> {
+    pub(super) fn required(self) -> Result<RawData<'a>, CommandParseError> {
         self.read(data::json)
     }
 
     /// The same where the data calls a method.
-    pub(super) fn call(self) -> Result<RawData<'a>, Malformed> {
+    pub(super) fn call(self) -> Result<RawData<'a>, CommandParseError> {
         self.read(data::call)
     }
 
     fn read(
         self,
-        read: fn(&'a [u8]) -> Result<RawData<'a>, Malformed>,
-    ) -> Result<RawData<'a>, Malformed> {
+        read: fn(&'a [u8]) -> Result<RawData<'a>, CommandParseError>,
+    ) -> Result<RawData<'a>, CommandParseError> {
         match self.0 {
             Some(raw) => read(raw.get().as_bytes()),
             None => Ok(RawData { bytes: Cow::Borrowed(b""), is_json: false }),
         }
     }
 
-    pub(super) fn optional(self) -> Result<Option<RawData<'a>>, Malformed> {
+    pub(super) fn optional(self) -> Result<Option<RawData<'a>>, CommandParseError> {
         let raw = self.0.filter(|raw| raw.get() != "null");
         raw.map(|raw| data::json(raw.get().as_bytes())).transpose()
     }

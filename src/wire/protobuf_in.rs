@@ -13,26 +13,26 @@ use std::borrow::Cow;
 use super::commands::{command, name};
 use super::data;
 use super::types::{
-    Command, ConnectRequest, HistoryRequest, Malformed, RawData, Request, SubscribeRequest,
+    Command, CommandParseError, ConnectRequest, HistoryRequest, RawData, Request, SubscribeRequest,
 };
 use crate::base::limits;
 
 /// Messages one behind the other, each behind its length.
 pub(super) struct ProtobufCommands<'a> {
-    frame: Reader<'a>,
+    frame: ProtobufReader<'a>,
     frame_bytes: usize,
 }
 
 impl<'a> ProtobufCommands<'a> {
     pub(super) fn new(frame: &'a [u8]) -> ProtobufCommands<'a> {
-        ProtobufCommands { frame: Reader { rest: frame }, frame_bytes: frame.len() }
+        ProtobufCommands { frame: ProtobufReader { rest: frame }, frame_bytes: frame.len() }
     }
 
     pub(super) fn read_bytes(&self) -> usize {
         self.frame_bytes - self.frame.rest.len()
     }
 
-    pub(super) fn next(&mut self) -> Option<Result<Command<'a>, Malformed>> {
+    pub(super) fn next(&mut self) -> Option<Result<Command<'a>, CommandParseError>> {
         if self.frame.rest.is_empty() {
             return None;
         }
@@ -40,13 +40,13 @@ impl<'a> ProtobufCommands<'a> {
     }
 }
 
-fn parse_command(message: &[u8]) -> Result<Command<'_>, Malformed> {
+fn parse_command(message: &[u8]) -> Result<Command<'_>, CommandParseError> {
     let mut id = 0;
     let mut request: Option<(u32, &[u8])> = None;
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         match field {
-            1 => id = u32::try_from(value.varint()?).map_err(|_| Malformed::Limit)?,
+            1 => id = u32::try_from(value.varint()?).map_err(|_| CommandParseError::Limit)?,
             4..=15 => {
                 let bytes = value.bytes()?;
                 if request.is_none_or(|(first, _)| field <= first) {
@@ -63,7 +63,7 @@ fn parse_command(message: &[u8]) -> Result<Command<'_>, Malformed> {
     Ok(command(id, request))
 }
 
-fn parse_request(field: u32, bytes: &[u8]) -> Result<Option<Request<'_>>, Malformed> {
+fn parse_request(field: u32, bytes: &[u8]) -> Result<Option<Request<'_>>, CommandParseError> {
     Ok(Some(match field {
         4 => Request::Connect(parse_connect(bytes)?),
         5 => Request::Subscribe(parse_subscribe(bytes)?),
@@ -97,15 +97,15 @@ fn parse_request(field: u32, bytes: &[u8]) -> Result<Option<Request<'_>>, Malfor
     }))
 }
 
-fn parse_connect(message: &[u8]) -> Result<ConnectRequest<'_>, Malformed> {
+fn parse_connect(message: &[u8]) -> Result<ConnectRequest<'_>, CommandParseError> {
     let mut request = ConnectRequest::default();
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         match field {
             1 => request.token = value.text()?,
             2 => request.data = optional_data(value.bytes()?),
             3 if request.subs.len() == limits::CHANNELS_PER_CONNECTION_MAX => {
-                return Err(Malformed::Limit);
+                return Err(CommandParseError::Limit);
             }
             3 => request.subs.push(parse_sub(value.bytes()?)?),
             4 => request.name = value.text()?,
@@ -117,10 +117,10 @@ fn parse_connect(message: &[u8]) -> Result<ConnectRequest<'_>, Malformed> {
 }
 
 /// An entry of the map: the channel is its key.
-fn parse_sub(message: &[u8]) -> Result<SubscribeRequest<'_>, Malformed> {
+fn parse_sub(message: &[u8]) -> Result<SubscribeRequest<'_>, CommandParseError> {
     let mut channel = Cow::Borrowed("");
     let mut request = SubscribeRequest::default();
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         match field {
             1 => channel = name(value.text()?)?,
@@ -131,9 +131,9 @@ fn parse_sub(message: &[u8]) -> Result<SubscribeRequest<'_>, Malformed> {
     Ok(SubscribeRequest { channel, ..request })
 }
 
-fn parse_subscribe(message: &[u8]) -> Result<SubscribeRequest<'_>, Malformed> {
+fn parse_subscribe(message: &[u8]) -> Result<SubscribeRequest<'_>, CommandParseError> {
     let mut request = SubscribeRequest::default();
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         match field {
             1 => request.channel = name(value.text()?)?,
@@ -151,17 +151,17 @@ fn parse_subscribe(message: &[u8]) -> Result<SubscribeRequest<'_>, Malformed> {
     Ok(request)
 }
 
-fn parse_history(message: &[u8]) -> Result<HistoryRequest<'_>, Malformed> {
+fn parse_history(message: &[u8]) -> Result<HistoryRequest<'_>, CommandParseError> {
     let mut request =
         HistoryRequest { channel: Cow::Borrowed(""), limit: 0, since: None, reverse: false };
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         match field {
             1 => request.channel = name(value.text()?)?,
             // A negative int32 travels as the 64 bits of its int64.
             7 => {
                 let limit = value.varint()?.cast_signed();
-                request.limit = i32::try_from(limit).map_err(|_| Malformed::Limit)?;
+                request.limit = i32::try_from(limit).map_err(|_| CommandParseError::Limit)?;
             }
             8 => request.since = Some(parse_position(value.bytes()?)?),
             9 => request.reverse = value.varint()? != 0,
@@ -171,9 +171,9 @@ fn parse_history(message: &[u8]) -> Result<HistoryRequest<'_>, Malformed> {
     Ok(request)
 }
 
-fn parse_position(message: &[u8]) -> Result<(u64, Cow<'_, str>), Malformed> {
+fn parse_position(message: &[u8]) -> Result<(u64, Cow<'_, str>), CommandParseError> {
     let mut position = (0, Cow::Borrowed(""));
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         match field {
             1 => position.0 = value.varint()?,
@@ -184,14 +184,14 @@ fn parse_position(message: &[u8]) -> Result<(u64, Cow<'_, str>), Malformed> {
     Ok(position)
 }
 
-fn parse_channel(message: &[u8]) -> Result<Cow<'_, str>, Malformed> {
+fn parse_channel(message: &[u8]) -> Result<Cow<'_, str>, CommandParseError> {
     name(parse_texts(message)?.0)
 }
 
 /// Texts at fields 1 and 2.
-fn parse_texts(message: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), Malformed> {
+fn parse_texts(message: &[u8]) -> Result<(Cow<'_, str>, Cow<'_, str>), CommandParseError> {
     let mut texts = (Cow::Borrowed(""), Cow::Borrowed(""));
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         match field {
             1 => texts.0 = value.text()?,
@@ -207,10 +207,10 @@ fn parse_pair(
     message: &[u8],
     name_field: u32,
     data_field: u32,
-) -> Result<(Cow<'_, str>, RawData<'_>), Malformed> {
+) -> Result<(Cow<'_, str>, RawData<'_>), CommandParseError> {
     let mut text = Cow::Borrowed("");
     let mut bytes: &[u8] = b"";
-    let mut reader = Reader { rest: message };
+    let mut reader = ProtobufReader { rest: message };
     while let Some((field, value)) = reader.field()? {
         if field == name_field {
             text = name(value.text()?)?;
@@ -221,8 +221,8 @@ fn parse_pair(
     Ok((text, data::any(bytes)))
 }
 
-fn check_fields(message: &[u8]) -> Result<(), Malformed> {
-    let mut reader = Reader { rest: message };
+fn check_fields(message: &[u8]) -> Result<(), CommandParseError> {
+    let mut reader = ProtobufReader { rest: message };
     while reader.field()?.is_some() {}
     Ok(())
 }
@@ -234,69 +234,70 @@ fn optional_data(bytes: &[u8]) -> Option<RawData<'_>> {
 
 /// What is left of a message.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(super) struct ProtobufReader<'a> {
     pub(super) rest: &'a [u8],
 }
 
 /// What stands at a field. The fixed widths occur in no field that we serve.
 #[derive(Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(super) enum ProtobufValue<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
     Fixed,
 }
 
-impl<'a> Value<'a> {
-    pub(super) fn varint(self) -> Result<u64, Malformed> {
+impl<'a> ProtobufValue<'a> {
+    pub(super) fn varint(self) -> Result<u64, CommandParseError> {
         match self {
-            Value::Varint(number) => Ok(number),
-            Value::Bytes(_) | Value::Fixed => Err(Malformed::Protobuf),
+            ProtobufValue::Varint(number) => Ok(number),
+            ProtobufValue::Bytes(_) | ProtobufValue::Fixed => Err(CommandParseError::Protobuf),
         }
     }
 
-    pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
+    pub(super) fn bytes(self) -> Result<&'a [u8], CommandParseError> {
         match self {
-            Value::Bytes(bytes) => Ok(bytes),
-            Value::Varint(_) | Value::Fixed => Err(Malformed::Protobuf),
+            ProtobufValue::Bytes(bytes) => Ok(bytes),
+            ProtobufValue::Varint(_) | ProtobufValue::Fixed => Err(CommandParseError::Protobuf),
         }
     }
 
-    fn text(self) -> Result<Cow<'a, str>, Malformed> {
-        let text = simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| Malformed::Protobuf)?;
+    fn text(self) -> Result<Cow<'a, str>, CommandParseError> {
+        let text =
+            simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| CommandParseError::Protobuf)?;
         Ok(Cow::Borrowed(text))
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ProtobufReader<'a> {
     /// The next field's number and value; `None` at the end of the message.
     #[inline]
-    pub(super) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+    pub(super) fn field(&mut self) -> Result<Option<(u32, ProtobufValue<'a>)>, CommandParseError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let key = u32::try_from(self.varint()?).map_err(|_| Malformed::Protobuf)?;
+        let key = u32::try_from(self.varint()?).map_err(|_| CommandParseError::Protobuf)?;
         if key >> 3 == 0 {
-            return Err(Malformed::Protobuf);
+            return Err(CommandParseError::Protobuf);
         }
         let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
-            2 => Value::Bytes(self.delimited()?),
-            5 => self.take(4).map(|_| Value::Fixed)?,
-            _ => return Err(Malformed::Protobuf),
+            0 => ProtobufValue::Varint(self.varint()?),
+            1 => self.take(8).map(|_| ProtobufValue::Fixed)?,
+            2 => ProtobufValue::Bytes(self.delimited()?),
+            5 => self.take(4).map(|_| ProtobufValue::Fixed)?,
+            _ => return Err(CommandParseError::Protobuf),
         };
         Ok(Some((key >> 3, value)))
     }
 
     /// Bytes behind their length.
     #[inline]
-    pub(super) fn delimited(&mut self) -> Result<&'a [u8], Malformed> {
-        let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Length)?;
+    pub(super) fn delimited(&mut self) -> Result<&'a [u8], CommandParseError> {
+        let length = usize::try_from(self.varint()?).map_err(|_| CommandParseError::Length)?;
         self.take(length)
     }
 
     #[inline]
-    fn varint(&mut self) -> Result<u64, Malformed> {
+    fn varint(&mut self) -> Result<u64, CommandParseError> {
         // Keys and most lengths.
         if let [byte @ 0..0x80, rest @ ..] = self.rest {
             self.rest = rest;
@@ -306,7 +307,7 @@ impl<'a> Reader<'a> {
         for (index, &byte) in self.rest.iter().enumerate() {
             // The tenth byte holds the 64th bit and nothing else.
             if index == 9 && byte > 1 {
-                return Err(Malformed::Protobuf);
+                return Err(CommandParseError::Protobuf);
             }
             number |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
@@ -314,12 +315,12 @@ impl<'a> Reader<'a> {
                 return Ok(number);
             }
         }
-        Err(Malformed::Protobuf)
+        Err(CommandParseError::Protobuf)
     }
 
     #[inline]
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Length)?;
+    fn take(&mut self, count: usize) -> Result<&'a [u8], CommandParseError> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(CommandParseError::Length)?;
         self.rest = rest;
         Ok(taken)
     }

@@ -1,7 +1,7 @@
 //! Messages as Protobuf bytes.
 //!
 //! Each message is described once, as a function that puts its fields into a
-//! `Fields`. A nested message needs its length before its bytes, so its
+//! `ProtobufFields`. A nested message needs its length before its bytes, so its
 //! function runs twice: first counting, then writing. Thus lengths cannot
 //! disagree with what they announce, and nothing is built in between.
 //!
@@ -30,7 +30,7 @@ pub(super) fn message(message: &Message<'_>, out: &mut BytesMut) {
     });
 }
 
-fn put_answer(answer: &Answer<'_>, reply: &mut Fields<'_>) {
+fn put_answer(answer: &Answer<'_>, reply: &mut ProtobufFields<'_>) {
     match answer {
         Answer::Error(code) => reply.message(2, |error| put_error(code.parts(), error)),
         Answer::Wrong(field) => reply.message(2, |error| put_error(field.parts(), error)),
@@ -69,7 +69,7 @@ fn put_answer(answer: &Answer<'_>, reply: &mut Fields<'_>) {
     }
 }
 
-fn put_push(push: &Push<'_>, fields: &mut Fields<'_>) {
+fn put_push(push: &Push<'_>, fields: &mut ProtobufFields<'_>) {
     match push {
         Push::Publication(publication) => {
             fields.message(4, |fields| put_publication(publication, fields));
@@ -93,14 +93,14 @@ fn put_push(push: &Push<'_>, fields: &mut Fields<'_>) {
     }
 }
 
-fn put_error(parts: (u32, &str, bool), error: &mut Fields<'_>) {
+fn put_error(parts: (u32, &str, bool), error: &mut ProtobufFields<'_>) {
     let (number, text, is_temporary) = parts;
     error.number(1, u64::from(number));
     error.text(2, text);
     error.flags([(3, is_temporary)]);
 }
 
-fn put_connect(result: &ConnectResult<'_>, fields: &mut Fields<'_>) {
+fn put_connect(result: &ConnectResult<'_>, fields: &mut ProtobufFields<'_>) {
     fields.bytes(1, &result.client.text());
     fields.text(2, result.version);
     put_expiry(result.expires_in_s, 3, fields);
@@ -116,7 +116,7 @@ fn put_connect(result: &ConnectResult<'_>, fields: &mut Fields<'_>) {
     fields.number(11, result.time_unix_ms);
 }
 
-fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut Fields<'_>) {
+fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut ProtobufFields<'_>) {
     put_expiry(result.expires_in_s, 1, fields);
     fields.flags([(3, result.recoverable)]);
     put_position(result, (6, 9), fields);
@@ -127,7 +127,11 @@ fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut Fields<'_>) {
 }
 
 /// `numbers` are the fields of epoch and offset.
-fn put_position(result: &SubscribeResult<'_>, numbers: (u32, u32), fields: &mut Fields<'_>) {
+fn put_position(
+    result: &SubscribeResult<'_>,
+    numbers: (u32, u32),
+    fields: &mut ProtobufFields<'_>,
+) {
     if let Some(position) = result.position {
         fields.bytes(numbers.0, &told_epoch(position.epoch, result.seal));
         fields.number(numbers.1, position.offset);
@@ -135,7 +139,7 @@ fn put_position(result: &SubscribeResult<'_>, numbers: (u32, u32), fields: &mut 
 }
 
 /// `first` is the field that says whether there is an end; its time follows.
-fn put_expiry(expires_in_s: Option<u32>, first: u32, fields: &mut Fields<'_>) {
+fn put_expiry(expires_in_s: Option<u32>, first: u32, fields: &mut ProtobufFields<'_>) {
     if let Some(ttl_s) = expires_in_s {
         fields.flags([(first, true)]);
         fields.number(first + 1, u64::from(ttl_s));
@@ -143,7 +147,7 @@ fn put_expiry(expires_in_s: Option<u32>, first: u32, fields: &mut Fields<'_>) {
 }
 
 #[inline]
-fn put_publication(publication: &Publication, fields: &mut Fields<'_>) {
+fn put_publication(publication: &Publication, fields: &mut ProtobufFields<'_>) {
     fields.bytes(4, &publication.data.bytes);
     if let Some(info) = &publication.info {
         fields.message(5, |fields| put_info(info, publication.chan_info.as_deref(), fields));
@@ -158,7 +162,7 @@ fn put_publication(publication: &Publication, fields: &mut Fields<'_>) {
     fields.number(9, publication.time_unix_ms);
 }
 
-fn put_info(info: &ClientInfo, chan_info: Option<&Payload>, fields: &mut Fields<'_>) {
+fn put_info(info: &ClientInfo, chan_info: Option<&Payload>, fields: &mut ProtobufFields<'_>) {
     fields.text(1, &info.user);
     fields.written(2, || info.client.text());
     if let Some(conn_info) = &info.conn_info {
@@ -171,18 +175,18 @@ fn put_info(info: &ClientInfo, chan_info: Option<&Payload>, fields: &mut Fields<
 
 /// Appends a message's length, then the message.
 #[inline]
-pub(super) fn delimited(out: &mut BytesMut, put: impl Fn(&mut Fields<'_>)) {
+pub(super) fn delimited(out: &mut BytesMut, put: impl Fn(&mut ProtobufFields<'_>)) {
     let length = counted(&put);
     // The length itself takes at most 10.
     out.reserve(length + 10);
-    let mut fields = Fields { out: Some(out), length: 0 };
+    let mut fields = ProtobufFields { out: Some(out), length: 0 };
     fields.varint(length as u64);
     put(&mut fields);
 }
 
 #[inline]
-fn counted(put: impl Fn(&mut Fields<'_>)) -> usize {
-    let mut counter = Fields { out: None, length: 0 };
+fn counted(put: impl Fn(&mut ProtobufFields<'_>)) -> usize {
+    let mut counter = ProtobufFields { out: None, length: 0 };
     put(&mut counter);
     counter.length
 }
@@ -191,7 +195,7 @@ fn counted(put: impl Fn(&mut Fields<'_>)) -> usize {
 ///
 /// Fields with the value that proto3 takes as absent are not written, except
 /// for messages, which are there even when empty.
-pub(super) struct Fields<'o> {
+pub(super) struct ProtobufFields<'o> {
     out: Option<&'o mut BytesMut>,
     /// Bytes counted; not kept where they are written.
     length: usize,
@@ -200,7 +204,7 @@ pub(super) struct Fields<'o> {
 const VARINT: u32 = 0;
 const DELIMITED: u32 = 2;
 
-impl Fields<'_> {
+impl ProtobufFields<'_> {
     #[inline]
     pub(super) fn number(&mut self, field: u32, number: u64) {
         if number != 0 {
@@ -244,7 +248,7 @@ impl Fields<'_> {
     }
 
     #[inline]
-    pub(super) fn message(&mut self, field: u32, put: impl Fn(&mut Fields<'_>)) {
+    pub(super) fn message(&mut self, field: u32, put: impl Fn(&mut ProtobufFields<'_>)) {
         let length = counted(&put);
         self.varint(u64::from(field << 3 | DELIMITED));
         self.varint(length as u64);

@@ -475,7 +475,7 @@ impl ErrorCode {
 
 /// Why bytes are no commands. All of them are the peer's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
+pub enum CommandParseError {
     /// Not JSON, or not of the protocol's shape.
     Json,
     /// Not Protobuf, or cut short.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::cursor::{self, Seat};
+use super::cursor::{self, MemberCursor};
 use super::payload;
 use crate::wire::json_out::{put_info, put_publication};
 use crate::wire::{ClientInfo, Payload, Position, Publication};
@@ -21,7 +21,7 @@ pub struct Receipt<'a> {
 /// One of a user's conversations.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the answer's fields, by their names")]
-pub struct Conversation<'a> {
+pub struct ConversationEntry<'a> {
     pub channel: &'a str,
     pub head: u64,
     pub delivered: u64,
@@ -49,7 +49,10 @@ pub fn posted(channel: &str, position: Position, id: &str) -> Payload {
 }
 
 /// A page of who is there: `{members: [{user, client, conn_info, chan_info}], next}`.
-pub fn members(page: &[(Arc<ClientInfo>, Option<Arc<Payload>>)], next: Option<Seat>) -> Payload {
+pub fn members(
+    page: &[(Arc<ClientInfo>, Option<Arc<Payload>>)],
+    next: Option<MemberCursor>,
+) -> Payload {
     payload(|members| {
         members.list("members", page, |(info, chan_info), members| {
             put_info(info, chan_info.as_deref(), members);
@@ -77,7 +80,7 @@ pub fn receipts<'a>(page: impl IntoIterator<Item = Receipt<'a>>, next: Option<&s
 /// A page of a user's conversations:
 /// `{rooms: [{channel, head, delivered, read, unread, last}], next}`.
 pub fn conversations<'a>(
-    page: impl IntoIterator<Item = Conversation<'a>>,
+    page: impl IntoIterator<Item = ConversationEntry<'a>>,
     next: Option<&str>,
 ) -> Payload {
     payload(|members| {

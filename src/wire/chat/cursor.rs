@@ -3,17 +3,17 @@
 use crate::base::{ConnId, ShardId};
 
 /// The seat that a page ended with.
-pub(super) type Seat = (ShardId, ConnId);
+pub(super) type MemberCursor = (ShardId, ConnId);
 
 /// Four digits for the shard, eight each for the slot and its generation.
 const TEXT_BYTES: usize = 20;
 
-pub(super) fn text((shard, conn): Seat) -> String {
+pub(super) fn text((shard, conn): MemberCursor) -> String {
     format!("{:04x}{:08x}{:08x}", shard.0, conn.slot, conn.generation)
 }
 
 /// `None` for what `text` never gave.
-pub(super) fn parse(text: &str) -> Option<Seat> {
+pub(super) fn parse(text: &str) -> Option<MemberCursor> {
     let is_ours = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if text.len() != TEXT_BYTES || !text.bytes().all(is_ours) {
         return None;

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::wire::json_values::{Object, Text};
+use crate::wire::json_values::{JsonObject, Text};
 use crate::wire::{ErrorCode, RawData, data};
 
 /// A field of a chat method's data that cannot be right. Closed, so that what an
@@ -84,7 +84,7 @@ impl Field {
 /// The fields of one object, not looked into. What appears twice is wrong: two
 /// readers could choose differently.
 #[derive(Default)]
-pub(super) struct Fields<'a>([Found<'a>; Field::ALL.len()]);
+pub(super) struct ChatFields<'a>([Found<'a>; Field::ALL.len()]);
 
 #[derive(Clone, Copy, Default)]
 enum Found<'a> {
@@ -94,15 +94,15 @@ enum Found<'a> {
     Twice,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> ChatFields<'a> {
     /// Of a method's data; what is no object is wrong as a whole. No data and
     /// `null` are an object without fields.
-    pub(super) fn of(bytes: &'a [u8]) -> Result<Fields<'a>, Field> {
+    pub(super) fn of(bytes: &'a [u8]) -> Result<ChatFields<'a>, Field> {
         if bytes.is_empty() {
-            return Ok(Fields::default());
+            return Ok(ChatFields::default());
         }
         let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Field::Data)?;
-        let object = serde_json::from_str::<Object<Fields<'a>>>(text);
+        let object = serde_json::from_str::<JsonObject<ChatFields<'a>>>(text);
         object.map(|object| object.0.unwrap_or_default()).map_err(|_| Field::Data)
     }
 
@@ -172,8 +172,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'a>, D::Error> {
+impl<'de: 'a, 'a> Deserialize<'de> for ChatFields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ChatFields<'a>, D::Error> {
         deserializer.deserialize_map(FieldsVisitor)
     }
 }
@@ -181,14 +181,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 struct FieldsVisitor;
 
 impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
+    type Value = ChatFields<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ChatFields<'de>, A::Error> {
+        let mut fields = ChatFields::default();
         while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
             let Some(field) = Field::ALL.into_iter().find(|field| field.name() == name) else {
                 map.next_value::<IgnoredAny>()?;
@@ -221,10 +221,10 @@ mod tests {
     #[test]
     fn what_is_no_object_is_wrong_as_a_whole() {
         for good in [&b""[..], b"null", b"{}", b" {\"x\":[1]} "] {
-            assert!(Fields::of(good).is_ok(), "{good:?}");
+            assert!(ChatFields::of(good).is_ok(), "{good:?}");
         }
         for bad in [&b"1"[..], b"[]", b"[1]", b"\"a\"", b"{", b"{} {}", b"\xff", b"{\"a\":\xff}"] {
-            assert_eq!(Fields::of(bad).err(), Some(Field::Data), "{bad:?}");
+            assert_eq!(ChatFields::of(bad).err(), Some(Field::Data), "{bad:?}");
         }
     }
 
@@ -232,7 +232,7 @@ mod tests {
     fn a_number_is_digits_in_its_range() {
         let number = |text: &str| {
             let data = format!("{{\"offset\":{text}}}");
-            Fields::of(data.as_bytes()).unwrap().number(Field::Offset, 0..=u64::MAX - 1)
+            ChatFields::of(data.as_bytes()).unwrap().number(Field::Offset, 0..=u64::MAX - 1)
         };
         for (text, want) in [("0", Some(0)), ("7", Some(7)), ("null", None)] {
             assert_eq!(number(text), Ok(want));
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_text_borrows_unless_it_holds_an_escape() {
         let text = |data: &'static str| {
-            Fields::of(data.as_bytes()).unwrap().text(Field::To, |text| text != "no")
+            ChatFields::of(data.as_bytes()).unwrap().text(Field::To, |text| text != "no")
         };
         assert!(matches!(text(r#"{"to":"ann"}"#), Ok(Some(Cow::Borrowed("ann")))));
         assert_eq!(text(r#"{"t\u006f":"\u0061nn"}"#), Ok(Some("ann".into())));

@@ -16,20 +16,21 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{Conversation, Receipt, conversations, members, nothing, posted, receipts};
+pub use answers::{ConversationEntry, Receipt, conversations, members, nothing, posted, receipts};
 pub use fields::Field;
 pub use notices::{
-    Crowd, crowd, is_remainder, receipt, remainder, retracted, retracted_offset, retraction, typing,
+    MembershipSummary, crowd, is_remainder, receipt, remainder, retracted, retracted_offset,
+    retraction, typing,
 };
-pub use requests::{Method, Said, Verb, call};
+pub use requests::{ChatMessage, ChatRequest, Method, call};
 
 use bytes::BytesMut;
 
 use super::Payload;
-use super::json_out::{self, Members};
+use super::json_out::{self, JsonMembers};
 
 /// One object that the server makes.
-fn payload(fill: impl FnOnce(&mut Members<'_>)) -> Payload {
+fn payload(fill: impl FnOnce(&mut JsonMembers<'_>)) -> Payload {
     let mut out = BytesMut::new();
     json_out::object(&mut out, fill);
     Payload { bytes: out.freeze(), is_json: true }

@@ -20,7 +20,7 @@ pub fn typing(channel: &str, who: &ClientInfo) -> Payload {
 
 /// How many came to a large room, left it, and are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowd {
+pub struct MembershipSummary {
     /// Connections or users that came since the last notice.
     pub came: u32,
     /// Those that left.
@@ -32,7 +32,7 @@ pub struct Crowd {
 }
 
 /// How many came and left: `{"crowd": {channel, came, went, clients, users}}`.
-pub fn crowd(channel: &str, crowd: Crowd) -> Payload {
+pub fn crowd(channel: &str, crowd: MembershipSummary) -> Payload {
     payload(|members| {
         members.object("crowd", |members| {
             members.text("channel", channel);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::cursor;
-use super::fields::{Field, Fields};
+use super::fields::{ChatFields, Field};
 use crate::base::limits::{MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
 use crate::base::{ConnId, ShardId, Trace};
 use crate::wire::{RawData, channel_is_valid};
@@ -29,13 +29,13 @@ pub enum Method {
 /// A method with its data, which may be right.
 #[derive(Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields of the data, by their names")]
-pub enum Verb<'a> {
+pub enum ChatRequest<'a> {
     /// Say something in a channel.
-    Publish { channel: Cow<'a, str>, said: Said<'a> },
+    Publish { channel: Cow<'a, str>, said: ChatMessage<'a> },
     /// Say something to a user.
     Send {
         to: Cow<'a, str>,
-        said: Said<'a>,
+        said: ChatMessage<'a>,
         /// At least 1.
         ttl_s: Option<u64>,
     },
@@ -70,7 +70,7 @@ pub enum Verb<'a> {
 
 /// What is said, and what goes with it.
 #[derive(Debug, PartialEq)]
-pub struct Said<'a> {
+pub struct ChatMessage<'a> {
     /// The application's.
     pub data: RawData<'a>,
     /// The client's name for the message: 1 to 64 bytes from `!` to `~`.
@@ -125,39 +125,43 @@ impl Method {
     }
 
     /// Reads its data, or names the first field that cannot be right.
-    pub fn read(self, data: &[u8]) -> Result<Verb<'_>, Field> {
-        let fields = Fields::of(data)?;
+    pub fn read(self, data: &[u8]) -> Result<ChatRequest<'_>, Field> {
+        let fields = ChatFields::of(data)?;
         Ok(match self {
-            Method::Publish => Verb::Publish { channel: channel(&fields)?, said: said(&fields)? },
-            Method::Send => Verb::Send {
+            Method::Publish => {
+                ChatRequest::Publish { channel: channel(&fields)?, said: said(&fields)? }
+            }
+            Method::Send => ChatRequest::Send {
                 to: fields.needed_text(Field::To, |name| {
                     channel_is_valid(name) && !name.contains([',', '#'])
                 })?,
                 said: said(&fields)?,
                 ttl_s: fields.number(Field::TtlS, 1..=u64::MAX)?,
             },
-            Method::Ack => Verb::Ack {
+            Method::Ack => ChatRequest::Ack {
                 channel: channel(&fields)?,
                 offset: fields.needed_number(Field::Offset, 0..=u64::MAX)?,
                 took_ms: fields.number(Field::TookMs, 0..=u64::MAX)?,
             },
-            Method::Read => Verb::Read {
+            Method::Read => ChatRequest::Read {
                 channel: channel(&fields)?,
                 offset: fields.needed_number(Field::Offset, 0..=u64::MAX)?,
             },
-            Method::Receipts => Verb::Receipts {
+            Method::Receipts => ChatRequest::Receipts {
                 channel: channel(&fields)?,
                 after: after_name(&fields)?,
                 limit: limit(&fields)?,
             },
-            Method::Rooms => Verb::Rooms { after: after_name(&fields)?, limit: limit(&fields)? },
-            Method::Members => Verb::Members {
+            Method::Rooms => {
+                ChatRequest::Rooms { after: after_name(&fields)?, limit: limit(&fields)? }
+            }
+            Method::Members => ChatRequest::Members {
                 channel: channel(&fields)?,
                 after: after_seat(&fields)?,
                 limit: limit(&fields)?,
             },
-            Method::Typing => Verb::Typing { channel: channel(&fields)? },
-            Method::Retract => Verb::Retract {
+            Method::Typing => ChatRequest::Typing { channel: channel(&fields)? },
+            Method::Retract => ChatRequest::Retract {
                 channel: channel(&fields)?,
                 offset: fields.needed_number(Field::Offset, 1..=u64::MAX)?,
             },
@@ -178,12 +182,12 @@ pub fn call(data: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
     Some((call.method, call.data.map_or(&b""[..], |data| data.get().as_bytes())))
 }
 
-fn channel<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, Field> {
+fn channel<'a>(fields: &ChatFields<'a>) -> Result<Cow<'a, str>, Field> {
     fields.needed_text(Field::Channel, channel_is_valid)
 }
 
-fn said<'a>(fields: &Fields<'a>) -> Result<Said<'a>, Field> {
-    Ok(Said {
+fn said<'a>(fields: &ChatFields<'a>) -> Result<ChatMessage<'a>, Field> {
+    Ok(ChatMessage {
         data: fields.data()?,
         id: fields.text(Field::Id, is_message_id)?,
         traceparent: fields.text(Field::Traceparent, |text| Trace::parse(text).is_some())?,
@@ -191,19 +195,19 @@ fn said<'a>(fields: &Fields<'a>) -> Result<Said<'a>, Field> {
     })
 }
 
-fn after_name<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, Field> {
+fn after_name<'a>(fields: &ChatFields<'a>) -> Result<Cow<'a, str>, Field> {
     let is_right = |name: &str| name.is_empty() || channel_is_valid(name);
     Ok(fields.text(Field::After, is_right)?.unwrap_or_default())
 }
 
-fn after_seat(fields: &Fields<'_>) -> Result<Option<(ShardId, ConnId)>, Field> {
+fn after_seat(fields: &ChatFields<'_>) -> Result<Option<(ShardId, ConnId)>, Field> {
     // Longer than a name, it would be copied for nothing.
     let after = fields.text(Field::After, |text| text.len() <= NAME_BYTES_MAX)?;
     let after = after.filter(|text| !text.is_empty());
     after.map(|text| cursor::parse(&text).ok_or(Field::After)).transpose()
 }
 
-fn limit(fields: &Fields<'_>) -> Result<u32, Field> {
+fn limit(fields: &ChatFields<'_>) -> Result<u32, Field> {
     let limit = fields.number(Field::Limit, 1..=u64::from(PAGE_MAX))?;
     Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT))
 }

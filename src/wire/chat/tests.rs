@@ -13,7 +13,7 @@ use crate::wire::{ClientInfo, Epoch, Position, Publication, RawData};
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[track_caller]
-fn check(method: Method, data: Value, want: Result<Verb<'_>, Field>) {
+fn check(method: Method, data: Value, want: Result<ChatRequest<'_>, Field>) {
     let text = data.to_string();
     assert_eq!(method.read(text.as_bytes()), want, "{method:?} {text}");
 }
@@ -38,9 +38,9 @@ fn check_needed(method: Method, good: &Value, fields: &[Field]) {
     }
 }
 
-fn said(data: &str) -> Said<'_> {
+fn said(data: &str) -> ChatMessage<'_> {
     let data = RawData { bytes: data.as_bytes().into(), is_json: true };
-    Said { data, id: None, traceparent: None, sent_at_ms: None }
+    ChatMessage { data, id: None, traceparent: None, sent_at_ms: None }
 }
 
 fn no_names() -> Vec<Value> {
@@ -78,7 +78,7 @@ fn publish_has_a_channel_and_data_and_what_goes_with_it() {
         "channel": "room:1", "data": {"text": "hi"}, "id": "a-1", "traceparent": TRACE,
         "sent_at_ms": 1_700_000_000_000_u64, "to": 7, "more": [{}],
     });
-    let want = Said {
+    let want = ChatMessage {
         id: Some("a-1".into()),
         traceparent: Some(TRACE.into()),
         sent_at_ms: Some(1_700_000_000_000),
@@ -87,10 +87,14 @@ fn publish_has_a_channel_and_data_and_what_goes_with_it() {
     check(
         Method::Publish,
         good.clone(),
-        Ok(Verb::Publish { channel: "room:1".into(), said: want }),
+        Ok(ChatRequest::Publish { channel: "room:1".into(), said: want }),
     );
     let least = json!({ "channel": "c", "data": null, "id": null });
-    check(Method::Publish, least, Ok(Verb::Publish { channel: "c".into(), said: said("null") }));
+    check(
+        Method::Publish,
+        least,
+        Ok(ChatRequest::Publish { channel: "c".into(), said: said("null") }),
+    );
     check_needed(Method::Publish, &good, &[Field::Channel, Field::Data]);
     check_wrong(Method::Publish, &good, Field::Channel, &no_names());
     let ids = ["", "a b", "a\n", "\u{7f}", "é", &"x".repeat(65)].map(|id| json!(id));
@@ -124,8 +128,8 @@ fn a_trace_is_of_version_00() {
 #[test]
 fn send_names_a_user() {
     let good = json!({ "to": "bob", "data": "hi", "ttl_s": 60, "id": "1" });
-    let want = Said { id: Some("1".into()), ..said("\"hi\"") };
-    let want = Verb::Send { to: "bob".into(), said: want, ttl_s: Some(60) };
+    let want = ChatMessage { id: Some("1".into()), ..said("\"hi\"") };
+    let want = ChatRequest::Send { to: "bob".into(), said: want, ttl_s: Some(60) };
     check(Method::Send, good.clone(), Ok(want));
     check_needed(Method::Send, &good, &[Field::To, Field::Data]);
     check_wrong(Method::Send, &good, Field::To, &no_names());
@@ -140,10 +144,14 @@ fn send_names_a_user() {
 #[test]
 fn marks_have_a_channel_and_an_offset() {
     let good = json!({ "channel": "c", "offset": 7, "took_ms": 20 });
-    let ack = Verb::Ack { channel: "c".into(), offset: 7, took_ms: Some(20) };
+    let ack = ChatRequest::Ack { channel: "c".into(), offset: 7, took_ms: Some(20) };
     check(Method::Ack, good.clone(), Ok(ack));
-    check(Method::Read, good.clone(), Ok(Verb::Read { channel: "c".into(), offset: 7 }));
-    check(Method::Retract, good.clone(), Ok(Verb::Retract { channel: "c".into(), offset: 7 }));
+    check(Method::Read, good.clone(), Ok(ChatRequest::Read { channel: "c".into(), offset: 7 }));
+    check(
+        Method::Retract,
+        good.clone(),
+        Ok(ChatRequest::Retract { channel: "c".into(), offset: 7 }),
+    );
     check_wrong(Method::Ack, &good, Field::TookMs, &no_offsets());
     for method in [Method::Ack, Method::Read, Method::Retract] {
         check_needed(method, &good, &[Field::Channel, Field::Offset]);
@@ -152,12 +160,12 @@ fn marks_have_a_channel_and_an_offset() {
     }
     check_wrong(Method::Retract, &good, Field::Offset, &[json!(0)]);
     let most = json!({ "channel": "c", "offset": u64::MAX });
-    check(Method::Read, most, Ok(Verb::Read { channel: "c".into(), offset: u64::MAX }));
+    check(Method::Read, most, Ok(ChatRequest::Read { channel: "c".into(), offset: u64::MAX }));
 }
 
 #[test]
 fn pages_begin_behind_something_and_have_an_end() {
-    let receipts = |after: &'static str, limit| Verb::Receipts {
+    let receipts = |after: &'static str, limit| ChatRequest::Receipts {
         channel: "c".into(),
         after: after.into(),
         limit,
@@ -169,7 +177,7 @@ fn pages_begin_behind_something_and_have_an_end() {
         Ok(receipts("ann", 1)),
     );
     check(Method::Receipts, json!({}), Err(Field::Channel));
-    let rooms = |after: &'static str, limit| Ok(Verb::Rooms { after: after.into(), limit });
+    let rooms = |after: &'static str, limit| Ok(ChatRequest::Rooms { after: after.into(), limit });
     check(Method::Rooms, json!({}), rooms("", 100));
     check(Method::Rooms, json!(null), rooms("", 100));
     assert_eq!(Method::Rooms.read(b""), rooms("", 100));
@@ -183,7 +191,11 @@ fn pages_begin_behind_something_and_have_an_end() {
     }
     check_wrong(Method::Members, &good, Field::After, &[json!("ann"), json!("0")]);
     check(Method::Members, json!({}), Err(Field::Channel));
-    check(Method::Typing, json!({ "channel": "c" }), Ok(Verb::Typing { channel: "c".into() }));
+    check(
+        Method::Typing,
+        json!({ "channel": "c" }),
+        Ok(ChatRequest::Typing { channel: "c".into() }),
+    );
     check(Method::Typing, json!({}), Err(Field::Channel));
 }
 
@@ -192,16 +204,16 @@ fn the_next_page_of_members_is_asked_with_what_the_last_one_said() {
     let seat = (ShardId(3), ConnId { slot: 70_000, generation: 9 });
     let page: Value = serde_json::from_slice(&members(&[], Some(seat)).bytes).unwrap();
     let asked = json!({ "channel": "c", "after": page["next"], "limit": 5 });
-    let want = Verb::Members { channel: "c".into(), after: Some(seat), limit: 5 };
+    let want = ChatRequest::Members { channel: "c".into(), after: Some(seat), limit: 5 };
     check(Method::Members, asked, Ok(want));
-    let first = Verb::Members { channel: "c".into(), after: None, limit: 100 };
+    let first = ChatRequest::Members { channel: "c".into(), after: None, limit: 100 };
     check(Method::Members, json!({ "channel": "c", "after": "" }), Ok(first));
 }
 
 #[test]
 fn data_stays_as_it_came_on_one_line_and_not_too_deep() {
     let data = |text: String| match Method::Publish.read(text.as_bytes()) {
-        Ok(Verb::Publish { said, .. }) => Ok(said.data.bytes.into_owned()),
+        Ok(ChatRequest::Publish { said, .. }) => Ok(said.data.bytes.into_owned()),
         Err(field) => Err(field),
         Ok(other) => panic!("{other:?}"),
     };
@@ -264,10 +276,16 @@ fn answers_say_how_far_everybody_is() {
     check_said(&receipts([ann], Some("ann\n")), json!({ "receipts": [want], "next": "ann\n" }));
     check_said(&receipts([], None), json!({ "receipts": [] }));
     let last = publication();
-    let with =
-        Conversation { channel: "c", head: 9, delivered: 8, read: 7, unread: 1, last: Some(&last) };
+    let with = ConversationEntry {
+        channel: "c",
+        head: 9,
+        delivered: 8,
+        read: 7,
+        unread: 1,
+        last: Some(&last),
+    };
     let ahead =
-        Conversation { channel: "d", head: 1, delivered: 2, read: 2, unread: 0, last: None };
+        ConversationEntry { channel: "d", head: 1, delivered: 2, read: 2, unread: 0, last: None };
     let want = json!({ "rooms": [
         {
             "channel": "c", "head": 9, "delivered": 8, "read": 7, "unread": 1,
@@ -301,7 +319,7 @@ fn notices_name_channel_and_user() {
     let ann = Receipt { user: "ann", delivered: 5, read: 4 };
     let want = json!({ "receipt": { "channel": "c", "user": "ann", "delivered": 5, "read": 4 } });
     check_said(&receipt("c", ann), want);
-    let crowd = crowd("c", Crowd { came: 1, went: 2, clients: 3, users: 4 });
+    let crowd = crowd("c", MembershipSummary { came: 1, went: 2, clients: 3, users: 4 });
     let want = json!({ "channel": "c", "came": 1, "went": 2, "clients": 3, "users": 4 });
     check_said(&crowd, json!({ "crowd": want }));
     let want = json!({ "retracted": { "channel": "c", "offset": 3, "user": "ann\n" } });

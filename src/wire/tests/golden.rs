@@ -378,7 +378,7 @@ fn publications_are_found_among_other_messages() {
         separate(encoding, &mut frame);
         encode(encoding, &Message::Ping, &mut frame);
         let found: Result<Vec<_>, _> = client::publications(encoding, &frame).collect();
-        let delivery = client::Delivery { offset: 3, data: b"{}" };
+        let delivery = client::ClientPublication { offset: 3, data: b"{}" };
         assert_eq!(found, Ok(vec![None, Some(delivery), None]));
         let read: Result<Vec<_>, _> = client::messages(encoding, &frame).collect();
         let read = read.unwrap();

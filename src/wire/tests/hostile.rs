@@ -4,7 +4,7 @@
 use super::*;
 use crate::base::limits;
 
-fn check_refused(encoding: Encoding, frame: &[u8], why: Malformed) {
+fn check_refused(encoding: Encoding, frame: &[u8], why: CommandParseError) {
     let read: Vec<_> = commands(encoding, frame).collect();
     let shown = String::from_utf8_lossy(&frame[..frame.len().min(80)]);
     assert_eq!(read.last(), Some(&Err(why)), "{shown}");
@@ -13,9 +13,9 @@ fn check_refused(encoding: Encoding, frame: &[u8], why: Malformed) {
 
 #[test]
 fn an_empty_frame_is_refused() {
-    check_refused(Encoding::Json, b"", Malformed::Empty);
-    check_refused(Encoding::Json, b" \n\t\r", Malformed::Empty);
-    check_refused(Encoding::Protobuf, b"", Malformed::Empty);
+    check_refused(Encoding::Json, b"", CommandParseError::Empty);
+    check_refused(Encoding::Json, b" \n\t\r", CommandParseError::Empty);
+    check_refused(Encoding::Protobuf, b"", CommandParseError::Empty);
 }
 
 #[test]
@@ -61,10 +61,10 @@ fn what_is_not_the_protocols_json_is_refused() {
         "{\"subscribe\":{\"offset\":18446744073709551616}}",
         "{}\0",
     ] {
-        check_refused(Encoding::Json, text.as_bytes(), Malformed::Json);
+        check_refused(Encoding::Json, text.as_bytes(), CommandParseError::Json);
     }
     for bytes in [&b"\xff"[..], b"{\"send\":{\"data\":\"\xc3\"}}", b"{}\n\xed\xa0\x80"] {
-        check_refused(Encoding::Json, bytes, Malformed::Json);
+        check_refused(Encoding::Json, bytes, CommandParseError::Json);
     }
 }
 
@@ -77,12 +77,12 @@ fn numbers_out_of_range_are_refused() {
         "{\"history\":{\"limit\":2147483648}}",
         "{\"history\":{\"since\":{\"offset\":-9223372036854775808}}}",
     ] {
-        check_refused(Encoding::Json, text.as_bytes(), Malformed::Limit);
+        check_refused(Encoding::Json, text.as_bytes(), CommandParseError::Limit);
     }
     let id = [6, 0x08, 0x80, 0x80, 0x80, 0x80, 0x10];
-    check_refused(Encoding::Protobuf, &id, Malformed::Limit);
+    check_refused(Encoding::Protobuf, &id, CommandParseError::Limit);
     let limit = [8, 0x52, 6, 0x38, 0x80, 0x80, 0x80, 0x80, 0x08];
-    check_refused(Encoding::Protobuf, &limit, Malformed::Limit);
+    check_refused(Encoding::Protobuf, &limit, CommandParseError::Limit);
 }
 
 #[test]
@@ -117,7 +117,11 @@ fn names_end_at_their_limit() {
             assert_eq!(all(encoding, &frame), Ok(vec![Command { id: 1, request }]));
         }
         for request in all_with(&longer) {
-            check_refused(encoding, &command_bytes(encoding, 1, &request), Malformed::Limit);
+            check_refused(
+                encoding,
+                &command_bytes(encoding, 1, &request),
+                CommandParseError::Limit,
+            );
         }
     }
 }
@@ -130,7 +134,7 @@ fn a_batch_ends_at_its_limit() {
         check_refused(
             encoding,
             &pong.repeat(limits::COMMANDS_PER_MESSAGE_MAX + 1),
-            Malformed::Limit,
+            CommandParseError::Limit,
         );
     }
 }
@@ -150,7 +154,7 @@ fn recovered_channels_end_at_their_limit() {
         let frame = command_bytes(encoding, 1, &request);
         assert_eq!(all(encoding, &frame), Ok(vec![Command { id: 1, request }]));
         let request = with(limits::CHANNELS_PER_CONNECTION_MAX + 1);
-        check_refused(encoding, &command_bytes(encoding, 1, &request), Malformed::Limit);
+        check_refused(encoding, &command_bytes(encoding, 1, &request), CommandParseError::Limit);
     }
 }
 
@@ -164,7 +168,7 @@ fn nesting_costs_no_stack() {
         let ping = Command { id: 1, request: Request::Ping };
         assert_eq!(all(Encoding::Json, text.as_bytes()), Ok(vec![ping]));
         let text = format!("{{\"send\":{{\"data\":{nested}}}}}");
-        check_refused(Encoding::Json, text.as_bytes(), Malformed::Limit);
+        check_refused(Encoding::Json, text.as_bytes(), CommandParseError::Limit);
         // Where data may be anything, it is taken, but not as JSON.
         let data = RawData { bytes: Cow::Borrowed(nested.as_bytes()), is_json: false };
         let request = Request::Send { data };
@@ -174,7 +178,7 @@ fn nesting_costs_no_stack() {
     for open in
         ["[", "{\"a\":", "{\"publish\":", "{\"send\":{\"data\":[", "{\"connect\":{\"subs\":"]
     {
-        check_refused(Encoding::Json, open.repeat(LEVELS).as_bytes(), Malformed::Json);
+        check_refused(Encoding::Json, open.repeat(LEVELS).as_bytes(), CommandParseError::Json);
     }
 }
 
@@ -195,32 +199,32 @@ fn a_call_has_room_for_the_deepest_data() {
     }
     let deeper = nested(limits::CALL_LEVELS_MAX + 1);
     let text = format!("{{\"id\":1,\"rpc\":{{\"method\":\"m\",\"data\":{deeper}}}}}");
-    check_refused(Encoding::Json, text.as_bytes(), Malformed::Limit);
+    check_refused(Encoding::Json, text.as_bytes(), CommandParseError::Limit);
 }
 
 #[test]
 fn what_is_not_the_protocols_protobuf_is_refused() {
     for (bytes, why) in [
-        (&[1][..], Malformed::Length),
-        (&[2, 0x08], Malformed::Length),
-        (&[0xff; 10], Malformed::Protobuf),
-        (&[0x80], Malformed::Protobuf),
-        (&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], Malformed::Length),
+        (&[1][..], CommandParseError::Length),
+        (&[2, 0x08], CommandParseError::Length),
+        (&[0xff; 10], CommandParseError::Protobuf),
+        (&[0x80], CommandParseError::Protobuf),
+        (&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], CommandParseError::Length),
         // A key without its value, field 0, a group, an unknown wire type.
-        (&[1, 0x08], Malformed::Protobuf),
-        (&[2, 0x00, 1], Malformed::Protobuf),
-        (&[2, 0x0b, 0x0c], Malformed::Protobuf),
-        (&[1, 0x0f], Malformed::Protobuf),
+        (&[1, 0x08], CommandParseError::Protobuf),
+        (&[2, 0x00, 1], CommandParseError::Protobuf),
+        (&[2, 0x0b, 0x0c], CommandParseError::Protobuf),
+        (&[1, 0x0f], CommandParseError::Protobuf),
         // A key beyond 32 bits.
-        (&[7, 0x88, 0x80, 0x80, 0x80, 0x80, 0x01, 1], Malformed::Protobuf),
+        (&[7, 0x88, 0x80, 0x80, 0x80, 0x80, 0x01, 1], CommandParseError::Protobuf),
         // An id that is bytes, a request that is a number, a fixed width cut.
-        (&[2, 0x0a, 0], Malformed::Protobuf),
-        (&[2, 0x20, 0], Malformed::Protobuf),
-        (&[4, 0x1d, 1, 2, 3], Malformed::Length),
+        (&[2, 0x0a, 0], CommandParseError::Protobuf),
+        (&[2, 0x20, 0], CommandParseError::Protobuf),
+        (&[4, 0x1d, 1, 2, 3], CommandParseError::Length),
         // A field longer than its message, although the frame goes on.
-        (&[2, 0x22, 1, 0], Malformed::Length),
+        (&[2, 0x22, 1, 0], CommandParseError::Length),
         // A channel that is not UTF-8.
-        (&[5, 0x42, 3, 0x0a, 1, 0xff], Malformed::Protobuf),
+        (&[5, 0x42, 3, 0x0a, 1, 0xff], CommandParseError::Protobuf),
     ] {
         check_refused(Encoding::Protobuf, bytes, why);
     }

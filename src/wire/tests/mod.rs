@@ -23,7 +23,7 @@ fn command_bytes(encoding: Encoding, id: u32, request: &Request<'_>) -> Bytes {
     out.freeze()
 }
 
-fn all(encoding: Encoding, frame: &[u8]) -> Result<Vec<Command<'_>>, Malformed> {
+fn all(encoding: Encoding, frame: &[u8]) -> Result<Vec<Command<'_>>, CommandParseError> {
     commands(encoding, frame).collect()
 }
 
