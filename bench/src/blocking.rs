@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rookery::ws::client::{parse_upgrade_response, put_masked_frame, upgrade_request};
-use rookery::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
+use rookery::ws::{Incoming, Opcode, ReadBuffer, Reader, Role, Rules, Subprotocol};
 use serde_json::{Value, json};
 
 use crate::clock::unix_ms;
@@ -203,7 +203,7 @@ impl Client {
         read_more(&mut self.stream, &mut self.pending)?;
         let mut bytes = std::mem::take(&mut self.pending);
         let mut pongs = Vec::new();
-        let mut input = Input::new(&mut bytes);
+        let mut input = ReadBuffer::new(&mut bytes);
         loop {
             let incoming = self.reader.next(&mut input, RULES);
             match incoming.map_err(|fault| Ended::Broken(format!("{fault:?}")))? {

@@ -19,7 +19,7 @@ use rookery::base::limits::TURN_EVENTS_MAX;
 use rookery::base::{Action, ConnId, Event, Io, Slots};
 use rookery::metrics::Cells;
 use rookery::ring::{self, KernelIo, PortUse};
-use rookery::ws::{self, Incoming, Input, Opcode, Reader, Role, Rules, put_frame};
+use rookery::ws::{self, Incoming, Opcode, ReadBuffer, Reader, Role, Rules, put_frame};
 
 const BACKLOG: i32 = 65_535;
 
@@ -221,7 +221,7 @@ impl Shard {
     }
 
     fn on_frames(&mut self, id: ConnId, bytes: &mut [u8], work: &mut Vec<Action>) {
-        let mut input = Input::new(bytes);
+        let mut input = ReadBuffer::new(bytes);
         let peer = self.peers.at_mut(id.slot).expect("it has just sent a frame");
         let mut reader = std::mem::take(&mut peer.reader);
         loop {

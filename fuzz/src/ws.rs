@@ -1,5 +1,6 @@
 use rookery::ws::{
-    self, Fault, HEAD_BYTES_MAX, Incoming, Input, Options, Reader, Role, Rules, close_code_is_valid,
+    self, FrameError, HEAD_BYTES_MAX, Incoming, Options, ReadBuffer, Reader, Role, Rules,
+    close_code_is_valid,
 };
 
 const MESSAGE_BYTES_MAX: u32 = 512;
@@ -42,13 +43,13 @@ pub fn ws_upgrade(bytes: &[u8]) {
     }
 }
 
-type Got = (Vec<String>, Option<Fault>);
+type Got = (Vec<String>, Option<FrameError>);
 
 fn read<'a>(rules: Rules, parts: impl Iterator<Item = &'a [u8]>) -> Got {
     let (mut reader, mut got) = (Reader::new(), Vec::new());
     for part in parts {
         let mut bytes = part.to_vec();
-        let mut input = Input::new(&mut bytes);
+        let mut input = ReadBuffer::new(&mut bytes);
         loop {
             match reader.next(&mut input, rules) {
                 Ok(Some(incoming)) => {

@@ -6,8 +6,10 @@
 use bytes::BytesMut;
 use rookery::wire::client::{ClientMessage, messages, put_command};
 use rookery::wire::{Encoding, Request, separate};
-use rookery::ws::client::{NotUpgraded, parse_upgrade_response, put_masked_frame, upgrade_request};
-use rookery::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
+use rookery::ws::client::{
+    ClientHandshakeError, parse_upgrade_response, put_masked_frame, upgrade_request,
+};
+use rookery::ws::{Incoming, Opcode, ReadBuffer, Reader, Role, Rules, Subprotocol};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const RULES: Rules = Rules { role: Role::Client, message_bytes_max: 1 << 24 };
@@ -61,7 +63,7 @@ impl Speech {
             http.extend_from_slice(&bytes);
             match parse_upgrade_response(http, KEY) {
                 Ok(None) => return heard,
-                Err(NotUpgraded::Status(status)) => return vec![Heard::Refused(status)],
+                Err(ClientHandshakeError::Status(status)) => return vec![Heard::Refused(status)],
                 Err(other) => return vec![Heard::Nonsense(format!("{other:?}"))],
                 Ok(Some(used)) => {
                     bytes = http.split_off(used);
@@ -70,7 +72,7 @@ impl Speech {
                 }
             }
         }
-        let mut input = Input::new(&mut bytes);
+        let mut input = ReadBuffer::new(&mut bytes);
         loop {
             if self.closed && !input.is_empty() {
                 heard.push(Heard::Nonsense("bytes behind a close frame".to_owned()));

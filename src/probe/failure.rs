@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::ws::client::NotUpgraded;
+use crate::ws::client::ClientHandshakeError;
 
 /// Characters of what a server says that are told on.
 const WORDS_CHARS_MAX: usize = 120;
@@ -16,7 +16,7 @@ pub enum Failure {
     /// There is no token.
     Token(String),
     /// The answer was no upgrade.
-    Upgrade(NotUpgraded),
+    Upgrade(ClientHandshakeError),
     /// The connection ended without a word.
     Lost(io::Error),
     /// The server closed it.
@@ -47,7 +47,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Dial(error) => write!(f, "no connection: {error}"),
             Failure::Token(why) => write!(f, "no token: {why}"),
-            Failure::Upgrade(NotUpgraded::Status(status)) => {
+            Failure::Upgrade(ClientHandshakeError::Status(status)) => {
                 write!(f, "no upgrade: HTTP status {status}")
             }
             Failure::Upgrade(why) => write!(f, "no upgrade: {why:?}"),

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::failure::Failure;
 use super::target::Target;
 use crate::ws::client::{parse_upgrade_response, put_masked_frame, upgrade_request};
-use crate::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
+use crate::ws::{Incoming, Opcode, ReadBuffer, Reader, Role, Rules, Subprotocol};
 
 /// Of a message: a history that comes with a subscription is none of ours.
 const MESSAGE_BYTES_MAX: u32 = 1 << 20;
@@ -121,7 +121,7 @@ impl Link {
 
     fn next(&mut self) -> Result<Option<Heard>, Failure> {
         let received_bytes = self.received.len();
-        let mut input = Input::new(&mut self.received);
+        let mut input = ReadBuffer::new(&mut self.received);
         let heard = match self.reader.next(&mut input, RULES) {
             Ok(None) => None,
             Ok(Some(Incoming::Text(text))) => Some(Heard::Text(text.to_owned())),

@@ -14,7 +14,7 @@ use crate::ws;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The bytes are no WebSocket.
-    Frame(ws::Fault),
+    Frame(ws::FrameError),
     /// A text message on a binary connection, or the other way round.
     WrongOpcode,
     /// No command, or one that has no place here.

@@ -9,7 +9,7 @@ use super::turn_context::TurnContext;
 use super::upgrades::{self, RETRY_AFTER_S};
 use crate::base::MonotonicMs;
 use crate::session::Fault;
-use crate::ws::Refusal;
+use crate::ws::UpgradeError;
 
 /// Time between two batches.
 const STEP_MS: u64 = 50;
@@ -63,7 +63,7 @@ impl Drain {
                 }
                 StageKind::Upgrading => {
                     let retry_after_s = RETRY_AFTER_S;
-                    upgrades::refuse(sessions, cx, id, Refusal::Draining { retry_after_s });
+                    upgrades::refuse(sessions, cx, id, UpgradeError::Draining { retry_after_s });
                 }
                 StageKind::Closing | StageKind::Shut => (),
             }

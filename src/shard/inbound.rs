@@ -24,7 +24,7 @@ use crate::base::{ConnId, PanicError, ShardId, UserHash};
 use crate::metrics::{Agent, Counter, Scribe};
 use crate::session::{Admission, Fault};
 use crate::wire::{self, Encoding};
-use crate::ws::{self, Incoming, Input, Reader, Role, Rules};
+use crate::ws::{self, Incoming, ReadBuffer, Reader, Role, Rules};
 
 /// What peers say, up to its commands.
 pub struct Inbound {
@@ -88,7 +88,7 @@ impl Inbound {
             }
             Stage::Closing(closing) => {
                 let reader = std::mem::take(&mut closing.reader);
-                self.on_last_frames(sessions, id, reader, Input::new(bytes));
+                self.on_last_frames(sessions, id, reader, ReadBuffer::new(bytes));
             }
             Stage::Shut => (),
         }
@@ -187,7 +187,7 @@ impl Inbound {
             (Stage::Open(..), Piece::Held(held)) => sessions.serve_held(cx, id, held, share),
             (Stage::Closing(closing), Piece::Bytes(mut bytes, _)) => {
                 let reader = std::mem::take(&mut closing.reader);
-                self.on_last_frames(sessions, id, reader, Input::new(&mut bytes));
+                self.on_last_frames(sessions, id, reader, ReadBuffer::new(&mut bytes));
             }
             (Stage::Open(..) | Stage::Closing(_), Piece::Ended) => {
                 sessions.end(cx, id, Fault::PeerEnded);
@@ -217,8 +217,8 @@ impl Inbound {
             Err(refusal) => upgrades::refuse(sessions, cx, id, refusal),
             Ok(Some(upgrade)) => {
                 let encoding = match upgrade.format {
-                    ws::Format::Json => Encoding::Json,
-                    ws::Format::Protobuf => Encoding::Protobuf,
+                    ws::PayloadFormat::Json => Encoding::Json,
+                    ws::PayloadFormat::Protobuf => Encoding::Protobuf,
                 };
                 let agent = upgrade.user_agent.as_deref().unwrap_or_default();
                 let ping_s = asked_ping_s(&upgrade.query);
@@ -259,7 +259,7 @@ impl Inbound {
         bytes: &mut [u8],
     ) {
         let id = portion.id;
-        let mut input = Input::new(bytes);
+        let mut input = ReadBuffer::new(bytes);
         // The reader lets go of its last message when it finds that nothing follows.
         while !portion.share.is_used_up() || input.is_empty() {
             let fault = match sessions.connections().get(id).map(Conn::stage_kind) {
@@ -323,7 +323,7 @@ impl Inbound {
         sessions: &mut Sessions,
         id: ConnId,
         mut reader: Reader,
-        mut input: Input<'_>,
+        mut input: ReadBuffer<'_>,
     ) {
         let said = loop {
             match reader.next(&mut input, self.rules) {

@@ -11,7 +11,7 @@ use super::upgrades;
 use crate::base::{ConnId, MonotonicMs, PeerSigns};
 use crate::metrics::Suspected;
 use crate::session::{CoreLoad, Fault, Finding, Pace};
-use crate::ws::Refusal;
+use crate::ws::UpgradeError;
 
 /// Whether the plane has told all that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ fn judge_one(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, sign
             let over_ms = cx.now.tick.ms_since(upgrading.since);
             let is_over = sessions.options().session.upgrade_ms_max <= over_ms;
             if is_over && !signs.has_unread {
-                upgrades::refuse(sessions, cx, id, Refusal::TimedOut);
+                upgrades::refuse(sessions, cx, id, UpgradeError::TimedOut);
             }
         }
         Stage::Open(_, session) => {

@@ -25,7 +25,7 @@ use crate::room::{self, Namespace, Who};
 use crate::session::{self, NameKey, Prefix};
 use crate::store::Durability;
 use crate::ws::client::{put_masked_frame, upgrade_request};
-use crate::ws::{Incoming, Input, Opcode, Reader, Role, Rules, Subprotocol};
+use crate::ws::{Incoming, Opcode, ReadBuffer, Reader, Role, Rules, Subprotocol};
 
 const RULES: Rules = Rules { role: Role::Client, message_bytes_max: 1 << 20 };
 
@@ -271,7 +271,7 @@ impl Inbox {
             bytes = self.http.split_off(end + 4);
             self.upgraded = true;
         }
-        let mut input = Input::new(&mut bytes);
+        let mut input = ReadBuffer::new(&mut bytes);
         while let Ok(Some(incoming)) = self.reader.next(&mut input, RULES) {
             match incoming {
                 Incoming::Text(text) => self.seen.extend(text.split('\n').map(str::to_owned)),

@@ -11,7 +11,7 @@ use crate::base::{ConnId, MonotonicMs};
 use crate::metrics::{Agent, RejectReason};
 use crate::session::Pace;
 use crate::wire::Encoding;
-use crate::ws::Refusal;
+use crate::ws::UpgradeError;
 
 /// What a refused client is told to wait.
 pub const RETRY_AFTER_S: u32 = 10;
@@ -24,11 +24,11 @@ pub fn on_accepted(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId
         && connections.upgrading_count() <= options.handshakes_max;
     let retry_after_s = RETRY_AFTER_S;
     if cx.drains == Drains::Yes {
-        refuse(sessions, cx, id, Refusal::Draining { retry_after_s });
+        refuse(sessions, cx, id, UpgradeError::Draining { retry_after_s });
     } else if !has_room {
-        refuse(sessions, cx, id, Refusal::NoRoom { retry_after_s });
+        refuse(sessions, cx, id, UpgradeError::NoRoom { retry_after_s });
     } else if sessions.env().pace() == Pace::FarBehind {
-        refuse(sessions, cx, id, Refusal::Late { retry_after_s });
+        refuse(sessions, cx, id, UpgradeError::Late { retry_after_s });
     } else {
         let deadline = cx.now.tick.plus_ms(options.session.upgrade_ms_max);
         sessions.connections_mut().wake(cx.now.tick, id, deadline);
@@ -58,7 +58,7 @@ pub fn open(
 }
 
 /// Answers in HTTP, and ends the connection behind the answer.
-pub fn refuse(sessions: &mut Sessions, cx: &TurnContext<'_>, id: ConnId, refusal: Refusal) {
+pub fn refuse(sessions: &mut Sessions, cx: &TurnContext<'_>, id: ConnId, refusal: UpgradeError) {
     let deadline = cx.now.tick.plus_ms(sessions.options().session.close_ms_max);
     let connections = sessions.connections_mut();
     let Some(conn) = connections.get_mut(id) else { return };

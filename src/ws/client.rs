@@ -9,7 +9,7 @@ use super::{FRAME_HEADER_BYTES_MAX, HEAD_BYTES_MAX, Opcode, Subprotocol, mask};
 
 /// Why an answer is not the upgrade that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotUpgraded {
+pub enum ClientHandshakeError {
     /// Not an HTTP response, or one of too many bytes.
     Malformed,
     /// Another status than 101.
@@ -52,18 +52,21 @@ pub fn upgrade_request(
 
 /// The length of the 101 at the start of `head`; what follows are frames.
 /// `Ok(None)` asks for more bytes.
-pub fn parse_upgrade_response(head: &[u8], key: &str) -> Result<Option<usize>, NotUpgraded> {
+pub fn parse_upgrade_response(
+    head: &[u8],
+    key: &str,
+) -> Result<Option<usize>, ClientHandshakeError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let limited = &head[..head.len().min(HEAD_BYTES_MAX)];
     let used = match response.parse(limited) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) if limited.len() < HEAD_BYTES_MAX => return Ok(None),
-        Ok(httparse::Status::Partial) | Err(_) => return Err(NotUpgraded::Malformed),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(ClientHandshakeError::Malformed),
     };
     let status = response.code.unwrap_or_default();
     if status != 101 {
-        return Err(NotUpgraded::Status(status));
+        return Err(ClientHandshakeError::Status(status));
     }
     let value = |name: &str| {
         let mut named = response.headers.iter().filter(|one| one.name.eq_ignore_ascii_case(name));
@@ -72,10 +75,10 @@ pub fn parse_upgrade_response(head: &[u8], key: &str) -> Result<Option<usize>, N
     if !value("Upgrade").eq_ignore_ascii_case(b"websocket")
         || !value("Connection").eq_ignore_ascii_case(b"upgrade")
     {
-        return Err(NotUpgraded::Headers);
+        return Err(ClientHandshakeError::Headers);
     }
     if value("Sec-WebSocket-Accept") != derive_accept_key(key.as_bytes()).as_bytes() {
-        return Err(NotUpgraded::Key);
+        return Err(ClientHandshakeError::Key);
     }
     Ok(Some(used))
 }
@@ -114,13 +117,16 @@ mod tests {
         let check = |head: &str, want| {
             assert_eq!(parse_upgrade_response(head.as_bytes(), KEY), Err(want), "{head}");
         };
-        check("SSH-2.0-x\r\n", NotUpgraded::Malformed);
-        check(&format!("HTTP/1.1 101 X\r\nA: {}", "a".repeat(9_000)), NotUpgraded::Malformed);
-        check("HTTP/1.1 503 Busy\r\nRetry-After: 1\r\n\r\n", NotUpgraded::Status(503));
-        check("HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n", NotUpgraded::Headers);
+        check("SSH-2.0-x\r\n", ClientHandshakeError::Malformed);
+        check(
+            &format!("HTTP/1.1 101 X\r\nA: {}", "a".repeat(9_000)),
+            ClientHandshakeError::Malformed,
+        );
+        check("HTTP/1.1 503 Busy\r\nRetry-After: 1\r\n\r\n", ClientHandshakeError::Status(503));
+        check("HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n", ClientHandshakeError::Headers);
         let head = "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
-        check(&format!("{head}\r\n"), NotUpgraded::Key);
-        check(&format!("{head}Sec-WebSocket-Accept: no\r\n\r\n"), NotUpgraded::Key);
+        check(&format!("{head}\r\n"), ClientHandshakeError::Key);
+        check(&format!("{head}Sec-WebSocket-Accept: no\r\n\r\n"), ClientHandshakeError::Key);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 /// What a peer did that RFC 6455 forbids, or that passes a limit. The
 /// connection ends: nothing after a fault can be trusted to be a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub enum FrameError {
     /// A reserved bit is set, and no extension was negotiated (5.2).
     ReservedBits,
     /// An opcode that the RFC keeps for later (5.2).
@@ -38,64 +38,64 @@ pub enum Fault {
     ReasonNotUtf8,
 }
 
-impl Fault {
+impl FrameError {
     /// All of them, for tables by fault.
-    pub const ALL: [Fault; 15] = [
-        Fault::ReservedBits,
-        Fault::ReservedOpcode,
-        Fault::MaskMissing,
-        Fault::MaskUnexpected,
-        Fault::ControlFragmented,
-        Fault::ControlTooLong,
-        Fault::LengthNotMinimal,
-        Fault::LengthOutOfRange,
-        Fault::ContinuationUnexpected,
-        Fault::MessageInterrupted,
-        Fault::MessageTooLong,
-        Fault::TextNotUtf8,
-        Fault::CloseTooShort,
-        Fault::CloseCodeInvalid,
-        Fault::ReasonNotUtf8,
+    pub const ALL: [FrameError; 15] = [
+        FrameError::ReservedBits,
+        FrameError::ReservedOpcode,
+        FrameError::MaskMissing,
+        FrameError::MaskUnexpected,
+        FrameError::ControlFragmented,
+        FrameError::ControlTooLong,
+        FrameError::LengthNotMinimal,
+        FrameError::LengthOutOfRange,
+        FrameError::ContinuationUnexpected,
+        FrameError::MessageInterrupted,
+        FrameError::MessageTooLong,
+        FrameError::TextNotUtf8,
+        FrameError::CloseTooShort,
+        FrameError::CloseCodeInvalid,
+        FrameError::ReasonNotUtf8,
     ];
 
     /// The code that the peer is told in the close frame (7.4.1).
     pub fn close_code(self) -> u16 {
         match self {
-            Fault::ReservedBits
-            | Fault::ReservedOpcode
-            | Fault::MaskMissing
-            | Fault::MaskUnexpected
-            | Fault::ControlFragmented
-            | Fault::ControlTooLong
-            | Fault::LengthNotMinimal
-            | Fault::LengthOutOfRange
-            | Fault::ContinuationUnexpected
-            | Fault::MessageInterrupted
-            | Fault::CloseTooShort
-            | Fault::CloseCodeInvalid => 1002,
-            Fault::TextNotUtf8 | Fault::ReasonNotUtf8 => 1007,
-            Fault::MessageTooLong => 1009,
+            FrameError::ReservedBits
+            | FrameError::ReservedOpcode
+            | FrameError::MaskMissing
+            | FrameError::MaskUnexpected
+            | FrameError::ControlFragmented
+            | FrameError::ControlTooLong
+            | FrameError::LengthNotMinimal
+            | FrameError::LengthOutOfRange
+            | FrameError::ContinuationUnexpected
+            | FrameError::MessageInterrupted
+            | FrameError::CloseTooShort
+            | FrameError::CloseCodeInvalid => 1002,
+            FrameError::TextNotUtf8 | FrameError::ReasonNotUtf8 => 1007,
+            FrameError::MessageTooLong => 1009,
         }
     }
 
     /// The name in metrics and logs, and the reason in the close frame.
     pub fn label(self) -> &'static str {
         match self {
-            Fault::ReservedBits => "reserved_bits",
-            Fault::ReservedOpcode => "reserved_opcode",
-            Fault::MaskMissing => "mask_missing",
-            Fault::MaskUnexpected => "mask_unexpected",
-            Fault::ControlFragmented => "control_fragmented",
-            Fault::ControlTooLong => "control_too_long",
-            Fault::LengthNotMinimal => "length_not_minimal",
-            Fault::LengthOutOfRange => "length_out_of_range",
-            Fault::ContinuationUnexpected => "continuation_unexpected",
-            Fault::MessageInterrupted => "message_interrupted",
-            Fault::MessageTooLong => "message_too_long",
-            Fault::TextNotUtf8 => "text_not_utf8",
-            Fault::CloseTooShort => "close_too_short",
-            Fault::CloseCodeInvalid => "close_code_invalid",
-            Fault::ReasonNotUtf8 => "reason_not_utf8",
+            FrameError::ReservedBits => "reserved_bits",
+            FrameError::ReservedOpcode => "reserved_opcode",
+            FrameError::MaskMissing => "mask_missing",
+            FrameError::MaskUnexpected => "mask_unexpected",
+            FrameError::ControlFragmented => "control_fragmented",
+            FrameError::ControlTooLong => "control_too_long",
+            FrameError::LengthNotMinimal => "length_not_minimal",
+            FrameError::LengthOutOfRange => "length_out_of_range",
+            FrameError::ContinuationUnexpected => "continuation_unexpected",
+            FrameError::MessageInterrupted => "message_interrupted",
+            FrameError::MessageTooLong => "message_too_long",
+            FrameError::TextNotUtf8 => "text_not_utf8",
+            FrameError::CloseTooShort => "close_too_short",
+            FrameError::CloseCodeInvalid => "close_code_invalid",
+            FrameError::ReasonNotUtf8 => "reason_not_utf8",
         }
     }
 }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn each_fault_has_a_name_of_its_own() {
-        let labels: BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.label()).collect();
-        assert_eq!(labels.len(), Fault::ALL.len());
+        let labels: BTreeSet<_> = FrameError::ALL.iter().map(|fault| fault.label()).collect();
+        assert_eq!(labels.len(), FrameError::ALL.len());
     }
 }

@@ -4,7 +4,7 @@
 
 use simdutf8::basic::from_utf8;
 
-use super::{Fault, close_code_is_valid};
+use super::{FrameError, close_code_is_valid};
 
 /// One message, or one control frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,42 +23,44 @@ pub enum Incoming<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MessageKind {
     Text,
     Binary,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(super) enum ControlKind {
     Close,
     Ping,
     Pong,
 }
 
-pub(super) fn message(kind: Kind, payload: &[u8]) -> Result<Incoming<'_>, Fault> {
+pub(super) fn message(kind: MessageKind, payload: &[u8]) -> Result<Incoming<'_>, FrameError> {
     match kind {
-        Kind::Text => from_utf8(payload).map(Incoming::Text).map_err(|_| Fault::TextNotUtf8),
-        Kind::Binary => Ok(Incoming::Binary(payload)),
+        MessageKind::Text => {
+            from_utf8(payload).map(Incoming::Text).map_err(|_| FrameError::TextNotUtf8)
+        }
+        MessageKind::Binary => Ok(Incoming::Binary(payload)),
     }
 }
 
-pub(super) fn control(signal: Signal, payload: &[u8]) -> Result<Incoming<'_>, Fault> {
+pub(super) fn control(signal: ControlKind, payload: &[u8]) -> Result<Incoming<'_>, FrameError> {
     match signal {
-        Signal::Close => close(payload).map(Incoming::Close),
-        Signal::Ping => Ok(Incoming::Ping(payload)),
-        Signal::Pong => Ok(Incoming::Pong(payload)),
+        ControlKind::Close => close(payload).map(Incoming::Close),
+        ControlKind::Ping => Ok(Incoming::Ping(payload)),
+        ControlKind::Pong => Ok(Incoming::Pong(payload)),
     }
 }
 
-fn close(payload: &[u8]) -> Result<Option<(u16, &str)>, Fault> {
+fn close(payload: &[u8]) -> Result<Option<(u16, &str)>, FrameError> {
     if payload.is_empty() {
         return Ok(None);
     }
-    let (code, reason) = payload.split_first_chunk().ok_or(Fault::CloseTooShort)?;
+    let (code, reason) = payload.split_first_chunk().ok_or(FrameError::CloseTooShort)?;
     let code = u16::from_be_bytes(*code);
     if !close_code_is_valid(code) {
-        return Err(Fault::CloseCodeInvalid);
+        return Err(FrameError::CloseCodeInvalid);
     }
-    let reason = from_utf8(reason).map_err(|_| Fault::ReasonNotUtf8)?;
+    let reason = from_utf8(reason).map_err(|_| FrameError::ReasonNotUtf8)?;
     Ok(Some((code, reason)))
 }

@@ -19,16 +19,18 @@ mod reader;
 mod refusal;
 mod upgrade;
 
-pub use fault::Fault;
+pub use fault::FrameError;
 pub use frame::{
     FRAME_HEADER_BYTES_MAX, FrameStart, Header, Opcode, begin_frame, close_code_is_valid,
     close_frame, close_frame_without_code, finish_frame, frame_header, put_frame, put_header,
 };
 pub use header::{Role, Rules};
 pub use incoming::Incoming;
-pub use reader::{Input, Reader};
-pub use refusal::{Flaw, Refusal};
-pub use upgrade::{Format, HEAD_BYTES_MAX, Subprotocol, USER_AGENT_BYTES_MAX, Upgrade, upgrade};
+pub use reader::{ReadBuffer, Reader};
+pub use refusal::{BadRequestReason, UpgradeError};
+pub use upgrade::{
+    HEAD_BYTES_MAX, PayloadFormat, Subprotocol, USER_AGENT_BYTES_MAX, Upgrade, upgrade,
+};
 
 /// What an operator may set.
 #[derive(Clone, Debug)]

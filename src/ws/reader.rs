@@ -6,22 +6,22 @@ use std::mem;
 
 use simdutf8::compat;
 
-use super::header::{self, Begun, Frame, Part, Place, Rules};
-use super::incoming::{self, Kind, Signal};
-use super::{FRAME_HEADER_BYTES_MAX, Fault, Incoming, mask};
+use super::header::{self, FragmentPlace, Frame, FramePart, PartialMessage, Rules};
+use super::incoming::{self, ControlKind, MessageKind};
+use super::{FRAME_HEADER_BYTES_MAX, FrameError, Incoming, mask};
 
 /// Received bytes, and how far they have been read. Payloads are unmasked where
 /// they lie.
 #[derive(Debug)]
-pub struct Input<'b> {
+pub struct ReadBuffer<'b> {
     rest: &'b mut [u8],
     crumbs_count: usize,
 }
 
-impl<'b> Input<'b> {
+impl<'b> ReadBuffer<'b> {
     /// Nothing read yet.
-    pub fn new(bytes: &'b mut [u8]) -> Input<'b> {
-        Input { rest: bytes, crumbs_count: 0 }
+    pub fn new(bytes: &'b mut [u8]) -> ReadBuffer<'b> {
+        ReadBuffer { rest: bytes, crumbs_count: 0 }
     }
 
     /// Fragments so far that brought next to nothing of a message that is not whole yet:
@@ -72,7 +72,7 @@ struct Unfinished {
     /// The frame that the input ended in.
     cut: Cut,
     /// The kind of the message whose fragments come.
-    message: Option<Kind>,
+    message: Option<MessageKind>,
     /// Its bytes so far, unmasked.
     message_bytes: Vec<u8>,
     /// How many of them are known to be whole characters.
@@ -110,11 +110,11 @@ enum Found<'b> {
     /// A fragment, and more of its message will come.
     Fragment,
     /// These lie in the input.
-    Message(Kind, &'b [u8]),
-    Control(Signal, &'b [u8]),
+    Message(MessageKind, &'b [u8]),
+    Control(ControlKind, &'b [u8]),
     /// These lie in `Unfinished`.
-    KeptMessage(Kind),
-    KeptControl(Signal),
+    KeptMessage(MessageKind),
+    KeptControl(ControlKind),
 }
 
 impl Reader {
@@ -129,9 +129,9 @@ impl Reader {
     /// After a fault, or a `Close`, the connection's bytes mean nothing more.
     pub fn next<'s, 'b: 's>(
         &'s mut self,
-        input: &mut Input<'b>,
+        input: &mut ReadBuffer<'b>,
         rules: Rules,
-    ) -> Result<Option<Incoming<'s>>, Fault> {
+    ) -> Result<Option<Incoming<'s>>, FrameError> {
         self.give_up_handed_out();
         let found = loop {
             match self.read_frame(input, rules)? {
@@ -175,7 +175,11 @@ impl Reader {
         }
     }
 
-    fn read_frame<'b>(&mut self, input: &mut Input<'b>, rules: Rules) -> Result<Found<'b>, Fault> {
+    fn read_frame<'b>(
+        &mut self,
+        input: &mut ReadBuffer<'b>,
+        rules: Rules,
+    ) -> Result<Found<'b>, FrameError> {
         let Some((frame, seen_bytes)) = self.read_header(input, rules)? else {
             return Ok(Found::Nothing);
         };
@@ -187,24 +191,26 @@ impl Reader {
         let has_begun = self.unfinished.as_ref().is_some_and(|kept| kept.message.is_some());
         let is_whole = payload.len() == frame.payload_bytes;
         match frame.part {
-            Part::Control(signal) if is_whole => return Ok(Found::Control(signal, payload)),
-            Part::Data(kind, Place::Last) if is_whole && !has_begun => {
+            FramePart::Control(signal) if is_whole => return Ok(Found::Control(signal, payload)),
+            FramePart::Data(kind, FragmentPlace::Last) if is_whole && !has_begun => {
                 return Ok(Found::Message(kind, payload));
             }
-            Part::Control(_) | Part::Data(..) => {}
+            FramePart::Control(_) | FramePart::Data(..) => {}
         }
 
         let is_cut = payload.len() < missing_bytes;
         let kept = self.unfinished.get_or_insert_default();
         match frame.part {
-            Part::Control(_) => {
+            FramePart::Control(_) => {
                 kept.control_bytes.reserve_exact(missing_bytes);
                 kept.control_bytes.extend_from_slice(payload);
             }
-            Part::Data(kind, place) => {
+            FramePart::Data(kind, place) => {
                 let still_to_come_bytes_max = match place {
-                    Place::Last => missing_bytes,
-                    Place::NotLast => rules.message_bytes_max as usize - kept.message_bytes.len(),
+                    FragmentPlace::Last => missing_bytes,
+                    FragmentPlace::NotLast => {
+                        rules.message_bytes_max as usize - kept.message_bytes.len()
+                    }
                 };
                 kept.append(kind, payload, still_to_come_bytes_max)?;
             }
@@ -214,15 +220,15 @@ impl Reader {
             return Ok(Found::Nothing);
         }
         match frame.part {
-            Part::Control(signal) => {
+            FramePart::Control(signal) => {
                 kept.handed_out = HandedOut::Control;
                 Ok(Found::KeptControl(signal))
             }
-            Part::Data(_, Place::NotLast) => {
+            FramePart::Data(_, FragmentPlace::NotLast) => {
                 input.crumbs_count += usize::from(frame.payload_bytes < CRUMB_BYTES_MAX);
                 Ok(Found::Fragment)
             }
-            Part::Data(kind, Place::Last) => {
+            FramePart::Data(kind, FragmentPlace::Last) => {
                 kept.handed_out = HandedOut::Message;
                 Ok(Found::KeptMessage(kind))
             }
@@ -233,9 +239,9 @@ impl Reader {
     /// with earlier inputs.
     fn read_header(
         &mut self,
-        input: &mut Input<'_>,
+        input: &mut ReadBuffer<'_>,
         rules: Rules,
-    ) -> Result<Option<(Frame, usize)>, Fault> {
+    ) -> Result<Option<(Frame, usize)>, FrameError> {
         if input.is_empty() {
             return Ok(None);
         }
@@ -258,7 +264,8 @@ impl Reader {
         };
         let added = input.len().min(FRAME_HEADER_BYTES_MAX - len);
         bytes[len..len + added].copy_from_slice(&input.rest[..added]);
-        let begun = kept.message.map(|kind| Begun { kind, bytes: kept.message_bytes.len() });
+        let begun =
+            kept.message.map(|kind| PartialMessage { kind, bytes: kept.message_bytes.len() });
         match header::parse(&bytes[..len + added], begun, rules)? {
             Some((frame, header_bytes)) => {
                 input.take(header_bytes - len);
@@ -279,7 +286,7 @@ impl Unfinished {
         &mut self,
         mut bytes: [u8; FRAME_HEADER_BYTES_MAX],
         len: usize,
-        input: &mut Input<'_>,
+        input: &mut ReadBuffer<'_>,
     ) {
         let part = input.take(input.len());
         bytes[len..len + part.len()].copy_from_slice(part);
@@ -288,7 +295,12 @@ impl Unfinished {
 
     /// Adds to the message. Text that cannot become UTF-8 any more is refused at
     /// once; no byte is looked at twice but those of a cut character.
-    fn append(&mut self, kind: Kind, part: &[u8], room_bytes_max: usize) -> Result<(), Fault> {
+    fn append(
+        &mut self,
+        kind: MessageKind,
+        part: &[u8],
+        room_bytes_max: usize,
+    ) -> Result<(), FrameError> {
         self.message = Some(kind);
         let (len, capacity) = (self.message_bytes.len(), self.message_bytes.capacity());
         if capacity - len < part.len() {
@@ -298,13 +310,13 @@ impl Unfinished {
         }
         self.message_bytes.extend_from_slice(part);
         match kind {
-            Kind::Binary => Ok(()),
-            Kind::Text => {
+            MessageKind::Binary => Ok(()),
+            MessageKind::Text => {
                 let checked = compat::from_utf8(&self.message_bytes[self.checked_bytes..]);
                 self.checked_bytes += match checked {
                     Ok(text) => text.len(),
                     Err(error) if error.error_len().is_none() => error.valid_up_to(),
-                    Err(_) => return Err(Fault::TextNotUtf8),
+                    Err(_) => return Err(FrameError::TextNotUtf8),
                 };
                 Ok(())
             }

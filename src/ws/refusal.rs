@@ -7,9 +7,9 @@ use std::io::Write;
 /// Why there will be no WebSocket. Each is answered in HTTP, and the
 /// connection ends behind the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum UpgradeError {
     /// Not a request for a WebSocket as HTTP and RFC 6455 want it.
-    BadRequest(Flaw),
+    BadRequest(BadRequestReason),
     /// Not the endpoint's path.
     NotFound,
     /// Not a GET.
@@ -45,7 +45,7 @@ pub enum Refusal {
 
 /// What is wrong with a bad request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Flaw {
+pub enum BadRequestReason {
     /// Not HTTP, or a line that HTTP does not know.
     Malformed,
     /// A line that ends with a line feed alone.
@@ -64,7 +64,7 @@ pub enum Flaw {
     Repeated,
 }
 
-impl Refusal {
+impl UpgradeError {
     /// The whole HTTP response.
     pub fn response(&self) -> Vec<u8> {
         let (status, sentence) = self.status();
@@ -75,21 +75,21 @@ impl Refusal {
         put(format_args!("HTTP/1.1 {status}\r\n"));
         match self {
             // A 426 names the protocol (RFC 9110, 15.5.22), and so does its Connection (7.8).
-            Refusal::UpgradeMissing | Refusal::Version => put(format_args!(
+            UpgradeError::UpgradeMissing | UpgradeError::Version => put(format_args!(
                 "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: Upgrade, close\r\n"
             )),
-            Refusal::Method => put(format_args!("Allow: GET\r\nConnection: close\r\n")),
-            Refusal::NoRoom { retry_after_s }
-            | Refusal::Late { retry_after_s }
-            | Refusal::Draining { retry_after_s } => {
+            UpgradeError::Method => put(format_args!("Allow: GET\r\nConnection: close\r\n")),
+            UpgradeError::NoRoom { retry_after_s }
+            | UpgradeError::Late { retry_after_s }
+            | UpgradeError::Draining { retry_after_s } => {
                 put(format_args!("Retry-After: {retry_after_s}\r\nConnection: close\r\n"));
             }
-            Refusal::BadRequest(_)
-            | Refusal::NotFound
-            | Refusal::HttpVersion
-            | Refusal::Origin
-            | Refusal::HeadTooLarge
-            | Refusal::TimedOut => put(format_args!("Connection: close\r\n")),
+            UpgradeError::BadRequest(_)
+            | UpgradeError::NotFound
+            | UpgradeError::HttpVersion
+            | UpgradeError::Origin
+            | UpgradeError::HeadTooLarge
+            | UpgradeError::TimedOut => put(format_args!("Connection: close\r\n")),
         }
         put(format_args!("Content-Type: text/plain; charset=utf-8\r\n"));
         put(format_args!("Content-Length: {}\r\n\r\n{sentence}\n", sentence.len() + 1));
@@ -98,33 +98,35 @@ impl Refusal {
 
     fn status(self) -> (&'static str, &'static str) {
         match self {
-            Refusal::BadRequest(flaw) => ("400 Bad Request", flaw.sentence()),
-            Refusal::NotFound => ("404 Not Found", "There is no endpoint at this path."),
-            Refusal::Method => ("405 Method Not Allowed", "A WebSocket is asked for with GET."),
-            Refusal::UpgradeMissing => (
+            UpgradeError::BadRequest(flaw) => ("400 Bad Request", flaw.sentence()),
+            UpgradeError::NotFound => ("404 Not Found", "There is no endpoint at this path."),
+            UpgradeError::Method => {
+                ("405 Method Not Allowed", "A WebSocket is asked for with GET.")
+            }
+            UpgradeError::UpgradeMissing => (
                 "426 Upgrade Required",
                 "This is a WebSocket endpoint: connect with a WebSocket client, and let proxies \
                  pass the Upgrade and Connection headers on.",
             ),
-            Refusal::Version => {
+            UpgradeError::Version => {
                 ("426 Upgrade Required", "Sec-WebSocket-Version must be 13 (RFC 6455).")
             }
-            Refusal::HttpVersion => {
+            UpgradeError::HttpVersion => {
                 ("505 HTTP Version Not Supported", "A WebSocket is asked for with HTTP/1.1.")
             }
-            Refusal::Origin => ("403 Forbidden", "Pages of this origin may not connect."),
-            Refusal::HeadTooLarge => (
+            UpgradeError::Origin => ("403 Forbidden", "Pages of this origin may not connect."),
+            UpgradeError::HeadTooLarge => (
                 "431 Request Header Fields Too Large",
                 "The request's head is limited to 8192 bytes and 100 headers.",
             ),
-            Refusal::TimedOut => ("408 Request Timeout", "The request did not come in time."),
-            Refusal::NoRoom { .. } => {
+            UpgradeError::TimedOut => ("408 Request Timeout", "The request did not come in time."),
+            UpgradeError::NoRoom { .. } => {
                 ("503 Service Unavailable", "All places are taken. Try again later.")
             }
-            Refusal::Late { .. } => {
+            UpgradeError::Late { .. } => {
                 ("503 Service Unavailable", "The server is late; come back a little later.")
             }
-            Refusal::Draining { .. } => {
+            UpgradeError::Draining { .. } => {
                 ("503 Service Unavailable", "The server is stopping. Try again later.")
             }
         }
@@ -133,33 +135,33 @@ impl Refusal {
     /// The name in metrics and logs.
     pub fn label(self) -> &'static str {
         match self {
-            Refusal::BadRequest(_) => "bad_request",
-            Refusal::NotFound => "not_found",
-            Refusal::Method => "method",
-            Refusal::UpgradeMissing => "upgrade_missing",
-            Refusal::Version => "version",
-            Refusal::HttpVersion => "http_version",
-            Refusal::Origin => "origin",
-            Refusal::HeadTooLarge => "head_too_large",
-            Refusal::TimedOut => "timed_out",
-            Refusal::NoRoom { .. } => "no_room",
-            Refusal::Late { .. } => "late",
-            Refusal::Draining { .. } => "draining",
+            UpgradeError::BadRequest(_) => "bad_request",
+            UpgradeError::NotFound => "not_found",
+            UpgradeError::Method => "method",
+            UpgradeError::UpgradeMissing => "upgrade_missing",
+            UpgradeError::Version => "version",
+            UpgradeError::HttpVersion => "http_version",
+            UpgradeError::Origin => "origin",
+            UpgradeError::HeadTooLarge => "head_too_large",
+            UpgradeError::TimedOut => "timed_out",
+            UpgradeError::NoRoom { .. } => "no_room",
+            UpgradeError::Late { .. } => "late",
+            UpgradeError::Draining { .. } => "draining",
         }
     }
 }
 
-impl Flaw {
+impl BadRequestReason {
     fn sentence(self) -> &'static str {
         match self {
-            Flaw::Malformed => "This is not an HTTP/1.1 request.",
-            Flaw::LineEnd => "Lines end with a carriage return and a line feed.",
-            Flaw::Target => "The target must be a path or an http address.",
-            Flaw::Host => "There must be one Host header with a host.",
-            Flaw::Body => "A WebSocket is asked for without a body.",
-            Flaw::Connection => "The Connection header must name Upgrade.",
-            Flaw::Key => "There must be one Sec-WebSocket-Key of 16 bytes in base64.",
-            Flaw::Repeated => "A header that may stand once stands several times.",
+            BadRequestReason::Malformed => "This is not an HTTP/1.1 request.",
+            BadRequestReason::LineEnd => "Lines end with a carriage return and a line feed.",
+            BadRequestReason::Target => "The target must be a path or an http address.",
+            BadRequestReason::Host => "There must be one Host header with a host.",
+            BadRequestReason::Body => "A WebSocket is asked for without a body.",
+            BadRequestReason::Connection => "The Connection header must name Upgrade.",
+            BadRequestReason::Key => "There must be one Sec-WebSocket-Key of 16 bytes in base64.",
+            BadRequestReason::Repeated => "A header that may stand once stands several times.",
         }
     }
 }
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(refusal: Refusal, want_start: &str, want_header: &str) {
+    fn check(refusal: UpgradeError, want_start: &str, want_header: &str) {
         let response = String::from_utf8(refusal.response()).unwrap();
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with(want_start), "{head}");
@@ -183,17 +185,21 @@ mod tests {
 
     #[test]
     fn each_refusal_is_a_whole_response() {
-        check(Refusal::BadRequest(Flaw::Key), "HTTP/1.1 400 ", "");
-        check(Refusal::NotFound, "HTTP/1.1 404 ", "");
-        check(Refusal::Method, "HTTP/1.1 405 ", "\r\nAllow: GET\r\n");
-        check(Refusal::UpgradeMissing, "HTTP/1.1 426 ", "\r\nUpgrade: websocket\r\n");
-        check(Refusal::Version, "HTTP/1.1 426 ", "\r\nSec-WebSocket-Version: 13\r\n");
-        check(Refusal::HttpVersion, "HTTP/1.1 505 ", "");
-        check(Refusal::Origin, "HTTP/1.1 403 ", "");
-        check(Refusal::HeadTooLarge, "HTTP/1.1 431 ", "");
-        check(Refusal::TimedOut, "HTTP/1.1 408 ", "");
-        check(Refusal::NoRoom { retry_after_s: 7 }, "HTTP/1.1 503 ", "\r\nRetry-After: 7\r\n");
-        check(Refusal::Late { retry_after_s: 8 }, "HTTP/1.1 503 ", "\r\nRetry-After: 8\r\n");
-        check(Refusal::Draining { retry_after_s: 9 }, "HTTP/1.1 503 ", "\r\nRetry-After: 9\r\n");
+        check(UpgradeError::BadRequest(BadRequestReason::Key), "HTTP/1.1 400 ", "");
+        check(UpgradeError::NotFound, "HTTP/1.1 404 ", "");
+        check(UpgradeError::Method, "HTTP/1.1 405 ", "\r\nAllow: GET\r\n");
+        check(UpgradeError::UpgradeMissing, "HTTP/1.1 426 ", "\r\nUpgrade: websocket\r\n");
+        check(UpgradeError::Version, "HTTP/1.1 426 ", "\r\nSec-WebSocket-Version: 13\r\n");
+        check(UpgradeError::HttpVersion, "HTTP/1.1 505 ", "");
+        check(UpgradeError::Origin, "HTTP/1.1 403 ", "");
+        check(UpgradeError::HeadTooLarge, "HTTP/1.1 431 ", "");
+        check(UpgradeError::TimedOut, "HTTP/1.1 408 ", "");
+        check(UpgradeError::NoRoom { retry_after_s: 7 }, "HTTP/1.1 503 ", "\r\nRetry-After: 7\r\n");
+        check(UpgradeError::Late { retry_after_s: 8 }, "HTTP/1.1 503 ", "\r\nRetry-After: 8\r\n");
+        check(
+            UpgradeError::Draining { retry_after_s: 9 },
+            "HTTP/1.1 503 ",
+            "\r\nRetry-After: 9\r\n",
+        );
     }
 }

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 
 use tungstenite::handshake::derive_accept_key;
 
-use super::{Flaw, Options, Refusal, origin};
+use super::{BadRequestReason, Options, UpgradeError, origin};
 
 /// Bytes of a request's head, from its first line to the empty one.
 pub const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -32,7 +32,7 @@ pub struct Upgrade {
     /// What stood behind the `?`, as it came; shorter than the head.
     pub query: String,
     /// How both sides will speak.
-    pub format: Format,
+    pub format: PayloadFormat,
     /// What the client calls itself, fit for a log: printable ASCII.
     pub user_agent: Option<Box<str>>,
 }
@@ -50,7 +50,7 @@ pub enum Subprotocol {
 
 /// How the messages of a connection are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
+pub enum PayloadFormat {
     /// In text.
     Json,
     /// In bytes.
@@ -79,37 +79,37 @@ impl Subprotocol {
 /// Answers the request at the start of `head` (RFC 6455, 4.2).
 ///
 /// `Ok(None)` asks for more bytes, and never does so behind `HEAD_BYTES_MAX`.
-pub fn upgrade(head: &[u8], options: &Options) -> Result<Option<Upgrade>, Refusal> {
+pub fn upgrade(head: &[u8], options: &Options) -> Result<Option<Upgrade>, UpgradeError> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut []);
     let limited = &head[..head.len().min(HEAD_BYTES_MAX)];
     let used = match request.parse_with_uninit_headers(limited, &mut headers) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) if limited.len() < HEAD_BYTES_MAX => return Ok(None),
-        Ok(httparse::Status::Partial) => return Err(Refusal::HeadTooLarge),
+        Ok(httparse::Status::Partial) => return Err(UpgradeError::HeadTooLarge),
         Err(error) => return Err(refusal(error)),
     };
     if has_bare_line_feed(&limited[..used]) {
-        return Err(Refusal::BadRequest(Flaw::LineEnd));
+        return Err(UpgradeError::BadRequest(BadRequestReason::LineEnd));
     }
     if request.version != Some(1) {
-        return Err(Refusal::HttpVersion);
+        return Err(UpgradeError::HttpVersion);
     }
     if request.method != Some("GET") {
-        return Err(Refusal::Method);
+        return Err(UpgradeError::Method);
     }
     let target = Target::parse(request.path.unwrap_or_default())?;
     if target.path != options.path {
-        return Err(Refusal::NotFound);
+        return Err(UpgradeError::NotFound);
     }
 
     let asked = Asked::read(request.headers)?;
     let key = asked.check()?;
     let host = asked.host(target.authority)?;
     if let Some(origin) = asked.origin {
-        let origin = str::from_utf8(origin).map_err(|_| Refusal::Origin)?;
+        let origin = str::from_utf8(origin).map_err(|_| UpgradeError::Origin)?;
         if !origin::is_allowed(origin, host, &options.origins) {
-            return Err(Refusal::Origin);
+            return Err(UpgradeError::Origin);
         }
     }
     Ok(Some(Upgrade {
@@ -121,15 +121,15 @@ pub fn upgrade(head: &[u8], options: &Options) -> Result<Option<Upgrade>, Refusa
     }))
 }
 
-fn refusal(error: httparse::Error) -> Refusal {
+fn refusal(error: httparse::Error) -> UpgradeError {
     match error {
-        httparse::Error::TooManyHeaders => Refusal::HeadTooLarge,
-        httparse::Error::Version => Refusal::HttpVersion,
+        httparse::Error::TooManyHeaders => UpgradeError::HeadTooLarge,
+        httparse::Error::Version => UpgradeError::HttpVersion,
         httparse::Error::HeaderName
         | httparse::Error::HeaderValue
         | httparse::Error::NewLine
         | httparse::Error::Status
-        | httparse::Error::Token => Refusal::BadRequest(Flaw::Malformed),
+        | httparse::Error::Token => UpgradeError::BadRequest(BadRequestReason::Malformed),
     }
 }
 
@@ -149,14 +149,15 @@ struct Target<'h> {
 }
 
 impl Target<'_> {
-    fn parse(target: &str) -> Result<Target<'_>, Refusal> {
+    fn parse(target: &str) -> Result<Target<'_>, UpgradeError> {
         let (authority, local) = if target.starts_with('/') {
             (None, target)
         } else {
-            let (scheme, rest) =
-                target.split_once("://").ok_or(Refusal::BadRequest(Flaw::Target))?;
+            let (scheme, rest) = target
+                .split_once("://")
+                .ok_or(UpgradeError::BadRequest(BadRequestReason::Target))?;
             if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-                return Err(Refusal::BadRequest(Flaw::Target));
+                return Err(UpgradeError::BadRequest(BadRequestReason::Target));
             }
             let (authority, local) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
             (Some(authority), local)
@@ -180,7 +181,7 @@ struct Asked<'h> {
 }
 
 impl<'h> Asked<'h> {
-    fn read(headers: &[httparse::Header<'h>]) -> Result<Asked<'h>, Refusal> {
+    fn read(headers: &[httparse::Header<'h>]) -> Result<Asked<'h>, UpgradeError> {
         let mut asked = Asked {
             host: None,
             key: None,
@@ -226,34 +227,36 @@ impl<'h> Asked<'h> {
     }
 
     /// Gives the key of a request that is as section 4.2.1 wants it.
-    fn check(&self) -> Result<&'h [u8], Refusal> {
+    fn check(&self) -> Result<&'h [u8], UpgradeError> {
         if self.announces_body {
-            return Err(Refusal::BadRequest(Flaw::Body));
+            return Err(UpgradeError::BadRequest(BadRequestReason::Body));
         }
         if !self.names_websocket {
-            return Err(Refusal::UpgradeMissing);
+            return Err(UpgradeError::UpgradeMissing);
         }
         if !self.names_upgrade {
-            return Err(Refusal::BadRequest(Flaw::Connection));
+            return Err(UpgradeError::BadRequest(BadRequestReason::Connection));
         }
         if self.version != Some(b"13") {
-            return Err(Refusal::Version);
+            return Err(UpgradeError::Version);
         }
-        self.key.filter(|key| is_key(key)).ok_or(Refusal::BadRequest(Flaw::Key))
+        self.key.filter(|key| is_key(key)).ok_or(UpgradeError::BadRequest(BadRequestReason::Key))
     }
 
     /// The host that the client wants to speak to. `Host` must stand there even
     /// where an absolute target makes it idle (RFC 9112, 3.2.2).
-    fn host<'a>(&self, authority: Option<&'a str>) -> Result<&'a str, Refusal>
+    fn host<'a>(&self, authority: Option<&'a str>) -> Result<&'a str, UpgradeError>
     where
         'h: 'a,
     {
         let named = self.host.and_then(|host| str::from_utf8(host).ok());
-        let named = named.filter(|host| is_host(host)).ok_or(Refusal::BadRequest(Flaw::Host))?;
+        let named = named
+            .filter(|host| is_host(host))
+            .ok_or(UpgradeError::BadRequest(BadRequestReason::Host))?;
         match authority {
             None => Ok(named),
             Some(authority) if is_host(authority) => Ok(authority),
-            Some(_) => Err(Refusal::BadRequest(Flaw::Target)),
+            Some(_) => Err(UpgradeError::BadRequest(BadRequestReason::Target)),
         }
     }
 }
@@ -265,10 +268,10 @@ fn is_host(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(may_stand)
 }
 
-fn once<'h>(slot: &mut Option<&'h [u8]>, value: &'h [u8]) -> Result<(), Refusal> {
+fn once<'h>(slot: &mut Option<&'h [u8]>, value: &'h [u8]) -> Result<(), UpgradeError> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Refusal::BadRequest(Flaw::Repeated)),
+        Some(_) => Err(UpgradeError::BadRequest(BadRequestReason::Repeated)),
     }
 }
 
@@ -287,13 +290,13 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 /// A subprotocol that was agreed on decides; without one, the query does.
-fn format(subprotocol: Subprotocol, query: &str) -> Format {
+fn format(subprotocol: Subprotocol, query: &str) -> PayloadFormat {
     let asks = |pair| matches!(pair, "format=protobuf" | "cf_protocol=protobuf");
     match subprotocol {
-        Subprotocol::Protobuf => Format::Protobuf,
-        Subprotocol::Json => Format::Json,
-        Subprotocol::None if query.split('&').any(asks) => Format::Protobuf,
-        Subprotocol::None => Format::Json,
+        Subprotocol::Protobuf => PayloadFormat::Protobuf,
+        Subprotocol::Json => PayloadFormat::Json,
+        Subprotocol::None if query.split('&').any(asks) => PayloadFormat::Protobuf,
+        Subprotocol::None => PayloadFormat::Json,
     }
 }
 

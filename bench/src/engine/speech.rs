@@ -7,7 +7,9 @@ use bytes::{Bytes, BytesMut};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rookery::wire::client::put_command;
 use rookery::wire::{ConnectRequest, Encoding, RawData, Request, SubscribeRequest, separate};
-use rookery::ws::client::{NotUpgraded, parse_upgrade_response, put_masked_frame, upgrade_request};
+use rookery::ws::client::{
+    ClientHandshakeError, parse_upgrade_response, put_masked_frame, upgrade_request,
+};
 use rookery::ws::{Opcode, Subprotocol};
 use serde::Serialize;
 
@@ -96,7 +98,7 @@ impl Speaker {
     }
 
     /// Whether the answer to it is whole, and how long it is.
-    pub fn hear_upgrade(&self, head: &[u8]) -> Result<Option<usize>, NotUpgraded> {
+    pub fn hear_upgrade(&self, head: &[u8]) -> Result<Option<usize>, ClientHandshakeError> {
         parse_upgrade_response(head, KEY)
     }
 
@@ -264,7 +266,7 @@ mod tests {
     use super::*;
     use crate::scenario::Load;
     use rookery::wire::commands;
-    use rookery::ws::{self, Incoming, Input, Reader, Role, Rules};
+    use rookery::ws::{self, Incoming, ReadBuffer, Reader, Role, Rules};
 
     const RULES: Rules = Rules { role: Role::Server, message_bytes_max: 64 << 10 };
 
@@ -290,7 +292,7 @@ mod tests {
     /// What a server reads out of one frame.
     fn heard(frame: &[u8], look: impl FnOnce(Incoming<'_>)) {
         let mut bytes = frame.to_vec();
-        let mut input = Input::new(&mut bytes);
+        let mut input = ReadBuffer::new(&mut bytes);
         let mut reader = Reader::new();
         look(reader.next(&mut input, RULES).unwrap().unwrap());
         assert!(input.is_empty());
@@ -312,7 +314,7 @@ mod tests {
             let granted = ws::upgrade(&speaker.upgrade(), &options).unwrap().unwrap();
             let used = speaker.hear_upgrade(&granted.response).unwrap();
             assert_eq!(used, Some(granted.response.len()));
-            assert_eq!(granted.format == ws::Format::Protobuf, speech == Speech::Protobuf);
+            assert_eq!(granted.format == ws::PayloadFormat::Protobuf, speech == Speech::Protobuf);
         }
     }
 

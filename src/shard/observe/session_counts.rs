@@ -11,7 +11,7 @@ use crate::metrics::{
 use crate::room::Recovery;
 use crate::session::{Fault, Outcome, Passage};
 use crate::wire::ErrorCode;
-use crate::ws::Refusal;
+use crate::ws::UpgradeError;
 
 /// Counts what becomes of peers.
 pub struct SessionCounts {
@@ -114,20 +114,20 @@ impl SessionCounts {
 }
 
 /// What metrics call the refusal of an upgrade.
-pub fn reject_reason(refusal: Refusal) -> RejectReason {
+pub fn reject_reason(refusal: UpgradeError) -> RejectReason {
     match refusal {
-        Refusal::BadRequest(_) | Refusal::UpgradeMissing | Refusal::HttpVersion => {
+        UpgradeError::BadRequest(_) | UpgradeError::UpgradeMissing | UpgradeError::HttpVersion => {
             RejectReason::BadRequest
         }
-        Refusal::NotFound => RejectReason::NotFound,
-        Refusal::Method => RejectReason::Method,
-        Refusal::Version => RejectReason::Version,
-        Refusal::Origin => RejectReason::Origin,
-        Refusal::HeadTooLarge => RejectReason::TooLarge,
-        Refusal::TimedOut => RejectReason::Timeout,
-        Refusal::NoRoom { .. } => RejectReason::NoRoom,
-        Refusal::Late { .. } => RejectReason::Late,
-        Refusal::Draining { .. } => RejectReason::Draining,
+        UpgradeError::NotFound => RejectReason::NotFound,
+        UpgradeError::Method => RejectReason::Method,
+        UpgradeError::Version => RejectReason::Version,
+        UpgradeError::Origin => RejectReason::Origin,
+        UpgradeError::HeadTooLarge => RejectReason::TooLarge,
+        UpgradeError::TimedOut => RejectReason::Timeout,
+        UpgradeError::NoRoom { .. } => RejectReason::NoRoom,
+        UpgradeError::Late { .. } => RejectReason::Late,
+        UpgradeError::Draining { .. } => RejectReason::Draining,
     }
 }
 

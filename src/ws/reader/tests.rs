@@ -14,7 +14,7 @@ enum Got {
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<(u16, String)>),
-    Fault(Fault),
+    Fault(FrameError),
 }
 
 impl From<Incoming<'_>> for Got {
@@ -38,7 +38,7 @@ fn read<'a>(rules: Rules, parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Got
     let (mut reader, mut got) = (Reader::new(), Vec::new());
     for part in parts {
         let mut bytes = part.to_vec();
-        let mut input = Input::new(&mut bytes);
+        let mut input = ReadBuffer::new(&mut bytes);
         loop {
             match reader.next(&mut input, rules) {
                 Ok(Some(incoming)) => got.push(Got::from(incoming)),
@@ -135,7 +135,7 @@ fn a_message_of_64_kib_is_read_however_it_comes() {
 }
 
 #[track_caller]
-fn check_fault(rules: Rules, stream: &[u8], want: Fault) {
+fn check_fault(rules: Rules, stream: &[u8], want: FrameError) {
     check(rules, stream, &[Got::Fault(want)]);
 }
 
@@ -170,39 +170,43 @@ fn messages_and_control_frames_mix_as_the_rfc_allows() {
 #[test]
 fn each_rule_of_the_frame_header_has_its_fault() {
     for bit in [0x10, 0x20, 0x40] {
-        check_fault(SERVER, &masked(0x81 | bit, b"x"), Fault::ReservedBits);
-        check_fault(SERVER, &masked(0x89 | bit, b"x"), Fault::ReservedBits);
+        check_fault(SERVER, &masked(0x81 | bit, b"x"), FrameError::ReservedBits);
+        check_fault(SERVER, &masked(0x89 | bit, b"x"), FrameError::ReservedBits);
     }
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
-        check_fault(SERVER, &masked(0x80 | opcode, b"x"), Fault::ReservedOpcode);
-        check_fault(CLIENT, &unmasked(opcode, b"x"), Fault::ReservedOpcode);
+        check_fault(SERVER, &masked(0x80 | opcode, b"x"), FrameError::ReservedOpcode);
+        check_fault(CLIENT, &unmasked(opcode, b"x"), FrameError::ReservedOpcode);
     }
     for opcode in [0x81, 0x82, 0x88, 0x89, 0x8a] {
-        check_fault(SERVER, &unmasked(opcode, b""), Fault::MaskMissing);
-        check_fault(CLIENT, &masked(opcode, b""), Fault::MaskUnexpected);
+        check_fault(SERVER, &unmasked(opcode, b""), FrameError::MaskMissing);
+        check_fault(CLIENT, &masked(opcode, b""), FrameError::MaskUnexpected);
     }
     for opcode in [8, 9, 10] {
-        check_fault(SERVER, &masked(opcode, b""), Fault::ControlFragmented);
+        check_fault(SERVER, &masked(opcode, b""), FrameError::ControlFragmented);
     }
-    check_fault(SERVER, &masked(0x80, b"x"), Fault::ContinuationUnexpected);
-    check_fault(SERVER, &masked(0x00, b"x"), Fault::ContinuationUnexpected);
+    check_fault(SERVER, &masked(0x80, b"x"), FrameError::ContinuationUnexpected);
+    check_fault(SERVER, &masked(0x00, b"x"), FrameError::ContinuationUnexpected);
     for second in [0x01, 0x02, 0x81, 0x82] {
         let stream = [masked(0x01, b"a"), masked(second, b"b")].concat();
-        check_fault(SERVER, &stream, Fault::MessageInterrupted);
+        check_fault(SERVER, &stream, FrameError::MessageInterrupted);
     }
     let after_the_last = [masked(0x81, b"a"), masked(0x80, b"b")].concat();
-    check(SERVER, &after_the_last, &[text("a"), Got::Fault(Fault::ContinuationUnexpected)]);
+    check(SERVER, &after_the_last, &[text("a"), Got::Fault(FrameError::ContinuationUnexpected)]);
 }
 
 #[test]
 fn a_length_has_one_form() {
-    check_fault(CLIENT, &[0x82, 126, 0, 0], Fault::LengthNotMinimal);
-    check_fault(CLIENT, &[0x82, 126, 0, 125], Fault::LengthNotMinimal);
-    check_fault(CLIENT, &[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], Fault::LengthNotMinimal);
-    check_fault(CLIENT, &[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], Fault::LengthOutOfRange);
-    check_fault(CLIENT, &[[0x82, 127].as_slice(), &[0xff; 8]].concat(), Fault::LengthOutOfRange);
+    check_fault(CLIENT, &[0x82, 126, 0, 0], FrameError::LengthNotMinimal);
+    check_fault(CLIENT, &[0x82, 126, 0, 125], FrameError::LengthNotMinimal);
+    check_fault(CLIENT, &[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], FrameError::LengthNotMinimal);
+    check_fault(CLIENT, &[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], FrameError::LengthOutOfRange);
+    check_fault(
+        CLIENT,
+        &[[0x82, 127].as_slice(), &[0xff; 8]].concat(),
+        FrameError::LengthOutOfRange,
+    );
     let longest = [[0x82, 127, 0x7f].as_slice(), &[0xff; 7]].concat();
-    check_fault(CLIENT, &longest, Fault::MessageTooLong);
+    check_fault(CLIENT, &longest, FrameError::MessageTooLong);
 }
 
 #[test]
@@ -210,26 +214,26 @@ fn limits_hold_to_the_byte_and_at_the_header() {
     let max = MESSAGE_BYTES_MAX as usize;
     check(SERVER, &masked(0x82, &vec![1; max]), &[Got::Binary(vec![1; max])]);
     let long = masked(0x82, &vec![1; max + 1]);
-    check_fault(SERVER, &long, Fault::MessageTooLong);
-    check_fault(SERVER, &long[..8], Fault::MessageTooLong);
+    check_fault(SERVER, &long, FrameError::MessageTooLong);
+    check_fault(SERVER, &long[..8], FrameError::MessageTooLong);
 
     let first = masked(0x02, &vec![1; max - 1]);
     let fits = [&first[..], &masked(0x80, &[1])].concat();
     check(SERVER, &fits, &[Got::Binary(vec![1; max])]);
     let passes = [&first[..], &masked(0x80, &[1; 2])[..6]].concat();
-    check_fault(SERVER, &passes, Fault::MessageTooLong);
+    check_fault(SERVER, &passes, FrameError::MessageTooLong);
     // Another fragment of a full message must be empty.
     let full = [&first[..], &masked(0x00, &[1]), &masked(0x00, &[]), &masked(0x80, &[])].concat();
     check(SERVER, &full, &[Got::Binary(vec![1; max])]);
 
     check(SERVER, &masked(0x89, &[1; 125]), &[Got::Ping(vec![1; 125])]);
-    check_fault(SERVER, &masked(0x89, &[1; 126]), Fault::ControlTooLong);
+    check_fault(SERVER, &masked(0x89, &[1; 126]), FrameError::ControlTooLong);
     // A control frame is no part of the message around it.
     let around = [&first[..], &masked(0x89, &[1; 125]), &masked(0x80, &[1])].concat();
     check(SERVER, &around, &[Got::Ping(vec![1; 125]), Got::Binary(vec![1; max])]);
     let none = Rules { message_bytes_max: 0, ..SERVER };
     check(none, &masked(0x81, b""), &[text("")]);
-    check_fault(none, &masked(0x81, b"x"), Fault::MessageTooLong);
+    check_fault(none, &masked(0x81, b"x"), FrameError::MessageTooLong);
 }
 
 #[test]
@@ -240,14 +244,14 @@ fn a_close_frame_gives_code_and_reason_or_its_fault() {
             1000..=1003 | 1007..=1014 | 3000..=4999 => {
                 Got::Close(Some((code, "b\u{fc}".to_owned())))
             }
-            _ => Got::Fault(Fault::CloseCodeInvalid),
+            _ => Got::Fault(FrameError::CloseCodeInvalid),
         };
         assert_eq!(read(SERVER, [&masked(0x88, &payload)[..]]).0, [want], "{code}");
     }
     check(SERVER, &masked(0x88, &[3, 232]), &[Got::Close(Some((1000, String::new())))]);
-    check_fault(SERVER, &masked(0x88, &[3]), Fault::CloseTooShort);
-    check_fault(SERVER, &masked(0x88, &[3, 232, 0xff]), Fault::ReasonNotUtf8);
-    check_fault(SERVER, &masked(0x88, &[3, 232, 0xe2, 0x82]), Fault::ReasonNotUtf8);
+    check_fault(SERVER, &masked(0x88, &[3]), FrameError::CloseTooShort);
+    check_fault(SERVER, &masked(0x88, &[3, 232, 0xff]), FrameError::ReasonNotUtf8);
+    check_fault(SERVER, &masked(0x88, &[3, 232, 0xe2, 0x82]), FrameError::ReasonNotUtf8);
 }
 
 /// Text that is no UTF-8, with the number of bytes after which it can be known.
@@ -285,14 +289,14 @@ fn text_that_cannot_become_utf8_is_refused_at_the_first_byte_that_shows_it() {
             let in_fragments = read(SERVER, [&one_by_one[..known_at].concat()[..]]).0;
             let want = match known_at < known_at_bytes {
                 true => Vec::new(),
-                false => vec![Got::Fault(Fault::TextNotUtf8)],
+                false => vec![Got::Fault(FrameError::TextNotUtf8)],
             };
             assert_eq!(in_fragments, want, "{bytes:x?} after {known_at}");
             assert_eq!(in_frame, want, "{bytes:x?} after {known_at}");
             assert_eq!(in_one_part, want, "{bytes:x?} after {known_at}");
         }
-        check_fault(SERVER, &whole, Fault::TextNotUtf8);
-        check_fault(SERVER, &one_by_one.concat(), Fault::TextNotUtf8);
+        check_fault(SERVER, &whole, FrameError::TextNotUtf8);
+        check_fault(SERVER, &one_by_one.concat(), FrameError::TextNotUtf8);
         check(SERVER, &masked(0x82, bytes), &[Got::Binary(bytes.to_vec())]);
     }
 }
@@ -303,9 +307,9 @@ fn text_may_be_cut_within_a_character_but_not_end_there() {
     for cut in 1..bird.len() {
         let stream = [masked(0x01, &bird[..cut]), masked(0x80, &bird[cut..])].concat();
         check(SERVER, &stream, &[text("\u{1f426}")]);
-        check_fault(SERVER, &masked(0x81, &bird[..cut]), Fault::TextNotUtf8);
+        check_fault(SERVER, &masked(0x81, &bird[..cut]), FrameError::TextNotUtf8);
         let ends = [masked(0x01, &bird[..cut]), masked(0x80, b"")].concat();
-        check_fault(SERVER, &ends, Fault::TextNotUtf8);
+        check_fault(SERVER, &ends, FrameError::TextNotUtf8);
     }
 }
 
@@ -329,7 +333,7 @@ fn fragments_of_a_byte_grow_the_message_by_doubling() {
     let (mut reader, mut growths, mut kept_bytes) = (Reader::new(), 0, 0);
     for index in 0..1 << 16 {
         let mut frame = masked(if index == 0 { 0x02 } else { 0x00 }, &[1]);
-        assert_eq!(reader.next(&mut Input::new(&mut frame), rules), Ok(None));
+        assert_eq!(reader.next(&mut ReadBuffer::new(&mut frame), rules), Ok(None));
         growths += usize::from(mem::replace(&mut kept_bytes, reader.kept_bytes()) != kept_bytes);
     }
     assert!(kept_bytes <= Reader::kept_bytes_max(rules));

@@ -8,7 +8,7 @@ const REQUEST: &str = "GET /connection/websocket HTTP/1.1\r\n\
     Sec-WebSocket-Version: 13\r\n\
     \r\n";
 
-fn answer(head: &str) -> Result<Option<Upgrade>, Refusal> {
+fn answer(head: &str) -> Result<Option<Upgrade>, UpgradeError> {
     upgrade(head.as_bytes(), &Options::default())
 }
 
@@ -19,7 +19,7 @@ fn granted(head: &str) -> Upgrade {
 
 /// `REQUEST` with one text in place of another is refused.
 #[track_caller]
-fn check(from: &str, to: &str, want: Refusal) {
+fn check(from: &str, to: &str, want: UpgradeError) {
     assert!(REQUEST.contains(from), "{from}");
     let head = REQUEST.replace(from, to);
     assert_eq!(answer(&head), Err(want), "{head}");
@@ -40,7 +40,7 @@ fn the_handshake_of_the_rfc() {
         \r\n";
     assert_eq!(upgrade.response, response.as_bytes());
     assert_eq!((upgrade.used, upgrade.query.as_str()), (REQUEST.len(), ""));
-    assert_eq!(upgrade.format, Format::Json);
+    assert_eq!(upgrade.format, PayloadFormat::Json);
     assert_eq!(upgrade.user_agent, None);
 }
 
@@ -59,12 +59,12 @@ fn the_head_ends_at_its_limit() {
     let bare = padded(0).len();
     assert_eq!(granted(&padded(HEAD_BYTES_MAX - bare)).used, HEAD_BYTES_MAX);
     let long = padded(HEAD_BYTES_MAX - bare + 1);
-    assert_eq!(answer(&long), Err(Refusal::HeadTooLarge));
-    assert_eq!(answer(&long[..HEAD_BYTES_MAX]), Err(Refusal::HeadTooLarge));
+    assert_eq!(answer(&long), Err(UpgradeError::HeadTooLarge));
+    assert_eq!(answer(&long[..HEAD_BYTES_MAX]), Err(UpgradeError::HeadTooLarge));
     assert_eq!(answer(&long[..HEAD_BYTES_MAX - 1]), Ok(None));
     let lines = |count: usize| vec!["X: x"; count].join("\r\n");
     assert!(answer(&with(&lines(HEADERS_MAX - 5))).is_ok());
-    assert_eq!(answer(&with(&lines(HEADERS_MAX - 4))), Err(Refusal::HeadTooLarge));
+    assert_eq!(answer(&with(&lines(HEADERS_MAX - 4))), Err(UpgradeError::HeadTooLarge));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn names_and_tokens_have_no_case_and_lists_are_lists() {
 
 #[test]
 fn query_and_subprotocol_choose_the_format() {
-    use Format::*;
+    use PayloadFormat::*;
     let formats = |query: &str, offer: &str| {
         let head = REQUEST.replace("websocket HTTP", &format!("websocket{query} HTTP"));
         let upgrade = granted(&head.replace("Host:", &format!("{offer}Host:")));
@@ -118,8 +118,8 @@ fn absolute_targets_are_taken_and_others_refused() {
     let target = |target| REQUEST.replace("/connection/websocket", target);
     let upgrade = granted(&target("HTTP://other.example/connection/websocket?a"));
     assert_eq!(upgrade.query, "a");
-    assert_eq!(answer(&target("http://other.example")), Err(Refusal::NotFound));
-    assert_eq!(answer(&target("http://other.example?x")), Err(Refusal::NotFound));
+    assert_eq!(answer(&target("http://other.example")), Err(UpgradeError::NotFound));
+    assert_eq!(answer(&target("http://other.example?x")), Err(UpgradeError::NotFound));
     for wrong in [
         "http:///connection/websocket",
         "http://me@a/connection/websocket",
@@ -128,7 +128,11 @@ fn absolute_targets_are_taken_and_others_refused() {
         "ftp://a/connection/websocket",
         "connection",
     ] {
-        assert_eq!(answer(&target(wrong)), Err(Refusal::BadRequest(Flaw::Target)), "{wrong}");
+        assert_eq!(
+            answer(&target(wrong)),
+            Err(UpgradeError::BadRequest(BadRequestReason::Target)),
+            "{wrong}"
+        );
     }
     // The authority of an absolute target counts, not the header.
     let from = |origin: &str| {
@@ -136,51 +140,55 @@ fn absolute_targets_are_taken_and_others_refused() {
         answer(&head.replace("Host:", &format!("Origin: {origin}\r\nHost:")))
     };
     assert!(from("http://other.example").is_ok());
-    assert_eq!(from("http://chat.example.com"), Err(Refusal::Origin));
+    assert_eq!(from("http://chat.example.com"), Err(UpgradeError::Origin));
 }
 
 #[test]
 fn other_requests_get_their_answers() {
-    let bad = Refusal::BadRequest;
-    check("GET", "POST", Refusal::Method);
-    check("GET", "HEAD", Refusal::Method);
-    check("GET", "get", Refusal::Method);
-    check("websocket HTTP", "websocket/ HTTP", Refusal::NotFound);
-    check("/connection/websocket", "/", Refusal::NotFound);
-    check("HTTP/1.1", "HTTP/1.0", Refusal::HttpVersion);
-    check("HTTP/1.1", "HTTP/2.0", Refusal::HttpVersion);
-    check("HTTP/1.1", "HTCPCP/1.0", Refusal::HttpVersion);
-    check("GET /", "GET\t/", bad(Flaw::Malformed));
-    check("Host: ", "Host : ", bad(Flaw::Malformed));
-    check("Host: ", " Host: ", bad(Flaw::Malformed));
-    check("chat.example.com", "chat\0", bad(Flaw::Malformed));
-    check("GET", "\u{16}\u{3}\u{1}", bad(Flaw::Malformed));
-    check("13\r\n\r\n", "13\n\r\n", bad(Flaw::LineEnd));
-    check("13\r\n\r\n", "13\r\n\n", bad(Flaw::LineEnd));
-    check("1.1\r\n", "1.1\n", bad(Flaw::LineEnd));
-    check("Host: ", "X-Host: ", bad(Flaw::Host));
-    check("Host: ", "Host: a, ", bad(Flaw::Host));
-    check("Host: chat.example.com", "Host:", bad(Flaw::Host));
-    check("Host: ", "Host: a\r\nHost: ", bad(Flaw::Repeated));
-    check("Host: ", "Content-Length: 1\r\nHost: ", bad(Flaw::Body));
-    check("Host: ", "Transfer-Encoding: chunked\r\nHost: ", bad(Flaw::Body));
-    check("Upgrade: websocket\r\n", "", Refusal::UpgradeMissing);
-    check("Upgrade: websocket", "Upgrade: h2c", Refusal::UpgradeMissing);
-    check("Connection: Upgrade", "Connection: keep-alive", bad(Flaw::Connection));
-    check("Connection: Upgrade\r\n", "", bad(Flaw::Connection));
-    check("Version: 13", "Version: 8", Refusal::Version);
-    check("Version: 13", "Version: 013", Refusal::Version);
-    check("Sec-WebSocket-Version: 13\r\n", "", Refusal::Version);
-    check("Host:", "Sec-WebSocket-Version: 13\r\nHost:", bad(Flaw::Repeated));
-    check("Sec-WebSocket-Key", "Sec-WebSocket-Lock", bad(Flaw::Key));
-    check("b25jZQ==", "b25jZQ=", bad(Flaw::Key));
-    check("b25jZQ==", "b25jZR==", bad(Flaw::Key));
-    check("b25jZQ==", "b25jZQAA", bad(Flaw::Key));
-    check("b25jZQ==", "b25j*Q==", bad(Flaw::Key));
-    check("Host:", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nHost:", bad(Flaw::Repeated));
-    check("Host:", "Origin: https://evil.example\r\nHost:", Refusal::Origin);
-    check("Host:", "Origin: \u{e9}\r\nHost:", Refusal::Origin);
-    check("Host:", "Origin: a\r\nOrigin: a\r\nHost:", bad(Flaw::Repeated));
+    let bad = UpgradeError::BadRequest;
+    check("GET", "POST", UpgradeError::Method);
+    check("GET", "HEAD", UpgradeError::Method);
+    check("GET", "get", UpgradeError::Method);
+    check("websocket HTTP", "websocket/ HTTP", UpgradeError::NotFound);
+    check("/connection/websocket", "/", UpgradeError::NotFound);
+    check("HTTP/1.1", "HTTP/1.0", UpgradeError::HttpVersion);
+    check("HTTP/1.1", "HTTP/2.0", UpgradeError::HttpVersion);
+    check("HTTP/1.1", "HTCPCP/1.0", UpgradeError::HttpVersion);
+    check("GET /", "GET\t/", bad(BadRequestReason::Malformed));
+    check("Host: ", "Host : ", bad(BadRequestReason::Malformed));
+    check("Host: ", " Host: ", bad(BadRequestReason::Malformed));
+    check("chat.example.com", "chat\0", bad(BadRequestReason::Malformed));
+    check("GET", "\u{16}\u{3}\u{1}", bad(BadRequestReason::Malformed));
+    check("13\r\n\r\n", "13\n\r\n", bad(BadRequestReason::LineEnd));
+    check("13\r\n\r\n", "13\r\n\n", bad(BadRequestReason::LineEnd));
+    check("1.1\r\n", "1.1\n", bad(BadRequestReason::LineEnd));
+    check("Host: ", "X-Host: ", bad(BadRequestReason::Host));
+    check("Host: ", "Host: a, ", bad(BadRequestReason::Host));
+    check("Host: chat.example.com", "Host:", bad(BadRequestReason::Host));
+    check("Host: ", "Host: a\r\nHost: ", bad(BadRequestReason::Repeated));
+    check("Host: ", "Content-Length: 1\r\nHost: ", bad(BadRequestReason::Body));
+    check("Host: ", "Transfer-Encoding: chunked\r\nHost: ", bad(BadRequestReason::Body));
+    check("Upgrade: websocket\r\n", "", UpgradeError::UpgradeMissing);
+    check("Upgrade: websocket", "Upgrade: h2c", UpgradeError::UpgradeMissing);
+    check("Connection: Upgrade", "Connection: keep-alive", bad(BadRequestReason::Connection));
+    check("Connection: Upgrade\r\n", "", bad(BadRequestReason::Connection));
+    check("Version: 13", "Version: 8", UpgradeError::Version);
+    check("Version: 13", "Version: 013", UpgradeError::Version);
+    check("Sec-WebSocket-Version: 13\r\n", "", UpgradeError::Version);
+    check("Host:", "Sec-WebSocket-Version: 13\r\nHost:", bad(BadRequestReason::Repeated));
+    check("Sec-WebSocket-Key", "Sec-WebSocket-Lock", bad(BadRequestReason::Key));
+    check("b25jZQ==", "b25jZQ=", bad(BadRequestReason::Key));
+    check("b25jZQ==", "b25jZR==", bad(BadRequestReason::Key));
+    check("b25jZQ==", "b25jZQAA", bad(BadRequestReason::Key));
+    check("b25jZQ==", "b25j*Q==", bad(BadRequestReason::Key));
+    check(
+        "Host:",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nHost:",
+        bad(BadRequestReason::Repeated),
+    );
+    check("Host:", "Origin: https://evil.example\r\nHost:", UpgradeError::Origin);
+    check("Host:", "Origin: \u{e9}\r\nHost:", UpgradeError::Origin);
+    check("Host:", "Origin: a\r\nOrigin: a\r\nHost:", bad(BadRequestReason::Repeated));
 }
 
 #[test]
@@ -190,7 +198,7 @@ fn origins_are_held_against_the_list() {
     let from =
         |origin: &str| upgrade(with(origin).as_bytes(), &options).map(|granted| granted.is_some());
     assert_eq!(from("Origin: https://a.example.org"), Ok(true));
-    assert_eq!(from("Origin: https://chat.example.com"), Err(Refusal::Origin));
+    assert_eq!(from("Origin: https://chat.example.com"), Err(UpgradeError::Origin));
     assert_eq!(from("X: no origin"), Ok(true));
     assert!(answer(&with("Origin: https://chat.example.com")).is_ok());
 }

@@ -7,7 +7,7 @@
 use std::mem;
 
 use rookery::wire::client::{self, ClientAnswer, ClientMessage, ClientPush};
-use rookery::ws::{Incoming, Input, Opcode, Role, Rules};
+use rookery::ws::{Incoming, Opcode, ReadBuffer, Role, Rules};
 
 use super::{JOIN_IDS, Worker};
 use crate::engine::peer::State;
@@ -95,7 +95,7 @@ impl Worker {
             if is_protobuf && reader.kept_bytes() == 0 {
                 read += self.deliver_run(peer, &bytes[read..], now_ns);
             }
-            let mut input = Input::new(&mut bytes[read..]);
+            let mut input = ReadBuffer::new(&mut bytes[read..]);
             match reader.next(&mut input, RULES) {
                 Ok(None) => break,
                 Ok(Some(incoming)) => self.on_frame(peer, incoming, now_ns),
