@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Allow, CAP_CHANNELS_MAX, CAPS_MAX, Cap, Fault, INFO_BYTES_MAX, Match};
+use super::{Allow, CAP_CHANNELS_MAX, CAPS_MAX, Cap, INFO_BYTES_MAX, Match, TokenError};
 use crate::base::{json_depth, limits};
 
 /// What a token must say beside being signed.
@@ -70,20 +70,20 @@ pub(super) fn connection_claims(
     payload: &[u8],
     demands: &Demands,
     now_unix_s: u64,
-) -> Result<Claims, Fault> {
+) -> Result<Claims, TokenError> {
     let claims = parse(payload)?;
     // What opens one channel, or is for one connection, opens no connection.
     if claims.channel.is_some() || claims.client.is_some() || claims.allow.is_some() {
-        return Err(Fault::Kind);
+        return Err(TokenError::Kind);
     }
     let expires_at_unix_s = claims.check(demands, now_unix_s)?;
     let channels = claims.channels.unwrap_or_default();
     if channels.len() > limits::CHANNELS_PER_CONNECTION_MAX {
-        return Err(Fault::Claims);
+        return Err(TokenError::Claims);
     }
     let caps = claims.caps.unwrap_or_default();
     if caps.len() > CAPS_MAX {
-        return Err(Fault::Claims);
+        return Err(TokenError::Claims);
     }
     Ok(Claims {
         user: name_or_empty(claims.sub)?,
@@ -100,15 +100,15 @@ pub(super) fn subscription_claims(
     payload: &[u8],
     demands: &Demands,
     now_unix_s: u64,
-) -> Result<ChannelClaims, Fault> {
+) -> Result<ChannelClaims, TokenError> {
     let claims = parse(payload)?;
     if claims.channel.is_none() || claims.channels.is_some() || claims.caps.is_some() {
-        return Err(Fault::Kind);
+        return Err(TokenError::Kind);
     }
     let expires_at_unix_s = claims.check(demands, now_unix_s)?;
     Ok(ChannelClaims {
         user: name_or_empty(claims.sub)?,
-        channel: name(claims.channel.ok_or(Fault::Kind)?)?,
+        channel: name(claims.channel.ok_or(TokenError::Kind)?)?,
         client: claims.client.map(name).transpose()?,
         expires_at_unix_s,
         info: info(claims.info, claims.b64info)?,
@@ -151,38 +151,38 @@ struct CapJson<'a> {
 
 impl ClaimsJson<'_> {
     /// Whether the token is for here and now; when what it stands for ends.
-    fn check(&self, demands: &Demands, now_unix_s: u64) -> Result<Option<u64>, Fault> {
+    fn check(&self, demands: &Demands, now_unix_s: u64) -> Result<Option<u64>, TokenError> {
         let times = [self.exp, self.nbf, self.iat, self.expire_at];
         if times.iter().flatten().any(|time| UNIX_S_MAX < time.0) {
-            return Err(Fault::Claims);
+            return Err(TokenError::Claims);
         }
         let is_over = |end: u64| now_unix_s >= end.saturating_add(demands.leeway_s);
         if let Some(UnixSeconds(exp)) = self.exp
             && is_over(exp)
         {
-            return Err(Fault::Expired);
+            return Err(TokenError::Expired);
         }
         if let Some(UnixSeconds(nbf)) = self.nbf
             && now_unix_s.saturating_add(demands.leeway_s) < nbf
         {
             // Waiting for it is no way out where that takes hours.
             let is_soon = nbf - now_unix_s <= NOT_YET_S_MAX;
-            return Err(if is_soon { Fault::NotYet } else { Fault::Claims });
+            return Err(if is_soon { TokenError::NotYet } else { TokenError::Claims });
         }
         if let Some(wanted) = &demands.audience
             && !self.aud.as_ref().is_some_and(|aud| aud.0.contains(wanted))
         {
-            return Err(Fault::Audience);
+            return Err(TokenError::Audience);
         }
         if let Some(wanted) = &demands.issuer
             && self.iss.as_deref() != Some(wanted)
         {
-            return Err(Fault::Issuer);
+            return Err(TokenError::Issuer);
         }
         match self.expire_at {
             None => Ok(self.exp.map(|exp| exp.0)),
             Some(UnixSeconds(0)) => Ok(None),
-            Some(UnixSeconds(end)) if is_over(end) => Err(Fault::Expired),
+            Some(UnixSeconds(end)) if is_over(end) => Err(TokenError::Expired),
             Some(UnixSeconds(end)) => Ok(Some(end)),
         }
     }
@@ -239,33 +239,36 @@ impl From<AudiencesJson> for Audiences {
     }
 }
 
-fn parse(payload: &[u8]) -> Result<ClaimsJson<'_>, Fault> {
-    serde_json::from_slice(payload).map_err(|_| Fault::Claims)
+fn parse(payload: &[u8]) -> Result<ClaimsJson<'_>, TokenError> {
+    serde_json::from_slice(payload).map_err(|_| TokenError::Claims)
 }
 
 /// A name ends up in logs and in other names, so what could cut a line is no name.
-fn name(text: Cow<'_, str>) -> Result<Box<str>, Fault> {
-    if text.is_empty() { Err(Fault::Claims) } else { name_or_empty(Some(text)) }
+fn name(text: Cow<'_, str>) -> Result<Box<str>, TokenError> {
+    if text.is_empty() { Err(TokenError::Claims) } else { name_or_empty(Some(text)) }
 }
 
-fn name_or_empty(text: Option<Cow<'_, str>>) -> Result<Box<str>, Fault> {
+fn name_or_empty(text: Option<Cow<'_, str>>) -> Result<Box<str>, TokenError> {
     let text = text.unwrap_or_default();
     if text.len() > limits::NAME_BYTES_MAX || text.chars().any(char::is_control) {
-        return Err(Fault::Claims);
+        return Err(TokenError::Claims);
     }
     Ok(text.into())
 }
 
-fn info(json: Option<&RawValue>, b64: Option<Cow<'_, str>>) -> Result<Option<Box<[u8]>>, Fault> {
+fn info(
+    json: Option<&RawValue>,
+    b64: Option<Cow<'_, str>>,
+) -> Result<Option<Box<[u8]>>, TokenError> {
     use base64::Engine as _;
     let bytes = match (json, b64) {
         (None, None) => return Ok(None),
         (Some(json), _) => Cow::Borrowed(json.get().as_bytes()),
         (None, Some(b64)) => {
             let decoded = base64::engine::general_purpose::STANDARD.decode(b64.as_bytes());
-            let decoded = decoded.map_err(|_| Fault::Claims)?;
+            let decoded = decoded.map_err(|_| TokenError::Claims)?;
             // It goes into JSON frames of other clients as it stands.
-            serde_json::from_slice::<&RawValue>(&decoded).map_err(|_| Fault::Claims)?;
+            serde_json::from_slice::<&RawValue>(&decoded).map_err(|_| TokenError::Claims)?;
             Cow::Owned(decoded)
         }
     };
@@ -273,25 +276,25 @@ fn info(json: Option<&RawValue>, b64: Option<Cow<'_, str>>) -> Result<Option<Box
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let info: Box<[u8]> = bytes.iter().copied().filter(|byte| !is_break(byte)).collect();
     let fits = info.len() <= INFO_BYTES_MAX && json_depth(&info) <= limits::DATA_LEVELS_MAX;
-    if fits { Ok(Some(info)) } else { Err(Fault::Claims) }
+    if fits { Ok(Some(info)) } else { Err(TokenError::Claims) }
 }
 
-fn cap(cap: CapJson<'_>) -> Result<Cap, Fault> {
+fn cap(cap: CapJson<'_>) -> Result<Cap, TokenError> {
     let wildcard = match cap.how.as_deref() {
         None | Some("" | "exact") => Match::Exact,
         Some("wildcard") => Match::Wildcard,
         // A rule that is not understood must not be taken for another.
-        Some(_) => return Err(Fault::Claims),
+        Some(_) => return Err(TokenError::Claims),
     };
     let channels = cap.channels.unwrap_or_default();
     if channels.len() > CAP_CHANNELS_MAX {
-        return Err(Fault::Claims);
+        return Err(TokenError::Claims);
     }
     let channels = channels.into_iter().map(name).collect::<Result<_, _>>()?;
     Ok(Cap { channels, wildcard, allow: allow(&cap.allow.unwrap_or_default())? })
 }
 
-fn allow(words: &[Cow<'_, str>]) -> Result<Allow, Fault> {
-    let mut each = words.iter().map(|word| Allow::from_word(word).ok_or(Fault::Claims));
+fn allow(words: &[Cow<'_, str>]) -> Result<Allow, TokenError> {
+    let mut each = words.iter().map(|word| Allow::from_word(word).ok_or(TokenError::Claims));
     each.try_fold(Allow::NONE, |all, one| Ok(all | one?))
 }

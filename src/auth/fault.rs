@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a token is not accepted. Safe to log: nothing of the token is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum TokenError {
     /// Not three parts of base64 with a JSON header, or too long.
     Malformed,
     /// Signed in a way that no key serves, `none` among them.
@@ -39,58 +39,58 @@ pub enum Remedy {
     None,
 }
 
-impl Fault {
+impl TokenError {
     /// What a client can do about it.
     pub fn remedy(self) -> Remedy {
         match self {
-            Fault::Expired => Remedy::FreshToken,
-            Fault::NotYet => Remedy::Patience,
-            Fault::Malformed
-            | Fault::Algorithm
-            | Fault::UnknownKey
-            | Fault::Signature
-            | Fault::Kind
-            | Fault::Audience
-            | Fault::Issuer
-            | Fault::Claims => Remedy::None,
+            TokenError::Expired => Remedy::FreshToken,
+            TokenError::NotYet => Remedy::Patience,
+            TokenError::Malformed
+            | TokenError::Algorithm
+            | TokenError::UnknownKey
+            | TokenError::Signature
+            | TokenError::Kind
+            | TokenError::Audience
+            | TokenError::Issuer
+            | TokenError::Claims => Remedy::None,
         }
     }
 
     /// A word for logs and metrics.
     pub fn label(self) -> &'static str {
         match self {
-            Fault::Malformed => "malformed",
-            Fault::Algorithm => "algorithm",
-            Fault::UnknownKey => "unknown_key",
-            Fault::Signature => "signature",
-            Fault::Expired => "expired",
-            Fault::NotYet => "not_yet",
-            Fault::Kind => "kind",
-            Fault::Audience => "audience",
-            Fault::Issuer => "issuer",
-            Fault::Claims => "claims",
+            TokenError::Malformed => "malformed",
+            TokenError::Algorithm => "algorithm",
+            TokenError::UnknownKey => "unknown_key",
+            TokenError::Signature => "signature",
+            TokenError::Expired => "expired",
+            TokenError::NotYet => "not_yet",
+            TokenError::Kind => "kind",
+            TokenError::Audience => "audience",
+            TokenError::Issuer => "issuer",
+            TokenError::Claims => "claims",
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fault::Malformed => "not a token: three parts of base64url with dots between them",
-            Fault::Algorithm => "the token is signed with an algorithm that no key serves",
-            Fault::UnknownKey => "the token names a key id that is not configured",
-            Fault::Signature => "no configured key made the token's signature",
-            Fault::Expired => "the token has expired",
-            Fault::NotYet => "the token is not valid yet",
-            Fault::Kind => {
+            TokenError::Malformed => "not a token: three parts of base64url with dots between them",
+            TokenError::Algorithm => "the token is signed with an algorithm that no key serves",
+            TokenError::UnknownKey => "the token names a key id that is not configured",
+            TokenError::Signature => "no configured key made the token's signature",
+            TokenError::Expired => "the token has expired",
+            TokenError::NotYet => "the token is not valid yet",
+            TokenError::Kind => {
                 "the token is for a subscription where one for a connection is needed, or the \
                  other way round"
             }
-            Fault::Audience => "the token is made for another audience",
-            Fault::Issuer => "the token is made by another issuer",
-            Fault::Claims => "a claim of the token is missing, of the wrong type or too large",
+            TokenError::Audience => "the token is made for another audience",
+            TokenError::Issuer => "the token is made by another issuer",
+            TokenError::Claims => "a claim of the token is missing, of the wrong type or too large",
         })
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for TokenError {}

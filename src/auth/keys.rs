@@ -9,7 +9,7 @@ use std::fmt;
 use jsonwebtoken::{DecodingKey, crypto};
 
 use super::claims::{ChannelClaims, Claims, Demands, connection_claims, subscription_claims};
-use super::{Fault, KEYS_MAX, TOKEN_BYTES_MAX};
+use super::{KEYS_MAX, TOKEN_BYTES_MAX, TokenError};
 
 /// How a token is signed. A key serves exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub struct KeySpec {
 
 /// A key that works and yet is not good enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weakness {
+pub struct WeakKey {
     /// Bytes of the secret.
     pub bytes: usize,
     /// Bytes it should have.
@@ -121,11 +121,11 @@ impl KeySpec {
     pub const SECRET_BYTES_MIN: usize = 16;
 
     /// Whether the secret is shorter than the algorithm deserves.
-    pub fn weakness(&self) -> Option<Weakness> {
+    pub fn weakness(&self) -> Option<WeakKey> {
         let bytes_wanted = self.algorithm.digest_bytes()?;
         match &self.material {
             Material::Secret(secret) if secret.len() < bytes_wanted => {
-                Some(Weakness { bytes: secret.len(), bytes_wanted })
+                Some(WeakKey { bytes: secret.len(), bytes_wanted })
             }
             Material::Secret(_) | Material::Pem(_) => None,
         }
@@ -134,16 +134,16 @@ impl KeySpec {
 
 /// A key that cannot be used. Nothing of its material is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyFault {
+pub struct KeyError {
     /// Which key, counted from 0 as they were given.
     pub index: usize,
     /// Why.
-    pub trouble: KeyTrouble,
+    pub trouble: KeyErrorKind,
 }
 
 /// Why a key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyTrouble {
+pub enum KeyErrorKind {
     /// More keys than `KEYS_MAX`.
     TooMany,
     /// Another key before it has the same key id.
@@ -164,31 +164,31 @@ pub enum KeyTrouble {
     RsaBits(usize),
 }
 
-impl fmt::Display for KeyTrouble {
+impl fmt::Display for KeyErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            KeyTrouble::TooMany => write!(f, "more than {KEYS_MAX} keys"),
-            KeyTrouble::KidTwice => f.write_str("another key has the same key id"),
-            KeyTrouble::KidEmpty => f.write_str("the key id is empty; leave it out instead"),
-            KeyTrouble::WrongKind(algorithm) => {
+            KeyErrorKind::TooMany => write!(f, "more than {KEYS_MAX} keys"),
+            KeyErrorKind::KidTwice => f.write_str("another key has the same key id"),
+            KeyErrorKind::KidEmpty => f.write_str("the key id is empty; leave it out instead"),
+            KeyErrorKind::WrongKind(algorithm) => {
                 let wanted = if algorithm.digest_bytes().is_some() { "a secret" } else { "a PEM" };
                 write!(f, "{} needs {wanted}", algorithm.name())
             }
-            KeyTrouble::PemAsSecret => {
+            KeyErrorKind::PemAsSecret => {
                 f.write_str("a PEM is no secret: everyone who has it could sign tokens")
             }
-            KeyTrouble::TooShort(bytes) => write!(
+            KeyErrorKind::TooShort(bytes) => write!(
                 f,
                 "the secret has {bytes} bytes; {} are the least that is accepted",
                 KeySpec::SECRET_BYTES_MIN
             ),
-            KeyTrouble::Private => {
+            KeyErrorKind::Private => {
                 f.write_str("this is a private key; the server needs only the public one")
             }
-            KeyTrouble::Unusable(algorithm) => {
+            KeyErrorKind::Unusable(algorithm) => {
                 write!(f, "not a PEM of a public key for {}", algorithm.name())
             }
-            KeyTrouble::RsaBits(bits) => {
+            KeyErrorKind::RsaBits(bits) => {
                 write!(f, "an RSA key of {bits} bits; it must have 2048 to 8192")
             }
         }
@@ -211,19 +211,19 @@ struct Key {
 
 impl Keys {
     /// All keys or all that is wrong with them. Without a key no token is good.
-    pub fn build(specs: &[KeySpec]) -> Result<Keys, Vec<KeyFault>> {
+    pub fn build(specs: &[KeySpec]) -> Result<Keys, Vec<KeyError>> {
         let mut keys = Vec::with_capacity(specs.len().min(KEYS_MAX));
         let mut faults = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
             if index == KEYS_MAX {
-                faults.push(KeyFault { index, trouble: KeyTrouble::TooMany });
+                faults.push(KeyError { index, trouble: KeyErrorKind::TooMany });
                 break;
             }
-            let mut refuse = |trouble| faults.push(KeyFault { index, trouble });
+            let mut refuse = |trouble| faults.push(KeyError { index, trouble });
             match spec.kid.as_deref() {
-                Some("") => refuse(KeyTrouble::KidEmpty),
+                Some("") => refuse(KeyErrorKind::KidEmpty),
                 Some(_) if specs[..index].iter().any(|other| other.kid == spec.kid) => {
-                    refuse(KeyTrouble::KidTwice);
+                    refuse(KeyErrorKind::KidTwice);
                 }
                 Some(_) | None => {}
             }
@@ -250,25 +250,25 @@ impl Keys {
     }
 
     /// What a connection token says, if it is good now.
-    pub fn connection(&self, token: &str, now_unix_s: u64) -> Result<Claims, Fault> {
+    pub fn connection(&self, token: &str, now_unix_s: u64) -> Result<Claims, TokenError> {
         let payload = self.payload(token)?;
         connection_claims(&payload, &self.demands, now_unix_s)
     }
 
     /// What a subscription token says, if it is good now. That it speaks of the
     /// right user and channel is the caller's to check.
-    pub fn subscription(&self, token: &str, now_unix_s: u64) -> Result<ChannelClaims, Fault> {
+    pub fn subscription(&self, token: &str, now_unix_s: u64) -> Result<ChannelClaims, TokenError> {
         let payload = self.payload(token)?;
         subscription_claims(&payload, &self.demands, now_unix_s)
     }
 
     /// The claims as JSON text; whoever made them had one of the keys.
-    fn payload(&self, token: &str) -> Result<Vec<u8>, Fault> {
+    fn payload(&self, token: &str) -> Result<Vec<u8>, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(Fault::Malformed);
+            return Err(TokenError::Malformed);
         }
-        let (message, signature) = token.rsplit_once('.').ok_or(Fault::Malformed)?;
-        let (header, payload) = message.split_once('.').ok_or(Fault::Malformed)?;
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
         let header = Header::parse(header)?;
         let payload = decode_part(payload)?;
         // Checked here once, so that an error of the library below can only
@@ -281,20 +281,20 @@ impl Keys {
         let is_good = match &header.kid {
             Some(kid) => {
                 let named = |key: &&Key| key.kid.as_deref() == Some(&**kid);
-                let key = self.keys.iter().find(named).ok_or(Fault::UnknownKey)?;
+                let key = self.keys.iter().find(named).ok_or(TokenError::UnknownKey)?;
                 if key.algorithm != header.algorithm {
-                    return Err(Fault::Algorithm);
+                    return Err(TokenError::Algorithm);
                 }
                 verified_by(key)
             }
             None => {
                 let fitting = self.keys.iter().filter(|key| key.algorithm == header.algorithm);
                 let mut fitting = fitting.peekable();
-                fitting.peek().ok_or(Fault::Algorithm)?;
+                fitting.peek().ok_or(TokenError::Algorithm)?;
                 fitting.any(verified_by)
             }
         };
-        if is_good { Ok(payload) } else { Err(Fault::Signature) }
+        if is_good { Ok(payload) } else { Err(TokenError::Signature) }
     }
 }
 
@@ -305,7 +305,7 @@ struct Header {
 }
 
 impl Header {
-    fn parse(part: &str) -> Result<Header, Fault> {
+    fn parse(part: &str) -> Result<Header, TokenError> {
         #[derive(serde::Deserialize)]
         struct HeaderJson {
             alg: String,
@@ -313,50 +313,51 @@ impl Header {
             crit: Option<serde::de::IgnoredAny>,
         }
         let json = decode_part(part)?;
-        let header: HeaderJson = serde_json::from_slice(&json).map_err(|_| Fault::Malformed)?;
+        let header: HeaderJson =
+            serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)?;
         // What must be understood is not (RFC 7515, 4.1.11).
         if header.crit.is_some() {
-            return Err(Fault::Malformed);
+            return Err(TokenError::Malformed);
         }
-        let algorithm = Algorithm::from_name(&header.alg).ok_or(Fault::Algorithm)?;
+        let algorithm = Algorithm::from_name(&header.alg).ok_or(TokenError::Algorithm)?;
         Ok(Header { algorithm, kid: header.kid })
     }
 }
 
 /// One part of a token; padding and stray last bits are refused, so that each
 /// token has one spelling.
-fn decode_part(part: &str) -> Result<Vec<u8>, Fault> {
+fn decode_part(part: &str) -> Result<Vec<u8>, TokenError> {
     use base64::Engine as _;
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     if part.is_empty() {
-        return Err(Fault::Malformed);
+        return Err(TokenError::Malformed);
     }
-    engine.decode(part).map_err(|_| Fault::Malformed)
+    engine.decode(part).map_err(|_| TokenError::Malformed)
 }
 
-fn decoding_key(spec: &KeySpec) -> Result<DecodingKey, KeyTrouble> {
+fn decoding_key(spec: &KeySpec) -> Result<DecodingKey, KeyErrorKind> {
     let algorithm = spec.algorithm;
     let is_hmac = algorithm.digest_bytes().is_some();
     match &spec.material {
         Material::Secret(secret) if is_hmac => {
             if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
-                return Err(KeyTrouble::PemAsSecret);
+                return Err(KeyErrorKind::PemAsSecret);
             }
             if secret.len() < KeySpec::SECRET_BYTES_MIN {
-                return Err(KeyTrouble::TooShort(secret.len()));
+                return Err(KeyErrorKind::TooShort(secret.len()));
             }
             Ok(DecodingKey::from_secret(secret))
         }
         Material::Pem(pem) if !is_hmac => public_key(algorithm, pem.as_bytes()),
-        Material::Secret(_) | Material::Pem(_) => Err(KeyTrouble::WrongKind(algorithm)),
+        Material::Secret(_) | Material::Pem(_) => Err(KeyErrorKind::WrongKind(algorithm)),
     }
 }
 
 /// A public key that the library takes and that can verify something.
-fn public_key(algorithm: Algorithm, pem: &[u8]) -> Result<DecodingKey, KeyTrouble> {
-    let unusable = KeyTrouble::Unusable(algorithm);
+fn public_key(algorithm: Algorithm, pem: &[u8]) -> Result<DecodingKey, KeyErrorKind> {
+    let unusable = KeyErrorKind::Unusable(algorithm);
     if pem.windows(12).any(|window| window == b"PRIVATE KEY-") {
-        return Err(KeyTrouble::Private);
+        return Err(KeyErrorKind::Private);
     }
     let key = match algorithm {
         Algorithm::Rs256 => DecodingKey::from_rsa_pem(pem),
@@ -379,7 +380,7 @@ fn public_key(algorithm: Algorithm, pem: &[u8]) -> Result<DecodingKey, KeyTroubl
             let bits =
                 modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros()) as usize;
             if !(2_048..=8_192).contains(&bits) {
-                return Err(KeyTrouble::RsaBits(bits));
+                return Err(KeyErrorKind::RsaBits(bits));
             }
             true
         }

@@ -5,8 +5,8 @@
 //! the claims copies what a session keeps and nothing else.
 //!
 //! Invariants: a key serves one algorithm, so a token cannot choose how its
-//! signature is checked; nothing of a token or a key is in a `Fault`, in a
-//! `KeyFault` or in what `Debug` prints.
+//! signature is checked; nothing of a token or a key is in a `TokenError`, in a
+//! `KeyError` or in what `Debug` prints.
 //!
 //! Deliberately absent: files, HTTP, clocks; encrypted tokens; key sets by URL.
 #![forbid(unsafe_code)]
@@ -21,9 +21,9 @@ mod tests;
 
 pub use allow::{Allow, Cap, Match, allowed};
 pub use claims::{ChannelClaims, Claims, Demands};
-pub use fault::{Fault, Remedy};
-pub use keys::{Algorithm, KeyFault, KeySpec, KeyTrouble, Keys, Material, Weakness};
-pub use sign::{NewToken, SignFault, sign};
+pub use fault::{Remedy, TokenError};
+pub use keys::{Algorithm, KeyError, KeyErrorKind, KeySpec, Keys, Material, WeakKey};
+pub use sign::{NewToken, SignError, sign};
 
 use crate::base::limits;
 

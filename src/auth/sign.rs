@@ -31,7 +31,7 @@ pub struct NewToken<'a> {
 
 /// Why no token could be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignFault {
+pub enum SignError {
     /// `info` is not JSON.
     Info,
     /// The key cannot sign: a PEM must be a private key, in PKCS #8.
@@ -40,33 +40,33 @@ pub enum SignFault {
     TooLong,
 }
 
-impl fmt::Display for SignFault {
+impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SignFault::Info => f.write_str("the info is not JSON"),
-            SignFault::Key(algorithm) => write!(
+            SignError::Info => f.write_str("the info is not JSON"),
+            SignError::Key(algorithm) => write!(
                 f,
                 "the key cannot sign with {}: it takes a secret for HS256, HS384 and HS512, and \
                  the private key as a PEM in PKCS #8 for the others",
                 algorithm.name()
             ),
-            SignFault::TooLong => {
+            SignError::TooLong => {
                 write!(f, "the token would be longer than {TOKEN_BYTES_MAX} bytes")
             }
         }
     }
 }
 
-impl std::error::Error for SignFault {}
+impl std::error::Error for SignError {}
 
 /// The signed token, meeting the demands of the server it is for.
-pub fn sign(spec: &KeySpec, demands: &Demands, token: &NewToken<'_>) -> Result<String, SignFault> {
+pub fn sign(spec: &KeySpec, demands: &Demands, token: &NewToken<'_>) -> Result<String, SignError> {
     let info = token.info.map(serde_json::from_str::<&RawValue>).transpose();
     let claims = ClaimsJson {
         sub: token.user,
         channel: token.channel,
         exp: token.expires_at_unix_s,
-        info: info.map_err(|_| SignFault::Info)?,
+        info: info.map_err(|_| SignError::Info)?,
         channels: token.channels,
         tenant: token.tenant,
         aud: demands.audience.as_deref(),
@@ -74,11 +74,11 @@ pub fn sign(spec: &KeySpec, demands: &Demands, token: &NewToken<'_>) -> Result<S
     };
     let header = HeaderJson { alg: spec.algorithm.name(), typ: "JWT", kid: spec.kid.as_deref() };
     let message = format!("{}.{}", encode_part(&header), encode_part(&claims));
-    let unusable = SignFault::Key(spec.algorithm);
+    let unusable = SignError::Key(spec.algorithm);
     let key = encoding_key(spec).ok_or(unusable)?;
     let signature = crypto::sign(message.as_bytes(), &key, spec.algorithm.upstream());
     let signed = format!("{message}.{}", signature.map_err(|_| unusable)?);
-    if signed.len() > TOKEN_BYTES_MAX { Err(SignFault::TooLong) } else { Ok(signed) }
+    if signed.len() > TOKEN_BYTES_MAX { Err(SignError::TooLong) } else { Ok(signed) }
 }
 
 #[derive(Serialize)]

@@ -62,16 +62,16 @@ fn raw(header: &str, claims: &str) -> String {
     format!("{message}.{signature}")
 }
 
-fn connection(claims: &str) -> Result<Claims, Fault> {
+fn connection(claims: &str) -> Result<Claims, TokenError> {
     keys(&[secret(Algorithm::Hs256)]).connection(&raw(r#"{"alg":"HS256"}"#, claims), NOW)
 }
 
-fn subscription(claims: &str) -> Result<ChannelClaims, Fault> {
+fn subscription(claims: &str) -> Result<ChannelClaims, TokenError> {
     keys(&[secret(Algorithm::Hs256)]).subscription(&raw(r#"{"alg":"HS256"}"#, claims), NOW)
 }
 
 /// What a connection token with these claims comes to.
-fn check(claims: Value, want: Result<Claims, Fault>) {
+fn check(claims: Value, want: Result<Claims, TokenError>) {
     assert_eq!(connection(&claims.to_string()), want, "{claims}");
 }
 
@@ -85,7 +85,7 @@ fn every_algorithm_reads_what_it_signed_and_nothing_of_the_others() {
             if signs == checks {
                 assert_eq!(&*got.unwrap().user, "ann");
             } else {
-                assert_eq!(got, Err(Fault::Algorithm), "{signs:?} against {checks:?}");
+                assert_eq!(got, Err(TokenError::Algorithm), "{signs:?} against {checks:?}");
             }
         }
     }
@@ -125,16 +125,20 @@ fn what_is_no_token_is_malformed() {
     let not_utf8 = format!("{}.e30.e30", URL_SAFE_NO_PAD.encode(b"\xff\xfe"));
     for token in ["", ".", "..", "...", "a.b.c", "e30.e30.", "e30..e30", ".e30.e30", "日.本.語"]
     {
-        assert_eq!(keys.connection(token, NOW), Err(Fault::Malformed), "{token}");
+        assert_eq!(keys.connection(token, NOW), Err(TokenError::Malformed), "{token}");
     }
     for token in [&long, &five_parts, &not_utf8] {
-        assert_eq!(keys.connection(token, NOW), Err(Fault::Malformed), "{token}");
+        assert_eq!(keys.connection(token, NOW), Err(TokenError::Malformed), "{token}");
     }
     for header in ["{}", "[]", "null", "1", r#"{"alg":1}"#, r#"{"alg":"HS256","alg":"HS256"}"#] {
-        assert_eq!(keys.connection(&raw(header, "{}"), NOW), Err(Fault::Malformed), "{header}");
+        assert_eq!(
+            keys.connection(&raw(header, "{}"), NOW),
+            Err(TokenError::Malformed),
+            "{header}"
+        );
     }
     let critical = raw(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#, "{}");
-    assert_eq!(keys.connection(&critical, NOW), Err(Fault::Malformed));
+    assert_eq!(keys.connection(&critical, NOW), Err(TokenError::Malformed));
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn none_and_unknown_algorithms_are_refused_whatever_the_signature() {
     let keys = keys(&[secret(Algorithm::Hs256)]);
     for alg in ["none", "None", "NONE", "", "hs256", "HS1", "PS256", "RS256"] {
         let token = raw(&json!({ "alg": alg }).to_string(), "{}");
-        assert_eq!(keys.connection(&token, NOW), Err(Fault::Algorithm), "{alg}");
+        assert_eq!(keys.connection(&token, NOW), Err(TokenError::Algorithm), "{alg}");
     }
     let unsigned = format!("{}.e30.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#));
     assert!(keys.connection(&unsigned, NOW).is_err());
@@ -158,11 +162,14 @@ fn a_public_key_is_never_taken_for_a_secret() {
     };
     let forged = sign(&forged_with, &Demands::default(), &NewToken::default()).unwrap();
     let real = named(pem(Algorithm::Rs256, RSA[1]), "k");
-    assert_eq!(keys(std::slice::from_ref(&real)).connection(&forged, NOW), Err(Fault::Algorithm));
+    assert_eq!(
+        keys(std::slice::from_ref(&real)).connection(&forged, NOW),
+        Err(TokenError::Algorithm)
+    );
     let forged = sign(&named(forged_with.clone(), "k"), &Demands::default(), &NewToken::default());
-    assert_eq!(keys(&[real]).connection(&forged.unwrap(), NOW), Err(Fault::Algorithm));
-    let trouble = KeyTrouble::PemAsSecret;
-    assert_eq!(Keys::build(&[forged_with]).unwrap_err(), [KeyFault { index: 0, trouble }]);
+    assert_eq!(keys(&[real]).connection(&forged.unwrap(), NOW), Err(TokenError::Algorithm));
+    let trouble = KeyErrorKind::PemAsSecret;
+    assert_eq!(Keys::build(&[forged_with]).unwrap_err(), [KeyError { index: 0, trouble }]);
 }
 
 #[test]
@@ -182,14 +189,14 @@ fn keys_rotate_by_name_and_without() {
     }
     let only_old = keys(&[old]);
     assert!(only_old.connection(&by_old, NOW).is_ok());
-    assert_eq!(only_old.connection(&by_new, NOW), Err(Fault::UnknownKey));
-    assert_eq!(only_old.connection(&by_unnamed, NOW), Err(Fault::Signature));
+    assert_eq!(only_old.connection(&by_new, NOW), Err(TokenError::UnknownKey));
+    assert_eq!(only_old.connection(&by_unnamed, NOW), Err(TokenError::Signature));
     // A name binds: the right secret under another name is not looked at.
     let swapped = keys(&[named(secret(Algorithm::Hs256), "new"), other(Some("old"))]);
-    assert_eq!(swapped.connection(&by_old, NOW), Err(Fault::Signature));
+    assert_eq!(swapped.connection(&by_old, NOW), Err(TokenError::Signature));
     let none = Keys::build(&[]).unwrap();
     assert!(none.is_empty() && !both.is_empty());
-    assert_eq!(none.connection(&by_unnamed, NOW), Err(Fault::Algorithm));
+    assert_eq!(none.connection(&by_unnamed, NOW), Err(TokenError::Algorithm));
 }
 
 #[test]
@@ -218,22 +225,22 @@ fn keys_that_cannot_work_are_named_all_at_once() {
     let faults = Keys::build(&specs).unwrap_err();
     let got: Vec<_> = faults.iter().map(|fault| (fault.index, fault.trouble)).collect();
     let want = [
-        (1, KeyTrouble::KidTwice),
-        (2, KeyTrouble::KidEmpty),
-        (3, KeyTrouble::TooShort(15)),
-        (5, KeyTrouble::WrongKind(Rs256)),
-        (6, KeyTrouble::WrongKind(Hs256)),
-        (7, KeyTrouble::Private),
-        (8, KeyTrouble::RsaBits(1_024)),
-        (9, KeyTrouble::Unusable(Rs256)),
-        (10, KeyTrouble::Unusable(Es256)),
-        (11, KeyTrouble::Unusable(Es256)),
-        (12, KeyTrouble::Unusable(EdDsa)),
+        (1, KeyErrorKind::KidTwice),
+        (2, KeyErrorKind::KidEmpty),
+        (3, KeyErrorKind::TooShort(15)),
+        (5, KeyErrorKind::WrongKind(Rs256)),
+        (6, KeyErrorKind::WrongKind(Hs256)),
+        (7, KeyErrorKind::Private),
+        (8, KeyErrorKind::RsaBits(1_024)),
+        (9, KeyErrorKind::Unusable(Rs256)),
+        (10, KeyErrorKind::Unusable(Es256)),
+        (11, KeyErrorKind::Unusable(Es256)),
+        (12, KeyErrorKind::Unusable(EdDsa)),
     ];
     assert_eq!(got, want);
     let crowd = vec![secret(Hs256); KEYS_MAX + 1];
-    let trouble = KeyTrouble::TooMany;
-    assert_eq!(Keys::build(&crowd).unwrap_err(), [KeyFault { index: KEYS_MAX, trouble }]);
+    let trouble = KeyErrorKind::TooMany;
+    assert_eq!(Keys::build(&crowd).unwrap_err(), [KeyError { index: KEYS_MAX, trouble }]);
     assert!(Keys::build(&crowd[1..]).is_ok());
 }
 
@@ -246,7 +253,7 @@ fn a_secret_shorter_than_its_digest_is_weak() {
         [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)]
     {
         let bytes = bytes_wanted - 1;
-        assert_eq!(weakness(algorithm, bytes), Some(Weakness { bytes, bytes_wanted }));
+        assert_eq!(weakness(algorithm, bytes), Some(WeakKey { bytes, bytes_wanted }));
         assert_eq!(weakness(algorithm, bytes_wanted), None);
     }
     assert_eq!(pem(Algorithm::Rs256, RSA[1]).weakness(), None);
@@ -255,18 +262,18 @@ fn a_secret_shorter_than_its_digest_is_weak() {
 #[test]
 fn time_counts_from_the_first_second_of_nbf_to_the_last_before_exp() {
     let at = |claims: Value| connection(&claims.to_string());
-    assert_eq!(at(json!({ "exp": NOW })), Err(Fault::Expired));
+    assert_eq!(at(json!({ "exp": NOW })), Err(TokenError::Expired));
     assert_eq!(at(json!({ "exp": NOW + 1 })).unwrap().expires_at_unix_s, Some(NOW + 1));
     assert_eq!(at(json!({ "exp": NOW as f64 + 1.9 })).unwrap().expires_at_unix_s, Some(NOW + 1));
-    assert_eq!(at(json!({ "exp": 0 })), Err(Fault::Expired));
-    assert_eq!(at(json!({ "nbf": NOW + 1 })), Err(Fault::NotYet));
-    assert_eq!(at(json!({ "nbf": NOW + 300 })), Err(Fault::NotYet));
-    assert_eq!(at(json!({ "nbf": NOW + 301 })), Err(Fault::Claims), "nobody waits for that");
+    assert_eq!(at(json!({ "exp": 0 })), Err(TokenError::Expired));
+    assert_eq!(at(json!({ "nbf": NOW + 1 })), Err(TokenError::NotYet));
+    assert_eq!(at(json!({ "nbf": NOW + 300 })), Err(TokenError::NotYet));
+    assert_eq!(at(json!({ "nbf": NOW + 301 })), Err(TokenError::Claims), "nobody waits for that");
     assert!(at(json!({ "nbf": NOW })).is_ok());
     assert_eq!(at(json!({})).unwrap().expires_at_unix_s, None);
     for bad in [json!(-1), json!("1"), json!([1]), json!(-0.5), json!(true)] {
         for claim in ["exp", "nbf", "iat", "expire_at"] {
-            assert_eq!(at(json!({ claim: bad })), Err(Fault::Claims), "{claim} {bad}");
+            assert_eq!(at(json!({ claim: bad })), Err(TokenError::Claims), "{claim} {bad}");
         }
     }
 }
@@ -284,7 +291,10 @@ fn a_time_in_milliseconds_is_refused_and_one_in_the_far_future_is_not() {
     let in_ms = [json!(NOW * 1_000), json!((NOW + 60) * 1_000), json!(u64::MAX), json!(1e300)];
     for bad in in_ms.into_iter().chain([json!(253_402_300_800_u64), json!(1.7e18)]) {
         for claim in ["exp", "nbf", "iat", "expire_at"] {
-            assert_eq!(kinds(json!({ claim: bad })), [Err(Fault::Claims), Err(Fault::Claims)]);
+            assert_eq!(
+                kinds(json!({ claim: bad })),
+                [Err(TokenError::Claims), Err(TokenError::Claims)]
+            );
         }
     }
     for end in [u64::from(u32::MAX), 1 << 33, 253_402_300_799] {
@@ -301,7 +311,7 @@ fn a_token_of_one_kind_is_none_of_the_other() {
         json!({ "sub": "ann", "allow": [] }),
         json!({ "sub": "ann", "channel": "room:1", "exp": NOW - 1 }),
     ] {
-        assert_eq!(connection(&claims.to_string()), Err(Fault::Kind), "{claims}");
+        assert_eq!(connection(&claims.to_string()), Err(TokenError::Kind), "{claims}");
     }
     for claims in [
         json!({ "sub": "ann" }),
@@ -309,7 +319,7 @@ fn a_token_of_one_kind_is_none_of_the_other() {
         json!({ "sub": "ann", "channel": "room:1", "channels": ["room:1"] }),
         json!({ "sub": "ann", "channel": "room:1", "caps": [] }),
     ] {
-        assert_eq!(subscription(&claims.to_string()), Err(Fault::Kind), "{claims}");
+        assert_eq!(subscription(&claims.to_string()), Err(TokenError::Kind), "{claims}");
     }
 }
 
@@ -319,8 +329,8 @@ fn expire_at_decides_over_exp_when_the_connection_ends() {
     assert_eq!(end(json!({ "exp": NOW + 5, "expire_at": NOW + 9 })), Ok(Some(NOW + 9)));
     assert_eq!(end(json!({ "exp": NOW + 5, "expire_at": 0 })), Ok(None));
     assert_eq!(end(json!({ "expire_at": NOW + 9 })), Ok(Some(NOW + 9)));
-    assert_eq!(end(json!({ "exp": NOW, "expire_at": NOW + 9 })), Err(Fault::Expired));
-    assert_eq!(end(json!({ "exp": NOW + 5, "expire_at": NOW })), Err(Fault::Expired));
+    assert_eq!(end(json!({ "exp": NOW, "expire_at": NOW + 9 })), Err(TokenError::Expired));
+    assert_eq!(end(json!({ "exp": NOW + 5, "expire_at": NOW })), Err(TokenError::Expired));
 }
 
 #[test]
@@ -329,9 +339,9 @@ fn leeway_widens_both_ends() {
     let keys = keys(&[secret(Algorithm::Hs256)]).demanding(demands);
     let at = |claims: Value| keys.connection(&raw(r#"{"alg":"HS256"}"#, &claims.to_string()), NOW);
     assert!(at(json!({ "exp": NOW - 9 })).is_ok());
-    assert_eq!(at(json!({ "exp": NOW - 10 })), Err(Fault::Expired));
+    assert_eq!(at(json!({ "exp": NOW - 10 })), Err(TokenError::Expired));
     assert!(at(json!({ "nbf": NOW + 10 })).is_ok());
-    assert_eq!(at(json!({ "nbf": NOW + 11 })), Err(Fault::NotYet));
+    assert_eq!(at(json!({ "nbf": NOW + 11 })), Err(TokenError::NotYet));
 }
 
 #[test]
@@ -346,12 +356,12 @@ fn audience_and_issuer_count_only_when_demanded() {
     for (claims, want) in [
         (json!({ "aud": "chat", "iss": "app" }), Ok(())),
         (json!({ "aud": ["x", "chat"], "iss": "app" }), Ok(())),
-        (json!({ "iss": "app" }), Err(Fault::Audience)),
-        (json!({ "aud": "chats", "iss": "app" }), Err(Fault::Audience)),
-        (json!({ "aud": [], "iss": "app" }), Err(Fault::Audience)),
-        (json!({ "aud": 7, "iss": "app" }), Err(Fault::Audience)),
-        (json!({ "aud": "chat" }), Err(Fault::Issuer)),
-        (json!({ "aud": "chat", "iss": "App" }), Err(Fault::Issuer)),
+        (json!({ "iss": "app" }), Err(TokenError::Audience)),
+        (json!({ "aud": "chats", "iss": "app" }), Err(TokenError::Audience)),
+        (json!({ "aud": [], "iss": "app" }), Err(TokenError::Audience)),
+        (json!({ "aud": 7, "iss": "app" }), Err(TokenError::Audience)),
+        (json!({ "aud": "chat" }), Err(TokenError::Issuer)),
+        (json!({ "aud": "chat", "iss": "App" }), Err(TokenError::Issuer)),
     ] {
         let token = raw(r#"{"alg":"HS256"}"#, &claims.to_string());
         assert_eq!(strict.connection(&token, NOW).map(drop), want, "{claims}");
@@ -431,12 +441,12 @@ fn claims_of_another_type_or_beyond_a_limit_are_refused() {
         json!([]),
         json!(null),
     ] {
-        check(bad, Err(Fault::Claims));
+        check(bad, Err(TokenError::Claims));
     }
     for text in ["", "{", "{} {}", r#"{"sub":"a","sub":"b"}"#, r#"{"info":[1,]}"#] {
         assert_eq!(
             connection(text).map(drop),
-            if text.is_empty() { Err(Fault::Malformed) } else { Err(Fault::Claims) }
+            if text.is_empty() { Err(TokenError::Malformed) } else { Err(TokenError::Claims) }
         );
     }
 }
@@ -450,14 +460,14 @@ fn info_is_one_json_value_on_one_line() {
     let b64 = |text: &[u8]| json!({ "b64info": STANDARD.encode(text) }).to_string();
     assert_eq!(info(&b64(b"{\"a\":\n1}")), bytes("{\"a\":1}"));
     for bad in [&b"\xff"[..], b"not json", b"1 2", b""] {
-        assert_eq!(info(&b64(bad)), Err(Fault::Claims), "{bad:?}");
+        assert_eq!(info(&b64(bad)), Err(TokenError::Claims), "{bad:?}");
     }
-    assert_eq!(info(r#"{"b64info":"*"}"#), Err(Fault::Claims));
+    assert_eq!(info(r#"{"b64info":"*"}"#), Err(TokenError::Claims));
     let deep =
         |levels: usize| format!(r#"{{"info":{}"]\"]"{}}}"#, "[".repeat(levels), "]".repeat(levels));
     let levels_max = crate::base::limits::DATA_LEVELS_MAX;
     assert!(info(&deep(levels_max)).is_ok());
-    assert_eq!(info(&deep(levels_max + 1)), Err(Fault::Claims));
+    assert_eq!(info(&deep(levels_max + 1)), Err(TokenError::Claims));
 }
 
 #[test]
@@ -479,7 +489,7 @@ fn a_subscription_token_is_for_one_channel() {
     let least = subscription(r#"{"channel":"room:1"}"#).unwrap();
     assert_eq!((least.allow, &*least.user), (Allow::SUBSCRIBE, ""));
     for bad in [json!({ "channel": "" }), json!({ "channel": "a", "allow": ["x"] })] {
-        assert_eq!(subscription(&bad.to_string()), Err(Fault::Claims), "{bad}");
+        assert_eq!(subscription(&bad.to_string()), Err(TokenError::Claims), "{bad}");
     }
 }
 
@@ -508,13 +518,13 @@ fn tokens_are_made_as_asked() {
     assert_eq!(claims, want);
     let fault = |key: &KeySpec, token: NewToken<'_>| sign(key, &Demands::default(), &token);
     let none = NewToken::default();
-    assert_eq!(fault(&key, NewToken { info: Some("{"), ..none.clone() }), Err(SignFault::Info));
+    assert_eq!(fault(&key, NewToken { info: Some("{"), ..none.clone() }), Err(SignError::Info));
     let long = "x".repeat(TOKEN_BYTES_MAX);
     let too_long = NewToken { user: &long, ..none.clone() };
-    assert_eq!(fault(&key, too_long), Err(SignFault::TooLong));
+    assert_eq!(fault(&key, too_long), Err(SignError::TooLong));
     for (algorithm, pem_text) in [(Algorithm::Rs256, RSA[1]), (Algorithm::Es256, "x")] {
         let got = fault(&pem(algorithm, pem_text), none.clone());
-        assert_eq!(got, Err(SignFault::Key(algorithm)));
+        assert_eq!(got, Err(SignError::Key(algorithm)));
     }
 }
 

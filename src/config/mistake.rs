@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::Kind;
-use crate::auth::KeyTrouble;
+use crate::auth::KeyErrorKind;
 
 /// Where a value comes from. Ordered as mistakes are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,7 @@ pub enum Why {
         error: String,
     },
     /// A key that cannot be used.
-    Key(KeyTrouble),
+    Key(KeyErrorKind),
 }
 
 impl fmt::Display for Mistake {

@@ -53,7 +53,7 @@ pub(super) fn channel_claims(
 }
 
 /// What a connected peer is told about a token that is not good.
-pub(super) fn token_refusal(fault: auth::Fault) -> ErrorCode {
+pub(super) fn token_refusal(fault: auth::TokenError) -> ErrorCode {
     match fault.remedy() {
         Remedy::FreshToken => ErrorCode::TokenExpired,
         Remedy::Patience => ErrorCode::TooManyRequests,
