@@ -5,7 +5,7 @@
 
 use rookery::base::ShardId;
 use rookery::shard::{Lanes, Letter, Notes, Order};
-use rookery::store::{Reply, Request};
+use rookery::store::{StoreReply, StoreRequest};
 
 /// Lanes that lead nowhere.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Lanes for Alone {
         0
     }
 
-    fn take_replies(&mut self, _on_reply: &mut dyn FnMut(Reply)) -> usize {
+    fn take_replies(&mut self, _on_reply: &mut dyn FnMut(StoreReply)) -> usize {
         0
     }
 
@@ -32,7 +32,7 @@ impl Lanes for Alone {
         unreachable!("one core has no neighbours")
     }
 
-    fn post_requests(&mut self, requests: &mut Vec<Request>) -> usize {
+    fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize {
         assert!(requests.is_empty(), "rooms on disk need a store");
         0
     }

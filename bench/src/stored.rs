@@ -12,8 +12,8 @@ use bytes::Bytes;
 use rookery::base::{ClientId, Prng, RoomId, ShardId};
 use rookery::session::NameKey;
 use rookery::store::{
-    self, Append, Birth, Disk, Durability, Engine, FjallDisk, Job, Outcome, Reply, Request,
-    Requester, Retention, Round, Setup, Ticket,
+    self, Append, ChannelCreated, Disk, Durability, Engine, EngineSetup, FjallDisk, RequestId,
+    Requester, Retention, StoreOp, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
 use rookery::wire::{ClientInfo, Epoch, Payload, Publication};
 
@@ -62,7 +62,7 @@ pub fn write(dir: &Path, content: &Content, name: impl Fn(u32) -> String) -> Res
     };
     let namespace_of = Box::new(|_: &str| 0);
     let new_name_key = u128::from(content.seed).to_le_bytes();
-    let setup = Setup { options, retention: vec![kept], namespace_of, new_name_key };
+    let setup = EngineSetup { options, retention: vec![kept], namespace_of, new_name_key };
     let engine = Engine::open(disk, setup).map_err(|fault| failed(&fault))?;
     let mut writer = Writer::new(engine, content);
     for first in (0..content.channels_count).step_by(CHANNELS_AT_A_TIME as usize) {
@@ -82,7 +82,7 @@ struct Writer {
     engine: Engine<FjallDisk>,
     names: NameKey,
     waiting_count: usize,
-    replies: Vec<(ShardId, Reply)>,
+    replies: Vec<(ShardId, StoreReply)>,
     tenant: Arc<str>,
     info: Arc<ClientInfo>,
     data: Payload,
@@ -110,7 +110,7 @@ impl Writer {
 
     fn append(&mut self, channel: &Arc<str>, offset: u64) -> Result<(), String> {
         let room = self.names.room(&self.tenant, channel);
-        let birth = (offset == 1).then(|| Birth {
+        let birth = (offset == 1).then(|| ChannelCreated {
             tenant: Arc::clone(&self.tenant),
             channel: Arc::clone(channel),
             epoch: epoch(room),
@@ -132,8 +132,9 @@ impl Writer {
         let namespace = 0;
         let job =
             Append { room, namespace, birth, publication, addressee, keeps_id, retracts: None };
-        let job = Job::Append(Box::new(job));
-        let request = Request { ticket: Ticket(0), round: Round(0), by: Requester::NOBODY, job };
+        let job = StoreOp::Append(Box::new(job));
+        let request =
+            StoreRequest { ticket: RequestId(0), round: WriteEpoch(0), by: Requester::NOBODY, job };
         self.engine.take(ShardId(0), request);
         self.waiting_count += 1;
         if self.waiting_count < REQUESTS_PER_TURN { Ok(()) } else { self.turn() }
@@ -146,7 +147,7 @@ impl Writer {
             self.waiting_count -= self.replies.len();
             for (_, reply) in self.replies.drain(..) {
                 match reply.outcome {
-                    Outcome::Appended => {}
+                    StoreResult::Appended => {}
                     other => return Err(format!("not stored: {other:?}")),
                 }
             }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rookery::base::ShardId;
 use rookery::session::NameKey;
 use rookery::store::{
-    self, Durability, Engine, FjallDisk, Job, Open, Outcome, Request, Requester, Retention, Round,
-    Setup, Ticket,
+    self, Durability, Engine, EngineSetup, FjallDisk, OpenChannel, RequestId, Requester, Retention,
+    StoreOp, StoreRequest, StoreResult, WriteEpoch,
 };
 use rookery_bench::disk_loop;
 use rookery_bench::stored::{self, Content};
@@ -42,7 +42,7 @@ fn engine(dir: &Path) -> Engine<FjallDisk> {
         channel_ms_max: u64::MAX,
     };
     let disk = FjallDisk::open(&options).unwrap();
-    let setup = Setup {
+    let setup = EngineSetup {
         options,
         retention: vec![kept],
         namespace_of: Box::new(|_| 0),
@@ -54,14 +54,19 @@ fn engine(dir: &Path) -> Engine<FjallDisk> {
 /// Head, and bytes of data of the newest messages, as a server would read them.
 fn opened(engine: &mut Engine<FjallDisk>, channel: &str) -> Option<(u64, Vec<usize>)> {
     let room = NameKey::from_bytes(engine.name_key()).room("", channel);
-    let open = Open { room, count_max: 100, bytes_max: 1 << 20, after: None, ids_since_unix_ms: 0 };
-    let request =
-        Request { ticket: Ticket(0), round: Round(0), by: Requester::NOBODY, job: Job::Open(open) };
+    let open =
+        OpenChannel { room, count_max: 100, bytes_max: 1 << 20, after: None, ids_since_unix_ms: 0 };
+    let request = StoreRequest {
+        ticket: RequestId(0),
+        round: WriteEpoch(0),
+        by: Requester::NOBODY,
+        job: StoreOp::Open(open),
+    };
     engine.take(ShardId(0), request);
     let mut replies = Vec::new();
     engine.turn(1_000, &mut replies);
     let (_, reply) = replies.pop().unwrap();
-    let Outcome::Opened(opened, _) = reply.outcome else { panic!("{reply:?}") };
+    let StoreResult::Opened(opened, _) = reply.outcome else { panic!("{reply:?}") };
     opened.map(|found| (found.head, found.tail.iter().map(|one| one.data.bytes.len()).collect()))
 }
 

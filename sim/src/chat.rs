@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rookery::store::Marks;
+use rookery::store::ReadMarkers;
 use rookery::wire::client::proto;
 use rookery::wire::{RawData, Request};
 use serde_json::Value;
@@ -186,12 +186,12 @@ impl Client {
         match asked {
             Asked::Post(number) => self.on_posted(number, &data, around),
             Asked::Ack(channel, offset) => {
-                let marks = Marks { delivered: offset, read: 0 };
+                let marks = ReadMarkers { delivered: offset, read: 0 };
                 around.book.ledger.marked(channel, self.user, marks);
                 Ok(())
             }
             Asked::Read(channel, offset) => {
-                let marks = Marks { delivered: offset, read: offset };
+                let marks = ReadMarkers { delivered: offset, read: offset };
                 around.book.ledger.marked(channel, self.user, marks);
                 Ok(())
             }
@@ -202,7 +202,7 @@ impl Client {
             Asked::Receipts(channel, before) => {
                 let shown = data["receipts"].as_array().into_iter().flatten();
                 let shown = shown.map(|one| (one["user"].as_str().unwrap_or_default(), marks(one)));
-                let shown: BTreeMap<&str, Marks> = shown.collect();
+                let shown: BTreeMap<&str, ReadMarkers> = shown.collect();
                 for user in &USERS[1..] {
                     let now = shown.get(user).copied().unwrap_or_default();
                     around.book.ledger.check_marks(channel, &before, user, now)?;
@@ -261,6 +261,6 @@ fn number_at(value: &Value, name: &str) -> u64 {
     value[name].as_u64().unwrap_or(0)
 }
 
-fn marks(value: &Value) -> Marks {
-    Marks { delivered: number_at(value, "delivered"), read: number_at(value, "read") }
+fn marks(value: &Value) -> ReadMarkers {
+    ReadMarkers { delivered: number_at(value, "delivered"), read: number_at(value, "read") }
 }

@@ -15,7 +15,7 @@ use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::ring::SimulatedIo;
 use rookery::room::Tell;
 use rookery::shard::{Gap, Lanes, Letter, Note, Notes, Order, Shard};
-use rookery::store::{Reply, Request};
+use rookery::store::{StoreReply, StoreRequest};
 
 use crate::checkers::{Sends, Tally, check_notes};
 use crate::client::Client;
@@ -247,7 +247,7 @@ impl Lanes for WatchedLanes<'_> {
         letters
     }
 
-    fn take_replies(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize {
+    fn take_replies(&mut self, on_reply: &mut dyn FnMut(StoreReply)) -> usize {
         let Some(store) = &mut self.store else { return 0 };
         let replies = store.take(self.core, self.now.tick);
         let replies_count = replies.len();
@@ -277,7 +277,7 @@ impl Lanes for WatchedLanes<'_> {
         waiting_count - letters.len()
     }
 
-    fn post_requests(&mut self, requests: &mut Vec<Request>) -> usize {
+    fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize {
         let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) else {
             assert!(requests.is_empty(), "rooms on disk need a store");
             return 0;

@@ -8,7 +8,7 @@
 //! Deliberately absent: whether what happened is right; checkers say that.
 
 use rookery::base::{Action, ConnId, Ending, Event, MonotonicMs};
-use rookery::store::{Batch, Space};
+use rookery::store::{Batch, StoreKeyspace};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What happened so far, in its order.
@@ -73,7 +73,7 @@ impl Digest {
     pub fn commit(&mut self, batch: &Batch) {
         self.numbers([12]);
         for (space, key, value) in batch.iter() {
-            let place = Space::ALL.iter().position(|one| *one == space);
+            let place = StoreKeyspace::ALL.iter().position(|one| *one == space);
             self.numbers([place.expect("the list has all of them") as u64]);
             self.bytes(key);
             self.numbers([u64::from(value.is_some())]);
@@ -145,7 +145,7 @@ mod tests {
             digest.commit(&batch);
             digest.value()
         };
-        let space = Space::ALL[0];
+        let space = StoreKeyspace::ALL[0];
         assert_ne!(
             of(&|batch| batch.put(space, b"key", Vec::new())),
             of(&|batch| batch.remove(space, b"key"))

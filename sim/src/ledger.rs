@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use rookery::base::RoomId;
 use rookery::session::NameKey;
-use rookery::store::{Disk, KeyRange, Marks, Order, Space};
+use rookery::store::{Disk, KeyRange, ReadMarkers, ReadOrder, StoreKeyspace};
 
 use crate::publication::{body_of, is_silent};
 use crate::scenario::{Keeps, STORED_CHANNELS, Scenario};
@@ -63,7 +63,7 @@ enum End {
 /// What was said about how far a user is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
-    answered: Marks,
+    answered: ReadMarkers,
     /// The highest offset that was acknowledged or read, answered or not.
     asked: u64,
 }
@@ -76,7 +76,7 @@ pub struct Before {
     /// When.
     pub moment: u64,
     /// How far users are at least.
-    pub marks: BTreeMap<&'static str, Marks>,
+    pub marks: BTreeMap<&'static str, ReadMarkers>,
 }
 
 impl Ledger {
@@ -245,14 +245,20 @@ impl Ledger {
     }
 
     /// That was answered.
-    pub fn marked(&mut self, channel: &str, user: &'static str, marks: Marks) {
+    pub fn marked(&mut self, channel: &str, user: &'static str, marks: ReadMarkers) {
         let told = &mut self.marks.entry((channel.to_owned(), user)).or_default().answered;
         told.delivered = told.delivered.max(marks.delivered);
         told.read = told.read.max(marks.read);
     }
 
     /// How far a user is, as somebody was told who asked when `before` held.
-    pub fn check_marks(&self, channel: &str, before: &Before, user: &str, now: Marks) -> Verdict {
+    pub fn check_marks(
+        &self,
+        channel: &str,
+        before: &Before,
+        user: &str,
+        now: ReadMarkers,
+    ) -> Verdict {
         let least = before.marks.get(user).copied().unwrap_or_default();
         let fits =
             least.delivered <= now.delivered && least.read <= now.read && now.read <= now.delivered;
@@ -266,7 +272,7 @@ impl Ledger {
         &self,
         channel: &str,
         user: &str,
-        now: Marks,
+        now: ReadMarkers,
         messages: &BTreeMap<u64, Content>,
     ) -> Verdict {
         if self.keeps == Some(Keeps::Some) {
@@ -306,7 +312,7 @@ impl Ledger {
             }
             for (user, told) in before.marks {
                 let is_there = found.marks.get(&room).is_some_and(|all| all.contains_key(user));
-                demand(is_there || told == Marks::default(), Checker::Marks, || {
+                demand(is_there || told == ReadMarkers::default(), Checker::Marks, || {
                     format!("{channel}: how far {user} is, is lost")
                 })?;
             }
@@ -495,7 +501,7 @@ pub fn parties(channel: &str) -> Option<[&'static str; 2]> {
 #[derive(Debug, Default)]
 struct Found {
     messages: BTreeMap<RoomId, BTreeMap<u64, Content>>,
-    marks: BTreeMap<RoomId, BTreeMap<String, Marks>>,
+    marks: BTreeMap<RoomId, BTreeMap<String, ReadMarkers>>,
     pending: BTreeSet<(RoomId, RoomId, u64)>,
     dead: BTreeSet<(RoomId, RoomId, u64)>,
 }
@@ -512,27 +518,27 @@ enum Content {
 impl Found {
     fn read(disk: &impl Disk) -> Found {
         let mut found = Found::default();
-        for (key, value) in entries(disk, Space::Messages) {
+        for (key, value) in entries(disk, StoreKeyspace::Messages) {
             let (room, offset) = (room_at(&key, 0), offset_at(&key, 16));
             found.messages.entry(room).or_default().insert(offset, content(&value));
         }
-        for (key, value) in entries(disk, Space::Marks) {
+        for (key, value) in entries(disk, StoreKeyspace::Marks) {
             let user = String::from_utf8_lossy(&key[16..]).into_owned();
             found.marks.entry(room_at(&key, 0)).or_default().insert(user, marks(&value));
         }
         let waiting =
             |(key, _): (Vec<u8>, _)| (room_at(&key, 0), room_at(&key, 16), offset_at(&key, 32));
-        found.pending = entries(disk, Space::Pending).into_iter().map(waiting).collect();
-        found.dead = entries(disk, Space::Dead).into_iter().map(waiting).collect();
+        found.pending = entries(disk, StoreKeyspace::Pending).into_iter().map(waiting).collect();
+        found.dead = entries(disk, StoreKeyspace::Dead).into_iter().map(waiting).collect();
         found
     }
 }
 
 /// All entries of a space, by key.
-pub fn entries(disk: &impl Disk, space: Space) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub fn entries(disk: &impl Disk, space: StoreKeyspace) -> Vec<(Vec<u8>, Vec<u8>)> {
     let range = KeyRange { first: Vec::new(), last: vec![u8::MAX; 512] };
     let mut all = Vec::new();
-    disk.scan(space, &range, Order::OldestFirst, &mut |key, value| {
+    disk.scan(space, &range, ReadOrder::OldestFirst, &mut |key, value| {
         all.push((key.to_vec(), value.to_vec()));
         ControlFlow::Continue(())
     })
@@ -563,7 +569,7 @@ fn retraction(data: &[u8]) -> Option<u64> {
 }
 
 /// A version, and two numbers of seven bits a byte.
-fn marks(value: &[u8]) -> Marks {
+fn marks(value: &[u8]) -> ReadMarkers {
     let mut numbers = [0u64; 2];
     let mut bytes = value[1..].iter();
     for number in &mut numbers {
@@ -574,5 +580,5 @@ fn marks(value: &[u8]) -> Marks {
             }
         }
     }
-    Marks { delivered: numbers[0], read: numbers[1] }
+    ReadMarkers { delivered: numbers[0], read: numbers[1] }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rookery::base::{ConnId, MonotonicUs, RoomId, ShardId, UserHash};
 use rookery::room::{Answer, Ask, Recovery, Tell, What};
 use rookery::shard::Letter;
-use rookery::store::{Batch, Disk, Durable, Job, Request, Space};
+use rookery::store::{Batch, Disk, StoreKeyspace, StoreOp, StoreRequest, SyncMode};
 
 use crate::ledger::entries;
 
@@ -122,8 +122,8 @@ impl Mutator {
     }
 
     /// Changes what the store is asked.
-    pub fn change_request(&mut self, request: &mut Request) {
-        if let Job::Append(append) = &mut request.job
+    pub fn change_request(&mut self, request: &mut StoreRequest) {
+        if let StoreOp::Append(append) = &mut request.job
             && let Some(left) = &mut append.retracts
             && let Some(number) = left.tag("id").and_then(|id| id.strip_prefix('i'))
             && self.mutation == Mutation::KeepRetracted
@@ -148,13 +148,13 @@ impl Mutator {
     }
 
     /// Changes for whom a core asks the store.
-    pub fn change_requesters(&mut self, requests: &mut [Request]) {
+    pub fn change_requesters(&mut self, requests: &mut [StoreRequest]) {
         if !self.holds(Mutation::ShareByConnection) {
             return;
         }
-        for Request { by, job, .. } in requests {
+        for StoreRequest { by, job, .. } in requests {
             by.user = self.of_connection(by.shard, by.conn, by.user);
-            if let Job::Abandon(by) = job {
+            if let StoreOp::Abandon(by) = job {
                 by.user = self.of_connection(by.shard, by.conn, by.user);
             }
         }
@@ -186,9 +186,9 @@ impl Mutator {
     /// Changes what is left on the disk after a crash.
     pub fn change_disk(&mut self, disk: &mut impl Disk) {
         let space = match self.mutation {
-            Mutation::LoseLast | Mutation::LoseMiddle => Space::Messages,
-            Mutation::LoseMark => Space::Marks,
-            Mutation::LoseWaiting => Space::Pending,
+            Mutation::LoseLast | Mutation::LoseMiddle => StoreKeyspace::Messages,
+            Mutation::LoseMark => StoreKeyspace::Marks,
+            Mutation::LoseWaiting => StoreKeyspace::Pending,
             _ => return,
         };
         let keys: Vec<_> = entries(disk, space).into_iter().map(|(key, _)| key).collect();
@@ -205,7 +205,7 @@ impl Mutator {
         {
             let mut batch = Batch::default();
             batch.remove(space, &keys[index]);
-            disk.commit(&batch, Durable::Now).expect("the disk is well");
+            disk.commit(&batch, SyncMode::Now).expect("the disk is well");
         }
     }
 

@@ -11,7 +11,7 @@ use rookery::ring::simulated::FaultProfile;
 use rookery::room::{self, Namespace, NewsOf, Who};
 use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOptions};
 use rookery::shard::{Options, TracingOptions};
-use rookery::store::{Crash, DiskWeather, Durability};
+use rookery::store::{Crash, DiskFaultProfile, Durability};
 
 /// Everything about a world that is decided before it begins.
 pub struct Scenario {
@@ -48,7 +48,7 @@ pub struct StoreScenario {
     /// For the disk, and for the key of names.
     pub seed: u64,
     /// What goes wrong in the chaos.
-    pub disk: DiskWeather,
+    pub disk: DiskFaultProfile,
     /// Bytes of the disk that stay free.
     pub reserve_bytes: u64,
     /// How many of 1,000 steps leave the disk little room for a while.
@@ -204,7 +204,7 @@ impl Scenario {
         let is_sure = durability == Durability::Fsync;
         scenario.store = Some(StoreScenario {
             seed,
-            disk: DiskWeather {
+            disk: DiskFaultProfile {
                 commit_fails_percent: if is_sure { fails_percent } else { 0 },
                 sync_fails_percent: if is_sure { fails_percent } else { 0 },
                 reopen_fails_percent: pick(&mut prng, &[0, 50]) as u8,
@@ -255,7 +255,7 @@ impl Scenario {
         scenario.turn = TurnLimits { events_max: 4_096, letters_max: 8_192 };
         scenario.stalls_per_1_000 = 0;
         if let Some(store) = &mut scenario.store {
-            store.disk = DiskWeather { sync_us: store.disk.sync_us, ..DiskWeather::CALM };
+            store.disk = DiskFaultProfile { sync_us: store.disk.sync_us, ..DiskFaultProfile::CALM };
             (store.squeezes_per_1_000, store.crashes_per_1_000) = (0, 0);
             (store.delay_ms_max, store.bags_max) = (0, 1_000);
         }

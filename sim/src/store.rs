@@ -16,8 +16,9 @@ use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::room::Namespace;
 use rookery::session::{NameKey, namespace_of};
 use rookery::store::{
-    Batch, Capacity, Crash, Disk, DiskFault, DiskWeather, Durable, Engine, Failure, KeyRange,
-    OnEntry, Options, Order, Outcome, Reply, Request, Retention, Setup, SimulatedDisk, Space,
+    Batch, Capacity, Crash, Disk, DiskError, DiskFaultProfile, Engine, EngineSetup, KeyRange,
+    OnEntry, Options, ReadOrder, Retention, SimulatedDisk, StoreError, StoreKeyspace, StoreReply,
+    StoreRequest, StoreResult, SyncMode,
 };
 
 use crate::digest::Digest;
@@ -44,7 +45,7 @@ pub struct WatchedDisk {
 impl WatchedDisk {
     /// An empty one.
     pub fn new(seed: u64) -> WatchedDisk {
-        let disk = SimulatedDisk::new(seed, DiskWeather::CALM);
+        let disk = SimulatedDisk::new(seed, DiskFaultProfile::CALM);
         let written = Digest::default();
         WatchedDisk { disk, written, has_failed: false, has_failed_behind: false }
     }
@@ -54,46 +55,46 @@ impl WatchedDisk {
         self.written.value()
     }
 
-    fn seen<T>(&mut self, outcome: Result<T, DiskFault>) -> Result<T, DiskFault> {
+    fn seen<T>(&mut self, outcome: Result<T, DiskError>) -> Result<T, DiskError> {
         self.has_failed |= outcome.is_err();
         outcome
     }
 }
 
 impl Disk for WatchedDisk {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+    fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         self.disk.get(space, key)
     }
 
     fn scan(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
-        order: Order,
+        order: ReadOrder,
         on_entry: &mut OnEntry<'_>,
-    ) -> Result<(), DiskFault> {
+    ) -> Result<(), DiskError> {
         self.disk.scan(space, range, order, on_entry)
     }
 
-    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
         self.written.commit(batch);
         let outcome = self.disk.commit(batch, durable);
         self.seen(outcome)
     }
 
-    fn sync(&mut self) -> Result<(), DiskFault> {
+    fn sync(&mut self) -> Result<(), DiskError> {
         let outcome = self.disk.sync();
         self.seen(outcome)
     }
 
-    fn reopen(&mut self) -> Result<(), DiskFault> {
+    fn reopen(&mut self) -> Result<(), DiskError> {
         let outcome = self.disk.reopen();
         self.has_failed = outcome.is_err();
         self.has_failed_behind = false;
         outcome
     }
 
-    fn capacity(&self) -> Result<Capacity, DiskFault> {
+    fn capacity(&self) -> Result<Capacity, DiskError> {
         self.disk.capacity()
     }
 
@@ -101,7 +102,7 @@ impl Disk for WatchedDisk {
         self.disk.life()
     }
 
-    fn reclaim(&mut self) -> Result<(), DiskFault> {
+    fn reclaim(&mut self) -> Result<(), DiskError> {
         let outcome = self.disk.reclaim();
         self.has_failed_behind |= outcome.is_err();
         outcome
@@ -111,7 +112,7 @@ impl Disk for WatchedDisk {
 /// The storage thread of a world.
 pub struct Store {
     engine: Engine<WatchedDisk>,
-    requests: Mailbox<Request>,
+    requests: Mailbox<StoreRequest>,
     lanes: Vec<StoreLane>,
     /// A sync is under way until then.
     busy_until: MonotonicMs,
@@ -122,13 +123,13 @@ pub struct Store {
 
 /// Both ways of one core.
 struct StoreLane {
-    late_requests: VecDeque<(MonotonicMs, Vec<Request>)>,
-    requests: LaneSender<Request>,
+    late_requests: VecDeque<(MonotonicMs, Vec<StoreRequest>)>,
+    requests: LaneSender<StoreRequest>,
     /// Answers for which there was no room.
-    waiting: Vec<Reply>,
-    late_replies: VecDeque<(MonotonicMs, Vec<Reply>)>,
-    replies: LaneSender<Reply>,
-    mailbox: Mailbox<Reply>,
+    waiting: Vec<StoreReply>,
+    late_replies: VecDeque<(MonotonicMs, Vec<StoreReply>)>,
+    replies: LaneSender<StoreReply>,
+    mailbox: Mailbox<StoreReply>,
 }
 
 impl Store {
@@ -140,7 +141,7 @@ impl Store {
         namespaces: &[Namespace],
         shards_count: u16,
     ) -> Store {
-        disk.disk.set_weather(DiskWeather::CALM);
+        disk.disk.set_weather(DiskFaultProfile::CALM);
         (disk.has_failed, disk.has_failed_behind) = (false, false);
         let mut engine =
             Engine::open(disk, setup(scenario, namespaces)).expect("nothing is wrong with it");
@@ -160,13 +161,13 @@ impl Store {
     pub fn crash(self, crash: Crash) -> WatchedDisk {
         let mut disk = self.engine.into_disk();
         disk.disk.crash(crash);
-        disk.disk.set_weather(DiskWeather::CALM);
+        disk.disk.set_weather(DiskFaultProfile::CALM);
         disk
     }
 
     /// The next commit fails, and nobody learns whether it happened.
     pub fn tear_next(&mut self) {
-        let weather = DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM };
+        let weather = DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM };
         self.engine.disk_mut().disk.set_weather(weather);
     }
 
@@ -183,7 +184,7 @@ impl Store {
     /// From now on nothing goes wrong.
     pub fn settle_down(&mut self) {
         self.is_calm = true;
-        self.engine.disk_mut().disk.set_weather(DiskWeather::CALM);
+        self.engine.disk_mut().disk.set_weather(DiskFaultProfile::CALM);
     }
 
     /// The disk is nearly full for a while.
@@ -191,7 +192,7 @@ impl Store {
         let disk = &mut self.engine.disk_mut().disk;
         let used_bytes = disk.capacity().map_or(0, |capacity| capacity.used_bytes);
         let capacity_bytes = used_bytes + scenario.reserve_bytes + prng.below(3_000);
-        disk.set_weather(DiskWeather { capacity_bytes, ..scenario.disk });
+        disk.set_weather(DiskFaultProfile { capacity_bytes, ..scenario.disk });
         self.squeezed_until = now.plus_ms(200 + prng.below(1_500));
     }
 
@@ -202,7 +203,7 @@ impl Store {
         now: MonotonicMs,
         scenario: &StoreScenario,
         prng: &mut Prng,
-        requests: &mut Vec<Request>,
+        requests: &mut Vec<StoreRequest>,
     ) {
         let lane = &mut self.lanes[core];
         if requests.is_empty() || scenario.bags_max <= lane.late_requests.len() {
@@ -214,7 +215,7 @@ impl Store {
     }
 
     /// One bag of answers for a core, if it has arrived.
-    pub fn take(&mut self, core: usize, now: MonotonicMs) -> Vec<Reply> {
+    pub fn take(&mut self, core: usize, now: MonotonicMs) -> Vec<StoreReply> {
         let StoreLane { late_replies, replies, mailbox, .. } = &mut self.lanes[core];
         if mailbox.waiting_count() == 0
             && let Some((_, mut bag)) = late_replies.pop_front_if(|(due, _)| *due <= now)
@@ -262,7 +263,7 @@ impl Store {
             })?;
         }
         for (ShardId(shard), reply) in replies {
-            if mutator.holds(Mutation::LoseReply) && matches!(reply.outcome, Outcome::Noted) {
+            if mutator.holds(Mutation::LoseReply) && matches!(reply.outcome, StoreResult::Done) {
                 continue;
             }
             self.lanes[usize::from(shard)].waiting.push(reply);
@@ -288,7 +289,7 @@ impl Store {
 }
 
 impl StoreLane {
-    fn new(requests: LaneSender<Request>) -> StoreLane {
+    fn new(requests: LaneSender<StoreRequest>) -> StoreLane {
         let (mut senders, mailbox) = lane::mailbox(1, STORE_LANE);
         StoreLane {
             late_requests: VecDeque::new(),
@@ -311,7 +312,7 @@ impl StoreLane {
         &mut self,
         now: MonotonicMs,
         ShardId(from): ShardId,
-        requests: &mut Mailbox<Request>,
+        requests: &mut Mailbox<StoreRequest>,
         engine: &mut Engine<WatchedDisk>,
         mutator: &mut Mutator,
     ) {
@@ -339,44 +340,47 @@ impl StoreLane {
 }
 
 /// Whether an answer promises something about a write.
-fn is_promise(outcome: &Outcome) -> bool {
+fn is_promise(outcome: &StoreResult) -> bool {
     match outcome {
-        Outcome::Appended | Outcome::Marked { .. } | Outcome::Behind(_) | Outcome::Noted => true,
-        Outcome::Opened(..)
-        | Outcome::Passage(_)
-        | Outcome::Marks(_)
-        | Outcome::Conversations(..)
-        | Outcome::Pending(..)
-        | Outcome::Failed(_) => false,
+        StoreResult::Appended
+        | StoreResult::MarkerAdvanced { .. }
+        | StoreResult::Behind(_)
+        | StoreResult::Done => true,
+        StoreResult::Opened(..)
+        | StoreResult::History(_)
+        | StoreResult::ReadMarkers(_)
+        | StoreResult::Conversations(..)
+        | StoreResult::Pending(..)
+        | StoreResult::Failed(_) => false,
     }
 }
 
-fn spoil(reply: &mut Reply, mutator: &mut Mutator) {
+fn spoil(reply: &mut StoreReply, mutator: &mut Mutator) {
     match &mut reply.outcome {
-        Outcome::Failed(Failure::Broken) if mutator.strikes(Mutation::AnswerEarly) => {
-            reply.outcome = Outcome::Noted;
+        StoreResult::Failed(StoreError::Broken) if mutator.strikes(Mutation::AnswerEarly) => {
+            reply.outcome = StoreResult::Done;
         }
-        Outcome::Opened(Some(opened), _) if mutator.holds(Mutation::ForgetIds) => {
+        StoreResult::Opened(Some(opened), _) if mutator.holds(Mutation::ForgetIds) => {
             opened.ids.clear()
         }
-        Outcome::Pending(due, rest) if mutator.holds(Mutation::HideWaiting) => {
+        StoreResult::Pending(due, rest) if mutator.holds(Mutation::HideWaiting) => {
             due.clear();
             *rest = None;
         }
-        Outcome::Opened(..)
-        | Outcome::Appended
-        | Outcome::Passage(_)
-        | Outcome::Marked { .. }
-        | Outcome::Behind(_)
-        | Outcome::Marks(_)
-        | Outcome::Conversations(..)
-        | Outcome::Pending(..)
-        | Outcome::Noted
-        | Outcome::Failed(_) => (),
+        StoreResult::Opened(..)
+        | StoreResult::Appended
+        | StoreResult::History(_)
+        | StoreResult::MarkerAdvanced { .. }
+        | StoreResult::Behind(_)
+        | StoreResult::ReadMarkers(_)
+        | StoreResult::Conversations(..)
+        | StoreResult::Pending(..)
+        | StoreResult::Done
+        | StoreResult::Failed(_) => (),
     }
 }
 
-fn setup(scenario: &StoreScenario, namespaces: &[Namespace]) -> Setup {
+fn setup(scenario: &StoreScenario, namespaces: &[Namespace]) -> EngineSetup {
     let retention = |one: &Namespace| Retention {
         durability: one.durability,
         count_max: one.history_count_max,
@@ -386,7 +390,7 @@ fn setup(scenario: &StoreScenario, namespaces: &[Namespace]) -> Setup {
         channel_ms_max: u64::MAX,
     };
     let known = namespaces.to_vec();
-    Setup {
+    EngineSetup {
         options: Options {
             reserve_bytes: scenario.reserve_bytes,
             interval_ms: 200,

@@ -1,7 +1,7 @@
 //! The subcommands of the binary: arguments in, an exit code out.
 //!
 //! Exit codes: 0 it did what it should, 1 it could not, 2 wrong use or a wrong
-//! configuration, 10 to 17 the store does not open (`OpenFault::exit_code`).
+//! configuration, 10 to 17 the store does not open (`OpenError::exit_code`).
 //! `serve` ended by a second signal gives 128 and its number.
 //!
 //! Deliberately absent: decisions. What a setting means is `config`'s, what a

@@ -14,7 +14,7 @@ use super::place::leave_gone_directory;
 use super::{FAILED, MISUSED};
 use crate::logs;
 use crate::server::{self, EvidenceOptions, Secrets, Setup, StoreSetup};
-use crate::store::OpenFault;
+use crate::store::OpenError;
 
 /// Serves until a signal ends it; the exit code of that.
 pub(super) fn run(inputs: Inputs) -> u8 {
@@ -81,7 +81,7 @@ pub(super) fn run(inputs: Inputs) -> u8 {
 
 /// Who tries the server out need not make a directory; who runs one shall say where
 /// it is, so that a mistyped name does not begin an empty store.
-fn make_store_dir(dir: &Path) -> Result<(), OpenFault> {
+fn make_store_dir(dir: &Path) -> Result<(), OpenError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     // Whatever else lies there is for the store to find.
     made.or_else(|error| if dir.exists() { Ok(()) } else { Err(error) }).map_err(|error| {
@@ -89,6 +89,6 @@ fn make_store_dir(dir: &Path) -> Result<(), OpenFault> {
             Ok(target) => format!("it is a link to {}, which is not there", target.display()),
             Err(_) => format!("it cannot be made: {error}"),
         };
-        OpenFault::System { dir: dir.to_owned(), what }
+        OpenError::System { dir: dir.to_owned(), what }
     })
 }

@@ -15,7 +15,8 @@ use super::token::{TimeToLive, time_to_live};
 use super::{Base, FAILED, OK};
 use crate::clock::unix_ms;
 use crate::store::{
-    DiskFault, DumpFault, Finding, FjallDisk, Inspection, OpenFault, Options, Which, Workers,
+    CheckFinding, DeadLetterFilter, DiskError, DumpError, FjallDisk, Inspection, OpenError,
+    Options, Workers,
 };
 use show::{Form, Object};
 
@@ -125,11 +126,11 @@ pub(super) fn run(arguments: Arguments) -> u8 {
             place.look(|inspection, view| dump(inspection, view, &tenant, &channel))
         }
         Command::DeadLetters(DeadLetters::List { place, selection }) => {
-            let which = Which::from(selection);
+            let which = DeadLetterFilter::from(selection);
             place.look(|inspection, view| list(inspection, view, &which))
         }
         Command::DeadLetters(DeadLetters::Requeue { place, selection, consent: _, ttl }) => {
-            let which = Which::from(selection);
+            let which = DeadLetterFilter::from(selection);
             let expires_unix_ms = match ttl {
                 TimeToLive::Never => u64::MAX,
                 TimeToLive::Seconds(seconds) => {
@@ -139,7 +140,7 @@ pub(super) fn run(arguments: Arguments) -> u8 {
             place.change("requeued", |inspection| inspection.requeue(&which, expires_unix_ms))
         }
         Command::DeadLetters(DeadLetters::Drop { place, selection, consent: _ }) => {
-            let which = Which::from(selection);
+            let which = DeadLetterFilter::from(selection);
             place.change("dropped", |inspection| inspection.drop_letters(&which))
         }
     }
@@ -167,7 +168,7 @@ impl Place {
     }
 
     /// Opens the store, changes dead letters, and says how many.
-    fn change(self, word: &str, act: impl FnOnce(&mut Store) -> Result<u64, DiskFault>) -> u8 {
+    fn change(self, word: &str, act: impl FnOnce(&mut Store) -> Result<u64, DiskError>) -> u8 {
         let (mut inspection, mut view) = match self.open(Workers::One) {
             Ok(opened) => opened,
             Err(code) => return code,
@@ -203,13 +204,13 @@ impl View {
     }
 
     /// The store was open, and then the disk said no.
-    fn refuse(&self, fault: DiskFault) -> u8 {
+    fn refuse(&self, fault: DiskError) -> u8 {
         let dir = self.options.dir.clone();
         refuse(&match fault {
-            DiskFault::Full => OpenFault::NoSpace(dir),
-            DiskFault::Broken => OpenFault::System { dir, what: "a read or a write failed".into() },
-            DiskFault::Damaged => {
-                OpenFault::Damaged { dir, what: "what is needed cannot be read".into() }
+            DiskError::Full => OpenError::NoSpace(dir),
+            DiskError::Broken => OpenError::System { dir, what: "a read or a write failed".into() },
+            DiskError::Damaged => {
+                OpenError::Damaged { dir, what: "what is needed cannot be read".into() }
             }
         })
     }
@@ -217,24 +218,25 @@ impl View {
     /// The exit code of a store in which something is lost.
     fn damaged(&self) -> u8 {
         let (dir, what) = (self.options.dir.clone(), String::new());
-        OpenFault::Damaged { dir, what }.exit_code()
+        OpenError::Damaged { dir, what }.exit_code()
     }
 }
 
-impl From<Selection> for Which {
-    fn from(selection: Selection) -> Which {
+impl From<Selection> for DeadLetterFilter {
+    fn from(selection: Selection) -> DeadLetterFilter {
         let Selection { channel, tenant, offset } = selection;
         match (channel, offset) {
-            (None, _) => Which::All,
-            (Some(channel), None) => Which::Channel { tenant, channel },
-            (Some(channel), Some(offset)) => Which::Letter { tenant, channel, offset },
+            (None, _) => DeadLetterFilter::All,
+            (Some(channel), None) => DeadLetterFilter::Channel { tenant, channel },
+            (Some(channel), Some(offset)) => DeadLetterFilter::Letter { tenant, channel, offset },
         }
     }
 }
 
 fn check(inspection: &Store, view: &mut View) -> u8 {
     let (form, lines) = (view.form, &mut view.lines);
-    let checked = inspection.check(&mut |finding: Finding| lines.line(&form.finding(&finding)));
+    let checked =
+        inspection.check(&mut |finding: CheckFinding| lines.line(&form.finding(&finding)));
     match checked {
         Ok(checked) => {
             lines.line(&form.checked(checked));
@@ -261,20 +263,20 @@ fn dump(inspection: &Store, view: &mut View, tenant: &str, channel: &str) -> u8 
         Ok(losses) => {
             for (first, last, loss) in losses {
                 let (tenant, channel) = (tenant.into(), channel.into());
-                let lost = Finding::Lost { tenant, channel, first, last, loss };
+                let lost = CheckFinding::Lost { tenant, channel, first, last, loss };
                 tell(&Form::Text.finding(&lost));
             }
             view.damaged()
         }
-        Err(DumpFault::Unknown) => {
+        Err(DumpError::Unknown) => {
             let name = show::channel(tenant, channel);
             fail(FAILED, &format!("the store has no channel {name}; its tenant is part of it"))
         }
-        Err(DumpFault::Disk(fault)) => view.refuse(fault),
+        Err(DumpError::Disk(fault)) => view.refuse(fault),
     }
 }
 
-fn list(inspection: &Store, view: &mut View, which: &Which) -> u8 {
+fn list(inspection: &Store, view: &mut View, which: &DeadLetterFilter) -> u8 {
     let (form, lines) = (view.form, &mut view.lines);
     match inspection.dead_letters(which, &mut |letter| lines.line(&form.letter(letter))) {
         Ok(_) => OK,
@@ -282,6 +284,6 @@ fn list(inspection: &Store, view: &mut View, which: &Which) -> u8 {
     }
 }
 
-fn refuse(fault: &OpenFault) -> u8 {
+fn refuse(fault: &OpenError) -> u8 {
     fail(fault.exit_code(), &fault.to_string())
 }

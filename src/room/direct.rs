@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::letter::{Ask, Asker, Delivery};
 use super::{Out, Progress, Title, Voice, Way, What};
 use crate::base::{RoomId, Timestamps};
-use crate::store::{Due, Marks};
+use crate::store::{PendingMessage, ReadMarkers};
 use crate::wire::{Payload, Publication, chat};
 
 impl Out {
@@ -41,7 +41,7 @@ impl Talk<'_> {
     ) {
         let Voice::Send { from, to, ttl_ms } = voice else { return };
         let channel = Arc::clone(&self.title.channel);
-        let due = Due {
+        let due = PendingMessage {
             room: self.room,
             channel: Arc::clone(&channel),
             publication: Arc::clone(publication),
@@ -61,8 +61,8 @@ impl Talk<'_> {
     }
 
     /// A user got on: nothing of that waits for it any more, and the other side hears of it.
-    pub fn tell_of_marks(self, progress: &Progress, marks: Marks, out: &mut Out) {
-        let Marks { delivered, read } = marks;
+    pub fn tell_of_marks(self, progress: &Progress, marks: ReadMarkers, out: &mut Out) {
+        let ReadMarkers { delivered, read } = marks;
         let acknowledged = Delivery::Acknowledged { room: self.room, offset: delivered };
         out.deliver(progress.inbox, acknowledged);
         if let Some(other) = progress.other {

@@ -18,7 +18,10 @@ use super::{Out, Step, Tell, Way};
 use crate::base::limits::PENDING_PAGE_MAX;
 use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::ChatType;
-use crate::store::{Burial, Cause, Due, DuePage, Job, Outcome, PendingPage, Requester, Try};
+use crate::store::{
+    DeadLetterCause, DeliveryAttempt, DuePage, NewDeadLetter, PendingMessage, PendingQuery,
+    Requester, StoreOp, StoreResult,
+};
 use crate::wire::{Publication, chat};
 
 /// The namespace of personal channels; also the prefix of their names.
@@ -92,14 +95,14 @@ impl InboxRoom<'_> {
         }
         known.look = look;
         let inbox = self.id;
-        let page = PendingPage { inbox, after, count_max: PENDING_PAGE_MAX };
+        let page = PendingQuery { inbox, after, count_max: PENDING_PAGE_MAX };
         // All connections of the user get it, so it is the user's, and does not end with one.
         let by = Requester { user: UserHash::of_inbox(inbox), ..Requester::NOBODY };
-        cx.store.send(by, Awaited::Pending(inbox), Job::Pending(page), cx.out);
+        cx.store.send(by, Awaited::Pending(inbox), StoreOp::Pending(page), cx.out);
     }
 
     /// What waits, as far as the store knows.
-    pub fn on_pending(&mut self, outcome: Outcome, cx: &mut RoomContext<'_>) {
+    pub fn on_pending(&mut self, outcome: StoreResult, cx: &mut RoomContext<'_>) {
         let known = self.inbox.get_or_insert_default();
         let look = mem::take(&mut known.look);
         let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
@@ -124,18 +127,29 @@ impl InboxRoom<'_> {
         }
     }
 
-    fn send_again(&self, due: Due, cx: &mut RoomContext<'_>) {
-        let Due { room, channel, publication, tries_count, .. } = due;
+    fn send_again(&self, due: PendingMessage, cx: &mut RoomContext<'_>) {
+        let PendingMessage { room, channel, publication, tries_count, .. } = due;
         let (inbox, offset) = (self.id, publication.offset);
         let job = if cx.rules.tries_max <= tries_count {
-            let (cause, trace) = (Cause::Tries, publication.trace);
+            let (cause, trace) = (DeadLetterCause::Attempts, publication.trace);
             cx.out.steps.push(Step::GivenUp { room, offset, trace });
-            Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms: cx.now.unix_ms })
+            StoreOp::DeadLetter(NewDeadLetter {
+                inbox,
+                room,
+                offset,
+                cause,
+                at_unix_ms: cx.now.unix_ms,
+            })
         } else {
             let way = cx.epochs.way_again(cx.now, room, &publication, ChatType::OneToOne);
             cx.out.steps.push(Step::Again { way });
             self.tell_of(&channel, &publication, way, cx.out);
-            Job::Tried(Try { inbox, room, offset, tries_count: tries_count + 1 })
+            StoreOp::Attempted(DeliveryAttempt {
+                inbox,
+                room,
+                offset,
+                tries_count: tries_count + 1,
+            })
         };
         cx.store.send(Requester::NOBODY, Awaited::Done, job, cx.out);
     }

@@ -18,14 +18,17 @@ use super::window::Window;
 use super::{IdSource, Namespace, Title};
 use crate::base::limits::IDS_MS;
 use crate::base::{MonotonicMs, RoomId, ShardId, Timestamps};
-use crate::store::{Addressee, Append, Birth, Job, Open, Opened, Range, Requester, Ticket};
+use crate::store::{
+    Addressee, Append, ChannelCreated, HistoryRange, OpenChannel, OpenedChannel, RequestId,
+    Requester, StoreOp,
+};
 use crate::wire::{Epoch, ErrorCode, Publication};
 
 /// The stream of a room whose messages are on disk: its end in memory, and what
 /// the store was given and has not answered.
 ///
 /// Invariants: the offsets in `pending` follow the window's head without a hole;
-/// nothing is pending unless the phase is `Open`; nothing waits when it is.
+/// nothing is pending unless the phase is `OpenChannel`; nothing waits when it is.
 #[derive(Debug)]
 pub(super) struct Kept {
     phase: Phase,
@@ -196,7 +199,7 @@ impl Kept {
     pub fn open(&mut self, room: RoomId, by: Option<Asking>, cx: &mut RoomContext<'_>) {
         self.begin_opening();
         let limits = cx.rules.window_limits();
-        let job = Job::Open(Open {
+        let job = StoreOp::Open(OpenChannel {
             room,
             count_max: limits.count_max as u32,
             bytes_max: limits.bytes_max as u32,
@@ -235,7 +238,7 @@ impl Kept {
     /// The store answered. `fresh` is the epoch of a stream that begins anew.
     pub fn on_opened(
         &mut self,
-        opened: Option<Opened>,
+        opened: Option<OpenedChannel>,
         losses_count: u32,
         fresh: Epoch,
     ) -> Reopened {
@@ -246,7 +249,7 @@ impl Kept {
 
     fn restore(
         &mut self,
-        opened: Option<Opened>,
+        opened: Option<OpenedChannel>,
         losses_count: u32,
         fresh: Epoch,
     ) -> Option<Vec<Arc<Publication>>> {
@@ -295,7 +298,7 @@ impl Kept {
         let publication = Arc::clone(&message.publication);
         // Where no message is left, the store may have forgotten the channel.
         let is_new = !mem::replace(&mut self.born, true) || self.window.is_empty();
-        let birth = is_new.then(|| Birth {
+        let birth = is_new.then(|| ChannelCreated {
             tenant: Arc::clone(&title.tenant),
             channel: Arc::clone(&title.channel),
             epoch: self.window.position().epoch,
@@ -334,7 +337,7 @@ impl Kept {
 
     /// The store has the message of this request, and memory has it from now on; `None` when
     /// it was given up before.
-    pub fn on_appended(&mut self, ticket: Ticket, limits: WindowLimits) -> Option<Pending> {
+    pub fn on_appended(&mut self, ticket: RequestId, limits: WindowLimits) -> Option<Pending> {
         let pending = self.pending.take_first_of(ticket)?;
         if let Some(left) = &pending.message.retracts {
             self.window.replace(left);
@@ -344,7 +347,7 @@ impl Kept {
     }
 
     /// Whether the message of this request is still pending.
-    pub fn is_pending(&self, ticket: Ticket) -> bool {
+    pub fn is_pending(&self, ticket: RequestId) -> bool {
         self.pending.contains(ticket)
     }
 
@@ -402,7 +405,7 @@ impl Kept {
     pub fn begin_read(
         &mut self,
         reading: Reading,
-        range: Range,
+        range: HistoryRange,
         cx: &mut RoomContext<'_>,
     ) -> Result<(), ErrorCode> {
         let by = reading.by;
@@ -412,7 +415,7 @@ impl Kept {
             Purpose::Retraction(_) => (ReadingClass::Question, true),
         };
         let awaited = Awaited::Read(Box::new(reading));
-        cx.store.want(class, by, awaited, Job::Read(range), cx.out)?;
+        cx.store.want(class, by, awaited, StoreOp::Read(range), cx.out)?;
         self.readings_count += 1;
         if is_retraction {
             self.own_writes.begin_read(by);
@@ -449,13 +452,13 @@ mod tests {
     use super::super::pending_messages::tests::{message, pending};
     use super::*;
 
-    fn opened(head: u64, tail: std::ops::RangeInclusive<u64>) -> Option<Opened> {
+    fn opened(head: u64, tail: std::ops::RangeInclusive<u64>) -> Option<OpenedChannel> {
         let tail = tail.map(message).collect();
         let born_unix_ms = 1;
-        Some(Opened { epoch: Epoch(3), born_unix_ms, head, first: 1, tail, ids: Vec::new() })
+        Some(OpenedChannel { epoch: Epoch(3), born_unix_ms, head, first: 1, tail, ids: Vec::new() })
     }
 
-    fn kept(answer: Option<Opened>) -> Kept {
+    fn kept(answer: Option<OpenedChannel>) -> Kept {
         let mut kept = Kept::new(Epoch(9));
         kept.begin_opening();
         assert_eq!(
@@ -481,8 +484,8 @@ mod tests {
         assert_eq!(kept.next_offset(), 8);
         assert!(kept.pending_at(5).is_none() && kept.pending_at(8).is_none());
         assert_eq!(kept.pending_at(7).map(|one| one.offset()), Some(7));
-        assert!(kept.pending.take_first_of(Ticket(7)).is_none(), "not before the first");
-        assert!(kept.pending.take_first_of(Ticket(6)).is_some());
+        assert!(kept.pending.take_first_of(RequestId(7)).is_none(), "not before the first");
+        assert!(kept.pending.take_first_of(RequestId(6)).is_some());
     }
 
     #[test]

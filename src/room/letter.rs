@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Way;
 use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace, UserHash};
-use crate::store::{Conversation, Due, Marks, Reached};
+use crate::store::{Conversation, MarkerPosition, PendingMessage, ReadMarkers};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publication_cost_bytes};
 
@@ -116,7 +116,7 @@ pub struct Progress {
     /// The user's personal channel.
     pub inbox: RoomId,
     /// What was reached.
-    pub reached: Reached,
+    pub reached: MarkerPosition,
     /// In a conversation of two: the other's personal channel, which is told.
     pub other: Option<RoomId>,
 }
@@ -158,7 +158,7 @@ pub enum Power {
 #[derive(Clone, Debug)]
 pub enum Delivery {
     /// A direct message, stored in its conversation.
-    Message(Due, Way),
+    Message(PendingMessage, Way),
     /// A copy for the author's other devices; it waits for nobody.
     Copy {
         /// The conversation.
@@ -387,11 +387,11 @@ pub enum Answer {
     Members(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>, Option<(ShardId, ConnId)>),
     /// To `Receipts`: by name, and what the next page is behind, unless this is
     /// the last.
-    Receipts(Vec<(Box<str>, Marks)>, Option<Box<str>>),
+    Receipts(Vec<(Box<str>, ReadMarkers)>, Option<Box<str>>),
     /// To `Conversations`: by channel, and what the next page is behind, unless
     /// this is the last.
     Conversations(Vec<Conversation>, Option<Box<str>>),
-    /// To what only needs to be done: `Typing`, `Mark`, `Retract`, `Claim`,
+    /// To what only needs to be done: `Typing`, `AdvanceMarker`, `Retract`, `Claim`,
     /// `Release`, `Deliver`.
     Noted,
     /// To any question but `Subscribe`: this field of it cannot be right.

@@ -7,7 +7,7 @@ use super::letter::{Answer, Ask, Asker, Tell, What};
 use super::way::Way;
 use crate::base::{MonotonicUs, RoomId, ShardId, Trace, trim_list};
 use crate::metrics::{ChatType, PublishResult};
-use crate::store::Request;
+use crate::store::StoreRequest;
 use crate::wire::ErrorCode;
 
 /// What the rooms of a shard decided. Whoever empties a list keeps its order.
@@ -18,7 +18,7 @@ pub struct Out {
     /// What rooms want of other rooms.
     pub asks: Vec<Ask>,
     /// What rooms want of the store.
-    pub requests: Vec<Request>,
+    pub requests: Vec<StoreRequest>,
     /// How publishing ended, for those who count.
     pub published: Vec<(ChatType, PublishResult)>,
     /// What became of messages, for those who measure.

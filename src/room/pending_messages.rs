@@ -13,7 +13,7 @@ use super::store_client::Asking;
 use super::way::Way;
 use super::{Answer, Out};
 use crate::base::{ConnId, MonotonicUs, RoomId, ShardId};
-use crate::store::Ticket;
+use crate::store::RequestId;
 use crate::wire::Publication;
 
 /// A message that has its place, on its way to where it is kept.
@@ -47,7 +47,7 @@ impl MessageInFlight {
 #[derive(Debug)]
 pub(super) struct Pending {
     /// The request.
-    pub ticket: Ticket,
+    pub ticket: RequestId,
     /// The message.
     pub message: MessageInFlight,
     /// When the store was given it.
@@ -106,7 +106,7 @@ impl PendingMessages {
     }
 
     /// Takes the first, if it is that of this request.
-    pub fn take_first_of(&mut self, ticket: Ticket) -> Option<Pending> {
+    pub fn take_first_of(&mut self, ticket: RequestId) -> Option<Pending> {
         let taken = self.queue.pop_front_if(|pending| pending.ticket == ticket)?;
         if let Some(left) = &taken.message.retracts {
             self.retracting.remove(&left.offset);
@@ -121,7 +121,7 @@ impl PendingMessages {
     }
 
     /// Whether the message of this request is among them.
-    pub fn contains(&self, ticket: Ticket) -> bool {
+    pub fn contains(&self, ticket: RequestId) -> bool {
         self.queue.iter().any(|pending| pending.ticket == ticket)
     }
 
@@ -173,7 +173,7 @@ pub(super) mod tests {
             way: crate::room::way(),
         };
         Pending {
-            ticket: Ticket(offset as u32),
+            ticket: RequestId(offset as u32),
             message,
             given_at: MonotonicUs(0),
             askers: vec![(ShardId(0), asker)],
@@ -188,9 +188,12 @@ pub(super) mod tests {
         all.push(pending(7));
         assert!(all.at(5).is_none() && all.at(8).is_none());
         assert_eq!(all.at(7).map(|one| one.offset()), Some(7));
-        assert!(all.take_first_of(Ticket(7)).is_none(), "not before the first");
-        assert!(all.take_first_of(Ticket(6)).is_some());
-        assert_eq!((all.len(), all.contains(Ticket(6)), all.contains(Ticket(7))), (1, false, true));
+        assert!(all.take_first_of(RequestId(7)).is_none(), "not before the first");
+        assert!(all.take_first_of(RequestId(6)).is_some());
+        assert_eq!(
+            (all.len(), all.contains(RequestId(6)), all.contains(RequestId(7))),
+            (1, false, true)
+        );
     }
 
     #[test]
@@ -201,7 +204,7 @@ pub(super) mod tests {
         all.push(retraction);
         assert_eq!(all.retraction_of(2).map(|one| one.offset()), Some(6));
         assert!(all.retraction_of(6).is_none());
-        assert!(all.take_first_of(Ticket(6)).is_some());
+        assert!(all.take_first_of(RequestId(6)).is_some());
         assert!(all.retraction_of(2).is_none() && all.is_empty());
     }
 }

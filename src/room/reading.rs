@@ -19,7 +19,7 @@ use crate::base::limits::{
     HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX, READING_STEP_COUNT_MAX, RECOVERY_BYTES_MAX,
 };
 use crate::base::{RoomId, Timestamps};
-use crate::store::{self, Job, Range};
+use crate::store::{self, HistoryRange, StoreOp};
 use crate::wire::chat;
 use crate::wire::{Position, Publication};
 
@@ -41,7 +41,7 @@ pub(super) fn range_on_disk(
     kept: &Kept,
     rules: &Namespace,
     passage: Passage,
-) -> Option<Range> {
+) -> Option<HistoryRange> {
     let window = kept.window();
     let head = window.position().offset;
     let oldest = kept.oldest_offset(rules.history_count_max);
@@ -61,10 +61,10 @@ pub(super) fn range_on_disk(
     };
     let in_memory = count == 0 || window.first_offset() <= lowest;
     let order = match passage.order {
-        Order::OldestFirst => store::Order::OldestFirst,
-        Order::NewestFirst => store::Order::NewestFirst,
+        Order::OldestFirst => store::ReadOrder::OldestFirst,
+        Order::NewestFirst => store::ReadOrder::NewestFirst,
     };
-    (!in_memory).then_some(Range {
+    (!in_memory).then_some(HistoryRange {
         room,
         first,
         last,
@@ -75,26 +75,26 @@ pub(super) fn range_on_disk(
 }
 
 /// The next step of a recovery from `first` up to what is in memory.
-pub(super) fn recovery_range(room: RoomId, kept: &Kept, first: u64) -> Range {
-    Range {
+pub(super) fn recovery_range(room: RoomId, kept: &Kept, first: u64) -> HistoryRange {
+    HistoryRange {
         room,
         first,
         last: kept.window().position().offset,
         count_max: READING_STEP_COUNT_MAX,
         bytes_max: READING_STEP_BYTES_MAX,
-        order: store::Order::OldestFirst,
+        order: store::ReadOrder::OldestFirst,
     }
 }
 
 /// One message.
-pub(super) fn range_of_one(room: RoomId, offset: u64) -> Range {
-    Range {
+pub(super) fn range_of_one(room: RoomId, offset: u64) -> HistoryRange {
+    HistoryRange {
         room,
         first: offset,
         last: offset,
         count_max: 1,
         bytes_max: READING_STEP_BYTES_MAX,
-        order: store::Order::OldestFirst,
+        order: store::ReadOrder::OldestFirst,
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) enum RecoveryStep {
     /// It is not known any more what is on disk, or it could not be read.
     Failed,
     /// The next step.
-    Next(RecoveryRead, Range),
+    Next(RecoveryRead, HistoryRange),
     /// That was the last one: the member comes in with this.
     Over(Box<Entry>, Missed),
 }
@@ -160,13 +160,13 @@ impl RecoveryRead {
     }
 
     /// Asks the store for the next step.
-    pub fn go_on(self, by: Asking, range: Range, cx: &mut RoomContext<'_>) {
+    pub fn go_on(self, by: Asking, range: HistoryRange, cx: &mut RoomContext<'_>) {
         let RecoveryRead { entry, found, bytes } = self;
         cx.store.hold_found(bytes);
         let reading =
             Reading { found, bytes, ..Reading::new(range.room, by, Purpose::Recovery(entry)) };
         let awaited = Awaited::Read(Box::new(reading));
-        cx.store.send(requester(Some(by)), awaited, Job::Read(range), cx.out);
+        cx.store.send(requester(Some(by)), awaited, StoreOp::Read(range), cx.out);
     }
 }
 

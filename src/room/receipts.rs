@@ -6,7 +6,10 @@
 use super::store_client::{Asking, Awaited, ReadingClass, StoreClient, requester};
 use super::{Answer, ConversationsPage, Out, Progress, ReceiptsPage};
 use crate::base::RoomId;
-use crate::store::{self, Failure, Job, Mark, Marks, MarksPage, Outcome, Reached};
+use crate::store::{
+    self, AdvanceMarker, MarkerPosition, ReadMarkers, ReadMarkersQuery, StoreError, StoreOp,
+    StoreResult,
+};
 use crate::wire::ErrorCode;
 use crate::wire::chat::Field;
 
@@ -21,7 +24,7 @@ pub(super) fn mark(
     out: &mut Out,
 ) -> Option<Answer> {
     let offset = match progress.reached {
-        Reached::Delivered(offset) | Reached::Read(offset) => offset,
+        MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset) => offset,
     };
     // The store may have brought a message to its reader before it said here that
     // it has it.
@@ -34,22 +37,24 @@ pub(super) fn mark(
     if store.is_full() {
         return Some(Answer::Refused(ErrorCode::TooManyRequests));
     }
-    let mark = Mark {
+    let mark = AdvanceMarker {
         room,
         user: progress.info.user.clone(),
         inbox: progress.inbox,
         reached: progress.reached,
     };
     let awaited = Awaited::Marked(room, by, progress);
-    store.send(requester(Some(by)), awaited, Job::Mark(Box::new(mark)), out);
+    store.send(requester(Some(by)), awaited, StoreOp::AdvanceMarker(Box::new(mark)), out);
     None
 }
 
 /// What a mark came to: the answer, and how far the user is now if that is news.
-pub(super) fn marked(outcome: Outcome) -> (Answer, Option<Marks>) {
+pub(super) fn marked(outcome: StoreResult) -> (Answer, Option<ReadMarkers>) {
     match outcome {
-        Outcome::Marked { before, after } => (Answer::Noted, (before != after).then_some(after)),
-        Outcome::Behind(_) => (Answer::Wrong(Field::Offset), None),
+        StoreResult::MarkerAdvanced { before, after } => {
+            (Answer::Noted, (before != after).then_some(after))
+        }
+        StoreResult::Behind(_) => (Answer::Wrong(Field::Offset), None),
         other => (failed(other.failure()), None),
     }
 }
@@ -64,7 +69,7 @@ pub(super) fn receipts(
 ) -> Option<Answer> {
     let (after, count_max) = (page.after, page.count_max);
     // One more than asked for tells whether there is another page.
-    let job = Job::Marks(MarksPage { room, after, count_max: count_max + 1 });
+    let job = StoreOp::ReadMarkers(ReadMarkersQuery { room, after, count_max: count_max + 1 });
     let awaited = Awaited::Receipts(room, by, count_max);
     store.want(ReadingClass::Question, by, awaited, job, out).err().map(Answer::Refused)
 }
@@ -78,13 +83,13 @@ pub(super) fn conversations(
     out: &mut Out,
 ) -> Option<Answer> {
     let ConversationsPage { title: _, user, after, count_max } = page;
-    let page = store::ConversationsPage { inbox, user, after, count_max };
-    let (awaited, job) = (Awaited::Conversations(inbox, by), Job::Conversations(page));
+    let page = store::ConversationsQuery { inbox, user, after, count_max };
+    let (awaited, job) = (Awaited::Conversations(inbox, by), StoreOp::Conversations(page));
     store.want(ReadingClass::Question, by, awaited, job, out).err().map(Answer::Refused)
 }
 
 /// A page of so many receipts has been read.
-pub(super) fn receipts_answer(outcome: Outcome, count_max: u32) -> Answer {
+pub(super) fn receipts_answer(outcome: StoreResult, count_max: u32) -> Answer {
     match outcome.marks() {
         Ok(mut all) => {
             let more = (count_max as usize) < all.len();
@@ -97,7 +102,7 @@ pub(super) fn receipts_answer(outcome: Outcome, count_max: u32) -> Answer {
 }
 
 /// A page of conversations has been read.
-pub(super) fn conversations_answer(outcome: Outcome) -> Answer {
+pub(super) fn conversations_answer(outcome: StoreResult) -> Answer {
     match outcome.conversations() {
         Ok((all, next)) => Answer::Conversations(all, next),
         Err(failure) => failed(failure),
@@ -105,13 +110,13 @@ pub(super) fn conversations_answer(outcome: Outcome) -> Answer {
 }
 
 /// The answer when the store did not do it.
-fn failed(failure: Failure) -> Answer {
+fn failed(failure: StoreError) -> Answer {
     match failure {
-        Failure::Full
-        | Failure::Broken
-        | Failure::Stale
-        | Failure::Damaged
-        | Failure::Abandoned
-        | Failure::Crowded => Answer::Refused(ErrorCode::Internal),
+        StoreError::Full
+        | StoreError::Broken
+        | StoreError::Stale
+        | StoreError::Damaged
+        | StoreError::Abandoned
+        | StoreError::Crowded => Answer::Refused(ErrorCode::Internal),
     }
 }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::base::{Bucket, MonotonicMs, MonotonicUs, RoomId, ShardId, Timestamps};
-use crate::store::{Failure, Opened, Requester, Ticket};
+use crate::store::{OpenedChannel, RequestId, Requester, StoreError};
 use crate::wire::chat::{self, Field};
 use crate::wire::{Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};
 
@@ -389,7 +389,7 @@ impl RoomMessages {
         &mut self,
         members: &Members,
         by: Requester,
-        opened: Result<(Option<Box<Opened>>, u32), Failure>,
+        opened: Result<(Option<Box<OpenedChannel>>, u32), StoreError>,
         cx: &mut RoomContext<'_>,
     ) -> Reopening {
         let failure = match opened {
@@ -400,7 +400,7 @@ impl RoomMessages {
             Err(failure) => failure,
         };
         let kept = self.stream.kept_mut().expect("what is opened is on disk");
-        let is_abandoned = failure == Failure::Abandoned;
+        let is_abandoned = failure == StoreError::Abandoned;
         if is_abandoned && kept.open_for_next(self.id, by, cx) {
             return Reopening::AsksAgain;
         }
@@ -413,7 +413,7 @@ impl RoomMessages {
     fn reopen(
         &mut self,
         members: &Members,
-        mut opened: Option<Opened>,
+        mut opened: Option<OpenedChannel>,
         losses_count: u32,
         cx: &mut RoomContext<'_>,
     ) -> Vec<(ShardId, Ask)> {
@@ -445,7 +445,7 @@ impl RoomMessages {
     pub fn on_appended(
         &mut self,
         members: &Members,
-        ticket: Ticket,
+        ticket: RequestId,
         cx: &mut RoomContext<'_>,
     ) -> Option<Vec<(ShardId, Ask)>> {
         let kept = self.stream.kept_mut().expect("what was appended is on disk");
@@ -466,8 +466,8 @@ impl RoomMessages {
     /// The store refused a message. False when that was given up before.
     pub fn on_append_failed(
         &mut self,
-        ticket: Ticket,
-        failure: Failure,
+        ticket: RequestId,
+        failure: StoreError,
         cx: &mut RoomContext<'_>,
     ) -> bool {
         let is_pending = self.stream.kept().is_some_and(|kept| kept.is_pending(ticket));
@@ -475,9 +475,9 @@ impl RoomMessages {
             let now = cx.now.tick;
             let (again_at, code) = match failure {
                 // Nothing was written, and what is there may be read at once.
-                Failure::Full | Failure::Stale => (now, ErrorCode::Internal),
-                Failure::Crowded => (now, ErrorCode::TooManyRequests),
-                Failure::Broken | Failure::Damaged | Failure::Abandoned => {
+                StoreError::Full | StoreError::Stale => (now, ErrorCode::Internal),
+                StoreError::Crowded => (now, ErrorCode::TooManyRequests),
+                StoreError::Broken | StoreError::Damaged | StoreError::Abandoned => {
                     (now.plus_ms(AGAIN_MS), ErrorCode::Internal)
                 }
             };

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::base::limits::BEGINNERS_MAX;
 use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, ShardId, Timestamps};
-use crate::store::{Outcome, Reply, Requester, Round, Ticket};
+use crate::store::{RequestId, Requester, StoreReply, StoreResult, WriteEpoch};
 use crate::wire::ErrorCode;
 use crate::wire::chat::Field;
 
@@ -444,8 +444,8 @@ impl Rooms {
     }
 
     /// The store answers. Like `handle`, the only way in.
-    pub fn on_reply(&mut self, now: Timestamps, reply: Reply, out: &mut Out) {
-        let Reply { ticket, outcome } = reply;
+    pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply, out: &mut Out) {
+        let StoreReply { ticket, outcome } = reply;
         match self.set.store().take(ticket) {
             Awaited::Opened(room, by) => self.on_opened(now, room, by, outcome, out),
             Awaited::Kept(room, round) => self.on_kept(now, room, (round, ticket), outcome, out),
@@ -481,7 +481,7 @@ impl Rooms {
         now: Timestamps,
         id: RoomId,
         by: Requester,
-        outcome: Outcome,
+        outcome: StoreResult,
         out: &mut Out,
     ) {
         let slot = self.set.slot_of(id).expect("a room stays while the store is asked");
@@ -504,8 +504,8 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         id: RoomId,
-        (round, ticket): (Round, Ticket),
-        outcome: Outcome,
+        (round, ticket): (WriteEpoch, RequestId),
+        outcome: StoreResult,
         out: &mut Out,
     ) {
         let appended = outcome.appended();
@@ -532,7 +532,7 @@ impl Rooms {
         self.set.rest(now, slot, id);
     }
 
-    fn on_read(&mut self, now: Timestamps, reading: Reading, outcome: Outcome, out: &mut Out) {
+    fn on_read(&mut self, now: Timestamps, reading: Reading, outcome: StoreResult, out: &mut Out) {
         let Reading { room: id, by, purpose, found, bytes } = reading;
         self.set.store().release_found(bytes);
         let slot = self.set.slot_of(id).expect("a room stays while it is read");

@@ -9,7 +9,7 @@ use super::Draft;
 use super::ids::{Ids, TooMany};
 use crate::base::Timestamps;
 use crate::base::limits::IDS_MS;
-use crate::store::{KnownId, Opened};
+use crate::store::{KnownId, OpenedChannel};
 use crate::wire::{ID_TAG, Publication};
 
 /// The ids that authors gave to the messages of a room.
@@ -18,7 +18,7 @@ pub(super) struct SaidIds(Option<Box<Ids>>);
 
 impl SaidIds {
     /// What the store remembers, and nothing else.
-    pub fn restored(opened: Option<&mut Opened>) -> SaidIds {
+    pub fn restored(opened: Option<&mut OpenedChannel>) -> SaidIds {
         let mut said = SaidIds(None);
         let known = opened.map(|opened| mem::take(&mut opened.ids));
         for KnownId { user, id, offset, time_unix_ms } in known.into_iter().flatten() {

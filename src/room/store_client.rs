@@ -13,7 +13,7 @@ use self::waiting::{Load, Waiting};
 use super::{Ask, Out};
 use crate::base::limits::{READINGS_BYTES_MAX, STORE_REQUESTS_MAX};
 use crate::base::{ShardId, Slab};
-use crate::store::{Append, Job, Request, Requester, Round, Ticket};
+use crate::store::{Append, RequestId, Requester, StoreOp, StoreRequest, WriteEpoch};
 use crate::wire::{ErrorCode, Publication};
 
 mod awaited;
@@ -29,7 +29,7 @@ pub(super) struct StoreClient {
     tickets: Slab<Awaited>,
     sent_count: u64,
     answered_count: u64,
-    round: Round,
+    round: WriteEpoch,
     /// Questions that wait for a stream to be known, and messages that the store was given.
     waiting: Waiting,
     /// Reads for clients.
@@ -50,24 +50,30 @@ impl StoreClient {
     }
 
     /// Asks the store, in the flow of `by`.
-    pub fn send(&mut self, by: Requester, awaited: Awaited, job: Job, out: &mut Out) -> Ticket {
-        let ticket = Ticket(self.tickets.insert(awaited));
+    pub fn send(
+        &mut self,
+        by: Requester,
+        awaited: Awaited,
+        job: StoreOp,
+        out: &mut Out,
+    ) -> RequestId {
+        let ticket = RequestId(self.tickets.insert(awaited));
         self.sent_count += 1;
         self.check_balance();
-        out.requests.push(Request { ticket, round: self.round, by, job });
+        out.requests.push(StoreRequest { ticket, round: self.round, by, job });
         ticket
     }
 
     /// Gives the store a message to keep; it waits for that.
-    pub fn append(&mut self, by: Asking, append: Append, out: &mut Out) -> Ticket {
+    pub fn append(&mut self, by: Asking, append: Append, out: &mut Out) -> RequestId {
         let by = requester(Some(by));
         self.waiting.add(by.flow(), load_of(&append.publication));
         let awaited = Awaited::Kept(append.room, self.round);
-        self.send(by, awaited, Job::Append(Box::new(append)), out)
+        self.send(by, awaited, StoreOp::Append(Box::new(append)), out)
     }
 
     /// The store answers a request: what that was for.
-    pub fn take(&mut self, ticket: Ticket) -> Awaited {
+    pub fn take(&mut self, ticket: RequestId) -> Awaited {
         let awaited = self.tickets.remove(ticket.0);
         let awaited = awaited.expect("the store answers each request once");
         self.answered_count += 1;
@@ -82,9 +88,9 @@ impl StoreClient {
 
     /// A message was refused that was given in this round: what is given from now on is given
     /// knowing that.
-    pub fn on_append_failed(&mut self, round: Round) {
+    pub fn on_append_failed(&mut self, round: WriteEpoch) {
         if round == self.round {
-            self.round = Round(round.0 + 1);
+            self.round = WriteEpoch(round.0 + 1);
         }
     }
 
@@ -123,7 +129,7 @@ impl StoreClient {
         class: ReadingClass,
         by: Asking,
         awaited: Awaited,
-        job: Job,
+        job: StoreOp,
         out: &mut Out,
     ) -> Result<(), ErrorCode> {
         let begins = self.readings.want(class, (by, awaited, job))?;
@@ -152,7 +158,7 @@ impl StoreClient {
     /// The store needs to read nothing more for a connection that is gone.
     pub fn abandon(&mut self, by: Asking, out: &mut Out) {
         let gone = requester(Some(by));
-        self.send(Requester::NOBODY, Awaited::Done, Job::Abandon(gone), out);
+        self.send(Requester::NOBODY, Awaited::Done, StoreOp::Abandon(gone), out);
     }
 
     /// A recovery goes on with what it has found so far.

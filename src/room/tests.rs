@@ -20,8 +20,8 @@ use crate::base::{
 };
 use crate::room::way;
 use crate::store::{
-    Crash, DiskWeather, Durability, Engine, Job, Options as StoreOptions, Reached, Retention,
-    Setup, SimulatedDisk, Turned,
+    Crash, DiskFaultProfile, Durability, Engine, EngineSetup, MarkerPosition,
+    Options as StoreOptions, Retention, SimulatedDisk, StoreOp, TurnResult,
 };
 use crate::wire::chat::{self, Field};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};
@@ -83,7 +83,7 @@ fn engine_with(
         age_ms_max: one.history_age_ms_max,
         channel_ms_max: 2 * one.history_age_ms_max,
     };
-    let setup = Setup {
+    let setup = EngineSetup {
         options: StoreOptions { reserve_bytes, ..StoreOptions::default() },
         retention: options.namespaces.iter().map(retention).collect(),
         namespace_of: Box::new(|channel| match channel {
@@ -103,7 +103,7 @@ impl World {
         let now = Timestamps::at(MonotonicMs(5_000), 1_000_000_000);
         World {
             rooms: Rooms::new(now, Arc::clone(&options), Csprng::from_key([1; 16]), silent_key()),
-            store: engine(SimulatedDisk::new(1, DiskWeather::CALM), &options),
+            store: engine(SimulatedDisk::new(1, DiskFaultProfile::CALM), &options),
             options,
             now,
             out: Out::default(),
@@ -136,7 +136,7 @@ impl World {
             }
             requests.into_iter().for_each(|request| self.store.take(HOME, request));
             let mut replies = Vec::new();
-            while self.store.turn(self.now.unix_ms, &mut replies) == Turned::Busy {}
+            while self.store.turn(self.now.unix_ms, &mut replies) == TurnResult::Busy {}
             for (_, reply) in replies {
                 self.rooms.on_reply(self.now, reply, &mut self.out);
             }
@@ -295,7 +295,7 @@ fn come(world: &mut World, inbox: RoomId, user: &str, slot: u32) {
     assert!(matches!(answer, Answer::Subscribed(_)), "{answer:?}");
 }
 
-fn progress(user: &str, inbox: RoomId, other: RoomId, reached: Reached) -> What {
+fn progress(user: &str, inbox: RoomId, other: RoomId, reached: MarkerPosition) -> What {
     What::Mark(Box::new(Progress {
         title: Some(title("dm#ann,bob", 1)),
         info: info(user, 0),
@@ -311,7 +311,7 @@ fn step(world: &mut World) {
     for request in std::mem::take(&mut world.out.requests) {
         world.store.take(HOME, request);
     }
-    while world.store.turn(world.now.unix_ms, &mut replies) == Turned::Busy {}
+    while world.store.turn(world.now.unix_ms, &mut replies) == TurnResult::Busy {}
     for (_, reply) in replies {
         world.rooms.on_reply(world.now, reply, &mut world.out);
     }

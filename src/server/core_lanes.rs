@@ -10,7 +10,7 @@ use crate::base::limits::{
 };
 use crate::lane::{LaneLimits, LaneSender, Mailbox, MeshEnds};
 use crate::shard::{Lanes, Letter, Note, Notes, Order};
-use crate::store::{Reply, Request};
+use crate::store::{StoreReply, StoreRequest};
 
 /// The bound of one lane from core to core.
 pub(super) const NEIGHBOUR_LANE: LaneLimits =
@@ -74,7 +74,7 @@ impl Lanes for CoreLanes {
         )
     }
 
-    fn take_replies(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize {
+    fn take_replies(&mut self, on_reply: &mut dyn FnMut(StoreReply)) -> usize {
         self.store.as_mut().map_or(0, |store| store.take(on_reply))
     }
 
@@ -99,7 +99,7 @@ impl Lanes for CoreLanes {
         lane.expect("nobody writes to itself").post(letters)
     }
 
-    fn post_requests(&mut self, requests: &mut Vec<Request>) -> usize {
+    fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize {
         match &mut self.store {
             Some(store) => store.post(requests),
             None => {

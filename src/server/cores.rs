@@ -313,7 +313,7 @@ fn opener(setup: &Setup, new_name_key: [u8; 16]) -> storage::Open<FjallDisk> {
         let namespace_of =
             move |channel: &str| namespace_of(&namespaces, channel).unwrap_or(u16::MAX);
         let namespace_of = Box::new(namespace_of);
-        Engine::open(disk, store::Setup { options, retention, namespace_of, new_name_key })
+        Engine::open(disk, store::EngineSetup { options, retention, namespace_of, new_name_key })
     })
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::locked::{locked_bytes, locked_bytes_max};
 use super::plan::{Plan, Unfit};
-use crate::store::OpenFault;
+use crate::store::OpenError;
 use crate::{admin, ring};
 
 /// How a server that had started came to its end.
@@ -60,7 +60,7 @@ pub enum Fault {
         shards: usize,
     },
     /// The store's directory.
-    Store(OpenFault),
+    Store(OpenError),
     /// The storage thread.
     Storage(io::Error),
     /// The address of the collector of spans.

@@ -30,7 +30,10 @@ use crate::metrics::{
     Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Scribe, StoreFailure,
 };
 use crate::ring::Waker;
-use crate::store::{Counts, DeadLetters, Disk, Engine, Failure, OpenFault, Reply, Request, Turned};
+use crate::store::{
+    DeadLetterTotals, Disk, Engine, OpenError, StoreCounts, StoreError, StoreReply, StoreRequest,
+    TurnResult,
+};
 
 /// The bound of one lane to the store, or back.
 const STORE_LANE: LaneLimits =
@@ -41,16 +44,16 @@ const SLEEP_MS_MAX: u64 = 1_000;
 
 /// A core's ends of its lanes.
 pub(super) struct StoreEnds {
-    requests: LaneSender<Request>,
-    replies: Mailbox<Reply>,
+    requests: LaneSender<StoreRequest>,
+    replies: Mailbox<StoreReply>,
     store: Thread,
 }
 
 /// The way back to one core.
 struct Answers {
-    lane: LaneSender<Reply>,
+    lane: LaneSender<StoreReply>,
     /// Those for which there was no room.
-    waiting: Vec<Reply>,
+    waiting: Vec<StoreReply>,
 }
 
 /// The thread.
@@ -71,7 +74,7 @@ pub(super) struct Voice {
 }
 
 /// How the thread gets its engine.
-pub(super) type Open<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenFault> + Send>;
+pub(super) type Open<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenError> + Send>;
 
 /// Starts the thread. It opens the store when it gets the doorbells: descriptor
 /// tables have split then, and none of the copies holds a file of the store open
@@ -115,7 +118,7 @@ pub(super) fn start<D: Disk + 'static>(
 
 impl StoreEnds {
     /// Gives the store what there is room for. Returns how many.
-    pub(super) fn post(&mut self, requests: &mut Vec<Request>) -> usize {
+    pub(super) fn post(&mut self, requests: &mut Vec<StoreRequest>) -> usize {
         let posted_count = self.requests.post(requests);
         if 0 < posted_count {
             self.store.unpark();
@@ -124,7 +127,7 @@ impl StoreEnds {
     }
 
     /// Takes a bounded number of answers. Returns how many.
-    pub(super) fn take(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize {
+    pub(super) fn take(&mut self, on_reply: &mut dyn FnMut(StoreReply)) -> usize {
         let StoreEnds { replies, store, .. } = self;
         replies.take(TURN_REPLIES_MAX, &mut |_, reply| on_reply(reply), &mut |_| store.unpark())
     }
@@ -143,14 +146,14 @@ impl Storage {
 
 fn serve<D: Disk>(
     mut engine: Engine<D>,
-    mut requests: Mailbox<Request>,
+    mut requests: Mailbox<StoreRequest>,
     mut answers: Vec<Answers>,
     doorbells: &Wakers,
     voice: &Voice,
     stop: &AtomicBool,
 ) {
     let scribe = voice.cells.claim();
-    let mut told = Counts::default();
+    let mut told = StoreCounts::default();
     let mut replies = Vec::new();
     loop {
         let is_last = stop.load(SeqCst);
@@ -169,7 +172,7 @@ fn serve<D: Disk>(
                 doorbell.ring();
             }
         }
-        if taken_count != 0 || turned == Turned::Busy {
+        if taken_count != 0 || turned == TurnResult::Busy {
             continue;
         }
         if is_last {
@@ -189,7 +192,7 @@ fn serve<D: Disk>(
 /// Gives the engine what it has room for, and wakes the cores whose lane has room again.
 /// Returns how many requests it was.
 fn take_requests<D: Disk>(
-    requests: &mut Mailbox<Request>,
+    requests: &mut Mailbox<StoreRequest>,
     engine: &mut Engine<D>,
     doorbells: &Wakers,
 ) -> usize {
@@ -209,23 +212,23 @@ fn take_requests<D: Disk>(
 
 impl Voice {
     /// Counts what was done since `told`. Returns what is told now.
-    fn tell<D: Disk>(&self, scribe: &Scribe, engine: &Engine<D>, told: Counts) -> Counts {
+    fn tell<D: Disk>(&self, scribe: &Scribe, engine: &Engine<D>, told: StoreCounts) -> StoreCounts {
         let state = match engine.takes_messages() {
             Ok(()) => StoreState::Good,
-            Err(Failure::Full) => StoreState::Full,
+            Err(StoreError::Full) => StoreState::Full,
             Err(
-                Failure::Broken
-                | Failure::Stale
-                | Failure::Damaged
-                | Failure::Abandoned
-                | Failure::Crowded,
+                StoreError::Broken
+                | StoreError::Stale
+                | StoreError::Damaged
+                | StoreError::Abandoned
+                | StoreError::Crowded,
             ) => StoreState::Broken,
         };
         self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
         let capacity = engine.capacity();
         scribe.set(Gauge::StoreUsedBytes, capacity.used_bytes);
         scribe.set(Gauge::StoreFreeBytes, capacity.free_bytes.min(i64::MAX as u64));
-        let DeadLetters { count, oldest_unix_ms } = engine.dead_letters();
+        let DeadLetterTotals { count, oldest_unix_ms } = engine.dead_letters();
         scribe.set(Gauge::DeadLetterMessages, count);
         let age_ms = oldest_unix_ms.map_or(0, |oldest| unix_ms().saturating_sub(oldest));
         scribe.set(Gauge::DeadLetterOldestAge, age_ms);

@@ -4,7 +4,7 @@
 
 use super::Outcome;
 use crate::room::{Answer as Told, Posted};
-use crate::store::{self, Marks};
+use crate::store::{self, ReadMarkers};
 use crate::wire::chat::{self, ConversationEntry, Receipt};
 use crate::wire::{Answer, Payload};
 
@@ -48,7 +48,7 @@ fn tell_posted(id: u32, posted: &Posted, out: &mut Outcome) {
 }
 
 /// The answer to `chat.receipts`.
-fn receipts(page: &[(Box<str>, Marks)], next: Option<&str>) -> Payload {
+fn receipts(page: &[(Box<str>, ReadMarkers)], next: Option<&str>) -> Payload {
     let all = page.iter().map(|(user, marks)| Receipt {
         user,
         delivered: marks.delivered,

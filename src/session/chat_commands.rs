@@ -20,7 +20,7 @@ use crate::room::{
     ConversationsPage, Delivery, IdSource, MembersPage, Power, Progress, ReceiptsPage, Retraction,
     Voice, What, ack_key,
 };
-use crate::store::Reached;
+use crate::store::MarkerPosition;
 use crate::wire::chat::{self, ChatMessage, ChatRequest, Field, Method};
 use crate::wire::{ErrorCode, ID_TAG};
 
@@ -77,13 +77,13 @@ fn serve_verb(
         ChatRequest::Publish { channel, said } => post(cx, access, channel, said, reply),
         ChatRequest::Send { to, said, ttl_s } => send_to(cx, access, to, (said, *ttl_s), reply),
         ChatRequest::Ack { channel, offset, took_ms } => {
-            let room = mark(cx, access, channel, Reached::Delivered(*offset), reply)?;
+            let room = mark(cx, access, channel, MarkerPosition::Delivered(*offset), reply)?;
             let key = ack_key(room, *offset);
             reply.effect(Effect::Acknowledged { key, took_ms: *took_ms });
             Ok(())
         }
         ChatRequest::Read { channel, offset } => {
-            mark(cx, access, channel, Reached::Read(*offset), reply).map(drop)
+            mark(cx, access, channel, MarkerPosition::Read(*offset), reply).map(drop)
         }
         ChatRequest::Typing { channel } => typing(cx, access, channel, reply),
         ChatRequest::Retract { channel, offset } => retract(cx, access, channel, *offset, reply),
@@ -139,7 +139,7 @@ fn mark(
     cx: &Context<'_>,
     access: Access<'_>,
     channel: &str,
-    reached: Reached,
+    reached: MarkerPosition,
     reply: &mut CommandOut<'_>,
 ) -> Result<RoomId, Refusal> {
     let target = access.target(cx, channel)?;

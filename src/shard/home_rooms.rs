@@ -13,7 +13,7 @@ use crate::base::{
 };
 use crate::room::{Ask, Asker, Out, Rooms, Tell};
 use crate::session::NameKey;
-use crate::store::{Reply, Request};
+use crate::store::{StoreReply, StoreRequest};
 
 /// The rooms of one shard.
 pub struct HomeRooms {
@@ -21,7 +21,7 @@ pub struct HomeRooms {
     /// Kept between questions for its capacity only.
     out: Out,
     /// What the store is to be asked.
-    requests: Vec<Request>,
+    requests: Vec<StoreRequest>,
 }
 
 impl HomeRooms {
@@ -49,7 +49,7 @@ impl HomeRooms {
     }
 
     /// The store says something.
-    pub fn on_reply(&mut self, now: Timestamps, reply: Reply) {
+    pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply) {
         self.rooms.on_reply(now, reply, &mut self.out);
     }
 
@@ -82,7 +82,7 @@ impl HomeRooms {
     }
 
     /// Requests that wait for the store, in order.
-    pub fn requests(&mut self) -> &mut Vec<Request> {
+    pub fn requests(&mut self) -> &mut Vec<StoreRequest> {
         &mut self.requests
     }
 

@@ -25,7 +25,7 @@ use super::{Letter, Order, Setup, TurnCounts, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, PeerSigns, ShardId, Timestamps};
 use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe, UnderWay};
 use crate::room::{Ask, Asker, Tell};
-use crate::store::{Reply, Request};
+use crate::store::{StoreReply, StoreRequest};
 
 /// One core's world.
 pub struct Shard {
@@ -128,7 +128,7 @@ impl Shard {
     }
 
     /// The store says something.
-    pub fn on_reply(&mut self, now: Timestamps, reply: Reply) {
+    pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply) {
         self.home.on_reply(now, reply);
         self.pass_on(now);
     }
@@ -306,7 +306,7 @@ impl Shard {
 
     /// Requests that wait for the store, in order. It takes from the front what its
     /// lane has room for and leaves the rest.
-    pub fn for_store(&mut self) -> &mut Vec<Request> {
+    pub fn for_store(&mut self) -> &mut Vec<StoreRequest> {
         self.home.requests()
     }
 

@@ -15,7 +15,7 @@ use super::{Letter, Notes, Order, Shard};
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, Io, ShardId, Timestamps};
 use crate::metrics::Phase;
-use crate::store::{Reply, Request};
+use crate::store::{StoreReply, StoreRequest};
 
 /// What joins a core to the other threads of its process. Nothing here waits: what has no
 /// room stays with the shard, and is offered again in the next turn.
@@ -29,7 +29,7 @@ pub trait Lanes {
     ) -> usize;
 
     /// Hands on some of the store's answers, in their order. Returns how many.
-    fn take_replies(&mut self, on_reply: &mut dyn FnMut(Reply)) -> usize;
+    fn take_replies(&mut self, on_reply: &mut dyn FnMut(StoreReply)) -> usize;
 
     /// The next order of the control thread.
     fn take_order(&mut self) -> Option<Order>;
@@ -39,7 +39,7 @@ pub trait Lanes {
     fn post_letters(&mut self, to: ShardId, letters: &mut Vec<Letter>) -> usize;
 
     /// Takes from the front what the lane to the store has room for. Returns how many.
-    fn post_requests(&mut self, requests: &mut Vec<Request>) -> usize;
+    fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize;
 
     /// Takes what there is to tell of single messages; what has no room is counted and
     /// dropped.

@@ -9,11 +9,11 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use super::letter::Order;
+use super::letter::ReadOrder;
 
 /// Keys of different kinds. Each is ordered by the bytes of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Space {
+pub enum StoreKeyspace {
     /// The format, and the key of names.
     Meta,
     /// By room: its record.
@@ -32,37 +32,37 @@ pub enum Space {
     Ids,
 }
 
-impl Space {
+impl StoreKeyspace {
     /// All, in the order of `index`.
-    pub const ALL: [Space; 8] = [
-        Space::Meta,
-        Space::Channels,
-        Space::Messages,
-        Space::Marks,
-        Space::Talks,
-        Space::Pending,
-        Space::Dead,
-        Space::Ids,
+    pub const ALL: [StoreKeyspace; 8] = [
+        StoreKeyspace::Meta,
+        StoreKeyspace::Channels,
+        StoreKeyspace::Messages,
+        StoreKeyspace::Marks,
+        StoreKeyspace::Talks,
+        StoreKeyspace::Pending,
+        StoreKeyspace::Dead,
+        StoreKeyspace::Ids,
     ];
 
     /// Dense, for tables by space.
     pub fn index(self) -> usize {
         match self {
-            Space::Meta => 0,
-            Space::Channels => 1,
-            Space::Messages => 2,
-            Space::Marks => 3,
-            Space::Talks => 4,
-            Space::Pending => 5,
-            Space::Dead => 6,
-            Space::Ids => 7,
+            StoreKeyspace::Meta => 0,
+            StoreKeyspace::Channels => 1,
+            StoreKeyspace::Messages => 2,
+            StoreKeyspace::Marks => 3,
+            StoreKeyspace::Talks => 4,
+            StoreKeyspace::Pending => 5,
+            StoreKeyspace::Dead => 6,
+            StoreKeyspace::Ids => 7,
         }
     }
 }
 
 /// Why the disk did not do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DiskFault {
+pub enum DiskError {
     /// No space. What was asked may or may not have happened.
     Full,
     /// A write or a sync failed, or an earlier one did. What was asked may or may
@@ -74,7 +74,7 @@ pub enum DiskFault {
 
 /// When a batch is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durable {
+pub enum SyncMode {
     /// As soon as `commit` returns.
     Now,
     /// After the next `sync`. Until then the kernel has it: it survives the end
@@ -106,33 +106,33 @@ pub type OnEntry<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 /// An ordered key-value store.
 pub trait Disk {
     /// The value of a key.
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault>;
+    fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError>;
 
     /// Entries of a range one by one, until `on_entry` has enough.
     fn scan(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
-        order: Order,
+        order: ReadOrder,
         on_entry: &mut OnEntry<'_>,
-    ) -> Result<(), DiskFault>;
+    ) -> Result<(), DiskError>;
 
     /// Writes a batch, wholly or not at all. After a failure nothing more is
     /// written before `reopen` succeeds; reading may go on.
-    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault>;
+    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError>;
 
     /// Returns when all that was committed is on the disk.
-    fn sync(&mut self) -> Result<(), DiskFault>;
+    fn sync(&mut self) -> Result<(), DiskError>;
 
     /// Reads again what is really there. What can be read afterwards is durable.
-    fn reopen(&mut self) -> Result<(), DiskFault>;
+    fn reopen(&mut self) -> Result<(), DiskError>;
 
     /// Gives back the space of what was removed, or is kept twice. Takes a while, and
     /// a part of the reserve. What fails is as after a failed `commit`.
-    fn reclaim(&mut self) -> Result<(), DiskFault>;
+    fn reclaim(&mut self) -> Result<(), DiskError>;
 
     /// How full it is; may cost a system call for each file.
-    fn capacity(&self) -> Result<Capacity, DiskFault>;
+    fn capacity(&self) -> Result<Capacity, DiskError>;
 
     /// A number that is another one, and never 0, after what was committed and not
     /// synced may have been lost without our doing: in a power cut.
@@ -144,34 +144,34 @@ type Changes = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 /// Writes that happen together. The last write of a key counts.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    changes: [Changes; Space::ALL.len()],
+    changes: [Changes; StoreKeyspace::ALL.len()],
     bytes: usize,
 }
 
 impl Batch {
     /// Sets a key's value.
-    pub fn put(&mut self, space: Space, key: &[u8], value: Vec<u8>) {
+    pub fn put(&mut self, space: StoreKeyspace, key: &[u8], value: Vec<u8>) {
         assert!(!key.is_empty(), "a key has bytes");
         self.bytes += key.len() + value.len();
         self.changes[space.index()].insert(key.into(), Some(value.into()));
     }
 
     /// Removes a key.
-    pub fn remove(&mut self, space: Space, key: &[u8]) {
+    pub fn remove(&mut self, space: StoreKeyspace, key: &[u8]) {
         assert!(!key.is_empty(), "a key has bytes");
         self.bytes += key.len();
         self.changes[space.index()].insert(key.into(), None);
     }
 
     /// What becomes of a key: `None` nothing, `Some(None)` it goes.
-    pub fn get(&self, space: Space, key: &[u8]) -> Option<Option<&[u8]>> {
+    pub fn get(&self, space: StoreKeyspace, key: &[u8]) -> Option<Option<&[u8]>> {
         self.changes[space.index()].get(key).map(|value| value.as_deref())
     }
 
     /// What becomes of the keys of a range, by key.
     pub fn range(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
     ) -> impl DoubleEndedIterator<Item = (&[u8], Option<&[u8]>)> {
         let bounds = (Bound::Included(&range.first[..]), Bound::Included(&range.last[..]));
@@ -182,8 +182,8 @@ impl Batch {
     }
 
     /// All changes, by space and key.
-    pub fn iter(&self) -> impl Iterator<Item = (Space, &[u8], Option<&[u8]>)> {
-        Space::ALL.into_iter().flat_map(|space| {
+    pub fn iter(&self) -> impl Iterator<Item = (StoreKeyspace, &[u8], Option<&[u8]>)> {
+        StoreKeyspace::ALL.into_iter().flat_map(|space| {
             let changes = self.changes[space.index()].iter();
             changes.map(move |(key, value)| (space, &key[..], value.as_deref()))
         })
@@ -208,19 +208,19 @@ impl Batch {
 
 /// A disk as it will be when a batch has happened.
 #[derive(Debug)]
-pub struct View<'a, D> {
+pub struct BatchOverlay<'a, D> {
     disk: &'a D,
     batch: &'a Batch,
 }
 
-impl<'a, D: Disk> View<'a, D> {
+impl<'a, D: Disk> BatchOverlay<'a, D> {
     /// Of `disk` behind `batch`.
-    pub fn new(disk: &'a D, batch: &'a Batch) -> View<'a, D> {
-        View { disk, batch }
+    pub fn new(disk: &'a D, batch: &'a Batch) -> BatchOverlay<'a, D> {
+        BatchOverlay { disk, batch }
     }
 
     /// The value of a key.
-    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+    pub fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         match self.batch.get(space, key) {
             Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.disk.get(space, key),
@@ -230,17 +230,17 @@ impl<'a, D: Disk> View<'a, D> {
     /// Entries of a range one by one, until `on_entry` has enough.
     pub fn scan(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
-        order: Order,
+        order: ReadOrder,
         on_entry: &mut OnEntry<'_>,
-    ) -> Result<(), DiskFault> {
+    ) -> Result<(), DiskError> {
         let changes = self.batch.range(space, range);
         match order {
-            Order::OldestFirst => {
+            ReadOrder::OldestFirst => {
                 self.merge(space, range, order, &mut changes.peekable(), on_entry)
             }
-            Order::NewestFirst => {
+            ReadOrder::NewestFirst => {
                 self.merge(space, range, order, &mut changes.rev().peekable(), on_entry)
             }
         }
@@ -248,12 +248,12 @@ impl<'a, D: Disk> View<'a, D> {
 
     fn merge<'b, I>(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
-        order: Order,
+        order: ReadOrder,
         changes: &mut std::iter::Peekable<I>,
         on_entry: &mut OnEntry<'_>,
-    ) -> Result<(), DiskFault>
+    ) -> Result<(), DiskError>
     where
         I: Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
     {
@@ -261,8 +261,8 @@ impl<'a, D: Disk> View<'a, D> {
         self.disk.scan(space, range, order, &mut |key, value| {
             let mut is_changed = false;
             while let Some((changed, new)) = changes.next_if(|(changed, _)| match order {
-                Order::OldestFirst => *changed <= key,
-                Order::NewestFirst => key <= *changed,
+                ReadOrder::OldestFirst => *changed <= key,
+                ReadOrder::NewestFirst => key <= *changed,
             }) {
                 is_changed |= changed == key;
                 if let Some(new) = new {

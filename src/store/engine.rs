@@ -32,44 +32,46 @@ mod tests;
 
 use crate::base::{Prng, ShardId};
 
-use super::disk::{Capacity, Disk, DiskFault, Durable};
-use super::letter::{Append, Failure, Job, Outcome, Reply, Request, Round, Ticket};
-use super::record::Garbled;
+use super::disk::{Capacity, Disk, DiskError, SyncMode};
+use super::letter::{
+    Append, RequestId, StoreError, StoreOp, StoreReply, StoreRequest, StoreResult, WriteEpoch,
+};
+use super::record::DecodeError;
 use append_gate::AppendGate;
 use channels::ChannelStore;
 use health::{DiskHealth, Healed};
-use queue::{Budget, Queue, QueuedRead};
+use queue::{Budget, QueuedRead, RequestQueue};
 use upkeep::Upkeep;
 use writes::append::{self, Size, Written};
-use writes::markers::{self, Cleared, Marking};
+use writes::markers::{self, Cleared, MarkerWrite};
 use writes::pending;
 
-pub use census::DeadLetters;
+pub use census::DeadLetterTotals;
 pub(super) use heads::reborn;
 pub(super) use life::name_key;
-pub use setup::{Counts, Setup, Turned};
+pub use setup::{EngineSetup, StoreCounts, TurnResult};
 
 /// The store over a disk.
 #[derive(Debug)]
 pub struct Engine<D> {
     channels: ChannelStore<D>,
     name_key: [u8; 16],
-    queue: Queue,
+    queue: RequestQueue,
     gate: AppendGate,
     health: DiskHealth,
     upkeep: Upkeep,
-    counts: Counts,
+    counts: StoreCounts,
 }
 
 /// What a turn has so far: answers that wait for its commit.
 #[derive(Debug)]
 struct Plan {
-    answers: Vec<(ShardId, Reply)>,
+    answers: Vec<(ShardId, StoreReply)>,
     /// Appends among them, which are refused when the commit fails.
-    rounds: Vec<(ShardId, Round)>,
-    durable: Durable,
+    rounds: Vec<(ShardId, WriteEpoch)>,
+    durable: SyncMode,
     /// What holds when nothing of it happens.
-    before: Counts,
+    before: StoreCounts,
 }
 
 impl<D: Disk> Engine<D> {
@@ -97,7 +99,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// What it did.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> StoreCounts {
         self.counts
     }
 
@@ -107,23 +109,23 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Whether messages are taken: the disk works, and has space.
-    pub fn takes_messages(&self) -> Result<(), Failure> {
+    pub fn takes_messages(&self) -> Result<(), StoreError> {
         self.health.takes_messages(&self.channels.setup().options)
     }
 
     /// What is known of dead letters.
-    pub fn dead_letters(&self) -> DeadLetters {
+    pub fn dead_letters(&self) -> DeadLetterTotals {
         self.upkeep.dead_letters()
     }
 
     /// Whether `take` may be called with this; else only after a turn. Reads take no
     /// places of writes, and always find one.
-    pub fn has_room_for(&self, job: &Job) -> bool {
+    pub fn has_room_for(&self, job: &StoreOp) -> bool {
         self.queue.has_room_for(job)
     }
 
     /// A request waits for the next turn.
-    pub fn take(&mut self, from: ShardId, request: Request) {
+    pub fn take(&mut self, from: ShardId, request: StoreRequest) {
         let has_room = self.has_room_for(&request.job);
         assert!(has_room, "who gives requests asks first whether there is room");
         self.queue.push(from, request);
@@ -140,7 +142,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Does a bounded part of what waits. `now_unix_ms` is the wall clock's.
-    pub fn turn(&mut self, now_unix_ms: u64, out: &mut Vec<(ShardId, Reply)>) -> Turned {
+    pub fn turn(&mut self, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) -> TurnResult {
         if self.health.heal(now_unix_ms, &mut self.channels) == Healed::Reopened {
             self.counts.reopened += 1;
         }
@@ -149,7 +151,7 @@ impl<D: Disk> Engine<D> {
         let mut plan = Plan {
             answers: Vec::new(),
             rounds: Vec::new(),
-            durable: Durable::Later,
+            durable: SyncMode::Later,
             before: self.counts,
         };
         let mut budget = Budget::default();
@@ -171,67 +173,69 @@ impl<D: Disk> Engine<D> {
         if self.health.reclaim(now_unix_ms, commits_count, &mut self.channels).is_err() {
             self.fail(now_unix_ms);
         }
-        if self.queue.is_empty() { Turned::Idle } else { Turned::Busy }
+        if self.queue.is_empty() { TurnResult::Idle } else { TurnResult::Busy }
     }
 
-    fn write(&mut self, from: ShardId, request: Request, plan: &mut Plan) {
-        let Request { ticket, round, by: _, job } = request;
-        let is_append = matches!(job, Job::Append(_));
+    fn write(&mut self, from: ShardId, request: StoreRequest, plan: &mut Plan) {
+        let StoreRequest { ticket, round, by: _, job } = request;
+        let is_append = matches!(job, StoreOp::Append(_));
         let outcome = self.outcome(from, ticket, round, job, plan).unwrap_or_else(|failure| {
             self.counts.on_failure(failure);
-            Some(Outcome::Failed(failure))
+            Some(StoreResult::Failed(failure))
         });
         let Some(outcome) = outcome else { return };
         if is_append {
             match outcome {
                 // Of one conversation's, and its own are refused by its name.
-                Outcome::Failed(Failure::Crowded) => (),
-                Outcome::Failed(_) => self.gate.refuse(from, round),
+                StoreResult::Failed(StoreError::Crowded) => (),
+                StoreResult::Failed(_) => self.gate.refuse(from, round),
                 _ => plan.rounds.push((from, round)),
             }
         }
-        plan.answers.push((from, Reply { ticket, outcome }));
+        plan.answers.push((from, StoreReply { ticket, outcome }));
     }
 
     /// What came of a write; `None` when that will be known in a later turn.
     fn outcome(
         &mut self,
         from: ShardId,
-        ticket: Ticket,
-        round: Round,
-        job: Job,
+        ticket: RequestId,
+        round: WriteEpoch,
+        job: StoreOp,
         plan: &mut Plan,
-    ) -> Result<Option<Outcome>, Failure> {
+    ) -> Result<Option<StoreResult>, StoreError> {
         if !self.health.works() {
-            return Err(if self.is_full() { Failure::Full } else { Failure::Broken });
+            return Err(if self.is_full() { StoreError::Full } else { StoreError::Broken });
         }
         let (outcome, durable) = match job {
-            Job::Append(append) => {
+            StoreOp::Append(append) => {
                 self.may_append(from, round, &append)?;
-                (Outcome::Appended, self.append(&append)?)
+                (StoreResult::Appended, self.append(&append)?)
             }
-            Job::Mark(mark) => match markers::mark(&mut self.channels, &mark, from, ticket)? {
-                (Marking::Whole(outcome), durable) => (outcome, durable),
-                (Marking::Clears(clearing), durable) => {
-                    plan.durable = later(plan.durable, durable);
-                    self.queue.put_back_clearing(clearing);
-                    return Ok(None);
+            StoreOp::AdvanceMarker(mark) => {
+                match markers::mark(&mut self.channels, &mark, from, ticket)? {
+                    (MarkerWrite::Whole(outcome), durable) => (outcome, durable),
+                    (MarkerWrite::Clears(clearing), durable) => {
+                        plan.durable = later(plan.durable, durable);
+                        self.queue.put_back_clearing(clearing);
+                        return Ok(None);
+                    }
                 }
-            },
-            Job::Tried(tried) => pending::tried(&mut self.channels, &tried)?,
-            Job::Bury(burial) => {
+            }
+            StoreOp::Attempted(tried) => pending::tried(&mut self.channels, &tried)?,
+            StoreOp::DeadLetter(burial) => {
                 let (buried, durable) = pending::bury(&mut self.channels, &burial)?;
                 if let Some(buried) = buried {
                     self.upkeep.on_buried(&buried, &mut self.counts);
                 }
-                (Outcome::Noted, durable)
+                (StoreResult::Done, durable)
             }
-            Job::Open(_)
-            | Job::Read(_)
-            | Job::Marks(_)
-            | Job::Conversations(_)
-            | Job::Pending(_)
-            | Job::Abandon(_) => unreachable!("these stand in other lines"),
+            StoreOp::Open(_)
+            | StoreOp::Read(_)
+            | StoreOp::ReadMarkers(_)
+            | StoreOp::Conversations(_)
+            | StoreOp::Pending(_)
+            | StoreOp::Abandon(_) => unreachable!("these stand in other lines"),
         };
         plan.durable = later(plan.durable, durable);
         Ok(Some(outcome))
@@ -244,11 +248,11 @@ impl<D: Disk> Engine<D> {
             Ok(None) => return self.queue.put_back(read),
             Err(failure) => {
                 self.counts.on_failure(failure);
-                Outcome::Failed(failure)
+                StoreResult::Failed(failure)
             }
         };
         self.queue.end(&read);
-        plan.answers.push((read.from, Reply { ticket: read.ticket, outcome }));
+        plan.answers.push((read.from, StoreReply { ticket: read.ticket, outcome }));
     }
 
     /// One step of an acknowledgement that has more to remove than fits a turn.
@@ -256,7 +260,7 @@ impl<D: Disk> Engine<D> {
         let Some(mut clearing) = self.queue.next_clearing() else { return };
         let cleared = match self.health.works() {
             true => markers::clear(&mut self.channels, &mut clearing),
-            false => Err(Failure::Broken),
+            false => Err(StoreError::Broken),
         };
         let (from, ticket) = (clearing.from, clearing.ticket);
         let outcome = match cleared {
@@ -269,16 +273,21 @@ impl<D: Disk> Engine<D> {
             }
             Err(failure) => {
                 self.counts.on_failure(failure);
-                Outcome::Failed(failure)
+                StoreResult::Failed(failure)
             }
         };
-        plan.answers.push((from, Reply { ticket, outcome }));
+        plan.answers.push((from, StoreReply { ticket, outcome }));
     }
 
     /// Taking back goes on when the disk is full: that is little, and once a message.
-    fn may_append(&self, from: ShardId, round: Round, append: &Append) -> Result<(), Failure> {
+    fn may_append(
+        &self,
+        from: ShardId,
+        round: WriteEpoch,
+        append: &Append,
+    ) -> Result<(), StoreError> {
         self.gate.admits(from, round)?;
-        if append.retracts.is_none() && self.is_full() { Err(Failure::Full) } else { Ok(()) }
+        if append.retracts.is_none() && self.is_full() { Err(StoreError::Full) } else { Ok(()) }
     }
 
     fn is_full(&self) -> bool {
@@ -286,7 +295,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Keeps a message, and account of it.
-    fn append(&mut self, append: &Append) -> Result<Durable, Failure> {
+    fn append(&mut self, append: &Append) -> Result<SyncMode, StoreError> {
         let plan = append::plan(&mut self.channels, &mut self.gate, append)?;
         let written = plan.write(&mut self.channels, append);
         let Written { durable, replaced, expires_unix_ms, size } = written;
@@ -309,13 +318,13 @@ impl<D: Disk> Engine<D> {
         &mut self,
         read: &mut QueuedRead,
         budget: &mut Budget,
-    ) -> Result<Option<Outcome>, Failure> {
-        if let Job::Open(open) = &read.job
+    ) -> Result<Option<StoreResult>, StoreError> {
+        if let StoreOp::Open(open) = &read.job
             && self.health.is_in_doubt(open.room)
         {
             read.found = None;
             // Who opened it now would take what it has for all that it has.
-            return Err(Failure::Broken);
+            return Err(StoreError::Broken);
         }
         let Engine { channels, gate, counts, .. } = self;
         reads::slice(channels, gate, counts, (&read.job, &mut read.found), budget)
@@ -329,29 +338,29 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Commits what was planned, and only then lets the answers go.
-    fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, Reply)>) {
+    fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) {
         let committed = self.channels.commit(plan.durable, now_unix_ms, &mut self.counts);
         if committed.is_err() {
             self.fail(now_unix_ms);
             self.queue.begin_anew();
             self.upkeep.count_anew();
-            let Counts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
+            let StoreCounts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
             self.counts =
-                Counts { appended_bytes, expired, dead_tried, dead_expired, ..self.counts };
+                StoreCounts { appended_bytes, expired, dead_tried, dead_expired, ..self.counts };
             for (from, round) in plan.rounds {
                 self.gate.refuse(from, round);
             }
             for (from, mut reply) in plan.answers {
-                if !matches!(reply.outcome, Outcome::Failed(_)) {
+                if !matches!(reply.outcome, StoreResult::Failed(_)) {
                     self.counts.broken += 1;
-                    reply.outcome = Outcome::Failed(Failure::Broken);
+                    reply.outcome = StoreResult::Failed(StoreError::Broken);
                 }
                 out.push((from, reply));
             }
             while let Some(clearing) = self.queue.next_clearing() {
                 self.counts.broken += 1;
-                let outcome = Outcome::Failed(Failure::Broken);
-                out.push((clearing.from, Reply { ticket: clearing.ticket, outcome }));
+                let outcome = StoreResult::Failed(StoreError::Broken);
+                out.push((clearing.from, StoreReply { ticket: clearing.ticket, outcome }));
             }
             return;
         }
@@ -360,25 +369,25 @@ impl<D: Disk> Engine<D> {
     }
 }
 
-fn later(a: Durable, b: Durable) -> Durable {
+fn later(a: SyncMode, b: SyncMode) -> SyncMode {
     match (a, b) {
-        (Durable::Later, Durable::Later) => Durable::Later,
-        (Durable::Now, _) | (_, Durable::Now) => Durable::Now,
+        (SyncMode::Later, SyncMode::Later) => SyncMode::Later,
+        (SyncMode::Now, _) | (_, SyncMode::Now) => SyncMode::Now,
     }
 }
 
-impl From<DiskFault> for Failure {
-    fn from(fault: DiskFault) -> Failure {
+impl From<DiskError> for StoreError {
+    fn from(fault: DiskError) -> StoreError {
         match fault {
-            DiskFault::Full => Failure::Full,
-            DiskFault::Broken => Failure::Broken,
-            DiskFault::Damaged => Failure::Damaged,
+            DiskError::Full => StoreError::Full,
+            DiskError::Broken => StoreError::Broken,
+            DiskError::Damaged => StoreError::Damaged,
         }
     }
 }
 
-impl From<Garbled> for Failure {
-    fn from(_: Garbled) -> Failure {
-        Failure::Damaged
+impl From<DecodeError> for StoreError {
+    fn from(_: DecodeError) -> StoreError {
+        StoreError::Damaged
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Why a store does not open. `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OpenFault {
+pub enum OpenError {
     /// There is no such directory.
     Missing(PathBuf),
     /// Something else has that name.
@@ -39,45 +39,45 @@ pub enum OpenFault {
     },
 }
 
-impl OpenFault {
+impl OpenError {
     /// What a process says to its parent that ends for this reason.
     pub fn exit_code(&self) -> u8 {
         match self {
-            OpenFault::Missing(_) => 10,
-            OpenFault::NotADirectory(_) => 11,
-            OpenFault::ReadOnly(_) => 12,
-            OpenFault::NoSpace(_) => 13,
-            OpenFault::Locked(_) => 14,
-            OpenFault::Newer { .. } => 15,
-            OpenFault::Damaged { .. } => 16,
-            OpenFault::System { .. } => 17,
+            OpenError::Missing(_) => 10,
+            OpenError::NotADirectory(_) => 11,
+            OpenError::ReadOnly(_) => 12,
+            OpenError::NoSpace(_) => 13,
+            OpenError::Locked(_) => 14,
+            OpenError::Newer { .. } => 15,
+            OpenError::Damaged { .. } => 16,
+            OpenError::System { .. } => 17,
         }
     }
 }
 
-impl fmt::Display for OpenFault {
+impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenFault::Missing(dir) => write!(
+            OpenError::Missing(dir) => write!(
                 f,
                 "the store's directory {} does not exist; create it, and let the server's user own it",
                 dir.display()
             ),
-            OpenFault::NotADirectory(dir) => {
+            OpenError::NotADirectory(dir) => {
                 write!(f, "{} is not a directory; the store needs one of its own", dir.display())
             }
-            OpenFault::ReadOnly(dir) => write!(
+            OpenError::ReadOnly(dir) => write!(
                 f,
                 "the store's directory {} cannot be written to; check its owner, its mode, and \
                  whether the file system is mounted read-only",
                 dir.display()
             ),
-            OpenFault::Locked(dir) => write!(
+            OpenError::Locked(dir) => write!(
                 f,
                 "the store in {} is in use by another process; stop that one first",
                 dir.display()
             ),
-            OpenFault::Newer { dir, found } => {
+            OpenError::Newer { dir, found } => {
                 write!(
                     f,
                     "the store in {} was written by a later version of rookery",
@@ -88,20 +88,20 @@ impl fmt::Display for OpenFault {
                 }
                 f.write_str("; install that version, or use another directory")
             }
-            OpenFault::Damaged { dir, what } => write!(
+            OpenError::Damaged { dir, what } => write!(
                 f,
                 "the store in {} is damaged: {what}; `rookery store check` tells what can be read, \
                  and the server starts without the rest only when it is told to",
                 dir.display()
             ),
-            OpenFault::NoSpace(dir) => {
+            OpenError::NoSpace(dir) => {
                 write!(f, "no space is left to open the store in {}; free some", dir.display())
             }
-            OpenFault::System { dir, what } => {
+            OpenError::System { dir, what } => {
                 write!(f, "the store in {} cannot be opened: {what}", dir.display())
             }
         }
     }
 }
 
-impl std::error::Error for OpenFault {}
+impl std::error::Error for OpenError {}

@@ -30,11 +30,11 @@ use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
-use super::inspect::{Finding, Inspection};
-use super::letter::Order;
+use super::disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
+use super::inspect::{CheckFinding, Inspection};
+use super::letter::ReadOrder;
 use super::salvage::{Salvaged, salvage};
-use super::{OpenFault, Options};
+use super::{OpenError, Options};
 
 /// Memory of a keyspace for what is not in tables yet.
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -99,7 +99,7 @@ impl FjallDisk {
     /// Opens the store of a directory, which must exist, and makes one in it when
     /// there is none. A damaged one is opened only when the options say so, without
     /// what is damaged.
-    pub fn open(options: &Options) -> Result<FjallDisk, OpenFault> {
+    pub fn open(options: &Options) -> Result<FjallDisk, OpenError> {
         let dir = &options.dir;
         layout::check_dir(dir)?;
         let db_dir = layout::db_dir(dir);
@@ -115,17 +115,17 @@ impl FjallDisk {
             FjallDisk::leave_damage(options)?;
         } else if layout::damage_was_met(dir) {
             let what = "blocks of its tables do not match their checksums".to_owned();
-            return Err(OpenFault::Damaged { dir: dir.clone(), what });
+            return Err(OpenError::Damaged { dir: dir.clone(), what });
         }
         FjallDisk::open_existing(options, Workers::One)
     }
 
     /// Looks through everything, and goes on without what is damaged, if anything is.
-    fn leave_damage(options: &Options) -> Result<(), OpenFault> {
+    fn leave_damage(options: &Options) -> Result<(), OpenError> {
         let found = Inspection::open(options, Workers::None);
         let is_whole = match found.map(|store| store.check(&mut |_| {})) {
             Ok(Ok(checked)) => checked.findings_count == 0,
-            Ok(Err(_)) | Err(OpenFault::Damaged { .. }) => false,
+            Ok(Err(_)) | Err(OpenError::Damaged { .. }) => false,
             Err(fault) => return Err(fault),
         };
         if is_whole {
@@ -140,12 +140,12 @@ impl FjallDisk {
     }
 
     /// Opens the store of a directory as it is; there must be one.
-    pub fn open_existing(options: &Options, workers: Workers) -> Result<FjallDisk, OpenFault> {
+    pub fn open_existing(options: &Options, workers: Workers) -> Result<FjallDisk, OpenError> {
         let Options { dir, cache_bytes, .. } = options;
         layout::check_dir(dir)?;
         let db_dir = layout::db_dir(dir);
         if !layout::exists(dir, &db_dir)? {
-            return Err(OpenFault::Missing(db_dir));
+            return Err(OpenError::Missing(db_dir));
         }
         layout::check_lock(dir, &db_dir)?;
         journal::mend(dir, &db_dir)?;
@@ -159,8 +159,8 @@ impl FjallDisk {
     /// on without what is damaged.
     pub fn go_on_without(
         options: &Options,
-        on_finding: &mut dyn FnMut(Finding),
-    ) -> Result<Salvaged, OpenFault> {
+        on_finding: &mut dyn FnMut(CheckFinding),
+    ) -> Result<Salvaged, OpenError> {
         let dir = &options.dir;
         let db_dir = layout::db_dir(dir);
         layout::check_dir(dir)?;
@@ -176,9 +176,9 @@ impl FjallDisk {
         // Both locks go before their directories do.
         drop((old, new));
         let salvaged = salvaged.map_err(|fault| match fault {
-            DiskFault::Full => OpenFault::NoSpace(dir.clone()),
-            DiskFault::Broken | DiskFault::Damaged => {
-                OpenFault::System { dir: dir.clone(), what: "copying it failed".into() }
+            DiskError::Full => OpenError::NoSpace(dir.clone()),
+            DiskError::Broken | DiskError::Damaged => {
+                OpenError::System { dir: dir.clone(), what: "copying it failed".into() }
             }
         })?;
         layout::put_aside(dir, &db_dir)?;
@@ -199,21 +199,21 @@ impl FjallDisk {
     }
 
     /// The disk's words for an error; damage is remembered for the next start.
-    fn fault(&self, error: fjall::Error) -> DiskFault {
+    fn fault(&self, error: fjall::Error) -> DiskError {
         let fault = disk_fault(error);
-        if fault == DiskFault::Damaged {
+        if fault == DiskError::Damaged {
             layout::remember_damage(&self.dir);
         }
         fault
     }
 
-    fn open_again(&self) -> Result<Handles, DiskFault> {
+    fn open_again(&self) -> Result<Handles, DiskError> {
         let db_dir = layout::db_dir(&self.dir);
         Handles::open(&db_dir, self.cache_bytes, self.workers).map_err(unwritten)
     }
 
-    fn handles(&self) -> Result<&Handles, DiskFault> {
-        self.open.as_ref().ok_or(DiskFault::Broken)
+    fn handles(&self) -> Result<&Handles, DiskError> {
+        self.open.as_ref().ok_or(DiskError::Broken)
     }
 }
 
@@ -249,34 +249,34 @@ impl Handles {
         Ok(Handles { db, messages, records })
     }
 
-    fn keyspace(&self, space: Space) -> &Keyspace {
+    fn keyspace(&self, space: StoreKeyspace) -> &Keyspace {
         match space {
-            Space::Messages => &self.messages,
-            Space::Meta
-            | Space::Channels
-            | Space::Marks
-            | Space::Talks
-            | Space::Pending
-            | Space::Dead
-            | Space::Ids => &self.records,
+            StoreKeyspace::Messages => &self.messages,
+            StoreKeyspace::Meta
+            | StoreKeyspace::Channels
+            | StoreKeyspace::Marks
+            | StoreKeyspace::Talks
+            | StoreKeyspace::Pending
+            | StoreKeyspace::Dead
+            | StoreKeyspace::Ids => &self.records,
         }
     }
 
     /// Waits until the worker has written out enough. `commit` waits for nothing
     /// but a worker that is four memtables behind.
-    fn wait_for_buffer(&self, bytes_max: u64) -> Result<(), DiskFault> {
+    fn wait_for_buffer(&self, bytes_max: u64) -> Result<(), DiskError> {
         let (mut left, pause) = BUFFER_WAIT;
         while bytes_max < self.db.write_buffer_size() {
             // A worker that failed has ended, and nobody else says so.
             self.db.persist(PersistMode::Buffer).map_err(unwritten)?;
-            left = left.checked_sub(pause).ok_or(DiskFault::Broken)?;
+            left = left.checked_sub(pause).ok_or(DiskError::Broken)?;
             std::thread::sleep(pause);
         }
         Ok(())
     }
 
     /// Merges the tables of each keyspace into one, without what was removed.
-    fn merge(&self) -> Result<(), DiskFault> {
+    fn merge(&self) -> Result<(), DiskError> {
         // What was removed stays for snapshots that might see it. fjall looks which
         // there are when so many have gone.
         for _ in 0..SNAPSHOTS_PER_LOOK {
@@ -293,7 +293,7 @@ impl Handles {
     }
 
     /// Writes what memory holds into tables, which are synced.
-    fn write_out(&self) -> Result<(), DiskFault> {
+    fn write_out(&self) -> Result<(), DiskError> {
         for keyspace in [&self.messages, &self.records] {
             keyspace.rotate_memtable().map_err(unwritten)?;
         }
@@ -301,7 +301,7 @@ impl Handles {
         let waits = |keyspace: &Keyspace| 0 < keyspace.sealed_memtable_count();
         while waits(&self.messages) || waits(&self.records) {
             self.db.persist(PersistMode::Buffer).map_err(unwritten)?;
-            left = left.checked_sub(pause).ok_or(DiskFault::Broken)?;
+            left = left.checked_sub(pause).ok_or(DiskError::Broken)?;
             std::thread::sleep(pause);
         }
         self.db.persist(PersistMode::SyncAll).map_err(unwritten)
@@ -309,21 +309,21 @@ impl Handles {
 }
 
 /// Bytes before a key that say its space.
-fn prefix(space: Space) -> &'static [u8] {
+fn prefix(space: StoreKeyspace) -> &'static [u8] {
     match space {
-        Space::Messages => &[],
-        Space::Meta => b"0",
-        Space::Channels => b"c",
-        Space::Marks => b"m",
-        Space::Talks => b"t",
-        Space::Pending => b"p",
-        Space::Dead => b"x",
-        Space::Ids => b"i",
+        StoreKeyspace::Messages => &[],
+        StoreKeyspace::Meta => b"0",
+        StoreKeyspace::Channels => b"c",
+        StoreKeyspace::Marks => b"m",
+        StoreKeyspace::Talks => b"t",
+        StoreKeyspace::Pending => b"p",
+        StoreKeyspace::Dead => b"x",
+        StoreKeyspace::Ids => b"i",
     }
 }
 
 impl Disk for FjallDisk {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+    fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         let keyspace = self.handles()?.keyspace(space);
         let value = match prefix(space) {
             [] => keyspace.get(key),
@@ -334,18 +334,18 @@ impl Disk for FjallDisk {
 
     fn scan(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
-        order: Order,
+        order: ReadOrder,
         on_entry: &mut OnEntry<'_>,
-    ) -> Result<(), DiskFault> {
+    ) -> Result<(), DiskError> {
         let prefix = prefix(space);
         let end = |key: &[u8]| [prefix, key].concat();
         let mut entries =
             self.handles()?.keyspace(space).range(end(&range.first)..=end(&range.last));
         while let Some(entry) = match order {
-            Order::OldestFirst => entries.next(),
-            Order::NewestFirst => entries.next_back(),
+            ReadOrder::OldestFirst => entries.next(),
+            ReadOrder::NewestFirst => entries.next_back(),
         } {
             let (key, value) = entry.into_inner().map_err(|error| self.fault(error))?;
             if on_entry(&key[prefix.len()..], &value).is_break() {
@@ -355,12 +355,12 @@ impl Disk for FjallDisk {
         Ok(())
     }
 
-    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
         let handles = self.handles()?;
         handles.wait_for_buffer(BUFFER_BYTES_MAX)?;
         let mode = match durable {
-            Durable::Now => PersistMode::SyncData,
-            Durable::Later => PersistMode::Buffer,
+            SyncMode::Now => PersistMode::SyncData,
+            SyncMode::Later => PersistMode::Buffer,
         };
         let mut writes = handles.db.batch().durability(Some(mode));
         for (space, key, value) in batch.iter() {
@@ -377,11 +377,11 @@ impl Disk for FjallDisk {
         writes.commit().map_err(unwritten)
     }
 
-    fn sync(&mut self) -> Result<(), DiskFault> {
+    fn sync(&mut self) -> Result<(), DiskError> {
         self.handles()?.db.persist(PersistMode::SyncData).map_err(unwritten)
     }
 
-    fn reopen(&mut self) -> Result<(), DiskFault> {
+    fn reopen(&mut self) -> Result<(), DiskError> {
         // Every handle must be gone before the lock is.
         self.open = None;
         let db_dir = layout::db_dir(&self.dir);
@@ -397,7 +397,7 @@ impl Disk for FjallDisk {
 
     /// fjall keeps a journal until 64 MB are written, and what was removed until a
     /// table is merged with the next: neither comes while nothing more is written.
-    fn reclaim(&mut self) -> Result<(), DiskFault> {
+    fn reclaim(&mut self) -> Result<(), DiskError> {
         self.handles()?.write_out()?;
         // All is in tables that are synced, and what merges them needs the space.
         self.open = None;
@@ -417,7 +417,7 @@ impl Disk for FjallDisk {
         Ok(())
     }
 
-    fn capacity(&self) -> Result<Capacity, DiskFault> {
+    fn capacity(&self) -> Result<Capacity, DiskError> {
         let counted = |error: std::io::Error| io_fault(&error);
         if self.looks_count.replace((self.looks_count.get() + 1) % LOOKS_PER_COUNT) == 0 {
             self.used_bytes.set(layout::used_bytes(&layout::db_dir(&self.dir)).map_err(counted)?);
@@ -431,36 +431,36 @@ impl Disk for FjallDisk {
     }
 }
 
-fn reopen_fault(fault: &OpenFault) -> DiskFault {
+fn reopen_fault(fault: &OpenError) -> DiskError {
     tracing::error!("the store could not be read again: {fault}");
     match fault {
-        OpenFault::Damaged { .. } => DiskFault::Damaged,
-        OpenFault::NoSpace(_) => DiskFault::Full,
-        OpenFault::Missing(_)
-        | OpenFault::NotADirectory(_)
-        | OpenFault::ReadOnly(_)
-        | OpenFault::Locked(_)
-        | OpenFault::Newer { .. }
-        | OpenFault::System { .. } => DiskFault::Broken,
+        OpenError::Damaged { .. } => DiskError::Damaged,
+        OpenError::NoSpace(_) => DiskError::Full,
+        OpenError::Missing(_)
+        | OpenError::NotADirectory(_)
+        | OpenError::ReadOnly(_)
+        | OpenError::Locked(_)
+        | OpenError::Newer { .. }
+        | OpenError::System { .. } => DiskError::Broken,
     }
 }
 
-fn io_fault(error: &std::io::Error) -> DiskFault {
+fn io_fault(error: &std::io::Error) -> DiskError {
     use std::io::ErrorKind;
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskFault::Full,
-        _ => DiskFault::Broken,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskError::Full,
+        _ => DiskError::Broken,
     }
 }
 
 /// The words of the system stand in the log: nobody else has them, and who mends a disk
 /// needs them. While it is broken they come with each try to read it again.
-fn unwritten(error: fjall::Error) -> DiskFault {
+fn unwritten(error: fjall::Error) -> DiskError {
     tracing::error!("the store could not write: {error:?}");
     disk_fault(error)
 }
 
-fn disk_fault(error: fjall::Error) -> DiskFault {
+fn disk_fault(error: fjall::Error) -> DiskError {
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
             io_fault(&error)
@@ -470,25 +470,25 @@ fn disk_fault(error: fjall::Error) -> DiskFault {
         | fjall::Error::Decompress(_)
         | fjall::Error::InvalidTrailer
         | fjall::Error::InvalidTag(_)
-        | fjall::Error::Unrecoverable => DiskFault::Damaged,
-        _ => DiskFault::Broken,
+        | fjall::Error::Unrecoverable => DiskError::Damaged,
+        _ => DiskError::Broken,
     }
 }
 
-fn open_fault(dir: &Path, error: fjall::Error) -> OpenFault {
+fn open_fault(dir: &Path, error: fjall::Error) -> OpenError {
     let dir = dir.to_path_buf();
     match error {
-        fjall::Error::Locked => OpenFault::Locked(dir),
+        fjall::Error::Locked => OpenError::Locked(dir),
         fjall::Error::InvalidVersion(_)
         | fjall::Error::Storage(fjall::LsmError::InvalidVersion(_)) => {
-            OpenFault::Newer { dir, found: None }
+            OpenError::Newer { dir, found: None }
         }
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
             layout::io_open_fault(&dir, &error)
         }
         error => match disk_fault_is_damage(&error) {
-            true => OpenFault::Damaged { dir, what: format!("its tables do not open ({error:?})") },
-            false => OpenFault::System { dir, what: format!("{error:?}") },
+            true => OpenError::Damaged { dir, what: format!("its tables do not open ({error:?})") },
+            false => OpenError::System { dir, what: format!("{error:?}") },
         },
     }
 }

@@ -18,13 +18,13 @@ use std::sync::Arc;
 use crate::base::RoomId;
 use crate::wire::Publication;
 
-use super::disk::{Capacity, Disk, DiskFault, KeyRange, Space};
+use super::disk::{Capacity, Disk, DiskError, KeyRange, StoreKeyspace};
 use super::fjall_disk::{FjallDisk, Workers};
-use super::letter::Order;
-use super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
-use super::{OpenFault, Options, engine, key};
+use super::letter::ReadOrder;
+use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
+use super::{OpenError, Options, engine, key};
 
-pub use letters::{DeadLetter, Which};
+pub use letters::{DeadLetter, DeadLetterFilter};
 
 /// A store that nobody else has open.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Inspection<D> {
 
 /// Something that is wrong with a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum CheckFinding {
     /// Messages that do not match their checksum, or are not there: each from the
     /// first of these offsets to the last.
     Lost {
@@ -61,7 +61,7 @@ pub enum Finding {
     /// Records of this kind cannot be read; they name no channel any more.
     Records {
         /// Of which kind.
-        space: Space,
+        space: StoreKeyspace,
         /// How many are known to be there and are unreadable; 0 when a block with
         /// an unknown number of them is.
         count: u64,
@@ -79,7 +79,7 @@ pub enum Loss {
 
 /// What is in a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct StoreStats {
     /// Channels that have a record.
     pub channels_count: u64,
     /// Messages that are kept.
@@ -109,14 +109,14 @@ pub struct Checked {
 
 /// Why a channel is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DumpFault {
+pub enum DumpError {
     /// There is none of that name.
     Unknown,
     /// The disk says no.
-    Disk(DiskFault),
+    Disk(DiskError),
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for CheckFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |f: &mut fmt::Formatter<'_>, tenant: &str, channel: &str| {
             // Names are their users' choice: quoted and escaped.
@@ -124,7 +124,7 @@ impl fmt::Display for Finding {
             if tenant.is_empty() { Ok(()) } else { write!(f, " of tenant {tenant:?}") }
         };
         match self {
-            Finding::Lost { tenant, channel, first, last, loss } => {
+            CheckFinding::Lost { tenant, channel, first, last, loss } => {
                 name(f, tenant, channel)?;
                 let what = match loss {
                     Loss::Damaged => "damaged",
@@ -135,39 +135,39 @@ impl fmt::Display for Finding {
                 }
                 write!(f, ": messages {first} to {last} are {what}")
             }
-            Finding::NoContent { tenant, channel, offset } => {
+            CheckFinding::NoContent { tenant, channel, offset } => {
                 name(f, tenant, channel)?;
                 write!(
                     f,
                     ": message {offset} waits for its reader or is a dead letter, and is nowhere"
                 )
             }
-            Finding::Records { space, count: 0 } => {
+            CheckFinding::Records { space, count: 0 } => {
                 write!(f, "an unknown number of records is damaged: {}", words(*space))
             }
-            Finding::Records { space, count } => {
+            CheckFinding::Records { space, count } => {
                 write!(f, "{count} damaged records: {}", words(*space))
             }
         }
     }
 }
 
-fn words(space: Space) -> &'static str {
+fn words(space: StoreKeyspace) -> &'static str {
     match space {
-        Space::Meta => "of the store itself",
-        Space::Channels => "of channels, which cannot be named",
-        Space::Messages => "messages",
-        Space::Marks => "what users got and read",
-        Space::Talks => "which conversations users have",
-        Space::Pending => "what waits for its reader",
-        Space::Dead => "dead letters",
-        Space::Ids => "ids of messages that may be repeated",
+        StoreKeyspace::Meta => "of the store itself",
+        StoreKeyspace::Channels => "of channels, which cannot be named",
+        StoreKeyspace::Messages => "messages",
+        StoreKeyspace::Marks => "what users got and read",
+        StoreKeyspace::Talks => "which conversations users have",
+        StoreKeyspace::Pending => "what waits for its reader",
+        StoreKeyspace::Dead => "dead letters",
+        StoreKeyspace::Ids => "ids of messages that may be repeated",
     }
 }
 
 impl Inspection<FjallDisk> {
-    /// Opens the store of a directory at rest. `Workers::None` leaves it as it is.
-    pub fn open(options: &Options, workers: Workers) -> Result<Self, OpenFault> {
+    /// Opens the store of a directory at rest. `Workers::None` leaves it is.
+    pub fn open(options: &Options, workers: Workers) -> Result<Self, OpenError> {
         let disk = FjallDisk::open_existing(options, workers)?;
         Inspection::of(disk, options)
     }
@@ -175,10 +175,10 @@ impl Inspection<FjallDisk> {
 
 impl<D: Disk> Inspection<D> {
     /// Of a disk that is open; of an unknown format it is refused.
-    pub fn of(disk: D, options: &Options) -> Result<Inspection<D>, OpenFault> {
+    pub fn of(disk: D, options: &Options) -> Result<Inspection<D>, OpenError> {
         match engine::name_key(&disk, &options.dir)? {
             Some(_) => Ok(Inspection { disk }),
-            None => Err(OpenFault::Missing(options.dir.clone())),
+            None => Err(OpenError::Missing(options.dir.clone())),
         }
     }
 
@@ -188,7 +188,7 @@ impl<D: Disk> Inspection<D> {
     }
 
     /// Reads everything, and tells what is wrong.
-    pub fn check(&self, on_finding: &mut dyn FnMut(Finding)) -> Result<Checked, DiskFault> {
+    pub fn check(&self, on_finding: &mut dyn FnMut(CheckFinding)) -> Result<Checked, DiskError> {
         let mut checked = Checked::default();
         let mut tell = |finding| {
             checked.findings_count += 1;
@@ -201,31 +201,39 @@ impl<D: Disk> Inspection<D> {
             checked.messages_count += walked.good_count;
             for (first, last, loss) in walked.losses {
                 let (tenant, channel) = (record.tenant.clone(), record.channel.clone());
-                tell(Finding::Lost { tenant, channel, first, last, loss });
+                tell(CheckFinding::Lost { tenant, channel, first, last, loss });
             }
         }
-        for space in [Space::Marks, Space::Talks, Space::Pending, Space::Dead, Space::Ids] {
+        for space in [
+            StoreKeyspace::Marks,
+            StoreKeyspace::Talks,
+            StoreKeyspace::Pending,
+            StoreKeyspace::Dead,
+            StoreKeyspace::Ids,
+        ] {
             self.check_records(space, &channels, &mut tell)?;
         }
         Ok(checked)
     }
 
     /// Counts what is in it. What cannot be read is not counted.
-    pub fn stats(&self) -> Result<Stats, DiskFault> {
-        let mut stats = Stats { capacity: self.disk.capacity()?, ..Stats::default() };
-        for space in Space::ALL {
+    pub fn stats(&self) -> Result<StoreStats, DiskError> {
+        let mut stats = StoreStats { capacity: self.disk.capacity()?, ..StoreStats::default() };
+        for space in StoreKeyspace::ALL {
             let (mut count, mut bytes) = (0, 0);
             self.walk(space, &key::rest(&[]), &mut |_, value| {
                 count += 1;
                 bytes += value.len() as u64;
             })?;
             match space {
-                Space::Meta | Space::Talks | Space::Ids => {}
-                Space::Channels => stats.channels_count = count,
-                Space::Messages => (stats.messages_count, stats.messages_bytes) = (count, bytes),
-                Space::Marks => stats.marks_count = count,
-                Space::Pending => stats.pending_count = count,
-                Space::Dead => stats.dead_count = count,
+                StoreKeyspace::Meta | StoreKeyspace::Talks | StoreKeyspace::Ids => {}
+                StoreKeyspace::Channels => stats.channels_count = count,
+                StoreKeyspace::Messages => {
+                    (stats.messages_count, stats.messages_bytes) = (count, bytes)
+                }
+                StoreKeyspace::Marks => stats.marks_count = count,
+                StoreKeyspace::Pending => stats.pending_count = count,
+                StoreKeyspace::Dead => stats.dead_count = count,
             }
         }
         Ok(stats)
@@ -238,13 +246,13 @@ impl<D: Disk> Inspection<D> {
         tenant: &str,
         channel: &str,
         on_message: &mut dyn FnMut(&Publication),
-    ) -> Result<Vec<(u64, u64, Loss)>, DumpFault> {
-        let channels = self.channels(&mut |_| {}).map_err(DumpFault::Disk)?;
+    ) -> Result<Vec<(u64, u64, Loss)>, DumpError> {
+        let channels = self.channels(&mut |_| {}).map_err(DumpError::Disk)?;
         let is_it =
             |record: &ChannelRecord| &*record.tenant == tenant && &*record.channel == channel;
         let found = channels.iter().find(|(_, record)| is_it(record));
-        let (room, record) = found.ok_or(DumpFault::Unknown)?;
-        let walked = self.walk_channel(*room, record, on_message).map_err(DumpFault::Disk)?;
+        let (room, record) = found.ok_or(DumpError::Unknown)?;
+        let walked = self.walk_channel(*room, record, on_message).map_err(DumpError::Disk)?;
         Ok(walked.losses)
     }
 
@@ -255,49 +263,56 @@ impl<D: Disk> Inspection<D> {
     /// The records of all channels, by room.
     pub(super) fn channels(
         &self,
-        on_finding: &mut dyn FnMut(Finding),
-    ) -> Result<Vec<(RoomId, ChannelRecord)>, DiskFault> {
+        on_finding: &mut dyn FnMut(CheckFinding),
+    ) -> Result<Vec<(RoomId, ChannelRecord)>, DiskError> {
         let mut channels = Vec::new();
         let mut garbled_count = 0;
-        let walk = self.walk(Space::Channels, &key::rest(&[]), &mut |key, value| match (
-            key::room_of(key),
-            ChannelRecord::take(value),
-        ) {
-            (Some(room), Ok(record)) => channels.push((room, record)),
-            (_, _) => garbled_count += 1,
-        })?;
-        tell_records(Space::Channels, garbled_count, walk, on_finding);
+        let walk = self.walk(
+            StoreKeyspace::Channels,
+            &key::rest(&[]),
+            &mut |key, value| match (key::room_of(key), ChannelRecord::take(value)) {
+                (Some(room), Ok(record)) => channels.push((room, record)),
+                (_, _) => garbled_count += 1,
+            },
+        )?;
+        tell_records(StoreKeyspace::Channels, garbled_count, walk, on_finding);
         channels.sort_by_key(|(room, _)| *room);
         Ok(channels)
     }
 
     fn check_records(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         channels: &[(RoomId, ChannelRecord)],
-        on_finding: &mut dyn FnMut(Finding),
-    ) -> Result<(), DiskFault> {
+        on_finding: &mut dyn FnMut(CheckFinding),
+    ) -> Result<(), DiskError> {
         let mut garbled_count = 0;
         let mut letters = Vec::new();
         let walk = self.walk(space, &key::rest(&[]), &mut |key, value| {
             let is_good = match space {
-                Space::Marks => key::name_of(key).is_some() && record::take_marks(value).is_ok(),
-                Space::Talks => key::name_of(key).is_some() && record::take_talk(value).is_ok(),
-                Space::Pending => take_letter(key, PendingRecord::take(value), &mut letters),
-                Space::Dead => {
-                    let record = DeadRecord::take(value).map(|record| record.pending);
+                StoreKeyspace::Marks => {
+                    key::name_of(key).is_some() && record::take_marks(value).is_ok()
+                }
+                StoreKeyspace::Talks => {
+                    key::name_of(key).is_some() && record::take_talk(value).is_ok()
+                }
+                StoreKeyspace::Pending => {
+                    take_letter(key, PendingRecord::take(value), &mut letters)
+                }
+                StoreKeyspace::Dead => {
+                    let record = DeadLetterRecord::take(value).map(|record| record.pending);
                     take_letter(key, record, &mut letters)
                 }
-                Space::Ids => {
+                StoreKeyspace::Ids => {
                     let place = key::id_from(key);
                     place.is_some_and(|(.., offset)| record::take_id(value, offset).is_ok())
                 }
-                Space::Meta | Space::Channels | Space::Messages => true,
+                StoreKeyspace::Meta | StoreKeyspace::Channels | StoreKeyspace::Messages => true,
             };
             garbled_count += u64::from(!is_good);
         })?;
         for (room, offset) in letters {
-            let content = self.disk.get(Space::Messages, &key::message(room, offset));
+            let content = self.disk.get(StoreKeyspace::Messages, &key::message(room, offset));
             // A damaged one was told with its channel.
             if content != Ok(None) {
                 continue;
@@ -305,11 +320,11 @@ impl<D: Disk> Inspection<D> {
             match channels.binary_search_by_key(&room, |(room, _)| *room) {
                 Ok(place) => {
                     let ChannelRecord { tenant, channel, first, .. } = &channels[place].1;
-                    if space == Space::Dead && offset < *first {
+                    if space == StoreKeyspace::Dead && offset < *first {
                         continue; // its body went with its message
                     }
                     let (tenant, channel) = (tenant.clone(), channel.clone());
-                    on_finding(Finding::NoContent { tenant, channel, offset });
+                    on_finding(CheckFinding::NoContent { tenant, channel, offset });
                 }
                 Err(_) => garbled_count += 1,
             }
@@ -322,22 +337,22 @@ impl<D: Disk> Inspection<D> {
     /// early, backwards as well.
     pub(super) fn walk(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
         on_entry: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<Walk, DiskFault> {
+    ) -> Result<Walk, DiskError> {
         let mut reached: Option<Vec<u8>> = None;
-        let forwards = self.disk.scan(space, range, Order::OldestFirst, &mut |key, value| {
+        let forwards = self.disk.scan(space, range, ReadOrder::OldestFirst, &mut |key, value| {
             on_entry(key, value);
             reached = Some(key.to_vec());
             ControlFlow::Continue(())
         });
         match forwards {
             Ok(()) => return Ok(Walk::Whole),
-            Err(DiskFault::Damaged) => {}
+            Err(DiskError::Damaged) => {}
             Err(fault) => return Err(fault),
         }
-        let backwards = self.disk.scan(space, range, Order::NewestFirst, &mut |key, value| {
+        let backwards = self.disk.scan(space, range, ReadOrder::NewestFirst, &mut |key, value| {
             if reached.as_deref().is_some_and(|reached| key <= reached) {
                 return ControlFlow::Break(());
             }
@@ -345,7 +360,7 @@ impl<D: Disk> Inspection<D> {
             ControlFlow::Continue(())
         });
         match backwards {
-            Ok(()) | Err(DiskFault::Damaged) => Ok(Walk::Cut),
+            Ok(()) | Err(DiskError::Damaged) => Ok(Walk::Cut),
             Err(fault) => Err(fault),
         }
     }
@@ -357,41 +372,49 @@ impl<D: Disk> Inspection<D> {
         room: RoomId,
         record: &ChannelRecord,
         on_message: &mut dyn FnMut(&Publication),
-    ) -> Result<Walked, DiskFault> {
+    ) -> Result<Walked, DiskError> {
         let mut walked = Walked { next: record.first, good_count: 0, losses: Vec::new() };
         let range = key::messages(room, record.first, u64::MAX);
-        let forwards =
-            self.disk.scan(Space::Messages, &range, Order::OldestFirst, &mut |key, value| {
+        let forwards = self.disk.scan(
+            StoreKeyspace::Messages,
+            &range,
+            ReadOrder::OldestFirst,
+            &mut |key, value| {
                 walked.take(key, value, on_message);
                 ControlFlow::Continue(())
-            });
+            },
+        );
         match forwards {
             Ok(()) => {
                 walked.lose_up_to(record.head.saturating_add(1), Loss::Missing);
                 return Ok(walked);
             }
-            Err(DiskFault::Damaged) => {}
+            Err(DiskError::Damaged) => {}
             Err(fault) => return Err(fault),
         }
         // Where does the good part at the end begin?
         let (mut begin, mut end) = (None, record.head);
         let range = key::messages(room, walked.next, u64::MAX);
-        let backwards =
-            self.disk.scan(Space::Messages, &range, Order::NewestFirst, &mut |key, _| {
+        let backwards = self.disk.scan(
+            StoreKeyspace::Messages,
+            &range,
+            ReadOrder::NewestFirst,
+            &mut |key, _| {
                 let Some((_, offset)) = key::message_of(key) else { return ControlFlow::Break(()) };
                 end = end.max(offset);
                 begin = Some(offset);
                 ControlFlow::Continue(())
-            });
-        if let Err(fault @ (DiskFault::Full | DiskFault::Broken)) = backwards {
+            },
+        );
+        if let Err(fault @ (DiskError::Full | DiskError::Broken)) = backwards {
             return Err(fault);
         }
         for offset in walked.next..begin.unwrap_or(end.saturating_add(1)) {
             let key = key::message(room, offset);
-            match self.disk.get(Space::Messages, &key) {
+            match self.disk.get(StoreKeyspace::Messages, &key) {
                 Ok(Some(value)) => walked.take(&key, &value, on_message),
                 Ok(None) => walked.lose_up_to(offset + 1, Loss::Missing),
-                Err(DiskFault::Damaged) => walked.lose_up_to(offset + 1, Loss::Damaged),
+                Err(DiskError::Damaged) => walked.lose_up_to(offset + 1, Loss::Damaged),
                 Err(fault) => return Err(fault),
             }
         }
@@ -400,11 +423,16 @@ impl<D: Disk> Inspection<D> {
             walked.lose_up_to(walked.next + 1, Loss::Damaged);
         }
         let range = key::messages(room, walked.next, u64::MAX);
-        match self.disk.scan(Space::Messages, &range, Order::OldestFirst, &mut |key, value| {
-            walked.take(key, value, on_message);
-            ControlFlow::Continue(())
-        }) {
-            Ok(()) | Err(DiskFault::Damaged) => Ok(walked),
+        match self.disk.scan(
+            StoreKeyspace::Messages,
+            &range,
+            ReadOrder::OldestFirst,
+            &mut |key, value| {
+                walked.take(key, value, on_message);
+                ControlFlow::Continue(())
+            },
+        ) {
+            Ok(()) | Err(DiskError::Damaged) => Ok(walked),
             Err(fault) => Err(fault),
         }
     }
@@ -434,7 +462,7 @@ impl Walked {
                 self.next = offset.saturating_add(1);
                 on_message(&publication);
             }
-            Err(record::Garbled) => self.lose_up_to(offset.saturating_add(1), Loss::Damaged),
+            Err(record::DecodeError) => self.lose_up_to(offset.saturating_add(1), Loss::Damaged),
         }
     }
 
@@ -452,19 +480,24 @@ impl Walked {
     }
 }
 
-fn tell_records(space: Space, count: u64, walk: Walk, on_finding: &mut dyn FnMut(Finding)) {
+fn tell_records(
+    space: StoreKeyspace,
+    count: u64,
+    walk: Walk,
+    on_finding: &mut dyn FnMut(CheckFinding),
+) {
     if 0 < count {
-        on_finding(Finding::Records { space, count });
+        on_finding(CheckFinding::Records { space, count });
     }
     if walk == Walk::Cut {
-        on_finding(Finding::Records { space, count: 0 });
+        on_finding(CheckFinding::Records { space, count: 0 });
     }
 }
 
 /// Remembers a letter whose content must be in its channel.
 fn take_letter(
     key: &[u8],
-    record: Result<PendingRecord, record::Garbled>,
+    record: Result<PendingRecord, record::DecodeError>,
     letters: &mut Vec<(RoomId, u64)>,
 ) -> bool {
     match (key::pending_from(key), record) {

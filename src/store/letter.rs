@@ -7,7 +7,7 @@ use crate::wire::{Epoch, Publication};
 
 /// The number of a request, unique among those of one shard that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u32);
+pub struct RequestId(pub u32);
 
 /// Counts the refused writes that a shard has learned of.
 ///
@@ -15,7 +15,7 @@ pub struct Ticket(pub u32);
 /// append, it refuses all later ones of the same shard that were given in the
 /// same round or an earlier one; the shard reads its rooms anew in the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Round(pub u32);
+pub struct WriteEpoch(pub u32);
 
 /// For whom something is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,41 +56,41 @@ impl Requester {
 }
 
 /// What a shard asks of the store. Each request is answered by exactly one
-/// `Reply` with its ticket. Writes of one shard take effect in their order; a read
+/// `StoreReply` with its ticket. Writes of one shard take effect in their order; a read
 /// sees every write that was asked for before it, and perhaps later ones.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct StoreRequest {
     /// Chosen by the shard.
-    pub ticket: Ticket,
+    pub ticket: RequestId,
     /// In which it was asked.
-    pub round: Round,
+    pub round: WriteEpoch,
     /// For whom.
     pub by: Requester,
     /// What.
-    pub job: Job,
+    pub job: StoreOp,
 }
 
 /// The requests. Closed.
 #[derive(Clone, Debug)]
-pub enum Job {
-    /// What is known of a channel? → `Opened`.
-    Open(Open),
+pub enum StoreOp {
+    /// What is known of a channel? → `OpenedChannel`.
+    Open(OpenChannel),
     /// Keep a message. → `Appended`, as soon as its namespace's durability holds.
     Append(Box<Append>),
     /// Read a part of a channel. → `Passage`.
-    Read(Range),
+    Read(HistoryRange),
     /// A user has got, or has read, a channel up to a place. → `Marked`.
-    Mark(Box<Mark>),
-    /// Who has got and read how much? → `Marks`.
-    Marks(MarksPage),
+    AdvanceMarker(Box<AdvanceMarker>),
+    /// Who has got and read how much? → `ReadMarkers`.
+    ReadMarkers(ReadMarkersQuery),
     /// What conversations has a user? → `Conversations`.
-    Conversations(ConversationsPage),
+    Conversations(ConversationsQuery),
     /// What waits for a user? → `Pending`.
-    Pending(PendingPage),
+    Pending(PendingQuery),
     /// A waiting message was sent once more. → `Noted`.
-    Tried(Try),
+    Attempted(DeliveryAttempt),
     /// A waiting message is given up. → `Noted`.
-    Bury(Burial),
+    DeadLetter(NewDeadLetter),
     /// A connection is gone: what waits to be read for it by this shard is answered
     /// with `Abandoned`, and so is this.
     Abandon(Requester),
@@ -98,7 +98,7 @@ pub enum Job {
 
 /// What a request does to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobClass {
+pub enum StoreOpClass {
     /// It changes something.
     Write,
     /// It only looks.
@@ -107,24 +107,27 @@ pub enum JobClass {
     Control,
 }
 
-impl Job {
+impl StoreOp {
     /// What it does.
-    pub fn class(&self) -> JobClass {
+    pub fn class(&self) -> StoreOpClass {
         match self {
-            Job::Append(_) | Job::Mark(_) | Job::Tried(_) | Job::Bury(_) => JobClass::Write,
-            Job::Open(_)
-            | Job::Read(_)
-            | Job::Marks(_)
-            | Job::Conversations(_)
-            | Job::Pending(_) => JobClass::Read,
-            Job::Abandon(_) => JobClass::Control,
+            StoreOp::Append(_)
+            | StoreOp::AdvanceMarker(_)
+            | StoreOp::Attempted(_)
+            | StoreOp::DeadLetter(_) => StoreOpClass::Write,
+            StoreOp::Open(_)
+            | StoreOp::Read(_)
+            | StoreOp::ReadMarkers(_)
+            | StoreOp::Conversations(_)
+            | StoreOp::Pending(_) => StoreOpClass::Read,
+            StoreOp::Abandon(_) => StoreOpClass::Control,
         }
     }
 }
 
 /// A channel is needed in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Open {
+pub struct OpenChannel {
     /// Which.
     pub room: RoomId,
     /// Its newest messages: at most so many,
@@ -146,7 +149,7 @@ pub struct Append {
     /// Index of its namespace, for durability.
     pub namespace: u16,
     /// Of a channel that the store does not know.
-    pub birth: Option<Birth>,
+    pub birth: Option<ChannelCreated>,
     /// The message, with its offset.
     pub publication: Arc<Publication>,
     /// For a direct message: whom it waits for.
@@ -160,7 +163,7 @@ pub struct Append {
 
 /// A channel's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Birth {
+pub struct ChannelCreated {
     /// Whose.
     pub tenant: Arc<str>,
     /// Its name.
@@ -187,7 +190,7 @@ pub struct Addressee {
 
 /// A part of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+pub struct HistoryRange {
     /// Of which.
     pub room: RoomId,
     /// Only offsets from here on,
@@ -199,12 +202,12 @@ pub struct Range {
     /// and what costs so many bytes (at least one message).
     pub bytes_max: u32,
     /// From which end.
-    pub order: Order,
+    pub order: ReadOrder,
 }
 
 /// From which end a channel is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ReadOrder {
     /// As it happened.
     OldestFirst,
     /// Backwards.
@@ -213,7 +216,7 @@ pub enum Order {
 
 /// How far a user is in a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct ReadMarkers {
     /// All up to this offset has arrived.
     pub delivered: u64,
     /// All up to this offset was read; never above `delivered`.
@@ -222,7 +225,7 @@ pub struct Marks {
 
 /// A user gets on in a channel.
 #[derive(Clone, Debug)]
-pub struct Mark {
+pub struct AdvanceMarker {
     /// In which.
     pub room: RoomId,
     /// Who.
@@ -231,12 +234,12 @@ pub struct Mark {
     /// now wait no more, and the channel is one of the user's conversations.
     pub inbox: RoomId,
     /// What was reached.
-    pub reached: Reached,
+    pub reached: MarkerPosition,
 }
 
 /// What a user reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
+pub enum MarkerPosition {
     /// Everything up to this offset arrived. What is behind is no fault.
     Delivered(u64),
     /// Everything up to this offset was read. Reading does not go backwards.
@@ -245,7 +248,7 @@ pub enum Reached {
 
 /// A page of a channel's marks, by name.
 #[derive(Clone, Debug)]
-pub struct MarksPage {
+pub struct ReadMarkersQuery {
     /// Of which channel.
     pub room: RoomId,
     /// Names behind this one.
@@ -256,7 +259,7 @@ pub struct MarksPage {
 
 /// A page of a user's conversations.
 #[derive(Clone, Debug)]
-pub struct ConversationsPage {
+pub struct ConversationsQuery {
     /// The user's personal channel,
     pub inbox: RoomId,
     /// and name.
@@ -269,7 +272,7 @@ pub struct ConversationsPage {
 
 /// A page of what waits for a user.
 #[derive(Clone, Copy, Debug)]
-pub struct PendingPage {
+pub struct PendingQuery {
     /// The user's personal channel.
     pub inbox: RoomId,
     /// Behind this message of this channel.
@@ -280,7 +283,7 @@ pub struct PendingPage {
 
 /// One more try to bring a message to its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Try {
+pub struct DeliveryAttempt {
     /// The user's personal channel.
     pub inbox: RoomId,
     /// The message's channel,
@@ -293,7 +296,7 @@ pub struct Try {
 
 /// The end of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Burial {
+pub struct NewDeadLetter {
     /// The user's personal channel.
     pub inbox: RoomId,
     /// The message's channel,
@@ -301,119 +304,119 @@ pub struct Burial {
     /// and offset.
     pub offset: u64,
     /// Why.
-    pub cause: Cause,
+    pub cause: DeadLetterCause,
     /// When, Unix ms.
     pub at_unix_ms: u64,
 }
 
 /// Why a message is a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum DeadLetterCause {
     /// It was sent as often as it may be.
-    Tries,
+    Attempts,
     /// Its time to live is over.
     Expired,
 }
 
 /// The store's answer.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct StoreReply {
     /// To which request.
-    pub ticket: Ticket,
+    pub ticket: RequestId,
     /// What it was about, and what came of it.
-    pub outcome: Outcome,
+    pub outcome: StoreResult,
 }
 
 /// The answers, by request.
 #[derive(Clone, Debug)]
-pub enum Outcome {
-    /// To `Open`; `None` when nothing was ever said there, or nothing is left of it. And
+pub enum StoreResult {
+    /// To `OpenChannel`; `None` when nothing was ever said there, or nothing is left of it. And
     /// how often the store lost what was not synced.
-    Opened(Option<Box<Opened>>, u32),
+    Opened(Option<Box<OpenedChannel>>, u32),
     /// To `Append`.
     Appended,
     /// To `Read`, in the order asked for.
-    Passage(Vec<Arc<Publication>>),
-    /// To `Mark`: what held before and what holds now.
-    Marked {
+    History(Vec<Arc<Publication>>),
+    /// To `AdvanceMarker`: what held before and what holds now.
+    MarkerAdvanced {
         /// Before.
-        before: Marks,
+        before: ReadMarkers,
         /// From now on.
-        after: Marks,
+        after: ReadMarkers,
     },
-    /// To `Mark`: it would go backwards; nothing changed.
-    Behind(Marks),
-    /// To `Marks`.
-    Marks(Vec<(Box<str>, Marks)>),
+    /// To `AdvanceMarker`: it would go backwards; nothing changed.
+    Behind(ReadMarkers),
+    /// To `ReadMarkers`.
+    ReadMarkers(Vec<(Box<str>, ReadMarkers)>),
     /// To `Conversations`: as many as one answer may hold, and the channel that the
     /// next page is behind, unless this is the last.
     Conversations(Vec<Conversation>, Option<Box<str>>),
     /// To `Pending`: as many as one answer may hold, and the message that the next
     /// page is behind, unless this is the last.
-    Pending(Vec<Due>, Option<(RoomId, u64)>),
+    Pending(Vec<PendingMessage>, Option<(RoomId, u64)>),
     /// To `Tried` and `Bury`.
-    Noted,
+    Done,
     /// To any: no, and why.
-    Failed(Failure),
+    Failed(StoreError),
 }
 
-impl Outcome {
-    /// Of `Open`: the channel, and how often the store lost what was not synced.
-    pub fn opened(self) -> Result<(Option<Box<Opened>>, u32), Failure> {
-        let Outcome::Opened(opened, losses_count) = self else { return Err(self.failure()) };
+impl StoreResult {
+    /// Of `OpenChannel`: the channel, and how often the store lost what was not synced.
+    pub fn opened(self) -> Result<(Option<Box<OpenedChannel>>, u32), StoreError> {
+        let StoreResult::Opened(opened, losses_count) = self else { return Err(self.failure()) };
         Ok((opened, losses_count))
     }
 
     /// Of `Append`.
-    pub fn appended(self) -> Result<(), Failure> {
-        let Outcome::Appended = self else { return Err(self.failure()) };
+    pub fn appended(self) -> Result<(), StoreError> {
+        let StoreResult::Appended = self else { return Err(self.failure()) };
         Ok(())
     }
 
     /// Of `Read`: the messages.
-    pub fn passage(self) -> Result<Vec<Arc<Publication>>, Failure> {
-        let Outcome::Passage(found) = self else { return Err(self.failure()) };
+    pub fn passage(self) -> Result<Vec<Arc<Publication>>, StoreError> {
+        let StoreResult::History(found) = self else { return Err(self.failure()) };
         Ok(found)
     }
 
-    /// Of `Marks`: users, and how far they are.
-    pub fn marks(self) -> Result<Vec<(Box<str>, Marks)>, Failure> {
-        let Outcome::Marks(all) = self else { return Err(self.failure()) };
+    /// Of `ReadMarkers`: users, and how far they are.
+    pub fn marks(self) -> Result<Vec<(Box<str>, ReadMarkers)>, StoreError> {
+        let StoreResult::ReadMarkers(all) = self else { return Err(self.failure()) };
         Ok(all)
     }
 
     /// Of `Conversations`: a page, and what the next one is behind.
-    pub fn conversations(self) -> Result<(Vec<Conversation>, Option<Box<str>>), Failure> {
-        let Outcome::Conversations(all, next) = self else { return Err(self.failure()) };
+    pub fn conversations(self) -> Result<(Vec<Conversation>, Option<Box<str>>), StoreError> {
+        let StoreResult::Conversations(all, next) = self else { return Err(self.failure()) };
         Ok((all, next))
     }
 
     /// Of `Pending`: a page of what waits.
-    pub fn pending(self) -> Result<DuePage, Failure> {
-        let Outcome::Pending(due, next) = self else { return Err(self.failure()) };
+    pub fn pending(self) -> Result<DuePage, StoreError> {
+        let StoreResult::Pending(due, next) = self else { return Err(self.failure()) };
         Ok(DuePage { due, next })
     }
 
     /// Why the store did not do it.
-    pub fn failure(self) -> Failure {
+    pub fn failure(self) -> StoreError {
         match self {
-            Outcome::Failed(failure) => failure,
-            Outcome::Opened(..)
-            | Outcome::Appended
-            | Outcome::Passage(_)
-            | Outcome::Marked { .. }
-            | Outcome::Behind(_)
-            | Outcome::Marks(_)
-            | Outcome::Conversations(..)
-            | Outcome::Pending(..)
-            | Outcome::Noted => unreachable!("the store answers what it was asked"),
+            StoreResult::Failed(failure) => failure,
+            StoreResult::Opened(..)
+            | StoreResult::Appended
+            | StoreResult::History(_)
+            | StoreResult::MarkerAdvanced { .. }
+            | StoreResult::Behind(_)
+            | StoreResult::ReadMarkers(_)
+            | StoreResult::Conversations(..)
+            | StoreResult::Pending(..)
+            | StoreResult::Done => unreachable!("the store answers what it was asked"),
         }
     }
 }
 
 /// A channel as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenedChannel {
     /// Its stream's.
     pub epoch: Epoch,
     /// When its first message was said, Unix ms; 0 where nobody knows, or where positions
@@ -450,7 +453,7 @@ pub struct Conversation {
     /// Its last offset.
     pub head: u64,
     /// How far the user is.
-    pub marks: Marks,
+    pub marks: ReadMarkers,
     /// How many messages are behind what it read, without retractions.
     pub unread: u64,
     /// Its last message, if it is kept.
@@ -470,7 +473,7 @@ const CONVERSATION_OVERHEAD_BYTES: usize = 64;
 
 /// A message that waits for its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct PendingMessage {
     /// Its channel,
     pub room: RoomId,
     /// by name.
@@ -487,7 +490,7 @@ pub struct Due {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DuePage {
     /// As many as one answer may hold.
-    pub due: Vec<Due>,
+    pub due: Vec<PendingMessage>,
     /// The message that the next page is behind, unless this is the last.
     pub next: Option<(RoomId, u64)>,
 }
@@ -495,7 +498,7 @@ pub struct DuePage {
 /// Why the store did not do it. What a failed write left behind is known only
 /// when it is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum StoreError {
     /// The disk, or what the store may use of it, is full; nothing was written.
     Full,
     /// A write or a sync failed; it may or may not have happened.
@@ -513,6 +516,6 @@ pub enum Failure {
 
 const fn crosses_threads<T: Send + 'static>() {}
 const _: () = {
-    crosses_threads::<Request>();
-    crosses_threads::<Reply>();
+    crosses_threads::<StoreRequest>();
+    crosses_threads::<StoreReply>();
 };

@@ -1,6 +1,6 @@
 //! Messages that survive: the store's letters, its decisions, and its disk.
 //!
-//! Shards ask by `Request` and are told by `Reply`; `letter.rs` and `options.rs`
+//! Shards ask by `StoreRequest` and are told by `StoreReply`; `letter.rs` and `options.rs`
 //! are values only, which rooms and shards speak, too. `Engine` decides, over a
 //! `Disk`: the real one, or one that a seed decides.
 //!
@@ -20,19 +20,23 @@ mod record;
 mod salvage;
 mod simulated;
 
-pub use disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
-pub use engine::{Counts, DeadLetters, Engine, Setup, Turned};
-pub use fault::OpenFault;
+pub use disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
+pub use engine::{DeadLetterTotals, Engine, EngineSetup, StoreCounts, TurnResult};
+pub use fault::OpenError;
 pub use fjall_disk::{FjallDisk, Workers};
-pub use inspect::{Checked, DeadLetter, DumpFault, Finding, Inspection, Loss, Stats, Which};
+pub use inspect::{
+    CheckFinding, Checked, DeadLetter, DeadLetterFilter, DumpError, Inspection, Loss, StoreStats,
+};
 pub use letter::{
-    Addressee, Append, Birth, Burial, Cause, Conversation, ConversationsPage, Due, DuePage,
-    Failure, Flow, Job, JobClass, KnownId, Mark, Marks, MarksPage, Open, Opened, Order, Outcome,
-    PendingPage, Range, Reached, Reply, Request, Requester, Round, Ticket, Try,
+    Addressee, AdvanceMarker, Append, ChannelCreated, Conversation, ConversationsQuery,
+    DeadLetterCause, DeliveryAttempt, DuePage, Flow, HistoryRange, KnownId, MarkerPosition,
+    NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage, PendingQuery, ReadMarkers,
+    ReadMarkersQuery, ReadOrder, RequestId, Requester, StoreError, StoreOp, StoreOpClass,
+    StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
 pub use options::{Durability, Options, Retention};
 pub use salvage::{Doubt, Salvaged};
-pub use simulated::{Crash, DiskWeather, SimulatedDisk};
+pub use simulated::{Crash, DiskFaultProfile, SimulatedDisk};
 
 /// The number of the directory's format; a higher one is refused.
 pub const FORMAT: u32 = 1;

@@ -4,7 +4,7 @@
 //! around the data of an ordinary one, and 16 for the trace of one without an id. The first byte is the record's version.
 //! Numbers are varints; the last field has no length, it takes what is left.
 //!
-//! Invariants: what was put reads back equal; other bytes are `Garbled`, never a
+//! Invariants: what was put reads back equal; other bytes are `DecodeError`, never a
 //! panic, and never an allocation larger than the bytes.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::base::{ClientId, RoomId, Trace, TraceId};
 use crate::wire::{ClientInfo, Epoch, Payload, Publication, trace_of};
 
-use super::letter::{Cause, KnownId, Marks};
+use super::letter::{DeadLetterCause, KnownId, ReadMarkers};
 
 mod fields;
 mod text;
@@ -22,12 +22,12 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-use fields::{Fields, put_bytes, put_number};
+use fields::{RecordFields, put_bytes, put_number};
 use text::{put_text, take_text};
 
 /// The bytes are no record of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Garbled;
+pub struct DecodeError;
 
 const VERSION: u8 = 1;
 
@@ -106,15 +106,15 @@ pub fn put_message(publication: &Publication, total_bytes: u64, retractions_coun
 }
 
 /// A message's account, without reading the rest.
-pub fn take_account(bytes: &[u8]) -> Result<Account, Garbled> {
+pub fn take_account(bytes: &[u8]) -> Result<Account, DecodeError> {
     Ok(take_beginning(bytes)?.1)
 }
 
 /// A message's flags, its account, and the rest of its fields.
-fn take_beginning(bytes: &[u8]) -> Result<(u8, Account, Fields<'_>), Garbled> {
+fn take_beginning(bytes: &[u8]) -> Result<(u8, Account, RecordFields<'_>), DecodeError> {
     let is_counted = bytes.first() == Some(&COUNTED_VERSION);
     let version = if is_counted { COUNTED_VERSION } else { VERSION };
-    let mut from = Fields::versioned(bytes, version)?;
+    let mut from = RecordFields::versioned(bytes, version)?;
     let flags = from.byte()?;
     let account = Account {
         time_unix_ms: from.number()?,
@@ -125,14 +125,14 @@ fn take_beginning(bytes: &[u8]) -> Result<(u8, Account, Fields<'_>), Garbled> {
 }
 
 /// The message of these bytes.
-pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account), Garbled> {
+pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account), DecodeError> {
     let (flags, account, mut from) = take_beginning(bytes)?;
     let has = |bit: u8| flags & bit != 0;
     let is_known = (has(HAS_INFO) || !has(HAS_CONN_INFO))
         && (has(HAS_CONN_INFO) || !has(CONN_INFO_IS_JSON))
         && (has(HAS_CHAN_INFO) || !has(CHAN_INFO_IS_JSON));
     if !is_known {
-        return Err(Garbled);
+        return Err(DecodeError);
     }
     let mut who = None;
     if has(HAS_INFO) {
@@ -155,18 +155,18 @@ pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account),
     Ok((Publication { offset, data, info, chan_info, tags, time_unix_ms, trace }, account))
 }
 
-fn take_trace(from: &mut Fields<'_>) -> Result<TraceId, Garbled> {
-    TraceId::new(u128::from_be_bytes(from.array()?)).ok_or(Garbled)
+fn take_trace(from: &mut RecordFields<'_>) -> Result<TraceId, DecodeError> {
+    TraceId::new(u128::from_be_bytes(from.array()?)).ok_or(DecodeError)
 }
 
 type Tags = Vec<(Box<str>, Box<str>)>;
 
-fn take_tags(from: &mut Fields<'_>) -> Result<Tags, Garbled> {
+fn take_tags(from: &mut RecordFields<'_>) -> Result<Tags, DecodeError> {
     let count = from.number()?;
     // Each has a name and a value of a byte at least: no count reserves more than
     // the bytes can hold.
     if count == 0 || (from.len() as u64) < count.saturating_mul(2) {
-        return Err(Garbled);
+        return Err(DecodeError);
     }
     (0..count).map(|_| Ok((take_text(from)?, take_text(from)?))).collect()
 }
@@ -222,20 +222,20 @@ impl ChannelRecord {
     }
 
     /// The record of these bytes.
-    pub fn take(bytes: &[u8]) -> Result<ChannelRecord, Garbled> {
+    pub fn take(bytes: &[u8]) -> Result<ChannelRecord, DecodeError> {
         let knows_birth = bytes.first() == Some(&CHANNEL_VERSION);
         let version = if knows_birth { CHANNEL_VERSION } else { VERSION };
-        let mut from = Fields::versioned(bytes, version)?;
+        let mut from = RecordFields::versioned(bytes, version)?;
         let epoch = Epoch(u32::from_be_bytes(from.array()?).into());
         let born_unix_ms = if knows_birth { from.number()? } else { 0 };
-        let losses_count = from.number()?.try_into().map_err(|_| Garbled)?;
+        let losses_count = from.number()?.try_into().map_err(|_| DecodeError)?;
         let [first, below_bytes, head, total_bytes] =
             [from.number()?, from.number()?, from.number()?, from.number()?];
         let last_unix_ms = if knows_birth { from.number()? } else { 0 };
         let parties = match from.number()? {
             0 => None,
             2 => Some([from.room()?, from.room()?]),
-            _ => return Err(Garbled),
+            _ => return Err(DecodeError),
         };
         let tenant = from.name()?.into();
         let channel = fields::text(from.rest())?.into();
@@ -257,14 +257,14 @@ impl ChannelRecord {
 
 /// Which life of the disk wrote last, and what was lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LifeRecord {
+pub struct BootRecord {
     /// Of the disk; 0 when everything was synced at the end.
     pub life: u64,
     /// How often what was not synced may have been lost.
     pub losses_count: u32,
 }
 
-impl LifeRecord {
+impl BootRecord {
     /// Its bytes.
     pub fn put(&self) -> Vec<u8> {
         let mut to = vec![VERSION];
@@ -274,17 +274,17 @@ impl LifeRecord {
     }
 
     /// The record of these bytes.
-    pub fn take(bytes: &[u8]) -> Result<LifeRecord, Garbled> {
-        let mut from = Fields::versioned(bytes, VERSION)?;
+    pub fn take(bytes: &[u8]) -> Result<BootRecord, DecodeError> {
+        let mut from = RecordFields::versioned(bytes, VERSION)?;
         let life = from.number()?;
-        let losses_count = from.number()?.try_into().map_err(|_| Garbled)?;
+        let losses_count = from.number()?.try_into().map_err(|_| DecodeError)?;
         from.end()?;
-        Ok(LifeRecord { life, losses_count })
+        Ok(BootRecord { life, losses_count })
     }
 }
 
 /// The bytes of a user's marks.
-pub fn put_marks(marks: Marks) -> Vec<u8> {
+pub fn put_marks(marks: ReadMarkers) -> Vec<u8> {
     let mut to = vec![VERSION];
     put_number(&mut to, marks.delivered);
     put_number(&mut to, marks.read);
@@ -292,11 +292,11 @@ pub fn put_marks(marks: Marks) -> Vec<u8> {
 }
 
 /// The marks of these bytes.
-pub fn take_marks(bytes: &[u8]) -> Result<Marks, Garbled> {
-    let mut from = Fields::versioned(bytes, VERSION)?;
-    let marks = Marks { delivered: from.number()?, read: from.number()? };
+pub fn take_marks(bytes: &[u8]) -> Result<ReadMarkers, DecodeError> {
+    let mut from = RecordFields::versioned(bytes, VERSION)?;
+    let marks = ReadMarkers { delivered: from.number()?, read: from.number()? };
     from.end()?;
-    if marks.delivered < marks.read { Err(Garbled) } else { Ok(marks) }
+    if marks.delivered < marks.read { Err(DecodeError) } else { Ok(marks) }
 }
 
 /// The bytes of an id that an author gave to a message.
@@ -309,8 +309,8 @@ pub fn put_id(time_unix_ms: u64, user: &str, id: &str) -> Vec<u8> {
 }
 
 /// The id of these bytes.
-pub fn take_id(bytes: &[u8], offset: u64) -> Result<KnownId, Garbled> {
-    let mut from = Fields::versioned(bytes, VERSION)?;
+pub fn take_id(bytes: &[u8], offset: u64) -> Result<KnownId, DecodeError> {
+    let mut from = RecordFields::versioned(bytes, VERSION)?;
     let time_unix_ms = from.number()?;
     let (user, id) = (from.name()?.into(), take_text(&mut from)?);
     from.end()?;
@@ -325,8 +325,8 @@ pub fn put_talk(room: RoomId) -> Vec<u8> {
 }
 
 /// The channel of one of a user's conversations.
-pub fn take_talk(bytes: &[u8]) -> Result<RoomId, Garbled> {
-    let mut from = Fields::versioned(bytes, VERSION)?;
+pub fn take_talk(bytes: &[u8]) -> Result<RoomId, DecodeError> {
+    let mut from = RecordFields::versioned(bytes, VERSION)?;
     let room = from.room()?;
     from.end()?;
     Ok(room)
@@ -354,9 +354,9 @@ impl PendingRecord {
     }
 
     /// The record of these bytes.
-    pub fn take(bytes: &[u8]) -> Result<PendingRecord, Garbled> {
-        let mut from = Fields::versioned(bytes, VERSION)?;
-        let tries_count = from.number()?.try_into().map_err(|_| Garbled)?;
+    pub fn take(bytes: &[u8]) -> Result<PendingRecord, DecodeError> {
+        let mut from = RecordFields::versioned(bytes, VERSION)?;
+        let tries_count = from.number()?.try_into().map_err(|_| DecodeError)?;
         let expires_unix_ms = from.number()?;
         Ok(PendingRecord { tries_count, expires_unix_ms, letter: from.rest().to_vec() })
     }
@@ -364,21 +364,21 @@ impl PendingRecord {
 
 /// A message that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadRecord {
+pub struct DeadLetterRecord {
     /// Why.
-    pub cause: Cause,
+    pub cause: DeadLetterCause,
     /// When, Unix ms.
     pub at_unix_ms: u64,
     /// What it was before.
     pub pending: PendingRecord,
 }
 
-impl DeadRecord {
+impl DeadLetterRecord {
     /// Its bytes.
     pub fn put(&self) -> Vec<u8> {
         let cause = match self.cause {
-            Cause::Tries => 0,
-            Cause::Expired => 1,
+            DeadLetterCause::Attempts => 0,
+            DeadLetterCause::Expired => 1,
         };
         let mut to = vec![VERSION, cause];
         put_number(&mut to, self.at_unix_ms);
@@ -387,14 +387,14 @@ impl DeadRecord {
     }
 
     /// The record of these bytes.
-    pub fn take(bytes: &[u8]) -> Result<DeadRecord, Garbled> {
-        let mut from = Fields::versioned(bytes, VERSION)?;
+    pub fn take(bytes: &[u8]) -> Result<DeadLetterRecord, DecodeError> {
+        let mut from = RecordFields::versioned(bytes, VERSION)?;
         let cause = match from.byte()? {
-            0 => Cause::Tries,
-            1 => Cause::Expired,
-            _ => return Err(Garbled),
+            0 => DeadLetterCause::Attempts,
+            1 => DeadLetterCause::Expired,
+            _ => return Err(DecodeError),
         };
         let at_unix_ms = from.number()?;
-        Ok(DeadRecord { cause, at_unix_ms, pending: PendingRecord::take(from.rest())? })
+        Ok(DeadLetterRecord { cause, at_unix_ms, pending: PendingRecord::take(from.rest())? })
     }
 }

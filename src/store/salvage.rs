@@ -12,12 +12,12 @@ use std::ops::ControlFlow;
 
 use crate::base::RoomId;
 
-use super::disk::{Batch, Disk, DiskFault, Durable, Space};
+use super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
 use super::engine::reborn;
-use super::inspect::{Finding, Inspection, Walked};
+use super::inspect::{CheckFinding, Inspection, Walked};
 use super::key;
-use super::letter::{Marks, Order};
-use super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
+use super::letter::{ReadMarkers, ReadOrder};
+use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 
 /// Bytes of a batch, about.
 const BATCH_BYTES: usize = 1 << 20;
@@ -53,30 +53,36 @@ pub fn salvage<D: Disk, E: Disk>(
     from: &Inspection<D>,
     to: &mut E,
     doubt: Doubt,
-    on_finding: &mut dyn FnMut(Finding),
-) -> Result<Salvaged, DiskFault> {
+    on_finding: &mut dyn FnMut(CheckFinding),
+) -> Result<Salvaged, DiskError> {
     let mut copier = Copier { to, batch: Batch::default(), salvaged: Salvaged::default() };
     let mut findings_count = 0;
     let mut tell = |finding| {
         findings_count += 1;
         on_finding(finding);
     };
-    from.walk(Space::Meta, &key::rest(&[]), &mut |key, value| {
-        copier.batch.put(Space::Meta, key, value.to_vec());
+    from.walk(StoreKeyspace::Meta, &key::rest(&[]), &mut |key, value| {
+        copier.batch.put(StoreKeyspace::Meta, key, value.to_vec());
     })?;
     let mut places = Vec::new();
     for (room, record) in from.channels(&mut tell)? {
         let walked = from.walk_channel(room, &record, &mut |_| {})?;
         for (first, last, loss) in &walked.losses {
             let (tenant, channel) = (record.tenant.clone(), record.channel.clone());
-            tell(Finding::Lost { tenant, channel, first: *first, last: *last, loss: *loss });
+            tell(CheckFinding::Lost { tenant, channel, first: *first, last: *last, loss: *loss });
         }
         places.push(copier.channel(from, room, record, &walked, doubt)?);
     }
-    for space in [Space::Marks, Space::Talks, Space::Pending, Space::Dead, Space::Ids] {
+    for space in [
+        StoreKeyspace::Marks,
+        StoreKeyspace::Talks,
+        StoreKeyspace::Pending,
+        StoreKeyspace::Dead,
+        StoreKeyspace::Ids,
+    ] {
         copier.records(from, space, &places)?;
     }
-    copier.flush(Durable::Now)?;
+    copier.flush(SyncMode::Now)?;
     Ok(Salvaged { findings_count, ..copier.salvaged })
 }
 
@@ -89,7 +95,7 @@ impl<E: Disk> Copier<'_, E> {
         mut record: ChannelRecord,
         walked: &Walked,
         doubt: Doubt,
-    ) -> Result<Place, DiskFault> {
+    ) -> Result<Place, DiskError> {
         let head = walked.next - 1;
         if let Some((_, last, _)) = walked.losses.last() {
             (record.first, record.head) = (last + 1, head);
@@ -103,19 +109,28 @@ impl<E: Disk> Copier<'_, E> {
         while next <= head {
             let mut bytes = 0;
             let range = key::messages(room, next, head);
-            from.disk().scan(Space::Messages, &range, Order::OldestFirst, &mut |key, value| {
-                bytes += value.len();
-                values.push((key.to_vec(), value.to_vec()));
-                if bytes < BATCH_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
+            from.disk().scan(
+                StoreKeyspace::Messages,
+                &range,
+                ReadOrder::OldestFirst,
+                &mut |key, value| {
+                    bytes += value.len();
+                    values.push((key.to_vec(), value.to_vec()));
+                    if bytes < BATCH_BYTES {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                },
+            )?;
             next = next.saturating_add((values.len() as u64).max(1));
             self.salvaged.messages_count += values.len() as u64;
             for (key, value) in values.drain(..) {
-                self.batch.put(Space::Messages, &key, value);
+                self.batch.put(StoreKeyspace::Messages, &key, value);
             }
             self.flush_if_large()?;
         }
-        self.batch.put(Space::Channels, &key::channel(room), record.put());
+        self.batch.put(StoreKeyspace::Channels, &key::channel(room), record.put());
         self.salvaged.channels_count += 1;
         Ok(Place { room, first: record.first, head })
     }
@@ -124,37 +139,43 @@ impl<E: Disk> Copier<'_, E> {
     fn records<D: Disk>(
         &mut self,
         from: &Inspection<D>,
-        space: Space,
+        space: StoreKeyspace,
         places: &[Place],
-    ) -> Result<(), DiskFault> {
+    ) -> Result<(), DiskError> {
         let head = |room: RoomId| place_of(places, room).map(|place| place.head);
         let mut copies: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         from.walk(space, &key::rest(&[]), &mut |key, value| {
             let copy = match space {
-                Space::Marks => marks(key, value, &head),
-                Space::Talks => {
+                StoreKeyspace::Marks => marks(key, value, &head),
+                StoreKeyspace::Talks => {
                     let room = record::take_talk(value).ok();
                     room.and_then(head).map(|_| value.to_vec())
                 }
-                Space::Pending => PendingRecord::take(value).ok().map(|record| record.put()),
-                Space::Dead => DeadRecord::take(value).ok().map(|record| record.put()),
-                Space::Ids => key::id_from(key)
+                StoreKeyspace::Pending => {
+                    PendingRecord::take(value).ok().map(|record| record.put())
+                }
+                StoreKeyspace::Dead => {
+                    DeadLetterRecord::take(value).ok().map(|record| record.put())
+                }
+                StoreKeyspace::Ids => key::id_from(key)
                     .filter(|(_, room, offset)| head(*room).is_some_and(|head| *offset <= head))
                     .filter(|(.., offset)| record::take_id(value, *offset).is_ok())
                     .map(|_| value.to_vec()),
-                Space::Meta | Space::Channels | Space::Messages => None,
+                StoreKeyspace::Meta | StoreKeyspace::Channels | StoreKeyspace::Messages => None,
             };
             copies.extend(copy.map(|copy| (key.to_vec(), copy)));
         })?;
         for (key, value) in copies {
             let value = match space {
-                Space::Pending | Space::Dead => with_content(from, space, &key, &value, places)?,
-                Space::Meta
-                | Space::Channels
-                | Space::Messages
-                | Space::Marks
-                | Space::Talks
-                | Space::Ids => Some(value),
+                StoreKeyspace::Pending | StoreKeyspace::Dead => {
+                    with_content(from, space, &key, &value, places)?
+                }
+                StoreKeyspace::Meta
+                | StoreKeyspace::Channels
+                | StoreKeyspace::Messages
+                | StoreKeyspace::Marks
+                | StoreKeyspace::Talks
+                | StoreKeyspace::Ids => Some(value),
             };
             if let Some(value) = value {
                 self.batch.put(space, &key, value);
@@ -164,11 +185,11 @@ impl<E: Disk> Copier<'_, E> {
         Ok(())
     }
 
-    fn flush_if_large(&mut self) -> Result<(), DiskFault> {
-        if self.batch.bytes() < BATCH_BYTES { Ok(()) } else { self.flush(Durable::Later) }
+    fn flush_if_large(&mut self) -> Result<(), DiskError> {
+        if self.batch.bytes() < BATCH_BYTES { Ok(()) } else { self.flush(SyncMode::Later) }
     }
 
-    fn flush(&mut self, durable: Durable) -> Result<(), DiskFault> {
+    fn flush(&mut self, durable: SyncMode) -> Result<(), DiskError> {
         self.to.commit(&self.batch, durable)?;
         self.batch.clear();
         Ok(())
@@ -178,24 +199,24 @@ impl<E: Disk> Copier<'_, E> {
 /// What waits or is dead, if its content is copied, or can be taken along.
 fn with_content<D: Disk>(
     from: &Inspection<D>,
-    space: Space,
+    space: StoreKeyspace,
     key: &[u8],
     value: &[u8],
     places: &[Place],
-) -> Result<Option<Vec<u8>>, DiskFault> {
-    let mut dead = DeadRecord::take(value).ok().filter(|_| space == Space::Dead);
+) -> Result<Option<Vec<u8>>, DiskError> {
+    let mut dead = DeadLetterRecord::take(value).ok().filter(|_| space == StoreKeyspace::Dead);
     let pending = match &mut dead {
         Some(dead) => Some(dead.pending.clone()),
-        None => PendingRecord::take(value).ok().filter(|_| space == Space::Pending),
+        None => PendingRecord::take(value).ok().filter(|_| space == StoreKeyspace::Pending),
     };
     let (Some((_, room, offset)), Some(mut pending)) = (key::pending_from(key), pending) else {
         return Ok(None);
     };
     let Some(place) = place_of(places, room) else { return Ok(None) };
     if pending.letter.is_empty() && !(place.first..=place.head).contains(&offset) {
-        match from.disk().get(Space::Messages, &key::message(room, offset)) {
+        match from.disk().get(StoreKeyspace::Messages, &key::message(room, offset)) {
             Ok(Some(message)) => pending.letter = message,
-            Ok(None) | Err(DiskFault::Damaged) => return Ok(None),
+            Ok(None) | Err(DiskError::Damaged) => return Ok(None),
             Err(fault) => return Err(fault),
         }
     }
@@ -203,7 +224,7 @@ fn with_content<D: Disk>(
         return Ok(None);
     }
     Ok(Some(match dead {
-        Some(dead) => DeadRecord { pending, ..dead }.put(),
+        Some(dead) => DeadLetterRecord { pending, ..dead }.put(),
         None => pending.put(),
     }))
 }
@@ -225,6 +246,6 @@ fn place_of(places: &[Place], room: RoomId) -> Option<Place> {
 fn marks(key: &[u8], value: &[u8], head: &dyn Fn(RoomId) -> Option<u64>) -> Option<Vec<u8>> {
     let (room, _) = key::name_of(key)?;
     let head = head(room)?;
-    let Marks { delivered, read } = record::take_marks(value).ok()?;
-    Some(record::put_marks(Marks { delivered: delivered.min(head), read: read.min(head) }))
+    let ReadMarkers { delivered, read } = record::take_marks(value).ok()?;
+    Some(record::put_marks(ReadMarkers { delivered: delivered.min(head), read: read.min(head) }))
 }

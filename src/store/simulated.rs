@@ -12,12 +12,12 @@ use std::ops::Bound;
 
 use crate::base::Prng;
 
-use super::disk::{Batch, Capacity, Disk, DiskFault, Durable, KeyRange, OnEntry, Space};
-use super::letter::Order;
+use super::disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
+use super::letter::ReadOrder;
 
 /// What may go wrong, in percent of the calls, and how long things take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskWeather {
+pub struct DiskFaultProfile {
     /// A commit fails; it may have happened all the same.
     pub commit_fails_percent: u8,
     /// A sync fails; what it was for may or may not survive.
@@ -32,9 +32,9 @@ pub struct DiskWeather {
     pub slow_percent: u8,
 }
 
-impl DiskWeather {
+impl DiskFaultProfile {
     /// Nothing goes wrong, and nothing takes time.
-    pub const CALM: DiskWeather = DiskWeather {
+    pub const CALM: DiskFaultProfile = DiskFaultProfile {
         commit_fails_percent: 0,
         sync_fails_percent: 0,
         reopen_fails_percent: 0,
@@ -66,16 +66,16 @@ type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Clone, Debug)]
 pub struct SimulatedDisk {
     prng: Prng,
-    weather: DiskWeather,
+    weather: DiskFaultProfile,
     /// What is on the disk.
-    durable: [Entries; Space::ALL.len()],
+    durable: [Entries; StoreKeyspace::ALL.len()],
     /// What the kernel has beside that, in order.
     unsynced: Vec<Batch>,
     /// Batches whose commit or sync failed: nobody knows.
     doubtful: Vec<Batch>,
     /// What is read: `durable` and then `unsynced`.
-    visible: [Entries; Space::ALL.len()],
-    damaged: BTreeSet<(Space, Vec<u8>)>,
+    visible: [Entries; StoreKeyspace::ALL.len()],
+    damaged: BTreeSet<(StoreKeyspace, Vec<u8>)>,
     state: State,
     spent_us: u64,
     syncs_count: u64,
@@ -85,7 +85,7 @@ pub struct SimulatedDisk {
 
 impl SimulatedDisk {
     /// An empty one.
-    pub fn new(seed: u64, weather: DiskWeather) -> SimulatedDisk {
+    pub fn new(seed: u64, weather: DiskFaultProfile) -> SimulatedDisk {
         SimulatedDisk {
             prng: Prng::from_seed(seed),
             weather,
@@ -103,7 +103,7 @@ impl SimulatedDisk {
     }
 
     /// From now on.
-    pub fn set_weather(&mut self, weather: DiskWeather) {
+    pub fn set_weather(&mut self, weather: DiskFaultProfile) {
         self.weather = weather;
     }
 
@@ -115,7 +115,7 @@ impl SimulatedDisk {
     }
 
     /// From now on this key does not match its checksum.
-    pub fn damage(&mut self, space: Space, key: &[u8]) {
+    pub fn damage(&mut self, space: StoreKeyspace, key: &[u8]) {
         self.damaged.insert((space, key.to_vec()));
     }
 
@@ -153,10 +153,10 @@ impl SimulatedDisk {
         self.visible = self.durable.clone();
     }
 
-    fn works(&self) -> Result<(), DiskFault> {
+    fn works(&self) -> Result<(), DiskError> {
         match self.state {
             State::Works => Ok(()),
-            State::Failed => Err(DiskFault::Broken),
+            State::Failed => Err(DiskError::Broken),
         }
     }
 
@@ -167,32 +167,32 @@ impl SimulatedDisk {
 }
 
 impl Disk for SimulatedDisk {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+    fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         self.count_read();
         if self.damaged.contains(&(space, key.to_vec())) {
-            return Err(DiskFault::Damaged);
+            return Err(DiskError::Damaged);
         }
         Ok(self.visible[space.index()].get(key).cloned())
     }
 
     fn scan(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
-        order: Order,
+        order: ReadOrder,
         on_entry: &mut OnEntry<'_>,
-    ) -> Result<(), DiskFault> {
+    ) -> Result<(), DiskError> {
         if range.last < range.first {
             return Ok(());
         }
         let bounds = (Bound::Included(&range.first[..]), Bound::Included(&range.last[..]));
         let mut entries = self.visible[space.index()].range::<[u8], _>(bounds);
         while let Some((key, value)) = match order {
-            Order::OldestFirst => entries.next(),
-            Order::NewestFirst => entries.next_back(),
+            ReadOrder::OldestFirst => entries.next(),
+            ReadOrder::NewestFirst => entries.next_back(),
         } {
             if self.damaged.contains(&(space, key.clone())) {
-                return Err(DiskFault::Damaged);
+                return Err(DiskError::Damaged);
             }
             self.count_read();
             if on_entry(key, value).is_break() {
@@ -202,26 +202,26 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
         self.works()?;
         let capacity_bytes = self.weather.capacity_bytes;
         // Counting is slow, and most disks here have no end.
         if capacity_bytes < u64::MAX && capacity_bytes < self.used_bytes() + batch.bytes() as u64 {
             // Where it does not fit it is torn, so it is not there afterwards.
             self.state = State::Failed;
-            return Err(DiskFault::Full);
+            return Err(DiskError::Full);
         }
         if self.prng.percent(self.weather.commit_fails_percent.into()) {
             self.doubtful.push(batch.clone());
             self.state = State::Failed;
-            return Err(DiskFault::Broken);
+            return Err(DiskError::Broken);
         }
         match durable {
-            Durable::Later => {
+            SyncMode::Later => {
                 apply(&mut self.visible, batch);
                 self.unsynced.push(batch.clone());
             }
-            Durable::Now => {
+            SyncMode::Now => {
                 // Not to be seen unless it is durable.
                 self.doubtful.push(batch.clone());
                 self.sync()?;
@@ -230,14 +230,14 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), DiskFault> {
+    fn sync(&mut self) -> Result<(), DiskError> {
         self.works()?;
         let slow = if self.prng.percent(self.weather.slow_percent.into()) { 100 } else { 1 };
         self.spent_us += slow * (self.weather.sync_us + self.prng.below(self.weather.sync_us + 1));
         self.syncs_count += 1;
         if self.prng.percent(self.weather.sync_fails_percent.into()) {
             self.state = State::Failed;
-            return Err(DiskFault::Broken);
+            return Err(DiskError::Broken);
         }
         for batch in self.unsynced.drain(..) {
             apply(&mut self.durable, &batch);
@@ -249,10 +249,10 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn reopen(&mut self) -> Result<(), DiskFault> {
+    fn reopen(&mut self) -> Result<(), DiskError> {
         if self.prng.percent(self.weather.reopen_fails_percent.into()) {
             self.state = State::Failed;
-            return Err(DiskFault::Broken);
+            return Err(DiskError::Broken);
         }
         // A failed sync may have lost what came before it, too.
         let crash = match self.state {
@@ -265,11 +265,11 @@ impl Disk for SimulatedDisk {
     }
 
     /// What was removed takes no space here. Like the real disk's, it syncs.
-    fn reclaim(&mut self) -> Result<(), DiskFault> {
+    fn reclaim(&mut self) -> Result<(), DiskError> {
         self.sync()
     }
 
-    fn capacity(&self) -> Result<Capacity, DiskFault> {
+    fn capacity(&self) -> Result<Capacity, DiskError> {
         let used_bytes = self.used_bytes();
         let free_bytes = self.weather.capacity_bytes.saturating_sub(used_bytes);
         Ok(Capacity { used_bytes, free_bytes })
@@ -280,7 +280,7 @@ impl Disk for SimulatedDisk {
     }
 }
 
-fn apply(entries: &mut [Entries; Space::ALL.len()], batch: &Batch) {
+fn apply(entries: &mut [Entries; StoreKeyspace::ALL.len()], batch: &Batch) {
     for (space, key, value) in batch.iter() {
         let entries = &mut entries[space.index()];
         match value {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rookery::base::{RoomId, ShardId};
 use rookery::session::NameKey;
 use rookery::store::{
-    Batch, Burial, Cause, Disk as _, Durable, Engine, FjallDisk, Job, Options, Request, Requester,
-    Round, Setup, Space, Ticket,
+    Batch, DeadLetterCause, Disk as _, Engine, EngineSetup, FjallDisk, NewDeadLetter, Options,
+    RequestId, Requester, StoreKeyspace, StoreOp, StoreRequest, SyncMode, WriteEpoch,
 };
 use serde_json::{Value, json};
 
@@ -78,15 +78,15 @@ fn bury(dir: &Path) {
     let retention = Vec::new();
     let namespace_of = Box::new(|_: &str| 0);
     let new_name_key = [7; 16];
-    let setup = Setup { options: options(dir), retention, namespace_of, new_name_key };
+    let setup = EngineSetup { options: options(dir), retention, namespace_of, new_name_key };
     let mut engine = Engine::open(disk, setup).expect("it is good");
     let names = NameKey::from_bytes(engine.name_key());
     let (inbox, room) = (names.inbox("", "ben"), names.room("", CHANNEL));
-    let (cause, at_unix_ms) = (Cause::Tries, NOW_UNIX_MS);
-    let job = Job::Bury(Burial { inbox, room, offset: 1, cause, at_unix_ms });
+    let (cause, at_unix_ms) = (DeadLetterCause::Attempts, NOW_UNIX_MS);
+    let job = StoreOp::DeadLetter(NewDeadLetter { inbox, room, offset: 1, cause, at_unix_ms });
     engine.take(
         ShardId(0),
-        Request { ticket: Ticket(0), round: Round(0), by: Requester::NOBODY, job },
+        StoreRequest { ticket: RequestId(0), round: WriteEpoch(0), by: Requester::NOBODY, job },
     );
     engine.turn(NOW_UNIX_MS, &mut Vec::new());
     assert_eq!(engine.counts().dead_tried, 1);
@@ -142,12 +142,14 @@ fn a_store_in_use_or_nowhere_is_refused() {
 fn what_is_missing_is_named() {
     let (_server, dir) = told(&[json!(1), json!(2), json!(3)]);
     let mut disk = FjallDisk::open(&options(&dir)).expect("it is at rest");
-    let key = disk.get(Space::Meta, b"name_key").expect("it can be read").expect("it is there");
+    let key =
+        disk.get(StoreKeyspace::Meta, b"name_key").expect("it can be read").expect("it is there");
     let names = NameKey::from_bytes(key.try_into().expect("16 bytes"));
     let RoomId(room) = names.room("", "room:1");
     let mut batch = Batch::default();
-    batch.remove(Space::Messages, &[&room.to_be_bytes()[..], &2_u64.to_be_bytes()].concat());
-    disk.commit(&batch, Durable::Now).expect("there is space");
+    batch
+        .remove(StoreKeyspace::Messages, &[&room.to_be_bytes()[..], &2_u64.to_be_bytes()].concat());
+    disk.commit(&batch, SyncMode::Now).expect("there is space");
     drop(disk);
     let (out, _) = store(&["check"], &dir, 16);
     assert_eq!(out, "channel \"room:1\": message 2 is missing\n1 channel, 2 messages: 1 finding\n");

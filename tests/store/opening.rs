@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use rookery::store::{Batch, Disk as _, Durable, FjallDisk, Options, Space};
+use rookery::store::{Batch, Disk as _, FjallDisk, Options, StoreKeyspace, SyncMode};
 use tempfile::TempDir;
 
 use super::common::{Server, Settings, free_port};
@@ -53,8 +53,8 @@ fn store_with(folder: &TempDir, batches: &[(&[u8], &[u8])]) -> Options {
     let mut disk = FjallDisk::open(&options).expect("it is empty");
     for (key, value) in batches {
         let mut batch = Batch::default();
-        batch.put(Space::Meta, key, value.to_vec());
-        disk.commit(&batch, Durable::Now).expect("there is space");
+        batch.put(StoreKeyspace::Meta, key, value.to_vec());
+        disk.commit(&batch, SyncMode::Now).expect("there is space");
     }
     options
 }

@@ -8,7 +8,9 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
 use crate::cli::text::{date, json_line, plain};
-use crate::store::{Cause, Checked, DeadLetter, Finding, Loss, Space, Stats};
+use crate::store::{
+    CheckFinding, Checked, DeadLetter, DeadLetterCause, Loss, StoreKeyspace, StoreStats,
+};
 use crate::wire::{Payload, Publication};
 
 /// For whom.
@@ -21,10 +23,10 @@ pub(super) enum Form {
 }
 
 impl Form {
-    pub(super) fn finding(self, finding: &Finding) -> String {
+    pub(super) fn finding(self, finding: &CheckFinding) -> String {
         match (self, finding) {
             (Form::Text, finding) => plain(&finding.to_string()),
-            (Form::Json, Finding::Lost { tenant, channel, first, last, loss }) => {
+            (Form::Json, CheckFinding::Lost { tenant, channel, first, last, loss }) => {
                 let how = match loss {
                     Loss::Damaged => "damaged",
                     Loss::Missing => "missing",
@@ -33,7 +35,7 @@ impl Form {
                 let object = object.text("tenant", tenant).text("channel", channel);
                 object.number("first", *first).number("last", *last).end()
             }
-            (Form::Json, Finding::NoContent { tenant, channel, offset }) => {
+            (Form::Json, CheckFinding::NoContent { tenant, channel, offset }) => {
                 let object = Object::new().text("finding", "no_content");
                 object
                     .text("tenant", tenant)
@@ -41,7 +43,7 @@ impl Form {
                     .number("offset", *offset)
                     .end()
             }
-            (Form::Json, Finding::Records { space, count }) => {
+            (Form::Json, CheckFinding::Records { space, count }) => {
                 let object = Object::new().text("finding", "records");
                 object.text("of", word(*space)).number("count", *count).end()
             }
@@ -67,7 +69,7 @@ impl Form {
         }
     }
 
-    pub(super) fn stats(self, stats: &Stats) -> String {
+    pub(super) fn stats(self, stats: &StoreStats) -> String {
         let rows = [
             ("channels_count", stats.channels_count),
             ("messages_count", stats.messages_count),
@@ -98,8 +100,8 @@ impl Form {
 
     pub(super) fn letter(self, letter: &DeadLetter) -> String {
         let cause = match letter.cause {
-            Cause::Tries => "tries",
-            Cause::Expired => "expired",
+            DeadLetterCause::Attempts => "tries",
+            DeadLetterCause::Expired => "expired",
         };
         match self {
             Form::Text => {
@@ -217,16 +219,16 @@ fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-fn word(space: Space) -> &'static str {
+fn word(space: StoreKeyspace) -> &'static str {
     match space {
-        Space::Meta => "meta",
-        Space::Channels => "channels",
-        Space::Messages => "messages",
-        Space::Marks => "marks",
-        Space::Talks => "conversations",
-        Space::Pending => "pending",
-        Space::Dead => "dead_letters",
-        Space::Ids => "message_ids",
+        StoreKeyspace::Meta => "meta",
+        StoreKeyspace::Channels => "channels",
+        StoreKeyspace::Messages => "messages",
+        StoreKeyspace::Marks => "marks",
+        StoreKeyspace::Talks => "conversations",
+        StoreKeyspace::Pending => "pending",
+        StoreKeyspace::Dead => "dead_letters",
+        StoreKeyspace::Ids => "message_ids",
     }
 }
 
@@ -286,10 +288,11 @@ mod tests {
         let [tenant, name]: [Arc<str>; 2] = ["acme".into(), "room:\n1".into()];
         let lost = |loss, last| {
             let (tenant, channel) = (tenant.clone(), name.clone());
-            Finding::Lost { tenant, channel, first: 4, last, loss }
+            CheckFinding::Lost { tenant, channel, first: 4, last, loss }
         };
-        let nowhere = Finding::NoContent { tenant: "".into(), channel: name.clone(), offset: 9 };
-        let records = |count| Finding::Records { space: Space::Marks, count };
+        let nowhere =
+            CheckFinding::NoContent { tenant: "".into(), channel: name.clone(), offset: 9 };
+        let records = |count| CheckFinding::Records { space: StoreKeyspace::Marks, count };
         for (finding, text, json) in [
             (
                 lost(Loss::Damaged, 6),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::{Asker, Entry, Progress, Retraction};
 use crate::base::{RoomId, ShardId};
-use crate::store::{Requester, Round};
+use crate::store::{Requester, WriteEpoch};
 use crate::wire::Publication;
 
 /// Who asks, and from which shard.
@@ -17,7 +17,7 @@ pub(in crate::room) enum Awaited {
     /// A room is read, for whoever needed it first.
     Opened(RoomId, Requester),
     /// A message is kept that was given in this round.
-    Kept(RoomId, Round),
+    Kept(RoomId, WriteEpoch),
     /// A part of a stream is read.
     Read(Box<Reading>),
     /// A user got on.

@@ -16,11 +16,11 @@ use super::awaited::{Asking, Awaited, requester};
 use crate::base::limits::{
     QUESTIONS_IN_LINE_MAX, READINGS_AT_ONCE_MAX, READINGS_IN_LINE_MAX, READINGS_MAX,
 };
-use crate::store::{Flow, Job};
+use crate::store::{Flow, StoreOp};
 use crate::wire::ErrorCode;
 
 /// A read that may begin, or stands in line.
-pub(in crate::room) type Wanted = (Asking, Awaited, Job);
+pub(in crate::room) type Wanted = (Asking, Awaited, StoreOp);
 
 /// Reads for everybody.
 #[derive(Default)]
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::base::{ConnId, RoomId, ShardId, UserHash};
     use crate::room::Asker;
-    use crate::store::MarksPage;
+    use crate::store::ReadMarkersQuery;
 
     /// A connection of somebody without a name.
     fn by(slot: u32) -> Asking {
@@ -120,8 +120,8 @@ mod tests {
     }
 
     fn wanted(by: Asking) -> Wanted {
-        let page = MarksPage { room: RoomId(1), after: "".into(), count_max: 1 };
-        (by, Awaited::Done, Job::Marks(page))
+        let page = ReadMarkersQuery { room: RoomId(1), after: "".into(), count_max: 1 };
+        (by, Awaited::Done, StoreOp::ReadMarkers(page))
     }
 
     fn want(readings: &mut Readings, by: Asking, class: ReadingClass) -> Result<bool, ErrorCode> {

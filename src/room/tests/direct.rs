@@ -13,7 +13,7 @@ fn a_direct_message_waits_until_it_is_acknowledged() {
     assert_eq!(world.said(BOBS), []);
     world.pass(2_000);
     assert_eq!(world.said(BOBS), [(0, "1".to_owned())], "and again");
-    world.ask(5, TALK, progress("bob", BOBS, ANNS, Reached::Delivered(1)));
+    world.ask(5, TALK, progress("bob", BOBS, ANNS, MarkerPosition::Delivered(1)));
     for _ in 0..10 {
         world.pass(11_000);
         assert_eq!(world.said(BOBS), []);
@@ -26,12 +26,12 @@ fn a_direct_message_that_survived_a_failed_sync_reaches_who_is_there() {
     let mut survivors_count = 0;
     for seed in 0..20 {
         let mut world = World::new();
-        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         come(&mut world, BOBS, "bob", 5);
-        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
         world.store.disk_mut().set_weather(fails);
         check_refused(&world.ask(4, TALK, send("1", "a")), ErrorCode::Internal);
-        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
         world.pass(3_000);
         let mut said = world.said(BOBS);
         survivors_count += said.len();
@@ -53,15 +53,15 @@ fn many_direct_messages_that_survived_a_failed_sync_reach_who_is_there() {
         world.options = Arc::new(options);
         let ids = Csprng::from_key([1; 16]);
         world.rooms = Rooms::new(world.now, Arc::clone(&world.options), ids, silent_key());
-        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         come(&mut world, BOBS, "bob", 5);
-        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
         world.store.disk_mut().set_weather(fails);
         for n in 0..9 {
             world.begin(HOME, 4, TALK, send(&n.to_string(), &format!("id{n}")));
         }
         world.settle();
-        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
         let mut said: BTreeSet<String> = BTreeSet::new();
         for _ in 0..15 {
             world.pass(1_000);
@@ -81,13 +81,13 @@ fn a_message_that_the_store_brought_first_can_be_acknowledged() {
     assert_eq!(posted(&world.ask(0, TALK, send("1", "a"))), 1);
     world.asleep = true;
     let sent = world.begin(HOME, 4, TALK, send("2", "b"));
-    let reached = Reached::Delivered(2);
+    let reached = MarkerPosition::Delivered(2);
     let acknowledged = world.begin(HOME, 5, TALK, progress("bob", BOBS, ANNS, reached));
     world.asleep = false;
     world.settle();
     assert_eq!(posted(&world.answer(sent).expect("it is kept")), 2);
     assert!(matches!(world.answer(acknowledged), Some(Answer::Noted)));
-    let beyond = world.ask(5, TALK, progress("bob", BOBS, ANNS, Reached::Delivered(3)));
+    let beyond = world.ask(5, TALK, progress("bob", BOBS, ANNS, MarkerPosition::Delivered(3)));
     assert!(matches!(beyond, Answer::Wrong(Field::Offset)), "{beyond:?}");
 }
 
@@ -103,15 +103,15 @@ fn a_direct_message_reaches_both_and_receipts_come_back() {
     assert_eq!(world.said(BOBS), [(0, "1".to_owned())]);
     world.out.told = told;
     assert_eq!(world.said(ANNS), [(0, "1".to_owned())], "for the other devices");
-    world.begin(HOME, 5, TALK, progress("bob", BOBS, ANNS, Reached::Read(1)));
+    world.begin(HOME, 5, TALK, progress("bob", BOBS, ANNS, MarkerPosition::Read(1)));
     world.settle();
     let receipt = r#"{"receipt":{"channel":"dm#ann,bob","user":"bob","delivered":1,"read":1}}"#;
     assert_eq!(world.notices(ANNS), [receipt]);
     for (reached, wrong) in [
-        (Reached::Delivered(2), true),
-        (Reached::Delivered(0), false),
-        (Reached::Read(1), false),
-        (Reached::Read(0), true),
+        (MarkerPosition::Delivered(2), true),
+        (MarkerPosition::Delivered(0), false),
+        (MarkerPosition::Read(1), false),
+        (MarkerPosition::Read(0), true),
     ] {
         let answer = world.ask(5, TALK, progress("bob", BOBS, ANNS, reached));
         let is_wrong = matches!(answer, Answer::Wrong(Field::Offset));

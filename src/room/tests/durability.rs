@@ -163,12 +163,12 @@ fn a_full_disk_refuses_and_heals_without_a_restart() {
     let mut world = World::new();
     world.subscribe(1, None);
     world.publish("1");
-    let full = DiskWeather { capacity_bytes: 0, ..DiskWeather::CALM };
+    let full = DiskFaultProfile { capacity_bytes: 0, ..DiskFaultProfile::CALM };
     world.store.disk_mut().set_weather(full);
     world.pass(1_000);
     check_refused(&world.publish("2"), ErrorCode::Internal);
     check_refused(&world.publish("3"), ErrorCode::Internal);
-    world.store.disk_mut().set_weather(DiskWeather::CALM);
+    world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(2_000);
     world.out.told.clear();
     assert!(matches!(world.publish("4"), Answer::Published(_)));
@@ -178,15 +178,15 @@ fn a_full_disk_refuses_and_heals_without_a_restart() {
 #[test]
 fn where_only_the_reserve_is_left_reading_goes_on_right_behind_a_refusal() {
     let mut world = World::new();
-    world.store = engine_with(SimulatedDisk::new(1, DiskWeather::CALM), &world.options, 1);
+    world.store = engine_with(SimulatedDisk::new(1, DiskFaultProfile::CALM), &world.options, 1);
     world.publish("1");
-    let full = DiskWeather { capacity_bytes: 0, ..DiskWeather::CALM };
+    let full = DiskFaultProfile { capacity_bytes: 0, ..DiskFaultProfile::CALM };
     world.store.disk_mut().set_weather(full);
     world.pass(1_000);
     check_refused(&world.publish("2"), ErrorCode::Internal);
     let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
     assert_eq!(world.history(passage), [1]);
-    world.store.disk_mut().set_weather(DiskWeather::CALM);
+    world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(1_000);
     assert!(matches!(world.publish("3"), Answer::Published(_)));
 }
@@ -195,11 +195,11 @@ fn where_only_the_reserve_is_left_reading_goes_on_right_behind_a_refusal() {
 fn a_channel_whose_first_message_was_refused_begins_later() {
     let mut world = World::new();
     world.subscribe(1, None);
-    let full = DiskWeather { capacity_bytes: 0, ..DiskWeather::CALM };
+    let full = DiskFaultProfile { capacity_bytes: 0, ..DiskFaultProfile::CALM };
     world.store.disk_mut().set_weather(full);
     world.pass(1_000);
     check_refused(&world.publish("1"), ErrorCode::Internal);
-    world.store.disk_mut().set_weather(DiskWeather::CALM);
+    world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(2_000);
     assert!(matches!(world.publish("2"), Answer::Published(_)));
     let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
@@ -210,16 +210,16 @@ fn a_channel_whose_first_message_was_refused_begins_later() {
 fn a_channel_whose_first_message_failed_takes_the_next_one() {
     for seed in 0..20 {
         let mut world = World::new();
-        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         world.subscribe(1, None);
-        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
         world.store.disk_mut().set_weather(fails);
         check_refused(&world.publish("1"), ErrorCode::Internal);
         // While the room waits until it may ask the store again.
         check_refused(&world.publish("1"), ErrorCode::Internal);
         let refused = world.out.steps.iter().filter(|step| matches!(step, Step::Refused { .. }));
         assert_eq!(refused.count(), 2, "each is shown to whoever looks for the cause");
-        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
         world.pass(3_000);
         assert!(matches!(world.publish("2"), Answer::Published(_)), "seed {seed}");
     }
@@ -231,15 +231,15 @@ fn a_room_is_read_again_after_a_failure_whatever_else_was_due_before() {
     let mut survivors_count = 0;
     for seed in 0..20 {
         let mut world = World::new();
-        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         world.subscribe(1, None);
         world.ask(1, ROOM, What::Unsubscribe(Departure::Said));
         world.subscribe(1, None);
         world.pass(29_500);
-        let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+        let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
         world.store.disk_mut().set_weather(fails);
         check_refused(&world.publish("1"), ErrorCode::Internal);
-        world.store.disk_mut().set_weather(DiskWeather::CALM);
+        world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
         world.pass(600);
         world.pass(2_000);
         survivors_count += world.said(ROOM).len();
@@ -252,14 +252,14 @@ fn a_room_is_read_again_after_a_failure_whatever_else_was_due_before() {
 fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
     for seed in 0..50 {
         let mut world = World::new();
-        world.store = engine(SimulatedDisk::new(seed, DiskWeather::CALM), &world.options);
+        world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         world.subscribe(1, None);
         let mut answered = Vec::new();
         let mut heard = Vec::new();
         for n in 0..60 {
-            let weather = DiskWeather { sync_fails_percent: 30, ..DiskWeather::CALM };
+            let weather = DiskFaultProfile { sync_fails_percent: 30, ..DiskFaultProfile::CALM };
             let calm = n % 10 == 9;
-            world.store.disk_mut().set_weather(if calm { DiskWeather::CALM } else { weather });
+            world.store.disk_mut().set_weather(if calm { DiskFaultProfile::CALM } else { weather });
             let ids: Vec<u32> = (0..3)
                 .map(|m| world.begin(HOME, 1, ROOM, publish(&format!("{n}.{m}"), None)))
                 .collect();

@@ -112,7 +112,7 @@ fn no_number_is_too_large_for_a_room() {
         title: Some(title("room:9", 0)),
         info: info("ann", 0),
         inbox: ANNS,
-        reached: Reached::Delivered(offset),
+        reached: MarkerPosition::Delivered(offset),
         other: None,
     };
     for (offset, slot) in numbers.into_iter().zip(100..) {
@@ -159,7 +159,7 @@ fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
         .map(|(&room, &start)| world.begin(FAR, 7, room, subscribe(of(room), "eve", 7, start)))
         .collect();
     let reads = |world: &World| {
-        world.out.requests.iter().filter(|one| matches!(one.job, Job::Read(_))).count()
+        world.out.requests.iter().filter(|one| matches!(one.job, StoreOp::Read(_))).count()
     };
     assert_eq!(reads(&world), 4, "the others stand in line");
     // Somebody else does not.
@@ -195,7 +195,7 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     world.rooms.abandon(world.now, FAR, connection(7), &mut world.out);
     let answered = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
     assert_eq!(answered, 64, "each question has its answer");
-    assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(Job::Abandon(_))));
+    assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(StoreOp::Abandon(_))));
     world.asleep = false;
     world.settle();
     assert_eq!(asked.iter().filter(|&&id| world.answer(id).is_some()).count(), 4);
@@ -229,7 +229,7 @@ fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
     for slot in [5, 6] {
         world.begin_as(bob, FAR, slot, BOBS, subscribe(title("@bob", 2), "bob", slot, None));
     }
-    assert!(world.out.requests.iter().any(|one| matches!(one.job, Job::Pending(_))));
+    assert!(world.out.requests.iter().any(|one| matches!(one.job, StoreOp::Pending(_))));
     // Something of the device's own is under way, so the store hears that it is gone.
     let page = ConversationsPage {
         title: title("@bob", 2),
@@ -264,7 +264,7 @@ fn who_speaks_to_somebody_who_is_away_is_refused_for_a_while_and_nobody_else() {
     assert!((270..290).contains(&said), "16 MiB wait: {said}");
     assert!(matches!(say(&mut world), Answer::Refused(ErrorCode::TooManyRequests)));
     assert!(matches!(world.publish("1"), Answer::Published(_)), "others are not concerned");
-    let reached = Reached::Delivered(said);
+    let reached = MarkerPosition::Delivered(said);
     world.ask(5, TALK, progress("bob", BOBS, ANNS, reached));
     let answer = say(&mut world);
     assert_eq!(posted(&answer), said + 1, "without a hole");
@@ -287,7 +287,7 @@ fn leave_before_it_is_read(world: &mut World, what: What) {
 
 fn is_gone(world: &mut World) {
     world.rooms.abandon(world.now, FAR, connection(7), &mut world.out);
-    assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(Job::Abandon(_))));
+    assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(StoreOp::Abandon(_))));
     world.asleep = false;
     world.settle();
 }

@@ -24,7 +24,7 @@ impl World {
         assert!(self.rooms.is_empty());
         // The store has its time, too.
         let mut replies = Vec::new();
-        while self.store.turn(self.now.unix_ms, &mut replies) == Turned::Busy {}
+        while self.store.turn(self.now.unix_ms, &mut replies) == TurnResult::Busy {}
         assert!(replies.is_empty());
     }
 
@@ -119,10 +119,10 @@ fn a_message_that_was_refused_is_there_once_however_it_ended() {
     let mut world = World::new();
     assert_eq!(world.say("ann", "1"), 1);
     let mut world = world.restart(Crash::PowerCut);
-    let fails = DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM };
+    let fails = DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM };
     world.store.disk_mut().set_weather(fails);
     check_refused(&world.ask(0, ROOM, few("ann", "2", "2")), ErrorCode::Internal);
-    world.store.disk_mut().set_weather(DiskWeather::CALM);
+    world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(20_000);
     // Whether it was kept all the same: there is one of it.
     let again = world.say("ann", "2");

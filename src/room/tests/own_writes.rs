@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::limits::WAITING_ASKS_MAX;
-use crate::store::{Failure, Outcome, Reply};
+use crate::store::{StoreError, StoreReply, StoreResult};
 
 fn all_of(order: Order) -> What {
     let passage = Passage { limit: 99, since: None, order };
@@ -74,7 +74,7 @@ fn a_message_is_taken_back_right_behind_itself() {
 fn what_waits_behind_a_message_that_cannot_be_kept_is_refused() {
     let mut world = World::new();
     world.publish("1");
-    let fails = DiskWeather { sync_fails_percent: 100, ..DiskWeather::CALM };
+    let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
     world.store.disk_mut().set_weather(fails);
     let said = world.begin(HOME, 7, ROOM, publish("2", None));
     let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
@@ -179,8 +179,8 @@ fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
     let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
     let requests = std::mem::take(&mut world.out.requests);
     let [read] = <[_; 1]>::try_from(requests).expect("the history waits for it");
-    let outcome = Outcome::Failed(Failure::Broken);
-    let reply = Reply { ticket: read.ticket, outcome };
+    let outcome = StoreResult::Failed(StoreError::Broken);
+    let reply = StoreReply { ticket: read.ticket, outcome };
     world.rooms.on_reply(world.now, reply, &mut world.out);
     check_refused(&world.answer(back).unwrap(), ErrorCode::Internal);
     world.asleep = false;
@@ -203,7 +203,7 @@ fn what_is_said_behind_the_first_message_begins_no_stream_of_its_own() {
         .requests
         .iter()
         .map(|request| match &request.job {
-            Job::Append(append) => {
+            StoreOp::Append(append) => {
                 (append.publication.offset, append.birth.as_ref().map(|birth| birth.behind))
             }
             other => panic!("{other:?}"),

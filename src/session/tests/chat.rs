@@ -13,7 +13,7 @@ use crate::base::ShardId;
 use crate::room::{
     Delivery, Draft, MembersPage, Posted, Power, Progress, Retraction, Title, Voice,
 };
-use crate::store::{Conversation, Marks, Reached};
+use crate::store::{Conversation, MarkerPosition, ReadMarkers};
 use crate::wire::chat::Field;
 use crate::wire::client::{ClientAnswer, ClientMessage, messages};
 use crate::wire::{
@@ -252,7 +252,7 @@ fn marks_say_whose_they_are_and_whom_to_tell() {
         let mut desk = desk("ann", encoding);
         desk.call("chat.ack", &json!({ "channel": "dm#ann,bob", "offset": 5, "took_ms": 3 }));
         let mark = progress(desk.asked_of("dm#ann,bob"));
-        assert_eq!(mark.reached, Reached::Delivered(5));
+        assert_eq!(mark.reached, MarkerPosition::Delivered(5));
         assert_eq!(mark.info, desk.info());
         assert_eq!(mark.inbox, NAMES.inbox("", "ann"));
         assert_eq!(mark.other, Some(NAMES.inbox("", "bob")));
@@ -261,7 +261,7 @@ fn marks_say_whose_they_are_and_whom_to_tell() {
         desk.answer(room, Answer::Noted);
         desk.check_rpc(&json!({}));
         desk.call("chat.read", &json!({ "channel": "dm#ann,bob", "offset": 7 }));
-        assert_eq!(progress(desk.asked().1).reached, Reached::Read(7));
+        assert_eq!(progress(desk.asked().1).reached, MarkerPosition::Read(7));
         desk.answer(room, Answer::Wrong(Field::Offset));
         desk.check_error(107, "bad request: offset");
         let mut desk = seated_in("room:1", "ann", encoding);
@@ -318,7 +318,7 @@ fn receipts_come_in_pages() {
             }
             other => panic!("{other:?}"),
         }
-        let bob = ("bob".into(), Marks { delivered: 5, read: 3 });
+        let bob = ("bob".into(), ReadMarkers { delivered: 5, read: 3 });
         desk.answer(room, Answer::Receipts(vec![bob], Some("bob".into())));
         let bob = json!({ "user": "bob", "delivered": 5, "read": 3 });
         desk.check_rpc(&json!({ "receipts": [bob], "next": "bob" }));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{RoomId, ShardId};
 
-use super::super::letter::{Failure, Round};
+use super::super::letter::{StoreError, WriteEpoch};
 
 /// Conversations that are remembered; who is forgotten is refused for another reason.
 const CROWDED_MAX: usize = 16_384;
@@ -16,7 +16,7 @@ const CROWDED_MAX: usize = 16_384;
 #[derive(Debug, Default)]
 pub(super) struct AppendGate {
     /// By shard: appends of this round and earlier ones are stale.
-    refused: BTreeMap<ShardId, Round>,
+    refused: BTreeMap<ShardId, WriteEpoch>,
     /// Conversations in which an append was refused because too much waits, until they are
     /// opened again: what was given behind it is refused for the same.
     crowded: BTreeSet<RoomId>,
@@ -24,13 +24,13 @@ pub(super) struct AppendGate {
 
 impl AppendGate {
     /// Whether an append of a shard's round may be looked at.
-    pub fn admits(&self, from: ShardId, round: Round) -> Result<(), Failure> {
+    pub fn admits(&self, from: ShardId, round: WriteEpoch) -> Result<(), StoreError> {
         let is_stale = self.refused.get(&from).is_some_and(|refused| round <= *refused);
-        if is_stale { Err(Failure::Stale) } else { Ok(()) }
+        if is_stale { Err(StoreError::Stale) } else { Ok(()) }
     }
 
     /// An append was refused, and with it what was given in its round or before.
-    pub fn refuse(&mut self, from: ShardId, round: Round) {
+    pub fn refuse(&mut self, from: ShardId, round: WriteEpoch) {
         let refused = self.refused.entry(from).or_default();
         *refused = round.max(*refused);
     }
@@ -61,11 +61,11 @@ mod tests {
     #[test]
     fn what_was_given_with_a_refused_append_is_stale() {
         let mut gate = AppendGate::default();
-        gate.refuse(ShardId(1), Round(4));
-        gate.refuse(ShardId(1), Round(3));
-        assert_eq!(gate.admits(ShardId(1), Round(4)), Err(Failure::Stale));
-        assert_eq!(gate.admits(ShardId(1), Round(5)), Ok(()));
-        assert_eq!(gate.admits(ShardId(2), Round(0)), Ok(()), "another shard's");
+        gate.refuse(ShardId(1), WriteEpoch(4));
+        gate.refuse(ShardId(1), WriteEpoch(3));
+        assert_eq!(gate.admits(ShardId(1), WriteEpoch(4)), Err(StoreError::Stale));
+        assert_eq!(gate.admits(ShardId(1), WriteEpoch(5)), Ok(()));
+        assert_eq!(gate.admits(ShardId(2), WriteEpoch(0)), Ok(()), "another shard's");
     }
 
     #[test]

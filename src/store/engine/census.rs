@@ -6,17 +6,17 @@
 
 use std::ops::ControlFlow;
 
-use super::super::disk::{Disk, Space};
+use super::super::disk::{Disk, StoreKeyspace};
 use super::super::key;
-use super::super::letter::Order;
-use super::super::record::DeadRecord;
+use super::super::letter::ReadOrder;
+use super::super::record::DeadLetterRecord;
 
 /// Dead letters that one turn looks at.
 const STEP_DEAD: usize = 1_024;
 
 /// Dead letters that nobody has sent again or dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeadLetters {
+pub struct DeadLetterTotals {
     /// How many, as far as they were counted.
     pub count: u64,
     /// When the oldest of them was given up, Unix ms.
@@ -25,24 +25,24 @@ pub struct DeadLetters {
 
 /// How far the counting is.
 #[derive(Debug)]
-pub(super) struct Census {
+pub(super) struct DeadLetterScan {
     /// The last key that was looked at; `None` when all were.
     at: Option<Vec<u8>>,
-    found: DeadLetters,
+    found: DeadLetterTotals,
     /// When the oldest of those that the sweep under way leaves was given up.
     staying_unix_ms: Option<u64>,
 }
 
-impl Default for Census {
-    fn default() -> Census {
-        let found = DeadLetters::default();
-        Census { at: Some(Vec::new()), found, staying_unix_ms: None }
+impl Default for DeadLetterScan {
+    fn default() -> DeadLetterScan {
+        let found = DeadLetterTotals::default();
+        DeadLetterScan { at: Some(Vec::new()), found, staying_unix_ms: None }
     }
 }
 
-impl Census {
+impl DeadLetterScan {
     /// What is known of dead letters.
-    pub fn dead_letters(&self) -> DeadLetters {
+    pub fn dead_letters(&self) -> DeadLetterTotals {
         self.found
     }
 
@@ -52,9 +52,12 @@ impl Census {
         let Some(at) = self.at.take() else { return };
         let (mut last, mut seen_count) = (at.clone(), 0);
         let found = &mut self.found;
-        let seen =
-            disk.scan(Space::Dead, &key::rest(&at), Order::OldestFirst, &mut |key, value| {
-                if let Ok(record) = DeadRecord::take(value) {
+        let seen = disk.scan(
+            StoreKeyspace::Dead,
+            &key::rest(&at),
+            ReadOrder::OldestFirst,
+            &mut |key, value| {
+                if let Ok(record) = DeadLetterRecord::take(value) {
                     found.add(record.at_unix_ms);
                 }
                 last = key.to_vec();
@@ -63,7 +66,8 @@ impl Census {
                     STEP_DEAD => ControlFlow::Break(()),
                     _ => ControlFlow::Continue(()),
                 }
-            });
+            },
+        );
         if seen.is_ok() && seen_count == STEP_DEAD {
             self.at = Some(last);
         }
@@ -98,7 +102,7 @@ impl Census {
     }
 }
 
-impl DeadLetters {
+impl DeadLetterTotals {
     fn add(&mut self, at_unix_ms: u64) {
         self.count += 1;
         self.oldest_unix_ms = self.oldest_unix_ms.into_iter().chain([at_unix_ms]).min();

@@ -13,17 +13,17 @@ use std::ops::ControlFlow;
 use crate::base::RoomId;
 use crate::wire::Publication;
 
-use super::super::disk::{Disk, DiskFault, Durable, Space};
+use super::super::disk::{Disk, DiskError, StoreKeyspace, SyncMode};
 use super::super::key;
-use super::super::letter::{Birth, Failure, KnownId, Marks, Order};
+use super::super::letter::{ChannelCreated, KnownId, ReadMarkers, ReadOrder, StoreError};
 use super::super::options::Retention;
 use super::super::record::{self, ChannelRecord};
-use super::heads::{self, Head, Heads, Naming};
-use super::ids::{IdPlace, KnownIds};
+use super::heads::{self, ChannelHead, EpochState, Heads};
+use super::ids::{IdCursor, KnownIds};
 use super::losses::LossCount;
 use super::queue::Budget;
 use super::staged::{Committed, StagedDisk};
-use super::{Counts, Setup};
+use super::{EngineSetup, StoreCounts};
 
 /// Pairs of inbox and room of which it is remembered what waits.
 const ACKNOWLEDGED_MAX: usize = 16_384;
@@ -32,7 +32,7 @@ const ACKNOWLEDGED_MAX: usize = 16_384;
 #[derive(Debug)]
 pub(super) struct ChannelStore<D> {
     staged: StagedDisk<D>,
-    setup: Setup,
+    setup: EngineSetup,
     heads: Heads,
     /// By inbox and room: nothing below this offset waits. Spares walking over
     /// what was acknowledged long ago.
@@ -43,7 +43,7 @@ pub(super) struct ChannelStore<D> {
 
 impl<D: Disk> ChannelStore<D> {
     /// Those on a disk that lost something so often.
-    pub fn new(disk: D, setup: Setup, losses_count: u32) -> ChannelStore<D> {
+    pub fn new(disk: D, setup: EngineSetup, losses_count: u32) -> ChannelStore<D> {
         ChannelStore {
             ids: KnownIds::of(&disk),
             staged: StagedDisk::new(disk),
@@ -55,7 +55,7 @@ impl<D: Disk> ChannelStore<D> {
     }
 
     /// What was set.
-    pub fn setup(&self) -> &Setup {
+    pub fn setup(&self) -> &EngineSetup {
         &self.setup
     }
 
@@ -85,7 +85,7 @@ impl<D: Disk> ChannelStore<D> {
     }
 
     /// When a write in a namespace must be on the disk.
-    pub fn durable(&self, namespace: u16) -> Durable {
+    pub fn durable(&self, namespace: u16) -> SyncMode {
         self.setup.durable(namespace)
     }
 
@@ -97,15 +97,15 @@ impl<D: Disk> ChannelStore<D> {
     /// Writes what is planned, and syncs what waits for that.
     pub fn commit(
         &mut self,
-        durable: Durable,
+        durable: SyncMode,
         now_unix_ms: u64,
-        counts: &mut Counts,
-    ) -> Result<(), DiskFault> {
+        counts: &mut StoreCounts,
+    ) -> Result<(), DiskError> {
         match self.staged.commit(durable)? {
             Committed::Nothing => (),
             Committed::Batch => {
                 counts.commits += 1;
-                counts.syncs += u64::from(durable == Durable::Now);
+                counts.syncs += u64::from(durable == SyncMode::Now);
                 self.losses.on_commit(durable, now_unix_ms);
             }
         }
@@ -134,20 +134,20 @@ impl<D: Disk> ChannelStore<D> {
     }
 
     /// Where a channel stands; `None` when nothing was ever said there.
-    pub fn head(&mut self, room: RoomId) -> Result<Option<Head>, Failure> {
+    pub fn head(&mut self, room: RoomId) -> Result<Option<ChannelHead>, StoreError> {
         if let Some(head) = self.heads.find(room) {
             return Ok(Some(head));
         }
         let Some(record) = self.record(room)? else { return Ok(None) };
         let namespace = (self.setup.namespace_of)(&record.channel);
-        let is_sure = self.durable(namespace) == Durable::Now;
+        let is_sure = self.durable(namespace) == SyncMode::Now;
         let losses_count = self.losses_count();
         // Who waited for the first message may have been shown others than there are now.
         let (epoch, born_unix_ms, naming) = match is_sure || record.losses_count == losses_count {
-            true => (record.epoch, record.born_unix_ms, Naming::Written),
-            false => (heads::reborn(record.epoch, losses_count), 0, Naming::Reborn),
+            true => (record.epoch, record.born_unix_ms, EpochState::Written),
+            false => (heads::reborn(record.epoch, losses_count), 0, EpochState::Reborn),
         };
-        let mut head = Head {
+        let mut head = ChannelHead {
             epoch,
             born_unix_ms,
             naming,
@@ -162,13 +162,18 @@ impl<D: Disk> ChannelStore<D> {
         };
         let range = key::messages(room, record.first, u64::MAX);
         let mut newest = None;
-        self.staged.scan(Space::Messages, &range, Order::NewestFirst, &mut |key, value| {
-            let offset = key::message_of(key).map(|(_, offset)| offset);
-            newest = Some((offset, record::take_account(value)));
-            ControlFlow::Break(())
-        })?;
+        self.staged.scan(
+            StoreKeyspace::Messages,
+            &range,
+            ReadOrder::NewestFirst,
+            &mut |key, value| {
+                let offset = key::message_of(key).map(|(_, offset)| offset);
+                newest = Some((offset, record::take_account(value)));
+                ControlFlow::Break(())
+            },
+        )?;
         if let Some((offset, account)) = newest {
-            let offset = offset.ok_or(Failure::Damaged)?;
+            let offset = offset.ok_or(StoreError::Damaged)?;
             if head.offset <= offset {
                 let account = account?;
                 (head.offset, head.total_bytes) = (offset, account.total_bytes);
@@ -180,18 +185,18 @@ impl<D: Disk> ChannelStore<D> {
     }
 
     /// A channel stands here from now on.
-    pub fn set_head(&mut self, room: RoomId, head: Head) {
+    pub fn set_head(&mut self, room: RoomId, head: ChannelHead) {
         self.heads.set(room, head);
     }
 
     /// A channel's record.
-    pub fn record(&self, room: RoomId) -> Result<Option<ChannelRecord>, Failure> {
-        let value = self.staged.get(Space::Channels, &key::channel(room))?;
+    pub fn record(&self, room: RoomId) -> Result<Option<ChannelRecord>, StoreError> {
+        let value = self.staged.get(StoreKeyspace::Channels, &key::channel(room))?;
         Ok(value.map(|value| ChannelRecord::take(&value)).transpose()?)
     }
 
     /// Writes a channel's record.
-    pub fn put_record(&mut self, room: RoomId, head: &Head, tenant: &str, channel: &str) {
+    pub fn put_record(&mut self, room: RoomId, head: &ChannelHead, tenant: &str, channel: &str) {
         let record = ChannelRecord {
             epoch: head.epoch,
             born_unix_ms: head.born_unix_ms,
@@ -205,24 +210,24 @@ impl<D: Disk> ChannelStore<D> {
             tenant: tenant.into(),
             channel: channel.into(),
         };
-        self.staged.put(Space::Channels, &key::channel(room), record.put());
+        self.staged.put(StoreKeyspace::Channels, &key::channel(room), record.put());
     }
 
     /// Removes a channel's record, with its places among the conversations of the two who
     /// talk there.
-    pub fn remove_record(&mut self, room: RoomId, head: &Head, channel: &str) {
+    pub fn remove_record(&mut self, room: RoomId, head: &ChannelHead, channel: &str) {
         for inbox in head.parties.into_iter().flatten() {
-            self.staged.remove(Space::Talks, &key::named(inbox, channel));
+            self.staged.remove(StoreKeyspace::Talks, &key::named(inbox, channel));
             // Offsets begin anew.
             self.acknowledged.remove(&(inbox, room));
         }
-        self.staged.remove(Space::Channels, &key::channel(room));
+        self.staged.remove(StoreKeyspace::Channels, &key::channel(room));
         self.heads.remove(room);
     }
 
     /// The marks of a user in a room.
-    pub fn marks_at(&self, key: &[u8]) -> Result<Option<Marks>, Failure> {
-        let value = self.staged.get(Space::Marks, key)?;
+    pub fn marks_at(&self, key: &[u8]) -> Result<Option<ReadMarkers>, StoreError> {
+        let value = self.staged.get(StoreKeyspace::Marks, key)?;
         Ok(value.map(|value| record::take_marks(&value)).transpose()?)
     }
 
@@ -250,26 +255,26 @@ impl<D: Disk> ChannelStore<D> {
     pub fn known_ids(
         &self,
         room: RoomId,
-        from: IdPlace,
+        from: IdCursor,
         budget: &mut Budget,
         on_id: &mut dyn FnMut(KnownId),
-    ) -> Result<Option<IdPlace>, Failure> {
+    ) -> Result<Option<IdCursor>, StoreError> {
         self.ids.known(&self.staged, room, from, budget, on_id)
     }
 
     /// Whether a message of a room may still be repeated, or whether there are more ids
     /// than one slice reads.
-    pub fn knows_ids(&self, room: RoomId, now_unix_ms: u64) -> Result<bool, Failure> {
+    pub fn knows_ids(&self, room: RoomId, now_unix_ms: u64) -> Result<bool, StoreError> {
         self.ids.knows(&self.staged, room, now_unix_ms)
     }
 }
 
 /// A channel that begins.
-pub(super) fn newborn(birth: &Birth, namespace: u16) -> Head {
-    Head {
+pub(super) fn newborn(birth: &ChannelCreated, namespace: u16) -> ChannelHead {
+    ChannelHead {
         epoch: birth.epoch,
         born_unix_ms: birth.born_unix_ms,
-        naming: Naming::Written,
+        naming: EpochState::Written,
         first: birth.behind + 1,
         below_bytes: 0,
         offset: birth.behind,

@@ -14,13 +14,13 @@ const YOUNG_MAX: usize = 8_192;
 
 /// Where a channel stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct ChannelHead {
     /// Its stream's.
     pub epoch: Epoch,
     /// When its first message was said, Unix ms; 0 where nobody knows.
     pub born_unix_ms: u64,
     /// Whether its record says so; else it is written with the next message.
-    pub naming: Naming,
+    pub naming: EpochState,
     /// The lowest offset that is on the disk.
     pub first: u64,
     /// Bytes of data that were put in before that.
@@ -40,7 +40,7 @@ pub struct Head {
     pub parties: Option<[RoomId; 2]>,
 }
 
-impl Head {
+impl ChannelHead {
     /// The lowest offset to be shown where so many messages are kept; retention
     /// removes what is below in its own time.
     pub fn first_shown(&self, count_max: u32) -> u64 {
@@ -51,7 +51,7 @@ impl Head {
 
 /// Whether a channel's record knows its epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Naming {
+pub enum EpochState {
     /// It is on the disk.
     Written,
     /// The channel is reborn: what was said may have been lost after it was shown,
@@ -73,13 +73,13 @@ pub fn reborn(epoch: Epoch, losses_count: u32) -> Epoch {
 /// Channels that were used lately.
 #[derive(Debug, Default)]
 pub struct Heads {
-    young: BTreeMap<RoomId, Head>,
-    old: BTreeMap<RoomId, Head>,
+    young: BTreeMap<RoomId, ChannelHead>,
+    old: BTreeMap<RoomId, ChannelHead>,
 }
 
 impl Heads {
     /// Where a channel stands, if that is remembered.
-    pub fn find(&mut self, room: RoomId) -> Option<Head> {
+    pub fn find(&mut self, room: RoomId) -> Option<ChannelHead> {
         if let Some(head) = self.young.get(&room) {
             return Some(*head);
         }
@@ -89,7 +89,7 @@ impl Heads {
     }
 
     /// A channel stands here now.
-    pub fn set(&mut self, room: RoomId, head: Head) {
+    pub fn set(&mut self, room: RoomId, head: ChannelHead) {
         if YOUNG_MAX <= self.young.len() && !self.young.contains_key(&room) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn what_is_used_stays_and_the_number_is_bounded() {
         let mut heads = Heads::default();
-        let head = |offset| Head {
+        let head = |offset| ChannelHead {
             epoch: Epoch(1),
             born_unix_ms: 0,
-            naming: Naming::Written,
+            naming: EpochState::Written,
             first: 1,
             below_bytes: 0,
             offset,

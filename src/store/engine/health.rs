@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::disk::{Capacity, Disk, DiskFault};
-use super::super::letter::Failure;
+use super::super::disk::{Capacity, Disk, DiskError};
+use super::super::letter::StoreError;
 use super::super::options::Options;
 use super::channels::ChannelStore;
 use super::life;
@@ -95,10 +95,10 @@ impl DiskHealth {
     }
 
     /// Whether messages are taken: the disk works, and has space.
-    pub fn takes_messages(&self, options: &Options) -> Result<(), Failure> {
+    pub fn takes_messages(&self, options: &Options) -> Result<(), StoreError> {
         match self.state {
-            Health::Broken { .. } => Err(Failure::Broken),
-            Health::Works if self.is_full(options) => Err(Failure::Full),
+            Health::Broken { .. } => Err(StoreError::Broken),
+            Health::Works if self.is_full(options) => Err(StoreError::Full),
             Health::Works => Ok(()),
         }
     }
@@ -152,7 +152,7 @@ impl DiskHealth {
         now_unix_ms: u64,
         commits_count: u64,
         channels: &mut ChannelStore<D>,
-    ) -> Result<(), DiskFault> {
+    ) -> Result<(), DiskError> {
         if !self.works() {
             return Ok(());
         }

@@ -13,31 +13,31 @@ use crate::base::RoomId;
 use crate::base::limits::IDS_MS;
 use crate::wire::{ID_TAG, Publication};
 
-use super::super::disk::{Disk, Space};
+use super::super::disk::{Disk, StoreKeyspace};
 use super::super::key;
-use super::super::letter::{Failure, KnownId, Order};
+use super::super::letter::{KnownId, ReadOrder, StoreError};
 use super::super::record;
 use super::queue::Budget;
 use super::staged::StagedDisk;
 
 /// From where on a room's ids are looked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct IdPlace {
+pub(super) struct IdCursor {
     period: u64,
     offset: u64,
 }
 
-impl IdPlace {
+impl IdCursor {
     /// At all that were said since then.
-    pub fn since(unix_ms: u64) -> IdPlace {
-        IdPlace { period: key::period(unix_ms), offset: 0 }
+    pub fn since(unix_ms: u64) -> IdCursor {
+        IdCursor { period: key::period(unix_ms), offset: 0 }
     }
 
     /// Behind what was found.
-    fn behind(period: u64, offset: u64) -> Option<IdPlace> {
+    fn behind(period: u64, offset: u64) -> Option<IdCursor> {
         Some(match offset.checked_add(1) {
-            Some(offset) => IdPlace { period, offset },
-            None => IdPlace { period: period.checked_add(1)?, offset: 0 },
+            Some(offset) => IdCursor { period, offset },
+            None => IdCursor { period: period.checked_add(1)?, offset: 0 },
         })
     }
 }
@@ -54,7 +54,7 @@ pub(super) struct IdsOver {
     /// Their keys.
     pub keys: Vec<Vec<u8>>,
     /// Why there are not more, if the disk failed.
-    pub failure: Option<Failure>,
+    pub failure: Option<StoreError>,
     /// When the next are over.
     pub next_unix_ms: u64,
 }
@@ -63,10 +63,15 @@ impl KnownIds {
     /// Those on a disk.
     pub fn of(disk: &impl Disk) -> KnownIds {
         let mut last = None;
-        let seen = disk.scan(Space::Ids, &key::rest(&[]), Order::NewestFirst, &mut |key, _| {
-            last = key::id_from(key).map(|(period, ..)| period);
-            ControlFlow::Break(())
-        });
+        let seen = disk.scan(
+            StoreKeyspace::Ids,
+            &key::rest(&[]),
+            ReadOrder::NewestFirst,
+            &mut |key, _| {
+                last = key::id_from(key).map(|(period, ..)| period);
+                ControlFlow::Break(())
+            },
+        );
         // What cannot be read here is told where it is needed. The period behind that of the
         // last id; 0 when there is none.
         let behind = last.map_or(0, |period: u64| period.saturating_add(1));
@@ -87,7 +92,7 @@ impl KnownIds {
         let period = key::period(*time_unix_ms);
         self.until = self.until.max(period + 1);
         let key = key::id(period, room, *offset);
-        staged.put(Space::Ids, &key, record::put_id(*time_unix_ms, user, id));
+        staged.put(StoreKeyspace::Ids, &key, record::put_id(*time_unix_ms, user, id));
     }
 
     /// Ids of a room from a place on, as many as one slice reads of one period. Says
@@ -96,10 +101,10 @@ impl KnownIds {
         &self,
         staged: &StagedDisk<D>,
         room: RoomId,
-        from: IdPlace,
+        from: IdCursor,
         budget: &mut Budget,
         on_id: &mut dyn FnMut(KnownId),
-    ) -> Result<Option<IdPlace>, Failure> {
+    ) -> Result<Option<IdCursor>, StoreError> {
         if self.until <= from.period {
             return Ok(None);
         }
@@ -107,17 +112,17 @@ impl KnownIds {
         let mut next = None;
         let mut fault = None;
         let range = key::ids_from(from.period, room, from.offset);
-        staged.scan(Space::Ids, &range, Order::OldestFirst, &mut |key, value| {
+        staged.scan(StoreKeyspace::Ids, &range, ReadOrder::OldestFirst, &mut |key, value| {
             budget.read(value.len());
             let Some((period, found, offset)) = key::id_from(key) else {
-                fault = Some(Failure::Damaged);
+                fault = Some(StoreError::Damaged);
                 return ControlFlow::Break(());
             };
             if found != room {
                 // Its place in this period is behind this, or it has none.
                 next = match found < room {
-                    true => Some(IdPlace { period, offset: 0 }),
-                    false => IdPlace::behind(period, u64::MAX),
+                    true => Some(IdCursor { period, offset: 0 }),
+                    false => IdCursor::behind(period, u64::MAX),
                 };
                 return ControlFlow::Break(());
             }
@@ -129,7 +134,7 @@ impl KnownIds {
                 }
             }
             if budget.is_slice_over() {
-                next = IdPlace::behind(period, offset);
+                next = IdCursor::behind(period, offset);
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
@@ -144,9 +149,9 @@ impl KnownIds {
         staged: &StagedDisk<D>,
         room: RoomId,
         now_unix_ms: u64,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, StoreError> {
         let since = now_unix_ms.saturating_sub(IDS_MS);
-        let mut next = Some(IdPlace::since(since));
+        let mut next = Some(IdCursor::since(since));
         let mut budget = Budget::default();
         let mut is_known = false;
         while let Some(place) = next.filter(|_| !is_known) {
@@ -174,11 +179,16 @@ pub(super) fn ids_over<D: Disk>(
     let mut over = IdsOver { keys: Vec::new(), failure: None, next_unix_ms };
     if let Some(last) = now.checked_sub(2) {
         let (range, keys) = (key::ids_up_to(after, last), &mut over.keys);
-        let seen = staged.scan(Space::Ids, &range, Order::OldestFirst, &mut |key, _| {
-            keys.push(key.to_vec());
-            if keys.len() < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        over.failure = seen.err().map(Failure::from);
+        let seen =
+            staged.scan(StoreKeyspace::Ids, &range, ReadOrder::OldestFirst, &mut |key, _| {
+                keys.push(key.to_vec());
+                if keys.len() < count_max {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+        over.failure = seen.err().map(StoreError::from);
     }
     over
 }

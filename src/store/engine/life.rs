@@ -8,56 +8,56 @@
 
 use std::path::Path;
 
-use super::super::disk::{Batch, Disk, DiskFault, Durable, Space};
-use super::super::record::LifeRecord;
-use super::super::{FORMAT, OpenFault, key};
+use super::super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
+use super::super::record::BootRecord;
+use super::super::{FORMAT, OpenError, key};
 use super::append_gate::AppendGate;
 use super::channels::ChannelStore;
 use super::health::DiskHealth;
-use super::queue::Queue;
+use super::queue::RequestQueue;
 use super::upkeep::Upkeep;
-use super::{Counts, Engine, Setup};
+use super::{Engine, EngineSetup, StoreCounts};
 
 impl<D: Disk> Engine<D> {
     /// Opens the store of a disk, and makes it one when it is empty.
-    pub fn open(mut disk: D, setup: Setup) -> Result<Engine<D>, OpenFault> {
+    pub fn open(mut disk: D, setup: EngineSetup) -> Result<Engine<D>, OpenError> {
         let dir = &setup.options.dir;
-        let fault = |fault: DiskFault| open_fault(dir, fault);
+        let fault = |fault: DiskError| open_fault(dir, fault);
         let name_key = match name_key(&disk, dir)? {
             Some(name_key) => name_key,
             None => create(&mut disk, setup.new_name_key).map_err(fault)?,
         };
         // What a process that was killed left in the kernel is shown from now on.
         disk.sync().map_err(fault)?;
-        let last = match disk.get(Space::Meta, key::LIFE).map_err(fault)? {
-            Some(bytes) => LifeRecord::take(&bytes).map_err(|_| fault(DiskFault::Damaged))?,
-            None => LifeRecord::default(),
+        let last = match disk.get(StoreKeyspace::Meta, key::LIFE).map_err(fault)? {
+            Some(bytes) => BootRecord::take(&bytes).map_err(|_| fault(DiskError::Damaged))?,
+            None => BootRecord::default(),
         };
         let is_same = [0, disk.life()].contains(&last.life);
         let losses_count = last.losses_count.saturating_add(u32::from(!is_same));
-        let life = LifeRecord { life: disk.life(), losses_count };
+        let life = BootRecord { life: disk.life(), losses_count };
         if life != last {
             put_life(&mut disk, losses_count).map_err(fault)?;
         }
         Ok(Engine {
             name_key,
-            queue: Queue::default(),
+            queue: RequestQueue::default(),
             gate: AppendGate::default(),
             health: DiskHealth::new(),
             upkeep: Upkeep::new(&setup.retention),
             channels: ChannelStore::new(disk, setup, losses_count),
-            counts: Counts::default(),
+            counts: StoreCounts::default(),
         })
     }
 
     /// Puts everything that was answered on the disk, at the end, and says there that
     /// nothing was lost.
-    pub fn close(self) -> Result<D, DiskFault> {
+    pub fn close(self) -> Result<D, DiskError> {
         let mut batch = Batch::default();
-        let record = LifeRecord { life: 0, losses_count: self.channels.losses_count() };
-        batch.put(Space::Meta, key::LIFE, record.put());
+        let record = BootRecord { life: 0, losses_count: self.channels.losses_count() };
+        batch.put(StoreKeyspace::Meta, key::LIFE, record.put());
         let mut disk = self.channels.into_disk();
-        disk.commit(&batch, Durable::Now)?;
+        disk.commit(&batch, SyncMode::Now)?;
         Ok(disk)
     }
 }
@@ -66,39 +66,41 @@ impl<D: Disk> Engine<D> {
 pub(in super::super) fn name_key<D: Disk>(
     disk: &D,
     dir: &Path,
-) -> Result<Option<[u8; 16]>, OpenFault> {
-    let fault = |fault: DiskFault| open_fault(dir, fault);
-    let Some(found) = disk.get(Space::Meta, key::FORMAT).map_err(fault)? else { return Ok(None) };
+) -> Result<Option<[u8; 16]>, OpenError> {
+    let fault = |fault: DiskError| open_fault(dir, fault);
+    let Some(found) = disk.get(StoreKeyspace::Meta, key::FORMAT).map_err(fault)? else {
+        return Ok(None);
+    };
     match <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok() {
         Some(FORMAT) => {}
-        Some(found) if found < FORMAT => return Err(fault(DiskFault::Damaged)),
-        found => return Err(OpenFault::Newer { dir: dir.to_path_buf(), found }),
+        Some(found) if found < FORMAT => return Err(fault(DiskError::Damaged)),
+        found => return Err(OpenError::Newer { dir: dir.to_path_buf(), found }),
     }
-    let name_key = disk.get(Space::Meta, key::NAME_KEY).map_err(fault)?;
+    let name_key = disk.get(StoreKeyspace::Meta, key::NAME_KEY).map_err(fault)?;
     let name_key = name_key.and_then(|bytes| bytes.try_into().ok());
-    name_key.map(Some).ok_or_else(|| fault(DiskFault::Damaged))
+    name_key.map(Some).ok_or_else(|| fault(DiskError::Damaged))
 }
 
-pub(super) fn put_life<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskFault> {
+pub(super) fn put_life<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskError> {
     let mut batch = Batch::default();
-    let record = LifeRecord { life: disk.life(), losses_count };
-    batch.put(Space::Meta, key::LIFE, record.put());
-    disk.commit(&batch, Durable::Now)
+    let record = BootRecord { life: disk.life(), losses_count };
+    batch.put(StoreKeyspace::Meta, key::LIFE, record.put());
+    disk.commit(&batch, SyncMode::Now)
 }
 
-fn open_fault(dir: &Path, fault: DiskFault) -> OpenFault {
+fn open_fault(dir: &Path, fault: DiskError) -> OpenError {
     let dir = dir.to_path_buf();
     match fault {
-        DiskFault::Full => OpenFault::NoSpace(dir),
-        DiskFault::Damaged => OpenFault::Damaged { dir, what: "its first records".into() },
-        DiskFault::Broken => OpenFault::System { dir, what: "it cannot be read".into() },
+        DiskError::Full => OpenError::NoSpace(dir),
+        DiskError::Damaged => OpenError::Damaged { dir, what: "its first records".into() },
+        DiskError::Broken => OpenError::System { dir, what: "it cannot be read".into() },
     }
 }
 
-fn create<D: Disk>(disk: &mut D, name_key: [u8; 16]) -> Result<[u8; 16], DiskFault> {
+fn create<D: Disk>(disk: &mut D, name_key: [u8; 16]) -> Result<[u8; 16], DiskError> {
     let mut batch = Batch::default();
-    batch.put(Space::Meta, key::FORMAT, FORMAT.to_be_bytes().to_vec());
-    batch.put(Space::Meta, key::NAME_KEY, name_key.to_vec());
-    disk.commit(&batch, Durable::Now)?;
+    batch.put(StoreKeyspace::Meta, key::FORMAT, FORMAT.to_be_bytes().to_vec());
+    batch.put(StoreKeyspace::Meta, key::NAME_KEY, name_key.to_vec());
+    disk.commit(&batch, SyncMode::Now)?;
     Ok(name_key)
 }

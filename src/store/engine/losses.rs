@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what becomes of a channel that lost something (`heads`).
 
-use super::super::disk::Durable;
+use super::super::disk::SyncMode;
 
 /// How often what was answered before its sync may have been lost.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ impl LossCount {
     }
 
     /// A batch was committed.
-    pub fn on_commit(&mut self, durable: Durable, now_unix_ms: u64) {
+    pub fn on_commit(&mut self, durable: SyncMode, now_unix_ms: u64) {
         match durable {
-            Durable::Now => self.on_synced(),
-            Durable::Later => {
+            SyncMode::Now => self.on_synced(),
+            SyncMode::Later => {
                 self.unsynced_since_unix_ms.get_or_insert(now_unix_ms);
             }
         }
@@ -66,11 +66,11 @@ mod tests {
     fn only_what_is_not_synced_can_be_lost() {
         let mut losses = LossCount::new(3);
         losses.on_failed();
-        losses.on_commit(Durable::Now, 5);
+        losses.on_commit(SyncMode::Now, 5);
         losses.on_failed();
         assert_eq!(losses.count(), 3);
-        losses.on_commit(Durable::Later, 5);
-        losses.on_commit(Durable::Later, 9);
+        losses.on_commit(SyncMode::Later, 5);
+        losses.on_commit(SyncMode::Later, 9);
         assert_eq!(losses.sync_due_unix_ms(10), Some(15), "the oldest counts");
         assert!(!losses.sync_is_due(14, 10) && losses.sync_is_due(15, 10));
         losses.on_failed();

@@ -23,7 +23,8 @@ use crate::base::{RoomId, ShardId};
 use crate::wire::Publication;
 
 use super::super::letter::{
-    Failure, Flow, Job, JobClass, Outcome, Reply, Request, Requester, Ticket,
+    Flow, RequestId, Requester, StoreError, StoreOp, StoreOpClass, StoreReply, StoreRequest,
+    StoreResult,
 };
 use super::reads::PartialRead;
 
@@ -118,9 +119,9 @@ pub struct QueuedRead {
     /// Who gave it,
     pub from: ShardId,
     /// and its number there.
-    pub ticket: Ticket,
+    pub ticket: RequestId,
     /// What is asked.
-    pub job: Job,
+    pub job: StoreOp,
     /// What was found so far; `None` before it begins.
     pub found: Option<PartialRead>,
     by: Requester,
@@ -136,7 +137,7 @@ pub struct Clearing {
     /// Who gave it,
     pub from: ShardId,
     /// and its number there.
-    pub ticket: Ticket,
+    pub ticket: RequestId,
     /// Where the messages wait.
     pub inbox: RoomId,
     /// Of which channel they are.
@@ -148,13 +149,13 @@ pub struct Clearing {
     /// Its namespace, for durability.
     pub namespace: u16,
     /// The answer when all are.
-    pub outcome: Outcome,
+    pub outcome: StoreResult,
 }
 
 /// Requests that wait.
 #[derive(Debug, Default)]
-pub struct Queue {
-    writes: VecDeque<(ShardId, Request)>,
+pub struct RequestQueue {
+    writes: VecDeque<(ShardId, StoreRequest)>,
     /// How many writes were ever given, and how many of them were taken.
     writes_given: u64,
     writes_taken: u64,
@@ -170,15 +171,15 @@ pub struct Queue {
     /// Whether the next slice is for one that has begun.
     goes_on: bool,
     /// Answers to what nobody waits for any more.
-    abandoned: Vec<(ShardId, Reply)>,
+    abandoned: Vec<(ShardId, StoreReply)>,
 }
 
-impl Queue {
+impl RequestQueue {
     /// Whether this request finds a place.
-    pub fn has_room_for(&self, job: &Job) -> bool {
+    pub fn has_room_for(&self, job: &StoreOp) -> bool {
         match job.class() {
-            JobClass::Write => self.writes.len() < WRITES_QUEUED_MAX,
-            JobClass::Read | JobClass::Control => true,
+            StoreOpClass::Write => self.writes.len() < WRITES_QUEUED_MAX,
+            StoreOpClass::Read | StoreOpClass::Control => true,
         }
     }
 
@@ -191,14 +192,14 @@ impl Queue {
     }
 
     /// One more.
-    pub fn push(&mut self, from: ShardId, request: Request) {
+    pub fn push(&mut self, from: ShardId, request: StoreRequest) {
         match request.job.class() {
-            JobClass::Write => {
+            StoreOpClass::Write => {
                 self.writes_given += 1;
                 self.writes.push_back((from, request));
             }
-            JobClass::Read => {
-                let Request { ticket, by, job, .. } = request;
+            StoreOpClass::Read => {
+                let StoreRequest { ticket, by, job, .. } = request;
                 // What shards need themselves is theirs.
                 let flow = match by.flow() {
                     Flow::Shard(_) => Flow::Shard(from),
@@ -207,19 +208,19 @@ impl Queue {
                 let behind = self.writes_given;
                 self.line_up(QueuedRead { from, ticket, job, found: None, by, flow, behind });
             }
-            JobClass::Control => {
-                if let Job::Abandon(requester) = request.job {
+            StoreOpClass::Control => {
+                if let StoreOp::Abandon(requester) = request.job {
                     self.abandon(from, requester);
                 }
-                let outcome = Outcome::Failed(Failure::Abandoned);
-                let reply = Reply { ticket: request.ticket, outcome };
+                let outcome = StoreResult::Failed(StoreError::Abandoned);
+                let reply = StoreReply { ticket: request.ticket, outcome };
                 self.abandoned.push((from, reply));
             }
         }
     }
 
     /// The next write for this turn.
-    pub fn next_write(&mut self, budget: &mut Budget) -> Option<(ShardId, Request)> {
+    pub fn next_write(&mut self, budget: &mut Budget) -> Option<(ShardId, StoreRequest)> {
         if budget.has_written_enough() {
             return None;
         }
@@ -289,7 +290,7 @@ impl Queue {
     }
 
     /// Answers to what was abandoned since the last call.
-    pub fn take_abandoned(&mut self, out: &mut Vec<(ShardId, Reply)>) {
+    pub fn take_abandoned(&mut self, out: &mut Vec<(ShardId, StoreReply)>) {
         out.append(&mut self.abandoned);
     }
 
@@ -336,8 +337,9 @@ impl Queue {
         }
         self.reads_count -= begun.len() + waiting.len();
         let gone = begun.into_iter().chain(waiting);
-        let outcome = || Outcome::Failed(Failure::Abandoned);
-        let replies = gone.map(|read| (from, Reply { ticket: read.ticket, outcome: outcome() }));
+        let outcome = || StoreResult::Failed(StoreError::Abandoned);
+        let replies =
+            gone.map(|read| (from, StoreReply { ticket: read.ticket, outcome: outcome() }));
         self.abandoned.extend(replies);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::super::disk::Durable;
-use super::super::letter::Failure;
+use super::super::disk::SyncMode;
+use super::super::letter::StoreError;
 use super::super::options::{Durability, Options, Retention};
 
 /// What an engine is made of beside its disk.
-pub struct Setup {
+pub struct EngineSetup {
     /// What the operator set.
     pub options: Options,
     /// By index of namespace.
@@ -19,9 +19,9 @@ pub struct Setup {
     pub new_name_key: [u8; 16],
 }
 
-impl fmt::Debug for Setup {
+impl fmt::Debug for EngineSetup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { options, retention, namespace_of: _, new_name_key: _ } = self;
+        let EngineSetup { options, retention, namespace_of: _, new_name_key: _ } = self;
         f.debug_struct("Setup")
             .field("options", options)
             .field("retention", retention)
@@ -29,7 +29,7 @@ impl fmt::Debug for Setup {
     }
 }
 
-impl Setup {
+impl EngineSetup {
     /// The rules of a namespace; a channel of none is kept carefully and long.
     pub(super) fn rules(&self, namespace: u16) -> Retention {
         self.retention.get(usize::from(namespace)).copied().unwrap_or(Retention {
@@ -42,17 +42,17 @@ impl Setup {
     }
 
     /// When a write in a namespace must be on the disk.
-    pub(super) fn durable(&self, namespace: u16) -> Durable {
+    pub(super) fn durable(&self, namespace: u16) -> SyncMode {
         match self.rules(namespace).durability {
-            Durability::Fsync => Durable::Now,
-            Durability::Interval | Durability::Memory => Durable::Later,
+            Durability::Fsync => SyncMode::Now,
+            Durability::Interval | Durability::Memory => SyncMode::Later,
         }
     }
 }
 
 /// What the store did since it was opened. Grows only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct StoreCounts {
     /// Batches that were committed.
     pub commits: u64,
     /// Of these and beside these: syncs.
@@ -79,22 +79,22 @@ pub struct Counts {
     pub dead_expired: u64,
 }
 
-impl Counts {
+impl StoreCounts {
     /// A request failed.
-    pub(super) fn on_failure(&mut self, failure: Failure) {
+    pub(super) fn on_failure(&mut self, failure: StoreError) {
         match failure {
-            Failure::Full => self.full += 1,
-            Failure::Stale => self.stale += 1,
-            Failure::Broken => self.broken += 1,
-            Failure::Damaged => self.damaged += 1,
-            Failure::Abandoned | Failure::Crowded => {}
+            StoreError::Full => self.full += 1,
+            StoreError::Stale => self.stale += 1,
+            StoreError::Broken => self.broken += 1,
+            StoreError::Damaged => self.damaged += 1,
+            StoreError::Abandoned | StoreError::Crowded => {}
         }
     }
 }
 
 /// How a turn left things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
+pub enum TurnResult {
     /// Nothing waits.
     Idle,
     /// Something waits for the next turn.

@@ -5,9 +5,11 @@
 
 use crate::base::RoomId;
 
-use super::super::disk::{Batch, Disk, DiskFault, Durable, KeyRange, OnEntry, Space, View};
+use super::super::disk::{
+    Batch, BatchOverlay, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode,
+};
 use super::super::key;
-use super::super::letter::Order;
+use super::super::letter::ReadOrder;
 
 /// A disk, and what is to be written there.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub(super) struct StagedDisk<D> {
 /// A write that is planned: where, key, value.
 pub(super) struct Put {
     /// Where.
-    pub space: Space,
+    pub space: StoreKeyspace,
     /// Under which key.
     pub key: Vec<u8>,
     /// What.
@@ -57,23 +59,23 @@ impl<D: Disk> StagedDisk<D> {
     }
 
     /// The value of a key, as it will be.
-    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
-        View::new(&self.disk, &self.batch).get(space, key)
+    pub fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+        BatchOverlay::new(&self.disk, &self.batch).get(space, key)
     }
 
     /// Entries of a range one by one, as they will be, until `on_entry` has enough.
     pub fn scan(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &KeyRange,
-        order: Order,
+        order: ReadOrder,
         on_entry: &mut OnEntry<'_>,
-    ) -> Result<(), DiskFault> {
-        View::new(&self.disk, &self.batch).scan(space, range, order, on_entry)
+    ) -> Result<(), DiskError> {
+        BatchOverlay::new(&self.disk, &self.batch).scan(space, range, order, on_entry)
     }
 
     /// Plans to set a key's value.
-    pub fn put(&mut self, space: Space, key: &[u8], value: Vec<u8>) {
+    pub fn put(&mut self, space: StoreKeyspace, key: &[u8], value: Vec<u8>) {
         self.batch.put(space, key, value);
     }
 
@@ -85,7 +87,7 @@ impl<D: Disk> StagedDisk<D> {
     }
 
     /// Plans to remove a key.
-    pub fn remove(&mut self, space: Space, key: &[u8]) {
+    pub fn remove(&mut self, space: StoreKeyspace, key: &[u8]) {
         self.batch.remove(space, key);
     }
 
@@ -96,12 +98,12 @@ impl<D: Disk> StagedDisk<D> {
 
     /// Rooms of messages that are planned.
     pub fn staged_rooms(&self) -> impl Iterator<Item = RoomId> {
-        let messages = self.batch.iter().filter(|(space, ..)| *space == Space::Messages);
+        let messages = self.batch.iter().filter(|(space, ..)| *space == StoreKeyspace::Messages);
         messages.filter_map(|(_, key, _)| Some(key::message_of(key)?.0))
     }
 
     /// Writes what is planned. After a failure it is still planned.
-    pub fn commit(&mut self, durable: Durable) -> Result<Committed, DiskFault> {
+    pub fn commit(&mut self, durable: SyncMode) -> Result<Committed, DiskError> {
         if self.batch.is_empty() {
             return Ok(Committed::Nothing);
         }
@@ -119,18 +121,25 @@ impl<D: Disk> StagedDisk<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{DiskWeather, SimulatedDisk};
+    use crate::store::{DiskFaultProfile, SimulatedDisk};
 
     #[test]
     fn a_batch_that_is_discarded_leaves_nothing() {
-        let mut staged = StagedDisk::new(SimulatedDisk::new(1, DiskWeather::CALM));
-        staged.put(Space::Meta, b"a", vec![1]);
-        assert_eq!(staged.get(Space::Meta, b"a"), Ok(Some(vec![1])), "what is planned is seen");
+        let mut staged = StagedDisk::new(SimulatedDisk::new(1, DiskFaultProfile::CALM));
+        staged.put(StoreKeyspace::Meta, b"a", vec![1]);
+        assert_eq!(
+            staged.get(StoreKeyspace::Meta, b"a"),
+            Ok(Some(vec![1])),
+            "what is planned is seen"
+        );
         staged.discard();
-        assert_eq!(staged.get(Space::Meta, b"a"), Ok(None));
-        assert_eq!(staged.commit(Durable::Now), Ok(Committed::Nothing));
-        staged.put(Space::Meta, b"a", vec![2]);
-        assert_eq!(staged.commit(Durable::Now), Ok(Committed::Batch));
-        assert_eq!((staged.get(Space::Meta, b"a"), staged.staged_bytes()), (Ok(Some(vec![2])), 0));
+        assert_eq!(staged.get(StoreKeyspace::Meta, b"a"), Ok(None));
+        assert_eq!(staged.commit(SyncMode::Now), Ok(Committed::Nothing));
+        staged.put(StoreKeyspace::Meta, b"a", vec![2]);
+        assert_eq!(staged.commit(SyncMode::Now), Ok(Committed::Batch));
+        assert_eq!(
+            (staged.get(StoreKeyspace::Meta, b"a"), staged.staged_bytes()),
+            (Ok(Some(vec![2])), 0)
+        );
     }
 }

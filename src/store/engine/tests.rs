@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::{ClientId, ConnId, Prng, RoomId, UserHash};
-use crate::store::disk::{Batch, Space};
+use crate::store::disk::{Batch, StoreKeyspace};
 use crate::store::letter::*;
 use crate::store::{
-    Crash, DiskWeather, Durability, FORMAT, OpenFault, Options, Retention, SimulatedDisk, key,
+    Crash, DiskFaultProfile, Durability, FORMAT, OpenError, Options, Retention, SimulatedDisk, key,
 };
 use crate::wire::{ClientInfo, Epoch, Payload, Publication};
 
@@ -35,7 +35,7 @@ const FOREVER: Retention = Retention {
 
 /// Namespaces: 0 `room:` at once, 1 `soon:` at an interval, 2 `few:` little kept,
 /// 3 everything else, as `room:`.
-pub(super) fn setup() -> Setup {
+pub(super) fn setup() -> EngineSetup {
     let few = Retention {
         count_max: 20,
         bytes_max: 5_000,
@@ -44,7 +44,7 @@ pub(super) fn setup() -> Setup {
         ..FOREVER
     };
     let soon = Retention { durability: Durability::Interval, ..FOREVER };
-    Setup {
+    EngineSetup {
         options: Options {
             dir: PathBuf::from("/nowhere"),
             reserve_bytes: 1_000,
@@ -71,14 +71,14 @@ pub(super) struct Bench<D> {
     pub engine: Engine<D>,
     pub now: u64,
     pub ticket: u32,
-    pub round: Round,
+    pub round: WriteEpoch,
     /// For whom.
     pub by: Requester,
 }
 
 impl Bench<SimulatedDisk> {
     fn new() -> Bench<SimulatedDisk> {
-        Bench::over(SimulatedDisk::new(1, DiskWeather::CALM))
+        Bench::over(SimulatedDisk::new(1, DiskFaultProfile::CALM))
     }
 
     fn crash(self, crash: Crash) -> Bench<SimulatedDisk> {
@@ -87,7 +87,7 @@ impl Bench<SimulatedDisk> {
         Bench { now: self.now, ..Bench::over(disk) }
     }
 
-    fn weather(&mut self, weather: DiskWeather) {
+    fn weather(&mut self, weather: DiskFaultProfile) {
         self.engine.disk_mut().set_weather(weather);
     }
 }
@@ -95,24 +95,25 @@ impl Bench<SimulatedDisk> {
 impl<D: Disk> Bench<D> {
     pub fn over(disk: D) -> Bench<D> {
         let engine = Engine::open(disk, setup()).expect("a working disk opens");
-        Bench { engine, now: 1_000_000, ticket: 0, round: Round(1), by: ANYBODY }
+        Bench { engine, now: 1_000_000, ticket: 0, round: WriteEpoch(1), by: ANYBODY }
     }
 
-    pub fn give(&mut self, job: Job) {
+    pub fn give(&mut self, job: StoreOp) {
         self.ticket += 1;
-        let request = Request { ticket: Ticket(self.ticket), round: self.round, by: self.by, job };
+        let request =
+            StoreRequest { ticket: RequestId(self.ticket), round: self.round, by: self.by, job };
         self.engine.take(SHARD, request);
     }
 
     /// Answers in the order of the requests, of as many turns as it takes.
-    pub fn answers(&mut self) -> Vec<Outcome> {
+    pub fn answers(&mut self) -> Vec<StoreResult> {
         let mut out = Vec::new();
-        while self.engine.turn(self.now, &mut out) == Turned::Busy {}
+        while self.engine.turn(self.now, &mut out) == TurnResult::Busy {}
         out.sort_by_key(|(_, reply)| reply.ticket);
         out.into_iter().map(|(_, reply)| reply.outcome).collect()
     }
 
-    pub fn ask(&mut self, job: Job) -> Outcome {
+    pub fn ask(&mut self, job: StoreOp) -> StoreResult {
         self.give(job);
         let mut answers = self.answers();
         assert_eq!(answers.len(), 1, "each request has one answer");
@@ -128,29 +129,29 @@ impl<D: Disk> Bench<D> {
         }
     }
 
-    fn say(&mut self, offset: u64) -> Outcome {
+    fn say(&mut self, offset: u64) -> StoreResult {
         self.ask(append(ROOM, "room:a", offset))
     }
 
     fn said(&mut self, offsets: std::ops::RangeInclusive<u64>) {
         for offset in offsets {
-            assert!(matches!(self.say(offset), Outcome::Appended), "message {offset}");
+            assert!(matches!(self.say(offset), StoreResult::Appended), "message {offset}");
         }
     }
 
     pub fn passage(&mut self, room: RoomId, first: u64, last: u64) -> Vec<u64> {
-        let range = Range { first, last, ..all(room) };
-        offsets(&self.ask(Job::Read(range)))
+        let range = HistoryRange { first, last, ..all(room) };
+        offsets(&self.ask(StoreOp::Read(range)))
     }
 
-    pub fn opened(&mut self, room: RoomId) -> Option<Box<Opened>> {
-        match self.ask(Job::Open(open(room))) {
-            Outcome::Opened(opened, _) => opened,
+    pub fn opened(&mut self, room: RoomId) -> Option<Box<OpenedChannel>> {
+        match self.ask(StoreOp::Open(open(room))) {
+            StoreResult::Opened(opened, _) => opened,
             other => panic!("{other:?}"),
         }
     }
 
-    fn mark(&mut self, reached: Reached) -> Outcome {
+    fn mark(&mut self, reached: MarkerPosition) -> StoreResult {
         self.ask(mark(ROOM, "ann", reached))
     }
 }
@@ -169,9 +170,9 @@ pub(super) fn message(offset: u64, text: &str, user: &str, time_unix_ms: u64) ->
 }
 
 /// With a birth, which only counts for a channel that is new.
-pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> Job {
+pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     let publication = Arc::new(message(offset, &format!("m{offset}"), "ann", 1_000_000 + offset));
-    let birth = Birth {
+    let birth = ChannelCreated {
         tenant: "".into(),
         channel: channel.into(),
         epoch: EPOCH,
@@ -182,7 +183,7 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> Job {
     let namespace = namespace_of(channel);
     let birth = Some(birth);
     let (addressee, keeps_id, retracts) = (None, false, None);
-    Job::Append(Box::new(Append {
+    StoreOp::Append(Box::new(Append {
         room,
         namespace,
         birth,
@@ -194,35 +195,42 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> Job {
 }
 
 /// The same, of an author who gave it its id.
-pub(super) fn with_id(job: Job) -> Job {
-    let Job::Append(append) = job else { unreachable!() };
-    Job::Append(Box::new(Append { keeps_id: true, ..*append }))
+pub(super) fn with_id(job: StoreOp) -> StoreOp {
+    let StoreOp::Append(append) = job else { unreachable!() };
+    StoreOp::Append(Box::new(Append { keeps_id: true, ..*append }))
 }
 
-pub(super) fn open(room: RoomId) -> Open {
-    Open { room, count_max: 5, bytes_max: 1 << 20, after: None, ids_since_unix_ms: u64::MAX }
+pub(super) fn open(room: RoomId) -> OpenChannel {
+    OpenChannel { room, count_max: 5, bytes_max: 1 << 20, after: None, ids_since_unix_ms: u64::MAX }
 }
 
-pub(super) fn all(room: RoomId) -> Range {
+pub(super) fn all(room: RoomId) -> HistoryRange {
     let (count_max, bytes_max) = (u32::MAX, u32::MAX);
-    Range { room, first: 0, last: u64::MAX, count_max, bytes_max, order: Order::OldestFirst }
+    HistoryRange {
+        room,
+        first: 0,
+        last: u64::MAX,
+        count_max,
+        bytes_max,
+        order: ReadOrder::OldestFirst,
+    }
 }
 
-pub(super) fn mark(room: RoomId, user: &str, reached: Reached) -> Job {
+pub(super) fn mark(room: RoomId, user: &str, reached: MarkerPosition) -> StoreOp {
     let inbox = RoomId(u128::from(user.as_bytes()[0]));
-    Job::Mark(Box::new(Mark { room, user: user.into(), inbox, reached }))
+    StoreOp::AdvanceMarker(Box::new(AdvanceMarker { room, user: user.into(), inbox, reached }))
 }
 
-fn offsets(outcome: &Outcome) -> Vec<u64> {
+fn offsets(outcome: &StoreResult) -> Vec<u64> {
     match outcome {
-        Outcome::Passage(passage) => passage.iter().map(|message| message.offset).collect(),
+        StoreResult::History(passage) => passage.iter().map(|message| message.offset).collect(),
         other => panic!("{other:?}"),
     }
 }
 
-fn failure(outcome: &Outcome) -> Failure {
+fn failure(outcome: &StoreResult) -> StoreError {
     match outcome {
-        Outcome::Failed(failure) => *failure,
+        StoreResult::Failed(failure) => *failure,
         other => panic!("{other:?}"),
     }
 }
@@ -249,17 +257,20 @@ fn what_was_said_is_read_again_after_the_power_was_cut() {
 fn a_part_is_cut_by_count_bytes_and_order() {
     let mut bench = Bench::new();
     bench.said(1..=9);
-    let mut read = |range: Range| offsets(&bench.ask(Job::Read(range)));
-    assert_eq!(read(Range { first: 3, last: 5, ..all(ROOM) }), [3, 4, 5]);
-    assert_eq!(read(Range { count_max: 2, ..all(ROOM) }), [1, 2]);
-    assert_eq!(read(Range { count_max: 2, order: Order::NewestFirst, ..all(ROOM) }), [9, 8]);
+    let mut read = |range: HistoryRange| offsets(&bench.ask(StoreOp::Read(range)));
+    assert_eq!(read(HistoryRange { first: 3, last: 5, ..all(ROOM) }), [3, 4, 5]);
+    assert_eq!(read(HistoryRange { count_max: 2, ..all(ROOM) }), [1, 2]);
+    assert_eq!(
+        read(HistoryRange { count_max: 2, order: ReadOrder::NewestFirst, ..all(ROOM) }),
+        [9, 8]
+    );
     let two = 2 * message(4, "m4", "ann", 0).cost_bytes() as u32;
-    assert_eq!(read(Range { bytes_max: two + 1, first: 4, ..all(ROOM) }), [4, 5]);
-    assert_eq!(read(Range { bytes_max: two - 1, first: 4, ..all(ROOM) }), [4]);
-    assert_eq!(read(Range { bytes_max: 0, ..all(ROOM) }), [1], "one at least");
-    assert_eq!(read(Range { count_max: 0, ..all(ROOM) }), [0; 0]);
-    assert_eq!(read(Range { first: 10, ..all(ROOM) }), [0; 0]);
-    assert_eq!(read(Range { first: 7, last: 3, ..all(ROOM) }), [0; 0]);
+    assert_eq!(read(HistoryRange { bytes_max: two + 1, first: 4, ..all(ROOM) }), [4, 5]);
+    assert_eq!(read(HistoryRange { bytes_max: two - 1, first: 4, ..all(ROOM) }), [4]);
+    assert_eq!(read(HistoryRange { bytes_max: 0, ..all(ROOM) }), [1], "one at least");
+    assert_eq!(read(HistoryRange { count_max: 0, ..all(ROOM) }), [0; 0]);
+    assert_eq!(read(HistoryRange { first: 10, ..all(ROOM) }), [0; 0]);
+    assert_eq!(read(HistoryRange { first: 7, last: 3, ..all(ROOM) }), [0; 0]);
 }
 
 #[test]
@@ -267,21 +278,21 @@ fn an_offset_is_given_once() {
     let mut bench = Bench::new();
     bench.said(1..=3);
     for offset in [3, 5, 0] {
-        assert_eq!(failure(&bench.say(offset)), Failure::Broken);
+        assert_eq!(failure(&bench.say(offset)), StoreError::Broken);
         bench.round.0 += 1;
     }
     bench.said(4..=4);
     let mut other = append(ROOM, "room:a", 5);
-    if let Job::Append(append) = &mut other {
+    if let StoreOp::Append(append) = &mut other {
         append.birth.as_mut().unwrap().epoch = Epoch(1);
     }
-    assert_eq!(failure(&bench.ask(other)), Failure::Broken, "of another stream");
+    assert_eq!(failure(&bench.ask(other)), StoreError::Broken, "of another stream");
     bench.round.0 += 1;
     let mut unborn = append(RoomId(8), "room:b", 1);
-    if let Job::Append(append) = &mut unborn {
+    if let StoreOp::Append(append) = &mut unborn {
         append.birth = None;
     }
-    assert_eq!(failure(&bench.ask(unborn)), Failure::Broken, "its channel is unknown");
+    assert_eq!(failure(&bench.ask(unborn)), StoreError::Broken, "its channel is unknown");
 }
 
 #[test]
@@ -295,35 +306,41 @@ fn behind_a_refused_message_the_round_is_stale() {
     bench.round.0 += 1;
     bench.give(append(ROOM, "room:a", 2));
     let answers = bench.answers();
-    assert_eq!(failure(&answers[0]), Failure::Broken);
-    assert_eq!(failure(&answers[1]), Failure::Stale);
-    assert_eq!(failure(&answers[2]), Failure::Stale, "whatever its room");
-    assert!(matches!(answers[3], Outcome::Appended));
-    let other_shard = Request {
-        ticket: Ticket(99),
-        round: Round(0),
+    assert_eq!(failure(&answers[0]), StoreError::Broken);
+    assert_eq!(failure(&answers[1]), StoreError::Stale);
+    assert_eq!(failure(&answers[2]), StoreError::Stale, "whatever its room");
+    assert!(matches!(answers[3], StoreResult::Appended));
+    let other_shard = StoreRequest {
+        ticket: RequestId(99),
+        round: WriteEpoch(0),
         by: ANYBODY,
         job: append(ROOM, "room:a", 3),
     };
     bench.engine.take(ShardId(1), other_shard);
-    assert!(matches!(bench.answers()[0], Outcome::Appended), "rounds are a shard's own");
+    assert!(matches!(bench.answers()[0], StoreResult::Appended), "rounds are a shard's own");
 }
 
 #[test]
 fn reads_see_the_writes_that_they_stand_behind() {
     let mut bench = Bench::new();
     bench.give(append(ROOM, "room:a", 1));
-    bench.give(Job::Read(all(ROOM)));
-    bench.give(mark(ROOM, "ann", Reached::Read(1)));
+    bench.give(StoreOp::Read(all(ROOM)));
+    bench.give(mark(ROOM, "ann", MarkerPosition::Read(1)));
     bench.give(append(ROOM, "room:a", 2));
-    bench.give(Job::Marks(MarksPage { room: ROOM, after: "".into(), count_max: 9 }));
-    bench.give(Job::Open(open(ROOM)));
+    bench.give(StoreOp::ReadMarkers(ReadMarkersQuery {
+        room: ROOM,
+        after: "".into(),
+        count_max: 9,
+    }));
+    bench.give(StoreOp::Open(open(ROOM)));
     let commits = bench.engine.counts().commits;
     let answers = bench.answers();
     assert_eq!(offsets(&answers[1]), [1, 2], "and a later one, which is as good");
-    let marks = Marks { delivered: 1, read: 1 };
-    assert!(matches!(&answers[4], Outcome::Marks(page) if page[..] == [("ann".into(), marks)]));
-    assert!(matches!(&answers[5], Outcome::Opened(Some(opened), _) if opened.head == 2));
+    let marks = ReadMarkers { delivered: 1, read: 1 };
+    assert!(
+        matches!(&answers[4], StoreResult::ReadMarkers(page) if page[..] == [("ann".into(), marks)])
+    );
+    assert!(matches!(&answers[5], StoreResult::Opened(Some(opened), _) if opened.head == 2));
     assert_eq!(bench.engine.counts().commits, commits + 1, "all in one batch");
 }
 
@@ -331,22 +348,30 @@ fn reads_see_the_writes_that_they_stand_behind() {
 fn marks_go_forward_only() {
     let mut bench = Bench::new();
     bench.said(1..=9);
-    let marks = |delivered, read| Marks { delivered, read };
-    let mut check = |reached, before: Marks, after: Marks| match bench.mark(reached) {
-        Outcome::Marked { before: b, after: a } => assert_eq!((b, a), (before, after)),
-        Outcome::Behind(held) => assert_eq!((held, after), (before, before), "behind"),
+    let marks = |delivered, read| ReadMarkers { delivered, read };
+    let mut check = |reached, before: ReadMarkers, after: ReadMarkers| match bench.mark(reached) {
+        StoreResult::MarkerAdvanced { before: b, after: a } => assert_eq!((b, a), (before, after)),
+        StoreResult::Behind(held) => assert_eq!((held, after), (before, before), "behind"),
         other => panic!("{other:?}"),
     };
-    check(Reached::Delivered(4), marks(0, 0), marks(4, 0));
-    check(Reached::Delivered(3), marks(4, 0), marks(4, 0));
-    check(Reached::Read(6), marks(4, 0), marks(6, 6));
-    check(Reached::Read(6), marks(6, 6), marks(6, 6));
-    check(Reached::Read(5), marks(6, 6), marks(6, 6));
-    check(Reached::Delivered(9), marks(6, 6), marks(9, 6));
-    assert!(matches!(bench.mark(Reached::Read(5)), Outcome::Behind(held) if held == marks(9, 6)));
-    assert_eq!(failure(&bench.mark(Reached::Delivered(10))), Failure::Broken, "not said yet");
+    check(MarkerPosition::Delivered(4), marks(0, 0), marks(4, 0));
+    check(MarkerPosition::Delivered(3), marks(4, 0), marks(4, 0));
+    check(MarkerPosition::Read(6), marks(4, 0), marks(6, 6));
+    check(MarkerPosition::Read(6), marks(6, 6), marks(6, 6));
+    check(MarkerPosition::Read(5), marks(6, 6), marks(6, 6));
+    check(MarkerPosition::Delivered(9), marks(6, 6), marks(9, 6));
+    assert!(
+        matches!(bench.mark(MarkerPosition::Read(5)), StoreResult::Behind(held) if held == marks(9, 6))
+    );
+    assert_eq!(
+        failure(&bench.mark(MarkerPosition::Delivered(10))),
+        StoreError::Broken,
+        "not said yet"
+    );
     let mut bench = bench.crash(Crash::PowerCut);
-    assert!(matches!(bench.mark(Reached::Read(5)), Outcome::Behind(held) if held == marks(9, 6)));
+    assert!(
+        matches!(bench.mark(MarkerPosition::Read(5)), StoreResult::Behind(held) if held == marks(9, 6))
+    );
 }
 
 #[test]
@@ -354,12 +379,14 @@ fn marks_are_read_in_pages_by_name() {
     let mut bench = Bench::new();
     bench.said(1..=3);
     for user in ["eve", "ann", "bob"] {
-        bench.ask(mark(ROOM, user, Reached::Delivered(2)));
+        bench.ask(mark(ROOM, user, MarkerPosition::Delivered(2)));
     }
     let mut names = |after: &str, count_max| {
-        let page = MarksPage { room: ROOM, after: after.into(), count_max };
-        match bench.ask(Job::Marks(page)) {
-            Outcome::Marks(page) => page.into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        let page = ReadMarkersQuery { room: ROOM, after: after.into(), count_max };
+        match bench.ask(StoreOp::ReadMarkers(page)) {
+            StoreResult::ReadMarkers(page) => {
+                page.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -374,16 +401,20 @@ fn a_page_holds_one_more_than_a_client_may_ask_for() {
     for room in 0..1_010u32 {
         let (room, channel) = (RoomId(u128::from(room) + 5_000), format!("room:{room}"));
         bench.give(append(room, &channel, 1));
-        bench.give(mark(room, "ann", Reached::Delivered(1)));
-        bench.give(mark(RoomId(5_000), &format!("a{channel}"), Reached::Delivered(1)));
+        bench.give(mark(room, "ann", MarkerPosition::Delivered(1)));
+        bench.give(mark(RoomId(5_000), &format!("a{channel}"), MarkerPosition::Delivered(1)));
     }
     bench.answers();
     let (user, inbox) = ("ann".into(), RoomId(u128::from(b'a')));
-    let page = ConversationsPage { inbox, user, after: "".into(), count_max: u32::MAX };
-    let conversations = bench.ask(Job::Conversations(page));
-    assert!(matches!(conversations, Outcome::Conversations(page, Some(_)) if page.len() == 256));
-    let page = MarksPage { room: RoomId(5_000), after: "".into(), count_max: u32::MAX };
-    assert!(matches!(bench.ask(Job::Marks(page)), Outcome::Marks(page) if page.len() == 1_001));
+    let page = ConversationsQuery { inbox, user, after: "".into(), count_max: u32::MAX };
+    let conversations = bench.ask(StoreOp::Conversations(page));
+    assert!(
+        matches!(conversations, StoreResult::Conversations(page, Some(_)) if page.len() == 256)
+    );
+    let page = ReadMarkersQuery { room: RoomId(5_000), after: "".into(), count_max: u32::MAX };
+    assert!(
+        matches!(bench.ask(StoreOp::ReadMarkers(page)), StoreResult::ReadMarkers(page) if page.len() == 1_001)
+    );
 }
 
 #[test]
@@ -391,27 +422,27 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
     for (commit, sync) in [(100, 0), (0, 100)] {
         let mut bench = Bench::new();
         bench.said(1..=3);
-        bench.weather(DiskWeather {
+        bench.weather(DiskFaultProfile {
             commit_fails_percent: commit,
             sync_fails_percent: sync,
             reopen_fails_percent: 100,
-            ..DiskWeather::CALM
+            ..DiskFaultProfile::CALM
         });
         bench.give(append(ROOM, "room:a", 4));
-        bench.give(mark(ROOM, "ann", Reached::Read(4)));
-        bench.give(Job::Read(all(ROOM)));
+        bench.give(mark(ROOM, "ann", MarkerPosition::Read(4)));
+        bench.give(StoreOp::Read(all(ROOM)));
         for answer in bench.answers() {
-            assert_eq!(failure(&answer), Failure::Broken);
+            assert_eq!(failure(&answer), StoreError::Broken);
         }
-        assert_eq!(bench.engine.takes_messages(), Err(Failure::Broken));
+        assert_eq!(bench.engine.takes_messages(), Err(StoreError::Broken));
         bench.round.0 += 1;
-        assert_eq!(failure(&bench.say(4)), Failure::Broken, "until it is read again");
+        assert_eq!(failure(&bench.say(4)), StoreError::Broken, "until it is read again");
         assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3], "reading goes on");
-        let reopened = bench.ask(Job::Open(open(ROOM)));
-        assert_eq!(failure(&reopened), Failure::Broken, "its end is not known");
-        let other = bench.ask(Job::Open(open(RoomId(8))));
-        assert!(matches!(other, Outcome::Opened(None, _)), "{other:?}");
-        bench.weather(DiskWeather::CALM);
+        let reopened = bench.ask(StoreOp::Open(open(ROOM)));
+        assert_eq!(failure(&reopened), StoreError::Broken, "its end is not known");
+        let other = bench.ask(StoreOp::Open(open(RoomId(8))));
+        assert!(matches!(other, StoreResult::Opened(None, _)), "{other:?}");
+        bench.weather(DiskFaultProfile::CALM);
         bench.now += 10_000;
         bench.round.0 += 1;
         let head = bench.opened(ROOM).unwrap().head;
@@ -427,13 +458,13 @@ fn without_space_messages_are_refused_and_the_rest_goes_on() {
     let mut bench = Bench::new();
     bench.said(1..=3);
     let used = bench.engine.disk_mut().capacity().unwrap().used_bytes;
-    bench.weather(DiskWeather { capacity_bytes: used + 999, ..DiskWeather::CALM });
+    bench.weather(DiskFaultProfile { capacity_bytes: used + 999, ..DiskFaultProfile::CALM });
     bench.now += 1_000;
-    assert_eq!(failure(&bench.say(4)), Failure::Full, "one byte below the reserve");
-    assert_eq!(bench.engine.takes_messages(), Err(Failure::Full));
-    assert!(matches!(bench.mark(Reached::Read(3)), Outcome::Marked { .. }));
+    assert_eq!(failure(&bench.say(4)), StoreError::Full, "one byte below the reserve");
+    assert_eq!(bench.engine.takes_messages(), Err(StoreError::Full));
+    assert!(matches!(bench.mark(MarkerPosition::Read(3)), StoreResult::MarkerAdvanced { .. }));
     assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3]);
-    bench.weather(DiskWeather { capacity_bytes: used + 2_000, ..DiskWeather::CALM });
+    bench.weather(DiskFaultProfile { capacity_bytes: used + 2_000, ..DiskFaultProfile::CALM });
     bench.now += 1_000;
     bench.round.0 += 1;
     bench.said(4..=4);
@@ -446,12 +477,12 @@ fn a_disk_that_is_really_full_heals_by_itself() {
     bench.said(1..=3);
     let used = bench.engine.disk_mut().capacity().unwrap().used_bytes;
     // Somebody else took the reserve since the engine looked last.
-    bench.weather(DiskWeather { capacity_bytes: used + 5, ..DiskWeather::CALM });
-    assert_eq!(failure(&bench.say(4)), Failure::Broken);
+    bench.weather(DiskFaultProfile { capacity_bytes: used + 5, ..DiskFaultProfile::CALM });
+    assert_eq!(failure(&bench.say(4)), StoreError::Broken);
     bench.round.0 += 1;
-    assert_eq!(failure(&bench.say(4)), Failure::Full);
+    assert_eq!(failure(&bench.say(4)), StoreError::Full);
     bench.round.0 += 1;
-    bench.weather(DiskWeather::CALM);
+    bench.weather(DiskFaultProfile::CALM);
     bench.now += 10_000;
     bench.said(4..=5);
     assert_eq!(bench.passage(ROOM, 0, 99), [1, 2, 3, 4, 5]);
@@ -462,12 +493,12 @@ fn an_interval_syncs_by_itself_and_loses_nothing_to_a_kill() {
     let mut bench = Bench::new();
     let soon = |offset| append(ROOM, "soon:a", offset);
     let syncs = bench.engine.counts().syncs;
-    assert!(matches!(bench.ask(soon(1)), Outcome::Appended));
+    assert!(matches!(bench.ask(soon(1)), StoreResult::Appended));
     assert_eq!(bench.engine.counts().syncs, syncs, "answered before its sync");
     assert!(bench.engine.next_wake_unix_ms().unwrap() <= bench.now + 100);
     let mut bench = bench.crash(Crash::Killed);
     assert_eq!(bench.passage(ROOM, 0, 9), [1]);
-    assert!(matches!(bench.ask(soon(2)), Outcome::Appended));
+    assert!(matches!(bench.ask(soon(2)), StoreResult::Appended));
     bench.pass(100);
     assert_eq!(bench.engine.counts().syncs, 1);
     let mut bench = bench.crash(Crash::PowerCut);
@@ -484,9 +515,9 @@ fn ids_are_found_again_as_long_as_they_count() {
     }
     bench.said(31..=33); // called by the server
     let ids = |bench: &mut Bench<SimulatedDisk>, since| {
-        let open = Open { ids_since_unix_ms: since, ..open(ROOM) };
-        match bench.ask(Job::Open(open)) {
-            Outcome::Opened(Some(opened), _) => (opened.tail.len(), opened.ids),
+        let open = OpenChannel { ids_since_unix_ms: since, ..open(ROOM) };
+        match bench.ask(StoreOp::Open(open)) {
+            StoreResult::Opened(Some(opened), _) => (opened.tail.len(), opened.ids),
             other => panic!("{other:?}"),
         }
     };
@@ -496,8 +527,8 @@ fn ids_are_found_again_as_long_as_they_count() {
     assert_eq!(found[9], KnownId { user, id, offset: 30, time_unix_ms });
     assert_eq!(ids(&mut bench, 0).1.len(), 30);
     assert_eq!(ids(&mut bench, 1_000_031).1, []);
-    let after = Open { after: Some(3), ..open(ROOM) };
-    let Outcome::Opened(Some(opened), _) = bench.ask(Job::Open(after)) else { panic!() };
+    let after = OpenChannel { after: Some(3), ..open(ROOM) };
+    let StoreResult::Opened(Some(opened), _) = bench.ask(StoreOp::Open(after)) else { panic!() };
     assert_eq!(opened.tail.len(), 30, "all that the room asked for");
 }
 
@@ -506,16 +537,19 @@ fn damage_is_told_and_the_rest_is_read() {
     let mut bench = Bench::new();
     bench.said(1..=9);
     bench.ask(append(RoomId(8), "room:b", 1));
-    bench.engine.disk_mut().damage(Space::Messages, &key::message(ROOM, 5));
-    assert_eq!(failure(&bench.ask(Job::Read(all(ROOM)))), Failure::Damaged);
+    bench.engine.disk_mut().damage(StoreKeyspace::Messages, &key::message(ROOM, 5));
+    assert_eq!(failure(&bench.ask(StoreOp::Read(all(ROOM)))), StoreError::Damaged);
     assert_eq!(bench.passage(ROOM, 6, 9), [6, 7, 8, 9]);
     assert_eq!(bench.passage(RoomId(8), 0, 9), [1]);
     // A hole is no better.
     let mut batch = Batch::default();
-    batch.remove(Space::Messages, &key::message(ROOM, 7));
-    bench.engine.disk_mut().commit(&batch, Durable::Now).unwrap();
-    assert_eq!(failure(&bench.ask(Job::Read(Range { first: 6, ..all(ROOM) }))), Failure::Damaged);
-    assert_eq!(failure(&bench.ask(Job::Open(open(ROOM)))), Failure::Damaged);
+    batch.remove(StoreKeyspace::Messages, &key::message(ROOM, 7));
+    bench.engine.disk_mut().commit(&batch, SyncMode::Now).unwrap();
+    assert_eq!(
+        failure(&bench.ask(StoreOp::Read(HistoryRange { first: 6, ..all(ROOM) }))),
+        StoreError::Damaged
+    );
+    assert_eq!(failure(&bench.ask(StoreOp::Open(open(ROOM)))), StoreError::Damaged);
 }
 
 #[test]
@@ -523,9 +557,9 @@ fn a_key_of_the_small_generator_is_told() {
     let of_seed = Prng::from_seed(77).draw_u128().to_be_bytes();
     let disk = Bench::new().engine.into_disk();
     let mut batch = Batch::default();
-    batch.put(Space::Meta, key::NAME_KEY, of_seed.to_vec());
+    batch.put(StoreKeyspace::Meta, key::NAME_KEY, of_seed.to_vec());
     let mut disk = disk;
-    disk.commit(&batch, Durable::Now).unwrap();
+    disk.commit(&batch, SyncMode::Now).unwrap();
     let engine = Engine::open(disk, setup()).unwrap();
     assert!(engine.has_weak_name_key());
     assert_eq!(engine.name_key(), of_seed, "names stay");
@@ -542,10 +576,10 @@ fn the_key_of_names_stays_and_a_later_format_is_refused() {
     assert!(!bench.engine.has_weak_name_key());
     let mut disk = bench.engine.into_disk();
     let mut batch = Batch::default();
-    batch.put(Space::Meta, key::FORMAT, (FORMAT + 1).to_be_bytes().to_vec());
-    disk.commit(&batch, Durable::Now).unwrap();
+    batch.put(StoreKeyspace::Meta, key::FORMAT, (FORMAT + 1).to_be_bytes().to_vec());
+    disk.commit(&batch, SyncMode::Now).unwrap();
     let fault = Engine::open(disk, setup()).unwrap_err();
-    assert_eq!(fault, OpenFault::Newer { dir: "/nowhere".into(), found: Some(FORMAT + 1) });
+    assert_eq!(fault, OpenError::Newer { dir: "/nowhere".into(), found: Some(FORMAT + 1) });
     assert!(fault.to_string().contains("format 2; this one knows 1"), "{fault}");
 }
 
@@ -553,7 +587,7 @@ fn the_key_of_names_stays_and_a_later_format_is_refused() {
 fn where_something_may_be_lost_the_stream_is_another_one() {
     let said = |bench: &mut Bench<SimulatedDisk>, offset| {
         for (room, channel) in [(ROOM, "soon:a"), (RoomId(8), "room:b")] {
-            assert!(matches!(bench.ask(unborn(room, channel, offset)), Outcome::Appended));
+            assert!(matches!(bench.ask(unborn(room, channel, offset)), StoreResult::Appended));
         }
     };
     let epochs = |bench: &mut Bench<SimulatedDisk>| {
@@ -578,9 +612,9 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
     assert_eq!(epochs(&mut bench), [reborn, sure]);
     // After a failure, too, when something waited for its sync.
     bench.ask(unborn(ROOM, "soon:a", 4));
-    bench.weather(DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM });
+    bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
     bench.ask(unborn(ROOM, "soon:a", 5));
-    bench.weather(DiskWeather::CALM);
+    bench.weather(DiskFaultProfile::CALM);
     bench.round.0 += 1;
     let [again, sure] = epochs(&mut bench);
     assert!(again != reborn && sure == EPOCH);
@@ -593,7 +627,7 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
     assert_eq!(epochs(&mut Bench::over(disk)), before);
 }
 
-fn unborn(room: RoomId, channel: &str, offset: u64) -> Job {
-    let Job::Append(append) = append(room, channel, offset) else { unreachable!() };
-    Job::Append(Box::new(Append { birth: None, ..*append }))
+fn unborn(room: RoomId, channel: &str, offset: u64) -> StoreOp {
+    let StoreOp::Append(append) = append(room, channel, offset) else { unreachable!() };
+    StoreOp::Append(Box::new(Append { birth: None, ..*append }))
 }

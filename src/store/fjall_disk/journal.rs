@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::super::{Doubt, OpenFault};
+use super::super::{Doubt, OpenError};
 use super::layout::io_open_fault;
 
 const PAGE_BYTES: usize = 4_096;
@@ -35,9 +35,9 @@ enum Found {
 
 /// Checks the journals of a database, and cuts a torn end off. Nobody may have the
 /// database open.
-pub fn mend(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
+pub fn mend(dir: &Path, db_dir: &Path) -> Result<(), OpenError> {
     let fault = |error: std::io::Error| io_open_fault(dir, &error);
-    let damaged = |what: String| Err(OpenFault::Damaged { dir: dir.to_path_buf(), what });
+    let damaged = |what: String| Err(OpenError::Damaged { dir: dir.to_path_buf(), what });
     let journals = journals(db_dir).map_err(fault)?;
     // Without one fjall would start with nothing, and hide what is in the tables.
     let Some((_, newest)) = journals.last() else {
@@ -59,7 +59,7 @@ pub fn mend(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
 /// Cuts the journals where they are damaged, after a copy was made; whether there
 /// was anything to cut. What follows the place in the same journal is lost, and
 /// nobody can tell of which channels it was.
-pub fn cut_damage(dir: &Path, db_dir: &Path) -> Result<Doubt, OpenFault> {
+pub fn cut_damage(dir: &Path, db_dir: &Path) -> Result<Doubt, OpenError> {
     let fault = |error: std::io::Error| io_open_fault(dir, &error);
     let journals = journals(db_dir).map_err(fault)?;
     let mut doubt = Doubt::None;
@@ -81,7 +81,7 @@ pub fn cut_damage(dir: &Path, db_dir: &Path) -> Result<Doubt, OpenFault> {
 
 /// Empties the journals of a database all of whose tables are synced and hold
 /// everything. Nobody may have it open.
-pub fn empty(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
+pub fn empty(dir: &Path, db_dir: &Path) -> Result<(), OpenError> {
     let fault = |error: std::io::Error| io_open_fault(dir, &error);
     let mut journals = journals(db_dir).map_err(fault)?;
     // fjall would not go on without one.

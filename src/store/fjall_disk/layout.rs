@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::super::OpenFault;
+use super::super::OpenError;
 
 /// The database of a store's directory.
 pub fn db_dir(dir: &Path) -> PathBuf {
@@ -16,22 +16,22 @@ pub fn db_dir(dir: &Path) -> PathBuf {
 }
 
 /// Whether the directory is one, and may be used.
-pub fn check_dir(dir: &Path) -> Result<(), OpenFault> {
+pub fn check_dir(dir: &Path) -> Result<(), OpenError> {
     let found = fs::metadata(dir).map_err(|error| io_open_fault(dir, &error))?;
     if !found.is_dir() {
-        return Err(OpenFault::NotADirectory(dir.to_path_buf()));
+        return Err(OpenError::NotADirectory(dir.to_path_buf()));
     }
     let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     rustix::fs::access(dir, all).map_err(|error| io_open_fault(dir, &error.into()))
 }
 
 /// Whether there is a database.
-pub fn exists(dir: &Path, db_dir: &Path) -> Result<bool, OpenFault> {
+pub fn exists(dir: &Path, db_dir: &Path) -> Result<bool, OpenError> {
     db_dir.try_exists().map_err(|error| io_open_fault(dir, &error))
 }
 
 /// An empty directory to make a database in; what an earlier try left is gone.
-pub fn fresh_dir(dir: &Path) -> Result<PathBuf, OpenFault> {
+pub fn fresh_dir(dir: &Path) -> Result<PathBuf, OpenError> {
     let new_dir = dir.join("db.new");
     match fs::remove_dir_all(&new_dir) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io_open_fault(dir, &error)),
@@ -56,7 +56,7 @@ pub fn damage_was_met(dir: &Path) -> bool {
 }
 
 /// The damaged database was left.
-pub fn forget_damage(dir: &Path) -> Result<(), OpenFault> {
+pub fn forget_damage(dir: &Path) -> Result<(), OpenError> {
     match fs::remove_file(dir.join(DAMAGE_MARK)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io_open_fault(dir, &error)),
         Ok(()) | Err(_) => Ok(()),
@@ -64,10 +64,10 @@ pub fn forget_damage(dir: &Path) -> Result<(), OpenFault> {
 }
 
 /// A damaged database makes room for another one, under a name that is free.
-pub fn put_aside(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
+pub fn put_aside(dir: &Path, db_dir: &Path) -> Result<(), OpenError> {
     let names = (1..1_000).map(|number| dir.join(format!("db.damaged-{number}")));
     let mut free = names.filter(|name| !name.exists());
-    let name = free.next().ok_or_else(|| OpenFault::System {
+    let name = free.next().ok_or_else(|| OpenError::System {
         dir: dir.to_path_buf(),
         what: "too many damaged databases lie beside it".into(),
     })?;
@@ -75,7 +75,7 @@ pub fn put_aside(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
 }
 
 /// A finished database takes its place.
-pub fn adopt(dir: &Path, new_dir: &Path) -> Result<(), OpenFault> {
+pub fn adopt(dir: &Path, new_dir: &Path) -> Result<(), OpenError> {
     fs::rename(new_dir, db_dir(dir))
         .and_then(|()| File::open(dir)?.sync_all())
         .map_err(|error| io_open_fault(dir, &error))
@@ -83,7 +83,7 @@ pub fn adopt(dir: &Path, new_dir: &Path) -> Result<(), OpenFault> {
 
 /// Whether another process has the database open. Asked before anything in it is
 /// touched; fjall takes the same lock a moment later.
-pub fn check_lock(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
+pub fn check_lock(dir: &Path, db_dir: &Path) -> Result<(), OpenError> {
     let lock = match File::options().read(true).write(true).open(db_dir.join("lock")) {
         Ok(lock) => lock,
         // fjall makes one.
@@ -92,7 +92,7 @@ pub fn check_lock(dir: &Path, db_dir: &Path) -> Result<(), OpenFault> {
     };
     match lock.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(OpenFault::Locked(dir.to_path_buf())),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_path_buf())),
         Err(TryLockError::Error(error)) => Err(io_open_fault(dir, &error)),
     }
 }
@@ -126,13 +126,13 @@ pub fn used_bytes(dir: &Path) -> io::Result<u64> {
 }
 
 /// The sentence for an error of the operating system.
-pub fn io_open_fault(dir: &Path, error: &io::Error) -> OpenFault {
+pub fn io_open_fault(dir: &Path, error: &io::Error) -> OpenError {
     let dir = dir.to_path_buf();
     match error.kind() {
-        ErrorKind::NotFound => OpenFault::Missing(dir),
-        ErrorKind::NotADirectory => OpenFault::NotADirectory(dir),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => OpenFault::ReadOnly(dir),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenFault::NoSpace(dir),
-        _ => OpenFault::System { dir, what: error.to_string() },
+        ErrorKind::NotFound => OpenError::Missing(dir),
+        ErrorKind::NotADirectory => OpenError::NotADirectory(dir),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly(dir),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenError::NoSpace(dir),
+        _ => OpenError::System { dir, what: error.to_string() },
     }
 }

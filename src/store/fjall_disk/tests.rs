@@ -4,8 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::base::{RoomId, ShardId};
-use crate::store::letter::{Append, Birth, Job, Open, Outcome, Request, Round, Ticket};
-use crate::store::{Engine, Requester, Setup};
+use crate::store::letter::{
+    Append, ChannelCreated, OpenChannel, RequestId, StoreOp, StoreRequest, StoreResult, WriteEpoch,
+};
+use crate::store::{Engine, EngineSetup, Requester};
 use crate::wire::{Epoch, Payload, Publication};
 
 fn options(dir: &Path) -> Options {
@@ -16,11 +18,11 @@ fn open(dir: &Path) -> FjallDisk {
     FjallDisk::open(&options(dir)).expect("a directory of its own opens")
 }
 
-fn fault(dir: &Path) -> OpenFault {
+fn fault(dir: &Path) -> OpenError {
     FjallDisk::open(&options(dir)).expect_err("it must not open")
 }
 
-type Entry<'a> = (Space, &'a [u8], Option<&'a [u8]>);
+type Entry<'a> = (StoreKeyspace, &'a [u8], Option<&'a [u8]>);
 
 fn batch(entries: &[Entry<'_>]) -> Batch {
     let mut batch = Batch::default();
@@ -33,7 +35,7 @@ fn batch(entries: &[Entry<'_>]) -> Batch {
     batch
 }
 
-fn keys(disk: &FjallDisk, space: Space, order: Order) -> Vec<Vec<u8>> {
+fn keys(disk: &FjallDisk, space: StoreKeyspace, order: ReadOrder) -> Vec<Vec<u8>> {
     let mut keys = Vec::new();
     let range = KeyRange { first: b"b".to_vec(), last: b"y".to_vec() };
     disk.scan(space, &range, order, &mut |key, _| {
@@ -48,21 +50,21 @@ fn keys(disk: &FjallDisk, space: Space, order: Order) -> Vec<Vec<u8>> {
 fn spaces_are_apart_ordered_and_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut disk = open(dir.path());
-    for space in Space::ALL {
+    for space in StoreKeyspace::ALL {
         let name = [space.index() as u8];
         let [a, b, c, d, e, z] = [b"a", b"b", b"c", b"d", b"e", b"z"].map(|key| &key[..]);
         let entries = [a, b, c, d, e, z].map(|key| (space, key, Some(&name[..])));
-        disk.commit(&batch(&entries), Durable::Later).unwrap();
+        disk.commit(&batch(&entries), SyncMode::Later).unwrap();
     }
-    disk.commit(&batch(&[(Space::Dead, b"c", None)]), Durable::Now).unwrap();
+    disk.commit(&batch(&[(StoreKeyspace::Dead, b"c", None)]), SyncMode::Now).unwrap();
     for round in 0..3 {
-        for space in Space::ALL {
+        for space in StoreKeyspace::ALL {
             let (mut up, mut down) = ([b"b", b"c", b"d"], [b"e", b"d", b"c"]);
-            if space == Space::Dead {
+            if space == StoreKeyspace::Dead {
                 (up, down) = ([b"b", b"d", b"e"], [b"e", b"d", b"b"]);
             }
-            assert_eq!(keys(&disk, space, Order::OldestFirst), up);
-            assert_eq!(keys(&disk, space, Order::NewestFirst), down);
+            assert_eq!(keys(&disk, space, ReadOrder::OldestFirst), up);
+            assert_eq!(keys(&disk, space, ReadOrder::NewestFirst), down);
             assert_eq!(disk.get(space, b"a").unwrap(), Some(vec![space.index() as u8]));
             assert_eq!(disk.get(space, b"q").unwrap(), None);
         }
@@ -83,20 +85,20 @@ fn spaces_are_apart_ordered_and_there_after_opening_again() {
 fn a_directory_that_cannot_be_used_is_told_by_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
-    assert_eq!(fault(&at("none")), OpenFault::Missing(at("none")));
+    assert_eq!(fault(&at("none")), OpenError::Missing(at("none")));
     fs::write(at("file"), "").unwrap();
-    assert_eq!(fault(&at("file")), OpenFault::NotADirectory(at("file")));
+    assert_eq!(fault(&at("file")), OpenError::NotADirectory(at("file")));
     fs::create_dir(at("store")).unwrap();
     let disk = open(&at("store"));
-    assert_eq!(fault(&at("store")), OpenFault::Locked(at("store")));
+    assert_eq!(fault(&at("store")), OpenError::Locked(at("store")));
     drop(disk);
     assert!(fault(&at("none")).to_string().contains("does not exist; create it"));
     let empty = FjallDisk::open_existing(&options(dir.path()), Workers::None).unwrap_err();
-    assert_eq!(empty, OpenFault::Missing(at("db")));
+    assert_eq!(empty, OpenError::Missing(at("db")));
     // A user who may do everything may write here, too.
     fs::set_permissions(at("store"), fs::Permissions::from_mode(0o500)).unwrap();
     if fs::write(at("store/probe"), "").is_err() {
-        assert_eq!(fault(&at("store")), OpenFault::ReadOnly(at("store")));
+        assert_eq!(fault(&at("store")), OpenError::ReadOnly(at("store")));
     }
     fs::set_permissions(at("store"), fs::Permissions::from_mode(0o700)).unwrap();
 }
@@ -109,7 +111,7 @@ fn a_later_format_of_the_database_is_refused() {
     let mut bytes = fs::read(&version).unwrap();
     *bytes.last_mut().unwrap() = 99;
     fs::write(&version, bytes).unwrap();
-    assert!(matches!(fault(dir.path()), OpenFault::Newer { found: None, .. }));
+    assert!(matches!(fault(dir.path()), OpenError::Newer { found: None, .. }));
 }
 
 #[test]
@@ -130,10 +132,10 @@ fn ten_batches(dir: &Path) -> Vec<u8> {
     let mut disk = open(dir);
     for number in 0..10u8 {
         let entries = [
-            (Space::Messages, &[1, number][..], Some(&[b'v'; 500][..])),
-            (Space::Marks, &[1, number][..], Some(&[number][..])),
+            (StoreKeyspace::Messages, &[1, number][..], Some(&[b'v'; 500][..])),
+            (StoreKeyspace::Marks, &[1, number][..], Some(&[number][..])),
         ];
-        disk.commit(&batch(&entries), Durable::Now).unwrap();
+        disk.commit(&batch(&entries), SyncMode::Now).unwrap();
     }
     drop(disk);
     let mut bytes = fs::read(journal(dir)).unwrap();
@@ -151,7 +153,7 @@ fn a_torn_end_is_cut_and_its_batch_is_wholly_gone() {
         torn.resize(torn.len() + zeros, 0);
         fs::write(journal(dir.path()), torn).unwrap();
         let disk = open(dir.path());
-        for space in [Space::Messages, Space::Marks] {
+        for space in [StoreKeyspace::Messages, StoreKeyspace::Marks] {
             assert!(disk.get(space, &[1, 8]).unwrap().is_some());
             assert_eq!(disk.get(space, &[1, 9]).unwrap(), None, "{len} bytes are missing");
         }
@@ -161,7 +163,7 @@ fn a_torn_end_is_cut_and_its_batch_is_wholly_gone() {
     let at = wrong.len() - 200;
     wrong[at..at + 100].fill(0);
     fs::write(journal(dir.path()), wrong).unwrap();
-    assert_eq!(open(dir.path()).get(Space::Messages, &[1, 9]).unwrap(), None);
+    assert_eq!(open(dir.path()).get(StoreKeyspace::Messages, &[1, 9]).unwrap(), None);
 }
 
 #[test]
@@ -172,19 +174,19 @@ fn damage_before_the_end_is_told_and_nothing_is_cut() {
     flipped[bytes.len() / 2] ^= 1;
     fs::write(journal(dir.path()), &flipped).unwrap();
     for _ in 0..2 {
-        let OpenFault::Damaged { what, .. } = fault(dir.path()) else { panic!() };
+        let OpenError::Damaged { what, .. } = fault(dir.path()) else { panic!() };
         assert!(what.starts_with("0.jnl at byte "), "{what}");
     }
     assert_eq!(fs::read(journal(dir.path())).unwrap(), flipped);
     fs::remove_file(journal(dir.path())).unwrap();
-    let OpenFault::Damaged { what, .. } = fault(dir.path()) else { panic!() };
+    let OpenError::Damaged { what, .. } = fault(dir.path()) else { panic!() };
     assert_eq!(what, "its journal is missing");
 }
 
 #[test]
 fn a_store_goes_on_without_what_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
-    let setup = || Setup {
+    let setup = || EngineSetup {
         options: options(dir.path()),
         retention: Vec::new(),
         namespace_of: Box::new(|_| 0),
@@ -194,7 +196,7 @@ fn a_store_goes_on_without_what_is_damaged() {
     let name_key = engine.name_key();
     for room in [1, 2] {
         for offset in 1..=20 {
-            assert!(matches!(say(&mut engine, RoomId(room), offset), Outcome::Appended));
+            assert!(matches!(say(&mut engine, RoomId(room), offset), StoreResult::Appended));
         }
     }
     drop(engine);
@@ -202,7 +204,7 @@ fn a_store_goes_on_without_what_is_damaged() {
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     bytes[end * 3 / 4] ^= 1;
     fs::write(journal(dir.path()), bytes).unwrap();
-    assert!(matches!(fault(dir.path()), OpenFault::Damaged { .. }));
+    assert!(matches!(fault(dir.path()), OpenError::Damaged { .. }));
     let mut findings = Vec::new();
     assert!(!dir.path().join("db.damaged-1").exists(), "not without being told");
     let salvaged = FjallDisk::go_on_without(&options(dir.path()), &mut |finding| {
@@ -214,14 +216,14 @@ fn a_store_goes_on_without_what_is_damaged() {
     let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
     assert_eq!(engine.name_key(), name_key);
     for (room, head) in [(1, 20), (2, salvaged.messages_count - 20)] {
-        let job = Job::Open(Open {
+        let job = StoreOp::Open(OpenChannel {
             room: RoomId(room),
             count_max: 100,
             bytes_max: u32::MAX,
             after: None,
             ids_since_unix_ms: u64::MAX,
         });
-        let Outcome::Opened(Some(opened), _) = ask(&mut engine, job) else { panic!() };
+        let StoreResult::Opened(Some(opened), _) = ask(&mut engine, job) else { panic!() };
         assert_eq!((opened.head, opened.tail.len() as u64), (head, head));
         assert_ne!(opened.epoch, Epoch(5), "offsets may be given again");
     }
@@ -229,17 +231,17 @@ fn a_store_goes_on_without_what_is_damaged() {
     assert!(dir.path().join("journal.damaged-0").exists());
 }
 
-fn ask(engine: &mut Engine<FjallDisk>, job: Job) -> Outcome {
+fn ask(engine: &mut Engine<FjallDisk>, job: StoreOp) -> StoreResult {
     engine.take(
         ShardId(0),
-        Request { ticket: Ticket(1), round: Round(1), by: Requester::NOBODY, job },
+        StoreRequest { ticket: RequestId(1), round: WriteEpoch(1), by: Requester::NOBODY, job },
     );
     let mut out = Vec::new();
     engine.turn(1_000_000, &mut out);
     out.remove(0).1.outcome
 }
 
-fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
+fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> StoreResult {
     let publication = Publication {
         offset,
         data: Payload { bytes: vec![b'v'; 100].into(), is_json: false },
@@ -250,7 +252,7 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
         trace: None,
     };
     let channel = format!("room:{}", { room.0 }).into();
-    let birth = Birth {
+    let birth = ChannelCreated {
         tenant: "".into(),
         channel,
         epoch: Epoch(5),
@@ -261,13 +263,13 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> Outcome {
     let (birth, publication) = (Some(birth).filter(|_| offset == 1), publication.into());
     let (addressee, keeps_id, retracts) = (None, false, None);
     let append = Append { room, namespace: 0, birth, publication, addressee, keeps_id, retracts };
-    ask(engine, Job::Append(Box::new(append)))
+    ask(engine, StoreOp::Append(Box::new(append)))
 }
 
 #[test]
 fn a_damaged_table_is_told_remembered_and_left_when_told() {
     let dir = tempfile::tempdir().unwrap();
-    let setup = || Setup {
+    let setup = || EngineSetup {
         options: options(dir.path()),
         retention: Vec::new(),
         namespace_of: Box::new(|_| 0),
@@ -276,7 +278,7 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
     let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
     for room in [1, 2] {
         for offset in 1..=200 {
-            assert!(matches!(say(&mut engine, RoomId(room), offset), Outcome::Appended));
+            assert!(matches!(say(&mut engine, RoomId(room), offset), StoreResult::Appended));
         }
     }
     // Reading again writes memory into tables.
@@ -291,19 +293,19 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
     fs::write(&largest, bytes).unwrap();
     let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
     let damaged = [1, 2].map(|room| {
-        let all = crate::store::Range {
+        let all = crate::store::HistoryRange {
             room: RoomId(room),
             first: 0,
             last: u64::MAX,
             count_max: 1_000,
             bytes_max: u32::MAX,
-            order: Order::OldestFirst,
+            order: ReadOrder::OldestFirst,
         };
-        matches!(ask(&mut engine, Job::Read(all)), Outcome::Failed(_))
+        matches!(ask(&mut engine, StoreOp::Read(all)), StoreResult::Failed(_))
     });
     assert!(damaged.contains(&true) && damaged.contains(&false), "{damaged:?}");
     drop(engine);
-    let OpenFault::Damaged { what, .. } = fault(dir.path()) else { panic!() };
+    let OpenError::Damaged { what, .. } = fault(dir.path()) else { panic!() };
     assert!(what.starts_with("blocks of its tables"), "{what}");
     let mut findings = Vec::new();
     let inspection = Inspection::open(&options(dir.path()), Workers::None).unwrap();
@@ -346,14 +348,15 @@ fn what_was_removed_gives_its_space_back() {
     let values: Vec<Vec<u8>> = (0..200).map(|_| value()).collect();
     let key = |index: usize| index.to_be_bytes();
     for (index, value) in values.iter().enumerate() {
-        let entry = (Space::Messages, &key(index)[..], Some(&value[..]));
-        disk.commit(&batch(&[entry]), Durable::Now).unwrap();
+        let entry = (StoreKeyspace::Messages, &key(index)[..], Some(&value[..]));
+        disk.commit(&batch(&[entry]), SyncMode::Now).unwrap();
     }
     let used_bytes = |disk: &FjallDisk| layout::used_bytes(&layout::db_dir(&disk.dir)).unwrap();
     let before_bytes = used_bytes(&disk);
     assert!(200 * 20_000 < before_bytes, "{before_bytes}");
     for index in 0..150 {
-        disk.commit(&batch(&[(Space::Messages, &key(index), None)]), Durable::Now).unwrap();
+        disk.commit(&batch(&[(StoreKeyspace::Messages, &key(index), None)]), SyncMode::Now)
+            .unwrap();
     }
     assert!(before_bytes <= used_bytes(&disk), "removing alone frees nothing");
     disk.reclaim().unwrap();
@@ -361,14 +364,17 @@ fn what_was_removed_gives_its_space_back() {
     assert!(after_bytes < before_bytes / 2, "{before_bytes} became {after_bytes}");
     for round in 0..3 {
         for (index, value) in values.iter().enumerate() {
-            let kept = disk.get(Space::Messages, &key(index)).unwrap();
+            let kept = disk.get(StoreKeyspace::Messages, &key(index)).unwrap();
             assert_eq!(kept.as_ref(), (150 <= index).then_some(value), "{index}");
         }
         let written = [round as u8];
-        let entry = (Space::Marks, &written[..], Some(&written[..]));
-        disk.commit(&batch(&[entry]), Durable::Now).unwrap();
+        let entry = (StoreKeyspace::Marks, &written[..], Some(&written[..]));
+        disk.commit(&batch(&[entry]), SyncMode::Now).unwrap();
         drop(disk);
         disk = open(dir.path());
-        assert_eq!(disk.get(Space::Marks, &written).unwrap().as_deref(), Some(&written[..]));
+        assert_eq!(
+            disk.get(StoreKeyspace::Marks, &written).unwrap().as_deref(),
+            Some(&written[..])
+        );
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::base::RoomId;
 use crate::wire::Publication;
 
-use super::super::disk::{Batch, Disk, DiskFault, Durable, Space};
+use super::super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
 use super::super::key;
-use super::super::letter::Cause;
-use super::super::record::{self, ChannelRecord, DeadRecord, PendingRecord};
+use super::super::letter::DeadLetterCause;
+use super::super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 use super::Inspection;
 
 /// Letters of one batch.
@@ -26,7 +26,7 @@ pub struct DeadLetter {
     /// Its place there.
     pub offset: u64,
     /// Why it was given up.
-    pub cause: Cause,
+    pub cause: DeadLetterCause,
     /// When, Unix ms.
     pub at_unix_ms: u64,
     /// How often it was sent.
@@ -39,7 +39,7 @@ pub struct DeadLetter {
 
 /// Some of the dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum DeadLetterFilter {
     /// All.
     All,
     /// Those of one conversation.
@@ -60,14 +60,14 @@ pub enum Which {
     },
 }
 
-impl Which {
+impl DeadLetterFilter {
     fn is_one(&self, letter: &DeadLetter) -> bool {
         let is_in =
             |tenant: &str, channel: &str| *tenant == *letter.tenant && *channel == *letter.channel;
         match self {
-            Which::All => true,
-            Which::Channel { tenant, channel } => is_in(tenant, channel),
-            Which::Letter { tenant, channel, offset } => {
+            DeadLetterFilter::All => true,
+            DeadLetterFilter::Channel { tenant, channel } => is_in(tenant, channel),
+            DeadLetterFilter::Letter { tenant, channel, offset } => {
                 is_in(tenant, channel) && *offset == letter.offset
             }
         }
@@ -78,9 +78,9 @@ impl<D: Disk> Inspection<D> {
     /// Shows dead letters, by inbox, conversation and offset.
     pub fn dead_letters(
         &self,
-        which: &Which,
+        which: &DeadLetterFilter,
         on_letter: &mut dyn FnMut(&DeadLetter),
-    ) -> Result<u64, DiskFault> {
+    ) -> Result<u64, DiskError> {
         let mut count = 0;
         self.letters(which, &mut |_, _, letter| {
             count += 1;
@@ -90,27 +90,31 @@ impl<D: Disk> Inspection<D> {
     }
 
     /// Lets dead letters wait for their readers again, until then; how many.
-    pub fn requeue(&mut self, which: &Which, expires_unix_ms: u64) -> Result<u64, DiskFault> {
+    pub fn requeue(
+        &mut self,
+        which: &DeadLetterFilter,
+        expires_unix_ms: u64,
+    ) -> Result<u64, DiskError> {
         // One whose body is gone cannot be sent any more.
         let has_body = |letter: &DeadLetter| letter.publication.is_some();
         self.change(which, &has_body, &|batch, key, record| {
             let letter = record.pending.letter.clone();
             let pending = PendingRecord { tries_count: 0, expires_unix_ms, letter };
-            batch.put(Space::Pending, key, pending.put());
+            batch.put(StoreKeyspace::Pending, key, pending.put());
         })
     }
 
     /// Forgets dead letters; how many. What their conversations keep stays there.
-    pub fn drop_letters(&mut self, which: &Which) -> Result<u64, DiskFault> {
+    pub fn drop_letters(&mut self, which: &DeadLetterFilter) -> Result<u64, DiskError> {
         self.change(which, &|_| true, &|_, _, _| {})
     }
 
     fn change(
         &mut self,
-        which: &Which,
+        which: &DeadLetterFilter,
         takes: &dyn Fn(&DeadLetter) -> bool,
-        also: &dyn Fn(&mut Batch, &[u8], &DeadRecord),
-    ) -> Result<u64, DiskFault> {
+        also: &dyn Fn(&mut Batch, &[u8], &DeadLetterRecord),
+    ) -> Result<u64, DiskError> {
         let mut changes = Vec::new();
         self.letters(which, &mut |key, record, letter| {
             if takes(letter) {
@@ -120,29 +124,31 @@ impl<D: Disk> Inspection<D> {
         for some in changes.chunks(BATCH_LETTERS_MAX) {
             let mut batch = Batch::default();
             for (key, record) in some {
-                batch.remove(Space::Dead, key);
+                batch.remove(StoreKeyspace::Dead, key);
                 also(&mut batch, key, record);
             }
-            self.disk.commit(&batch, Durable::Now)?;
+            self.disk.commit(&batch, SyncMode::Now)?;
         }
         Ok(changes.len() as u64)
     }
 
     fn letters(
         &self,
-        which: &Which,
-        on_letter: &mut dyn FnMut(&[u8], &DeadRecord, &DeadLetter),
-    ) -> Result<(), DiskFault> {
+        which: &DeadLetterFilter,
+        on_letter: &mut dyn FnMut(&[u8], &DeadLetterRecord, &DeadLetter),
+    ) -> Result<(), DiskError> {
         let mut found = Vec::new();
-        self.walk(Space::Dead, &key::rest(&[]), &mut |key, value| {
-            if let (Some(place), Ok(record)) = (key::pending_from(key), DeadRecord::take(value)) {
+        self.walk(StoreKeyspace::Dead, &key::rest(&[]), &mut |key, value| {
+            if let (Some(place), Ok(record)) =
+                (key::pending_from(key), DeadLetterRecord::take(value))
+            {
                 found.push((place, key.to_vec(), record));
             }
         })?;
         let mut channel: Option<(RoomId, ChannelRecord)> = None;
         for ((inbox, room, offset), key, record) in found {
             if channel.as_ref().is_none_or(|(known, _)| *known != room) {
-                let value = self.disk.get(Space::Channels, &key::channel(room))?;
+                let value = self.disk.get(StoreKeyspace::Channels, &key::channel(room))?;
                 let record = value.and_then(|value| ChannelRecord::take(&value).ok());
                 channel = record.map(|record| (room, record));
             }
@@ -167,7 +173,7 @@ impl<D: Disk> Inspection<D> {
 
     fn content(&self, room: RoomId, offset: u64, letter: &[u8]) -> Option<Arc<Publication>> {
         let kept = match letter {
-            [] => self.disk.get(Space::Messages, &key::message(room, offset)).ok()??,
+            [] => self.disk.get(StoreKeyspace::Messages, &key::message(room, offset)).ok()??,
             letter => letter.to_vec(),
         };
         Some(Arc::new(record::take_message(&kept, offset).ok()?.0))

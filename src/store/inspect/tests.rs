@@ -1,8 +1,9 @@
 use super::super::letter::{
-    Addressee, Append, Birth, Burial, Cause, Job, Marks, Request, Requester, Round, Ticket,
+    Addressee, Append, ChannelCreated, DeadLetterCause, NewDeadLetter, ReadMarkers, RequestId,
+    Requester, StoreOp, StoreRequest, WriteEpoch,
 };
 use super::super::salvage::{Doubt, salvage};
-use super::super::{Batch, DiskWeather, Durable, Engine, Setup, SimulatedDisk};
+use super::super::{Batch, DiskFaultProfile, Engine, EngineSetup, SimulatedDisk, SyncMode};
 use super::*;
 use crate::base::{ClientId, ShardId};
 use crate::wire::{ClientInfo, Epoch, Payload};
@@ -13,7 +14,7 @@ const NOW: u64 = 1_000_000;
 /// Rooms 100 and 101 with ten messages each, which wait for the second inbox;
 /// the first two of room 100 are dead.
 fn store(disk: SimulatedDisk) -> SimulatedDisk {
-    let setup = Setup {
+    let setup = EngineSetup {
         options: Options { reserve_bytes: 0, ..Options::default() },
         retention: Vec::new(),
         namespace_of: Box::new(|_| 0),
@@ -28,12 +29,22 @@ fn store(disk: SimulatedDisk) -> SimulatedDisk {
     }
     for offset in [1, 2] {
         let (inbox, room) = (INBOXES[1], RoomId(100));
-        let cause = Cause::Tries;
-        jobs.push(Job::Bury(Burial { inbox, room, offset, cause, at_unix_ms: NOW }));
+        let cause = DeadLetterCause::Attempts;
+        jobs.push(StoreOp::DeadLetter(NewDeadLetter {
+            inbox,
+            room,
+            offset,
+            cause,
+            at_unix_ms: NOW,
+        }));
     }
     for (ticket, job) in jobs.into_iter().enumerate() {
-        let request =
-            Request { ticket: Ticket(ticket as u32), round: Round(1), by: Requester::NOBODY, job };
+        let request = StoreRequest {
+            ticket: RequestId(ticket as u32),
+            round: WriteEpoch(1),
+            by: Requester::NOBODY,
+            job,
+        };
         engine.take(ShardId(0), request);
     }
     engine.turn(NOW, &mut Vec::new());
@@ -41,7 +52,7 @@ fn store(disk: SimulatedDisk) -> SimulatedDisk {
     engine.into_disk()
 }
 
-fn append(room: RoomId, channel: &str, offset: u64) -> Job {
+fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     let publication = Publication {
         offset,
         data: Payload { bytes: offset.to_string().into(), is_json: true },
@@ -52,11 +63,17 @@ fn append(room: RoomId, channel: &str, offset: u64) -> Job {
         trace: None,
     };
     let (tenant, channel, epoch) = ("acme".into(), channel.into(), Epoch(5));
-    let birth =
-        Some(Birth { tenant, channel, epoch, born_unix_ms: 1, behind: 0, parties: Some(INBOXES) });
+    let birth = Some(ChannelCreated {
+        tenant,
+        channel,
+        epoch,
+        born_unix_ms: 1,
+        behind: 0,
+        parties: Some(INBOXES),
+    });
     let addressee = Some(Addressee { inbox: INBOXES[1], expires_unix_ms: NOW + 1_000 });
     let (namespace, publication, keeps_id, retracts) = (0, publication.into(), true, None);
-    Job::Append(Box::new(Append {
+    StoreOp::Append(Box::new(Append {
         room,
         namespace,
         birth,
@@ -68,33 +85,33 @@ fn append(room: RoomId, channel: &str, offset: u64) -> Job {
 }
 
 fn inspection(change: &dyn Fn(&mut SimulatedDisk)) -> Inspection<SimulatedDisk> {
-    let mut disk = store(SimulatedDisk::new(1, DiskWeather::CALM));
+    let mut disk = store(SimulatedDisk::new(1, DiskFaultProfile::CALM));
     change(&mut disk);
     Inspection::of(disk, &Options::default()).unwrap()
 }
 
-fn check(change: &dyn Fn(&mut SimulatedDisk)) -> (Checked, Vec<Finding>) {
+fn check(change: &dyn Fn(&mut SimulatedDisk)) -> (Checked, Vec<CheckFinding>) {
     let mut findings = Vec::new();
     let checked = inspection(change).check(&mut |finding| findings.push(finding)).unwrap();
     assert_eq!(checked.findings_count, findings.len() as u64);
     (checked, findings)
 }
 
-fn lost(channel: &str, first: u64, last: u64, loss: Loss) -> Finding {
-    Finding::Lost { tenant: "acme".into(), channel: channel.into(), first, last, loss }
+fn lost(channel: &str, first: u64, last: u64, loss: Loss) -> CheckFinding {
+    CheckFinding::Lost { tenant: "acme".into(), channel: channel.into(), first, last, loss }
 }
 
 fn message(offset: u64) -> Vec<u8> {
     key::message(RoomId(100), offset).to_vec()
 }
 
-fn change(disk: &mut SimulatedDisk, space: Space, key: &[u8], value: Option<&[u8]>) {
+fn change(disk: &mut SimulatedDisk, space: StoreKeyspace, key: &[u8], value: Option<&[u8]>) {
     let mut batch = Batch::default();
     match value {
         Some(value) => batch.put(space, key, value.to_vec()),
         None => batch.remove(space, key),
     }
-    disk.commit(&batch, Durable::Now).unwrap();
+    disk.commit(&batch, SyncMode::Now).unwrap();
 }
 
 #[test]
@@ -117,7 +134,9 @@ fn damaged_messages_are_named_by_channel_and_offset_and_the_others_are_read() {
         (&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], vec![(1, 1)]),
     ] {
         let (checked, found) = check(&|disk| {
-            damaged.iter().for_each(|offset| disk.damage(Space::Messages, &message(*offset)));
+            damaged
+                .iter()
+                .for_each(|offset| disk.damage(StoreKeyspace::Messages, &message(*offset)));
         });
         let want =
             findings.iter().map(|(first, last)| lost("dm:100", *first, *last, Loss::Damaged));
@@ -129,69 +148,77 @@ fn damaged_messages_are_named_by_channel_and_offset_and_the_others_are_read() {
 #[test]
 fn holes_are_named_and_so_is_what_waits_for_them() {
     let (_, findings) = check(&|disk| {
-        [1, 4, 5].iter().for_each(|offset| change(disk, Space::Messages, &message(*offset), None));
+        [1, 4, 5]
+            .iter()
+            .for_each(|offset| change(disk, StoreKeyspace::Messages, &message(*offset), None));
     });
     assert_eq!(
         findings[..2],
         [lost("dm:100", 1, 1, Loss::Missing), lost("dm:100", 4, 5, Loss::Missing)]
     );
-    let missing =
-        |offset| Finding::NoContent { tenant: "acme".into(), channel: "dm:100".into(), offset };
+    let missing = |offset| CheckFinding::NoContent {
+        tenant: "acme".into(),
+        channel: "dm:100".into(),
+        offset,
+    };
     assert_eq!(findings[2..], [missing(4), missing(5), missing(1)], "the last one is dead");
 }
 
 #[test]
 fn records_that_are_none_are_counted_by_kind() {
-    let (_, findings) = check(&|disk| change(disk, Space::Messages, &message(3), Some(b"?")));
+    let (_, findings) =
+        check(&|disk| change(disk, StoreKeyspace::Messages, &message(3), Some(b"?")));
     assert_eq!(findings, [lost("dm:100", 3, 3, Loss::Damaged)]);
     let (_, findings) = check(&|disk| {
-        change(disk, Space::Marks, b"short", Some(b"?"));
-        disk.damage(Space::Talks, &key::named(INBOXES[0], "dm:100"));
+        change(disk, StoreKeyspace::Marks, b"short", Some(b"?"));
+        disk.damage(StoreKeyspace::Talks, &key::named(INBOXES[0], "dm:100"));
     });
-    let records = |space, count| Finding::Records { space, count };
-    assert_eq!(findings, [records(Space::Marks, 1), records(Space::Talks, 0)]);
-    let (checked, _) = check(&|disk| disk.damage(Space::Channels, &key::channel(RoomId(100))));
+    let records = |space, count| CheckFinding::Records { space, count };
+    assert_eq!(findings, [records(StoreKeyspace::Marks, 1), records(StoreKeyspace::Talks, 0)]);
+    let (checked, _) =
+        check(&|disk| disk.damage(StoreKeyspace::Channels, &key::channel(RoomId(100))));
     assert_eq!(checked.channels_count, 1);
 }
 
 #[test]
 fn a_channel_is_shown_by_tenant_and_name() {
-    let inspection = inspection(&|disk| disk.damage(Space::Messages, &message(3)));
+    let inspection = inspection(&|disk| disk.damage(StoreKeyspace::Messages, &message(3)));
     let mut shown = Vec::new();
     let mut show = |tenant, channel| {
         inspection.dump(tenant, channel, &mut |message| shown.push(message.offset))
     };
     assert_eq!(show("acme", "dm:100"), Ok(vec![(3, 3, Loss::Damaged)]));
-    assert_eq!(show("acme", "dm:102"), Err(DumpFault::Unknown));
-    assert_eq!(show("", "dm:100"), Err(DumpFault::Unknown));
+    assert_eq!(show("acme", "dm:102"), Err(DumpError::Unknown));
+    assert_eq!(show("", "dm:100"), Err(DumpError::Unknown));
     assert_eq!(shown, [1, 2, 4, 5, 6, 7, 8, 9, 10]);
 }
 
 #[test]
 fn dead_letters_are_listed_sent_again_and_dropped() {
     let mut inspection = inspection(&|_| {});
-    let listed = |inspection: &Inspection<SimulatedDisk>, which: &Which| {
+    let listed = |inspection: &Inspection<SimulatedDisk>, which: &DeadLetterFilter| {
         let mut letters = Vec::new();
         let count = inspection.dead_letters(which, &mut |letter| letters.push(letter.clone()));
         assert_eq!(count, Ok(letters.len() as u64));
         letters
     };
-    let letters = listed(&inspection, &Which::All);
+    let letters = listed(&inspection, &DeadLetterFilter::All);
     assert_eq!(letters.len(), 2);
     let DeadLetter { inbox, tenant, channel, offset, cause, at_unix_ms, .. } = letters[0].clone();
     assert_eq!((inbox, &*tenant, &*channel, offset), (INBOXES[1], "acme", "dm:100", 1));
-    assert_eq!((cause, at_unix_ms), (Cause::Tries, NOW));
+    assert_eq!((cause, at_unix_ms), (DeadLetterCause::Attempts, NOW));
     assert_eq!(letters[0].publication.as_ref().unwrap().data.bytes, "1");
     let (tenant, channel) = ("acme".to_owned(), "dm:100".to_owned());
-    let second = Which::Letter { tenant: tenant.clone(), channel: channel.clone(), offset: 2 };
-    let other = Which::Channel { tenant: tenant.clone(), channel: "dm:101".to_owned() };
+    let second =
+        DeadLetterFilter::Letter { tenant: tenant.clone(), channel: channel.clone(), offset: 2 };
+    let other = DeadLetterFilter::Channel { tenant: tenant.clone(), channel: "dm:101".to_owned() };
     assert_eq!(inspection.requeue(&other, 7), Ok(0));
     assert_eq!(inspection.requeue(&second, 7), Ok(1));
-    assert_eq!(inspection.drop_letters(&Which::Channel { tenant, channel }), Ok(1));
-    assert!(listed(&inspection, &Which::All).is_empty());
+    assert_eq!(inspection.drop_letters(&DeadLetterFilter::Channel { tenant, channel }), Ok(1));
+    assert!(listed(&inspection, &DeadLetterFilter::All).is_empty());
     assert_eq!(inspection.stats().unwrap().pending_count, 19);
     let key = key::pending(INBOXES[1], RoomId(100), 2);
-    let value = inspection.disk.get(Space::Pending, &key).unwrap().unwrap();
+    let value = inspection.disk.get(StoreKeyspace::Pending, &key).unwrap().unwrap();
     let want = PendingRecord { tries_count: 0, expires_unix_ms: 7, letter: Vec::new() };
     assert_eq!(PendingRecord::take(&value), Ok(want));
 }
@@ -199,19 +226,19 @@ fn dead_letters_are_listed_sent_again_and_dropped() {
 #[test]
 fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
     let old = inspection(&|disk| {
-        disk.damage(Space::Messages, &message(4));
-        change(disk, Space::Messages, &message(7), None);
+        disk.damage(StoreKeyspace::Messages, &message(4));
+        change(disk, StoreKeyspace::Messages, &message(7), None);
         let id = |room, offset| key::id(key::period(NOW), RoomId(room), offset);
-        change(disk, Space::Ids, &id(100, 9), Some(b"garbled"));
-        change(disk, Space::Ids, &id(101, 11), Some(&record::put_id(NOW, "ann", "none")));
+        change(disk, StoreKeyspace::Ids, &id(100, 9), Some(b"garbled"));
+        change(disk, StoreKeyspace::Ids, &id(101, 11), Some(&record::put_id(NOW, "ann", "none")));
         change(
             disk,
-            Space::Marks,
+            StoreKeyspace::Marks,
             &key::named(RoomId(100), "bob"),
-            Some(&record::put_marks(Marks { delivered: 50, read: 9 })),
+            Some(&record::put_marks(ReadMarkers { delivered: 50, read: 9 })),
         );
     });
-    let mut new = SimulatedDisk::new(2, DiskWeather::CALM);
+    let mut new = SimulatedDisk::new(2, DiskFaultProfile::CALM);
     let mut findings = Vec::new();
     let salvaged = salvage(&old, &mut new, Doubt::None, &mut |finding| findings.push(finding));
     let salvaged = salvaged.unwrap();
@@ -227,7 +254,8 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
     // content along.
     assert_eq!((stats.pending_count, stats.dead_count), (16, 2));
     let channel = |room| {
-        let value = new.disk.get(Space::Channels, &key::channel(RoomId(room))).unwrap().unwrap();
+        let value =
+            new.disk.get(StoreKeyspace::Channels, &key::channel(RoomId(room))).unwrap().unwrap();
         ChannelRecord::take(&value).unwrap()
     };
     assert_eq!((channel(100).first, channel(100).head), (8, 10));
@@ -235,10 +263,11 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
     assert_eq!(channel(101).epoch, Epoch(5));
     let id = |room, offset| key::id(key::period(NOW), RoomId(room), offset);
     for offset in 1..=10 {
-        let known = new.disk.get(Space::Ids, &id(100, offset)).unwrap();
+        let known = new.disk.get(StoreKeyspace::Ids, &id(100, offset)).unwrap();
         assert_eq!(known.is_some(), offset != 9, "what is lost may be repeated, too");
     }
-    assert_eq!(new.disk.get(Space::Ids, &id(101, 11)), Ok(None), "of no message");
-    let marks = new.disk.get(Space::Marks, &key::named(RoomId(100), "bob")).unwrap().unwrap();
-    assert_eq!(record::take_marks(&marks), Ok(Marks { delivered: 10, read: 9 }));
+    assert_eq!(new.disk.get(StoreKeyspace::Ids, &id(101, 11)), Ok(None), "of no message");
+    let marks =
+        new.disk.get(StoreKeyspace::Marks, &key::named(RoomId(100), "bob")).unwrap().unwrap();
+    assert_eq!(record::take_marks(&marks), Ok(ReadMarkers { delivered: 10, read: 9 }));
 }

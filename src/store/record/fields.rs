@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::base::RoomId;
 use crate::base::limits::NAME_BYTES_MAX;
 
-use super::Garbled;
+use super::DecodeError;
 
 /// Seven bits a byte, lowest first; the high bit says that more follows.
 pub fn put_number(to: &mut Vec<u8>, mut number: u64) {
@@ -24,14 +24,14 @@ pub fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
 
 /// What is left to be read of a record.
 #[derive(Debug)]
-pub struct Fields<'a>(&'a [u8]);
+pub struct RecordFields<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> RecordFields<'a> {
     /// Behind the version, which must be this one.
-    pub fn versioned(bytes: &'a [u8], version: u8) -> Result<Fields<'a>, Garbled> {
+    pub fn versioned(bytes: &'a [u8], version: u8) -> Result<RecordFields<'a>, DecodeError> {
         match bytes.split_first() {
-            Some((found, rest)) if *found == version => Ok(Fields(rest)),
-            Some(_) | None => Err(Garbled),
+            Some((found, rest)) if *found == version => Ok(RecordFields(rest)),
+            Some(_) | None => Err(DecodeError),
         }
     }
 
@@ -41,60 +41,60 @@ impl<'a> Fields<'a> {
     }
 
     /// One byte.
-    pub fn byte(&mut self) -> Result<u8, Garbled> {
+    pub fn byte(&mut self) -> Result<u8, DecodeError> {
         self.array().map(|[byte]| byte)
     }
 
     /// A few bytes.
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Garbled> {
-        let (array, rest) = self.0.split_first_chunk().ok_or(Garbled)?;
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(DecodeError)?;
         self.0 = rest;
         Ok(*array)
     }
 
     /// As many bytes as said.
-    pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], Garbled> {
-        let (bytes, rest) = self.0.split_at_checked(len).ok_or(Garbled)?;
+    pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let (bytes, rest) = self.0.split_at_checked(len).ok_or(DecodeError)?;
         self.0 = rest;
         Ok(bytes)
     }
 
     /// A number in as few bytes as it needs; another form of it is garbled.
-    pub fn number(&mut self) -> Result<u64, Garbled> {
+    pub fn number(&mut self) -> Result<u64, DecodeError> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
             let bits = u64::from(byte & 0x7f);
             if bits << shift >> shift != bits || (byte == 0 && 0 < shift) {
-                return Err(Garbled);
+                return Err(DecodeError);
             }
             number |= bits << shift;
             if byte < 0x80 {
                 return Ok(number);
             }
         }
-        Err(Garbled)
+        Err(DecodeError)
     }
 
     /// A length, and as many bytes.
-    pub fn counted(&mut self) -> Result<&'a [u8], Garbled> {
-        let len = self.number()?.try_into().map_err(|_| Garbled)?;
+    pub fn counted(&mut self) -> Result<&'a [u8], DecodeError> {
+        let len = self.number()?.try_into().map_err(|_| DecodeError)?;
         self.bytes(len)
     }
 
     /// A name of a user or a tenant.
-    pub fn name(&mut self) -> Result<&'a str, Garbled> {
+    pub fn name(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.counted()?;
-        if bytes.len() <= NAME_BYTES_MAX { text(bytes) } else { Err(Garbled) }
+        if bytes.len() <= NAME_BYTES_MAX { text(bytes) } else { Err(DecodeError) }
     }
 
     /// Application data behind its length.
-    pub fn data(&mut self) -> Result<Bytes, Garbled> {
+    pub fn data(&mut self) -> Result<Bytes, DecodeError> {
         Ok(Bytes::copy_from_slice(self.counted()?))
     }
 
     /// A room's identity.
-    pub fn room(&mut self) -> Result<RoomId, Garbled> {
+    pub fn room(&mut self) -> Result<RoomId, DecodeError> {
         Ok(RoomId(u128::from_be_bytes(self.array()?)))
     }
 
@@ -104,12 +104,12 @@ impl<'a> Fields<'a> {
     }
 
     /// Nothing may be left.
-    pub fn end(&self) -> Result<(), Garbled> {
-        if self.0.is_empty() { Ok(()) } else { Err(Garbled) }
+    pub fn end(&self) -> Result<(), DecodeError> {
+        if self.0.is_empty() { Ok(()) } else { Err(DecodeError) }
     }
 }
 
 /// Bytes as text.
-pub fn text(bytes: &[u8]) -> Result<&str, Garbled> {
-    std::str::from_utf8(bytes).map_err(|_| Garbled)
+pub fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_| DecodeError)
 }

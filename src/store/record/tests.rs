@@ -53,7 +53,7 @@ fn named() -> Publication {
 fn check<T: PartialEq + std::fmt::Debug>(
     value: &T,
     bytes: &[u8],
-    take: &dyn Fn(&[u8]) -> Result<T, Garbled>,
+    take: &dyn Fn(&[u8]) -> Result<T, DecodeError>,
 ) {
     assert_eq!(take(bytes).as_ref(), Ok(value));
     for len in 0..bytes.len() {
@@ -61,7 +61,7 @@ fn check<T: PartialEq + std::fmt::Debug>(
     }
     let mut other = bytes.to_vec();
     other[0] += 7;
-    assert_eq!(take(&other), Err(Garbled), "of another version");
+    assert_eq!(take(&other), Err(DecodeError), "of another version");
 }
 
 #[test]
@@ -106,10 +106,10 @@ fn records_read_back_equal() {
         let unknown = ChannelRecord { born_unix_ms: 0, last_unix_ms: 0, ..channel };
         assert_eq!(ChannelRecord::take(&old), Ok(unknown));
     }
-    let marks = Marks { delivered: 300, read: 299 };
+    let marks = ReadMarkers { delivered: 300, read: 299 };
     check(&marks, &put_marks(marks), &take_marks);
-    let life = LifeRecord { life: u64::MAX, losses_count: 3 };
-    check(&life, &life.put(), &LifeRecord::take);
+    let life = BootRecord { life: u64::MAX, losses_count: 3 };
+    check(&life, &life.put(), &BootRecord::take);
     check(&RoomId(77), &put_talk(RoomId(77)), &take_talk);
     for id in ["0a1b2c3d-0000-4fff-8000-0123456789ab", "mine", "id"] {
         let (user, id, time_unix_ms) = ("ann".into(), id.into(), 1_700_000_000_123);
@@ -120,9 +120,9 @@ fn records_read_back_equal() {
     let letter = put_message(&bare(), 1, 0);
     let pending = PendingRecord { tries_count: 300, expires_unix_ms: 1 << 41, letter };
     check(&pending, &pending.put(), &PendingRecord::take);
-    for cause in [Cause::Tries, Cause::Expired] {
-        let dead = DeadRecord { cause, at_unix_ms: 5, pending: pending.clone() };
-        check(&dead, &dead.put(), &DeadRecord::take);
+    for cause in [DeadLetterCause::Attempts, DeadLetterCause::Expired] {
+        let dead = DeadLetterRecord { cause, at_unix_ms: 5, pending: pending.clone() };
+        check(&dead, &dead.put(), &DeadLetterRecord::take);
     }
 }
 
@@ -157,14 +157,14 @@ fn garbage_is_garbled_and_never_a_panic() {
         let _ = take_marks(&bytes);
         let _ = take_talk(&bytes);
         let _ = PendingRecord::take(&bytes);
-        let _ = DeadRecord::take(&bytes);
+        let _ = DeadLetterRecord::take(&bytes);
     }
     assert!(1_000 < garbled_count);
     // A count of tags beyond the bytes, and a length beyond them.
     let tags = [VERSION, HAS_TAGS, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 1];
-    assert_eq!(take_message(&tags, 1), Err(Garbled));
-    assert_eq!(take_message(&[VERSION, HAS_INFO, 0, 0, 0xff, 0x7f], 1), Err(Garbled));
-    assert_eq!(take_message(&[VERSION, 1 << 7, 0, 0], 1), Err(Garbled), "a flag nobody knows");
-    assert_eq!(take_marks(&[VERSION, 1, 2]), Err(Garbled), "read before it arrived");
-    assert_eq!(take_marks(&[VERSION, 0x80, 0, 0]), Err(Garbled), "a longer form of 0");
+    assert_eq!(take_message(&tags, 1), Err(DecodeError));
+    assert_eq!(take_message(&[VERSION, HAS_INFO, 0, 0, 0xff, 0x7f], 1), Err(DecodeError));
+    assert_eq!(take_message(&[VERSION, 1 << 7, 0, 0], 1), Err(DecodeError), "a flag nobody knows");
+    assert_eq!(take_marks(&[VERSION, 1, 2]), Err(DecodeError), "read before it arrived");
+    assert_eq!(take_marks(&[VERSION, 0x80, 0, 0]), Err(DecodeError), "a longer form of 0");
 }

@@ -1,8 +1,8 @@
 //! Texts of tags in few bytes: those that every message carries are known by a
 //! number, and identities in hexadecimal take half their letters.
 
-use super::Garbled;
-use super::fields::{Fields, put_number, text};
+use super::DecodeError;
+use super::fields::{RecordFields, put_number, text};
 
 /// Names that need no letters. Only ever appended to.
 const KNOWN: [&str; 3] = ["id", "traceparent", "sent_at_ms"];
@@ -35,15 +35,15 @@ pub fn put_text(to: &mut Vec<u8>, text: &str) {
 }
 
 /// Reads a text again.
-pub fn take_text(from: &mut Fields<'_>) -> Result<Box<str>, Garbled> {
+pub fn take_text(from: &mut RecordFields<'_>) -> Result<Box<str>, DecodeError> {
     let number = from.number()?;
-    let len = usize::try_from(number >> 2).map_err(|_| Garbled)?;
+    let len = usize::try_from(number >> 2).map_err(|_| DecodeError)?;
     match number & 3 {
-        IS_KNOWN => KNOWN.get(len).map(|known| Box::from(*known)).ok_or(Garbled),
+        IS_KNOWN => KNOWN.get(len).map(|known| Box::from(*known)).ok_or(DecodeError),
         PLAIN => Ok(text(from.bytes(len)?)?.into()),
         form => {
-            let (_, shape) = SHAPES.iter().find(|(shape, _)| *shape == form).ok_or(Garbled)?;
-            unpack(from.bytes(len)?, shape).ok_or(Garbled)
+            let (_, shape) = SHAPES.iter().find(|(shape, _)| *shape == form).ok_or(DecodeError)?;
+            unpack(from.bytes(len)?, shape).ok_or(DecodeError)
         }
     }
 }

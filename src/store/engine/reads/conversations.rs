@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::{PartialRead, Slice};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
-use crate::store::disk::{Disk, Space};
+use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::heads::Head;
+use crate::store::engine::heads::ChannelHead;
 use crate::store::engine::queue::Budget;
-use crate::store::letter::{Conversation, ConversationsPage, Failure, Order, Outcome};
+use crate::store::letter::{Conversation, ConversationsQuery, ReadOrder, StoreError, StoreResult};
 use crate::store::{key, record};
 use crate::wire::{Publication, chat};
 
@@ -34,10 +34,10 @@ pub struct PartialConversations {
 /// A page of a user's conversations is asked for.
 pub(super) fn conversations<D: Disk>(
     channels: &mut ChannelStore<D>,
-    page: &ConversationsPage,
+    page: &ConversationsQuery,
     so_far: Option<PartialRead>,
     budget: &mut Budget,
-) -> Result<Slice, Failure> {
+) -> Result<Slice, StoreError> {
     let count_max = page.count_max.min(CONVERSATIONS_MAX) as usize;
     let mut so_far = match so_far {
         Some(PartialRead::Conversations(so_far)) => so_far,
@@ -80,20 +80,25 @@ fn talks<D: Disk>(
     inbox: RoomId,
     after: &str,
     budget: &mut Budget,
-) -> Result<Vec<(Box<str>, RoomId)>, Failure> {
+) -> Result<Vec<(Box<str>, RoomId)>, StoreError> {
     budget.seek();
-    let mut talks: Vec<Result<(Box<str>, RoomId), Failure>> = Vec::new();
+    let mut talks: Vec<Result<(Box<str>, RoomId), StoreError>> = Vec::new();
     let range = key::names_behind(inbox, after);
-    channels.staged().scan(Space::Talks, &range, Order::OldestFirst, &mut |key, value| {
-        budget.read(value.len());
-        let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(Failure::Damaged);
-        talks.push(name.and_then(|name| Ok((name, record::take_talk(value)?))));
-        if talks.len() < TALKS_AT_ONCE_MAX {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    })?;
+    channels.staged().scan(
+        StoreKeyspace::Talks,
+        &range,
+        ReadOrder::OldestFirst,
+        &mut |key, value| {
+            budget.read(value.len());
+            let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(StoreError::Damaged);
+            talks.push(name.and_then(|name| Ok((name, record::take_talk(value)?))));
+            if talks.len() < TALKS_AT_ONCE_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        },
+    )?;
     talks.into_iter().collect()
 }
 
@@ -103,14 +108,15 @@ fn conversation<D: Disk>(
     room: RoomId,
     user: &str,
     budget: &mut Budget,
-) -> Result<Option<Conversation>, Failure> {
+) -> Result<Option<Conversation>, StoreError> {
     // A channel that is gone is among the conversations for a moment longer.
     let Some(head) = channels.head(room)? else { return Ok(None) };
     let marks = channels.marks_at(&key::named(room, user))?.unwrap_or_default();
     let mut last = None;
     if head.first_shown(channels.rules(head.namespace).count_max) <= head.offset {
-        let value = channels.staged().get(Space::Messages, &key::message(room, head.offset))?;
-        let value = value.ok_or(Failure::Damaged)?;
+        let value =
+            channels.staged().get(StoreKeyspace::Messages, &key::message(room, head.offset))?;
+        let value = value.ok_or(StoreError::Damaged)?;
         last = Some(Arc::new(record::take_message(&value, head.offset)?.0));
         budget.got(value.len());
     }
@@ -125,17 +131,17 @@ fn conversation<D: Disk>(
 fn unread<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
-    head: &Head,
+    head: &ChannelHead,
     read: u64,
     budget: &mut Budget,
-) -> Result<u64, Failure> {
+) -> Result<u64, StoreError> {
     let behind = head.offset.saturating_sub(read);
     let oldest = head.first.max(read);
     if behind == 0 || head.retractions_count == 0 || head.offset < oldest {
         return Ok(behind);
     }
-    let value = channels.staged().get(Space::Messages, &key::message(room, oldest))?;
-    let value = value.ok_or(Failure::Damaged)?;
+    let value = channels.staged().get(StoreKeyspace::Messages, &key::message(room, oldest))?;
+    let value = value.ok_or(StoreError::Damaged)?;
     budget.got(value.len());
     let (message, account) = record::take_message(&value, oldest)?;
     let is_unread = read < oldest;
@@ -154,6 +160,6 @@ impl PartialConversations {
 
     fn end(self, next: Option<Box<str>>) -> Slice {
         let found = self.found.into_iter().map(|(_, one)| one).collect();
-        Slice::Whole(Outcome::Conversations(found, next))
+        Slice::Whole(StoreResult::Conversations(found, next))
     }
 }

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use super::{ENTRIES_MAX, PAGE_BYTES_MAX, PartialRead, Slice, message};
 use crate::base::RoomId;
-use crate::store::disk::{Disk, Space};
+use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Budget;
 use crate::store::key;
-use crate::store::letter::{Failure, Order, Outcome, Range};
+use crate::store::letter::{HistoryRange, ReadOrder, StoreError, StoreResult};
 use crate::wire::Publication;
 
 /// A part of a channel, as far as it was read.
 #[derive(Debug)]
-pub struct PartialPassage {
+pub struct PartialHistory {
     /// The room is asked for with it, in case a message of it is taken back.
     room: RoomId,
     next: u64,
@@ -32,29 +32,29 @@ enum Ending {
     Full,
     /// It goes on another time.
     Slice,
-    Fault(Failure),
+    Fault(StoreError),
 }
 
 /// A part of a channel is asked for.
 pub(super) fn passage<D: Disk>(
     channels: &mut ChannelStore<D>,
-    range: &Range,
+    range: &HistoryRange,
     so_far: Option<PartialRead>,
     budget: &mut Budget,
-) -> Result<Slice, Failure> {
+) -> Result<Slice, StoreError> {
     budget.seek();
     let Some(head) = channels.head(range.room)? else {
-        return Ok(Slice::Whole(Outcome::Passage(Vec::new())));
+        return Ok(Slice::Whole(StoreResult::History(Vec::new())));
     };
     let shown = head.first_shown(channels.rules(head.namespace).count_max);
     let (first, last) = (range.first.max(shown), range.last.min(head.offset));
     let mut passage = match so_far {
         Some(PartialRead::Passage(passage)) => passage,
-        _ => PartialPassage {
+        _ => PartialHistory {
             room: range.room,
             next: match range.order {
-                Order::OldestFirst => first,
-                Order::NewestFirst => last,
+                ReadOrder::OldestFirst => first,
+                ReadOrder::NewestFirst => last,
             },
             bytes_left: range.bytes_max.min(PAGE_BYTES_MAX) as usize,
             found: Vec::new(),
@@ -62,9 +62,9 @@ pub(super) fn passage<D: Disk>(
     };
     let (first, last) = match range.order {
         // What retention let go meanwhile ends it: a part has no hole.
-        Order::OldestFirst if passage.next < first => return Ok(passage.end()),
-        Order::OldestFirst => (passage.next, last),
-        Order::NewestFirst => (first, passage.next),
+        ReadOrder::OldestFirst if passage.next < first => return Ok(passage.end()),
+        ReadOrder::OldestFirst => (passage.next, last),
+        ReadOrder::NewestFirst => (first, passage.next),
     };
     let missing_count = range.count_max.min(ENTRIES_MAX) as usize - passage.found.len();
     let there = usize::try_from((last + 1).saturating_sub(first)).unwrap_or(usize::MAX);
@@ -74,7 +74,7 @@ pub(super) fn passage<D: Disk>(
     }
     let mut ending = Ending::Exhausted;
     let keys = key::messages(range.room, first, last);
-    channels.staged().scan(Space::Messages, &keys, range.order, &mut |key, value| {
+    channels.staged().scan(StoreKeyspace::Messages, &keys, range.order, &mut |key, value| {
         budget.read(value.len());
         ending = passage.take(key, value, range.order, count);
         if matches!(ending, Ending::Exhausted) && budget.is_slice_over() {
@@ -88,12 +88,12 @@ pub(super) fn passage<D: Disk>(
     match ending {
         Ending::Full => Ok(passage.end()),
         Ending::Slice => Ok(Slice::Partial(PartialRead::Passage(passage))),
-        Ending::Exhausted => Err(Failure::Damaged),
+        Ending::Exhausted => Err(StoreError::Damaged),
         Ending::Fault(failure) => Err(failure),
     }
 }
 
-impl PartialPassage {
+impl PartialHistory {
     /// A message is replaced in what was found.
     pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         if self.room == room {
@@ -101,7 +101,7 @@ impl PartialPassage {
         }
     }
 
-    fn take(&mut self, key: &[u8], value: &[u8], order: Order, count: usize) -> Ending {
+    fn take(&mut self, key: &[u8], value: &[u8], order: ReadOrder, count: usize) -> Ending {
         let publication = match message(key, value, self.next) {
             Ok(publication) => publication,
             Err(failure) => return Ending::Fault(failure),
@@ -113,13 +113,13 @@ impl PartialPassage {
         self.bytes_left = self.bytes_left.saturating_sub(bytes);
         self.found.push(Arc::new(publication));
         self.next = match order {
-            Order::OldestFirst => self.next.saturating_add(1),
-            Order::NewestFirst => self.next.saturating_sub(1),
+            ReadOrder::OldestFirst => self.next.saturating_add(1),
+            ReadOrder::NewestFirst => self.next.saturating_sub(1),
         };
         if self.found.len() < count { Ending::Exhausted } else { Ending::Full }
     }
 
     fn end(self) -> Slice {
-        Slice::Whole(Outcome::Passage(self.found))
+        Slice::Whole(StoreResult::History(self.found))
     }
 }

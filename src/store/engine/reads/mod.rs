@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use self::conversations::PartialConversations;
-use self::history::PartialPassage;
+use self::history::PartialHistory;
 use self::open::Tail;
 use self::pending::PartialPending;
-use super::Counts;
+use super::StoreCounts;
 use super::append_gate::AppendGate;
 use super::channels::ChannelStore;
 use super::queue::Budget;
 use crate::base::RoomId;
 use crate::base::limits::PAGE_MAX;
 use crate::store::disk::Disk;
-use crate::store::letter::{Failure, Job, Marks, Outcome};
+use crate::store::letter::{ReadMarkers, StoreError, StoreOp, StoreResult};
 use crate::store::{key, record};
 use crate::wire::Publication;
 
@@ -38,9 +38,9 @@ pub enum PartialRead {
     /// To `Open`.
     Tail(Box<Tail>),
     /// To `Read`.
-    Passage(PartialPassage),
-    /// To `Marks`.
-    Marks(Vec<(Box<str>, Marks)>),
+    Passage(PartialHistory),
+    /// To `ReadMarkers`.
+    Marks(Vec<(Box<str>, ReadMarkers)>),
     /// To `Conversations`.
     Conversations(PartialConversations),
     /// To `Pending`.
@@ -72,22 +72,28 @@ fn replace(one: &mut Arc<Publication>, left: &Arc<Publication>) {
 pub(super) fn slice<D: Disk>(
     channels: &mut ChannelStore<D>,
     gate: &mut AppendGate,
-    counts: &mut Counts,
-    (job, found): (&Job, &mut Option<PartialRead>),
+    counts: &mut StoreCounts,
+    (job, found): (&StoreOp, &mut Option<PartialRead>),
     budget: &mut Budget,
-) -> Result<Option<Outcome>, Failure> {
+) -> Result<Option<StoreResult>, StoreError> {
     let so_far = found.take();
     let sliced = match job {
-        Job::Open(open) => {
+        StoreOp::Open(open) => {
             // What was given before is written or refused.
             gate.reopen(open.room);
             open::opened(channels, open, so_far, budget)
         }
-        Job::Read(range) => history::passage(channels, range, so_far, budget),
-        Job::Marks(page) => receipts::marks_page(channels, page, so_far, budget),
-        Job::Conversations(page) => conversations::conversations(channels, page, so_far, budget),
-        Job::Pending(page) => pending::pending(channels, counts, page, so_far, budget),
-        Job::Append(_) | Job::Mark(_) | Job::Tried(_) | Job::Bury(_) | Job::Abandon(_) => {
+        StoreOp::Read(range) => history::passage(channels, range, so_far, budget),
+        StoreOp::ReadMarkers(page) => receipts::marks_page(channels, page, so_far, budget),
+        StoreOp::Conversations(page) => {
+            conversations::conversations(channels, page, so_far, budget)
+        }
+        StoreOp::Pending(page) => pending::pending(channels, counts, page, so_far, budget),
+        StoreOp::Append(_)
+        | StoreOp::AdvanceMarker(_)
+        | StoreOp::Attempted(_)
+        | StoreOp::DeadLetter(_)
+        | StoreOp::Abandon(_) => {
             unreachable!("these stand in other lines")
         }
     };
@@ -102,13 +108,13 @@ pub(super) fn slice<D: Disk>(
 
 /// What a slice of a read came to.
 enum Slice {
-    Whole(Outcome),
+    Whole(StoreResult),
     Partial(PartialRead),
 }
 
-fn message(key: &[u8], value: &[u8], expected: u64) -> Result<Publication, Failure> {
+fn message(key: &[u8], value: &[u8], expected: u64) -> Result<Publication, StoreError> {
     match key::message_of(key) {
         Some((_, offset)) if offset == expected => Ok(record::take_message(value, offset)?.0),
-        Some(_) | None => Err(Failure::Damaged),
+        Some(_) | None => Err(StoreError::Damaged),
     }
 }

@@ -8,25 +8,27 @@ use std::sync::Arc;
 
 use super::{PartialRead, Slice, message};
 use crate::base::RoomId;
-use crate::store::disk::{Disk, Space};
+use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::heads::Head;
-use crate::store::engine::ids::IdPlace;
+use crate::store::engine::heads::ChannelHead;
+use crate::store::engine::ids::IdCursor;
 use crate::store::engine::queue::Budget;
 use crate::store::key;
-use crate::store::letter::{Failure, KnownId, Open, Opened, Order, Outcome};
+use crate::store::letter::{
+    KnownId, OpenChannel, OpenedChannel, ReadOrder, StoreError, StoreResult,
+};
 use crate::wire::Publication;
 
 /// A channel is needed in memory.
 pub(super) fn opened<D: Disk>(
     channels: &mut ChannelStore<D>,
-    open: &Open,
+    open: &OpenChannel,
     so_far: Option<PartialRead>,
     budget: &mut Budget,
-) -> Result<Slice, Failure> {
+) -> Result<Slice, StoreError> {
     budget.seek();
     let Some(head) = channels.head(open.room)? else {
-        return Ok(Slice::Whole(Outcome::Opened(None, channels.losses_count())));
+        return Ok(Slice::Whole(StoreResult::Opened(None, channels.losses_count())));
     };
     let first = head.first_shown(channels.rules(head.namespace).count_max);
     let mut tail = match so_far {
@@ -39,9 +41,9 @@ pub(super) fn opened<D: Disk>(
         let mut is_over = true;
         let range = key::messages(open.room, first, tail.next);
         channels.staged().scan(
-            Space::Messages,
+            StoreKeyspace::Messages,
             &range,
-            Order::NewestFirst,
+            ReadOrder::NewestFirst,
             &mut |key, value| {
                 budget.read(value.len());
                 tail.take(key, value)?;
@@ -69,28 +71,29 @@ pub(super) fn opened<D: Disk>(
     let Tail { mut tail, ids, .. } = *tail;
     tail.reverse();
     let born_unix_ms = head.born_unix_ms;
-    let opened = Opened { epoch: head.epoch, born_unix_ms, head: head.offset, first, tail, ids };
-    Ok(Slice::Whole(Outcome::Opened(Some(Box::new(opened)), channels.losses_count())))
+    let opened =
+        OpenedChannel { epoch: head.epoch, born_unix_ms, head: head.offset, first, tail, ids };
+    Ok(Slice::Whole(StoreResult::Opened(Some(Box::new(opened)), channels.losses_count())))
 }
 
 /// The newest messages of a channel, newest first, and then the ids that are known.
 #[derive(Debug)]
 pub struct Tail {
-    open: Open,
+    open: OpenChannel,
     head: u64,
     first: u64,
     next: u64,
     bytes: usize,
     is_whole: bool,
-    fault: Option<Failure>,
+    fault: Option<StoreError>,
     tail: Vec<Arc<Publication>>,
     /// Where more ids may be.
-    ids_next: Option<IdPlace>,
+    ids_next: Option<IdCursor>,
     ids: Vec<KnownId>,
 }
 
 impl Tail {
-    fn new(open: Open, head: &Head) -> Tail {
+    fn new(open: OpenChannel, head: &ChannelHead) -> Tail {
         Tail {
             open,
             head: head.offset,
@@ -100,7 +103,7 @@ impl Tail {
             is_whole: open.count_max == 0 && open.after.is_none(),
             fault: None,
             tail: Vec::new(),
-            ids_next: Some(IdPlace::since(open.ids_since_unix_ms)),
+            ids_next: Some(IdCursor::since(open.ids_since_unix_ms)),
             ids: Vec::new(),
         }
     }
@@ -138,12 +141,12 @@ impl Tail {
     }
 
     /// There are no more messages.
-    fn end(&mut self) -> Result<(), Failure> {
+    fn end(&mut self) -> Result<(), StoreError> {
         // Without a cut, everything from the head to the first was seen.
         self.is_whole |= self.head < self.first || self.next < self.first;
         match self.fault {
             Some(failure) => Err(failure),
-            None if !self.is_whole => Err(Failure::Damaged),
+            None if !self.is_whole => Err(StoreError::Damaged),
             None => Ok(()),
         }
     }

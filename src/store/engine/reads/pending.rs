@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::{ENTRIES_MAX, PAGE_BYTES_MAX, PartialRead, Slice};
 use crate::base::RoomId;
-use crate::store::disk::{Disk, Space};
-use crate::store::engine::Counts;
+use crate::store::disk::{Disk, StoreKeyspace};
+use crate::store::engine::StoreCounts;
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Budget;
 use crate::store::key;
-use crate::store::letter::{Due, Failure, Order, Outcome, PendingPage};
+use crate::store::letter::{PendingMessage, PendingQuery, ReadOrder, StoreError, StoreResult};
 use crate::store::record::{self, PendingRecord};
 use crate::wire::Publication;
 
@@ -24,24 +24,24 @@ const WAITING_AT_ONCE_MAX: usize = 32;
 pub struct PartialPending {
     after: Option<(RoomId, u64)>,
     bytes: usize,
-    found: Vec<Due>,
+    found: Vec<PendingMessage>,
 }
 
 /// A message that waits, and what is known of that.
 struct Place {
     room: RoomId,
     offset: u64,
-    record: Result<PendingRecord, Failure>,
+    record: Result<PendingRecord, StoreError>,
 }
 
 /// A page of what waits for a user is asked for.
 pub(super) fn pending<D: Disk>(
     channels: &mut ChannelStore<D>,
-    counts: &mut Counts,
-    page: &PendingPage,
+    counts: &mut StoreCounts,
+    page: &PendingQuery,
     so_far: Option<PartialRead>,
     budget: &mut Budget,
-) -> Result<Slice, Failure> {
+) -> Result<Slice, StoreError> {
     let count_max = page.count_max.min(ENTRIES_MAX) as usize;
     let mut so_far = match so_far {
         Some(PartialRead::Pending(so_far)) => so_far,
@@ -69,7 +69,7 @@ pub(super) fn pending<D: Disk>(
                     so_far.found.push(due);
                 }
                 // The others shall arrive all the same; this one will expire.
-                Err(Failure::Damaged) => counts.on_failure(Failure::Damaged),
+                Err(StoreError::Damaged) => counts.on_failure(StoreError::Damaged),
                 Err(failure) => return Err(failure),
             }
             so_far.after = Some((room, offset));
@@ -85,26 +85,31 @@ fn waiting_behind<D: Disk>(
     inbox: RoomId,
     after: Option<(RoomId, u64)>,
     budget: &mut Budget,
-) -> Result<Vec<Place>, Failure> {
+) -> Result<Vec<Place>, StoreError> {
     budget.seek();
     let mut waiting = Vec::new();
     let mut is_damaged = false;
     let range = key::pending_behind(inbox, after);
-    channels.staged().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, value| {
-        budget.read(value.len());
-        let Some((_, room, offset)) = key::pending_from(key) else {
-            is_damaged = true;
-            return ControlFlow::Break(());
-        };
-        let record = PendingRecord::take(value).map_err(Failure::from);
-        waiting.push(Place { room, offset, record });
-        if waiting.len() < WAITING_AT_ONCE_MAX {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    })?;
-    if is_damaged { Err(Failure::Damaged) } else { Ok(waiting) }
+    channels.staged().scan(
+        StoreKeyspace::Pending,
+        &range,
+        ReadOrder::OldestFirst,
+        &mut |key, value| {
+            budget.read(value.len());
+            let Some((_, room, offset)) = key::pending_from(key) else {
+                is_damaged = true;
+                return ControlFlow::Break(());
+            };
+            let record = PendingRecord::take(value).map_err(StoreError::from);
+            waiting.push(Place { room, offset, record });
+            if waiting.len() < WAITING_AT_ONCE_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        },
+    )?;
+    if is_damaged { Err(StoreError::Damaged) } else { Ok(waiting) }
 }
 
 fn due<D: Disk>(
@@ -112,13 +117,13 @@ fn due<D: Disk>(
     room: RoomId,
     offset: u64,
     record: PendingRecord,
-    previous: Option<&Due>,
+    previous: Option<&PendingMessage>,
     budget: &mut Budget,
-) -> Result<Due, Failure> {
+) -> Result<PendingMessage, StoreError> {
     let PendingRecord { tries_count, expires_unix_ms, mut letter } = record;
     if letter.is_empty() {
-        let value = channels.staged().get(Space::Messages, &key::message(room, offset))?;
-        letter = value.ok_or(Failure::Damaged)?;
+        let value = channels.staged().get(StoreKeyspace::Messages, &key::message(room, offset))?;
+        letter = value.ok_or(StoreError::Damaged)?;
     }
     budget.got(letter.len());
     // What waits is sorted by room: its name is read once.
@@ -126,11 +131,11 @@ fn due<D: Disk>(
         Some(due) => due.channel.clone(),
         None => {
             budget.got(0);
-            channels.record(room)?.ok_or(Failure::Damaged)?.channel
+            channels.record(room)?.ok_or(StoreError::Damaged)?.channel
         }
     };
     let publication = Arc::new(record::take_message(&letter, offset)?.0);
-    Ok(Due { room, channel, publication, tries_count, expires_unix_ms })
+    Ok(PendingMessage { room, channel, publication, tries_count, expires_unix_ms })
 }
 
 impl PartialPending {
@@ -141,6 +146,6 @@ impl PartialPending {
     }
 
     fn end(self, next: Option<(RoomId, u64)>) -> Slice {
-        Slice::Whole(Outcome::Pending(self.found, next))
+        Slice::Whole(StoreResult::Pending(self.found, next))
     }
 }

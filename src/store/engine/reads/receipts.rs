@@ -5,19 +5,19 @@
 use std::ops::ControlFlow;
 
 use super::{ENTRIES_MAX, PartialRead, Slice};
-use crate::store::disk::{Disk, Space};
+use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Budget;
-use crate::store::letter::{Failure, MarksPage, Order, Outcome};
+use crate::store::letter::{ReadMarkersQuery, ReadOrder, StoreError, StoreResult};
 use crate::store::{key, record};
 
 /// A page of a channel's marks is asked for.
 pub(super) fn marks_page<D: Disk>(
     channels: &mut ChannelStore<D>,
-    page: &MarksPage,
+    page: &ReadMarkersQuery,
     so_far: Option<PartialRead>,
     budget: &mut Budget,
-) -> Result<Slice, Failure> {
+) -> Result<Slice, StoreError> {
     budget.seek();
     let count_max = page.count_max.min(ENTRIES_MAX) as usize;
     let mut marks = match so_far {
@@ -28,28 +28,33 @@ pub(super) fn marks_page<D: Disk>(
     let range = key::names_behind(page.room, after);
     let mut fault = None;
     let mut is_over = true;
-    channels.staged().scan(Space::Marks, &range, Order::OldestFirst, &mut |key, value| {
-        if count_max <= marks.len() {
-            return ControlFlow::Break(());
-        }
-        if budget.is_slice_over() {
-            is_over = false;
-            return ControlFlow::Break(());
-        }
-        budget.read(value.len());
-        let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(Failure::Damaged);
-        match name.and_then(|name| Ok((name, record::take_marks(value)?))) {
-            Ok(one) => marks.push(one),
-            Err(failure) => {
-                fault = Some(failure);
+    channels.staged().scan(
+        StoreKeyspace::Marks,
+        &range,
+        ReadOrder::OldestFirst,
+        &mut |key, value| {
+            if count_max <= marks.len() {
                 return ControlFlow::Break(());
             }
-        }
-        ControlFlow::Continue(())
-    })?;
+            if budget.is_slice_over() {
+                is_over = false;
+                return ControlFlow::Break(());
+            }
+            budget.read(value.len());
+            let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(StoreError::Damaged);
+            match name.and_then(|name| Ok((name, record::take_marks(value)?))) {
+                Ok(one) => marks.push(one),
+                Err(failure) => {
+                    fault = Some(failure);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        },
+    )?;
     match fault {
         Some(failure) => Err(failure),
-        None if is_over => Ok(Slice::Whole(Outcome::Marks(marks))),
+        None if is_over => Ok(Slice::Whole(StoreResult::ReadMarkers(marks))),
         None => Ok(Slice::Partial(PartialRead::Marks(marks))),
     }
 }

@@ -10,15 +10,15 @@ const ANN: RoomId = RoomId(b'a' as u128);
 const BOB: RoomId = RoomId(b'b' as u128);
 
 impl Bench<SimulatedDisk> {
-    fn give_as(&mut self, by: Requester, job: Job) -> Ticket {
+    fn give_as(&mut self, by: Requester, job: StoreOp) -> RequestId {
         self.by = by;
         self.give(job);
         self.by = ANYBODY;
-        Ticket(self.ticket)
+        RequestId(self.ticket)
     }
 
     /// How many turns it takes until this is answered, and what is answered until then.
-    fn turns_until(&mut self, ticket: Ticket) -> (usize, Vec<(Ticket, Outcome)>) {
+    fn turns_until(&mut self, ticket: RequestId) -> (usize, Vec<(RequestId, StoreResult)>) {
         let mut answered = Vec::new();
         for turns in 1..100_000 {
             let mut out = Vec::new();
@@ -35,7 +35,7 @@ impl Bench<SimulatedDisk> {
         for offset in 1..=count {
             self.give(with_id(append(room, channel, offset)));
         }
-        self.answers().iter().for_each(|one| assert!(matches!(one, Outcome::Appended)));
+        self.answers().iter().for_each(|one| assert!(matches!(one, StoreResult::Appended)));
     }
 
     /// So many conversations of ann, with a message each.
@@ -43,33 +43,35 @@ impl Bench<SimulatedDisk> {
         for room in 0..count {
             let (room, channel) = (RoomId(u128::from(room) + 5_000), format!("room:{room:04}"));
             self.give(append(room, &channel, 1));
-            self.give(mark(room, "ann", Reached::Delivered(1)));
+            self.give(mark(room, "ann", MarkerPosition::Delivered(1)));
         }
         self.answers();
     }
 }
 
-fn conversations(after: &str) -> Job {
+fn conversations(after: &str) -> StoreOp {
     let (user, after, count_max) = ("ann".into(), after.into(), 1_000);
-    Job::Conversations(ConversationsPage { inbox: ANN, user, after, count_max })
+    StoreOp::Conversations(ConversationsQuery { inbox: ANN, user, after, count_max })
 }
 
-fn direct(offset: u64) -> Job {
-    let Job::Append(mut append) = append(RoomId(70), "dm#ann,bob", offset) else { unreachable!() };
+fn direct(offset: u64) -> StoreOp {
+    let StoreOp::Append(mut append) = append(RoomId(70), "dm#ann,bob", offset) else {
+        unreachable!()
+    };
     append.birth.as_mut().unwrap().parties = Some([ANN, BOB]);
     append.addressee = Some(Addressee { inbox: BOB, expires_unix_ms: u64::MAX });
-    Job::Append(append)
+    StoreOp::Append(append)
 }
 
 /// Every kind of read, as large as it gets.
-fn large_reads() -> Vec<Job> {
+fn large_reads() -> Vec<StoreOp> {
     vec![
-        Job::Read(all(ROOM)),
-        Job::Read(Range { order: Order::NewestFirst, ..all(ROOM) }),
-        Job::Open(Open { ids_since_unix_ms: 0, count_max: 5_000, ..open(ROOM) }),
-        Job::Marks(MarksPage { room: ROOM, after: "".into(), count_max: 1_000 }),
+        StoreOp::Read(all(ROOM)),
+        StoreOp::Read(HistoryRange { order: ReadOrder::NewestFirst, ..all(ROOM) }),
+        StoreOp::Open(OpenChannel { ids_since_unix_ms: 0, count_max: 5_000, ..open(ROOM) }),
+        StoreOp::ReadMarkers(ReadMarkersQuery { room: ROOM, after: "".into(), count_max: 1_000 }),
         conversations(""),
-        Job::Pending(PendingPage { inbox: BOB, after: None, count_max: 1_000 }),
+        StoreOp::Pending(PendingQuery { inbox: BOB, after: None, count_max: 1_000 }),
     ]
 }
 
@@ -78,7 +80,7 @@ fn busy() -> Bench<SimulatedDisk> {
     bench.fill(ROOM, "room:a", 3_000);
     bench.talk(1_000);
     for user in 0..1_000 {
-        bench.give(mark(ROOM, &format!("a{user}"), Reached::Delivered(1)));
+        bench.give(mark(ROOM, &format!("a{user}"), MarkerPosition::Delivered(1)));
     }
     (1..=1_000).for_each(|offset| bench.give(direct(offset)));
     bench.answers();
@@ -111,7 +113,8 @@ fn who_asks_once_waits_for_a_slice_of_each_other() {
         for _ in 0..500 {
             bench.give_as(GREEDY, job.clone());
         }
-        let ticket = bench.give_as(MODEST, Job::Read(Range { count_max: 1, ..all(ROOM) }));
+        let ticket =
+            bench.give_as(MODEST, StoreOp::Read(HistoryRange { count_max: 1, ..all(ROOM) }));
         let (turns, _) = bench.turns_until(ticket);
         assert!(turns <= 2, "{turns} turns behind {job:?}");
     }
@@ -123,12 +126,13 @@ fn requesters_take_turns_and_each_gets_its_answers_in_order() {
     let mut expected = Vec::new();
     for by in [GREEDY, MODEST] {
         for _ in 0..50 {
-            let ticket = bench.give_as(by, Job::Read(Range { count_max: 40, ..all(ROOM) }));
+            let ticket =
+                bench.give_as(by, StoreOp::Read(HistoryRange { count_max: 40, ..all(ROOM) }));
             expected.push((by, ticket));
         }
     }
     let mut out = Vec::new();
-    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+    while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
     let place = |ticket| out.iter().position(|(_, reply)| reply.ticket == ticket).unwrap();
     let of = |by| {
         let own = expected.iter().filter(|(one, _)| *one == by);
@@ -150,14 +154,14 @@ fn of(user: u128, slot: u32) -> Requester {
 #[test]
 fn a_user_has_one_turn_by_however_many_connections_and_shards_it_asks() {
     let mut bench = busy();
-    let one = || Job::Read(Range { count_max: 40, ..all(ROOM) });
+    let one = || StoreOp::Read(HistoryRange { count_max: 40, ..all(ROOM) });
     for slot in 0..180 {
         let shard = ShardId((slot % 2) as u16);
         bench.give_as(Requester { shard, ..of(7, slot % 18) }, one());
     }
-    let own: Vec<Ticket> = (0..10).map(|_| bench.give_as(of(8, 99), one())).collect();
+    let own: Vec<RequestId> = (0..10).map(|_| bench.give_as(of(8, 99), one())).collect();
     let mut out = Vec::new();
-    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+    while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
     for (n, ticket) in own.into_iter().enumerate() {
         let place = out.iter().position(|(_, reply)| reply.ticket == ticket).unwrap();
         assert!(place <= 2 * n + 4, "number {n} is answered behind {place} others");
@@ -168,19 +172,19 @@ fn a_user_has_one_turn_by_however_many_connections_and_shards_it_asks() {
 fn when_one_connection_of_a_user_is_gone_the_others_are_served() {
     for slice in [40, 5_000] {
         let mut bench = busy();
-        let one = || Job::Read(Range { count_max: slice, ..all(ROOM) });
-        let gone: Vec<Ticket> = (0..5).map(|_| bench.give_as(of(7, 1), one())).collect();
-        let own: Vec<Ticket> = (0..5).map(|_| bench.give_as(of(7, 2), one())).collect();
+        let one = || StoreOp::Read(HistoryRange { count_max: slice, ..all(ROOM) });
+        let gone: Vec<RequestId> = (0..5).map(|_| bench.give_as(of(7, 1), one())).collect();
+        let own: Vec<RequestId> = (0..5).map(|_| bench.give_as(of(7, 2), one())).collect();
         let mut out = Vec::new();
         // A long read has begun then, and is the one that is gone.
         if slice == 5_000 {
             bench.engine.turn(bench.now, &mut out);
         }
-        bench.give(Job::Abandon(of(7, 1)));
-        while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
-        let is_read = |ticket: &Ticket| {
+        bench.give(StoreOp::Abandon(of(7, 1)));
+        while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
+        let is_read = |ticket: &RequestId| {
             let reply = out.iter().find(|(_, reply)| reply.ticket == *ticket).unwrap();
-            matches!(reply.1.outcome, Outcome::Passage(_))
+            matches!(reply.1.outcome, StoreResult::History(_))
         };
         assert!(own.iter().all(is_read) && !gone.iter().any(is_read));
     }
@@ -190,18 +194,20 @@ fn when_one_connection_of_a_user_is_gone_the_others_are_served() {
 fn what_is_read_in_slices_is_what_is_there() {
     let mut bench = busy();
     let read = |bench: &mut Bench<_>, order| {
-        let range = Range { first: 10, order, ..all(ROOM) };
-        offsets(&bench.ask(Job::Read(range)))
+        let range = HistoryRange { first: 10, order, ..all(ROOM) };
+        offsets(&bench.ask(StoreOp::Read(range)))
     };
-    assert_eq!(read(&mut bench, Order::OldestFirst), (10..=1_010).collect::<Vec<_>>());
+    assert_eq!(read(&mut bench, ReadOrder::OldestFirst), (10..=1_010).collect::<Vec<_>>());
     let newest: Vec<_> = (2_000..=3_000).rev().collect();
-    assert_eq!(read(&mut bench, Order::NewestFirst), newest);
-    let wide = Open { ids_since_unix_ms: 0, count_max: 2_000, ..open(ROOM) };
-    let Outcome::Opened(Some(opened), _) = bench.ask(Job::Open(wide)) else { panic!() };
+    assert_eq!(read(&mut bench, ReadOrder::NewestFirst), newest);
+    let wide = OpenChannel { ids_since_unix_ms: 0, count_max: 2_000, ..open(ROOM) };
+    let StoreResult::Opened(Some(opened), _) = bench.ask(StoreOp::Open(wide)) else { panic!() };
     assert_eq!((opened.tail.len(), opened.ids.len()), (2_000, 3_000));
     let (mut after, mut found, mut pages) = (Box::from(""), Vec::new(), 0);
     loop {
-        let Outcome::Conversations(page, next) = bench.ask(conversations(&after)) else { panic!() };
+        let StoreResult::Conversations(page, next) = bench.ask(conversations(&after)) else {
+            panic!()
+        };
         assert!(page.iter().all(|one| one.last.is_some()));
         found.extend(page.into_iter().map(|one| one.channel));
         pages += 1;
@@ -213,8 +219,8 @@ fn what_is_read_in_slices_is_what_is_there() {
     assert!(found.is_sorted());
     let (mut after, mut found) = (None, Vec::new());
     loop {
-        let page = PendingPage { inbox: BOB, after, count_max: 300 };
-        let Outcome::Pending(page, next) = bench.ask(Job::Pending(page)) else { panic!() };
+        let page = PendingQuery { inbox: BOB, after, count_max: 300 };
+        let StoreResult::Pending(page, next) = bench.ask(StoreOp::Pending(page)) else { panic!() };
         found.extend(page.iter().map(|due| due.publication.offset));
         let Some(next) = next else { break };
         after = Some(next);
@@ -227,15 +233,15 @@ fn a_page_of_conversations_stops_at_its_bytes() {
     let mut bench = Bench::new();
     for room in 0..40u32 {
         let (room, channel) = (RoomId(u128::from(room) + 5_000), format!("room:{room:04}"));
-        let Job::Append(mut append) = append(room, &channel, 1) else { panic!() };
+        let StoreOp::Append(mut append) = append(room, &channel, 1) else { panic!() };
         let said = message(1, &"x".repeat(60_000), "ann", 1);
         append.publication = Arc::new(Publication { tags: Vec::new(), ..said });
-        bench.give(Job::Append(append));
-        bench.give(mark(room, "ann", Reached::Delivered(1)));
+        bench.give(StoreOp::Append(append));
+        bench.give(mark(room, "ann", MarkerPosition::Delivered(1)));
     }
     bench.answers();
     let before = bench.engine.disk_mut().reads_count();
-    let Outcome::Conversations(page, next) = bench.ask(conversations("")) else { panic!() };
+    let StoreResult::Conversations(page, next) = bench.ask(conversations("")) else { panic!() };
     assert_eq!((page.len(), next.as_deref()), (8, Some("room:0007")));
     assert!(bench.engine.disk_mut().reads_count() - before < 100, "no more is read");
 }
@@ -245,7 +251,7 @@ fn an_acknowledgement_of_many_messages_is_done_in_steps() {
     let mut bench = Bench::new();
     (1..=5_000).for_each(|offset| bench.give(direct(offset)));
     bench.answers();
-    let job = mark(RoomId(70), "bob", Reached::Read(5_000));
+    let job = mark(RoomId(70), "bob", MarkerPosition::Read(5_000));
     let acknowledged = bench.give_as(GREEDY, job);
     let mut out = Vec::new();
     for turn in 0..10 {
@@ -254,13 +260,15 @@ fn an_acknowledgement_of_many_messages_is_done_in_steps() {
         assert_eq!(turns, 1);
         assert!(answered.iter().all(|(one, _)| *one != acknowledged), "it takes longer");
     }
-    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
-    let marks = Marks { delivered: 5_000, read: 5_000 };
-    assert!(matches!(&out[..], [(_, Reply { ticket, outcome: Outcome::Marked { after, .. } })]
-        if *ticket == acknowledged && *after == marks));
-    let page = PendingPage { inbox: BOB, after: None, count_max: 10 };
+    while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
+    let marks = ReadMarkers { delivered: 5_000, read: 5_000 };
     assert!(
-        matches!(&bench.ask(Job::Pending(page)), Outcome::Pending(dues, None) if dues.is_empty())
+        matches!(&out[..], [(_, StoreReply { ticket, outcome: StoreResult::MarkerAdvanced { after, .. } })]
+        if *ticket == acknowledged && *after == marks)
+    );
+    let page = PendingQuery { inbox: BOB, after: None, count_max: 10 };
+    assert!(
+        matches!(&bench.ask(StoreOp::Pending(page)), StoreResult::Pending(dues, None) if dues.is_empty())
     );
 }
 
@@ -269,27 +277,27 @@ fn an_acknowledgement_fails_with_the_disk_and_is_made_good_by_the_next() {
     let mut bench = Bench::new();
     (1..=2_000).for_each(|offset| bench.give(direct(offset)));
     bench.answers();
-    bench.give(mark(RoomId(70), "bob", Reached::Read(2_000)));
+    bench.give(mark(RoomId(70), "bob", MarkerPosition::Read(2_000)));
     let mut out = Vec::new();
     bench.engine.turn(bench.now, &mut out);
     assert!(out.is_empty());
-    bench.weather(DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM });
-    assert_eq!(failure(&bench.answers()[0]), Failure::Broken);
-    bench.weather(DiskWeather::CALM);
+    bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
+    assert_eq!(failure(&bench.answers()[0]), StoreError::Broken);
+    bench.weather(DiskFaultProfile::CALM);
     bench.now += 10_000;
     bench.answers();
-    let again = bench.ask(mark(RoomId(70), "bob", Reached::Read(2_000)));
-    assert!(matches!(again, Outcome::Marked { .. }), "{again:?}");
-    let page = PendingPage { inbox: BOB, after: None, count_max: 10 };
+    let again = bench.ask(mark(RoomId(70), "bob", MarkerPosition::Read(2_000)));
+    assert!(matches!(again, StoreResult::MarkerAdvanced { .. }), "{again:?}");
+    let page = PendingQuery { inbox: BOB, after: None, count_max: 10 };
     assert!(
-        matches!(&bench.ask(Job::Pending(page)), Outcome::Pending(dues, None) if dues.is_empty())
+        matches!(&bench.ask(StoreOp::Pending(page)), StoreResult::Pending(dues, None) if dues.is_empty())
     );
 }
 
 #[test]
 fn reads_take_no_places_of_writes() {
     let mut bench = busy();
-    let read = Job::Read(Range { count_max: 1, ..all(ROOM) });
+    let read = StoreOp::Read(HistoryRange { count_max: 1, ..all(ROOM) });
     for _ in 0..40_000 {
         assert!(bench.engine.has_room_for(&read));
         bench.give_as(GREEDY, read.clone());
@@ -306,26 +314,28 @@ fn what_nobody_waits_for_any_more_is_not_read() {
     for _ in 0..100 {
         bench.give_as(GREEDY, conversations(""));
     }
-    let own = bench.give_as(MODEST, Job::Read(Range { count_max: 1, ..all(ROOM) }));
+    let own = bench.give_as(MODEST, StoreOp::Read(HistoryRange { count_max: 1, ..all(ROOM) }));
     let mut out = Vec::new();
     bench.engine.turn(bench.now, &mut out);
-    bench.give(Job::Abandon(GREEDY));
+    bench.give(StoreOp::Abandon(GREEDY));
     let before = bench.engine.disk_mut().reads_count();
-    while bench.engine.turn(bench.now, &mut out) == Turned::Busy {}
+    while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
     assert!(bench.engine.disk_mut().reads_count() - before < 2_000, "a turn's, and no more");
     assert_eq!(out.len(), 102, "each has its answer all the same");
     let gone = out
         .iter()
-        .filter(|(_, reply)| matches!(reply.outcome, Outcome::Failed(Failure::Abandoned)));
+        .filter(|(_, reply)| matches!(reply.outcome, StoreResult::Failed(StoreError::Abandoned)));
     assert!(gone.count() >= 95);
     assert!(out.iter().any(|(_, reply)| reply.ticket == own));
-    let later = bench.give_as(GREEDY, Job::Read(Range { count_max: 1, ..all(ROOM) }));
+    let later = bench.give_as(GREEDY, StoreOp::Read(HistoryRange { count_max: 1, ..all(ROOM) }));
     assert_eq!(bench.turns_until(later).0, 1, "a number that is used again is served");
 }
 
 #[test]
 fn what_is_taken_back_while_it_is_read_is_not_shown() {
-    for job in [Job::Read(all(ROOM)), Job::Open(Open { count_max: 3_000, ..open(ROOM) })] {
+    for job in
+        [StoreOp::Read(all(ROOM)), StoreOp::Open(OpenChannel { count_max: 3_000, ..open(ROOM) })]
+    {
         let mut bench = busy();
         let ticket = bench.give_as(GREEDY, job);
         let mut out = Vec::new();
@@ -333,15 +343,15 @@ fn what_is_taken_back_while_it_is_read_is_not_shown() {
         assert!(out.is_empty(), "it is half read");
         for (offset, next) in [(2, 3_001), (2_999, 3_002)] {
             let left = Arc::new(message(offset, "gone", "ann", 1_000_000 + offset));
-            let Job::Append(append) = append(ROOM, "room:a", next) else { unreachable!() };
+            let StoreOp::Append(append) = append(ROOM, "room:a", next) else { unreachable!() };
             let retracts = Some(left);
-            bench.give_as(MODEST, Job::Append(Box::new(Append { retracts, ..*append })));
+            bench.give_as(MODEST, StoreOp::Append(Box::new(Append { retracts, ..*append })));
         }
         let (_, answered) = bench.turns_until(ticket);
         let found = answered.into_iter().find(|(one, _)| *one == ticket).unwrap().1;
         let found = match found {
-            Outcome::Passage(found) => found,
-            Outcome::Opened(Some(opened), _) => opened.tail,
+            StoreResult::History(found) => found,
+            StoreResult::Opened(Some(opened), _) => opened.tail,
             other => panic!("{other:?}"),
         };
         for one in found.iter().filter(|one| [2, 2_999].contains(&one.offset)) {
@@ -351,18 +361,18 @@ fn what_is_taken_back_while_it_is_read_is_not_shown() {
 }
 
 /// A direct message of a MiB to bob.
-fn large(offset: u64) -> Job {
-    let Job::Append(mut append) = direct(offset) else { unreachable!() };
+fn large(offset: u64) -> StoreOp {
+    let StoreOp::Append(mut append) = direct(offset) else { unreachable!() };
     let text = "x".repeat(1 << 20);
     append.publication = Arc::new(message(offset, "m", "ann", 1_000_000 + offset));
     Arc::make_mut(&mut append.publication).data.bytes = text.into_bytes().into();
-    Job::Append(append)
+    StoreOp::Append(append)
 }
 
 #[test]
 fn so_much_waits_in_a_conversation_and_who_says_more_is_refused_alone() {
     let mut bench = Bench::new();
-    let appended = |bench: &mut Bench<_>, job| matches!(bench.ask(job), Outcome::Appended);
+    let appended = |bench: &mut Bench<_>, job| matches!(bench.ask(job), StoreResult::Appended);
     let count = (1..100).take_while(|&offset| appended(&mut bench, large(offset))).count() as u64;
     assert_eq!(count, 17, "16 MiB behind the oldest one");
     // What was given in the same round: of the conversation refused by its name, else kept.
@@ -371,21 +381,23 @@ fn so_much_waits_in_a_conversation_and_who_says_more_is_refused_alone() {
     bench.give(large(count + 2));
     bench.give(append(RoomId(8), "room:b", 2));
     let answers = bench.answers();
-    let crowded = |one: &Outcome| matches!(one, Outcome::Failed(Failure::Crowded));
+    let crowded = |one: &StoreResult| matches!(one, StoreResult::Failed(StoreError::Crowded));
     assert!(crowded(&answers[0]) && crowded(&answers[2]), "{answers:?}");
-    assert!(matches!(answers[1], Outcome::Appended) && matches!(answers[3], Outcome::Appended));
+    assert!(
+        matches!(answers[1], StoreResult::Appended) && matches!(answers[3], StoreResult::Appended)
+    );
     let reopen = |bench: &mut Bench<_>| {
-        let opened = bench.ask(Job::Open(open(RoomId(70))));
-        assert!(matches!(opened, Outcome::Opened(Some(_), _)), "{opened:?}");
+        let opened = bench.ask(StoreOp::Open(open(RoomId(70))));
+        assert!(matches!(opened, StoreResult::Opened(Some(_), _)), "{opened:?}");
     };
     // The room is read again, as after every refusal; that alone changes nothing.
     reopen(&mut bench);
     assert!(crowded(&bench.ask(large(count + 1))));
     reopen(&mut bench);
-    bench.ask(mark(RoomId(70), "bob", Reached::Delivered(1)));
+    bench.ask(mark(RoomId(70), "bob", MarkerPosition::Delivered(1)));
     assert!(appended(&mut bench, large(count + 1)), "one less waits");
     assert!(crowded(&bench.ask(large(count + 2))));
     reopen(&mut bench);
-    bench.ask(mark(RoomId(70), "bob", Reached::Delivered(count + 1)));
+    bench.ask(mark(RoomId(70), "bob", MarkerPosition::Delivered(count + 1)));
     assert!(appended(&mut bench, large(count + 2)), "all of it was acknowledged");
 }

@@ -7,18 +7,18 @@ impl<D: Disk> Bench<D> {
     /// Offsets of the ids of a room that are known now.
     fn known(&mut self, room: RoomId) -> Vec<u64> {
         let ids_since_unix_ms = self.now - IDS_MS + 1;
-        match self.ask(Job::Open(Open { ids_since_unix_ms, ..open(room) })) {
-            Outcome::Opened(opened, _) => {
+        match self.ask(StoreOp::Open(OpenChannel { ids_since_unix_ms, ..open(room) })) {
+            StoreResult::Opened(opened, _) => {
                 opened.into_iter().flat_map(|opened| opened.ids).map(|one| one.offset).collect()
             }
             other => panic!("{other:?}"),
         }
     }
 
-    fn say_at(&mut self, channel: &str, offset: u64) -> Outcome {
-        let Job::Append(mut append) = with_id(append(ROOM, channel, offset)) else { panic!() };
+    fn say_at(&mut self, channel: &str, offset: u64) -> StoreResult {
+        let StoreOp::Append(mut append) = with_id(append(ROOM, channel, offset)) else { panic!() };
         append.publication = Arc::new(message(offset, &format!("m{offset}"), "ann", self.now));
-        self.ask(Job::Append(append))
+        self.ask(StoreOp::Append(append))
     }
 
     fn records(&self) -> usize {
@@ -32,7 +32,7 @@ impl<D: Disk> Bench<D> {
             .channels
             .staged()
             .disk()
-            .scan(Space::Ids, &range, Order::OldestFirst, on_entry)
+            .scan(StoreKeyspace::Ids, &range, ReadOrder::OldestFirst, on_entry)
             .unwrap();
         count
     }
@@ -108,9 +108,9 @@ fn ids_go_as_fast_as_they_come() {
         bench.now += IDS_MS / 10;
         for _ in 0..1_000 {
             offset += 1;
-            let Job::Append(mut one) = with_id(append(ROOM, "few:a", offset)) else { panic!() };
+            let StoreOp::Append(mut one) = with_id(append(ROOM, "few:a", offset)) else { panic!() };
             one.publication = Arc::new(message(offset, "m", "ann", bench.now));
-            bench.give(Job::Append(one));
+            bench.give(StoreOp::Append(one));
         }
         bench.answers();
         most = most.max(bench.records());
@@ -126,9 +126,9 @@ fn an_id_is_there_exactly_when_its_message_is() {
     bench.say_at("soon:a", 2);
     let mut bench = bench.crash(Crash::PowerCut);
     assert_eq!((bench.passage(ROOM, 1, 9), bench.known(ROOM)), (vec![1], vec![1]));
-    bench.weather(DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM });
-    assert!(matches!(bench.say_at("soon:a", 2), Outcome::Failed(_)));
-    bench.weather(DiskWeather::CALM);
+    bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
+    assert!(matches!(bench.say_at("soon:a", 2), StoreResult::Failed(_)));
+    bench.weather(DiskFaultProfile::CALM);
     bench.pass(60_000);
     assert_eq!(bench.passage(ROOM, 1, 9), bench.known(ROOM));
 }
@@ -140,9 +140,9 @@ fn who_has_no_name_and_what_has_no_id_leaves_no_record() {
     let unnamed = Publication { info: None, offset: 2, ..anonymous.clone() };
     let untagged = Publication { tags: Vec::new(), ..message(3, "m", "ann", 1_000_000) };
     for publication in [anonymous, unnamed, untagged] {
-        let Job::Append(mut append) = with_id(append(ROOM, "room:a", 0)) else { panic!() };
+        let StoreOp::Append(mut append) = with_id(append(ROOM, "room:a", 0)) else { panic!() };
         append.publication = Arc::new(publication);
-        assert!(matches!(bench.ask(Job::Append(append)), Outcome::Appended));
+        assert!(matches!(bench.ask(StoreOp::Append(append)), StoreResult::Appended));
     }
     assert_eq!(bench.records(), 0);
 }

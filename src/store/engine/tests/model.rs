@@ -70,12 +70,12 @@ impl Liar {
         let mut false_batch = Batch::default();
         for (space, key, value) in batch.iter() {
             let is_lied_about = match (self.lie, space, value) {
-                (Lie::Messages, Space::Messages, Some(_)) => is_due,
-                (Lie::Marks, Space::Marks, Some(_)) => is_due,
-                (Lie::Removals, Space::Pending, None) => true,
-                (Lie::Waiting, Space::Pending, Some(_)) => is_due,
-                (Lie::Ids, Space::Ids, Some(_)) => is_due,
-                (Lie::Twice, Space::Messages, Some(value)) => {
+                (Lie::Messages, StoreKeyspace::Messages, Some(_)) => is_due,
+                (Lie::Marks, StoreKeyspace::Marks, Some(_)) => is_due,
+                (Lie::Removals, StoreKeyspace::Pending, None) => true,
+                (Lie::Waiting, StoreKeyspace::Pending, Some(_)) => is_due,
+                (Lie::Ids, StoreKeyspace::Ids, Some(_)) => is_due,
+                (Lie::Twice, StoreKeyspace::Messages, Some(value)) => {
                     let (room, offset) = key::message_of(key).unwrap();
                     if is_due && 1 < offset {
                         let key = key::message(room, offset - 1);
@@ -96,24 +96,24 @@ impl Liar {
 }
 
 impl Disk for Liar {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, DiskFault> {
+    fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         self.disk.get(space, key)
     }
 
     fn scan(
         &self,
-        space: Space,
+        space: StoreKeyspace,
         range: &crate::store::KeyRange,
-        order: Order,
+        order: ReadOrder,
         on_entry: &mut crate::store::OnEntry<'_>,
-    ) -> Result<(), DiskFault> {
+    ) -> Result<(), DiskError> {
         self.disk.scan(space, range, order, on_entry)
     }
 
-    fn commit(&mut self, batch: &Batch, durable: Durable) -> Result<(), DiskFault> {
+    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
         match self.lie {
             Lie::None => self.disk.commit(batch, durable),
-            Lie::Sync => self.disk.commit(batch, Durable::Later),
+            Lie::Sync => self.disk.commit(batch, SyncMode::Later),
             Lie::Messages | Lie::Twice | Lie::Marks | Lie::Removals | Lie::Waiting | Lie::Ids => {
                 let batch = self.falsified(batch);
                 self.disk.commit(&batch, durable)
@@ -121,19 +121,19 @@ impl Disk for Liar {
         }
     }
 
-    fn sync(&mut self) -> Result<(), DiskFault> {
+    fn sync(&mut self) -> Result<(), DiskError> {
         if self.lie == Lie::Sync { Ok(()) } else { self.disk.sync() }
     }
 
-    fn reopen(&mut self) -> Result<(), DiskFault> {
+    fn reopen(&mut self) -> Result<(), DiskError> {
         self.disk.reopen()
     }
 
-    fn reclaim(&mut self) -> Result<(), DiskFault> {
+    fn reclaim(&mut self) -> Result<(), DiskError> {
         if self.lie == Lie::Sync { Ok(()) } else { self.disk.reclaim() }
     }
 
-    fn capacity(&self) -> Result<crate::store::Capacity, DiskFault> {
+    fn capacity(&self) -> Result<crate::store::Capacity, DiskError> {
         self.disk.capacity()
     }
 
@@ -163,13 +163,13 @@ enum Asked {
 #[derive(Default)]
 struct Model {
     /// By room and offset: what was answered, and whether a power cut may take it.
-    answered: BTreeMap<(u64, u64), (String, Durable)>,
+    answered: BTreeMap<(u64, u64), (String, SyncMode)>,
     /// By room, epoch and offset: all that was ever answered, and so shown.
     shown: BTreeMap<(u64, u128, u64), String>,
     /// By room: every text that was ever sent, by offset.
     sent: BTreeMap<u64, BTreeMap<u64, BTreeSet<String>>>,
     /// By room and reader.
-    marks: BTreeMap<(u64, usize), Marks>,
+    marks: BTreeMap<(u64, usize), ReadMarkers>,
     /// Direct messages that are answered as buried.
     buried: BTreeSet<(u64, u64)>,
 }
@@ -193,7 +193,7 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
 
 impl World {
     fn new(seed: u64, lie: Lie) -> World {
-        let disk = SimulatedDisk::new(seed, DiskWeather::CALM);
+        let disk = SimulatedDisk::new(seed, DiskFaultProfile::CALM);
         let mut bench = Bench::over(Liar { disk, lie, calls_count: Cell::new(0) });
         bench.now = STARTS_AT;
         World {
@@ -226,13 +226,13 @@ impl World {
         self.ends()
     }
 
-    fn weather(&mut self) -> DiskWeather {
+    fn weather(&mut self) -> DiskFaultProfile {
         let mut some = |chance: u64| if self.prng.percent(50) { chance as u8 } else { 0 };
-        DiskWeather {
+        DiskFaultProfile {
             commit_fails_percent: some(5),
             sync_fails_percent: some(5),
             reopen_fails_percent: some(40),
-            ..DiskWeather::CALM
+            ..DiskFaultProfile::CALM
         }
     }
 
@@ -245,13 +245,13 @@ impl World {
                 let Some(given) = self.rooms[room as usize].given else { return };
                 let offset = self.prng.below(given + 1);
                 let reached = match self.prng.percent(50) {
-                    true => Reached::Delivered(offset),
-                    false => Reached::Read(offset),
+                    true => MarkerPosition::Delivered(offset),
+                    false => MarkerPosition::Read(offset),
                 };
                 self.bench.give(mark(id(room), READERS[reader], reached));
                 self.asked.insert(self.bench.ticket, Asked::Mark { room, reader });
             }
-            8 => self.bench.give(Job::Read(all(id(room)))),
+            8 => self.bench.give(StoreOp::Read(all(id(room)))),
             _ => {
                 let Some(given) = self.rooms[room as usize].given.filter(|_| is_direct(room))
                 else {
@@ -259,9 +259,10 @@ impl World {
                 };
                 let offset = self.prng.below(given + 1);
                 let at_unix_ms = self.bench.now;
-                let cause = Cause::Tries;
-                let burial = Burial { inbox: BOB, room: id(room), offset, cause, at_unix_ms };
-                self.bench.give(Job::Bury(burial));
+                let cause = DeadLetterCause::Attempts;
+                let burial =
+                    NewDeadLetter { inbox: BOB, room: id(room), offset, cause, at_unix_ms };
+                self.bench.give(StoreOp::DeadLetter(burial));
                 self.asked.insert(self.bench.ticket, Asked::Bury { room, offset });
             }
         }
@@ -270,7 +271,7 @@ impl World {
     fn say(&mut self, room: u64) {
         let Some(given) = self.rooms[room as usize].given else {
             // It must be read before anything is said.
-            return self.bench.give(Job::Open(open(id(room))));
+            return self.bench.give(StoreOp::Open(open(id(room))));
         };
         let offset = given + 1;
         self.rooms[room as usize].given = Some(offset);
@@ -278,7 +279,7 @@ impl World {
         self.texts_count += 1;
         let text = format!("t{}", self.texts_count);
         let job = with_id(append(id(room), channel(room), offset));
-        let Job::Append(mut append) = job else { return };
+        let StoreOp::Append(mut append) = job else { return };
         append.publication = Arc::new(message(offset, &text, "ann", self.bench.now));
         let new_epoch = Epoch(u128::from(self.texts_count as u32));
         match &mut append.birth {
@@ -296,7 +297,7 @@ impl World {
             append.addressee = Some(Addressee { inbox: BOB, expires_unix_ms });
         }
         self.model.sent.entry(room).or_default().entry(offset).or_default().insert(text.clone());
-        self.bench.give(Job::Append(append));
+        self.bench.give(StoreOp::Append(append));
         self.asked.insert(self.bench.ticket, Asked::Append { room, offset, epoch, text });
     }
 
@@ -304,13 +305,13 @@ impl World {
     fn turns(&mut self) -> Check {
         let mut out = Vec::new();
         let losses_count = self.bench.engine.channels.losses_count();
-        while self.bench.engine.turn(self.bench.now, &mut out) == Turned::Busy {}
+        while self.bench.engine.turn(self.bench.now, &mut out) == TurnResult::Busy {}
         let mut is_refused = false;
         for (_, reply) in out {
             let asked = self.asked.remove(&reply.ticket.0);
             is_refused |= matches!(
                 (&asked, &reply.outcome),
-                (Some(Asked::Append { .. }), Outcome::Failed(_))
+                (Some(Asked::Append { .. }), StoreResult::Failed(_))
             );
             self.learn(asked, reply.outcome)?;
         }
@@ -326,21 +327,21 @@ impl World {
         self.read_rooms()
     }
 
-    fn learn(&mut self, asked: Option<Asked>, outcome: Outcome) -> Check {
+    fn learn(&mut self, asked: Option<Asked>, outcome: StoreResult) -> Check {
         match (asked, outcome) {
-            (Some(Asked::Append { room, offset, epoch, text }), Outcome::Appended) => {
+            (Some(Asked::Append { room, offset, epoch, text }), StoreResult::Appended) => {
                 self.model.shown.insert((room, epoch.0, offset), text.clone());
                 let durable = self.bench.engine.channels.durable(namespace_of(channel(room)));
                 self.model.answered.insert((room, offset), (text, durable));
             }
-            (Some(Asked::Mark { room, reader }), Outcome::Marked { before, after }) => {
+            (Some(Asked::Mark { room, reader }), StoreResult::MarkerAdvanced { before, after }) => {
                 self.check_marks(room, reader, before)?;
                 self.model.marks.insert((room, reader), after);
             }
-            (Some(Asked::Mark { room, reader }), Outcome::Behind(held)) => {
+            (Some(Asked::Mark { room, reader }), StoreResult::Behind(held)) => {
                 self.check_marks(room, reader, held)?;
             }
-            (Some(Asked::Bury { room, offset }), Outcome::Noted) => {
+            (Some(Asked::Bury { room, offset }), StoreResult::Done) => {
                 self.model.buried.insert((room, offset));
             }
             (_, _) => {}
@@ -353,10 +354,10 @@ impl World {
         channel(room).starts_with("few") && ENDS_AT <= self.bench.now
     }
 
-    fn check_marks(&self, room: u64, reader: usize, held: Marks) -> Check {
+    fn check_marks(&self, room: u64, reader: usize, held: ReadMarkers) -> Check {
         let known = self.model.marks.get(&(room, reader)).copied().unwrap_or_default();
         let is_kept = (known.delivered <= held.delivered && known.read <= held.read)
-            || (held == Marks::default() && self.is_over(room));
+            || (held == ReadMarkers::default() && self.is_over(room));
         ensure(is_kept, || format!("marks went back in room {room}: {known:?}, {held:?}"))
     }
 
@@ -366,13 +367,13 @@ impl World {
             if self.rooms[room as usize].given.is_some() || self.prng.percent(50) {
                 continue;
             }
-            match self.bench.ask(Job::Open(open(id(room)))) {
-                Outcome::Opened(None, _) => self.rooms[room as usize].given = Some(0),
-                Outcome::Opened(Some(opened), _) => {
+            match self.bench.ask(StoreOp::Open(open(id(room)))) {
+                StoreResult::Opened(None, _) => self.rooms[room as usize].given = Some(0),
+                StoreResult::Opened(Some(opened), _) => {
                     let (given, epoch) = (Some(opened.head), Some(opened.epoch));
                     self.rooms[room as usize] = Room { given, epoch };
                 }
-                Outcome::Failed(Failure::Broken) => {}
+                StoreResult::Failed(StoreError::Broken) => {}
                 other => return Err(format!("room {room} does not open: {other:?}")),
             }
         }
@@ -384,7 +385,7 @@ impl World {
         let Bench { engine, now, ticket, round, .. } = self.bench;
         let mut disk = engine.into_disk();
         disk.disk.crash(kind);
-        disk.disk.set_weather(DiskWeather::CALM);
+        disk.disk.set_weather(DiskFaultProfile::CALM);
         self.bench = Bench { now, ticket, round, ..Bench::over(disk) };
         self.bench.round.0 += 1;
         self.rooms = Default::default();
@@ -399,7 +400,7 @@ impl World {
 
     /// What was answered before its sync may be gone, and marks of it with it.
     fn forget_what_may_be_lost(&mut self) {
-        self.model.answered.retain(|_, (_, durable)| *durable == Durable::Now);
+        self.model.answered.retain(|_, (_, durable)| *durable == SyncMode::Now);
         self.model.marks.retain(|(room, _), _| namespace_of(channel(*room)) != 1);
     }
 
@@ -435,8 +436,11 @@ impl World {
         let mut texts = BTreeSet::new();
         let mut next = opened.first;
         while next <= opened.head {
-            let passage = match self.bench.ask(Job::Read(Range { first: next, ..all(id(room)) })) {
-                Outcome::Passage(passage) if !passage.is_empty() => passage,
+            let passage = match self
+                .bench
+                .ask(StoreOp::Read(HistoryRange { first: next, ..all(id(room)) }))
+            {
+                StoreResult::History(passage) if !passage.is_empty() => passage,
                 other => return Err(format!("room {room} has no message {next}: {other:?}")),
             };
             for message in passage {
@@ -482,12 +486,12 @@ impl World {
             self.bench.engine.channels.marks_at(&key).map_err(|fault| format!("{fault:?}"))?;
         let delivered = held.unwrap_or_default().delivered;
         let mut found = BTreeMap::new();
-        for (space, name) in [(Space::Pending, "waits"), (Space::Dead, "is dead")] {
+        for (space, name) in [(StoreKeyspace::Pending, "waits"), (StoreKeyspace::Dead, "is dead")] {
             let range = key::pending_of(BOB, id(room), 0, u64::MAX);
             let scan = self.bench.engine.channels.staged().disk().scan(
                 space,
                 &range,
-                Order::OldestFirst,
+                ReadOrder::OldestFirst,
                 &mut |key, _| {
                     found
                         .entry(key::pending_from(key).unwrap().2)
@@ -523,9 +527,9 @@ impl World {
         self.bench.pass(3_000);
         let mut waiting = 0;
         let scan = self.bench.engine.channels.staged().disk().scan(
-            Space::Pending,
+            StoreKeyspace::Pending,
             &key::rest(&[]),
-            Order::OldestFirst,
+            ReadOrder::OldestFirst,
             &mut |_, _| {
                 waiting += 1;
                 ControlFlow::Continue(())
@@ -538,9 +542,9 @@ impl World {
 }
 
 impl<D: Disk> Bench<D> {
-    fn opened_or(&mut self, room: RoomId) -> Result<Option<Box<Opened>>, String> {
-        match self.ask(Job::Open(Open { ids_since_unix_ms: 0, ..open(room) })) {
-            Outcome::Opened(opened, _) => Ok(opened),
+    fn opened_or(&mut self, room: RoomId) -> Result<Option<Box<OpenedChannel>>, String> {
+        match self.ask(StoreOp::Open(OpenChannel { ids_since_unix_ms: 0, ..open(room) })) {
+            StoreResult::Opened(opened, _) => Ok(opened),
             other => Err(format!("{room:?} does not open: {other:?}")),
         }
     }

@@ -10,34 +10,34 @@ const BOB: RoomId = RoomId(b'b' as u128);
 /// From the clock's beginning.
 const EXPIRES: u64 = 1_000_000 + 3_600_000;
 
-fn direct(room: RoomId, channel: &str, offset: u64, to: RoomId) -> Job {
-    let Job::Append(mut append) = append(room, channel, offset) else { unreachable!() };
+fn direct(room: RoomId, channel: &str, offset: u64, to: RoomId) -> StoreOp {
+    let StoreOp::Append(mut append) = append(room, channel, offset) else { unreachable!() };
     append.birth.as_mut().unwrap().parties = Some([ANN, BOB]);
     append.addressee = Some(Addressee { inbox: to, expires_unix_ms: EXPIRES });
-    Job::Append(append)
+    StoreOp::Append(append)
 }
 
 /// `append` as a retraction of the message at `offset`.
-fn retracting(append: Append, offset: u64) -> Job {
+fn retracting(append: Append, offset: u64) -> StoreOp {
     let mut publication = message(append.publication.offset, "r", "ann", 1_000_000);
     publication.tags.push(chat::retraction(offset).1);
     let left = message(offset, "{}", "ann", 1_000_000 + offset);
     let left = Arc::new(Publication { tags: Vec::new(), ..left });
     let (publication, retracts) = (Arc::new(publication), Some(left));
-    Job::Append(Box::new(Append { publication, retracts, ..append }))
+    StoreOp::Append(Box::new(Append { publication, retracts, ..append }))
 }
 
 impl<D: Disk> Bench<D> {
     fn send(&mut self, offsets: std::ops::RangeInclusive<u64>) {
         for offset in offsets {
             let outcome = self.ask(direct(DM, "few:dm", offset, BOB));
-            assert!(matches!(outcome, Outcome::Appended), "{outcome:?}");
+            assert!(matches!(outcome, StoreResult::Appended), "{outcome:?}");
         }
     }
 
-    fn pending(&mut self, inbox: RoomId, after: Option<(RoomId, u64)>) -> Vec<Due> {
-        match self.ask(Job::Pending(PendingPage { inbox, after, count_max: 100 })) {
-            Outcome::Pending(dues, _) => dues,
+    fn pending(&mut self, inbox: RoomId, after: Option<(RoomId, u64)>) -> Vec<PendingMessage> {
+        match self.ask(StoreOp::Pending(PendingQuery { inbox, after, count_max: 100 })) {
+            StoreResult::Pending(dues, _) => dues,
             other => panic!("{other:?}"),
         }
     }
@@ -46,27 +46,32 @@ impl<D: Disk> Bench<D> {
         self.pending(BOB, None).iter().map(|due| due.publication.offset).collect()
     }
 
-    fn reached(&mut self, reached: Reached) {
+    fn reached(&mut self, reached: MarkerPosition) {
         let outcome = self.ask(mark(DM, "bob", reached));
-        assert!(matches!(outcome, Outcome::Marked { .. }), "{outcome:?}");
+        assert!(matches!(outcome, StoreResult::MarkerAdvanced { .. }), "{outcome:?}");
     }
 
     fn bury(&mut self, offset: u64) {
-        let burial =
-            Burial { inbox: BOB, room: DM, offset, cause: Cause::Tries, at_unix_ms: self.now };
-        assert!(matches!(self.ask(Job::Bury(burial)), Outcome::Noted));
+        let burial = NewDeadLetter {
+            inbox: BOB,
+            room: DM,
+            offset,
+            cause: DeadLetterCause::Attempts,
+            at_unix_ms: self.now,
+        };
+        assert!(matches!(self.ask(StoreOp::DeadLetter(burial)), StoreResult::Done));
     }
 
-    fn retract(&mut self, room: RoomId, channel: &str, offset: u64, at: u64) -> Outcome {
-        let Job::Append(append) = direct(room, channel, at, BOB) else { unreachable!() };
+    fn retract(&mut self, room: RoomId, channel: &str, offset: u64, at: u64) -> StoreResult {
+        let StoreOp::Append(append) = direct(room, channel, at, BOB) else { unreachable!() };
         self.ask(retracting(*append, offset))
     }
 
     fn unread(&mut self, user: &str, inbox: RoomId) -> Vec<u64> {
         let (user, after) = (user.into(), "".into());
-        let page = ConversationsPage { inbox, user, after, count_max: 9 };
-        match self.ask(Job::Conversations(page)) {
-            Outcome::Conversations(page, _) => page.iter().map(|one| one.unread).collect(),
+        let page = ConversationsQuery { inbox, user, after, count_max: 9 };
+        match self.ask(StoreOp::Conversations(page)) {
+            StoreResult::Conversations(page, _) => page.iter().map(|one| one.unread).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -74,11 +79,11 @@ impl<D: Disk> Bench<D> {
     /// What is on the disk of messages, wherever it is.
     fn everything(&self) -> Vec<String> {
         let mut values = Vec::new();
-        for space in Space::ALL {
+        for space in StoreKeyspace::ALL {
             let scan = self.engine.channels.staged().disk().scan(
                 space,
                 &key::rest(&[]),
-                Order::OldestFirst,
+                ReadOrder::OldestFirst,
                 &mut |_, value| {
                     values.push(String::from_utf8_lossy(value).into_owned());
                     std::ops::ControlFlow::Continue(())
@@ -90,14 +95,14 @@ impl<D: Disk> Bench<D> {
     }
 
     /// Offsets and causes of the dead letters, and what each takes along.
-    fn dead(&mut self) -> Vec<(u64, Cause, usize)> {
+    fn dead(&mut self) -> Vec<(u64, DeadLetterCause, usize)> {
         let mut dead = Vec::new();
         let scan = self.engine.channels.staged().disk().scan(
-            Space::Dead,
+            StoreKeyspace::Dead,
             &key::rest(&[]),
-            Order::OldestFirst,
+            ReadOrder::OldestFirst,
             &mut |key, value| {
-                let record = crate::store::record::DeadRecord::take(value).unwrap();
+                let record = crate::store::record::DeadLetterRecord::take(value).unwrap();
                 dead.push((
                     key::pending_from(key).unwrap().2,
                     record.cause,
@@ -121,19 +126,19 @@ fn a_direct_message_waits_until_it_is_acknowledged() {
     bench.send(1..=5);
     let dues = bench.pending(BOB, None);
     assert_eq!(dues.len(), 5);
-    let Due { room, channel, publication, tries_count, expires_unix_ms } = &dues[0];
+    let PendingMessage { room, channel, publication, tries_count, expires_unix_ms } = &dues[0];
     assert_eq!((*room, &**channel, publication.offset), (DM, "few:dm", 1));
     assert_eq!((*tries_count, *expires_unix_ms), (0, EXPIRES));
     assert_eq!(bench.pending(BOB, Some((DM, 3))).len(), 2);
     assert!(bench.pending(ANN, None).is_empty());
-    bench.reached(Reached::Delivered(2));
+    bench.reached(MarkerPosition::Delivered(2));
     assert_eq!(bench.waiting(), [3, 4, 5]);
-    bench.reached(Reached::Read(4));
-    bench.reached(Reached::Delivered(1));
+    bench.reached(MarkerPosition::Read(4));
+    bench.reached(MarkerPosition::Delivered(1));
     let mut bench = bench.crash(Crash::PowerCut);
     assert_eq!(bench.waiting(), [5], "reading it is more than getting it");
     bench.send(6..=6);
-    bench.reached(Reached::Delivered(6));
+    bench.reached(MarkerPosition::Delivered(6));
     assert!(bench.waiting().is_empty());
 }
 
@@ -141,7 +146,7 @@ fn a_direct_message_waits_until_it_is_acknowledged() {
 fn a_message_waits_only_for_one_of_the_two() {
     let mut bench = Bench::new();
     let stranger = bench.ask(direct(DM, "few:dm", 1, RoomId(99)));
-    assert_eq!(failure(&stranger), Failure::Broken);
+    assert_eq!(failure(&stranger), StoreError::Broken);
     assert!(bench.opened(DM).is_none(), "nothing of it was written");
 }
 
@@ -149,20 +154,22 @@ fn a_message_waits_only_for_one_of_the_two() {
 fn tries_are_counted_and_the_last_one_makes_a_dead_letter() {
     let mut bench = Bench::new();
     bench.send(1..=2);
-    let tried = |tries_count| Job::Tried(Try { inbox: BOB, room: DM, offset: 1, tries_count });
+    let tried = |tries_count| {
+        StoreOp::Attempted(DeliveryAttempt { inbox: BOB, room: DM, offset: 1, tries_count })
+    };
     for tries_count in [1, 3, 2] {
-        assert!(matches!(bench.ask(tried(tries_count)), Outcome::Noted));
+        assert!(matches!(bench.ask(tried(tries_count)), StoreResult::Done));
     }
     assert_eq!(bench.pending(BOB, None)[0].tries_count, 3, "never fewer");
     let oldest_unix_ms = Some(bench.now);
     bench.bury(1);
     bench.bury(1);
     bench.bury(7);
-    assert!(matches!(bench.ask(tried(4)), Outcome::Noted), "it is dead already");
+    assert!(matches!(bench.ask(tried(4)), StoreResult::Done), "it is dead already");
     assert_eq!(bench.waiting(), [2]);
-    assert_eq!(bench.dead(), [(1, Cause::Tries, 0)]);
+    assert_eq!(bench.dead(), [(1, DeadLetterCause::Attempts, 0)]);
     assert_eq!(bench.engine.counts().dead_tried, 1);
-    assert_eq!(bench.engine.dead_letters(), DeadLetters { count: 1, oldest_unix_ms });
+    assert_eq!(bench.engine.dead_letters(), DeadLetterTotals { count: 1, oldest_unix_ms });
 }
 
 #[test]
@@ -171,15 +178,15 @@ fn what_waited_too_long_is_a_dead_letter_by_itself() {
     for offset in 1..=700 {
         bench.ask(direct(DM, "room:dm", offset, BOB));
     }
-    bench.reached(Reached::Delivered(100));
+    bench.reached(MarkerPosition::Delivered(100));
     bench.pass(2_000);
     assert!(bench.dead().is_empty());
     bench.now = EXPIRES - 1;
     bench.pass(1_100);
     assert!(bench.waiting().is_empty());
     assert_eq!(bench.dead().len(), 600);
-    assert!(bench.dead().iter().all(|(_, cause, _)| *cause == Cause::Expired));
-    let DeadLetters { count, oldest_unix_ms } = bench.engine.dead_letters();
+    assert!(bench.dead().iter().all(|(_, cause, _)| *cause == DeadLetterCause::Expired));
+    let DeadLetterTotals { count, oldest_unix_ms } = bench.engine.dead_letters();
     assert_eq!(count, 600);
     assert!(oldest_unix_ms.is_some_and(|at| EXPIRES <= at), "{oldest_unix_ms:?}");
 }
@@ -219,7 +226,7 @@ fn what_waits_takes_its_content_along() {
     }
     let dead = bench.dead();
     assert!(dead[0].0 == 2 && 0 < dead[0].2, "{dead:?}");
-    bench.reached(Reached::Delivered(60));
+    bench.reached(MarkerPosition::Delivered(60));
     assert!(bench.waiting().is_empty());
 }
 
@@ -231,16 +238,16 @@ fn what_is_taken_back_is_gone_wherever_it_was() {
     bench.pass(2_000);
     for (offset, at) in [(1, 61), (2, 62), (50, 63), (3, 64)] {
         let outcome = bench.retract(DM, "few:dm", offset, at);
-        assert!(matches!(outcome, Outcome::Appended), "{offset}: {outcome:?}");
+        assert!(matches!(outcome, StoreResult::Appended), "{offset}: {outcome:?}");
     }
     let waiting = bench.waiting();
     assert!([1, 3, 50, 61, 64].iter().all(|offset| waiting.contains(offset)), "{waiting:?}");
-    bench.reached(Reached::Delivered(4));
+    bench.reached(MarkerPosition::Delivered(4));
     let gone = bench.retract(DM, "few:dm", 4, 65);
-    assert!(matches!(gone, Outcome::Appended), "retention was faster: {gone:?}");
+    assert!(matches!(gone, StoreResult::Appended), "retention was faster: {gone:?}");
     for at in [66, 70] {
         let wrong = bench.retract(DM, "few:dm", at, 66);
-        assert!(matches!(wrong, Outcome::Failed(Failure::Broken)), "{at} was not said yet");
+        assert!(matches!(wrong, StoreResult::Failed(StoreError::Broken)), "{at} was not said yet");
         bench.round.0 += 1;
     }
     let mut bench = bench.crash(Crash::PowerCut);
@@ -258,27 +265,31 @@ fn a_retraction_and_what_it_leaves_are_stored_together_or_not_at_all() {
     let (mut whole, mut none) = (0, 0);
     for seed in 0..40 {
         for (channel, crash) in [("room:a", Crash::PowerCut), ("soon:a", Crash::PowerCut)] {
-            let mut bench = Bench::over(SimulatedDisk::new(seed, DiskWeather::CALM));
+            let mut bench = Bench::over(SimulatedDisk::new(seed, DiskFaultProfile::CALM));
             for offset in 1..=3 {
                 bench.ask(append(ROOM, channel, offset));
             }
             bench.pass(200);
-            let Job::Append(next) = append(ROOM, channel, 4) else { unreachable!() };
+            let StoreOp::Append(next) = append(ROOM, channel, 4) else { unreachable!() };
             if seed % 2 == 0 {
-                bench.weather(DiskWeather { commit_fails_percent: 100, ..DiskWeather::CALM });
+                bench.weather(DiskFaultProfile {
+                    commit_fails_percent: 100,
+                    ..DiskFaultProfile::CALM
+                });
             }
             let outcome = bench.ask(retracting(*next, 2));
-            bench.weather(DiskWeather::CALM);
+            bench.weather(DiskFaultProfile::CALM);
             let mut bench = bench.crash(crash);
-            let said = match bench.ask(Job::Read(all(ROOM))) {
-                Outcome::Passage(said) => said,
+            let said = match bench.ask(StoreOp::Read(all(ROOM))) {
+                StoreResult::History(said) => said,
                 other => panic!("{other:?}"),
             };
             match texts(&said)[..] {
                 ["m1", "{}", "m3", "r"] => whole += 1,
                 ["m1", "m2", "m3"] => {
                     none += 1;
-                    let is_promised = matches!(outcome, Outcome::Appended) && channel == "room:a";
+                    let is_promised =
+                        matches!(outcome, StoreResult::Appended) && channel == "room:a";
                     assert!(!is_promised, "seed {seed}: it was answered");
                 }
                 ref other => panic!("seed {seed}: {other:?}"),
@@ -295,14 +306,14 @@ fn a_retraction_raises_nobodys_unread_count() {
     assert_eq!(bench.unread("bob", BOB), [5]);
     bench.retract(DM, "few:dm", 2, 6);
     assert_eq!(bench.unread("bob", BOB), [5], "its place stays, and what says so is no message");
-    bench.reached(Reached::Read(5));
+    bench.reached(MarkerPosition::Read(5));
     assert_eq!(bench.unread("bob", BOB), [0]);
     bench.send(7..=8);
     bench.retract(DM, "few:dm", 7, 9);
     let mut bench = bench.crash(Crash::PowerCut);
     assert_eq!(bench.unread("bob", BOB), [2]);
     for (read, unread) in [(6, 2), (7, 1), (8, 0), (9, 0)] {
-        bench.reached(Reached::Read(read));
+        bench.reached(MarkerPosition::Read(read));
         assert_eq!(bench.unread("bob", BOB), [unread], "read up to {read}");
     }
     // Ann has read what she said: it counts for her no more than for him.
@@ -323,13 +334,13 @@ fn both_of_a_conversation_find_it_among_theirs() {
     bench.send(1..=3);
     bench.ask(direct(RoomId(501), "few:also", 1, ANN));
     bench.ask(append(ROOM, "room:a", 1));
-    bench.ask(mark(ROOM, "bob", Reached::Delivered(1)));
-    bench.reached(Reached::Read(2));
+    bench.ask(mark(ROOM, "bob", MarkerPosition::Delivered(1)));
+    bench.reached(MarkerPosition::Read(2));
     let mut page = |inbox, user: &str, after: &str, count_max| {
         let (user, after) = (user.into(), after.into());
-        let page = ConversationsPage { inbox, user, after, count_max };
-        match bench.ask(Job::Conversations(page)) {
-            Outcome::Conversations(page, _) => page,
+        let page = ConversationsQuery { inbox, user, after, count_max };
+        match bench.ask(StoreOp::Conversations(page)) {
+            StoreResult::Conversations(page, _) => page,
             other => panic!("{other:?}"),
         }
     };
@@ -340,7 +351,7 @@ fn both_of_a_conversation_find_it_among_theirs() {
     let bobs = page(BOB, "bob", "", 9);
     assert_eq!(names(&bobs), ["few:also", "few:dm", "room:a"], "where one has marks, too");
     assert_eq!(bobs[1].head, 3);
-    assert_eq!(bobs[1].marks, Marks { delivered: 2, read: 2 });
+    assert_eq!(bobs[1].marks, ReadMarkers { delivered: 2, read: 2 });
     assert_eq!(bobs[1].last.as_ref().unwrap().offset, 3);
     assert_eq!(names(&page(BOB, "bob", "few:also", 1)), ["few:dm"]);
     assert_eq!(names(&page(BOB, "bob", "room:a", 9)), [""; 0]);
@@ -349,17 +360,17 @@ fn both_of_a_conversation_find_it_among_theirs() {
 #[test]
 fn retention_removes_by_count_bytes_and_age_and_keeps_the_place() {
     let few = |bench: &mut Bench<SimulatedDisk>, offset: u64, text: &str| {
-        let Job::Append(mut append) = append(ROOM, "few:a", offset) else { unreachable!() };
+        let StoreOp::Append(mut append) = append(ROOM, "few:a", offset) else { unreachable!() };
         append.publication = Arc::new(message(offset, text, "ann", bench.now));
-        assert!(matches!(bench.ask(Job::Append(append)), Outcome::Appended));
+        assert!(matches!(bench.ask(StoreOp::Append(append)), StoreResult::Appended));
     };
     let messages_count = |bench: &Bench<SimulatedDisk>| {
         let mut count = 0;
         let range = key::messages(ROOM, 0, u64::MAX);
         let scan = bench.engine.channels.staged().disk().scan(
-            Space::Messages,
+            StoreKeyspace::Messages,
             &range,
-            Order::OldestFirst,
+            ReadOrder::OldestFirst,
             &mut |_, _| {
                 count += 1;
                 std::ops::ControlFlow::Continue(())
@@ -416,8 +427,8 @@ fn every_channel_is_visited_and_a_step_is_bounded() {
 }
 
 /// All entries of the spaces that users fill.
-fn left(bench: &Bench<SimulatedDisk>) -> Vec<(Space, usize)> {
-    let spaces = Space::ALL.into_iter().filter(|space| *space != Space::Meta);
+fn left(bench: &Bench<SimulatedDisk>) -> Vec<(StoreKeyspace, usize)> {
+    let spaces = StoreKeyspace::ALL.into_iter().filter(|space| *space != StoreKeyspace::Meta);
     let counted = spaces.map(|space| {
         let mut count = 0;
         let on_entry = &mut |_: &[u8], _: &[u8]| {
@@ -425,7 +436,8 @@ fn left(bench: &Bench<SimulatedDisk>) -> Vec<(Space, usize)> {
             std::ops::ControlFlow::Continue(())
         };
         let disk = bench.engine.channels.staged().disk();
-        disk.scan(space, &key::rest(&[]), Order::OldestFirst, on_entry).expect("it can be read");
+        disk.scan(space, &key::rest(&[]), ReadOrder::OldestFirst, on_entry)
+            .expect("it can be read");
         (space, count)
     });
     counted.filter(|(_, count)| *count != 0).collect()
@@ -438,19 +450,19 @@ fn after_all_time_is_over_the_store_is_as_small_as_a_new_one() {
     for number in 0..NAMES {
         let (room, inbox) = (RoomId(10_000 + number), RoomId(20_000 + number));
         let mut job = direct(room, &format!("few:dm{number}"), 1, inbox);
-        if let Job::Append(append) = &mut job {
+        if let StoreOp::Append(append) = &mut job {
             append.birth.as_mut().unwrap().parties = Some([ANN, inbox]);
             let expires_unix_ms = bench.now + 1_000;
             append.addressee = Some(Addressee { inbox, expires_unix_ms });
         }
         bench.give(job);
         bench.give(with_id(append(RoomId(30_000 + number), &format!("few:room{number}"), 1)));
-        bench.give(mark(RoomId(30_000 + number), "ann", Reached::Read(1)));
+        bench.give(mark(RoomId(30_000 + number), "ann", MarkerPosition::Read(1)));
     }
     // One room that very many have read.
     bench.give(append(ROOM, "few:a", 1));
     for number in 0..NAMES {
-        bench.give(mark(ROOM, &format!("u{number}"), Reached::Read(1)));
+        bench.give(mark(ROOM, &format!("u{number}"), MarkerPosition::Read(1)));
     }
     bench.answers();
     let before = left(&bench);
@@ -458,18 +470,26 @@ fn after_all_time_is_over_the_store_is_as_small_as_a_new_one() {
     bench.pass(10_000);
     assert_eq!(bench.engine.dead_letters().count, NAMES as u64);
     bench.pass(170_000);
-    let waits: Vec<Space> = left(&bench).into_iter().map(|(space, _)| space).collect();
-    assert_eq!(waits, [Space::Channels, Space::Marks, Space::Talks, Space::Ids], "repeats count");
+    let waits: Vec<StoreKeyspace> = left(&bench).into_iter().map(|(space, _)| space).collect();
+    assert_eq!(
+        waits,
+        [StoreKeyspace::Channels, StoreKeyspace::Marks, StoreKeyspace::Talks, StoreKeyspace::Ids],
+        "repeats count"
+    );
     bench.now += 420_000;
     bench.pass(10_000);
     assert_eq!(left(&bench), []);
-    assert_eq!(bench.engine.dead_letters(), crate::store::DeadLetters::default());
+    assert_eq!(bench.engine.dead_letters(), crate::store::DeadLetterTotals::default());
     // And it begins again from nothing.
     bench.give(append(ROOM, "few:a", 1));
-    bench.give(Job::Marks(MarksPage { room: ROOM, after: "".into(), count_max: 9 }));
+    bench.give(StoreOp::ReadMarkers(ReadMarkersQuery {
+        room: ROOM,
+        after: "".into(),
+        count_max: 9,
+    }));
     let answers = bench.answers();
-    assert!(matches!(answers[0], Outcome::Appended), "{:?}", answers[0]);
-    assert!(matches!(&answers[1], Outcome::Marks(none, ..) if none.is_empty()));
+    assert!(matches!(answers[0], StoreResult::Appended), "{:?}", answers[0]);
+    assert!(matches!(&answers[1], StoreResult::ReadMarkers(none, ..) if none.is_empty()));
 }
 
 #[test]
@@ -482,7 +502,7 @@ fn a_channel_stays_while_something_waits_or_positions_are_good() {
     bench.pass(20_000);
     assert!(bench.opened(ROOM).is_none(), "nothing is left of it");
     assert_eq!(bench.waiting(), [1], "what waits has its conversation, and its body");
-    bench.reached(Reached::Delivered(1));
+    bench.reached(MarkerPosition::Delivered(1));
     bench.pass(10_000);
     assert!(bench.opened(DM).is_none());
     assert_eq!(left(&bench), []);
@@ -494,9 +514,9 @@ fn a_room_that_outlived_its_channel_on_disk_goes_on_where_it_was() {
     bench.ask(append(ROOM, "few:a", 1));
     bench.pass(130_000);
     assert_eq!(left(&bench), []);
-    let Job::Append(mut next) = append(ROOM, "few:a", 2) else { unreachable!() };
+    let StoreOp::Append(mut next) = append(ROOM, "few:a", 2) else { unreachable!() };
     next.birth.as_mut().unwrap().behind = 1;
-    assert!(matches!(bench.ask(Job::Append(next)), Outcome::Appended));
+    assert!(matches!(bench.ask(StoreOp::Append(next)), StoreResult::Appended));
     let opened = bench.opened(ROOM).unwrap();
     assert_eq!((opened.head, opened.first, opened.tail.len()), (2, 2, 1));
 }
@@ -518,15 +538,16 @@ fn a_conversation_keeps_no_more_dead_letters_than_messages() {
 fn a_dead_letter_has_no_body_when_its_message_would_have_none() {
     let mut bench = Bench::new();
     let mut job = direct(DM, "few:dm", 1, BOB);
-    if let Job::Append(append) = &mut job {
+    if let StoreOp::Append(append) = &mut job {
         append.addressee = Some(Addressee { inbox: BOB, expires_unix_ms: bench.now + 50_000 });
     }
     bench.ask(job);
     let body = |bench: &Bench<SimulatedDisk>| {
         let mut found = None;
         let disk = bench.engine.channels.staged().disk();
-        disk.scan(Space::Dead, &key::rest(&[]), Order::OldestFirst, &mut |_, value| {
-            found = Some(crate::store::record::DeadRecord::take(value).unwrap().pending.letter);
+        disk.scan(StoreKeyspace::Dead, &key::rest(&[]), ReadOrder::OldestFirst, &mut |_, value| {
+            found =
+                Some(crate::store::record::DeadLetterRecord::take(value).unwrap().pending.letter);
             std::ops::ControlFlow::Continue(())
         })
         .unwrap();

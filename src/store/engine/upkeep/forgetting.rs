@@ -12,12 +12,12 @@
 use std::ops::ControlFlow;
 
 use crate::base::RoomId;
-use crate::store::disk::{Disk, KeyRange, Space};
+use crate::store::disk::{Disk, KeyRange, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::heads::Head;
+use crate::store::engine::heads::ChannelHead;
 use crate::store::key;
-use crate::store::letter::{Failure, Order};
-use crate::store::record::{self, DeadRecord};
+use crate::store::letter::{ReadOrder, StoreError};
+use crate::store::record::{self, DeadLetterRecord};
 
 /// Readers that a step forgets.
 const STEP_READERS: usize = 256;
@@ -49,10 +49,10 @@ pub(super) enum DeadFate {
 pub(super) fn fate<D: Disk>(
     channels: &mut ChannelStore<D>,
     key: &[u8],
-    dead: &DeadRecord,
+    dead: &DeadLetterRecord,
     now_unix_ms: u64,
-) -> Result<DeadFate, Failure> {
-    let (_, room, offset) = key::pending_from(key).ok_or(Failure::Damaged)?;
+) -> Result<DeadFate, StoreError> {
+    let (_, room, offset) = key::pending_from(key).ok_or(StoreError::Damaged)?;
     let Some(head) = channels.head(room)? else { return Ok(DeadFate::Goes) };
     let rules = channels.rules(head.namespace);
     let is_too_old =
@@ -73,7 +73,7 @@ pub(super) fn forget_channel<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
     now_unix_ms: u64,
-) -> Result<Forgotten, Failure> {
+) -> Result<Forgotten, StoreError> {
     let Some(head) = channels.head(room)? else { return Ok(Forgotten::Stays) };
     let stays_ms = channels.rules(head.namespace).channel_ms_max;
     let is_over =
@@ -81,16 +81,25 @@ pub(super) fn forget_channel<D: Disk>(
     if !is_over || is_waited_for(channels, room, &head)? || channels.knows_ids(room, now_unix_ms)? {
         return Ok(Forgotten::Stays);
     }
-    let record = channels.record(room)?.ok_or(Failure::Damaged)?;
+    let record = channels.record(room)?.ok_or(StoreError::Damaged)?;
     let readers =
         KeyRange { first: key::channel(room).to_vec(), last: key::names_behind(room, "").last };
     let mut keys = Vec::new();
-    channels.staged().scan(Space::Marks, &readers, Order::OldestFirst, &mut |key, _| {
-        keys.push(key.to_vec());
-        if keys.len() < STEP_READERS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
+    channels.staged().scan(
+        StoreKeyspace::Marks,
+        &readers,
+        ReadOrder::OldestFirst,
+        &mut |key, _| {
+            keys.push(key.to_vec());
+            if keys.len() < STEP_READERS {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        },
+    )?;
     for key in &keys {
-        channels.staged_mut().remove(Space::Marks, key);
+        channels.staged_mut().remove(StoreKeyspace::Marks, key);
     }
     if keys.len() == STEP_READERS {
         return Ok(Forgotten::Partly);
@@ -105,13 +114,13 @@ pub(super) fn forget_channel<D: Disk>(
 fn is_waited_for<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
-    head: &Head,
-) -> Result<bool, Failure> {
+    head: &ChannelHead,
+) -> Result<bool, StoreError> {
     let mut found = false;
     for inbox in head.parties.into_iter().flatten() {
         let range = key::pending_of(inbox, room, 0, u64::MAX);
-        for space in [Space::Pending, Space::Dead] {
-            channels.staged().scan(space, &range, Order::OldestFirst, &mut |_, _| {
+        for space in [StoreKeyspace::Pending, StoreKeyspace::Dead] {
+            channels.staged().scan(space, &range, ReadOrder::OldestFirst, &mut |_, _| {
                 found = true;
                 ControlFlow::Break(())
             })?;

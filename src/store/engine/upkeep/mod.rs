@@ -11,17 +11,17 @@ use std::ops::ControlFlow;
 use self::forgetting::{DeadFate, Forgotten, fate, forget_channel};
 use self::sweeper::{StepTime, Sweep, SweepOf, Sweeper};
 use self::trim::trim;
-use super::Counts;
-use super::census::{Census, DeadLetters};
+use super::StoreCounts;
+use super::census::{DeadLetterScan, DeadLetterTotals};
 use super::channels::ChannelStore;
 use super::ids::ids_over;
 use super::writes::pending::{Buried, put_dead};
 use crate::base::RoomId;
-use crate::store::disk::{Disk, Space};
+use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::key;
-use crate::store::letter::{Cause, Failure, Order};
+use crate::store::letter::{DeadLetterCause, ReadOrder, StoreError};
 use crate::store::options::Retention;
-use crate::store::record::{self, DeadRecord, PendingRecord};
+use crate::store::record::{self, DeadLetterRecord, PendingRecord};
 
 mod forgetting;
 mod sweeper;
@@ -44,7 +44,7 @@ const EXPIRY_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(super) struct Upkeep {
     sweeper: Sweeper,
-    census: Census,
+    census: DeadLetterScan,
 }
 
 /// An entry of a space.
@@ -56,11 +56,11 @@ struct Entry {
 impl Upkeep {
     /// Nothing was looked at yet.
     pub fn new(retention: &[Retention]) -> Upkeep {
-        Upkeep { sweeper: Sweeper::new(retention), census: Census::default() }
+        Upkeep { sweeper: Sweeper::new(retention), census: DeadLetterScan::default() }
     }
 
     /// What is known of dead letters.
-    pub fn dead_letters(&self) -> DeadLetters {
+    pub fn dead_letters(&self) -> DeadLetterTotals {
         self.census.dead_letters()
     }
 
@@ -80,11 +80,11 @@ impl Upkeep {
     }
 
     /// What waited is a dead letter.
-    pub fn on_buried(&mut self, buried: &Buried, counts: &mut Counts) {
+    pub fn on_buried(&mut self, buried: &Buried, counts: &mut StoreCounts) {
         self.census.add(&buried.key, buried.at_unix_ms);
         match buried.cause {
-            Cause::Tries => counts.dead_tried += 1,
-            Cause::Expired => counts.dead_expired += 1,
+            DeadLetterCause::Attempts => counts.dead_tried += 1,
+            DeadLetterCause::Expired => counts.dead_expired += 1,
         }
     }
 
@@ -95,7 +95,7 @@ impl Upkeep {
 
     /// What was planned did not happen: dead letters are counted again.
     pub fn count_anew(&mut self) {
-        self.census = Census::default();
+        self.census = DeadLetterScan::default();
     }
 
     /// Counts some more dead letters of those on the disk.
@@ -107,7 +107,7 @@ impl Upkeep {
     pub fn sweep<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
-        counts: &mut Counts,
+        counts: &mut StoreCounts,
         now_unix_ms: u64,
         appended_count: usize,
     ) {
@@ -135,7 +135,7 @@ impl Upkeep {
     fn trim_over_limit<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
-        counts: &mut Counts,
+        counts: &mut StoreCounts,
         now_unix_ms: u64,
         mut left_count: usize,
     ) -> Option<usize> {
@@ -158,16 +158,16 @@ impl Upkeep {
     fn sweep_channels<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
-        counts: &mut Counts,
+        counts: &mut StoreCounts,
         now_unix_ms: u64,
         mut left_count: usize,
     ) {
         let Some(after) = self.sweeper.begin(SweepOf::Channels, now_unix_ms) else { return };
         let mut keys = Vec::with_capacity(STEP_CHANNELS);
-        let (range, order) = (key::rest(&after), Order::OldestFirst);
+        let (range, order) = (key::rest(&after), ReadOrder::OldestFirst);
         // What this turn writes needs no look.
         let disk = channels.staged().disk();
-        let seen = disk.scan(Space::Channels, &range, order, &mut |key, _| {
+        let seen = disk.scan(StoreKeyspace::Channels, &range, order, &mut |key, _| {
             keys.push(key.to_vec());
             if keys.len() < STEP_CHANNELS {
                 ControlFlow::Continue(())
@@ -216,7 +216,7 @@ impl Upkeep {
     fn sweep_pending<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
-        counts: &mut Counts,
+        counts: &mut StoreCounts,
         now_unix_ms: u64,
     ) {
         let Some(after) = self.sweeper.begin(SweepOf::Pending, now_unix_ms) else { return };
@@ -228,26 +228,27 @@ impl Upkeep {
         let mut over = Vec::new();
         let mut found_unix_ms = self.sweeper.found_unix_ms();
         let mut garbled_count = 0;
-        let (range, order) = (key::rest(&after), Order::OldestFirst);
-        let seen = channels.staged().scan(Space::Pending, &range, order, &mut |key, value| {
-            match PendingRecord::take(value) {
-                Ok(record) if record.expires_unix_ms <= now_unix_ms => {
-                    over.push((key.to_vec(), record));
+        let (range, order) = (key::rest(&after), ReadOrder::OldestFirst);
+        let seen =
+            channels.staged().scan(StoreKeyspace::Pending, &range, order, &mut |key, value| {
+                match PendingRecord::take(value) {
+                    Ok(record) if record.expires_unix_ms <= now_unix_ms => {
+                        over.push((key.to_vec(), record));
+                    }
+                    Ok(record) => found_unix_ms = found_unix_ms.min(record.expires_unix_ms),
+                    Err(_) => garbled_count += 1,
                 }
-                Ok(record) => found_unix_ms = found_unix_ms.min(record.expires_unix_ms),
-                Err(_) => garbled_count += 1,
-            }
-            seen_count += 1;
-            at = key.to_vec();
-            if seen_count < STEP_PENDING {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        });
+                seen_count += 1;
+                at = key.to_vec();
+                if seen_count < STEP_PENDING {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
         counts.damaged += garbled_count + u64::from(seen.is_err());
         for (key, record) in over {
-            let buried = Buried { key, cause: Cause::Expired, at_unix_ms: now_unix_ms };
+            let buried = Buried { key, cause: DeadLetterCause::Expired, at_unix_ms: now_unix_ms };
             put_dead(channels, &buried, record);
             self.on_buried(&buried, counts);
         }
@@ -265,15 +266,15 @@ impl Upkeep {
     fn sweep_dead<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
-        counts: &mut Counts,
+        counts: &mut StoreCounts,
         now_unix_ms: u64,
     ) {
         let Some(after) = self.sweeper.begin(SweepOf::Dead, now_unix_ms) else { return };
-        let found = page(channels, counts, Space::Dead, &after, STEP_DEAD);
+        let found = page(channels, counts, StoreKeyspace::Dead, &after, STEP_DEAD);
         let is_last = found.len() < STEP_DEAD;
         let at = found.last().map(|entry| entry.key.clone());
         for Entry { key, value } in found {
-            let record = DeadRecord::take(&value).map_err(Failure::from);
+            let record = DeadLetterRecord::take(&value).map_err(StoreError::from);
             let judged = record.and_then(|record| {
                 let fate = fate(channels, &key, &record, now_unix_ms)?;
                 Ok((record, fate))
@@ -283,10 +284,10 @@ impl Upkeep {
                 Ok((mut record, DeadFate::LosesBody)) => {
                     record.pending.letter.clear();
                     self.census.stays(record.at_unix_ms);
-                    channels.staged_mut().put(Space::Dead, &key, record.put());
+                    channels.staged_mut().put(StoreKeyspace::Dead, &key, record.put());
                 }
                 Ok((_, DeadFate::Goes)) => {
-                    channels.staged_mut().remove(Space::Dead, &key);
+                    channels.staged_mut().remove(StoreKeyspace::Dead, &key);
                     self.census.remove(&key);
                 }
                 Err(failure) => counts.on_failure(failure),
@@ -307,11 +308,11 @@ impl Upkeep {
     fn sweep_talks<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
-        counts: &mut Counts,
+        counts: &mut StoreCounts,
         now_unix_ms: u64,
     ) {
         let Some(after) = self.sweeper.begin(SweepOf::Talks, now_unix_ms) else { return };
-        let found = page(channels, counts, Space::Talks, &after, STEP_TALKS);
+        let found = page(channels, counts, StoreKeyspace::Talks, &after, STEP_TALKS);
         let is_last = found.len() < STEP_TALKS;
         let at = found.last().map(|entry| entry.key.clone());
         // What is forgotten from here on makes the next sweep.
@@ -321,10 +322,10 @@ impl Upkeep {
         };
         self.sweeper.set(SweepOf::Talks, next);
         for Entry { key, value } in found {
-            let room = record::take_talk(&value).map_err(Failure::from);
+            let room = record::take_talk(&value).map_err(StoreError::from);
             match room.and_then(|room| channels.head(room)) {
                 Ok(Some(_)) => (),
-                Ok(None) => channels.staged_mut().remove(Space::Talks, &key),
+                Ok(None) => channels.staged_mut().remove(StoreKeyspace::Talks, &key),
                 Err(failure) => counts.on_failure(failure),
             }
         }
@@ -334,7 +335,7 @@ impl Upkeep {
     fn sweep_ids<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
-        counts: &mut Counts,
+        counts: &mut StoreCounts,
         now_unix_ms: u64,
         count_max: usize,
     ) {
@@ -347,7 +348,7 @@ impl Upkeep {
             counts.on_failure(failure);
         }
         for key in &over.keys {
-            channels.staged_mut().remove(Space::Ids, key);
+            channels.staged_mut().remove(StoreKeyspace::Ids, key);
         }
         let next = match over.keys.last().filter(|_| over.keys.len() == count_max) {
             Some(at) => Sweep::At(at.clone()),
@@ -360,13 +361,13 @@ impl Upkeep {
 /// The next entries of a space; what cannot be read ends it.
 fn page<D: Disk>(
     channels: &ChannelStore<D>,
-    counts: &mut Counts,
-    space: Space,
+    counts: &mut StoreCounts,
+    space: StoreKeyspace,
     after: &[u8],
     count_max: usize,
 ) -> Vec<Entry> {
     let mut found = Vec::new();
-    let (range, order) = (key::rest(after), Order::OldestFirst);
+    let (range, order) = (key::rest(after), ReadOrder::OldestFirst);
     let seen = channels.staged().scan(space, &range, order, &mut |key, value| {
         found.push(Entry { key: key.to_vec(), value: value.to_vec() });
         if found.len() < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -10,19 +10,19 @@
 use std::ops::ControlFlow;
 
 use crate::base::RoomId;
-use crate::store::disk::{Disk, Space};
+use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::heads::{Head, Naming};
+use crate::store::engine::heads::{ChannelHead, EpochState};
 use crate::store::engine::staged::Put;
 use crate::store::key;
-use crate::store::letter::{Failure, Order};
+use crate::store::letter::{ReadOrder, StoreError};
 use crate::store::options::Retention;
-use crate::store::record::{self, DeadRecord, PendingRecord};
+use crate::store::record::{self, DeadLetterRecord, PendingRecord};
 
 impl Retention {
     /// Whether a channel has clearly too much: a little over, so that records are
     /// not written for every message.
-    pub(in crate::store::engine) fn is_over(&self, head: &Head) -> bool {
+    pub(in crate::store::engine) fn is_over(&self, head: &ChannelHead) -> bool {
         let count = (head.offset + 1).saturating_sub(head.first);
         let bytes = head.total_bytes.saturating_sub(head.below_bytes);
         let slack = |max: u64| max.saturating_add(max / 16).saturating_add(1);
@@ -37,45 +37,50 @@ pub(super) fn trim<D: Disk>(
     room: RoomId,
     now_unix_ms: u64,
     count_max: usize,
-) -> Result<usize, Failure> {
+) -> Result<usize, StoreError> {
     let Some(mut head) = channels.head(room)? else { return Ok(0) };
     let rules = channels.rules(head.namespace);
     let (first, last) = (head.first, head.offset);
     let mut gone: Vec<(u64, Vec<u8>)> = Vec::new();
     let mut fault = None;
     let range = key::messages(room, first, last);
-    channels.staged().scan(Space::Messages, &range, Order::OldestFirst, &mut |key, value| {
-        let place = key::message_of(key).ok_or(Failure::Damaged);
-        let account = record::take_account(value).map_err(Failure::from);
-        let (offset, account) = match place.and_then(|(_, at)| Ok((at, account?))) {
-            Ok(found) => found,
-            Err(failure) => {
-                fault = Some(failure);
+    channels.staged().scan(
+        StoreKeyspace::Messages,
+        &range,
+        ReadOrder::OldestFirst,
+        &mut |key, value| {
+            let place = key::message_of(key).ok_or(StoreError::Damaged);
+            let account = record::take_account(value).map_err(StoreError::from);
+            let (offset, account) = match place.and_then(|(_, at)| Ok((at, account?))) {
+                Ok(found) => found,
+                Err(failure) => {
+                    fault = Some(failure);
+                    return ControlFlow::Break(());
+                }
+            };
+            let is_over = u64::from(rules.count_max) <= last - offset
+                || rules.bytes_max < head.total_bytes.saturating_sub(head.below_bytes)
+                || account.time_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
+            if !is_over || count_max <= gone.len() {
                 return ControlFlow::Break(());
             }
-        };
-        let is_over = u64::from(rules.count_max) <= last - offset
-            || rules.bytes_max < head.total_bytes.saturating_sub(head.below_bytes)
-            || account.time_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
-        if !is_over || count_max <= gone.len() {
-            return ControlFlow::Break(());
-        }
-        head.first = offset + 1;
-        head.below_bytes = account.total_bytes;
-        head.last_unix_ms = account.time_unix_ms;
-        gone.push((offset, if head.parties.is_some() { value.to_vec() } else { Vec::new() }));
-        ControlFlow::Continue(())
-    })?;
+            head.first = offset + 1;
+            head.below_bytes = account.total_bytes;
+            head.last_unix_ms = account.time_unix_ms;
+            gone.push((offset, if head.parties.is_some() { value.to_vec() } else { Vec::new() }));
+            ControlFlow::Continue(())
+        },
+    )?;
     if gone.is_empty() {
         return fault.map_or(Ok(0), Err);
     }
-    let record = channels.record(room)?.ok_or(Failure::Damaged)?;
+    let record = channels.record(room)?.ok_or(StoreError::Damaged)?;
     take_along(channels, room, &head, &gone, now_unix_ms)?;
     for (offset, _) in &gone {
-        channels.staged_mut().remove(Space::Messages, &key::message(room, *offset));
+        channels.staged_mut().remove(StoreKeyspace::Messages, &key::message(room, *offset));
     }
     channels.put_record(room, &head, &record.tenant, &record.channel);
-    head.naming = Naming::Written;
+    head.naming = EpochState::Written;
     channels.set_head(room, head);
     Ok(gone.len())
 }
@@ -84,10 +89,10 @@ pub(super) fn trim<D: Disk>(
 fn take_along<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
-    head: &Head,
+    head: &ChannelHead,
     gone: &[(u64, Vec<u8>)],
     now_unix_ms: u64,
-) -> Result<(), Failure> {
+) -> Result<(), StoreError> {
     let age_ms_max = channels.rules(head.namespace).age_ms_max;
     let (Some((first, _)), Some((last, _))) = (gone.first(), gone.last()) else {
         return Ok(());
@@ -95,8 +100,8 @@ fn take_along<D: Disk>(
     let mut moved = Vec::new();
     for inbox in head.parties.into_iter().flatten() {
         let range = key::pending_of(inbox, room, *first, *last);
-        for space in [Space::Pending, Space::Dead] {
-            channels.staged().scan(space, &range, Order::OldestFirst, &mut |key, value| {
+        for space in [StoreKeyspace::Pending, StoreKeyspace::Dead] {
+            channels.staged().scan(space, &range, ReadOrder::OldestFirst, &mut |key, value| {
                 moved.push((space, key.to_vec(), value.to_vec()));
                 ControlFlow::Continue(())
             })?;
@@ -104,26 +109,26 @@ fn take_along<D: Disk>(
     }
     let mut records = Vec::with_capacity(moved.len());
     for (space, key, value) in moved {
-        let offset = key::pending_from(&key).ok_or(Failure::Damaged)?.2;
+        let offset = key::pending_from(&key).ok_or(StoreError::Damaged)?.2;
         let place = gone.binary_search_by_key(&offset, |(offset, _)| *offset);
-        let letter = &gone[place.map_err(|_| Failure::Damaged)?].1;
+        let letter = &gone[place.map_err(|_| StoreError::Damaged)?].1;
         let value = match space {
-            Space::Dead => {
+            StoreKeyspace::Dead => {
                 let said = record::take_account(letter)?.time_unix_ms;
                 if said.saturating_add(age_ms_max) <= now_unix_ms {
                     continue; // its body lives no longer than the message did
                 }
-                let mut record = DeadRecord::take(&value)?;
+                let mut record = DeadLetterRecord::take(&value)?;
                 record.pending.letter.clone_from(letter);
                 record.put()
             }
-            Space::Meta
-            | Space::Channels
-            | Space::Messages
-            | Space::Marks
-            | Space::Talks
-            | Space::Pending
-            | Space::Ids => {
+            StoreKeyspace::Meta
+            | StoreKeyspace::Channels
+            | StoreKeyspace::Messages
+            | StoreKeyspace::Marks
+            | StoreKeyspace::Talks
+            | StoreKeyspace::Pending
+            | StoreKeyspace::Ids => {
                 let mut record = PendingRecord::take(&value)?;
                 record.letter.clone_from(letter);
                 record.put()

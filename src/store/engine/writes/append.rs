@@ -8,20 +8,20 @@ use std::sync::Arc;
 use super::retraction::emptied;
 use crate::base::RoomId;
 use crate::base::limits::CONVERSATION_WAITING_BYTES_MAX;
-use crate::store::disk::{Disk, Durable, Space};
+use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::append_gate::AppendGate;
 use crate::store::engine::channels::{ChannelStore, newborn};
-use crate::store::engine::heads::{Head, Naming};
+use crate::store::engine::heads::{ChannelHead, EpochState};
 use crate::store::engine::staged::Put;
 use crate::store::key;
-use crate::store::letter::{Addressee, Append, Failure, Marks, Order};
+use crate::store::letter::{Addressee, Append, ReadMarkers, ReadOrder, StoreError};
 use crate::store::record::{self, ChannelRecord, PendingRecord};
 use crate::wire::Publication;
 
 /// All that an append needs to know: nothing was written for it yet.
 pub(in crate::store::engine) struct AppendPlan {
     /// Where the channel stands before it.
-    head: Head,
+    head: ChannelHead,
     /// Whether the store knows the channel.
     begins: Begins,
     /// What is left of a message that it takes back, at each place.
@@ -42,7 +42,7 @@ enum Begins {
 /// What was written, for those who keep account of it.
 pub(in crate::store::engine) struct Written {
     /// When it must be on the disk.
-    pub durable: Durable,
+    pub durable: SyncMode,
     /// What the message takes the place of.
     pub replaced: Option<Arc<Publication>>,
     /// When its waiting ends, Unix ms.
@@ -65,25 +65,25 @@ pub(in crate::store::engine) fn plan<D: Disk>(
     channels: &mut ChannelStore<D>,
     gate: &mut AppendGate,
     append: &Append,
-) -> Result<AppendPlan, Failure> {
+) -> Result<AppendPlan, StoreError> {
     let Append { room, namespace, birth, publication, addressee, keeps_id: _, retracts } = append;
     let known = channels.head(*room)?;
     let head = match (known, birth) {
-        (Some(head), Some(birth)) if head.epoch != birth.epoch => return Err(Failure::Broken),
+        (Some(head), Some(birth)) if head.epoch != birth.epoch => return Err(StoreError::Broken),
         (Some(head), _) => head,
         (None, Some(birth)) => newborn(birth, *namespace),
         // Its record must be somewhere: who asks knows more than the disk does.
-        (None, None) => return Err(Failure::Broken),
+        (None, None) => return Err(StoreError::Broken),
     };
     if gate.is_crowded(*room) {
-        return Err(Failure::Crowded);
+        return Err(StoreError::Crowded);
     }
     if let Some(addressee) = addressee
         && retracts.is_none()
         && is_crowded(channels, *room, &head, addressee.inbox)?
     {
         gate.crowd(*room);
-        return Err(Failure::Crowded);
+        return Err(StoreError::Crowded);
     }
     let waits_there = |addressee: &Addressee| {
         head.parties.is_some_and(|parties| parties.contains(&addressee.inbox))
@@ -94,7 +94,7 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         || !addressee.as_ref().is_none_or(waits_there)
         || !retracts.as_ref().is_none_or(is_before)
     {
-        return Err(Failure::Broken);
+        return Err(StoreError::Broken);
     }
     let emptied = match retracts {
         Some(left) => emptied(channels, *room, &head, left)?,
@@ -105,8 +105,8 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         None => None,
     };
     let renamed = match head.naming {
-        Naming::Written => None,
-        Naming::Reborn => Some(channels.record(*room)?.ok_or(Failure::Damaged)?),
+        EpochState::Written => None,
+        EpochState::Reborn => Some(channels.record(*room)?.ok_or(StoreError::Damaged)?),
     };
     let begins = if known.is_none() { Begins::Here } else { Begins::Before };
     Ok(AppendPlan { head, begins, emptied, author, renamed })
@@ -124,7 +124,7 @@ impl AppendPlan {
             channels.put_record(room, &head, &birth.tenant, &birth.channel);
             for inbox in birth.parties.into_iter().flatten() {
                 let key = key::named(inbox, &birth.channel);
-                channels.staged_mut().put(Space::Talks, &key, record::put_talk(room));
+                channels.staged_mut().put(StoreKeyspace::Talks, &key, record::put_talk(room));
             }
         }
         let size = put_message(channels, room, head, publication, append.retracts.as_ref());
@@ -135,7 +135,7 @@ impl AppendPlan {
         if let Some(Addressee { inbox, expires_unix_ms }) = append.addressee {
             let waiting = PendingRecord { tries_count: 0, expires_unix_ms, letter: Vec::new() };
             let key = key::pending(inbox, room, publication.offset);
-            channels.staged_mut().put(Space::Pending, &key, waiting.put());
+            channels.staged_mut().put(StoreKeyspace::Pending, &key, waiting.put());
         }
         channels.staged_mut().put_all(author);
         Written {
@@ -152,26 +152,32 @@ impl AppendPlan {
 fn is_crowded<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
-    head: &Head,
+    head: &ChannelHead,
     inbox: RoomId,
-) -> Result<bool, Failure> {
+) -> Result<bool, StoreError> {
     if head.total_bytes <= CONVERSATION_WAITING_BYTES_MAX {
         return Ok(false); // as in nearly all of them
     }
     let first = channels.acknowledged(inbox, room);
     let range = key::pending_of(inbox, room, first, u64::MAX);
     let mut oldest = None;
-    channels.staged().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, value| {
-        let offset = key::pending_from(key).map(|(.., offset)| offset);
-        oldest = Some((offset, PendingRecord::take(value)));
-        ControlFlow::Break(())
-    })?;
+    channels.staged().scan(
+        StoreKeyspace::Pending,
+        &range,
+        ReadOrder::OldestFirst,
+        &mut |key, value| {
+            let offset = key::pending_from(key).map(|(.., offset)| offset);
+            oldest = Some((offset, PendingRecord::take(value)));
+            ControlFlow::Break(())
+        },
+    )?;
     let Some((offset, record)) = oldest else { return Ok(false) };
-    let (offset, letter) = (offset.ok_or(Failure::Damaged)?, record?.letter);
+    let (offset, letter) = (offset.ok_or(StoreError::Damaged)?, record?.letter);
     let account = match letter.is_empty() {
         false => Some(record::take_account(&letter)?),
         true => {
-            let kept = channels.staged().get(Space::Messages, &key::message(room, offset))?;
+            let kept =
+                channels.staged().get(StoreKeyspace::Messages, &key::message(room, offset))?;
             kept.map(|kept| record::take_account(&kept)).transpose()?
         }
     };
@@ -185,29 +191,29 @@ fn marks_of_author<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
     said: &Publication,
-) -> Result<Option<Put>, Failure> {
+) -> Result<Option<Put>, StoreError> {
     let Some(author) = &said.info else { return Ok(None) };
     let key = key::named(room, &author.user);
     let before = channels.marks_at(&key)?.unwrap_or_default();
-    let after = Marks { delivered: before.delivered.max(said.offset), read: said.offset };
+    let after = ReadMarkers { delivered: before.delivered.max(said.offset), read: said.offset };
     let value = record::put_marks(after);
-    let put = Put { space: Space::Marks, key, value };
+    let put = Put { space: StoreKeyspace::Marks, key, value };
     Ok((before.read + 1 == said.offset).then_some(put))
 }
 
 fn put_message<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
-    mut head: Head,
+    mut head: ChannelHead,
     publication: &Publication,
     retracts: Option<&Arc<Publication>>,
 ) -> Size {
-    head.naming = Naming::Written;
+    head.naming = EpochState::Written;
     head.offset = publication.offset;
     head.total_bytes += publication.cost_bytes() as u64;
     head.retractions_count += u64::from(retracts.is_some());
     let value = record::put_message(publication, head.total_bytes, head.retractions_count);
-    channels.staged_mut().put(Space::Messages, &key::message(room, head.offset), value);
+    channels.staged_mut().put(StoreKeyspace::Messages, &key::message(room, head.offset), value);
     channels.set_head(room, head);
     if channels.rules(head.namespace).is_over(&head) { Size::Over } else { Size::Within }
 }

@@ -5,10 +5,12 @@
 use std::ops::ControlFlow;
 
 use crate::base::ShardId;
-use crate::store::disk::{Disk, Durable, Space};
+use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Clearing;
-use crate::store::letter::{Failure, Mark, Marks, Order, Outcome, Reached, Ticket};
+use crate::store::letter::{
+    AdvanceMarker, MarkerPosition, ReadMarkers, ReadOrder, RequestId, StoreError, StoreResult,
+};
 use crate::store::{key, record};
 
 /// Messages that stop waiting in one step of an acknowledgement: others' writes wait
@@ -16,9 +18,9 @@ use crate::store::{key, record};
 const CLEARED_AT_ONCE_MAX: usize = 256;
 
 /// How far a user's mark got.
-pub(in crate::store::engine) enum Marking {
+pub(in crate::store::engine) enum MarkerWrite {
     /// All of it is planned.
-    Whole(Outcome),
+    Whole(StoreResult),
     /// Some of what it acknowledges still waits, and is removed in later turns.
     Clears(Clearing),
 }
@@ -35,34 +37,34 @@ pub(in crate::store::engine) enum Cleared {
 /// A user got, or read, messages.
 pub(in crate::store::engine) fn mark<D: Disk>(
     channels: &mut ChannelStore<D>,
-    mark: &Mark,
+    mark: &AdvanceMarker,
     from: ShardId,
-    ticket: Ticket,
-) -> Result<(Marking, Durable), Failure> {
-    let Mark { room, user, inbox, reached } = mark;
+    ticket: RequestId,
+) -> Result<(MarkerWrite, SyncMode), StoreError> {
+    let AdvanceMarker { room, user, inbox, reached } = mark;
     let Some(head) = channels.head(*room)? else {
         // All that was said is gone, and the channel with it.
-        let none = Marks::default();
-        let unchanged = Outcome::Marked { before: none, after: none };
-        return Ok((Marking::Whole(unchanged), Durable::Later));
+        let none = ReadMarkers::default();
+        let unchanged = StoreResult::MarkerAdvanced { before: none, after: none };
+        return Ok((MarkerWrite::Whole(unchanged), SyncMode::Later));
     };
-    let (Reached::Delivered(offset) | Reached::Read(offset)) = *reached;
+    let (MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset)) = *reached;
     // Who asks knows of a message that is not here.
     if head.offset < offset {
-        return Err(Failure::Broken);
+        return Err(StoreError::Broken);
     }
     let key = key::named(*room, user);
     let known = channels.marks_at(&key)?;
     let before = known.unwrap_or_default();
     let delivered = before.delivered.max(offset);
     let after = match reached {
-        Reached::Delivered(_) => Marks { delivered, ..before },
-        Reached::Read(read) if *read < before.read => {
-            return Ok((Marking::Whole(Outcome::Behind(before)), Durable::Later));
+        MarkerPosition::Delivered(_) => ReadMarkers { delivered, ..before },
+        MarkerPosition::Read(read) if *read < before.read => {
+            return Ok((MarkerWrite::Whole(StoreResult::Behind(before)), SyncMode::Later));
         }
-        Reached::Read(read) => Marks { delivered, read: *read },
+        MarkerPosition::Read(read) => ReadMarkers { delivered, read: *read },
     };
-    let outcome = Outcome::Marked { before, after };
+    let outcome = StoreResult::MarkerAdvanced { before, after };
     let mut clearing = Clearing {
         from,
         ticket,
@@ -79,7 +81,7 @@ pub(in crate::store::engine) fn mark<D: Disk>(
     };
     let mut talk = None;
     if known.is_none() {
-        let record = channels.record(*room)?.ok_or(Failure::Damaged)?;
+        let record = channels.record(*room)?.ok_or(StoreError::Damaged)?;
         talk = Some(key::named(*inbox, &record.channel));
     }
     let changes = known != Some(after) || !arrived.is_empty();
@@ -88,15 +90,15 @@ pub(in crate::store::engine) fn mark<D: Disk>(
         channels.acknowledge(*inbox, *room, offset);
     }
     if let Some(key) = talk {
-        channels.staged_mut().put(Space::Talks, &key, record::put_talk(*room));
+        channels.staged_mut().put(StoreKeyspace::Talks, &key, record::put_talk(*room));
     }
     if known != Some(after) {
-        channels.staged_mut().put(Space::Marks, &key, record::put_marks(after));
+        channels.staged_mut().put(StoreKeyspace::Marks, &key, record::put_marks(after));
     }
-    let durable = if changes { channels.durable(head.namespace) } else { Durable::Later };
+    let durable = if changes { channels.durable(head.namespace) } else { SyncMode::Later };
     match cleared {
-        Cleared::All => Ok((Marking::Whole(clearing.outcome), durable)),
-        Cleared::Partly => Ok((Marking::Clears(clearing), durable)),
+        Cleared::All => Ok((MarkerWrite::Whole(clearing.outcome), durable)),
+        Cleared::Partly => Ok((MarkerWrite::Clears(clearing), durable)),
     }
 }
 
@@ -104,10 +106,10 @@ pub(in crate::store::engine) fn mark<D: Disk>(
 pub(in crate::store::engine) fn clear<D: Disk>(
     channels: &mut ChannelStore<D>,
     clearing: &mut Clearing,
-) -> Result<(Cleared, Durable), Failure> {
+) -> Result<(Cleared, SyncMode), StoreError> {
     let arrived = waiting(channels, clearing)?;
     let durable = match arrived.is_empty() {
-        true => Durable::Later,
+        true => SyncMode::Later,
         false => channels.durable(clearing.namespace),
     };
     let cleared = remove_waiting(channels, clearing, arrived);
@@ -129,7 +131,7 @@ fn remove_waiting<D: Disk>(
         clearing.first = offset.saturating_add(1);
     }
     for (_, key) in arrived {
-        channels.staged_mut().remove(Space::Pending, &key);
+        channels.staged_mut().remove(StoreKeyspace::Pending, &key);
     }
     cleared
 }
@@ -139,18 +141,23 @@ fn remove_waiting<D: Disk>(
 fn waiting<D: Disk>(
     channels: &ChannelStore<D>,
     clearing: &Clearing,
-) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
+) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
     let Clearing { inbox, room, first, last, .. } = *clearing;
     let mut waiting = Vec::new();
     let range = key::pending_of(inbox, room, first, last);
-    channels.staged().scan(Space::Pending, &range, Order::OldestFirst, &mut |key, _| {
-        let offset = key::pending_from(key).map_or(last, |(.., offset)| offset);
-        waiting.push((offset, key.to_vec()));
-        if waiting.len() < CLEARED_AT_ONCE_MAX {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    })?;
+    channels.staged().scan(
+        StoreKeyspace::Pending,
+        &range,
+        ReadOrder::OldestFirst,
+        &mut |key, _| {
+            let offset = key::pending_from(key).map_or(last, |(.., offset)| offset);
+            waiting.push((offset, key.to_vec()));
+            if waiting.len() < CLEARED_AT_ONCE_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        },
+    )?;
     Ok(waiting)
 }

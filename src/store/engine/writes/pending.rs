@@ -2,18 +2,20 @@
 //!
 //! Deliberately absent: waiting that is over by itself (`upkeep`).
 
-use crate::store::disk::{Disk, Durable, Space};
+use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::key;
-use crate::store::letter::{Burial, Cause, Failure, Outcome, Try};
-use crate::store::record::{DeadRecord, PendingRecord};
+use crate::store::letter::{
+    DeadLetterCause, DeliveryAttempt, NewDeadLetter, StoreError, StoreResult,
+};
+use crate::store::record::{DeadLetterRecord, PendingRecord};
 
 /// A message that is a dead letter from now on.
 pub(in crate::store::engine) struct Buried {
     /// Where it lies.
     pub key: Vec<u8>,
     /// Why.
-    pub cause: Cause,
+    pub cause: DeadLetterCause,
     /// Since when, Unix ms.
     pub at_unix_ms: u64,
 }
@@ -21,32 +23,32 @@ pub(in crate::store::engine) struct Buried {
 /// A waiting message was sent once more.
 pub(in crate::store::engine) fn tried<D: Disk>(
     channels: &mut ChannelStore<D>,
-    tried: &Try,
-) -> Result<(Outcome, Durable), Failure> {
-    let Try { inbox, room, offset, tries_count } = *tried;
+    tried: &DeliveryAttempt,
+) -> Result<(StoreResult, SyncMode), StoreError> {
+    let DeliveryAttempt { inbox, room, offset, tries_count } = *tried;
     let key = key::pending(inbox, room, offset);
-    if let Some(value) = channels.staged().get(Space::Pending, &key)? {
+    if let Some(value) = channels.staged().get(StoreKeyspace::Pending, &key)? {
         let mut record = PendingRecord::take(&value)?;
         record.tries_count = record.tries_count.max(tries_count);
-        channels.staged_mut().put(Space::Pending, &key, record.put());
+        channels.staged_mut().put(StoreKeyspace::Pending, &key, record.put());
     }
     // One try more after a crash does no harm.
-    Ok((Outcome::Noted, Durable::Later))
+    Ok((StoreResult::Done, SyncMode::Later))
 }
 
 /// A waiting message is given up; `None` where it was acknowledged, or is dead already.
 pub(in crate::store::engine) fn bury<D: Disk>(
     channels: &mut ChannelStore<D>,
-    burial: &Burial,
-) -> Result<(Option<Buried>, Durable), Failure> {
-    let Burial { inbox, room, offset, cause, at_unix_ms } = *burial;
+    burial: &NewDeadLetter,
+) -> Result<(Option<Buried>, SyncMode), StoreError> {
+    let NewDeadLetter { inbox, room, offset, cause, at_unix_ms } = *burial;
     let key = key::pending(inbox, room, offset);
-    let Some(value) = channels.staged().get(Space::Pending, &key)? else {
-        return Ok((None, Durable::Later));
+    let Some(value) = channels.staged().get(StoreKeyspace::Pending, &key)? else {
+        return Ok((None, SyncMode::Later));
     };
     let pending = PendingRecord::take(&value)?;
     let durable =
-        channels.head(room)?.map_or(Durable::Now, |head| channels.durable(head.namespace));
+        channels.head(room)?.map_or(SyncMode::Now, |head| channels.durable(head.namespace));
     let buried = Buried { key: key.to_vec(), cause, at_unix_ms };
     put_dead(channels, &buried, pending);
     Ok((Some(buried), durable))
@@ -59,7 +61,7 @@ pub(in crate::store::engine) fn put_dead<D: Disk>(
     pending: PendingRecord,
 ) {
     let Buried { key, cause, at_unix_ms } = buried;
-    let record = DeadRecord { cause: *cause, at_unix_ms: *at_unix_ms, pending };
-    channels.staged_mut().remove(Space::Pending, key);
-    channels.staged_mut().put(Space::Dead, key, record.put());
+    let record = DeadLetterRecord { cause: *cause, at_unix_ms: *at_unix_ms, pending };
+    channels.staged_mut().remove(StoreKeyspace::Pending, key);
+    channels.staged_mut().put(StoreKeyspace::Dead, key, record.put());
 }

@@ -3,12 +3,12 @@
 //! Deliberately absent: who may take it back (`room`).
 
 use crate::base::RoomId;
-use crate::store::disk::{Disk, Space};
+use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::heads::Head;
+use crate::store::engine::heads::ChannelHead;
 use crate::store::engine::staged::Put;
-use crate::store::letter::Failure;
-use crate::store::record::{DeadRecord, PendingRecord};
+use crate::store::letter::StoreError;
+use crate::store::record::{DeadLetterRecord, PendingRecord};
 use crate::store::{key, record};
 use crate::wire::Publication;
 
@@ -17,13 +17,13 @@ use crate::wire::Publication;
 pub(in crate::store::engine) fn emptied<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
-    head: &Head,
+    head: &ChannelHead,
     left: &Publication,
-) -> Result<Vec<Put>, Failure> {
+) -> Result<Vec<Put>, StoreError> {
     let message_key = key::message(room, left.offset);
     let kept = match left.offset < head.first {
         true => None,
-        false => channels.staged().get(Space::Messages, &message_key)?,
+        false => channels.staged().get(StoreKeyspace::Messages, &message_key)?,
     };
     let copies = copies(channels, head, room, left.offset)?;
     let Some(stood) = kept.as_deref().or(copies.first().map(|copy| copy.letter())) else {
@@ -35,7 +35,7 @@ pub(in crate::store::engine) fn emptied<D: Disk>(
     let stub = record::put_message(left, account.total_bytes, account.retractions_count);
     let in_channel = kept.map(|_| {
         let (key, value) = (message_key.to_vec(), stub.clone());
-        Put { space: Space::Messages, key, value }
+        Put { space: StoreKeyspace::Messages, key, value }
     });
     let copied = copies.into_iter().map(|copy| copy.with_letter(stub.clone()));
     Ok(in_channel.into_iter().chain(copied).collect())
@@ -44,18 +44,18 @@ pub(in crate::store::engine) fn emptied<D: Disk>(
 /// Where a message's content was taken along when its channel let it go.
 fn copies<D: Disk>(
     channels: &ChannelStore<D>,
-    head: &Head,
+    head: &ChannelHead,
     room: RoomId,
     offset: u64,
-) -> Result<Vec<Copy>, Failure> {
+) -> Result<Vec<Copy>, StoreError> {
     let mut copies = Vec::new();
     for inbox in head.parties.into_iter().flatten() {
         let key = key::pending(inbox, room, offset);
-        if let Some(value) = channels.staged().get(Space::Pending, &key)? {
+        if let Some(value) = channels.staged().get(StoreKeyspace::Pending, &key)? {
             copies.push(Copy::Pending(key.to_vec(), PendingRecord::take(&value)?));
         }
-        if let Some(value) = channels.staged().get(Space::Dead, &key)? {
-            copies.push(Copy::Dead(key.to_vec(), DeadRecord::take(&value)?));
+        if let Some(value) = channels.staged().get(StoreKeyspace::Dead, &key)? {
+            copies.push(Copy::Dead(key.to_vec(), DeadLetterRecord::take(&value)?));
         }
     }
     copies.retain(|copy| !copy.letter().is_empty());
@@ -65,7 +65,7 @@ fn copies<D: Disk>(
 /// A message's content outside of its channel.
 enum Copy {
     Pending(Vec<u8>, PendingRecord),
-    Dead(Vec<u8>, DeadRecord),
+    Dead(Vec<u8>, DeadLetterRecord),
 }
 
 impl Copy {
@@ -80,11 +80,11 @@ impl Copy {
         match self {
             Copy::Pending(key, mut record) => {
                 record.letter = letter;
-                Put { space: Space::Pending, key, value: record.put() }
+                Put { space: StoreKeyspace::Pending, key, value: record.put() }
             }
             Copy::Dead(key, mut record) => {
                 record.pending.letter = letter;
-                Put { space: Space::Dead, key, value: record.put() }
+                Put { space: StoreKeyspace::Dead, key, value: record.put() }
             }
         }
     }
