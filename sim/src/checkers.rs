@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::base::{ConnId, RoomId, ShardId, Timestamps};
-use rookery::metrics::{Cores, Exposition};
+use rookery::metrics::{Exposition, ScrapeScope};
 use rookery::room::{Answer, Tell, What};
 use rookery::shard::{Audit, Letter, Note, home};
 
@@ -98,7 +98,7 @@ pub fn check_counters(
     tally: &Tally,
     in_lanes: u64,
 ) -> Verdict {
-    let text = exposition.text(Cores::Summed);
+    let text = exposition.text(ScrapeScope::Summed);
     let sum = |name: &str, label: &str| -> u64 {
         let lines = text.lines().filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))

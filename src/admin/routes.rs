@@ -17,7 +17,8 @@ use super::debug::{self, Evidence};
 use super::scrape;
 use crate::clock::now;
 use crate::metrics::{
-    Exposition, Format, Gauge, Histogram, Ledger, OPEN_METRICS_TYPE, Page, StatusClass, TEXT_TYPE,
+    Exposition, ExpositionFormat, Gauge, Histogram, OPEN_METRICS_TYPE, Page, SharedMetricsWriter,
+    StatusClass, TEXT_TYPE,
 };
 
 /// Whether new clients are welcome.
@@ -50,7 +51,7 @@ pub struct View {
     /// The numbers of all threads.
     pub exposition: Arc<Exposition>,
     /// For the numbers of this listener.
-    pub ledger: Ledger,
+    pub ledger: SharedMetricsWriter,
     /// Writes down what is read from the system at the time of a scrape.
     pub refresh: Arc<dyn Fn() + Send + Sync>,
     /// Changed by the control thread.
@@ -105,8 +106,8 @@ async fn metrics(State(view): State<View>, uri: Uri, headers: HeaderMap) -> Resp
         Err(why) => return wrong(&format!("{why}\n")),
     };
     let kind = match format {
-        Format::Text => TEXT_TYPE,
-        Format::OpenMetrics => OPEN_METRICS_TYPE,
+        ExpositionFormat::Text => TEXT_TYPE,
+        ExpositionFormat::OpenMetrics => OPEN_METRICS_TYPE,
     };
     let kind = [(header::CONTENT_TYPE, kind), (header::VARY, "accept, accept-encoding")];
     let response = if scrape::takes_gzip(&headers) {

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::metrics::{Cores, Format, Query};
+use crate::metrics::{ExpositionFormat, ScrapeQuery, ScrapeScope};
 
 /// Names of one query.
 const NAMES_MAX: usize = 64;
@@ -18,12 +18,12 @@ const LEVEL: Compression = Compression::fast();
 pub(super) type Wrong = &'static str;
 
 /// The query of a scrape, from the pairs of its address.
-pub(super) fn query(pairs: &[(String, String)]) -> Result<Query, Wrong> {
-    let mut query = Query::default();
+pub(super) fn query(pairs: &[(String, String)]) -> Result<ScrapeQuery, Wrong> {
+    let mut query = ScrapeQuery::default();
     for (key, value) in pairs {
         match (key.as_str(), value.as_str()) {
-            ("core", "sum") => query.cores = Cores::Summed,
-            ("core", "each") => query.cores = Cores::Each,
+            ("core", "sum") => query.cores = ScrapeScope::Summed,
+            ("core", "each") => query.cores = ScrapeScope::Each,
             ("core", _) => return Err("core is sum or each\n"),
             ("name[]", name) if query.names.len() < NAMES_MAX => query.names.push(name.to_owned()),
             ("name[]", _) => return Err("name[] may be given 64 times at most\n"),
@@ -39,7 +39,7 @@ pub(super) fn query(pairs: &[(String, String)]) -> Result<Query, Wrong> {
 
 /// The format that `Accept` likes best of those that are spoken here. Whoever likes
 /// none gets the text: a scraper that asks for protobuf alone reads text, too.
-pub(super) fn format(headers: &HeaderMap) -> Format {
+pub(super) fn format(headers: &HeaderMap) -> ExpositionFormat {
     let (mut open_metrics, mut text) = (0, 0);
     for (range, quality) in ranges(headers, &header::ACCEPT) {
         let mut parts = range.split(';').map(str::trim);
@@ -54,7 +54,11 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
             text = text.max(quality);
         }
     }
-    if 0 < open_metrics && text <= open_metrics { Format::OpenMetrics } else { Format::Text }
+    if 0 < open_metrics && text <= open_metrics {
+        ExpositionFormat::OpenMetrics
+    } else {
+        ExpositionFormat::Text
+    }
 }
 
 /// Whether the answer may be compressed.
@@ -96,7 +100,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(accept: &str, want: Format) {
+    fn check(accept: &str, want: ExpositionFormat) {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
         assert_eq!(format(&headers), want, "{accept}");
@@ -104,7 +108,7 @@ mod tests {
 
     #[test]
     fn scrapers_get_what_they_like_best() {
-        use Format::{OpenMetrics, Text};
+        use ExpositionFormat::{OpenMetrics, Text};
         assert_eq!(format(&HeaderMap::new()), Text);
         // Prometheus 2.42, without and with native histograms.
         check(
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_query(pairs: &[(&str, &str)], want: Result<Query, &str>) {
+    fn check_query(pairs: &[(&str, &str)], want: Result<ScrapeQuery, &str>) {
         let pairs: Vec<(String, String)> =
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         match (query(&pairs), want) {
@@ -145,11 +149,11 @@ mod tests {
 
     #[test]
     fn queries_are_read_or_refused() {
-        check_query(&[], Ok(Query::default()));
-        let cores = Cores::Each;
-        check_query(&[("core", "each")], Ok(Query { cores, ..Query::default() }));
+        check_query(&[], Ok(ScrapeQuery::default()));
+        let cores = ScrapeScope::Each;
+        check_query(&[("core", "each")], Ok(ScrapeQuery { cores, ..ScrapeQuery::default() }));
         let names = vec!["a".to_owned(), "b".to_owned()];
-        let want = Ok(Query { names, ..Query::default() });
+        let want = Ok(ScrapeQuery { names, ..ScrapeQuery::default() });
         check_query(&[("name[]", "a"), ("name[]", "b")], want);
         check_query(&[("core", "1")], Err("core is sum or each"));
         check_query(&[("name", "a")], Err("the query knows"));

@@ -6,7 +6,7 @@ use super::labels::{
     PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
     StoreFailure, Suspected, TenantOutcome,
 };
-use super::row::{Axis, Kind, Row, catalogue, exemplar_places, places};
+use super::row::{Axis, MetricKind, MetricRow, catalogue, exemplar_places, places};
 
 /// Four of these bounds are kept from where this product's monitoring comes
 /// from (1 ms, 10 ms, 100 ms, 1 s), so that its rules read the same here.
@@ -365,7 +365,7 @@ impl Histogram {
 /// A row, and where its series begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placed {
-    pub row: &'static Row,
+    pub row: &'static MetricRow,
     /// Its first cell, among the core's or the tenant's.
     pub cell: usize,
     /// Its first place for an example.
@@ -378,7 +378,7 @@ pub(super) fn rows() -> impl Iterator<Item = Placed> {
     own.chain(placed([TenantCounter::ROWS, TenantGauge::ROWS, TenantHistogram::ROWS]))
 }
 
-fn placed(tables: [&'static [Row]; 3]) -> impl Iterator<Item = Placed> {
+fn placed(tables: [&'static [MetricRow]; 3]) -> impl Iterator<Item = Placed> {
     tables.into_iter().flatten().scan((0, 0), |(cell, exemplar), row| {
         let placed = Placed { row, cell: *cell, exemplar: *exemplar };
         *cell += row.series() * row.cells_per_series();
@@ -451,9 +451,14 @@ mod tests {
         for Placed { row, .. } in rows() {
             assert!(prefixes.iter().any(|prefix| row.name.starts_with(prefix)), "{}", row.name);
             assert!(row.name.chars().all(snake), "{}", row.name);
-            assert_eq!(row.name.ends_with("_total"), row.kind == Kind::Counter, "{}", row.name);
+            assert_eq!(
+                row.name.ends_with("_total"),
+                row.kind == MetricKind::Counter,
+                "{}",
+                row.name
+            );
             assert!(row.help.ends_with('.') && !row.help.contains('\n'), "{}", row.name);
-            assert_eq!(row.bounds_us.is_empty(), row.kind != Kind::Histogram, "{}", row.name);
+            assert_eq!(row.bounds_us.is_empty(), row.kind != MetricKind::Histogram, "{}", row.name);
             assert!(row.bounds_us.is_sorted_by(|a, b| a < b), "{}", row.name);
             let is_scaled = ["seconds", "cores"].contains(&row.unit());
             assert_eq!(is_scaled, row.per_unit != 1, "{}", row.name);
@@ -463,12 +468,13 @@ mod tests {
 
     #[test]
     fn rows_of_a_family_stand_together_and_agree() {
-        let rows: Vec<&Row> = rows().map(|placed| placed.row).collect();
+        let rows: Vec<&MetricRow> = rows().map(|placed| placed.row).collect();
         let mut seen = BTreeSet::new();
         for family in rows.chunk_by(|a, b| a.name == b.name) {
             assert!(seen.insert(family[0].name), "{} stands apart", family[0].name);
             for row in family {
-                let shape = |row: &Row| (row.kind, row.help, row.home, row.merge, row.article);
+                let shape =
+                    |row: &MetricRow| (row.kind, row.help, row.home, row.merge, row.article);
                 assert_eq!(shape(row), shape(family[0]), "{}", row.name);
             }
             let fixed: BTreeSet<_> = family.iter().map(|row| row.fixed).collect();

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use super::catalogue::{
     CELLS, Counter, Gauge, Histogram, TENANT_CELLS, TenantCounter, TenantGauge, TenantHistogram,
 };
-use super::exemplar::{Exemplar, Kept, Noted, Place};
-use super::flight::{Flight, FlightCounts, Flights, Flown};
-use super::pulse::{Phase, Pulse, Sight, UnderWay};
-use super::row::{Home, Merge, Row};
+use super::exemplar::{Exemplar, ExemplarResult, ExemplarSlot, StoredExemplar};
+use super::flight::{FlightCounts, FlightRecord, FlightRecorder, RecordedEvent};
+use super::pulse::{CorePulse, CoreWork, PulseReading, TurnPhase};
+use super::row::{Home, Merge, MetricRow};
 use super::tenants::{TENANTS_MAX, Tenant};
 use crate::base::{ClientId, ConnId};
 
@@ -24,9 +24,9 @@ pub struct Cells {
     values: [AtomicU64; CELLS],
     /// By tenant; the last are the others'.
     tenants: [[AtomicU64; TENANT_CELLS]; TENANTS_MAX + 1],
-    examples: [Place; Histogram::EXEMPLARS],
-    flights: Flights,
-    pulse: Pulse,
+    examples: [ExemplarSlot; Histogram::EXEMPLARS],
+    flights: FlightRecorder,
+    pulse: CorePulse,
     home: Home,
     claimed: AtomicBool,
 }
@@ -43,36 +43,36 @@ impl Cells {
     }
 
     /// Those of the process, and the right to write them.
-    pub fn of_process() -> (Arc<Cells>, Ledger) {
+    pub fn of_process() -> (Arc<Cells>, SharedMetricsWriter) {
         let cells = Cells::of(Home::Process);
-        (Arc::clone(&cells), Ledger { cells })
+        (Arc::clone(&cells), SharedMetricsWriter { cells })
     }
 
     fn of(home: Home) -> Arc<Cells> {
         Arc::new(Cells {
             values: array::from_fn(|_| AtomicU64::new(0)),
             tenants: array::from_fn(|_| array::from_fn(|_| AtomicU64::new(0))),
-            examples: array::from_fn(|_| Place::new()),
-            flights: Flights::new(),
-            pulse: Pulse::new(),
+            examples: array::from_fn(|_| ExemplarSlot::new()),
+            flights: FlightRecorder::new(),
+            pulse: CorePulse::new(),
             home,
             claimed: AtomicBool::new(home == Home::Process),
         })
     }
 
     /// Gives the right to write, once and for ever.
-    pub fn claim(self: &Arc<Cells>) -> Scribe {
+    pub fn claim(self: &Arc<Cells>) -> MetricsWriter {
         assert!(!self.claimed.swap(true, Relaxed), "cells have one writer");
-        Scribe { cells: Arc::clone(self), noted: Cell::default(), stay: PhantomData }
+        MetricsWriter { cells: Arc::clone(self), noted: Cell::default(), stay: PhantomData }
     }
 
     /// What went wrong lately, in no order. Asks nobody.
-    pub fn flights(&self) -> Vec<Flown> {
+    pub fn flights(&self) -> Vec<RecordedEvent> {
         self.flights.read()
     }
 
     /// What the core is doing. Asks nobody.
-    pub fn sight(&self) -> Sight {
+    pub fn sight(&self) -> PulseReading {
         self.pulse.read()
     }
 
@@ -97,14 +97,14 @@ impl Cells {
     }
 
     /// The example in this place.
-    pub(super) fn example(&self, place: usize) -> Option<Kept> {
+    pub(super) fn example(&self, place: usize) -> Option<StoredExemplar> {
         self.examples[place].read()
     }
 
     /// The cell `place` of `row`, which must be one that this thread writes: in
     /// another's cells no scrape would look for it.
     #[inline]
-    fn cell(&self, row: &Row, place: usize) -> &AtomicU64 {
+    fn cell(&self, row: &MetricRow, place: usize) -> &AtomicU64 {
         debug_assert_eq!(row.home, self.home, "{} is written elsewhere", row.name);
         &self.values[place]
     }
@@ -112,16 +112,16 @@ impl Cells {
 
 /// The right to write one core's cells. The raw pointer makes it `!Send`, so it
 /// cannot leave the core that claimed it.
-pub struct Scribe {
+pub struct MetricsWriter {
     cells: Arc<Cells>,
     /// Events in the flight recorder since the beginning.
     noted: Cell<FlightCounts>,
     stay: PhantomData<*const ()>,
 }
 
-impl Scribe {
+impl MetricsWriter {
     /// Notes down what went wrong. The oldest of its layer's 128 gives way.
-    pub fn note(&self, flight: &Flight<'_>) {
+    pub fn note(&self, flight: &FlightRecord<'_>) {
         let mut counts = self.noted.get();
         self.cells.flights.note(&mut counts, flight);
         self.noted.set(counts);
@@ -135,7 +135,7 @@ impl Scribe {
 
     /// The turn comes to this.
     #[inline]
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: TurnPhase) {
         self.cells.pulse.enter(phase);
     }
 
@@ -159,7 +159,7 @@ impl Scribe {
 
     /// What is under way at the end of a turn.
     #[inline]
-    pub fn tell(&self, under_way: &UnderWay) {
+    pub fn tell(&self, under_way: &CoreWork) {
         self.cells.pulse.tell(under_way);
     }
 
@@ -201,7 +201,7 @@ impl Scribe {
         if histogram.row().exemplars && tail_from <= bucket {
             let place = histogram.exemplar_index() + bucket - tail_from;
             let noted = self.cells.examples[place].note(value_us, unix_ms, example);
-            self.add(Counter::ExemplarsDropped, u64::from(noted == Noted::Dropped));
+            self.add(Counter::ExemplarsDropped, u64::from(noted == ExemplarResult::Dropped));
         }
     }
 
@@ -239,7 +239,7 @@ impl Scribe {
 
 /// Counting beats searching: no branch depends on the value.
 #[inline]
-fn bucket(row: &Row, value_us: u64) -> usize {
+fn bucket(row: &MetricRow, value_us: u64) -> usize {
     row.bounds_us.iter().map(|&bound_us| usize::from(bound_us < value_us)).sum()
 }
 
@@ -253,11 +253,11 @@ fn grow(cell: &AtomicU64, n: u64) {
 /// The right to write the cells of the process, for any thread that is no core: it
 /// pays for locked instructions, seldom.
 #[derive(Clone)]
-pub struct Ledger {
+pub struct SharedMetricsWriter {
     cells: Arc<Cells>,
 }
 
-impl Ledger {
+impl SharedMetricsWriter {
     /// Counts `n` more. Of a time, in the unit of its cell.
     pub fn add(&self, counter: Counter, n: u64) {
         self.cells.cell(counter.row(), counter.index()).fetch_add(n, Relaxed);

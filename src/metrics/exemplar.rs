@@ -1,7 +1,7 @@
 //! Examples of slow messages: which one it was, kept beside the bucket it fell into.
 
 use super::labels::Agent;
-use super::record::Record;
+use super::record::SeqRecord;
 
 /// Bytes of a room's name that an example keeps. With the trace and the agent's class
 /// it stays below the 128 characters beyond which Prometheus drops an example silently.
@@ -24,7 +24,7 @@ pub struct Exemplar<'a> {
 
 /// An example as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct StoredExemplar {
     pub value_us: u64,
     pub unix_ms: u64,
     pub trace_id: u128,
@@ -34,22 +34,22 @@ pub(super) struct Kept {
 
 /// A bucket's place for an example.
 #[derive(Debug)]
-pub(super) struct Place(Record<WORDS>);
+pub(super) struct ExemplarSlot(SeqRecord<WORDS>);
 
 /// Value, time, trace, room's length and agent, room.
 const WORDS: usize = 5 + ROOM_BYTES_MAX / 8;
 
 /// Whether an example found room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Noted {
+pub(super) enum ExemplarResult {
     Kept,
     /// There is a fresh one already.
     Dropped,
 }
 
-impl Place {
-    pub fn new() -> Place {
-        Place(Record::new())
+impl ExemplarSlot {
+    pub fn new() -> ExemplarSlot {
+        ExemplarSlot(SeqRecord::new())
     }
 
     /// For the one writer of these cells.
@@ -58,10 +58,10 @@ impl Place {
         value_us: u64,
         unix_ms: u64,
         example: impl FnOnce() -> Exemplar<'a>,
-    ) -> Noted {
+    ) -> ExemplarResult {
         // The writer alone writes, so what it reads holds still.
         if self.0.read().is_some_and(|words| unix_ms.abs_diff(words[1]) < FRESH_MS) {
-            return Noted::Dropped;
+            return ExemplarResult::Dropped;
         }
         let Exemplar { trace_id, room, agent } = example();
         let room = &room.as_bytes()[..room.floor_char_boundary(ROOM_BYTES_MAX)];
@@ -80,15 +80,15 @@ impl Place {
             *word = u64::from_le_bytes(*eight);
         }
         self.0.write(&words);
-        Noted::Kept
+        ExemplarResult::Kept
     }
 
     /// For any thread.
-    pub fn read(&self) -> Option<Kept> {
+    pub fn read(&self) -> Option<StoredExemplar> {
         let words = self.0.read()?;
         let room: Vec<u8> = words[5..].iter().flat_map(|word| word.to_le_bytes()).collect();
         let length = usize::from(words[4] as u8).min(ROOM_BYTES_MAX);
-        Some(Kept {
+        Some(StoredExemplar {
             value_us: words[0],
             unix_ms: words[1],
             trace_id: u128::from(words[2]) << 64 | u128::from(words[3]),
@@ -104,12 +104,12 @@ mod tests {
 
     #[track_caller]
     fn check(room: &str, want: &str) {
-        let place = Place::new();
+        let place = ExemplarSlot::new();
         let trace_id = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
         let example = || Exemplar { trace_id, room, agent: Agent::Python };
-        assert_eq!(place.note(1, 2, example), Noted::Kept);
+        assert_eq!(place.note(1, 2, example), ExemplarResult::Kept);
         let room = want.to_owned();
-        let want = Kept { value_us: 1, unix_ms: 2, trace_id, room, agent: Agent::Python };
+        let want = StoredExemplar { value_us: 1, unix_ms: 2, trace_id, room, agent: Agent::Python };
         assert_eq!(place.read(), Some(want));
     }
 
@@ -125,15 +125,15 @@ mod tests {
 
     #[test]
     fn a_fresh_example_stays() {
-        let place = Place::new();
+        let place = ExemplarSlot::new();
         let one = || Exemplar { trace_id: 1, room: "", agent: Agent::None };
         assert_eq!(place.read(), None);
-        assert_eq!(place.note(1, 50_000, one), Noted::Kept);
+        assert_eq!(place.note(1, 50_000, one), ExemplarResult::Kept);
         let asked = || -> Exemplar<'_> { panic!("nobody is asked for what is not kept") };
-        assert_eq!(place.note(2, 50_000 + FRESH_MS - 1, asked), Noted::Dropped);
-        assert_eq!(place.note(3, 50_000 + FRESH_MS, one), Noted::Kept);
+        assert_eq!(place.note(2, 50_000 + FRESH_MS - 1, asked), ExemplarResult::Dropped);
+        assert_eq!(place.note(3, 50_000 + FRESH_MS, one), ExemplarResult::Kept);
         // A clock that was put back does not keep the old one for ever.
-        assert_eq!(place.note(4, 10_000, one), Noted::Kept);
+        assert_eq!(place.note(4, 10_000, one), ExemplarResult::Kept);
         assert_eq!(place.read().map(|kept| kept.value_us), Some(4));
     }
 }

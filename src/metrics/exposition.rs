@@ -11,15 +11,15 @@ use prometheus::{Registry, TextEncoder};
 
 use super::catalogue::{Placed, rows};
 use super::cells::Cells;
-use super::exemplar::Kept;
+use super::exemplar::StoredExemplar;
 use super::openmetrics;
-use super::row::{Cores, Home, Kind, Merge, Row};
+use super::row::{Home, Merge, MetricKind, MetricRow, ScrapeScope};
 use super::tenants::{Tenant, Tenants};
 
-/// The content type of [`Format::Text`].
+/// The content type of [`ExpositionFormat::Text`].
 pub const TEXT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// The content type of [`Format::OpenMetrics`].
+/// The content type of [`ExpositionFormat::OpenMetrics`].
 pub const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Samples of one answer: as many as the scrape configuration that is shipped takes.
@@ -28,7 +28,7 @@ const SAMPLES_MAX: usize = 20_000;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExpositionFormat {
     /// Prometheus text 0.0.4, by the `prometheus` crate.
     Text,
     /// OpenMetrics 1.0, with examples.
@@ -37,9 +37,9 @@ pub enum Format {
 
 /// What a scrape asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
+pub struct ScrapeQuery {
     /// Of the server, or of each core.
-    pub cores: Cores,
+    pub cores: ScrapeScope,
     /// Only families of these names, or that have samples of them; empty for all.
     pub names: Vec<String>,
     /// Only what is known of this tenant.
@@ -48,7 +48,7 @@ pub struct Query {
 
 /// Why a scrape gets no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum ExpositionError {
     /// No family has one of the names.
     UnknownName,
     /// No tenant of this name has series of its own.
@@ -57,12 +57,14 @@ pub enum Refused {
     TooMany,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for ExpositionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refused::UnknownName => "name[] is no metric of this server",
-            Refused::UnknownTenant => "tenant_id is no tenant with series of its own",
-            Refused::TooMany => "that would be too many samples: name the families with name[]",
+            ExpositionError::UnknownName => "name[] is no metric of this server",
+            ExpositionError::UnknownTenant => "tenant_id is no tenant with series of its own",
+            ExpositionError::TooMany => {
+                "that would be too many samples: name the families with name[]"
+            }
         })
     }
 }
@@ -106,46 +108,52 @@ impl Exposition {
     /// What these threads write.
     pub fn new(threads: Threads) -> Exposition {
         let threads = Arc::new(threads);
-        let whole = registry(&threads, rows().collect(), &Query::default());
+        let whole = registry(&threads, rows().collect(), &ScrapeQuery::default());
         Exposition { threads, whole }
     }
 
     /// The answer to a scrape. Asks no core.
-    pub fn answer(&self, query: &Query, format: Format) -> Result<String, Refused> {
-        let families = if *query == Query::default() {
+    pub fn answer(
+        &self,
+        query: &ScrapeQuery,
+        format: ExpositionFormat,
+    ) -> Result<String, ExpositionError> {
+        let families = if *query == ScrapeQuery::default() {
             self.whole.gather()
         } else {
             self.part(query)?.gather()
         };
         Ok(match format {
-            Format::Text => TextEncoder::new()
+            ExpositionFormat::Text => TextEncoder::new()
                 .encode_to_string(&families)
                 .expect("no family is empty or nameless"),
-            Format::OpenMetrics => openmetrics::encode(&families, self.threads.began_unix_ms, self),
+            ExpositionFormat::OpenMetrics => {
+                openmetrics::encode(&families, self.threads.began_unix_ms, self)
+            }
         })
     }
 
     /// The text format 0.0.4 of everything.
-    pub fn text(&self, cores: Cores) -> String {
-        let query = Query { cores, ..Query::default() };
-        self.answer(&query, Format::Text).expect("it is as much as a test can bear")
+    pub fn text(&self, cores: ScrapeScope) -> String {
+        let query = ScrapeQuery { cores, ..ScrapeQuery::default() };
+        self.answer(&query, ExpositionFormat::Text).expect("it is as much as a test can bear")
     }
 
     /// A registry for one scrape.
-    fn part(&self, query: &Query) -> Result<Registry, Refused> {
-        let wanted = |row: &Row| {
+    fn part(&self, query: &ScrapeQuery) -> Result<Registry, ExpositionError> {
+        let wanted = |row: &MetricRow| {
             let is_named = query.names.iter().any(|name| row.has_samples_of(name));
             (query.names.is_empty() || is_named)
                 && (query.tenant.is_none() || row.merge == Merge::ByTenant)
         };
         let known = |name: &String| rows().any(|placed| placed.row.has_samples_of(name));
         if !query.names.iter().all(known) {
-            return Err(Refused::UnknownName);
+            return Err(ExpositionError::UnknownName);
         }
         if let Some(tenant) = &query.tenant
             && !self.threads.tenants.shown().any(|(_, name)| name == tenant)
         {
-            return Err(Refused::UnknownTenant);
+            return Err(ExpositionError::UnknownTenant);
         }
         let chosen: Vec<Placed> = rows().filter(|placed| wanted(placed.row)).collect();
         let cores = self.threads.cores.len();
@@ -159,18 +167,18 @@ impl Exposition {
             writers * row.series() * (row.cells_per_series() + 1)
         };
         if SAMPLES_MAX < chosen.iter().map(samples).sum() {
-            return Err(Refused::TooMany);
+            return Err(ExpositionError::TooMany);
         }
         if chosen.is_empty() {
             // A name that has nothing to do with tenants, and a tenant.
-            return Err(Refused::UnknownName);
+            return Err(ExpositionError::UnknownName);
         }
         Ok(registry(&self.threads, chosen, query))
     }
 }
 
-impl openmetrics::Examples for Exposition {
-    fn of(&self, family: &str, labels: &[LabelPair]) -> Option<Vec<Option<Kept>>> {
+impl openmetrics::ExemplarSource for Exposition {
+    fn of(&self, family: &str, labels: &[LabelPair]) -> Option<Vec<Option<StoredExemplar>>> {
         let placed = rows().find(|placed| placed.row.name == family && placed.row.exemplars)?;
         let row = placed.row;
         let value = |name: &str| labels.iter().find(|pair| pair.name() == name);
@@ -194,7 +202,7 @@ impl openmetrics::Examples for Exposition {
     }
 }
 
-fn registry(threads: &Arc<Threads>, rows: Vec<Placed>, query: &Query) -> Registry {
+fn registry(threads: &Arc<Threads>, rows: Vec<Placed>, query: &ScrapeQuery) -> Registry {
     let registry = Registry::new();
     let merging = Merging {
         descriptions: descriptions(&rows),
@@ -212,7 +220,7 @@ struct Merging {
     threads: Arc<Threads>,
     rows: Vec<Placed>,
     descriptions: Vec<Desc>,
-    cores: Cores,
+    cores: ScrapeScope,
     tenant: Option<String>,
 }
 
@@ -277,7 +285,7 @@ fn sum_tenant(cores: &[Arc<Cells>], tenant: Tenant, place: usize) -> u64 {
 
 fn descriptions(rows: &[Placed]) -> Vec<Desc> {
     let families = rows.chunk_by(|a, b| a.row.name == b.row.name).map(|family| family[0].row);
-    let describe = |row: &Row| {
+    let describe = |row: &MetricRow| {
         let labels = row.labels(0).into_iter().map(|(label, _)| label.to_owned());
         Desc::new(row.name.to_owned(), row.help.to_owned(), labels.collect(), HashMap::new())
             .expect("names and labels of the catalogue are valid")
@@ -285,19 +293,19 @@ fn descriptions(rows: &[Placed]) -> Vec<Desc> {
     families.map(describe).collect()
 }
 
-fn empty_family(row: &Row) -> MetricFamily {
+fn empty_family(row: &MetricRow) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(row.name.to_owned());
     family.set_help(row.help.to_owned());
     family.set_field_type(match row.kind {
-        Kind::Counter => MetricType::COUNTER,
-        Kind::Gauge => MetricType::GAUGE,
-        Kind::Histogram => MetricType::HISTOGRAM,
+        MetricKind::Counter => MetricType::COUNTER,
+        MetricKind::Gauge => MetricType::GAUGE,
+        MetricKind::Histogram => MetricType::HISTOGRAM,
     });
     family
 }
 
-fn labels(row: &Row, series: usize, whose: Option<(&str, &str)>) -> Vec<LabelPair> {
+fn labels(row: &MetricRow, series: usize, whose: Option<(&str, &str)>) -> Vec<LabelPair> {
     let whose = whose.map(|(label, word)| pair(label, word));
     let own = row.labels(series);
     whose.into_iter().chain(own.iter().map(|(label, word)| pair(label, word))).collect()
@@ -310,20 +318,20 @@ fn pair(label: &str, word: &str) -> LabelPair {
     pair
 }
 
-fn value(row: &Row, cell: &dyn Fn(usize) -> u64) -> Metric {
+fn value(row: &MetricRow, cell: &dyn Fn(usize) -> u64) -> Metric {
     let mut metric = Metric::default();
     match row.kind {
-        Kind::Counter => {
+        MetricKind::Counter => {
             let mut counter = proto::Counter::default();
             counter.set_value(cell(0) as f64 / row.per_unit as f64);
             metric.set_counter(counter);
         }
-        Kind::Gauge => {
+        MetricKind::Gauge => {
             let mut gauge = proto::Gauge::default();
             gauge.set_value(cell(0).cast_signed() as f64 / row.per_unit as f64);
             metric.set_gauge(gauge);
         }
-        Kind::Histogram => metric.set_histogram(histogram(row.bounds_us, cell)),
+        MetricKind::Histogram => metric.set_histogram(histogram(row.bounds_us, cell)),
     }
     metric
 }
@@ -360,7 +368,7 @@ mod tests {
 
     /// Two cores; the second one says something with every kind.
     #[track_caller]
-    fn check(cores: Cores, want: &[&str]) {
+    fn check(cores: ScrapeScope, want: &[&str]) {
         let cells = vec![Cells::new(), Cells::new()];
         let (first, second) = (cells[0].claim(), cells[1].claim());
         first.add(Counter::Closed(CloseReason::Auth), 2);
@@ -380,7 +388,7 @@ mod tests {
     #[test]
     fn a_scrape_sums_over_cores() {
         check(
-            Cores::Summed,
+            ScrapeScope::Summed,
             &[
                 "# TYPE chat_conn_closed_total counter",
                 "chat_conn_closed_total{reason=\"auth\"} 5",
@@ -410,7 +418,7 @@ mod tests {
         let store = Some(store);
         let threads = Threads { store, process, ..Threads::of_cores(vec![Cells::new()]) };
         let exposition = Exposition::new(threads);
-        for cores in [Cores::Summed, Cores::Each] {
+        for cores in [ScrapeScope::Summed, ScrapeScope::Each] {
             let text = exposition.text(cores);
             for line in [
                 "chat_store_syncs_total 2",
@@ -428,7 +436,7 @@ mod tests {
     fn what_cannot_be_summed_shows_each_core() {
         let cells = vec![Cells::new(), Cells::new()];
         cells[1].claim().add(Counter::Busy, 1_500_000_000);
-        let text = Exposition::new(Threads::of_cores(cells)).text(Cores::Summed);
+        let text = Exposition::new(Threads::of_cores(cells)).text(ScrapeScope::Summed);
         assert!(text.contains("\nchat_core_busy_seconds_total{core=\"0\"} 0\n"), "{text}");
         assert!(text.contains("\nchat_core_busy_seconds_total{core=\"1\"} 1.5\n"), "{text}");
     }
@@ -436,7 +444,7 @@ mod tests {
     #[test]
     fn a_scrape_shows_each_core_when_asked() {
         check(
-            Cores::Each,
+            ScrapeScope::Each,
             &[
                 "chat_conn_closed_total{core=\"0\",reason=\"auth\"} 2",
                 "chat_conn_closed_total{core=\"1\",reason=\"auth\"} 3",
@@ -449,12 +457,12 @@ mod tests {
 
     #[test]
     fn every_series_is_there_before_anything_happens() {
-        let text = Exposition::new(Threads::of_cores(vec![Cells::new()])).text(Cores::Summed);
+        let text = Exposition::new(Threads::of_cores(vec![Cells::new()])).text(ScrapeScope::Summed);
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         // A histogram's `_count` and `+Inf` are one cell. Of tenants there are the others.
         let want: usize = rows()
             .map(|Placed { row, .. }| {
-                let count = usize::from(row.kind == Kind::Histogram);
+                let count = usize::from(row.kind == MetricKind::Histogram);
                 row.series() * (row.cells_per_series() + count)
             })
             .sum();
@@ -500,7 +508,8 @@ mod tests {
         });
         hangs.recv().unwrap();
         let exposition = Exposition::new(Threads::of_cores(cells));
-        let text = exposition.answer(&Query::default(), Format::OpenMetrics).unwrap();
+        let text =
+            exposition.answer(&ScrapeQuery::default(), ExpositionFormat::OpenMetrics).unwrap();
         let line = "chat_core_last_tick_timestamp_seconds{core=\"1\"} 1700000000.125";
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         release.send(()).unwrap();
@@ -510,22 +519,27 @@ mod tests {
     #[test]
     fn series_stay_within_their_budget() {
         let exposition = large();
-        let count = |query: &Query, format| samples(&exposition.answer(query, format).unwrap());
-        let scrape = Query::default();
+        let count =
+            |query: &ScrapeQuery, format| samples(&exposition.answer(query, format).unwrap());
+        let scrape = ScrapeQuery::default();
         let (text, open_metrics) =
-            (count(&scrape, Format::Text), count(&scrape, Format::OpenMetrics));
+            (count(&scrape, ExpositionFormat::Text), count(&scrape, ExpositionFormat::OpenMetrics));
         println!("64 cores, 60 tenants: {text} samples as text, {open_metrics} as OpenMetrics");
         assert!(text <= open_metrics && open_metrics <= 3_000, "{text} {open_metrics}");
-        let each = Query { cores: Cores::Each, ..Query::default() };
-        assert_eq!(exposition.answer(&each, Format::Text).err(), Some(Refused::TooMany));
-        let some = Query { names: vec!["chat_executor_stall_seconds_sum".to_owned()], ..each };
-        assert_eq!(count(&some, Format::Text), 64 * 12);
+        let each = ScrapeQuery { cores: ScrapeScope::Each, ..ScrapeQuery::default() };
+        assert_eq!(
+            exposition.answer(&each, ExpositionFormat::Text).err(),
+            Some(ExpositionError::TooMany)
+        );
+        let some =
+            ScrapeQuery { names: vec!["chat_executor_stall_seconds_sum".to_owned()], ..each };
+        assert_eq!(count(&some, ExpositionFormat::Text), 64 * 12);
     }
 
     #[test]
     fn tenants_have_their_series_and_the_others_one() {
         let exposition = large();
-        let text = exposition.text(Cores::Summed);
+        let text = exposition.text(ScrapeScope::Summed);
         for line in [
             "chat_tenant_conn_opened_total{tenant_id=\"tenant-0\"} 0",
             "chat_tenant_conn_opened_total{tenant_id=\"tenant-49\"} 3",
@@ -542,18 +556,19 @@ mod tests {
         assert_eq!(families.len(), 5, "tenant_id is a label of five families");
 
         let tenant = Some("tenant-49".to_owned());
-        let query = Query { tenant, ..Query::default() };
-        let own = exposition.answer(&query, Format::OpenMetrics).unwrap();
+        let query = ScrapeQuery { tenant, ..ScrapeQuery::default() };
+        let own = exposition.answer(&query, ExpositionFormat::OpenMetrics).unwrap();
         assert!(own.contains("chat_tenant_conn_opened_total{tenant_id=\"tenant-49\"} 3\n"));
         let foreign = own.lines().filter(|line| !line.starts_with('#') && !line.contains("t-49"));
         assert_eq!(foreign.count(), 0, "{own}");
         let refused = |tenant: &str, names: &[&str]| {
             let names = names.iter().map(|&name| name.to_owned()).collect();
-            let query = Query { tenant: Some(tenant.to_owned()), names, ..Query::default() };
-            exposition.answer(&query, Format::Text).unwrap_err()
+            let query =
+                ScrapeQuery { tenant: Some(tenant.to_owned()), names, ..ScrapeQuery::default() };
+            exposition.answer(&query, ExpositionFormat::Text).unwrap_err()
         };
-        assert_eq!(refused("tenant-50", &[]), Refused::UnknownTenant);
-        assert_eq!(refused("tenant-49", &["chat_rooms"]), Refused::UnknownName);
+        assert_eq!(refused("tenant-50", &[]), ExpositionError::UnknownTenant);
+        assert_eq!(refused("tenant-49", &["chat_rooms"]), ExpositionError::UnknownName);
     }
 
     #[test]
@@ -561,8 +576,8 @@ mod tests {
         let threads = Threads::of_cores(vec![Cells::new()]);
         threads.tenants.of("\"} 1\\");
         let exposition = Exposition::new(threads);
-        for format in [Format::Text, Format::OpenMetrics] {
-            let text = exposition.answer(&Query::default(), format).unwrap();
+        for format in [ExpositionFormat::Text, ExpositionFormat::OpenMetrics] {
+            let text = exposition.answer(&ScrapeQuery::default(), format).unwrap();
             let line = "chat_tenant_active_connections{tenant_id=\"\\\"} 1\\\\\"} 0";
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }

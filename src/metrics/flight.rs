@@ -14,7 +14,7 @@ use super::labels::{
     Agent, CloseReason, DeliveryOutcome, HandshakeOutcome, LaneKind, PublishResult, Segment,
     StoreFailure,
 };
-use super::record::Record;
+use super::record::SeqRecord;
 
 /// Events that a core keeps of each layer: what goes wrong often must not take the place
 /// of what went wrong once.
@@ -67,7 +67,7 @@ impl Layer {
 
 /// What happened, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum FlightCause {
     /// A message was slow, most of it here.
     SlowMessage(Segment),
     /// A message did not reach a recipient.
@@ -101,36 +101,36 @@ pub const KINDS: [&str; 9] = [
     "quarantined",
 ];
 
-impl Cause {
+impl FlightCause {
     /// The kind and the reason, as numbers.
     const fn numbers(self) -> (u8, u8) {
         match self {
-            Cause::SlowMessage(segment) => (0, segment as u8),
-            Cause::FailedMessage(outcome) => (1, outcome as u8),
-            Cause::RefusedMessage(result) => (2, result as u8),
-            Cause::Closed(reason) => (3, reason as u8),
-            Cause::HandshakeFailed(outcome) => (4, outcome as u8),
-            Cause::Stall => (5, 0),
-            Cause::StoreFailure(failure) => (6, failure as u8),
-            Cause::LaneFull(lane) => (7, lane as u8),
-            Cause::Quarantined => (8, 0),
+            FlightCause::SlowMessage(segment) => (0, segment as u8),
+            FlightCause::FailedMessage(outcome) => (1, outcome as u8),
+            FlightCause::RefusedMessage(result) => (2, result as u8),
+            FlightCause::Closed(reason) => (3, reason as u8),
+            FlightCause::HandshakeFailed(outcome) => (4, outcome as u8),
+            FlightCause::Stall => (5, 0),
+            FlightCause::StoreFailure(failure) => (6, failure as u8),
+            FlightCause::LaneFull(lane) => (7, lane as u8),
+            FlightCause::Quarantined => (8, 0),
         }
     }
 
-    fn from_numbers(kind: u8, reason: u8) -> Option<Cause> {
+    fn from_numbers(kind: u8, reason: u8) -> Option<FlightCause> {
         fn of<T: Copy>(all: &[T], reason: u8) -> Option<T> {
             all.get(usize::from(reason)).copied()
         }
         Some(match kind {
-            0 => Cause::SlowMessage(of(Segment::ALL, reason)?),
-            1 => Cause::FailedMessage(of(DeliveryOutcome::ALL, reason)?),
-            2 => Cause::RefusedMessage(of(PublishResult::ALL, reason)?),
-            3 => Cause::Closed(of(CloseReason::ALL, reason)?),
-            4 => Cause::HandshakeFailed(of(HandshakeOutcome::ALL, reason)?),
-            5 => Cause::Stall,
-            6 => Cause::StoreFailure(of(StoreFailure::ALL, reason)?),
-            7 => Cause::LaneFull(of(LaneKind::ALL, reason)?),
-            8 => Cause::Quarantined,
+            0 => FlightCause::SlowMessage(of(Segment::ALL, reason)?),
+            1 => FlightCause::FailedMessage(of(DeliveryOutcome::ALL, reason)?),
+            2 => FlightCause::RefusedMessage(of(PublishResult::ALL, reason)?),
+            3 => FlightCause::Closed(of(CloseReason::ALL, reason)?),
+            4 => FlightCause::HandshakeFailed(of(HandshakeOutcome::ALL, reason)?),
+            5 => FlightCause::Stall,
+            6 => FlightCause::StoreFailure(of(StoreFailure::ALL, reason)?),
+            7 => FlightCause::LaneFull(of(LaneKind::ALL, reason)?),
+            8 => FlightCause::Quarantined,
             9.. => return None,
         })
     }
@@ -143,26 +143,28 @@ impl Cause {
     /// The reason, in the words of the metric that counts it.
     pub const fn reason(self) -> &'static str {
         match self {
-            Cause::SlowMessage(segment) => segment.word(),
-            Cause::FailedMessage(outcome) => outcome.word(),
-            Cause::RefusedMessage(result) => result.word(),
-            Cause::Closed(reason) => reason.word(),
-            Cause::HandshakeFailed(outcome) => outcome.word(),
-            Cause::Stall => "turn",
-            Cause::StoreFailure(failure) => failure.word(),
-            Cause::LaneFull(lane) => lane.word(),
-            Cause::Quarantined => "refused",
+            FlightCause::SlowMessage(segment) => segment.word(),
+            FlightCause::FailedMessage(outcome) => outcome.word(),
+            FlightCause::RefusedMessage(result) => result.word(),
+            FlightCause::Closed(reason) => reason.word(),
+            FlightCause::HandshakeFailed(outcome) => outcome.word(),
+            FlightCause::Stall => "turn",
+            FlightCause::StoreFailure(failure) => failure.word(),
+            FlightCause::LaneFull(lane) => lane.word(),
+            FlightCause::Quarantined => "refused",
         }
     }
 
     /// Which promise it breaks.
     pub const fn layer(self) -> Layer {
         match self {
-            Cause::SlowMessage(_) => Layer::Latency,
-            Cause::FailedMessage(_) | Cause::RefusedMessage(_) => Layer::Reachability,
-            Cause::Closed(_) | Cause::HandshakeFailed(_) | Cause::Quarantined => Layer::Connection,
-            Cause::Stall | Cause::LaneFull(_) => Layer::Core,
-            Cause::StoreFailure(_) => Layer::Store,
+            FlightCause::SlowMessage(_) => Layer::Latency,
+            FlightCause::FailedMessage(_) | FlightCause::RefusedMessage(_) => Layer::Reachability,
+            FlightCause::Closed(_) | FlightCause::HandshakeFailed(_) | FlightCause::Quarantined => {
+                Layer::Connection
+            }
+            FlightCause::Stall | FlightCause::LaneFull(_) => Layer::Core,
+            FlightCause::StoreFailure(_) => Layer::Store,
         }
     }
 }
@@ -182,11 +184,11 @@ pub struct Stages {
 
 /// What a core notes down.
 #[derive(Clone, Copy, Debug)]
-pub struct Flight<'a> {
+pub struct FlightRecord<'a> {
     /// When.
     pub unix_ms: u64,
     /// What, and why.
-    pub cause: Cause,
+    pub cause: FlightCause,
     /// The message's trace; 0 for none.
     pub trace_id: u128,
     /// The channel; empty for none. What is too long is cut.
@@ -201,10 +203,10 @@ pub struct Flight<'a> {
     pub stages: Stages,
 }
 
-impl Flight<'_> {
+impl FlightRecord<'_> {
     /// That this happened, and nothing else.
-    pub fn new(unix_ms: u64, cause: Cause) -> Flight<'static> {
-        Flight {
+    pub fn new(unix_ms: u64, cause: FlightCause) -> FlightRecord<'static> {
+        FlightRecord {
             unix_ms,
             cause,
             trace_id: 0,
@@ -219,11 +221,11 @@ impl Flight<'_> {
 
 /// An event as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flown {
+pub struct RecordedEvent {
     /// When.
     pub unix_ms: u64,
     /// What, and why.
-    pub cause: Cause,
+    pub cause: FlightCause,
     /// The message's trace; 0 for none.
     pub trace_id: u128,
     /// The channel's first bytes; empty for none.
@@ -243,27 +245,29 @@ pub(super) type FlightCounts = [usize; Layer::ALL.len()];
 
 /// The places of one core's events, by layer. The oldest of a layer gives way to its newest.
 #[derive(Debug)]
-pub(super) struct Flights([Box<[Record<WORDS>]>; Layer::ALL.len()]);
+pub(super) struct FlightRecorder([Box<[SeqRecord<WORDS>]>; Layer::ALL.len()]);
 
-impl Flights {
-    pub fn new() -> Flights {
-        Flights(array::from_fn(|_| (0..FLIGHTS_PER_LAYER_MAX).map(|_| Record::new()).collect()))
+impl FlightRecorder {
+    pub fn new() -> FlightRecorder {
+        FlightRecorder(array::from_fn(|_| {
+            (0..FLIGHTS_PER_LAYER_MAX).map(|_| SeqRecord::new()).collect()
+        }))
     }
 
     /// For the one writer of these places, who keeps the counts: the next event.
-    pub fn note(&self, counts: &mut FlightCounts, flight: &Flight<'_>) {
+    pub fn note(&self, counts: &mut FlightCounts, flight: &FlightRecord<'_>) {
         let layer = flight.cause.layer() as usize;
         self.0[layer][counts[layer] % FLIGHTS_PER_LAYER_MAX].write(&encode(flight));
         counts[layer] = counts[layer].wrapping_add(1);
     }
 
     /// What is there, in no order. What is being written at this moment is not.
-    pub fn read(&self) -> Vec<Flown> {
+    pub fn read(&self) -> Vec<RecordedEvent> {
         self.0.iter().flatten().filter_map(|record| decode(&record.read()?)).collect()
     }
 }
 
-fn encode(flight: &Flight<'_>) -> [u64; WORDS] {
+fn encode(flight: &FlightRecord<'_>) -> [u64; WORDS] {
     let (kind, reason) = flight.cause.numbers();
     let room = flight.room.floor_char_boundary(FLIGHT_ROOM_BYTES_MAX);
     let room = &flight.room.as_bytes()[..room];
@@ -292,14 +296,14 @@ fn encode(flight: &Flight<'_>) -> [u64; WORDS] {
     words
 }
 
-fn decode(words: &[u64; WORDS]) -> Option<Flown> {
+fn decode(words: &[u64; WORDS]) -> Option<RecordedEvent> {
     let [kind, reason, agent, length, ..] = words[1].to_le_bytes();
     let room: Vec<u8> = words[FIXED_WORDS..].iter().flat_map(|word| word.to_le_bytes()).collect();
     let room = &room[..usize::from(length).min(FLIGHT_ROOM_BYTES_MAX)];
     let stage = |half: u64| Some(half as u32).filter(|&us| us != NO_STAGE);
-    Some(Flown {
+    Some(RecordedEvent {
         unix_ms: words[0],
-        cause: Cause::from_numbers(kind, reason)?,
+        cause: FlightCause::from_numbers(kind, reason)?,
         trace_id: u128::from(words[2]) << 64 | u128::from(words[3]),
         room: String::from_utf8_lossy(room).into_owned(),
         agent: Agent::from_number(agent),
@@ -319,15 +323,15 @@ mod tests {
     use super::*;
 
     /// Every cause there is.
-    fn causes() -> Vec<Cause> {
-        let mut all = vec![Cause::Stall, Cause::Quarantined];
-        all.extend(Segment::ALL.iter().copied().map(Cause::SlowMessage));
-        all.extend(DeliveryOutcome::ALL.iter().copied().map(Cause::FailedMessage));
-        all.extend(PublishResult::ALL.iter().copied().map(Cause::RefusedMessage));
-        all.extend(CloseReason::ALL.iter().copied().map(Cause::Closed));
-        all.extend(HandshakeOutcome::ALL.iter().copied().map(Cause::HandshakeFailed));
-        all.extend(StoreFailure::ALL.iter().copied().map(Cause::StoreFailure));
-        all.extend(LaneKind::ALL.iter().copied().map(Cause::LaneFull));
+    fn causes() -> Vec<FlightCause> {
+        let mut all = vec![FlightCause::Stall, FlightCause::Quarantined];
+        all.extend(Segment::ALL.iter().copied().map(FlightCause::SlowMessage));
+        all.extend(DeliveryOutcome::ALL.iter().copied().map(FlightCause::FailedMessage));
+        all.extend(PublishResult::ALL.iter().copied().map(FlightCause::RefusedMessage));
+        all.extend(CloseReason::ALL.iter().copied().map(FlightCause::Closed));
+        all.extend(HandshakeOutcome::ALL.iter().copied().map(FlightCause::HandshakeFailed));
+        all.extend(StoreFailure::ALL.iter().copied().map(FlightCause::StoreFailure));
+        all.extend(LaneKind::ALL.iter().copied().map(FlightCause::LaneFull));
         all
     }
 
@@ -336,19 +340,19 @@ mod tests {
         let mut kinds = Vec::new();
         for cause in causes() {
             let (kind, reason) = cause.numbers();
-            assert_eq!(Cause::from_numbers(kind, reason), Some(cause));
+            assert_eq!(FlightCause::from_numbers(kind, reason), Some(cause));
             assert!(KINDS.contains(&cause.kind()) && !cause.reason().is_empty());
             assert!(Layer::ALL.contains(&cause.layer()));
             kinds.push(cause.kind());
         }
         assert!(KINDS.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
-        assert_eq!(Cause::from_numbers(9, 0), None);
-        assert_eq!(Cause::from_numbers(3, 200), None);
+        assert_eq!(FlightCause::from_numbers(9, 0), None);
+        assert_eq!(FlightCause::from_numbers(3, 200), None);
     }
 
     #[track_caller]
     fn check_room(room: &str, want: &str) {
-        let flight = Flight { room, ..Flight::new(1, Cause::Stall) };
+        let flight = FlightRecord { room, ..FlightRecord::new(1, FlightCause::Stall) };
         assert_eq!(decode(&encode(&flight)).unwrap().room, want);
     }
 
@@ -368,8 +372,8 @@ mod tests {
             b2c_us: Some(u32::MAX - 1),
             consume_us: Some(7),
         };
-        let cause = Cause::SlowMessage(Segment::B2c);
-        let flight = Flight {
+        let cause = FlightCause::SlowMessage(Segment::B2c);
+        let flight = FlightRecord {
             unix_ms: 1_700_000_000_123,
             cause,
             trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
@@ -379,7 +383,7 @@ mod tests {
             value_us: 1_900_000,
             stages,
         };
-        let want = Flown {
+        let want = RecordedEvent {
             unix_ms: flight.unix_ms,
             cause,
             trace_id: flight.trace_id,
@@ -389,7 +393,7 @@ mod tests {
             value_us: 1_900_000,
             stages,
         };
-        let flights = Flights::new();
+        let flights = FlightRecorder::new();
         assert_eq!(flights.read(), []);
         flights.note(&mut FlightCounts::default(), &flight);
         assert_eq!(flights.read(), [want]);
@@ -397,10 +401,10 @@ mod tests {
 
     #[test]
     fn the_newest_take_the_places_of_the_oldest() {
-        let flights = Flights::new();
+        let flights = FlightRecorder::new();
         let mut counts = FlightCounts::default();
         for unix_ms in 0..FLIGHTS_PER_LAYER_MAX as u64 + 10 {
-            flights.note(&mut counts, &Flight::new(unix_ms, Cause::Stall));
+            flights.note(&mut counts, &FlightRecord::new(unix_ms, FlightCause::Stall));
         }
         let mut times: Vec<u64> = flights.read().iter().map(|one| one.unix_ms).collect();
         times.sort_unstable();
@@ -409,12 +413,14 @@ mod tests {
 
     #[test]
     fn many_of_one_layer_take_no_place_of_anothers() {
-        let flights = Flights::new();
+        let flights = FlightRecorder::new();
         let mut counts = FlightCounts::default();
-        let refused = Cause::RefusedMessage(PublishResult::Failed);
-        flights.note(&mut counts, &Flight::new(1, refused));
-        for cause in [Cause::SlowMessage(Segment::B2c), Cause::Stall, Cause::Quarantined] {
-            (0..10_000).for_each(|at| flights.note(&mut counts, &Flight::new(at, cause)));
+        let refused = FlightCause::RefusedMessage(PublishResult::Failed);
+        flights.note(&mut counts, &FlightRecord::new(1, refused));
+        for cause in
+            [FlightCause::SlowMessage(Segment::B2c), FlightCause::Stall, FlightCause::Quarantined]
+        {
+            (0..10_000).for_each(|at| flights.note(&mut counts, &FlightRecord::new(at, cause)));
         }
         assert_eq!(flights.read().iter().filter(|one| one.cause == refused).count(), 1);
     }

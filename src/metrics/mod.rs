@@ -27,11 +27,15 @@ mod tenants;
 
 pub use busy::BusyWith;
 pub use catalogue::{Counter, Gauge, Histogram, TenantCounter, TenantGauge, TenantHistogram};
-pub use cells::{Cells, Ledger, Scribe};
+pub use cells::{Cells, MetricsWriter, SharedMetricsWriter};
 pub use exemplar::Exemplar;
-pub use exposition::{Exposition, Format, OPEN_METRICS_TYPE, Query, Refused, TEXT_TYPE, Threads};
+pub use exposition::{
+    Exposition, ExpositionError, ExpositionFormat, OPEN_METRICS_TYPE, ScrapeQuery, TEXT_TYPE,
+    Threads,
+};
 pub use flight::{
-    Cause, FLIGHT_ROOM_BYTES_MAX, FLIGHTS_PER_LAYER_MAX, Flight, Flown, KINDS, Layer, Stages,
+    FLIGHT_ROOM_BYTES_MAX, FLIGHTS_PER_LAYER_MAX, FlightCause, FlightRecord, KINDS, Layer,
+    RecordedEvent, Stages,
 };
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
@@ -39,8 +43,8 @@ pub use labels::{
     Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
     StoreFailure, Suspected, TenantOutcome,
 };
-pub use pulse::{Phase, Sight, UnderWay};
+pub use pulse::{CoreWork, PulseReading, TurnPhase};
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};
-pub use row::Cores;
+pub use row::ScrapeScope;
 pub use tenants::{TENANTS_MAX, Tenant, Tenants};

@@ -10,13 +10,13 @@ use std::fmt::Write as _;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-use super::exemplar::Kept;
+use super::exemplar::StoredExemplar;
 use super::row::unit_of;
 
 /// Who knows examples.
-pub(super) trait Examples {
+pub(super) trait ExemplarSource {
     /// By bucket, the one without a bound last; `None` for a series without.
-    fn of(&self, family: &str, labels: &[LabelPair]) -> Option<Vec<Option<Kept>>>;
+    fn of(&self, family: &str, labels: &[LabelPair]) -> Option<Vec<Option<StoredExemplar>>>;
 }
 
 /// A `_created` for each series of a core or a tenant would be a thousand samples
@@ -30,7 +30,7 @@ const WHOLE_MAX: f64 = 1e15;
 pub(super) fn encode(
     families: &[MetricFamily],
     began_unix_ms: u64,
-    examples: &dyn Examples,
+    examples: &dyn ExemplarSource,
 ) -> String {
     let mut page = Page { text: String::with_capacity(64 << 10), began_unix_ms, examples };
     families.iter().for_each(|family| page.family(family));
@@ -41,7 +41,7 @@ pub(super) fn encode(
 struct Page<'e> {
     text: String,
     began_unix_ms: u64,
-    examples: &'e dyn Examples,
+    examples: &'e dyn ExemplarSource,
 }
 
 impl Page<'_> {
@@ -96,7 +96,7 @@ impl Page<'_> {
         metric: &Metric,
         bound: f64,
         count: u64,
-        example: Option<Kept>,
+        example: Option<StoredExemplar>,
     ) {
         self.name(name, "_bucket");
         // A bound is a float, and written as one: "1" and "1.0" are two series.
@@ -104,7 +104,7 @@ impl Page<'_> {
         let bound = if is_whole { format!("{bound:.1}") } else { number(bound) };
         self.labels(metric, Some(&bound));
         write!(self.text, " {count}").expect("a String takes everything");
-        if let Some(Kept { value_us, unix_ms, trace_id, room, agent }) = example {
+        if let Some(StoredExemplar { value_us, unix_ms, trace_id, room, agent }) = example {
             let (value, room, agent) = (value_us as f64 / 1e6, plain(&room), agent.word());
             write!(
                 self.text,
@@ -198,19 +198,20 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::metrics::{
-        Agent, Cells, ChatType, Counter, Direction, Exemplar, Exposition, Format, Gauge, Histogram,
-        Protocol, Query, Threads,
+        Agent, Cells, ChatType, Counter, Direction, Exemplar, Exposition, ExpositionFormat, Gauge,
+        Histogram, Protocol, ScrapeQuery, Threads,
     };
 
     /// What one core writes, as lines.
     #[track_caller]
-    fn check(write: impl FnOnce(&crate::metrics::Scribe), want: &str) {
+    fn check(write: impl FnOnce(&crate::metrics::MetricsWriter), want: &str) {
         let cells = Cells::new();
         write(&cells.claim());
         let threads =
             Threads { began_unix_ms: 1_700_000_000_050, ..Threads::of_cores(vec![cells]) };
         let exposition = Exposition::new(threads);
-        let text = exposition.answer(&Query::default(), Format::OpenMetrics).unwrap();
+        let text =
+            exposition.answer(&ScrapeQuery::default(), ExpositionFormat::OpenMetrics).unwrap();
         assert!(text.contains(want), "no\n{want}\nin\n{text}");
         assert!(text.ends_with("\n# EOF\n") && !text.contains("\n\n"));
     }

@@ -14,7 +14,7 @@ use crate::base::limits::SHARDS_MAX;
 
 /// What a turn consists of, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum TurnPhase {
     /// It has not begun to turn.
     Starting,
     /// What the kernel finished.
@@ -35,39 +35,39 @@ pub enum Phase {
     Sleeping,
 }
 
-impl Phase {
+impl TurnPhase {
     /// All, in order.
-    pub const ALL: [Phase; 9] = [
-        Phase::Starting,
-        Phase::Reaping,
-        Phase::Letters,
-        Phase::Store,
-        Phase::Orders,
-        Phase::Timers,
-        Phase::Deliver,
-        Phase::Submit,
-        Phase::Sleeping,
+    pub const ALL: [TurnPhase; 9] = [
+        TurnPhase::Starting,
+        TurnPhase::Reaping,
+        TurnPhase::Letters,
+        TurnPhase::Store,
+        TurnPhase::Orders,
+        TurnPhase::Timers,
+        TurnPhase::Deliver,
+        TurnPhase::Submit,
+        TurnPhase::Sleeping,
     ];
 
     /// What an operator reads.
     pub const fn word(self) -> &'static str {
         match self {
-            Phase::Starting => "starting",
-            Phase::Reaping => "reaping",
-            Phase::Letters => "letters",
-            Phase::Store => "store",
-            Phase::Orders => "orders",
-            Phase::Timers => "timers",
-            Phase::Deliver => "deliver",
-            Phase::Submit => "submit",
-            Phase::Sleeping => "sleeping",
+            TurnPhase::Starting => "starting",
+            TurnPhase::Reaping => "reaping",
+            TurnPhase::Letters => "letters",
+            TurnPhase::Store => "store",
+            TurnPhase::Orders => "orders",
+            TurnPhase::Timers => "timers",
+            TurnPhase::Deliver => "deliver",
+            TurnPhase::Submit => "submit",
+            TurnPhase::Sleeping => "sleeping",
         }
     }
 }
 
 /// What a core has under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UnderWay {
+pub struct CoreWork {
     /// Connections, in whatever stage.
     pub connections: u64,
     /// Deadlines of connections that wait.
@@ -82,7 +82,7 @@ pub struct UnderWay {
 
 /// One core's pulse: one writer, any number of readers.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct CorePulse {
     phase: AtomicU8,
     /// When the turn began, Unix ms.
     since_unix_ms: AtomicU64,
@@ -95,9 +95,9 @@ pub(super) struct Pulse {
 
 /// What a reader sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
+pub struct PulseReading {
     /// Where in its turn the core is.
-    pub phase: Phase,
+    pub phase: TurnPhase,
     /// When that turn began, Unix ms; a sleeping core's sleep began in it.
     pub since_unix_ms: u64,
     /// Which turn it is, from 1.
@@ -105,15 +105,15 @@ pub struct Sight {
     /// Whose work it does there.
     pub busy_with: BusyWith,
     /// What was under way when the last turn ended.
-    pub under_way: UnderWay,
+    pub under_way: CoreWork,
     /// Open questions to other cores, where there are any.
     pub lanes: Vec<(u16, u32)>,
 }
 
-impl Pulse {
-    pub fn new() -> Pulse {
-        Pulse {
-            phase: AtomicU8::new(Phase::Starting as u8),
+impl CorePulse {
+    pub fn new() -> CorePulse {
+        CorePulse {
+            phase: AtomicU8::new(TurnPhase::Starting as u8),
             since_unix_ms: AtomicU64::new(0),
             turn: AtomicU64::new(0),
             busy: Busy::new(),
@@ -126,17 +126,17 @@ impl Pulse {
     pub fn begin(&self, unix_ms: u64) {
         self.since_unix_ms.store(unix_ms, Relaxed);
         self.turn.store(self.turn.load(Relaxed) + 1, Relaxed);
-        self.enter(Phase::Reaping);
+        self.enter(TurnPhase::Reaping);
     }
 
     #[inline]
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: TurnPhase) {
         self.phase.store(phase as u8, Relaxed);
         self.busy.clear();
     }
 
-    pub fn tell(&self, under_way: &UnderWay) {
-        let UnderWay { connections, timers, questions, ring_operations, store_requests } =
+    pub fn tell(&self, under_way: &CoreWork) {
+        let CoreWork { connections, timers, questions, ring_operations, store_requests } =
             *under_way;
         let words = [connections, timers, questions, ring_operations, store_requests];
         for (place, word) in self.under_way.iter().zip(words) {
@@ -148,16 +148,16 @@ impl Pulse {
         self.lanes[usize::from(to)].store(questions, Relaxed);
     }
 
-    pub fn read(&self) -> Sight {
+    pub fn read(&self) -> PulseReading {
         let [connections, timers, questions, ring_operations, store_requests] =
             array::from_fn(|place| self.under_way[place].load(Relaxed));
         let lanes = (0..).zip(&self.lanes).map(|(to, open)| (to, open.load(Relaxed)));
-        Sight {
-            phase: Phase::ALL[usize::from(self.phase.load(Relaxed))],
+        PulseReading {
+            phase: TurnPhase::ALL[usize::from(self.phase.load(Relaxed))],
             since_unix_ms: self.since_unix_ms.load(Relaxed),
             turn: self.turn.load(Relaxed),
             busy_with: self.busy.read(),
-            under_way: UnderWay { connections, timers, questions, ring_operations, store_requests },
+            under_way: CoreWork { connections, timers, questions, ring_operations, store_requests },
             lanes: lanes.filter(|&(_, open)| open != 0).collect(),
         }
     }
@@ -169,15 +169,15 @@ mod tests {
 
     #[test]
     fn what_a_core_says_is_read() {
-        let pulse = Pulse::new();
-        assert_eq!((pulse.read().phase, pulse.read().turn), (Phase::Starting, 0));
+        let pulse = CorePulse::new();
+        assert_eq!((pulse.read().phase, pulse.read().turn), (TurnPhase::Starting, 0));
         pulse.begin(1_700);
         pulse.begin(1_800);
-        for phase in Phase::ALL {
+        for phase in TurnPhase::ALL {
             pulse.enter(phase);
             assert_eq!(pulse.read().phase, phase);
         }
-        let under_way = UnderWay {
+        let under_way = CoreWork {
             connections: 1,
             timers: 2,
             questions: 3,

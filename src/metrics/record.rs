@@ -18,15 +18,15 @@ const READS_MAX: usize = 16;
 
 /// One record: `N` words that belong together.
 #[derive(Debug)]
-pub(super) struct Record<const N: usize> {
+pub(super) struct SeqRecord<const N: usize> {
     /// Odd while the words are written; 0 before the first time.
     sequence: AtomicU64,
     words: [AtomicU64; N],
 }
 
-impl<const N: usize> Record<N> {
-    pub fn new() -> Record<N> {
-        Record { sequence: AtomicU64::new(0), words: array::from_fn(|_| AtomicU64::new(0)) }
+impl<const N: usize> SeqRecord<N> {
+    pub fn new() -> SeqRecord<N> {
+        SeqRecord { sequence: AtomicU64::new(0), words: array::from_fn(|_| AtomicU64::new(0)) }
     }
 
     /// For the one thread that may write this record.
@@ -62,7 +62,7 @@ impl<const N: usize> Record<N> {
 
 /// Makes `count` records, and the only handle that writes them.
 pub fn records<const N: usize>(count: usize) -> (RecordWriter<N>, RecordReader<N>) {
-    let records: Arc<[Record<N>]> = (0..count).map(|_| Record::new()).collect();
+    let records: Arc<[SeqRecord<N>]> = (0..count).map(|_| SeqRecord::new()).collect();
     let reader = RecordReader { records: Arc::clone(&records) };
     (RecordWriter { records, alone: PhantomData }, reader)
 }
@@ -70,7 +70,7 @@ pub fn records<const N: usize>(count: usize) -> (RecordWriter<N>, RecordReader<N
 /// The right to write records. It may move to another thread, and is in one at a time.
 #[derive(Debug)]
 pub struct RecordWriter<const N: usize> {
-    records: Arc<[Record<N>]>,
+    records: Arc<[SeqRecord<N>]>,
     /// Makes it `!Sync`: two threads with a reference would be two writers.
     alone: PhantomData<Cell<()>>,
 }
@@ -91,7 +91,7 @@ impl<const N: usize> RecordWriter<N> {
 /// The right to read them, for any thread.
 #[derive(Clone, Debug)]
 pub struct RecordReader<const N: usize> {
-    records: Arc<[Record<N>]>,
+    records: Arc<[SeqRecord<N>]>,
 }
 
 impl<const N: usize> RecordReader<N> {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn who_stopped_while_writing_keeps_no_reader_waiting() {
-        let record = Record::<2>::new();
+        let record = SeqRecord::<2>::new();
         record.write(&[1, 1]);
         record.sequence.store(3, Ordering::Relaxed);
         assert_eq!(record.read(), None);

@@ -6,21 +6,21 @@ use serde_json::{Value, json};
 
 use super::catalogue::rows;
 use super::exposition::seconds;
-use super::row::{Home, Kind, Merge, Row};
+use super::row::{Home, Merge, MetricKind, MetricRow};
 
 /// One metric family: rows of one name.
 struct Family {
-    rows: Vec<&'static Row>,
+    rows: Vec<&'static MetricRow>,
 }
 
 impl Family {
     fn all() -> Vec<Family> {
-        let rows: Vec<&Row> = rows().map(|placed| placed.row).collect();
+        let rows: Vec<&MetricRow> = rows().map(|placed| placed.row).collect();
         let families = rows.chunk_by(|a, b| a.name == b.name);
         families.map(|rows| Family { rows: rows.to_vec() }).collect()
     }
 
-    fn row(&self) -> &'static Row {
+    fn row(&self) -> &'static MetricRow {
         self.rows[0]
     }
 
@@ -46,9 +46,9 @@ impl Family {
 
     fn kind(&self) -> &'static str {
         match self.row().kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         }
     }
 

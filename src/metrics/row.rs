@@ -5,7 +5,7 @@ const UNITS: [&str; 3] = ["seconds", "bytes", "cores"];
 
 /// Whether a scrape sees the server or its cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cores {
+pub enum ScrapeScope {
     /// One sample a series: the sum over all cores.
     #[default]
     Summed,
@@ -15,7 +15,7 @@ pub enum Cores {
 
 /// What a row of the catalogue is to Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     /// Only grows.
     Counter,
     /// Goes both ways.
@@ -60,10 +60,10 @@ pub(super) struct Article {
 /// One row of the catalogue. Rows with the same name stand next to each other
 /// and differ in their fixed labels: together they are one metric family.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct MetricRow {
     pub name: &'static str,
     pub help: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Labels with one value, which tell the rows of a family apart.
     pub fixed: &'static [(&'static str, &'static str)],
     /// Labels with all their values, the slowest first.
@@ -91,19 +91,19 @@ pub(super) struct Axis {
 /// Buckets that end here, in microseconds, or later have what somebody may ask about.
 pub(super) const TAIL_US_MIN: u64 = 400_000;
 
-impl Row {
+impl MetricRow {
     pub const fn new(
         name: &'static str,
         help: &'static str,
-        kind: Kind,
+        kind: MetricKind,
         fixed: &'static [(&'static str, &'static str)],
         axes: &'static [Axis],
-    ) -> Row {
+    ) -> MetricRow {
         let per_unit = match kind {
-            Kind::Counter | Kind::Gauge => 1,
-            Kind::Histogram => 1_000_000,
+            MetricKind::Counter | MetricKind::Gauge => 1,
+            MetricKind::Histogram => 1_000_000,
         };
-        Row {
+        MetricRow {
             name,
             help,
             kind,
@@ -118,64 +118,64 @@ impl Row {
         }
     }
 
-    pub const fn bounds(mut self, bounds_us: &'static [u64]) -> Row {
+    pub const fn bounds(mut self, bounds_us: &'static [u64]) -> MetricRow {
         self.bounds_us = bounds_us;
         self
     }
 
     /// Written by the storage thread.
-    pub const fn store(mut self) -> Row {
+    pub const fn store(mut self) -> MetricRow {
         self.home = Home::Store;
         self
     }
 
     /// Written for the whole process.
-    pub const fn process(mut self) -> Row {
+    pub const fn process(mut self) -> MetricRow {
         self.home = Home::Process;
         self
     }
 
-    pub const fn by_core(mut self) -> Row {
+    pub const fn by_core(mut self) -> MetricRow {
         self.merge = Merge::ByCore;
         self
     }
 
-    pub const fn by_tenant(mut self) -> Row {
+    pub const fn by_tenant(mut self) -> MetricRow {
         self.merge = Merge::ByTenant;
         self
     }
 
     /// The cell has thousandths of what is shown.
-    pub const fn in_thousandths(mut self) -> Row {
+    pub const fn in_thousandths(mut self) -> MetricRow {
         self.per_unit = 1_000;
         self
     }
 
     /// The cell has milliseconds, and seconds are shown.
-    pub const fn in_ms(mut self) -> Row {
+    pub const fn in_ms(mut self) -> MetricRow {
         self.per_unit = 1_000;
         self
     }
 
     /// The cell has nanoseconds, and seconds are shown.
-    pub const fn in_ns(mut self) -> Row {
+    pub const fn in_ns(mut self) -> MetricRow {
         self.per_unit = 1_000_000_000;
         self
     }
 
-    pub const fn article(mut self, chapter: &'static str, name: &'static str) -> Row {
+    pub const fn article(mut self, chapter: &'static str, name: &'static str) -> MetricRow {
         self.article = Some(Article { chapter, name, of_17: (0, 0) });
         self
     }
 
     /// One or some of the article's 17; behind `article`.
-    pub const fn of_17(mut self, from: u8, to: u8) -> Row {
+    pub const fn of_17(mut self, from: u8, to: u8) -> MetricRow {
         let Some(article) = &mut self.article else { panic!("of_17 comes behind article") };
         article.of_17 = (from, to);
         self
     }
 
-    pub const fn exemplars(mut self) -> Row {
+    pub const fn exemplars(mut self) -> MetricRow {
         self.exemplars = true;
         self
     }
@@ -194,8 +194,8 @@ impl Row {
     /// Cells of one series: a histogram has its buckets, `+Inf`, and the sum.
     pub const fn cells_per_series(&self) -> usize {
         match self.kind {
-            Kind::Counter | Kind::Gauge => 1,
-            Kind::Histogram => self.bounds_us.len() + 2,
+            MetricKind::Counter | MetricKind::Gauge => 1,
+            MetricKind::Histogram => self.bounds_us.len() + 2,
         }
     }
 
@@ -214,9 +214,9 @@ impl Row {
     }
 
     /// Whether a scrape has a series for each core.
-    pub fn shows_cores(&self, cores: Cores) -> bool {
+    pub fn shows_cores(&self, cores: ScrapeScope) -> bool {
         match (self.home, self.merge) {
-            (Home::Core, Merge::Sum) => cores == Cores::Each,
+            (Home::Core, Merge::Sum) => cores == ScrapeScope::Each,
             (Home::Core, Merge::ByCore) => true,
             (Home::Core, Merge::ByTenant) | (Home::Store | Home::Process, _) => false,
         }
@@ -226,8 +226,10 @@ impl Row {
     pub fn has_samples_of(&self, name: &str) -> bool {
         match (name.strip_prefix(self.name), self.kind) {
             (Some(""), _) => true,
-            (Some("_bucket" | "_count" | "_sum" | "_created"), Kind::Histogram) => true,
-            (Some(_) | None, Kind::Counter | Kind::Gauge | Kind::Histogram) => false,
+            (Some("_bucket" | "_count" | "_sum" | "_created"), MetricKind::Histogram) => true,
+            (Some(_) | None, MetricKind::Counter | MetricKind::Gauge | MetricKind::Histogram) => {
+                false
+            }
         }
     }
 
@@ -262,7 +264,7 @@ pub(super) fn unit_of(family: &str) -> Option<&'static str> {
 
 /// Where each row begins in its core's cells when the table begins at `start`; the
 /// last entry is the end.
-pub(super) const fn places<const N: usize>(rows: &[Row], start: usize) -> [usize; N] {
+pub(super) const fn places<const N: usize>(rows: &[MetricRow], start: usize) -> [usize; N] {
     assert!(N == rows.len() + 1);
     let mut places = [start; N];
     let mut row = 0;
@@ -274,7 +276,7 @@ pub(super) const fn places<const N: usize>(rows: &[Row], start: usize) -> [usize
 }
 
 /// The same for the places of examples.
-pub(super) const fn exemplar_places<const N: usize>(rows: &[Row]) -> [usize; N] {
+pub(super) const fn exemplar_places<const N: usize>(rows: &[MetricRow]) -> [usize; N] {
     assert!(N == rows.len() + 1);
     let mut places = [0; N];
     let mut row = 0;
@@ -303,11 +305,11 @@ macro_rules! catalogue {
         }
 
         impl $table {
-            pub(super) const ROWS: &'static [Row] = &[$(
-                Row::new(
+            pub(super) const ROWS: &'static [MetricRow] = &[$(
+                MetricRow::new(
                     $name,
                     $help.trim_ascii(),
-                    Kind::$kind,
+                    MetricKind::$kind,
                     &[$($((stringify!($key), $value)),+)?],
                     &[$($(catalogue!(@axis $label $axis)),+)?],
                 )
@@ -332,7 +334,7 @@ macro_rules! catalogue {
 
             /// Its row.
             #[inline]
-            pub(super) const fn row(self) -> &'static Row {
+            pub(super) const fn row(self) -> &'static MetricRow {
                 &Self::ROWS[self.place().0]
             }
 

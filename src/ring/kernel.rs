@@ -28,7 +28,7 @@ use crate::base::{
     Action, ConnId, Ending, Event, Io, MonotonicMs, MonotonicUs, PeerSigns, ShardId, Timestamps,
     trim_queue,
 };
-use crate::metrics::{AcceptFailure, Scribe};
+use crate::metrics::{AcceptFailure, MetricsWriter};
 
 use super::conns::{ConnPhase, ConnTable, NONE, PendingOps, QueuePosition};
 use super::doorbell::Waker;
@@ -65,7 +65,7 @@ pub struct KernelIo {
     tally: RingCounters,
     /// What of the tally the scribe knows already.
     written: RingCounters,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
     /// Whether the last `reap` left nothing.
     is_drained: bool,
 }
@@ -82,7 +82,7 @@ enum Watch {
 impl KernelIo {
     /// A plane for the calling thread, which writes what it counts with
     /// `scribe`. A refusal says what to do about it.
-    pub fn new(options: &Options, scribe: Rc<Scribe>) -> Result<KernelIo, IoSetupError> {
+    pub fn new(options: &Options, scribe: Rc<MetricsWriter>) -> Result<KernelIo, IoSetupError> {
         let mut uring = Uring::new(options)?;
         let address = uring.address();
         KernelIo::over(uring, address, options, scribe)
@@ -93,7 +93,7 @@ impl KernelIo {
         uring: Uring,
         address: Option<RawFd>,
         options: &Options,
-        scribe: Rc<Scribe>,
+        scribe: Rc<MetricsWriter>,
     ) -> Result<KernelIo, IoSetupError> {
         let doorbell = Waker::new(address)
             .map_err(|error| IoSetupError::from_step("eventfd", "event descriptors", error))?;

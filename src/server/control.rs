@@ -31,7 +31,7 @@ use super::{Ended, Fault, Setup};
 use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState, View};
 use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
-use crate::metrics::{Cells, Exposition, Gauge, Ledger, Tenants, Threads};
+use crate::metrics::{Cells, Exposition, Gauge, SharedMetricsWriter, Tenants, Threads};
 use crate::shard::{Note, Order};
 use crate::signals::{SignalRequest, Signals, StopSignal};
 
@@ -62,7 +62,7 @@ pub(super) async fn run(setup: Setup, plan: Plan) -> Result<Ended, Fault> {
 struct Shown {
     readiness: watch::Sender<Readiness>,
     admin_token: watch::Sender<Option<admin::Token>>,
-    ledger: Ledger,
+    ledger: SharedMetricsWriter,
     desk: Desk,
     pages: JoinHandle<()>,
 }

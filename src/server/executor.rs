@@ -28,7 +28,8 @@ use crate::base::{Action, Csprng, Io as _, MonotonicMs, ShardId, trim_list};
 use crate::clock;
 use crate::lane::{LaneSender, Mailbox};
 use crate::metrics::{
-    Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Phase, Scribe, UnderWay,
+    Cells, CoreWork, Counter, DeadLetterReason, FlightCause, FlightRecord, Gauge, Histogram,
+    MetricsWriter, TurnPhase,
 };
 use crate::ring::{self, IoSetupError, KernelIo, PortUse, Waker};
 use crate::session::NameKey;
@@ -259,7 +260,7 @@ struct Core {
     expired: Option<Expired>,
     /// Kept between turns for its capacity only.
     work: Vec<Action>,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
     /// What the counter of tasks knows already.
     tasks_begun: u64,
     /// Until the drain was reported.
@@ -294,7 +295,7 @@ impl Core {
         while !self.stop.load(Relaxed) {
             if self.turn().is_idle() {
                 self.scribe.add(Counter::Sleeps, 1);
-                self.scribe.enter(Phase::Sleeping);
+                self.scribe.enter(TurnPhase::Sleeping);
                 let alive = self.plane.now().tick.plus_ms(SLEEP_MS_MAX);
                 self.plane.park(self.shard.next_wake().into_iter().chain([alive]).min());
             }
@@ -318,8 +319,8 @@ impl Core {
             scribe.observe(Histogram::Stall, took_us);
         }
         if STALL_US_NOTED <= took_us {
-            let stall = Flight::new(now.unix_ms, Cause::Stall);
-            scribe.note(&Flight { value_us: took_us, ..stall });
+            let stall = FlightRecord::new(now.unix_ms, FlightCause::Stall);
+            scribe.note(&FlightRecord { value_us: took_us, ..stall });
         }
         self.tell_under_way();
         self.report_drained();
@@ -362,10 +363,10 @@ impl Core {
     /// Says what is under way, for those who look at this core from outside.
     fn tell_under_way(&mut self) {
         let (ring_operations, operations_begun) = self.plane.operations();
-        let under_way = UnderWay { ring_operations, ..self.shard.under_way() };
+        let under_way = CoreWork { ring_operations, ..self.shard.under_way() };
         self.scribe.tell(&under_way);
         self.shard.changed_lanes(&mut |to, open| self.scribe.tell_lane(to, open));
-        let UnderWay { timers, questions, store_requests, .. } = under_way;
+        let CoreWork { timers, questions, store_requests, .. } = under_way;
         self.scribe.set(Gauge::Tasks, ring_operations + timers + questions + store_requests);
         let begun = operations_begun + self.shard.tasks_begun();
         self.scribe.add(Counter::TasksSpawned, begun - self.tasks_begun);

@@ -13,14 +13,14 @@ use super::cpu_quota::Periods;
 use super::descriptor_table::TableUse;
 use super::{CpuQuota, cpu_time};
 use crate::logs::{self, LogLoss};
-use crate::metrics::{Counter, Gauge, Ledger, LostLine};
+use crate::metrics::{Counter, Gauge, LostLine, SharedMetricsWriter};
 
 /// Bytes of `/proc/self/stat`, which has 52 numbers.
 const STAT_BYTES_MAX: usize = 2_048;
 
 /// Who reads, and what for.
 pub(super) struct Process {
-    ledger: Ledger,
+    ledger: SharedMetricsWriter,
     stat: Option<File>,
     page_bytes: u64,
     /// CPUs that the process may run on.
@@ -30,7 +30,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Writes down what does not change, too.
-    pub fn new(ledger: Ledger, table: Arc<TableUse>, now_unix_ms: u64) -> Process {
+    pub fn new(ledger: SharedMetricsWriter, table: Arc<TableUse>, now_unix_ms: u64) -> Process {
         ledger.set(Gauge::BuildInfo, 1);
         ledger.set(Gauge::StartTime, now_unix_ms);
         ledger.set(Gauge::ConfigReloaded, now_unix_ms);
@@ -183,7 +183,7 @@ mod tests {
             process: cells,
             ..crate::metrics::Threads::of_cores(Vec::new())
         });
-        let text = exposition.text(crate::metrics::Cores::Summed);
+        let text = exposition.text(crate::metrics::ScrapeScope::Summed);
         let value = |name: &str| -> f64 {
             let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim().parse().unwrap()

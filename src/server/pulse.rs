@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cpu_time;
 use super::descriptor_table::TableUse;
 use crate::base::MonotonicMs;
-use crate::metrics::{Counter, Gauge, Scribe};
+use crate::metrics::{Counter, Gauge, MetricsWriter};
 
 /// Between two looks, in ms; a fraction of what any scraper waits.
 const INTERVAL_MS: u64 = 250;
@@ -47,7 +47,7 @@ impl Pulse {
     }
 
     /// Tells.
-    pub fn beat(&mut self, now: MonotonicMs, look: &Look, scribe: &Scribe) {
+    pub fn beat(&mut self, now: MonotonicMs, look: &Look, scribe: &MetricsWriter) {
         self.due = now.plus_ms(INTERVAL_MS);
         let grown = i64::from(look.connections) - i64::from(self.counted);
         self.counted = look.connections;
@@ -66,13 +66,13 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Cells, Cores, Exposition, Threads};
+    use crate::metrics::{Cells, Exposition, ScrapeScope, Threads};
 
     #[test]
     fn cores_of_one_table_show_all_of_it() {
         let table = TableUse::new(10, 100);
         let cells = vec![Cells::new(), Cells::new()];
-        let scribes: Vec<Scribe> = cells.iter().map(Cells::claim).collect();
+        let scribes: Vec<MetricsWriter> = cells.iter().map(Cells::claim).collect();
         let mut pulses = [Pulse::new(Arc::clone(&table), 500), Pulse::new(table, 500)];
         let mut beat = |core: usize, at: u64, connections: u32| {
             let look = Look { connections, letters: 3, outbox_bytes_max: 1_000 };
@@ -83,7 +83,7 @@ mod tests {
         beat(0, 0, 7);
         beat(1, 0, 5);
         beat(0, INTERVAL_MS, 2);
-        let text = Exposition::new(Threads::of_cores(cells)).text(Cores::Summed);
+        let text = Exposition::new(Threads::of_cores(cells)).text(ScrapeScope::Summed);
         for line in [
             "chat_fd_slots_used{core=\"0\"} 17",
             "chat_fd_slots_used{core=\"1\"} 22",

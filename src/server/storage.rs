@@ -27,7 +27,8 @@ use crate::base::limits::{STORE_LANE_BATCH_ITEMS_MAX, STORE_LANE_BATCHES_MAX, TU
 use crate::clock::{now, unix_ms};
 use crate::lane::{self, LaneLimits, LaneSender, Mailbox};
 use crate::metrics::{
-    Cause, Cells, Counter, DeadLetterReason, Flight, Gauge, Histogram, Scribe, StoreFailure,
+    Cells, Counter, DeadLetterReason, FlightCause, FlightRecord, Gauge, Histogram, MetricsWriter,
+    StoreFailure,
 };
 use crate::ring::Waker;
 use crate::store::{
@@ -212,7 +213,12 @@ fn take_requests<D: Disk>(
 
 impl Voice {
     /// Counts what was done since `told`. Returns what is told now.
-    fn tell<D: Disk>(&self, scribe: &Scribe, engine: &Engine<D>, told: StoreCounts) -> StoreCounts {
+    fn tell<D: Disk>(
+        &self,
+        scribe: &MetricsWriter,
+        engine: &Engine<D>,
+        told: StoreCounts,
+    ) -> StoreCounts {
         let state = match engine.takes_messages() {
             Ok(()) => StoreState::Good,
             Err(StoreError::Full) => StoreState::Full,
@@ -261,7 +267,7 @@ impl Voice {
         ] {
             // One of a turn says it for all.
             if before < now {
-                scribe.note(&Flight::new(unix_ms(), Cause::StoreFailure(failure)));
+                scribe.note(&FlightRecord::new(unix_ms(), FlightCause::StoreFailure(failure)));
             }
         }
         counts

@@ -22,7 +22,7 @@ use crate::base::limits::{LANE_NOTES_MAX, SHARDS_MAX};
 use crate::base::{Bucket, MonotonicMs, Rate, SpanId};
 use crate::lane::{LaneLimits, Mailbox};
 use crate::logs::Quoted;
-use crate::metrics::{Counter, Ledger, Segment, SpanOutcome};
+use crate::metrics::{Counter, Segment, SharedMetricsWriter, SpanOutcome};
 use crate::shard::{Cause, Note, Room, Span, Trouble};
 
 pub(super) use otlp::{Collector, Identity};
@@ -72,7 +72,7 @@ impl Telling {
     pub(super) fn begin(
         notes: Mailbox<Note>,
         collector: Option<Collector>,
-        ledger: Ledger,
+        ledger: SharedMetricsWriter,
     ) -> Telling {
         let (end, ended) = oneshot::channel();
         let teller = Teller::new(notes, collector, ledger);
@@ -94,7 +94,7 @@ impl Telling {
 struct Teller {
     notes: Mailbox<Note>,
     collector: Option<Arc<Collector>>,
-    ledger: Ledger,
+    ledger: SharedMetricsWriter,
     began: Instant,
     waiting: VecDeque<Span>,
     told: Told,
@@ -135,7 +135,11 @@ impl Told {
 }
 
 impl Teller {
-    fn new(notes: Mailbox<Note>, collector: Option<Collector>, ledger: Ledger) -> Teller {
+    fn new(
+        notes: Mailbox<Note>,
+        collector: Option<Collector>,
+        ledger: SharedMetricsWriter,
+    ) -> Teller {
         Teller {
             notes,
             collector: collector.map(Arc::new),

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::conn::{Conn, Stage};
 use crate::base::limits::TURN_PINGS_MAX;
 use crate::base::{ConnId, MonotonicMs, ShardId, Slots, Wheel};
-use crate::metrics::{Counter, Gauge, Protocol, Scribe, Tenant};
+use crate::metrics::{Counter, Gauge, MetricsWriter, Protocol, Tenant};
 use crate::session::Session;
 use crate::wire::Encoding;
 
@@ -39,7 +39,7 @@ pub struct Connections {
     /// Shards that share a core fire their timers at different times.
     shard: ShardId,
     shards_count: u16,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 /// How far a scan through all connections has come.
@@ -62,7 +62,7 @@ impl Connections {
         now: MonotonicMs,
         (shard, shards_count): (ShardId, u16),
         ping_interval_ms: u64,
-        scribe: Rc<Scribe>,
+        scribe: Rc<MetricsWriter>,
     ) -> Connections {
         Connections {
             table: Slots::default(),

@@ -21,7 +21,7 @@ use super::turn_context::TurnContext;
 use super::upgrades;
 use crate::base::limits::{TURN_POSTPONED_COUNT_MAX, TURN_SHARE_COUNT_MAX};
 use crate::base::{ConnId, PanicError, ShardId, UserHash};
-use crate::metrics::{Agent, Counter, Scribe};
+use crate::metrics::{Agent, Counter, MetricsWriter};
 use crate::session::{Admission, Fault};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, ReadBuffer, Reader, Role, Rules};
@@ -34,7 +34,7 @@ pub struct Inbound {
     rules: Rules,
     options: Arc<Options>,
     shard: ShardId,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 /// What one connection may have served now.
@@ -55,7 +55,7 @@ struct Served {
 
 impl Inbound {
     /// Nobody has said anything.
-    pub fn new(options: Arc<Options>, shard: ShardId, scribe: Rc<Scribe>) -> Inbound {
+    pub fn new(options: Arc<Options>, shard: ShardId, scribe: Rc<MetricsWriter>) -> Inbound {
         let message_bytes_max = options.ws.message_bytes_max;
         let rules = Rules { role: Role::Server, message_bytes_max };
         Inbound { halves: Halves::default(), rules, options, shard, scribe }

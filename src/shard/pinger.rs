@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::fanout::put_message;
 use crate::base::limits::{IDLE_TURN_PINGS_MAX, TURN_PINGS_MAX};
-use crate::metrics::{Counter, Scribe};
+use crate::metrics::{Counter, MetricsWriter};
 use crate::wire::{Encoding, Message};
 
 /// The pings of one shard.
@@ -20,12 +20,12 @@ pub struct Pinger {
     sent_count: usize,
     /// One ping for everybody, by encoding.
     frames: [Bytes; 2],
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 impl Pinger {
     /// Nobody was heard or pinged.
-    pub fn new(scribe: Rc<Scribe>) -> Pinger {
+    pub fn new(scribe: Rc<MetricsWriter>) -> Pinger {
         let frames = Encoding::ALL.map(ping_frame);
         Pinger { heard_count: 0, sent_max: 0, sent_count: 0, frames, scribe }
     }

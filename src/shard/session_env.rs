@@ -17,7 +17,7 @@ use crate::base::{
     Chance, ConnId, Csprng, MonotonicMs, PanicError, SealKey, SealPurpose, Timestamps, UserHash,
     catch_panic, trim_list,
 };
-use crate::metrics::{Agent, Counter, Scribe};
+use crate::metrics::{Agent, Counter, MetricsWriter};
 use crate::session::{Context, CoreLoad, Effect, NameKey, Outcome, Pace, Prefix, Session, Tracer};
 use crate::wire::Encoding;
 
@@ -38,7 +38,7 @@ pub struct SessionEnv {
     tracer: Tracer,
     /// Kept between decisions for its capacity only.
     outcome: Outcome,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 impl SessionEnv {
@@ -48,7 +48,7 @@ impl SessionEnv {
         keys: Arc<Keys>,
         names: NameKey,
         chance: Chance,
-        scribe: Rc<Scribe>,
+        scribe: Rc<MetricsWriter>,
     ) -> SessionEnv {
         SessionEnv {
             keys,

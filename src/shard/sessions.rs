@@ -32,7 +32,7 @@ use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{
     Action, Chance, ConnId, Ending, MonotonicMs, PanicError, Prng, RoomId, ShardId, Timestamps,
 };
-use crate::metrics::{Counter, Gauge, LaneKind, RejectReason, Scribe};
+use crate::metrics::{Counter, Gauge, LaneKind, MetricsWriter, RejectReason};
 use crate::room::{Ask, Asker, Tell};
 use crate::session::{Context, Effect, Fault, HeldCommands, Outcome, Place, Session, Suspicion};
 use crate::ws::{self, Reader};
@@ -53,7 +53,7 @@ pub struct Sessions {
     pinger: Pinger,
     options: Arc<Options>,
     shard: ShardId,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 /// Whether a round of deliveries found slow readers.

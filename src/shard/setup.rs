@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Look, Options};
 use crate::auth::Keys;
 use crate::base::{Csprng, ShardId, Timestamps};
-use crate::metrics::Scribe;
+use crate::metrics::MetricsWriter;
 use crate::session::{NameKey, Prefix};
 
 /// What a shard is made of.
@@ -30,7 +30,7 @@ pub struct Setup {
     /// The clocks at the start.
     pub now: Timestamps,
     /// Where it counts.
-    pub scribe: Rc<Scribe>,
+    pub scribe: Rc<MetricsWriter>,
 }
 
 /// What the control thread tells a shard. Values only.

@@ -23,7 +23,7 @@ use super::sessions::{Sessions, Slow};
 use super::turn_context::{Drains, TurnContext};
 use super::{Letter, Order, Setup, TurnCounts, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, PeerSigns, ShardId, Timestamps};
-use crate::metrics::{Counter, Gauge, LaneKind, Phase, Scribe, UnderWay};
+use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
 use crate::room::{Ask, Asker, Tell};
 use crate::store::{StoreReply, StoreRequest};
 
@@ -37,7 +37,7 @@ pub struct Shard {
     lateness: Lateness,
     suspects: Suspects,
     drain: Option<Drain>,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 impl Shard {
@@ -159,7 +159,7 @@ impl Shard {
     /// Ends a turn: timers, letters to ourselves, and one send for each
     /// connection that has something to send.
     pub fn finish_turn(&mut self, now: Timestamps, out: &mut Vec<Action>) {
-        self.scribe.enter(Phase::Timers);
+        self.scribe.enter(TurnPhase::Timers);
         let Shard { sessions, lateness, observer, drain, .. } = self;
         judge::observe_lateness(sessions, lateness, now.tick);
         if drain.is_none() {
@@ -175,7 +175,7 @@ impl Shard {
         self.home.tick(now);
         self.pass_on(now);
         self.read_local(now);
-        self.scribe.enter(Phase::Deliver);
+        self.scribe.enter(TurnPhase::Deliver);
         self.deliver(now, out);
         self.observer.note_full_lanes(now);
         self.sessions.set_gauges();
@@ -316,7 +316,7 @@ impl Shard {
     }
 
     /// The core begins with this part of its turn.
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: TurnPhase) {
         self.scribe.enter(phase);
     }
 
@@ -359,9 +359,9 @@ impl Shard {
     }
 
     /// What this shard has under way; the ring's requests are the plane's to say.
-    pub fn under_way(&self) -> UnderWay {
+    pub fn under_way(&self) -> CoreWork {
         let connections = self.sessions.connections();
-        UnderWay {
+        CoreWork {
             connections: connections.len() as u64,
             timers: connections.timers_len() as u64,
             questions: self.mesh.open_asks(),
@@ -406,7 +406,7 @@ impl Shard {
     }
 
     /// Where it counts.
-    pub fn scribe(&self) -> &Scribe {
+    pub fn scribe(&self) -> &MetricsWriter {
         &self.scribe
     }
 }

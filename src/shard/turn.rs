@@ -14,7 +14,7 @@ use super::judge::EventsRead;
 use super::{Letter, Notes, Order, Shard};
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, Io, ShardId, Timestamps};
-use crate::metrics::Phase;
+use crate::metrics::TurnPhase;
 use crate::store::{StoreReply, StoreRequest};
 
 /// What joins a core to the other threads of its process. Nothing here waits: what has no
@@ -90,14 +90,14 @@ pub fn turn<I: Io, L: Lanes>(
     let events_read = if is_drained { EventsRead::All } else { EventsRead::Some };
     shard.judge(now, events_read, &mut |id| io.signs(id));
 
-    shard.enter(Phase::Letters);
+    shard.enter(TurnPhase::Letters);
     let letters_count = lanes
         .take_letters(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
             io.wake(neighbour)
         });
-    shard.enter(Phase::Store);
+    shard.enter(TurnPhase::Store);
     let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
-    shard.enter(Phase::Orders);
+    shard.enter(TurnPhase::Orders);
     let mut orders_count = 0;
     while let Some(order) = lanes.take_order() {
         shard.on_order(now, order, work);
@@ -105,7 +105,7 @@ pub fn turn<I: Io, L: Lanes>(
     }
     shard.finish_turn(now, work);
 
-    shard.enter(Phase::Submit);
+    shard.enter(TurnPhase::Submit);
     // Before the sends: neighbours are woken by the same submit, and then work beside it.
     let letters_posted_count = post_letters(shard, io, lanes);
     let requests_posted_count = lanes.post_requests(shard.for_store());

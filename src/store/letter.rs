@@ -87,9 +87,9 @@ pub enum StoreOp {
     Conversations(ConversationsQuery),
     /// What waits for a user? → `Pending`.
     Pending(PendingQuery),
-    /// A waiting message was sent once more. → `Noted`.
+    /// A waiting message was sent once more. → `ExemplarResult`.
     Attempted(DeliveryAttempt),
-    /// A waiting message is given up. → `Noted`.
+    /// A waiting message is given up. → `ExemplarResult`.
     DeadLetter(NewDeadLetter),
     /// A connection is gone: what waits to be read for it by this shard is answered
     /// with `Abandoned`, and so is this.

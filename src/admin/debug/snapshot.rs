@@ -10,7 +10,7 @@ use super::Evidence;
 use super::query::Query;
 use super::tasks;
 use crate::clock::unix_ms;
-use crate::metrics::{Cells, Flown, KINDS, Layer, Phase};
+use crate::metrics::{Cells, KINDS, Layer, RecordedEvent, TurnPhase};
 
 /// Events of an answer, where nobody says.
 const EVENTS_DEFAULT: u64 = 50;
@@ -69,7 +69,7 @@ fn long_turns(cores: &[Arc<Cells>], wanted: Option<u16>, now_unix_ms: u64) -> Ve
         let sight = cells.sight();
         let for_ms = now_unix_ms.saturating_sub(sight.since_unix_ms);
         let is_long = sight.since_unix_ms != 0 && LONG_TURN_MS <= for_ms;
-        (is_long && sight.phase != Phase::Sleeping).then(|| {
+        (is_long && sight.phase != TurnPhase::Sleeping).then(|| {
             json!({
                 "core": core,
                 "phase": sight.phase.word(),
@@ -83,7 +83,10 @@ fn long_turns(cores: &[Arc<Cells>], wanted: Option<u16>, now_unix_ms: u64) -> Ve
 }
 
 /// What is wanted of it, newest first.
-fn chosen(mut all: Vec<(Option<u16>, Flown)>, wanted: &Wanted) -> Vec<(Option<u16>, Flown)> {
+fn chosen(
+    mut all: Vec<(Option<u16>, RecordedEvent)>,
+    wanted: &Wanted,
+) -> Vec<(Option<u16>, RecordedEvent)> {
     all.retain(|(core, flown)| {
         wanted.core.is_none_or(|wanted| Some(wanted) == *core)
             && wanted.since_unix_ms <= flown.unix_ms
@@ -97,7 +100,7 @@ fn chosen(mut all: Vec<(Option<u16>, Flown)>, wanted: &Wanted) -> Vec<(Option<u1
 
 /// An event as JSON; what is not known is not there. Without a core it is the storage
 /// thread's.
-fn event(core: Option<u16>, flown: &Flown) -> Value {
+fn event(core: Option<u16>, flown: &RecordedEvent) -> Value {
     let seconds = |us: u64| us as f64 / 1e6;
     let mut event = Map::new();
     event.insert("time_unix_ms".to_owned(), flown.unix_ms.into());
@@ -138,10 +141,10 @@ fn event(core: Option<u16>, flown: &Flown) -> Value {
 mod tests {
     use super::*;
     use crate::base::ConnId;
-    use crate::metrics::{Agent, Cause, CloseReason, Segment, Stages};
+    use crate::metrics::{Agent, CloseReason, FlightCause, Segment, Stages};
 
-    fn flown(unix_ms: u64, cause: Cause) -> Flown {
-        Flown {
+    fn flown(unix_ms: u64, cause: FlightCause) -> RecordedEvent {
+        RecordedEvent {
             unix_ms,
             cause,
             trace_id: 0,
@@ -156,10 +159,10 @@ mod tests {
     #[track_caller]
     fn check(layer: Option<Layer>, kind: Option<&'static str>, since: u64, n: usize, want: &[u64]) {
         let all = vec![
-            (Some(0), flown(1, Cause::Stall)),
-            (Some(1), flown(3, Cause::Closed(CloseReason::Panic))),
-            (Some(0), flown(2, Cause::Closed(CloseReason::SlowConsumer))),
-            (Some(1), flown(4, Cause::SlowMessage(Segment::B2c))),
+            (Some(0), flown(1, FlightCause::Stall)),
+            (Some(1), flown(3, FlightCause::Closed(CloseReason::Panic))),
+            (Some(0), flown(2, FlightCause::Closed(CloseReason::SlowConsumer))),
+            (Some(1), flown(4, FlightCause::SlowMessage(Segment::B2c))),
         ];
         let wanted = Wanted { core: None, layer, kind, since_unix_ms: since, count: n };
         let times: Vec<u64> = chosen(all, &wanted).iter().map(|(_, flown)| flown.unix_ms).collect();
@@ -187,8 +190,8 @@ mod tests {
         }
         scribes[0].work_on(0, ConnId { slot: 17, generation: 3 });
         scribes[0].work_in(Some("room:\"<@all>"), 0);
-        scribes[1].enter(Phase::Sleeping);
-        scribes[2].enter(Phase::Orders);
+        scribes[1].enter(TurnPhase::Sleeping);
+        scribes[2].enter(TurnPhase::Orders);
         let first = json!({
             "core": 0, "phase": "reaping", "for_seconds": 2.5,
             "busy_with": { "connection": "0.17.3", "room_id": "room:\"<@all>" },
@@ -202,7 +205,8 @@ mod tests {
 
     #[test]
     fn events_of_one_core_are_those_of_no_other() {
-        let all = vec![(Some(0), flown(1, Cause::Stall)), (None, flown(2, Cause::Stall))];
+        let all =
+            vec![(Some(0), flown(1, FlightCause::Stall)), (None, flown(2, FlightCause::Stall))];
         for (core, want) in [(Some(0), vec![1]), (Some(1), vec![]), (None, vec![2, 1])] {
             let wanted = Wanted { core, layer: None, kind: None, since_unix_ms: 0, count: 9 };
             let chosen = chosen(all.clone(), &wanted);
@@ -212,20 +216,20 @@ mod tests {
 
     #[test]
     fn an_event_says_what_is_known_and_no_more() {
-        let bare = event(None, &flown(7, Cause::Stall));
+        let bare = event(None, &flown(7, FlightCause::Stall));
         let want = json!({
             "time_unix_ms": 7, "core": "store", "kind": "stall", "layer": "core",
             "reason": "turn", "user_agent": "none",
         });
         assert_eq!(bare, want);
-        let whole = Flown {
+        let whole = RecordedEvent {
             trace_id: 0xab,
             room: "room:\"\n<@all>".to_owned(),
             agent: Agent::Python,
             client_hash: 0xcd,
             value_us: 1_900_000,
             stages: Stages { p2b_us: Some(4_000), b2c_us: Some(0), ..Stages::default() },
-            ..flown(7, Cause::SlowMessage(Segment::P2b))
+            ..flown(7, FlightCause::SlowMessage(Segment::P2b))
         };
         let want = json!({
             "time_unix_ms": 7, "core": 3, "kind": "slow_message", "layer": "latency",

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Evidence;
 use crate::clock::unix_ms;
-use crate::metrics::{BusyWith, Cells, Gauge, Phase, Sight};
+use crate::metrics::{BusyWith, Cells, Gauge, PulseReading, TurnPhase};
 
 /// `GET /debug/tasks`
 pub(super) async fn page(State(evidence): State<Evidence>) -> Response {
@@ -26,7 +26,7 @@ pub fn report(instance: &str, now_unix_ms: u64, cores: &[Arc<Cells>]) -> Value {
 }
 
 /// Whose work a core does; `null` when it does none. What is not known is not there.
-pub(super) fn busy_with(sight: &Sight) -> Value {
+pub(super) fn busy_with(sight: &PulseReading) -> Value {
     let BusyWith { connection, client, room } = &sight.busy_with;
     let mut busy = Map::new();
     if let Some((core, id)) = connection {
@@ -39,7 +39,7 @@ pub(super) fn busy_with(sight: &Sight) -> Value {
     if let Some(room) = room {
         busy.insert("room_id".to_owned(), room.as_str().into());
     }
-    if sight.phase == Phase::Sleeping || busy.is_empty() { Value::Null } else { busy.into() }
+    if sight.phase == TurnPhase::Sleeping || busy.is_empty() { Value::Null } else { busy.into() }
 }
 
 fn line(core: u16, now_unix_ms: u64, cells: &Cells) -> Value {

@@ -1,6 +1,6 @@
 //! What the kernel plane counts during a turn, and writes to the metrics at its end.
 
-use crate::metrics::{AcceptFailure, Counter, Scribe};
+use crate::metrics::{AcceptFailure, Counter, MetricsWriter};
 
 /// What happened since the plane began. Kept here and written once a turn: a
 /// completion then costs an addition in memory that is warm anyway.
@@ -32,7 +32,7 @@ impl RingCounters {
     }
 
     /// Writes what has come since `written`.
-    pub fn write_since(&self, written: &RingCounters, scribe: &Scribe) {
+    pub fn write_since(&self, written: &RingCounters, scribe: &MetricsWriter) {
         let write = |counter, now: u64, before: u64| scribe.add(counter, now - before);
         write(Counter::RingSubmits, self.submits, written.submits);
         write(Counter::CompletionsReaped, self.completions, written.completions);

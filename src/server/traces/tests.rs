@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use super::*;
 use crate::base::{Csprng, MonotonicUs, Trace};
 use crate::lane::{self, LaneSender};
-use crate::metrics::{Agent, Cells, ChatType, Cores, Exposition, Threads};
+use crate::metrics::{Agent, Cells, ChatType, Exposition, ScrapeScope, Threads};
 use crate::shard::{Notes, SpanAction, SpanExport};
 
 /// A collector that answers each request with a status.
@@ -98,7 +98,7 @@ fn post(lane: &mut LaneSender<Note>, spans: impl IntoIterator<Item = Span>) {
 
 #[track_caller]
 fn check(exposition: &Exposition, want: [u64; 3]) {
-    let text = exposition.text(Cores::Summed);
+    let text = exposition.text(ScrapeScope::Summed);
     let value = |outcome: &str| -> u64 {
         let series = format!("chat_trace_spans_total{{outcome=\"{outcome}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()

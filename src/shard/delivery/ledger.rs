@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::{Cargo, Fate, Left, Round, RoundId, Rounds};
 use crate::base::{MonotonicUs, RoomId};
-use crate::metrics::{ChatType, Counter, DeliveryOutcome, Scribe, Tenant};
+use crate::metrics::{ChatType, Counter, DeliveryOutcome, MetricsWriter, Tenant};
 use crate::room::Way;
 use crate::shard::observe::Observing;
 
@@ -19,12 +19,12 @@ pub struct SendLedger {
     rounds: Rounds,
     /// Kept between losses for its capacity only.
     released: Left,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 impl SendLedger {
     /// Nothing was given out.
-    pub fn new(scribe: Rc<Scribe>) -> SendLedger {
+    pub fn new(scribe: Rc<MetricsWriter>) -> SendLedger {
         SendLedger { rounds: Rounds::default(), released: Left::default(), scribe }
     }
 

@@ -38,7 +38,7 @@ use super::connections::Connections;
 use super::fanout::{Channel, Gathering, opcode};
 use super::observe::{Observing, work_in};
 use crate::base::{Action, ConnId, MonotonicMs, ShardId, trim_list};
-use crate::metrics::{Counter, Scribe};
+use crate::metrics::{Counter, MetricsWriter};
 use crate::session::{self, Session};
 use crate::wire;
 use crate::ws;
@@ -61,7 +61,7 @@ pub struct FlushQueue {
     ledger: SendLedger,
     limits: Limits,
     shard: ShardId,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 /// One connection on the turn's list.
@@ -76,7 +76,11 @@ struct Listing {
 
 impl FlushQueue {
     /// Nothing waits.
-    pub fn new(shard: ShardId, options: &session::Options, scribe: &Rc<Scribe>) -> FlushQueue {
+    pub fn new(
+        shard: ShardId,
+        options: &session::Options,
+        scribe: &Rc<MetricsWriter>,
+    ) -> FlushQueue {
         FlushQueue {
             entries: Vec::new(),
             totals: Level::new(options.outbox_bytes_max),

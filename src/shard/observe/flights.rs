@@ -8,7 +8,8 @@ use std::rc::Rc;
 use super::notes::{self, Room, Trouble};
 use crate::base::{RoomId, Timestamps};
 use crate::metrics::{
-    Cause, CloseReason, Counter, Flight, HandshakeOutcome, LaneKind, Scribe, Stages,
+    CloseReason, Counter, FlightCause, FlightRecord, HandshakeOutcome, LaneKind, MetricsWriter,
+    Stages,
 };
 use crate::session::{Fault, NameKey, Prefix, Session};
 
@@ -26,12 +27,12 @@ pub struct FlightLog {
     /// Kinds of lanes that had no room in this turn.
     full_lanes: [bool; LaneKind::ALL.len()],
     names: NameKey,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 impl FlightLog {
     /// Nothing went wrong yet. A panic is early within `early_ms_max`.
-    pub fn new(early_ms_max: u64, names: NameKey, scribe: Rc<Scribe>) -> FlightLog {
+    pub fn new(early_ms_max: u64, names: NameKey, scribe: Rc<MetricsWriter>) -> FlightLog {
         let (early_panics, full_lanes) = (Vec::new(), Default::default());
         FlightLog { early_panics, early_ms_max, full_lanes, names, scribe }
     }
@@ -47,11 +48,11 @@ impl FlightLog {
         }
         let Some(cause) = cause(fault) else { return };
         let client_hash = session.who().map_or(0, |who| self.names.client_hash(who.client));
-        self.scribe.note(&Flight {
+        self.scribe.note(&FlightRecord {
             agent: session.agent(),
             client_hash,
             value_us: age_ms * 1_000,
-            ..Flight::new(now.unix_ms, cause)
+            ..FlightRecord::new(now.unix_ms, cause)
         });
     }
 
@@ -63,9 +64,9 @@ impl FlightLog {
             HandshakeOutcome::ClientError
             | HandshakeOutcome::ServerError
             | HandshakeOutcome::Timeout => {
-                let cause = Cause::HandshakeFailed(outcome);
-                let flight = Flight::new(now.unix_ms, cause);
-                self.scribe.note(&Flight { value_us: took_us, ..flight });
+                let cause = FlightCause::HandshakeFailed(outcome);
+                let flight = FlightRecord::new(now.unix_ms, cause);
+                self.scribe.note(&FlightRecord { value_us: took_us, ..flight });
             }
         }
     }
@@ -80,7 +81,7 @@ impl FlightLog {
     pub fn note_full_lanes(&mut self, now: Timestamps) {
         for (lane, full) in LaneKind::ALL.iter().zip(&mut self.full_lanes) {
             if std::mem::take(full) {
-                self.scribe.note(&Flight::new(now.unix_ms, Cause::LaneFull(*lane)));
+                self.scribe.note(&FlightRecord::new(now.unix_ms, FlightCause::LaneFull(*lane)));
             }
         }
     }
@@ -93,18 +94,18 @@ impl FlightLog {
 
 /// Says in which channel the core works from here on: by its name, unless that is made of
 /// people's or not known.
-pub fn work_in(scribe: &Scribe, name: Option<&str>, room: RoomId) {
+pub fn work_in(scribe: &MetricsWriter, name: Option<&str>, room: RoomId) {
     let is_of_people = |name: &&str| name.starts_with('@') || name.starts_with("dm#");
     scribe.work_in(name.filter(|name| !is_of_people(name)), room.fold());
 }
 
 /// Notes down that a message was slow, or did not arrive. A channel that is named
 /// after people is there as its hash.
-pub fn note_message(scribe: &Scribe, now: Timestamps, trouble: &Trouble, hash: &str) {
+pub fn note_message(scribe: &MetricsWriter, now: Timestamps, trouble: &Trouble, hash: &str) {
     let cause = match trouble.cause {
-        notes::Cause::Slow(segment) => Cause::SlowMessage(segment),
-        notes::Cause::Failed(outcome) => Cause::FailedMessage(outcome),
-        notes::Cause::Refused(result) => Cause::RefusedMessage(result),
+        notes::Cause::Slow(segment) => FlightCause::SlowMessage(segment),
+        notes::Cause::Failed(outcome) => FlightCause::FailedMessage(outcome),
+        notes::Cause::Refused(result) => FlightCause::RefusedMessage(result),
     };
     let room = match &trouble.room {
         Room::Named(name) => name,
@@ -112,20 +113,20 @@ pub fn note_message(scribe: &Scribe, now: Timestamps, trouble: &Trouble, hash: &
     };
     let short = |us: Option<u64>| us.map(|us| u32::try_from(us).unwrap_or(u32::MAX - 1));
     let [p2b_us, queue_us, b2c_us, consume_us] = trouble.segments_us.map(short);
-    scribe.note(&Flight {
+    scribe.note(&FlightRecord {
         trace_id: trouble.trace.bits(),
         room,
         agent: trouble.agent,
         value_us: trouble.segments_us.iter().flatten().sum(),
         stages: Stages { p2b_us, queue_us, b2c_us, consume_us },
-        ..Flight::new(now.unix_ms, cause)
+        ..FlightRecord::new(now.unix_ms, cause)
     });
 }
 
 /// What is noted down about an end; nothing where it is how connections end.
-fn cause(fault: Fault) -> Option<Cause> {
+fn cause(fault: Fault) -> Option<FlightCause> {
     if fault == Fault::Quarantined {
-        return Some(Cause::Quarantined);
+        return Some(FlightCause::Quarantined);
     }
     match fault.label() {
         CloseReason::Normal
@@ -141,6 +142,6 @@ fn cause(fault: Fault) -> Option<Cause> {
         | CloseReason::HalfMessages
         | CloseReason::ProtocolError
         | CloseReason::Quarantine
-        | CloseReason::InternalError) => Some(Cause::Closed(reason)),
+        | CloseReason::InternalError) => Some(FlightCause::Closed(reason)),
     }
 }

@@ -9,8 +9,8 @@ use super::notes::{Cause, Notes, Room, Span, SpanAction, SpanExport, Trouble};
 use super::{Delivered, Recent};
 use crate::base::{Csprng, MonotonicUs, RoomId, SpanId, Timestamps};
 use crate::metrics::{
-    ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, PublishResult, Sampled,
-    Scribe, Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
+    ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, MetricsWriter,
+    PublishResult, Sampled, Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
 };
 use crate::room::{Course, Rooms, Step, UNKNOWN, Way};
 use crate::shard::TracingOptions;
@@ -28,12 +28,12 @@ pub struct MessageTracker {
     slow_us: u64,
     /// What there is to tell of single messages.
     notes: Notes,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 impl MessageTracker {
     /// No message yet.
-    pub fn new(options: &TracingOptions, scribe: Rc<Scribe>) -> MessageTracker {
+    pub fn new(options: &TracingOptions, scribe: Rc<MetricsWriter>) -> MessageTracker {
         let export = if options.tracer.exports { SpanExport::On } else { SpanExport::Off };
         MessageTracker {
             recent: Recent::default(),

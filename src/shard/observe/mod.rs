@@ -29,7 +29,7 @@ use session_counts::SessionCounts;
 use super::Options;
 use super::connections::Connections;
 use crate::base::{MonotonicMs, Timestamps};
-use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, RejectReason, Scribe, Suspected};
+use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, MetricsWriter, RejectReason, Suspected};
 use crate::room::Recovery;
 use crate::session::{self, Fault, NameKey, Outcome, Session};
 
@@ -44,7 +44,7 @@ pub struct Observer {
 
 impl Observer {
     /// Nothing was seen yet.
-    pub fn new(options: &Options, names: NameKey, scribe: &Rc<Scribe>) -> Observer {
+    pub fn new(options: &Options, names: NameKey, scribe: &Rc<MetricsWriter>) -> Observer {
         let early_ms_max = options.quarantine.early_ms_max;
         Observer {
             tracker: MessageTracker::new(&options.tracing, Rc::clone(scribe)),

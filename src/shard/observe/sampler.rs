@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::connection_scan::tasks;
 use crate::base::{MonotonicMs, Timestamps};
-use crate::metrics::{Gauge, Scribe};
+use crate::metrics::{Gauge, MetricsWriter};
 use crate::session::Options;
 use crate::shard::conn::Stage;
 use crate::shard::connections::{Connections, Cursor};
@@ -40,12 +40,12 @@ pub struct Census {
     /// Of the round before.
     shown_oldest: Option<MonotonicMs>,
     shown_tasks_max: u32,
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 impl Census {
     /// Nobody was looked at yet.
-    pub fn new(scribe: Rc<Scribe>) -> Census {
+    pub fn new(scribe: Rc<MetricsWriter>) -> Census {
         Census {
             cursor: Cursor::default(),
             stepped_at: MonotonicMs(0),

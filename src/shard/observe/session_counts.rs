@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use crate::metrics::{
     Counter, ErrorReply, Gauge, HandshakeOutcome, HandshakeStage, Heartbeat, Histogram,
-    Recovery as Recovered, RejectReason, Scribe, Suspected, Tenant, TenantCounter, TenantGauge,
+    MetricsWriter, Recovery as Recovered, RejectReason, Suspected, Tenant, TenantCounter,
+    TenantGauge,
 };
 use crate::room::Recovery;
 use crate::session::{Fault, Outcome, Passage};
@@ -15,12 +16,12 @@ use crate::ws::UpgradeError;
 
 /// Counts what becomes of peers.
 pub struct SessionCounts {
-    scribe: Rc<Scribe>,
+    scribe: Rc<MetricsWriter>,
 }
 
 impl SessionCounts {
     /// Counts into these cells.
-    pub fn new(scribe: Rc<Scribe>) -> SessionCounts {
+    pub fn new(scribe: Rc<MetricsWriter>) -> SessionCounts {
         SessionCounts { scribe }
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::MonotonicUs;
-use crate::metrics::{Agent, Cores, DeliveryOutcome, Exposition, Segment, Threads};
+use crate::metrics::{Agent, DeliveryOutcome, Exposition, ScrapeScope, Segment, Threads};
 use crate::session::TracerOptions;
 use crate::shard::{Cause, Note, Room, Span, SpanAction, Trouble};
 
@@ -32,7 +32,7 @@ impl World {
         let cores = self.cells.clone();
         let tenants = Arc::clone(&self.tenants);
         let threads = Threads { tenants, ..Threads::of_cores(cores) };
-        Exposition::new(threads).text(Cores::Summed)
+        Exposition::new(threads).text(ScrapeScope::Summed)
     }
 
     /// The value of one series.
