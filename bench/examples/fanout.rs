@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rookery::auth::Keys;
 use rookery::base::{Action, ConnId, Csprng, Event, MonotonicMs, ShardId, Timestamps};
 use rookery::metrics::Cells;
-use rookery::room::{self, Namespace, Who};
+use rookery::room::{self, Namespace, Permission};
 use rookery::session::{self, NameKey};
 use rookery::shard::{Options, Setup, Shard};
 use rookery::store::Durability;
@@ -47,8 +47,8 @@ impl World {
     fn new() -> World {
         let namespace = Namespace {
             name: "room".to_owned(),
-            subscribe: Who::Anyone,
-            publish: Who::Subscribers,
+            subscribe: Permission::Anyone,
+            publish: Permission::Subscribers,
             durability: Durability::Memory,
             ..Namespace::default()
         };

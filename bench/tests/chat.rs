@@ -10,7 +10,7 @@ use rookery::auth::{Algorithm, KeySpec, Keys, Material};
 use rookery::base::{Csprng, Io, ShardId};
 use rookery::metrics::Cells;
 use rookery::ring::{self, KernelIo, PortUse};
-use rookery::room::{self, Namespace, Who};
+use rookery::room::{self, Namespace, Permission};
 use rookery::session::{self, NameKey};
 use rookery::shard::{self, Options, Setup, Shard};
 use rookery::store::Durability;
@@ -26,10 +26,10 @@ const SECRET: &str = "a secret of sixteen bytes and more";
 fn options() -> Options {
     let namespace = Namespace {
         name: "room".to_owned(),
-        subscribe: Who::Users,
-        publish: Who::Subscribers,
+        subscribe: Permission::Users,
+        publish: Permission::Subscribers,
         // Clients of one thread share the epoch of a room.
-        see_history: Who::Subscribers,
+        see_history: Permission::Subscribers,
         history_count_max: 100,
         durability: Durability::Memory,
         ..Namespace::default()

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use rookery::room::NewsOf;
+use rookery::room::JoinLeaveScope;
 use rookery::wire::client::proto::{ClientInfo, PresenceResult};
 
 use crate::violation::{Checker, Verdict, demand};
@@ -46,7 +46,7 @@ impl Attendance {
     /// still does at the second.
     pub fn listed(
         &mut self,
-        of: NewsOf,
+        of: JoinLeaveScope,
         channel: &str,
         all: &PresenceResult,
         look: Look,
@@ -76,14 +76,14 @@ impl Attendance {
     }
 
     /// Somebody came.
-    pub fn joined(&mut self, of: NewsOf, info: &ClientInfo) {
+    pub fn joined(&mut self, of: JoinLeaveScope, info: &ClientInfo) {
         if let Some(known) = &mut self.known {
             known.insert(name(of, info));
         }
     }
 
     /// Somebody left.
-    pub fn left(&mut self, of: NewsOf, info: &ClientInfo) {
+    pub fn left(&mut self, of: JoinLeaveScope, info: &ClientInfo) {
         if let Some(known) = &mut self.known {
             known.remove(&name(of, info));
         }
@@ -107,9 +107,9 @@ pub enum Look {
 }
 
 /// As what somebody comes and goes.
-fn name(of: NewsOf, info: &ClientInfo) -> String {
+fn name(of: JoinLeaveScope, info: &ClientInfo) -> String {
     match of {
-        NewsOf::Users if !info.user.is_empty() => format!("user {}", info.user),
-        NewsOf::Users | NewsOf::Clients => info.client.clone(),
+        JoinLeaveScope::Users if !info.user.is_empty() => format!("user {}", info.user),
+        JoinLeaveScope::Users | JoinLeaveScope::Clients => info.client.clone(),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::base::{ConnId, RoomId, ShardId, Timestamps};
 use rookery::metrics::{Exposition, ScrapeScope};
-use rookery::room::{Answer, Tell, What};
+use rookery::room::{RoomEvent, RoomOp, RoomReply};
 use rookery::shard::{Audit, Letter, Note, home};
 
 use crate::scenario::TurnLimits;
@@ -59,10 +59,10 @@ pub fn check_membership(audits: &[Audit], under_way: &[(ShardId, ShardId, &Lette
     }
     for (from, to, letter) in under_way {
         match letter {
-            Letter::Tell(Tell::Answer(room, _, Answer::Subscribed(_))) => {
+            Letter::Tell(RoomEvent::Reply(room, _, RoomReply::Subscribed(_))) => {
                 *counted.entry((*room, *to)).or_default() -= 1;
             }
-            Letter::Ask(ask) if matches!(ask.what, What::Unsubscribe(_)) => {
+            Letter::Ask(ask) if matches!(ask.what, RoomOp::Unsubscribe(_)) => {
                 *counted.entry((ask.room, *from)).or_default() -= 1;
             }
             Letter::Ask(_) | Letter::Tell(_) | Letter::Gap(_) | Letter::Left(_) => (),

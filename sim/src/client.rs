@@ -10,7 +10,7 @@ use rookery::auth::NewToken;
 use rookery::base::{ConnId, MonotonicMs, Prng, Timestamps};
 use rookery::ring::SimulatedIo;
 use rookery::ring::simulated::{PeerState, SimulatedPeer};
-use rookery::room::NewsOf;
+use rookery::room::JoinLeaveScope;
 use rookery::wire::client::{ClientAnswer, ClientMessage, ClientPush, proto};
 use rookery::wire::{ConnectRequest, Encoding, Request, SubscribeRequest};
 use rookery::ws::Opcode;
@@ -130,7 +130,7 @@ pub struct Around<'w> {
     /// Whether clients acknowledge everything.
     pub acknowledges: bool,
     /// As what members of channels come and go.
-    pub news_of: NewsOf,
+    pub news_of: JoinLeaveScope,
     /// Whether a presence list is held against what its reader knows.
     pub look: Look,
 }

@@ -13,7 +13,7 @@ use rookery::base::limits::{LANE_NOTES_MAX, LANE_ORDERS_MAX};
 use rookery::base::{Action, ConnId, Event, Io, MonotonicMs, PeerSigns, Prng, ShardId, Timestamps};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::ring::SimulatedIo;
-use rookery::room::Tell;
+use rookery::room::RoomEvent;
 use rookery::shard::{Gap, Lanes, Letter, Note, Notes, Order, Shard};
 use rookery::store::{StoreReply, StoreRequest};
 
@@ -211,7 +211,7 @@ pub struct WatchedLanes<'w> {
     /// Hears how much it was.
     pub digest: &'w RefCell<Digest>,
     /// News of members that were lost.
-    pub lost: Vec<Tell>,
+    pub lost: Vec<RoomEvent>,
     /// The first thing that is wrong.
     pub verdict: Verdict,
 }
@@ -324,21 +324,24 @@ fn says_stale(bytes: &[u8]) -> bool {
 
 /// What a full lane does: news are lost, answers are not, and where publications
 /// were among them stands a gap behind. What was lost of members, their home is told.
-fn lose_news(letters: &mut Vec<Letter>, of_members: &mut Vec<Tell>) {
+fn lose_news(letters: &mut Vec<Letter>, of_members: &mut Vec<RoomEvent>) {
     let mut lost: Option<Gap> = None;
     letters.retain(|letter| match letter {
-        Letter::Tell(Tell::Answer(..) | Tell::Replaced(_) | Tell::Lost(_))
+        Letter::Tell(RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_))
         | Letter::Ask(_)
         | Letter::Gap(_)
         | Letter::Left(_) => true,
-        Letter::Tell(Tell::Typing(..) | Tell::Notice(..)) => false,
+        Letter::Tell(RoomEvent::Typing(..) | RoomEvent::Notice(..)) => false,
         Letter::Tell(
-            tell @ (Tell::Came(..) | Tell::Went(..) | Tell::Swapped(..) | Tell::Crowd(..)),
+            tell @ (RoomEvent::Joined(..)
+            | RoomEvent::Left(..)
+            | RoomEvent::Swapped(..)
+            | RoomEvent::MembershipSummary(..)),
         ) => {
             of_members.push(tell.clone());
             false
         }
-        Letter::Tell(Tell::Said(room, ..)) => {
+        Letter::Tell(RoomEvent::Published(room, ..)) => {
             lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
             false
         }

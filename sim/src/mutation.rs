@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rookery::base::{ConnId, MonotonicUs, RoomId, ShardId, UserHash};
-use rookery::room::{Answer, Ask, Recovery, Tell, What};
+use rookery::room::{RecoveryOutcome, RoomEvent, RoomOp, RoomReply, RoomRequest};
 use rookery::shard::Letter;
 use rookery::store::{Batch, Disk, StoreKeyspace, StoreOp, StoreRequest, SyncMode};
 
@@ -141,7 +141,7 @@ impl Mutator {
             return;
         }
         for letter in letters {
-            if let Letter::Ask(Ask { asker, .. }) | Letter::Left(asker) = letter {
+            if let Letter::Ask(RoomRequest { asker, .. }) | Letter::Left(asker) = letter {
                 asker.user = self.of_connection(core, asker.conn, asker.user);
             }
         }
@@ -162,7 +162,7 @@ impl Mutator {
 
     /// Whoever asked is told, and hears nothing of it.
     pub fn restore_asker(&self, letter: &mut Letter) {
-        if let Letter::Tell(Tell::Answer(_, asker, _)) = letter
+        if let Letter::Tell(RoomEvent::Reply(_, asker, _)) = letter
             && let Some(user) = self.whose.get(&asker.user)
         {
             asker.user = *user;
@@ -215,7 +215,7 @@ impl Mutator {
             return;
         }
         if self.holds(Mutation::KeepReplaced) {
-            letters.retain(|letter| !matches!(letter, Letter::Tell(Tell::Replaced(_))));
+            letters.retain(|letter| !matches!(letter, Letter::Tell(RoomEvent::Replaced(_))));
         }
         if self.holds(Mutation::DropLeave) {
             letters.retain(|letter| !self.concerns(letter));
@@ -287,22 +287,24 @@ impl Mutator {
         match (mutation, letter) {
             (
                 Mutation::ShortenRecovery,
-                Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
+                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
             ) if self.strikes(mutation) => {
                 welcome.missed.remove(0);
             }
             (
                 Mutation::RefuseRecovery,
-                Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
+                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
             ) if self.strikes(mutation) => {
                 welcome.missed.clear();
-                welcome.recovery = Recovery::Lost;
+                welcome.recovery = RecoveryOutcome::Lost;
             }
             (
                 Mutation::MisplaceAnswer,
-                Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))),
+                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
             ) if self.strikes(mutation) => posted.position.offset -= 1,
-            (Mutation::TurnBack, Letter::Tell(Tell::Said(_, _, way))) if self.strikes(mutation) => {
+            (Mutation::TurnBack, Letter::Tell(RoomEvent::Published(_, _, way)))
+                if self.strikes(mutation) =>
+            {
                 (way.taken_at, way.sampled) = (MonotonicUs(u64::MAX), true);
             }
             _ => {}
@@ -316,35 +318,41 @@ impl Mutator {
                 | Mutation::SwapMessages
                 | Mutation::SwapBodies
                 | Mutation::DoubleMessage,
-                Letter::Tell(Tell::Said(_, publication, _)),
+                Letter::Tell(RoomEvent::Published(_, publication, _)),
             ) => publication.offset != 0,
-            (Mutation::TurnBack, Letter::Tell(Tell::Said(..))) => true,
-            (Mutation::DropFleeting, Letter::Tell(Tell::Said(_, publication, _))) => {
+            (Mutation::TurnBack, Letter::Tell(RoomEvent::Published(..))) => true,
+            (Mutation::DropFleeting, Letter::Tell(RoomEvent::Published(_, publication, _))) => {
                 publication.offset == 0
             }
             (
                 Mutation::ShortenRecovery,
-                Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
-            ) => welcome.recovery == Recovery::Whole && !welcome.missed.is_empty(),
+                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
+            ) => welcome.recovery == RecoveryOutcome::Whole && !welcome.missed.is_empty(),
             (
                 Mutation::RefuseRecovery,
-                Letter::Tell(Tell::Answer(_, _, Answer::Subscribed(welcome))),
-            ) => welcome.recovery == Recovery::Whole,
+                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
+            ) => welcome.recovery == RecoveryOutcome::Whole,
             (
                 Mutation::MisplaceAnswer,
-                Letter::Tell(Tell::Answer(_, _, Answer::Posted(posted))),
+                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
             ) => posted.position.offset != 0,
-            (Mutation::DropLeave, Letter::Tell(Tell::Went(..) | Tell::Swapped(..))) => true,
+            (Mutation::DropLeave, Letter::Tell(RoomEvent::Left(..) | RoomEvent::Swapped(..))) => {
+                true
+            }
             (Mutation::DropFarewell, Letter::Ask(ask)) => {
-                matches!(ask.what, What::Unsubscribe(_))
+                matches!(ask.what, RoomOp::Unsubscribe(_))
             }
             (
                 Mutation::DropAnswer,
-                Letter::Tell(Tell::Answer(_, asker, Answer::Published(_) | Answer::Presence(_))),
+                Letter::Tell(RoomEvent::Reply(
+                    _,
+                    asker,
+                    RoomReply::Published(_) | RoomReply::Presence(_),
+                )),
             ) => asker.id != 0,
             // One that no client waits for: it would see a second one first.
-            (Mutation::DoubleAnswer, Letter::Tell(Tell::Answer(_, asker, answer))) => {
-                asker.id == 0 && matches!(answer, Answer::Unsubscribed)
+            (Mutation::DoubleAnswer, Letter::Tell(RoomEvent::Reply(_, asker, answer))) => {
+                asker.id == 0 && matches!(answer, RoomReply::Unsubscribed)
             }
             (_, _) => false,
         }
@@ -353,19 +361,23 @@ impl Mutator {
 
 fn twins(one: &Letter, other: &Letter) -> bool {
     match (one, other) {
-        (Letter::Tell(Tell::Said(room, ..)), Letter::Tell(Tell::Said(again, ..))) => room == again,
+        (
+            Letter::Tell(RoomEvent::Published(room, ..)),
+            Letter::Tell(RoomEvent::Published(again, ..)),
+        ) => room == again,
         (_, _) => false,
     }
 }
 
 fn swap_bodies(letters: &mut [Letter], index: usize, twin: usize) {
     let body = |letter: &Letter| match letter {
-        Letter::Tell(Tell::Said(_, publication, _)) => Some(publication.data.clone()),
+        Letter::Tell(RoomEvent::Published(_, publication, _)) => Some(publication.data.clone()),
         Letter::Tell(_) | Letter::Ask(_) | Letter::Gap(_) | Letter::Left(_) => None,
     };
     let bodies = [body(&letters[twin]), body(&letters[index])];
     for (at, body) in [index, twin].into_iter().zip(bodies) {
-        if let (Letter::Tell(Tell::Said(_, publication, _)), Some(body)) = (&mut letters[at], body)
+        if let (Letter::Tell(RoomEvent::Published(_, publication, _)), Some(body)) =
+            (&mut letters[at], body)
         {
             Arc::make_mut(publication).data = body;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rookery::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use rookery::base::Prng;
 use rookery::ring::simulated::FaultProfile;
-use rookery::room::{self, Namespace, NewsOf, Who};
+use rookery::room::{self, JoinLeaveScope, Namespace, Permission};
 use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOptions};
 use rookery::shard::{Options, TracingOptions};
 use rookery::store::{Crash, DiskFaultProfile, Durability};
@@ -329,7 +329,7 @@ fn stored_namespaces(prng: &mut Prng, durability: Durability, keeps: Keeps) -> V
         one.ack_wait_ms = ack_wait_ms;
         one.tries_max = tries_max;
         one.ttl_ms_max = ttl_ms_max;
-        one.see_history = Who::Anyone;
+        one.see_history = Permission::Anyone;
     }
     let dm = Namespace { name: CONVERSATION_NAMESPACE.to_owned(), ..room.clone() };
     if prng.percent(50) {
@@ -369,10 +369,10 @@ fn session_options(prng: &mut Prng) -> session::Options {
 
 fn namespaces(prng: &mut Prng) -> Vec<Namespace> {
     let open = Namespace {
-        subscribe: Who::Anyone,
-        publish: Who::Anyone,
-        see_presence: Who::Anyone,
-        see_history: Who::Subscribers,
+        subscribe: Permission::Anyone,
+        publish: Permission::Anyone,
+        see_presence: Permission::Anyone,
+        see_history: Permission::Subscribers,
         presence: true,
         join_leave: true,
         leave_grace_ms: pick(prng, &[0, 300, 1_000]),
@@ -389,11 +389,11 @@ fn namespaces(prng: &mut Prng) -> Vec<Namespace> {
     };
     vec![
         Namespace { name: "room".to_owned(), ..open.clone() },
-        Namespace { name: "vip".to_owned(), subscribe: Who::Token, ..open.clone() },
+        Namespace { name: "vip".to_owned(), subscribe: Permission::Token, ..open.clone() },
         Namespace {
             name: INBOX_NAMESPACE.to_owned(),
-            subscribe: Who::Users,
-            publish: Who::Users,
+            subscribe: Permission::Users,
+            publish: Permission::Users,
             ..open.clone()
         },
         Namespace {
@@ -409,7 +409,7 @@ fn namespaces(prng: &mut Prng) -> Vec<Namespace> {
 /// How coming and going is told, the same way in all channels of a world.
 fn told_otherwise(mut namespaces: Vec<Namespace>, seed: u64) -> Vec<Namespace> {
     let mut prng = Prng::from_seed(seed ^ 0x10_1EA7E);
-    let news_of = pick(&mut prng, &[NewsOf::Clients, NewsOf::Users]);
+    let news_of = pick(&mut prng, &[JoinLeaveScope::Clients, JoinLeaveScope::Users]);
     let members_max = pick(&mut prng, &[1_000, 1_000, 1_000, 2]) as u32;
     for one in &mut namespaces {
         one.join_leave_of = news_of;

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::members::Members;
-use super::store_client::Asking;
-use super::{Answer, Ask, Entry, Out, Tell};
+use super::store_client::ReplyRoute;
+use super::{RoomEvent, RoomOutput, RoomReply, RoomRequest, RoomSubscribe};
 use crate::base::{RoomId, ShardId};
 use crate::wire::{ErrorCode, Publication};
 
@@ -15,9 +15,9 @@ pub(super) enum Decision {
     /// It is answered later.
     Later,
     /// The answer.
-    Answered(Answer),
+    Answered(RoomReply),
     /// The answer, and what everybody hears of it.
-    AnsweredAndTold(Answer, Tell),
+    AnsweredAndTold(RoomReply, RoomEvent),
 }
 
 /// What a new member asked to recover.
@@ -33,7 +33,7 @@ pub(super) enum Missed {
 /// Whether a new member may come in.
 pub(super) enum CatchUp {
     /// It may, with what it missed.
-    Comes(Entry, Missed),
+    Comes(RoomSubscribe, Missed),
     /// What it missed is being read.
     IsRead,
     /// It may not.
@@ -47,7 +47,7 @@ pub(super) enum Repeat {
     /// It did, and waits for the answer again.
     Pending,
     /// It did: the answer of then.
-    Known(Answer),
+    Known(RoomReply),
 }
 
 /// Whether a room is still needed.
@@ -64,7 +64,7 @@ pub(super) enum Reopening {
     /// It did not look, and is asked again.
     AsksAgain,
     /// These do not wait any more.
-    Known(Vec<(ShardId, Ask)>),
+    Known(Vec<(ShardId, RoomRequest)>),
 }
 
 /// Whether a read goes on.
@@ -79,16 +79,16 @@ pub(super) enum ReadGoes {
 impl Decision {
     /// No.
     pub fn refused(code: ErrorCode) -> Decision {
-        Decision::Answered(Answer::Refused(code))
+        Decision::Answered(RoomReply::Rejected(code))
     }
 
     /// An answer, unless it comes later.
-    pub fn of(answer: Option<Answer>) -> Decision {
+    pub fn of(answer: Option<RoomReply>) -> Decision {
         answer.map_or(Decision::Later, Decision::Answered)
     }
 
     /// An answer, and what is told of it, if anything is.
-    pub fn with(answer: Answer, told: Option<Tell>) -> Decision {
+    pub fn with(answer: RoomReply, told: Option<RoomEvent>) -> Decision {
         match told {
             None => Decision::Answered(answer),
             Some(told) => Decision::AnsweredAndTold(answer, told),
@@ -96,7 +96,13 @@ impl Decision {
     }
 
     /// Says it: the answer first, and then to these members what they hear of it.
-    pub fn tell(self, room: RoomId, by: Asking, members: Option<&Members>, out: &mut Out) {
+    pub fn tell(
+        self,
+        room: RoomId,
+        by: ReplyRoute,
+        members: Option<&Members>,
+        out: &mut RoomOutput,
+    ) {
         match self {
             Decision::Later => (),
             Decision::Answered(answer) => out.answer(room, by, answer),
@@ -110,7 +116,7 @@ impl Decision {
     }
 
     /// The answer, unless it comes later.
-    pub fn answer(&self) -> Option<&Answer> {
+    pub fn answer(&self) -> Option<&RoomReply> {
         match self {
             Decision::Later => None,
             Decision::Answered(answer) | Decision::AnsweredAndTold(answer, _) => Some(answer),

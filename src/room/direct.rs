@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use super::letter::{Ask, Asker, Delivery};
-use super::{Out, Progress, Title, Voice, Way, What};
+use super::letter::{InboxDelivery, ReplyTo, RoomRequest};
+use super::{ChannelKey, MessageTiming, PublishMode, ReadMarkerUpdate, RoomOp, RoomOutput};
 use crate::base::{RoomId, Timestamps};
 use crate::store::{PendingMessage, ReadMarkers};
 use crate::wire::{Payload, Publication, chat};
 
-impl Out {
+impl RoomOutput {
     /// Something for a user, wherever its personal channel is at home.
-    pub(super) fn deliver(&mut self, inbox: RoomId, delivery: Delivery) {
-        let asker = Asker::NOBODY;
-        let what = What::Deliver(Box::new(delivery));
-        self.asks.push(Ask { room: inbox, asker, what });
+    pub(super) fn deliver(&mut self, inbox: RoomId, delivery: InboxDelivery) {
+        let asker = ReplyTo::NOBODY;
+        let what = RoomOp::Deliver(Box::new(delivery));
+        self.asks.push(RoomRequest { room: inbox, asker, what });
     }
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Talk<'r> {
     /// Which room it is,
     pub room: RoomId,
     /// and its name.
-    pub title: &'r Title,
+    pub title: &'r ChannelKey,
 }
 
 impl Talk<'_> {
@@ -35,11 +35,11 @@ impl Talk<'_> {
         self,
         now: Timestamps,
         publication: &Arc<Publication>,
-        voice: Voice,
-        way: Way,
-        out: &mut Out,
+        voice: PublishMode,
+        way: MessageTiming,
+        out: &mut RoomOutput,
     ) {
-        let Voice::Send { from, to, ttl_ms } = voice else { return };
+        let PublishMode::Send { from, to, ttl_ms } = voice else { return };
         let channel = Arc::clone(&self.title.channel);
         let due = PendingMessage {
             room: self.room,
@@ -48,27 +48,37 @@ impl Talk<'_> {
             tries_count: 0,
             expires_unix_ms: now.unix_ms.saturating_add(ttl_ms),
         };
-        out.deliver(to, Delivery::Message(due, way));
+        out.deliver(to, InboxDelivery::Message(due, way));
         let publication = Arc::clone(publication);
-        out.deliver(from, Delivery::Copy { channel, publication, way });
+        out.deliver(from, InboxDelivery::Copy { channel, publication, way });
     }
 
     /// A message is gone that was said this way: both hear of it, too.
-    pub fn tell_of_retraction(self, notice: &Arc<Payload>, voice: Voice, out: &mut Out) {
+    pub fn tell_of_retraction(
+        self,
+        notice: &Arc<Payload>,
+        voice: PublishMode,
+        out: &mut RoomOutput,
+    ) {
         for inbox in voice.parties().into_iter().flatten() {
-            out.deliver(inbox, Delivery::Notice(Arc::clone(notice)));
+            out.deliver(inbox, InboxDelivery::Notice(Arc::clone(notice)));
         }
     }
 
     /// A user got on: nothing of that waits for it any more, and the other side hears of it.
-    pub fn tell_of_marks(self, progress: &Progress, marks: ReadMarkers, out: &mut Out) {
+    pub fn tell_of_marks(
+        self,
+        progress: &ReadMarkerUpdate,
+        marks: ReadMarkers,
+        out: &mut RoomOutput,
+    ) {
         let ReadMarkers { delivered, read } = marks;
-        let acknowledged = Delivery::Acknowledged { room: self.room, offset: delivered };
+        let acknowledged = InboxDelivery::Acknowledged { room: self.room, offset: delivered };
         out.deliver(progress.inbox, acknowledged);
         if let Some(other) = progress.other {
             let receipt = chat::Receipt { user: &progress.info.user, delivered, read };
             let notice = chat::receipt(&self.title.channel, receipt);
-            out.deliver(other, Delivery::Notice(Arc::new(notice)));
+            out.deliver(other, InboxDelivery::Notice(Arc::new(notice)));
         }
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Deliberately absent: ids of messages, which sessions make.
 
-use super::Way;
-use super::silence::Silence;
+use super::MessageTiming;
+use super::silence::SilentEpochs;
 use super::way::ack_key;
 use crate::base::{Csprng, RoomId, SealKey, SpanId, Timestamps, Trace};
 use crate::metrics::ChatType;
@@ -13,18 +13,18 @@ use crate::wire::{Epoch, Publication};
 /// What makes numbers for the rooms of a shard.
 pub(super) struct Epochs {
     ids: Csprng,
-    silence: Silence,
+    silence: SilentEpochs,
 }
 
 impl Epochs {
     /// `ids` decides all of them; with `silent_key`, positions in silence are known again.
     pub fn new(mut ids: Csprng, silent_key: SealKey) -> Epochs {
-        let silence = Silence::new(silent_key, &mut ids);
+        let silence = SilentEpochs::new(silent_key, &mut ids);
         Epochs { ids, silence }
     }
 
     /// Positions in rooms in which nothing was said.
-    pub fn silence(&self) -> &Silence {
+    pub fn silence(&self) -> &SilentEpochs {
         &self.silence
     }
 
@@ -41,10 +41,10 @@ impl Epochs {
         room: RoomId,
         said: &Publication,
         chat_type: ChatType,
-    ) -> Way {
+    ) -> MessageTiming {
         let key = ack_key(room, said.offset);
         let trace = said.trace.unwrap_or_else(|| Trace::made(&mut self.ids));
         let span = SpanId::made(&mut self.ids);
-        Way { key, ..Way::again(now, trace, span, chat_type) }
+        MessageTiming { key, ..MessageTiming::again(now, trace, span, chat_type) }
     }
 }

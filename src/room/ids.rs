@@ -16,7 +16,7 @@ use crate::base::limits::{IDS_MS, USER_IDS_MAX};
 /// Invariant: each id in `users` is in `ages` under its serial, and nothing else is; no
 /// user has an empty list.
 #[derive(Debug, Default)]
-pub struct Ids {
+pub struct DedupIndex {
     users: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Known>>,
     /// In the order in which they came.
     ages: BTreeMap<u64, Age>,
@@ -38,9 +38,9 @@ struct Age {
 
 /// There is no room for one more of this user's.
 #[derive(Debug, PartialEq, Eq)]
-pub struct TooMany;
+pub struct TooManyIdsError;
 
-impl Ids {
+impl DedupIndex {
     /// The place of the user's message with this id, if it is young enough.
     pub fn offset(&mut self, now_unix_ms: u64, user: &str, id: &str) -> Option<u64> {
         self.expire(now_unix_ms);
@@ -54,9 +54,9 @@ impl Ids {
         user: &str,
         id: &str,
         offset: u64,
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), TooManyIdsError> {
         if self.users.get(user).is_some_and(|own| USER_IDS_MAX <= own.len()) {
-            return Err(TooMany);
+            return Err(TooManyIdsError);
         }
         self.restore(time_unix_ms, user, id, offset);
         Ok(())
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_id_is_known_for_five_minutes_and_by_user() {
-        let mut ids = Ids::default();
+        let mut ids = DedupIndex::default();
         assert_eq!(ids.remember(1_000, "ann", "x", 7), Ok(()));
         assert_eq!(ids.remember(2_000, "bob", "x", 8), Ok(()));
         assert_eq!(ids.offset(2_000, "ann", "x"), Some(7));
@@ -125,11 +125,11 @@ mod tests {
 
     #[test]
     fn the_limit_is_each_users_own_and_age_makes_room() {
-        let mut ids = Ids::default();
+        let mut ids = DedupIndex::default();
         for n in 0..USER_IDS_MAX as u64 {
             assert_eq!(ids.remember(n, "ann", &n.to_string(), n), Ok(()));
         }
-        assert_eq!(ids.remember(0, "ann", "more", 0), Err(TooMany));
+        assert_eq!(ids.remember(0, "ann", "more", 0), Err(TooManyIdsError));
         assert_eq!(ids.remember(0, "bob", "more", 0), Ok(()), "others are not touched");
         assert_eq!(ids.offset(0, "ann", "0"), Some(0), "and nothing is forgotten");
         assert_eq!(ids.offset(IDS_MS, "ann", "0"), None);
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn ids_are_what_a_list_of_them_would_be() {
         let mut prng = Prng::from_seed(3);
-        let mut ids = Ids::default();
+        let mut ids = DedupIndex::default();
         let mut list: Vec<(u64, String, String, u64)> = Vec::new();
         let mut now = 0;
         for step in 0..20_000 {

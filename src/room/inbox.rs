@@ -9,12 +9,12 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::letter::Delivery;
+use super::letter::InboxDelivery;
 use super::members::Members;
 use super::room_context::RoomContext;
-use super::store_client::Awaited;
+use super::store_client::PendingOp;
 use super::typing::TypingUsers;
-use super::{Out, Step, Tell, Way};
+use super::{MessageStep, MessageTiming, RoomEvent, RoomOutput};
 use crate::base::limits::PENDING_PAGE_MAX;
 use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::ChatType;
@@ -98,7 +98,7 @@ impl InboxRoom<'_> {
         let page = PendingQuery { inbox, after, count_max: PENDING_PAGE_MAX };
         // All connections of the user get it, so it is the user's, and does not end with one.
         let by = Requester { user: UserHash::of_inbox(inbox), ..Requester::NOBODY };
-        cx.store.send(by, Awaited::Pending(inbox), StoreOp::Pending(page), cx.out);
+        cx.store.send(by, PendingOp::Pending(inbox), StoreOp::Pending(page), cx.out);
     }
 
     /// What waits, as far as the store knows.
@@ -132,7 +132,7 @@ impl InboxRoom<'_> {
         let (inbox, offset) = (self.id, publication.offset);
         let job = if cx.rules.tries_max <= tries_count {
             let (cause, trace) = (DeadLetterCause::Attempts, publication.trace);
-            cx.out.steps.push(Step::GivenUp { room, offset, trace });
+            cx.out.steps.push(MessageStep::GivenUp { room, offset, trace });
             StoreOp::DeadLetter(NewDeadLetter {
                 inbox,
                 room,
@@ -142,7 +142,7 @@ impl InboxRoom<'_> {
             })
         } else {
             let way = cx.epochs.way_again(cx.now, room, &publication, ChatType::OneToOne);
-            cx.out.steps.push(Step::Again { way });
+            cx.out.steps.push(MessageStep::Again { way });
             self.tell_of(&channel, &publication, way, cx.out);
             StoreOp::Attempted(DeliveryAttempt {
                 inbox,
@@ -151,51 +151,57 @@ impl InboxRoom<'_> {
                 tries_count: tries_count + 1,
             })
         };
-        cx.store.send(Requester::NOBODY, Awaited::Done, job, cx.out);
+        cx.store.send(Requester::NOBODY, PendingOp::Done, job, cx.out);
     }
 
     /// Something for the user.
-    pub fn deliver(&mut self, delivery: Delivery, cx: &mut RoomContext<'_>) {
+    pub fn deliver(&mut self, delivery: InboxDelivery, cx: &mut RoomContext<'_>) {
         match delivery {
-            Delivery::Message(due, way) => {
+            InboxDelivery::Message(due, way) => {
                 self.tell_of(&due.channel, &due.publication, way, cx.out);
                 if cx.options.has_store() {
                     self.scan_overdue(cx);
                 }
             }
-            Delivery::Copy { channel, publication, way } => {
+            InboxDelivery::Copy { channel, publication, way } => {
                 self.tell_of(&channel, &publication, way, cx.out);
             }
-            Delivery::Acknowledged { .. } => {
+            InboxDelivery::Acknowledged { .. } => {
                 // Room for the rest of a long queue.
                 let known = self.inbox.as_mut();
                 if let Some(rest) = known.and_then(|known| known.rest.take()) {
                     self.look(Look::All, Some(rest), cx);
                 }
             }
-            Delivery::Stored => {
+            InboxDelivery::Stored => {
                 if self.members.count() != 0 && cx.options.has_store() {
                     self.look(Look::All, None, cx);
                     // An answer that is under way may have been read before.
                     self.scan_overdue(cx);
                 }
             }
-            Delivery::Typing { channel, info } => {
+            InboxDelivery::Typing { channel, info } => {
                 if self.typing.may_tell(cx.now.tick, &info) {
                     let notice = Arc::new(chat::typing(&channel, &info));
-                    self.members.spread(&Tell::Notice(self.id, notice), cx.out);
+                    self.members.spread(&RoomEvent::Notice(self.id, notice), cx.out);
                 }
             }
-            Delivery::Notice(notice) => {
-                self.members.spread(&Tell::Notice(self.id, notice), cx.out);
+            InboxDelivery::Notice(notice) => {
+                self.members.spread(&RoomEvent::Notice(self.id, notice), cx.out);
             }
         }
     }
 
     /// A message of a conversation goes to the user's connections.
-    fn tell_of(&self, channel: &str, publication: &Publication, way: Way, out: &mut Out) {
+    fn tell_of(
+        &self,
+        channel: &str,
+        publication: &Publication,
+        way: MessageTiming,
+        out: &mut RoomOutput,
+    ) {
         let message = Arc::new(direct(channel, publication));
-        self.members.spread(&Tell::Said(self.id, message, way), out);
+        self.members.spread(&RoomEvent::Published(self.id, message, way), out);
     }
 
     /// Somebody looks when what was brought should have been acknowledged.

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use super::letter::{Ask, Voice, What};
+use super::letter::{PublishMode, RoomOp, RoomRequest};
 use super::options::WindowLimits;
 use super::own_writes::OwnWrites;
-use super::pending_messages::{MessageInFlight, Pending, PendingMessages};
+use super::pending_messages::{MessageInFlight, PendingAppend, PendingMessages};
 use super::room_context::RoomContext;
-use super::store_client::{Asking, Awaited, Purpose, Reading, ReadingClass, requester};
+use super::store_client::{PendingOp, ReadClass, ReadPurpose, ReplyRoute, StoreRead, requester};
 use super::window::Window;
-use super::{IdSource, Namespace, Title};
+use super::{ChannelKey, IdSource, Namespace};
 use crate::base::limits::IDS_MS;
 use crate::base::{MonotonicMs, RoomId, ShardId, Timestamps};
 use crate::store::{
@@ -30,8 +30,8 @@ use crate::wire::{Epoch, ErrorCode, Publication};
 /// Invariants: the offsets in `pending` follow the window's head without a hole;
 /// nothing is pending unless the phase is `OpenChannel`; nothing waits when it is.
 #[derive(Debug)]
-pub(super) struct Kept {
-    phase: Phase,
+pub(super) struct DurableStream {
+    phase: StreamState,
     window: Window,
     /// The lowest offset that was on disk when the room was read.
     first: u64,
@@ -41,8 +41,8 @@ pub(super) struct Kept {
     born: bool,
     pending: PendingMessages,
     /// Direct messages that were given up: whom they are for, if the store kept them.
-    doubtful: Vec<(u64, Voice)>,
-    waiting: Vec<(ShardId, Ask)>,
+    doubtful: Vec<(u64, PublishMode)>,
+    waiting: Vec<(ShardId, RoomRequest)>,
     own_writes: OwnWrites,
     /// Reads of the store that are under way for this room.
     readings_count: u32,
@@ -50,7 +50,7 @@ pub(super) struct Kept {
 
 /// How much is known of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum StreamState {
     /// Nothing, or nothing certain; the store may be asked from then on.
     Closed {
         /// It failed a moment ago.
@@ -68,9 +68,9 @@ pub(super) struct Reopened {
     /// could not; `None` when it does not keep all of them any more.
     pub news: Option<Vec<Arc<Publication>>>,
     /// The direct messages that were given up, by offset.
-    pub doubtful: Vec<(u64, Voice)>,
+    pub doubtful: Vec<(u64, PublishMode)>,
     /// Who waited for the stream to be known, in the order in which they came.
-    pub waiting: Vec<(ShardId, Ask)>,
+    pub waiting: Vec<(ShardId, RoomRequest)>,
     /// Where the stream ends.
     head: u64,
 }
@@ -80,8 +80,8 @@ impl Reopened {
     pub fn addressees(&self) -> BTreeSet<RoomId> {
         let stored = self.doubtful.iter().filter(|(offset, _)| *offset <= self.head);
         let to = stored.filter_map(|(_, voice)| match voice {
-            Voice::Send { to, .. } => Some(*to),
-            Voice::Publish | Voice::Post => None,
+            PublishMode::Send { to, .. } => Some(*to),
+            PublishMode::Publish | PublishMode::Post => None,
         });
         to.collect()
     }
@@ -90,16 +90,16 @@ impl Reopened {
 /// What follows when it is not known any more what the store has.
 pub(super) struct ClosedStream {
     /// What the store was given.
-    pub pending: Vec<Pending>,
+    pub pending: Vec<PendingAppend>,
     /// Who wait for the stream to be known.
-    pub waiting: Vec<(ShardId, Ask)>,
+    pub waiting: Vec<(ShardId, RoomRequest)>,
 }
 
-impl Kept {
+impl DurableStream {
     /// Nothing is known yet; `epoch` counts if the store knows nothing either.
-    pub fn new(epoch: Epoch) -> Kept {
-        Kept {
-            phase: Phase::Closed { again_at: MonotonicMs(0) },
+    pub fn new(epoch: Epoch) -> DurableStream {
+        DurableStream {
+            phase: StreamState::Closed { again_at: MonotonicMs(0) },
             window: Window::new(epoch),
             first: 1,
             losses_count: 0,
@@ -113,7 +113,7 @@ impl Kept {
     }
 
     /// How much is known.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> StreamState {
         self.phase
     }
 
@@ -150,13 +150,13 @@ impl Kept {
 
     /// Whether it is certain that nothing was said, and nothing is being said.
     pub fn is_silent(&self) -> bool {
-        let is_open = self.phase == Phase::Open && !self.is_in_doubt();
+        let is_open = self.phase == StreamState::Open && !self.is_in_doubt();
         is_open && self.window.is_silent() && self.is_at_rest()
     }
 
     /// Whether nothing is under way.
     pub fn is_at_rest(&self) -> bool {
-        self.phase != Phase::Opening && self.pending.is_empty() && self.readings_count == 0
+        self.phase != StreamState::Opening && self.pending.is_empty() && self.readings_count == 0
     }
 
     /// Drops what is too old in memory. Returns when the next message will be.
@@ -169,13 +169,13 @@ impl Kept {
     pub fn wait_until_known(
         &mut self,
         from: ShardId,
-        ask: Ask,
+        ask: RoomRequest,
         cx: &mut RoomContext<'_>,
-    ) -> Option<Ask> {
+    ) -> Option<RoomRequest> {
         let is_closed = match self.phase {
-            Phase::Open => return Some(ask),
-            Phase::Opening => false,
-            Phase::Closed { again_at } => {
+            StreamState::Open => return Some(ask),
+            StreamState::Opening => false,
+            StreamState::Closed { again_at } => {
                 if cx.now.tick < again_at {
                     cx.out.refuse(from, &ask, ErrorCode::Internal);
                     return None;
@@ -196,7 +196,7 @@ impl Kept {
     }
 
     /// Asks the store what it knows of the room, for whoever is the first to need it.
-    pub fn open(&mut self, room: RoomId, by: Option<Asking>, cx: &mut RoomContext<'_>) {
+    pub fn open(&mut self, room: RoomId, by: Option<ReplyRoute>, cx: &mut RoomContext<'_>) {
         self.begin_opening();
         let limits = cx.rules.window_limits();
         let job = StoreOp::Open(OpenChannel {
@@ -207,13 +207,13 @@ impl Kept {
             ids_since_unix_ms: cx.now.unix_ms.saturating_sub(IDS_MS),
         });
         let by = requester(by);
-        cx.store.send(by, Awaited::Opened(room, by), job, cx.out);
+        cx.store.send(by, PendingOp::Opened(room, by), job, cx.out);
     }
 
     fn begin_opening(&mut self) {
-        assert!(matches!(self.phase, Phase::Closed { .. }), "it is asked once");
+        assert!(matches!(self.phase, StreamState::Closed { .. }), "it is asked once");
         assert!(self.pending.is_empty(), "what the store was given is answered first");
-        self.phase = Phase::Opening;
+        self.phase = StreamState::Opening;
     }
 
     /// Whoever needed the room first is gone, so the store did not read it: it is asked again
@@ -229,8 +229,8 @@ impl Kept {
             requester(Some((*from, ask.asker))) != gone || ask.what.changes_room()
         });
         let Some(by) = next.map(|(from, ask)| (*from, ask.asker)) else { return false };
-        assert_eq!(self.phase, Phase::Opening, "the store was asked");
-        self.phase = Phase::Closed { again_at: MonotonicMs(0) };
+        assert_eq!(self.phase, StreamState::Opening, "the store was asked");
+        self.phase = StreamState::Closed { again_at: MonotonicMs(0) };
         self.open(room, Some(by), cx);
         true
     }
@@ -253,8 +253,8 @@ impl Kept {
         losses_count: u32,
         fresh: Epoch,
     ) -> Option<Vec<Arc<Publication>>> {
-        assert_eq!(self.phase, Phase::Opening, "it was asked");
-        self.phase = Phase::Open;
+        assert_eq!(self.phase, StreamState::Opening, "it was asked");
+        self.phase = StreamState::Open;
         self.losses_count = losses_count;
         let Some(opened) = opened else {
             // It may have been told, and have lost it.
@@ -277,7 +277,7 @@ impl Kept {
 
     /// It is not known any more what the store has; it may be asked from `again_at` on.
     pub fn close(&mut self, again_at: MonotonicMs) -> ClosedStream {
-        self.phase = Phase::Closed { again_at };
+        self.phase = StreamState::Closed { again_at };
         let pending = self.pending.take_all();
         let letters = pending.iter().filter(|one| one.message.voice.is_direct());
         self.doubtful.extend(letters.map(|one| (one.offset(), one.message.voice)));
@@ -287,8 +287,8 @@ impl Kept {
     /// Gives a message to the store. It comes back where no room is left for it.
     pub fn append(
         &mut self,
-        (room, title): (RoomId, &Title),
-        by: Asking,
+        (room, title): (RoomId, &ChannelKey),
+        by: ReplyRoute,
         message: MessageInFlight,
         cx: &mut RoomContext<'_>,
     ) -> Result<(), Arc<Publication>> {
@@ -318,12 +318,12 @@ impl Kept {
         };
         let ticket = cx.store.append(by, append, cx.out);
         let (given_at, askers, behind) = (cx.now.moment, vec![by], Vec::new());
-        self.give(Pending { ticket, message, given_at, askers, behind });
+        self.give(PendingAppend { ticket, message, given_at, askers, behind });
         Ok(())
     }
 
-    fn give(&mut self, pending: Pending) {
-        assert_eq!(self.phase, Phase::Open, "only what is known goes on");
+    fn give(&mut self, pending: PendingAppend) {
+        assert_eq!(self.phase, StreamState::Open, "only what is known goes on");
         assert_eq!(pending.offset(), self.next_offset(), "offsets are consecutive");
         self.pending.push(pending);
     }
@@ -337,7 +337,11 @@ impl Kept {
 
     /// The store has the message of this request, and memory has it from now on; `None` when
     /// it was given up before.
-    pub fn on_appended(&mut self, ticket: RequestId, limits: WindowLimits) -> Option<Pending> {
+    pub fn on_appended(
+        &mut self,
+        ticket: RequestId,
+        limits: WindowLimits,
+    ) -> Option<PendingAppend> {
         let pending = self.pending.take_first_of(ticket)?;
         if let Some(left) = &pending.message.retracts {
             self.window.replace(left);
@@ -352,49 +356,53 @@ impl Kept {
     }
 
     /// The pending message with this offset, if it is one.
-    pub fn pending_at(&mut self, offset: u64) -> Option<&mut Pending> {
+    pub fn pending_at(&mut self, offset: u64) -> Option<&mut PendingAppend> {
         self.pending.at(offset)
     }
 
     /// The pending message that takes back the one with this offset, if there is one.
-    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut Pending> {
+    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut PendingAppend> {
         self.pending.retraction_of(offset)
     }
 
     /// What waits for the same as this question, if it has to find something done that the
     /// store has not done yet.
-    pub fn behind_own(&mut self, from: ShardId, ask: &Ask) -> Option<&mut Vec<(ShardId, Ask)>> {
+    pub fn behind_own(
+        &mut self,
+        from: ShardId,
+        ask: &RoomRequest,
+    ) -> Option<&mut Vec<(ShardId, RoomRequest)>> {
         let conn = ask.asker.conn;
         match &ask.what {
             // Retractions whose message is being read come first: they are given to the store
             // behind all that it has.
-            What::History(_) => match self.own_writes.behind_latest(from, conn) {
+            RoomOp::History(_) => match self.own_writes.behind_latest(from, conn) {
                 Some(behind) => Some(behind),
                 None => self.pending.latest_of(from, conn).map(|latest| &mut latest.behind),
             },
             // Of messages that are not kept yet it can know its own alone.
-            What::Retract(wish) => {
+            RoomOp::Retract(wish) => {
                 let own = self.pending.at(wish.offset);
                 own.filter(|own| own.is_said_by(from, conn)).map(|own| &mut own.behind)
             }
-            What::Subscribe(_)
-            | What::Unsubscribe(_)
-            | What::Publish(_)
-            | What::Presence
-            | What::PresenceStats
-            | What::Typing(_)
-            | What::Members(_)
-            | What::Mark(_)
-            | What::Receipts(_)
-            | What::Conversations(_)
-            | What::Claim
-            | What::Release
-            | What::Deliver(_) => None,
+            RoomOp::Subscribe(_)
+            | RoomOp::Unsubscribe(_)
+            | RoomOp::Publish(_)
+            | RoomOp::Presence
+            | RoomOp::PresenceStats
+            | RoomOp::Typing(_)
+            | RoomOp::Members(_)
+            | RoomOp::AdvanceMarker(_)
+            | RoomOp::Receipts(_)
+            | RoomOp::Conversations(_)
+            | RoomOp::Claim
+            | RoomOp::Release
+            | RoomOp::Deliver(_) => None,
         }
     }
 
     /// What waits for this command, if it is not done.
-    pub fn behind(&mut self, by: &Asking) -> Option<&mut Vec<(ShardId, Ask)>> {
+    pub fn behind(&mut self, by: &ReplyRoute) -> Option<&mut Vec<(ShardId, RoomRequest)>> {
         match self.own_writes.behind(by) {
             Some(behind) => Some(behind),
             None => self.pending.latest_asked_by(by).map(|pending| &mut pending.behind),
@@ -404,17 +412,17 @@ impl Kept {
     /// Begins a read of the room, or lets it stand in line. The room stays until it is over.
     pub fn begin_read(
         &mut self,
-        reading: Reading,
+        reading: StoreRead,
         range: HistoryRange,
         cx: &mut RoomContext<'_>,
     ) -> Result<(), ErrorCode> {
         let by = reading.by;
         let (class, is_retraction) = match reading.purpose {
-            Purpose::Recovery(_) => (ReadingClass::Recovery, false),
-            Purpose::History => (ReadingClass::Question, false),
-            Purpose::Retraction(_) => (ReadingClass::Question, true),
+            ReadPurpose::Recovery(_) => (ReadClass::Recovery, false),
+            ReadPurpose::History => (ReadClass::Question, false),
+            ReadPurpose::Retraction(_) => (ReadClass::Question, true),
         };
-        let awaited = Awaited::Read(Box::new(reading));
+        let awaited = PendingOp::Read(Box::new(reading));
         cx.store.want(class, by, awaited, StoreOp::Read(range), cx.out)?;
         self.readings_count += 1;
         if is_retraction {
@@ -429,7 +437,7 @@ impl Kept {
     }
 
     /// The message of a retraction has been read, or will not be. Returns what waits for that.
-    pub fn end_retraction_read(&mut self, by: Asking) -> Vec<(ShardId, Ask)> {
+    pub fn end_retraction_read(&mut self, by: ReplyRoute) -> Vec<(ShardId, RoomRequest)> {
         self.own_writes.end_read(by)
     }
 }
@@ -437,8 +445,8 @@ impl Kept {
 /// For whom a direct message waits, and how long.
 fn addressee(message: &MessageInFlight, rules: &Namespace) -> Option<Addressee> {
     match message.voice {
-        Voice::Publish | Voice::Post => None,
-        Voice::Send { from: _, to, ttl_ms } => {
+        PublishMode::Publish | PublishMode::Post => None,
+        PublishMode::Send { from: _, to, ttl_ms } => {
             let waits_ms = if ttl_ms == 0 { rules.ttl_ms_max } else { ttl_ms };
             let waits_ms = waits_ms.min(rules.ttl_ms_max);
             let expires_unix_ms = message.publication.time_unix_ms.saturating_add(waits_ms);
@@ -458,8 +466,8 @@ mod tests {
         Some(OpenedChannel { epoch: Epoch(3), born_unix_ms, head, first: 1, tail, ids: Vec::new() })
     }
 
-    fn kept(answer: Option<OpenedChannel>) -> Kept {
-        let mut kept = Kept::new(Epoch(9));
+    fn kept(answer: Option<OpenedChannel>) -> DurableStream {
+        let mut kept = DurableStream::new(Epoch(9));
         kept.begin_opening();
         assert_eq!(
             kept.restore(answer, 0, Epoch(8)),

@@ -1,13 +1,13 @@
-//! What travels between a room's home and other shards, as values: the questions (`Ask`),
-//! their answers, and the notices that nobody asked for (`Tell`).
+//! What travels between a room's home and other shards, as values: the questions (`RoomRequest`),
+//! their answers, and the notices that nobody asked for (`RoomEvent`).
 //!
-//! Invariant: each `Ask` is answered by exactly one `Tell` with the same asker.
+//! Invariant: each `RoomRequest` is answered by exactly one `RoomEvent` with the same asker.
 //!
 //! Deliberately absent: lanes and their limits (`shard`), and how clients are answered.
 
 use std::sync::Arc;
 
-use super::Way;
+use super::MessageTiming;
 use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace, UserHash};
 use crate::store::{Conversation, MarkerPosition, PendingMessage, ReadMarkers};
 use crate::wire::chat::Field;
@@ -15,7 +15,7 @@ use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publica
 
 /// Who asked, on the shard that the letter came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker {
+pub struct ReplyTo {
     /// The connection.
     pub conn: ConnId,
     /// Whose it is. With what its other connections ask it shares what a user may ask.
@@ -24,32 +24,32 @@ pub struct Asker {
     pub id: u32,
 }
 
-impl Asker {
+impl ReplyTo {
     /// No client: a room asks another one.
-    pub const NOBODY: Asker = Asker { conn: ConnId::NOBODY, user: UserHash::NOBODY, id: 0 };
+    pub const NOBODY: ReplyTo = ReplyTo { conn: ConnId::NOBODY, user: UserHash::NOBODY, id: 0 };
 }
 
-/// What a shard asks of a room's home. Each is answered by exactly one `Tell`
+/// What a shard asks of a room's home. Each is answered by exactly one `RoomEvent`
 /// with the same asker, so that requests under way can be counted.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct RoomRequest {
     /// Which room.
     pub room: RoomId,
     /// For whom.
-    pub asker: Asker,
+    pub asker: ReplyTo,
     /// What.
-    pub what: What,
+    pub what: RoomOp,
 }
 
 /// The questions. Closed.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum RoomOp {
     /// Let a member in.
-    Subscribe(Box<Entry>),
+    Subscribe(Box<RoomSubscribe>),
     /// Let a member go.
-    Unsubscribe(Departure),
+    Unsubscribe(LeaveReason),
     /// Put a message in order.
-    Publish(Box<Draft>),
+    Publish(Box<RoomPublish>),
     /// Who is there?
     Presence,
     /// How many are there?
@@ -61,7 +61,7 @@ pub enum What {
     /// A page of who is there.
     Members(MembersPage),
     /// A user got, or read, the messages up to a place.
-    Mark(Box<Progress>),
+    AdvanceMarker(Box<ReadMarkerUpdate>),
     /// Who got and read how much, by name.
     Receipts(Box<ReceiptsPage>),
     /// Of a personal channel: with whom its user talks, and how far it is.
@@ -74,7 +74,7 @@ pub enum What {
     Release,
     /// Of a personal channel: there is something for its user. Asked by another
     /// room, so nobody waits for the answer.
-    Deliver(Box<Delivery>),
+    Deliver(Box<InboxDelivery>),
 }
 
 /// A page of a room's members.
@@ -90,16 +90,16 @@ pub struct MembersPage {
 #[derive(Clone, Debug)]
 pub struct HistoryPage {
     /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<Title>,
+    pub title: Option<ChannelKey>,
     /// Which part.
-    pub passage: Passage,
+    pub passage: HistoryQuery,
 }
 
 /// A page of how far everybody is in a channel.
 #[derive(Clone, Debug)]
 pub struct ReceiptsPage {
     /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<Title>,
+    pub title: Option<ChannelKey>,
     /// Names behind this one.
     pub after: Box<str>,
     /// At most so many.
@@ -108,9 +108,9 @@ pub struct ReceiptsPage {
 
 /// How far a user is in a channel.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct ReadMarkerUpdate {
     /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<Title>,
+    pub title: Option<ChannelKey>,
     /// Who.
     pub info: Arc<ClientInfo>,
     /// The user's personal channel.
@@ -125,7 +125,7 @@ pub struct Progress {
 #[derive(Clone, Debug)]
 pub struct ConversationsPage {
     /// The personal channel's name.
-    pub title: Title,
+    pub title: ChannelKey,
     /// Whose.
     pub user: Box<str>,
     /// Channels behind this one, by name.
@@ -140,14 +140,14 @@ pub struct Retraction {
     /// Which.
     pub offset: u64,
     /// Whether it may be somebody else's message.
-    pub power: Power,
+    pub power: RetractRight,
     /// The message that says so, by who wants it.
-    pub draft: Draft,
+    pub draft: RoomPublish,
 }
 
 /// Whose messages somebody may take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Power {
+pub enum RetractRight {
     /// The own ones.
     Author,
     /// Everybody's.
@@ -156,9 +156,9 @@ pub enum Power {
 
 /// Something for a user.
 #[derive(Clone, Debug)]
-pub enum Delivery {
+pub enum InboxDelivery {
     /// A direct message, stored in its conversation.
-    Message(PendingMessage, Way),
+    Message(PendingMessage, MessageTiming),
     /// A copy for the author's other devices; it waits for nobody.
     Copy {
         /// The conversation.
@@ -166,7 +166,7 @@ pub enum Delivery {
         /// The message.
         publication: Arc<Publication>,
         /// What is measured of it.
-        way: Way,
+        way: MessageTiming,
     },
     /// The user has got these: they wait no more.
     Acknowledged {
@@ -191,9 +191,9 @@ pub enum Delivery {
 
 /// A member at the door.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct RoomSubscribe {
     /// The room's name, for a room that does not exist yet.
-    pub title: Title,
+    pub title: ChannelKey,
     /// Who.
     pub info: Arc<ClientInfo>,
     /// What the subscription's token says about the member.
@@ -204,18 +204,18 @@ pub struct Entry {
 
 /// How a member leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Departure {
+pub enum LeaveReason {
     /// It said so: others hear it at once.
-    Said,
+    Unsubscribed,
     /// Its connection is gone: it may come back within the grace period.
-    Lost,
+    Disconnected,
 }
 
 /// A message before it has a place.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct RoomPublish {
     /// The room's name, for a room that does not exist yet; `None` from a member.
-    pub title: Option<Title>,
+    pub title: Option<ChannelKey>,
     /// What is said.
     pub data: Payload,
     /// By whom; `None` for the server.
@@ -227,24 +227,24 @@ pub struct Draft {
     /// Who gave it its id, if it has one.
     pub id_source: IdSource,
     /// How it was said, and how that is answered.
-    pub voice: Voice,
+    pub voice: PublishMode,
     /// Its trace.
     pub trace: Trace,
     /// What was measured of it so far.
-    pub way: Way,
+    pub way: MessageTiming,
 }
 
-impl Draft {
+impl RoomPublish {
     /// The message at its place.
     pub fn into_publication(self, now: Timestamps, offset: u64) -> Publication {
-        let Draft { data, info, chan_info, tags, trace, .. } = self;
+        let RoomPublish { data, info, chan_info, tags, trace, .. } = self;
         let (time_unix_ms, trace) = (now.unix_ms, Some(trace));
         Publication { offset, data, info, chan_info, tags, time_unix_ms, trace }
     }
 
     /// What it will cost with everything that it carries.
     pub fn cost_bytes(&self) -> usize {
-        let Draft { data, info, chan_info, tags, .. } = self;
+        let RoomPublish { data, info, chan_info, tags, .. } = self;
         publication_cost_bytes(data, info.as_deref(), chan_info.as_deref(), tags)
     }
 }
@@ -260,12 +260,12 @@ pub enum IdSource {
 
 /// How a message is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Voice {
+pub enum PublishMode {
     /// By the protocol's publish; answered with `Published`.
     Publish,
-    /// By `chat.publish`; answered with `Posted`.
+    /// By `chat.publish`; answered with `PublishAck`.
     Post,
-    /// In a conversation of two, by any of the three; answered with `Posted`.
+    /// In a conversation of two, by any of the three; answered with `PublishAck`.
     Send {
         /// The author's personal channel.
         from: RoomId,
@@ -276,7 +276,7 @@ pub enum Voice {
     },
 }
 
-impl Voice {
+impl PublishMode {
     /// Whether it is said in a conversation of two.
     pub(super) fn is_direct(self) -> bool {
         self.parties().is_some()
@@ -285,15 +285,15 @@ impl Voice {
     /// The personal channels of the two of a conversation.
     pub(super) fn parties(self) -> Option<[RoomId; 2]> {
         match self {
-            Voice::Publish | Voice::Post => None,
-            Voice::Send { from, to, .. } => Some([from, to]),
+            PublishMode::Publish | PublishMode::Post => None,
+            PublishMode::Send { from, to, .. } => Some([from, to]),
         }
     }
 }
 
 /// A room's name and the rules that hold in it.
 #[derive(Clone, Debug)]
-pub struct Title {
+pub struct ChannelKey {
     /// Whose names these are; empty for the only tenant.
     pub tenant: Arc<str>,
     /// The channel, without tenant.
@@ -304,18 +304,18 @@ pub struct Title {
 
 /// A part of a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Passage {
+pub struct HistoryQuery {
     /// At most so many; 0 for the position only.
     pub limit: u32,
     /// Only behind this place (or before it, newest first).
     pub since: Option<Position>,
     /// From which end.
-    pub order: Order,
+    pub order: HistoryOrder,
 }
 
 /// In which order history is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum HistoryOrder {
     /// As it happened.
     OldestFirst,
     /// Backwards.
@@ -324,22 +324,22 @@ pub enum Order {
 
 /// What a room's home says to a shard.
 #[derive(Clone, Debug)]
-pub enum Tell {
-    /// The answer to an `Ask`.
-    Answer(RoomId, Asker, Answer),
+pub enum RoomEvent {
+    /// The answer to an `RoomRequest`.
+    Reply(RoomId, ReplyTo, RoomReply),
     /// To every subscriber of the shard: something was said.
-    Said(RoomId, Arc<Publication>, Way),
+    Published(RoomId, Arc<Publication>, MessageTiming),
     /// To every subscriber that wants to know: somebody came.
-    Came(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
+    Joined(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
     /// To every subscriber that wants to know: somebody left.
-    Went(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
+    Left(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
     /// To every subscriber that wants to know: a user's new connection took the place of
     /// one that was away.
     Swapped(RoomId, Box<Swap>),
     /// To every subscriber: this member is writing.
     Typing(RoomId, Arc<ClientInfo>),
     /// To every subscriber that wants to know: how many came and left.
-    Crowd(RoomId, Arc<Payload>),
+    MembershipSummary(RoomId, Arc<Payload>),
     /// To every subscriber: messages are missing here.
     Lost(RoomId),
     /// To every subscriber: something happened that is not kept.
@@ -363,13 +363,13 @@ pub struct Swap {
 
 /// Answers, by question.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum RoomReply {
     /// To `Subscribe`: the member is in.
-    Subscribed(Box<Welcome>),
+    Subscribed(Box<Subscribed>),
     /// To `Unsubscribe`; also when it was not in.
     Unsubscribed,
     /// To `Publish`: the message has its place and is on its way.
-    Published(Way),
+    Published(MessageTiming),
     /// To `Presence`.
     Presence(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>),
     /// To `PresenceStats`.
@@ -382,7 +382,7 @@ pub enum Answer {
     /// To `History`.
     History(Vec<Arc<Publication>>, Position),
     /// To `Publish` by a chat method: the message has its place.
-    Posted(Box<Posted>),
+    Posted(Box<PublishAck>),
     /// To `Members`: who, and what the next page is behind, unless this is the last.
     Members(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>, Option<(ShardId, ConnId)>),
     /// To `Receipts`: by name, and what the next page is behind, unless this is
@@ -393,14 +393,14 @@ pub enum Answer {
     Conversations(Vec<Conversation>, Option<Box<str>>),
     /// To what only needs to be done: `Typing`, `AdvanceMarker`, `Retract`, `Claim`,
     /// `Release`, `Deliver`.
-    Noted,
+    Done,
     /// To any question but `Subscribe`: this field of it cannot be right.
-    Wrong(Field),
+    InvalidField(Field),
     /// To `Subscribe`: no, and why. Apart from `Refused`, because the asker
     /// waits with a seat, and ids of commands are the client's choice.
-    Unwelcome(ErrorCode),
+    SubscribeRejected(ErrorCode),
     /// To any other question: no, and why.
-    Refused(ErrorCode),
+    Rejected(ErrorCode),
 }
 
 /// Whether a question needs to know what was said in its room, and how that is called.
@@ -411,31 +411,31 @@ pub(super) enum StreamNeed<'a> {
     /// It does, and comes from a member.
     OfMember,
     /// It does, and the room may not be in memory.
-    Named(&'a Title),
+    Named(&'a ChannelKey),
 }
 
 /// What a question costs that waits.
 const ASK_BYTES: usize = 256;
 
-impl What {
+impl RoomOp {
     /// Whether it needs to know what was said.
     pub(super) fn stream_need(&self) -> StreamNeed<'_> {
         let title = match self {
-            What::Subscribe(entry) => Some(&entry.title),
-            What::Publish(draft) => draft.title.as_ref(),
-            What::History(page) => page.title.as_ref(),
-            What::Mark(progress) => progress.title.as_ref(),
-            What::Receipts(page) => page.title.as_ref(),
-            What::Retract(wish) => wish.draft.title.as_ref(),
-            What::Unsubscribe(_)
-            | What::Presence
-            | What::PresenceStats
-            | What::Typing(_)
-            | What::Members(_)
-            | What::Conversations(_)
-            | What::Claim
-            | What::Release
-            | What::Deliver(_) => return StreamNeed::None,
+            RoomOp::Subscribe(entry) => Some(&entry.title),
+            RoomOp::Publish(draft) => draft.title.as_ref(),
+            RoomOp::History(page) => page.title.as_ref(),
+            RoomOp::AdvanceMarker(progress) => progress.title.as_ref(),
+            RoomOp::Receipts(page) => page.title.as_ref(),
+            RoomOp::Retract(wish) => wish.draft.title.as_ref(),
+            RoomOp::Unsubscribe(_)
+            | RoomOp::Presence
+            | RoomOp::PresenceStats
+            | RoomOp::Typing(_)
+            | RoomOp::Members(_)
+            | RoomOp::Conversations(_)
+            | RoomOp::Claim
+            | RoomOp::Release
+            | RoomOp::Deliver(_) => return StreamNeed::None,
         };
         title.map_or(StreamNeed::OfMember, StreamNeed::Named)
     }
@@ -443,71 +443,71 @@ impl What {
     /// Whether it changes what its room has.
     pub(super) fn changes_room(&self) -> bool {
         match self {
-            What::Publish(_) | What::Mark(_) | What::Retract(_) => true,
-            What::Subscribe(_)
-            | What::Unsubscribe(_)
-            | What::Presence
-            | What::PresenceStats
-            | What::History(_)
-            | What::Typing(_)
-            | What::Members(_)
-            | What::Receipts(_)
-            | What::Conversations(_)
-            | What::Claim
-            | What::Release
-            | What::Deliver(_) => false,
+            RoomOp::Publish(_) | RoomOp::AdvanceMarker(_) | RoomOp::Retract(_) => true,
+            RoomOp::Subscribe(_)
+            | RoomOp::Unsubscribe(_)
+            | RoomOp::Presence
+            | RoomOp::PresenceStats
+            | RoomOp::History(_)
+            | RoomOp::Typing(_)
+            | RoomOp::Members(_)
+            | RoomOp::Receipts(_)
+            | RoomOp::Conversations(_)
+            | RoomOp::Claim
+            | RoomOp::Release
+            | RoomOp::Deliver(_) => false,
         }
     }
 
     /// What it costs while it waits for its room to be read.
     pub(super) fn waiting_bytes(&self) -> usize {
         match self {
-            What::Publish(draft) => draft.cost_bytes(),
-            What::Subscribe(entry) => {
+            RoomOp::Publish(draft) => draft.cost_bytes(),
+            RoomOp::Subscribe(entry) => {
                 let chan_info = entry.chan_info.as_ref().map_or(0, |info| info.cost_bytes());
                 ASK_BYTES + entry.info.cost_bytes() + chan_info
             }
-            What::Unsubscribe(_)
-            | What::Presence
-            | What::PresenceStats
-            | What::History(_)
-            | What::Typing(_)
-            | What::Members(_)
-            | What::Mark(_)
-            | What::Receipts(_)
-            | What::Conversations(_)
-            | What::Retract(_)
-            | What::Claim
-            | What::Release
-            | What::Deliver(_) => ASK_BYTES,
+            RoomOp::Unsubscribe(_)
+            | RoomOp::Presence
+            | RoomOp::PresenceStats
+            | RoomOp::History(_)
+            | RoomOp::Typing(_)
+            | RoomOp::Members(_)
+            | RoomOp::AdvanceMarker(_)
+            | RoomOp::Receipts(_)
+            | RoomOp::Conversations(_)
+            | RoomOp::Retract(_)
+            | RoomOp::Claim
+            | RoomOp::Release
+            | RoomOp::Deliver(_) => ASK_BYTES,
         }
     }
 
     /// The answer that says no.
-    pub fn refusal(&self, code: ErrorCode) -> Answer {
+    pub fn refusal(&self, code: ErrorCode) -> RoomReply {
         match self {
-            What::Subscribe(_) => Answer::Unwelcome(code),
-            What::Unsubscribe(_)
-            | What::Publish(_)
-            | What::Presence
-            | What::PresenceStats
-            | What::History(_)
-            | What::Typing(_)
-            | What::Members(_)
-            | What::Mark(_)
-            | What::Receipts(_)
-            | What::Conversations(_)
-            | What::Retract(_)
-            | What::Claim
-            | What::Release
-            | What::Deliver(_) => Answer::Refused(code),
+            RoomOp::Subscribe(_) => RoomReply::SubscribeRejected(code),
+            RoomOp::Unsubscribe(_)
+            | RoomOp::Publish(_)
+            | RoomOp::Presence
+            | RoomOp::PresenceStats
+            | RoomOp::History(_)
+            | RoomOp::Typing(_)
+            | RoomOp::Members(_)
+            | RoomOp::AdvanceMarker(_)
+            | RoomOp::Receipts(_)
+            | RoomOp::Conversations(_)
+            | RoomOp::Retract(_)
+            | RoomOp::Claim
+            | RoomOp::Release
+            | RoomOp::Deliver(_) => RoomReply::Rejected(code),
         }
     }
 }
 
 /// Where a message stands.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Posted {
+pub struct PublishAck {
     /// In which channel.
     pub channel: Arc<str>,
     /// At which place; offset 0 where the channel keeps no history.
@@ -515,12 +515,12 @@ pub struct Posted {
     /// Its id; empty for what came by the protocol's publish, which has none.
     pub id: Box<str>,
     /// What was measured of it; `None` for an answer that was given before.
-    pub way: Option<Way>,
+    pub way: Option<MessageTiming>,
 }
 
 /// Where a new member stands.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Welcome {
+pub struct Subscribed {
     /// The home's copy of the room's name, to be kept instead of an own one.
     pub name: Arc<str>,
     /// The stream's head at that moment; `None` where there is no stream.
@@ -528,10 +528,10 @@ pub struct Welcome {
     /// What the member asked to recover, oldest first.
     pub missed: Vec<Arc<Publication>>,
     /// Whether `missed` is everything.
-    pub recovery: Recovery,
+    pub recovery: RecoveryOutcome,
 }
 
-impl Welcome {
+impl Subscribed {
     /// What the messages cost that it missed.
     pub fn missed_bytes(&self) -> usize {
         self.missed.iter().map(|one| one.cost_bytes()).sum()
@@ -540,7 +540,7 @@ impl Welcome {
 
 /// How recovery went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovery {
+pub enum RecoveryOutcome {
     /// Nobody asked.
     NotAsked,
     /// All that was missed is there.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::users::Users;
-use super::{Out, Tell};
+use super::users::EntriesPerUser;
+use super::{RoomEvent, RoomOutput};
 use crate::base::{ConnId, MonotonicMs, ShardId};
 use crate::wire::{ClientInfo, Payload};
 
@@ -21,7 +21,7 @@ const LOOKED_THROUGH_MAX: usize = 64;
 
 /// Where a member's connection lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seat {
+pub struct MemberId {
     /// On which shard.
     pub shard: ShardId,
     /// Which connection of it.
@@ -48,21 +48,21 @@ pub struct Member {
 #[derive(Debug, Default)]
 pub struct Members {
     counts: SmallVec<[(ShardId, u32); 2]>,
-    listed: BTreeMap<Seat, Member>,
+    listed: BTreeMap<MemberId, Member>,
     away: BTreeMap<Box<str>, SmallVec<[Absence; 1]>>,
-    users: Option<Box<Users>>,
+    users: Option<Box<EntriesPerUser>>,
 }
 
 /// A place that is kept for a while.
 #[derive(Clone, Copy, Debug)]
 struct Absence {
-    seat: Seat,
+    seat: MemberId,
     end: MonotonicMs,
 }
 
 /// How a new member was received.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum JoinResult {
     /// It takes no place of another.
     Came,
     /// Its own connection was away for a moment, and is back.
@@ -88,7 +88,7 @@ impl Members {
     }
 
     /// Says something once to each shard with subscribers.
-    pub(super) fn spread(&self, news: &Tell, out: &mut Out) {
+    pub(super) fn spread(&self, news: &RoomEvent, out: &mut RoomOutput) {
         out.told.extend(self.shards().map(|shard| (shard, news.clone())));
     }
 
@@ -135,10 +135,10 @@ impl Members {
     /// for ever.
     pub fn list(
         &mut self,
-        seat: Seat,
+        seat: MemberId,
         info: Arc<ClientInfo>,
         chan_info: Option<Arc<Payload>>,
-    ) -> Arrival {
+    ) -> JoinResult {
         // A connection that comes back itself takes its own place.
         let away = self.away.get(&*info.user);
         let earlier = away.map(|absences| {
@@ -157,14 +157,14 @@ impl Members {
             self.users = Some(Box::new(infos.collect()));
         }
         match before {
-            None => Arrival::Came,
-            Some(_) if earlier == Some(seat) => Arrival::Resumed,
-            Some(before) => Arrival::Replaced(before),
+            None => JoinResult::Came,
+            Some(_) if earlier == Some(seat) => JoinResult::Resumed,
+            Some(before) => JoinResult::Replaced(before),
         }
     }
 
     /// Takes a member off the list, if it is on it.
-    pub fn unlist(&mut self, seat: Seat) -> Option<Member> {
+    pub fn unlist(&mut self, seat: MemberId) -> Option<Member> {
         let member = self.listed.remove(&seat)?;
         if let Some(users) = &mut self.users {
             users.count_out(&member.info.user);
@@ -186,7 +186,7 @@ impl Members {
 
     /// Keeps until `end` the place of a member whose connection is gone. False
     /// when there is none to keep: it is not listed, or has no name to come back by.
-    pub fn step_away(&mut self, seat: Seat, end: MonotonicMs) -> bool {
+    pub fn step_away(&mut self, seat: MemberId, end: MonotonicMs) -> bool {
         match self.listed.get_mut(&seat) {
             Some(member) if !member.info.user.is_empty() => {
                 member.away = true;
@@ -199,7 +199,7 @@ impl Members {
 
     /// Takes a member off the list if its absence is over. One that has come back
     /// stays, and so does one that went away once more after it.
-    pub fn give_up(&mut self, seat: Seat, now: MonotonicMs) -> Option<Member> {
+    pub fn give_up(&mut self, seat: MemberId, now: MonotonicMs) -> Option<Member> {
         let member = self.listed.get(&seat).filter(|member| member.away)?;
         let absences = self.away.get(&*member.info.user).expect("away members are in both");
         let over = absences.iter().any(|absence| absence.seat == seat && absence.end <= now);
@@ -225,7 +225,10 @@ impl Members {
     }
 
     /// The list from behind a seat, or from its beginning.
-    pub fn listed_behind(&self, after: Option<Seat>) -> impl Iterator<Item = (Seat, &Member)> {
+    pub fn listed_behind(
+        &self,
+        after: Option<MemberId>,
+    ) -> impl Iterator<Item = (MemberId, &Member)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.listed.range((from, Bound::Unbounded)).map(|(&seat, member)| (seat, member))
     }
@@ -246,8 +249,8 @@ mod tests {
 
     const END: MonotonicMs = MonotonicMs(1_000);
 
-    fn seat(slot: u32) -> Seat {
-        Seat { shard: ShardId(0), conn: ConnId { slot, generation: 0 } }
+    fn seat(slot: u32) -> MemberId {
+        MemberId { shard: ShardId(0), conn: ConnId { slot, generation: 0 } }
     }
 
     fn user(name: &str, client: u128) -> Arc<ClientInfo> {
@@ -257,11 +260,11 @@ mod tests {
     #[test]
     fn who_comes_back_in_time_takes_the_place_of_the_old_connection() {
         let mut members = Members::default();
-        assert!(matches!(members.list(seat(1), user("ann", 1), None), Arrival::Came));
-        assert!(matches!(members.list(seat(2), user("ann", 2), None), Arrival::Came));
+        assert!(matches!(members.list(seat(1), user("ann", 1), None), JoinResult::Came));
+        assert!(matches!(members.list(seat(2), user("ann", 2), None), JoinResult::Came));
         assert!(members.step_away(seat(1), END));
         let arrival = members.list(seat(3), user("ann", 3), None);
-        assert!(matches!(arrival, Arrival::Replaced(old) if old.info.client == ClientId(1)));
+        assert!(matches!(arrival, JoinResult::Replaced(old) if old.info.client == ClientId(1)));
         assert!(members.give_up(seat(1), END).is_none(), "its place was taken over");
         assert!(members.give_up(seat(2), END).is_none(), "it never went away");
         assert_eq!((members.listed_count(), members.users_count()), (2, 1));
@@ -273,9 +276,9 @@ mod tests {
         members.list(seat(1), user("ann", 1), None);
         members.list(seat(2), user("ann", 2), None);
         assert!(members.step_away(seat(1), END) && members.step_away(seat(2), END));
-        assert!(matches!(members.list(seat(2), user("ann", 2), None), Arrival::Resumed));
+        assert!(matches!(members.list(seat(2), user("ann", 2), None), JoinResult::Resumed));
         assert!(members.give_up(seat(2), END).is_none(), "it is here");
-        assert!(matches!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed));
+        assert!(matches!(members.list(seat(1), user("ann", 1), None), JoinResult::Resumed));
         assert_eq!(members.listed_count(), 2);
     }
 
@@ -297,7 +300,7 @@ mod tests {
         let mut members = Members::default();
         members.list(seat(1), user("ann", 1), None);
         assert!(members.step_away(seat(1), END));
-        assert!(matches!(members.list(seat(1), user("ann", 1), None), Arrival::Resumed));
+        assert!(matches!(members.list(seat(1), user("ann", 1), None), JoinResult::Resumed));
         let later = END.plus_ms(500);
         assert!(members.step_away(seat(1), later));
         assert!(members.give_up(seat(1), END).is_none(), "that was the end of the first one");

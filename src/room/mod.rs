@@ -2,7 +2,7 @@
 //! late-comer may see.
 //!
 //! A room lives on its home shard only; other shards hold a subscription. All
-//! that enters is an `Ask`, all that leaves is a `Tell`, and every ask is
+//! that enters is an `RoomRequest`, all that leaves is a `RoomEvent`, and every ask is
 //! answered exactly once.
 //!
 //! Deliberately absent: sockets, encodings, other nodes of the cluster.
@@ -46,13 +46,14 @@ mod way;
 mod window;
 
 pub use letter::{
-    Answer, Ask, Asker, ConversationsPage, Delivery, Departure, Draft, Entry, HistoryPage,
-    IdSource, MembersPage, Order, Passage, Posted, Power, Progress, ReceiptsPage, Recovery,
-    Retraction, Swap, Tell, Title, Voice, Welcome, What,
+    ChannelKey, ConversationsPage, HistoryOrder, HistoryPage, HistoryQuery, IdSource,
+    InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode, ReadMarkerUpdate,
+    ReceiptsPage, RecoveryOutcome, ReplyTo, RetractRight, Retraction, RoomEvent, RoomOp,
+    RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
 };
-pub use options::{Namespace, NewsOf, Options, UserRateLimits, Who, WindowLimits};
-pub use out::{Out, Step};
+pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
+pub use out::{MessageStep, RoomOutput};
 pub use rooms::Rooms;
 #[cfg(test)]
 pub use way::tests::way;
-pub use way::{Course, UNKNOWN, Way, ack_key};
+pub use way::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};

@@ -4,11 +4,11 @@
 //! Deliberately absent: who is here (`members`).
 
 use super::members::Members;
-use super::options::NewsOf;
+use super::options::JoinLeaveScope;
 use super::room_context::RoomContext;
 use super::room_timers::RoomTimers;
 use super::user_rates::UserRates;
-use super::{Namespace, Tell};
+use super::{Namespace, RoomEvent};
 use crate::base::limits::MEMBER_NEWS_USERS_MAX;
 use crate::base::{MonotonicMs, Rate, Timestamps};
 use crate::wire::{ClientInfo, chat};
@@ -18,7 +18,7 @@ const CROWD_INTERVAL_MS: u64 = 1_000;
 
 /// Comings and goings that were not told one by one.
 #[derive(Debug, Default)]
-struct Crowd {
+struct MembershipCounts {
     came_count: u32,
     went_count: u32,
     tell_at: MonotonicMs,
@@ -28,7 +28,7 @@ struct Crowd {
 #[derive(Debug, Default)]
 pub(super) struct JoinLeave {
     /// Of a large room: who came and left since its members were told last.
-    crowd: Option<Box<Crowd>>,
+    crowd: Option<Box<MembershipCounts>>,
     /// How often whose coming and going was told lately.
     told_of: Option<Box<UserRates>>,
 }
@@ -39,13 +39,13 @@ impl JoinLeave {
     pub fn event(
         &mut self,
         members: &Members,
-        news: Tell,
+        news: RoomEvent,
         cx: &mut RoomContext<'_>,
-    ) -> Option<Tell> {
+    ) -> Option<RoomEvent> {
         if !cx.rules.tells_of_members() {
             return None;
         }
-        if let Tell::Went(_, info, _) = &news
+        if let RoomEvent::Left(_, info, _) = &news
             && is_told_by_user(cx.rules, info)
             && members.has_user(&info.user)
         {
@@ -61,17 +61,17 @@ impl JoinLeave {
 
     /// Whether this member's comings and goings are few enough to be told one by one: each
     /// costs a message for every other member.
-    fn is_within_rate(&mut self, now: Timestamps, rate: Rate, news: &Tell) -> bool {
+    fn is_within_rate(&mut self, now: Timestamps, rate: Rate, news: &RoomEvent) -> bool {
         let info = match news {
-            Tell::Came(_, info, _) | Tell::Went(_, info, _) => info,
-            Tell::Swapped(_, swap) => &swap.came,
-            Tell::Answer(..)
-            | Tell::Said(..)
-            | Tell::Lost(_)
-            | Tell::Typing(..)
-            | Tell::Crowd(..)
-            | Tell::Notice(..)
-            | Tell::Replaced(_) => return true,
+            RoomEvent::Joined(_, info, _) | RoomEvent::Left(_, info, _) => info,
+            RoomEvent::Swapped(_, swap) => &swap.came,
+            RoomEvent::Reply(..)
+            | RoomEvent::Published(..)
+            | RoomEvent::Lost(_)
+            | RoomEvent::Typing(..)
+            | RoomEvent::MembershipSummary(..)
+            | RoomEvent::Notice(..)
+            | RoomEvent::Replaced(_) => return true,
         };
         let rates = || Box::new(UserRates::new(rate, MEMBER_NEWS_USERS_MAX));
         self.told_of.get_or_insert_with(rates).take(now.tick, "", info)
@@ -79,14 +79,15 @@ impl JoinLeave {
 
     /// Counts news that are not told one by one, or did not reach everybody: the members of
     /// the room in `slot` are told the numbers soon.
-    pub fn count(&mut self, now: Timestamps, news: &Tell, slot: u32, timers: &mut RoomTimers) {
+    pub fn count(&mut self, now: Timestamps, news: &RoomEvent, slot: u32, timers: &mut RoomTimers) {
         let (came_count, went_count) = counts_of(news);
         let tell_at = now.tick.plus_ms(CROWD_INTERVAL_MS);
         if self.crowd.is_none() {
             timers.set_scan(tell_at, slot);
         }
-        let crowd =
-            self.crowd.get_or_insert_with(|| Box::new(Crowd { tell_at, ..Crowd::default() }));
+        let crowd = self.crowd.get_or_insert_with(|| {
+            Box::new(MembershipCounts { tell_at, ..MembershipCounts::default() })
+        });
         crowd.came_count += came_count;
         crowd.went_count += went_count;
     }
@@ -114,22 +115,22 @@ impl JoinLeave {
 }
 
 /// How many come and go by this.
-fn counts_of(news: &Tell) -> (u32, u32) {
+fn counts_of(news: &RoomEvent) -> (u32, u32) {
     match news {
-        Tell::Came(..) => (1, 0),
-        Tell::Went(..) => (0, 1),
-        Tell::Swapped(..) => (1, 1),
-        Tell::Answer(..)
-        | Tell::Said(..)
-        | Tell::Lost(_)
-        | Tell::Typing(..)
-        | Tell::Crowd(..)
-        | Tell::Notice(..)
-        | Tell::Replaced(_) => (0, 0),
+        RoomEvent::Joined(..) => (1, 0),
+        RoomEvent::Left(..) => (0, 1),
+        RoomEvent::Swapped(..) => (1, 1),
+        RoomEvent::Reply(..)
+        | RoomEvent::Published(..)
+        | RoomEvent::Lost(_)
+        | RoomEvent::Typing(..)
+        | RoomEvent::MembershipSummary(..)
+        | RoomEvent::Notice(..)
+        | RoomEvent::Replaced(_) => (0, 0),
     }
 }
 
 /// Whether this client's coming and going is its user's.
 pub(super) fn is_told_by_user(rules: &Namespace, info: &ClientInfo) -> bool {
-    rules.join_leave_of == NewsOf::Users && !info.user.is_empty()
+    rules.join_leave_of == JoinLeaveScope::Users && !info.user.is_empty()
 }

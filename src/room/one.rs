@@ -10,15 +10,18 @@ use std::sync::Arc;
 
 use super::decision::{CatchUp, Decision, Leaves, Missed, ReadGoes};
 use super::inbox::{Inbox, InboxRoom};
-use super::members::{Arrival, Member, Members, Seat};
+use super::members::{JoinResult, Member, MemberId, Members};
 use super::news::{JoinLeave, is_told_by_user};
 use super::reading::RecoveryRead;
 use super::room_context::RoomContext;
 use super::room_messages::RoomMessages;
-use super::store_client::Asking;
-use super::stream::Stream;
+use super::store_client::ReplyRoute;
+use super::stream::RoomStream;
 use super::typing::TypingUsers;
-use super::{Answer, Departure, Entry, Namespace, Options, Recovery, Swap, Tell, Title, Welcome};
+use super::{
+    ChannelKey, LeaveReason, Namespace, Options, RecoveryOutcome, RoomEvent, RoomReply,
+    RoomSubscribe, Subscribed, Swap,
+};
 use crate::base::{RoomId, Timestamps};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Publication, chat};
 
@@ -34,7 +37,7 @@ pub(super) struct Room {
 
 impl Room {
     /// One that nobody is in yet.
-    pub fn new(id: RoomId, title: Title, stream: Stream, now: Timestamps) -> Room {
+    pub fn new(id: RoomId, title: ChannelKey, stream: RoomStream, now: Timestamps) -> Room {
         Room {
             messages: RoomMessages::new(id, title, stream, now),
             members: Members::default(),
@@ -81,31 +84,36 @@ impl Room {
     }
 
     /// Lets somebody in, when it is known what it missed.
-    pub fn subscribe(&mut self, by: Asking, entry: Entry, cx: &mut RoomContext<'_>) -> Decision {
+    pub fn subscribe(
+        &mut self,
+        by: ReplyRoute,
+        entry: RoomSubscribe,
+        cx: &mut RoomContext<'_>,
+    ) -> Decision {
         if cx.rules.members_max <= self.members.count() {
-            return Decision::Answered(Answer::Unwelcome(ErrorCode::LimitExceeded));
+            return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded));
         }
         match self.messages.catch_up(by, entry, cx) {
             CatchUp::Comes(entry, missed) => self.admit(by, entry, missed, cx),
             CatchUp::IsRead => Decision::Later,
-            CatchUp::Refused(code) => Decision::Answered(Answer::Unwelcome(code)),
+            CatchUp::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
         }
     }
 
     /// A step of what a new member missed has been read; it comes in with the last one.
     pub fn recover(
         &mut self,
-        by: Asking,
+        by: ReplyRoute,
         read: RecoveryRead,
         found: Option<Vec<Arc<Publication>>>,
         cx: &mut RoomContext<'_>,
     ) -> ReadGoes {
         let decision = match self.messages.recover(by, read, found, cx) {
             CatchUp::IsRead => return ReadGoes::On,
-            CatchUp::Refused(code) => Decision::Answered(Answer::Unwelcome(code)),
+            CatchUp::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
             CatchUp::Comes(entry, missed) => {
                 if cx.rules.members_max <= self.members.count() {
-                    Decision::Answered(Answer::Unwelcome(ErrorCode::LimitExceeded))
+                    Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded))
                 } else {
                     self.admit(by, entry, missed, cx)
                 }
@@ -117,8 +125,8 @@ impl Room {
 
     fn admit(
         &mut self,
-        (shard, asker): Asking,
-        entry: Entry,
+        (shard, asker): ReplyRoute,
+        entry: RoomSubscribe,
         missed: Missed,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
@@ -126,69 +134,74 @@ impl Room {
         let welcome = self.welcome(missed, cx);
         let mut told = None;
         if cx.rules.lists_members() {
-            let seat = Seat { shard, conn: asker.conn };
+            let seat = MemberId { shard, conn: asker.conn };
             let came = self.list(seat, entry.info, entry.chan_info, cx.rules);
             told = came.and_then(|came| self.join_leave.event(&self.members, came, cx));
         }
         self.inbox().look_for_waiting(cx);
-        Decision::with(Answer::Subscribed(Box::new(welcome)), told)
+        Decision::with(RoomReply::Subscribed(Box::new(welcome)), told)
     }
 
     /// Puts a member on the list. Gives what the others may hear of it.
     fn list(
         &mut self,
-        seat: Seat,
+        seat: MemberId,
         info: Arc<ClientInfo>,
         chan_info: Option<Arc<Payload>>,
         rules: &Namespace,
-    ) -> Option<Tell> {
+    ) -> Option<RoomEvent> {
         let was_here = is_told_by_user(rules, &info) && self.members.has_user(&info.user);
         match self.members.list(seat, Arc::clone(&info), chan_info.clone()) {
-            Arrival::Resumed => None,
-            Arrival::Came | Arrival::Replaced(_) if was_here => None,
-            Arrival::Came => Some(Tell::Came(self.id(), info, chan_info)),
-            Arrival::Replaced(before) => {
+            JoinResult::Resumed => None,
+            JoinResult::Came | JoinResult::Replaced(_) if was_here => None,
+            JoinResult::Came => Some(RoomEvent::Joined(self.id(), info, chan_info)),
+            JoinResult::Replaced(before) => {
                 let swap = Swap {
                     came: info,
                     came_chan_info: chan_info,
                     went: before.info,
                     went_chan_info: before.chan_info,
                 };
-                Some(Tell::Swapped(self.id(), Box::new(swap)))
+                Some(RoomEvent::Swapped(self.id(), Box::new(swap)))
             }
         }
     }
 
-    fn welcome(&self, missed: Missed, cx: &RoomContext<'_>) -> Welcome {
+    fn welcome(&self, missed: Missed, cx: &RoomContext<'_>) -> Subscribed {
         let (recovery, missed) = match missed {
-            Missed::NotAsked => (Recovery::NotAsked, Vec::new()),
-            Missed::Lost => (Recovery::Lost, Vec::new()),
-            Missed::Whole(missed) => (Recovery::Whole, missed),
+            Missed::NotAsked => (RecoveryOutcome::NotAsked, Vec::new()),
+            Missed::Lost => (RecoveryOutcome::Lost, Vec::new()),
+            Missed::Whole(missed) => (RecoveryOutcome::Whole, missed),
         };
         let name = Arc::clone(&self.messages.title().channel);
         let position = self.messages.position(cx);
-        Welcome { name, position, missed, recovery }
+        Subscribed { name, position, missed, recovery }
     }
 
     /// A member goes, or is away for a while. Gives what the others hear of it.
-    pub fn leave(&mut self, seat: Seat, how: Departure, cx: &mut RoomContext<'_>) -> Option<Tell> {
+    pub fn leave(
+        &mut self,
+        seat: MemberId,
+        how: LeaveReason,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<RoomEvent> {
         self.members.count_out(seat.shard);
         let end = cx.now.tick.plus_ms(u64::from(cx.rules.leave_grace_ms));
-        let may_stay = how == Departure::Lost && cx.now.tick < end;
+        let may_stay = how == LeaveReason::Disconnected && cx.now.tick < end;
         if may_stay && self.members.step_away(seat, end) {
             cx.timers.set_parting(end, cx.slot, seat);
             return None;
         }
         let Member { info, chan_info, .. } = self.members.unlist(seat)?;
-        self.join_leave.event(&self.members, Tell::Went(self.id(), info, chan_info), cx)
+        self.join_leave.event(&self.members, RoomEvent::Left(self.id(), info, chan_info), cx)
     }
 
     /// A grace is over; whether it is the member's latest, its list knows. True when it was.
-    pub fn part(&mut self, seat: Seat, cx: &mut RoomContext<'_>) -> bool {
+    pub fn part(&mut self, seat: MemberId, cx: &mut RoomContext<'_>) -> bool {
         let Some(Member { info, chan_info, .. }) = self.members.give_up(seat, cx.now.tick) else {
             return false;
         };
-        let went = Tell::Went(self.id(), info, chan_info);
+        let went = RoomEvent::Left(self.id(), info, chan_info);
         if let Some(news) = self.join_leave.event(&self.members, went, cx) {
             self.members.spread(&news, cx.out);
         }
@@ -199,15 +212,15 @@ impl Room {
     pub fn tell_of_crowd(&mut self, cx: &mut RoomContext<'_>) {
         if let Some(counts) = self.join_leave.take_counts(cx.now, &self.members) {
             let notice = chat::crowd(&self.messages.title().channel, counts);
-            self.members.spread(&Tell::Crowd(self.id(), Arc::new(notice)), cx.out);
+            self.members.spread(&RoomEvent::MembershipSummary(self.id(), Arc::new(notice)), cx.out);
         }
     }
 
     /// A member is writing.
     pub fn typing(&mut self, info: Arc<ClientInfo>, now: Timestamps) -> Decision {
         let may_tell = self.typing.may_tell(now.tick, &info);
-        let told = may_tell.then(|| Tell::Typing(self.id(), info));
-        Decision::with(Answer::Noted, told)
+        let told = may_tell.then(|| RoomEvent::Typing(self.id(), info));
+        Decision::with(RoomReply::Done, told)
     }
 
     /// Lets pass what has passed, and says whether the room is still needed.

@@ -3,14 +3,14 @@
 //! Deliberately absent: names, ranges and texts of settings (`config`), and who has which
 //! right (`session::rights`).
 
-use super::Title;
+use super::ChannelKey;
 use crate::base::Rate;
 use crate::metrics::ChatType;
 use crate::store::Durability;
 
 /// Who may do something in the channels of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Permission {
     /// Only the server itself.
     Nobody,
     /// Whoever a token names: a subscription token, or a capability in the
@@ -26,7 +26,7 @@ pub enum Who {
 
 /// Whose coming and going is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewsOf {
+pub enum JoinLeaveScope {
     /// Each connection's.
     Clients,
     /// Each user's: when the first connection comes, and when the last is gone for
@@ -44,13 +44,13 @@ pub struct Namespace {
     /// Before the colon; empty for channels without one.
     pub name: String,
     /// Who may be in.
-    pub subscribe: Who,
+    pub subscribe: Permission,
     /// Who may publish.
-    pub publish: Who,
+    pub publish: Permission,
     /// Who may ask who is there.
-    pub see_presence: Who,
+    pub see_presence: Permission,
     /// Who may read what was said.
-    pub see_history: Who,
+    pub see_history: Permission,
     /// Whether the room knows who is there.
     pub presence: bool,
     /// Whether coming and going is told to those who ask for it at subscribe.
@@ -58,7 +58,7 @@ pub struct Namespace {
     /// Tells it unasked, to every subscriber.
     pub push_join_leave: bool,
     /// Whether connections or users come and go.
-    pub join_leave_of: NewsOf,
+    pub join_leave_of: JoinLeaveScope,
     /// In a room with more members coming and going is merged: how many came, left
     /// and are there is told, once a second.
     pub join_leave_members_max: u32,
@@ -129,8 +129,10 @@ impl Namespace {
     pub fn chat_type(&self) -> ChatType {
         match (&*self.name, self.publish) {
             ("@" | "dm", _) => ChatType::OneToOne,
-            (_, Who::Nobody | Who::Token) => ChatType::Broadcast,
-            (_, Who::Subscribers | Who::Users | Who::Anyone) => ChatType::Group,
+            (_, Permission::Nobody | Permission::Token) => ChatType::Broadcast,
+            (_, Permission::Subscribers | Permission::Users | Permission::Anyone) => {
+                ChatType::Group
+            }
         }
     }
 
@@ -163,14 +165,14 @@ impl Default for Namespace {
     fn default() -> Namespace {
         Namespace {
             name: String::new(),
-            subscribe: Who::Token,
-            publish: Who::Nobody,
-            see_presence: Who::Nobody,
-            see_history: Who::Nobody,
+            subscribe: Permission::Token,
+            publish: Permission::Nobody,
+            see_presence: Permission::Nobody,
+            see_history: Permission::Nobody,
             presence: false,
             join_leave: false,
             push_join_leave: false,
-            join_leave_of: NewsOf::Clients,
+            join_leave_of: JoinLeaveScope::Clients,
             join_leave_members_max: 1_000,
             leave_grace_ms: 1_000,
             history_count_max: 0,
@@ -225,7 +227,7 @@ impl Default for UserRateLimits {
 
 impl Options {
     /// The rules that hold under a name.
-    pub(super) fn rules(&self, title: &Title) -> &Namespace {
+    pub(super) fn rules(&self, title: &ChannelKey) -> &Namespace {
         &self.namespaces[usize::from(title.namespace)]
     }
 

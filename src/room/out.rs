@@ -3,8 +3,8 @@
 //!
 //! Deliberately absent: whoever carries it out.
 
-use super::letter::{Answer, Ask, Asker, Tell, What};
-use super::way::Way;
+use super::letter::{ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest};
+use super::way::MessageTiming;
 use crate::base::{MonotonicUs, RoomId, ShardId, Trace, trim_list};
 use crate::metrics::{ChatType, PublishResult};
 use crate::store::StoreRequest;
@@ -12,22 +12,22 @@ use crate::wire::ErrorCode;
 
 /// What the rooms of a shard decided. Whoever empties a list keeps its order.
 #[derive(Debug, Default)]
-pub struct Out {
+pub struct RoomOutput {
     /// The shard, and what it is told.
-    pub told: Vec<(ShardId, Tell)>,
+    pub told: Vec<(ShardId, RoomEvent)>,
     /// What rooms want of other rooms.
-    pub asks: Vec<Ask>,
+    pub asks: Vec<RoomRequest>,
     /// What rooms want of the store.
     pub requests: Vec<StoreRequest>,
     /// How publishing ended, for those who count.
     pub published: Vec<(ChatType, PublishResult)>,
     /// What became of messages, for those who measure.
-    pub steps: Vec<Step>,
+    pub steps: Vec<MessageStep>,
 }
 
 /// A step of a message at its room's home. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum MessageStep {
     /// It has its place, and goes out.
     Taken {
         /// In which room.
@@ -35,7 +35,7 @@ pub enum Step {
         /// At which place; 0 where there are none.
         offset: u64,
         /// So far.
-        way: Way,
+        way: MessageTiming,
         /// When the store was given it, where one keeps it.
         given_at: Option<MonotonicUs>,
     },
@@ -44,14 +44,14 @@ pub enum Step {
         /// In which room.
         room: RoomId,
         /// So far.
-        way: Way,
+        way: MessageTiming,
     },
     /// A direct message whose reader is not here now, and will find it.
     Waits,
     /// A direct message goes out again.
     Again {
         /// From now on.
-        way: Way,
+        way: MessageTiming,
     },
     /// A direct message was sent as often as it may be.
     GivenUp {
@@ -64,10 +64,10 @@ pub enum Step {
     },
 }
 
-impl Out {
+impl RoomOutput {
     /// Gives back what very many decisions have left of the lists.
     pub fn trim(&mut self) {
-        let Out { told, asks, requests, published, steps } = self;
+        let RoomOutput { told, asks, requests, published, steps } = self;
         trim_list(told);
         trim_list(asks);
         trim_list(requests);
@@ -76,17 +76,22 @@ impl Out {
     }
 
     /// Answers a question.
-    pub(super) fn answer(&mut self, room: RoomId, (from, asker): (ShardId, Asker), answer: Answer) {
-        self.told.push((from, Tell::Answer(room, asker, answer)));
+    pub(super) fn answer(
+        &mut self,
+        room: RoomId,
+        (from, asker): (ShardId, ReplyTo),
+        answer: RoomReply,
+    ) {
+        self.told.push((from, RoomEvent::Reply(room, asker, answer)));
     }
 
     /// Answers a question with no.
-    pub(super) fn refuse(&mut self, from: ShardId, ask: &Ask, code: ErrorCode) {
+    pub(super) fn refuse(&mut self, from: ShardId, ask: &RoomRequest, code: ErrorCode) {
         let (by, answer) = ((from, ask.asker), ask.what.refusal(code));
-        if let What::Publish(draft) = &ask.what {
+        if let RoomOp::Publish(draft) = &ask.what {
             if code == ErrorCode::Internal {
                 // Whoever looks for what a broken store refused wants these, too.
-                self.steps.push(Step::Refused { room: ask.room, way: draft.way });
+                self.steps.push(MessageStep::Refused { room: ask.room, way: draft.way });
             }
             self.answer_publish(draft.way.chat_type, ask.room, by, answer);
         } else {
@@ -99,8 +104,8 @@ impl Out {
         &mut self,
         chat_type: ChatType,
         room: RoomId,
-        by: (ShardId, Asker),
-        answer: Answer,
+        by: (ShardId, ReplyTo),
+        answer: RoomReply,
     ) {
         self.published.push((chat_type, publish_result(&answer)));
         self.answer(room, by, answer);
@@ -108,21 +113,21 @@ impl Out {
 }
 
 /// What a publish came to.
-pub(super) fn publish_result(answer: &Answer) -> PublishResult {
+pub(super) fn publish_result(answer: &RoomReply) -> PublishResult {
     match answer {
-        Answer::Refused(ErrorCode::TooManyRequests) => PublishResult::Limited,
-        Answer::Refused(_) | Answer::Wrong(_) => PublishResult::Failed,
-        Answer::Subscribed(_)
-        | Answer::Unwelcome(_)
-        | Answer::Unsubscribed
-        | Answer::Published(_)
-        | Answer::Posted(_)
-        | Answer::Members(..)
-        | Answer::Receipts(..)
-        | Answer::Conversations(..)
-        | Answer::Presence(_)
-        | Answer::PresenceStats { .. }
-        | Answer::History(..)
-        | Answer::Noted => PublishResult::Accepted,
+        RoomReply::Rejected(ErrorCode::TooManyRequests) => PublishResult::Limited,
+        RoomReply::Rejected(_) | RoomReply::InvalidField(_) => PublishResult::Failed,
+        RoomReply::Subscribed(_)
+        | RoomReply::SubscribeRejected(_)
+        | RoomReply::Unsubscribed
+        | RoomReply::Published(_)
+        | RoomReply::Posted(_)
+        | RoomReply::Members(..)
+        | RoomReply::Receipts(..)
+        | RoomReply::Conversations(..)
+        | RoomReply::Presence(_)
+        | RoomReply::PresenceStats { .. }
+        | RoomReply::History(..)
+        | RoomReply::Done => PublishResult::Accepted,
     }
 }

@@ -9,7 +9,7 @@
 //! Deliberately absent: the messages of others, which were not answered either, and what
 //! needs no order (members, subscriptions, how far somebody is).
 
-use super::letter::{Ask, Asker};
+use super::letter::{ReplyTo, RoomRequest};
 use crate::base::{ConnId, ShardId};
 
 /// Retractions whose message is being read, in the order in which they came.
@@ -20,19 +20,19 @@ pub(super) struct OwnWrites(Vec<RetractionRead>);
 #[derive(Debug)]
 struct RetractionRead {
     /// Who asked for it.
-    by: (ShardId, Asker),
+    by: (ShardId, ReplyTo),
     /// What the same connection asked behind it, and wants to find it done.
-    behind: Vec<(ShardId, Ask)>,
+    behind: Vec<(ShardId, RoomRequest)>,
 }
 
 impl OwnWrites {
     /// The message of a retraction is being read.
-    pub fn begin_read(&mut self, by: (ShardId, Asker)) {
+    pub fn begin_read(&mut self, by: (ShardId, ReplyTo)) {
         self.0.push(RetractionRead { by, behind: Vec::new() });
     }
 
     /// It has been read, or will not be. Returns what waits for that.
-    pub fn end_read(&mut self, by: (ShardId, Asker)) -> Vec<(ShardId, Ask)> {
+    pub fn end_read(&mut self, by: (ShardId, ReplyTo)) -> Vec<(ShardId, RoomRequest)> {
         let index = self.0.iter().position(|read| read.by == by);
         let index = index.expect("what ends has begun");
         self.0.remove(index).behind
@@ -43,14 +43,14 @@ impl OwnWrites {
         &mut self,
         shard: ShardId,
         conn: ConnId,
-    ) -> Option<&mut Vec<(ShardId, Ask)>> {
+    ) -> Option<&mut Vec<(ShardId, RoomRequest)>> {
         let mut reads = self.0.iter_mut().rev();
         let latest = reads.find(|read| (read.by.0, read.by.1.conn) == (shard, conn))?;
         Some(&mut latest.behind)
     }
 
     /// What waits behind this command.
-    pub fn behind(&mut self, by: &(ShardId, Asker)) -> Option<&mut Vec<(ShardId, Ask)>> {
+    pub fn behind(&mut self, by: &(ShardId, ReplyTo)) -> Option<&mut Vec<(ShardId, RoomRequest)>> {
         self.0.iter_mut().find(|read| read.by == *by).map(|read| &mut read.behind)
     }
 }
@@ -59,20 +59,20 @@ impl OwnWrites {
 mod tests {
     use super::*;
     use crate::base::RoomId;
-    use crate::room::What;
+    use crate::room::RoomOp;
 
     #[test]
     fn what_is_asked_behind_a_read_comes_back_with_its_end() {
         let by = |slot, id| {
             let conn = ConnId { slot, generation: 0 };
-            (ShardId(0), Asker { conn, id, ..Asker::NOBODY })
+            (ShardId(0), ReplyTo { conn, id, ..ReplyTo::NOBODY })
         };
         let mut own = OwnWrites::default();
         own.begin_read(by(1, 1));
         own.begin_read(by(1, 2));
         assert!(own.behind_latest(ShardId(0), by(2, 1).1.conn).is_none(), "nobody else's");
         let (shard, asker) = by(1, 3);
-        let ask = Ask { room: RoomId(1), asker, what: What::Presence };
+        let ask = RoomRequest { room: RoomId(1), asker, what: RoomOp::Presence };
         own.behind_latest(shard, asker.conn).unwrap().push((shard, ask));
         assert!(own.end_read(by(1, 1)).is_empty());
         assert!(own.behind(&by(1, 1)).is_none());

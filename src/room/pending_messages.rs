@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::letter::{Ask, Asker, IdSource, Voice};
-use super::store_client::Asking;
-use super::way::Way;
-use super::{Answer, Out};
+use super::letter::{IdSource, PublishMode, ReplyTo, RoomRequest};
+use super::store_client::ReplyRoute;
+use super::way::MessageTiming;
+use super::{RoomOutput, RoomReply};
 use crate::base::{ConnId, MonotonicUs, RoomId, ShardId};
 use crate::store::RequestId;
 use crate::wire::Publication;
@@ -24,16 +24,22 @@ pub(super) struct MessageInFlight {
     /// Of a retraction: what is left of the message that it takes back.
     pub retracts: Option<Arc<Publication>>,
     /// How it was said.
-    pub voice: Voice,
+    pub voice: PublishMode,
     /// Who gave it its id, if it has one.
     pub id_source: IdSource,
     /// What was measured of it.
-    pub way: Way,
+    pub way: MessageTiming,
 }
 
 impl MessageInFlight {
     /// Answers who wait for it.
-    pub fn answer(&self, room: RoomId, askers: Vec<Asking>, answer: &Answer, out: &mut Out) {
+    pub fn answer(
+        &self,
+        room: RoomId,
+        askers: Vec<ReplyRoute>,
+        answer: &RoomReply,
+        out: &mut RoomOutput,
+    ) {
         for by in askers {
             match &self.retracts {
                 None => out.answer_publish(self.way.chat_type, room, by, answer.clone()),
@@ -45,7 +51,7 @@ impl MessageInFlight {
 
 /// A message that the store was given.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingAppend {
     /// The request.
     pub ticket: RequestId,
     /// The message.
@@ -53,12 +59,12 @@ pub(super) struct Pending {
     /// When the store was given it.
     pub given_at: MonotonicUs,
     /// Who wait for it: its author, and again, when it was sent twice.
-    pub askers: Vec<(ShardId, Asker)>,
+    pub askers: Vec<(ShardId, ReplyTo)>,
     /// What these asked of the room behind it, and want to find it done.
-    pub behind: Vec<(ShardId, Ask)>,
+    pub behind: Vec<(ShardId, RoomRequest)>,
 }
 
-impl Pending {
+impl PendingAppend {
     /// Where it stands.
     pub fn offset(&self) -> u64 {
         self.message.publication.offset
@@ -73,7 +79,7 @@ impl Pending {
 /// The messages of a room that the store was given and has not answered.
 #[derive(Debug, Default)]
 pub(super) struct PendingMessages {
-    queue: VecDeque<Pending>,
+    queue: VecDeque<PendingAppend>,
     /// Messages that those in `queue` take back, and the places of these.
     retracting: BTreeMap<u64, u64>,
 }
@@ -90,12 +96,12 @@ impl PendingMessages {
     }
 
     /// The one that the store answers next.
-    pub fn first(&self) -> Option<&Pending> {
+    pub fn first(&self) -> Option<&PendingAppend> {
         self.queue.front()
     }
 
     /// The store is given one more.
-    pub fn push(&mut self, pending: Pending) {
+    pub fn push(&mut self, pending: PendingAppend) {
         if let Some(last) = self.queue.back() {
             assert_eq!(pending.offset(), last.offset() + 1, "offsets are consecutive");
         }
@@ -106,7 +112,7 @@ impl PendingMessages {
     }
 
     /// Takes the first, if it is that of this request.
-    pub fn take_first_of(&mut self, ticket: RequestId) -> Option<Pending> {
+    pub fn take_first_of(&mut self, ticket: RequestId) -> Option<PendingAppend> {
         let taken = self.queue.pop_front_if(|pending| pending.ticket == ticket)?;
         if let Some(left) = &taken.message.retracts {
             self.retracting.remove(&left.offset);
@@ -115,7 +121,7 @@ impl PendingMessages {
     }
 
     /// Takes all of them.
-    pub fn take_all(&mut self) -> Vec<Pending> {
+    pub fn take_all(&mut self) -> Vec<PendingAppend> {
         self.retracting.clear();
         self.queue.drain(..).collect()
     }
@@ -126,24 +132,24 @@ impl PendingMessages {
     }
 
     /// The one at a place.
-    pub fn at(&mut self, offset: u64) -> Option<&mut Pending> {
+    pub fn at(&mut self, offset: u64) -> Option<&mut PendingAppend> {
         let index = offset.checked_sub(self.queue.front()?.offset())?;
         self.queue.get_mut(usize::try_from(index).ok()?)
     }
 
     /// The one that takes back the message with this offset.
-    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut Pending> {
+    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut PendingAppend> {
         let place = *self.retracting.get(&offset)?;
         self.at(place)
     }
 
     /// The latest that this connection waits for.
-    pub fn latest_of(&mut self, shard: ShardId, conn: ConnId) -> Option<&mut Pending> {
+    pub fn latest_of(&mut self, shard: ShardId, conn: ConnId) -> Option<&mut PendingAppend> {
         self.queue.iter_mut().rev().find(|pending| pending.is_said_by(shard, conn))
     }
 
     /// The latest that this command waits for.
-    pub fn latest_asked_by(&mut self, by: &(ShardId, Asker)) -> Option<&mut Pending> {
+    pub fn latest_asked_by(&mut self, by: &(ShardId, ReplyTo)) -> Option<&mut PendingAppend> {
         self.queue.iter_mut().rev().find(|pending| pending.askers.contains(by))
     }
 }
@@ -163,16 +169,16 @@ pub(super) mod tests {
     }
 
     /// The same, given to the store under its offset.
-    pub fn pending(offset: u64) -> Pending {
-        let asker = Asker { id: 1, ..Asker::NOBODY };
+    pub fn pending(offset: u64) -> PendingAppend {
+        let asker = ReplyTo { id: 1, ..ReplyTo::NOBODY };
         let message = MessageInFlight {
             publication: message(offset),
             retracts: None,
-            voice: Voice::Publish,
+            voice: PublishMode::Publish,
             id_source: IdSource::Server,
             way: crate::room::way(),
         };
-        Pending {
+        PendingAppend {
             ticket: RequestId(offset as u32),
             message,
             given_at: MonotonicUs(0),

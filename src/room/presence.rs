@@ -4,33 +4,33 @@
 
 use std::sync::Arc;
 
-use super::members::{Member, Members, Seat};
-use super::{Answer, MembersPage};
+use super::members::{Member, MemberId, Members};
+use super::{MembersPage, RoomReply};
 use crate::base::limits::{PRESENCE_BYTES_MAX, PRESENCE_CLIENTS_MAX};
 use crate::wire::ErrorCode;
 
 /// Who is there, unless they are too many for one answer.
-pub(super) fn list(members: &Members) -> Answer {
+pub(super) fn list(members: &Members) -> RoomReply {
     let is_too_large = PRESENCE_CLIENTS_MAX < members.listed_count()
         || PRESENCE_BYTES_MAX < members.listed().map(Member::bytes).sum();
     if is_too_large {
-        return Answer::Refused(ErrorCode::LimitExceeded);
+        return RoomReply::Rejected(ErrorCode::LimitExceeded);
     }
     let shown = members.listed().map(|one| (Arc::clone(&one.info), one.chan_info.clone()));
-    Answer::Presence(shown.collect())
+    RoomReply::Presence(shown.collect())
 }
 
 /// How many are there.
-pub(super) fn stats(members: &Members) -> Answer {
-    Answer::PresenceStats {
+pub(super) fn stats(members: &Members) -> RoomReply {
+    RoomReply::PresenceStats {
         clients: members.listed_count() as u32,
         users: members.users_count() as u32,
     }
 }
 
 /// A page of who is there.
-pub(super) fn page(members: &Members, page: MembersPage) -> Answer {
-    let after = page.after.map(|(shard, conn)| Seat { shard, conn });
+pub(super) fn page(members: &Members, page: MembersPage) -> RoomReply {
+    let after = page.after.map(|(shard, conn)| MemberId { shard, conn });
     let mut bytes = 0;
     let mut listed = members.listed_behind(after);
     let mut last = None;
@@ -44,5 +44,5 @@ pub(super) fn page(members: &Members, page: MembersPage) -> Answer {
         }
     }
     let next = listed.next().and(last);
-    Answer::Members(shown, next)
+    RoomReply::Members(shown, next)
 }

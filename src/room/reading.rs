@@ -10,11 +10,11 @@ use std::mem;
 use std::sync::Arc;
 
 use super::decision::Missed;
-use super::kept::{Kept, Phase};
-use super::letter::Order;
+use super::kept::{DurableStream, StreamState};
+use super::letter::HistoryOrder;
 use super::room_context::RoomContext;
-use super::store_client::{Asking, Awaited, Purpose, Reading, requester};
-use super::{Entry, Namespace, Passage};
+use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester};
+use super::{HistoryQuery, Namespace, RoomSubscribe};
 use crate::base::limits::{
     HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX, READING_STEP_COUNT_MAX, RECOVERY_BYTES_MAX,
 };
@@ -24,7 +24,7 @@ use crate::wire::chat;
 use crate::wire::{Position, Publication};
 
 /// Whether what was missed since then may be on disk and is not in memory.
-pub(super) fn is_on_disk_only(kept: &Kept, rules: &Namespace, since: Position) -> bool {
+pub(super) fn is_on_disk_only(kept: &DurableStream, rules: &Namespace, since: Position) -> bool {
     let window = kept.window();
     let head = window.position();
     let oldest = kept.oldest_offset(rules.history_count_max);
@@ -38,31 +38,31 @@ pub(super) fn is_on_disk_only(kept: &Kept, rules: &Namespace, since: Position) -
 /// What a history needs of the disk; `None` when memory has it all.
 pub(super) fn range_on_disk(
     room: RoomId,
-    kept: &Kept,
+    kept: &DurableStream,
     rules: &Namespace,
-    passage: Passage,
+    passage: HistoryQuery,
 ) -> Option<HistoryRange> {
     let window = kept.window();
     let head = window.position().offset;
     let oldest = kept.oldest_offset(rules.history_count_max);
     let since = passage.since.map(|since| since.offset);
     let (first, last) = match passage.order {
-        Order::OldestFirst => {
+        HistoryOrder::OldestFirst => {
             (since.map_or(oldest, |since| oldest.max(since.saturating_add(1))), head)
         }
-        Order::NewestFirst => {
+        HistoryOrder::NewestFirst => {
             (oldest, since.map_or(head, |since| head.min(since.saturating_sub(1))))
         }
     };
     let count = u64::from(passage.limit).min((last + 1).saturating_sub(first));
     let lowest = match passage.order {
-        Order::OldestFirst => first,
-        Order::NewestFirst => (last + 1).saturating_sub(count),
+        HistoryOrder::OldestFirst => first,
+        HistoryOrder::NewestFirst => (last + 1).saturating_sub(count),
     };
     let in_memory = count == 0 || window.first_offset() <= lowest;
     let order = match passage.order {
-        Order::OldestFirst => store::ReadOrder::OldestFirst,
-        Order::NewestFirst => store::ReadOrder::NewestFirst,
+        HistoryOrder::OldestFirst => store::ReadOrder::OldestFirst,
+        HistoryOrder::NewestFirst => store::ReadOrder::NewestFirst,
     };
     (!in_memory).then_some(HistoryRange {
         room,
@@ -75,7 +75,7 @@ pub(super) fn range_on_disk(
 }
 
 /// The next step of a recovery from `first` up to what is in memory.
-pub(super) fn recovery_range(room: RoomId, kept: &Kept, first: u64) -> HistoryRange {
+pub(super) fn recovery_range(room: RoomId, kept: &DurableStream, first: u64) -> HistoryRange {
     HistoryRange {
         room,
         first,
@@ -101,7 +101,7 @@ pub(super) fn range_of_one(room: RoomId, offset: u64) -> HistoryRange {
 /// What a new member missed, as far as it has been read.
 pub(super) struct RecoveryRead {
     /// Who, and since when.
-    pub entry: Box<Entry>,
+    pub entry: Box<RoomSubscribe>,
     /// What has come so far.
     pub found: Vec<Arc<Publication>>,
     /// What that costs.
@@ -115,7 +115,7 @@ pub(super) enum RecoveryStep {
     /// The next step.
     Next(RecoveryRead, HistoryRange),
     /// That was the last one: the member comes in with this.
-    Over(Box<Entry>, Missed),
+    Over(Box<RoomSubscribe>, Missed),
 }
 
 impl RecoveryRead {
@@ -124,10 +124,10 @@ impl RecoveryRead {
         mut self,
         room: RoomId,
         found: Option<Vec<Arc<Publication>>>,
-        kept: &Kept,
+        kept: &DurableStream,
         cx: &RoomContext<'_>,
     ) -> RecoveryStep {
-        let Some(step) = found.filter(|_| kept.phase() == Phase::Open) else {
+        let Some(step) = found.filter(|_| kept.phase() == StreamState::Open) else {
             return RecoveryStep::Failed;
         };
         let since = self.entry.since.expect("a recovery has a beginning");
@@ -160,12 +160,15 @@ impl RecoveryRead {
     }
 
     /// Asks the store for the next step.
-    pub fn go_on(self, by: Asking, range: HistoryRange, cx: &mut RoomContext<'_>) {
+    pub fn go_on(self, by: ReplyRoute, range: HistoryRange, cx: &mut RoomContext<'_>) {
         let RecoveryRead { entry, found, bytes } = self;
         cx.store.hold_found(bytes);
-        let reading =
-            Reading { found, bytes, ..Reading::new(range.room, by, Purpose::Recovery(entry)) };
-        let awaited = Awaited::Read(Box::new(reading));
+        let reading = StoreRead {
+            found,
+            bytes,
+            ..StoreRead::new(range.room, by, ReadPurpose::Recovery(entry))
+        };
+        let awaited = PendingOp::Read(Box::new(reading));
         cx.store.send(requester(Some(by)), awaited, StoreOp::Read(range), cx.out);
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Deliberately absent: messages that wait until they are acknowledged (`inbox`).
 
-use super::store_client::{Asking, Awaited, ReadingClass, StoreClient, requester};
-use super::{Answer, ConversationsPage, Out, Progress, ReceiptsPage};
+use super::store_client::{PendingOp, ReadClass, ReplyRoute, StoreClient, requester};
+use super::{ConversationsPage, ReadMarkerUpdate, ReceiptsPage, RoomOutput, RoomReply};
 use crate::base::RoomId;
 use crate::store::{
     self, AdvanceMarker, MarkerPosition, ReadMarkers, ReadMarkersQuery, StoreError, StoreOp,
@@ -18,24 +18,24 @@ use crate::wire::chat::Field;
 pub(super) fn mark(
     room: RoomId,
     next: u64,
-    by: Asking,
-    progress: Progress,
+    by: ReplyRoute,
+    progress: ReadMarkerUpdate,
     store: &mut StoreClient,
-    out: &mut Out,
-) -> Option<Answer> {
+    out: &mut RoomOutput,
+) -> Option<RoomReply> {
     let offset = match progress.reached {
         MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset) => offset,
     };
     // The store may have brought a message to its reader before it said here that
     // it has it.
     if next <= offset {
-        return Some(Answer::Wrong(Field::Offset));
+        return Some(RoomReply::InvalidField(Field::Offset));
     }
     if next == 1 {
-        return Some(Answer::Noted); // the store knows nothing of such a channel
+        return Some(RoomReply::Done); // the store knows nothing of such a channel
     }
     if store.is_full() {
-        return Some(Answer::Refused(ErrorCode::TooManyRequests));
+        return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
     }
     let mark = AdvanceMarker {
         room,
@@ -43,18 +43,18 @@ pub(super) fn mark(
         inbox: progress.inbox,
         reached: progress.reached,
     };
-    let awaited = Awaited::Marked(room, by, progress);
+    let awaited = PendingOp::Marked(room, by, progress);
     store.send(requester(Some(by)), awaited, StoreOp::AdvanceMarker(Box::new(mark)), out);
     None
 }
 
 /// What a mark came to: the answer, and how far the user is now if that is news.
-pub(super) fn marked(outcome: StoreResult) -> (Answer, Option<ReadMarkers>) {
+pub(super) fn marked(outcome: StoreResult) -> (RoomReply, Option<ReadMarkers>) {
     match outcome {
         StoreResult::MarkerAdvanced { before, after } => {
-            (Answer::Noted, (before != after).then_some(after))
+            (RoomReply::Done, (before != after).then_some(after))
         }
-        StoreResult::Behind(_) => (Answer::Wrong(Field::Offset), None),
+        StoreResult::Behind(_) => (RoomReply::InvalidField(Field::Offset), None),
         other => (failed(other.failure()), None),
     }
 }
@@ -62,61 +62,61 @@ pub(super) fn marked(outcome: StoreResult) -> (Answer, Option<ReadMarkers>) {
 /// How far everybody is. The answer comes later, if there is none now.
 pub(super) fn receipts(
     room: RoomId,
-    by: Asking,
+    by: ReplyRoute,
     page: ReceiptsPage,
     store: &mut StoreClient,
-    out: &mut Out,
-) -> Option<Answer> {
+    out: &mut RoomOutput,
+) -> Option<RoomReply> {
     let (after, count_max) = (page.after, page.count_max);
     // One more than asked for tells whether there is another page.
     let job = StoreOp::ReadMarkers(ReadMarkersQuery { room, after, count_max: count_max + 1 });
-    let awaited = Awaited::Receipts(room, by, count_max);
-    store.want(ReadingClass::Question, by, awaited, job, out).err().map(Answer::Refused)
+    let awaited = PendingOp::Receipts(room, by, count_max);
+    store.want(ReadClass::Question, by, awaited, job, out).err().map(RoomReply::Rejected)
 }
 
 /// With whom a user talks. The answer comes later, if there is none now.
 pub(super) fn conversations(
     inbox: RoomId,
-    by: Asking,
+    by: ReplyRoute,
     page: ConversationsPage,
     store: &mut StoreClient,
-    out: &mut Out,
-) -> Option<Answer> {
+    out: &mut RoomOutput,
+) -> Option<RoomReply> {
     let ConversationsPage { title: _, user, after, count_max } = page;
     let page = store::ConversationsQuery { inbox, user, after, count_max };
-    let (awaited, job) = (Awaited::Conversations(inbox, by), StoreOp::Conversations(page));
-    store.want(ReadingClass::Question, by, awaited, job, out).err().map(Answer::Refused)
+    let (awaited, job) = (PendingOp::Conversations(inbox, by), StoreOp::Conversations(page));
+    store.want(ReadClass::Question, by, awaited, job, out).err().map(RoomReply::Rejected)
 }
 
 /// A page of so many receipts has been read.
-pub(super) fn receipts_answer(outcome: StoreResult, count_max: u32) -> Answer {
+pub(super) fn receipts_answer(outcome: StoreResult, count_max: u32) -> RoomReply {
     match outcome.marks() {
         Ok(mut all) => {
             let more = (count_max as usize) < all.len();
             all.truncate(count_max as usize);
             let next = all.last().filter(|_| more).map(|(user, _)| user.clone());
-            Answer::Receipts(all, next)
+            RoomReply::Receipts(all, next)
         }
         Err(failure) => failed(failure),
     }
 }
 
 /// A page of conversations has been read.
-pub(super) fn conversations_answer(outcome: StoreResult) -> Answer {
+pub(super) fn conversations_answer(outcome: StoreResult) -> RoomReply {
     match outcome.conversations() {
-        Ok((all, next)) => Answer::Conversations(all, next),
+        Ok((all, next)) => RoomReply::Conversations(all, next),
         Err(failure) => failed(failure),
     }
 }
 
 /// The answer when the store did not do it.
-fn failed(failure: StoreError) -> Answer {
+fn failed(failure: StoreError) -> RoomReply {
     match failure {
         StoreError::Full
         | StoreError::Broken
         | StoreError::Stale
         | StoreError::Damaged
         | StoreError::Abandoned
-        | StoreError::Crowded => Answer::Refused(ErrorCode::Internal),
+        | StoreError::Crowded => RoomReply::Rejected(ErrorCode::Internal),
     }
 }

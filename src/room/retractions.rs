@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: how that is kept and told (`one`).
 
-use super::{Answer, Power, Retraction};
+use super::{RetractRight, Retraction, RoomReply};
 use crate::wire::chat::{self, Field};
 use crate::wire::{ErrorCode, Publication};
 
@@ -16,7 +16,7 @@ pub(super) enum Judged {
     /// It was taken back before, and stays so.
     AlreadyGone,
     /// It is not: the answer that says why.
-    Refused(Answer),
+    Refused(RoomReply),
 }
 
 /// Judges a wish to take this message back.
@@ -25,12 +25,12 @@ pub(super) fn judge(wish: &Retraction, message: &Publication) -> Judged {
     let is_own = author.is_some_and(|author| {
         wish.draft.info.as_ref().is_some_and(|info| info.user == author.user)
     });
-    if !is_own && wish.power == Power::Author {
-        return Judged::Refused(Answer::Refused(ErrorCode::PermissionDenied));
+    if !is_own && wish.power == RetractRight::Author {
+        return Judged::Refused(RoomReply::Rejected(ErrorCode::PermissionDenied));
     }
     if chat::retracted_offset(message).is_some() {
         // Who was away would not learn what it said.
-        return Judged::Refused(Answer::Wrong(Field::Offset));
+        return Judged::Refused(RoomReply::InvalidField(Field::Offset));
     }
     if chat::is_remainder(message) {
         return Judged::AlreadyGone;

@@ -8,7 +8,7 @@
 use super::epochs::Epochs;
 use super::room_timers::RoomTimers;
 use super::store_client::StoreClient;
-use super::{Namespace, Options, Out};
+use super::{Namespace, Options, RoomOutput};
 use crate::base::Timestamps;
 
 /// Everything but the room that a decision about one room may use.
@@ -28,5 +28,5 @@ pub(super) struct RoomContext<'r> {
     /// What makes epochs and spans.
     pub epochs: &'r mut Epochs,
     /// What is decided.
-    pub out: &'r mut Out,
+    pub out: &'r mut RoomOutput,
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::decision::{CatchUp, Decision, Leaves, Missed, Reopening, Repeat};
 use super::direct::Talk;
-use super::kept::{ClosedStream, Kept, Phase, Reopened};
+use super::kept::{ClosedStream, DurableStream, Reopened, StreamState};
 use super::members::Members;
-use super::pending_messages::{MessageInFlight, Pending};
+use super::pending_messages::{MessageInFlight, PendingAppend};
 use super::reading::{
     RecoveryRead, RecoveryStep, is_on_disk_only, is_young, range_of_one, range_on_disk,
     recovery_range,
@@ -19,12 +19,13 @@ use super::retractions::{Judged, judge};
 use super::room_context::RoomContext;
 use super::room_timers::{Lifetime, RoomTimers};
 use super::said_ids::SaidIds;
-use super::store_client::{Asking, Purpose, Reading};
-use super::stream::Stream;
+use super::store_client::{ReadPurpose, ReplyRoute, StoreRead};
+use super::stream::RoomStream;
 use super::user_rates::UserRates;
 use super::{
-    Answer, Ask, Delivery, Draft, Entry, HistoryPage, IdSource, Namespace, Out, Passage, Posted,
-    Retraction, Step, Tell, Title, Voice, Way, ack_key,
+    ChannelKey, HistoryPage, HistoryQuery, IdSource, InboxDelivery, MessageStep, MessageTiming,
+    Namespace, PublishAck, PublishMode, Retraction, RoomEvent, RoomOutput, RoomPublish, RoomReply,
+    RoomRequest, RoomSubscribe, ack_key,
 };
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::base::{Bucket, MonotonicMs, MonotonicUs, RoomId, ShardId, Timestamps};
@@ -42,8 +43,8 @@ const AGAIN_MS: u64 = 1_000;
 /// What is said in one room.
 pub(super) struct RoomMessages {
     id: RoomId,
-    title: Title,
-    stream: Stream,
+    title: ChannelKey,
+    stream: RoomStream,
     rate: Bucket,
     /// Of messages that came with an id.
     ids: SaidIds,
@@ -53,7 +54,7 @@ pub(super) struct RoomMessages {
 
 impl RoomMessages {
     /// Nothing was said yet, as far as is known here.
-    pub fn new(id: RoomId, title: Title, stream: Stream, now: Timestamps) -> RoomMessages {
+    pub fn new(id: RoomId, title: ChannelKey, stream: RoomStream, now: Timestamps) -> RoomMessages {
         RoomMessages {
             id,
             title,
@@ -70,17 +71,17 @@ impl RoomMessages {
     }
 
     /// Its name.
-    pub fn title(&self) -> &Title {
+    pub fn title(&self) -> &ChannelKey {
         &self.title
     }
 
     /// Its stream, if it is on disk.
-    pub fn kept(&self) -> Option<&Kept> {
+    pub fn kept(&self) -> Option<&DurableStream> {
         self.stream.kept()
     }
 
     /// The same, to change.
-    pub fn kept_mut(&mut self) -> Option<&mut Kept> {
+    pub fn kept_mut(&mut self) -> Option<&mut DurableStream> {
         self.stream.kept_mut()
     }
 
@@ -95,7 +96,12 @@ impl RoomMessages {
     }
 
     /// Looks for what a new member missed.
-    pub fn catch_up(&mut self, by: Asking, mut entry: Entry, cx: &mut RoomContext<'_>) -> CatchUp {
+    pub fn catch_up(
+        &mut self,
+        by: ReplyRoute,
+        mut entry: RoomSubscribe,
+        cx: &mut RoomContext<'_>,
+    ) -> CatchUp {
         self.expire(cx);
         entry.since = entry.since.map(|since| self.stream.known_position(self.id, since, cx));
         let Some(since) = entry.since else { return CatchUp::Comes(entry, Missed::NotAsked) };
@@ -103,8 +109,8 @@ impl RoomMessages {
             && is_on_disk_only(kept, cx.rules, since)
         {
             let range = recovery_range(self.id, kept, since.offset.saturating_add(1));
-            let purpose = Purpose::Recovery(Box::new(entry));
-            let begun = kept.begin_read(Reading::new(self.id, by, purpose), range, cx);
+            let purpose = ReadPurpose::Recovery(Box::new(entry));
+            let begun = kept.begin_read(StoreRead::new(self.id, by, purpose), range, cx);
             return begun.map_or_else(CatchUp::Refused, |()| CatchUp::IsRead);
         }
         let missed = self.stream.window().and_then(|window| window.missed(since));
@@ -114,7 +120,7 @@ impl RoomMessages {
     /// A step of what a new member missed has been read.
     pub fn recover(
         &mut self,
-        by: Asking,
+        by: ReplyRoute,
         read: RecoveryRead,
         found: Option<Vec<Arc<Publication>>>,
         cx: &mut RoomContext<'_>,
@@ -133,8 +139,8 @@ impl RoomMessages {
     /// A message gets its place, and goes to the store where one keeps it.
     pub fn publish(
         &mut self,
-        by: Asking,
-        draft: Draft,
+        by: ReplyRoute,
+        draft: RoomPublish,
         beginnings: &mut UserRates,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
@@ -163,32 +169,32 @@ impl RoomMessages {
         }
         let message = MessageInFlight { publication, retracts: None, voice, id_source, way };
         match &mut self.stream {
-            Stream::Kept(_) => return Decision::of(self.keep(by, message, cx)),
-            Stream::Memory(window) => {
+            RoomStream::Durable(_) => return Decision::of(self.keep(by, message, cx)),
+            RoomStream::Memory(window) => {
                 window.push(&message.publication, cx.rules.window_limits());
                 self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
             }
-            Stream::None => (),
+            RoomStream::None => (),
         }
         let (answer, way) = self.placed(&message, None, cx);
-        Decision::AnsweredAndTold(answer, Tell::Said(self.id, message.publication, way))
+        Decision::AnsweredAndTold(answer, RoomEvent::Published(self.id, message.publication, way))
     }
 
     /// Gives a message to the store. Its author is answered when it is kept.
     fn keep(
         &mut self,
-        by: Asking,
+        by: ReplyRoute,
         message: MessageInFlight,
         cx: &mut RoomContext<'_>,
-    ) -> Option<Answer> {
+    ) -> Option<RoomReply> {
         let kept = self.stream.kept_mut().expect("what is kept is on disk");
         let refused = kept.append((self.id, &self.title), by, message, cx).err()?;
         self.ids.forget(&refused);
-        Some(Answer::Refused(ErrorCode::TooManyRequests))
+        Some(RoomReply::Rejected(ErrorCode::TooManyRequests))
     }
 
     /// The author's repeated message, if this is one.
-    fn repeat(&mut self, by: Asking, draft: &Draft, now: Timestamps) -> Repeat {
+    fn repeat(&mut self, by: ReplyRoute, draft: &RoomPublish, now: Timestamps) -> Repeat {
         let Some((offset, id)) = self.ids.place_of(draft, now) else { return Repeat::New };
         if let Some(kept) = self.stream.kept_mut()
             && let Some(pending) = kept.pending_at(offset)
@@ -206,14 +212,15 @@ impl RoomMessages {
         message: &MessageInFlight,
         given_at: Option<MonotonicUs>,
         cx: &mut RoomContext<'_>,
-    ) -> (Answer, Way) {
+    ) -> (RoomReply, MessageTiming) {
         let (room, offset) = (self.id, message.publication.offset);
-        let way = Way { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.way };
-        cx.out.steps.push(Step::Taken { room, offset, way, given_at });
+        let way =
+            MessageTiming { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.way };
+        cx.out.steps.push(MessageStep::Taken { room, offset, way, given_at });
         self.talk().bring(cx.now, &message.publication, message.voice, way, cx.out);
         let answer = match message.voice {
-            Voice::Publish => Answer::Published(way),
-            Voice::Post | Voice::Send { .. } => {
+            PublishMode::Publish => RoomReply::Published(way),
+            PublishMode::Post | PublishMode::Send { .. } => {
                 let id = message.publication.tag(ID_TAG).unwrap_or_default();
                 self.posted(offset, id, Some(way))
             }
@@ -222,54 +229,54 @@ impl RoomMessages {
     }
 
     /// The answer to a chat method that said something.
-    fn posted(&self, offset: u64, id: &str, way: Option<Way>) -> Answer {
+    fn posted(&self, offset: u64, id: &str, way: Option<MessageTiming>) -> RoomReply {
         let window = self.stream.window();
         let epoch = window.map_or(Epoch::FOREIGN, |window| window.position().epoch);
         let position = Position { offset, epoch };
         let channel = Arc::clone(&self.title.channel);
-        Answer::Posted(Box::new(Posted { channel, position, id: id.into(), way }))
+        RoomReply::Posted(Box::new(PublishAck { channel, position, id: id.into(), way }))
     }
 
     /// Takes a message back, once it is known whose it is.
     pub fn retract(
         &mut self,
         members: &Members,
-        by: Asking,
+        by: ReplyRoute,
         wish: Retraction,
         cx: &mut RoomContext<'_>,
-    ) -> Option<Answer> {
+    ) -> Option<RoomReply> {
         let Some(window) = self.stream.window() else {
-            return Some(Answer::Refused(ErrorCode::NotAvailable));
+            return Some(RoomReply::Rejected(ErrorCode::NotAvailable));
         };
         let head = window.position().offset;
         if wish.offset == 0 || head < wish.offset {
-            return Some(Answer::Wrong(Field::Offset));
+            return Some(RoomReply::InvalidField(Field::Offset));
         }
         if let Some(message) = window.at(wish.offset) {
             let message = Arc::clone(message);
             return self.take_back(members, by, wish, &message, cx);
         }
         let Some(kept) = self.stream.kept_mut() else {
-            return Some(Answer::Wrong(Field::Offset));
+            return Some(RoomReply::InvalidField(Field::Offset));
         };
         let range = range_of_one(self.id, wish.offset);
-        let reading = Reading::new(self.id, by, Purpose::Retraction(Box::new(wish)));
-        kept.begin_read(reading, range, cx).err().map(Answer::Refused)
+        let reading = StoreRead::new(self.id, by, ReadPurpose::Retraction(Box::new(wish)));
+        kept.begin_read(reading, range, cx).err().map(RoomReply::Rejected)
     }
 
     /// The message of a retraction has been read, if it is still there.
     pub fn retract_read(
         &mut self,
         members: &Members,
-        by: Asking,
+        by: ReplyRoute,
         wish: Retraction,
         found: Option<Vec<Arc<Publication>>>,
         cx: &mut RoomContext<'_>,
-    ) -> Option<Answer> {
+    ) -> Option<RoomReply> {
         match found.map(|found| found.into_iter().next()) {
             Some(Some(message)) => self.take_back(members, by, wish, &message, cx),
-            Some(None) => Some(Answer::Wrong(Field::Offset)),
-            None => Some(Answer::Refused(ErrorCode::Internal)),
+            Some(None) => Some(RoomReply::InvalidField(Field::Offset)),
+            None => Some(RoomReply::Rejected(ErrorCode::Internal)),
         }
     }
 
@@ -278,19 +285,19 @@ impl RoomMessages {
     fn take_back(
         &mut self,
         members: &Members,
-        by: Asking,
+        by: ReplyRoute,
         wish: Retraction,
         message: &Publication,
         cx: &mut RoomContext<'_>,
-    ) -> Option<Answer> {
+    ) -> Option<RoomReply> {
         match judge(&wish, message) {
             Judged::May => (),
-            Judged::AlreadyGone => return Some(Answer::Noted),
+            Judged::AlreadyGone => return Some(RoomReply::Done),
             Judged::Refused(answer) => return Some(answer),
         }
         if let Some(kept) = self.stream.kept_mut() {
-            if kept.phase() != Phase::Open {
-                return Some(Answer::Refused(ErrorCode::Internal));
+            if kept.phase() != StreamState::Open {
+                return Some(RoomReply::Rejected(ErrorCode::Internal));
             }
             if let Some(pending) = kept.retraction_of(wish.offset) {
                 pending.askers.push(by);
@@ -298,7 +305,7 @@ impl RoomMessages {
             }
         }
         if !self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1) {
-            return Some(Answer::Refused(ErrorCode::TooManyRequests));
+            return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
         }
         let draft = wish.draft;
         let (voice, way, id_source) = (draft.voice, draft.way, IdSource::Server);
@@ -307,17 +314,17 @@ impl RoomMessages {
         let retracts = Some(Arc::clone(&left));
         let message = MessageInFlight { publication, retracts, voice, id_source, way };
         match &mut self.stream {
-            Stream::Kept(_) => return self.keep(by, message, cx),
-            Stream::Memory(window) => {
+            RoomStream::Durable(_) => return self.keep(by, message, cx),
+            RoomStream::Memory(window) => {
                 window.replace(&left);
                 window.push(&message.publication, cx.rules.window_limits());
             }
-            Stream::None => return Some(Answer::Refused(ErrorCode::NotAvailable)),
+            RoomStream::None => return Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
         self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
         let (_, way) = self.placed(&message, None, cx);
-        cx.out.answer(self.id, by, Answer::Noted);
-        let said = Tell::Said(self.id, Arc::clone(&message.publication), way);
+        cx.out.answer(self.id, by, RoomReply::Done);
+        let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), way);
         members.spread(&said, cx.out);
         self.tell_of_retraction(members, left.offset, &message, cx.out);
         None
@@ -330,11 +337,11 @@ impl RoomMessages {
         members: &Members,
         offset: u64,
         retraction: &MessageInFlight,
-        out: &mut Out,
+        out: &mut RoomOutput,
     ) {
         let user = retraction.publication.info.as_ref().map_or("", |info| &info.user);
         let notice: Arc<Payload> = Arc::new(chat::retracted(&self.title.channel, offset, user));
-        members.spread(&Tell::Notice(self.id, Arc::clone(&notice)), out);
+        members.spread(&RoomEvent::Notice(self.id, Arc::clone(&notice)), out);
         self.talk().tell_of_retraction(&notice, retraction.voice, out);
     }
 
@@ -346,29 +353,29 @@ impl RoomMessages {
     /// A part of what was said.
     pub fn history(
         &mut self,
-        by: Asking,
+        by: ReplyRoute,
         page: &HistoryPage,
         cx: &mut RoomContext<'_>,
-    ) -> Option<Answer> {
+    ) -> Option<RoomReply> {
         let passage = page.passage;
-        let mut passage = Passage { limit: passage.limit.min(HISTORY_ANSWER_MAX), ..passage };
+        let mut passage = HistoryQuery { limit: passage.limit.min(HISTORY_ANSWER_MAX), ..passage };
         self.expire(cx);
         passage.since = passage.since.map(|since| self.stream.known_position(self.id, since, cx));
         let Some(window) = self.stream.window() else {
-            return Some(Answer::Refused(ErrorCode::NotAvailable));
+            return Some(RoomReply::Rejected(ErrorCode::NotAvailable));
         };
         if passage.since.is_some_and(|since| since.epoch != window.position().epoch) {
-            return Some(Answer::Refused(ErrorCode::UnrecoverablePosition));
+            return Some(RoomReply::Rejected(ErrorCode::UnrecoverablePosition));
         }
         let kept = self.stream.kept();
         let range = kept.and_then(|kept| range_on_disk(self.id, kept, cx.rules, passage));
         if let (Some(range), Some(kept)) = (range, self.stream.kept_mut()) {
-            let reading = Reading::new(self.id, by, Purpose::History);
-            return kept.begin_read(reading, range, cx).err().map(Answer::Refused);
+            let reading = StoreRead::new(self.id, by, ReadPurpose::History);
+            return kept.begin_read(reading, range, cx).err().map(RoomReply::Rejected);
         }
         let publications = self.stream.window()?.read(passage).unwrap_or_default();
         let position = self.stream.told_position(self.id, cx)?;
-        Some(Answer::History(publications, position))
+        Some(RoomReply::History(publications, position))
     }
 
     /// A part of what was said has been read.
@@ -376,12 +383,12 @@ impl RoomMessages {
         &self,
         found: Option<Vec<Arc<Publication>>>,
         cx: &RoomContext<'_>,
-    ) -> Answer {
+    ) -> RoomReply {
         let (Some(mut found), Some(window)) = (found, self.stream.window()) else {
-            return Answer::Refused(ErrorCode::Internal);
+            return RoomReply::Rejected(ErrorCode::Internal);
         };
         found.retain(|one| is_young(cx.now, one, cx.rules.history_age_ms_max));
-        Answer::History(found, window.position())
+        RoomReply::History(found, window.position())
     }
 
     /// The store says what it knows of the room, whoever wanted to know.
@@ -416,15 +423,15 @@ impl RoomMessages {
         mut opened: Option<OpenedChannel>,
         losses_count: u32,
         cx: &mut RoomContext<'_>,
-    ) -> Vec<(ShardId, Ask)> {
+    ) -> Vec<(ShardId, RoomRequest)> {
         let fresh = cx.epochs.fresh();
         self.ids = SaidIds::restored(opened.as_mut());
         let kept = self.stream.kept_mut().expect("what is opened is on disk");
         let reopened = kept.on_opened(opened, losses_count, fresh);
         if reopened.news.is_none() {
-            members.spread(&Tell::Lost(self.id), cx.out);
+            members.spread(&RoomEvent::Lost(self.id), cx.out);
             for to in reopened.addressees() {
-                cx.out.deliver(to, Delivery::Stored);
+                cx.out.deliver(to, InboxDelivery::Stored);
             }
         }
         let Reopened { news, doubtful, waiting, .. } = reopened;
@@ -435,7 +442,7 @@ impl RoomMessages {
             if let Some(&(_, voice)) = letter {
                 self.talk().bring(cx.now, &publication, voice, way, cx.out);
             }
-            members.spread(&Tell::Said(self.id, publication, way), cx.out);
+            members.spread(&RoomEvent::Published(self.id, publication, way), cx.out);
         }
         waiting
     }
@@ -447,15 +454,15 @@ impl RoomMessages {
         members: &Members,
         ticket: RequestId,
         cx: &mut RoomContext<'_>,
-    ) -> Option<Vec<(ShardId, Ask)>> {
+    ) -> Option<Vec<(ShardId, RoomRequest)>> {
         let kept = self.stream.kept_mut().expect("what was appended is on disk");
         let pending = kept.on_appended(ticket, cx.rules.window_limits())?;
-        let Pending { message, given_at, askers, behind, .. } = pending;
+        let PendingAppend { message, given_at, askers, behind, .. } = pending;
         cx.store.end_append(&message.publication, &askers);
         let (answer, way) = self.placed(&message, Some(given_at), cx);
-        let answer = if message.retracts.is_none() { answer } else { Answer::Noted };
+        let answer = if message.retracts.is_none() { answer } else { RoomReply::Done };
         message.answer(self.id, askers, &answer, cx.out);
-        let said = Tell::Said(self.id, Arc::clone(&message.publication), way);
+        let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), way);
         members.spread(&said, cx.out);
         if let Some(left) = &message.retracts {
             self.tell_of_retraction(members, left.offset, &message, cx.out);
@@ -491,12 +498,12 @@ impl RoomMessages {
     fn give_up(&mut self, again_at: MonotonicMs, code: ErrorCode, cx: &mut RoomContext<'_>) {
         let kept = self.stream.kept_mut().expect("what is given up is on disk");
         let ClosedStream { pending, mut waiting } = kept.close(again_at);
-        for Pending { message, askers, behind, .. } in pending {
+        for PendingAppend { message, askers, behind, .. } in pending {
             waiting.extend(behind);
             cx.store.end_append(&message.publication, &askers);
             self.ids.forget(&message.publication);
-            cx.out.steps.push(Step::Refused { room: self.id, way: message.way });
-            message.answer(self.id, askers, &Answer::Refused(code), cx.out);
+            cx.out.steps.push(MessageStep::Refused { room: self.id, way: message.way });
+            message.answer(self.id, askers, &RoomReply::Rejected(code), cx.out);
         }
         for (from, ask) in waiting {
             cx.store.end_wait(from, &ask);
@@ -555,10 +562,10 @@ impl RoomMessages {
     fn opens_again_at(&self, members: &Members) -> Option<MonotonicMs> {
         let kept = self.stream.kept()?;
         match kept.phase() {
-            Phase::Closed { again_at } if !members.is_empty() || kept.is_in_doubt() => {
+            StreamState::Closed { again_at } if !members.is_empty() || kept.is_in_doubt() => {
                 Some(again_at)
             }
-            Phase::Closed { .. } | Phase::Opening | Phase::Open => None,
+            StreamState::Closed { .. } | StreamState::Opening | StreamState::Open => None,
         }
     }
 

@@ -16,8 +16,8 @@ use super::room_context::RoomContext;
 use super::room_table::RoomTable;
 use super::room_timers::RoomTimers;
 use super::store_client::StoreClient;
-use super::stream::Stream;
-use super::{Answer, HistoryPage, Options, Out, Tell, Title};
+use super::stream::RoomStream;
+use super::{ChannelKey, HistoryPage, Options, RoomEvent, RoomOutput, RoomReply};
 use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, Timestamps};
 
 /// The rooms of one shard, and all that they share.
@@ -96,7 +96,7 @@ impl RoomSet {
         &'r mut self,
         now: Timestamps,
         slot: u32,
-        out: &'r mut Out,
+        out: &'r mut RoomOutput,
     ) -> Option<(&'r mut Room, RoomContext<'r>)> {
         let RoomSet { options, table, timers, store, epochs } = self;
         let room = table.at_mut(slot)?;
@@ -109,21 +109,21 @@ impl RoomSet {
         &'r mut self,
         now: Timestamps,
         slot: u32,
-        out: &'r mut Out,
+        out: &'r mut RoomOutput,
     ) -> (&'r mut Room, RoomContext<'r>) {
         self.at(now, slot, out).expect("only a room that is here is visited")
     }
 
     /// The slot of a room, which is made if it is not here; `None` where there is no room
     /// for one more.
-    pub fn enter(&mut self, now: Timestamps, id: RoomId, title: &Title) -> Option<u32> {
+    pub fn enter(&mut self, now: Timestamps, id: RoomId, title: &ChannelKey) -> Option<u32> {
         if let Some(slot) = self.slot_of(id) {
             return Some(slot);
         }
         if self.options.rooms_max as usize <= self.table.len() {
             return None;
         }
-        let stream = Stream::of(self.options.rules(title), self.epochs.fresh());
+        let stream = RoomStream::of(self.options.rules(title), self.epochs.fresh());
         Some(self.table.insert(Room::new(id, title.clone(), stream, now)))
     }
 
@@ -151,7 +151,7 @@ impl RoomSet {
     }
 
     /// Members of a room did not hear of one that came or went.
-    pub fn on_news_lost(&mut self, now: Timestamps, id: RoomId, lost: &Tell) {
+    pub fn on_news_lost(&mut self, now: Timestamps, id: RoomId, lost: &RoomEvent) {
         if let Some(slot) = self.slot_of(id) {
             self.table[slot].join_leave().count(now, lost, slot, &mut self.timers);
         }
@@ -162,9 +162,9 @@ impl RoomSet {
         &self,
         now: Timestamps,
         id: RoomId,
-        title: &Title,
+        title: &ChannelKey,
         page: &HistoryPage,
-    ) -> Answer {
+    ) -> RoomReply {
         self.epochs.silence().history(now, id, page, self.options.rules(title))
     }
 }

@@ -77,12 +77,12 @@ mod tests {
 
     use super::*;
     use crate::base::{Prng, Timestamps};
-    use crate::room::Title;
-    use crate::room::stream::Stream;
+    use crate::room::ChannelKey;
+    use crate::room::stream::RoomStream;
 
     fn room(id: RoomId) -> Room {
-        let title = Title { tenant: "".into(), channel: "room:9".into(), namespace: 0 };
-        Room::new(id, title, Stream::None, Timestamps::default())
+        let title = ChannelKey { tenant: "".into(), channel: "room:9".into(), namespace: 0 };
+        Room::new(id, title, RoomStream::None, Timestamps::default())
     }
 
     /// A map beside the table, over thousands of rooms that come and go.

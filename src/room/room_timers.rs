@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: what is done then.
 
-use super::members::Seat;
+use super::members::MemberId;
 use crate::base::{MonotonicMs, Timestamps, Wheel};
 
 /// How exactly rooms keep their deadlines.
@@ -14,7 +14,7 @@ const WHEEL_GRANULARITY_MS: u64 = 64;
 /// The deadlines of all rooms of a shard.
 pub(super) struct RoomTimers {
     sweeps: Wheel<u32>,
-    partings: Wheel<(u32, Seat)>,
+    partings: Wheel<(u32, MemberId)>,
     scans: Wheel<u32>,
 }
 
@@ -46,7 +46,7 @@ impl RoomTimers {
     }
 
     /// Lets a member's place be given up at `at`.
-    pub fn set_parting(&mut self, at: MonotonicMs, slot: u32, seat: Seat) {
+    pub fn set_parting(&mut self, at: MonotonicMs, slot: u32, seat: MemberId) {
         self.partings.set(at, (slot, seat));
     }
 
@@ -61,7 +61,7 @@ impl RoomTimers {
     }
 
     /// At most `max` members whose places are to be given up.
-    pub fn take_partings(&mut self, now: MonotonicMs, max: usize) -> Vec<(u32, Seat)> {
+    pub fn take_partings(&mut self, now: MonotonicMs, max: usize) -> Vec<(u32, MemberId)> {
         take(&mut self.partings, now, max)
     }
 

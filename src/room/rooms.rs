@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::decision::{Decision, Leaves, ReadGoes, Reopening};
 use super::letter::StreamNeed;
-use super::members::{Members, Seat};
+use super::members::{MemberId, Members};
 use super::one::Room;
 use super::out::publish_result;
 use super::presence;
@@ -23,11 +23,12 @@ use super::reading::RecoveryRead;
 use super::receipts;
 use super::room_set::RoomSet;
 use super::single_sessions::SingleSessions;
-use super::store_client::{Asking, Awaited, Purpose, Reading};
+use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
 use super::user_rates::UserRates;
 use super::{
-    Answer, Ask, Asker, ConversationsPage, Delivery, Departure, Draft, Entry, HistoryPage, Options,
-    Out, Progress, ReceiptsPage, Retraction, Step, Tell, What,
+    ConversationsPage, HistoryPage, InboxDelivery, LeaveReason, MessageStep, Options,
+    ReadMarkerUpdate, ReceiptsPage, ReplyTo, Retraction, RoomEvent, RoomOp, RoomOutput,
+    RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
 };
 use crate::base::limits::BEGINNERS_MAX;
 use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, ShardId, Timestamps};
@@ -98,7 +99,13 @@ impl Rooms {
 
     /// The only way in for questions. Total: every question gets one answer, and
     /// the answer stands in `out` before what the question set off.
-    pub fn handle(&mut self, now: Timestamps, from: ShardId, ask: Ask, out: &mut Out) {
+    pub fn handle(
+        &mut self,
+        now: Timestamps,
+        from: ShardId,
+        ask: RoomRequest,
+        out: &mut RoomOutput,
+    ) {
         let ask = self.wait_for_stream(now, from, ask, out);
         if let Some(ask) = ask.and_then(|ask| self.wait_for_own(now, from, ask, out)) {
             self.decide(now, from, ask, out);
@@ -111,9 +118,9 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         from: ShardId,
-        ask: Ask,
-        out: &mut Out,
-    ) -> Option<Ask> {
+        ask: RoomRequest,
+        out: &mut RoomOutput,
+    ) -> Option<RoomRequest> {
         let slot = match ask.what.stream_need() {
             StreamNeed::None => return Some(ask),
             StreamNeed::OfMember => self.set.slot_of(ask.room),
@@ -140,9 +147,9 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         from: ShardId,
-        ask: Ask,
-        out: &mut Out,
-    ) -> Option<Ask> {
+        ask: RoomRequest,
+        out: &mut RoomOutput,
+    ) -> Option<RoomRequest> {
         let Some(slot) = self.set.slot_of(ask.room) else { return Some(ask) };
         let (room, cx) = self.set.visit(now, slot, out);
         let Some(kept) = room.said().0.kept_mut() else { return Some(ask) };
@@ -156,39 +163,41 @@ impl Rooms {
     }
 
     /// Decides a question about a room of which all is known.
-    fn decide(&mut self, now: Timestamps, from: ShardId, ask: Ask, out: &mut Out) {
-        let Ask { room, asker, what } = ask;
-        let (by, seat) = ((from, asker), Seat { shard: from, conn: asker.conn });
+    fn decide(&mut self, now: Timestamps, from: ShardId, ask: RoomRequest, out: &mut RoomOutput) {
+        let RoomRequest { room, asker, what } = ask;
+        let (by, seat) = ((from, asker), MemberId { shard: from, conn: asker.conn });
         let decision = match what {
-            What::Subscribe(entry) => self.subscribe(now, room, by, *entry, out),
-            What::Unsubscribe(departure) => self.unsubscribe(now, room, seat, departure, out),
-            What::Publish(draft) => self.publish(now, room, by, *draft, out),
-            What::Presence => Decision::Answered(presence::list(self.members_of(room))),
-            What::PresenceStats => Decision::Answered(presence::stats(self.members_of(room))),
-            What::Members(page) => Decision::Answered(presence::page(self.members_of(room), page)),
-            What::History(page) => Decision::of(self.history(now, room, by, &page, out)),
-            What::Typing(info) => match self.set.slot_of(room) {
+            RoomOp::Subscribe(entry) => self.subscribe(now, room, by, *entry, out),
+            RoomOp::Unsubscribe(departure) => self.unsubscribe(now, room, seat, departure, out),
+            RoomOp::Publish(draft) => self.publish(now, room, by, *draft, out),
+            RoomOp::Presence => Decision::Answered(presence::list(self.members_of(room))),
+            RoomOp::PresenceStats => Decision::Answered(presence::stats(self.members_of(room))),
+            RoomOp::Members(page) => {
+                Decision::Answered(presence::page(self.members_of(room), page))
+            }
+            RoomOp::History(page) => Decision::of(self.history(now, room, by, &page, out)),
+            RoomOp::Typing(info) => match self.set.slot_of(room) {
                 Some(slot) => self.set[slot].typing(info, now),
-                None => Decision::Answered(Answer::Noted),
+                None => Decision::Answered(RoomReply::Done),
             },
-            What::Mark(progress) => Decision::of(self.mark(room, by, *progress, out)),
-            What::Receipts(page) => Decision::of(self.receipts(room, by, *page, out)),
-            What::Conversations(page) => Decision::of(self.conversations(room, by, *page, out)),
-            What::Retract(wish) => Decision::of(self.retract(now, room, by, *wish, out)),
-            What::Claim => {
-                out.answer(room, by, Answer::Noted);
+            RoomOp::AdvanceMarker(progress) => Decision::of(self.mark(room, by, *progress, out)),
+            RoomOp::Receipts(page) => Decision::of(self.receipts(room, by, *page, out)),
+            RoomOp::Conversations(page) => Decision::of(self.conversations(room, by, *page, out)),
+            RoomOp::Retract(wish) => Decision::of(self.retract(now, room, by, *wish, out)),
+            RoomOp::Claim => {
+                out.answer(room, by, RoomReply::Done);
                 if let Some(old) = self.sessions.claim(room, seat) {
-                    out.told.push((old.shard, Tell::Replaced(old.conn)));
+                    out.told.push((old.shard, RoomEvent::Replaced(old.conn)));
                 }
                 Decision::Later
             }
-            What::Release => {
+            RoomOp::Release => {
                 self.sessions.release(room, seat);
-                Decision::Answered(Answer::Noted)
+                Decision::Answered(RoomReply::Done)
             }
-            What::Deliver(delivery) => {
+            RoomOp::Deliver(delivery) => {
                 self.deliver(now, room, *delivery, out);
-                Decision::Answered(Answer::Noted)
+                Decision::Answered(RoomReply::Done)
             }
         };
         // It may be gone by now, and nobody hears of it then.
@@ -199,12 +208,12 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         id: RoomId,
-        by: Asking,
-        entry: Entry,
-        out: &mut Out,
+        by: ReplyRoute,
+        entry: RoomSubscribe,
+        out: &mut RoomOutput,
     ) -> Decision {
         let Some(slot) = self.set.enter(now, id, &entry.title) else {
-            return Decision::Answered(Answer::Unwelcome(ErrorCode::Internal));
+            return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::Internal));
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
         room.subscribe(by, entry, &mut cx)
@@ -214,26 +223,26 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         id: RoomId,
-        seat: Seat,
-        how: Departure,
-        out: &mut Out,
+        seat: MemberId,
+        how: LeaveReason,
+        out: &mut RoomOutput,
     ) -> Decision {
         let Some(slot) = self.set.slot_of(id) else {
-            return Decision::Answered(Answer::Unsubscribed);
+            return Decision::Answered(RoomReply::Unsubscribed);
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
         let news = room.leave(seat, how, &mut cx);
         self.set.after_leaving(now, slot);
-        Decision::with(Answer::Unsubscribed, news)
+        Decision::with(RoomReply::Unsubscribed, news)
     }
 
     fn publish(
         &mut self,
         now: Timestamps,
         id: RoomId,
-        by: Asking,
-        draft: Draft,
-        out: &mut Out,
+        by: ReplyRoute,
+        draft: RoomPublish,
+        out: &mut RoomOutput,
     ) -> Decision {
         let chat_type = draft.way.chat_type;
         let slot = match &draft.title {
@@ -252,9 +261,9 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         slot: u32,
-        by: Asking,
-        draft: Draft,
-        out: &mut Out,
+        by: ReplyRoute,
+        draft: RoomPublish,
+        out: &mut RoomOutput,
     ) -> Decision {
         let (room, mut cx) = self.set.visit(now, slot, out);
         let (messages, members) = room.said();
@@ -277,16 +286,16 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         id: RoomId,
-        by: Asking,
+        by: ReplyRoute,
         page: &HistoryPage,
-        out: &mut Out,
-    ) -> Option<Answer> {
+        out: &mut RoomOutput,
+    ) -> Option<RoomReply> {
         if let Some(slot) = self.set.slot_of(id) {
             let (room, mut cx) = self.set.visit(now, slot, out);
             return room.said().0.history(by, page, &mut cx);
         }
         let Some(title) = &page.title else {
-            return Some(Answer::Refused(ErrorCode::UnrecoverablePosition));
+            return Some(RoomReply::Rejected(ErrorCode::UnrecoverablePosition));
         };
         Some(self.set.history_of_silence(now, id, title, page))
     }
@@ -294,27 +303,27 @@ impl Rooms {
     fn mark(
         &mut self,
         id: RoomId,
-        by: Asking,
-        progress: Progress,
-        out: &mut Out,
-    ) -> Option<Answer> {
+        by: ReplyRoute,
+        progress: ReadMarkerUpdate,
+        out: &mut RoomOutput,
+    ) -> Option<RoomReply> {
         let kept = self.set.find(id).and_then(|room| room.messages().kept());
         match kept.map(|kept| kept.next_offset()) {
             Some(next) => receipts::mark(id, next, by, progress, self.set.store(), out),
-            None => Some(Answer::Refused(ErrorCode::NotAvailable)),
+            None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
     }
 
     fn receipts(
         &mut self,
         id: RoomId,
-        by: Asking,
+        by: ReplyRoute,
         page: ReceiptsPage,
-        out: &mut Out,
-    ) -> Option<Answer> {
+        out: &mut RoomOutput,
+    ) -> Option<RoomReply> {
         match self.set.find(id).and_then(|room| room.messages().kept()) {
             Some(_) => receipts::receipts(id, by, page, self.set.store(), out),
-            None => Some(Answer::Refused(ErrorCode::NotAvailable)),
+            None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
     }
 
@@ -322,12 +331,12 @@ impl Rooms {
     fn conversations(
         &mut self,
         id: RoomId,
-        by: Asking,
+        by: ReplyRoute,
         page: ConversationsPage,
-        out: &mut Out,
-    ) -> Option<Answer> {
+        out: &mut RoomOutput,
+    ) -> Option<RoomReply> {
         if !self.set.options().has_store() {
-            return Some(Answer::Refused(ErrorCode::NotAvailable));
+            return Some(RoomReply::Rejected(ErrorCode::NotAvailable));
         }
         receipts::conversations(id, by, page, self.set.store(), out)
     }
@@ -336,12 +345,12 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         id: RoomId,
-        by: Asking,
+        by: ReplyRoute,
         wish: Retraction,
-        out: &mut Out,
-    ) -> Option<Answer> {
+        out: &mut RoomOutput,
+    ) -> Option<RoomReply> {
         let Some(slot) = self.set.slot_of(id) else {
-            return Some(Answer::Wrong(Field::Offset));
+            return Some(RoomReply::InvalidField(Field::Offset));
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
         let (messages, members) = room.said();
@@ -349,13 +358,19 @@ impl Rooms {
     }
 
     /// Something for the user of this personal channel.
-    fn deliver(&mut self, now: Timestamps, inbox: RoomId, delivery: Delivery, out: &mut Out) {
+    fn deliver(
+        &mut self,
+        now: Timestamps,
+        inbox: RoomId,
+        delivery: InboxDelivery,
+        out: &mut RoomOutput,
+    ) {
         let slot = self.set.slot_of(inbox);
         let is_here = slot.is_some_and(|slot| self.set[slot].members().count() != 0);
-        if let Delivery::Message(..) = &delivery
+        if let InboxDelivery::Message(..) = &delivery
             && !is_here
         {
-            out.steps.push(Step::Waits);
+            out.steps.push(MessageStep::Waits);
         }
         // Who has no connection finds it at the next one.
         let Some(slot) = slot else { return };
@@ -365,7 +380,7 @@ impl Rooms {
 
     /// Lets pass what has passed: old messages, graces, empty rooms. At most
     /// `max` of each; the rest at the next call.
-    pub fn tick(&mut self, now: Timestamps, max: usize, out: &mut Out) {
+    pub fn tick(&mut self, now: Timestamps, max: usize, out: &mut RoomOutput) {
         self.beginnings.tick(now.tick);
         for (slot, seat) in self.set.timers().take_partings(now.tick, max) {
             if let Some((room, mut cx)) = self.set.at(now, slot, out)
@@ -397,9 +412,11 @@ impl Rooms {
     /// News of members did not reach a shard, because its lane was full. Its members'
     /// lists are wrong from here on, so they are told the numbers soon, as in a large
     /// room, and read the list anew.
-    pub fn on_news_lost(&mut self, now: Timestamps, lost: &Tell) {
-        let (Tell::Came(id, ..) | Tell::Went(id, ..) | Tell::Swapped(id, _) | Tell::Crowd(id, _)) =
-            lost
+    pub fn on_news_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
+        let (RoomEvent::Joined(id, ..)
+        | RoomEvent::Left(id, ..)
+        | RoomEvent::Swapped(id, _)
+        | RoomEvent::MembershipSummary(id, _)) = lost
         else {
             return;
         };
@@ -407,7 +424,13 @@ impl Rooms {
     }
 
     /// A connection is gone: what would be read for it is not.
-    pub fn abandon(&mut self, now: Timestamps, shard: ShardId, asker: Asker, out: &mut Out) {
+    pub fn abandon(
+        &mut self,
+        now: Timestamps,
+        shard: ShardId,
+        asker: ReplyTo,
+        out: &mut RoomOutput,
+    ) {
         let by = (shard, asker);
         let Some(line) = self.set.store().withdraw(by) else { return };
         for (_, awaited, _) in line {
@@ -417,62 +440,64 @@ impl Rooms {
     }
 
     /// Each question has its answer, also one of which nobody hears.
-    fn answer_abandoned(&mut self, now: Timestamps, awaited: Awaited, out: &mut Out) {
+    fn answer_abandoned(&mut self, now: Timestamps, awaited: PendingOp, out: &mut RoomOutput) {
         let gone = ErrorCode::NotAvailable;
         match awaited {
-            Awaited::Read(reading) => {
-                let Reading { room, by, purpose, .. } = *reading;
+            PendingOp::Read(reading) => {
+                let StoreRead { room, by, purpose, .. } = *reading;
                 match purpose {
-                    Purpose::Recovery(_) => out.answer(room, by, Answer::Unwelcome(gone)),
-                    Purpose::History => out.answer(room, by, Answer::Refused(gone)),
-                    Purpose::Retraction(_) => {
-                        out.answer(room, by, Answer::Refused(gone));
+                    ReadPurpose::Recovery(_) => {
+                        out.answer(room, by, RoomReply::SubscribeRejected(gone))
+                    }
+                    ReadPurpose::History => out.answer(room, by, RoomReply::Rejected(gone)),
+                    ReadPurpose::Retraction(_) => {
+                        out.answer(room, by, RoomReply::Rejected(gone));
                         self.refuse_behind_read(room, by, out);
                     }
                 }
                 self.let_room_go(now, room);
             }
-            Awaited::Receipts(room, by, _) | Awaited::Conversations(room, by) => {
-                out.answer(room, by, Answer::Refused(gone));
+            PendingOp::Receipts(room, by, _) | PendingOp::Conversations(room, by) => {
+                out.answer(room, by, RoomReply::Rejected(gone));
             }
-            Awaited::Opened(..)
-            | Awaited::Kept(..)
-            | Awaited::Marked(..)
-            | Awaited::Pending(_)
-            | Awaited::Done => unreachable!("these stand in no line"),
+            PendingOp::Opened(..)
+            | PendingOp::Kept(..)
+            | PendingOp::Marked(..)
+            | PendingOp::Pending(_)
+            | PendingOp::Done => unreachable!("these stand in no line"),
         }
     }
 
     /// The store answers. Like `handle`, the only way in.
-    pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply, out: &mut Out) {
+    pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply, out: &mut RoomOutput) {
         let StoreReply { ticket, outcome } = reply;
         match self.set.store().take(ticket) {
-            Awaited::Opened(room, by) => self.on_opened(now, room, by, outcome, out),
-            Awaited::Kept(room, round) => self.on_kept(now, room, (round, ticket), outcome, out),
-            Awaited::Read(reading) => self.on_read(now, *reading, outcome, out),
-            Awaited::Marked(id, by, progress) => {
+            PendingOp::Opened(room, by) => self.on_opened(now, room, by, outcome, out),
+            PendingOp::Kept(room, round) => self.on_kept(now, room, (round, ticket), outcome, out),
+            PendingOp::Read(reading) => self.on_read(now, *reading, outcome, out),
+            PendingOp::Marked(id, by, progress) => {
                 let (answer, news) = receipts::marked(outcome);
                 if let (Some(marks), Some(room)) = (news, self.set.find(id)) {
                     room.messages().talk().tell_of_marks(&progress, marks, out);
                 }
                 out.answer(id, by, answer);
             }
-            Awaited::Receipts(room, by, count_max) => {
+            PendingOp::Receipts(room, by, count_max) => {
                 out.answer(room, by, receipts::receipts_answer(outcome, count_max));
                 self.set.store().end_reading(by, out);
             }
-            Awaited::Conversations(room, by) => {
+            PendingOp::Conversations(room, by) => {
                 out.answer(room, by, receipts::conversations_answer(outcome));
                 self.set.store().end_reading(by, out);
             }
-            Awaited::Pending(inbox) => {
+            PendingOp::Pending(inbox) => {
                 // When nobody is there any more, it waits on.
                 if let Some(slot) = self.set.slot_of(inbox) {
                     let (room, mut cx) = self.set.visit(now, slot, out);
                     room.inbox().on_pending(outcome, &mut cx);
                 }
             }
-            Awaited::Done => (),
+            PendingOp::Done => (),
         }
     }
 
@@ -482,7 +507,7 @@ impl Rooms {
         id: RoomId,
         by: Requester,
         outcome: StoreResult,
-        out: &mut Out,
+        out: &mut RoomOutput,
     ) {
         let slot = self.set.slot_of(id).expect("a room stays while the store is asked");
         let (room, mut cx) = self.set.visit(now, slot, out);
@@ -506,7 +531,7 @@ impl Rooms {
         id: RoomId,
         (round, ticket): (WriteEpoch, RequestId),
         outcome: StoreResult,
-        out: &mut Out,
+        out: &mut RoomOutput,
     ) {
         let appended = outcome.appended();
         if appended.is_err() {
@@ -532,18 +557,24 @@ impl Rooms {
         self.set.rest(now, slot, id);
     }
 
-    fn on_read(&mut self, now: Timestamps, reading: Reading, outcome: StoreResult, out: &mut Out) {
-        let Reading { room: id, by, purpose, found, bytes } = reading;
+    fn on_read(
+        &mut self,
+        now: Timestamps,
+        reading: StoreRead,
+        outcome: StoreResult,
+        out: &mut RoomOutput,
+    ) {
+        let StoreRead { room: id, by, purpose, found, bytes } = reading;
         self.set.store().release_found(bytes);
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
         let (room, mut cx) = self.set.visit(now, slot, out);
         let read = outcome.passage().ok();
         match purpose {
-            Purpose::History => {
+            ReadPurpose::History => {
                 let answer = room.messages().history_read(read, &cx);
                 out.answer(id, by, answer);
             }
-            Purpose::Retraction(wish) => {
+            ReadPurpose::Retraction(wish) => {
                 let (messages, members) = room.said();
                 let answer = messages.retract_read(members, by, *wish, read, &mut cx);
                 if let Some(answer) = answer {
@@ -553,7 +584,7 @@ impl Rooms {
                 self.handle_behind_read(now, slot, by, out);
                 return self.let_room_go(now, id);
             }
-            Purpose::Recovery(entry) => {
+            ReadPurpose::Recovery(entry) => {
                 let recovery = RecoveryRead { entry, found, bytes };
                 if room.recover(by, recovery, read, &mut cx) == ReadGoes::On {
                     return;
@@ -566,10 +597,15 @@ impl Rooms {
 
     /// The store has a message, and what was asked behind it is decided, in its order: what
     /// one of these changes is waited for by those behind it.
-    fn decide_behind(&mut self, now: Timestamps, behind: Vec<(ShardId, Ask)>, out: &mut Out) {
-        let mut decided: Vec<Asking> = Vec::new();
+    fn decide_behind(
+        &mut self,
+        now: Timestamps,
+        behind: Vec<(ShardId, RoomRequest)>,
+        out: &mut RoomOutput,
+    ) {
+        let mut decided: Vec<ReplyRoute> = Vec::new();
         for (from, ask) in behind {
-            let Ask { room, asker, .. } = ask;
+            let RoomRequest { room, asker, .. } = ask;
             let mut own = decided.iter().rev().filter(|by| (by.0, by.1.conn) == (from, asker.conn));
             if let Some(slot) = self.set.slot_of(room)
                 && let Some(kept) = self.set[slot].said().0.kept_mut()
@@ -588,7 +624,13 @@ impl Rooms {
     /// The message of a retraction has been read, and the retraction is decided. What was
     /// asked behind it waits for what else its connection says, or is decided: meanwhile
     /// it may have become unknown what the store has.
-    fn handle_behind_read(&mut self, now: Timestamps, slot: u32, by: Asking, out: &mut Out) {
+    fn handle_behind_read(
+        &mut self,
+        now: Timestamps,
+        slot: u32,
+        by: ReplyRoute,
+        out: &mut RoomOutput,
+    ) {
         let kept = self.set[slot].said().0.kept_mut().expect("what was read is on disk");
         for (from, ask) in kept.end_retraction_read(by) {
             self.set.store().end_wait(from, &ask);
@@ -598,7 +640,7 @@ impl Rooms {
 
     /// Whoever asked is gone: the message of its retraction is not read, and what it asked
     /// behind that is for nobody.
-    fn refuse_behind_read(&mut self, id: RoomId, by: Asking, out: &mut Out) {
+    fn refuse_behind_read(&mut self, id: RoomId, by: ReplyRoute, out: &mut RoomOutput) {
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
         let kept = self.set[slot].said().0.kept_mut().expect("what is read is on disk");
         for (from, ask) in kept.end_retraction_read(by) {

@@ -5,8 +5,8 @@
 
 use std::mem;
 
-use super::Draft;
-use super::ids::{Ids, TooMany};
+use super::RoomPublish;
+use super::ids::{DedupIndex, TooManyIdsError};
 use crate::base::Timestamps;
 use crate::base::limits::IDS_MS;
 use crate::store::{KnownId, OpenedChannel};
@@ -14,7 +14,7 @@ use crate::wire::{ID_TAG, Publication};
 
 /// The ids that authors gave to the messages of a room.
 #[derive(Debug, Default)]
-pub(super) struct SaidIds(Option<Box<Ids>>);
+pub(super) struct SaidIds(Option<Box<DedupIndex>>);
 
 impl SaidIds {
     /// What the store remembers, and nothing else.
@@ -28,7 +28,11 @@ impl SaidIds {
     }
 
     /// Where a message has its place already that is to be said, and its id.
-    pub fn place_of<'d>(&mut self, draft: &'d Draft, now: Timestamps) -> Option<(u64, &'d str)> {
+    pub fn place_of<'d>(
+        &mut self,
+        draft: &'d RoomPublish,
+        now: Timestamps,
+    ) -> Option<(u64, &'d str)> {
         let user = &draft.info.as_ref()?.user;
         let (_, id) = draft.tags.iter().find(|(name, _)| **name == *ID_TAG)?;
         let offset = self.0.as_mut()?.offset(now.unix_ms, user, id)?;
@@ -36,7 +40,7 @@ impl SaidIds {
     }
 
     /// Remembers the message's id, if it has one. Fails when its author has too many.
-    pub fn remember(&mut self, publication: &Publication) -> Result<(), TooMany> {
+    pub fn remember(&mut self, publication: &Publication) -> Result<(), TooManyIdsError> {
         let Some((user, id)) = name_of(publication) else { return Ok(()) };
         let ids = self.0.get_or_insert_default();
         ids.remember(publication.time_unix_ms, user, id, publication.offset)

@@ -12,14 +12,14 @@
 //! Deliberately absent: rights. Who may not read history has positions of its own under
 //! another seal.
 
-use super::{Answer, HistoryPage, Namespace};
+use super::{HistoryPage, Namespace, RoomReply};
 use crate::base::{Csprng, RoomId, SealKey, Timestamps};
 use crate::store::Durability;
 use crate::wire::{Epoch, ErrorCode, Position, SilentEpoch};
 
 /// Gives and knows again the epochs of silent rooms.
 #[derive(Debug)]
-pub(super) struct Silence {
+pub(super) struct SilentEpochs {
     key: SealKey,
     /// Which process this is, for streams that end with it.
     life: u128,
@@ -36,10 +36,10 @@ enum Bound {
     Life(u128),
 }
 
-impl Silence {
+impl SilentEpochs {
     /// With the key of the store; `ids` tells this process from others.
-    pub fn new(key: SealKey, ids: &mut Csprng) -> Silence {
-        Silence { key, life: ids.draw_u128() }
+    pub fn new(key: SealKey, ids: &mut Csprng) -> SilentEpochs {
+        SilentEpochs { key, life: ids.draw_u128() }
     }
 
     /// The epoch of a room in which nothing was said until then. `losses_count` is what
@@ -90,12 +90,12 @@ impl Silence {
         id: RoomId,
         page: &HistoryPage,
         rules: &Namespace,
-    ) -> Answer {
+    ) -> RoomReply {
         if page.passage.since.is_some_and(|since| !self.knows(now, id, rules, 0, since)) {
-            return Answer::Refused(ErrorCode::UnrecoverablePosition);
+            return RoomReply::Rejected(ErrorCode::UnrecoverablePosition);
         }
         let epoch = self.epoch(now.unix_ms, id, rules, 0);
-        Answer::History(Vec::new(), Position { offset: 0, epoch })
+        RoomReply::History(Vec::new(), Position { offset: 0, epoch })
     }
 
     fn bound(&self, rules: &Namespace, losses_count: u32) -> Bound {
@@ -146,9 +146,9 @@ mod tests {
         Namespace { durability, history_count_max: 1, ..Namespace::default() }
     }
 
-    fn silence(key: u64, seed: u8) -> Silence {
+    fn silence(key: u64, seed: u8) -> SilentEpochs {
         let key = SealKey::derive([key, 0], SealPurpose::SilentRoom);
-        Silence::new(key, &mut Csprng::from_key([seed; 16]))
+        SilentEpochs::new(key, &mut Csprng::from_key([seed; 16]))
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         let rules = rules(Durability::Fsync);
         let (room, given) = (RoomId(7), silence(1, 1));
         let epoch = given.epoch(now.unix_ms, room, &rules, 0);
-        let since = |by: &Silence, epoch, room| by.since_unix_ms(epoch, room, &rules, 9);
+        let since = |by: &SilentEpochs, epoch, room| by.since_unix_ms(epoch, room, &rules, 9);
         assert_eq!(since(&given, epoch, room), Some(now.unix_ms));
         assert_eq!(since(&silence(1, 2), epoch, room), Some(now.unix_ms), "another life");
         assert_eq!(since(&silence(2, 1), epoch, room), None, "another store");

@@ -4,21 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use super::members::Seat;
+use super::members::MemberId;
 use crate::base::RoomId;
 
 /// The only connections of users, by their personal channels.
 #[derive(Debug, Default)]
-pub(super) struct SingleSessions(BTreeMap<RoomId, Seat>);
+pub(super) struct SingleSessions(BTreeMap<RoomId, MemberId>);
 
 impl SingleSessions {
     /// A connection is its user's only one from now on. Gives the one before it.
-    pub fn claim(&mut self, inbox: RoomId, seat: Seat) -> Option<Seat> {
+    pub fn claim(&mut self, inbox: RoomId, seat: MemberId) -> Option<MemberId> {
         self.0.insert(inbox, seat).filter(|&old| old != seat)
     }
 
     /// A connection is gone, if it was the only one.
-    pub fn release(&mut self, inbox: RoomId, seat: Seat) {
+    pub fn release(&mut self, inbox: RoomId, seat: MemberId) {
         if self.0.get(&inbox) == Some(&seat) {
             self.0.remove(&inbox);
         }
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn the_newest_connection_counts_and_only_it_can_leave() {
-        let seat = |slot| Seat { shard: ShardId(1), conn: ConnId { slot, generation: 0 } };
+        let seat = |slot| MemberId { shard: ShardId(1), conn: ConnId { slot, generation: 0 } };
         let mut sessions = SingleSessions::default();
         assert_eq!(sessions.claim(RoomId(1), seat(1)), None);
         assert_eq!(sessions.claim(RoomId(1), seat(1)), None, "asked twice");

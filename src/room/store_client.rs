@@ -8,9 +8,9 @@
 
 use std::collections::VecDeque;
 
-use self::readings::{Readings, Wanted};
-use self::waiting::{Load, Waiting};
-use super::{Ask, Out};
+use self::readings::{QueuedStoreRead, SharedReads};
+use self::waiting::{WaitingLoad, WaitingRequests};
+use super::{RoomOutput, RoomRequest};
 use crate::base::limits::{READINGS_BYTES_MAX, STORE_REQUESTS_MAX};
 use crate::base::{ShardId, Slab};
 use crate::store::{Append, RequestId, Requester, StoreOp, StoreRequest, WriteEpoch};
@@ -20,20 +20,20 @@ mod awaited;
 mod readings;
 mod waiting;
 
-pub(super) use self::awaited::{Asking, Awaited, Purpose, Reading, requester};
-pub(super) use self::readings::ReadingClass;
+pub(super) use self::awaited::{PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester};
+pub(super) use self::readings::ReadClass;
 
 /// Requests under way, and what is remembered of each.
 #[derive(Default)]
 pub(super) struct StoreClient {
-    tickets: Slab<Awaited>,
+    tickets: Slab<PendingOp>,
     sent_count: u64,
     answered_count: u64,
     round: WriteEpoch,
     /// Questions that wait for a stream to be known, and messages that the store was given.
-    waiting: Waiting,
+    waiting: WaitingRequests,
     /// Reads for clients.
-    readings: Readings,
+    readings: SharedReads,
     /// What recoveries that are under way have found so far.
     found_bytes: usize,
 }
@@ -53,9 +53,9 @@ impl StoreClient {
     pub fn send(
         &mut self,
         by: Requester,
-        awaited: Awaited,
+        awaited: PendingOp,
         job: StoreOp,
-        out: &mut Out,
+        out: &mut RoomOutput,
     ) -> RequestId {
         let ticket = RequestId(self.tickets.insert(awaited));
         self.sent_count += 1;
@@ -65,15 +65,15 @@ impl StoreClient {
     }
 
     /// Gives the store a message to keep; it waits for that.
-    pub fn append(&mut self, by: Asking, append: Append, out: &mut Out) -> RequestId {
+    pub fn append(&mut self, by: ReplyRoute, append: Append, out: &mut RoomOutput) -> RequestId {
         let by = requester(Some(by));
         self.waiting.add(by.flow(), load_of(&append.publication));
-        let awaited = Awaited::Kept(append.room, self.round);
+        let awaited = PendingOp::Kept(append.room, self.round);
         self.send(by, awaited, StoreOp::Append(Box::new(append)), out)
     }
 
     /// The store answers a request: what that was for.
-    pub fn take(&mut self, ticket: RequestId) -> Awaited {
+    pub fn take(&mut self, ticket: RequestId) -> PendingOp {
         let awaited = self.tickets.remove(ticket.0);
         let awaited = awaited.expect("the store answers each request once");
         self.answered_count += 1;
@@ -95,9 +95,9 @@ impl StoreClient {
     }
 
     /// Whether there is room for one more question that waits; it is counted then.
-    pub fn begin_wait(&mut self, from: ShardId, ask: &Ask) -> bool {
+    pub fn begin_wait(&mut self, from: ShardId, ask: &RoomRequest) -> bool {
         let flow = requester(Some((from, ask.asker))).flow();
-        let load = Load { asks_count: 1, bytes: ask.what.waiting_bytes() };
+        let load = WaitingLoad { asks_count: 1, bytes: ask.what.waiting_bytes() };
         let has_room = self.waiting.has_room_for(flow, load);
         if has_room {
             self.waiting.add(flow, load);
@@ -106,19 +106,19 @@ impl StoreClient {
     }
 
     /// A question is decided, or refused.
-    pub fn end_wait(&mut self, from: ShardId, ask: &Ask) {
+    pub fn end_wait(&mut self, from: ShardId, ask: &RoomRequest) {
         let flow = requester(Some((from, ask.asker))).flow();
-        self.waiting.remove(flow, Load { asks_count: 1, bytes: ask.what.waiting_bytes() });
+        self.waiting.remove(flow, WaitingLoad { asks_count: 1, bytes: ask.what.waiting_bytes() });
     }
 
     /// Whether the store may be given this message of somebody's.
-    pub fn has_room_for(&self, by: Asking, publication: &Publication) -> bool {
+    pub fn has_room_for(&self, by: ReplyRoute, publication: &Publication) -> bool {
         let flow = requester(Some(by)).flow();
         self.waiting.has_room_for(flow, load_of(publication)) && !self.is_full()
     }
 
     /// A message waits for the store no more; the first who asked for it is its author.
-    pub fn end_append(&mut self, publication: &Publication, askers: &[Asking]) {
+    pub fn end_append(&mut self, publication: &Publication, askers: &[ReplyRoute]) {
         let flow = requester(askers.first().copied()).flow();
         self.waiting.remove(flow, load_of(publication));
     }
@@ -126,11 +126,11 @@ impl StoreClient {
     /// Asks the store for a client, as soon as it is the client's turn.
     pub fn want(
         &mut self,
-        class: ReadingClass,
-        by: Asking,
-        awaited: Awaited,
+        class: ReadClass,
+        by: ReplyRoute,
+        awaited: PendingOp,
         job: StoreOp,
-        out: &mut Out,
+        out: &mut RoomOutput,
     ) -> Result<(), ErrorCode> {
         let begins = self.readings.want(class, (by, awaited, job))?;
         self.begin_reading(begins, out);
@@ -138,12 +138,12 @@ impl StoreClient {
     }
 
     /// A read for a client is over: its next one begins.
-    pub fn end_reading(&mut self, by: Asking, out: &mut Out) {
+    pub fn end_reading(&mut self, by: ReplyRoute, out: &mut RoomOutput) {
         let next = self.readings.end(by);
         self.begin_reading(next, out);
     }
 
-    fn begin_reading(&mut self, wanted: Option<Wanted>, out: &mut Out) {
+    fn begin_reading(&mut self, wanted: Option<QueuedStoreRead>, out: &mut RoomOutput) {
         if let Some((by, awaited, job)) = wanted {
             self.send(requester(Some(by)), awaited, job, out);
         }
@@ -151,14 +151,14 @@ impl StoreClient {
 
     /// A connection is gone: gives what stood in line for it. `None` when nothing can be
     /// under way for it; else the store is told, too, by `abandon`.
-    pub fn withdraw(&mut self, by: Asking) -> Option<VecDeque<Wanted>> {
+    pub fn withdraw(&mut self, by: ReplyRoute) -> Option<VecDeque<QueuedStoreRead>> {
         self.readings.abandon(by)
     }
 
     /// The store needs to read nothing more for a connection that is gone.
-    pub fn abandon(&mut self, by: Asking, out: &mut Out) {
+    pub fn abandon(&mut self, by: ReplyRoute, out: &mut RoomOutput) {
         let gone = requester(Some(by));
-        self.send(Requester::NOBODY, Awaited::Done, StoreOp::Abandon(gone), out);
+        self.send(Requester::NOBODY, PendingOp::Done, StoreOp::Abandon(gone), out);
     }
 
     /// A recovery goes on with what it has found so far.
@@ -178,6 +178,6 @@ impl StoreClient {
 }
 
 /// What a message costs while it waits for the store.
-fn load_of(publication: &Publication) -> Load {
-    Load { asks_count: 0, bytes: publication.cost_bytes() }
+fn load_of(publication: &Publication) -> WaitingLoad {
+    WaitingLoad { asks_count: 0, bytes: publication.cost_bytes() }
 }

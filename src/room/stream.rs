@@ -5,7 +5,7 @@
 //! Deliberately absent: decisions about questions (`one`).
 
 use super::Namespace;
-use super::kept::Kept;
+use super::kept::DurableStream;
 use super::room_context::RoomContext;
 use super::silence::is_awaited;
 use super::window::Window;
@@ -17,73 +17,73 @@ const REST_MS: u64 = 30_000;
 
 /// What a room remembers of what was said.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum RoomStream {
     /// Nothing; messages have no offsets.
     None,
     /// The last messages, in memory.
     Memory(Window),
     /// All that the namespace wants, on disk.
-    Kept(Box<Kept>),
+    Durable(Box<DurableStream>),
 }
 
-impl Stream {
+impl RoomStream {
     /// One that begins with this epoch, unless the store knows another one.
-    pub fn of(rules: &Namespace, epoch: Epoch) -> Stream {
+    pub fn of(rules: &Namespace, epoch: Epoch) -> RoomStream {
         match (rules.keeps_history(), rules.is_durable()) {
-            (false, _) => Stream::None,
-            (true, false) => Stream::Memory(Window::new(epoch)),
-            (true, true) => Stream::Kept(Box::new(Kept::new(epoch))),
+            (false, _) => RoomStream::None,
+            (true, false) => RoomStream::Memory(Window::new(epoch)),
+            (true, true) => RoomStream::Durable(Box::new(DurableStream::new(epoch))),
         }
     }
 
     /// What is in memory of it.
     pub fn window(&self) -> Option<&Window> {
         match self {
-            Stream::None => None,
-            Stream::Memory(window) => Some(window),
-            Stream::Kept(kept) => Some(kept.window()),
+            RoomStream::None => None,
+            RoomStream::Memory(window) => Some(window),
+            RoomStream::Durable(kept) => Some(kept.window()),
         }
     }
 
     /// The same as one on disk, if it is.
-    pub fn kept(&self) -> Option<&Kept> {
+    pub fn kept(&self) -> Option<&DurableStream> {
         match self {
-            Stream::None | Stream::Memory(_) => None,
-            Stream::Kept(kept) => Some(kept),
+            RoomStream::None | RoomStream::Memory(_) => None,
+            RoomStream::Durable(kept) => Some(kept),
         }
     }
 
     /// The same, to change.
-    pub fn kept_mut(&mut self) -> Option<&mut Kept> {
+    pub fn kept_mut(&mut self) -> Option<&mut DurableStream> {
         match self {
-            Stream::None | Stream::Memory(_) => None,
-            Stream::Kept(kept) => Some(kept),
+            RoomStream::None | RoomStream::Memory(_) => None,
+            RoomStream::Durable(kept) => Some(kept),
         }
     }
 
     /// The offset that the next message gets.
     pub fn next_offset(&self) -> u64 {
         match self {
-            Stream::None => 0,
-            Stream::Memory(window) => window.next_offset(),
-            Stream::Kept(kept) => kept.next_offset(),
+            RoomStream::None => 0,
+            RoomStream::Memory(window) => window.next_offset(),
+            RoomStream::Durable(kept) => kept.next_offset(),
         }
     }
 
     /// Drops what is too old in memory. Returns when the next message will be.
     pub fn expire(&mut self, now: Timestamps, rules: &Namespace) -> Option<u64> {
         match self {
-            Stream::None => None,
-            Stream::Memory(window) => window.expire(now, rules.window_limits()),
-            Stream::Kept(kept) => kept.expire(now, rules.window_limits()),
+            RoomStream::None => None,
+            RoomStream::Memory(window) => window.expire(now, rules.window_limits()),
+            RoomStream::Durable(kept) => kept.expire(now, rules.window_limits()),
         }
     }
 
     /// Whether nothing is under way.
     pub fn is_at_rest(&self) -> bool {
         match self {
-            Stream::None | Stream::Memory(_) => true,
-            Stream::Kept(kept) => kept.is_at_rest(),
+            RoomStream::None | RoomStream::Memory(_) => true,
+            RoomStream::Durable(kept) => kept.is_at_rest(),
         }
     }
 
@@ -91,19 +91,19 @@ impl Stream {
     /// `ids_ms`, by the room alone.
     pub fn stays_ms(&self, rules: &Namespace, ids_ms: u64) -> u64 {
         match self {
-            Stream::None => 0,
-            Stream::Memory(window) if window.is_silent() => 0,
-            Stream::Memory(_) => rules.history_age_ms_max.max(ids_ms),
-            Stream::Kept(kept) if kept.is_silent() => 0,
-            Stream::Kept(_) => REST_MS,
+            RoomStream::None => 0,
+            RoomStream::Memory(window) if window.is_silent() => 0,
+            RoomStream::Memory(_) => rules.history_age_ms_max.max(ids_ms),
+            RoomStream::Durable(kept) if kept.is_silent() => 0,
+            RoomStream::Durable(_) => REST_MS,
         }
     }
 
     /// Whether its messages in memory are all that there is of them.
     pub fn lives_in_memory(&self) -> bool {
         match self {
-            Stream::Memory(_) => true,
-            Stream::None | Stream::Kept(_) => false,
+            RoomStream::Memory(_) => true,
+            RoomStream::None | RoomStream::Durable(_) => false,
         }
     }
 
@@ -114,7 +114,7 @@ impl Stream {
             return Some(window.position());
         }
         // Its first message has its time, and may not be kept yet.
-        let first = self.kept().and_then(Kept::silent_until_unix_ms);
+        let first = self.kept().and_then(DurableStream::silent_until_unix_ms);
         let until_unix_ms = first.unwrap_or(cx.now.unix_ms);
         let silence = cx.epochs.silence();
         let epoch = silence.epoch(until_unix_ms, room, cx.rules, self.losses_count());
@@ -141,6 +141,6 @@ impl Stream {
 
     /// How often the store had lost what was not synced when it was read.
     fn losses_count(&self) -> u32 {
-        self.kept().map_or(0, Kept::losses_count)
+        self.kept().map_or(0, DurableStream::losses_count)
     }
 }

@@ -43,7 +43,7 @@ struct World {
     options: Arc<Options>,
     store: Engine<SimulatedDisk>,
     now: Timestamps,
-    out: Out,
+    out: RoomOutput,
     next_id: u32,
     /// Whether the store gets what it is asked.
     asleep: bool,
@@ -106,7 +106,7 @@ impl World {
             store: engine(SimulatedDisk::new(1, DiskFaultProfile::CALM), &options),
             options,
             now,
-            out: Out::default(),
+            out: RoomOutput::default(),
             next_id: 0,
             asleep: false,
         }
@@ -119,7 +119,7 @@ impl World {
         disk.crash(crash);
         let store = engine(disk, &options);
         let rooms = Rooms::new(now, Arc::clone(&options), Csprng::from_key([2; 16]), silent_key());
-        World { rooms, options, store, now, out: Out::default(), next_id: 0, asleep: false }
+        World { rooms, options, store, now, out: RoomOutput::default(), next_id: 0, asleep: false }
     }
 
     /// Lets the store and other rooms answer until nothing is under way.
@@ -144,7 +144,7 @@ impl World {
     }
 
     /// Asks without waiting for what follows. Returns the question's number.
-    fn begin(&mut self, from: ShardId, slot: u32, room: RoomId, what: What) -> u32 {
+    fn begin(&mut self, from: ShardId, slot: u32, room: RoomId, what: RoomOp) -> u32 {
         self.begin_as(UserHash::NOBODY, from, slot, room, what)
     }
 
@@ -155,46 +155,47 @@ impl World {
         from: ShardId,
         slot: u32,
         room: RoomId,
-        what: What,
+        what: RoomOp,
     ) -> u32 {
         self.next_id += 1;
-        let asker = Asker { user, id: self.next_id, ..connection(slot) };
-        self.rooms.handle(self.now, from, Ask { room, asker, what }, &mut self.out);
+        let asker = ReplyTo { user, id: self.next_id, ..connection(slot) };
+        self.rooms.handle(self.now, from, RoomRequest { room, asker, what }, &mut self.out);
         self.next_id
     }
 
     /// The answer to a question, if it came.
-    fn answer(&mut self, id: u32) -> Option<Answer> {
-        let is_it = |tell: &Tell| matches!(tell, Tell::Answer(_, asker, _) if asker.id == id);
+    fn answer(&mut self, id: u32) -> Option<RoomReply> {
+        let is_it =
+            |tell: &RoomEvent| matches!(tell, RoomEvent::Reply(_, asker, _) if asker.id == id);
         let place = self.out.told.iter().position(|(_, tell)| is_it(tell))?;
         match self.out.told.remove(place).1 {
-            Tell::Answer(_, _, answer) => Some(answer),
+            RoomEvent::Reply(_, _, answer) => Some(answer),
             _ => None,
         }
     }
 
-    fn ask(&mut self, slot: u32, room: RoomId, what: What) -> Answer {
+    fn ask(&mut self, slot: u32, room: RoomId, what: RoomOp) -> RoomReply {
         self.out.told.clear();
         let id = self.begin(HOME, slot, room, what);
         self.settle();
         self.answer(id).expect("every question is answered")
     }
 
-    fn subscribe(&mut self, slot: u32, since: Option<Position>) -> Welcome {
+    fn subscribe(&mut self, slot: u32, since: Option<Position>) -> Subscribed {
         match self.ask(slot, ROOM, subscribe(title("room:9", 0), "ann", slot, since)) {
-            Answer::Subscribed(welcome) => *welcome,
+            RoomReply::Subscribed(welcome) => *welcome,
             other => panic!("{other:?}"),
         }
     }
 
-    fn publish(&mut self, text: &str) -> Answer {
+    fn publish(&mut self, text: &str) -> RoomReply {
         self.ask(0, ROOM, publish(text, None))
     }
 
-    fn history(&mut self, passage: Passage) -> Vec<u64> {
+    fn history(&mut self, passage: HistoryQuery) -> Vec<u64> {
         let page = HistoryPage { title: Some(title("room:9", 0)), passage };
-        match self.ask(0, ROOM, What::History(Box::new(page))) {
-            Answer::History(all, _) => all.iter().map(|one| one.offset).collect(),
+        match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
+            RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -210,7 +211,7 @@ impl World {
     fn said(&mut self, room: RoomId) -> Vec<(u64, String)> {
         let told = std::mem::take(&mut self.out.told);
         let said = told.into_iter().filter_map(|(_, tell)| match tell {
-            Tell::Said(to, publication, _) if to == room => Some(shown(&publication)),
+            RoomEvent::Published(to, publication, _) if to == room => Some(shown(&publication)),
             _ => None,
         });
         said.collect()
@@ -220,7 +221,7 @@ impl World {
     fn notices(&mut self, room: RoomId) -> Vec<String> {
         let told = std::mem::take(&mut self.out.told);
         let notices = told.into_iter().filter_map(|(_, tell)| match tell {
-            Tell::Notice(to, data) if to == room => {
+            RoomEvent::Notice(to, data) if to == room => {
                 Some(String::from_utf8(data.bytes.to_vec()).unwrap())
             }
             _ => None,
@@ -235,12 +236,12 @@ fn shown(publication: &Publication) -> (u64, String) {
 }
 
 /// Nobody's connection.
-fn connection(slot: u32) -> Asker {
-    Asker { conn: ConnId { slot, generation: 0 }, ..Asker::NOBODY }
+fn connection(slot: u32) -> ReplyTo {
+    ReplyTo { conn: ConnId { slot, generation: 0 }, ..ReplyTo::NOBODY }
 }
 
-fn title(channel: &str, namespace: u16) -> Title {
-    Title { tenant: "".into(), channel: channel.into(), namespace }
+fn title(channel: &str, namespace: u16) -> ChannelKey {
+    ChannelKey { tenant: "".into(), channel: channel.into(), namespace }
 }
 
 fn info(user: &str, client: u32) -> Arc<ClientInfo> {
@@ -248,12 +249,23 @@ fn info(user: &str, client: u32) -> Arc<ClientInfo> {
     Arc::new(ClientInfo { user: user.into(), client, conn_info: None })
 }
 
-fn subscribe(title: Title, user: &str, slot: u32, since: Option<Position>) -> What {
-    What::Subscribe(Box::new(Entry { title, info: info(user, slot), chan_info: None, since }))
+fn subscribe(title: ChannelKey, user: &str, slot: u32, since: Option<Position>) -> RoomOp {
+    RoomOp::Subscribe(Box::new(RoomSubscribe {
+        title,
+        info: info(user, slot),
+        chan_info: None,
+        since,
+    }))
 }
 
-fn draft(title: Title, user: &str, text: &str, id: Option<&str>, voice: Voice) -> What {
-    What::Publish(Box::new(Draft {
+fn draft(
+    title: ChannelKey,
+    user: &str,
+    text: &str,
+    id: Option<&str>,
+    voice: PublishMode,
+) -> RoomOp {
+    RoomOp::Publish(Box::new(RoomPublish {
         title: Some(title),
         data: Payload { bytes: Bytes::from(text.to_owned()), is_json: true },
         info: Some(info(user, 0)),
@@ -266,37 +278,37 @@ fn draft(title: Title, user: &str, text: &str, id: Option<&str>, voice: Voice) -
     }))
 }
 
-fn publish(text: &str, id: Option<&str>) -> What {
-    let voice = if id.is_some() { Voice::Post } else { Voice::Publish };
+fn publish(text: &str, id: Option<&str>) -> RoomOp {
+    let voice = if id.is_some() { PublishMode::Post } else { PublishMode::Publish };
     draft(title("room:9", 0), "ann", text, id, voice)
 }
 
 /// From ann to bob.
-fn send(text: &str, id: &str) -> What {
-    let voice = Voice::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
+fn send(text: &str, id: &str) -> RoomOp {
+    let voice = PublishMode::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
     draft(title("dm#ann,bob", 1), "ann", text, Some(id), voice)
 }
 
-fn posted(answer: &Answer) -> u64 {
+fn posted(answer: &RoomReply) -> u64 {
     match answer {
-        Answer::Posted(posted) => posted.position.offset,
+        RoomReply::Posted(posted) => posted.position.offset,
         other => panic!("{other:?}"),
     }
 }
 
 #[track_caller]
-fn check_refused(answer: &Answer, code: ErrorCode) {
-    assert!(matches!(answer, Answer::Refused(other) if *other == code), "{answer:?}");
+fn check_refused(answer: &RoomReply, code: ErrorCode) {
+    assert!(matches!(answer, RoomReply::Rejected(other) if *other == code), "{answer:?}");
 }
 
 fn come(world: &mut World, inbox: RoomId, user: &str, slot: u32) {
     let title = title(&format!("@{user}"), 2);
     let answer = world.ask(slot, inbox, subscribe(title, user, slot, None));
-    assert!(matches!(answer, Answer::Subscribed(_)), "{answer:?}");
+    assert!(matches!(answer, RoomReply::Subscribed(_)), "{answer:?}");
 }
 
-fn progress(user: &str, inbox: RoomId, other: RoomId, reached: MarkerPosition) -> What {
-    What::Mark(Box::new(Progress {
+fn progress(user: &str, inbox: RoomId, other: RoomId, reached: MarkerPosition) -> RoomOp {
+    RoomOp::AdvanceMarker(Box::new(ReadMarkerUpdate {
         title: Some(title("dm#ann,bob", 1)),
         info: info(user, 0),
         inbox,
@@ -318,17 +330,17 @@ fn step(world: &mut World) {
 }
 
 /// That a message is taken back.
-fn retract(offset: u64, user: &str, power: Power) -> What {
+fn retract(offset: u64, user: &str, power: RetractRight) -> RoomOp {
     let text = format!(r#"{{"retracted":{offset}}}"#);
-    let draft = draft(title("room:9", 0), user, &text, None, Voice::Post);
+    let draft = draft(title("room:9", 0), user, &text, None, PublishMode::Post);
     retraction(draft, offset, power)
 }
 
-fn retraction(draft: What, offset: u64, power: Power) -> What {
-    let What::Publish(draft) = draft else { unreachable!() };
+fn retraction(draft: RoomOp, offset: u64, power: RetractRight) -> RoomOp {
+    let RoomOp::Publish(draft) = draft else { unreachable!() };
     let (id_source, tags) = (IdSource::Server, vec![chat::retraction(offset).1]);
-    let draft = Draft { tags, id_source, ..*draft };
-    What::Retract(Box::new(Retraction { offset, power, draft }))
+    let draft = RoomPublish { tags, id_source, ..*draft };
+    RoomOp::Retract(Box::new(Retraction { offset, power, draft }))
 }
 
 #[test]
@@ -336,9 +348,9 @@ fn a_position_in_a_silent_room_outlives_rest_and_restart() {
     for crash in [None, Some(Crash::Killed), Some(Crash::PowerCut)] {
         let mut world = World::new();
         let start = world.subscribe(1, None).position;
-        assert_eq!(world.subscribe(2, start).recovery, Recovery::Whole, "while it is there");
+        assert_eq!(world.subscribe(2, start).recovery, RecoveryOutcome::Whole, "while it is there");
         for slot in [1, 2] {
-            world.ask(slot, ROOM, What::Unsubscribe(Departure::Said));
+            world.ask(slot, ROOM, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
         }
         world.pass(1_000);
         assert!(world.rooms.is_empty(), "nothing was said, so nothing is kept");
@@ -347,17 +359,25 @@ fn a_position_in_a_silent_room_outlives_rest_and_restart() {
         }
         world.pass(40_000);
         let welcome = world.subscribe(1, start);
-        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 0));
+        assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Whole, 0));
         world.publish("1");
         if let Some(crash) = crash {
             world = world.restart(crash);
         }
         let welcome = world.subscribe(3, start);
-        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 1), "{crash:?}");
+        assert_eq!(
+            (welcome.recovery, welcome.missed.len()),
+            (RecoveryOutcome::Whole, 1),
+            "{crash:?}"
+        );
         let head = start.map(|start| Position { offset: 1, ..start });
-        assert_eq!(world.subscribe(4, head).recovery, Recovery::Whole, "it saw the first one");
+        assert_eq!(
+            world.subscribe(4, head).recovery,
+            RecoveryOutcome::Whole,
+            "it saw the first one"
+        );
         let other = start.map(|start| Position { epoch: Epoch(start.epoch.0 ^ 1), ..start });
-        assert_eq!(world.subscribe(5, other).recovery, Recovery::Lost, "forged");
+        assert_eq!(world.subscribe(5, other).recovery, RecoveryOutcome::Lost, "forged");
     }
 }
 
@@ -374,7 +394,7 @@ fn a_position_is_good_that_was_given_while_the_first_message_was_on_its_way() {
     world.asleep = false;
     world.settle();
     let welcome = world.subscribe(3, start);
-    assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 1));
+    assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Whole, 1));
 }
 
 #[test]
@@ -383,6 +403,6 @@ fn a_position_in_silence_is_good_in_its_own_room_only() {
     let start = world.subscribe(1, None).position;
     let elsewhere = subscribe(title("room:10", 0), "ann", 1, start);
     let answer = world.ask(1, RoomId(77), elsewhere);
-    let Answer::Subscribed(welcome) = answer else { panic!("{answer:?}") };
-    assert_eq!(welcome.recovery, Recovery::Lost);
+    let RoomReply::Subscribed(welcome) = answer else { panic!("{answer:?}") };
+    assert_eq!(welcome.recovery, RecoveryOutcome::Lost);
 }

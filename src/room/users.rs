@@ -11,7 +11,7 @@ use crate::wire::ClientInfo;
 
 /// How many entries each user has in a list.
 #[derive(Debug, Default)]
-pub struct Users {
+pub struct EntriesPerUser {
     entries: BTreeMap<Name, u32>,
 }
 
@@ -20,7 +20,7 @@ pub struct Users {
 #[derive(Debug)]
 struct Name(Arc<ClientInfo>);
 
-impl Users {
+impl EntriesPerUser {
     /// How many different users there are.
     pub fn count(&self) -> usize {
         self.entries.len()
@@ -46,9 +46,9 @@ impl Users {
     }
 }
 
-impl<'i> FromIterator<&'i Arc<ClientInfo>> for Users {
-    fn from_iter<I: IntoIterator<Item = &'i Arc<ClientInfo>>>(infos: I) -> Users {
-        let mut users = Users::default();
+impl<'i> FromIterator<&'i Arc<ClientInfo>> for EntriesPerUser {
+    fn from_iter<I: IntoIterator<Item = &'i Arc<ClientInfo>>>(infos: I) -> EntriesPerUser {
+        let mut users = EntriesPerUser::default();
         infos.into_iter().for_each(|info| users.count_in(info));
         users
     }

@@ -9,7 +9,7 @@ use crate::metrics::{Agent, ChatType};
 /// What is measured of one message, as a value in the letters that carry it: one
 /// cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct MessageTiming {
     /// Its trace.
     pub trace: TraceId,
     /// The span of the client that said it, if it gave one.
@@ -33,27 +33,32 @@ pub struct Way {
     /// Whether its steps are written down whatever becomes of it.
     pub sampled: bool,
     /// How it came here.
-    pub course: Course,
+    pub course: DeliveryKind,
 }
 
 /// How a message came to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
+pub enum DeliveryKind {
     /// It was just said.
-    Said,
+    First,
     /// It was just said, and by its client's clock before it was sent.
-    SaidSkewed,
+    FirstSkewed,
     /// It was said before, and is sent again, or late: what is measured begins anew.
-    Again,
+    Redelivery,
 }
 
 /// No client's clock is known.
 pub const UNKNOWN: u32 = u32::MAX;
 
-impl Way {
+impl MessageTiming {
     /// The way of a message that was said before, from here on.
-    pub fn again(now: Timestamps, trace: Trace, span: SpanId, chat_type: ChatType) -> Way {
-        Way {
+    pub fn again(
+        now: Timestamps,
+        trace: Trace,
+        span: SpanId,
+        chat_type: ChatType,
+    ) -> MessageTiming {
+        MessageTiming {
             trace: trace.id,
             parent: Some(trace.span),
             span,
@@ -64,7 +69,7 @@ impl Way {
             chat_type,
             agent: Agent::None,
             sampled: true,
-            course: Course::Again,
+            course: DeliveryKind::Redelivery,
         }
     }
 
@@ -83,7 +88,7 @@ pub fn ack_key(room: RoomId, offset: u64) -> u64 {
     room.fold() ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-const _: () = assert!(size_of::<Way>() <= 64);
+const _: () = assert!(size_of::<MessageTiming>() <= 64);
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -91,17 +96,17 @@ pub(super) mod tests {
     use crate::base::Csprng;
 
     /// Of a message in a group.
-    pub fn way() -> Way {
+    pub fn way() -> MessageTiming {
         let trace = Trace::made(&mut Csprng::from_key([1; 16]));
-        let again = Way::again(Timestamps::default(), trace, trace.span, ChatType::Group);
-        Way { parent: None, sampled: false, course: Course::Said, ..again }
+        let again = MessageTiming::again(Timestamps::default(), trace, trace.span, ChatType::Group);
+        MessageTiming { parent: None, sampled: false, course: DeliveryKind::First, ..again }
     }
 
     #[test]
     fn a_way_begins_where_its_client_sent_it_if_that_is_known() {
-        let parsed = Way { parsed_at: MonotonicUs(5_000), ..way() };
+        let parsed = MessageTiming { parsed_at: MonotonicUs(5_000), ..way() };
         assert_eq!(parsed.sent_at(), MonotonicUs(5_000));
-        assert_eq!(Way { p2b_us: 4_000, ..parsed }.sent_at(), MonotonicUs(1_000));
-        assert_eq!(Way { p2b_us: 9_000, ..parsed }.sent_at(), MonotonicUs(0));
+        assert_eq!(MessageTiming { p2b_us: 4_000, ..parsed }.sent_at(), MonotonicUs(1_000));
+        assert_eq!(MessageTiming { p2b_us: 9_000, ..parsed }.sent_at(), MonotonicUs(0));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::options::WindowLimits;
-use super::{Order, Passage};
+use super::{HistoryOrder, HistoryQuery};
 use crate::base::Timestamps;
 use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, RECOVERY_BYTES_MAX};
 use crate::wire::{Epoch, Position, Publication};
@@ -147,18 +147,18 @@ impl Window {
     }
 
     /// A part of what is kept, or `None` when `since` is of another stream.
-    pub fn read(&self, passage: Passage) -> Option<Vec<Arc<Publication>>> {
+    pub fn read(&self, passage: HistoryQuery) -> Option<Vec<Arc<Publication>>> {
         if passage.since.is_some_and(|since| since.epoch != self.epoch) {
             return None;
         }
         let limit = passage.limit as usize;
         let since = passage.since.map(|since| since.offset);
         let picked = match passage.order {
-            Order::OldestFirst => {
+            HistoryOrder::OldestFirst => {
                 let first = since.map_or(0, |offset| self.index_behind(offset));
                 pick(self.kept.range(first..), limit)
             }
-            Order::NewestFirst => {
+            HistoryOrder::NewestFirst => {
                 let end = since
                     .map_or(self.kept.len(), |offset| self.index_behind(offset.saturating_sub(1)));
                 pick(self.kept.range(..end).rev(), limit)
@@ -226,8 +226,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_read(limit: u32, since: Option<u64>, order: Order, want: &[u64]) {
-        let passage = Passage { limit, since: since.map(at), order };
+    fn check_read(limit: u32, since: Option<u64>, order: HistoryOrder, want: &[u64]) {
+        let passage = HistoryQuery { limit, since: since.map(at), order };
         let read = window(6).read(passage).unwrap();
         assert_eq!(read.iter().map(|one| one.offset).collect::<Vec<_>>(), want);
     }
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn history_is_read_from_both_ends() {
-        use Order::{NewestFirst, OldestFirst};
+        use HistoryOrder::{NewestFirst, OldestFirst};
         check_read(100, None, OldestFirst, &[3, 4, 5, 6]);
         check_read(2, None, OldestFirst, &[3, 4]);
         check_read(0, None, OldestFirst, &[]);
@@ -278,7 +278,7 @@ mod tests {
         check_read(100, Some(3), NewestFirst, &[]);
         check_read(100, Some(0), NewestFirst, &[]);
         let foreign = Position { offset: 1, epoch: Epoch(9) };
-        let passage = Passage { limit: 1, since: Some(foreign), order: OldestFirst };
+        let passage = HistoryQuery { limit: 1, since: Some(foreign), order: OldestFirst };
         assert_eq!(window(6).read(passage), None);
     }
 
@@ -292,7 +292,7 @@ mod tests {
             let publication = Publication { data, ..(*message(offset, 0)).clone() };
             window.push(&Arc::new(publication), large);
         }
-        let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
+        let passage = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
         let read = window.read(passage).unwrap();
         assert_eq!(read.iter().map(|one| one.offset).collect::<Vec<_>>(), [1]);
     }

@@ -13,7 +13,7 @@ use super::{Context, Refusal};
 use crate::auth::Allow;
 use crate::base::RoomId;
 use crate::metrics::Agent;
-use crate::room::{Namespace, Power, Title, Who};
+use crate::room::{ChannelKey, Namespace, Permission, RetractRight};
 use crate::wire::{ErrorCode, channel_is_valid};
 
 /// A channel that a request names, looked up.
@@ -31,9 +31,9 @@ pub(super) type Done = Result<(), Refusal>;
 
 impl Target<'_, '_> {
     /// The room's name, to be kept.
-    pub(super) fn title(&self) -> Title {
+    pub(super) fn title(&self) -> ChannelKey {
         let tenant = Arc::clone(&self.tenant);
-        Title { tenant, channel: Arc::from(self.channel), namespace: self.namespace }
+        ChannelKey { tenant, channel: Arc::from(self.channel), namespace: self.namespace }
     }
 }
 
@@ -89,7 +89,13 @@ impl<'s> Access<'s> {
     }
 
     /// Whether the namespace or a token allows this in the channel.
-    pub fn check(self, cx: &Context<'_>, target: &Target<'_, '_>, who: Who, needed: Allow) -> Done {
+    pub fn check(
+        self,
+        cx: &Context<'_>,
+        target: &Target<'_, '_>,
+        who: Permission,
+        needed: Allow,
+    ) -> Done {
         let standing = self.standing(target.room);
         let grant = grant(self.allowance(target), needed);
         if self.may(cx, target, who, standing, grant) {
@@ -118,7 +124,7 @@ impl<'s> Access<'s> {
         self,
         cx: &Context<'_>,
         target: &Target<'_, '_>,
-        who: Who,
+        who: Permission,
         standing: Standing,
         grant: Grant,
     ) -> bool {
@@ -137,7 +143,7 @@ impl<'s> Access<'s> {
     }
 
     /// For a room that may not be in memory; one with a member is.
-    pub fn title_if_needed(self, target: &Target<'_, '_>) -> Option<Title> {
+    pub fn title_if_needed(self, target: &Target<'_, '_>) -> Option<ChannelKey> {
         match self.standing(target.room) {
             Standing::Subscribed => None,
             Standing::Outside => Some(target.title()),
@@ -145,11 +151,11 @@ impl<'s> Access<'s> {
     }
 
     /// A moderator is whom a token calls so, where it has any business at all.
-    pub fn power(self, cx: &Context<'_>, target: &Target<'_, '_>) -> Power {
+    pub fn power(self, cx: &Context<'_>, target: &Target<'_, '_>) -> RetractRight {
         let by_token = grant(self.allowance(target), Allow::MODERATE) == Grant::Given;
         let admitted = target.kind.admits(&self.peer.info().user);
         let moderates = admitted && (by_token || cx.options.insecure);
-        if moderates { Power::Moderator } else { Power::Author }
+        if moderates { RetractRight::Moderator } else { RetractRight::Author }
     }
 
     /// The personal channel of a user among the peer's names.
@@ -163,7 +169,7 @@ pub(super) fn peer_may(
     cx: &Context<'_>,
     peer: &Peer,
     kind: Kind<'_>,
-    who: Who,
+    who: Permission,
     subject: Subject,
 ) -> bool {
     let admitted = kind.admits(&peer.info().user);

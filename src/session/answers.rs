@@ -3,7 +3,7 @@
 //! Deliberately absent: answers that change the session, and refusals (`machine`).
 
 use super::Outcome;
-use crate::room::{Answer as Told, Posted};
+use crate::room::{PublishAck, RoomReply as Told};
 use crate::store::{self, ReadMarkers};
 use crate::wire::chat::{self, ConversationEntry, Receipt};
 use crate::wire::{Answer, Payload};
@@ -25,9 +25,12 @@ pub(super) fn tell(id: u32, answer: &Told, out: &mut Outcome) {
         Told::Members(page, next) => rpc(id, &chat::members(page, *next), out),
         Told::Receipts(page, next) => rpc(id, &receipts(page, next.as_deref()), out),
         Told::Conversations(page, next) => rpc(id, &conversations(page, next.as_deref()), out),
-        Told::Noted if id == 0 => (),
-        Told::Noted => rpc(id, &chat::nothing(), out),
-        Told::Subscribed(_) | Told::Unwelcome(_) | Told::Refused(_) | Told::Wrong(_) => {
+        Told::Done if id == 0 => (),
+        Told::Done => rpc(id, &chat::nothing(), out),
+        Told::Subscribed(_)
+        | Told::SubscribeRejected(_)
+        | Told::Rejected(_)
+        | Told::InvalidField(_) => {
             unreachable!("the session decides what these mean");
         }
     }
@@ -39,7 +42,7 @@ fn rpc(id: u32, data: &Payload, out: &mut Outcome) {
 
 /// The answer to something that was said, by the command that said it: only the
 /// protocol's publish gives no id.
-fn tell_posted(id: u32, posted: &Posted, out: &mut Outcome) {
+fn tell_posted(id: u32, posted: &PublishAck, out: &mut Outcome) {
     if posted.id.is_empty() {
         out.answer(id, Answer::Publish);
     } else {

@@ -17,8 +17,8 @@ use crate::auth::Allow;
 use crate::base::RoomId;
 use crate::metrics::ChatType;
 use crate::room::{
-    ConversationsPage, Delivery, IdSource, MembersPage, Power, Progress, ReceiptsPage, Retraction,
-    Voice, What, ack_key,
+    ConversationsPage, IdSource, InboxDelivery, MembersPage, PublishMode, ReadMarkerUpdate,
+    ReceiptsPage, RetractRight, Retraction, RoomOp, ack_key,
 };
 use crate::store::MarkerPosition;
 use crate::wire::chat::{self, ChatMessage, ChatRequest, Field, Method};
@@ -99,7 +99,7 @@ fn serve_verb(
         ChatRequest::Rooms { after, limit } => rooms(cx, access, after, *limit, reply),
         ChatRequest::Members { channel, after, limit } => {
             let page = MembersPage { after: *after, count_max: *limit };
-            presence(cx, access, channel, What::Members(page), reply)
+            presence(cx, access, channel, RoomOp::Members(page), reply)
         }
     }
 }
@@ -146,14 +146,14 @@ fn mark(
     access.check_reading(cx, &target)?;
     let info = access.peer().info();
     let user = named(&info.user)?;
-    let progress = Progress {
+    let progress = ReadMarkerUpdate {
         title: access.title_if_needed(&target),
         info: Arc::clone(info),
         inbox: access.inbox(cx, user),
         reached,
         other: target.kind.other_than(user).map(|other| access.inbox(cx, other)),
     };
-    reply.ask(target.room, What::Mark(Box::new(progress)));
+    reply.ask(target.room, RoomOp::AdvanceMarker(Box::new(progress)));
     Ok(target.room)
 }
 
@@ -168,7 +168,7 @@ fn receipts(
     access.check_reading(cx, &target)?;
     let title = access.title_if_needed(&target);
     let page = ReceiptsPage { title, after: after.into(), count_max };
-    reply.ask(target.room, What::Receipts(Box::new(page)));
+    reply.ask(target.room, RoomOp::Receipts(Box::new(page)));
     Ok(())
 }
 
@@ -186,7 +186,7 @@ fn rooms(
     let target = access.target(cx, &channel).map_err(|_| ErrorCode::NotAvailable)?;
     let (title, user, after) = (target.title(), user.into(), after.into());
     let page = ConversationsPage { title, user, after, count_max };
-    reply.ask(target.room, What::Conversations(Box::new(page)));
+    reply.ask(target.room, RoomOp::Conversations(Box::new(page)));
     Ok(())
 }
 
@@ -204,11 +204,11 @@ fn typing(cx: &Context<'_>, access: Access<'_>, channel: &str, reply: &mut Comma
     access.check(cx, &target, target.rules.publish, Allow::PUBLISH)?;
     let info = Arc::clone(access.peer().info());
     let inbox = target.kind.other_than(&info.user).map(|other| access.inbox(cx, other));
-    reply.ask(target.room, What::Typing(Arc::clone(&info)));
+    reply.ask(target.room, RoomOp::Typing(Arc::clone(&info)));
     if let Some(inbox) = inbox {
         // The other one may not be subscribed to the conversation now.
-        let delivery = Delivery::Typing { channel: Arc::from(channel), info };
-        reply.ask_unanswered(inbox, What::Deliver(Box::new(delivery)));
+        let delivery = InboxDelivery::Typing { channel: Arc::from(channel), info };
+        reply.ask_unanswered(inbox, RoomOp::Deliver(Box::new(delivery)));
     }
     Ok(())
 }
@@ -223,16 +223,16 @@ fn retract(
     let target = access.target(cx, channel)?;
     let power = access.power(cx, &target);
     match power {
-        Power::Moderator if target.rules.keeps_history() => (),
-        Power::Moderator => return Err(ErrorCode::NotAvailable.into()),
-        Power::Author => access.check_reading(cx, &target)?,
+        RetractRight::Moderator if target.rules.keeps_history() => (),
+        RetractRight::Moderator => return Err(ErrorCode::NotAvailable.into()),
+        RetractRight::Author => access.check_reading(cx, &target)?,
     }
     let user = &*access.peer().info().user;
     let voice = match target.kind.other_than(user) {
-        None => Voice::Post,
+        None => PublishMode::Post,
         Some(other) => {
             let (from, to) = (access.inbox(cx, user), access.inbox(cx, other));
-            Voice::Send { from, to, ttl_ms: 0 }
+            PublishMode::Send { from, to, ttl_ms: 0 }
         }
     };
     let (data, tag) = chat::retraction(offset);
@@ -246,7 +246,7 @@ fn retract(
     };
     let draft = draft(cx, access, &target, parts);
     let retraction = Retraction { draft, offset, power };
-    reply.ask(target.room, What::Retract(Box::new(retraction)));
+    reply.ask(target.room, RoomOp::Retract(Box::new(retraction)));
     Ok(())
 }
 

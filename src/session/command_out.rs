@@ -10,12 +10,12 @@ use super::unanswered::Unanswered;
 use super::{Context, Effect, Fault, Outcome, Refusal};
 use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::Histogram;
-use crate::room::{Ask, Asker, What};
+use crate::room::{ReplyTo, RoomOp, RoomRequest};
 use crate::wire::{Answer, Push};
 
 /// Where a command's questions, effects and answer go.
 pub(super) struct CommandOut<'o> {
-    asker: Asker,
+    asker: ReplyTo,
     unanswered: &'o mut Unanswered,
     out: &'o mut Outcome,
 }
@@ -30,7 +30,7 @@ impl<'o> CommandOut<'o> {
         out: &'o mut Outcome,
     ) -> CommandOut<'o> {
         let user = cx.names.user_hash(peer.tenant(), &peer.info().user);
-        CommandOut { asker: Asker { conn: cx.conn, user, id }, unanswered, out }
+        CommandOut { asker: ReplyTo { conn: cx.conn, user, id }, unanswered, out }
     }
 
     /// Of a connection that is nobody's.
@@ -39,7 +39,7 @@ impl<'o> CommandOut<'o> {
         unanswered: &'o mut Unanswered,
         out: &'o mut Outcome,
     ) -> CommandOut<'o> {
-        let asker = Asker { conn: cx.conn, user: UserHash::NOBODY, id: 0 };
+        let asker = ReplyTo { conn: cx.conn, user: UserHash::NOBODY, id: 0 };
         CommandOut { asker, unanswered, out }
     }
 
@@ -50,29 +50,29 @@ impl<'o> CommandOut<'o> {
 
     /// The same for another command of this peer.
     pub fn with_id(self, id: u32) -> CommandOut<'o> {
-        CommandOut { asker: Asker { id, ..self.asker }, ..self }
+        CommandOut { asker: ReplyTo { id, ..self.asker }, ..self }
     }
 
     /// The same for a command whose client waits for no answer.
     pub fn without_answer(&mut self) -> CommandOut<'_> {
-        let asker = Asker { id: 0, ..self.asker };
+        let asker = ReplyTo { id: 0, ..self.asker };
         CommandOut { asker, unanswered: self.unanswered, out: self.out }
     }
 
     /// Asks a room for the command.
-    pub fn ask(&mut self, room: RoomId, what: What) {
+    pub fn ask(&mut self, room: RoomId, what: RoomOp) {
         self.ask_as(self.asker.id, room, what);
     }
 
     /// Asks a room for what no command waits for.
-    pub fn ask_unanswered(&mut self, room: RoomId, what: What) {
+    pub fn ask_unanswered(&mut self, room: RoomId, what: RoomOp) {
         self.ask_as(0, room, what);
     }
 
-    fn ask_as(&mut self, id: u32, room: RoomId, what: What) {
+    fn ask_as(&mut self, id: u32, room: RoomId, what: RoomOp) {
         self.unanswered.on_asked(id);
-        let asker = Asker { id, ..self.asker };
-        self.out.effects.push(Effect::Ask(Ask { room, asker, what }));
+        let asker = ReplyTo { id, ..self.asker };
+        self.out.effects.push(Effect::Ask(RoomRequest { room, asker, what }));
     }
 
     /// Answers the command.

@@ -11,7 +11,7 @@ use super::publishing::{self, PublishArgs};
 use super::{Context, chat_commands, position_seal};
 use crate::auth::Allow;
 use crate::base::limits::HISTORY_ANSWER_MAX;
-use crate::room::{HistoryPage, Order, Passage, What};
+use crate::room::{HistoryOrder, HistoryPage, HistoryQuery, RoomOp};
 use crate::wire::chat::Method;
 use crate::wire::{self, Answer, ErrorCode, HistoryRequest, RawData, Request};
 
@@ -70,9 +70,9 @@ pub(super) fn serve(
 ) -> Done {
     match request {
         Request::Publish { channel, data } => publish(cx, access, channel, data, reply),
-        Request::Presence { channel } => presence(cx, access, channel, What::Presence, reply),
+        Request::Presence { channel } => presence(cx, access, channel, RoomOp::Presence, reply),
         Request::PresenceStats { channel } => {
-            presence(cx, access, channel, What::PresenceStats, reply)
+            presence(cx, access, channel, RoomOp::PresenceStats, reply)
         }
         Request::History(request) => history(cx, access, request, reply),
         Request::Ping => {
@@ -118,13 +118,13 @@ fn history(
     }
     access.check(cx, &target, target.rules.see_history, Allow::HISTORY)?;
     let since = request.since.as_ref();
-    let passage = Passage {
+    let passage = HistoryQuery {
         limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),
         since: since.map(|(offset, epoch)| position_seal::position(*offset, epoch)),
-        order: if request.reverse { Order::NewestFirst } else { Order::OldestFirst },
+        order: if request.reverse { HistoryOrder::NewestFirst } else { HistoryOrder::OldestFirst },
     };
     let title = access.title_if_needed(&target);
-    reply.ask(target.room, What::History(Box::new(HistoryPage { title, passage })));
+    reply.ask(target.room, RoomOp::History(Box::new(HistoryPage { title, passage })));
     Ok(())
 }
 

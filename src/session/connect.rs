@@ -18,7 +18,7 @@ use super::{Context, Effect, Fault, Outcome, Passage};
 use crate::auth::Allow;
 use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::metrics::{Agent, HandshakeStage, Histogram};
-use crate::room::{Answer as Told, Entry, Title, Welcome, What};
+use crate::room::{ChannelKey, RoomOp, RoomReply as Told, RoomSubscribe, Subscribed};
 use crate::wire::{
     Answer, ClientInfo, Command, ConnectRequest, ConnectResult, Encoding, ErrorCode,
     SubscribeRequest, SubscribeResult,
@@ -48,11 +48,11 @@ pub struct Wanted {
     /// Which room.
     pub room: RoomId,
     /// Its name.
-    pub title: Title,
+    pub title: ChannelKey,
     /// What the client saw last of it.
     pub since: Option<Since>,
     /// What the home said; `None` until it did.
-    pub welcome: Option<Welcome>,
+    pub welcome: Option<Subscribed>,
 }
 
 /// What the client's program is: what its `User-Agent` said, or, where that said
@@ -102,7 +102,7 @@ pub fn wanted(
         let owner = Owner { room, user: &peer.info().user };
         let since = recovering.map(|sub| Since::read(cx, owner, reader, sub.offset, &sub.epoch));
         let tenant = peer.shared_tenant();
-        let title = Title { tenant, channel: Arc::from(channel), namespace };
+        let title = ChannelKey { tenant, channel: Arc::from(channel), namespace };
         wanted.push(Wanted { room, title, since, welcome: None });
     }
     Ok(wanted)
@@ -148,13 +148,13 @@ impl Connecting {
     /// Asks each of its rooms to let it in.
     pub fn ask_rooms(&self, reply: &mut CommandOut<'_>) {
         for one in &self.wanted {
-            let entry = Entry {
+            let entry = RoomSubscribe {
                 title: one.title.clone(),
                 info: Arc::clone(self.peer.info()),
                 chan_info: None,
                 since: one.since.map(|since| since.position),
             };
-            reply.ask(one.room, What::Subscribe(Box::new(entry)));
+            reply.ask(one.room, RoomOp::Subscribe(Box::new(entry)));
         }
     }
 
@@ -186,7 +186,7 @@ impl Connecting {
             }
             // A room that refuses refuses the connection: the client tries
             // again, or learns that its token asks for what cannot be had.
-            (_, Told::Unwelcome(code) | Told::Refused(code)) => {
+            (_, Told::SubscribeRejected(code) | Told::Rejected(code)) => {
                 out.refuse(self.id, code);
                 out.close(Fault::Refused(code));
             }
@@ -202,8 +202,8 @@ impl Connecting {
                 | Told::Members(..)
                 | Told::Receipts(..)
                 | Told::Conversations(..)
-                | Told::Wrong(_)
-                | Told::Noted,
+                | Told::InvalidField(_)
+                | Told::Done,
             ) => (),
         }
         false

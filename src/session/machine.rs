@@ -35,7 +35,7 @@ use super::{
 };
 use crate::base::{MonotonicMs, PeerSigns, RoomId, UserHash};
 use crate::metrics::{Agent, Tenant};
-use crate::room::{Answer as Told, Departure, Welcome, What};
+use crate::room::{LeaveReason, RoomOp, RoomReply as Told, Subscribed};
 use crate::wire::{Command, ConnectRequest, ErrorCode, Request};
 
 /// One peer after its upgrade.
@@ -183,7 +183,7 @@ impl Session {
             (State::Closed | State::Greeting { .. }, Told::Subscribed(_)) => {
                 // Nobody waits for this seat any more.
                 let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
-                reply.ask(room, What::Unsubscribe(Departure::Lost));
+                reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             }
             (State::Closed | State::Greeting { .. }, _) => (),
             (State::Connecting(connecting), answer) => {
@@ -194,15 +194,23 @@ impl Session {
             (State::Ready(_), Told::Subscribed(welcome)) => {
                 self.on_welcome(cx, room, *welcome, out);
             }
-            (State::Ready(_), Told::Unwelcome(code)) => self.on_unwelcome(cx, room, id, code, out),
-            (State::Ready(_), Told::Refused(code)) => self.quota.refuse(cx, id, code, out),
-            (State::Ready(_), Told::Wrong(field)) => self.quota.refuse(cx, id, field, out),
+            (State::Ready(_), Told::SubscribeRejected(code)) => {
+                self.on_unwelcome(cx, room, id, code, out)
+            }
+            (State::Ready(_), Told::Rejected(code)) => self.quota.refuse(cx, id, code, out),
+            (State::Ready(_), Told::InvalidField(field)) => self.quota.refuse(cx, id, field, out),
             (State::Ready(_), answer) => answers::tell(id, &answer, out),
         }
     }
 
     /// A home let the session in.
-    fn on_welcome(&mut self, cx: &Context<'_>, room: RoomId, welcome: Welcome, out: &mut Outcome) {
+    fn on_welcome(
+        &mut self,
+        cx: &Context<'_>,
+        room: RoomId,
+        welcome: Subscribed,
+        out: &mut Outcome,
+    ) {
         let Some((mut membership, reply)) = self.ready(cx, 0, out) else { return };
         if let Some(behind) = membership.on_welcome(cx, room, welcome, reply) {
             self.settle(room, behind, out);
@@ -469,14 +477,14 @@ impl Session {
 
     /// Ends the session: its seats are freed, and its rooms let it go.
     pub fn leave(&mut self, cx: &Context<'_>, out: &mut Outcome) {
-        self.ask_for_place(cx, What::Release, out);
+        self.ask_for_place(cx, RoomOp::Release, out);
         out.of_tenant = self.counted_as().map(|tenant| (tenant, Passage::Went));
         self.state = State::Closed;
         let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
         // The answer to what was asked for will find nobody, and is undone then.
         for (room, place) in self.subscriptions.take_seats() {
             reply.effect(Effect::Stand(place));
-            reply.ask(room, What::Unsubscribe(Departure::Lost));
+            reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
         }
     }
 
@@ -530,7 +538,7 @@ impl Session {
         if let State::Connecting(connecting) = mem::replace(&mut self.state, State::Closed) {
             let (peer, held) = connecting.finish(cx, &mut self.heartbeat, out);
             self.state = State::Ready(peer);
-            self.ask_for_place(cx, What::Claim, out);
+            self.ask_for_place(cx, RoomOp::Claim, out);
             // Behind the seats: a held command may need the last one.
             if !held.is_empty() {
                 out.effects.push(Effect::Resume(held.behind_connect()));
@@ -540,7 +548,7 @@ impl Session {
 
     /// Where a user may have one connection only, the home of its personal channel
     /// knows which.
-    fn ask_for_place(&mut self, cx: &Context<'_>, what: What, out: &mut Outcome) {
+    fn ask_for_place(&mut self, cx: &Context<'_>, what: RoomOp, out: &mut Outcome) {
         let State::Ready(peer) = &self.state else { return };
         let (tenant, user) = (peer.tenant(), &peer.info().user);
         if cx.options.is_single_session(tenant) && !user.is_empty() {

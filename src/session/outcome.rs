@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use super::{Fault, HeldCommands, Place};
 use crate::base::{MonotonicMs, RoomId};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
-use crate::room::Ask;
+use crate::room::RoomRequest;
 use crate::wire::chat::Field;
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
 
@@ -40,7 +40,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub enum Effect {
     /// Ask a room's home.
-    Ask(Ask),
+    Ask(RoomRequest),
     /// Give this session a seat in the channel, and tell the session where.
     Sit {
         /// Which room.

@@ -7,7 +7,7 @@
 
 use super::Context;
 use crate::base::RoomId;
-use crate::room::{Recovery, Welcome};
+use crate::room::{RecoveryOutcome, Subscribed};
 use crate::wire::{Epoch, EpochSeal, Position, SubscribeResult, WrittenEpoch};
 
 /// Whether a peer may read what was said in a channel.
@@ -69,9 +69,9 @@ pub fn subscribe_result<'w>(
     owner: Owner<'_>,
     reader: Reader,
     own_from: Option<u64>,
-    welcome: &'w Welcome,
+    welcome: &'w Subscribed,
 ) -> SubscribeResult<'w> {
-    let own_from = own_from.filter(|_| welcome.recovery == Recovery::Whole);
+    let own_from = own_from.filter(|_| welcome.recovery == RecoveryOutcome::Whole);
     let sealed = welcome
         .position
         .and_then(|head| seal(cx, owner, reader, head.epoch, own_from.unwrap_or(head.offset)));
@@ -79,8 +79,8 @@ pub fn subscribe_result<'w>(
         position: welcome.position,
         seal: sealed,
         publications: &welcome.missed,
-        recovered: welcome.recovery == Recovery::Whole,
-        was_recovering: welcome.recovery != Recovery::NotAsked,
+        recovered: welcome.recovery == RecoveryOutcome::Whole,
+        was_recovering: welcome.recovery != RecoveryOutcome::NotAsked,
         ..SubscribeResult::default()
     }
 }

@@ -6,7 +6,7 @@ use super::Context;
 use super::access::{Access, Done};
 use super::command_out::CommandOut;
 use crate::auth::Allow;
-use crate::room::What;
+use crate::room::RoomOp;
 use crate::wire::ErrorCode;
 
 /// Asks who is there, where the peer may know.
@@ -14,7 +14,7 @@ pub(super) fn presence(
     cx: &Context<'_>,
     access: Access<'_>,
     channel: &str,
-    what: What,
+    what: RoomOp,
     reply: &mut CommandOut<'_>,
 ) -> Done {
     let target = access.target(cx, channel)?;

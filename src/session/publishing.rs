@@ -12,7 +12,7 @@ use super::{Context, namespace_of};
 use crate::auth::Allow;
 use crate::base::{ClientId, Csprng};
 use crate::metrics::{ChatType, PublishResult};
-use crate::room::{Draft, IdSource, Voice, What};
+use crate::room::{IdSource, PublishMode, RoomOp, RoomPublish};
 use crate::wire::chat::ChatMessage;
 use crate::wire::{ErrorCode, ID_TAG, Payload, RawData, TRACE_TAG};
 
@@ -21,8 +21,8 @@ pub(super) struct PublishArgs<'r> {
     data: &'r RawData<'r>,
     tags: Vec<(Box<str>, Box<str>)>,
     id_source: IdSource,
-    /// Outside of conversations, where it is always `Voice::Send`.
-    voice: Voice,
+    /// Outside of conversations, where it is always `PublishMode::Send`.
+    voice: PublishMode,
     /// In conversations; 0 for as long as may be.
     ttl_ms: u64,
     /// By the client's clock.
@@ -36,7 +36,7 @@ impl<'r> PublishArgs<'r> {
             data,
             tags: Vec::new(),
             id_source: IdSource::Server,
-            voice: Voice::Publish,
+            voice: PublishMode::Publish,
             ttl_ms: 0,
             sent_at_unix_ms: None,
         }
@@ -48,7 +48,7 @@ impl<'r> PublishArgs<'r> {
             data: &said.data,
             tags: tags(said, ids),
             id_source: if said.id.is_some() { IdSource::Client } else { IdSource::Server },
-            voice: Voice::Post,
+            voice: PublishMode::Post,
             ttl_ms,
             sent_at_unix_ms: said.sent_at_ms,
         }
@@ -61,7 +61,7 @@ pub(super) struct DraftParts {
     pub tags: Vec<(Box<str>, Box<str>)>,
     pub chan_info: Option<Arc<Payload>>,
     pub id_source: IdSource,
-    pub voice: Voice,
+    pub voice: PublishMode,
     pub sent_at_unix_ms: Option<u64>,
 }
 
@@ -87,7 +87,7 @@ pub(super) fn publish(
         }
         Some(other) => {
             let (from, to) = (access.inbox(cx, user), access.inbox(cx, other));
-            Voice::Send { from, to, ttl_ms: args.ttl_ms }
+            PublishMode::Send { from, to, ttl_ms: args.ttl_ms }
         }
     };
     let parts = DraftParts {
@@ -99,7 +99,7 @@ pub(super) fn publish(
         sent_at_unix_ms: args.sent_at_unix_ms,
     };
     let draft = draft(cx, access, target, parts);
-    reply.ask(target.room, What::Publish(Box::new(draft)));
+    reply.ask(target.room, RoomOp::Publish(Box::new(draft)));
     Ok(())
 }
 
@@ -109,14 +109,14 @@ pub(super) fn draft(
     access: Access<'_>,
     target: &Target<'_, '_>,
     parts: DraftParts,
-) -> Draft {
+) -> RoomPublish {
     let DraftParts { data, tags, chan_info, id_source, voice, sent_at_unix_ms } = parts;
     let (chat_type, agent) = (target.rules.chat_type(), access.agent());
     let birth = Birth { tags: &tags, sent_at_unix_ms, chat_type, agent };
     let (trace, way) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &birth);
     let title = access.title_if_needed(target);
     let info = Some(Arc::clone(access.peer().info()));
-    Draft { title, data, info, chan_info, tags, id_source, voice, trace, way }
+    RoomPublish { title, data, info, chan_info, tags, id_source, voice, trace, way }
 }
 
 /// What goes with a message, in this order. Each has an id: the client's, or one

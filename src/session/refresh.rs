@@ -14,7 +14,7 @@ use super::tokens::{Denial, json_payload, left_s, token_refusal};
 use super::{Context, Effect, Fault};
 use crate::auth::{Allow, Remedy};
 use crate::base::RoomId;
-use crate::room::{Entry, What};
+use crate::room::{RoomOp, RoomSubscribe};
 use crate::wire::{Answer, ErrorCode};
 
 /// Takes a fresh token, and asks for what the server subscribes to by it.
@@ -57,8 +57,8 @@ pub(super) fn refresh(
         let title = one.title.clone();
         subscriptions.ask_by_server(one.room, title.clone());
         peer.backlogs_mut().open(one.room);
-        let entry = Entry { title, info: Arc::clone(&info), chan_info: None, since: None };
-        reply.ask_unanswered(one.room, What::Subscribe(Box::new(entry)));
+        let entry = RoomSubscribe { title, info: Arc::clone(&info), chan_info: None, since: None };
+        reply.ask_unanswered(one.room, RoomOp::Subscribe(Box::new(entry)));
     }
     let rooms = wanted.iter().map(|one| one.room).collect();
     reply.effect(Effect::Review(rooms));

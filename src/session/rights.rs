@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: how tokens are read (`auth`), and what is done when it may not.
 
-use crate::room::Who;
+use crate::room::Permission;
 
 /// What is known about a peer when it asks for something in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub enum Grant {
 }
 
 /// The one place where rights are decided.
-pub fn may(who: Who, subject: Subject) -> bool {
-    if who == Who::Nobody {
+pub fn may(who: Permission, subject: Subject) -> bool {
+    if who == Permission::Nobody {
         return false;
     }
     let named = subject.identity == Identity::User;
@@ -53,10 +53,10 @@ pub fn may(who: Who, subject: Subject) -> bool {
     let granted = subject.grant == Grant::Given;
     granted
         || match who {
-            Who::Nobody | Who::Token => false,
-            Who::Subscribers => inside,
-            Who::Users => named,
-            Who::Anyone => true,
+            Permission::Nobody | Permission::Token => false,
+            Permission::Subscribers => inside,
+            Permission::Users => named,
+            Permission::Anyone => true,
         }
 }
 
@@ -77,11 +77,11 @@ mod tests {
             (Anonymous, Outside, Given),
         ];
         for (who, want) in [
-            (Who::Nobody, [false, false, false, false]),
-            (Who::Token, [false, false, false, true]),
-            (Who::Subscribers, [false, false, true, true]),
-            (Who::Users, [false, true, false, true]),
-            (Who::Anyone, [true, true, true, true]),
+            (Permission::Nobody, [false, false, false, false]),
+            (Permission::Token, [false, false, false, true]),
+            (Permission::Subscribers, [false, false, true, true]),
+            (Permission::Users, [false, true, false, true]),
+            (Permission::Anyone, [true, true, true, true]),
         ] {
             let got = columns
                 .map(|(identity, standing, grant)| may(who, Subject { identity, standing, grant }));

@@ -18,7 +18,7 @@ use super::{Context, Effect};
 use crate::auth::{Allow, ChannelClaims};
 use crate::base::RoomId;
 use crate::metrics::{Agent, Histogram};
-use crate::room::{Departure, Entry, Recovery, Welcome, What};
+use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed};
 use crate::wire::{Answer, ErrorCode, Push, SubscribeRequest, SubscribeResult};
 
 /// A connected peer with what it is subscribed to, to change.
@@ -64,7 +64,7 @@ impl Membership<'_> {
             self.peer.remember(target.room, extra);
         }
         self.subscriptions.ask(target.room, asked);
-        reply.ask(target.room, What::Subscribe(Box::new(entry)));
+        reply.ask(target.room, RoomOp::Subscribe(Box::new(entry)));
         Ok(())
     }
 
@@ -76,7 +76,7 @@ impl Membership<'_> {
         target: &Target<'_, '_>,
         claims: Option<ChannelClaims>,
         id: u32,
-    ) -> (Asked, Entry) {
+    ) -> (Asked, RoomSubscribe) {
         let allow = claims.as_ref().map_or(Allow::NONE, |claims| claims.allow);
         let chan_info = claims.as_ref().and_then(|claims| claims.info.clone());
         let recovers = request.recover && target.rules.keeps_history();
@@ -86,7 +86,7 @@ impl Membership<'_> {
             Since::read(cx, owner, reader, request.offset, &request.epoch)
         });
         let title = target.title();
-        let entry = Entry {
+        let entry = RoomSubscribe {
             title: title.clone(),
             info: Arc::clone(self.peer.info()),
             chan_info: chan_info.map(|info| Arc::new(json_payload(info))),
@@ -121,7 +121,7 @@ impl Membership<'_> {
             Cancelled::Seated(place) => {
                 reply.effect(Effect::Stand(place));
                 self.peer.forget(room);
-                reply.ask(room, What::Unsubscribe(Departure::Said));
+                reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             }
         }
         Ok(())
@@ -173,19 +173,19 @@ impl Membership<'_> {
         &mut self,
         cx: &Context<'_>,
         room: RoomId,
-        welcome: Welcome,
+        welcome: Subscribed,
         mut reply: CommandOut<'_>,
     ) -> Option<Behind> {
         let Some(asked) = self.subscriptions.asked(room) else {
             // The server unsubscribed it meanwhile.
-            reply.ask_unanswered(room, What::Unsubscribe(Departure::Lost));
+            reply.ask_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             return None;
         };
         let mut reply = reply.with_id(asked.id);
         if let Some(code) = asked.cancelled {
             self.subscriptions.remove(room);
             self.peer.forget(room);
-            reply.ask_unanswered(room, What::Unsubscribe(Departure::Said));
+            reply.ask_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             reply.refuse(code);
             return Some(Behind::Settled);
         }
@@ -206,7 +206,7 @@ impl Membership<'_> {
         } else {
             reply.answer(Answer::Subscribe(result));
         }
-        if welcome.recovery != Recovery::NotAsked {
+        if welcome.recovery != RecoveryOutcome::NotAsked {
             reply.observe(cx, Histogram::SessionResume, asked.at);
         }
         let news_of_members = rules.push_join_leave || (rules.join_leave && asked.join_leave);
@@ -223,7 +223,7 @@ impl Membership<'_> {
             Cancelled::Unknown | Cancelled::Asked => (),
             Cancelled::Seated(place) => {
                 reply.effect(Effect::Stand(place));
-                reply.ask_unanswered(room, What::Unsubscribe(why.departure()));
+                reply.ask_unanswered(room, RoomOp::Unsubscribe(why.departure()));
                 let (code, reason) = why.parts();
                 reply.push(channel, Push::Unsubscribe { code, reason });
             }

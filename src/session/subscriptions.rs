@@ -10,7 +10,7 @@ use std::{mem, slice};
 use super::rights::Standing;
 use crate::auth::Allow;
 use crate::base::{MonotonicMs, RoomId};
-use crate::room::{Departure, Title};
+use crate::room::{ChannelKey, LeaveReason};
 use crate::wire::ErrorCode;
 
 /// Where a session sits in a channel of its shard. Opaque to the session; the
@@ -56,7 +56,7 @@ pub struct Asked {
     /// When.
     pub at: MonotonicMs,
     /// Which room.
-    pub title: Title,
+    pub title: ChannelKey,
     /// Wanted: recovery later.
     pub recoverable: bool,
     /// Wanted: to be told of gaps.
@@ -104,10 +104,10 @@ impl Removal {
     }
 
     /// Who cannot come back has left.
-    pub fn departure(self) -> Departure {
+    pub fn departure(self) -> LeaveReason {
         match self {
-            Removal::InsufficientState | Removal::Expired => Departure::Lost,
-            Removal::Denied => Departure::Said,
+            Removal::InsufficientState | Removal::Expired => LeaveReason::Disconnected,
+            Removal::Denied => LeaveReason::Unsubscribed,
         }
     }
 }
@@ -139,7 +139,7 @@ enum List {
 
 impl Asked {
     /// What the server asks for, which remembers nothing of a client's command.
-    fn by_server(title: Title) -> Asked {
+    fn by_server(title: ChannelKey) -> Asked {
         Asked {
             id: 0,
             at: MonotonicMs(0),
@@ -237,7 +237,7 @@ impl Subscriptions {
     }
 
     /// The server asks for a subscription.
-    pub fn ask_by_server(&mut self, room: RoomId, title: Title) {
+    pub fn ask_by_server(&mut self, room: RoomId, title: ChannelKey) {
         self.ask(room, Asked::by_server(title));
     }
 
@@ -417,7 +417,7 @@ mod tests {
     #[test]
     fn what_ends_was_unknown_asked_for_or_a_seat() {
         let (room, code) = (RoomId(4), ErrorCode::NotAvailable);
-        let title = Title { tenant: "".into(), channel: "room:4".into(), namespace: 0 };
+        let title = ChannelKey { tenant: "".into(), channel: "room:4".into(), namespace: 0 };
         let place = Place { channel: 3, index: 4 };
         let mut subs = Subscriptions::default();
         assert_eq!(subs.cancel(room, code), Cancelled::Unknown);

@@ -22,7 +22,10 @@ use crate::base::{
 use crate::metrics::{
     Agent, Blame, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
 };
-use crate::room::{self, Answer, Ask, Departure, Namespace, Recovery, Welcome, What, Who};
+use crate::room::{
+    self, LeaveReason, Namespace, Permission, RecoveryOutcome, RoomOp, RoomReply, RoomRequest,
+    Subscribed,
+};
 use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 
 const CONN: ConnId = ConnId { slot: 1, generation: 1 };
@@ -74,10 +77,10 @@ fn user(name: &str) -> String {
 fn open_namespace(name: &str) -> Namespace {
     Namespace {
         name: name.to_owned(),
-        subscribe: Who::Users,
-        publish: Who::Subscribers,
-        see_presence: Who::Subscribers,
-        see_history: Who::Subscribers,
+        subscribe: Permission::Users,
+        publish: Permission::Subscribers,
+        see_presence: Permission::Subscribers,
+        see_history: Permission::Subscribers,
         presence: true,
         history_count_max: 10,
         ..Namespace::default()
@@ -148,7 +151,7 @@ impl Desk {
         let mut desk = Desk::connected();
         desk.command(r#""subscribe":{"channel":"room:1"}"#);
         let room = desk.asked().0;
-        desk.answer(room, Answer::Subscribed(welcome(0)));
+        desk.answer(room, RoomReply::Subscribed(welcome(0)));
         desk.session.sit(room, Place { channel: 3, index: 4 });
         (desk, room)
     }
@@ -196,7 +199,7 @@ impl Desk {
         self.command(&format!(r#""connect":{{"token":"{token}"}}"#));
     }
 
-    fn answer(&mut self, room: RoomId, answer: Answer) {
+    fn answer(&mut self, room: RoomId, answer: RoomReply) {
         let id = self.next_id;
         self.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
     }
@@ -232,9 +235,9 @@ impl Desk {
 
     /// The one question that the last step asked, beside what it brought to inboxes.
     #[track_caller]
-    fn asked(&self) -> (RoomId, &What) {
+    fn asked(&self) -> (RoomId, &RoomOp) {
         let mut asks = self.out.effects.iter().filter_map(|effect| match effect {
-            Effect::Ask(Ask { what: What::Deliver(_), .. }) => None,
+            Effect::Ask(RoomRequest { what: RoomOp::Deliver(_), .. }) => None,
             Effect::Ask(ask) => Some((ask.room, &ask.what)),
             Effect::Sit { .. }
             | Effect::Stand(_)
@@ -264,13 +267,13 @@ impl Desk {
     }
 }
 
-fn welcome(offset: u64) -> Box<Welcome> {
+fn welcome(offset: u64) -> Box<Subscribed> {
     let position = Some(Position { offset, epoch: Epoch(7) });
-    Box::new(Welcome {
+    Box::new(Subscribed {
         name: "c".into(),
         position,
         missed: Vec::new(),
-        recovery: Recovery::NotAsked,
+        recovery: RecoveryOutcome::NotAsked,
     })
 }
 
@@ -287,12 +290,12 @@ fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
     }
     let good = wrong("closed:1", "ann");
     desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{good}"}}"#));
-    assert!(matches!(desk.asked().1, What::Subscribe(_)));
+    assert!(matches!(desk.asked().1, RoomOp::Subscribe(_)));
     desk.command(r#""publish":{"channel":"room:1","data":1}"#);
     desk.check_refused(ErrorCode::PermissionDenied);
     let (mut seated, room) = Desk::seated();
     seated.command(r#""publish":{"channel":"room:1","data":1}"#);
-    assert!(matches!(seated.asked(), (asked, What::Publish(_)) if asked == room));
+    assert!(matches!(seated.asked(), (asked, RoomOp::Publish(_)) if asked == room));
 }
 
 /// What a publish counts as that comes to no room.
@@ -333,7 +336,7 @@ fn a_personal_channel_is_its_owners() {
     desk.command(r#""subscribe":{"channel":"@bob"}"#);
     desk.check_refused(ErrorCode::PermissionDenied);
     desk.command(r#""subscribe":{"channel":"@ann"}"#);
-    assert!(matches!(desk.asked().1, What::Subscribe(_)));
+    assert!(matches!(desk.asked().1, RoomOp::Subscribe(_)));
 }
 
 #[test]
@@ -341,7 +344,7 @@ fn an_id_used_twice_confuses_nobody_but_its_client() {
     let mut desk = Desk::connected();
     desk.command(r#""subscribe":{"channel":"room:1"}"#);
     let room = desk.asked().0;
-    desk.answer(room, Answer::Refused(ErrorCode::TooManyRequests));
+    desk.answer(room, RoomReply::Rejected(ErrorCode::TooManyRequests));
     desk.command(r#""subscribe":{"channel":"room:1"}"#);
     desk.check_refused(ErrorCode::AlreadySubscribed);
 }
@@ -351,10 +354,10 @@ fn a_refused_subscription_can_be_asked_again() {
     let mut desk = Desk::connected();
     desk.command(r#""subscribe":{"channel":"room:1"}"#);
     let room = desk.asked().0;
-    desk.answer(room, Answer::Unwelcome(ErrorCode::LimitExceeded));
+    desk.answer(room, RoomReply::SubscribeRejected(ErrorCode::LimitExceeded));
     desk.check_refused(ErrorCode::LimitExceeded);
     desk.command(r#""subscribe":{"channel":"room:1"}"#);
-    assert!(matches!(desk.asked().1, What::Subscribe(_)));
+    assert!(matches!(desk.asked().1, RoomOp::Subscribe(_)));
 }
 
 #[test]
@@ -364,7 +367,9 @@ fn who_leaves_frees_what_it_has_and_only_that() {
     desk.step(|session, cx, out| session.leave(cx, out));
     let stood = |effect: &Effect| matches!(effect, Effect::Stand(place) if *place == Place { channel: 3, index: 4 });
     assert!(desk.out.effects.iter().any(stood));
-    assert!(matches!(desk.asked(), (left, What::Unsubscribe(Departure::Lost)) if left == room));
+    assert!(
+        matches!(desk.asked(), (left, RoomOp::Unsubscribe(LeaveReason::Disconnected)) if left == room)
+    );
     desk.command(r#""ping":{}"#);
     assert!(desk.text().is_empty() && desk.out.effects.is_empty(), "it is over");
 }
@@ -378,7 +383,7 @@ fn nothing_is_recovered_where_nothing_is_kept() {
         let subs = format!(r#"{{"{channel}":{{"recover":true,"offset":1,"epoch":"e"}}}}"#);
         desk.command(&format!(r#""connect":{{"token":"{token}","subs":{subs}}}"#));
         match desk.asked().1 {
-            What::Subscribe(entry) => entry.since.is_some(),
+            RoomOp::Subscribe(entry) => entry.since.is_some(),
             other => panic!("{other:?}"),
         }
     };
@@ -435,7 +440,7 @@ fn what_rooms_refuse_for_a_while_is_not_the_clients_fault() {
     for number in 0..350 {
         desk.command(&format!(r#""subscribe":{{"channel":"room:{number}"}}"#));
         let room = desk.asked().0;
-        desk.answer(room, Answer::Unwelcome(ErrorCode::TooManyRequests));
+        desk.answer(room, RoomReply::SubscribeRejected(ErrorCode::TooManyRequests));
         desk.check_refused(ErrorCode::TooManyRequests);
         assert!(!desk.out.is_closing());
     }
@@ -473,7 +478,7 @@ fn insecure_means_everything() {
 fn what_a_send_calls_is_served_without_an_answer() {
     let (mut desk, _) = Desk::seated();
     desk.raw(r#"{"send":{"data":{"method":"chat.typing","data":{"channel":"room:1"}}}}"#);
-    assert!(matches!(desk.asked().1, What::Typing(info) if *info.user == *"ann"));
+    assert!(matches!(desk.asked().1, RoomOp::Typing(info) if *info.user == *"ann"));
     assert!(desk.text().is_empty());
     desk.raw(r#"{"send":{"data":[1]}}"#);
     assert!(desk.text().is_empty() && desk.out.effects.is_empty());

@@ -6,7 +6,7 @@
 use super::clocks::{Clocks, Heard};
 use crate::base::{Bucket, ConnId, Csprng, MonotonicMs, Origin, Rate, SpanId, Timestamps, Trace};
 use crate::metrics::{Agent, ChatType};
-use crate::room::{Course, UNKNOWN, Way};
+use crate::room::{DeliveryKind, MessageTiming, UNKNOWN};
 use crate::wire::trace_of;
 
 /// What an operator may set.
@@ -66,15 +66,15 @@ impl Tracer {
         ids: &mut Csprng,
         conn: ConnId,
         birth: &Birth<'_>,
-    ) -> (Trace, Way) {
+    ) -> (Trace, MessageTiming) {
         let trace = trace_of(birth.tags).unwrap_or_else(|| Trace::made(ids));
         let heard = birth.sent_at_unix_ms.map(|sent| self.clocks.hear(now, conn, sent));
         let (p2b_us, course) = match heard {
-            None | Some(Heard::Unknown) => (UNKNOWN, Course::Said),
-            Some(Heard::Took { us }) => (us, Course::Said),
-            Some(Heard::Skewed) => (0, Course::SaidSkewed),
+            None | Some(Heard::Unknown) => (UNKNOWN, DeliveryKind::First),
+            Some(Heard::Took { us }) => (us, DeliveryKind::First),
+            Some(Heard::Skewed) => (0, DeliveryKind::FirstSkewed),
         };
-        let way = Way {
+        let way = MessageTiming {
             trace: trace.id,
             parent: trace.parent(),
             span: trace.parent().map_or(trace.span, |_| SpanId::made(ids)),
@@ -119,7 +119,11 @@ mod tests {
         Tracer::new(TracerOptions { exports: true, sample_per_million, sampled_per_s_max })
     }
 
-    fn begin(tracer: &mut Tracer, ids: &mut Csprng, traceparent: Option<&str>) -> (Trace, Way) {
+    fn begin(
+        tracer: &mut Tracer,
+        ids: &mut Csprng,
+        traceparent: Option<&str>,
+    ) -> (Trace, MessageTiming) {
         let tags: Vec<(Box<str>, Box<str>)> =
             traceparent.map(|text| (TRACE_TAG.into(), text.into())).into_iter().collect();
         let birth = Birth {

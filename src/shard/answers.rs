@@ -6,7 +6,10 @@
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use crate::base::{ConnId, RoomId};
-use crate::room::{Answer, Ask, Asker, Departure, Recovery, Way, Welcome, What};
+use crate::room::{
+    LeaveReason, MessageTiming, RecoveryOutcome, ReplyTo, RoomOp, RoomReply, RoomRequest,
+    Subscribed,
+};
 use crate::wire::ErrorCode;
 
 /// A room answers a connection.
@@ -14,8 +17,8 @@ pub fn on_answer(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
     room: RoomId,
-    asker: Asker,
-    answer: Answer,
+    asker: ReplyTo,
+    answer: RoomReply,
 ) {
     if asker.id != 0
         && let Some(way) = way_of(&answer)
@@ -25,19 +28,21 @@ pub fn on_answer(
     }
     // What is long can be asked for again, and must not pile up in here.
     let answer = match answer {
-        Answer::Subscribed(welcome) => Answer::Subscribed(trimmed(sessions, asker.conn, welcome)),
-        Answer::History(..)
-        | Answer::Presence(_)
-        | Answer::Members(..)
-        | Answer::Receipts(..)
-        | Answer::Conversations(..)
+        RoomReply::Subscribed(welcome) => {
+            RoomReply::Subscribed(trimmed(sessions, asker.conn, welcome))
+        }
+        RoomReply::History(..)
+        | RoomReply::Presence(_)
+        | RoomReply::Members(..)
+        | RoomReply::Receipts(..)
+        | RoomReply::Conversations(..)
             if outbox_room_bytes(sessions, asker.conn) == 0 =>
         {
-            Answer::Refused(ErrorCode::TooManyRequests)
+            RoomReply::Rejected(ErrorCode::TooManyRequests)
         }
         other => other,
     };
-    if let Answer::Subscribed(welcome) = &answer {
+    if let RoomReply::Subscribed(welcome) = &answer {
         cx.observer.on_recovery(welcome.recovery);
     }
     if sessions.connections().session(asker.conn).is_some() {
@@ -45,10 +50,13 @@ pub fn on_answer(
             session.on_answer(cx, room, asker.id, answer, out);
         });
         sessions.rest(cx.now, asker.conn);
-    } else if matches!(answer, Answer::Subscribed(_)) {
+    } else if matches!(answer, RoomReply::Subscribed(_)) {
         // It left before it was let in.
-        let asker = Asker { id: 0, ..asker };
-        sessions.ask(cx, Ask { room, asker, what: What::Unsubscribe(Departure::Lost) });
+        let asker = ReplyTo { id: 0, ..asker };
+        sessions.ask(
+            cx,
+            RoomRequest { room, asker, what: RoomOp::Unsubscribe(LeaveReason::Disconnected) },
+        );
     }
 }
 
@@ -62,33 +70,33 @@ fn outbox_room_bytes(sessions: &Sessions, id: ConnId) -> usize {
 /// Recoveries end where the outbox does, but one that is larger goes into an outbox
 /// that is half empty: who was closed because it was slow has missed more than its
 /// outbox holds. Who has no room for it reads anew.
-fn trimmed(sessions: &Sessions, id: ConnId, mut welcome: Box<Welcome>) -> Box<Welcome> {
+fn trimmed(sessions: &Sessions, id: ConnId, mut welcome: Box<Subscribed>) -> Box<Subscribed> {
     let room_bytes = outbox_room_bytes(sessions, id);
     let half_bytes = sessions.options().session.outbox_bytes_max as usize / 2;
     let fits = welcome.missed_bytes() <= room_bytes || half_bytes <= room_bytes;
     if !welcome.missed.is_empty() && !fits {
         welcome.missed.clear();
-        welcome.recovery = Recovery::Lost;
+        welcome.recovery = RecoveryOutcome::Lost;
     }
     welcome
 }
 
 /// The way of a message whose author is answered.
-fn way_of(answer: &Answer) -> Option<Way> {
+fn way_of(answer: &RoomReply) -> Option<MessageTiming> {
     match answer {
-        Answer::Published(way) => Some(*way),
-        Answer::Posted(posted) => posted.way,
-        Answer::Subscribed(_)
-        | Answer::Unsubscribed
-        | Answer::Presence(_)
-        | Answer::PresenceStats { .. }
-        | Answer::History(..)
-        | Answer::Members(..)
-        | Answer::Receipts(..)
-        | Answer::Conversations(..)
-        | Answer::Noted
-        | Answer::Wrong(_)
-        | Answer::Unwelcome(_)
-        | Answer::Refused(_) => None,
+        RoomReply::Published(way) => Some(*way),
+        RoomReply::Posted(posted) => posted.way,
+        RoomReply::Subscribed(_)
+        | RoomReply::Unsubscribed
+        | RoomReply::Presence(_)
+        | RoomReply::PresenceStats { .. }
+        | RoomReply::History(..)
+        | RoomReply::Members(..)
+        | RoomReply::Receipts(..)
+        | RoomReply::Conversations(..)
+        | RoomReply::Done
+        | RoomReply::InvalidField(_)
+        | RoomReply::SubscribeRejected(_)
+        | RoomReply::Rejected(_) => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{
     Csprng, MonotonicMs, RoomId, SealKey, SealPurpose, ShardId, Timestamps, trim_list,
 };
-use crate::room::{Ask, Asker, Out, Rooms, Tell};
+use crate::room::{ReplyTo, RoomEvent, RoomOutput, RoomRequest, Rooms};
 use crate::session::NameKey;
 use crate::store::{StoreReply, StoreRequest};
 
@@ -19,7 +19,7 @@ use crate::store::{StoreReply, StoreRequest};
 pub struct HomeRooms {
     rooms: Rooms,
     /// Kept between questions for its capacity only.
-    out: Out,
+    out: RoomOutput,
     /// What the store is to be asked.
     requests: Vec<StoreRequest>,
 }
@@ -30,7 +30,7 @@ impl HomeRooms {
         let silent_key = SealKey::derive(names.0, SealPurpose::SilentRoom);
         let options = Arc::new(options.room.clone());
         let rooms = Rooms::new(now, options, ids, silent_key);
-        HomeRooms { rooms, out: Out::default(), requests: Vec::new() }
+        HomeRooms { rooms, out: RoomOutput::default(), requests: Vec::new() }
     }
 
     /// The rooms.
@@ -39,12 +39,12 @@ impl HomeRooms {
     }
 
     /// A room is asked something.
-    pub fn handle(&mut self, now: Timestamps, from: ShardId, ask: Ask) {
+    pub fn handle(&mut self, now: Timestamps, from: ShardId, ask: RoomRequest) {
         self.rooms.handle(now, from, ask, &mut self.out);
     }
 
     /// A connection is gone that asked rooms of ours.
-    pub fn abandon(&mut self, now: Timestamps, from: ShardId, asker: Asker) {
+    pub fn abandon(&mut self, now: Timestamps, from: ShardId, asker: ReplyTo) {
         self.rooms.abandon(now, from, asker, &mut self.out);
     }
 
@@ -59,14 +59,14 @@ impl HomeRooms {
     }
 
     /// Takes what was decided.
-    pub fn take_out(&mut self) -> Out {
+    pub fn take_out(&mut self) -> RoomOutput {
         std::mem::take(&mut self.out)
     }
 
     /// Gives back what was taken, for its capacity. What it wants of the store is kept.
-    pub fn give_back(&mut self, mut out: Out) {
+    pub fn give_back(&mut self, mut out: RoomOutput) {
         self.requests.append(&mut out.requests);
-        let is_done = |out: &Out| out.told.is_empty() && out.asks.is_empty();
+        let is_done = |out: &RoomOutput| out.told.is_empty() && out.asks.is_empty();
         assert!(is_done(&out) && is_done(&self.out), "what rooms decide is passed on at once");
         self.out = out;
     }
@@ -77,7 +77,7 @@ impl HomeRooms {
     }
 
     /// What rooms said of members did not reach another shard.
-    pub fn on_news_lost(&mut self, now: Timestamps, lost: &Tell) {
+    pub fn on_news_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
         self.rooms.on_news_lost(now, lost);
     }
 

@@ -7,20 +7,20 @@
 
 use crate::base::limits::GAP_ROOMS_MAX;
 use crate::base::{RoomId, ShardId};
-use crate::room::{Ask, Asker, Tell};
+use crate::room::{ReplyTo, RoomEvent, RoomRequest};
 
 /// Everything one core may say to another. Closed on purpose: no closures, no
 /// handles, only values. An `Rc` in here would not compile.
 #[derive(Clone, Debug)]
 pub enum Letter {
     /// To a room's home.
-    Ask(Ask),
+    Ask(RoomRequest),
     /// From a room's home.
-    Tell(Tell),
+    Tell(RoomEvent),
     /// From a home whose lane to you was full: publications are missing here.
     Gap(Gap),
     /// This connection of ours is gone, and asked you something: nobody waits for it.
-    Left(Asker),
+    Left(ReplyTo),
 }
 
 /// Where publications were lost.

@@ -12,7 +12,7 @@ use crate::base::limits::{
     LANE_LEFT_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX, USER_REQUESTS_MAX,
 };
 use crate::base::{RoomId, ShardId, UserHash, trim_queue};
-use crate::room::{Ask, Asker, Tell, What};
+use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomRequest};
 use crate::wire::ErrorCode;
 
 /// What this shard has to say to others, and to itself.
@@ -103,13 +103,13 @@ impl Mesh {
     }
 
     /// Asks a room's home.
-    pub fn ask(&mut self, mut ask: Ask) -> Posted {
+    pub fn ask(&mut self, mut ask: RoomRequest) -> Posted {
         let to = self.home(ask.room);
         self.asks_begun += 1;
         // Nobody waits for their answers, or would say them again.
         let must_go = matches!(
             ask.what,
-            What::Unsubscribe(_) | What::Claim | What::Release | What::Deliver(_)
+            RoomOp::Unsubscribe(_) | RoomOp::Claim | RoomOp::Release | RoomOp::Deliver(_)
         );
         let is_full = match to == self.own {
             true => OWN_REQUESTS_MAX <= self.own_asks,
@@ -124,7 +124,7 @@ impl Mesh {
         }
         if !must_go && (is_full || has_its_share) {
             let refused = ask.what.refusal(ErrorCode::TooManyRequests);
-            let answer = Tell::Answer(ask.room, ask.asker, refused);
+            let answer = RoomEvent::Reply(ask.room, ask.asker, refused);
             self.own_asks += 1;
             self.local.push_back(Letter::Tell(answer));
             return Posted::Full;
@@ -152,7 +152,7 @@ impl Mesh {
     }
 
     /// Tells a shard what it asked for or subscribed to.
-    pub fn tell(&mut self, to: ShardId, tell: Tell) -> Posted {
+    pub fn tell(&mut self, to: ShardId, tell: RoomEvent) -> Posted {
         if to == self.own {
             self.local.push_back(Letter::Tell(tell));
             return Posted::Sent;
@@ -213,7 +213,7 @@ impl Mesh {
 
     /// A connection of ours is gone: whoever has yet to answer it hears of that, where
     /// there is room.
-    pub fn leave(&mut self, asker: Asker) {
+    pub fn leave(&mut self, asker: ReplyTo) {
         if 0 < self.own_asks {
             self.local.push_back(Letter::Left(asker));
         }
@@ -229,7 +229,7 @@ impl Mesh {
     /// The next letter to ourselves.
     pub fn next_local(&mut self) -> Option<Letter> {
         let letter = self.local.pop_front()?;
-        if let Letter::Tell(Tell::Answer(_, asker, _)) = &letter {
+        if let Letter::Tell(RoomEvent::Reply(_, asker, _)) = &letter {
             assert!(0 < self.own_asks, "each question is answered once");
             self.own_asks -= 1;
             self.count_answered(asker.user);
@@ -274,8 +274,8 @@ impl Lane {
     }
 
     /// Remembers that this notice found no room.
-    fn lose(&mut self, notice: &Tell) {
-        if let Tell::Said(room, ..) = notice {
+    fn lose(&mut self, notice: &RoomEvent) {
+        if let RoomEvent::Published(room, ..) = notice {
             self.lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
         }
     }
@@ -296,16 +296,16 @@ impl Letter {
 }
 
 /// Whether nobody asked for it.
-fn is_notice(tell: &Tell) -> bool {
+fn is_notice(tell: &RoomEvent) -> bool {
     match tell {
-        Tell::Answer(..) | Tell::Replaced(_) | Tell::Lost(_) => false,
-        Tell::Said(..)
-        | Tell::Came(..)
-        | Tell::Went(..)
-        | Tell::Swapped(..)
-        | Tell::Typing(..)
-        | Tell::Crowd(..)
-        | Tell::Notice(..) => true,
+        RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_) => false,
+        RoomEvent::Published(..)
+        | RoomEvent::Joined(..)
+        | RoomEvent::Left(..)
+        | RoomEvent::Swapped(..)
+        | RoomEvent::Typing(..)
+        | RoomEvent::MembershipSummary(..)
+        | RoomEvent::Notice(..) => true,
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
     use super::*;
     use crate::base::limits::GAP_ROOMS_MAX;
     use crate::base::{ClientId, ConnId};
-    use crate::room::{Answer, Departure, way};
+    use crate::room::{LeaveReason, RoomReply, way};
     use crate::wire::{ClientInfo, Payload, Publication};
 
     const FAR: ShardId = ShardId(1);
@@ -330,21 +330,25 @@ mod tests {
         rooms.into_iter().find(|&room| mesh.home(room) == FAR).unwrap()
     }
 
-    fn ask(room: RoomId, what: What) -> Ask {
-        Ask {
+    fn ask(room: RoomId, what: RoomOp) -> RoomRequest {
+        RoomRequest {
             room,
-            asker: Asker { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 },
+            asker: ReplyTo {
+                conn: ConnId { slot: 0, generation: 0 },
+                user: UserHash::NOBODY,
+                id: 1,
+            },
             what,
         }
     }
 
-    fn typing(room: RoomId) -> Tell {
+    fn typing(room: RoomId) -> RoomEvent {
         let client = ClientId(1);
-        Tell::Typing(room, Arc::new(ClientInfo { user: "".into(), client, conn_info: None }))
+        RoomEvent::Typing(room, Arc::new(ClientInfo { user: "".into(), client, conn_info: None }))
     }
 
-    fn said(room: RoomId) -> Tell {
-        Tell::Said(
+    fn said(room: RoomId) -> RoomEvent {
+        RoomEvent::Published(
             room,
             Arc::new(Publication {
                 offset: 0,
@@ -364,20 +368,22 @@ mod tests {
         let mut mesh = mesh();
         let room = far_room(&mesh);
         for _ in 0..LANE_REQUESTS_MAX {
-            assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+            assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
         }
-        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Full);
         let answer = mesh.next_local();
-        let refused = What::Presence.refusal(ErrorCode::TooManyRequests);
-        assert!(matches!(answer, Some(Letter::Tell(Tell::Answer(_, _, a)))
+        let refused = RoomOp::Presence.refusal(ErrorCode::TooManyRequests);
+        assert!(matches!(answer, Some(Letter::Tell(RoomEvent::Reply(_, _, a)))
             if format!("{a:?}") == format!("{refused:?}")));
-        for must_go in [What::Unsubscribe(Departure::Lost), What::Claim, What::Release] {
+        for must_go in
+            [RoomOp::Unsubscribe(LeaveReason::Disconnected), RoomOp::Claim, RoomOp::Release]
+        {
             assert_eq!(mesh.ask(ask(room, must_go)), Posted::Sent);
             mesh.answered(FAR, UserHash::NOBODY);
         }
         mesh.answered(FAR, UserHash::NOBODY);
         mesh.answered(FAR, UserHash::NOBODY);
-        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
     }
 
     #[test]
@@ -387,34 +393,39 @@ mod tests {
         assert_eq!(mesh.home(rooms[1]), ShardId(0));
         let of = |user: u128, slot: u32, what| {
             let conn = ConnId { slot, generation: 0 };
-            let asker = Asker { conn, user: UserHash::of_inbox(RoomId(user)), id: 1 };
-            Ask { room: rooms[slot as usize % 2], asker, what }
+            let asker = ReplyTo { conn, user: UserHash::of_inbox(RoomId(user)), id: 1 };
+            RoomRequest { room: rooms[slot as usize % 2], asker, what }
         };
         for slot in 0..USER_REQUESTS_MAX as u32 {
-            assert_eq!(mesh.ask(of(7, slot, What::Presence)), Posted::Sent);
+            assert_eq!(mesh.ask(of(7, slot, RoomOp::Presence)), Posted::Sent);
         }
-        assert_eq!(mesh.ask(of(7, 0, What::Presence)), Posted::Full);
-        assert_eq!(mesh.ask(of(7, 1, What::Presence)), Posted::Full);
-        assert_eq!(mesh.ask(of(8, 0, What::Presence)), Posted::Sent, "others are not concerned");
-        assert_eq!(mesh.ask(of(7, 0, What::Unsubscribe(Departure::Said))), Posted::Sent);
+        assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(of(7, 1, RoomOp::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(of(8, 0, RoomOp::Presence)), Posted::Sent, "others are not concerned");
+        assert_eq!(
+            mesh.ask(of(7, 0, RoomOp::Unsubscribe(LeaveReason::Unsubscribed))),
+            Posted::Sent
+        );
         let answer = |letter: Letter| match letter {
             Letter::Ask(ask) => {
                 let refused = ask.what.refusal(ErrorCode::Internal);
-                Some(Letter::Tell(Tell::Answer(ask.room, ask.asker, refused)))
+                Some(Letter::Tell(RoomEvent::Reply(ask.room, ask.asker, refused)))
             }
             Letter::Tell(_) | Letter::Gap(_) | Letter::Left(_) => None,
         };
         let mut far = Vec::new();
         mesh.post(&mut |_, letters| far.append(letters));
         for letter in far.into_iter().filter_map(answer) {
-            let Letter::Tell(Tell::Answer(_, asker, _)) = letter else { unreachable!() };
+            let Letter::Tell(RoomEvent::Reply(_, asker, _)) = letter else { unreachable!() };
             mesh.answered(FAR, asker.user);
         }
-        assert_eq!(mesh.ask(of(7, 0, What::Presence)), Posted::Sent);
+        assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), Posted::Sent);
         let mut local: Vec<Letter> = std::iter::from_fn(|| mesh.next_local()).collect();
         for letter in local.drain(..).filter_map(answer) {
-            let Letter::Tell(Tell::Answer(room, asker, answer)) = letter else { unreachable!() };
-            let _ = mesh.tell(ShardId(0), Tell::Answer(room, asker, answer));
+            let Letter::Tell(RoomEvent::Reply(room, asker, answer)) = letter else {
+                unreachable!()
+            };
+            let _ = mesh.tell(ShardId(0), RoomEvent::Reply(room, asker, answer));
         }
         while mesh.next_local().is_some() {}
         mesh.answered(FAR, UserHash::of_inbox(RoomId(7)));
@@ -426,22 +437,22 @@ mod tests {
         let mut mesh = Mesh::new(ShardId(0), 1);
         let room = RoomId(1);
         for _ in 0..OWN_REQUESTS_MAX {
-            assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+            assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
         }
-        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Full);
-        let farewell = What::Unsubscribe(Departure::Lost);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Full);
+        let farewell = RoomOp::Unsubscribe(LeaveReason::Disconnected);
         assert_eq!(mesh.ask(ask(room, farewell)), Posted::Sent);
         // The questions wait for the store; the refusal is read at once.
         while mesh.next_local().is_some() {}
-        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Full);
         let asker =
-            Asker { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
+            ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..3 {
-            let answer = Tell::Answer(room, asker, Answer::Published(way()));
+            let answer = RoomEvent::Reply(room, asker, RoomReply::Published(way()));
             assert_eq!(mesh.tell(ShardId(0), answer), Posted::Sent);
         }
         while mesh.next_local().is_some() {}
-        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
     }
 
     #[test]
@@ -453,9 +464,9 @@ mod tests {
         } else {
             (0..100u128).map(|n| RoomId(n << 64)).find(|&one| mesh.home(one) == FAR).unwrap()
         };
-        assert_eq!(mesh.ask(ask(room, What::Presence)), Posted::Sent);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
         for slot in 0..2 * LANE_LEFT_MAX as u32 {
-            mesh.leave(Asker { conn: ConnId { slot, generation: 0 }, ..Asker::NOBODY });
+            mesh.leave(ReplyTo { conn: ConnId { slot, generation: 0 }, ..ReplyTo::NOBODY });
         }
         let mut told = Vec::new();
         mesh.post(&mut |to, letters| told.push((to, std::mem::take(letters).len())));
@@ -482,9 +493,9 @@ mod tests {
         let mut mesh = mesh();
         let room = far_room(&mesh);
         let asker =
-            Asker { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
+            ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..LANE_PUSHES_MAX {
-            let answer = Tell::Answer(room, asker, Answer::Published(way()));
+            let answer = RoomEvent::Reply(room, asker, RoomReply::Published(way()));
             assert_eq!(mesh.tell(FAR, answer), Posted::Sent);
         }
         assert_eq!(mesh.tell(FAR, said(room)), Posted::Sent);

@@ -33,7 +33,7 @@ use crate::base::{
     Action, Chance, ConnId, Ending, MonotonicMs, PanicError, Prng, RoomId, ShardId, Timestamps,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, MetricsWriter, RejectReason};
-use crate::room::{Ask, Asker, Tell};
+use crate::room::{ReplyTo, RoomEvent, RoomRequest};
 use crate::session::{Context, Effect, Fault, HeldCommands, Outcome, Place, Session, Suspicion};
 use crate::ws::{self, Reader};
 
@@ -273,7 +273,7 @@ impl Sessions {
         env.leave(cx.now, id, encoding, session);
         self.carry_out(cx, id);
         if let Some(user) = unanswered {
-            cx.mesh.leave(Asker { conn: id, user, id: 0 });
+            cx.mesh.leave(ReplyTo { conn: id, user, id: 0 });
         }
         self.connections.closed(encoding);
     }
@@ -427,21 +427,23 @@ impl Sessions {
     }
 
     /// A room's home says something.
-    pub fn on_tell(&mut self, cx: &mut TurnContext<'_>, tell: Tell) {
+    pub fn on_tell(&mut self, cx: &mut TurnContext<'_>, tell: RoomEvent) {
         match tell {
-            Tell::Answer(room, asker, answer) => answers::on_answer(self, cx, room, asker, answer),
-            Tell::Lost(room) => {
+            RoomEvent::Reply(room, asker, answer) => {
+                answers::on_answer(self, cx, room, asker, answer)
+            }
+            RoomEvent::Lost(room) => {
                 let home = cx.mesh.home(room);
                 self.on_gap(cx, home, Gap::Rooms(vec![room]));
             }
-            Tell::Replaced(conn) => self.end(cx, conn, Fault::Replaced),
-            news @ (Tell::Said(..)
-            | Tell::Came(..)
-            | Tell::Went(..)
-            | Tell::Swapped(..)
-            | Tell::Typing(..)
-            | Tell::Crowd(..)
-            | Tell::Notice(..)) => self.fanout.on_news(news),
+            RoomEvent::Replaced(conn) => self.end(cx, conn, Fault::Replaced),
+            news @ (RoomEvent::Published(..)
+            | RoomEvent::Joined(..)
+            | RoomEvent::Left(..)
+            | RoomEvent::Swapped(..)
+            | RoomEvent::Typing(..)
+            | RoomEvent::MembershipSummary(..)
+            | RoomEvent::Notice(..)) => self.fanout.on_news(news),
         }
     }
 
@@ -461,7 +463,7 @@ impl Sessions {
     }
 
     /// Asks a room's home.
-    pub fn ask(&mut self, cx: &mut TurnContext<'_>, ask: Ask) {
+    pub fn ask(&mut self, cx: &mut TurnContext<'_>, ask: RoomRequest) {
         if cx.mesh.ask(ask) == Posted::Full {
             cx.observer.count_full(LaneKind::Request);
         }

@@ -24,7 +24,7 @@ use super::turn_context::{Drains, TurnContext};
 use super::{Letter, Order, Setup, TurnCounts, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, PeerSigns, ShardId, Timestamps};
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
-use crate::room::{Ask, Asker, Tell};
+use crate::room::{ReplyTo, RoomEvent, RoomRequest};
 use crate::store::{StoreReply, StoreRequest};
 
 /// One core's world.
@@ -107,7 +107,7 @@ impl Shard {
     /// A neighbour says something.
     pub fn on_letter(&mut self, now: Timestamps, from: ShardId, letter: Letter) {
         assert_ne!(from, self.mesh.own(), "letters to ourselves take no lane");
-        if let Letter::Tell(Tell::Answer(_, asker, _)) = &letter {
+        if let Letter::Tell(RoomEvent::Reply(_, asker, _)) = &letter {
             self.mesh.answered(from, asker.user);
         }
         self.read(now, from, letter);
@@ -134,7 +134,7 @@ impl Shard {
     }
 
     /// What this home said of members did not reach another shard.
-    pub fn on_news_lost(&mut self, now: Timestamps, lost: &Tell) {
+    pub fn on_news_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
         self.home.on_news_lost(now, lost);
     }
 
@@ -229,7 +229,7 @@ impl Shard {
         }
     }
 
-    fn on_ask(&mut self, now: Timestamps, from: ShardId, ask: Ask) {
+    fn on_ask(&mut self, now: Timestamps, from: ShardId, ask: RoomRequest) {
         self.scribe.work_on(from.0, ask.asker.conn);
         work_in(&self.scribe, self.home.rooms().name(ask.room), ask.room);
         self.home.handle(now, from, ask);
@@ -237,7 +237,7 @@ impl Shard {
     }
 
     /// A connection is gone that asked rooms of ours.
-    fn on_left_letter(&mut self, now: Timestamps, from: ShardId, asker: Asker) {
+    fn on_left_letter(&mut self, now: Timestamps, from: ShardId, asker: ReplyTo) {
         self.home.abandon(now, from, asker);
         self.pass_on(now);
     }
@@ -263,14 +263,14 @@ impl Shard {
     }
 
     /// Tells a shard something. What finds no room is counted as lost.
-    fn tell(&mut self, now: Timestamps, to: ShardId, tell: Tell) {
+    fn tell(&mut self, now: Timestamps, to: ShardId, tell: RoomEvent) {
         let may_be_lost = self.mesh.is_full(to).then(|| tell.clone());
         if self.mesh.tell(to, tell) != Posted::Full {
             return;
         }
         self.observer.count_full(LaneKind::Push);
         match may_be_lost {
-            Some(Tell::Said(room, _, way)) => {
+            Some(RoomEvent::Published(room, _, way)) => {
                 let members = self.home.members_on(room, to);
                 let (sessions, _, mut cx) = self.split(now);
                 sessions.observing(&mut cx).on_lost_in_lane(room, &way, members);

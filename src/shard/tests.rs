@@ -21,7 +21,7 @@ use crate::base::{
     Action, ConnId, Csprng, Ending, Event, MonotonicMs, PeerSigns, RoomId, ShardId, Timestamps,
 };
 use crate::metrics::{Agent, BusyWith, Cells, Tenants};
-use crate::room::{self, Namespace, Who};
+use crate::room::{self, Namespace, Permission};
 use crate::session::{self, NameKey, Prefix};
 use crate::store::Durability;
 use crate::ws::client::{put_masked_frame, upgrade_request};
@@ -642,7 +642,7 @@ fn commands_behind_a_connect_have_its_seats() {
     let keys = Keys::build(slice::from_ref(&key)).unwrap();
     let mut world = World::with_keys(2, keys, |options| {
         options.session.insecure = false;
-        options.room.namespaces[0].publish = Who::Subscribers;
+        options.room.namespaces[0].publish = Permission::Subscribers;
     });
     let channels: Vec<String> = (0..6).map(|n| format!("room:{n}")).collect();
     let new = NewToken { user: "ann", channels: &channels, ..NewToken::default() };

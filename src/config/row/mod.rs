@@ -70,7 +70,7 @@ pub enum Kind {
 /// A value that has the form of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// For `Count` and `Power`.
+    /// For `Count` and `RetractRight`.
     Count(u64),
     /// For `Integer`.
     Integer(i64),

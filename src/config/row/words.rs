@@ -5,7 +5,7 @@
 use super::Value;
 use crate::alert::{Channel, Language};
 use crate::logs::{LogFormat, LogLevel};
-use crate::room::{NewsOf, Who};
+use crate::room::{JoinLeaveScope, Permission};
 use crate::server::DescriptorTable;
 use crate::store::Durability;
 
@@ -37,7 +37,7 @@ macro_rules! words {
     };
 }
 
-words!(Who {
+words!(Permission {
     "nobody" => Nobody,
     "token" => Token,
     "subscribers" => Subscribers,
@@ -59,7 +59,7 @@ words!(Durability {
     "interval" => Interval,
     "memory" => Memory,
 });
-words!(NewsOf {
+words!(JoinLeaveScope {
     "clients" => Clients,
     "users" => Users,
 });

@@ -5,7 +5,7 @@
 use super::KeyEntry;
 use crate::auth::Algorithm;
 use crate::config::row::{Kind, Row, Value, Words};
-use crate::room::{Namespace, NewsOf, Who};
+use crate::room::{JoinLeaveScope, Namespace, Permission};
 use crate::server::ListenerOptions;
 use crate::store::Durability;
 
@@ -27,10 +27,10 @@ pub static NAMESPACES: &[Row<Namespace>] = &[
         Kind::Text { bytes_max: 64 },
         "What stands before the colon of a channel: letters, digits, `-`, `_`, `.`. Empty for channels without a colon, `@` for personal inboxes (leave it out, and nobody has one), `dm` for conversations of two (`dm#a,b`; needs `@`)."
     ),
-    word!("subscribe", subscribe, Who, "Who may be in a channel."),
-    word!("publish", publish, Who, "Who may publish."),
-    word!("see_presence", see_presence, Who, "Who may ask who is there."),
-    word!("see_history", see_history, Who, "Who may read what was said."),
+    word!("subscribe", subscribe, Permission, "Who may be in a channel."),
+    word!("publish", publish, Permission, "Who may publish."),
+    word!("see_presence", see_presence, Permission, "Who may ask who is there."),
+    word!("see_history", see_history, Permission, "Who may read what was said."),
     switch!("presence", presence, "Whether a room knows who is there."),
     switch!(
         "join_leave",
@@ -40,7 +40,7 @@ pub static NAMESPACES: &[Row<Namespace>] = &[
     word!(
         "join_leave_of",
         join_leave_of,
-        NewsOf,
+        JoinLeaveScope,
         "Whether each connection's coming and going is told (`clients`), or each user's (`users`): when the first of its connections comes, and when the last is gone for longer than `leave_grace_ms`."
     ),
     count!(

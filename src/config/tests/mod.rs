@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::auth::Algorithm;
-use crate::room::{Namespace, Who};
+use crate::room::{Namespace, Permission};
 use crate::server::DescriptorTable;
 use crate::store::{Durability, Retention};
 

@@ -258,7 +258,7 @@ fn lists_end() {
 #[test]
 fn namespaces_in_a_file_replace_the_standard_ones() {
     let config = Case::file("[[namespaces]]\nname = \"\"\npublish = \"users\"\n").good();
-    let want = Namespace { publish: Who::Users, ..Namespace::default() };
+    let want = Namespace { publish: Permission::Users, ..Namespace::default() };
     assert_eq!(config.shard.room.namespaces, [want]);
     let list = "[{ name = 'a' }, { name = 'b', presence = true }]";
     let config = Case::default().env("ROOKERY_NAMESPACES", list).good();

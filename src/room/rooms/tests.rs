@@ -8,8 +8,8 @@ use super::*;
 use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace, UserHash};
 use crate::room::way;
 use crate::room::{
-    Asker, MembersPage, Namespace, NewsOf, Passage, Power, Recovery, Retraction, Title, Voice,
-    Welcome,
+    ChannelKey, HistoryQuery, JoinLeaveScope, MembersPage, Namespace, PublishMode, RecoveryOutcome,
+    ReplyTo, RetractRight, Retraction, Subscribed,
 };
 use crate::store::Durability;
 use crate::wire::{ClientInfo, Epoch, Payload, Position, chat};
@@ -22,7 +22,7 @@ const FAR: ShardId = ShardId(3);
 struct World {
     rooms: Rooms,
     now: Timestamps,
-    out: Out,
+    out: RoomOutput,
 }
 
 impl World {
@@ -37,24 +37,24 @@ impl World {
                 SealKey::derive([1, 2], SealPurpose::SilentRoom),
             ),
             now,
-            out: Out::default(),
+            out: RoomOutput::default(),
         }
     }
 
     fn pass(&mut self, ms: u64) {
         let (tick, unix_ms) = (self.now.tick.plus_ms(ms), self.now.unix_ms + ms);
         self.now = Timestamps::at(tick, unix_ms);
-        self.out = Out::default();
+        self.out = RoomOutput::default();
         self.rooms.tick(self.now, 100, &mut self.out);
     }
 
     /// The answer, and to which shards how many tells went besides.
-    fn ask(&mut self, from: ShardId, slot: u32, what: What) -> (Answer, Vec<ShardId>) {
-        self.out = Out::default();
-        let asker = Asker { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 1 };
-        self.rooms.handle(self.now, from, Ask { room: ROOM, asker, what }, &mut self.out);
+    fn ask(&mut self, from: ShardId, slot: u32, what: RoomOp) -> (RoomReply, Vec<ShardId>) {
+        self.out = RoomOutput::default();
+        let asker = ReplyTo { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 1 };
+        self.rooms.handle(self.now, from, RoomRequest { room: ROOM, asker, what }, &mut self.out);
         let mut out = self.out.told.drain(..);
-        let Some((to, Tell::Answer(ROOM, to_asker, answer))) = out.next() else {
+        let Some((to, RoomEvent::Reply(ROOM, to_asker, answer))) = out.next() else {
             panic!("the answer comes first");
         };
         assert_eq!((to, to_asker), (from, asker));
@@ -62,60 +62,60 @@ impl World {
     }
 
     /// The answer; what went besides stays in `out`.
-    fn claim(&mut self, from: ShardId, slot: u32, what: What) -> Answer {
-        self.out = Out::default();
-        let asker = Asker { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 0 };
-        self.rooms.handle(self.now, from, Ask { room: ROOM, asker, what }, &mut self.out);
+    fn claim(&mut self, from: ShardId, slot: u32, what: RoomOp) -> RoomReply {
+        self.out = RoomOutput::default();
+        let asker = ReplyTo { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 0 };
+        self.rooms.handle(self.now, from, RoomRequest { room: ROOM, asker, what }, &mut self.out);
         match self.out.told.remove(0).1 {
-            Tell::Answer(_, _, answer) => answer,
+            RoomEvent::Reply(_, _, answer) => answer,
             other => panic!("{other:?}"),
         }
     }
 
-    fn subscribe(&mut self, from: ShardId, slot: u32, since: Option<Position>) -> Welcome {
-        let what = What::Subscribe(Box::new(Entry { since, ..entry(slot) }));
+    fn subscribe(&mut self, from: ShardId, slot: u32, since: Option<Position>) -> Subscribed {
+        let what = RoomOp::Subscribe(Box::new(RoomSubscribe { since, ..entry(slot) }));
         match self.ask(from, slot, what).0 {
-            Answer::Subscribed(welcome) => *welcome,
+            RoomReply::Subscribed(welcome) => *welcome,
             other => panic!("{other:?}"),
         }
     }
 
-    fn publish(&mut self) -> (Answer, Vec<ShardId>) {
-        self.ask(HOME, 0, What::Publish(Box::new(draft())))
+    fn publish(&mut self) -> (RoomReply, Vec<ShardId>) {
+        self.ask(HOME, 0, RoomOp::Publish(Box::new(draft())))
     }
 
     /// Takes back as a moderator.
-    fn retract(&mut self, offset: u64) -> (Answer, Vec<ShardId>) {
+    fn retract(&mut self, offset: u64) -> (RoomReply, Vec<ShardId>) {
         let (data, tag) = chat::retraction(offset);
-        let draft = Draft { data, tags: vec![tag], voice: Voice::Post, ..draft() };
-        let wish = Retraction { offset, power: Power::Moderator, draft };
-        self.ask(HOME, 0, What::Retract(Box::new(wish)))
+        let draft = RoomPublish { data, tags: vec![tag], voice: PublishMode::Post, ..draft() };
+        let wish = Retraction { offset, power: RetractRight::Moderator, draft };
+        self.ask(HOME, 0, RoomOp::Retract(Box::new(wish)))
     }
 }
 
-fn draft() -> Draft {
+fn draft() -> RoomPublish {
     let data = Payload { bytes: Bytes::from_static(b"1"), is_json: true };
-    Draft {
+    RoomPublish {
         title: Some(title()),
         data,
         info: None,
         chan_info: None,
         tags: Vec::new(),
         id_source: crate::room::IdSource::Server,
-        voice: Voice::Publish,
+        voice: PublishMode::Publish,
         trace: Trace::made(&mut Csprng::from_key([1; 16])),
         way: way(),
     }
 }
 
-fn title() -> Title {
-    Title { tenant: "".into(), channel: "room:9".into(), namespace: 0 }
+fn title() -> ChannelKey {
+    ChannelKey { tenant: "".into(), channel: "room:9".into(), namespace: 0 }
 }
 
-fn entry(slot: u32) -> Entry {
+fn entry(slot: u32) -> RoomSubscribe {
     let client = ClientId(u128::from(slot));
     let info = Arc::new(ClientInfo { user: "ann".into(), client, conn_info: None });
-    Entry { title: title(), info, chan_info: None, since: None }
+    RoomSubscribe { title: title(), info, chan_info: None, since: None }
 }
 
 fn chatty() -> Namespace {
@@ -137,8 +137,8 @@ fn messages_go_once_to_each_shard_with_subscribers() {
     world.subscribe(FAR, 1, None);
     world.subscribe(FAR, 2, None);
     assert_eq!(world.publish().1, [HOME, FAR]);
-    let (full, _) = world.ask(HOME, 4, What::Subscribe(Box::new(entry(4))));
-    assert!(matches!(full, Answer::Unwelcome(ErrorCode::LimitExceeded)));
+    let (full, _) = world.ask(HOME, 4, RoomOp::Subscribe(Box::new(entry(4))));
+    assert!(matches!(full, RoomReply::SubscribeRejected(ErrorCode::LimitExceeded)));
 }
 
 #[test]
@@ -149,11 +149,11 @@ fn who_comes_back_gets_all_or_is_told() {
     world.publish();
     world.publish();
     let welcome = world.subscribe(FAR, 2, start);
-    assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 2));
+    assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Whole, 2));
     world.publish();
     world.publish();
     let welcome = world.subscribe(FAR, 3, start);
-    assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Lost, 0));
+    assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Lost, 0));
 }
 
 #[test]
@@ -164,11 +164,14 @@ fn a_retraction_in_memory_has_a_place_behind_all_others() {
     world.publish();
     for told in [2, 0] {
         let (answer, tells) = world.retract(1);
-        assert!(matches!(answer, Answer::Noted), "{answer:?}");
+        assert!(matches!(answer, RoomReply::Done), "{answer:?}");
         assert_eq!(tells, vec![FAR; told], "a message and a notice, once");
     }
-    assert!(matches!(world.retract(3).0, Answer::Wrong(_)), "that one says what happened");
-    assert!(matches!(world.retract(4).0, Answer::Wrong(_)), "nobody said that");
+    assert!(
+        matches!(world.retract(3).0, RoomReply::InvalidField(_)),
+        "that one says what happened"
+    );
+    assert!(matches!(world.retract(4).0, RoomReply::InvalidField(_)), "nobody said that");
     let missed = world.subscribe(HOME, 2, start).missed;
     let told: Vec<_> = missed
         .iter()
@@ -181,16 +184,16 @@ fn a_retraction_in_memory_has_a_place_behind_all_others() {
 fn leaving_is_told_after_the_grace_and_saying_so_at_once() {
     let mut world = World::new(chatty());
     world.subscribe(HOME, 1, None);
-    let came = world.ask(FAR, 2, What::Subscribe(Box::new(entry(2)))).1;
+    let came = world.ask(FAR, 2, RoomOp::Subscribe(Box::new(entry(2)))).1;
     assert_eq!(came, [HOME, FAR]);
-    let lost = world.ask(FAR, 2, What::Unsubscribe(Departure::Lost)).1;
+    let lost = world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected)).1;
     assert!(lost.is_empty());
     world.pass(500);
     assert!(world.out.told.is_empty());
     world.pass(700);
-    assert!(matches!(world.out.told[..], [(HOME, Tell::Went(..))]));
+    assert!(matches!(world.out.told[..], [(HOME, RoomEvent::Left(..))]));
     world.subscribe(FAR, 3, None);
-    let said = world.ask(FAR, 3, What::Unsubscribe(Departure::Said)).1;
+    let said = world.ask(FAR, 3, RoomOp::Unsubscribe(LeaveReason::Unsubscribed)).1;
     assert_eq!(said, [HOME]);
 }
 
@@ -199,14 +202,14 @@ fn an_absence_is_not_cut_short_by_an_earlier_one() {
     let mut world = World::new(chatty());
     world.subscribe(HOME, 1, None);
     world.subscribe(FAR, 2, None);
-    world.ask(FAR, 2, What::Unsubscribe(Departure::Lost));
+    world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected));
     world.pass(500);
     world.subscribe(FAR, 2, None);
-    world.ask(FAR, 2, What::Unsubscribe(Departure::Lost));
+    world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected));
     world.pass(900);
     assert!(world.out.told.is_empty(), "the grace of the first is over, that of the second is not");
     world.pass(200);
-    assert!(matches!(world.out.told[..], [(HOME, Tell::Went(..))]));
+    assert!(matches!(world.out.told[..], [(HOME, RoomEvent::Left(..))]));
 }
 
 #[test]
@@ -215,15 +218,15 @@ fn a_stream_outlives_its_members_by_the_age_of_messages() {
     world.subscribe(HOME, 1, None);
     world.publish();
     let seen = world.subscribe(HOME, 3, None).position;
-    world.ask(HOME, 3, What::Unsubscribe(Departure::Said));
-    world.ask(HOME, 1, What::Unsubscribe(Departure::Said));
+    world.ask(HOME, 3, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
+    world.ask(HOME, 1, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     world.pass(299_000);
-    assert_eq!(world.subscribe(HOME, 2, seen).recovery, Recovery::Whole);
-    world.ask(HOME, 2, What::Unsubscribe(Departure::Said));
+    assert_eq!(world.subscribe(HOME, 2, seen).recovery, RecoveryOutcome::Whole);
+    world.ask(HOME, 2, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     world.pass(301_000);
     world.pass(301_000);
     assert!(world.rooms.is_empty());
-    assert_eq!(world.subscribe(HOME, 3, seen).recovery, Recovery::Lost);
+    assert_eq!(world.subscribe(HOME, 3, seen).recovery, RecoveryOutcome::Lost);
 }
 
 /// Who leaves, and what it gets when it comes back that much later. Nothing is kept of
@@ -232,7 +235,7 @@ fn a_stream_outlives_its_members_by_the_age_of_messages() {
 fn check_silence(away_ms: u64, says: &[u64], want: Option<usize>) {
     let mut world = World::new(chatty());
     let start = world.subscribe(HOME, 1, None).position;
-    world.ask(HOME, 1, What::Unsubscribe(Departure::Said));
+    world.ask(HOME, 1, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     assert!(world.rooms.is_empty(), "nothing was said, so nothing is kept");
     let mut passed_ms = 0;
     for &at_ms in says {
@@ -242,7 +245,7 @@ fn check_silence(away_ms: u64, says: &[u64], want: Option<usize>) {
     }
     world.pass(away_ms - passed_ms);
     let welcome = world.subscribe(FAR, 2, start);
-    let missed = (welcome.recovery == Recovery::Whole).then_some(welcome.missed.len());
+    let missed = (welcome.recovery == RecoveryOutcome::Whole).then_some(welcome.missed.len());
     assert_eq!(missed, want, "away for {away_ms}, said at {says:?}");
 }
 
@@ -273,19 +276,19 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
     let seen = |offset| Some(Position { offset, ..start });
     let recovers = |world: &mut World, slot, offset| {
         let welcome = world.subscribe(FAR, slot, seen(offset));
-        (welcome.recovery == Recovery::Whole).then_some(welcome.missed.len())
+        (welcome.recovery == RecoveryOutcome::Whole).then_some(welcome.missed.len())
     };
     assert_eq!(recovers(&mut world, 2, 3), Some(1));
     assert_eq!(recovers(&mut world, 3, 4), Some(0));
-    world.ask(FAR, 3, What::Unsubscribe(Departure::Said));
+    world.ask(FAR, 3, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     assert_eq!(recovers(&mut world, 4, 5), None, "ahead of the head");
     assert_eq!(recovers(&mut world, 5, 1), None, "some of it is too old");
     let page = |since| HistoryPage {
         title: Some(title()),
-        passage: Passage { limit: 9, since, order: crate::room::Order::OldestFirst },
+        passage: HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst },
     };
-    let history = world.ask(HOME, 1, What::History(Box::new(page(seen(3))))).0;
-    let Answer::History(all, position) = history else { panic!("{history:?}") };
+    let history = world.ask(HOME, 1, RoomOp::History(Box::new(page(seen(3))))).0;
+    let RoomReply::History(all, position) = history else { panic!("{history:?}") };
     assert_eq!((all.len(), position.epoch.is_stream()), (1, true));
 }
 
@@ -293,16 +296,20 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
 fn history_of_a_room_that_is_not_there_is_silent_and_knows_its_positions() {
     let mut world = World::new(chatty());
     let ask = |world: &mut World, since| {
-        let passage = Passage { limit: 9, since, order: crate::room::Order::OldestFirst };
+        let passage =
+            HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst };
         let page = HistoryPage { title: Some(title()), passage };
-        world.ask(HOME, 1, What::History(Box::new(page))).0
+        world.ask(HOME, 1, RoomOp::History(Box::new(page))).0
     };
-    let Answer::History(none, position) = ask(&mut world, None) else { panic!("nothing") };
+    let RoomReply::History(none, position) = ask(&mut world, None) else { panic!("nothing") };
     assert!(none.is_empty() && world.rooms.is_empty());
-    assert!(matches!(ask(&mut world, Some(position)), Answer::History(..)));
+    assert!(matches!(ask(&mut world, Some(position)), RoomReply::History(..)));
     for wrong in [Position { offset: 1, ..position }, Position { epoch: Epoch(7), ..position }] {
         let answer = ask(&mut world, Some(wrong));
-        assert!(matches!(answer, Answer::Refused(ErrorCode::UnrecoverablePosition)), "{answer:?}");
+        assert!(
+            matches!(answer, RoomReply::Rejected(ErrorCode::UnrecoverablePosition)),
+            "{answer:?}"
+        );
     }
 }
 
@@ -312,18 +319,19 @@ fn rooms_that_were_only_visited_leave_nothing() {
     let mut world = World::new(rules);
     for number in 0..1_000u128 {
         let asker =
-            Asker { conn: ConnId { slot: 1, generation: 0 }, user: UserHash::NOBODY, id: 1 };
-        for what in [What::Subscribe(Box::new(entry(1))), What::Unsubscribe(Departure::Lost)] {
+            ReplyTo { conn: ConnId { slot: 1, generation: 0 }, user: UserHash::NOBODY, id: 1 };
+        for what in
+            [RoomOp::Subscribe(Box::new(entry(1))), RoomOp::Unsubscribe(LeaveReason::Disconnected)]
+        {
             let room = RoomId(number);
-            world.rooms.handle(world.now, HOME, Ask { room, asker, what }, &mut world.out);
+            world.rooms.handle(world.now, HOME, RoomRequest { room, asker, what }, &mut world.out);
         }
     }
     assert!(
-        world
-            .out
-            .told
-            .iter()
-            .all(|(_, tell)| !matches!(tell, Tell::Answer(_, _, Answer::Unwelcome(_))))
+        world.out.told.iter().all(|(_, tell)| !matches!(
+            tell,
+            RoomEvent::Reply(_, _, RoomReply::SubscribeRejected(_))
+        ))
     );
     assert!(world.rooms.is_empty() && world.rooms.next_wake().is_none());
 }
@@ -333,7 +341,7 @@ fn rooms_without_history_go_with_the_last_member() {
     let mut world = World::new(Namespace::default());
     world.subscribe(HOME, 1, None);
     assert_eq!(world.publish().1, [HOME]);
-    world.ask(HOME, 1, What::Unsubscribe(Departure::Said));
+    world.ask(HOME, 1, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     assert!(world.rooms.is_empty());
     world.publish();
     assert!(world.rooms.is_empty());
@@ -342,17 +350,18 @@ fn rooms_without_history_go_with_the_last_member() {
 #[test]
 fn the_number_of_rooms_and_the_rate_are_limited() {
     let mut world = World::new(Namespace { publish_per_s_max: 1, ..chatty() });
-    assert!(matches!(world.publish().0, Answer::Published(_)));
-    assert!(matches!(world.publish().0, Answer::Refused(ErrorCode::TooManyRequests)));
+    assert!(matches!(world.publish().0, RoomReply::Published(_)));
+    assert!(matches!(world.publish().0, RoomReply::Rejected(ErrorCode::TooManyRequests)));
     world.pass(1_000);
-    assert!(matches!(world.publish().0, Answer::Published(_)));
+    assert!(matches!(world.publish().0, RoomReply::Published(_)));
     for (room, fits) in [(RoomId(1), true), (RoomId(2), false)] {
         let asker =
-            Asker { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
-        let ask = Ask { room, asker, what: What::Subscribe(Box::new(entry(0))) };
-        world.out = Out::default();
+            ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
+        let ask = RoomRequest { room, asker, what: RoomOp::Subscribe(Box::new(entry(0))) };
+        world.out = RoomOutput::default();
         world.rooms.handle(world.now, HOME, ask, &mut world.out);
-        let refused = matches!(world.out.told[0].1, Tell::Answer(_, _, Answer::Unwelcome(_)));
+        let refused =
+            matches!(world.out.told[0].1, RoomEvent::Reply(_, _, RoomReply::SubscribeRejected(_)));
         assert_eq!(refused, !fits);
     }
 }
@@ -362,19 +371,19 @@ fn the_newest_connection_of_a_user_wins() {
     let mut world = World::new(chatty());
     let replaced = |world: &World| match world.out.told[..] {
         [] => None,
-        [(shard, Tell::Replaced(conn))] => Some((shard, conn.slot)),
+        [(shard, RoomEvent::Replaced(conn))] => Some((shard, conn.slot)),
         ref other => panic!("{other:?}"),
     };
     for (shard, slot, old) in
         [(HOME, 1, None), (FAR, 2, Some((HOME, 1))), (FAR, 2, None), (HOME, 3, Some((FAR, 2)))]
     {
-        assert!(matches!(world.claim(shard, slot, What::Claim), Answer::Noted));
+        assert!(matches!(world.claim(shard, slot, RoomOp::Claim), RoomReply::Done));
         assert_eq!(replaced(&world), old);
     }
-    world.claim(FAR, 2, What::Release);
-    world.claim(FAR, 4, What::Claim);
+    world.claim(FAR, 2, RoomOp::Release);
+    world.claim(FAR, 4, RoomOp::Claim);
     assert_eq!(replaced(&world), Some((HOME, 3)), "who was replaced releases nothing");
-    world.claim(FAR, 4, What::Release);
+    world.claim(FAR, 4, RoomOp::Release);
     assert!(world.rooms.sessions.is_empty());
 }
 
@@ -385,7 +394,7 @@ fn typing_is_told_once_a_second_a_user() {
     let types = |world: &mut World, user: &str, client: u128| {
         let (user, client) = (user.into(), ClientId(client));
         let info = Arc::new(ClientInfo { user, client, conn_info: None });
-        world.ask(HOME, 1, What::Typing(info)).1 == [HOME]
+        world.ask(HOME, 1, RoomOp::Typing(info)).1 == [HOME]
     };
     assert!(types(&mut world, "ann", 1));
     assert!(!types(&mut world, "ann", 1) && !types(&mut world, "ann", 2), "on both devices");

@@ -4,28 +4,28 @@
 
 use std::sync::Arc;
 
-use super::super::{Asker, Entry, Progress, Retraction};
+use super::super::{ReadMarkerUpdate, ReplyTo, Retraction, RoomSubscribe};
 use crate::base::{RoomId, ShardId};
 use crate::store::{Requester, WriteEpoch};
 use crate::wire::Publication;
 
 /// Who asks, and from which shard.
-pub(in crate::room) type Asking = (ShardId, Asker);
+pub(in crate::room) type ReplyRoute = (ShardId, ReplyTo);
 
 /// What an answer of the store is for.
-pub(in crate::room) enum Awaited {
+pub(in crate::room) enum PendingOp {
     /// A room is read, for whoever needed it first.
     Opened(RoomId, Requester),
     /// A message is kept that was given in this round.
     Kept(RoomId, WriteEpoch),
     /// A part of a stream is read.
-    Read(Box<Reading>),
+    Read(Box<StoreRead>),
     /// A user got on.
-    Marked(RoomId, Asking, Progress),
+    Marked(RoomId, ReplyRoute, ReadMarkerUpdate),
     /// A page of so many receipts.
-    Receipts(RoomId, Asking, u32),
+    Receipts(RoomId, ReplyRoute, u32),
     /// A page of conversations.
-    Conversations(RoomId, Asking),
+    Conversations(RoomId, ReplyRoute),
     /// A page of what waits for a user.
     Pending(RoomId),
     /// Nobody waits.
@@ -33,13 +33,13 @@ pub(in crate::room) enum Awaited {
 }
 
 /// A read of the store in steps.
-pub(in crate::room) struct Reading {
+pub(in crate::room) struct StoreRead {
     /// Of which room.
     pub room: RoomId,
     /// For whom.
-    pub by: Asking,
+    pub by: ReplyRoute,
     /// What for.
-    pub purpose: Purpose,
+    pub purpose: ReadPurpose,
     /// What has come so far, in the order asked for.
     pub found: Vec<Arc<Publication>>,
     /// What that costs.
@@ -47,25 +47,25 @@ pub(in crate::room) struct Reading {
 }
 
 /// What is read.
-pub(in crate::room) enum Purpose {
+pub(in crate::room) enum ReadPurpose {
     /// What a new member missed, up to what is in memory.
-    Recovery(Box<Entry>),
+    Recovery(Box<RoomSubscribe>),
     /// A part of the history.
     History,
     /// One message, to see whose it is.
     Retraction(Box<Retraction>),
 }
 
-impl Reading {
+impl StoreRead {
     /// One that begins.
-    pub fn new(room: RoomId, by: Asking, purpose: Purpose) -> Reading {
-        Reading { room, by, purpose, found: Vec::new(), bytes: 0 }
+    pub fn new(room: RoomId, by: ReplyRoute, purpose: ReadPurpose) -> StoreRead {
+        StoreRead { room, by, purpose, found: Vec::new(), bytes: 0 }
     }
 }
 
 /// Whose turn a read of the store takes.
-pub(in crate::room) fn requester(by: Option<Asking>) -> Requester {
-    by.map_or(Requester::NOBODY, |(shard, Asker { conn, user, .. })| Requester {
+pub(in crate::room) fn requester(by: Option<ReplyRoute>) -> Requester {
+    by.map_or(Requester::NOBODY, |(shard, ReplyTo { conn, user, .. })| Requester {
         shard,
         conn,
         user,

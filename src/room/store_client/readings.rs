@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::awaited::{Asking, Awaited, requester};
+use super::awaited::{PendingOp, ReplyRoute, requester};
 use crate::base::limits::{
     QUESTIONS_IN_LINE_MAX, READINGS_AT_ONCE_MAX, READINGS_IN_LINE_MAX, READINGS_MAX,
 };
@@ -20,11 +20,11 @@ use crate::store::{Flow, StoreOp};
 use crate::wire::ErrorCode;
 
 /// A read that may begin, or stands in line.
-pub(in crate::room) type Wanted = (Asking, Awaited, StoreOp);
+pub(in crate::room) type QueuedStoreRead = (ReplyRoute, PendingOp, StoreOp);
 
 /// Reads for everybody.
 #[derive(Default)]
-pub(super) struct Readings {
+pub(super) struct SharedReads {
     of: BTreeMap<Flow, ReadingShare>,
     count: usize,
 }
@@ -33,30 +33,30 @@ pub(super) struct Readings {
 #[derive(Default)]
 struct ReadingShare {
     under_way_count: u32,
-    line: VecDeque<Wanted>,
+    line: VecDeque<QueuedStoreRead>,
 }
 
 /// What a read is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::room) enum ReadingClass {
+pub(in crate::room) enum ReadClass {
     /// What a new member missed: at most one for each of its channels.
     Recovery,
     /// Anything else that a client asks for.
     Question,
 }
 
-impl Readings {
+impl SharedReads {
     /// A read is wanted. Gives it back when it may begin now.
     pub fn want(
         &mut self,
-        class: ReadingClass,
-        wanted: Wanted,
-    ) -> Result<Option<Wanted>, ErrorCode> {
+        class: ReadClass,
+        wanted: QueuedStoreRead,
+    ) -> Result<Option<QueuedStoreRead>, ErrorCode> {
         let flow = requester(Some(wanted.0)).flow();
         let in_line = self.of.get(&flow).map_or(0, |share| share.line.len());
         let in_line_max = match class {
-            ReadingClass::Recovery => READINGS_IN_LINE_MAX,
-            ReadingClass::Question => QUESTIONS_IN_LINE_MAX,
+            ReadClass::Recovery => READINGS_IN_LINE_MAX,
+            ReadClass::Question => QUESTIONS_IN_LINE_MAX,
         };
         let is_full = READINGS_MAX <= self.count || in_line_max <= in_line;
         if is_full {
@@ -73,7 +73,7 @@ impl Readings {
     }
 
     /// A read is over. Gives the next one of the same user that may begin.
-    pub fn end(&mut self, by: Asking) -> Option<Wanted> {
+    pub fn end(&mut self, by: ReplyRoute) -> Option<QueuedStoreRead> {
         let flow = requester(Some(by)).flow();
         let share = self.of.get_mut(&flow).expect("what ends has begun");
         self.count -= 1;
@@ -89,10 +89,10 @@ impl Readings {
 
     /// The connection is gone: gives what stood in line for it. `None` when nothing can
     /// be under way for it.
-    pub fn abandon(&mut self, by: Asking) -> Option<VecDeque<Wanted>> {
+    pub fn abandon(&mut self, by: ReplyRoute) -> Option<VecDeque<QueuedStoreRead>> {
         let gone = requester(Some(by));
         let share = self.of.get_mut(&gone.flow())?;
-        let is_gone = |wanted: &Wanted| requester(Some(wanted.0)) == gone;
+        let is_gone = |wanted: &QueuedStoreRead| requester(Some(wanted.0)) == gone;
         let (line, kept): (VecDeque<_>, _) =
             std::mem::take(&mut share.line).into_iter().partition(is_gone);
         share.line = kept;
@@ -105,26 +105,30 @@ impl Readings {
 mod tests {
     use super::*;
     use crate::base::{ConnId, RoomId, ShardId, UserHash};
-    use crate::room::Asker;
+    use crate::room::ReplyTo;
     use crate::store::ReadMarkersQuery;
 
     /// A connection of somebody without a name.
-    fn by(slot: u32) -> Asking {
-        (ShardId(0), Asker { conn: ConnId { slot, generation: 0 }, ..Asker::NOBODY })
+    fn by(slot: u32) -> ReplyRoute {
+        (ShardId(0), ReplyTo { conn: ConnId { slot, generation: 0 }, ..ReplyTo::NOBODY })
     }
 
     /// One of a user's connections.
-    fn of(user: u128, slot: u32) -> Asking {
+    fn of(user: u128, slot: u32) -> ReplyRoute {
         let (shard, asker) = by(slot);
-        (shard, Asker { user: UserHash::of_inbox(RoomId(user)), ..asker })
+        (shard, ReplyTo { user: UserHash::of_inbox(RoomId(user)), ..asker })
     }
 
-    fn wanted(by: Asking) -> Wanted {
+    fn wanted(by: ReplyRoute) -> QueuedStoreRead {
         let page = ReadMarkersQuery { room: RoomId(1), after: "".into(), count_max: 1 };
-        (by, Awaited::Done, StoreOp::ReadMarkers(page))
+        (by, PendingOp::Done, StoreOp::ReadMarkers(page))
     }
 
-    fn want(readings: &mut Readings, by: Asking, class: ReadingClass) -> Result<bool, ErrorCode> {
+    fn want(
+        readings: &mut SharedReads,
+        by: ReplyRoute,
+        class: ReadClass,
+    ) -> Result<bool, ErrorCode> {
         readings.want(class, wanted(by)).map(|begins| begins.is_some())
     }
 
@@ -132,16 +136,16 @@ mod tests {
 
     #[test]
     fn a_few_begin_at_once_and_the_others_in_line() {
-        let mut readings = Readings::default();
+        let mut readings = SharedReads::default();
         for _ in 0..READINGS_AT_ONCE_MAX {
-            assert_eq!(want(&mut readings, by(1), ReadingClass::Question), Ok(true));
+            assert_eq!(want(&mut readings, by(1), ReadClass::Question), Ok(true));
         }
         for _ in 0..QUESTIONS_IN_LINE_MAX {
-            assert_eq!(want(&mut readings, by(1), ReadingClass::Question), Ok(false));
+            assert_eq!(want(&mut readings, by(1), ReadClass::Question), Ok(false));
         }
-        assert_eq!(want(&mut readings, by(1), ReadingClass::Question), REFUSED);
-        assert_eq!(want(&mut readings, by(1), ReadingClass::Recovery), Ok(false));
-        assert_eq!(want(&mut readings, by(2), ReadingClass::Question), Ok(true));
+        assert_eq!(want(&mut readings, by(1), ReadClass::Question), REFUSED);
+        assert_eq!(want(&mut readings, by(1), ReadClass::Recovery), Ok(false));
+        assert_eq!(want(&mut readings, by(2), ReadClass::Question), Ok(true));
         for _ in 0..=QUESTIONS_IN_LINE_MAX {
             assert!(readings.end(by(1)).is_some());
         }
@@ -154,15 +158,15 @@ mod tests {
 
     #[test]
     fn a_user_has_one_share_by_however_many_connections_it_asks() {
-        let mut readings = Readings::default();
+        let mut readings = SharedReads::default();
         let count = READINGS_AT_ONCE_MAX + QUESTIONS_IN_LINE_MAX as u32;
         for slot in 0..count {
             let begins = slot < READINGS_AT_ONCE_MAX;
-            assert_eq!(want(&mut readings, of(1, slot), ReadingClass::Question), Ok(begins));
+            assert_eq!(want(&mut readings, of(1, slot), ReadClass::Question), Ok(begins));
         }
-        assert_eq!(want(&mut readings, of(1, 900), ReadingClass::Question), REFUSED);
-        assert_eq!(want(&mut readings, of(2, 900), ReadingClass::Question), Ok(true));
-        assert_eq!(want(&mut readings, by(900), ReadingClass::Question), Ok(true));
+        assert_eq!(want(&mut readings, of(1, 900), ReadClass::Question), REFUSED);
+        assert_eq!(want(&mut readings, of(2, 900), ReadClass::Question), Ok(true));
+        assert_eq!(want(&mut readings, by(900), ReadClass::Question), Ok(true));
         // One of them leaves, and what it asked; the next in line is another one's.
         let gone = readings.abandon(of(1, READINGS_AT_ONCE_MAX)).unwrap();
         assert_eq!(gone.len(), 1);
@@ -172,8 +176,8 @@ mod tests {
 
     #[test]
     fn recoveries_of_one_user_leave_places_to_others() {
-        let mut readings = Readings::default();
-        let class = ReadingClass::Recovery;
+        let mut readings = SharedReads::default();
+        let class = ReadClass::Recovery;
         let count = READINGS_AT_ONCE_MAX + READINGS_IN_LINE_MAX as u32;
         (0..count).for_each(|slot| assert!(want(&mut readings, of(1, slot), class).is_ok()));
         assert_eq!(want(&mut readings, of(1, 7), class), REFUSED);
@@ -182,8 +186,8 @@ mod tests {
 
     #[test]
     fn all_together_have_a_bound_and_who_leaves_makes_room() {
-        let mut readings = Readings::default();
-        let class = ReadingClass::Recovery;
+        let mut readings = SharedReads::default();
+        let class = ReadClass::Recovery;
         for n in 0..READINGS_MAX {
             assert!(want(&mut readings, by((n % 100) as u32), class).is_ok());
         }

@@ -14,7 +14,7 @@ use crate::store::Flow;
 
 /// Questions and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
+pub(super) struct WaitingLoad {
     /// Questions that wait for a room to be read.
     pub asks_count: usize,
     /// What they and messages cost.
@@ -23,14 +23,14 @@ pub(super) struct Load {
 
 /// All that waits.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    of: BTreeMap<Flow, Load>,
-    all: Load,
+pub(super) struct WaitingRequests {
+    of: BTreeMap<Flow, WaitingLoad>,
+    all: WaitingLoad,
 }
 
-impl Waiting {
+impl WaitingRequests {
     /// Whether this much more of somebody's may wait.
-    pub fn has_room_for(&self, flow: Flow, more: Load) -> bool {
+    pub fn has_room_for(&self, flow: Flow, more: WaitingLoad) -> bool {
         let own = self.of.get(&flow).copied().unwrap_or_default();
         let is_alone = own.bytes == 0;
         self.all.asks_count + more.asks_count <= WAITING_ASKS_MAX
@@ -40,7 +40,7 @@ impl Waiting {
     }
 
     /// It waits from now on.
-    pub fn add(&mut self, flow: Flow, more: Load) {
+    pub fn add(&mut self, flow: Flow, more: WaitingLoad) {
         for load in [&mut self.all, self.of.entry(flow).or_default()] {
             load.asks_count += more.asks_count;
             load.bytes += more.bytes;
@@ -48,13 +48,13 @@ impl Waiting {
     }
 
     /// It waits no more.
-    pub fn remove(&mut self, flow: Flow, less: Load) {
+    pub fn remove(&mut self, flow: Flow, less: WaitingLoad) {
         let own = self.of.get_mut(&flow).expect("what waits is somebody's");
         for load in [&mut self.all, &mut *own] {
             load.asks_count -= less.asks_count;
             load.bytes -= less.bytes;
         }
-        if *own == Load::default() {
+        if *own == WaitingLoad::default() {
             self.of.remove(&flow);
         }
     }
@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn nobody_has_more_than_a_quarter_of_what_may_wait() {
-        let mut waiting = Waiting::default();
-        let ask = Load { asks_count: 1, bytes: 256 };
-        let fill = |waiting: &mut Waiting, flow, load| {
+        let mut waiting = WaitingRequests::default();
+        let ask = WaitingLoad { asks_count: 1, bytes: 256 };
+        let fill = |waiting: &mut WaitingRequests, flow, load| {
             let mut count = 0;
             while waiting.has_room_for(flow, load) {
                 waiting.add(flow, load);
@@ -82,21 +82,21 @@ mod tests {
             count
         };
         assert_eq!(fill(&mut waiting, user(1), ask), WAITING_ASKS_MAX / 4);
-        let message = Load { asks_count: 0, bytes: 1 << 20 };
+        let message = WaitingLoad { asks_count: 0, bytes: 1 << 20 };
         assert_eq!(fill(&mut waiting, user(2), message), USER_WAITING_BYTES_MAX >> 20);
         assert!(waiting.has_room_for(user(3), ask));
         (0..WAITING_ASKS_MAX / 4).for_each(|_| waiting.remove(user(1), ask));
         (0..USER_WAITING_BYTES_MAX >> 20).for_each(|_| waiting.remove(user(2), message));
-        assert!(waiting.of.is_empty() && waiting.all == Load::default());
+        assert!(waiting.of.is_empty() && waiting.all == WaitingLoad::default());
     }
 
     #[test]
     fn a_message_that_is_larger_than_a_share_passes_alone() {
-        let mut waiting = Waiting::default();
-        let large = Load { asks_count: 0, bytes: USER_WAITING_BYTES_MAX + 1 };
+        let mut waiting = WaitingRequests::default();
+        let large = WaitingLoad { asks_count: 0, bytes: USER_WAITING_BYTES_MAX + 1 };
         assert!(waiting.has_room_for(user(1), large));
         waiting.add(user(1), large);
-        assert!(!waiting.has_room_for(user(1), Load { asks_count: 0, bytes: 1 }));
+        assert!(!waiting.has_room_for(user(1), WaitingLoad { asks_count: 0, bytes: 1 }));
         assert!(waiting.has_room_for(user(2), large));
     }
 }

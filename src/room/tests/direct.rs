@@ -86,9 +86,9 @@ fn a_message_that_the_store_brought_first_can_be_acknowledged() {
     world.asleep = false;
     world.settle();
     assert_eq!(posted(&world.answer(sent).expect("it is kept")), 2);
-    assert!(matches!(world.answer(acknowledged), Some(Answer::Noted)));
+    assert!(matches!(world.answer(acknowledged), Some(RoomReply::Done)));
     let beyond = world.ask(5, TALK, progress("bob", BOBS, ANNS, MarkerPosition::Delivered(3)));
-    assert!(matches!(beyond, Answer::Wrong(Field::Offset)), "{beyond:?}");
+    assert!(matches!(beyond, RoomReply::InvalidField(Field::Offset)), "{beyond:?}");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_direct_message_reaches_both_and_receipts_come_back() {
         (MarkerPosition::Read(0), true),
     ] {
         let answer = world.ask(5, TALK, progress("bob", BOBS, ANNS, reached));
-        let is_wrong = matches!(answer, Answer::Wrong(Field::Offset));
+        let is_wrong = matches!(answer, RoomReply::InvalidField(Field::Offset));
         assert_eq!(is_wrong, wrong, "{reached:?}: {answer:?}");
     }
 }
@@ -127,8 +127,8 @@ fn what_one_says_oneself_is_not_unread() {
     for (inbox, user, read) in [(ANNS, "ann", 2), (BOBS, "bob", 0)] {
         let title = title(&format!("@{user}"), 2);
         let page = ConversationsPage { title, user: user.into(), after: "".into(), count_max: 9 };
-        match world.ask(0, inbox, What::Conversations(Box::new(page))) {
-            Answer::Conversations(all, None) => {
+        match world.ask(0, inbox, RoomOp::Conversations(Box::new(page))) {
+            RoomReply::Conversations(all, None) => {
                 let [talk] = &all[..] else { panic!("{all:?}") };
                 assert_eq!((&*talk.channel, talk.head), ("dm#ann,bob", 2));
                 assert_eq!(talk.marks.read, read, "{user}");

@@ -13,7 +13,7 @@ fn a_message_is_answered_and_told_when_it_is_kept() {
     assert!(world.out.told.is_empty(), "neither answered nor told yet");
     world.asleep = false;
     world.settle();
-    assert!(matches!(world.answer(id), Some(Answer::Published(_))));
+    assert!(matches!(world.answer(id), Some(RoomReply::Published(_))));
     assert_eq!(world.said(ROOM), [(1, "1".to_owned())]);
 }
 
@@ -28,7 +28,7 @@ fn a_stream_goes_on_after_a_power_cut() {
     let welcome = world.subscribe(1, start);
     let missed: Vec<u64> = welcome.missed.iter().map(|one| one.offset).collect();
     assert_eq!(missed, (1..=10).collect::<Vec<_>>(), "the first six from disk");
-    assert_eq!(welcome.recovery, Recovery::Whole);
+    assert_eq!(welcome.recovery, RecoveryOutcome::Whole);
     assert!(welcome.position.is_some_and(|one| one.epoch.is_stream()), "and not silent");
     world.out.told.clear();
     world.publish("11");
@@ -50,14 +50,14 @@ fn recovery_from_disk_takes_steps_and_misses_nothing_said_meanwhile() {
     }
     world.asleep = false;
     world.settle();
-    let Some(Answer::Subscribed(welcome)) = world.answer(returned) else { panic!("let in") };
+    let Some(RoomReply::Subscribed(welcome)) = world.answer(returned) else { panic!("let in") };
     let missed: Vec<u64> = welcome.missed.iter().map(|one| one.offset).collect();
     assert_eq!(missed, (1..=510).collect::<Vec<_>>());
     // More than a subscription recovers.
     for n in 511..=700 {
         world.publish(&n.to_string());
     }
-    assert_eq!(world.subscribe(3, start).recovery, Recovery::Lost);
+    assert_eq!(world.subscribe(3, start).recovery, RecoveryOutcome::Lost);
 }
 
 #[test]
@@ -67,12 +67,12 @@ fn history_is_the_same_from_memory_and_from_disk() {
         world.publish(&n.to_string());
     }
     let epoch = world.subscribe(1, None).position.map(|one| one.epoch).unwrap();
-    let passage = |limit, since: Option<u64>, order| Passage {
+    let passage = |limit, since: Option<u64>, order| HistoryQuery {
         limit,
         since: since.map(|offset| Position { offset, epoch }),
         order,
     };
-    use Order::{NewestFirst, OldestFirst};
+    use HistoryOrder::{NewestFirst, OldestFirst};
     for (passage, want) in [
         (passage(3, None, OldestFirst), vec![1, 2, 3]),
         (passage(2, Some(17), OldestFirst), vec![18, 19]),
@@ -93,8 +93,12 @@ fn history_is_the_same_from_memory_and_from_disk() {
     }
     for offset in [21, u64::MAX - 1, u64::MAX] {
         let welcome = world.subscribe(2, Some(Position { offset, epoch }));
-        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Lost, 0), "{offset}");
-        world.ask(2, ROOM, What::Unsubscribe(Departure::Said));
+        assert_eq!(
+            (welcome.recovery, welcome.missed.len()),
+            (RecoveryOutcome::Lost, 0),
+            "{offset}"
+        );
+        world.ask(2, ROOM, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     }
 }
 
@@ -103,14 +107,14 @@ fn a_room_without_members_leaves_memory_and_comes_back() {
     let mut world = World::new();
     let start = world.subscribe(1, None).position;
     world.publish("1");
-    world.ask(1, ROOM, What::Unsubscribe(Departure::Said));
+    world.ask(1, ROOM, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     assert_eq!(world.rooms.len(), 1);
     world.pass(31_000);
     assert!(world.rooms.is_empty() && world.rooms.requests_count() == 0);
     assert_eq!(world.subscribe(2, start).missed.len(), 1);
     // So does one that was only looked at.
     let mut world = world.restart(Crash::Killed);
-    let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
+    let passage = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
     assert_eq!(world.history(passage), [1]);
     world.pass(31_000);
     assert!(world.rooms.is_empty());
@@ -133,7 +137,7 @@ fn a_repeated_id_gets_the_first_answer_across_a_restart() {
 
 #[test]
 fn who_has_no_name_is_not_answered_with_the_message_of_another_after_a_restart() {
-    let anonymous = |text| draft(title("room:9", 0), "", text, Some("a"), Voice::Post);
+    let anonymous = |text| draft(title("room:9", 0), "", text, Some("a"), PublishMode::Post);
     let mut world = World::new();
     assert_eq!(posted(&world.ask(0, ROOM, anonymous("1"))), 1);
     assert_eq!(posted(&world.ask(0, ROOM, anonymous("2"))), 2);
@@ -171,7 +175,7 @@ fn a_full_disk_refuses_and_heals_without_a_restart() {
     world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(2_000);
     world.out.told.clear();
-    assert!(matches!(world.publish("4"), Answer::Published(_)));
+    assert!(matches!(world.publish("4"), RoomReply::Published(_)));
     assert_eq!(world.said(ROOM), [(2, "4".to_owned())], "no offset is left out");
 }
 
@@ -184,11 +188,11 @@ fn where_only_the_reserve_is_left_reading_goes_on_right_behind_a_refusal() {
     world.store.disk_mut().set_weather(full);
     world.pass(1_000);
     check_refused(&world.publish("2"), ErrorCode::Internal);
-    let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
+    let passage = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
     assert_eq!(world.history(passage), [1]);
     world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(1_000);
-    assert!(matches!(world.publish("3"), Answer::Published(_)));
+    assert!(matches!(world.publish("3"), RoomReply::Published(_)));
 }
 
 #[test]
@@ -201,8 +205,8 @@ fn a_channel_whose_first_message_was_refused_begins_later() {
     check_refused(&world.publish("1"), ErrorCode::Internal);
     world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(2_000);
-    assert!(matches!(world.publish("2"), Answer::Published(_)));
-    let passage = Passage { limit: 9, since: None, order: Order::OldestFirst };
+    assert!(matches!(world.publish("2"), RoomReply::Published(_)));
+    let passage = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
     assert_eq!(world.history(passage), [1]);
 }
 
@@ -217,11 +221,12 @@ fn a_channel_whose_first_message_failed_takes_the_next_one() {
         check_refused(&world.publish("1"), ErrorCode::Internal);
         // While the room waits until it may ask the store again.
         check_refused(&world.publish("1"), ErrorCode::Internal);
-        let refused = world.out.steps.iter().filter(|step| matches!(step, Step::Refused { .. }));
+        let refused =
+            world.out.steps.iter().filter(|step| matches!(step, MessageStep::Refused { .. }));
         assert_eq!(refused.count(), 2, "each is shown to whoever looks for the cause");
         world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
         world.pass(3_000);
-        assert!(matches!(world.publish("2"), Answer::Published(_)), "seed {seed}");
+        assert!(matches!(world.publish("2"), RoomReply::Published(_)), "seed {seed}");
     }
 }
 
@@ -233,7 +238,7 @@ fn a_room_is_read_again_after_a_failure_whatever_else_was_due_before() {
         let mut world = World::new();
         world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         world.subscribe(1, None);
-        world.ask(1, ROOM, What::Unsubscribe(Departure::Said));
+        world.ask(1, ROOM, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
         world.subscribe(1, None);
         world.pass(29_500);
         let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
@@ -266,7 +271,7 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
             world.settle();
             let told = world.out.told.clone();
             for (m, id) in ids.into_iter().enumerate() {
-                if matches!(world.answer(id), Some(Answer::Published(_))) {
+                if matches!(world.answer(id), Some(RoomReply::Published(_))) {
                     answered.push(format!("{n}.{m}"));
                 }
             }
@@ -285,18 +290,18 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
             let since = stored.len() as u64;
             let page = HistoryPage {
                 title: Some(title("room:9", 0)),
-                passage: Passage { limit: 100, since: None, order: Order::OldestFirst },
+                passage: HistoryQuery { limit: 100, since: None, order: HistoryOrder::OldestFirst },
             };
-            let position = match world.ask(0, ROOM, What::History(Box::new(page))) {
-                Answer::History(_, position) => position,
+            let position = match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
+                RoomReply::History(_, position) => position,
                 other => panic!("{other:?}"),
             };
             let since = Some(Position { offset: since, ..position });
-            let passage = Passage { limit: 100, since, order: Order::OldestFirst };
+            let passage = HistoryQuery { limit: 100, since, order: HistoryOrder::OldestFirst };
             let page = HistoryPage { title: Some(title("room:9", 0)), passage };
-            match world.ask(0, ROOM, What::History(Box::new(page))) {
-                Answer::History(all, _) if all.is_empty() => break,
-                Answer::History(all, _) => stored.extend(all.iter().map(|one| shown(one))),
+            match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
+                RoomReply::History(all, _) if all.is_empty() => break,
+                RoomReply::History(all, _) => stored.extend(all.iter().map(|one| shown(one))),
                 other => panic!("{other:?}"),
             }
         }

@@ -7,10 +7,10 @@ use crate::room::UserRateLimits;
 const ANN: UserHash = UserHash::of_inbox(ANNS);
 
 /// A message that is large in one of its parts.
-fn heavy(part: usize, bytes: usize) -> What {
+fn heavy(part: usize, bytes: usize) -> RoomOp {
     let filler = || "x".repeat(bytes);
     let payload = || Payload { bytes: Bytes::from(format!("\"{}\"", filler())), is_json: true };
-    let What::Publish(mut draft) = publish("1", None) else { unreachable!() };
+    let RoomOp::Publish(mut draft) = publish("1", None) else { unreachable!() };
     let client = ClientId(1);
     match part {
         0 => draft.data = payload(),
@@ -25,7 +25,7 @@ fn heavy(part: usize, bytes: usize) -> What {
             draft.info = Some(Arc::new(ClientInfo { user, client, conn_info: None }));
         }
     }
-    What::Publish(draft)
+    RoomOp::Publish(draft)
 }
 
 #[test]
@@ -37,11 +37,15 @@ fn every_part_of_a_message_counts_against_every_limit() {
             world.ask(0, ROOM, heavy(part, 4_000));
         }
         // 1.6 MB, where a recovery has a MiB and a history half of one.
-        assert_eq!(world.subscribe(2, start).recovery, Recovery::Lost, "part {part} from disk");
+        assert_eq!(
+            world.subscribe(2, start).recovery,
+            RecoveryOutcome::Lost,
+            "part {part} from disk"
+        );
         let near = start.map(|start| Position { offset: 200, ..start });
-        assert_eq!(world.subscribe(3, near).recovery, Recovery::Whole, "part {part}");
-        for order in [Order::OldestFirst, Order::NewestFirst] {
-            let found = world.history(Passage { limit: 1_000, since: None, order });
+        assert_eq!(world.subscribe(3, near).recovery, RecoveryOutcome::Whole, "part {part}");
+        for order in [HistoryOrder::OldestFirst, HistoryOrder::NewestFirst] {
+            let found = world.history(HistoryQuery { limit: 1_000, since: None, order });
             assert!((100..131).contains(&found.len()), "{} of part {part}", found.len());
         }
         // What waits for the store.
@@ -51,7 +55,7 @@ fn every_part_of_a_message_counts_against_every_limit() {
             let begin = |slot| world.begin_as(user, HOME, slot, ROOM, heavy(part, 64_000));
             let waiting: Vec<u32> = (0..count).map(begin).collect();
             let mut is_refused = |id: u32| {
-                matches!(world.answer(id), Some(Answer::Refused(ErrorCode::TooManyRequests)))
+                matches!(world.answer(id), Some(RoomReply::Rejected(ErrorCode::TooManyRequests)))
             };
             waiting.into_iter().filter(|&id| is_refused(id)).count()
         };
@@ -69,21 +73,21 @@ fn a_recovery_from_memory_has_a_limit_of_bytes_too() {
         options.namespaces[0].history_bytes_max = 64 << 20;
         let now = Timestamps::at(MonotonicMs(5_000), 1_000_000_000);
         let mut rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
-        let mut ask = |what: What| {
-            let mut out = Out::default();
-            let ask = Ask { room: ROOM, asker: Asker { id: 1, ..connection(1) }, what };
+        let mut ask = |what: RoomOp| {
+            let mut out = RoomOutput::default();
+            let ask = RoomRequest { room: ROOM, asker: ReplyTo { id: 1, ..connection(1) }, what };
             rooms.handle(now, HOME, ask, &mut out);
             match out.told.swap_remove(0).1 {
-                Tell::Answer(_, _, answer) => answer,
+                RoomEvent::Reply(_, _, answer) => answer,
                 other => panic!("{other:?}"),
             }
         };
         let mut seat = 0;
-        let mut join = |ask: &mut dyn FnMut(What) -> Answer, since| {
+        let mut join = |ask: &mut dyn FnMut(RoomOp) -> RoomReply, since| {
             seat += 1;
             match ask(subscribe(title("room:9", 0), "", seat, since)) {
-                Answer::Subscribed(welcome) => {
-                    ask(What::Unsubscribe(Departure::Said));
+                RoomReply::Subscribed(welcome) => {
+                    ask(RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
                     *welcome
                 }
                 other => panic!("{other:?}"),
@@ -92,9 +96,9 @@ fn a_recovery_from_memory_has_a_limit_of_bytes_too() {
         ask(heavy(part, 10));
         let start = join(&mut ask, None).position;
         (0..400).for_each(|_| drop(ask(heavy(part, 4_000))));
-        assert_eq!(join(&mut ask, start).recovery, Recovery::Lost, "part {part}");
+        assert_eq!(join(&mut ask, start).recovery, RecoveryOutcome::Lost, "part {part}");
         let near = start.map(|start| Position { offset: 201, ..start });
-        assert_eq!(join(&mut ask, near).recovery, Recovery::Whole, "part {part}");
+        assert_eq!(join(&mut ask, near).recovery, RecoveryOutcome::Whole, "part {part}");
     }
 }
 
@@ -108,7 +112,7 @@ fn no_number_is_too_large_for_a_room() {
         world.publish(&n.to_string());
     }
     let epoch = world.subscribe(1, None).position.map(|one| one.epoch).unwrap();
-    let ann = |offset| Progress {
+    let ann = |offset| ReadMarkerUpdate {
         title: Some(title("room:9", 0)),
         info: info("ann", 0),
         inbox: ANNS,
@@ -116,19 +120,19 @@ fn no_number_is_too_large_for_a_room() {
         other: None,
     };
     for (offset, slot) in numbers.into_iter().zip(100..) {
-        for order in [Order::OldestFirst, Order::NewestFirst] {
+        for order in [HistoryOrder::OldestFirst, HistoryOrder::NewestFirst] {
             for limit in [0, 1, 1_000, u32::MAX] {
                 let since = Some(Position { offset, epoch });
-                let found = world.history(Passage { limit, since, order });
-                let behind = matches!(order, Order::OldestFirst);
+                let found = world.history(HistoryQuery { limit, since, order });
+                let behind = matches!(order, HistoryOrder::OldestFirst);
                 assert!(found.iter().all(|&one| if behind { offset < one } else { one < offset }));
             }
         }
         let since = Some(Position { offset, epoch });
         let recovery = world.subscribe(slot, since).recovery;
-        assert_eq!(recovery == Recovery::Whole, offset <= 20, "{offset}");
-        world.ask(1, ROOM, What::Mark(Box::new(ann(offset))));
-        world.ask(1, ROOM, retract(offset, "eve", Power::Author));
+        assert_eq!(recovery == RecoveryOutcome::Whole, offset <= 20, "{offset}");
+        world.ask(1, ROOM, RoomOp::AdvanceMarker(Box::new(ann(offset))));
+        world.ask(1, ROOM, retract(offset, "eve", RetractRight::Author));
     }
 }
 
@@ -142,11 +146,11 @@ fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
     let mut starts = Vec::new();
     for (&room, slot) in rooms.iter().zip(1_000..) {
         let entered = world.ask(slot, room, subscribe(of(room), "ann", slot, None));
-        let Answer::Subscribed(welcome) = entered else { panic!() };
+        let RoomReply::Subscribed(welcome) = entered else { panic!() };
         starts.push(welcome.position);
         for n in 0..8 {
             let author = format!("bob{}", slot / 100);
-            let draft = draft(of(room), &author, &n.to_string(), None, Voice::Publish);
+            let draft = draft(of(room), &author, &n.to_string(), None, PublishMode::Publish);
             world.ask(0, room, draft);
         }
     }
@@ -168,8 +172,8 @@ fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
     world.asleep = false;
     world.settle();
     for id in back {
-        let Some(Answer::Subscribed(welcome)) = world.answer(id) else { panic!("let in") };
-        assert_eq!((welcome.recovery, welcome.missed.len()), (Recovery::Whole, 8));
+        let Some(RoomReply::Subscribed(welcome)) = world.answer(id) else { panic!("let in") };
+        assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Whole, 8));
     }
 }
 
@@ -186,8 +190,8 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     world.asleep = true;
     world.out.told.clear();
     let page = || {
-        let passage = Passage { limit: 20, since: None, order: Order::OldestFirst };
-        What::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
+        let passage = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
+        RoomOp::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
     };
     let asked: Vec<u32> = (0..100).map(|_| world.begin(FAR, 7, ROOM, page())).collect();
     let refused = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
@@ -217,7 +221,7 @@ fn a_user_asks_as_much_by_many_connections_as_by_one() {
     let other = begin(&mut world, UserHash::of_inbox(BOBS), 40);
     world.asleep = false;
     world.settle();
-    assert!(matches!(world.answer(other), Some(Answer::History(..))));
+    assert!(matches!(world.answer(other), Some(RoomReply::History(..))));
 }
 
 #[test]
@@ -237,8 +241,8 @@ fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
         after: "".into(),
         count_max: 10,
     };
-    world.begin_as(bob, FAR, 5, BOBS, What::Conversations(Box::new(page)));
-    let gone = Asker { user: bob, ..connection(5) };
+    world.begin_as(bob, FAR, 5, BOBS, RoomOp::Conversations(Box::new(page)));
+    let gone = ReplyTo { user: bob, ..connection(5) };
     world.rooms.abandon(world.now, FAR, gone, &mut world.out);
     world.out.told.clear();
     world.asleep = false;
@@ -256,14 +260,14 @@ fn who_speaks_to_somebody_who_is_away_is_refused_for_a_while_and_nobody_else() {
     let mut said = 0;
     let refused = loop {
         match say(&mut world) {
-            Answer::Posted(_) => said += 1,
+            RoomReply::Posted(_) => said += 1,
             other => break other,
         }
     };
-    assert!(matches!(refused, Answer::Refused(ErrorCode::TooManyRequests)), "{refused:?}");
+    assert!(matches!(refused, RoomReply::Rejected(ErrorCode::TooManyRequests)), "{refused:?}");
     assert!((270..290).contains(&said), "16 MiB wait: {said}");
-    assert!(matches!(say(&mut world), Answer::Refused(ErrorCode::TooManyRequests)));
-    assert!(matches!(world.publish("1"), Answer::Published(_)), "others are not concerned");
+    assert!(matches!(say(&mut world), RoomReply::Rejected(ErrorCode::TooManyRequests)));
+    assert!(matches!(world.publish("1"), RoomReply::Published(_)), "others are not concerned");
     let reached = MarkerPosition::Delivered(said);
     world.ask(5, TALK, progress("bob", BOBS, ANNS, reached));
     let answer = say(&mut world);
@@ -272,7 +276,7 @@ fn who_speaks_to_somebody_who_is_away_is_refused_for_a_while_and_nobody_else() {
 }
 
 /// The first who needs the room is gone before the store has read it.
-fn leave_before_it_is_read(world: &mut World, what: What) {
+fn leave_before_it_is_read(world: &mut World, what: RoomOp) {
     world.asleep = true;
     world.begin(FAR, 7, ROOM, what);
     // Whoever has something to be read is told of.
@@ -282,7 +286,7 @@ fn leave_before_it_is_read(world: &mut World, what: What) {
         after: "".into(),
         count_max: 10,
     };
-    world.begin(FAR, 7, ANNS, What::Conversations(Box::new(page)));
+    world.begin(FAR, 7, ANNS, RoomOp::Conversations(Box::new(page)));
 }
 
 fn is_gone(world: &mut World) {
@@ -298,9 +302,9 @@ fn with_a_room_on_disk() -> World {
     world.restart(Crash::Killed)
 }
 
-fn look() -> What {
-    let passage = Passage { limit: 20, since: None, order: Order::OldestFirst };
-    What::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
+fn look() -> RoomOp {
+    let passage = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
+    RoomOp::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
 }
 
 #[test]
@@ -311,8 +315,8 @@ fn whoever_waits_for_a_room_is_served_when_the_first_to_need_it_is_gone() {
         [world.begin(HOME, 8, ROOM, publish("4", None)), world.begin(FAR, 9, ROOM, look())];
     is_gone(&mut world);
     let answers = others.map(|id| world.answer(id));
-    assert!(matches!(answers[0], Some(Answer::Published(_))), "{:?}", answers[0]);
-    assert!(matches!(answers[1], Some(Answer::History(..))), "{:?}", answers[1]);
+    assert!(matches!(answers[0], Some(RoomReply::Published(_))), "{:?}", answers[0]);
+    assert!(matches!(answers[1], Some(RoomReply::History(..))), "{:?}", answers[1]);
     assert_eq!(world.rooms.requests_count(), 0);
 }
 
@@ -322,7 +326,7 @@ fn whoever_comes_to_a_room_is_served_when_the_only_one_who_needed_it_is_gone() {
     leave_before_it_is_read(&mut world, look());
     is_gone(&mut world);
     let answer = world.publish("4");
-    assert!(matches!(answer, Answer::Published(_)), "{answer:?}");
+    assert!(matches!(answer, RoomReply::Published(_)), "{answer:?}");
 }
 
 #[test]
@@ -331,7 +335,9 @@ fn what_was_said_in_a_room_is_kept_when_its_author_is_gone_before_it_was_read() 
     leave_before_it_is_read(&mut world, publish("4", None));
     is_gone(&mut world);
     assert_eq!(
-        world.history(Passage { limit: 9, since: None, order: Order::OldestFirst }).len(),
+        world
+            .history(HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst })
+            .len(),
         4
     );
 }
@@ -345,10 +351,10 @@ fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
     world.rooms = Rooms::new(world.now, Arc::new(options), Csprng::from_key([3; 16]), silent_key());
     let begin = |world: &mut World, user: &str, n: u32| {
         let title = title(&format!("dm#{user},{n:05}"), 1);
-        let voice = Voice::Send { from: ANNS, to: RoomId(70_000 + u128::from(n)), ttl_ms: 0 };
+        let voice = PublishMode::Send { from: ANNS, to: RoomId(70_000 + u128::from(n)), ttl_ms: 0 };
         let what = draft(title, user, "1", Some("a"), voice);
         let room = RoomId(u128::from(n) + 1_000_000 * u128::from(user.as_bytes()[0]));
-        matches!(world.ask(1, room, what), Answer::Posted(_))
+        matches!(world.ask(1, room, what), RoomReply::Posted(_))
     };
     let begun = (0..400).filter(|&n| begin(&mut world, "ann", n)).count();
     assert_eq!(begun, 100);
@@ -372,14 +378,14 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
     let (mut news, mut numbers) = (0, 0);
     let mut count = |world: &World| {
         for (_, tell) in &world.out.told {
-            news += u32::from(matches!(tell, Tell::Came(..) | Tell::Went(..)));
-            numbers += u32::from(matches!(tell, Tell::Crowd(..)));
+            news += u32::from(matches!(tell, RoomEvent::Joined(..) | RoomEvent::Left(..)));
+            numbers += u32::from(matches!(tell, RoomEvent::MembershipSummary(..)));
         }
     };
     for n in 0..1_000 {
         world.ask(2, ROOM, subscribe(title("room:9", 0), "eve", 2, None));
         count(&world);
-        world.ask(2, ROOM, What::Unsubscribe(Departure::Said));
+        world.ask(2, ROOM, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
         count(&world);
         if n % 10 == 0 {
             world.out.told.clear();
@@ -391,5 +397,5 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
     assert!((3..10).contains(&numbers), "{numbers} times in numbers");
     // Somebody else is told as ever.
     world.ask(3, ROOM, subscribe(title("room:9", 0), "cat", 3, None));
-    assert!(world.out.told.iter().any(|(_, tell)| matches!(tell, Tell::Came(..))));
+    assert!(world.out.told.iter().any(|(_, tell)| matches!(tell, RoomEvent::Joined(..))));
 }

@@ -3,14 +3,14 @@
 use super::*;
 use crate::base::limits::{IDS_MS, USER_IDS_MAX};
 
-fn few(user: &str, text: &str, id: &str) -> What {
-    draft(title("few:9", 3), user, text, Some(id), Voice::Post)
+fn few(user: &str, text: &str, id: &str) -> RoomOp {
+    draft(title("few:9", 3), user, text, Some(id), PublishMode::Post)
 }
 
-fn called_by_the_server(what: What) -> What {
-    let What::Publish(mut draft) = what else { unreachable!() };
+fn called_by_the_server(what: RoomOp) -> RoomOp {
+    let RoomOp::Publish(mut draft) = what else { unreachable!() };
     draft.id_source = IdSource::Server;
-    What::Publish(draft)
+    RoomOp::Publish(draft)
 }
 
 impl World {
@@ -29,10 +29,10 @@ impl World {
     }
 
     fn kept(&mut self) -> Vec<u64> {
-        let passage = Passage { limit: 99, since: None, order: Order::OldestFirst };
+        let passage = HistoryQuery { limit: 99, since: None, order: HistoryOrder::OldestFirst };
         let page = HistoryPage { title: Some(title("few:9", 3)), passage };
-        match self.ask(0, ROOM, What::History(Box::new(page))) {
-            Answer::History(all, _) => all.iter().map(|one| one.offset).collect(),
+        match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
+            RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),
             other => panic!("{other:?}"),
         }
     }

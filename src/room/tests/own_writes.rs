@@ -4,14 +4,14 @@ use super::*;
 use crate::base::limits::WAITING_ASKS_MAX;
 use crate::store::{StoreError, StoreReply, StoreResult};
 
-fn all_of(order: Order) -> What {
-    let passage = Passage { limit: 99, since: None, order };
-    What::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
+fn all_of(order: HistoryOrder) -> RoomOp {
+    let passage = HistoryQuery { limit: 99, since: None, order };
+    RoomOp::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
 }
 
-fn found(answer: Option<Answer>) -> Vec<(u64, String)> {
+fn found(answer: Option<RoomReply>) -> Vec<(u64, String)> {
     match answer {
-        Some(Answer::History(all, _)) => all.iter().map(|one| shown(one)).collect(),
+        Some(RoomReply::History(all, _)) => all.iter().map(|one| shown(one)).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -35,15 +35,15 @@ fn who_says_something_finds_it_in_the_history() {
             world.asleep = true;
         }
         let said = world.begin(HOME, 7, ROOM, publish("2", None));
-        let own = world.begin(HOME, 7, ROOM, all_of(Order::NewestFirst));
+        let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::NewestFirst));
         let later = world.begin(HOME, 7, ROOM, publish("3", None));
         assert!(world.answer(own).is_none(), "its own message is under way");
         world.asleep = false;
         world.settle();
-        assert!(matches!(world.answer(said), Some(Answer::Published(_))));
+        assert!(matches!(world.answer(said), Some(RoomReply::Published(_))));
         let both = [(2, "2".to_owned()), (1, "1".to_owned())];
         assert_eq!(found(world.answer(own)), both, "and nothing that was said behind it");
-        assert!(matches!(world.answer(later), Some(Answer::Published(_))));
+        assert!(matches!(world.answer(later), Some(RoomReply::Published(_))));
     }
 }
 
@@ -51,9 +51,9 @@ fn who_says_something_finds_it_in_the_history() {
 fn nobody_waits_for_what_others_say() {
     let mut world = asleep();
     world.begin(HOME, 7, ROOM, publish("2", None));
-    let other = world.begin(HOME, 8, ROOM, all_of(Order::OldestFirst));
+    let other = world.begin(HOME, 8, ROOM, all_of(HistoryOrder::OldestFirst));
     assert_eq!(found(world.answer(other)), [(1, "1".to_owned())]);
-    let elsewhere = world.begin(ShardId(1), 7, ROOM, all_of(Order::OldestFirst));
+    let elsewhere = world.begin(ShardId(1), 7, ROOM, all_of(HistoryOrder::OldestFirst));
     assert_eq!(found(world.answer(elsewhere)), [(1, "1".to_owned())], "another shard's seventh");
 }
 
@@ -61,11 +61,11 @@ fn nobody_waits_for_what_others_say() {
 fn a_message_is_taken_back_right_behind_itself() {
     let mut world = asleep();
     world.begin(HOME, 7, ROOM, publish("2", None));
-    let back = world.begin(HOME, 7, ROOM, retract(2, "ann", Power::Author));
-    let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
+    let back = world.begin(HOME, 7, ROOM, retract(2, "ann", RetractRight::Author));
+    let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
     world.asleep = false;
     world.settle();
-    assert!(matches!(world.answer(back), Some(Answer::Noted)));
+    assert!(matches!(world.answer(back), Some(RoomReply::Done)));
     let texts: Vec<_> = found(world.answer(own)).into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["1", r#"{"retracted":true}"#, r#"{"retracted":2}"#]);
 }
@@ -77,7 +77,7 @@ fn what_waits_behind_a_message_that_cannot_be_kept_is_refused() {
     let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
     world.store.disk_mut().set_weather(fails);
     let said = world.begin(HOME, 7, ROOM, publish("2", None));
-    let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
+    let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
     world.settle();
     check_refused(&world.answer(said).unwrap(), ErrorCode::Internal);
     check_refused(&world.answer(own).unwrap(), ErrorCode::Internal);
@@ -88,7 +88,7 @@ fn questions_behind_a_message_are_bounded() {
     let mut world = asleep();
     world.begin(HOME, 7, ROOM, publish("2", None));
     let ids: Vec<u32> = (0..=WAITING_ASKS_MAX)
-        .map(|_| world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst)))
+        .map(|_| world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst)))
         .collect();
     let last = ids.last().copied().unwrap();
     check_refused(&world.answer(last).unwrap(), ErrorCode::TooManyRequests);
@@ -107,7 +107,7 @@ fn asleep_and_long() -> World {
     world
 }
 
-fn texts(answer: Option<Answer>) -> Vec<String> {
+fn texts(answer: Option<RoomReply>) -> Vec<String> {
     found(answer).into_iter().map(|(_, text)| text).collect()
 }
 
@@ -119,21 +119,21 @@ fn what_is_asked_behind_a_retraction_that_is_read_first_finds_it_done() {
             world = world.restart(Crash::PowerCut);
             world.asleep = true;
         }
-        let back = world.begin(HOME, 7, ROOM, retract(1, "ann", Power::Author));
-        let again = world.begin(HOME, 7, ROOM, retract(2, "ann", Power::Author));
+        let back = world.begin(HOME, 7, ROOM, retract(1, "ann", RetractRight::Author));
+        let again = world.begin(HOME, 7, ROOM, retract(2, "ann", RetractRight::Author));
         let said = world.begin(HOME, 7, ROOM, publish("11", None));
-        let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
-        let latest = What::History(Box::new(HistoryPage {
+        let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
+        let latest = RoomOp::History(Box::new(HistoryPage {
             title: Some(title("room:9", 0)),
-            passage: Passage { limit: 2, since: None, order: Order::NewestFirst },
+            passage: HistoryQuery { limit: 2, since: None, order: HistoryOrder::NewestFirst },
         }));
         let latest = world.begin(HOME, 7, ROOM, latest);
         assert!(world.answer(latest).is_none(), "memory would have it");
         world.asleep = false;
         world.settle();
-        assert!(matches!(world.answer(back), Some(Answer::Noted)));
-        assert!(matches!(world.answer(again), Some(Answer::Noted)));
-        assert!(matches!(world.answer(said), Some(Answer::Published(_))));
+        assert!(matches!(world.answer(back), Some(RoomReply::Done)));
+        assert!(matches!(world.answer(again), Some(RoomReply::Done)));
+        assert!(matches!(world.answer(said), Some(RoomReply::Published(_))));
         let all = texts(world.answer(own));
         assert_eq!(all[..3], [r#"{"retracted":true}"#, r#"{"retracted":true}"#, "3"]);
         assert_eq!(all[10..], ["11", r#"{"retracted":1}"#, r#"{"retracted":2}"#]);
@@ -144,9 +144,9 @@ fn what_is_asked_behind_a_retraction_that_is_read_first_finds_it_done() {
 #[test]
 fn a_retraction_that_is_refused_lets_those_behind_it_go() {
     let mut world = asleep_and_long();
-    let back = world.begin(HOME, 7, ROOM, retract(1, "bob", Power::Author));
-    let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
-    let other = world.begin(HOME, 8, ROOM, all_of(Order::NewestFirst));
+    let back = world.begin(HOME, 7, ROOM, retract(1, "bob", RetractRight::Author));
+    let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
+    let other = world.begin(HOME, 8, ROOM, all_of(HistoryOrder::NewestFirst));
     world.asleep = false;
     world.settle();
     check_refused(&world.answer(back).unwrap(), ErrorCode::PermissionDenied);
@@ -159,9 +159,9 @@ fn whoever_leaves_behind_retractions_is_answered_and_leaves_nothing() {
     let mut world = asleep_and_long();
     // Some of them are under way, and some in line.
     let mut asked: Vec<u32> = (1..=6)
-        .map(|offset| world.begin(HOME, 7, ROOM, retract(offset, "ann", Power::Author)))
+        .map(|offset| world.begin(HOME, 7, ROOM, retract(offset, "ann", RetractRight::Author)))
         .collect();
-    asked.push(world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst)));
+    asked.push(world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst)));
     world.rooms.abandon(world.now, HOME, connection(7), &mut world.out);
     world.asleep = false;
     world.settle();
@@ -175,8 +175,8 @@ fn whoever_leaves_behind_retractions_is_answered_and_leaves_nothing() {
 #[test]
 fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
     let mut world = asleep_and_long();
-    let back = world.begin(HOME, 7, ROOM, retract(1, "ann", Power::Author));
-    let own = world.begin(HOME, 7, ROOM, all_of(Order::OldestFirst));
+    let back = world.begin(HOME, 7, ROOM, retract(1, "ann", RetractRight::Author));
+    let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
     let requests = std::mem::take(&mut world.out.requests);
     let [read] = <[_; 1]>::try_from(requests).expect("the history waits for it");
     let outcome = StoreResult::Failed(StoreError::Broken);

@@ -8,24 +8,26 @@ fn a_retracted_message_is_gone_in_memory_and_on_disk() {
     for n in 1..=10 {
         world.publish(&n.to_string());
     }
-    for (offset, user, power) in
-        [(10, "ann", Power::Author), (2, "ann", Power::Author), (3, "eve", Power::Moderator)]
-    {
+    for (offset, user, power) in [
+        (10, "ann", RetractRight::Author),
+        (2, "ann", RetractRight::Author),
+        (3, "eve", RetractRight::Moderator),
+    ] {
         let answer = world.ask(0, ROOM, retract(offset, user, power));
-        assert!(matches!(answer, Answer::Noted), "{offset}: {answer:?}");
+        assert!(matches!(answer, RoomReply::Done), "{offset}: {answer:?}");
     }
     for offset in [9, 4] {
-        let answer = world.ask(0, ROOM, retract(offset, "eve", Power::Author));
+        let answer = world.ask(0, ROOM, retract(offset, "eve", RetractRight::Author));
         check_refused(&answer, ErrorCode::PermissionDenied);
     }
     for offset in [0, 11] {
-        let answer = world.ask(0, ROOM, retract(offset, "ann", Power::Author));
-        assert!(matches!(answer, Answer::Wrong(Field::Offset)), "{answer:?}");
+        let answer = world.ask(0, ROOM, retract(offset, "ann", RetractRight::Author));
+        assert!(matches!(answer, RoomReply::InvalidField(Field::Offset)), "{answer:?}");
     }
     let mut world = world.restart(Crash::PowerCut);
-    let passage = Passage { limit: 100, since: None, order: Order::OldestFirst };
+    let passage = HistoryQuery { limit: 100, since: None, order: HistoryOrder::OldestFirst };
     let page = HistoryPage { title: Some(title("room:9", 0)), passage };
-    let Answer::History(all, _) = world.ask(0, ROOM, What::History(Box::new(page))) else {
+    let RoomReply::History(all, _) = world.ask(0, ROOM, RoomOp::History(Box::new(page))) else {
         panic!("a history")
     };
     let gone = all.iter().filter(|one| chat::is_remainder(one)).map(|one| one.offset);
@@ -41,26 +43,29 @@ fn a_retraction_reaches_those_who_were_away_and_is_said_once() {
         world.publish(&n.to_string());
     }
     let before = world.subscribe(1, None).position;
-    let ann = |offset| retract(offset, "ann", Power::Author);
+    let ann = |offset| retract(offset, "ann", RetractRight::Author);
     let first = world.begin(HOME, 2, ROOM, ann(9));
     let again = world.begin(HOME, 3, ROOM, ann(9));
     world.settle();
     for id in [first, again] {
-        assert!(matches!(world.answer(id), Some(Answer::Noted)), "while it is stored, too");
+        assert!(matches!(world.answer(id), Some(RoomReply::Done)), "while it is stored, too");
     }
     assert_eq!(world.said(ROOM), [(11, r#"{"retracted":9}"#.to_owned())]);
     for _ in 0..2 {
-        assert!(matches!(world.ask(2, ROOM, ann(9)), Answer::Noted), "it is taken back");
+        assert!(matches!(world.ask(2, ROOM, ann(9)), RoomReply::Done), "it is taken back");
         check_refused(
-            &world.ask(2, ROOM, retract(9, "eve", Power::Author)),
+            &world.ask(2, ROOM, retract(9, "eve", RetractRight::Author)),
             ErrorCode::PermissionDenied,
         );
         world = world.restart(Crash::Killed);
     }
-    let answer = world.ask(2, ROOM, retract(11, "ann", Power::Moderator));
-    assert!(matches!(answer, Answer::Wrong(Field::Offset)), "what says so stays: {answer:?}");
+    let answer = world.ask(2, ROOM, retract(11, "ann", RetractRight::Moderator));
+    assert!(
+        matches!(answer, RoomReply::InvalidField(Field::Offset)),
+        "what says so stays: {answer:?}"
+    );
     let welcome = world.subscribe(1, before);
-    assert_eq!(welcome.recovery, Recovery::Whole);
+    assert_eq!(welcome.recovery, RecoveryOutcome::Whole);
     let missed: Vec<_> = welcome.missed.iter().map(|one| chat::retracted_offset(one)).collect();
     assert_eq!(missed, [Some(9)]);
 }
@@ -78,26 +83,26 @@ fn what_is_taken_back_while_a_member_recovers_it_comes_without_its_body() {
     let id = world.begin(HOME, 5, ROOM, subscribe(title("room:9", 0), "bob", 5, since));
     // Its first step, and what is taken back before the next one.
     step(&mut world);
-    world.begin(HOME, 6, ROOM, retract(600, "ann", Power::Author));
-    let old = world.begin(HOME, 6, ROOM, retract(5, "ann", Power::Author));
+    world.begin(HOME, 6, ROOM, retract(600, "ann", RetractRight::Author));
+    let old = world.begin(HOME, 6, ROOM, retract(5, "ann", RetractRight::Author));
     for _ in 0..20 {
         step(&mut world);
     }
-    assert!(matches!(world.answer(old), Some(Answer::Noted)));
-    let Some(Answer::Subscribed(welcome)) = world.answer(id) else { panic!("it is in") };
+    assert!(matches!(world.answer(old), Some(RoomReply::Done)));
+    let Some(RoomReply::Subscribed(welcome)) = world.answer(id) else { panic!("it is in") };
     let bodies = welcome.missed.iter().filter(|one| [5, 600].contains(&one.offset));
     assert!(bodies.clone().count() == 0 || bodies.clone().all(|one| chat::is_remainder(one)));
-    assert_eq!((welcome.recovery, bodies.count()), (Recovery::Whole, 2));
+    assert_eq!((welcome.recovery, bodies.count()), (RecoveryOutcome::Whole, 2));
 }
 
 #[test]
 fn a_retraction_waits_for_the_reader_of_a_direct_message() {
     let mut world = World::new();
     world.ask(0, TALK, send("1", "a"));
-    let voice = Voice::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
+    let voice = PublishMode::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
     let draft = draft(title("dm#ann,bob", 1), "ann", r#"{"retracted":1}"#, None, voice);
-    let wish = retraction(draft, 1, Power::Author);
-    assert!(matches!(world.ask(0, TALK, wish), Answer::Noted));
+    let wish = retraction(draft, 1, RetractRight::Author);
+    assert!(matches!(world.ask(0, TALK, wish), RoomReply::Done));
     let mut world = world.restart(Crash::PowerCut);
     world.ask(1, BOBS, subscribe(title("@bob", 2), "bob", 1, None));
     let brought: Vec<_> = world
@@ -105,7 +110,7 @@ fn a_retraction_waits_for_the_reader_of_a_direct_message() {
         .told
         .iter()
         .filter_map(|(_, tell)| match tell {
-            Tell::Said(BOBS, one, _) => {
+            RoomEvent::Published(BOBS, one, _) => {
                 Some((chat::is_remainder(one), chat::retracted_offset(one)))
             }
             _ => None,
@@ -121,6 +126,6 @@ fn taking_back_goes_on_when_the_disk_is_full() {
     let disk = world.store.into_disk();
     world.store = engine_with(disk, &world.options, u64::MAX);
     check_refused(&world.publish("2"), ErrorCode::Internal);
-    assert!(matches!(world.ask(0, ROOM, retract(1, "ann", Power::Author)), Answer::Noted));
+    assert!(matches!(world.ask(0, ROOM, retract(1, "ann", RetractRight::Author)), RoomReply::Done));
     check_refused(&world.publish("3"), ErrorCode::Internal);
 }

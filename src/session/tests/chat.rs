@@ -11,7 +11,8 @@ use super::*;
 use crate::auth::{Allow, Cap, Match};
 use crate::base::ShardId;
 use crate::room::{
-    Delivery, Draft, MembersPage, Posted, Power, Progress, Retraction, Title, Voice,
+    ChannelKey, InboxDelivery, MembersPage, PublishAck, PublishMode, ReadMarkerUpdate,
+    RetractRight, Retraction, RoomPublish,
 };
 use crate::store::{Conversation, MarkerPosition, ReadMarkers};
 use crate::wire::chat::Field;
@@ -42,13 +43,13 @@ fn desk(user: &str, encoding: Encoding) -> Desk {
 /// `desk`, subscribed.
 fn seated_in(channel: &str, user: &str, encoding: Encoding) -> Desk {
     let mut desk = desk(user, encoding);
-    desk.rooms.namespaces[0].subscribe = Who::Anyone;
+    desk.rooms.namespaces[0].subscribe = Permission::Anyone;
     desk.say(Request::Subscribe(SubscribeRequest {
         channel: channel.into(),
         ..Default::default()
     }));
     let room = desk.asked().0;
-    desk.answer(room, Answer::Subscribed(welcome(0)));
+    desk.answer(room, RoomReply::Subscribed(welcome(0)));
     desk.session.sit(room, Place { channel: 3, index: 4 });
     desk
 }
@@ -119,39 +120,39 @@ impl Desk {
 
     /// What the room of `channel` is asked.
     #[track_caller]
-    fn asked_of(&self, channel: &str) -> &What {
+    fn asked_of(&self, channel: &str) -> &RoomOp {
         let (room, what) = self.asked();
         assert_eq!(room, NAMES.room("", channel));
         what
     }
 }
 
-fn draft(what: &What) -> &Draft {
+fn draft(what: &RoomOp) -> &RoomPublish {
     match what {
-        What::Publish(draft) => draft,
+        RoomOp::Publish(draft) => draft,
         other => panic!("{other:?}"),
     }
 }
 
-fn progress(what: &What) -> &Progress {
+fn progress(what: &RoomOp) -> &ReadMarkerUpdate {
     match what {
-        What::Mark(progress) => progress,
+        RoomOp::AdvanceMarker(progress) => progress,
         other => panic!("{other:?}"),
     }
 }
 
-fn retraction(what: &What) -> &Retraction {
+fn retraction(what: &RoomOp) -> &Retraction {
     match what {
-        What::Retract(retraction) => retraction,
+        RoomOp::Retract(retraction) => retraction,
         other => panic!("{other:?}"),
     }
 }
 
-fn tags(draft: &Draft) -> Vec<(&str, &str)> {
+fn tags(draft: &RoomPublish) -> Vec<(&str, &str)> {
     draft.tags.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
-fn channel(title: Option<&Title>) -> Option<&str> {
+fn channel(title: Option<&ChannelKey>) -> Option<&str> {
     title.map(|title| &*title.channel)
 }
 
@@ -200,12 +201,12 @@ fn publish_says_it_with_what_goes_with_it() {
         let said = draft(desk.asked_of("room:1"));
         assert_eq!(tags(said), [("id", "m-1"), ("traceparent", TRACE), ("sent_at_ms", "5")]);
         assert_eq!(said.data, Payload { bytes: "[1]".into(), is_json: true });
-        assert_eq!((said.voice, channel(said.title.as_ref())), (Voice::Post, None));
+        assert_eq!((said.voice, channel(said.title.as_ref())), (PublishMode::Post, None));
         assert_eq!(said.info.as_ref(), Some(&desk.info()));
         let room = desk.asked().0;
         let position = Position { offset: 4, epoch: Epoch(7) };
-        let posted = Posted { channel: "room:1".into(), position, id: "m-1".into(), way: None };
-        desk.answer(room, Answer::Posted(Box::new(posted)));
+        let posted = PublishAck { channel: "room:1".into(), position, id: "m-1".into(), way: None };
+        desk.answer(room, RoomReply::Posted(Box::new(posted)));
         let want = json!({ "channel": "room:1", "offset": 4, "epoch": "00000007", "id": "m-1" });
         desk.check_rpc(&want);
     });
@@ -214,7 +215,7 @@ fn publish_says_it_with_what_goes_with_it() {
 #[test]
 fn a_message_without_an_id_gets_one() {
     let mut desk = desk("ann", Encoding::Json);
-    desk.rooms.namespaces[0].publish = Who::Users;
+    desk.rooms.namespaces[0].publish = Permission::Users;
     let mut id_of = || {
         desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1 }));
         let said = draft(desk.asked_of("room:1"));
@@ -239,9 +240,9 @@ fn publish_needs_the_right_to_publish_and_room_for_the_data() {
         desk.check_error(106, "limit exceeded");
         desk.grant("room:*", Allow::PUBLISH);
         desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1234 }));
-        assert!(matches!(desk.asked_of("room:1"), What::Publish(_)));
+        assert!(matches!(desk.asked_of("room:1"), RoomOp::Publish(_)));
         let room = desk.asked().0;
-        desk.answer(room, Answer::Refused(ErrorCode::TooManyRequests));
+        desk.answer(room, RoomReply::Rejected(ErrorCode::TooManyRequests));
         assert!(matches!(desk.heard(), ClientAnswer::Error(error) if error.code == 111));
     });
 }
@@ -258,11 +259,11 @@ fn marks_say_whose_they_are_and_whom_to_tell() {
         assert_eq!(mark.other, Some(NAMES.inbox("", "bob")));
         assert_eq!(channel(mark.title.as_ref()), Some("dm#ann,bob"));
         let room = desk.asked().0;
-        desk.answer(room, Answer::Noted);
+        desk.answer(room, RoomReply::Done);
         desk.check_rpc(&json!({}));
         desk.call("chat.read", &json!({ "channel": "dm#ann,bob", "offset": 7 }));
         assert_eq!(progress(desk.asked().1).reached, MarkerPosition::Read(7));
-        desk.answer(room, Answer::Wrong(Field::Offset));
+        desk.answer(room, RoomReply::InvalidField(Field::Offset));
         desk.check_error(107, "bad request: offset");
         let mut desk = seated_in("room:1", "ann", encoding);
         desk.call("chat.read", &json!({ "channel": "room:1", "offset": 0 }));
@@ -289,7 +290,7 @@ fn who_may_read_may_mark_and_see_receipts() {
             outside.check_denied(method);
             nameless.call(method, &data);
             match method {
-                "chat.receipts" => assert!(matches!(nameless.asked().1, What::Receipts(_))),
+                "chat.receipts" => assert!(matches!(nameless.asked().1, RoomOp::Receipts(_))),
                 _ => nameless.check_denied(method),
             }
         }
@@ -300,7 +301,10 @@ fn who_may_read_may_mark_and_see_receipts() {
         outside.grant("room:*", Allow::HISTORY);
         for (method, data) in calls("room:1") {
             outside.call(method, &data);
-            assert!(matches!(outside.asked_of("room:1"), What::Mark(_) | What::Receipts(_)));
+            assert!(matches!(
+                outside.asked_of("room:1"),
+                RoomOp::AdvanceMarker(_) | RoomOp::Receipts(_)
+            ));
         }
     });
 }
@@ -312,17 +316,17 @@ fn receipts_come_in_pages() {
         desk.call("chat.receipts", &json!({ "channel": "dm#ann,bob", "after": "ann" }));
         let room = desk.asked().0;
         match desk.asked_of("dm#ann,bob") {
-            What::Receipts(page) => {
+            RoomOp::Receipts(page) => {
                 assert_eq!((&*page.after, page.count_max), ("ann", 100));
                 assert_eq!(channel(page.title.as_ref()), Some("dm#ann,bob"));
             }
             other => panic!("{other:?}"),
         }
         let bob = ("bob".into(), ReadMarkers { delivered: 5, read: 3 });
-        desk.answer(room, Answer::Receipts(vec![bob], Some("bob".into())));
+        desk.answer(room, RoomReply::Receipts(vec![bob], Some("bob".into())));
         let bob = json!({ "user": "bob", "delivered": 5, "read": 3 });
         desk.check_rpc(&json!({ "receipts": [bob], "next": "bob" }));
-        desk.answer(room, Answer::Receipts(vec![], None));
+        desk.answer(room, RoomReply::Receipts(vec![], None));
         desk.check_rpc(&json!({ "receipts": [] }));
     });
 }
@@ -333,17 +337,17 @@ fn members_are_asked_as_presence_is() {
         let mut desk = seated_in("room:1", "ann", encoding);
         desk.call("chat.members", &json!({ "channel": "room:1", "limit": 2 }));
         let first = MembersPage { after: None, count_max: 2 };
-        assert!(matches!(desk.asked_of("room:1"), What::Members(page) if *page == first));
+        assert!(matches!(desk.asked_of("room:1"), RoomOp::Members(page) if *page == first));
         let (room, seat) = (desk.asked().0, (ShardId(1), CONN));
         let info = desk.info();
-        desk.answer(room, Answer::Members(vec![(Arc::clone(&info), None)], Some(seat)));
+        desk.answer(room, RoomReply::Members(vec![(Arc::clone(&info), None)], Some(seat)));
         let ClientAnswer::Rpc(result) = desk.heard() else { panic!("{:?}", desk.heard()) };
         let page: Value = serde_json::from_slice(&result.data).unwrap();
         let ann = json!({ "user": "ann", "client": info.client.to_string() });
         assert_eq!(page["members"], json!([ann]));
         desk.call("chat.members", &json!({ "channel": "room:1", "after": page["next"] }));
         let second = MembersPage { after: Some(seat), count_max: 100 };
-        assert!(matches!(desk.asked().1, What::Members(page) if *page == second));
+        assert!(matches!(desk.asked().1, RoomOp::Members(page) if *page == second));
         desk.call("chat.members", &json!({ "channel": "room:2" }));
         desk.check_denied("outside");
         desk.call("chat.members", &json!({ "channel": "plain:2" }));
@@ -356,20 +360,22 @@ fn typing_is_for_those_who_are_there() {
     both(|encoding| {
         let mut desk = seated_in("room:1", "ann", encoding);
         desk.call("chat.typing", &json!({ "channel": "room:1" }));
-        assert!(matches!(desk.asked_of("room:1"), What::Typing(info) if *info.user == *"ann"));
-        desk.rooms.namespaces[0].publish = Who::Users;
+        assert!(matches!(desk.asked_of("room:1"), RoomOp::Typing(info) if *info.user == *"ann"));
+        desk.rooms.namespaces[0].publish = Permission::Users;
         desk.call("chat.typing", &json!({ "channel": "room:2" }));
         desk.check_denied("outside");
         desk.call("chat.typing", &json!({ "channel": "dm#ann,bob" }));
-        assert!(matches!(desk.asked_of("dm#ann,bob"), What::Typing(_)));
+        assert!(matches!(desk.asked_of("dm#ann,bob"), RoomOp::Typing(_)));
         let brought = desk.out.effects.iter().find_map(|effect| match effect {
-            Effect::Ask(Ask { room, what: What::Deliver(delivery), .. }) => Some((room, delivery)),
+            Effect::Ask(RoomRequest { room, what: RoomOp::Deliver(delivery), .. }) => {
+                Some((room, delivery))
+            }
             _ => None,
         });
         let (inbox, delivery) = brought.expect("the other one may be elsewhere");
         assert_eq!(*inbox, NAMES.inbox("", "bob"));
         assert!(
-            matches!(&**delivery, Delivery::Typing { channel, .. } if **channel == *"dm#ann,bob")
+            matches!(&**delivery, InboxDelivery::Typing { channel, .. } if **channel == *"dm#ann,bob")
         );
     });
 }
@@ -383,38 +389,38 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
         let mut desk = seated_in("room:1", "ann", encoding);
         call(&mut desk, "room:1");
         let wanted = retraction(desk.asked_of("room:1"));
-        assert_eq!((wanted.offset, wanted.power), (3, Power::Author));
-        let Draft { title, data, info, tags, voice, .. } = &wanted.draft;
+        assert_eq!((wanted.offset, wanted.power), (3, RetractRight::Author));
+        let RoomPublish { title, data, info, tags, voice, .. } = &wanted.draft;
         assert!(title.is_none() && info.as_ref() == Some(&desk.info()));
         assert_eq!(data.bytes, r#"{"retracted":3}"#);
         assert!(matches!(&tags[..], [(id, uuid), (name, offset)]
             if (&**id, uuid.len(), &**name, &**offset) == ("id", 36, "retracts", "3")));
-        assert_eq!(*voice, Voice::Post);
+        assert_eq!(*voice, PublishMode::Post);
         call(&mut desk, "room:2");
         desk.check_denied("outside");
         call(&mut desk, "plain:1");
         desk.check_error(108, "not available");
         call(&mut desk, "dm#ann,bob");
         let wanted = retraction(desk.asked_of("dm#ann,bob"));
-        assert_eq!(wanted.power, Power::Author);
+        assert_eq!(wanted.power, RetractRight::Author);
         let [from, to] = ["ann", "bob"].map(|user| NAMES.inbox("", user));
-        assert_eq!(wanted.draft.voice, Voice::Send { from, to, ttl_ms: 0 });
+        assert_eq!(wanted.draft.voice, PublishMode::Send { from, to, ttl_ms: 0 });
         assert_eq!(channel(wanted.draft.title.as_ref()), Some("dm#ann,bob"));
         desk.grant("*", Allow::MODERATE);
         for (channel, kept) in [("room:1", true), ("kept:1", true), ("plain:1", false)] {
             call(&mut desk, channel);
             if kept {
-                assert_eq!(retraction(desk.asked_of(channel)).power, Power::Moderator);
+                assert_eq!(retraction(desk.asked_of(channel)).power, RetractRight::Moderator);
             } else {
                 desk.check_error(108, "not available");
             }
         }
         call(&mut desk, "dm#ann,bob");
-        assert_eq!(retraction(desk.asked().1).power, Power::Moderator);
+        assert_eq!(retraction(desk.asked().1).power, RetractRight::Moderator);
         let mut desk = self::desk("ann", encoding);
         desk.options.insecure = true;
         call(&mut desk, "kept:1");
-        assert_eq!(retraction(desk.asked_of("kept:1")).power, Power::Moderator);
+        assert_eq!(retraction(desk.asked_of("kept:1")).power, RetractRight::Moderator);
     });
 }
 
@@ -423,7 +429,7 @@ fn a_subscriptions_token_can_make_a_moderator() {
     let (mut desk, room) = Desk::seated();
     desk.session.connected().1.set_allow(room, Allow::MODERATE);
     desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
-    assert_eq!(retraction(desk.asked().1).power, Power::Moderator);
+    assert_eq!(retraction(desk.asked().1).power, RetractRight::Moderator);
 }
 
 /// What is sent instead of asked: done, and answered by nobody.
@@ -446,7 +452,7 @@ fn what_needs_no_answer_can_be_sent() {
             let asked: Vec<(RoomId, u32)> = asked.collect();
             assert!(asked.iter().all(|&(_, id)| id == 0));
             let room = asked.first().map(|&(room, _)| room);
-            for answer in [Answer::Noted, Answer::Wrong(Field::Offset)] {
+            for answer in [RoomReply::Done, RoomReply::InvalidField(Field::Offset)] {
                 desk.step(|session, cx, out| {
                     session.on_answer(cx, RoomId(1), 0, answer, out);
                 });

@@ -64,7 +64,7 @@ fn a_subscription_that_ends_is_refreshed_or_ends_alone() {
     let mut desk = Desk::connected();
     desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{}"}}"#, ends(10)));
     let room = desk.asked().0;
-    desk.answer(room, Answer::Subscribed(welcome(0)));
+    desk.answer(room, RoomReply::Subscribed(welcome(0)));
     assert!(desk.text().contains(r#""ttl":10"#), "{}", desk.text());
     desk.session.sit(room, Place { channel: 0, index: 0 });
     desk.command(&format!(r#""sub_refresh":{{"channel":"closed:1","token":"{}"}}"#, ends(50)));
@@ -73,7 +73,7 @@ fn a_subscription_that_ends_is_refreshed_or_ends_alone() {
     assert!(desk.text().is_empty());
     desk.pass(1_000);
     assert!(desk.text().contains(r#""unsubscribe":{"code":2501"#), "{}", desk.text());
-    assert!(matches!(desk.asked().1, What::Unsubscribe(_)));
+    assert!(matches!(desk.asked().1, RoomOp::Unsubscribe(_)));
     desk.pass(1_000);
     assert!(desk.text().is_empty() && desk.out.effects.is_empty());
 }

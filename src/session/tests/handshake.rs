@@ -101,10 +101,10 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     assert_eq!(askers, [ann; 2], "they take their places in its user's share");
     desk.command(r#""ping":{}"#);
     assert!(desk.text().is_empty(), "the command waits, too");
-    desk.answer(rooms[0], Answer::Subscribed(welcome(4)));
+    desk.answer(rooms[0], RoomReply::Subscribed(welcome(4)));
     desk.session.sit(rooms[0], Place { channel: 0, index: 0 });
     assert!(desk.session.is_connecting(), "what the first room says is held back");
-    desk.answer(rooms[1], Answer::Subscribed(welcome(5)));
+    desk.answer(rooms[1], RoomReply::Subscribed(welcome(5)));
     let text = desk.text();
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
     assert!(matches!(
@@ -128,9 +128,9 @@ fn an_expiry_while_the_room_is_asked_leaves_one_answer_to_the_command() {
     desk.pass(2_000 + desk.options.expiry_grace_ms);
     assert!(desk.text().is_empty() && desk.out.effects.is_empty());
     desk.next_id = id;
-    desk.answer(room, Answer::Subscribed(welcome(0)));
+    desk.answer(room, RoomReply::Subscribed(welcome(0)));
     desk.check_refused(ErrorCode::TokenExpired);
-    assert!(matches!(desk.asked().1, What::Unsubscribe(_)));
+    assert!(matches!(desk.asked().1, RoomOp::Unsubscribe(_)));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_room_that_refuses_refuses_the_connection() {
     let mut desk = Desk::new();
     desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
     let room = desk.asked().0;
-    desk.answer(room, Answer::Unwelcome(ErrorCode::Internal));
+    desk.answer(room, RoomReply::SubscribeRejected(ErrorCode::Internal));
     desk.check_refused(ErrorCode::Internal);
     desk.check_closed(Fault::Refused(ErrorCode::Internal));
     assert_eq!(Fault::Refused(ErrorCode::Internal).close_code(), 3004);

@@ -184,7 +184,7 @@ fn a_core_that_is_far_behind_refuses_what_is_new_as_temporary_and_counts_no_mist
         assert!(!desk.out.is_closing());
     }
     desk.command(r#""publish":{"channel":"room:1","data":1}"#);
-    assert!(matches!(desk.asked().1, What::Publish(..)), "what is live goes on");
+    assert!(matches!(desk.asked().1, RoomOp::Publish(..)), "what is live goes on");
     let mut late = Desk::new();
     late.load.pace = Pace::FarBehind;
     late.connect(&user("ann"));

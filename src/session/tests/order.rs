@@ -70,7 +70,7 @@ impl Line {
     }
 
     /// The first question that is open about this channel is answered.
-    fn answer(&mut self, channel: &str, answer: Answer) {
+    fn answer(&mut self, channel: &str, answer: RoomReply) {
         let room = Line::room(channel);
         let index = self.asked.iter().position(|(other, ..)| *other == room);
         let (_, id, _) = self.asked.remove(index.expect("something is asked"));
@@ -83,12 +83,12 @@ impl Line {
         while let Some((room, id, question)) = self.asked.first().copied() {
             self.asked.remove(0);
             let answer = match question {
-                Subscribe => Answer::Subscribed(welcome(0)),
-                Unsubscribe => Answer::Unsubscribed,
-                Publish => Answer::Published(room::way()),
-                Presence => Answer::Presence(Vec::new()),
-                History => Answer::History(Vec::new(), Position { offset: 0, epoch: Epoch(7) }),
-                Other => Answer::Noted,
+                Subscribe => RoomReply::Subscribed(welcome(0)),
+                Unsubscribe => RoomReply::Unsubscribed,
+                Publish => RoomReply::Published(room::way()),
+                Presence => RoomReply::Presence(Vec::new()),
+                History => RoomReply::History(Vec::new(), Position { offset: 0, epoch: Epoch(7) }),
+                Other => RoomReply::Done,
             };
             self.desk.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
             self.carry_out();
@@ -108,16 +108,16 @@ impl Line {
         }
         for effect in std::mem::take(&mut self.desk.out.effects) {
             match effect {
-                Effect::Ask(Ask { room, asker, what }) => {
-                    if let What::Subscribe(entry) = &what {
+                Effect::Ask(RoomRequest { room, asker, what }) => {
+                    if let RoomOp::Subscribe(entry) = &what {
                         self.names.insert(room, Arc::clone(&entry.title.channel));
                     }
                     let question = match what {
-                        What::Subscribe(_) => Subscribe,
-                        What::Unsubscribe(_) => Unsubscribe,
-                        What::Publish(_) => Publish,
-                        What::Presence => Presence,
-                        What::History(_) => History,
+                        RoomOp::Subscribe(_) => Subscribe,
+                        RoomOp::Unsubscribe(_) => Unsubscribe,
+                        RoomOp::Publish(_) => Publish,
+                        RoomOp::Presence => Presence,
+                        RoomOp::History(_) => History,
                         _ => Other,
                     };
                     self.asked.push((room, asker.id, question));
@@ -258,7 +258,7 @@ fn other_channels_do_not_wait() {
     line.say(&[SUBSCRIBE, r#""subscribe":{"channel":"room:2"}"#, PUBLISH, r#""ping":{}"#]);
     line.say(&[r#""unsubscribe":{"channel":"room:2"}"#, r#""presence":{"channel":"room:3"}"#]);
     assert_eq!(line.replies, [(6, 0), (8, 103)], "neither ping nor room:3 waits");
-    line.answer("room:2", Answer::Subscribed(welcome(0)));
+    line.answer("room:2", RoomReply::Subscribed(welcome(0)));
     assert_eq!(line.asked_of("room:2"), [Subscribe, Unsubscribe]);
     assert_eq!(line.asked_of("room:1"), [Subscribe]);
     line.answer_all();
@@ -273,7 +273,7 @@ fn a_subscribe_that_is_refused_lets_the_others_through() {
     for (code, publish) in [(ErrorCode::TooManyRequests, 111), (ErrorCode::LimitExceeded, 103)] {
         let mut line = Line::new();
         line.say(&[SUBSCRIBE, PUBLISH, UNSUBSCRIBE, SUBSCRIBE, PUBLISH]);
-        line.answer("room:1", Answer::Unwelcome(code));
+        line.answer("room:1", RoomReply::SubscribeRejected(code));
         line.answer_all();
         assert_eq!(line.codes(), [code.parts().0, publish, 0, 0, 0]);
         assert_eq!(line.asked_of("room:1"), [Subscribe, Subscribe, Publish]);
@@ -330,7 +330,7 @@ fn a_room_that_refused_for_a_while_puts_off_what_comes_after_its_answer() {
     for (code, publish) in [(ErrorCode::TooManyRequests, 111), (ErrorCode::LimitExceeded, 103)] {
         let mut line = Line::new();
         line.say(&[SUBSCRIBE]);
-        line.answer("room:1", Answer::Unwelcome(code));
+        line.answer("room:1", RoomReply::SubscribeRejected(code));
         line.say(&[PUBLISH]);
         assert_eq!(line.codes(), [code.parts().0, publish]);
     }
@@ -358,7 +358,7 @@ fn who_goes_meanwhile_leaves_nothing() {
     line.say(&[SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE]);
     line.desk.step(|session, cx, out| session.leave(cx, out));
     line.carry_out();
-    line.answer("room:1", Answer::Subscribed(welcome(0)));
+    line.answer("room:1", RoomReply::Subscribed(welcome(0)));
     assert_eq!(line.asked_of("room:1"), [Subscribe, Unsubscribe], "the home lets it go again");
     assert!(line.replies.is_empty());
 }
@@ -412,9 +412,9 @@ fn many_small_commands_behind_connect_are_served_or_refused_for_a_while() {
 #[test]
 fn a_passing_refusal_is_told_only_to_who_would_be_refused() {
     let mut line = Line::new();
-    line.desk.rooms.namespaces[0].publish = Who::Users;
+    line.desk.rooms.namespaces[0].publish = Permission::Users;
     line.say(&[SUBSCRIBE, PUBLISH, PRESENCE]);
-    line.answer("room:1", Answer::Unwelcome(ErrorCode::Internal));
+    line.answer("room:1", RoomReply::SubscribeRejected(ErrorCode::Internal));
     line.answer_all();
     assert_eq!(line.codes(), [100, 100, 0], "to publish it need not be there");
 }

@@ -68,7 +68,7 @@ fn strangers_have_a_few_frames_and_no_patience() {
     assert_eq!(desk.frames(burst), burst);
 }
 
-fn long_history(bytes: usize) -> Answer {
+fn long_history(bytes: usize) -> RoomReply {
     let data = Payload { bytes: Bytes::from(format!("\"{}\"", "x".repeat(bytes))), is_json: true };
     let publication = Publication {
         offset: 1,
@@ -79,7 +79,7 @@ fn long_history(bytes: usize) -> Answer {
         time_unix_ms: 0,
         trace: None,
     };
-    Answer::History(vec![Arc::new(publication)], Position { offset: 1, epoch: Epoch(1) })
+    RoomReply::History(vec![Arc::new(publication)], Position { offset: 1, epoch: Epoch(1) })
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_connection_may_have_so_many_questions_that_are_not_answered() {
     }
     assert_eq!(asked, UNANSWERED_MAX);
     assert!(desk.text().contains(r#""code":111"#), "{}", desk.text());
-    let answer = Answer::PresenceStats { clients: 1, users: 1 };
+    let answer = RoomReply::PresenceStats { clients: 1, users: 1 };
     desk.step(|session, cx, out| session.on_answer(cx, room, 5, answer, out));
     desk.command(r#""presence_stats":{"channel":"room:1"}"#);
     assert!(matches!(desk.out.effects.first(), Some(Effect::Ask(_))));

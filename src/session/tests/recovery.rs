@@ -5,7 +5,7 @@ use crate::wire::client::{ClientAnswer, ClientMessage, messages};
 
 /// Sessions of two users around one channel that keeps history, whose rule is the test's.
 struct Stream {
-    see_history: Who,
+    see_history: Permission,
     encoding: Encoding,
 }
 
@@ -40,7 +40,7 @@ impl Stream {
             r#""subscribe":{{"channel":"room:1","recover":true,"offset":{offset},"epoch":"{epoch}"}}"#
         ));
         let (room, what) = desk.asked();
-        let What::Subscribe(entry) = what else { panic!("{what:?}") };
+        let RoomOp::Subscribe(entry) = what else { panic!("{what:?}") };
         let since = entry.since;
         (desk, room, since)
     }
@@ -50,12 +50,15 @@ impl Stream {
         let mut desk = self.connected(name);
         desk.command(r#""subscribe":{"channel":"room:1"}"#);
         let room = desk.asked().0;
-        self.welcomed(desk, room, Recovery::NotAsked)
+        self.welcomed(desk, room, RecoveryOutcome::NotAsked)
     }
 
-    fn welcomed(&self, mut desk: Desk, room: RoomId, recovery: Recovery) -> Known {
+    fn welcomed(&self, mut desk: Desk, room: RoomId, recovery: RecoveryOutcome) -> Known {
         desk.encoding = self.encoding;
-        desk.answer(room, Answer::Subscribed(Box::new(Welcome { recovery, ..*welcome(HEAD) })));
+        desk.answer(
+            room,
+            RoomReply::Subscribed(Box::new(Subscribed { recovery, ..*welcome(HEAD) })),
+        );
         let heard = messages(self.encoding, &desk.out.messages).next().unwrap().unwrap();
         let ClientMessage::Reply { answer: ClientAnswer::Subscribe(result), .. } = heard else {
             panic!("{heard:?}")
@@ -86,7 +89,9 @@ const ENCODINGS: [Encoding; 2] = Encoding::ALL;
 
 #[test]
 fn who_may_read_all_recovers_from_anywhere() {
-    for (see_history, encoding) in [(Who::Subscribers, ENCODINGS[0]), (Who::Users, ENCODINGS[1])] {
+    for (see_history, encoding) in
+        [(Permission::Subscribers, ENCODINGS[0]), (Permission::Users, ENCODINGS[1])]
+    {
         let stream = Stream { see_history, encoding };
         let known = stream.comes_in("ann");
         assert_eq!(known, Known { offset: HEAD, epoch: "00000007".to_owned() });
@@ -97,7 +102,7 @@ fn who_may_read_all_recovers_from_anywhere() {
 
 #[test]
 fn who_may_not_recovers_from_its_own_position_on() {
-    for see_history in [Who::Nobody, Who::Token] {
+    for see_history in [Permission::Nobody, Permission::Token] {
         for encoding in ENCODINGS {
             let stream = Stream { see_history, encoding };
             let known = stream.comes_in("ann");
@@ -114,7 +119,7 @@ fn who_may_not_recovers_from_its_own_position_on() {
 
 #[test]
 fn no_part_of_a_seal_can_be_changed() {
-    let stream = Stream { see_history: Who::Nobody, encoding: Encoding::Json };
+    let stream = Stream { see_history: Permission::Nobody, encoding: Encoding::Json };
     let known = stream.comes_in("ann");
     for index in 0..known.epoch.len() {
         let mut bytes = known.epoch.clone().into_bytes();
@@ -127,22 +132,22 @@ fn no_part_of_a_seal_can_be_changed() {
 
 #[test]
 fn what_was_ones_own_stays_so_while_recovery_is_whole() {
-    let stream = Stream { see_history: Who::Nobody, encoding: Encoding::Json };
+    let stream = Stream { see_history: Permission::Nobody, encoding: Encoding::Json };
     let known = stream.comes_in("ann");
     let later = Known { offset: HEAD + 3, ..known.clone() };
     let (desk, room, _) = stream.asked_since("ann", &later);
-    assert_eq!(stream.welcomed(desk, room, Recovery::Whole), known, "the first one's seal");
+    assert_eq!(stream.welcomed(desk, room, RecoveryOutcome::Whole), known, "the first one's seal");
     let early = Known { offset: 5, ..known };
     let (desk, room, since) = stream.asked_since("ann", &early);
     assert_eq!(since.map(|since| since.epoch), Some(Epoch::FOREIGN));
-    let fresh = stream.welcomed(desk, room, Recovery::Lost);
+    let fresh = stream.welcomed(desk, room, RecoveryOutcome::Lost);
     stream.check("ann", &fresh, Some(HEAD));
 }
 
 /// A right that a token gives, and one that it does not give any more.
 #[test]
 fn a_token_with_history_gives_a_plain_epoch() {
-    let stream = Stream { see_history: Who::Token, encoding: Encoding::Json };
+    let stream = Stream { see_history: Permission::Token, encoding: Encoding::Json };
     let plain = Known { offset: 3, epoch: "00000007".to_owned() };
     let caps = r#"[{"channels":["room:1"],"allow":["hst"]}]"#;
     let mut desk = stream.desk();
@@ -151,9 +156,9 @@ fn a_token_with_history_gives_a_plain_epoch() {
         r#""subscribe":{"channel":"room:1","recover":true,"offset":3,"epoch":"00000007"}"#,
     );
     let (room, what) = desk.asked();
-    assert!(matches!(what, What::Subscribe(entry) if entry.since
+    assert!(matches!(what, RoomOp::Subscribe(entry) if entry.since
         == Some(Position { offset: 3, epoch: Epoch(7) })));
-    let known = stream.welcomed(desk, room, Recovery::Whole);
+    let known = stream.welcomed(desk, room, RecoveryOutcome::Whole);
     assert_eq!(known.epoch, plain.epoch);
     stream.check("ann", &plain, None);
     let by_sub = signed(r#"{"sub":"ann","channel":"room:1","allow":["hst"]}"#);
@@ -161,13 +166,13 @@ fn a_token_with_history_gives_a_plain_epoch() {
     desk.command(&format!(
         r#""subscribe":{{"channel":"room:1","token":"{by_sub}","recover":true,"offset":3,"epoch":"00000007"}}"#
     ));
-    assert!(matches!(desk.asked().1, What::Subscribe(entry)
+    assert!(matches!(desk.asked().1, RoomOp::Subscribe(entry)
         if entry.since.map(|since| since.epoch) == Some(Epoch(7))));
 }
 
 #[test]
 fn the_same_holds_for_what_the_server_subscribes_to() {
-    let stream = Stream { see_history: Who::Nobody, encoding: Encoding::Json };
+    let stream = Stream { see_history: Permission::Nobody, encoding: Encoding::Json };
     let channels = ["room:1".to_owned()];
     let token = token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() });
     let comes = |epoch: &str, offset: u64| {
@@ -175,14 +180,14 @@ fn the_same_holds_for_what_the_server_subscribes_to() {
         let sub = format!(r#"{{"recover":true,"offset":{offset},"epoch":"{epoch}"}}"#);
         desk.command(&format!(r#""connect":{{"token":"{token}","subs":{{"room:1":{sub}}}}}"#));
         let (room, what) = desk.asked();
-        let What::Subscribe(entry) = what else { panic!("{what:?}") };
+        let RoomOp::Subscribe(entry) = what else { panic!("{what:?}") };
         let since = entry.since.unwrap();
         (desk, room, since.epoch)
     };
     let (mut desk, room, since) = comes("00000007", 0);
     assert_eq!(since, Epoch::FOREIGN, "a bare epoch is nobody's own");
-    let lost = Welcome { recovery: Recovery::Lost, ..*welcome(HEAD) };
-    desk.answer(room, Answer::Subscribed(Box::new(lost)));
+    let lost = Subscribed { recovery: RecoveryOutcome::Lost, ..*welcome(HEAD) };
+    desk.answer(room, RoomReply::Subscribed(Box::new(lost)));
     let heard = messages(Encoding::Json, &desk.out.messages).next().unwrap().unwrap();
     let ClientMessage::Reply { answer: ClientAnswer::Connect(result), .. } = heard else {
         panic!("{heard:?}")

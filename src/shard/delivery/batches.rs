@@ -16,7 +16,7 @@ use super::RoundId;
 use crate::base::limits::ROUNDS_MAX;
 use crate::base::{MonotonicUs, RoomId, Slab};
 use crate::metrics::Tenant;
-use crate::room::Way;
+use crate::room::MessageTiming;
 
 /// What one channel said in one turn.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Round {
     /// In which channel.
     pub room: RoomId,
     /// What was said.
-    pub ways: SmallVec<[Way; 1]>,
+    pub ways: SmallVec<[MessageTiming; 1]>,
     /// When it was given to the plane.
     pub given_at: MonotonicUs,
     /// To how many.
@@ -56,7 +56,7 @@ impl Rounds {
         now: MonotonicUs,
         room: RoomId,
         tenant: Option<Tenant>,
-        ways: SmallVec<[Way; 1]>,
+        ways: SmallVec<[MessageTiming; 1]>,
     ) -> RoundId {
         if ROUNDS_MAX <= self.0.len() {
             return RoundId::NOBODY;
@@ -106,9 +106,12 @@ mod tests {
     use crate::base::{Csprng, Timestamps, Trace};
     use crate::metrics::ChatType;
 
-    fn way(key: u64) -> Way {
+    fn way(key: u64) -> MessageTiming {
         let trace = Trace::made(&mut Csprng::from_key(u128::from(key).to_le_bytes()));
-        Way { key, ..Way::again(Timestamps::default(), trace, trace.span, ChatType::Group) }
+        MessageTiming {
+            key,
+            ..MessageTiming::again(Timestamps::default(), trace, trace.span, ChatType::Group)
+        }
     }
 
     #[test]

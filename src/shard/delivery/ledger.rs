@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::{Cargo, Fate, Left, Round, RoundId, Rounds};
 use crate::base::{MonotonicUs, RoomId};
 use crate::metrics::{ChatType, Counter, DeliveryOutcome, MetricsWriter, Tenant};
-use crate::room::Way;
+use crate::room::MessageTiming;
 use crate::shard::observe::Observing;
 
 /// The account of sends.
@@ -34,7 +34,7 @@ impl SendLedger {
         now: MonotonicUs,
         room: RoomId,
         tenant: Option<Tenant>,
-        ways: SmallVec<[Way; 1]>,
+        ways: SmallVec<[MessageTiming; 1]>,
     ) -> RoundId {
         self.rounds.begin(now, room, tenant, ways)
     }

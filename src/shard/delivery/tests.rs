@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::base::{Csprng, Prng, RoomId, Timestamps};
 use crate::metrics::Cells;
-use crate::room::{Tell, way};
+use crate::room::{RoomEvent, way};
 use crate::session::NameKey;
 use crate::shard::Options;
 use crate::shard::fanout::{Fanout, Kind, Seat};
@@ -169,7 +169,7 @@ fn a_channel_is_heard_by_who_has_room_for_it() {
         time_unix_ms: 0,
         trace: None,
     };
-    world.fanout.on_news(Tell::Said(room, Arc::new(publication), way()));
+    world.fanout.on_news(RoomEvent::Published(room, Arc::new(publication), way()));
     let buffer = world.fanout.take(room).expect("somebody is in it");
     let World { connections, queue, fanout, home, mesh, observer, suspects, ids, now } = &mut world;
     let (now, rooms, drains) = (*now, home.rooms(), Drains::No);

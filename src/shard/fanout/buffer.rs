@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::channels::{Channel, Kind};
 use crate::base::RoomId;
-use crate::room::Way;
+use crate::room::MessageTiming;
 use crate::shard::delivery::Cargo;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
@@ -76,7 +76,7 @@ pub struct Gathering {
     room: RoomId,
     frames: [Option<BytesMut>; Kind::COUNT],
     /// Of the publications among the frames, each in every kind.
-    ways: SmallVec<[Way; 1]>,
+    ways: SmallVec<[MessageTiming; 1]>,
 }
 
 /// Who hears a message.
@@ -117,12 +117,12 @@ impl Gathering {
     }
 
     /// One of the frames is a publication that came this way.
-    pub fn push_way(&mut self, way: Way) {
+    pub fn push_way(&mut self, way: MessageTiming) {
         self.ways.push(way);
     }
 
     /// Takes the ways of all publications.
-    pub fn take_ways(&mut self) -> SmallVec<[Way; 1]> {
+    pub fn take_ways(&mut self) -> SmallVec<[MessageTiming; 1]> {
         mem::take(&mut self.ways)
     }
 

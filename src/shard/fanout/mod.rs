@@ -19,7 +19,7 @@ use buffer::{Audience, Gatherings};
 
 use super::Gap;
 use crate::base::RoomId;
-use crate::room::{Swap, Tell};
+use crate::room::{RoomEvent, Swap};
 use crate::session::Place;
 use crate::wire::{self, Message, Push};
 
@@ -32,43 +32,43 @@ pub struct Fanout {
 
 impl Fanout {
     /// A room's home says something to all who are in its channel.
-    pub fn on_news(&mut self, news: Tell) {
+    pub fn on_news(&mut self, news: RoomEvent) {
         match news {
-            Tell::Said(room, publication, way) => {
+            RoomEvent::Published(room, publication, way) => {
                 let push = Push::Publication(&publication);
                 if let Some(gathering) = self.announce(room, push, Audience::All) {
                     gathering.push_way(way);
                 }
             }
-            Tell::Came(room, info, chan_info) => {
+            RoomEvent::Joined(room, info, chan_info) => {
                 let push = Push::Join { info: &info, chan_info: chan_info.as_deref() };
                 self.announce(room, push, Audience::NewsOfMembers);
             }
-            Tell::Went(room, info, chan_info) => {
+            RoomEvent::Left(room, info, chan_info) => {
                 let push = Push::Leave { info: &info, chan_info: chan_info.as_deref() };
                 self.announce(room, push, Audience::NewsOfMembers);
             }
-            Tell::Swapped(room, swap) => {
+            RoomEvent::Swapped(room, swap) => {
                 let Swap { came, came_chan_info, went, went_chan_info } = *swap;
                 let join = Push::Join { info: &came, chan_info: came_chan_info.as_deref() };
                 self.announce(room, join, Audience::NewsOfMembers);
                 let leave = Push::Leave { info: &went, chan_info: went_chan_info.as_deref() };
                 self.announce(room, leave, Audience::NewsOfMembers);
             }
-            Tell::Typing(room, info) => {
+            RoomEvent::Typing(room, info) => {
                 let Some(channel) = self.channels.of(room) else { return };
                 let data = wire::chat::typing(&channel.name, &info);
                 self.announce(room, Push::Message { data: &data }, Audience::All);
             }
-            Tell::Crowd(room, data) => {
+            RoomEvent::MembershipSummary(room, data) => {
                 let push = Push::Message { data: &data };
                 self.announce(room, push, Audience::NewsOfMembers);
             }
-            Tell::Notice(room, data) => {
+            RoomEvent::Notice(room, data) => {
                 self.announce(room, Push::Message { data: &data }, Audience::All);
             }
             // Each is for one session, or asks for something else than to be passed on.
-            Tell::Answer(..) | Tell::Lost(_) | Tell::Replaced(_) => (),
+            RoomEvent::Reply(..) | RoomEvent::Lost(_) | RoomEvent::Replaced(_) => (),
         }
     }
 
@@ -156,14 +156,14 @@ mod tests {
     #[test]
     fn news_go_to_those_who_want_them() {
         let mut fanout = Fanout::default();
-        fanout.on_news(Tell::Notice(RoomId(1), data()));
+        fanout.on_news(RoomEvent::Notice(RoomId(1), data()));
         assert!(fanout.take(RoomId(1)).is_none(), "nobody is there");
         sit(&mut fanout, 1, false);
         sit(&mut fanout, 2, true);
-        fanout.on_news(Tell::Crowd(RoomId(1), data()));
+        fanout.on_news(RoomEvent::MembershipSummary(RoomId(1), data()));
         let [plain, _, curious, _] = fanout.take(RoomId(1)).expect("it speaks").finish();
         assert!(plain.is_empty() && !curious.is_empty());
-        fanout.on_news(Tell::Notice(RoomId(1), data()));
+        fanout.on_news(RoomEvent::Notice(RoomId(1), data()));
         let [plain, _, curious, _] = fanout.take(RoomId(1)).expect("it speaks").finish();
         assert!(!plain.is_empty() && plain == curious);
     }
@@ -172,7 +172,7 @@ mod tests {
     fn what_is_said_to_a_channel_that_ends_is_heard_by_nobody() {
         let mut fanout = Fanout::default();
         let place = sit(&mut fanout, 1, false);
-        fanout.on_news(Tell::Notice(RoomId(1), data()));
+        fanout.on_news(RoomEvent::Notice(RoomId(1), data()));
         assert_eq!(fanout.stand(place), None);
         let left: Vec<RoomId> = fanout.take_all().iter().map(Gathering::room).collect();
         assert_eq!(left, [RoomId(1)]);

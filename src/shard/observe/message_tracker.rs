@@ -12,7 +12,7 @@ use crate::metrics::{
     ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, MetricsWriter,
     PublishResult, Sampled, Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
 };
-use crate::room::{Course, Rooms, Step, UNKNOWN, Way};
+use crate::room::{DeliveryKind, MessageStep, MessageTiming, Rooms, UNKNOWN};
 use crate::shard::TracingOptions;
 use crate::shard::delivery::Round;
 use crate::shard::fanout::Channels;
@@ -84,12 +84,12 @@ impl<'o> Observing<'o> {
 
 impl Observing<'_> {
     /// A room did something to a message.
-    pub fn on_step(&mut self, step: Step) {
+    pub fn on_step(&mut self, step: MessageStep) {
         match step {
-            Step::Taken { room, offset, way, given_at } => {
+            MessageStep::Taken { room, offset, way, given_at } => {
                 self.on_taken(room, offset, way, given_at);
             }
-            Step::Refused { room, way } => {
+            MessageStep::Refused { room, way } => {
                 let segments_us =
                     [p2b_us(&way), Some(self.now.moment.us_since(way.parsed_at)), None, None];
                 let cause = Cause::Refused(PublishResult::Failed);
@@ -100,17 +100,17 @@ impl Observing<'_> {
                     self.tracker.notes.span(Span { failed: true, ..span });
                 }
             }
-            Step::Waits => {
+            MessageStep::Waits => {
                 self.tracker.count(ChatType::OneToOne, DeliveryOutcome::OfflineStored, 1)
             }
-            Step::Again { .. } => self.tracker.scribe.add(Counter::Retries, 1),
-            Step::GivenUp { room, offset, trace } => {
+            MessageStep::Again { .. } => self.tracker.scribe.add(Counter::Retries, 1),
+            MessageStep::GivenUp { room, offset, trace } => {
                 self.tracker.count(ChatType::OneToOne, DeliveryOutcome::DeadLetter, 1);
                 let Some(trace) = trace else { return };
                 let cause = Cause::Failed(DeliveryOutcome::DeadLetter);
                 if self.tracker.notes.may_tell(self.now.tick, cause) {
                     let id = SpanId::made(self.ids);
-                    let way = Way::again(self.now, trace, id, ChatType::OneToOne);
+                    let way = MessageTiming::again(self.now, trace, id, ChatType::OneToOne);
                     self.trouble(cause, room, &way, [None; 4]);
                     let action = SpanAction::DeadLetter { offset };
                     let span = self.span(room, &way, action, self.now.moment, self.now.moment);
@@ -120,7 +120,13 @@ impl Observing<'_> {
         }
     }
 
-    fn on_taken(&mut self, room: RoomId, offset: u64, way: Way, given_at: Option<MonotonicUs>) {
+    fn on_taken(
+        &mut self,
+        room: RoomId,
+        offset: u64,
+        way: MessageTiming,
+        given_at: Option<MonotonicUs>,
+    ) {
         let queue_us = way.taken_at.us_since(way.parsed_at);
         self.observe(Histogram::Segment(Segment::Queue), queue_us, room, &way);
         if let Some(p2b_us) = p2b_us(&way) {
@@ -128,7 +134,7 @@ impl Observing<'_> {
         }
         self.tracker
             .scribe
-            .add(Counter::ClockSkewClamped, u64::from(way.course == Course::SaidSkewed));
+            .add(Counter::ClockSkewClamped, u64::from(way.course == DeliveryKind::FirstSkewed));
         let sampled = if way.sampled { Sampled::Yes } else { Sampled::No };
         self.tracker.scribe.add(Counter::TraceSampled(sampled), 1);
         let cause = Cause::Slow(Segment::Queue);
@@ -150,7 +156,7 @@ impl Observing<'_> {
     }
 
     /// A publication found no room in the lane to a shard.
-    pub fn on_lost_in_lane(&mut self, room: RoomId, way: &Way, members: u64) {
+    pub fn on_lost_in_lane(&mut self, room: RoomId, way: &MessageTiming, members: u64) {
         self.tracker.count(way.chat_type, DeliveryOutcome::Failed, members);
         let cause = Cause::Failed(DeliveryOutcome::Failed);
         if 0 < members && self.tracker.notes.may_tell(self.now.tick, cause) {
@@ -160,7 +166,7 @@ impl Observing<'_> {
     }
 
     /// The author of a message is answered.
-    pub fn on_posted(&mut self, room: RoomId, tenant: Option<Tenant>, way: &Way) {
+    pub fn on_posted(&mut self, room: RoomId, tenant: Option<Tenant>, way: &MessageTiming) {
         if let Some(tenant) = tenant {
             self.tracker.scribe.add_tenant(tenant, TenantCounter::Published, 1);
         }
@@ -200,7 +206,7 @@ impl Observing<'_> {
             if has_left {
                 let b2c = Histogram::Segment(Segment::B2c);
                 self.observe(b2c, b2c_us, round.room, way);
-                if way.course != Course::Again {
+                if way.course != DeliveryKind::Redelivery {
                     self.observe(Histogram::EndToEnd, end2end_us, round.room, way);
                 }
             }
@@ -233,8 +239,8 @@ impl Observing<'_> {
         }
     }
 
-    fn tell_of_delivery(&mut self, round: &Round, way: &Way) {
-        let again = way.course == Course::Again;
+    fn tell_of_delivery(&mut self, round: &Round, way: &MessageTiming) {
+        let again = way.course == DeliveryKind::Redelivery;
         if !way.sampled {
             // Its home did not know that anybody would want to know.
             let action = SpanAction::Publish { offset: 0 };
@@ -258,7 +264,7 @@ impl Observing<'_> {
         // The client's own word counts as far as it can be true.
         let consume_us = took_ms.map_or(since_us, |ms| ms.saturating_mul(1_000).min(since_us));
         self.observe(Histogram::Segment(Segment::Consume), consume_us, room, &way);
-        if way.course != Course::Again {
+        if way.course != DeliveryKind::Redelivery {
             let e2e = Histogram::E2e(way.chat_type, Direction::Recv);
             let took_us = self.now.moment.us_since(way.sent_at());
             self.observe(e2e, took_us, room, &way);
@@ -272,7 +278,7 @@ impl Observing<'_> {
         }
     }
 
-    fn observe(&self, histogram: Histogram, value_us: u64, room: RoomId, way: &Way) {
+    fn observe(&self, histogram: Histogram, value_us: u64, room: RoomId, way: &MessageTiming) {
         let mut hash = String::new();
         self.tracker.scribe.observe_with(histogram, value_us, self.now.unix_ms, || {
             let name = self.name_of(room, way.chat_type);
@@ -284,9 +290,15 @@ impl Observing<'_> {
         });
     }
 
-    fn trouble(&mut self, cause: Cause, room: RoomId, way: &Way, segments_us: [Option<u64>; 4]) {
+    fn trouble(
+        &mut self,
+        cause: Cause,
+        room: RoomId,
+        way: &MessageTiming,
+        segments_us: [Option<u64>; 4],
+    ) {
         let told = self.told_room(room, way.chat_type);
-        let Way { trace, chat_type, agent, .. } = *way;
+        let MessageTiming { trace, chat_type, agent, .. } = *way;
         let trouble = Trouble { cause, trace, room: told, chat_type, agent, segments_us };
         note_message(&self.tracker.scribe, self.now, &trouble, &hashed(room));
         self.tracker.notes.trouble(trouble);
@@ -297,7 +309,7 @@ impl Observing<'_> {
     fn span(
         &mut self,
         room: RoomId,
-        way: &Way,
+        way: &MessageTiming,
         action: SpanAction,
         began_at: MonotonicUs,
         ended_at: MonotonicUs,
@@ -346,6 +358,6 @@ pub fn hashed(room: RoomId) -> String {
     format!("~{:016x}", room.fold())
 }
 
-fn p2b_us(way: &Way) -> Option<u64> {
+fn p2b_us(way: &MessageTiming) -> Option<u64> {
     (way.p2b_us != UNKNOWN).then_some(u64::from(way.p2b_us))
 }

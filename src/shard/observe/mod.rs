@@ -30,7 +30,7 @@ use super::Options;
 use super::connections::Connections;
 use crate::base::{MonotonicMs, Timestamps};
 use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, MetricsWriter, RejectReason, Suspected};
-use crate::room::Recovery;
+use crate::room::RecoveryOutcome;
 use crate::session::{self, Fault, NameKey, Outcome, Session};
 
 /// All that is measured, noted down, sampled and looked for.
@@ -95,7 +95,7 @@ impl Observer {
     }
 
     /// A client that comes back was told what it missed, or that it reads anew.
-    pub fn on_recovery(&self, recovery: Recovery) {
+    pub fn on_recovery(&self, recovery: RecoveryOutcome) {
         self.counts.on_recovery(recovery);
     }
 

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 
 use crate::base::limits::RECENT_MAX;
 use crate::base::{MonotonicUs, RoomId};
-use crate::room::Way;
+use crate::room::MessageTiming;
 
 /// Whoever acknowledges later than this is not measured.
 const RECENT_US: u64 = 60_000_000;
@@ -31,7 +31,7 @@ pub struct Recent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivered {
     /// What was measured.
-    pub way: Way,
+    pub way: MessageTiming,
     /// In which channel it went out; in an inbox, for a direct message.
     pub room: RoomId,
     /// When its sends were given to the plane.
@@ -63,7 +63,7 @@ impl Recent {
     }
 
     /// All sends of these have left.
-    pub fn left(&mut self, now: MonotonicUs, ways: &[Way]) {
+    pub fn left(&mut self, now: MonotonicUs, ways: &[MessageTiming]) {
         for way in ways {
             if let Some(message) = self.find(way.key) {
                 message.left_at = Some(now);
@@ -101,9 +101,12 @@ mod tests {
     use crate::base::{Csprng, Prng, Timestamps, Trace};
     use crate::metrics::ChatType;
 
-    fn way(key: u64) -> Way {
+    fn way(key: u64) -> MessageTiming {
         let trace = Trace::made(&mut Csprng::from_key(u128::from(key).to_le_bytes()));
-        Way { key, ..Way::again(Timestamps::default(), trace, trace.span, ChatType::Group) }
+        MessageTiming {
+            key,
+            ..MessageTiming::again(Timestamps::default(), trace, trace.span, ChatType::Group)
+        }
     }
 
     fn delivered(key: u64, at: u64, awaited: u32) -> Delivered {

@@ -9,7 +9,7 @@ use crate::metrics::{
     MetricsWriter, Recovery as Recovered, RejectReason, Suspected, Tenant, TenantCounter,
     TenantGauge,
 };
-use crate::room::Recovery;
+use crate::room::RecoveryOutcome;
 use crate::session::{Fault, Outcome, Passage};
 use crate::wire::ErrorCode;
 use crate::ws::UpgradeError;
@@ -81,11 +81,11 @@ impl SessionCounts {
     }
 
     /// A client that comes back was told what it missed, or that it reads anew.
-    pub fn on_recovery(&self, recovery: Recovery) {
+    pub fn on_recovery(&self, recovery: RecoveryOutcome) {
         match recovery {
-            Recovery::NotAsked => (),
-            Recovery::Whole => self.scribe.add(Counter::Recovered(Recovered::Whole), 1),
-            Recovery::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
+            RecoveryOutcome::NotAsked => (),
+            RecoveryOutcome::Whole => self.scribe.add(Counter::Recovered(Recovered::Whole), 1),
+            RecoveryOutcome::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
         }
     }
 

@@ -107,7 +107,7 @@ fn a_connect_recovers_no_more_than_the_outbox_holds() {
     let mut world = World::with_keys(2, keys, |options| {
         options.session.outbox_bytes_max = OUTBOX as u32;
         // Whose epoch has no seal.
-        options.room.namespaces[0].see_history = Who::Subscribers;
+        options.room.namespaces[0].see_history = Permission::Subscribers;
     });
     let channels: Vec<String> = (0..60).map(|n| format!("room:{n}")).collect();
     let author = world.join(0);

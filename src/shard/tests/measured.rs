@@ -284,8 +284,8 @@ fn a_tenant_has_numbers_of_its_own() {
     let keys = Keys::build(&[key()]).unwrap();
     let mut world = World::with_keys(2, keys, |options| {
         options.session.insecure = false;
-        options.room.namespaces[0].subscribe = Who::Users;
-        options.room.namespaces[0].publish = Who::Subscribers;
+        options.room.namespaces[0].subscribe = Permission::Users;
+        options.room.namespaces[0].publish = Permission::Subscribers;
     });
     let mut join = |shard: usize, user: &str, tenant: &str| {
         let new = NewToken { user, tenant, ..NewToken::default() };
@@ -316,8 +316,8 @@ fn an_answer_that_comes_late_is_not_counted_for_who_came_after() {
     let keys = Keys::build(&[key()]).unwrap();
     let mut world = World::with_keys(2, keys, |options| {
         options.session.insecure = false;
-        options.room.namespaces[0].subscribe = Who::Users;
-        options.room.namespaces[0].publish = Who::Subscribers;
+        options.room.namespaces[0].subscribe = Permission::Users;
+        options.room.namespaces[0].publish = Permission::Subscribers;
     });
     let connect = |user, tenant| {
         let new = NewToken { user, tenant, ..NewToken::default() };

@@ -6,12 +6,14 @@ use super::*;
 fn told(world: &mut World) -> Vec<String> {
     let told = std::mem::take(&mut world.out.told).into_iter();
     let said = told.flat_map(|(_, tell)| match tell {
-        Tell::Came(_, info, _) => vec![format!("+{}", { info.client.0 })],
-        Tell::Went(_, info, _) => vec![format!("-{}", { info.client.0 })],
-        Tell::Swapped(_, swap) => {
+        RoomEvent::Joined(_, info, _) => vec![format!("+{}", { info.client.0 })],
+        RoomEvent::Left(_, info, _) => vec![format!("-{}", { info.client.0 })],
+        RoomEvent::Swapped(_, swap) => {
             vec![format!("+{}", { swap.came.client.0 }), format!("-{}", { swap.went.client.0 })]
         }
-        Tell::Crowd(_, data) => vec![String::from_utf8(data.bytes.to_vec()).unwrap()],
+        RoomEvent::MembershipSummary(_, data) => {
+            vec![String::from_utf8(data.bytes.to_vec()).unwrap()]
+        }
         _ => Vec::new(),
     });
     said.collect()
@@ -24,10 +26,10 @@ fn in_a_large_room_coming_and_going_is_told_in_numbers_once_a_second() {
     let mut world = World::new(rules);
     let mut heard = Vec::new();
     for slot in 1..=5 {
-        world.claim(HOME, slot, What::Subscribe(Box::new(entry(slot))));
+        world.claim(HOME, slot, RoomOp::Subscribe(Box::new(entry(slot))));
         heard.extend(told(&mut world));
     }
-    world.claim(HOME, 1, What::Unsubscribe(Departure::Said));
+    world.claim(HOME, 1, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     heard.extend(told(&mut world));
     assert_eq!(heard, ["+1", "+2"], "the others make it a large room");
     world.pass(999);
@@ -39,7 +41,7 @@ fn in_a_large_room_coming_and_going_is_told_in_numbers_once_a_second() {
     assert!(told(&mut world).is_empty(), "nothing happened since");
     // Small again, it is told of each.
     for slot in [2, 3, 4] {
-        world.claim(HOME, slot, What::Unsubscribe(Departure::Said));
+        world.claim(HOME, slot, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     }
     assert_eq!(told(&mut world), ["-4"]);
 }
@@ -52,14 +54,14 @@ fn a_room_of_100_000_is_listed_page_by_page_each_member_once() {
     for slot in 1..=MEMBERS_COUNT {
         world.subscribe(HOME, slot, None);
     }
-    let too_many = world.ask(HOME, 1, What::Presence).0;
-    assert!(matches!(too_many, Answer::Refused(ErrorCode::LimitExceeded)), "{too_many:?}");
+    let too_many = world.ask(HOME, 1, RoomOp::Presence).0;
+    assert!(matches!(too_many, RoomReply::Rejected(ErrorCode::LimitExceeded)), "{too_many:?}");
     let mut seen = std::collections::BTreeSet::new();
     let (mut after, mut pages_count) = (None, 0);
     loop {
         let page = MembersPage { after, count_max: 1_000 };
-        let (members, next) = match world.ask(HOME, 1, What::Members(page)).0 {
-            Answer::Members(members, next) => (members, next),
+        let (members, next) = match world.ask(HOME, 1, RoomOp::Members(page)).0 {
+            RoomReply::Members(members, next) => (members, next),
             other => panic!("{other:?}"),
         };
         assert!(members.len() <= 1_000);
@@ -68,7 +70,7 @@ fn a_room_of_100_000_is_listed_page_by_page_each_member_once() {
         }
         pages_count += 1;
         // Whoever leaves in between takes nobody along.
-        world.ask(HOME, pages_count, What::Unsubscribe(Departure::Said));
+        world.ask(HOME, pages_count, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
         match next {
             None => break,
             Some(next) => after = Some(next),
@@ -80,10 +82,10 @@ fn a_room_of_100_000_is_listed_page_by_page_each_member_once() {
 }
 
 /// As what somebody comes and goes.
-fn name_in_list(of: NewsOf, info: &ClientInfo) -> String {
+fn name_in_list(of: JoinLeaveScope, info: &ClientInfo) -> String {
     match of {
-        NewsOf::Users if !info.user.is_empty() => info.user.to_string(),
-        NewsOf::Users | NewsOf::Clients => format!("client {}", { info.client.0 }),
+        JoinLeaveScope::Users if !info.user.is_empty() => info.user.to_string(),
+        JoinLeaveScope::Users | JoinLeaveScope::Clients => format!("client {}", { info.client.0 }),
     }
 }
 
@@ -96,16 +98,16 @@ struct Reader {
 }
 
 impl Reader {
-    fn hear(&mut self, of: NewsOf, told: impl IntoIterator<Item = (ShardId, Tell)>) {
+    fn hear(&mut self, of: JoinLeaveScope, told: impl IntoIterator<Item = (ShardId, RoomEvent)>) {
         for (_, tell) in told.into_iter().filter(|(shard, _)| *shard == HOME) {
             match tell {
-                Tell::Came(_, info, _) => drop(self.list.insert(name_in_list(of, &info))),
-                Tell::Went(_, info, _) => drop(self.list.remove(&name_in_list(of, &info))),
-                Tell::Swapped(_, swap) => {
+                RoomEvent::Joined(_, info, _) => drop(self.list.insert(name_in_list(of, &info))),
+                RoomEvent::Left(_, info, _) => drop(self.list.remove(&name_in_list(of, &info))),
+                RoomEvent::Swapped(_, swap) => {
                     self.list.insert(name_in_list(of, &swap.came));
                     self.list.remove(&name_in_list(of, &swap.went));
                 }
-                Tell::Crowd(..) => self.is_stale = true,
+                RoomEvent::MembershipSummary(..) => self.is_stale = true,
                 _ => (),
             }
         }
@@ -115,7 +117,7 @@ impl Reader {
 /// Join and leave, in their order, make the presence list at every moment: whatever
 /// devices a user has, however they leave, and whenever they come back.
 #[track_caller]
-fn check_lists(of: NewsOf, join_leave_members_max: u32, loss_percent: u64) {
+fn check_lists(of: JoinLeaveScope, join_leave_members_max: u32, loss_percent: u64) {
     const READER: u32 = 1_000;
     for seed in 0..40 {
         let mut prng = Prng::from_seed(seed);
@@ -128,7 +130,7 @@ fn check_lists(of: NewsOf, join_leave_members_max: u32, loss_percent: u64) {
         };
         let mut world = World::new(rules);
         let mut reader = Reader::default();
-        world.claim(HOME, READER, What::Subscribe(Box::new(entry(READER))));
+        world.claim(HOME, READER, RoomOp::Subscribe(Box::new(entry(READER))));
         reader.is_stale = true;
         let mut here: Vec<(u32, ShardId, &str)> = Vec::new();
         let mut seats = 0;
@@ -144,21 +146,25 @@ fn check_lists(of: NewsOf, join_leave_members_max: u32, loss_percent: u64) {
                     world.claim(
                         shard,
                         seats,
-                        What::Subscribe(Box::new(Entry { info, ..entry(seats) })),
+                        RoomOp::Subscribe(Box::new(RoomSubscribe { info, ..entry(seats) })),
                     );
                 }
                 2 if !here.is_empty() => {
                     let at = prng.below(here.len() as u64) as usize;
                     let (seat, shard, user) = here[at];
-                    let how = if prng.percent(70) { Departure::Lost } else { Departure::Said };
-                    world.claim(shard, seat, What::Unsubscribe(how));
+                    let how = if prng.percent(70) {
+                        LeaveReason::Disconnected
+                    } else {
+                        LeaveReason::Unsubscribed
+                    };
+                    world.claim(shard, seat, RoomOp::Unsubscribe(how));
                     // A gap makes a connection subscribe again by itself.
-                    if how == Departure::Lost && prng.percent(20) {
+                    if how == LeaveReason::Disconnected && prng.percent(20) {
                         let told = std::mem::take(&mut world.out.told);
                         let client = ClientId(u128::from(seat));
                         let info = ClientInfo { user: user.into(), client, conn_info: None };
-                        let entry = Entry { info: Arc::new(info), ..entry(seat) };
-                        world.claim(shard, seat, What::Subscribe(Box::new(entry)));
+                        let entry = RoomSubscribe { info: Arc::new(info), ..entry(seat) };
+                        world.claim(shard, seat, RoomOp::Subscribe(Box::new(entry)));
                         world.out.told.splice(0..0, told);
                     } else {
                         here.swap_remove(at);
@@ -174,7 +180,7 @@ fn check_lists(of: NewsOf, join_leave_members_max: u32, loss_percent: u64) {
                 reader.is_stale = true;
             }
             reader.hear(of, told);
-            let Answer::Presence(all) = world.claim(HOME, READER, What::Presence) else {
+            let RoomReply::Presence(all) = world.claim(HOME, READER, RoomOp::Presence) else {
                 panic!("who is there is no secret");
             };
             let listed = all.iter().map(|(info, _)| name_in_list(of, info)).collect();
@@ -191,7 +197,7 @@ fn check_lists(of: NewsOf, join_leave_members_max: u32, loss_percent: u64) {
 
 #[test]
 fn join_and_leave_make_the_presence_list() {
-    for of in [NewsOf::Clients, NewsOf::Users] {
+    for of in [JoinLeaveScope::Clients, JoinLeaveScope::Users] {
         check_lists(of, 1_000, 0);
         check_lists(of, 5, 0);
         check_lists(of, 1_000, 5);
@@ -200,16 +206,17 @@ fn join_and_leave_make_the_presence_list() {
 
 #[test]
 fn a_page_that_is_loaded_again_is_another_client_and_the_same_user() {
-    for (of, want) in [(NewsOf::Clients, vec!["+3", "-2"]), (NewsOf::Users, vec![])] {
+    for (of, want) in [(JoinLeaveScope::Clients, vec!["+3", "-2"]), (JoinLeaveScope::Users, vec![])]
+    {
         let mut world = World::new(Namespace { join_leave_of: of, ..chatty() });
         let bob = |slot: u32| {
             let client = ClientId(u128::from(slot));
             let info = ClientInfo { user: "bob".into(), client, conn_info: None };
-            What::Subscribe(Box::new(Entry { info: Arc::new(info), ..entry(slot) }))
+            RoomOp::Subscribe(Box::new(RoomSubscribe { info: Arc::new(info), ..entry(slot) }))
         };
         world.subscribe(HOME, 1, None);
         world.claim(FAR, 2, bob(2));
-        world.claim(FAR, 2, What::Unsubscribe(Departure::Lost));
+        world.claim(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected));
         world.pass(200);
         world.claim(FAR, 3, bob(3));
         world.out.told.retain(|(shard, _)| *shard == HOME);

@@ -14,14 +14,17 @@ fn send_goes_to_the_conversation_of_the_two() {
                 (Some(named), vec![("id", "1")])
             );
             let (from, to) = (NAMES.inbox("", user), NAMES.inbox("", to));
-            assert_eq!(said.voice, Voice::Send { from, to, ttl_ms: 60_000 });
+            assert_eq!(said.voice, PublishMode::Send { from, to, ttl_ms: 60_000 });
         });
     }
     let mut desk = desk("ann", Encoding::Json);
     for (ttl_s, want_ms) in [(None, 0), (Some(1), 1_000), (Some(u64::MAX), u64::MAX)] {
         desk.call("chat.send", &json!({ "to": "bob", "data": 1, "ttl_s": ttl_s }));
         let voice = draft(desk.asked_of("dm#ann,bob")).voice;
-        assert!(matches!(voice, Voice::Send { ttl_ms, .. } if ttl_ms == want_ms), "{voice:?}");
+        assert!(
+            matches!(voice, PublishMode::Send { ttl_ms, .. } if ttl_ms == want_ms),
+            "{voice:?}"
+        );
     }
 }
 
@@ -35,7 +38,7 @@ fn send_needs_two_names_that_can_stand_together() {
         };
         send("ann", "ann").check_error(107, "bad request: to");
         send("ann", &"b".repeat(249)).check_error(107, "bad request: to");
-        assert!(matches!(send("ann", &"b".repeat(248)).asked().1, What::Publish(_)));
+        assert!(matches!(send("ann", &"b".repeat(248)).asked().1, RoomOp::Publish(_)));
         for nobody in ["", "a,b", "a#"] {
             send(nobody, "bob").check_denied(nobody);
         }
@@ -54,7 +57,7 @@ fn what_is_published_in_a_conversation_waits_for_its_reader_too() {
     both(|encoding| {
         let mut desk = desk("bob", encoding);
         let (from, to) = (NAMES.inbox("", "bob"), NAMES.inbox("", "ann"));
-        let voice = Voice::Send { from, to, ttl_ms: 0 };
+        let voice = PublishMode::Send { from, to, ttl_ms: 0 };
         desk.call("chat.publish", &json!({ "channel": "dm#ann,bob", "data": 1, "id": "1" }));
         let said = draft(desk.asked_of("dm#ann,bob"));
         assert_eq!((said.voice, tags(said)), (voice, vec![("id", "1")]));
@@ -63,8 +66,9 @@ fn what_is_published_in_a_conversation_waits_for_its_reader_too() {
         let said = draft(desk.asked_of("dm#ann,bob"));
         assert_eq!((said.voice, tags(said)), (voice, vec![]));
         let (room, position) = (desk.asked().0, Position { offset: 4, epoch: Epoch(7) });
-        let posted = Posted { channel: "dm#ann,bob".into(), position, id: "".into(), way: None };
-        desk.answer(room, Answer::Posted(Box::new(posted)));
+        let posted =
+            PublishAck { channel: "dm#ann,bob".into(), position, id: "".into(), way: None };
+        desk.answer(room, RoomReply::Posted(Box::new(posted)));
         assert_eq!(desk.heard(), ClientAnswer::Publish);
     });
 }
@@ -103,10 +107,10 @@ fn a_conversation_and_an_inbox_are_nobody_elses() {
                 desk.options.insecure = true;
                 desk.options.errors_per_s = 100;
                 for namespace in &mut desk.rooms.namespaces {
-                    namespace.subscribe = Who::Anyone;
-                    namespace.publish = Who::Anyone;
-                    namespace.see_presence = Who::Anyone;
-                    namespace.see_history = Who::Anyone;
+                    namespace.subscribe = Permission::Anyone;
+                    namespace.publish = Permission::Anyone;
+                    namespace.see_presence = Permission::Anyone;
+                    namespace.see_history = Permission::Anyone;
                 }
                 let all = Allow::SUBSCRIBE | Allow::PUBLISH | Allow::PRESENCE | Allow::HISTORY;
                 desk.grant("*", all | Allow::MODERATE);
@@ -129,10 +133,10 @@ fn a_conversation_is_wholly_its_partys() {
         for user in ["ann", "bob"] {
             let mut desk = desk(user, encoding);
             let rules = &mut desk.rooms.namespaces[2];
-            rules.subscribe = Who::Nobody;
-            rules.publish = Who::Nobody;
-            rules.see_presence = Who::Nobody;
-            rules.see_history = Who::Nobody;
+            rules.subscribe = Permission::Nobody;
+            rules.publish = Permission::Nobody;
+            rules.see_presence = Permission::Nobody;
+            rules.see_history = Permission::Nobody;
             for request in everything("dm#ann,bob") {
                 desk.say(request);
                 assert_eq!(desk.asked().0, NAMES.room("", "dm#ann,bob"));
@@ -152,7 +156,7 @@ fn a_token_cannot_subscribe_its_user_to_what_is_somebody_elses() {
         }
         desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
         if admitted {
-            assert!(matches!(desk.asked_of(channel), What::Subscribe(_)));
+            assert!(matches!(desk.asked_of(channel), RoomOp::Subscribe(_)));
         } else {
             desk.check_refused(ErrorCode::PermissionDenied);
         }
@@ -165,7 +169,7 @@ fn conversations_are_asked_of_ones_own_inbox() {
         let mut desk = desk("ann", encoding);
         desk.call("chat.rooms", &json!({ "after": "dm#a,ann", "limit": 2 }));
         match desk.asked_of("@ann") {
-            What::Conversations(page) => {
+            RoomOp::Conversations(page) => {
                 assert_eq!(channel(Some(&page.title)), Some("@ann"));
                 assert_eq!((&*page.user, &*page.after, page.count_max), ("ann", "dm#a,ann", 2));
             }
@@ -188,7 +192,7 @@ fn conversations_are_asked_of_ones_own_inbox() {
             unread: 1,
             last: Some(Arc::new(last)),
         }];
-        desk.answer(room, Answer::Conversations(page, None));
+        desk.answer(room, RoomReply::Conversations(page, None));
         let last = json!({ "data": 1, "offset": 6, "tags": { "id": "i" }, "time": 9 });
         desk.check_rpc(&json!({ "rooms": [{
             "channel": "dm#ann,bob", "head": 6, "delivered": 5, "read": 4, "unread": 1,
@@ -213,6 +217,6 @@ fn tenants_have_conversations_of_their_own() {
     assert_eq!(room, NAMES.room("acme", "dm#ann,bob"));
     let inbox = |user| NAMES.inbox("acme", user);
     let (from, to) = (inbox("ann"), inbox("bob"));
-    assert_eq!(draft(what).voice, Voice::Send { from, to, ttl_ms: 0 });
+    assert_eq!(draft(what).voice, PublishMode::Send { from, to, ttl_ms: 0 });
     assert_eq!(&*draft(what).title.as_ref().unwrap().tenant, "acme");
 }

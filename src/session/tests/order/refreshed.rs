@@ -21,7 +21,7 @@ fn a_refresh_takes_rights_back() {
         format!(r#"{{"sub":"ann","caps":[{cap}]}}"#)
     };
     let mut desk = Desk::new();
-    desk.rooms.namespaces[1].publish = Who::Token;
+    desk.rooms.namespaces[1].publish = Permission::Token;
     desk.connect(&signed(&caps(r#""sub","pub""#)));
     let mut line = Line::of(desk);
     line.carry_out();
@@ -121,7 +121,7 @@ fn a_refresh_changes_what_others_see() {
 #[test]
 fn a_subscriptions_fresh_token_takes_rights_back() {
     let mut desk = Desk::new();
-    desk.rooms.namespaces[1].publish = Who::Token;
+    desk.rooms.namespaces[1].publish = Permission::Token;
     desk.connect(&user("ann"));
     let mut line = Line::of(desk);
     line.carry_out();
