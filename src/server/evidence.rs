@@ -27,7 +27,9 @@ use crate::admin::{
 use crate::base::MonotonicMs;
 use crate::clock::unix_ms;
 use crate::metrics::{Cells, Gauge};
-use crate::session::{HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
+use crate::session::{
+    BlockedBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, SuspectResult,
+};
 use crate::shard::{Found, Look, Order, Sight, Worst};
 use crate::wire::Encoding;
 
@@ -159,8 +161,8 @@ impl Desk {
                     left_ms: held.until.ms_since(now),
                     held_ms: now.ms_since(held.since),
                     by: match held.by {
-                        HeldBy::Server => "server",
-                        HeldBy::Operator => "operator",
+                        BlockedBy::Server => "server",
+                        BlockedBy::Operator => "operator",
                     },
                 });
                 let _ = answer.send(Ok(lines.collect()));
@@ -193,13 +195,15 @@ impl Desk {
     ) -> Result<(), Refused> {
         let prefix = Prefix::parse(prefix).ok_or(Refused::Malformed)?;
         let hold_ms = hold_ms.unwrap_or(self.setup.quarantine.hold_ms);
-        match self.quarantine.hold(now, prefix, hold_ms, HeldBy::Operator) {
-            Verdict::Held => {
+        match self.quarantine.hold(now, prefix, hold_ms, BlockedBy::Operator) {
+            SuspectResult::Held => {
                 self.told.fill(false);
                 tracing::info!("a client prefix is locked out: an operator said so");
                 Ok(())
             }
-            Verdict::Full | Verdict::Spared | Verdict::Forgotten => Err(Refused::Full),
+            SuspectResult::Full | SuspectResult::Spared | SuspectResult::Forgotten => {
+                Err(Refused::Full)
+            }
         }
     }
 
@@ -310,7 +314,7 @@ impl Desk {
     fn judge(&mut self, prefix: &Prefix, having: u64, all: u64) {
         // Names stand behind the token only, and not in a log.
         match self.quarantine.on_share(self.now(), prefix, having, all) {
-            Verdict::Held => {
+            SuspectResult::Held => {
                 self.told.fill(false);
                 tracing::warn!(
                     "a client prefix is locked out for {} s: its sessions panicked soon after \
@@ -318,15 +322,15 @@ impl Desk {
                     self.setup.quarantine.hold_ms / 1_000
                 );
             }
-            Verdict::Spared => tracing::warn!(
+            SuspectResult::Spared => tracing::warn!(
                 "sessions of a client prefix panic soon after they begin, and it stays: {having} \
                  of {all} connections have it"
             ),
-            Verdict::Full => tracing::warn!(
+            SuspectResult::Full => tracing::warn!(
                 "sessions of a client prefix panic soon after they begin, and it stays: \
                  {PREFIXES_MAX} are locked out already"
             ),
-            Verdict::Forgotten => (),
+            SuspectResult::Forgotten => (),
         }
     }
 

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use super::identity::Peer;
-use super::names::{Kind, namespace_of};
-use super::position_seal::Reader;
-use super::rights::{Grant, Standing, Subject, may};
+use super::names::{ChannelKind, namespace_of};
+use super::position_seal::ReadAccess;
+use super::rights::{MembershipStatus, Subject, TokenGrant, may};
 use super::subscriptions::Subscriptions;
-use super::{Context, Refusal};
+use super::{CommandError, Context};
 use crate::auth::Allow;
 use crate::base::RoomId;
 use crate::metrics::Agent;
@@ -17,19 +17,19 @@ use crate::room::{ChannelKey, Namespace, Permission, RetractRight};
 use crate::wire::{ErrorCode, channel_is_valid};
 
 /// A channel that a request names, looked up.
-pub(super) struct Target<'c, 'r> {
+pub(super) struct ChannelTarget<'c, 'r> {
     pub(super) room: RoomId,
     pub(super) channel: &'r str,
-    pub(super) kind: Kind<'r>,
+    pub(super) kind: ChannelKind<'r>,
     pub(super) rules: &'c Namespace,
     namespace: u16,
     tenant: Arc<str>,
 }
 
 /// Served, or refused at once.
-pub(super) type Done = Result<(), Refusal>;
+pub(super) type CommandResult = Result<(), CommandError>;
 
-impl Target<'_, '_> {
+impl ChannelTarget<'_, '_> {
     /// The room's name, to be kept.
     pub(super) fn title(&self) -> ChannelKey {
         let tenant = Arc::clone(&self.tenant);
@@ -71,14 +71,14 @@ impl<'s> Access<'s> {
         self,
         cx: &Context<'c>,
         channel: &'r str,
-    ) -> Result<Target<'c, 'r>, ErrorCode> {
+    ) -> Result<ChannelTarget<'c, 'r>, ErrorCode> {
         if !channel_is_valid(channel) {
             return Err(ErrorCode::BadRequest);
         }
-        let kind = Kind::of(channel).ok_or(ErrorCode::UnknownChannel)?;
+        let kind = ChannelKind::of(channel).ok_or(ErrorCode::UnknownChannel)?;
         let namespace = namespace_of(&cx.rooms.namespaces, channel);
         let namespace = namespace.ok_or(ErrorCode::UnknownChannel)?;
-        Ok(Target {
+        Ok(ChannelTarget {
             room: cx.names.room(self.peer.tenant(), channel),
             tenant: self.peer.shared_tenant(),
             channel,
@@ -92,10 +92,10 @@ impl<'s> Access<'s> {
     pub fn check(
         self,
         cx: &Context<'_>,
-        target: &Target<'_, '_>,
+        target: &ChannelTarget<'_, '_>,
         who: Permission,
         needed: Allow,
-    ) -> Done {
+    ) -> CommandResult {
         let standing = self.standing(target.room);
         let grant = grant(self.allowance(target), needed);
         if self.may(cx, target, who, standing, grant) {
@@ -107,13 +107,15 @@ impl<'s> Access<'s> {
 
     /// Whether the peer may know what was said in the channel, and there is
     /// anything to know.
-    pub fn check_reading(self, cx: &Context<'_>, target: &Target<'_, '_>) -> Done {
+    pub fn check_reading(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> CommandResult {
         if !target.rules.keeps_history() {
             return Err(ErrorCode::NotAvailable.into());
         }
         match self.standing(target.room) {
-            Standing::Subscribed => Ok(()),
-            Standing::Outside => self.check(cx, target, target.rules.see_history, Allow::HISTORY),
+            MembershipStatus::Subscribed => Ok(()),
+            MembershipStatus::Outside => {
+                self.check(cx, target, target.rules.see_history, Allow::HISTORY)
+            }
         }
     }
 
@@ -123,36 +125,36 @@ impl<'s> Access<'s> {
     pub fn may(
         self,
         cx: &Context<'_>,
-        target: &Target<'_, '_>,
+        target: &ChannelTarget<'_, '_>,
         who: Permission,
-        standing: Standing,
-        grant: Grant,
+        standing: MembershipStatus,
+        grant: TokenGrant,
     ) -> bool {
         let subject = Subject { identity: self.peer.identity(), standing, grant };
         peer_may(cx, self.peer, target.kind, who, subject)
     }
 
     /// What tokens say about the channel.
-    fn allowance(self, target: &Target<'_, '_>) -> Allow {
+    fn allowance(self, target: &ChannelTarget<'_, '_>) -> Allow {
         self.subscriptions.allow(target.room) | self.peer.capability(target.channel)
     }
 
     /// Whether the peer is in the room.
-    pub fn standing(self, room: RoomId) -> Standing {
+    pub fn standing(self, room: RoomId) -> MembershipStatus {
         self.subscriptions.standing(room)
     }
 
     /// For a room that may not be in memory; one with a member is.
-    pub fn title_if_needed(self, target: &Target<'_, '_>) -> Option<ChannelKey> {
+    pub fn title_if_needed(self, target: &ChannelTarget<'_, '_>) -> Option<ChannelKey> {
         match self.standing(target.room) {
-            Standing::Subscribed => None,
-            Standing::Outside => Some(target.title()),
+            MembershipStatus::Subscribed => None,
+            MembershipStatus::Outside => Some(target.title()),
         }
     }
 
     /// A moderator is whom a token calls so, where it has any business at all.
-    pub fn power(self, cx: &Context<'_>, target: &Target<'_, '_>) -> RetractRight {
-        let by_token = grant(self.allowance(target), Allow::MODERATE) == Grant::Given;
+    pub fn power(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> RetractRight {
+        let by_token = grant(self.allowance(target), Allow::MODERATE) == TokenGrant::Given;
         let admitted = target.kind.admits(&self.peer.info().user);
         let moderates = admitted && (by_token || cx.options.insecure);
         if moderates { RetractRight::Moderator } else { RetractRight::Author }
@@ -168,14 +170,16 @@ impl<'s> Access<'s> {
 pub(super) fn peer_may(
     cx: &Context<'_>,
     peer: &Peer,
-    kind: Kind<'_>,
+    kind: ChannelKind<'_>,
     who: Permission,
     subject: Subject,
 ) -> bool {
     let admitted = kind.admits(&peer.info().user);
     match kind {
-        Kind::Conversation(_) => admitted,
-        Kind::Inbox(_) | Kind::Open => admitted && (cx.options.insecure || may(who, subject)),
+        ChannelKind::Conversation(_) => admitted,
+        ChannelKind::Inbox(_) | ChannelKind::Open => {
+            admitted && (cx.options.insecure || may(who, subject))
+        }
     }
 }
 
@@ -186,18 +190,18 @@ pub(super) fn reader(
     channel: &str,
     rules: &Namespace,
     by_sub: Allow,
-) -> Reader {
-    let Some(kind) = Kind::of(channel) else { return Reader::OfItsOwn };
+) -> ReadAccess {
+    let Some(kind) = ChannelKind::of(channel) else { return ReadAccess::OfItsOwn };
     let grant = grant(by_sub | peer.capability(channel), Allow::HISTORY);
-    let standing = Standing::Subscribed;
+    let standing = MembershipStatus::Subscribed;
     let subject = Subject { identity: peer.identity(), standing, grant };
     if peer_may(cx, peer, kind, rules.see_history, subject) {
-        Reader::OfAll
+        ReadAccess::OfAll
     } else {
-        Reader::OfItsOwn
+        ReadAccess::OfItsOwn
     }
 }
 
-pub(super) fn grant(allow: Allow, needed: Allow) -> Grant {
-    if allow.contains(needed) { Grant::Given } else { Grant::Silent }
+pub(super) fn grant(allow: Allow, needed: Allow) -> TokenGrant {
+    if allow.contains(needed) { TokenGrant::Given } else { TokenGrant::Silent }
 }

@@ -2,14 +2,14 @@
 //!
 //! Deliberately absent: answers that change the session, and refusals (`machine`).
 
-use super::Outcome;
+use super::SessionOutput;
 use crate::room::{PublishAck, RoomReply as Told};
 use crate::store::{self, ReadMarkers};
 use crate::wire::chat::{self, ConversationEntry, Receipt};
 use crate::wire::{Answer, Payload};
 
 /// Tells the client what a room answered to command `id`.
-pub(super) fn tell(id: u32, answer: &Told, out: &mut Outcome) {
+pub(super) fn tell(id: u32, answer: &Told, out: &mut SessionOutput) {
     match answer {
         Told::Unsubscribed if id == 0 => (),
         Told::Unsubscribed => out.answer(id, Answer::Unsubscribe),
@@ -36,13 +36,13 @@ pub(super) fn tell(id: u32, answer: &Told, out: &mut Outcome) {
     }
 }
 
-fn rpc(id: u32, data: &Payload, out: &mut Outcome) {
+fn rpc(id: u32, data: &Payload, out: &mut SessionOutput) {
     out.answer(id, Answer::Rpc { data });
 }
 
 /// The answer to something that was said, by the command that said it: only the
 /// protocol's publish gives no id.
-fn tell_posted(id: u32, posted: &PublishAck, out: &mut Outcome) {
+fn tell_posted(id: u32, posted: &PublishAck, out: &mut SessionOutput) {
     if posted.id.is_empty() {
         out.answer(id, Answer::Publish);
     } else {

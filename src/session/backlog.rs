@@ -225,9 +225,9 @@ impl Backlogs {
 /// Channels whose subscribe was refused with 111, since then: what is not allowed without
 /// the subscription passes as well.
 #[derive(Debug, Default)]
-pub struct PutOff(Vec<RoomId>);
+pub struct DeferredSubscribes(Vec<RoomId>);
 
-impl PutOff {
+impl DeferredSubscribes {
     /// One more; over the limit the oldest is forgotten.
     pub fn insert(&mut self, room: RoomId) {
         self.remove(room);

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, Done};
+use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
-use super::names::{Kind, conversation};
+use super::names::{ChannelKind, conversation};
 use super::presence::presence;
 use super::publishing::{self, DraftParts, PublishArgs, chat_type, draft, made_id, unpublished};
-use super::rights::Standing;
-use super::{Context, Effect, INBOX_NAMESPACE, Refusal};
+use super::rights::MembershipStatus;
+use super::{CommandError, Context, Effect, INBOX_NAMESPACE};
 use crate::auth::Allow;
 use crate::base::RoomId;
 use crate::metrics::ChatType;
@@ -31,9 +31,9 @@ pub(super) fn serve(
     name: &str,
     data: &[u8],
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let method = Method::named(name).ok_or(ErrorCode::MethodNotFound)?;
-    let verb = method.read(data).map_err(Refusal::from);
+    let verb = method.read(data).map_err(CommandError::from);
     let done = verb.as_ref().map_err(|refusal| *refusal);
     let done = done.and_then(|verb| serve_verb(cx, access, verb, reply));
     if let Err(refusal) = done
@@ -72,7 +72,7 @@ fn serve_verb(
     access: Access<'_>,
     verb: &ChatRequest<'_>,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     match verb {
         ChatRequest::Publish { channel, said } => post(cx, access, channel, said, reply),
         ChatRequest::Send { to, said, ttl_s } => send_to(cx, access, to, (said, *ttl_s), reply),
@@ -110,7 +110,7 @@ fn post(
     channel: &str,
     said: &ChatMessage<'_>,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let target = access.target(cx, channel)?;
     let args = PublishArgs::of_chat(said, 0, &mut cx.chance.ids);
     publishing::publish(cx, access, &target, args, reply)
@@ -122,7 +122,7 @@ fn send_to(
     to: &str,
     (said, ttl_s): (&ChatMessage<'_>, Option<u64>),
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let user = &*access.peer().info().user;
     // Who has no name, or one that cannot stand beside another, has no conversations.
     if user.is_empty() || user.contains([',', '#']) {
@@ -141,7 +141,7 @@ fn mark(
     channel: &str,
     reached: MarkerPosition,
     reply: &mut CommandOut<'_>,
-) -> Result<RoomId, Refusal> {
+) -> Result<RoomId, CommandError> {
     let target = access.target(cx, channel)?;
     access.check_reading(cx, &target)?;
     let info = access.peer().info();
@@ -163,7 +163,7 @@ fn receipts(
     channel: &str,
     (after, count_max): (&str, u32),
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let target = access.target(cx, channel)?;
     access.check_reading(cx, &target)?;
     let title = access.title_if_needed(&target);
@@ -179,7 +179,7 @@ fn rooms(
     after: &str,
     count_max: u32,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let user = named(&access.peer().info().user)?;
     let channel = format!("{INBOX_NAMESPACE}{user}");
     // Without such a namespace nobody has one.
@@ -192,11 +192,18 @@ fn rooms(
 
 /// Who is in the channel may do it, and the two of a conversation anyway: they
 /// may know it from their personal channels only.
-fn typing(cx: &Context<'_>, access: Access<'_>, channel: &str, reply: &mut CommandOut<'_>) -> Done {
+fn typing(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    reply: &mut CommandOut<'_>,
+) -> CommandResult {
     let target = access.target(cx, channel)?;
     let is_there = match target.kind {
-        Kind::Conversation(_) => true,
-        Kind::Inbox(_) | Kind::Open => access.standing(target.room) == Standing::Subscribed,
+        ChannelKind::Conversation(_) => true,
+        ChannelKind::Inbox(_) | ChannelKind::Open => {
+            access.standing(target.room) == MembershipStatus::Subscribed
+        }
     };
     if !is_there {
         return Err(ErrorCode::PermissionDenied.into());
@@ -219,7 +226,7 @@ fn retract(
     channel: &str,
     offset: u64,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let target = access.target(cx, channel)?;
     let power = access.power(cx, &target);
     match power {

@@ -24,7 +24,7 @@ const JUMP_US: i64 = 60_000_000;
 
 /// What is known of the clocks of a shard's clients.
 #[derive(Debug, Default)]
-pub struct Clocks {
+pub struct ClientClocks {
     known: BTreeMap<u32, Clock>,
     /// When a full table was last looked through.
     looked_at: MonotonicMs,
@@ -37,20 +37,20 @@ struct Clock {
     window_since: MonotonicMs,
     /// What messages seemed to take: the server's clock at their arrival less the
     /// client's at their sending.
-    difference_ms: Least,
-    round_trip_ms: Least,
+    difference_ms: WindowedMin,
+    round_trip_ms: WindowedMin,
 }
 
 /// The least of two windows.
 #[derive(Clone, Copy, Debug, Default)]
-struct Least {
+struct WindowedMin {
     now: Option<i64>,
     before: Option<i64>,
 }
 
 /// What a message's own time says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum ClockSample {
     /// Nothing yet.
     Unknown,
     /// It took so long to get here.
@@ -62,17 +62,17 @@ pub enum Heard {
     Skewed,
 }
 
-impl Clocks {
+impl ClientClocks {
     /// A message of this connection says when it was sent.
-    pub fn hear(&mut self, now: Timestamps, conn: ConnId, sent_at_unix_ms: u64) -> Heard {
+    pub fn hear(&mut self, now: Timestamps, conn: ConnId, sent_at_unix_ms: u64) -> ClockSample {
         let (Ok(here_ms), Ok(there_ms)) = (i64::try_from(now.unix_ms), sent_at_unix_ms.try_into())
         else {
-            return Heard::Unknown;
+            return ClockSample::Unknown;
         };
         let Some(difference_ms) = i64::checked_sub(here_ms, there_ms) else {
-            return Heard::Unknown;
+            return ClockSample::Unknown;
         };
-        let Some(clock) = self.clock(now.tick, conn) else { return Heard::Unknown };
+        let Some(clock) = self.clock(now.tick, conn) else { return ClockSample::Unknown };
         let heard = clock.weigh(difference_ms);
         clock.difference_ms.see(difference_ms);
         heard
@@ -112,8 +112,8 @@ impl Clocks {
             generation: conn.generation,
             used_at: now,
             window_since: now,
-            difference_ms: Least::default(),
-            round_trip_ms: Least::default(),
+            difference_ms: WindowedMin::default(),
+            round_trip_ms: WindowedMin::default(),
         };
         let clock = self.known.entry(conn.slot).or_insert_with(fresh);
         if clock.generation != conn.generation {
@@ -135,20 +135,20 @@ impl Clock {
     }
 
     /// How long a message took that has this difference.
-    fn weigh(&mut self, difference_ms: i64) -> Heard {
-        let Some(round_trip_ms) = self.round_trip_ms.get() else { return Heard::Unknown };
+    fn weigh(&mut self, difference_ms: i64) -> ClockSample {
+        let Some(round_trip_ms) = self.round_trip_ms.get() else { return ClockSample::Unknown };
         let least_ms = self.difference_ms.get().unwrap_or(difference_ms);
         let beyond_us = difference_ms.saturating_sub(least_ms).saturating_mul(1_000);
         let took_us = beyond_us.saturating_add(round_trip_ms.saturating_mul(500));
         if JUMP_US < took_us {
-            self.difference_ms = Least::default();
-            return Heard::Unknown;
+            self.difference_ms = WindowedMin::default();
+            return ClockSample::Unknown;
         }
-        u32::try_from(took_us).map_or(Heard::Skewed, |us| Heard::Took { us })
+        u32::try_from(took_us).map_or(ClockSample::Skewed, |us| ClockSample::Took { us })
     }
 }
 
-impl Least {
+impl WindowedMin {
     fn get(self) -> Option<i64> {
         self.now.into_iter().chain(self.before).min()
     }
@@ -158,7 +158,7 @@ impl Least {
     }
 
     fn turn(&mut self) {
-        *self = Least { now: None, before: self.now };
+        *self = WindowedMin { now: None, before: self.now };
     }
 }
 
@@ -175,17 +175,17 @@ mod tests {
 
     /// A client whose clock is `ahead_ms` before ours.
     struct Client {
-        clocks: Clocks,
+        clocks: ClientClocks,
         ahead_ms: i64,
     }
 
     impl Client {
         fn new(ahead_ms: i64) -> Client {
-            Client { clocks: Clocks::default(), ahead_ms }
+            Client { clocks: ClientClocks::default(), ahead_ms }
         }
 
         /// A message that arrives at `at_ms`, after `way_ms`.
-        fn says(&mut self, at_ms: u64, way_ms: u64) -> Heard {
+        fn says(&mut self, at_ms: u64, way_ms: u64) -> ClockSample {
             let sent = (now(at_ms).unix_ms - way_ms).checked_add_signed(self.ahead_ms).unwrap();
             self.clocks.hear(now(at_ms), CONN, sent)
         }
@@ -199,12 +199,12 @@ mod tests {
     fn a_clock_that_is_off_by_hours_tells_how_long_a_message_took() {
         for ahead_ms in [-7_200_000, -3, 0, 7_200_000] {
             let mut client = Client::new(ahead_ms);
-            assert_eq!(client.says(1_000, 30), Heard::Unknown, "no heartbeat yet");
+            assert_eq!(client.says(1_000, 30), ClockSample::Unknown, "no heartbeat yet");
             client.beats(2_000, 40);
             // The quickest so far took 30 ms, and is taken for 20.
-            assert_eq!(client.says(3_000, 30), Heard::Took { us: 20_000 });
-            assert_eq!(client.says(4_000, 20), Heard::Took { us: 10_000 });
-            assert_eq!(client.says(5_000, 520), Heard::Took { us: 520_000 });
+            assert_eq!(client.says(3_000, 30), ClockSample::Took { us: 20_000 });
+            assert_eq!(client.says(4_000, 20), ClockSample::Took { us: 10_000 });
+            assert_eq!(client.says(5_000, 520), ClockSample::Took { us: 520_000 });
         }
     }
 
@@ -217,7 +217,7 @@ mod tests {
             client.says(1_000, there);
             client.beats(1_000, there + back);
             let waits = prng.below(400);
-            let Heard::Took { us } = client.says(2_000, there + waits) else { panic!() };
+            let ClockSample::Took { us } = client.says(2_000, there + waits) else { panic!() };
             let error_us = i64::from(us) - (there + waits) as i64 * 1_000;
             let asymmetry_us = there.abs_diff(back) as i64 * 1_000;
             assert!(error_us.abs() <= asymmetry_us / 2 + 1_000, "{error_us} {there} {back}");
@@ -230,11 +230,11 @@ mod tests {
         client.says(1_000, 10);
         client.beats(1_000, 20);
         client.ahead_ms = 500; // its clock is set
-        assert_eq!(client.says(2_000, 10), Heard::Skewed);
-        assert_eq!(client.says(3_000, 10), Heard::Took { us: 10_000 }, "and is known now");
+        assert_eq!(client.says(2_000, 10), ClockSample::Skewed);
+        assert_eq!(client.says(3_000, 10), ClockSample::Took { us: 10_000 }, "and is known now");
         client.ahead_ms = -100_000;
-        assert_eq!(client.says(4_000, 10), Heard::Unknown, "a jump is no latency");
-        assert_eq!(client.says(5_000, 10), Heard::Took { us: 10_000 });
+        assert_eq!(client.says(4_000, 10), ClockSample::Unknown, "a jump is no latency");
+        assert_eq!(client.says(5_000, 10), ClockSample::Took { us: 10_000 });
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
         client.beats(0, 20);
         for minute in 1..60 {
             client.ahead_ms -= 6; // 100 ppm, ten times what is usual
-            let Heard::Took { us } = client.says(minute * 60_000, 10) else { panic!() };
+            let ClockSample::Took { us } = client.says(minute * 60_000, 10) else { panic!() };
             assert!(us <= 10_000 + 10 * 6_000, "{us} after {minute} min");
             client.beats(minute * 60_000, 20);
         }
@@ -253,18 +253,18 @@ mod tests {
     #[test]
     fn times_that_cannot_be_are_nothing() {
         for sent in [0, 1, u64::MAX, i64::MAX as u64] {
-            let mut clocks = Clocks::default();
-            assert_eq!(clocks.hear(now(5), CONN, sent), Heard::Unknown);
+            let mut clocks = ClientClocks::default();
+            assert_eq!(clocks.hear(now(5), CONN, sent), ClockSample::Unknown);
             clocks.on_round_trip(MonotonicMs(5), CONN, u64::MAX);
             clocks.on_round_trip(MonotonicMs(5), CONN, 2);
             let heard = clocks.hear(now(6), CONN, sent);
-            assert_ne!(heard, Heard::Skewed, "{sent}");
+            assert_ne!(heard, ClockSample::Skewed, "{sent}");
         }
     }
 
     #[test]
     fn there_is_a_limit_and_who_is_silent_makes_room() {
-        let mut clocks = Clocks::default();
+        let mut clocks = ClientClocks::default();
         let conn = |slot: usize, generation| ConnId { slot: slot as u32, generation };
         for slot in 0..CLOCKS_MAX + 10 {
             clocks.hear(now(0), conn(slot, 1), 5);
@@ -283,8 +283,8 @@ mod tests {
         client.says(1_000, 10);
         client.beats(1_000, 20);
         let next = ConnId { generation: 2, ..CONN };
-        assert_eq!(client.clocks.hear(now(2_000), next, 1), Heard::Unknown);
+        assert_eq!(client.clocks.hear(now(2_000), next, 1), ClockSample::Unknown);
         client.clocks.on_round_trip(MonotonicMs(2_000), CONN, 4);
-        assert_eq!(client.clocks.hear(now(2_000), next, 1), Heard::Unknown);
+        assert_eq!(client.clocks.hear(now(2_000), next, 1), ClockSample::Unknown);
     }
 }

@@ -9,13 +9,13 @@
 
 use std::borrow::Cow;
 
-use super::access::{Access, Done};
+use super::access::{Access, CommandResult};
 use super::commands::chat_method;
 use super::identity::Peer;
 use super::names::conversation;
 use super::subscribing::Membership;
 use super::unanswered::Unanswered;
-use super::{Context, Refusal};
+use super::{CommandError, Context};
 use crate::base::RoomId;
 use crate::wire::chat::{self, ChatRequest};
 use crate::wire::{ErrorCode, Request, SubscribeRequest};
@@ -62,19 +62,19 @@ pub(super) fn weigh(
     cx: &Context<'_>,
     membership: &mut Membership<'_>,
     request: &Request<'_>,
-    done: Done,
-) -> Done {
+    done: CommandResult,
+) -> CommandResult {
     match (request, done) {
         (Request::Subscribe(SubscribeRequest { channel, .. }), _) => {
             forget_put_off(cx, membership.peer, channel);
-            if done == Err(Refusal::Code(ErrorCode::TooManyRequests)) {
+            if done == Err(CommandError::Code(ErrorCode::TooManyRequests)) {
                 note_put_off(cx, membership.peer, channel);
             }
         }
         (Request::Unsubscribe { channel }, Ok(())) => {
             forget_put_off(cx, membership.peer, channel);
         }
-        (request, Err(Refusal::Code(ErrorCode::PermissionDenied)))
+        (request, Err(CommandError::Code(ErrorCode::PermissionDenied)))
             if is_put_off(cx, membership.access(), request) =>
         {
             return Err(ErrorCode::TooManyRequests.into());

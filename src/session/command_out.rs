@@ -7,7 +7,7 @@
 
 use super::identity::Peer;
 use super::unanswered::Unanswered;
-use super::{Context, Effect, Fault, Outcome, Refusal};
+use super::{CommandError, Context, Effect, Fault, SessionOutput};
 use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::Histogram;
 use crate::room::{ReplyTo, RoomOp, RoomRequest};
@@ -17,7 +17,7 @@ use crate::wire::{Answer, Push};
 pub(super) struct CommandOut<'o> {
     asker: ReplyTo,
     unanswered: &'o mut Unanswered,
-    out: &'o mut Outcome,
+    out: &'o mut SessionOutput,
 }
 
 impl<'o> CommandOut<'o> {
@@ -27,7 +27,7 @@ impl<'o> CommandOut<'o> {
         peer: &Peer,
         id: u32,
         unanswered: &'o mut Unanswered,
-        out: &'o mut Outcome,
+        out: &'o mut SessionOutput,
     ) -> CommandOut<'o> {
         let user = cx.names.user_hash(peer.tenant(), &peer.info().user);
         CommandOut { asker: ReplyTo { conn: cx.conn, user, id }, unanswered, out }
@@ -37,7 +37,7 @@ impl<'o> CommandOut<'o> {
     pub fn of_nobody(
         cx: &Context<'_>,
         unanswered: &'o mut Unanswered,
-        out: &'o mut Outcome,
+        out: &'o mut SessionOutput,
     ) -> CommandOut<'o> {
         let asker = ReplyTo { conn: cx.conn, user: UserHash::NOBODY, id: 0 };
         CommandOut { asker, unanswered, out }
@@ -81,7 +81,7 @@ impl<'o> CommandOut<'o> {
     }
 
     /// Refuses the command, which was no mistake of the client's.
-    pub fn refuse(&mut self, refusal: impl Into<Refusal>) {
+    pub fn refuse(&mut self, refusal: impl Into<CommandError>) {
         self.out.refuse(self.asker.id, refusal);
     }
 
@@ -101,7 +101,7 @@ impl<'o> CommandOut<'o> {
     }
 
     /// What the client hears, and what else is counted.
-    pub fn outcome(&mut self) -> &mut Outcome {
+    pub fn outcome(&mut self) -> &mut SessionOutput {
         self.out
     }
 

@@ -4,7 +4,7 @@
 //! Deliberately absent: subscriptions (`subscribing`), tokens (`refresh`), and chat's methods
 //! (`chat_commands`).
 
-use super::access::{Access, Done};
+use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
 use super::presence::presence;
 use super::publishing::{self, PublishArgs};
@@ -67,7 +67,7 @@ pub(super) fn serve(
     access: Access<'_>,
     request: &Request<'_>,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     match request {
         Request::Publish { channel, data } => publish(cx, access, channel, data, reply),
         Request::Presence { channel } => presence(cx, access, channel, RoomOp::Presence, reply),
@@ -98,7 +98,7 @@ fn publish(
     channel: &str,
     data: &RawData<'_>,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let target = access.target(cx, channel)?;
     if data.bytes.is_empty() {
         return Err(ErrorCode::BadRequest.into());
@@ -111,7 +111,7 @@ fn history(
     access: Access<'_>,
     request: &HistoryRequest<'_>,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let target = access.target(cx, &request.channel)?;
     if !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
@@ -134,7 +134,7 @@ fn rpc(
     method: &str,
     data: &[u8],
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     match method.strip_prefix(CHAT_PREFIX) {
         #[cfg(any(test, feature = "faults"))]
         Some("panic") => panic!("asked for by a test"),
@@ -150,7 +150,7 @@ fn send(
     access: Access<'_>,
     data: &RawData<'_>,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     match wire::chat::call(&data.bytes) {
         Some((method, data)) => rpc(cx, access, &method, data, &mut reply.without_answer()),
         None => Ok(()),

@@ -9,12 +9,12 @@ use super::access::reader;
 use super::backlog::Backlog;
 use super::command_out::CommandOut;
 use super::heartbeat::Heartbeat;
-use super::identity::{Birth, Peer};
-use super::names::{INBOX_NAMESPACE, Kind, namespace_of};
-use super::position_seal::{Owner, Since, subscribe_result};
+use super::identity::{Peer, StartTime24};
+use super::names::{ChannelKind, INBOX_NAMESPACE, namespace_of};
+use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::subscriptions::Subscriptions;
-use super::tokens::{Denial, authenticate, json_payload, left_s};
-use super::{Context, Effect, Fault, Outcome, Passage};
+use super::tokens::{ConnectCommandError, authenticate, json_payload, left_s};
+use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
 use crate::auth::Allow;
 use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::metrics::{Agent, HandshakeStage, Histogram};
@@ -26,13 +26,13 @@ use crate::wire::{
 
 /// A connect command that waits for rooms.
 #[derive(Debug)]
-pub(super) struct Connecting {
+pub(super) struct PendingConnect {
     /// The command.
     id: u32,
     /// Who it is.
     peer: Peer,
     /// Subscriptions by the server, in the order of the token.
-    wanted: Vec<Wanted>,
+    wanted: Vec<ServerSubscription>,
     /// Commands that came meanwhile, encoded again: SDKs send connect and
     /// subscribe in one frame.
     held: Backlog,
@@ -44,13 +44,13 @@ pub(super) struct Connecting {
 
 /// One subscription that the server makes.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct ServerSubscription {
     /// Which room.
     pub room: RoomId,
     /// Its name.
     pub title: ChannelKey,
     /// What the client saw last of it.
-    pub since: Option<Since>,
+    pub since: Option<RecoveryPoint>,
     /// What the home said; `None` until it did.
     pub welcome: Option<Subscribed>,
 }
@@ -76,39 +76,40 @@ pub fn wanted(
     peer: &Peer,
     channels: Vec<Box<str>>,
     subs: &[SubscribeRequest<'_>],
-) -> Result<Vec<Wanted>, Denial> {
+) -> Result<Vec<ServerSubscription>, ConnectCommandError> {
     let inbox = personal_channel(cx, &peer.info().user);
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut wanted: Vec<ServerSubscription> = Vec::new();
     for channel in channels.into_iter().chain(inbox) {
         let Some(namespace) = namespace_of(&cx.rooms.namespaces, &channel) else {
-            return Err(Denial::Refuse(ErrorCode::UnknownChannel));
+            return Err(ConnectCommandError::Refuse(ErrorCode::UnknownChannel));
         };
         // No token makes somebody else's channel one's own.
-        if Kind::of(&channel).is_none_or(|kind| !kind.admits(&peer.info().user)) {
-            return Err(Denial::Refuse(ErrorCode::PermissionDenied));
+        if ChannelKind::of(&channel).is_none_or(|kind| !kind.admits(&peer.info().user)) {
+            return Err(ConnectCommandError::Refuse(ErrorCode::PermissionDenied));
         }
         let room = cx.names.room(peer.tenant(), &channel);
         if wanted.iter().any(|one| one.room == room) {
             continue;
         }
         if cx.options.channels_max as usize <= wanted.len() {
-            return Err(Denial::Refuse(ErrorCode::LimitExceeded));
+            return Err(ConnectCommandError::Refuse(ErrorCode::LimitExceeded));
         }
         let recovering = subs.iter().find(|sub| *sub.channel == *channel && sub.recover);
         let keeps_history = cx.rooms.namespaces[usize::from(namespace)].keeps_history();
         let recovering = recovering.filter(|_| keeps_history);
         let rules = &cx.rooms.namespaces[usize::from(namespace)];
         let reader = reader(cx, peer, &channel, rules, Allow::NONE);
-        let owner = Owner { room, user: &peer.info().user };
-        let since = recovering.map(|sub| Since::read(cx, owner, reader, sub.offset, &sub.epoch));
+        let owner = PositionOwner { room, user: &peer.info().user };
+        let since =
+            recovering.map(|sub| RecoveryPoint::read(cx, owner, reader, sub.offset, &sub.epoch));
         let tenant = peer.shared_tenant();
         let title = ChannelKey { tenant, channel: Arc::from(channel), namespace };
-        wanted.push(Wanted { room, title, since, welcome: None });
+        wanted.push(ServerSubscription { room, title, since, welcome: None });
     }
     Ok(wanted)
 }
 
-impl Connecting {
+impl PendingConnect {
     /// The peer that a connect command's token describes, and what the server subscribes it
     /// to. Its upgrade was done at `since`.
     pub fn begin(
@@ -116,8 +117,8 @@ impl Connecting {
         id: u32,
         request: &ConnectRequest<'_>,
         since: MonotonicMs,
-        birth: Birth,
-    ) -> Result<Connecting, Denial> {
+        birth: StartTime24,
+    ) -> Result<PendingConnect, ConnectCommandError> {
         let claims = authenticate(cx, &request.token)?;
         let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
         let client = ClientId::from_random(cx.chance.ids.draw_u128());
@@ -126,7 +127,7 @@ impl Connecting {
         let (expires, tenant) = (claims.expires_at_unix_s, claims.tenant);
         let peer = Peer::new(info, expires, tenant, counted_as, claims.caps, birth);
         let wanted = wanted(cx, &peer, claims.channels, &request.subs)?;
-        Ok(Connecting { id, peer, wanted, held: Backlog::default(), since, recovery_bytes: 0 })
+        Ok(PendingConnect { id, peer, wanted, held: Backlog::default(), since, recovery_bytes: 0 })
     }
 
     /// Who it is.
@@ -170,7 +171,7 @@ impl Connecting {
         room: RoomId,
         answer: Told,
         subscriptions: &mut Subscriptions,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) -> bool {
         let place = self.wanted.iter_mut().find(|one| one.room == room);
         match (place, answer) {
@@ -180,7 +181,7 @@ impl Connecting {
                 one.welcome = Some(*welcome);
                 let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
                 let news_of_members = rules.push_join_leave;
-                out.effects.push(Effect::Sit { room, name, news_of_members });
+                out.effects.push(Effect::AddSubscriber { room, name, news_of_members });
                 subscriptions.ask_by_server(room, one.title.clone());
                 return true;
             }
@@ -219,7 +220,7 @@ impl Connecting {
         self,
         cx: &mut Context<'_>,
         heartbeat: &mut Heartbeat,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) -> (Peer, Backlog) {
         let ping_interval_ms = heartbeat.settle(cx);
         self.answer(cx, ping_interval_ms, out);
@@ -232,16 +233,16 @@ impl Connecting {
         if 1 < self.wanted.len() {
             out.effects.push(Effect::Release);
         }
-        out.of_tenant = self.peer.counted_as().map(|tenant| (tenant, Passage::Came));
+        out.of_tenant = self.peer.counted_as().map(|tenant| (tenant, ConnectionEvent::Opened));
         (self.peer, self.held)
     }
 
     /// The answer to the connect command.
-    fn answer(&self, cx: &Context<'_>, ping_interval_ms: u64, out: &mut Outcome) {
+    fn answer(&self, cx: &Context<'_>, ping_interval_ms: u64, out: &mut SessionOutput) {
         let results = self.wanted.iter().map(|one| {
             let welcome = one.welcome.as_ref().expect("it is complete");
             let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
-            let owner = Owner { room: one.room, user: &self.peer.info().user };
+            let owner = PositionOwner { room: one.room, user: &self.peer.info().user };
             let channel = &one.title.channel;
             let reader = reader(cx, &self.peer, channel, rules, Allow::NONE);
             let own_from = one.since.map(|since| since.own_from);

@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: whatever is one session's.
 
-use super::{CoreLoad, NameKey, Options, Pace, Prefix, Tracer};
+use super::{CoreLoad, CorePace, NameKey, Options, Prefix, Tracer};
 use crate::auth::Keys;
 use crate::base::{Chance, ClientId, ConnId, SealKey, Timestamps};
 use crate::metrics::Agent;
@@ -40,7 +40,7 @@ pub struct Context<'c> {
 
 /// Who a session's peer is.
 #[derive(Clone, Copy, Debug)]
-pub struct Who<'s> {
+pub struct PeerIdentity<'s> {
     /// Whose names these are; empty for the only tenant.
     pub tenant: &'s str,
     /// Its name; empty for nobody's.
@@ -58,7 +58,7 @@ pub(super) fn is_over(cx: &Context<'_>, end_unix_s: u64) -> bool {
 
 /// The same, for a token that may end late where the core is.
 pub(super) fn ends_now(cx: &Context<'_>, end_unix_s: u64) -> bool {
-    cx.load.pace == Pace::OnTime && is_over(cx, end_unix_s)
+    cx.load.pace == CorePace::OnTime && is_over(cx, end_unix_s)
         || is_over(cx, end_unix_s.saturating_add(LATE_EXPIRY_MS_MAX / 1_000))
 }
 

@@ -3,8 +3,8 @@
 //!
 //! Deliberately absent: when it is time (`ping_timer`), and who judges (the shard).
 
-use super::ping_timer::{Beat, Finding, PingTimer};
-use super::{Context, Effect, Fault, Options, Outcome, Suspicion};
+use super::ping_timer::{HeartbeatAction, PingTimer, PongVerdict};
+use super::{Context, Effect, Fault, Options, SessionOutput, Suspicion};
 use crate::base::{MonotonicMs, PeerSigns};
 use crate::metrics::Histogram;
 
@@ -39,22 +39,22 @@ impl Heartbeat {
     }
 
     /// Time has passed.
-    pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+    pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut SessionOutput) {
         if cx.now.tick < self.due(cx) {
             return;
         }
         let (now, load) = (cx.now.tick, cx.load.core_connections);
         match self.0.on_due(now, cx.options, load, &mut cx.chance.jitter) {
-            Beat::Rest => (),
-            Beat::Ping => out.effects.push(Effect::Ping),
-            Beat::Suspect => out.effects.push(Effect::Suspect(Suspicion::Silence)),
+            HeartbeatAction::Rest => (),
+            HeartbeatAction::Ping => out.effects.push(Effect::Ping),
+            HeartbeatAction::Suspect => out.effects.push(Effect::Suspect(Suspicion::Silence)),
             // It reads nothing: what waits for it would wait for ever.
-            Beat::Unsent => out.close(Fault::Slow),
+            HeartbeatAction::Unsent => out.close(Fault::Slow),
         }
     }
 
     /// A pong came.
-    pub fn on_pong(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+    pub fn on_pong(&mut self, cx: &mut Context<'_>, out: &mut SessionOutput) {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
         if let Some(pinged) = self.0.on_pong(now, cx.options, load, &mut cx.chance.jitter) {
             out.observe(Histogram::HeartbeatRtt, pinged, now);
@@ -63,10 +63,15 @@ impl Heartbeat {
     }
 
     /// A missing pong is judged by what the kernel knows.
-    pub fn judge(&mut self, cx: &mut Context<'_>, signs: PeerSigns, out: &mut Outcome) -> Finding {
+    pub fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        signs: PeerSigns,
+        out: &mut SessionOutput,
+    ) -> PongVerdict {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
         let found = self.0.judge(now, cx.options, load, signs, &mut cx.chance.jitter);
-        if found == Finding::Again {
+        if found == PongVerdict::Again {
             out.effects.push(Effect::Ping);
         }
         found

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::backlog::{Backlog, Backlogs, PutOff};
+use super::backlog::{Backlog, Backlogs, DeferredSubscribes};
 use super::rights::Identity;
 use crate::auth::{Allow, Cap, allowed};
 use crate::base::{MonotonicMs, RoomId};
@@ -24,7 +24,7 @@ pub struct Peer {
     expires_unix_s: u32,
     identity: Identity,
     /// When its connection was upgraded.
-    birth: Birth,
+    birth: StartTime24,
     /// What few peers have; absent for the many.
     extra: Option<Box<Extra>>,
 }
@@ -32,24 +32,24 @@ pub struct Peer {
 /// When something began, in three bytes that nobody else needs: every idle connection
 /// has one. Ages above 49 days begin again at 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Birth([u8; 3]);
+pub struct StartTime24([u8; 3]);
 
-impl Birth {
+impl StartTime24 {
     /// Ages are told to this.
     const GRANULE_MS: u64 = 256;
 
     /// It began then.
-    pub fn new(at: MonotonicMs) -> Birth {
-        let [first, second, third, ..] = (at.0 / Birth::GRANULE_MS).to_le_bytes();
-        Birth([first, second, third])
+    pub fn new(at: MonotonicMs) -> StartTime24 {
+        let [first, second, third, ..] = (at.0 / StartTime24::GRANULE_MS).to_le_bytes();
+        StartTime24([first, second, third])
     }
 
     /// How long ago, to a granule.
     pub fn age_ms(self, now: MonotonicMs) -> u64 {
         let [first, second, third] = self.0;
         let at = u32::from_le_bytes([first, second, third, 0]);
-        let granules = ((now.0 / Birth::GRANULE_MS) as u32).wrapping_sub(at) & 0xff_ffff;
-        u64::from(granules) * Birth::GRANULE_MS
+        let granules = ((now.0 / StartTime24::GRANULE_MS) as u32).wrapping_sub(at) & 0xff_ffff;
+        u64::from(granules) * StartTime24::GRANULE_MS
     }
 }
 
@@ -67,7 +67,7 @@ struct Extra {
     /// Commands that wait for rooms' answers to subscribes.
     backlogs: Backlogs,
     /// Subscribes that were refused for a while.
-    put_off: PutOff,
+    put_off: DeferredSubscribes,
 }
 
 /// What a subscription's token says beyond the channel.
@@ -98,7 +98,7 @@ impl Peer {
         tenant: Box<str>,
         counted_as: Option<Tenant>,
         caps: Vec<Cap>,
-        birth: Birth,
+        birth: StartTime24,
     ) -> Peer {
         let plain = tenant.is_empty() && caps.is_empty();
         let tenant = Arc::from(tenant);
@@ -117,7 +117,7 @@ impl Peer {
     }
 
     /// When its connection was upgraded.
-    pub fn birth(&self) -> Birth {
+    pub fn birth(&self) -> StartTime24 {
         self.birth
     }
 
@@ -210,12 +210,12 @@ impl Peer {
     }
 
     /// Subscribes that were refused for a while, if there are any.
-    pub fn put_off(&self) -> Option<&PutOff> {
+    pub fn put_off(&self) -> Option<&DeferredSubscribes> {
         self.extra.as_ref().map(|extra| &extra.put_off).filter(|put_off| !put_off.is_empty())
     }
 
     /// Those, to be added to.
-    pub fn put_off_mut(&mut self) -> &mut PutOff {
+    pub fn put_off_mut(&mut self) -> &mut DeferredSubscribes {
         &mut self.extra.get_or_insert_default().put_off
     }
 
@@ -247,10 +247,10 @@ mod tests {
     #[test]
     fn three_bytes_tell_an_age_for_49_days() {
         for began in [0, 255, 256, 1 << 31, (1 << 32) - 256, (1 << 40) + 77] {
-            let birth = Birth::new(MonotonicMs(began));
+            let birth = StartTime24::new(MonotonicMs(began));
             for age_ms in [0, 1_000, 86_400_000, 49 * 86_400_000] {
                 let told = birth.age_ms(MonotonicMs(began + age_ms));
-                assert!(told.abs_diff(age_ms) < Birth::GRANULE_MS, "{told} and {age_ms}");
+                assert!(told.abs_diff(age_ms) < StartTime24::GRANULE_MS, "{told} and {age_ms}");
             }
         }
     }

@@ -5,7 +5,7 @@
 
 /// How a core keeps its times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pace {
+pub enum CorePace {
     /// As it should.
     #[default]
     OnTime,
@@ -23,5 +23,5 @@ pub struct CoreLoad {
     /// How late its timers were when they fired last.
     pub lag_ms: u64,
     /// What follows from that.
-    pub pace: Pace,
+    pub pace: CorePace,
 }

@@ -11,27 +11,28 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::access::{Access, Done};
+use super::access::{Access, CommandResult};
 use super::backlog::{Behind, HeldServed, Rest};
 use super::command_order::{may_stand_behind_connect, note_put_off, waits_for, weigh};
 use super::command_out::CommandOut;
 use super::commands::CommandLoad;
-use super::connect::{self, Connecting};
+use super::connect::{self, PendingConnect};
 use super::context::ends_now;
 use super::heartbeat::Heartbeat;
-use super::identity::Birth;
 #[cfg(test)]
 use super::identity::Peer;
+use super::identity::StartTime24;
 use super::publishing::{chat_type, unpublished};
 use super::quota::Quota;
-use super::state::State;
+use super::state::SessionState;
 use super::subscribing::Membership;
-use super::subscriptions::{Maker, Removal, Subscriptions};
-use super::tokens::Denial;
+use super::subscriptions::{Removal, SubscriptionSide, Subscriptions};
+use super::tokens::ConnectCommandError;
 use super::unanswered::Unanswered;
 use super::{
-    Admission, Context, Effect, Fault, Finding, HeldCommands, NameKey, Options, Outcome, Pace,
-    Passage, Place, Refusal, Suspicion, Who, answers, refresh, serving,
+    CommandError, ConnectionEvent, Context, CorePace, Effect, Fault, HeldCommands, NameKey,
+    Options, PeerIdentity, PongVerdict, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion,
+    answers, refresh, serving,
 };
 use crate::base::{MonotonicMs, PeerSigns, RoomId, UserHash};
 use crate::metrics::{Agent, Tenant};
@@ -41,7 +42,7 @@ use crate::wire::{Command, ConnectRequest, ErrorCode, Request};
 /// One peer after its upgrade.
 #[derive(Debug)]
 pub struct Session {
-    state: State,
+    state: SessionState,
     subscriptions: Subscriptions,
     quota: Quota,
     heartbeat: Heartbeat,
@@ -56,7 +57,7 @@ impl Session {
     pub fn open(cx: &Context<'_>, agent: Agent, ping_s: Option<u32>) -> Session {
         let tick = cx.now.tick;
         Session {
-            state: State::Greeting {
+            state: SessionState::Greeting {
                 deadline: tick.plus_ms(cx.options.connect_ms_max),
                 refused: None,
             },
@@ -70,18 +71,30 @@ impl Session {
 
     /// So many bytes came in, whatever they are. Over the quota, the commands
     /// among them are refused, and who does not stop is closed.
-    pub fn on_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+    pub fn on_bytes(
+        &mut self,
+        cx: &Context<'_>,
+        count: usize,
+        out: &mut SessionOutput,
+    ) -> QuotaDecision {
         self.heartbeat.on_bytes();
         self.quota.take_bytes(cx, count, out)
     }
 
     /// Frames came in that hold no command. Over the quota they do nothing, and who does
     /// not stop is closed.
-    pub fn on_frames(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+    pub fn on_frames(
+        &mut self,
+        cx: &Context<'_>,
+        count: usize,
+        out: &mut SessionOutput,
+    ) -> QuotaDecision {
         match &self.state {
-            State::Greeting { .. } => self.quota.take_strangers_frames(cx, count, out),
-            State::Connecting(_) | State::Ready(_) => self.quota.take_frames(cx, count, out),
-            State::Closed => Admission::Throttled,
+            SessionState::Greeting { .. } => self.quota.take_strangers_frames(cx, count, out),
+            SessionState::Connecting(_) | SessionState::Ready(_) => {
+                self.quota.take_frames(cx, count, out)
+            }
+            SessionState::Closed => QuotaDecision::Throttled,
         }
     }
 
@@ -90,45 +103,45 @@ impl Session {
         &mut self,
         cx: &mut Context<'_>,
         command: Command<'_>,
-        admission: Admission,
-        out: &mut Outcome,
+        admission: QuotaDecision,
+        out: &mut SessionOutput,
     ) {
         let Command { id, request } = command;
         match (&self.state, request) {
-            (State::Closed, _) => (),
-            (State::Ready(_) | State::Connecting(_), Request::Pong) => {
-                if self.on_frames(cx, 1, out) == Admission::Served {
+            (SessionState::Closed, _) => (),
+            (SessionState::Ready(_) | SessionState::Connecting(_), Request::Pong) => {
+                if self.on_frames(cx, 1, out) == QuotaDecision::Served {
                     self.heartbeat.on_pong(cx, out);
                 }
             }
             // Only these two have no answer; 0 stands for what the server asks itself.
-            (State::Ready(_) | State::Connecting(_), request)
+            (SessionState::Ready(_) | SessionState::Connecting(_), request)
                 if id == 0 && !matches!(request, Request::Send { .. }) =>
             {
                 out.close(Fault::BadRequest);
             }
-            (State::Greeting { .. }, Request::Connect(request)) if id != 0 => {
+            (SessionState::Greeting { .. }, Request::Connect(request)) if id != 0 => {
                 self.on_connect(cx, id, &request, out);
             }
-            (State::Greeting { refused: Some(code), .. }, request)
+            (SessionState::Greeting { refused: Some(code), .. }, request)
                 if may_stand_behind_connect(id, &request) =>
             {
                 let code = *code;
                 self.quota.refuse_behind(cx, id, code, admission, out);
             }
-            (State::Greeting { .. }, _) | (_, Request::Connect(_)) => {
+            (SessionState::Greeting { .. }, _) | (_, Request::Connect(_)) => {
                 out.close(Fault::BadRequest);
             }
-            (State::Connecting(_) | State::Ready(_), request) => {
+            (SessionState::Connecting(_) | SessionState::Ready(_), request) => {
                 let within = self.quota.on_command(cx.now.tick, cx.options);
-                if within == Admission::Served && admission == Admission::Served {
+                if within == QuotaDecision::Served && admission == QuotaDecision::Served {
                     self.serve_or_hold(cx, Command { id, request }, out);
                 } else {
                     if let Request::Publish { channel, .. } = &request {
                         let result = unpublished(ErrorCode::TooManyRequests);
                         out.unpublished.push((chat_type(cx, channel), result));
                     }
-                    if let (Request::Subscribe(request), State::Ready(peer)) =
+                    if let (Request::Subscribe(request), SessionState::Ready(peer)) =
                         (&request, &mut self.state)
                     {
                         note_put_off(cx, peer, &request.channel);
@@ -140,13 +153,18 @@ impl Session {
     }
 
     /// A command that is within the quota.
-    fn serve_or_hold(&mut self, cx: &mut Context<'_>, command: Command<'_>, out: &mut Outcome) {
+    fn serve_or_hold(
+        &mut self,
+        cx: &mut Context<'_>,
+        command: Command<'_>,
+        out: &mut SessionOutput,
+    ) {
         let id = command.id;
         let done = match &mut self.state {
-            State::Connecting(connecting) => {
-                connecting.hold(out.encoding, &command).map_err(Refusal::from)
+            SessionState::Connecting(connecting) => {
+                connecting.hold(out.encoding, &command).map_err(CommandError::from)
             }
-            State::Ready(_) | State::Greeting { .. } | State::Closed => {
+            SessionState::Ready(_) | SessionState::Greeting { .. } | SessionState::Closed => {
                 self.take_up(cx, command, out)
             }
         };
@@ -162,7 +180,7 @@ impl Session {
         room: RoomId,
         id: u32,
         answer: Told,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) {
         self.unanswered.on_answered(id);
         let before = out.messages.len();
@@ -177,29 +195,31 @@ impl Session {
         room: RoomId,
         id: u32,
         answer: Told,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) {
         match (&mut self.state, answer) {
-            (State::Closed | State::Greeting { .. }, Told::Subscribed(_)) => {
+            (SessionState::Closed | SessionState::Greeting { .. }, Told::Subscribed(_)) => {
                 // Nobody waits for this seat any more.
                 let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
                 reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             }
-            (State::Closed | State::Greeting { .. }, _) => (),
-            (State::Connecting(connecting), answer) => {
+            (SessionState::Closed | SessionState::Greeting { .. }, _) => (),
+            (SessionState::Connecting(connecting), answer) => {
                 if connecting.on_answer(cx, room, answer, &mut self.subscriptions, out) {
                     self.finish_connecting(cx, out);
                 }
             }
-            (State::Ready(_), Told::Subscribed(welcome)) => {
+            (SessionState::Ready(_), Told::Subscribed(welcome)) => {
                 self.on_welcome(cx, room, *welcome, out);
             }
-            (State::Ready(_), Told::SubscribeRejected(code)) => {
+            (SessionState::Ready(_), Told::SubscribeRejected(code)) => {
                 self.on_unwelcome(cx, room, id, code, out)
             }
-            (State::Ready(_), Told::Rejected(code)) => self.quota.refuse(cx, id, code, out),
-            (State::Ready(_), Told::InvalidField(field)) => self.quota.refuse(cx, id, field, out),
-            (State::Ready(_), answer) => answers::tell(id, &answer, out),
+            (SessionState::Ready(_), Told::Rejected(code)) => self.quota.refuse(cx, id, code, out),
+            (SessionState::Ready(_), Told::InvalidField(field)) => {
+                self.quota.refuse(cx, id, field, out)
+            }
+            (SessionState::Ready(_), answer) => answers::tell(id, &answer, out),
         }
     }
 
@@ -209,7 +229,7 @@ impl Session {
         cx: &Context<'_>,
         room: RoomId,
         welcome: Subscribed,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) {
         let Some((mut membership, reply)) = self.ready(cx, 0, out) else { return };
         if let Some(behind) = membership.on_welcome(cx, room, welcome, reply) {
@@ -224,10 +244,10 @@ impl Session {
         room: RoomId,
         id: u32,
         code: ErrorCode,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) {
         let Some((mut membership, _)) = self.ready(cx, 0, out) else { return };
-        if membership.on_unwelcome(room, code) == Some(Maker::Server) {
+        if membership.on_unwelcome(room, code) == Some(SubscriptionSide::Server) {
             // As at connect.
             return out.close(Fault::Refused(code));
         }
@@ -242,9 +262,9 @@ impl Session {
         &'s mut self,
         cx: &Context<'_>,
         id: u32,
-        out: &'s mut Outcome,
+        out: &'s mut SessionOutput,
     ) -> Option<(Membership<'s>, CommandOut<'s>)> {
-        let State::Ready(peer) = &mut self.state else { return None };
+        let SessionState::Ready(peer) = &mut self.state else { return None };
         let reply = CommandOut::new(cx, peer, id, &mut self.unanswered, out);
         let (subscriptions, agent) = (&mut self.subscriptions, self.agent);
         Some((Membership { peer, subscriptions, agent }, reply))
@@ -252,21 +272,26 @@ impl Session {
 
     /// Whether a command waits for its turn: too many are not answered yet, or long
     /// answers are not paid for.
-    fn admits(&self, cx: &Context<'_>, request: &Request<'_>) -> Admission {
+    fn admits(&self, cx: &Context<'_>, request: &Request<'_>) -> QuotaDecision {
         match CommandLoad::of(request) {
             // These ask no room.
-            CommandLoad::Free => Admission::Served,
+            CommandLoad::Free => QuotaDecision::Served,
             CommandLoad::Short | CommandLoad::Long if self.unanswered.is_full() => {
-                Admission::Throttled
+                QuotaDecision::Throttled
             }
-            CommandLoad::Short => Admission::Served,
+            CommandLoad::Short => QuotaDecision::Served,
             CommandLoad::Long => self.quota.on_long_question(cx.now.tick, cx.options),
         }
     }
 
     /// A command that is within the quota: it is served now, or waits for the room that
     /// it is about.
-    fn take_up(&mut self, cx: &mut Context<'_>, command: Command<'_>, out: &mut Outcome) -> Done {
+    fn take_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        command: Command<'_>,
+        out: &mut SessionOutput,
+    ) -> CommandResult {
         let done = match self.waits_for(cx, &command.request) {
             None => self.serve(cx, command.id, &command.request, out),
             Some(room) => self.hold(room, &command, out),
@@ -279,13 +304,13 @@ impl Session {
 
     /// The room that has to answer a subscribe before this can be served.
     fn waits_for(&self, cx: &Context<'_>, request: &Request<'_>) -> Option<RoomId> {
-        let State::Ready(peer) = &self.state else { return None };
+        let SessionState::Ready(peer) = &self.state else { return None };
         let access = Access::new(peer, &self.subscriptions, self.agent);
         waits_for(cx, access, self.unanswered, request)
     }
 
-    fn hold(&mut self, room: RoomId, command: &Command<'_>, out: &Outcome) -> Done {
-        let State::Ready(peer) = &mut self.state else { return Ok(()) };
+    fn hold(&mut self, room: RoomId, command: &Command<'_>, out: &SessionOutput) -> CommandResult {
+        let SessionState::Ready(peer) = &mut self.state else { return Ok(()) };
         Ok(peer.backlogs_mut().push(room, out.encoding, command)?)
     }
 
@@ -295,15 +320,15 @@ impl Session {
         cx: &mut Context<'_>,
         id: u32,
         request: &Request<'_>,
-        out: &mut Outcome,
-    ) -> Done {
+        out: &mut SessionOutput,
+    ) -> CommandResult {
         let admission = self.admits(cx, request);
         let Some((mut membership, mut reply)) = self.ready(cx, id, out) else {
             return Err(ErrorCode::Unauthorized.into());
         };
         let done = match admission {
-            Admission::Throttled => Err(ErrorCode::TooManyRequests.into()),
-            Admission::Served => serving::serve(cx, &mut membership, request, &mut reply),
+            QuotaDecision::Throttled => Err(ErrorCode::TooManyRequests.into()),
+            QuotaDecision::Served => serving::serve(cx, &mut membership, request, &mut reply),
         };
         weigh(cx, &mut membership, request, done)
     }
@@ -319,7 +344,7 @@ impl Session {
         cx: &mut Context<'_>,
         held: HeldCommands,
         count_max: usize,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) -> (usize, Option<HeldCommands>) {
         let (served_count, rest) = held.serve(out.encoding, count_max, |command, room, behind| {
             if room.is_some() && self.waits_for(cx, &command.request) == room {
@@ -328,7 +353,7 @@ impl Session {
             let id = command.id;
             match (self.take_up(cx, command, out), behind) {
                 (Ok(()), _) => (),
-                (Err(Refusal::Code(ErrorCode::PermissionDenied)), Behind::Passing(code)) => {
+                (Err(CommandError::Code(ErrorCode::PermissionDenied)), Behind::Passing(code)) => {
                     self.quota.refuse(cx, id, code, out);
                 }
                 (Err(refusal), _) => self.quota.refuse(cx, id, refusal, out),
@@ -337,7 +362,7 @@ impl Session {
         });
         let later = match (rest, &mut self.state) {
             (Rest::Later(held), _) => Some(held),
-            (Rest::Again(room, backlog), State::Ready(peer)) => {
+            (Rest::Again(room, backlog), SessionState::Ready(peer)) => {
                 peer.backlogs_mut().put_back(room, backlog);
                 None
             }
@@ -348,8 +373,8 @@ impl Session {
 
     /// The room has answered: what waits for it follows, behind all that its answer
     /// leads to.
-    fn settle(&mut self, room: RoomId, behind: Behind, out: &mut Outcome) {
-        let State::Ready(peer) = &mut self.state else { return };
+    fn settle(&mut self, room: RoomId, behind: Behind, out: &mut SessionOutput) {
+        let SessionState::Ready(peer) = &mut self.state else { return };
         if let Some(backlog) = peer.take_backlog(room).filter(|backlog| !backlog.is_empty()) {
             let held = HeldCommands::behind_room(backlog, room, behind);
             out.effects.push(Effect::Resume(held));
@@ -363,7 +388,7 @@ impl Session {
         cx: &Context<'_>,
         seated: &[(RoomId, Arc<str>)],
         wanted: &[RoomId],
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) {
         if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
             refresh::review(&mut membership, cx, seated, wanted, &mut reply);
@@ -372,14 +397,14 @@ impl Session {
 
     /// As whose it is counted, once it is let in.
     pub fn counted_as(&self) -> Option<Tenant> {
-        let State::Ready(peer) = &self.state else { return None };
+        let SessionState::Ready(peer) = &self.state else { return None };
         peer.counted_as()
     }
 
     /// Whether the connect command waits for rooms: until it is answered, the
     /// client knows of no channel.
     pub fn is_connecting(&self) -> bool {
-        matches!(&self.state, State::Connecting(_))
+        matches!(&self.state, SessionState::Connecting(_))
     }
 
     /// Whether rooms have yet to answer commands of the client.
@@ -413,10 +438,10 @@ impl Session {
     }
 
     /// Who it is; nobody before its connect command was good.
-    pub fn who(&self) -> Option<Who<'_>> {
+    pub fn who(&self) -> Option<PeerIdentity<'_>> {
         let peer = self.state.peer()?;
         let (tenant, user) = (peer.tenant(), &*peer.info().user);
-        Some(Who { tenant, user, client: peer.info().client, agent: self.agent })
+        Some(PeerIdentity { tenant, user, client: peer.info().client, agent: self.agent })
     }
 
     /// What stands for its user, where limits are a user's.
@@ -425,24 +450,30 @@ impl Session {
     }
 
     /// Where it sits, by room.
-    pub fn places(&self) -> impl Iterator<Item = (RoomId, Place)> {
+    pub fn places(&self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> {
         self.subscriptions.seats()
     }
 
-    /// The shard gave the seat that `Effect::Sit` asked for.
-    pub fn sit(&mut self, room: RoomId, place: Place) {
+    /// The shard gave the seat that `Effect::AddSubscriber` asked for.
+    pub fn sit(&mut self, room: RoomId, place: SubscriberSlot) {
         self.subscriptions.sit(room, place);
     }
 
     /// Somebody else left the channel, and this session's place changed.
-    pub fn move_to(&mut self, room: RoomId, place: Place) {
+    pub fn move_to(&mut self, room: RoomId, place: SubscriberSlot) {
         self.subscriptions.move_to(room, place);
     }
 
     /// Something of this channel was lost on its way: the client shall subscribe again, and
     /// recover if it can. What the server made at connect it makes again at connect only.
-    pub fn on_gap(&mut self, cx: &Context<'_>, room: RoomId, channel: &str, out: &mut Outcome) {
-        if self.subscriptions.maker(room) == Some(Maker::Server) {
+    pub fn on_gap(
+        &mut self,
+        cx: &Context<'_>,
+        room: RoomId,
+        channel: &str,
+        out: &mut SessionOutput,
+    ) {
+        if self.subscriptions.maker(room) == Some(SubscriptionSide::Server) {
             return out.close(Fault::InsufficientState);
         }
         if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
@@ -451,11 +482,11 @@ impl Session {
     }
 
     /// Time has passed.
-    pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
+    pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut SessionOutput) {
         if self.state.missed_deadline(cx).is_some() {
             out.effects.push(Effect::Suspect(Suspicion::Deadline));
         }
-        while let State::Ready(peer) = &self.state
+        while let SessionState::Ready(peer) = &self.state
             && let Some((room, end)) = peer.first_expiry()
             && ends_now(cx, end)
         {
@@ -465,7 +496,7 @@ impl Session {
             }
         }
         // Who is not answered yet does not know of pings.
-        if let State::Ready(_) = &self.state {
+        if let SessionState::Ready(_) = &self.state {
             self.heartbeat.on_timer(cx, out);
         }
     }
@@ -476,20 +507,20 @@ impl Session {
     }
 
     /// Ends the session: its seats are freed, and its rooms let it go.
-    pub fn leave(&mut self, cx: &Context<'_>, out: &mut Outcome) {
+    pub fn leave(&mut self, cx: &Context<'_>, out: &mut SessionOutput) {
         self.ask_for_place(cx, RoomOp::Release, out);
-        out.of_tenant = self.counted_as().map(|tenant| (tenant, Passage::Went));
-        self.state = State::Closed;
+        out.of_tenant = self.counted_as().map(|tenant| (tenant, ConnectionEvent::Closed));
+        self.state = SessionState::Closed;
         let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
         // The answer to what was asked for will find nobody, and is undone then.
         for (room, place) in self.subscriptions.take_seats() {
-            reply.effect(Effect::Stand(place));
+            reply.effect(Effect::RemoveSubscriber(place));
             reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
         }
     }
 
     fn remember_refusal(&mut self, code: ErrorCode) {
-        if let State::Greeting { refused, .. } = &mut self.state {
+        if let SessionState::Greeting { refused, .. } = &mut self.state {
             *refused = Some(code);
         }
     }
@@ -499,24 +530,24 @@ impl Session {
         cx: &mut Context<'_>,
         id: u32,
         request: &ConnectRequest<'_>,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) {
         self.agent = connect::agent(self.agent, &request.name);
-        if cx.load.pace == Pace::FarBehind {
+        if cx.load.pace == CorePace::FarBehind {
             self.remember_refusal(ErrorCode::TooManyRequests);
             // No mistake of the client's, so it is not counted as one.
             return out.refuse(id, ErrorCode::TooManyRequests);
         }
         let age_ms = self.age_ms(cx.now.tick, cx.options);
-        let birth = Birth::new(MonotonicMs(cx.now.tick.0.saturating_sub(age_ms)));
-        let State::Greeting { deadline, .. } = &self.state else { return };
+        let birth = StartTime24::new(MonotonicMs(cx.now.tick.0.saturating_sub(age_ms)));
+        let SessionState::Greeting { deadline, .. } = &self.state else { return };
         let opened_at = MonotonicMs(deadline.0.saturating_sub(cx.options.connect_ms_max));
-        match Connecting::begin(cx, id, request, opened_at, birth) {
-            Err(Denial::Refuse(code)) => {
+        match PendingConnect::begin(cx, id, request, opened_at, birth) {
+            Err(ConnectCommandError::Refuse(code)) => {
                 self.remember_refusal(code);
                 self.quota.refuse_stranger(cx, id, code, out);
             }
-            Err(Denial::Close(fault)) => out.close(fault),
+            Err(ConnectCommandError::Close(fault)) => out.close(fault),
             Ok(connecting) if connecting.is_locked_out(cx, self.agent) => {
                 out.close(Fault::Quarantined);
             }
@@ -525,19 +556,22 @@ impl Session {
                 let peer = connecting.peer();
                 let mut reply = CommandOut::new(cx, peer, 0, &mut self.unanswered, out);
                 connecting.ask_rooms(&mut reply);
-                self.state = State::Connecting(Box::new(connecting));
+                self.state = SessionState::Connecting(Box::new(connecting));
                 self.finish_connecting(cx, out);
             }
         }
     }
 
-    fn finish_connecting(&mut self, cx: &mut Context<'_>, out: &mut Outcome) {
-        if !matches!(&self.state, State::Connecting(connecting) if connecting.is_complete()) {
+    fn finish_connecting(&mut self, cx: &mut Context<'_>, out: &mut SessionOutput) {
+        if !matches!(&self.state, SessionState::Connecting(connecting) if connecting.is_complete())
+        {
             return;
         }
-        if let State::Connecting(connecting) = mem::replace(&mut self.state, State::Closed) {
+        if let SessionState::Connecting(connecting) =
+            mem::replace(&mut self.state, SessionState::Closed)
+        {
             let (peer, held) = connecting.finish(cx, &mut self.heartbeat, out);
-            self.state = State::Ready(peer);
+            self.state = SessionState::Ready(peer);
             self.ask_for_place(cx, RoomOp::Claim, out);
             // Behind the seats: a held command may need the last one.
             if !held.is_empty() {
@@ -548,8 +582,8 @@ impl Session {
 
     /// Where a user may have one connection only, the home of its personal channel
     /// knows which.
-    fn ask_for_place(&mut self, cx: &Context<'_>, what: RoomOp, out: &mut Outcome) {
-        let State::Ready(peer) = &self.state else { return };
+    fn ask_for_place(&mut self, cx: &Context<'_>, what: RoomOp, out: &mut SessionOutput) {
+        let SessionState::Ready(peer) = &self.state else { return };
         let (tenant, user) = (peer.tenant(), &peer.info().user);
         if cx.options.is_single_session(tenant) && !user.is_empty() {
             let inbox = cx.names.inbox(tenant, user);
@@ -559,20 +593,28 @@ impl Session {
 
     /// Something did not come in time, and nothing of the peer is left to be read: what is
     /// to be done. Whoever is silent is closed by who asks, when it may be.
-    pub fn judge(&mut self, cx: &mut Context<'_>, signs: PeerSigns, out: &mut Outcome) -> Finding {
+    pub fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        signs: PeerSigns,
+        out: &mut SessionOutput,
+    ) -> PongVerdict {
         match (self.state.missed_deadline(cx).filter(|_| !signs.has_unread), &self.state) {
             (Some(fault), _) => out.close(fault),
-            (None, State::Ready(_)) => return self.heartbeat.judge(cx, signs, out),
-            (None, State::Greeting { .. } | State::Connecting(_) | State::Closed) => (),
+            (None, SessionState::Ready(_)) => return self.heartbeat.judge(cx, signs, out),
+            (
+                None,
+                SessionState::Greeting { .. } | SessionState::Connecting(_) | SessionState::Closed,
+            ) => (),
         }
-        Finding::Alive
+        PongVerdict::Alive
     }
 
     /// Something did not come in time, and nobody is judged now. Says whether it is judged all
     /// the same as soon as there is nothing more to be read: who has not even begun has twice
     /// the time, and no more, because places for newcomers are few.
     pub fn spare(&mut self, cx: &mut Context<'_>) -> bool {
-        if let State::Ready(_) = &self.state {
+        if let SessionState::Ready(_) = &self.state {
             self.heartbeat.spare(cx);
         }
         self.state.is_judged_late(cx)
@@ -596,7 +638,7 @@ impl Session {
     /// Who is connected, and what it is subscribed to.
     #[cfg(test)]
     pub(super) fn connected(&mut self) -> (&mut Peer, &mut Subscriptions) {
-        let State::Ready(peer) = &mut self.state else { panic!("not connected") };
+        let SessionState::Ready(peer) = &mut self.state else { panic!("not connected") };
         (peer, &mut self.subscriptions)
     }
 

@@ -47,15 +47,17 @@ mod tracer;
 mod unanswered;
 
 pub use backlog::HeldCommands;
-pub use context::{Context, Who};
+pub use context::{Context, PeerIdentity};
 pub use fault::Fault;
-pub use load::{CoreLoad, Pace};
+pub use load::{CoreLoad, CorePace};
 pub use machine::Session;
 pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
-pub use outcome::{Effect, Outcome, Passage, Refusal, Suspicion};
-pub use ping_timer::Finding;
-pub use quarantine::{Held, HeldBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, Verdict};
-pub use quota::Admission;
-pub use subscriptions::Place;
+pub use outcome::{CommandError, ConnectionEvent, Effect, SessionOutput, Suspicion};
+pub use ping_timer::PongVerdict;
+pub use quarantine::{
+    BlockedBy, BlockedPrefix, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, SuspectResult,
+};
+pub use quota::QuotaDecision;
+pub use subscriptions::SubscriberSlot;
 pub use tracer::{Tracer, TracerOptions};

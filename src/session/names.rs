@@ -75,7 +75,7 @@ impl NameKey {
 
 /// What a channel is apart from the rules of its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind<'n> {
+pub enum ChannelKind<'n> {
     /// Whatever the rules make of it.
     Open,
     /// Personal: this user's alone.
@@ -84,44 +84,44 @@ pub enum Kind<'n> {
     Conversation([&'n str; 2]),
 }
 
-impl<'n> Kind<'n> {
+impl<'n> ChannelKind<'n> {
     /// By the channel's name; `None` for a name that no channel can have.
     ///
     /// `#` before the first colon is reserved for conversations, and `dm:` would
     /// be a group by the rules of conversations.
-    pub fn of(channel: &'n str) -> Option<Kind<'n>> {
+    pub fn of(channel: &'n str) -> Option<ChannelKind<'n>> {
         if let Some(owner) = channel.strip_prefix(INBOX_NAMESPACE) {
-            return Some(Kind::Inbox(owner));
+            return Some(ChannelKind::Inbox(owner));
         }
         if let Some(names) = channel.strip_prefix(CONVERSATION_PREFIX) {
             let (one, other) = names.split_once(',')?;
             let are_two = !one.is_empty() && one < other;
             let are_plain = !other.contains(',') && !names.contains('#');
-            return (are_two && are_plain).then_some(Kind::Conversation([one, other]));
+            return (are_two && are_plain).then_some(ChannelKind::Conversation([one, other]));
         }
         let name = channel.split_once(':').map_or("", |(name, _)| name);
         let is_reserved = match name {
             "" => channel.contains('#'),
             name => name == CONVERSATION_NAMESPACE,
         };
-        (!is_reserved).then_some(Kind::Open)
+        (!is_reserved).then_some(ChannelKind::Open)
     }
 
     /// Whether a user can have any business there at all.
     pub fn admits(self, user: &str) -> bool {
         match self {
-            Kind::Open => true,
-            Kind::Inbox(owner) => owner == user,
-            Kind::Conversation(parties) => parties.contains(&user),
+            ChannelKind::Open => true,
+            ChannelKind::Inbox(owner) => owner == user,
+            ChannelKind::Conversation(parties) => parties.contains(&user),
         }
     }
 
     /// In a conversation of this user: with whom.
     pub fn other_than(self, user: &str) -> Option<&'n str> {
         match self {
-            Kind::Open | Kind::Inbox(_) => None,
-            Kind::Conversation([one, other]) if one == user => Some(other),
-            Kind::Conversation([one, other]) => (other == user).then_some(one),
+            ChannelKind::Open | ChannelKind::Inbox(_) => None,
+            ChannelKind::Conversation([one, other]) if one == user => Some(other),
+            ChannelKind::Conversation([one, other]) => (other == user).then_some(one),
         }
     }
 }
@@ -131,10 +131,10 @@ impl<'n> Kind<'n> {
 /// `@ann` belongs to `@`, `dm#ann,bob` to `dm`, `news:1` to `news`, `lobby` to
 /// the one without a name.
 pub fn namespace_of(namespaces: &[Namespace], channel: &str) -> Option<u16> {
-    let name = match Kind::of(channel)? {
-        Kind::Inbox(_) => INBOX_NAMESPACE,
-        Kind::Conversation(_) => CONVERSATION_NAMESPACE,
-        Kind::Open => channel.split_once(':').map_or("", |(name, _)| name),
+    let name = match ChannelKind::of(channel)? {
+        ChannelKind::Inbox(_) => INBOX_NAMESPACE,
+        ChannelKind::Conversation(_) => CONVERSATION_NAMESPACE,
+        ChannelKind::Open => channel.split_once(':').map_or("", |(name, _)| name),
     };
     let index = namespaces.iter().position(|namespace| namespace.name == name)?;
     u16::try_from(index).ok()
@@ -145,7 +145,7 @@ pub fn namespace_of(namespaces: &[Namespace], channel: &str) -> Option<u16> {
 pub fn conversation(one: &str, other: &str) -> Option<String> {
     let parties = if one < other { [one, other] } else { [other, one] };
     let channel = format!("{CONVERSATION_PREFIX}{},{}", parties[0], parties[1]);
-    let reads_back = Kind::of(&channel) == Some(Kind::Conversation(parties));
+    let reads_back = ChannelKind::of(&channel) == Some(ChannelKind::Conversation(parties));
     (reads_back && channel_is_valid(&channel)).then_some(channel)
 }
 
@@ -191,7 +191,7 @@ mod tests {
         for (one, other) in [("ann", "bob"), ("a:b", "a"), ("B", "a"), ("a b", "@")] {
             let channel = conversation(one, other).unwrap();
             assert_eq!(conversation(other, one).as_ref(), Some(&channel));
-            let kind = Kind::of(&channel).unwrap();
+            let kind = ChannelKind::of(&channel).unwrap();
             assert!(kind.admits(one) && kind.admits(other) && !kind.admits(""), "{channel}");
         }
         for (one, other) in [("a", "a"), ("", "a"), ("a,b", "c"), ("a", "b#"), ("a", "\n")] {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Fault, HeldCommands, Place};
+use super::{Fault, HeldCommands, SubscriberSlot};
 use crate::base::{MonotonicMs, RoomId};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::RoomRequest;
@@ -17,7 +17,7 @@ use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
 /// What a session decided: messages for its client, encoded at once, and
 /// effects for the shard, in order.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct SessionOutput {
     /// How the client reads.
     pub encoding: Encoding,
     /// Messages that will share one frame.
@@ -31,7 +31,7 @@ pub struct Outcome {
     /// Publishes that no room was asked about; rooms count their own.
     pub unpublished: Vec<(ChatType, PublishResult)>,
     /// The tenant of a client that came or went.
-    pub of_tenant: Option<(Tenant, Passage)>,
+    pub of_tenant: Option<(Tenant, ConnectionEvent)>,
     /// Lengths of time that ended, in microseconds.
     pub observed: Vec<(Histogram, u64)>,
 }
@@ -42,7 +42,7 @@ pub enum Effect {
     /// Ask a room's home.
     Ask(RoomRequest),
     /// Give this session a seat in the channel, and tell the session where.
-    Sit {
+    AddSubscriber {
         /// Which room.
         room: RoomId,
         /// Its name.
@@ -51,7 +51,7 @@ pub enum Effect {
         news_of_members: bool,
     },
     /// Free the seat.
-    Stand(Place),
+    RemoveSubscriber(SubscriberSlot),
     /// What channels said while the client was connecting may leave now.
     Release,
     /// Serve these commands, which waited for the seats before.
@@ -86,55 +86,55 @@ pub enum Suspicion {
 
 /// What a client did at the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passage {
+pub enum ConnectionEvent {
     /// It was let in.
-    Came,
+    Opened,
     /// It is gone.
-    Went,
+    Closed,
 }
 
 /// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum CommandError {
     /// For this reason.
     Code(ErrorCode),
     /// A field of a chat method's data cannot be right.
     Field(Field),
 }
 
-impl Refusal {
+impl CommandError {
     /// The reason without the field.
     pub fn code(self) -> ErrorCode {
         match self {
-            Refusal::Code(code) => code,
-            Refusal::Field(_) => ErrorCode::BadRequest,
+            CommandError::Code(code) => code,
+            CommandError::Field(_) => ErrorCode::BadRequest,
         }
     }
 
     fn answer(self) -> Answer<'static> {
         match self {
-            Refusal::Code(code) => Answer::Error(code),
-            Refusal::Field(field) => Answer::Wrong(field),
+            CommandError::Code(code) => Answer::Error(code),
+            CommandError::Field(field) => Answer::Wrong(field),
         }
     }
 }
 
-impl From<ErrorCode> for Refusal {
-    fn from(code: ErrorCode) -> Refusal {
-        Refusal::Code(code)
+impl From<ErrorCode> for CommandError {
+    fn from(code: ErrorCode) -> CommandError {
+        CommandError::Code(code)
     }
 }
 
-impl From<Field> for Refusal {
-    fn from(field: Field) -> Refusal {
-        Refusal::Field(field)
+impl From<Field> for CommandError {
+    fn from(field: Field) -> CommandError {
+        CommandError::Field(field)
     }
 }
 
-impl Outcome {
+impl SessionOutput {
     /// Nothing decided yet.
-    pub fn new(encoding: Encoding) -> Outcome {
-        Outcome {
+    pub fn new(encoding: Encoding) -> SessionOutput {
+        SessionOutput {
             encoding,
             messages: BytesMut::new(),
             effects: Vec::new(),
@@ -155,7 +155,7 @@ impl Outcome {
     }
 
     /// A refusal of command `id`.
-    pub fn refuse(&mut self, id: u32, refusal: impl Into<Refusal>) {
+    pub fn refuse(&mut self, id: u32, refusal: impl Into<CommandError>) {
         let refusal = refusal.into();
         if id != 0 {
             self.refused.push(refusal.code());

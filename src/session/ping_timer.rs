@@ -90,7 +90,7 @@ const STEPS: [Step; 14] = [
 
 /// What is to be done when a heartbeat's time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
+pub enum HeartbeatAction {
     /// Nothing.
     Rest,
     /// Ping the client.
@@ -103,7 +103,7 @@ pub enum Beat {
 
 /// What a missing pong was found to mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum PongVerdict {
     /// Nothing was missing, or something was heard.
     Alive,
     /// It is pinged again.
@@ -189,26 +189,26 @@ impl PingTimer {
         options: &Options,
         core_connections: u64,
         prng: &mut Prng,
-    ) -> Beat {
+    ) -> HeartbeatAction {
         match self.step() {
             Step::Resting if options.pong_ms_max == 0 => {
                 self.rest(now, now, options, core_connections, prng);
-                Beat::Ping
+                HeartbeatAction::Ping
             }
             Step::Resting => {
                 self.ping(now, 0);
-                Beat::Ping
+                HeartbeatAction::Ping
             }
             Step::Heard => {
                 self.rest(now, self.pinged_at(now, options), options, core_connections, prng);
-                Beat::Rest
+                HeartbeatAction::Rest
             }
             Step::Listening { missed } => {
                 self.step_to(Step::Suspected { missed });
-                Beat::Suspect
+                HeartbeatAction::Suspect
             }
-            Step::Queued { .. } | Step::Leaving { .. } => Beat::Unsent,
-            Step::Suspected { .. } => Beat::Rest,
+            Step::Queued { .. } | Step::Leaving { .. } => HeartbeatAction::Unsent,
+            Step::Suspected { .. } => HeartbeatAction::Rest,
         }
     }
 
@@ -279,22 +279,22 @@ impl PingTimer {
         core_connections: u64,
         signs: PeerSigns,
         prng: &mut Prng,
-    ) -> Finding {
-        let Step::Suspected { missed } = self.step() else { return Finding::Alive };
+    ) -> PongVerdict {
+        let Step::Suspected { missed } = self.step() else { return PongVerdict::Alive };
         let since_ms = now.ms_since(self.pinged_at(now, options));
         let is_later = |ago: Option<u32>| ago.is_some_and(|ago| u64::from(ago) <= since_ms);
         if signs.has_unread || is_later(signs.heard_ms_ago) {
             self.spare(now, options, core_connections, prng);
-            return Finding::Alive;
+            return PongVerdict::Alive;
         }
         let missed = missed + 1;
         let missed_max =
             if is_later(signs.acknowledged_ms_ago) { MISSED_ACKNOWLEDGED_MAX } else { MISSED_MAX };
         if missed_max <= missed {
-            return Finding::Silent;
+            return PongVerdict::Silent;
         }
         self.ping(now, missed);
-        Finding::Again
+        PongVerdict::Again
     }
 
     /// Nobody is judged: the client is pinged again in its time, as if it had answered.
@@ -473,7 +473,10 @@ mod tests {
             timer.settle(NOW, &options, 1, &mut prng);
             for _ in 0..100 {
                 let now = timer.due(NOW, &options, 0);
-                assert_eq!(timer.on_due(now, &options, connections, &mut prng), Beat::Ping);
+                assert_eq!(
+                    timer.on_due(now, &options, connections, &mut prng),
+                    HeartbeatAction::Ping
+                );
                 timer.on_sent(now, &options);
                 let pinged = timer.on_pong(now, &options, connections, &mut prng);
                 assert_eq!(pinged, Some(now));
@@ -491,7 +494,7 @@ mod tests {
         timer.settle(NOW, &options, 1, &mut prng);
         for _ in 0..10 {
             let now = timer.due(NOW, &options, 0);
-            assert_eq!(timer.on_due(now, &options, 1, &mut prng), Beat::Ping);
+            assert_eq!(timer.on_due(now, &options, 1, &mut prng), HeartbeatAction::Ping);
             timer.on_sent(now, &options);
         }
     }
@@ -522,16 +525,16 @@ mod tests {
                         acknowledged_ms_ago: ago(prng.below(60_000)),
                     };
                     let found = timer.judge(now, &options, 1, signs, &mut prng);
-                    if found == Finding::Silent {
+                    if found == PongVerdict::Silent {
                         silent += 1;
                         timer.settle(now, &options, 1, &mut prng);
                     }
                 }
                 _ if timer.due(now, &options, 0) <= now => {
                     match timer.on_due(now, &options, 1, &mut prng) {
-                        Beat::Ping => pings += 1,
-                        Beat::Suspect => suspicions += 1,
-                        Beat::Rest | Beat::Unsent => {}
+                        HeartbeatAction::Ping => pings += 1,
+                        HeartbeatAction::Suspect => suspicions += 1,
+                        HeartbeatAction::Rest | HeartbeatAction::Unsent => {}
                     }
                 }
                 _ => {}

@@ -12,7 +12,7 @@ use crate::wire::{Epoch, EpochSeal, Position, SubscribeResult, WrittenEpoch};
 
 /// Whether a peer may read what was said in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
+pub enum ReadAccess {
     /// It may.
     OfAll,
     /// It may read what is said while it is there.
@@ -21,7 +21,7 @@ pub enum Reader {
 
 /// Whose position in which room.
 #[derive(Clone, Copy, Debug)]
-pub struct Owner<'o> {
+pub struct PositionOwner<'o> {
     /// The room.
     pub room: RoomId,
     /// The user's name.
@@ -30,7 +30,7 @@ pub struct Owner<'o> {
 
 /// A position from which a client wants to recover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Since {
+pub struct RecoveryPoint {
     /// What the room is asked. It is foreign to every stream where the client may not
     /// recover from there.
     pub position: Position,
@@ -38,15 +38,15 @@ pub struct Since {
     pub own_from: u64,
 }
 
-impl Since {
+impl RecoveryPoint {
     /// The position that a client wrote.
     pub fn read(
         cx: &Context<'_>,
-        owner: Owner<'_>,
-        reader: Reader,
+        owner: PositionOwner<'_>,
+        reader: ReadAccess,
         offset: u64,
         epoch: &str,
-    ) -> Since {
+    ) -> RecoveryPoint {
         let WrittenEpoch { epoch, seal } = WrittenEpoch::parse(epoch);
         let sealed_from = seal.filter(|seal| {
             let is_ours = tag(cx, owner, epoch, seal.from) == seal.tag;
@@ -54,11 +54,11 @@ impl Since {
         });
         let own_from = match (sealed_from, reader) {
             (Some(seal), _) => Some(seal.from),
-            (None, Reader::OfAll) => Some(offset),
-            (None, Reader::OfItsOwn) => None,
+            (None, ReadAccess::OfAll) => Some(offset),
+            (None, ReadAccess::OfItsOwn) => None,
         };
         let epoch = own_from.map_or(Epoch::FOREIGN, |_| epoch);
-        Since { position: Position { offset, epoch }, own_from: own_from.unwrap_or(offset) }
+        RecoveryPoint { position: Position { offset, epoch }, own_from: own_from.unwrap_or(offset) }
     }
 }
 
@@ -66,8 +66,8 @@ impl Since {
 /// from where on what it recovered is its own.
 pub fn subscribe_result<'w>(
     cx: &Context<'_>,
-    owner: Owner<'_>,
-    reader: Reader,
+    owner: PositionOwner<'_>,
+    reader: ReadAccess,
     own_from: Option<u64>,
     welcome: &'w Subscribed,
 ) -> SubscribeResult<'w> {
@@ -88,14 +88,14 @@ pub fn subscribe_result<'w>(
 /// What an epoch is told with: nothing to whoever may read all.
 fn seal(
     cx: &Context<'_>,
-    owner: Owner<'_>,
-    reader: Reader,
+    owner: PositionOwner<'_>,
+    reader: ReadAccess,
     epoch: Epoch,
     from: u64,
 ) -> Option<EpochSeal> {
     match reader {
-        Reader::OfAll => None,
-        Reader::OfItsOwn => Some(EpochSeal { from, tag: tag(cx, owner, epoch, from) }),
+        ReadAccess::OfAll => None,
+        ReadAccess::OfItsOwn => Some(EpochSeal { from, tag: tag(cx, owner, epoch, from) }),
     }
 }
 
@@ -104,8 +104,8 @@ pub fn position(offset: u64, epoch: &str) -> Position {
     Position { offset, epoch: Epoch::parse(epoch) }
 }
 
-fn tag(cx: &Context<'_>, owner: Owner<'_>, epoch: Epoch, from: u64) -> u128 {
-    let Owner { room, user } = owner;
+fn tag(cx: &Context<'_>, owner: PositionOwner<'_>, epoch: Epoch, from: u64) -> u128 {
+    let PositionOwner { room, user } = owner;
     let (epoch, from) = (epoch.to_string(), from.to_be_bytes());
     cx.own_positions.tag(&[&room.0.to_be_bytes(), user.as_bytes(), epoch.as_bytes(), &from])
 }

@@ -3,7 +3,7 @@
 //! Deliberately absent: the answer (`room`).
 
 use super::Context;
-use super::access::{Access, Done};
+use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
 use crate::auth::Allow;
 use crate::room::RoomOp;
@@ -16,7 +16,7 @@ pub(super) fn presence(
     channel: &str,
     what: RoomOp,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let target = access.target(cx, channel)?;
     if !target.rules.presence {
         return Err(ErrorCode::NotAvailable.into());

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, Done, Target};
+use super::access::{Access, ChannelTarget, CommandResult};
 use super::command_out::CommandOut;
-use super::tracer::Birth;
+use super::tracer::TracedMessage;
 use super::{Context, namespace_of};
 use crate::auth::Allow;
 use crate::base::{ClientId, Csprng};
@@ -69,10 +69,10 @@ pub(super) struct DraftParts {
 pub(super) fn publish(
     cx: &mut Context<'_>,
     access: Access<'_>,
-    target: &Target<'_, '_>,
+    target: &ChannelTarget<'_, '_>,
     args: PublishArgs<'_>,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     if (target.rules.data_bytes_max as usize) < args.data.bytes.len() {
         return Err(ErrorCode::LimitExceeded.into());
     }
@@ -107,12 +107,12 @@ pub(super) fn publish(
 pub(super) fn draft(
     cx: &mut Context<'_>,
     access: Access<'_>,
-    target: &Target<'_, '_>,
+    target: &ChannelTarget<'_, '_>,
     parts: DraftParts,
 ) -> RoomPublish {
     let DraftParts { data, tags, chan_info, id_source, voice, sent_at_unix_ms } = parts;
     let (chat_type, agent) = (target.rules.chat_type(), access.agent());
-    let birth = Birth { tags: &tags, sent_at_unix_ms, chat_type, agent };
+    let birth = TracedMessage { tags: &tags, sent_at_unix_ms, chat_type, agent };
     let (trace, way) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &birth);
     let title = access.title_if_needed(target);
     let info = Some(Arc::clone(access.peer().info()));

@@ -117,7 +117,7 @@ fn escaped(part: &str) -> impl Iterator<Item = char> + '_ {
 
 /// Who locked a prefix out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeldBy {
+pub enum BlockedBy {
     /// The server, after panics.
     Server,
     /// An operator.
@@ -126,7 +126,7 @@ pub enum HeldBy {
 
 /// A prefix that is locked out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct BlockedPrefix {
     /// Which.
     pub prefix: Prefix,
     /// Since when.
@@ -134,13 +134,13 @@ pub struct Held {
     /// Until when.
     pub until: MonotonicMs,
     /// By whom.
-    pub by: HeldBy,
+    pub by: BlockedBy,
 }
 
 /// What became of a prefix that was suspected.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SuspectResult {
     /// It is locked out.
     Held,
     /// Too many clients have it.
@@ -164,7 +164,7 @@ struct Suspect {
 pub struct Quarantine {
     options: QuarantineOptions,
     suspects: Vec<Suspect>,
-    held: Vec<Held>,
+    held: Vec<BlockedPrefix>,
 }
 
 impl Quarantine {
@@ -174,7 +174,7 @@ impl Quarantine {
     }
 
     /// What is locked out.
-    pub fn held(&self) -> &[Held] {
+    pub fn held(&self) -> &[BlockedPrefix] {
         &self.held
     }
 
@@ -213,29 +213,35 @@ impl Quarantine {
         prefix: &Prefix,
         having: u64,
         all: u64,
-    ) -> Verdict {
+    ) -> SuspectResult {
         let Some(index) = self.suspects.iter().position(|one| one.prefix == *prefix) else {
-            return Verdict::Forgotten;
+            return SuspectResult::Forgotten;
         };
         self.suspects.swap_remove(index);
         if all * u64::from(self.options.share_percent_max) < having * 100 {
-            return Verdict::Spared;
+            return SuspectResult::Spared;
         }
-        self.hold(now, prefix.clone(), self.options.hold_ms, HeldBy::Server)
+        self.hold(now, prefix.clone(), self.options.hold_ms, BlockedBy::Server)
     }
 
     /// Locks a prefix out; one that is already gets the new time.
-    pub fn hold(&mut self, now: MonotonicMs, prefix: Prefix, hold_ms: u64, by: HeldBy) -> Verdict {
+    pub fn hold(
+        &mut self,
+        now: MonotonicMs,
+        prefix: Prefix,
+        hold_ms: u64,
+        by: BlockedBy,
+    ) -> SuspectResult {
         let until = now.plus_ms(hold_ms);
         if let Some(held) = self.held.iter_mut().find(|held| held.prefix == prefix) {
             held.until = until;
-            return Verdict::Held;
+            return SuspectResult::Held;
         }
         if self.held.len() == PREFIXES_MAX {
-            return Verdict::Full;
+            return SuspectResult::Full;
         }
-        self.held.push(Held { prefix, since: now, until, by });
-        Verdict::Held
+        self.held.push(BlockedPrefix { prefix, since: now, until, by });
+        SuspectResult::Held
     }
 
     /// Lets a prefix in again. False when it is not locked out.
@@ -313,7 +319,7 @@ mod tests {
         assert!(!all.on_panic(MonotonicMs(30_000), &bot()));
         assert!(!all.on_panic(MonotonicMs(60_001), &bot()), "the first is too long ago");
         assert!(all.on_panic(MonotonicMs(61_000), &bot()));
-        assert_eq!(all.on_share(MonotonicMs(61_000), &bot(), 0, 0), Verdict::Held);
+        assert_eq!(all.on_share(MonotonicMs(61_000), &bot(), 0, 0), SuspectResult::Held);
         assert!(!all.on_panic(MonotonicMs(61_001), &bot()), "it is locked out already");
         assert!(!all.expire(MonotonicMs(661_000 - 1)));
         assert_eq!(all.next_end(), Some(MonotonicMs(661_000)));
@@ -324,15 +330,15 @@ mod tests {
     #[test]
     fn a_prefix_that_many_have_is_spared() {
         for (having, all_count, want) in [
-            (10, 100, Verdict::Held),
-            (11, 100, Verdict::Spared),
-            (1, 1, Verdict::Spared),
-            (0, 1, Verdict::Held),
+            (10, 100, SuspectResult::Held),
+            (11, 100, SuspectResult::Spared),
+            (1, 1, SuspectResult::Spared),
+            (0, 1, SuspectResult::Held),
         ] {
             let mut all = quarantine();
             (0..3).for_each(|at| assert_eq!(all.on_panic(MonotonicMs(at), &bot()), at == 2));
             assert_eq!(all.on_share(MonotonicMs(3), &bot(), having, all_count), want);
-            assert_eq!(all.on_share(MonotonicMs(3), &bot(), 0, 0), Verdict::Forgotten);
+            assert_eq!(all.on_share(MonotonicMs(3), &bot(), 0, 0), SuspectResult::Forgotten);
         }
     }
 
@@ -353,12 +359,18 @@ mod tests {
         assert_eq!(all.suspects.len(), PREFIXES_MAX);
         assert!(all.suspects.iter().all(|one| one.prefix != prefix(0)), "the quietest went");
         for n in 0..PREFIXES_MAX {
-            assert_eq!(all.hold(MonotonicMs(0), prefix(n), 1, HeldBy::Operator), Verdict::Held);
+            assert_eq!(
+                all.hold(MonotonicMs(0), prefix(n), 1, BlockedBy::Operator),
+                SuspectResult::Held
+            );
         }
-        assert_eq!(all.hold(MonotonicMs(0), bot(), 1, HeldBy::Operator), Verdict::Full);
-        assert_eq!(all.hold(MonotonicMs(5), prefix(7), 9, HeldBy::Operator), Verdict::Held);
+        assert_eq!(all.hold(MonotonicMs(0), bot(), 1, BlockedBy::Operator), SuspectResult::Full);
+        assert_eq!(
+            all.hold(MonotonicMs(5), prefix(7), 9, BlockedBy::Operator),
+            SuspectResult::Held
+        );
         assert_eq!(all.held()[7].until, MonotonicMs(14));
         assert!(all.lift(&prefix(7)) && !all.lift(&prefix(7)));
-        assert_eq!(all.hold(MonotonicMs(0), bot(), 1, HeldBy::Operator), Verdict::Held);
+        assert_eq!(all.hold(MonotonicMs(0), bot(), 1, BlockedBy::Operator), SuspectResult::Held);
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Deliberately absent: limits that all connections of a user share (`shard`, `room`).
 
-use super::{Context, Fault, Options, Outcome, Refusal};
+use super::{CommandError, Context, Fault, Options, SessionOutput};
 use crate::base::{BriefBucket, Bucket, DebtClock, MonotonicMs, Rate};
 use crate::wire::ErrorCode;
 
@@ -24,7 +24,7 @@ const STRANGERS_FRAMES: Rate = Rate { per_s: 4, burst: 16 };
 /// Whether a command is served.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum QuotaDecision {
     /// It is.
     Served,
     /// It is answered with 111.
@@ -43,24 +43,29 @@ impl Quota {
     }
 
     /// So many bytes came in at once.
-    pub fn on_bytes(&mut self, now: MonotonicMs, options: &Options, count: usize) -> Admission {
+    pub fn on_bytes(&mut self, now: MonotonicMs, options: &Options, count: usize) -> QuotaDecision {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         take(&mut self.bytes, now, bytes(options), units)
     }
 
     /// One command came in.
-    pub fn on_command(&mut self, now: MonotonicMs, options: &Options) -> Admission {
+    pub fn on_command(&mut self, now: MonotonicMs, options: &Options) -> QuotaDecision {
         take(&mut self.commands, now, commands(options), 1)
     }
 
     /// Frames came in that hold no command: pings, pongs, fragments of next to nothing.
-    pub fn on_frames(&mut self, now: MonotonicMs, options: &Options, count: usize) -> Admission {
+    pub fn on_frames(
+        &mut self,
+        now: MonotonicMs,
+        options: &Options,
+        count: usize,
+    ) -> QuotaDecision {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         take(&mut self.commands, now, commands(options), units)
     }
 
     /// The same, of a peer that is not let in yet.
-    pub fn on_strangers_frames(&mut self, now: MonotonicMs, count: usize) -> Admission {
+    pub fn on_strangers_frames(&mut self, now: MonotonicMs, count: usize) -> QuotaDecision {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         take(&mut self.commands, now, STRANGERS_FRAMES, units)
     }
@@ -77,11 +82,11 @@ impl Quota {
     }
 
     /// Whether what has a long answer is served: not before earlier answers are paid for.
-    pub fn on_long_question(&self, now: MonotonicMs, options: &Options) -> Admission {
+    pub fn on_long_question(&self, now: MonotonicMs, options: &Options) -> QuotaDecision {
         if self.answers.is_in_debt(now, answers(options)) {
-            Admission::Throttled
+            QuotaDecision::Throttled
         } else {
-            Admission::Served
+            QuotaDecision::Served
         }
     }
 
@@ -126,21 +131,36 @@ impl Quota {
 
 impl Quota {
     /// So many bytes came in. Who does not stop is closed.
-    pub fn take_bytes(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+    pub fn take_bytes(
+        &mut self,
+        cx: &Context<'_>,
+        count: usize,
+        out: &mut SessionOutput,
+    ) -> QuotaDecision {
         let admission = self.on_bytes(cx.now.tick, cx.options, count);
         self.close_if_throttled(cx, admission, out);
         admission
     }
 
     /// Frames came in that hold no command. Who does not stop is closed.
-    pub fn take_frames(&mut self, cx: &Context<'_>, count: usize, out: &mut Outcome) -> Admission {
+    pub fn take_frames(
+        &mut self,
+        cx: &Context<'_>,
+        count: usize,
+        out: &mut SessionOutput,
+    ) -> QuotaDecision {
         let admission = self.on_frames(cx.now.tick, cx.options, count);
         self.close_if_throttled(cx, admission, out);
         admission
     }
 
-    fn close_if_throttled(&mut self, cx: &Context<'_>, admission: Admission, out: &mut Outcome) {
-        if admission == Admission::Throttled
+    fn close_if_throttled(
+        &mut self,
+        cx: &Context<'_>,
+        admission: QuotaDecision,
+        out: &mut SessionOutput,
+    ) {
+        if admission == QuotaDecision::Throttled
             && let Some(fault) = self.on_throttled(cx.now.tick, cx.options)
         {
             out.close(fault);
@@ -152,10 +172,10 @@ impl Quota {
         &mut self,
         cx: &Context<'_>,
         count: usize,
-        out: &mut Outcome,
-    ) -> Admission {
+        out: &mut SessionOutput,
+    ) -> QuotaDecision {
         let admission = self.on_strangers_frames(cx.now.tick, count);
-        if admission == Admission::Throttled {
+        if admission == QuotaDecision::Throttled {
             out.close(Fault::TooManyRequests);
         }
         admission
@@ -166,8 +186,8 @@ impl Quota {
         &mut self,
         cx: &Context<'_>,
         id: u32,
-        refusal: impl Into<Refusal>,
-        out: &mut Outcome,
+        refusal: impl Into<CommandError>,
+        out: &mut SessionOutput,
     ) {
         let refusal = refusal.into();
         out.refuse(id, refusal);
@@ -177,7 +197,7 @@ impl Quota {
     }
 
     /// Refuses command `id`, because the peer asks for more than its quota.
-    pub fn throttle(&mut self, cx: &Context<'_>, id: u32, out: &mut Outcome) {
+    pub fn throttle(&mut self, cx: &Context<'_>, id: u32, out: &mut SessionOutput) {
         out.refuse(id, ErrorCode::TooManyRequests);
         if let Some(fault) = self.on_throttled(cx.now.tick, cx.options) {
             out.close(fault);
@@ -191,11 +211,11 @@ impl Quota {
         cx: &Context<'_>,
         id: u32,
         code: ErrorCode,
-        admission: Admission,
-        out: &mut Outcome,
+        admission: QuotaDecision,
+        out: &mut SessionOutput,
     ) {
         let within = self.on_command(cx.now.tick, cx.options);
-        if within == Admission::Served && admission == Admission::Served {
+        if within == QuotaDecision::Served && admission == QuotaDecision::Served {
             out.refuse(id, code);
         } else {
             self.throttle(cx, id, out);
@@ -209,7 +229,7 @@ impl Quota {
         cx: &Context<'_>,
         id: u32,
         code: ErrorCode,
-        out: &mut Outcome,
+        out: &mut SessionOutput,
     ) {
         out.refuse(id, code);
         if let Some(fault) = self.on_mistake(cx.now.tick, cx.options) {
@@ -218,8 +238,8 @@ impl Quota {
     }
 }
 
-fn take(bucket: &mut Bucket, now: MonotonicMs, rate: Rate, units: u32) -> Admission {
-    if bucket.take(now, rate, units) { Admission::Served } else { Admission::Throttled }
+fn take(bucket: &mut Bucket, now: MonotonicMs, rate: Rate, units: u32) -> QuotaDecision {
+    if bucket.take(now, rate, units) { QuotaDecision::Served } else { QuotaDecision::Throttled }
 }
 
 fn commands(options: &Options) -> Rate {

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use super::access::{Done, grant};
+use super::access::{CommandResult, grant};
 use super::command_out::CommandOut;
-use super::connect::{Wanted, wanted};
-use super::rights::Standing;
+use super::connect::{ServerSubscription, wanted};
+use super::rights::MembershipStatus;
 use super::subscribing::Membership;
-use super::subscriptions::{Maker, Removal};
-use super::tokens::{Denial, json_payload, left_s, token_refusal};
+use super::subscriptions::{Removal, SubscriptionSide};
+use super::tokens::{ConnectCommandError, json_payload, left_s, token_refusal};
 use super::{Context, Effect, Fault};
 use crate::auth::{Allow, Remedy};
 use crate::base::RoomId;
@@ -23,7 +23,7 @@ pub(super) fn refresh(
     cx: &Context<'_>,
     token: &str,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     let Membership { peer, subscriptions, .. } = membership;
     let claims = match cx.keys.connection(token, cx.now.unix_s()) {
         Ok(claims) => claims,
@@ -39,10 +39,10 @@ pub(super) fn refresh(
         return Err(ErrorCode::PermissionDenied.into());
     }
     let wanted = wanted(cx, peer, claims.channels, &[]).map_err(|denial| match denial {
-        Denial::Refuse(code) => code,
-        Denial::Close(_) => ErrorCode::PermissionDenied,
+        ConnectCommandError::Refuse(code) => code,
+        ConnectCommandError::Close(_) => ErrorCode::PermissionDenied,
     })?;
-    let fresh: Vec<&Wanted> =
+    let fresh: Vec<&ServerSubscription> =
         wanted.iter().filter(|one| !subscriptions.contains(one.room)).collect();
     // Those that are no longer wanted make no room: they go when this is answered.
     if (cx.options.channels_max as usize) < subscriptions.len() + fresh.len() {
@@ -80,9 +80,9 @@ pub(super) fn review(
         let Some(maker) = membership.subscriptions.maker(room) else { continue };
         let is_wanted = wanted.contains(&room);
         let stays = match maker {
-            Maker::Server => is_wanted,
+            SubscriptionSide::Server => is_wanted,
             // What the token names is made by the server, unless it is there already.
-            Maker::Client => {
+            SubscriptionSide::Client => {
                 let by_sub = membership.subscriptions.allow(room);
                 is_wanted || may_stay(membership, cx, &channel, by_sub)
             }
@@ -98,5 +98,5 @@ fn may_stay(membership: &Membership<'_>, cx: &Context<'_>, channel: &str, by_sub
     let access = membership.access();
     let Ok(target) = access.target(cx, channel) else { return false };
     let grant = grant(by_sub | access.peer().capability(channel), Allow::SUBSCRIBE);
-    access.may(cx, &target, target.rules.subscribe, Standing::Outside, grant)
+    access.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant)
 }

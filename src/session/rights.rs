@@ -11,9 +11,9 @@ pub struct Subject {
     /// With a name, or without.
     pub identity: Identity,
     /// In the channel or not.
-    pub standing: Standing,
+    pub standing: MembershipStatus,
     /// What its tokens say about this.
-    pub grant: Grant,
+    pub grant: TokenGrant,
 }
 
 /// Whether the peer has a name.
@@ -27,7 +27,7 @@ pub enum Identity {
 
 /// Whether the peer is in the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum MembershipStatus {
     /// It is.
     Subscribed,
     /// It is not, or not yet.
@@ -36,7 +36,7 @@ pub enum Standing {
 
 /// Whether a token allows what is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
+pub enum TokenGrant {
     /// It does.
     Given,
     /// No token speaks of it.
@@ -49,8 +49,8 @@ pub fn may(who: Permission, subject: Subject) -> bool {
         return false;
     }
     let named = subject.identity == Identity::User;
-    let inside = subject.standing == Standing::Subscribed;
-    let granted = subject.grant == Grant::Given;
+    let inside = subject.standing == MembershipStatus::Subscribed;
+    let granted = subject.grant == TokenGrant::Given;
     granted
         || match who {
             Permission::Nobody | Permission::Token => false,
@@ -67,9 +67,9 @@ mod tests {
     /// Rows are `who`; columns: stranger, user, anonymous subscriber, token.
     #[test]
     fn the_table_of_rights() {
-        use Grant::{Given, Silent};
         use Identity::{Anonymous, User};
-        use Standing::{Outside, Subscribed};
+        use MembershipStatus::{Outside, Subscribed};
+        use TokenGrant::{Given, Silent};
         let columns = [
             (Anonymous, Outside, Silent),
             (User, Outside, Silent),

@@ -2,10 +2,10 @@
 //!
 //! Deliberately absent: whether it is served now (`machine`, `command_order`).
 
-use super::access::Done;
+use super::access::CommandResult;
 use super::command_out::CommandOut;
 use super::subscribing::Membership;
-use super::{Context, Pace, commands, refresh};
+use super::{Context, CorePace, commands, refresh};
 use crate::wire::{ErrorCode, Request};
 
 /// A request of a connected peer.
@@ -14,10 +14,10 @@ pub(super) fn serve(
     membership: &mut Membership<'_>,
     request: &Request<'_>,
     reply: &mut CommandOut<'_>,
-) -> Done {
+) -> CommandResult {
     match request {
         // What is live goes first. No mistake of the client's, so it is not counted as one.
-        Request::Subscribe(_) if cx.load.pace == Pace::FarBehind => {
+        Request::Subscribe(_) if cx.load.pace == CorePace::FarBehind => {
             Err(ErrorCode::TooManyRequests.into())
         }
         Request::Subscribe(request) => membership.subscribe(cx, request, reply),

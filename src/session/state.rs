@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what leads from one to the next (`machine`).
 
-use super::connect::Connecting;
+use super::connect::PendingConnect;
 use super::context::{is_long_over, is_over};
 use super::heartbeat::Heartbeat;
 use super::identity::Peer;
@@ -15,38 +15,40 @@ const LOOK_AGAIN_MS: u64 = 250;
 
 /// Each state holds exactly what that state may touch.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum SessionState {
     /// A connect command has to come, and by then. If one was refused, what came behind
     /// it is, too.
     Greeting { deadline: MonotonicMs, refused: Option<ErrorCode> },
     /// Rooms are asked; commands meanwhile wait, and over their limit are refused
     /// as temporary.
-    Connecting(Box<Connecting>),
+    Connecting(Box<PendingConnect>),
     /// In.
     Ready(Peer),
     /// Over; what still comes is ignored.
     Closed,
 }
 
-impl State {
+impl SessionState {
     /// Who it is; nobody before its connect command was good.
     pub fn peer(&self) -> Option<&Peer> {
         match self {
-            State::Ready(peer) => Some(peer),
-            State::Connecting(connecting) => Some(connecting.peer()),
-            State::Greeting { .. } | State::Closed => None,
+            SessionState::Ready(peer) => Some(peer),
+            SessionState::Connecting(connecting) => Some(connecting.peer()),
+            SessionState::Greeting { .. } | SessionState::Closed => None,
         }
     }
 
     /// Why it ends if nothing of the peer is left to be read: what had to come by now has not.
     pub fn missed_deadline(&self, cx: &Context<'_>) -> Option<Fault> {
         match self {
-            State::Greeting { deadline, .. } => (*deadline <= cx.now.tick).then_some(Fault::Stale),
-            State::Ready(peer) => {
+            SessionState::Greeting { deadline, .. } => {
+                (*deadline <= cx.now.tick).then_some(Fault::Stale)
+            }
+            SessionState::Ready(peer) => {
                 let is_over = peer.expires_unix_s().is_some_and(|end| is_over(cx, end));
                 is_over.then_some(Fault::Expired)
             }
-            State::Connecting(_) | State::Closed => None,
+            SessionState::Connecting(_) | SessionState::Closed => None,
         }
     }
 
@@ -54,21 +56,23 @@ impl State {
     /// though nobody is judged now.
     pub fn is_judged_late(&self, cx: &Context<'_>) -> bool {
         match self {
-            State::Greeting { deadline, .. } => {
+            SessionState::Greeting { deadline, .. } => {
                 deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick
             }
-            State::Ready(peer) => peer.expires_unix_s().is_some_and(|end| is_long_over(cx, end)),
-            State::Connecting(_) | State::Closed => false,
+            SessionState::Ready(peer) => {
+                peer.expires_unix_s().is_some_and(|end| is_long_over(cx, end))
+            }
+            SessionState::Connecting(_) | SessionState::Closed => false,
         }
     }
 
     /// How long ago its upgrade was done, to a quarter of a second.
     pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         match self {
-            State::Greeting { deadline, .. } => {
+            SessionState::Greeting { deadline, .. } => {
                 options.connect_ms_max.saturating_sub(deadline.ms_since(now))
             }
-            State::Ready(_) | State::Connecting(_) | State::Closed => {
+            SessionState::Ready(_) | SessionState::Connecting(_) | SessionState::Closed => {
                 self.peer().map_or(0, |peer| peer.birth().age_ms(now))
             }
         }
@@ -77,18 +81,18 @@ impl State {
     /// What the messages cost that the answer to its connect command will have.
     pub fn held_recovery_bytes(&self) -> usize {
         match self {
-            State::Connecting(connecting) => connecting.recovery_bytes(),
-            State::Greeting { .. } | State::Ready(_) | State::Closed => 0,
+            SessionState::Connecting(connecting) => connecting.recovery_bytes(),
+            SessionState::Greeting { .. } | SessionState::Ready(_) | SessionState::Closed => 0,
         }
     }
 
     /// When something of it is due next.
     pub fn next_timer(&self, cx: &Context<'_>, heartbeat: &Heartbeat) -> MonotonicMs {
         match self {
-            State::Greeting { deadline, .. } if cx.now.tick < *deadline => *deadline,
-            State::Greeting { .. } => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
-            State::Connecting(_) => MonotonicMs(u64::MAX),
-            State::Ready(peer) => {
+            SessionState::Greeting { deadline, .. } if cx.now.tick < *deadline => *deadline,
+            SessionState::Greeting { .. } => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
+            SessionState::Connecting(_) => MonotonicMs(u64::MAX),
+            SessionState::Ready(peer) => {
                 let first = peer.first_expiry().map(|(_, end)| end);
                 let end = peer.expires_unix_s().into_iter().chain(first).min();
                 let end = end.map_or(MonotonicMs(u64::MAX), |end_unix_s| {
@@ -101,7 +105,7 @@ impl State {
                 });
                 end.min(heartbeat.due(cx))
             }
-            State::Closed => MonotonicMs(u64::MAX),
+            SessionState::Closed => MonotonicMs(u64::MAX),
         }
     }
 }

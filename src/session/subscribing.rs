@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, Done, Target, grant, reader};
+use super::access::{Access, ChannelTarget, CommandResult, grant, reader};
 use super::backlog::Behind;
 use super::command_out::CommandOut;
 use super::identity::{ChannelExtra, Peer};
-use super::position_seal::{Owner, Since, subscribe_result};
-use super::rights::Standing;
-use super::subscriptions::{Asked, Cancelled, Maker, Removal, Subscriptions};
+use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
+use super::rights::MembershipStatus;
+use super::subscriptions::{Cancelled, PendingSubscribe, Removal, SubscriptionSide, Subscriptions};
 use super::tokens::{channel_claims, json_payload, left_s, token_refusal};
 use super::{Context, Effect};
 use crate::auth::{Allow, ChannelClaims};
@@ -40,7 +40,7 @@ impl Membership<'_> {
         cx: &Context<'_>,
         request: &SubscribeRequest<'_>,
         reply: &mut CommandOut<'_>,
-    ) -> Done {
+    ) -> CommandResult {
         let access = self.access();
         let target = access.target(cx, &request.channel)?;
         // While one is asked for, what the client says about the channel waits.
@@ -53,7 +53,7 @@ impl Membership<'_> {
         let claims = channel_claims(cx, self.peer, &request.channel, &request.token)?;
         let by_token = claims.as_ref().map_or(Allow::NONE, |claims| claims.allow);
         let grant = grant(self.peer.capability(&request.channel) | by_token, Allow::SUBSCRIBE);
-        if !access.may(cx, &target, target.rules.subscribe, Standing::Outside, grant) {
+        if !access.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant) {
             return Err(ErrorCode::PermissionDenied.into());
         }
         let (asked, entry) = self.entry(cx, request, &target, claims, reply.id());
@@ -73,17 +73,17 @@ impl Membership<'_> {
         &self,
         cx: &Context<'_>,
         request: &SubscribeRequest<'_>,
-        target: &Target<'_, '_>,
+        target: &ChannelTarget<'_, '_>,
         claims: Option<ChannelClaims>,
         id: u32,
-    ) -> (Asked, RoomSubscribe) {
+    ) -> (PendingSubscribe, RoomSubscribe) {
         let allow = claims.as_ref().map_or(Allow::NONE, |claims| claims.allow);
         let chan_info = claims.as_ref().and_then(|claims| claims.info.clone());
         let recovers = request.recover && target.rules.keeps_history();
         let since = recovers.then(|| {
             let reader = reader(cx, self.peer, &request.channel, target.rules, allow);
-            let owner = Owner { room: target.room, user: &self.peer.info().user };
-            Since::read(cx, owner, reader, request.offset, &request.epoch)
+            let owner = PositionOwner { room: target.room, user: &self.peer.info().user };
+            RecoveryPoint::read(cx, owner, reader, request.offset, &request.epoch)
         });
         let title = target.title();
         let entry = RoomSubscribe {
@@ -92,7 +92,7 @@ impl Membership<'_> {
             chan_info: chan_info.map(|info| Arc::new(json_payload(info))),
             since: since.map(|since| since.position),
         };
-        let asked = Asked {
+        let asked = PendingSubscribe {
             id,
             at: cx.now.tick,
             title,
@@ -113,13 +113,13 @@ impl Membership<'_> {
         cx: &Context<'_>,
         channel: &str,
         reply: &mut CommandOut<'_>,
-    ) -> Done {
+    ) -> CommandResult {
         let room = self.access().target(cx, channel)?.room;
         match self.subscriptions.cancel(room, ErrorCode::NotAvailable) {
             // Or the server asks for it, and has not told the client yet.
             Cancelled::Unknown | Cancelled::Asked => reply.answer(Answer::Unsubscribe),
             Cancelled::Seated(place) => {
-                reply.effect(Effect::Stand(place));
+                reply.effect(Effect::RemoveSubscriber(place));
                 self.peer.forget(room);
                 reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             }
@@ -134,13 +134,13 @@ impl Membership<'_> {
         channel: &str,
         token: &str,
         reply: &mut CommandOut<'_>,
-    ) -> Done {
+    ) -> CommandResult {
         // Some SDKs leave the channel to the token.
         let named = channel.is_empty().then(|| cx.keys.subscription(token, cx.now.unix_s()));
         let named = named.transpose().map_err(token_refusal)?.map(|claims| claims.channel);
         let channel = named.as_deref().unwrap_or(channel);
         let room = self.access().target(cx, channel)?.room;
-        if self.subscriptions.standing(room) == Standing::Outside {
+        if self.subscriptions.standing(room) == MembershipStatus::Outside {
             return Err(ErrorCode::PermissionDenied.into());
         }
         let claims = match channel_claims(cx, self.peer, channel, token) {
@@ -148,7 +148,7 @@ impl Membership<'_> {
             // SDKs take the refusal of a refresh for the end. They subscribe again, and get
             // a fresh token for it, when they are unsubscribed before they read it.
             Err(ErrorCode::TokenExpired) => {
-                if self.subscriptions.maker(room) == Some(Maker::Client) {
+                if self.subscriptions.maker(room) == Some(SubscriptionSide::Client) {
                     self.end(room, channel, Removal::Expired, reply);
                 }
                 return Err(ErrorCode::TokenExpired.into());
@@ -192,7 +192,7 @@ impl Membership<'_> {
         let rules = &cx.rooms.namespaces[usize::from(asked.title.namespace)];
         let recoverable = rules.keeps_history() && (asked.recoverable || rules.force_recovery);
         let positioned = rules.keeps_history() && (asked.positioned || rules.force_positioning);
-        let owner = Owner { room, user: &self.peer.info().user };
+        let owner = PositionOwner { room, user: &self.peer.info().user };
         let reader = reader(cx, self.peer, &asked.title.channel, rules, asked.allow);
         let result = SubscribeResult {
             expires_in_s: asked.expires_unix_s.map(|end| left_s(cx, end)),
@@ -210,7 +210,7 @@ impl Membership<'_> {
             reply.observe(cx, Histogram::SessionResume, asked.at);
         }
         let news_of_members = rules.push_join_leave || (rules.join_leave && asked.join_leave);
-        reply.effect(Effect::Sit { room, name: welcome.name, news_of_members });
+        reply.effect(Effect::AddSubscriber { room, name: welcome.name, news_of_members });
         Some(Behind::Settled)
     }
 
@@ -222,7 +222,7 @@ impl Membership<'_> {
             // Or the home's answer is still to come, and the client's command waits for it.
             Cancelled::Unknown | Cancelled::Asked => (),
             Cancelled::Seated(place) => {
-                reply.effect(Effect::Stand(place));
+                reply.effect(Effect::RemoveSubscriber(place));
                 reply.ask_unanswered(room, RoomOp::Unsubscribe(why.departure()));
                 let (code, reason) = why.parts();
                 reply.push(channel, Push::Unsubscribe { code, reason });
@@ -232,10 +232,10 @@ impl Membership<'_> {
 
     /// A room refused the peer: the subscription that was asked for is off again. Says who
     /// made it.
-    pub fn on_unwelcome(&mut self, room: RoomId, code: ErrorCode) -> Option<Maker> {
+    pub fn on_unwelcome(&mut self, room: RoomId, code: ErrorCode) -> Option<SubscriptionSide> {
         let maker = self.subscriptions.remove(room);
         self.peer.forget(room);
-        if maker != Some(Maker::Server) && code == ErrorCode::TooManyRequests {
+        if maker != Some(SubscriptionSide::Server) && code == ErrorCode::TooManyRequests {
             self.peer.put_off_mut().insert(room);
         }
         maker

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::{mem, slice};
 
-use super::rights::Standing;
+use super::rights::MembershipStatus;
 use crate::auth::Allow;
 use crate::base::{MonotonicMs, RoomId};
 use crate::room::{ChannelKey, LeaveReason};
@@ -16,7 +16,7 @@ use crate::wire::ErrorCode;
 /// Where a session sits in a channel of its shard. Opaque to the session; the
 /// shard moves it when others leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SubscriberSlot {
     /// The shard's channel.
     pub channel: u32,
     /// The index among its subscribers.
@@ -25,23 +25,23 @@ pub struct Place {
 
 /// One channel of a session.
 #[derive(Debug)]
-struct Sub {
+struct Subscription {
     room: RoomId,
-    stage: Stage,
+    stage: SubscriptionState,
 }
 
 /// How far a subscription is.
 #[derive(Debug)]
-enum Stage {
+enum SubscriptionState {
     /// The home has been asked.
-    Asked(Box<Asked>),
+    Pending(Box<PendingSubscribe>),
     /// The session is in, its token allows this, and this end made it.
-    Seated(Place, Allow, Maker),
+    Active(SubscriberSlot, Allow, SubscriptionSide),
 }
 
 /// Who made a subscription: only its maker can make it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Maker {
+pub enum SubscriptionSide {
     /// The client, by a command of its own.
     Client,
     /// The server, at connect.
@@ -50,7 +50,7 @@ pub enum Maker {
 
 /// What must be remembered until the home answers.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PendingSubscribe {
     /// The client's command; 0 for a subscription that the server makes.
     pub id: u32,
     /// When.
@@ -120,7 +120,7 @@ pub enum Cancelled {
     /// The home's answer is still to come, and ends it.
     Asked,
     /// The session was in, and has left this seat.
-    Seated(Place),
+    Seated(SubscriberSlot),
 }
 
 /// The channels of a session, sorted by room: most have one, some have
@@ -132,15 +132,15 @@ pub struct Subscriptions(List);
 enum List {
     #[default]
     None,
-    One(Sub),
+    One(Subscription),
     #[expect(clippy::box_collection, reason = "a pointer, for the sake of those with one")]
-    Many(Box<Vec<Sub>>),
+    Many(Box<Vec<Subscription>>),
 }
 
-impl Asked {
+impl PendingSubscribe {
     /// What the server asks for, which remembers nothing of a client's command.
-    fn by_server(title: ChannelKey) -> Asked {
-        Asked {
+    fn by_server(title: ChannelKey) -> PendingSubscribe {
+        PendingSubscribe {
             id: 0,
             at: MonotonicMs(0),
             allow: Allow::NONE,
@@ -155,28 +155,28 @@ impl Asked {
     }
 }
 
-impl Sub {
+impl Subscription {
     /// What its token allows.
     fn allow(&self) -> Allow {
         match &self.stage {
-            Stage::Asked(asked) => asked.allow,
-            Stage::Seated(_, allow, _) => *allow,
+            SubscriptionState::Pending(asked) => asked.allow,
+            SubscriptionState::Active(_, allow, _) => *allow,
         }
     }
 
     /// Who made it; a client's subscribe command always has an id.
-    fn maker(&self) -> Maker {
+    fn maker(&self) -> SubscriptionSide {
         match &self.stage {
-            Stage::Asked(asked) if asked.id == 0 => Maker::Server,
-            Stage::Asked(_) => Maker::Client,
-            Stage::Seated(.., maker) => *maker,
+            SubscriptionState::Pending(asked) if asked.id == 0 => SubscriptionSide::Server,
+            SubscriptionState::Pending(_) => SubscriptionSide::Client,
+            SubscriptionState::Active(.., maker) => *maker,
         }
     }
 
-    fn place(&self) -> Option<Place> {
+    fn place(&self) -> Option<SubscriberSlot> {
         match &self.stage {
-            Stage::Asked(_) => None,
-            Stage::Seated(place, ..) => Some(*place),
+            SubscriptionState::Pending(_) => None,
+            SubscriptionState::Active(place, ..) => Some(*place),
         }
     }
 }
@@ -193,70 +193,70 @@ impl Subscriptions {
     }
 
     /// Whether the session is in a room.
-    pub fn standing(&self, room: RoomId) -> Standing {
-        match self.at(room).and_then(Sub::place) {
-            Some(_) => Standing::Subscribed,
-            None => Standing::Outside,
+    pub fn standing(&self, room: RoomId) -> MembershipStatus {
+        match self.at(room).and_then(Subscription::place) {
+            Some(_) => MembershipStatus::Subscribed,
+            None => MembershipStatus::Outside,
         }
     }
 
     /// What the token of a room's subscription allows.
     pub fn allow(&self, room: RoomId) -> Allow {
-        self.at(room).map_or(Allow::NONE, Sub::allow)
+        self.at(room).map_or(Allow::NONE, Subscription::allow)
     }
 
     /// Who made a room's subscription.
-    pub fn maker(&self, room: RoomId) -> Option<Maker> {
-        self.at(room).map(Sub::maker)
+    pub fn maker(&self, room: RoomId) -> Option<SubscriptionSide> {
+        self.at(room).map(Subscription::maker)
     }
 
     /// What is remembered of a subscription until its home answers.
-    pub fn asked(&self, room: RoomId) -> Option<&Asked> {
+    pub fn asked(&self, room: RoomId) -> Option<&PendingSubscribe> {
         match &self.at(room)?.stage {
-            Stage::Asked(asked) => Some(asked),
-            Stage::Seated(..) => None,
+            SubscriptionState::Pending(asked) => Some(asked),
+            SubscriptionState::Active(..) => None,
         }
     }
 
     /// Where the session sits, by rising room.
-    pub fn seats(&self) -> impl Iterator<Item = (RoomId, Place)> {
+    pub fn seats(&self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> {
         self.all().iter().filter_map(|sub| Some((sub.room, sub.place()?)))
     }
 
     /// The channels whose homes have not answered, by rising room.
     pub fn asked_names(&self) -> impl Iterator<Item = (RoomId, Arc<str>)> {
         self.all().iter().filter_map(|sub| match &sub.stage {
-            Stage::Asked(asked) => Some((sub.room, Arc::clone(&asked.title.channel))),
-            Stage::Seated(..) => None,
+            SubscriptionState::Pending(asked) => Some((sub.room, Arc::clone(&asked.title.channel))),
+            SubscriptionState::Active(..) => None,
         })
     }
 
     /// A client's subscription is asked for.
-    pub fn ask(&mut self, room: RoomId, asked: Asked) {
-        self.insert(Sub { room, stage: Stage::Asked(Box::new(asked)) });
+    pub fn ask(&mut self, room: RoomId, asked: PendingSubscribe) {
+        self.insert(Subscription { room, stage: SubscriptionState::Pending(Box::new(asked)) });
     }
 
     /// The server asks for a subscription.
     pub fn ask_by_server(&mut self, room: RoomId, title: ChannelKey) {
-        self.ask(room, Asked::by_server(title));
+        self.ask(room, PendingSubscribe::by_server(title));
     }
 
     /// The home let the session in, and the shard gave it this seat.
-    pub fn sit(&mut self, room: RoomId, place: Place) {
+    pub fn sit(&mut self, room: RoomId, place: SubscriberSlot) {
         let sub = self.at_mut(room).expect("the session asked for this seat");
-        sub.stage = Stage::Seated(place, sub.allow(), sub.maker());
+        sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
     }
 
     /// Somebody else left the channel, and the session's seat is another one.
-    pub fn move_to(&mut self, room: RoomId, place: Place) {
+    pub fn move_to(&mut self, room: RoomId, place: SubscriberSlot) {
         let sub = self.at_mut(room).expect("who sits in a channel is subscribed to it");
-        sub.stage = Stage::Seated(place, sub.allow(), sub.maker());
+        sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
     }
 
     /// A fresh token allows this, where the session sits.
     pub fn set_allow(&mut self, room: RoomId, allow: Allow) {
         let stage = self.at_mut(room).map(|sub| &mut sub.stage);
-        if let Some(Stage::Seated(_, allowed, _)) = stage {
+        if let Some(SubscriptionState::Active(_, allowed, _)) = stage {
             *allowed = allow;
         }
     }
@@ -266,38 +266,38 @@ impl Subscriptions {
     pub fn cancel(&mut self, room: RoomId, code: ErrorCode) -> Cancelled {
         let place = match self.at_mut(room).map(|sub| &mut sub.stage) {
             None => return Cancelled::Unknown,
-            Some(Stage::Asked(asked)) => {
+            Some(SubscriptionState::Pending(asked)) => {
                 asked.cancelled = Some(code);
                 return Cancelled::Asked;
             }
-            Some(Stage::Seated(place, ..)) => *place,
+            Some(SubscriptionState::Active(place, ..)) => *place,
         };
         self.take(room);
         Cancelled::Seated(place)
     }
 
     /// Forgets a subscription. Says who made it.
-    pub fn remove(&mut self, room: RoomId) -> Option<Maker> {
+    pub fn remove(&mut self, room: RoomId) -> Option<SubscriptionSide> {
         self.take(room).map(|sub| sub.maker())
     }
 
     /// Forgets all. Gives the seats, by rising room.
-    pub fn take_seats(&mut self) -> impl Iterator<Item = (RoomId, Place)> + use<> {
+    pub fn take_seats(&mut self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> + use<> {
         self.take_all().filter_map(|sub| Some((sub.room, sub.place()?)))
     }
 
-    fn at(&self, room: RoomId) -> Option<&Sub> {
+    fn at(&self, room: RoomId) -> Option<&Subscription> {
         let all = self.all();
         index(all, room).ok().map(|index| &all[index])
     }
 
-    fn at_mut(&mut self, room: RoomId) -> Option<&mut Sub> {
+    fn at_mut(&mut self, room: RoomId) -> Option<&mut Subscription> {
         let all = self.all_mut();
         index(all, room).ok().map(|index| &mut all[index])
     }
 
     /// One more; its room must not be there yet.
-    fn insert(&mut self, sub: Sub) {
+    fn insert(&mut self, sub: Subscription) {
         let index = index(self.all(), sub.room);
         let index = index.expect_err("rooms are checked before they are asked");
         self.0 = match mem::take(&mut self.0) {
@@ -315,7 +315,7 @@ impl Subscriptions {
     }
 
     /// One less. Who had many keeps the list, until it is empty.
-    fn take(&mut self, room: RoomId) -> Option<Sub> {
+    fn take(&mut self, room: RoomId) -> Option<Subscription> {
         let index = index(self.all(), room).ok()?;
         match mem::take(&mut self.0) {
             List::None => unreachable!("it has an index"),
@@ -330,7 +330,7 @@ impl Subscriptions {
         }
     }
 
-    fn take_all(&mut self) -> impl Iterator<Item = Sub> + use<> {
+    fn take_all(&mut self) -> impl Iterator<Item = Subscription> + use<> {
         let (one, many) = match mem::take(&mut self.0) {
             List::None => (None, Vec::new()),
             List::One(sub) => (Some(sub), Vec::new()),
@@ -339,7 +339,7 @@ impl Subscriptions {
         one.into_iter().chain(many)
     }
 
-    fn all(&self) -> &[Sub] {
+    fn all(&self) -> &[Subscription] {
         match &self.0 {
             List::None => &[],
             List::One(sub) => slice::from_ref(sub),
@@ -347,7 +347,7 @@ impl Subscriptions {
         }
     }
 
-    fn all_mut(&mut self) -> &mut [Sub] {
+    fn all_mut(&mut self) -> &mut [Subscription] {
         match &mut self.0 {
             List::None => &mut [],
             List::One(sub) => slice::from_mut(sub),
@@ -356,7 +356,7 @@ impl Subscriptions {
     }
 }
 
-fn index(all: &[Sub], room: RoomId) -> Result<usize, usize> {
+fn index(all: &[Subscription], room: RoomId) -> Result<usize, usize> {
     all.binary_search_by_key(&room, |sub| sub.room)
 }
 
@@ -367,16 +367,19 @@ mod tests {
     use super::*;
     use crate::base::Prng;
 
-    fn seated(room: RoomId, channel: u32) -> Sub {
-        let place = Place { channel, index: 0 };
-        Sub { room, stage: Stage::Seated(place, Allow::NONE, Maker::Client) }
+    fn seated(room: RoomId, channel: u32) -> Subscription {
+        let place = SubscriberSlot { channel, index: 0 };
+        Subscription {
+            room,
+            stage: SubscriptionState::Active(place, Allow::NONE, SubscriptionSide::Client),
+        }
     }
 
     #[track_caller]
     fn check(subs: &mut Subscriptions, model: &BTreeMap<RoomId, u32>) {
-        let place = |sub: &Sub| match &sub.stage {
-            Stage::Seated(place, ..) => (sub.room, place.channel),
-            Stage::Asked(_) => panic!("nobody asked"),
+        let place = |sub: &Subscription| match &sub.stage {
+            SubscriptionState::Active(place, ..) => (sub.room, place.channel),
+            SubscriptionState::Pending(_) => panic!("nobody asked"),
         };
         assert!(
             subs.all().iter().map(place).eq(model.iter().map(|(&room, &channel)| (room, channel)))
@@ -411,14 +414,14 @@ mod tests {
 
     #[test]
     fn one_costs_nothing_but_itself() {
-        assert_eq!(size_of::<Subscriptions>(), size_of::<Sub>());
+        assert_eq!(size_of::<Subscriptions>(), size_of::<Subscription>());
     }
 
     #[test]
     fn what_ends_was_unknown_asked_for_or_a_seat() {
         let (room, code) = (RoomId(4), ErrorCode::NotAvailable);
         let title = ChannelKey { tenant: "".into(), channel: "room:4".into(), namespace: 0 };
-        let place = Place { channel: 3, index: 4 };
+        let place = SubscriberSlot { channel: 3, index: 4 };
         let mut subs = Subscriptions::default();
         assert_eq!(subs.cancel(room, code), Cancelled::Unknown);
         subs.ask_by_server(room, title);
@@ -427,7 +430,7 @@ mod tests {
         subs.sit(room, place);
         assert_eq!(
             (subs.standing(room), subs.maker(room)),
-            (Standing::Subscribed, Some(Maker::Server))
+            (MembershipStatus::Subscribed, Some(SubscriptionSide::Server))
         );
         assert_eq!(subs.cancel(room, code), Cancelled::Seated(place));
         assert!(!subs.contains(room));

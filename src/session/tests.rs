@@ -10,10 +10,10 @@ mod recovery;
 
 use std::sync::Arc;
 
-use super::quota::Admission;
+use super::quota::QuotaDecision;
 use super::{
-    Context, CoreLoad, Effect, Fault, Finding, NameKey, Options, Outcome, Pace, Place, Prefix,
-    Session, Suspicion, Tracer, TracerOptions,
+    Context, CoreLoad, CorePace, Effect, Fault, NameKey, Options, PongVerdict, Prefix, Session,
+    SessionOutput, SubscriberSlot, Suspicion, Tracer, TracerOptions,
 };
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::{
@@ -43,7 +43,7 @@ struct Desk {
     load: CoreLoad,
     now: Timestamps,
     /// Since the last step.
-    out: Outcome,
+    out: SessionOutput,
     next_id: u32,
     encoding: Encoding,
 }
@@ -117,7 +117,7 @@ impl Desk {
             conn: CONN,
         };
         let session = Session::open(&cx, Agent::None, None);
-        let out = Outcome::new(Encoding::Json);
+        let out = SessionOutput::new(Encoding::Json);
         let encoding = Encoding::Json;
         let held = Vec::new();
         let load = CoreLoad::default();
@@ -152,12 +152,12 @@ impl Desk {
         desk.command(r#""subscribe":{"channel":"room:1"}"#);
         let room = desk.asked().0;
         desk.answer(room, RoomReply::Subscribed(welcome(0)));
-        desk.session.sit(room, Place { channel: 3, index: 4 });
+        desk.session.sit(room, SubscriberSlot { channel: 3, index: 4 });
         (desk, room)
     }
 
-    fn step(&mut self, decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome)) {
-        self.out = Outcome::new(self.encoding);
+    fn step(&mut self, decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut SessionOutput)) {
+        self.out = SessionOutput::new(self.encoding);
         let names = NameKey([1, 2]);
         let mut cx = Context {
             now: self.now,
@@ -185,7 +185,7 @@ impl Desk {
     fn raw(&mut self, text: &str) {
         self.step(|session, cx, out| {
             for command in commands(Encoding::Json, text.as_bytes()) {
-                session.on_command(cx, command.unwrap(), Admission::Served, out);
+                session.on_command(cx, command.unwrap(), QuotaDecision::Served, out);
             }
         });
     }
@@ -215,7 +215,7 @@ impl Desk {
             session.on_timer(cx, out);
             let before = out.effects.len();
             out.effects.retain(|effect| !matches!(effect, Effect::Suspect(_)));
-            if out.effects.len() < before && session.judge(cx, signs, out) == Finding::Silent {
+            if out.effects.len() < before && session.judge(cx, signs, out) == PongVerdict::Silent {
                 out.close(Fault::NoPong);
             }
         });
@@ -239,8 +239,8 @@ impl Desk {
         let mut asks = self.out.effects.iter().filter_map(|effect| match effect {
             Effect::Ask(RoomRequest { what: RoomOp::Deliver(_), .. }) => None,
             Effect::Ask(ask) => Some((ask.room, &ask.what)),
-            Effect::Sit { .. }
-            | Effect::Stand(_)
+            Effect::AddSubscriber { .. }
+            | Effect::RemoveSubscriber(_)
             | Effect::Release
             | Effect::Review(_)
             | Effect::Ping
@@ -365,7 +365,7 @@ fn who_leaves_frees_what_it_has_and_only_that() {
     let (mut desk, room) = Desk::seated();
     desk.command(r#""subscribe":{"channel":"room:2"}"#);
     desk.step(|session, cx, out| session.leave(cx, out));
-    let stood = |effect: &Effect| matches!(effect, Effect::Stand(place) if *place == Place { channel: 3, index: 4 });
+    let stood = |effect: &Effect| matches!(effect, Effect::RemoveSubscriber(place) if *place == SubscriberSlot { channel: 3, index: 4 });
     assert!(desk.out.effects.iter().any(stood));
     assert!(
         matches!(desk.asked(), (left, RoomOp::Unsubscribe(LeaveReason::Disconnected)) if left == room)

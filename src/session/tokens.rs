@@ -9,7 +9,7 @@ use crate::wire::{ErrorCode, Payload};
 
 /// Why a connect command fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denial {
+pub enum ConnectCommandError {
     /// The client may do something about it.
     Refuse(ErrorCode),
     /// It is over.
@@ -17,19 +17,19 @@ pub enum Denial {
 }
 
 /// What a connection token says, or what holds without one.
-pub(super) fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Denial> {
+pub(super) fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, ConnectCommandError> {
     if token.is_empty() {
         let open = cx.options.insecure || cx.options.anonymous;
         return if open {
             Ok(Claims::default())
         } else {
-            Err(Denial::Refuse(ErrorCode::Unauthorized))
+            Err(ConnectCommandError::Refuse(ErrorCode::Unauthorized))
         };
     }
     cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault.remedy() {
-        Remedy::FreshToken => Denial::Refuse(ErrorCode::TokenExpired),
-        Remedy::Patience => Denial::Refuse(ErrorCode::TooManyRequests),
-        Remedy::None => Denial::Close(Fault::InvalidToken),
+        Remedy::FreshToken => ConnectCommandError::Refuse(ErrorCode::TokenExpired),
+        Remedy::Patience => ConnectCommandError::Refuse(ErrorCode::TooManyRequests),
+        Remedy::None => ConnectCommandError::Close(Fault::InvalidToken),
     })
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: who counts, and who writes anything down.
 
-use super::clocks::{Clocks, Heard};
+use super::clocks::{ClientClocks, ClockSample};
 use crate::base::{Bucket, ConnId, Csprng, MonotonicMs, Origin, Rate, SpanId, Timestamps, Trace};
 use crate::metrics::{Agent, ChatType};
 use crate::room::{DeliveryKind, MessageTiming, UNKNOWN};
@@ -31,12 +31,12 @@ impl Default for TracerOptions {
 #[derive(Debug)]
 pub struct Tracer {
     options: TracerOptions,
-    clocks: Clocks,
+    clocks: ClientClocks,
     sampled: Bucket,
 }
 
 /// What is said about a message, for a tracer.
-pub(super) struct Birth<'m> {
+pub(super) struct TracedMessage<'m> {
     pub(super) tags: &'m [(Box<str>, Box<str>)],
     pub(super) sent_at_unix_ms: Option<u64>,
     pub(super) chat_type: ChatType,
@@ -46,7 +46,7 @@ pub(super) struct Birth<'m> {
 impl Tracer {
     /// Nothing measured yet.
     pub fn new(options: TracerOptions) -> Tracer {
-        Tracer { options, clocks: Clocks::default(), sampled: Bucket::full() }
+        Tracer { options, clocks: ClientClocks::default(), sampled: Bucket::full() }
     }
 
     /// A heartbeat came back.
@@ -65,14 +65,14 @@ impl Tracer {
         now: Timestamps,
         ids: &mut Csprng,
         conn: ConnId,
-        birth: &Birth<'_>,
+        birth: &TracedMessage<'_>,
     ) -> (Trace, MessageTiming) {
         let trace = trace_of(birth.tags).unwrap_or_else(|| Trace::made(ids));
         let heard = birth.sent_at_unix_ms.map(|sent| self.clocks.hear(now, conn, sent));
         let (p2b_us, course) = match heard {
-            None | Some(Heard::Unknown) => (UNKNOWN, DeliveryKind::First),
-            Some(Heard::Took { us }) => (us, DeliveryKind::First),
-            Some(Heard::Skewed) => (0, DeliveryKind::FirstSkewed),
+            None | Some(ClockSample::Unknown) => (UNKNOWN, DeliveryKind::First),
+            Some(ClockSample::Took { us }) => (us, DeliveryKind::First),
+            Some(ClockSample::Skewed) => (0, DeliveryKind::FirstSkewed),
         };
         let way = MessageTiming {
             trace: trace.id,
@@ -126,7 +126,7 @@ mod tests {
     ) -> (Trace, MessageTiming) {
         let tags: Vec<(Box<str>, Box<str>)> =
             traceparent.map(|text| (TRACE_TAG.into(), text.into())).into_iter().collect();
-        let birth = Birth {
+        let birth = TracedMessage {
             tags: &tags,
             sent_at_unix_ms: None,
             chat_type: ChatType::Group,

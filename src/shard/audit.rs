@@ -4,7 +4,7 @@
 //! Deliberately absent: the comparison, which belongs to tests and the simulator.
 
 use crate::base::{ConnId, RoomId, ShardId};
-use crate::session::Place;
+use crate::session::SubscriberSlot;
 
 use super::conn::Stage;
 use super::home_rooms::HomeRooms;
@@ -79,10 +79,8 @@ impl Audit {
                     audit.sessions_count += 1;
                     open_count[conn.send().encoding().index()] += 1;
                     let places = session.places();
-                    audit.places.extend(places.map(|(room, Place { channel, index })| Chair {
-                        room,
-                        conn: id,
-                        place: (channel, index),
+                    audit.places.extend(places.map(|(room, SubscriberSlot { channel, index })| {
+                        Chair { room, conn: id, place: (channel, index) }
                     }));
                 }
                 Stage::Closing(_) | Stage::Shut => (),

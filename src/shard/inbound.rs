@@ -22,7 +22,7 @@ use super::upgrades;
 use crate::base::limits::{TURN_POSTPONED_COUNT_MAX, TURN_SHARE_COUNT_MAX};
 use crate::base::{ConnId, PanicError, ShardId, UserHash};
 use crate::metrics::{Agent, Counter, MetricsWriter};
-use crate::session::{Admission, Fault};
+use crate::session::{Fault, QuotaDecision};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, ReadBuffer, Reader, Role, Rules};
 
@@ -41,7 +41,7 @@ pub struct Inbound {
 struct Portion<'s> {
     id: ConnId,
     /// Whether its bytes were within the quota when they came.
-    admission: Admission,
+    admission: QuotaDecision,
     /// Its share of this turn.
     share: &'s mut Share,
 }
@@ -360,7 +360,7 @@ impl Inbound {
             Incoming::Text(_) | Incoming::Binary(_) => return Some(Fault::WrongOpcode),
             Incoming::Ping(payload) => {
                 portion.share.spend(1);
-                if count_frames(sessions, cx, id, 1) == Admission::Throttled {
+                if count_frames(sessions, cx, id, 1) == QuotaDecision::Throttled {
                     return None;
                 }
                 let mut pong = BytesMut::with_capacity(payload.len() + 2);
@@ -444,10 +444,10 @@ fn count_bytes(
     cx: &mut TurnContext<'_>,
     id: ConnId,
     bytes_count: usize,
-) -> Admission {
+) -> QuotaDecision {
     let decided =
         sessions.with_session(cx, id, |session, cx, out| session.on_bytes(cx, bytes_count, out));
-    decided.unwrap_or(Admission::Served)
+    decided.unwrap_or(QuotaDecision::Served)
 }
 
 /// Frames without a command came in. Says whether they are within the quota.
@@ -456,10 +456,10 @@ fn count_frames(
     cx: &mut TurnContext<'_>,
     id: ConnId,
     count: usize,
-) -> Admission {
+) -> QuotaDecision {
     let decided =
         sessions.with_session(cx, id, |session, cx, out| session.on_frames(cx, count, out));
-    decided.unwrap_or(Admission::Throttled)
+    decided.unwrap_or(QuotaDecision::Throttled)
 }
 
 /// With whose other parts of messages those of this connection are counted.

@@ -10,7 +10,7 @@ use super::turn_context::TurnContext;
 use super::upgrades;
 use crate::base::{ConnId, MonotonicMs, PeerSigns};
 use crate::metrics::Suspected;
-use crate::session::{CoreLoad, Fault, Finding, Pace};
+use crate::session::{CoreLoad, CorePace, Fault, PongVerdict};
 use crate::ws::UpgradeError;
 
 /// Whether the plane has told all that happened.
@@ -46,7 +46,7 @@ pub fn count_lateness(lateness: &mut Lateness, observer: &Observer) {
 pub fn judge(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
-    pace: Pace,
+    pace: CorePace,
     events_read: EventsRead,
     signs: &mut dyn FnMut(ConnId) -> PeerSigns,
 ) {
@@ -84,7 +84,7 @@ fn judge_one(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, sign
             let found =
                 sessions.with_session(cx, id, |session, cx, out| session.judge(cx, signs, out));
             if was_suspected {
-                act_on(sessions, cx, id, found.unwrap_or(Finding::Alive));
+                act_on(sessions, cx, id, found.unwrap_or(PongVerdict::Alive));
             }
             sessions.rest(cx.now, id);
         }
@@ -93,16 +93,16 @@ fn judge_one(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, sign
 }
 
 /// A pong was missing, and this was found.
-fn act_on(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, found: Finding) {
+fn act_on(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, found: PongVerdict) {
     let now = cx.now.tick;
     let outcome = match found {
-        Finding::Alive => Suspected::Alive,
-        Finding::Again => Suspected::AskedAgain,
-        Finding::Silent if cx.suspects.may_close(now, sessions.connections().len()) => {
+        PongVerdict::Alive => Suspected::Alive,
+        PongVerdict::Again => Suspected::AskedAgain,
+        PongVerdict::Silent if cx.suspects.may_close(now, sessions.connections().len()) => {
             sessions.end(cx, id, Fault::NoPong);
             Suspected::Closed
         }
-        Finding::Silent => return cx.suspects.put_back(now, id),
+        PongVerdict::Silent => return cx.suspects.put_back(now, id),
     };
     cx.observer.on_suspicion(outcome);
 }

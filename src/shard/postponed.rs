@@ -22,7 +22,7 @@ use crate::base::ConnId;
 use crate::base::limits::{
     POSTPONED_BYTES_MAX, POSTPONED_PER_CONNECTION_BYTES_MAX, TURN_SHARE_COUNT_MAX,
 };
-use crate::session::{Admission, HeldCommands};
+use crate::session::{HeldCommands, QuotaDecision};
 
 /// All that waits.
 #[derive(Debug, Default)]
@@ -76,9 +76,9 @@ impl Shares {
 #[derive(Debug)]
 pub enum Piece {
     /// As they were received, and whether they were within the quota then.
-    Bytes(BytesMut, Admission),
+    Bytes(BytesMut, QuotaDecision),
     /// What is left of a message, how many of its commands were served, and the same.
-    Commands(BytesMut, usize, Admission),
+    Commands(BytesMut, usize, QuotaDecision),
     /// What waited for an answer, which is there.
     Held(HeldCommands),
     /// The peer sends nothing more.
@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn piece(text: &str) -> Piece {
-        Piece::Bytes(BytesMut::from(text.as_bytes()), Admission::Served)
+        Piece::Bytes(BytesMut::from(text.as_bytes()), QuotaDecision::Served)
     }
 
     #[test]

@@ -18,7 +18,9 @@ use crate::base::{
     catch_panic, trim_list,
 };
 use crate::metrics::{Agent, Counter, MetricsWriter};
-use crate::session::{Context, CoreLoad, Effect, NameKey, Outcome, Pace, Prefix, Session, Tracer};
+use crate::session::{
+    Context, CoreLoad, CorePace, Effect, NameKey, Prefix, Session, SessionOutput, Tracer,
+};
 use crate::wire::Encoding;
 
 /// What sessions share.
@@ -37,7 +39,7 @@ pub struct SessionEnv {
     /// Traces that begin here, and clients' clocks.
     tracer: Tracer,
     /// Kept between decisions for its capacity only.
-    outcome: Outcome,
+    outcome: SessionOutput,
     scribe: Rc<MetricsWriter>,
 }
 
@@ -58,7 +60,7 @@ impl SessionEnv {
             names,
             chance,
             tracer: Tracer::new(options.tracing.tracer.clone()),
-            outcome: Outcome::new(Encoding::Json),
+            outcome: SessionOutput::new(Encoding::Json),
             options,
             scribe,
         }
@@ -95,7 +97,7 @@ impl SessionEnv {
         id: ConnId,
         encoding: Encoding,
         session: &mut Session,
-        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut SessionOutput) -> T,
     ) -> Result<T, PanicError> {
         if let Some(who) = session.who() {
             self.scribe.work_for(who.client);
@@ -144,7 +146,7 @@ impl SessionEnv {
     }
 
     /// What was decided, for whoever counts it.
-    pub fn outcome(&mut self) -> &mut Outcome {
+    pub fn outcome(&mut self) -> &mut SessionOutput {
         &mut self.outcome
     }
 
@@ -171,7 +173,7 @@ impl SessionEnv {
     }
 
     /// How the core keeps its times.
-    pub fn pace(&self) -> Pace {
+    pub fn pace(&self) -> CorePace {
         self.load.pace
     }
 
@@ -197,7 +199,7 @@ impl SessionEnv {
         trim_list(&mut self.outcome.observed);
     }
 
-    fn split(&mut self, now: Timestamps, conn: ConnId) -> (Context<'_>, &mut Outcome) {
+    fn split(&mut self, now: Timestamps, conn: ConnId) -> (Context<'_>, &mut SessionOutput) {
         let SessionEnv {
             options,
             keys,

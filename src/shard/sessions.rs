@@ -34,7 +34,9 @@ use crate::base::{
 };
 use crate::metrics::{Counter, Gauge, LaneKind, MetricsWriter, RejectReason};
 use crate::room::{ReplyTo, RoomEvent, RoomRequest};
-use crate::session::{Context, Effect, Fault, HeldCommands, Outcome, Place, Session, Suspicion};
+use crate::session::{
+    Context, Effect, Fault, HeldCommands, Session, SessionOutput, SubscriberSlot, Suspicion,
+};
 use crate::ws::{self, Reader};
 
 /// What does not come in time is looked for again so long afterwards.
@@ -156,7 +158,7 @@ impl Sessions {
         &mut self,
         cx: &mut TurnContext<'_>,
         id: ConnId,
-        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut SessionOutput) -> T,
     ) -> Option<T> {
         match self.try_session(cx, id, decide) {
             Ok(decided) => decided,
@@ -172,7 +174,7 @@ impl Sessions {
         &mut self,
         cx: &mut TurnContext<'_>,
         id: ConnId,
-        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut Outcome) -> T,
+        decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut SessionOutput) -> T,
     ) -> Result<Option<T>, PanicError> {
         let Sessions { connections, env, .. } = self;
         let Some(conn) = connections.get_mut(id) else { return Ok(None) };
@@ -192,12 +194,12 @@ impl Sessions {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Ask(ask) => self.ask(cx, ask),
-                Effect::Sit { room, name, news_of_members } => {
+                Effect::AddSubscriber { room, name, news_of_members } => {
                     let Some(conn) = self.connections.get(id) else { continue };
                     let kind = Kind { encoding: conn.send().encoding(), news_of_members };
                     self.sit(cx, id, room, name, kind);
                 }
-                Effect::Stand(place) => self.stand(place),
+                Effect::RemoveSubscriber(place) => self.stand(place),
                 Effect::Release => self.queue.release(&mut self.connections, id),
                 Effect::Resume(held) => self.take_up_again(cx, id, held),
                 Effect::Review(wanted) => self.review(cx, id, &wanted),
@@ -489,7 +491,7 @@ impl Sessions {
         }
     }
 
-    fn stand(&mut self, place: Place) {
+    fn stand(&mut self, place: SubscriberSlot) {
         let Some((room, seat)) = self.fanout.stand(place) else { return };
         if let Some((_, conn)) = self.connections.subscriber_mut(seat.slot())
             && let Stage::Open(_, session) = conn.stage_mut()

@@ -9,7 +9,7 @@ use super::sessions::Sessions;
 use super::turn_context::{Drains, TurnContext};
 use crate::base::{ConnId, MonotonicMs};
 use crate::metrics::{Agent, RejectReason};
-use crate::session::Pace;
+use crate::session::CorePace;
 use crate::wire::Encoding;
 use crate::ws::UpgradeError;
 
@@ -27,7 +27,7 @@ pub fn on_accepted(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId
         refuse(sessions, cx, id, UpgradeError::Draining { retry_after_s });
     } else if !has_room {
         refuse(sessions, cx, id, UpgradeError::NoRoom { retry_after_s });
-    } else if sessions.env().pace() == Pace::FarBehind {
+    } else if sessions.env().pace() == CorePace::FarBehind {
         refuse(sessions, cx, id, UpgradeError::Late { retry_after_s });
     } else {
         let deadline = cx.now.tick.plus_ms(options.session.upgrade_ms_max);

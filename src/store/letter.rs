@@ -77,7 +77,7 @@ pub enum StoreOp {
     Open(OpenChannel),
     /// Keep a message. → `Appended`, as soon as its namespace's durability holds.
     Append(Box<Append>),
-    /// Read a part of a channel. → `Passage`.
+    /// Read a part of a channel. → `ConnectionEvent`.
     Read(HistoryRange),
     /// A user has got, or has read, a channel up to a place. → `Marked`.
     AdvanceMarker(Box<AdvanceMarker>),

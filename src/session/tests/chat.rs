@@ -50,7 +50,7 @@ fn seated_in(channel: &str, user: &str, encoding: Encoding) -> Desk {
     }));
     let room = desk.asked().0;
     desk.answer(room, RoomReply::Subscribed(welcome(0)));
-    desk.session.sit(room, Place { channel: 3, index: 4 });
+    desk.session.sit(room, SubscriberSlot { channel: 3, index: 4 });
     desk
 }
 
@@ -60,7 +60,7 @@ impl Desk {
         self.next_id += 1;
         let id = self.next_id;
         self.step(|session, cx, out| {
-            session.on_command(cx, Command { id, request }, Admission::Served, out);
+            session.on_command(cx, Command { id, request }, QuotaDecision::Served, out);
         });
     }
 
@@ -442,7 +442,7 @@ fn what_needs_no_answer_can_be_sent() {
             let data = RawData { bytes: call.as_bytes().into(), is_json: true };
             let command = Command { id: 0, request: Request::Send { data } };
             desk.step(|session, cx, out| {
-                session.on_command(cx, command, Admission::Served, out);
+                session.on_command(cx, command, QuotaDecision::Served, out);
             });
             assert!(desk.out.messages.is_empty());
             let asked = desk.out.effects.iter().filter_map(|effect| match effect {

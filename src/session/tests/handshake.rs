@@ -102,17 +102,17 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     desk.command(r#""ping":{}"#);
     assert!(desk.text().is_empty(), "the command waits, too");
     desk.answer(rooms[0], RoomReply::Subscribed(welcome(4)));
-    desk.session.sit(rooms[0], Place { channel: 0, index: 0 });
+    desk.session.sit(rooms[0], SubscriberSlot { channel: 0, index: 0 });
     assert!(desk.session.is_connecting(), "what the first room says is held back");
     desk.answer(rooms[1], RoomReply::Subscribed(welcome(5)));
     let text = desk.text();
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
     assert!(matches!(
         &desk.out.effects[..],
-        [Effect::Sit { .. }, Effect::Release, Effect::Resume(held)]
+        [Effect::AddSubscriber { .. }, Effect::Release, Effect::Resume(held)]
             if held.message().ends_with(br#""ping":{}}"#)
     ));
-    desk.session.sit(rooms[1], Place { channel: 1, index: 0 });
+    desk.session.sit(rooms[1], SubscriberSlot { channel: 1, index: 0 });
     desk.step(|session, cx, out| session.on_gap(cx, rooms[0], "room:1", out));
     desk.check_closed(Fault::InsufficientState);
 }

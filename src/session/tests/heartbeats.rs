@@ -124,7 +124,7 @@ fn patience_counts_from_when_the_ping_left_and_grows_with_the_cores_lag() {
     desk.raw("{}");
     assert_eq!(desk.out.observed, [(Histogram::HeartbeatRtt, 700_000)]);
     desk.step(|session, cx, out| {
-        assert_eq!(session.judge(cx, PeerSigns::default(), out), Finding::Alive);
+        assert_eq!(session.judge(cx, PeerSigns::default(), out), PongVerdict::Alive);
     });
     assert!(desk.out.effects.is_empty());
 }
@@ -151,7 +151,7 @@ fn a_ping_that_does_not_leave_ends_who_does_not_read() {
 #[test]
 fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
     let mut desk = Desk::new();
-    desk.load.pace = Pace::Late;
+    desk.load.pace = CorePace::Late;
     let connect_ms_max = desk.options.connect_ms_max;
     for (ms, closes) in [(connect_ms_max, false), (connect_ms_max - 1, false), (1, true)] {
         desk.now = desk.now.plus_ms(ms);
@@ -159,7 +159,7 @@ fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
             session.on_timer(cx, out);
             assert!(matches!(out.effects[..], [Effect::Suspect(Suspicion::Deadline)]));
             if session.spare(cx) {
-                assert_eq!(session.judge(cx, PeerSigns::default(), out), Finding::Alive);
+                assert_eq!(session.judge(cx, PeerSigns::default(), out), PongVerdict::Alive);
             }
         });
         assert_eq!(desk.out.is_closing(), closes);
@@ -177,7 +177,7 @@ fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
 #[test]
 fn a_core_that_is_far_behind_refuses_what_is_new_as_temporary_and_counts_no_mistake() {
     let (mut desk, _) = Desk::seated();
-    desk.load.pace = Pace::FarBehind;
+    desk.load.pace = CorePace::FarBehind;
     for _ in 0..2 * desk.options.errors_per_s {
         desk.command(r#""subscribe":{"channel":"room:2"}"#);
         desk.check_refused(ErrorCode::TooManyRequests);
@@ -186,11 +186,11 @@ fn a_core_that_is_far_behind_refuses_what_is_new_as_temporary_and_counts_no_mist
     desk.command(r#""publish":{"channel":"room:1","data":1}"#);
     assert!(matches!(desk.asked().1, RoomOp::Publish(..)), "what is live goes on");
     let mut late = Desk::new();
-    late.load.pace = Pace::FarBehind;
+    late.load.pace = CorePace::FarBehind;
     late.connect(&user("ann"));
     late.check_refused(ErrorCode::TooManyRequests);
     assert!(!late.out.is_closing());
-    late.load.pace = Pace::Late;
+    late.load.pace = CorePace::Late;
     late.connect(&user("ann"));
     assert!(late.text().contains(r#""connect":{"client":""#), "{}", late.text());
 }

@@ -123,9 +123,11 @@ impl Line {
                     self.asked.push((room, asker.id, question));
                     self.log.push((room, question));
                 }
-                Effect::Sit { room, .. } => {
+                Effect::AddSubscriber { room, .. } => {
                     self.seats_count += 1;
-                    self.desk.session.sit(room, Place { channel: self.seats_count, index: 0 });
+                    self.desk
+                        .session
+                        .sit(room, SubscriberSlot { channel: self.seats_count, index: 0 });
                 }
                 Effect::Resume(held) => {
                     self.resumed.push(held.message().as_ptr_range());
@@ -138,7 +140,7 @@ impl Line {
                         self.carry_out();
                     }
                 }
-                Effect::Stand(_)
+                Effect::RemoveSubscriber(_)
                 | Effect::Release
                 | Effect::Ping
                 | Effect::Suspect(_)
@@ -283,7 +285,7 @@ fn a_subscribe_that_is_refused_lets_the_others_through() {
 #[test]
 fn behind_a_subscribe_that_is_put_off_at_once_nothing_is_wrong_for_good() {
     let mut line = Line::new();
-    line.desk.load.pace = Pace::FarBehind;
+    line.desk.load.pace = CorePace::FarBehind;
     line.say(&[SUBSCRIBE, PUBLISH, PRESENCE, TYPING]);
     line.say(&[PUBLISH, r#""publish":{"channel":"room:2","data":1}"#]);
     assert_eq!(line.codes(), [111, 111, 111, 111, 111, 103], "the other one was not asked for");
@@ -291,7 +293,7 @@ fn behind_a_subscribe_that_is_put_off_at_once_nothing_is_wrong_for_good() {
     line.say(&[UNSUBSCRIBE, PUBLISH]);
     assert_eq!(line.codes(), [0, 103], "it was given up");
     line.say(&[SUBSCRIBE]);
-    line.desk.load.pace = Pace::OnTime;
+    line.desk.load.pace = CorePace::OnTime;
     line.replies.clear();
     line.say(&[SUBSCRIBE, PUBLISH]);
     line.answer_all();
@@ -304,10 +306,10 @@ fn behind_a_subscribe_that_is_put_off_at_once_nothing_is_wrong_for_good() {
 #[test]
 fn a_subscribe_that_is_refused_for_good_later_was_asked_again() {
     let mut line = Line::new();
-    line.desk.load.pace = Pace::FarBehind;
+    line.desk.load.pace = CorePace::FarBehind;
     let publish = r#""publish":{"channel":"closed:1","data":1}"#;
     line.say(&[r#""subscribe":{"channel":"closed:1"}"#, publish]);
-    line.desk.load.pace = Pace::OnTime;
+    line.desk.load.pace = CorePace::OnTime;
     line.say(&[r#""subscribe":{"channel":"closed:1"}"#, publish]);
     assert_eq!(line.codes(), [111, 111, 103, 103]);
 }
@@ -340,7 +342,7 @@ fn a_room_that_refused_for_a_while_puts_off_what_comes_after_its_answer() {
 fn of_many_that_are_put_off_the_latest_are_remembered() {
     let mut line = Line::new();
     line.desk.options.commands_per_s = 0;
-    line.desk.load.pace = Pace::FarBehind;
+    line.desk.load.pace = CorePace::FarBehind;
     for n in 0..=PUT_OFF_MAX {
         line.say(&[&format!(r#""subscribe":{{"channel":"room:{n}"}}"#)]);
     }
@@ -439,9 +441,9 @@ fn what_stands_behind_a_refused_connect_fails_as_it_did() {
     let ended = format!(r#"{{"sub":"ann","exp":{}}}"#, START_UNIX_S - 1);
     let soon = format!(r#"{{"sub":"ann","nbf":{}}}"#, START_UNIX_S + 60);
     for (claims, pace, code) in [
-        (&*ended, Pace::OnTime, 109),
-        (&*soon, Pace::OnTime, 111),
-        (r#"{"sub":"ann"}"#, Pace::FarBehind, 111),
+        (&*ended, CorePace::OnTime, 109),
+        (&*soon, CorePace::OnTime, 111),
+        (r#"{"sub":"ann"}"#, CorePace::FarBehind, 111),
     ] {
         let mut line = Line::of(Desk::new());
         line.desk.load.pace = pace;
@@ -450,7 +452,7 @@ fn what_stands_behind_a_refused_connect_fails_as_it_did() {
         line.desk.raw(r#"{"send":{"data":1}}"#);
         assert_eq!(line.codes(), [code; 5], "{claims}");
         // The client is not gone: it brings a fresh token, and all is served.
-        line.desk.load.pace = Pace::OnTime;
+        line.desk.load.pace = CorePace::OnTime;
         line.replies.clear();
         line.say(&[&format!(r#""connect":{{"token":"{}"}}"#, user("ann")), SUBSCRIBE]);
         line.answer_all();

@@ -12,7 +12,7 @@ impl Desk {
         let mut served = 0;
         for _ in 0..count {
             self.step(|session, cx, out| {
-                served += usize::from(session.on_frames(cx, 1, out) == Admission::Served);
+                served += usize::from(session.on_frames(cx, 1, out) == QuotaDecision::Served);
             });
             if self.out.is_closing() {
                 break;

@@ -8,7 +8,7 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::base::{RoomId, Slab, SlotIndex};
-use crate::session::Place;
+use crate::session::SubscriberSlot;
 use crate::wire::Encoding;
 
 /// The channels that connections of this shard are in.
@@ -117,21 +117,21 @@ impl Channels {
     }
 
     /// Gives a seat. The channel comes into being with its first.
-    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Seat) -> Place {
+    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Seat) -> SubscriberSlot {
         self.seats_count += 1;
         if let Some(channel) = self.find(room) {
             let index = self.channels[channel].seats.push(seat);
-            return Place { channel, index };
+            return SubscriberSlot { channel, index };
         }
         let channel = self.channels.insert(Channel { room, name, seats: Seats::One(seat) });
         let channels = &self.channels;
         self.index.insert(channel, |slot| channels[slot].room.fold());
-        Place { channel, index: 0 }
+        SubscriberSlot { channel, index: 0 }
     }
 
     /// Frees a seat. The last one in the row takes its place: whose that is, is
     /// returned. The channel ends with its last seat.
-    pub fn stand(&mut self, place: Place) -> Option<(RoomId, Seat)> {
+    pub fn stand(&mut self, place: SubscriberSlot) -> Option<(RoomId, Seat)> {
         self.seats_count -= 1;
         let channel = &mut self.channels[place.channel];
         let room = channel.room;
@@ -204,7 +204,7 @@ mod tests {
     fn everyone_knows_its_place() {
         let mut prng = Prng::from_seed(3);
         let mut channels = Channels::default();
-        let mut model: Vec<(RoomId, u32, Place)> = Vec::new();
+        let mut model: Vec<(RoomId, u32, SubscriberSlot)> = Vec::new();
         for slot in 0..2_000 {
             if prng.percent(55) || model.is_empty() {
                 let room = RoomId(u128::from(prng.below(20)));

@@ -20,7 +20,7 @@ use buffer::{Audience, Gatherings};
 use super::Gap;
 use crate::base::RoomId;
 use crate::room::{RoomEvent, Swap};
-use crate::session::Place;
+use crate::session::SubscriberSlot;
 use crate::wire::{self, Message, Push};
 
 /// The channels of one shard, and what they say in this turn.
@@ -87,12 +87,12 @@ impl Fanout {
     }
 
     /// Gives a seat in a channel.
-    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Seat) -> Place {
+    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Seat) -> SubscriberSlot {
         self.channels.sit(room, name, seat)
     }
 
     /// Frees a seat. Whose seat took its place, is returned.
-    pub fn stand(&mut self, place: Place) -> Option<(RoomId, Seat)> {
+    pub fn stand(&mut self, place: SubscriberSlot) -> Option<(RoomId, Seat)> {
         self.channels.stand(place)
     }
 
@@ -148,7 +148,7 @@ mod tests {
         Arc::new(Payload { bytes: bytes::Bytes::from_static(b"{}"), is_json: true })
     }
 
-    fn sit(fanout: &mut Fanout, slot: u32, news_of_members: bool) -> Place {
+    fn sit(fanout: &mut Fanout, slot: u32, news_of_members: bool) -> SubscriberSlot {
         let kind = Kind { encoding: Encoding::Json, news_of_members };
         fanout.sit(RoomId(1), "c".into(), Seat::new(slot, kind))
     }

@@ -4,14 +4,14 @@
 //! The measure is its own timers. A core that fires them late, because it has too much
 //! to do or because the machine gives it no time, also sees late what its peers did.
 //!
-//! Invariants: a core that is on time is `Pace::OnTime` within `FAR_BEHIND_HOLD_MS`, whatever
+//! Invariants: a core that is on time is `CorePace::OnTime` within `FAR_BEHIND_HOLD_MS`, whatever
 //! was before; however late it is, some peers are let in.
 //!
 //! Deliberately absent: connections, and who is suspected.
 
 use crate::base::limits::{PEERS_PER_LATE_TURN_MAX, PEERS_PER_TURN_MAX};
 use crate::base::{Action, MonotonicMs};
-use crate::session::Pace;
+use crate::session::CorePace;
 
 /// A timer that fires this much later than it should shows that the core is late. A turn
 /// that takes 4,096 events takes about as long.
@@ -82,13 +82,13 @@ impl Lateness {
     }
 
     /// How the core keeps its times.
-    pub fn pace(&self, now: MonotonicMs) -> Pace {
+    pub fn pace(&self, now: MonotonicMs) -> CorePace {
         if now < self.far_behind_until {
-            Pace::FarBehind
+            CorePace::FarBehind
         } else if now < self.late_until {
-            Pace::Late
+            CorePace::Late
         } else {
-            Pace::OnTime
+            CorePace::OnTime
         }
     }
 
@@ -105,8 +105,8 @@ impl Lateness {
     /// What the plane has to know about peers that come, if it does not know it.
     pub fn pace_accepting(&mut self, now: MonotonicMs) -> Option<Action> {
         let peers_per_turn_max = match self.pace(now) {
-            Pace::OnTime => PEERS_PER_TURN_MAX,
-            Pace::Late | Pace::FarBehind => PEERS_PER_LATE_TURN_MAX,
+            CorePace::OnTime => PEERS_PER_TURN_MAX,
+            CorePace::Late | CorePace::FarBehind => PEERS_PER_LATE_TURN_MAX,
         };
         // One turn between two rests may take some: nobody is kept out for ever.
         let rests = ACCEPT_LAG_MS_MAX < self.lag_ms && self.rests_until < now;
@@ -140,14 +140,14 @@ mod tests {
     fn a_core_is_late_from_20_ms_on_and_for_100() {
         let mut lateness = Lateness::default();
         for (now, due, want) in [
-            (1_000, None, Pace::OnTime),
-            (1_020, Some(1_000), Pace::OnTime),
-            (1_041, Some(1_020), Pace::Late),
-            (1_140, None, Pace::Late),
-            (1_141, None, Pace::OnTime),
-            (3_000, Some(1_999), Pace::FarBehind),
-            (3_499, None, Pace::FarBehind),
-            (3_500, None, Pace::OnTime),
+            (1_000, None, CorePace::OnTime),
+            (1_020, Some(1_000), CorePace::OnTime),
+            (1_041, Some(1_020), CorePace::Late),
+            (1_140, None, CorePace::Late),
+            (1_141, None, CorePace::OnTime),
+            (3_000, Some(1_999), CorePace::FarBehind),
+            (3_499, None, CorePace::FarBehind),
+            (3_500, None, CorePace::OnTime),
         ] {
             lateness.observe(MonotonicMs(now), due.map(MonotonicMs));
             assert_eq!(lateness.pace(MonotonicMs(now)), want, "at {now}");

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use crate::base::{Bucket, ConnId, MonotonicMs, Rate, trim_queue};
-use crate::session::{Pace, Suspicion};
+use crate::session::{CorePace, Suspicion};
 
 /// Judged in one turn at most: each costs a system call or two.
 const JUDGED_PER_TURN_MAX: usize = 64;
@@ -93,12 +93,17 @@ impl Suspects {
     }
 
     /// Whether anybody is judged now; asked in each turn.
-    pub fn judging(&mut self, now: MonotonicMs, pace: Pace, connections_count: usize) -> Judging {
+    pub fn judging(
+        &mut self,
+        now: MonotonicMs,
+        pace: CorePace,
+        connections_count: usize,
+    ) -> Judging {
         self.turn_window(now);
         let missing = self.missing[0] + self.missing[1];
         let is_crowd = CROWD_COUNT_MIN <= missing
             && connections_count as u64 * CROWD_PER_100 < u64::from(missing) * 100;
-        if pace == Pace::OnTime && !is_crowd {
+        if pace == CorePace::OnTime && !is_crowd {
             self.held = self.held.filter(|(_, last)| now.ms_since(*last) < HELD_APART_MS);
             return Judging::Open;
         }
@@ -158,19 +163,19 @@ mod tests {
         let mut suspects = Suspects::default();
         for now in (1_000..301_000).step_by(1_000) {
             assert_eq!(
-                suspects.judging(MonotonicMs(now), Pace::Late, 10),
+                suspects.judging(MonotonicMs(now), CorePace::Late, 10),
                 Judging::Held,
                 "at {now}"
             );
         }
-        assert_eq!(suspects.judging(MonotonicMs(301_000), Pace::FarBehind, 10), Judging::Open);
+        assert_eq!(suspects.judging(MonotonicMs(301_000), CorePace::FarBehind, 10), Judging::Open);
         // A moment on time does not begin another five minutes, and half a minute does.
-        assert_eq!(suspects.judging(MonotonicMs(302_000), Pace::OnTime, 10), Judging::Open);
-        assert_eq!(suspects.judging(MonotonicMs(303_000), Pace::Late, 10), Judging::Open);
+        assert_eq!(suspects.judging(MonotonicMs(302_000), CorePace::OnTime, 10), Judging::Open);
+        assert_eq!(suspects.judging(MonotonicMs(303_000), CorePace::Late, 10), Judging::Open);
         for now in [304_000, 333_000, 334_000] {
-            assert_eq!(suspects.judging(MonotonicMs(now), Pace::OnTime, 10), Judging::Open);
+            assert_eq!(suspects.judging(MonotonicMs(now), CorePace::OnTime, 10), Judging::Open);
         }
-        assert_eq!(suspects.judging(MonotonicMs(335_000), Pace::Late, 10), Judging::Held);
+        assert_eq!(suspects.judging(MonotonicMs(335_000), CorePace::Late, 10), Judging::Held);
     }
 
     #[test]
@@ -185,18 +190,18 @@ mod tests {
         ] {
             let mut suspects = Suspects::default();
             suspect(&mut suspects, 50_000, missing);
-            let judging = suspects.judging(MonotonicMs(50_100), Pace::OnTime, connections);
+            let judging = suspects.judging(MonotonicMs(50_100), CorePace::OnTime, connections);
             assert_eq!(judging, want, "{missing} of {connections}");
         }
         let mut suspects = Suspects::default();
         suspect(&mut suspects, 50_000, 10);
         suspect(&mut suspects, 56_000, 10);
-        assert_eq!(suspects.judging(MonotonicMs(56_000), Pace::OnTime, 100), Judging::Held);
-        assert_eq!(suspects.judging(MonotonicMs(61_000), Pace::OnTime, 100), Judging::Open);
+        assert_eq!(suspects.judging(MonotonicMs(56_000), CorePace::OnTime, 100), Judging::Held);
+        assert_eq!(suspects.judging(MonotonicMs(61_000), CorePace::OnTime, 100), Judging::Open);
         let mut others = Suspects::default();
         (0..100).for_each(|slot| others.push(MonotonicMs(9), id(slot), Suspicion::Deadline));
         assert_eq!(
-            others.judging(MonotonicMs(9), Pace::OnTime, 100),
+            others.judging(MonotonicMs(9), CorePace::OnTime, 100),
             Judging::Open,
             "they never began"
         );

@@ -9,7 +9,7 @@
 
 use crate::base::{ClientId, ConnId, Timestamps};
 use crate::metrics::Agent;
-use crate::session::{self, Prefix, Who};
+use crate::session::{self, PeerIdentity, Prefix};
 use crate::shard::conn::{Conn, Stage};
 use crate::shard::connections::{Connections, Cursor};
 use crate::wire::Encoding;
@@ -147,7 +147,7 @@ impl Looking {
         self.all += 1;
         let (worst, count) = match &self.look {
             Look::Share(prefix) => {
-                let is_of = |who: Who<'_>| prefix.is_of(who.tenant, who.user, who.agent);
+                let is_of = |who: PeerIdentity<'_>| prefix.is_of(who.tenant, who.user, who.agent);
                 self.having += u64::from(session.who().is_some_and(is_of));
                 return;
             }
@@ -179,7 +179,8 @@ fn sight(
     let conn = connections.get(id)?;
     let session = connections.session(id)?;
     let who = session.who();
-    let text = |part: fn(Who<'_>) -> &str| who.map_or(String::new(), |who| part(who).to_owned());
+    let text =
+        |part: fn(PeerIdentity<'_>) -> &str| who.map_or(String::new(), |who| part(who).to_owned());
     Some(Sight {
         conn: id,
         client: who.map(|who| who.client),

@@ -31,7 +31,7 @@ use super::connections::Connections;
 use crate::base::{MonotonicMs, Timestamps};
 use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, MetricsWriter, RejectReason, Suspected};
 use crate::room::RecoveryOutcome;
-use crate::session::{self, Fault, NameKey, Outcome, Session};
+use crate::session::{self, Fault, NameKey, Session, SessionOutput};
 
 /// All that is measured, noted down, sampled and looked for.
 pub struct Observer {
@@ -77,7 +77,7 @@ impl Observer {
     }
 
     /// Takes out of what a session decided whatever is only counted.
-    pub fn count_outcome(&self, decided: &mut Outcome) {
+    pub fn count_outcome(&self, decided: &mut SessionOutput) {
         self.counts.count_outcome(decided);
     }
 

@@ -10,7 +10,7 @@ use crate::metrics::{
     TenantGauge,
 };
 use crate::room::RecoveryOutcome;
-use crate::session::{Fault, Outcome, Passage};
+use crate::session::{ConnectionEvent, Fault, SessionOutput};
 use crate::wire::ErrorCode;
 use crate::ws::UpgradeError;
 
@@ -44,7 +44,7 @@ impl SessionCounts {
     }
 
     /// Takes out of what a session decided whatever is only counted.
-    pub fn count_outcome(&self, decided: &mut Outcome) {
+    pub fn count_outcome(&self, decided: &mut SessionOutput) {
         self.scribe.add(Counter::Replies, std::mem::take(&mut decided.answers_count));
         for code in decided.refused.drain(..) {
             self.scribe.add(Counter::ErrorsSent(error_reply(code)), 1);
@@ -101,14 +101,14 @@ impl SessionCounts {
         self.scribe.add(Counter::Suspicions(outcome), 1);
     }
 
-    fn count_tenant(&self, tenant: Tenant, passage: Passage) {
+    fn count_tenant(&self, tenant: Tenant, passage: ConnectionEvent) {
         let by = match passage {
-            Passage::Came => {
+            ConnectionEvent::Opened => {
                 self.scribe.add_tenant(tenant, TenantCounter::Opened, 1);
                 self.scribe.add(Counter::TenantOverflow, u64::from(tenant == Tenant::OTHER));
                 1
             }
-            Passage::Went => -1,
+            ConnectionEvent::Closed => -1,
         };
         self.scribe.adjust_tenant(tenant, TenantGauge::Connections, by);
     }

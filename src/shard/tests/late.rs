@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::limits::{IDLE_TURN_PINGS_MAX, PEERS_PER_LATE_TURN_MAX, PEERS_PER_TURN_MAX};
-use crate::session::Pace;
+use crate::session::CorePace;
 
 const SUSPICIONS: &str = "chat_pong_suspicions_total{outcome=";
 
@@ -47,7 +47,7 @@ fn a_shard_that_stood_still_for_long_ends_nobody_who_answers() {
         // Nothing is read or sent meanwhile: the answers wait, and so do the pings.
         world.now = world.now.plus_ms(1_500);
         world.settle();
-        assert_eq!(world.shards[0].sessions().env().pace(), Pace::FarBehind);
+        assert_eq!(world.shards[0].sessions().env().pace(), CorePace::FarBehind);
         answer(&mut world, &peers);
     }
     assert_eq!(closed(&world, &peers), 0);
@@ -55,7 +55,7 @@ fn a_shard_that_stood_still_for_long_ends_nobody_who_answers() {
     world.pass(700);
     assert_eq!(
         world.shards[0].sessions().env().pace(),
-        Pace::OnTime,
+        CorePace::OnTime,
         "all is as before within a second"
     );
     world.join(0);
