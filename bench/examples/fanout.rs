@@ -12,7 +12,7 @@ use rookery::base::{Action, ConnId, Csprng, Event, MonotonicMs, ShardId, Timesta
 use rookery::metrics::Cells;
 use rookery::room::{self, Namespace, Permission};
 use rookery::session::{self, NameKey};
-use rookery::shard::{Options, Setup, Shard};
+use rookery::shard::{Options, Shard, ShardSetup};
 use rookery::store::Durability;
 use rookery::ws::client::{put_masked_frame, upgrade_request};
 use rookery::ws::{Opcode, Subprotocol};
@@ -71,7 +71,7 @@ impl World {
             ..Options::default()
         };
         let now = Timestamps::at(MonotonicMs(1), 1_700_000_000_000);
-        let shard = Shard::new(Setup {
+        let shard = Shard::new(ShardSetup {
             id: ShardId(0),
             shards_count: 1,
             options: Arc::new(options),

@@ -4,7 +4,7 @@
 //! in the server.
 
 use rookery::base::ShardId;
-use rookery::shard::{Lanes, Letter, Notes, Order};
+use rookery::shard::{Lanes, ShardCommand, ShardMessage, TraceEvents};
 use rookery::store::{StoreReply, StoreRequest};
 
 /// Lanes that lead nowhere.
@@ -14,7 +14,7 @@ pub struct Alone;
 impl Lanes for Alone {
     fn take_letters(
         &mut self,
-        _on_letter: &mut dyn FnMut(ShardId, Letter),
+        _on_letter: &mut dyn FnMut(ShardId, ShardMessage),
         _wake: &mut dyn FnMut(ShardId),
     ) -> usize {
         0
@@ -24,11 +24,11 @@ impl Lanes for Alone {
         0
     }
 
-    fn take_order(&mut self) -> Option<Order> {
+    fn take_order(&mut self) -> Option<ShardCommand> {
         None
     }
 
-    fn post_letters(&mut self, _to: ShardId, _letters: &mut Vec<Letter>) -> usize {
+    fn post_letters(&mut self, _to: ShardId, _letters: &mut Vec<ShardMessage>) -> usize {
         unreachable!("one core has no neighbours")
     }
 
@@ -37,7 +37,7 @@ impl Lanes for Alone {
         0
     }
 
-    fn post_notes(&mut self, notes: &mut Notes) {
+    fn post_notes(&mut self, notes: &mut TraceEvents) {
         notes.waiting().clear();
     }
 }

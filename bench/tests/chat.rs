@@ -12,7 +12,7 @@ use rookery::metrics::Cells;
 use rookery::ring::{self, KernelIo, PortUse};
 use rookery::room::{self, Namespace, Permission};
 use rookery::session::{self, NameKey};
-use rookery::shard::{self, Options, Setup, Shard};
+use rookery::shard::{self, Options, Shard, ShardSetup};
 use rookery::store::Durability;
 use rookery_bench::alone::Alone;
 use rookery_bench::attack::{self, Attack};
@@ -61,7 +61,7 @@ fn server() -> SocketAddr {
         let mut plane = KernelIo::new(&ring_options, Rc::clone(&scribe)).unwrap();
         let material = Material::Secret(SECRET.as_bytes().to_vec());
         let spec = KeySpec { kid: None, algorithm: Algorithm::Hs256, material };
-        let mut shard = Shard::new(Setup {
+        let mut shard = Shard::new(ShardSetup {
             id: ShardId(0),
             shards_count: 1,
             options: Arc::new(options()),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rookery::base::{ConnId, RoomId, ShardId, Timestamps};
 use rookery::metrics::{Exposition, ScrapeScope};
 use rookery::room::{RoomEvent, RoomOp, RoomReply};
-use rookery::shard::{Audit, Letter, Note, home};
+use rookery::shard::{Audit, ShardMessage, TraceEvent, home};
 
 use crate::scenario::TurnLimits;
 use crate::violation::{Checker, Verdict, demand};
@@ -42,7 +42,10 @@ pub fn check_turn(limits: TurnLimits, events: usize, letters: usize) -> Verdict 
 /// Homes count exactly those who sit on other shards, those who were let in and
 /// do not know it yet, and those whose farewell is under way. `under_way` are
 /// all letters between shards, by writer and reader.
-pub fn check_membership(audits: &[Audit], under_way: &[(ShardId, ShardId, &Letter)]) -> Verdict {
+pub fn check_membership(
+    audits: &[Audit],
+    under_way: &[(ShardId, ShardId, &ShardMessage)],
+) -> Verdict {
     let mut counted: BTreeMap<(RoomId, ShardId), i64> = BTreeMap::new();
     for (shard, audit) in (0..).map(ShardId).zip(audits) {
         demand(audit.seats == audit.places, Checker::Membership, || {
@@ -59,13 +62,16 @@ pub fn check_membership(audits: &[Audit], under_way: &[(ShardId, ShardId, &Lette
     }
     for (from, to, letter) in under_way {
         match letter {
-            Letter::Tell(RoomEvent::Reply(room, _, RoomReply::Subscribed(_))) => {
+            ShardMessage::Event(RoomEvent::Reply(room, _, RoomReply::Subscribed(_))) => {
                 *counted.entry((*room, *to)).or_default() -= 1;
             }
-            Letter::Ask(ask) if matches!(ask.what, RoomOp::Unsubscribe(_)) => {
+            ShardMessage::Request(ask) if matches!(ask.what, RoomOp::Unsubscribe(_)) => {
                 *counted.entry((ask.room, *from)).or_default() -= 1;
             }
-            Letter::Ask(_) | Letter::Tell(_) | Letter::Gap(_) | Letter::Left(_) => (),
+            ShardMessage::Request(_)
+            | ShardMessage::Event(_)
+            | ShardMessage::Gap(_)
+            | ShardMessage::ConnectionGone(_) => (),
         }
     }
     let odd = counted.iter().find(|(_, left)| **left != 0);
@@ -159,9 +165,9 @@ fn check_recipients(sum: &dyn Fn(&str, &str) -> u64, audits: &[Audit], tally: &T
 }
 
 /// What a shard tells of messages has happened, in this order. Takes all of it.
-pub fn check_notes(now: Timestamps, notes: Vec<Note>) -> Verdict {
+pub fn check_notes(now: Timestamps, notes: Vec<TraceEvent>) -> Verdict {
     for note in notes {
-        if let Note::Span(span) = note {
+        if let TraceEvent::Span(span) = note {
             let is_past = span.began_at <= span.ended_at && span.ended_at <= now.moment;
             demand(is_past, Checker::Steps, || format!("at {now:?}: {span:?}"))?;
             demand(span.parent != Some(span.id), Checker::Steps, || format!("{span:?}"))?;

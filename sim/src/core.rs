@@ -14,7 +14,7 @@ use rookery::base::{Action, ConnId, Event, Io, MonotonicMs, PeerSigns, Prng, Sha
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::ring::SimulatedIo;
 use rookery::room::RoomEvent;
-use rookery::shard::{Gap, Lanes, Letter, Note, Notes, Order, Shard};
+use rookery::shard::{Gap, Lanes, Shard, ShardCommand, ShardMessage, TraceEvent, TraceEvents};
 use rookery::store::{StoreReply, StoreRequest};
 
 use crate::checkers::{Sends, Tally, check_notes};
@@ -44,8 +44,8 @@ pub struct Core {
 
 /// Both ends of the lanes between a core and the control thread, which a world plays.
 pub struct ControlLanes {
-    orders: (LaneSender<Order>, Mailbox<Order>),
-    notes: (LaneSender<Note>, Mailbox<Note>),
+    orders: (LaneSender<ShardCommand>, Mailbox<ShardCommand>),
+    notes: (LaneSender<TraceEvent>, Mailbox<TraceEvent>),
 }
 
 impl ControlLanes {
@@ -55,11 +55,11 @@ impl ControlLanes {
     }
 
     /// Orders something.
-    pub fn order(&mut self, order: Order) {
+    pub fn order(&mut self, order: ShardCommand) {
         assert!(self.orders.0.push(order).is_ok(), "a world orders less than a lane holds");
     }
 
-    fn take_order(&mut self) -> Option<Order> {
+    fn take_order(&mut self) -> Option<ShardCommand> {
         let mut order = None;
         self.orders.1.take_from(0, 1, &mut |next| {
             order = Some(next);
@@ -69,7 +69,7 @@ impl ControlLanes {
     }
 
     /// Carries notes to the control thread.
-    fn carry(&mut self, notes: &mut Notes) -> Vec<Note> {
+    fn carry(&mut self, notes: &mut TraceEvents) -> Vec<TraceEvent> {
         let dropped_count = notes.take_dropped();
         self.notes.0.post_or_drop(notes.waiting(), dropped_count);
         let mut carried = Vec::new();
@@ -219,7 +219,7 @@ pub struct WatchedLanes<'w> {
 impl Lanes for WatchedLanes<'_> {
     fn take_letters(
         &mut self,
-        on_letter: &mut dyn FnMut(ShardId, Letter),
+        on_letter: &mut dyn FnMut(ShardId, ShardMessage),
         wake: &mut dyn FnMut(ShardId),
     ) -> usize {
         let shards = self.lanes.cores_count();
@@ -256,11 +256,11 @@ impl Lanes for WatchedLanes<'_> {
         replies_count
     }
 
-    fn take_order(&mut self) -> Option<Order> {
+    fn take_order(&mut self) -> Option<ShardCommand> {
         self.control.take_order()
     }
 
-    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<Letter>) -> usize {
+    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<ShardMessage>) -> usize {
         let weather = self.scenario.lanes;
         if self.is_chaos && self.prng.below(1_000) < weather.losses_per_1_000 {
             lose_news(letters, &mut self.lost);
@@ -288,7 +288,7 @@ impl Lanes for WatchedLanes<'_> {
         waiting_count - requests.len()
     }
 
-    fn post_notes(&mut self, notes: &mut Notes) {
+    fn post_notes(&mut self, notes: &mut TraceEvents) {
         let noted = check_notes(self.now, self.control.carry(notes));
         self.verdict = std::mem::replace(&mut self.verdict, Ok(())).and(noted);
     }
@@ -324,15 +324,15 @@ fn says_stale(bytes: &[u8]) -> bool {
 
 /// What a full lane does: news are lost, answers are not, and where publications
 /// were among them stands a gap behind. What was lost of members, their home is told.
-fn lose_news(letters: &mut Vec<Letter>, of_members: &mut Vec<RoomEvent>) {
+fn lose_news(letters: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>) {
     let mut lost: Option<Gap> = None;
     letters.retain(|letter| match letter {
-        Letter::Tell(RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_))
-        | Letter::Ask(_)
-        | Letter::Gap(_)
-        | Letter::Left(_) => true,
-        Letter::Tell(RoomEvent::Typing(..) | RoomEvent::Notice(..)) => false,
-        Letter::Tell(
+        ShardMessage::Event(RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_))
+        | ShardMessage::Request(_)
+        | ShardMessage::Gap(_)
+        | ShardMessage::ConnectionGone(_) => true,
+        ShardMessage::Event(RoomEvent::Typing(..) | RoomEvent::Notice(..)) => false,
+        ShardMessage::Event(
             tell @ (RoomEvent::Joined(..)
             | RoomEvent::Left(..)
             | RoomEvent::Swapped(..)
@@ -341,10 +341,10 @@ fn lose_news(letters: &mut Vec<Letter>, of_members: &mut Vec<RoomEvent>) {
             of_members.push(tell.clone());
             false
         }
-        Letter::Tell(RoomEvent::Published(room, ..)) => {
+        ShardMessage::Event(RoomEvent::Published(room, ..)) => {
             lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
             false
         }
     });
-    letters.extend(lost.map(Letter::Gap));
+    letters.extend(lost.map(ShardMessage::Gap));
 }

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use rookery::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX};
 use rookery::base::{MonotonicMs, Prng, ShardId};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
-use rookery::shard::Letter;
+use rookery::shard::ShardMessage;
 
 use crate::scenario::LaneWeather;
 use crate::violation::{Checker, Verdict, demand};
@@ -48,7 +48,7 @@ pub struct Posted {
     /// The how manieth of its lane.
     pub serial: u64,
     /// What it says.
-    pub letter: Letter,
+    pub letter: ShardMessage,
 }
 
 impl CoreMesh {
@@ -74,7 +74,7 @@ impl CoreMesh {
         now: MonotonicMs,
         weather: LaneWeather,
         prng: &mut Prng,
-        letters: &mut Vec<Letter>,
+        letters: &mut Vec<ShardMessage>,
     ) {
         let room = weather.letters_max.saturating_sub(self.len(from, to));
         let transit = &mut self.transits[from][to];
@@ -120,7 +120,7 @@ impl CoreMesh {
     }
 
     /// Letters on their way, by writer and reader.
-    pub fn on_the_way(&self) -> impl Iterator<Item = (ShardId, ShardId, &Letter)> {
+    pub fn on_the_way(&self) -> impl Iterator<Item = (ShardId, ShardId, &ShardMessage)> {
         self.pairs().flat_map(|(from, to)| {
             let (writer, reader) = (ShardId(from as u16), ShardId(to as u16));
             let letters = &self.transits[from][to].letters;
@@ -129,7 +129,7 @@ impl CoreMesh {
     }
 
     /// Copies of the letters that lie in lanes, by writer and reader.
-    pub fn in_lanes(&mut self) -> Vec<(ShardId, ShardId, Letter)> {
+    pub fn in_lanes(&mut self) -> Vec<(ShardId, ShardId, ShardMessage)> {
         let mut letters = Vec::new();
         for (reader, mailbox) in (0..).map(ShardId).zip(&mut self.mailboxes) {
             for writer in (0..self.transits.len() as u16).map(ShardId) {

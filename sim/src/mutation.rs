@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rookery::base::{ConnId, MonotonicUs, RoomId, ShardId, UserHash};
 use rookery::room::{RecoveryOutcome, RoomEvent, RoomOp, RoomReply, RoomRequest};
-use rookery::shard::Letter;
+use rookery::shard::ShardMessage;
 use rookery::store::{Batch, Disk, StoreKeyspace, StoreOp, StoreRequest, SyncMode};
 
 use crate::ledger::entries;
@@ -136,12 +136,14 @@ impl Mutator {
     }
 
     /// Changes for whom a core asks others.
-    pub fn change_askers(&mut self, core: ShardId, letters: &mut [Letter]) {
+    pub fn change_askers(&mut self, core: ShardId, letters: &mut [ShardMessage]) {
         if !self.holds(Mutation::ShareByConnection) {
             return;
         }
         for letter in letters {
-            if let Letter::Ask(RoomRequest { asker, .. }) | Letter::Left(asker) = letter {
+            if let ShardMessage::Request(RoomRequest { asker, .. })
+            | ShardMessage::ConnectionGone(asker) = letter
+            {
                 asker.user = self.of_connection(core, asker.conn, asker.user);
             }
         }
@@ -161,8 +163,8 @@ impl Mutator {
     }
 
     /// Whoever asked is told, and hears nothing of it.
-    pub fn restore_asker(&self, letter: &mut Letter) {
-        if let Letter::Tell(RoomEvent::Reply(_, asker, _)) = letter
+    pub fn restore_asker(&self, letter: &mut ShardMessage) {
+        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = letter
             && let Some(user) = self.whose.get(&asker.user)
         {
             asker.user = *user;
@@ -210,12 +212,12 @@ impl Mutator {
     }
 
     /// Changes the letters that one shard has for another.
-    pub fn change(&mut self, letters: &mut Vec<Letter>) {
+    pub fn change(&mut self, letters: &mut Vec<ShardMessage>) {
         if self.done {
             return;
         }
         if self.holds(Mutation::KeepReplaced) {
-            letters.retain(|letter| !matches!(letter, Letter::Tell(RoomEvent::Replaced(_))));
+            letters.retain(|letter| !matches!(letter, ShardMessage::Event(RoomEvent::Replaced(_))));
         }
         if self.holds(Mutation::DropLeave) {
             letters.retain(|letter| !self.concerns(letter));
@@ -268,7 +270,7 @@ impl Mutator {
     }
 
     /// Swaps a letter with the next one that tells the same room, or what both tell.
-    fn swap(&mut self, letters: &mut [Letter], index: usize) {
+    fn swap(&mut self, letters: &mut [ShardMessage], index: usize) {
         let mutation = self.mutation;
         let twin = letters[index..].iter().skip(1).position(|other| twins(&letters[index], other));
         let Some(twin) = twin.map(|behind| index + 1 + behind) else { return };
@@ -282,27 +284,27 @@ impl Mutator {
     }
 
     /// Changes what stands in a letter.
-    fn change_letter(&mut self, letter: &mut Letter) {
+    fn change_letter(&mut self, letter: &mut ShardMessage) {
         let mutation = self.mutation;
         match (mutation, letter) {
             (
                 Mutation::ShortenRecovery,
-                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
             ) if self.strikes(mutation) => {
                 welcome.missed.remove(0);
             }
             (
                 Mutation::RefuseRecovery,
-                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
             ) if self.strikes(mutation) => {
                 welcome.missed.clear();
                 welcome.recovery = RecoveryOutcome::Lost;
             }
             (
                 Mutation::MisplaceAnswer,
-                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
             ) if self.strikes(mutation) => posted.position.offset -= 1,
-            (Mutation::TurnBack, Letter::Tell(RoomEvent::Published(_, _, way)))
+            (Mutation::TurnBack, ShardMessage::Event(RoomEvent::Published(_, _, way)))
                 if self.strikes(mutation) =>
             {
                 (way.taken_at, way.sampled) = (MonotonicUs(u64::MAX), true);
@@ -311,47 +313,49 @@ impl Mutator {
         }
     }
 
-    fn concerns(&self, letter: &Letter) -> bool {
+    fn concerns(&self, letter: &ShardMessage) -> bool {
         match (self.mutation, letter) {
             (
                 Mutation::DropMessage
                 | Mutation::SwapMessages
                 | Mutation::SwapBodies
                 | Mutation::DoubleMessage,
-                Letter::Tell(RoomEvent::Published(_, publication, _)),
+                ShardMessage::Event(RoomEvent::Published(_, publication, _)),
             ) => publication.offset != 0,
-            (Mutation::TurnBack, Letter::Tell(RoomEvent::Published(..))) => true,
-            (Mutation::DropFleeting, Letter::Tell(RoomEvent::Published(_, publication, _))) => {
-                publication.offset == 0
-            }
+            (Mutation::TurnBack, ShardMessage::Event(RoomEvent::Published(..))) => true,
+            (
+                Mutation::DropFleeting,
+                ShardMessage::Event(RoomEvent::Published(_, publication, _)),
+            ) => publication.offset == 0,
             (
                 Mutation::ShortenRecovery,
-                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
             ) => welcome.recovery == RecoveryOutcome::Whole && !welcome.missed.is_empty(),
             (
                 Mutation::RefuseRecovery,
-                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
             ) => welcome.recovery == RecoveryOutcome::Whole,
             (
                 Mutation::MisplaceAnswer,
-                Letter::Tell(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
             ) => posted.position.offset != 0,
-            (Mutation::DropLeave, Letter::Tell(RoomEvent::Left(..) | RoomEvent::Swapped(..))) => {
-                true
-            }
-            (Mutation::DropFarewell, Letter::Ask(ask)) => {
+            (
+                Mutation::DropLeave,
+                ShardMessage::Event(RoomEvent::Left(..) | RoomEvent::Swapped(..)),
+            ) => true,
+            (Mutation::DropFarewell, ShardMessage::Request(ask)) => {
                 matches!(ask.what, RoomOp::Unsubscribe(_))
             }
             (
                 Mutation::DropAnswer,
-                Letter::Tell(RoomEvent::Reply(
+                ShardMessage::Event(RoomEvent::Reply(
                     _,
                     asker,
                     RoomReply::Published(_) | RoomReply::Presence(_),
                 )),
             ) => asker.id != 0,
             // One that no client waits for: it would see a second one first.
-            (Mutation::DoubleAnswer, Letter::Tell(RoomEvent::Reply(_, asker, answer))) => {
+            (Mutation::DoubleAnswer, ShardMessage::Event(RoomEvent::Reply(_, asker, answer))) => {
                 asker.id == 0 && matches!(answer, RoomReply::Unsubscribed)
             }
             (_, _) => false,
@@ -359,24 +363,29 @@ impl Mutator {
     }
 }
 
-fn twins(one: &Letter, other: &Letter) -> bool {
+fn twins(one: &ShardMessage, other: &ShardMessage) -> bool {
     match (one, other) {
         (
-            Letter::Tell(RoomEvent::Published(room, ..)),
-            Letter::Tell(RoomEvent::Published(again, ..)),
+            ShardMessage::Event(RoomEvent::Published(room, ..)),
+            ShardMessage::Event(RoomEvent::Published(again, ..)),
         ) => room == again,
         (_, _) => false,
     }
 }
 
-fn swap_bodies(letters: &mut [Letter], index: usize, twin: usize) {
-    let body = |letter: &Letter| match letter {
-        Letter::Tell(RoomEvent::Published(_, publication, _)) => Some(publication.data.clone()),
-        Letter::Tell(_) | Letter::Ask(_) | Letter::Gap(_) | Letter::Left(_) => None,
+fn swap_bodies(letters: &mut [ShardMessage], index: usize, twin: usize) {
+    let body = |letter: &ShardMessage| match letter {
+        ShardMessage::Event(RoomEvent::Published(_, publication, _)) => {
+            Some(publication.data.clone())
+        }
+        ShardMessage::Event(_)
+        | ShardMessage::Request(_)
+        | ShardMessage::Gap(_)
+        | ShardMessage::ConnectionGone(_) => None,
     };
     let bodies = [body(&letters[twin]), body(&letters[index])];
     for (at, body) in [index, twin].into_iter().zip(bodies) {
-        if let (Letter::Tell(RoomEvent::Published(_, publication, _)), Some(body)) =
+        if let (ShardMessage::Event(RoomEvent::Published(_, publication, _)), Some(body)) =
             (&mut letters[at], body)
         {
             Arc::make_mut(publication).data = body;

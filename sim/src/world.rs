@@ -13,7 +13,7 @@ use rookery::base::{Csprng, MonotonicMs, Prng, ShardId, Timestamps, panic_scope}
 use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::SimulatedIo;
 use rookery::session::NameKey;
-use rookery::shard::{self, Letter, Order, Setup, Shard};
+use rookery::shard::{self, Shard, ShardCommand, ShardMessage, ShardSetup};
 
 use crate::attendance::Look;
 use crate::book::Book;
@@ -388,7 +388,7 @@ impl<'s> World<'s> {
     fn drain(&mut self) -> Verdict {
         self.phase = Phase::Drain;
         for core in &mut self.cores {
-            core.control.order(Order::Drain { over_ms: DRAIN_MS });
+            core.control.order(ShardCommand::Drain { over_ms: DRAIN_MS });
         }
         let end = self.now.tick.plus_ms(DRAINED_MS_MAX);
         while !self.cores.iter().all(|core| core.shard.is_drained()) && self.now.tick < end {
@@ -554,7 +554,8 @@ impl<'s> World<'s> {
             core.shard.post(&mut |to, letters| mail.push((from, to, letters.clone())));
         }
         let in_lanes = self.lanes.in_lanes();
-        let mut under_way: Vec<(ShardId, ShardId, &Letter)> = self.lanes.on_the_way().collect();
+        let mut under_way: Vec<(ShardId, ShardId, &ShardMessage)> =
+            self.lanes.on_the_way().collect();
         under_way.extend(in_lanes.iter().map(|(from, to, letter)| (*from, *to, letter)));
         for (from, to, letters) in &mail {
             let writer = ShardId(*from as u16);
@@ -583,7 +584,7 @@ fn cores(
     let cores = (0..scenario.shards_count).zip(&all_cells).map(|(id, cells)| {
         let seed = prng.draw();
         let mut core = Core {
-            shard: Shard::new(Setup {
+            shard: Shard::new(ShardSetup {
                 id: ShardId(id),
                 shards_count: scenario.shards_count,
                 options: Arc::clone(&scenario.options),

@@ -32,7 +32,7 @@ use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState,
 use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
 use crate::metrics::{Cells, Exposition, Gauge, SharedMetricsWriter, Tenants, Threads};
-use crate::shard::{Note, Order};
+use crate::shard::{ShardCommand, TraceEvent};
 use crate::signals::{SignalRequest, Signals, StopSignal};
 
 /// Findings of all cores that wait for the control thread.
@@ -116,7 +116,7 @@ fn show(
     plan: &Plan,
     admin: Listener,
     admin_address: SocketAddr,
-) -> (Shown, Reporting, Mailbox<Note>) {
+) -> (Shown, Reporting, Mailbox<TraceEvent>) {
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
     let (readiness, seen) = watch::channel(Readiness::Starting);
     let store_cells = setup.store.as_ref().map(|_| Cells::of_store());
@@ -180,7 +180,7 @@ async fn serve(
             },
             read = reloading.done() => match read {
                 Ok(secrets) => {
-                    cores.order(&Order::Keys(secrets.keys)).await;
+                    cores.order(&ShardCommand::Keys(secrets.keys)).await;
                     admin_token.send_replace(secrets.admin_token);
                     ledger.set(Gauge::ConfigReloaded, unix_ms());
                     ledger.set(Gauge::ConfigReloadGood, 1);
@@ -231,7 +231,7 @@ async fn drain(
 ) -> Ended {
     tracing::info!("draining for up to {drain_ms} ms ({})", signal.name());
     let everybody_leaves = async {
-        cores.order(&Order::Drain { over_ms: drain_ms }).await;
+        cores.order(&ShardCommand::Drain { over_ms: drain_ms }).await;
         cores.drained().await;
     };
     let limit = Duration::from_millis(drain_ms + DRAIN_MARGIN_MS);

@@ -9,7 +9,7 @@ use crate::base::limits::{
     LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, LANE_ORDERS_MAX, TURN_LETTERS_MAX,
 };
 use crate::lane::{LaneLimits, LaneSender, Mailbox, MeshEnds};
-use crate::shard::{Lanes, Letter, Note, Notes, Order};
+use crate::shard::{Lanes, ShardCommand, ShardMessage, TraceEvent, TraceEvents};
 use crate::store::{StoreReply, StoreRequest};
 
 /// The bound of one lane from core to core.
@@ -24,23 +24,23 @@ pub(super) const ERRAND_LANE: LaneLimits =
 #[derive(Clone, Debug)]
 pub(super) enum Errand {
     /// Of its shard.
-    Shard(Order),
+    Shard(ShardCommand),
     /// That it stands still, for a demonstration.
     #[cfg(feature = "faults")]
     Block { block_ms: u64 },
 }
 
 /// One core's ends of the lanes to and from the others.
-pub(super) type Neighbours = MeshEnds<Letter>;
+pub(super) type Neighbours = MeshEnds<ShardMessage>;
 
 /// One core's ends.
 pub(super) struct CoreLanes {
     /// By reader; `None` for the core itself.
-    outgoing: Vec<Option<LaneSender<Letter>>>,
-    incoming: Mailbox<Letter>,
+    outgoing: Vec<Option<LaneSender<ShardMessage>>>,
+    incoming: Mailbox<ShardMessage>,
     /// `None` where no room is on disk.
     store: Option<StoreEnds>,
-    notes: LaneSender<Note>,
+    notes: LaneSender<TraceEvent>,
     errands: Mailbox<Errand>,
 }
 
@@ -48,7 +48,7 @@ impl CoreLanes {
     pub(super) fn new(
         neighbours: Neighbours,
         store: Option<StoreEnds>,
-        notes: LaneSender<Note>,
+        notes: LaneSender<TraceEvent>,
         errands: Mailbox<Errand>,
     ) -> CoreLanes {
         let (outgoing, incoming) = neighbours;
@@ -64,7 +64,7 @@ impl CoreLanes {
 impl Lanes for CoreLanes {
     fn take_letters(
         &mut self,
-        on_letter: &mut dyn FnMut(ShardId, Letter),
+        on_letter: &mut dyn FnMut(ShardId, ShardMessage),
         wake: &mut dyn FnMut(ShardId),
     ) -> usize {
         self.incoming.take(
@@ -78,7 +78,7 @@ impl Lanes for CoreLanes {
         self.store.as_mut().map_or(0, |store| store.take(on_reply))
     }
 
-    fn take_order(&mut self) -> Option<Order> {
+    fn take_order(&mut self) -> Option<ShardCommand> {
         let mut errand = None;
         self.errands.take_from(0, 1, &mut |next| {
             errand = Some(next);
@@ -94,7 +94,7 @@ impl Lanes for CoreLanes {
         }
     }
 
-    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<Letter>) -> usize {
+    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<ShardMessage>) -> usize {
         let lane = self.outgoing[usize::from(to.0)].as_mut();
         lane.expect("nobody writes to itself").post(letters)
     }
@@ -109,7 +109,7 @@ impl Lanes for CoreLanes {
         }
     }
 
-    fn post_notes(&mut self, notes: &mut Notes) {
+    fn post_notes(&mut self, notes: &mut TraceEvents) {
         let dropped_count = notes.take_dropped();
         self.notes.post_or_drop(notes.waiting(), dropped_count);
     }

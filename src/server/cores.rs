@@ -31,7 +31,7 @@ use crate::lane::{self, LaneSender};
 use crate::metrics::Cells;
 use crate::ring::{self, PortUse, Waker};
 use crate::session::{NameKey, namespace_of};
-use crate::shard::{Note, Order};
+use crate::shard::{ShardCommand, TraceEvent};
 use crate::store::{self, Engine, FjallDisk};
 
 /// Of the errands that wait for one core, so many may be questions: what must be done finds
@@ -70,7 +70,7 @@ pub(super) struct Reporting {
     /// One for all cores, or one for each.
     pub tables: Vec<Arc<TableUse>>,
     /// By core.
-    pub notes: Vec<LaneSender<Note>>,
+    pub notes: Vec<LaneSender<TraceEvent>>,
     pub findings: Sender<Finding>,
 }
 
@@ -210,7 +210,7 @@ impl Cores {
 
     /// Gives the order to every core. One that does not take its orders hangs,
     /// and must not keep the control thread from the next signal.
-    pub async fn order(&mut self, order: &Order) {
+    pub async fn order(&mut self, order: &ShardCommand) {
         for (index, core) in self.cores.iter_mut().enumerate() {
             let mut tries = 0;
             while core.errands.room_batches_count() == 0 && tries < ORDER_TRIES_MAX {

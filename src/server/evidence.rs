@@ -30,7 +30,7 @@ use crate::metrics::{Cells, Gauge};
 use crate::session::{
     BlockedBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, SuspectResult,
 };
-use crate::shard::{Found, Look, Order, Sight, Worst};
+use crate::shard::{ConnectionInfo, ScanRequest, ScanResult, ShardCommand, TopBy};
 use crate::wire::Encoding;
 
 /// How long cores may take to answer.
@@ -214,24 +214,35 @@ impl Desk {
         }
     }
 
-    fn on_found(&mut self, core: u16, ticket: u64, found: Found, peers: Vec<Option<SocketAddr>>) {
+    fn on_found(
+        &mut self,
+        core: u16,
+        ticket: u64,
+        found: ScanResult,
+        peers: Vec<Option<SocketAddr>>,
+    ) {
         let Some(looking) = self.looking.as_mut().filter(|one| one.ticket == ticket) else {
             return; // it came too late
         };
         looking.silent.retain(|&other| other != core);
         match (&mut looking.purpose, found) {
-            (Purpose::Conns { found: answer, .. }, Found::Worst(sights, all)) => {
+            (Purpose::Conns { found: answer, .. }, ScanResult::Top(sights, all)) => {
                 answer.connections += all;
                 let lines =
                     sights.into_iter().zip(peers).map(|(sight, peer)| line(core, sight, peer));
                 answer.conns.extend(lines);
             }
-            (Purpose::Share { having, all, .. }, Found::Share { having: more, all: of }) => {
+            (
+                Purpose::Share { having, all, .. },
+                ScanResult::CountPrefix { having: more, all: of },
+            ) => {
                 *having += more;
                 *all += of;
             }
-            (Purpose::Conns { .. }, Found::Share { .. })
-            | (Purpose::Share { .. }, Found::Worst(..)) => unreachable!("the ticket is another's"),
+            (Purpose::Conns { .. }, ScanResult::CountPrefix { .. })
+            | (Purpose::Share { .. }, ScanResult::Top(..)) => {
+                unreachable!("the ticket is another's")
+            }
         }
         if looking.silent.is_empty() {
             self.end_look();
@@ -265,14 +276,14 @@ impl Desk {
         }
         let (look, purpose) = if let Some(question) = self.next.take() {
             let worst = match question.sort {
-                Sort::Age => Worst::Age,
-                Sort::Pending => Worst::Pending,
-                Sort::Tasks => Worst::Tasks,
+                Sort::Age => TopBy::Age,
+                Sort::Pending => TopBy::Pending,
+                Sort::Tasks => TopBy::Tasks,
             };
-            let look = Look::Worst(worst, question.count);
+            let look = ScanRequest::Top(worst, question.count);
             (look, Purpose::Conns { question, found: ConnsAnswer::default() })
         } else if let Some(prefix) = self.suspects.pop_front() {
-            (Look::Share(prefix.clone()), Purpose::Share { prefix, having: 0, all: 0 })
+            (ScanRequest::CountPrefix(prefix.clone()), Purpose::Share { prefix, having: 0, all: 0 })
         } else {
             return;
         };
@@ -281,7 +292,7 @@ impl Desk {
         let mut asked = 0;
         let silent: Vec<u16> = (0..self.told.len() as u16).collect();
         for &core in &silent {
-            let order = Errand::Shard(Order::Look(ticket, look.clone()));
+            let order = Errand::Shard(ShardCommand::Scan(ticket, look.clone()));
             asked += usize::from(cores.try_order(usize::from(core), order));
         }
         let until = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
@@ -343,7 +354,10 @@ impl Desk {
         let held: Arc<[Prefix]> = held.collect();
         for (core, told) in self.told.iter_mut().enumerate() {
             if !*told {
-                *told = cores.try_order(core, Errand::Shard(Order::Held(Arc::clone(&held))));
+                *told = cores.try_order(
+                    core,
+                    Errand::Shard(ShardCommand::BlockedPrefixes(Arc::clone(&held))),
+                );
             }
         }
     }
@@ -376,7 +390,7 @@ impl Looking {
     }
 }
 
-fn line(core: u16, sight: Sight, peer: Option<SocketAddr>) -> admin::ConnLine {
+fn line(core: u16, sight: ConnectionInfo, peer: Option<SocketAddr>) -> admin::ConnLine {
     ConnLine {
         core,
         client: sight.client.map(|client| client.to_string()),

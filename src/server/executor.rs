@@ -33,7 +33,7 @@ use crate::metrics::{
 };
 use crate::ring::{self, IoSetupError, KernelIo, PortUse, Waker};
 use crate::session::NameKey;
-use crate::shard::{self, EarlyPanic, Found, Note, Shard, TurnCounts};
+use crate::shard::{self, EarlyPanic, ScanResult, Shard, TraceEvent, TurnCounts};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -67,7 +67,7 @@ pub(super) struct Part {
     pub table: Table,
     pub neighbours: Neighbours,
     pub store: Option<StoreEnds>,
-    pub notes: LaneSender<Note>,
+    pub notes: LaneSender<TraceEvent>,
     /// The storage thread's numbers, for the one core that counts on.
     pub store_cells: Option<Arc<Cells>>,
     pub errands: Mailbox<Errand>,
@@ -98,7 +98,7 @@ pub(super) enum Finding {
     Looked {
         core: u16,
         ticket: u64,
-        found: Found,
+        found: ScanResult,
         /// Who is at the other end, by connection of what was found.
         peers: Vec<Option<SocketAddr>>,
     },
@@ -200,7 +200,7 @@ async fn serve(part: Part) {
     plane.meet(go.doorbells);
     report(Report::Listening(Ok(addresses)));
 
-    let shard = Shard::new(shard::Setup {
+    let shard = Shard::new(shard::ShardSetup {
         id: part.id,
         shards_count: part.shards_count,
         options: part.shard,
@@ -380,10 +380,10 @@ impl Core {
         }
         if let Some((ticket, found)) = self.shard.take_found() {
             let peers = match &found {
-                Found::Worst(sights, _) => {
+                ScanResult::Top(sights, _) => {
                     sights.iter().map(|sight| self.plane.peer(sight.conn)).collect()
                 }
-                Found::Share { .. } => Vec::new(),
+                ScanResult::CountPrefix { .. } => Vec::new(),
             };
             let looked = Finding::Looked { core: self.id.0, ticket, found, peers };
             let _ = self.findings.try_send(looked);

@@ -23,7 +23,7 @@ use crate::base::{Bucket, MonotonicMs, Rate, SpanId};
 use crate::lane::{LaneLimits, Mailbox};
 use crate::logs::Quoted;
 use crate::metrics::{Counter, Segment, SharedMetricsWriter, SpanOutcome};
-use crate::shard::{Cause, Note, Room, Span, Trouble};
+use crate::shard::{ChannelLabel, IncidentCause, MessageIncident, Span, TraceEvent};
 
 pub(super) use otlp::{Collector, Identity};
 
@@ -70,7 +70,7 @@ pub(super) struct Telling {
 impl Telling {
     /// Begins to take what shards tell.
     pub(super) fn begin(
-        notes: Mailbox<Note>,
+        notes: Mailbox<TraceEvent>,
         collector: Option<Collector>,
         ledger: SharedMetricsWriter,
     ) -> Telling {
@@ -92,7 +92,7 @@ impl Telling {
 
 /// Takes notes and passes them on.
 struct Teller {
-    notes: Mailbox<Note>,
+    notes: Mailbox<TraceEvent>,
     collector: Option<Arc<Collector>>,
     ledger: SharedMetricsWriter,
     began: Instant,
@@ -136,7 +136,7 @@ impl Told {
 
 impl Teller {
     fn new(
-        notes: Mailbox<Note>,
+        notes: Mailbox<TraceEvent>,
         collector: Option<Collector>,
         ledger: SharedMetricsWriter,
     ) -> Teller {
@@ -185,10 +185,10 @@ impl Teller {
         let mut dropped = notes.take_dropped();
         let mut troubles = Vec::new();
         let mut on_note = |_, note| match note {
-            Note::Trouble(trouble) => troubles.push(trouble),
-            Note::Span(span) if !told.is_new(span.id) => (),
-            Note::Span(_) if SPANS_MAX <= waiting.len() => dropped += 1,
-            Note::Span(span) => waiting.push_back(span),
+            TraceEvent::Incident(trouble) => troubles.push(trouble),
+            TraceEvent::Span(span) if !told.is_new(span.id) => (),
+            TraceEvent::Span(_) if SPANS_MAX <= waiting.len() => dropped += 1,
+            TraceEvent::Span(span) => waiting.push_back(span),
         };
         // No shard waits for room.
         notes.take(LOOK_NOTES_MAX, &mut on_note, &mut |_| ());
@@ -239,7 +239,7 @@ impl Teller {
     }
 
     /// Writes a line about a message, if there were not too many.
-    fn tell(&mut self, trouble: &Trouble) {
+    fn tell(&mut self, trouble: &MessageIncident) {
         let now = MonotonicMs(self.began.elapsed().as_millis() as u64);
         let rate = Rate { per_s: LINES_PER_S_MAX, burst: LINES_PER_S_MAX };
         if !self.lines.take(now, rate, 1) {
@@ -250,19 +250,19 @@ impl Teller {
         if left_out != 0 {
             tracing::warn!(left_out, "more messages were slow or did not arrive");
         }
-        let Trouble { cause, trace, room, chat_type, agent, .. } = trouble;
+        let MessageIncident { cause, trace, room, chat_type, agent, .. } = trouble;
         let (room, segments) = (Shown(room), Segments(trouble));
         let (chat_type, user_agent) = (chat_type.word(), agent.word());
         match cause {
-            Cause::Slow(segment) => tracing::warn!(
+            IncidentCause::Slow(segment) => tracing::warn!(
                 trace_id = %trace, %room, chat_type, user_agent, segment = segment.word(),
                 %segments, "a message was slow"
             ),
-            Cause::Failed(outcome) => tracing::warn!(
+            IncidentCause::Failed(outcome) => tracing::warn!(
                 trace_id = %trace, %room, chat_type, user_agent, outcome = outcome.word(),
                 %segments, "a message did not reach everybody"
             ),
-            Cause::Refused(result) => tracing::warn!(
+            IncidentCause::Refused(result) => tracing::warn!(
                 trace_id = %trace, %room, chat_type, user_agent, result = result.word(),
                 %segments, "a message could not be kept"
             ),
@@ -283,19 +283,19 @@ async fn answer(under_way: &mut Option<UnderWay>) -> (u64, Result<(), String>) {
 }
 
 /// A channel, fit for a line.
-struct Shown<'a>(&'a Room);
+struct Shown<'a>(&'a ChannelLabel);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Room::Named(name) => Quoted(name.as_bytes()).fmt(f),
-            Room::Hashed(hash) => write!(f, "~{hash:016x}"),
+            ChannelLabel::Named(name) => Quoted(name.as_bytes()).fmt(f),
+            ChannelLabel::Hashed(hash) => write!(f, "~{hash:016x}"),
         }
     }
 }
 
 /// The pieces of a message's way, as far as it came.
-struct Segments<'a>(&'a Trouble);
+struct Segments<'a>(&'a MessageIncident);
 
 impl fmt::Display for Segments<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

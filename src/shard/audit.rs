@@ -6,7 +6,7 @@
 use crate::base::{ConnId, RoomId, ShardId};
 use crate::session::SubscriberSlot;
 
-use super::conn::Stage;
+use super::conn::ConnStage;
 use super::home_rooms::HomeRooms;
 use super::inbound::Inbound;
 use super::sessions::Sessions;
@@ -22,9 +22,9 @@ pub struct Audit {
     /// Of the rooms whose home is this shard: how many members sit where.
     pub members: Vec<(RoomId, ShardId, u32)>,
     /// What the channels of this shard say, sorted.
-    pub seats: Vec<Chair>,
+    pub seats: Vec<SubscriberRecord>,
     /// What the sessions of this shard say, sorted.
-    pub places: Vec<Chair>,
+    pub places: Vec<SubscriberRecord>,
     /// Sessions that are open.
     pub sessions_count: u64,
     /// Connections whose upgrade is not finished.
@@ -47,7 +47,7 @@ pub struct Audit {
 
 /// Who sits where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Chair {
+pub struct SubscriberRecord {
     /// In which room.
     pub room: RoomId,
     /// Whose connection.
@@ -74,16 +74,16 @@ impl Audit {
             audit.waiting_bytes += conn.send().waiting_bytes() as u64;
             audit.publications_count += conn.send().publications_count();
             match conn.stage() {
-                Stage::Upgrading(_) => audit.upgrading_count += 1,
-                Stage::Open(_, session) => {
+                ConnStage::Upgrading(_) => audit.upgrading_count += 1,
+                ConnStage::Open(_, session) => {
                     audit.sessions_count += 1;
                     open_count[conn.send().encoding().index()] += 1;
                     let places = session.places();
                     audit.places.extend(places.map(|(room, SubscriberSlot { channel, index })| {
-                        Chair { room, conn: id, place: (channel, index) }
+                        SubscriberRecord { room, conn: id, place: (channel, index) }
                     }));
                 }
-                Stage::Closing(_) | Stage::Shut => (),
+                ConnStage::Closing(_) | ConnStage::Shut => (),
             }
         }
         assert_eq!(open_count, connections.open_count());
@@ -93,7 +93,11 @@ impl Audit {
                 let slot = seat.slot();
                 let nobody = ConnId { slot, generation: u32::MAX };
                 let conn = connections.subscriber(slot).map_or(nobody, |(id, _)| id);
-                audit.seats.push(Chair { room: channel.room, conn, place: (number, index) });
+                audit.seats.push(SubscriberRecord {
+                    room: channel.room,
+                    conn,
+                    place: (number, index),
+                });
             }
         }
         audit.seats.sort_unstable();

@@ -10,7 +10,7 @@ use crate::ws::Reader;
 
 /// One connection, from its first byte to its last.
 #[derive(Debug)]
-pub struct Conn {
+pub struct Connection {
     /// Which tenant of its slot this is.
     generation: u32,
     /// When its earliest timer fires.
@@ -18,12 +18,12 @@ pub struct Conn {
     /// What waits for its socket.
     send: SendState,
     /// What it may do.
-    stage: Stage,
+    stage: ConnStage,
 }
 
 /// Each stage holds exactly what it may touch.
 #[derive(Debug)]
-pub enum Stage {
+pub enum ConnStage {
     /// HTTP until the head is whole.
     Upgrading(Box<Upgrading>),
     /// A session talks.
@@ -64,28 +64,28 @@ pub struct Closing {
     /// When patience ends.
     pub deadline: MonotonicMs,
     /// What is waited for, beyond the last byte having left.
-    pub goodbye: Goodbye,
+    pub goodbye: CloseHandshake,
 }
 
 /// Whose turn it is in the closing handshake (RFC 6455, 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goodbye {
+pub enum CloseHandshake {
     /// The peer has yet to say it.
-    Awaited,
+    Waiting,
     /// Nothing more will come that matters; what waits still leaves.
-    Said,
+    Done,
     /// Patience is over; what has not left will not.
-    Overdue,
+    TimedOut,
 }
 
-impl Conn {
+impl Connection {
     /// A socket that just came.
-    pub fn accepted(id: ConnId, now: MonotonicMs) -> Conn {
-        Conn {
+    pub fn accepted(id: ConnId, now: MonotonicMs) -> Connection {
+        Connection {
             generation: id.generation,
             wake_at: Deadline32::NEVER,
             send: SendState::default(),
-            stage: Stage::Upgrading(Box::new(Upgrading { since: now, head: Vec::new() })),
+            stage: ConnStage::Upgrading(Box::new(Upgrading { since: now, head: Vec::new() })),
         }
     }
 
@@ -95,31 +95,31 @@ impl Conn {
     }
 
     /// What it may do.
-    pub fn stage(&self) -> &Stage {
+    pub fn stage(&self) -> &ConnStage {
         &self.stage
     }
 
     /// The same, to change.
-    pub fn stage_mut(&mut self) -> &mut Stage {
+    pub fn stage_mut(&mut self) -> &mut ConnStage {
         &mut self.stage
     }
 
     /// Which stage that is.
     pub fn stage_kind(&self) -> StageKind {
         match self.stage {
-            Stage::Upgrading(_) => StageKind::Upgrading,
-            Stage::Open(..) => StageKind::Open,
-            Stage::Closing(_) => StageKind::Closing,
-            Stage::Shut => StageKind::Shut,
+            ConnStage::Upgrading(_) => StageKind::Upgrading,
+            ConnStage::Open(..) => StageKind::Open,
+            ConnStage::Closing(_) => StageKind::Closing,
+            ConnStage::Shut => StageKind::Shut,
         }
     }
 
     /// Puts back what reads its frames. False when nothing is read of it any more.
     pub fn put_reader(&mut self, reader: Reader) -> bool {
         match &mut self.stage {
-            Stage::Open(place, _) => *place = reader,
-            Stage::Closing(closing) => closing.reader = reader,
-            Stage::Upgrading(_) | Stage::Shut => return false,
+            ConnStage::Open(place, _) => *place = reader,
+            ConnStage::Closing(closing) => closing.reader = reader,
+            ConnStage::Upgrading(_) | ConnStage::Shut => return false,
         }
         true
     }
@@ -137,7 +137,7 @@ impl Conn {
 
     /// Both at once.
     #[inline]
-    pub fn split(&mut self) -> (&mut Stage, &mut SendState) {
+    pub fn split(&mut self) -> (&mut ConnStage, &mut SendState) {
         (&mut self.stage, &mut self.send)
     }
 
@@ -167,31 +167,31 @@ impl Conn {
     /// The upgrade is done.
     pub fn open(&mut self, encoding: Encoding, session: Session) {
         self.send.set_encoding(encoding);
-        self.stage = Stage::Open(Reader::new(), session);
+        self.stage = ConnStage::Open(Reader::new(), session);
     }
 
     /// The connection is on its way out, unless its socket is gone already.
-    pub fn begin_closing(&mut self, deadline: MonotonicMs, goodbye: Option<Goodbye>) {
+    pub fn begin_closing(&mut self, deadline: MonotonicMs, goodbye: Option<CloseHandshake>) {
         let reader = match &mut self.stage {
-            Stage::Open(reader, _) => std::mem::take(reader),
-            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => Reader::new(),
+            ConnStage::Open(reader, _) => std::mem::take(reader),
+            ConnStage::Upgrading(_) | ConnStage::Closing(_) | ConnStage::Shut => Reader::new(),
         };
         self.stage = match goodbye {
-            Some(goodbye) => Stage::Closing(Box::new(Closing { reader, deadline, goodbye })),
-            None => Stage::Shut,
+            Some(goodbye) => ConnStage::Closing(Box::new(Closing { reader, deadline, goodbye })),
+            None => ConnStage::Shut,
         };
     }
 
     /// Whether everything was said, or patience is over: then the plane is to end it.
     pub fn finish_closing(&mut self) -> bool {
-        let Stage::Closing(closing) = &self.stage else { return false };
+        let ConnStage::Closing(closing) = &self.stage else { return false };
         let is_over = match closing.goodbye {
-            Goodbye::Awaited => false,
-            Goodbye::Said => self.send.is_idle(),
-            Goodbye::Overdue => true,
+            CloseHandshake::Waiting => false,
+            CloseHandshake::Done => self.send.is_idle(),
+            CloseHandshake::TimedOut => true,
         };
         if is_over {
-            self.stage = Stage::Shut;
+            self.stage = ConnStage::Shut;
         }
         is_over
     }
@@ -199,10 +199,10 @@ impl Conn {
 
 /// What is waited for after a session ended this way; `None` when the socket is
 /// gone already.
-pub fn goodbye(fault: Fault) -> Option<Goodbye> {
+pub fn goodbye(fault: Fault) -> Option<CloseHandshake> {
     match fault {
         Fault::Broken | Fault::PeerGone => None,
-        Fault::PeerClosed(_) | Fault::PeerEnded => Some(Goodbye::Said),
+        Fault::PeerClosed(_) | Fault::PeerEnded => Some(CloseHandshake::Done),
         Fault::Frame(_)
         | Fault::WrongOpcode
         | Fault::BadRequest
@@ -219,10 +219,10 @@ pub fn goodbye(fault: Fault) -> Option<Goodbye> {
         | Fault::HalfMessages
         | Fault::TooManyErrors
         | Fault::Shutdown { .. }
-        | Fault::Panicked => Some(Goodbye::Awaited),
+        | Fault::Panicked => Some(CloseHandshake::Waiting),
     }
 }
 
 /// Idle connections are what a server of this kind is full of: a field more in
 /// here is megabytes there.
-const _: () = assert!(size_of::<Option<Conn>>() <= 128);
+const _: () = assert!(size_of::<Option<Connection>>() <= 128);

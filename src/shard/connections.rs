@@ -2,15 +2,15 @@
 //! its slot and its generation, a wheel of deadlines, and how many are in which stage.
 //!
 //! Invariants: an id finds its own connection or none, never a later one in its slot;
-//! `upgrading_count` counts the connections that are `Stage::Upgrading`, `open_count` those
-//! that are `Stage::Open`, by encoding; the wheel holds at least one entry for each
+//! `upgrading_count` counts the connections that are `ConnStage::Upgrading`, `open_count` those
+//! that are `ConnStage::Open`, by encoding; the wheel holds at least one entry for each
 //! connection whose timer is set.
 //!
 //! Deliberately absent: sockets, what waits for them, and what a timer leads to.
 
 use std::rc::Rc;
 
-use super::conn::{Conn, Stage};
+use super::conn::{ConnStage, Connection};
 use crate::base::limits::TURN_PINGS_MAX;
 use crate::base::{ConnId, MonotonicMs, ShardId, Slots, Wheel};
 use crate::metrics::{Counter, Gauge, MetricsWriter, Protocol, Tenant};
@@ -28,7 +28,7 @@ const GRANULE_MS_MAX: u64 = 128;
 
 /// All connections of a shard, in whatever stage.
 pub struct Connections {
-    table: Slots<Conn>,
+    table: Slots<Connection>,
     wheel: Wheel<ConnId>,
     /// Timers that were set since the beginning.
     timers_begun: u64,
@@ -78,26 +78,26 @@ impl Connections {
     }
 
     /// The connection, unless it is a later one in the same slot.
-    pub fn get(&self, id: ConnId) -> Option<&Conn> {
+    pub fn get(&self, id: ConnId) -> Option<&Connection> {
         self.table.at(id.slot).filter(|conn| conn.generation() == id.generation)
     }
 
     /// The same, to change.
     #[inline]
-    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
         self.table.at_mut(id.slot).filter(|conn| conn.generation() == id.generation)
     }
 
     /// Who has a seat in a channel: seats are freed before their connection goes, so a slot
     /// is enough to find it.
-    pub fn subscriber(&self, slot: u32) -> Option<(ConnId, &Conn)> {
+    pub fn subscriber(&self, slot: u32) -> Option<(ConnId, &Connection)> {
         let conn = self.table.at(slot)?;
         Some((ConnId { slot, generation: conn.generation() }, conn))
     }
 
     /// The same, to change.
     #[inline]
-    pub fn subscriber_mut(&mut self, slot: u32) -> Option<(ConnId, &mut Conn)> {
+    pub fn subscriber_mut(&mut self, slot: u32) -> Option<(ConnId, &mut Connection)> {
         let conn = self.table.at_mut(slot)?;
         Some((ConnId { slot, generation: conn.generation() }, conn))
     }
@@ -105,8 +105,8 @@ impl Connections {
     /// The session of a connection that is open.
     pub fn session(&self, id: ConnId) -> Option<&Session> {
         match self.get(id)?.stage() {
-            Stage::Open(_, session) => Some(session),
-            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => None,
+            ConnStage::Open(_, session) => Some(session),
+            ConnStage::Upgrading(_) | ConnStage::Closing(_) | ConnStage::Shut => None,
         }
     }
 
@@ -117,13 +117,13 @@ impl Connections {
 
     /// A socket came.
     pub fn accept(&mut self, now: MonotonicMs, id: ConnId) {
-        let previous = self.table.insert(id.slot, Conn::accepted(id, now));
+        let previous = self.table.insert(id.slot, Connection::accepted(id, now));
         assert!(previous.is_none(), "the plane reused a live connection");
         self.upgrading_count += 1;
     }
 
     /// A socket is gone.
-    pub fn remove(&mut self, id: ConnId) -> Option<Conn> {
+    pub fn remove(&mut self, id: ConnId) -> Option<Connection> {
         self.get(id)?;
         self.table.remove(id.slot)
     }
@@ -221,7 +221,7 @@ impl Connections {
 
     /// A timer of a connection is due. Returns the connection, unless an earlier timer took
     /// over from this one.
-    pub fn fire(&mut self, now: MonotonicMs, id: ConnId) -> Option<&mut Conn> {
+    pub fn fire(&mut self, now: MonotonicMs, id: ConnId) -> Option<&mut Connection> {
         let conn = self.get_mut(id)?;
         conn.fire(now).then_some(conn)
     }
@@ -237,7 +237,7 @@ impl Connections {
     }
 
     /// The next connection of a scan, before `end`; without one the cursor is at `end`.
-    pub fn next(&self, cursor: &mut Cursor, end: u32) -> Option<(ConnId, &Conn)> {
+    pub fn next(&self, cursor: &mut Cursor, end: u32) -> Option<(ConnId, &Connection)> {
         while cursor.slot < end {
             let slot = cursor.slot;
             cursor.slot += 1;
@@ -249,7 +249,7 @@ impl Connections {
     }
 
     /// All connections, for tests and the simulator.
-    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Connection)> {
         self.table.iter().map(|(slot, conn)| (ConnId { slot, generation: conn.generation() }, conn))
     }
 }

@@ -15,7 +15,7 @@ use crate::base::{ConnId, UserHash};
 
 /// Whose parts of messages are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PartOwner {
+pub enum FragmentOwner {
     /// All who have not said yet who they are: one more of them costs nothing.
     Strangers,
     /// A connection of somebody without a name.
@@ -26,17 +26,17 @@ pub enum PartOwner {
 
 /// Connections that keep a part of a message.
 #[derive(Debug, Default)]
-pub struct Halves {
-    kept: BTreeMap<ConnId, (PartOwner, usize)>,
-    by_size: BTreeSet<(PartOwner, usize, ConnId)>,
-    owners: BTreeMap<PartOwner, usize>,
-    by_sum: BTreeSet<(usize, PartOwner)>,
+pub struct PartialMessages {
+    kept: BTreeMap<ConnId, (FragmentOwner, usize)>,
+    by_size: BTreeSet<(FragmentOwner, usize, ConnId)>,
+    owners: BTreeMap<FragmentOwner, usize>,
+    by_sum: BTreeSet<(usize, FragmentOwner)>,
     bytes: usize,
 }
 
-impl Halves {
+impl PartialMessages {
     /// A connection keeps so much now.
-    pub fn keep(&mut self, id: ConnId, owner: PartOwner, bytes: usize) {
+    pub fn keep(&mut self, id: ConnId, owner: FragmentOwner, bytes: usize) {
         self.forget(id);
         if bytes != 0 {
             self.kept.insert(id, (owner, bytes));
@@ -70,7 +70,7 @@ impl Halves {
         self.bytes
     }
 
-    fn change_sum(&mut self, owner: PartOwner, change: impl Fn(usize) -> usize) {
+    fn change_sum(&mut self, owner: FragmentOwner, change: impl Fn(usize) -> usize) {
         let before = self.owners.remove(&owner).unwrap_or_default();
         self.by_sum.remove(&(before, owner));
         let after = change(before);
@@ -92,10 +92,10 @@ mod tests {
 
     #[test]
     fn who_keeps_most_goes_when_all_keep_too_much() {
-        let mut halves = Halves::default();
+        let mut halves = PartialMessages::default();
         let each = HALF_MESSAGES_BYTES_MAX / 100;
-        let keep = |halves: &mut Halves, slot, bytes| {
-            halves.keep(id(slot), PartOwner::Conn(id(slot)), bytes);
+        let keep = |halves: &mut PartialMessages, slot, bytes| {
+            halves.keep(id(slot), FragmentOwner::Conn(id(slot)), bytes);
         };
         (0..100).for_each(|slot| keep(&mut halves, slot, each));
         assert_eq!(halves.victim(), None);
@@ -110,9 +110,9 @@ mod tests {
 
     #[test]
     fn a_user_who_keeps_a_little_by_each_of_many_connections_keeps_most() {
-        for many in [PartOwner::User(UserHash::of_inbox(RoomId(1))), PartOwner::Strangers] {
-            let mut halves = Halves::default();
-            let bystander = PartOwner::User(UserHash::of_inbox(RoomId(2)));
+        for many in [FragmentOwner::User(UserHash::of_inbox(RoomId(1))), FragmentOwner::Strangers] {
+            let mut halves = PartialMessages::default();
+            let bystander = FragmentOwner::User(UserHash::of_inbox(RoomId(2)));
             halves.keep(id(0), bystander, 256 << 10);
             let mut slot = 0;
             while halves.victim().is_none() {

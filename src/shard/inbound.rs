@@ -12,10 +12,10 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::Options;
-use super::conn::{Conn, Goodbye, Stage, StageKind};
+use super::conn::{CloseHandshake, ConnStage, Connection, StageKind};
 use super::connections::protocol;
-use super::halves::{Halves, PartOwner};
-use super::postponed::{Piece, Share};
+use super::halves::{FragmentOwner, PartialMessages};
+use super::postponed::{PostponedInput, TurnQuota};
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use super::upgrades;
@@ -29,7 +29,7 @@ use crate::ws::{self, Incoming, ReadBuffer, Reader, Role, Rules};
 /// What peers say, up to its commands.
 pub struct Inbound {
     /// Messages of which a part has come.
-    halves: Halves,
+    halves: PartialMessages,
     /// How frames are read.
     rules: Rules,
     options: Arc<Options>,
@@ -43,7 +43,7 @@ struct Portion<'s> {
     /// Whether its bytes were within the quota when they came.
     admission: QuotaDecision,
     /// Its share of this turn.
-    share: &'s mut Share,
+    share: &'s mut TurnQuota,
 }
 
 /// How far a message was served.
@@ -58,7 +58,7 @@ impl Inbound {
     pub fn new(options: Arc<Options>, shard: ShardId, scribe: Rc<MetricsWriter>) -> Inbound {
         let message_bytes_max = options.ws.message_bytes_max;
         let rules = Rules { role: Role::Server, message_bytes_max };
-        Inbound { halves: Halves::default(), rules, options, shard, scribe }
+        Inbound { halves: PartialMessages::default(), rules, options, shard, scribe }
     }
 
     /// Bytes came in.
@@ -74,30 +74,30 @@ impl Inbound {
         }
         let Some(conn) = sessions.connections_mut().get_mut(id) else { return };
         match conn.stage_mut() {
-            Stage::Upgrading(upgrading) if upgrading.head.is_empty() => {
+            ConnStage::Upgrading(upgrading) if upgrading.head.is_empty() => {
                 self.on_head(sessions, cx, id, bytes);
             }
-            Stage::Upgrading(upgrading) => {
+            ConnStage::Upgrading(upgrading) => {
                 let mut head = std::mem::take(&mut upgrading.head);
                 head.extend_from_slice(bytes);
                 self.on_head(sessions, cx, id, &mut head);
             }
-            Stage::Open(reader, _) => {
+            ConnStage::Open(reader, _) => {
                 let reader = std::mem::take(reader);
                 self.on_first_frames(sessions, cx, id, reader, bytes);
             }
-            Stage::Closing(closing) => {
+            ConnStage::Closing(closing) => {
                 let reader = std::mem::take(&mut closing.reader);
                 self.on_last_frames(sessions, id, reader, ReadBuffer::new(bytes));
             }
-            Stage::Shut => (),
+            ConnStage::Shut => (),
         }
     }
 
     /// The peer sends nothing more; all that it sent before counts.
     pub fn on_ended(&self, sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) {
         if sessions.postponed().waits(id) {
-            sessions.postponed_mut().push(id, Piece::Ended);
+            sessions.postponed_mut().push(id, PostponedInput::Ended);
         } else {
             sessions.end(cx, id, Fault::PeerEnded);
         }
@@ -137,7 +137,7 @@ impl Inbound {
         bytes: &[u8],
     ) {
         let admission = count_bytes(sessions, cx, id, bytes.len());
-        sessions.postponed_mut().push(id, Piece::Bytes(BytesMut::from(bytes), admission));
+        sessions.postponed_mut().push(id, PostponedInput::Bytes(BytesMut::from(bytes), admission));
         while sessions.postponed().is_over(id) {
             self.serve_share(sessions, cx, id, TURN_SHARE_COUNT_MAX);
         }
@@ -151,7 +151,7 @@ impl Inbound {
         id: ConnId,
         count_max: usize,
     ) -> usize {
-        let mut share = Share::of(count_max);
+        let mut share = TurnQuota::of(count_max);
         while !share.is_used_up()
             && let Some(piece) = sessions.postponed_mut().take(id)
         {
@@ -165,16 +165,16 @@ impl Inbound {
         sessions: &mut Sessions,
         cx: &mut TurnContext<'_>,
         id: ConnId,
-        piece: Piece,
-        share: &mut Share,
+        piece: PostponedInput,
+        share: &mut TurnQuota,
     ) {
         let Some(conn) = sessions.connections_mut().get_mut(id) else { return };
         match (conn.stage_mut(), piece) {
-            (Stage::Open(reader, _), Piece::Bytes(mut bytes, admission)) => {
+            (ConnStage::Open(reader, _), PostponedInput::Bytes(mut bytes, admission)) => {
                 let reader = std::mem::take(reader);
                 self.on_frames(sessions, cx, Portion { id, admission, share }, reader, &mut bytes);
             }
-            (Stage::Open(..), Piece::Commands(rest, given, admission)) => {
+            (ConnStage::Open(..), PostponedInput::Commands(rest, given, admission)) => {
                 let mut portion = Portion { id, admission, share };
                 let fault = self.on_commands(sessions, cx, &mut portion, &rest, given);
                 if let Some(fault) = fault {
@@ -184,18 +184,23 @@ impl Inbound {
                     sessions.postponed_mut().put_back(id, cut);
                 }
             }
-            (Stage::Open(..), Piece::Held(held)) => sessions.serve_held(cx, id, held, share),
-            (Stage::Closing(closing), Piece::Bytes(mut bytes, _)) => {
+            (ConnStage::Open(..), PostponedInput::Held(held)) => {
+                sessions.serve_held(cx, id, held, share)
+            }
+            (ConnStage::Closing(closing), PostponedInput::Bytes(mut bytes, _)) => {
                 let reader = std::mem::take(&mut closing.reader);
                 self.on_last_frames(sessions, id, reader, ReadBuffer::new(&mut bytes));
             }
-            (Stage::Open(..) | Stage::Closing(_), Piece::Ended) => {
+            (ConnStage::Open(..) | ConnStage::Closing(_), PostponedInput::Ended) => {
                 sessions.end(cx, id, Fault::PeerEnded);
             }
-            (Stage::Closing(_), Piece::Commands(..) | Piece::Held(_))
+            (ConnStage::Closing(_), PostponedInput::Commands(..) | PostponedInput::Held(_))
             | (
-                Stage::Upgrading(_) | Stage::Shut,
-                Piece::Bytes(..) | Piece::Commands(..) | Piece::Held(_) | Piece::Ended,
+                ConnStage::Upgrading(_) | ConnStage::Shut,
+                PostponedInput::Bytes(..)
+                | PostponedInput::Commands(..)
+                | PostponedInput::Held(_)
+                | PostponedInput::Ended,
             ) => (),
         }
     }
@@ -210,7 +215,7 @@ impl Inbound {
         match ws::upgrade(head, &self.options.ws) {
             Ok(None) => {
                 let conn = sessions.connections_mut().get_mut(id);
-                if let Some(Stage::Upgrading(upgrading)) = conn.map(Conn::stage_mut) {
+                if let Some(ConnStage::Upgrading(upgrading)) = conn.map(Connection::stage_mut) {
                     upgrading.head = head.to_vec();
                 }
             }
@@ -262,7 +267,7 @@ impl Inbound {
         let mut input = ReadBuffer::new(bytes);
         // The reader lets go of its last message when it finds that nothing follows.
         while !portion.share.is_used_up() || input.is_empty() {
-            let fault = match sessions.connections().get(id).map(Conn::stage_kind) {
+            let fault = match sessions.connections().get(id).map(Connection::stage_kind) {
                 Some(StageKind::Open) => match reader.next(&mut input, self.rules) {
                     Ok(None) => break,
                     Ok(Some(incoming)) => self.on_incoming(sessions, cx, &mut portion, incoming),
@@ -280,7 +285,7 @@ impl Inbound {
         let crumbs_count = input.crumbs_count();
         if !input.is_empty() {
             let rest = BytesMut::from(&*input.into_rest());
-            sessions.postponed_mut().put_back(id, Piece::Bytes(rest, portion.admission));
+            sessions.postponed_mut().put_back(id, PostponedInput::Bytes(rest, portion.admission));
         }
         if let Some(cut) = portion.share.take_cut() {
             sessions.postponed_mut().put_back(id, cut);
@@ -327,8 +332,8 @@ impl Inbound {
     ) {
         let said = loop {
             match reader.next(&mut input, self.rules) {
-                Ok(None) => break Goodbye::Awaited,
-                Ok(Some(Incoming::Close(_))) | Err(_) => break Goodbye::Said,
+                Ok(None) => break CloseHandshake::Waiting,
+                Ok(Some(Incoming::Close(_))) | Err(_) => break CloseHandshake::Done,
                 Ok(Some(
                     Incoming::Text(_) | Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Pong(_),
                 )) => (),
@@ -336,12 +341,12 @@ impl Inbound {
         };
         let kept_bytes = reader.kept_bytes();
         let conn = sessions.connections_mut().get_mut(id);
-        if let Some(Stage::Closing(closing)) = conn.map(Conn::stage_mut) {
+        if let Some(ConnStage::Closing(closing)) = conn.map(Connection::stage_mut) {
             match said {
-                Goodbye::Said => sessions.hear_goodbye(id, reader),
-                Goodbye::Awaited | Goodbye::Overdue => closing.reader = reader,
+                CloseHandshake::Done => sessions.hear_goodbye(id, reader),
+                CloseHandshake::Waiting | CloseHandshake::TimedOut => closing.reader = reader,
             }
-            self.halves.keep(id, PartOwner::Strangers, kept_bytes);
+            self.halves.keep(id, FragmentOwner::Strangers, kept_bytes);
         }
     }
 
@@ -397,7 +402,7 @@ impl Inbound {
         if served.read_bytes < message.len() {
             let rest = BytesMut::from(&message[served.read_bytes..]);
             let given = given + served.commands_count;
-            portion.share.cut(Piece::Commands(rest, given, portion.admission));
+            portion.share.cut(PostponedInput::Commands(rest, given, portion.admission));
         }
         sessions.rest(cx.now, portion.id);
         served.fault
@@ -463,12 +468,12 @@ fn count_frames(
 }
 
 /// With whose other parts of messages those of this connection are counted.
-fn part_owner(sessions: &Sessions, id: ConnId) -> PartOwner {
-    let Some(session) = sessions.connections().session(id) else { return PartOwner::Strangers };
+fn part_owner(sessions: &Sessions, id: ConnId) -> FragmentOwner {
+    let Some(session) = sessions.connections().session(id) else { return FragmentOwner::Strangers };
     match (session.who(), sessions.env().user_of(session)) {
-        (None, _) => PartOwner::Strangers,
-        (Some(_), UserHash::NOBODY) => PartOwner::Conn(id),
-        (Some(_), user) => PartOwner::User(user),
+        (None, _) => FragmentOwner::Strangers,
+        (Some(_), UserHash::NOBODY) => FragmentOwner::Conn(id),
+        (Some(_), user) => FragmentOwner::User(user),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: the measure (`lateness`), and who waits to be judged (`suspects`).
 
-use super::conn::Stage;
+use super::conn::ConnStage;
 use super::liveness::{Judging, Lateness};
 use super::observe::Observer;
 use super::sessions::Sessions;
@@ -72,14 +72,14 @@ pub fn judge(
 fn judge_one(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, signs: PeerSigns) {
     let Some(conn) = sessions.connections().get(id) else { return };
     match conn.stage() {
-        Stage::Upgrading(upgrading) => {
+        ConnStage::Upgrading(upgrading) => {
             let over_ms = cx.now.tick.ms_since(upgrading.since);
             let is_over = sessions.options().session.upgrade_ms_max <= over_ms;
             if is_over && !signs.has_unread {
                 upgrades::refuse(sessions, cx, id, UpgradeError::TimedOut);
             }
         }
-        Stage::Open(_, session) => {
+        ConnStage::Open(_, session) => {
             let was_suspected = session.is_suspected();
             let found =
                 sessions.with_session(cx, id, |session, cx, out| session.judge(cx, signs, out));
@@ -88,7 +88,7 @@ fn judge_one(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, sign
             }
             sessions.rest(cx.now, id);
         }
-        Stage::Closing(_) | Stage::Shut => (),
+        ConnStage::Closing(_) | ConnStage::Shut => (),
     }
 }
 
@@ -111,11 +111,11 @@ fn act_on(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, found: 
 fn spare(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) -> bool {
     let Some(conn) = sessions.connections().get(id) else { return false };
     match conn.stage() {
-        Stage::Upgrading(upgrading) => {
+        ConnStage::Upgrading(upgrading) => {
             let over_ms = cx.now.tick.ms_since(upgrading.since);
             2 * sessions.options().session.upgrade_ms_max <= over_ms
         }
-        Stage::Open(_, session) => {
+        ConnStage::Open(_, session) => {
             let was_suspected = session.is_suspected();
             let is_over = sessions.with_session(cx, id, |session, cx, _| session.spare(cx));
             if was_suspected {
@@ -124,6 +124,6 @@ fn spare(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) -> bool 
             sessions.rest(cx.now, id);
             is_over.unwrap_or(false)
         }
-        Stage::Closing(_) | Stage::Shut => false,
+        ConnStage::Closing(_) | ConnStage::Shut => false,
     }
 }

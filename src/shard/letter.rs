@@ -12,15 +12,15 @@ use crate::room::{ReplyTo, RoomEvent, RoomRequest};
 /// Everything one core may say to another. Closed on purpose: no closures, no
 /// handles, only values. An `Rc` in here would not compile.
 #[derive(Clone, Debug)]
-pub enum Letter {
+pub enum ShardMessage {
     /// To a room's home.
-    Ask(RoomRequest),
+    Request(RoomRequest),
     /// From a room's home.
-    Tell(RoomEvent),
+    Event(RoomEvent),
     /// From a home whose lane to you was full: publications are missing here.
     Gap(Gap),
     /// This connection of ours is gone, and asked you something: nobody waits for it.
-    Left(ReplyTo),
+    ConnectionGone(ReplyTo),
 }
 
 /// Where publications were lost.
@@ -45,7 +45,7 @@ impl Gap {
 }
 
 const fn crosses_cores<T: Send + 'static>() {}
-const _: () = crosses_cores::<Letter>();
+const _: () = crosses_cores::<ShardMessage>();
 
 /// The shard that orders a room's messages. A pure function of its arguments,
 /// so every core agrees without asking.

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Gap, Letter, home};
+use super::{Gap, ShardMessage, home};
 use crate::base::limits::{
     LANE_LEFT_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX, USER_REQUESTS_MAX,
 };
@@ -33,7 +33,7 @@ pub struct Mesh {
     lanes: Vec<Lane>,
     /// So that a turn does not look into sixty lanes for the two with letters.
     addressees: Vec<ShardId>,
-    local: VecDeque<Letter>,
+    local: VecDeque<ShardMessage>,
     /// Lanes whose number of open questions has changed since it was told.
     changed: Vec<ShardId>,
     /// Open questions in all lanes, and all since the beginning.
@@ -47,7 +47,7 @@ pub struct Mesh {
 
 #[derive(Debug, Default)]
 struct Lane {
-    letters: Vec<Letter>,
+    letters: Vec<ShardMessage>,
     /// How many of the letters are notices.
     notices_count: usize,
     /// How many of the letters tell of connections that are gone.
@@ -61,7 +61,7 @@ struct Lane {
 /// What became of a letter.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Posted {
+pub enum PostResult {
     /// It is on its way.
     Sent,
     /// The lane is full. A question was answered with 111 in the addressee's
@@ -103,7 +103,7 @@ impl Mesh {
     }
 
     /// Asks a room's home.
-    pub fn ask(&mut self, mut ask: RoomRequest) -> Posted {
+    pub fn ask(&mut self, mut ask: RoomRequest) -> PostResult {
         let to = self.home(ask.room);
         self.asks_begun += 1;
         // Nobody waits for their answers, or would say them again.
@@ -126,24 +126,24 @@ impl Mesh {
             let refused = ask.what.refusal(ErrorCode::TooManyRequests);
             let answer = RoomEvent::Reply(ask.room, ask.asker, refused);
             self.own_asks += 1;
-            self.local.push_back(Letter::Tell(answer));
-            return Posted::Full;
+            self.local.push_back(ShardMessage::Event(answer));
+            return PostResult::Full;
         }
         if ask.asker.user != UserHash::NOBODY {
             *self.user_asks.entry(user).or_default() += 1;
         }
         if to == self.own {
             self.own_asks += 1;
-            self.local.push_back(Letter::Ask(ask));
-            return Posted::Sent;
+            self.local.push_back(ShardMessage::Request(ask));
+            return PostResult::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
         lane.open_asks += 1;
         self.open_asks += 1;
         lane.change(to, &mut self.changed);
-        lane.letters.push(Letter::Ask(ask));
+        lane.letters.push(ShardMessage::Request(ask));
         lane.list(to, &mut self.addressees);
-        Posted::Sent
+        PostResult::Sent
     }
 
     /// Whether a notice to this shard would find no room.
@@ -152,23 +152,23 @@ impl Mesh {
     }
 
     /// Tells a shard what it asked for or subscribed to.
-    pub fn tell(&mut self, to: ShardId, tell: RoomEvent) -> Posted {
+    pub fn tell(&mut self, to: ShardId, tell: RoomEvent) -> PostResult {
         if to == self.own {
-            self.local.push_back(Letter::Tell(tell));
-            return Posted::Sent;
+            self.local.push_back(ShardMessage::Event(tell));
+            return PostResult::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
         lane.list(to, &mut self.addressees);
         if is_notice(&tell) {
             if LANE_PUSHES_MAX <= lane.notices_count {
                 lane.lose(&tell);
-                return Posted::Full;
+                return PostResult::Full;
             }
             lane.tell_gap();
             lane.notices_count += 1;
         }
-        lane.letters.push(Letter::Tell(tell));
-        Posted::Sent
+        lane.letters.push(ShardMessage::Event(tell));
+        PostResult::Sent
     }
 
     /// An answer came in from another shard.
@@ -215,21 +215,21 @@ impl Mesh {
     /// there is room.
     pub fn leave(&mut self, asker: ReplyTo) {
         if 0 < self.own_asks {
-            self.local.push_back(Letter::Left(asker));
+            self.local.push_back(ShardMessage::ConnectionGone(asker));
         }
         for (lane, to) in self.lanes.iter_mut().zip(0..) {
             if lane.open_asks != 0 && lane.left_count < LANE_LEFT_MAX {
                 lane.left_count += 1;
-                lane.letters.push(Letter::Left(asker));
+                lane.letters.push(ShardMessage::ConnectionGone(asker));
                 lane.list(ShardId(to), &mut self.addressees);
             }
         }
     }
 
     /// The next letter to ourselves.
-    pub fn next_local(&mut self) -> Option<Letter> {
+    pub fn next_local(&mut self) -> Option<ShardMessage> {
         let letter = self.local.pop_front()?;
-        if let Letter::Tell(RoomEvent::Reply(_, asker, _)) = &letter {
+        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = &letter {
             assert!(0 < self.own_asks, "each question is answered once");
             self.own_asks -= 1;
             self.count_answered(asker.user);
@@ -239,7 +239,7 @@ impl Mesh {
 
     /// Lets `post` take from the front of what waits for each neighbour; what it
     /// leaves is offered again at the next call.
-    pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<Letter>)) {
+    pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<ShardMessage>)) {
         let mut addressees = std::mem::take(&mut self.addressees);
         addressees.retain(|&to| {
             let lane = &mut self.lanes[usize::from(to.0)];
@@ -250,7 +250,10 @@ impl Mesh {
                 post(to, &mut lane.letters);
                 let notices = lane.letters.iter().filter(|letter| letter.is_notice());
                 lane.notices_count = notices.count();
-                let left = lane.letters.iter().filter(|one| matches!(one, Letter::Left(_)));
+                let left = lane
+                    .letters
+                    .iter()
+                    .filter(|one| matches!(one, ShardMessage::ConnectionGone(_)));
                 lane.left_count = left.count();
             }
             lane.is_addressee = !lane.letters.is_empty() || lane.lost.is_some();
@@ -282,15 +285,17 @@ impl Lane {
 
     /// Says what was lost, if anything was.
     fn tell_gap(&mut self) {
-        self.letters.extend(self.lost.take().map(Letter::Gap));
+        self.letters.extend(self.lost.take().map(ShardMessage::Gap));
     }
 }
 
-impl Letter {
+impl ShardMessage {
     fn is_notice(&self) -> bool {
         match self {
-            Letter::Tell(tell) => is_notice(tell),
-            Letter::Ask(_) | Letter::Gap(_) | Letter::Left(_) => false,
+            ShardMessage::Event(tell) => is_notice(tell),
+            ShardMessage::Request(_) | ShardMessage::Gap(_) | ShardMessage::ConnectionGone(_) => {
+                false
+            }
         }
     }
 }
@@ -368,22 +373,22 @@ mod tests {
         let mut mesh = mesh();
         let room = far_room(&mesh);
         for _ in 0..LANE_REQUESTS_MAX {
-            assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
+            assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
         }
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Full);
         let answer = mesh.next_local();
         let refused = RoomOp::Presence.refusal(ErrorCode::TooManyRequests);
-        assert!(matches!(answer, Some(Letter::Tell(RoomEvent::Reply(_, _, a)))
+        assert!(matches!(answer, Some(ShardMessage::Event(RoomEvent::Reply(_, _, a)))
             if format!("{a:?}") == format!("{refused:?}")));
         for must_go in
             [RoomOp::Unsubscribe(LeaveReason::Disconnected), RoomOp::Claim, RoomOp::Release]
         {
-            assert_eq!(mesh.ask(ask(room, must_go)), Posted::Sent);
+            assert_eq!(mesh.ask(ask(room, must_go)), PostResult::Sent);
             mesh.answered(FAR, UserHash::NOBODY);
         }
         mesh.answered(FAR, UserHash::NOBODY);
         mesh.answered(FAR, UserHash::NOBODY);
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
     }
 
     #[test]
@@ -397,32 +402,36 @@ mod tests {
             RoomRequest { room: rooms[slot as usize % 2], asker, what }
         };
         for slot in 0..USER_REQUESTS_MAX as u32 {
-            assert_eq!(mesh.ask(of(7, slot, RoomOp::Presence)), Posted::Sent);
+            assert_eq!(mesh.ask(of(7, slot, RoomOp::Presence)), PostResult::Sent);
         }
-        assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), Posted::Full);
-        assert_eq!(mesh.ask(of(7, 1, RoomOp::Presence)), Posted::Full);
-        assert_eq!(mesh.ask(of(8, 0, RoomOp::Presence)), Posted::Sent, "others are not concerned");
+        assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), PostResult::Full);
+        assert_eq!(mesh.ask(of(7, 1, RoomOp::Presence)), PostResult::Full);
+        assert_eq!(
+            mesh.ask(of(8, 0, RoomOp::Presence)),
+            PostResult::Sent,
+            "others are not concerned"
+        );
         assert_eq!(
             mesh.ask(of(7, 0, RoomOp::Unsubscribe(LeaveReason::Unsubscribed))),
-            Posted::Sent
+            PostResult::Sent
         );
-        let answer = |letter: Letter| match letter {
-            Letter::Ask(ask) => {
+        let answer = |letter: ShardMessage| match letter {
+            ShardMessage::Request(ask) => {
                 let refused = ask.what.refusal(ErrorCode::Internal);
-                Some(Letter::Tell(RoomEvent::Reply(ask.room, ask.asker, refused)))
+                Some(ShardMessage::Event(RoomEvent::Reply(ask.room, ask.asker, refused)))
             }
-            Letter::Tell(_) | Letter::Gap(_) | Letter::Left(_) => None,
+            ShardMessage::Event(_) | ShardMessage::Gap(_) | ShardMessage::ConnectionGone(_) => None,
         };
         let mut far = Vec::new();
         mesh.post(&mut |_, letters| far.append(letters));
         for letter in far.into_iter().filter_map(answer) {
-            let Letter::Tell(RoomEvent::Reply(_, asker, _)) = letter else { unreachable!() };
+            let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = letter else { unreachable!() };
             mesh.answered(FAR, asker.user);
         }
-        assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), Posted::Sent);
-        let mut local: Vec<Letter> = std::iter::from_fn(|| mesh.next_local()).collect();
+        assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), PostResult::Sent);
+        let mut local: Vec<ShardMessage> = std::iter::from_fn(|| mesh.next_local()).collect();
         for letter in local.drain(..).filter_map(answer) {
-            let Letter::Tell(RoomEvent::Reply(room, asker, answer)) = letter else {
+            let ShardMessage::Event(RoomEvent::Reply(room, asker, answer)) = letter else {
                 unreachable!()
             };
             let _ = mesh.tell(ShardId(0), RoomEvent::Reply(room, asker, answer));
@@ -437,22 +446,22 @@ mod tests {
         let mut mesh = Mesh::new(ShardId(0), 1);
         let room = RoomId(1);
         for _ in 0..OWN_REQUESTS_MAX {
-            assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
+            assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
         }
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Full);
         let farewell = RoomOp::Unsubscribe(LeaveReason::Disconnected);
-        assert_eq!(mesh.ask(ask(room, farewell)), Posted::Sent);
+        assert_eq!(mesh.ask(ask(room, farewell)), PostResult::Sent);
         // The questions wait for the store; the refusal is read at once.
         while mesh.next_local().is_some() {}
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Full);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Full);
         let asker =
             ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..3 {
             let answer = RoomEvent::Reply(room, asker, RoomReply::Published(way()));
-            assert_eq!(mesh.tell(ShardId(0), answer), Posted::Sent);
+            assert_eq!(mesh.tell(ShardId(0), answer), PostResult::Sent);
         }
         while mesh.next_local().is_some() {}
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
     }
 
     #[test]
@@ -464,7 +473,7 @@ mod tests {
         } else {
             (0..100u128).map(|n| RoomId(n << 64)).find(|&one| mesh.home(one) == FAR).unwrap()
         };
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), Posted::Sent);
+        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
         for slot in 0..2 * LANE_LEFT_MAX as u32 {
             mesh.leave(ReplyTo { conn: ConnId { slot, generation: 0 }, ..ReplyTo::NOBODY });
         }
@@ -479,13 +488,13 @@ mod tests {
         let mut mesh = mesh();
         let room = far_room(&mesh);
         for _ in 0..LANE_PUSHES_MAX {
-            assert_eq!(mesh.tell(FAR, typing(room)), Posted::Sent);
+            assert_eq!(mesh.tell(FAR, typing(room)), PostResult::Sent);
         }
-        assert_eq!(mesh.tell(FAR, said(room)), Posted::Full);
+        assert_eq!(mesh.tell(FAR, said(room)), PostResult::Full);
         mesh.post(&mut |_, letters| drop(letters.drain(..10)));
-        assert_eq!(mesh.tell(FAR, typing(room)), Posted::Sent);
+        assert_eq!(mesh.tell(FAR, typing(room)), PostResult::Sent);
         let tail = &mesh.lanes[1].letters[LANE_PUSHES_MAX - 10..];
-        assert!(matches!(tail, [Letter::Gap(_), Letter::Tell(_)]), "{tail:?}");
+        assert!(matches!(tail, [ShardMessage::Gap(_), ShardMessage::Event(_)]), "{tail:?}");
     }
 
     #[test]
@@ -496,9 +505,9 @@ mod tests {
             ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..LANE_PUSHES_MAX {
             let answer = RoomEvent::Reply(room, asker, RoomReply::Published(way()));
-            assert_eq!(mesh.tell(FAR, answer), Posted::Sent);
+            assert_eq!(mesh.tell(FAR, answer), PostResult::Sent);
         }
-        assert_eq!(mesh.tell(FAR, said(room)), Posted::Sent);
+        assert_eq!(mesh.tell(FAR, said(room)), PostResult::Sent);
     }
 
     /// The gap after one notice for each of these rooms and one of typing was lost.
@@ -506,18 +515,18 @@ mod tests {
     fn check_gap(rooms: &[RoomId], expected: Option<&Gap>) {
         let mut mesh = mesh();
         for _ in 0..LANE_PUSHES_MAX {
-            assert_eq!(mesh.tell(FAR, said(RoomId(0))), Posted::Sent);
+            assert_eq!(mesh.tell(FAR, said(RoomId(0))), PostResult::Sent);
         }
-        assert_eq!(mesh.tell(FAR, typing(RoomId(7))), Posted::Full);
+        assert_eq!(mesh.tell(FAR, typing(RoomId(7))), PostResult::Full);
         for &room in rooms {
-            assert_eq!(mesh.tell(FAR, said(room)), Posted::Full);
+            assert_eq!(mesh.tell(FAR, said(room)), PostResult::Full);
         }
         mesh.post(&mut |_, letters| letters.clear());
         let mut offered = Vec::new();
         mesh.post(&mut |_, letters| offered.append(letters));
         match (&offered[..], expected) {
             ([], None) => (),
-            ([Letter::Gap(gap)], Some(expected)) => assert_eq!(gap, expected),
+            ([ShardMessage::Gap(gap)], Some(expected)) => assert_eq!(gap, expected),
             (other, _) => panic!("{other:?}"),
         }
         mesh.post(&mut |_, _| panic!("it is told once"));
@@ -547,10 +556,10 @@ mod tests {
             offered
         };
         for (to, count) in [(ShardId(3), 2), (FAR, 1)] {
-            (0..count).for_each(|_| assert_eq!(mesh.tell(to, typing(room)), Posted::Sent));
+            (0..count).for_each(|_| assert_eq!(mesh.tell(to, typing(room)), PostResult::Sent));
         }
         assert_eq!(offer(&mut mesh, 1), [(FAR, 1), (ShardId(3), 2)]);
-        assert_eq!(mesh.tell(FAR, typing(room)), Posted::Sent);
+        assert_eq!(mesh.tell(FAR, typing(room)), PostResult::Sent);
         assert_eq!(offer(&mut mesh, 0), [(FAR, 1), (ShardId(3), 1)]);
         assert_eq!(offer(&mut mesh, 9), [(FAR, 1), (ShardId(3), 1)]);
         assert_eq!(offer(&mut mesh, 9), []);

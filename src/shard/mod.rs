@@ -42,13 +42,13 @@ mod turn;
 mod turn_context;
 mod upgrades;
 
-pub use audit::{Audit, Chair};
-pub use letter::{Gap, Letter, home};
+pub use audit::{Audit, SubscriberRecord};
+pub use letter::{Gap, ShardMessage, home};
 pub use observe::{
-    Cause, EarlyPanic, Found, Look, Note, Notes, Room, SIGHTS_MAX, Sight, Span, SpanAction,
-    SpanExport, Trouble, Worst, hashed,
+    ChannelLabel, ConnectionInfo, EarlyPanic, IncidentCause, MessageIncident, SIGHTS_MAX,
+    ScanRequest, ScanResult, Span, SpanAction, SpanExport, TopBy, TraceEvent, TraceEvents, hashed,
 };
 pub use options::{Options, TracingOptions};
-pub use setup::{Order, Setup};
+pub use setup::{ShardCommand, ShardSetup};
 pub use shard::Shard;
 pub use turn::{Lanes, TurnCounts, turn};

@@ -35,22 +35,22 @@ pub struct Postponed {
 /// What waits of one connection, the oldest first.
 #[derive(Debug, Default)]
 struct Line {
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<PostponedInput>,
     bytes: usize,
 }
 
 /// What connections had of their shares in this turn. Who says one thing at a time is not
 /// remembered.
 #[derive(Debug, Default)]
-pub struct Shares {
+pub struct TurnQuotas {
     used: BTreeMap<ConnId, usize>,
 }
 
-impl Shares {
+impl TurnQuotas {
     /// What is left of a connection's.
-    pub fn of(&self, id: ConnId) -> Share {
+    pub fn of(&self, id: ConnId) -> TurnQuota {
         let used = if self.used.is_empty() { None } else { self.used.get(&id) };
-        Share::of(TURN_SHARE_COUNT_MAX - used.copied().unwrap_or(0))
+        TurnQuota::of(TURN_SHARE_COUNT_MAX - used.copied().unwrap_or(0))
     }
 
     /// A connection had so much more of it.
@@ -74,7 +74,7 @@ impl Shares {
 
 /// One thing that waits.
 #[derive(Debug)]
-pub enum Piece {
+pub enum PostponedInput {
     /// As they were received, and whether they were within the quota then.
     Bytes(BytesMut, QuotaDecision),
     /// What is left of a message, how many of its commands were served, and the same.
@@ -87,16 +87,16 @@ pub enum Piece {
 
 /// What a connection may still have served in this turn.
 #[derive(Debug)]
-pub struct Share {
+pub struct TurnQuota {
     left: usize,
     /// The message in which it was used up.
-    cut: Option<Piece>,
+    cut: Option<PostponedInput>,
 }
 
-impl Share {
+impl TurnQuota {
     /// So many commands or control frames.
-    pub fn of(count: usize) -> Share {
-        Share { left: count, cut: None }
+    pub fn of(count: usize) -> TurnQuota {
+        TurnQuota { left: count, cut: None }
     }
 
     /// What is left of it.
@@ -110,13 +110,13 @@ impl Share {
     }
 
     /// It was used up in the middle of a message.
-    pub fn cut(&mut self, rest: Piece) {
+    pub fn cut(&mut self, rest: PostponedInput) {
         self.left = 0;
         self.cut = Some(rest);
     }
 
     /// What was cut off, once.
-    pub fn take_cut(&mut self) -> Option<Piece> {
+    pub fn take_cut(&mut self) -> Option<PostponedInput> {
         self.cut.take()
     }
 
@@ -126,12 +126,12 @@ impl Share {
     }
 }
 
-impl Piece {
+impl PostponedInput {
     fn len(&self) -> usize {
         match self {
-            Piece::Bytes(bytes, _) | Piece::Commands(bytes, ..) => bytes.len(),
-            Piece::Held(held) => held.message().len(),
-            Piece::Ended => 0,
+            PostponedInput::Bytes(bytes, _) | PostponedInput::Commands(bytes, ..) => bytes.len(),
+            PostponedInput::Held(held) => held.message().len(),
+            PostponedInput::Ended => 0,
         }
     }
 }
@@ -165,13 +165,13 @@ impl Postponed {
     }
 
     /// Behind all that waits of this connection.
-    pub fn push(&mut self, id: ConnId, piece: Piece) {
+    pub fn push(&mut self, id: ConnId, piece: PostponedInput) {
         let bytes = piece.len();
         self.line(id, bytes).pieces.push_back(piece);
     }
 
     /// Before all that waits of this connection: it is a part of what was taken from there.
-    pub fn put_back(&mut self, id: ConnId, piece: Piece) {
+    pub fn put_back(&mut self, id: ConnId, piece: PostponedInput) {
         let bytes = piece.len();
         self.line(id, bytes).pieces.push_front(piece);
     }
@@ -184,7 +184,7 @@ impl Postponed {
     }
 
     /// The oldest piece of a connection.
-    pub fn take(&mut self, id: ConnId) -> Option<Piece> {
+    pub fn take(&mut self, id: ConnId) -> Option<PostponedInput> {
         let line = self.lines.get_mut(&id)?;
         let piece = line.pieces.pop_front().expect("a line has a piece");
         line.bytes -= piece.len();
@@ -228,8 +228,8 @@ mod tests {
         ConnId { slot, generation: 0 }
     }
 
-    fn piece(text: &str) -> Piece {
-        Piece::Bytes(BytesMut::from(text.as_bytes()), QuotaDecision::Served)
+    fn piece(text: &str) -> PostponedInput {
+        PostponedInput::Bytes(BytesMut::from(text.as_bytes()), QuotaDecision::Served)
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(next) = postponed.next() {
             match postponed.take(next) {
-                Some(Piece::Bytes(bytes, _)) => seen.push((next.slot, bytes[0])),
+                Some(PostponedInput::Bytes(bytes, _)) => seen.push((next.slot, bytes[0])),
                 other => panic!("{other:?}"),
             }
         }
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_share_is_for_all_that_comes_in_a_turn() {
-        let mut shares = Shares::default();
+        let mut shares = TurnQuotas::default();
         shares.spend(id(1), TURN_SHARE_COUNT_MAX - 1);
         shares.spend(id(2), 1);
         assert_eq!(shares.of(id(1)).left(), 1);
@@ -267,7 +267,9 @@ mod tests {
         let mut postponed = Postponed::default();
         postponed.push(id(1), piece("later"));
         postponed.put_back(id(1), piece("rest"));
-        assert!(matches!(postponed.take(id(1)), Some(Piece::Bytes(bytes, _)) if bytes == "rest"));
+        assert!(
+            matches!(postponed.take(id(1)), Some(PostponedInput::Bytes(bytes, _)) if bytes == "rest")
+        );
         assert!(postponed.waits(id(1)) && !postponed.waits(id(2)));
         postponed.forget(id(1));
         assert!(!postponed.waits(id(1)) && postponed.next().is_none());
@@ -286,7 +288,7 @@ mod tests {
             let who = id(prng.below(9) as u32);
             match prng.below(4) {
                 0 => postponed.push(who, piece("xyz")),
-                1 => postponed.put_back(who, Piece::Ended),
+                1 => postponed.put_back(who, PostponedInput::Ended),
                 2 => drop(postponed.take(who)),
                 _ if prng.percent(10) => postponed.forget(who),
                 _ => drop(postponed.next()),

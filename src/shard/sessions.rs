@@ -17,17 +17,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::conn::{Conn, Goodbye, Stage, StageKind, goodbye};
+use super::conn::{CloseHandshake, ConnStage, Connection, StageKind, goodbye};
 use super::connections::Connections;
-use super::delivery::{FlushQueue, Round};
-use super::fanout::{Fanout, Gathering, Kind, Seat};
-use super::mesh::Posted;
+use super::delivery::{FanoutBatch, FlushQueue};
+use super::fanout::{Fanout, FanoutBuffer, Subscriber, SubscriberClass};
+use super::mesh::PostResult;
 use super::observe::Observing;
 use super::pinger::Pinger;
-use super::postponed::{Piece, Postponed, Share, Shares};
+use super::postponed::{Postponed, PostponedInput, TurnQuota, TurnQuotas};
 use super::session_env::SessionEnv;
 use super::turn_context::TurnContext;
-use super::{Gap, Options, Setup, answers, upgrades};
+use super::{Gap, Options, ShardSetup, answers, upgrades};
 use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{
     Action, Chance, ConnId, Ending, MonotonicMs, PanicError, Prng, RoomId, ShardId, Timestamps,
@@ -51,7 +51,7 @@ pub struct Sessions {
     /// What connections said beyond their share of a turn.
     postponed: Postponed,
     /// What connections had of theirs in this turn.
-    shares: Shares,
+    shares: TurnQuotas,
     pinger: Pinger,
     options: Arc<Options>,
     shard: ShardId,
@@ -69,8 +69,8 @@ pub enum Slow {
 
 impl Sessions {
     /// Nobody is there yet.
-    pub fn new(setup: Setup) -> Sessions {
-        let Setup { id, shards_count, options, keys, names, seed, ids, now, scribe } = setup;
+    pub fn new(setup: ShardSetup) -> Sessions {
+        let ShardSetup { id, shards_count, options, keys, names, seed, ids, now, scribe } = setup;
         let chance = Chance { jitter: Prng::from_seed(seed), ids };
         let (place, ping_interval_ms) = ((id, shards_count), options.session.ping_interval_ms);
         let each = || Rc::clone(&scribe);
@@ -80,7 +80,7 @@ impl Sessions {
             fanout: Fanout::default(),
             queue: FlushQueue::new(id, &options.session, &scribe),
             postponed: Postponed::default(),
-            shares: Shares::default(),
+            shares: TurnQuotas::default(),
             pinger: Pinger::new(each()),
             options,
             shard: id,
@@ -134,7 +134,7 @@ impl Sessions {
     }
 
     /// What connections had of this turn.
-    pub fn shares_mut(&mut self) -> &mut Shares {
+    pub fn shares_mut(&mut self) -> &mut TurnQuotas {
         &mut self.shares
     }
 
@@ -178,7 +178,7 @@ impl Sessions {
     ) -> Result<Option<T>, PanicError> {
         let Sessions { connections, env, .. } = self;
         let Some(conn) = connections.get_mut(id) else { return Ok(None) };
-        let (Stage::Open(_, session), send) = conn.split() else { return Ok(None) };
+        let (ConnStage::Open(_, session), send) = conn.split() else { return Ok(None) };
         let decided = env.decide(cx.now, id, send.encoding(), session, decide);
         self.carry_out(cx, id);
         decided.map(Some)
@@ -196,7 +196,8 @@ impl Sessions {
                 Effect::Ask(ask) => self.ask(cx, ask),
                 Effect::AddSubscriber { room, name, news_of_members } => {
                     let Some(conn) = self.connections.get(id) else { continue };
-                    let kind = Kind { encoding: conn.send().encoding(), news_of_members };
+                    let kind =
+                        SubscriberClass { encoding: conn.send().encoding(), news_of_members };
                     self.sit(cx, id, room, name, kind);
                 }
                 Effect::RemoveSubscriber(place) => self.stand(place),
@@ -221,18 +222,18 @@ impl Sessions {
         let deadline = cx.now.tick.plus_ms(self.options.session.close_ms_max);
         let Some(conn) = self.connections.get_mut(id) else { return };
         match conn.stage_mut() {
-            Stage::Upgrading(upgrading) => {
+            ConnStage::Upgrading(upgrading) => {
                 let since = upgrading.since;
                 conn.begin_closing(deadline, goodbye(fault));
                 upgrades::end(&mut self.connections, cx, since, Err(RejectReason::Gone));
             }
-            Stage::Open(..) => self.end_open(cx, id, fault),
-            Stage::Closing(closing) => {
+            ConnStage::Open(..) => self.end_open(cx, id, fault),
+            ConnStage::Closing(closing) => {
                 if fault == Fault::PeerEnded {
-                    closing.goodbye = Goodbye::Said;
+                    closing.goodbye = CloseHandshake::Done;
                 }
             }
-            Stage::Shut => (),
+            ConnStage::Shut => (),
         }
         self.connections.wake(cx.now.tick, id, deadline);
         self.queue.list(&mut self.connections, id);
@@ -270,7 +271,7 @@ impl Sessions {
         let Sessions { connections, env, .. } = self;
         let Some(conn) = connections.get_mut(id) else { return };
         let encoding = conn.send().encoding();
-        let Stage::Open(_, session) = conn.stage_mut() else { return };
+        let ConnStage::Open(_, session) = conn.stage_mut() else { return };
         let unanswered = session.is_unanswered().then(|| env.user_of(session));
         env.leave(cx.now, id, encoding, session);
         self.carry_out(cx, id);
@@ -285,7 +286,7 @@ impl Sessions {
     /// sends.
     #[inline]
     #[must_use]
-    pub fn on_sent(&mut self, now: Timestamps, id: ConnId) -> Option<Round> {
+    pub fn on_sent(&mut self, now: Timestamps, id: ConnId) -> Option<FanoutBatch> {
         let options = &self.options.session;
         self.queue.on_sent(&mut self.connections, now.tick, options, id)
     }
@@ -335,27 +336,27 @@ impl Sessions {
         let now = cx.now.tick;
         let Some(conn) = self.connections.fire(now, id) else { return };
         match conn.stage_mut() {
-            Stage::Upgrading(_) => {
+            ConnStage::Upgrading(_) => {
                 cx.suspects.push(now, id, Suspicion::Deadline);
                 self.connections.wake(now, id, now.plus_ms(LOOK_AGAIN_MS));
             }
-            Stage::Open(..) => {
+            ConnStage::Open(..) => {
                 self.with_session(cx, id, |session, cx, out| session.on_timer(cx, out));
                 self.rest(cx.now, id);
             }
             // A timer of the session's that came meanwhile.
-            Stage::Closing(closing) if now < closing.deadline => {
+            ConnStage::Closing(closing) if now < closing.deadline => {
                 let deadline = closing.deadline;
                 self.connections.wake(now, id, deadline);
             }
             // Patience is over: whatever has not left by now will not.
-            Stage::Closing(closing) => {
-                closing.goodbye = Goodbye::Overdue;
+            ConnStage::Closing(closing) => {
+                closing.goodbye = CloseHandshake::TimedOut;
                 let (queue, connections, mut seen) = self.delivering(cx);
                 queue.forget_waiting(connections, id, &mut seen);
                 queue.list(connections, id);
             }
-            Stage::Shut => (),
+            ConnStage::Shut => (),
         }
     }
 
@@ -376,9 +377,9 @@ impl Sessions {
     /// Nothing that the peer says from now on means anything; what waits still leaves.
     pub fn hear_goodbye(&mut self, id: ConnId, reader: Reader) {
         let conn = self.connections.get_mut(id);
-        if let Some(Stage::Closing(closing)) = conn.map(Conn::stage_mut) {
+        if let Some(ConnStage::Closing(closing)) = conn.map(Connection::stage_mut) {
             closing.reader = reader;
-            closing.goodbye = Goodbye::Said;
+            closing.goodbye = CloseHandshake::Done;
             self.queue.list(&mut self.connections, id);
         }
     }
@@ -393,7 +394,7 @@ impl Sessions {
         let Some(conn) = self.connections.get_mut(id) else { return };
         let (stage, send) = conn.split();
         let encoding = send.encoding();
-        if let Stage::Open(_, session) = stage
+        if let ConnStage::Open(_, session) = stage
             && send.is_sending()
         {
             session.on_ping_queued();
@@ -417,14 +418,14 @@ impl Sessions {
         cx: &mut TurnContext<'_>,
         id: ConnId,
         held: HeldCommands,
-        share: &mut Share,
+        share: &mut TurnQuota,
     ) {
         let resumed = self
             .with_session(cx, id, |session, cx, out| session.resume(cx, held, share.left(), out));
         let (served_count, left) = resumed.unwrap_or((0, None));
         share.spend(served_count);
         if let Some(left) = left {
-            self.postponed.put_back(id, Piece::Held(left));
+            self.postponed.put_back(id, PostponedInput::Held(left));
         }
     }
 
@@ -466,7 +467,7 @@ impl Sessions {
 
     /// Asks a room's home.
     pub fn ask(&mut self, cx: &mut TurnContext<'_>, ask: RoomRequest) {
-        if cx.mesh.ask(ask) == Posted::Full {
+        if cx.mesh.ask(ask) == PostResult::Full {
             cx.observer.count_full(LaneKind::Request);
         }
     }
@@ -477,24 +478,24 @@ impl Sessions {
         id: ConnId,
         room: RoomId,
         name: Arc<str>,
-        kind: Kind,
+        kind: SubscriberClass,
     ) {
         // What was said before the newcomer sat down is not for it.
         self.flush_room(cx, room);
         let Some(conn) = self.connections.get_mut(id) else { return };
         let (stage, send) = conn.split();
-        if let Stage::Open(_, session) = stage {
+        if let ConnStage::Open(_, session) = stage {
             if session.is_connecting() {
                 send.hold();
             }
-            session.sit(room, self.fanout.sit(room, name, Seat::new(id.slot, kind)));
+            session.sit(room, self.fanout.sit(room, name, Subscriber::new(id.slot, kind)));
         }
     }
 
     fn stand(&mut self, place: SubscriberSlot) {
         let Some((room, seat)) = self.fanout.stand(place) else { return };
         if let Some((_, conn)) = self.connections.subscriber_mut(seat.slot())
-            && let Stage::Open(_, session) = conn.stage_mut()
+            && let ConnStage::Open(_, session) = conn.stage_mut()
         {
             session.move_to(room, place);
         }
@@ -521,7 +522,7 @@ impl Sessions {
     fn flush(
         &mut self,
         cx: &mut TurnContext<'_>,
-        gathering: Gathering,
+        gathering: FanoutBuffer,
         out: Option<&mut Vec<Action>>,
     ) {
         let Sessions { queue, connections, fanout, env, .. } = self;

@@ -5,14 +5,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Look, Options};
+use super::{Options, ScanRequest};
 use crate::auth::Keys;
 use crate::base::{Csprng, ShardId, Timestamps};
 use crate::metrics::MetricsWriter;
 use crate::session::{NameKey, Prefix};
 
 /// What a shard is made of.
-pub struct Setup {
+pub struct ShardSetup {
     /// Which one it is.
     pub id: ShardId,
     /// Of how many.
@@ -35,7 +35,7 @@ pub struct Setup {
 
 /// What the control thread tells a shard. Values only.
 #[derive(Clone, Debug)]
-pub enum Order {
+pub enum ShardCommand {
     /// Tokens are checked with these from now on.
     Keys(Arc<Keys>),
     /// Let everybody go, spread over this time.
@@ -44,7 +44,7 @@ pub enum Order {
         over_ms: u64,
     },
     /// Clients with these prefixes are let in no more; all others are.
-    Held(Arc<[Prefix]>),
+    BlockedPrefixes(Arc<[Prefix]>),
     /// Look through all connections; what is found has this ticket.
-    Look(u64, Look),
+    Scan(u64, ScanRequest),
 }

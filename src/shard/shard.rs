@@ -17,11 +17,11 @@ use super::home_rooms::HomeRooms;
 use super::inbound::Inbound;
 use super::judge::{self, EventsRead};
 use super::liveness::{Lateness, Suspects};
-use super::mesh::{Mesh, Posted};
-use super::observe::{EarlyPanic, Found, Notes, Observer, work_in};
+use super::mesh::{Mesh, PostResult};
+use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
 use super::sessions::{Sessions, Slow};
 use super::turn_context::{Drains, TurnContext};
-use super::{Letter, Order, Setup, TurnCounts, upgrades};
+use super::{ShardCommand, ShardMessage, ShardSetup, TurnCounts, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, PeerSigns, ShardId, Timestamps};
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
 use crate::room::{ReplyTo, RoomEvent, RoomRequest};
@@ -42,7 +42,7 @@ pub struct Shard {
 
 impl Shard {
     /// An empty world.
-    pub fn new(mut setup: Setup) -> Shard {
+    pub fn new(mut setup: ShardSetup) -> Shard {
         let home = HomeRooms::new(setup.now, &setup.options, setup.names, setup.ids.fork());
         let scribe = Rc::clone(&setup.scribe);
         let options = Arc::clone(&setup.options);
@@ -105,25 +105,25 @@ impl Shard {
     }
 
     /// A neighbour says something.
-    pub fn on_letter(&mut self, now: Timestamps, from: ShardId, letter: Letter) {
+    pub fn on_letter(&mut self, now: Timestamps, from: ShardId, letter: ShardMessage) {
         assert_ne!(from, self.mesh.own(), "letters to ourselves take no lane");
-        if let Letter::Tell(RoomEvent::Reply(_, asker, _)) = &letter {
+        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = &letter {
             self.mesh.answered(from, asker.user);
         }
         self.read(now, from, letter);
     }
 
     /// The control thread says something.
-    pub fn on_order(&mut self, now: Timestamps, order: Order, out: &mut Vec<Action>) {
+    pub fn on_order(&mut self, now: Timestamps, order: ShardCommand, out: &mut Vec<Action>) {
         match order {
-            Order::Keys(keys) => self.sessions.env_mut().set_keys(keys),
-            Order::Drain { over_ms } => {
+            ShardCommand::Keys(keys) => self.sessions.env_mut().set_keys(keys),
+            ShardCommand::Drain { over_ms } => {
                 out.push(Action::StopAccepting);
                 let connections_count = self.sessions.connections().len();
                 self.drain = Some(Drain::begin(now.tick, connections_count, over_ms));
             }
-            Order::Held(prefixes) => self.sessions.env_mut().set_held(prefixes),
-            Order::Look(ticket, look) => self.observer.begin_look(ticket, look),
+            ShardCommand::BlockedPrefixes(prefixes) => self.sessions.env_mut().set_held(prefixes),
+            ShardCommand::Scan(ticket, look) => self.observer.begin_look(ticket, look),
         }
     }
 
@@ -214,18 +214,18 @@ impl Shard {
         }
     }
 
-    fn read(&mut self, now: Timestamps, from: ShardId, letter: Letter) {
+    fn read(&mut self, now: Timestamps, from: ShardId, letter: ShardMessage) {
         match letter {
-            Letter::Ask(ask) => self.on_ask(now, from, ask),
-            Letter::Tell(tell) => {
+            ShardMessage::Request(ask) => self.on_ask(now, from, ask),
+            ShardMessage::Event(tell) => {
                 let (sessions, _, mut cx) = self.split(now);
                 sessions.on_tell(&mut cx, tell);
             }
-            Letter::Gap(gap) => {
+            ShardMessage::Gap(gap) => {
                 let (sessions, _, mut cx) = self.split(now);
                 sessions.on_gap(&mut cx, from, gap);
             }
-            Letter::Left(asker) => self.on_left_letter(now, from, asker),
+            ShardMessage::ConnectionGone(asker) => self.on_left_letter(now, from, asker),
         }
     }
 
@@ -265,7 +265,7 @@ impl Shard {
     /// Tells a shard something. What finds no room is counted as lost.
     fn tell(&mut self, now: Timestamps, to: ShardId, tell: RoomEvent) {
         let may_be_lost = self.mesh.is_full(to).then(|| tell.clone());
-        if self.mesh.tell(to, tell) != Posted::Full {
+        if self.mesh.tell(to, tell) != PostResult::Full {
             return;
         }
         self.observer.count_full(LaneKind::Push);
@@ -300,7 +300,7 @@ impl Shard {
 
     /// Offers the letters that wait for neighbours to `post`, in order. It takes
     /// from the front what the lane has room for and leaves the rest.
-    pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<Letter>)) {
+    pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<ShardMessage>)) {
         self.mesh.post(post);
     }
 
@@ -311,7 +311,7 @@ impl Shard {
     }
 
     /// What there is to tell of single messages, in order; as for the store.
-    pub fn notes(&mut self) -> &mut Notes {
+    pub fn notes(&mut self) -> &mut TraceEvents {
         self.observer.notes()
     }
 
@@ -349,7 +349,7 @@ impl Shard {
     }
 
     /// What a look found, and which look it was.
-    pub fn take_found(&mut self) -> Option<(u64, Found)> {
+    pub fn take_found(&mut self) -> Option<(u64, ScanResult)> {
         self.observer.take_found()
     }
 

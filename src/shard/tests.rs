@@ -14,7 +14,9 @@ use bytes::BytesMut;
 
 use super::judge::EventsRead;
 use super::observe::work_in;
-use super::{Found, Gap, Letter, Look, Options, Order, Setup, Shard, Worst};
+use super::{
+    Gap, Options, ScanRequest, ScanResult, Shard, ShardCommand, ShardMessage, ShardSetup, TopBy,
+};
 use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
 use crate::base::{
@@ -96,7 +98,7 @@ impl World {
         let now = Timestamps::at(MonotonicMs(1), 1_700_000_000_000);
         let cells: Vec<Arc<Cells>> = (0..shards_count).map(|_| Cells::new()).collect();
         let shards = (0..shards_count).zip(&cells).map(|(id, cells)| {
-            Shard::new(Setup {
+            Shard::new(ShardSetup {
                 id: ShardId(id),
                 shards_count,
                 options: Arc::clone(&options),
@@ -210,13 +212,13 @@ impl World {
     }
 
     /// What a shard has for its neighbours.
-    fn posted(&mut self, shard: usize) -> Vec<Letter> {
+    fn posted(&mut self, shard: usize) -> Vec<ShardMessage> {
         let mut all = Vec::new();
         self.shards[shard].post(&mut |_, letters| all.append(letters));
         all
     }
 
-    fn carry(&mut self, from: usize, to: usize, letter: Letter) {
+    fn carry(&mut self, from: usize, to: usize, letter: ShardMessage) {
         self.shards[to].on_letter(self.now, ShardId(from as u16), letter);
     }
 
@@ -480,7 +482,7 @@ fn a_drain_catches_up_with_its_time() {
     });
     let peers: Vec<Peer> = (0..700).map(|_| world.join(0)).collect();
     let mut out = Vec::new();
-    world.shards[0].on_order(world.now, Order::Drain { over_ms: 1_000 }, &mut out);
+    world.shards[0].on_order(world.now, ShardCommand::Drain { over_ms: 1_000 }, &mut out);
     // A core that is busy takes a turn every 100 ms, and two in a row.
     for _ in 0..5 {
         world.now.tick = world.now.tick.plus_ms(100);
@@ -497,7 +499,7 @@ fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
     let peers: Vec<Peer> = (0..90).map(|n| world.join_room(n % 2, "room:1")).collect();
     let mut out = Vec::new();
     for shard in &mut world.shards {
-        shard.on_order(world.now, Order::Drain { over_ms: 1_000 }, &mut out);
+        shard.on_order(world.now, ShardCommand::Drain { over_ms: 1_000 }, &mut out);
     }
     assert_eq!(out, [Action::StopAccepting, Action::StopAccepting]);
     world.pass(100);
@@ -568,7 +570,7 @@ fn a_gap_makes_everybody_subscribe_again() {
     let ann = world.join_room(0, "room:1");
     let home = world.shards[0].mesh().home(NAMES.room("", "room:1"));
     let far = world.join_room(1 - usize::from(home.0), "room:1");
-    world.shards[far.0].on_letter(world.now, home, Letter::Gap(Gap::All));
+    world.shards[far.0].on_letter(world.now, home, ShardMessage::Gap(Gap::All));
     world.settle();
     assert!(world.take(far).iter().any(|text| text.contains(r#""code":2500"#)));
     world.say(far, r#"{"id":5,"subscribe":{"channel":"room:1"}}"#);
@@ -867,9 +869,9 @@ fn long_answers_do_not_pile_up_for_one_who_asks_again_and_again() {
 }
 
 /// Lets a shard look, and says in how many turns it was done.
-fn look(world: &mut World, look: Look) -> (usize, Found) {
+fn look(world: &mut World, look: ScanRequest) -> (usize, ScanResult) {
     let mut out = Vec::new();
-    world.shards[0].on_order(world.now, Order::Look(7, look), &mut out);
+    world.shards[0].on_order(world.now, ShardCommand::Scan(7, look), &mut out);
     for turns in 1.. {
         world.turn(0);
         if let Some((ticket, found)) = world.shards[0].take_found() {
@@ -893,22 +895,22 @@ fn a_look_at_many_connections_takes_several_turns() {
     for _ in 0..9_000 {
         world.accept(0);
     }
-    let (turns, found) = look(&mut world, Look::Worst(Worst::Age, 1));
-    let Found::Worst(sights, all) = found else { panic!("{found:?}") };
+    let (turns, found) = look(&mut world, ScanRequest::Top(TopBy::Age, 1));
+    let ScanResult::Top(sights, all) = found else { panic!("{found:?}") };
     assert_eq!((turns, all, sights.len()), (3, 2, 1), "those that are upgraded, the oldest");
     assert_eq!((sights[0].conn, sights[0].channels_count), (id(ann), 1));
     assert!((700..1_300).contains(&sights[0].age_ms), "{}", sights[0].age_ms);
-    let (_, found) = look(&mut world, Look::Worst(Worst::Tasks, 5));
-    let Found::Worst(sights, _) = found else { panic!("{found:?}") };
+    let (_, found) = look(&mut world, ScanRequest::Top(TopBy::Tasks, 5));
+    let ScanResult::Top(sights, _) = found else { panic!("{found:?}") };
     let seen: Vec<ConnId> = sights.iter().map(|sight| sight.conn).collect();
     assert!(seen.len() == 2 && seen.contains(&id(bob)), "{seen:?}");
     // Without pings an idle connection waits for nothing but bytes.
     assert!(sights.iter().all(|sight| sight.tasks <= 2), "{sights:?}");
     let nobody = Prefix::of("", "", Agent::None);
-    let (_, found) = look(&mut world, Look::Share(nobody));
-    assert!(matches!(found, Found::Share { having: 2, all: 2 }), "{found:?}");
-    let (_, found) = look(&mut world, Look::Share(Prefix::of("", "ann", Agent::None)));
-    assert!(matches!(found, Found::Share { having: 0, all: 2 }), "{found:?}");
+    let (_, found) = look(&mut world, ScanRequest::CountPrefix(nobody));
+    assert!(matches!(found, ScanResult::CountPrefix { having: 2, all: 2 }), "{found:?}");
+    let (_, found) = look(&mut world, ScanRequest::CountPrefix(Prefix::of("", "ann", Agent::None)));
+    assert!(matches!(found, ScanResult::CountPrefix { having: 0, all: 2 }), "{found:?}");
 }
 
 #[test]
@@ -919,8 +921,8 @@ fn what_waits_for_a_reader_makes_it_the_worst() {
     for n in 3..6 {
         world.say(ann, &publish("room:1", n));
     }
-    let (_, found) = look(&mut world, Look::Worst(Worst::Pending, 2));
-    let Found::Worst(sights, _) = found else { panic!("{found:?}") };
+    let (_, found) = look(&mut world, ScanRequest::Top(TopBy::Pending, 2));
+    let ScanResult::Top(sights, _) = found else { panic!("{found:?}") };
     assert_eq!((sights[0].conn, sights[0].sends_in_flight), (id(bob), 1));
     assert!(sights[1].outbox_bytes < sights[0].outbox_bytes, "{sights:?}");
 }
@@ -937,10 +939,10 @@ fn a_panic_soon_after_the_upgrade_is_told_and_a_late_one_is_not() {
     assert_eq!(world.shards[0].take_early_panics(), []);
     let held = [Prefix::of("", "", Agent::None)];
     let mut out = Vec::new();
-    world.shards[0].on_order(world.now, Order::Held(held.into()), &mut out);
+    world.shards[0].on_order(world.now, ShardCommand::BlockedPrefixes(held.into()), &mut out);
     let third = world.upgrade(0);
     world.say(third, r#"{"id":1,"connect":{}}"#);
     world.check_closed(third, 3510);
-    world.shards[0].on_order(world.now, Order::Held([].into()), &mut out);
+    world.shards[0].on_order(world.now, ShardCommand::BlockedPrefixes([].into()), &mut out);
     world.join(0);
 }

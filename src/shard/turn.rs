@@ -11,7 +11,7 @@
 //! Deliberately absent: clocks, sleeping between turns, and what watches a turn.
 
 use super::judge::EventsRead;
-use super::{Letter, Notes, Order, Shard};
+use super::{Shard, ShardCommand, ShardMessage, TraceEvents};
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, Io, ShardId, Timestamps};
 use crate::metrics::TurnPhase;
@@ -24,7 +24,7 @@ pub trait Lanes {
     /// in their order, and names the cores whose lane has room again. Returns how many.
     fn take_letters(
         &mut self,
-        on_letter: &mut dyn FnMut(ShardId, Letter),
+        on_letter: &mut dyn FnMut(ShardId, ShardMessage),
         wake: &mut dyn FnMut(ShardId),
     ) -> usize;
 
@@ -32,18 +32,18 @@ pub trait Lanes {
     fn take_replies(&mut self, on_reply: &mut dyn FnMut(StoreReply)) -> usize;
 
     /// The next order of the control thread.
-    fn take_order(&mut self) -> Option<Order>;
+    fn take_order(&mut self) -> Option<ShardCommand>;
 
     /// Takes from the front what the lane to that core has room for. Returns how many; when
     /// any, the core is woken.
-    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<Letter>) -> usize;
+    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<ShardMessage>) -> usize;
 
     /// Takes from the front what the lane to the store has room for. Returns how many.
     fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize;
 
     /// Takes what there is to tell of single messages; what has no room is counted and
     /// dropped.
-    fn post_notes(&mut self, notes: &mut Notes);
+    fn post_notes(&mut self, notes: &mut TraceEvents);
 }
 
 /// What a turn came to.

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what is in a head (`ws`), and what an upgraded connection says.
 
-use super::conn::{Goodbye, Stage};
+use super::conn::{CloseHandshake, ConnStage};
 use super::connections::Connections;
 use super::observe::reject_reason;
 use super::sessions::Sessions;
@@ -48,8 +48,8 @@ pub fn open(
     let connections = sessions.connections_mut();
     let conn = connections.get_mut(id).expect("its head was just read");
     let since = match conn.stage() {
-        Stage::Upgrading(upgrading) => upgrading.since,
-        Stage::Open(..) | Stage::Closing(_) | Stage::Shut => cx.now.tick,
+        ConnStage::Upgrading(upgrading) => upgrading.since,
+        ConnStage::Open(..) | ConnStage::Closing(_) | ConnStage::Shut => cx.now.tick,
     };
     conn.open(encoding, session);
     end(connections, cx, since, Ok(()));
@@ -63,10 +63,10 @@ pub fn refuse(sessions: &mut Sessions, cx: &TurnContext<'_>, id: ConnId, refusal
     let connections = sessions.connections_mut();
     let Some(conn) = connections.get_mut(id) else { return };
     let since = match conn.stage() {
-        Stage::Upgrading(upgrading) => upgrading.since,
-        Stage::Open(..) | Stage::Closing(_) | Stage::Shut => return,
+        ConnStage::Upgrading(upgrading) => upgrading.since,
+        ConnStage::Open(..) | ConnStage::Closing(_) | ConnStage::Shut => return,
     };
-    conn.begin_closing(deadline, Some(Goodbye::Said));
+    conn.begin_closing(deadline, Some(CloseHandshake::Done));
     end(connections, cx, since, Err(reject_reason(refusal)));
     connections.wake(cx.now.tick, id, deadline);
     sessions.push_control(id, refusal.response().into());

@@ -16,7 +16,7 @@ use super::http::Plain;
 use crate::base::MonotonicUs;
 use crate::clock::time_of_day;
 use crate::ring::moment;
-use crate::shard::{Room, Span, SpanAction};
+use crate::shard::{ChannelLabel, Span, SpanAction};
 
 /// Characters of a channel's name that a span keeps.
 const ROOM_CHARS_MAX: usize = 64;
@@ -162,10 +162,10 @@ fn attributes(span: &Span) -> Vec<KeyValue> {
 
 /// A channel's name is written by strangers: what a screen would obey is replaced, and
 /// what is long is cut.
-fn shown(room: &Room) -> String {
+fn shown(room: &ChannelLabel) -> String {
     match room {
-        Room::Hashed(hash) => format!("~{hash:016x}"),
-        Room::Named(name) => {
+        ChannelLabel::Hashed(hash) => format!("~{hash:016x}"),
+        ChannelLabel::Named(name) => {
             let plain = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
             name.chars().take(ROOM_CHARS_MAX).map(plain).collect()
         }
@@ -178,10 +178,10 @@ mod tests {
 
     #[test]
     fn a_channels_name_is_cut_and_obeyed_by_no_screen() {
-        let named = |name: &str| shown(&Room::Named(name.into()));
+        let named = |name: &str| shown(&ChannelLabel::Named(name.into()));
         assert_eq!(named("room:1"), "room:1");
         assert_eq!(named("room:\u{1b}[2J\n"), "room:\u{fffd}[2J\u{fffd}");
         assert_eq!(named(&"é".repeat(200)).chars().count(), ROOM_CHARS_MAX);
-        assert_eq!(shown(&Room::Hashed(0xab)), "~00000000000000ab");
+        assert_eq!(shown(&ChannelLabel::Hashed(0xab)), "~00000000000000ab");
     }
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::base::{Csprng, MonotonicUs, Trace};
 use crate::lane::{self, LaneSender};
 use crate::metrics::{Agent, Cells, ChatType, Exposition, ScrapeScope, Threads};
-use crate::shard::{Notes, SpanAction, SpanExport};
+use crate::shard::{SpanAction, SpanExport, TraceEvents};
 
 /// A collector that answers each request with a status.
 struct Fake {
@@ -71,14 +71,14 @@ fn span(seed: u64, action: SpanAction) -> Span {
         action,
         began_at: MonotonicUs(1_000),
         ended_at: MonotonicUs(3_500),
-        room: Room::Named("room:1".into()),
+        room: ChannelLabel::Named("room:1".into()),
         failed: false,
         chat_type: ChatType::Group,
         agent: Agent::Node,
     }
 }
 
-fn teller(endpoint: Option<&str>) -> (Teller, LaneSender<Note>, Exposition) {
+fn teller(endpoint: Option<&str>) -> (Teller, LaneSender<TraceEvent>, Exposition) {
     let (process, ledger) = Cells::of_process();
     let threads = Threads { process, ..Threads::of_cores(vec![Cells::new()]) };
     let (mut senders, notes) = lane::mailbox(1, NOTE_LANE);
@@ -88,8 +88,8 @@ fn teller(endpoint: Option<&str>) -> (Teller, LaneSender<Note>, Exposition) {
     (Teller::new(notes, collector, ledger), senders.remove(0), Exposition::new(threads))
 }
 
-fn post(lane: &mut LaneSender<Note>, spans: impl IntoIterator<Item = Span>) {
-    let mut notes = Notes::new(SpanExport::On);
+fn post(lane: &mut LaneSender<TraceEvent>, spans: impl IntoIterator<Item = Span>) {
+    let mut notes = TraceEvents::new(SpanExport::On);
     spans.into_iter().for_each(|span| notes.span(span));
     let dropped_count = notes.take_dropped();
     lane.post_or_drop(notes.waiting(), dropped_count);
@@ -225,13 +225,13 @@ fn what_has_no_room_is_dropped_and_counted() {
 
 #[test]
 fn a_line_about_a_message_names_nobody_and_obeys_no_one() {
-    let shown = |room: &Room| Shown(room).to_string();
-    assert_eq!(shown(&Room::Named("room:\u{1b}[2J".into())), r#""room:\x1b[2J""#);
-    assert_eq!(shown(&Room::Hashed(0xab)), "~00000000000000ab");
-    let trouble = Trouble {
-        cause: Cause::Slow(Segment::B2c),
+    let shown = |room: &ChannelLabel| Shown(room).to_string();
+    assert_eq!(shown(&ChannelLabel::Named("room:\u{1b}[2J".into())), r#""room:\x1b[2J""#);
+    assert_eq!(shown(&ChannelLabel::Hashed(0xab)), "~00000000000000ab");
+    let trouble = MessageIncident {
+        cause: IncidentCause::Slow(Segment::B2c),
         trace: span(1, SpanAction::Store).trace,
-        room: Room::Hashed(1),
+        room: ChannelLabel::Hashed(1),
         chat_type: ChatType::OneToOne,
         agent: Agent::None,
         segments_us: [None, Some(1_200), Some(500_000), None],

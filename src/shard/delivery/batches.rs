@@ -20,7 +20,7 @@ use crate::room::MessageTiming;
 
 /// What one channel said in one turn.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Round {
+pub struct FanoutBatch {
     /// In which channel.
     pub room: RoomId,
     /// What was said.
@@ -38,18 +38,18 @@ pub struct Round {
 
 /// All rounds of a shard that are not over.
 #[derive(Debug, Default)]
-pub struct Rounds(Slab<Round>);
+pub struct InFlightBatches(Slab<FanoutBatch>);
 
 /// Whether a send of a round left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum SendResult {
     /// The kernel took all of it.
-    Left,
+    Sent,
     /// It never will.
-    Lost,
+    Dropped,
 }
 
-impl Rounds {
+impl InFlightBatches {
     /// A round that begins, unless there are too many; with it goes what was said.
     pub fn begin(
         &mut self,
@@ -62,26 +62,26 @@ impl Rounds {
             return RoundId::NOBODY;
         }
         let (given_at, recipients, failed, outstanding) = (now, 0, 0, 1);
-        let round = Round { room, ways, given_at, recipients, failed, tenant, outstanding };
+        let round = FanoutBatch { room, ways, given_at, recipients, failed, tenant, outstanding };
         let slot = self.0.insert(round);
         RoundId(u16::try_from(slot).expect("there are fewer"))
     }
 
     /// All sends of a round were given: so many, and so many have no place. Returns
     /// the round if none of them is left.
-    pub fn given(&mut self, id: RoundId, sends: u32, failed: u32) -> Option<Round> {
+    pub fn given(&mut self, id: RoundId, sends: u32, failed: u32) -> Option<FanoutBatch> {
         let round = self.0.at_mut(u32::from(id.0))?;
         round.recipients = sends + failed;
         round.failed = failed;
         round.outstanding += sends;
-        self.over(id, Fate::Left)
+        self.over(id, SendResult::Sent)
     }
 
     /// A send of a round is over. Returns the round with its last one.
     #[inline]
-    pub fn over(&mut self, id: RoundId, fate: Fate) -> Option<Round> {
+    pub fn over(&mut self, id: RoundId, fate: SendResult) -> Option<FanoutBatch> {
         let round = self.0.at_mut(u32::from(id.0))?;
-        round.failed += u32::from(fate == Fate::Lost);
+        round.failed += u32::from(fate == SendResult::Dropped);
         round.outstanding -= 1;
         if round.outstanding != 0 {
             return None;
@@ -90,7 +90,7 @@ impl Rounds {
     }
 
     /// One that is not over.
-    pub fn at(&self, id: RoundId) -> Option<&Round> {
+    pub fn at(&self, id: RoundId) -> Option<&FanoutBatch> {
         self.0.at(u32::from(id.0))
     }
 
@@ -116,27 +116,28 @@ mod tests {
 
     #[test]
     fn a_round_ends_with_its_last_send() {
-        let mut rounds = Rounds::default();
+        let mut rounds = InFlightBatches::default();
         let id = rounds.begin(MonotonicUs(5), RoomId(1), None, SmallVec::from_elem(way(1), 1));
         assert_eq!(rounds.given(id, 2, 1), None);
-        assert_eq!(rounds.over(id, Fate::Left), None);
-        let round = rounds.over(id, Fate::Lost).unwrap();
+        assert_eq!(rounds.over(id, SendResult::Sent), None);
+        let round = rounds.over(id, SendResult::Dropped).unwrap();
         assert_eq!((round.recipients, round.failed, round.given_at), (3, 2, MonotonicUs(5)));
-        assert_eq!((rounds.len(), rounds.over(id, Fate::Left)), (0, None));
+        assert_eq!((rounds.len(), rounds.over(id, SendResult::Sent)), (0, None));
         let empty = rounds.begin(MonotonicUs(6), RoomId(1), None, SmallVec::new());
         assert!(rounds.given(empty, 0, 4).is_some_and(|round| round.failed == 4));
     }
 
     #[test]
     fn what_is_beyond_the_limit_is_not_followed() {
-        let mut rounds = Rounds::default();
-        let begin =
-            |rounds: &mut Rounds| rounds.begin(MonotonicUs(5), RoomId(1), None, SmallVec::new());
+        let mut rounds = InFlightBatches::default();
+        let begin = |rounds: &mut InFlightBatches| {
+            rounds.begin(MonotonicUs(5), RoomId(1), None, SmallVec::new())
+        };
         let ids: Vec<RoundId> = (0..ROUNDS_MAX).map(|_| begin(&mut rounds)).collect();
         assert!(!ids.contains(&RoundId::NOBODY));
         assert_eq!(begin(&mut rounds), RoundId::NOBODY);
         assert_eq!(rounds.given(RoundId::NOBODY, 1, 0), None);
-        assert_eq!(rounds.over(RoundId::NOBODY, Fate::Left), None);
+        assert_eq!(rounds.over(RoundId::NOBODY, SendResult::Sent), None);
         assert!(ids.into_iter().all(|id| rounds.given(id, 0, 0).is_some()));
         assert_ne!(begin(&mut rounds), RoundId::NOBODY);
     }

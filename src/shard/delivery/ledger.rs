@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::{Cargo, Fate, Left, Round, RoundId, Rounds};
+use super::{Cargo, FanoutBatch, InFlightBatches, Left, RoundId, SendResult};
 use crate::base::{MonotonicUs, RoomId};
 use crate::metrics::{ChatType, Counter, DeliveryOutcome, MetricsWriter, Tenant};
 use crate::room::MessageTiming;
@@ -16,7 +16,7 @@ use crate::shard::observe::Observing;
 /// The account of sends.
 pub struct SendLedger {
     /// What was said and has not left wholly.
-    rounds: Rounds,
+    rounds: InFlightBatches,
     /// Kept between losses for its capacity only.
     released: Left,
     scribe: Rc<MetricsWriter>,
@@ -25,7 +25,7 @@ pub struct SendLedger {
 impl SendLedger {
     /// Nothing was given out.
     pub fn new(scribe: Rc<MetricsWriter>) -> SendLedger {
-        SendLedger { rounds: Rounds::default(), released: Left::default(), scribe }
+        SendLedger { rounds: InFlightBatches::default(), released: Left::default(), scribe }
     }
 
     /// What a channel says begins to be given out.
@@ -53,18 +53,18 @@ impl SendLedger {
     /// A send with this in it has left. Returns the round with its last one.
     #[inline]
     #[must_use]
-    pub fn on_sent(&mut self, cargo: Cargo, round: RoundId) -> Option<Round> {
+    pub fn on_sent(&mut self, cargo: Cargo, round: RoundId) -> Option<FanoutBatch> {
         if cargo != Cargo::NONE {
             for (chat_type, count) in ChatType::ALL.iter().zip(cargo.counts()) {
                 let delivered = Counter::Delivered(*chat_type, DeliveryOutcome::Delivered);
                 self.scribe.add(delivered, u64::from(count));
             }
         }
-        self.rounds.over(round, Fate::Left)
+        self.rounds.over(round, SendResult::Sent)
     }
 
     /// A send of a round is over.
-    pub fn end(&mut self, round: RoundId, fate: Fate, seen: &mut Observing<'_>) {
+    pub fn end(&mut self, round: RoundId, fate: SendResult, seen: &mut Observing<'_>) {
         if let Some(round) = self.rounds.over(round, fate) {
             seen.on_batch(&round);
         }
@@ -76,7 +76,7 @@ impl SendLedger {
     }
 
     /// Counts what is lost, and tells rounds of sends that are over.
-    pub fn settle(&mut self, fate: Fate, seen: &mut Observing<'_>) {
+    pub fn settle(&mut self, fate: SendResult, seen: &mut Observing<'_>) {
         let SendLedger { rounds, released, scribe } = self;
         for (chat_type, lost) in ChatType::ALL.iter().zip(released.take_lost()) {
             scribe.add(Counter::Delivered(*chat_type, DeliveryOutcome::Failed), lost);

@@ -24,18 +24,18 @@ use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use batches::Round;
+pub use batches::FanoutBatch;
 pub use publication_counts::Cargo;
 pub use send_state::SendState;
 
-use batches::{Fate, Rounds};
+use batches::{InFlightBatches, SendResult};
 use ledger::SendLedger;
 use outbox::{Lane, Left, Limits, News, Outbox, Push, RoundId};
-use totals::Level;
+use totals::OutboxTotals;
 
-use super::conn::{Conn, Stage};
+use super::conn::{ConnStage, Connection};
 use super::connections::Connections;
-use super::fanout::{Channel, Gathering, opcode};
+use super::fanout::{Channel, FanoutBuffer, opcode};
 use super::observe::{Observing, work_in};
 use crate::base::{Action, ConnId, MonotonicMs, ShardId, trim_list};
 use crate::metrics::{Counter, MetricsWriter};
@@ -53,9 +53,9 @@ const TOGETHER_MS_MAX: u64 = 20;
 /// What the connections of one shard have to send.
 pub struct FlushQueue {
     /// Connections with something to send in this turn.
-    entries: Vec<Listing>,
+    entries: Vec<FlushEntry>,
     /// What waits in the outboxes of all connections.
-    totals: Level,
+    totals: OutboxTotals,
     /// Connections whose outbox is full; ended before the turn is.
     slow: Vec<ConnId>,
     ledger: SendLedger,
@@ -66,7 +66,7 @@ pub struct FlushQueue {
 
 /// One connection on the turn's list.
 #[derive(Debug)]
-struct Listing {
+struct FlushEntry {
     id: ConnId,
     /// Since when it waits for more answers to send them together.
     held_since: Option<MonotonicMs>,
@@ -83,7 +83,7 @@ impl FlushQueue {
     ) -> FlushQueue {
         FlushQueue {
             entries: Vec::new(),
-            totals: Level::new(options.outbox_bytes_max),
+            totals: OutboxTotals::new(options.outbox_bytes_max),
             slow: Vec::new(),
             ledger: SendLedger::new(Rc::clone(scribe)),
             limits: Limits {
@@ -147,12 +147,12 @@ impl FlushQueue {
     }
 
     /// What a connection's outbox has room for, without what it is about to be told.
-    pub fn room_bytes(&self, conn: &Conn) -> usize {
+    pub fn room_bytes(&self, conn: &Connection) -> usize {
         let send = conn.send();
         let told = send.place().map_or(0, |place| self.entries[place].messages.len());
         let held = match conn.stage() {
-            Stage::Open(_, session) => session.held_recovery_bytes(),
-            Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => 0,
+            ConnStage::Open(_, session) => session.held_recovery_bytes(),
+            ConnStage::Upgrading(_) | ConnStage::Closing(_) | ConnStage::Shut => 0,
         };
         (self.limits.data_bytes_max as usize).saturating_sub(told + send.bytes() + held)
     }
@@ -167,16 +167,16 @@ impl FlushQueue {
         now: MonotonicMs,
         options: &session::Options,
         id: ConnId,
-    ) -> Option<Round> {
+    ) -> Option<FanoutBatch> {
         let (stage, send) = connections.get_mut(id)?.split();
         let cargo = self.totals.keep(send.outbox_mut(), Outbox::sent);
         let is_closing = match stage {
-            Stage::Open(_, session) => {
+            ConnStage::Open(_, session) => {
                 session.on_sent(now, options);
                 false
             }
-            Stage::Closing(_) => true,
-            Stage::Upgrading(_) | Stage::Shut => false,
+            ConnStage::Closing(_) => true,
+            ConnStage::Upgrading(_) | ConnStage::Shut => false,
         };
         let round = send.take_round();
         if is_closing || send.is_ready() {
@@ -186,9 +186,9 @@ impl FlushQueue {
     }
 
     /// A connection is gone with its send in flight and all that waited.
-    pub fn on_gone(&mut self, mut conn: Conn, seen: &mut Observing<'_>) {
+    pub fn on_gone(&mut self, mut conn: Connection, seen: &mut Observing<'_>) {
         let round = conn.send_mut().take_round();
-        self.ledger.end(round, Fate::Lost, seen);
+        self.ledger.end(round, SendResult::Dropped, seen);
     }
 
     /// Forgets what a connection has not been sent yet.
@@ -231,7 +231,7 @@ impl FlushQueue {
         let Some(conn) = connections.get_mut(id) else { return };
         let released = self.ledger.released();
         self.totals.keep(conn.send_mut().outbox_mut(), |outbox| take(outbox, released));
-        self.ledger.settle(Fate::Lost, seen);
+        self.ledger.settle(SendResult::Dropped, seen);
     }
 
     /// Gives every subscriber of a channel its slice. With `out`, who has nothing else
@@ -240,7 +240,7 @@ impl FlushQueue {
         &mut self,
         connections: &mut Connections,
         channel: &Channel,
-        mut gathering: Gathering,
+        mut gathering: FanoutBuffer,
         mut out: Option<&mut Vec<Action>>,
         seen: &mut Observing<'_>,
     ) {
@@ -295,7 +295,7 @@ impl FlushQueue {
             let recipients = at_once + queued + refused;
             scribe.add(Counter::Recipients, recipients * publications_count);
             (0..refused).for_each(|_| ledger.released().lose_cargo(cargo));
-            ledger.settle(Fate::Lost, seen);
+            ledger.settle(SendResult::Dropped, seen);
             ledger.given(round, (at_once + queued) as u32, refused as u32, seen);
         }
     }
@@ -311,7 +311,7 @@ impl FlushQueue {
     /// that rooms still owe: connect and subscribe come in one message, and are
     /// answered in one. What else is sent to the connection ends it, too.
     fn seal_or_hold_at(&mut self, connections: &mut Connections, now: MonotonicMs, place: usize) {
-        let Listing { id, held_since, ref messages } = self.entries[place];
+        let FlushEntry { id, held_since, ref messages } = self.entries[place];
         let since = held_since.unwrap_or(now);
         let holds = !messages.is_empty()
             && messages.len() <= CONTROL_MESSAGES_BYTES_MAX
@@ -341,7 +341,7 @@ impl FlushQueue {
                 send_waiting(totals, ledger, conn, id, out);
                 if ledger.released().has_rounds() {
                     // They leave with the send; that it left is told of the first only.
-                    ledger.settle(Fate::Left, seen);
+                    ledger.settle(SendResult::Sent, seen);
                 }
             }
             entry.held_since.is_some()
@@ -375,7 +375,7 @@ impl FlushQueue {
     }
 
     /// What waits in all outboxes.
-    pub fn totals(&self) -> &Level {
+    pub fn totals(&self) -> &OutboxTotals {
         &self.totals
     }
 
@@ -399,9 +399,9 @@ impl FlushQueue {
 
 /// The next send of one connection, or its end.
 fn send_waiting(
-    totals: &mut Level,
+    totals: &mut OutboxTotals,
     ledger: &mut SendLedger,
-    conn: &mut Conn,
+    conn: &mut Connection,
     id: ConnId,
     out: &mut Vec<Action>,
 ) {
@@ -417,14 +417,19 @@ fn send_waiting(
     }
 }
 
-fn put_on(entries: &mut Vec<Listing>, send: &mut SendState, id: ConnId) {
+fn put_on(entries: &mut Vec<FlushEntry>, send: &mut SendState, id: ConnId) {
     if send.place().is_none() {
         send.put_at(entries.len());
-        entries.push(Listing { id, held_since: None, messages: BytesMut::new() });
+        entries.push(FlushEntry { id, held_since: None, messages: BytesMut::new() });
     }
 }
 
-fn seal(entries: &mut [Listing], totals: &mut Level, send: &mut SendState, limits: Limits) -> Push {
+fn seal(
+    entries: &mut [FlushEntry],
+    totals: &mut OutboxTotals,
+    send: &mut SendState,
+    limits: Limits,
+) -> Push {
     let Some(place) = send.place() else { return Push::Queued };
     let messages = std::mem::take(&mut entries[place].messages);
     if messages.is_empty() {

@@ -12,7 +12,7 @@ use crate::wire::Encoding;
 pub struct SendState {
     /// What waits for the socket.
     outbox: Outbox,
-    listed: Listed,
+    listed: FlushIndex,
     /// Who follows the send in flight.
     round: RoundId,
     /// How the client reads, once upgraded.
@@ -21,11 +21,11 @@ pub struct SendState {
 
 /// A place on the turn's list; `NOWHERE` when nothing is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Listed(u32);
+struct FlushIndex(u32);
 
-impl Listed {
+impl FlushIndex {
     /// Not on the list.
-    const NOWHERE: Listed = Listed(u32::MAX);
+    const NOWHERE: FlushIndex = FlushIndex(u32::MAX);
 }
 
 /// It fits beside the stage of a connection.
@@ -35,7 +35,7 @@ impl Default for SendState {
     fn default() -> SendState {
         SendState {
             outbox: Outbox::default(),
-            listed: Listed::NOWHERE,
+            listed: FlushIndex::NOWHERE,
             round: RoundId::NOBODY,
             encoding: Encoding::Json,
         }
@@ -111,16 +111,16 @@ impl SendState {
 
     /// Its place on the turn's list, if it is there.
     pub(super) fn place(&self) -> Option<usize> {
-        (self.listed != Listed::NOWHERE).then_some(self.listed.0 as usize)
+        (self.listed != FlushIndex::NOWHERE).then_some(self.listed.0 as usize)
     }
 
     /// It is on the list, at this place.
     pub(super) fn put_at(&mut self, place: usize) {
-        self.listed = Listed(place as u32);
+        self.listed = FlushIndex(place as u32);
     }
 
     /// It is not on the list any more.
     pub(super) fn take_off(&mut self) {
-        self.listed = Listed::NOWHERE;
+        self.listed = FlushIndex::NOWHERE;
     }
 }

@@ -12,7 +12,7 @@ use crate::metrics::Cells;
 use crate::room::{RoomEvent, way};
 use crate::session::NameKey;
 use crate::shard::Options;
-use crate::shard::fanout::{Fanout, Kind, Seat};
+use crate::shard::fanout::{Fanout, Subscriber, SubscriberClass};
 use crate::shard::home_rooms::HomeRooms;
 use crate::shard::liveness::Suspects;
 use crate::shard::mesh::Mesh;
@@ -83,7 +83,7 @@ impl World {
         sends.collect()
     }
 
-    fn sent(&mut self, id: ConnId) -> Option<Round> {
+    fn sent(&mut self, id: ConnId) -> Option<FanoutBatch> {
         let options = session::Options::default();
         self.queue.on_sent(&mut self.connections, self.now.tick, &options, id)
     }
@@ -153,7 +153,7 @@ fn each_connection_is_told_everything_in_order_by_one_send_at_a_time() {
 fn a_channel_is_heard_by_who_has_room_for_it() {
     let (mut world, room) = (World::new(3, 300), RoomId(1));
     for slot in 0..3 {
-        world.fanout.sit(room, "c".into(), Seat::new(slot, Kind::ALL[0]));
+        world.fanout.sit(room, "c".into(), Subscriber::new(slot, SubscriberClass::ALL[0]));
     }
     for (slot, bytes) in [(1, 5), (2, 299)] {
         let frame = vec![b'x'; bytes].into();

@@ -10,7 +10,7 @@ use super::Outbox;
 /// Invariant: every change of an outbox goes through `keep`, but for sends that are
 /// given at once, which `launch` counts.
 #[derive(Debug)]
-pub struct Level {
+pub struct OutboxTotals {
     bytes: u64,
     publications_count: u64,
     /// An outbox with more than this is a slow reader's.
@@ -18,11 +18,11 @@ pub struct Level {
     slow_count: u64,
 }
 
-impl Level {
+impl OutboxTotals {
     /// Nothing waits; so much may, for one connection.
-    pub fn new(outbox_bytes_max: u32) -> Level {
+    pub fn new(outbox_bytes_max: u32) -> OutboxTotals {
         let slow_bytes_min = u64::from(outbox_bytes_max / 2);
-        Level { bytes: 0, publications_count: 0, slow_bytes_min, slow_count: 0 }
+        OutboxTotals { bytes: 0, publications_count: 0, slow_bytes_min, slow_count: 0 }
     }
 
     /// How many bytes wait.
@@ -68,10 +68,10 @@ mod tests {
 
     #[test]
     fn a_reader_is_slow_when_more_than_half_of_what_may_wait_does() {
-        let mut level = Level::new(100);
+        let mut level = OutboxTotals::new(100);
         let limits = Limits { data_bytes_max: 100, control_bytes_max: 100 };
         let mut outboxes = [Outbox::default(), Outbox::default()];
-        let mut push = |level: &mut Level, index: usize, bytes: usize| {
+        let mut push = |level: &mut OutboxTotals, index: usize, bytes: usize| {
             let frame = Bytes::from(vec![0; bytes]);
             let push = |outbox: &mut Outbox| outbox.push(Lane::Data, frame, limits);
             assert_eq!(level.keep(&mut outboxes[index], push), Push::Queued);

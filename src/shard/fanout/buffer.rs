@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::channels::{Channel, Kind};
+use super::channels::{Channel, SubscriberClass};
 use crate::base::RoomId;
 use crate::room::MessageTiming;
 use crate::shard::delivery::Cargo;
@@ -23,19 +23,19 @@ const INDEX_ENTRIES_KEPT: usize = 4_096;
 ///
 /// Invariant: `index` knows exactly the gatherings in `all`, by room.
 #[derive(Debug, Default)]
-pub struct Gatherings {
-    all: Vec<Gathering>,
+pub struct FanoutBuffers {
+    all: Vec<FanoutBuffer>,
     index: HashTable<u32>,
 }
 
-impl Gatherings {
+impl FanoutBuffers {
     /// The channel's, begun now if it has none.
-    pub fn of(&mut self, channel: &Channel) -> &mut Gathering {
-        let Gatherings { all, index } = self;
+    pub fn of(&mut self, channel: &Channel) -> &mut FanoutBuffer {
+        let FanoutBuffers { all, index } = self;
         let found = index.find(channel.room.fold(), |&at| all[at as usize].room == channel.room);
         let at = found.copied().unwrap_or_else(|| {
             let at = all.len() as u32;
-            all.push(Gathering::begin(channel));
+            all.push(FanoutBuffer::begin(channel));
             index.insert_unique(channel.room.fold(), at, |&at| all[at as usize].room.fold());
             at
         });
@@ -43,8 +43,8 @@ impl Gatherings {
     }
 
     /// Takes what a channel said so far.
-    pub fn take(&mut self, room: RoomId) -> Option<Gathering> {
-        let Gatherings { all, index } = self;
+    pub fn take(&mut self, room: RoomId) -> Option<FanoutBuffer> {
+        let FanoutBuffers { all, index } = self;
         let found = index.find_entry(room.fold(), |&at| all[at as usize].room == room).ok()?;
         let (at, _) = found.remove();
         let last = all.len() as u32 - 1;
@@ -63,7 +63,7 @@ impl Gatherings {
     }
 
     /// Takes everything, in the order in which channels began to speak.
-    pub fn take_all(&mut self) -> Vec<Gathering> {
+    pub fn take_all(&mut self) -> Vec<FanoutBuffer> {
         self.index.clear();
         mem::take(&mut self.all)
     }
@@ -72,9 +72,9 @@ impl Gatherings {
 /// What one channel says in one turn: the frames of each kind of subscriber lie
 /// in one buffer, so that whoever is in the channel gets one slice of it.
 #[derive(Debug)]
-pub struct Gathering {
+pub struct FanoutBuffer {
     room: RoomId,
-    frames: [Option<BytesMut>; Kind::COUNT],
+    frames: [Option<BytesMut>; SubscriberClass::COUNT],
     /// Of the publications among the frames, each in every kind.
     ways: SmallVec<[MessageTiming; 1]>,
 }
@@ -88,17 +88,17 @@ pub enum Audience {
     NewsOfMembers,
 }
 
-impl Gathering {
+impl FanoutBuffer {
     /// Nothing said yet. Only kinds that the channel has now are served: a new
     /// subscriber ends the gathering before it sits down.
-    pub fn begin(channel: &Channel) -> Gathering {
+    pub fn begin(channel: &Channel) -> FanoutBuffer {
         let frames = channel.kinds().map(|present| present.then(BytesMut::new));
-        Gathering { room: channel.room, frames, ways: SmallVec::new() }
+        FanoutBuffer { room: channel.room, frames, ways: SmallVec::new() }
     }
 
     /// Adds one message for all subscribers of the audience.
     pub fn say(&mut self, message: &Message<'_>, audience: Audience) {
-        for (kind, frames) in Kind::ALL.iter().zip(&mut self.frames) {
+        for (kind, frames) in SubscriberClass::ALL.iter().zip(&mut self.frames) {
             let hears = match audience {
                 Audience::All => true,
                 Audience::NewsOfMembers => kind.news_of_members,
@@ -138,7 +138,7 @@ impl Gathering {
     }
 
     /// The frames of each kind, ready to be shared.
-    pub fn finish(self) -> [Bytes; Kind::COUNT] {
+    pub fn finish(self) -> [Bytes; SubscriberClass::COUNT] {
         self.frames.map(|frames| frames.map_or_else(Bytes::new, BytesMut::freeze))
     }
 }
@@ -166,17 +166,17 @@ mod tests {
     use super::*;
     use crate::base::Prng;
     use crate::room::way;
-    use crate::shard::fanout::{Channels, Seat};
+    use crate::shard::fanout::{Channels, Subscriber};
 
     /// A list of rooms beside the gatherings.
     #[test]
     fn a_channel_has_one_gathering_until_it_is_taken() {
         let mut channels = Channels::default();
-        let kind = Kind::ALL[0];
+        let kind = SubscriberClass::ALL[0];
         for slot in 0..40 {
-            channels.sit(RoomId(u128::from(slot)), "c".into(), Seat::new(slot, kind));
+            channels.sit(RoomId(u128::from(slot)), "c".into(), Subscriber::new(slot, kind));
         }
-        let (mut prng, mut gatherings) = (Prng::from_seed(8), Gatherings::default());
+        let (mut prng, mut gatherings) = (Prng::from_seed(8), FanoutBuffers::default());
         let mut model: Vec<(RoomId, u64)> = Vec::new();
         for _ in 0..4_000 {
             let room = RoomId(u128::from(prng.below(40)));

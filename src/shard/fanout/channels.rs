@@ -35,34 +35,34 @@ pub struct Channel {
 /// A small room has one member on most shards.
 #[derive(Debug)]
 enum Seats {
-    One(Seat),
+    One(Subscriber),
     #[expect(clippy::box_collection, reason = "a pointer, for the sake of those with one")]
-    Many(Box<Vec<Seat>>),
+    Many(Box<Vec<Subscriber>>),
 }
 
 /// One subscriber: its connection's slot and what it wants, in four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seat(u32);
+pub struct Subscriber(u32);
 
 /// How a subscriber is served: one shared buffer for each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct SubscriberClass {
     /// How it reads.
     pub encoding: Encoding,
     /// Whether it hears who comes and goes.
     pub news_of_members: bool,
 }
 
-impl Kind {
+impl SubscriberClass {
     /// How many kinds there are.
     pub const COUNT: usize = 4;
 
     /// All kinds, in the order of `index`.
-    pub const ALL: [Kind; Kind::COUNT] = [
-        Kind { encoding: Encoding::Json, news_of_members: false },
-        Kind { encoding: Encoding::Protobuf, news_of_members: false },
-        Kind { encoding: Encoding::Json, news_of_members: true },
-        Kind { encoding: Encoding::Protobuf, news_of_members: true },
+    pub const ALL: [SubscriberClass; SubscriberClass::COUNT] = [
+        SubscriberClass { encoding: Encoding::Json, news_of_members: false },
+        SubscriberClass { encoding: Encoding::Protobuf, news_of_members: false },
+        SubscriberClass { encoding: Encoding::Json, news_of_members: true },
+        SubscriberClass { encoding: Encoding::Protobuf, news_of_members: true },
     ];
 
     /// Dense.
@@ -73,11 +73,11 @@ impl Kind {
 
 const SLOT_BITS: u32 = 30;
 
-impl Seat {
+impl Subscriber {
     /// A seat of the connection in `slot`.
-    pub fn new(slot: u32, kind: Kind) -> Seat {
+    pub fn new(slot: u32, kind: SubscriberClass) -> Subscriber {
         assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^30 connections");
-        Seat(slot | (kind.index() as u32) << SLOT_BITS)
+        Subscriber(slot | (kind.index() as u32) << SLOT_BITS)
     }
 
     /// Whose it is.
@@ -117,7 +117,7 @@ impl Channels {
     }
 
     /// Gives a seat. The channel comes into being with its first.
-    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Seat) -> SubscriberSlot {
+    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Subscriber) -> SubscriberSlot {
         self.seats_count += 1;
         if let Some(channel) = self.find(room) {
             let index = self.channels[channel].seats.push(seat);
@@ -131,7 +131,7 @@ impl Channels {
 
     /// Frees a seat. The last one in the row takes its place: whose that is, is
     /// returned. The channel ends with its last seat.
-    pub fn stand(&mut self, place: SubscriberSlot) -> Option<(RoomId, Seat)> {
+    pub fn stand(&mut self, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
         self.seats_count -= 1;
         let channel = &mut self.channels[place.channel];
         let room = channel.room;
@@ -147,7 +147,7 @@ impl Channels {
 }
 
 impl Seats {
-    fn all(&self) -> &[Seat] {
+    fn all(&self) -> &[Subscriber] {
         match self {
             Seats::One(seat) => slice::from_ref(seat),
             Seats::Many(many) => many,
@@ -155,7 +155,7 @@ impl Seats {
     }
 
     /// Returns the index of the new one.
-    fn push(&mut self, seat: Seat) -> u32 {
+    fn push(&mut self, seat: Subscriber) -> u32 {
         match self {
             Seats::One(other) => *self = Seats::Many(Box::new(vec![*other, seat])),
             Seats::Many(many) => many.push(seat),
@@ -177,13 +177,13 @@ impl Seats {
 
 impl Channel {
     /// Who is in.
-    pub fn seats(&self) -> &[Seat] {
+    pub fn seats(&self) -> &[Subscriber] {
         self.seats.all()
     }
 
     /// Which kinds of subscribers there are.
-    pub fn kinds(&self) -> [bool; Kind::COUNT] {
-        let mut kinds = [false; Kind::COUNT];
+    pub fn kinds(&self) -> [bool; SubscriberClass::COUNT] {
+        let mut kinds = [false; SubscriberClass::COUNT];
         for seat in self.seats() {
             kinds[seat.kind_index()] = true;
         }
@@ -208,8 +208,8 @@ mod tests {
         for slot in 0..2_000 {
             if prng.percent(55) || model.is_empty() {
                 let room = RoomId(u128::from(prng.below(20)));
-                let kind = Kind::ALL[prng.below(4) as usize];
-                let seat = Seat::new(slot, kind);
+                let kind = SubscriberClass::ALL[prng.below(4) as usize];
+                let seat = Subscriber::new(slot, kind);
                 assert_eq!((seat.slot(), seat.kind_index()), (slot, kind.index()));
                 model.push((room, slot, channels.sit(room, "c".into(), seat)));
             } else {

@@ -12,10 +12,10 @@ mod channels;
 
 use std::sync::Arc;
 
-pub use buffer::{Gathering, opcode, put_message};
-pub use channels::{Channel, Channels, Kind, Seat};
+pub use buffer::{FanoutBuffer, opcode, put_message};
+pub use channels::{Channel, Channels, Subscriber, SubscriberClass};
 
-use buffer::{Audience, Gatherings};
+use buffer::{Audience, FanoutBuffers};
 
 use super::Gap;
 use crate::base::RoomId;
@@ -27,7 +27,7 @@ use crate::wire::{self, Message, Push};
 #[derive(Debug, Default)]
 pub struct Fanout {
     channels: Channels,
-    buffers: Gatherings,
+    buffers: FanoutBuffers,
 }
 
 impl Fanout {
@@ -78,7 +78,7 @@ impl Fanout {
         room: RoomId,
         push: Push<'_>,
         audience: Audience,
-    ) -> Option<&mut Gathering> {
+    ) -> Option<&mut FanoutBuffer> {
         let channel = self.channels.of(room)?;
         let message = Message::Push { channel: &channel.name, push };
         let gathering = self.buffers.of(channel);
@@ -87,12 +87,12 @@ impl Fanout {
     }
 
     /// Gives a seat in a channel.
-    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Seat) -> SubscriberSlot {
+    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Subscriber) -> SubscriberSlot {
         self.channels.sit(room, name, seat)
     }
 
     /// Frees a seat. Whose seat took its place, is returned.
-    pub fn stand(&mut self, place: SubscriberSlot) -> Option<(RoomId, Seat)> {
+    pub fn stand(&mut self, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
         self.channels.stand(place)
     }
 
@@ -124,12 +124,12 @@ impl Fanout {
     }
 
     /// Takes what a channel said so far.
-    pub fn take(&mut self, room: RoomId) -> Option<Gathering> {
+    pub fn take(&mut self, room: RoomId) -> Option<FanoutBuffer> {
         self.buffers.take(room)
     }
 
     /// Takes what all said, in the order in which they began to speak.
-    pub fn take_all(&mut self) -> Vec<Gathering> {
+    pub fn take_all(&mut self) -> Vec<FanoutBuffer> {
         self.buffers.take_all()
     }
 
@@ -149,8 +149,8 @@ mod tests {
     }
 
     fn sit(fanout: &mut Fanout, slot: u32, news_of_members: bool) -> SubscriberSlot {
-        let kind = Kind { encoding: Encoding::Json, news_of_members };
-        fanout.sit(RoomId(1), "c".into(), Seat::new(slot, kind))
+        let kind = SubscriberClass { encoding: Encoding::Json, news_of_members };
+        fanout.sit(RoomId(1), "c".into(), Subscriber::new(slot, kind))
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         let place = sit(&mut fanout, 1, false);
         fanout.on_news(RoomEvent::Notice(RoomId(1), data()));
         assert_eq!(fanout.stand(place), None);
-        let left: Vec<RoomId> = fanout.take_all().iter().map(Gathering::room).collect();
+        let left: Vec<RoomId> = fanout.take_all().iter().map(FanoutBuffer::room).collect();
         assert_eq!(left, [RoomId(1)]);
         assert!(fanout.channels().of(RoomId(1)).is_none());
     }

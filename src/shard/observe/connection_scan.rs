@@ -10,7 +10,7 @@
 use crate::base::{ClientId, ConnId, Timestamps};
 use crate::metrics::Agent;
 use crate::session::{self, PeerIdentity, Prefix};
-use crate::shard::conn::{Conn, Stage};
+use crate::shard::conn::{ConnStage, Connection};
 use crate::shard::connections::{Connections, Cursor};
 use crate::wire::Encoding;
 
@@ -23,16 +23,16 @@ pub const SIGHTS_MAX: usize = 100;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
-pub enum Look {
+pub enum ScanRequest {
     /// The worst connections, at most so many.
-    Worst(Worst, usize),
+    Top(TopBy, usize),
     /// How many have this prefix.
-    Share(Prefix),
+    CountPrefix(Prefix),
 }
 
 /// What makes a connection bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worst {
+pub enum TopBy {
     /// It is old.
     Age,
     /// Much waits for it.
@@ -43,11 +43,11 @@ pub enum Worst {
 
 /// What was found.
 #[derive(Clone, Debug)]
-pub enum Found {
+pub enum ScanResult {
     /// The worst first, and how many connections were looked at.
-    Worst(Vec<Sight>, u64),
+    Top(Vec<ConnectionInfo>, u64),
     /// So many have the prefix, of so many.
-    Share {
+    CountPrefix {
         /// Those.
         having: u64,
         /// All that are open.
@@ -57,7 +57,7 @@ pub enum Found {
 
 /// One connection, as an operator sees it.
 #[derive(Clone, Debug)]
-pub struct Sight {
+pub struct ConnectionInfo {
     /// Which.
     pub conn: ConnId,
     /// What SDKs call it; none before it is connected.
@@ -85,15 +85,15 @@ pub struct Sight {
 /// The look under way, and what the last one found until it is taken.
 #[derive(Debug, Default)]
 pub struct ConnectionScan {
-    running: Option<Looking>,
-    found: Option<(u64, Found)>,
+    running: Option<ScanState>,
+    found: Option<(u64, ScanResult)>,
 }
 
 /// A look under way.
 #[derive(Debug)]
-struct Looking {
+struct ScanState {
     ticket: u64,
-    look: Look,
+    look: ScanRequest,
     cursor: Cursor,
     /// The worst so far, the best of them last.
     worst: Vec<(u64, ConnId)>,
@@ -103,9 +103,9 @@ struct Looking {
 
 impl ConnectionScan {
     /// Begins to look. Whoever asked before gets no answer.
-    pub fn begin(&mut self, ticket: u64, look: Look) {
+    pub fn begin(&mut self, ticket: u64, look: ScanRequest) {
         let (cursor, worst) = (Cursor::default(), Vec::new());
-        self.running = Some(Looking { ticket, look, cursor, worst, having: 0, all: 0 });
+        self.running = Some(ScanState { ticket, look, cursor, worst, having: 0, all: 0 });
     }
 
     /// Whether there is more to look at.
@@ -125,38 +125,40 @@ impl ConnectionScan {
             return;
         }
         let found = match looking.look {
-            Look::Worst(..) => {
+            ScanRequest::Top(..) => {
                 let worst = looking.worst.iter();
                 let sights = worst.filter_map(|&(_, id)| sight(now, connections, options, id));
-                Found::Worst(sights.collect(), looking.all)
+                ScanResult::Top(sights.collect(), looking.all)
             }
-            Look::Share(_) => Found::Share { having: looking.having, all: looking.all },
+            ScanRequest::CountPrefix(_) => {
+                ScanResult::CountPrefix { having: looking.having, all: looking.all }
+            }
         };
         self.found = Some((looking.ticket, found));
     }
 
     /// What a look found, and which look it was.
-    pub fn take_found(&mut self) -> Option<(u64, Found)> {
+    pub fn take_found(&mut self) -> Option<(u64, ScanResult)> {
         self.found.take()
     }
 }
 
-impl Looking {
-    fn see(&mut self, now: Timestamps, options: &session::Options, id: ConnId, conn: &Conn) {
-        let Stage::Open(_, session) = conn.stage() else { return };
+impl ScanState {
+    fn see(&mut self, now: Timestamps, options: &session::Options, id: ConnId, conn: &Connection) {
+        let ConnStage::Open(_, session) = conn.stage() else { return };
         self.all += 1;
         let (worst, count) = match &self.look {
-            Look::Share(prefix) => {
+            ScanRequest::CountPrefix(prefix) => {
                 let is_of = |who: PeerIdentity<'_>| prefix.is_of(who.tenant, who.user, who.agent);
                 self.having += u64::from(session.who().is_some_and(is_of));
                 return;
             }
-            Look::Worst(worst, count) => (*worst, (*count).min(SIGHTS_MAX)),
+            ScanRequest::Top(worst, count) => (*worst, (*count).min(SIGHTS_MAX)),
         };
         let badness = match worst {
-            Worst::Age => session.age_ms(now.tick, options),
-            Worst::Pending => conn.send().bytes() as u64,
-            Worst::Tasks => tasks(conn).into(),
+            TopBy::Age => session.age_ms(now.tick, options),
+            TopBy::Pending => conn.send().bytes() as u64,
+            TopBy::Tasks => tasks(conn).into(),
         };
         if self.worst.len() == count {
             match self.worst.last() {
@@ -175,13 +177,13 @@ fn sight(
     connections: &Connections,
     options: &session::Options,
     id: ConnId,
-) -> Option<Sight> {
+) -> Option<ConnectionInfo> {
     let conn = connections.get(id)?;
     let session = connections.session(id)?;
     let who = session.who();
     let text =
         |part: fn(PeerIdentity<'_>) -> &str| who.map_or(String::new(), |who| part(who).to_owned());
-    Some(Sight {
+    Some(ConnectionInfo {
         conn: id,
         client: who.map(|who| who.client),
         user: text(|who| who.user),
@@ -198,13 +200,13 @@ fn sight(
 
 /// What still has to come back for a connection: its receive, a send in flight, its
 /// timer, and each question that a room has not answered. An idle one has two.
-pub fn tasks(conn: &Conn) -> u32 {
+pub fn tasks(conn: &Connection) -> u32 {
     let receive = 1;
     let timer = u32::from(conn.has_timer());
     let send = u32::from(conn.send().is_sending());
     let questions = match conn.stage() {
-        Stage::Open(_, session) => session.unanswered_count(),
-        Stage::Upgrading(_) | Stage::Closing(_) | Stage::Shut => 0,
+        ConnStage::Open(_, session) => session.unanswered_count(),
+        ConnStage::Upgrading(_) | ConnStage::Closing(_) | ConnStage::Shut => 0,
     };
     receive + timer + send + questions
 }

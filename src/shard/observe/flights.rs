@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::notes::{self, Room, Trouble};
+use super::notes::{self, ChannelLabel, MessageIncident};
 use crate::base::{RoomId, Timestamps};
 use crate::metrics::{
     CloseReason, Counter, FlightCause, FlightRecord, HandshakeOutcome, LaneKind, MetricsWriter,
@@ -101,15 +101,20 @@ pub fn work_in(scribe: &MetricsWriter, name: Option<&str>, room: RoomId) {
 
 /// Notes down that a message was slow, or did not arrive. A channel that is named
 /// after people is there as its hash.
-pub fn note_message(scribe: &MetricsWriter, now: Timestamps, trouble: &Trouble, hash: &str) {
+pub fn note_message(
+    scribe: &MetricsWriter,
+    now: Timestamps,
+    trouble: &MessageIncident,
+    hash: &str,
+) {
     let cause = match trouble.cause {
-        notes::Cause::Slow(segment) => FlightCause::SlowMessage(segment),
-        notes::Cause::Failed(outcome) => FlightCause::FailedMessage(outcome),
-        notes::Cause::Refused(result) => FlightCause::RefusedMessage(result),
+        notes::IncidentCause::Slow(segment) => FlightCause::SlowMessage(segment),
+        notes::IncidentCause::Failed(outcome) => FlightCause::FailedMessage(outcome),
+        notes::IncidentCause::Refused(result) => FlightCause::RefusedMessage(result),
     };
     let room = match &trouble.room {
-        Room::Named(name) => name,
-        Room::Hashed(_) => hash,
+        ChannelLabel::Named(name) => name,
+        ChannelLabel::Hashed(_) => hash,
     };
     let short = |us: Option<u64>| us.map(|us| u32::try_from(us).unwrap_or(u32::MAX - 1));
     let [p2b_us, queue_us, b2c_us, consume_us] = trouble.segments_us.map(short);

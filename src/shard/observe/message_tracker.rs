@@ -5,8 +5,10 @@
 use std::rc::Rc;
 
 use super::flights::note_message;
-use super::notes::{Cause, Notes, Room, Span, SpanAction, SpanExport, Trouble};
-use super::{Delivered, Recent};
+use super::notes::{
+    ChannelLabel, IncidentCause, MessageIncident, Span, SpanAction, SpanExport, TraceEvents,
+};
+use super::{DeliveredMessage, RecentDeliveries};
 use crate::base::{Csprng, MonotonicUs, RoomId, SpanId, Timestamps};
 use crate::metrics::{
     ChatType, Counter, DeliveryOutcome, Direction, Exemplar, Histogram, MetricsWriter,
@@ -14,20 +16,20 @@ use crate::metrics::{
 };
 use crate::room::{DeliveryKind, MessageStep, MessageTiming, Rooms, UNKNOWN};
 use crate::shard::TracingOptions;
-use crate::shard::delivery::Round;
+use crate::shard::delivery::FanoutBatch;
 use crate::shard::fanout::Channels;
 use crate::shard::turn_context::TurnContext;
 
 /// What is known of messages between the steps of their way.
 pub struct MessageTracker {
     /// What was delivered and may be acknowledged.
-    recent: Recent,
+    recent: RecentDeliveries,
     /// Whether anybody here ever acknowledged a message.
     has_seen_acks: bool,
     /// From when on a message is slow, in us.
     slow_us: u64,
     /// What there is to tell of single messages.
-    notes: Notes,
+    notes: TraceEvents,
     scribe: Rc<MetricsWriter>,
 }
 
@@ -36,16 +38,16 @@ impl MessageTracker {
     pub fn new(options: &TracingOptions, scribe: Rc<MetricsWriter>) -> MessageTracker {
         let export = if options.tracer.exports { SpanExport::On } else { SpanExport::Off };
         MessageTracker {
-            recent: Recent::default(),
+            recent: RecentDeliveries::default(),
             has_seen_acks: false,
             slow_us: u64::from(options.slow_ms) * 1_000,
-            notes: Notes::new(export),
+            notes: TraceEvents::new(export),
             scribe,
         }
     }
 
     /// What there is to tell of single messages.
-    pub fn notes(&mut self) -> &mut Notes {
+    pub fn notes(&mut self) -> &mut TraceEvents {
         &mut self.notes
     }
 
@@ -92,7 +94,7 @@ impl Observing<'_> {
             MessageStep::Refused { room, way } => {
                 let segments_us =
                     [p2b_us(&way), Some(self.now.moment.us_since(way.parsed_at)), None, None];
-                let cause = Cause::Refused(PublishResult::Failed);
+                let cause = IncidentCause::Refused(PublishResult::Failed);
                 if self.tracker.notes.may_tell(self.now.tick, cause) {
                     self.trouble(cause, room, &way, segments_us);
                     let action = SpanAction::Publish { offset: 0 };
@@ -107,7 +109,7 @@ impl Observing<'_> {
             MessageStep::GivenUp { room, offset, trace } => {
                 self.tracker.count(ChatType::OneToOne, DeliveryOutcome::DeadLetter, 1);
                 let Some(trace) = trace else { return };
-                let cause = Cause::Failed(DeliveryOutcome::DeadLetter);
+                let cause = IncidentCause::Failed(DeliveryOutcome::DeadLetter);
                 if self.tracker.notes.may_tell(self.now.tick, cause) {
                     let id = SpanId::made(self.ids);
                     let way = MessageTiming::again(self.now, trace, id, ChatType::OneToOne);
@@ -137,7 +139,7 @@ impl Observing<'_> {
             .add(Counter::ClockSkewClamped, u64::from(way.course == DeliveryKind::FirstSkewed));
         let sampled = if way.sampled { Sampled::Yes } else { Sampled::No };
         self.tracker.scribe.add(Counter::TraceSampled(sampled), 1);
-        let cause = Cause::Slow(Segment::Queue);
+        let cause = IncidentCause::Slow(Segment::Queue);
         let is_slow =
             self.tracker.slow_us <= queue_us && self.tracker.notes.may_tell(self.now.tick, cause);
         if is_slow {
@@ -158,7 +160,7 @@ impl Observing<'_> {
     /// A publication found no room in the lane to a shard.
     pub fn on_lost_in_lane(&mut self, room: RoomId, way: &MessageTiming, members: u64) {
         self.tracker.count(way.chat_type, DeliveryOutcome::Failed, members);
-        let cause = Cause::Failed(DeliveryOutcome::Failed);
+        let cause = IncidentCause::Failed(DeliveryOutcome::Failed);
         if 0 < members && self.tracker.notes.may_tell(self.now.tick, cause) {
             let queue_us = way.taken_at.us_since(way.parsed_at);
             self.trouble(cause, room, way, [p2b_us(way), Some(queue_us), None, None]);
@@ -176,20 +178,20 @@ impl Observing<'_> {
     }
 
     /// What a channel said in this turn was given to the plane for so many.
-    pub fn on_given(&mut self, round: &Round, sends: u32) {
+    pub fn on_given(&mut self, round: &FanoutBatch, sends: u32) {
         for way in &round.ways {
             // In a room hardly anybody acknowledges, and where somebody does others will.
             if way.chat_type == ChatType::OneToOne || self.tracker.has_seen_acks {
-                let Round { room, given_at, .. } = *round;
+                let FanoutBatch { room, given_at, .. } = *round;
                 let message =
-                    Delivered { way: *way, room, given_at, left_at: None, awaited: sends };
+                    DeliveredMessage { way: *way, room, given_at, left_at: None, awaited: sends };
                 self.tracker.recent.insert(self.now.moment, message);
             }
         }
     }
 
     /// The last send of a round is over.
-    pub fn on_batch(&mut self, round: &Round) {
+    pub fn on_batch(&mut self, round: &FanoutBatch) {
         let has_left = round.failed < round.recipients;
         self.count_of_tenant(round);
         if has_left {
@@ -214,8 +216,8 @@ impl Observing<'_> {
             let is_slow = queue_us < self.tracker.slow_us && self.tracker.slow_us <= end2end_us;
             let is_bad = is_slow || 0 < round.failed;
             let cause = match round.failed {
-                0 => Cause::Slow(Segment::B2c),
-                1.. => Cause::Failed(DeliveryOutcome::Failed),
+                0 => IncidentCause::Slow(Segment::B2c),
+                1.. => IncidentCause::Failed(DeliveryOutcome::Failed),
             };
             let is_told = is_bad && self.tracker.notes.may_tell(self.now.tick, cause);
             if is_told {
@@ -228,7 +230,7 @@ impl Observing<'_> {
         }
     }
 
-    fn count_of_tenant(&self, round: &Round) {
+    fn count_of_tenant(&self, round: &FanoutBatch) {
         let Some(tenant) = round.tenant else { return };
         let (all, lost) = (u64::from(round.recipients), u64::from(round.failed));
         for (outcome, times) in
@@ -239,7 +241,7 @@ impl Observing<'_> {
         }
     }
 
-    fn tell_of_delivery(&mut self, round: &Round, way: &MessageTiming) {
+    fn tell_of_delivery(&mut self, round: &FanoutBatch, way: &MessageTiming) {
         let again = way.course == DeliveryKind::Redelivery;
         if !way.sampled {
             // Its home did not know that anybody would want to know.
@@ -247,7 +249,7 @@ impl Observing<'_> {
             let publish = self.span(round.room, way, action, way.parsed_at, way.taken_at);
             self.tracker.notes.span(publish);
         }
-        let Round { recipients, failed, .. } = *round;
+        let FanoutBatch { recipients, failed, .. } = *round;
         let action = SpanAction::Deliver { recipients, failed, again };
         let span = self.span(round.room, way, action, way.taken_at, self.now.moment);
         let failed = 0 < failed;
@@ -258,7 +260,7 @@ impl Observing<'_> {
     pub fn on_acknowledged(&mut self, tenant: Option<Tenant>, key: u64, took_ms: Option<u64>) {
         self.tracker.has_seen_acks = true;
         let Some(message) = self.tracker.recent.acknowledged(self.now.moment, key) else { return };
-        let Delivered { way, room, given_at, left_at, .. } = message;
+        let DeliveredMessage { way, room, given_at, left_at, .. } = message;
         let left_at = left_at.unwrap_or(given_at);
         let since_us = self.now.moment.us_since(left_at);
         // The client's own word counts as far as it can be true.
@@ -292,14 +294,14 @@ impl Observing<'_> {
 
     fn trouble(
         &mut self,
-        cause: Cause,
+        cause: IncidentCause,
         room: RoomId,
         way: &MessageTiming,
         segments_us: [Option<u64>; 4],
     ) {
         let told = self.told_room(room, way.chat_type);
         let MessageTiming { trace, chat_type, agent, .. } = *way;
-        let trouble = Trouble { cause, trace, room: told, chat_type, agent, segments_us };
+        let trouble = MessageIncident { cause, trace, room: told, chat_type, agent, segments_us };
         note_message(&self.tracker.scribe, self.now, &trouble, &hashed(room));
         self.tracker.notes.trouble(trouble);
     }
@@ -336,9 +338,12 @@ impl Observing<'_> {
         }
     }
 
-    fn told_room(&self, room: RoomId, chat_type: ChatType) -> Room {
+    fn told_room(&self, room: RoomId, chat_type: ChatType) -> ChannelLabel {
         let name = self.name_of(room, chat_type);
-        name.map_or_else(|| Room::Hashed(room.fold()), |name| Room::Named(name.into()))
+        name.map_or_else(
+            || ChannelLabel::Hashed(room.fold()),
+            |name| ChannelLabel::Named(name.into()),
+        )
     }
 
     /// A channel's name, if it is known here and names nobody.

@@ -13,17 +13,20 @@ mod session_counts;
 
 use std::rc::Rc;
 
-pub use connection_scan::{Found, Look, SIGHTS_MAX, Sight, Worst};
+pub use connection_scan::{ConnectionInfo, SIGHTS_MAX, ScanRequest, ScanResult, TopBy};
 pub use flights::{EarlyPanic, work_in};
 pub use message_tracker::{Observing, hashed};
-pub use notes::{Cause, Note, Notes, Room, Span, SpanAction, SpanExport, Trouble};
+pub use notes::{
+    ChannelLabel, IncidentCause, MessageIncident, Span, SpanAction, SpanExport, TraceEvent,
+    TraceEvents,
+};
 pub use session_counts::reject_reason;
 
 use connection_scan::ConnectionScan;
 use flights::FlightLog;
 use message_tracker::MessageTracker;
-use recent::{Delivered, Recent};
-use sampler::Census;
+use recent::{DeliveredMessage, RecentDeliveries};
+use sampler::ConnSampler;
 use session_counts::SessionCounts;
 
 use super::Options;
@@ -39,7 +42,7 @@ pub struct Observer {
     flights: FlightLog,
     counts: SessionCounts,
     scan: ConnectionScan,
-    sampler: Census,
+    sampler: ConnSampler,
 }
 
 impl Observer {
@@ -51,7 +54,7 @@ impl Observer {
             flights: FlightLog::new(early_ms_max, names, Rc::clone(scribe)),
             counts: SessionCounts::new(Rc::clone(scribe)),
             scan: ConnectionScan::default(),
-            sampler: Census::new(Rc::clone(scribe)),
+            sampler: ConnSampler::new(Rc::clone(scribe)),
         }
     }
 
@@ -61,7 +64,7 @@ impl Observer {
     }
 
     /// What there is to tell of single messages, in order.
-    pub fn notes(&mut self) -> &mut Notes {
+    pub fn notes(&mut self) -> &mut TraceEvents {
         self.tracker.notes()
     }
 
@@ -125,7 +128,7 @@ impl Observer {
     }
 
     /// Begins to look through all connections. Whoever asked before gets no answer.
-    pub fn begin_look(&mut self, ticket: u64, look: Look) {
+    pub fn begin_look(&mut self, ticket: u64, look: ScanRequest) {
         self.scan.begin(ticket, look);
     }
 
@@ -141,7 +144,7 @@ impl Observer {
     }
 
     /// What a look found, and which look it was.
-    pub fn take_found(&mut self) -> Option<(u64, Found)> {
+    pub fn take_found(&mut self) -> Option<(u64, ScanResult)> {
         self.scan.take_found()
     }
 

@@ -17,11 +17,11 @@ const TROUBLES_PER_S_MAX: u32 = 50;
 
 /// Something to be told. Closed.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub enum TraceEvent {
     /// A step of a message's way.
     Span(Span),
     /// A message was slow, or did not arrive.
-    Trouble(Trouble),
+    Incident(MessageIncident),
 }
 
 /// A step of a message's way.
@@ -40,7 +40,7 @@ pub struct Span {
     /// to when.
     pub ended_at: MonotonicUs,
     /// For which channel.
-    pub room: Room,
+    pub room: ChannelLabel,
     /// Whether it came to nothing.
     pub failed: bool,
     /// What kind of channel it is.
@@ -79,7 +79,7 @@ pub enum SpanAction {
 
 /// A channel, as it may be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum ChannelLabel {
     /// By its name.
     Named(Arc<str>),
     /// By half of its keyed hash: conversations and inboxes, whose names are those of
@@ -89,13 +89,13 @@ pub enum Room {
 
 /// A message that was slow, or did not arrive.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trouble {
+pub struct MessageIncident {
     /// What went wrong.
-    pub cause: Cause,
+    pub cause: IncidentCause,
     /// Of which trace.
     pub trace: TraceId,
     /// In which channel.
-    pub room: Room,
+    pub room: ChannelLabel,
     /// What kind of channel it is.
     pub chat_type: ChatType,
     /// What the author's program is.
@@ -107,7 +107,7 @@ pub struct Trouble {
 
 /// What went wrong. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum IncidentCause {
     /// It was slow, and most of it here.
     Slow(Segment),
     /// Somebody did not get it.
@@ -127,27 +127,27 @@ pub enum SpanExport {
 
 /// What a shard has to tell, in order.
 #[derive(Debug)]
-pub struct Notes {
+pub struct TraceEvents {
     export: SpanExport,
-    waiting: Vec<Note>,
+    waiting: Vec<TraceEvent>,
     dropped_count: u64,
     slow: Bucket,
     lost: Bucket,
 }
 
-impl Notes {
+impl TraceEvents {
     /// Nothing to tell yet.
-    pub fn new(export: SpanExport) -> Notes {
+    pub fn new(export: SpanExport) -> TraceEvents {
         let (slow, lost) = (Bucket::full(), Bucket::full());
-        Notes { export, waiting: Vec::new(), dropped_count: 0, slow, lost }
+        TraceEvents { export, waiting: Vec::new(), dropped_count: 0, slow, lost }
     }
 
     /// Whether one more trouble of this kind may be told now.
-    pub fn may_tell(&mut self, now: MonotonicMs, cause: Cause) -> bool {
+    pub fn may_tell(&mut self, now: MonotonicMs, cause: IncidentCause) -> bool {
         let rate = Rate { per_s: TROUBLES_PER_S_MAX, burst: TROUBLES_PER_S_MAX };
         let bucket = match cause {
-            Cause::Slow(_) => &mut self.slow,
-            Cause::Failed(_) | Cause::Refused(_) => &mut self.lost,
+            IncidentCause::Slow(_) => &mut self.slow,
+            IncidentCause::Failed(_) | IncidentCause::Refused(_) => &mut self.lost,
         };
         bucket.take(now, rate, 1)
     }
@@ -155,18 +155,18 @@ impl Notes {
     /// A step, if anybody wants to know.
     pub fn span(&mut self, span: Span) {
         match self.export {
-            SpanExport::On => self.push(Note::Span(span)),
+            SpanExport::On => self.push(TraceEvent::Span(span)),
             SpanExport::Off => (),
         }
     }
 
     /// Something went wrong.
-    pub fn trouble(&mut self, trouble: Trouble) {
-        self.push(Note::Trouble(trouble));
+    pub fn trouble(&mut self, trouble: MessageIncident) {
+        self.push(TraceEvent::Incident(trouble));
     }
 
     /// What waits, for whoever takes from the front what has room.
-    pub fn waiting(&mut self) -> &mut Vec<Note> {
+    pub fn waiting(&mut self) -> &mut Vec<TraceEvent> {
         &mut self.waiting
     }
 
@@ -175,7 +175,7 @@ impl Notes {
         std::mem::take(&mut self.dropped_count)
     }
 
-    fn push(&mut self, note: Note) {
+    fn push(&mut self, note: TraceEvent) {
         if self.waiting.len() < NOTES_MAX {
             self.waiting.push(note);
         } else {
@@ -185,7 +185,7 @@ impl Notes {
 }
 
 const fn crosses_threads<T: Send + 'static>() {}
-const _: () = crosses_threads::<Note>();
+const _: () = crosses_threads::<TraceEvent>();
 
 #[cfg(test)]
 mod tests {
@@ -201,7 +201,7 @@ mod tests {
             action: SpanAction::Store,
             began_at: MonotonicUs(1),
             ended_at: MonotonicUs(2),
-            room: Room::Hashed(3),
+            room: ChannelLabel::Hashed(3),
             failed: false,
             chat_type: ChatType::Group,
             agent: Agent::None,
@@ -210,23 +210,23 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_dropped_and_counted() {
-        let mut notes = Notes::new(SpanExport::On);
+        let mut notes = TraceEvents::new(SpanExport::On);
         (0..NOTES_MAX + 3).for_each(|_| notes.span(span()));
         assert_eq!((notes.waiting().len(), notes.take_dropped()), (NOTES_MAX, 3));
         assert_eq!(notes.take_dropped(), 0);
         notes.waiting().clear();
         notes.span(span());
         assert_eq!(notes.waiting().len(), 1);
-        let mut quiet = Notes::new(SpanExport::Off);
+        let mut quiet = TraceEvents::new(SpanExport::Off);
         quiet.span(span());
         assert!(quiet.waiting().is_empty(), "nobody wants spans");
     }
 
     #[test]
     fn troubles_are_limited_by_the_second() {
-        let mut notes = Notes::new(SpanExport::On);
-        let slow = Cause::Slow(Segment::Queue);
-        let refused = Cause::Refused(PublishResult::Failed);
+        let mut notes = TraceEvents::new(SpanExport::On);
+        let slow = IncidentCause::Slow(Segment::Queue);
+        let refused = IncidentCause::Refused(PublishResult::Failed);
         let mut told =
             |ms, cause| (0..1_000).filter(|_| notes.may_tell(MonotonicMs(ms), cause)).count();
         assert_eq!(told(0, slow), 50);

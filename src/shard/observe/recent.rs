@@ -20,8 +20,8 @@ const RECENT_US: u64 = 60_000_000;
 /// Invariant: `index` knows exactly the messages in `all`, by key; of several with
 /// one key it knows the last.
 #[derive(Debug, Default)]
-pub struct Recent {
-    all: VecDeque<Delivered>,
+pub struct RecentDeliveries {
+    all: VecDeque<DeliveredMessage>,
     /// By number: that of the first in `all` is `first`.
     index: HashTable<u64>,
     first: u64,
@@ -29,7 +29,7 @@ pub struct Recent {
 
 /// A message that was delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveredMessage {
     /// What was measured.
     pub way: MessageTiming,
     /// In which channel it went out; in an inbox, for a direct message.
@@ -42,16 +42,16 @@ pub struct Delivered {
     pub awaited: u32,
 }
 
-impl Recent {
+impl RecentDeliveries {
     /// A message goes out.
-    pub fn insert(&mut self, now: MonotonicUs, message: Delivered) {
+    pub fn insert(&mut self, now: MonotonicUs, message: DeliveredMessage) {
         while let Some(oldest) = self.all.front()
             && (RECENT_MAX <= self.all.len() || RECENT_US < now.us_since(oldest.given_at))
         {
             self.drop_oldest();
         }
         let number = self.first + self.all.len() as u64;
-        let Recent { all, index, first } = self;
+        let RecentDeliveries { all, index, first } = self;
         let key_of = |number: u64| all[(number - *first) as usize].way.key;
         let key = message.way.key;
         // An older one with this key is forgotten by its number only.
@@ -72,21 +72,21 @@ impl Recent {
     }
 
     /// Somebody acknowledges; as many may as there were recipients.
-    pub fn acknowledged(&mut self, now: MonotonicUs, key: u64) -> Option<Delivered> {
+    pub fn acknowledged(&mut self, now: MonotonicUs, key: u64) -> Option<DeliveredMessage> {
         let message = self.find(key)?;
         message.awaited = message.awaited.checked_sub(1)?;
         let message = *message;
         (now.us_since(message.given_at) <= RECENT_US).then_some(message)
     }
 
-    fn find(&mut self, key: u64) -> Option<&mut Delivered> {
-        let Recent { all, index, first } = self;
+    fn find(&mut self, key: u64) -> Option<&mut DeliveredMessage> {
+        let RecentDeliveries { all, index, first } = self;
         let number = index.find(key, |&other| all[(other - *first) as usize].way.key == key)?;
         all.get_mut((number - *first) as usize)
     }
 
     fn drop_oldest(&mut self) {
-        let Recent { all, index, first } = self;
+        let RecentDeliveries { all, index, first } = self;
         let Some(oldest) = all.pop_front() else { return };
         if let Ok(entry) = index.find_entry(oldest.way.key, |&number| number == *first) {
             entry.remove();
@@ -109,14 +109,14 @@ mod tests {
         }
     }
 
-    fn delivered(key: u64, at: u64, awaited: u32) -> Delivered {
+    fn delivered(key: u64, at: u64, awaited: u32) -> DeliveredMessage {
         let (room, given_at) = (RoomId(1), MonotonicUs(at));
-        Delivered { way: way(key), room, given_at, left_at: None, awaited }
+        DeliveredMessage { way: way(key), room, given_at, left_at: None, awaited }
     }
 
     #[test]
     fn a_message_is_acknowledged_by_as_many_as_got_it() {
-        let mut recent = Recent::default();
+        let mut recent = RecentDeliveries::default();
         recent.insert(MonotonicUs(10), delivered(7, 10, 2));
         assert_eq!(recent.acknowledged(MonotonicUs(20), 8), None);
         assert!(recent.acknowledged(MonotonicUs(20), 7).is_some_and(|it| it.left_at.is_none()));
@@ -131,7 +131,7 @@ mod tests {
     /// A list beside the table.
     #[test]
     fn the_last_messages_are_known_and_no_others() {
-        let (mut recent, mut prng) = (Recent::default(), Prng::from_seed(9));
+        let (mut recent, mut prng) = (RecentDeliveries::default(), Prng::from_seed(9));
         let mut model: VecDeque<(u64, u64)> = VecDeque::new();
         let mut at = 0;
         for _ in 0..20_000 {

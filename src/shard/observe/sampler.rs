@@ -11,7 +11,7 @@ use super::connection_scan::tasks;
 use crate::base::{MonotonicMs, Timestamps};
 use crate::metrics::{Gauge, MetricsWriter};
 use crate::session::Options;
-use crate::shard::conn::Stage;
+use crate::shard::conn::ConnStage;
 use crate::shard::connections::{Connections, Cursor};
 
 /// A round through all connections takes so long, if the core turns often enough.
@@ -30,7 +30,7 @@ const STEP_SLOTS_MIN: u64 = 512;
 const STEP_SLOTS_MAX: u64 = 8_192;
 
 /// A round under way, and what the last one found.
-pub struct Census {
+pub struct ConnSampler {
     /// How far this round has come.
     cursor: Cursor,
     stepped_at: MonotonicMs,
@@ -43,10 +43,10 @@ pub struct Census {
     scribe: Rc<MetricsWriter>,
 }
 
-impl Census {
+impl ConnSampler {
     /// Nobody was looked at yet.
-    pub fn new(scribe: Rc<MetricsWriter>) -> Census {
-        Census {
+    pub fn new(scribe: Rc<MetricsWriter>) -> ConnSampler {
+        ConnSampler {
             cursor: Cursor::default(),
             stepped_at: MonotonicMs(0),
             oldest: None,
@@ -74,7 +74,7 @@ impl Census {
         let step = step.clamp(STEP_SLOTS_MIN, STEP_SLOTS_MAX) as u32;
         let end = connections.end_of_step(self.cursor, step);
         while let Some((_, conn)) = connections.next(&mut self.cursor, end) {
-            if let Stage::Open(_, session) = conn.stage() {
+            if let ConnStage::Open(_, session) = conn.stage() {
                 self.tasks_max = self.tasks_max.max(tasks(conn));
                 let age_ms = session.age_ms(now.tick, options);
                 let since = MonotonicMs(now.tick.0.saturating_sub(age_ms));

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::MonotonicUs;
 use crate::metrics::{Agent, DeliveryOutcome, Exposition, ScrapeScope, Segment, Threads};
 use crate::session::TracerOptions;
-use crate::shard::{Cause, Note, Room, Span, SpanAction, Trouble};
+use crate::shard::{ChannelLabel, IncidentCause, MessageIncident, Span, SpanAction, TraceEvent};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -55,12 +55,12 @@ impl World {
         self.check("chat_msg_inflight", in_flight);
     }
 
-    fn take_notes(&mut self) -> (Vec<Span>, Vec<Trouble>) {
+    fn take_notes(&mut self) -> (Vec<Span>, Vec<MessageIncident>) {
         let (mut spans, mut troubles) = (Vec::new(), Vec::new());
         for note in self.shards.iter_mut().flat_map(|shard| shard.notes().waiting().drain(..)) {
             match note {
-                Note::Span(span) => spans.push(span),
-                Note::Trouble(trouble) => troubles.push(trouble),
+                TraceEvent::Span(span) => spans.push(span),
+                TraceEvent::Incident(trouble) => troubles.push(trouble),
             }
         }
         (spans, troubles)
@@ -116,11 +116,11 @@ fn a_slow_reader_makes_a_slow_message_and_every_piece_of_its_way_is_known() {
     assert_eq!(deliver.action, want);
     assert_eq!(deliver.ended_at, MonotonicUs(deliver.began_at.0 + 500_000));
     let [trouble] = &troubles[..] else { panic!("{troubles:?}") };
-    assert_eq!(trouble.cause, Cause::Slow(Segment::B2c));
+    assert_eq!(trouble.cause, IncidentCause::Slow(Segment::B2c));
     assert_eq!(trouble.segments_us, [None, Some(0), Some(500_000), None]);
     assert_eq!(
         (&trouble.room, trouble.agent),
-        (&Room::Named(channel.as_str().into()), Agent::None)
+        (&ChannelLabel::Named(channel.as_str().into()), Agent::None)
     );
 }
 
@@ -177,7 +177,7 @@ fn a_recipient_whose_connection_dies_is_counted_as_failed() {
     // What reached the others has its latency.
     world.check("chat_msg_end2end_latency_seconds_count", 3);
     let (_, troubles) = world.take_notes();
-    let failed = Cause::Failed(DeliveryOutcome::Failed);
+    let failed = IncidentCause::Failed(DeliveryOutcome::Failed);
     assert_eq!(troubles.iter().filter(|one| one.cause == failed).count(), 3);
 }
 
