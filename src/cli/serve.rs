@@ -13,7 +13,7 @@ use super::output::fail;
 use super::place::leave_gone_directory;
 use super::{FAILED, MISUSED};
 use crate::logs;
-use crate::server::{self, EvidenceOptions, Secrets, Setup, StoreSetup};
+use crate::server::{self, DiagnosticsOptions, Secrets, ServerSetup, StoreSetup};
 use crate::store::OpenError;
 
 /// Serves until a signal ends it; the exit code of that.
@@ -58,13 +58,13 @@ pub(super) fn run(inputs: Inputs) -> u8 {
     let store = config
         .store()
         .map(|options| StoreSetup { options: options.clone(), retention: config.retention() });
-    let setup = Setup {
+    let setup = ServerSetup {
         options: config.server,
         ring: config.ring,
         shard: config.shard,
         store,
         secrets,
-        evidence: EvidenceOptions {
+        evidence: DiagnosticsOptions {
             dir: Some(config.admin.evidence_dir).filter(|dir| !dir.is_empty()).map(Into::into),
             leak_hold_ms: config.admin.leak_hold_ms,
         },

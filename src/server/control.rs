@@ -19,15 +19,15 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time;
 
-use super::cores::{Cores, Reporting};
+use super::cores::{CoreHandles, Reporting};
 use super::descriptor_table::TableUse;
-use super::evidence::{self, Desk};
+use super::evidence::{self, Diagnostics};
 use super::plan::{Plan, Table};
 use super::process::Process;
 use super::reload::Reloading;
-use super::storage::Voice;
-use super::traces::{Collector, Identity, NOTE_LANE, Telling};
-use super::{Ended, Fault, Setup};
+use super::storage::StoreStatus;
+use super::traces::{Collector, ExporterTask, NOTE_LANE, OtlpResource};
+use super::{ServerEnd, ServerSetup, StartError};
 use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState, View};
 use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
@@ -45,16 +45,16 @@ const DRAIN_MARGIN_MS: u64 = 1_000;
 const ENDING_MS_TOLD: u64 = 5_000;
 
 /// The life of the server, until it ends by itself or somebody insists.
-pub(super) async fn run(setup: Setup, plan: Plan) -> Result<Ended, Fault> {
-    let signals = Signals::listen().map_err(Fault::Signals)?;
-    let mut insistence = Signals::listen().map_err(Fault::Signals)?;
+pub(super) async fn run(setup: ServerSetup, plan: Plan) -> Result<ServerEnd, StartError> {
+    let signals = Signals::listen().map_err(StartError::Signals)?;
+    let mut insistence = Signals::listen().map_err(StartError::Signals)?;
     let insists = async {
         insistence.stop().await;
         insistence.stop().await
     };
     tokio::select! {
         ended = live(setup, plan, signals) => ended,
-        signal = insists => Ok(Ended::Signal(signal.number())),
+        signal = insists => Ok(ServerEnd::Signal(signal.number())),
     }
 }
 
@@ -63,20 +63,24 @@ struct Shown {
     readiness: watch::Sender<Readiness>,
     admin_token: watch::Sender<Option<admin::Token>>,
     ledger: SharedMetricsWriter,
-    desk: Desk,
+    desk: Diagnostics,
     pages: JoinHandle<()>,
 }
 
 /// From the first core to the last.
-async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ended, Fault> {
-    let admin = Listener::bind(setup.options.admin_listen).await.map_err(Fault::Admin)?;
-    let admin_address = admin
-        .address()
-        .map_err(|error| Fault::Admin(admin::Fault::Listen(setup.options.admin_listen, error)))?;
+async fn live(
+    mut setup: ServerSetup,
+    plan: Plan,
+    mut signals: Signals,
+) -> Result<ServerEnd, StartError> {
+    let admin = Listener::bind(setup.options.admin_listen).await.map_err(StartError::Admin)?;
+    let admin_address = admin.address().map_err(|error| {
+        StartError::Admin(admin::Fault::Listen(setup.options.admin_listen, error))
+    })?;
     let (mut shown, reporting, notes) = show(&mut setup, &plan, admin, admin_address);
-    let collector = collector(&setup).map_err(Fault::Collector)?;
+    let collector = collector(&setup).map_err(StartError::Collector)?;
     let starting = async {
-        let mut cores = Cores::start(&setup, &plan, reporting).await?;
+        let mut cores = CoreHandles::start(&setup, &plan, reporting).await?;
         let addresses = cores.listen(&setup, &plan).await?;
         Ok((cores, addresses))
     };
@@ -86,8 +90,8 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
         () = stopped_meanwhile(&mut signals, &mut is_reload_wanted) => None,
     };
     // Nobody was let in, so nobody has to leave.
-    let Some((mut cores, addresses)) = started else { return Ok(Ended::Drained) };
-    let telling = Telling::begin(notes, collector, shown.ledger.clone());
+    let Some((mut cores, addresses)) = started else { return Ok(ServerEnd::Drained) };
+    let telling = ExporterTask::begin(notes, collector, shown.ledger.clone());
     shown.readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
 
@@ -103,7 +107,7 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
     ledger.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
     telling.end().await;
-    if let Ended::Drained = ended {
+    if let ServerEnd::Drained = ended {
         end(cores).await;
     }
     pages.abort();
@@ -112,7 +116,7 @@ async fn live(mut setup: Setup, plan: Plan, mut signals: Signals) -> Result<Ende
 
 /// Serves the admin pages, and makes what cores and store tell them.
 fn show(
-    setup: &mut Setup,
+    setup: &mut ServerSetup,
     plan: &Plan,
     admin: Listener,
     admin_address: SocketAddr,
@@ -135,7 +139,7 @@ fn show(
     let (asked, questions) = channel(admin::QUESTIONS_MAX);
     let (found, findings) = channel(FINDINGS_MAX);
     let instance = instance(setup, admin_address);
-    let desk = Desk::new(evidence::Setup {
+    let desk = Diagnostics::new(evidence::DiagnosticsSetup {
         questions,
         findings,
         quarantine: setup.shard.quarantine.clone(),
@@ -158,7 +162,7 @@ fn show(
         store,
         evidence,
     }));
-    let voice = store_cells.map(|cells| Voice { cells, state: store_state });
+    let voice = store_cells.map(|cells| StoreStatus { cells, state: store_state });
     let (senders, notes) = lane::mailbox(plan.cores.len() as u16, NOTE_LANE);
     let shown = Shown { readiness, admin_token, ledger, desk, pages };
     (shown, Reporting { cells, voice, tables, notes: senders, findings: found }, notes)
@@ -167,7 +171,7 @@ fn show(
 /// Carries questions to the cores and reads keys again, until a signal ends that.
 async fn serve(
     shown: &mut Shown,
-    cores: &mut Cores,
+    cores: &mut CoreHandles,
     signals: &mut Signals,
     mut reloading: Reloading,
 ) -> StopSignal {
@@ -209,7 +213,7 @@ async fn stopped_meanwhile(signals: &mut Signals, is_reload_wanted: &mut bool) {
 }
 
 /// Ends all threads. That takes as long as the store's last sync.
-async fn end(cores: Cores) {
+async fn end(cores: CoreHandles) {
     let mut ending = spawn_blocking(move || cores.stop());
     let late = Duration::from_millis(ENDING_MS_TOLD);
     let ended = match time::timeout(late, &mut ending).await {
@@ -224,11 +228,11 @@ async fn end(cores: Cores) {
 
 /// Until every core is empty, or the time has passed.
 async fn drain(
-    cores: &mut Cores,
+    cores: &mut CoreHandles,
     signals: &mut Signals,
     drain_ms: u64,
     signal: StopSignal,
-) -> Ended {
+) -> ServerEnd {
     tracing::info!("draining for up to {drain_ms} ms ({})", signal.name());
     let everybody_leaves = async {
         cores.order(&ShardCommand::Drain { over_ms: drain_ms }).await;
@@ -247,11 +251,11 @@ async fn drain(
     tokio::select! {
         () = everybody_leaves => {
             tracing::info!("everybody has left");
-            Ended::Drained
+            ServerEnd::Drained
         }
         () = time::sleep(limit) => {
             tracing::warn!("the drain time is over; the rest is cut off");
-            Ended::TimePassed
+            ServerEnd::TimePassed
         }
         () = reloads => unreachable!("it has no end"),
     }
@@ -274,20 +278,20 @@ fn announce(plan: &Plan, addresses: &[SocketAddr], admin: SocketAddr) {
 }
 
 /// What the server calls itself in its answers.
-fn instance(setup: &Setup, admin: SocketAddr) -> Arc<str> {
+fn instance(setup: &ServerSetup, admin: SocketAddr) -> Arc<str> {
     let node = setup.shard.session.node.as_str();
     if node.is_empty() { admin.to_string().into() } else { node.into() }
 }
 
 /// Where spans go, if anywhere.
-fn collector(setup: &Setup) -> Result<Option<Collector>, String> {
+fn collector(setup: &ServerSetup) -> Result<Option<Collector>, String> {
     let endpoint = &setup.options.otlp_endpoint;
     let address = setup.options.addresses()[0];
     let node = setup.shard.session.node.clone();
     if endpoint.is_empty() {
         return Ok(None);
     }
-    Collector::new(endpoint, &Identity { node, address }).map(Some)
+    Collector::new(endpoint, &OtlpResource { node, address }).map(Some)
 }
 
 /// The descriptor tables: one, or one for each shard.

@@ -22,7 +22,7 @@ pub(super) const ERRAND_LANE: LaneLimits =
 
 /// What the control thread wants of a core.
 #[derive(Clone, Debug)]
-pub(super) enum Errand {
+pub(super) enum CoreCommand {
     /// Of its shard.
     Shard(ShardCommand),
     /// That it stands still, for a demonstration.
@@ -41,7 +41,7 @@ pub(super) struct CoreLanes {
     /// `None` where no room is on disk.
     store: Option<StoreEnds>,
     notes: LaneSender<TraceEvent>,
-    errands: Mailbox<Errand>,
+    errands: Mailbox<CoreCommand>,
 }
 
 impl CoreLanes {
@@ -49,7 +49,7 @@ impl CoreLanes {
         neighbours: Neighbours,
         store: Option<StoreEnds>,
         notes: LaneSender<TraceEvent>,
-        errands: Mailbox<Errand>,
+        errands: Mailbox<CoreCommand>,
     ) -> CoreLanes {
         let (outgoing, incoming) = neighbours;
         CoreLanes { outgoing, incoming, store, notes, errands }
@@ -85,9 +85,9 @@ impl Lanes for CoreLanes {
             None
         });
         match errand? {
-            Errand::Shard(order) => Some(order),
+            CoreCommand::Shard(order) => Some(order),
             #[cfg(feature = "faults")]
-            Errand::Block { block_ms } => {
+            CoreCommand::Block { block_ms } => {
                 std::thread::sleep(std::time::Duration::from_millis(block_ms));
                 self.take_order()
             }

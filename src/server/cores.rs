@@ -17,15 +17,17 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::spawn_blocking;
 use tokio::time;
 
-use super::core_lanes::{ERRAND_LANE, Errand, NEIGHBOUR_LANE};
+use super::core_lanes::{CoreCommand, ERRAND_LANE, NEIGHBOUR_LANE};
 use super::descriptor_table::TableUse;
-use super::executor::{self, Finding, Go, NoExecutor, NoListener, Part, Report, Thread};
+use super::executor::{
+    self, CoreError, CoreEvent, CoreReport, CoreSetup, ListenError, StartListening, Thread,
+};
 use super::plan::Plan;
 use super::process::memory_limit_bytes;
-use super::pulse::Pulse;
+use super::pulse::LastPulse;
 use super::random::random;
-use super::storage::{self, Storage, StoreEnds, Voice, Wakers};
-use super::{Fault, Setup};
+use super::storage::{self, Storage, StoreEnds, StoreStatus, Wakers};
+use super::{ServerSetup, StartError};
 use crate::base::{Csprng, ShardId};
 use crate::lane::{self, LaneSender};
 use crate::metrics::Cells;
@@ -55,7 +57,7 @@ const PORT_WAIT_MS_MAX: u64 = 3_000;
 const PORT_RETRY_MS: u64 = 10;
 
 /// All cores, as the control thread sees them.
-pub(super) struct Cores {
+pub(super) struct CoreHandles {
     cores: Vec<Core>,
     stop: Arc<AtomicBool>,
     store: Option<Store>,
@@ -66,12 +68,12 @@ pub(super) struct Reporting {
     /// By core.
     pub cells: Vec<Arc<Cells>>,
     /// Of the store, if there is one.
-    pub voice: Option<Voice>,
+    pub voice: Option<StoreStatus>,
     /// One for all cores, or one for each.
     pub tables: Vec<Arc<TableUse>>,
     /// By core.
     pub notes: Vec<LaneSender<TraceEvent>>,
-    pub findings: Sender<Finding>,
+    pub findings: Sender<CoreEvent>,
 }
 
 /// The storage thread, and how it is told to begin.
@@ -82,18 +84,22 @@ struct Store {
 
 struct Core {
     thread: Thread,
-    go: mpsc::SyncSender<Go>,
-    reports: Receiver<Report>,
-    errands: LaneSender<Errand>,
+    go: mpsc::SyncSender<StartListening>,
+    reports: Receiver<CoreReport>,
+    errands: LaneSender<CoreCommand>,
     doorbell: Option<Waker>,
 }
 
-impl Cores {
+impl CoreHandles {
     /// Starts all threads; none listens yet.
-    pub async fn start(setup: &Setup, plan: &Plan, reporting: Reporting) -> Result<Cores, Fault> {
+    pub async fn start(
+        setup: &ServerSetup,
+        plan: &Plan,
+        reporting: Reporting,
+    ) -> Result<CoreHandles, StartError> {
         let Reporting { cells, voice, tables, notes, findings } = reporting;
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
-        let name_key = random().map_err(Fault::Random)?;
+        let name_key = random().map_err(StartError::Random)?;
         let mut names = NameKey::from_bytes(name_key);
         let store_cells = voice.as_ref().map(|voice| Arc::clone(&voice.cells));
         let (mut store, mut store_ends) = (None, Vec::new());
@@ -117,7 +123,7 @@ impl Cores {
             let (go, gone) = mpsc::sync_channel(1);
             let (sender, reports) = channel(REPORTS_MAX);
             let (mut errands, taken) = lane::mailbox(1, ERRAND_LANE);
-            let thread = executor::start(Part {
+            let thread = executor::start(CoreSetup {
                 id: ShardId(index as u16),
                 shards_count,
                 cpu: plan.cores[index],
@@ -126,8 +132,8 @@ impl Cores {
                 shard: Arc::clone(&shard),
                 keys: Arc::clone(&setup.secrets.keys),
                 names,
-                seed: u64::from_ne_bytes(random().map_err(Fault::Random)?),
-                ids: Csprng::from_key(random().map_err(Fault::Random)?),
+                seed: u64::from_ne_bytes(random().map_err(StartError::Random)?),
+                ids: Csprng::from_key(random().map_err(StartError::Random)?),
                 table: plan.table,
                 neighbours,
                 store: store_ends.next(),
@@ -138,32 +144,38 @@ impl Cores {
                 reports: sender,
                 findings: findings.clone(),
                 stop: Arc::clone(&stop),
-                pulse: Pulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
+                pulse: LastPulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
-            let thread = thread.map_err(Fault::Executor)?;
+            let thread = thread.map_err(StartError::Executor)?;
             cores.push(Core { thread, go, reports, errands: errands.remove(0), doorbell: None });
         }
-        Ok(Cores { cores, stop, store })
+        Ok(CoreHandles { cores, stop, store })
     }
 
     /// Lets all cores listen, one after the other: steering counts listeners in
     /// the order in which they began. Returns where.
-    pub async fn listen(&mut self, setup: &Setup, plan: &Plan) -> Result<Vec<SocketAddr>, Fault> {
+    pub async fn listen(
+        &mut self,
+        setup: &ServerSetup,
+        plan: &Plan,
+    ) -> Result<Vec<SocketAddr>, StartError> {
         let options = &setup.options;
         let mut doorbells = Vec::new();
         for index in 0..self.cores.len() {
             let core = &mut self.cores[index];
             let doorbell = match core.reports.recv().await {
-                Some(Report::Made(Ok(doorbell))) => doorbell,
-                Some(Report::Made(Err(refusal))) => {
-                    return Err(Fault::ring(refusal, plan, &setup.ring));
+                Some(CoreReport::Made(Ok(doorbell))) => doorbell,
+                Some(CoreReport::Made(Err(refusal))) => {
+                    return Err(StartError::ring(refusal, plan, &setup.ring));
                 }
-                Some(Report::Listening(_) | Report::Drained) => unreachable!("`Made` comes first"),
+                Some(CoreReport::Listening(_) | CoreReport::Drained) => {
+                    unreachable!("`Made` comes first")
+                }
                 // Its thread has let go of all that it was given, so it is at its end.
                 None => {
                     return Err(match executor::why_ended(self.cores.remove(index).thread) {
-                        NoExecutor::Rings(refusal) => Fault::ring(refusal, plan, &setup.ring),
-                        NoExecutor::Other(why) => Fault::Executor(why),
+                        CoreError::Rings(refusal) => StartError::ring(refusal, plan, &setup.ring),
+                        CoreError::Other(why) => StartError::Executor(why),
                     });
                 }
             };
@@ -175,11 +187,11 @@ impl Cores {
         let mut addresses = options.addresses();
         let port_use = if shards == 1 { PortUse::Alone } else { PortUse::Shared };
         for &address in addresses.iter().filter(|address| address.port() != 0) {
-            wait_for_port(address).await.map_err(|error| Fault::listen(address, error))?;
+            wait_for_port(address).await.map_err(|error| StartError::listen(address, error))?;
         }
         for (index, core) in self.cores.iter_mut().enumerate() {
             let last = index + 1 == usize::from(shards);
-            let go = Go {
+            let go = StartListening {
                 doorbells: Arc::clone(&doorbells),
                 addresses,
                 backlog: options.backlog,
@@ -190,15 +202,19 @@ impl Cores {
             let _ = core.go.send(go);
             // Ports of the kernel's choice are those of the first core for all.
             addresses = match core.reports.recv().await {
-                Some(Report::Listening(Ok(addresses))) => addresses,
-                Some(Report::Listening(Err(why))) => {
+                Some(CoreReport::Listening(Ok(addresses))) => addresses,
+                Some(CoreReport::Listening(Err(why))) => {
                     return Err(match why {
-                        NoListener::Table(error) => Fault::Table(error),
-                        NoListener::Listen(address, error) => Fault::listen(address, error),
+                        ListenError::Table(error) => StartError::Table(error),
+                        ListenError::Listen(address, error) => StartError::listen(address, error),
                     });
                 }
-                Some(Report::Made(_) | Report::Drained) => unreachable!("`Listening` comes second"),
-                None => return Err(Fault::Executor("a core ended while it started".to_owned())),
+                Some(CoreReport::Made(_) | CoreReport::Drained) => {
+                    unreachable!("`Listening` comes second")
+                }
+                None => {
+                    return Err(StartError::Executor("a core ended while it started".to_owned()));
+                }
             };
         }
         if let Some(store) = &self.store {
@@ -217,7 +233,7 @@ impl Cores {
                 time::sleep(Duration::from_millis(ORDER_RETRY_MS)).await;
                 tries += 1;
             }
-            match core.errands.push(Errand::Shard(order.clone())) {
+            match core.errands.push(CoreCommand::Shard(order.clone())) {
                 Ok(()) => core.ring(),
                 Err(_) => {
                     tracing::error!("shard {index} hangs: it takes no orders");
@@ -228,7 +244,7 @@ impl Cores {
 
     /// Gives an errand to one core, if that takes errands at the moment; waits for
     /// nobody.
-    pub fn try_order(&mut self, core: usize, errand: Errand) -> bool {
+    pub fn try_order(&mut self, core: usize, errand: CoreCommand) -> bool {
         let Some(core) = self.cores.get_mut(core) else { return false };
         let waiting = ERRAND_LANE.batches_max - core.errands.room_batches_count();
         let given = waiting < QUESTIONS_WAITING_MAX && core.errands.push(errand).is_ok();
@@ -243,8 +259,8 @@ impl Cores {
         for core in &mut self.cores {
             match core.reports.recv().await {
                 // `None` is a core that ended; it is empty, too.
-                Some(Report::Drained) | None => (),
-                Some(Report::Made(_) | Report::Listening(_)) => {
+                Some(CoreReport::Drained) | None => (),
+                Some(CoreReport::Made(_) | CoreReport::Listening(_)) => {
                     unreachable!("they came at the start")
                 }
             }
@@ -269,13 +285,13 @@ impl Cores {
 impl Store {
     /// Starts its thread; the cores get their ends of its lanes.
     fn start(
-        open: storage::Open<FjallDisk>,
-        voice: Voice,
+        open: storage::OpenEngine<FjallDisk>,
+        voice: StoreStatus,
         shards_count: u16,
-    ) -> Result<(Store, Vec<StoreEnds>), Fault> {
+    ) -> Result<(Store, Vec<StoreEnds>), StartError> {
         let (go, doorbells) = mpsc::sync_channel(1);
         let started = storage::start(open, voice, shards_count, doorbells);
-        let (storage, ends) = started.map_err(Fault::Storage)?;
+        let (storage, ends) = started.map_err(StartError::Storage)?;
         Ok((Store { storage, go }, ends))
     }
 }
@@ -303,7 +319,7 @@ async fn wait_for_port(address: SocketAddr) -> io::Result<()> {
 }
 
 /// How the storage thread opens the store. The key is for a new one.
-fn opener(setup: &Setup, new_name_key: [u8; 16]) -> storage::Open<FjallDisk> {
+fn opener(setup: &ServerSetup, new_name_key: [u8; 16]) -> storage::OpenEngine<FjallDisk> {
     let store = setup.store.as_ref().expect("it is asked for where there is one");
     let (options, retention) = (store.options.clone(), store.retention.clone());
     let namespaces = setup.shard.room.namespaces.clone();
@@ -319,10 +335,10 @@ fn opener(setup: &Setup, new_name_key: [u8; 16]) -> storage::Open<FjallDisk> {
 
 /// Opens the store and closes it again, so that what is wrong with it is told before
 /// anybody listens. Returns its key for names.
-async fn look_into_store(open: storage::Open<FjallDisk>) -> Result<NameKey, Fault> {
+async fn look_into_store(open: storage::OpenEngine<FjallDisk>) -> Result<NameKey, StartError> {
     let look = || open().map(|engine| (engine.name_key(), engine.has_weak_name_key()));
     let seen = spawn_blocking(look).await.expect("a panic there ends the process");
-    let (key, is_weak) = seen.map_err(Fault::Store)?;
+    let (key, is_weak) = seen.map_err(StartError::Store)?;
     if is_weak {
         tracing::warn!(
             "the store's key for names was made by an older version, and whoever knows a \

@@ -16,10 +16,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::core_lanes::Errand;
-use super::cores::Cores;
+use super::core_lanes::CoreCommand;
+use super::cores::CoreHandles;
 use super::dump;
-use super::executor::Finding;
+use super::executor::CoreEvent;
 use super::leak::LeakWatch;
 use crate::admin::{
     self, Answer, ConnLine, ConnsAnswer, HeldLine, Question, Refused, Sort, tasks_report,
@@ -40,9 +40,9 @@ const LOOK_MS_MAX: u64 = 2_000;
 const WATCH_MS: u64 = 1_000;
 
 /// What it is made of.
-pub(super) struct Setup {
+pub(super) struct DiagnosticsSetup {
     pub questions: mpsc::Receiver<Question>,
-    pub findings: mpsc::Receiver<Finding>,
+    pub findings: mpsc::Receiver<CoreEvent>,
     pub quarantine: QuarantineOptions,
     pub cells: Vec<Arc<Cells>>,
     pub instance: Arc<str>,
@@ -51,8 +51,8 @@ pub(super) struct Setup {
 }
 
 /// Everything of the control thread's that concerns evidence.
-pub(super) struct Desk {
-    setup: Setup,
+pub(super) struct Diagnostics {
+    setup: DiagnosticsSetup,
     began: Instant,
     quarantine: Quarantine,
     /// By core: whether it knows who is locked out.
@@ -88,16 +88,16 @@ enum Purpose {
 }
 
 /// What happened that the desk has to do something about.
-pub(super) enum Errands {
+pub(super) enum DiagnosticsTask {
     Question(Question),
-    Finding(Finding),
+    Finding(CoreEvent),
     Time,
 }
 
-impl Desk {
-    pub fn new(setup: Setup) -> Desk {
+impl Diagnostics {
+    pub fn new(setup: DiagnosticsSetup) -> Diagnostics {
         let now = Instant::now();
-        Desk {
+        Diagnostics {
             began: now,
             quarantine: Quarantine::new(setup.quarantine.clone()),
             told: vec![true; setup.cells.len()],
@@ -112,24 +112,24 @@ impl Desk {
     }
 
     /// Waits until there is something to do.
-    pub async fn wait(&mut self) -> Errands {
+    pub async fn wait(&mut self) -> DiagnosticsTask {
         let until = self.looking.as_ref().map_or(self.watch_at, |one| one.until.min(self.watch_at));
         tokio::select! {
-            Some(question) = self.setup.questions.recv() => Errands::Question(question),
-            Some(finding) = self.setup.findings.recv() => Errands::Finding(finding),
-            () = tokio::time::sleep_until(until) => Errands::Time,
+            Some(question) = self.setup.questions.recv() => DiagnosticsTask::Question(question),
+            Some(finding) = self.setup.findings.recv() => DiagnosticsTask::Finding(finding),
+            () = tokio::time::sleep_until(until) => DiagnosticsTask::Time,
         }
     }
 
     /// Does what there is to do. Waits for nobody.
-    pub fn act(&mut self, cores: &mut Cores, errands: Errands) {
+    pub fn act(&mut self, cores: &mut CoreHandles, errands: DiagnosticsTask) {
         match errands {
-            Errands::Question(question) => self.on_question(cores, question),
-            Errands::Finding(Finding::EarlyPanic(prefix)) => self.on_panic(&prefix),
-            Errands::Finding(Finding::Looked { core, ticket, found, peers }) => {
+            DiagnosticsTask::Question(question) => self.on_question(cores, question),
+            DiagnosticsTask::Finding(CoreEvent::EarlyPanic(prefix)) => self.on_panic(&prefix),
+            DiagnosticsTask::Finding(CoreEvent::Looked { core, ticket, found, peers }) => {
                 self.on_found(core, ticket, found, peers);
             }
-            Errands::Time => self.on_time(),
+            DiagnosticsTask::Time => self.on_time(),
         }
         self.begin_look(cores);
         self.tell(cores);
@@ -143,7 +143,7 @@ impl Desk {
         not(feature = "faults"),
         expect(unused_variables, reason = "only a demonstration orders something at once")
     )]
-    fn on_question(&mut self, cores: &mut Cores, question: Question) {
+    fn on_question(&mut self, cores: &mut CoreHandles, question: Question) {
         let now = self.now();
         match question {
             Question::Conns { sort, count, answer } => {
@@ -181,7 +181,7 @@ impl Desk {
             }
             #[cfg(feature = "faults")]
             Question::Block { core, block_ms, answer } => {
-                let given = cores.try_order(usize::from(core), Errand::Block { block_ms });
+                let given = cores.try_order(usize::from(core), CoreCommand::Block { block_ms });
                 let _ = answer.send(if given { Ok(()) } else { Err(Refused::Unknown) });
             }
         }
@@ -270,7 +270,7 @@ impl Desk {
     }
 
     /// Begins the next look, if one waits and none is under way.
-    fn begin_look(&mut self, cores: &mut Cores) {
+    fn begin_look(&mut self, cores: &mut CoreHandles) {
         if self.looking.is_some() {
             return;
         }
@@ -292,7 +292,7 @@ impl Desk {
         let mut asked = 0;
         let silent: Vec<u16> = (0..self.told.len() as u16).collect();
         for &core in &silent {
-            let order = Errand::Shard(ShardCommand::Scan(ticket, look.clone()));
+            let order = CoreCommand::Shard(ShardCommand::Scan(ticket, look.clone()));
             asked += usize::from(cores.try_order(usize::from(core), order));
         }
         let until = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
@@ -346,7 +346,7 @@ impl Desk {
     }
 
     /// Tells cores who is locked out, those that do not know.
-    fn tell(&mut self, cores: &mut Cores) {
+    fn tell(&mut self, cores: &mut CoreHandles) {
         if self.told.iter().all(|told| *told) {
             return;
         }
@@ -356,7 +356,7 @@ impl Desk {
             if !*told {
                 *told = cores.try_order(
                     core,
-                    Errand::Shard(ShardCommand::BlockedPrefixes(Arc::clone(&held))),
+                    CoreCommand::Shard(ShardCommand::BlockedPrefixes(Arc::clone(&held))),
                 );
             }
         }

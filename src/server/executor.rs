@@ -19,9 +19,9 @@ use core_affinity::CoreId;
 use glommio::{CpuSet, LocalExecutorBuilder, Placement};
 use tokio::sync::mpsc::Sender;
 
-use super::core_lanes::{CoreLanes, Errand, Neighbours};
+use super::core_lanes::{CoreCommand, CoreLanes, Neighbours};
 use super::plan::Table;
-use super::pulse::{Look, Pulse, SLEEP_MS_MAX};
+use super::pulse::{LastPulse, PulseInputs, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
 use crate::auth::Keys;
 use crate::base::{Action, Csprng, Io as _, MonotonicMs, ShardId, trim_list};
@@ -52,7 +52,7 @@ const LATE_MS_NOTED: u64 = 250;
 const LATE_TOLD_MS: u64 = 60_000;
 
 /// What one core begins with.
-pub(super) struct Part {
+pub(super) struct CoreSetup {
     pub id: ShardId,
     pub shards_count: u16,
     pub cpu: usize,
@@ -70,16 +70,16 @@ pub(super) struct Part {
     pub notes: LaneSender<TraceEvent>,
     /// The storage thread's numbers, for the one core that counts on.
     pub store_cells: Option<Arc<Cells>>,
-    pub errands: Mailbox<Errand>,
-    pub go: Receiver<Go>,
-    pub reports: Sender<Report>,
-    pub findings: Sender<Finding>,
+    pub errands: Mailbox<CoreCommand>,
+    pub go: Receiver<StartListening>,
+    pub reports: Sender<CoreReport>,
+    pub findings: Sender<CoreEvent>,
     pub stop: Arc<AtomicBool>,
-    pub pulse: Pulse,
+    pub pulse: LastPulse,
 }
 
 /// The word to listen; comes when every core has its doorbell.
-pub(super) struct Go {
+pub(super) struct StartListening {
     pub doorbells: Arc<[Waker]>,
     pub addresses: Vec<SocketAddr>,
     pub backlog: u16,
@@ -91,7 +91,7 @@ pub(super) struct Go {
 /// What a core tells the control thread while it serves. When there is no room, it is
 /// not told: whoever waits for it has a deadline.
 #[derive(Debug)]
-pub(super) enum Finding {
+pub(super) enum CoreEvent {
     /// A session panicked soon after it began.
     EarlyPanic(EarlyPanic),
     /// A look is over.
@@ -106,18 +106,18 @@ pub(super) enum Finding {
 
 /// What a core tells the control thread. Each is sent once, in this order.
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum CoreReport {
     /// The plane exists.
     Made(Result<Waker, IoSetupError>),
     /// Peers are accepted there.
-    Listening(Result<Vec<SocketAddr>, NoListener>),
+    Listening(Result<Vec<SocketAddr>, ListenError>),
     /// A drain was ordered, and nobody is left.
     Drained,
 }
 
 /// Why a core cannot listen.
 #[derive(Debug)]
-pub(super) enum NoListener {
+pub(super) enum ListenError {
     /// The descriptor table did not split.
     Table(io::Error),
     /// The address.
@@ -128,7 +128,7 @@ pub(super) enum NoListener {
 pub(super) type Thread = glommio::ExecutorJoinHandle<()>;
 
 /// Starts one core's thread, pinned to its CPU.
-pub(super) fn start(part: Part) -> Result<Thread, String> {
+pub(super) fn start(part: CoreSetup) -> Result<Thread, String> {
     let (placement, pin) = placement(part.cpu);
     let builder = LocalExecutorBuilder::new(placement)
         .name(&format!("shard-{}", part.id.0))
@@ -156,7 +156,7 @@ fn placement(cpu: usize) -> (Placement, Option<CoreId>) {
 
 /// Why a core that never reported has ended.
 #[derive(Debug)]
-pub(super) enum NoExecutor {
+pub(super) enum CoreError {
     /// The kernel refused its rings.
     Rings(IoSetupError),
     /// Anything else, in glommio's words.
@@ -164,41 +164,41 @@ pub(super) enum NoExecutor {
 }
 
 /// Asks a thread that is at its end why.
-pub(super) fn why_ended(thread: Thread) -> NoExecutor {
+pub(super) fn why_ended(thread: Thread) -> CoreError {
     match thread.join() {
-        Ok(()) => NoExecutor::Other("it ended while it started".to_owned()),
+        Ok(()) => CoreError::Other("it ended while it started".to_owned()),
         Err(error) => match error.raw_os_error() {
-            Some(errno) => NoExecutor::Rings(IoSetupError::from_step(
+            Some(errno) => CoreError::Rings(IoSetupError::from_step(
                 "an executor's rings",
                 "executors",
                 io::Error::from_raw_os_error(errno),
             )),
-            None => NoExecutor::Other(error.to_string()),
+            None => CoreError::Other(error.to_string()),
         },
     }
 }
 
-async fn serve(part: Part) {
+async fn serve(part: CoreSetup) {
     let reports = part.reports.clone();
     // The control thread may have given up; then nobody needs to know.
     let report = |report| drop(reports.try_send(report));
     let scribe = Rc::new(part.cells.claim());
     let mut plane = match KernelIo::new(&part.ring, Rc::clone(&scribe)) {
         Ok(plane) => plane,
-        Err(refusal) => return report(Report::Made(Err(refusal))),
+        Err(refusal) => return report(CoreReport::Made(Err(refusal))),
     };
-    report(Report::Made(Ok(plane.doorbell())));
+    report(CoreReport::Made(Ok(plane.doorbell())));
     // Blocks the executor, which has nothing else to do yet.
     let Ok(go) = part.go.recv() else { return };
     let listeners = match open(part.table, &go) {
         Ok(listeners) => listeners,
-        Err(why) => return report(Report::Listening(Err(why))),
+        Err(why) => return report(CoreReport::Listening(Err(why))),
     };
     let address = |one: &TcpListener| one.local_addr().expect("a listener has an address");
     let addresses = listeners.iter().map(address).collect();
     listeners.into_iter().for_each(|listener| plane.listen(listener));
     plane.meet(go.doorbells);
-    report(Report::Listening(Ok(addresses)));
+    report(CoreReport::Listening(Ok(addresses)));
 
     let shard = Shard::new(shard::ShardSetup {
         id: part.id,
@@ -230,15 +230,15 @@ async fn serve(part: Part) {
 }
 
 /// Splits the table where asked, and only then makes what is this core's alone.
-fn open(table: Table, go: &Go) -> Result<Vec<TcpListener>, NoListener> {
+fn open(table: Table, go: &StartListening) -> Result<Vec<TcpListener>, ListenError> {
     match table {
         Table::Shared => (),
-        Table::PerShard => ring::unshare_descriptor_table().map_err(NoListener::Table)?,
+        Table::PerShard => ring::unshare_descriptor_table().map_err(ListenError::Table)?,
     }
     let mut listeners = Vec::new();
     for &address in &go.addresses {
         let listener = ring::listener(address, i32::from(go.backlog), go.port_use)
-            .map_err(|error| NoListener::Listen(address, error))?;
+            .map_err(|error| ListenError::Listen(address, error))?;
         if let Some(shards) = go.steer
             && let Err(error) = ring::steer_by_cpu(&listener, shards)
         {
@@ -264,10 +264,10 @@ struct Core {
     /// What the counter of tasks knows already.
     tasks_begun: u64,
     /// Until the drain was reported.
-    reports: Option<Sender<Report>>,
-    findings: Sender<Finding>,
+    reports: Option<Sender<CoreReport>>,
+    findings: Sender<CoreEvent>,
     stop: Arc<AtomicBool>,
-    pulse: Pulse,
+    pulse: LastPulse,
     /// No line about lateness before.
     late_told_until: MonotonicMs,
 }
@@ -330,7 +330,7 @@ impl Core {
 
     /// Tells what need not be told in each turn.
     fn look_around(&mut self, now: MonotonicMs) {
-        let look = Look {
+        let look = PulseInputs {
             connections: self.plane.connections(),
             letters: self.lanes.waiting_count(),
             outbox_bytes_max: self.shard.outbox_bytes_max(),
@@ -376,7 +376,7 @@ impl Core {
     /// What was found goes to whoever asked, if there is room.
     fn report_findings(&mut self) {
         for prefix in self.shard.take_early_panics() {
-            let _ = self.findings.try_send(Finding::EarlyPanic(prefix));
+            let _ = self.findings.try_send(CoreEvent::EarlyPanic(prefix));
         }
         if let Some((ticket, found)) = self.shard.take_found() {
             let peers = match &found {
@@ -385,7 +385,7 @@ impl Core {
                 }
                 ScanResult::CountPrefix { .. } => Vec::new(),
             };
-            let looked = Finding::Looked { core: self.id.0, ticket, found, peers };
+            let looked = CoreEvent::Looked { core: self.id.0, ticket, found, peers };
             let _ = self.findings.try_send(looked);
         }
     }
@@ -394,7 +394,7 @@ impl Core {
         if self.reports.is_some() && self.shard.is_drained() {
             let reports = self.reports.take().expect("asked a moment ago");
             // The control thread may have stopped waiting.
-            let _ = reports.try_send(Report::Drained);
+            let _ = reports.try_send(CoreReport::Drained);
         }
     }
 }

@@ -5,13 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::locked::{locked_bytes, locked_bytes_max};
-use super::plan::{Plan, Unfit};
+use super::plan::{Plan, PlanError};
 use crate::store::OpenError;
 use crate::{admin, ring};
 
 /// How a server that had started came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ServerEnd {
     /// After a signal, everybody left in time.
     Drained,
     /// After a signal, the drain time passed with peers left.
@@ -20,22 +20,22 @@ pub enum Ended {
     Signal(i32),
 }
 
-impl Ended {
+impl ServerEnd {
     /// What the process says to its parent: 0 after a drain, whoever was left;
     /// 128 and the signal's number (130, 143) when a second one cut it short.
     pub fn exit_code(self) -> u8 {
         match self {
-            Ended::Drained | Ended::TimePassed => 0,
-            Ended::Signal(signal) => 128 + signal as u8, // signals end at 64
+            ServerEnd::Drained | ServerEnd::TimePassed => 0,
+            ServerEnd::Signal(signal) => 128 + signal as u8, // signals end at 64
         }
     }
 }
 
 /// Why a server did not start. Displays as one sentence for the operator.
 #[derive(Debug)]
-pub enum Fault {
+pub enum StartError {
     /// The options ask for what the machine does not have.
-    Unfit(Unfit),
+    Unfit(PlanError),
     /// The list of CPUs is not readable.
     Cores,
     /// `RLIMIT_NOFILE`.
@@ -75,65 +75,71 @@ pub enum Fault {
     Listen(SocketAddr, io::Error),
 }
 
-impl Fault {
+impl StartError {
     /// What the process says to its parent. Supervisors can tell a store that does
     /// not open from all that a later try may bring in order.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Fault::Store(fault) => fault.exit_code(),
-            Fault::Unfit(_)
-            | Fault::Cores
-            | Fault::Limits(_)
-            | Fault::Runtime(_)
-            | Fault::Signals(_)
-            | Fault::Random(_)
-            | Fault::Admin(_)
-            | Fault::Ring(_)
-            | Fault::LockedMemory { .. }
-            | Fault::Storage(_)
-            | Fault::Collector(_)
-            | Fault::Executor(_)
-            | Fault::Table(_)
-            | Fault::InUse(_)
-            | Fault::Listen(..) => 1,
+            StartError::Store(fault) => fault.exit_code(),
+            StartError::Unfit(_)
+            | StartError::Cores
+            | StartError::Limits(_)
+            | StartError::Runtime(_)
+            | StartError::Signals(_)
+            | StartError::Random(_)
+            | StartError::Admin(_)
+            | StartError::Ring(_)
+            | StartError::LockedMemory { .. }
+            | StartError::Storage(_)
+            | StartError::Collector(_)
+            | StartError::Executor(_)
+            | StartError::Table(_)
+            | StartError::InUse(_)
+            | StartError::Listen(..) => 1,
         }
     }
 
     /// What a refused ring of a plan means. Where a limit of locked memory counts, it is
     /// what a ring without memory has met.
-    pub(super) fn ring(refusal: ring::IoSetupError, plan: &Plan, whole: &ring::Options) -> Fault {
+    pub(super) fn ring(
+        refusal: ring::IoSetupError,
+        plan: &Plan,
+        whole: &ring::Options,
+    ) -> StartError {
         match (&refusal, locked_bytes_max()) {
-            (ring::IoSetupError::NoMemory, Some(limit_bytes)) => Fault::LockedMemory {
+            (ring::IoSetupError::NoMemory, Some(limit_bytes)) => StartError::LockedMemory {
                 limit_bytes,
                 needed_bytes: locked_bytes(plan, whole),
                 shards: plan.cores.len(),
             },
-            _ => Fault::Ring(refusal),
+            _ => StartError::Ring(refusal),
         }
     }
 
-    pub(super) fn listen(address: SocketAddr, error: io::Error) -> Fault {
+    pub(super) fn listen(address: SocketAddr, error: io::Error) -> StartError {
         match error.kind() {
-            io::ErrorKind::AddrInUse => Fault::InUse(address),
-            _ => Fault::Listen(address, error),
+            io::ErrorKind::AddrInUse => StartError::InUse(address),
+            _ => StartError::Listen(address, error),
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Unfit(unfit) => unfit.fmt(f),
-            Fault::Cores => {
+            StartError::Unfit(unfit) => unfit.fmt(f),
+            StartError::Cores => {
                 f.write_str("the CPUs that this process may use cannot be read; is /proc mounted?")
             }
-            Fault::Limits(error) => write!(f, "RLIMIT_NOFILE cannot be read or raised: {error}"),
-            Fault::Runtime(error) => write!(f, "the control thread cannot start: {error}"),
-            Fault::Signals(error) => write!(f, "signals cannot be handled: {error}"),
-            Fault::Random(error) => write!(f, "/dev/urandom cannot be read: {error}"),
-            Fault::Admin(fault) => fault.fmt(f),
-            Fault::Ring(refusal) => refusal.fmt(f),
-            Fault::LockedMemory { limit_bytes, needed_bytes, shards } => {
+            StartError::Limits(error) => {
+                write!(f, "RLIMIT_NOFILE cannot be read or raised: {error}")
+            }
+            StartError::Runtime(error) => write!(f, "the control thread cannot start: {error}"),
+            StartError::Signals(error) => write!(f, "signals cannot be handled: {error}"),
+            StartError::Random(error) => write!(f, "/dev/urandom cannot be read: {error}"),
+            StartError::Admin(fault) => fault.fmt(f),
+            StartError::Ring(refusal) => refusal.fmt(f),
+            StartError::LockedMemory { limit_bytes, needed_bytes, shards } => {
                 let needed = needed_bytes.div_ceil(1 << 10);
                 write!(
                     f,
@@ -145,28 +151,28 @@ impl fmt::Display for Fault {
                     needed << 10
                 )
             }
-            Fault::Store(fault) => fault.fmt(f),
-            Fault::Storage(error) => write!(f, "the storage thread cannot start: {error}"),
-            Fault::Collector(why) => write!(f, "tracing.otlp_endpoint cannot be used: {why}"),
-            Fault::Executor(why) => write!(f, "a core's thread cannot start: {why}"),
-            Fault::Table(error) => write!(
+            StartError::Store(fault) => fault.fmt(f),
+            StartError::Storage(error) => write!(f, "the storage thread cannot start: {error}"),
+            StartError::Collector(why) => write!(f, "tracing.otlp_endpoint cannot be used: {why}"),
+            StartError::Executor(why) => write!(f, "a core's thread cannot start: {why}"),
+            StartError::Table(error) => write!(
                 f,
                 "a shard cannot have a descriptor table of its own ({error}); let the container's \
                  seccomp profile allow unshare, or set descriptor_table to \"shared\""
             ),
-            Fault::InUse(address) => write!(
+            StartError::InUse(address) => write!(
                 f,
                 "the address {address} is taken by another process: choose another port with \
                  listen, or end that process"
             ),
-            Fault::Listen(address, error) => {
+            StartError::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {}", admin::remedy(*address, error))
             }
         }
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for StartError {}
 
 #[cfg(test)]
 mod tests {
@@ -174,28 +180,28 @@ mod tests {
 
     #[test]
     fn exit_codes_are_those_of_a_shell() {
-        assert_eq!(Ended::Drained.exit_code(), 0);
-        assert_eq!(Ended::TimePassed.exit_code(), 0);
-        assert_eq!(Ended::Signal(libc::SIGINT).exit_code(), 130);
-        assert_eq!(Ended::Signal(libc::SIGTERM).exit_code(), 143);
+        assert_eq!(ServerEnd::Drained.exit_code(), 0);
+        assert_eq!(ServerEnd::TimePassed.exit_code(), 0);
+        assert_eq!(ServerEnd::Signal(libc::SIGINT).exit_code(), 130);
+        assert_eq!(ServerEnd::Signal(libc::SIGTERM).exit_code(), 143);
     }
 
     #[test]
     fn each_fault_is_one_sentence() {
         let address = "127.0.0.1:80".parse().unwrap();
-        let in_use = Fault::listen(address, io::ErrorKind::AddrInUse.into());
+        let in_use = StartError::listen(address, io::ErrorKind::AddrInUse.into());
         assert!(in_use.to_string().starts_with("the address 127.0.0.1:80 is taken"));
-        let denied = Fault::listen(address, io::Error::from_raw_os_error(libc::EACCES));
+        let denied = StartError::listen(address, io::Error::from_raw_os_error(libc::EACCES));
         assert!(denied.to_string().starts_with("cannot listen on 127.0.0.1:80: "));
-        let refused = Fault::Ring(ring::IoSetupError::Absent).to_string();
+        let refused = StartError::Ring(ring::IoSetupError::Absent).to_string();
         assert!(refused.contains("io_uring") && !refused.contains('\n'), "{refused}");
         let locked =
-            Fault::LockedMemory { limit_bytes: 64 << 10, needed_bytes: 1 << 20, shards: 2 };
+            StartError::LockedMemory { limit_bytes: 64 << 10, needed_bytes: 1 << 20, shards: 2 };
         let locked = locked.to_string();
         for word in ["RLIMIT_MEMLOCK is 64 KiB", "ulimit -l 1024", "LimitMEMLOCK=1024K"] {
             assert!(locked.contains(word) && !locked.contains('\n'), "{locked}");
         }
-        let table = Fault::Table(io::Error::from_raw_os_error(libc::EPERM)).to_string();
+        let table = StartError::Table(io::Error::from_raw_os_error(libc::EPERM)).to_string();
         assert!(table.contains("descriptor_table") && !table.contains('\n'), "{table}");
     }
 }

@@ -46,7 +46,7 @@ struct Flags {
 
 /// One shard's ends of all its lanes. Generic only in what a letter is, which
 /// this file has no opinion about.
-pub struct Postbox<T> {
+pub struct Mailbox<T> {
     own: ShardId,
     flags: Arc<[Flags]>,
     /// By neighbour; `None` for ourselves.
@@ -57,7 +57,7 @@ pub struct Postbox<T> {
 }
 
 /// The postboxes of all shards, by shard.
-pub fn mesh<T>(shards: u16) -> Vec<Postbox<T>> {
+pub fn mesh<T>(shards: u16) -> Vec<Mailbox<T>> {
     let all = 0..usize::from(shards);
     let flags: Arc<[Flags]> = all.clone().map(|_| Flags::default()).collect();
     let lanes = |_| all.clone().map(|_| None).collect();
@@ -74,7 +74,7 @@ pub fn mesh<T>(shards: u16) -> Vec<Postbox<T>> {
     };
     let incoming: Vec<Vec<Option<Consumer<Vec<T>>>>> = all.map(postbox).collect();
     let ends = outgoing.into_iter().zip(incoming).zip(0..shards);
-    let whole = ends.map(|((outgoing, incoming), own)| Postbox {
+    let whole = ends.map(|((outgoing, incoming), own)| Mailbox {
         own: ShardId(own),
         flags: Arc::clone(&flags),
         outgoing,
@@ -84,7 +84,7 @@ pub fn mesh<T>(shards: u16) -> Vec<Postbox<T>> {
     whole.collect()
 }
 
-impl<T> Postbox<T> {
+impl<T> Mailbox<T> {
     /// Hands up to `TURN_LETTERS_MAX` letters on, and names the neighbours to
     /// wake because their lane has room again. Returns how many letters it was.
     pub fn take(
@@ -193,13 +193,13 @@ mod tests {
     const A: ShardId = ShardId(0);
     const B: ShardId = ShardId(1);
 
-    fn pair() -> (Postbox<u32>, Postbox<u32>) {
+    fn pair() -> (Mailbox<u32>, Mailbox<u32>) {
         let mut ends = mesh(2).into_iter();
         (ends.next().unwrap(), ends.next().unwrap())
     }
 
     /// The letters that `postbox` gets in one turn, and whom it wakes.
-    fn take(postbox: &mut Postbox<u32>) -> (Vec<(ShardId, u32)>, Vec<ShardId>) {
+    fn take(postbox: &mut Mailbox<u32>) -> (Vec<(ShardId, u32)>, Vec<ShardId>) {
         let (mut letters, mut woken) = (Vec::new(), Vec::new());
         let taken = postbox
             .take(&mut |from, letter| letters.push((from, letter)), &mut |shard| woken.push(shard));

@@ -46,10 +46,10 @@ use crate::{admin, logs, ring, shard, store};
 use random::random;
 
 pub use cpu_quota::CpuQuota;
-pub use fault::{Ended, Fault};
+pub use fault::{ServerEnd, StartError};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
 pub use options::{DescriptorTable, ListenerOptions, Options};
-pub use plan::{Machine, Plan, Table, Unfit, plan};
+pub use plan::{Machine, Plan, PlanError, Table, plan};
 
 /// What SIGHUP reads again.
 pub struct Secrets {
@@ -61,7 +61,7 @@ pub struct Secrets {
 
 /// Reads the secrets again; the text says why it did not work, without any of them. On a
 /// thread of its own, as it may take long.
-pub type Reload = Box<dyn FnMut() -> Result<Secrets, String> + Send>;
+pub type ReloadSecrets = Box<dyn FnMut() -> Result<Secrets, String> + Send>;
 
 /// What the store is made of.
 pub struct StoreSetup {
@@ -73,7 +73,7 @@ pub struct StoreSetup {
 
 /// When the evidence of a leak is written down, and where.
 #[derive(Clone, Debug)]
-pub struct EvidenceOptions {
+pub struct DiagnosticsOptions {
     /// A directory; `None` for nowhere.
     pub dir: Option<PathBuf>,
     /// How long a connection must have too many tasks.
@@ -81,7 +81,7 @@ pub struct EvidenceOptions {
 }
 
 /// What a server is made of.
-pub struct Setup {
+pub struct ServerSetup {
     /// Addresses, threads, limits.
     pub options: Options,
     /// What the plane of a shard gets that has a core for itself; shards that
@@ -94,9 +94,9 @@ pub struct Setup {
     /// For tokens.
     pub secrets: Secrets,
     /// What is written down when something leaks.
-    pub evidence: EvidenceOptions,
+    pub evidence: DiagnosticsOptions,
     /// What SIGHUP calls.
-    pub reload: Reload,
+    pub reload: ReloadSecrets,
 }
 
 /// From here on a SIGHUP waits until the server can read its keys again. Called before they
@@ -108,11 +108,11 @@ pub fn hold_reloads() {
 
 /// Serves until a signal ends it. Takes the process over: its signals, its
 /// panic hook, and its limit of descriptors, which is raised as far as it goes.
-pub fn run(setup: Setup) -> Result<Ended, Fault> {
+pub fn run(setup: ServerSetup) -> Result<ServerEnd, StartError> {
     logs::begin(setup.options.log_format, setup.options.log_level);
     logs::end_on_panic();
     let machine = machine()?;
-    let plan = plan(&setup.options, &machine).map_err(Fault::Unfit)?;
+    let plan = plan(&setup.options, &machine).map_err(StartError::Unfit)?;
     if let Some(quota) = machine.quota_in_use(&setup.options) {
         tracing::info!(
             "{} shards at first, because {} allows {} of {} CPUs; set server.shards for another \
@@ -136,18 +136,18 @@ pub fn run(setup: Setup) -> Result<Ended, Fault> {
         tracing::warn!("freed memory stays with the process while it rests: {error}");
     }
     let locked = locked::locked_bytes(&plan, &setup.ring);
-    locked::raise(locked).map_err(|limit_bytes| Fault::LockedMemory {
+    locked::raise(locked).map_err(|limit_bytes| StartError::LockedMemory {
         limit_bytes,
         needed_bytes: locked,
         shards: plan.cores.len(),
     })?;
     // glommio does not say what it misses; the plane does, and has the same needs.
     ring::KernelIo::new(&plan.ring(&setup.ring), crate::metrics::Cells::new().claim().into())
-        .map_err(|refusal| Fault::ring(refusal, &plan, &setup.ring))?;
+        .map_err(|refusal| StartError::ring(refusal, &plan, &setup.ring))?;
     // Before descriptor tables split: cores wake this runtime by descriptor.
     // Each core has a helper of glommio's beside it, and the store a worker.
     let runtime = control_runtime(2 * plan.cores.len() + 2);
-    let runtime = runtime.map_err(Fault::Runtime)?;
+    let runtime = runtime.map_err(StartError::Runtime)?;
     let ended = runtime.block_on(control::run(setup, plan));
     // A profile that is being made, or a file on a disk that hangs, is nothing to wait for.
     runtime.shutdown_background();
@@ -163,11 +163,11 @@ fn cpu_quota_now() -> io::Result<Option<CpuQuota>> {
 }
 
 /// What this process may use, after its limit of descriptors was raised.
-pub fn machine() -> Result<Machine, Fault> {
-    let cores = core_affinity::get_core_ids().ok_or(Fault::Cores)?;
-    let (soft, hard) = rlimit::Resource::NOFILE.get().map_err(Fault::Limits)?;
+pub fn machine() -> Result<Machine, StartError> {
+    let cores = core_affinity::get_core_ids().ok_or(StartError::Cores)?;
+    let (soft, hard) = rlimit::Resource::NOFILE.get().map_err(StartError::Limits)?;
     if soft < hard {
-        rlimit::Resource::NOFILE.set(hard, hard).map_err(Fault::Limits)?;
+        rlimit::Resource::NOFILE.set(hard, hard).map_err(StartError::Limits)?;
     }
     let mut cores: Vec<usize> = cores.into_iter().map(|core| core.id).collect();
     let cpu_quota = cpu_quota_now().unwrap_or_default();

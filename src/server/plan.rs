@@ -88,7 +88,7 @@ pub struct Plan {
 
 /// Options that this machine cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum PlanError {
     /// More shards than there can be.
     Shards(u16),
     /// A CPU that the process may not use.
@@ -97,16 +97,16 @@ pub enum Unfit {
     Descriptors(u64),
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unfit::Shards(shards) => write!(f, "shards is {shards}, the most is {SHARDS_MAX}"),
-            Unfit::Core(core, allowed) => write!(
+            PlanError::Shards(shards) => write!(f, "shards is {shards}, the most is {SHARDS_MAX}"),
+            PlanError::Core(core, allowed) => write!(
                 f,
                 "cores names CPU {core}, but this process may only use {allowed:?}; look at \
                  `taskset -p` and the container's cpuset"
             ),
-            Unfit::Descriptors(limit) => write!(
+            PlanError::Descriptors(limit) => write!(
                 f,
                 "RLIMIT_NOFILE is {limit}, which leaves no descriptor for a connection; raise it \
                  with `ulimit -n`, or set fewer shards"
@@ -116,12 +116,12 @@ impl fmt::Display for Unfit {
 }
 
 /// Decides. Total: the same options and machine always give the same plan.
-pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
+pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, PlanError> {
     if SHARDS_MAX < options.shards {
-        return Err(Unfit::Shards(options.shards));
+        return Err(PlanError::Shards(options.shards));
     }
     if let Some(core) = options.cores.iter().find(|core| !machine.cores.contains(core)) {
-        return Err(Unfit::Core(*core, machine.cores.clone()));
+        return Err(PlanError::Core(*core, machine.cores.clone()));
     }
     let cores = if options.cores.is_empty() { &machine.cores } else { &options.cores };
     assert!(!cores.is_empty(), "a process runs on at least one CPU");
@@ -156,7 +156,7 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, Unfit> {
     let wanted = if steers || shards == 1 { asked } else { generous_share(asked, shards) };
     let per_shard = wanted.min(room);
     if per_shard == 0 {
-        return Err(Unfit::Descriptors(limit));
+        return Err(PlanError::Descriptors(limit));
     }
     let together = match table {
         Table::Shared => room,

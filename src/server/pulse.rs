@@ -16,7 +16,7 @@ const INTERVAL_MS: u64 = 250;
 pub(super) const SLEEP_MS_MAX: u64 = 1_000;
 
 /// What is looked at.
-pub(super) struct Look {
+pub(super) struct PulseInputs {
     /// Connections of the plane.
     pub connections: u32,
     /// Letters in the lanes to this core.
@@ -26,7 +26,7 @@ pub(super) struct Look {
 }
 
 /// When and what a core told last.
-pub(super) struct Pulse {
+pub(super) struct LastPulse {
     table: Arc<TableUse>,
     /// This core's part of the memory that the process may use.
     memory_bytes: u64,
@@ -35,10 +35,10 @@ pub(super) struct Pulse {
     busy_ns: u64,
 }
 
-impl Pulse {
+impl LastPulse {
     /// For a core with this table and part of the memory.
-    pub fn new(table: Arc<TableUse>, memory_bytes: u64) -> Pulse {
-        Pulse { table, memory_bytes, due: MonotonicMs(0), counted: 0, busy_ns: 0 }
+    pub fn new(table: Arc<TableUse>, memory_bytes: u64) -> LastPulse {
+        LastPulse { table, memory_bytes, due: MonotonicMs(0), counted: 0, busy_ns: 0 }
     }
 
     /// Whether it is time to look again.
@@ -47,7 +47,7 @@ impl Pulse {
     }
 
     /// Tells.
-    pub fn beat(&mut self, now: MonotonicMs, look: &Look, scribe: &MetricsWriter) {
+    pub fn beat(&mut self, now: MonotonicMs, look: &PulseInputs, scribe: &MetricsWriter) {
         self.due = now.plus_ms(INTERVAL_MS);
         let grown = i64::from(look.connections) - i64::from(self.counted);
         self.counted = look.connections;
@@ -73,9 +73,9 @@ mod tests {
         let table = TableUse::new(10, 100);
         let cells = vec![Cells::new(), Cells::new()];
         let scribes: Vec<MetricsWriter> = cells.iter().map(Cells::claim).collect();
-        let mut pulses = [Pulse::new(Arc::clone(&table), 500), Pulse::new(table, 500)];
+        let mut pulses = [LastPulse::new(Arc::clone(&table), 500), LastPulse::new(table, 500)];
         let mut beat = |core: usize, at: u64, connections: u32| {
-            let look = Look { connections, letters: 3, outbox_bytes_max: 1_000 };
+            let look = PulseInputs { connections, letters: 3, outbox_bytes_max: 1_000 };
             assert!(pulses[core].is_due(MonotonicMs(at)));
             pulses[core].beat(MonotonicMs(at), &look, &scribes[core]);
             assert!(!pulses[core].is_due(MonotonicMs(at + INTERVAL_MS - 1)));

@@ -6,19 +6,19 @@ use std::future;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{Reload, Secrets};
+use super::{ReloadSecrets, Secrets};
 
 /// Reads again, one time after the other.
 pub(super) struct Reloading {
     /// Away while it reads.
-    reload: Option<Reload>,
-    under_way: Option<JoinHandle<(Reload, Result<Secrets, String>)>>,
+    reload: Option<ReloadSecrets>,
+    under_way: Option<JoinHandle<(ReloadSecrets, Result<Secrets, String>)>>,
     /// Somebody asked while it read: what it finds may be older than that.
     is_wanted_again: bool,
 }
 
 impl Reloading {
-    pub fn new(reload: Reload) -> Reloading {
+    pub fn new(reload: ReloadSecrets) -> Reloading {
         Reloading { reload: Some(reload), under_way: None, is_wanted_again: false }
     }
 

@@ -67,7 +67,7 @@ pub(super) struct Storage {
 pub(super) type Wakers = Arc<[Waker]>;
 
 /// How the thread tells how it is.
-pub(super) struct Voice {
+pub(super) struct StoreStatus {
     /// Its numbers.
     pub cells: Arc<Cells>,
     /// For `/ready`.
@@ -75,14 +75,14 @@ pub(super) struct Voice {
 }
 
 /// How the thread gets its engine.
-pub(super) type Open<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenError> + Send>;
+pub(super) type OpenEngine<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenError> + Send>;
 
 /// Starts the thread. It opens the store when it gets the doorbells: descriptor
 /// tables have split then, and none of the copies holds a file of the store open
 /// that is deleted later.
 pub(super) fn start<D: Disk + 'static>(
-    open: Open<D>,
-    voice: Voice,
+    open: OpenEngine<D>,
+    voice: StoreStatus,
     shards_count: u16,
     doorbells: Receiver<Wakers>,
 ) -> io::Result<(Storage, Vec<StoreEnds>)> {
@@ -150,7 +150,7 @@ fn serve<D: Disk>(
     mut requests: Mailbox<StoreRequest>,
     mut answers: Vec<Answers>,
     doorbells: &Wakers,
-    voice: &Voice,
+    voice: &StoreStatus,
     stop: &AtomicBool,
 ) {
     let scribe = voice.cells.claim();
@@ -211,7 +211,7 @@ fn take_requests<D: Disk>(
     taken_count
 }
 
-impl Voice {
+impl StoreStatus {
     /// Counts what was done since `told`. Returns what is told now.
     fn tell<D: Disk>(
         &self,

@@ -25,7 +25,7 @@ use crate::logs::Quoted;
 use crate::metrics::{Counter, Segment, SharedMetricsWriter, SpanOutcome};
 use crate::shard::{ChannelLabel, IncidentCause, MessageIncident, Span, TraceEvent};
 
-pub(super) use otlp::{Collector, Identity};
+pub(super) use otlp::{Collector, OtlpResource};
 
 /// The bound of the lane of one shard. Notes are few, and each is a batch.
 pub(super) const NOTE_LANE: LaneLimits =
@@ -62,21 +62,21 @@ const LINES_PER_S_MAX: u32 = 10;
 const TOLD_MAX: usize = 4_096;
 
 /// The task that takes notes, and how it is ended.
-pub(super) struct Telling {
+pub(super) struct ExporterTask {
     end: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-impl Telling {
+impl ExporterTask {
     /// Begins to take what shards tell.
     pub(super) fn begin(
         notes: Mailbox<TraceEvent>,
         collector: Option<Collector>,
         ledger: SharedMetricsWriter,
-    ) -> Telling {
+    ) -> ExporterTask {
         let (end, ended) = oneshot::channel();
-        let teller = Teller::new(notes, collector, ledger);
-        Telling { end, task: tokio::spawn(teller.run(ended)) }
+        let teller = TraceExporter::new(notes, collector, ledger);
+        ExporterTask { end, task: tokio::spawn(teller.run(ended)) }
     }
 
     /// Lets the last spans leave, for a while.
@@ -91,7 +91,7 @@ impl Telling {
 }
 
 /// Takes notes and passes them on.
-struct Teller {
+struct TraceExporter {
     notes: Mailbox<TraceEvent>,
     collector: Option<Arc<Collector>>,
     ledger: SharedMetricsWriter,
@@ -134,13 +134,13 @@ impl Told {
     }
 }
 
-impl Teller {
+impl TraceExporter {
     fn new(
         notes: Mailbox<TraceEvent>,
         collector: Option<Collector>,
         ledger: SharedMetricsWriter,
-    ) -> Teller {
-        Teller {
+    ) -> TraceExporter {
+        TraceExporter {
             notes,
             collector: collector.map(Arc::new),
             ledger,
@@ -181,7 +181,7 @@ impl Teller {
 
     /// Takes what lies in the lanes.
     fn look(&mut self) {
-        let Teller { notes, told, waiting, .. } = self;
+        let TraceExporter { notes, told, waiting, .. } = self;
         let mut dropped = notes.take_dropped();
         let mut troubles = Vec::new();
         let mut on_note = |_, note| match note {

@@ -22,7 +22,7 @@ use crate::shard::{ChannelLabel, Span, SpanAction};
 const ROOM_CHARS_MAX: usize = 64;
 
 /// Who the spans are of.
-pub(in crate::server) struct Identity {
+pub(in crate::server) struct OtlpResource {
     /// The node's name; empty for none.
     pub node: String,
     /// Where clients connect.
@@ -37,7 +37,7 @@ pub(in crate::server) struct Collector {
 
 impl Collector {
     /// The collector behind an address; nothing is sent yet.
-    pub(in crate::server) fn new(endpoint: &str, of: &Identity) -> Result<Collector, String> {
+    pub(in crate::server) fn new(endpoint: &str, of: &OtlpResource) -> Result<Collector, String> {
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             .with_http_client(Plain)

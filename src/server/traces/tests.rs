@@ -78,14 +78,14 @@ fn span(seed: u64, action: SpanAction) -> Span {
     }
 }
 
-fn teller(endpoint: Option<&str>) -> (Teller, LaneSender<TraceEvent>, Exposition) {
+fn teller(endpoint: Option<&str>) -> (TraceExporter, LaneSender<TraceEvent>, Exposition) {
     let (process, ledger) = Cells::of_process();
     let threads = Threads { process, ..Threads::of_cores(vec![Cells::new()]) };
     let (mut senders, notes) = lane::mailbox(1, NOTE_LANE);
     let address = (Ipv4Addr::LOCALHOST, 8_000).into();
-    let identity = Identity { node: "node-7".to_owned(), address };
+    let identity = OtlpResource { node: "node-7".to_owned(), address };
     let collector = endpoint.map(|endpoint| Collector::new(endpoint, &identity).unwrap());
-    (Teller::new(notes, collector, ledger), senders.remove(0), Exposition::new(threads))
+    (TraceExporter::new(notes, collector, ledger), senders.remove(0), Exposition::new(threads))
 }
 
 fn post(lane: &mut LaneSender<TraceEvent>, spans: impl IntoIterator<Item = Span>) {
@@ -106,7 +106,7 @@ fn check(exposition: &Exposition, want: [u64; 3]) {
     assert_eq!(["exported", "dropped", "failed"].map(value), want);
 }
 
-async fn finish(teller: &mut Teller) {
+async fn finish(teller: &mut TraceExporter) {
     let answered = answer(&mut teller.under_way).await;
     teller.on_answer(answered);
 }

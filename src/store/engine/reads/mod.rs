@@ -35,7 +35,7 @@ const PAGE_BYTES_MAX: u32 = 1 << 20;
 /// What a read found so far that takes more than one slice.
 #[derive(Debug)]
 pub enum PartialRead {
-    /// To `Open`.
+    /// To `OpenEngine`.
     Tail(Box<Tail>),
     /// To `Read`.
     Passage(PartialHistory),
