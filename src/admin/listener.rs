@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::routes::{View, router};
+use super::routes::{AdminState, router};
 use crate::listener::{self, Limits};
 
 /// Connections served at a time; the next ones wait in the backlog.
@@ -23,22 +23,22 @@ const LIMITS: Limits = Limits {
 
 /// Why there is no admin listener.
 #[derive(Debug)]
-pub enum Fault {
+pub enum AdminListenerError {
     /// Another process listens there.
     InUse(SocketAddr),
     /// Whatever else the kernel said.
     Listen(SocketAddr, io::Error),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for AdminListenerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::InUse(address) => write!(
+            AdminListenerError::InUse(address) => write!(
                 f,
                 "the admin address {address} is taken by another process: choose another port \
                  with admin_listen, or end that process"
             ),
-            Fault::Listen(address, error) => {
+            AdminListenerError::Listen(address, error) => {
                 let why = listener::remedy(*address, error);
                 write!(f, "cannot listen on the admin address {address}: {why}")
             }
@@ -47,17 +47,19 @@ impl fmt::Display for Fault {
 }
 
 /// A bound listener. Dropping it frees the port.
-pub struct Listener {
+pub struct AdminListener {
     http: listener::Listener,
 }
 
-impl Listener {
+impl AdminListener {
     /// Must be called within a tokio runtime.
-    pub async fn bind(address: SocketAddr) -> Result<Listener, Fault> {
+    pub async fn bind(address: SocketAddr) -> Result<AdminListener, AdminListenerError> {
         match listener::Listener::bind(address).await {
-            Ok(http) => Ok(Listener { http }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Fault::InUse(address)),
-            Err(error) => Err(Fault::Listen(address, error)),
+            Ok(http) => Ok(AdminListener { http }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(AdminListenerError::InUse(address))
+            }
+            Err(error) => Err(AdminListenerError::Listen(address, error)),
         }
     }
 
@@ -67,7 +69,7 @@ impl Listener {
     }
 
     /// Serves until the future is dropped.
-    pub async fn serve(self, view: View) {
+    pub async fn serve(self, view: AdminState) {
         self.http.serve(router(view), LIMITS).await;
     }
 }
@@ -83,7 +85,9 @@ mod tests {
     use tokio::sync::{Semaphore, mpsc, watch};
 
     use super::*;
-    use crate::admin::{CpuProfiles, Evidence, Readiness, StoreState, TRIES_MAX, Token};
+    use crate::admin::{
+        AdminToken, CpuProfiles, DiagnosticsState, Readiness, StoreState, TRIES_MAX,
+    };
     use crate::metrics::{Cells, Exposition, Threads};
 
     fn control() -> runtime::Runtime {
@@ -97,7 +101,7 @@ mod tests {
 
     fn answer_with(readiness: Readiness, store: StoreState, request: &[u8]) -> String {
         control().block_on(async {
-            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
             let exposition =
                 Arc::new(Exposition::new(Threads::of_cores(vec![Cells::new(), Cells::new()])));
@@ -118,9 +122,9 @@ mod tests {
         })
     }
 
-    fn view(exposition: Arc<Exposition>, readiness: Readiness, store: StoreState) -> View {
+    fn view(exposition: Arc<Exposition>, readiness: Readiness, store: StoreState) -> AdminState {
         let (readiness, store) = (watch::channel(readiness).1, watch::channel(store).1);
-        View {
+        AdminState {
             exposition,
             ledger: Cells::of_process().1,
             refresh: Arc::new(|| ()),
@@ -133,9 +137,9 @@ mod tests {
     const TOKEN: &str = "a token that only these tests know";
 
     /// Of two cores, and a control thread that answers no questions.
-    fn evidence(token: Option<&str>) -> Evidence {
-        let token = token.map(|token| Token::new(token.replace(' ', "-").as_bytes()).unwrap());
-        Evidence {
+    fn evidence(token: Option<&str>) -> DiagnosticsState {
+        let token = token.map(|token| AdminToken::new(token.replace(' ', "-").as_bytes()).unwrap());
+        DiagnosticsState {
             token: watch::channel(token).1,
             instance: "test".into(),
             threads: Threads::of_cores(vec![Cells::new(), Cells::new()]),
@@ -146,13 +150,13 @@ mod tests {
     }
 
     /// The answers to requests for a page of the evidence, with these tokens.
-    fn debug(evidence: Evidence, target: &str, tokens: &[Option<&str>]) -> Vec<String> {
+    fn debug(evidence: DiagnosticsState, target: &str, tokens: &[Option<&str>]) -> Vec<String> {
         control().block_on(async {
-            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
             let exposition = Exposition::new(evidence.threads.clone());
             let all = view(Arc::new(exposition), Readiness::Ready, StoreState::Good);
-            let server = tokio::spawn(listener.serve(View { evidence, ..all }));
+            let server = tokio::spawn(listener.serve(AdminState { evidence, ..all }));
             let mut answers = Vec::new();
             for token in tokens {
                 let shown =
@@ -320,7 +324,7 @@ mod tests {
     #[test]
     fn silent_peers_do_not_keep_others_out_for_ever() {
         control().block_on(async {
-            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
             let exposition = Arc::new(Exposition::new(Threads::of_cores(vec![Cells::new()])));
             let view = view(exposition, Readiness::Ready, StoreState::Absent);
@@ -346,7 +350,7 @@ mod tests {
     fn a_taken_port_is_one_sentence() {
         let taken = net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let fault = control().block_on(Listener::bind(address)).err().unwrap().to_string();
+        let fault = control().block_on(AdminListener::bind(address)).err().unwrap().to_string();
         let want = format!("the admin address {address} is taken by another process");
         assert!(fault.starts_with(&want) && !fault.contains('\n'), "{fault}");
     }

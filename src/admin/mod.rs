@@ -23,9 +23,9 @@ mod token;
 
 pub use crate::listener::remedy;
 pub use debug::{
-    Answer, CONNS_MAX, ConnLine, ConnsAnswer, CpuProfiles, Evidence, HeldLine, QUESTIONS_MAX,
-    Question, Refused, Sort, tasks_report,
+    AnswerSender, BlockedPrefixRow, CONNS_MAX, ConnectionRow, ConnectionsAnswer, CpuProfiles,
+    DiagnosticsState, OperatorQuestion, QUESTIONS_MAX, QuestionError, Sort, tasks_report,
 };
-pub use listener::{CONNECTIONS_MAX, Fault, Listener};
-pub use routes::{Readiness, StoreState, View};
-pub use token::{TOKEN_BYTES_MIN, TRIES_MAX, TRIES_MS, Token, TokenTrouble};
+pub use listener::{AdminListener, AdminListenerError, CONNECTIONS_MAX};
+pub use routes::{AdminState, Readiness, StoreState};
+pub use token::{AdminToken, TOKEN_BYTES_MIN, TRIES_MAX, TRIES_MS, TokenFormatError};

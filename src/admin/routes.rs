@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
-use super::debug::{self, Evidence};
+use super::debug::{self, DiagnosticsState};
 use super::scrape;
 use crate::clock::now;
 use crate::metrics::{
@@ -47,7 +47,7 @@ pub enum StoreState {
 
 /// What the admin pages show.
 #[derive(Clone)]
-pub struct View {
+pub struct AdminState {
     /// The numbers of all threads.
     pub exposition: Arc<Exposition>,
     /// For the numbers of this listener.
@@ -59,11 +59,11 @@ pub struct View {
     /// Changed by whoever watches over the store.
     pub store: watch::Receiver<StoreState>,
     /// What `/debug` shows, to those who have the token.
-    pub evidence: Evidence,
+    pub evidence: DiagnosticsState,
 }
 
 /// All that can be asked; the rest is 404, another method 405.
-pub(super) fn router(view: View) -> Router {
+pub(super) fn router(view: AdminState) -> Router {
     let evidence = debug::router(view.evidence.clone());
     Router::new()
         .merge(evidence)
@@ -77,7 +77,7 @@ pub(super) fn router(view: View) -> Router {
 
 /// Counts every request, by the page's name in the router: what stands in the
 /// address is the asker's choice.
-async fn measure(State(view): State<View>, request: Request, next: Next) -> Response {
+async fn measure(State(view): State<AdminState>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = route.map(|route| route.strip_suffix("/{prefix}").unwrap_or(route));
     let page = Page::of(request.method().as_str(), route.unwrap_or_default());
@@ -89,7 +89,7 @@ async fn measure(State(view): State<View>, request: Request, next: Next) -> Resp
     response
 }
 
-async fn metrics(State(view): State<View>, uri: Uri, headers: HeaderMap) -> Response {
+async fn metrics(State(view): State<AdminState>, uri: Uri, headers: HeaderMap) -> Response {
     let wrong = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned()).into_response();
     let Ok(Pairs(pairs)) = Pairs::<Vec<(String, String)>>::try_from_uri(&uri) else {
         return wrong("the query is not one\n");
@@ -121,7 +121,7 @@ async fn metrics(State(view): State<View>, uri: Uri, headers: HeaderMap) -> Resp
     response
 }
 
-async fn ready(State(view): State<View>) -> Response {
+async fn ready(State(view): State<AdminState>) -> Response {
     let (status, text) = readiness(*view.readiness.borrow(), *view.store.borrow());
     (status, text).into_response()
 }

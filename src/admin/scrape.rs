@@ -15,10 +15,10 @@ const NAMES_MAX: usize = 64;
 const LEVEL: Compression = Compression::fast();
 
 /// A query that cannot be served, as one sentence.
-pub(super) type Wrong = &'static str;
+pub(super) type ScrapeError = &'static str;
 
 /// The query of a scrape, from the pairs of its address.
-pub(super) fn query(pairs: &[(String, String)]) -> Result<ScrapeQuery, Wrong> {
+pub(super) fn query(pairs: &[(String, String)]) -> Result<ScrapeQuery, ScrapeError> {
     let mut query = ScrapeQuery::default();
     for (key, value) in pairs {
         match (key.as_str(), value.as_str()) {

@@ -24,46 +24,46 @@ const ADDRESSES_MAX: usize = 256;
 
 /// What a request must show. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(Box<[u8]>);
+pub struct AdminToken(Box<[u8]>);
 
 /// Why a text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenTrouble {
+pub enum TokenFormatError {
     /// It could be guessed.
     Short(usize),
     /// It would not get through a header.
     Unprintable,
 }
 
-impl fmt::Display for TokenTrouble {
+impl fmt::Display for TokenFormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TokenTrouble::Short(bytes) => {
+            TokenFormatError::Short(bytes) => {
                 write!(f, "the token has {bytes} bytes; it must have at least {TOKEN_BYTES_MIN}")
             }
-            TokenTrouble::Unprintable => {
+            TokenFormatError::Unprintable => {
                 f.write_str("the token may have visible characters of ASCII only")
             }
         }
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
     }
 }
 
-impl Token {
+impl AdminToken {
     /// A token, if it can be one.
-    pub fn new(text: &[u8]) -> Result<Token, TokenTrouble> {
+    pub fn new(text: &[u8]) -> Result<AdminToken, TokenFormatError> {
         if !text.iter().all(u8::is_ascii_graphic) {
-            return Err(TokenTrouble::Unprintable);
+            return Err(TokenFormatError::Unprintable);
         }
         if text.len() < TOKEN_BYTES_MIN {
-            return Err(TokenTrouble::Short(text.len()));
+            return Err(TokenFormatError::Short(text.len()));
         }
-        Ok(Token(text.into()))
+        Ok(AdminToken(text.into()))
     }
 
     /// Whether it is this one. How long that takes depends on the length of what was
@@ -78,7 +78,7 @@ impl Token {
 /// Wrong tokens lately, by address; of IPv6 by network of 64 bits, since whoever has one of
 /// its addresses has them all (RFC 6177).
 #[derive(Debug, Default)]
-pub struct Tries(Vec<Tried>);
+pub struct FailedAttempts(Vec<Tried>);
 
 #[derive(Debug)]
 struct Tried {
@@ -87,7 +87,7 @@ struct Tried {
     wrong: u32,
 }
 
-impl Tries {
+impl FailedAttempts {
     /// How many ms an address must wait until it is told again that a token is wrong; 0
     /// for not at all.
     pub fn wait_ms(&self, now: MonotonicMs, from: IpAddr) -> u64 {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_token_is_itself_and_nothing_else() {
-        let token = Token::new(b"0123456789abcdef").unwrap();
+        let token = AdminToken::new(b"0123456789abcdef").unwrap();
         assert!(token.is(b"0123456789abcdef"));
         for other in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef0"] {
             assert!(!token.is(other.as_bytes()), "{other}");
@@ -143,17 +143,17 @@ mod tests {
 
     #[test]
     fn what_can_be_guessed_or_not_be_sent_is_no_token() {
-        assert_eq!(Token::new(b"0123456789abcde"), Err(TokenTrouble::Short(15)));
-        assert_eq!(Token::new(b""), Err(TokenTrouble::Short(0)));
+        assert_eq!(AdminToken::new(b"0123456789abcde"), Err(TokenFormatError::Short(15)));
+        assert_eq!(AdminToken::new(b""), Err(TokenFormatError::Short(0)));
         for wrong in ["0123456789 abcdef", "0123456789abcdef\n", "0123456789abcdefé"] {
-            assert_eq!(Token::new(wrong.as_bytes()), Err(TokenTrouble::Unprintable));
+            assert_eq!(AdminToken::new(wrong.as_bytes()), Err(TokenFormatError::Unprintable));
         }
     }
 
     #[test]
     fn who_guesses_waits_and_nobody_else_does() {
         let address = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
-        let mut tries = Tries::default();
+        let mut tries = FailedAttempts::default();
         for at in 0..TRIES_MAX {
             assert_eq!(tries.wait_ms(MonotonicMs(at.into()), address(1)), 0);
             tries.count(MonotonicMs(at.into()), address(1));
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_network_of_ipv6_is_one_who_guesses() {
         let address = |text: &str| -> IpAddr { text.parse().unwrap() };
-        let mut tries = Tries::default();
+        let mut tries = FailedAttempts::default();
         for at in 0..TRIES_MAX {
             tries.count(MonotonicMs(0), address(&format!("2001:db8:1:2::{at:x}")));
             tries.count(MonotonicMs(0), address("::ffff:192.0.2.1"));
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn only_so_many_addresses_are_remembered() {
-        let mut tries = Tries::default();
+        let mut tries = FailedAttempts::default();
         for at in 0..2 * ADDRESSES_MAX as u64 {
             tries.count(MonotonicMs(at), IpAddr::V4(Ipv4Addr::from_bits(at as u32)));
         }

@@ -28,7 +28,9 @@ use super::reload::Reloading;
 use super::storage::StoreStatus;
 use super::traces::{Collector, ExporterTask, NOTE_LANE, OtlpResource};
 use super::{ServerEnd, ServerSetup, StartError};
-use crate::admin::{self, CpuProfiles, Evidence, Listener, Readiness, StoreState, View};
+use crate::admin::{
+    self, AdminListener, AdminState, CpuProfiles, DiagnosticsState, Readiness, StoreState,
+};
 use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
 use crate::metrics::{Cells, Exposition, Gauge, SharedMetricsWriter, Tenants, Threads};
@@ -61,7 +63,7 @@ pub(super) async fn run(setup: ServerSetup, plan: Plan) -> Result<ServerEnd, Sta
 /// What the control thread shows of the server, and what it is asked.
 struct Shown {
     readiness: watch::Sender<Readiness>,
-    admin_token: watch::Sender<Option<admin::Token>>,
+    admin_token: watch::Sender<Option<admin::AdminToken>>,
     ledger: SharedMetricsWriter,
     desk: Diagnostics,
     pages: JoinHandle<()>,
@@ -73,9 +75,9 @@ async fn live(
     plan: Plan,
     mut signals: Signals,
 ) -> Result<ServerEnd, StartError> {
-    let admin = Listener::bind(setup.options.admin_listen).await.map_err(StartError::Admin)?;
+    let admin = AdminListener::bind(setup.options.admin_listen).await.map_err(StartError::Admin)?;
     let admin_address = admin.address().map_err(|error| {
-        StartError::Admin(admin::Fault::Listen(setup.options.admin_listen, error))
+        StartError::Admin(admin::AdminListenerError::Listen(setup.options.admin_listen, error))
     })?;
     let (mut shown, reporting, notes) = show(&mut setup, &plan, admin, admin_address);
     let collector = collector(&setup).map_err(StartError::Collector)?;
@@ -118,7 +120,7 @@ async fn live(
 fn show(
     setup: &mut ServerSetup,
     plan: &Plan,
-    admin: Listener,
+    admin: AdminListener,
     admin_address: SocketAddr,
 ) -> (Shown, Reporting, Mailbox<TraceEvent>) {
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
@@ -153,8 +155,9 @@ fn show(
         Table::Shared => CpuProfiles::Possible,
         Table::PerShard => CpuProfiles::Impossible,
     };
-    let evidence = Evidence { token, instance, threads, questions: asked, profile, cpu_profiles };
-    let pages = tokio::spawn(admin.serve(View {
+    let evidence =
+        DiagnosticsState { token, instance, threads, questions: asked, profile, cpu_profiles };
+    let pages = tokio::spawn(admin.serve(AdminState {
         exposition,
         ledger: ledger.clone(),
         refresh: Arc::new(move || facts.refresh()),

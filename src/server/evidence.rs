@@ -22,7 +22,8 @@ use super::dump;
 use super::executor::CoreEvent;
 use super::leak::LeakWatch;
 use crate::admin::{
-    self, Answer, ConnLine, ConnsAnswer, HeldLine, Question, Refused, Sort, tasks_report,
+    self, AnswerSender, BlockedPrefixRow, ConnectionRow, ConnectionsAnswer, OperatorQuestion,
+    QuestionError, Sort, tasks_report,
 };
 use crate::base::MonotonicMs;
 use crate::clock::unix_ms;
@@ -41,7 +42,7 @@ const WATCH_MS: u64 = 1_000;
 
 /// What it is made of.
 pub(super) struct DiagnosticsSetup {
-    pub questions: mpsc::Receiver<Question>,
+    pub questions: mpsc::Receiver<OperatorQuestion>,
     pub findings: mpsc::Receiver<CoreEvent>,
     pub quarantine: QuarantineOptions,
     pub cells: Vec<Arc<Cells>>,
@@ -70,7 +71,7 @@ pub(super) struct Diagnostics {
 struct ConnsQuestion {
     sort: Sort,
     count: usize,
-    answer: Answer<ConnsAnswer>,
+    answer: AnswerSender<ConnectionsAnswer>,
 }
 
 /// A look under way.
@@ -83,13 +84,13 @@ struct Looking {
 }
 
 enum Purpose {
-    Conns { question: ConnsQuestion, found: ConnsAnswer },
+    Conns { question: ConnsQuestion, found: ConnectionsAnswer },
     Share { prefix: Prefix, having: u64, all: u64 },
 }
 
 /// What happened that the desk has to do something about.
 pub(super) enum DiagnosticsTask {
-    Question(Question),
+    Question(OperatorQuestion),
     Finding(CoreEvent),
     Time,
 }
@@ -143,20 +144,20 @@ impl Diagnostics {
         not(feature = "faults"),
         expect(unused_variables, reason = "only a demonstration orders something at once")
     )]
-    fn on_question(&mut self, cores: &mut CoreHandles, question: Question) {
+    fn on_question(&mut self, cores: &mut CoreHandles, question: OperatorQuestion) {
         let now = self.now();
         match question {
-            Question::Conns { sort, count, answer } => {
+            OperatorQuestion::Conns { sort, count, answer } => {
                 let is_busy = self.next.is_some()
                     || self.looking.as_ref().is_some_and(|one| one.is_for_operator());
                 if is_busy {
-                    let _ = answer.send(Err(Refused::Busy));
+                    let _ = answer.send(Err(QuestionError::Busy));
                 } else {
                     self.next = Some(ConnsQuestion { sort, count, answer });
                 }
             }
-            Question::Held(answer) => {
-                let lines = self.quarantine.held().iter().map(|held| HeldLine {
+            OperatorQuestion::Held(answer) => {
+                let lines = self.quarantine.held().iter().map(|held| BlockedPrefixRow {
                     prefix: held.prefix.to_string(),
                     left_ms: held.until.ms_since(now),
                     held_ms: now.ms_since(held.since),
@@ -167,22 +168,22 @@ impl Diagnostics {
                 });
                 let _ = answer.send(Ok(lines.collect()));
             }
-            Question::Hold { prefix, hold_ms, answer } => {
+            OperatorQuestion::Hold { prefix, hold_ms, answer } => {
                 let _ = answer.send(self.hold(now, &prefix, hold_ms));
             }
-            Question::Lift { prefix, answer } => {
+            OperatorQuestion::Lift { prefix, answer } => {
                 let prefix = Prefix::parse(&prefix);
                 let lifted = prefix.is_some_and(|prefix| self.quarantine.lift(&prefix));
                 if lifted {
                     self.told.fill(false);
                     tracing::info!("a client prefix is let in again: an operator said so");
                 }
-                let _ = answer.send(if lifted { Ok(()) } else { Err(Refused::Unknown) });
+                let _ = answer.send(if lifted { Ok(()) } else { Err(QuestionError::Unknown) });
             }
             #[cfg(feature = "faults")]
-            Question::Block { core, block_ms, answer } => {
+            OperatorQuestion::Block { core, block_ms, answer } => {
                 let given = cores.try_order(usize::from(core), CoreCommand::Block { block_ms });
-                let _ = answer.send(if given { Ok(()) } else { Err(Refused::Unknown) });
+                let _ = answer.send(if given { Ok(()) } else { Err(QuestionError::Unknown) });
             }
         }
     }
@@ -192,8 +193,8 @@ impl Diagnostics {
         now: MonotonicMs,
         prefix: &str,
         hold_ms: Option<u64>,
-    ) -> Result<(), Refused> {
-        let prefix = Prefix::parse(prefix).ok_or(Refused::Malformed)?;
+    ) -> Result<(), QuestionError> {
+        let prefix = Prefix::parse(prefix).ok_or(QuestionError::Malformed)?;
         let hold_ms = hold_ms.unwrap_or(self.setup.quarantine.hold_ms);
         match self.quarantine.hold(now, prefix, hold_ms, BlockedBy::Operator) {
             SuspectResult::Held => {
@@ -202,7 +203,7 @@ impl Diagnostics {
                 Ok(())
             }
             SuspectResult::Full | SuspectResult::Spared | SuspectResult::Forgotten => {
-                Err(Refused::Full)
+                Err(QuestionError::Full)
             }
         }
     }
@@ -281,7 +282,7 @@ impl Diagnostics {
                 Sort::Tasks => TopBy::Tasks,
             };
             let look = ScanRequest::Top(worst, question.count);
-            (look, Purpose::Conns { question, found: ConnsAnswer::default() })
+            (look, Purpose::Conns { question, found: ConnectionsAnswer::default() })
         } else if let Some(prefix) = self.suspects.pop_front() {
             (ScanRequest::CountPrefix(prefix.clone()), Purpose::Share { prefix, having: 0, all: 0 })
         } else {
@@ -390,8 +391,8 @@ impl Looking {
     }
 }
 
-fn line(core: u16, sight: ConnectionInfo, peer: Option<SocketAddr>) -> admin::ConnLine {
-    ConnLine {
+fn line(core: u16, sight: ConnectionInfo, peer: Option<SocketAddr>) -> admin::ConnectionRow {
+    ConnectionRow {
         core,
         client: sight.client.map(|client| client.to_string()),
         user: sight.user,

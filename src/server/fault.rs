@@ -47,7 +47,7 @@ pub enum StartError {
     /// `/dev/urandom`.
     Random(io::Error),
     /// The admin listener.
-    Admin(admin::Fault),
+    Admin(admin::AdminListenerError),
     /// io_uring.
     Ring(ring::IoSetupError),
     /// `RLIMIT_MEMLOCK`.

@@ -56,7 +56,7 @@ pub struct Secrets {
     /// For tokens of clients.
     pub keys: Arc<Keys>,
     /// For `/debug`; `None` closes it.
-    pub admin_token: Option<admin::Token>,
+    pub admin_token: Option<admin::AdminToken>,
 }
 
 /// Reads the secrets again; the text says why it did not work, without any of them. On a

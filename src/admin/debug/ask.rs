@@ -28,11 +28,11 @@ pub enum Sort {
 }
 
 /// Where an answer goes. Whoever asked may be gone.
-pub type Answer<T> = oneshot::Sender<Result<T, Refused>>;
+pub type AnswerSender<T> = oneshot::Sender<Result<T, QuestionError>>;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum QuestionError {
     /// Another question is under way.
     Busy,
     /// There is no room for one more.
@@ -45,7 +45,7 @@ pub enum Refused {
 
 /// What an operator wants, and only the control thread can give.
 #[derive(Debug)]
-pub enum Question {
+pub enum OperatorQuestion {
     /// The worst connections of each core.
     Conns {
         /// By what.
@@ -53,10 +53,10 @@ pub enum Question {
         /// So many of each core.
         count: usize,
         /// To whom.
-        answer: Answer<ConnsAnswer>,
+        answer: AnswerSender<ConnectionsAnswer>,
     },
     /// Who is locked out.
-    Held(Answer<Vec<HeldLine>>),
+    Held(AnswerSender<Vec<BlockedPrefixRow>>),
     /// Locks somebody out.
     Hold {
         /// Whom, as it was written.
@@ -64,14 +64,14 @@ pub enum Question {
         /// For how long; the configured time for none.
         hold_ms: Option<u64>,
         /// To whom.
-        answer: Answer<()>,
+        answer: AnswerSender<()>,
     },
     /// Lets somebody in again.
     Lift {
         /// Whom, as it was written.
         prefix: String,
         /// To whom.
-        answer: Answer<()>,
+        answer: AnswerSender<()>,
     },
     /// Keeps a core from its work, for a demonstration.
     #[cfg(feature = "faults")]
@@ -81,15 +81,15 @@ pub enum Question {
         /// For how long.
         block_ms: u64,
         /// To whom.
-        answer: Answer<()>,
+        answer: AnswerSender<()>,
     },
 }
 
 /// Worst first, over all cores that answered.
 #[derive(Clone, Debug, Default)]
-pub struct ConnsAnswer {
+pub struct ConnectionsAnswer {
     /// The connections.
-    pub conns: Vec<ConnLine>,
+    pub conns: Vec<ConnectionRow>,
     /// Cores that did not answer in time.
     pub silent: Vec<u16>,
     /// Connections on the cores that answered.
@@ -98,7 +98,7 @@ pub struct ConnsAnswer {
 
 /// One connection, as an operator sees it.
 #[derive(Clone, Debug)]
-pub struct ConnLine {
+pub struct ConnectionRow {
     /// Its core.
     pub core: u16,
     /// What SDKs call it; none before it is connected.
@@ -127,7 +127,7 @@ pub struct ConnLine {
 
 /// A prefix that is locked out.
 #[derive(Clone, Debug)]
-pub struct HeldLine {
+pub struct BlockedPrefixRow {
     /// Which.
     pub prefix: String,
     /// For how long still.
@@ -140,14 +140,14 @@ pub struct HeldLine {
 
 /// Asks the control thread, and waits for what it says.
 pub(super) async fn ask<T>(
-    questions: &mpsc::Sender<Question>,
-    question: impl FnOnce(Answer<T>) -> Question,
+    questions: &mpsc::Sender<OperatorQuestion>,
+    question: impl FnOnce(AnswerSender<T>) -> OperatorQuestion,
 ) -> Result<T, Response> {
     let draining = || (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     let (answer, answered) = oneshot::channel();
     match questions.try_send(question(answer)) {
         Ok(()) => (),
-        Err(TrySendError::Full(_)) => return Err(refusal(Refused::Busy)),
+        Err(TrySendError::Full(_)) => return Err(refusal(QuestionError::Busy)),
         Err(TrySendError::Closed(_)) => return Err(draining()),
     }
     match answered.await {
@@ -156,14 +156,14 @@ pub(super) async fn ask<T>(
     }
 }
 
-fn refusal(refused: Refused) -> Response {
+fn refusal(refused: QuestionError) -> Response {
     let (status, sentence) = match refused {
-        Refused::Busy => {
+        QuestionError::Busy => {
             (StatusCode::TOO_MANY_REQUESTS, "another question is under way; ask again\n")
         }
-        Refused::Full => (StatusCode::CONFLICT, "as many are locked out as can be\n"),
-        Refused::Unknown => (StatusCode::NOT_FOUND, "there is none of that name\n"),
-        Refused::Malformed => (
+        QuestionError::Full => (StatusCode::CONFLICT, "as many are locked out as can be\n"),
+        QuestionError::Unknown => (StatusCode::NOT_FOUND, "there is none of that name\n"),
+        QuestionError::Malformed => (
             StatusCode::BAD_REQUEST,
             "a prefix is tenant~user~class, such as GET /debug/quarantine shows them\n",
         ),
@@ -174,12 +174,12 @@ fn refusal(refused: Refused) -> Response {
 /// `POST /debug/faults/block?core=&seconds=`
 #[cfg(feature = "faults")]
 pub(super) async fn block(
-    axum::extract::State(evidence): axum::extract::State<super::Evidence>,
+    axum::extract::State(evidence): axum::extract::State<super::DiagnosticsState>,
     axum::extract::RawQuery(raw): axum::extract::RawQuery,
 ) -> Result<&'static str, Response> {
-    let query = super::query::Query::read(raw.as_deref(), &["core", "seconds"])?;
+    let query = super::query::QueryParams::read(raw.as_deref(), &["core", "seconds"])?;
     let core = query.number("core", 0, 0, u64::from(u16::MAX))? as u16;
     let block_ms = query.number("seconds", 10, 1, 600)? * 1_000;
-    ask(&evidence.questions, |answer| Question::Block { core, block_ms, answer }).await?;
+    ask(&evidence.questions, |answer| OperatorQuestion::Block { core, block_ms, answer }).await?;
     Ok("the core stands still\n")
 }

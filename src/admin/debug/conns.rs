@@ -7,9 +7,9 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::Evidence;
-use super::ask::{CONNS_MAX, ConnLine, Question, Sort, ask};
-use super::query::Query;
+use super::DiagnosticsState;
+use super::ask::{CONNS_MAX, ConnectionRow, OperatorQuestion, Sort, ask};
+use super::query::QueryParams;
 use crate::clock::unix_ms;
 
 /// Connections of each core, where nobody says.
@@ -17,14 +17,14 @@ const CONNS_DEFAULT: u64 = 20;
 
 /// `GET /debug/conns?sort=&n=`
 pub(super) async fn page(
-    State(evidence): State<Evidence>,
+    State(evidence): State<DiagnosticsState>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
-    let query = Query::read(raw.as_deref(), &["sort", "n"])?;
+    let query = QueryParams::read(raw.as_deref(), &["sort", "n"])?;
     let sorts = [("age", Sort::Age), ("pending", Sort::Pending), ("tasks", Sort::Tasks)];
     let sort = query.word("sort", &sorts)?.unwrap_or(Sort::Age);
     let count = query.number("n", CONNS_DEFAULT, 1, CONNS_MAX as u64)? as usize;
-    let question = |answer| Question::Conns { sort, count, answer };
+    let question = |answer| OperatorQuestion::Conns { sort, count, answer };
     let answer = ask(&evidence.questions, question).await?;
     Ok(super::json_answer(&json!({
         "instance": &*evidence.instance,
@@ -35,7 +35,7 @@ pub(super) async fn page(
     })))
 }
 
-fn line(conn: &ConnLine) -> Value {
+fn line(conn: &ConnectionRow) -> Value {
     json!({
         "core": conn.core,
         "client": conn.client,

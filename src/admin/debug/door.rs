@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use crate::admin::token::{Token, Tries};
+use crate::admin::token::{AdminToken, FailedAttempts};
 use crate::base::MonotonicMs;
 use crate::listener::Peer;
 
@@ -27,15 +27,15 @@ const CLOSED: &str = "there is no admin token: set one with admin.token_file in 
 
 /// What stands before all pages of the evidence.
 #[derive(Clone)]
-pub(super) struct Door {
-    token: watch::Receiver<Option<Token>>,
-    tries: Arc<Mutex<Tries>>,
+pub(super) struct AccessGuard {
+    token: watch::Receiver<Option<AdminToken>>,
+    tries: Arc<Mutex<FailedAttempts>>,
     opened: Instant,
 }
 
-impl Door {
-    pub fn new(token: watch::Receiver<Option<Token>>) -> Door {
-        Door { token, tries: Arc::default(), opened: Instant::now() }
+impl AccessGuard {
+    pub fn new(token: watch::Receiver<Option<AdminToken>>) -> AccessGuard {
+        AccessGuard { token, tries: Arc::default(), opened: Instant::now() }
     }
 
     fn now(&self) -> MonotonicMs {
@@ -71,7 +71,7 @@ impl Door {
 
 /// Lets a request pass, or refuses it.
 pub(super) async fn pass(
-    State(door): State<Door>,
+    State(door): State<AccessGuard>,
     Extension(Peer(from)): Extension<Peer>,
     request: Request,
     next: Next,

@@ -10,7 +10,7 @@
 //!
 //! Invariant: no page of these answers before the token was seen.
 //!
-//! Deliberately absent: how cores are asked. What needs them goes as a [`Question`]
+//! Deliberately absent: how cores are asked. What needs them goes as a [`OperatorQuestion`]
 //! to the control thread, which has their lanes.
 
 mod ask;
@@ -31,26 +31,27 @@ use axum::{Router, middleware};
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::token::Token;
+use super::token::AdminToken;
 use crate::metrics::Threads;
 
 pub use ask::{
-    Answer, CONNS_MAX, ConnLine, ConnsAnswer, HeldLine, QUESTIONS_MAX, Question, Refused, Sort,
+    AnswerSender, BlockedPrefixRow, CONNS_MAX, ConnectionRow, ConnectionsAnswer, OperatorQuestion,
+    QUESTIONS_MAX, QuestionError, Sort,
 };
 pub use profile::CpuProfiles;
 pub use tasks::report as tasks_report;
 
 /// What the evidence is made of.
 #[derive(Clone)]
-pub struct Evidence {
+pub struct DiagnosticsState {
     /// What a request must show; changed by a reload.
-    pub token: watch::Receiver<Option<Token>>,
+    pub token: watch::Receiver<Option<AdminToken>>,
     /// Which server this is, as its answers say.
     pub instance: Arc<str>,
     /// Whose cells are read.
     pub threads: Threads,
     /// Where questions for cores go.
-    pub questions: mpsc::Sender<Question>,
+    pub questions: mpsc::Sender<OperatorQuestion>,
     /// One profile is made at a time.
     pub profile: Arc<Semaphore>,
     /// Whether one of CPU time can be made here.
@@ -58,8 +59,8 @@ pub struct Evidence {
 }
 
 /// The routes below `/debug`, behind their door.
-pub(super) fn router<S: Clone + Send + Sync + 'static>(evidence: Evidence) -> Router<S> {
-    let door = door::Door::new(evidence.token.clone());
+pub(super) fn router<S: Clone + Send + Sync + 'static>(evidence: DiagnosticsState) -> Router<S> {
+    let door = door::AccessGuard::new(evidence.token.clone());
     let pages = Router::new()
         .route("/debug/snapshot", get(snapshot::page))
         .route("/debug/tasks", get(tasks::page))

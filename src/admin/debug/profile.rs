@@ -20,8 +20,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jemalloc_pprof::{PROF_CTL, StackProfile, WeightedStack};
 
-use super::Evidence;
-use super::query::Query;
+use super::DiagnosticsState;
+use super::query::QueryParams;
 use crate::base::catch_panic;
 use crate::listener::Life;
 
@@ -76,11 +76,11 @@ enum Trouble {
 
 /// `GET /debug/profile?seconds=&type=`
 pub(super) async fn page(
-    State(evidence): State<Evidence>,
+    State(evidence): State<DiagnosticsState>,
     Extension(life): Extension<Life>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
-    let query = Query::read(raw.as_deref(), &["seconds", "type"])?;
+    let query = QueryParams::read(raw.as_deref(), &["seconds", "type"])?;
     let length = query.number("seconds", SECONDS_DEFAULT, 1, SECONDS_MAX)?;
     let length = Duration::from_secs(length);
     let kind = query.word("type", &[("cpu", Kind::Cpu), ("heap", Kind::Heap)])?;

@@ -8,17 +8,17 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
-use super::Evidence;
-use super::ask::{Question, ask};
-use super::query::{Query, wrong};
+use super::DiagnosticsState;
+use super::ask::{OperatorQuestion, ask};
+use super::query::{QueryParams, wrong};
 use crate::clock::unix_ms;
 
 /// The longest time that an operator can lock somebody out for.
 const HOLD_S_MAX: u64 = 86_400;
 
 /// `GET /debug/quarantine`
-pub(super) async fn list(State(evidence): State<Evidence>) -> Result<Response, Response> {
-    let held = ask(&evidence.questions, Question::Held).await?;
+pub(super) async fn list(State(evidence): State<DiagnosticsState>) -> Result<Response, Response> {
+    let held = ask(&evidence.questions, OperatorQuestion::Held).await?;
     let lines = held.iter().map(|held| {
         json!({
             "prefix": held.prefix,
@@ -36,10 +36,10 @@ pub(super) async fn list(State(evidence): State<Evidence>) -> Result<Response, R
 
 /// `POST /debug/quarantine?prefix=&seconds=`
 pub(super) async fn add(
-    State(evidence): State<Evidence>,
+    State(evidence): State<DiagnosticsState>,
     RawQuery(raw): RawQuery,
 ) -> Result<StatusCode, Response> {
-    let query = Query::read(raw.as_deref(), &["prefix", "seconds"])?;
+    let query = QueryParams::read(raw.as_deref(), &["prefix", "seconds"])?;
     let Some(prefix) = query.text("prefix").map(str::to_owned) else {
         return Err(wrong("prefix is missing").into());
     };
@@ -47,15 +47,15 @@ pub(super) async fn add(
         Some(_) => Some(query.number("seconds", 0, 1, HOLD_S_MAX)? * 1_000),
         None => None,
     };
-    ask(&evidence.questions, |answer| Question::Hold { prefix, hold_ms, answer }).await?;
+    ask(&evidence.questions, |answer| OperatorQuestion::Hold { prefix, hold_ms, answer }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE /debug/quarantine/{prefix}`
 pub(super) async fn lift(
-    State(evidence): State<Evidence>,
+    State(evidence): State<DiagnosticsState>,
     Path(prefix): Path<String>,
 ) -> Result<StatusCode, Response> {
-    ask(&evidence.questions, |answer| Question::Lift { prefix, answer }).await?;
+    ask(&evidence.questions, |answer| OperatorQuestion::Lift { prefix, answer }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,15 +6,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 /// The parameters of a page, each at most once; the texts are decoded.
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct QueryParams(Vec<(String, String)>);
 
 /// Parameters of one page; more are a mistake.
 const PARAMETERS_MAX: usize = 8;
 
-impl Query {
+impl QueryParams {
     /// Reads what stands behind the `?`. The pages of the evidence know what they
     /// take: what is misspelt is an error and not the default.
-    pub fn read(raw: Option<&str>, known: &[&str]) -> Result<Query, Wrong> {
+    pub fn read(raw: Option<&str>, known: &[&str]) -> Result<QueryParams, QueryError> {
         let mut all: Vec<(String, String)> = Vec::new();
         for part in raw.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -25,7 +25,7 @@ impl Query {
             }
             all.push((name.to_owned(), value));
         }
-        Ok(Query(all))
+        Ok(QueryParams(all))
     }
 
     /// The text of a parameter.
@@ -35,14 +35,14 @@ impl Query {
     }
 
     /// A number within these ends, or the default.
-    pub fn number(&self, name: &str, default: u64, min: u64, max: u64) -> Result<u64, Wrong> {
+    pub fn number(&self, name: &str, default: u64, min: u64, max: u64) -> Result<u64, QueryError> {
         let Some(text) = self.text(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| wrong(&format!("{name} is a whole number from {min} to {max}")))
     }
 
     /// One of these words, or nothing.
-    pub fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Wrong> {
+    pub fn word<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, QueryError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match words.iter().find(|(word, _)| *word == text) {
             Some(&(_, meant)) => Ok(Some(meant)),
@@ -56,17 +56,17 @@ impl Query {
 
 /// What is wrong with a request, in one sentence; nothing of the request is in it.
 /// As an answer it is 400.
-pub(super) struct Wrong(String);
+pub(super) struct QueryError(String);
 
-impl From<Wrong> for Response {
-    fn from(Wrong(sentence): Wrong) -> Response {
+impl From<QueryError> for Response {
+    fn from(QueryError(sentence): QueryError) -> Response {
         (StatusCode::BAD_REQUEST, format!("{sentence}\n")).into_response()
     }
 }
 
 /// A request that cannot be served.
-pub(super) fn wrong(sentence: &str) -> Wrong {
-    Wrong(sentence.to_owned())
+pub(super) fn wrong(sentence: &str) -> QueryError {
+    QueryError(sentence.to_owned())
 }
 
 /// The bytes behind `%XX`, as text.
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn parameters_are_read_decoded_and_checked() {
-        let query = Query::read(Some("n=7&kind=a%20b+c%C3%A9"), &["n", "kind"]).ok().unwrap();
+        let query = QueryParams::read(Some("n=7&kind=a%20b+c%C3%A9"), &["n", "kind"]).ok().unwrap();
         assert_eq!(query.text("kind"), Some("a b cé"));
         assert_eq!(query.number("n", 1, 0, 9).ok(), Some(7));
         assert_eq!(query.number("m", 1, 0, 9).ok(), Some(1));
@@ -102,8 +102,8 @@ mod tests {
         assert_eq!(query.word("m", &[("7", 'x')]).ok(), Some(None));
         assert!(query.word("n", &[("8", 'x')]).is_err());
         for wrong in ["m=1", "n=1&n=2", "n=%4", "n=%zz", "n=%ff"] {
-            assert!(Query::read(Some(wrong), &["n"]).is_err(), "{wrong}");
+            assert!(QueryParams::read(Some(wrong), &["n"]).is_err(), "{wrong}");
         }
-        assert!(Query::read(None, &[]).is_ok());
+        assert!(QueryParams::read(None, &[]).is_ok());
     }
 }

@@ -6,8 +6,8 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::Evidence;
-use super::query::Query;
+use super::DiagnosticsState;
+use super::query::QueryParams;
 use super::tasks;
 use crate::clock::unix_ms;
 use crate::metrics::{Cells, KINDS, Layer, RecordedEvent, TurnPhase};
@@ -35,10 +35,11 @@ struct Wanted {
 
 /// `GET /debug/snapshot?core=&layer=&kind=&since_unix_ms=&n=`
 pub(super) async fn page(
-    State(evidence): State<Evidence>,
+    State(evidence): State<DiagnosticsState>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
-    let query = Query::read(raw.as_deref(), &["core", "layer", "kind", "since_unix_ms", "n"])?;
+    let query =
+        QueryParams::read(raw.as_deref(), &["core", "layer", "kind", "since_unix_ms", "n"])?;
     // Out of range only where nobody says.
     let core = query.number("core", NO_CORE, 0, u64::from(u16::MAX))?;
     let wanted = Wanted {

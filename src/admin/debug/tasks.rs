@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::Evidence;
+use super::DiagnosticsState;
 use crate::clock::unix_ms;
 use crate::metrics::{BusyWith, Cells, Gauge, PulseReading, TurnPhase};
 
 /// `GET /debug/tasks`
-pub(super) async fn page(State(evidence): State<Evidence>) -> Response {
+pub(super) async fn page(State(evidence): State<DiagnosticsState>) -> Response {
     super::json_answer(&report(&evidence.instance, unix_ms(), &evidence.threads.cores))
 }
 

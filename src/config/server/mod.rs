@@ -10,7 +10,7 @@ pub mod resolve;
 pub mod settings;
 
 use self::namespaces::standard_namespaces;
-use crate::admin::Token;
+use crate::admin::AdminToken;
 use crate::auth::{Demands, KeySpec, Keys};
 use crate::room::Namespace;
 use crate::store::{Durability, Retention};
@@ -43,7 +43,7 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Admin {
     /// The token, ready for use.
-    pub ready: Option<Token>,
+    pub ready: Option<AdminToken>,
     /// The token itself, as it was written; empty where none was.
     pub token: String,
     /// A file with the token.

@@ -13,7 +13,7 @@ use super::lists::{KEYS, LISTENERS, NAMESPACES};
 use super::relations;
 use super::settings::SETTINGS;
 use super::{Config, KeyEntry, NAMESPACES_MAX};
-use crate::admin::Token;
+use crate::admin::AdminToken;
 use crate::auth::{Algorithm, KEYS_MAX, KeySpec, Keys, Material};
 use crate::base::limits::LISTENERS_MAX;
 use crate::config::draft::Draft;
@@ -159,7 +159,8 @@ fn resolve_admin_token(draft: &mut Draft<Config>, load: Load<'_>) {
         }
     };
     let token = bytes.and_then(|bytes| {
-        Token::new(without_line_end(&bytes)).map_err(|trouble| Why::Relation(trouble.to_string()))
+        AdminToken::new(without_line_end(&bytes))
+            .map_err(|trouble| Why::Relation(trouble.to_string()))
     });
     match token {
         Ok(token) => draft.value_mut().admin.ready = Some(token),

@@ -314,7 +314,10 @@ fn what_editors_of_other_systems_leave_behind_is_no_part_of_a_value() {
                 assert!(
                     matches!(key, crate::auth::Material::Secret(key) if key == SECRET.as_bytes())
                 );
-                assert_eq!(config.admin.ready, crate::admin::Token::new(SECRET.as_bytes()).ok());
+                assert_eq!(
+                    config.admin.ready,
+                    crate::admin::AdminToken::new(SECRET.as_bytes()).ok()
+                );
                 assert_eq!(config.server.listen.to_string(), "127.0.0.1:81");
                 assert_eq!(config.server.descriptor_table, DescriptorTable::Shared);
             }
