@@ -7,13 +7,13 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::routes::{AdminState, router};
-use crate::listener::{self, Limits};
+use crate::listener::{self, HttpLimits};
 
 /// Connections served at a time; the next ones wait in the backlog.
 pub const CONNECTIONS_MAX: usize = 32;
 
 /// How much one who asks may take.
-const LIMITS: Limits = Limits {
+const LIMITS: HttpLimits = HttpLimits {
     connections_max: CONNECTIONS_MAX,
     head_bytes_max: 16 << 10,
     headers_max: 64,

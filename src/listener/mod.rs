@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio::task;
 use tokio::time::{self, Instant};
 
-use places::{Places, Progress};
+use places::{ExchangeProgress, Places};
 
 /// After a failed accept: descriptors do not come back by asking faster.
 const ACCEPT_RETRY_MS: u64 = 100;
@@ -37,7 +37,7 @@ const BACKLOG: i32 = 1_024;
 
 /// How much a peer may take. Bodies are for the pages to bound.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HttpLimits {
     /// Connections served at a time. Then who has not said what it wants gives way to the
     /// next, or who does not take its answer; else the next ones wait in the backlog.
     pub connections_max: usize,
@@ -48,23 +48,23 @@ pub struct Limits {
     /// From the TCP connection to the end of the head.
     pub head_ms_max: u64,
     /// From the TCP connection to the last byte of the answer, unless the page asks for
-    /// more (`Life`).
+    /// more (`ExchangeDeadline`).
     pub exchange_ms_max: u64,
 }
 
 /// Who asks; every request has it as an extension.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
+pub struct PeerAddr(pub IpAddr);
 
 /// Until when an exchange may last; every request has it as an extension, and a page
 /// that takes long says so before.
 #[derive(Clone, Debug)]
-pub struct Life(Arc<watch::Sender<Instant>>);
+pub struct ExchangeDeadline(Arc<watch::Sender<Instant>>);
 
-impl Life {
-    fn new(life: Duration) -> (Life, watch::Receiver<Instant>) {
+impl ExchangeDeadline {
+    fn new(life: Duration) -> (ExchangeDeadline, watch::Receiver<Instant>) {
         let (sender, until) = watch::channel(Instant::now() + life);
-        (Life(Arc::new(sender)), until)
+        (ExchangeDeadline(Arc::new(sender)), until)
     }
 
     /// So long from now, instead of what was said before.
@@ -99,7 +99,7 @@ impl Listener {
     }
 
     /// Serves until the future is dropped.
-    pub async fn serve(self, router: axum::Router, limits: Limits) {
+    pub async fn serve(self, router: axum::Router, limits: HttpLimits) {
         let mut places = Places::new(limits.connections_max);
         loop {
             let Ok((stream, peer)) = self.tcp.accept().await else {
@@ -107,10 +107,11 @@ impl Listener {
                 continue;
             };
             places.free().await;
-            let (life, until) = Life::new(Duration::from_millis(limits.exchange_ms_max));
-            let peer = Peer(peer.ip().to_canonical());
+            let (life, until) =
+                ExchangeDeadline::new(Duration::from_millis(limits.exchange_ms_max));
+            let peer = PeerAddr(peer.ip().to_canonical());
             let router = router.clone().layer(Extension(peer)).layer(Extension(life));
-            let progress = Arc::new(Progress::default());
+            let progress = Arc::new(ExchangeProgress::default());
             let (seen, leaving) = (Arc::clone(&progress), places.leaving());
             let task = tokio::spawn(async move {
                 let _leaving = leaving;
@@ -163,8 +164,8 @@ async fn over(until: watch::Receiver<Instant>) {
 async fn exchange(
     stream: TcpStream,
     router: axum::Router,
-    limits: Limits,
-    progress: Arc<Progress>,
+    limits: HttpLimits,
+    progress: Arc<ExchangeProgress>,
 ) -> hyper::Result<()> {
     let pages = TowerToHyperService::new(router);
     let service = service_fn(|request| {
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
 
     /// Nothing ends because of its age here.
-    const LIMITS: Limits = Limits {
+    const LIMITS: HttpLimits = HttpLimits {
         connections_max: 4,
         head_bytes_max: 8 << 10,
         headers_max: 16,

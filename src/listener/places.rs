@@ -21,12 +21,12 @@ const LOOK_MS: u64 = 50;
 
 /// How far an exchange is.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct ExchangeProgress {
     has_asked: AtomicBool,
     answered_at: OnceLock<Instant>,
 }
 
-impl Progress {
+impl ExchangeProgress {
     /// The head has arrived.
     pub fn asked(&self) {
         self.has_asked.store(true, Relaxed);
@@ -48,9 +48,9 @@ impl Progress {
 }
 
 /// Says that a place is free, however its connection ended.
-pub(super) struct Leaving(Arc<Notify>);
+pub(super) struct PlaceGuard(Arc<Notify>);
 
-impl Drop for Leaving {
+impl Drop for PlaceGuard {
     fn drop(&mut self) {
         self.0.notify_one();
     }
@@ -59,7 +59,7 @@ impl Drop for Leaving {
 /// All places; who came first stands first.
 pub(super) struct Places {
     connections_max: usize,
-    taken: Vec<(Arc<Progress>, AbortHandle)>,
+    taken: Vec<(Arc<ExchangeProgress>, AbortHandle)>,
     left: Arc<Notify>,
 }
 
@@ -69,12 +69,12 @@ impl Places {
     }
 
     /// To be dropped at the end of a connection.
-    pub fn leaving(&self) -> Leaving {
-        Leaving(Arc::clone(&self.left))
+    pub fn leaving(&self) -> PlaceGuard {
+        PlaceGuard(Arc::clone(&self.left))
     }
 
     /// A connection takes a place.
-    pub fn take(&mut self, progress: Arc<Progress>, task: AbortHandle) {
+    pub fn take(&mut self, progress: Arc<ExchangeProgress>, task: AbortHandle) {
         self.taken.push((progress, task));
     }
 

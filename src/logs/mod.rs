@@ -36,7 +36,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt as lines;
 
 use crate::base::catch_panic;
-use queue::Queue;
+use queue::LineQueue;
 use writer::Writer;
 
 pub use panics::{end_on_panic, tell_panics};
@@ -50,7 +50,7 @@ const QUOTED_BYTES_MAX: usize = 64;
 const FLUSH_MS_MAX: u64 = 1_000;
 
 /// The queue of this process, from `begin` on.
-static QUEUE: OnceLock<Queue> = OnceLock::new();
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub fn begin(format: LogFormat, level: LogLevel) {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    let (queue, waiting) = Queue::new(format);
+    let (queue, waiting) = LineQueue::new(format);
     if QUEUE.set(queue.clone()).is_err() {
         return; // the first one stays
     }

@@ -11,7 +11,7 @@ const RATE: Rate = Rate { per_s: 10, burst: 100 };
 
 /// All kinds that were said so far; there are as many as places in the source.
 #[derive(Debug, Default)]
-pub(super) struct Pace(BTreeMap<&'static str, Kind>);
+pub(super) struct LogRateLimiter(BTreeMap<&'static str, Kind>);
 
 #[derive(Debug)]
 struct Kind {
@@ -19,7 +19,7 @@ struct Kind {
     left_out: u64,
 }
 
-impl Pace {
+impl LogRateLimiter {
     /// Whether a line of this kind may be written now.
     pub fn admits(&mut self, now: MonotonicMs, kind: &'static str) -> bool {
         let kind = self.0.entry(kind).or_insert(Kind { bucket: Bucket::full(), left_out: 0 });
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_kind_has_its_rate_and_keeps_no_other_back() {
-        let mut pace = Pace::default();
+        let mut pace = LogRateLimiter::default();
         let admitted = (0..1_000).filter(|_| pace.admits(MonotonicMs(0), "a")).count();
         assert_eq!(admitted, 100);
         assert!(pace.admits(MonotonicMs(0), "b"));

@@ -62,16 +62,16 @@ impl LogLoss {
 }
 
 /// A line that waits, and the place in the source that said it.
-pub(super) struct Waiting {
+pub(super) struct QueuedLine {
     pub kind: &'static str,
     pub line: String,
 }
 
 /// The near end; copies share it.
 #[derive(Clone)]
-pub(super) struct Queue {
+pub(super) struct LineQueue {
     format: LogFormat,
-    lines: SyncSender<Waiting>,
+    lines: SyncSender<QueuedLine>,
     meters: Arc<Meters>,
 }
 
@@ -84,10 +84,10 @@ struct Meters {
     lost: [AtomicU64; LogLoss::ALL.len()],
 }
 
-impl Queue {
-    pub fn new(format: LogFormat) -> (Queue, Receiver<Waiting>) {
+impl LineQueue {
+    pub fn new(format: LogFormat) -> (LineQueue, Receiver<QueuedLine>) {
         let (lines, waiting) = sync_channel(LINES_MAX);
-        (Queue { format, lines, meters: Arc::default() }, waiting)
+        (LineQueue { format, lines, meters: Arc::default() }, waiting)
     }
 
     /// Takes a line, if there is room. Waits for nobody.
@@ -99,7 +99,7 @@ impl Queue {
             return self.lose(LogLoss::Full);
         }
         meters.taken.fetch_add(1, SeqCst);
-        if self.lines.try_send(Waiting { kind, line }).is_err() {
+        if self.lines.try_send(QueuedLine { kind, line }).is_err() {
             meters.waiting_bytes.fetch_sub(bytes, SeqCst);
             meters.done.fetch_add(1, SeqCst);
             self.lose(LogLoss::Full);
@@ -107,7 +107,7 @@ impl Queue {
     }
 
     /// A line was written or given up.
-    pub fn on_done(&self, line: &Waiting) {
+    pub fn on_done(&self, line: &QueuedLine) {
         self.meters.waiting_bytes.fetch_sub(line.line.len() as u64, SeqCst);
         self.meters.done.fetch_add(1, SeqCst);
     }
@@ -135,7 +135,7 @@ impl Queue {
     }
 }
 
-impl<'a> MakeWriter<'a> for Queue {
+impl<'a> MakeWriter<'a> for LineQueue {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
@@ -149,7 +149,7 @@ impl<'a> MakeWriter<'a> for Queue {
 
 /// What the subscriber writes one event to, in one call.
 pub(super) struct Line<'a> {
-    queue: &'a Queue,
+    queue: &'a LineQueue,
     kind: &'static str,
 }
 
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_loses_lines_and_waits_for_nobody() {
-        let (queue, waiting) = Queue::new(LogFormat::Text);
+        let (queue, waiting) = LineQueue::new(LogFormat::Text);
         for _ in 0..LINES_MAX + 5 {
             queue.make_writer().write_all(b"a\n").unwrap();
         }
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn few_long_lines_fill_it_too() {
-        let (queue, waiting) = Queue::new(LogFormat::Text);
+        let (queue, waiting) = LineQueue::new(LogFormat::Text);
         let long = vec![b'x'; LINE_BYTES_MAX * 2];
         for _ in 0..100 {
             queue.offer("a", &long);
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_flush_ends_though_nobody_writes() {
-        let (queue, waiting) = Queue::new(LogFormat::Text);
+        let (queue, waiting) = LineQueue::new(LogFormat::Text);
         queue.flush(Duration::from_secs(60));
         queue.offer("a", b"a");
         queue.flush(Duration::from_millis(10));

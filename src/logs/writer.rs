@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::format;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use super::pace::Pace;
-use super::queue::{Queue, Waiting};
+use super::pace::LogRateLimiter;
+use super::queue::{LineQueue, QueuedLine};
 use super::{LogFormat, LogLoss};
 use crate::base::MonotonicMs;
 use crate::clock::now;
@@ -25,8 +25,8 @@ const NOTICE_MS: u64 = 1_000;
 pub(super) struct Writer<W> {
     out: W,
     format: LogFormat,
-    queue: Queue,
-    pace: Pace,
+    queue: LineQueue,
+    pace: LogRateLimiter,
     began: Instant,
     /// A line was begun and not ended: what follows must not look like a part of it.
     is_torn: bool,
@@ -39,12 +39,12 @@ pub(super) struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    pub fn new(out: W, format: LogFormat, queue: Queue) -> Writer<W> {
+    pub fn new(out: W, format: LogFormat, queue: LineQueue) -> Writer<W> {
         Writer {
             out,
             format,
             queue,
-            pace: Pace::default(),
+            pace: LogRateLimiter::default(),
             began: now(),
             is_torn: false,
             failed: None,
@@ -54,7 +54,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Takes lines until nobody can say any more.
-    pub fn run(&mut self, waiting: &Receiver<Waiting>) {
+    pub fn run(&mut self, waiting: &Receiver<QueuedLine>) {
         loop {
             match waiting.recv_timeout(Duration::from_millis(NOTICE_MS)) {
                 Ok(line) => self.on_line(line),
@@ -64,7 +64,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn on_line(&mut self, line: Waiting) {
+    fn on_line(&mut self, line: QueuedLine) {
         self.tell_lost();
         if !self.pace.admits(self.now(), line.kind) {
             self.queue.lose(LogLoss::Rate);
@@ -189,7 +189,7 @@ mod tests {
 
     /// What is written of these lines, and how many of them are lost.
     fn written(format: LogFormat, deeds: Vec<Deed>, lines: &[&str]) -> (Vec<String>, u64) {
-        let (queue, waiting) = Queue::new(format);
+        let (queue, waiting) = LineQueue::new(format);
         let sink = Sink { deeds: deeds.into(), taken: Vec::new() };
         let mut writer = Writer::new(sink, format, queue.clone());
         for line in lines {

@@ -57,9 +57,9 @@ impl fmt::Display for ConnectError {
 }
 
 /// Bytes in both directions.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Connector {
     /// Trusts what the system trusts, and the certificates in `ca_file` if it names one.
@@ -77,7 +77,7 @@ impl Connector {
         &self,
         url: &HttpUrl,
         proxy: Option<&Proxy>,
-    ) -> Result<Box<dyn Stream>, ConnectError> {
+    ) -> Result<Box<dyn ByteStream>, ConnectError> {
         let host = |error: io::Error| ConnectError::Host(error.to_string());
         let Some(proxy) = proxy else {
             let stream = self.tcp(url.host(), url.port()).await.map_err(host)?;
@@ -103,7 +103,7 @@ impl Connector {
         self.tls(stream, url.host()).await.map_err(host)
     }
 
-    async fn tcp(&self, host: &str, port: u16) -> io::Result<Box<dyn Stream>> {
+    async fn tcp(&self, host: &str, port: u16) -> io::Result<Box<dyn ByteStream>> {
         let (before, after) = if host.contains(':') { ("[", "]") } else { ("", "") };
         let uri: Uri =
             format!("http://{before}{host}{after}:{port}/").parse().map_err(io::Error::other)?;
@@ -115,14 +115,18 @@ impl Connector {
         Ok(Box::new(stream.into_inner()))
     }
 
-    async fn tls(&self, stream: Box<dyn Stream>, host: &str) -> io::Result<Box<dyn Stream>> {
+    async fn tls(
+        &self,
+        stream: Box<dyn ByteStream>,
+        host: &str,
+    ) -> io::Result<Box<dyn ByteStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         Ok(Box::new(self.tls.connect(name, stream).await?))
     }
 }
 
 /// Asks a proxy for a way to where TLS is spoken; its status.
-async fn tunnel(stream: &mut dyn Stream, url: &HttpUrl, proxy: &Proxy) -> io::Result<u16> {
+async fn tunnel(stream: &mut dyn ByteStream, url: &HttpUrl, proxy: &Proxy) -> io::Result<u16> {
     let there = url.host_and_port();
     let mut head = format!("CONNECT {there} HTTP/1.1\r\nHost: {there}\r\n");
     if let Some(value) = proxy.authorization() {

@@ -20,12 +20,12 @@ use super::meters::{Meters, TEXT_TYPE};
 use super::options::Options;
 use super::round::{Report, round};
 use super::target::Target;
-use crate::listener::{Limits, Listener, remedy};
+use crate::listener::{HttpLimits, Listener, remedy};
 use crate::runtime::control_runtime;
 use crate::trust;
 
 /// How much one who asks may take.
-const LIMITS: Limits = Limits {
+const LIMITS: HttpLimits = HttpLimits {
     connections_max: 16,
     head_bytes_max: 8 << 10,
     headers_max: 64,

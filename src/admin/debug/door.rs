@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::admin::token::{AdminToken, FailedAttempts};
 use crate::base::MonotonicMs;
-use crate::listener::Peer;
+use crate::listener::PeerAddr;
 
 /// Said where nobody can have a token.
 const CLOSED: &str = "there is no admin token: set one with admin.token_file in the configuration, \
@@ -72,7 +72,7 @@ impl AccessGuard {
 /// Lets a request pass, or refuses it.
 pub(super) async fn pass(
     State(door): State<AccessGuard>,
-    Extension(Peer(from)): Extension<Peer>,
+    Extension(PeerAddr(from)): Extension<PeerAddr>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -23,7 +23,7 @@ use jemalloc_pprof::{PROF_CTL, StackProfile, WeightedStack};
 use super::DiagnosticsState;
 use super::query::QueryParams;
 use crate::base::catch_panic;
-use crate::listener::Life;
+use crate::listener::ExchangeDeadline;
 
 /// The longest profile.
 const SECONDS_MAX: u64 = 60;
@@ -77,7 +77,7 @@ enum Trouble {
 /// `GET /debug/profile?seconds=&type=`
 pub(super) async fn page(
     State(evidence): State<DiagnosticsState>,
-    Extension(life): Extension<Life>,
+    Extension(life): Extension<ExchangeDeadline>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
     let query = QueryParams::read(raw.as_deref(), &["seconds", "type"])?;

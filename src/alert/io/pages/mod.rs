@@ -42,10 +42,10 @@ use crate::alert::core::Input;
 use crate::alert::core::counts::Count;
 use crate::alert::message::signature;
 use crate::alert::model::text;
-use crate::listener::Limits;
+use crate::listener::HttpLimits;
 
 /// How much one who asks may take.
-pub(super) const LIMITS: Limits = Limits {
+pub(super) const LIMITS: HttpLimits = HttpLimits {
     connections_max: 64,
     head_bytes_max: 16 << 10,
     headers_max: 64,
