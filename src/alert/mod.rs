@@ -24,7 +24,9 @@ mod message;
 mod model;
 mod options;
 
-pub use io::{Ended, Fault, Tried, run, try_route};
+pub use io::{BridgeEnd, BridgeError, TrialResult, run, try_route};
 pub use message::template::{Templates, built_in as built_in_templates, name as template_name};
-pub use message::{Settings, check as check_template};
-pub use options::{Action, Channel, Language, Options, Person, Robot, Route, STANDARD, Secret};
+pub use message::{BridgeSettings, check as check_template};
+pub use options::{
+    AlertAction, Language, Messenger, Options, Person, Robot, Route, STANDARD, Secret,
+};

@@ -14,7 +14,7 @@ pub const STANDARD: &str = "standard";
 
 /// The kinds of robots, and how each wants to be spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Channel {
+pub enum Messenger {
     /// A group robot of WeCom (企业微信).
     #[default]
     Wecom,
@@ -26,18 +26,18 @@ pub enum Channel {
     Webhook,
 }
 
-impl Channel {
+impl Messenger {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Channel; 4] =
-        [Channel::Wecom, Channel::Dingtalk, Channel::Slack, Channel::Webhook];
+    pub const ALL: [Messenger; 4] =
+        [Messenger::Wecom, Messenger::Dingtalk, Messenger::Slack, Messenger::Webhook];
 
     /// The word in configurations, metrics and names of templates.
     pub fn word(self) -> &'static str {
         match self {
-            Channel::Wecom => "wecom",
-            Channel::Dingtalk => "dingtalk",
-            Channel::Slack => "slack",
-            Channel::Webhook => "webhook",
+            Messenger::Wecom => "wecom",
+            Messenger::Dingtalk => "dingtalk",
+            Messenger::Slack => "slack",
+            Messenger::Webhook => "webhook",
         }
     }
 
@@ -45,18 +45,18 @@ impl Channel {
     /// such place.
     pub fn usual_url(self) -> &'static str {
         match self {
-            Channel::Wecom => "https://qyapi.weixin.qq.com/cgi-bin/webhook/send",
-            Channel::Dingtalk => "https://oapi.dingtalk.com/robot/send",
-            Channel::Slack => "https://hooks.slack.com/services/",
-            Channel::Webhook => "",
+            Messenger::Wecom => "https://qyapi.weixin.qq.com/cgi-bin/webhook/send",
+            Messenger::Dingtalk => "https://oapi.dingtalk.com/robot/send",
+            Messenger::Slack => "https://hooks.slack.com/services/",
+            Messenger::Webhook => "",
         }
     }
 
     /// How long a robot rests after it said that it was asked too often.
     pub fn usual_pause_s(self) -> u64 {
         match self {
-            Channel::Wecom | Channel::Slack | Channel::Webhook => 60,
-            Channel::Dingtalk => 600,
+            Messenger::Wecom | Messenger::Slack | Messenger::Webhook => 60,
+            Messenger::Dingtalk => 600,
         }
     }
 }
@@ -107,7 +107,7 @@ pub struct Robot {
     /// What metrics and logs call it.
     pub name: String,
     /// Its kind.
-    pub channel: Channel,
+    pub channel: Messenger,
     /// The group chat that it speaks in; robots of one chat share its work.
     pub chat: String,
     /// Where it lives, without its token; empty for its kind's usual place.
@@ -132,7 +132,7 @@ impl Default for Robot {
     fn default() -> Robot {
         Robot {
             name: String::new(),
-            channel: Channel::Wecom,
+            channel: Messenger::Wecom,
             chat: String::new(),
             url: String::new(),
             token: Secret::default(),
@@ -224,7 +224,7 @@ pub struct Person {
 
 /// What is done about an alert, without asking anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
+pub struct AlertAction {
     /// What messages and the audit log call it.
     pub name: String,
     /// The alert that it is for.
@@ -239,9 +239,9 @@ pub struct Action {
     pub interval_s: u64,
 }
 
-impl Default for Action {
-    fn default() -> Action {
-        Action {
+impl Default for AlertAction {
+    fn default() -> AlertAction {
+        AlertAction {
             name: String::new(),
             alert: String::new(),
             post: false,
@@ -328,7 +328,7 @@ pub struct Options {
     /// Who is called.
     pub people: Vec<Person>,
     /// What is done.
-    pub actions: Vec<Action>,
+    pub actions: Vec<AlertAction>,
 }
 
 impl Default for Options {
@@ -394,7 +394,7 @@ impl Options {
     }
 
     /// The kind of a chat's robots.
-    pub fn channel(&self, chat: &str) -> Option<Channel> {
+    pub fn channel(&self, chat: &str) -> Option<Messenger> {
         self.robots.iter().find(|robot| robot.chat == chat).map(|robot| robot.channel)
     }
 }

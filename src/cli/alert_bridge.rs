@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use super::inputs::{Refusal, read, read_config};
 use super::output::{fail, print, tell};
 use super::{FAILED, MISUSED, OK};
-use crate::alert::{self, Settings};
+use crate::alert::{self, BridgeSettings};
 use crate::config::{self, BridgeSources};
 use crate::logs::{self, LogFormat, LogLevel};
 
@@ -91,7 +91,7 @@ fn serve(path: PathBuf) -> u8 {
     }
     let reload = Box::new(move || resolve(&path).map_err(|refusal| refusal.lines().join("; ")));
     match alert::run(settings, reload) {
-        Ok(alert::Ended::Quiet | alert::Ended::UnderWay) => OK,
+        Ok(alert::BridgeEnd::Quiet | alert::BridgeEnd::UnderWay) => OK,
         Err(fault) => {
             tracing::error!("{fault}");
             FAILED
@@ -136,7 +136,7 @@ fn templates(out: &Path) -> u8 {
 }
 
 /// Reads everything, now. What the file names lies beside it.
-fn resolve(path: &Path) -> Result<Settings, Refusal> {
+fn resolve(path: &Path) -> Result<BridgeSettings, Refusal> {
     let file = read_config(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let list = |dir: &Path| {
@@ -163,7 +163,7 @@ fn resolve(path: &Path) -> Result<Settings, Refusal> {
 }
 
 /// What works and should not stay so.
-fn warnings(settings: &Settings) -> Vec<String> {
+fn warnings(settings: &BridgeSettings) -> Vec<String> {
     let mut warnings = Vec::new();
     let options = &settings.options;
     for robot in &options.robots {

@@ -396,7 +396,7 @@ pub enum RoomReply {
     Done,
     /// To any question but `Subscribe`: this field of it cannot be right.
     InvalidField(Field),
-    /// To `Subscribe`: no, and why. Apart from `Refused`, because the asker
+    /// To `Subscribe`: no, and why. Apart from `SilenceError`, because the asker
     /// waits with a seat, and ids of commands are the client's choice.
     SubscribeRejected(ErrorCode),
     /// To any other question: no, and why.

@@ -85,7 +85,7 @@ pub enum StoreOp {
     ReadMarkers(ReadMarkersQuery),
     /// What conversations has a user? → `Conversations`.
     Conversations(ConversationsQuery),
-    /// What waits for a user? → `Pending`.
+    /// What waits for a user? → `QueuedAlerts`.
     Pending(PendingQuery),
     /// A waiting message was sent once more. → `ExemplarResult`.
     Attempted(DeliveryAttempt),
@@ -351,7 +351,7 @@ pub enum StoreResult {
     /// To `Conversations`: as many as one answer may hold, and the channel that the
     /// next page is behind, unless this is the last.
     Conversations(Vec<Conversation>, Option<Box<str>>),
-    /// To `Pending`: as many as one answer may hold, and the message that the next
+    /// To `QueuedAlerts`: as many as one answer may hold, and the message that the next
     /// page is behind, unless this is the last.
     Pending(Vec<PendingMessage>, Option<(RoomId, u64)>),
     /// To `Tried` and `Bury`.
@@ -391,7 +391,7 @@ impl StoreResult {
         Ok((all, next))
     }
 
-    /// Of `Pending`: a page of what waits.
+    /// Of `QueuedAlerts`: a page of what waits.
     pub fn pending(self) -> Result<DuePage, StoreError> {
         let StoreResult::Pending(due, next) = self else { return Err(self.failure()) };
         Ok(DuePage { due, next })

@@ -323,7 +323,7 @@ pub struct HistoryRequest<'a> {
     pub reverse: bool,
 }
 
-/// What the server sends. `Reply` answers a command, the rest comes unasked.
+/// What the server sends. `CoreReply` answers a command, the rest comes unasked.
 #[derive(Debug, PartialEq)]
 pub enum Message<'a> {
     /// Answer to the command `id`.

@@ -8,7 +8,7 @@ use super::call::Call;
 use super::counts::Count;
 use super::known::fires_in;
 use super::parts::Parts;
-use crate::alert::model::pending::{Lane, Pending};
+use crate::alert::model::pending::{ChatQueue, QueuedAlerts};
 use crate::alert::model::text;
 use crate::alert::options::Language;
 
@@ -19,13 +19,13 @@ const WORDS_KEY: &str = "\u{1}acknowledged ";
 pub(super) fn escalate(parts: &mut Parts, call: &mut Call<'_>) {
     let options = call.options();
     let due = parts.escalations.due(call.now, options).into_iter();
-    let due: Vec<(Lane, String)> =
+    let due: Vec<(ChatQueue, String)> =
         due.filter(|(_, chat)| parts.pair.may_tell(call.now, options, chat)).collect();
     for (key, chat) in due {
         let Some((route, true)) = options.route(&key.route) else { continue };
         let after_s = route.escalate_after_s;
         let Some(mut pending) = parts.escalations.escalate(&key, after_s, call) else { continue };
-        let lane = Lane { chat, ..key };
+        let lane = ChatQueue { chat, ..key };
         // The other bridge may have done so before it went.
         pending.lines.retain(|fingerprint, _| !fires_in(parts, &lane, fingerprint));
         if !pending.is_empty() {
@@ -44,7 +44,7 @@ pub(super) fn acknowledge(
     call: &mut Call<'_>,
 ) -> bool {
     let key =
-        Lane { route: route.to_owned(), chat: String::new(), group_key: group_key.to_owned() };
+        ChatQueue { route: route.to_owned(), chat: String::new(), group_key: group_key.to_owned() };
     let Some(group) = parts.escalations.acknowledge(&key, call) else { return false };
     let Some((route, true)) = call.options().route(route) else { return true };
     let mut names: Vec<String> = group.names().map(|name| text::of_operator(name, 100)).collect();
@@ -58,15 +58,15 @@ pub(super) fn acknowledge(
     };
     let second = Some(&route.escalation).filter(|_| group.was_escalated());
     for chat in route.chats.iter().chain(second) {
-        let lane = Lane {
+        let lane = ChatQueue {
             route: key.route.clone(),
             chat: chat.clone(),
             group_key: format!("{WORDS_KEY}{group_key}"),
         };
-        let pending = Pending {
+        let pending = QueuedAlerts {
             words: vec![words.clone()],
             since_ms: call.now.unix_ms,
-            ..Pending::default()
+            ..QueuedAlerts::default()
         };
         parts.queue.put_back(lane, pending, call);
     }

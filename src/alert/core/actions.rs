@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use super::call::Call;
 use super::counts::Count;
-use super::output::{Deed, Output, Verdict};
+use super::output::{ActionRun, ActionState, CoreOutput};
 use super::questions;
-use super::record::{Key, Record, Value};
+use super::record::{JournalRecord, RecordKey, RecordValue};
 use crate::alert::model::alert::Alert;
-use crate::alert::options::Action;
+use crate::alert::options::AlertAction;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -28,37 +28,44 @@ impl Actions {
     }
 
     /// Everything, as the queue's file would have it.
-    pub(super) fn records(&self, all: &mut Vec<Record>) {
-        let record = |(name, at_ms): (&String, &u64)| Record {
-            key: Key::Action(name.clone()),
-            value: Some(Value::Action(*at_ms)),
+    pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
+        let record = |(name, at_ms): (&String, &u64)| JournalRecord {
+            key: RecordKey::Action(name.clone()),
+            value: Some(RecordValue::Action(*at_ms)),
         };
         all.extend(self.done_ms.iter().map(record));
     }
 
     /// Does what an action is about an alert, or says why not.
-    pub(super) fn act(&mut self, action: &Action, alert: &Alert, call: &mut Call<'_>) -> Verdict {
+    pub(super) fn act(
+        &mut self,
+        action: &AlertAction,
+        alert: &Alert,
+        call: &mut Call<'_>,
+    ) -> ActionState {
         let instance = questions::instance(alert, call.options());
         let now_ms = call.now.unix_ms;
         let last_ms = self.done_ms.get(&action.name).copied();
         let is_soon =
             last_ms.is_some_and(|ms| now_ms.saturating_sub(ms) < action.interval_s * 1_000);
         let verdict = match instance {
-            None => Verdict::UnknownInstance,
-            Some(_) if is_soon => Verdict::TooSoon,
-            Some(_) if action.dry_run => Verdict::DryRun,
-            Some(_) => Verdict::Done,
+            None => ActionState::UnknownInstance,
+            Some(_) if is_soon => ActionState::TooSoon,
+            Some(_) if action.dry_run => ActionState::DryRun,
+            Some(_) => ActionState::Done,
         };
-        if matches!(verdict, Verdict::Done | Verdict::DryRun) {
+        if matches!(verdict, ActionState::Done | ActionState::DryRun) {
             self.done_ms.insert(action.name.clone(), now_ms);
-            call.keep(Key::Action(action.name.clone()), Value::Action(now_ms));
+            call.keep(RecordKey::Action(action.name.clone()), RecordValue::Action(now_ms));
         }
         let url = match (verdict, instance) {
-            (Verdict::Done, Some(instance)) => format!("http://{instance}{}", action.path),
-            (Verdict::Done, None)
-            | (Verdict::DryRun | Verdict::TooSoon | Verdict::UnknownInstance, _) => String::new(),
+            (ActionState::Done, Some(instance)) => format!("http://{instance}{}", action.path),
+            (ActionState::Done, None)
+            | (ActionState::DryRun | ActionState::TooSoon | ActionState::UnknownInstance, _) => {
+                String::new()
+            }
         };
-        call.out.push(Output::Do(Deed {
+        call.out.push(CoreOutput::Do(ActionRun {
             action: action.name.clone(),
             alert: action.alert.clone(),
             instance: alert.label("instance").to_owned(),
@@ -70,24 +77,24 @@ impl Actions {
     }
 }
 
-impl Verdict {
+impl ActionState {
     /// What is counted.
     pub(super) fn count(self) -> Count {
         match self {
-            Verdict::UnknownInstance => Count::ActedNowhere,
-            Verdict::TooSoon => Count::ActedTooSoon,
-            Verdict::DryRun => Count::ActedDry,
-            Verdict::Done => Count::Acted,
+            ActionState::UnknownInstance => Count::ActedNowhere,
+            ActionState::TooSoon => Count::ActedTooSoon,
+            ActionState::DryRun => Count::ActedDry,
+            ActionState::Done => Count::Acted,
         }
     }
 
     /// What a message says about it.
     pub(super) fn words(self, action: &str) -> String {
         match self {
-            Verdict::Done => format!("{action}: done"),
-            Verdict::DryRun => format!("{action}: would be done, dry run"),
-            Verdict::TooSoon => format!("{action}: not again so soon"),
-            Verdict::UnknownInstance => format!("{action}: not on this instance"),
+            ActionState::Done => format!("{action}: done"),
+            ActionState::DryRun => format!("{action}: would be done, dry run"),
+            ActionState::TooSoon => format!("{action}: not again so soon"),
+            ActionState::UnknownInstance => format!("{action}: not on this instance"),
         }
     }
 }

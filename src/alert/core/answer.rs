@@ -6,12 +6,12 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::alert::options::Channel;
+use crate::alert::options::Messenger;
 use crate::outbound::{BodyEnd, ExchangeAnswer};
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum SendOutcome {
     /// It stands in the chat.
     Delivered,
     /// It does not: the robot was asked too often. How long it wants to be left alone,
@@ -33,27 +33,27 @@ pub enum Answer {
     Doubtful,
 }
 
-impl Answer {
+impl SendOutcome {
     /// What to do about it, for the log and for `alert-bridge test`. Nothing of what
     /// the robot said is in it but a number.
     pub fn words(&self) -> String {
         match self {
-            Answer::Delivered => "sent".to_owned(),
-            Answer::TooOften(_) => "it was asked too often, and rests".to_owned(),
-            Answer::TooLong(code) => format!("the message is too long for it ({code})"),
-            Answer::Stranger(code) => format!(
+            SendOutcome::Delivered => "sent".to_owned(),
+            SendOutcome::TooOften(_) => "it was asked too often, and rests".to_owned(),
+            SendOutcome::TooLong(code) => format!("the message is too long for it ({code})"),
+            SendOutcome::Stranger(code) => format!(
                 "it does not accept us ({code}): look at its token, signature secret, keyword and \
                  list of addresses"
             ),
-            Answer::Refused(code) => format!("it refused the message ({code})"),
-            Answer::Busy(code) => format!("it cannot at the moment ({code})"),
-            Answer::Unreachable => "it cannot be reached".to_owned(),
-            Answer::Doubtful => "the connection ended before it answered".to_owned(),
+            SendOutcome::Refused(code) => format!("it refused the message ({code})"),
+            SendOutcome::Busy(code) => format!("it cannot at the moment ({code})"),
+            SendOutcome::Unreachable => "it cannot be reached".to_owned(),
+            SendOutcome::Doubtful => "the connection ended before it answered".to_owned(),
         }
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for SendOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.words())
     }
@@ -72,31 +72,31 @@ pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
 ///
 /// A code of 400 is about one message, and so is what nobody knows: whether the robot
 /// refuses everything is found out by a message that has nothing in it.
-pub fn read(channel: Channel, answer: &ExchangeAnswer) -> Answer {
+pub fn read(channel: Messenger, answer: &ExchangeAnswer) -> SendOutcome {
     let (status, body) = (answer.status, &answer.body[..]);
     let code = i64::from(status);
     match status {
         200..=299 => {}
-        408 | 425 | 500..=599 => return Answer::Busy(code),
-        413 => return Answer::TooLong(code),
+        408 | 425 | 500..=599 => return SendOutcome::Busy(code),
+        413 => return SendOutcome::TooLong(code),
         429 => {
             let wait_ms = answer.retry_after_ms.unwrap_or(0);
-            return Answer::TooOften(wait_ms.min(RETRY_AFTER_MS_MAX));
+            return SendOutcome::TooOften(wait_ms.min(RETRY_AFTER_MS_MAX));
         }
-        400 if channel == Channel::Slack && is_about_the_hook(body) => {
-            return Answer::Stranger(code);
+        400 if channel == Messenger::Slack && is_about_the_hook(body) => {
+            return SendOutcome::Stranger(code);
         }
         // Redirects are not followed: somebody moved the robot.
-        300..=399 | 401..=403 | 404 | 405 | 407 | 410 => return Answer::Stranger(code),
-        _ => return Answer::Refused(code),
+        300..=399 | 401..=403 | 404 | 405 | 407 | 410 => return SendOutcome::Stranger(code),
+        _ => return SendOutcome::Refused(code),
     }
     match channel {
         // A login, or what a proxy has to say. No robot answers with a page for people.
-        Channel::Slack | Channel::Webhook if is_page(body) => Answer::Busy(code),
-        Channel::Slack if says_no(body) => Answer::Refused(code),
-        Channel::Slack | Channel::Webhook => Answer::Delivered,
-        Channel::Wecom => of_code(answer, wecom),
-        Channel::Dingtalk => of_code(answer, dingtalk),
+        Messenger::Slack | Messenger::Webhook if is_page(body) => SendOutcome::Busy(code),
+        Messenger::Slack if says_no(body) => SendOutcome::Refused(code),
+        Messenger::Slack | Messenger::Webhook => SendOutcome::Delivered,
+        Messenger::Wecom => of_code(answer, wecom),
+        Messenger::Dingtalk => of_code(answer, dingtalk),
     }
 }
 
@@ -132,13 +132,13 @@ fn is_about_the_hook(body: &[u8]) -> bool {
     WORDS.contains(&body.trim_ascii())
 }
 
-fn of_code(answer: &ExchangeAnswer, meaning: fn(i64) -> Answer) -> Answer {
+fn of_code(answer: &ExchangeAnswer, meaning: fn(i64) -> SendOutcome) -> SendOutcome {
     match (errcode(&answer.body), answer.end) {
         (Some(code), _) => meaning(code),
         // It ended before it said whether.
-        (None, BodyEnd::Cut) => Answer::Doubtful,
+        (None, BodyEnd::Cut) => SendOutcome::Doubtful,
         // Something between us and the robot answered in its place.
-        (None, BodyEnd::Whole) => Answer::Busy(0),
+        (None, BodyEnd::Whole) => SendOutcome::Busy(0),
     }
 }
 
@@ -161,34 +161,34 @@ fn errcode(body: &[u8]) -> Option<i64> {
     std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
 }
 
-fn wecom(code: i64) -> Answer {
+fn wecom(code: i64) -> SendOutcome {
     match code {
-        0 => Answer::Delivered,
-        45009 | 45033 | 45047 => Answer::TooOften(0),
-        40058 | 45001..=45004 => Answer::TooLong(code),
+        0 => SendOutcome::Delivered,
+        45009 | 45033 | 45047 => SendOutcome::TooOften(0),
+        40058 | 45001..=45004 => SendOutcome::TooLong(code),
         // The key, its expiry, the address list, and a robot that was switched off (93004)
         // or taken out of its group (93008).
         40001 | 40013 | 40014 | 41001 | 42001 | 48002 | 48004 | 60020 | 93000..=93999 => {
-            Answer::Stranger(code)
+            SendOutcome::Stranger(code)
         }
-        -1 | 6000 | 50001 => Answer::Busy(code),
-        _ => Answer::Refused(code),
+        -1 | 6000 | 50001 => SendOutcome::Busy(code),
+        _ => SendOutcome::Refused(code),
     }
 }
 
-fn dingtalk(code: i64) -> Answer {
+fn dingtalk(code: i64) -> SendOutcome {
     match code {
-        0 => Answer::Delivered,
-        130101 | 410100 | 90002 | 90018 => Answer::TooOften(0),
-        460101 => Answer::TooLong(code),
+        0 => SendOutcome::Delivered,
+        130101 | 410100 | 90002 | 90018 => SendOutcome::TooOften(0),
+        460101 => SendOutcome::TooLong(code),
         // The token, a group that was dissolved (400013), a robot that was switched off
         // (400102) or removed (400106), and the security setting (310000).
         88 | 40014 | 300001 | 300005 | 310000 | 400013 | 400101 | 400102 | 400106 => {
-            Answer::Stranger(code)
+            SendOutcome::Stranger(code)
         }
-        -1 | 500001 => Answer::Busy(code),
+        -1 | 500001 => SendOutcome::Busy(code),
         // 430101 to 430104 are about a link, a text or a picture in this message.
-        _ => Answer::Refused(code),
+        _ => SendOutcome::Refused(code),
     }
 }
 
@@ -204,74 +204,74 @@ mod tests {
     #[test]
     fn two_hundred_is_no_success_by_itself() {
         #[track_caller]
-        fn check(channel: Channel, status: u16, body: &str, want: Answer) {
+        fn check(channel: Messenger, status: u16, body: &str, want: SendOutcome) {
             assert_eq!(read(channel, &said(status, body.as_bytes())), want);
         }
-        use Channel::{Dingtalk, Slack, Webhook, Wecom};
-        check(Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#, Answer::Delivered);
-        check(Wecom, 200, r#"{"errcode":45009}"#, Answer::TooOften(0));
-        check(Wecom, 200, r#"{"errcode":40058}"#, Answer::TooLong(40058));
-        check(Wecom, 200, r#"{"errcode":93000}"#, Answer::Stranger(93000));
-        check(Wecom, 200, r#"{"errcode":12345}"#, Answer::Refused(12345));
-        check(Wecom, 200, "<html>", Answer::Busy(0));
-        check(Wecom, 200, "", Answer::Busy(0));
-        check(Dingtalk, 200, r#"{"errcode":0}"#, Answer::Delivered);
-        check(Dingtalk, 200, r#"{"errcode":130101}"#, Answer::TooOften(0));
-        check(Dingtalk, 200, r#"{"errcode":460101}"#, Answer::TooLong(460101));
-        check(Dingtalk, 200, r#"{"errcode":310000}"#, Answer::Stranger(310000));
-        check(Dingtalk, 200, r#"{"errcode":300001}"#, Answer::Stranger(300001));
-        check(Slack, 200, "ok", Answer::Delivered);
-        check(Slack, 429, "", Answer::TooOften(0));
-        check(Slack, 404, "no_service", Answer::Stranger(404));
-        check(Webhook, 204, "", Answer::Delivered);
-        check(Webhook, 302, "", Answer::Stranger(302));
-        check(Webhook, 502, "", Answer::Busy(502));
+        use Messenger::{Dingtalk, Slack, Webhook, Wecom};
+        check(Wecom, 200, r#"{"errcode":0,"errmsg":"ok"}"#, SendOutcome::Delivered);
+        check(Wecom, 200, r#"{"errcode":45009}"#, SendOutcome::TooOften(0));
+        check(Wecom, 200, r#"{"errcode":40058}"#, SendOutcome::TooLong(40058));
+        check(Wecom, 200, r#"{"errcode":93000}"#, SendOutcome::Stranger(93000));
+        check(Wecom, 200, r#"{"errcode":12345}"#, SendOutcome::Refused(12345));
+        check(Wecom, 200, "<html>", SendOutcome::Busy(0));
+        check(Wecom, 200, "", SendOutcome::Busy(0));
+        check(Dingtalk, 200, r#"{"errcode":0}"#, SendOutcome::Delivered);
+        check(Dingtalk, 200, r#"{"errcode":130101}"#, SendOutcome::TooOften(0));
+        check(Dingtalk, 200, r#"{"errcode":460101}"#, SendOutcome::TooLong(460101));
+        check(Dingtalk, 200, r#"{"errcode":310000}"#, SendOutcome::Stranger(310000));
+        check(Dingtalk, 200, r#"{"errcode":300001}"#, SendOutcome::Stranger(300001));
+        check(Slack, 200, "ok", SendOutcome::Delivered);
+        check(Slack, 429, "", SendOutcome::TooOften(0));
+        check(Slack, 404, "no_service", SendOutcome::Stranger(404));
+        check(Webhook, 204, "", SendOutcome::Delivered);
+        check(Webhook, 302, "", SendOutcome::Stranger(302));
+        check(Webhook, 502, "", SendOutcome::Busy(502));
     }
 
     #[test]
     fn a_message_a_robot_a_rate_and_an_outage_are_told_apart() {
         #[track_caller]
-        fn check(channel: Channel, status: u16, body: &str, want: Answer) {
+        fn check(channel: Messenger, status: u16, body: &str, want: SendOutcome) {
             assert_eq!(read(channel, &said(status, body.as_bytes())), want);
         }
-        use Channel::{Dingtalk, Slack, Webhook, Wecom};
+        use Messenger::{Dingtalk, Slack, Webhook, Wecom};
         for status in [400, 406, 409, 415, 418, 422, 451] {
-            check(Webhook, status, "", Answer::Refused(i64::from(status)));
+            check(Webhook, status, "", SendOutcome::Refused(i64::from(status)));
         }
         for status in [401, 402, 403, 404, 405, 407, 410] {
-            check(Webhook, status, "", Answer::Stranger(i64::from(status)));
+            check(Webhook, status, "", SendOutcome::Stranger(i64::from(status)));
         }
         for status in [408, 425, 500, 501, 503, 599] {
-            check(Webhook, status, "", Answer::Busy(i64::from(status)));
+            check(Webhook, status, "", SendOutcome::Busy(i64::from(status)));
         }
-        check(Webhook, 413, "", Answer::TooLong(413));
-        check(Slack, 400, "invalid_payload", Answer::Refused(400));
-        check(Slack, 400, "no_text", Answer::Refused(400));
-        check(Slack, 400, "no_service\n", Answer::Stranger(400));
-        check(Slack, 403, "action_prohibited", Answer::Stranger(403));
-        check(Slack, 410, "channel_is_archived", Answer::Stranger(410));
+        check(Webhook, 413, "", SendOutcome::TooLong(413));
+        check(Slack, 400, "invalid_payload", SendOutcome::Refused(400));
+        check(Slack, 400, "no_text", SendOutcome::Refused(400));
+        check(Slack, 400, "no_service\n", SendOutcome::Stranger(400));
+        check(Slack, 403, "action_prohibited", SendOutcome::Stranger(403));
+        check(Slack, 410, "channel_is_archived", SendOutcome::Stranger(410));
         for code in [40008, 40035, 44004, 47001, 81013] {
-            check(Wecom, 200, &format!("{{\"errcode\":{code}}}"), Answer::Refused(code));
+            check(Wecom, 200, &format!("{{\"errcode\":{code}}}"), SendOutcome::Refused(code));
         }
         for code in [40014, 42001, 93000, 93004, 93008] {
-            check(Wecom, 200, &format!("{{\"errcode\":{code}}}"), Answer::Stranger(code));
+            check(Wecom, 200, &format!("{{\"errcode\":{code}}}"), SendOutcome::Stranger(code));
         }
         for code in [40035, 400105, 430101, 430102, 430103, 430104, 999_999] {
-            check(Dingtalk, 200, &format!("{{\"errcode\":{code}}}"), Answer::Refused(code));
+            check(Dingtalk, 200, &format!("{{\"errcode\":{code}}}"), SendOutcome::Refused(code));
         }
         for code in [400013, 400101, 400102, 400106, 310000] {
-            check(Dingtalk, 200, &format!("{{\"errcode\":{code}}}"), Answer::Stranger(code));
+            check(Dingtalk, 200, &format!("{{\"errcode\":{code}}}"), SendOutcome::Stranger(code));
         }
     }
 
     #[test]
     fn a_robot_that_says_how_long_is_left_alone_for_so_long() {
         let wait = |retry_after_ms| {
-            read(Channel::Slack, &ExchangeAnswer { retry_after_ms, ..said(429, b"") })
+            read(Messenger::Slack, &ExchangeAnswer { retry_after_ms, ..said(429, b"") })
         };
-        assert_eq!(wait(None), Answer::TooOften(0));
-        assert_eq!(wait(Some(30_000)), Answer::TooOften(30_000));
-        assert_eq!(wait(Some(u64::MAX)), Answer::TooOften(RETRY_AFTER_MS_MAX));
+        assert_eq!(wait(None), SendOutcome::TooOften(0));
+        assert_eq!(wait(Some(30_000)), SendOutcome::TooOften(30_000));
+        assert_eq!(wait(Some(u64::MAX)), SendOutcome::TooOften(RETRY_AFTER_MS_MAX));
     }
 
     #[test]
@@ -286,31 +286,34 @@ mod tests {
             b"{\"errcode\":0,\"errcode\":0}",
             b"{\"errcode\":0,\"errmsg\":\"ok\"}\n<!-- proxied -->",
         ] {
-            let answer = read(Channel::Wecom, &said(200, body));
-            assert_eq!(answer, Answer::Delivered, "{}", String::from_utf8_lossy(body));
+            let answer = read(Messenger::Wecom, &said(200, body));
+            assert_eq!(answer, SendOutcome::Delivered, "{}", String::from_utf8_lossy(body));
         }
-        assert_eq!(read_cut(Channel::Dingtalk, b"{\"errcode\":0,\"errm"), Answer::Delivered);
-        assert_eq!(read_cut(Channel::Dingtalk, b"{\"errcode\":13010"), Answer::Doubtful);
-        assert_eq!(read_cut(Channel::Wecom, b""), Answer::Doubtful);
-        assert_eq!(read_cut(Channel::Slack, b"o"), Answer::Delivered);
-        assert_eq!(read_cut(Channel::Webhook, b""), Answer::Delivered);
+        assert_eq!(read_cut(Messenger::Dingtalk, b"{\"errcode\":0,\"errm"), SendOutcome::Delivered);
+        assert_eq!(read_cut(Messenger::Dingtalk, b"{\"errcode\":13010"), SendOutcome::Doubtful);
+        assert_eq!(read_cut(Messenger::Wecom, b""), SendOutcome::Doubtful);
+        assert_eq!(read_cut(Messenger::Slack, b"o"), SendOutcome::Delivered);
+        assert_eq!(read_cut(Messenger::Webhook, b""), SendOutcome::Delivered);
         for body in [&b"{\"errcode\":null}"[..], b"{\"errcode\":{}}", b"errcode:0", b"[]", b"\xff"]
         {
-            assert_eq!(read(Channel::Wecom, &said(200, body)), Answer::Busy(0));
+            assert_eq!(read(Messenger::Wecom, &said(200, body)), SendOutcome::Busy(0));
         }
     }
 
     #[test]
     fn a_page_for_people_in_a_robots_place_is_no_delivery() {
-        for channel in [Channel::Slack, Channel::Webhook] {
+        for channel in [Messenger::Slack, Messenger::Webhook] {
             for body in [&b"<!DOCTYPE html><title>Log in</title>"[..], b"\n <HTML lang=en>"] {
-                assert_eq!(read(channel, &said(200, body)), Answer::Busy(200));
+                assert_eq!(read(channel, &said(200, body)), SendOutcome::Busy(200));
             }
-            assert_eq!(read(channel, &said(200, b"<ok/>")), Answer::Delivered);
+            assert_eq!(read(channel, &said(200, b"<ok/>")), SendOutcome::Delivered);
         }
         for body in [&b"{\"ok\":false,\"error\":\"x\"}"[..], b"{\"success\":false}"] {
-            assert_eq!(read(Channel::Slack, &said(200, body)), Answer::Refused(200));
+            assert_eq!(read(Messenger::Slack, &said(200, body)), SendOutcome::Refused(200));
         }
-        assert_eq!(read(Channel::Slack, &said(200, b"{\"success\":true}")), Answer::Delivered);
+        assert_eq!(
+            read(Messenger::Slack, &said(200, b"{\"success\":true}")),
+            SendOutcome::Delivered
+        );
     }
 }

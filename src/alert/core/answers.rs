@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what follows for the robot (`senders`).
 
-use super::answer::Answer;
+use super::answer::SendOutcome;
 use super::blame;
 use super::call::Call;
 use super::counts::Count;
@@ -14,7 +14,7 @@ pub(super) fn answered(
     parts: &mut Parts,
     id: u64,
     robot: &str,
-    answer: Answer,
+    answer: SendOutcome,
     call: &mut Call<'_>,
 ) {
     let Some(sending) = parts.queue.hand_back(id) else { return };
@@ -22,30 +22,32 @@ pub(super) fn answered(
     let channel = call.options().channel(&sending.chat).unwrap_or_default();
     // What even a short plain text is too long for is no matter of length.
     let answer = match answer {
-        Answer::TooLong(code) if is_plain || sending.sent > 0 => Answer::Refused(code),
+        SendOutcome::TooLong(code) if is_plain || sending.sent > 0 => SendOutcome::Refused(code),
         other => other,
     };
     parts.counts.add(Count::of_answer(&answer, channel), 1);
     parts.senders.hear(robot, &answer, call);
     match answer {
-        Answer::Delivered => delivered(parts, id, call),
-        Answer::Refused(code) => blame::refuse(parts, id, robot, code, call),
+        SendOutcome::Delivered => delivered(parts, id, call),
+        SendOutcome::Refused(code) => blame::refuse(parts, id, robot, code, call),
         // A filter between us and the robot may say of one message that we may not.
-        Answer::Busy(code) | Answer::Stranger(code) => failed(parts, id, robot, code, call),
-        Answer::TooLong(_) => {
+        SendOutcome::Busy(code) | SendOutcome::Stranger(code) => {
+            failed(parts, id, robot, code, call)
+        }
+        SendOutcome::TooLong(_) => {
             if let Some(sending) = parts.queue.sending_mut(id) {
                 sending.pending.plain = true;
             }
             parts.queue.again(id, call);
         }
-        Answer::Doubtful => {
+        SendOutcome::Doubtful => {
             if let Some(sending) = parts.queue.sending_mut(id) {
                 sending.again |= sending.sent > 0;
                 sending.pending.doubtful |= sending.sent == 0;
             }
             failed(parts, id, robot, 0, call);
         }
-        Answer::TooOften(_) | Answer::Unreachable => parts.queue.again(id, call),
+        SendOutcome::TooOften(_) | SendOutcome::Unreachable => parts.queue.again(id, call),
     }
 }
 

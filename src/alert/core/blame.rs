@@ -12,15 +12,15 @@
 use super::call::Call;
 use super::counts::Count;
 use super::known::note;
-use super::output::Trouble;
+use super::output::BridgeWarning;
 use super::parts::{GivenUp, Parts};
 use super::record::Sending;
-use super::refused::{RefusedMessage, RefusedWish};
+use super::refused::{RefusedDecision, RefusedMessage};
 use super::sending::send;
-use crate::alert::message::link::{self, Purpose};
-use crate::alert::message::{Part, oncall};
-use crate::alert::model::pending::{Lane, Line, Pending, Story};
-use crate::alert::options::{Channel, Language, Options, Route};
+use crate::alert::message::link::{self, LinkPurpose};
+use crate::alert::message::{MessagePart, oncall};
+use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transition};
+use crate::alert::options::{Language, Messenger, Options, Route};
 
 /// Tries that fail, each after others succeeded, until a message is as good as refused.
 const TRIES_MAX: u32 = 8;
@@ -76,7 +76,7 @@ fn put_aside(parts: &mut Parts, refused: RefusedMessage, call: &mut Call<'_>) {
     for old in parts.refused.add(id, refused, call) {
         parts.give_up(&old.lane, old.pending.lines.len(), GivenUp::Dropped, call);
     }
-    call.tell(Trouble::Refused { chat, code, id });
+    call.tell(BridgeWarning::Refused { chat, code, id });
 }
 
 /// Tells each chat of what it refused, by the robot that refused it if that can.
@@ -95,9 +95,12 @@ pub(super) fn tell_refused(parts: &mut Parts, call: &mut Call<'_>) {
         let all: Vec<&RefusedMessage> =
             about.iter().filter_map(|id| parts.refused.get(*id)).collect();
         let part = notice(&all, &chat, route, call.options(), now_ms);
-        let lane =
-            Lane { chat: chat.clone(), group_key: NOTICE_KEY.to_owned(), ..first.lane.clone() };
-        let pending = Pending { since_ms: now_ms, plain: true, ..Pending::default() };
+        let lane = ChatQueue {
+            chat: chat.clone(),
+            group_key: NOTICE_KEY.to_owned(),
+            ..first.lane.clone()
+        };
+        let pending = QueuedAlerts { since_ms: now_ms, plain: true, ..QueuedAlerts::default() };
         let sending =
             Sending { lane, chat, pending, parts: vec![part], about, ..Sending::default() };
         let id = parts.queue.take_id();
@@ -129,10 +132,15 @@ fn bring_back(parts: &mut Parts, id: u64, call: &mut Call<'_>) -> bool {
 }
 
 /// Does what somebody decided; whether there is such a message.
-pub(super) fn decide(parts: &mut Parts, id: u64, wish: RefusedWish, call: &mut Call<'_>) -> bool {
+pub(super) fn decide(
+    parts: &mut Parts,
+    id: u64,
+    wish: RefusedDecision,
+    call: &mut Call<'_>,
+) -> bool {
     match wish {
-        RefusedWish::Retry => bring_back(parts, id, call),
-        RefusedWish::Drop => parts.refused.remove(id, call).is_some(),
+        RefusedDecision::Retry => bring_back(parts, id, call),
+        RefusedDecision::Drop => parts.refused.remove(id, call).is_some(),
     }
 }
 
@@ -144,11 +152,11 @@ fn notice(
     route: &Route,
     options: &Options,
     now_ms: u64,
-) -> Part {
+) -> MessagePart {
     let channel = options.channel(chat).unwrap_or_default();
     let lines = || refused.iter().flat_map(|one| one.pending.lines.values());
     let (count, code) = (lines().count(), refused.first().map_or(0, |one| one.code));
-    let begun = |line: &&Line| line.story == Story::Firing && line.alert.is_critical();
+    let begun = |line: &&AlertLine| line.story == Transition::Firing && line.alert.is_critical();
     let critical = lines().filter(begun).count();
     let firing = lines().filter(|line| line.alert.firing).count();
     let people = match route.mentions {
@@ -156,7 +164,7 @@ fn notice(
         false => Vec::new(),
     };
     let mentions = oncall::mentions(channel, &people);
-    let url = link::link(options, Purpose::Refused, &chat.to_owned(), now_ms / 1_000);
+    let url = link::link(options, LinkPurpose::Refused, &chat.to_owned(), now_ms / 1_000);
     let (title, mut text) = match route.language {
         Language::En => (
             "Refused",
@@ -183,8 +191,10 @@ fn notice(
         text.push_str(&mentions.text);
     }
     let (mobiles, ids) = match channel {
-        Channel::Wecom => (Vec::new(), Vec::new()),
-        Channel::Dingtalk | Channel::Slack | Channel::Webhook => (mentions.mobiles, mentions.ids),
+        Messenger::Wecom => (Vec::new(), Vec::new()),
+        Messenger::Dingtalk | Messenger::Slack | Messenger::Webhook => {
+            (mentions.mobiles, mentions.ids)
+        }
     };
-    Part { title: title.to_owned(), text, mobiles, ids, ..Part::default() }
+    MessagePart { title: title.to_owned(), text, mobiles, ids, ..MessagePart::default() }
 }

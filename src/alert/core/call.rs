@@ -2,9 +2,9 @@
 //!
 //! Deliberately absent: the state of the bridge (`parts`).
 
-use super::output::{Output, Trouble};
-use super::record::{Key, Record, Value};
-use crate::alert::message::Settings;
+use super::output::{BridgeWarning, CoreOutput};
+use super::record::{JournalRecord, RecordKey, RecordValue};
+use crate::alert::message::BridgeSettings;
 use crate::alert::options::Options;
 use crate::base::Timestamps;
 
@@ -13,9 +13,9 @@ pub(super) struct Call<'a> {
     /// The clocks.
     pub(super) now: Timestamps,
     /// What the operator set.
-    pub(super) settings: &'a Settings,
+    pub(super) settings: &'a BridgeSettings,
     /// What goes out.
-    pub(super) out: &'a mut Vec<Output>,
+    pub(super) out: &'a mut Vec<CoreOutput>,
 }
 
 impl<'a> Call<'a> {
@@ -25,17 +25,17 @@ impl<'a> Call<'a> {
     }
 
     /// This value is on the disk before anything else of the call happens.
-    pub(super) fn keep(&mut self, key: Key, value: Value) {
-        self.out.push(Output::Keep(Box::new(Record { key, value: Some(value) })));
+    pub(super) fn keep(&mut self, key: RecordKey, value: RecordValue) {
+        self.out.push(CoreOutput::Keep(Box::new(JournalRecord { key, value: Some(value) })));
     }
 
     /// This key has no value any more.
-    pub(super) fn forget(&mut self, key: Key) {
-        self.out.push(Output::Keep(Box::new(Record { key, value: None })));
+    pub(super) fn forget(&mut self, key: RecordKey) {
+        self.out.push(CoreOutput::Keep(Box::new(JournalRecord { key, value: None })));
     }
 
     /// The operator is told.
-    pub(super) fn tell(&mut self, trouble: Trouble) {
-        self.out.push(Output::Tell(trouble));
+    pub(super) fn tell(&mut self, trouble: BridgeWarning) {
+        self.out.push(CoreOutput::Tell(trouble));
     }
 }

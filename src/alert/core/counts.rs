@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::Answer;
-use crate::alert::options::Channel;
+use super::answer::SendOutcome;
+use crate::alert::options::Messenger;
 
 /// Something that happens, and is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
     /// A part of a message stands in its chat.
-    Sent(Channel),
+    Sent(Messenger),
     /// A try did not bring one there; it is tried again.
-    Failed(Channel),
+    Failed(Messenger),
     /// Alerts were given up because they were too old.
-    Expired(Channel),
+    Expired(Messenger),
     /// Warnings were given up because too much waited.
-    Dropped(Channel),
+    Dropped(Messenger),
     /// Alerts were put aside because their chat refused them.
-    Refused(Channel),
+    Refused(Messenger),
     /// A robot said that it is asked too often.
-    Throttled(Channel),
+    Throttled(Messenger),
     /// A notification is on the disk.
     Kept,
     /// A body was no notification.
@@ -108,27 +108,27 @@ impl Count {
             Count::PingFailed,
         ];
         let by_channel =
-            by_channel.into_iter().flat_map(|count| Channel::ALL.into_iter().map(count));
+            by_channel.into_iter().flat_map(|count| Messenger::ALL.into_iter().map(count));
         by_channel.chain(others)
     }
 
     /// What a robot's answer counts as, of a message to such a channel.
-    pub fn of_answer(answer: &Answer, channel: Channel) -> Count {
+    pub fn of_answer(answer: &SendOutcome, channel: Messenger) -> Count {
         match answer {
-            Answer::Delivered => Count::Sent(channel),
-            Answer::TooOften(_) => Count::Throttled(channel),
-            Answer::TooLong(_)
-            | Answer::Stranger(_)
-            | Answer::Refused(_)
-            | Answer::Busy(_)
-            | Answer::Unreachable
-            | Answer::Doubtful => Count::Failed(channel),
+            SendOutcome::Delivered => Count::Sent(channel),
+            SendOutcome::TooOften(_) => Count::Throttled(channel),
+            SendOutcome::TooLong(_)
+            | SendOutcome::Stranger(_)
+            | SendOutcome::Refused(_)
+            | SendOutcome::Busy(_)
+            | SendOutcome::Unreachable
+            | SendOutcome::Doubtful => Count::Failed(channel),
         }
     }
 
     /// Its family, and its labels there.
     pub fn series(self) -> (&'static str, Vec<(&'static str, &'static str)>) {
-        let of = |channel: Channel, outcome| {
+        let of = |channel: Messenger, outcome| {
             let labels = vec![("channel", channel.word()), ("outcome", outcome)];
             ("chatalert_notifications_total", labels)
         };
@@ -217,9 +217,9 @@ pub fn help(name: &str) -> &'static str {
 
 /// How often each thing happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<Count, u64>);
+pub struct BridgeCounts(BTreeMap<Count, u64>);
 
-impl Counts {
+impl BridgeCounts {
     /// Counts `times` more.
     pub fn add(&mut self, count: Count, times: u64) {
         *self.0.entry(count).or_default() += times;

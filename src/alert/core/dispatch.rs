@@ -6,17 +6,17 @@ use super::acknowledge::escalate;
 use super::blame::tell_refused;
 use super::call::Call;
 use super::counts::Count;
-use super::output::{Output, Trouble};
+use super::output::{BridgeWarning, CoreOutput};
 use super::parts::Parts;
 use super::peer::pass_turns;
-use super::queue::Gathering;
+use super::queue::AwaitedSnapshot;
 use super::record::Sending;
 use super::sending::send;
 use super::{outlive, questions};
-use crate::alert::message::{self, Draft};
-use crate::alert::model::pending::{Lane, Pending, Story};
-use crate::alert::model::snapshot::{Evidence, Source};
-use crate::alert::options::Channel;
+use crate::alert::message::{self, MessageInput};
+use crate::alert::model::pending::{ChatQueue, QueuedAlerts, Transition};
+use crate::alert::model::snapshot::{Snapshots, Source};
+use crate::alert::options::Messenger;
 
 /// Alerts of one message to a program.
 const PROGRAM_ALERTS_MAX: usize = 1_000;
@@ -30,7 +30,7 @@ enum Urgency {
 }
 
 impl Urgency {
-    fn of(pending: &Pending) -> Urgency {
+    fn of(pending: &QueuedAlerts) -> Urgency {
         if pending.is_critical() { Urgency::Critical } else { Urgency::Other }
     }
 
@@ -73,14 +73,14 @@ pub(super) fn dispatch(parts: &mut Parts, call: &mut Call<'_>) {
 
 /// Lanes that this bridge may tell now. What failed by itself goes behind what was not tried
 /// yet: it keeps nobody waiting.
-fn in_order(parts: &Parts, call: &Call<'_>) -> Vec<(Urgency, Lane)> {
+fn in_order(parts: &Parts, call: &Call<'_>) -> Vec<(Urgency, ChatQueue)> {
     let (now, options) = (call.now, call.options());
-    let may_tell = |(lane, pending): &(&Lane, &Pending)| {
+    let may_tell = |(lane, pending): &(&ChatQueue, &QueuedAlerts)| {
         !parts.pair.is_told_by_other(lane)
             && (parts.pair.may_tell(now, options, &lane.chat)
                 || parts.pair.is_unknown_to_other(now, options, lane, pending))
     };
-    let mut lanes: Vec<(Urgency, u32, u64, Lane)> = parts
+    let mut lanes: Vec<(Urgency, u32, u64, ChatQueue)> = parts
         .queue
         .ready(now.unix_ms)
         .filter(may_tell)
@@ -96,7 +96,7 @@ fn in_order(parts: &Parts, call: &Call<'_>) -> Vec<(Urgency, Lane)> {
 /// fallback when those rest for too long.
 fn choose(
     parts: &Parts,
-    lane: &Lane,
+    lane: &ChatQueue,
     urgency: Urgency,
     call: &Call<'_>,
 ) -> Option<(String, usize)> {
@@ -119,21 +119,21 @@ fn choose(
 }
 
 /// Takes a robot for a lane, and finds out what can be found out.
-fn begin(parts: &mut Parts, lane: Lane, chat: String, robot: usize, call: &mut Call<'_>) {
+fn begin(parts: &mut Parts, lane: ChatQueue, chat: String, robot: usize, call: &mut Call<'_>) {
     let Some(pending) = parts.queue.pending(&lane) else { return };
     let questions = questions::plan(pending.lines.iter(), call.options(), call.now.unix_ms);
     let robot = parts.senders.reserve(robot);
-    let id = parts.queue.gather(Gathering { lane, chat, robot });
+    let id = parts.queue.gather(AwaitedSnapshot { lane, chat, robot });
     if questions.is_empty() {
-        found(parts, id, &Evidence::new(), call);
+        found(parts, id, &Snapshots::new(), call);
     } else {
-        call.out.push(Output::Ask(id, questions));
+        call.out.push(CoreOutput::Ask(id, questions));
     }
 }
 
 /// Writes the message, and sends its first part.
-pub(super) fn found(parts: &mut Parts, id: u64, evidence: &Evidence, call: &mut Call<'_>) {
-    let Some(Gathering { lane, chat, robot }) = parts.queue.gathered(id) else { return };
+pub(super) fn found(parts: &mut Parts, id: u64, evidence: &Snapshots, call: &mut Call<'_>) {
+    let Some(AwaitedSnapshot { lane, chat, robot }) = parts.queue.gathered(id) else { return };
     let options = call.options();
     let robot = parts.senders.free(&robot);
     // A reload may have taken the robot, the chat or the route away.
@@ -143,11 +143,11 @@ pub(super) fn found(parts: &mut Parts, id: u64, evidence: &Evidence, call: &mut 
         return;
     };
     // A program is told of everything, in pieces; people are told how much it is.
-    let alerts_max = if channel == Channel::Webhook { PROGRAM_ALERTS_MAX } else { 0 };
+    let alerts_max = if channel == Messenger::Webhook { PROGRAM_ALERTS_MAX } else { 0 };
     let Some(pending) = parts.queue.take_piece(&lane, alerts_max, call) else { return };
     count_snapshots(parts, &pending, evidence);
     let outliving = outliving(&parts.inhibited, &pending);
-    let draft = Draft {
+    let draft = MessageInput {
         group_key: &lane.group_key,
         outliving: &outliving,
         pending: &pending,
@@ -164,7 +164,7 @@ pub(super) fn found(parts: &mut Parts, id: u64, evidence: &Evidence, call: &mut 
     };
     if let Some(fault) = rendered.fault {
         parts.counts.add(Count::Untemplated, 1);
-        call.tell(Trouble::Template(fault));
+        call.tell(BridgeWarning::Template(fault));
     }
     let sending = Sending { lane, chat, pending, parts: rendered.parts, ..Sending::default() };
     parts.queue.start(id, sending);
@@ -172,8 +172,8 @@ pub(super) fn found(parts: &mut Parts, id: u64, evidence: &Evidence, call: &mut 
 }
 
 /// Those that outlive a cause whose end is told.
-fn outliving(inhibited: &outlive::InhibitedAlerts, pending: &Pending) -> Vec<String> {
-    let over = pending.lines.iter().filter(|(_, line)| line.story == Story::Recovered);
+fn outliving(inhibited: &outlive::InhibitedAlerts, pending: &QueuedAlerts) -> Vec<String> {
+    let over = pending.lines.iter().filter(|(_, line)| line.story == Transition::Recovered);
     let mut names: Vec<String> = over
         .flat_map(|(fingerprint, line)| inhibited.outliving(fingerprint, line.alert.ends_ms))
         .filter(|(fingerprint, _)| !pending.lines.contains_key(*fingerprint))
@@ -184,8 +184,8 @@ fn outliving(inhibited: &outlive::InhibitedAlerts, pending: &Pending) -> Vec<Str
     names
 }
 
-fn count_snapshots(parts: &mut Parts, pending: &Pending, evidence: &Evidence) {
-    let begun = pending.lines.iter().filter(|(_, line)| line.story == Story::Firing);
+fn count_snapshots(parts: &mut Parts, pending: &QueuedAlerts, evidence: &Snapshots) {
+    let begun = pending.lines.iter().filter(|(_, line)| line.story == Transition::Firing);
     for (fingerprint, _) in begun {
         let snapshot = evidence.get(fingerprint).and_then(|found| found.snapshot.as_ref());
         let count = match snapshot.map(|snapshot| snapshot.source) {

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::record::{Key, Record, Value};
+use super::record::{JournalRecord, RecordKey, RecordValue};
 use crate::alert::model::alert::Pairs;
-use crate::alert::model::pending::{Lane, Line, Pending, Story};
+use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transition};
 use crate::alert::options::Options;
 use crate::base::Timestamps;
 
@@ -40,7 +40,7 @@ pub struct Unacknowledged {
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnacknowledgedAlert {
-    line: Line,
+    line: AlertLine,
     since_ms: u64,
     is_escalated: bool,
 }
@@ -49,22 +49,22 @@ pub struct UnacknowledgedAlert {
 #[derive(Debug, Default)]
 pub(super) struct Escalations {
     /// By group, whatever the chat.
-    waiting: BTreeMap<Lane, Unacknowledged>,
+    waiting: BTreeMap<ChatQueue, Unacknowledged>,
     /// When groups were acknowledged, in milliseconds since 1970.
-    acknowledged: BTreeMap<Lane, u64>,
+    acknowledged: BTreeMap<ChatQueue, u64>,
 }
 
 impl Escalations {
     /// What waited when the process ended.
-    pub(super) fn restore(&mut self, key: Lane, group: Unacknowledged) {
+    pub(super) fn restore(&mut self, key: ChatQueue, group: Unacknowledged) {
         self.waiting.insert(key, group);
     }
 
     /// Everything, as the queue's file would have it.
-    pub(super) fn records(&self, all: &mut Vec<Record>) {
-        let record = |(key, group): (&Lane, &Unacknowledged)| Record {
-            key: Key::Unacknowledged(key.clone()),
-            value: Some(Value::Unacknowledged(Box::new(group.clone()))),
+    pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
+        let record = |(key, group): (&ChatQueue, &Unacknowledged)| JournalRecord {
+            key: RecordKey::Unacknowledged(key.clone()),
+            value: Some(RecordValue::Unacknowledged(Box::new(group.clone()))),
         };
         all.extend(self.waiting.iter().map(record));
     }
@@ -83,23 +83,23 @@ impl Escalations {
     /// what is over does not.
     pub(super) fn note(
         &mut self,
-        lane: &Lane,
-        lines: &BTreeMap<String, Line>,
-        of: &Pending,
+        lane: &ChatQueue,
+        lines: &BTreeMap<String, AlertLine>,
+        of: &QueuedAlerts,
         call: &mut Call<'_>,
     ) {
         let Some((route, true)) = call.options().route(&lane.route) else { return };
         if route.escalation.is_empty() || route.escalation == lane.chat {
             return;
         }
-        let key = Lane { chat: String::new(), ..lane.clone() };
+        let key = ChatQueue { chat: String::new(), ..lane.clone() };
         let is_known = self.waiting.contains_key(&key);
         if !is_known && self.waiting.len() >= GROUPS_MAX {
             return;
         }
         let mut group = self.waiting.remove(&key).unwrap_or_default();
         for (fingerprint, line) in lines {
-            if line.story != Story::Firing && line.alert.firing {
+            if line.story != Transition::Firing && line.alert.firing {
                 continue; // a reminder
             }
             if !line.alert.firing {
@@ -124,19 +124,19 @@ impl Escalations {
     }
 
     /// What waits of a group from here on.
-    fn set(&mut self, key: Lane, group: Unacknowledged, call: &mut Call<'_>) {
+    fn set(&mut self, key: ChatQueue, group: Unacknowledged, call: &mut Call<'_>) {
         if group.alerts.is_empty() {
-            call.forget(Key::Unacknowledged(key));
+            call.forget(RecordKey::Unacknowledged(key));
             return;
         }
-        let value = Value::Unacknowledged(Box::new(group.clone()));
-        call.keep(Key::Unacknowledged(key.clone()), value);
+        let value = RecordValue::Unacknowledged(Box::new(group.clone()));
+        call.keep(RecordKey::Unacknowledged(key.clone()), value);
         self.waiting.insert(key, group);
     }
 
     /// Groups of which something was not acknowledged in time, with what their route says.
-    pub(super) fn due(&self, now: Timestamps, options: &Options) -> Vec<(Lane, String)> {
-        let due = |(key, group): (&Lane, &Unacknowledged)| {
+    pub(super) fn due(&self, now: Timestamps, options: &Options) -> Vec<(ChatQueue, String)> {
+        let due = |(key, group): (&ChatQueue, &Unacknowledged)| {
             let (route, true) = options.route(&key.route)? else { return None };
             let mut alerts = group.alerts.values();
             let is_due = alerts.any(|alert| alert.is_due(route.escalate_after_s, now));
@@ -148,17 +148,17 @@ impl Escalations {
     /// Escalates what is due of a group: what the second chat is to be told of it.
     pub(super) fn escalate(
         &mut self,
-        key: &Lane,
+        key: &ChatQueue,
         after_s: u64,
         call: &mut Call<'_>,
-    ) -> Option<Pending> {
+    ) -> Option<QueuedAlerts> {
         let mut group = self.waiting.remove(key)?;
-        let mut pending = Pending {
+        let mut pending = QueuedAlerts {
             group_labels: group.group_labels.clone(),
             external_url: group.external_url.clone(),
             since_ms: call.now.unix_ms,
             unacknowledged_s: after_s,
-            ..Pending::default()
+            ..QueuedAlerts::default()
         };
         for (fingerprint, alert) in &mut group.alerts {
             if alert.is_due(after_s, call.now) {
@@ -173,11 +173,11 @@ impl Escalations {
     /// Somebody takes care of a group; what was to be acknowledged, if anything was.
     pub(super) fn acknowledge(
         &mut self,
-        key: &Lane,
+        key: &ChatQueue,
         call: &mut Call<'_>,
     ) -> Option<Unacknowledged> {
         let group = self.waiting.remove(key)?;
-        call.forget(Key::Unacknowledged(key.clone()));
+        call.forget(RecordKey::Unacknowledged(key.clone()));
         let now_ms = call.now.unix_ms;
         self.acknowledged.retain(|_, at_ms| now_ms.saturating_sub(*at_ms) < ACKNOWLEDGED_MS);
         self.acknowledged.insert(key.clone(), now_ms);
@@ -186,14 +186,19 @@ impl Escalations {
 
     /// What was acknowledged here, and how long ago, for the other bridge. A time that passed
     /// is the same for both, whatever their clocks say.
-    pub(super) fn acknowledged_ago(&self, now: Timestamps) -> Vec<(Lane, u64)> {
+    pub(super) fn acknowledged_ago(&self, now: Timestamps) -> Vec<(ChatQueue, u64)> {
         let ago = |at_ms: &u64| now.unix_ms.saturating_sub(*at_ms);
         let fresh = self.acknowledged.iter().filter(|(_, at_ms)| ago(at_ms) < ACKNOWLEDGED_MS);
         fresh.map(|(key, at_ms)| (key.clone(), ago(at_ms))).collect()
     }
 
     /// It was acknowledged at the other bridge so long ago. What began since then was not.
-    pub(super) fn acknowledged_elsewhere(&mut self, key: &Lane, ago_ms: u64, call: &mut Call<'_>) {
+    pub(super) fn acknowledged_elsewhere(
+        &mut self,
+        key: &ChatQueue,
+        ago_ms: u64,
+        call: &mut Call<'_>,
+    ) {
         let at_ms = call.now.unix_ms.saturating_sub(ago_ms);
         let Some(mut group) = self.waiting.remove(key) else { return };
         let before = group.alerts.len();

@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use super::answer::Answer;
+use super::answer::SendOutcome;
 use super::counts::Count;
 use super::outlive::InhibitedAlert;
 use super::pair::{PairAnswer, PairQuestion};
-use super::refused::RefusedWish;
-use crate::alert::message::Settings;
-use crate::alert::model::alert::Payload;
-use crate::alert::model::snapshot::Evidence;
+use super::refused::RefusedDecision;
+use crate::alert::message::BridgeSettings;
+use crate::alert::model::alert::WebhookPayload;
+use crate::alert::model::snapshot::Snapshots;
 
 /// Whoever waits for a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub struct Ticket(pub u64);
 
 /// What comes in.
 #[derive(Debug)]
-pub enum Input {
+pub enum CoreInput {
     /// Alertmanager tells something.
     Notified {
         /// Who waits for the reply.
@@ -27,12 +27,12 @@ pub enum Input {
         /// The route that it names.
         route: String,
         /// What it tells.
-        payload: Payload,
+        payload: WebhookPayload,
     },
     /// The watchdog is heard.
     Beat(Ticket),
     /// What could be found out about a message in time.
-    Found(u64, Evidence),
+    Found(u64, Snapshots),
     /// What became of a part.
     Answered {
         /// The message.
@@ -40,7 +40,7 @@ pub enum Input {
         /// Whose answer.
         robot: String,
         /// What it was.
-        answer: Answer,
+        answer: SendOutcome,
     },
     /// Somebody decides about a refused message.
     Decided {
@@ -49,7 +49,7 @@ pub enum Input {
         /// The message.
         id: u64,
         /// What is to become of it.
-        wish: RefusedWish,
+        wish: RefusedDecision,
     },
     /// Somebody takes care of a group.
     Acknowledged {
@@ -71,7 +71,7 @@ pub enum Input {
     /// Something happened elsewhere that is counted.
     Happened(Count),
     /// The operator changed the settings.
-    Changed(Arc<Settings>),
+    Changed(Arc<BridgeSettings>),
     /// Time has passed.
     Woken,
     /// Nothing more is begun; what is under way is waited for.

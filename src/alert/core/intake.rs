@@ -8,38 +8,38 @@ use std::collections::BTreeMap;
 use super::call::Call;
 use super::counts::Count;
 use super::known::{Known, fires_in, known, note};
-use super::output::{Reply, Trouble};
+use super::output::{BridgeWarning, CoreReply};
 use super::parts::{GivenUp, Parts};
 use super::queue::LaneUpdate;
 use super::watchdog::WatchdogChange;
-use crate::alert::model::alert::{Alert, Payload};
-use crate::alert::model::pending::{Lane, Line, Pending, Story};
-use crate::alert::model::told::{Change, State};
+use crate::alert::model::alert::{Alert, WebhookPayload};
+use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transition};
+use crate::alert::model::told::{AlertChange, AlertState};
 use crate::alert::options::{Options, Route};
 
 /// Takes a notification, or has no room for it.
 pub(super) fn notified(
     parts: &mut Parts,
     name: &str,
-    payload: &Payload,
+    payload: &WebhookPayload,
     call: &mut Call<'_>,
-) -> Reply {
+) -> CoreReply {
     let Some((route, is_known)) = call.options().route(name) else {
         parts.counts.add(Count::Full, 1);
-        return Reply::Full;
+        return CoreReply::Full;
     };
     let fitting = fitting(payload, route.chats.len(), call.options());
     let payload = fitting.as_ref().unwrap_or(payload);
     if !make_room(parts, payload, route, call) {
         parts.counts.add(Count::Full, 1);
-        return Reply::Full;
+        return CoreReply::Full;
     }
     if !is_known {
         parts.counts.add(Count::Unrouted, 1);
-        call.tell(Trouble::Route);
+        call.tell(BridgeWarning::Route);
     }
     let actions = act(parts, payload, route, call);
-    let lane = |chat: &String| Lane {
+    let lane = |chat: &String| ChatQueue {
         route: route.name.clone(),
         chat: chat.clone(),
         group_key: payload.group_key.clone(),
@@ -58,7 +58,7 @@ pub(super) fn notified(
         take_escalated(parts, lane(&route.escalation), payload, call);
     }
     parts.counts.add(Count::Kept, 1);
-    Reply::Kept
+    CoreReply::Kept
 }
 
 /// Tells that the watchdog is silent, or is heard again. With no room for this, the queue is
@@ -74,7 +74,7 @@ pub(super) fn watchdog_changed(parts: &mut Parts, change: WatchdogChange, call: 
 
 /// What of a notification fits into half of all the room that there is, the rest counted;
 /// `None` when all of it does. One that never fits would be refused for ever.
-fn fitting(payload: &Payload, chats: usize, options: &Options) -> Option<Payload> {
+fn fitting(payload: &WebhookPayload, chats: usize, options: &Options) -> Option<WebhookPayload> {
     let alerts_max = (options.alerts_max / 2 / chats.max(1)).max(1);
     let bytes_max = options.bytes_max / 2 / chats.max(1);
     let mut bytes = 0;
@@ -95,7 +95,12 @@ fn fitting(payload: &Payload, chats: usize, options: &Options) -> Option<Payload
 }
 
 /// Whether there is room; what is critical takes that of the oldest warnings.
-fn make_room(parts: &mut Parts, payload: &Payload, route: &Route, call: &mut Call<'_>) -> bool {
+fn make_room(
+    parts: &mut Parts,
+    payload: &WebhookPayload,
+    route: &Route,
+    call: &mut Call<'_>,
+) -> bool {
     let options = call.options();
     let chats = route.chats.len();
     let (mut alerts, mut bytes) = parts.queue.size();
@@ -123,7 +128,7 @@ fn make_room(parts: &mut Parts, payload: &Payload, route: &Route, call: &mut Cal
 /// What is done about alerts that begin; words about it, by fingerprint.
 fn act(
     parts: &mut Parts,
-    payload: &Payload,
+    payload: &WebhookPayload,
     route: &Route,
     call: &mut Call<'_>,
 ) -> BTreeMap<String, String> {
@@ -131,14 +136,14 @@ fn act(
     let mut words: BTreeMap<String, String> = BTreeMap::new();
     let may_tell = |chat: &&String| parts.pair.may_tell(call.now, options, chat);
     let Some(chat) = route.chats.first().filter(may_tell) else { return words };
-    let lane = Lane {
+    let lane = ChatQueue {
         route: route.name.clone(),
         chat: chat.clone(),
         group_key: payload.group_key.clone(),
     };
     for alert in payload.alerts.iter().filter(|alert| alert.firing) {
         let known = known(parts, &lane, &alert.fingerprint).map(Known::state);
-        let begins = State::from(alert).since(known) == Change::Begun
+        let begins = AlertState::from(alert).since(known) == AlertChange::Begun
             && held_until_ms(parts, alert, call) == 0;
         let name = alert.label("alertname");
         for action in options.actions.iter().filter(|action| begins && action.alert == name) {
@@ -165,8 +170,8 @@ struct Extras<'a> {
 /// What one chat has to be told of a notification.
 fn take(
     parts: &mut Parts,
-    lane: Lane,
-    payload: &Payload,
+    lane: ChatQueue,
+    payload: &WebhookPayload,
     extras: &Extras<'_>,
     call: &mut Call<'_>,
 ) {
@@ -174,18 +179,20 @@ fn take(
     let mut waits = false;
     for alert in &payload.alerts {
         let known = known(parts, &lane, &alert.fingerprint);
-        match (State::from(alert).since(known.map(Known::state)), known) {
-            (Change::Same, Some(Known::Waiting(_))) => waits = true,
-            (Change::Same, Some(Known::Told(_)) | None) => update.still += u64::from(alert.firing),
-            (Change::Begun | Change::Ended, Some(_) | None) => {
-                let story = if alert.firing { Story::Firing } else { Story::Recovered };
+        match (AlertState::from(alert).since(known.map(Known::state)), known) {
+            (AlertChange::Same, Some(Known::Waiting(_))) => waits = true,
+            (AlertChange::Same, Some(Known::Told(_)) | None) => {
+                update.still += u64::from(alert.firing)
+            }
+            (AlertChange::Begun | AlertChange::Ended, Some(_) | None) => {
+                let story = if alert.firing { Transition::Firing } else { Transition::Recovered };
                 let action = extras.actions.get(&alert.fingerprint).cloned().unwrap_or_default();
                 if !alert.firing && ends_held(parts, &lane, alert, call) {
                     continue;
                 }
                 let held_until_ms =
                     if alert.firing { held_until_ms(parts, alert, call) } else { 0 };
-                let line = Line { alert: alert.clone(), story, action, held_until_ms };
+                let line = AlertLine { alert: alert.clone(), story, action, held_until_ms };
                 update.lines.push((alert.fingerprint.clone(), line));
             }
         }
@@ -193,8 +200,9 @@ fn take(
     let is_unchanged = update.lines.is_empty() && !waits && update.still > 0;
     if is_unchanged && parts.history.is_reminder(&lane, call) {
         let firing = payload.alerts.iter().filter(|alert| alert.firing);
-        let still =
-            |alert: &Alert| (alert.fingerprint.clone(), Line::new(alert.clone(), Story::Still));
+        let still = |alert: &Alert| {
+            (alert.fingerprint.clone(), AlertLine::new(alert.clone(), Transition::Still))
+        };
         update.lines.extend(firing.map(still));
         update.still = 0;
     }
@@ -208,18 +216,23 @@ fn take(
 }
 
 /// What of a notification the second chat hears: the end of what it was told.
-fn take_escalated(parts: &mut Parts, lane: Lane, payload: &Payload, call: &mut Call<'_>) {
+fn take_escalated(
+    parts: &mut Parts,
+    lane: ChatQueue,
+    payload: &WebhookPayload,
+    call: &mut Call<'_>,
+) {
     let ends = |alert: &&Alert| !alert.firing && fires_in(parts, &lane, &alert.fingerprint);
     let alerts: Vec<Alert> = payload.alerts.iter().filter(ends).cloned().collect();
     if alerts.is_empty() {
         return;
     }
-    let payload = Payload {
+    let payload = WebhookPayload {
         group_key: payload.group_key.clone(),
         group_labels: payload.group_labels.clone(),
         external_url: payload.external_url.clone(),
         alerts,
-        ..Payload::default()
+        ..WebhookPayload::default()
     };
     let extras = Extras { unknown_route: "", actions: &BTreeMap::new() };
     take(parts, lane, &payload, &extras, call);
@@ -232,14 +245,14 @@ fn held_until_ms(parts: &Parts, alert: &Alert, call: &Call<'_>) -> u64 {
 }
 
 /// What only outlived its cause is over, too, and was never told: nor is its end.
-fn ends_held(parts: &mut Parts, lane: &Lane, alert: &Alert, call: &mut Call<'_>) -> bool {
+fn ends_held(parts: &mut Parts, lane: &ChatQueue, alert: &Alert, call: &mut Call<'_>) -> bool {
     parts.inhibited.forget(&alert.fingerprint);
     if !parts.queue.remove_held(lane, alert, call) {
         return false;
     }
-    let line = Line::new(alert.clone(), Story::Recovered);
+    let line = AlertLine::new(alert.clone(), Transition::Recovered);
     let lines = BTreeMap::from([(alert.fingerprint.clone(), line)]);
-    note(parts, lane, &lines, &Pending::default(), call);
+    note(parts, lane, &lines, &QueuedAlerts::default(), call);
     parts.counts.add(Count::Outlived, 1);
     true
 }

@@ -6,20 +6,20 @@ use std::collections::BTreeMap;
 
 use super::call::Call;
 use super::parts::Parts;
-use crate::alert::model::pending::{Lane, Line, Pending};
-use crate::alert::model::told::State;
+use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts};
+use crate::alert::model::told::AlertState;
 
 /// Where an alert's last state is known from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
     /// It waits, or is under way.
-    Waiting(State),
+    Waiting(AlertState),
     /// It has arrived.
-    Told(State),
+    Told(AlertState),
 }
 
 impl Known {
-    pub(super) fn state(self) -> State {
+    pub(super) fn state(self) -> AlertState {
         match self {
             Known::Waiting(state) | Known::Told(state) => state,
         }
@@ -27,24 +27,24 @@ impl Known {
 }
 
 /// What is known of an alert in a lane.
-pub(super) fn known(parts: &Parts, lane: &Lane, fingerprint: &str) -> Option<Known> {
+pub(super) fn known(parts: &Parts, lane: &ChatQueue, fingerprint: &str) -> Option<Known> {
     let told = parts.history.state(lane, fingerprint);
-    let waiting = |line: &Line| Known::Waiting(State::from(&line.alert).after(told));
+    let waiting = |line: &AlertLine| Known::Waiting(AlertState::from(&line.alert).after(told));
     let line = parts.queue.line(lane, fingerprint);
     line.map(waiting).or(told.map(Known::Told))
 }
 
 /// Whether a lane knows an alert that fires, or hears of one in a moment.
-pub(super) fn fires_in(parts: &Parts, lane: &Lane, fingerprint: &str) -> bool {
+pub(super) fn fires_in(parts: &Parts, lane: &ChatQueue, fingerprint: &str) -> bool {
     known(parts, lane, fingerprint).is_some_and(|known| known.state().firing)
 }
 
 /// Notes what a lane has been told of what `of` was.
 pub(super) fn note(
     parts: &mut Parts,
-    lane: &Lane,
-    lines: &BTreeMap<String, Line>,
-    of: &Pending,
+    lane: &ChatQueue,
+    lines: &BTreeMap<String, AlertLine>,
+    of: &QueuedAlerts,
     call: &mut Call<'_>,
 ) {
     if lines.is_empty() {

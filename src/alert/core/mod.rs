@@ -49,13 +49,13 @@ use std::sync::Arc;
 use self::call::Call;
 use self::counts::Count;
 use self::parts::{GivenUp, Parts};
-use self::record::Record;
-use self::stats::Stats;
-use crate::alert::message::Settings;
+use self::record::JournalRecord;
+use self::stats::BridgeStats;
+use crate::alert::message::BridgeSettings;
 use crate::base::{MonotonicMs, Timestamps};
 
-pub use self::input::{Input, Ticket};
-pub use self::output::{Deed, Output, Reply, Request, Trouble, Verdict};
+pub use self::input::{CoreInput, Ticket};
+pub use self::output::{ActionRun, ActionState, BridgeWarning, CoreOutput, CoreReply, SendRequest};
 
 /// How often what is over is forgotten, in ms.
 const TIDY_MS: u64 = 60_000;
@@ -63,7 +63,7 @@ const TIDY_MS: u64 = 60_000;
 /// See the module.
 #[derive(Debug)]
 pub struct Core {
-    settings: Arc<Settings>,
+    settings: Arc<BridgeSettings>,
     parts: Parts,
     is_stopping: bool,
     tidy_at: MonotonicMs,
@@ -73,9 +73,9 @@ impl Core {
     /// A bridge as it was left. `out` gets what is different from then on.
     pub fn load(
         now: Timestamps,
-        settings: Arc<Settings>,
-        records: Vec<Record>,
-        out: &mut Vec<Output>,
+        settings: Arc<BridgeSettings>,
+        records: Vec<JournalRecord>,
+        out: &mut Vec<CoreOutput>,
     ) -> Core {
         let call = &mut Call { now, settings: &settings, out };
         let mut parts = Parts::load(records, call);
@@ -86,8 +86,8 @@ impl Core {
     }
 
     /// Takes what comes in; what is to be done about it goes to `out`.
-    pub fn handle(&mut self, now: Timestamps, input: Input, out: &mut Vec<Output>) {
-        if let Input::Changed(settings) = &input {
+    pub fn handle(&mut self, now: Timestamps, input: CoreInput, out: &mut Vec<CoreOutput>) {
+        if let CoreInput::Changed(settings) = &input {
             self.settings = Arc::clone(settings);
         }
         let settings = Arc::clone(&self.settings);
@@ -103,49 +103,49 @@ impl Core {
         }
     }
 
-    fn take(&mut self, input: Input, call: &mut Call<'_>) {
+    fn take(&mut self, input: CoreInput, call: &mut Call<'_>) {
         let parts = &mut self.parts;
         match input {
-            Input::Notified { ticket, route, payload } => {
+            CoreInput::Notified { ticket, route, payload } => {
                 let reply = intake::notified(parts, &route, &payload, call);
-                call.out.push(Output::Reply(ticket, reply));
+                call.out.push(CoreOutput::Reply(ticket, reply));
             }
-            Input::Beat(ticket) => {
+            CoreInput::Beat(ticket) => {
                 if let Some(change) = parts.watchdog.beat(call) {
                     intake::watchdog_changed(parts, change, call);
                 }
-                call.out.push(Output::Reply(ticket, Reply::Kept));
+                call.out.push(CoreOutput::Reply(ticket, CoreReply::Kept));
             }
-            Input::Found(id, evidence) => dispatch::found(parts, id, &evidence, call),
-            Input::Answered { message, robot, answer } => {
+            CoreInput::Found(id, evidence) => dispatch::found(parts, id, &evidence, call),
+            CoreInput::Answered { message, robot, answer } => {
                 answers::answered(parts, message, &robot, answer, call);
             }
-            Input::Decided { ticket, id, wish } => {
+            CoreInput::Decided { ticket, id, wish } => {
                 let is_there = blame::decide(parts, id, wish, call);
-                let reply = if is_there { Reply::Kept } else { Reply::Unknown };
-                call.out.push(Output::Reply(ticket, reply));
+                let reply = if is_there { CoreReply::Kept } else { CoreReply::Unknown };
+                call.out.push(CoreOutput::Reply(ticket, reply));
             }
-            Input::Acknowledged { ticket, route, group_key, who } => {
+            CoreInput::Acknowledged { ticket, route, group_key, who } => {
                 let is_done = acknowledge::acknowledge(parts, &route, &group_key, &who, call);
-                let reply = if is_done { Reply::Kept } else { Reply::Unknown };
-                call.out.push(Output::Reply(ticket, reply));
+                let reply = if is_done { CoreReply::Kept } else { CoreReply::Unknown };
+                call.out.push(CoreOutput::Reply(ticket, reply));
             }
-            Input::PairAsked(ticket, question) => {
+            CoreInput::PairAsked(ticket, question) => {
                 let answer = Box::new(peer::answer(parts, question, call));
-                call.out.push(Output::Reply(ticket, Reply::Pair(answer)));
+                call.out.push(CoreOutput::Reply(ticket, CoreReply::Pair(answer)));
             }
-            Input::PairHeard(answer) => peer::hear(parts, answer.map(|answer| *answer), call),
-            Input::Inhibited(alerts) => {
+            CoreInput::PairHeard(answer) => peer::hear(parts, answer.map(|answer| *answer), call),
+            CoreInput::Inhibited(alerts) => {
                 let outlive_ms = call.options().outlive_s * 1_000;
                 parts.inhibited.note(call.now.unix_ms, outlive_ms, alerts);
             }
-            Input::Happened(count) => parts.counts.add(count, 1),
-            Input::Changed(_) => {
+            CoreInput::Happened(count) => parts.counts.add(count, 1),
+            CoreInput::Changed(_) => {
                 parts.senders.change(call);
                 parts.queue.reroute(call);
             }
-            Input::Woken => {}
-            Input::Stopping => self.is_stopping = true,
+            CoreInput::Woken => {}
+            CoreInput::Stopping => self.is_stopping = true,
         }
     }
 
@@ -169,16 +169,16 @@ impl Core {
     }
 
     /// Everything that is kept, as the queue's file would have it.
-    pub fn records(&self) -> Vec<Record> {
+    pub fn records(&self) -> Vec<JournalRecord> {
         self.parts.records()
     }
 
     /// What `/metrics` shows; the caller knows about the disk and reloads.
-    pub fn stats(&self, now: Timestamps) -> Stats {
+    pub fn stats(&self, now: Timestamps) -> BridgeStats {
         let (options, parts) = (&self.settings.options, &self.parts);
         let (depth, oldest_ms) = parts.queue.depth();
         let mut robots = options.robots.iter();
-        Stats {
+        BridgeStats {
             counts: parts.counts.clone(),
             depth,
             oldest_ms,
@@ -189,7 +189,7 @@ impl Core {
             chats: parts.senders.chats_reached(now, options),
             unacknowledged: parts.escalations.len() as u64,
             question: parts.pair.question(),
-            ..Stats::default()
+            ..BridgeStats::default()
         }
     }
 

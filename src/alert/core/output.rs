@@ -2,34 +2,34 @@
 //!
 //! Deliberately absent: doing it.
 
-use super::answer::Answer;
+use super::answer::SendOutcome;
 use super::input::Ticket;
 use super::pair::PairAnswer;
-use super::questions::Question;
-use super::record::Record;
+use super::questions::SnapshotQuestion;
+use super::record::JournalRecord;
 use crate::alert::message::template;
-use crate::alert::options::Channel;
+use crate::alert::options::Messenger;
 
 /// What goes out.
 #[derive(Debug, PartialEq)]
-pub enum Output {
+pub enum CoreOutput {
     /// To be on the disk before anything else of this call happens.
-    Keep(Box<Record>),
+    Keep(Box<JournalRecord>),
     /// The answer to a ticket.
-    Reply(Ticket, Reply),
+    Reply(Ticket, CoreReply),
     /// To be found out within two seconds.
-    Ask(u64, Vec<Question>),
+    Ask(u64, Vec<SnapshotQuestion>),
     /// To be sent.
-    Send(Request),
+    Send(SendRequest),
     /// To be done, or only written into the audit log.
-    Do(Deed),
+    Do(ActionRun),
     /// To be told to the operator.
-    Tell(Trouble),
+    Tell(BridgeWarning),
 }
 
 /// An answer to a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum CoreReply {
     /// It is kept.
     Kept,
     /// There is no room.
@@ -42,13 +42,13 @@ pub enum Reply {
 
 /// A part on its way. Its URL holds the token: nothing of it is for logs.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct SendRequest {
     /// The message.
     pub message: u64,
     /// The robot's name.
     pub robot: String,
     /// The kind of its answer.
-    pub channel: Channel,
+    pub channel: Messenger,
     /// Where to.
     pub url: String,
     /// Bearer token, empty for none.
@@ -59,7 +59,7 @@ pub struct Request {
     pub id: String,
 }
 
-impl std::fmt::Debug for Request {
+impl std::fmt::Debug for SendRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Request")
             .field("message", &self.message)
@@ -71,7 +71,7 @@ impl std::fmt::Debug for Request {
 
 /// What is done about an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deed {
+pub struct ActionRun {
     /// The action's name.
     pub action: String,
     /// The alert's name.
@@ -83,12 +83,12 @@ pub struct Deed {
     /// With POST.
     pub post: bool,
     /// Whether, and why not.
-    pub verdict: Verdict,
+    pub verdict: ActionState,
 }
 
 /// Whether an action is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ActionState {
     /// Yes.
     Done,
     /// No: only in words.
@@ -101,13 +101,13 @@ pub enum Verdict {
 
 /// What an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum BridgeWarning {
     /// A robot did not take a message.
     Robot {
         /// Its name.
         robot: String,
         /// What it answered.
-        answer: Answer,
+        answer: SendOutcome,
         /// How long it rests.
         pause_ms: u64,
     },
@@ -121,7 +121,7 @@ pub enum Trouble {
         id: u64,
     },
     /// A template could not be used.
-    Template(template::Fault),
+    Template(template::TemplateError),
     /// Alerts were given up.
     GivenUp {
         /// Of which chat.

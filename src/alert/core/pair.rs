@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::senders::ChatFailure;
 use super::watchdog::SILENT_KEY;
-use crate::alert::model::pending::{Lane, Pending};
-use crate::alert::model::told::Told;
+use crate::alert::model::pending::{ChatQueue, QueuedAlerts};
+use crate::alert::model::told::SentState;
 use crate::alert::options::Options;
 use crate::base::{MonotonicMs, Timestamps};
 
@@ -47,16 +47,16 @@ pub struct PairQuestion {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairAnswer {
     /// What its lanes have been told, oldest first.
-    pub told: Vec<(Lane, Told)>,
+    pub told: Vec<(ChatQueue, SentState)>,
     /// Since when to ask next.
     pub until_ms: u64,
     /// There is more than one answer has room for.
     pub more: bool,
     /// Lanes with a message on its way: nobody else tells these at the moment.
-    pub under_way: Vec<Lane>,
+    pub under_way: Vec<ChatQueue>,
     /// Groups that somebody acknowledged there, and how many ms ago.
     #[serde(default)]
-    pub acknowledged_ago: Vec<(Lane, u64)>,
+    pub acknowledged_ago: Vec<(ChatQueue, u64)>,
     /// What it is; `None` from one that knows of no turns.
     #[serde(default)]
     pub role: Option<PairRole>,
@@ -68,7 +68,7 @@ pub struct PairAnswer {
     pub waiting: Option<BTreeSet<u64>>,
     /// Of these, the ones whose message may have arrived.
     #[serde(default)]
-    pub doubtful: Vec<Lane>,
+    pub doubtful: Vec<ChatQueue>,
 }
 
 /// Which of the two a bridge is.
@@ -96,7 +96,7 @@ pub(super) struct Pair {
     failures: u32,
     since_ms: u64,
     is_behind: bool,
-    under_way: BTreeSet<Lane>,
+    under_way: BTreeSet<ChatQueue>,
     role: Option<PairRole>,
     turns: BTreeMap<String, Turn>,
     waiting: Option<BTreeSet<u64>>,
@@ -171,7 +171,7 @@ impl Pair {
     }
 
     /// Whether the other bridge has a message of this lane on its way.
-    pub(super) fn is_told_by_other(&self, lane: &Lane) -> bool {
+    pub(super) fn is_told_by_other(&self, lane: &ChatQueue) -> bool {
         !self.is_gone() && self.under_way.contains(lane)
     }
 
@@ -182,8 +182,8 @@ impl Pair {
         &self,
         now: Timestamps,
         options: &Options,
-        lane: &Lane,
-        pending: &Pending,
+        lane: &ChatQueue,
+        pending: &QueuedAlerts,
     ) -> bool {
         let Some(waiting) = &self.waiting else { return false };
         let waited_ms = now.unix_ms.saturating_sub(pending.since_ms);
@@ -228,7 +228,7 @@ impl Pair {
 
     /// It has not answered. Where that makes it gone: the lanes with a message on its way,
     /// which may have arrived.
-    pub(super) fn fail(&mut self) -> BTreeSet<Lane> {
+    pub(super) fn fail(&mut self) -> BTreeSet<ChatQueue> {
         self.failures = self.failures.saturating_add(1);
         match self.failures == FAILURES_MAX {
             true => std::mem::take(&mut self.under_way),
@@ -276,7 +276,7 @@ impl Pair {
 }
 
 /// What a lane is called in an answer.
-pub(super) fn hash(lane: &Lane) -> u64 {
+pub(super) fn hash(lane: &ChatQueue) -> u64 {
     let mut bytes = Vec::new();
     for text in [&lane.route, &lane.chat, &lane.group_key] {
         bytes.extend_from_slice(text.as_bytes());

@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 
 use super::actions::Actions;
 use super::call::Call;
-use super::counts::{Count, Counts};
+use super::counts::{BridgeCounts, Count};
 use super::escalation::Escalations;
 use super::history::History;
 use super::outlive::InhibitedAlerts;
-use super::output::Trouble;
+use super::output::BridgeWarning;
 use super::pair::Pair;
 use super::queue::AlertQueue;
-use super::record::{Key, Record, Value};
+use super::record::{JournalRecord, RecordKey, RecordValue};
 use super::refused::RefusedList;
 use super::senders::Senders;
 use super::watchdog::Watchdog;
-use crate::alert::model::pending::Lane;
-use crate::alert::options::Channel;
+use crate::alert::model::pending::ChatQueue;
+use crate::alert::options::Messenger;
 
 /// See the module.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Parts {
     pub(super) watchdog: Watchdog,
     pub(super) actions: Actions,
     pub(super) inhibited: InhibitedAlerts,
-    pub(super) counts: Counts,
+    pub(super) counts: BridgeCounts,
 }
 
 /// Why nobody will be told of alerts.
@@ -46,7 +46,7 @@ pub(super) enum GivenUp {
 
 impl Parts {
     /// A bridge as it was left.
-    pub(super) fn load(records: Vec<Record>, call: &mut Call<'_>) -> Parts {
+    pub(super) fn load(records: Vec<JournalRecord>, call: &mut Call<'_>) -> Parts {
         let mut parts = Parts {
             queue: AlertQueue::new(call.now.unix_ms.saturating_mul(1_000)),
             senders: Senders::default(),
@@ -57,12 +57,12 @@ impl Parts {
             watchdog: Watchdog::new(call.now),
             actions: Actions::default(),
             inhibited: InhibitedAlerts::default(),
-            counts: Counts::default(),
+            counts: BridgeCounts::default(),
         };
         let mut robots = BTreeMap::new();
         for record in records {
             match (record.key, record.value) {
-                (Key::Robot(name), Some(Value::Robot(times))) => {
+                (RecordKey::Robot(name), Some(RecordValue::Robot(times))) => {
                     robots.insert(name, times);
                 }
                 (key, value) => parts.restore(key, value),
@@ -73,41 +73,47 @@ impl Parts {
     }
 
     /// Gives one record to the part that wrote it.
-    fn restore(&mut self, key: Key, value: Option<Value>) {
+    fn restore(&mut self, key: RecordKey, value: Option<RecordValue>) {
         match (key, value) {
-            (Key::Pending(lane), Some(Value::Pending(pending))) => {
+            (RecordKey::Pending(lane), Some(RecordValue::Pending(pending))) => {
                 self.queue.restore_pending(lane, pending);
             }
-            (Key::Message(id), Some(Value::Message(sending))) => {
+            (RecordKey::Message(id), Some(RecordValue::Message(sending))) => {
                 self.queue.restore_message(id, sending);
             }
-            (Key::Told(lane), Some(Value::Told(told))) => self.history.restore(lane, told),
-            (Key::Action(name), Some(Value::Action(at_ms))) => self.actions.restore(name, at_ms),
-            (Key::Refused(id), Some(Value::Refused(refused))) => {
+            (RecordKey::Told(lane), Some(RecordValue::Told(told))) => {
+                self.history.restore(lane, told)
+            }
+            (RecordKey::Action(name), Some(RecordValue::Action(at_ms))) => {
+                self.actions.restore(name, at_ms)
+            }
+            (RecordKey::Refused(id), Some(RecordValue::Refused(refused))) => {
                 self.queue.pass_id(id);
                 self.refused.restore(id, *refused);
             }
-            (Key::Unacknowledged(key), Some(Value::Unacknowledged(group))) => {
+            (RecordKey::Unacknowledged(key), Some(RecordValue::Unacknowledged(group))) => {
                 self.escalations.restore(key, *group);
             }
-            (Key::Deadman, Some(Value::Deadman(since_ms))) => self.watchdog.restore(since_ms),
+            (RecordKey::Deadman, Some(RecordValue::Deadman(since_ms))) => {
+                self.watchdog.restore(since_ms)
+            }
             // A value of another kind than its key is nothing that was written here.
             (
-                Key::Pending(_)
-                | Key::Message(_)
-                | Key::Told(_)
-                | Key::Robot(_)
-                | Key::Action(_)
-                | Key::Deadman
-                | Key::Refused(_)
-                | Key::Unacknowledged(_),
+                RecordKey::Pending(_)
+                | RecordKey::Message(_)
+                | RecordKey::Told(_)
+                | RecordKey::Robot(_)
+                | RecordKey::Action(_)
+                | RecordKey::Deadman
+                | RecordKey::Refused(_)
+                | RecordKey::Unacknowledged(_),
                 Some(_) | None,
             ) => {}
         }
     }
 
     /// Everything that is kept, as the queue's file would have it.
-    pub(super) fn records(&self) -> Vec<Record> {
+    pub(super) fn records(&self) -> Vec<JournalRecord> {
         let mut all = Vec::new();
         self.queue.records(&mut all);
         self.history.records(&mut all);
@@ -120,17 +126,23 @@ impl Parts {
     }
 
     /// Counts what nobody will be told, and says so.
-    pub(super) fn give_up(&mut self, lane: &Lane, count: usize, why: GivenUp, call: &mut Call<'_>) {
+    pub(super) fn give_up(
+        &mut self,
+        lane: &ChatQueue,
+        count: usize,
+        why: GivenUp,
+        call: &mut Call<'_>,
+    ) {
         let channel = call.options().channel(&lane.chat).unwrap_or_default();
         let count = count as u64;
         self.counts.add(why.count(channel), count);
         let why = why.words();
-        call.tell(Trouble::GivenUp { chat: lane.chat.clone(), count, why });
+        call.tell(BridgeWarning::GivenUp { chat: lane.chat.clone(), count, why });
     }
 }
 
 impl GivenUp {
-    fn count(self, channel: Channel) -> Count {
+    fn count(self, channel: Messenger) -> Count {
         match self {
             GivenUp::Dropped => Count::Dropped(channel),
             GivenUp::Expired => Count::Expired(channel),

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use super::call::Call;
 use super::known::note;
-use super::output::Trouble;
+use super::output::BridgeWarning;
 use super::pair::{LANES_MAX, PairAnswer, PairQuestion, hash};
 use super::parts::Parts;
-use crate::alert::model::pending::{Lane, Line};
-use crate::alert::model::told::{Change, State, Told};
+use crate::alert::model::pending::{AlertLine, ChatQueue};
+use crate::alert::model::told::{AlertChange, AlertState, SentState};
 
 /// Lanes that wait and are named in one answer; of more, none is.
 const WAITING_MAX: usize = 10_000;
@@ -46,7 +46,7 @@ pub(super) fn pass_turns(parts: &mut Parts, call: &mut Call<'_>) {
         parts.pair.pass_turn(now, chat);
         give_back(parts, chat, call);
     }
-    call.tell(Trouble::TurnPassed(passed));
+    call.tell(BridgeWarning::TurnPassed(passed));
 }
 
 /// What is not told to its end is for the other bridge; what has arrived of it stays told.
@@ -98,7 +98,7 @@ pub(super) fn hear(parts: &mut Parts, answer: Option<PairAnswer>, call: &mut Cal
     };
     parts.pair.hear(call.now, &mut answer);
     if parts.pair.hear_role(call.options(), answer.role) {
-        call.tell(Trouble::SameRole);
+        call.tell(BridgeWarning::SameRole);
     }
     for (chat, &number) in &answer.turns {
         if parts.pair.hear_turn(call.now, call.options(), chat, number) {
@@ -116,11 +116,11 @@ pub(super) fn hear(parts: &mut Parts, answer: Option<PairAnswer>, call: &mut Cal
     }
 }
 
-fn told_by_other(parts: &mut Parts, lane: &Lane, theirs: &Told, call: &mut Call<'_>) {
+fn told_by_other(parts: &mut Parts, lane: &ChatQueue, theirs: &SentState, call: &mut Call<'_>) {
     let Some(states) = parts.history.merge(lane, theirs, call) else { return };
-    let is_told = |fingerprint: &String, line: &Line| {
+    let is_told = |fingerprint: &String, line: &AlertLine| {
         let known = states.get(fingerprint).copied();
-        State::from(&line.alert).since(known) == Change::Same
+        AlertState::from(&line.alert).since(known) == AlertChange::Same
     };
     let removed = parts.queue.remove_told(lane, is_told, call);
     let Some((over, of)) = removed else { return };

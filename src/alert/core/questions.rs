@@ -7,7 +7,7 @@ use form_urlencoded::Serializer;
 use serde::Deserialize;
 
 use crate::alert::model::alert::{Alert, Pairs};
-use crate::alert::model::pending::{Line, Story};
+use crate::alert::model::pending::{AlertLine, Transition};
 use crate::alert::model::snapshot::{Snapshot, Source};
 use crate::alert::options::Options;
 
@@ -22,7 +22,7 @@ const RECORDER_EVENTS: u32 = 50;
 
 /// What to ask about one alert, in this order, until something is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Question {
+pub struct SnapshotQuestion {
     /// Whom it is about.
     pub fingerprint: String,
     /// Exemplars, from Prometheus: a URL.
@@ -39,27 +39,31 @@ pub struct Question {
 
 /// What to ask before a message about these lines leaves.
 pub fn plan<'a>(
-    lines: impl Iterator<Item = (&'a String, &'a Line)>,
+    lines: impl Iterator<Item = (&'a String, &'a AlertLine)>,
     options: &Options,
     now_ms: u64,
-) -> Vec<Question> {
+) -> Vec<SnapshotQuestion> {
     let mut questions = Vec::new();
     let (mut snapshots, mut values) = (0, 0);
     for (fingerprint, line) in lines {
-        let mut question = Question { fingerprint: fingerprint.clone(), ..Question::default() };
+        let mut question =
+            SnapshotQuestion { fingerprint: fingerprint.clone(), ..SnapshotQuestion::default() };
         match line.story {
-            Story::Firing if snapshots < SNAPSHOTS_MAX => {
+            Transition::Firing if snapshots < SNAPSHOTS_MAX => {
                 question.exemplars = exemplars(&line.alert, options, now_ms);
                 question.recorder = recorder(&line.alert, options);
                 question.core = core_of(&line.alert).to_owned();
                 snapshots += 1;
             }
-            Story::Recovered | Story::FiredAndRecovered if values < VALUES_MAX => {
+            Transition::Recovered | Transition::FiredAndRecovered if values < VALUES_MAX => {
                 question.value = value(&line.alert, options);
                 question.labels = line.alert.labels.clone();
                 values += 1;
             }
-            Story::Firing | Story::Still | Story::Recovered | Story::FiredAndRecovered => {}
+            Transition::Firing
+            | Transition::Still
+            | Transition::Recovered
+            | Transition::FiredAndRecovered => {}
         }
         if question.exemplars.is_some() || question.recorder.is_some() || question.value.is_some() {
             questions.push(question);
@@ -294,14 +298,14 @@ pub fn of_value(body: &[u8], labels: &Pairs) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn line(story: Story) -> Line {
+    fn line(story: Transition) -> AlertLine {
         let mut alert = Alert { starts_ms: 1_000_400_000, ..Alert::default() };
         for (name, value) in [("instance", "10.0.0.1:8001"), ("layer", "latency&x=1")] {
             alert.labels.insert(name.to_owned(), value.to_owned());
         }
         alert.annotations.insert("exemplar_query".to_owned(), "m{a=\"b\"}".to_owned());
         alert.generator_url = "http://p/graph?g0.expr=up+%3D%3D+0&g0.tab=1".to_owned();
-        Line::new(alert, story)
+        AlertLine::new(alert, story)
     }
 
     fn options() -> Options {
@@ -314,8 +318,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_escaped_and_goes_to_known_places_only() {
-        let (fingerprint, firing) = ("f".to_owned(), line(Story::Firing));
-        let ask = |line: &Line, options: &Options| {
+        let (fingerprint, firing) = ("f".to_owned(), line(Transition::Firing));
+        let ask = |line: &AlertLine, options: &Options| {
             plan([(&fingerprint, line)].into_iter(), options, 1_000_500_000)
         };
         let asked = ask(&firing, &options());
@@ -335,18 +339,18 @@ mod tests {
         );
         let stranger = Options { instances: vec!["10.0.0.2:8001".to_owned()], ..options() };
         assert_eq!(ask(&firing, &stranger)[0].recorder, None);
-        let recovered = ask(&line(Story::Recovered), &options());
+        let recovered = ask(&line(Transition::Recovered), &options());
         assert_eq!(
             recovered[0].value.as_deref(),
             Some("http://p:9090/api/v1/query?query=up&timeout=2s")
         );
         assert_eq!(ask(&firing, &Options::default()), []);
-        assert_eq!(ask(&line(Story::Still), &options()), []);
+        assert_eq!(ask(&line(Transition::Still), &options()), []);
     }
 
     #[test]
     fn what_the_store_refused_is_looked_for_among_messages() {
-        let mut line = line(Story::Firing);
+        let mut line = line(Transition::Firing);
         for (name, value) in [("instance", "10.0.0.1:8001"), ("layer", "store")] {
             line.alert.labels.insert(name.to_owned(), value.to_owned());
         }
@@ -361,8 +365,8 @@ mod tests {
 
     #[test]
     fn an_alert_about_a_core_asks_that_core() {
-        let mut line = line(Story::Firing);
-        let asked = |line: &Line| {
+        let mut line = line(Transition::Firing);
+        let asked = |line: &AlertLine| {
             let fingerprint = "f".to_owned();
             plan([(&fingerprint, line)].into_iter(), &options(), 1_000_500_000).remove(0)
         };
@@ -381,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_storm_asks_no_more_than_a_few_things() {
-        let line = line(Story::Firing);
+        let line = line(Transition::Firing);
         let names: Vec<String> = (0..100).map(|index| index.to_string()).collect();
         let all = names.iter().map(|name| (name, &line));
         assert_eq!(plan(all, &options(), 0).len(), SNAPSHOTS_MAX);

@@ -9,22 +9,22 @@
 use std::collections::BTreeMap;
 
 use super::call::Call;
-use super::record::{Key, Record, Sending, Value};
-use crate::alert::model::alert::{Alert, Payload};
-use crate::alert::model::pending::{Lane, Line, Pending};
+use super::record::{JournalRecord, RecordKey, RecordValue, Sending};
+use crate::alert::model::alert::{Alert, WebhookPayload};
+use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts};
 use crate::alert::options::Options;
 
 /// A lane whose message waits for what can be found out.
 #[derive(Debug)]
-pub(super) struct Gathering {
-    pub(super) lane: Lane,
+pub(super) struct AwaitedSnapshot {
+    pub(super) lane: ChatQueue,
     pub(super) chat: String,
     pub(super) robot: String,
 }
 
 /// A message under way, and in whose hands it is.
 #[derive(Debug)]
-struct Message {
+struct InFlightMessage {
     sending: Sending,
     robot: Option<String>,
 }
@@ -32,7 +32,7 @@ struct Message {
 /// What a notification has for a lane.
 pub(super) struct LaneUpdate {
     /// What is new about alerts, by fingerprint.
-    pub(super) lines: Vec<(String, Line)>,
+    pub(super) lines: Vec<(String, AlertLine)>,
     /// Alerts that fire unchanged beside these.
     pub(super) still: u64,
 }
@@ -40,9 +40,9 @@ pub(super) struct LaneUpdate {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct AlertQueue {
-    pending: BTreeMap<Lane, Pending>,
-    gathering: BTreeMap<u64, Gathering>,
-    messages: BTreeMap<u64, Message>,
+    pending: BTreeMap<ChatQueue, QueuedAlerts>,
+    gathering: BTreeMap<u64, AwaitedSnapshot>,
+    messages: BTreeMap<u64, InFlightMessage>,
     /// Alerts of a chat that were given up since its last message.
     dropped: BTreeMap<String, u64>,
     next_id: u64,
@@ -61,24 +61,24 @@ impl AlertQueue {
     }
 
     /// What waited when the process ended.
-    pub(super) fn restore_pending(&mut self, lane: Lane, pending: Pending) {
+    pub(super) fn restore_pending(&mut self, lane: ChatQueue, pending: QueuedAlerts) {
         self.pending.insert(lane, pending);
     }
 
     /// What was under way then.
     pub(super) fn restore_message(&mut self, id: u64, sending: Sending) {
         self.pass_id(id);
-        self.messages.insert(id, Message { sending, robot: None });
+        self.messages.insert(id, InFlightMessage { sending, robot: None });
     }
 
     /// Everything, as the queue's file would have it.
-    pub(super) fn records(&self, all: &mut Vec<Record>) {
-        let mut keep = |key, value| all.push(Record { key, value: Some(value) });
+    pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
+        let mut keep = |key, value| all.push(JournalRecord { key, value: Some(value) });
         for (lane, pending) in &self.pending {
-            keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+            keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
         }
         for (id, message) in &self.messages {
-            keep(Key::Message(*id), Value::Message(message.sending.clone()));
+            keep(RecordKey::Message(*id), RecordValue::Message(message.sending.clone()));
         }
     }
 
@@ -115,7 +115,7 @@ impl AlertQueue {
     /// notification for that route would go now.
     pub(super) fn reroute(&mut self, call: &mut Call<'_>) {
         let options = call.options();
-        let is_here = |message: &Message| {
+        let is_here = |message: &InFlightMessage| {
             message.robot.is_some() || options.channel(&message.sending.chat).is_some()
         };
         let stale = self.messages.iter().filter(|(_, message)| !is_here(message));
@@ -128,23 +128,29 @@ impl AlertQueue {
             self.requeue(id, call);
         }
         let lost = self.pending.keys().filter(|lane| !leads_somewhere(lane, options));
-        let lost: Vec<Lane> = lost.cloned().collect();
+        let lost: Vec<ChatQueue> = lost.cloned().collect();
         for lane in lost {
             if self.is_gathering(&lane) {
                 continue; // it is told in a moment
             }
             let Some(pending) = self.pending.remove(&lane) else { continue };
-            call.forget(Key::Pending(lane.clone()));
+            call.forget(RecordKey::Pending(lane.clone()));
             let Some((route, _)) = options.route(&lane.route) else { continue };
             for chat in &route.chats {
-                let lane = Lane { route: route.name.clone(), chat: chat.clone(), ..lane.clone() };
+                let lane =
+                    ChatQueue { route: route.name.clone(), chat: chat.clone(), ..lane.clone() };
                 self.put_back(lane, pending.clone(), call);
             }
         }
     }
 
     /// Puts what waited before in front of what waits now.
-    pub(super) fn put_back(&mut self, lane: Lane, mut before: Pending, call: &mut Call<'_>) {
+    pub(super) fn put_back(
+        &mut self,
+        lane: ChatQueue,
+        mut before: QueuedAlerts,
+        call: &mut Call<'_>,
+    ) {
         if let Some(newer) = self.pending.remove(&lane) {
             before.still = newer.still;
             before.truncated = before.truncated.max(newer.truncated);
@@ -166,31 +172,31 @@ impl AlertQueue {
     }
 
     /// What waits in a lane from here on.
-    fn set(&mut self, lane: Lane, pending: Pending, call: &mut Call<'_>) {
+    fn set(&mut self, lane: ChatQueue, pending: QueuedAlerts, call: &mut Call<'_>) {
         if pending.is_empty() {
             self.pending.remove(&lane);
-            call.forget(Key::Pending(lane));
+            call.forget(RecordKey::Pending(lane));
             return;
         }
-        call.keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+        call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
         self.pending.insert(lane, pending);
     }
 
     /// Adds what a notification has for a lane; whether something waited there already.
     pub(super) fn add(
         &mut self,
-        lane: Lane,
+        lane: ChatQueue,
         update: LaneUpdate,
-        payload: &Payload,
+        payload: &WebhookPayload,
         unknown_route: &str,
         call: &mut Call<'_>,
     ) -> bool {
         let was_there = self.pending.contains_key(&lane);
-        let pending = self.pending.entry(lane.clone()).or_insert_with(|| Pending {
+        let pending = self.pending.entry(lane.clone()).or_insert_with(|| QueuedAlerts {
             group_labels: payload.group_labels.clone(),
             since_ms: call.now.unix_ms,
             external_url: payload.external_url.clone(),
-            ..Pending::default()
+            ..QueuedAlerts::default()
         });
         pending.still = update.still;
         pending.truncated = pending.truncated.max(payload.truncated);
@@ -199,13 +205,18 @@ impl AlertQueue {
         for (fingerprint, line) in update.lines {
             pending.merge(fingerprint, line);
         }
-        call.keep(Key::Pending(lane), Value::Pending(pending.clone()));
+        call.keep(RecordKey::Pending(lane), RecordValue::Pending(pending.clone()));
         was_there
     }
 
     /// Takes an alert out that only outlives its cause and was never told; whether there was
     /// such.
-    pub(super) fn remove_held(&mut self, lane: &Lane, alert: &Alert, call: &mut Call<'_>) -> bool {
+    pub(super) fn remove_held(
+        &mut self,
+        lane: &ChatQueue,
+        alert: &Alert,
+        call: &mut Call<'_>,
+    ) -> bool {
         let Some(pending) = self.pending.get_mut(lane) else { return false };
         let is_held =
             pending.lines.get(&alert.fingerprint).is_some_and(|line| line.held_until_ms > 0);
@@ -215,9 +226,9 @@ impl AlertQueue {
         pending.lines.remove(&alert.fingerprint);
         if pending.lines.is_empty() {
             self.pending.remove(lane);
-            call.forget(Key::Pending(lane.clone()));
+            call.forget(RecordKey::Pending(lane.clone()));
         } else {
-            call.keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+            call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
         }
         true
     }
@@ -225,12 +236,12 @@ impl AlertQueue {
     /// Takes out what is told already; these, and what is left without its alerts.
     pub(super) fn remove_told(
         &mut self,
-        lane: &Lane,
-        is_told: impl Fn(&String, &Line) -> bool,
+        lane: &ChatQueue,
+        is_told: impl Fn(&String, &AlertLine) -> bool,
         call: &mut Call<'_>,
-    ) -> Option<(BTreeMap<String, Line>, Pending)> {
+    ) -> Option<(BTreeMap<String, AlertLine>, QueuedAlerts)> {
         let pending = self.pending.get_mut(lane)?;
-        let over: BTreeMap<String, Line> = pending
+        let over: BTreeMap<String, AlertLine> = pending
             .lines
             .iter()
             .filter(|(fingerprint, line)| is_told(fingerprint, line))
@@ -240,14 +251,14 @@ impl AlertQueue {
             return None;
         }
         pending.lines.retain(|fingerprint, _| !over.contains_key(fingerprint));
-        let rest = Pending { lines: BTreeMap::new(), ..pending.clone() };
+        let rest = QueuedAlerts { lines: BTreeMap::new(), ..pending.clone() };
         let left = pending.clone();
         self.set(lane.clone(), left, call);
         Some((over, rest))
     }
 
     /// The newest line about an alert that waits in a lane or is under way.
-    pub(super) fn line(&self, lane: &Lane, fingerprint: &str) -> Option<&Line> {
+    pub(super) fn line(&self, lane: &ChatQueue, fingerprint: &str) -> Option<&AlertLine> {
         let under_way = || {
             let mut messages = self.messages.values().filter(|one| one.sending.lane == *lane);
             messages.find_map(|message| message.sending.pending.lines.get(fingerprint))
@@ -260,37 +271,37 @@ impl AlertQueue {
     pub(super) fn release(&mut self, call: &mut Call<'_>) {
         for (lane, pending) in &mut self.pending {
             if pending.release(call.now.unix_ms) {
-                call.keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+                call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
             }
         }
     }
 
     /// A message of this lane may have arrived.
-    pub(super) fn doubt(&mut self, lane: &Lane, call: &mut Call<'_>) {
+    pub(super) fn doubt(&mut self, lane: &ChatQueue, call: &mut Call<'_>) {
         let Some(pending) = self.pending.get_mut(lane).filter(|pending| !pending.doubtful) else {
             return;
         };
         pending.doubtful = true;
-        call.keep(Key::Pending(lane.clone()), Value::Pending(pending.clone()));
+        call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
     }
 
     /// What is left after a refusal is told in pieces that become larger again.
-    pub(super) fn widen(&mut self, lane: Lane, call: &mut Call<'_>) {
+    pub(super) fn widen(&mut self, lane: ChatQueue, call: &mut Call<'_>) {
         if let Some(rest) = self.pending.get_mut(&lane)
             && rest.piece_max > 0
         {
             rest.piece_max = rest.piece_max.saturating_mul(2);
-            call.keep(Key::Pending(lane), Value::Pending(rest.clone()));
+            call.keep(RecordKey::Pending(lane), RecordValue::Pending(rest.clone()));
         }
     }
 
     /// What waits in a lane.
-    pub(super) fn pending(&self, lane: &Lane) -> Option<&Pending> {
+    pub(super) fn pending(&self, lane: &ChatQueue) -> Option<&QueuedAlerts> {
         self.pending.get(lane)
     }
 
     /// What could be told now: nothing of it is under way, held back, or behind others.
-    pub(super) fn ready(&self, now_ms: u64) -> impl Iterator<Item = (&Lane, &Pending)> {
+    pub(super) fn ready(&self, now_ms: u64) -> impl Iterator<Item = (&ChatQueue, &QueuedAlerts)> {
         self.pending
             .iter()
             .filter(move |(_, pending)| !pending.is_held() && !pending.tries.rests(now_ms))
@@ -298,24 +309,24 @@ impl AlertQueue {
     }
 
     /// Whether a lane has a message under way already.
-    fn is_busy(&self, lane: &Lane) -> bool {
+    fn is_busy(&self, lane: &ChatQueue) -> bool {
         self.is_gathering(lane)
             || self.messages.values().any(|message| message.sending.lane == *lane)
     }
 
-    fn is_gathering(&self, lane: &Lane) -> bool {
+    fn is_gathering(&self, lane: &ChatQueue) -> bool {
         self.gathering.values().any(|gathering| gathering.lane == *lane)
     }
 
     /// This lane's message waits for what can be found out; the message's number.
-    pub(super) fn gather(&mut self, gathering: Gathering) -> u64 {
+    pub(super) fn gather(&mut self, gathering: AwaitedSnapshot) -> u64 {
         let id = self.take_id();
         self.gathering.insert(id, gathering);
         id
     }
 
     /// What was waited for is there.
-    pub(super) fn gathered(&mut self, id: u64) -> Option<Gathering> {
+    pub(super) fn gathered(&mut self, id: u64) -> Option<AwaitedSnapshot> {
         self.gathering.remove(&id)
     }
 
@@ -323,10 +334,10 @@ impl AlertQueue {
     /// The rest waits on.
     pub(super) fn take_piece(
         &mut self,
-        lane: &Lane,
+        lane: &ChatQueue,
         alerts_max: usize,
         call: &mut Call<'_>,
-    ) -> Option<Pending> {
+    ) -> Option<QueuedAlerts> {
         let mut waiting = self.pending.remove(lane)?;
         if alerts_max > 0 {
             waiting.piece_max = match waiting.piece_max {
@@ -346,7 +357,7 @@ impl AlertQueue {
 
     /// A message begins. It is kept when it leaves.
     pub(super) fn start(&mut self, id: u64, sending: Sending) {
-        self.messages.insert(id, Message { sending, robot: None });
+        self.messages.insert(id, InFlightMessage { sending, robot: None });
     }
 
     /// A message, as far as it is told.
@@ -388,14 +399,14 @@ impl AlertQueue {
     /// What a message is has changed.
     pub(super) fn keep_message(&mut self, id: u64, call: &mut Call<'_>) {
         if let Some(message) = self.messages.get(&id) {
-            call.keep(Key::Message(id), Value::Message(message.sending.clone()));
+            call.keep(RecordKey::Message(id), RecordValue::Message(message.sending.clone()));
         }
     }
 
     /// A message is over, or taken apart.
     pub(super) fn finish(&mut self, id: u64, call: &mut Call<'_>) -> Option<Sending> {
-        let Message { sending, .. } = self.messages.remove(&id)?;
-        call.forget(Key::Message(id));
+        let InFlightMessage { sending, .. } = self.messages.remove(&id)?;
+        call.forget(RecordKey::Message(id));
         Some(sending)
     }
 
@@ -412,7 +423,8 @@ impl AlertQueue {
 
     /// Whether a message tells a chat of what it refused.
     pub(super) fn tells_of_refused(&self, chat: &str) -> bool {
-        let is_it = |one: &Message| !one.sending.about.is_empty() && one.sending.chat == chat;
+        let is_it =
+            |one: &InFlightMessage| !one.sending.about.is_empty() && one.sending.chat == chat;
         self.messages.values().any(is_it)
     }
 
@@ -433,19 +445,19 @@ impl AlertQueue {
     }
 
     /// Lanes with a message in a robot's hands.
-    pub(super) fn leaving(&self) -> Vec<Lane> {
+    pub(super) fn leaving(&self) -> Vec<ChatQueue> {
         let leaving = self.messages.values().filter(|message| message.robot.is_some());
         leaving.map(|message| message.sending.lane.clone()).collect()
     }
 
     /// Lanes in which something waits or is under way, twice where both is so.
-    pub(super) fn lanes(&self) -> impl Iterator<Item = &Lane> {
+    pub(super) fn lanes(&self) -> impl Iterator<Item = &ChatQueue> {
         let under_way = self.messages.values().map(|message| &message.sending.lane);
         self.pending.keys().chain(under_way)
     }
 
     /// Lanes whose message may have arrived.
-    pub(super) fn doubtful(&self) -> impl Iterator<Item = &Lane> {
+    pub(super) fn doubtful(&self) -> impl Iterator<Item = &ChatQueue> {
         let doubtful = self.pending.iter().filter(|(_, pending)| pending.doubtful);
         doubtful.map(|(lane, _)| lane)
     }
@@ -459,8 +471,8 @@ impl AlertQueue {
     }
 
     /// Lanes that could make room, oldest first: with nothing critical in them.
-    pub(super) fn oldest_warnings(&self) -> Vec<Lane> {
-        let mut warnings: Vec<(u64, &Lane)> = self
+    pub(super) fn oldest_warnings(&self) -> Vec<ChatQueue> {
+        let mut warnings: Vec<(u64, &ChatQueue)> = self
             .pending
             .iter()
             .filter(|(lane, pending)| !pending.is_critical() && !self.is_gathering(lane))
@@ -471,28 +483,36 @@ impl AlertQueue {
     }
 
     /// Gives up what waits in a lane, to make room; the chat's next message says how much.
-    pub(super) fn drop_lane(&mut self, lane: &Lane, call: &mut Call<'_>) -> Option<Pending> {
+    pub(super) fn drop_lane(
+        &mut self,
+        lane: &ChatQueue,
+        call: &mut Call<'_>,
+    ) -> Option<QueuedAlerts> {
         let pending = self.pending.remove(lane)?;
-        call.forget(Key::Pending(lane.clone()));
+        call.forget(RecordKey::Pending(lane.clone()));
         *self.dropped.entry(lane.chat.clone()).or_default() += pending.lines.len() as u64;
         Some(pending)
     }
 
     /// Gives up what has waited since before `age_ms_max`: lanes, and how much of each.
-    pub(super) fn expire(&mut self, age_ms_max: u64, call: &mut Call<'_>) -> Vec<(Lane, usize)> {
+    pub(super) fn expire(
+        &mut self,
+        age_ms_max: u64,
+        call: &mut Call<'_>,
+    ) -> Vec<(ChatQueue, usize)> {
         let now_ms = call.now.unix_ms;
-        let is_old = |pending: &Pending| now_ms.saturating_sub(pending.since_ms) > age_ms_max;
+        let is_old = |pending: &QueuedAlerts| now_ms.saturating_sub(pending.since_ms) > age_ms_max;
         let lanes = self.pending.iter();
         let old = lanes.filter(|(lane, pending)| is_old(pending) && !self.is_gathering(lane));
-        let old: Vec<Lane> = old.map(|(lane, _)| lane.clone()).collect();
+        let old: Vec<ChatQueue> = old.map(|(lane, _)| lane.clone()).collect();
         let mut expired = Vec::new();
         for lane in old {
             let Some(pending) = self.pending.remove(&lane) else { continue };
-            call.forget(Key::Pending(lane.clone()));
+            call.forget(RecordKey::Pending(lane.clone()));
             expired.push((lane, pending.lines.len()));
         }
         let is_over =
-            |message: &Message| message.robot.is_none() && is_old(&message.sending.pending);
+            |message: &InFlightMessage| message.robot.is_none() && is_old(&message.sending.pending);
         let over = self.messages.iter().filter(|(_, message)| is_over(message));
         let over: Vec<u64> = over.map(|(id, _)| *id).collect();
         for id in over {
@@ -524,7 +544,7 @@ impl AlertQueue {
 }
 
 /// Whether a lane is one that its route has.
-fn leads_somewhere(lane: &Lane, options: &Options) -> bool {
+fn leads_somewhere(lane: &ChatQueue, options: &Options) -> bool {
     let Some((route, true)) = options.route(&lane.route) else { return false };
     route.chats.contains(&lane.chat) || route.escalation == lane.chat
 }

@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::escalation::Unacknowledged;
 use super::refused::RefusedMessage;
 use super::sender;
-use crate::alert::message::Part;
-use crate::alert::model::pending::{Lane, Line, Pending};
-use crate::alert::model::told::Told;
+use crate::alert::message::MessagePart;
+use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts};
+use crate::alert::model::told::SentState;
 
 /// Whose value it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Key {
+pub enum RecordKey {
     /// What waits in a lane.
-    Pending(Lane),
+    Pending(ChatQueue),
     /// A message that is under way.
     Message(u64),
     /// What a lane has been told.
-    Told(Lane),
+    Told(ChatQueue),
     /// A robot's times.
     Robot(String),
     /// When an action was done last.
@@ -29,27 +29,27 @@ pub enum Key {
     /// A message that a chat refused.
     Refused(u64),
     /// Critical alerts of a group, without a chat, that nobody has acknowledged.
-    Unacknowledged(Lane),
+    Unacknowledged(ChatQueue),
 }
 
 /// What is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Value {
-    /// See `Key::Pending`.
-    Pending(Pending),
-    /// See `Key::Message`.
+pub enum RecordValue {
+    /// See `RecordKey::Pending`.
+    Pending(QueuedAlerts),
+    /// See `RecordKey::Message`.
     Message(Sending),
-    /// See `Key::Told`.
-    Told(Told),
-    /// See `Key::Robot`.
-    Robot(sender::Kept),
-    /// See `Key::Action`; in milliseconds since 1970.
+    /// See `RecordKey::Told`.
+    Told(SentState),
+    /// See `RecordKey::Robot`.
+    Robot(sender::SavedSender),
+    /// See `RecordKey::Action`; in milliseconds since 1970.
     Action(u64),
-    /// See `Key::Deadman`: since when it is silent, in milliseconds since 1970.
+    /// See `RecordKey::Deadman`: since when it is silent, in milliseconds since 1970.
     Deadman(u64),
-    /// See `Key::Refused`.
+    /// See `RecordKey::Refused`.
     Refused(Box<RefusedMessage>),
-    /// See `Key::Unacknowledged`.
+    /// See `RecordKey::Unacknowledged`.
     Unacknowledged(Box<Unacknowledged>),
 }
 
@@ -57,13 +57,13 @@ pub enum Value {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sending {
     /// Its lane.
-    pub lane: Lane,
+    pub lane: ChatQueue,
     /// The chat that it goes to: the lane's, or the fallback.
     pub chat: String,
     /// What it tells.
-    pub pending: Pending,
+    pub pending: QueuedAlerts,
     /// Its parts.
-    pub parts: Vec<Part>,
+    pub parts: Vec<MessagePart>,
     /// Parts that have arrived.
     pub sent: usize,
     /// The next part is on its way: nobody knows whether it arrived until it is known.
@@ -77,7 +77,7 @@ pub struct Sending {
 
 impl Sending {
     /// Takes out the alerts whose part has arrived.
-    pub fn take_arrived(&mut self) -> BTreeMap<String, Line> {
+    pub fn take_arrived(&mut self) -> BTreeMap<String, AlertLine> {
         let mut arrived = BTreeMap::new();
         for fingerprint in self.parts.iter().take(self.sent).flat_map(|part| &part.fingerprints) {
             if let Some(line) = self.pending.lines.remove(fingerprint) {
@@ -90,11 +90,11 @@ impl Sending {
 
 /// A change: a value, or `None` for none any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct JournalRecord {
     /// Whose.
-    pub key: Key,
+    pub key: RecordKey,
     /// What is kept from here on.
-    pub value: Option<Value>,
+    pub value: Option<RecordValue>,
 }
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
         ];
         for (key, value) in records {
             let text = format!(r#"{{"key":{key},"value":{value}}}"#);
-            let record: Record = serde_json::from_str(&text).expect("it is a record");
+            let record: JournalRecord = serde_json::from_str(&text).expect("it is a record");
             assert_eq!(serde_json::to_string(&record).expect("it becomes JSON"), text);
         }
         let told = r#"{"states":{},"at_ms":3}"#;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::record::{Key, Record, Value};
-use crate::alert::model::pending::{Lane, Pending};
+use super::record::{JournalRecord, RecordKey, RecordValue};
+use crate::alert::model::pending::{ChatQueue, QueuedAlerts};
 
 /// Messages in the list; over it the oldest is dropped, and counted.
 const REFUSED_MAX: usize = 500;
@@ -25,7 +25,7 @@ const REFUSED_MS_MAX: u64 = 7 * 86_400_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedMessage {
     /// Its lane.
-    pub lane: Lane,
+    pub lane: ChatQueue,
     /// The chat that refused it.
     pub chat: String,
     /// The robot that said so.
@@ -35,14 +35,14 @@ pub struct RefusedMessage {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// What it would have told: one alert.
-    pub pending: Pending,
+    pub pending: QueuedAlerts,
     /// The chat has been told that there is something that it refused.
     pub is_told: bool,
 }
 
 /// What somebody decides about a refused message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusedWish {
+pub enum RefusedDecision {
     /// It is told again.
     Retry,
     /// It goes.
@@ -63,10 +63,10 @@ impl RefusedList {
     }
 
     /// Everything, as the queue's file would have it.
-    pub(super) fn records(&self, all: &mut Vec<Record>) {
-        let record = |(id, refused): (&u64, &Arc<RefusedMessage>)| Record {
-            key: Key::Refused(*id),
-            value: Some(Value::Refused(Box::new(refused.as_ref().clone()))),
+    pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
+        let record = |(id, refused): (&u64, &Arc<RefusedMessage>)| JournalRecord {
+            key: RecordKey::Refused(*id),
+            value: Some(RecordValue::Refused(Box::new(refused.as_ref().clone()))),
         };
         all.extend(self.all.iter().map(record));
     }
@@ -118,7 +118,7 @@ impl RefusedList {
             let Some((&first, _)) = self.all.first_key_value() else { break };
             over.extend(self.remove(first, call));
         }
-        call.keep(Key::Refused(id), Value::Refused(Box::new(refused.clone())));
+        call.keep(RecordKey::Refused(id), RecordValue::Refused(Box::new(refused.clone())));
         self.all.insert(id, Arc::new(refused));
         over
     }
@@ -126,7 +126,7 @@ impl RefusedList {
     /// Takes one out.
     pub(super) fn remove(&mut self, id: u64, call: &mut Call<'_>) -> Option<RefusedMessage> {
         let refused = self.all.remove(&id)?;
-        call.forget(Key::Refused(id));
+        call.forget(RecordKey::Refused(id));
         Some(Arc::unwrap_or_clone(refused))
     }
 
@@ -135,8 +135,8 @@ impl RefusedList {
         for id in about {
             let Some(refused) = self.all.get_mut(id) else { continue };
             Arc::make_mut(refused).is_told = true;
-            let value = Value::Refused(Box::new(refused.as_ref().clone()));
-            call.keep(Key::Refused(*id), value);
+            let value = RecordValue::Refused(Box::new(refused.as_ref().clone()));
+            call.keep(RecordKey::Refused(*id), value);
         }
     }
 

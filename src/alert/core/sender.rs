@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Answer, RETRY_AFTER_MS_MAX};
+use super::answer::{RETRY_AFTER_MS_MAX, SendOutcome};
 use crate::alert::options::Robot;
 use crate::base::{MonotonicMs, Timestamps};
 
@@ -24,7 +24,7 @@ const REFUSALS_MAX: u32 = 8;
 
 /// What is kept of a robot over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct SavedSender {
     /// When its last messages left, in milliseconds since 1970, oldest first.
     pub sent_ms: VecDeque<u64>,
     /// Until when it rests.
@@ -33,11 +33,11 @@ pub struct Kept {
 
 /// A robot, and what it has been through.
 #[derive(Clone, Debug)]
-pub struct Speaker {
+pub struct SenderState {
     /// What it is.
     robot: Robot,
     /// What is kept.
-    kept: Kept,
+    kept: SavedSender,
     /// Whether it has a message in its hands.
     is_busy: bool,
     /// Whether it took nothing from us when it was asked last.
@@ -65,10 +65,10 @@ pub struct Failing {
     pub last: MonotonicMs,
 }
 
-impl Speaker {
+impl SenderState {
     /// A robot as it was left.
-    pub fn new(robot: Robot, kept: Kept) -> Speaker {
-        Speaker {
+    pub fn new(robot: Robot, kept: SavedSender) -> SenderState {
+        SenderState {
             robot,
             kept,
             is_busy: false,
@@ -93,7 +93,7 @@ impl Speaker {
     }
 
     /// What is kept of it.
-    pub fn kept(&self) -> &Kept {
+    pub fn kept(&self) -> &SavedSender {
         &self.kept
     }
 
@@ -134,12 +134,18 @@ impl Speaker {
 
     /// Notes whether it talks to us. Who is asked too often, or does not like a message,
     /// was reached, and another bridge would hear the same.
-    pub fn is_heard(&mut self, answer: &Answer, now: MonotonicMs) {
+    pub fn is_heard(&mut self, answer: &SendOutcome, now: MonotonicMs) {
         match answer {
-            Answer::Delivered | Answer::TooOften(_) | Answer::TooLong(_) | Answer::Refused(_) => {
+            SendOutcome::Delivered
+            | SendOutcome::TooOften(_)
+            | SendOutcome::TooLong(_)
+            | SendOutcome::Refused(_) => {
                 (self.reached, self.failing) = (Some(now), None);
             }
-            Answer::Stranger(_) | Answer::Busy(_) | Answer::Unreachable | Answer::Doubtful => {
+            SendOutcome::Stranger(_)
+            | SendOutcome::Busy(_)
+            | SendOutcome::Unreachable
+            | SendOutcome::Doubtful => {
                 let since = self.failing.map_or(self.left, |failing| failing.since);
                 self.failing = Some(Failing { since, last: now });
             }
@@ -207,29 +213,29 @@ impl Speaker {
     }
 
     /// Draws the consequences of an answer; how long the robot rests now.
-    pub fn hears(&mut self, answer: &Answer, now_ms: u64) -> u64 {
+    pub fn hears(&mut self, answer: &SendOutcome, now_ms: u64) -> u64 {
         let pause_ms = match answer {
-            Answer::Delivered => {
+            SendOutcome::Delivered => {
                 (self.failures, self.refusals, self.is_broken) = (0, 0, false);
                 self.delivered_ms = now_ms;
                 return 0;
             }
-            Answer::TooOften(0) => self.robot.pause_ms(),
-            Answer::TooOften(wait_ms) => *wait_ms,
-            Answer::Unreachable | Answer::Busy(_) | Answer::Doubtful => {
+            SendOutcome::TooOften(0) => self.robot.pause_ms(),
+            SendOutcome::TooOften(wait_ms) => *wait_ms,
+            SendOutcome::Unreachable | SendOutcome::Busy(_) | SendOutcome::Doubtful => {
                 self.failures = self.failures.saturating_add(1);
                 (1_000u64 << self.failures.min(10)).min(BACKOFF_MS_MAX)
             }
             // It says so at once, and the next message is another one.
-            Answer::TooLong(_) => 0,
-            Answer::Refused(_) => {
+            SendOutcome::TooLong(_) => 0,
+            SendOutcome::Refused(_) => {
                 self.refusals = self.refusals.saturating_add(1);
                 if self.refusals.is_multiple_of(REFUSALS_MAX) {
                     return self.breaks(now_ms);
                 }
                 0
             }
-            Answer::Stranger(_) => return self.breaks(now_ms),
+            SendOutcome::Stranger(_) => return self.breaks(now_ms),
         };
         if pause_ms > 0 {
             self.kept.paused_until_ms = now_ms.saturating_add(pause_ms);
@@ -257,9 +263,9 @@ impl Speaker {
 mod tests {
     use super::*;
 
-    fn speaker(rate_count: u32) -> Speaker {
+    fn speaker(rate_count: u32) -> SenderState {
         let robot = Robot { rate_count, rate_window_s: 60, ..Robot::default() };
-        Speaker::new(robot, Kept::default())
+        SenderState::new(robot, SavedSender::default())
     }
 
     #[test]
@@ -271,7 +277,7 @@ mod tests {
                 if speaker.is_ready(now_ms) {
                     speaker.sends(Timestamps { unix_ms: now_ms, ..Timestamps::default() });
                     sent.push(now_ms);
-                    speaker = Speaker::new(speaker.robot.clone(), speaker.kept.clone());
+                    speaker = SenderState::new(speaker.robot.clone(), speaker.kept.clone());
                 }
             }
             assert!(sent.windows(19).all(|part| part[18] - part[0] >= 60_000), "{step_ms}");
@@ -282,60 +288,61 @@ mod tests {
     #[test]
     fn answers_have_their_pauses() {
         #[track_caller]
-        fn check(channel: crate::alert::options::Channel, answer: &Answer, want_ms: u64) {
+        fn check(channel: crate::alert::options::Messenger, answer: &SendOutcome, want_ms: u64) {
             let robot = Robot { channel, rate_count: 18, rate_window_s: 60, ..Robot::default() };
-            let mut speaker = Speaker::new(robot, Kept::default());
+            let mut speaker = SenderState::new(robot, SavedSender::default());
             assert_eq!(speaker.hears(answer, 5_000), want_ms);
             assert!(speaker.is_ready(5_000 + want_ms));
             assert_eq!(speaker.is_ready(4_999 + want_ms), want_ms == 0);
         }
-        use crate::alert::options::Channel::{Dingtalk, Wecom};
-        check(Wecom, &Answer::TooOften(0), 60_000);
-        check(Wecom, &Answer::TooOften(7_000), 7_000);
-        check(Dingtalk, &Answer::TooOften(0), 600_000);
-        check(Wecom, &Answer::Delivered, 0);
-        check(Wecom, &Answer::Unreachable, 2_000);
-        check(Wecom, &Answer::Doubtful, 2_000);
-        check(Wecom, &Answer::Stranger(93_000), 10_000);
-        check(Wecom, &Answer::Refused(40_008), 0);
-        check(Wecom, &Answer::TooLong(40_058), 0);
+        use crate::alert::options::Messenger::{Dingtalk, Wecom};
+        check(Wecom, &SendOutcome::TooOften(0), 60_000);
+        check(Wecom, &SendOutcome::TooOften(7_000), 7_000);
+        check(Dingtalk, &SendOutcome::TooOften(0), 600_000);
+        check(Wecom, &SendOutcome::Delivered, 0);
+        check(Wecom, &SendOutcome::Unreachable, 2_000);
+        check(Wecom, &SendOutcome::Doubtful, 2_000);
+        check(Wecom, &SendOutcome::Stranger(93_000), 10_000);
+        check(Wecom, &SendOutcome::Refused(40_008), 0);
+        check(Wecom, &SendOutcome::TooLong(40_058), 0);
     }
 
     #[test]
     fn failures_in_a_row_wait_longer_and_a_success_forgets_them() {
         let mut speaker = speaker(18);
-        let waits: Vec<u64> = (0..8).map(|_| speaker.hears(&Answer::Unreachable, 0)).collect();
+        let waits: Vec<u64> = (0..8).map(|_| speaker.hears(&SendOutcome::Unreachable, 0)).collect();
         assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 30_000]);
-        speaker.hears(&Answer::Delivered, 0);
-        assert_eq!(speaker.hears(&Answer::Unreachable, 0), 2_000);
+        speaker.hears(&SendOutcome::Delivered, 0);
+        assert_eq!(speaker.hears(&SendOutcome::Unreachable, 0), 2_000);
     }
 
     #[test]
     fn a_robot_that_takes_nothing_is_asked_often_enough_for_what_is_critical() {
         let mut speaker = speaker(18);
-        let waits: Vec<u64> = (0..4).map(|_| speaker.hears(&Answer::Stranger(404), 0)).collect();
+        let waits: Vec<u64> =
+            (0..4).map(|_| speaker.hears(&SendOutcome::Stranger(404), 0)).collect();
         assert_eq!(waits, [10_000, 20_000, 40_000, 40_000]);
         assert!(speaker.is_broken);
-        speaker.hears(&Answer::Delivered, 5);
+        speaker.hears(&SendOutcome::Delivered, 5);
         assert!(!speaker.is_broken && speaker.delivered_ms == 5);
     }
 
     #[test]
     fn one_refused_message_is_its_own_fault_and_all_of_them_are_the_robots() {
         let mut speaker = speaker(18);
-        speaker.hears(&Answer::Refused(400), 0);
+        speaker.hears(&SendOutcome::Refused(400), 0);
         assert!(!speaker.refuses_all());
-        speaker.hears(&Answer::Delivered, 0);
-        speaker.hears(&Answer::Refused(400), 0);
+        speaker.hears(&SendOutcome::Delivered, 0);
+        speaker.hears(&SendOutcome::Refused(400), 0);
         assert!(!speaker.refuses_all());
-        speaker.hears(&Answer::Refused(400), 0);
+        speaker.hears(&SendOutcome::Refused(400), 0);
         assert!(speaker.refuses_all());
     }
 
     #[test]
     fn a_new_token_is_tried_at_once() {
         let mut speaker = speaker(18);
-        speaker.hears(&Answer::Stranger(93_000), 1_000);
+        speaker.hears(&SendOutcome::Stranger(93_000), 1_000);
         speaker.change(speaker.robot.clone());
         assert!(!speaker.is_ready(1_000));
         let mut robot = speaker.robot.clone();

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::answer::Answer;
+use super::answer::SendOutcome;
 use super::call::Call;
-use super::output::Trouble;
-use super::record::{Key, Record, Value};
-use super::sender::{Kept, Speaker};
+use super::output::BridgeWarning;
+use super::record::{JournalRecord, RecordKey, RecordValue};
+use super::sender::{SavedSender, SenderState};
 use super::stats::RobotStats;
 use crate::alert::options::{Options, Robot};
 use crate::base::{MonotonicMs, Timestamps};
@@ -18,7 +18,7 @@ use crate::base::{MonotonicMs, Timestamps};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Senders {
-    all: Vec<Speaker>,
+    all: Vec<SenderState>,
 }
 
 /// Since when no robot of a chat has talked to this bridge, and when the last one was tried.
@@ -30,14 +30,14 @@ pub(super) struct ChatFailure {
 
 impl Senders {
     /// Robots as they were left. What is kept of others is forgotten.
-    pub(super) fn load(mut kept: BTreeMap<String, Kept>, call: &mut Call<'_>) -> Senders {
+    pub(super) fn load(mut kept: BTreeMap<String, SavedSender>, call: &mut Call<'_>) -> Senders {
         let robot = |robot: &Robot| {
             let kept = kept.remove(&robot.name).unwrap_or_default();
-            Speaker::new(robot.clone(), kept)
+            SenderState::new(robot.clone(), kept)
         };
         let all = call.options().robots.iter().map(robot).collect();
         for name in kept.into_keys() {
-            call.forget(Key::Robot(name));
+            call.forget(RecordKey::Robot(name));
         }
         Senders { all }
     }
@@ -52,27 +52,27 @@ impl Senders {
                     speaker.change(robot.clone());
                     speaker
                 }
-                None => Speaker::new(robot.clone(), Kept::default()),
+                None => SenderState::new(robot.clone(), SavedSender::default()),
             };
             self.all.push(speaker);
         }
         for gone in before {
-            call.forget(Key::Robot(gone.name().to_owned()));
+            call.forget(RecordKey::Robot(gone.name().to_owned()));
         }
     }
 
     /// What is kept of them, as the queue's file would have it.
-    pub(super) fn records(&self, all: &mut Vec<Record>) {
-        let record = |speaker: &Speaker| Record {
-            key: Key::Robot(speaker.name().to_owned()),
-            value: Some(Value::Robot(speaker.kept().clone())),
+    pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
+        let record = |speaker: &SenderState| JournalRecord {
+            key: RecordKey::Robot(speaker.name().to_owned()),
+            value: Some(RecordValue::Robot(speaker.kept().clone())),
         };
         all.extend(self.all.iter().map(record));
     }
 
     /// What `/metrics` shows of them.
     pub(super) fn stats(&self, now_ms: u64) -> Vec<RobotStats> {
-        let robot = |speaker: &Speaker| RobotStats {
+        let robot = |speaker: &SenderState| RobotStats {
             name: speaker.name().to_owned(),
             channel: speaker.robot().channel.word(),
             rests: speaker.rests_until_ms() > now_ms,
@@ -160,17 +160,17 @@ impl Senders {
     }
 
     /// Draws the consequences of an answer for the robot that gave it.
-    pub(super) fn hear(&mut self, name: &str, answer: &Answer, call: &mut Call<'_>) {
+    pub(super) fn hear(&mut self, name: &str, answer: &SendOutcome, call: &mut Call<'_>) {
         let Some(index) = self.free(name) else { return };
         let speaker = &mut self.all[index];
         speaker.is_heard(answer, call.now.tick);
         let pause_ms = speaker.hears(answer, call.now.unix_ms);
-        if *answer == Answer::Delivered {
+        if *answer == SendOutcome::Delivered {
             return;
         }
         keep(speaker, call);
         let answer = answer.clone();
-        call.tell(Trouble::Robot { robot: name.to_owned(), answer, pause_ms });
+        call.tell(BridgeWarning::Robot { robot: name.to_owned(), answer, pause_ms });
     }
 
     /// When a robot is ready again, and when it delivered something last; 0 for one that
@@ -190,8 +190,8 @@ impl Senders {
         }
         let pause_ms = speaker.breaks(call.now.unix_ms);
         keep(speaker, call);
-        let answer = Answer::Stranger(code);
-        call.tell(Trouble::Robot { robot: name.to_owned(), answer, pause_ms });
+        let answer = SendOutcome::Stranger(code);
+        call.tell(BridgeWarning::Robot { robot: name.to_owned(), answer, pause_ms });
         true
     }
 
@@ -204,7 +204,7 @@ impl Senders {
     /// was not asked yet.
     pub(super) fn failing(&self, chat: &str) -> Option<ChatFailure> {
         let robots = self.all.iter().filter(|one| one.robot().chat == chat);
-        let mut failing = robots.map(Speaker::failing);
+        let mut failing = robots.map(SenderState::failing);
         let first = failing.next().flatten()?;
         let first = ChatFailure { since: first.since, last: first.last };
         failing.try_fold(first, |all, one| {
@@ -232,10 +232,13 @@ impl Senders {
     /// It is this bridge's turn in a chat again.
     pub(super) fn begin_turn(&mut self, chat: &str) {
         let robots = self.all.iter_mut().filter(|one| one.robot().chat == chat);
-        robots.for_each(Speaker::begin_turn);
+        robots.for_each(SenderState::begin_turn);
     }
 }
 
-fn keep(speaker: &Speaker, call: &mut Call<'_>) {
-    call.keep(Key::Robot(speaker.name().to_owned()), Value::Robot(speaker.kept().clone()));
+fn keep(speaker: &SenderState, call: &mut Call<'_>) {
+    call.keep(
+        RecordKey::Robot(speaker.name().to_owned()),
+        RecordValue::Robot(speaker.kept().clone()),
+    );
 }

@@ -5,10 +5,10 @@
 //! Deliberately absent: which message, and which robot (`dispatch`).
 
 use super::call::Call;
-use super::output::{Output, Request};
+use super::output::{CoreOutput, SendRequest};
 use super::parts::Parts;
 use crate::alert::message::{self, Attempt};
-use crate::alert::options::{Channel, Language};
+use crate::alert::options::{Language, Messenger};
 
 /// Gives the next part of a message to a robot.
 pub(super) fn send(parts: &mut Parts, id: u64, robot: usize, call: &mut Call<'_>) {
@@ -23,8 +23,8 @@ pub(super) fn send(parts: &mut Parts, id: u64, robot: usize, call: &mut Call<'_>
     let part_id = format!("{id:x}-{}", sending.sent);
     let part = &sending.parts[sending.sent];
     let attempt = if sending.again { Attempt::Again } else { Attempt::First };
-    let is_program = robot.channel == Channel::Webhook;
-    let request = Request {
+    let is_program = robot.channel == Messenger::Webhook;
+    let request = SendRequest {
         message: id,
         robot: robot.name.clone(),
         channel: robot.channel,
@@ -34,5 +34,5 @@ pub(super) fn send(parts: &mut Parts, id: u64, robot: usize, call: &mut Call<'_>
         id: part_id,
     };
     parts.queue.keep_message(id, call);
-    call.out.push(Output::Send(request));
+    call.out.push(CoreOutput::Send(request));
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::counts::Counts;
+use super::counts::BridgeCounts;
 use super::pair::PairQuestion;
 use super::refused::RefusedMessage;
 
@@ -23,9 +23,9 @@ pub struct RobotStats {
 
 /// All that `/metrics` shows, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stats {
+pub struct BridgeStats {
     /// What happened so far.
-    pub counts: Counts,
+    pub counts: BridgeCounts,
     /// Alerts that wait.
     pub depth: u64,
     /// Since when the oldest waits, in milliseconds since 1970.

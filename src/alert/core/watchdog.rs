@@ -4,9 +4,9 @@
 //! other (`intake`).
 
 use super::call::Call;
-use super::output::Trouble;
-use super::record::{Key, Record, Value};
-use crate::alert::model::alert::{Alert, Pairs, Payload};
+use super::output::BridgeWarning;
+use super::record::{JournalRecord, RecordKey, RecordValue};
+use crate::alert::model::alert::{Alert, Pairs, WebhookPayload};
 use crate::base::Timestamps;
 
 /// The alert of a watchdog that is not heard.
@@ -49,8 +49,11 @@ impl Watchdog {
     }
 
     /// Its alarm, as the queue's file would have it.
-    pub(super) fn records(&self, all: &mut Vec<Record>) {
-        let record = |since_ms| Record { key: Key::Deadman, value: Some(Value::Deadman(since_ms)) };
+    pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
+        let record = |since_ms| JournalRecord {
+            key: RecordKey::Deadman,
+            value: Some(RecordValue::Deadman(since_ms)),
+        };
         all.extend(self.silent_since_ms.map(record));
     }
 
@@ -63,7 +66,7 @@ impl Watchdog {
     pub(super) fn beat(&mut self, call: &mut Call<'_>) -> Option<WatchdogChange> {
         self.heard = call.now;
         let since_ms = self.silent_since_ms.take()?;
-        call.forget(Key::Deadman);
+        call.forget(RecordKey::Deadman);
         Some(WatchdogChange::HeardAgain { since_ms })
     }
 
@@ -76,8 +79,8 @@ impl Watchdog {
         }
         let since_ms = call.now.unix_ms;
         self.silent_since_ms = Some(since_ms);
-        call.keep(Key::Deadman, Value::Deadman(since_ms));
-        call.tell(Trouble::Silent);
+        call.keep(RecordKey::Deadman, RecordValue::Deadman(since_ms));
+        call.tell(BridgeWarning::Silent);
         Some(WatchdogChange::Silent { since_ms })
     }
 
@@ -94,7 +97,7 @@ impl Watchdog {
 
 impl WatchdogChange {
     /// The notification that tells of it.
-    pub(super) fn payload(self, now: Timestamps) -> Payload {
+    pub(super) fn payload(self, now: Timestamps) -> WebhookPayload {
         let pairs = |pairs: &[(&str, &str)]| -> Pairs {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
@@ -124,6 +127,10 @@ impl WatchdogChange {
             generator_url: String::new(),
             fingerprint: "deadman".to_owned(),
         };
-        Payload { group_key: SILENT_KEY.to_owned(), alerts: vec![alert], ..Payload::default() }
+        WebhookPayload {
+            group_key: SILENT_KEY.to_owned(),
+            alerts: vec![alert],
+            ..WebhookPayload::default()
+        }
     }
 }

@@ -8,9 +8,9 @@ use serde_json::json;
 use tokio::task;
 
 use super::audit;
-use super::client::{Ask, Client, Way};
+use super::client::{Client, ClientRequest, ClientRoute};
 use super::clock::now;
-use crate::alert::core::{Deed, Verdict};
+use crate::alert::core::{ActionRun, ActionState};
 use crate::alert::model::text;
 use crate::outbound::ExchangeAnswer;
 
@@ -19,26 +19,26 @@ const ACTION_MS_MAX: u64 = 30_000;
 
 /// Does what is to be done, and writes it down either way: before, so that it is known
 /// even when nobody is left to write what became of it, and after.
-pub(super) async fn act_and_write(client: Client, deed: Deed, dir: PathBuf, token: String) {
+pub(super) async fn act_and_write(client: Client, deed: ActionRun, dir: PathBuf, token: String) {
     let at = now().unix_ms;
     let verdict = match deed.verdict {
-        Verdict::Done => "done",
-        Verdict::DryRun => "dry_run",
-        Verdict::TooSoon => "too_soon",
-        Verdict::UnknownInstance => "unknown_instance",
+        ActionState::Done => "done",
+        ActionState::DryRun => "dry_run",
+        ActionState::TooSoon => "too_soon",
+        ActionState::UnknownInstance => "unknown_instance",
     };
     let fields = json!({
         "action": deed.action, "alert": deed.alert, "verdict": verdict,
         "instance": text::of_operator(&deed.instance, 120),
     });
     write_down(dir.clone(), at, fields.clone()).await;
-    if deed.verdict != Verdict::Done {
+    if deed.verdict != ActionState::Done {
         return;
     }
-    let ask = Ask {
+    let ask = ClientRequest {
         url: &deed.url,
         // The token is for that listener, and for nobody on the way to it.
-        way: Way::Direct,
+        way: ClientRoute::Direct,
         json: None,
         post: deed.post,
         bearer: &token,

@@ -20,11 +20,11 @@ pub struct Client {
 }
 
 /// What to ask.
-pub struct Ask<'a> {
+pub struct ClientRequest<'a> {
     /// Where. May hold a token, so it is in no error.
     pub url: &'a str,
     /// By which way.
-    pub way: Way<'a>,
+    pub way: ClientRoute<'a>,
     /// What, as JSON, with POST; `None` for GET.
     pub json: Option<String>,
     /// With POST even when there is no body.
@@ -41,7 +41,7 @@ pub struct Ask<'a> {
 
 /// How an address is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way<'a> {
+pub enum ClientRoute<'a> {
     /// As the settings of the bridge, or the environment, say for all.
     Usual,
     /// Straight, whatever these say.
@@ -50,20 +50,20 @@ pub enum Way<'a> {
     Through(&'a str),
 }
 
-impl<'a> Way<'a> {
+impl<'a> ClientRoute<'a> {
     /// What a robot's own setting means.
-    pub fn of_setting(proxy: &'a str) -> Way<'a> {
+    pub fn of_setting(proxy: &'a str) -> ClientRoute<'a> {
         match proxy {
-            "" => Way::Usual,
-            DIRECT => Way::Direct,
-            proxy => Way::Through(proxy),
+            "" => ClientRoute::Usual,
+            DIRECT => ClientRoute::Direct,
+            proxy => ClientRoute::Through(proxy),
         }
     }
 }
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failed {
+pub enum ClientError {
     /// It was not asked: no connection, or no such URL.
     Unreachable,
     /// It was not asked: the proxy does not lead there; its status.
@@ -74,9 +74,9 @@ pub enum Failed {
 
 /// Why there can be no client.
 #[derive(Debug)]
-pub struct NoClient(String);
+pub struct ClientSetupError(String);
 
-impl fmt::Display for NoClient {
+impl fmt::Display for ClientSetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -84,29 +84,29 @@ impl fmt::Display for NoClient {
 
 impl Client {
     /// Trusts what the system trusts, and the certificates in `ca_file` if it names one.
-    pub fn new(options: &Options) -> Result<Client, NoClient> {
+    pub fn new(options: &Options) -> Result<Client, ClientSetupError> {
         let connector = Connector::new(&options.ca_file)
-            .map_err(|what| NoClient(format!("tls.ca_file: {what}")))?;
+            .map_err(|what| ClientSetupError(format!("tls.ca_file: {what}")))?;
         Ok(Client { connector, proxies: options.proxies.clone() })
     }
 
     /// Asks, and reads the whole answer.
-    pub async fn ask(&self, ask: Ask<'_>) -> Result<ExchangeAnswer, Failed> {
+    pub async fn ask(&self, ask: ClientRequest<'_>) -> Result<ExchangeAnswer, ClientError> {
         match self.ask_in_part(ask).await {
-            Ok(ExchangeAnswer { end: BodyEnd::Cut, .. }) => Err(Failed::Doubtful),
+            Ok(ExchangeAnswer { end: BodyEnd::Cut, .. }) => Err(ClientError::Doubtful),
             other => other,
         }
     }
 
     /// Asks, and reads the answer as far as it goes.
-    pub async fn ask_in_part(&self, ask: Ask<'_>) -> Result<ExchangeAnswer, Failed> {
-        let url = HttpUrl::parse(ask.url).map_err(|_| Failed::Unreachable)?;
+    pub async fn ask_in_part(&self, ask: ClientRequest<'_>) -> Result<ExchangeAnswer, ClientError> {
+        let url = HttpUrl::parse(ask.url).map_err(|_| ClientError::Unreachable)?;
         let named;
         let proxy = match ask.way {
-            Way::Usual => self.proxies.proxy_for(&url),
-            Way::Direct => None,
-            Way::Through(proxy) => {
-                named = Proxy::parse(proxy).map_err(|_| Failed::Unreachable)?;
+            ClientRoute::Usual => self.proxies.proxy_for(&url),
+            ClientRoute::Direct => None,
+            ClientRoute::Through(proxy) => {
+                named = Proxy::parse(proxy).map_err(|_| ClientError::Unreachable)?;
                 Some(&named)
             }
         };
@@ -124,18 +124,18 @@ impl Client {
             request = request.header("idempotency-key", ask.id);
         }
         let body = Full::new(Bytes::from(ask.json.unwrap_or_default()));
-        let request = request.body(body).map_err(|_| Failed::Unreachable)?;
+        let request = request.body(body).map_err(|_| ClientError::Unreachable)?;
         let (bytes_max, ms_max) = (ask.bytes_max, ask.ms_max);
         let exchange = Exchange { url: &url, proxy, request, bytes_max, ms_max };
         match self.connector.exchange(exchange).await {
             Ok(answer) => Ok(answer),
             Err(ExchangeError::Connect(ConnectError::Refused(status))) => {
-                Err(Failed::ByProxy(status))
+                Err(ClientError::ByProxy(status))
             }
             Err(ExchangeError::Connect(ConnectError::Host(_) | ConnectError::Proxy(_))) => {
-                Err(Failed::Unreachable)
+                Err(ClientError::Unreachable)
             }
-            Err(ExchangeError::Broken(_) | ExchangeError::Late) => Err(Failed::Doubtful),
+            Err(ExchangeError::Broken(_) | ExchangeError::Late) => Err(ClientError::Doubtful),
         }
     }
 }

@@ -5,7 +5,7 @@
 use tokio::sync::oneshot;
 
 use crate::alert::core::pair::PairAnswer;
-use crate::alert::core::{Input, Ticket};
+use crate::alert::core::{CoreInput, Ticket};
 
 /// What an input became.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,6 @@ pub(super) enum Served {
 
 /// An input on its way to the core, and who waits for what it becomes.
 pub(super) struct Envelope {
-    pub(super) input: Input,
+    pub(super) input: CoreInput,
     pub(super) reply: Option<(Ticket, oneshot::Sender<Served>)>,
 }

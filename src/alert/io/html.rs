@@ -6,14 +6,14 @@
 
 use std::fmt::Write as _;
 
-use crate::alert::message::silence::{Grant, MINUTES_MAX};
+use crate::alert::message::silence::{MINUTES_MAX, SilenceGrant};
 
 /// What may be chosen on the page, in minutes.
 const CHOICES: [u64; 5] = [10, 30, 60, 120, MINUTES_MAX];
 
 /// The page that asks whether it is meant. Only its button silences: chats open links
 /// by themselves to show a preview.
-pub(super) fn silence_page(grant: &Grant, payload: &str, signature: &str) -> String {
+pub(super) fn silence_page(grant: &SilenceGrant, payload: &str, signature: &str) -> String {
     let mut rows = String::new();
     for (name, value) in &grant.matchers {
         let _ = write!(rows, "<tr><td>{}</td><td>{}</td></tr>", html(name), html(value));
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_page_shows_a_group_as_text() {
         let matchers = Pairs::from([("alertname".to_owned(), "A\"<b>".to_owned())]);
-        let page = silence_page(&Grant { until_s: 1, matchers }, "payload", "signature");
+        let page = silence_page(&SilenceGrant { until_s: 1, matchers }, "payload", "signature");
         assert!(page.contains("A&quot;&lt;b&gt;") && !page.contains("<b>"), "{page}");
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::alert::core::record::{Key, Record, Value};
+use crate::alert::core::record::{JournalRecord, RecordKey, RecordValue};
 
 const MAGIC: &[u8] = b"rookery alert queue 1\n";
 const HEAD_BYTES: usize = 12;
@@ -27,7 +27,7 @@ const GROWTH_BYTES: u64 = 16 << 20;
 
 /// Why there is no queue.
 #[derive(Debug)]
-pub enum Fault {
+pub enum JournalError {
     /// Another bridge has it open.
     InUse(PathBuf),
     /// Something else lies there.
@@ -36,31 +36,31 @@ pub enum Fault {
     System(PathBuf, io::Error),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::InUse(dir) => write!(
+            JournalError::InUse(dir) => write!(
                 f,
                 "{} is used by another alert bridge: give each a directory of its own",
                 dir.display()
             ),
-            Fault::Foreign(path) => write!(
+            JournalError::Foreign(path) => write!(
                 f,
                 "{} is no queue of an alert bridge: choose another directory, or move it away",
                 path.display()
             ),
-            Fault::System(path, error) => write!(f, "{}: {error}", path.display()),
+            JournalError::System(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }
 }
 
 /// What was found.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedJournal {
     /// The queue, ready to be written.
     pub journal: Journal,
     /// What was kept.
-    pub records: Vec<Record>,
+    pub records: Vec<JournalRecord>,
     /// Bytes in the middle of the file that are no records; a copy lies beside it.
     pub damaged_bytes: usize,
 }
@@ -79,8 +79,8 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the queue in `dir`, which is made if it is not there.
-    pub fn open(dir: &Path) -> Result<Opened, Fault> {
-        let system = |path: &Path, error| Fault::System(path.to_owned(), error);
+    pub fn open(dir: &Path) -> Result<OpenedJournal, JournalError> {
+        let system = |path: &Path, error| JournalError::System(path.to_owned(), error);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -90,7 +90,7 @@ impl Journal {
         let lock = private(&lock_path).map_err(|error| system(&lock_path, error))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(Fault::InUse(dir.to_owned())),
+            Err(fs::TryLockError::WouldBlock) => return Err(JournalError::InUse(dir.to_owned())),
             Err(fs::TryLockError::Error(error)) => return Err(system(&lock_path, error)),
         }
         let path = dir.join("queue");
@@ -99,7 +99,9 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => MAGIC.to_vec(),
             Err(error) => return Err(system(&path, error)),
         };
-        let Some(frames) = bytes.strip_prefix(MAGIC) else { return Err(Fault::Foreign(path)) };
+        let Some(frames) = bytes.strip_prefix(MAGIC) else {
+            return Err(JournalError::Foreign(path));
+        };
         let (records, damaged_bytes) = read(frames);
         if damaged_bytes > 0 {
             let copy = dir.join("queue.damaged");
@@ -114,7 +116,7 @@ impl Journal {
             is_broken: false,
             _lock: lock,
         };
-        Ok(Opened { journal, records, damaged_bytes })
+        Ok(OpenedJournal { journal, records, damaged_bytes })
     }
 
     /// Whether the next write should bring everything and not only what has changed.
@@ -128,7 +130,7 @@ impl Journal {
     }
 
     /// Writes changes, and waits for the disk.
-    pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
+    pub fn append(&mut self, records: &[JournalRecord]) -> io::Result<()> {
         assert!(!self.is_broken, "a broken queue is written anew");
         let mut bytes = Vec::new();
         for record in records {
@@ -142,7 +144,7 @@ impl Journal {
     }
 
     /// Writes a new file with everything.
-    pub fn rewrite(&mut self, all: &[Record]) -> io::Result<()> {
+    pub fn rewrite(&mut self, all: &[JournalRecord]) -> io::Result<()> {
         let written = write_whole(&self.dir, all);
         self.is_broken = written.is_err();
         let (file, len) = written?;
@@ -155,7 +157,7 @@ fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-fn write_whole(dir: &Path, records: &[Record]) -> io::Result<(File, u64)> {
+fn write_whole(dir: &Path, records: &[JournalRecord]) -> io::Result<(File, u64)> {
     let (path, beside) = (dir.join("queue"), dir.join("queue.new"));
     let mut bytes = MAGIC.to_vec();
     for record in records {
@@ -170,7 +172,7 @@ fn write_whole(dir: &Path, records: &[Record]) -> io::Result<(File, u64)> {
     Ok((file, bytes.len() as u64))
 }
 
-fn frame(record: &Record, bytes: &mut Vec<u8>) {
+fn frame(record: &JournalRecord, bytes: &mut Vec<u8>) {
     let payload = serde_json::to_vec(record).expect("records are texts and numbers");
     let len = u32::try_from(payload.len()).expect("notifications are bounded");
     bytes.extend_from_slice(&len.to_le_bytes());
@@ -179,7 +181,7 @@ fn frame(record: &Record, bytes: &mut Vec<u8>) {
 }
 
 /// The record that begins here, and its length.
-fn unframe(bytes: &[u8]) -> Option<(Record, usize)> {
+fn unframe(bytes: &[u8]) -> Option<(JournalRecord, usize)> {
     let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
     let len = u32::from_le_bytes(head[..4].try_into().ok()?) as usize;
     let hash = u64::from_le_bytes(head[4..].try_into().ok()?);
@@ -193,8 +195,8 @@ fn unframe(bytes: &[u8]) -> Option<(Record, usize)> {
 
 /// The last value of each key, and the bytes between records that are none. What is
 /// torn at the end was never confirmed.
-fn read(mut bytes: &[u8]) -> (Vec<Record>, usize) {
-    let mut values: BTreeMap<Key, Value> = BTreeMap::new();
+fn read(mut bytes: &[u8]) -> (Vec<JournalRecord>, usize) {
+    let mut values: BTreeMap<RecordKey, RecordValue> = BTreeMap::new();
     let (mut damaged, mut skipped) = (0, 0);
     while !bytes.is_empty() {
         let Some((record, len)) = unframe(bytes) else {
@@ -210,7 +212,7 @@ fn read(mut bytes: &[u8]) -> (Vec<Record>, usize) {
             None => values.remove(&record.key),
         };
     }
-    let records = values.into_iter().map(|(key, value)| Record { key, value: Some(value) });
+    let records = values.into_iter().map(|(key, value)| JournalRecord { key, value: Some(value) });
     (records.collect(), damaged)
 }
 
@@ -218,8 +220,11 @@ fn read(mut bytes: &[u8]) -> (Vec<Record>, usize) {
 mod tests {
     use super::*;
 
-    fn record(name: &str, value: Option<u64>) -> Record {
-        Record { key: Key::Action(name.to_owned()), value: value.map(Value::Action) }
+    fn record(name: &str, value: Option<u64>) -> JournalRecord {
+        JournalRecord {
+            key: RecordKey::Action(name.to_owned()),
+            value: value.map(RecordValue::Action),
+        }
     }
 
     #[test]
@@ -235,7 +240,7 @@ mod tests {
         for end in 0..=bytes.len() {
             let (records, damaged) = read(&bytes[..end]);
             let count = whole.iter().filter(|at| **at <= end).count() - 1;
-            let want: Vec<Record> = match count {
+            let want: Vec<JournalRecord> = match count {
                 0 => vec![],
                 1 => vec![record("a", Some(1))],
                 2 => vec![record("a", Some(1)), record("b", Some(2))],
@@ -271,7 +276,7 @@ mod tests {
         journal.append(&[record("a", Some(1)), record("b", Some(1))]).unwrap();
         journal.append(&[record("a", None)]).unwrap();
         drop(journal);
-        let Opened { records, mut journal, .. } = Journal::open(&path).unwrap();
+        let OpenedJournal { records, mut journal, .. } = Journal::open(&path).unwrap();
         assert_eq!(records, [record("b", Some(1))]);
         journal.rewrite(&[record("c", Some(2))]).unwrap();
         journal.append(&[record("d", Some(3))]).unwrap();
@@ -284,10 +289,10 @@ mod tests {
     fn two_bridges_do_not_share_a_queue_and_foreign_files_stay() {
         let dir = tempfile::tempdir().unwrap();
         let first = Journal::open(dir.path()).unwrap();
-        assert!(matches!(Journal::open(dir.path()), Err(Fault::InUse(_))));
+        assert!(matches!(Journal::open(dir.path()), Err(JournalError::InUse(_))));
         drop(first);
         fs::write(dir.path().join("queue"), "something else").unwrap();
-        assert!(matches!(Journal::open(dir.path()), Err(Fault::Foreign(_))));
+        assert!(matches!(Journal::open(dir.path()), Err(JournalError::Foreign(_))));
         assert_eq!(fs::read(dir.path().join("queue")).unwrap(), b"something else");
     }
 

@@ -2,42 +2,42 @@
 //!
 //! Deliberately absent: tokens, and words of strangers.
 
-use crate::alert::core::Trouble;
-use crate::alert::core::answer::Answer;
+use crate::alert::core::BridgeWarning;
+use crate::alert::core::answer::SendOutcome;
 
-pub(super) fn tell(trouble: &Trouble) {
+pub(super) fn tell(trouble: &BridgeWarning) {
     match trouble {
-        Trouble::Robot { robot, answer, pause_ms } => match answer {
-            Answer::Stranger(_) | Answer::Refused(_) => {
+        BridgeWarning::Robot { robot, answer, pause_ms } => match answer {
+            SendOutcome::Stranger(_) | SendOutcome::Refused(_) => {
                 tracing::error!("robot {robot}: {answer}; next try in {pause_ms} ms");
             }
-            Answer::Delivered
-            | Answer::TooOften(_)
-            | Answer::TooLong(_)
-            | Answer::Busy(_)
-            | Answer::Unreachable
-            | Answer::Doubtful => {
+            SendOutcome::Delivered
+            | SendOutcome::TooOften(_)
+            | SendOutcome::TooLong(_)
+            | SendOutcome::Busy(_)
+            | SendOutcome::Unreachable
+            | SendOutcome::Doubtful => {
                 tracing::warn!("robot {robot}: {answer}; next try in {pause_ms} ms");
             }
         },
-        Trouble::Refused { chat, code, id } => {
+        BridgeWarning::Refused { chat, code, id } => {
             tracing::error!("{chat} refused an alert ({code}); it is put aside as number {id}");
         }
-        Trouble::Template(fault) => tracing::error!("{fault}; the message was plain"),
-        Trouble::GivenUp { chat, count, why } => {
+        BridgeWarning::Template(fault) => tracing::error!("{fault}; the message was plain"),
+        BridgeWarning::GivenUp { chat, count, why } => {
             tracing::error!("{count} alerts for {chat} were given up: {why}");
         }
-        Trouble::Route => {
+        BridgeWarning::Route => {
             tracing::warn!("a notification for a route that does not exist took the default one");
         }
-        Trouble::SameRole => tracing::error!(
+        BridgeWarning::SameRole => tracing::error!(
             "peer.first is the same in both bridges; the one that has run for longer is taken for \
              the first one"
         ),
-        Trouble::TurnPassed(chats) => tracing::error!(
+        BridgeWarning::TurnPassed(chats) => tracing::error!(
             "no robot of {} takes anything from here; the other bridge tells what waits",
             chats.join(", ")
         ),
-        Trouble::Silent => tracing::error!("the watchdog is not heard"),
+        BridgeWarning::Silent => tracing::error!("the watchdog is not heard"),
     }
 }

@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use super::client::{Ask, Client, Way};
+use super::client::{Client, ClientRequest, ClientRoute};
 use super::envelope::Envelope;
 use super::shared::SharedState;
-use crate::alert::core::Input;
+use crate::alert::core::CoreInput;
 use crate::alert::core::outlive;
-use crate::alert::core::questions::{self, Question};
+use crate::alert::core::questions::{self, SnapshotQuestion};
 use crate::alert::model::core_snapshot::{self, CoreSnapshot};
-use crate::alert::model::snapshot::{Evidence, Snapshot};
+use crate::alert::model::snapshot::{Snapshot, Snapshots};
 use crate::outbound::ExchangeAnswer;
 
 /// How long what can be found out is waited for, in ms.
@@ -41,9 +41,9 @@ pub(super) async fn watch_inhibited(inbox: mpsc::Sender<Envelope>, shared: Share
         if base.is_empty() || outlive_s == 0 {
             continue;
         }
-        let body = look(&shared.client(), &outlive::url(base), Way::Usual, "").await;
+        let body = look(&shared.client(), &outlive::url(base), ClientRoute::Usual, "").await;
         let Some(inhibited) = body.and_then(|body| outlive::read(&body)) else { continue };
-        let envelope = Envelope { input: Input::Inhibited(inhibited), reply: None };
+        let envelope = Envelope { input: CoreInput::Inhibited(inhibited), reply: None };
         if inbox.send(envelope).await.is_err() {
             return;
         }
@@ -57,14 +57,18 @@ enum Piece {
 }
 
 /// All questions at once; what has not come in time is not there.
-pub(super) async fn find_out(client: Client, questions: Vec<Question>, token: String) -> Evidence {
+pub(super) async fn find_out(
+    client: Client,
+    questions: Vec<SnapshotQuestion>,
+    token: String,
+) -> Snapshots {
     let mut asked: JoinSet<(String, Option<Piece>)> = JoinSet::new();
     for question in questions {
         let fingerprint = question.fingerprint;
         if let Some(url) = question.exemplars {
             let (client, fingerprint) = (client.clone(), fingerprint.clone());
             asked.spawn(async move {
-                let body = look(&client, &url, Way::Usual, "").await;
+                let body = look(&client, &url, ClientRoute::Usual, "").await;
                 (
                     fingerprint,
                     body.and_then(|body| questions::of_exemplars(&body)).map(Piece::Exemplar),
@@ -75,7 +79,8 @@ pub(super) async fn find_out(client: Client, questions: Vec<Question>, token: St
             let (client, fingerprint, token) = (client.clone(), fingerprint.clone(), token.clone());
             let core = question.core;
             asked.spawn(async move {
-                let body = look(&client, &url, Way::Direct, &token).await.unwrap_or_default();
+                let body =
+                    look(&client, &url, ClientRoute::Direct, &token).await.unwrap_or_default();
                 let snapshot = questions::of_recorder(&body);
                 // Where no message is known, a core says what there is to say.
                 let core = (!core.is_empty() || snapshot.is_none())
@@ -87,13 +92,13 @@ pub(super) async fn find_out(client: Client, questions: Vec<Question>, token: St
         if let Some(url) = question.value {
             let (client, labels) = (client.clone(), question.labels);
             asked.spawn(async move {
-                let body = look(&client, &url, Way::Usual, "").await;
+                let body = look(&client, &url, ClientRoute::Usual, "").await;
                 let value = body.and_then(|body| questions::of_value(&body, &labels));
                 (fingerprint, value.map(Piece::Value))
             });
         }
     }
-    let mut found = Evidence::new();
+    let mut found = Snapshots::new();
     let gather = async {
         while let Some(done) = asked.join_next().await {
             let Ok((fingerprint, Some(piece))) = done else { continue };
@@ -113,8 +118,8 @@ pub(super) async fn find_out(client: Client, questions: Vec<Question>, token: St
     found
 }
 
-async fn look(client: &Client, url: &str, way: Way<'_>, bearer: &str) -> Option<Vec<u8>> {
-    let ask = Ask {
+async fn look(client: &Client, url: &str, way: ClientRoute<'_>, bearer: &str) -> Option<Vec<u8>> {
+    let ask = ClientRequest {
         url,
         way,
         json: None,

@@ -4,14 +4,14 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 use prometheus::{Encoder as _, TextEncoder};
 
 use crate::alert::core::counts::{Count, help};
-use crate::alert::core::stats::Stats;
+use crate::alert::core::stats::BridgeStats;
 use crate::logs::{self, LogLoss};
 
 /// The content type of `text`.
 pub const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What `/metrics` shows.
-pub fn text(stats: &Stats, now_ms: u64) -> String {
+pub fn text(stats: &BridgeStats, now_ms: u64) -> String {
     let mut families: Vec<MetricFamily> = Vec::new();
     for count in Count::all() {
         let (name, labels) = count.series();
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_series_is_there_from_the_start_and_has_its_help() {
-        let stats = Stats {
+        let stats = BridgeStats {
             robots: vec![RobotStats {
                 name: "w1".to_owned(),
                 channel: "wecom",
@@ -111,7 +111,7 @@ mod tests {
             }],
             disk_ok: true,
             chats: vec![("ops".to_owned(), true), ("spare".to_owned(), false)],
-            ..Stats::default()
+            ..BridgeStats::default()
         };
         let text = text(&stats, 0);
         for count in Count::all() {

@@ -25,6 +25,6 @@ mod trial;
 mod used;
 mod worker;
 
-pub use self::process::{Fault, run};
-pub use self::trial::{Tried, try_route};
-pub use self::worker::Ended;
+pub use self::process::{BridgeError, run};
+pub use self::trial::{TrialResult, try_route};
+pub use self::worker::BridgeEnd;

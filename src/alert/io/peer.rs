@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time;
 
-use super::client::{Ask, Client, Way};
+use super::client::{Client, ClientRequest, ClientRoute};
 use super::envelope::Envelope;
 use super::shared::SharedState;
-use crate::alert::core::Input;
+use crate::alert::core::CoreInput;
 use crate::alert::core::pair::{ASK_MS, PairAnswer, PairQuestion};
 
 /// How long the other one may take to answer, in ms.
@@ -32,7 +32,7 @@ pub(super) async fn ask_other(inbox: mpsc::Sender<Envelope>, shared: SharedState
             if answer.as_ref().is_some_and(|answer| answer.more) {
                 pause_ms = 50;
             }
-            let input = Input::PairHeard(answer.map(Box::new));
+            let input = CoreInput::PairHeard(answer.map(Box::new));
             if inbox.send(Envelope { input, reply: None }).await.is_err() {
                 return;
             }
@@ -48,10 +48,10 @@ async fn ask(
     token: &str,
     question: PairQuestion,
 ) -> Option<PairAnswer> {
-    let ask = Ask {
+    let ask = ClientRequest {
         url,
         // The token is for the other bridge, and for nobody on the way to it.
-        way: Way::Direct,
+        way: ClientRoute::Direct,
         json: Some(serde_json::to_string(&question).expect("numbers become JSON")),
         post: true,
         bearer: token,

@@ -13,15 +13,15 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::{task, time};
 
-use super::client::{Client, NoClient};
-use super::journal::{self, Journal, Opened};
+use super::client::{Client, ClientSetupError};
+use super::journal::{self, Journal, OpenedJournal};
 use super::lookup::watch_inhibited;
-use super::pages::{self, Desk};
+use super::pages::{self, PageState};
 use super::peer;
 use super::shared::shared_state;
 use super::used::UsedLinks;
-use super::worker::{Bridge, Ended, Reread, STOP_MS_MAX};
-use crate::alert::message::Settings;
+use super::worker::{Bridge, BridgeEnd, Reread, STOP_MS_MAX};
+use crate::alert::message::BridgeSettings;
 use crate::listener::{Listener, remedy};
 use crate::runtime::control_runtime;
 use crate::signals::Signals;
@@ -34,43 +34,46 @@ const STOP_MARGIN_MS: u64 = 3_000;
 
 /// Why it cannot run.
 #[derive(Debug)]
-pub enum Fault {
+pub enum BridgeError {
     /// There is no runtime, or no signals.
     System(io::Error),
     /// It cannot listen there.
     Listen(SocketAddr, io::Error),
     /// There is no queue.
-    Queue(journal::Fault),
+    Queue(journal::JournalError),
     /// There is no client.
-    Client(NoClient),
+    Client(ClientSetupError),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for BridgeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::System(error) => write!(f, "the system refuses: {error}"),
-            Fault::Listen(address, error) => {
+            BridgeError::System(error) => write!(f, "the system refuses: {error}"),
+            BridgeError::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {}", remedy(*address, error))
             }
-            Fault::Queue(fault) => fault.fmt(f),
-            Fault::Client(fault) => fault.fmt(f),
+            BridgeError::Queue(fault) => fault.fmt(f),
+            BridgeError::Client(fault) => fault.fmt(f),
         }
     }
 }
 
 /// Reads the settings again; what is wrong with them, if something is.
-pub type SettingsReader = Box<dyn FnMut() -> Result<Settings, String> + Send>;
+pub type SettingsReader = Box<dyn FnMut() -> Result<BridgeSettings, String> + Send>;
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the settings again.
-pub fn run(settings: Settings, read_settings: SettingsReader) -> Result<Ended, Fault> {
+pub fn run(
+    settings: BridgeSettings,
+    read_settings: SettingsReader,
+) -> Result<BridgeEnd, BridgeError> {
     // The other one reads the settings again.
-    let runtime = control_runtime(1).map_err(Fault::System)?;
+    let runtime = control_runtime(1).map_err(BridgeError::System)?;
     let ended = runtime.block_on(async {
-        let signals = Signals::listen().map_err(Fault::System)?;
-        let insistence = Signals::listen().map_err(Fault::System)?;
+        let signals = Signals::listen().map_err(BridgeError::System)?;
+        let insistence = Signals::listen().map_err(BridgeError::System)?;
         tokio::select! {
             ended = serve(settings, read_settings, signals) => ended,
-            () = overdue(insistence) => Ok(Ended::UnderWay),
+            () = overdue(insistence) => Ok(BridgeEnd::UnderWay),
         }
     });
     // An action that hangs, or a disk, is nothing to wait for.
@@ -101,11 +104,11 @@ fn settings_thread(
 }
 
 async fn serve(
-    settings: Settings,
+    settings: BridgeSettings,
     read_settings: SettingsReader,
     signals: Signals,
-) -> Result<Ended, Fault> {
-    let (wanted, read) = settings_thread(read_settings).map_err(Fault::System)?;
+) -> Result<BridgeEnd, BridgeError> {
+    let (wanted, read) = settings_thread(read_settings).map_err(BridgeError::System)?;
     let (mut bridge, beside) = open(settings).await?;
     let ended = bridge.run(signals, wanted, read).await;
     for task in beside {
@@ -115,13 +118,15 @@ async fn serve(
 }
 
 /// Opens the files and the listeners; what works, and what runs beside it.
-async fn open(settings: Settings) -> Result<(Bridge, Vec<task::JoinHandle<()>>), Fault> {
+async fn open(
+    settings: BridgeSettings,
+) -> Result<(Bridge, Vec<task::JoinHandle<()>>), BridgeError> {
     let settings = Arc::new(settings);
-    let client = Client::new(&settings.options).map_err(Fault::Client)?;
+    let client = Client::new(&settings.options).map_err(BridgeError::Client)?;
     let dir = settings.options.dir.clone();
     let opened = task::spawn_blocking(move || (Journal::open(&dir), UsedLinks::open(&dir)));
     let (opened, links) = opened.await.expect("opening does not panic");
-    let Opened { journal, records, damaged_bytes } = opened.map_err(Fault::Queue)?;
+    let OpenedJournal { journal, records, damaged_bytes } = opened.map_err(BridgeError::Queue)?;
     if damaged_bytes > 0 {
         tracing::error!(
             "{damaged_bytes} bytes of the queue were damaged; the rest is used, and a copy lies \
@@ -130,7 +135,7 @@ async fn open(settings: Settings) -> Result<(Bridge, Vec<task::JoinHandle<()>>),
     }
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let (writer, shared) = shared_state(Arc::clone(&settings), client);
-    let desk = Desk::new(inbox.clone(), shared.clone(), links);
+    let desk = PageState::new(inbox.clone(), shared.clone(), links);
     let mut beside = listen(&settings, desk).await?;
     beside.push(tokio::spawn(watch_inhibited(inbox.clone(), shared.clone())));
     beside.push(tokio::spawn(peer::ask_other(inbox.clone(), shared)));
@@ -138,21 +143,24 @@ async fn open(settings: Settings) -> Result<(Bridge, Vec<task::JoinHandle<()>>),
     Ok((bridge, beside))
 }
 
-async fn listen(settings: &Settings, desk: Desk) -> Result<Vec<task::JoinHandle<()>>, Fault> {
+async fn listen(
+    settings: &BridgeSettings,
+    desk: PageState,
+) -> Result<Vec<task::JoinHandle<()>>, BridgeError> {
     let options = &settings.options;
     let bind = async |address| {
         let listener = Listener::bind(address).await;
-        listener.map_err(|error| Fault::Listen(address, error))
+        listener.map_err(|error| BridgeError::Listen(address, error))
     };
     let mut pages = Vec::new();
     if let Some(address) = options.silence_listen {
         let listener = bind(address).await?;
-        let at = listener.address().map_err(Fault::System)?;
+        let at = listener.address().map_err(BridgeError::System)?;
         tracing::info!("pages for silences on {at}");
         pages.push(tokio::spawn(listener.serve(pages::public(desk.clone()), pages::LIMITS)));
     }
     let listener = bind(options.listen).await?;
-    let at = listener.address().map_err(Fault::System)?;
+    let at = listener.address().map_err(BridgeError::System)?;
     tracing::info!(
         "the alert bridge listens on {at}, with {} routes and {} robots",
         options.routes.len(),

@@ -8,39 +8,39 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::client::Client;
-use crate::alert::core::stats::Stats;
-use crate::alert::message::Settings;
+use crate::alert::core::stats::BridgeStats;
+use crate::alert::message::BridgeSettings;
 
 /// The end that reads.
 #[derive(Clone)]
 pub(super) struct SharedState {
-    settings: watch::Receiver<Arc<Settings>>,
+    settings: watch::Receiver<Arc<BridgeSettings>>,
     client: watch::Receiver<Client>,
-    stats: watch::Receiver<Arc<Stats>>,
+    stats: watch::Receiver<Arc<BridgeStats>>,
 }
 
 /// The end that publishes.
 pub(super) struct SharedStateWriter {
-    settings: watch::Sender<Arc<Settings>>,
+    settings: watch::Sender<Arc<BridgeSettings>>,
     client: watch::Sender<Client>,
-    stats: watch::Sender<Arc<Stats>>,
+    stats: watch::Sender<Arc<BridgeStats>>,
 }
 
 /// Both ends, with this to begin with.
 pub(super) fn shared_state(
-    settings: Arc<Settings>,
+    settings: Arc<BridgeSettings>,
     client: Client,
 ) -> (SharedStateWriter, SharedState) {
     let (settings, settings_seen) = watch::channel(settings);
     let (client, client_seen) = watch::channel(client);
-    let (stats, stats_seen) = watch::channel(Arc::new(Stats::default()));
+    let (stats, stats_seen) = watch::channel(Arc::new(BridgeStats::default()));
     let seen = SharedState { settings: settings_seen, client: client_seen, stats: stats_seen };
     (SharedStateWriter { settings, client, stats }, seen)
 }
 
 impl SharedState {
     /// The settings as they are now.
-    pub(super) fn settings(&self) -> Arc<Settings> {
+    pub(super) fn settings(&self) -> Arc<BridgeSettings> {
         self.settings.borrow().clone()
     }
 
@@ -50,14 +50,14 @@ impl SharedState {
     }
 
     /// What `/metrics` shows now.
-    pub(super) fn stats(&self) -> Arc<Stats> {
+    pub(super) fn stats(&self) -> Arc<BridgeStats> {
         self.stats.borrow().clone()
     }
 }
 
 impl SharedStateWriter {
     /// The settings as they are now.
-    pub(super) fn settings(&self) -> Arc<Settings> {
+    pub(super) fn settings(&self) -> Arc<BridgeSettings> {
         self.settings.borrow().clone()
     }
 
@@ -67,13 +67,13 @@ impl SharedStateWriter {
     }
 
     /// From here on these are the settings, and this is the client.
-    pub(super) fn change(&self, settings: Arc<Settings>, client: Client) {
+    pub(super) fn change(&self, settings: Arc<BridgeSettings>, client: Client) {
         self.client.send_replace(client);
         self.settings.send_replace(settings);
     }
 
     /// From here on `/metrics` shows this.
-    pub(super) fn show(&self, stats: Stats) {
+    pub(super) fn show(&self, stats: BridgeStats) {
         self.stats.send_replace(Arc::new(stats));
     }
 }

@@ -5,17 +5,17 @@ use std::io;
 use super::client::Client;
 use super::clock::now;
 use super::send::send;
-use crate::alert::core::Request;
-use crate::alert::core::answer::Answer;
-use crate::alert::message::Settings;
-use crate::alert::message::{self, Attempt, Draft};
-use crate::alert::model::pending::{Line, Pending, Story};
-use crate::alert::model::snapshot::Evidence;
-use crate::alert::options::Channel;
+use crate::alert::core::SendRequest;
+use crate::alert::core::answer::SendOutcome;
+use crate::alert::message::BridgeSettings;
+use crate::alert::message::{self, Attempt, MessageInput};
+use crate::alert::model::pending::{AlertLine, QueuedAlerts, Transition};
+use crate::alert::model::snapshot::Snapshots;
+use crate::alert::options::Messenger;
 
 /// What became of the message of one robot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tried {
+pub struct TrialResult {
     /// The robot.
     pub robot: String,
     /// The chat that it speaks in.
@@ -28,7 +28,10 @@ pub struct Tried {
 
 /// Sends a harmless message by every robot of a route, the fallback's included.
 /// `Ok(None)` when there is no such route.
-pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, String> {
+pub fn try_route(
+    settings: &BridgeSettings,
+    name: &str,
+) -> Result<Option<Vec<TrialResult>>, String> {
     let options = &settings.options;
     let Some((route, true)) = options.route(name) else { return Ok(None) };
     let client = Client::new(options).map_err(|error| error.to_string())?;
@@ -37,16 +40,16 @@ pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, 
         .build()
         .map_err(|error: io::Error| error.to_string())?;
     let at = now().unix_ms;
-    let mut pending = Pending { since_ms: at, ..Pending::default() };
+    let mut pending = QueuedAlerts { since_ms: at, ..QueuedAlerts::default() };
     let alert = message::sample(at);
-    let line = Line::new(alert, Story::Firing);
+    let line = AlertLine::new(alert, Transition::Firing);
     pending.merge("test".to_owned(), line);
-    let evidence = Evidence::new();
+    let evidence = Snapshots::new();
     let chats = route.chats.iter().chain(Some(&route.fallback).filter(|chat| !chat.is_empty()));
     let mut tried = Vec::new();
     for chat in chats {
         for robot in options.robots.iter().filter(|robot| robot.chat == *chat) {
-            let draft = Draft {
+            let draft = MessageInput {
                 pending: &pending,
                 evidence: &evidence,
                 route,
@@ -59,8 +62,8 @@ pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, 
             };
             let rendered = message::render(&draft, options, &settings.templates);
             let part = &rendered.parts[0];
-            let is_program = robot.channel == Channel::Webhook;
-            let request = Request {
+            let is_program = robot.channel == Messenger::Webhook;
+            let request = SendRequest {
                 message: 0,
                 robot: robot.name.clone(),
                 channel: robot.channel,
@@ -70,10 +73,10 @@ pub fn try_route(settings: &Settings, name: &str) -> Result<Option<Vec<Tried>>, 
                 id: "test".to_owned(),
             };
             let answer = runtime.block_on(send(&client, &request, options));
-            tried.push(Tried {
+            tried.push(TrialResult {
                 robot: robot.name.clone(),
                 chat: chat.clone(),
-                is_sent: answer == Answer::Delivered,
+                is_sent: answer == SendOutcome::Delivered,
                 words: answer.words(),
             });
         }

@@ -26,7 +26,7 @@ pub struct UsedLinks {
 
 /// What became of taking one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum LinkUse {
     /// It is used now.
     Now,
     /// It was used already.
@@ -57,16 +57,16 @@ impl UsedLinks {
     }
 
     /// Uses one that could be used until then.
-    pub fn take(&mut self, signature: &str, until_s: u64, now_s: u64) -> Taken {
+    pub fn take(&mut self, signature: &str, until_s: u64, now_s: u64) -> LinkUse {
         self.until_s.retain(|_, until_s| now_s <= *until_s);
         if self.has(signature) {
-            return Taken::Before;
+            return LinkUse::Before;
         }
         if self.until_s.len() >= LINKS_MAX {
-            return Taken::Full;
+            return LinkUse::Full;
         }
         self.until_s.insert(signature.to_owned(), until_s);
-        Taken::Now
+        LinkUse::Now
     }
 
     /// What it was used for did not come about.
@@ -100,15 +100,15 @@ mod tests {
     fn a_link_is_used_once_also_over_restarts_and_forgotten_after_its_time() {
         let dir = tempfile::tempdir().unwrap();
         let mut links = UsedLinks::open(dir.path());
-        assert_eq!(links.take("a", 100, 10), Taken::Now);
-        assert_eq!(links.take("a", 100, 10), Taken::Before);
-        assert_eq!(links.take("b", 200, 10), Taken::Now);
+        assert_eq!(links.take("a", 100, 10), LinkUse::Now);
+        assert_eq!(links.take("a", 100, 10), LinkUse::Before);
+        assert_eq!(links.take("b", 200, 10), LinkUse::Now);
         links.give_back("b");
-        assert_eq!(links.take("b", 200, 10), Taken::Now);
+        assert_eq!(links.take("b", 200, 10), LinkUse::Now);
         write(links.written()).unwrap();
         let mut links = UsedLinks::open(dir.path());
         assert!(links.has("a") && links.has("b"));
-        assert_eq!(links.take("c", 300, 101), Taken::Now);
+        assert_eq!(links.take("c", 300, 101), LinkUse::Now);
         assert!(!links.has("a") && links.has("b"), "the time of a is over");
     }
 
@@ -117,12 +117,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("links.used"), b"100 a\nnonsense\nx b\n200 ").unwrap();
         let mut links = UsedLinks::open(dir.path());
-        assert_eq!(links.take("a", 100, 10), Taken::Before);
+        assert_eq!(links.take("a", 100, 10), LinkUse::Before);
         for index in 0..LINKS_MAX + 5 {
             links.take(&format!("n{index}"), 100, 10);
         }
-        assert_eq!(links.take("one more", 100, 10), Taken::Full);
-        assert_eq!(links.take("one more", 200, 101), Taken::Now);
+        assert_eq!(links.take("one more", 100, 10), LinkUse::Full);
+        assert_eq!(links.take("one more", 200, 101), LinkUse::Now);
         fs::write(dir.path().join("links.used"), [0xff, 0xfe]).unwrap();
         assert!(!UsedLinks::open(dir.path()).has("a"));
     }

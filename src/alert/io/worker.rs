@@ -23,9 +23,9 @@ use super::lookup::find_out;
 use super::send::send;
 use super::shared::SharedStateWriter;
 use crate::alert::core::counts::Count;
-use crate::alert::core::record::Record;
-use crate::alert::core::{Core, Deed, Input, Output, Reply, Ticket};
-use crate::alert::message::Settings;
+use crate::alert::core::record::JournalRecord;
+use crate::alert::core::{ActionRun, Core, CoreInput, CoreOutput, CoreReply, Ticket};
+use crate::alert::message::BridgeSettings;
 use crate::base::MonotonicMs;
 use crate::signals::{SignalRequest, Signals};
 
@@ -40,7 +40,7 @@ const MEND_MS: u64 = 1_000;
 
 /// How the bridge ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum BridgeEnd {
     /// A signal ended it, and nothing was under way any more.
     Quiet,
     /// A signal ended it, and something was: it will be told as perhaps a repetition.
@@ -48,7 +48,7 @@ pub enum Ended {
 }
 
 /// What the settings say now, or what is wrong with them.
-pub(super) type Reread = Result<Settings, String>;
+pub(super) type Reread = Result<BridgeSettings, String>;
 
 /// Whether what changed is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Bridge {
     /// A bridge as it was left; what follows from that is done.
     pub(super) async fn start(
         journal: Journal,
-        records: Vec<Record>,
+        records: Vec<JournalRecord>,
         (inbox, inputs): (mpsc::Sender<Envelope>, mpsc::Receiver<Envelope>),
         shared: SharedStateWriter,
     ) -> Bridge {
@@ -101,7 +101,7 @@ impl Bridge {
         mut signals: Signals,
         wanted: SyncSender<()>,
         mut read: mpsc::Receiver<Reread>,
-    ) -> Ended {
+    ) -> BridgeEnd {
         loop {
             let mut arrived = Vec::new();
             let idle = Duration::from_millis(self.idle_ms());
@@ -138,7 +138,7 @@ impl Bridge {
         let mut out = Vec::new();
         let mut waiting = Vec::new();
         if arrived.is_empty() {
-            self.core.handle(now(), Input::Woken, &mut out);
+            self.core.handle(now(), CoreInput::Woken, &mut out);
         }
         for Envelope { input, reply } in arrived {
             waiting.extend(reply);
@@ -148,13 +148,17 @@ impl Bridge {
     }
 
     /// The disk first, then everything else.
-    async fn settle(&mut self, out: Vec<Output>, waiting: Vec<(Ticket, oneshot::Sender<Served>)>) {
+    async fn settle(
+        &mut self,
+        out: Vec<CoreOutput>,
+        waiting: Vec<(Ticket, oneshot::Sender<Served>)>,
+    ) {
         self.tickets.extend(waiting);
         let mut records = Vec::new();
         let mut rest = Vec::new();
         for output in out {
             match output {
-                Output::Keep(record) => records.push(*record),
+                CoreOutput::Keep(record) => records.push(*record),
                 other => rest.push(other),
             }
         }
@@ -169,7 +173,7 @@ impl Bridge {
     }
 
     /// Whether all that changed is on the disk.
-    async fn keep(&mut self, records: Vec<Record>) -> Saved {
+    async fn keep(&mut self, records: Vec<JournalRecord>) -> Saved {
         let Some(mut journal) = self.journal.take() else { return Saved::NotKept };
         let was_broken = journal.is_broken();
         if records.is_empty() && !was_broken {
@@ -207,16 +211,16 @@ impl Bridge {
         Saved::Kept
     }
 
-    fn act(&mut self, output: Output, saved: Saved) {
+    fn act(&mut self, output: CoreOutput, saved: Saved) {
         match output {
-            Output::Keep(_) => unreachable!("it was taken out before"),
-            Output::Reply(ticket, reply) => {
+            CoreOutput::Keep(_) => unreachable!("it was taken out before"),
+            CoreOutput::Reply(ticket, reply) => {
                 let served = match (reply, saved) {
-                    (Reply::Full, _) => Served::Full,
-                    (Reply::Unknown, _) => Served::Unknown,
-                    (Reply::Pair(answer), _) => Served::Pair(answer),
-                    (Reply::Kept, Saved::Kept) => Served::Kept,
-                    (Reply::Kept, Saved::NotKept) => Served::Unkept,
+                    (CoreReply::Full, _) => Served::Full,
+                    (CoreReply::Unknown, _) => Served::Unknown,
+                    (CoreReply::Pair(answer), _) => Served::Pair(answer),
+                    (CoreReply::Kept, Saved::Kept) => Served::Kept,
+                    (CoreReply::Kept, Saved::NotKept) => Served::Unkept,
                 };
                 if served == Served::Unkept {
                     self.count(Count::Unkept);
@@ -226,32 +230,32 @@ impl Bridge {
                     let _ = sender.send(served);
                 }
             }
-            Output::Ask(id, questions) => {
+            CoreOutput::Ask(id, questions) => {
                 let client = self.shared.client();
                 let token = self.shared.settings().options.instances_token.value.clone();
-                self.later(
-                    async move { Input::Found(id, find_out(client, questions, token).await) },
-                );
+                self.later(async move {
+                    CoreInput::Found(id, find_out(client, questions, token).await)
+                });
             }
-            Output::Send(request) => {
+            CoreOutput::Send(request) => {
                 let client = self.shared.client();
                 let settings = self.shared.settings();
                 self.later(async move {
                     let answer = send(&client, &request, &settings.options).await;
-                    Input::Answered { message: request.message, robot: request.robot, answer }
+                    CoreInput::Answered { message: request.message, robot: request.robot, answer }
                 });
             }
-            Output::Do(deed) => self.act_on(deed),
-            Output::Tell(trouble) => tell(&trouble),
+            CoreOutput::Do(deed) => self.act_on(deed),
+            CoreOutput::Tell(trouble) => tell(&trouble),
         }
     }
 
     fn count(&self, count: Count) {
-        let _ = self.inbox.try_send(Envelope { input: Input::Happened(count), reply: None });
+        let _ = self.inbox.try_send(Envelope { input: CoreInput::Happened(count), reply: None });
     }
 
     /// Does something beside, and brings what it becomes to the core.
-    fn later(&self, work: impl Future<Output = Input> + Send + 'static) {
+    fn later(&self, work: impl Future<Output = CoreInput> + Send + 'static) {
         let inbox = self.inbox.clone();
         tokio::spawn(async move {
             let input = work.await;
@@ -260,7 +264,7 @@ impl Bridge {
         });
     }
 
-    fn act_on(&self, deed: Deed) {
+    fn act_on(&self, deed: ActionRun) {
         let client = self.shared.client();
         let settings = self.shared.settings();
         let options = &settings.options;
@@ -287,7 +291,7 @@ impl Bridge {
                 let settings = Arc::new(settings);
                 self.reloaded_ms = now().unix_ms;
                 self.shared.change(Arc::clone(&settings), client);
-                Some(Envelope { input: Input::Changed(settings), reply: None })
+                Some(Envelope { input: CoreInput::Changed(settings), reply: None })
             }
             Err(mistakes) => {
                 tracing::error!("the settings stay as they were: {mistakes}");
@@ -298,9 +302,9 @@ impl Bridge {
 
     /// Begins nothing more, and waits for what robots have in their hands, so that it
     /// is known at the next start.
-    async fn stop(&mut self) -> Ended {
+    async fn stop(&mut self) -> BridgeEnd {
         tracing::info!("ending; what waits is told after the next start");
-        self.turn(vec![Envelope { input: Input::Stopping, reply: None }]).await;
+        self.turn(vec![Envelope { input: CoreInput::Stopping, reply: None }]).await;
         let wait = async {
             while !self.core.is_quiet() {
                 let Some(envelope) = self.inputs.recv().await else { break };
@@ -308,8 +312,8 @@ impl Bridge {
             }
         };
         match time::timeout(Duration::from_millis(STOP_MS_MAX), wait).await {
-            Ok(()) => Ended::Quiet,
-            Err(_) => Ended::UnderWay,
+            Ok(()) => BridgeEnd::Quiet,
+            Err(_) => BridgeEnd::UnderWay,
         }
     }
 }

@@ -4,54 +4,54 @@
 
 use serde_json::json;
 
-use super::part::Part;
+use super::part::MessagePart;
 use super::signature;
 use crate::alert::model::text;
-use crate::alert::options::{Channel, Language, Robot};
+use crate::alert::options::{Language, Messenger, Robot};
 
 /// Parts of one message to people, and to a program.
 pub(super) const PARTS_MAX: usize = 3;
 const PROGRAM_PARTS_MAX: usize = 12;
 
-pub(super) fn parts_max(channel: Channel) -> usize {
+pub(super) fn parts_max(channel: Messenger) -> usize {
     match channel {
-        Channel::Wecom | Channel::Dingtalk | Channel::Slack => PARTS_MAX,
-        Channel::Webhook => PROGRAM_PARTS_MAX,
+        Messenger::Wecom | Messenger::Dingtalk | Messenger::Slack => PARTS_MAX,
+        Messenger::Webhook => PROGRAM_PARTS_MAX,
     }
 }
 
 /// What stands between two blocks.
-pub(super) fn joint(channel: Channel) -> &'static str {
+pub(super) fn joint(channel: Messenger) -> &'static str {
     match channel {
-        Channel::Wecom | Channel::Slack | Channel::Webhook => "\n",
+        Messenger::Wecom | Messenger::Slack | Messenger::Webhook => "\n",
         // One line end is none in its mark-up.
-        Channel::Dingtalk => "\n\n",
+        Messenger::Dingtalk => "\n\n",
     }
 }
 
 /// Bytes of text that a message may have, counted by `encoded_bytes`.
-pub(super) fn bytes_max(channel: Channel) -> usize {
+pub(super) fn bytes_max(channel: Messenger) -> usize {
     match channel {
-        Channel::Wecom => 4_096,
+        Messenger::Wecom => 4_096,
         // Of the whole body, of which the envelope takes the rest.
-        Channel::Dingtalk => 19_000,
-        Channel::Slack => 12_000,
-        Channel::Webhook => 100_000,
+        Messenger::Dingtalk => 19_000,
+        Messenger::Slack => 12_000,
+        Messenger::Webhook => 100_000,
     }
 }
 
 /// What a text counts: WeCom counts UTF-8, the others the JSON that arrives.
-pub(super) fn encoded_bytes(channel: Channel, text: &str) -> usize {
+pub(super) fn encoded_bytes(channel: Messenger, text: &str) -> usize {
     match channel {
-        Channel::Wecom => text.len(),
-        Channel::Dingtalk | Channel::Slack | Channel::Webhook => {
+        Messenger::Wecom => text.len(),
+        Messenger::Dingtalk | Messenger::Slack | Messenger::Webhook => {
             serde_json::to_string(text).map_or(usize::MAX, |json| json.len())
         }
     }
 }
 
 /// The longest beginning that fits.
-pub(super) fn cut(channel: Channel, whole: &str, bytes_max: usize) -> String {
+pub(super) fn cut(channel: Messenger, whole: &str, bytes_max: usize) -> String {
     if encoded_bytes(channel, whole) <= bytes_max {
         return whole.to_owned();
     }
@@ -75,7 +75,13 @@ pub enum Attempt {
 }
 
 /// The body of a request to this robot.
-pub fn body(part: &Part, robot: &Robot, language: Language, attempt: Attempt, id: &str) -> String {
+pub fn body(
+    part: &MessagePart,
+    robot: &Robot,
+    language: Language,
+    attempt: Attempt,
+    id: &str,
+) -> String {
     let mut text = part.text.clone();
     let again = attempt == Attempt::Again;
     let join = joint(robot.channel);
@@ -92,18 +98,18 @@ pub fn body(part: &Part, robot: &Robot, language: Language, attempt: Attempt, id
         text.push_str(keyword);
     }
     let body = match robot.channel {
-        Channel::Wecom if part.is_plain => json!({
+        Messenger::Wecom if part.is_plain => json!({
             "msgtype": "text",
             "text": {"content": text, "mentioned_mobile_list": part.mobiles},
         }),
-        Channel::Wecom => json!({"msgtype": "markdown", "markdown": {"content": text}}),
-        Channel::Dingtalk => json!({
+        Messenger::Wecom => json!({"msgtype": "markdown", "markdown": {"content": text}}),
+        Messenger::Dingtalk => json!({
             "msgtype": "markdown",
             "markdown": {"title": part.title, "text": text},
             "at": {"atMobiles": part.mobiles, "atUserIds": part.ids, "isAtAll": false},
         }),
-        Channel::Slack => json!({"text": text}),
-        Channel::Webhook => json!({
+        Messenger::Slack => json!({"text": text}),
+        Messenger::Webhook => json!({
             "version": "1", "id": id, "title": part.title, "text": text,
             "call": part.ids, "alerts": part.alerts, "again": again,
         }),
@@ -117,20 +123,20 @@ pub fn url(robot: &Robot, now_ms: u64) -> String {
     let query = |name: &str| {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair(name, token);
-        if robot.channel == Channel::Dingtalk && !robot.signature.value.is_empty() {
+        if robot.channel == Messenger::Dingtalk && !robot.signature.value.is_empty() {
             query.append_pair("timestamp", &now_ms.to_string());
             query.append_pair("sign", &signature::dingtalk(&robot.signature.value, now_ms));
         }
         format!("{}?{}", robot.address(), query.finish())
     };
     match robot.channel {
-        Channel::Wecom => query("key"),
-        Channel::Dingtalk => query("access_token"),
-        Channel::Slack if robot.url.is_empty() => format!("{}{token}", robot.address()),
-        Channel::Slack if !token.is_empty() => {
+        Messenger::Wecom => query("key"),
+        Messenger::Dingtalk => query("access_token"),
+        Messenger::Slack if robot.url.is_empty() => format!("{}{token}", robot.address()),
+        Messenger::Slack if !token.is_empty() => {
             format!("{}/{token}", robot.address().trim_end_matches('/'))
         }
         // The token of a program goes into a header.
-        Channel::Slack | Channel::Webhook => robot.address().to_owned(),
+        Messenger::Slack | Messenger::Webhook => robot.address().to_owned(),
     }
 }

@@ -8,10 +8,10 @@ use super::views::{AlertView, CoreView, MessageView, SnapshotView, TemplateView}
 use crate::alert::model::alert::Alert;
 
 /// Whether this template makes a message of anything that may happen.
-pub fn check(templates: &Templates, name: &str) -> Result<(), template::Fault> {
+pub fn check(templates: &Templates, name: &str) -> Result<(), template::TemplateError> {
     if !templates.has(name) {
         let what = "there is no such template".to_owned();
-        return Err(template::Fault { name: name.to_owned(), line: 0, what });
+        return Err(template::TemplateError { name: name.to_owned(), line: 0, what });
     }
     let snapshot = SnapshotView {
         trace_id: String::new(),

@@ -2,20 +2,20 @@
 //!
 //! Deliberately absent: what it becomes (`render`).
 
-use crate::alert::model::pending::Pending;
-use crate::alert::model::snapshot::Evidence;
-use crate::alert::options::{Channel, Route};
+use crate::alert::model::pending::QueuedAlerts;
+use crate::alert::model::snapshot::Snapshots;
+use crate::alert::options::{Messenger, Route};
 
 /// What a message is made of.
-pub struct Draft<'a> {
+pub struct MessageInput<'a> {
     /// What is to be told.
-    pub pending: &'a Pending,
+    pub pending: &'a QueuedAlerts,
     /// What was found out.
-    pub evidence: &'a Evidence,
+    pub evidence: &'a Snapshots,
     /// How.
     pub route: &'a Route,
     /// By which kind of robot.
-    pub channel: Channel,
+    pub channel: Messenger,
     /// The chat that should have been told, when this is its fallback.
     pub instead_of: &'a str,
     /// Alerts of this chat that were given up since the last message.

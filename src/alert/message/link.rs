@@ -16,7 +16,7 @@ const PAYLOAD_BYTES_MAX: usize = 1_024;
 
 /// What a link is for. One of a kind is worth nothing for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum LinkPurpose {
     /// To silence a group.
     Silence,
     /// To look at what a chat refused.
@@ -25,13 +25,13 @@ pub enum Purpose {
     Acknowledge,
 }
 
-impl Purpose {
+impl LinkPurpose {
     /// The word that is signed with its payload.
     pub fn word(self) -> &'static str {
         match self {
-            Purpose::Silence => "silence",
-            Purpose::Refused => "refused",
-            Purpose::Acknowledge => "acknowledge",
+            LinkPurpose::Silence => "silence",
+            LinkPurpose::Refused => "refused",
+            LinkPurpose::Acknowledge => "acknowledge",
         }
     }
 }
@@ -56,7 +56,7 @@ pub enum LinkError {
 /// A link that allows `what`; `None` where links are off, or `what` is too long for one.
 pub fn link(
     options: &Options,
-    purpose: Purpose,
+    purpose: LinkPurpose,
     what: &impl Serialize,
     now_s: u64,
 ) -> Option<String> {
@@ -78,7 +78,7 @@ pub fn link(
 /// What a link allows, if it does.
 pub fn read<T: DeserializeOwned>(
     key: &str,
-    purpose: Purpose,
+    purpose: LinkPurpose,
     payload: &str,
     signature: &str,
     now_s: u64,
@@ -106,17 +106,17 @@ mod tests {
             ..Options::default()
         };
         let chat = "ops".to_owned();
-        assert_eq!(link(&options, Purpose::Refused, &chat, 0), None, "there is no key");
+        assert_eq!(link(&options, LinkPurpose::Refused, &chat, 0), None, "there is no key");
         let key = "0123456789abcdef";
         key.clone_into(&mut options.silence_key.value);
-        let link = link(&options, Purpose::Refused, &chat, 1_000).unwrap();
+        let link = link(&options, LinkPurpose::Refused, &chat, 1_000).unwrap();
         let query = link.strip_prefix("https://bridge.example/v1/refused?d=").unwrap();
         let (payload, sign) = query.split_once("&s=").unwrap();
         let at = |purpose, now_s| read::<String>(key, purpose, payload, sign, now_s);
-        assert_eq!(at(Purpose::Refused, 1_100), Ok(chat));
-        assert_eq!(at(Purpose::Refused, 1_101), Err(LinkError::Expired));
-        assert_eq!(at(Purpose::Silence, 1_000), Err(LinkError::Forged));
-        let other = read::<String>("another key", Purpose::Refused, payload, sign, 1_000);
+        assert_eq!(at(LinkPurpose::Refused, 1_100), Ok(chat));
+        assert_eq!(at(LinkPurpose::Refused, 1_101), Err(LinkError::Expired));
+        assert_eq!(at(LinkPurpose::Silence, 1_000), Err(LinkError::Forged));
+        let other = read::<String>("another key", LinkPurpose::Refused, payload, sign, 1_000);
         assert_eq!(other, Err(LinkError::Forged));
     }
 }

@@ -24,7 +24,7 @@ mod views;
 
 pub use self::channel::{Attempt, body, url};
 pub use self::check::{check, sample};
-pub use self::draft::Draft;
-pub use self::part::Part;
+pub use self::draft::MessageInput;
+pub use self::part::MessagePart;
 pub use self::render::{of_words, render};
-pub use self::settings::Settings;
+pub use self::settings::BridgeSettings;

@@ -2,9 +2,9 @@
 //!
 //! Deliberately absent: where they stand in it.
 
-use super::draft::Draft;
+use super::draft::MessageInput;
 use super::format::{LABEL_CHARS_MAX, NAME_CHARS_MAX, duration};
-use crate::alert::model::pending::Line;
+use crate::alert::model::pending::AlertLine;
 use crate::alert::model::text;
 use crate::alert::options::Language;
 
@@ -12,7 +12,7 @@ use crate::alert::options::Language;
 const NAMES_MAX: usize = 8;
 
 /// What is unusual about this message.
-pub(super) fn notes(draft: &Draft<'_>) -> Vec<String> {
+pub(super) fn notes(draft: &MessageInput<'_>) -> Vec<String> {
     let zh = draft.route.language == Language::Zh;
     let mut notes = Vec::new();
     let mut note = |en: String, chinese: String| notes.push(if zh { chinese } else { en });
@@ -67,7 +67,10 @@ pub(super) fn notes(draft: &Draft<'_>) -> Vec<String> {
 }
 
 /// How grave what is left out is, when some of it is critical.
-pub(super) fn left_out(draft: &Draft<'_>, lines: &[(&String, &Line)]) -> Option<String> {
+pub(super) fn left_out(
+    draft: &MessageInput<'_>,
+    lines: &[(&String, &AlertLine)],
+) -> Option<String> {
     let critical = lines.iter().filter(|(_, line)| line.alert.is_critical()).count();
     match (draft.route.language, critical, draft.pending.truncated_critical) {
         (_, 0, false) => None,

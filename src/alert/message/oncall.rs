@@ -1,7 +1,7 @@
 //! Who is called for an alert.
 
 use crate::alert::model::alert::Alert;
-use crate::alert::options::{Channel, Options, Person};
+use crate::alert::options::{Messenger, Options, Person};
 
 /// People that one message calls.
 const PEOPLE_MAX: usize = 10;
@@ -53,31 +53,31 @@ pub struct Mentions {
 }
 
 /// How a channel calls these people.
-pub fn mentions(channel: Channel, people: &[&Person]) -> Mentions {
+pub fn mentions(channel: Messenger, people: &[&Person]) -> Mentions {
     let mut mentions = Mentions::default();
     let mut words: Vec<String> = Vec::new();
     for person in people {
         match channel {
-            Channel::Wecom if !person.wecom_id.is_empty() => {
+            Messenger::Wecom if !person.wecom_id.is_empty() => {
                 words.push(format!("<@{}>", person.wecom_id));
             }
-            Channel::Wecom if !person.mobile.is_empty() => {
+            Messenger::Wecom if !person.mobile.is_empty() => {
                 mentions.mobiles.push(person.mobile.clone());
             }
-            Channel::Dingtalk if !person.mobile.is_empty() => {
+            Messenger::Dingtalk if !person.mobile.is_empty() => {
                 words.push(format!("@{}", person.mobile));
                 mentions.mobiles.push(person.mobile.clone());
             }
-            Channel::Dingtalk if !person.dingtalk_id.is_empty() => {
+            Messenger::Dingtalk if !person.dingtalk_id.is_empty() => {
                 words.push(format!("@{}", person.dingtalk_id));
                 mentions.ids.push(person.dingtalk_id.clone());
             }
-            Channel::Slack if !person.slack_id.is_empty() => {
+            Messenger::Slack if !person.slack_id.is_empty() => {
                 words.push(format!("<@{}>", person.slack_id));
             }
-            Channel::Webhook => mentions.ids.push(person.name.clone()),
+            Messenger::Webhook => mentions.ids.push(person.name.clone()),
             // Nobody knows how to call this person there.
-            Channel::Wecom | Channel::Dingtalk | Channel::Slack => {}
+            Messenger::Wecom | Messenger::Dingtalk | Messenger::Slack => {}
         }
     }
     mentions.text = words.join(" ");
@@ -150,14 +150,14 @@ mod tests {
         let mobile = Person { mobile: "138".to_owned(), ..person("ben", "owner", "*", 0, 0) };
         let people = [&both, &mobile];
         #[track_caller]
-        fn check(channel: Channel, people: &[&Person], text: &str, mobiles: &[&str]) {
+        fn check(channel: Messenger, people: &[&Person], text: &str, mobiles: &[&str]) {
             let mentions = mentions(channel, people);
             assert_eq!(mentions.text, text);
             assert_eq!(mentions.mobiles, mobiles);
         }
-        check(Channel::Wecom, &people, "<@anna>", &["138"]);
-        check(Channel::Dingtalk, &people, "@+852-123 @138", &["+852-123", "138"]);
-        check(Channel::Slack, &people, "<@U1>", &[]);
-        check(Channel::Webhook, &people, "", &[]);
+        check(Messenger::Wecom, &people, "<@anna>", &["138"]);
+        check(Messenger::Dingtalk, &people, "@+852-123 @138", &["+852-123", "138"]);
+        check(Messenger::Slack, &people, "<@U1>", &[]);
+        check(Messenger::Webhook, &people, "", &[]);
     }
 }

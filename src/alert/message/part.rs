@@ -5,14 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::draft::Draft;
+use super::draft::MessageInput;
 use super::views::{AlertView, pair};
-use crate::alert::model::pending::Line;
+use crate::alert::model::pending::AlertLine;
 use crate::alert::model::text;
 
 /// One part, as it leaves; kept until the robot has confirmed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct MessagePart {
     /// For DingTalk and programs.
     pub title: String,
     /// What is read.
@@ -26,12 +26,12 @@ pub struct Part {
     /// The alerts in it, by fingerprint.
     pub fingerprints: Vec<String>,
     /// The same for programs.
-    pub alerts: Vec<Said>,
+    pub alerts: Vec<AlertSummary>,
 }
 
 /// An alert, for programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
+pub struct AlertSummary {
     name: String,
     story: String,
     severity: String,
@@ -42,9 +42,14 @@ pub struct Said {
 
 /// A plain message has as little in it as possible: something in it may be what its
 /// robot refuses.
-pub(super) fn said(fingerprint: &str, line: &Line, view: &AlertView, draft: &Draft<'_>) -> Said {
+pub(super) fn said(
+    fingerprint: &str,
+    line: &AlertLine,
+    view: &AlertView,
+    draft: &MessageInput<'_>,
+) -> AlertSummary {
     let labels = line.alert.labels.iter().filter(|_| !draft.pending.plain);
-    Said {
+    AlertSummary {
         name: view.name.clone(),
         story: view.story.to_owned(),
         severity: view.severity.clone(),

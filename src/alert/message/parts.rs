@@ -7,14 +7,14 @@
 //! Deliberately absent: the sizes that robots take (`channel`).
 
 use super::channel::{PARTS_MAX, bytes_max, cut, encoded_bytes, joint, parts_max};
-use super::draft::Draft;
+use super::draft::MessageInput;
 use super::format::LABEL_CHARS_MAX;
 use super::notes::left_out;
 use super::template::{self, Block, Templates};
 use super::views::{AlertView, MessageView, TemplateView, title};
-use crate::alert::model::pending::Line;
+use crate::alert::model::pending::AlertLine;
 use crate::alert::model::text;
-use crate::alert::options::{Channel, Language};
+use crate::alert::options::{Language, Messenger};
 
 /// Alerts of one message that are shown with all that is known of them.
 const WHOLE_MAX: usize = 60;
@@ -29,7 +29,7 @@ type Texts = Vec<(String, Vec<usize>)>;
 struct Layout<'a> {
     templates: &'a Templates,
     name: &'a str,
-    channel: Channel,
+    channel: Messenger,
     language: Language,
 }
 
@@ -39,7 +39,7 @@ impl Layout<'_> {
         block: Block,
         m: &MessageView,
         a: &AlertView,
-    ) -> Result<String, template::Fault> {
+    ) -> Result<String, template::TemplateError> {
         let text = self.templates.render(self.name, block, &TemplateView { m, a })?;
         // A line of a template is a line, whatever the mark-up makes of a line end.
         let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
@@ -47,7 +47,11 @@ impl Layout<'_> {
     }
 
     /// The bytes that alerts may have beside this header and footer.
-    fn budget(&self, longest: &MessageView, first: &AlertView) -> Result<usize, template::Fault> {
+    fn budget(
+        &self,
+        longest: &MessageView,
+        first: &AlertView,
+    ) -> Result<usize, template::TemplateError> {
         let header = self.render(Block::Header, longest, first)?;
         let footer = self.render(Block::Footer, longest, first)?;
         let around_bytes = header.len() + footer.len() + 2 * joint(self.channel).len();
@@ -60,7 +64,7 @@ impl Layout<'_> {
         message: &MessageView,
         alerts: &[AlertView],
         budget: usize,
-    ) -> Result<Vec<String>, template::Fault> {
+    ) -> Result<Vec<String>, template::TemplateError> {
         let mut blocks = Vec::new();
         for (index, alert) in alerts.iter().enumerate() {
             let block = match index < WHOLE_MAX {
@@ -101,13 +105,13 @@ impl Layout<'_> {
 }
 
 pub(super) fn with_template(
-    draft: &Draft<'_>,
+    draft: &MessageInput<'_>,
     message: &MessageView,
-    lines: &[(&String, &Line)],
+    lines: &[(&String, &AlertLine)],
     alerts: &[AlertView],
     templates: &Templates,
     name: &str,
-) -> Result<Texts, template::Fault> {
+) -> Result<Texts, template::TemplateError> {
     let (channel, language) = (draft.channel, draft.route.language);
     let layout = Layout { templates, name, channel, language };
     let none = AlertView::default();
@@ -152,7 +156,7 @@ fn noted(message: &MessageView, more: Option<String>) -> Vec<String> {
 }
 
 /// Which alerts stand in which part, and how many in none. Whole alerts first.
-fn split(channel: Channel, blocks: &[String], budget: usize) -> (Vec<Vec<usize>>, usize) {
+fn split(channel: Messenger, blocks: &[String], budget: usize) -> (Vec<Vec<usize>>, usize) {
     let mut groups = vec![Vec::new()];
     let mut used = 0;
     for (index, block) in blocks.iter().enumerate() {
@@ -173,10 +177,10 @@ fn split(channel: Channel, blocks: &[String], budget: usize) -> (Vec<Vec<usize>>
 
 /// A short text without mark-up, for when nothing else works.
 pub(super) fn plain(
-    draft: &Draft<'_>,
+    draft: &MessageInput<'_>,
     message: &MessageView,
     alerts: &[AlertView],
-    fault: Option<&template::Fault>,
+    fault: Option<&template::TemplateError>,
 ) -> Texts {
     const BYTES_MAX: usize = 1_500;
     let mut out = title(draft.route.language, message);

@@ -4,14 +4,14 @@
 //! Deliberately absent: the words (`views`, `notes`), and what fits (`parts`).
 
 use super::channel::joint;
-use super::draft::Draft;
+use super::draft::MessageInput;
 use super::oncall::{self, Mentions};
-use super::part::{Part, said};
+use super::part::{MessagePart, said};
 use super::parts::{plain, with_template};
 use super::template::{self, Templates};
 use super::views::{AlertView, alert_view, message_view, title};
-use crate::alert::model::pending::{Line, Pending, Story};
-use crate::alert::options::{Channel, Language, Options};
+use crate::alert::model::pending::{AlertLine, QueuedAlerts, Transition};
+use crate::alert::options::{Language, Messenger, Options};
 
 /// Alerts of one message that are shown at all; more than its parts hold.
 const SHOWN_MAX: usize = 1_200;
@@ -20,13 +20,13 @@ const SHOWN_MAX: usize = 1_200;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rendered {
     /// At least one.
-    pub parts: Vec<Part>,
+    pub parts: Vec<MessagePart>,
     /// What was wrong with the template, if it could not be used.
-    pub fault: Option<template::Fault>,
+    pub fault: Option<template::TemplateError>,
 }
 
 /// Makes a message of what is to be told.
-pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Rendered {
+pub fn render(draft: &MessageInput<'_>, options: &Options, templates: &Templates) -> Rendered {
     let lines = in_order(draft.pending);
     let mentions = mentions(draft, options, &lines);
     let message = message_view(draft, options, &lines, &mentions);
@@ -47,11 +47,11 @@ pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Re
     let count = texts.len();
     let mut parts = Vec::new();
     for (index, (text, members)) in texts.drain(..).enumerate() {
-        let mut part = Part { title: title.clone(), text, ..Part::default() };
+        let mut part = MessagePart { title: title.clone(), text, ..MessagePart::default() };
         if count > 1 {
             part.title = format!("{title} ({}/{count})", index + 1);
         }
-        if index == 0 && draft.channel != Channel::Wecom {
+        if index == 0 && draft.channel != Messenger::Wecom {
             part.mobiles.clone_from(&mentions.mobiles);
             part.ids.clone_from(&mentions.ids);
         }
@@ -62,43 +62,48 @@ pub fn render(draft: &Draft<'_>, options: &Options, templates: &Templates) -> Re
         }
         parts.push(part);
     }
-    if draft.channel == Channel::Wecom && !mentions.mobiles.is_empty() {
-        parts.push(Part {
+    if draft.channel == Messenger::Wecom && !mentions.mobiles.is_empty() {
+        parts.push(MessagePart {
             text: title.clone(),
             title,
             is_plain: true,
             mobiles: mentions.mobiles,
-            ..Part::default()
+            ..MessagePart::default()
         });
     }
     Rendered { parts, fault }
 }
 
 /// Critical before others, what begins before what ends, older before newer.
-fn in_order(pending: &Pending) -> Vec<(&String, &Line)> {
-    let mut lines: Vec<(&String, &Line)> = pending.lines.iter().collect();
+fn in_order(pending: &QueuedAlerts) -> Vec<(&String, &AlertLine)> {
+    let mut lines: Vec<(&String, &AlertLine)> = pending.lines.iter().collect();
     lines.sort_by_key(|(_, line)| line.rank());
     lines
 }
 
 /// Only what is critical, and only when it begins, calls anybody.
-fn mentions(draft: &Draft<'_>, options: &Options, lines: &[(&String, &Line)]) -> Mentions {
+fn mentions(
+    draft: &MessageInput<'_>,
+    options: &Options,
+    lines: &[(&String, &AlertLine)],
+) -> Mentions {
     if !draft.route.mentions {
         return Mentions::default();
     }
     let begun = lines.iter().map(|(_, line)| line);
-    let critical = begun.filter(|line| line.story == Story::Firing && line.alert.is_critical());
+    let critical =
+        begun.filter(|line| line.story == Transition::Firing && line.alert.is_critical());
     let people = oncall::called(critical.map(|line| &line.alert), options, draft.now_ms);
     oncall::mentions(draft.channel, &people)
 }
 
 /// A message that is about no alert in particular.
-pub fn of_words(words: &[String], language: Language, channel: Channel) -> Rendered {
+pub fn of_words(words: &[String], language: Language, channel: Messenger) -> Rendered {
     let title = match language {
         Language::En => "Acknowledged",
         Language::Zh => "已确认",
     };
     let text = words.join(joint(channel));
-    let part = Part { title: title.to_owned(), text, ..Part::default() };
+    let part = MessagePart { title: title.to_owned(), text, ..MessagePart::default() };
     Rendered { parts: vec![part], fault: None }
 }

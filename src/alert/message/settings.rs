@@ -7,7 +7,7 @@ use crate::alert::options::Options;
 
 /// What an operator wrote, ready for use.
 #[derive(Debug)]
-pub struct Settings {
+pub struct BridgeSettings {
     /// The settings.
     pub options: Options,
     /// Its templates, checked.

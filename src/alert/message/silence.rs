@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::link::Purpose;
+use super::link::LinkPurpose;
 use super::signature;
 use crate::alert::model::alert::Pairs;
 use crate::alert::model::text;
@@ -24,7 +24,7 @@ const PAYLOAD_BYTES_MAX: usize = 1_024;
 
 /// What a link allows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
+pub struct SilenceGrant {
     /// Until when, in seconds since 1970.
     #[serde(rename = "u")]
     pub until_s: u64,
@@ -35,7 +35,7 @@ pub struct Grant {
 
 /// Why a link, or what was sent from its page, is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum SilenceError {
     /// It was not made here, or was changed.
     Forged,
     /// Its time is over.
@@ -48,15 +48,15 @@ pub enum Refused {
     Form,
 }
 
-impl Refused {
+impl SilenceError {
     /// What the page says.
     pub fn words(self) -> &'static str {
         match self {
-            Refused::Forged => "this link was not made by this bridge",
-            Refused::Used => "this link was used already; take one from a newer message",
-            Refused::TooMany => "too many links were used; try again later",
-            Refused::Expired => "this link is too old; take one from a newer message",
-            Refused::Form => "a name, and a time from 1 to 240 minutes, are needed",
+            SilenceError::Forged => "this link was not made by this bridge",
+            SilenceError::Used => "this link was used already; take one from a newer message",
+            SilenceError::TooMany => "too many links were used; try again later",
+            SilenceError::Expired => "this link is too old; take one from a newer message",
+            SilenceError::Form => "a name, and a time from 1 to 240 minutes, are needed",
         }
     }
 }
@@ -70,33 +70,38 @@ pub fn link(options: &Options, group_labels: &Pairs, now_s: u64) -> Option<Strin
     if key.is_empty() || options.silence_url.is_empty() || matchers.is_empty() {
         return None;
     }
-    let grant = Grant { until_s: now_s + options.silence_link_s, matchers };
+    let grant = SilenceGrant { until_s: now_s + options.silence_link_s, matchers };
     let json = serde_json::to_string(&grant).expect("texts and numbers become JSON");
     let payload = BASE64_URL_SAFE_NO_PAD.encode(json);
     if payload.len() > PAYLOAD_BYTES_MAX {
         return None;
     }
-    let signature = signature::link(key, Purpose::Silence.word(), &payload);
+    let signature = signature::link(key, LinkPurpose::Silence.word(), &payload);
     let base = options.silence_url.trim_end_matches('/');
     Some(format!("{base}/v1/silence?d={payload}&s={signature}"))
 }
 
 /// What a link allows, if it does.
-pub fn grant(key: &str, payload: &str, signature: &str, now_s: u64) -> Result<Grant, Refused> {
+pub fn grant(
+    key: &str,
+    payload: &str,
+    signature: &str,
+    now_s: u64,
+) -> Result<SilenceGrant, SilenceError> {
     let is_ours = !key.is_empty()
         && payload.len() <= PAYLOAD_BYTES_MAX
-        && signature::is_link(key, Purpose::Silence.word(), payload, signature);
+        && signature::is_link(key, LinkPurpose::Silence.word(), payload, signature);
     if !is_ours {
-        return Err(Refused::Forged);
+        return Err(SilenceError::Forged);
     }
-    let json = BASE64_URL_SAFE_NO_PAD.decode(payload).map_err(|_| Refused::Forged)?;
-    let grant: Grant = serde_json::from_slice(&json).map_err(|_| Refused::Forged)?;
-    if grant.until_s < now_s { Err(Refused::Expired) } else { Ok(grant) }
+    let json = BASE64_URL_SAFE_NO_PAD.decode(payload).map_err(|_| SilenceError::Forged)?;
+    let grant: SilenceGrant = serde_json::from_slice(&json).map_err(|_| SilenceError::Forged)?;
+    if grant.until_s < now_s { Err(SilenceError::Expired) } else { Ok(grant) }
 }
 
 /// What Alertmanager is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct SilenceRequest {
     /// Who, and for how long.
     pub who: String,
     /// In minutes.
@@ -104,15 +109,15 @@ pub struct Wish {
 }
 
 /// Reads what the page's form sends beside its link.
-pub fn wish(who: &str, minutes: &str) -> Result<Wish, Refused> {
+pub fn wish(who: &str, minutes: &str) -> Result<SilenceRequest, SilenceError> {
     let who = text::of_operator(who, 64);
-    let minutes: u64 = minutes.parse().map_err(|_| Refused::Form)?;
+    let minutes: u64 = minutes.parse().map_err(|_| SilenceError::Form)?;
     let fits = !who.is_empty() && (1..=MINUTES_MAX).contains(&minutes);
-    if fits { Ok(Wish { who, minutes }) } else { Err(Refused::Form) }
+    if fits { Ok(SilenceRequest { who, minutes }) } else { Err(SilenceError::Form) }
 }
 
 /// The body for Alertmanager's `POST /api/v2/silences`.
-pub fn body(grant: &Grant, wish: &Wish, now_s: u64) -> String {
+pub fn body(grant: &SilenceGrant, wish: &SilenceRequest, now_s: u64) -> String {
     let matchers: Vec<serde_json::Value> = grant
         .matchers
         .iter()
@@ -167,9 +172,9 @@ mod tests {
         let key = "0123456789abcdef";
         let granted = grant(key, &payload, &signature, 1_100).unwrap();
         assert_eq!(granted.matchers, labels(&[("alertname", "A\"<b>")]));
-        assert_eq!(grant(key, &payload, &signature, 1_101), Err(Refused::Expired));
-        assert_eq!(grant("", &payload, &signature, 1_000), Err(Refused::Forged));
-        assert_eq!(grant(key, "x", &signature, 1_000), Err(Refused::Forged));
+        assert_eq!(grant(key, &payload, &signature, 1_101), Err(SilenceError::Expired));
+        assert_eq!(grant("", &payload, &signature, 1_000), Err(SilenceError::Forged));
+        assert_eq!(grant(key, "x", &signature, 1_000), Err(SilenceError::Forged));
     }
 
     #[test]
@@ -188,9 +193,9 @@ mod tests {
         assert_eq!(wish("<b>anna\n", "5").unwrap().who, "＜b＞anna");
         for (who, minutes) in [("anna", "241"), ("anna", "0"), ("anna", "-1"), ("", "5"), ("a", "")]
         {
-            assert_eq!(wish(who, minutes), Err(Refused::Form), "{who} {minutes}");
+            assert_eq!(wish(who, minutes), Err(SilenceError::Form), "{who} {minutes}");
         }
-        let grant = Grant { until_s: 0, matchers: labels(&[("alertname", "A")]) };
+        let grant = SilenceGrant { until_s: 0, matchers: labels(&[("alertname", "A")]) };
         let body = body(&grant, &wish("anna", "240").unwrap(), 1_700_000_000);
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["startsAt"], "2023-11-14T22:13:20Z");

@@ -11,7 +11,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
 
-use crate::alert::options::{Channel, Language};
+use crate::alert::options::{Language, Messenger};
 
 /// How much work one template may be: a loop over every alert of a message is a
 /// hundredth of it.
@@ -54,7 +54,7 @@ impl Block {
 
 /// Why a template cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct TemplateError {
     /// Its name.
     pub name: String,
     /// The line, from 1; 0 when nobody knows.
@@ -63,7 +63,7 @@ pub struct Fault {
     pub what: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "template {}", self.name)?;
         if self.line > 0 {
@@ -80,7 +80,7 @@ pub struct Templates {
 }
 
 /// What a template is called in configurations and as a file.
-pub fn name(family: &str, language: Language, channel: Channel) -> String {
+pub fn name(family: &str, language: Language, channel: Messenger) -> String {
     format!("{family}.{}.{}", language.word(), channel.word())
 }
 
@@ -91,7 +91,7 @@ pub fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 impl Templates {
     /// Those that are built in, and over them those that were read: names, and texts.
-    pub fn new(read: &[(String, String)]) -> Result<Templates, Vec<Fault>> {
+    pub fn new(read: &[(String, String)]) -> Result<Templates, Vec<TemplateError>> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -114,7 +114,12 @@ impl Templates {
     }
 
     /// One block with what is to stand in it, without space around it.
-    pub fn render(&self, name: &str, block: Block, view: &impl Serialize) -> Result<String, Fault> {
+    pub fn render(
+        &self,
+        name: &str,
+        block: Block,
+        view: &impl Serialize,
+    ) -> Result<String, TemplateError> {
         let rendered = (|| {
             let template = self.environment.get_template(name)?;
             let mut captured = template.render_captured(Serde(view))?;
@@ -128,7 +133,7 @@ impl Templates {
 }
 
 /// Only what the template itself is to blame for: its values are not in it.
-fn fault(name: &str, error: &minijinja::Error) -> Fault {
+fn fault(name: &str, error: &minijinja::Error) -> TemplateError {
     let what = match error.kind() {
         ErrorKind::SyntaxError => {
             format!("it is no template: {}", error.detail().unwrap_or("syntax error"))
@@ -139,5 +144,5 @@ fn fault(name: &str, error: &minijinja::Error) -> Fault {
         ErrorKind::TemplateNotFound => "there is no such template".to_owned(),
         kind => kind.to_string(),
     };
-    Fault { name: name.to_owned(), line: error.line().unwrap_or(0), what }
+    TemplateError { name: name.to_owned(), line: error.line().unwrap_or(0), what }
 }

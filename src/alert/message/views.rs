@@ -7,14 +7,14 @@
 
 use serde::Serialize;
 
-use super::draft::Draft;
+use super::draft::MessageInput;
 use super::format::{LABEL_CHARS_MAX, NAME_CHARS_MAX, duration, local_time, number};
-use super::link::{self, Purpose};
+use super::link::{self, LinkPurpose};
 use super::notes::notes;
 use super::oncall::Mentions;
 use super::{signature, silence};
-use crate::alert::model::pending::{Line, Story};
-use crate::alert::model::snapshot::{Found, Source};
+use crate::alert::model::pending::{AlertLine, Transition};
+use crate::alert::model::snapshot::{SnapshotResult, Source};
 use crate::alert::model::text;
 use crate::alert::options::{Language, Options, Route};
 
@@ -93,13 +93,13 @@ pub(super) struct CoreView {
 }
 
 pub(super) fn message_view(
-    draft: &Draft<'_>,
+    draft: &MessageInput<'_>,
     options: &Options,
-    lines: &[(&String, &Line)],
+    lines: &[(&String, &AlertLine)],
     mentions: &Mentions,
 ) -> MessageView {
     let pending = draft.pending;
-    let fires = |line: &Line| matches!(line.story, Story::Firing | Story::Still);
+    let fires = |line: &AlertLine| matches!(line.story, Transition::Firing | Transition::Still);
     let firing = lines.iter().filter(|(_, line)| fires(line)).count();
     let name = match pending.group_labels.get("alertname") {
         Some(name) if !name.is_empty() => name.as_str(),
@@ -130,23 +130,23 @@ pub(super) fn message_view(
 
 /// The link by which somebody says that they take care of it.
 fn ack_url(
-    draft: &Draft<'_>,
+    draft: &MessageInput<'_>,
     options: &Options,
-    lines: &[(&String, &Line)],
+    lines: &[(&String, &AlertLine)],
     now_s: u64,
 ) -> Option<String> {
-    let begun = |line: &Line| line.story == Story::Firing && line.alert.is_critical();
+    let begun = |line: &AlertLine| line.story == Transition::Firing && line.alert.is_critical();
     if draft.route.escalation.is_empty() || !lines.iter().any(|(_, line)| begun(line)) {
         return None;
     }
     let group = (draft.route.name.as_str(), draft.group_key);
-    link::link(options, Purpose::Acknowledge, &group, now_s)
+    link::link(options, LinkPurpose::Acknowledge, &group, now_s)
 }
 
 pub(super) fn alert_view(
     fingerprint: &str,
-    line: &Line,
-    draft: &Draft<'_>,
+    line: &AlertLine,
+    draft: &MessageInput<'_>,
     options: &Options,
 ) -> AlertView {
     let alert = &line.alert;
@@ -154,7 +154,7 @@ pub(super) fn alert_view(
     let shown = ["alertname", "severity", "instance", "layer", "tenant_id"];
     let others = alert.labels.iter().filter(|(name, _)| !shown.contains(&name.as_str()));
     let end_ms = if alert.ends_ms > 0 { alert.ends_ms } else { draft.now_ms };
-    let nothing = Found::default();
+    let nothing = SnapshotResult::default();
     let found = draft.evidence.get(fingerprint).unwrap_or(&nothing);
     AlertView {
         name: text::of_operator(alert.label("alertname"), NAME_CHARS_MAX),
@@ -179,12 +179,12 @@ pub(super) fn alert_view(
     }
 }
 
-fn story(story: Story) -> &'static str {
+fn story(story: Transition) -> &'static str {
     match story {
-        Story::Firing => "firing",
-        Story::Still => "still",
-        Story::FiredAndRecovered => "fired_and_recovered",
-        Story::Recovered => "recovered",
+        Transition::Firing => "firing",
+        Transition::Still => "still",
+        Transition::FiredAndRecovered => "fired_and_recovered",
+        Transition::Recovered => "recovered",
     }
 }
 
@@ -192,7 +192,7 @@ pub(super) fn pair((name, value): (&String, &String)) -> String {
     format!("{}={}", text::of_operator(name, 60), text::of_operator(value, LABEL_CHARS_MAX))
 }
 
-fn snapshot(found: &Found, route: &Route, options: &Options) -> Option<SnapshotView> {
+fn snapshot(found: &SnapshotResult, route: &Route, options: &Options) -> Option<SnapshotView> {
     let snapshot = found.snapshot.as_ref()?;
     let of_stranger = |text: &str| match text::of_stranger(text, STRANGER_CHARS_MAX) {
         // An empty code span is two marks.
@@ -215,7 +215,7 @@ fn snapshot(found: &Found, route: &Route, options: &Options) -> Option<SnapshotV
     })
 }
 
-fn core(found: &Found, route: &Route, options: &Options) -> Option<CoreView> {
+fn core(found: &SnapshotResult, route: &Route, options: &Options) -> Option<CoreView> {
     let core = found.core.as_ref()?;
     let of_stranger = |text: &str| text::of_stranger(text, STRANGER_CHARS_MAX);
     let room_id = match route.hash_rooms && !core.room_id.is_empty() {

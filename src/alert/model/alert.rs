@@ -12,7 +12,7 @@ pub type Pairs = BTreeMap<String, String>;
 
 /// What Alertmanager says about a group of alerts, form 4 of its webhook.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Payload {
+pub struct WebhookPayload {
     /// Which group.
     pub group_key: String,
     /// What its alerts have in common by configuration.

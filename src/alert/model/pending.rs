@@ -13,7 +13,7 @@ use super::alert::{Alert, Pairs};
 
 /// One chat's line of messages about one group. Its messages go one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Lane {
+pub struct ChatQueue {
     /// The route that it came by.
     pub route: String,
     /// The chat.
@@ -24,7 +24,7 @@ pub struct Lane {
 
 /// What is to be told about an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Story {
+pub enum Transition {
     /// It has begun.
     Firing,
     /// It has been told before, and is still so.
@@ -37,11 +37,11 @@ pub enum Story {
 
 /// An alert with its story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct AlertLine {
     /// The alert as it was said last.
     pub alert: Alert,
     /// What is to be told about it.
-    pub story: Story,
+    pub story: Transition,
     /// What was done about it, in words.
     #[serde(default)]
     pub action: String,
@@ -51,24 +51,24 @@ pub struct Line {
     pub held_until_ms: u64,
 }
 
-impl Line {
+impl AlertLine {
     /// What is told of an alert with which nothing was done.
-    pub fn new(alert: Alert, story: Story) -> Line {
-        Line { alert, story, action: String::new(), held_until_ms: 0 }
+    pub fn new(alert: Alert, story: Transition) -> AlertLine {
+        AlertLine { alert, story, action: String::new(), held_until_ms: 0 }
     }
 
     /// Where it stands in a message: what begins before what ends, critical before
     /// others, older before newer.
-    pub fn rank(&self) -> (Story, bool, u64) {
+    pub fn rank(&self) -> (Transition, bool, u64) {
         (self.story, !self.alert.is_critical(), self.alert.starts_ms)
     }
 }
 
 /// What waits in a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pending {
+pub struct QueuedAlerts {
     /// By fingerprint.
-    pub lines: BTreeMap<String, Line>,
+    pub lines: BTreeMap<String, AlertLine>,
     /// What the group's alerts have in common.
     pub group_labels: Pairs,
     /// Since when the oldest waits, in milliseconds since 1970.
@@ -93,7 +93,7 @@ pub struct Pending {
     pub piece_max: usize,
     /// How it went so far.
     #[serde(default)]
-    pub tries: Tries,
+    pub tries: SendAttempts,
     /// What is told beside alerts, one line each; nothing that a stranger wrote as it is.
     #[serde(default)]
     pub words: Vec<String>,
@@ -104,7 +104,7 @@ pub struct Pending {
 
 /// What became of earlier tries to tell something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tries {
+pub struct SendAttempts {
     /// How many there were that the robots' rates are not to blame for.
     pub count: u32,
     /// When the last of them failed, in milliseconds since 1970.
@@ -125,7 +125,7 @@ const OTHERS_FIRST_MS: u64 = 5_000;
 /// the time of others. What is critical is tried again within a minute.
 const TRIES_REST_MS_MAX: u64 = 40_000;
 
-impl Tries {
+impl SendAttempts {
     /// One more failed, by a robot that rests until `ready_ms` and delivered something
     /// last at `delivered_ms`. The first try after it may be another robot's, at once; later
     /// ones let others go first.
@@ -155,18 +155,20 @@ impl Tries {
     }
 }
 
-impl Pending {
+impl QueuedAlerts {
     /// Whether somebody is to be called.
     pub fn is_critical(&self) -> bool {
-        let urgent = |line: &Line| match line.story {
-            Story::Firing | Story::Still | Story::FiredAndRecovered => line.alert.is_critical(),
-            Story::Recovered => false,
+        let urgent = |line: &AlertLine| match line.story {
+            Transition::Firing | Transition::Still | Transition::FiredAndRecovered => {
+                line.alert.is_critical()
+            }
+            Transition::Recovered => false,
         };
         self.truncated_critical || self.told().any(urgent)
     }
 
     /// What is told of as soon as a robot takes it.
-    pub fn told(&self) -> impl Iterator<Item = &Line> {
+    pub fn told(&self) -> impl Iterator<Item = &AlertLine> {
         self.lines.values().filter(|line| line.held_until_ms == 0)
     }
 
@@ -198,15 +200,15 @@ impl Pending {
     }
 
     /// What is told next, when a message may not have all of it; the rest stays here.
-    pub fn next_piece(&mut self) -> Pending {
+    pub fn next_piece(&mut self) -> QueuedAlerts {
         let mut piece = self.clone();
         self.words.clear();
-        let mut order: Vec<(&String, &Line)> =
+        let mut order: Vec<(&String, &AlertLine)> =
             self.lines.iter().filter(|(_, line)| line.held_until_ms == 0).collect();
         if self.piece_max == 0 || order.len() <= self.piece_max {
             piece.lines.retain(|_, line| line.held_until_ms == 0);
             self.lines.retain(|_, line| line.held_until_ms > 0);
-            (self.plain, self.doubtful, self.tries) = (false, false, Tries::default());
+            (self.plain, self.doubtful, self.tries) = (false, false, SendAttempts::default());
             return piece;
         }
         order.sort_by_key(|(_, line)| line.rank());
@@ -230,20 +232,24 @@ impl Pending {
     }
 
     /// Takes what is newer; both stay in order of time, `newer` coming after.
-    pub fn merge(&mut self, fingerprint: String, newer: Line) {
+    pub fn merge(&mut self, fingerprint: String, newer: AlertLine) {
         let Some(line) = self.lines.get_mut(&fingerprint) else {
             self.lines.insert(fingerprint, newer);
             return;
         };
         line.story = match (line.story, newer.story) {
             // Nobody has heard that it began.
-            (Story::Firing | Story::FiredAndRecovered, Story::Recovered) => {
-                Story::FiredAndRecovered
+            (Transition::Firing | Transition::FiredAndRecovered, Transition::Recovered) => {
+                Transition::FiredAndRecovered
             }
-            (Story::Firing, Story::Still) => Story::Firing,
-            (Story::Firing | Story::Still | Story::FiredAndRecovered | Story::Recovered, story) => {
-                story
-            }
+            (Transition::Firing, Transition::Still) => Transition::Firing,
+            (
+                Transition::Firing
+                | Transition::Still
+                | Transition::FiredAndRecovered
+                | Transition::Recovered,
+                story,
+            ) => story,
         };
         if !newer.action.is_empty() {
             line.action = newer.action;
@@ -256,9 +262,9 @@ impl Pending {
 mod tests {
     use super::*;
 
-    fn line(story: Story, starts_ms: u64) -> Line {
-        let firing = matches!(story, Story::Firing | Story::Still);
-        Line {
+    fn line(story: Transition, starts_ms: u64) -> AlertLine {
+        let firing = matches!(story, Transition::Firing | Transition::Still);
+        AlertLine {
             alert: Alert { firing, starts_ms, ..Alert::default() },
             story,
             action: String::new(),
@@ -268,10 +274,10 @@ mod tests {
 
     #[test]
     fn the_newest_state_wins_and_what_nobody_heard_of_is_told_once() {
-        use Story::{FiredAndRecovered, Firing, Recovered, Still};
+        use Transition::{FiredAndRecovered, Firing, Recovered, Still};
         #[track_caller]
-        fn check(waits: Story, comes: Story, want: Story) {
-            let mut pending = Pending::default();
+        fn check(waits: Transition, comes: Transition, want: Transition) {
+            let mut pending = QueuedAlerts::default();
             pending.merge("a".to_owned(), line(waits, 1));
             pending.merge("a".to_owned(), line(comes, 2));
             let merged = &pending.lines["a"];
@@ -290,9 +296,10 @@ mod tests {
 
     #[test]
     fn what_may_not_be_told_as_a_whole_is_told_in_pieces_critical_first() {
-        let mut pending = Pending { piece_max: 2, still: 3, plain: true, ..Pending::default() };
+        let mut pending =
+            QueuedAlerts { piece_max: 2, still: 3, plain: true, ..QueuedAlerts::default() };
         for name in ["a", "b", "c", "d", "e"] {
-            pending.merge(name.to_owned(), line(Story::Firing, 1));
+            pending.merge(name.to_owned(), line(Transition::Firing, 1));
         }
         let critical = ("severity".to_owned(), "critical".to_owned());
         pending.lines.get_mut("e").unwrap().alert.labels.insert(critical.0, critical.1);
@@ -306,7 +313,7 @@ mod tests {
 
     #[test]
     fn what_fails_by_itself_lets_others_go_first() {
-        let mut tries = Tries::default();
+        let mut tries = SendAttempts::default();
         tries.fail(1_000, 3_000, 0);
         assert!(!tries.rests(1_000), "another robot may try at once");
         tries.fail(1_000, 3_000, 0);
@@ -321,14 +328,14 @@ mod tests {
 
     #[test]
     fn a_message_is_urgent_while_something_critical_is_told() {
-        let mut pending = Pending::default();
-        let mut critical = line(Story::Firing, 1);
+        let mut pending = QueuedAlerts::default();
+        let mut critical = line(Transition::Firing, 1);
         critical.alert.labels.insert("severity".to_owned(), "critical".to_owned());
-        pending.merge("a".to_owned(), line(Story::Firing, 1));
+        pending.merge("a".to_owned(), line(Transition::Firing, 1));
         assert!(!pending.is_critical());
         pending.merge("b".to_owned(), critical.clone());
         assert!(pending.is_critical());
-        critical.story = Story::Recovered;
+        critical.story = Transition::Recovered;
         pending.lines.insert("b".to_owned(), critical);
         assert!(!pending.is_critical());
     }

@@ -33,7 +33,7 @@ pub enum Source {
 
 /// What was found out about an alert.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
+pub struct SnapshotResult {
     /// A message that shows it.
     pub snapshot: Option<Snapshot>,
     /// The core that it is about, if it is about one.
@@ -43,4 +43,4 @@ pub struct Found {
 }
 
 /// By fingerprint.
-pub type Evidence = BTreeMap<String, Found>;
+pub type Snapshots = BTreeMap<String, SnapshotResult>;

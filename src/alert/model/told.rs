@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
-use super::pending::Line;
+use super::pending::AlertLine;
 
 /// What an alert was last said to be.
 ///
 /// It is known by its labels and not by its beginning: several Prometheis have each
 /// their own, and Alertmanager tells the earliest that it knows at the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct AlertState {
     /// Whether it fires.
     pub firing: bool,
     /// Since when.
@@ -26,7 +26,7 @@ pub struct State {
 
 /// What is new about an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum AlertChange {
     /// Nothing, or no more than its beginning.
     Same,
     /// It fires, and did not before.
@@ -35,39 +35,39 @@ pub enum Change {
     Ended,
 }
 
-impl From<&Alert> for State {
-    fn from(alert: &Alert) -> State {
-        State { firing: alert.firing, starts_ms: alert.starts_ms, ends_ms: alert.ends_ms }
+impl From<&Alert> for AlertState {
+    fn from(alert: &Alert) -> AlertState {
+        AlertState { firing: alert.firing, starts_ms: alert.starts_ms, ends_ms: alert.ends_ms }
     }
 }
 
-impl State {
+impl AlertState {
     /// What is new in `self` to somebody who knows `known`.
     ///
     /// In doubt it is told: who hears of an end too early hears of the alert again, and
     /// who does not hear of one that is told once never does.
-    pub fn since(self, known: Option<State>) -> Change {
+    pub fn since(self, known: Option<AlertState>) -> AlertChange {
         let Some(known) = known else {
-            return if self.firing { Change::Begun } else { Change::Ended };
+            return if self.firing { AlertChange::Begun } else { AlertChange::Ended };
         };
         // An end that has been told already comes late from another Alertmanager.
         let is_later_end = known.ends_ms == 0 || self.ends_ms == 0 || self.ends_ms > known.ends_ms;
         match (known.firing, self.firing) {
-            (true, true) => Change::Same,
-            (false, true) => Change::Begun,
-            (true, false) if is_later_end => Change::Ended,
+            (true, true) => AlertChange::Same,
+            (false, true) => AlertChange::Begun,
+            (true, false) if is_later_end => AlertChange::Ended,
             // Nobody has heard that it began again.
             (false, false)
                 if known.ends_ms > 0 && is_later_end && self.starts_ms > known.ends_ms =>
             {
-                Change::Ended
+                AlertChange::Ended
             }
-            (true | false, false) => Change::Same,
+            (true | false, false) => AlertChange::Same,
         }
     }
 
     /// What is known when this has been told to somebody who knew `known`.
-    pub fn after(self, known: Option<State>) -> State {
+    pub fn after(self, known: Option<AlertState>) -> AlertState {
         let mut state = self;
         let Some(known) = known else { return state };
         if self.firing {
@@ -84,19 +84,23 @@ impl State {
 
 /// What a lane has been told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct SentState {
     /// By fingerprint.
-    pub states: BTreeMap<String, State>,
+    pub states: BTreeMap<String, AlertState>,
     /// When the last message arrived, in milliseconds since 1970.
     pub at_ms: u64,
 }
 
-impl Told {
+impl SentState {
     /// Notes that these lines have arrived.
-    pub fn note<'a>(&mut self, lines: impl Iterator<Item = (&'a String, &'a Line)>, now_ms: u64) {
+    pub fn note<'a>(
+        &mut self,
+        lines: impl Iterator<Item = (&'a String, &'a AlertLine)>,
+        now_ms: u64,
+    ) {
         for (fingerprint, line) in lines {
             let known = self.states.get(fingerprint).copied();
-            let state = State::from(&line.alert).after(known);
+            let state = AlertState::from(&line.alert).after(known);
             self.states.insert(fingerprint.clone(), state);
         }
         self.at_ms = now_ms;
@@ -114,22 +118,22 @@ mod tests {
 
     #[test]
     fn an_alert_is_known_by_its_labels_whatever_its_beginning() {
-        let firing = |starts_ms| State { firing: true, starts_ms, ends_ms: 0 };
-        let over = |starts_ms, ends_ms| State { firing: false, starts_ms, ends_ms };
+        let firing = |starts_ms| AlertState { firing: true, starts_ms, ends_ms: 0 };
+        let over = |starts_ms, ends_ms| AlertState { firing: false, starts_ms, ends_ms };
         #[track_caller]
-        fn check(said: &[State], want: &[Change]) {
+        fn check(said: &[AlertState], want: &[AlertChange]) {
             let mut known = None;
             let mut changes = Vec::new();
             for state in said {
                 let change = state.since(known);
                 changes.push(change);
-                if change != Change::Same {
+                if change != AlertChange::Same {
                     known = Some(state.after(known));
                 }
             }
             assert_eq!(changes, want);
         }
-        use Change::{Begun, Ended, Same};
+        use AlertChange::{Begun, Ended, Same};
         check(&[firing(20), firing(5), over(5, 300)], &[Begun, Same, Ended]);
         check(&[firing(5), firing(20), over(20, 300)], &[Begun, Same, Ended]);
         check(&[firing(20), over(5, 10)], &[Begun, Ended]);

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::settings::{ACTIONS, PEOPLE, ROBOTS, ROUTES, SETTINGS};
-use crate::alert::{Action, Language, Options, Person, Robot, Route, Secret};
+use crate::alert::{AlertAction, Language, Options, Person, Robot, Route, Secret};
 use crate::config::print::{literal, page_row, setting};
 use crate::config::row::Row;
 
@@ -42,7 +42,7 @@ fn example<T>(out: &mut String, list: &str, rows: &[Row<T>], entry: &T) {
     }
 }
 
-fn examples() -> (Robot, Route, Person, Action) {
+fn examples() -> (Robot, Route, Person, AlertAction) {
     let robot = Robot {
         name: "ops-1".to_owned(),
         chat: "ops".to_owned(),
@@ -62,11 +62,11 @@ fn examples() -> (Robot, Route, Person, Action) {
         wecom_id: "anna".to_owned(),
         ..Person::default()
     };
-    let action = Action {
+    let action = AlertAction {
         name: "dump-tasks".to_owned(),
         alert: "ChatTaskLeakPerConn".to_owned(),
         path: "/debug/tasks".to_owned(),
-        ..Action::default()
+        ..AlertAction::default()
     };
     (robot, route, person, action)
 }

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: reading (`resolve`).
 
-use crate::alert::{Channel, Options, Person, Robot, Secret};
+use crate::alert::{Messenger, Options, Person, Robot, Secret};
 use crate::config::draft::Draft;
 use crate::config::mistake::{Place, Why};
 use crate::outbound::{DIRECT, HttpUrl, Proxy};
@@ -202,7 +202,7 @@ fn robot_mistakes(robot: &Robot, others: &[Robot]) -> Vec<(String, bool)> {
         ),
         (
             "url is missing: a webhook has no usual place".to_owned(),
-            robot.channel == Channel::Webhook && robot.url.is_empty(),
+            robot.channel == Messenger::Webhook && robot.url.is_empty(),
         ),
         (
             format!("url: {}", url_mistake(&robot.url).unwrap_or_default()),
@@ -211,7 +211,7 @@ fn robot_mistakes(robot: &Robot, others: &[Robot]) -> Vec<(String, bool)> {
         ("url must have no query".to_owned(), robot.url.contains('?')),
         (
             "a token and a user in url: both would be the header Authorization".to_owned(),
-            robot.channel == Channel::Webhook && has_token && has_credentials(&robot.url),
+            robot.channel == Messenger::Webhook && has_token && has_credentials(&robot.url),
         ),
         (
             format!("proxy: {}", proxy_mistake(&robot.proxy).unwrap_or_default()),
@@ -219,12 +219,12 @@ fn robot_mistakes(robot: &Robot, others: &[Robot]) -> Vec<(String, bool)> {
         ),
         (
             "token_file or token_env is missing".to_owned(),
-            !has_token && matches!(robot.channel, Channel::Wecom | Channel::Dingtalk)
-                || !has_token && robot.channel == Channel::Slack && robot.url.is_empty(),
+            !has_token && matches!(robot.channel, Messenger::Wecom | Messenger::Dingtalk)
+                || !has_token && robot.channel == Messenger::Slack && robot.url.is_empty(),
         ),
         (
             "only DingTalk has signatures and keywords".to_owned(),
-            robot.channel != Channel::Dingtalk
+            robot.channel != Messenger::Dingtalk
                 && (is_named(&robot.signature) || !robot.keyword.is_empty()),
         ),
     ]

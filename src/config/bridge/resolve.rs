@@ -8,7 +8,7 @@ use std::path::Path;
 use super::relations;
 use super::settings::{ACTIONS, PEOPLE, ROBOTS, ROUTES, SETTINGS};
 use crate::alert::{
-    Channel, Options, Route, Secret, Settings, Templates, check_template, template_name,
+    BridgeSettings, Messenger, Options, Route, Secret, Templates, check_template, template_name,
 };
 use crate::config::draft::Draft;
 use crate::config::file;
@@ -49,7 +49,7 @@ pub struct BridgeSources<'a> {
 }
 
 /// Usable settings, or all that is wrong with them.
-pub fn resolve_bridge(mut sources: BridgeSources<'_>) -> Result<Settings, Vec<Mistake>> {
+pub fn resolve_bridge(mut sources: BridgeSources<'_>) -> Result<BridgeSettings, Vec<Mistake>> {
     let mut draft = SCHEMA.draft();
     file::read(sources.file, &SCHEMA, &mut draft)?;
     read_secrets(&mut draft, &mut sources);
@@ -58,7 +58,7 @@ pub fn resolve_bridge(mut sources: BridgeSources<'_>) -> Result<Settings, Vec<Mi
     let templates = templates(&mut draft, &mut sources);
     let options = draft.finish()?;
     let templates = templates.expect("without templates there is a mistake");
-    Ok(Settings { options, templates })
+    Ok(BridgeSettings { options, templates })
 }
 
 fn read_secrets(draft: &mut Draft<Options>, sources: &mut BridgeSources<'_>) {
@@ -148,12 +148,12 @@ fn templates(draft: &mut Draft<Options>, sources: &mut BridgeSources<'_>) -> Opt
 }
 
 /// Each template that a route can need, once.
-fn needed(options: &Options) -> Vec<(Route, Channel)> {
-    let mut needed: Vec<(Route, Channel)> = Vec::new();
+fn needed(options: &Options) -> Vec<(Route, Messenger)> {
+    let mut needed: Vec<(Route, Messenger)> = Vec::new();
     for route in &options.routes {
         for chat in route.chats.iter().chain([&route.fallback, &route.escalation]) {
             let Some(channel) = options.channel(chat) else { continue };
-            let is_same = |(other, one): &(Route, Channel)| {
+            let is_same = |(other, one): &(Route, Messenger)| {
                 (&other.template, other.language, *one)
                     == (&route.template, route.language, channel)
             };

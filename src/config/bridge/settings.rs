@@ -1,6 +1,6 @@
 //! Every setting of the alert bridge.
 
-use crate::alert::{Action, Channel, Language, Options, Person, Robot, Route};
+use crate::alert::{AlertAction, Language, Messenger, Options, Person, Robot, Route};
 use crate::config::row::{Kind, Row, Value, Words};
 
 const METHODS: &[&str] = &["GET", "POST"];
@@ -238,7 +238,7 @@ pub(in crate::config) static ROBOTS: &[Row<Robot>] = &[
     word!(
         "channel",
         channel,
-        Channel,
+        Messenger,
         "Its kind. `slack` is whatever takes Slack's incoming webhooks; `webhook` is any program."
     ),
     text!(
@@ -375,7 +375,7 @@ pub(in crate::config) static PEOPLE: &[Row<Person>] = &[
 ];
 
 /// `[[actions]]`.
-pub(in crate::config) static ACTIONS: &[Row<Action>] = &[
+pub(in crate::config) static ACTIONS: &[Row<AlertAction>] = &[
     text!("name", name, NAME, "What messages and the audit log call it."),
     text!("alert", alert, NAME, "The `alertname` that it is for."),
     Row {

@@ -3,7 +3,7 @@
 //! Deliberately absent: what a word means.
 
 use super::Value;
-use crate::alert::{Channel, Language};
+use crate::alert::{Language, Messenger};
 use crate::logs::{LogFormat, LogLevel};
 use crate::room::{JoinLeaveScope, Permission};
 use crate::server::DescriptorTable;
@@ -44,7 +44,7 @@ words!(Permission {
     "users" => Users,
     "anyone" => Anyone,
 });
-words!(Channel {
+words!(Messenger {
     "wecom" => Wecom,
     "dingtalk" => Dingtalk,
     "slack" => Slack,

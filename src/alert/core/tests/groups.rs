@@ -10,7 +10,7 @@ fn the_end_is_told_whatever_the_beginning_is_said_to_be() {
     };
     let mut world = World::new(options());
     world.notify("g", vec![starting("a", true, START_MS + 20_000)]);
-    world.answer(Answer::Delivered);
+    world.answer(SendOutcome::Delivered);
     // The other Prometheus' copy, and later the first one's again: no new alert.
     for starts_ms in [START_MS + 5_000, START_MS + 20_000, START_MS + 40_000] {
         world.notify("g", vec![starting("a", true, starts_ms)]);
@@ -18,27 +18,27 @@ fn the_end_is_told_whatever_the_beginning_is_said_to_be() {
     }
     world.restart();
     world.notify("g", vec![starting("a", false, START_MS + 5_000)]);
-    assert!(text(&world.answer(Answer::Delivered)).contains("Recovered"));
+    assert!(text(&world.answer(SendOutcome::Delivered)).contains("Recovered"));
     world.notify("g", vec![starting("a", false, START_MS + 20_000)]);
     assert_eq!(world.sent, [], "the same end, from another Alertmanager");
     world.notify("g", vec![starting("a", true, START_MS + 5_000)]);
-    assert!(text(&world.answer(Answer::Delivered)).contains("Firing"), "it fires again");
+    assert!(text(&world.answer(SendOutcome::Delivered)).contains("Firing"), "it fires again");
 }
 
 #[test]
 fn a_corrected_beginning_that_waits_is_told_once() {
-    let mut world = World::new(one_robot(Channel::Wecom));
+    let mut world = World::new(one_robot(Messenger::Wecom));
     world.notify("busy", vec![alert("x", true, "warning")]);
     for starts_ms in [START_MS + 20_000, START_MS + 5_000, START_MS + 30_000] {
         world.notify("g", vec![Alert { starts_ms, ..alert("a", true, "critical") }]);
     }
-    let arrived = world.run(|_| Answer::Delivered);
+    let arrived = world.run(|_| SendOutcome::Delivered);
     assert_eq!(arrived.len(), 2);
 }
 
 #[test]
 fn a_group_of_ten_thousand_is_kept_and_told_and_so_is_its_end() {
-    for channel in [Channel::Wecom, Channel::Webhook] {
+    for channel in [Messenger::Wecom, Messenger::Webhook] {
         let mut options = one_robot(channel);
         options.routes[0].chats.push("ops2".to_owned());
         options.robots.push(robot("r2", channel, "ops2"));
@@ -52,11 +52,11 @@ fn a_group_of_ten_thousand_is_kept_and_told_and_so_is_its_end() {
             all
         };
         world.notify("g", giant(true));
-        assert_eq!(world.replies, [Reply::Kept]);
-        let arrived = world.run(|_| Answer::Delivered);
+        assert_eq!(world.replies, [CoreReply::Kept]);
+        let arrived = world.run(|_| SendOutcome::Delivered);
         let all: String = arrived.iter().map(text).collect();
         assert!(all.contains("n9999."), "what is critical is told");
-        if channel == Channel::Webhook {
+        if channel == Messenger::Webhook {
             let told = (0..10_000).filter(|i| all.contains(&format!("about n{i}."))).count();
             assert!(told >= 2_500, "{told}");
         } else {
@@ -65,7 +65,7 @@ fn a_group_of_ten_thousand_is_kept_and_told_and_so_is_its_end() {
         world.notify("g", giant(true));
         assert_eq!(world.sent, [], "it is known");
         world.notify("g", giant(false));
-        assert_ne!(world.run(|_| Answer::Delivered), []);
+        assert_ne!(world.run(|_| SendOutcome::Delivered), []);
         assert_eq!(world.core.stats(world.now()).depth, 0);
     }
 }
@@ -80,9 +80,9 @@ fn what_only_outlives_its_cause_is_named_when_that_is_over_and_told_if_it_lasts(
     let world_of = |options: Options| {
         let mut world = World::new(options);
         world.notify("c", vec![alert("cause", true, "critical")]);
-        world.answer(Answer::Delivered);
+        world.answer(SendOutcome::Delivered);
         world.wait(60_000);
-        world.input(Input::Inhibited(vec![inhibited("short"), inhibited("long")]));
+        world.input(CoreInput::Inhibited(vec![inhibited("short"), inhibited("long")]));
         world.wait(5_000);
         // The cause is over; Alertmanager tells its consequences first.
         world.notify("s", vec![alert("short", true, "critical")]);
@@ -90,12 +90,12 @@ fn what_only_outlives_its_cause_is_named_when_that_is_over_and_told_if_it_lasts(
         world
     };
     let mut world = world_of(options());
-    let other = text(&world.answer(Answer::Delivered));
+    let other = text(&world.answer(SendOutcome::Delivered));
     assert!(other.contains("about other") && !other.contains("about long"), "{other}");
     assert_eq!(world.sent, []);
     let ends_ms = world.now_ms;
     world.notify("c", vec![Alert { ends_ms, ..alert("cause", false, "critical") }]);
-    let over = text(&world.answer(Answer::Delivered));
+    let over = text(&world.answer(SendOutcome::Delivered));
     assert!(over.contains("Recovered") && over.contains("long＜＠all＞, short＜＠all＞"), "{over}");
     world.wait(120_000);
     world.restart();
@@ -107,10 +107,10 @@ fn what_only_outlives_its_cause_is_named_when_that_is_over_and_told_if_it_lasts(
     world.wait(234_999);
     assert_eq!(world.sent, []);
     world.wait(1);
-    let long = text(&world.answer(Answer::Delivered));
+    let long = text(&world.answer(SendOutcome::Delivered));
     assert!(long.contains("Firing") && long.contains("about long"), "{long}");
     world.notify("l", vec![alert("long", false, "warning")]);
-    assert!(text(&world.answer(Answer::Delivered)).contains("Recovered"));
+    assert!(text(&world.answer(SendOutcome::Delivered)).contains("Recovered"));
     // Who does not want that has every alert told at once.
     let world = world_of(Options { outlive_s: 0, ..options() });
     assert_eq!(world.sent.len(), 2);

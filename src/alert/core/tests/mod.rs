@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::alert::core::answer::Answer;
+use crate::alert::core::answer::SendOutcome;
 use crate::alert::core::counts::Count;
 use crate::alert::core::outlive::InhibitedAlert;
 use crate::alert::core::pair::PairAnswer;
-use crate::alert::core::record::{Key, Record};
-use crate::alert::core::refused::RefusedWish;
-use crate::alert::core::{Core, Input, Output, Reply, Request, Ticket, Trouble};
-use crate::alert::message::Settings;
+use crate::alert::core::record::{JournalRecord, RecordKey};
+use crate::alert::core::refused::RefusedDecision;
+use crate::alert::core::{
+    BridgeWarning, Core, CoreInput, CoreOutput, CoreReply, SendRequest, Ticket,
+};
+use crate::alert::message::BridgeSettings;
 use crate::alert::message::template::Templates;
-use crate::alert::model::alert::{Alert, Pairs, Payload};
-use crate::alert::model::snapshot::{Evidence, Found, Snapshot};
-use crate::alert::options::{Action, Channel, Options, Robot, Route};
+use crate::alert::model::alert::{Alert, Pairs, WebhookPayload};
+use crate::alert::model::snapshot::{Snapshot, SnapshotResult, Snapshots};
+use crate::alert::options::{AlertAction, Messenger, Options, Robot, Route};
 use crate::base::{MonotonicMs, Timestamps};
 
 mod delivery;
@@ -28,7 +30,7 @@ mod watchdog_actions;
 
 const START_MS: u64 = 1_700_000_000_000;
 
-fn robot(name: &str, channel: Channel, chat: &str) -> Robot {
+fn robot(name: &str, channel: Messenger, chat: &str) -> Robot {
     Robot { name: name.to_owned(), channel, chat: chat.to_owned(), ..Robot::default() }
 }
 
@@ -42,17 +44,17 @@ fn options() -> Options {
     Options {
         deadman_s: 0,
         robots: vec![
-            robot("w1", Channel::Wecom, "ops"),
-            robot("w2", Channel::Wecom, "ops"),
-            robot("d1", Channel::Dingtalk, "spare"),
+            robot("w1", Messenger::Wecom, "ops"),
+            robot("w2", Messenger::Wecom, "ops"),
+            robot("d1", Messenger::Dingtalk, "spare"),
         ],
         routes: vec![route],
         ..Options::default()
     }
 }
 
-fn settings(options: Options) -> Arc<Settings> {
-    Arc::new(Settings { options, templates: Templates::new(&[]).unwrap() })
+fn settings(options: Options) -> Arc<BridgeSettings> {
+    Arc::new(BridgeSettings { options, templates: Templates::new(&[]).unwrap() })
 }
 
 fn alert(name: &str, firing: bool, severity: &str) -> Alert {
@@ -70,20 +72,25 @@ fn alert(name: &str, firing: bool, severity: &str) -> Alert {
     }
 }
 
-fn payload(group: &str, alerts: Vec<Alert>) -> Payload {
+fn payload(group: &str, alerts: Vec<Alert>) -> WebhookPayload {
     let group_labels: Pairs = [("alertname".to_owned(), "A".to_owned())].into();
-    Payload { group_key: group.to_owned(), group_labels, alerts, ..Payload::default() }
+    WebhookPayload {
+        group_key: group.to_owned(),
+        group_labels,
+        alerts,
+        ..WebhookPayload::default()
+    }
 }
 
 /// A bridge, its disk, and the messages that its robots have in their hands.
 struct World {
     core: Core,
     now_ms: u64,
-    disk: BTreeMap<Key, Record>,
-    sent: Vec<Request>,
-    replies: Vec<Reply>,
+    disk: BTreeMap<RecordKey, JournalRecord>,
+    sent: Vec<SendRequest>,
+    replies: Vec<CoreReply>,
     asked: Vec<u64>,
-    troubles: Vec<Trouble>,
+    troubles: Vec<BridgeWarning>,
     said: Option<Box<PairAnswer>>,
 }
 
@@ -112,35 +119,36 @@ impl World {
         }
     }
 
-    fn take(&mut self, out: Vec<Output>) {
+    fn take(&mut self, out: Vec<CoreOutput>) {
         for output in out {
             match output {
-                Output::Keep(record) if record.value.is_none() => {
+                CoreOutput::Keep(record) if record.value.is_none() => {
                     self.disk.remove(&record.key);
                 }
-                Output::Keep(record) => {
+                CoreOutput::Keep(record) => {
                     self.disk.insert(record.key.clone(), *record);
                 }
-                Output::Reply(_, Reply::Pair(answer)) => self.said = Some(answer),
-                Output::Reply(_, reply) => self.replies.push(reply),
-                Output::Ask(id, _) => self.asked.push(id),
-                Output::Send(request) => self.sent.push(request),
-                Output::Do(_) => {}
-                Output::Tell(trouble) => self.troubles.push(trouble),
+                CoreOutput::Reply(_, CoreReply::Pair(answer)) => self.said = Some(answer),
+                CoreOutput::Reply(_, reply) => self.replies.push(reply),
+                CoreOutput::Ask(id, _) => self.asked.push(id),
+                CoreOutput::Send(request) => self.sent.push(request),
+                CoreOutput::Do(_) => {}
+                CoreOutput::Tell(trouble) => self.troubles.push(trouble),
             }
         }
     }
 
     /// What is in memory is on the disk, and nothing else is.
     fn compare(&self) {
-        let is_robot = |record: &Record| matches!(record.key, Key::Robot(_));
+        let is_robot = |record: &JournalRecord| matches!(record.key, RecordKey::Robot(_));
         let kept = self.core.records();
-        let kept: Vec<&Record> = kept.iter().filter(|record| !is_robot(record)).collect();
-        let on_disk: Vec<&Record> = self.disk.values().filter(|record| !is_robot(record)).collect();
+        let kept: Vec<&JournalRecord> = kept.iter().filter(|record| !is_robot(record)).collect();
+        let on_disk: Vec<&JournalRecord> =
+            self.disk.values().filter(|record| !is_robot(record)).collect();
         assert_eq!(on_disk, kept);
     }
 
-    fn input(&mut self, input: Input) {
+    fn input(&mut self, input: CoreInput) {
         let mut out = Vec::new();
         self.core.handle(self.now(), input, &mut out);
         self.take(out);
@@ -148,12 +156,12 @@ impl World {
 
     fn notify(&mut self, group: &str, alerts: Vec<Alert>) {
         let payload = payload(group, alerts);
-        self.input(Input::Notified { ticket: Ticket(0), route: "default".to_owned(), payload });
+        self.input(CoreInput::Notified { ticket: Ticket(0), route: "default".to_owned(), payload });
     }
 
-    fn answer(&mut self, answer: Answer) -> Request {
+    fn answer(&mut self, answer: SendOutcome) -> SendRequest {
         let request = self.sent.remove(0);
-        self.input(Input::Answered {
+        self.input(CoreInput::Answered {
             message: request.message,
             robot: request.robot.clone(),
             answer,
@@ -163,7 +171,7 @@ impl World {
 
     fn wait(&mut self, ms: u64) {
         self.now_ms += ms;
-        self.input(Input::Woken);
+        self.input(CoreInput::Woken);
     }
 
     /// The process is killed, and another one begins with what is on the disk.
@@ -175,11 +183,11 @@ impl World {
         self.core = Core::load(self.now(), settings, records, &mut out);
         self.sent.clear();
         self.take(out);
-        self.input(Input::Woken);
+        self.input(CoreInput::Woken);
     }
 }
 
-fn text(request: &Request) -> String {
+fn text(request: &SendRequest) -> String {
     let body: serde_json::Value = serde_json::from_str(&request.body).unwrap();
     let text = ["/markdown/content", "/markdown/text", "/text/content", "/text"]
         .iter()
@@ -189,7 +197,7 @@ fn text(request: &Request) -> String {
 
 impl World {
     /// Answers until no robot has anything, and gives back what arrived.
-    fn run(&mut self, answer: impl Fn(&Request) -> Answer) -> Vec<Request> {
+    fn run(&mut self, answer: impl Fn(&SendRequest) -> SendOutcome) -> Vec<SendRequest> {
         let mut arrived = Vec::new();
         let mut tries = 0;
         while let Some(request) = self.sent.first().cloned() {
@@ -197,7 +205,7 @@ impl World {
             assert!(tries < 500, "it does not end: {request:?}");
             let answer = answer(&request);
             self.answer(answer.clone());
-            if answer == Answer::Delivered {
+            if answer == SendOutcome::Delivered {
                 arrived.push(request);
             }
         }
@@ -205,7 +213,7 @@ impl World {
     }
 }
 
-fn one_robot(channel: Channel) -> Options {
+fn one_robot(channel: Messenger) -> Options {
     let mut options = options();
     options.robots = vec![Robot { rate_count: 1_000, ..robot("r", channel, "ops") }];
     options.routes[0].fallback.clear();
@@ -223,9 +231,9 @@ fn escalating() -> Options {
 }
 
 impl World {
-    fn acknowledge(&mut self, group_key: &str) -> Option<Reply> {
+    fn acknowledge(&mut self, group_key: &str) -> Option<CoreReply> {
         self.replies.clear();
-        self.input(Input::Acknowledged {
+        self.input(CoreInput::Acknowledged {
             ticket: Ticket(1),
             route: "default".to_owned(),
             group_key: group_key.to_owned(),
@@ -260,9 +268,9 @@ impl Two {
             for index in 0..2 {
                 let question = self.worlds[index].core.stats(self.worlds[index].now()).question;
                 let other = &mut self.worlds[1 - index];
-                other.input(Input::PairAsked(Ticket(9), question));
+                other.input(CoreInput::PairAsked(Ticket(9), question));
                 let answer = other.said.take().filter(|_| self.hears);
-                self.worlds[index].input(Input::PairHeard(answer));
+                self.worlds[index].input(CoreInput::PairHeard(answer));
             }
             self.worlds.iter_mut().for_each(|world| world.wait(2_000));
         }
@@ -277,7 +285,7 @@ impl Two {
     fn told(&mut self) -> [String; 2] {
         let mut told = [String::new(), String::new()];
         for (world, told) in self.worlds.iter_mut().zip(&mut told) {
-            let arrived = world.run(|_| Answer::Delivered);
+            let arrived = world.run(|_| SendOutcome::Delivered);
             *told = arrived.iter().map(text).collect();
         }
         told

@@ -3,22 +3,26 @@
 use super::*;
 
 /// What robots answer to somebody who cannot reach them.
-fn nobody(_: &Request) -> Answer {
-    Answer::Unreachable
+fn nobody(_: &SendRequest) -> SendOutcome {
+    SendOutcome::Unreachable
 }
 
-fn everybody(_: &Request) -> Answer {
-    Answer::Delivered
+fn everybody(_: &SendRequest) -> SendOutcome {
+    SendOutcome::Delivered
 }
 
 /// Whether a request goes to one of the robots of `ops`.
-fn is_ops(request: &Request) -> bool {
+fn is_ops(request: &SendRequest) -> bool {
     request.robot.starts_with('w')
 }
 
 impl Two {
     /// So many rounds in which robots answer both; what has arrived from each.
-    fn run(&mut self, rounds: u32, answers: [fn(&Request) -> Answer; 2]) -> [Vec<Request>; 2] {
+    fn run(
+        &mut self,
+        rounds: u32,
+        answers: [fn(&SendRequest) -> SendOutcome; 2],
+    ) -> [Vec<SendRequest>; 2] {
         let mut arrived = [Vec::new(), Vec::new()];
         for _ in 0..rounds {
             for (index, world) in self.worlds.iter_mut().enumerate() {
@@ -46,19 +50,23 @@ impl Two {
         for world in &mut self.worlds {
             let mut options = world.core.settings.options.clone();
             change(&mut options);
-            world.input(Input::Changed(settings(options)));
+            world.input(CoreInput::Changed(settings(options)));
         }
     }
 }
 
-fn count(arrived: &[Vec<Request>; 2], words: &str) -> [usize; 2] {
+fn count(arrived: &[Vec<SendRequest>; 2], words: &str) -> [usize; 2] {
     [0, 1].map(|index| arrived[index].iter().filter(|one| text(one).contains(words)).count())
 }
 
 #[test]
 fn who_cannot_reach_the_robots_lets_the_other_one_tell_and_nothing_is_told_twice() {
-    let causes: [fn(&Request) -> Answer; 4] =
-        [nobody, |_| Answer::Busy(502), |_| Answer::Doubtful, |_| Answer::Stranger(60_020)];
+    let causes: [fn(&SendRequest) -> SendOutcome; 4] = [
+        nobody,
+        |_| SendOutcome::Busy(502),
+        |_| SendOutcome::Doubtful,
+        |_| SendOutcome::Stranger(60_020),
+    ];
     for cause in causes {
         let mut two = Two::new();
         two.notify("g", &[alert("a", true, "critical")]);
@@ -95,13 +103,10 @@ fn of_two_who_both_cannot_each_tries_and_whoever_can_first_tells_once() {
         let arrived = two.run(60, [nobody, nobody]);
         assert_eq!(count(&arrived, "about a"), [0, 0]);
         assert!(!two.reached(0, "ops") && !two.reached(1, "ops"));
-        assert!(
-            two.worlds.iter().all(|world| world
-                .troubles
-                .iter()
-                .any(|one| matches!(one, Trouble::TurnPassed(_))))
-        );
-        let answers: [fn(&Request) -> Answer; 2] =
+        assert!(two.worlds.iter().all(|world| {
+            world.troubles.iter().any(|one| matches!(one, BridgeWarning::TurnPassed(_)))
+        }));
+        let answers: [fn(&SendRequest) -> SendOutcome; 2] =
             if able == 0 { [everybody, nobody] } else { [nobody, everybody] };
         let arrived = two.run(25, answers);
         let mut want = [0, 0];
@@ -119,8 +124,8 @@ fn a_chat_that_one_of_them_cannot_reach_takes_no_other_chat_with_it() {
         options.routes[0].fallback.clear();
         options.routes[0].chats = vec!["ops".to_owned(), "spare".to_owned()];
     });
-    let spare: fn(&Request) -> Answer =
-        |request| if is_ops(request) { Answer::Unreachable } else { Answer::Delivered };
+    let spare: fn(&SendRequest) -> SendOutcome =
+        |request| if is_ops(request) { SendOutcome::Unreachable } else { SendOutcome::Delivered };
     two.notify("g", &[alert("a", true, "critical")]);
     let mut arrived = two.run(10, [spare, everybody]);
     two.notify("h", &[alert("b", true, "critical")]);
@@ -137,7 +142,7 @@ fn a_chat_that_one_of_them_cannot_reach_takes_no_other_chat_with_it() {
 fn a_message_whose_end_is_unknown_is_a_repetition_at_the_other_bridge_too() {
     let mut two = Two::new();
     two.notify("g", &[alert("a", true, "critical")]);
-    let arrived = two.run(20, [|_| Answer::Doubtful, everybody]);
+    let arrived = two.run(20, [|_| SendOutcome::Doubtful, everybody]);
     assert!(text(&arrived[1][0]).contains("perhaps a repetition"), "{}", text(&arrived[1][0]));
 }
 
@@ -153,7 +158,7 @@ fn what_one_of_them_alone_was_told_is_told_by_it_once() {
     assert_eq!(count(&arrived, "about a"), [0, 0], "it came late, and is known");
     // What the first one knows, and cannot tell yet, is not told beside it.
     two.notify("h", &[alert("b", true, "warning")]);
-    let arrived = two.run(12, [|_| Answer::TooOften(600_000), everybody]);
+    let arrived = two.run(12, [|_| SendOutcome::TooOften(600_000), everybody]);
     assert_eq!(count(&arrived, "about b"), [0, 0]);
 }
 
@@ -163,7 +168,7 @@ fn that_one_of_them_misses_the_watchdog_is_told_by_nobody_while_the_other_one_he
     two.set(|options| options.deadman_s = 20);
     let mut arrived = [Vec::new(), Vec::new()];
     for _ in 0..30 {
-        two.worlds[0].input(Input::Beat(Ticket(0)));
+        two.worlds[0].input(CoreInput::Beat(Ticket(0)));
         let more = two.run(1, [everybody, everybody]);
         arrived.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
     }
@@ -181,7 +186,7 @@ fn two_with_the_same_role_are_told_apart_by_how_long_they_run() {
         two.notify("g", &[alert("a", true, "critical")]);
         let arrived = two.run(5, [everybody, everybody]);
         assert_eq!(count(&arrived, "about a"), [1, 0], "{peer_first}");
-        assert!(two.worlds.iter().all(|world| world.troubles.contains(&Trouble::SameRole)));
+        assert!(two.worlds.iter().all(|world| world.troubles.contains(&BridgeWarning::SameRole)));
     }
 }
 
@@ -195,7 +200,7 @@ fn an_acknowledgement_at_the_other_bridge_is_for_what_had_begun() {
     });
     two.notify("g", &[alert("a", true, "critical")]);
     two.run(3, [everybody, everybody]);
-    assert_eq!(two.worlds[1].acknowledge("g"), Some(Reply::Kept));
+    assert_eq!(two.worlds[1].acknowledge("g"), Some(CoreReply::Kept));
     two.run(3, [everybody, everybody]);
     assert!(two.worlds.iter().all(|world| world.core.parts.escalations.is_empty()));
     // It ends and begins again a moment later: somebody has to take care of that.

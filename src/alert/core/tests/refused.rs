@@ -3,17 +3,17 @@
 use super::*;
 
 /// What a robot that refuses every body with this word answers.
-fn refusing(request: &Request, word: &str, code: i64) -> Answer {
-    if request.body.contains(word) { Answer::Refused(code) } else { Answer::Delivered }
+fn refusing(request: &SendRequest, word: &str, code: i64) -> SendOutcome {
+    if request.body.contains(word) { SendOutcome::Refused(code) } else { SendOutcome::Delivered }
 }
 
 #[test]
 fn a_refused_message_is_put_aside_told_of_without_its_words_and_holds_nobody_up() {
     for (channel, code) in [
-        (Channel::Webhook, 400),
-        (Channel::Slack, 400),
-        (Channel::Wecom, 40_035),
-        (Channel::Dingtalk, 430_102),
+        (Messenger::Webhook, 400),
+        (Messenger::Slack, 400),
+        (Messenger::Wecom, 40_035),
+        (Messenger::Dingtalk, 430_102),
     ] {
         let mut world = World::new(one_robot(channel));
         world.notify("u", vec![alert("poison", true, "critical")]);
@@ -41,7 +41,7 @@ fn a_refused_message_is_put_aside_told_of_without_its_words_and_holds_nobody_up(
 
 #[test]
 fn of_many_alerts_only_those_that_are_refused_are_put_aside() {
-    for channel in Channel::ALL {
+    for channel in Messenger::ALL {
         for poisoned in [vec![0], vec![12], vec![3, 4], vec![0, 5, 11, 24]] {
             let mut world = World::new(one_robot(channel));
             let name = |index: usize| match poisoned.contains(&index) {
@@ -80,9 +80,9 @@ fn a_robot_that_refuses_everything_rests_and_the_messages_are_kept_for_the_next_
         world.notify("g", vec![alert("a", true, "critical"), alert("b", true, "critical")]);
         world.sent[0].robot.clone()
     };
-    let refuses = |request: &Request| match request.robot == first {
-        true => Answer::Refused(400),
-        false => Answer::Delivered,
+    let refuses = |request: &SendRequest| match request.robot == first {
+        true => SendOutcome::Refused(400),
+        false => SendOutcome::Delivered,
     };
     let told: String = world.run(refuses).iter().map(text).collect();
     for name in ["about a", "about b"] {
@@ -96,8 +96,9 @@ fn a_robot_that_refuses_everything_rests_and_the_messages_are_kept_for_the_next_
 
 #[test]
 fn an_alone_robot_that_refuses_everything_loses_nothing_until_it_is_mended() {
-    for answer in [Answer::Refused(400), Answer::Stranger(401), Answer::TooLong(413)] {
-        let mut world = World::new(one_robot(Channel::Webhook));
+    for answer in [SendOutcome::Refused(400), SendOutcome::Stranger(401), SendOutcome::TooLong(413)]
+    {
+        let mut world = World::new(one_robot(Messenger::Webhook));
         for index in 0..30 {
             let name = format!("n{index}.");
             world.notify(&format!("g{index}"), vec![alert(&name, true, "critical")]);
@@ -110,7 +111,7 @@ fn an_alone_robot_that_refuses_everything_loses_nothing_until_it_is_mended() {
         let mut told = String::new();
         let mut waited_ms = 0;
         while waited_ms < 60_000 {
-            let arrived = world.run(|_| Answer::Delivered);
+            let arrived = world.run(|_| SendOutcome::Delivered);
             arrived.iter().for_each(|request| told.push_str(&text(request)));
             world.wait(1_000);
             waited_ms += 1_000;
@@ -127,12 +128,12 @@ fn an_alone_robot_that_refuses_everything_loses_nothing_until_it_is_mended() {
 
 #[test]
 fn what_fails_again_and_again_while_others_arrive_is_put_aside_too() {
-    for answer in [Answer::Busy(500), Answer::Doubtful, Answer::Stranger(403)] {
-        let mut world = World::new(one_robot(Channel::Webhook));
+    for answer in [SendOutcome::Busy(500), SendOutcome::Doubtful, SendOutcome::Stranger(403)] {
+        let mut world = World::new(one_robot(Messenger::Webhook));
         world.notify("u", vec![alert("poison", true, "critical")]);
-        let answers = |request: &Request| match request.body.contains("poison") {
+        let answers = |request: &SendRequest| match request.body.contains("poison") {
             true => answer.clone(),
-            false => Answer::Delivered,
+            false => SendOutcome::Delivered,
         };
         let mut told = String::new();
         for second in 0..900 {
@@ -154,7 +155,7 @@ fn what_fails_again_and_again_while_others_arrive_is_put_aside_too() {
 
 #[test]
 fn a_refused_message_is_told_again_or_dropped_as_somebody_decides() {
-    let mut world = World::new(one_robot(Channel::Slack));
+    let mut world = World::new(one_robot(Messenger::Slack));
     for group in ["u", "v"] {
         world.notify(group, vec![alert(&format!("poison {group}"), true, "warning")]);
     }
@@ -163,14 +164,14 @@ fn a_refused_message_is_told_again_or_dropped_as_somebody_decides() {
     assert_eq!(ids.len(), 2);
     let decide = |world: &mut World, id, wish| {
         world.replies.clear();
-        world.input(Input::Decided { ticket: Ticket(7), id, wish });
+        world.input(CoreInput::Decided { ticket: Ticket(7), id, wish });
         world.replies.pop()
     };
-    assert_eq!(decide(&mut world, ids[0], RefusedWish::Retry), Some(Reply::Kept));
-    let arrived = world.run(|_| Answer::Delivered);
+    assert_eq!(decide(&mut world, ids[0], RefusedDecision::Retry), Some(CoreReply::Kept));
+    let arrived = world.run(|_| SendOutcome::Delivered);
     assert!(arrived.len() == 1 && text(&arrived[0]).contains("about poison"));
-    assert_eq!(decide(&mut world, ids[0], RefusedWish::Drop), Some(Reply::Unknown));
-    assert_eq!(decide(&mut world, ids[1], RefusedWish::Drop), Some(Reply::Kept));
+    assert_eq!(decide(&mut world, ids[0], RefusedDecision::Drop), Some(CoreReply::Unknown));
+    assert_eq!(decide(&mut world, ids[1], RefusedDecision::Drop), Some(CoreReply::Kept));
     assert_eq!(world.core.parts.refused.all().len(), 0);
     world.compare();
 }

@@ -11,7 +11,7 @@ fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
         let mut world = World::new(options());
         let mut told: BTreeMap<String, u32> = BTreeMap::new();
         let mut next = 0;
-        let arrive = |request: &Request, told: &mut BTreeMap<String, u32>| {
+        let arrive = |request: &SendRequest, told: &mut BTreeMap<String, u32>| {
             let text = text(request);
             let is_again = text.contains("perhaps a repetition") || text.contains("sent again");
             for line in text.lines() {
@@ -35,18 +35,18 @@ fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
                 }
                 4 | 5 if !world.sent.is_empty() => {
                     arrive(&world.sent[0], &mut told);
-                    world.answer(Answer::Delivered);
+                    world.answer(SendOutcome::Delivered);
                 }
                 6 if !world.sent.is_empty() => {
                     let answers = [
-                        Answer::TooOften(0),
-                        Answer::Busy(500),
-                        Answer::Unreachable,
-                        Answer::Doubtful,
-                        Answer::Stranger(93_000),
+                        SendOutcome::TooOften(0),
+                        SendOutcome::Busy(500),
+                        SendOutcome::Unreachable,
+                        SendOutcome::Doubtful,
+                        SendOutcome::Stranger(93_000),
                     ];
                     let answer = answers[prng.below(5) as usize].clone();
-                    if answer == Answer::Doubtful && prng.below(2) == 0 {
+                    if answer == SendOutcome::Doubtful && prng.below(2) == 0 {
                         arrive(&world.sent[0], &mut told);
                     }
                     world.answer(answer);
@@ -68,7 +68,7 @@ fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
         for _ in 0..400 {
             while !world.sent.is_empty() {
                 arrive(&world.sent[0], &mut told);
-                world.answer(Answer::Delivered);
+                world.answer(SendOutcome::Delivered);
             }
             world.wait(5_000);
         }

@@ -61,6 +61,6 @@ fn what_was_on_its_way_when_the_first_bridge_went_is_told_as_perhaps_a_repetitio
     two.pass(1);
     two.hears = false;
     two.pass(10);
-    let request = two.worlds[1].answer(Answer::Delivered);
+    let request = two.worlds[1].answer(SendOutcome::Delivered);
     assert!(text(&request).contains("perhaps a repetition"), "{}", text(&request));
 }

@@ -8,16 +8,16 @@ fn a_silent_watchdog_is_told_once_and_so_is_its_return() {
     world.wait(180_000);
     assert_eq!(world.sent, []);
     world.wait(1);
-    assert!(text(&world.answer(Answer::Delivered)).contains("ChatAlertPathSilent"));
+    assert!(text(&world.answer(SendOutcome::Delivered)).contains("ChatAlertPathSilent"));
     world.wait(600_000);
     world.restart();
     world.wait(600_000);
     assert_eq!(world.sent, []);
-    world.input(Input::Beat(Ticket(1)));
-    assert!(text(&world.answer(Answer::Delivered)).contains("Recovered: ChatAlertPathSilent"));
+    world.input(CoreInput::Beat(Ticket(1)));
+    assert!(text(&world.answer(SendOutcome::Delivered)).contains("Recovered: ChatAlertPathSilent"));
     for _ in 0..5 {
         world.wait(179_000);
-        world.input(Input::Beat(Ticket(1)));
+        world.input(CoreInput::Beat(Ticket(1)));
     }
     assert_eq!(world.sent, []);
 }
@@ -26,24 +26,24 @@ fn a_silent_watchdog_is_told_once_and_so_is_its_return() {
 fn actions_are_dry_first_rare_and_never_elsewhere() {
     let mut options = options();
     options.instances = vec!["a".to_owned(), "b".to_owned()];
-    let action = |name: &str, dry_run| Action {
+    let action = |name: &str, dry_run| AlertAction {
         name: name.to_owned(),
         alert: "A".to_owned(),
         path: "/debug/tasks".to_owned(),
         dry_run,
-        ..Action::default()
+        ..AlertAction::default()
     };
     options.actions = vec![action("dump", true), action("drain", false)];
     let mut world = World::new(options);
     let deeds = |world: &mut World, name: &str| {
         let mut out = Vec::new();
         let payload = payload(name, vec![alert(name, true, "warning")]);
-        let input = Input::Notified { ticket: Ticket(0), route: "default".to_owned(), payload };
+        let input = CoreInput::Notified { ticket: Ticket(0), route: "default".to_owned(), payload };
         world.core.handle(world.now(), input, &mut out);
         let said: Vec<(String, String)> = out
             .iter()
             .filter_map(|output| match output {
-                Output::Do(deed) => Some((format!("{:?}", deed.verdict), deed.url.clone())),
+                CoreOutput::Do(deed) => Some((format!("{:?}", deed.verdict), deed.url.clone())),
                 _ => None,
             })
             .collect();
@@ -53,7 +53,7 @@ fn actions_are_dry_first_rare_and_never_elsewhere() {
     let pair = |verdict: &str, url: &str| (verdict.to_owned(), url.to_owned());
     assert_eq!(deeds(&mut world, "a"), [pair("DryRun", ""), pair("Done", "http://a/debug/tasks")]);
     let id = world.asked[0];
-    world.input(Input::Found(id, Evidence::new()));
+    world.input(CoreInput::Found(id, Snapshots::new()));
     assert!(text(&world.sent[0]).contains("dump: would be done, dry run; drain: done"));
     assert_eq!(deeds(&mut world, "b"), [pair("TooSoon", ""), pair("TooSoon", "")]);
     assert_eq!(

@@ -11,25 +11,25 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::task;
 
-use super::desk::Desk;
+use super::desk::PageState;
 use super::form::{FORM_BYTES_MAX, field, fields, page};
-use crate::alert::core::Input;
+use crate::alert::core::CoreInput;
 use crate::alert::io::audit;
 use crate::alert::io::clock::now;
 use crate::alert::io::html::{self, html};
-use crate::alert::message::link::Purpose;
-use crate::alert::message::silence::Refused;
+use crate::alert::message::link::LinkPurpose;
+use crate::alert::message::silence::SilenceError;
 use crate::alert::model::text;
 
 /// Characters of a name.
 const NAME_CHARS_MAX: usize = 64;
 
 /// What people reach from their chats.
-pub(super) fn public() -> Router<Desk> {
+pub(super) fn public() -> Router<PageState> {
     Router::new().route("/v1/acknowledge", get(ask).post(acknowledge))
 }
 
-async fn ask(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+async fn ask(State(desk): State<PageState>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
     let (_, group_key) = match group(&desk, &form) {
         Ok(group) => group,
@@ -48,9 +48,9 @@ async fn ask(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
     page(StatusCode::OK, html::whole(&body))
 }
 
-async fn acknowledge(State(desk): State<Desk>, body: Body) -> Response {
+async fn acknowledge(State(desk): State<PageState>, body: Body) -> Response {
     let Ok(body) = axum::body::to_bytes(body, FORM_BYTES_MAX).await else {
-        return desk.refuse(Refused::Form);
+        return desk.refuse(SilenceError::Form);
     };
     let form = fields(&body);
     let (route, group_key) = match group(&desk, &form) {
@@ -59,7 +59,7 @@ async fn acknowledge(State(desk): State<Desk>, body: Body) -> Response {
     };
     let who = text::of_operator(field(&form, "who"), NAME_CHARS_MAX);
     if who.is_empty() {
-        return desk.refuse(Refused::Form);
+        return desk.refuse(SilenceError::Form);
     }
     let dir = desk.settings().options.dir.clone();
     let fields = json!({ "who": who, "route": route, "group": group_key });
@@ -69,7 +69,7 @@ async fn acknowledge(State(desk): State<Desk>, body: Body) -> Response {
     if !matches!(written, Ok(Ok(()))) {
         tracing::error!("the audit log cannot be written");
     }
-    let input = |ticket| Input::Acknowledged { ticket, route, group_key, who };
+    let input = |ticket| CoreInput::Acknowledged { ticket, route, group_key, who };
     let status = desk.hand_in(input).await.status();
     let words = match status {
         StatusCode::OK => "It is yours. 已确认，由你接手。",
@@ -80,6 +80,6 @@ async fn acknowledge(State(desk): State<Desk>, body: Body) -> Response {
 }
 
 /// The route and the group that a link was made for.
-fn group(desk: &Desk, form: &[(String, String)]) -> Result<(String, String), Refused> {
-    desk.linked(Purpose::Acknowledge, form)
+fn group(desk: &PageState, form: &[(String, String)]) -> Result<(String, String), SilenceError> {
+    desk.linked(LinkPurpose::Acknowledge, form)
 }

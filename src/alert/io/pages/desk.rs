@@ -16,20 +16,20 @@ use tokio::time;
 
 use super::form::{field, page};
 use crate::alert::core::counts::Count;
-use crate::alert::core::stats::Stats;
-use crate::alert::core::{Input, Ticket};
+use crate::alert::core::stats::BridgeStats;
+use crate::alert::core::{CoreInput, Ticket};
 use crate::alert::io::body;
-use crate::alert::io::client::{Ask, Client, Way};
+use crate::alert::io::client::{Client, ClientRequest, ClientRoute};
 use crate::alert::io::clock::now;
 use crate::alert::io::envelope::{Envelope, Served};
 use crate::alert::io::html;
 use crate::alert::io::shared::SharedState;
 use crate::alert::io::used::UsedLinks;
-use crate::alert::message::Settings;
-use crate::alert::message::link::{self, LinkError, Purpose};
-use crate::alert::message::silence::Refused;
-use crate::alert::model::alert::Payload;
-use crate::alert::model::notification::{self, Malformed};
+use crate::alert::message::BridgeSettings;
+use crate::alert::message::link::{self, LinkError, LinkPurpose};
+use crate::alert::message::silence::SilenceError;
+use crate::alert::model::alert::WebhookPayload;
+use crate::alert::model::notification::{self, NotificationError};
 
 /// Notifications that are read at a time: so many bodies are in memory.
 const BODIES_MAX: usize = 4;
@@ -46,7 +46,7 @@ const PING_MS_MIN: u64 = 10_000;
 
 /// What the pages know.
 #[derive(Clone)]
-pub(in crate::alert::io) struct Desk {
+pub(in crate::alert::io) struct PageState {
     inbox: mpsc::Sender<Envelope>,
     tickets: Arc<AtomicU64>,
     shared: SharedState,
@@ -61,17 +61,17 @@ pub(super) enum Unread {
     /// It did not come to its end.
     Cut,
     /// It is none, and would be none the next time.
-    Malformed(Malformed),
+    Malformed(NotificationError),
 }
 
-impl Desk {
+impl PageState {
     /// What all pages share.
     pub(in crate::alert::io) fn new(
         inbox: mpsc::Sender<Envelope>,
         shared: SharedState,
         links: UsedLinks,
-    ) -> Desk {
-        Desk {
+    ) -> PageState {
+        PageState {
             inbox,
             tickets: Arc::new(AtomicU64::new(0)),
             shared,
@@ -82,7 +82,7 @@ impl Desk {
     }
 
     /// The settings as they are now.
-    pub(super) fn settings(&self) -> Arc<Settings> {
+    pub(super) fn settings(&self) -> Arc<BridgeSettings> {
         self.shared.settings()
     }
 
@@ -92,7 +92,7 @@ impl Desk {
     }
 
     /// What `/metrics` shows now.
-    pub(super) fn stats(&self) -> Arc<Stats> {
+    pub(super) fn stats(&self) -> Arc<BridgeStats> {
         self.shared.stats()
     }
 
@@ -104,20 +104,20 @@ impl Desk {
     /// What the link of a form was made for.
     pub(super) fn linked<T: DeserializeOwned>(
         &self,
-        purpose: Purpose,
+        purpose: LinkPurpose,
         form: &[(String, String)],
-    ) -> Result<T, Refused> {
+    ) -> Result<T, SilenceError> {
         let key = &self.settings().options.silence_key.value;
         let (payload, signature) = (field(form, "d"), field(form, "s"));
         let linked = link::read(key, purpose, payload, signature, now().unix_ms / 1_000);
         linked.map_err(|error| match error {
-            LinkError::Forged => Refused::Forged,
-            LinkError::Expired => Refused::Expired,
+            LinkError::Forged => SilenceError::Forged,
+            LinkError::Expired => SilenceError::Expired,
         })
     }
 
     /// Reads a notification, or says why it is none.
-    pub(super) async fn payload(&self, body: Body) -> Result<Payload, Unread> {
+    pub(super) async fn payload(&self, body: Body) -> Result<WebhookPayload, Unread> {
         let settings = self.settings();
         let _turn = self.bodies.acquire().await;
         let read = match body::take(body, settings.options.body_bytes_max).await {
@@ -148,7 +148,7 @@ impl Desk {
     }
 
     /// Gives an input to the core and waits until it is kept.
-    pub(super) async fn hand_in(&self, input: impl FnOnce(Ticket) -> Input) -> Response {
+    pub(super) async fn hand_in(&self, input: impl FnOnce(Ticket) -> CoreInput) -> Response {
         let ticket = Ticket(self.tickets.fetch_add(1, Relaxed));
         let (sender, served) = oneshot::channel();
         let envelope = Envelope { input: input(ticket), reply: Some((ticket, sender)) };
@@ -191,9 +191,9 @@ impl Desk {
         tokio::spawn(async move {
             let client = desk.client();
             let answer = client
-                .ask(Ask {
+                .ask(ClientRequest {
                     url: settings.options.heartbeat(),
-                    way: Way::Usual,
+                    way: ClientRoute::Usual,
                     json: None,
                     post: false,
                     bearer: "",
@@ -218,17 +218,17 @@ impl Desk {
 
     /// Counts what happened here. With no room for it, it is not counted.
     pub(super) fn count(&self, count: Count) {
-        let _ = self.inbox.try_send(Envelope { input: Input::Happened(count), reply: None });
+        let _ = self.inbox.try_send(Envelope { input: CoreInput::Happened(count), reply: None });
     }
 
     /// What a page says that refuses.
-    pub(super) fn refuse(&self, refused: Refused) -> Response {
+    pub(super) fn refuse(&self, refused: SilenceError) -> Response {
         self.count(Count::SilenceRefused);
         let status = match refused {
-            Refused::Forged => StatusCode::FORBIDDEN,
-            Refused::Expired | Refused::Used => StatusCode::GONE,
-            Refused::TooMany => StatusCode::SERVICE_UNAVAILABLE,
-            Refused::Form => StatusCode::BAD_REQUEST,
+            SilenceError::Forged => StatusCode::FORBIDDEN,
+            SilenceError::Expired | SilenceError::Used => StatusCode::GONE,
+            SilenceError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+            SilenceError::Form => StatusCode::BAD_REQUEST,
         };
         page(status, html::notice(refused.words()))
     }

@@ -34,11 +34,11 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-pub(super) use self::desk::Desk;
+pub(super) use self::desk::PageState;
 use self::desk::Unread;
 use super::clock::now;
 use super::meters;
-use crate::alert::core::Input;
+use crate::alert::core::CoreInput;
 use crate::alert::core::counts::Count;
 use crate::alert::message::signature;
 use crate::alert::model::text;
@@ -57,7 +57,7 @@ pub(super) const LIMITS: HttpLimits = HttpLimits {
 const ROUTE_BYTES_MAX: usize = 64;
 
 /// All pages.
-pub(super) fn all(desk: Desk) -> Router {
+pub(super) fn all(desk: PageState) -> Router {
     let closed = Router::new()
         // Whatever its name looks like: what is answered with 404 is lost.
         .route("/v1/notify", post(notify))
@@ -75,7 +75,7 @@ pub(super) fn all(desk: Desk) -> Router {
 }
 
 /// Lets only those in who know the token. It is looked at before the body is read.
-async fn with_token(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+async fn with_token(State(desk): State<PageState>, request: Request, next: Next) -> Response {
     let settings = desk.settings();
     let token = &settings.options.token;
     let has_none = token.file.is_empty() && token.env.is_empty();
@@ -106,7 +106,7 @@ fn secret_of(value: &str) -> Option<Vec<u8>> {
 }
 
 /// Those that people reach from their chats.
-pub(super) fn public(desk: Desk) -> Router {
+pub(super) fn public(desk: PageState) -> Router {
     Router::new()
         .route("/v1/silence", get(silence::ask_silence).post(silence::make_silence))
         .merge(refused::public())
@@ -115,20 +115,20 @@ pub(super) fn public(desk: Desk) -> Router {
         .with_state(desk)
 }
 
-async fn notify(State(desk): State<Desk>, uri: Uri, body: Body) -> Response {
+async fn notify(State(desk): State<PageState>, uri: Uri, body: Body) -> Response {
     let route = route_of(uri.path());
     let payload = match desk.payload(body).await {
         Ok(payload) => payload,
         Err(why) => return unread(why),
     };
-    desk.hand_in(|ticket| Input::Notified { ticket, route, payload }).await
+    desk.hand_in(|ticket| CoreInput::Notified { ticket, route, payload }).await
 }
 
-async fn deadman(State(desk): State<Desk>, body: Body) -> Response {
+async fn deadman(State(desk): State<PageState>, body: Body) -> Response {
     match desk.payload(body).await {
         // A watchdog that has ended is none.
         Ok(payload) if payload.alerts.iter().any(|alert| alert.firing) => {
-            let answer = desk.hand_in(Input::Beat).await;
+            let answer = desk.hand_in(CoreInput::Beat).await;
             if answer.status() == StatusCode::OK {
                 desk.ping();
             }
@@ -139,12 +139,12 @@ async fn deadman(State(desk): State<Desk>, body: Body) -> Response {
     }
 }
 
-async fn metrics(State(desk): State<Desk>) -> Response {
+async fn metrics(State(desk): State<PageState>) -> Response {
     let text = meters::text(&desk.stats(), now().unix_ms);
     ([(header::CONTENT_TYPE, meters::TEXT_TYPE)], text).into_response()
 }
 
-async fn ready(State(desk): State<Desk>) -> Response {
+async fn ready(State(desk): State<PageState>) -> Response {
     match desk.stats().disk_ok {
         true => (StatusCode::OK, "ready\n").into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the queue cannot be written\n").into_response(),

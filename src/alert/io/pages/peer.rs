@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use super::desk::Desk;
-use crate::alert::core::Input;
+use super::desk::PageState;
+use crate::alert::core::CoreInput;
 use crate::alert::core::counts::Count;
 use crate::alert::core::pair::PairQuestion;
 use crate::alert::message::signature;
@@ -19,11 +19,11 @@ use crate::alert::message::signature;
 const QUESTION_BYTES_MAX: usize = 1 << 10;
 
 /// What the other bridge reaches. It has a token of its own, whatever the listener's.
-pub(super) fn between() -> Router<Desk> {
+pub(super) fn between() -> Router<PageState> {
     Router::new().route("/v1/pair", post(answer))
 }
 
-async fn answer(State(desk): State<Desk>, headers: HeaderMap, body: Body) -> Response {
+async fn answer(State(desk): State<PageState>, headers: HeaderMap, body: Body) -> Response {
     let settings = desk.settings();
     let token = &settings.options.peer_token.value;
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
@@ -35,7 +35,7 @@ async fn answer(State(desk): State<Desk>, headers: HeaderMap, body: Body) -> Res
     }
     let body = axum::body::to_bytes(body, QUESTION_BYTES_MAX).await.unwrap_or_default();
     match serde_json::from_slice::<PairQuestion>(&body) {
-        Ok(question) => desk.hand_in(|ticket| Input::PairAsked(ticket, question)).await,
+        Ok(question) => desk.hand_in(|ticket| CoreInput::PairAsked(ticket, question)).await,
         Err(_) => (StatusCode::BAD_REQUEST, "this is no question\n").into_response(),
     }
 }

@@ -14,24 +14,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
-use super::desk::Desk;
+use super::desk::PageState;
 use super::form::{FORM_BYTES_MAX, field, fields, page};
-use crate::alert::core::Input;
-use crate::alert::core::refused::{RefusedMessage, RefusedWish};
+use crate::alert::core::CoreInput;
+use crate::alert::core::refused::{RefusedDecision, RefusedMessage};
 use crate::alert::io::html::{self, html};
-use crate::alert::message::link::Purpose;
-use crate::alert::message::silence::Refused;
+use crate::alert::message::link::LinkPurpose;
+use crate::alert::message::silence::SilenceError;
 
 /// Characters of a label or an annotation that a page shows.
 const SHOWN_CHARS_MAX: usize = 2_000;
 
 /// What people reach from their chats.
-pub(super) fn public() -> Router<Desk> {
+pub(super) fn public() -> Router<PageState> {
     Router::new().route("/v1/refused", get(list).post(decide))
 }
 
 /// What operators reach.
-pub(super) fn operators() -> Router<Desk> {
+pub(super) fn operators() -> Router<PageState> {
     Router::new()
         .route("/v1/refused/all", get(list_all))
         .route("/v1/refused/{id}/retry", post(retry))
@@ -39,7 +39,7 @@ pub(super) fn operators() -> Router<Desk> {
 }
 
 /// Those with an id above `after`, at most `limit` of them; without these, all.
-async fn list_all(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+async fn list_all(State(desk): State<PageState>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
     let (Some(after), Some(limit)) = (number(&form, "after", 0), number(&form, "limit", u64::MAX))
     else {
@@ -68,17 +68,17 @@ fn number(form: &[(String, String)], name: &str, usual: u64) -> Option<u64> {
     }
 }
 
-async fn retry(State(desk): State<Desk>, Path(id): Path<u64>) -> Response {
-    let wish = RefusedWish::Retry;
-    desk.hand_in(|ticket| Input::Decided { ticket, id, wish }).await
+async fn retry(State(desk): State<PageState>, Path(id): Path<u64>) -> Response {
+    let wish = RefusedDecision::Retry;
+    desk.hand_in(|ticket| CoreInput::Decided { ticket, id, wish }).await
 }
 
-async fn drop_it(State(desk): State<Desk>, Path(id): Path<u64>) -> Response {
-    let wish = RefusedWish::Drop;
-    desk.hand_in(|ticket| Input::Decided { ticket, id, wish }).await
+async fn drop_it(State(desk): State<PageState>, Path(id): Path<u64>) -> Response {
+    let wish = RefusedDecision::Drop;
+    desk.hand_in(|ticket| CoreInput::Decided { ticket, id, wish }).await
 }
 
-async fn list(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+async fn list(State(desk): State<PageState>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
     match chat(&desk, &form) {
         Ok(chat) => page(StatusCode::OK, show(&desk, &chat, &form)),
@@ -86,9 +86,9 @@ async fn list(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
     }
 }
 
-async fn decide(State(desk): State<Desk>, body: Body) -> Response {
+async fn decide(State(desk): State<PageState>, body: Body) -> Response {
     let Ok(body) = axum::body::to_bytes(body, FORM_BYTES_MAX).await else {
-        return desk.refuse(Refused::Form);
+        return desk.refuse(SilenceError::Form);
     };
     let form = fields(&body);
     let chat = match chat(&desk, &form) {
@@ -96,23 +96,23 @@ async fn decide(State(desk): State<Desk>, body: Body) -> Response {
         Err(refused) => return desk.refuse(refused),
     };
     let wish = match field(&form, "wish") {
-        "retry" => RefusedWish::Retry,
-        "drop" => RefusedWish::Drop,
-        _ => return desk.refuse(Refused::Form),
+        "retry" => RefusedDecision::Retry,
+        "drop" => RefusedDecision::Drop,
+        _ => return desk.refuse(SilenceError::Form),
     };
-    let Ok(id) = field(&form, "id").parse::<u64>() else { return desk.refuse(Refused::Form) };
+    let Ok(id) = field(&form, "id").parse::<u64>() else { return desk.refuse(SilenceError::Form) };
     let is_its =
         |(one, refused): &(u64, std::sync::Arc<RefusedMessage>)| *one == id && refused.chat == chat;
     if !desk.stats().refused.iter().any(is_its) {
         let words = "It is not in the list any more. 该消息已不在列表中。";
         return page(StatusCode::NOT_FOUND, html::notice(words));
     }
-    let answer = desk.hand_in(|ticket| Input::Decided { ticket, id, wish }).await;
+    let answer = desk.hand_in(|ticket| CoreInput::Decided { ticket, id, wish }).await;
     match answer.status() {
         StatusCode::OK => {
             let words = match wish {
-                RefusedWish::Retry => "It is told again. 正在重新发送。",
-                RefusedWish::Drop => "It is dropped. 已丢弃。",
+                RefusedDecision::Retry => "It is told again. 正在重新发送。",
+                RefusedDecision::Drop => "It is dropped. 已丢弃。",
             };
             page(StatusCode::OK, html::notice(words))
         }
@@ -121,11 +121,11 @@ async fn decide(State(desk): State<Desk>, body: Body) -> Response {
 }
 
 /// The chat that a link was made for.
-fn chat(desk: &Desk, form: &[(String, String)]) -> Result<String, Refused> {
-    desk.linked(Purpose::Refused, form)
+fn chat(desk: &PageState, form: &[(String, String)]) -> Result<String, SilenceError> {
+    desk.linked(LinkPurpose::Refused, form)
 }
 
-fn show(desk: &Desk, chat: &str, form: &[(String, String)]) -> String {
+fn show(desk: &PageState, chat: &str, form: &[(String, String)]) -> String {
     let stats = desk.stats();
     let mut body = String::from("<h1>Refused by the chat 被群聊拒绝的告警</h1>");
     let mut count = 0;

@@ -12,19 +12,22 @@ use axum::response::Response;
 use serde_json::json;
 use tokio::task;
 
-use super::desk::Desk;
+use super::desk::PageState;
 use super::form::{FORM_BYTES_MAX, field, fields, page};
 use crate::alert::core::counts::Count;
-use crate::alert::io::client::{Ask, Way};
+use crate::alert::io::client::{ClientRequest, ClientRoute};
 use crate::alert::io::clock::now;
-use crate::alert::io::used::{self, Taken, UsedLinks};
+use crate::alert::io::used::{self, LinkUse, UsedLinks};
 use crate::alert::io::{audit, html};
-use crate::alert::message::silence::{self, Refused};
+use crate::alert::message::silence::{self, SilenceError};
 
 /// How long Alertmanager may take to make a silence, in ms.
 const SILENCE_MS_MAX: u64 = 5_000;
 
-pub(super) async fn ask_silence(State(desk): State<Desk>, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn ask_silence(
+    State(desk): State<PageState>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
     let (payload, signature) = (field(&form, "d"), field(&form, "s"));
     match grant(&desk, payload, signature).await {
@@ -33,9 +36,9 @@ pub(super) async fn ask_silence(State(desk): State<Desk>, RawQuery(query): RawQu
     }
 }
 
-pub(super) async fn make_silence(State(desk): State<Desk>, body: Body) -> Response {
+pub(super) async fn make_silence(State(desk): State<PageState>, body: Body) -> Response {
     let Ok(body) = axum::body::to_bytes(body, FORM_BYTES_MAX).await else {
-        return desk.refuse(Refused::Form);
+        return desk.refuse(SilenceError::Form);
     };
     let form = fields(&body);
     let signature = field(&form, "s");
@@ -54,9 +57,9 @@ pub(super) async fn make_silence(State(desk): State<Desk>, body: Body) -> Respon
         format!("{}/api/v2/silences", settings.options.alertmanager_url.trim_end_matches('/'));
     let client = desk.client();
     let answer = client
-        .ask(Ask {
+        .ask(ClientRequest {
             url: &url,
-            way: Way::Usual,
+            way: ClientRoute::Usual,
             json: Some(silence::body(&grant, &wish, now_ms / 1_000)),
             post: true,
             bearer: "",
@@ -86,29 +89,38 @@ pub(super) async fn make_silence(State(desk): State<Desk>, body: Body) -> Respon
     page(StatusCode::BAD_GATEWAY, html::notice(words))
 }
 
-async fn grant(desk: &Desk, payload: &str, signature: &str) -> Result<silence::Grant, Refused> {
+async fn grant(
+    desk: &PageState,
+    payload: &str,
+    signature: &str,
+) -> Result<silence::SilenceGrant, SilenceError> {
     let settings = desk.settings();
     if settings.options.alertmanager_url.is_empty() {
-        return Err(Refused::Forged);
+        return Err(SilenceError::Forged);
     }
     let key = &settings.options.silence_key.value;
     let grant = silence::grant(key, payload, signature, now().unix_ms / 1_000)?;
-    if desk.links().lock().await.has(signature) { Err(Refused::Used) } else { Ok(grant) }
+    if desk.links().lock().await.has(signature) { Err(SilenceError::Used) } else { Ok(grant) }
 }
 
 /// Uses a link, and writes that down before anything else happens.
-async fn use_link(desk: &Desk, signature: &str, until_s: u64, now_s: u64) -> Result<(), Refused> {
+async fn use_link(
+    desk: &PageState,
+    signature: &str,
+    until_s: u64,
+    now_s: u64,
+) -> Result<(), SilenceError> {
     let mut links = desk.links().lock().await;
     match links.take(signature, until_s, now_s) {
-        Taken::Now => {}
-        Taken::Before => return Err(Refused::Used),
-        Taken::Full => return Err(Refused::TooMany),
+        LinkUse::Now => {}
+        LinkUse::Before => return Err(SilenceError::Used),
+        LinkUse::Full => return Err(SilenceError::TooMany),
     }
     write_links(&links).await;
     Ok(())
 }
 
-async fn give_link_back(desk: &Desk, signature: &str) {
+async fn give_link_back(desk: &PageState, signature: &str) {
     let mut links = desk.links().lock().await;
     links.give_back(signature);
     write_links(&links).await;

@@ -15,8 +15,8 @@ fn messages_are_those_of_the_golden_files() {
         let body = NotificationBody::whole(&body);
         let pending = pending(&notification::read(&body, &[]).expect("it is one"));
         for language in Language::ALL {
-            for channel in Channel::ALL {
-                let draft = Draft {
+            for channel in Messenger::ALL {
+                let draft = MessageInput {
                     pending: &pending,
                     evidence: &evidence,
                     route: &route(language),
@@ -54,6 +54,6 @@ fn messages_are_those_of_the_golden_files() {
     assert!(wrong.is_empty(), "look at the change, then BLESS=1: {wrong:?}");
 }
 
-fn body_of(part: &Part, robot: &Robot, language: Language) -> String {
+fn body_of(part: &MessagePart, robot: &Robot, language: Language) -> String {
     body(part, robot, language, Attempt::First, "1-0")
 }

@@ -43,17 +43,17 @@ fn no_words_of_strangers_have_a_meaning_in_any_channel() {
             user_agent: words.clone(),
             ..Snapshot::default()
         };
-        let found = Found { snapshot: Some(snapshot), ..Found::default() };
-        let evidence = Evidence::from([("test".to_owned(), found)]);
-        let mut pending = Pending::default();
+        let found = SnapshotResult { snapshot: Some(snapshot), ..SnapshotResult::default() };
+        let evidence = Snapshots::from([("test".to_owned(), found)]);
+        let mut pending = QueuedAlerts::default();
         pending.unknown_route.clone_from(&words);
         pending.group_labels.insert("alertname".to_owned(), words.clone());
         pending.external_url.clone_from(&words);
-        let line = Line::new(alert, Story::Firing);
+        let line = AlertLine::new(alert, Transition::Firing);
         pending.merge("test".to_owned(), line);
         for language in Language::ALL {
-            for channel in Channel::ALL {
-                let draft = Draft {
+            for channel in Messenger::ALL {
+                let draft = MessageInput {
                     pending: &pending,
                     evidence: &evidence,
                     route: &route(language),
@@ -91,15 +91,15 @@ fn no_words_of_strangers_have_a_meaning_in_any_channel() {
 fn rooms_are_hashed_where_the_route_says_so() {
     let templates = Templates::new(&[]).expect("they are good");
     let alert = Alert { fingerprint: "f1".to_owned(), ..sample(0) };
-    let mut pending = Pending::default();
-    let line = Line::new(alert, Story::Firing);
+    let mut pending = QueuedAlerts::default();
+    let line = AlertLine::new(alert, Transition::Firing);
     pending.merge("f1".to_owned(), line);
     let route = Route { hash_rooms: true, ..route(Language::En) };
-    let draft = Draft {
+    let draft = MessageInput {
         pending: &pending,
         evidence: &evidence(),
         route: &route,
-        channel: Channel::Wecom,
+        channel: Messenger::Wecom,
         instead_of: "",
         dropped: 0,
         outliving: &[],
@@ -126,7 +126,7 @@ fn an_alert_about_a_core_says_whose_work_it_does_and_nothing_of_it_has_a_meaning
             ("stall".to_owned(), hostile.to_owned(), 1),
         ],
     };
-    let found = Found { core: Some(core), ..Found::default() };
+    let found = SnapshotResult { core: Some(core), ..SnapshotResult::default() };
     let body =
         fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/src/alert/message/golden/firing.json"));
     let body = body.expect("a payload");
@@ -134,12 +134,12 @@ fn an_alert_about_a_core_says_whose_work_it_does_and_nothing_of_it_has_a_meaning
     let payload = notification::read(&body, &[]).expect("it is one");
     let pending = pending(&payload);
     let evidence = payload.alerts.iter().map(|one| (one.fingerprint.clone(), found.clone()));
-    let evidence: Evidence = evidence.collect();
+    let evidence: Snapshots = evidence.collect();
     let templates = Templates::new(&[]).expect("they are good");
-    for channel in Channel::ALL {
+    for channel in Messenger::ALL {
         for language in Language::ALL {
             let route = route(language);
-            let draft = Draft {
+            let draft = MessageInput {
                 group_key: "g",
                 pending: &pending,
                 evidence: &evidence,

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use super::channel::{Attempt, body, bytes_max, encoded_bytes, parts_max};
 use super::check::sample;
-use super::draft::Draft;
+use super::draft::MessageInput;
 use super::format::local_time;
-use super::part::Part;
+use super::part::MessagePart;
 use super::render::render;
 use super::signature;
 use super::template::{self, Templates};
-use crate::alert::model::alert::{Alert, Payload};
+use crate::alert::model::alert::{Alert, WebhookPayload};
 use crate::alert::model::core_snapshot::CoreSnapshot;
 use crate::alert::model::notification::{self, NotificationBody};
-use crate::alert::model::pending::{Line, Pending, Story};
-use crate::alert::model::snapshot::{Evidence, Found, Snapshot, Source};
-use crate::alert::options::{Channel, Language, Options, Person, Robot, Route};
+use crate::alert::model::pending::{AlertLine, QueuedAlerts, Transition};
+use crate::alert::model::snapshot::{Snapshot, SnapshotResult, Snapshots, Source};
+use crate::alert::options::{Language, Messenger, Options, Person, Robot, Route};
 
 mod golden;
 mod hostile;
@@ -40,22 +40,22 @@ fn options() -> Options {
     options
 }
 
-fn pending(payload: &Payload) -> Pending {
-    let mut pending = Pending {
+fn pending(payload: &WebhookPayload) -> QueuedAlerts {
+    let mut pending = QueuedAlerts {
         group_labels: payload.group_labels.clone(),
         truncated: payload.truncated,
         external_url: payload.external_url.clone(),
-        ..Pending::default()
+        ..QueuedAlerts::default()
     };
     for alert in &payload.alerts {
-        let story = if alert.firing { Story::Firing } else { Story::Recovered };
-        let line = Line::new(alert.clone(), story);
+        let story = if alert.firing { Transition::Firing } else { Transition::Recovered };
+        let line = AlertLine::new(alert.clone(), story);
         pending.merge(alert.fingerprint.clone(), line);
     }
     pending
 }
 
-fn evidence() -> Evidence {
+fn evidence() -> Snapshots {
     let snapshot = Snapshot {
         source: Source::Exemplar,
         value_seconds: 1.2,
@@ -63,9 +63,9 @@ fn evidence() -> Evidence {
         room_id: "r42` <@all>".to_owned(),
         user_agent: "<@all>[x](http://e)\u{202e}\n# big".to_owned(),
     };
-    let found = Found { snapshot: Some(snapshot), ..Found::default() };
-    let value = Found { value: Some(0.0123), ..Found::default() };
-    Evidence::from([("f1".to_owned(), found), ("f2".to_owned(), value)])
+    let found = SnapshotResult { snapshot: Some(snapshot), ..SnapshotResult::default() };
+    let value = SnapshotResult { value: Some(0.0123), ..SnapshotResult::default() };
+    Snapshots::from([("f1".to_owned(), found), ("f2".to_owned(), value)])
 }
 
 fn route(language: Language) -> Route {

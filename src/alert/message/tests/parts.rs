@@ -6,17 +6,17 @@ use super::*;
 fn a_template_that_fails_gives_a_plain_text_that_says_so() {
     let broken = "{% block header %}{% for x in m.group %}{{ x.y.z }}{% endfor %}{% endblock %}\
                   {% block alert %}{% endblock %}{% block footer %}{% endblock %}";
-    let name = template::name("standard", Language::En, Channel::Wecom);
+    let name = template::name("standard", Language::En, Messenger::Wecom);
     let templates = Templates::new(&[(name, broken.to_owned())]).expect("it can be read");
-    let mut pending = Pending::default();
+    let mut pending = QueuedAlerts::default();
     pending.group_labels.insert("job".to_owned(), "chat".to_owned());
-    let line = Line::new(sample(0), Story::Firing);
+    let line = AlertLine::new(sample(0), Transition::Firing);
     pending.merge("test".to_owned(), line);
-    let draft = Draft {
+    let draft = MessageInput {
         pending: &pending,
-        evidence: &Evidence::new(),
+        evidence: &Snapshots::new(),
         route: &route(Language::En),
-        channel: Channel::Wecom,
+        channel: Messenger::Wecom,
         instead_of: "",
         dropped: 0,
         outliving: &[],
@@ -49,19 +49,19 @@ fn times_are_right_on_both_sides_of_greenwich() {
 #[test]
 fn parts_are_whole_alerts_within_the_limit_and_the_rest_is_counted() {
     let templates = Templates::new(&[]).expect("they are good");
-    for channel in Channel::ALL {
+    for channel in Messenger::ALL {
         for (count, chars) in [(1, 10), (7, 600), (40, 600), (200, 90), (400, 600), (9_000, 9)] {
-            let mut pending = Pending::default();
+            let mut pending = QueuedAlerts::default();
             for index in 0..count {
                 let mut alert = sample(index);
                 alert.annotations.insert("description".to_owned(), "停\"\\".repeat(chars / 3));
                 alert.annotations.insert("summary".to_owned(), format!("about {index}."));
-                let line = Line::new(alert, Story::Firing);
+                let line = AlertLine::new(alert, Transition::Firing);
                 pending.merge(format!("{index}"), line);
             }
-            let draft = Draft {
+            let draft = MessageInput {
                 pending: &pending,
-                evidence: &Evidence::new(),
+                evidence: &Snapshots::new(),
                 route: &route(Language::En),
                 channel,
                 instead_of: "",
@@ -77,13 +77,13 @@ fn parts_are_whole_alerts_within_the_limit_and_the_rest_is_counted() {
             for part in &parts {
                 let body = body(part, &robot, Language::Zh, Attempt::Again, "id");
                 match channel {
-                    Channel::Wecom => {
+                    Messenger::Wecom => {
                         let parsed: serde_json::Value = serde_json::from_str(&body).expect("JSON");
                         let content = parsed["markdown"]["content"].as_str().expect("a text");
                         assert!(content.len() <= 4_096, "{}", content.len());
                     }
-                    Channel::Dingtalk => assert!(body.len() <= 20_000, "{}", body.len()),
-                    Channel::Slack | Channel::Webhook => {}
+                    Messenger::Dingtalk => assert!(body.len() <= 20_000, "{}", body.len()),
+                    Messenger::Slack | Messenger::Webhook => {}
                 }
                 assert!(!part.text.contains('…'), "nothing is cut: {}", part.text);
                 shown += part.text.matches("about ").count() as u64;

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use self::raw::{RawAlert, parse};
-use super::alert::{Alert, Pairs, Payload, hash, is_critical};
+use super::alert::{Alert, Pairs, WebhookPayload, hash, is_critical};
 use super::json_repair::mended;
 use super::text;
 
@@ -46,7 +46,7 @@ const DECIDING_ANNOTATIONS: [&str; 6] =
 /// Why a body is no notification. Nothing of the body is in it. Whatever else is wrong
 /// with one is mended, since Alertmanager drops for good what it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
+pub enum NotificationError {
     /// No JSON; where.
     Json {
         /// From 1.
@@ -58,13 +58,13 @@ pub enum Malformed {
     NoAlerts,
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for NotificationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Malformed::Json { line, column } => {
+            NotificationError::Json { line, column } => {
                 write!(f, "this is no JSON object (line {line}, column {column})")
             }
-            Malformed::NoAlerts => f.write_str("there is no list `alerts` in it"),
+            NotificationError::NoAlerts => f.write_str("there is no list `alerts` in it"),
         }
     }
 }
@@ -94,7 +94,10 @@ impl NotificationBody {
 ///
 /// Bytes that are no UTF-8 are replaced; what is too long is cut, since half an alert is
 /// better than none; what is left out is counted. What does not fit in is what decorates.
-pub fn read(body: &NotificationBody, deciding: &[&str]) -> Result<Payload, Malformed> {
+pub fn read(
+    body: &NotificationBody,
+    deciding: &[&str],
+) -> Result<WebhookPayload, NotificationError> {
     let text = String::from_utf8_lossy(&body.bytes);
     let text = text.trim_start_matches('\u{feff}');
     let (mut raw, mut parsed) = parse(text);
@@ -105,14 +108,14 @@ pub fn read(body: &NotificationBody, deciding: &[&str]) -> Result<Payload, Malfo
     if let Err(error) = parsed {
         let is_cut = error.is_eof() && !body.tail.is_empty() && raw.has_alerts;
         if !is_cut {
-            return Err(Malformed::Json { line: error.line(), column: error.column() });
+            return Err(NotificationError::Json { line: error.line(), column: error.column() });
         }
         raw.read_tail(&body.tail);
         // The one that is cut is not read, and perhaps not counted.
         skipped = skipped.max(1);
     }
     if !raw.has_alerts {
-        return Err(Malformed::NoAlerts);
+        return Err(NotificationError::NoAlerts);
     }
     raw.tell_apart();
     let group_labels: Pairs = raw
@@ -142,7 +145,7 @@ pub fn read(body: &NotificationBody, deciding: &[&str]) -> Result<Payload, Malfo
     let alerts: Vec<Alert> = alerts.collect();
     let left_out = raw.truncated.saturating_add(over.len() as u64);
     let left_out = left_out.saturating_add(skipped).saturating_add(raw.unread);
-    let mut payload = Payload {
+    let mut payload = WebhookPayload {
         group_key: group_key(raw.group_key, &group_labels, &alerts),
         truncated: left_out,
         truncated_critical: body.skipped_critical || over.iter().any(is_critical),
@@ -157,7 +160,7 @@ pub fn read(body: &NotificationBody, deciding: &[&str]) -> Result<Payload, Malfo
 }
 
 /// What is told of a notification of which no alert could be read: that there is something.
-fn unreadable(payload: &Payload) -> Alert {
+fn unreadable(payload: &WebhookPayload) -> Alert {
     let severity = if payload.truncated_critical { "critical" } else { "warning" };
     let mut labels = payload.group_labels.clone();
     labels.entry("alertname".to_owned()).or_insert_with(|| "UnreadableAlerts".to_owned());

@@ -9,7 +9,7 @@ const GOOD: &str = r#"{"version":"4","groupKey":"{}:{alertname=\"A\"}","truncate
     "annotations":{"summary":"s"},"startsAt":"2023-11-14T22:13:20.5Z",
     "endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p/graph","fingerprint":"00ff"}]}"#;
 
-fn good(body: &str) -> Payload {
+fn good(body: &str) -> WebhookPayload {
     read(&NotificationBody::whole(body.as_bytes()), &[]).unwrap()
 }
 
@@ -35,7 +35,7 @@ fn only_what_is_no_notification_at_all_is_refused_and_without_its_words() {
 #[test]
 fn what_is_odd_about_a_notification_loses_no_alert() {
     #[track_caller]
-    fn check(from: &str, to: &str) -> Payload {
+    fn check(from: &str, to: &str) -> WebhookPayload {
         assert!(GOOD.contains(from));
         let payload = good(&GOOD.replace(from, to));
         assert_eq!(payload.alerts.len(), 1);

@@ -43,7 +43,7 @@ pub enum PartialRead {
     Marks(Vec<(Box<str>, ReadMarkers)>),
     /// To `Conversations`.
     Conversations(PartialConversations),
-    /// To `Pending`.
+    /// To `QueuedAlerts`.
     Pending(PartialPending),
 }
 
