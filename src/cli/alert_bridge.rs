@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::inputs::{Refusal, read, read_config};
+use super::inputs::{InputError, read, read_config};
 use super::output::{fail, print, tell};
 use super::{FAILED, MISUSED, OK};
 use crate::alert::{self, BridgeSettings};
@@ -20,7 +20,7 @@ use crate::config::{self, BridgeSources};
 use crate::logs::{self, LogFormat, LogLevel};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct AlertBridgeArguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -62,7 +62,7 @@ struct Configured {
     config: PathBuf,
 }
 
-pub(super) fn run(arguments: Arguments) -> u8 {
+pub(super) fn run(arguments: AlertBridgeArguments) -> u8 {
     match arguments.command {
         Command::Run(configured) => serve(configured.config),
         Command::Check(configured) => match resolve(&configured.config) {
@@ -136,7 +136,7 @@ fn templates(out: &Path) -> u8 {
 }
 
 /// Reads everything, now. What the file names lies beside it.
-fn resolve(path: &Path) -> Result<BridgeSettings, Refusal> {
+fn resolve(path: &Path) -> Result<BridgeSettings, InputError> {
     let file = read_config(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let list = |dir: &Path| {
@@ -153,7 +153,7 @@ fn resolve(path: &Path) -> Result<BridgeSettings, Refusal> {
         load: &mut |path| read(&folder.join(path)),
         list: &list,
     })
-    .map_err(Refusal::Mistakes)?;
+    .map_err(InputError::Mistakes)?;
     let options = &mut settings.options;
     options.dir = folder.join(&options.dir);
     if !options.ca_file.is_empty() {

@@ -57,11 +57,11 @@ impl ServiceKind {
 }
 
 /// What a question gives.
-pub(super) type ServiceAnswer<T> = Result<T, ServiceFault>;
+pub(super) type ServiceResult<T> = Result<T, ServiceError>;
 
 /// Why there is no answer. The address may have a password, so all but its host is in none.
 #[derive(Debug)]
-pub(super) enum ServiceFault {
+pub(super) enum ServiceError {
     /// Nobody can be asked there.
     Address(ServiceKind, UrlError),
     /// The address has a query.
@@ -82,24 +82,24 @@ pub(super) enum ServiceFault {
     Unreadable(ServiceKind, String, String),
 }
 
-impl fmt::Display for ServiceFault {
+impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServiceFault::Address(kind, error) => {
+            ServiceError::Address(kind, error) => {
                 write!(f, "no address such as {}: {error}", kind.example())
             }
-            ServiceFault::Query(kind) => write!(f, "the address of {} has no query", kind.name()),
-            ServiceFault::Proxy(name, error) => write!(f, "{name}: {error}"),
-            ServiceFault::Certificates(why) => write!(f, "--ca-file: {why}"),
-            ServiceFault::Token => f.write_str("the token is no text of a header"),
-            ServiceFault::Broken(kind, host, why) => write!(f, "{} at {host}: {why}", kind.name()),
-            ServiceFault::Late(kind, host) => {
+            ServiceError::Query(kind) => write!(f, "the address of {} has no query", kind.name()),
+            ServiceError::Proxy(name, error) => write!(f, "{name}: {error}"),
+            ServiceError::Certificates(why) => write!(f, "--ca-file: {why}"),
+            ServiceError::Token => f.write_str("the token is no text of a header"),
+            ServiceError::Broken(kind, host, why) => write!(f, "{} at {host}: {why}", kind.name()),
+            ServiceError::Late(kind, host) => {
                 write!(f, "{} at {host} did not answer within {EXCHANGE_S_MAX} s", kind.name())
             }
-            ServiceFault::Refused(kind, host, status, words) => {
+            ServiceError::Refused(kind, host, status, words) => {
                 write!(f, "{} at {host} says {status}: {words}", kind.name())
             }
-            ServiceFault::Unreadable(kind, host, why) => {
+            ServiceError::Unreadable(kind, host, why) => {
                 write!(f, "what {} at {host} says cannot be read: {why}", kind.name())
             }
         }
@@ -126,23 +126,23 @@ impl Service {
         url: &str,
         ca_file: &str,
         env: &dyn Fn(&str) -> Option<String>,
-    ) -> ServiceAnswer<Service> {
-        let parsed = HttpUrl::parse(url).map_err(|error| ServiceFault::Address(kind, error))?;
+    ) -> ServiceResult<Service> {
+        let parsed = HttpUrl::parse(url).map_err(|error| ServiceError::Address(kind, error))?;
         if parsed.path().contains('?') {
-            return Err(ServiceFault::Query(kind));
+            return Err(ServiceError::Query(kind));
         }
         let proxies =
-            ProxyRules::from_env(env).map_err(|(name, error)| ServiceFault::Proxy(name, error))?;
-        let connector = Connector::new(ca_file).map_err(ServiceFault::Certificates)?;
+            ProxyRules::from_env(env).map_err(|(name, error)| ServiceError::Proxy(name, error))?;
+        let connector = Connector::new(ca_file).map_err(ServiceError::Certificates)?;
         let url = url.trim_end_matches('/').to_owned();
         Ok(Service { kind, url, shown: parsed.to_string(), proxies, connector, bearer: None })
     }
 
     /// Who asks says this token; an empty one is none.
-    pub(super) fn with_token(mut self, token: &str) -> ServiceAnswer<Service> {
+    pub(super) fn with_token(mut self, token: &str) -> ServiceResult<Service> {
         if !token.is_empty() {
             let value = HeaderValue::from_str(&format!("Bearer {token}"));
-            let mut value = value.map_err(|_| ServiceFault::Token)?;
+            let mut value = value.map_err(|_| ServiceError::Token)?;
             value.set_sensitive(true);
             self.bearer = Some(value);
         }
@@ -160,7 +160,7 @@ impl Service {
         method: &str,
         path: &str,
         body: Option<&Value>,
-    ) -> ServiceAnswer<Value> {
+    ) -> ServiceResult<Value> {
         let answer = self.tell(method, path, body)?;
         if answer.is_empty() {
             return Ok(Value::Null);
@@ -174,13 +174,13 @@ impl Service {
         method: &str,
         path: &str,
         body: Option<&Value>,
-    ) -> ServiceAnswer<Bytes> {
+    ) -> ServiceResult<Bytes> {
         let broken = |error: &dyn fmt::Display| {
-            ServiceFault::Broken(self.kind, self.shown.clone(), error.to_string())
+            ServiceError::Broken(self.kind, self.shown.clone(), error.to_string())
         };
         let body = body.map_or_else(String::new, Value::to_string);
         let url = HttpUrl::parse(&format!("{}{path}", self.url))
-            .map_err(|error| ServiceFault::Address(self.kind, error))?;
+            .map_err(|error| ServiceError::Address(self.kind, error))?;
         let mut request = Request::builder()
             .method(method)
             .header(CONTENT_TYPE, "application/json")
@@ -202,7 +202,7 @@ impl Service {
         let runtime = runtime.map_err(|error| broken(&error))?;
         let answer = runtime
             .block_on(async { time::timeout(limit, self.connector.exchange(exchange)).await });
-        let answer = answer.map_err(|_| ServiceFault::Late(self.kind, self.shown.clone()))?;
+        let answer = answer.map_err(|_| ServiceError::Late(self.kind, self.shown.clone()))?;
         let answer = answer.map_err(|error| broken(&error))?;
         if answer.end == BodyEnd::Cut {
             return Err(broken(&"its answer does not end, or is too long"));
@@ -213,16 +213,16 @@ impl Service {
         }
     }
 
-    fn refused(&self, status: u16, body: &[u8]) -> ServiceFault {
+    fn refused(&self, status: u16, body: &[u8]) -> ServiceError {
         let words = String::from_utf8_lossy(body);
         let words = plain(words.trim().trim_matches('"'));
         let words = words.chars().take(WORDS_CHARS_MAX).collect();
-        ServiceFault::Refused(self.kind, self.shown.clone(), status, words)
+        ServiceError::Refused(self.kind, self.shown.clone(), status, words)
     }
 
     /// What it said is not what was asked for.
-    pub(super) fn unreadable(&self, why: &dyn fmt::Display) -> ServiceFault {
-        ServiceFault::Unreadable(self.kind, self.shown.clone(), why.to_string())
+    pub(super) fn unreadable(&self, why: &dyn fmt::Display) -> ServiceError {
+        ServiceError::Unreadable(self.kind, self.shown.clone(), why.to_string())
     }
 }
 

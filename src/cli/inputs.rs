@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::tell;
 use super::{Base, FAILED, MISUSED};
-use crate::config::{self, Config, DEV_NAME, DEV_TEXT, ENV_PREFIX, File, Mistake, Sources};
+use crate::config::{self, Config, ConfigError, DEV_NAME, DEV_TEXT, ENV_PREFIX, File, Sources};
 
 /// Bytes of a configuration, or of a key: more is another file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -26,16 +26,16 @@ pub(super) struct Inputs {
 
 /// Why there is no configuration.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum InputError {
     /// The file cannot be read.
     File(PathBuf, io::Error),
     /// What it says cannot be used.
-    Mistakes(Vec<Mistake>),
+    Mistakes(Vec<ConfigError>),
 }
 
 impl Inputs {
     /// Reads everything, now.
-    pub(super) fn resolve(&self) -> Result<Config, Refusal> {
+    pub(super) fn resolve(&self) -> Result<Config, InputError> {
         let file = match (&self.base.config, self.base.dev) {
             (_, true) => Some(File { name: DEV_NAME.to_owned(), text: DEV_TEXT.to_owned() }),
             (Some(path), false) => Some(read_config(path)?),
@@ -43,16 +43,17 @@ impl Inputs {
         };
         let sources = Sources { file, env: environment(), flags: self.flags.clone() };
         let folder = self.base.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        config::resolve(&sources, &mut |path| read(&folder.join(path))).map_err(Refusal::Mistakes)
+        config::resolve(&sources, &mut |path| read(&folder.join(path)))
+            .map_err(InputError::Mistakes)
     }
 }
 
-impl Refusal {
+impl InputError {
     /// One line for each thing that is wrong.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
-            Refusal::File(path, error) => vec![format!("{}: {error}", path.display())],
-            Refusal::Mistakes(mistakes) => mistakes.iter().map(Mistake::to_string).collect(),
+            InputError::File(path, error) => vec![format!("{}: {error}", path.display())],
+            InputError::Mistakes(mistakes) => mistakes.iter().map(ConfigError::to_string).collect(),
         }
     }
 
@@ -60,14 +61,14 @@ impl Refusal {
     pub(super) fn tell(&self) -> u8 {
         self.lines().iter().for_each(|line| tell(line));
         match self {
-            Refusal::File(..) => FAILED,
-            Refusal::Mistakes(_) => MISUSED,
+            InputError::File(..) => FAILED,
+            InputError::Mistakes(_) => MISUSED,
         }
     }
 }
 
-pub(super) fn read_config(path: &Path) -> Result<File, Refusal> {
-    let refuse = |error| Refusal::File(path.to_owned(), error);
+pub(super) fn read_config(path: &Path) -> Result<File, InputError> {
+    let refuse = |error| InputError::File(path.to_owned(), error);
     let bytes = read(path).map_err(refuse)?;
     let text = String::from_utf8(bytes)
         .map_err(|_| refuse(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")))?;

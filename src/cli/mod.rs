@@ -30,7 +30,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::{config, logs};
 use inputs::Inputs;
 use output::{fail, print};
-use settings::Settings;
+use settings::SettingFlags;
 
 /// It did what it should.
 pub const OK: u8 = 0;
@@ -58,17 +58,17 @@ enum Command {
     /// Print what the server would run with, without secrets.
     PrintConfig(PrintConfig),
     /// Make a token, for development.
-    Token(token::Arguments),
+    Token(token::TokenArguments),
     /// Look whether this machine can hold so many connections, and say what to change.
-    Doctor(doctor::Arguments),
+    Doctor(doctor::DoctorArguments),
     /// Look at a store that no server has open.
-    Store(store::Arguments),
+    Store(store::StoreArguments),
     /// Carry alerts from Alertmanager to group chats: WeCom, DingTalk, Slack, webhooks.
-    AlertBridge(alert_bridge::Arguments),
+    AlertBridge(alert_bridge::AlertBridgeArguments),
     /// Chat with servers from outside, again and again, and show whether that works.
-    Probe(probe::Arguments),
+    Probe(probe::ProbeArguments),
     /// Keep alerts quiet for a while, such as during a deploy.
-    Silence(silence::Arguments),
+    Silence(silence::SilenceArguments),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -84,7 +84,7 @@ struct Configured {
     #[command(flatten)]
     base: Base,
     #[command(flatten)]
-    settings: Settings,
+    settings: SettingFlags,
 }
 
 /// Where a configuration begins.

@@ -15,17 +15,19 @@ use super::text::plain;
 use super::token::for_user;
 use super::{Base, FAILED, MISUSED, OK};
 use crate::logs::{self, LogFormat, LogLevel};
-use crate::probe::{Options, Report, Stage, TARGETS_MAX, Target, Token, once, watch};
+use crate::probe::{
+    Options, ProbeReport, ProbeStage, ProbeTarget, TARGETS_MAX, TokenSource, once, watch,
+};
 use crate::wire::channel_is_valid;
 
 /// How long a token of this command's own lives, in s: a round is much shorter.
 const TOKEN_S: u64 = 300;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct ProbeArguments {
     /// A server, such as wss://chat.example.org/connection/websocket; can be repeated.
     #[arg(long = "server", value_name = "URL", required = true, value_parser = target)]
-    servers: Vec<Target>,
+    servers: Vec<ProbeTarget>,
     /// The room in which clients chat; its namespace says whether the store is tried, too.
     #[arg(long, default_value = "room:rookery-probe", value_parser = channel)]
     channel: String,
@@ -55,19 +57,19 @@ pub(super) struct Arguments {
     once: bool,
 }
 
-fn target(url: &str) -> Result<Target, String> {
-    Target::parse(url).map_err(|flaw| flaw.to_string())
+fn target(url: &str) -> Result<ProbeTarget, String> {
+    ProbeTarget::parse(url).map_err(|flaw| flaw.to_string())
 }
 
 fn channel(name: &str) -> Result<String, String> {
     if channel_is_valid(name) { Ok(name.to_owned()) } else { Err("not a channel".to_owned()) }
 }
 
-pub(super) fn run(arguments: Arguments) -> u8 {
+pub(super) fn run(arguments: ProbeArguments) -> u8 {
     if TARGETS_MAX < arguments.servers.len() {
         return fail(MISUSED, &format!("at most {TARGETS_MAX} servers"));
     }
-    let mut names: Vec<String> = arguments.servers.iter().map(Target::authority).collect();
+    let mut names: Vec<String> = arguments.servers.iter().map(ProbeTarget::authority).collect();
     names.sort_unstable();
     if names.windows(2).any(|two| two[0] == two[1]) {
         return fail(MISUSED, "a server stands there twice");
@@ -104,7 +106,7 @@ pub(super) fn run(arguments: Arguments) -> u8 {
     }
 }
 
-fn token(arguments: &Arguments) -> Result<Token, String> {
+fn token(arguments: &ProbeArguments) -> Result<TokenSource, String> {
     if let Some(path) = arguments.token_file.clone() {
         return Ok(Arc::new(move || from_file(&path)));
     }
@@ -142,8 +144,8 @@ fn say_once(options: &Options) -> u8 {
     if is_good { printed } else { FAILED }
 }
 
-fn words(report: &Report) -> String {
-    let took = |(stage, took): &(Stage, Duration)| {
+fn words(report: &ProbeReport) -> String {
+    let took = |(stage, took): &(ProbeStage, Duration)| {
         format!("{} {:.1} ms", stage.name(), took.as_secs_f64() * 1e3)
     };
     let mut parts: Vec<String> = report.took.iter().map(took).collect();

@@ -5,23 +5,25 @@
 
 use clap::{Arg, ArgMatches, Command};
 
-use crate::config::{Config, Kind, Row, SETTINGS};
+use crate::config::{Config, SETTINGS, SettingKind, SettingRow};
 
 /// A flag for each row of the table but the secrets; which were given, by key.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Settings(pub(super) Vec<(&'static str, String)>);
+pub(super) struct SettingFlags(pub(super) Vec<(&'static str, String)>);
 
-impl clap::Args for Settings {
+impl clap::Args for SettingFlags {
     fn augment_args(command: Command) -> Command {
         typed().fold(command, |command, row| {
             let section = row.key.split_once('.').map_or("", |(section, _)| section);
             let value_name = match row.kind {
-                Kind::Count { .. } | Kind::Integer { .. } | Kind::Power { .. } => "NUMBER",
-                Kind::Switch => "true|false",
-                Kind::Word(_) => "WORD",
-                Kind::Text { .. } | Kind::Secret { .. } => "TEXT",
-                Kind::Address => "ADDRESS",
-                Kind::Texts { .. } | Kind::Numbers { .. } => "LIST",
+                SettingKind::Count { .. }
+                | SettingKind::Integer { .. }
+                | SettingKind::Power { .. } => "NUMBER",
+                SettingKind::Switch => "true|false",
+                SettingKind::Word(_) => "WORD",
+                SettingKind::Text { .. } | SettingKind::Secret { .. } => "TEXT",
+                SettingKind::Address => "ADDRESS",
+                SettingKind::Texts { .. } | SettingKind::Numbers { .. } => "LIST",
             };
             let flag = Arg::new(row.key)
                 .long(row.flag())
@@ -37,24 +39,24 @@ impl clap::Args for Settings {
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        Settings::augment_args(command)
+        SettingFlags::augment_args(command)
     }
 }
 
-impl clap::FromArgMatches for Settings {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Settings, clap::Error> {
+impl clap::FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<SettingFlags, clap::Error> {
         let given = |key: &str| matches.get_one::<String>(key).cloned();
         let all = typed().filter_map(|row| Some((row.key, given(row.key)?)));
-        Ok(Settings(all.collect()))
+        Ok(SettingFlags(all.collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Settings::from_arg_matches(matches)?;
+        *self = SettingFlags::from_arg_matches(matches)?;
         Ok(())
     }
 }
 
 /// Flags stand in the list of processes, where everyone reads them.
-fn typed() -> impl Iterator<Item = &'static Row<Config>> {
-    SETTINGS.iter().filter(|row| !matches!(row.kind, Kind::Secret { .. }))
+fn typed() -> impl Iterator<Item = &'static SettingRow<Config>> {
+    SETTINGS.iter().filter(|row| !matches!(row.kind, SettingKind::Secret { .. }))
 }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::http::{Service, ServiceAnswer, ServiceKind};
+use super::http::{Service, ServiceKind, ServiceResult};
 use super::output::{fail, print, tell};
 use super::text::{date, plain};
 use super::token::{TimeToLive, time_to_live};
@@ -27,7 +27,7 @@ const SECONDS_MAX: u64 = 4 * 3_600;
 
 /// What to do with silences.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct SilenceArguments {
     #[command(subcommand)]
     command: Command,
     /// Where Alertmanager listens.
@@ -100,7 +100,7 @@ struct Place {
 }
 
 /// Does it; the exit code of that.
-pub(super) fn run(arguments: Arguments) -> u8 {
+pub(super) fn run(arguments: SilenceArguments) -> u8 {
     let ca_file = arguments.ca_file.map(|path| path.display().to_string()).unwrap_or_default();
     let env = |name: &str| std::env::var(name).ok();
     let alertmanager =
@@ -150,14 +150,14 @@ fn silence(
     })
 }
 
-fn add(alertmanager: &Service, silence: &Value) -> ServiceAnswer<u8> {
+fn add(alertmanager: &Service, silence: &Value) -> ServiceResult<u8> {
     let answer = alertmanager.ask("POST", "/api/v2/silences", Some(silence))?;
     let id = answer["silenceID"].as_str().unwrap_or_default();
     Ok(print(&format!("{}\n", plain(id))))
 }
 
 /// Those that are not over, the first to end first.
-fn present(alertmanager: &Service) -> ServiceAnswer<Vec<Value>> {
+fn present(alertmanager: &Service) -> ServiceResult<Vec<Value>> {
     let Value::Array(mut all) = alertmanager.ask("GET", "/api/v2/silences", None)? else {
         return Ok(Vec::new());
     };
@@ -166,7 +166,7 @@ fn present(alertmanager: &Service) -> ServiceAnswer<Vec<Value>> {
     Ok(all)
 }
 
-fn list(alertmanager: &Service, show: fn(&Value) -> String) -> ServiceAnswer<u8> {
+fn list(alertmanager: &Service, show: fn(&Value) -> String) -> ServiceResult<u8> {
     let mut text = String::new();
     for silence in present(alertmanager)? {
         let _ = writeln!(text, "{}", show(&silence));
@@ -199,7 +199,7 @@ fn matcher(matcher: &Value) -> String {
     format!("{name}{operator}{}", matcher["value"])
 }
 
-fn expire_all(alertmanager: &Service, mut ids: Vec<String>, place: &Place) -> ServiceAnswer<u8> {
+fn expire_all(alertmanager: &Service, mut ids: Vec<String>, place: &Place) -> ServiceResult<u8> {
     let mark = fingerprint(place) + ": ";
     let ours = present(alertmanager)?.into_iter().filter(|silence| is_of(silence, place, &mark));
     ids.extend(ours.filter_map(|silence| Some(silence["id"].as_str()?.to_owned())));
@@ -221,7 +221,7 @@ fn is_of(silence: &Value, place: &Place, mark: &str) -> bool {
         && has("job", &place.job)
 }
 
-fn expire(alertmanager: &Service, ids: &[String]) -> ServiceAnswer<u8> {
+fn expire(alertmanager: &Service, ids: &[String]) -> ServiceResult<u8> {
     for id in ids {
         alertmanager.ask("DELETE", &format!("/api/v2/silence/{id}"), None)?;
         if print(&format!("{id}\n")) != OK {

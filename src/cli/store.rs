@@ -18,11 +18,11 @@ use crate::store::{
     CheckFinding, DeadLetterFilter, DiskError, DumpError, FjallDisk, Inspection, OpenError,
     Options, Workers,
 };
-use show::{Form, Object};
+use show::{ObjectWriter, OutputForm};
 
 /// What to do with which store.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct StoreArguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -118,7 +118,7 @@ struct Consent {
 }
 
 /// Does it; the exit code of that.
-pub(super) fn run(arguments: Arguments) -> u8 {
+pub(super) fn run(arguments: StoreArguments) -> u8 {
     match arguments.command {
         Command::Check(place) => place.look(check),
         Command::Stats(place) => place.look(stats),
@@ -149,7 +149,7 @@ pub(super) fn run(arguments: Arguments) -> u8 {
 /// A store as it was opened, and where what is found goes.
 struct View {
     options: Options,
-    form: Form,
+    form: OutputForm,
     lines: Lines,
 }
 
@@ -176,8 +176,8 @@ impl Place {
         match act(&mut inspection) {
             Ok(count) => {
                 view.lines.line(&match view.form {
-                    Form::Text => format!("{word} {count}"),
-                    Form::Json => Object::new().number(word, count).end(),
+                    OutputForm::Text => format!("{word} {count}"),
+                    OutputForm::Json => ObjectWriter::new().number(word, count).end(),
                 });
                 view.end(OK)
             }
@@ -190,7 +190,7 @@ impl Place {
         let inputs = Inputs { base: self.base, flags: dir.into_iter().collect() };
         let options = inputs.resolve().map_err(|refusal| refusal.tell())?.store;
         let inspection = Inspection::open(&options, workers).map_err(|fault| refuse(&fault))?;
-        let form = if self.json { Form::Json } else { Form::Text };
+        let form = if self.json { OutputForm::Json } else { OutputForm::Text };
         Ok((inspection, View { options, form, lines: Lines::begin() }))
     }
 }
@@ -264,7 +264,7 @@ fn dump(inspection: &Store, view: &mut View, tenant: &str, channel: &str) -> u8 
             for (first, last, loss) in losses {
                 let (tenant, channel) = (tenant.into(), channel.into());
                 let lost = CheckFinding::Lost { tenant, channel, first, last, loss };
-                tell(&Form::Text.finding(&lost));
+                tell(&OutputForm::Text.finding(&lost));
             }
             view.damaged()
         }

@@ -15,7 +15,7 @@ use crate::config::Config;
 
 /// What the token is to say.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct TokenArguments {
     #[command(flatten)]
     base: Base,
     /// The user; without one the token is for an anonymous peer.
@@ -54,7 +54,7 @@ pub(super) enum TimeToLive {
 }
 
 /// Prints a token; the exit code of that.
-pub(super) fn run(arguments: &Arguments) -> u8 {
+pub(super) fn run(arguments: &TokenArguments) -> u8 {
     let inputs = Inputs { base: arguments.base.clone(), flags: Vec::new() };
     let config = match inputs.resolve() {
         Ok(config) => config,
@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-fn signing_key(arguments: &Arguments, config: &Config) -> Result<KeySpec, (u8, String)> {
+fn signing_key(arguments: &TokenArguments, config: &Config) -> Result<KeySpec, (u8, String)> {
     let can_sign = |key: &&KeySpec| {
         arguments.private_key.is_some() != matches!(key.material, Material::Secret(_))
     };

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::draft::Draft;
-use super::given::Given;
-use super::mistake::{Mistake, Place, Why};
+use super::draft::ConfigDraft;
+use super::given::SourceValue;
+use super::mistake::{ConfigError, ConfigErrorKind, SourceLocation};
 use super::schema::{List, Schema};
 use super::source::File;
 use super::suggest;
@@ -19,15 +19,15 @@ use super::tables::{TomlReader, in_order, name_shown};
 pub(super) fn read<T>(
     file: &File,
     schema: &Schema<T>,
-    draft: &mut Draft<T>,
-) -> Result<(), Vec<Mistake>> {
+    draft: &mut ConfigDraft<T>,
+) -> Result<(), Vec<ConfigError>> {
     let (table, errors) = DeTable::parse_recoverable(&file.text);
     let place = |span: Range<usize>| place(file, span.start);
     if !errors.is_empty() {
-        let syntax = |error: &toml::de::Error| Mistake {
+        let syntax = |error: &toml::de::Error| ConfigError {
             place: place(error.span().unwrap_or_default()),
             key: String::new(),
-            why: Why::Syntax(error.message().to_owned()),
+            why: ConfigErrorKind::Syntax(error.message().to_owned()),
         };
         return Err(errors.iter().map(syntax).collect());
     }
@@ -42,24 +42,31 @@ pub(super) fn read<T>(
             let hints = schema.hints.iter().map(|row| row.key);
             let known = schema.sections().chain(lists).chain(hints);
             let near = suggest::nearest(key, known).map(str::to_owned);
-            draft.refuse(at, &name_shown(key), Why::Unknown(near));
+            draft.refuse(at, &name_shown(key), ConfigErrorKind::Unknown(near));
         } else if let DeValue::Table(table) = value.get_ref() {
             read_section(key, table, &reader, schema, draft);
         } else {
-            draft.refuse(at, key, Why::Shape("a table, such as [section]"));
+            draft.refuse(at, key, ConfigErrorKind::Shape("a table, such as [section]"));
         }
     }
     Ok(())
 }
 
 /// Reads a list of tables from one value, such as an environment variable.
-pub(super) fn read_list<T>(text: &str, list: &List<T>, place: Place, draft: &mut Draft<T>) {
+pub(super) fn read_list<T>(
+    text: &str,
+    list: &List<T>,
+    place: SourceLocation,
+    draft: &mut ConfigDraft<T>,
+) {
     match DeValue::parse(text) {
         Ok(value) => {
             let everywhere = |_: Range<usize>| place.clone();
             (list.read)(value.get_ref(), place.clone(), &TomlReader::new(&everywhere), draft);
         }
-        Err(error) => draft.refuse(place, list.key, Why::Syntax(error.message().to_owned())),
+        Err(error) => {
+            draft.refuse(place, list.key, ConfigErrorKind::Syntax(error.message().to_owned()))
+        }
     }
 }
 
@@ -69,7 +76,7 @@ fn read_section<T>(
     table: &DeTable<'_>,
     reader: &TomlReader<'_>,
     schema: &Schema<T>,
-    draft: &mut Draft<T>,
+    draft: &mut ConfigDraft<T>,
 ) {
     for (name, value) in in_order(table) {
         let key = format!("{section}.{}", name_shown(name.get_ref()));
@@ -80,14 +87,14 @@ fn read_section<T>(
         // An unknown name is wrong itself; a known one has a wrong value.
         let is_known = schema.settings.iter().any(|row| row.key == key);
         let at = if is_known { value.span() } else { name.span() };
-        draft.set(reader.place(at), &key, Given::Toml(value.get_ref()));
+        draft.set(reader.place(at), &key, SourceValue::Toml(value.get_ref()));
     }
 }
 
-fn place(file: &File, offset: usize) -> Place {
+fn place(file: &File, offset: usize) -> SourceLocation {
     let before = file.text.get(..offset).unwrap_or(&file.text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Place::File {
+    SourceLocation::File {
         name: file.name.clone(),
         line: before.matches('\n').count() + 1,
         column: before[line_start..].chars().count() + 1,

@@ -6,34 +6,34 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use toml::de::{DeInteger, DeValue};
 
-use super::mistake::Why;
-use super::row::{Kind, Row, Value};
+use super::mistake::ConfigErrorKind;
+use super::row::{SettingKind, SettingRow, SettingValue};
 
 /// A value as a source gives it.
 #[derive(Clone, Copy)]
-pub(super) enum Given<'a> {
+pub(super) enum SourceValue<'a> {
     /// From a TOML file.
     Toml(&'a DeValue<'a>),
     /// From the environment or a flag; lists are separated by commas.
     Text(&'a str),
 }
 
-impl Given<'_> {
+impl SourceValue<'_> {
     /// The value in the form and the range of the row.
-    pub(super) fn value<T>(self, row: &Row<T>) -> Result<Value, Why> {
+    pub(super) fn value<T>(self, row: &SettingRow<T>) -> Result<SettingValue, ConfigErrorKind> {
         let value = match self {
-            Given::Toml(toml) => from_toml(row.kind, toml),
-            Given::Text(text) => from_text(row.kind, text),
+            SourceValue::Toml(toml) => from_toml(row.kind, toml),
+            SourceValue::Text(text) => from_text(row.kind, text),
         };
-        value.filter(|value| is_in_range(row.kind, value)).ok_or_else(|| Why::Form {
+        value.filter(|value| is_in_range(row.kind, value)).ok_or_else(|| ConfigErrorKind::Form {
             wanted: row.kind,
             unit: row.unit,
-            got: if let Kind::Secret { .. } = row.kind {
+            got: if let SettingKind::Secret { .. } = row.kind {
                 "not".to_owned()
             } else {
                 match self {
-                    Given::Toml(toml) => shown_toml(toml),
-                    Given::Text(text) => shown(text),
+                    SourceValue::Toml(toml) => shown_toml(toml),
+                    SourceValue::Text(text) => shown(text),
                 }
             },
         })
@@ -41,25 +41,28 @@ impl Given<'_> {
 }
 
 /// A value in the form of the kind, without a look at its range.
-fn from_toml(kind: Kind, toml: &DeValue<'_>) -> Option<Value> {
+fn from_toml(kind: SettingKind, toml: &DeValue<'_>) -> Option<SettingValue> {
     let text = || toml.as_str().map(str::to_owned);
     Some(match kind {
-        Kind::Count { .. } | Kind::Power { .. } => Value::Count(count(toml)?),
-        Kind::Integer { .. } => {
+        SettingKind::Count { .. } | SettingKind::Power { .. } => SettingValue::Count(count(toml)?),
+        SettingKind::Integer { .. } => {
             let DeValue::Integer(number) = toml else { return None };
-            Value::Integer(integer(number)?.try_into().ok()?)
+            SettingValue::Integer(integer(number)?.try_into().ok()?)
         }
-        Kind::Switch => Value::Switch(toml.as_bool()?),
-        Kind::Word(_) | Kind::Text { .. } | Kind::Secret { .. } | Kind::Address => {
-            Value::Text(text()?)
-        }
-        Kind::Texts { .. } => {
+        SettingKind::Switch => SettingValue::Switch(toml.as_bool()?),
+        SettingKind::Word(_)
+        | SettingKind::Text { .. }
+        | SettingKind::Secret { .. }
+        | SettingKind::Address => SettingValue::Text(text()?),
+        SettingKind::Texts { .. } => {
             let entries = toml.as_array()?.iter().map(|entry| entry.get_ref().as_str());
-            Value::Texts(entries.map(|entry| entry.map(str::to_owned)).collect::<Option<_>>()?)
+            SettingValue::Texts(
+                entries.map(|entry| entry.map(str::to_owned)).collect::<Option<_>>()?,
+            )
         }
-        Kind::Numbers { .. } => {
+        SettingKind::Numbers { .. } => {
             let entries = toml.as_array()?.iter().map(|entry| count(entry.get_ref()));
-            Value::Numbers(entries.collect::<Option<_>>()?)
+            SettingValue::Numbers(entries.collect::<Option<_>>()?)
         }
     })
 }
@@ -93,62 +96,75 @@ fn shown(text: &str) -> String {
     if cut.len() < text.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
 }
 
-fn from_text(kind: Kind, text: &str) -> Option<Value> {
+fn from_text(kind: SettingKind, text: &str) -> Option<SettingValue> {
     let count = |text: &str| text.replace('_', "").parse::<u64>().ok();
     let list = || text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     Some(match kind {
-        Kind::Count { .. } | Kind::Power { .. } => Value::Count(count(text.trim())?),
-        Kind::Integer { .. } => Value::Integer(text.trim().replace('_', "").parse().ok()?),
-        Kind::Switch => Value::Switch(text.trim().parse().ok()?),
+        SettingKind::Count { .. } | SettingKind::Power { .. } => {
+            SettingValue::Count(count(text.trim())?)
+        }
+        SettingKind::Integer { .. } => {
+            SettingValue::Integer(text.trim().replace('_', "").parse().ok()?)
+        }
+        SettingKind::Switch => SettingValue::Switch(text.trim().parse().ok()?),
         // A file of variables with the line ends of Windows leaves one at each value.
-        Kind::Word(_) | Kind::Address => Value::Text(text.trim().to_owned()),
-        Kind::Text { .. } | Kind::Secret { .. } => Value::Text(text.to_owned()),
-        Kind::Texts { .. } => Value::Texts(list().map(str::to_owned).collect()),
-        Kind::Numbers { .. } => Value::Numbers(list().map(count).collect::<Option<_>>()?),
+        SettingKind::Word(_) | SettingKind::Address => SettingValue::Text(text.trim().to_owned()),
+        SettingKind::Text { .. } | SettingKind::Secret { .. } => {
+            SettingValue::Text(text.to_owned())
+        }
+        SettingKind::Texts { .. } => SettingValue::Texts(list().map(str::to_owned).collect()),
+        SettingKind::Numbers { .. } => {
+            SettingValue::Numbers(list().map(count).collect::<Option<_>>()?)
+        }
     })
 }
 
-fn is_in_range(kind: Kind, value: &Value) -> bool {
+fn is_in_range(kind: SettingKind, value: &SettingValue) -> bool {
     let is_text = |text: &str, bytes_max: usize| {
         text.len() <= bytes_max && !text.chars().any(char::is_control)
     };
     match (kind, value) {
-        (Kind::Count { min, max }, Value::Count(count)) => (min..=max).contains(count),
-        (Kind::Integer { min, max }, Value::Integer(integer)) => (min..=max).contains(integer),
-        (Kind::Power { min, max }, Value::Count(count)) => {
+        (SettingKind::Count { min, max }, SettingValue::Count(count)) => {
+            (min..=max).contains(count)
+        }
+        (SettingKind::Integer { min, max }, SettingValue::Integer(integer)) => {
+            (min..=max).contains(integer)
+        }
+        (SettingKind::Power { min, max }, SettingValue::Count(count)) => {
             (min..=max).contains(count) && count.is_power_of_two()
         }
-        (Kind::Switch, Value::Switch(_)) => true,
-        (Kind::Word(words), Value::Text(text)) => words.contains(&text.as_str()),
-        (Kind::Text { bytes_max } | Kind::Secret { bytes_max }, Value::Text(text)) => {
-            is_text(text, bytes_max)
-        }
-        (Kind::Address, Value::Text(text)) => {
+        (SettingKind::Switch, SettingValue::Switch(_)) => true,
+        (SettingKind::Word(words), SettingValue::Text(text)) => words.contains(&text.as_str()),
+        (
+            SettingKind::Text { bytes_max } | SettingKind::Secret { bytes_max },
+            SettingValue::Text(text),
+        ) => is_text(text, bytes_max),
+        (SettingKind::Address, SettingValue::Text(text)) => {
             text.parse::<SocketAddr>().is_ok_and(|address| can_be_connected_to(address.ip()))
         }
-        (Kind::Texts { count_max, bytes_max }, Value::Texts(texts)) => {
+        (SettingKind::Texts { count_max, bytes_max }, SettingValue::Texts(texts)) => {
             texts.len() <= count_max && texts.iter().all(|text| is_text(text, bytes_max))
         }
-        (Kind::Numbers { count_max, max }, Value::Numbers(numbers)) => {
+        (SettingKind::Numbers { count_max, max }, SettingValue::Numbers(numbers)) => {
             numbers.len() <= count_max && numbers.iter().all(|number| *number <= max)
         }
         (
-            Kind::Count { .. }
-            | Kind::Integer { .. }
-            | Kind::Power { .. }
-            | Kind::Switch
-            | Kind::Word(_)
-            | Kind::Text { .. }
-            | Kind::Secret { .. }
-            | Kind::Address
-            | Kind::Texts { .. }
-            | Kind::Numbers { .. },
-            Value::Count(_)
-            | Value::Integer(_)
-            | Value::Switch(_)
-            | Value::Text(_)
-            | Value::Texts(_)
-            | Value::Numbers(_),
+            SettingKind::Count { .. }
+            | SettingKind::Integer { .. }
+            | SettingKind::Power { .. }
+            | SettingKind::Switch
+            | SettingKind::Word(_)
+            | SettingKind::Text { .. }
+            | SettingKind::Secret { .. }
+            | SettingKind::Address
+            | SettingKind::Texts { .. }
+            | SettingKind::Numbers { .. },
+            SettingValue::Count(_)
+            | SettingValue::Integer(_)
+            | SettingValue::Switch(_)
+            | SettingValue::Text(_)
+            | SettingValue::Texts(_)
+            | SettingValue::Numbers(_),
         ) => false,
     }
 }

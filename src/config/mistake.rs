@@ -5,12 +5,12 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::Kind;
+use super::SettingKind;
 use crate::auth::KeyErrorKind;
 
 /// Where a value comes from. Ordered as mistakes are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SourceLocation {
     /// A file, with the line and column of the value, from 1.
     File {
         /// The file's name.
@@ -29,13 +29,13 @@ pub enum Place {
     Default,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Default => f.write_str("default"),
-            Place::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
-            Place::Env(name) => f.write_str(name),
-            Place::Flag(name) => write!(f, "--{name}"),
+            SourceLocation::Default => f.write_str("default"),
+            SourceLocation::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
+            SourceLocation::Env(name) => f.write_str(name),
+            SourceLocation::Flag(name) => write!(f, "--{name}"),
         }
     }
 }
@@ -43,18 +43,18 @@ impl fmt::Display for Place {
 /// One thing that is wrong. Displays as `place: key: sentence`; a secret is
 /// never in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub struct ConfigError {
     /// Where.
-    pub place: Place,
+    pub place: SourceLocation,
     /// Which setting; empty where it is the whole file.
     pub key: String,
     /// What.
-    pub why: Why,
+    pub why: ConfigErrorKind,
 }
 
 /// What is wrong with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum ConfigErrorKind {
     /// The file cannot be understood from here on.
     Syntax(String),
     /// There is no such setting; perhaps this one was meant.
@@ -62,7 +62,7 @@ pub enum Why {
     /// Of another form than the setting.
     Form {
         /// What it must be.
-        wanted: Kind,
+        wanted: SettingKind,
         /// What it counts.
         unit: &'static str,
         /// What it is.
@@ -85,36 +85,38 @@ pub enum Why {
     Key(KeyErrorKind),
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
         match &self.why {
-            Why::Syntax(message) => f.write_str(message),
-            Why::Unknown(None) => f.write_str("there is no such setting"),
-            Why::Unknown(Some(near)) => write!(f, "there is no such setting; is it `{near}`?"),
-            Why::Form { wanted, unit, got } => {
-                let hint = match wanted {
-                    Kind::Address => address_hint(got.trim_matches('"')),
-                    Kind::Count { .. }
-                    | Kind::Integer { .. }
-                    | Kind::Power { .. }
-                    | Kind::Switch
-                    | Kind::Word(_)
-                    | Kind::Text { .. }
-                    | Kind::Secret { .. }
-                    | Kind::Texts { .. }
-                    | Kind::Numbers { .. } => "",
-                };
-                write!(f, "it must be {}, and is {got}{hint}", Range { kind: *wanted, unit })
+            ConfigErrorKind::Syntax(message) => f.write_str(message),
+            ConfigErrorKind::Unknown(None) => f.write_str("there is no such setting"),
+            ConfigErrorKind::Unknown(Some(near)) => {
+                write!(f, "there is no such setting; is it `{near}`?")
             }
-            Why::Shape(wanted) => write!(f, "it must be {wanted}"),
-            Why::Entries(count_max) => write!(f, "there can be at most {count_max}"),
-            Why::Relation(sentence) => f.write_str(sentence),
-            Why::File { path, error } => write!(f, "{path}: {error}"),
-            Why::Key(trouble) => trouble.fmt(f),
+            ConfigErrorKind::Form { wanted, unit, got } => {
+                let hint = match wanted {
+                    SettingKind::Address => address_hint(got.trim_matches('"')),
+                    SettingKind::Count { .. }
+                    | SettingKind::Integer { .. }
+                    | SettingKind::Power { .. }
+                    | SettingKind::Switch
+                    | SettingKind::Word(_)
+                    | SettingKind::Text { .. }
+                    | SettingKind::Secret { .. }
+                    | SettingKind::Texts { .. }
+                    | SettingKind::Numbers { .. } => "",
+                };
+                write!(f, "it must be {}, and is {got}{hint}", AllowedRange { kind: *wanted, unit })
+            }
+            ConfigErrorKind::Shape(wanted) => write!(f, "it must be {wanted}"),
+            ConfigErrorKind::Entries(count_max) => write!(f, "there can be at most {count_max}"),
+            ConfigErrorKind::Relation(sentence) => f.write_str(sentence),
+            ConfigErrorKind::File { path, error } => write!(f, "{path}: {error}"),
+            ConfigErrorKind::Key(trouble) => trouble.fmt(f),
         }
     }
 }
@@ -157,31 +159,37 @@ fn address_hint(text: &str) -> &'static str {
 }
 
 /// What a setting may be, as words.
-pub(super) struct Range {
-    pub(super) kind: Kind,
+pub(super) struct AllowedRange {
+    pub(super) kind: SettingKind,
     pub(super) unit: &'static str,
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for AllowedRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         match self.kind {
-            Kind::Count { min, max } => write!(f, "a whole number from {min} to {max}{unit}"),
-            Kind::Integer { min, max } => write!(f, "a whole number from {min} to {max}{unit}"),
-            Kind::Power { min, max } => write!(f, "a power of two from {min} to {max}{unit}"),
-            Kind::Switch => f.write_str("true or false"),
-            Kind::Word(words) => {
+            SettingKind::Count { min, max } => {
+                write!(f, "a whole number from {min} to {max}{unit}")
+            }
+            SettingKind::Integer { min, max } => {
+                write!(f, "a whole number from {min} to {max}{unit}")
+            }
+            SettingKind::Power { min, max } => {
+                write!(f, "a power of two from {min} to {max}{unit}")
+            }
+            SettingKind::Switch => f.write_str("true or false"),
+            SettingKind::Word(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
                 write!(f, "one of {}", words.join(", "))
             }
-            Kind::Text { bytes_max } | Kind::Secret { bytes_max } => {
+            SettingKind::Text { bytes_max } | SettingKind::Secret { bytes_max } => {
                 write!(f, "a text of at most {bytes_max} bytes without control characters")
             }
-            Kind::Address => f.write_str("an address with a port, such as 127.0.0.1:8000"),
-            Kind::Texts { count_max, bytes_max } => {
+            SettingKind::Address => f.write_str("an address with a port, such as 127.0.0.1:8000"),
+            SettingKind::Texts { count_max, bytes_max } => {
                 write!(f, "a list of at most {count_max} texts of at most {bytes_max} bytes")
             }
-            Kind::Numbers { count_max, max } => {
+            SettingKind::Numbers { count_max, max } => {
                 write!(f, "a list of at most {count_max} whole numbers from 0 to {max}")
             }
         }

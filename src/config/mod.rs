@@ -33,12 +33,12 @@ mod tests;
 
 pub use bridge::example::{bridge_markdown, bridge_toml};
 pub use bridge::resolve::{BridgeSources, resolve_bridge};
-pub use mistake::{Mistake, Place, Why};
+pub use mistake::{ConfigError, ConfigErrorKind, SourceLocation};
 pub use print::{markdown, toml};
-pub use row::{ENV_PREFIX, Kind, Row, Value};
+pub use row::{ENV_PREFIX, SettingKind, SettingRow, SettingValue};
 pub use server::development::{DEV_NAME, DEV_TEXT};
 pub use server::lists::{KEYS, LISTENERS, NAMESPACES};
 pub use server::resolve::{Sources, resolve};
 pub use server::settings::SETTINGS;
 pub use server::{Admin, Auth, Config, KeyEntry, NAMESPACES_MAX};
-pub use source::{File, Load};
+pub use source::{File, LoadFile};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::mistake::Range;
-use super::row::{Kind, Row, Value};
+use super::mistake::AllowedRange;
+use super::row::{SettingKind, SettingRow, SettingValue};
 use super::server::Config;
 use super::server::lists::{KEYS, LISTENERS, NAMESPACES};
 use super::server::settings::SETTINGS;
@@ -46,8 +46,8 @@ pub fn toml(config: &Config) -> String {
         out.push_str("\n[[auth.keys]]\n");
         for row in KEYS {
             match (row.read)(entry) {
-                Value::Text(text) if text.is_empty() => {}
-                Value::Text(_) if matches!(row.kind, Kind::Secret { .. }) => {
+                SettingValue::Text(text) if text.is_empty() => {}
+                SettingValue::Text(_) if matches!(row.kind, SettingKind::Secret { .. }) => {
                     let _ = writeln!(out, "# {} = \"…\" (set)", row.key);
                 }
                 value => {
@@ -81,7 +81,7 @@ pub fn markdown() -> String {
             let _ = writeln!(out, "\n## [{section}]\n\n{SECTION_HEAD}");
         }
         let default = literal(&(row.read)(&default));
-        let is_secret = matches!(row.kind, Kind::Secret { .. });
+        let is_secret = matches!(row.kind, SettingKind::Secret { .. });
         let flag = if is_secret { "no flag".to_owned() } else { format!("`--{}`", row.flag()) };
         let names = format!("`{name}`<br>`{}`<br>{flag}", row.env());
         page_row(&mut out, row, &names, &default);
@@ -185,21 +185,21 @@ const WHO: &str = "
 A right that a token gives counts everywhere, except where it says `nobody`.
 ";
 
-pub(super) fn page_row<T>(out: &mut String, row: &Row<T>, names: &str, default: &str) {
-    let range = Range { kind: row.kind, unit: row.unit }.to_string().replace('|', "\\|");
+pub(super) fn page_row<T>(out: &mut String, row: &SettingRow<T>, names: &str, default: &str) {
+    let range = AllowedRange { kind: row.kind, unit: row.unit }.to_string().replace('|', "\\|");
     let default = if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
     let _ = writeln!(out, "| {names} | {range} | {default} | {} |", row.help.replace('|', "\\|"));
 }
 
 /// A setting behind its explanation.
-pub(super) fn setting<T>(out: &mut String, row: &Row<T>, name: &str, from: &T) {
-    let range = Range { kind: row.kind, unit: row.unit };
+pub(super) fn setting<T>(out: &mut String, row: &SettingRow<T>, name: &str, from: &T) {
+    let range = AllowedRange { kind: row.kind, unit: row.unit };
     for line in wrapped(&format!("{} Takes {range}.", row.help)) {
         let _ = writeln!(out, "# {line}");
     }
     let value = (row.read)(from);
-    let is_set = value != Value::Text(String::new());
-    let _ = if matches!(row.kind, Kind::Secret { .. }) && is_set {
+    let is_set = value != SettingValue::Text(String::new());
+    let _ = if matches!(row.kind, SettingKind::Secret { .. }) && is_set {
         writeln!(out, "# {name} = \"…\" (set)")
     } else {
         writeln!(out, "{name} = {}", literal(&value))
@@ -223,16 +223,16 @@ pub(super) fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-pub(super) fn literal(value: &Value) -> String {
+pub(super) fn literal(value: &SettingValue) -> String {
     match value {
-        Value::Count(count) => count.to_string(),
-        Value::Integer(integer) => integer.to_string(),
-        Value::Switch(on) => on.to_string(),
-        Value::Text(text) => quoted(text),
-        Value::Texts(texts) => {
+        SettingValue::Count(count) => count.to_string(),
+        SettingValue::Integer(integer) => integer.to_string(),
+        SettingValue::Switch(on) => on.to_string(),
+        SettingValue::Text(text) => quoted(text),
+        SettingValue::Texts(texts) => {
             format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
         }
-        Value::Numbers(numbers) => {
+        SettingValue::Numbers(numbers) => {
             format!("[{}]", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
         }
     }

@@ -4,19 +4,19 @@
 
 use toml::de::DeValue;
 
-use super::draft::{Draft, FormCheck};
-use super::mistake::Place;
-use super::row::Row;
+use super::draft::{ConfigDraft, FormCheck};
+use super::mistake::SourceLocation;
+use super::row::SettingRow;
 use super::tables::TomlReader;
 
 /// See the module.
 pub(super) struct Schema<T: 'static> {
     /// The settings outside of lists. Sections are contiguous.
-    pub(super) settings: &'static [Row<T>],
+    pub(super) settings: &'static [SettingRow<T>],
     /// The lists.
     pub(super) lists: &'static [List<T>],
     /// Settings that may be meant by a wrong name outside of all sections.
-    pub(super) hints: &'static [Row<T>],
+    pub(super) hints: &'static [SettingRow<T>],
     /// Settings whose form is more than their kind says, with what is wrong with a value.
     pub(super) forms: &'static [(&'static str, FormCheck)],
 }
@@ -26,7 +26,7 @@ pub(super) struct List<T: 'static> {
     /// Its name in the file: in a section, or outside of all.
     pub(super) key: &'static str,
     /// Reads it into a draft.
-    pub(super) read: fn(&DeValue<'_>, Place, &TomlReader<'_>, &mut Draft<T>),
+    pub(super) read: fn(&DeValue<'_>, SourceLocation, &TomlReader<'_>, &mut ConfigDraft<T>),
 }
 
 /// A list of `T`: its key, its field, the rows of an entry, and how many entries it may have.
@@ -62,7 +62,7 @@ impl<T> Schema<T> {
 
 impl<T: Default> Schema<T> {
     /// What holds when nobody says anything.
-    pub(super) fn draft(&self) -> Draft<T> {
-        Draft::new(self.settings, self.forms)
+    pub(super) fn draft(&self) -> ConfigDraft<T> {
+        ConfigDraft::new(self.settings, self.forms)
     }
 }

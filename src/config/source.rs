@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 /// Reads a file that a setting names.
-pub type Load<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
+pub type LoadFile<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
 /// A file that was read.
 #[derive(Clone, Debug)]

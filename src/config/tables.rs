@@ -8,23 +8,23 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::draft::Draft;
-use super::given::Given;
-use super::mistake::{Place, Why};
-use super::row::Row;
+use super::draft::ConfigDraft;
+use super::given::SourceValue;
+use super::mistake::{ConfigErrorKind, SourceLocation};
+use super::row::SettingRow;
 use super::suggest;
 
 /// Where what is read stands.
-pub(super) struct TomlReader<'a>(&'a dyn Fn(Range<usize>) -> Place);
+pub(super) struct TomlReader<'a>(&'a dyn Fn(Range<usize>) -> SourceLocation);
 
 impl<'a> TomlReader<'a> {
     /// A reader of what stands at the places that `place` gives to offsets.
-    pub(super) fn new(place: &'a dyn Fn(Range<usize>) -> Place) -> TomlReader<'a> {
+    pub(super) fn new(place: &'a dyn Fn(Range<usize>) -> SourceLocation) -> TomlReader<'a> {
         TomlReader(place)
     }
 
     /// Where this stands.
-    pub(super) fn place(&self, span: Range<usize>) -> Place {
+    pub(super) fn place(&self, span: Range<usize>) -> SourceLocation {
         (self.0)(span)
     }
 
@@ -33,21 +33,22 @@ impl<'a> TomlReader<'a> {
         &self,
         key: &str,
         list: &DeValue<'_>,
-        at: Place,
-        rows: &'static [Row<E>],
-        draft: &mut Draft<T>,
-    ) -> Vec<(E, Place)> {
+        at: SourceLocation,
+        rows: &'static [SettingRow<E>],
+        draft: &mut ConfigDraft<T>,
+    ) -> Vec<(E, SourceLocation)> {
         let place = self.0;
-        let mut refuse = |place: Place, key: &str, why: Why| draft.refuse(place, key, why);
+        let mut refuse =
+            |place: SourceLocation, key: &str, why: ConfigErrorKind| draft.refuse(place, key, why);
         let Some(list) = list.as_array() else {
-            refuse(at, key, Why::Shape("a list of tables, such as [[list]]"));
+            refuse(at, key, ConfigErrorKind::Shape("a list of tables, such as [[list]]"));
             return Vec::new();
         };
         let mut all = Vec::new();
         for (index, entry) in list.iter().enumerate() {
             let key = format!("{key}[{index}]");
             let Some(table) = entry.get_ref().as_table() else {
-                refuse(place(entry.span()), &key, Why::Shape("a table"));
+                refuse(place(entry.span()), &key, ConfigErrorKind::Shape("a table"));
                 continue;
             };
             let mut made = E::default();
@@ -56,10 +57,14 @@ impl<'a> TomlReader<'a> {
                 let row = rows.iter().find(|row| row.key == name.get_ref().as_ref());
                 let Some(row) = row else {
                     let near = suggest::nearest(name.get_ref(), rows.iter().map(|row| row.key));
-                    refuse(place(name.span()), &full, Why::Unknown(near.map(str::to_owned)));
+                    refuse(
+                        place(name.span()),
+                        &full,
+                        ConfigErrorKind::Unknown(near.map(str::to_owned)),
+                    );
                     continue;
                 };
-                match Given::Toml(value.get_ref()).value(row) {
+                match SourceValue::Toml(value.get_ref()).value(row) {
                     Ok(value) => (row.write)(&mut made, value),
                     Err(why) => refuse(place(value.span()), &full, why),
                 }
@@ -71,7 +76,7 @@ impl<'a> TomlReader<'a> {
             if let Some(needed) = first
                 && !table.contains_key(needed)
             {
-                let why = Why::Relation(format!("{needed} is missing"));
+                let why = ConfigErrorKind::Relation(format!("{needed} is missing"));
                 refuse(place(entry.span()), &key, why);
             }
             all.push((made, place(entry.span())));

@@ -10,7 +10,7 @@ const WORDS_CHARS_MAX: usize = 120;
 
 /// Why a part did not succeed.
 #[derive(Debug)]
-pub enum Failure {
+pub enum ProbeError {
     /// No connection, or no TLS.
     Dial(io::Error),
     /// There is no token.
@@ -39,25 +39,27 @@ pub enum Failure {
     Late,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ProbeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Escaped: a server, or what stands in its place, may say anything.
         let short =
             |words: &str| format!("{:?}", words.chars().take(WORDS_CHARS_MAX).collect::<String>());
         match self {
-            Failure::Dial(error) => write!(f, "no connection: {error}"),
-            Failure::Token(why) => write!(f, "no token: {why}"),
-            Failure::Upgrade(ClientHandshakeError::Status(status)) => {
+            ProbeError::Dial(error) => write!(f, "no connection: {error}"),
+            ProbeError::Token(why) => write!(f, "no token: {why}"),
+            ProbeError::Upgrade(ClientHandshakeError::Status(status)) => {
                 write!(f, "no upgrade: HTTP status {status}")
             }
-            Failure::Upgrade(why) => write!(f, "no upgrade: {why:?}"),
-            Failure::Lost(error) => write!(f, "the connection was lost: {error}"),
-            Failure::Closed { code, reason } => write!(f, "closed with {code} {}", short(reason)),
-            Failure::Refused { code, message } => {
+            ProbeError::Upgrade(why) => write!(f, "no upgrade: {why:?}"),
+            ProbeError::Lost(error) => write!(f, "the connection was lost: {error}"),
+            ProbeError::Closed { code, reason } => {
+                write!(f, "closed with {code} {}", short(reason))
+            }
+            ProbeError::Refused { code, message } => {
                 write!(f, "refused with {code} {}", short(message))
             }
-            Failure::Malformed => f.write_str("what came is not the protocol"),
-            Failure::Late => f.write_str("it took too long"),
+            ProbeError::Malformed => f.write_str("what came is not the protocol"),
+            ProbeError::Late => f.write_str("it took too long"),
         }
     }
 }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::failure::Failure;
-use super::target::Target;
+use super::failure::ProbeError;
+use super::target::ProbeTarget;
 use crate::ws::client::{parse_upgrade_response, put_masked_frame, upgrade_request};
 use crate::ws::{Incoming, Opcode, ReadBuffer, Reader, Role, Rules, Subprotocol};
 
@@ -42,15 +42,18 @@ pub(super) struct Link {
 
 impl Link {
     /// Dials, and asks for the upgrade.
-    pub(super) async fn open(target: &Target, tls: &Arc<ClientConfig>) -> Result<Link, Failure> {
+    pub(super) async fn open(
+        target: &ProbeTarget,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Link, ProbeError> {
         let host = target.host.trim_start_matches('[').trim_end_matches(']');
-        let tcp = TcpStream::connect((host, target.port)).await.map_err(Failure::Dial)?;
-        tcp.set_nodelay(true).map_err(Failure::Dial)?;
+        let tcp = TcpStream::connect((host, target.port)).await.map_err(ProbeError::Dial)?;
+        tcp.set_nodelay(true).map_err(ProbeError::Dial)?;
         let stream: Box<dyn Stream> = if target.is_tls {
             let name = ServerName::try_from(host.to_owned())
-                .map_err(|error| Failure::Dial(io::Error::other(error)))?;
+                .map_err(|error| ProbeError::Dial(io::Error::other(error)))?;
             let tls = TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await;
-            Box::new(tls.map_err(Failure::Dial)?)
+            Box::new(tls.map_err(ProbeError::Dial)?)
         } else {
             Box::new(tcp)
         };
@@ -60,15 +63,15 @@ impl Link {
         Ok(link)
     }
 
-    async fn upgrade(&mut self, target: &Target) -> Result<(), Failure> {
+    async fn upgrade(&mut self, target: &ProbeTarget) -> Result<(), ProbeError> {
         let key = STANDARD.encode(random::<16>());
         let (host, headers) = (target.authority(), [("User-Agent", AGENT)]);
         let request = upgrade_request(&host, &target.path, &key, Subprotocol::None, &headers);
-        self.stream.write_all(&request).await.map_err(Failure::Lost)?;
+        self.stream.write_all(&request).await.map_err(ProbeError::Lost)?;
         loop {
             self.receive().await?;
             let answer = parse_upgrade_response(&self.received, &key);
-            if let Some(used) = answer.map_err(Failure::Upgrade)? {
+            if let Some(used) = answer.map_err(ProbeError::Upgrade)? {
                 let _ = self.received.split_to(used);
                 return Ok(());
             }
@@ -76,12 +79,12 @@ impl Link {
     }
 
     /// Says something, as one message.
-    pub(super) async fn say(&mut self, text: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn say(&mut self, text: &[u8]) -> Result<(), ProbeError> {
         self.send(Opcode::Text, text).await
     }
 
     /// What the server says next; pings of the WebSocket are answered meanwhile.
-    pub(super) async fn hear(&mut self) -> Result<String, Failure> {
+    pub(super) async fn hear(&mut self) -> Result<String, ProbeError> {
         loop {
             let pong = match self.next()? {
                 Some(Heard::Text(text)) => return Ok(text),
@@ -103,23 +106,23 @@ impl Link {
         let _ = self.stream.shutdown().await;
     }
 
-    async fn send(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), Failure> {
+    async fn send(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), ProbeError> {
         self.out.clear();
         put_masked_frame(&mut self.out, opcode, payload, random());
-        self.stream.write_all(&self.out).await.map_err(Failure::Lost)?;
-        self.stream.flush().await.map_err(Failure::Lost)
+        self.stream.write_all(&self.out).await.map_err(ProbeError::Lost)?;
+        self.stream.flush().await.map_err(ProbeError::Lost)
     }
 
-    async fn receive(&mut self) -> Result<(), Failure> {
+    async fn receive(&mut self) -> Result<(), ProbeError> {
         self.received.reserve(READ_BYTES);
         match self.stream.read_buf(&mut self.received).await {
-            Ok(0) => Err(Failure::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(0) => Err(ProbeError::Lost(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(()),
-            Err(error) => Err(Failure::Lost(error)),
+            Err(error) => Err(ProbeError::Lost(error)),
         }
     }
 
-    fn next(&mut self) -> Result<Option<Heard>, Failure> {
+    fn next(&mut self) -> Result<Option<Heard>, ProbeError> {
         let received_bytes = self.received.len();
         let mut input = ReadBuffer::new(&mut self.received);
         let heard = match self.reader.next(&mut input, RULES) {
@@ -127,12 +130,12 @@ impl Link {
             Ok(Some(Incoming::Text(text))) => Some(Heard::Text(text.to_owned())),
             Ok(Some(Incoming::Ping(payload))) => Some(Heard::Ping(payload.to_vec())),
             Ok(Some(Incoming::Pong(_))) => Some(Heard::Nothing),
-            Ok(Some(Incoming::Binary(_))) => return Err(Failure::Malformed),
+            Ok(Some(Incoming::Binary(_))) => return Err(ProbeError::Malformed),
             Ok(Some(Incoming::Close(close))) => {
                 let (code, reason) = close.unwrap_or((1_005, ""));
-                return Err(Failure::Closed { code, reason: reason.to_owned() });
+                return Err(ProbeError::Closed { code, reason: reason.to_owned() });
             }
-            Err(_) => return Err(Failure::Malformed),
+            Err(_) => return Err(ProbeError::Malformed),
         };
         let read_bytes = received_bytes - input.len();
         let _ = self.received.split_to(read_bytes);

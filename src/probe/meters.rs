@@ -2,7 +2,7 @@
 
 use prometheus::{CounterVec, Encoder as _, GaugeVec, Opts, Registry, TextEncoder};
 
-use super::round::{Report, Stage};
+use super::round::{ProbeReport, ProbeStage};
 use crate::logs::{self, LogLoss};
 
 /// The content type of `text`.
@@ -61,7 +61,7 @@ impl Meters {
         }
         for server in servers {
             meters.rounds.with_label_values(&[&*server, OK]);
-            for stage in Stage::ALL {
+            for stage in ProbeStage::ALL {
                 meters.rounds.with_label_values(&[&*server, stage.name()]);
                 meters.duration.with_label_values(&[&*server, stage.name()]);
             }
@@ -70,13 +70,13 @@ impl Meters {
     }
 
     /// A round has ended.
-    pub(super) fn take(&self, server: &str, report: &Report) {
+    pub(super) fn take(&self, server: &str, report: &ProbeReport) {
         let outcome = report.failed.as_ref().map_or(OK, |(stage, _)| stage.name());
         self.rounds.with_label_values(&[server, outcome]).inc();
         // No value before the first round: 0 would be a server that nobody can reach.
         let is_ok = report.failed.is_none();
         self.success.with_label_values(&[server]).set(f64::from(u8::from(is_ok)));
-        for stage in Stage::ALL {
+        for stage in ProbeStage::ALL {
             let took = report.took.iter().find(|(taken, _)| *taken == stage);
             let seconds = took.map_or(0.0, |(_, took)| took.as_secs_f64());
             self.duration.with_label_values(&[server, stage.name()]).set(seconds);
@@ -102,7 +102,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::probe::Failure;
+    use crate::probe::ProbeError;
 
     #[test]
     fn a_round_that_failed_says_where_and_shows_what_succeeded() {
@@ -111,9 +111,9 @@ mod tests {
             meters.text().contains("chat_probe_rounds_total{outcome=\"deliver\",server=\"a:1\"} 0")
         );
         assert!(!meters.text().contains("chat_probe_success{"));
-        let took = vec![(Stage::Handshake, Duration::from_millis(250))];
-        let failed = Some((Stage::Connect, Failure::Late));
-        meters.take("a:1", &Report { took, failed });
+        let took = vec![(ProbeStage::Handshake, Duration::from_millis(250))];
+        let failed = Some((ProbeStage::Connect, ProbeError::Late));
+        meters.take("a:1", &ProbeReport { took, failed });
         let text = meters.text();
         for line in [
             "chat_log_lines_lost_total{reason=\"failed\"} 0",
@@ -125,7 +125,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "no {line} in {text}");
         }
-        meters.take("a:1", &Report::default());
+        meters.take("a:1", &ProbeReport::default());
         assert!(meters.text().contains("chat_probe_success{server=\"a:1\"} 1"));
     }
 }

@@ -19,8 +19,8 @@ mod round;
 mod target;
 mod watch;
 
-pub use failure::Failure;
-pub use options::{Options, Token};
-pub use round::{Report, Stage};
-pub use target::{NoTarget, TARGETS_MAX, Target};
-pub use watch::{Fault, once, watch};
+pub use failure::ProbeError;
+pub use options::{Options, TokenSource};
+pub use round::{ProbeReport, ProbeStage};
+pub use target::{ProbeTarget, TARGETS_MAX, TargetError};
+pub use watch::{WatchError, once, watch};

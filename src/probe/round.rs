@@ -8,16 +8,16 @@ use bytes::BytesMut;
 use rustls::ClientConfig;
 use tokio::time::{self, Instant};
 
-use super::failure::Failure;
+use super::failure::ProbeError;
 use super::link::{Link, random};
 use super::options::Options;
-use super::target::Target;
+use super::target::ProbeTarget;
 use crate::wire::client::{ClientAnswer, ClientMessage, ClientPush, messages, put_command};
 use crate::wire::{ConnectRequest, Encoding, RawData, Request, SubscribeRequest};
 
 /// The parts of a round, in their order. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum ProbeStage {
     /// TCP, TLS, and the upgrade.
     Handshake,
     /// Who we are.
@@ -30,78 +30,87 @@ pub enum Stage {
     Deliver,
 }
 
-impl Stage {
+impl ProbeStage {
     /// All of them.
-    pub const ALL: [Stage; 5] =
-        [Stage::Handshake, Stage::Connect, Stage::Subscribe, Stage::Publish, Stage::Deliver];
+    pub const ALL: [ProbeStage; 5] = [
+        ProbeStage::Handshake,
+        ProbeStage::Connect,
+        ProbeStage::Subscribe,
+        ProbeStage::Publish,
+        ProbeStage::Deliver,
+    ];
 
     /// As a label.
     pub fn name(self) -> &'static str {
         match self {
-            Stage::Handshake => "handshake",
-            Stage::Connect => "connect",
-            Stage::Subscribe => "subscribe",
-            Stage::Publish => "publish",
-            Stage::Deliver => "deliver",
+            ProbeStage::Handshake => "handshake",
+            ProbeStage::Connect => "connect",
+            ProbeStage::Subscribe => "subscribe",
+            ProbeStage::Publish => "publish",
+            ProbeStage::Deliver => "deliver",
         }
     }
 }
 
 /// What a round found.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct ProbeReport {
     /// The parts that succeeded, and how long each took.
-    pub took: Vec<(Stage, Duration)>,
+    pub took: Vec<(ProbeStage, Duration)>,
     /// The one that did not.
-    pub failed: Option<(Stage, Failure)>,
+    pub failed: Option<(ProbeStage, ProbeError)>,
 }
 
 /// Does a round. Its connections are gone afterwards.
-pub(super) async fn round(options: &Options, target: &Target, tls: &Arc<ClientConfig>) -> Report {
-    let mut report = Report::default();
-    let mut under_way = Stage::Handshake;
+pub(super) async fn round(
+    options: &Options,
+    target: &ProbeTarget,
+    tls: &Arc<ClientConfig>,
+) -> ProbeReport {
+    let mut report = ProbeReport::default();
+    let mut under_way = ProbeStage::Handshake;
     let walk = walk(options, target, tls, &mut under_way, &mut report.took);
-    let ended = time::timeout(options.limit, walk).await.unwrap_or(Err(Failure::Late));
+    let ended = time::timeout(options.limit, walk).await.unwrap_or(Err(ProbeError::Late));
     report.failed = ended.err().map(|failure| (under_way, failure));
     report
 }
 
 async fn walk(
     options: &Options,
-    target: &Target,
+    target: &ProbeTarget,
     tls: &Arc<ClientConfig>,
-    under_way: &mut Stage,
-    took: &mut Vec<(Stage, Duration)>,
-) -> Result<(), Failure> {
+    under_way: &mut ProbeStage,
+    took: &mut Vec<(ProbeStage, Duration)>,
+) -> Result<(), ProbeError> {
     let mut began = Instant::now();
-    let mut next = |stage: Stage, following: Stage| {
+    let mut next = |stage: ProbeStage, following: ProbeStage| {
         took.push((stage, began.elapsed()));
         began = Instant::now();
         *under_way = following;
     };
     let mut speaker = Client::new(Link::open(target, tls).await?);
     let mut listener = Client::new(Link::open(target, tls).await?);
-    next(Stage::Handshake, Stage::Connect);
+    next(ProbeStage::Handshake, ProbeStage::Connect);
 
-    let token = (options.token)().map_err(Failure::Token)?;
+    let token = (options.token)().map_err(ProbeError::Token)?;
     for client in [&mut speaker, &mut listener] {
         client.ask(connect(&token)).await?;
     }
-    next(Stage::Connect, Stage::Subscribe);
+    next(ProbeStage::Connect, ProbeStage::Subscribe);
 
     for client in [&mut speaker, &mut listener] {
         client.ask(subscribe(&options.channel)).await?;
     }
-    next(Stage::Subscribe, Stage::Publish);
+    next(ProbeStage::Subscribe, ProbeStage::Publish);
 
     let data = format!("{{\"probe\":\"{:016x}\"}}", u64::from_be_bytes(random()));
     let said = Instant::now();
     speaker.ask(publish(&options.channel, &data)).await?;
-    next(Stage::Publish, Stage::Deliver);
+    next(ProbeStage::Publish, ProbeStage::Deliver);
 
     listener.hear_of(data.as_bytes()).await?;
     // From the message, not from its answer.
-    took.push((Stage::Deliver, said.elapsed()));
+    took.push((ProbeStage::Deliver, said.elapsed()));
     speaker.link.leave().await;
     listener.link.leave().await;
     Ok(())
@@ -139,7 +148,7 @@ impl Client {
     }
 
     /// Says a command, and waits for its answer.
-    async fn ask(&mut self, request: Request<'_>) -> Result<(), Failure> {
+    async fn ask(&mut self, request: Request<'_>) -> Result<(), ProbeError> {
         self.last_id += 1;
         let mut command = BytesMut::new();
         put_command(Encoding::Json, self.last_id, &request, &mut command);
@@ -149,7 +158,7 @@ impl Client {
     }
 
     /// Waits for a publication of these data.
-    async fn hear_of(&mut self, data: &[u8]) -> Result<(), Failure> {
+    async fn hear_of(&mut self, data: &[u8]) -> Result<(), ProbeError> {
         while !self.heard.iter().any(|heard| heard == data) {
             self.heard.clear();
             self.hear().await?;
@@ -158,11 +167,11 @@ impl Client {
     }
 
     /// Takes what comes next. Whether it answers the last command.
-    async fn hear(&mut self) -> Result<bool, Failure> {
+    async fn hear(&mut self) -> Result<bool, ProbeError> {
         let frame = self.link.hear().await?;
         let mut is_answered = false;
         for message in messages(Encoding::Json, frame.as_bytes()) {
-            match message.map_err(|_| Failure::Malformed)? {
+            match message.map_err(|_| ProbeError::Malformed)? {
                 ClientMessage::Ping => {
                     let mut pong = BytesMut::new();
                     put_command(Encoding::Json, 0, &Request::Pong, &mut pong);
@@ -170,7 +179,10 @@ impl Client {
                 }
                 ClientMessage::Reply { id, answer } if id == self.last_id => {
                     if let ClientAnswer::Error(error) = answer {
-                        return Err(Failure::Refused { code: error.code, message: error.message });
+                        return Err(ProbeError::Refused {
+                            code: error.code,
+                            message: error.message,
+                        });
                     }
                     is_answered = true;
                 }
@@ -179,7 +191,7 @@ impl Client {
                 }
                 ClientMessage::Push { push: ClientPush::Disconnect(disconnect), .. } => {
                     let (code, reason) = (disconnect.code as u16, disconnect.reason);
-                    return Err(Failure::Closed { code, reason });
+                    return Err(ProbeError::Closed { code, reason });
                 }
                 ClientMessage::Reply { .. } | ClientMessage::Push { .. } => {}
             }

@@ -18,8 +18,8 @@ use tokio::time::{self, MissedTickBehavior};
 
 use super::meters::{Meters, TEXT_TYPE};
 use super::options::Options;
-use super::round::{Report, round};
-use super::target::Target;
+use super::round::{ProbeReport, round};
+use super::target::ProbeTarget;
 use crate::listener::{HttpLimits, Listener, remedy};
 use crate::runtime::control_runtime;
 use crate::trust;
@@ -35,7 +35,7 @@ const LIMITS: HttpLimits = HttpLimits {
 
 /// Why it cannot run.
 #[derive(Debug)]
-pub enum Fault {
+pub enum WatchError {
     /// There is no runtime, or no signals.
     System(io::Error),
     /// It cannot listen there.
@@ -44,20 +44,20 @@ pub enum Fault {
     Trust(String),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::System(error) => write!(f, "the system refuses: {error}"),
-            Fault::Listen(address, error) => {
+            WatchError::System(error) => write!(f, "the system refuses: {error}"),
+            WatchError::Listen(address, error) => {
                 write!(f, "cannot listen on {address}: {}", remedy(*address, error))
             }
-            Fault::Trust(what) => f.write_str(what),
+            WatchError::Trust(what) => f.write_str(what),
         }
     }
 }
 
 /// One round with each server, in their order.
-pub fn once(options: &Options) -> Result<Vec<Report>, Fault> {
+pub fn once(options: &Options) -> Result<Vec<ProbeReport>, WatchError> {
     let tls = trust(options)?;
     let rounds = async {
         let mut reports = Vec::new();
@@ -70,7 +70,7 @@ pub fn once(options: &Options) -> Result<Vec<Report>, Fault> {
 }
 
 /// Runs until SIGTERM or SIGINT, with `/metrics` on `address`.
-pub fn watch(options: Options, address: SocketAddr) -> Result<(), Fault> {
+pub fn watch(options: Options, address: SocketAddr) -> Result<(), WatchError> {
     let tls = trust(&options)?;
     let runtime = runtime()?;
     let ended = runtime.block_on(serve(Arc::new(options), tls, address));
@@ -79,25 +79,25 @@ pub fn watch(options: Options, address: SocketAddr) -> Result<(), Fault> {
     ended
 }
 
-fn trust(options: &Options) -> Result<Arc<ClientConfig>, Fault> {
-    trust::client(&options.ca_file).map(Arc::new).map_err(Fault::Trust)
+fn trust(options: &Options) -> Result<Arc<ClientConfig>, WatchError> {
+    trust::client(&options.ca_file).map(Arc::new).map_err(WatchError::Trust)
 }
 
-fn runtime() -> Result<Runtime, Fault> {
-    control_runtime(0).map_err(Fault::System)
+fn runtime() -> Result<Runtime, WatchError> {
+    control_runtime(0).map_err(WatchError::System)
 }
 
 async fn serve(
     options: Arc<Options>,
     tls: Arc<ClientConfig>,
     address: SocketAddr,
-) -> Result<(), Fault> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::System)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::System)?;
-    let refuse = |error| Fault::Listen(address, error);
+) -> Result<(), WatchError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(WatchError::System)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(WatchError::System)?;
+    let refuse = |error| WatchError::Listen(address, error);
     let listener = Listener::bind(address).await.map_err(refuse)?;
     let at = listener.address().map_err(refuse)?;
-    let meters = Meters::new(options.targets.iter().map(Target::authority));
+    let meters = Meters::new(options.targets.iter().map(ProbeTarget::authority));
     let mut tasks = JoinSet::new();
     for index in 0..options.targets.len() {
         let (options, tls, meters) = (Arc::clone(&options), Arc::clone(&tls), meters.clone());

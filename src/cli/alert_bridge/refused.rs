@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::resolve;
 use crate::alert::Options;
-use crate::cli::http::{Service, ServiceAnswer, ServiceKind};
+use crate::cli::http::{Service, ServiceKind, ServiceResult};
 use crate::cli::inputs::read;
 use crate::cli::output::{Lines, fail, tell};
 use crate::cli::{FAILED, MISUSED, OK};
@@ -160,7 +160,7 @@ impl Place {
             let service = Service::at(ServiceKind::Bridge, url, &ca_file, &|_| None)?;
             service.with_token(&token)
         };
-        let bridges: ServiceAnswer<Vec<Service>> = urls.iter().map(at).collect();
+        let bridges: ServiceResult<Vec<Service>> = urls.iter().map(at).collect();
         bridges.map_err(|fault| fail(MISUSED, &fault.to_string()))
     }
 
@@ -234,7 +234,7 @@ impl<'a> Census<'a> {
 }
 
 /// Asks one for all that it has.
-fn pages<'a>(bridge: &'a Service, held: &mut Vec<Held<'a>>) -> ServiceAnswer<()> {
+fn pages<'a>(bridge: &'a Service, held: &mut Vec<Held<'a>>) -> ServiceResult<()> {
     let mut after = 0;
     let mut count = 0;
     loop {

@@ -25,7 +25,7 @@ const COUNTS_RINGS: (u32, u32) = (6, 14);
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Grade {
+pub(super) enum Severity {
     /// As it should be.
     Good,
     /// It works, and not as well as it could.
@@ -40,7 +40,7 @@ pub(super) struct Finding {
     /// The subject, a sysctl's name where it is one.
     pub(super) name: &'static str,
     /// How bad it is.
-    pub(super) grade: Grade,
+    pub(super) grade: Severity,
     /// What there is.
     pub(super) is: String,
     /// What there should be.
@@ -67,7 +67,7 @@ pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
         Ok(plan) => descriptors(plan, wanted, facts),
         Err(unfit) => Finding {
             name: "shards and descriptors",
-            grade: Grade::Blocks,
+            grade: Severity::Blocks,
             is: unfit.to_string(),
             should: format!("room for {wanted} connections"),
             change: "tuning/descriptors.sh apply, then log in again".to_owned(),
@@ -86,7 +86,7 @@ pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings.extend(tcp_buffers(wanted, facts));
     findings.extend(ports(config, facts));
     findings.extend(conntrack(wanted, facts));
-    for finding in findings.iter_mut().filter(|finding| finding.grade == Grade::Good) {
+    for finding in findings.iter_mut().filter(|finding| finding.grade == Severity::Good) {
         finding.change.clear();
     }
     findings
@@ -96,7 +96,7 @@ fn kernel(facts: &Facts) -> Finding {
     let (major, minor) = facts.kernel;
     Finding {
         name: "kernel",
-        grade: if (major, minor) < (6, 1) { Grade::Blocks } else { Grade::Good },
+        grade: if (major, minor) < (6, 1) { Severity::Blocks } else { Severity::Good },
         is: format!("Linux {major}.{minor}"),
         should: "Linux 6.1 or newer".to_owned(),
         change: "boot a newer kernel, such as that of Debian 12".to_owned(),
@@ -105,8 +105,8 @@ fn kernel(facts: &Facts) -> Finding {
 
 fn io_uring(facts: &Facts) -> Finding {
     let (grade, is) = match &facts.io_uring {
-        Ok(()) => (Grade::Good, "works".to_owned()),
-        Err(refusal) => (Grade::Blocks, refusal.clone()),
+        Ok(()) => (Severity::Good, "works".to_owned()),
+        Err(refusal) => (Severity::Blocks, refusal.clone()),
     };
     Finding {
         name: "io_uring",
@@ -127,9 +127,9 @@ fn features(table: Option<Table>, facts: &Facts) -> Vec<Finding> {
         let is_needed =
             feature.needed || feature.name == ring::OWN_TABLES && table == Some(Table::PerShard);
         let grade = match (feature.present, is_needed) {
-            (true, _) => Grade::Good,
-            (false, true) => Grade::Blocks,
-            (false, false) => Grade::Better,
+            (true, _) => Severity::Good,
+            (false, true) => Severity::Blocks,
+            (false, false) => Severity::Better,
         };
         Finding {
             name: feature.name,
@@ -152,7 +152,7 @@ fn descriptors(plan: &Plan, wanted: u64, facts: &Facts) -> Finding {
     let reached = u64::from(plan.connections_max);
     Finding {
         name: "shards and descriptors",
-        grade: if reached < wanted { Grade::Blocks } else { Grade::Good },
+        grade: if reached < wanted { Severity::Blocks } else { Severity::Good },
         is: format!(
             "{} cores, {shards} shards with {} descriptors, {table}: {reached} connections",
             facts.cores.len(),
@@ -174,7 +174,7 @@ fn cpu_quota(shards: u64, facts: &Facts) -> Option<Finding> {
         return None;
     }
     // Shards that share CPUs by a plan for descriptors are as many as they have to be.
-    let grade = if cpus as u64 == shards { Grade::Good } else { Grade::Better };
+    let grade = if cpus as u64 == shards { Severity::Good } else { Severity::Better };
     Some(Finding {
         name: "CPU quota",
         grade,
@@ -195,9 +195,9 @@ fn locked_memory(shards: u64, ring: &ring::Options, facts: &Facts) -> Finding {
     };
     let needed = shards * of_one;
     let (grade, is) = match facts.locked_bytes_max {
-        None => (Grade::Good, "unlimited".to_owned()),
-        Some(bytes) if bytes < needed => (Grade::Blocks, kibibytes(bytes)),
-        Some(bytes) => (Grade::Good, kibibytes(bytes)),
+        None => (Severity::Good, "unlimited".to_owned()),
+        Some(bytes) if bytes < needed => (Severity::Blocks, kibibytes(bytes)),
+        Some(bytes) => (Severity::Good, kibibytes(bytes)),
     };
     Finding {
         name: "locked memory (RLIMIT_MEMLOCK)",
@@ -224,9 +224,9 @@ fn memory(config: &Config, wanted: u64, shards: u64, facts: &Facts) -> Finding {
     let needed = wanted * CONNECTION_BYTES + shards * SHARD_BYTES + busy * buffers;
     let there = facts.memory_bytes;
     let grade = match there {
-        bytes if bytes < needed => Grade::Blocks,
-        bytes if bytes < needed + needed / 4 => Grade::Better,
-        _ => Grade::Good,
+        bytes if bytes < needed => Severity::Blocks,
+        bytes if bytes < needed + needed / 4 => Severity::Better,
+        _ => Severity::Good,
     };
     Finding {
         name: "memory",
@@ -243,9 +243,9 @@ fn ceilings(config: &Config, wanted: u64, table_files: u64, facts: &Facts) -> Ve
     let at_least = |name, value: Option<u64>, least: u64, blocks_below: u64, script: &str| {
         let value = value?;
         let grade = match value {
-            value if value < blocks_below => Grade::Blocks,
-            value if value < least => Grade::Better,
-            _ => Grade::Good,
+            value if value < blocks_below => Severity::Blocks,
+            value if value < least => Severity::Better,
+            _ => Severity::Good,
         };
         Some(Finding {
             name,
@@ -278,7 +278,7 @@ fn established(wanted: u64, facts: &Facts) -> Option<Finding> {
     let least = wanted.next_power_of_two();
     Some(Finding {
         name: "net.ipv4.tcp_ehash_entries",
-        grade: if entries < wanted { Grade::Better } else { Grade::Good },
+        grade: if entries < wanted { Severity::Better } else { Severity::Good },
         is: entries.to_string(),
         should: format!("at least {least}, one for each connection"),
         change: format!(
@@ -297,7 +297,7 @@ fn tcp_buffers(wanted: u64, facts: &Facts) -> Vec<Finding> {
         let pages = (wanted + wanted / 2).min(facts.memory_bytes / 3 / 4_096);
         findings.push(Finding {
             name: "net.ipv4.tcp_mem",
-            grade: if refusing < pages { Grade::Better } else { Grade::Good },
+            grade: if refusing < pages { Severity::Better } else { Severity::Good },
             is: format!("{relaxed} {saving} {refusing}"),
             should: format!("at least {pages} pages in the third"),
             change: format!(
@@ -315,7 +315,7 @@ fn tcp_buffers(wanted: u64, facts: &Facts) -> Vec<Finding> {
         let is_large = 16_384 < first && 100_000 <= wanted;
         findings.push(Finding {
             name,
-            grade: if is_large { Grade::Better } else { Grade::Good },
+            grade: if is_large { Severity::Better } else { Severity::Good },
             is: format!("{least} {first} {most}"),
             should: "at most 16384 in the second".to_owned(),
             change: format!("sysctl -w {name}=\"4096 16384 4194304\" ({script})"),
@@ -344,7 +344,7 @@ fn ports(config: &Config, facts: &Facts) -> Option<Finding> {
     let all: Vec<String> = reserved.chain(exposed.iter().map(u16::to_string)).collect();
     Some(Finding {
         name: "listen ports",
-        grade: if exposed.is_empty() { Grade::Good } else { Grade::Better },
+        grade: if exposed.is_empty() { Severity::Good } else { Severity::Better },
         is: if exposed.is_empty() {
             format!("{} cannot be taken as source ports ({low} to {high})", list(&listening))
         } else {
@@ -364,9 +364,9 @@ fn conntrack(wanted: u64, facts: &Facts) -> Option<Finding> {
     let least = wanted * 2;
     let grade = match max {
         // Entries mean that rules are in force and connections are counted.
-        max if max < wanted && tracked != 0 => Grade::Blocks,
-        max if max < least => Grade::Better,
-        _ => Grade::Good,
+        max if max < wanted && tracked != 0 => Severity::Blocks,
+        max if max < least => Severity::Better,
+        _ => Severity::Good,
     };
     Some(Finding {
         name: "net.netfilter.nf_conntrack_max",
@@ -419,9 +419,9 @@ mod tests {
 
     /// All that is not good about `facts`, for a million connections.
     #[track_caller]
-    fn check(facts: &Facts, want: &[(&str, Grade)]) -> Vec<Finding> {
+    fn check(facts: &Facts, want: &[(&str, Severity)]) -> Vec<Finding> {
         let mut findings = examine(&Config::default(), facts);
-        findings.retain(|finding| finding.grade != Grade::Good);
+        findings.retain(|finding| finding.grade != Severity::Good);
         let got: Vec<_> = findings.iter().map(|one| (one.name, one.grade)).collect();
         assert_eq!(got, want, "{findings:?}");
         findings
@@ -436,14 +436,15 @@ mod tests {
 
     #[test]
     fn what_nothing_can_replace_blocks() {
-        check(&Facts { kernel: (6, 0), ..good() }, &[("kernel", Grade::Blocks)]);
+        check(&Facts { kernel: (6, 0), ..good() }, &[("kernel", Severity::Blocks)]);
         let refused = Err("io_uring is switched off".to_owned());
-        let found = check(&Facts { io_uring: refused, ..good() }, &[("io_uring", Grade::Blocks)]);
+        let found =
+            check(&Facts { io_uring: refused, ..good() }, &[("io_uring", Severity::Blocks)]);
         assert_eq!(found[0].is, "io_uring is switched off");
         let small = Facts { memory_bytes: 2 << 30, tcp_mem_pages: None, ..good() };
-        check(&small, &[("memory", Grade::Blocks)]);
+        check(&small, &[("memory", Severity::Blocks)]);
         let tight = Facts { memory_bytes: 4_200 << 20, tcp_mem_pages: None, ..good() };
-        check(&tight, &[("memory", Grade::Better)]);
+        check(&tight, &[("memory", Severity::Better)]);
     }
 
     #[test]
@@ -453,26 +454,26 @@ mod tests {
             let features = vec![Feature { name, present: false, needed, advice }];
             Facts { features, ..good() }
         };
-        check(&lacks("a request", true), &[("a request", Grade::Blocks)]);
-        let found = check(&lacks("a convenience", false), &[("a convenience", Grade::Better)]);
+        check(&lacks("a request", true), &[("a request", Severity::Blocks)]);
+        let found = check(&lacks("a convenience", false), &[("a convenience", Severity::Better)]);
         assert_eq!(found[0].change, "boot another kernel");
         // A table for each shard is a convenience where one is enough for all.
-        check(&lacks(ring::OWN_TABLES, false), &[(ring::OWN_TABLES, Grade::Better)]);
+        check(&lacks(ring::OWN_TABLES, false), &[(ring::OWN_TABLES, Severity::Better)]);
         let few = Facts { descriptors_max: 20_000, ..lacks(ring::OWN_TABLES, false) };
-        check(&few, &[(ring::OWN_TABLES, Grade::Blocks)]);
+        check(&few, &[(ring::OWN_TABLES, Severity::Blocks)]);
         // Without any ring that is all there is to say.
         let io_uring = Err("io_uring is switched off".to_owned());
         let none = Facts { io_uring, ..lacks("a request", true) };
-        check(&none, &[("io_uring", Grade::Blocks)]);
+        check(&none, &[("io_uring", Severity::Blocks)]);
     }
 
     #[test]
     fn few_descriptors_take_many_tables_until_no_number_of_them_is_enough() {
         check(&Facts { descriptors_max: 20_000, ..good() }, &[]);
         let none = Facts { descriptors_max: 1_024, ..good() };
-        check(&none, &[("shards and descriptors", Grade::Blocks)]);
+        check(&none, &[("shards and descriptors", Severity::Blocks)]);
         let too_few = Facts { descriptors_max: 100, ..good() };
-        check(&too_few, &[("shards and descriptors", Grade::Blocks)]);
+        check(&too_few, &[("shards and descriptors", Severity::Blocks)]);
     }
 
     #[test]
@@ -483,17 +484,17 @@ mod tests {
         };
         let found = examine(&Config::default(), &quota(1_500));
         let finding = found.iter().find(|finding| finding.name == "CPU quota").unwrap();
-        assert_eq!(finding.grade, Grade::Good);
+        assert_eq!(finding.grade, Severity::Good);
         assert_eq!(finding.is, "2 shards; /x/cpu.max allows 1.5 of 8 CPUs");
         let mut more = Config::default();
         more.server.shards = 8;
         let found = examine(&more, &quota(1_500));
         let finding = found.iter().find(|finding| finding.name == "CPU quota").unwrap();
-        assert_eq!(finding.grade, Grade::Better);
+        assert_eq!(finding.grade, Severity::Better);
         check(&quota(8_000), &[]);
     }
 
-    const LOCKED: (&str, Grade) = ("locked memory (RLIMIT_MEMLOCK)", Grade::Blocks);
+    const LOCKED: (&str, Severity) = ("locked memory (RLIMIT_MEMLOCK)", Severity::Blocks);
 
     #[test]
     fn locked_memory_counts_by_shard() {
@@ -518,21 +519,21 @@ mod tests {
         let found = check(
             &low,
             &[
-                ("fs.file-max", Grade::Blocks),
-                ("fs.nr_open", Grade::Better),
-                ("net.core.somaxconn", Grade::Better),
-                ("net.ipv4.tcp_max_syn_backlog", Grade::Better),
+                ("fs.file-max", Severity::Blocks),
+                ("fs.nr_open", Severity::Better),
+                ("net.core.somaxconn", Severity::Better),
+                ("net.ipv4.tcp_max_syn_backlog", Severity::Better),
             ],
         );
         assert!(found[2].change.starts_with("sysctl -w net.core.somaxconn=4096 "));
-        check(&Facts { file_max: Some(1_000_000), ..good() }, &[("fs.file-max", Grade::Better)]);
+        check(&Facts { file_max: Some(1_000_000), ..good() }, &[("fs.file-max", Severity::Better)]);
     }
 
     #[test]
     fn each_connection_wants_an_entry_of_its_own() {
         let found = check(
             &Facts { established_entries: Some(262_144), ..good() },
-            &[("net.ipv4.tcp_ehash_entries", Grade::Better)],
+            &[("net.ipv4.tcp_ehash_entries", Severity::Better)],
         );
         assert!(found[0].change.starts_with("boot with thash_entries=1048576,"));
         check(&Facts { established_entries: Some(-1_048_576), ..good() }, &[]);
@@ -552,16 +553,16 @@ mod tests {
         check(&mem(524_288, 6), &[]);
         let wide = Some([4_096, 131_072, 6_291_456]);
         let found = Facts { tcp_rmem_bytes: wide, ..good() };
-        check(&found, &[("net.ipv4.tcp_rmem", Grade::Better)]);
+        check(&found, &[("net.ipv4.tcp_rmem", Severity::Better)]);
     }
 
-    const TCP_MEM: (&str, Grade) = ("net.ipv4.tcp_mem", Grade::Better);
+    const TCP_MEM: (&str, Severity) = ("net.ipv4.tcp_mem", Severity::Better);
 
     #[test]
     fn a_port_among_source_ports_is_to_be_reserved_beside_those_that_are() {
         let wide = Facts { port_range: Some((1_024, 65_535)), ..good() };
         let exposed = Facts { reserved_ports: vec![7_000..=7_001, 8_001..=8_001], ..wide.clone() };
-        let found = check(&exposed, &[("listen ports", Grade::Better)]);
+        let found = check(&exposed, &[("listen ports", Severity::Better)]);
         assert!(found[0].change.contains("=7000-7001,8001,8000 "), "{}", found[0].change);
         check(&Facts { reserved_ports: vec![7_999..=8_001], ..wide }, &[]);
     }
@@ -569,9 +570,9 @@ mod tests {
     #[test]
     fn conntrack_blocks_only_where_it_tracks() {
         let name = "net.netfilter.nf_conntrack_max";
-        check(&Facts { conntrack: Some((999_999, 1)), ..good() }, &[(name, Grade::Blocks)]);
-        check(&Facts { conntrack: Some((999_999, 0)), ..good() }, &[(name, Grade::Better)]);
-        check(&Facts { conntrack: Some((1_999_999, 1)), ..good() }, &[(name, Grade::Better)]);
+        check(&Facts { conntrack: Some((999_999, 1)), ..good() }, &[(name, Severity::Blocks)]);
+        check(&Facts { conntrack: Some((999_999, 0)), ..good() }, &[(name, Severity::Better)]);
+        check(&Facts { conntrack: Some((1_999_999, 1)), ..good() }, &[(name, Severity::Better)]);
         check(&Facts { conntrack: Some((2_000_000, 1)), ..good() }, &[]);
     }
 

@@ -15,11 +15,11 @@ use super::output::print;
 use super::{Configured, FAILED, OK};
 use crate::config::Config;
 use facts::Facts;
-use findings::{Finding, Grade, examine};
+use findings::{Finding, Severity, examine};
 
 /// What to look for.
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct DoctorArguments {
     /// How many connections are wanted; without it, server.connections_max.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     connections: Option<u32>,
@@ -38,7 +38,7 @@ struct Report<'a> {
 }
 
 /// Looks and tells; 1 when so many connections cannot work.
-pub(super) fn run(arguments: Arguments) -> u8 {
+pub(super) fn run(arguments: DoctorArguments) -> u8 {
     let mut config: Config = match super::Inputs::from(arguments.configured).resolve() {
         Ok(config) => config,
         Err(refusal) => return refusal.tell(),
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: Arguments) -> u8 {
         config.server.connections_max = connections;
     }
     let findings = examine(&config, &Facts::read());
-    let works = findings.iter().all(|finding| finding.grade != Grade::Blocks);
+    let works = findings.iter().all(|finding| finding.grade != Severity::Blocks);
     let connections = config.server.connections_max;
     let report = Report { connections, works, findings: &findings };
     let text = if arguments.json {
@@ -67,18 +67,18 @@ fn lines(report: &Report<'_>) -> String {
     let mut text = String::new();
     for finding in report.findings {
         let grade = match finding.grade {
-            Grade::Good => "good",
-            Grade::Better => "better",
-            Grade::Blocks => "BLOCKS",
+            Severity::Good => "good",
+            Severity::Better => "better",
+            Severity::Blocks => "BLOCKS",
         };
         text += &format!("{grade:<7} {:<40} {}\n", finding.name, finding.is);
-        if finding.grade != Grade::Good {
+        if finding.grade != Severity::Good {
             text += &format!("{:<7} {:<40} should be {}\n", "", "", finding.should);
             text += &format!("{:<7} {:<40} -> {}\n", "", "", finding.change);
         }
     }
     let count = |grade| report.findings.iter().filter(|one| one.grade == grade).count();
-    let (better, blocks) = (count(Grade::Better), count(Grade::Blocks));
+    let (better, blocks) = (count(Severity::Better), count(Severity::Blocks));
     let verdict = if report.works { "can work here" } else { "cannot work here" };
     text + &format!(
         "\n{} connections {verdict}: {blocks} block it, {better} could be better\n",

@@ -15,36 +15,36 @@ use crate::wire::{Payload, Publication};
 
 /// For whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum OutputForm {
     /// People.
     Text,
     /// Programs: an object on each line.
     Json,
 }
 
-impl Form {
+impl OutputForm {
     pub(super) fn finding(self, finding: &CheckFinding) -> String {
         match (self, finding) {
-            (Form::Text, finding) => plain(&finding.to_string()),
-            (Form::Json, CheckFinding::Lost { tenant, channel, first, last, loss }) => {
+            (OutputForm::Text, finding) => plain(&finding.to_string()),
+            (OutputForm::Json, CheckFinding::Lost { tenant, channel, first, last, loss }) => {
                 let how = match loss {
                     Loss::Damaged => "damaged",
                     Loss::Missing => "missing",
                 };
-                let object = Object::new().text("finding", how);
+                let object = ObjectWriter::new().text("finding", how);
                 let object = object.text("tenant", tenant).text("channel", channel);
                 object.number("first", *first).number("last", *last).end()
             }
-            (Form::Json, CheckFinding::NoContent { tenant, channel, offset }) => {
-                let object = Object::new().text("finding", "no_content");
+            (OutputForm::Json, CheckFinding::NoContent { tenant, channel, offset }) => {
+                let object = ObjectWriter::new().text("finding", "no_content");
                 object
                     .text("tenant", tenant)
                     .text("channel", channel)
                     .number("offset", *offset)
                     .end()
             }
-            (Form::Json, CheckFinding::Records { space, count }) => {
-                let object = Object::new().text("finding", "records");
+            (OutputForm::Json, CheckFinding::Records { space, count }) => {
+                let object = ObjectWriter::new().text("finding", "records");
                 object.text("of", word(*space)).number("count", *count).end()
             }
         }
@@ -53,7 +53,7 @@ impl Form {
     pub(super) fn checked(self, checked: Checked) -> String {
         let Checked { channels_count, messages_count, findings_count } = checked;
         match self {
-            Form::Text => {
+            OutputForm::Text => {
                 let found = match findings_count {
                     0 => "all is well".to_owned(),
                     1.. => counted(findings_count, "finding"),
@@ -61,7 +61,7 @@ impl Form {
                 let channels = counted(channels_count, "channel");
                 format!("{channels}, {}: {found}", counted(messages_count, "message"))
             }
-            Form::Json => Object::new()
+            OutputForm::Json => ObjectWriter::new()
                 .number("channels_count", channels_count)
                 .number("messages_count", messages_count)
                 .number("findings_count", findings_count)
@@ -81,11 +81,11 @@ impl Form {
             ("disk_free_bytes", stats.capacity.free_bytes),
         ];
         match self {
-            Form::Text => rows.map(|(name, count)| format!("{name:<20}{count}")).join("\n"),
-            Form::Json => {
+            OutputForm::Text => rows.map(|(name, count)| format!("{name:<20}{count}")).join("\n"),
+            OutputForm::Json => {
                 let object = rows
                     .into_iter()
-                    .fold(Object::new(), |object, (name, count)| object.number(name, count));
+                    .fold(ObjectWriter::new(), |object, (name, count)| object.number(name, count));
                 object.end()
             }
         }
@@ -93,8 +93,8 @@ impl Form {
 
     pub(super) fn message(self, message: &Publication) -> String {
         match self {
-            Form::Text => format!("{}  {}", message.offset, said(message)),
-            Form::Json => put_message(Object::new(), message).end(),
+            OutputForm::Text => format!("{}  {}", message.offset, said(message)),
+            OutputForm::Json => put_message(ObjectWriter::new(), message).end(),
         }
     }
 
@@ -104,7 +104,7 @@ impl Form {
             DeadLetterCause::Expired => "expired",
         };
         match self {
-            Form::Text => {
+            OutputForm::Text => {
                 let DeadLetter { offset, tries_count, .. } = letter;
                 let name = channel(&letter.tenant, &letter.channel);
                 let at = date(letter.at_unix_ms);
@@ -114,8 +114,8 @@ impl Form {
                 };
                 format!("{name} {offset}  {cause} after {tries_count} tries, {at}  {what}")
             }
-            Form::Json => {
-                let object = Object::new()
+            OutputForm::Json => {
+                let object = ObjectWriter::new()
                     .text("tenant", &letter.tenant)
                     .text("channel", &letter.channel)
                     .text("cause", cause)
@@ -150,7 +150,7 @@ fn said(message: &Publication) -> String {
     format!("{}  {who}  {data}", date(message.time_unix_ms))
 }
 
-fn put_message(object: Object, message: &Publication) -> Object {
+fn put_message(object: ObjectWriter, message: &Publication) -> ObjectWriter {
     let Publication { offset, data, info, chan_info, tags, time_unix_ms, trace } = message;
     let mut object = object.number("offset", *offset).number("time_unix_ms", *time_unix_ms);
     if let Some(info) = info {
@@ -163,7 +163,8 @@ fn put_message(object: Object, message: &Publication) -> Object {
         object = object.payload("chan_info", chan_info);
     }
     if !tags.is_empty() {
-        let tags = tags.iter().fold(Object::new(), |tags, (name, text)| tags.text(name, text));
+        let tags =
+            tags.iter().fold(ObjectWriter::new(), |tags, (name, text)| tags.text(name, text));
         object = object.raw("tags", &tags.end());
     }
     if let Some(trace) = trace {
@@ -173,23 +174,23 @@ fn put_message(object: Object, message: &Publication) -> Object {
 }
 
 /// A JSON object in the making.
-pub(super) struct Object(String);
+pub(super) struct ObjectWriter(String);
 
-impl Object {
-    pub(super) fn new() -> Object {
-        Object(String::from("{"))
+impl ObjectWriter {
+    pub(super) fn new() -> ObjectWriter {
+        ObjectWriter(String::from("{"))
     }
 
-    pub(super) fn number(self, key: &str, number: u64) -> Object {
+    pub(super) fn number(self, key: &str, number: u64) -> ObjectWriter {
         self.raw(key, &number.to_string())
     }
 
-    fn text(self, key: &str, text: &str) -> Object {
+    fn text(self, key: &str, text: &str) -> ObjectWriter {
         self.raw(key, &quoted(text))
     }
 
     /// JSON as it is; other bytes in base64, under a name that says so.
-    fn payload(self, key: &str, payload: &Payload) -> Object {
+    fn payload(self, key: &str, payload: &Payload) -> ObjectWriter {
         let json = serde_json::from_slice::<&RawValue>(&payload.bytes).ok();
         match json.filter(|_| payload.is_json) {
             Some(json) => self.raw(key, json.get()),
@@ -197,7 +198,7 @@ impl Object {
         }
     }
 
-    fn raw(mut self, key: &str, json: &str) -> Object {
+    fn raw(mut self, key: &str, json: &str) -> ObjectWriter {
         if 1 < self.0.len() {
             self.0.push(',');
         }
@@ -256,9 +257,9 @@ mod tests {
     #[track_caller]
     fn check(data: &[u8], is_json: bool, text: &str, json: &str) {
         let message = message(data, is_json);
-        let line = Form::Text.message(&message);
+        let line = OutputForm::Text.message(&message);
         assert_eq!(line, format!("5  2023-11-14T22:13:20.123Z  a\\u{{1b}}[2J  {text}"));
-        let line = Form::Json.message(&message);
+        let line = OutputForm::Json.message(&message);
         let head = "{\"offset\":5,\"time_unix_ms\":1700000000123,\"user\":\"a\\u001b[2J\",\
                     \"client\":\"00000000-0000-0000-0000-000000000007\",\
                     \"tags\":{\"id\":\"x\\ny\"},";
@@ -320,8 +321,8 @@ mod tests {
                 r#"{"finding":"records","of":"marks","count":0}"#,
             ),
         ] {
-            assert_eq!(Form::Text.finding(&finding), text);
-            assert_eq!(Form::Json.finding(&finding), json);
+            assert_eq!(OutputForm::Text.finding(&finding), text);
+            assert_eq!(OutputForm::Json.finding(&finding), json);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::settings::{ACTIONS, PEOPLE, ROBOTS, ROUTES, SETTINGS};
 use crate::alert::{AlertAction, Language, Options, Person, Robot, Route, Secret};
 use crate::config::print::{literal, page_row, setting};
-use crate::config::row::Row;
+use crate::config::row::SettingRow;
 
 /// config/alert-bridge.toml: every setting, with what holds without it, and one entry
 /// of each list.
@@ -35,7 +35,7 @@ pub fn bridge_toml() -> String {
     out
 }
 
-fn example<T>(out: &mut String, list: &str, rows: &[Row<T>], entry: &T) {
+fn example<T>(out: &mut String, list: &str, rows: &[SettingRow<T>], entry: &T) {
     let _ = writeln!(out, "\n[[{list}]]");
     for row in rows {
         setting(out, row, row.key, entry);
@@ -92,7 +92,7 @@ pub fn bridge_markdown() -> String {
     out
 }
 
-fn list<T: Default>(out: &mut String, name: &str, rows: &[Row<T>], head: &str) {
+fn list<T: Default>(out: &mut String, name: &str, rows: &[SettingRow<T>], head: &str) {
     let _ = writeln!(out, "\n### [[{name}]]\n\n{head}");
     let default = T::default();
     for row in rows {

@@ -3,8 +3,8 @@
 //! Deliberately absent: reading (`resolve`).
 
 use crate::alert::{Messenger, Options, Person, Robot, Secret};
-use crate::config::draft::Draft;
-use crate::config::mistake::{Place, Why};
+use crate::config::draft::ConfigDraft;
+use crate::config::mistake::{ConfigErrorKind, SourceLocation};
 use crate::outbound::{DIRECT, HttpUrl, Proxy};
 
 /// Bytes of a key for links, at least.
@@ -14,7 +14,7 @@ const KEY_BYTES_MIN: usize = 16;
 const TOKEN_BYTES_MIN: usize = 16;
 
 /// Notes every setting that does not fit the others.
-pub(super) fn check(draft: &mut Draft<Options>) {
+pub(super) fn check(draft: &mut ConfigDraft<Options>) {
     let options = draft.value().clone();
     check_robots(draft, &options);
     check_routes(draft, &options);
@@ -26,7 +26,7 @@ pub(super) fn check(draft: &mut Draft<Options>) {
     check_instances(draft, &options);
 }
 
-fn check_urls(draft: &mut Draft<Options>, options: &Options) {
+fn check_urls(draft: &mut ConfigDraft<Options>, options: &Options) {
     for (key, url) in [
         ("prometheus.url", &options.prometheus_url),
         ("silence.alertmanager_url", &options.alertmanager_url),
@@ -55,7 +55,7 @@ fn check_urls(draft: &mut Draft<Options>, options: &Options) {
     }
 }
 
-fn check_listener(draft: &mut Draft<Options>, options: &Options) {
+fn check_listener(draft: &mut ConfigDraft<Options>, options: &Options) {
     if is_named(&options.token) {
         if (1..TOKEN_BYTES_MIN).contains(&options.token.value.len()) {
             let sentence = format!("it must have at least {TOKEN_BYTES_MIN} bytes");
@@ -70,7 +70,7 @@ fn check_listener(draft: &mut Draft<Options>, options: &Options) {
 }
 
 /// What people reach from their chats, and the other bridge.
-fn check_links(draft: &mut Draft<Options>, options: &Options) {
+fn check_links(draft: &mut ConfigDraft<Options>, options: &Options) {
     let key = &options.silence_key.value;
     let escalates = options.routes.iter().any(|route| !route.escalation.is_empty());
     if escalates && options.silence_url.is_empty() {
@@ -90,7 +90,7 @@ fn check_links(draft: &mut Draft<Options>, options: &Options) {
     }
 }
 
-fn check_names(draft: &mut Draft<Options>, options: &Options) {
+fn check_names(draft: &mut ConfigDraft<Options>, options: &Options) {
     if options.dir.as_os_str().is_empty() {
         draft.refuse_setting("bridge.dir", "it must name a directory".to_owned());
     }
@@ -104,7 +104,7 @@ fn check_names(draft: &mut Draft<Options>, options: &Options) {
     }
 }
 
-fn check_instances(draft: &mut Draft<Options>, options: &Options) {
+fn check_instances(draft: &mut ConfigDraft<Options>, options: &Options) {
     for instance in &options.instances {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
         if !instance.contains(':') || !instance.chars().all(is_plain) {
@@ -113,12 +113,12 @@ fn check_instances(draft: &mut Draft<Options>, options: &Options) {
     }
 }
 
-fn check_robots(draft: &mut Draft<Options>, options: &Options) {
+fn check_robots(draft: &mut ConfigDraft<Options>, options: &Options) {
     if options.robots.is_empty() {
         draft.refuse(
-            Place::Default,
+            SourceLocation::Default,
             "robots",
-            Why::Relation("nobody could speak: add [[robots]]".to_owned()),
+            ConfigErrorKind::Relation("nobody could speak: add [[robots]]".to_owned()),
         );
     }
     for (index, robot) in options.robots.iter().enumerate() {
@@ -131,10 +131,10 @@ fn check_robots(draft: &mut Draft<Options>, options: &Options) {
     }
 }
 
-fn check_routes(draft: &mut Draft<Options>, options: &Options) {
+fn check_routes(draft: &mut ConfigDraft<Options>, options: &Options) {
     if options.routes.is_empty() {
         let sentence = "nothing would be told: add [[routes]]".to_owned();
-        draft.refuse(Place::Default, "routes", Why::Relation(sentence));
+        draft.refuse(SourceLocation::Default, "routes", ConfigErrorKind::Relation(sentence));
     }
     for (index, route) in options.routes.iter().enumerate() {
         let mut wrong = Vec::new();
@@ -160,7 +160,7 @@ fn check_routes(draft: &mut Draft<Options>, options: &Options) {
     }
 }
 
-fn check_people_and_actions(draft: &mut Draft<Options>, options: &Options) {
+fn check_people_and_actions(draft: &mut ConfigDraft<Options>, options: &Options) {
     for (index, person) in options.people.iter().enumerate() {
         let has_zone = draft.is_given("bridge.offset_minutes");
         if person.from_hour != person.until_hour && !has_zone {

@@ -10,12 +10,12 @@ use super::settings::{ACTIONS, PEOPLE, ROBOTS, ROUTES, SETTINGS};
 use crate::alert::{
     BridgeSettings, Messenger, Options, Route, Secret, Templates, check_template, template_name,
 };
-use crate::config::draft::Draft;
+use crate::config::draft::ConfigDraft;
 use crate::config::file;
-use crate::config::mistake::{Mistake, Place, Why};
-use crate::config::row::Value;
+use crate::config::mistake::{ConfigError, ConfigErrorKind, SourceLocation};
+use crate::config::row::SettingValue;
 use crate::config::schema::{List, Schema, list};
-use crate::config::source::{File, Load};
+use crate::config::source::{File, LoadFile};
 use crate::outbound::{DIRECT, Proxy, ProxyRules};
 
 const ROBOTS_MAX: usize = 256;
@@ -43,13 +43,13 @@ pub struct BridgeSources<'a> {
     /// A variable of the environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// A file that the configuration names.
-    pub load: Load<'a>,
+    pub load: LoadFile<'a>,
     /// The names of the files in a directory that it names.
     pub list: &'a dyn Fn(&Path) -> std::io::Result<Vec<String>>,
 }
 
 /// Usable settings, or all that is wrong with them.
-pub fn resolve_bridge(mut sources: BridgeSources<'_>) -> Result<BridgeSettings, Vec<Mistake>> {
+pub fn resolve_bridge(mut sources: BridgeSources<'_>) -> Result<BridgeSettings, Vec<ConfigError>> {
     let mut draft = SCHEMA.draft();
     file::read(sources.file, &SCHEMA, &mut draft)?;
     read_secrets(&mut draft, &mut sources);
@@ -61,16 +61,16 @@ pub fn resolve_bridge(mut sources: BridgeSources<'_>) -> Result<BridgeSettings, 
     Ok(BridgeSettings { options, templates })
 }
 
-fn read_secrets(draft: &mut Draft<Options>, sources: &mut BridgeSources<'_>) {
-    let mut found: Vec<(Place, String, Why)> = Vec::new();
-    let places: Vec<Place> =
+fn read_secrets(draft: &mut ConfigDraft<Options>, sources: &mut BridgeSources<'_>) {
+    let mut found: Vec<(SourceLocation, String, ConfigErrorKind)> = Vec::new();
+    let places: Vec<SourceLocation> =
         (0..draft.value().robots.len()).map(|index| draft.entry_place("robots", index)).collect();
-    let mut read = |secret: &mut Secret, place: &Place, key: &str| {
+    let mut read = |secret: &mut Secret, place: &SourceLocation, key: &str| {
         if let Err(why) = read_secret(secret, sources) {
             found.push((place.clone(), key.to_owned(), why));
         }
     };
-    let default = Place::Default;
+    let default = SourceLocation::Default;
     let options = draft.value_mut();
     read(&mut options.token, &default, "bridge.token_file");
     read(&mut options.instances_token, &default, "instances.token_file");
@@ -89,7 +89,7 @@ fn read_secrets(draft: &mut Draft<Options>, sources: &mut BridgeSources<'_>) {
 }
 
 /// What leads outside: the setting, or without one the environment.
-fn read_proxies(draft: &mut Draft<Options>, env: &dyn Fn(&str) -> Option<String>) {
+fn read_proxies(draft: &mut ConfigDraft<Options>, env: &dyn Fn(&str) -> Option<String>) {
     let options = draft.value();
     let (proxy, no_proxy) = (options.proxy.clone(), options.no_proxy.join(","));
     if proxy.is_empty() || proxy == DIRECT {
@@ -101,8 +101,12 @@ fn read_proxies(draft: &mut Draft<Options>, env: &dyn Fn(&str) -> Option<String>
             match ProxyRules::from_env(env) {
                 Ok(rules) => draft.value_mut().proxies = rules,
                 Err((name, error)) => {
-                    let place = Place::Env(name.to_owned());
-                    draft.refuse(place, "bridge.proxy", Why::Relation(error.to_string()));
+                    let place = SourceLocation::Env(name.to_owned());
+                    draft.refuse(
+                        place,
+                        "bridge.proxy",
+                        ConfigErrorKind::Relation(error.to_string()),
+                    );
                 }
             }
         }
@@ -116,7 +120,10 @@ fn read_proxies(draft: &mut Draft<Options>, env: &dyn Fn(&str) -> Option<String>
 }
 
 /// The templates, if each that a route needs makes a message of anything.
-fn templates(draft: &mut Draft<Options>, sources: &mut BridgeSources<'_>) -> Option<Templates> {
+fn templates(
+    draft: &mut ConfigDraft<Options>,
+    sources: &mut BridgeSources<'_>,
+) -> Option<Templates> {
     let mut read = Vec::new();
     let dir = draft.value().templates_dir.clone();
     if !dir.is_empty() {
@@ -124,7 +131,7 @@ fn templates(draft: &mut Draft<Options>, sources: &mut BridgeSources<'_>) -> Opt
             Ok(all) => read = all,
             Err((path, error)) => {
                 let place = draft.place("bridge.templates_dir");
-                draft.refuse(place, "bridge.templates_dir", Why::File { path, error });
+                draft.refuse(place, "bridge.templates_dir", ConfigErrorKind::File { path, error });
                 return None;
             }
         }
@@ -185,33 +192,39 @@ fn read_templates(
     Ok(read)
 }
 
-fn read_secret(secret: &mut Secret, sources: &mut BridgeSources<'_>) -> Result<(), Why> {
+fn read_secret(
+    secret: &mut Secret,
+    sources: &mut BridgeSources<'_>,
+) -> Result<(), ConfigErrorKind> {
     let value = match (secret.file.as_str(), secret.env.as_str()) {
         ("", "") => return Ok(()),
         (path, "") => {
-            let refuse = |error: String| Why::File { path: path.to_owned(), error };
+            let refuse = |error: String| ConfigErrorKind::File { path: path.to_owned(), error };
             let bytes =
                 (sources.load)(Path::new(path)).map_err(|error| refuse(error.to_string()))?;
             String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".to_owned()))?
         }
-        ("", name) => (sources.env)(name)
-            .ok_or_else(|| Why::Relation(format!("the environment has no variable {name:?}")))?,
+        ("", name) => (sources.env)(name).ok_or_else(|| {
+            ConfigErrorKind::Relation(format!("the environment has no variable {name:?}"))
+        })?,
         _ => {
-            return Err(Why::Relation("a file and a variable are named; one is enough".to_owned()));
+            return Err(ConfigErrorKind::Relation(
+                "a file and a variable are named; one is enough".to_owned(),
+            ));
         }
     };
     // Some editors begin a text with a mark of its encoding.
     let value = value.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
     if value.is_empty() || value.len() > 1_024 || value.chars().any(char::is_control) {
         let sentence = "the secret must be one line of 1 to 1024 bytes".to_owned();
-        return Err(Why::Relation(sentence));
+        return Err(ConfigErrorKind::Relation(sentence));
     }
     value.clone_into(&mut secret.value);
     Ok(())
 }
 
-fn address_or_nothing(value: &Value) -> Option<&'static str> {
-    let Value::Text(text) = value else { return None };
+fn address_or_nothing(value: &SettingValue) -> Option<&'static str> {
+    let SettingValue::Text(text) = value else { return None };
     let is_good = text.is_empty() || text.parse::<SocketAddr>().is_ok();
     (!is_good).then_some("it must be an address with a port, or empty")
 }

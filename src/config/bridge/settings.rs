@@ -1,13 +1,13 @@
 //! Every setting of the alert bridge.
 
 use crate::alert::{AlertAction, Language, Messenger, Options, Person, Robot, Route};
-use crate::config::row::{Kind, Row, Value, Words};
+use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
 
 const METHODS: &[&str] = &["GET", "POST"];
 
-const NAME: Kind = Kind::Text { bytes_max: 64 };
-const PATH: Kind = Kind::Text { bytes_max: 4_096 };
-const URL: Kind = Kind::Text { bytes_max: 2_048 };
+const NAME: SettingKind = SettingKind::Text { bytes_max: 64 };
+const PATH: SettingKind = SettingKind::Text { bytes_max: 4_096 };
+const URL: SettingKind = SettingKind::Text { bytes_max: 2_048 };
 const DAY_S: u64 = 86_400;
 
 /// Baker Island and Line Islands: UTC-12 and UTC+14.
@@ -15,7 +15,7 @@ const OFFSET_MINUTES_MIN: i64 = -720;
 const OFFSET_MINUTES_MAX: i64 = 840;
 
 /// The settings outside of lists. Sections are contiguous.
-pub(in crate::config) static SETTINGS: &[Row<Options>] = &[
+pub(in crate::config) static SETTINGS: &[SettingRow<Options>] = &[
     address!(
         "bridge.listen",
         listen,
@@ -81,12 +81,12 @@ pub(in crate::config) static SETTINGS: &[Row<Options>] = &[
         "seconds",
         "How long an alert that Alertmanager inhibited may outlive its cause before it is told: rules look back over minutes. The message that the cause is over names it. Needs `silence.alertmanager_url`. 0 tells it at once."
     ),
-    Row {
+    SettingRow {
         key: "bridge.offset_minutes",
-        kind: Kind::Integer { min: OFFSET_MINUTES_MIN, max: OFFSET_MINUTES_MAX },
+        kind: SettingKind::Integer { min: OFFSET_MINUTES_MIN, max: OFFSET_MINUTES_MAX },
         unit: "minutes",
         help: "How far local time is ahead of UTC, in messages and for the hours of people: 480 in Shanghai, 330 in Delhi, -300 in New York in winter. Who has hours needs it set.",
-        read: |from| Value::Integer(i64::from(from.offset_minutes)),
+        read: |from| SettingValue::Integer(i64::from(from.offset_minutes)),
         write: |to, value| {
             to.offset_minutes = value.integer().try_into().expect("the range is that of a day");
         },
@@ -149,13 +149,13 @@ pub(in crate::config) static SETTINGS: &[Row<Options>] = &[
         URL,
         "How people reach the bridge from their chats, such as `https://alerts.example.com`: what the links in messages begin with."
     ),
-    Row {
+    SettingRow {
         key: "silence.listen",
-        kind: Kind::Text { bytes_max: 64 },
+        kind: SettingKind::Text { bytes_max: 64 },
         unit: "",
         help: "An address of its own for the silence pages, so that only these are reachable from outside. Empty means that they are on `bridge.listen`.",
         read: |from| {
-            Value::Text(from.silence_listen.map(|one| one.to_string()).unwrap_or_default())
+            SettingValue::Text(from.silence_listen.map(|one| one.to_string()).unwrap_or_default())
         },
         // What is no address is refused where relations are checked.
         write: |to, value| to.silence_listen = value.text().parse().ok(),
@@ -233,7 +233,7 @@ pub(in crate::config) static SETTINGS: &[Row<Options>] = &[
 ];
 
 /// `[[robots]]`.
-pub(in crate::config) static ROBOTS: &[Row<Robot>] = &[
+pub(in crate::config) static ROBOTS: &[SettingRow<Robot>] = &[
     text!("name", name, NAME, "What metrics and logs call it."),
     word!(
         "channel",
@@ -297,7 +297,7 @@ pub(in crate::config) static ROBOTS: &[Row<Robot>] = &[
 ];
 
 /// `[[routes]]`.
-pub(in crate::config) static ROUTES: &[Row<Route>] = &[
+pub(in crate::config) static ROUTES: &[SettingRow<Route>] = &[
     text!(
         "name",
         name,
@@ -340,7 +340,7 @@ pub(in crate::config) static ROUTES: &[Row<Route>] = &[
 ];
 
 /// `[[people]]`.
-pub(in crate::config) static PEOPLE: &[Row<Person>] = &[
+pub(in crate::config) static PEOPLE: &[SettingRow<Person>] = &[
     text!("name", name, NAME, "Who it is, for programs."),
     text!(
         "label",
@@ -375,15 +375,15 @@ pub(in crate::config) static PEOPLE: &[Row<Person>] = &[
 ];
 
 /// `[[actions]]`.
-pub(in crate::config) static ACTIONS: &[Row<AlertAction>] = &[
+pub(in crate::config) static ACTIONS: &[SettingRow<AlertAction>] = &[
     text!("name", name, NAME, "What messages and the audit log call it."),
     text!("alert", alert, NAME, "The `alertname` that it is for."),
-    Row {
+    SettingRow {
         key: "method",
-        kind: Kind::Word(METHODS),
+        kind: SettingKind::Word(METHODS),
         unit: "",
         help: "GET asks, and what comes back is saved; POST changes something.",
-        read: |from| Value::Text(if from.post { "POST" } else { "GET" }.to_owned()),
+        read: |from| SettingValue::Text(if from.post { "POST" } else { "GET" }.to_owned()),
         write: |to, value| to.post = value.text() == "POST",
     },
     text!(

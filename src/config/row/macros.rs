@@ -6,12 +6,12 @@
 
 macro_rules! count {
     ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
-        Row {
+        SettingRow {
             key: $key,
-            kind: Kind::Count { min: $min, max: $max as u64 },
+            kind: SettingKind::Count { min: $min, max: $max as u64 },
             unit: $unit,
             help: $help,
-            read: |from| Value::Count(from.$($field).+ as u64),
+            read: |from| SettingValue::Count(from.$($field).+ as u64),
             write: |to, value| to.$($field).+ = value.count() as _,
         }
     };
@@ -19,8 +19,8 @@ macro_rules! count {
 
 macro_rules! power {
     ($key:literal, $($field:ident).+, $min:literal ..= $max:expr, $unit:literal, $help:literal) => {
-        Row {
-            kind: Kind::Power { min: $min, max: $max as u64 },
+        SettingRow {
+            kind: SettingKind::Power { min: $min, max: $max as u64 },
             ..count!($key, $($field).+, $min ..= $max, $unit, $help)
         }
     };
@@ -28,12 +28,12 @@ macro_rules! power {
 
 macro_rules! switch {
     ($key:literal, $($field:ident).+, $help:literal) => {
-        Row {
+        SettingRow {
             key: $key,
-            kind: Kind::Switch,
+            kind: SettingKind::Switch,
             unit: "",
             help: $help,
-            read: |from| Value::Switch(from.$($field).+),
+            read: |from| SettingValue::Switch(from.$($field).+),
             write: |to, value| to.$($field).+ = value.switch(),
         }
     };
@@ -41,12 +41,12 @@ macro_rules! switch {
 
 macro_rules! text {
     ($key:literal, $($field:ident).+, $kind:expr, $help:literal) => {
-        Row {
+        SettingRow {
             key: $key,
             kind: $kind,
             unit: "",
             help: $help,
-            read: |from| Value::Text(from.$($field).+.clone()),
+            read: |from| SettingValue::Text(from.$($field).+.clone()),
             write: |to, value| to.$($field).+ = value.text(),
         }
     };
@@ -54,12 +54,12 @@ macro_rules! text {
 
 macro_rules! optional_text {
     ($key:literal, $($field:ident).+, $help:literal) => {
-        Row {
+        SettingRow {
             key: $key,
             kind: NAME,
             unit: "",
             help: $help,
-            read: |from| Value::Text(from.$($field).+.clone().unwrap_or_default()),
+            read: |from| SettingValue::Text(from.$($field).+.clone().unwrap_or_default()),
             write: |to, value| to.$($field).+ = Some(value.text()).filter(|text| !text.is_empty()),
         }
     };
@@ -67,25 +67,25 @@ macro_rules! optional_text {
 
 macro_rules! word {
     ($key:literal, $($field:ident).+, $list:ty, $help:literal) => {
-        Row {
+        SettingRow {
             key: $key,
-            kind: Kind::Word(<$list as Words>::WORDS),
+            kind: SettingKind::Word(<$list as WordEnum>::WORDS),
             unit: "",
             help: $help,
-            read: |from| Words::word(from.$($field).+),
-            write: |to, value| to.$($field).+ = Words::from_word(value),
+            read: |from| WordEnum::word(from.$($field).+),
+            write: |to, value| to.$($field).+ = WordEnum::from_word(value),
         }
     };
 }
 
 macro_rules! address {
     ($key:literal, $($field:ident).+, $help:literal) => {
-        Row {
+        SettingRow {
             key: $key,
-            kind: Kind::Address,
+            kind: SettingKind::Address,
             unit: "",
             help: $help,
-            read: |from| Value::Text(from.$($field).+.to_string()),
+            read: |from| SettingValue::Text(from.$($field).+.to_string()),
             write: |to, value| {
                 to.$($field).+ = value.text().parse().expect("the kind has parsed it before");
             },
@@ -95,12 +95,12 @@ macro_rules! address {
 
 macro_rules! path {
     ($key:literal, $($field:ident).+, $help:literal) => {
-        Row {
+        SettingRow {
             key: $key,
             kind: PATH,
             unit: "",
             help: $help,
-            read: |from| Value::Text(from.$($field).+.to_string_lossy().into_owned()),
+            read: |from| SettingValue::Text(from.$($field).+.to_string_lossy().into_owned()),
             write: |to, value| to.$($field).+ = value.text().into(),
         }
     };
@@ -108,12 +108,12 @@ macro_rules! path {
 
 macro_rules! texts {
     ($key:literal, $($field:ident).+, $count_max:literal * $bytes_max:literal, $unit:literal, $help:literal) => {
-        Row {
+        SettingRow {
             key: $key,
-            kind: Kind::Texts { count_max: $count_max, bytes_max: $bytes_max },
+            kind: SettingKind::Texts { count_max: $count_max, bytes_max: $bytes_max },
             unit: $unit,
             help: $help,
-            read: |from| Value::Texts(from.$($field).+.clone()),
+            read: |from| SettingValue::Texts(from.$($field).+.clone()),
             write: |to, value| to.$($field).+ = value.texts(),
         }
     };

@@ -6,14 +6,14 @@
 mod macros;
 mod words;
 
-pub(super) use self::words::Words;
+pub(super) use self::words::WordEnum;
 
 /// What the names of environment variables begin with.
 pub const ENV_PREFIX: &str = "ROOKERY_";
 
 /// What a setting can be, with its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SettingKind {
     /// A whole number within these ends, both included.
     Count {
         /// The least.
@@ -69,7 +69,7 @@ pub enum Kind {
 
 /// A value that has the form of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum SettingValue {
     /// For `Count` and `RetractRight`.
     Count(u64),
     /// For `Integer`.
@@ -85,22 +85,22 @@ pub enum Value {
 }
 
 /// One setting of a `T`.
-pub struct Row<T: 'static> {
+pub struct SettingRow<T: 'static> {
     /// Its name in the file; sections end at the dot.
     pub key: &'static str,
     /// What it can be.
-    pub kind: Kind,
+    pub kind: SettingKind,
     /// What a number counts; empty where the name says it.
     pub unit: &'static str,
     /// What it is for, as sentences.
     pub help: &'static str,
     /// What a `T` has.
-    pub read: fn(&T) -> Value,
+    pub read: fn(&T) -> SettingValue,
     /// Gives it to a `T`; the value has the form and the range of `kind`.
-    pub write: fn(&mut T, Value),
+    pub write: fn(&mut T, SettingValue),
 }
 
-impl<T> Row<T> {
+impl<T> SettingRow<T> {
     /// The environment variable of a setting.
     pub fn env(&self) -> String {
         format!("{ENV_PREFIX}{}", self.key.replace('.', "_").to_ascii_uppercase())
@@ -115,9 +115,9 @@ impl<T> Row<T> {
 
 macro_rules! accessors {
     ($($name:ident: $case:ident => $form:ty),+ $(,)?) => {
-        impl Value {
+        impl SettingValue {
             $(pub(in crate::config) fn $name(self) -> $form {
-                let Value::$case(value) = self else {
+                let SettingValue::$case(value) = self else {
                     unreachable!("a value has the form of its kind")
                 };
                 value

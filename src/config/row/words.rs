@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what a word means.
 
-use super::Value;
+use super::SettingValue;
 use crate::alert::{Language, Messenger};
 use crate::logs::{LogFormat, LogLevel};
 use crate::room::{JoinLeaveScope, Permission};
@@ -10,18 +10,18 @@ use crate::server::DescriptorTable;
 use crate::store::Durability;
 
 /// Words of a closed enum, in both directions.
-pub(in crate::config) trait Words: Copy + PartialEq + 'static {
+pub(in crate::config) trait WordEnum: Copy + PartialEq + 'static {
     /// Each case with its word.
     const TABLE: &'static [(&'static str, Self)];
     /// The words alone.
     const WORDS: &'static [&'static str];
 
-    fn word(self) -> Value {
+    fn word(self) -> SettingValue {
         let row = Self::TABLE.iter().find(|(_, one)| *one == self);
-        Value::Text(row.expect("each case has its word").0.to_owned())
+        SettingValue::Text(row.expect("each case has its word").0.to_owned())
     }
 
-    fn from_word(value: Value) -> Self {
+    fn from_word(value: SettingValue) -> Self {
         let word = value.text();
         let row = Self::TABLE.iter().find(|(one, _)| *one == word);
         row.expect("the kind lists the same words").1
@@ -30,7 +30,7 @@ pub(in crate::config) trait Words: Copy + PartialEq + 'static {
 
 macro_rules! words {
     ($list:ident { $($word:literal => $case:ident),+ $(,)? }) => {
-        impl Words for $list {
+        impl WordEnum for $list {
             const TABLE: &'static [(&'static str, $list)] = &[$(($word, $list::$case)),+];
             const WORDS: &'static [&'static str] = &[$($word),+];
         }

@@ -4,7 +4,7 @@
 
 use super::KeyEntry;
 use crate::auth::Algorithm;
-use crate::config::row::{Kind, Row, Value, Words};
+use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
 use crate::room::{JoinLeaveScope, Namespace, Permission};
 use crate::server::ListenerOptions;
 use crate::store::Durability;
@@ -17,14 +17,14 @@ const HOUR_MS: u64 = 3_600_000;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
-const PATH: Kind = Kind::Text { bytes_max: 4_096 };
+const PATH: SettingKind = SettingKind::Text { bytes_max: 4_096 };
 
 /// The settings of one `[[namespaces]]`.
-pub static NAMESPACES: &[Row<Namespace>] = &[
+pub static NAMESPACES: &[SettingRow<Namespace>] = &[
     text!(
         "name",
         name,
-        Kind::Text { bytes_max: 64 },
+        SettingKind::Text { bytes_max: 64 },
         "What stands before the colon of a channel: letters, digits, `-`, `_`, `.`. Empty for channels without a colon, `@` for personal inboxes (leave it out, and nobody has one), `dm` for conversations of two (`dm#a,b`; needs `@`)."
     ),
     word!("subscribe", subscribe, Permission, "Who may be in a channel."),
@@ -143,25 +143,25 @@ pub static NAMESPACES: &[Row<Namespace>] = &[
 ];
 
 /// The settings of one `[[listeners]]`.
-pub static LISTENERS: &[Row<ListenerOptions>] = &[address!(
+pub static LISTENERS: &[SettingRow<ListenerOptions>] = &[address!(
     "address",
     address,
     "Where clients connect. `[::]` takes both families; with port 0 the kernel chooses one, which the log names."
 )];
 
 /// The settings of one `[[auth.keys]]`.
-pub static KEYS: &[Row<KeyEntry>] = &[
+pub static KEYS: &[SettingRow<KeyEntry>] = &[
     text!(
         "kid",
         kid,
-        Kind::Text { bytes_max: 128 },
+        SettingKind::Text { bytes_max: 128 },
         "The key id. A token that names one is checked against that key alone; one that names none, against every key of its algorithm."
     ),
-    text!("algorithm", algorithm, Kind::Word(ALGORITHMS), "What the key is for."),
+    text!("algorithm", algorithm, SettingKind::Word(ALGORITHMS), "What the key is for."),
     text!(
         "secret",
         secret,
-        Kind::Secret { bytes_max: 1_024 },
+        SettingKind::Secret { bytes_max: 1_024 },
         "For HS256, HS384 and HS512: the secret itself, at least 16 bytes. Better in a file that only the server can read."
     ),
     text!(

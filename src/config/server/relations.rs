@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Config;
-use crate::config::draft::Draft;
-use crate::config::mistake::{Place, Why};
+use crate::config::draft::ConfigDraft;
+use crate::config::mistake::{ConfigErrorKind, SourceLocation};
 use crate::room::Namespace;
 use crate::session::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE};
 
@@ -14,7 +14,7 @@ const MEMORY_BYTES_MAX: u64 = 1 << 30;
 
 /// Notes every setting that does not fit the others. A setting that is wrong in
 /// itself is not blamed a second time.
-pub(super) fn check(draft: &mut Draft<Config>) {
+pub(super) fn check(draft: &mut ConfigDraft<Config>) {
     let mut found: Vec<(String, Vec<String>, String)> = Vec::new();
     let mut refuse = |key: &str, others: &[&str], sentence: String| {
         let others = others.iter().map(|&other| other.to_owned()).collect();
@@ -32,14 +32,15 @@ pub(super) fn check(draft: &mut Draft<Config>) {
         }
         // The place of the value that somebody gave, if it is only one of them.
         let places = std::iter::once(&key).chain(&others).map(|key| place(draft, key));
-        let place = places.into_iter().find(|place| *place != Place::Default).unwrap_or_default();
-        draft.refuse(place, &key, Why::Relation(sentence));
+        let place =
+            places.into_iter().find(|place| *place != SourceLocation::Default).unwrap_or_default();
+        draft.refuse(place, &key, ConfigErrorKind::Relation(sentence));
     }
 }
 
 type Refuse<'a> = &'a mut dyn FnMut(&str, &[&str], String);
 
-fn settings(draft: &Draft<Config>, refuse: Refuse<'_>) {
+fn settings(draft: &ConfigDraft<Config>, refuse: Refuse<'_>) {
     let (session, ws, ring) =
         (&draft.value().shard.session, &draft.value().shard.ws, &draft.value().ring);
     if session.ping_interval_ms != 0 && session.ping_interval_ms <= session.pong_ms_max {
@@ -111,7 +112,7 @@ fn settings(draft: &Draft<Config>, refuse: Refuse<'_>) {
 
 /// No address is inside of another one: the kernel would refuse the second, or let both
 /// have it and choose.
-fn addresses(draft: &Draft<Config>, refuse: Refuse<'_>) {
+fn addresses(draft: &ConfigDraft<Config>, refuse: Refuse<'_>) {
     let server = &draft.value().server;
     let listed = server.listeners.len();
     let alone = server.addresses().len() - listed;
@@ -156,7 +157,7 @@ fn meets(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && same
 }
 
-fn store(draft: &Draft<Config>, refuse: Refuse<'_>) {
+fn store(draft: &ConfigDraft<Config>, refuse: Refuse<'_>) {
     let Some(store) = draft.value().store() else { return };
     if store.dir.as_os_str().is_empty() {
         let sentence = "it must name a directory: there are namespaces with messages on disk";
@@ -212,7 +213,7 @@ fn origin_trouble(origin: &str) -> Option<&'static str> {
 }
 
 fn one_namespace(
-    draft: &Draft<Config>,
+    draft: &ConfigDraft<Config>,
     index: usize,
     namespace: &Namespace,
     earlier: &[Namespace],
@@ -265,7 +266,7 @@ fn one_namespace(
 }
 
 fn on_disk(
-    draft: &Draft<Config>,
+    draft: &ConfigDraft<Config>,
     namespace: &Namespace,
     key: &dyn Fn(&str) -> String,
     refuse: Refuse<'_>,
@@ -313,7 +314,7 @@ fn in_memory(namespace: &Namespace, key: &dyn Fn(&str) -> String, refuse: Refuse
     }
 }
 
-fn place(draft: &Draft<Config>, key: &str) -> Place {
+fn place(draft: &ConfigDraft<Config>, key: &str) -> SourceLocation {
     let index = |list: &str| {
         let (index, _) = key.strip_prefix(list)?.strip_prefix('[')?.split_once(']')?;
         index.parse::<usize>().ok()

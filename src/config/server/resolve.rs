@@ -16,13 +16,13 @@ use super::{Config, KeyEntry, NAMESPACES_MAX};
 use crate::admin::AdminToken;
 use crate::auth::{Algorithm, KEYS_MAX, KeySpec, Keys, Material};
 use crate::base::limits::LISTENERS_MAX;
-use crate::config::draft::Draft;
-use crate::config::given::Given;
-use crate::config::mistake::{Mistake, Place, Why};
-use crate::config::row::{ENV_PREFIX, Kind, Row};
+use crate::config::draft::ConfigDraft;
+use crate::config::given::SourceValue;
+use crate::config::mistake::{ConfigError, ConfigErrorKind, SourceLocation};
+use crate::config::row::{ENV_PREFIX, SettingKind, SettingRow};
 use crate::config::schema::{List, Schema, list};
 use crate::config::service_links::is_service_link;
-use crate::config::source::{File, Load};
+use crate::config::source::{File, LoadFile};
 use crate::config::{file, suggest};
 
 /// A default that other limits make smaller does not get smaller than this.
@@ -52,7 +52,7 @@ pub struct Sources {
 }
 
 /// A usable configuration, or all that is wrong with it.
-pub fn resolve(sources: &Sources, load: Load<'_>) -> Result<Config, Vec<Mistake>> {
+pub fn resolve(sources: &Sources, load: LoadFile<'_>) -> Result<Config, Vec<ConfigError>> {
     let mut draft = SCHEMA.draft();
     if let Some(file) = &sources.file {
         file::read(file, &SCHEMA, &mut draft)?;
@@ -69,7 +69,7 @@ pub fn resolve(sources: &Sources, load: Load<'_>) -> Result<Config, Vec<Mistake>
 
 /// A message may be as long as by default only where the limits that were set have room
 /// for one; they need not be set anew because that default is a large one.
-fn bound_messages(draft: &mut Draft<Config>) {
+fn bound_messages(draft: &mut ConfigDraft<Config>) {
     if draft.is_given("ws.message_bytes_max") {
         return;
     }
@@ -80,13 +80,13 @@ fn bound_messages(draft: &mut Draft<Config>) {
     shard.ws.message_bytes_max = shard.ws.message_bytes_max.min(room);
 }
 
-fn read_env(draft: &mut Draft<Config>, env: &[(String, String)]) {
+fn read_env(draft: &mut ConfigDraft<Config>, env: &[(String, String)]) {
     for (name, text) in env {
         if is_service_link(name, text) {
             continue;
         }
-        let place = Place::Env(name.clone());
-        let given = Given::Text(text);
+        let place = SourceLocation::Env(name.clone());
+        let given = SourceValue::Text(text);
         // Programs that fill in templates leave variables empty for what is not said.
         if text.trim().is_empty() && is_not_said(name) {
             continue;
@@ -96,25 +96,25 @@ fn read_env(draft: &mut Draft<Config>, env: &[(String, String)]) {
         } else if let Some(list) = list_of(name) {
             file::read_list(text, list, place, draft);
         } else if is_in_a_section(name) {
-            let known: Vec<String> = SETTINGS.iter().map(Row::env).collect();
+            let known: Vec<String> = SETTINGS.iter().map(SettingRow::env).collect();
             let near = suggest::nearest(name, known.iter().map(String::as_str));
-            draft.refuse(place, "", Why::Unknown(near.map(str::to_owned)));
+            draft.refuse(place, "", ConfigErrorKind::Unknown(near.map(str::to_owned)));
         } else if let Some(meant) = meant_by(name) {
             draft.value_mut().ignored_variables.push((name.clone(), meant));
         }
     }
 }
 
-fn read_flags(draft: &mut Draft<Config>, flags: &[(&'static str, String)]) {
+fn read_flags(draft: &mut ConfigDraft<Config>, flags: &[(&'static str, String)]) {
     for (key, text) in flags {
         let row = SETTINGS.iter().find(|row| row.key == *key);
-        let flag = row.map_or_else(|| (*key).to_owned(), Row::flag);
-        draft.set(Place::Flag(flag), key, Given::Text(text));
+        let flag = row.map_or_else(|| (*key).to_owned(), SettingRow::flag);
+        draft.set(SourceLocation::Flag(flag), key, SourceValue::Text(text));
     }
 }
 
 /// Makes keys of what was written about them.
-fn resolve_keys(draft: &mut Draft<Config>, load: Load<'_>) {
+fn resolve_keys(draft: &mut ConfigDraft<Config>, load: LoadFile<'_>) {
     let mut specs = Vec::new();
     let mut indexes = Vec::new();
     for (index, entry) in draft.value().auth.entries.clone().iter().enumerate() {
@@ -135,13 +135,13 @@ fn resolve_keys(draft: &mut Draft<Config>, load: Load<'_>) {
     for fault in Keys::build(&specs).err().unwrap_or_default() {
         let index = indexes[fault.index];
         let place = draft.entry_place("auth.keys", index);
-        draft.refuse(place, &format!("auth.keys[{index}]"), Why::Key(fault.trouble));
+        draft.refuse(place, &format!("auth.keys[{index}]"), ConfigErrorKind::Key(fault.trouble));
     }
     draft.value_mut().auth.keys = specs;
 }
 
 /// Makes a token of what was written about it.
-fn resolve_admin_token(draft: &mut Draft<Config>, load: Load<'_>) {
+fn resolve_admin_token(draft: &mut ConfigDraft<Config>, load: LoadFile<'_>) {
     const TOKEN: &str = "admin.token";
     const FILE: &str = "admin.token_file";
     let admin = &draft.value().admin;
@@ -160,7 +160,7 @@ fn resolve_admin_token(draft: &mut Draft<Config>, load: Load<'_>) {
     };
     let token = bytes.and_then(|bytes| {
         AdminToken::new(without_line_end(&bytes))
-            .map_err(|trouble| Why::Relation(trouble.to_string()))
+            .map_err(|trouble| ConfigErrorKind::Relation(trouble.to_string()))
     });
     match token {
         Ok(token) => draft.value_mut().admin.ready = Some(token),
@@ -184,15 +184,16 @@ fn is_not_said(name: &str) -> bool {
     let row = SETTINGS.iter().find(|row| row.env() == name);
     is_list
         || row.is_some_and(|row| match row.kind {
-            Kind::Count { .. }
-            | Kind::Integer { .. }
-            | Kind::Power { .. }
-            | Kind::Switch
-            | Kind::Word(_)
-            | Kind::Address => true,
-            Kind::Text { .. } | Kind::Secret { .. } | Kind::Texts { .. } | Kind::Numbers { .. } => {
-                false
-            }
+            SettingKind::Count { .. }
+            | SettingKind::Integer { .. }
+            | SettingKind::Power { .. }
+            | SettingKind::Switch
+            | SettingKind::Word(_)
+            | SettingKind::Address => true,
+            SettingKind::Text { .. }
+            | SettingKind::Secret { .. }
+            | SettingKind::Texts { .. }
+            | SettingKind::Numbers { .. } => false,
         })
 }
 
@@ -210,10 +211,10 @@ fn is_in_a_section(name: &str) -> bool {
 /// with its section, or a list. `None` for those of other programs.
 fn meant_by(name: &str) -> Option<String> {
     let rest = name.strip_prefix(ENV_PREFIX)?;
-    let without_section = |row: &&Row<Config>| {
+    let without_section = |row: &&SettingRow<Config>| {
         row.key.split_once('.').is_some_and(|(_, last)| last.to_ascii_uppercase() == rest)
     };
-    let setting = SETTINGS.iter().find(without_section).map(Row::env);
+    let setting = SETTINGS.iter().find(without_section).map(SettingRow::env);
     let list = || {
         let whole = LISTS.into_iter().find(|list| list.strip_suffix(rest) == Some("AUTH_"));
         whole.or_else(|| suggest::nearest(rest, LISTS.into_iter()))
@@ -221,7 +222,11 @@ fn meant_by(name: &str) -> Option<String> {
     setting.or_else(|| list().map(|list| format!("{ENV_PREFIX}{list}")))
 }
 
-fn key_spec(algorithm: Algorithm, entry: &KeyEntry, load: Load<'_>) -> Result<KeySpec, Why> {
+fn key_spec(
+    algorithm: Algorithm,
+    entry: &KeyEntry,
+    load: LoadFile<'_>,
+) -> Result<KeySpec, ConfigErrorKind> {
     let one_of_three = "one of secret, secret_file and pem_file must be given, and only one";
     let material = match (&*entry.secret, &*entry.secret_file, &*entry.pem_file) {
         (secret, "", "") if !secret.is_empty() => Material::Secret(secret.as_bytes().to_vec()),
@@ -230,20 +235,20 @@ fn key_spec(algorithm: Algorithm, entry: &KeyEntry, load: Load<'_>) -> Result<Ke
         }
         ("", "", path) if !path.is_empty() => {
             let text = String::from_utf8(read(path, load)?);
-            Material::Pem(text.map_err(|_| Why::File {
+            Material::Pem(text.map_err(|_| ConfigErrorKind::File {
                 path: path.to_owned(),
                 error: "it is not a text, so it is no PEM".to_owned(),
             })?)
         }
-        _ => return Err(Why::Relation(one_of_three.to_owned())),
+        _ => return Err(ConfigErrorKind::Relation(one_of_three.to_owned())),
     };
     let kid = Some(entry.kid.clone()).filter(|kid| !kid.is_empty());
     Ok(KeySpec { kid, algorithm, material })
 }
 
-fn read(path: &str, load: Load<'_>) -> Result<Vec<u8>, Why> {
+fn read(path: &str, load: LoadFile<'_>) -> Result<Vec<u8>, ConfigErrorKind> {
     load(Path::new(path))
-        .map_err(|error| Why::File { path: path.to_owned(), error: error.to_string() })
+        .map_err(|error| ConfigErrorKind::File { path: path.to_owned(), error: error.to_string() })
 }
 
 /// Editors and `echo` end a file with a line feed that is no part of a secret, and some

@@ -6,7 +6,7 @@
 use super::Config;
 use crate::auth::LEEWAY_S_MAX;
 use crate::base::limits;
-use crate::config::row::{Kind, Row, Value, Words};
+use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
 use crate::logs::{LogFormat, LogLevel};
 use crate::server::DescriptorTable;
 
@@ -16,11 +16,11 @@ const HOUR_MS: u64 = 3_600_000;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
-const NAME: Kind = Kind::Text { bytes_max: limits::NAME_BYTES_MAX };
-const PATH: Kind = Kind::Text { bytes_max: 4_096 };
+const NAME: SettingKind = SettingKind::Text { bytes_max: limits::NAME_BYTES_MAX };
+const PATH: SettingKind = SettingKind::Text { bytes_max: 4_096 };
 
 /// The settings outside of lists. Sections are contiguous.
-pub static SETTINGS: &[Row<Config>] = &[
+pub static SETTINGS: &[SettingRow<Config>] = &[
     address!(
         "server.listen",
         server.listen,
@@ -38,12 +38,14 @@ pub static SETTINGS: &[Row<Config>] = &[
         "shards",
         "Threads that serve connections. 0 means one a core (where a CPU quota of a control group allows less, as many as it allows, rounded up), or as many as `connections_max` needs where each has a descriptor table of its own."
     ),
-    Row {
+    SettingRow {
         key: "server.cores",
-        kind: Kind::Numbers { count_max: 1_024, max: 4_095 },
+        kind: SettingKind::Numbers { count_max: 1_024, max: 4_095 },
         unit: "CPU numbers",
         help: "CPUs to run on, shard after shard. Empty means all that the process may use.",
-        read: |from| Value::Numbers(from.server.cores.iter().map(|&core| core as u64).collect()),
+        read: |from| {
+            SettingValue::Numbers(from.server.cores.iter().map(|&core| core as u64).collect())
+        },
         write: |to, value| {
             to.server.cores = value.numbers().into_iter().map(|core| core as usize).collect();
         },
@@ -130,7 +132,7 @@ pub static SETTINGS: &[Row<Config>] = &[
     text!(
         "ws.path",
         shard.ws.path,
-        Kind::Text { bytes_max: 255 },
+        SettingKind::Text { bytes_max: 255 },
         "Path of the endpoint; others are answered with 404."
     ),
     texts!(
@@ -334,7 +336,7 @@ pub static SETTINGS: &[Row<Config>] = &[
     text!(
         "tracing.otlp_endpoint",
         server.otlp_endpoint,
-        Kind::Text { bytes_max: 1_024 },
+        SettingKind::Text { bytes_max: 1_024 },
         "Where spans of messages go, in OTLP over HTTP with Protobuf: the whole address, as in `http://127.0.0.1:4318/v1/traces`. Without TLS, so the collector should be near. Empty tells none."
     ),
     count!(
@@ -416,7 +418,7 @@ pub static SETTINGS: &[Row<Config>] = &[
     text!(
         "admin.token",
         admin.token,
-        Kind::Secret { bytes_max: 1_024 },
+        SettingKind::Secret { bytes_max: 1_024 },
         "What a request for `/debug` must show, as `Authorization: Bearer <token>`: at least 16 visible characters of ASCII. Better in a file, or in the environment. Without one, `/debug` answers 403."
     ),
     text!(

@@ -47,7 +47,7 @@ impl Case {
         self
     }
 
-    fn resolve(&self) -> Result<Config, Vec<Mistake>> {
+    fn resolve(&self) -> Result<Config, Vec<ConfigError>> {
         resolve(&self.sources, &mut |path: &Path| {
             let bytes = self.files.get(path.to_str().expect("a plain path"));
             bytes.cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
@@ -67,6 +67,6 @@ impl Case {
     }
 }
 
-fn lines(mistakes: &[Mistake]) -> Vec<String> {
-    mistakes.iter().map(Mistake::to_string).collect()
+fn lines(mistakes: &[ConfigError]) -> Vec<String> {
+    mistakes.iter().map(ConfigError::to_string).collect()
 }

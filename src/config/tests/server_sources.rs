@@ -45,37 +45,41 @@ fn the_later_source_wins() {
 fn every_setting_takes_both_ends_of_its_range_from_every_source() {
     for row in SETTINGS {
         let (good, bad): (Vec<String>, Vec<String>) = match row.kind {
-            Kind::Count { min, max } => {
+            SettingKind::Count { min, max } => {
                 let below = min.checked_sub(1).map_or("-1".to_owned(), |count| count.to_string());
                 (vec![min.to_string(), max.to_string()], vec![below, (max + 1).to_string()])
             }
-            Kind::Integer { min, max } => (
+            SettingKind::Integer { min, max } => (
                 vec![min.to_string(), max.to_string()],
                 vec![(min - 1).to_string(), (max + 1).to_string()],
             ),
-            Kind::Power { min, max } => (
+            SettingKind::Power { min, max } => (
                 vec![min.to_string(), max.to_string()],
                 vec![(min / 2).to_string(), (max * 2).to_string(), (min + 1).to_string()],
             ),
-            Kind::Switch => (vec!["true".to_owned(), "false".to_owned()], vec!["1".to_owned()]),
-            Kind::Word(words) => {
+            SettingKind::Switch => {
+                (vec!["true".to_owned(), "false".to_owned()], vec!["1".to_owned()])
+            }
+            SettingKind::Word(words) => {
                 (words.iter().map(|&word| word.to_owned()).collect(), vec!["x".to_owned()])
             }
-            Kind::Text { bytes_max } | Kind::Secret { bytes_max } => {
+            SettingKind::Text { bytes_max } | SettingKind::Secret { bytes_max } => {
                 (vec!["/".repeat(bytes_max)], vec!["/".repeat(bytes_max + 1), "/\u{1}".to_owned()])
             }
-            Kind::Address => (vec!["[::1]:7".to_owned()], vec!["localhost:1".to_owned()]),
-            Kind::Texts { .. } => {
+            SettingKind::Address => (vec!["[::1]:7".to_owned()], vec!["localhost:1".to_owned()]),
+            SettingKind::Texts { .. } => {
                 (vec!["*,*".to_owned(), String::new()], vec!["\u{7f}".to_owned()])
             }
-            Kind::Numbers { max, .. } => {
+            SettingKind::Numbers { max, .. } => {
                 (vec!["0, 1".to_owned(), max.to_string()], vec![(max + 1).to_string()])
             }
         };
         for text in good {
             let case = Case::default().env(&row.env(), &text);
-            let own = |mistakes: Vec<Mistake>| {
-                let other = |why: &Why| matches!(why, Why::Relation(_) | Why::File { .. });
+            let own = |mistakes: Vec<ConfigError>| {
+                let other = |why: &ConfigErrorKind| {
+                    matches!(why, ConfigErrorKind::Relation(_) | ConfigErrorKind::File { .. })
+                };
                 mistakes.into_iter().filter(|one| !other(&one.why)).count()
             };
             // At its ends a setting need not fit the defaults of the others.
@@ -87,42 +91,59 @@ fn every_setting_takes_both_ends_of_its_range_from_every_source() {
             let mistakes = Case::default().env(&row.env(), &text).resolve().unwrap_err();
             assert_eq!(mistakes.len(), 1, "{} = {text}", row.key);
             assert_eq!(mistakes[0].key, row.key);
-            assert!(matches!(mistakes[0].why, Why::Form { .. }), "{mistakes:?}");
-            assert_eq!(mistakes[0].place, Place::Env(row.env()));
+            assert!(matches!(mistakes[0].why, ConfigErrorKind::Form { .. }), "{mistakes:?}");
+            assert_eq!(mistakes[0].place, SourceLocation::Env(row.env()));
         }
     }
 }
 
 #[test]
 fn every_setting_goes_where_it_is_read() {
-    fn check<T: Default>(rows: &[Row<T>]) {
+    fn check<T: Default>(rows: &[SettingRow<T>]) {
         for (index, row) in rows.iter().enumerate() {
             let mut to = T::default();
-            let before: Vec<Value> = rows.iter().map(|row| (row.read)(&to)).collect();
+            let before: Vec<SettingValue> = rows.iter().map(|row| (row.read)(&to)).collect();
             let value = match row.kind {
-                Kind::Count { min, max } => {
+                SettingKind::Count { min, max } => {
                     // The most may not fit the field; the test must see that.
-                    let given = Value::Count(max);
+                    let given = SettingValue::Count(max);
                     (row.write)(&mut to, given.clone());
                     assert_eq!((row.read)(&to), given, "{}", row.key);
-                    Value::Count(if before[index] == Value::Count(min) { max } else { min })
+                    SettingValue::Count(if before[index] == SettingValue::Count(min) {
+                        max
+                    } else {
+                        min
+                    })
                 }
-                Kind::Integer { min, max } => {
-                    Value::Integer(if before[index] == Value::Integer(min) { max } else { min })
+                SettingKind::Integer { min, max } => {
+                    SettingValue::Integer(if before[index] == SettingValue::Integer(min) {
+                        max
+                    } else {
+                        min
+                    })
                 }
-                Kind::Power { min, max } => {
-                    Value::Count(if before[index] == Value::Count(min) { max } else { min })
+                SettingKind::Power { min, max } => {
+                    SettingValue::Count(if before[index] == SettingValue::Count(min) {
+                        max
+                    } else {
+                        min
+                    })
                 }
-                Kind::Switch => Value::Switch(before[index] == Value::Switch(false)),
-                Kind::Word(words) => {
-                    let other =
-                        words.iter().find(|&&word| before[index] != Value::Text(word.into()));
-                    Value::Text((*other.expect("two words")).to_owned())
+                SettingKind::Switch => {
+                    SettingValue::Switch(before[index] == SettingValue::Switch(false))
                 }
-                Kind::Text { .. } | Kind::Secret { .. } => Value::Text("/other".to_owned()),
-                Kind::Address => Value::Text("10.1.2.3:4".to_owned()),
-                Kind::Texts { .. } => Value::Texts(vec!["https://a".to_owned()]),
-                Kind::Numbers { .. } => Value::Numbers(vec![3, 1]),
+                SettingKind::Word(words) => {
+                    let other = words
+                        .iter()
+                        .find(|&&word| before[index] != SettingValue::Text(word.into()));
+                    SettingValue::Text((*other.expect("two words")).to_owned())
+                }
+                SettingKind::Text { .. } | SettingKind::Secret { .. } => {
+                    SettingValue::Text("/other".to_owned())
+                }
+                SettingKind::Address => SettingValue::Text("10.1.2.3:4".to_owned()),
+                SettingKind::Texts { .. } => SettingValue::Texts(vec!["https://a".to_owned()]),
+                SettingKind::Numbers { .. } => SettingValue::Numbers(vec![3, 1]),
             };
             (row.write)(&mut to, value.clone());
             for (other, row) in rows.iter().enumerate() {
@@ -138,13 +159,13 @@ fn every_setting_goes_where_it_is_read() {
 
 #[test]
 fn keys_variables_and_flags_are_each_one_of_a_kind() {
-    let all = |name: fn(&Row<Config>) -> String| {
+    let all = |name: fn(&SettingRow<Config>) -> String| {
         let names: std::collections::BTreeSet<String> = SETTINGS.iter().map(name).collect();
         names.len()
     };
     assert_eq!(all(|row| row.key.to_owned()), SETTINGS.len());
-    assert_eq!(all(Row::env), SETTINGS.len());
-    assert_eq!(all(Row::flag), SETTINGS.len());
+    assert_eq!(all(SettingRow::env), SETTINGS.len());
+    assert_eq!(all(SettingRow::flag), SETTINGS.len());
     for row in SETTINGS {
         assert!(row.key.contains('.') && row.help.ends_with('.'), "{}", row.key);
     }
@@ -193,7 +214,10 @@ histroy_count_max = 5
 #[test]
 fn what_is_no_toml_says_where_it_ends_to_be() {
     let mistakes = Case::file("[server\nx = 1\ny = = 2\n").resolve().unwrap_err();
-    assert!(mistakes.iter().all(|mistake| matches!(mistake.why, Why::Syntax(_))), "{mistakes:?}");
+    assert!(
+        mistakes.iter().all(|mistake| matches!(mistake.why, ConfigErrorKind::Syntax(_))),
+        "{mistakes:?}"
+    );
     assert!(mistakes[0].to_string().starts_with("r.toml:1:"), "{}", mistakes[0]);
     let twice = Case::file("[server]\nshards = 1\nshards = 2\n").resolve().unwrap_err();
     assert!(twice[0].to_string().starts_with("r.toml:3:1: "), "{}", twice[0]);
@@ -277,7 +301,7 @@ fn an_empty_variable_says_nothing_where_empty_is_no_value() {
     let default = Config::default();
     let mut case = Case::file("[server]\nshards = 3\n[admin]\ntoken = 'a-token-of-the-file'\n");
     for row in SETTINGS {
-        if !matches!(row.kind, Kind::Secret { .. }) {
+        if !matches!(row.kind, SettingKind::Secret { .. }) {
             case = case.env(&row.env(), "");
         }
     }

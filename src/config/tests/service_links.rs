@@ -36,7 +36,7 @@ fn what_kubernetes_adds_for_services_is_nobodys_mistake() {
 fn no_setting_has_the_name_of_what_kubernetes_adds() {
     let names = SETTINGS
         .iter()
-        .map(Row::env)
+        .map(SettingRow::env)
         .chain(["ROOKERY_NAMESPACES", "ROOKERY_AUTH_KEYS"].map(str::to_owned));
     for name in names {
         for value in ["tcp://10.43.7.9:8000", "8000", "10.43.7.9", "tcp", "0"] {
