@@ -9,7 +9,7 @@ use rookery::wire::client::ClientAnswer;
 use crate::attendance::Hears;
 use crate::ledger::Before;
 use crate::reading::Place;
-use crate::violation::{Checker, Objection, Verdict, demand};
+use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// What a client asked, to know what the answer means.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,11 +53,11 @@ impl Answers {
     }
 
     /// An answer came; returns what was asked.
-    pub fn answered(&mut self, id: u32, answer: &ClientAnswer) -> Result<Asked, Objection> {
+    pub fn answered(&mut self, id: u32, answer: &ClientAnswer) -> Result<Asked, Violation> {
         let waiting = self.0.get_mut(&id);
         let Some(waiting) = waiting.filter(|waiting| !waiting.is_empty()) else {
             let text = format!("nobody waits for the answer to {id}: {answer:?}");
-            return Err(Objection { checker: Checker::Answers, text });
+            return Err(Violation { checker: Checker::Answers, text });
         };
         // A client may use an id twice: then the kind of the answer decides.
         let fits = |asked: &Asked| match answer {
@@ -93,7 +93,7 @@ impl Answers {
     }
 
     /// All is quiet, and the client has read everything.
-    pub fn check_complete(&self) -> Verdict {
+    pub fn check_complete(&self) -> CheckResult {
         let open = self.0.iter().find(|(_, waiting)| !waiting.is_empty());
         demand(open.is_none(), Checker::Answers, || format!("no answer came to {open:?}"))
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use rookery::room::JoinLeaveScope;
 use rookery::wire::client::proto::{ClientInfo, PresenceResult};
 
-use crate::violation::{Checker, Verdict, demand};
+use crate::violation::{CheckResult, Checker, demand};
 
 /// Whether a subscription asked to be told of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Attendance {
         channel: &str,
         all: &PresenceResult,
         look: Look,
-    ) -> Verdict {
+    ) -> CheckResult {
         let listed: BTreeSet<String> = all.presence.values().map(|info| name(of, info)).collect();
         let odd: BTreeSet<String> = match &self.known {
             Some(known) => known.symmetric_difference(&listed).cloned().collect(),

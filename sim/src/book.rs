@@ -7,19 +7,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::ledger::{Before, Ledger};
+use crate::ledger::{Before, DurableOracle};
 use crate::scenario::Scenario;
-use crate::violation::{Checker, Verdict, demand};
+use crate::violation::{CheckResult, Checker, demand};
 
 /// What is true for all readers: what was published, and what stands where.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct Oracle {
     contents: BTreeMap<(String, String, u64), u64>,
     published: Vec<Published>,
     /// Grows with everything that a client does or sees.
     moment: u64,
     /// What was said in channels on disk.
-    pub ledger: Ledger,
+    pub ledger: DurableOracle,
     /// Whether every recovery fits an outbox, whatever waits there; where one does not,
     /// its client is told to read anew.
     recoveries_fit: bool,
@@ -32,11 +32,11 @@ struct Published {
     answered: bool,
 }
 
-impl Book {
+impl Oracle {
     /// Nothing was said yet.
-    pub fn new(scenario: &Scenario) -> Book {
+    pub fn new(scenario: &Scenario) -> Oracle {
         let recoveries_fit = 1 << 20 <= scenario.options.session.outbox_bytes_max;
-        Book { ledger: Ledger::new(scenario), recoveries_fit, ..Book::default() }
+        Oracle { ledger: DurableOracle::new(scenario), recoveries_fit, ..Oracle::default() }
     }
 
     /// The next moment.
@@ -65,7 +65,7 @@ impl Book {
     }
 
     /// A place in a channel is known to be one that somebody wanted emptied.
-    pub(crate) fn check_emptied(&self, channel: &str, offset: u64) -> Verdict {
+    pub(crate) fn check_emptied(&self, channel: &str, offset: u64) -> CheckResult {
         let number = self.ledger.at(channel, offset);
         let asked = number.is_none_or(|number| self.ledger.is_retraction_asked(number));
         demand(asked, Checker::Retracted, || {
@@ -74,7 +74,12 @@ impl Book {
     }
 
     /// A message says that another one was taken back.
-    pub(crate) fn check_retraction(&mut self, channel: &str, offset: u64, target: u64) -> Verdict {
+    pub(crate) fn check_retraction(
+        &mut self,
+        channel: &str,
+        offset: u64,
+        target: u64,
+    ) -> CheckResult {
         self.check_emptied(channel, target)?;
         self.ledger.says_retracted(channel, offset, target)
     }
@@ -91,7 +96,7 @@ impl Book {
         epoch: &str,
         offset: u64,
         number: u64,
-    ) -> Verdict {
+    ) -> CheckResult {
         let place = (channel.to_owned(), epoch.to_owned(), offset);
         let known = *self.contents.entry(place).or_insert(number);
         demand(known == number, Checker::Streams, || {

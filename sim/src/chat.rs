@@ -10,12 +10,12 @@ use rookery::wire::{RawData, Request};
 use serde_json::Value;
 
 use crate::answers::Asked;
-use crate::client::{Around, Client};
+use crate::client::{Client, ClientContext};
 use crate::ledger::parties;
 use crate::post::Post;
 use crate::publication::{body_of, is_retracted, retracted_offset};
 use crate::scenario::USERS;
-use crate::violation::{Checker, Verdict, demand};
+use crate::violation::{CheckResult, Checker, demand};
 
 /// Messages that a client remembers, to say them again.
 const POSTS_MAX: usize = 24;
@@ -26,13 +26,13 @@ const NO_LINE: u64 = 1 << 40;
 
 impl Client {
     /// Says something in a channel, mostly with an id, and sometimes twice.
-    pub(crate) fn post(&mut self, channel: &'static str, around: &mut Around<'_>) {
+    pub(crate) fn post(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
         let field = format!("\"channel\":\"{channel}\"");
         self.say_by_chat("chat.publish", channel, &field, around);
     }
 
     /// Writes to another user.
-    pub(crate) fn send_to(&mut self, around: &mut Around<'_>) {
+    pub(crate) fn send_to(&mut self, around: &mut ClientContext<'_>) {
         let to = USERS[1 + self.prng.below(USERS.len() as u64 - 1) as usize];
         let channel = if to < self.user {
             format!("dm#{to},{}", self.user)
@@ -48,7 +48,7 @@ impl Client {
         method: &'static str,
         channel: &str,
         field: &str,
-        around: &mut Around<'_>,
+        around: &mut ClientContext<'_>,
     ) {
         // Who has no name is not told apart from others without one, and what is not
         // on disk is forgotten with its room.
@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// Says again what was not answered, or what was.
-    pub(crate) fn repeat(&mut self, around: &mut Around<'_>) {
+    pub(crate) fn repeat(&mut self, around: &mut ClientContext<'_>) {
         let again = self.posts.iter().position(|post| !post.is_answered);
         let any = self.prng.below(self.posts.len() as u64) as usize;
         let index = again.filter(|_| self.prng.percent(70)).unwrap_or(any);
@@ -89,7 +89,7 @@ impl Client {
     }
 
     /// Acknowledges up to a place that it was shown, or says that it read up to one.
-    pub(crate) fn mark(&mut self, around: &mut Around<'_>) {
+    pub(crate) fn mark(&mut self, around: &mut ClientContext<'_>) {
         let known: Vec<_> =
             self.received.iter().map(|(&channel, &offset)| (channel, offset)).collect();
         let index = self.prng.below(known.len() as u64) as usize;
@@ -104,14 +104,14 @@ impl Client {
         }
     }
 
-    fn acknowledge(&mut self, channel: &'static str, offset: u64, around: &mut Around<'_>) {
+    fn acknowledge(&mut self, channel: &'static str, offset: u64, around: &mut ClientContext<'_>) {
         around.book.ledger.marks(channel, self.user, offset);
         let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset},\"took_ms\":3}}");
         self.call("chat.ack", data, Asked::Ack(channel, offset), around);
     }
 
     /// Takes back one of its own messages.
-    pub(crate) fn retract(&mut self, around: &mut Around<'_>) {
+    pub(crate) fn retract(&mut self, around: &mut ClientContext<'_>) {
         let ledger = &around.book.ledger;
         let mut mine = self.posts.iter().filter_map(|post| {
             Some((post.number, ledger.place(post.number)?)).filter(|_| post.is_answered)
@@ -123,7 +123,7 @@ impl Client {
     }
 
     /// Asks how far others are, or with whom it talks.
-    pub(crate) fn ask_around(&mut self, channel: &'static str, around: &mut Around<'_>) {
+    pub(crate) fn ask_around(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
         if self.prng.percent(50) || self.user.is_empty() {
             let before = around.book.before(channel);
             let data = format!("{{\"channel\":\"{channel}\"}}");
@@ -137,7 +137,7 @@ impl Client {
         self.call("chat.rooms", "{}".to_owned(), Asked::Rooms(mine), around);
     }
 
-    fn call(&mut self, method: &str, data: String, asked: Asked, around: &mut Around<'_>) {
+    fn call(&mut self, method: &str, data: String, asked: Asked, around: &mut ClientContext<'_>) {
         let data = RawData { bytes: data.into_bytes().into(), is_json: true };
         let request = Request::Rpc { method: method.to_owned().into(), data };
         self.ask(around, vec![(request, asked)]);
@@ -147,8 +147,8 @@ impl Client {
     pub(crate) fn on_direct(
         &mut self,
         publication: &proto::Publication,
-        around: &mut Around<'_>,
-    ) -> Verdict {
+        around: &mut ClientContext<'_>,
+    ) -> CheckResult {
         let tag = |name: &str| publication.tags.get(name).map(String::as_str).unwrap_or_default();
         let channel = around.channels.iter().find(|channel| **channel == tag("channel"));
         let offset = tag("offset").parse::<u64>().unwrap_or(0);
@@ -179,8 +179,8 @@ impl Client {
         &mut self,
         asked: Asked,
         data: &[u8],
-        around: &mut Around<'_>,
-    ) -> Verdict {
+        around: &mut ClientContext<'_>,
+    ) -> CheckResult {
         let data: Value = serde_json::from_slice(data).unwrap_or_default();
         let moment = around.book.tick();
         match asked {
@@ -233,7 +233,12 @@ impl Client {
     }
 
     /// A message stands.
-    fn on_posted(&mut self, number: u64, data: &Value, around: &mut Around<'_>) -> Verdict {
+    fn on_posted(
+        &mut self,
+        number: u64,
+        data: &Value,
+        around: &mut ClientContext<'_>,
+    ) -> CheckResult {
         for post in self.posts.iter_mut().filter(|post| post.number == number) {
             post.is_answered = true;
         }
@@ -249,7 +254,7 @@ impl Client {
     }
 
     /// A chat method was refused.
-    pub(crate) fn on_chat_refusal(&self, asked: &Asked, code: u32) -> Verdict {
+    pub(crate) fn on_chat_refusal(&self, asked: &Asked, code: u32) -> CheckResult {
         let is_wrong = matches!(asked, Asked::Ack(..)) && code == 107;
         demand(!is_wrong, Checker::Marks, || {
             format!("{} got what it cannot acknowledge: {asked:?}", self.user)

@@ -13,7 +13,7 @@ use rookery::room::{RoomEvent, RoomOp, RoomReply};
 use rookery::shard::{Audit, ShardMessage, TraceEvent, home};
 
 use crate::scenario::TurnLimits;
-use crate::violation::{Checker, Verdict, demand};
+use crate::violation::{CheckResult, Checker, demand};
 
 /// Sends that one core gave to its plane.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Sends(BTreeSet<ConnId>);
 
 impl Sends {
     /// A send is given.
-    pub fn given(&mut self, conn: ConnId) -> Verdict {
+    pub fn given(&mut self, conn: ConnId) -> CheckResult {
         demand(self.0.insert(conn), Checker::Sends, || format!("a second send for {conn:?}"))
     }
 
@@ -32,7 +32,7 @@ impl Sends {
 }
 
 /// A turn took no more than it may.
-pub fn check_turn(limits: TurnLimits, events: usize, letters: usize) -> Verdict {
+pub fn check_turn(limits: TurnLimits, events: usize, letters: usize) -> CheckResult {
     let within = events <= limits.events_max && letters <= limits.letters_max;
     demand(within, Checker::TurnLimits, || {
         format!("{events} events and {letters} letters in one turn, with {limits:?}")
@@ -45,7 +45,7 @@ pub fn check_turn(limits: TurnLimits, events: usize, letters: usize) -> Verdict 
 pub fn check_membership(
     audits: &[Audit],
     under_way: &[(ShardId, ShardId, &ShardMessage)],
-) -> Verdict {
+) -> CheckResult {
     let mut counted: BTreeMap<(RoomId, ShardId), i64> = BTreeMap::new();
     for (shard, audit) in (0..).map(ShardId).zip(audits) {
         demand(audit.seats == audit.places, Checker::Membership, || {
@@ -103,7 +103,7 @@ pub fn check_counters(
     audits: &[Audit],
     tally: &Tally,
     in_lanes: u64,
-) -> Verdict {
+) -> CheckResult {
     let text = exposition.text(ScrapeScope::Summed);
     let sum = |name: &str, label: &str| -> u64 {
         let lines = text.lines().filter(|line| {
@@ -150,7 +150,11 @@ pub fn check_counters(
 }
 
 /// Every recipient has one outcome, or what is for it is still there.
-fn check_recipients(sum: &dyn Fn(&str, &str) -> u64, audits: &[Audit], tally: &Tally) -> Verdict {
+fn check_recipients(
+    sum: &dyn Fn(&str, &str) -> u64,
+    audits: &[Audit],
+    tally: &Tally,
+) -> CheckResult {
     let waiting: u64 = audits.iter().map(|audit| audit.publications_count).sum();
     let in_flight = sum("chat_msg_inflight", "");
     demand(in_flight == waiting, Checker::Recipients, || {
@@ -165,7 +169,7 @@ fn check_recipients(sum: &dyn Fn(&str, &str) -> u64, audits: &[Audit], tally: &T
 }
 
 /// What a shard tells of messages has happened, in this order. Takes all of it.
-pub fn check_notes(now: Timestamps, notes: Vec<TraceEvent>) -> Verdict {
+pub fn check_notes(now: Timestamps, notes: Vec<TraceEvent>) -> CheckResult {
     for note in notes {
         if let TraceEvent::Span(span) = note {
             let is_past = span.began_at <= span.ended_at && span.ended_at <= now.moment;
@@ -177,7 +181,7 @@ pub fn check_notes(now: Timestamps, notes: Vec<TraceEvent>) -> Verdict {
 }
 
 /// Nobody is here, and nothing is remembered.
-pub fn check_empty(audit: &Audit, connections_count: usize) -> Verdict {
+pub fn check_empty(audit: &Audit, connections_count: usize) -> CheckResult {
     let empty = *audit == Audit::default() && connections_count == 0;
     demand(empty, Checker::Emptiness, || format!("{connections_count} connections, {audit:?}"))
 }

@@ -18,14 +18,14 @@ use rookery::ws::Opcode;
 use crate::Trace;
 use crate::answers::{Answers, Asked};
 use crate::attendance::{Attendance, Hears, Look};
-use crate::book::Book;
+use crate::book::Oracle;
 use crate::checkers::Tally;
 use crate::ledger::Before;
 use crate::post::Post;
 use crate::reading::{Place, Reading};
-use crate::scenario::{Temper, USERS, token};
+use crate::scenario::{ClientProfile, USERS, token};
 use crate::speech::{Heard, Speech, frame, raw_frame};
-use crate::violation::{Checker, Objection, Verdict, demand};
+use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// So many steps of a world at most pass until what is asked for is answered, where cores
 /// and lanes take all that comes: a step for each of the ways to its core, to its room's
@@ -46,7 +46,7 @@ pub struct Client {
     /// Who is in the channels that it is in.
     attendances: BTreeMap<String, Attendance>,
     reads: Reads,
-    pub(crate) temper: Temper,
+    pub(crate) temper: ClientProfile,
     /// What it said with an id.
     pub(crate) posts: Vec<Post>,
     /// Up to where it was brought direct messages, by conversation.
@@ -108,7 +108,7 @@ pub enum Stage {
 }
 
 /// What surrounds a client at one moment.
-pub struct Around<'w> {
+pub struct ClientContext<'w> {
     /// The world's clocks.
     pub now: Timestamps,
     /// How often the world went on before.
@@ -116,7 +116,7 @@ pub struct Around<'w> {
     /// Of the core at which the client is.
     pub plane: &'w mut SimulatedIo,
     /// What is true for everybody.
-    pub book: &'w mut Book,
+    pub book: &'w mut Oracle,
     /// What counters should know.
     pub tally: &'w mut Tally,
     /// Whether clients tell what they hear.
@@ -135,7 +135,7 @@ pub struct Around<'w> {
     pub look: Look,
 }
 
-impl Around<'_> {
+impl ClientContext<'_> {
     /// Somebody is about to publish; returns the message's number.
     pub(crate) fn publish(&mut self, channel: &str, author: &'static str) -> u64 {
         let number = self.book.publish(channel);
@@ -147,9 +147,9 @@ impl Around<'_> {
 impl Client {
     /// A client that has not come yet.
     pub fn new(index: usize, mut prng: Prng) -> Client {
-        let temper = if prng.percent(35) { Temper::Steady } else { Temper::Wild };
+        let temper = if prng.percent(35) { ClientProfile::Steady } else { ClientProfile::Wild };
         let reads = match prng.below(10) {
-            _ if temper == Temper::Steady => Reads::Promptly,
+            _ if temper == ClientProfile::Steady => Reads::Promptly,
             0 => Reads::Never,
             1 | 2 => Reads::Slowly,
             _ => Reads::Promptly,
@@ -167,20 +167,24 @@ impl Client {
             reads,
             temper,
             back_at: MonotonicMs(prng.below(300)),
-            pongs_percent: if temper == Temper::Steady || prng.percent(80) { 100 } else { 50 },
+            pongs_percent: if temper == ClientProfile::Steady || prng.percent(80) {
+                100
+            } else {
+                50
+            },
             prng,
         }
     }
 
     /// One that does what its `temper` says, for this user.
-    pub fn tempered(index: usize, prng: Prng, temper: Temper, user: &'static str) -> Client {
+    pub fn tempered(index: usize, prng: Prng, temper: ClientProfile, user: &'static str) -> Client {
         let (reads, is_prompt, pongs_percent) = (Reads::Promptly, true, 100);
         Client { user, temper, reads, is_prompt, pongs_percent, ..Client::new(index, prng) }
     }
 
     /// Whether it acts whenever it may.
     pub fn floods(&self) -> bool {
-        matches!(self.temper, Temper::Flooding | Temper::Crowding)
+        matches!(self.temper, ClientProfile::Flooding | ClientProfile::Crowding)
     }
 
     /// Whether an answer is to come.
@@ -194,9 +198,9 @@ impl Client {
     }
 
     /// It does not wait for longer than it has to when it asks for one thing at a time.
-    pub fn check_served(&self, step: u64) -> Verdict {
+    pub fn check_served(&self, step: u64) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
-        if self.temper != Temper::Patient || line.stage == Stage::Leaving {
+        if self.temper != ClientProfile::Patient || line.stage == Stage::Leaving {
             return Ok(());
         }
         let late = line.asked_in.iter().find(|(_, asked_in)| SERVED_STEPS_MAX < step - *asked_in);
@@ -207,9 +211,10 @@ impl Client {
     }
 
     /// What it asks for is not refused for what others ask.
-    fn check_refused(&self, code: u32, around: &Around<'_>) -> Verdict {
+    fn check_refused(&self, code: u32, around: &ClientContext<'_>) -> CheckResult {
         let is_others_fault = [100, 111].contains(&code);
-        let is_fair = self.temper != Temper::Patient || around.acknowledges || !is_others_fault;
+        let is_fair =
+            self.temper != ClientProfile::Patient || around.acknowledges || !is_others_fault;
         demand(is_fair, Checker::Fairness, || {
             format!("client {} asks for little, and is refused with {code}", self.index)
         })
@@ -275,7 +280,7 @@ impl Client {
     }
 
     /// Reads what has come, and answers what wants an answer.
-    pub fn read(&mut self, around: &mut Around<'_>) -> Verdict {
+    pub fn read(&mut self, around: &mut ClientContext<'_>) -> CheckResult {
         let Some(line) = &mut self.line else { return Ok(()) };
         let state = around.plane.peer_state(line.peer);
         let over = state != PeerState::Open;
@@ -298,7 +303,7 @@ impl Client {
     }
 
     /// It is told to go. Who answers pings and says what it has to is not ended for time.
-    fn check_ended(&self, code: u16) -> Verdict {
+    fn check_ended(&self, code: u16) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
         let is_heard = self.is_prompt && !line.dirty && !line.half_closed;
         let is_healthy = is_heard
@@ -330,7 +335,7 @@ impl Client {
     }
 
     /// All is quiet, and all that was sent has arrived.
-    pub fn check_complete(&self, book: &Book) -> Verdict {
+    pub fn check_complete(&self, book: &Oracle) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
         if line.stage != Stage::Ready || line.dirty || line.half_closed {
             return Ok(());
@@ -340,7 +345,7 @@ impl Client {
     }
 
     /// All is quiet: it asks anew for each list that it knows.
-    pub fn ask_who_is_in(&mut self, around: &mut Around<'_>) {
+    pub fn ask_who_is_in(&mut self, around: &mut ClientContext<'_>) {
         let Some(line) = &self.line else { return };
         if line.stage != Stage::Ready || line.dirty || line.half_closed {
             return;
@@ -353,7 +358,7 @@ impl Client {
     }
 
     /// All is quiet: where it is in a channel on disk, it has read to the end.
-    pub fn check_head(&self, channel: &str, head: u64) -> Verdict {
+    pub fn check_head(&self, channel: &str, head: u64) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
         if line.stage != Stage::Ready || line.dirty || line.half_closed {
             return Ok(());
@@ -362,7 +367,7 @@ impl Client {
     }
 
     /// Sends these commands, in one frame or several, and remembers what was asked.
-    pub(crate) fn ask(&mut self, around: &mut Around<'_>, asks: Vec<(Request<'_>, Asked)>) {
+    pub(crate) fn ask(&mut self, around: &mut ClientContext<'_>, asks: Vec<(Request<'_>, Asked)>) {
         let Some(line) = &mut self.line else { return };
         let mut commands = Vec::new();
         for (request, asked) in asks {
@@ -385,7 +390,7 @@ impl Client {
     }
 
     /// Sends bytes, unless the client has ended its direction.
-    pub(crate) fn send(&mut self, around: &mut Around<'_>, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, around: &mut ClientContext<'_>, bytes: &[u8]) {
         if let Some(line) = &mut self.line
             && !line.half_closed
         {
@@ -394,7 +399,7 @@ impl Client {
     }
 
     /// Ends its direction, and still reads.
-    pub(crate) fn half_close(&mut self, around: &mut Around<'_>) {
+    pub(crate) fn half_close(&mut self, around: &mut ClientContext<'_>) {
         if let Some(line) = &mut self.line {
             line.half_closed = true;
             around.plane.peer_half_close(line.peer);
@@ -402,13 +407,13 @@ impl Client {
     }
 
     /// Breaks the connection.
-    pub(crate) fn reset(&mut self, around: &mut Around<'_>) {
+    pub(crate) fn reset(&mut self, around: &mut ClientContext<'_>) {
         if let Some(line) = &self.line {
             around.plane.peer_reset(line.peer);
         }
     }
 
-    fn on_heard(&mut self, heard: Heard, around: &mut Around<'_>) -> Verdict {
+    fn on_heard(&mut self, heard: Heard, around: &mut ClientContext<'_>) -> CheckResult {
         if around.trace == Trace::Printed {
             println!("{:>6} client {} hears {heard:?}", around.now.tick.0, self.index);
         }
@@ -446,7 +451,7 @@ impl Client {
             }
             Heard::Nonsense(text) => {
                 let text = format!("client {}: {text}", self.index);
-                return Err(Objection { checker: Checker::Speech, text });
+                return Err(Violation { checker: Checker::Speech, text });
             }
         }
         Ok(())
@@ -458,13 +463,13 @@ impl Client {
         }
     }
 
-    fn connect(&mut self, around: &mut Around<'_>) {
+    fn connect(&mut self, around: &mut ClientContext<'_>) {
         if self.prng.percent(3) {
             return; // it never says who it is
         }
         let now_s = around.now.unix_ms / 1_000;
         let channels = self.draw_channels();
-        let wild = self.temper == Temper::Wild;
+        let wild = self.temper == ClientProfile::Wild;
         let expires = (wild && self.prng.percent(20)).then(|| now_s + 1 + self.prng.below(3));
         let new = NewToken { channels: &channels, expires_at_unix_s: expires, ..self.identity() };
         let token = if self.user.is_empty() { String::new() } else { token(&new) };
@@ -493,7 +498,7 @@ impl Client {
     pub(crate) fn draw_channels(&mut self) -> Vec<String> {
         let channels: &[&str] = match self.prng.below(4) {
             // What it hears would take the world's time, and nobody else's.
-            _ if self.temper == Temper::Crowding => &[],
+            _ if self.temper == ClientProfile::Crowding => &[],
             0 => &["room:0"],
             1 => &["room:1", "news:0"],
             _ => &[],
@@ -506,11 +511,16 @@ impl Client {
         NewToken { user: self.user, info: Some("{\"of\":\"sim\"}"), ..NewToken::default() }
     }
 
-    fn on_answer(&mut self, id: u32, answer: ClientAnswer, around: &mut Around<'_>) -> Verdict {
+    fn on_answer(
+        &mut self,
+        id: u32,
+        answer: ClientAnswer,
+        around: &mut ClientContext<'_>,
+    ) -> CheckResult {
         let Some(line) = &mut self.line else { return Ok(()) };
         let asked = line.answers.answered(id, &answer)?;
         let asked_in = line.asked_in.remove(&id);
-        if self.temper == Temper::Patient {
+        if self.temper == ClientProfile::Patient {
             let steps = asked_in.map_or(0, |asked_in| around.step - asked_in);
             around.tally.served_steps_max = steps.max(around.tally.served_steps_max);
         }
@@ -576,8 +586,8 @@ impl Client {
         asked: Option<&Place>,
         before: &Before,
         result: &proto::SubscribeResult,
-        around: &mut Around<'_>,
-    ) -> Verdict {
+        around: &mut ClientContext<'_>,
+    ) -> CheckResult {
         if asked.is_some() {
             let ending = if result.recovered { "recovered" } else { "not recovered" };
             around.tally.endings.insert(ending.to_owned());
@@ -586,7 +596,12 @@ impl Client {
         reading.subscribed(around.book, channel, asked, before, result)
     }
 
-    fn on_push(&mut self, channel: &str, push: ClientPush, around: &mut Around<'_>) -> Verdict {
+    fn on_push(
+        &mut self,
+        channel: &str,
+        push: ClientPush,
+        around: &mut ClientContext<'_>,
+    ) -> CheckResult {
         let index = self.index;
         if let ClientPush::Publication(publication) = &push
             && publication.tags.contains_key("channel")
@@ -628,14 +643,14 @@ impl Client {
             }
             ClientPush::Disconnect(_) | ClientPush::Refresh(_) | ClientPush::Unknown => {
                 let text = format!("client {index}: an unexpected push in {channel}");
-                return Err(Objection { checker: Checker::Speech, text });
+                return Err(Violation { checker: Checker::Speech, text });
             }
         }
         Ok(())
     }
 
     /// Somebody came or went, or many did.
-    fn on_news(&mut self, channel: &str, push: &ClientPush, around: &mut Around<'_>) {
+    fn on_news(&mut self, channel: &str, push: &ClientPush, around: &mut ClientContext<'_>) {
         let Some(attendance) = self.attendances.get_mut(channel) else { return };
         match push {
             ClientPush::Join(join) => attendance.joined(around.news_of, join),

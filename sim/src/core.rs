@@ -24,7 +24,7 @@ use crate::lane::CoreMesh;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::Scenario;
 use crate::store::Store;
-use crate::violation::{Checker, Verdict, demand};
+use crate::violation::{CheckResult, Checker, demand};
 
 /// One core.
 pub struct Core {
@@ -106,7 +106,7 @@ pub struct WatchedIo<'w> {
     /// Who is at the other ends.
     pub clients: &'w mut [Client],
     /// The first thing that is wrong.
-    pub verdict: Verdict,
+    pub verdict: CheckResult,
 }
 
 impl Io for WatchedIo<'_> {
@@ -213,7 +213,7 @@ pub struct WatchedLanes<'w> {
     /// News of members that were lost.
     pub lost: Vec<RoomEvent>,
     /// The first thing that is wrong.
-    pub verdict: Verdict,
+    pub verdict: CheckResult,
 }
 
 impl Lanes for WatchedLanes<'_> {

@@ -7,14 +7,14 @@ use rookery::ws::Opcode;
 
 use crate::answers::Asked;
 use crate::attendance::Hears;
-use crate::client::{Around, Client, Reads, Stage, recovery, who_is_in};
+use crate::client::{Client, ClientContext, Reads, Stage, recovery, who_is_in};
 use crate::reading::Place;
-use crate::scenario::{Temper, token};
+use crate::scenario::{ClientProfile, token};
 use crate::speech::{frame, raw_frame};
 
 /// One thing that a connected client does. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum ClientAction {
     /// Says something in a channel.
     Publish,
     /// Says many things.
@@ -71,47 +71,47 @@ pub enum Deed {
 const STEADY_DEEDS_COUNT: usize = 7;
 
 /// How often each is chosen.
-const WEIGHTS: [(Deed, u64); 17] = [
-    (Deed::Publish, 300),
-    (Deed::Burst, 25),
-    (Deed::Subscribe, 200),
-    (Deed::Unsubscribe, 50),
-    (Deed::Hesitate, 30),
-    (Deed::Look, 100),
-    (Deed::Type, 40),
-    (Deed::Refresh, 15),
-    (Deed::Err, 20),
-    (Deed::RepeatId, 10),
-    (Deed::Panic, 5),
-    (Deed::Garbage, 5),
-    (Deed::Ping, 20),
-    (Deed::ReadOtherwise, 15),
-    (Deed::Reset, 10),
-    (Deed::HalfClose, 6),
-    (Deed::Close, 10),
+const WEIGHTS: [(ClientAction, u64); 17] = [
+    (ClientAction::Publish, 300),
+    (ClientAction::Burst, 25),
+    (ClientAction::Subscribe, 200),
+    (ClientAction::Unsubscribe, 50),
+    (ClientAction::Hesitate, 30),
+    (ClientAction::Look, 100),
+    (ClientAction::Type, 40),
+    (ClientAction::Refresh, 15),
+    (ClientAction::Err, 20),
+    (ClientAction::RepeatId, 10),
+    (ClientAction::Panic, 5),
+    (ClientAction::Garbage, 5),
+    (ClientAction::Ping, 20),
+    (ClientAction::ReadOtherwise, 15),
+    (ClientAction::Reset, 10),
+    (ClientAction::HalfClose, 6),
+    (ClientAction::Close, 10),
 ];
 
 /// How often each of chat's own is chosen beside these.
-const CHAT_WEIGHTS: [(Deed, u64); 6] = [
-    (Deed::Post, 250),
-    (Deed::Send, 150),
-    (Deed::Repeat, 120),
-    (Deed::Mark, 80),
-    (Deed::Retract, 30),
-    (Deed::AskAround, 60),
+const CHAT_WEIGHTS: [(ClientAction, u64); 6] = [
+    (ClientAction::Post, 250),
+    (ClientAction::Send, 150),
+    (ClientAction::Repeat, 120),
+    (ClientAction::Mark, 80),
+    (ClientAction::Retract, 30),
+    (ClientAction::AskAround, 60),
 ];
 
 /// What is done again and again in a flood.
-const FLOODS: [Deed; 9] = [
-    Deed::AskAround,
-    Deed::Look,
-    Deed::Hesitate,
-    Deed::Mark,
-    Deed::Ping,
-    Deed::Publish,
-    Deed::Post,
-    Deed::Send,
-    Deed::Type,
+const FLOODS: [ClientAction; 9] = [
+    ClientAction::AskAround,
+    ClientAction::Look,
+    ClientAction::Hesitate,
+    ClientAction::Mark,
+    ClientAction::Ping,
+    ClientAction::Publish,
+    ClientAction::Post,
+    ClientAction::Send,
+    ClientAction::Type,
 ];
 
 /// How often at most.
@@ -125,23 +125,23 @@ const READS_COUNT: usize = 3;
 
 impl Client {
     /// Chooses what to do, and does it. Says what it was.
-    pub fn act(&mut self, around: &mut Around<'_>) -> Option<Deed> {
+    pub fn act(&mut self, around: &mut ClientContext<'_>) -> Option<ClientAction> {
         if self.line.as_ref().is_none_or(|line| line.stage != Stage::Ready) {
             return None;
         }
         // The first deeds are what the protocol is for.
         let deeds = match self.temper {
-            Temper::Steady => &WEIGHTS[..STEADY_DEEDS_COUNT],
-            Temper::Wild => &WEIGHTS[..],
-            Temper::Patient if self.waits() => return None,
-            Temper::Patient => &WEIGHTS[..STEADY_DEEDS_COUNT],
-            Temper::Flooding => {
+            ClientProfile::Steady => &WEIGHTS[..STEADY_DEEDS_COUNT],
+            ClientProfile::Wild => &WEIGHTS[..],
+            ClientProfile::Patient if self.waits() => return None,
+            ClientProfile::Patient => &WEIGHTS[..STEADY_DEEDS_COUNT],
+            ClientProfile::Flooding => {
                 self.flood(around);
-                return Some(Deed::Flood);
+                return Some(ClientAction::Flood);
             }
-            Temper::Crowding => {
+            ClientProfile::Crowding => {
                 self.read_all(around);
-                return Some(Deed::ReadAll);
+                return Some(ClientAction::ReadAll);
             }
         };
         let chat = if around.chats { &CHAT_WEIGHTS[..] } else { &[] };
@@ -153,8 +153,10 @@ impl Client {
             hit
         });
         let deed = match chosen.map(|(deed, _)| *deed)? {
-            Deed::Burst if self.temper == Temper::Patient => Deed::Publish,
-            Deed::Hesitate if self.temper == Temper::Patient => Deed::Subscribe,
+            ClientAction::Burst if self.temper == ClientProfile::Patient => ClientAction::Publish,
+            ClientAction::Hesitate if self.temper == ClientProfile::Patient => {
+                ClientAction::Subscribe
+            }
             deed => deed,
         };
         let channel = around.channels[self.prng.below(around.channels.len() as u64) as usize];
@@ -162,16 +164,21 @@ impl Client {
         Some(deed)
     }
 
-    fn perform(&mut self, deed: Deed, channel: &'static str, around: &mut Around<'_>) {
+    fn perform(
+        &mut self,
+        deed: ClientAction,
+        channel: &'static str,
+        around: &mut ClientContext<'_>,
+    ) {
         match deed {
-            Deed::Publish => self.publish(channel, 1, around),
-            Deed::Burst => {
+            ClientAction::Publish => self.publish(channel, 1, around),
+            ClientAction::Burst => {
                 let count = 10 + self.prng.below(40);
                 self.publish(channel, count, around);
             }
-            Deed::Subscribe => self.subscribe(channel, around),
-            Deed::Unsubscribe => self.unsubscribe(channel, around),
-            Deed::Hesitate => {
+            ClientAction::Subscribe => self.subscribe(channel, around),
+            ClientAction::Unsubscribe => self.unsubscribe(channel, around),
+            ClientAction::Hesitate => {
                 self.subscribe(channel, around);
                 self.unsubscribe(channel, around);
                 if self.prng.percent(50) {
@@ -181,39 +188,39 @@ impl Client {
                     }
                 }
             }
-            Deed::Look => self.look(channel, around),
-            Deed::Type => self.type_in(channel, around),
-            Deed::Refresh => self.refresh(around),
-            Deed::Err => {
+            ClientAction::Look => self.look(channel, around),
+            ClientAction::Type => self.type_in(channel, around),
+            ClientAction::Refresh => self.refresh(around),
+            ClientAction::Err => {
                 // Sometimes more than any good client does.
                 let count = if self.prng.percent(15) { 12 } else { 1 };
                 (0..count).for_each(|_| self.err(channel, around));
             }
-            Deed::RepeatId => self.repeat_id(channel, around),
-            Deed::Panic => {
+            ClientAction::RepeatId => self.repeat_id(channel, around),
+            ClientAction::Panic => {
                 around.tally.panics_sent += 1;
                 let data = RawData { bytes: b"{}"[..].into(), is_json: true };
                 let request = Request::Rpc { method: "chat.panic".into(), data };
                 self.ask(around, vec![(request, Asked::Other)]);
             }
-            Deed::Garbage => self.send_garbage(around),
-            Deed::Ping => self.send(around, &raw_frame(Opcode::Ping, b"anybody there?")),
-            Deed::ReadOtherwise => {
+            ClientAction::Garbage => self.send_garbage(around),
+            ClientAction::Ping => self.send(around, &raw_frame(Opcode::Ping, b"anybody there?")),
+            ClientAction::ReadOtherwise => {
                 let ways = [Reads::Promptly, Reads::Promptly, Reads::Slowly, Reads::Never];
                 let reads = ways[self.prng.below(4) as usize];
                 self.read_as(reads);
             }
-            Deed::Post => self.post(channel, around),
-            Deed::Send => self.send_to(around),
-            Deed::Repeat => self.repeat(around),
-            Deed::Mark => self.mark(around),
-            Deed::Retract => self.retract(around),
-            Deed::AskAround => self.ask_around(channel, around),
-            Deed::Flood => self.flood(around),
-            Deed::ReadAll => self.read_all(around),
-            Deed::Reset => self.reset(around),
-            Deed::HalfClose => self.half_close(around),
-            Deed::Close => {
+            ClientAction::Post => self.post(channel, around),
+            ClientAction::Send => self.send_to(around),
+            ClientAction::Repeat => self.repeat(around),
+            ClientAction::Mark => self.mark(around),
+            ClientAction::Retract => self.retract(around),
+            ClientAction::AskAround => self.ask_around(channel, around),
+            ClientAction::Flood => self.flood(around),
+            ClientAction::ReadAll => self.read_all(around),
+            ClientAction::Reset => self.reset(around),
+            ClientAction::HalfClose => self.half_close(around),
+            ClientAction::Close => {
                 self.send(around, &raw_frame(Opcode::Close, &1000u16.to_be_bytes()));
                 if let Some(line) = &mut self.line {
                     line.stage = Stage::Leaving;
@@ -222,7 +229,7 @@ impl Client {
         }
     }
 
-    fn refresh(&mut self, around: &mut Around<'_>) {
+    fn refresh(&mut self, around: &mut ClientContext<'_>) {
         let now_s = around.now.unix_ms / 1_000;
         let expires_at_unix_s = self.prng.percent(50).then(|| now_s + 2);
         let channels = self.draw_channels();
@@ -232,7 +239,7 @@ impl Client {
         self.ask(around, vec![(request, Asked::Other)]);
     }
 
-    fn send_garbage(&mut self, around: &mut Around<'_>) {
+    fn send_garbage(&mut self, around: &mut ClientContext<'_>) {
         let count = 1 + self.prng.below(30);
         let bytes: Vec<u8> = (0..count).map(|_| self.prng.draw() as u8).collect();
         self.soil();
@@ -243,7 +250,7 @@ impl Client {
         }
     }
 
-    fn flood(&mut self, around: &mut Around<'_>) {
+    fn flood(&mut self, around: &mut ClientContext<'_>) {
         let count = 1 + self.prng.below(FLOOD_COUNT_MAX);
         let channel = around.channels[self.prng.below(around.channels.len() as u64) as usize];
         match self.prng.below(FLOODS.len() as u64 + 2) as usize {
@@ -256,7 +263,7 @@ impl Client {
         }
     }
 
-    fn read_all(&mut self, around: &mut Around<'_>) {
+    fn read_all(&mut self, around: &mut ClientContext<'_>) {
         let channel = READ_CHANNELS[self.prng.below(READ_CHANNELS.len() as u64) as usize];
         if self.prng.percent(8) {
             self.publish(channel, FLOOD_COUNT_MAX, around);
@@ -270,7 +277,7 @@ impl Client {
         }
     }
 
-    fn publish(&mut self, channel: &'static str, count: u64, around: &mut Around<'_>) {
+    fn publish(&mut self, channel: &'static str, count: u64, around: &mut ClientContext<'_>) {
         let line = self.line.as_ref().map_or(0, |line| line.number);
         let mut asks = Vec::new();
         for _ in 0..count {
@@ -284,7 +291,7 @@ impl Client {
         self.ask(around, asks);
     }
 
-    fn subscribe(&mut self, channel: &'static str, around: &mut Around<'_>) {
+    fn subscribe(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
         let mut place = self.reading(channel).place().filter(|_| self.prng.percent(75));
         if self.prng.percent(10)
             && let Some(place) = &mut place
@@ -313,13 +320,13 @@ impl Client {
         self.ask(around, vec![(Request::Subscribe(request), asked)]);
     }
 
-    fn unsubscribe(&mut self, channel: &'static str, around: &mut Around<'_>) {
+    fn unsubscribe(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
         let asked = Asked::Unsubscribe(channel.to_owned());
         let request = Request::Unsubscribe { channel: channel.into() };
         self.ask(around, vec![(request, asked)]);
     }
 
-    fn look(&mut self, channel: &'static str, around: &mut Around<'_>) {
+    fn look(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
         let place: Option<Place> = self.reading(channel).place();
         let ask = match self.prng.below(4) {
             0 => (who_is_in(channel), Asked::Presence(channel.to_owned())),
@@ -339,7 +346,7 @@ impl Client {
         self.ask(around, vec![ask]);
     }
 
-    fn type_in(&mut self, channel: &'static str, around: &mut Around<'_>) {
+    fn type_in(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
         let text = format!("{{\"channel\":\"{channel}\"}}");
         let request = if self.prng.percent(50) {
             let data = RawData { bytes: text.into_bytes().into(), is_json: true };
@@ -351,7 +358,7 @@ impl Client {
         self.ask(around, vec![(request, Asked::Other)]);
     }
 
-    fn err(&mut self, channel: &'static str, around: &mut Around<'_>) {
+    fn err(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
         let data = || RawData { bytes: b"1"[..].into(), is_json: true };
         let request = match self.prng.below(5) {
             0 => Request::Unknown,
@@ -364,7 +371,7 @@ impl Client {
     }
 
     /// A publish and a subscribe that share an id, and another subscribe behind.
-    fn repeat_id(&mut self, channel: &'static str, around: &mut Around<'_>) {
+    fn repeat_id(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
         self.publish(channel, 1, around);
         let Some(line) = &mut self.line else { return };
         let id = line.next_id - 1;

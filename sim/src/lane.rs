@@ -16,8 +16,8 @@ use rookery::base::{MonotonicMs, Prng, ShardId};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::shard::ShardMessage;
 
-use crate::scenario::LaneWeather;
-use crate::violation::{Checker, Verdict, demand};
+use crate::scenario::LaneFaultProfile;
+use crate::violation::{CheckResult, Checker, demand};
 
 /// The bound of one lane, as in the server.
 const NEIGHBOUR_LANE: LaneLimits =
@@ -72,7 +72,7 @@ impl CoreMesh {
         from: usize,
         to: usize,
         now: MonotonicMs,
-        weather: LaneWeather,
+        weather: LaneFaultProfile,
         prng: &mut Prng,
         letters: &mut Vec<ShardMessage>,
     ) {
@@ -153,7 +153,7 @@ impl CoreMesh {
     }
 
     /// Nothing is lost, on no way and in no lane.
-    pub fn check(&mut self) -> Verdict {
+    pub fn check(&mut self) -> CheckResult {
         let pairs: Vec<(usize, usize)> = self.pairs().collect();
         for (from, to) in pairs {
             let Some(sender) = &self.senders[from][to] else { continue };
@@ -193,7 +193,7 @@ impl CoreMesh {
 }
 
 /// Sent = received + waiting.
-fn balance(sent: u64, received: u64, waiting: u64) -> Verdict {
+fn balance(sent: u64, received: u64, waiting: u64) -> CheckResult {
     demand(sent == received + waiting, Checker::Lanes, || {
         format!("{sent} sent, {received} received, {waiting} wait")
     })

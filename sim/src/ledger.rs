@@ -12,13 +12,13 @@ use rookery::store::{Disk, KeyRange, ReadMarkers, ReadOrder, StoreKeyspace};
 
 use crate::publication::{body_of, is_silent};
 use crate::scenario::{Keeps, STORED_CHANNELS, Scenario};
-use crate::violation::{Checker, Verdict, demand};
+use crate::violation::{CheckResult, Checker, demand};
 
 const RETRACTED: &[u8] = b"{\"retracted\":true}";
 
 /// All that was said in channels on disk, by message and by user.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct DurableOracle {
     keeps: Option<Keeps>,
     rules: BTreeMap<&'static str, Rules>,
     said: BTreeMap<u64, Said>,
@@ -79,9 +79,9 @@ pub struct Before {
     pub marks: BTreeMap<&'static str, ReadMarkers>,
 }
 
-impl Ledger {
+impl DurableOracle {
     /// Nothing was said yet.
-    pub fn new(scenario: &Scenario) -> Ledger {
+    pub fn new(scenario: &Scenario) -> DurableOracle {
         let rules = STORED_CHANNELS.iter().filter_map(|&channel| {
             let kept = scenario.stored(channel)?;
             let count_max = kept.history_count_max.into();
@@ -89,7 +89,7 @@ impl Ledger {
         });
         let keeps = scenario.store.as_ref().map(|store| store.keeps);
         let rules = if keeps.is_some() { rules.collect() } else { BTreeMap::new() };
-        Ledger { keeps, rules, ..Ledger::default() }
+        DurableOracle { keeps, rules, ..DurableOracle::default() }
     }
 
     /// Whether a channel's messages are on disk.
@@ -119,7 +119,7 @@ impl Ledger {
     }
 
     /// Message `number` is at this place, as somebody was told.
-    pub fn stands(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> Verdict {
+    pub fn stands(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> CheckResult {
         if self.is_stored(channel) {
             let head = self.heads.entry(channel.to_owned()).or_default();
             *head = offset.max(*head);
@@ -127,7 +127,7 @@ impl Ledger {
         self.check_place(channel, epoch, offset, number)
     }
 
-    fn check_place(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> Verdict {
+    fn check_place(&mut self, channel: &str, epoch: &str, offset: u64, number: u64) -> CheckResult {
         if !self.is_stored(channel) {
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl Ledger {
     }
 
     /// What stands at this place says that the message at `target` was taken back.
-    pub fn says_retracted(&mut self, channel: &str, offset: u64, target: u64) -> Verdict {
+    pub fn says_retracted(&mut self, channel: &str, offset: u64, target: u64) -> CheckResult {
         let head = self.heads.entry(channel.to_owned()).or_default();
         *head = offset.max(*head);
         let place = (channel.to_owned(), offset);
@@ -172,7 +172,7 @@ impl Ledger {
 
     /// Message `number` was brought to its reader, who is told that it is at this place.
     /// The store may say so a moment before the channel does.
-    pub fn brought(&mut self, channel: &str, offset: u64, number: u64) -> Verdict {
+    pub fn brought(&mut self, channel: &str, offset: u64, number: u64) -> CheckResult {
         let epoch = self.epochs.get(channel).cloned();
         match epoch {
             Some(epoch) => self.check_place(channel, &epoch, offset, number),
@@ -220,7 +220,7 @@ impl Ledger {
     }
 
     /// Message `number` is shown to somebody who asked at `asked`.
-    pub fn shown(&self, number: u64, asked: u64) -> Verdict {
+    pub fn shown(&self, number: u64, asked: u64) -> CheckResult {
         let end = self.said.get(&number).map_or(End::None, |said| said.end);
         let is_over = matches!(end, End::Answered(moment) if moment < asked);
         demand(!is_over, Checker::Retracted, || {
@@ -258,7 +258,7 @@ impl Ledger {
         before: &Before,
         user: &str,
         now: ReadMarkers,
-    ) -> Verdict {
+    ) -> CheckResult {
         let least = before.marks.get(user).copied().unwrap_or_default();
         let fits =
             least.delivered <= now.delivered && least.read <= now.read && now.read <= now.delivered;
@@ -274,7 +274,7 @@ impl Ledger {
         user: &str,
         now: ReadMarkers,
         messages: &BTreeMap<u64, Content>,
-    ) -> Verdict {
+    ) -> CheckResult {
         if self.keeps == Some(Keeps::Some) {
             return Ok(()); // what it wrote may be gone
         }
@@ -297,7 +297,7 @@ impl Ledger {
     }
 
     /// The disk holds all that was promised, and nothing else.
-    pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> Verdict {
+    pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> CheckResult {
         let found = Found::read(disk);
         for (channel, rules) in &self.rules {
             let room = names.room("", channel);
@@ -331,7 +331,7 @@ impl Ledger {
         rules: Rules,
         messages: &BTreeMap<u64, Content>,
         now_unix_ms: u64,
-    ) -> Verdict {
+    ) -> CheckResult {
         let said = messages.iter().filter_map(|(offset, content)| match content {
             Content::Retraction(target) => Some((*target, *offset)),
             Content::Body(_) | Content::Retracted | Content::Unknown => None,
@@ -369,7 +369,7 @@ impl Ledger {
         rules: Rules,
         messages: &BTreeMap<u64, Content>,
         now_unix_ms: u64,
-    ) -> Verdict {
+    ) -> CheckResult {
         let mut seen = BTreeMap::new();
         for (next, (&offset, content)) in messages.iter().enumerate() {
             let first = messages.first_key_value().map_or(0, |(first, _)| *first);
@@ -434,7 +434,7 @@ impl Ledger {
         parties: [&'static str; 2],
         names: NameKey,
         found: &Found,
-    ) -> Verdict {
+    ) -> CheckResult {
         let promised = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
         let promised = promised.map(|((_, offset), number)| (*offset, *number));
         let on_disk = found.messages.get(&room).into_iter().flatten();

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::wire::client::proto;
 
-use crate::book::Book;
+use crate::book::Oracle;
 use crate::ledger::Before;
 use crate::publication::{body_of, is_retracted, is_silent, retracted_offset};
-use crate::violation::{Checker, Objection, Verdict, demand};
+use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// So many messages have the bytes that one subscription recovers (1 MiB), however large
 /// each of them is in these worlds (1,000 bytes, and who said it).
@@ -60,12 +60,12 @@ impl Reading {
     /// The client is in; `asked` is what it asked to recover from.
     pub fn subscribed(
         &mut self,
-        book: &mut Book,
+        book: &mut Oracle,
         channel: &str,
         asked: Option<&Place>,
         before: &Before,
         result: &proto::SubscribeResult,
-    ) -> Verdict {
+    ) -> CheckResult {
         self.asked_at = before.moment;
         demand(before.head <= result.offset, Checker::Kept, || {
             format!("{channel}: in at {}, where {} was shown", result.offset, before.head)
@@ -110,10 +110,10 @@ impl Reading {
     /// The client reads a message.
     pub fn publication(
         &mut self,
-        book: &mut Book,
+        book: &mut Oracle,
         channel: &str,
         publication: &proto::Publication,
-    ) -> Verdict {
+    ) -> CheckResult {
         book.tick();
         if is_retracted(publication) {
             self.step(channel, publication)?;
@@ -146,10 +146,10 @@ impl Reading {
     }
 
     /// The next place.
-    fn step(&mut self, channel: &str, publication: &proto::Publication) -> Verdict {
+    fn step(&mut self, channel: &str, publication: &proto::Publication) -> CheckResult {
         let Some(standing) = &mut self.standing else {
             let text = format!("{channel}: {publication:?} for somebody outside");
-            return Err(Objection { checker: Checker::Streams, text });
+            return Err(Violation { checker: Checker::Streams, text });
         };
         let place = &mut standing.place;
         if !place.epoch.is_empty() {
@@ -163,11 +163,11 @@ impl Reading {
 
     /// What the client read in a history, of a channel of which it knew `before`.
     pub fn history(
-        book: &mut Book,
+        book: &mut Oracle,
         channel: &str,
         before: &Before,
         result: &proto::HistoryResult,
-    ) -> Verdict {
+    ) -> CheckResult {
         demand(before.head <= result.offset, Checker::Kept, || {
             format!("{channel}: ends at {}, where {} was shown", result.offset, before.head)
         })?;
@@ -194,7 +194,7 @@ impl Reading {
     }
 
     /// All is quiet: who is in a channel on disk has read to its end.
-    pub fn check_head(&self, channel: &str, head: u64) -> Verdict {
+    pub fn check_head(&self, channel: &str, head: u64) -> CheckResult {
         let Some(standing) = &self.standing else { return Ok(()) };
         let at = standing.place.offset;
         demand(at == head, Checker::Published, || {
@@ -211,7 +211,7 @@ impl Reading {
     }
 
     /// All is quiet, and the client has read everything.
-    pub fn check_complete(&self, book: &Book, channel: &str) -> Verdict {
+    pub fn check_complete(&self, book: &Oracle, channel: &str) -> CheckResult {
         let Some(standing) = &self.standing else { return Ok(()) };
         let mut wanted = book.answered_since(channel, standing.since);
         let missing = wanted.find(|number| {

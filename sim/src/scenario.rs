@@ -28,7 +28,7 @@ pub struct Scenario {
     /// Between cores and clients.
     pub weather: FaultProfile,
     /// Between cores.
-    pub lanes: LaneWeather,
+    pub lanes: LaneFaultProfile,
     /// What one turn takes.
     pub turn: TurnLimits,
     /// How many of 1,000 turns begin with a long pause of that core.
@@ -39,7 +39,7 @@ pub struct Scenario {
     /// Where messages are kept on disk.
     pub store: Option<StoreScenario>,
     /// What the first clients are like, and whose they are; chance decides about the others.
-    pub tempers: Vec<(Temper, &'static str)>,
+    pub tempers: Vec<(ClientProfile, &'static str)>,
 }
 
 /// The store and its disk.
@@ -77,7 +77,7 @@ pub enum Keeps {
 
 /// What a client is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Temper {
+pub enum ClientProfile {
     /// It keeps to the protocol, reads what comes, and stays.
     Steady,
     /// It does what it likes.
@@ -93,7 +93,7 @@ pub enum Temper {
 
 /// How lanes behave.
 #[derive(Clone, Copy, Debug)]
-pub struct LaneWeather {
+pub struct LaneFaultProfile {
     /// A letter arrives at most this much later.
     pub delay_ms_max: u64,
     /// Letters that wait in one lane.
@@ -166,7 +166,7 @@ impl Scenario {
                 window_bytes: pick(&mut prng, &[300, 4_096, 65_536]) as usize,
                 ..if rough { FaultProfile::rough() } else { FaultProfile::calm() }
             },
-            lanes: LaneWeather {
+            lanes: LaneFaultProfile {
                 delay_ms_max: pick(&mut prng, &[0, 5, 60]),
                 letters_max: pick(&mut prng, &[1, 10, 1_000]) as usize,
                 losses_per_1_000: pick(&mut prng, &[0, 0, 5, 20]),
@@ -245,13 +245,13 @@ impl Scenario {
             (one.publish_per_s_max, one.members_max) = (0, 100);
         }
         scenario.options = Arc::new(options);
-        scenario.tempers = vec![(Temper::Patient, "ann"), (Temper::Flooding, "bob")];
-        scenario.tempers.extend(prng.percent(50).then_some((Temper::Flooding, "cat")));
+        scenario.tempers = vec![(ClientProfile::Patient, "ann"), (ClientProfile::Flooding, "bob")];
+        scenario.tempers.extend(prng.percent(50).then_some((ClientProfile::Flooding, "cat")));
         scenario.clients_count = scenario.tempers.len();
         scenario.steps_count = 120;
         scenario.weather = FaultProfile { window_bytes: 16 << 20, ..FaultProfile::calm() };
         scenario.lanes =
-            LaneWeather { delay_ms_max: 0, letters_max: 1_000_000, losses_per_1_000: 0 };
+            LaneFaultProfile { delay_ms_max: 0, letters_max: 1_000_000, losses_per_1_000: 0 };
         scenario.turn = TurnLimits { events_max: 4_096, letters_max: 8_192 };
         scenario.stalls_per_1_000 = 0;
         if let Some(store) = &mut scenario.store {
@@ -281,8 +281,8 @@ impl Scenario {
             }
         }
         scenario.options = Arc::new(options);
-        scenario.tempers = vec![(Temper::Patient, "ann"), (Temper::Patient, "cat")];
-        scenario.tempers.extend((0..CROWD_COUNT).map(|_| (Temper::Crowding, "bob")));
+        scenario.tempers = vec![(ClientProfile::Patient, "ann"), (ClientProfile::Patient, "cat")];
+        scenario.tempers.extend((0..CROWD_COUNT).map(|_| (ClientProfile::Crowding, "bob")));
         scenario.clients_count = scenario.tempers.len();
         scenario.steps_count = 80;
         if let Some(store) = &mut scenario.store {

@@ -24,7 +24,7 @@ use rookery::store::{
 use crate::digest::Digest;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::StoreScenario;
-use crate::violation::{Checker, Verdict, demand};
+use crate::violation::{CheckResult, Checker, demand};
 
 /// The bound of one lane to the store, or back, as in the server.
 const STORE_LANE: LaneLimits =
@@ -235,7 +235,7 @@ impl Store {
         scenario: &StoreScenario,
         prng: &mut Prng,
         mutator: &mut Mutator,
-    ) -> Verdict {
+    ) -> CheckResult {
         if now.tick < self.busy_until {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::mutation::{Mutation, Mutator};
-use crate::scenario::Temper;
+use crate::scenario::ClientProfile;
 use crate::violation::Checker;
 use crate::{Scenario, Trace, run};
 
@@ -351,7 +351,7 @@ fn fairness_sees_a_store_that_serves_whoever_came_first() {
     // It is quick enough where nobody asks for too much.
     for seed in 0..10 {
         let mut scenario = Scenario::draw_pressed(seed);
-        scenario.tempers.iter_mut().for_each(|(temper, _)| *temper = Temper::Patient);
+        scenario.tempers.iter_mut().for_each(|(temper, _)| *temper = ClientProfile::Patient);
         let calm = run(&scenario, Mutator::new(mutation, 0), Trace::Silent);
         assert!(calm.is_ok(), "seed {seed}: {calm:?}");
     }

@@ -68,7 +68,7 @@ pub enum Checker {
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Objection {
+pub struct Violation {
     /// Who objects.
     pub checker: Checker,
     /// To what.
@@ -76,15 +76,15 @@ pub struct Objection {
 }
 
 /// Nothing to object to, or something.
-pub type Verdict = Result<(), Objection>;
+pub type CheckResult = Result<(), Violation>;
 
-impl fmt::Display for Objection {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.checker, self.text)
     }
 }
 
 /// An objection, when `fine` does not hold.
-pub fn demand(fine: bool, checker: Checker, text: impl FnOnce() -> String) -> Verdict {
-    if fine { Ok(()) } else { Err(Objection { checker, text: text() }) }
+pub fn demand(fine: bool, checker: Checker, text: impl FnOnce() -> String) -> CheckResult {
+    if fine { Ok(()) } else { Err(Violation { checker, text: text() }) }
 }

@@ -16,17 +16,17 @@ use rookery::session::NameKey;
 use rookery::shard::{self, Shard, ShardCommand, ShardMessage, ShardSetup};
 
 use crate::attendance::Look;
-use crate::book::Book;
+use crate::book::Oracle;
 use crate::checkers::{Sends, Tally, check_counters, check_empty, check_membership, check_turn};
-use crate::client::{Around, Client};
+use crate::client::{Client, ClientContext};
 use crate::core::{ControlLanes, Core, WatchedIo, WatchedLanes};
 use crate::digest::Digest;
 use crate::lane::CoreMesh;
-use crate::ledger::Ledger;
+use crate::ledger::DurableOracle;
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::{Scenario, USERS, keys};
 use crate::store::{Store, WatchedDisk};
-use crate::violation::{Checker, Objection, Verdict, demand};
+use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// How long a drain is given, and how long it may take at most.
 const DRAIN_MS: u64 = 500;
@@ -104,7 +104,7 @@ struct World<'s> {
     cores: Vec<Core>,
     lanes: CoreMesh,
     clients: Vec<Client>,
-    book: Book,
+    book: Oracle,
     tally: Tally,
     mutator: RefCell<Mutator>,
     exposition: Exposition,
@@ -123,14 +123,14 @@ struct World<'s> {
 }
 
 /// Lets a world happen. A panic of a core is an objection like any other.
-pub fn run(scenario: &Scenario, mutator: Mutator, trace: Trace) -> Result<Summary, Objection> {
+pub fn run(scenario: &Scenario, mutator: Mutator, trace: Trace) -> Result<Summary, Violation> {
     quiet_panics();
     let happened =
         panic::catch_unwind(AssertUnwindSafe(|| World::new(scenario, mutator, trace).happen()));
     happened.unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<String>().cloned();
         let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(Objection { checker: Checker::Panics, text: text.unwrap_or_default() })
+        Err(Violation { checker: Checker::Panics, text: text.unwrap_or_default() })
     })
 }
 
@@ -174,7 +174,7 @@ impl<'s> World<'s> {
                 .collect(),
             cores,
             prng,
-            book: Book::new(scenario),
+            book: Oracle::new(scenario),
             tally: Tally::default(),
             mutator: RefCell::new(mutator),
             exposition,
@@ -189,7 +189,7 @@ impl<'s> World<'s> {
         }
     }
 
-    fn happen(mut self) -> Result<Summary, Objection> {
+    fn happen(mut self) -> Result<Summary, Violation> {
         for step in 0..self.scenario.steps_count {
             let pause = self.prng.percent(3);
             let pass_ms = self.prng.below(if pause { 400 } else { 30 });
@@ -220,7 +220,7 @@ impl<'s> World<'s> {
     }
 
     /// Clients only read from here on, and everything under way arrives.
-    fn calm(&mut self) -> Verdict {
+    fn calm(&mut self) -> CheckResult {
         self.phase = Phase::Calm;
         self.clients.iter_mut().for_each(Client::settle_down);
         let end = self.now.tick.plus_ms(QUIET_MS_MAX);
@@ -251,7 +251,7 @@ impl<'s> World<'s> {
 
     /// Graces end, and large rooms tell their numbers. Then whoever knows a presence list
     /// asks for it again.
-    fn check_attendance(&mut self) -> Verdict {
+    fn check_attendance(&mut self) -> CheckResult {
         for look in [Look::First, Look::Second] {
             for _ in 0..ATTENDANCE_MS / CALM_STEP_MS {
                 self.step(CALM_STEP_MS)?;
@@ -280,16 +280,16 @@ impl<'s> World<'s> {
         let store = self.store.as_mut()?;
         let names = store.names();
         let mut present = self.clients.iter().filter_map(Client::present_user);
-        present.find(|user| Ledger::waits_for(store.disk(), names, user))
+        present.find(|user| DurableOracle::waits_for(store.disk(), names, user))
     }
 
     /// All is quiet: the disk has what it should, and readers have all of it.
-    fn check_store(&mut self) -> Verdict {
+    fn check_store(&mut self) -> CheckResult {
         let Some(store) = &mut self.store else { return Ok(()) };
         let names = store.names();
         self.book.ledger.check_disk(store.disk(), names, self.now.unix_ms)?;
         for channel in self.scenario.channels() {
-            if let Some(head) = Ledger::head_on(store.disk(), names, channel) {
+            if let Some(head) = DurableOracle::head_on(store.disk(), names, channel) {
                 self.clients.iter().try_for_each(|client| client.check_head(channel, head))?;
             }
         }
@@ -305,7 +305,7 @@ impl<'s> World<'s> {
     }
 
     /// What happens to the disk, or to the whole process.
-    fn disturb_store(&mut self) -> Verdict {
+    fn disturb_store(&mut self) -> CheckResult {
         let (Some(store), Some(scenario)) = (&mut self.store, &self.scenario.store) else {
             return Ok(());
         };
@@ -319,7 +319,7 @@ impl<'s> World<'s> {
     }
 
     /// The process ends in the middle of a step, and begins again some time later.
-    fn crash(&mut self) -> Verdict {
+    fn crash(&mut self) -> CheckResult {
         let (Some(mut store), Some(scenario)) = (self.store.take(), &self.scenario.store) else {
             return Ok(());
         };
@@ -354,7 +354,7 @@ impl<'s> World<'s> {
     }
 
     /// Clients lose their connections; some read first what was on its way to them.
-    fn cut_off(&mut self) -> Verdict {
+    fn cut_off(&mut self) -> CheckResult {
         for index in 0..self.clients.len() {
             let Some(core) = self.clients[index].core() else { continue };
             if self.prng.percent(50) {
@@ -366,8 +366,8 @@ impl<'s> World<'s> {
         Ok(())
     }
 
-    fn around(&mut self, index: usize, core: usize) -> (&mut Client, Around<'_>) {
-        let around = Around {
+    fn around(&mut self, index: usize, core: usize) -> (&mut Client, ClientContext<'_>) {
+        let around = ClientContext {
             now: self.now,
             step: self.steps_count,
             plane: &mut self.cores[core].io,
@@ -385,7 +385,7 @@ impl<'s> World<'s> {
     }
 
     /// All cores let everybody go, and forget in time what was.
-    fn drain(&mut self) -> Verdict {
+    fn drain(&mut self) -> CheckResult {
         self.phase = Phase::Drain;
         for core in &mut self.cores {
             core.control.order(ShardCommand::Drain { over_ms: DRAIN_MS });
@@ -430,7 +430,7 @@ impl<'s> World<'s> {
     }
 
     /// Some time passes; then each core takes a turn, and clients act and read.
-    fn step(&mut self, pass_ms: u64) -> Verdict {
+    fn step(&mut self, pass_ms: u64) -> CheckResult {
         self.now = self.now.plus_ms(pass_ms);
         self.steps_count += 1;
         for core in &mut self.cores {
@@ -461,7 +461,7 @@ impl<'s> World<'s> {
     }
 
     /// One client reads, and perhaps does something.
-    fn visit(&mut self, index: usize) -> Verdict {
+    fn visit(&mut self, index: usize) -> CheckResult {
         let client = &mut self.clients[index];
         let acts = self.prng.percent(25) || client.floods();
         if client.wants_in(self.now) && (self.phase == Phase::Chaos || acts) {
@@ -490,7 +490,7 @@ impl<'s> World<'s> {
     }
 
     /// One core takes a turn.
-    fn turn(&mut self, at: usize) -> Verdict {
+    fn turn(&mut self, at: usize) -> CheckResult {
         let World { scenario, cores, lanes, clients, tally, mutator, digest, .. } = self;
         let Core { shard, io, sends, work, control, .. } = &mut cores[at];
         digest.borrow_mut().turn(self.now.tick, at);
@@ -546,7 +546,7 @@ impl<'s> World<'s> {
     }
 
     /// What holds between turns, at every border.
-    fn check_borders(&mut self) -> Verdict {
+    fn check_borders(&mut self) -> CheckResult {
         self.lanes.check()?;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
         let mut mail = Vec::new();
@@ -564,7 +564,7 @@ impl<'s> World<'s> {
         check_membership(&audits, &under_way)
     }
 
-    fn check_counters(&mut self) -> Verdict {
+    fn check_counters(&mut self) -> CheckResult {
         self.tally.published_seen = self.book.answered_count() - self.answered_before;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
         let in_lanes = self.lanes.all_waiting_count() as u64;
