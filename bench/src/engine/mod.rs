@@ -27,7 +27,7 @@ use rookery::ring::{self, KernelIo};
 pub use target::{Target, TargetFlaw};
 
 use crate::clock::Clock;
-use crate::loads::{Board, Shown, Stage};
+use crate::loads::{SharedProgress, Shown, Stage};
 use crate::outcome::{Outcome, RampPoint, Tally};
 use crate::process::{Process, Sample};
 use crate::scenario::{Impossible, Load, Scenario};
@@ -103,7 +103,7 @@ pub fn run(
     if SHARDS_MAX < scenario.threads {
         return Err(Failure::Threads);
     }
-    let board = Arc::new(Board::new(scenario.threads, scenario.spoken_rooms()));
+    let board = Arc::new(SharedProgress::new(scenario.threads, scenario.spoken_rooms()));
     let clock = Clock::start();
     let server_start = look(setting);
     let shared = Arc::new(scenario.clone());
@@ -122,8 +122,15 @@ pub fn run(
             build.stack_size(STACK_BYTES).spawn(body).expect("threads below their limit")
         })
         .collect();
-    let mut conductor =
-        Conductor { scenario, board: &board, clock, setting, ended: 0, ramp: Vec::new(), watcher };
+    let mut conductor = Coordinator {
+        scenario,
+        board: &board,
+        clock,
+        setting,
+        ended: 0,
+        ramp: Vec::new(),
+        watcher,
+    };
     let passed = conductor.conduct();
     conductor.begin(Stage::Over);
     let ramp = conductor.ramp;
@@ -177,7 +184,7 @@ fn put_together(
 fn work(
     scenario: Arc<Scenario>,
     thread: u16,
-    board: Arc<Board>,
+    board: Arc<SharedProgress>,
     clock: Clock,
     target: &Target,
     setting: &Setting,
@@ -217,9 +224,9 @@ fn ring_options(connections: u32) -> ring::Options {
 }
 
 /// Takes all threads through the stages.
-struct Conductor<'a> {
+struct Coordinator<'a> {
     scenario: &'a Scenario,
-    board: &'a Board,
+    board: &'a SharedProgress,
     clock: Clock,
     setting: &'a Setting,
     ended: u64,
@@ -238,7 +245,7 @@ struct Passed {
     complaints: Vec<String>,
 }
 
-impl Conductor<'_> {
+impl Coordinator<'_> {
     fn conduct(&mut self) -> Passed {
         let mut passed = Passed::default();
         self.stage(Stage::Ramp, 0, &mut passed);

@@ -20,7 +20,7 @@ use rookery::ring::KernelIo;
 use super::peer::{Peer, State};
 use super::speech::Speaker;
 use crate::clock::Clock;
-use crate::loads::{Board, Driver, Order, Stage};
+use crate::loads::{Driver, Order, SharedProgress, Stage};
 use crate::outcome::Tally;
 use crate::scenario::{Load, Pace, Scenario, Speech};
 use crate::stats::Latency;
@@ -43,7 +43,7 @@ pub struct Given {
     /// Which part of it.
     pub thread: u16,
     /// Where all threads meet.
-    pub board: Arc<Board>,
+    pub board: Arc<SharedProgress>,
     /// The run's clock.
     pub clock: Clock,
     /// The server.

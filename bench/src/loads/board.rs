@@ -78,7 +78,7 @@ pub struct Shown {
 
 /// All cells of one run.
 #[derive(Debug)]
-pub struct Board {
+pub struct SharedProgress {
     stage: AtomicU64,
     /// When the stage began, by the clock of the run.
     stage_ns: AtomicU64,
@@ -92,10 +92,10 @@ pub struct Board {
     rooms: Box<[AtomicU64]>,
 }
 
-impl Board {
+impl SharedProgress {
     /// Everyone is about to ramp.
-    pub fn new(threads: u16, rooms: u32) -> Board {
-        Board {
+    pub fn new(threads: u16, rooms: u32) -> SharedProgress {
+        SharedProgress {
             stage: AtomicU64::new(0),
             stage_ns: AtomicU64::new(0),
             threads: (0..threads).map(|_| Cells::default()).collect(),
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_stage_ends_when_the_last_thread_has_ended_it() {
-        let board = Board::new(2, 0);
+        let board = SharedProgress::new(2, 0);
         assert_eq!(board.stage(), (Stage::Ramp, 0));
         board.end_stage(0, 1);
         assert!(!board.all_ended(1));
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_whole_is_as_far_as_its_slowest_part() {
-        let board = Board::new(2, 3);
+        let board = SharedProgress::new(2, 3);
         board.show(0, Shown { watermark: 5, delivered: 10, is_silent: true, ..Shown::default() });
         board.show(1, Shown { watermark: 3, delivered: 7, last_ns: 4, ..Shown::default() });
         let all = board.shown();

@@ -5,7 +5,7 @@
 //! that all have is behind one mark, and a thread needs to count its members
 //! once for each message under way.
 
-use super::Board;
+use super::SharedProgress;
 use super::{Order, Part};
 use crate::pace::Schedule;
 use crate::scenario::{Pace, Scenario};
@@ -51,7 +51,7 @@ impl Fanout {
         self.received.count(number);
     }
 
-    pub(super) fn on_turn(&mut self, now_ns: u64, board: &Board, orders: &mut Vec<Order>) {
+    pub(super) fn on_turn(&mut self, now_ns: u64, board: &SharedProgress, orders: &mut Vec<Order>) {
         match &mut self.beat {
             Beat::Window { publishers, next, outstanding, threads } => {
                 if publishers.is_empty() || self.end_ns <= now_ns {

@@ -12,7 +12,7 @@ mod echo;
 mod fanout;
 mod soak;
 
-pub use board::{Board, Shown, Stage};
+pub use board::{SharedProgress, Shown, Stage};
 
 use crate::scenario::{Load, Pace, Role, Scenario};
 
@@ -133,7 +133,7 @@ impl Driver {
     }
 
     /// Time has passed.
-    pub fn on_turn(&mut self, now_ns: u64, board: &Board, orders: &mut Vec<Order>) {
+    pub fn on_turn(&mut self, now_ns: u64, board: &SharedProgress, orders: &mut Vec<Order>) {
         match self {
             Driver::Hold { .. } => {}
             Driver::Echo(echo) => echo.on_turn(now_ns, orders),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Worker;
 use crate::engine::peer::{Peer, State};
-use crate::loads::{Board, Shown, Stage};
 use crate::loads::{Driver, Part};
+use crate::loads::{SharedProgress, Shown, Stage};
 use crate::scenario::Load;
 
 impl Worker {
@@ -83,7 +83,7 @@ impl Worker {
         }
     }
 
-    fn is_stage_over(&self, board: &Board) -> bool {
+    fn is_stage_over(&self, board: &SharedProgress) -> bool {
         let tally = &self.found.tally;
         let is_settled = self.is_settled();
         match self.stage {
