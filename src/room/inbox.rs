@@ -22,10 +22,7 @@ use crate::store::{
     DeadLetterCause, DeliveryAttempt, DuePage, NewDeadLetter, PendingMessage, PendingQuery,
     Requester, StoreOp, StoreResult,
 };
-use crate::wire::{Publication, chat};
-
-/// The namespace of personal channels; also the prefix of their names.
-pub const INBOX_NAMESPACE: &str = "@";
+use crate::wire::{INBOX_NAMESPACE, Publication, chat};
 
 /// How long after the store was too busy somebody looks again, in ms.
 const LOOK_AGAIN_MS: u64 = 1_000;

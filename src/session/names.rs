@@ -12,10 +12,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::base::{ClientId, RoomId, UserHash};
 use crate::room::Namespace;
+pub use crate::wire::INBOX_NAMESPACE;
 use crate::wire::channel_is_valid;
-
-/// The namespace of personal channels; also the prefix of their names.
-pub const INBOX_NAMESPACE: &str = "@";
 
 /// The namespace of conversations of two.
 pub const CONVERSATION_NAMESPACE: &str = "dm";

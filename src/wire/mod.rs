@@ -24,7 +24,7 @@ mod tests;
 mod types;
 
 pub use commands::{Commands, commands, commands_behind};
-pub use names::channel_is_valid;
+pub use names::{INBOX_NAMESPACE, channel_is_valid};
 pub use types::*;
 
 use bytes::{BufMut, BytesMut};

@@ -7,6 +7,9 @@ use smallvec::SmallVec;
 use super::types::{Epoch, EpochSeal, WrittenEpoch};
 use crate::base::limits;
 
+/// The namespace of personal channels; also the prefix of their names.
+pub const INBOX_NAMESPACE: &str = "@";
+
 /// Whether this can be a channel at all: 1 to `NAME_BYTES_MAX` bytes without
 /// control characters. What a namespace demands beyond it is configuration.
 pub fn channel_is_valid(name: &str) -> bool {
