@@ -32,6 +32,10 @@ pub const IDLE_TURN_PINGS_MAX: usize = 256;
 /// Timers that one turn of a core lets fire.
 pub const TURN_TIMERS_MAX: usize = 1_024;
 
+/// How long after a connection's time was over it is looked at again, in ms, while nobody is
+/// judged.
+pub const LOOK_AGAIN_MS: u64 = 250;
+
 /// Commands and control frames of one connection that a turn serves, or that are served as
 /// they come; what is left waits for its next turn.
 pub const TURN_SHARE_COUNT_MAX: usize = 16;

@@ -8,10 +8,8 @@ use super::heartbeat::Heartbeat;
 use super::identity::Peer;
 use super::{Context, Fault, Options};
 use crate::base::MonotonicMs;
+use crate::base::limits::LOOK_AGAIN_MS;
 use crate::wire::ErrorCode;
-
-/// What did not come in time is looked for again so long afterwards, while nobody is judged.
-const LOOK_AGAIN_MS: u64 = 250;
 
 /// Each state holds exactly what that state may touch.
 #[derive(Debug)]

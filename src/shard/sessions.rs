@@ -28,7 +28,7 @@ use super::postponed::{Postponed, PostponedInput, TurnQuota, TurnQuotas};
 use super::session_env::SessionEnv;
 use super::turn_context::TurnContext;
 use super::{Gap, Options, ShardSetup, answers, upgrades};
-use crate::base::limits::TURN_TIMERS_MAX;
+use crate::base::limits::{LOOK_AGAIN_MS, TURN_TIMERS_MAX};
 use crate::base::{
     Action, Chance, ConnId, Ending, MonotonicMs, PanicError, Prng, RoomId, ShardId, Timestamps,
 };
@@ -38,9 +38,6 @@ use crate::session::{
     Context, Effect, Fault, HeldCommands, Session, SessionOutput, SubscriberSlot, Suspicion,
 };
 use crate::ws::{self, Reader};
-
-/// What does not come in time is looked for again so long afterwards.
-const LOOK_AGAIN_MS: u64 = 250;
 
 /// All sessions of a shard, with what they share.
 pub struct Sessions {
