@@ -7,10 +7,10 @@ set -euo pipefail
 {
     TOP="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
     VENV="$TOP/target/tools/venv"
-    NODE_TESTS="$TOP/tests/sdk/node"
-    PYTHON_TESTS="$TOP/tests/sdk/python"
-    ALERT_TESTS="$TOP/tests/alertmanager"
-    MONITORING_TESTS="$TOP/tests/monitoring"
+    NODE_TESTS="$TOP/tests/external/sdk/node"
+    PYTHON_TESTS="$TOP/tests/external/sdk/python"
+    ALERT_TESTS="$TOP/tests/external/alertmanager"
+    MONITORING_TESTS="$TOP/tests/external/exposition"
 }
 
 say() { printf '%s\n' "$*"; }

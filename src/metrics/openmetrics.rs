@@ -2,7 +2,7 @@
 //! own encoders know no examples, units or times of creation.
 //!
 //! One wrong line makes a reader refuse the whole answer, so every rule here has a
-//! test that asks the readers themselves (tests/monitoring).
+//! test that asks the readers themselves (tests/external/exposition).
 //!
 //! Deliberately absent: summaries and untyped metrics, which the catalogue has not.
 

@@ -24,9 +24,9 @@ import urllib.request
 
 from centrifuge import Client, ClientEventHandler, ReplyError, SubscriptionEventHandler
 
-TOP = pathlib.Path(__file__).resolve().parents[3]
+TOP = pathlib.Path(__file__).resolve().parents[4]
 BINARY = os.environ.get("ROOKERY_BIN", str(TOP / "target/debug/rookery"))
-CONFIG = TOP / "tests/sdk/rookery.toml"
+CONFIG = TOP / "tests/external/sdk/rookery.toml"
 WAIT_S_MAX = 20
 
 SECRET = "a secret that only the tests of the SDKs know"

@@ -8,7 +8,7 @@ import os
 import pathlib
 import subprocess
 
-TUNING = pathlib.Path(__file__).resolve().parents[2] / "tuning"
+TUNING = pathlib.Path(__file__).resolve().parents[3] / "tuning"
 SCRIPTS = sorted(path.stem for path in TUNING.glob("*.sh") if path.stem != "lib")
 
 # What a fresh Debian 12 says, with a card of two queues on four CPUs.

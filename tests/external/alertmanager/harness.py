@@ -20,7 +20,7 @@ import urllib.request
 
 import yaml
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
+TOP = pathlib.Path(__file__).resolve().parents[3]
 HOME = TOP / "alertmanager"
 RULES = sorted((HOME / "rules").glob("*.yml"))
 RULE_TESTS = sorted((HOME / "tests").glob("*.test.yml"))

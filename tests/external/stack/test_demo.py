@@ -15,7 +15,7 @@ import demo
 import stack
 from programs import Failed, Program
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
+TOP = pathlib.Path(__file__).resolve().parents[3]
 LAPSE = demo.LAPSE
 FAULTS = [kind for step in demo.STEPS for kind in step]
 

@@ -11,15 +11,15 @@ import { test } from 'node:test';
 
 import { BINARY, Events, freePort, startServer, TOP, within } from './harness.mjs';
 
-const NODE_CHAT = path.join(TOP, 'tests/sdk/node/chat.mjs');
-const PYTHON_CHAT = path.join(TOP, 'tests/sdk/python/chat.py');
+const NODE_CHAT = path.join(TOP, 'tests/external/sdk/node/chat.mjs');
+const PYTHON_CHAT = path.join(TOP, 'tests/external/sdk/python/chat.py');
 const PYTHON = path.join(TOP, 'target/tools/venv/bin/python');
 
 // A program with its lines as events.
 function terminal(t, command, args) {
   const child = spawn(command, args, {
     // Where `import` of a program without a file finds the npm packages.
-    cwd: path.join(TOP, 'tests/sdk/node'),
+    cwd: path.join(TOP, 'tests/external/sdk/node'),
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, ROOKERY_BIN: BINARY },
     // A group of its own, with whatever it starts.

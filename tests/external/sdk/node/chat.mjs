@@ -19,7 +19,7 @@ if (!name) {
   process.exit(2);
 }
 
-const target = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../target');
+const target = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../../target');
 const binary = ['debug', 'release']
   .map((profile) => path.join(target, profile, 'rookery'))
   .concat(process.env.ROOKERY_BIN ?? [])

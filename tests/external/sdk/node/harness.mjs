@@ -21,7 +21,7 @@ import { Centrifuge as FormerJsonCentrifuge } from 'centrifuge-of-2025';
 import { Centrifuge as FormerProtobufCentrifuge } from 'centrifuge-of-2025/build/protobuf';
 import WebSocket from 'ws';
 
-export const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+export const TOP = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../..');
 export const BINARY = process.env.ROOKERY_BIN ?? path.join(TOP, 'target/debug/rookery');
 const WAIT_MS_MAX = 20_000;
 
@@ -222,7 +222,7 @@ async function ready(adminPort, exited) {
 function configuration(port, adminPort, store, options) {
   const { outboxBytes = 1 << 20, pingMs = 24_000, ackWaitMs = 30_000, otlpEndpoint = '' } = options;
   const memory = 'durability = "memory"';
-  return readFileSync(path.join(TOP, 'tests/sdk/rookery.toml'), 'utf8')
+  return readFileSync(path.join(TOP, 'tests/external/sdk/rookery.toml'), 'utf8')
     .replaceAll('{port}', port)
     .replaceAll('{admin_port}', adminPort)
     .replaceAll('{store_dir}', store)

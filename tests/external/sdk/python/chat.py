@@ -12,7 +12,7 @@ import sys
 
 from centrifuge import CentrifugeError, Client, ClientEventHandler, SubscriptionEventHandler
 
-TARGET = pathlib.Path(__file__).resolve().parents[3] / "target"
+TARGET = pathlib.Path(__file__).resolve().parents[4] / "target"
 
 
 def binary():
