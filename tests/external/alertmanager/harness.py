@@ -23,7 +23,7 @@ import yaml
 TOP = pathlib.Path(__file__).resolve().parents[3]
 HOME = TOP / "alertmanager"
 RULES = sorted((HOME / "rules").glob("*.yml"))
-RULE_TESTS = sorted((HOME / "tests").glob("*.test.yml"))
+RULE_TESTS = sorted((HOME / "rule_tests").glob("*.test.yml"))
 BINARY = TOP / "target/debug/rookery"
 SHIPPED_ROUTES = (HOME / "alertmanager.yml").read_text()
 # What nobody but the operator can know, as an operator would set it.
