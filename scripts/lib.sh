@@ -10,7 +10,7 @@ set -euo pipefail
     NODE_TESTS="$TOP/tests/external/sdk/node"
     PYTHON_TESTS="$TOP/tests/external/sdk/python"
     ALERT_TESTS="$TOP/tests/external/alertmanager"
-    MONITORING_TESTS="$TOP/tests/external/exposition"
+    EXPOSITION_TESTS="$TOP/tests/external/exposition"
 }
 
 say() { printf '%s\n' "$*"; }
