@@ -79,6 +79,24 @@ fn the_script_that_starts_a_server_shows_the_commands_of_the_readme() {
     }
 }
 
+/// Those that the tests of SDKs install.
+#[test]
+fn the_readme_names_the_sdks_that_are_run() {
+    let npm = include_str!("external/sdk/node/package.json");
+    let npm: serde_json::Value = serde_json::from_str(npm).expect("it is JSON");
+    let pinned = |name: &str| npm["dependencies"][name].as_str().expect("it is pinned").to_owned();
+    let former = pinned("centrifuge-of-2025").replace("npm:centrifuge@", "");
+    let pypi = include_str!("external/sdk/python/requirements.in");
+    let python = pypi.lines().find_map(|line| line.strip_prefix("centrifuge-python=="));
+    let readme = include_str!("../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        format!("npm `centrifuge` {}, and {former} of last year", pinned("centrifuge")),
+        format!("PyPI `centrifuge-python` {})", python.expect("it is pinned")),
+    ] {
+        assert!(readme.contains(&words), "the README does not say: {words}");
+    }
+}
+
 /// A line of shell without its margin and its comment.
 fn command(line: &str) -> &str {
     line.split(" #").next().unwrap_or_default().trim()
