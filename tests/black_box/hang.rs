@@ -5,15 +5,13 @@
 //! itself before it becomes the binary, and a test holds one of a server's threads.
 #![allow(unsafe_code)]
 
-mod common;
-
 use std::fs;
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use common::{Peer, Running, Server, Settings, fetch, free_port, signal, until};
+use crate::common::{Peer, Running, Server, Settings, fetch, free_port, signal, until};
 use serde_json::json;
 
 /// What the filter's instructions are made of (linux/filter.h, linux/bpf_common.h).

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use serde_json::json;
 
 use super::Witness;
-use super::common::{Encoding, Frame, Opcode, Peer, Server, Settings, free_port, run, signed};
+use crate::common::{Encoding, Frame, Opcode, Peer, Server, Settings, free_port, run, signed};
 
 /// `rookery serve` with this configuration must end with a sentence that has all of `words`.
 #[track_caller]

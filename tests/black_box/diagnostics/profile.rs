@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::json;
 
-use super::common::{ADMIN_TOKEN, Peer, Server, Settings, until};
+use crate::common::{ADMIN_TOKEN, Peer, Server, Settings, until};
 
 /// Bytes of a profile as they are behind gzip.
 fn unpacked(profile: &[u8]) -> Vec<u8> {

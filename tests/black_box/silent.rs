@@ -1,12 +1,10 @@
 //! Peers that fall silent: what they are sent is lost, and nobody says so. The kernel ends
 //! who stays away, for the reason that is told; who is back in time lives.
 
-mod common;
-
 use std::thread;
 use std::time::Duration;
 
-use common::{Frame, Opcode, Peer, Server, Settings, until};
+use crate::common::{Frame, Opcode, Peer, Server, Settings, until};
 use serde_json::json;
 use socket2::{SockFilter, SockRef};
 
@@ -70,6 +68,6 @@ fn the_kernel_ends_who_stays_silent_and_who_is_back_in_time_lives() {
     wait_long_for(&server, &closed("slow_consumer"), 2.0);
     assert_eq!(server.metric(&closed("net_error")), 0.0);
     assert_eq!(server.metric("chat_active_connections{protocol=\"json\"}"), 3.0);
-    back.send_raw(&common::masked(Opcode::PING, b"still"));
+    back.send_raw(&crate::common::masked(Opcode::PING, b"still"));
     while back.frame() != Frame::Frame(Opcode::PONG, b"still".to_vec()) {}
 }

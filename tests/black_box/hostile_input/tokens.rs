@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
 use super::check_refused;
-use super::common::{Encoding, Peer, Server, Settings, signed, token};
+use crate::common::{Encoding, Peer, Server, Settings, signed, token};
 
 #[test]
 fn bad_tokens_close_with_3500_and_expired_ones_are_told() {

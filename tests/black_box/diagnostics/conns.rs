@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::common::{Encoding, Peer, Server, Settings, token};
+use crate::common::{Encoding, Peer, Server, Settings, token};
 
 fn conns(page: &Value) -> &Vec<Value> {
     page["conns"].as_array().expect("a list of connections")
@@ -109,7 +109,7 @@ fn ages_and_tasks_are_measured() {
     };
     assert!(1.0 <= sum("chat_tasks "), "{page}");
     assert!(1.0 <= sum("chat_tasks_spawned_total "), "{page}");
-    peer.send_raw(&super::common::masked(super::common::Opcode::CLOSE, &1000_u16.to_be_bytes()));
+    peer.send_raw(&crate::common::masked(crate::common::Opcode::CLOSE, &1000_u16.to_be_bytes()));
     peer.read_to_end();
     server.wait_for_metric("chat_conn_up_time_seconds_count{reason=\"normal\"}", 1.0);
 }

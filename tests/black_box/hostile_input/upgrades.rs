@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
 use super::Witness;
-use super::common::{Encoding, Peer, Server, Settings, upgrade_request};
+use crate::common::{Encoding, Peer, Server, Settings, upgrade_request};
 
 /// Sends `bytes` and expects an HTTP answer that begins with `want`, then the end.
 #[track_caller]

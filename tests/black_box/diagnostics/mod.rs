@@ -1,9 +1,6 @@
 //! What the server keeps when something is wrong, as an operator sees it: the real
 //! binary, and nothing but its admin listener.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 /// Needs a core that stands still and sessions that panic.
 #[cfg(feature = "faults")]
 mod broken;

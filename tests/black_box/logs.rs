@@ -1,8 +1,6 @@
 //! Whoever reads the log may be slow, gone, or out of space: what serves goes on, signals
 //! are answered, and what could not be said is counted.
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read as _, Write as _, pipe};
 use std::net::TcpStream;
@@ -10,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use common::{Peer, Running, Server, Settings, fetch, free_port, signal, until};
+use crate::common::{Peer, Running, Server, Settings, fetch, free_port, signal, until};
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::common::{Encoding, Opcode, Peer, Server, Settings, masked};
+use crate::common::{Encoding, Opcode, Peer, Server, Settings, masked};
 
 /// A sample, and what it must come to.
 #[track_caller]

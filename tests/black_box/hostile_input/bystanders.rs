@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::common::{Opcode, Peer, Server, Settings, masked};
+use crate::common::{Opcode, Peer, Server, Settings, masked};
 
 /// Connections of the user who asks for too much, and questions of each at a time.
 const CONNECTIONS: usize = 6;

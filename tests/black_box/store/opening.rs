@@ -9,8 +9,8 @@ use std::process::{Command, Output, Stdio};
 use rookery::store::{Batch, Disk as _, FjallDisk, Options, StoreKeyspace, SyncMode};
 use tempfile::TempDir;
 
-use super::common::{Server, Settings, free_port};
 use super::{kept, kept_in};
+use crate::common::{Server, Settings, free_port};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder can be made")
@@ -140,7 +140,7 @@ fn the_development_server_makes_its_own() {
         let port = format!("127.0.0.1:{}", free_port());
         let words = ["serve", "--dev", "--store-dir", dir, "--listen", &port];
         // The admin address cannot be had, so it ends.
-        super::common::run(&[&words[..], &["--admin-listen", "192.0.2.1:1"]].concat())
+        crate::common::run(&[&words[..], &["--admin-listen", "192.0.2.1:1"]].concat())
     };
     assert_eq!(dev(&dir).status.code(), Some(1));
     let mode = fs::metadata(&dir).expect("it was made").permissions().mode();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::common::{Encoding, Opcode, Peer, Server, Settings, masked, signed, token};
+use crate::common::{Encoding, Opcode, Peer, Server, Settings, masked, signed, token};
 
 #[test]
 fn neither_tokens_nor_messages_nor_what_peers_sent_stand_in_the_log() {

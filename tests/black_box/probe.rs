@@ -1,7 +1,5 @@
 //! `rookery probe` beside the real server, and beside what else may listen there.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use common::{Running, Server, Settings, fetch, free_port, run, signal, until};
+use crate::common::{Running, Server, Settings, fetch, free_port, run, signal, until};
 use tempfile::TempDir;
 use tungstenite::handshake::derive_accept_key;
 

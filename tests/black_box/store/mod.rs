@@ -1,16 +1,13 @@
 //! The store as its operator meets it: directories that cannot be used, and what
 //! `rookery store` says about one at rest.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod commands;
 mod opening;
 mod space;
 
 use std::path::Path;
 
-use common::Settings;
+use crate::common::Settings;
 
 /// One namespace of messages on disk: `room`.
 fn kept() -> Settings {

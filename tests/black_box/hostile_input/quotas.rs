@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::common::{Frame, Opcode, Peer, Server, Settings};
 use super::{Witness, check_refused};
+use crate::common::{Frame, Opcode, Peer, Server, Settings};
 
 /// Sends a command again and again, and is told to stop, and then closed. Returns
 /// how many were served.

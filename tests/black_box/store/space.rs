@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::common::{Peer, Server};
 use super::kept;
+use crate::common::{Peer, Server};
 
 /// Far more than fits.
 const PUBLISHES_MAX: usize = 1_000;

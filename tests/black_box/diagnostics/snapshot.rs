@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::common::{Opcode, Peer, Server, Settings, masked, upgrade_request};
+use crate::common::{Opcode, Peer, Server, Settings, masked, upgrade_request};
 
 /// Keys of an event of a closed connection.
 const KEYS: [&str; 8] = [

@@ -4,9 +4,6 @@
 //! Where it could cost others something there is a witness in the same server: a
 //! member of a room, connected before, that must still be served afterwards.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod bystanders;
 mod commands;
 mod counted;
@@ -20,7 +17,7 @@ mod quotas;
 mod tokens;
 mod upgrades;
 
-use common::{Peer, Server};
+use crate::common::{Peer, Server};
 use serde_json::{Value, json};
 
 /// A user who was there before, and expects to be served as if nothing happened.

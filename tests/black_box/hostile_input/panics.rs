@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::common::{Peer, Server, Settings};
+use crate::common::{Peer, Server, Settings};
 
 #[test]
 fn a_panic_ends_its_own_session_with_1011_and_is_counted() {

@@ -11,8 +11,8 @@ use rookery::store::{
 };
 use serde_json::{Value, json};
 
-use super::common::{Peer, Server, Settings, run};
 use super::kept;
+use crate::common::{Peer, Server, Settings, run};
 
 const CHANNEL: &str = "dm#anna,ben";
 const NOW_UNIX_MS: u64 = 1_700_000_000_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::common::{Peer, Server, Settings};
+use crate::common::{Peer, Server, Settings};
 
 /// Long enough for a test to look at it, and not for ever.
 const BLOCK_S: u64 = 6;
@@ -143,11 +143,11 @@ fn early_panics_of_one_prefix_lock_it_out_until_it_is_lifted() {
     // Cores learn of it a moment later, one after the other.
     let mut refused = 0;
     while refused < 8 {
-        let mut bot = Peer::upgraded(server.address(), super::common::Encoding::Json);
-        let token = super::common::token(json!({ "sub": "bot-9" }));
+        let mut bot = Peer::upgraded(server.address(), crate::common::Encoding::Json);
+        let token = crate::common::token(json!({ "sub": "bot-9" }));
         bot.send(json!({ "connect": { "token": token } }));
         match bot.frame() {
-            super::common::Frame::Frame(super::common::Opcode::CLOSE, payload) => {
+            crate::common::Frame::Frame(crate::common::Opcode::CLOSE, payload) => {
                 assert_eq!(payload[..2], 3510_u16.to_be_bytes());
                 refused += 1;
             }
@@ -171,10 +171,10 @@ fn early_panics_of_one_prefix_lock_it_out_until_it_is_lifted() {
     // Cores learn of that, too.
     server.wait_for_log("let in again", 1);
     for _ in 0..100 {
-        let mut bot = Peer::upgraded(server.address(), super::common::Encoding::Json);
-        let token = super::common::token(json!({ "sub": "bot-9" }));
+        let mut bot = Peer::upgraded(server.address(), crate::common::Encoding::Json);
+        let token = crate::common::token(json!({ "sub": "bot-9" }));
         bot.send(json!({ "connect": { "token": token } }));
-        if let super::common::Frame::Frame(super::common::Opcode::TEXT, _) = bot.frame() {
+        if let crate::common::Frame::Frame(crate::common::Opcode::TEXT, _) = bot.frame() {
             return;
         }
         thread::sleep(Duration::from_millis(10));

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::common::{Encoding, Frame, Opcode, Peer, Server, Settings, masked, token};
 use super::{Witness, check_refused};
+use crate::common::{Encoding, Frame, Opcode, Peer, Server, Settings, masked, token};
 
 #[test]
 fn json_that_is_no_command_closes_with_3501() {

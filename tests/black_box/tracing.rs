@@ -1,9 +1,6 @@
 //! A message's way as its operator sees it: spans at a collector, and numbers on the
 //! admin page, both for messages of a known life.
 
-#[path = "common/mod.rs"]
-mod common;
-
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -17,7 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use serde_json::json;
 
-use common::{Peer, Server, Settings};
+use crate::common::{Peer, Server, Settings};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";

@@ -1,14 +1,12 @@
 //! Pages that many ask for at once, beside peers that ask for half a page, or for one that
 //! they never take: whoever asks is answered in full, and people chat meanwhile.
 
-mod common;
-
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use common::{Peer, Server, Settings};
+use crate::common::{Peer, Server, Settings};
 use serde_json::json;
 
 /// Those who ask, and wait for the answer.

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use serde_json::json;
 
 use super::Witness;
-use super::common::{Encoding, Frame, Opcode, Peer, Server, Settings, frame, masked};
+use crate::common::{Encoding, Frame, Opcode, Peer, Server, Settings, frame, masked};
 
 const MASK: Option<[u8; 4]> = Some([1, 2, 3, 4]);
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::common::{ADMIN_TOKEN, Peer, Server, Settings, run, until};
+use crate::common::{ADMIN_TOKEN, Peer, Server, Settings, run, until};
 
 const PAGES: [(&str, &str); 6] = [
     ("GET", "/debug/snapshot"),

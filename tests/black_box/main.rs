@@ -1,0 +1,20 @@
+//! The binary as a stranger and an operator see it: real processes, real sockets.
+//!
+//! One program of many tests, so that the library is linked once and no core waits for the
+//! last test of a suite. What needs the machine for itself, or is asked for by itself, is a
+//! program of its own: `late` and `memory`, `alert` and `crash`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod diagnostics;
+mod hang;
+mod hostile_input;
+mod logs;
+mod pages;
+mod probe;
+mod server;
+mod silent;
+mod store;
+mod tracing;
+mod without_io_uring;
