@@ -83,7 +83,7 @@ impl Process {
             private_bytes: private,
             charged_bytes: self.cgroup.as_ref().and_then(Cgroup::charged_bytes),
             tcp_slab: tcp_slab(),
-            machine_busy_ns: fs::read_to_string("/proc/stat").ok().as_deref().and_then(busy_ns),
+            machine_busy_ns: machine_busy_ns(),
         })
     }
 
@@ -147,6 +147,12 @@ impl Cgroup {
         let stat = fs::read_to_string(stat.join("memory.stat")).ok()?;
         Some(number(all)?.saturating_sub(row(&stat, file).unwrap_or(0)))
     }
+}
+
+/// What all cores of the machine were busy for since it started; `None` where /proc/stat has
+/// no such row.
+pub fn machine_busy_ns() -> Option<u64> {
+    fs::read_to_string("/proc/stat").ok().as_deref().and_then(busy_ns)
 }
 
 const V1_MEMORY: &str = "/sys/fs/cgroup/memory";

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::process;
 
 /// What a figure depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,21 @@ impl Machine {
             tcp_table_entries: entries.trim().parse().map_or(0, i64::unsigned_abs),
             congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
             file_system: file_system(&read("/proc/self/mountinfo"), store),
+        }
+    }
+}
+
+/// Waits until the machine has next to nothing to do, half a minute at most: the kernel takes
+/// the sockets of a server that ended down behind its back.
+pub fn wait_for_rest() {
+    const LOOK: Duration = Duration::from_secs(1);
+    const LOOKS_MAX: u32 = 30;
+    for _ in 0..LOOKS_MAX {
+        let Some(before_ns) = process::machine_busy_ns() else { return };
+        std::thread::sleep(LOOK);
+        let busy_ns = process::machine_busy_ns().unwrap_or(before_ns) - before_ns;
+        if u128::from(busy_ns) < LOOK.as_nanos() / 20 {
+            return;
         }
     }
 }

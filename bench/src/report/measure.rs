@@ -12,6 +12,7 @@ use super::busy::Others;
 use super::child::{Kept, Kind, Purpose, SECRET, Server, Where};
 use super::figure::FigureName;
 use super::group::{Group, Sizes};
+use super::machine::wait_for_rest;
 use super::scrape::{Scrape, Scraper};
 use super::stores::Stores;
 use crate::attack::Attack;
@@ -216,11 +217,14 @@ impl Bench {
         let pace = Pace::Open { per_s: self.sizes.rate };
         let load = Load::Echo { pace, measure_ms: self.sizes.measure_ms };
         let many = self.scenario(load, self.sizes.idle + TALKERS, TALKERS, round);
-        let chat = self.run_rookery(&many, Cores::Any)?;
-        // The same server, as many shards, without the idle ones.
+        // The same server, as many shards, without the idle ones. It has few connections to
+        // make, so what the kernel still takes down of the run before would be in its latency;
+        // among idle ones that is over long before the last of them is in.
+        wait_for_rest();
         let few = Scenario { connections: TALKERS, threads: 1, ..many.clone() };
         let shards = shards_for(many.connections);
         let alone = self.run_rookery_with(&few, Cores::Any, shards)?;
+        let chat = self.run_rookery(&many, Cores::Any)?;
         let ms = |outcome: &Outcome| outcome.latency.p99_ns as f64 / 1e6;
         self.value(FigureName::LatencyAmongIdle, ms(&chat));
         self.floor(FigureName::LatencyAmongIdle, ms(&alone));
