@@ -65,6 +65,8 @@ pub struct Tally {
     pub died: u64,
     /// Attempts that failed, by address, refusal or answer.
     pub failed: u64,
+    /// Attempts that the server turned away for now, and that were made again later.
+    pub turned_away: u64,
     /// Connections that answered at the end.
     pub answered: u64,
     /// Messages published.
@@ -105,6 +107,7 @@ impl Tally {
             live,
             died,
             failed,
+            turned_away,
             answered,
             published,
             accepted,
@@ -125,6 +128,7 @@ impl Tally {
         self.live += live;
         self.died += died;
         self.failed += failed;
+        self.turned_away += turned_away;
         self.answered += answered;
         self.published += published;
         self.accepted += accepted;
@@ -225,6 +229,9 @@ impl Outcome {
                 self.received_bytes_per_s() / 1e6
             ),
         ];
+        if 0 < tally.turned_away {
+            lines.push(format!("{} were turned away for now, and came again", tally.turned_away));
+        }
         let ms = |ns: u64| ns as f64 / 1e6;
         let mut latency = |name: &str, found: &Summary| {
             lines.push(format!(

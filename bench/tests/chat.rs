@@ -51,6 +51,10 @@ fn options() -> Options {
 
 /// One shard that serves until the process ends.
 fn server() -> SocketAddr {
+    server_with(options())
+}
+
+fn server_with(options: Options) -> SocketAddr {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         let any = "127.0.0.1:0".parse().unwrap();
@@ -64,7 +68,7 @@ fn server() -> SocketAddr {
         let mut shard = Shard::new(ShardSetup {
             id: ShardId(0),
             shards_count: 1,
-            options: Arc::new(options()),
+            options: Arc::new(options),
             keys: Arc::new(Keys::build(&[spec]).unwrap()),
             names: NameKey([1, 2]),
             seed: 3,
@@ -119,6 +123,20 @@ fn check(load: Load, connections: u32, active: u32, look: impl Fn(&Outcome)) {
 #[test]
 fn everyone_connects_and_answers() {
     check(Load::Connect { hold_ms: 1 }, 50, 0, |outcome| assert_eq!(outcome.tally.answered, 50));
+}
+
+/// A server that can't take all at once says so, and whoever was turned away comes again.
+#[test]
+fn who_is_turned_away_for_now_comes_again_and_gets_in() {
+    let server = server_with(Options { handshakes_max: 2, ..options() });
+    let target = Target::parse(&format!("ws://{server}")).unwrap();
+    let secret = Some(SECRET.to_owned());
+    let setting = Setting { secret, ..Setting::default() };
+    let scenario = scenario(Load::Connect { hold_ms: 1 }, Speech::Protobuf, 40, 0);
+    let (outcome, complaints) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
+    let faults = outcome.tally.faults();
+    assert!(faults.is_empty(), "{faults:?} {complaints:?}");
+    assert!(0 < outcome.tally.turned_away, "{:?}", outcome.tally);
 }
 
 #[test]

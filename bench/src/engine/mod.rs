@@ -9,6 +9,7 @@
 //! outcome (`report`).
 
 mod peer;
+mod retry;
 mod scan;
 mod speech;
 mod target;

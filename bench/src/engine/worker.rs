@@ -18,6 +18,7 @@ use rookery::base::{Action, ConnId, Ending, Event, Io};
 use rookery::ring::KernelIo;
 
 use super::peer::{Peer, State};
+use super::retry::RetryQueue;
 use super::speech::Speaker;
 use crate::clock::Clock;
 use crate::loads::{Driver, Order, SharedProgress, Stage};
@@ -83,6 +84,8 @@ pub struct Worker {
     /// Of peers that may come back: an epoch may be good for the user alone who was given it.
     epochs: BTreeMap<u32, Box<str>>,
     to_dial: VecDeque<u32>,
+    /// Who is not in yet and was turned away for now.
+    retry: RetryQueue,
     handshakes: u32,
     /// Whether the board counts this thread among those with somebody to dial.
     dials: bool,
@@ -128,6 +131,7 @@ impl Worker {
             to_dial: (0..peers.len() as u32).collect(),
             by_slot: vec![u32::MAX; peers.len()],
             peers,
+            retry: RetryQueue::default(),
             heads: BTreeMap::new(),
             epochs: BTreeMap::new(),
             handshakes: 0,
@@ -170,7 +174,7 @@ impl Worker {
                 self.driver.on_turn(now_ns, &self.given.board, &mut self.orders);
             }
             self.carry_out(now_ns);
-            self.dial(plane);
+            self.dial(plane, now_ns);
             self.prove();
             let acted = !self.work.is_empty();
             plane.submit(&mut self.work);
@@ -239,12 +243,12 @@ impl Worker {
             }
             Event::Ended(id) => {
                 if let Some(peer) = self.peer_of(id) {
-                    self.give_up(peer, "the server ended the connection");
+                    self.turned_away(peer, "the server ended the connection");
                 }
             }
             Event::Gone(id, ending) => {
                 if let Some(peer) = self.peer_of(id) {
-                    self.on_gone(peer, ending);
+                    self.on_gone(peer, ending, now_ns);
                 }
             }
         }
@@ -256,14 +260,14 @@ impl Worker {
         (known.conn == id).then_some(peer)
     }
 
-    fn on_gone(&mut self, peer: u32, ending: Ending) {
-        let why = match ending {
-            Ending::Closed => "closed",
-            Ending::Reset => "reset",
-            Ending::TimedOut => "timed out",
-            Ending::Unreachable => "could not connect",
-        };
-        self.give_up(peer, why);
+    fn on_gone(&mut self, peer: u32, ending: Ending, now_ns: u64) {
+        match ending {
+            Ending::Closed => self.turned_away(peer, "closed"),
+            Ending::Reset => self.turned_away(peer, "reset"),
+            Ending::TimedOut => self.give_up(peer, "timed out"),
+            Ending::Unreachable => self.give_up(peer, "could not connect"),
+        }
+        self.retry.on_gone(peer, now_ns);
         let one = &mut self.peers[peer as usize];
         self.by_slot[one.conn.slot as usize] = u32::MAX;
         one.state = State::Absent;
@@ -278,6 +282,17 @@ impl Worker {
         match self.given.scenario.load {
             Load::Storm { .. } | Load::Soak { .. } => true,
             Load::Connect { .. } | Load::Echo { .. } | Load::Fanout { .. } => false,
+        }
+    }
+
+    /// The server does not take this connection now. One that is on its way in comes again
+    /// later; one that was in has died.
+    fn turned_away(&mut self, peer: u32, why: &str) {
+        if self.peers[peer as usize].state.is_handshake() && self.retry.turned_away(peer) {
+            self.found.tally.turned_away += 1;
+            self.leave(peer);
+        } else {
+            self.give_up(peer, why);
         }
     }
 
@@ -384,7 +399,10 @@ impl Worker {
         self.given.scenario.handshakes_max.div_ceil(board.dialing())
     }
 
-    fn dial(&mut self, plane: &mut KernelIo) {
+    fn dial(&mut self, plane: &mut KernelIo, now_ns: u64) {
+        while let Some(peer) = self.retry.next_due(now_ns) {
+            self.to_dial.push_back(peer);
+        }
         let handshakes_max = self.share_of_handshakes();
         while self.handshakes < handshakes_max
             && let Some(peer) = self.to_dial.pop_front()

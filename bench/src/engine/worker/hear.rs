@@ -7,6 +7,7 @@
 use std::mem;
 
 use rookery::wire::client::{self, ClientAnswer, ClientMessage, ClientPush};
+use rookery::ws::client::ClientHandshakeError;
 use rookery::ws::{Incoming, Opcode, ReadBuffer, Role, Rules};
 
 use super::{JOIN_IDS, Worker};
@@ -43,6 +44,8 @@ impl Worker {
                     self.read_frames(peer, &mut kept[used..], now_ns);
                 }
             }
+            // Too many at once: the server says when it wants to be asked again.
+            Err(ClientHandshakeError::Status(503)) => self.turned_away(peer, "no upgrade: 503"),
             Err(not_upgraded) => {
                 self.give_up(peer, &format!("no upgrade: {not_upgraded:?}"));
             }
@@ -75,6 +78,7 @@ impl Worker {
         let connection = self.connection(peer);
         let one = &mut self.peers[peer as usize];
         one.state = State::Live;
+        self.retry.on_joined(peer);
         if self.base.is_none() && self.given.scenario.hears(connection) == Some(0) {
             self.base = Some(one.offset);
         }
@@ -141,7 +145,14 @@ impl Worker {
                 self.peers[peer as usize].send(pong, &mut self.work);
             }
             Incoming::Pong(_) => self.on_proved(peer),
-            Incoming::Close(code) => self.give_up(peer, &format!("closed by the server: {code:?}")),
+            Incoming::Close(code) => {
+                let why = format!("closed by the server: {code:?}");
+                if code.is_some_and(|(code, _)| is_final(u32::from(code))) {
+                    self.give_up(peer, &why);
+                } else {
+                    self.turned_away(peer, &why);
+                }
+            }
         }
     }
 
@@ -221,8 +232,11 @@ impl Worker {
             ClientPush::Unsubscribe(unsubscribe) => {
                 self.give_up(peer, &format!("unsubscribed: {unsubscribe:?}"));
             }
-            ClientPush::Disconnect(disconnect) => {
+            ClientPush::Disconnect(disconnect) if is_final(disconnect.code) => {
                 self.give_up(peer, &format!("disconnected: {disconnect:?}"));
+            }
+            ClientPush::Disconnect(disconnect) => {
+                self.turned_away(peer, &format!("disconnected: {disconnect:?}"));
             }
             ClientPush::Publication(_)
             | ClientPush::Join(_)
@@ -236,10 +250,7 @@ impl Worker {
 
     fn on_answer(&mut self, peer: u32, answer: ClientAnswer, now_ns: u64) {
         match answer {
-            ClientAnswer::Error(error) => {
-                self.found.tally.errors += 1;
-                self.give_up(peer, &format!("{error:?}"));
-            }
+            ClientAnswer::Error(error) => self.on_error(peer, &error),
             ClientAnswer::Subscribe(result) => self.on_subscribed(peer, &result, now_ns),
             ClientAnswer::Publish => self.found.tally.accepted += 1,
             ClientAnswer::Ping => self.on_proved(peer),
@@ -252,6 +263,16 @@ impl Worker {
             | ClientAnswer::Refresh(_)
             | ClientAnswer::SubRefresh(_)
             | ClientAnswer::Unknown => {}
+        }
+    }
+
+    fn on_error(&mut self, peer: u32, error: &client::proto::Error) {
+        let is_joining = self.peers[peer as usize].state == State::Joining;
+        if error.temporary && is_joining {
+            self.turned_away(peer, &format!("{error:?}"));
+        } else {
+            self.found.tally.errors += 1;
+            self.give_up(peer, &format!("{error:?}"));
         }
     }
 
@@ -351,4 +372,9 @@ impl Worker {
             self.found.tally.answered += 1;
         }
     }
+}
+
+/// Whether a close code tells a client not to come again: the SDKs' ranges.
+fn is_final(code: u32) -> bool {
+    matches!(code, 3_500..=3_999 | 4_500..=4_999)
 }

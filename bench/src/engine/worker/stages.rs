@@ -55,14 +55,15 @@ impl Worker {
     }
 
     fn is_settled(&self) -> bool {
-        self.to_dial.is_empty() && self.handshakes == 0
+        self.to_dial.is_empty() && self.retry.is_empty() && self.handshakes == 0
     }
 
     pub(super) fn end_turn(&mut self, now_ns: u64) {
         let board = Arc::clone(&self.given.board);
         let tally = &self.found.tally;
         let is_silent = self.stage == Stage::Measure && self.driver.is_silent(now_ns);
-        let steps = tally.published + tally.accepted + tally.failed + tally.died;
+        let steps =
+            tally.published + tally.accepted + tally.failed + tally.died + tally.turned_away;
         let mut shown = Shown {
             progress: steps + u64::from(self.live) + tally.delivered + tally.answered,
             live: u64::from(self.live),
