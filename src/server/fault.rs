@@ -44,7 +44,7 @@ pub enum StartError {
     Runtime(io::Error),
     /// Signal handlers.
     Signals(io::Error),
-    /// `/dev/urandom`.
+    /// The system's generator of random bytes.
     Random(io::Error),
     /// The admin listener.
     Admin(admin::AdminListenerError),
@@ -132,11 +132,13 @@ impl fmt::Display for StartError {
                 f.write_str("the CPUs that this process may use cannot be read; is /proc mounted?")
             }
             StartError::Limits(error) => {
-                write!(f, "RLIMIT_NOFILE cannot be read or raised: {error}")
+                write!(f, "RLIMIT_NOFILE cannot be raised: {error}")
             }
             StartError::Runtime(error) => write!(f, "the control thread cannot start: {error}"),
             StartError::Signals(error) => write!(f, "signals cannot be handled: {error}"),
-            StartError::Random(error) => write!(f, "/dev/urandom cannot be read: {error}"),
+            StartError::Random(error) => {
+                write!(f, "the system's generator cannot be asked: {error}")
+            }
             StartError::Admin(fault) => fault.fmt(f),
             StartError::Ring(refusal) => refusal.fmt(f),
             StartError::LockedMemory { limit_bytes, needed_bytes, shards } => {

@@ -8,9 +8,10 @@
 
 use std::fs;
 
-use rlimit::Resource;
+use rustix::process::Resource;
 
 use super::plan::Plan;
+use super::rlimits::{UNLIMITED, limits, set_limits};
 use crate::ring;
 
 /// What glommio wants to see before it starts an executor.
@@ -38,10 +39,10 @@ pub(super) fn locked_bytes(plan: &Plan, whole: &ring::Options) -> u64 {
 
 /// The hard `RLIMIT_MEMLOCK`; `None` where it does not count for this process.
 pub fn locked_bytes_max() -> Option<u64> {
-    let (_, hard) = Resource::MEMLOCK.get().ok()?;
+    let (_, hard) = limits(Resource::Memlock);
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let counts = counts(capabilities(&status), hard);
-    (hard != rlimit::INFINITY && counts).then_some(hard)
+    (hard != UNLIMITED && counts).then_some(hard)
 }
 
 /// glommio asks for the limit only, whatever the process may lock.
@@ -54,12 +55,12 @@ fn counts(capabilities: u64, hard_bytes: u64) -> bool {
 /// Raises the limit to what it may be, and further where the process has the right to and
 /// needs it. What is left when the executors could not start is the limit in bytes.
 pub(super) fn raise(needed_bytes: u64) -> Result<(), u64> {
-    let Ok((soft, hard)) = Resource::MEMLOCK.get() else { return Ok(()) };
+    let (soft, hard) = limits(Resource::Memlock);
     let (low, target) = (hard < needed_bytes, needed_bytes.max(hard));
-    if low && Resource::MEMLOCK.set(target, target).is_ok() {
+    if low && set_limits(Resource::Memlock, target).is_ok() {
         return Ok(());
     }
-    if soft < hard && Resource::MEMLOCK.set(hard, hard).is_err() {
+    if soft < hard && set_limits(Resource::Memlock, hard).is_err() {
         return if soft < EXECUTOR_BYTES_MIN { Err(soft) } else { Ok(()) };
     }
     if hard < EXECUTOR_BYTES_MIN { Err(hard) } else { Ok(()) }

@@ -22,12 +22,14 @@ mod executor;
 mod fault;
 mod leak;
 mod locked;
+mod memory_groups;
 mod options;
 mod plan;
 mod process;
 mod pulse;
 mod random;
 mod reload;
+mod rlimits;
 mod storage;
 mod traces;
 
@@ -36,6 +38,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::process::Resource;
 use tokio::signal::unix::SignalKind;
 
 use crate::auth::Keys;
@@ -48,6 +51,7 @@ use random::random;
 pub use cpu_quota::CpuQuota;
 pub use fault::{ServerEnd, StartError};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
+pub use memory_groups::memory_groups;
 pub use options::{DescriptorTable, ListenerOptions, Options};
 pub use plan::{Machine, Plan, PlanError, Table, plan};
 
@@ -165,9 +169,9 @@ fn cpu_quota_now() -> io::Result<Option<CpuQuota>> {
 /// What this process may use, after its limit of descriptors was raised.
 pub fn machine() -> Result<Machine, StartError> {
     let cores = core_affinity::get_core_ids().ok_or(StartError::Cores)?;
-    let (soft, hard) = rlimit::Resource::NOFILE.get().map_err(StartError::Limits)?;
+    let (soft, hard) = rlimits::limits(Resource::Nofile);
     if soft < hard {
-        rlimit::Resource::NOFILE.set(hard, hard).map_err(StartError::Limits)?;
+        rlimits::set_limits(Resource::Nofile, hard).map_err(StartError::Limits)?;
     }
     let mut cores: Vec<usize> = cores.into_iter().map(|core| core.id).collect();
     let cpu_quota = cpu_quota_now().unwrap_or_default();

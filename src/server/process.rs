@@ -6,11 +6,14 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::process::Resource;
 
 use super::cpu_quota::Periods;
 use super::descriptor_table::TableUse;
+use super::memory_groups::memory_groups;
+use super::rlimits::{UNLIMITED, limits};
 use super::{CpuQuota, cpu_time};
 use crate::logs::{self, LogLoss};
 use crate::metrics::{Counter, Gauge, LostLine, SharedMetricsWriter};
@@ -59,9 +62,8 @@ impl Process {
         // theirs, where they share the table.
         let open = fs::metadata("/proc/self/fd").map_or(0, |folder| folder.len());
         ledger.set(Gauge::OpenFds, if open == 0 { self.table.used() } else { open });
-        if let Ok((soft, _)) = rlimit::Resource::NOFILE.get() {
-            ledger.set(Gauge::MaxFds, if soft == rlimit::INFINITY { 0 } else { soft });
-        }
+        let (soft, _) = limits(Resource::Nofile);
+        ledger.set(Gauge::MaxFds, if soft == UNLIMITED { 0 } else { soft });
         if let Some(limit) = memory_limit_bytes() {
             ledger.set(Gauge::MemoryLimit, limit);
         }
@@ -127,31 +129,12 @@ pub(super) fn memory_limit_bytes() -> Option<u64> {
     let machine = machine.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let machine: u64 = machine.split_whitespace().next()?.parse().ok()?;
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let allowed = groups_above(&groups).into_iter().filter_map(|folder| {
+    let allowed = memory_groups(&groups).into_iter().filter_map(|folder| {
         let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
         let text = read("memory.max").or_else(|| read("memory.limit_in_bytes"))?;
         text.trim().parse::<u64>().ok()
     });
     Some(allowed.fold(machine << 10, u64::min))
-}
-
-/// The folders of our memory group and those above it, in both versions of control
-/// groups.
-fn groups_above(groups: &str) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    for line in groups.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
-        let root = match controllers {
-            "" => Path::new("/sys/fs/cgroup"),
-            "memory" => Path::new("/sys/fs/cgroup/memory"),
-            _ => continue,
-        };
-        let own = root.join(path.trim_start_matches('/'));
-        let above = own.ancestors().take_while(|folder| folder.starts_with(root));
-        folders.extend(above.map(Path::to_owned));
-    }
-    folders
 }
 
 #[cfg(test)]
@@ -165,13 +148,6 @@ mod tests {
         assert_eq!(Stat::read(text.as_bytes()), Some(want));
         assert_eq!(Stat::read(b"7 (a) S 1"), None);
         assert_eq!(Stat::read(b"\xff"), None);
-    }
-
-    #[test]
-    fn both_versions_of_control_groups_are_looked_at_up_to_their_root() {
-        let folders = groups_above("4:memory:/a\n3:cpuset:/c\n0::/d\nnonsense\n");
-        let want = ["memory/a", "memory", "d", ""].map(|end| Path::new("/sys/fs/cgroup").join(end));
-        assert_eq!(folders, want);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::metrics::Cells;
@@ -131,33 +131,16 @@ fn memory_bytes() -> u64 {
     let machine = text("/proc/meminfo").and_then(|text| field(&text, "MemAvailable:"));
     let machine = machine.map_or(u64::MAX, |kibibytes| kibibytes << 10);
     let groups = text("/proc/self/cgroup").unwrap_or_default();
-    group_folders(&groups).iter().filter_map(|folder| left_in(folder)).fold(machine, u64::min)
+    server::memory_groups(&groups)
+        .iter()
+        .filter_map(|folder| left_in(folder))
+        .fold(machine, u64::min)
 }
 
 /// The number behind a name, in files of names and numbers.
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
-}
-
-/// The folders of our memory group and those above it, in both versions of
-/// control groups. A container may see its own group as the root.
-fn group_folders(groups: &str) -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    for line in groups.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
-        let root = match controllers {
-            "" => Path::new("/sys/fs/cgroup"),
-            "memory" => Path::new("/sys/fs/cgroup/memory"),
-            _ => continue,
-        };
-        let own = root.join(path.trim_start_matches('/'));
-        folders.extend(
-            own.ancestors().take_while(|folder| folder.starts_with(root)).map(Path::to_owned),
-        );
-    }
-    folders
 }
 
 fn left_in(folder: &Path) -> Option<u64> {
@@ -186,15 +169,6 @@ mod tests {
         assert_eq!(port_ranges(""), Some(vec![]));
         assert_eq!(port_ranges("8000-8001,9000"), Some(vec![8_000..=8_001, 9_000..=9_000]));
         assert_eq!(port_ranges("x"), None);
-    }
-
-    #[test]
-    fn both_versions_of_control_groups_are_looked_at_up_to_their_root() {
-        let folders = group_folders("4:memory:/a/b\n3:cpuset:/c\n0::/d\n");
-        let want = ["memory/a/b", "memory/a", "memory", "d", ""]
-            .map(|end| Path::new("/sys/fs/cgroup").join(end));
-        assert_eq!(folders, want);
-        assert!(group_folders("nonsense").is_empty());
     }
 
     #[test]
