@@ -1,28 +1,13 @@
 //! The binary as an operator uses it: arguments and files in, text and an exit
 //! code out.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+mod common;
+
+use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 
+use common::{Running, binary, free_port, run, until};
 use rookery::auth::{Algorithm, KeySpec, Keys, Material};
-
-fn rookery(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ROOKERY_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    rookery(arguments).output().expect("the binary can be started")
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it writes UTF-8")
@@ -70,7 +55,7 @@ fn completions_know_the_flags() {
 fn every_mistake_of_every_source_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = write(folder.path(), "r.toml", "[server]\nshard = 1\n[ws]\npath = \"x\"\n");
-    let mut command = rookery(&["check-config", "--config", &file, "--backlog", "-5"]);
+    let mut command = binary(["check-config", "--config", &file, "--backlog", "-5"]);
     let output = command.env("ROOKERY_SESSION_INSECURE", "perhaps").output().expect("it runs");
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
@@ -191,46 +176,19 @@ fn the_doctor_says_what_is_there_and_1_when_it_cannot_work() {
     check(&["doctor", "--connections", "0"], 2, &[], &["--connections"]);
 }
 
-/// Reads lines until one has the word; then the process is as far.
-#[track_caller]
-fn read_until(child: &mut Child, word: &str) -> String {
-    let mut seen = String::new();
-    let stderr = child.stderr.as_mut().expect("it is piped");
-    for line in BufReader::new(stderr.by_ref()).lines() {
-        seen += &line.expect("it writes UTF-8");
-        seen.push('\n');
-        if seen.lines().last().is_some_and(|line| line.contains(word)) {
-            return seen;
-        }
-    }
-    panic!("it ended without {word:?}:\n{seen}");
-}
-
 #[test]
 fn the_development_server_warns_starts_and_drains() {
-    // Below the usual range of source ports, so that no client takes one in between.
-    let start = 20_000 + (std::process::id() % 9_000) as u16;
-    let mut free = (start..30_000)
-        .map(|port| format!("127.0.0.1:{port}"))
-        .filter(|address| TcpListener::bind(address).is_ok());
-    let mut address = || free.next().expect("a port is free");
-    let (listen, admin) = (address(), address());
+    let [listen, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut child = rookery(&["serve", "--dev", "--listen", &listen, "--admin-listen", &admin])
-        .args(["--connections-max", "100"])
-        .current_dir(folder.path())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary can be started");
-    let log = read_until(&mut child, "listening");
-    assert!(log.contains("everyone knows its secret"), "{log}");
+    let log = folder.path().join("log");
+    let mut command = binary(["serve", "--dev", "--listen", &listen, "--admin-listen", &admin]);
+    command.args(["--connections-max", "100"]).current_dir(folder.path());
+    let mut server = Running::start(command.stderr(File::create(&log).expect("it can be made")));
+    let said = || fs::read_to_string(&log).expect("it is text");
+    assert!(until(|| said().contains("listening on").then_some(())).is_some(), "{}", said());
+    assert!(said().contains("everyone knows its secret"), "{}", said());
     // What it keeps lies where it was started.
-    assert!(folder.path().join("rookery-data").is_dir(), "{log}");
-    let kill = Command::new("kill").arg(child.id().to_string()).status();
-    assert!(kill.is_ok_and(|status| status.success()));
-    // It has to be able to write until it ends.
-    let mut rest = String::new();
-    child.stderr.take().expect("it is piped").read_to_string(&mut rest).expect("UTF-8");
-    let status = child.wait().expect("it is our child");
-    assert_eq!(status.code(), Some(0), "{log}{rest}");
+    assert!(folder.path().join("rookery-data").is_dir(), "{}", said());
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0), "{}", said());
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::free_port;
+use crate::common::{BINARY, binary, free_port, signal};
 
 const POLL: Duration = Duration::from_millis(30);
 const POLLS_MAX: usize = 4_000;
@@ -256,8 +256,7 @@ impl Bridge {
     }
 
     fn binary(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
-        command.arg("alert-bridge");
+        let mut command = binary(["alert-bridge"]);
         command.env("ROOKERY_ALERT_BRIDGE_CONFIG", self.file("bridge.toml"));
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
@@ -313,7 +312,7 @@ impl Bridge {
         self.kill();
         let mut command = Command::new("bash");
         command.arg("-c").arg("trap '' XFSZ; ulimit -S -f \"$0\"; exec \"$@\"");
-        command.arg(kib.to_string()).arg(env!("CARGO_BIN_EXE_rookery"));
+        command.arg(kib.to_string()).arg(BINARY);
         command.args(["alert-bridge", "run", "--config"]).arg(self.file("bridge.toml"));
         command.stderr(Stdio::null());
         self.spawn(command);
@@ -326,8 +325,7 @@ impl Bridge {
     }
 
     pub fn hang_up(&self) {
-        let id = self.child.as_ref().expect("it runs").id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &id]).status().expect("it runs").success());
+        signal(self.child.as_ref().expect("it runs").id(), "HUP");
     }
 
     pub fn log(&self) -> String {

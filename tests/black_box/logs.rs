@@ -5,12 +5,15 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read as _, Write as _, pipe};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::common::{Peer, Running, Server, Settings, fetch, free_port, signal, until};
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::common::{
+    BINARY, Peer, Running, Server, Settings, binary, command, fetch, free_port, idle_bridge, until,
+};
 
 /// What a pipe holds (pipe(7)).
 const PIPE_BYTES: usize = 65_536;
@@ -57,7 +60,7 @@ fn until_lost(port: u16, reason: &str, say: impl Fn()) {
 #[test]
 fn a_server_whose_log_reader_is_gone_serves_reloads_and_drains() {
     let (reader, writer) = pipe().unwrap();
-    let mut server = Server::start_with_log(Settings::new(), |_| writer.into());
+    let mut server = Server::start_with_log(Settings::new(), writer);
     drop(reader);
     until_lost(server.admin_port, "failed", || server.signal("HUP"));
     people_can_chat(&server, "gone");
@@ -68,7 +71,7 @@ fn a_server_whose_log_reader_is_gone_serves_reloads_and_drains() {
 
 #[test]
 fn a_server_whose_log_disk_is_full_serves_reloads_and_drains() {
-    let mut server = Server::start_with_log(Settings::new(), |_| full_disk());
+    let mut server = Server::start_with_log(Settings::new(), full_disk());
     assert!(lost(server.admin_port, "failed") > 0.0);
     server.signal("HUP");
     people_can_chat(&server, "full");
@@ -76,62 +79,39 @@ fn a_server_whose_log_disk_is_full_serves_reloads_and_drains() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+/// A shell that becomes the binary after this.
+fn shell(script: &str) -> Command {
+    let mut shell = command("sh");
+    shell.args(["-c", &format!("{script} exec \"$0\" \"$@\""), BINARY]);
+    shell
+}
+
 #[test]
 fn a_server_that_began_without_stderr_serves_and_drains() {
-    let folder = tempfile::tempdir().unwrap();
-    let (port, admin_port) = (free_port(), free_port());
-    let mut server = Running(
-        Command::new("sh")
-            .args(["-c", "exec \"$0\" serve --dev 2>&-", env!("CARGO_BIN_EXE_rookery")])
-            .env("ROOKERY_SERVER_LISTEN", format!("127.0.0.1:{port}"))
-            .env("ROOKERY_SERVER_ADMIN_LISTEN", format!("127.0.0.1:{admin_port}"))
-            .env("ROOKERY_SERVER_CONNECTIONS_MAX", "1000")
-            .env("ROOKERY_STORE_DIR", folder.path().join("store"))
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
-    let ready = until(|| fetch(admin_port, "/ready").filter(|(status, _)| *status == 200));
-    assert!(ready.is_some(), "it is ready");
-    signal(server.0.id(), "HUP");
-    signal(server.0.id(), "TERM");
-    assert_eq!(ended(&mut server.0), Some(0));
+    let mut server = Server::start_by(shell("exec 2>&-;"), Settings::new());
+    server.signal("HUP");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
 }
 
 /// The log's file is as long as `ulimit -f` allows, and a rotator asks for a new one as
 /// it asks others. Nothing is kept on the disk, which has the same limit.
 #[test]
 fn a_server_whose_log_may_not_grow_serves_reloads_and_drains() {
-    let folder = tempfile::tempdir().unwrap();
-    let (port, admin_port) = (free_port(), free_port());
-    let script = "ulimit -f 0; exec \"$0\" serve --dev 2>\"$1\"";
-    let mut server = Running(
-        Command::new("sh")
-            .args(["-c", script, env!("CARGO_BIN_EXE_rookery")])
-            .arg(folder.path().join("log"))
-            .env("ROOKERY_SERVER_LISTEN", format!("127.0.0.1:{port}"))
-            .env("ROOKERY_SERVER_ADMIN_LISTEN", format!("127.0.0.1:{admin_port}"))
-            .env("ROOKERY_SERVER_CONNECTIONS_MAX", "1000")
-            .env("ROOKERY_NAMESPACES", "[{ name = \"room\", durability = \"memory\" }]")
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
-    let ready = until(|| fetch(admin_port, "/ready").filter(|(status, _)| *status == 200));
-    assert!(ready.is_some(), "it is ready");
+    let mut server = Server::start_by(shell("ulimit -f 0;"), Settings::new());
     for name in ["USR1", "USR2"] {
-        until_lost(admin_port, "failed", || signal(server.0.id(), name));
+        until_lost(server.admin_port, "failed", || server.signal(name));
     }
-    signal(server.0.id(), "HUP");
-    assert!(lost(admin_port, "failed") > 0.0);
-    signal(server.0.id(), "TERM");
-    assert_eq!(ended(&mut server.0), Some(0));
+    server.signal("HUP");
+    assert!(lost(server.admin_port, "failed") > 0.0);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
 }
 
 #[test]
 fn a_reader_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed() {
     let (reader, writer) = full_pipe();
-    let mut server = Server::start_with_log(Settings::new(), |_| writer.into());
+    let mut server = Server::start_with_log(Settings::new(), writer);
     people_can_chat(&server, "before");
     // A line about a configuration with many mistakes is long, and fills the queue soon.
     let mistakes: String = (0..150).map(|n| format!("mistake_{n} = {n}\n")).collect();
@@ -158,7 +138,7 @@ fn a_reader_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed() {
 #[test]
 fn a_server_ends_though_nobody_reads_its_last_words() {
     let (reader, writer) = full_pipe();
-    let mut server = Server::start_with_log(Settings::new(), |_| writer.into());
+    let mut server = Server::start_with_log(Settings::new(), writer);
     people_can_chat(&server, "last");
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
@@ -175,19 +155,7 @@ struct Beside {
 impl Beside {
     fn bridge(log: impl Into<Stdio>) -> Beside {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-        let config = folder.path().join("bridge.toml");
-        let dir = folder.path().join("queue");
-        let text = format!(
-            "[bridge]\nlisten = \"127.0.0.1:{port}\"\ndir = \"{}\"\n\
-             [[robots]]\nname = \"one\"\nchannel = \"webhook\"\nchat = \"ops\"\n\
-             url = \"http://127.0.0.1:{}/hook\"\ntoken_file = \"token\"\n\
-             [[routes]]\nname = \"page\"\nchats = [\"ops\"]\n",
-            dir.display(),
-            free_port()
-        );
-        fs::write(folder.path().join("token"), "a-token").unwrap();
-        fs::write(&config, text).unwrap();
-        let config = config.display().to_string();
+        let config = idle_bridge(folder.path(), port);
         Beside::start(&["alert-bridge", "run", "--config", &config], folder, port, log.into())
     }
 
@@ -200,9 +168,8 @@ impl Beside {
     }
 
     fn start(arguments: &[&str], folder: TempDir, port: u16, log: Stdio) -> Beside {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
-        let command = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = Running(command.stderr(log).spawn().unwrap());
+        let mut command = binary(arguments.iter().copied());
+        let child = Running::start(command.stdout(Stdio::null()).stderr(log));
         let one = Beside { child, port, _folder: folder };
         let alive = until(|| fetch(port, "/health").filter(|(status, _)| *status == 200));
         assert!(alive.is_some(), "{arguments:?} does not answer");
@@ -210,19 +177,15 @@ impl Beside {
     }
 
     fn signal(&self, name: &str) {
-        signal(self.child.0.id(), name);
+        self.child.signal(name);
     }
 
     /// Ends by SIGTERM, and well.
     #[track_caller]
     fn ends(mut self) {
         self.signal("TERM");
-        assert_eq!(ended(&mut self.child.0), Some(0));
+        assert_eq!(self.child.exit_code(), Some(0));
     }
-}
-
-fn ended(child: &mut Child) -> Option<i32> {
-    until(|| child.try_wait().expect("it is our child")).expect("it ends in time").code()
 }
 
 #[test]
@@ -306,8 +269,7 @@ fn check_closed_output(arguments: &[&str], folder: &Path) {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
     let errors = folder.join("errors");
-    let status = Command::new(env!("CARGO_BIN_EXE_rookery"))
-        .args(arguments)
+    let status = binary(arguments.iter().copied())
         .stdout(writer)
         .stderr(File::create(&errors).unwrap())
         .status()

@@ -13,6 +13,7 @@ mod hostile_input;
 mod logs;
 mod pages;
 mod probe;
+mod seccomp;
 mod server;
 mod silent;
 mod store;

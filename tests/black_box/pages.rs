@@ -6,8 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Peer, Server, Settings};
 use serde_json::json;
+
+use crate::common::{Peer, Server, Settings};
 
 /// Those who ask, and wait for the answer.
 const SCRAPERS_COUNT: usize = 200;

@@ -1,15 +1,16 @@
 //! `rookery probe` beside the real server, and beside what else may listen there.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use crate::common::{Running, Server, Settings, fetch, free_port, run, signal, until};
 use tempfile::TempDir;
 use tungstenite::handshake::derive_accept_key;
+
+use crate::common::{Running, Server, Settings, binary, fetch, free_port, run, until};
 
 fn url(port: u16) -> String {
     format!("ws://127.0.0.1:{port}/connection/websocket")
@@ -158,16 +159,11 @@ impl Watch {
         let port = free_port();
         let folder = tempfile::tempdir().unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_rookery"))
-            .args(["probe", "--interval-s", "1", "--limit-ms", "1000"])
-            .args(["--listen", &format!("127.0.0.1:{port}")])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Watch { child: Running(child), port, folder }
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = binary(["probe", "--interval-s", "1", "--limit-ms", "1000"]);
+        command.args(["--listen", &listen]).args(arguments);
+        let child = Running::start(command.stdout(log.try_clone().unwrap()).stderr(log));
+        Watch { child, port, folder }
     }
 
     #[track_caller]
@@ -213,8 +209,8 @@ fn the_page_follows_the_server() {
     let log = probe.log();
     assert_eq!(log.matches("nobody can chat with").count(), 1, "{log}");
     assert_eq!(log.matches("two clients could chat with").count(), 2, "{log}");
-    signal(probe.child.0.id(), "TERM");
-    assert_eq!(probe.child.0.wait().unwrap().code(), Some(0));
+    probe.child.signal("TERM");
+    assert_eq!(probe.child.exit_code(), Some(0));
 }
 
 /// Who has no token cannot chat, so a page that still said so would be wrong.
@@ -274,18 +270,14 @@ struct Proxy {
 impl Proxy {
     fn start(server: &Server) -> Proxy {
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
-        let mut child = Command::new("python3")
-            .args(["-c", TLS_PROXY])
-            .arg(keys.join("loopback.cert.pem"))
-            .arg(keys.join("loopback.private.pem"))
-            .arg(server.port.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 can be started");
+        let mut command = Command::new("python3");
+        command.args(["-c", TLS_PROXY]);
+        command.args(["cert", "private"].map(|part| keys.join(format!("loopback.{part}.pem"))));
+        command.arg(server.port.to_string()).stdout(Stdio::piped());
+        let mut child = Running::start(&mut command);
         let mut line = String::new();
-        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-        Proxy { port: line.trim().parse().unwrap(), _child: Running(child) }
+        BufReader::new(child.stdout()).read_line(&mut line).unwrap();
+        Proxy { port: line.trim().parse().unwrap(), _child: child }
     }
 }
 

@@ -4,9 +4,10 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Frame, Opcode, Peer, Server, Settings, until};
 use serde_json::json;
 use socket2::{SockFilter, SockRef};
+
+use crate::common::{Frame, Opcode, Peer, Server, Settings, until};
 
 /// An outage that is survived: half of what the kernel waits, `TCP_USER_TIMEOUT`.
 const OUTAGE: Duration = Duration::from_secs(20);

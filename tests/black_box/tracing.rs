@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use serde_json::json;
 
-use crate::common::{Peer, Server, Settings};
+use crate::common::{Peer, Server, Settings, run};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
@@ -215,11 +215,7 @@ fn an_address_that_is_none_is_named() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let config = Server::config_for(told_to(bad), &folder, 22_001);
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_rookery"))
-            .args(["check-config", "--config"])
-            .arg(config)
-            .output()
-            .unwrap();
+        let output = run(&["check-config", "--config", config.to_str().unwrap()]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains("otlp_endpoint"), "{bad}: {said}");
     }

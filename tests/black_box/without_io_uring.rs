@@ -1,47 +1,16 @@
 //! The binary where io_uring is refused to it, as Docker's default profile does.
-//!
-//! One of the files outside `src/ring` with `unsafe`: a child takes a seccomp filter upon
-//! itself before it becomes the binary.
-#![allow(unsafe_code)]
 
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-/// What the filter's instructions are made of (linux/filter.h, linux/bpf_common.h).
-const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+use crate::common::{BINARY, binary, command};
+use crate::seccomp::{self, Outcome};
 
 /// Runs the binary where the three system calls of io_uring answer `errno`.
 fn run_without_io_uring(errno: i32, arguments: &[&str]) -> Output {
-    let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
     let calls = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
-    // The number of the call is the first word of what a filter is shown.
-    let mut filter = vec![step(LOAD_WORD, 0, 0)];
-    for (index, call) in calls.iter().enumerate() {
-        let over_the_rest = (calls.len() - index) as u8;
-        filter.push(step(JUMP_IF_EQUAL, over_the_rest, *call as u32));
-    }
-    filter.push(step(RETURN, 0, libc::SECCOMP_RET_ALLOW));
-    filter.push(step(RETURN, 0, libc::SECCOMP_RET_ERRNO | errno as u32));
-
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rookery"));
-    command.args(arguments).stdin(Stdio::null());
-    let take_filter = move || {
-        let program =
-            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-        // SAFETY: the kernel copies `len` instructions during the second call, and
-        // does not write to them; `filter` outlives it.
-        let outcome = unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-                | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-        };
-        if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    };
-    // SAFETY: between fork and exec it makes two system calls and nothing else:
-    // no lock, no allocation.
-    unsafe { command.pre_exec(take_filter) };
+    let binary = binary(arguments.iter().copied());
+    let mut command = seccomp::without(binary, &calls, Outcome::Fails(errno));
     command.output().expect("the binary can be started")
 }
 
@@ -93,11 +62,10 @@ fn run_limited(limits: &str, as_nobody: bool) -> (bool, String) {
     let script = format!(
         "chmod 777 {path}; {limits}; exec {nobody} {} serve --dev --listen 127.0.0.1:0 \
          --admin-listen 127.0.0.1:0 --shards 2 --store-dir {path}/store 2>&1",
-        env!("CARGO_BIN_EXE_rookery")
+        BINARY
     );
-    let mut child = Command::new("sh")
+    let mut child = command("sh")
         .args(["-c", &script])
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .expect("a shell can be started");

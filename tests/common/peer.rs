@@ -1,3 +1,5 @@
+//! A client that says what a test wants, in the protocol and beside it.
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -245,6 +247,8 @@ impl Peer {
             }
             Err(error) => match error.kind() {
                 ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => false,
+                // The process was stopped and went on: what waits with a limit sees that.
+                ErrorKind::Interrupted => self.fill(),
                 kind => panic!("nothing came in {WAIT:?}: {kind}"),
             },
         }

@@ -1,175 +1,18 @@
+//! A server of the tests' configuration.
+
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::thread;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
+use std::{fs, thread};
 
 use tempfile::TempDir;
 
-const POLL: Duration = Duration::from_millis(10);
-const POLLS_MAX: usize = 2_000;
-
-/// Asks until there is an answer; `None` when there is none in time.
-pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    for _ in 0..POLLS_MAX {
-        if let Some(answer) = ask() {
-            return Some(answer);
-        }
-        thread::sleep(POLL);
-    }
-    None
-}
-
-/// Status and body of a page on this machine.
-pub fn fetch(port: u16, path: &str) -> Option<(u16, String)> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let status = answer.split(' ').nth(1)?.parse().ok()?;
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
-    Some((status, body.unwrap_or_default()))
-}
-
-/// Sends a process a signal by the kernel's own tool, as an operator would.
-pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
-    assert!(status.is_ok_and(|status| status.success()), "kill works");
-}
-
-/// A process that ends with its value.
-pub struct Running(pub Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// What the tests' servers want to see before they show evidence.
-pub const ADMIN_TOKEN: &str = "a-token-that-only-the-black-box-tests-know";
-
-/// A configuration with only what a test cares about; the rest is the tests' base.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    added: Vec<(&'static str, String)>,
-    removed: Vec<(&'static str, &'static str)>,
-    tables: Vec<(&'static str, Vec<String>)>,
-}
-
-impl Settings {
-    /// The base as it is.
-    pub fn new() -> Settings {
-        Settings::default()
-    }
-
-    /// One line in a table; replaces the base's line with the same key.
-    pub fn with(mut self, table: &'static str, line: impl Into<String>) -> Settings {
-        self.added.push((table, line.into()));
-        self
-    }
-
-    /// One more table of a list.
-    pub fn with_table(mut self, table: &'static str, lines: &[&str]) -> Settings {
-        self.tables.push((table, lines.iter().map(|&line| line.to_owned()).collect()));
-        self
-    }
-
-    /// Without a line of the base.
-    pub fn without(mut self, table: &'static str, key: &'static str) -> Settings {
-        self.removed.push((table, key));
-        self
-    }
-
-    /// The text of the file.
-    fn render(&self, port: u16, admin_port: u16, folder: &Path) -> String {
-        let mut tables: Vec<(&str, Vec<String>)> = BASE
-            .iter()
-            .map(|(table, lines)| (*table, lines.iter().map(|line| (*line).to_owned()).collect()))
-            .collect();
-        let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
-        for (table, gone) in &self.removed {
-            for (_, lines) in tables.iter_mut().filter(|(name, _)| name == table) {
-                lines.retain(|line| key(line) != *gone);
-            }
-        }
-        for (table, line) in &self.added {
-            let found = tables.iter_mut().find(|(name, _)| name == table);
-            let (_, lines) = found.expect("the base has each table that tests add to");
-            lines.retain(|old| key(old) != key(line));
-            lines.push(line.clone());
-        }
-        tables.extend(self.tables.iter().cloned());
-        let mut text = String::new();
-        for (table, lines) in tables {
-            text += &format!("{table}\n{}\n\n", lines.join("\n"));
-        }
-        text.replace("{port}", &port.to_string())
-            .replace("{admin_port}", &admin_port.to_string())
-            .replace("{folder}", &folder.display().to_string())
-    }
-}
-
-/// Tables and lines of the base. A table in brackets twice is one of a list; what
-/// a test adds to such a name goes to the first.
-const BASE: &[(&str, &[&str])] = &[
-    (
-        "[server]",
-        &[
-            "listen = \"127.0.0.1:{port}\"",
-            "admin_listen = \"127.0.0.1:{admin_port}\"",
-            "shards = 2",
-            "connections_max = 15000",
-            "drain_ms = 2000",
-        ],
-    ),
-    // Tests send as fast as they can.
-    ("[session]", &["commands_per_s = 0", "bytes_per_s = 0", "errors_per_s = 1000"]),
-    ("[ws]", &[]),
-    ("[admin]", &["token = \"a-token-that-only-the-black-box-tests-know\""]),
-    ("[quarantine]", &[]),
-    // For namespaces that a test makes durable.
-    ("[store]", &["dir = \"{folder}/store\"", "reserve_bytes = 1048576"]),
-    (
-        "[[auth.keys]]",
-        &["algorithm = \"HS256\"", "secret = \"a secret that only the black-box tests know\""],
-    ),
-    (
-        "[[namespaces]]",
-        &[
-            "name = \"room\"",
-            "subscribe = \"users\"",
-            "publish = \"subscribers\"",
-            "see_presence = \"subscribers\"",
-            "see_history = \"subscribers\"",
-            "presence = true",
-            "join_leave = true",
-            "history_count_max = 1000",
-            "durability = \"memory\"",
-            "data_bytes_max = 32768",
-        ],
-    ),
-    (
-        "[[namespaces]]",
-        &[
-            "name = \"wide\"",
-            "subscribe = \"users\"",
-            "publish = \"subscribers\"",
-            "history_count_max = 1000",
-            "durability = \"memory\"",
-        ],
-    ),
-    ("[[namespaces]]", &["name = \"closed\"", "subscribe = \"token\""]),
-    ("[[namespaces]]", &["name = \"@\"", "history_count_max = 10", "durability = \"memory\""]),
-];
+use super::process::{BINARY, Running, command, fetch, free_port, until};
+use super::settings::{ADMIN_TOKEN, Settings};
 
 /// The running binary. Ends with its value.
 pub struct Server {
@@ -185,34 +28,66 @@ impl Server {
     /// Starts it and waits until it is ready.
     #[track_caller]
     pub fn start(settings: Settings) -> Server {
-        Server::start_with_log(settings, |folder| {
-            File::create(folder.join("log")).expect("it can be made").into()
-        })
+        Server::start_by(command(BINARY), settings)
+    }
+
+    /// Starts it by a command that becomes the binary when it is given its arguments.
+    #[track_caller]
+    pub fn start_by(command: Command, settings: Settings) -> Server {
+        let home = Home::new(&settings);
+        let log = home.log();
+        let mut server = home.begin(command, log.into());
+        server.wait_until_ready();
+        server
     }
 
     /// Starts it with another log than the file that `log` reads.
     #[track_caller]
-    pub fn start_with_log(settings: Settings, log: impl FnOnce(&Path) -> Stdio) -> Server {
-        let (port, admin_port) = (free_port(), free_port());
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        std::fs::create_dir(folder.path().join("store")).expect("it can be made");
-        let config = folder.path().join("rookery.toml");
-        std::fs::write(&config, settings.render(port, admin_port, folder.path()))
-            .expect("it can be written");
-        let child = Running(spawn(&config, log(folder.path())));
-        let mut server = Server { child, folder, port, admin_port };
+    pub fn start_with_log(settings: Settings, log: impl Into<Stdio>) -> Server {
+        let mut server = Server::begin_with_log(settings, log);
         server.wait_until_ready();
         server
+    }
+
+    /// The same, and does not wait.
+    #[track_caller]
+    pub fn begin_with_log(settings: Settings, log: impl Into<Stdio>) -> Server {
+        Home::new(&settings).begin(command(BINARY), log.into())
+    }
+
+    /// The line with which it does not start.
+    #[track_caller]
+    pub fn refused(settings: Settings) -> String {
+        let log = Server::refused_by(command(BINARY), settings);
+        log.lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// All that it says when it does not start, by a command that becomes the binary.
+    #[track_caller]
+    pub fn refused_by(command: Command, settings: Settings) -> String {
+        let home = Home::new(&settings);
+        let log = home.log();
+        let mut server = home.begin(command, log.into());
+        assert_eq!(server.wait().code(), Some(1), "{}", server.log());
+        server.log()
     }
 
     /// Begins again after its end, with the same configuration and folder.
     #[track_caller]
     pub fn start_again(&mut self) {
-        let (config, log) =
-            (self.folder.path().join("rookery.toml"), self.folder.path().join("log"));
+        let log = self.folder.path().join("log");
         let log = File::options().append(true).open(log).expect("it is there");
-        self.child = Running(spawn(&config, log.into()));
+        self.child = serve(command(BINARY), self.folder.path(), log.into());
         self.wait_until_ready();
+    }
+
+    /// The line that says where it listens.
+    #[track_caller]
+    pub fn start_line(&self) -> String {
+        let line = until(|| {
+            self.log().lines().find(|line| line.contains("listening on ")).map(str::to_owned)
+        });
+        line.unwrap_or_else(|| panic!("it does not say where it listens:\n{}", self.log()))
     }
 
     /// Where peers connect.
@@ -228,7 +103,7 @@ impl Server {
     /// The tests' configuration, where a test needs it in a file.
     pub fn config_for(settings: Settings, folder: &TempDir, port: u16) -> PathBuf {
         let file = folder.path().join("rookery.toml");
-        std::fs::write(&file, settings.render(port, free_port(), folder.path()))
+        fs::write(&file, settings.render(port, free_port(), folder.path()))
             .expect("it can be written");
         file
     }
@@ -304,7 +179,7 @@ impl Server {
 
     /// What it has written so far.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// Waits until the log has `words`, `times` times.
@@ -332,30 +207,31 @@ impl Server {
     /// Another configuration in the place of the one that it began with.
     pub fn rewrite_config(&self, settings: Settings) {
         let text = settings.render(self.port, self.admin_port, self.folder.path());
-        std::fs::write(self.folder.path().join("rookery.toml"), text).expect("it can be written");
+        fs::write(self.folder.path().join("rookery.toml"), text).expect("it can be written");
     }
 
     /// The process.
     pub fn pid(&self) -> u32 {
-        self.child.0.id()
+        self.child.pid()
     }
 
     /// Sends a signal by the kernel's own tool, as an operator would.
     pub fn signal(&self, name: &str) {
-        signal(self.child.0.id(), name);
+        self.child.signal(name);
     }
 
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        let ended = until(|| self.child.0.try_wait().expect("it is our child"));
-        ended.unwrap_or_else(|| panic!("the server did not end in time:\n{}", self.log()))
+        self.child
+            .wait()
+            .unwrap_or_else(|| panic!("the server did not end in time:\n{}", self.log()))
     }
 
     #[track_caller]
     fn wait_until_ready(&mut self) {
         let is_ready = until(|| {
-            if let Some(status) = self.child.0.try_wait().expect("it is our child") {
+            if let Some(status) = self.child.ended() {
                 panic!("the server ended at once with {status}:\n{}", self.log());
             }
             self.fetch("/ready").filter(|(status, _)| *status == 200)
@@ -376,46 +252,41 @@ impl Drop for Server {
     }
 }
 
-fn spawn(config: &Path, log: Stdio) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_rookery"))
-        .args(["serve", "--config"])
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("the binary can be started")
+/// A folder with a configuration; nothing runs yet.
+struct Home {
+    folder: TempDir,
+    port: u16,
+    admin_port: u16,
 }
 
-/// Runs the binary to its end.
-pub fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rookery"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary can be started")
-}
-
-/// A port nobody listens on, below the usual range of source ports, so that no
-/// client takes it in between. Tests of one process never get the same one.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let (low, high) = std::env::var("ROOKERY_TEST_PORTS")
-        .ok()
-        .and_then(|range| {
-            let (low, high) = range.split_once('-')?;
-            Some((low.parse::<u16>().ok()?, high.parse::<u16>().ok()?))
-        })
-        .unwrap_or((20_000, 29_999));
-    // Processes that run at the same time begin at different places.
-    let count = u32::from(high - low) + 1;
-    let start = (std::process::id() * 97) % count;
-    for _ in 0..count {
-        let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = low + u16::try_from((start + step) % count).expect("it is below the range");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
+impl Home {
+    #[track_caller]
+    fn new(settings: &Settings) -> Home {
+        let (port, admin_port) = (free_port(), free_port());
+        // Some of those who become the binary are another user by then.
+        let all_may_read = fs::Permissions::from_mode(0o755);
+        let folder = tempfile::Builder::new().permissions(all_may_read).tempdir();
+        let folder = folder.expect("a temporary folder can be made");
+        fs::create_dir(folder.path().join("store")).expect("it can be made");
+        let text = settings.render(port, admin_port, folder.path());
+        fs::write(folder.path().join("rookery.toml"), text).expect("it can be written");
+        Home { folder, port, admin_port }
     }
-    panic!("no port is free from {low} to {high}");
+
+    fn log(&self) -> File {
+        File::create(self.folder.path().join("log")).expect("it can be made")
+    }
+
+    #[track_caller]
+    fn begin(self, command: Command, log: Stdio) -> Server {
+        let Home { folder, port, admin_port } = self;
+        let child = serve(command, folder.path(), log);
+        Server { child, folder, port, admin_port }
+    }
+}
+
+#[track_caller]
+fn serve(mut command: Command, folder: &Path, log: Stdio) -> Running {
+    command.args(["serve", "--config"]).arg(folder.join("rookery.toml"));
+    Running::start(command.stdout(Stdio::null()).stderr(log))
 }

@@ -17,8 +17,9 @@ mod quotas;
 mod tokens;
 mod upgrades;
 
-use crate::common::{Peer, Server};
 use serde_json::{Value, json};
+
+use crate::common::{Peer, Server};
 
 /// A user who was there before, and expects to be served as if nothing happened.
 struct Witness {

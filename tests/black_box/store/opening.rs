@@ -4,13 +4,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use rookery::store::{Batch, Disk as _, FjallDisk, Options, StoreKeyspace, SyncMode};
 use tempfile::TempDir;
 
 use super::{kept, kept_in};
-use crate::common::{Server, Settings, free_port};
+use crate::common::{BINARY, Server, Settings, command, free_port};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder can be made")
@@ -20,12 +20,10 @@ fn folder() -> TempDir {
 fn serve(before: &[&str], settings: Settings, folder: &TempDir, more: &[&str]) -> Output {
     let config = Server::config_for(settings, folder, free_port());
     let config = config.to_str().expect("a plain path");
-    let binary = env!("CARGO_BIN_EXE_rookery");
     // One that opens the store after all would serve for ever.
     let limit = ["timeout", "--signal=KILL", "60"];
-    let words = [&limit, before, &[binary, "serve", "--config", config], more].concat();
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).stdin(Stdio::null()).output().expect("it can be started")
+    let words = [&limit, before, &[BINARY, "serve", "--config", config], more].concat();
+    command(words[0]).args(&words[1..]).output().expect("it can be started")
 }
 
 #[track_caller]
