@@ -228,6 +228,21 @@ def prometheus(folder, config, *flags):
     )
 
 
+@contextlib.contextmanager
+def rookery(folder, **settings):
+    """A server of the development configuration, with settings as in its environment.
+    Gives the addresses of clients and of operators."""
+    (folder / "store").mkdir()
+    variables = [f"ROOKERY_{name.upper()}={value}" for name, value in settings.items()]
+    command = [
+        "env", *variables, BINARY, "serve", "--dev", "--listen", "127.0.0.1:0",
+        "--admin-listen", "127.0.0.1:0", "--store-dir", folder / "store",
+    ]
+    listening = r"listening on ([\d.:]+ \(admin [\d.:]+)\)"
+    with program(command, listening, listening) as addresses:
+        yield re.findall(r"[\d.]+:\d+", addresses)
+
+
 def query(address, expression):
     """The samples that an expression gives now."""
     answer = ask(f"{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")

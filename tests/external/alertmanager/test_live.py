@@ -9,18 +9,13 @@ import pytest
 import harness
 import test_dashboards
 import test_rules
-from harness import BINARY, HOME
+from harness import HOME
 
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory):
     """A Prometheus with the shipped configuration, and the server that it scrapes."""
     folder = tmp_path_factory.mktemp("live")
-    serve = [
-        BINARY, "serve", "--dev", "--listen", "127.0.0.1:0",
-        "--admin-listen", "127.0.0.1:0", "--store-dir", folder / "store",
-    ]
-    (folder / "store").mkdir()
     (folder / "rules").symlink_to(HOME / "rules")
     (folder / "targets").mkdir()
     (folder / "targets/alert-bridge.yml").write_text("[]")
@@ -29,8 +24,8 @@ def prometheus(tmp_path_factory):
         config = re.sub(rf"{name}: \S+", f"{name}: 1s", config)
     # Neither an Alertmanager nor another Prometheus is asked.
     config = re.sub(r"127\.0\.0\.1:909[03]", "127.0.0.1:1", config)
-    with harness.program(serve, r"\(admin ([\d.:]+)\)", r"listening on") as admin:
-        targets = [{"targets": [admin.removeprefix("http://")]}]
+    with harness.rookery(folder) as (_, admin):
+        targets = [{"targets": [admin]}]
         (folder / "targets/rookery.yml").write_text(json.dumps(targets))
         with harness.prometheus(folder, config) as address:
             harness.until("a scrape", lambda: harness.query(address, 'up{job="rookery"} == 1'))

@@ -16,7 +16,7 @@ scrape_configs:
 - job_name: chat
   scrape_interval: 1s
   scrape_timeout: 1s
-  static_configs: [ {{ targets: ["127.0.0.1:{admin}"] }} ]
+  static_configs: [ {{ targets: ["{admin}"] }} ]
 - job_name: cases
   relabel_configs:
   - {{ source_labels: [__metrics_path__], target_label: case, regex: "/(.*)" }}
@@ -54,8 +54,9 @@ class Scraped:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    with chat.Server(tmp_path_factory.mktemp("server")) as server:
-        server.clients = chat.slow_messages(server)
+    with chat.serve(tmp_path_factory.mktemp("server")) as server:
+        # They stay until all is read.
+        server.people = chat.slow_messages(server)
         yield server
 
 
