@@ -183,16 +183,20 @@ fn damage_before_the_end_is_told_and_nothing_is_cut() {
     assert_eq!(what, "its journal is missing");
 }
 
-#[test]
-fn a_store_goes_on_without_what_is_damaged() {
-    let dir = tempfile::tempdir().unwrap();
-    let setup = || EngineSetup {
-        options: options(dir.path()),
+/// An engine over the store in a folder, which removes nothing by itself.
+fn setup(dir: &Path) -> EngineSetup {
+    EngineSetup {
+        options: options(dir),
         retention: Vec::new(),
         namespace_of: Box::new(|_| 0),
         new_name_key: [1; 16],
-    };
-    let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
+    }
+}
+
+#[test]
+fn a_store_goes_on_without_what_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = Engine::open(open(dir.path()), setup(dir.path())).unwrap();
     let name_key = engine.name_key();
     for room in [1, 2] {
         for offset in 1..=20 {
@@ -213,7 +217,7 @@ fn a_store_goes_on_without_what_is_damaged() {
     .unwrap();
     assert_eq!((salvaged.channels_count, salvaged.findings_count), (2, 0));
     assert!((25..35).contains(&salvaged.messages_count), "{salvaged:?}");
-    let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
+    let mut engine = Engine::open(open(dir.path()), setup(dir.path())).unwrap();
     assert_eq!(engine.name_key(), name_key);
     for (room, head) in [(1, 20), (2, salvaged.messages_count - 20)] {
         let job = StoreOp::Open(OpenChannel {
@@ -269,13 +273,7 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> StoreResult
 #[test]
 fn a_damaged_table_is_told_remembered_and_left_when_told() {
     let dir = tempfile::tempdir().unwrap();
-    let setup = || EngineSetup {
-        options: options(dir.path()),
-        retention: Vec::new(),
-        namespace_of: Box::new(|_| 0),
-        new_name_key: [1; 16],
-    };
-    let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
+    let mut engine = Engine::open(open(dir.path()), setup(dir.path())).unwrap();
     for room in [1, 2] {
         for offset in 1..=200 {
             assert!(matches!(say(&mut engine, RoomId(room), offset), StoreResult::Appended));
@@ -291,7 +289,7 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
     let mut bytes = fs::read(&largest).unwrap();
     bytes[10_000] ^= 1;
     fs::write(&largest, bytes).unwrap();
-    let mut engine = Engine::open(open(dir.path()), setup()).unwrap();
+    let mut engine = Engine::open(open(dir.path()), setup(dir.path())).unwrap();
     let damaged = [1, 2].map(|room| {
         let all = crate::store::HistoryRange {
             room: RoomId(room),

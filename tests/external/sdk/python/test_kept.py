@@ -8,7 +8,6 @@ from centrifuge import ReplyError
 from harness import (
     TRANSPORT_CLOSED,
     WAIT_S_MAX,
-    People,
     Server,
     fresh_channel,
     fresh_user,
@@ -20,12 +19,6 @@ from harness import (
 async def server():
     async with Server() as started:
         yield started
-
-
-@pytest_asyncio.fixture(params=["json", "protobuf"])
-async def people(request):
-    async with People(request.param) as made:
-        yield made
 
 
 async def chat(people, client, method, **fields):

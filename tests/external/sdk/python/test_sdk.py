@@ -9,7 +9,6 @@ from harness import (
     TRANSPORT_CLOSED,
     WAIT_S_MAX,
     Giving,
-    People,
     Proxy,
     Server,
     ShortLived,
@@ -26,12 +25,6 @@ TOKEN_EXPIRED = 109
 async def server():
     async with Server() as started:
         yield started
-
-
-@pytest_asyncio.fixture(params=["json", "protobuf"])
-async def people(request):
-    async with People(request.param) as made:
-        yield made
 
 
 async def numbers(people, events, count):
