@@ -1,6 +1,9 @@
 //! What is generated from the table of settings, and what is said in two places,
 //! against what lies here.
 
+#[path = "docs/contract.rs"]
+mod contract;
+
 use std::fs;
 use std::path::Path;
 

@@ -15,12 +15,16 @@ use super::types::{CommandParseError, Encoding};
 
 pub use super::client_out::put_command;
 
-/// The schema's types, as `prost` makes them.
-#[allow(missing_docs, reason = "generated; what the schema says about them comes along")]
+/// The schema's types, for `prost`.
+#[allow(missing_docs, reason = "what the schema says about them stands there")]
 pub mod proto {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+
     use super::raw_json;
 
-    include!(concat!(env!("OUT_DIR"), "/centrifugal.centrifuge.protocol.rs"));
+    include!(concat!(env!("CARGO_MANIFEST_DIR"), "/proto/client.rs"));
 }
 
 /// One message of the server.
