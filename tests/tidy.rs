@@ -18,6 +18,8 @@ mod names;
 mod shape;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/unused.rs"]
+mod unused;
 
 use std::collections::BTreeSet;
 
@@ -33,6 +35,7 @@ fn the_tree_is_tidy_but_for_the_exceptions() {
     found.extend(shape::findings(&files));
     found.extend(fields::findings(&files));
     found.extend(names::findings(&files));
+    found.extend(unused::findings(&files));
     found.extend(links::findings());
     let text = include_str!("tidy/exceptions.txt");
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -125,6 +128,11 @@ fn each_rule_sees_what_it_forbids() {
         source::File::parse("src/ws/three.rs", "//! Header."),
     ];
     assert_eq!(circles::findings(&round), [("circle", "src/ws: one two".to_owned())]);
+    let tested = "//! Header.\npub fn alone() { used() }\npub fn used() {}\n\
+                  #[cfg(test)] pub fn of_tests() {}\nimpl Named for Alone { fn given() {} }\n\
+                  #[cfg(test)] mod tests { fn check() { alone(); of_tests(); } }";
+    let found = unused::findings(&[source::File::parse("src/ws/tested.rs", tested)]);
+    assert_eq!(found, [("used-by-tests-only", "src/ws/tested.rs: alone".to_owned())]);
     let long = format!("//! Header.\nfn long() {{\n{}}}", "    call();\n".repeat(70));
     let found = shape::findings(&[source::File::parse("src/ws/long.rs", &long)]);
     assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);

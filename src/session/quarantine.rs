@@ -257,11 +257,6 @@ impl Quarantine {
         self.held.retain(|held| now < held.until);
         self.held.len() < before
     }
-
-    /// When `expire` should be called next.
-    pub fn next_end(&self) -> Option<MonotonicMs> {
-        self.held.iter().map(|held| held.until).min()
-    }
 }
 
 #[cfg(test)]
@@ -322,7 +317,6 @@ mod tests {
         assert_eq!(all.on_share(MonotonicMs(61_000), &bot(), 0, 0), SuspectResult::Held);
         assert!(!all.on_panic(MonotonicMs(61_001), &bot()), "it is locked out already");
         assert!(!all.expire(MonotonicMs(661_000 - 1)));
-        assert_eq!(all.next_end(), Some(MonotonicMs(661_000)));
         assert!(all.expire(MonotonicMs(661_000)));
         assert!(all.held().is_empty());
     }

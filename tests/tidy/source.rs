@@ -72,7 +72,7 @@ fn is_test(item: &Item) -> bool {
 }
 
 /// `#[cfg(test)]`, also among other conditions.
-fn is_for_tests(attribute: &Attribute) -> bool {
+pub fn is_for_tests(attribute: &Attribute) -> bool {
     if !attribute.path().is_ident("cfg") {
         return false;
     }
