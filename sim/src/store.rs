@@ -345,12 +345,14 @@ fn is_promise(outcome: &StoreResult) -> bool {
         StoreResult::Appended
         | StoreResult::MarkerAdvanced { .. }
         | StoreResult::Behind(_)
+        | StoreResult::Reacted(_)
         | StoreResult::Done => true,
         StoreResult::Opened(..)
         | StoreResult::History(_)
         | StoreResult::ReadMarkers(_)
         | StoreResult::Conversations(..)
         | StoreResult::Pending(..)
+        | StoreResult::Reactions(_)
         | StoreResult::Failed(_) => false,
     }
 }
@@ -375,6 +377,8 @@ fn spoil(reply: &mut StoreReply, mutator: &mut Mutator) {
         | StoreResult::ReadMarkers(_)
         | StoreResult::Conversations(..)
         | StoreResult::Pending(..)
+        | StoreResult::Reacted(_)
+        | StoreResult::Reactions(_)
         | StoreResult::Done
         | StoreResult::Failed(_) => (),
     }

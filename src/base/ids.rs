@@ -57,6 +57,11 @@ impl UserHash {
         let hash = inbox.0 as u64;
         UserHash(if hash == 0 { 1 } else { hash })
     }
+
+    /// Its bits, for keys of what is kept by user.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
 }
 
 /// One client session, as SDKs see it: shown as a version 4 UUID (RFC 9562, 5.4).

@@ -166,6 +166,22 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// Bytes of an id that a client gives to a message.
 pub const MESSAGE_ID_BYTES_MAX: usize = 64;
 
+/// Bytes of what somebody reacts to a message with.
+pub const REACTION_BYTES_MAX: usize = 32;
+
+/// Different values that one message is reacted to with; over it a new one is refused (106).
+pub const REACTION_KINDS_MAX: usize = 20;
+
+/// Users who react to one message; over it one more is refused (106).
+pub const REACTION_USERS_MAX: usize = 1_000;
+
+/// Reactions that one room has in memory, where its messages are there only; over it one
+/// more is refused (106).
+pub const ROOM_REACTIONS_MAX: usize = 16_384;
+
+/// Messages whose reactions one question asks for.
+pub const REACTION_OFFSETS_MAX: usize = 100;
+
 /// Entries of one page of members, conversations or receipts.
 pub const PAGE_MAX: u32 = 1_000;
 
@@ -244,6 +260,7 @@ const _: () = {
     assert!(LANE_PUSHES_MAX <= TURN_LETTERS_MAX);
     assert!(NAME_BYTES_MAX <= u8::MAX as usize);
     assert!(PAGE_DEFAULT <= PAGE_MAX);
+    assert!(REACTION_KINDS_MAX <= REACTION_USERS_MAX && REACTION_USERS_MAX <= ROOM_REACTIONS_MAX);
     assert!(UNANSWERED_MAX < u16::MAX as usize);
     assert!(4 * USER_REQUESTS_MAX <= LANE_REQUESTS_MAX && LANE_REQUESTS_MAX <= OWN_REQUESTS_MAX);
     assert!(UNANSWERED_MAX <= USER_REQUESTS_MAX);

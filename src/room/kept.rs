@@ -463,7 +463,8 @@ mod tests {
     fn opened(head: u64, tail: std::ops::RangeInclusive<u64>) -> Option<OpenedChannel> {
         let tail = tail.map(message).collect();
         let born_unix_ms = 1;
-        Some(OpenedChannel { epoch: Epoch(3), born_unix_ms, head, first: 1, tail, ids: Vec::new() })
+        let (epoch, ids, reacted) = (Epoch(3), Vec::new(), None);
+        Some(OpenedChannel { epoch, born_unix_ms, head, first: 1, tail, ids, reacted })
     }
 
     fn kept(answer: Option<OpenedChannel>) -> DurableStream {

@@ -30,11 +30,15 @@ pub enum StoreKeyspace {
     Dead,
     /// By time, room and offset: ids that authors gave to messages.
     Ids,
+    /// By room and offset: how many reacted to a message with what.
+    ReactionTotals,
+    /// By room, offset and user: what the user reacted to a message with.
+    Reactions,
 }
 
 impl StoreKeyspace {
     /// All, in the order of `index`.
-    pub const ALL: [StoreKeyspace; 8] = [
+    pub const ALL: [StoreKeyspace; 10] = [
         StoreKeyspace::Meta,
         StoreKeyspace::Channels,
         StoreKeyspace::Messages,
@@ -43,6 +47,8 @@ impl StoreKeyspace {
         StoreKeyspace::Pending,
         StoreKeyspace::Dead,
         StoreKeyspace::Ids,
+        StoreKeyspace::ReactionTotals,
+        StoreKeyspace::Reactions,
     ];
 
     /// Dense, for tables by space.
@@ -56,6 +62,8 @@ impl StoreKeyspace {
             StoreKeyspace::Pending => 5,
             StoreKeyspace::Dead => 6,
             StoreKeyspace::Ids => 7,
+            StoreKeyspace::ReactionTotals => 8,
+            StoreKeyspace::Reactions => 9,
         }
     }
 }

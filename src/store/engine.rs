@@ -44,7 +44,7 @@ use queue::{Budget, QueuedRead, RequestQueue};
 use upkeep::Upkeep;
 use writes::append::{self, Size, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
-use writes::pending;
+use writes::{pending, reaction};
 
 pub use census::DeadLetterTotals;
 pub(super) use heads::reborn;
@@ -230,11 +230,20 @@ impl<D: Disk> Engine<D> {
                 }
                 (StoreResult::Done, durable)
             }
+            StoreOp::React(react) => {
+                // Taking one back goes on when the disk is full.
+                if react.value.is_some() && self.is_full() {
+                    return Err(StoreError::Full);
+                }
+                let (result, durable) = reaction::react(&mut self.channels, &react)?;
+                (StoreResult::Reacted(result), durable)
+            }
             StoreOp::Open(_)
             | StoreOp::Read(_)
             | StoreOp::ReadMarkers(_)
             | StoreOp::Conversations(_)
             | StoreOp::Pending(_)
+            | StoreOp::Reactions(_)
             | StoreOp::Abandon(_) => unreachable!("these stand in other lines"),
         };
         plan.durable = later(plan.durable, durable);

@@ -258,7 +258,9 @@ impl Handles {
             | StoreKeyspace::Talks
             | StoreKeyspace::Pending
             | StoreKeyspace::Dead
-            | StoreKeyspace::Ids => &self.records,
+            | StoreKeyspace::Ids
+            | StoreKeyspace::ReactionTotals
+            | StoreKeyspace::Reactions => &self.records,
         }
     }
 
@@ -319,6 +321,8 @@ fn prefix(space: StoreKeyspace) -> &'static [u8] {
         StoreKeyspace::Pending => b"p",
         StoreKeyspace::Dead => b"x",
         StoreKeyspace::Ids => b"i",
+        StoreKeyspace::ReactionTotals => b"n",
+        StoreKeyspace::Reactions => b"r",
     }
 }
 

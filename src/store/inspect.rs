@@ -7,6 +7,7 @@
 //! Deliberately absent: words for people, and anything that the server does.
 
 mod letters;
+mod reactions;
 
 #[cfg(test)]
 mod tests;
@@ -92,6 +93,8 @@ pub struct StoreStats {
     pub pending_count: u64,
     /// Dead letters.
     pub dead_count: u64,
+    /// Users who react to messages, each as often as it does.
+    pub reactions_count: u64,
     /// Bytes on the disk.
     pub capacity: Capacity,
 }
@@ -162,6 +165,8 @@ fn words(space: StoreKeyspace) -> &'static str {
         StoreKeyspace::Pending => "what waits for its reader",
         StoreKeyspace::Dead => "dead letters",
         StoreKeyspace::Ids => "ids of messages that may be repeated",
+        StoreKeyspace::ReactionTotals => "how many users react to messages",
+        StoreKeyspace::Reactions => "what users react to messages with",
     }
 }
 
@@ -213,6 +218,7 @@ impl<D: Disk> Inspection<D> {
         ] {
             self.check_records(space, &channels, &mut tell)?;
         }
+        self.check_reactions(&mut tell)?;
         Ok(checked)
     }
 
@@ -226,7 +232,10 @@ impl<D: Disk> Inspection<D> {
                 bytes += value.len() as u64;
             })?;
             match space {
-                StoreKeyspace::Meta | StoreKeyspace::Talks | StoreKeyspace::Ids => {}
+                StoreKeyspace::Meta
+                | StoreKeyspace::Talks
+                | StoreKeyspace::Ids
+                | StoreKeyspace::ReactionTotals => {}
                 StoreKeyspace::Channels => stats.channels_count = count,
                 StoreKeyspace::Messages => {
                     (stats.messages_count, stats.messages_bytes) = (count, bytes)
@@ -234,6 +243,7 @@ impl<D: Disk> Inspection<D> {
                 StoreKeyspace::Marks => stats.marks_count = count,
                 StoreKeyspace::Pending => stats.pending_count = count,
                 StoreKeyspace::Dead => stats.dead_count = count,
+                StoreKeyspace::Reactions => stats.reactions_count = count,
             }
         }
         Ok(stats)
@@ -307,7 +317,11 @@ impl<D: Disk> Inspection<D> {
                     let place = key::id_from(key);
                     place.is_some_and(|(.., offset)| record::take_id(value, offset).is_ok())
                 }
-                StoreKeyspace::Meta | StoreKeyspace::Channels | StoreKeyspace::Messages => true,
+                StoreKeyspace::Meta
+                | StoreKeyspace::Channels
+                | StoreKeyspace::Messages
+                | StoreKeyspace::ReactionTotals
+                | StoreKeyspace::Reactions => true,
             };
             garbled_count += u64::from(!is_good);
         })?;
@@ -480,7 +494,7 @@ impl Walked {
     }
 }
 
-fn tell_records(
+pub(super) fn tell_records(
     space: StoreKeyspace,
     count: u64,
     walk: Walk,

@@ -3,8 +3,8 @@
 //! Rooms and inboxes take 16 bytes, offsets 8, big-endian; a name comes last, so
 //! it needs no length, and no byte of UTF-8 is 255, which ends a range of names.
 
-use crate::base::RoomId;
 use crate::base::limits::{IDS_MS, NAME_BYTES_MAX};
+use crate::base::{RoomId, UserHash};
 
 use super::disk::KeyRange;
 
@@ -14,6 +14,8 @@ const MESSAGE_BYTES: usize = ROOM_BYTES + OFFSET_BYTES;
 const PENDING_BYTES: usize = 2 * ROOM_BYTES + OFFSET_BYTES;
 const PERIOD_BYTES: usize = 8;
 const ID_BYTES: usize = PERIOD_BYTES + MESSAGE_BYTES;
+const USER_BYTES: usize = 8;
+const REACTION_BYTES: usize = MESSAGE_BYTES + USER_BYTES;
 
 /// Of the format's number, in `Meta`.
 pub const FORMAT: &[u8] = b"format";
@@ -105,6 +107,21 @@ pub fn ids_up_to(after: &[u8], period: u64) -> KeyRange {
     KeyRange { first: rest(after).first, last }
 }
 
+/// Of what a user reacted to a message with.
+pub fn reaction(room: RoomId, offset: u64, user: UserHash) -> [u8; REACTION_BYTES] {
+    let mut key = [0; REACTION_BYTES];
+    key[..MESSAGE_BYTES].copy_from_slice(&message(room, offset));
+    key[MESSAGE_BYTES..].copy_from_slice(&user.bits().to_be_bytes());
+    key
+}
+
+/// Of all reactions to a message.
+pub fn reactions_to(room: RoomId, offset: u64) -> KeyRange {
+    let message = message(room, offset);
+    let last = [&message[..], &[u8::MAX; USER_BYTES]].concat();
+    KeyRange { first: message.to_vec(), last }
+}
+
 /// Everything of a space behind a key; all of it when that is empty.
 pub fn rest(after: &[u8]) -> KeyRange {
     let first = if after.is_empty() { Vec::new() } else { behind(after) };
@@ -135,6 +152,12 @@ pub fn id_from(key: &[u8]) -> Option<(u64, RoomId, u64)> {
     let (period, message) = key.split_at_checked(PERIOD_BYTES)?;
     let (room, offset) = message_of(message)?;
     Some((u64::from_be_bytes(period.try_into().ok()?), room, offset))
+}
+
+/// Room and offset of the message of a reaction's key.
+pub fn reaction_from(key: &[u8]) -> Option<(RoomId, u64)> {
+    let (message, user) = key.split_at_checked(MESSAGE_BYTES)?;
+    message_of(message).filter(|_| user.len() == USER_BYTES)
 }
 
 /// Room and name of a `named` key.
@@ -170,6 +193,8 @@ mod tests {
             let [(period, room, offset), next] = [pair[0], pair[1]];
             assert!(id(period, room, offset) < id(next.0, next.1, next.2));
             assert_eq!(id_from(&id(period, room, offset)), Some((period, room, offset)));
+            let key = reaction(room, offset, UserHash::of_inbox(A));
+            assert_eq!(reaction_from(&key), Some((room, offset)));
         }
         assert_eq!(room_of(&channel(B)), Some(B));
         assert_eq!(name_of(&named(A, "ann")), Some((A, "ann")));
@@ -189,6 +214,14 @@ mod tests {
         assert!(!holds(&waiting, &pending(A, A, 5)) && holds(&waiting, &pending(A, A, 6)));
         assert!(holds(&waiting, &pending(A, B, 0)) && !holds(&waiting, &pending(B, A, 0)));
         assert!(holds(&pending_behind(A, None), &pending(A, RoomId(0), 0)));
+        let reactions = reactions_to(A, 5);
+        for user in [A, B] {
+            let user = UserHash::of_inbox(user);
+            assert!(holds(&reactions, &reaction(A, 5, user)));
+            for (room, offset) in [(A, 4), (A, 6), (B, 5)] {
+                assert!(!holds(&reactions, &reaction(room, offset, user)));
+            }
+        }
         assert!(holds(&rest(&[]), &named(RoomId(u128::MAX), &"\u{10ffff}".repeat(63))));
         assert!(!holds(&rest(&channel(A)), &channel(A)) && holds(&rest(&channel(A)), &channel(B)));
     }
@@ -201,6 +234,7 @@ mod tests {
             assert_eq!(message_of(&bytes).is_some(), len == 24);
             assert_eq!(pending_from(&bytes).is_some(), len == 40);
             assert_eq!(id_from(&bytes).is_some(), len == 32);
+            assert_eq!(reaction_from(&bytes).is_some(), len == 32);
             assert_eq!(name_of(&bytes).is_some(), len == 16, "255 is no UTF-8");
         }
         assert_eq!(name_of(&[b'a'; 16 + 256]), None);

@@ -5,6 +5,13 @@ use std::sync::Arc;
 use crate::base::{ConnId, RoomId, ShardId, UserHash};
 use crate::wire::{Epoch, Publication};
 
+mod reactions;
+
+pub use self::reactions::{
+    MessageReactions, React, ReactedMessages, ReactionPage, ReactionRefusal, ReactionResult,
+    ReactionTotals, ReactionsQuery,
+};
+
 /// The number of a request, unique among those of one shard that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u32);
@@ -87,6 +94,10 @@ pub enum StoreOp {
     Conversations(ConversationsQuery),
     /// What waits for a user? → `QueuedAlerts`.
     Pending(PendingQuery),
+    /// A user reacts to a message. → `Reacted`.
+    React(Box<React>),
+    /// What was reacted to messages with? → `Reactions`.
+    Reactions(Box<ReactionsQuery>),
     /// A waiting message was sent once more. → `ExemplarResult`.
     Attempted(DeliveryAttempt),
     /// A waiting message is given up. → `ExemplarResult`.
@@ -114,12 +125,14 @@ impl StoreOp {
             StoreOp::Append(_)
             | StoreOp::AdvanceMarker(_)
             | StoreOp::Attempted(_)
-            | StoreOp::DeadLetter(_) => StoreOpClass::Write,
+            | StoreOp::DeadLetter(_)
+            | StoreOp::React(_) => StoreOpClass::Write,
             StoreOp::Open(_)
             | StoreOp::Read(_)
             | StoreOp::ReadMarkers(_)
             | StoreOp::Conversations(_)
-            | StoreOp::Pending(_) => StoreOpClass::Read,
+            | StoreOp::Pending(_)
+            | StoreOp::Reactions(_) => StoreOpClass::Read,
             StoreOp::Abandon(_) => StoreOpClass::Control,
         }
     }
@@ -354,6 +367,10 @@ pub enum StoreResult {
     /// To `QueuedAlerts`: as many as one answer may hold, and the message that the next
     /// page is behind, unless this is the last.
     Pending(Vec<PendingMessage>, Option<(RoomId, u64)>),
+    /// To `React`.
+    Reacted(ReactionResult),
+    /// To `Reactions`.
+    Reactions(ReactionPage),
     /// To `Tried` and `Bury`.
     Done,
     /// To any: no, and why.
@@ -379,6 +396,15 @@ impl StoreResult {
         Ok(found)
     }
 
+    /// Of `Read`, or of `Reactions` for a part of a channel: the messages, and what they are
+    /// reacted to with as far as that was asked for.
+    pub fn reacted_passage(self) -> Result<ReactionPage, StoreError> {
+        match self {
+            StoreResult::History(messages) => Ok(ReactionPage { messages, reactions: Vec::new() }),
+            other => other.reactions(),
+        }
+    }
+
     /// Of `ReadMarkers`: users, and how far they are.
     pub fn marks(self) -> Result<Vec<(Box<str>, ReadMarkers)>, StoreError> {
         let StoreResult::ReadMarkers(all) = self else { return Err(self.failure()) };
@@ -397,6 +423,18 @@ impl StoreResult {
         Ok(DuePage { due, next })
     }
 
+    /// Of `React`: what it came to.
+    pub fn reacted(self) -> Result<ReactionResult, StoreError> {
+        let StoreResult::Reacted(result) = self else { return Err(self.failure()) };
+        Ok(result)
+    }
+
+    /// Of `Reactions`: a page.
+    pub fn reactions(self) -> Result<ReactionPage, StoreError> {
+        let StoreResult::Reactions(page) = self else { return Err(self.failure()) };
+        Ok(page)
+    }
+
     /// Why the store did not do it.
     pub fn failure(self) -> StoreError {
         match self {
@@ -409,6 +447,8 @@ impl StoreResult {
             | StoreResult::ReadMarkers(_)
             | StoreResult::Conversations(..)
             | StoreResult::Pending(..)
+            | StoreResult::Reacted(_)
+            | StoreResult::Reactions(_)
             | StoreResult::Done => unreachable!("the store answers what it was asked"),
         }
     }
@@ -430,6 +470,8 @@ pub struct OpenedChannel {
     pub tail: Vec<Arc<Publication>>,
     /// Of messages since the time asked for, also of those that are not kept any more.
     pub ids: Vec<KnownId>,
+    /// The lowest and the highest offset of messages that somebody reacted to.
+    pub reacted: Option<(u64, u64)>,
 }
 
 /// An id that a user gave to a message.

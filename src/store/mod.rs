@@ -30,9 +30,10 @@ pub use inspect::{
 pub use letter::{
     Addressee, AdvanceMarker, Append, ChannelCreated, Conversation, ConversationsQuery,
     DeadLetterCause, DeliveryAttempt, DuePage, Flow, HistoryRange, KnownId, MarkerPosition,
-    NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage, PendingQuery, ReadMarkers,
-    ReadMarkersQuery, ReadOrder, RequestId, Requester, StoreError, StoreOp, StoreOpClass,
-    StoreReply, StoreRequest, StoreResult, WriteEpoch,
+    MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage, PendingQuery,
+    React, ReactedMessages, ReactionPage, ReactionRefusal, ReactionResult, ReactionTotals,
+    ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RequestId, Requester, StoreError,
+    StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
 pub use options::{Durability, Options, Retention};
 pub use salvage::{Doubt, Salvaged};

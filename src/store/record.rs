@@ -17,6 +17,7 @@ use crate::wire::{ClientInfo, Epoch, Payload, Publication, trace_of};
 use super::letter::{DeadLetterCause, KnownId, ReadMarkers};
 
 mod fields;
+mod reactions;
 mod text;
 
 #[cfg(test)]
@@ -24,6 +25,8 @@ mod tests;
 
 use fields::{RecordFields, put_bytes, put_number};
 use text::{put_text, take_text};
+
+pub use reactions::{put_reaction, put_reaction_totals, take_reaction, take_reaction_totals};
 
 /// The bytes are no record of this kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

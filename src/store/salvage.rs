@@ -8,6 +8,7 @@
 //! its last loss is copied; a channel that may have lost its end gets another epoch,
 //! since its offsets may be given again.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::base::RoomId;
@@ -16,7 +17,7 @@ use super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
 use super::engine::reborn;
 use super::inspect::{CheckFinding, Inspection, Walked};
 use super::key;
-use super::letter::{ReadMarkers, ReadOrder};
+use super::letter::{ReactionTotals, ReadMarkers, ReadOrder};
 use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 
 /// Bytes of a batch, about.
@@ -82,6 +83,7 @@ pub fn salvage<D: Disk, E: Disk>(
     ] {
         copier.records(from, space, &places)?;
     }
+    copier.reactions(from, &places)?;
     copier.flush(SyncMode::Now)?;
     Ok(Salvaged { findings_count, ..copier.salvaged })
 }
@@ -161,7 +163,11 @@ impl<E: Disk> Copier<'_, E> {
                     .filter(|(_, room, offset)| head(*room).is_some_and(|head| *offset <= head))
                     .filter(|(.., offset)| record::take_id(value, *offset).is_ok())
                     .map(|_| value.to_vec()),
-                StoreKeyspace::Meta | StoreKeyspace::Channels | StoreKeyspace::Messages => None,
+                StoreKeyspace::Meta
+                | StoreKeyspace::Channels
+                | StoreKeyspace::Messages
+                | StoreKeyspace::ReactionTotals
+                | StoreKeyspace::Reactions => None,
             };
             copies.extend(copy.map(|copy| (key.to_vec(), copy)));
         })?;
@@ -175,12 +181,46 @@ impl<E: Disk> Copier<'_, E> {
                 | StoreKeyspace::Messages
                 | StoreKeyspace::Marks
                 | StoreKeyspace::Talks
-                | StoreKeyspace::Ids => Some(value),
+                | StoreKeyspace::Ids
+                | StoreKeyspace::ReactionTotals
+                | StoreKeyspace::Reactions => Some(value),
             };
             if let Some(value) = value {
                 self.batch.put(space, &key, value);
                 self.flush_if_large()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Copies reactions to messages that were copied, with totals that are made anew: those
+    /// of a reaction that cannot be read would count it.
+    fn reactions<D: Disk>(
+        &mut self,
+        from: &Inspection<D>,
+        places: &[Place],
+    ) -> Result<(), DiskError> {
+        let is_copied = |room: RoomId, offset: u64| {
+            place_of(places, room).is_some_and(|place| (place.first..=place.head).contains(&offset))
+        };
+        let mut totals: BTreeMap<(RoomId, u64), ReactionTotals> = BTreeMap::new();
+        let mut copies: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        from.walk(StoreKeyspace::Reactions, &key::rest(&[]), &mut |key, value| {
+            let place = key::reaction_from(key).filter(|(room, offset)| is_copied(*room, *offset));
+            if let (Some(place), Ok((reaction, _))) = (place, record::take_reaction(value))
+                && totals.entry(place).or_default().replace(None, Some(&reaction))
+            {
+                copies.push((key.to_vec(), value.to_vec()));
+            }
+        })?;
+        for (key, value) in copies {
+            self.batch.put(StoreKeyspace::Reactions, &key, value);
+            self.flush_if_large()?;
+        }
+        for ((room, offset), totals) in totals {
+            let (key, value) = (key::message(room, offset), record::put_reaction_totals(&totals));
+            self.batch.put(StoreKeyspace::ReactionTotals, &key, value);
+            self.flush_if_large()?;
         }
         Ok(())
     }

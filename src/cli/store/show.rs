@@ -75,6 +75,7 @@ impl OutputForm {
             ("messages_count", stats.messages_count),
             ("messages_bytes", stats.messages_bytes),
             ("marks_count", stats.marks_count),
+            ("reactions_count", stats.reactions_count),
             ("pending_count", stats.pending_count),
             ("dead_letters_count", stats.dead_count),
             ("disk_used_bytes", stats.capacity.used_bytes),
@@ -230,6 +231,8 @@ fn word(space: StoreKeyspace) -> &'static str {
         StoreKeyspace::Pending => "pending",
         StoreKeyspace::Dead => "dead_letters",
         StoreKeyspace::Ids => "message_ids",
+        StoreKeyspace::ReactionTotals => "reaction_totals",
+        StoreKeyspace::Reactions => "reactions",
     }
 }
 

@@ -17,6 +17,7 @@ use crate::wire::{ClientInfo, Epoch, Payload, Publication};
 mod fairness;
 mod ids;
 mod model;
+mod reactions;
 mod waiting;
 
 const SHARD: ShardId = ShardId(0);

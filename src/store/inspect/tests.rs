@@ -1,18 +1,18 @@
 use super::super::letter::{
-    Addressee, Append, ChannelCreated, DeadLetterCause, NewDeadLetter, ReadMarkers, RequestId,
-    Requester, StoreOp, StoreRequest, WriteEpoch,
+    Addressee, Append, ChannelCreated, DeadLetterCause, NewDeadLetter, React, ReadMarkers,
+    RequestId, Requester, StoreOp, StoreRequest, WriteEpoch,
 };
 use super::super::salvage::{Doubt, salvage};
 use super::super::{Batch, DiskFaultProfile, Engine, EngineSetup, SimulatedDisk, SyncMode};
 use super::*;
-use crate::base::{ClientId, ShardId};
+use crate::base::{ClientId, ShardId, UserHash};
 use crate::wire::{ClientInfo, Epoch, Payload};
 
 const INBOXES: [RoomId; 2] = [RoomId(1), RoomId(2)];
 const NOW: u64 = 1_000_000;
 
 /// Rooms 100 and 101 with ten messages each, which wait for the second inbox;
-/// the first two of room 100 are dead.
+/// the first two of room 100 are dead, and two users reacted to its messages 3 and 9.
 fn store(disk: SimulatedDisk) -> SimulatedDisk {
     let setup = EngineSetup {
         options: Options { reserve_bytes: 0, ..Options::default() },
@@ -38,6 +38,7 @@ fn store(disk: SimulatedDisk) -> SimulatedDisk {
             at_unix_ms: NOW,
         }));
     }
+    jobs.extend([(3, 1, "a"), (3, 2, "b"), (9, 1, "a"), (9, 2, "a")].map(react));
     for (ticket, job) in jobs.into_iter().enumerate() {
         let request = StoreRequest {
             ticket: RequestId(ticket as u32),
@@ -84,6 +85,17 @@ fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     }))
 }
 
+fn react((offset, user, value): (u64, u128, &str)) -> StoreOp {
+    StoreOp::React(Box::new(React {
+        room: RoomId(100),
+        offset,
+        user: UserHash::of_inbox(RoomId(user)),
+        name: "ann".into(),
+        value: Some(value.into()),
+        said_since_unix_ms: 0,
+    }))
+}
+
 fn inspection(change: &dyn Fn(&mut SimulatedDisk)) -> Inspection<SimulatedDisk> {
     let mut disk = store(SimulatedDisk::new(1, DiskFaultProfile::CALM));
     change(&mut disk);
@@ -121,7 +133,7 @@ fn a_store_as_it_should_be_has_no_findings() {
     assert_eq!((checked.channels_count, checked.messages_count), (2, 20));
     let stats = inspection(&|_| {}).stats().unwrap();
     assert_eq!((stats.channels_count, stats.messages_count), (2, 20));
-    assert_eq!((stats.pending_count, stats.dead_count), (18, 2));
+    assert_eq!((stats.pending_count, stats.dead_count, stats.reactions_count), (18, 2, 4));
 }
 
 #[test]
@@ -181,6 +193,35 @@ fn records_that_are_none_are_counted_by_kind() {
 }
 
 #[test]
+fn totals_are_those_of_the_reactions() {
+    let totals = key::message(RoomId(100), 3);
+    let own = key::reaction(RoomId(100), 9, UserHash::of_inbox(RoomId(1)));
+    let records = |space, count| CheckFinding::Records { space, count };
+    for (space, key, value, want) in [
+        (StoreKeyspace::ReactionTotals, &totals[..], None, (StoreKeyspace::ReactionTotals, 1)),
+        (
+            StoreKeyspace::ReactionTotals,
+            &totals,
+            Some(&b"?"[..]),
+            (StoreKeyspace::ReactionTotals, 1),
+        ),
+        (StoreKeyspace::Reactions, &own, None, (StoreKeyspace::ReactionTotals, 1)),
+        (
+            StoreKeyspace::ReactionTotals,
+            &key::message(RoomId(100), 4),
+            Some(b"?"),
+            (StoreKeyspace::ReactionTotals, 1),
+        ),
+    ] {
+        let (_, findings) = check(&|disk| change(disk, space, key, value));
+        assert_eq!(findings, [records(want.0, want.1)], "{space:?} {key:?}");
+    }
+    let (_, findings) = check(&|disk| change(disk, StoreKeyspace::Reactions, &own, Some(b"?")));
+    let both = [records(StoreKeyspace::Reactions, 1), records(StoreKeyspace::ReactionTotals, 1)];
+    assert_eq!(findings, both);
+}
+
+#[test]
 fn a_channel_is_shown_by_tenant_and_name() {
     let inspection = inspection(&|disk| disk.damage(StoreKeyspace::Messages, &message(3)));
     let mut shown = Vec::new();
@@ -230,6 +271,8 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
         change(disk, StoreKeyspace::Messages, &message(7), None);
         let id = |room, offset| key::id(key::period(NOW), RoomId(room), offset);
         change(disk, StoreKeyspace::Ids, &id(100, 9), Some(b"garbled"));
+        let reaction = key::reaction(RoomId(100), 9, UserHash::of_inbox(RoomId(2)));
+        change(disk, StoreKeyspace::Reactions, &reaction, Some(b"garbled"));
         change(disk, StoreKeyspace::Ids, &id(101, 11), Some(&record::put_id(NOW, "ann", "none")));
         change(
             disk,
@@ -267,6 +310,11 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
         assert_eq!(known.is_some(), offset != 9, "what is lost may be repeated, too");
     }
     assert_eq!(new.disk.get(StoreKeyspace::Ids, &id(101, 11)), Ok(None), "of no message");
+    let totals = |offset| new.disk.get(StoreKeyspace::ReactionTotals, &message(offset)).unwrap();
+    assert_eq!(totals(3), None, "its message is not copied");
+    let left = record::take_reaction_totals(&totals(9).unwrap()).unwrap();
+    assert_eq!(left.iter().collect::<Vec<_>>(), [("a", 1)], "one cannot be read");
+    assert_eq!(stats.reactions_count, 1);
     let marks =
         new.disk.get(StoreKeyspace::Marks, &key::named(RoomId(100), "bob")).unwrap().unwrap();
     assert_eq!(record::take_marks(&marks), Ok(ReadMarkers { delivered: 10, read: 9 }));

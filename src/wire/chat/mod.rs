@@ -12,6 +12,7 @@ mod answers;
 mod cursor;
 mod fields;
 mod notices;
+mod reactions;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,10 @@ pub use fields::Field;
 pub use notices::{
     MembershipSummary, crowd, is_remainder, receipt, remainder, retracted, retracted_offset,
     retraction, typing,
+};
+pub use reactions::{
+    ReactedMessage, ReactionCount, Reactor, reacted, reaction_is_valid, reactions, takes_reactions,
+    with_reactions,
 };
 pub use requests::{ChatMessage, ChatRequest, Method, call};
 

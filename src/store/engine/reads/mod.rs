@@ -9,6 +9,7 @@ use self::conversations::PartialConversations;
 use self::history::PartialHistory;
 use self::open::Tail;
 use self::pending::PartialPending;
+use self::reactions::PartialReactions;
 use super::StoreCounts;
 use super::append_gate::AppendGate;
 use super::channels::ChannelStore;
@@ -24,6 +25,7 @@ mod conversations;
 mod history;
 mod open;
 mod pending;
+mod reactions;
 mod receipts;
 
 /// Messages, names or what waits in one answer, whatever is asked. One more than a
@@ -45,6 +47,8 @@ pub enum PartialRead {
     Conversations(PartialConversations),
     /// To `QueuedAlerts`.
     Pending(PartialPending),
+    /// To `Reactions`, when the messages have been read.
+    Reactions(PartialReactions),
 }
 
 impl PartialRead {
@@ -55,6 +59,7 @@ impl PartialRead {
             PartialRead::Passage(passage) => passage.replace(room, left),
             PartialRead::Conversations(conversations) => conversations.replace(room, left),
             PartialRead::Pending(pending) => pending.replace(room, left),
+            PartialRead::Reactions(reactions) => reactions.replace(room, left),
             PartialRead::Marks(_) => {}
         }
     }
@@ -89,10 +94,12 @@ pub(super) fn slice<D: Disk>(
             conversations::conversations(channels, page, so_far, budget)
         }
         StoreOp::Pending(page) => pending::pending(channels, counts, page, so_far, budget),
+        StoreOp::Reactions(query) => reactions::reactions(channels, query, so_far, budget),
         StoreOp::Append(_)
         | StoreOp::AdvanceMarker(_)
         | StoreOp::Attempted(_)
         | StoreOp::DeadLetter(_)
+        | StoreOp::React(_)
         | StoreOp::Abandon(_) => {
             unreachable!("these stand in other lines")
         }

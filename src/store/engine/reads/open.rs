@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::reactions::reacted_span;
 use super::{PartialRead, Slice, message};
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
@@ -68,11 +69,11 @@ pub(super) fn opened<D: Disk>(
             }
         })?;
     }
+    let reacted = reacted_span(channels, open.room, budget)?;
     let Tail { mut tail, ids, .. } = *tail;
     tail.reverse();
-    let born_unix_ms = head.born_unix_ms;
-    let opened =
-        OpenedChannel { epoch: head.epoch, born_unix_ms, head: head.offset, first, tail, ids };
+    let (epoch, born_unix_ms, head) = (head.epoch, head.born_unix_ms, head.offset);
+    let opened = OpenedChannel { epoch, born_unix_ms, head, first, tail, ids, reacted };
     Ok(Slice::Whole(StoreResult::Opened(Some(Box::new(opened)), channels.losses_count())))
 }
 

@@ -464,9 +464,17 @@ fn after_all_time_is_over_the_store_is_as_small_as_a_new_one() {
     for number in 0..NAMES {
         bench.give(mark(ROOM, &format!("u{number}"), MarkerPosition::Read(1)));
     }
+    // And to which very many have reacted.
+    for number in 0..NAMES {
+        bench.give(super::reactions::react(1, number as u64, Some("👍")));
+    }
     bench.answers();
     let before = left(&bench);
-    assert_eq!(before.len(), 6, "channels, messages, marks, talks, pending, ids: {before:?}");
+    assert_eq!(
+        before.len(),
+        8,
+        "channels, messages, marks, talks, pending, ids, reactions and their totals: {before:?}"
+    );
     bench.pass(10_000);
     assert_eq!(bench.engine.dead_letters().count, NAMES as u64);
     bench.pass(170_000);

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use self::forgetting::{DeadFate, Forgotten, fate, forget_channel};
 use self::sweeper::{StepTime, Sweep, SweepOf, Sweeper};
-use self::trim::trim;
+use self::trim::{TrimRest, Trimmed, trim};
 use super::StoreCounts;
 use super::census::{DeadLetterScan, DeadLetterTotals};
 use super::channels::ChannelStore;
@@ -141,12 +141,12 @@ impl Upkeep {
     ) -> Option<usize> {
         while let Some(room) = self.sweeper.first_over_limit().filter(|_| 0 < left_count) {
             match trim(channels, room, now_unix_ms, left_count) {
-                Ok(removed) => {
-                    counts.expired += removed as u64;
-                    if removed == left_count {
+                Ok(Trimmed { count, rest }) => {
+                    counts.expired += count as u64;
+                    if rest == TrimRest::Some {
                         return None;
                     }
-                    left_count -= removed.max(1);
+                    left_count -= count.max(1);
                 }
                 Err(failure) => counts.on_failure(failure),
             }
@@ -183,13 +183,13 @@ impl Upkeep {
         for key in keys {
             let Some(room) = key::room_of(&key) else { continue };
             match trim(channels, room, now_unix_ms, left_count) {
-                Ok(removed) => {
-                    counts.expired += removed as u64;
+                Ok(Trimmed { count, rest }) => {
+                    counts.expired += count as u64;
                     // There may be more of it: the next step begins with it.
-                    if removed == left_count {
+                    if rest == TrimRest::Some {
                         return self.sweeper.set(SweepOf::Channels, Sweep::At(at));
                     }
-                    left_count -= removed;
+                    left_count -= count;
                 }
                 Err(failure) => counts.on_failure(failure),
             }

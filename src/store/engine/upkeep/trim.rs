@@ -3,7 +3,7 @@
 //! Invariants: a channel's record moves in the same batch as its messages go, so
 //! nothing below `first` is ever shown; epoch and head stay as long as the channel does;
 //! what still waits for its reader takes its content along, and so does a dead letter whose
-//! message was not too old but too much.
+//! message was not too old but too much; what users reacted to a message with goes with it.
 //!
 //! Deliberately absent: which channel is looked at, and when.
 
@@ -14,10 +14,11 @@ use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::{ChannelHead, EpochState};
 use crate::store::engine::staged::Put;
+use crate::store::engine::writes::reaction::{ReactionKeys, reacted_to};
 use crate::store::key;
 use crate::store::letter::{ReadOrder, StoreError};
 use crate::store::options::Retention;
-use crate::store::record::{self, DeadLetterRecord, PendingRecord};
+use crate::store::record::{self, Account, DeadLetterRecord, PendingRecord};
 
 impl Retention {
     /// Whether a channel has clearly too much: a little over, so that records are
@@ -30,18 +31,76 @@ impl Retention {
     }
 }
 
+/// Records of reactions that go in one step, unless those to one message are more.
+const STEP_REACTIONS: usize = 1_024;
+
+/// What was removed from the beginning of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trimmed {
+    /// Messages.
+    pub count: usize,
+    /// Whether there may be more to remove.
+    pub rest: TrimRest,
+}
+
+/// Whether there may be more to remove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum TrimRest {
+    /// There is not.
+    #[default]
+    None,
+    /// There may be.
+    Some,
+}
+
+/// A message that goes.
+struct Gone {
+    offset: u64,
+    account: Account,
+    /// Its record, where something may take that along.
+    letter: Vec<u8>,
+}
+
 /// Removes from the beginning of a channel what is too old or too much, at
-/// most `count_max` messages; how many it were.
+/// most `count_max` messages.
 pub(super) fn trim<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
     now_unix_ms: u64,
     count_max: usize,
-) -> Result<usize, StoreError> {
-    let Some(mut head) = channels.head(room)? else { return Ok(0) };
+) -> Result<Trimmed, StoreError> {
+    let Some(mut head) = channels.head(room)? else { return Ok(Trimmed::default()) };
+    let mut gone = over(channels, room, &head, now_unix_ms, count_max)?;
+    let reactions = reactions_of(channels, room, &mut gone)?;
+    let Some(newest) = gone.last() else { return Ok(Trimmed::default()) };
+    head.first = newest.offset + 1;
+    head.below_bytes = newest.account.total_bytes;
+    head.last_unix_ms = newest.account.time_unix_ms;
+    let record = channels.record(room)?.ok_or(StoreError::Damaged)?;
+    take_along(channels, room, &head, &gone, now_unix_ms)?;
+    for one in &gone {
+        channels.staged_mut().remove(StoreKeyspace::Messages, &key::message(room, one.offset));
+    }
+    reactions.keys.into_iter().for_each(|keys| keys.remove(channels));
+    channels.put_record(room, &head, &record.tenant, &record.channel);
+    head.naming = EpochState::Written;
+    channels.set_head(room, head);
+    let rest = if gone.len() == count_max { TrimRest::Some } else { reactions.rest };
+    Ok(Trimmed { count: gone.len(), rest })
+}
+
+/// Messages at the beginning of a channel that are too old or too much, at most so many.
+fn over<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    head: &ChannelHead,
+    now_unix_ms: u64,
+    count_max: usize,
+) -> Result<Vec<Gone>, StoreError> {
     let rules = channels.rules(head.namespace);
     let (first, last) = (head.first, head.offset);
-    let mut gone: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut below_bytes = head.below_bytes;
+    let mut gone: Vec<Gone> = Vec::new();
     let mut fault = None;
     let range = key::messages(room, first, last);
     channels.staged().scan(
@@ -59,30 +118,49 @@ pub(super) fn trim<D: Disk>(
                 }
             };
             let is_over = u64::from(rules.count_max) <= last - offset
-                || rules.bytes_max < head.total_bytes.saturating_sub(head.below_bytes)
+                || rules.bytes_max < head.total_bytes.saturating_sub(below_bytes)
                 || account.time_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
             if !is_over || count_max <= gone.len() {
                 return ControlFlow::Break(());
             }
-            head.first = offset + 1;
-            head.below_bytes = account.total_bytes;
-            head.last_unix_ms = account.time_unix_ms;
-            gone.push((offset, if head.parties.is_some() { value.to_vec() } else { Vec::new() }));
+            below_bytes = account.total_bytes;
+            let letter = if head.parties.is_some() { value.to_vec() } else { Vec::new() };
+            gone.push(Gone { offset, account, letter });
             ControlFlow::Continue(())
         },
     )?;
-    if gone.is_empty() {
-        return fault.map_or(Ok(0), Err);
+    if gone.is_empty() { fault.map_or(Ok(gone), Err) } else { Ok(gone) }
+}
+
+/// What the messages that go were reacted to with.
+#[derive(Default)]
+struct GoneReactions {
+    keys: Vec<ReactionKeys>,
+    rest: TrimRest,
+}
+
+/// Reactions go in the batch in which their message goes; of very many, the messages of the
+/// others go another time.
+fn reactions_of<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    gone: &mut Vec<Gone>,
+) -> Result<GoneReactions, StoreError> {
+    let (Some(first), Some(last)) = (gone.first(), gone.last()) else {
+        return Ok(GoneReactions::default());
+    };
+    let mut found = GoneReactions::default();
+    let mut records_count = 0;
+    for (offset, count) in reacted_to(channels, room, first.offset, last.offset)? {
+        records_count += count;
+        if STEP_REACTIONS < records_count && !found.keys.is_empty() {
+            gone.retain(|one| one.offset < offset);
+            found.rest = TrimRest::Some;
+            break;
+        }
+        found.keys.push(ReactionKeys::of(channels, room, offset)?);
     }
-    let record = channels.record(room)?.ok_or(StoreError::Damaged)?;
-    take_along(channels, room, &head, &gone, now_unix_ms)?;
-    for (offset, _) in &gone {
-        channels.staged_mut().remove(StoreKeyspace::Messages, &key::message(room, *offset));
-    }
-    channels.put_record(room, &head, &record.tenant, &record.channel);
-    head.naming = EpochState::Written;
-    channels.set_head(room, head);
-    Ok(gone.len())
+    Ok(found)
 }
 
 /// Gives its content to what waits for a reader, or is dead, before it goes.
@@ -90,16 +168,14 @@ fn take_along<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
     head: &ChannelHead,
-    gone: &[(u64, Vec<u8>)],
+    gone: &[Gone],
     now_unix_ms: u64,
 ) -> Result<(), StoreError> {
     let age_ms_max = channels.rules(head.namespace).age_ms_max;
-    let (Some((first, _)), Some((last, _))) = (gone.first(), gone.last()) else {
-        return Ok(());
-    };
+    let (Some(first), Some(last)) = (gone.first(), gone.last()) else { return Ok(()) };
     let mut moved = Vec::new();
     for inbox in head.parties.into_iter().flatten() {
-        let range = key::pending_of(inbox, room, *first, *last);
+        let range = key::pending_of(inbox, room, first.offset, last.offset);
         for space in [StoreKeyspace::Pending, StoreKeyspace::Dead] {
             channels.staged().scan(space, &range, ReadOrder::OldestFirst, &mut |key, value| {
                 moved.push((space, key.to_vec(), value.to_vec()));
@@ -110,8 +186,8 @@ fn take_along<D: Disk>(
     let mut records = Vec::with_capacity(moved.len());
     for (space, key, value) in moved {
         let offset = key::pending_from(&key).ok_or(StoreError::Damaged)?.2;
-        let place = gone.binary_search_by_key(&offset, |(offset, _)| *offset);
-        let letter = &gone[place.map_err(|_| StoreError::Damaged)?].1;
+        let place = gone.binary_search_by_key(&offset, |one| one.offset);
+        let letter = &gone[place.map_err(|_| StoreError::Damaged)?].letter;
         let value = match space {
             StoreKeyspace::Dead => {
                 let said = record::take_account(letter)?.time_unix_ms;
@@ -128,7 +204,9 @@ fn take_along<D: Disk>(
             | StoreKeyspace::Marks
             | StoreKeyspace::Talks
             | StoreKeyspace::Pending
-            | StoreKeyspace::Ids => {
+            | StoreKeyspace::Ids
+            | StoreKeyspace::ReactionTotals
+            | StoreKeyspace::Reactions => {
                 let mut record = PendingRecord::take(&value)?;
                 record.letter.clone_from(letter);
                 record.put()

@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::reaction::ReactionKeys;
 use super::retraction::emptied;
 use crate::base::RoomId;
 use crate::base::limits::CONVERSATION_WAITING_BYTES_MAX;
@@ -16,7 +17,7 @@ use crate::store::engine::staged::Put;
 use crate::store::key;
 use crate::store::letter::{Addressee, Append, ReadMarkers, ReadOrder, StoreError};
 use crate::store::record::{self, ChannelRecord, PendingRecord};
-use crate::wire::Publication;
+use crate::wire::{Publication, chat};
 
 /// All that an append needs to know: nothing was written for it yet.
 pub(in crate::store::engine) struct AppendPlan {
@@ -26,6 +27,8 @@ pub(in crate::store::engine) struct AppendPlan {
     begins: Begins,
     /// What is left of a message that it takes back, at each place.
     emptied: Vec<Put>,
+    /// What that message was reacted to with.
+    reactions: ReactionKeys,
     /// How far its author is then, where that changes.
     author: Option<Put>,
     /// The record of a channel that goes on under another epoch.
@@ -100,6 +103,10 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         Some(left) => emptied(channels, *room, &head, left)?,
         None => Vec::new(),
     };
+    let reactions = match retracts.as_ref().filter(|left| !chat::takes_reactions(left)) {
+        Some(left) => ReactionKeys::of(channels, *room, left.offset)?,
+        None => ReactionKeys::default(),
+    };
     let author = match addressee {
         Some(_) => marks_of_author(channels, *room, publication)?,
         None => None,
@@ -109,13 +116,13 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         EpochState::Reborn => Some(channels.record(*room)?.ok_or(StoreError::Damaged)?),
     };
     let begins = if known.is_none() { Begins::Here } else { Begins::Before };
-    Ok(AppendPlan { head, begins, emptied, author, renamed })
+    Ok(AppendPlan { head, begins, emptied, reactions, author, renamed })
 }
 
 impl AppendPlan {
     /// Writes it: nothing can be refused any more.
     pub fn write<D: Disk>(self, channels: &mut ChannelStore<D>, append: &Append) -> Written {
-        let AppendPlan { head, begins, emptied, author, renamed } = self;
+        let AppendPlan { head, begins, emptied, reactions, author, renamed } = self;
         let (room, publication) = (append.room, &append.publication);
         if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
             channels.put_record(room, &head, &tenant, &channel);
@@ -132,6 +139,7 @@ impl AppendPlan {
             channels.put_id(room, publication);
         }
         channels.staged_mut().put_all(emptied);
+        reactions.remove(channels);
         if let Some(Addressee { inbox, expires_unix_ms }) = append.addressee {
             let waiting = PendingRecord { tries_count: 0, expires_unix_ms, letter: Vec::new() };
             let key = key::pending(inbox, room, publication.offset);

@@ -6,4 +6,5 @@
 pub(super) mod append;
 pub(super) mod markers;
 pub(super) mod pending;
+pub(super) mod reaction;
 mod retraction;
