@@ -47,6 +47,15 @@ pub fn wire_chat(bytes: &[u8]) {
             check_name(&channel);
             assert!(0 < offset);
         }
+        ChatRequest::React { channel, offset, value } => {
+            check_name(&channel);
+            assert!(0 < offset && value.is_none_or(|value| wire::chat::reaction_is_valid(&value)));
+        }
+        ChatRequest::Reactions { channel, offsets } => {
+            check_name(&channel);
+            assert!((1..=limits::REACTION_OFFSETS_MAX).contains(&offsets.len()));
+            assert!(offsets.iter().all(|&offset| 0 < offset) && offsets.is_sorted());
+        }
         ChatRequest::Receipts { channel, after, limit } => {
             check_name(&channel);
             check_page(&after, limit);

@@ -8,6 +8,7 @@ use rookery::wire::client::ClientAnswer;
 
 use crate::attendance::Hears;
 use crate::ledger::Before;
+use crate::reaction::{Known, Reaction};
 use crate::reading::Place;
 use crate::violation::{CheckResult, Checker, Violation, demand};
 
@@ -36,6 +37,10 @@ pub enum Asked {
     Retract(u64),
     /// Of which channel.
     Receipts(&'static str, Before),
+    /// To which message, and with what, if with anything.
+    React(&'static str, u64, Reaction),
+    /// Of which messages, with what is known of reactions there.
+    Reactions(&'static str, Vec<u64>, Known),
     /// With what is known of each conversation.
     Rooms(Vec<(&'static str, Before)>),
     /// Whose answer means nothing to a checker.

@@ -7,7 +7,11 @@
 
 use std::collections::BTreeMap;
 
+use rookery::session::NameKey;
+use rookery::store::Disk;
+
 use crate::ledger::{Before, DurableOracle};
+use crate::reaction_oracle::ReactionOracle;
 use crate::scenario::Scenario;
 use crate::violation::{CheckResult, Checker, demand};
 
@@ -20,6 +24,8 @@ pub struct Oracle {
     moment: u64,
     /// What was said in channels on disk.
     pub ledger: DurableOracle,
+    /// What messages are reacted to with.
+    pub reactions: ReactionOracle,
     /// Whether every recovery fits an outbox, whatever waits there; where one does not,
     /// its client is told to read anew.
     recoveries_fit: bool,
@@ -61,7 +67,13 @@ impl Oracle {
     /// What is known of a channel, by whoever asks now.
     pub fn before(&mut self, channel: &str) -> Before {
         let moment = self.tick();
-        self.ledger.before(channel, moment)
+        Before { reactions: self.reactions.known(channel), ..self.ledger.before(channel, moment) }
+    }
+
+    /// The disk holds all that was promised, and nothing else.
+    pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> CheckResult {
+        self.ledger.check_disk(disk, names, now_unix_ms)?;
+        self.reactions.check_disk(disk, names, &self.ledger)
     }
 
     /// A place in a channel is known to be one that somebody wanted emptied.

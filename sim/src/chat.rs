@@ -222,6 +222,13 @@ impl Client {
                 }
                 Ok(())
             }
+            Asked::React(channel, offset, value) => {
+                around.book.reactions.answered(channel, offset, self.user, value);
+                Ok(())
+            }
+            Asked::Reactions(channel, offsets, known) => {
+                self.on_reactions(channel, (&offsets, &known), &data, around)
+            }
             Asked::Connect(_)
             | Asked::Subscribe(..)
             | Asked::Presence(_)
@@ -254,7 +261,15 @@ impl Client {
     }
 
     /// A chat method was refused.
-    pub(crate) fn on_chat_refusal(&self, asked: &Asked, code: u32) -> CheckResult {
+    pub(crate) fn on_chat_refusal(
+        &self,
+        asked: &Asked,
+        code: u32,
+        around: &mut ClientContext<'_>,
+    ) -> CheckResult {
+        if let Asked::React(channel, offset, _) = asked {
+            around.book.reactions.refused(channel, *offset, self.user, code);
+        }
         let is_wrong = matches!(asked, Asked::Ack(..)) && code == 107;
         demand(!is_wrong, Checker::Marks, || {
             format!("{} got what it cannot acknowledge: {asked:?}", self.user)

@@ -551,6 +551,8 @@ impl Client {
             (Asked::Publish(number), ClientAnswer::Publish) => around.book.answered(number),
             (Asked::History(channel, before), ClientAnswer::History(result)) => {
                 Reading::history(around.book, &channel, &before, &result)?;
+                let (known, shown) = (&before.reactions, &result.publications);
+                self.check_history_reactions(&channel, known, shown, around)?;
             }
             (asked, ClientAnswer::Rpc(result)) => {
                 self.on_chat_answer(asked, &result.data, around)?;
@@ -567,7 +569,7 @@ impl Client {
                     format!("subscribe {id} came before the unsubscribe that it was sent behind")
                 })?;
                 self.check_refused(error.code, around)?;
-                self.on_chat_refusal(&asked, error.code)?;
+                self.on_chat_refusal(&asked, error.code, around)?;
             }
             (_, _) => (),
         }
@@ -625,6 +627,9 @@ impl Client {
                 demand(inside, Checker::Streams, || {
                     format!("client {index} hears of {channel} from outside")
                 })?;
+                if let ClientPush::Message(notice) = &push {
+                    self.check_reacted(notice, around)?;
+                }
                 self.on_news(channel, &push, around);
             }
             ClientPush::Subscribe(sub) => {

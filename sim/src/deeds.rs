@@ -29,6 +29,8 @@ pub enum ClientAction {
     Look,
     /// Says that it is writing.
     Type,
+    /// Reacts to a message, or asks what some are reacted to with.
+    React,
     /// Renews its token.
     Refresh,
     /// Asks for what does not exist.
@@ -68,10 +70,10 @@ pub enum ClientAction {
 }
 
 /// How many deeds break nothing.
-const STEADY_DEEDS_COUNT: usize = 7;
+const STEADY_DEEDS_COUNT: usize = 8;
 
 /// How often each is chosen.
-const WEIGHTS: [(ClientAction, u64); 17] = [
+const WEIGHTS: [(ClientAction, u64); 18] = [
     (ClientAction::Publish, 300),
     (ClientAction::Burst, 25),
     (ClientAction::Subscribe, 200),
@@ -79,6 +81,7 @@ const WEIGHTS: [(ClientAction, u64); 17] = [
     (ClientAction::Hesitate, 30),
     (ClientAction::Look, 100),
     (ClientAction::Type, 40),
+    (ClientAction::React, 90),
     (ClientAction::Refresh, 15),
     (ClientAction::Err, 20),
     (ClientAction::RepeatId, 10),
@@ -190,6 +193,7 @@ impl Client {
             }
             ClientAction::Look => self.look(channel, around),
             ClientAction::Type => self.type_in(channel, around),
+            ClientAction::React => self.react(around),
             ClientAction::Refresh => self.refresh(around),
             ClientAction::Err => {
                 // Sometimes more than any good client does.

@@ -1,20 +1,19 @@
 //! What clients were told of messages on disk, and whether the disk agrees.
 //!
-//! The disk is read here without the engine, so that no error of the engine hides
-//! another: keys are rooms, inboxes and offsets in big-endian order.
+//! The disk is read without the engine (`on_disk`), so that no error of the engine hides
+//! another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
 use rookery::base::RoomId;
 use rookery::session::NameKey;
-use rookery::store::{Disk, KeyRange, ReadMarkers, ReadOrder, StoreKeyspace};
+use rookery::store::{Disk, ReadMarkers, StoreKeyspace};
 
-use crate::publication::{body_of, is_silent};
+use crate::on_disk::{Content, content_of, entries, offset_at, room_at};
+use crate::publication::is_silent;
+use crate::reaction::Known;
 use crate::scenario::{Keeps, STORED_CHANNELS, Scenario};
 use crate::violation::{CheckResult, Checker, demand};
-
-const RETRACTED: &[u8] = b"{\"retracted\":true}";
 
 /// All that was said in channels on disk, by message and by user.
 #[derive(Debug, Default)]
@@ -77,6 +76,8 @@ pub struct Before {
     pub moment: u64,
     /// How far users are at least.
     pub marks: BTreeMap<&'static str, ReadMarkers>,
+    /// What users react to its messages with.
+    pub reactions: Known,
 }
 
 impl DurableOracle {
@@ -185,6 +186,21 @@ impl DurableOracle {
         self.places.get(&(channel.to_owned(), offset)).copied()
     }
 
+    /// Whether the message at a place is one that nobody wanted gone.
+    pub fn is_whole(&self, channel: &str, offset: u64) -> bool {
+        self.at(channel, offset).is_some_and(|number| !self.is_retraction_asked(number))
+    }
+
+    /// Whether such a message is certainly there.
+    pub fn is_kept(&self, channel: &str, offset: u64, now_unix_ms: u64) -> bool {
+        let said = self.at(channel, offset).and_then(|number| self.said.get(&number));
+        let is_young = |said: &Said| {
+            let rules = self.rules.get(channel);
+            rules.is_some_and(|rules| !is_too_old(said, *rules, now_unix_ms))
+        };
+        self.keeps_all(channel) && self.is_whole(channel, offset) && said.is_some_and(is_young)
+    }
+
     /// Whether somebody wanted a message gone.
     pub fn is_retraction_asked(&self, number: u64) -> bool {
         self.said.get(&number).is_some_and(|said| said.end != End::None)
@@ -235,6 +251,7 @@ impl DurableOracle {
             head: self.heads.get(channel).copied().unwrap_or(0),
             moment,
             marks: marks.map(|((_, user), told)| (*user, told.answered)).collect(),
+            reactions: Known::new(),
         }
     }
 
@@ -506,21 +523,12 @@ struct Found {
     dead: BTreeSet<(RoomId, RoomId, u64)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    Body(u64),
-    Retracted,
-    /// Says that the message at this offset was taken back.
-    Retraction(u64),
-    Unknown,
-}
-
 impl Found {
     fn read(disk: &impl Disk) -> Found {
         let mut found = Found::default();
         for (key, value) in entries(disk, StoreKeyspace::Messages) {
             let (room, offset) = (room_at(&key, 0), offset_at(&key, 16));
-            found.messages.entry(room).or_default().insert(offset, content(&value));
+            found.messages.entry(room).or_default().insert(offset, content_of(&value));
         }
         for (key, value) in entries(disk, StoreKeyspace::Marks) {
             let user = String::from_utf8_lossy(&key[16..]).into_owned();
@@ -532,40 +540,6 @@ impl Found {
         found.dead = entries(disk, StoreKeyspace::Dead).into_iter().map(waiting).collect();
         found
     }
-}
-
-/// All entries of a space, by key.
-pub fn entries(disk: &impl Disk, space: StoreKeyspace) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let range = KeyRange { first: Vec::new(), last: vec![u8::MAX; 512] };
-    let mut all = Vec::new();
-    disk.scan(space, &range, ReadOrder::OldestFirst, &mut |key, value| {
-        all.push((key.to_vec(), value.to_vec()));
-        ControlFlow::Continue(())
-    })
-    .expect("nothing is damaged");
-    all
-}
-
-fn room_at(key: &[u8], at: usize) -> RoomId {
-    RoomId(u128::from_be_bytes(key[at..at + 16].try_into().expect("16 bytes")))
-}
-
-fn offset_at(key: &[u8], at: usize) -> u64 {
-    u64::from_be_bytes(key[at..at + 8].try_into().expect("8 bytes"))
-}
-
-fn content(value: &[u8]) -> Content {
-    let start = value.iter().rposition(|&byte| byte == b'{').unwrap_or(0);
-    match body_of(&value[start..]) {
-        Some((number, _)) => Content::Body(number),
-        None if value.ends_with(RETRACTED) => Content::Retracted,
-        None => retraction(&value[start..]).map_or(Content::Unknown, Content::Retraction),
-    }
-}
-
-fn retraction(data: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(data).ok()?;
-    text.strip_prefix("{\"retracted\":")?.strip_suffix('}')?.parse().ok()
 }
 
 /// A version, and two numbers of seven bits a byte.

@@ -10,7 +10,7 @@ use rookery::room::{RecoveryOutcome, RoomEvent, RoomOp, RoomReply, RoomRequest};
 use rookery::shard::ShardMessage;
 use rookery::store::{Batch, Disk, StoreKeyspace, StoreOp, StoreRequest, SyncMode};
 
-use crate::ledger::entries;
+use crate::on_disk::entries;
 
 /// What goes wrong. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,12 @@ pub enum Mutation {
     LoseMark,
     /// After a crash it is not on the disk what waits for a user.
     LoseWaiting,
+    /// After a crash it is not on the disk what a user reacts with.
+    LoseReaction,
+    /// A user is told that it reacts, and the store is asked for something else.
+    ReactOtherwise,
+    /// Reactions to a message are not among those that are answered.
+    HideReactions,
 }
 
 /// Applies a mutation once, at the first opportunity after `skip` others.
@@ -132,6 +138,11 @@ impl Mutator {
             if self.strikes(Mutation::KeepRetracted) {
                 Arc::make_mut(left).data.bytes = whole;
             }
+        }
+        if let StoreOp::React(react) = &mut request.job
+            && self.strikes(Mutation::ReactOtherwise)
+        {
+            react.value = react.value.as_ref().map_or(Some("no".into()), |_| None);
         }
     }
 
@@ -191,6 +202,7 @@ impl Mutator {
             Mutation::LoseLast | Mutation::LoseMiddle => StoreKeyspace::Messages,
             Mutation::LoseMark => StoreKeyspace::Marks,
             Mutation::LoseWaiting => StoreKeyspace::Pending,
+            Mutation::LoseReaction => StoreKeyspace::Reactions,
             _ => return,
         };
         let keys: Vec<_> = entries(disk, space).into_iter().map(|(key, _)| key).collect();
@@ -243,6 +255,7 @@ impl Mutator {
             Mutation::ShortenRecovery
             | Mutation::RefuseRecovery
             | Mutation::MisplaceAnswer
+            | Mutation::HideReactions
             | Mutation::TurnBack => self.change_letter(&mut letters[index]),
             Mutation::None
             | Mutation::LoseLetter
@@ -265,7 +278,9 @@ impl Mutator {
             | Mutation::LoseLast
             | Mutation::LoseMiddle
             | Mutation::LoseMark
-            | Mutation::LoseWaiting => (),
+            | Mutation::LoseWaiting
+            | Mutation::LoseReaction
+            | Mutation::ReactOtherwise => (),
         }
     }
 
@@ -304,6 +319,10 @@ impl Mutator {
                 Mutation::MisplaceAnswer,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
             ) if self.strikes(mutation) => posted.position.offset -= 1,
+            (
+                Mutation::HideReactions,
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Reactions(found))),
+            ) if self.strikes(mutation) => drop(found.pop()),
             (Mutation::TurnBack, ShardMessage::Event(RoomEvent::Published(_, _, way)))
                 if self.strikes(mutation) =>
             {
@@ -339,6 +358,10 @@ impl Mutator {
                 Mutation::MisplaceAnswer,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
             ) => posted.position.offset != 0,
+            (
+                Mutation::HideReactions,
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Reactions(found))),
+            ) => !found.is_empty(),
             (
                 Mutation::DropLeave,
                 ShardMessage::Event(RoomEvent::Left(..) | RoomEvent::Swapped(..)),

@@ -52,6 +52,12 @@ impl Reading {
         self.standing.is_some()
     }
 
+    /// The last message that a client saw that is in, where messages have places.
+    pub fn newest(&self) -> Option<u64> {
+        let offset = self.standing.as_ref()?.place.offset;
+        (offset != 0).then_some(offset)
+    }
+
     /// Where the client may recover from.
     pub fn place(&self) -> Option<Place> {
         self.memory.as_ref().map(|(place, _)| place.clone())

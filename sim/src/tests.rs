@@ -335,6 +335,21 @@ fn retracted_sees_what_is_still_on_disk() {
 }
 
 #[test]
+fn reactions_see_one_that_is_lost() {
+    check_stored_mutation(Mutation::LoseReaction, &[Checker::Reactions]);
+}
+
+#[test]
+fn reactions_see_one_that_was_answered_and_is_another() {
+    check_stored_mutation(Mutation::ReactOtherwise, &[Checker::Reactions]);
+}
+
+#[test]
+fn reactions_see_those_that_are_not_shown() {
+    check_stored_mutation(Mutation::HideReactions, &[Checker::Reactions]);
+}
+
+#[test]
 fn singles_see_a_connection_that_was_replaced_and_stays() {
     check_stored_mutation(Mutation::KeepReplaced, &[Checker::Singles]);
 }

@@ -64,6 +64,8 @@ pub enum Checker {
     Retracted,
     /// A user who may have one connection has one.
     Singles,
+    /// What users were told that they react with is what is shown, and on disk.
+    Reactions,
 }
 
 /// Something that must not be.

@@ -287,7 +287,7 @@ impl<'s> World<'s> {
     fn check_store(&mut self) -> CheckResult {
         let Some(store) = &mut self.store else { return Ok(()) };
         let names = store.names();
-        self.book.ledger.check_disk(store.disk(), names, self.now.unix_ms)?;
+        self.book.check_disk(store.disk(), names, self.now.unix_ms)?;
         for channel in self.scenario.channels() {
             if let Some(head) = DurableOracle::head_on(store.disk(), names, channel) {
                 self.clients.iter().try_for_each(|client| client.check_head(channel, head))?;
@@ -345,7 +345,7 @@ impl<'s> World<'s> {
         let mut store = Store::open(disk, scenario, namespaces, self.scenario.shards_count);
         let names = store.names();
         (self.cores, self.exposition) = cores(self.scenario, names, self.now, &mut self.prng);
-        self.book.ledger.check_disk(store.disk(), names, self.now.unix_ms)?;
+        self.book.check_disk(store.disk(), names, self.now.unix_ms)?;
         self.store = Some(store);
         self.lanes = CoreMesh::new(self.scenario.shards_count);
         self.answered_before = self.book.answered_count();

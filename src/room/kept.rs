@@ -19,8 +19,7 @@ use super::{ChannelKey, IdSource, Namespace};
 use crate::base::limits::IDS_MS;
 use crate::base::{MonotonicMs, RoomId, ShardId, Timestamps};
 use crate::store::{
-    Addressee, Append, ChannelCreated, HistoryRange, OpenChannel, OpenedChannel, RequestId,
-    Requester, StoreOp,
+    Addressee, Append, ChannelCreated, OpenChannel, OpenedChannel, RequestId, Requester, StoreOp,
 };
 use crate::wire::{Epoch, ErrorCode, Publication};
 
@@ -46,6 +45,8 @@ pub(super) struct DurableStream {
     own_writes: OwnWrites,
     /// Reads of the store that are under way for this room.
     readings_count: u32,
+    /// Messages from the one to the other may have been reacted to.
+    reacted: Option<(u64, u64)>,
 }
 
 /// How much is known of the stream.
@@ -109,6 +110,7 @@ impl DurableStream {
             waiting: Vec::new(),
             own_writes: OwnWrites::default(),
             readings_count: 0,
+            reacted: None,
         }
     }
 
@@ -258,7 +260,7 @@ impl DurableStream {
         self.losses_count = losses_count;
         let Some(opened) = opened else {
             // It may have been told, and have lost it.
-            self.born = false;
+            (self.born, self.reacted) = (false, None);
             if self.window.is_silent() {
                 return Some(Vec::new());
             }
@@ -268,6 +270,7 @@ impl DurableStream {
         let heard_of = if self.born { self.window.position().offset } else { opened.head };
         self.born = true;
         self.first = opened.first;
+        self.reacted = opened.reacted;
         self.window =
             Window::restored(opened.epoch, opened.born_unix_ms, opened.head, &opened.tail);
         let is_news = |message: &Arc<Publication>| heard_of < message.offset;
@@ -395,6 +398,8 @@ impl DurableStream {
             | RoomOp::AdvanceMarker(_)
             | RoomOp::Receipts(_)
             | RoomOp::Conversations(_)
+            | RoomOp::React(_)
+            | RoomOp::Reactions(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => None,
@@ -413,7 +418,7 @@ impl DurableStream {
     pub fn begin_read(
         &mut self,
         reading: StoreRead,
-        range: HistoryRange,
+        job: StoreOp,
         cx: &mut RoomContext<'_>,
     ) -> Result<(), ErrorCode> {
         let by = reading.by;
@@ -423,12 +428,23 @@ impl DurableStream {
             ReadPurpose::Retraction(_) => (ReadClass::Question, true),
         };
         let awaited = PendingOp::Read(Box::new(reading));
-        cx.store.want(class, by, awaited, StoreOp::Read(range), cx.out)?;
+        cx.store.want(class, by, awaited, job, cx.out)?;
         self.readings_count += 1;
         if is_retraction {
             self.own_writes.begin_read(by);
         }
         Ok(())
+    }
+
+    /// Somebody reacts to a message.
+    pub fn on_react(&mut self, offset: u64) {
+        let (lowest, highest) = self.reacted.unwrap_or((offset, offset));
+        self.reacted = Some((lowest.min(offset), highest.max(offset)));
+    }
+
+    /// Whether any of these messages may have been reacted to.
+    pub fn may_be_reacted_to(&self, first: u64, last: u64) -> bool {
+        self.reacted.is_some_and(|(lowest, highest)| lowest <= last && first <= highest)
     }
 
     /// Something of the room has been read, or will not be.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::MessageTiming;
 use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace, UserHash};
-use crate::store::{Conversation, MarkerPosition, PendingMessage, ReadMarkers};
+use crate::store::{Conversation, MarkerPosition, MessageReactions, PendingMessage, ReadMarkers};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publication_cost_bytes};
 
@@ -68,6 +68,10 @@ pub enum RoomOp {
     Conversations(Box<ConversationsPage>),
     /// Take a message back.
     Retract(Box<Retraction>),
+    /// React to a message, or not any more.
+    React(Box<Reaction>),
+    /// What some messages are reacted to with.
+    Reactions(Box<ReactionsPage>),
     /// Of a personal channel: this connection is its user's only one from now on.
     Claim,
     /// Of a personal channel: this connection, if it was the only one, is gone.
@@ -143,6 +147,30 @@ pub struct Retraction {
     pub power: RetractRight,
     /// The message that says so, by who wants it.
     pub draft: RoomPublish,
+}
+
+/// A user reacts to a message, in another way, or not any more.
+#[derive(Clone, Debug)]
+pub struct Reaction {
+    /// The room's name, for a room that is not in memory; `None` from a member.
+    pub title: Option<ChannelKey>,
+    /// Who.
+    pub info: Arc<ClientInfo>,
+    /// To which message.
+    pub offset: u64,
+    /// With what, if with anything.
+    pub value: Option<Box<str>>,
+    /// In a conversation of two: their personal channels, which are told.
+    pub parties: Option<[RoomId; 2]>,
+}
+
+/// Messages whose reactions are asked for.
+#[derive(Clone, Debug)]
+pub struct ReactionsPage {
+    /// The room's name, for a room that is not in memory; `None` from a member.
+    pub title: Option<ChannelKey>,
+    /// Which, in their order.
+    pub offsets: Box<[u64]>,
 }
 
 /// Whose messages somebody may take back.
@@ -391,7 +419,9 @@ pub enum RoomReply {
     /// To `Conversations`: by channel, and what the next page is behind, unless
     /// this is the last.
     Conversations(Vec<Conversation>, Option<Box<str>>),
-    /// To what only needs to be done: `Typing`, `AdvanceMarker`, `Retract`, `Claim`,
+    /// To `Reactions`: those that somebody reacted to.
+    Reactions(Vec<MessageReactions>),
+    /// To what only needs to be done: `Typing`, `AdvanceMarker`, `Retract`, `React`, `Claim`,
     /// `Release`, `Deliver`.
     Done,
     /// To any question but `Subscribe`: this field of it cannot be right.
@@ -427,6 +457,8 @@ impl RoomOp {
             RoomOp::AdvanceMarker(progress) => progress.title.as_ref(),
             RoomOp::Receipts(page) => page.title.as_ref(),
             RoomOp::Retract(wish) => wish.draft.title.as_ref(),
+            RoomOp::React(reaction) => reaction.title.as_ref(),
+            RoomOp::Reactions(page) => page.title.as_ref(),
             RoomOp::Unsubscribe(_)
             | RoomOp::Presence
             | RoomOp::PresenceStats
@@ -443,7 +475,10 @@ impl RoomOp {
     /// Whether it changes what its room has.
     pub(super) fn changes_room(&self) -> bool {
         match self {
-            RoomOp::Publish(_) | RoomOp::AdvanceMarker(_) | RoomOp::Retract(_) => true,
+            RoomOp::Publish(_)
+            | RoomOp::AdvanceMarker(_)
+            | RoomOp::Retract(_)
+            | RoomOp::React(_) => true,
             RoomOp::Subscribe(_)
             | RoomOp::Unsubscribe(_)
             | RoomOp::Presence
@@ -453,6 +488,7 @@ impl RoomOp {
             | RoomOp::Members(_)
             | RoomOp::Receipts(_)
             | RoomOp::Conversations(_)
+            | RoomOp::Reactions(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => false,
@@ -477,6 +513,8 @@ impl RoomOp {
             | RoomOp::Receipts(_)
             | RoomOp::Conversations(_)
             | RoomOp::Retract(_)
+            | RoomOp::React(_)
+            | RoomOp::Reactions(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => ASK_BYTES,
@@ -498,6 +536,8 @@ impl RoomOp {
             | RoomOp::Receipts(_)
             | RoomOp::Conversations(_)
             | RoomOp::Retract(_)
+            | RoomOp::React(_)
+            | RoomOp::Reactions(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => RoomReply::Rejected(code),

@@ -16,6 +16,7 @@ mod inbox;
 mod kept;
 mod letter;
 mod members;
+mod memory_reactions;
 mod news;
 mod one;
 mod options;
@@ -23,6 +24,8 @@ mod out;
 mod own_writes;
 mod pending_messages;
 mod presence;
+mod reaction_news;
+mod reactions;
 mod reading;
 mod receipts;
 mod retractions;
@@ -47,9 +50,9 @@ mod window;
 
 pub use letter::{
     ChannelKey, ConversationsPage, HistoryOrder, HistoryPage, HistoryQuery, IdSource,
-    InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode, ReadMarkerUpdate,
-    ReceiptsPage, RecoveryOutcome, ReplyTo, RetractRight, Retraction, RoomEvent, RoomOp,
-    RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
+    InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode, Reaction, ReactionsPage,
+    ReadMarkerUpdate, ReceiptsPage, RecoveryOutcome, ReplyTo, RetractRight, Retraction, RoomEvent,
+    RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
 };
 pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
 pub use out::{MessageStep, RoomOutput};

@@ -125,6 +125,7 @@ pub(super) fn publish_result(answer: &RoomReply) -> PublishResult {
         | RoomReply::Members(..)
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
+        | RoomReply::Reactions(_)
         | RoomReply::Presence(_)
         | RoomReply::PresenceStats { .. }
         | RoomReply::History(..)

@@ -59,7 +59,10 @@ pub(super) fn range_on_disk(
         HistoryOrder::OldestFirst => first,
         HistoryOrder::NewestFirst => (last + 1).saturating_sub(count),
     };
-    let in_memory = count == 0 || window.first_offset() <= lowest;
+    // What messages are reacted to with is on disk only, and read with them.
+    let highest = lowest.saturating_add(count.saturating_sub(1));
+    let is_reacted_to = kept.may_be_reacted_to(lowest, highest);
+    let in_memory = count == 0 || (window.first_offset() <= lowest && !is_reacted_to);
     let order = match passage.order {
         HistoryOrder::OldestFirst => store::ReadOrder::OldestFirst,
         HistoryOrder::NewestFirst => store::ReadOrder::NewestFirst,

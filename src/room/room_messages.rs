@@ -10,7 +10,10 @@ use super::decision::{CatchUp, Decision, Leaves, Missed, Reopening, Repeat};
 use super::direct::Talk;
 use super::kept::{ClosedStream, DurableStream, Reopened, StreamState};
 use super::members::Members;
+use super::memory_reactions::MemoryReactions;
 use super::pending_messages::{MessageInFlight, PendingAppend};
+use super::reaction_news::ReactionNews;
+use super::reactions;
 use super::reading::{
     RecoveryRead, RecoveryStep, is_on_disk_only, is_young, range_of_one, range_on_disk,
     recovery_range,
@@ -24,12 +27,14 @@ use super::stream::RoomStream;
 use super::user_rates::UserRates;
 use super::{
     ChannelKey, HistoryPage, HistoryQuery, IdSource, InboxDelivery, MessageStep, MessageTiming,
-    Namespace, PublishAck, PublishMode, Retraction, RoomEvent, RoomOutput, RoomPublish, RoomReply,
-    RoomRequest, RoomSubscribe, ack_key,
+    Namespace, PublishAck, PublishMode, Reaction, ReactionsPage, Retraction, RoomEvent, RoomOutput,
+    RoomPublish, RoomReply, RoomRequest, RoomSubscribe, ack_key,
 };
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::base::{Bucket, MonotonicMs, MonotonicUs, RoomId, ShardId, Timestamps};
-use crate::store::{OpenedChannel, RequestId, Requester, StoreError};
+use crate::store::{
+    OpenedChannel, ReactionPage, ReactionTotals, RequestId, Requester, StoreError, StoreOp,
+};
 use crate::wire::chat::{self, Field};
 use crate::wire::{Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};
 
@@ -46,6 +51,10 @@ pub(super) struct RoomMessages {
     title: ChannelKey,
     stream: RoomStream,
     rate: Bucket,
+    /// What its messages are reacted to with, where they are in memory only.
+    reactions: MemoryReactions,
+    /// How that is told, wherever they are.
+    reaction_news: ReactionNews,
     /// Of messages that came with an id.
     ids: SaidIds,
     /// How long they keep the room.
@@ -60,6 +69,8 @@ impl RoomMessages {
             title,
             stream,
             rate: Bucket::full(),
+            reactions: MemoryReactions::default(),
+            reaction_news: ReactionNews::default(),
             ids: SaidIds::default(),
             lifetime: Lifetime::new(now.tick),
         }
@@ -110,7 +121,8 @@ impl RoomMessages {
         {
             let range = recovery_range(self.id, kept, since.offset.saturating_add(1));
             let purpose = ReadPurpose::Recovery(Box::new(entry));
-            let begun = kept.begin_read(StoreRead::new(self.id, by, purpose), range, cx);
+            let reading = StoreRead::new(self.id, by, purpose);
+            let begun = kept.begin_read(reading, StoreOp::Read(range), cx);
             return begun.map_or_else(CatchUp::Refused, |()| CatchUp::IsRead);
         }
         let missed = self.stream.window().and_then(|window| window.missed(since));
@@ -172,6 +184,7 @@ impl RoomMessages {
             RoomStream::Durable(_) => return Decision::of(self.keep(by, message, cx)),
             RoomStream::Memory(window) => {
                 window.push(&message.publication, cx.rules.window_limits());
+                self.reactions.forget_below(window.first_offset());
                 self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
             }
             RoomStream::None => (),
@@ -261,7 +274,7 @@ impl RoomMessages {
         };
         let range = range_of_one(self.id, wish.offset);
         let reading = StoreRead::new(self.id, by, ReadPurpose::Retraction(Box::new(wish)));
-        kept.begin_read(reading, range, cx).err().map(RoomReply::Rejected)
+        kept.begin_read(reading, StoreOp::Read(range), cx).err().map(RoomReply::Rejected)
     }
 
     /// The message of a retraction has been read, if it is still there.
@@ -318,6 +331,8 @@ impl RoomMessages {
             RoomStream::Memory(window) => {
                 window.replace(&left);
                 window.push(&message.publication, cx.rules.window_limits());
+                self.reactions.forget(left.offset);
+                self.reactions.forget_below(window.first_offset());
             }
             RoomStream::None => return Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
@@ -343,6 +358,74 @@ impl RoomMessages {
         let notice: Arc<Payload> = Arc::new(chat::retracted(&self.title.channel, offset, user));
         members.spread(&RoomEvent::Notice(self.id, Arc::clone(&notice)), out);
         self.talk().tell_of_retraction(&notice, retraction.voice, out);
+    }
+
+    /// A user reacts to a message, or not any more.
+    pub fn react(
+        &mut self,
+        members: &Members,
+        by: ReplyRoute,
+        reaction: Reaction,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<RoomReply> {
+        self.expire(cx);
+        if !self.reaction_news.may_react(cx) {
+            return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
+        }
+        let window = match &mut self.stream {
+            RoomStream::None => return Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
+            RoomStream::Durable(kept) => return reactions::keep(self.id, kept, by, reaction, cx),
+            RoomStream::Memory(window) => window,
+        };
+        let message = window.at(reaction.offset).filter(|message| chat::takes_reactions(message));
+        if message.is_none() {
+            return Some(RoomReply::InvalidField(Field::Offset));
+        }
+        let value = reaction.value.as_deref();
+        let result = self.reactions.react(reaction.offset, by.1.user, value);
+        let (answer, totals) = reactions::reacted(Ok(result));
+        cx.out.answer(self.id, by, answer);
+        self.tell_of_reaction(members, &reaction, totals, cx);
+        None
+    }
+
+    /// A user's reaction is what it was, or a message has other totals now: whoever is here
+    /// hears of it.
+    pub fn tell_of_reaction(
+        &mut self,
+        members: &Members,
+        reaction: &Reaction,
+        totals: Option<ReactionTotals>,
+        cx: &mut RoomContext<'_>,
+    ) {
+        let Some(totals) = totals else { return };
+        let talk = Talk { room: self.id, title: &self.title };
+        self.reaction_news.tell(talk, members, reaction, totals, cx);
+    }
+
+    /// Tells what messages are reacted to with that have changed since it was told last, when
+    /// it is time to.
+    pub fn tell_of_reactions(&mut self, members: &Members, cx: &mut RoomContext<'_>) {
+        let talk = Talk { room: self.id, title: &self.title };
+        self.reaction_news.tell_gathered(talk, members, cx);
+    }
+
+    /// What some messages are reacted to with.
+    pub fn reactions(
+        &mut self,
+        by: ReplyRoute,
+        page: ReactionsPage,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<RoomReply> {
+        self.expire(cx);
+        match &self.stream {
+            RoomStream::None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
+            RoomStream::Durable(_) => reactions::ask(self.id, by, page, cx),
+            RoomStream::Memory(_) => {
+                let found = self.reactions.of(page.offsets.iter().copied(), by.1.user);
+                Some(RoomReply::Reactions(found))
+            }
+        }
     }
 
     /// What of it concerns the two of a conversation.
@@ -371,24 +454,23 @@ impl RoomMessages {
         let range = kept.and_then(|kept| range_on_disk(self.id, kept, cx.rules, passage));
         if let (Some(range), Some(kept)) = (range, self.stream.kept_mut()) {
             let reading = StoreRead::new(self.id, by, ReadPurpose::History);
-            return kept.begin_read(reading, range, cx).err().map(RoomReply::Rejected);
+            let job = reactions::history_read(kept, by, range);
+            return kept.begin_read(reading, job, cx).err().map(RoomReply::Rejected);
         }
-        let publications = self.stream.window()?.read(passage).unwrap_or_default();
+        let found = self.stream.window()?.read(passage).unwrap_or_default();
+        let reactions = self.reactions.of(found.iter().map(|one| one.offset), by.1.user);
         let position = self.stream.told_position(self.id, cx)?;
-        Some(RoomReply::History(publications, position))
+        Some(RoomReply::History(reactions::shown(found, reactions), position))
     }
 
     /// A part of what was said has been read.
-    pub fn history_read(
-        &self,
-        found: Option<Vec<Arc<Publication>>>,
-        cx: &RoomContext<'_>,
-    ) -> RoomReply {
-        let (Some(mut found), Some(window)) = (found, self.stream.window()) else {
+    pub fn history_read(&self, found: Option<ReactionPage>, cx: &RoomContext<'_>) -> RoomReply {
+        let (Some(page), Some(window)) = (found, self.stream.window()) else {
             return RoomReply::Rejected(ErrorCode::Internal);
         };
-        found.retain(|one| is_young(cx.now, one, cx.rules.history_age_ms_max));
-        RoomReply::History(found, window.position())
+        let ReactionPage { mut messages, reactions } = page;
+        messages.retain(|one| is_young(cx.now, one, cx.rules.history_age_ms_max));
+        RoomReply::History(reactions::shown(messages, reactions), window.position())
     }
 
     /// The store says what it knows of the room, whoever wanted to know.
@@ -515,7 +597,11 @@ impl RoomMessages {
     /// Drops what is too old in memory. Returns when the next message will be.
     fn expire(&mut self, cx: &RoomContext<'_>) -> Option<u64> {
         self.ids.expire(cx.now);
-        self.stream.expire(cx.now, cx.rules)
+        let next_unix_ms = self.stream.expire(cx.now, cx.rules);
+        if let RoomStream::Memory(window) = &self.stream {
+            self.reactions.forget_below(window.first_offset());
+        }
+        next_unix_ms
     }
 
     /// The room is looked at before its messages that were said until now are too old.

@@ -19,6 +19,7 @@ use super::members::{MemberId, Members};
 use super::one::Room;
 use super::out::publish_result;
 use super::presence;
+use super::reactions;
 use super::reading::RecoveryRead;
 use super::receipts;
 use super::room_set::RoomSet;
@@ -26,13 +27,13 @@ use super::single_sessions::SingleSessions;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
 use super::user_rates::UserRates;
 use super::{
-    ConversationsPage, HistoryPage, InboxDelivery, LeaveReason, MessageStep, Options,
-    ReadMarkerUpdate, ReceiptsPage, ReplyTo, Retraction, RoomEvent, RoomOp, RoomOutput,
-    RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
+    ConversationsPage, HistoryPage, InboxDelivery, LeaveReason, MessageStep, Options, Reaction,
+    ReactionsPage, ReadMarkerUpdate, ReceiptsPage, ReplyTo, Retraction, RoomEvent, RoomOp,
+    RoomOutput, RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
 };
 use crate::base::limits::BEGINNERS_MAX;
 use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, ShardId, Timestamps};
-use crate::store::{RequestId, Requester, StoreReply, StoreResult, WriteEpoch};
+use crate::store::{ReactionPage, RequestId, Requester, StoreReply, StoreResult, WriteEpoch};
 use crate::wire::ErrorCode;
 use crate::wire::chat::Field;
 
@@ -184,6 +185,8 @@ impl Rooms {
             RoomOp::Receipts(page) => Decision::of(self.receipts(room, by, *page, out)),
             RoomOp::Conversations(page) => Decision::of(self.conversations(room, by, *page, out)),
             RoomOp::Retract(wish) => Decision::of(self.retract(now, room, by, *wish, out)),
+            RoomOp::React(reaction) => Decision::of(self.react(now, room, by, *reaction, out)),
+            RoomOp::Reactions(page) => Decision::of(self.reactions(now, room, by, *page, out)),
             RoomOp::Claim => {
                 out.answer(room, by, RoomReply::Done);
                 if let Some(old) = self.sessions.claim(room, seat) {
@@ -357,6 +360,37 @@ impl Rooms {
         messages.retract(members, by, wish, &mut cx)
     }
 
+    fn react(
+        &mut self,
+        now: Timestamps,
+        id: RoomId,
+        by: ReplyRoute,
+        reaction: Reaction,
+        out: &mut RoomOutput,
+    ) -> Option<RoomReply> {
+        let Some(slot) = self.set.slot_of(id) else {
+            return Some(RoomReply::InvalidField(Field::Offset));
+        };
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        let (messages, members) = room.said();
+        messages.react(members, by, reaction, &mut cx)
+    }
+
+    fn reactions(
+        &mut self,
+        now: Timestamps,
+        id: RoomId,
+        by: ReplyRoute,
+        page: ReactionsPage,
+        out: &mut RoomOutput,
+    ) -> Option<RoomReply> {
+        let Some(slot) = self.set.slot_of(id) else {
+            return Some(RoomReply::Reactions(Vec::new()));
+        };
+        let (room, mut cx) = self.set.visit(now, slot, out);
+        room.said().0.reactions(by, page, &mut cx)
+    }
+
     /// Something for the user of this personal channel.
     fn deliver(
         &mut self,
@@ -400,6 +434,8 @@ impl Rooms {
             if let Some((room, mut cx)) = self.set.at(now, slot, out) {
                 room.inbox().scan(&mut cx);
                 room.tell_of_crowd(&mut cx);
+                let (messages, members) = room.said();
+                messages.tell_of_reactions(members, &mut cx);
             }
         }
     }
@@ -457,12 +493,15 @@ impl Rooms {
                 }
                 self.let_room_go(now, room);
             }
-            PendingOp::Receipts(room, by, _) | PendingOp::Conversations(room, by) => {
+            PendingOp::Receipts(room, by, _)
+            | PendingOp::Conversations(room, by)
+            | PendingOp::Reactions(room, by) => {
                 out.answer(room, by, RoomReply::Rejected(gone));
             }
             PendingOp::Opened(..)
             | PendingOp::Kept(..)
             | PendingOp::Marked(..)
+            | PendingOp::Reacted(..)
             | PendingOp::Pending(_)
             | PendingOp::Done => unreachable!("these stand in no line"),
         }
@@ -488,6 +527,19 @@ impl Rooms {
             }
             PendingOp::Conversations(room, by) => {
                 out.answer(room, by, receipts::conversations_answer(outcome));
+                self.set.store().end_reading(by, out);
+            }
+            PendingOp::Reacted(id, by, reaction) => {
+                let (answer, totals) = reactions::reacted(outcome.reacted());
+                out.answer(id, by, answer);
+                if let Some(slot) = self.set.slot_of(id) {
+                    let (room, mut cx) = self.set.visit(now, slot, out);
+                    let (messages, members) = room.said();
+                    messages.tell_of_reaction(members, &reaction, totals, &mut cx);
+                }
+            }
+            PendingOp::Reactions(room, by) => {
+                out.answer(room, by, reactions::reactions_answer(outcome));
                 self.set.store().end_reading(by, out);
             }
             PendingOp::Pending(inbox) => {
@@ -568,7 +620,8 @@ impl Rooms {
         self.set.store().release_found(bytes);
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
         let (room, mut cx) = self.set.visit(now, slot, out);
-        let read = outcome.passage().ok();
+        let read = outcome.reacted_passage().ok();
+        let passage = |read: Option<ReactionPage>| read.map(|page| page.messages);
         match purpose {
             ReadPurpose::History => {
                 let answer = room.messages().history_read(read, &cx);
@@ -576,7 +629,7 @@ impl Rooms {
             }
             ReadPurpose::Retraction(wish) => {
                 let (messages, members) = room.said();
-                let answer = messages.retract_read(members, by, *wish, read, &mut cx);
+                let answer = messages.retract_read(members, by, *wish, passage(read), &mut cx);
                 if let Some(answer) = answer {
                     out.answer(id, by, answer);
                 }
@@ -586,7 +639,7 @@ impl Rooms {
             }
             ReadPurpose::Recovery(entry) => {
                 let recovery = RecoveryRead { entry, found, bytes };
-                if room.recover(by, recovery, read, &mut cx) == ReadGoes::On {
+                if room.recover(by, recovery, passage(read), &mut cx) == ReadGoes::On {
                     return;
                 }
             }

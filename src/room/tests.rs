@@ -6,6 +6,7 @@ mod durability;
 mod fairness;
 mod ids;
 mod own_writes;
+mod reactions;
 mod retractions;
 
 use std::collections::BTreeSet;
@@ -64,7 +65,9 @@ fn namespaces() -> Vec<Namespace> {
         ..Namespace::default()
     };
     let few = Namespace { history_count_max: 2, history_age_ms_max: 60_000, ..kept("few") };
-    vec![kept("room"), kept("dm"), Namespace { history_count_max: 0, ..kept("@") }, few]
+    let memory = Namespace { durability: Durability::Memory, ..few.clone() };
+    let memory = Namespace { name: "memory".to_owned(), history_count_max: 20, ..memory };
+    vec![kept("room"), kept("dm"), Namespace { history_count_max: 0, ..kept("@") }, few, memory]
 }
 
 fn engine(disk: SimulatedDisk, options: &Options) -> Engine<SimulatedDisk> {

@@ -4,8 +4,8 @@
 
 use super::SessionOutput;
 use crate::room::{PublishAck, RoomReply as Told};
-use crate::store::{self, ReadMarkers};
-use crate::wire::chat::{self, ConversationEntry, Receipt};
+use crate::store::{self, MessageReactions, ReadMarkers};
+use crate::wire::chat::{self, ConversationEntry, ReactedMessage, Receipt};
 use crate::wire::{Answer, Payload};
 
 /// Tells the client what a room answered to command `id`.
@@ -25,6 +25,7 @@ pub(super) fn tell(id: u32, answer: &Told, out: &mut SessionOutput) {
         Told::Members(page, next) => rpc(id, &chat::members(page, *next), out),
         Told::Receipts(page, next) => rpc(id, &receipts(page, next.as_deref()), out),
         Told::Conversations(page, next) => rpc(id, &conversations(page, next.as_deref()), out),
+        Told::Reactions(found) => rpc(id, &reactions(found), out),
         Told::Done if id == 0 => (),
         Told::Done => rpc(id, &chat::nothing(), out),
         Told::Subscribed(_)
@@ -58,6 +59,16 @@ fn receipts(page: &[(Box<str>, ReadMarkers)], next: Option<&str>) -> Payload {
         read: marks.read,
     });
     chat::receipts(all, next)
+}
+
+/// The answer to `chat.reactions`.
+fn reactions(found: &[MessageReactions]) -> Payload {
+    let all = found.iter().map(|one| ReactedMessage {
+        offset: one.offset,
+        totals: one.totals.iter(),
+        own: one.own.as_deref(),
+    });
+    chat::reactions(all)
 }
 
 /// The answer to `chat.rooms`.

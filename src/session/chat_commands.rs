@@ -11,6 +11,7 @@ use super::command_out::CommandOut;
 use super::names::{ChannelKind, conversation};
 use super::presence::presence;
 use super::publishing::{self, DraftParts, PublishArgs, chat_type, draft, made_id, unpublished};
+use super::reactions;
 use super::rights::MembershipStatus;
 use super::{CommandError, Context, Effect, INBOX_NAMESPACE};
 use crate::auth::Allow;
@@ -63,7 +64,9 @@ fn refused_type(
         | Method::Rooms
         | Method::Members
         | Method::Typing
-        | Method::Retract => None,
+        | Method::Retract
+        | Method::React
+        | Method::Reactions => None,
     }
 }
 
@@ -87,8 +90,14 @@ fn serve_verb(
         }
         ChatRequest::Typing { channel } => typing(cx, access, channel, reply),
         ChatRequest::Retract { channel, offset } => retract(cx, access, channel, *offset, reply),
+        ChatRequest::React { channel, offset, value } => {
+            reactions::react(cx, access, channel, (*offset, value.as_deref()), reply)
+        }
         // A question that waits for no answer is none.
-        ChatRequest::Receipts { .. } | ChatRequest::Rooms { .. } | ChatRequest::Members { .. }
+        ChatRequest::Receipts { .. }
+        | ChatRequest::Rooms { .. }
+        | ChatRequest::Members { .. }
+        | ChatRequest::Reactions { .. }
             if reply.id() == 0 =>
         {
             Ok(())
@@ -100,6 +109,9 @@ fn serve_verb(
         ChatRequest::Members { channel, after, limit } => {
             let page = MembersPage { after: *after, count_max: *limit };
             presence(cx, access, channel, RoomOp::Members(page), reply)
+        }
+        ChatRequest::Reactions { channel, offsets } => {
+            reactions::reactions(cx, access, channel, offsets, reply)
         }
     }
 }

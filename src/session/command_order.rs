@@ -137,7 +137,9 @@ fn channel_of_method<'r>(method: &str, data: &'r [u8], user: &str) -> Option<Cow
         | ChatRequest::Receipts { channel, .. }
         | ChatRequest::Members { channel, .. }
         | ChatRequest::Typing { channel }
-        | ChatRequest::Retract { channel, .. } => Some(channel),
+        | ChatRequest::Retract { channel, .. }
+        | ChatRequest::React { channel, .. }
+        | ChatRequest::Reactions { channel, .. } => Some(channel),
         ChatRequest::Send { to, .. } => conversation(user, &to).map(Cow::Owned),
         ChatRequest::Rooms { .. } => None,
     }

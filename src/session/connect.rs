@@ -203,6 +203,7 @@ impl PendingConnect {
                 | Told::Members(..)
                 | Told::Receipts(..)
                 | Told::Conversations(..)
+                | Told::Reactions(_)
                 | Told::InvalidField(_)
                 | Told::Done,
             ) => (),

@@ -34,6 +34,7 @@ mod presence;
 mod publishing;
 mod quarantine;
 mod quota;
+mod reactions;
 mod refresh;
 mod rights;
 mod serving;

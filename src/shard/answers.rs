@@ -36,6 +36,7 @@ pub fn on_answer(
         | RoomReply::Members(..)
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
+        | RoomReply::Reactions(_)
             if outbox_room_bytes(sessions, asker.conn) == 0 =>
         {
             RoomReply::Rejected(ErrorCode::TooManyRequests)
@@ -94,6 +95,7 @@ fn way_of(answer: &RoomReply) -> Option<MessageTiming> {
         | RoomReply::Members(..)
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
+        | RoomReply::Reactions(_)
         | RoomReply::Done
         | RoomReply::InvalidField(_)
         | RoomReply::SubscribeRejected(_)

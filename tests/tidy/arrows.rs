@@ -68,15 +68,16 @@ const ORDERS: &[(&str, &str)] = &[
         "session",
         "backlog clocks fault load names options ping_timer quarantine rights unanswered \
          context outcome quota position_seal identity subscriptions heartbeat tracer tokens \
-         access answers command_out presence publishing chat_commands commands connect state \
-         subscribing refresh command_order serving machine",
+         access answers command_out presence publishing reactions chat_commands commands connect \
+         state subscribing refresh command_order serving machine",
     ),
     (
         "room",
         "options letter way out ids users user_rates members typing window silence \
-         store_client epochs room_timers room_context said_ids own_writes pending_messages kept \
-         stream direct inbox news presence receipts retractions decision reading room_messages \
-         one room_table room_set single_sessions rooms",
+         memory_reactions store_client epochs room_timers room_context said_ids own_writes \
+         pending_messages kept stream direct inbox news presence receipts retractions \
+         reaction_news reactions decision reading room_messages one room_table room_set \
+         single_sessions rooms",
     ),
 ];
 

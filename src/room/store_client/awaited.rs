@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::super::{ReadMarkerUpdate, ReplyTo, Retraction, RoomSubscribe};
+use super::super::{Reaction, ReadMarkerUpdate, ReplyTo, Retraction, RoomSubscribe};
 use crate::base::{RoomId, ShardId};
 use crate::store::{Requester, WriteEpoch};
 use crate::wire::Publication;
@@ -26,6 +26,10 @@ pub(in crate::room) enum PendingOp {
     Receipts(RoomId, ReplyRoute, u32),
     /// A page of conversations.
     Conversations(RoomId, ReplyRoute),
+    /// A user reacts.
+    Reacted(RoomId, ReplyRoute, Box<Reaction>),
+    /// Reactions to some messages.
+    Reactions(RoomId, ReplyRoute),
     /// A page of what waits for a user.
     Pending(RoomId),
     /// Nobody waits.

@@ -1,6 +1,7 @@
 //! Chat's methods, from a client's data to the rooms and back, in both encodings.
 
 mod conversations;
+mod reactions;
 
 use std::fmt::Debug;
 

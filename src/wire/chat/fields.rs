@@ -26,11 +26,13 @@ pub enum Field {
     TookMs,
     After,
     Limit,
+    Value,
+    Offsets,
 }
 
 impl Field {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Field; 11] = [
+    pub const ALL: [Field; 13] = [
         Field::Data,
         Field::Channel,
         Field::Id,
@@ -42,6 +44,8 @@ impl Field {
         Field::TookMs,
         Field::After,
         Field::Limit,
+        Field::Value,
+        Field::Offsets,
     ];
 
     /// Its name in the data.
@@ -58,6 +62,8 @@ impl Field {
             Field::TookMs => "took_ms",
             Field::After => "after",
             Field::Limit => "limit",
+            Field::Value => "value",
+            Field::Offsets => "offsets",
         }
     }
 
@@ -76,6 +82,8 @@ impl Field {
             Field::TookMs => "bad request: took_ms",
             Field::After => "bad request: after",
             Field::Limit => "bad request: limit",
+            Field::Value => "bad request: value",
+            Field::Offsets => "bad request: offsets",
         };
         (number, text, is_temporary)
     }
@@ -148,6 +156,16 @@ impl<'a> ChatFields<'a> {
         range: RangeInclusive<u64>,
     ) -> Result<u64, Field> {
         self.number(field, range)?.ok_or(field)
+    }
+
+    /// A list of numbers in digits, at most so many, that has to be there.
+    pub(super) fn needed_numbers(&self, field: Field, count_max: usize) -> Result<Vec<u64>, Field> {
+        let raw = self.raw(field)?.ok_or(field)?;
+        // Before anything is read of a list that is too long.
+        if count_max <= raw.bytes().filter(|&byte| byte == b',').count() {
+            return Err(field);
+        }
+        serde_json::from_str::<Vec<u64>>(raw).map_err(|_| field)
     }
 
     /// What is said: any JSON, `null` too, that harms no reader.
@@ -250,6 +268,24 @@ mod tests {
             "[1]",
         ] {
             assert_eq!(number(wrong), Err(Field::Offset), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_numbers_has_an_end() {
+        let numbers = |text: &str| {
+            let data = format!("{{\"offsets\":{text}}}");
+            ChatFields::of(data.as_bytes()).unwrap().needed_numbers(Field::Offsets, 2)
+        };
+        for (text, want) in
+            [("[]", &[][..]), ("[ 7 ]", &[7]), ("[1,18446744073709551615]", &[1, u64::MAX])]
+        {
+            assert_eq!(numbers(text).as_deref(), Ok(want), "{text}");
+        }
+        for wrong in
+            ["[1,2,3]", "[-1]", "[1.0]", "[1e2]", "[\"1\"]", "[[1]]", "[null]", "7", "{}", "null"]
+        {
+            assert_eq!(numbers(wrong), Err(Field::Offsets), "{wrong}");
         }
     }
 

@@ -7,7 +7,10 @@ use serde_json::value::RawValue;
 
 use super::cursor;
 use super::fields::{ChatFields, Field};
-use crate::base::limits::{MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
+use super::reactions::reaction_is_valid;
+use crate::base::limits::{
+    MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_OFFSETS_MAX,
+};
 use crate::base::{ConnId, ShardId, Trace};
 use crate::wire::{RawData, channel_is_valid};
 
@@ -24,6 +27,8 @@ pub enum Method {
     Members,
     Typing,
     Retract,
+    React,
+    Reactions,
 }
 
 /// A method with its data, which may be right.
@@ -66,6 +71,20 @@ pub enum ChatRequest<'a> {
         /// At least 1.
         offset: u64,
     },
+    /// React to a message, or not any more.
+    React {
+        channel: Cow<'a, str>,
+        /// At least 1.
+        offset: u64,
+        /// Nothing takes back what the user reacted with.
+        value: Option<Cow<'a, str>>,
+    },
+    /// What was reacted to these messages with?
+    Reactions {
+        channel: Cow<'a, str>,
+        /// One to `REACTION_OFFSETS_MAX`, each once, in their order.
+        offsets: Vec<u64>,
+    },
 }
 
 /// What is said, and what goes with it.
@@ -83,7 +102,7 @@ pub struct ChatMessage<'a> {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 9] = [
+    pub const ALL: [Method; 11] = [
         Method::Publish,
         Method::Send,
         Method::Ack,
@@ -93,6 +112,8 @@ impl Method {
         Method::Members,
         Method::Typing,
         Method::Retract,
+        Method::React,
+        Method::Reactions,
     ];
 
     /// By its name behind `chat.`.
@@ -107,6 +128,8 @@ impl Method {
             "members" => Some(Method::Members),
             "typing" => Some(Method::Typing),
             "retract" => Some(Method::Retract),
+            "react" => Some(Method::React),
+            "reactions" => Some(Method::Reactions),
             _ => None,
         }
     }
@@ -114,13 +137,14 @@ impl Method {
     /// Whether its answer may be long: a list.
     pub fn has_long_answer(self) -> bool {
         match self {
-            Method::Receipts | Method::Rooms | Method::Members => true,
+            Method::Receipts | Method::Rooms | Method::Members | Method::Reactions => true,
             Method::Publish
             | Method::Send
             | Method::Ack
             | Method::Read
             | Method::Typing
-            | Method::Retract => false,
+            | Method::Retract
+            | Method::React => false,
         }
     }
 
@@ -165,6 +189,14 @@ impl Method {
                 channel: channel(&fields)?,
                 offset: fields.needed_number(Field::Offset, 1..=u64::MAX)?,
             },
+            Method::React => ChatRequest::React {
+                channel: channel(&fields)?,
+                offset: fields.needed_number(Field::Offset, 1..=u64::MAX)?,
+                value: value(&fields)?,
+            },
+            Method::Reactions => {
+                ChatRequest::Reactions { channel: channel(&fields)?, offsets: offsets(&fields)? }
+            }
         })
     }
 }
@@ -210,6 +242,20 @@ fn after_seat(fields: &ChatFields<'_>) -> Result<Option<(ShardId, ConnId)>, Fiel
 fn limit(fields: &ChatFields<'_>) -> Result<u32, Field> {
     let limit = fields.number(Field::Limit, 1..=u64::from(PAGE_MAX))?;
     Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT))
+}
+
+/// What somebody reacts with; an empty text is none.
+fn value<'a>(fields: &ChatFields<'a>) -> Result<Option<Cow<'a, str>>, Field> {
+    let is_right = |text: &str| text.is_empty() || reaction_is_valid(text);
+    Ok(fields.text(Field::Value, is_right)?.filter(|text| !text.is_empty()))
+}
+
+fn offsets(fields: &ChatFields<'_>) -> Result<Vec<u64>, Field> {
+    let mut offsets = fields.needed_numbers(Field::Offsets, REACTION_OFFSETS_MAX)?;
+    offsets.sort_unstable();
+    offsets.dedup();
+    let is_right = offsets.first().is_some_and(|first| *first != 0);
+    if is_right { Ok(offsets) } else { Err(Field::Offsets) }
 }
 
 /// Visible ASCII: it goes into tags, logs and keys as it is.

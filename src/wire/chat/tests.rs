@@ -64,6 +64,8 @@ fn methods_have_their_names() {
         ("members", Method::Members),
         ("typing", Method::Typing),
         ("retract", Method::Retract),
+        ("react", Method::React),
+        ("reactions", Method::Reactions),
     ] {
         assert_eq!(Method::named(name), Some(method));
     }
@@ -103,6 +105,46 @@ fn publish_has_a_channel_and_data_and_what_goes_with_it() {
     check_wrong(Method::Publish, &good, Field::SentAtMs, &no_offsets());
     let longest = json!({ "channel": "c", "data": 1, "id": "~!".repeat(32) });
     assert!(Method::Publish.read(longest.to_string().as_bytes()).is_ok());
+}
+
+#[test]
+fn react_has_a_value_or_takes_it_back() {
+    let good = json!({ "channel": "room:1", "offset": 7, "value": "👍" });
+    let react = |value: Option<&'static str>| {
+        let value = value.map(Into::into);
+        Ok(ChatRequest::React { channel: "room:1".into(), offset: 7, value })
+    };
+    check(Method::React, good.clone(), react(Some("👍")));
+    for none in [json!(""), Value::Null] {
+        let mut data = good.clone();
+        data["value"] = none;
+        check(Method::React, data, react(None));
+    }
+    check(Method::React, json!({ "channel": "room:1", "offset": 7 }), react(None));
+    check_needed(Method::React, &good, &[Field::Channel, Field::Offset]);
+    check_wrong(Method::React, &good, Field::Channel, &no_names());
+    check_wrong(Method::React, &good, Field::Offset, &no_offsets());
+    check_wrong(Method::React, &good, Field::Offset, &[json!(0)]);
+    let values = [json!("a\n"), json!("\u{85}"), json!("x".repeat(33)), json!(1), json!(["👍"])];
+    check_wrong(Method::React, &good, Field::Value, &values);
+}
+
+#[test]
+fn reactions_are_asked_for_by_offset_each_once() {
+    let good = json!({ "channel": "room:1", "offsets": [9, 7, 9] });
+    let want = ChatRequest::Reactions { channel: "room:1".into(), offsets: vec![7, 9] };
+    check(Method::Reactions, good.clone(), Ok(want));
+    check_needed(Method::Reactions, &good, &[Field::Channel, Field::Offsets]);
+    let most: Vec<u64> = (1..=100).collect();
+    let data = json!({ "channel": "c", "offsets": most });
+    check(
+        Method::Reactions,
+        data,
+        Ok(ChatRequest::Reactions { channel: "c".into(), offsets: most.clone() }),
+    );
+    let more: Vec<u64> = (1..=101).collect();
+    let wrong = [json!([]), json!([0]), json!([7, -1]), json!(7), json!(["7"]), json!(more)];
+    check_wrong(Method::Reactions, &good, Field::Offsets, &wrong);
 }
 
 #[test]
@@ -369,6 +411,7 @@ proptest! {
         let good = json!({
             "channel": "room:1", "data": [{"a": "\u{1f600}"}], "id": "i", "traceparent": TRACE,
             "sent_at_ms": 1, "to": "bob", "ttl_s": 1, "offset": 1, "took_ms": 1, "limit": 1,
+            "value": "👍", "offsets": [1, 2],
         }).to_string().into_bytes();
         let mut changed = good.clone();
         *place.get_mut(&mut changed) = byte;

@@ -1,0 +1,64 @@
+//! What a peer reacts to messages with, and asks about that.
+//!
+//! Whoever may read the history of a channel may do both: a reaction is about a message that
+//! its user sees. It needs no right to publish, since those who only listen react, too.
+//!
+//! Deliberately absent: which messages there are, and how many may react (`room`).
+
+use std::sync::Arc;
+
+use super::Context;
+use super::access::{Access, ChannelTarget, CommandResult};
+use super::command_out::CommandOut;
+use crate::auth::Allow;
+use crate::room::{Reaction, ReactionsPage, RoomOp};
+use crate::wire::ErrorCode;
+
+/// Reacts to a message, or not any more.
+pub(super) fn react(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    (offset, value): (u64, Option<&str>),
+    reply: &mut CommandOut<'_>,
+) -> CommandResult {
+    let target = access.target(cx, channel)?;
+    check(cx, access, &target)?;
+    let info = access.peer().info();
+    if info.user.is_empty() {
+        return Err(ErrorCode::PermissionDenied.into());
+    }
+    let other = target.kind.other_than(&info.user);
+    let reaction = Reaction {
+        title: access.title_if_needed(&target),
+        info: Arc::clone(info),
+        offset,
+        value: value.map(Into::into),
+        parties: other.map(|other| [access.inbox(cx, &info.user), access.inbox(cx, other)]),
+    };
+    reply.ask(target.room, RoomOp::React(Box::new(reaction)));
+    Ok(())
+}
+
+/// Asks what messages are reacted to with.
+pub(super) fn reactions(
+    cx: &Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    offsets: &[u64],
+    reply: &mut CommandOut<'_>,
+) -> CommandResult {
+    let target = access.target(cx, channel)?;
+    check(cx, access, &target)?;
+    let page = ReactionsPage { title: access.title_if_needed(&target), offsets: offsets.into() };
+    reply.ask(target.room, RoomOp::Reactions(Box::new(page)));
+    Ok(())
+}
+
+/// Whether the peer may see what was said, and anything is kept of it.
+fn check(cx: &Context<'_>, access: Access<'_>, target: &ChannelTarget<'_, '_>) -> CommandResult {
+    if !target.rules.keeps_history() {
+        return Err(ErrorCode::NotAvailable.into());
+    }
+    access.check(cx, target, target.rules.see_history, Allow::HISTORY)
+}
