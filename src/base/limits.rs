@@ -194,7 +194,7 @@ pub const CLOCKS_MAX: usize = 4_096;
 
 /// What channels of one shard said in a turn and has not left wholly; over it, when
 /// it has is not measured.
-pub const ROUNDS_MAX: usize = 4_096;
+pub const BATCHES_MAX: usize = 4_096;
 
 /// Messages of one shard that are measured until they are acknowledged.
 pub const RECENT_MAX: usize = 1_024;
@@ -266,5 +266,5 @@ const _: () = {
     assert!(UNANSWERED_MAX <= USER_REQUESTS_MAX);
     assert!(QUESTIONS_IN_LINE_MAX < READINGS_IN_LINE_MAX);
     // A round's number fits a connection's two bytes, and one means none.
-    assert!(ROUNDS_MAX < u16::MAX as usize);
+    assert!(BATCHES_MAX < u16::MAX as usize);
 };

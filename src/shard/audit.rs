@@ -33,8 +33,8 @@ pub struct Audit {
     pub waiting_bytes: u64,
     /// Publications that wait in outboxes or are in flight.
     pub publications_count: u64,
-    /// What channels said and has not left wholly, as far as it is followed.
-    pub rounds_count: usize,
+    /// Fan-out batches in flight, as far as they are tracked.
+    pub batches_count: usize,
     /// Rooms whose home is this shard.
     pub rooms_count: usize,
     /// Requests that the store has not answered.
@@ -64,7 +64,7 @@ impl Audit {
             members: rooms.members().collect(),
             rooms_count: rooms.len(),
             requests_count: rooms.requests_count(),
-            rounds_count: sessions.queue().rounds_count(),
+            batches_count: sessions.queue().batches_count(),
             half_messages_bytes: inbound.half_messages_bytes(),
             postponed_bytes: sessions.postponed().bytes(),
             ..Audit::default()

@@ -91,7 +91,7 @@ impl HomeRooms {
         self.rooms.next_wake()
     }
 
-    /// Gives back what a turn with very much to do has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         trim_list(&mut self.requests);
         self.out.trim();

@@ -192,7 +192,7 @@ impl SessionEnv {
         self.chance.jitter.below(bound_ms)
     }
 
-    /// Gives back what a turn with very much to do has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         trim_list(&mut self.outcome.effects);
         trim_list(&mut self.outcome.unpublished);

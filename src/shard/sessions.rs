@@ -185,7 +185,7 @@ impl Sessions {
     fn carry_out(&mut self, cx: &mut TurnContext<'_>, id: ConnId) {
         cx.observer.count_outcome(self.env.outcome());
         if let Some(messages) = self.env.take_messages() {
-            self.queue.say(&mut self.connections, id, messages);
+            self.queue.append_messages(&mut self.connections, id, messages);
         }
         let mut effects = self.env.take_effects();
         for effect in effects.drain(..) {
@@ -233,7 +233,7 @@ impl Sessions {
             ConnStage::Shut => (),
         }
         self.connections.wake(cx.now.tick, id, deadline);
-        self.queue.list(&mut self.connections, id);
+        self.queue.mark_dirty(&mut self.connections, id);
     }
 
     fn end_open(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
@@ -351,7 +351,7 @@ impl Sessions {
                 closing.goodbye = CloseHandshake::TimedOut;
                 let (queue, connections, mut seen) = self.delivering(cx);
                 queue.forget_waiting(connections, id, &mut seen);
-                queue.list(connections, id);
+                queue.mark_dirty(connections, id);
             }
             ConnStage::Shut => (),
         }
@@ -377,7 +377,7 @@ impl Sessions {
         if let Some(ConnStage::Closing(closing)) = conn.map(Connection::stage_mut) {
             closing.reader = reader;
             closing.goodbye = CloseHandshake::Done;
-            self.queue.list(&mut self.connections, id);
+            self.queue.mark_dirty(&mut self.connections, id);
         }
     }
 
@@ -579,7 +579,7 @@ impl Sessions {
         self.scribe.set(Gauge::HandshakesInFlight, u64::from(upgrading_count));
     }
 
-    /// Gives back what a turn with very much to do has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         self.queue.trim();
         self.env.trim();

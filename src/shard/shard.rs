@@ -86,9 +86,9 @@ impl Shard {
             }
             // Nearly every delivery ends here, so no context is made for it.
             Event::Sent(id) => {
-                if let Some(round) = self.sessions.on_sent(now, id) {
+                if let Some(batch) = self.sessions.on_sent(now, id) {
                     let (sessions, _, mut cx) = self.split(now);
-                    sessions.observing(&mut cx).on_batch(&round);
+                    sessions.observing(&mut cx).on_batch(&batch);
                 }
             }
             Event::Ended(id) => {

@@ -1,99 +1,103 @@
-//! What becomes of publications that were given out: delivered or lost, and when the last send
-//! of what a channel said is over.
+//! Accounting of sends: publications that were delivered or dropped, and batches whose last
+//! send is over.
 //!
-//! Deliberately absent: outboxes, and what is measured of a round.
+//! Deliberately absent: outboxes, and the measurements of a batch.
 
 use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::{Cargo, FanoutBatch, InFlightBatches, Left, RoundId, SendResult};
+use super::{BatchId, FanoutBatch, InFlightBatches, PublicationCounts, Released, SendResult};
 use crate::base::{MonotonicUs, RoomId};
 use crate::metrics::{ChatType, Counter, DeliveryOutcome, MetricsWriter, Tenant};
 use crate::room::MessageTiming;
 use crate::shard::observe::Observing;
 
-/// The account of sends.
+/// Accounts for all sends of a shard.
 pub struct SendLedger {
-    /// What was said and has not left wholly.
-    rounds: InFlightBatches,
-    /// Kept between losses for its capacity only.
-    released: Left,
+    /// Batches in flight.
+    batches: InFlightBatches,
+    /// Kept between calls for its capacity only.
+    released: Released,
     scribe: Rc<MetricsWriter>,
 }
 
 impl SendLedger {
-    /// Nothing was given out.
+    /// Nothing was sent yet.
     pub fn new(scribe: Rc<MetricsWriter>) -> SendLedger {
-        SendLedger { rounds: InFlightBatches::default(), released: Left::default(), scribe }
+        SendLedger { batches: InFlightBatches::default(), released: Released::default(), scribe }
     }
 
-    /// What a channel says begins to be given out.
+    /// Begins the batch of a channel.
     pub fn begin(
         &mut self,
         now: MonotonicUs,
         room: RoomId,
         tenant: Option<Tenant>,
         ways: SmallVec<[MessageTiming; 1]>,
-    ) -> RoundId {
-        self.rounds.begin(now, room, tenant, ways)
+    ) -> BatchId {
+        self.batches.begin(now, room, tenant, ways)
     }
 
-    /// It was given for so many sends, and so many have no place.
-    pub fn given(&mut self, id: RoundId, sends: u32, refused: u32, seen: &mut Observing<'_>) {
-        let over = self.rounds.given(id, sends, refused);
-        if let Some(round) = over.as_ref().or_else(|| self.rounds.at(id)) {
-            seen.on_given(round, sends);
+    /// All sends of a batch were submitted; `refused` found their outbox full.
+    pub fn given(&mut self, id: BatchId, sends: u32, refused: u32, seen: &mut Observing<'_>) {
+        let over = self.batches.given(id, sends, refused);
+        if let Some(batch) = over.as_ref().or_else(|| self.batches.at(id)) {
+            seen.on_given(batch, sends);
         }
-        if let Some(round) = over {
-            seen.on_batch(&round);
+        if let Some(batch) = over {
+            seen.on_batch(&batch);
         }
     }
 
-    /// A send with this in it has left. Returns the round with its last one.
+    /// A send with these publications has left. Returns the batch with its last send.
     #[inline]
     #[must_use]
-    pub fn on_sent(&mut self, cargo: Cargo, round: RoundId) -> Option<FanoutBatch> {
-        if cargo != Cargo::NONE {
-            for (chat_type, count) in ChatType::ALL.iter().zip(cargo.counts()) {
+    pub fn on_sent(
+        &mut self,
+        publications: PublicationCounts,
+        batch: BatchId,
+    ) -> Option<FanoutBatch> {
+        if publications != PublicationCounts::NONE {
+            for (chat_type, count) in ChatType::ALL.iter().zip(publications.counts()) {
                 let delivered = Counter::Delivered(*chat_type, DeliveryOutcome::Delivered);
                 self.scribe.add(delivered, u64::from(count));
             }
         }
-        self.rounds.over(round, SendResult::Sent)
+        self.batches.over(batch, SendResult::Sent)
     }
 
-    /// A send of a round is over.
-    pub fn end(&mut self, round: RoundId, fate: SendResult, seen: &mut Observing<'_>) {
-        if let Some(round) = self.rounds.over(round, fate) {
-            seen.on_batch(&round);
+    /// A send of a batch is over.
+    pub fn end(&mut self, batch: BatchId, result: SendResult, seen: &mut Observing<'_>) {
+        if let Some(batch) = self.batches.over(batch, result) {
+            seen.on_batch(&batch);
         }
     }
 
-    /// Where outboxes put what leaves them without a send of its own, until it is settled.
-    pub fn released(&mut self) -> &mut Left {
+    /// Takes the frames that leave an outbox without a send of their own, until `settle`.
+    pub fn released(&mut self) -> &mut Released {
         &mut self.released
     }
 
-    /// Counts what is lost, and tells rounds of sends that are over.
-    pub fn settle(&mut self, fate: SendResult, seen: &mut Observing<'_>) {
-        let SendLedger { rounds, released, scribe } = self;
+    /// Counts dropped publications, and ends the released sends of batches.
+    pub fn settle(&mut self, result: SendResult, seen: &mut Observing<'_>) {
+        let SendLedger { batches, released, scribe } = self;
         for (chat_type, lost) in ChatType::ALL.iter().zip(released.take_lost()) {
             scribe.add(Counter::Delivered(*chat_type, DeliveryOutcome::Failed), lost);
         }
-        for round in released.take_rounds() {
-            if let Some(round) = rounds.over(round, fate) {
-                seen.on_batch(&round);
+        for batch in released.take_batches() {
+            if let Some(batch) = batches.over(batch, result) {
+                seen.on_batch(&batch);
             }
         }
     }
 
-    /// What channels said and has not left wholly, as far as it is followed.
-    pub fn rounds_count(&self) -> usize {
-        self.rounds.len()
+    /// Fan-out batches in flight, as far as they are tracked.
+    pub fn batches_count(&self) -> usize {
+        self.batches.len()
     }
 
-    /// Gives back what a turn with very much to do has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         self.released.trim();
     }

@@ -1,15 +1,14 @@
-//! From what is said to sends: what waits for each connection, and at the end of a turn one
-//! send for each.
+//! Delivery: the data that waits for each connection, and one send for each at the end of a
+//! turn.
 //!
-//! `FlushQueue` lists the connections with something to send and knows what waits in all of
-//! them; what waits for one connection lies in it, as its `SendState`, and changes in here
-//! alone.
+//! `FlushQueue` lists the connections with something to send and keeps the totals over all
+//! outboxes. The outbox of a connection lies in its `SendState`, which is changed only here.
 //!
-//! Invariants: a connection is on the list at most once, and knows its place there; every
-//! change of an outbox goes through `totals`, but for sends that are given at once, which
-//! `launch` counts; a connection has at most one send in flight.
+//! Invariants: a connection is in the queue at most once, and knows its index there; every
+//! change of an outbox goes through `totals`, except direct sends, which `add_in_flight`
+//! counts; a connection has at most one send in flight.
 //!
-//! Deliberately absent: who is ended for being slow, and what a channel says (`fanout`).
+//! Deliberately absent: closing slow readers, and encoding publications (`fanout`).
 
 mod batches;
 mod ledger;
@@ -25,12 +24,12 @@ use std::rc::Rc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use batches::FanoutBatch;
-pub use publication_counts::Cargo;
+pub use publication_counts::PublicationCounts;
 pub use send_state::SendState;
 
 use batches::{InFlightBatches, SendResult};
 use ledger::SendLedger;
-use outbox::{Lane, Left, Limits, News, Outbox, Push, RoundId};
+use outbox::{BatchId, FanoutFrame, Outbox, OutboxLane, OutboxLimits, PushResult, Released};
 use totals::OutboxTotals;
 
 use super::conn::{ConnStage, Connection};
@@ -50,32 +49,32 @@ const CONTROL_MESSAGES_BYTES_MAX: usize = 4 << 10;
 /// that all leave in one frame. A home that is slower than this is in trouble.
 const TOGETHER_MS_MAX: u64 = 20;
 
-/// What the connections of one shard have to send.
+/// The connections of one shard that have something to send.
 pub struct FlushQueue {
     /// Connections with something to send in this turn.
     entries: Vec<FlushEntry>,
-    /// What waits in the outboxes of all connections.
+    /// Totals over the outboxes of all connections.
     totals: OutboxTotals,
     /// Connections whose outbox is full; ended before the turn is.
     slow: Vec<ConnId>,
     ledger: SendLedger,
-    limits: Limits,
+    limits: OutboxLimits,
     shard: ShardId,
     scribe: Rc<MetricsWriter>,
 }
 
-/// One connection on the turn's list.
+/// One connection in the queue.
 #[derive(Debug)]
 struct FlushEntry {
     id: ConnId,
-    /// Since when it waits for more answers to send them together.
+    /// The time since which it waits for more answers, to send them in one frame.
     held_since: Option<MonotonicMs>,
-    /// What it is told, one frame when sealed.
+    /// Messages for it, which become one frame when sealed.
     messages: BytesMut,
 }
 
 impl FlushQueue {
-    /// Nothing waits.
+    /// An empty queue.
     pub fn new(
         shard: ShardId,
         options: &session::Options,
@@ -86,7 +85,7 @@ impl FlushQueue {
             totals: OutboxTotals::new(options.outbox_bytes_max),
             slow: Vec::new(),
             ledger: SendLedger::new(Rc::clone(scribe)),
-            limits: Limits {
+            limits: OutboxLimits {
                 data_bytes_max: options.outbox_bytes_max,
                 control_bytes_max: options.control_bytes_max,
             },
@@ -95,19 +94,24 @@ impl FlushQueue {
         }
     }
 
-    /// Puts a connection on the turn's list.
-    pub fn list(&mut self, connections: &mut Connections, id: ConnId) {
+    /// Puts a connection into the queue of this turn.
+    pub fn mark_dirty(&mut self, connections: &mut Connections, id: ConnId) {
         if let Some(conn) = connections.get_mut(id) {
-            put_on(&mut self.entries, conn.send_mut(), id);
+            mark_dirty(&mut self.entries, conn.send_mut(), id);
         }
     }
 
-    /// Messages for one connection; those of one turn share a frame.
-    pub fn say(&mut self, connections: &mut Connections, id: ConnId, messages: BytesMut) {
+    /// Appends messages for one connection; those of one turn share a frame.
+    pub fn append_messages(
+        &mut self,
+        connections: &mut Connections,
+        id: ConnId,
+        messages: BytesMut,
+    ) {
         let Some(conn) = connections.get_mut(id) else { return };
         let send = conn.send_mut();
-        put_on(&mut self.entries, send, id);
-        let place = send.place().expect("it was just listed");
+        mark_dirty(&mut self.entries, send, id);
+        let place = send.flush_index().expect("it was just listed");
         let entry = &mut self.entries[place];
         if entry.messages.is_empty() {
             entry.messages = messages;
@@ -121,35 +125,36 @@ impl FlushQueue {
     /// else can follow it.
     pub fn seal(&mut self, connections: &mut Connections, id: ConnId) {
         if let Some(conn) = connections.get_mut(id)
-            && seal(&mut self.entries, &mut self.totals, conn.send_mut(), self.limits) == Push::Full
+            && seal(&mut self.entries, &mut self.totals, conn.send_mut(), self.limits)
+                == PushResult::Full
         {
             self.slow.push(id);
         }
     }
 
-    /// A frame of the control lane, behind what the connection was told before.
+    /// Pushes a frame to the control lane, after all earlier messages of the connection.
     pub fn push_control(&mut self, connections: &mut Connections, id: ConnId, frame: Bytes) {
         self.seal(connections, id);
         let (limits, Some(conn)) = (self.limits, connections.get_mut(id)) else { return };
-        let push = |outbox: &mut Outbox| outbox.push(Lane::Control, frame, limits);
-        if self.totals.keep(conn.send_mut().outbox_mut(), push) == Push::Full {
+        let push = |outbox: &mut Outbox| outbox.push(OutboxLane::Control, frame, limits);
+        if self.totals.update(conn.send_mut().outbox_mut(), push) == PushResult::Full {
             self.slow.push(id);
         }
-        put_on(&mut self.entries, conn.send_mut(), id);
+        mark_dirty(&mut self.entries, conn.send_mut(), id);
     }
 
-    /// The client knows its channels now: what they said meanwhile follows.
+    /// The client knows its channels now: publications that were held may follow.
     pub fn release(&mut self, connections: &mut Connections, id: ConnId) {
         self.seal(connections, id);
         let Some(conn) = connections.get_mut(id) else { return };
         conn.send_mut().outbox_mut().release();
-        put_on(&mut self.entries, conn.send_mut(), id);
+        mark_dirty(&mut self.entries, conn.send_mut(), id);
     }
 
-    /// What a connection's outbox has room for, without what it is about to be told.
+    /// Free bytes of a connection's outbox, less the messages that it will get in this turn.
     pub fn room_bytes(&self, conn: &Connection) -> usize {
         let send = conn.send();
-        let told = send.place().map_or(0, |place| self.entries[place].messages.len());
+        let told = send.flush_index().map_or(0, |place| self.entries[place].messages.len());
         let held = match conn.stage() {
             ConnStage::Open(_, session) => session.held_recovery_bytes(),
             ConnStage::Upgrading(_) | ConnStage::Closing(_) | ConnStage::Shut => 0,
@@ -157,8 +162,8 @@ impl FlushQueue {
         (self.limits.data_bytes_max as usize).saturating_sub(told + send.bytes() + held)
     }
 
-    /// The send in flight of a connection has left. Returns what a channel said, when that
-    /// was the last of its sends: nearly every delivery ends here, and nothing else is paid.
+    /// The send in flight of a connection has left. Returns the batch that it was the last
+    /// send of. Nearly every delivery ends here, so nothing else is done.
     #[inline]
     #[must_use]
     pub fn on_sent(
@@ -169,7 +174,7 @@ impl FlushQueue {
         id: ConnId,
     ) -> Option<FanoutBatch> {
         let (stage, send) = connections.get_mut(id)?.split();
-        let cargo = self.totals.keep(send.outbox_mut(), Outbox::sent);
+        let publications = self.totals.update(send.outbox_mut(), Outbox::sent);
         let is_closing = match stage {
             ConnStage::Open(_, session) => {
                 session.on_sent(now, options);
@@ -178,64 +183,64 @@ impl FlushQueue {
             ConnStage::Closing(_) => true,
             ConnStage::Upgrading(_) | ConnStage::Shut => false,
         };
-        let round = send.take_round();
+        let batch = send.take_batch();
         if is_closing || send.is_ready() {
-            put_on(&mut self.entries, send, id);
+            mark_dirty(&mut self.entries, send, id);
         }
-        self.ledger.on_sent(cargo, round)
+        self.ledger.on_sent(publications, batch)
     }
 
-    /// A connection is gone with its send in flight and all that waited.
+    /// A connection is gone, with its send in flight and its outbox.
     pub fn on_gone(&mut self, mut conn: Connection, seen: &mut Observing<'_>) {
-        let round = conn.send_mut().take_round();
-        self.ledger.end(round, SendResult::Dropped, seen);
+        let batch = conn.send_mut().take_batch();
+        self.ledger.end(batch, SendResult::Dropped, seen);
     }
 
-    /// Forgets what a connection has not been sent yet.
+    /// Drops everything that a connection has not been sent yet.
     pub fn forget_waiting(
         &mut self,
         connections: &mut Connections,
         id: ConnId,
         seen: &mut Observing<'_>,
     ) {
-        self.lose(connections, id, Outbox::clear, seen);
+        self.drop_frames(connections, id, Outbox::clear, seen);
         let Some(conn) = connections.get(id) else { return };
-        if let Some(place) = conn.send().place() {
+        if let Some(place) = conn.send().flush_index() {
             self.entries[place].messages.clear();
         }
     }
 
-    /// Forgets what is held for a connection that will never know its channels.
+    /// Drops the held frames of a connection that will never know its channels.
     pub fn forget_held(
         &mut self,
         connections: &mut Connections,
         id: ConnId,
         seen: &mut Observing<'_>,
     ) {
-        self.lose(connections, id, Outbox::forget_held, seen);
+        self.drop_frames(connections, id, Outbox::forget_held, seen);
     }
 
-    /// Forgets also what is in flight: the socket is gone.
+    /// Drops the send in flight, too: the socket is gone.
     pub fn abandon(&mut self, connections: &mut Connections, id: ConnId, seen: &mut Observing<'_>) {
-        self.lose(connections, id, Outbox::abandon, seen);
+        self.drop_frames(connections, id, Outbox::abandon, seen);
     }
 
-    /// Takes from an outbox what its reader will not get.
-    fn lose(
+    /// Takes frames from an outbox that its reader will not get.
+    fn drop_frames(
         &mut self,
         connections: &mut Connections,
         id: ConnId,
-        take: impl FnOnce(&mut Outbox, &mut Left),
+        take: impl FnOnce(&mut Outbox, &mut Released),
         seen: &mut Observing<'_>,
     ) {
         let Some(conn) = connections.get_mut(id) else { return };
         let released = self.ledger.released();
-        self.totals.keep(conn.send_mut().outbox_mut(), |outbox| take(outbox, released));
+        self.totals.update(conn.send_mut().outbox_mut(), |outbox| take(outbox, released));
         self.ledger.settle(SendResult::Dropped, seen);
     }
 
-    /// Gives every subscriber of a channel its slice. With `out`, who has nothing else
-    /// waiting gets it without a detour; for the others it joins the queue.
+    /// Gives every subscriber of a channel its slice. With `out`, a connection with an empty
+    /// outbox gets it as a direct send; for the others it goes into the outbox.
     pub fn flush(
         &mut self,
         connections: &mut Connections,
@@ -246,11 +251,12 @@ impl FlushQueue {
     ) {
         let FlushQueue { entries, totals, slow, ledger, limits, scribe, .. } = self;
         work_in(scribe, Some(&channel.name), channel.room);
-        let (publications_count, cargo) = (gathering.publications_count(), gathering.cargo());
-        let round = match publications_count {
-            0 => RoundId::NOBODY,
+        let (publications_count, publications) =
+            (gathering.publications_count(), gathering.publications());
+        let batch = match publications_count {
+            0 => BatchId::NONE,
             1.. => {
-                // Whoever is in a channel is of its tenant.
+                // All subscribers of a channel are of its tenant.
                 let first = channel.seats().first().map(|seat| seat.slot());
                 let first = first.and_then(|slot| connections.subscriber(slot));
                 let tenant = first.and_then(|(id, _)| connections.tenant_of(id));
@@ -268,48 +274,49 @@ impl FlushQueue {
             let subscriber = connections.subscriber_mut(seat.slot());
             let (id, conn) = subscriber.expect("a seat is freed before its connection goes");
             let send = conn.send_mut();
-            let mut full = seal(entries, totals, send, *limits) == Push::Full;
+            let mut full = seal(entries, totals, send, *limits) == PushResult::Full;
             if let Some(out) = &mut out
                 && send.is_idle()
             {
-                out.push(Action::Send(id, send.send_at_once(frame.clone(), cargo, round)));
+                out.push(Action::Send(id, send.send_at_once(frame.clone(), publications, batch)));
                 at_once += 1;
             } else {
-                let news = News { frame: frame.clone(), cargo, round };
-                let push = |outbox: &mut Outbox| outbox.push_news(news, *limits);
-                match totals.keep(send.outbox_mut(), push) {
-                    Push::Queued => queued += 1,
-                    Push::Full => {
+                let fanout_frame = FanoutFrame { frame: frame.clone(), publications, batch };
+                let push = |outbox: &mut Outbox| outbox.push_fanout(fanout_frame, *limits);
+                match totals.update(send.outbox_mut(), push) {
+                    PushResult::Queued => queued += 1,
+                    PushResult::Full => {
                         refused += 1;
                         full = true;
                     }
                 }
-                put_on(entries, send, id);
+                mark_dirty(entries, send, id);
             }
             if full {
                 slow.push(id);
             }
         }
         if 0 < publications_count {
-            totals.launch(at_once * publications_count);
+            totals.add_in_flight(at_once * publications_count);
             let recipients = at_once + queued + refused;
             scribe.add(Counter::Recipients, recipients * publications_count);
-            (0..refused).for_each(|_| ledger.released().lose_cargo(cargo));
+            (0..refused).for_each(|_| ledger.released().drop_publications(publications));
             ledger.settle(SendResult::Dropped, seen);
-            ledger.given(round, (at_once + queued) as u32, refused as u32, seen);
+            ledger.given(batch, (at_once + queued) as u32, refused as u32, seen);
         }
     }
 
-    /// Ends the frames of all on the list but those that wait for more answers.
+    /// Seals the frames of all connections in the queue, except those that wait for more
+    /// answers.
     pub fn seal_or_hold(&mut self, connections: &mut Connections, now: MonotonicMs) {
         for place in 0..self.entries.len() {
             self.seal_or_hold_at(connections, now, place);
         }
     }
 
-    /// Ends the frame of a connection's messages, or keeps it open for answers
-    /// that rooms still owe: connect and subscribe come in one message, and are
-    /// answered in one. What else is sent to the connection ends it, too.
+    /// Seals the frame of a connection's messages, or keeps it open for answers that rooms
+    /// still owe: connect and subscribe come in one message, and are answered in one. Any
+    /// other frame for the connection seals it, too.
     fn seal_or_hold_at(&mut self, connections: &mut Connections, now: MonotonicMs, place: usize) {
         let FlushEntry { id, held_since, ref messages } = self.entries[place];
         let since = held_since.unwrap_or(now);
@@ -323,8 +330,8 @@ impl FlushQueue {
         }
     }
 
-    /// Gives the next send of each connection on the list, or its end. Who waits for more
-    /// answers stays on it.
+    /// Gives the next send of each connection in the queue, or its close. A connection that
+    /// waits for more answers stays in the queue.
     pub fn send_all(
         &mut self,
         connections: &mut Connections,
@@ -337,10 +344,10 @@ impl FlushQueue {
             let (id, place) = (entry.id, places.next());
             scribe.work_on(shard.0, id);
             if let Some(conn) = connections.get_mut(id) {
-                assert_eq!(conn.send().place(), place, "a connection knows its place");
+                assert_eq!(conn.send().flush_index(), place, "a connection knows its index");
                 send_waiting(totals, ledger, conn, id, out);
-                if ledger.released().has_rounds() {
-                    // They leave with the send; that it left is told of the first only.
+                if ledger.released().has_batches() {
+                    // They leave with this send, whose completion is reported for the first batch only.
                     ledger.settle(SendResult::Sent, seen);
                 }
             }
@@ -348,56 +355,56 @@ impl FlushQueue {
         });
         for (place, entry) in entries.iter().enumerate() {
             if let Some(conn) = connections.get_mut(entry.id) {
-                conn.send_mut().put_at(place);
+                conn.send_mut().set_flush_index(place);
             }
         }
     }
 
-    /// Whether a frame for this connection had no place in this turn.
+    /// Whether the outbox of this connection was full in this turn.
     pub fn is_slow(&self, id: ConnId) -> bool {
         self.slow.contains(&id)
     }
 
-    /// Whether there is anybody to be ended for that.
+    /// Whether there are slow readers to close.
     pub fn has_slow(&self) -> bool {
         !self.slow.is_empty()
     }
 
-    /// Who is to be ended for that, in the order in which it was found out.
+    /// Takes the slow readers, in the order in which they were found.
     pub fn take_slow(&mut self) -> Vec<ConnId> {
         std::mem::take(&mut self.slow)
     }
 
-    /// When the connection that waits longest for more answers waits no more.
+    /// The time at which the connection that has waited longest for more answers is sealed.
     pub fn next_seal(&self) -> Option<MonotonicMs> {
         let since = self.entries.first()?.held_since?;
         Some(since.plus_ms(TOGETHER_MS_MAX))
     }
 
-    /// What waits in all outboxes.
+    /// Totals over all outboxes.
     pub fn totals(&self) -> &OutboxTotals {
         &self.totals
     }
 
-    /// What channels said and has not left wholly, as far as it is followed.
-    pub fn rounds_count(&self) -> usize {
-        self.ledger.rounds_count()
+    /// Fan-out batches in flight, as far as they are tracked.
+    pub fn batches_count(&self) -> usize {
+        self.ledger.batches_count()
     }
 
-    /// How many connections are on the list.
+    /// Connections in the queue.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Gives back what a turn with very much to do has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         trim_list(&mut self.entries);
         self.ledger.trim();
     }
 }
 
-/// The next send of one connection, or its end.
+/// Gives the next send of one connection, or its close.
 fn send_waiting(
     totals: &mut OutboxTotals,
     ledger: &mut SendLedger,
@@ -406,10 +413,10 @@ fn send_waiting(
     out: &mut Vec<Action>,
 ) {
     let send = conn.send_mut();
-    send.take_off();
+    send.clear_flush_index();
     let released = ledger.released();
-    if let Some(next) = totals.keep(send.outbox_mut(), |outbox| outbox.next_send(released)) {
-        send.follow(next.round);
+    if let Some(next) = totals.update(send.outbox_mut(), |outbox| outbox.next_send(released)) {
+        send.follow(next.batch);
         out.push(Action::Send(id, next.bytes));
     }
     if conn.finish_closing() {
@@ -417,9 +424,9 @@ fn send_waiting(
     }
 }
 
-fn put_on(entries: &mut Vec<FlushEntry>, send: &mut SendState, id: ConnId) {
-    if send.place().is_none() {
-        send.put_at(entries.len());
+fn mark_dirty(entries: &mut Vec<FlushEntry>, send: &mut SendState, id: ConnId) {
+    if send.flush_index().is_none() {
+        send.set_flush_index(entries.len());
         entries.push(FlushEntry { id, held_since: None, messages: BytesMut::new() });
     }
 }
@@ -428,17 +435,17 @@ fn seal(
     entries: &mut [FlushEntry],
     totals: &mut OutboxTotals,
     send: &mut SendState,
-    limits: Limits,
-) -> Push {
-    let Some(place) = send.place() else { return Push::Queued };
+    limits: OutboxLimits,
+) -> PushResult {
+    let Some(place) = send.flush_index() else { return PushResult::Queued };
     let messages = std::mem::take(&mut entries[place].messages);
     if messages.is_empty() {
-        return Push::Queued;
+        return PushResult::Queued;
     }
     let mut frame = BytesMut::with_capacity(messages.len() + ws::FRAME_HEADER_BYTES_MAX);
     ws::put_header(&mut frame, opcode(send.encoding()), messages.len());
     frame.put_slice(&messages);
     let control = messages.len() <= CONTROL_MESSAGES_BYTES_MAX;
-    let lane = if control { Lane::Control } else { Lane::Data };
-    totals.keep(send.outbox_mut(), |outbox| outbox.push(lane, frame.freeze(), limits))
+    let lane = if control { OutboxLane::Control } else { OutboxLane::Data };
+    totals.update(send.outbox_mut(), |outbox| outbox.push(lane, frame.freeze(), limits))
 }

@@ -1,60 +1,60 @@
 //! The send queue of one connection: frames wait here while a send is in flight, up to a
 //! limit in bytes, and leave in the order in which they came.
 //!
-//! A reader that is too slow is an answer (`Push::Full`) and not a wait; whoever pushes
-//! closes it. Publications that do not leave are counted as lost, so that sent, lost and
+//! A reader that is too slow is an answer (`PushResult::Full`) and not a wait; the caller
+//! closes it. Publications that are dropped are counted as lost, so that sent, lost and
 //! waiting ones add up to all that were pushed.
 //!
-//! Deliberately absent: sockets, and what is in a frame.
+//! Deliberately absent: sockets, and the content of frames.
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Cargo;
+use super::PublicationCounts;
 use crate::base::trim_list;
 
-/// What one send carries at most when it is put together from several frames;
-/// a single larger frame goes alone and is not copied.
+/// Largest send that is put together from several frames; a single larger frame goes alone
+/// and is not copied.
 const GATHERED_BYTES_MAX: usize = 256 << 10;
 
-/// Which account a frame is charged to. A pong or a reply must not fail because
-/// a room is loud, so each has its own limit; all share one order.
+/// The account that a frame is charged to. A pong or a reply must not fail because of a busy
+/// room, so each lane has its own limit; both share one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum OutboxLane {
     /// Replies to small commands, pings, pongs, the close frame.
     Control,
     /// Publications, and answers that carry them.
     Data,
 }
 
-/// How much may wait.
+/// Limits of one outbox.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// In the data lane.
+pub struct OutboxLimits {
+    /// Bytes that may wait in the data lane.
     pub data_bytes_max: u32,
-    /// In the control lane.
+    /// Bytes that may wait in the control lane.
     pub control_bytes_max: u32,
 }
 
-/// Who wants to know when the last of some sends has left: a number of the shard's.
+/// Names a fan-out batch of the shard that is tracked until its last send has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoundId(pub u16);
+pub struct BatchId(pub u16);
 
-impl RoundId {
-    /// Nobody.
-    pub const NOBODY: RoundId = RoundId(u16::MAX);
+impl BatchId {
+    /// No batch: the frame is not tracked.
+    pub const NONE: BatchId = BatchId(u16::MAX);
 }
 
-/// What a channel says: frames, what is in them, and who wants to know when they left.
+/// Frames for one subscriber of a channel, with their publications and their batch.
 #[derive(Clone, Debug)]
-pub struct News {
-    /// One or more messages, each a frame of the WebSocket.
+pub struct FanoutFrame {
+    /// One or more messages, each a WebSocket frame.
     pub frame: Bytes,
     /// Publications among them.
-    pub cargo: Cargo,
-    /// Who follows it.
-    pub round: RoundId,
+    pub publications: PublicationCounts,
+    /// The batch that tracks it.
+    pub batch: BatchId,
 }
 
 /// Frames waiting for one socket; owns nothing while nothing waits.
@@ -66,7 +66,7 @@ pub struct News {
 pub struct Outbox {
     waiting: Option<Box<Waiting>>,
     in_flight_bytes: u32,
-    in_flight: Cargo,
+    in_flight: PublicationCounts,
 }
 
 #[derive(Debug, Default)]
@@ -74,48 +74,48 @@ struct Waiting {
     frames: VecDeque<Frame>,
     data_bytes: usize,
     control_bytes: usize,
-    /// Of the data lane, kept until its reader knows what they are about.
-    held: Option<VecDeque<News>>,
+    /// Frames of the data lane that are kept until the client knows their channels.
+    held: Option<VecDeque<FanoutFrame>>,
     publications_count: u64,
 }
 
 #[derive(Debug)]
 struct Frame {
     bytes: Bytes,
-    cargo: Cargo,
-    round: RoundId,
-    lane: Lane,
+    publications: PublicationCounts,
+    batch: BatchId,
+    lane: OutboxLane,
 }
 
 /// As small as a lane and bytes alone would be.
 const _: () = assert!(size_of::<Frame>() <= 40);
 
-/// What does not leave, or leaves together with something else. Kept between calls
-/// for its capacity only.
+/// Frames that are dropped, or leave together with others. Kept between calls for its
+/// capacity only.
 #[derive(Debug, Default)]
-pub struct Left {
-    /// Who need not wait any more.
-    rounds: Vec<RoundId>,
-    /// Publications that are lost, by chat type.
+pub struct Released {
+    /// Batches with one send less to wait for.
+    batches: Vec<BatchId>,
+    /// Publications that were dropped, by chat type.
     lost: [u64; 3],
 }
 
-/// A send, and who wants to know when it has left.
+/// A send, and the batch that tracks it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Send {
-    /// What is sent.
+pub struct OutboxSend {
+    /// The bytes to send.
     pub bytes: Bytes,
-    /// Who follows it.
-    pub round: RoundId,
+    /// The batch that tracks it.
+    pub batch: BatchId,
 }
 
-/// What became of a frame.
+/// Result of a push.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub enum Push {
-    /// It will leave.
+pub enum PushResult {
+    /// The frame will be sent.
     Queued,
-    /// It has no place; the reader is too slow.
+    /// The frame has no room; the reader is too slow.
     Full,
 }
 
@@ -124,55 +124,67 @@ impl Outbox {
     /// silently: the caller learns `Full` and closes the slow reader. A lane in which
     /// nothing waits takes any frame, because a limit on one frame is set where frames
     /// are made; what is in flight is charged to the data lane.
-    pub fn push(&mut self, lane: Lane, frame: Bytes, limits: Limits) -> Push {
-        self.put(lane, News { frame, cargo: Cargo::NONE, round: RoundId::NOBODY }, limits)
+    pub fn push(&mut self, lane: OutboxLane, frame: Bytes, limits: OutboxLimits) -> PushResult {
+        self.put(
+            lane,
+            FanoutFrame { frame, publications: PublicationCounts::NONE, batch: BatchId::NONE },
+            limits,
+        )
     }
 
-    fn put(&mut self, lane: Lane, news: News, limits: Limits) -> Push {
+    fn put(
+        &mut self,
+        lane: OutboxLane,
+        fanout_frame: FanoutFrame,
+        limits: OutboxLimits,
+    ) -> PushResult {
         let queued = self.waiting.as_ref();
         let (level, bytes_max) = match lane {
-            Lane::Control => (queued.map_or(0, |all| all.control_bytes), limits.control_bytes_max),
-            Lane::Data => {
+            OutboxLane::Control => {
+                (queued.map_or(0, |all| all.control_bytes), limits.control_bytes_max)
+            }
+            OutboxLane::Data => {
                 let in_flight = self.in_flight_bytes as usize;
                 (queued.map_or(0, |all| all.data_bytes) + in_flight, limits.data_bytes_max)
             }
         };
-        if level != 0 && (bytes_max as usize) < level + news.frame.len() {
-            return Push::Full;
+        if level != 0 && (bytes_max as usize) < level + fanout_frame.frame.len() {
+            return PushResult::Full;
         }
         let waiting = self.waiting.get_or_insert_default();
         match lane {
-            Lane::Control => waiting.control_bytes += news.frame.len(),
-            Lane::Data => waiting.data_bytes += news.frame.len(),
+            OutboxLane::Control => waiting.control_bytes += fanout_frame.frame.len(),
+            OutboxLane::Data => waiting.data_bytes += fanout_frame.frame.len(),
         }
-        waiting.publications_count += news.cargo.total();
-        waiting.frames.push_back(Frame::of(lane, news));
-        Push::Queued
+        waiting.publications_count += fanout_frame.publications.total();
+        waiting.frames.push_back(Frame::of(lane, fanout_frame));
+        PushResult::Queued
     }
 
-    /// From here on what channels say waits for `release`.
+    /// From here on, frames of channels wait for `release`.
     pub fn hold(&mut self) {
         self.waiting.get_or_insert_default().held.get_or_insert_default();
     }
 
-    /// Takes what a channel says: as `push` to the data lane, unless the outbox
-    /// is on hold.
-    pub fn push_news(&mut self, news: News, limits: Limits) -> Push {
-        let pushed = self.put(Lane::Data, news, limits);
-        if pushed == Push::Queued
+    /// Takes frames of a channel: like `push` to the data lane, unless the outbox is on hold.
+    pub fn push_fanout(&mut self, fanout_frame: FanoutFrame, limits: OutboxLimits) -> PushResult {
+        let pushed = self.put(OutboxLane::Data, fanout_frame, limits);
+        if pushed == PushResult::Queued
             && let Some(waiting) = &mut self.waiting
             && let Some(held) = &mut waiting.held
         {
-            held.push_back(waiting.frames.pop_back().expect("it was just pushed").news());
+            held.push_back(waiting.frames.pop_back().expect("it was just pushed").fanout_frame());
         }
         pushed
     }
 
-    /// What was held follows what waits.
+    /// Moves the held frames to the end of the queue.
     pub fn release(&mut self) {
         let Some(waiting) = &mut self.waiting else { return };
         let held = waiting.held.take().unwrap_or_default();
-        waiting.frames.extend(held.into_iter().map(|news| Frame::of(Lane::Data, news)));
+        waiting
+            .frames
+            .extend(held.into_iter().map(|fanout_frame| Frame::of(OutboxLane::Data, fanout_frame)));
         if waiting.frames.is_empty() {
             self.waiting = None;
         }
@@ -189,10 +201,10 @@ impl Outbox {
         self.in_flight_bytes == 0 && self.waiting.is_none()
     }
 
-    /// The next send: everything that waits, in one piece, up to a bound. Nothing
-    /// while one is in flight. Of several frames that are followed the first is
-    /// followed on; the others leave with it, and `left` names who followed them.
-    pub fn next_send(&mut self, left: &mut Left) -> Option<Send> {
+    /// The next send: all waiting frames in one piece, up to a bound; `None` while one is in
+    /// flight. Of several tracked batches the first tracks the send; `released` gets the
+    /// others, which leave with it.
+    pub fn next_send(&mut self, released: &mut Released) -> Option<OutboxSend> {
         if self.in_flight_bytes != 0 {
             return None;
         }
@@ -201,59 +213,60 @@ impl Outbox {
             assert!(waiting.held.is_some(), "an outbox without frames is None");
             return None;
         };
-        let News { frame, cargo, round } =
-            if waiting.fits(&first) { waiting.gather(&first, left) } else { first };
+        let FanoutFrame { frame, publications, batch } =
+            if waiting.fits(&first) { waiting.gather(&first, released) } else { first };
         if waiting.frames.is_empty() && waiting.held.is_none() {
             debug_assert_eq!(waiting.data_bytes + waiting.control_bytes, 0);
             debug_assert_eq!(waiting.publications_count, 0);
             self.waiting = None;
         }
         self.in_flight_bytes = u32::try_from(frame.len()).expect("frames are bounded far below");
-        self.in_flight = cargo;
-        Some(Send { bytes: frame, round })
+        self.in_flight = publications;
+        Some(OutboxSend { bytes: frame, batch })
     }
 
-    /// The short way for a frame when nothing waits: it becomes the send in
-    /// flight without touching the queue.
-    pub fn send_at_once(&mut self, frame: Bytes, cargo: Cargo) -> Bytes {
-        assert!(self.is_idle(), "what waits goes first");
+    /// Makes a frame the send in flight without touching the queue, when nothing waits.
+    pub fn send_at_once(&mut self, frame: Bytes, publications: PublicationCounts) -> Bytes {
+        assert!(self.is_idle(), "waiting frames go first");
         self.in_flight_bytes = u32::try_from(frame.len()).expect("frames are bounded far below");
-        self.in_flight = cargo;
+        self.in_flight = publications;
         frame
     }
 
-    /// The send in flight has left, with this in it.
-    pub fn sent(&mut self) -> Cargo {
-        assert!(self.in_flight_bytes != 0, "the plane finishes what was given to it");
+    /// The send in flight has left. Returns its publications.
+    pub fn sent(&mut self) -> PublicationCounts {
+        assert!(self.in_flight_bytes != 0, "the ring finishes only sends that it was given");
         self.in_flight_bytes = 0;
         std::mem::take(&mut self.in_flight)
     }
 
-    /// Forgets what is held; the reader will never know what it is about.
-    pub fn forget_held(&mut self, left: &mut Left) {
+    /// Drops the held frames; the client will never know their channels.
+    pub fn forget_held(&mut self, released: &mut Released) {
         let Some(waiting) = &mut self.waiting else { return };
-        for news in waiting.held.take().unwrap_or_default() {
-            waiting.data_bytes -= news.frame.len();
-            waiting.publications_count -= news.cargo.total();
-            left.lose(&news);
+        for fanout_frame in waiting.held.take().unwrap_or_default() {
+            waiting.data_bytes -= fanout_frame.frame.len();
+            waiting.publications_count -= fanout_frame.publications.total();
+            released.drop_frame(&fanout_frame);
         }
         if waiting.frames.is_empty() {
             self.waiting = None;
         }
     }
 
-    /// Forgets what waits (not what is in flight): a slow reader is told so
-    /// instead of being fed.
-    pub fn clear(&mut self, left: &mut Left) {
+    /// Drops all waiting frames, but not the send in flight: a slow reader gets a close frame
+    /// instead.
+    pub fn clear(&mut self, released: &mut Released) {
         let Some(waiting) = self.waiting.take() else { return };
-        let frames = waiting.frames.into_iter().map(Frame::news);
-        frames.chain(waiting.held.into_iter().flatten()).for_each(|news| left.lose(&news));
+        let frames = waiting.frames.into_iter().map(Frame::fanout_frame);
+        frames
+            .chain(waiting.held.into_iter().flatten())
+            .for_each(|fanout_frame| released.drop_frame(&fanout_frame));
     }
 
-    /// The connection is gone, and what was in flight with it.
-    pub fn abandon(&mut self, left: &mut Left) {
-        self.clear(left);
-        left.lose_cargo(std::mem::take(&mut self.in_flight));
+    /// Drops everything, with the send in flight: the connection is gone.
+    pub fn abandon(&mut self, released: &mut Released) {
+        self.clear(released);
+        released.drop_publications(std::mem::take(&mut self.in_flight));
         self.in_flight_bytes = 0;
     }
 
@@ -280,92 +293,95 @@ impl Outbox {
     }
 }
 
-impl Left {
-    /// Whether somebody need not wait any more.
-    pub fn has_rounds(&self) -> bool {
-        !self.rounds.is_empty()
+impl Released {
+    /// Whether batches were released.
+    pub fn has_batches(&self) -> bool {
+        !self.batches.is_empty()
     }
 
-    /// Takes who need not wait any more.
-    pub fn take_rounds(&mut self) -> impl Iterator<Item = RoundId> {
-        self.rounds.drain(..)
+    /// Takes the released batches.
+    pub fn take_batches(&mut self) -> impl Iterator<Item = BatchId> {
+        self.batches.drain(..)
     }
 
-    /// Takes how many publications are lost, by chat type.
+    /// Takes the number of dropped publications, by chat type.
     pub fn take_lost(&mut self) -> [u64; 3] {
         std::mem::take(&mut self.lost)
     }
 
-    /// Gives back what a turn with very much to do has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
-        trim_list(&mut self.rounds);
+        trim_list(&mut self.batches);
     }
 
-    fn lose(&mut self, news: &News) {
-        self.lose_cargo(news.cargo);
-        if news.round != RoundId::NOBODY {
-            self.rounds.push(news.round);
+    fn drop_frame(&mut self, fanout_frame: &FanoutFrame) {
+        self.drop_publications(fanout_frame.publications);
+        if fanout_frame.batch != BatchId::NONE {
+            self.batches.push(fanout_frame.batch);
         }
     }
 
-    /// These will not leave.
-    pub fn lose_cargo(&mut self, cargo: Cargo) {
-        let counts = self.lost.iter_mut().zip(cargo.counts());
+    /// Counts dropped publications.
+    pub fn drop_publications(&mut self, publications: PublicationCounts) {
+        let counts = self.lost.iter_mut().zip(publications.counts());
         counts.for_each(|(lost, count)| *lost += u64::from(count));
     }
 }
 
 impl Frame {
-    fn of(lane: Lane, News { frame: bytes, cargo, round }: News) -> Frame {
-        Frame { bytes, cargo, round, lane }
+    fn of(
+        lane: OutboxLane,
+        FanoutFrame { frame: bytes, publications, batch }: FanoutFrame,
+    ) -> Frame {
+        Frame { bytes, publications, batch, lane }
     }
 
-    fn news(self) -> News {
-        News { frame: self.bytes, cargo: self.cargo, round: self.round }
+    fn fanout_frame(self) -> FanoutFrame {
+        FanoutFrame { frame: self.bytes, publications: self.publications, batch: self.batch }
     }
 }
 
 impl Waiting {
-    fn pop(&mut self) -> Option<News> {
+    fn pop(&mut self) -> Option<FanoutFrame> {
         let frame = self.frames.pop_front()?;
         let lane = frame.lane;
-        let news = frame.news();
+        let fanout_frame = frame.fanout_frame();
         match lane {
-            Lane::Control => self.control_bytes -= news.frame.len(),
-            Lane::Data => self.data_bytes -= news.frame.len(),
+            OutboxLane::Control => self.control_bytes -= fanout_frame.frame.len(),
+            OutboxLane::Data => self.data_bytes -= fanout_frame.frame.len(),
         }
-        self.publications_count -= news.cargo.total();
-        Some(news)
+        self.publications_count -= fanout_frame.publications.total();
+        Some(fanout_frame)
     }
 
     /// Whether the next frame can leave together with this one.
-    fn fits(&self, one: &News) -> bool {
+    fn fits(&self, one: &FanoutFrame) -> bool {
         self.frames.front().is_some_and(|next| {
             one.frame.len() + next.bytes.len() <= GATHERED_BYTES_MAX
-                && one.cargo.plus(next.cargo).is_some()
+                && one.publications.plus(next.publications).is_some()
         })
     }
 
-    /// Copying is cheap beside a send: 0.04 us for a small frame against 5 us.
-    fn gather(&mut self, first: &News, left: &mut Left) -> News {
+    /// Copying is cheap compared with a send: 0.04 us for a small frame against 5 us.
+    fn gather(&mut self, first: &FanoutFrame, released: &mut Released) -> FanoutFrame {
         let queued = self.data_bytes + self.control_bytes + first.frame.len();
         let mut together = BytesMut::with_capacity(queued.min(GATHERED_BYTES_MAX));
         together.extend_from_slice(&first.frame);
-        let News { mut cargo, mut round, .. } = *first;
+        let FanoutFrame { mut publications, mut batch, .. } = *first;
         while let Some(next) = self.frames.front()
             && together.len() + next.bytes.len() <= GATHERED_BYTES_MAX
-            && let Some(sum) = cargo.plus(next.cargo)
+            && let Some(sum) = publications.plus(next.publications)
         {
             let next = self.pop().expect("it is the front");
             together.extend_from_slice(&next.frame);
-            cargo = sum;
-            if round == RoundId::NOBODY {
-                round = next.round;
-            } else if next.round != RoundId::NOBODY {
-                left.rounds.push(next.round);
+            publications = sum;
+            if batch == BatchId::NONE {
+                batch = next.batch;
+            } else if next.batch != BatchId::NONE {
+                released.batches.push(next.batch);
             }
         }
-        News { frame: together.freeze(), cargo, round }
+        FanoutFrame { frame: together.freeze(), publications, batch }
     }
 }
 
@@ -375,22 +391,29 @@ mod tests {
     use crate::base::Prng;
     use crate::metrics::ChatType;
 
-    const LIMITS: Limits = Limits { data_bytes_max: 100, control_bytes_max: 10 };
+    const LIMITS: OutboxLimits = OutboxLimits { data_bytes_max: 100, control_bytes_max: 10 };
 
-    /// What leaves next.
+    /// The bytes of the next send.
     fn next(outbox: &mut Outbox) -> Option<Bytes> {
-        outbox.next_send(&mut Left::default()).map(|send| send.bytes)
+        outbox.next_send(&mut Released::default()).map(|send| send.bytes)
     }
 
-    fn news(frame: Bytes, chat_type: ChatType, count: u64, round: u16) -> News {
-        News { frame, cargo: Cargo::of(chat_type, count), round: RoundId(round) }
+    fn fanout_frame(frame: Bytes, chat_type: ChatType, count: u64, batch: u16) -> FanoutFrame {
+        FanoutFrame {
+            frame,
+            publications: PublicationCounts::of(chat_type, count),
+            batch: BatchId(batch),
+        }
     }
 
     #[test]
     fn everything_that_waits_leaves_in_one_send() {
         let mut outbox = Outbox::default();
         for text in [&b"ab"[..], b"c", b"def"] {
-            assert_eq!(outbox.push(Lane::Data, Bytes::from_static(text), LIMITS), Push::Queued);
+            assert_eq!(
+                outbox.push(OutboxLane::Data, Bytes::from_static(text), LIMITS),
+                PushResult::Queued
+            );
         }
         assert_eq!(next(&mut outbox).as_deref(), Some(&b"abcdef"[..]));
         assert_eq!(next(&mut outbox), None);
@@ -402,20 +425,24 @@ mod tests {
     fn a_loud_room_leaves_room_for_a_pong() {
         let mut outbox = Outbox::default();
         let frame = |count| Bytes::from(vec![b'x'; count]);
-        assert_eq!(outbox.push(Lane::Data, frame(100), LIMITS), Push::Queued);
-        assert_eq!(outbox.push(Lane::Data, frame(1), LIMITS), Push::Full);
-        assert_eq!(outbox.push(Lane::Control, frame(10), LIMITS), Push::Queued);
-        assert_eq!(outbox.push(Lane::Control, frame(1), LIMITS), Push::Full);
+        assert_eq!(outbox.push(OutboxLane::Data, frame(100), LIMITS), PushResult::Queued);
+        assert_eq!(outbox.push(OutboxLane::Data, frame(1), LIMITS), PushResult::Full);
+        assert_eq!(outbox.push(OutboxLane::Control, frame(10), LIMITS), PushResult::Queued);
+        assert_eq!(outbox.push(OutboxLane::Control, frame(1), LIMITS), PushResult::Full);
         assert_eq!(outbox.bytes(), 110);
         assert_eq!(next(&mut outbox).map(|send| send.len()), Some(110));
-        assert_eq!(outbox.push(Lane::Data, frame(1), LIMITS), Push::Full, "in flight counts");
+        assert_eq!(
+            outbox.push(OutboxLane::Data, frame(1), LIMITS),
+            PushResult::Full,
+            "in flight counts"
+        );
     }
 
     #[test]
     fn an_empty_outbox_takes_one_large_frame_uncopied() {
         let mut outbox = Outbox::default();
         let large = Bytes::from(vec![b'x'; GATHERED_BYTES_MAX + 1]);
-        assert_eq!(outbox.push(Lane::Data, large.clone(), LIMITS), Push::Queued);
+        assert_eq!(outbox.push(OutboxLane::Data, large.clone(), LIMITS), PushResult::Queued);
         assert_eq!(next(&mut outbox).map(|send| send.as_ptr()), Some(large.as_ptr()));
     }
 
@@ -426,11 +453,11 @@ mod tests {
         outbox.hold();
         assert!(!outbox.is_idle() && !outbox.is_ready());
         assert_eq!(
-            outbox.push_news(news(text("later"), ChatType::Group, 1, 1), LIMITS),
-            Push::Queued
+            outbox.push_fanout(fanout_frame(text("later"), ChatType::Group, 1, 1), LIMITS),
+            PushResult::Queued
         );
         assert_eq!((next(&mut outbox), outbox.bytes()), (None, 5));
-        assert_eq!(outbox.push(Lane::Control, text("first "), LIMITS), Push::Queued);
+        assert_eq!(outbox.push(OutboxLane::Control, text("first "), LIMITS), PushResult::Queued);
         outbox.release();
         assert_eq!(next(&mut outbox).as_deref(), Some(&b"first later"[..]));
         outbox.sent();
@@ -438,16 +465,16 @@ mod tests {
 
         outbox.hold();
         assert_eq!(
-            outbox.push_news(news(text("never"), ChatType::Group, 2, 1), LIMITS),
-            Push::Queued
+            outbox.push_fanout(fanout_frame(text("never"), ChatType::Group, 2, 1), LIMITS),
+            PushResult::Queued
         );
         assert_eq!(outbox.publications_count(), 2);
-        let mut left = Left::default();
-        outbox.forget_held(&mut left);
+        let mut released = Released::default();
+        outbox.forget_held(&mut released);
         assert!(outbox.is_idle() && outbox.bytes() == 0);
         assert_eq!(
-            (left.lost, left.rounds, outbox.publications_count()),
-            ([0, 2, 0], vec![RoundId(1)], 0)
+            (released.lost, released.batches, outbox.publications_count()),
+            ([0, 2, 0], vec![BatchId(1)], 0)
         );
     }
 
@@ -455,15 +482,15 @@ mod tests {
     fn the_first_that_is_followed_is_followed_on_and_the_others_are_told() {
         let text = |text: &'static str| Bytes::from_static(text.as_bytes());
         let mut outbox = Outbox::default();
-        let _ = outbox.push(Lane::Control, text("re"), LIMITS);
-        for (round, chat_type) in [(4, ChatType::OneToOne), (5, ChatType::Group)] {
-            let pushed = outbox.push_news(news(text("x"), chat_type, 3, round), LIMITS);
-            assert_eq!(pushed, Push::Queued);
+        let _ = outbox.push(OutboxLane::Control, text("re"), LIMITS);
+        for (batch, chat_type) in [(4, ChatType::OneToOne), (5, ChatType::Group)] {
+            let pushed = outbox.push_fanout(fanout_frame(text("x"), chat_type, 3, batch), LIMITS);
+            assert_eq!(pushed, PushResult::Queued);
         }
-        let mut left = Left::default();
-        let send = outbox.next_send(&mut left).unwrap();
-        assert_eq!((&*send.bytes, send.round), (&b"rexx"[..], RoundId(4)));
-        assert_eq!((left.rounds, left.lost), (vec![RoundId(5)], [0; 3]));
+        let mut released = Released::default();
+        let send = outbox.next_send(&mut released).unwrap();
+        assert_eq!((&*send.bytes, send.batch), (&b"rexx"[..], BatchId(4)));
+        assert_eq!((released.batches, released.lost), (vec![BatchId(5)], [0; 3]));
         assert_eq!(outbox.publications_count(), 6);
         assert_eq!(outbox.sent().counts(), [3, 3, 0]);
         assert_eq!(outbox.publications_count(), 0);
@@ -475,8 +502,8 @@ mod tests {
         let frame = Bytes::from_static(b"x");
         let both = [(ChatType::OneToOne, 1), (ChatType::Group, 2_000)];
         for (chat_type, count) in both {
-            let one = news(frame.clone(), chat_type, count, 0);
-            assert_eq!(outbox.push_news(one, LIMITS), Push::Queued);
+            let one = fanout_frame(frame.clone(), chat_type, count, 0);
+            assert_eq!(outbox.push_fanout(one, LIMITS), PushResult::Queued);
         }
         assert_eq!(next(&mut outbox).map(|send| send.len()), Some(1));
         assert_eq!(outbox.sent().total(), 1);
@@ -484,12 +511,12 @@ mod tests {
         assert_eq!(outbox.sent().total(), 2_000);
     }
 
-    /// Counts beside the outbox: what was pushed, left, is lost and is still there.
+    /// Counts pushed, sent, dropped and waiting publications independently of the outbox.
     #[test]
     fn every_publication_leaves_or_is_lost() {
         for seed in 0..200 {
             let mut prng = Prng::from_seed(seed);
-            let (mut outbox, mut left) = (Outbox::default(), Left::default());
+            let (mut outbox, mut released) = (Outbox::default(), Released::default());
             let (mut pushed, mut sent) = ([0u64; 3], [0u64; 3]);
             for _ in 0..200 {
                 match prng.below(10) {
@@ -497,47 +524,48 @@ mod tests {
                         let chat_type = ChatType::ALL[prng.below(3) as usize];
                         let count = prng.below(700);
                         let frame = Bytes::from(vec![b'x'; 1 + prng.below(30) as usize]);
-                        let one = news(frame, chat_type, count, 0);
-                        if outbox.push_news(one, LIMITS) == Push::Queued {
+                        let one = fanout_frame(frame, chat_type, count, 0);
+                        if outbox.push_fanout(one, LIMITS) == PushResult::Queued {
                             pushed[chat_type as usize] += count;
                         }
                     }
                     5 => outbox.hold(),
                     6 => outbox.release(),
-                    7 => outbox.forget_held(&mut left),
-                    8 if prng.percent(10) => outbox.clear(&mut left),
-                    9 if prng.percent(10) => outbox.abandon(&mut left),
+                    7 => outbox.forget_held(&mut released),
+                    8 if prng.percent(10) => outbox.clear(&mut released),
+                    9 if prng.percent(10) => outbox.abandon(&mut released),
                     _ if outbox.in_flight_bytes != 0 => {
                         let counts = outbox.sent().counts();
                         sent.iter_mut().zip(counts).for_each(|(sum, one)| *sum += u64::from(one));
                     }
-                    _ => drop(outbox.next_send(&mut left)),
+                    _ => drop(outbox.next_send(&mut released)),
                 }
-                let gone: u64 = sent.iter().chain(&left.lost).sum();
+                let gone: u64 = sent.iter().chain(&released.lost).sum();
                 let all: u64 = pushed.iter().sum();
                 assert_eq!(all, gone + outbox.publications_count(), "seed {seed}");
             }
-            outbox.abandon(&mut left);
-            let gone = sent.into_iter().zip(left.lost).map(|(sent, lost)| sent + lost);
+            outbox.abandon(&mut released);
+            let gone = sent.into_iter().zip(released.lost).map(|(sent, lost)| sent + lost);
             assert_eq!(gone.collect::<Vec<_>>(), pushed, "seed {seed}");
         }
     }
 
-    /// A plain list of bytes beside the outbox.
+    /// Compares the outbox with a plain list of bytes.
     #[test]
     fn bytes_leave_in_the_order_they_came() {
         for seed in 0..100 {
             let mut prng = Prng::from_seed(seed);
-            let (mut outbox, mut given, mut left) = (Outbox::default(), Vec::new(), Vec::new());
+            let (mut outbox, mut given, mut sent) = (Outbox::default(), Vec::new(), Vec::new());
             for step in 0..300u32 {
                 if prng.percent(60) {
                     let frame = vec![step as u8; 1 + prng.below(40) as usize];
-                    let lane = if prng.percent(20) { Lane::Control } else { Lane::Data };
-                    if outbox.push(lane, Bytes::from(frame.clone()), LIMITS) == Push::Queued {
+                    let lane =
+                        if prng.percent(20) { OutboxLane::Control } else { OutboxLane::Data };
+                    if outbox.push(lane, Bytes::from(frame.clone()), LIMITS) == PushResult::Queued {
                         given.extend_from_slice(&frame);
                     }
                 } else if let Some(send) = next(&mut outbox) {
-                    left.extend_from_slice(&send);
+                    sent.extend_from_slice(&send);
                 } else if !outbox.is_idle() {
                     outbox.sent();
                 }
@@ -546,10 +574,10 @@ mod tests {
                 outbox.sent();
             }
             while let Some(send) = next(&mut outbox) {
-                left.extend_from_slice(&send);
+                sent.extend_from_slice(&send);
                 outbox.sent();
             }
-            assert_eq!(given, left, "seed {seed}");
+            assert_eq!(given, sent, "seed {seed}");
         }
     }
 }

@@ -8,40 +8,44 @@ use crate::metrics::ChatType;
 /// one type up to 2^30, or of all three up to 1,023 each. What fits neither way
 /// does not leave in one send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cargo(u32);
+pub struct PublicationCounts(u32);
 
 const TYPES: usize = 3;
 const _: () = assert!(ChatType::ALL.len() == TYPES);
 
-/// The two high bits say of which type the count is, or that it is three counts.
+/// The two high bits hold the type of the count, or mark three counts.
 const TAG_BITS: u32 = 30;
 const MIXED: u32 = TYPES as u32;
 const ONE_MAX: u32 = (1 << TAG_BITS) - 1;
 const MIXED_BITS: u32 = TAG_BITS / TYPES as u32;
 const MIXED_MAX: u32 = (1 << MIXED_BITS) - 1;
 
-impl Cargo {
+impl PublicationCounts {
     /// No publication.
-    pub const NONE: Cargo = Cargo(0);
+    pub const NONE: PublicationCounts = PublicationCounts(0);
 
-    /// So many of one type. More than can be is taken for as many as can.
-    pub fn of(chat_type: ChatType, count: u64) -> Cargo {
+    /// `count` publications of one type, saturating.
+    pub fn of(chat_type: ChatType, count: u64) -> PublicationCounts {
         let count = u32::try_from(count).unwrap_or(ONE_MAX).min(ONE_MAX);
-        if count == 0 { Cargo::NONE } else { Cargo((chat_type as u32) << TAG_BITS | count) }
+        if count == 0 {
+            PublicationCounts::NONE
+        } else {
+            PublicationCounts((chat_type as u32) << TAG_BITS | count)
+        }
     }
 
-    /// Both together, unless that is too much for one send.
-    pub fn plus(self, other: Cargo) -> Option<Cargo> {
-        if other == Cargo::NONE {
+    /// The sum of both, unless that is too much for one send.
+    pub fn plus(self, other: PublicationCounts) -> Option<PublicationCounts> {
+        if other == PublicationCounts::NONE {
             return Some(self);
         }
-        if self == Cargo::NONE {
+        if self == PublicationCounts::NONE {
             return Some(other);
         }
         let (tag, count) = (self.0 >> TAG_BITS, self.0 & ONE_MAX);
         if tag != MIXED && tag == other.0 >> TAG_BITS {
             let count = count + (other.0 & ONE_MAX);
-            return (count <= ONE_MAX).then_some(Cargo(tag << TAG_BITS | count));
+            return (count <= ONE_MAX).then_some(PublicationCounts(tag << TAG_BITS | count));
         }
         let (mut mixed, counts) = (MIXED << TAG_BITS, other.counts());
         for (index, (one, more)) in (0..).zip(self.counts().into_iter().zip(counts)) {
@@ -51,10 +55,10 @@ impl Cargo {
             }
             mixed |= together << (index * MIXED_BITS);
         }
-        Some(Cargo(mixed))
+        Some(PublicationCounts(mixed))
     }
 
-    /// By type, in the order of `ChatType::ALL`.
+    /// The counts by type, in the order of `ChatType::ALL`.
     pub fn counts(self) -> [u32; TYPES] {
         let mut counts = [0; TYPES];
         match self.0 >> TAG_BITS {
@@ -68,7 +72,7 @@ impl Cargo {
         counts
     }
 
-    /// Of all types together.
+    /// The sum over all types.
     pub fn total(self) -> u64 {
         if self.0 >> TAG_BITS == MIXED {
             self.counts().into_iter().map(u64::from).sum()
@@ -86,35 +90,38 @@ mod tests {
     #[test]
     fn both_ways_of_counting_have_their_limit() {
         use ChatType::{Broadcast, Group, OneToOne};
-        let of = Cargo::of;
+        let of = PublicationCounts::of;
         assert_eq!(of(Group, u64::MAX).total(), u64::from(ONE_MAX));
         assert_eq!(of(Group, u64::from(ONE_MAX)).plus(of(Group, 1)), None);
         assert_eq!(of(OneToOne, 2).plus(of(Group, 1_024)), None);
         let mixed = of(OneToOne, 2).plus(of(Group, 1_023)).unwrap();
         assert_eq!((mixed.counts(), mixed.total()), ([2, 1_023, 0], 1_025));
         assert_eq!(mixed.plus(of(Group, 1)), None);
-        assert_eq!(mixed.plus(of(Broadcast, 5)).map(Cargo::counts), Some([2, 1_023, 5]));
-        assert_eq!(of(Broadcast, 0), Cargo::NONE);
-        assert_eq!(mixed.plus(Cargo::NONE), Some(mixed));
+        assert_eq!(
+            mixed.plus(of(Broadcast, 5)).map(PublicationCounts::counts),
+            Some([2, 1_023, 5])
+        );
+        assert_eq!(of(Broadcast, 0), PublicationCounts::NONE);
+        assert_eq!(mixed.plus(PublicationCounts::NONE), Some(mixed));
     }
 
-    /// Three plain numbers beside the cargo.
+    /// Compares with three plain numbers.
     #[test]
-    fn cargo_adds_up() {
+    fn counts_add_up() {
         let mut prng = Prng::from_seed(4);
-        let (mut cargo, mut model) = (Cargo::NONE, [0u32; TYPES]);
+        let (mut publications, mut model) = (PublicationCounts::NONE, [0u32; TYPES]);
         for _ in 0..10_000 {
             let count = prng.below(300);
             let chat_type = ChatType::ALL[prng.below(TYPES as u64) as usize];
-            match cargo.plus(Cargo::of(chat_type, count)) {
+            match publications.plus(PublicationCounts::of(chat_type, count)) {
                 Some(sum) => {
-                    cargo = sum;
+                    publications = sum;
                     model[chat_type as usize] += count as u32;
                 }
-                None => (cargo, model) = (Cargo::NONE, [0; TYPES]),
+                None => (publications, model) = (PublicationCounts::NONE, [0; TYPES]),
             }
-            assert_eq!(cargo.counts(), model);
-            assert_eq!(cargo.total(), model.into_iter().map(u64::from).sum::<u64>());
+            assert_eq!(publications.counts(), model);
+            assert_eq!(publications.total(), model.into_iter().map(u64::from).sum::<u64>());
         }
     }
 }

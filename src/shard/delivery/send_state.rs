@@ -1,30 +1,31 @@
-//! What waits for one socket and what is on its way to it, with its place on the turn's list.
+//! The send state of one socket: its outbox, the send in flight, and its index in the flush
+//! queue.
 //!
-//! Deliberately absent: the list, and the socket.
+//! Deliberately absent: the queue, and the socket.
 
 use bytes::Bytes;
 
-use super::{Cargo, Outbox, RoundId};
+use super::{BatchId, Outbox, PublicationCounts};
 use crate::wire::Encoding;
 
-/// What is sent to one connection. Every connection has one, so it is small.
+/// The send state of one connection. Every connection has one, so it is small.
 #[derive(Debug)]
 pub struct SendState {
-    /// What waits for the socket.
+    /// Frames that wait for the socket.
     outbox: Outbox,
-    listed: FlushIndex,
-    /// Who follows the send in flight.
-    round: RoundId,
-    /// How the client reads, once upgraded.
+    flush_index: FlushIndex,
+    /// The batch that tracks the send in flight.
+    batch: BatchId,
+    /// The encoding that the client reads, once upgraded.
     encoding: Encoding,
 }
 
-/// A place on the turn's list; `NOWHERE` when nothing is new.
+/// An index in the flush queue; `NOWHERE` when nothing is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FlushIndex(u32);
 
 impl FlushIndex {
-    /// Not on the list.
+    /// Not in the queue.
     const NOWHERE: FlushIndex = FlushIndex(u32::MAX);
 }
 
@@ -35,25 +36,25 @@ impl Default for SendState {
     fn default() -> SendState {
         SendState {
             outbox: Outbox::default(),
-            listed: FlushIndex::NOWHERE,
-            round: RoundId::NOBODY,
+            flush_index: FlushIndex::NOWHERE,
+            batch: BatchId::NONE,
             encoding: Encoding::Json,
         }
     }
 }
 
 impl SendState {
-    /// How the client reads.
+    /// The encoding that the client reads.
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
-    /// The upgrade is done, and said this.
+    /// Sets the encoding that the upgrade agreed on.
     pub fn set_encoding(&mut self, encoding: Encoding) {
         self.encoding = encoding;
     }
 
-    /// What channels say waits from here on, until the client knows them.
+    /// Frames of channels wait from here on, until the client knows the channels.
     pub fn hold(&mut self) {
         self.outbox.hold();
     }
@@ -88,39 +89,44 @@ impl SendState {
         self.outbox.is_ready()
     }
 
-    /// What waits, for whoever keeps the totals.
+    /// The outbox; the caller keeps the totals.
     pub(super) fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
 
-    /// The short way for a frame when nothing waits: it becomes the send in flight.
-    pub(super) fn send_at_once(&mut self, frame: Bytes, cargo: Cargo, round: RoundId) -> Bytes {
-        self.round = round;
-        self.outbox.send_at_once(frame, cargo)
+    /// Makes a frame the send in flight, when nothing waits.
+    pub(super) fn send_at_once(
+        &mut self,
+        frame: Bytes,
+        publications: PublicationCounts,
+        batch: BatchId,
+    ) -> Bytes {
+        self.batch = batch;
+        self.outbox.send_at_once(frame, publications)
     }
 
-    /// A send is given that is followed by this.
-    pub(super) fn follow(&mut self, round: RoundId) {
-        self.round = round;
+    /// Sets the batch that tracks the next send.
+    pub(super) fn follow(&mut self, batch: BatchId) {
+        self.batch = batch;
     }
 
-    /// Who followed the send that was in flight.
-    pub(super) fn take_round(&mut self) -> RoundId {
-        std::mem::replace(&mut self.round, RoundId::NOBODY)
+    /// Takes the batch that tracked the send in flight.
+    pub(super) fn take_batch(&mut self) -> BatchId {
+        std::mem::replace(&mut self.batch, BatchId::NONE)
     }
 
-    /// Its place on the turn's list, if it is there.
-    pub(super) fn place(&self) -> Option<usize> {
-        (self.listed != FlushIndex::NOWHERE).then_some(self.listed.0 as usize)
+    /// Its index in the flush queue, if it is there.
+    pub(super) fn flush_index(&self) -> Option<usize> {
+        (self.flush_index != FlushIndex::NOWHERE).then_some(self.flush_index.0 as usize)
     }
 
-    /// It is on the list, at this place.
-    pub(super) fn put_at(&mut self, place: usize) {
-        self.listed = FlushIndex(place as u32);
+    /// It is in the queue, at this index.
+    pub(super) fn set_flush_index(&mut self, place: usize) {
+        self.flush_index = FlushIndex(place as u32);
     }
 
-    /// It is not on the list any more.
-    pub(super) fn take_off(&mut self) {
-        self.listed = FlushIndex::NOWHERE;
+    /// It is not in the queue any more.
+    pub(super) fn clear_flush_index(&mut self) {
+        self.flush_index = FlushIndex::NOWHERE;
     }
 }

@@ -104,10 +104,10 @@ fn each_connection_is_told_everything_in_order_by_one_send_at_a_time() {
         let word = format!("<{step}>");
         let (queue, connections) = (&mut world.queue, &mut world.connections);
         match prng.below(10) {
-            0..5 => queue.say(connections, who, word.as_bytes().into()),
+            0..5 => queue.append_messages(connections, who, word.as_bytes().into()),
             5 => queue.push_control(connections, who, word.clone().into()),
             6 => {
-                queue.list(connections, who);
+                queue.mark_dirty(connections, who);
                 continue;
             }
             7 => {
@@ -180,14 +180,14 @@ fn a_channel_is_heard_by_who_has_room_for_it() {
     queue.flush(connections, channel, buffer, Some(&mut out), &mut seen);
     assert!(matches!(out[..], [Action::Send(first, _)] if first == id(0)), "{out:?}");
     assert_eq!(queue.totals().publications_count(), 2);
-    assert_eq!((queue.rounds_count(), queue.take_slow()), (1, vec![id(2)]));
+    assert_eq!((queue.batches_count(), queue.take_slow()), (1, vec![id(2)]));
     assert!(world.sent(id(0)).is_none(), "another has yet to leave");
     assert!(world.sent(id(1)).is_none(), "what was in flight is not of the channel");
     let sends = world.finish();
     assert_eq!(sends.iter().map(|send| send.0).collect::<Vec<_>>(), [id(1)]);
-    let round = world.sent(id(1)).expect("it was the last");
-    assert_eq!((round.recipients, round.failed), (3, 1));
-    assert_eq!((world.queue.totals().publications_count(), world.queue.rounds_count()), (0, 0));
+    let batch = world.sent(id(1)).expect("it was the last");
+    assert_eq!((batch.recipients, batch.failed), (3, 1));
+    assert_eq!((world.queue.totals().publications_count(), world.queue.batches_count()), (0, 0));
 }
 
 /// Nobody is told of it, and nothing is kept.
@@ -195,10 +195,10 @@ fn a_channel_is_heard_by_who_has_room_for_it() {
 fn who_goes_leaves_nothing_behind() {
     let mut world = World::new(2, 1 << 10);
     for slot in 0..2 {
-        world.queue.say(&mut world.connections, id(slot), "hello".as_bytes().into());
+        world.queue.append_messages(&mut world.connections, id(slot), "hello".as_bytes().into());
     }
     assert_eq!(world.finish().len(), 2);
-    world.queue.say(&mut world.connections, id(0), "again".as_bytes().into());
+    world.queue.append_messages(&mut world.connections, id(0), "again".as_bytes().into());
     world.with(|queue, connections, seen| {
         queue.forget_waiting(connections, id(0), seen);
         queue.abandon(connections, id(0), seen);

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::channels::{Channel, SubscriberClass};
 use crate::base::RoomId;
 use crate::room::MessageTiming;
-use crate::shard::delivery::Cargo;
+use crate::shard::delivery::PublicationCounts;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
 
@@ -132,9 +132,11 @@ impl FanoutBuffer {
     }
 
     /// The same, for whoever carries them; a channel is of one chat type.
-    pub fn cargo(&self) -> Cargo {
+    pub fn publications(&self) -> PublicationCounts {
         let chat_type = self.ways.first().map(|way| way.chat_type);
-        chat_type.map_or(Cargo::NONE, |one| Cargo::of(one, self.publications_count()))
+        chat_type.map_or(PublicationCounts::NONE, |one| {
+            PublicationCounts::of(one, self.publications_count())
+        })
     }
 
     /// The frames of each kind, ready to be shared.

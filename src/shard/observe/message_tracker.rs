@@ -178,11 +178,11 @@ impl Observing<'_> {
     }
 
     /// What a channel said in this turn was given to the plane for so many.
-    pub fn on_given(&mut self, round: &FanoutBatch, sends: u32) {
-        for way in &round.ways {
+    pub fn on_given(&mut self, batch: &FanoutBatch, sends: u32) {
+        for way in &batch.ways {
             // In a room hardly anybody acknowledges, and where somebody does others will.
             if way.chat_type == ChatType::OneToOne || self.tracker.has_seen_acks {
-                let FanoutBatch { room, given_at, .. } = *round;
+                let FanoutBatch { room, given_at, .. } = *batch;
                 let message =
                     DeliveredMessage { way: *way, room, given_at, left_at: None, awaited: sends };
                 self.tracker.recent.insert(self.now.moment, message);
@@ -191,67 +191,67 @@ impl Observing<'_> {
     }
 
     /// The last send of a round is over.
-    pub fn on_batch(&mut self, round: &FanoutBatch) {
-        let has_left = round.failed < round.recipients;
-        self.count_of_tenant(round);
+    pub fn on_batch(&mut self, batch: &FanoutBatch) {
+        let has_left = batch.failed < batch.recipients;
+        self.count_of_tenant(batch);
         if has_left {
-            self.tracker.recent.left(self.now.moment, &round.ways);
-            if round.ways.first().is_some_and(|way| way.chat_type == ChatType::Broadcast) {
-                let took_us = self.now.moment.us_since(round.given_at);
+            self.tracker.recent.left(self.now.moment, &batch.ways);
+            if batch.ways.first().is_some_and(|way| way.chat_type == ChatType::Broadcast) {
+                let took_us = self.now.moment.us_since(batch.given_at);
                 self.tracker.scribe.observe(Histogram::Broadcast, took_us);
             }
         }
-        for way in &round.ways {
+        for way in &batch.ways {
             let b2c_us = self.now.moment.us_since(way.taken_at);
             let end2end_us = self.now.moment.us_since(way.parsed_at);
             let queue_us = way.taken_at.us_since(way.parsed_at);
             if has_left {
                 let b2c = Histogram::Segment(Segment::B2c);
-                self.observe(b2c, b2c_us, round.room, way);
+                self.observe(b2c, b2c_us, batch.room, way);
                 if way.course != DeliveryKind::Redelivery {
-                    self.observe(Histogram::EndToEnd, end2end_us, round.room, way);
+                    self.observe(Histogram::EndToEnd, end2end_us, batch.room, way);
                 }
             }
             // What was slow at home was told there.
             let is_slow = queue_us < self.tracker.slow_us && self.tracker.slow_us <= end2end_us;
-            let is_bad = is_slow || 0 < round.failed;
-            let cause = match round.failed {
+            let is_bad = is_slow || 0 < batch.failed;
+            let cause = match batch.failed {
                 0 => IncidentCause::Slow(Segment::B2c),
                 1.. => IncidentCause::Failed(DeliveryOutcome::Failed),
             };
             let is_told = is_bad && self.tracker.notes.may_tell(self.now.tick, cause);
             if is_told {
                 let segments_us = [p2b_us(way), Some(queue_us), Some(b2c_us), None];
-                self.trouble(cause, round.room, way, segments_us);
+                self.trouble(cause, batch.room, way, segments_us);
             }
             if way.sampled || is_told {
-                self.tell_of_delivery(round, way);
+                self.tell_of_delivery(batch, way);
             }
         }
     }
 
-    fn count_of_tenant(&self, round: &FanoutBatch) {
-        let Some(tenant) = round.tenant else { return };
-        let (all, lost) = (u64::from(round.recipients), u64::from(round.failed));
+    fn count_of_tenant(&self, batch: &FanoutBatch) {
+        let Some(tenant) = batch.tenant else { return };
+        let (all, lost) = (u64::from(batch.recipients), u64::from(batch.failed));
         for (outcome, times) in
             [(TenantOutcome::Delivered, all - lost), (TenantOutcome::Failed, lost)]
         {
             let counter = TenantCounter::Delivered(outcome);
-            self.tracker.scribe.add_tenant(tenant, counter, times * round.ways.len() as u64);
+            self.tracker.scribe.add_tenant(tenant, counter, times * batch.ways.len() as u64);
         }
     }
 
-    fn tell_of_delivery(&mut self, round: &FanoutBatch, way: &MessageTiming) {
+    fn tell_of_delivery(&mut self, batch: &FanoutBatch, way: &MessageTiming) {
         let again = way.course == DeliveryKind::Redelivery;
         if !way.sampled {
             // Its home did not know that anybody would want to know.
             let action = SpanAction::Publish { offset: 0 };
-            let publish = self.span(round.room, way, action, way.parsed_at, way.taken_at);
+            let publish = self.span(batch.room, way, action, way.parsed_at, way.taken_at);
             self.tracker.notes.span(publish);
         }
-        let FanoutBatch { recipients, failed, .. } = *round;
+        let FanoutBatch { recipients, failed, .. } = *batch;
         let action = SpanAction::Deliver { recipients, failed, again };
-        let span = self.span(round.room, way, action, way.taken_at, self.now.moment);
+        let span = self.span(batch.room, way, action, way.taken_at, self.now.moment);
         let failed = 0 < failed;
         self.tracker.notes.span(Span { failed, ..span });
     }

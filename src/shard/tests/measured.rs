@@ -173,7 +173,7 @@ fn a_recipient_whose_connection_dies_is_counted_as_failed() {
     world.shards[0].on_event(world.now, Event::Gone(id(bob), Ending::Reset));
     world.settle();
     world.check_recipients(3, 3, 0);
-    assert!(world.shards.iter().all(|shard| shard.audit().rounds_count == 0));
+    assert!(world.shards.iter().all(|shard| shard.audit().batches_count == 0));
     // What reached the others has its latency.
     world.check("chat_msg_end2end_latency_seconds_count", 3);
     let (_, troubles) = world.take_notes();
@@ -199,7 +199,7 @@ fn a_slow_reader_fails_what_it_has_not_got() {
     world.check_recipients(200, failed, 1);
     world.unstick(bob);
     world.check_recipients(201, failed, 0);
-    assert_eq!(world.shards[0].audit().rounds_count, 0);
+    assert_eq!(world.shards[0].audit().batches_count, 0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ const QUESTIONS: usize = 200;
 const MESSAGES: usize = 20;
 
 /// Attempts: the machine may let the bystander speak only when all is over.
-const ROUNDS_MAX: usize = 20;
+const BATCHES_MAX: usize = 20;
 
 /// A room with more messages than memory holds, each question for which reads the disk.
 fn server() -> Server {
@@ -64,7 +64,7 @@ fn a_bystander_speaks_while_one_user_asks_by_many_connections() {
         })
         .collect();
     let question = json!({ "history": { "channel": "room:long", "limit": 250 } });
-    for round in 0..ROUNDS_MAX {
+    for round in 0..BATCHES_MAX {
         let message = json!({ "publish": { "channel": "room:talk", "data": { "round": round } } });
         greedy.iter_mut().for_each(|peer| send_many(peer, QUESTIONS, &question));
         send_many(&mut bystander, MESSAGES, &message);
