@@ -48,16 +48,16 @@ pub fn check_membership(
 ) -> CheckResult {
     let mut counted: BTreeMap<(RoomId, ShardId), i64> = BTreeMap::new();
     for (shard, audit) in (0..).map(ShardId).zip(audits) {
-        demand(audit.seats == audit.places, Checker::Membership, || {
-            format!("{shard:?}: channels say {:?}, sessions {:?}", audit.seats, audit.places)
+        demand(audit.subscribers == audit.places, Checker::Membership, || {
+            format!("{shard:?}: channels say {:?}, sessions {:?}", audit.subscribers, audit.places)
         })?;
         for &(room, on, count) in &audit.members {
             let homed = home(room, audits.len() as u16) == shard;
             demand(homed, Checker::Membership, || format!("{room:?} lives on {shard:?}"))?;
             *counted.entry((room, on)).or_default() += i64::from(count);
         }
-        for seat in &audit.seats {
-            *counted.entry((seat.room, shard)).or_default() -= 1;
+        for subscriber in &audit.subscribers {
+            *counted.entry((subscriber.room, shard)).or_default() -= 1;
         }
     }
     for (from, to, letter) in under_way {
@@ -128,8 +128,8 @@ pub fn check_counters(
     equal("upgraded", sum(handshakes, "outcome=\"ok\""), opened)?;
     let rejected = sum("chat_conn_rejected_total", "");
     equal("rejected", rejected, tally.accepted - upgrading - opened)?;
-    let seats = audits.iter().map(|audit| audit.seats.len() as u64).sum();
-    equal("subscriptions", sum("chat_subscriptions", ""), seats)?;
+    let subscribers = audits.iter().map(|audit| audit.subscribers.len() as u64).sum();
+    equal("subscriptions", sum("chat_subscriptions", ""), subscribers)?;
     let rooms = audits.iter().map(|audit| audit.rooms_count as u64).sum();
     equal("rooms", sum("chat_rooms", ""), rooms)?;
     let waiting = audits.iter().map(|audit| audit.waiting_bytes).sum();

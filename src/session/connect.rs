@@ -180,8 +180,8 @@ impl PendingConnect {
                 self.recovery_bytes += welcome.missed_bytes();
                 one.welcome = Some(*welcome);
                 let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
-                let news_of_members = rules.push_join_leave;
-                out.effects.push(Effect::AddSubscriber { room, name, news_of_members });
+                let wants_join_leave = rules.push_join_leave;
+                out.effects.push(Effect::AddSubscriber { room, name, wants_join_leave });
                 subscriptions.ask_by_server(room, one.title.clone());
                 return true;
             }

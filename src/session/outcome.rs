@@ -48,7 +48,7 @@ pub enum Effect {
         /// Its name.
         name: Arc<str>,
         /// Whether who comes and goes is delivered, too.
-        news_of_members: bool,
+        wants_join_leave: bool,
     },
     /// Free the seat.
     RemoveSubscriber(SubscriberSlot),

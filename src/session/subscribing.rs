@@ -209,8 +209,8 @@ impl Membership<'_> {
         if welcome.recovery != RecoveryOutcome::NotAsked {
             reply.observe(cx, Histogram::SessionResume, asked.at);
         }
-        let news_of_members = rules.push_join_leave || (rules.join_leave && asked.join_leave);
-        reply.effect(Effect::AddSubscriber { room, name: welcome.name, news_of_members });
+        let wants_join_leave = rules.push_join_leave || (rules.join_leave && asked.join_leave);
+        reply.effect(Effect::AddSubscriber { room, name: welcome.name, wants_join_leave });
         Some(Behind::Settled)
     }
 

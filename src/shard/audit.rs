@@ -22,7 +22,7 @@ pub struct Audit {
     /// Of the rooms whose home is this shard: how many members sit where.
     pub members: Vec<(RoomId, ShardId, u32)>,
     /// What the channels of this shard say, sorted.
-    pub seats: Vec<SubscriberRecord>,
+    pub subscribers: Vec<SubscriberRecord>,
     /// What the sessions of this shard say, sorted.
     pub places: Vec<SubscriberRecord>,
     /// Sessions that are open.
@@ -89,18 +89,18 @@ impl Audit {
         assert_eq!(open_count, connections.open_count());
         assert_eq!(audit.upgrading_count, u64::from(connections.upgrading_count()));
         for (number, channel) in sessions.fanout().channels().iter() {
-            for (index, seat) in (0..).zip(channel.seats()) {
-                let slot = seat.slot();
+            for (index, subscriber) in (0..).zip(channel.subscribers()) {
+                let slot = subscriber.slot();
                 let nobody = ConnId { slot, generation: u32::MAX };
                 let conn = connections.subscriber(slot).map_or(nobody, |(id, _)| id);
-                audit.seats.push(SubscriberRecord {
+                audit.subscribers.push(SubscriberRecord {
                     room: channel.room,
                     conn,
                     place: (number, index),
                 });
             }
         }
-        audit.seats.sort_unstable();
+        audit.subscribers.sort_unstable();
         audit.places.sort_unstable();
         audit
     }

@@ -191,11 +191,11 @@ impl Sessions {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Ask(ask) => self.ask(cx, ask),
-                Effect::AddSubscriber { room, name, news_of_members } => {
+                Effect::AddSubscriber { room, name, wants_join_leave } => {
                     let Some(conn) = self.connections.get(id) else { continue };
-                    let kind =
-                        SubscriberClass { encoding: conn.send().encoding(), news_of_members };
-                    self.sit(cx, id, room, name, kind);
+                    let class =
+                        SubscriberClass { encoding: conn.send().encoding(), wants_join_leave };
+                    self.sit(cx, id, room, name, class);
                 }
                 Effect::RemoveSubscriber(place) => self.stand(place),
                 Effect::Release => self.queue.release(&mut self.connections, id),
@@ -437,13 +437,13 @@ impl Sessions {
                 self.on_gap(cx, home, Gap::Rooms(vec![room]));
             }
             RoomEvent::Replaced(conn) => self.end(cx, conn, Fault::Replaced),
-            news @ (RoomEvent::Published(..)
+            event @ (RoomEvent::Published(..)
             | RoomEvent::Joined(..)
             | RoomEvent::Left(..)
             | RoomEvent::Swapped(..)
             | RoomEvent::Typing(..)
             | RoomEvent::MembershipSummary(..)
-            | RoomEvent::Notice(..)) => self.fanout.on_news(news),
+            | RoomEvent::Notice(..)) => self.fanout.on_room_event(event),
         }
     }
 
@@ -475,7 +475,7 @@ impl Sessions {
         id: ConnId,
         room: RoomId,
         name: Arc<str>,
-        kind: SubscriberClass,
+        class: SubscriberClass,
     ) {
         // What was said before the newcomer sat down is not for it.
         self.flush_room(cx, room);
@@ -485,13 +485,13 @@ impl Sessions {
             if session.is_connecting() {
                 send.hold();
             }
-            session.sit(room, self.fanout.sit(room, name, Subscriber::new(id.slot, kind)));
+            session.sit(room, self.fanout.sit(room, name, Subscriber::new(id.slot, class)));
         }
     }
 
     fn stand(&mut self, place: SubscriberSlot) {
-        let Some((room, seat)) = self.fanout.stand(place) else { return };
-        if let Some((_, conn)) = self.connections.subscriber_mut(seat.slot())
+        let Some((room, subscriber)) = self.fanout.stand(place) else { return };
+        if let Some((_, conn)) = self.connections.subscriber_mut(subscriber.slot())
             && let ConnStage::Open(_, session) = conn.stage_mut()
         {
             session.move_to(room, place);
@@ -511,29 +511,29 @@ impl Sessions {
 
     /// Hands out what a channel said so far, before its subscribers change.
     fn flush_room(&mut self, cx: &mut TurnContext<'_>, room: RoomId) {
-        if let Some(gathering) = self.fanout.take(room) {
-            self.flush(cx, gathering, None);
+        if let Some(buffer) = self.fanout.take(room) {
+            self.flush(cx, buffer, None);
         }
     }
 
     fn flush(
         &mut self,
         cx: &mut TurnContext<'_>,
-        gathering: FanoutBuffer,
+        buffer: FanoutBuffer,
         out: Option<&mut Vec<Action>>,
     ) {
         let Sessions { queue, connections, fanout, env, .. } = self;
-        let Some(channel) = fanout.channels().of(gathering.room()) else { return };
+        let Some(channel) = fanout.channels().of(buffer.room()) else { return };
         let mut seen = Observing::new(cx, fanout.channels(), env.ids());
-        queue.flush(connections, channel, gathering, out, &mut seen);
+        queue.flush(connections, channel, buffer, out, &mut seen);
     }
 
     /// One round of what this turn says. Slow readers that it finds are ended, which may be
     /// news to others: then there is another round, and each ends at least one session, so
     /// the rounds end.
     pub fn deliver_round(&mut self, cx: &mut TurnContext<'_>, out: &mut Vec<Action>) -> Slow {
-        for gathering in self.fanout.take_all() {
-            self.flush(cx, gathering, Some(out));
+        for buffer in self.fanout.take_all() {
+            self.flush(cx, buffer, Some(out));
         }
         self.queue.seal_or_hold(&mut self.connections, cx.now.tick);
         if !self.queue.has_slow() {
@@ -570,7 +570,7 @@ impl Sessions {
     /// Shows how much there is.
     pub fn set_gauges(&self) {
         let totals = self.queue.totals();
-        self.scribe.set(Gauge::Subscriptions, self.fanout.channels().seats_count() as u64);
+        self.scribe.set(Gauge::Subscriptions, self.fanout.channels().subscribers_count() as u64);
         self.scribe.set(Gauge::SendQueueBytes, totals.bytes());
         self.scribe.set(Gauge::SlowConsumers, totals.slow_count());
         self.scribe.set(Gauge::CoreConnections, self.connections.len() as u64);

@@ -515,7 +515,7 @@ fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
     for shard in &world.shards {
         assert!(
             shard.home().rooms().is_empty()
-                && shard.sessions().fanout().channels().seats_count() == 0
+                && shard.sessions().fanout().channels().subscribers_count() == 0
         );
     }
 }
@@ -666,7 +666,7 @@ fn commands_behind_a_connect_have_its_seats() {
         assert!(said.contains(&format!(r#"{{"id":{},"unsubscribe":{{}}}}"#, 20 + n)), "{said}");
     }
     assert_eq!(
-        world.shards[0].sessions().fanout().channels().seats_count(),
+        world.shards[0].sessions().fanout().channels().subscribers_count(),
         0,
         "it left all of them"
     );

@@ -245,34 +245,34 @@ impl FlushQueue {
         &mut self,
         connections: &mut Connections,
         channel: &Channel,
-        mut gathering: FanoutBuffer,
+        mut buffer: FanoutBuffer,
         mut out: Option<&mut Vec<Action>>,
         seen: &mut Observing<'_>,
     ) {
         let FlushQueue { entries, totals, slow, ledger, limits, scribe, .. } = self;
         work_in(scribe, Some(&channel.name), channel.room);
         let (publications_count, publications) =
-            (gathering.publications_count(), gathering.publications());
+            (buffer.publications_count(), buffer.publications());
         let batch = match publications_count {
             0 => BatchId::NONE,
             1.. => {
                 // All subscribers of a channel are of its tenant.
-                let first = channel.seats().first().map(|seat| seat.slot());
+                let first = channel.subscribers().first().map(|subscriber| subscriber.slot());
                 let first = first.and_then(|slot| connections.subscriber(slot));
                 let tenant = first.and_then(|(id, _)| connections.tenant_of(id));
-                let ways = gathering.take_ways();
+                let ways = buffer.take_ways();
                 ledger.begin(seen.now().moment, channel.room, tenant, ways)
             }
         };
         let (mut at_once, mut queued, mut refused) = (0, 0, 0);
-        let frames = gathering.finish();
-        for seat in channel.seats() {
-            let frame = &frames[seat.kind_index()];
+        let frames = buffer.finish();
+        for subscriber in channel.subscribers() {
+            let frame = &frames[subscriber.class_index()];
             if frame.is_empty() {
                 continue;
             }
-            let subscriber = connections.subscriber_mut(seat.slot());
-            let (id, conn) = subscriber.expect("a seat is freed before its connection goes");
+            let conn = connections.subscriber_mut(subscriber.slot());
+            let (id, conn) = conn.expect("a subscriber is removed before its connection");
             let send = conn.send_mut();
             let mut full = seal(entries, totals, send, *limits) == PushResult::Full;
             if let Some(out) = &mut out

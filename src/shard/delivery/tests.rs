@@ -153,7 +153,7 @@ fn each_connection_is_told_everything_in_order_by_one_send_at_a_time() {
 fn a_channel_is_heard_by_who_has_room_for_it() {
     let (mut world, room) = (World::new(3, 300), RoomId(1));
     for slot in 0..3 {
-        world.fanout.sit(room, "c".into(), Subscriber::new(slot, SubscriberClass::ALL[0]));
+        world.fanout.add(room, "c".into(), Subscriber::new(slot, SubscriberClass::ALL[0]));
     }
     for (slot, bytes) in [(1, 5), (2, 299)] {
         let frame = vec![b'x'; bytes].into();
@@ -169,7 +169,7 @@ fn a_channel_is_heard_by_who_has_room_for_it() {
         time_unix_ms: 0,
         trace: None,
     };
-    world.fanout.on_news(RoomEvent::Published(room, Arc::new(publication), way()));
+    world.fanout.on_room_event(RoomEvent::Published(room, Arc::new(publication), way()));
     let buffer = world.fanout.take(room).expect("somebody is in it");
     let World { connections, queue, fanout, home, mesh, observer, suspects, ids, now } = &mut world;
     let (now, rooms, drains) = (*now, home.rooms(), Drains::No);

@@ -1,5 +1,5 @@
-//! What channels say in one turn, encoded once for each kind of subscriber, so that all
-//! subscribers of a kind share one buffer and get one send.
+//! Messages of channels in one turn, encoded once for each class of subscriber, so that all
+//! subscribers of a class share one buffer and get one send.
 //!
 //! Deliberately absent: who the subscribers are (`channels`), and their outboxes.
 
@@ -16,12 +16,12 @@ use crate::shard::delivery::PublicationCounts;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
 
-/// Channels that an index keeps memory for when none of them speaks.
+/// Channels that the index keeps memory for while it is empty.
 const INDEX_ENTRIES_KEPT: usize = 4_096;
 
-/// What all channels say in one turn.
+/// The buffers of all channels with messages in this turn.
 ///
-/// Invariant: `index` knows exactly the gatherings in `all`, by room.
+/// Invariant: `index` knows exactly the buffers in `all`, by room.
 #[derive(Debug, Default)]
 pub struct FanoutBuffers {
     all: Vec<FanoutBuffer>,
@@ -29,7 +29,7 @@ pub struct FanoutBuffers {
 }
 
 impl FanoutBuffers {
-    /// The channel's, begun now if it has none.
+    /// The buffer of a channel, begun now if it has none.
     pub fn of(&mut self, channel: &Channel) -> &mut FanoutBuffer {
         let FanoutBuffers { all, index } = self;
         let found = index.find(channel.room.fold(), |&at| all[at as usize].room == channel.room);
@@ -42,7 +42,7 @@ impl FanoutBuffers {
         &mut all[at as usize]
     }
 
-    /// Takes what a channel said so far.
+    /// Takes the buffer of a channel.
     pub fn take(&mut self, room: RoomId) -> Option<FanoutBuffer> {
         let FanoutBuffers { all, index } = self;
         let found = index.find_entry(room.fold(), |&at| all[at as usize].room == room).ok()?;
@@ -50,88 +50,88 @@ impl FanoutBuffers {
         let last = all.len() as u32 - 1;
         if at != last {
             let moved = index.find_mut(all[last as usize].room.fold(), |&other| other == last);
-            *moved.expect("the index knows every gathering") = at;
+            *moved.expect("the index knows every buffer") = at;
         }
         Some(all.swap_remove(at as usize))
     }
 
-    /// Gives back what a turn in which very many spoke has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         if self.all.is_empty() && INDEX_ENTRIES_KEPT < self.index.capacity() {
             self.index = HashTable::new();
         }
     }
 
-    /// Takes everything, in the order in which channels began to speak.
+    /// Takes all buffers, in the order in which they were begun.
     pub fn take_all(&mut self) -> Vec<FanoutBuffer> {
         self.index.clear();
         mem::take(&mut self.all)
     }
 }
 
-/// What one channel says in one turn: the frames of each kind of subscriber lie
-/// in one buffer, so that whoever is in the channel gets one slice of it.
+/// The messages of one channel in one turn: the frames for each class of subscriber lie in
+/// one buffer, of which every subscriber gets one slice.
 #[derive(Debug)]
 pub struct FanoutBuffer {
     room: RoomId,
     frames: [Option<BytesMut>; SubscriberClass::COUNT],
-    /// Of the publications among the frames, each in every kind.
+    /// The timings of the publications, each of which is in every class.
     ways: SmallVec<[MessageTiming; 1]>,
 }
 
-/// Who hears a message.
+/// The subscribers that get a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// Every subscriber.
     All,
-    /// Those who want to know who comes and goes.
-    NewsOfMembers,
+    /// Subscribers that want join and leave messages.
+    JoinLeave,
 }
 
 impl FanoutBuffer {
-    /// Nothing said yet. Only kinds that the channel has now are served: a new
-    /// subscriber ends the gathering before it sits down.
+    /// An empty buffer. Only classes that the channel has now are served: the buffer is
+    /// flushed before a new subscriber is added.
     pub fn begin(channel: &Channel) -> FanoutBuffer {
-        let frames = channel.kinds().map(|present| present.then(BytesMut::new));
+        let frames = channel.classes().map(|present| present.then(BytesMut::new));
         FanoutBuffer { room: channel.room, frames, ways: SmallVec::new() }
     }
 
-    /// Adds one message for all subscribers of the audience.
-    pub fn say(&mut self, message: &Message<'_>, audience: Audience) {
-        for (kind, frames) in SubscriberClass::ALL.iter().zip(&mut self.frames) {
-            let hears = match audience {
+    /// Appends one message for all subscribers of the audience.
+    pub fn append(&mut self, message: &Message<'_>, audience: Audience) {
+        for (class, frames) in SubscriberClass::ALL.iter().zip(&mut self.frames) {
+            let is_for_class = match audience {
                 Audience::All => true,
-                Audience::NewsOfMembers => kind.news_of_members,
+                Audience::JoinLeave => class.wants_join_leave,
             };
             if let Some(frames) = frames
-                && hears
+                && is_for_class
             {
-                put_message(kind.encoding, message, frames);
+                put_message(class.encoding, message, frames);
             }
         }
     }
 
-    /// Which channel.
+    /// The channel.
     pub fn room(&self) -> RoomId {
         self.room
     }
 
-    /// One of the frames is a publication that came this way.
+    /// Adds the timing of a publication among the messages.
     pub fn push_way(&mut self, way: MessageTiming) {
         self.ways.push(way);
     }
 
-    /// Takes the ways of all publications.
+    /// Takes the timings of all publications.
     pub fn take_ways(&mut self) -> SmallVec<[MessageTiming; 1]> {
         mem::take(&mut self.ways)
     }
 
-    /// Publications among the frames.
+    /// Publications among the messages.
     pub fn publications_count(&self) -> u64 {
         self.ways.len() as u64
     }
 
-    /// The same, for whoever carries them; a channel is of one chat type.
+    /// The same by chat type, of which a channel has one.
     pub fn publications(&self) -> PublicationCounts {
         let chat_type = self.ways.first().map(|way| way.chat_type);
         chat_type.map_or(PublicationCounts::NONE, |one| {
@@ -139,13 +139,13 @@ impl FanoutBuffer {
         })
     }
 
-    /// The frames of each kind, ready to be shared.
+    /// The frames for each class, ready to be shared.
     pub fn finish(self) -> [Bytes; SubscriberClass::COUNT] {
         self.frames.map(|frames| frames.map_or_else(Bytes::new, BytesMut::freeze))
     }
 }
 
-/// One message in a frame of its own.
+/// Appends one message in a frame of its own.
 pub fn put_message(encoding: Encoding, message: &Message<'_>, out: &mut BytesMut) {
     if out.is_empty() {
         out.reserve(wire::bytes_about(message));
@@ -155,7 +155,7 @@ pub fn put_message(encoding: Encoding, message: &Message<'_>, out: &mut BytesMut
     ws::finish_frame(out, start, opcode(encoding));
 }
 
-/// How frames of an encoding are marked.
+/// The opcode of frames of an encoding.
 pub fn opcode(encoding: Encoding) -> Opcode {
     match encoding {
         Encoding::Json => Opcode::Text,
@@ -170,22 +170,22 @@ mod tests {
     use crate::room::way;
     use crate::shard::fanout::{Channels, Subscriber};
 
-    /// A list of rooms beside the gatherings.
+    /// Compares with a list of rooms.
     #[test]
-    fn a_channel_has_one_gathering_until_it_is_taken() {
+    fn a_channel_has_one_buffer_until_it_is_taken() {
         let mut channels = Channels::default();
-        let kind = SubscriberClass::ALL[0];
+        let class = SubscriberClass::ALL[0];
         for slot in 0..40 {
-            channels.sit(RoomId(u128::from(slot)), "c".into(), Subscriber::new(slot, kind));
+            channels.add(RoomId(u128::from(slot)), "c".into(), Subscriber::new(slot, class));
         }
-        let (mut prng, mut gatherings) = (Prng::from_seed(8), FanoutBuffers::default());
+        let (mut prng, mut buffers) = (Prng::from_seed(8), FanoutBuffers::default());
         let mut model: Vec<(RoomId, u64)> = Vec::new();
         for _ in 0..4_000 {
             let room = RoomId(u128::from(prng.below(40)));
             let place = model.iter().position(|&(other, _)| other == room);
             match prng.below(100) {
                 0 => {
-                    let all = gatherings.take_all().into_iter();
+                    let all = buffers.take_all().into_iter();
                     let mut all: Vec<_> =
                         all.map(|one| (one.room, one.publications_count())).collect();
                     all.sort_unstable();
@@ -193,12 +193,12 @@ mod tests {
                     assert_eq!(all, std::mem::take(&mut model));
                 }
                 1..40 => {
-                    let taken = gatherings.take(room).map(|one| one.publications_count());
+                    let taken = buffers.take(room).map(|one| one.publications_count());
                     assert_eq!(taken, place.map(|place| model.swap_remove(place).1));
                 }
                 _ => {
                     let channel = channels.of(room).unwrap();
-                    gatherings.of(channel).push_way(way());
+                    buffers.of(channel).push_way(way());
                     match place {
                         Some(place) => model[place].1 += 1,
                         None => model.push((room, 1)),

@@ -1,8 +1,8 @@
-//! The subscribers of one shard by channel: which connection is in, and how it is served.
+//! The subscribers of one shard by channel: each with its connection and its class.
 //!
 //! Most channels have one subscriber on a shard, so one costs no allocation of its own.
 //!
-//! Deliberately absent: members on other shards, who they are, and their rights.
+//! Deliberately absent: members on other shards, their identity, and their rights.
 
 use std::slice;
 use std::sync::Arc;
@@ -14,87 +14,87 @@ use crate::wire::Encoding;
 /// The channels that connections of this shard are in.
 ///
 /// Invariants: `index` knows exactly the channels in `channels`; a channel has
-/// at least one seat; a session in a channel knows its place there.
+/// at least one subscriber; a session in a channel knows its slot there.
 #[derive(Debug, Default)]
 pub struct Channels {
     channels: Slab<Channel>,
     index: SlotIndex,
-    seats_count: usize,
+    subscribers_count: usize,
 }
 
-/// One channel, seen from one shard.
+/// One channel with its subscribers on this shard.
 #[derive(Debug)]
 pub struct Channel {
-    /// Which room.
+    /// The room.
     pub room: RoomId,
     /// Its name, one copy for all shards.
     pub name: Arc<str>,
-    seats: Seats,
+    subscribers: Subscribers,
 }
 
-/// A small room has one member on most shards.
+/// The subscribers of a channel; a small room has one on most shards.
 #[derive(Debug)]
-enum Seats {
+enum Subscribers {
     One(Subscriber),
     #[expect(clippy::box_collection, reason = "a pointer, for the sake of those with one")]
     Many(Box<Vec<Subscriber>>),
 }
 
-/// One subscriber: its connection's slot and what it wants, in four bytes.
+/// One subscriber: the slot of its connection and its class, in four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscriber(u32);
 
-/// How a subscriber is served: one shared buffer for each kind.
+/// How a subscriber is served: there is one shared buffer for each class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscriberClass {
-    /// How it reads.
+    /// Its encoding.
     pub encoding: Encoding,
-    /// Whether it hears who comes and goes.
-    pub news_of_members: bool,
+    /// Whether it gets join and leave messages.
+    pub wants_join_leave: bool,
 }
 
 impl SubscriberClass {
-    /// How many kinds there are.
+    /// The number of classes.
     pub const COUNT: usize = 4;
 
-    /// All kinds, in the order of `index`.
+    /// All classes, in the order of `index`.
     pub const ALL: [SubscriberClass; SubscriberClass::COUNT] = [
-        SubscriberClass { encoding: Encoding::Json, news_of_members: false },
-        SubscriberClass { encoding: Encoding::Protobuf, news_of_members: false },
-        SubscriberClass { encoding: Encoding::Json, news_of_members: true },
-        SubscriberClass { encoding: Encoding::Protobuf, news_of_members: true },
+        SubscriberClass { encoding: Encoding::Json, wants_join_leave: false },
+        SubscriberClass { encoding: Encoding::Protobuf, wants_join_leave: false },
+        SubscriberClass { encoding: Encoding::Json, wants_join_leave: true },
+        SubscriberClass { encoding: Encoding::Protobuf, wants_join_leave: true },
     ];
 
-    /// Dense.
+    /// A dense index.
     pub fn index(self) -> usize {
-        self.encoding.index() + 2 * usize::from(self.news_of_members)
+        self.encoding.index() + 2 * usize::from(self.wants_join_leave)
     }
 }
 
 const SLOT_BITS: u32 = 30;
 
 impl Subscriber {
-    /// A seat of the connection in `slot`.
-    pub fn new(slot: u32, kind: SubscriberClass) -> Subscriber {
+    /// A subscriber for the connection in `slot`.
+    pub fn new(slot: u32, class: SubscriberClass) -> Subscriber {
         assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^30 connections");
-        Subscriber(slot | (kind.index() as u32) << SLOT_BITS)
+        Subscriber(slot | (class.index() as u32) << SLOT_BITS)
     }
 
-    /// Whose it is.
+    /// The slot of its connection.
     pub fn slot(self) -> u32 {
         self.0 & ((1 << SLOT_BITS) - 1)
     }
 
-    /// How to serve it.
-    pub fn kind_index(self) -> usize {
+    /// The index of its class.
+    pub fn class_index(self) -> usize {
         (self.0 >> SLOT_BITS) as usize
     }
 }
 
 impl Channels {
-    /// Seats in all channels.
-    pub fn seats_count(&self) -> usize {
-        self.seats_count
+    /// Subscribers in all channels.
+    pub fn subscribers_count(&self) -> usize {
+        self.subscribers_count
     }
 
     /// The channel of a room.
@@ -116,59 +116,62 @@ impl Channels {
         self.channels.iter()
     }
 
-    /// Gives a seat. The channel comes into being with its first.
-    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Subscriber) -> SubscriberSlot {
-        self.seats_count += 1;
+    /// Adds a subscriber. The channel begins with its first.
+    pub fn add(&mut self, room: RoomId, name: Arc<str>, subscriber: Subscriber) -> SubscriberSlot {
+        self.subscribers_count += 1;
         if let Some(channel) = self.find(room) {
-            let index = self.channels[channel].seats.push(seat);
+            let index = self.channels[channel].subscribers.push(subscriber);
             return SubscriberSlot { channel, index };
         }
-        let channel = self.channels.insert(Channel { room, name, seats: Seats::One(seat) });
+        let channel =
+            self.channels.insert(Channel { room, name, subscribers: Subscribers::One(subscriber) });
         let channels = &self.channels;
         self.index.insert(channel, |slot| channels[slot].room.fold());
         SubscriberSlot { channel, index: 0 }
     }
 
-    /// Frees a seat. The last one in the row takes its place: whose that is, is
-    /// returned. The channel ends with its last seat.
-    pub fn stand(&mut self, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
-        self.seats_count -= 1;
+    /// Removes a subscriber. The last one of the list moves to its slot and is returned. The
+    /// channel ends with its last subscriber.
+    pub fn remove(&mut self, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
+        self.subscribers_count -= 1;
         let channel = &mut self.channels[place.channel];
         let room = channel.room;
-        if channel.seats.all().len() == 1 {
+        if channel.subscribers.all().len() == 1 {
             let channels = &self.channels;
             self.index.remove(place.channel, |slot| channels[slot].room.fold());
             self.channels.remove(place.channel);
             return None;
         }
-        channel.seats.swap_remove(place.index as usize);
-        channel.seats().get(place.index as usize).map(|&seat| (room, seat))
+        channel.subscribers.swap_remove(place.index as usize);
+        channel.subscribers().get(place.index as usize).map(|&subscriber| (room, subscriber))
     }
 }
 
-impl Seats {
+impl Subscribers {
     fn all(&self) -> &[Subscriber] {
         match self {
-            Seats::One(seat) => slice::from_ref(seat),
-            Seats::Many(many) => many,
+            Subscribers::One(subscriber) => slice::from_ref(subscriber),
+            Subscribers::Many(many) => many,
         }
     }
 
     /// Returns the index of the new one.
-    fn push(&mut self, seat: Subscriber) -> u32 {
+    fn push(&mut self, subscriber: Subscriber) -> u32 {
         match self {
-            Seats::One(other) => *self = Seats::Many(Box::new(vec![*other, seat])),
-            Seats::Many(many) => many.push(seat),
+            Subscribers::One(other) => {
+                *self = Subscribers::Many(Box::new(vec![*other, subscriber]))
+            }
+            Subscribers::Many(many) => many.push(subscriber),
         }
         (self.all().len() - 1) as u32
     }
 
-    /// Frees one of several.
+    /// Removes one of several.
     fn swap_remove(&mut self, index: usize) {
-        let Seats::Many(many) = self else { panic!("the last one leaves with its channel") };
+        let Subscribers::Many(many) = self else { panic!("the last one leaves with its channel") };
         many.swap_remove(index);
         if let [one] = many[..] {
-            *self = Seats::One(one);
+            *self = Subscribers::One(one);
         } else if many.len() * 4 <= many.capacity() {
             many.shrink_to_fit();
         }
@@ -176,18 +179,18 @@ impl Seats {
 }
 
 impl Channel {
-    /// Who is in.
-    pub fn seats(&self) -> &[Subscriber] {
-        self.seats.all()
+    /// All subscribers.
+    pub fn subscribers(&self) -> &[Subscriber] {
+        self.subscribers.all()
     }
 
-    /// Which kinds of subscribers there are.
-    pub fn kinds(&self) -> [bool; SubscriberClass::COUNT] {
-        let mut kinds = [false; SubscriberClass::COUNT];
-        for seat in self.seats() {
-            kinds[seat.kind_index()] = true;
+    /// Whether there are subscribers of each class.
+    pub fn classes(&self) -> [bool; SubscriberClass::COUNT] {
+        let mut classes = [false; SubscriberClass::COUNT];
+        for subscriber in self.subscribers() {
+            classes[subscriber.class_index()] = true;
         }
-        kinds
+        classes
     }
 }
 
@@ -199,32 +202,32 @@ mod tests {
     use super::*;
     use crate::base::Prng;
 
-    /// A list of (room, slot) beside the channels; places follow the moves.
+    /// Compares with a list of (room, slot); slots follow the moves.
     #[test]
-    fn everyone_knows_its_place() {
+    fn everyone_knows_its_slot() {
         let mut prng = Prng::from_seed(3);
         let mut channels = Channels::default();
         let mut model: Vec<(RoomId, u32, SubscriberSlot)> = Vec::new();
         for slot in 0..2_000 {
             if prng.percent(55) || model.is_empty() {
                 let room = RoomId(u128::from(prng.below(20)));
-                let kind = SubscriberClass::ALL[prng.below(4) as usize];
-                let seat = Subscriber::new(slot, kind);
-                assert_eq!((seat.slot(), seat.kind_index()), (slot, kind.index()));
-                model.push((room, slot, channels.sit(room, "c".into(), seat)));
+                let class = SubscriberClass::ALL[prng.below(4) as usize];
+                let subscriber = Subscriber::new(slot, class);
+                assert_eq!((subscriber.slot(), subscriber.class_index()), (slot, class.index()));
+                model.push((room, slot, channels.add(room, "c".into(), subscriber)));
             } else {
                 let left = model.swap_remove(prng.below(model.len() as u64) as usize);
-                if let Some((room, seat)) = channels.stand(left.2) {
-                    let moved = model.iter_mut().find(|m| m.0 == room && m.1 == seat.slot());
+                if let Some((room, subscriber)) = channels.remove(left.2) {
+                    let moved = model.iter_mut().find(|m| m.0 == room && m.1 == subscriber.slot());
                     moved.unwrap().2 = left.2;
                 }
             }
             for &(room, slot, place) in &model {
                 let channel = channels.at(place.channel).unwrap();
                 assert_eq!(channel.room, room);
-                assert_eq!(channel.seats()[place.index as usize].slot(), slot);
+                assert_eq!(channel.subscribers()[place.index as usize].slot(), slot);
             }
-            assert_eq!(channels.seats_count(), model.len());
+            assert_eq!(channels.subscribers_count(), model.len());
         }
         let rooms: std::collections::BTreeSet<_> = model.iter().map(|m| m.0).collect();
         assert_eq!(channels.iter().count(), rooms.len());

@@ -1,11 +1,11 @@
-//! The channels of one shard: who is in them, and what they say in a turn, encoded once for
-//! each kind of subscriber.
+//! Fan-out: the channels of one shard with their subscribers, and the messages of a turn,
+//! encoded once for each class of subscriber.
 //!
-//! Invariant: a buffer begins for a channel that exists. A channel may end first, when its
-//! last subscriber leaves in the turn in which something was said: then nobody hears it, and
-//! nobody lost it.
+//! Invariant: a buffer begins for a channel that exists. A channel may end before its buffer,
+//! when its last subscriber leaves in the same turn: then the buffer is dropped, and no
+//! subscriber has lost anything.
 //!
-//! Deliberately absent: connections and what waits for them (`delivery`).
+//! Deliberately absent: connections and their outboxes (`delivery`).
 
 mod buffer;
 mod channels;
@@ -23,7 +23,7 @@ use crate::room::{RoomEvent, Swap};
 use crate::session::SubscriberSlot;
 use crate::wire::{self, Message, Push};
 
-/// The channels of one shard, and what they say in this turn.
+/// The channels of one shard, and their messages of this turn.
 #[derive(Debug, Default)]
 pub struct Fanout {
     channels: Channels,
@@ -31,49 +31,49 @@ pub struct Fanout {
 }
 
 impl Fanout {
-    /// A room's home says something to all who are in its channel.
-    pub fn on_news(&mut self, news: RoomEvent) {
-        match news {
+    /// Takes an event of a room's home for all subscribers of its channel.
+    pub fn on_room_event(&mut self, event: RoomEvent) {
+        match event {
             RoomEvent::Published(room, publication, way) => {
                 let push = Push::Publication(&publication);
-                if let Some(gathering) = self.announce(room, push, Audience::All) {
-                    gathering.push_way(way);
+                if let Some(buffer) = self.append_to_channel(room, push, Audience::All) {
+                    buffer.push_way(way);
                 }
             }
             RoomEvent::Joined(room, info, chan_info) => {
                 let push = Push::Join { info: &info, chan_info: chan_info.as_deref() };
-                self.announce(room, push, Audience::NewsOfMembers);
+                self.append_to_channel(room, push, Audience::JoinLeave);
             }
             RoomEvent::Left(room, info, chan_info) => {
                 let push = Push::Leave { info: &info, chan_info: chan_info.as_deref() };
-                self.announce(room, push, Audience::NewsOfMembers);
+                self.append_to_channel(room, push, Audience::JoinLeave);
             }
             RoomEvent::Swapped(room, swap) => {
                 let Swap { came, came_chan_info, went, went_chan_info } = *swap;
                 let join = Push::Join { info: &came, chan_info: came_chan_info.as_deref() };
-                self.announce(room, join, Audience::NewsOfMembers);
+                self.append_to_channel(room, join, Audience::JoinLeave);
                 let leave = Push::Leave { info: &went, chan_info: went_chan_info.as_deref() };
-                self.announce(room, leave, Audience::NewsOfMembers);
+                self.append_to_channel(room, leave, Audience::JoinLeave);
             }
             RoomEvent::Typing(room, info) => {
                 let Some(channel) = self.channels.of(room) else { return };
                 let data = wire::chat::typing(&channel.name, &info);
-                self.announce(room, Push::Message { data: &data }, Audience::All);
+                self.append_to_channel(room, Push::Message { data: &data }, Audience::All);
             }
             RoomEvent::MembershipSummary(room, data) => {
                 let push = Push::Message { data: &data };
-                self.announce(room, push, Audience::NewsOfMembers);
+                self.append_to_channel(room, push, Audience::JoinLeave);
             }
             RoomEvent::Notice(room, data) => {
-                self.announce(room, Push::Message { data: &data }, Audience::All);
+                self.append_to_channel(room, Push::Message { data: &data }, Audience::All);
             }
-            // Each is for one session, or asks for something else than to be passed on.
+            // These are for one session, or are not passed on.
             RoomEvent::Reply(..) | RoomEvent::Lost(_) | RoomEvent::Replaced(_) => (),
         }
     }
 
-    /// Adds to what a channel says in this turn, if anybody here is in it.
-    fn announce(
+    /// Appends a message to the buffer of a channel that has subscribers on this shard.
+    fn append_to_channel(
         &mut self,
         room: RoomId,
         push: Push<'_>,
@@ -81,19 +81,19 @@ impl Fanout {
     ) -> Option<&mut FanoutBuffer> {
         let channel = self.channels.of(room)?;
         let message = Message::Push { channel: &channel.name, push };
-        let gathering = self.buffers.of(channel);
-        gathering.say(&message, audience);
-        Some(gathering)
+        let buffer = self.buffers.of(channel);
+        buffer.append(&message, audience);
+        Some(buffer)
     }
 
-    /// Gives a seat in a channel.
-    pub fn sit(&mut self, room: RoomId, name: Arc<str>, seat: Subscriber) -> SubscriberSlot {
-        self.channels.sit(room, name, seat)
+    /// Adds a subscriber to a channel.
+    pub fn add(&mut self, room: RoomId, name: Arc<str>, subscriber: Subscriber) -> SubscriberSlot {
+        self.channels.add(room, name, subscriber)
     }
 
-    /// Frees a seat. Whose seat took its place, is returned.
-    pub fn stand(&mut self, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
-        self.channels.stand(place)
+    /// Removes a subscriber. Returns the one that moved to its slot.
+    pub fn remove(&mut self, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
+        self.channels.remove(place)
     }
 
     /// All channels.
@@ -101,8 +101,8 @@ impl Fanout {
         &self.channels
     }
 
-    /// Who is in the channels that a gap is about, with their names: slots of connections.
-    /// `is_home` knows which rooms live where the gap is.
+    /// The channels that a gap is about: room, name, and slots of the subscribers' connections.
+    /// `is_home` tells whether the home of a room is the shard that the gap came from.
     pub fn subscribers_of(
         &self,
         gap: Gap,
@@ -117,23 +117,23 @@ impl Fanout {
         };
         let hit = rooms.into_iter().filter_map(|room| {
             let channel = self.channels.of(room)?;
-            let slots = channel.seats().iter().map(|seat| seat.slot()).collect();
+            let slots = channel.subscribers().iter().map(|subscriber| subscriber.slot()).collect();
             Some((room, Arc::clone(&channel.name), slots))
         });
         hit.collect()
     }
 
-    /// Takes what a channel said so far.
+    /// Takes the buffer of a channel.
     pub fn take(&mut self, room: RoomId) -> Option<FanoutBuffer> {
         self.buffers.take(room)
     }
 
-    /// Takes what all said, in the order in which they began to speak.
+    /// Takes all buffers, in the order in which they were begun.
     pub fn take_all(&mut self) -> Vec<FanoutBuffer> {
         self.buffers.take_all()
     }
 
-    /// Gives back what a turn in which very many spoke has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         self.buffers.trim();
     }
@@ -148,22 +148,22 @@ mod tests {
         Arc::new(Payload { bytes: bytes::Bytes::from_static(b"{}"), is_json: true })
     }
 
-    fn sit(fanout: &mut Fanout, slot: u32, news_of_members: bool) -> SubscriberSlot {
-        let kind = SubscriberClass { encoding: Encoding::Json, news_of_members };
-        fanout.sit(RoomId(1), "c".into(), Subscriber::new(slot, kind))
+    fn add(fanout: &mut Fanout, slot: u32, wants_join_leave: bool) -> SubscriberSlot {
+        let class = SubscriberClass { encoding: Encoding::Json, wants_join_leave };
+        fanout.add(RoomId(1), "c".into(), Subscriber::new(slot, class))
     }
 
     #[test]
-    fn news_go_to_those_who_want_them() {
+    fn join_and_leave_go_to_those_who_want_them() {
         let mut fanout = Fanout::default();
-        fanout.on_news(RoomEvent::Notice(RoomId(1), data()));
+        fanout.on_room_event(RoomEvent::Notice(RoomId(1), data()));
         assert!(fanout.take(RoomId(1)).is_none(), "nobody is there");
-        sit(&mut fanout, 1, false);
-        sit(&mut fanout, 2, true);
-        fanout.on_news(RoomEvent::MembershipSummary(RoomId(1), data()));
+        add(&mut fanout, 1, false);
+        add(&mut fanout, 2, true);
+        fanout.on_room_event(RoomEvent::MembershipSummary(RoomId(1), data()));
         let [plain, _, curious, _] = fanout.take(RoomId(1)).expect("it speaks").finish();
         assert!(plain.is_empty() && !curious.is_empty());
-        fanout.on_news(RoomEvent::Notice(RoomId(1), data()));
+        fanout.on_room_event(RoomEvent::Notice(RoomId(1), data()));
         let [plain, _, curious, _] = fanout.take(RoomId(1)).expect("it speaks").finish();
         assert!(!plain.is_empty() && plain == curious);
     }
@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn what_is_said_to_a_channel_that_ends_is_heard_by_nobody() {
         let mut fanout = Fanout::default();
-        let place = sit(&mut fanout, 1, false);
-        fanout.on_news(RoomEvent::Notice(RoomId(1), data()));
-        assert_eq!(fanout.stand(place), None);
+        let place = add(&mut fanout, 1, false);
+        fanout.on_room_event(RoomEvent::Notice(RoomId(1), data()));
+        assert_eq!(fanout.remove(place), None);
         let left: Vec<RoomId> = fanout.take_all().iter().map(FanoutBuffer::room).collect();
         assert_eq!(left, [RoomId(1)]);
         assert!(fanout.channels().of(RoomId(1)).is_none());
@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn a_gap_names_who_may_have_missed_something() {
         let mut fanout = Fanout::default();
-        sit(&mut fanout, 1, false);
-        sit(&mut fanout, 2, true);
+        add(&mut fanout, 1, false);
+        add(&mut fanout, 2, true);
         let here = [(RoomId(1), "c".into(), vec![1, 2])];
         assert_eq!(fanout.subscribers_of(Gap::All, |_| true), here);
         assert_eq!(fanout.subscribers_of(Gap::All, |_| false), []);
