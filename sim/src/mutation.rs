@@ -323,10 +323,10 @@ impl Mutator {
                 Mutation::HideReactions,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Reactions(found))),
             ) if self.strikes(mutation) => drop(found.pop()),
-            (Mutation::TurnBack, ShardMessage::Event(RoomEvent::Published(_, _, way)))
+            (Mutation::TurnBack, ShardMessage::Event(RoomEvent::Published(_, _, timing)))
                 if self.strikes(mutation) =>
             {
-                (way.taken_at, way.sampled) = (MonotonicUs(u64::MAX), true);
+                (timing.taken_at, timing.sampled) = (MonotonicUs(u64::MAX), true);
             }
             _ => {}
         }

@@ -36,7 +36,7 @@ impl Talk<'_> {
         now: Timestamps,
         publication: &Arc<Publication>,
         voice: PublishMode,
-        way: MessageTiming,
+        timing: MessageTiming,
         out: &mut RoomOutput,
     ) {
         let PublishMode::Send { from, to, ttl_ms } = voice else { return };
@@ -48,9 +48,9 @@ impl Talk<'_> {
             tries_count: 0,
             expires_unix_ms: now.unix_ms.saturating_add(ttl_ms),
         };
-        out.deliver(to, InboxDelivery::Message(due, way));
+        out.deliver(to, InboxDelivery::Message(due, timing));
         let publication = Arc::clone(publication);
-        out.deliver(from, InboxDelivery::Copy { channel, publication, way });
+        out.deliver(from, InboxDelivery::Copy { channel, publication, timing });
     }
 
     /// A message is gone that was said this way: both hear of it, too.

@@ -4,8 +4,8 @@
 //! Deliberately absent: ids of messages, which sessions make.
 
 use super::MessageTiming;
+use super::message_timing::ack_key;
 use super::silence::SilentEpochs;
-use super::way::ack_key;
 use crate::base::{Csprng, RoomId, SealKey, SpanId, Timestamps, Trace};
 use crate::metrics::ChatType;
 use crate::wire::{Epoch, Publication};
@@ -35,7 +35,7 @@ impl Epochs {
 
     /// The way of a message that was said before and goes out once more, or late: what is
     /// measured begins anew.
-    pub fn way_again(
+    pub fn redelivery_timing(
         &mut self,
         now: Timestamps,
         room: RoomId,

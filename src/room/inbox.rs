@@ -138,9 +138,10 @@ impl InboxRoom<'_> {
                 at_unix_ms: cx.now.unix_ms,
             })
         } else {
-            let way = cx.epochs.way_again(cx.now, room, &publication, ChatType::OneToOne);
-            cx.out.steps.push(MessageStep::Again { way });
-            self.tell_of(&channel, &publication, way, cx.out);
+            let timing =
+                cx.epochs.redelivery_timing(cx.now, room, &publication, ChatType::OneToOne);
+            cx.out.steps.push(MessageStep::Again { timing });
+            self.tell_of(&channel, &publication, timing, cx.out);
             StoreOp::Attempted(DeliveryAttempt {
                 inbox,
                 room,
@@ -154,14 +155,14 @@ impl InboxRoom<'_> {
     /// Something for the user.
     pub fn deliver(&mut self, delivery: InboxDelivery, cx: &mut RoomContext<'_>) {
         match delivery {
-            InboxDelivery::Message(due, way) => {
-                self.tell_of(&due.channel, &due.publication, way, cx.out);
+            InboxDelivery::Message(due, timing) => {
+                self.tell_of(&due.channel, &due.publication, timing, cx.out);
                 if cx.options.has_store() {
                     self.scan_overdue(cx);
                 }
             }
-            InboxDelivery::Copy { channel, publication, way } => {
-                self.tell_of(&channel, &publication, way, cx.out);
+            InboxDelivery::Copy { channel, publication, timing } => {
+                self.tell_of(&channel, &publication, timing, cx.out);
             }
             InboxDelivery::Acknowledged { .. } => {
                 // Room for the rest of a long queue.
@@ -194,11 +195,11 @@ impl InboxRoom<'_> {
         &self,
         channel: &str,
         publication: &Publication,
-        way: MessageTiming,
+        timing: MessageTiming,
         out: &mut RoomOutput,
     ) {
         let message = Arc::new(direct(channel, publication));
-        self.members.spread(&RoomEvent::Published(self.id, message, way), out);
+        self.members.spread(&RoomEvent::Published(self.id, message, timing), out);
     }
 
     /// Somebody looks when what was brought should have been acknowledged.

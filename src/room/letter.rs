@@ -194,7 +194,7 @@ pub enum InboxDelivery {
         /// The message.
         publication: Arc<Publication>,
         /// What is measured of it.
-        way: MessageTiming,
+        timing: MessageTiming,
     },
     /// The user has got these: they wait no more.
     Acknowledged {
@@ -259,7 +259,7 @@ pub struct RoomPublish {
     /// Its trace.
     pub trace: Trace,
     /// What was measured of it so far.
-    pub way: MessageTiming,
+    pub timing: MessageTiming,
 }
 
 impl RoomPublish {
@@ -555,7 +555,7 @@ pub struct PublishAck {
     /// Its id; empty for what came by the protocol's publish, which has none.
     pub id: Box<str>,
     /// What was measured of it; `None` for an answer that was given before.
-    pub way: Option<MessageTiming>,
+    pub timing: Option<MessageTiming>,
 }
 
 /// Where a new member stands.

@@ -17,6 +17,7 @@ mod kept;
 mod letter;
 mod members;
 mod memory_reactions;
+mod message_timing;
 mod news;
 mod one;
 mod options;
@@ -45,7 +46,6 @@ mod tests;
 mod typing;
 mod user_rates;
 mod users;
-mod way;
 mod window;
 
 pub use letter::{
@@ -54,9 +54,9 @@ pub use letter::{
     ReadMarkerUpdate, ReceiptsPage, RecoveryOutcome, ReplyTo, RetractRight, Retraction, RoomEvent,
     RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
 };
+#[cfg(test)]
+pub use message_timing::tests::timing;
+pub use message_timing::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};
 pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
 pub use out::{MessageStep, RoomOutput};
 pub use rooms::Rooms;
-#[cfg(test)]
-pub use way::tests::way;
-pub use way::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};

@@ -4,7 +4,7 @@
 //! Deliberately absent: whoever carries it out.
 
 use super::letter::{ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest};
-use super::way::MessageTiming;
+use super::message_timing::MessageTiming;
 use crate::base::{MonotonicUs, RoomId, ShardId, Trace, trim_list};
 use crate::metrics::{ChatType, PublishResult};
 use crate::store::StoreRequest;
@@ -35,7 +35,7 @@ pub enum MessageStep {
         /// At which place; 0 where there are none.
         offset: u64,
         /// So far.
-        way: MessageTiming,
+        timing: MessageTiming,
         /// When the store was given it, where one keeps it.
         given_at: Option<MonotonicUs>,
     },
@@ -44,14 +44,14 @@ pub enum MessageStep {
         /// In which room.
         room: RoomId,
         /// So far.
-        way: MessageTiming,
+        timing: MessageTiming,
     },
     /// A direct message whose reader is not here now, and will find it.
     Waits,
     /// A direct message goes out again.
     Again {
         /// From now on.
-        way: MessageTiming,
+        timing: MessageTiming,
     },
     /// A direct message was sent as often as it may be.
     GivenUp {
@@ -91,9 +91,9 @@ impl RoomOutput {
         if let RoomOp::Publish(draft) = &ask.what {
             if code == ErrorCode::Internal {
                 // Whoever looks for what a broken store refused wants these, too.
-                self.steps.push(MessageStep::Refused { room: ask.room, way: draft.way });
+                self.steps.push(MessageStep::Refused { room: ask.room, timing: draft.timing });
             }
-            self.answer_publish(draft.way.chat_type, ask.room, by, answer);
+            self.answer_publish(draft.timing.chat_type, ask.room, by, answer);
         } else {
             self.answer(ask.room, by, answer);
         }

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::letter::{IdSource, PublishMode, ReplyTo, RoomRequest};
+use super::message_timing::MessageTiming;
 use super::store_client::ReplyRoute;
-use super::way::MessageTiming;
 use super::{RoomOutput, RoomReply};
 use crate::base::{ConnId, MonotonicUs, RoomId, ShardId};
 use crate::store::RequestId;
@@ -28,7 +28,7 @@ pub(super) struct MessageInFlight {
     /// Who gave it its id, if it has one.
     pub id_source: IdSource,
     /// What was measured of it.
-    pub way: MessageTiming,
+    pub timing: MessageTiming,
 }
 
 impl MessageInFlight {
@@ -42,7 +42,7 @@ impl MessageInFlight {
     ) {
         for by in askers {
             match &self.retracts {
-                None => out.answer_publish(self.way.chat_type, room, by, answer.clone()),
+                None => out.answer_publish(self.timing.chat_type, room, by, answer.clone()),
                 Some(_) => out.answer(room, by, answer.clone()),
             }
         }
@@ -176,7 +176,7 @@ pub(super) mod tests {
             retracts: None,
             voice: PublishMode::Publish,
             id_source: IdSource::Server,
-            way: crate::room::way(),
+            timing: crate::room::timing(),
         };
         PendingAppend {
             ticket: RequestId(offset as u32),

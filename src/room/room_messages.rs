@@ -174,12 +174,12 @@ impl RoomMessages {
             self.sweep_at(cx.now.tick, cx);
             return Decision::refused(ErrorCode::TooManyRequests);
         }
-        let (voice, way, id_source) = (draft.voice, draft.way, draft.id_source);
+        let (voice, timing, id_source) = (draft.voice, draft.timing, draft.id_source);
         let publication = Arc::new(draft.into_publication(cx.now, self.stream.next_offset()));
         if id_source == IdSource::Client && self.ids.remember(&publication).is_err() {
             return Decision::refused(ErrorCode::TooManyRequests);
         }
-        let message = MessageInFlight { publication, retracts: None, voice, id_source, way };
+        let message = MessageInFlight { publication, retracts: None, voice, id_source, timing };
         match &mut self.stream {
             RoomStream::Durable(_) => return Decision::of(self.keep(by, message, cx)),
             RoomStream::Memory(window) => {
@@ -189,8 +189,11 @@ impl RoomMessages {
             }
             RoomStream::None => (),
         }
-        let (answer, way) = self.placed(&message, None, cx);
-        Decision::AnsweredAndTold(answer, RoomEvent::Published(self.id, message.publication, way))
+        let (answer, timing) = self.placed(&message, None, cx);
+        Decision::AnsweredAndTold(
+            answer,
+            RoomEvent::Published(self.id, message.publication, timing),
+        )
     }
 
     /// Gives a message to the store. Its author is answered when it is kept.
@@ -227,27 +230,27 @@ impl RoomMessages {
         cx: &mut RoomContext<'_>,
     ) -> (RoomReply, MessageTiming) {
         let (room, offset) = (self.id, message.publication.offset);
-        let way =
-            MessageTiming { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.way };
-        cx.out.steps.push(MessageStep::Taken { room, offset, way, given_at });
-        self.talk().bring(cx.now, &message.publication, message.voice, way, cx.out);
+        let timing =
+            MessageTiming { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.timing };
+        cx.out.steps.push(MessageStep::Taken { room, offset, timing, given_at });
+        self.talk().bring(cx.now, &message.publication, message.voice, timing, cx.out);
         let answer = match message.voice {
-            PublishMode::Publish => RoomReply::Published(way),
+            PublishMode::Publish => RoomReply::Published(timing),
             PublishMode::Post | PublishMode::Send { .. } => {
                 let id = message.publication.tag(ID_TAG).unwrap_or_default();
-                self.posted(offset, id, Some(way))
+                self.posted(offset, id, Some(timing))
             }
         };
-        (answer, way)
+        (answer, timing)
     }
 
     /// The answer to a chat method that said something.
-    fn posted(&self, offset: u64, id: &str, way: Option<MessageTiming>) -> RoomReply {
+    fn posted(&self, offset: u64, id: &str, timing: Option<MessageTiming>) -> RoomReply {
         let window = self.stream.window();
         let epoch = window.map_or(Epoch::FOREIGN, |window| window.position().epoch);
         let position = Position { offset, epoch };
         let channel = Arc::clone(&self.title.channel);
-        RoomReply::Posted(Box::new(PublishAck { channel, position, id: id.into(), way }))
+        RoomReply::Posted(Box::new(PublishAck { channel, position, id: id.into(), timing }))
     }
 
     /// Takes a message back, once it is known whose it is.
@@ -321,11 +324,11 @@ impl RoomMessages {
             return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
         }
         let draft = wish.draft;
-        let (voice, way, id_source) = (draft.voice, draft.way, IdSource::Server);
+        let (voice, timing, id_source) = (draft.voice, draft.timing, IdSource::Server);
         let publication = Arc::new(draft.into_publication(cx.now, self.stream.next_offset()));
         let left = Arc::new(chat::remainder(message));
         let retracts = Some(Arc::clone(&left));
-        let message = MessageInFlight { publication, retracts, voice, id_source, way };
+        let message = MessageInFlight { publication, retracts, voice, id_source, timing };
         match &mut self.stream {
             RoomStream::Durable(_) => return self.keep(by, message, cx),
             RoomStream::Memory(window) => {
@@ -337,9 +340,9 @@ impl RoomMessages {
             RoomStream::None => return Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
         self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
-        let (_, way) = self.placed(&message, None, cx);
+        let (_, timing) = self.placed(&message, None, cx);
         cx.out.answer(self.id, by, RoomReply::Done);
-        let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), way);
+        let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
         members.spread(&said, cx.out);
         self.tell_of_retraction(members, left.offset, &message, cx.out);
         None
@@ -520,11 +523,11 @@ impl RoomMessages {
         for publication in news.into_iter().flatten() {
             let letter = doubtful.iter().find(|(offset, _)| *offset == publication.offset);
             let chat_type = cx.rules.chat_type();
-            let way = cx.epochs.way_again(cx.now, self.id, &publication, chat_type);
+            let timing = cx.epochs.redelivery_timing(cx.now, self.id, &publication, chat_type);
             if let Some(&(_, voice)) = letter {
-                self.talk().bring(cx.now, &publication, voice, way, cx.out);
+                self.talk().bring(cx.now, &publication, voice, timing, cx.out);
             }
-            members.spread(&RoomEvent::Published(self.id, publication, way), cx.out);
+            members.spread(&RoomEvent::Published(self.id, publication, timing), cx.out);
         }
         waiting
     }
@@ -541,10 +544,10 @@ impl RoomMessages {
         let pending = kept.on_appended(ticket, cx.rules.window_limits())?;
         let PendingAppend { message, given_at, askers, behind, .. } = pending;
         cx.store.end_append(&message.publication, &askers);
-        let (answer, way) = self.placed(&message, Some(given_at), cx);
+        let (answer, timing) = self.placed(&message, Some(given_at), cx);
         let answer = if message.retracts.is_none() { answer } else { RoomReply::Done };
         message.answer(self.id, askers, &answer, cx.out);
-        let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), way);
+        let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
         members.spread(&said, cx.out);
         if let Some(left) = &message.retracts {
             self.tell_of_retraction(members, left.offset, &message, cx.out);
@@ -584,7 +587,7 @@ impl RoomMessages {
             waiting.extend(behind);
             cx.store.end_append(&message.publication, &askers);
             self.ids.forget(&message.publication);
-            cx.out.steps.push(MessageStep::Refused { room: self.id, way: message.way });
+            cx.out.steps.push(MessageStep::Refused { room: self.id, timing: message.timing });
             message.answer(self.id, askers, &RoomReply::Rejected(code), cx.out);
         }
         for (from, ask) in waiting {

@@ -247,7 +247,7 @@ impl Rooms {
         draft: RoomPublish,
         out: &mut RoomOutput,
     ) -> Decision {
-        let chat_type = draft.way.chat_type;
+        let chat_type = draft.timing.chat_type;
         let slot = match &draft.title {
             Some(title) => self.set.enter(now, id, title),
             None => self.set.slot_of(id),

@@ -19,7 +19,7 @@ use crate::base::{
     ClientId, ConnId, Csprng, MonotonicMs, RoomId, SealKey, SealPurpose, ShardId, Timestamps,
     Trace, UserHash,
 };
-use crate::room::way;
+use crate::room::timing;
 use crate::store::{
     Crash, DiskFaultProfile, Durability, Engine, EngineSetup, MarkerPosition,
     Options as StoreOptions, Retention, SimulatedDisk, StoreOp, TurnResult,
@@ -277,7 +277,7 @@ fn draft(
         id_source: IdSource::Client,
         voice,
         trace: Trace::made(&mut Csprng::from_key([1; 16])),
-        way: way(),
+        timing: timing(),
     }))
 }
 

@@ -113,10 +113,10 @@ pub(super) fn draft(
     let DraftParts { data, tags, chan_info, id_source, voice, sent_at_unix_ms } = parts;
     let (chat_type, agent) = (target.rules.chat_type(), access.agent());
     let birth = TracedMessage { tags: &tags, sent_at_unix_ms, chat_type, agent };
-    let (trace, way) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &birth);
+    let (trace, timing) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &birth);
     let title = access.title_if_needed(target);
     let info = Some(Arc::clone(access.peer().info()));
-    RoomPublish { title, data, info, chan_info, tags, id_source, voice, trace, way }
+    RoomPublish { title, data, info, chan_info, tags, id_source, voice, trace, timing }
 }
 
 /// What goes with a message, in this order. Each has an id: the client's, or one

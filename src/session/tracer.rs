@@ -69,12 +69,12 @@ impl Tracer {
     ) -> (Trace, MessageTiming) {
         let trace = trace_of(birth.tags).unwrap_or_else(|| Trace::made(ids));
         let heard = birth.sent_at_unix_ms.map(|sent| self.clocks.hear(now, conn, sent));
-        let (p2b_us, course) = match heard {
+        let (p2b_us, delivery_kind) = match heard {
             None | Some(ClockSample::Unknown) => (UNKNOWN, DeliveryKind::First),
             Some(ClockSample::Took { us }) => (us, DeliveryKind::First),
             Some(ClockSample::Skewed) => (0, DeliveryKind::FirstSkewed),
         };
-        let way = MessageTiming {
+        let timing = MessageTiming {
             trace: trace.id,
             parent: trace.parent(),
             span: trace.parent().map_or(trace.span, |_| SpanId::made(ids)),
@@ -85,9 +85,9 @@ impl Tracer {
             chat_type: birth.chat_type,
             agent: birth.agent,
             sampled: self.is_sampled(now.tick, trace),
-            course,
+            delivery_kind,
         };
-        (trace, way)
+        (trace, timing)
     }
 
     /// By the trace id, so that whoever else decides by it decides the same; and
@@ -166,10 +166,10 @@ mod tests {
     fn the_first_span_hangs_under_the_clients_or_is_the_first() {
         let (mut tracer, mut ids) = (tracer(0, 0), Csprng::from_key([6; 16]));
         let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-        let (trace, way) = begin(&mut tracer, &mut ids, Some(given));
-        assert_eq!((way.trace, way.parent), (trace.id, Some(trace.span)));
-        assert_ne!(way.span, trace.span);
-        let (trace, way) = begin(&mut tracer, &mut ids, None);
-        assert_eq!((way.trace, way.parent, way.span), (trace.id, None, trace.span));
+        let (trace, timing) = begin(&mut tracer, &mut ids, Some(given));
+        assert_eq!((timing.trace, timing.parent), (trace.id, Some(trace.span)));
+        assert_ne!(timing.span, trace.span);
+        let (trace, timing) = begin(&mut tracer, &mut ids, None);
+        assert_eq!((timing.trace, timing.parent, timing.span), (trace.id, None, trace.span));
     }
 }

@@ -21,10 +21,10 @@ pub fn on_answer(
     answer: RoomReply,
 ) {
     if asker.id != 0
-        && let Some(way) = way_of(&answer)
+        && let Some(timing) = timing_of(&answer)
     {
         let tenant = sessions.connections().tenant_of(asker.conn);
-        sessions.observing(cx).on_posted(room, tenant, &way);
+        sessions.observing(cx).on_posted(room, tenant, &timing);
     }
     // What is long can be asked for again, and must not pile up in here.
     let answer = match answer {
@@ -83,10 +83,10 @@ fn trimmed(sessions: &Sessions, id: ConnId, mut welcome: Box<Subscribed>) -> Box
 }
 
 /// The way of a message whose author is answered.
-fn way_of(answer: &RoomReply) -> Option<MessageTiming> {
+fn timing_of(answer: &RoomReply) -> Option<MessageTiming> {
     match answer {
-        RoomReply::Published(way) => Some(*way),
-        RoomReply::Posted(posted) => posted.way,
+        RoomReply::Published(timing) => Some(*timing),
+        RoomReply::Posted(posted) => posted.timing,
         RoomReply::Subscribed(_)
         | RoomReply::Unsubscribed
         | RoomReply::Presence(_)

@@ -321,7 +321,7 @@ mod tests {
     use super::*;
     use crate::base::limits::GAP_ROOMS_MAX;
     use crate::base::{ClientId, ConnId};
-    use crate::room::{LeaveReason, RoomReply, way};
+    use crate::room::{LeaveReason, RoomReply, timing};
     use crate::wire::{ClientInfo, Payload, Publication};
 
     const FAR: ShardId = ShardId(1);
@@ -364,7 +364,7 @@ mod tests {
                 time_unix_ms: 0,
                 trace: None,
             }),
-            way(),
+            timing(),
         )
     }
 
@@ -457,7 +457,7 @@ mod tests {
         let asker =
             ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..3 {
-            let answer = RoomEvent::Reply(room, asker, RoomReply::Published(way()));
+            let answer = RoomEvent::Reply(room, asker, RoomReply::Published(timing()));
             assert_eq!(mesh.tell(ShardId(0), answer), PostResult::Sent);
         }
         while mesh.next_local().is_some() {}
@@ -504,7 +504,7 @@ mod tests {
         let asker =
             ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..LANE_PUSHES_MAX {
-            let answer = RoomEvent::Reply(room, asker, RoomReply::Published(way()));
+            let answer = RoomEvent::Reply(room, asker, RoomReply::Published(timing()));
             assert_eq!(mesh.tell(FAR, answer), PostResult::Sent);
         }
         assert_eq!(mesh.tell(FAR, said(room)), PostResult::Sent);

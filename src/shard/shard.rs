@@ -270,10 +270,10 @@ impl Shard {
         }
         self.observer.count_full(LaneKind::Push);
         match may_be_lost {
-            Some(RoomEvent::Published(room, _, way)) => {
+            Some(RoomEvent::Published(room, _, timing)) => {
                 let members = self.home.members_on(room, to);
                 let (sessions, _, mut cx) = self.split(now);
-                sessions.observing(&mut cx).on_lost_in_lane(room, &way, members);
+                sessions.observing(&mut cx).on_lost_in_lane(room, &timing, members);
             }
             Some(other) => self.home.on_news_lost(now, &other),
             None => (),

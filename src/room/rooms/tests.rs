@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace, UserHash};
-use crate::room::way;
+use crate::room::timing;
 use crate::room::{
     ChannelKey, HistoryQuery, JoinLeaveScope, MembersPage, Namespace, PublishMode, RecoveryOutcome,
     ReplyTo, RetractRight, Retraction, Subscribed,
@@ -104,7 +104,7 @@ fn draft() -> RoomPublish {
         id_source: crate::room::IdSource::Server,
         voice: PublishMode::Publish,
         trace: Trace::made(&mut Csprng::from_key([1; 16])),
-        way: way(),
+        timing: timing(),
     }
 }
 

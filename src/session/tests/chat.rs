@@ -206,7 +206,8 @@ fn publish_says_it_with_what_goes_with_it() {
         assert_eq!(said.info.as_ref(), Some(&desk.info()));
         let room = desk.asked().0;
         let position = Position { offset: 4, epoch: Epoch(7) };
-        let posted = PublishAck { channel: "room:1".into(), position, id: "m-1".into(), way: None };
+        let posted =
+            PublishAck { channel: "room:1".into(), position, id: "m-1".into(), timing: None };
         desk.answer(room, RoomReply::Posted(Box::new(posted)));
         let want = json!({ "channel": "room:1", "offset": 4, "epoch": "00000007", "id": "m-1" });
         desk.check_rpc(&want);

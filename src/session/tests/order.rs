@@ -85,7 +85,7 @@ impl Line {
             let answer = match question {
                 Subscribe => RoomReply::Subscribed(welcome(0)),
                 Unsubscribe => RoomReply::Unsubscribed,
-                Publish => RoomReply::Published(room::way()),
+                Publish => RoomReply::Published(room::timing()),
                 Presence => RoomReply::Presence(Vec::new()),
                 History => RoomReply::History(Vec::new(), Position { offset: 0, epoch: Epoch(7) }),
                 Other => RoomReply::Done,

@@ -24,7 +24,7 @@ pub struct FanoutBatch {
     /// The channel.
     pub room: RoomId,
     /// The timing of each message.
-    pub ways: SmallVec<[MessageTiming; 1]>,
+    pub timings: SmallVec<[MessageTiming; 1]>,
     /// The time at which its sends were submitted.
     pub given_at: MonotonicUs,
     /// Subscribers that it is for.
@@ -56,13 +56,14 @@ impl InFlightBatches {
         now: MonotonicUs,
         room: RoomId,
         tenant: Option<Tenant>,
-        ways: SmallVec<[MessageTiming; 1]>,
+        timings: SmallVec<[MessageTiming; 1]>,
     ) -> BatchId {
         if BATCHES_MAX <= self.0.len() {
             return BatchId::NONE;
         }
         let (given_at, recipients, failed, outstanding) = (now, 0, 0, 1);
-        let batch = FanoutBatch { room, ways, given_at, recipients, failed, tenant, outstanding };
+        let batch =
+            FanoutBatch { room, timings, given_at, recipients, failed, tenant, outstanding };
         let slot = self.0.insert(batch);
         BatchId(u16::try_from(slot).expect("there are fewer"))
     }
@@ -106,7 +107,7 @@ mod tests {
     use crate::base::{Csprng, Timestamps, Trace};
     use crate::metrics::ChatType;
 
-    fn way(key: u64) -> MessageTiming {
+    fn timing(key: u64) -> MessageTiming {
         let trace = Trace::made(&mut Csprng::from_key(u128::from(key).to_le_bytes()));
         MessageTiming {
             key,
@@ -117,7 +118,7 @@ mod tests {
     #[test]
     fn a_batch_ends_with_its_last_send() {
         let mut batches = InFlightBatches::default();
-        let id = batches.begin(MonotonicUs(5), RoomId(1), None, SmallVec::from_elem(way(1), 1));
+        let id = batches.begin(MonotonicUs(5), RoomId(1), None, SmallVec::from_elem(timing(1), 1));
         assert_eq!(batches.given(id, 2, 1), None);
         assert_eq!(batches.over(id, SendResult::Sent), None);
         let batch = batches.over(id, SendResult::Dropped).unwrap();

@@ -34,9 +34,9 @@ impl SendLedger {
         now: MonotonicUs,
         room: RoomId,
         tenant: Option<Tenant>,
-        ways: SmallVec<[MessageTiming; 1]>,
+        timings: SmallVec<[MessageTiming; 1]>,
     ) -> BatchId {
-        self.batches.begin(now, room, tenant, ways)
+        self.batches.begin(now, room, tenant, timings)
     }
 
     /// All sends of a batch were submitted; `refused` found their outbox full.

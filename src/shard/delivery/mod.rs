@@ -260,8 +260,8 @@ impl FlushQueue {
                 let first = channel.subscribers().first().map(|subscriber| subscriber.slot());
                 let first = first.and_then(|slot| connections.subscriber(slot));
                 let tenant = first.and_then(|(id, _)| connections.tenant_of(id));
-                let ways = buffer.take_ways();
-                ledger.begin(seen.now().moment, channel.room, tenant, ways)
+                let timings = buffer.take_timings();
+                ledger.begin(seen.now().moment, channel.room, tenant, timings)
             }
         };
         let (mut at_once, mut queued, mut refused) = (0, 0, 0);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::base::{Csprng, Prng, RoomId, Timestamps};
 use crate::metrics::Cells;
-use crate::room::{RoomEvent, way};
+use crate::room::{RoomEvent, timing};
 use crate::session::NameKey;
 use crate::shard::Options;
 use crate::shard::fanout::{Fanout, Subscriber, SubscriberClass};
@@ -169,7 +169,7 @@ fn a_channel_is_heard_by_who_has_room_for_it() {
         time_unix_ms: 0,
         trace: None,
     };
-    world.fanout.on_room_event(RoomEvent::Published(room, Arc::new(publication), way()));
+    world.fanout.on_room_event(RoomEvent::Published(room, Arc::new(publication), timing()));
     let buffer = world.fanout.take(room).expect("somebody is in it");
     let World { connections, queue, fanout, home, mesh, observer, suspects, ids, now } = &mut world;
     let (now, rooms, drains) = (*now, home.rooms(), Drains::No);

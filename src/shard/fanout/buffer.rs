@@ -76,7 +76,7 @@ pub struct FanoutBuffer {
     room: RoomId,
     frames: [Option<BytesMut>; SubscriberClass::COUNT],
     /// The timings of the publications, each of which is in every class.
-    ways: SmallVec<[MessageTiming; 1]>,
+    timings: SmallVec<[MessageTiming; 1]>,
 }
 
 /// The subscribers that get a message.
@@ -93,7 +93,7 @@ impl FanoutBuffer {
     /// flushed before a new subscriber is added.
     pub fn begin(channel: &Channel) -> FanoutBuffer {
         let frames = channel.classes().map(|present| present.then(BytesMut::new));
-        FanoutBuffer { room: channel.room, frames, ways: SmallVec::new() }
+        FanoutBuffer { room: channel.room, frames, timings: SmallVec::new() }
     }
 
     /// Appends one message for all subscribers of the audience.
@@ -117,23 +117,23 @@ impl FanoutBuffer {
     }
 
     /// Adds the timing of a publication among the messages.
-    pub fn push_way(&mut self, way: MessageTiming) {
-        self.ways.push(way);
+    pub fn push_timing(&mut self, timing: MessageTiming) {
+        self.timings.push(timing);
     }
 
     /// Takes the timings of all publications.
-    pub fn take_ways(&mut self) -> SmallVec<[MessageTiming; 1]> {
-        mem::take(&mut self.ways)
+    pub fn take_timings(&mut self) -> SmallVec<[MessageTiming; 1]> {
+        mem::take(&mut self.timings)
     }
 
     /// Publications among the messages.
     pub fn publications_count(&self) -> u64 {
-        self.ways.len() as u64
+        self.timings.len() as u64
     }
 
     /// The same by chat type, of which a channel has one.
     pub fn publications(&self) -> PublicationCounts {
-        let chat_type = self.ways.first().map(|way| way.chat_type);
+        let chat_type = self.timings.first().map(|timing| timing.chat_type);
         chat_type.map_or(PublicationCounts::NONE, |one| {
             PublicationCounts::of(one, self.publications_count())
         })
@@ -167,7 +167,7 @@ pub fn opcode(encoding: Encoding) -> Opcode {
 mod tests {
     use super::*;
     use crate::base::Prng;
-    use crate::room::way;
+    use crate::room::timing;
     use crate::shard::fanout::{Channels, Subscriber};
 
     /// Compares with a list of rooms.
@@ -198,7 +198,7 @@ mod tests {
                 }
                 _ => {
                     let channel = channels.of(room).unwrap();
-                    buffers.of(channel).push_way(way());
+                    buffers.of(channel).push_timing(timing());
                     match place {
                         Some(place) => model[place].1 += 1,
                         None => model.push((room, 1)),

@@ -34,10 +34,10 @@ impl Fanout {
     /// Takes an event of a room's home for all subscribers of its channel.
     pub fn on_room_event(&mut self, event: RoomEvent) {
         match event {
-            RoomEvent::Published(room, publication, way) => {
+            RoomEvent::Published(room, publication, timing) => {
                 let push = Push::Publication(&publication);
                 if let Some(buffer) = self.append_to_channel(room, push, Audience::All) {
-                    buffer.push_way(way);
+                    buffer.push_timing(timing);
                 }
             }
             RoomEvent::Joined(room, info, chan_info) => {

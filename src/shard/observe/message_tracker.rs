@@ -88,17 +88,17 @@ impl Observing<'_> {
     /// A room did something to a message.
     pub fn on_step(&mut self, step: MessageStep) {
         match step {
-            MessageStep::Taken { room, offset, way, given_at } => {
-                self.on_taken(room, offset, way, given_at);
+            MessageStep::Taken { room, offset, timing, given_at } => {
+                self.on_taken(room, offset, timing, given_at);
             }
-            MessageStep::Refused { room, way } => {
+            MessageStep::Refused { room, timing } => {
                 let segments_us =
-                    [p2b_us(&way), Some(self.now.moment.us_since(way.parsed_at)), None, None];
+                    [p2b_us(&timing), Some(self.now.moment.us_since(timing.parsed_at)), None, None];
                 let cause = IncidentCause::Refused(PublishResult::Failed);
                 if self.tracker.notes.may_tell(self.now.tick, cause) {
-                    self.trouble(cause, room, &way, segments_us);
+                    self.trouble(cause, room, &timing, segments_us);
                     let action = SpanAction::Publish { offset: 0 };
-                    let span = self.span(room, &way, action, way.parsed_at, self.now.moment);
+                    let span = self.span(room, &timing, action, timing.parsed_at, self.now.moment);
                     self.tracker.notes.span(Span { failed: true, ..span });
                 }
             }
@@ -112,11 +112,11 @@ impl Observing<'_> {
                 let cause = IncidentCause::Failed(DeliveryOutcome::DeadLetter);
                 if self.tracker.notes.may_tell(self.now.tick, cause) {
                     let id = SpanId::made(self.ids);
-                    let way = MessageTiming::again(self.now, trace, id, ChatType::OneToOne);
-                    self.trouble(cause, room, &way, [None; 4]);
+                    let timing = MessageTiming::again(self.now, trace, id, ChatType::OneToOne);
+                    self.trouble(cause, room, &timing, [None; 4]);
                     let action = SpanAction::DeadLetter { offset };
-                    let span = self.span(room, &way, action, self.now.moment, self.now.moment);
-                    self.tracker.notes.span(Span { failed: true, parent: way.parent, ..span });
+                    let span = self.span(room, &timing, action, self.now.moment, self.now.moment);
+                    self.tracker.notes.span(Span { failed: true, parent: timing.parent, ..span });
                 }
             }
         }
@@ -126,65 +126,71 @@ impl Observing<'_> {
         &mut self,
         room: RoomId,
         offset: u64,
-        way: MessageTiming,
+        timing: MessageTiming,
         given_at: Option<MonotonicUs>,
     ) {
-        let queue_us = way.taken_at.us_since(way.parsed_at);
-        self.observe(Histogram::Segment(Segment::Queue), queue_us, room, &way);
-        if let Some(p2b_us) = p2b_us(&way) {
-            self.observe(Histogram::Segment(Segment::P2b), p2b_us, room, &way);
+        let queue_us = timing.taken_at.us_since(timing.parsed_at);
+        self.observe(Histogram::Segment(Segment::Queue), queue_us, room, &timing);
+        if let Some(p2b_us) = p2b_us(&timing) {
+            self.observe(Histogram::Segment(Segment::P2b), p2b_us, room, &timing);
         }
-        self.tracker
-            .scribe
-            .add(Counter::ClockSkewClamped, u64::from(way.course == DeliveryKind::FirstSkewed));
-        let sampled = if way.sampled { Sampled::Yes } else { Sampled::No };
+        self.tracker.scribe.add(
+            Counter::ClockSkewClamped,
+            u64::from(timing.delivery_kind == DeliveryKind::FirstSkewed),
+        );
+        let sampled = if timing.sampled { Sampled::Yes } else { Sampled::No };
         self.tracker.scribe.add(Counter::TraceSampled(sampled), 1);
         let cause = IncidentCause::Slow(Segment::Queue);
         let is_slow =
             self.tracker.slow_us <= queue_us && self.tracker.notes.may_tell(self.now.tick, cause);
         if is_slow {
-            let segments_us = [p2b_us(&way), Some(queue_us), None, None];
-            self.trouble(cause, room, &way, segments_us);
+            let segments_us = [p2b_us(&timing), Some(queue_us), None, None];
+            self.trouble(cause, room, &timing, segments_us);
         }
-        if way.sampled || is_slow {
+        if timing.sampled || is_slow {
             let action = SpanAction::Publish { offset };
-            let publish = self.span(room, &way, action, way.parsed_at, way.taken_at);
+            let publish = self.span(room, &timing, action, timing.parsed_at, timing.taken_at);
             self.tracker.notes.span(publish);
             if let Some(given_at) = given_at {
-                let store = self.span(room, &way, SpanAction::Store, given_at, way.taken_at);
+                let store = self.span(room, &timing, SpanAction::Store, given_at, timing.taken_at);
                 self.tracker.notes.span(store);
             }
         }
     }
 
     /// A publication found no room in the lane to a shard.
-    pub fn on_lost_in_lane(&mut self, room: RoomId, way: &MessageTiming, members: u64) {
-        self.tracker.count(way.chat_type, DeliveryOutcome::Failed, members);
+    pub fn on_lost_in_lane(&mut self, room: RoomId, timing: &MessageTiming, members: u64) {
+        self.tracker.count(timing.chat_type, DeliveryOutcome::Failed, members);
         let cause = IncidentCause::Failed(DeliveryOutcome::Failed);
         if 0 < members && self.tracker.notes.may_tell(self.now.tick, cause) {
-            let queue_us = way.taken_at.us_since(way.parsed_at);
-            self.trouble(cause, room, way, [p2b_us(way), Some(queue_us), None, None]);
+            let queue_us = timing.taken_at.us_since(timing.parsed_at);
+            self.trouble(cause, room, timing, [p2b_us(timing), Some(queue_us), None, None]);
         }
     }
 
     /// The author of a message is answered.
-    pub fn on_posted(&mut self, room: RoomId, tenant: Option<Tenant>, way: &MessageTiming) {
+    pub fn on_posted(&mut self, room: RoomId, tenant: Option<Tenant>, timing: &MessageTiming) {
         if let Some(tenant) = tenant {
             self.tracker.scribe.add_tenant(tenant, TenantCounter::Published, 1);
         }
-        let took_us = self.now.moment.us_since(way.sent_at());
-        let e2e = Histogram::E2e(way.chat_type, Direction::Send);
-        self.observe(e2e, took_us, room, way);
+        let took_us = self.now.moment.us_since(timing.sent_at());
+        let e2e = Histogram::E2e(timing.chat_type, Direction::Send);
+        self.observe(e2e, took_us, room, timing);
     }
 
     /// What a channel said in this turn was given to the plane for so many.
     pub fn on_given(&mut self, batch: &FanoutBatch, sends: u32) {
-        for way in &batch.ways {
+        for timing in &batch.timings {
             // In a room hardly anybody acknowledges, and where somebody does others will.
-            if way.chat_type == ChatType::OneToOne || self.tracker.has_seen_acks {
+            if timing.chat_type == ChatType::OneToOne || self.tracker.has_seen_acks {
                 let FanoutBatch { room, given_at, .. } = *batch;
-                let message =
-                    DeliveredMessage { way: *way, room, given_at, left_at: None, awaited: sends };
+                let message = DeliveredMessage {
+                    timing: *timing,
+                    room,
+                    given_at,
+                    left_at: None,
+                    awaited: sends,
+                };
                 self.tracker.recent.insert(self.now.moment, message);
             }
         }
@@ -195,21 +201,21 @@ impl Observing<'_> {
         let has_left = batch.failed < batch.recipients;
         self.count_of_tenant(batch);
         if has_left {
-            self.tracker.recent.left(self.now.moment, &batch.ways);
-            if batch.ways.first().is_some_and(|way| way.chat_type == ChatType::Broadcast) {
+            self.tracker.recent.left(self.now.moment, &batch.timings);
+            if batch.timings.first().is_some_and(|timing| timing.chat_type == ChatType::Broadcast) {
                 let took_us = self.now.moment.us_since(batch.given_at);
                 self.tracker.scribe.observe(Histogram::Broadcast, took_us);
             }
         }
-        for way in &batch.ways {
-            let b2c_us = self.now.moment.us_since(way.taken_at);
-            let end2end_us = self.now.moment.us_since(way.parsed_at);
-            let queue_us = way.taken_at.us_since(way.parsed_at);
+        for timing in &batch.timings {
+            let b2c_us = self.now.moment.us_since(timing.taken_at);
+            let end2end_us = self.now.moment.us_since(timing.parsed_at);
+            let queue_us = timing.taken_at.us_since(timing.parsed_at);
             if has_left {
                 let b2c = Histogram::Segment(Segment::B2c);
-                self.observe(b2c, b2c_us, batch.room, way);
-                if way.course != DeliveryKind::Redelivery {
-                    self.observe(Histogram::EndToEnd, end2end_us, batch.room, way);
+                self.observe(b2c, b2c_us, batch.room, timing);
+                if timing.delivery_kind != DeliveryKind::Redelivery {
+                    self.observe(Histogram::EndToEnd, end2end_us, batch.room, timing);
                 }
             }
             // What was slow at home was told there.
@@ -221,11 +227,11 @@ impl Observing<'_> {
             };
             let is_told = is_bad && self.tracker.notes.may_tell(self.now.tick, cause);
             if is_told {
-                let segments_us = [p2b_us(way), Some(queue_us), Some(b2c_us), None];
-                self.trouble(cause, batch.room, way, segments_us);
+                let segments_us = [p2b_us(timing), Some(queue_us), Some(b2c_us), None];
+                self.trouble(cause, batch.room, timing, segments_us);
             }
-            if way.sampled || is_told {
-                self.tell_of_delivery(batch, way);
+            if timing.sampled || is_told {
+                self.tell_of_delivery(batch, timing);
             }
         }
     }
@@ -237,21 +243,21 @@ impl Observing<'_> {
             [(TenantOutcome::Delivered, all - lost), (TenantOutcome::Failed, lost)]
         {
             let counter = TenantCounter::Delivered(outcome);
-            self.tracker.scribe.add_tenant(tenant, counter, times * batch.ways.len() as u64);
+            self.tracker.scribe.add_tenant(tenant, counter, times * batch.timings.len() as u64);
         }
     }
 
-    fn tell_of_delivery(&mut self, batch: &FanoutBatch, way: &MessageTiming) {
-        let again = way.course == DeliveryKind::Redelivery;
-        if !way.sampled {
+    fn tell_of_delivery(&mut self, batch: &FanoutBatch, timing: &MessageTiming) {
+        let again = timing.delivery_kind == DeliveryKind::Redelivery;
+        if !timing.sampled {
             // Its home did not know that anybody would want to know.
             let action = SpanAction::Publish { offset: 0 };
-            let publish = self.span(batch.room, way, action, way.parsed_at, way.taken_at);
+            let publish = self.span(batch.room, timing, action, timing.parsed_at, timing.taken_at);
             self.tracker.notes.span(publish);
         }
         let FanoutBatch { recipients, failed, .. } = *batch;
         let action = SpanAction::Deliver { recipients, failed, again };
-        let span = self.span(batch.room, way, action, way.taken_at, self.now.moment);
+        let span = self.span(batch.room, timing, action, timing.taken_at, self.now.moment);
         let failed = 0 < failed;
         self.tracker.notes.span(Span { failed, ..span });
     }
@@ -260,35 +266,35 @@ impl Observing<'_> {
     pub fn on_acknowledged(&mut self, tenant: Option<Tenant>, key: u64, took_ms: Option<u64>) {
         self.tracker.has_seen_acks = true;
         let Some(message) = self.tracker.recent.acknowledged(self.now.moment, key) else { return };
-        let DeliveredMessage { way, room, given_at, left_at, .. } = message;
+        let DeliveredMessage { timing, room, given_at, left_at, .. } = message;
         let left_at = left_at.unwrap_or(given_at);
         let since_us = self.now.moment.us_since(left_at);
         // The client's own word counts as far as it can be true.
         let consume_us = took_ms.map_or(since_us, |ms| ms.saturating_mul(1_000).min(since_us));
-        self.observe(Histogram::Segment(Segment::Consume), consume_us, room, &way);
-        if way.course != DeliveryKind::Redelivery {
-            let e2e = Histogram::E2e(way.chat_type, Direction::Recv);
-            let took_us = self.now.moment.us_since(way.sent_at());
-            self.observe(e2e, took_us, room, &way);
+        self.observe(Histogram::Segment(Segment::Consume), consume_us, room, &timing);
+        if timing.delivery_kind != DeliveryKind::Redelivery {
+            let e2e = Histogram::E2e(timing.chat_type, Direction::Recv);
+            let took_us = self.now.moment.us_since(timing.sent_at());
+            self.observe(e2e, took_us, room, &timing);
             if let Some(tenant) = tenant {
                 self.tracker.scribe.observe_tenant(tenant, TenantHistogram::E2e, took_us);
             }
         }
-        if way.sampled {
-            let span = self.span(room, &way, SpanAction::Consume, left_at, self.now.moment);
+        if timing.sampled {
+            let span = self.span(room, &timing, SpanAction::Consume, left_at, self.now.moment);
             self.tracker.notes.span(span);
         }
     }
 
-    fn observe(&self, histogram: Histogram, value_us: u64, room: RoomId, way: &MessageTiming) {
+    fn observe(&self, histogram: Histogram, value_us: u64, room: RoomId, timing: &MessageTiming) {
         let mut hash = String::new();
         self.tracker.scribe.observe_with(histogram, value_us, self.now.unix_ms, || {
-            let name = self.name_of(room, way.chat_type);
+            let name = self.name_of(room, timing.chat_type);
             let room = name.unwrap_or_else(|| {
                 hash = hashed(room);
                 &hash
             });
-            Exemplar { trace_id: way.trace.bits(), room, agent: way.agent }
+            Exemplar { trace_id: timing.trace.bits(), room, agent: timing.agent }
         });
     }
 
@@ -296,11 +302,11 @@ impl Observing<'_> {
         &mut self,
         cause: IncidentCause,
         room: RoomId,
-        way: &MessageTiming,
+        timing: &MessageTiming,
         segments_us: [Option<u64>; 4],
     ) {
-        let told = self.told_room(room, way.chat_type);
-        let MessageTiming { trace, chat_type, agent, .. } = *way;
+        let told = self.told_room(room, timing.chat_type);
+        let MessageTiming { trace, chat_type, agent, .. } = *timing;
         let trouble = MessageIncident { cause, trace, room: told, chat_type, agent, segments_us };
         note_message(&self.tracker.scribe, self.now, &trouble, &hashed(room));
         self.tracker.notes.trouble(trouble);
@@ -311,30 +317,30 @@ impl Observing<'_> {
     fn span(
         &mut self,
         room: RoomId,
-        way: &MessageTiming,
+        timing: &MessageTiming,
         action: SpanAction,
         began_at: MonotonicUs,
         ended_at: MonotonicUs,
     ) -> Span {
         let (id, parent) = match action {
-            SpanAction::Publish { .. } => (way.span, way.parent),
-            SpanAction::Deliver { again: true, .. } => (way.span, way.parent),
+            SpanAction::Publish { .. } => (timing.span, timing.parent),
+            SpanAction::Deliver { again: true, .. } => (timing.span, timing.parent),
             SpanAction::Store
             | SpanAction::Deliver { again: false, .. }
             | SpanAction::Consume
-            | SpanAction::DeadLetter { .. } => (SpanId::made(self.ids), Some(way.span)),
+            | SpanAction::DeadLetter { .. } => (SpanId::made(self.ids), Some(timing.span)),
         };
         Span {
-            trace: way.trace,
+            trace: timing.trace,
             id,
             parent,
             action,
             began_at,
             ended_at,
-            room: self.told_room(room, way.chat_type),
+            room: self.told_room(room, timing.chat_type),
             failed: false,
-            chat_type: way.chat_type,
-            agent: way.agent,
+            chat_type: timing.chat_type,
+            agent: timing.agent,
         }
     }
 
@@ -363,6 +369,6 @@ pub fn hashed(room: RoomId) -> String {
     format!("~{:016x}", room.fold())
 }
 
-fn p2b_us(way: &MessageTiming) -> Option<u64> {
-    (way.p2b_us != UNKNOWN).then_some(u64::from(way.p2b_us))
+fn p2b_us(timing: &MessageTiming) -> Option<u64> {
+    (timing.p2b_us != UNKNOWN).then_some(u64::from(timing.p2b_us))
 }

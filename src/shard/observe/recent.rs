@@ -31,7 +31,7 @@ pub struct RecentDeliveries {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveredMessage {
     /// What was measured.
-    pub way: MessageTiming,
+    pub timing: MessageTiming,
     /// In which channel it went out; in an inbox, for a direct message.
     pub room: RoomId,
     /// When its sends were given to the plane.
@@ -52,8 +52,8 @@ impl RecentDeliveries {
         }
         let number = self.first + self.all.len() as u64;
         let RecentDeliveries { all, index, first } = self;
-        let key_of = |number: u64| all[(number - *first) as usize].way.key;
-        let key = message.way.key;
+        let key_of = |number: u64| all[(number - *first) as usize].timing.key;
+        let key = message.timing.key;
         // An older one with this key is forgotten by its number only.
         match index.find_mut(key, |&other| key_of(other) == key) {
             Some(other) => *other = number,
@@ -63,9 +63,9 @@ impl RecentDeliveries {
     }
 
     /// All sends of these have left.
-    pub fn left(&mut self, now: MonotonicUs, ways: &[MessageTiming]) {
-        for way in ways {
-            if let Some(message) = self.find(way.key) {
+    pub fn left(&mut self, now: MonotonicUs, timings: &[MessageTiming]) {
+        for timing in timings {
+            if let Some(message) = self.find(timing.key) {
                 message.left_at = Some(now);
             }
         }
@@ -81,14 +81,14 @@ impl RecentDeliveries {
 
     fn find(&mut self, key: u64) -> Option<&mut DeliveredMessage> {
         let RecentDeliveries { all, index, first } = self;
-        let number = index.find(key, |&other| all[(other - *first) as usize].way.key == key)?;
+        let number = index.find(key, |&other| all[(other - *first) as usize].timing.key == key)?;
         all.get_mut((number - *first) as usize)
     }
 
     fn drop_oldest(&mut self) {
         let RecentDeliveries { all, index, first } = self;
         let Some(oldest) = all.pop_front() else { return };
-        if let Ok(entry) = index.find_entry(oldest.way.key, |&number| number == *first) {
+        if let Ok(entry) = index.find_entry(oldest.timing.key, |&number| number == *first) {
             entry.remove();
         }
         *first += 1;
@@ -101,7 +101,7 @@ mod tests {
     use crate::base::{Csprng, Prng, Timestamps, Trace};
     use crate::metrics::ChatType;
 
-    fn way(key: u64) -> MessageTiming {
+    fn timing(key: u64) -> MessageTiming {
         let trace = Trace::made(&mut Csprng::from_key(u128::from(key).to_le_bytes()));
         MessageTiming {
             key,
@@ -111,7 +111,7 @@ mod tests {
 
     fn delivered(key: u64, at: u64, awaited: u32) -> DeliveredMessage {
         let (room, given_at) = (RoomId(1), MonotonicUs(at));
-        DeliveredMessage { way: way(key), room, given_at, left_at: None, awaited }
+        DeliveredMessage { timing: timing(key), room, given_at, left_at: None, awaited }
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         recent.insert(MonotonicUs(10), delivered(7, 10, 2));
         assert_eq!(recent.acknowledged(MonotonicUs(20), 8), None);
         assert!(recent.acknowledged(MonotonicUs(20), 7).is_some_and(|it| it.left_at.is_none()));
-        recent.left(MonotonicUs(15), &[way(7), way(9)]);
+        recent.left(MonotonicUs(15), &[timing(7), timing(9)]);
         let left_at = recent.acknowledged(MonotonicUs(30), 7).and_then(|it| it.left_at);
         assert_eq!(left_at, Some(MonotonicUs(15)));
         assert_eq!(recent.acknowledged(MonotonicUs(30), 7), None, "nobody else got it");

@@ -67,7 +67,7 @@ fn what_is_published_in_a_conversation_waits_for_its_reader_too() {
         assert_eq!((said.voice, tags(said)), (voice, vec![]));
         let (room, position) = (desk.asked().0, Position { offset: 4, epoch: Epoch(7) });
         let posted =
-            PublishAck { channel: "dm#ann,bob".into(), position, id: "".into(), way: None };
+            PublishAck { channel: "dm#ann,bob".into(), position, id: "".into(), timing: None };
         desk.answer(room, RoomReply::Posted(Box::new(posted)));
         assert_eq!(desk.heard(), ClientAnswer::Publish);
     });

@@ -33,7 +33,7 @@ pub struct MessageTiming {
     /// Whether its steps are written down whatever becomes of it.
     pub sampled: bool,
     /// How it came here.
-    pub course: DeliveryKind,
+    pub delivery_kind: DeliveryKind,
 }
 
 /// How a message came to be delivered.
@@ -69,7 +69,7 @@ impl MessageTiming {
             chat_type,
             agent: Agent::None,
             sampled: true,
-            course: DeliveryKind::Redelivery,
+            delivery_kind: DeliveryKind::Redelivery,
         }
     }
 
@@ -96,15 +96,15 @@ pub(super) mod tests {
     use crate::base::Csprng;
 
     /// Of a message in a group.
-    pub fn way() -> MessageTiming {
+    pub fn timing() -> MessageTiming {
         let trace = Trace::made(&mut Csprng::from_key([1; 16]));
         let again = MessageTiming::again(Timestamps::default(), trace, trace.span, ChatType::Group);
-        MessageTiming { parent: None, sampled: false, course: DeliveryKind::First, ..again }
+        MessageTiming { parent: None, sampled: false, delivery_kind: DeliveryKind::First, ..again }
     }
 
     #[test]
-    fn a_way_begins_where_its_client_sent_it_if_that_is_known() {
-        let parsed = MessageTiming { parsed_at: MonotonicUs(5_000), ..way() };
+    fn a_timing_begins_where_its_client_sent_the_message_if_that_is_known() {
+        let parsed = MessageTiming { parsed_at: MonotonicUs(5_000), ..timing() };
         assert_eq!(parsed.sent_at(), MonotonicUs(5_000));
         assert_eq!(MessageTiming { p2b_us: 4_000, ..parsed }.sent_at(), MonotonicUs(1_000));
         assert_eq!(MessageTiming { p2b_us: 9_000, ..parsed }.sent_at(), MonotonicUs(0));
