@@ -80,7 +80,7 @@ impl World {
             seed: 1,
             ids: Csprng::from_key([1; 16]),
             now,
-            scribe: Rc::new(Cells::new().claim()),
+            metrics: Rc::new(Cells::new().claim()),
         });
         World { shard, now, sends: 0 }
     }

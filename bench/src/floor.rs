@@ -103,8 +103,8 @@ fn begin(options: Options) -> Result<(KernelIo, SocketAddr), String> {
     let listener = ring::listener(options.listen, BACKLOG, PortUse::Shared)
         .map_err(|error| format!("{}: {error}", options.listen))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
-    let scribe = Rc::new(Cells::new().claim());
-    let mut plane = KernelIo::new(&ring_options(options.shards), scribe)
+    let metrics = Rc::new(Cells::new().claim());
+    let mut plane = KernelIo::new(&ring_options(options.shards), metrics)
         .map_err(|refusal| refusal.to_string())?;
     plane.listen(listener);
     Ok((plane, addr))

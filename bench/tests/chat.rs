@@ -60,9 +60,9 @@ fn server_with(options: Options) -> SocketAddr {
         let any = "127.0.0.1:0".parse().unwrap();
         let listener = ring::listener(any, 1_024, PortUse::Alone).unwrap();
         let addr = listener.local_addr().unwrap();
-        let scribe = Rc::new(Cells::new().claim());
+        let metrics = Rc::new(Cells::new().claim());
         let ring_options = ring::Options { recv_buffers: 64, ..ring::Options::default() };
-        let mut plane = KernelIo::new(&ring_options, Rc::clone(&scribe)).unwrap();
+        let mut plane = KernelIo::new(&ring_options, Rc::clone(&metrics)).unwrap();
         let material = Material::Secret(SECRET.as_bytes().to_vec());
         let spec = KeySpec { kid: None, algorithm: Algorithm::Hs256, material };
         let mut shard = Shard::new(ShardSetup {
@@ -74,7 +74,7 @@ fn server_with(options: Options) -> SocketAddr {
             seed: 3,
             ids: Csprng::from_key([3; 16]),
             now: plane.now(),
-            scribe,
+            metrics,
         });
         plane.listen(listener);
         tell.send(addr).unwrap();

@@ -593,7 +593,7 @@ fn cores(
                 seed,
                 ids: Csprng::from_key(u128::from(seed).to_le_bytes()),
                 now,
-                scribe: Rc::new(cells.claim()),
+                metrics: Rc::new(cells.claim()),
             }),
             io: SimulatedIo::new(prng.draw(), scenario.weather.clone()),
             sends: Sends::default(),

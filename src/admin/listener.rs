@@ -126,7 +126,7 @@ mod tests {
         let (readiness, store) = (watch::channel(readiness).1, watch::channel(store).1);
         AdminState {
             exposition,
-            ledger: Cells::of_process().1,
+            metrics: Cells::of_process().1,
             refresh: Arc::new(|| ()),
             readiness,
             store,

@@ -51,7 +51,7 @@ pub struct AdminState {
     /// The numbers of all threads.
     pub exposition: Arc<Exposition>,
     /// For the numbers of this listener.
-    pub ledger: SharedMetricsWriter,
+    pub metrics: SharedMetricsWriter,
     /// Writes down what is read from the system at the time of a scrape.
     pub refresh: Arc<dyn Fn() + Send + Sync>,
     /// Changed by the control thread.
@@ -85,7 +85,7 @@ async fn measure(State(view): State<AdminState>, request: Request, next: Next) -
     let response = next.run(request).await;
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let class = StatusClass::of(response.status().as_u16());
-    view.ledger.observe(Histogram::Http(page, class), took_us);
+    view.metrics.observe(Histogram::Http(page, class), took_us);
     response
 }
 
@@ -117,7 +117,7 @@ async fn metrics(State(view): State<AdminState>, uri: Uri, headers: HeaderMap) -
         (kind, text).into_response()
     };
     let took_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    view.ledger.set(Gauge::ScrapeDuration, took_ns);
+    view.metrics.set(Gauge::ScrapeDuration, took_ns);
     response
 }
 

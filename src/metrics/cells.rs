@@ -298,7 +298,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "cells have one writer")]
     fn the_cells_of_the_process_have_their_writer() {
-        let (cells, _ledger) = Cells::of_process();
+        let (cells, _metrics) = Cells::of_process();
         let _second = cells.claim();
     }
 
@@ -318,40 +318,40 @@ mod tests {
     #[test]
     fn an_observation_falls_into_the_bucket_whose_bound_it_does_not_exceed() {
         let cells = Cells::new();
-        let scribe = cells.claim();
+        let metrics = cells.claim();
         let bounds_us = Histogram::Stall.row().bounds_us;
-        scribe.observe(Histogram::Stall, bounds_us[1]);
-        scribe.observe(Histogram::Stall, bounds_us[1] + 1);
-        scribe.observe(Histogram::Stall, u64::from(u32::MAX));
+        metrics.observe(Histogram::Stall, bounds_us[1]);
+        metrics.observe(Histogram::Stall, bounds_us[1] + 1);
+        metrics.observe(Histogram::Stall, u64::from(u32::MAX));
         let sum = 2 * bounds_us[1] + 1 + u64::from(u32::MAX);
         check(&cells, Histogram::Stall, &[0, 1, 1, 0, 0, 0, 0, 0, 0, 1], sum);
     }
 
     #[test]
     fn the_process_counts_as_cores_do() {
-        let (cells, ledger) = Cells::of_process();
+        let (cells, metrics) = Cells::of_process();
         let histogram = Histogram::Http(Page::Metrics, StatusClass::Success);
-        ledger.observe(histogram, 5_000);
-        ledger.clone().observe(histogram, 5_001);
+        metrics.observe(histogram, 5_000);
+        metrics.clone().observe(histogram, 5_001);
         check(&cells, histogram, &[1, 1, 0, 0, 0, 0, 0], 10_001);
-        ledger.set_total(Counter::ProcessCpu, 7);
-        ledger.set_total(Counter::ProcessCpu, 6);
-        ledger.add(Counter::ProcessCpu, 1);
+        metrics.set_total(Counter::ProcessCpu, 7);
+        metrics.set_total(Counter::ProcessCpu, 6);
+        metrics.add(Counter::ProcessCpu, 1);
         assert_eq!(cells.load(Counter::ProcessCpu.index()), 8);
     }
 
     #[test]
     fn only_the_tail_keeps_examples() {
         let cells = Cells::new();
-        let scribe = cells.claim();
+        let metrics = cells.claim();
         let histogram = Histogram::E2e(ChatType::Group, Direction::Recv);
         let asked = || -> Exemplar<'_> { panic!("it is not slow") };
-        scribe.observe_with(histogram, 200_000, 1, asked);
+        metrics.observe_with(histogram, 200_000, 1, asked);
         let one = || Exemplar { trace_id: 7, room: "room:1", agent: Agent::Ios };
-        scribe.observe_with(histogram, 200_001, 5_000, one);
-        scribe.observe_with(histogram, 900_000, 5_000, one);
-        scribe.observe_with(histogram, u64::from(u32::MAX), 5_000, one);
-        scribe.observe_with(histogram, u64::from(u32::MAX), 5_000, asked);
+        metrics.observe_with(histogram, 200_001, 5_000, one);
+        metrics.observe_with(histogram, 900_000, 5_000, one);
+        metrics.observe_with(histogram, u64::from(u32::MAX), 5_000, one);
+        metrics.observe_with(histogram, u64::from(u32::MAX), 5_000, asked);
         let place = histogram.exemplar_index();
         let kept: Vec<Option<u64>> = (place..place + histogram.row().exemplars_per_series())
             .map(|place| cells.example(place).map(|kept| kept.value_us))
@@ -360,6 +360,6 @@ mod tests {
         assert_eq!(kept, [Some(200_001), None, Some(900_000), None, None, None, last]);
         assert_eq!(cells.load(Counter::ExemplarsDropped.index()), 1);
         // A histogram without examples takes the observation, and asks nobody.
-        scribe.observe_with(Histogram::Stall, u64::from(u32::MAX), 9, asked);
+        metrics.observe_with(Histogram::Stall, u64::from(u32::MAX), 9, asked);
     }
 }

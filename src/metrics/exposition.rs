@@ -411,10 +411,10 @@ mod tests {
     fn what_is_no_cores_has_no_core() {
         let store = Cells::of_store();
         store.claim().add(Counter::StoreSyncs, 2);
-        let (process, ledger) = Cells::of_process();
-        ledger.set(Gauge::StartTime, 1_700_000_000_250);
-        ledger.add(Counter::ProcessCpu, 2_500_000_000);
-        ledger.observe(Histogram::Http(Page::Metrics, StatusClass::Success), 1_000);
+        let (process, metrics) = Cells::of_process();
+        metrics.set(Gauge::StartTime, 1_700_000_000_250);
+        metrics.add(Counter::ProcessCpu, 2_500_000_000);
+        metrics.observe(Histogram::Http(Page::Metrics, StatusClass::Success), 1_000);
         let store = Some(store);
         let threads = Threads { store, process, ..Threads::of_cores(vec![Cells::new()]) };
         let exposition = Exposition::new(threads);
@@ -476,10 +476,10 @@ mod tests {
         for tenant in 0..60 {
             threads.tenants.of(&format!("tenant-{tenant}"));
         }
-        let scribe = threads.cores[63].claim();
-        scribe.add_tenant(threads.tenants.of("tenant-59").unwrap(), TenantCounter::Opened, 2);
-        scribe.add_tenant(threads.tenants.of("tenant-49").unwrap(), TenantCounter::Opened, 3);
-        scribe.observe_tenant(Tenant::OTHER, TenantHistogram::E2e, 2_000_000);
+        let metrics = threads.cores[63].claim();
+        metrics.add_tenant(threads.tenants.of("tenant-59").unwrap(), TenantCounter::Opened, 2);
+        metrics.add_tenant(threads.tenants.of("tenant-49").unwrap(), TenantCounter::Opened, 3);
+        metrics.observe_tenant(Tenant::OTHER, TenantHistogram::E2e, 2_000_000);
         Exposition::new(threads)
     }
 
@@ -496,10 +496,10 @@ mod tests {
         let core = std::thread::spawn({
             let cells = Arc::clone(&cells[1]);
             move || {
-                let scribe = cells.claim();
-                scribe.set(Gauge::LastTick, 1_700_000_000_125);
+                let metrics = cells.claim();
+                metrics.set(Gauge::LastTick, 1_700_000_000_125);
                 let histogram = Histogram::EndToEnd;
-                scribe.observe_with(histogram, 500_000, 1, || {
+                metrics.observe_with(histogram, 500_000, 1, || {
                     stopped.send(()).unwrap();
                     released.recv().unwrap();
                     Exemplar { trace_id: 1, room: "", agent: Agent::None }

@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn counters_lose_their_ending_in_what_is_said_about_them() {
         check(
-            |scribe| scribe.add(Counter::BytesIn, 7),
+            |metrics| metrics.add(Counter::BytesIn, 7),
             "# TYPE chat_bytes counter\n\
              # UNIT chat_bytes bytes\n\
              # HELP chat_bytes Bytes of TCP payload.\n\
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn each_core_is_not_dated() {
         check(
-            |scribe| scribe.add(Counter::Busy, 1_250_000_000),
+            |metrics| metrics.add(Counter::Busy, 1_250_000_000),
             "chat_core_busy_seconds_total{core=\"0\"} 1.25\n# ",
         );
     }
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn gauges_are_numbers() {
         check(
-            |scribe| scribe.set(Gauge::Connections(Protocol::Json), 3),
+            |metrics| metrics.set(Gauge::Connections(Protocol::Json), 3),
             "# TYPE chat_active_connections gauge\n\
              # HELP chat_active_connections Upgraded connections.\n\
              chat_active_connections{protocol=\"json\"} 3\n",
@@ -252,12 +252,12 @@ mod tests {
     fn buckets_of_the_tail_have_their_examples() {
         let trace_id = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
         check(
-            |scribe| {
+            |metrics| {
                 let histogram = Histogram::E2e(ChatType::Group, Direction::Recv);
                 let room = "r\"\\\n\u{7}";
                 let example = || Exemplar { trace_id, room, agent: Agent::Ios };
-                scribe.observe_with(histogram, 750_000, 1_700_000_001_002, example);
-                scribe.observe_with(histogram, 1_000, 1, example);
+                metrics.observe_with(histogram, 750_000, 1_700_000_001_002, example);
+                metrics.observe_with(histogram, 1_000, 1, example);
             },
             "chat_e2e_latency_seconds_bucket{chat_type=\"group\",direction=\"recv\",le=\"0.4\"} 1\n\
              chat_e2e_latency_seconds_bucket{chat_type=\"group\",direction=\"recv\",le=\"0.8\"} 2 \
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_histogram_ends_with_its_sum() {
         check(
-            |scribe| scribe.observe(Histogram::Stall, 2_500),
+            |metrics| metrics.observe(Histogram::Stall, 2_500),
             "chat_executor_stall_seconds_bucket{le=\"1.0\"} 1\n\
              chat_executor_stall_seconds_bucket{le=\"+Inf\"} 1\n\
              chat_executor_stall_seconds_count 1\n\

@@ -65,7 +65,7 @@ pub struct KernelIo {
     tally: RingCounters,
     /// What of the tally the scribe knows already.
     written: RingCounters,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
     /// Whether the last `reap` left nothing.
     is_drained: bool,
 }
@@ -81,11 +81,11 @@ enum Watch {
 
 impl KernelIo {
     /// A plane for the calling thread, which writes what it counts with
-    /// `scribe`. A refusal says what to do about it.
-    pub fn new(options: &Options, scribe: Rc<MetricsWriter>) -> Result<KernelIo, IoSetupError> {
+    /// `metrics`. A refusal says what to do about it.
+    pub fn new(options: &Options, metrics: Rc<MetricsWriter>) -> Result<KernelIo, IoSetupError> {
         let mut uring = Uring::new(options)?;
         let address = uring.address();
-        KernelIo::over(uring, address, options, scribe)
+        KernelIo::over(uring, address, options, metrics)
     }
 
     /// A plane that neighbours wake through `address`.
@@ -93,7 +93,7 @@ impl KernelIo {
         uring: Uring,
         address: Option<RawFd>,
         options: &Options,
-        scribe: Rc<MetricsWriter>,
+        metrics: Rc<MetricsWriter>,
     ) -> Result<KernelIo, IoSetupError> {
         let doorbell = Waker::new(address)
             .map_err(|error| IoSetupError::from_step("eventfd", "event descriptors", error))?;
@@ -110,7 +110,7 @@ impl KernelIo {
             started: now(),
             tally: RingCounters::default(),
             written: RingCounters::default(),
-            scribe,
+            metrics,
             is_drained: false,
         })
     }
@@ -193,7 +193,7 @@ impl KernelIo {
         self.tally.submits = self.uring.submits;
         self.tally.queue_full = self.uring.queue_full;
         self.tally.overflows = self.uring.overflows;
-        self.tally.write_since(&self.written, &self.scribe);
+        self.tally.write_since(&self.written, &self.metrics);
         self.written = self.tally;
     }
 

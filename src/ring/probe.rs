@@ -152,8 +152,8 @@ mod tests {
         let features = probe();
         let complete = features.iter().filter(|f| f.needed).all(|feature| feature.present);
         let options = Options { recv_buffers: 8, ..Options::default() };
-        let scribe = std::rc::Rc::new(crate::metrics::Cells::new().claim());
-        let plane = super::super::KernelIo::new(&options, scribe);
+        let metrics = std::rc::Rc::new(crate::metrics::Cells::new().claim());
+        let plane = super::super::KernelIo::new(&options, metrics);
         assert_eq!(complete, plane.is_ok(), "{features:?}");
         assert!(features.iter().all(|feature| !feature.advice.is_empty()));
     }

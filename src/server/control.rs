@@ -64,7 +64,7 @@ pub(super) async fn run(setup: ServerSetup, plan: Plan) -> Result<ServerEnd, Sta
 struct Shown {
     readiness: watch::Sender<Readiness>,
     admin_token: watch::Sender<Option<admin::AdminToken>>,
-    ledger: SharedMetricsWriter,
+    metrics: SharedMetricsWriter,
     desk: Diagnostics,
     pages: JoinHandle<()>,
 }
@@ -93,7 +93,7 @@ async fn live(
     };
     // Nobody was let in, so nobody has to leave.
     let Some((mut cores, addresses)) = started else { return Ok(ServerEnd::Drained) };
-    let telling = ExporterTask::begin(notes, collector, shown.ledger.clone());
+    let telling = ExporterTask::begin(notes, collector, shown.metrics.clone());
     shown.readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
 
@@ -102,11 +102,11 @@ async fn live(
         reloading.begin();
     }
     let signal = serve(&mut shown, &mut cores, &mut signals, reloading).await;
-    let Shown { readiness, ledger, desk, pages, .. } = shown;
+    let Shown { readiness, metrics, desk, pages, .. } = shown;
     // A drain takes no questions.
     drop(desk);
     readiness.send_replace(Readiness::Draining);
-    ledger.set(Gauge::Draining, 1);
+    metrics.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
     telling.end().await;
     if let ServerEnd::Drained = ended {
@@ -126,15 +126,15 @@ fn show(
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
     let (readiness, seen) = watch::channel(Readiness::Starting);
     let store_cells = setup.store.as_ref().map(|_| Cells::of_store());
-    let (process, ledger) = Cells::of_process();
-    ledger.set(Gauge::ConnLimit, u64::from(plan.connections_max));
+    let (process, metrics) = Cells::of_process();
+    metrics.set(Gauge::ConnLimit, u64::from(plan.connections_max));
     let began_unix_ms = unix_ms();
     let tenants = Arc::new(Tenants::with(&setup.shard.session.metrics_tenants));
     setup.shard.session.tenants = Arc::clone(&tenants);
     let (cores, store) = (cells.clone(), store_cells.clone());
     let threads = Threads { cores, store, process, tenants, began_unix_ms };
     let tables = tables(plan);
-    let facts = Process::new(ledger.clone(), Arc::clone(&tables[0]), began_unix_ms);
+    let facts = Process::new(metrics.clone(), Arc::clone(&tables[0]), began_unix_ms);
     let exposition = Arc::new(Exposition::new(threads.clone()));
     let (store_state, store) = watch::channel(StoreState::Absent);
     let (admin_token, token) = watch::channel(setup.secrets.admin_token.take());
@@ -159,7 +159,7 @@ fn show(
         DiagnosticsState { token, instance, threads, questions: asked, profile, cpu_profiles };
     let pages = tokio::spawn(admin.serve(AdminState {
         exposition,
-        ledger: ledger.clone(),
+        metrics: metrics.clone(),
         refresh: Arc::new(move || facts.refresh()),
         readiness: seen,
         store,
@@ -167,7 +167,7 @@ fn show(
     }));
     let voice = store_cells.map(|cells| StoreStatus { cells, state: store_state });
     let (senders, notes) = lane::mailbox(plan.cores.len() as u16, NOTE_LANE);
-    let shown = Shown { readiness, admin_token, ledger, desk, pages };
+    let shown = Shown { readiness, admin_token, metrics, desk, pages };
     (shown, Reporting { cells, voice, tables, notes: senders, findings: found }, notes)
 }
 
@@ -178,7 +178,7 @@ async fn serve(
     signals: &mut Signals,
     mut reloading: Reloading,
 ) -> StopSignal {
-    let Shown { admin_token, ledger, desk, .. } = shown;
+    let Shown { admin_token, metrics, desk, .. } = shown;
     loop {
         tokio::select! {
             request = signals.next() => match request {
@@ -189,12 +189,12 @@ async fn serve(
                 Ok(secrets) => {
                     cores.order(&ShardCommand::Keys(secrets.keys)).await;
                     admin_token.send_replace(secrets.admin_token);
-                    ledger.set(Gauge::ConfigReloaded, unix_ms());
-                    ledger.set(Gauge::ConfigReloadGood, 1);
+                    metrics.set(Gauge::ConfigReloaded, unix_ms());
+                    metrics.set(Gauge::ConfigReloadGood, 1);
                     tracing::info!("keys were read again and are in use");
                 }
                 Err(why) => {
-                    ledger.set(Gauge::ConfigReloadGood, 0);
+                    metrics.set(Gauge::ConfigReloadGood, 0);
                     tracing::error!("keys stay as they were: {why}");
                 }
             },

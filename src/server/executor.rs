@@ -182,8 +182,8 @@ async fn serve(part: CoreSetup) {
     let reports = part.reports.clone();
     // The control thread may have given up; then nobody needs to know.
     let report = |report| drop(reports.try_send(report));
-    let scribe = Rc::new(part.cells.claim());
-    let mut plane = match KernelIo::new(&part.ring, Rc::clone(&scribe)) {
+    let metrics = Rc::new(part.cells.claim());
+    let mut plane = match KernelIo::new(&part.ring, Rc::clone(&metrics)) {
         Ok(plane) => plane,
         Err(refusal) => return report(CoreReport::Made(Err(refusal))),
     };
@@ -209,7 +209,7 @@ async fn serve(part: CoreSetup) {
         seed: part.seed,
         ids: part.ids,
         now: plane.now(),
-        scribe: Rc::clone(&scribe),
+        metrics: Rc::clone(&metrics),
     });
     let core = Core {
         id: part.id,
@@ -218,7 +218,7 @@ async fn serve(part: CoreSetup) {
         lanes: CoreLanes::new(part.neighbours, part.store, part.notes, part.errands),
         expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
         work: Vec::new(),
-        scribe,
+        metrics,
         tasks_begun: 0,
         reports: Some(part.reports),
         findings: part.findings,
@@ -260,7 +260,7 @@ struct Core {
     expired: Option<Expired>,
     /// Kept between turns for its capacity only.
     work: Vec<Action>,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
     /// What the counter of tasks knows already.
     tasks_begun: u64,
     /// Until the drain was reported.
@@ -294,8 +294,8 @@ impl Core {
     fn run(mut self) {
         while !self.stop.load(Relaxed) {
             if self.turn().is_idle() {
-                self.scribe.add(Counter::Sleeps, 1);
-                self.scribe.enter(TurnPhase::Sleeping);
+                self.metrics.add(Counter::Sleeps, 1);
+                self.metrics.enter(TurnPhase::Sleeping);
                 let alive = self.plane.now().tick.plus_ms(SLEEP_MS_MAX);
                 self.plane.park(self.shard.next_wake().into_iter().chain([alive]).min());
             }
@@ -306,21 +306,21 @@ impl Core {
     fn turn(&mut self) -> TurnCounts {
         let began = clock::now();
         let now = self.plane.now();
-        self.scribe.set(Gauge::LastTick, now.unix_ms);
-        self.scribe.begin_turn(now.unix_ms);
+        self.metrics.set(Gauge::LastTick, now.unix_ms);
+        self.metrics.begin_turn(now.unix_ms);
         if self.pulse.is_due(now.tick) {
             self.look_around(now.tick);
         }
         let Core { plane, shard, lanes, work, .. } = self;
         let turned = shard::turn(now, shard, plane, lanes, work);
         let took_us = began.elapsed().as_micros() as u64;
-        let scribe = &self.scribe;
+        let metrics = &self.metrics;
         if STALL_US_MIN <= took_us {
-            scribe.observe(Histogram::Stall, took_us);
+            metrics.observe(Histogram::Stall, took_us);
         }
         if STALL_US_NOTED <= took_us {
             let stall = FlightRecord::new(now.unix_ms, FlightCause::Stall);
-            scribe.note(&FlightRecord { value_us: took_us, ..stall });
+            metrics.note(&FlightRecord { value_us: took_us, ..stall });
         }
         self.tell_under_way();
         self.report_drained();
@@ -335,7 +335,7 @@ impl Core {
             letters: self.lanes.waiting_count(),
             outbox_bytes_max: self.shard.outbox_bytes_max(),
         };
-        self.pulse.beat(now, &look, &self.scribe);
+        self.pulse.beat(now, &look, &self.metrics);
         self.shard.trim();
         self.plane.trim();
         trim_list(&mut self.work);
@@ -364,12 +364,12 @@ impl Core {
     fn tell_under_way(&mut self) {
         let (ring_operations, operations_begun) = self.plane.operations();
         let under_way = CoreWork { ring_operations, ..self.shard.under_way() };
-        self.scribe.tell(&under_way);
-        self.shard.changed_lanes(&mut |to, open| self.scribe.tell_lane(to, open));
+        self.metrics.tell(&under_way);
+        self.shard.changed_lanes(&mut |to, open| self.metrics.tell_lane(to, open));
         let CoreWork { timers, questions, store_requests, .. } = under_way;
-        self.scribe.set(Gauge::Tasks, ring_operations + timers + questions + store_requests);
+        self.metrics.set(Gauge::Tasks, ring_operations + timers + questions + store_requests);
         let begun = operations_begun + self.shard.tasks_begun();
-        self.scribe.add(Counter::TasksSpawned, begun - self.tasks_begun);
+        self.metrics.add(Counter::TasksSpawned, begun - self.tasks_begun);
         self.tasks_begun = begun;
     }
 

@@ -23,7 +23,7 @@ const STAT_BYTES_MAX: usize = 2_048;
 
 /// Who reads, and what for.
 pub(super) struct Process {
-    ledger: SharedMetricsWriter,
+    metrics: SharedMetricsWriter,
     stat: Option<File>,
     page_bytes: u64,
     /// CPUs that the process may run on.
@@ -33,46 +33,46 @@ pub(super) struct Process {
 
 impl Process {
     /// Writes down what does not change, too.
-    pub fn new(ledger: SharedMetricsWriter, table: Arc<TableUse>, now_unix_ms: u64) -> Process {
-        ledger.set(Gauge::BuildInfo, 1);
-        ledger.set(Gauge::StartTime, now_unix_ms);
-        ledger.set(Gauge::ConfigReloaded, now_unix_ms);
-        ledger.set(Gauge::ConfigReloadGood, 1);
+    pub fn new(metrics: SharedMetricsWriter, table: Arc<TableUse>, now_unix_ms: u64) -> Process {
+        metrics.set(Gauge::BuildInfo, 1);
+        metrics.set(Gauge::StartTime, now_unix_ms);
+        metrics.set(Gauge::ConfigReloaded, now_unix_ms);
+        metrics.set(Gauge::ConfigReloadGood, 1);
         let stat = File::open("/proc/self/stat").ok();
         let page_bytes = rustix::param::page_size() as u64;
         let cpus = core_affinity::get_core_ids().map_or(1, |cores| cores.len() as u64);
-        let process = Process { ledger, stat, page_bytes, cpus, table };
+        let process = Process { metrics, stat, page_bytes, cpus, table };
         process.refresh();
         process
     }
 
     /// What is true now. What cannot be read stays as it was.
     pub fn refresh(&self) {
-        let ledger = &self.ledger;
-        ledger.set_total(Counter::ProcessCpu, cpu_time::of_process_ns());
+        let metrics = &self.metrics;
+        metrics.set_total(Counter::ProcessCpu, cpu_time::of_process_ns());
         let mut text = [0; STAT_BYTES_MAX];
         if let Some(length) = self.stat.as_ref().and_then(|stat| stat.read_at(&mut text, 0).ok())
             && let Some(stat) = Stat::read(&text[..length])
         {
-            ledger.set(Gauge::Threads, stat.threads);
-            ledger.set(Gauge::VirtualBytes, stat.virtual_bytes);
-            ledger.set(Gauge::ResidentBytes, stat.resident_pages * self.page_bytes);
+            metrics.set(Gauge::Threads, stat.threads);
+            metrics.set(Gauge::VirtualBytes, stat.virtual_bytes);
+            metrics.set(Gauge::ResidentBytes, stat.resident_pages * self.page_bytes);
         }
         // Kernels before 6.2 do not say how many descriptors there are. The cores know
         // theirs, where they share the table.
         let open = fs::metadata("/proc/self/fd").map_or(0, |folder| folder.len());
-        ledger.set(Gauge::OpenFds, if open == 0 { self.table.used() } else { open });
+        metrics.set(Gauge::OpenFds, if open == 0 { self.table.used() } else { open });
         let (soft, _) = limits(Resource::Nofile);
-        ledger.set(Gauge::MaxFds, if soft == UNLIMITED { 0 } else { soft });
+        metrics.set(Gauge::MaxFds, if soft == UNLIMITED { 0 } else { soft });
         if let Some(limit) = memory_limit_bytes() {
-            ledger.set(Gauge::MemoryLimit, limit);
+            metrics.set(Gauge::MemoryLimit, limit);
         }
         for (label, why) in [
             (LostLine::Full, LogLoss::Full),
             (LostLine::Failed, LogLoss::Failed),
             (LostLine::Rate, LogLoss::Rate),
         ] {
-            ledger.set_total(Counter::LogLinesLost(label), logs::lost(why));
+            metrics.set_total(Counter::LogLinesLost(label), logs::lost(why));
         }
         if let Ok(quota) = super::cpu_quota_now() {
             self.look_at_cpu(quota.as_ref());
@@ -84,11 +84,11 @@ impl Process {
     fn look_at_cpu(&self, quota: Option<&CpuQuota>) {
         let all = self.cpus * 1_000;
         let allowed = quota.map_or(all, |quota| quota.millicpus.min(all));
-        self.ledger.set(Gauge::CpuLimit, allowed);
+        self.metrics.set(Gauge::CpuLimit, allowed);
         let text = quota.and_then(|quota| fs::read_to_string(Periods::file(quota)).ok());
         if let Some(periods) = text.and_then(|text| Periods::read(&text)) {
-            self.ledger.set_total(Counter::CpuPeriods, periods.all);
-            self.ledger.set_total(Counter::CpuPeriodsThrottled, periods.throttled);
+            self.metrics.set_total(Counter::CpuPeriods, periods.all);
+            self.metrics.set_total(Counter::CpuPeriodsThrottled, periods.throttled);
         }
     }
 
@@ -99,8 +99,8 @@ impl Process {
             && let (Ok(allocated), Ok(resident)) =
                 (stats::allocated::read(), stats::resident::read())
         {
-            self.ledger.set(Gauge::HeapAlloc, allocated as u64);
-            self.ledger.set(Gauge::HeapResident, resident as u64);
+            self.metrics.set(Gauge::HeapAlloc, allocated as u64);
+            self.metrics.set(Gauge::HeapResident, resident as u64);
         }
     }
 }
@@ -152,9 +152,9 @@ mod tests {
 
     #[test]
     fn this_process_can_be_read() {
-        let (cells, ledger) = crate::metrics::Cells::of_process();
+        let (cells, metrics) = crate::metrics::Cells::of_process();
         let table = TableUse::new(3, 100);
-        Process::new(ledger, table, 1_700_000_000_000);
+        Process::new(metrics, table, 1_700_000_000_000);
         let exposition = crate::metrics::Exposition::new(crate::metrics::Threads {
             process: cells,
             ..crate::metrics::Threads::of_cores(Vec::new())

@@ -47,18 +47,18 @@ impl LastPulse {
     }
 
     /// Tells.
-    pub fn beat(&mut self, now: MonotonicMs, look: &PulseInputs, scribe: &MetricsWriter) {
+    pub fn beat(&mut self, now: MonotonicMs, look: &PulseInputs, metrics: &MetricsWriter) {
         self.due = now.plus_ms(INTERVAL_MS);
         let grown = i64::from(look.connections) - i64::from(self.counted);
         self.counted = look.connections;
         self.table.grow(grown);
-        scribe.set(Gauge::FdSlotsUsed, self.table.used());
-        scribe.set(Gauge::FdSlotsLimit, self.table.limit());
-        scribe.set(Gauge::MailboxDepth, look.letters as u64);
+        metrics.set(Gauge::FdSlotsUsed, self.table.used());
+        metrics.set(Gauge::FdSlotsLimit, self.table.limit());
+        metrics.set(Gauge::MailboxDepth, look.letters as u64);
         let may_wait = look.outbox_bytes_max.min(self.memory_bytes);
-        scribe.set(Gauge::SendQueueLimitBytes, may_wait);
+        metrics.set(Gauge::SendQueueLimitBytes, may_wait);
         let busy_ns = cpu_time::of_thread_ns();
-        scribe.add(Counter::Busy, busy_ns.saturating_sub(self.busy_ns));
+        metrics.add(Counter::Busy, busy_ns.saturating_sub(self.busy_ns));
         self.busy_ns = busy_ns;
     }
 }
@@ -72,12 +72,12 @@ mod tests {
     fn cores_of_one_table_show_all_of_it() {
         let table = TableUse::new(10, 100);
         let cells = vec![Cells::new(), Cells::new()];
-        let scribes: Vec<MetricsWriter> = cells.iter().map(Cells::claim).collect();
+        let writers: Vec<MetricsWriter> = cells.iter().map(Cells::claim).collect();
         let mut pulses = [LastPulse::new(Arc::clone(&table), 500), LastPulse::new(table, 500)];
         let mut beat = |core: usize, at: u64, connections: u32| {
             let look = PulseInputs { connections, letters: 3, outbox_bytes_max: 1_000 };
             assert!(pulses[core].is_due(MonotonicMs(at)));
-            pulses[core].beat(MonotonicMs(at), &look, &scribes[core]);
+            pulses[core].beat(MonotonicMs(at), &look, &writers[core]);
             assert!(!pulses[core].is_due(MonotonicMs(at + INTERVAL_MS - 1)));
         };
         beat(0, 0, 7);

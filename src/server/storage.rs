@@ -153,7 +153,7 @@ fn serve<D: Disk>(
     voice: &StoreStatus,
     stop: &AtomicBool,
 ) {
-    let scribe = voice.cells.claim();
+    let metrics = voice.cells.claim();
     let mut told = StoreCounts::default();
     let mut replies = Vec::new();
     loop {
@@ -162,9 +162,9 @@ fn serve<D: Disk>(
         let began = now();
         let turned = engine.turn(unix_ms(), &mut replies);
         if told.commits != engine.counts().commits {
-            scribe.observe(Histogram::StoreTurn, began.elapsed().as_micros() as u64);
+            metrics.observe(Histogram::StoreTurn, began.elapsed().as_micros() as u64);
         }
-        told = voice.tell(&scribe, &engine, told);
+        told = voice.tell(&metrics, &engine, told);
         for (ShardId(shard), reply) in replies.drain(..) {
             answers[usize::from(shard)].waiting.push(reply);
         }
@@ -215,7 +215,7 @@ impl StoreStatus {
     /// Counts what was done since `told`. Returns what is told now.
     fn tell<D: Disk>(
         &self,
-        scribe: &MetricsWriter,
+        metrics: &MetricsWriter,
         engine: &Engine<D>,
         told: StoreCounts,
     ) -> StoreCounts {
@@ -232,12 +232,12 @@ impl StoreStatus {
         };
         self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
         let capacity = engine.capacity();
-        scribe.set(Gauge::StoreUsedBytes, capacity.used_bytes);
-        scribe.set(Gauge::StoreFreeBytes, capacity.free_bytes.min(i64::MAX as u64));
+        metrics.set(Gauge::StoreUsedBytes, capacity.used_bytes);
+        metrics.set(Gauge::StoreFreeBytes, capacity.free_bytes.min(i64::MAX as u64));
         let DeadLetterTotals { count, oldest_unix_ms } = engine.dead_letters();
-        scribe.set(Gauge::DeadLetterMessages, count);
+        metrics.set(Gauge::DeadLetterMessages, count);
         let age_ms = oldest_unix_ms.map_or(0, |oldest| unix_ms().saturating_sub(oldest));
-        scribe.set(Gauge::DeadLetterOldestAge, age_ms);
+        metrics.set(Gauge::DeadLetterOldestAge, age_ms);
         let counts = engine.counts();
         for (counter, now, before) in [
             (Counter::StoreMessages, counts.appended, told.appended),
@@ -257,7 +257,7 @@ impl StoreStatus {
                 told.dead_expired,
             ),
         ] {
-            scribe.add(counter, now.saturating_sub(before));
+            metrics.add(counter, now.saturating_sub(before));
         }
         for (failure, now, before) in [
             (StoreFailure::Full, counts.full, told.full),
@@ -267,7 +267,7 @@ impl StoreStatus {
         ] {
             // One of a turn says it for all.
             if before < now {
-                scribe.note(&FlightRecord::new(unix_ms(), FlightCause::StoreFailure(failure)));
+                metrics.note(&FlightRecord::new(unix_ms(), FlightCause::StoreFailure(failure)));
             }
         }
         counts

@@ -72,10 +72,10 @@ impl ExporterTask {
     pub(super) fn begin(
         notes: Mailbox<TraceEvent>,
         collector: Option<Collector>,
-        ledger: SharedMetricsWriter,
+        metrics: SharedMetricsWriter,
     ) -> ExporterTask {
         let (end, ended) = oneshot::channel();
-        let teller = TraceExporter::new(notes, collector, ledger);
+        let teller = TraceExporter::new(notes, collector, metrics);
         ExporterTask { end, task: tokio::spawn(teller.run(ended)) }
     }
 
@@ -94,7 +94,7 @@ impl ExporterTask {
 struct TraceExporter {
     notes: Mailbox<TraceEvent>,
     collector: Option<Arc<Collector>>,
-    ledger: SharedMetricsWriter,
+    metrics: SharedMetricsWriter,
     began: Instant,
     waiting: VecDeque<Span>,
     told: Told,
@@ -138,12 +138,12 @@ impl TraceExporter {
     fn new(
         notes: Mailbox<TraceEvent>,
         collector: Option<Collector>,
-        ledger: SharedMetricsWriter,
+        metrics: SharedMetricsWriter,
     ) -> TraceExporter {
         TraceExporter {
             notes,
             collector: collector.map(Arc::new),
-            ledger,
+            metrics,
             began: Instant::now(),
             waiting: VecDeque::new(),
             told: Told::default(),
@@ -192,7 +192,7 @@ impl TraceExporter {
         };
         // No shard waits for room.
         notes.take(LOOK_NOTES_MAX, &mut on_note, &mut |_| ());
-        self.ledger.add(Counter::Spans(SpanOutcome::Dropped), dropped);
+        self.metrics.add(Counter::Spans(SpanOutcome::Dropped), dropped);
         for trouble in &troubles {
             self.tell(trouble);
         }
@@ -221,14 +221,14 @@ impl TraceExporter {
     fn on_answer(&mut self, answered: (u64, Result<(), String>)) {
         match answered {
             (spans, Ok(())) => {
-                self.ledger.add(Counter::Spans(SpanOutcome::Exported), spans);
+                self.metrics.add(Counter::Spans(SpanOutcome::Exported), spans);
                 if self.rests_until.take().is_some() {
                     tracing::info!("the collector takes spans again");
                 }
                 self.rest_ms = REST_MS_MIN;
             }
             (spans, Err(why)) => {
-                self.ledger.add(Counter::Spans(SpanOutcome::Failed), spans);
+                self.metrics.add(Counter::Spans(SpanOutcome::Failed), spans);
                 if self.rest_ms == REST_MS_MIN {
                     tracing::warn!("the collector does not take spans: {why}");
                 }

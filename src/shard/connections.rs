@@ -39,7 +39,7 @@ pub struct Connections {
     /// Shards that share a core fire their timers at different times.
     shard: ShardId,
     shards_count: u16,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 /// How far a scan through all connections has come.
@@ -62,7 +62,7 @@ impl Connections {
         now: MonotonicMs,
         (shard, shards_count): (ShardId, u16),
         ping_interval_ms: u64,
-        scribe: Rc<MetricsWriter>,
+        metrics: Rc<MetricsWriter>,
     ) -> Connections {
         Connections {
             table: Slots::default(),
@@ -73,7 +73,7 @@ impl Connections {
             ping_interval_ms,
             shard,
             shards_count,
-            scribe,
+            metrics,
         }
     }
 
@@ -137,7 +137,7 @@ impl Connections {
     /// One more is open.
     pub fn opened(&mut self, encoding: Encoding) {
         self.open_count[encoding.index()] += 1;
-        self.scribe.add(Counter::Opened(protocol(encoding)), 1);
+        self.metrics.add(Counter::Opened(protocol(encoding)), 1);
         self.show_open(encoding);
     }
 
@@ -150,7 +150,7 @@ impl Connections {
 
     fn show_open(&self, encoding: Encoding) {
         let count = self.open_count[encoding.index()];
-        self.scribe.set(Gauge::Connections(protocol(encoding)), count);
+        self.metrics.set(Gauge::Connections(protocol(encoding)), count);
     }
 
     /// How many there are, in whatever stage.
@@ -269,8 +269,8 @@ mod tests {
     use crate::metrics::Cells;
 
     fn connections() -> Connections {
-        let scribe = Rc::new(Cells::new().claim());
-        Connections::new(MonotonicMs(0), (ShardId(0), 1), 25_000, scribe)
+        let metrics = Rc::new(Cells::new().claim());
+        Connections::new(MonotonicMs(0), (ShardId(0), 1), 25_000, metrics)
     }
 
     /// A list of ids with the deadlines of their timers beside the table.

@@ -34,7 +34,7 @@ pub struct Inbound {
     rules: Rules,
     options: Arc<Options>,
     shard: ShardId,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 /// What one connection may have served now.
@@ -55,10 +55,10 @@ struct Served {
 
 impl Inbound {
     /// Nobody has said anything.
-    pub fn new(options: Arc<Options>, shard: ShardId, scribe: Rc<MetricsWriter>) -> Inbound {
+    pub fn new(options: Arc<Options>, shard: ShardId, metrics: Rc<MetricsWriter>) -> Inbound {
         let message_bytes_max = options.ws.message_bytes_max;
         let rules = Rules { role: Role::Server, message_bytes_max };
-        Inbound { halves: PartialMessages::default(), rules, options, shard, scribe }
+        Inbound { halves: PartialMessages::default(), rules, options, shard, metrics }
     }
 
     /// Bytes came in.
@@ -123,7 +123,7 @@ impl Inbound {
                 return;
             }
             let Some(id) = sessions.postponed_mut().next() else { return };
-            self.scribe.work_on(self.shard.0, id);
+            self.metrics.work_on(self.shard.0, id);
             left -= self.serve_share(sessions, cx, id, left.min(TURN_SHARE_COUNT_MAX));
         }
     }
@@ -382,7 +382,7 @@ impl Inbound {
                 return Some(Fault::PeerClosed(said.map_or(1005, |(code, _)| code)));
             }
         };
-        self.scribe.add(Counter::MessagesIn(protocol(encoding)), 1);
+        self.metrics.add(Counter::MessagesIn(protocol(encoding)), 1);
         self.on_commands(sessions, cx, portion, message, 0)
     }
 
@@ -397,7 +397,7 @@ impl Inbound {
         given: usize,
     ) -> Option<Fault> {
         let served = serve(sessions, cx, portion, message, given);
-        self.scribe.add(Counter::CommandsIn, served.commands_count as u64);
+        self.metrics.add(Counter::CommandsIn, served.commands_count as u64);
         portion.share.spend(served.commands_count);
         if served.read_bytes < message.len() {
             let rest = BytesMut::from(&message[served.read_bytes..]);

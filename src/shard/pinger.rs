@@ -20,14 +20,14 @@ pub struct Pinger {
     sent_count: usize,
     /// One ping for everybody, by encoding.
     frames: [Bytes; 2],
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 impl Pinger {
     /// Nobody was heard or pinged.
-    pub fn new(scribe: Rc<MetricsWriter>) -> Pinger {
+    pub fn new(metrics: Rc<MetricsWriter>) -> Pinger {
         let frames = Encoding::ALL.map(ping_frame);
-        Pinger { heard_count: 0, sent_max: 0, sent_count: 0, frames, scribe }
+        Pinger { heard_count: 0, sent_max: 0, sent_count: 0, frames, metrics }
     }
 
     /// A peer came or said something.
@@ -51,7 +51,7 @@ impl Pinger {
 
     /// One ping.
     pub fn ping(&mut self, encoding: Encoding) -> Bytes {
-        self.scribe.add(Counter::Pings, 1);
+        self.metrics.add(Counter::Pings, 1);
         self.sent_count += 1;
         self.frames[encoding.index()].clone()
     }

@@ -40,7 +40,7 @@ pub struct SessionEnv {
     tracer: Tracer,
     /// Kept between decisions for its capacity only.
     outcome: SessionOutput,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 impl SessionEnv {
@@ -50,7 +50,7 @@ impl SessionEnv {
         keys: Arc<Keys>,
         names: NameKey,
         chance: Chance,
-        scribe: Rc<MetricsWriter>,
+        metrics: Rc<MetricsWriter>,
     ) -> SessionEnv {
         SessionEnv {
             keys,
@@ -62,7 +62,7 @@ impl SessionEnv {
             tracer: Tracer::new(options.tracing.tracer.clone()),
             outcome: SessionOutput::new(Encoding::Json),
             options,
-            scribe,
+            metrics,
         }
     }
 
@@ -100,13 +100,13 @@ impl SessionEnv {
         decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut SessionOutput) -> T,
     ) -> Result<T, PanicError> {
         if let Some(who) = session.who() {
-            self.scribe.work_for(who.client);
+            self.metrics.work_for(who.client);
         }
         let (mut cx, out) = self.split(now, id);
         out.encoding = encoding;
         let decided = catch_panic("a session", || decide(session, &mut cx, out));
         if decided.is_err() {
-            self.scribe.add(Counter::Panics, 1);
+            self.metrics.add(Counter::Panics, 1);
         }
         decided
     }
@@ -210,7 +210,7 @@ impl SessionEnv {
             chance,
             tracer,
             outcome,
-            scribe: _,
+            metrics: _,
         } = self;
         let (options, rooms, names, load) = (&options.session, &options.room, *names, *load);
         let cx = Context {

@@ -52,7 +52,7 @@ pub struct Sessions {
     pinger: Pinger,
     options: Arc<Options>,
     shard: ShardId,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 /// Whether a round of deliveries found slow readers.
@@ -67,21 +67,21 @@ pub enum Slow {
 impl Sessions {
     /// Nobody is there yet.
     pub fn new(setup: ShardSetup) -> Sessions {
-        let ShardSetup { id, shards_count, options, keys, names, seed, ids, now, scribe } = setup;
+        let ShardSetup { id, shards_count, options, keys, names, seed, ids, now, metrics } = setup;
         let chance = Chance { jitter: Prng::from_seed(seed), ids };
         let (place, ping_interval_ms) = ((id, shards_count), options.session.ping_interval_ms);
-        let each = || Rc::clone(&scribe);
+        let each = || Rc::clone(&metrics);
         Sessions {
             connections: Connections::new(now.tick, place, ping_interval_ms, each()),
             env: SessionEnv::new(Arc::clone(&options), keys, names, chance, each()),
             fanout: Fanout::default(),
-            queue: FlushQueue::new(id, &options.session, &scribe),
+            queue: FlushQueue::new(id, &options.session, &metrics),
             postponed: Postponed::default(),
             shares: TurnQuotas::default(),
             pinger: Pinger::new(each()),
             options,
             shard: id,
-            scribe,
+            metrics,
         }
     }
 
@@ -323,7 +323,7 @@ impl Sessions {
             }
             timers_left -= fired;
             for id in due.drain(..) {
-                self.scribe.work_on(self.shard.0, id);
+                self.metrics.work_on(self.shard.0, id);
                 self.on_timer(cx, id);
             }
         }
@@ -454,7 +454,7 @@ impl Sessions {
             self.flush_room(cx, room);
             for slot in slots {
                 let Some((id, _)) = self.connections.subscriber(slot) else { continue };
-                self.scribe.add(Counter::DroppedGaps, 1);
+                self.metrics.add(Counter::DroppedGaps, 1);
                 self.with_session(cx, id, |session, cx, out| {
                     session.on_gap(cx, room, &name, out);
                 });
@@ -570,13 +570,13 @@ impl Sessions {
     /// Shows how much there is.
     pub fn set_gauges(&self) {
         let totals = self.queue.totals();
-        self.scribe.set(Gauge::Subscriptions, self.fanout.channels().subscribers_count() as u64);
-        self.scribe.set(Gauge::SendQueueBytes, totals.bytes());
-        self.scribe.set(Gauge::SlowConsumers, totals.slow_count());
-        self.scribe.set(Gauge::CoreConnections, self.connections.len() as u64);
-        self.scribe.set(Gauge::InFlight, totals.publications_count());
+        self.metrics.set(Gauge::Subscriptions, self.fanout.channels().subscribers_count() as u64);
+        self.metrics.set(Gauge::SendQueueBytes, totals.bytes());
+        self.metrics.set(Gauge::SlowConsumers, totals.slow_count());
+        self.metrics.set(Gauge::CoreConnections, self.connections.len() as u64);
+        self.metrics.set(Gauge::InFlight, totals.publications_count());
         let upgrading_count = self.connections.upgrading_count();
-        self.scribe.set(Gauge::HandshakesInFlight, u64::from(upgrading_count));
+        self.metrics.set(Gauge::HandshakesInFlight, u64::from(upgrading_count));
     }
 
     /// Frees the spare capacity that a large turn has left.

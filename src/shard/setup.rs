@@ -30,7 +30,7 @@ pub struct ShardSetup {
     /// The clocks at the start.
     pub now: Timestamps,
     /// Where it counts.
-    pub scribe: Rc<MetricsWriter>,
+    pub metrics: Rc<MetricsWriter>,
 }
 
 /// What the control thread tells a shard. Values only.

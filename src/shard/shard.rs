@@ -37,24 +37,24 @@ pub struct Shard {
     lateness: Lateness,
     suspects: Suspects,
     drain: Option<Drain>,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 impl Shard {
     /// An empty world.
     pub fn new(mut setup: ShardSetup) -> Shard {
         let home = HomeRooms::new(setup.now, &setup.options, setup.names, setup.ids.fork());
-        let scribe = Rc::clone(&setup.scribe);
+        let metrics = Rc::clone(&setup.metrics);
         let options = Arc::clone(&setup.options);
         Shard {
             home,
-            inbound: Inbound::new(options, setup.id, Rc::clone(&scribe)),
+            inbound: Inbound::new(options, setup.id, Rc::clone(&metrics)),
             mesh: Mesh::new(setup.id, setup.shards_count),
-            observer: Observer::new(&setup.options, setup.names, &scribe),
+            observer: Observer::new(&setup.options, setup.names, &metrics),
             lateness: Lateness::default(),
             suspects: Suspects::default(),
             drain: None,
-            scribe,
+            metrics,
             sessions: Sessions::new(setup),
         }
     }
@@ -70,7 +70,7 @@ impl Shard {
 
     /// Something happened at a socket.
     pub fn on_event(&mut self, now: Timestamps, event: Event<'_>) {
-        self.scribe.work_on(self.mesh.own().0, event.conn());
+        self.metrics.work_on(self.mesh.own().0, event.conn());
         match event {
             Event::Accepted(id) => {
                 let (sessions, _, mut cx) = self.split(now);
@@ -159,7 +159,7 @@ impl Shard {
     /// Ends a turn: timers, letters to ourselves, and one send for each
     /// connection that has something to send.
     pub fn finish_turn(&mut self, now: Timestamps, out: &mut Vec<Action>) {
-        self.scribe.enter(TurnPhase::Timers);
+        self.metrics.enter(TurnPhase::Timers);
         let Shard { sessions, lateness, observer, drain, .. } = self;
         judge::observe_lateness(sessions, lateness, now.tick);
         if drain.is_none() {
@@ -175,13 +175,13 @@ impl Shard {
         self.home.tick(now);
         self.pass_on(now);
         self.read_local(now);
-        self.scribe.enter(TurnPhase::Deliver);
+        self.metrics.enter(TurnPhase::Deliver);
         self.deliver(now, out);
         self.observer.note_full_lanes(now);
         self.sessions.set_gauges();
         let rooms = self.home.rooms();
-        self.scribe.set(Gauge::Rooms, rooms.len() as u64);
-        self.scribe.set(Gauge::StoreRequests, rooms.requests_count() as u64);
+        self.metrics.set(Gauge::Rooms, rooms.len() as u64);
+        self.metrics.set(Gauge::StoreRequests, rooms.requests_count() as u64);
     }
 
     fn step_drain(&mut self, now: Timestamps) {
@@ -230,8 +230,8 @@ impl Shard {
     }
 
     fn on_ask(&mut self, now: Timestamps, from: ShardId, ask: RoomRequest) {
-        self.scribe.work_on(from.0, ask.asker.conn);
-        work_in(&self.scribe, self.home.rooms().name(ask.room), ask.room);
+        self.metrics.work_on(from.0, ask.asker.conn);
+        work_in(&self.metrics, self.home.rooms().name(ask.room), ask.room);
         self.home.handle(now, from, ask);
         self.pass_on(now);
     }
@@ -257,7 +257,7 @@ impl Shard {
             sessions.ask(&mut cx, ask);
         }
         for (chat_type, result) in decided.published.drain(..) {
-            self.scribe.add(Counter::Published(chat_type, result), 1);
+            self.metrics.add(Counter::Published(chat_type, result), 1);
         }
         self.home.give_back(decided);
     }
@@ -317,15 +317,15 @@ impl Shard {
 
     /// The core begins with this part of its turn.
     pub fn enter(&self, phase: TurnPhase) {
-        self.scribe.enter(phase);
+        self.metrics.enter(phase);
     }
 
     /// A turn is over.
     pub fn count_turn(&self, accepted_count: u64, letters_sent_count: u64, counts: &TurnCounts) {
-        self.scribe.add(Counter::Turns, 1);
-        self.scribe.add(Counter::Accepted, accepted_count);
-        self.scribe.add(Counter::LettersReceived, counts.letters_count as u64);
-        self.scribe.add(Counter::LettersSent, letters_sent_count);
+        self.metrics.add(Counter::Turns, 1);
+        self.metrics.add(Counter::Accepted, accepted_count);
+        self.metrics.add(Counter::LettersReceived, counts.letters_count as u64);
+        self.metrics.add(Counter::LettersSent, letters_sent_count);
     }
 
     /// How many connections there are, in whatever stage.
@@ -406,7 +406,7 @@ impl Shard {
     }
 
     /// Where it counts.
-    pub fn scribe(&self) -> &MetricsWriter {
-        &self.scribe
+    pub fn metrics(&self) -> &MetricsWriter {
+        &self.metrics
     }
 }

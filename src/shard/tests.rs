@@ -107,7 +107,7 @@ impl World {
                 seed: u64::from(id),
                 ids: Csprng::from_key(u128::from(id).to_le_bytes()),
                 now,
-                scribe: Rc::new(cells.claim()),
+                metrics: Rc::new(cells.claim()),
             })
         });
         let shards = shards.collect();
@@ -557,7 +557,7 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
 fn rooms_that_are_named_after_people_are_told_by_their_hash() {
     let world = World::new(1, |_| ());
     for (name, is_told) in [("room:1", true), ("@ann", false), ("dm#ann,bob", false)] {
-        work_in(world.shards[0].scribe(), Some(name), RoomId(7 << 64 | 9));
+        work_in(world.shards[0].metrics(), Some(name), RoomId(7 << 64 | 9));
         let room = world.cells[0].sight().busy_with.room.expect("there is one");
         assert_eq!(room == name, is_told, "{room}");
         assert_eq!(room.starts_with('~'), !is_told, "{room}");

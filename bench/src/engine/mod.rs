@@ -199,9 +199,9 @@ fn work(
         ring::unshare_descriptor_table().map_err(|error| error.to_string())?;
     }
     let connections = scenario.of_thread(thread).len() as u32;
-    let scribe = Rc::new(Cells::new().claim());
-    let mut plane =
-        KernelIo::new(&ring_options(connections), scribe).map_err(|refusal| refusal.to_string())?;
+    let metrics = Rc::new(Cells::new().claim());
+    let mut plane = KernelIo::new(&ring_options(connections), metrics)
+        .map_err(|refusal| refusal.to_string())?;
     let unix_s = plane.now().unix_s();
     let secret = setting.secret.as_deref();
     let speaker = Speaker::new(&scenario, &target.host, &target.path, secret, unix_s);

@@ -185,14 +185,14 @@ mod tests {
     #[test]
     fn a_core_whose_turn_does_not_end_is_told_with_what_it_is_busy_with() {
         let cells = [Cells::new(), Cells::new(), Cells::new()];
-        let scribes: Vec<_> = cells.iter().map(|cells| cells.claim()).collect();
-        for scribe in &scribes {
-            scribe.begin_turn(10_000);
+        let writers: Vec<_> = cells.iter().map(|cells| cells.claim()).collect();
+        for metrics in &writers {
+            metrics.begin_turn(10_000);
         }
-        scribes[0].work_on(0, ConnId { slot: 17, generation: 3 });
-        scribes[0].work_in(Some("room:\"<@all>"), 0);
-        scribes[1].enter(TurnPhase::Sleeping);
-        scribes[2].enter(TurnPhase::Orders);
+        writers[0].work_on(0, ConnId { slot: 17, generation: 3 });
+        writers[0].work_in(Some("room:\"<@all>"), 0);
+        writers[1].enter(TurnPhase::Sleeping);
+        writers[2].enter(TurnPhase::Orders);
         let first = json!({
             "core": 0, "phase": "reaping", "for_seconds": 2.5,
             "busy_with": { "connection": "0.17.3", "room_id": "room:\"<@all>" },

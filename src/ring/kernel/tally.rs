@@ -32,8 +32,8 @@ impl RingCounters {
     }
 
     /// Writes what has come since `written`.
-    pub fn write_since(&self, written: &RingCounters, scribe: &MetricsWriter) {
-        let write = |counter, now: u64, before: u64| scribe.add(counter, now - before);
+    pub fn write_since(&self, written: &RingCounters, metrics: &MetricsWriter) {
+        let write = |counter, now: u64, before: u64| metrics.add(counter, now - before);
         write(Counter::RingSubmits, self.submits, written.submits);
         write(Counter::CompletionsReaped, self.completions, written.completions);
         write(Counter::StaleCompletions, self.stale, written.stale);

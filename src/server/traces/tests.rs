@@ -79,13 +79,13 @@ fn span(seed: u64, action: SpanAction) -> Span {
 }
 
 fn teller(endpoint: Option<&str>) -> (TraceExporter, LaneSender<TraceEvent>, Exposition) {
-    let (process, ledger) = Cells::of_process();
+    let (process, metrics) = Cells::of_process();
     let threads = Threads { process, ..Threads::of_cores(vec![Cells::new()]) };
     let (mut senders, notes) = lane::mailbox(1, NOTE_LANE);
     let address = (Ipv4Addr::LOCALHOST, 8_000).into();
     let identity = OtlpResource { node: "node-7".to_owned(), address };
     let collector = endpoint.map(|endpoint| Collector::new(endpoint, &identity).unwrap());
-    (TraceExporter::new(notes, collector, ledger), senders.remove(0), Exposition::new(threads))
+    (TraceExporter::new(notes, collector, metrics), senders.remove(0), Exposition::new(threads))
 }
 
 fn post(lane: &mut LaneSender<TraceEvent>, spans: impl IntoIterator<Item = Span>) {

@@ -19,13 +19,13 @@ pub struct SendLedger {
     batches: InFlightBatches,
     /// Kept between calls for its capacity only.
     released: Released,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 impl SendLedger {
     /// Nothing was sent yet.
-    pub fn new(scribe: Rc<MetricsWriter>) -> SendLedger {
-        SendLedger { batches: InFlightBatches::default(), released: Released::default(), scribe }
+    pub fn new(metrics: Rc<MetricsWriter>) -> SendLedger {
+        SendLedger { batches: InFlightBatches::default(), released: Released::default(), metrics }
     }
 
     /// Begins the batch of a channel.
@@ -61,7 +61,7 @@ impl SendLedger {
         if publications != PublicationCounts::NONE {
             for (chat_type, count) in ChatType::ALL.iter().zip(publications.counts()) {
                 let delivered = Counter::Delivered(*chat_type, DeliveryOutcome::Delivered);
-                self.scribe.add(delivered, u64::from(count));
+                self.metrics.add(delivered, u64::from(count));
             }
         }
         self.batches.over(batch, SendResult::Sent)
@@ -81,9 +81,9 @@ impl SendLedger {
 
     /// Counts dropped publications, and ends the released sends of batches.
     pub fn settle(&mut self, result: SendResult, seen: &mut Observing<'_>) {
-        let SendLedger { batches, released, scribe } = self;
+        let SendLedger { batches, released, metrics } = self;
         for (chat_type, lost) in ChatType::ALL.iter().zip(released.take_lost()) {
-            scribe.add(Counter::Delivered(*chat_type, DeliveryOutcome::Failed), lost);
+            metrics.add(Counter::Delivered(*chat_type, DeliveryOutcome::Failed), lost);
         }
         for batch in released.take_batches() {
             if let Some(batch) = batches.over(batch, result) {

@@ -60,7 +60,7 @@ pub struct FlushQueue {
     ledger: SendLedger,
     limits: OutboxLimits,
     shard: ShardId,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 /// One connection in the queue.
@@ -78,19 +78,19 @@ impl FlushQueue {
     pub fn new(
         shard: ShardId,
         options: &session::Options,
-        scribe: &Rc<MetricsWriter>,
+        metrics: &Rc<MetricsWriter>,
     ) -> FlushQueue {
         FlushQueue {
             entries: Vec::new(),
             totals: OutboxTotals::new(options.outbox_bytes_max),
             slow: Vec::new(),
-            ledger: SendLedger::new(Rc::clone(scribe)),
+            ledger: SendLedger::new(Rc::clone(metrics)),
             limits: OutboxLimits {
                 data_bytes_max: options.outbox_bytes_max,
                 control_bytes_max: options.control_bytes_max,
             },
             shard,
-            scribe: Rc::clone(scribe),
+            metrics: Rc::clone(metrics),
         }
     }
 
@@ -249,8 +249,8 @@ impl FlushQueue {
         mut out: Option<&mut Vec<Action>>,
         seen: &mut Observing<'_>,
     ) {
-        let FlushQueue { entries, totals, slow, ledger, limits, scribe, .. } = self;
-        work_in(scribe, Some(&channel.name), channel.room);
+        let FlushQueue { entries, totals, slow, ledger, limits, metrics, .. } = self;
+        work_in(metrics, Some(&channel.name), channel.room);
         let (publications_count, publications) =
             (buffer.publications_count(), buffer.publications());
         let batch = match publications_count {
@@ -299,7 +299,7 @@ impl FlushQueue {
         if 0 < publications_count {
             totals.add_in_flight(at_once * publications_count);
             let recipients = at_once + queued + refused;
-            scribe.add(Counter::Recipients, recipients * publications_count);
+            metrics.add(Counter::Recipients, recipients * publications_count);
             (0..refused).for_each(|_| ledger.released().drop_publications(publications));
             ledger.settle(SendResult::Dropped, seen);
             ledger.given(batch, (at_once + queued) as u32, refused as u32, seen);
@@ -338,11 +338,11 @@ impl FlushQueue {
         out: &mut Vec<Action>,
         seen: &mut Observing<'_>,
     ) {
-        let FlushQueue { entries, totals, ledger, shard, scribe, .. } = self;
+        let FlushQueue { entries, totals, ledger, shard, metrics, .. } = self;
         let mut places = 0..;
         entries.retain(|entry| {
             let (id, place) = (entry.id, places.next());
-            scribe.work_on(shard.0, id);
+            metrics.work_on(shard.0, id);
             if let Some(conn) = connections.get_mut(id) {
                 assert_eq!(conn.send().flush_index(), place, "a connection knows its index");
                 send_waiting(totals, ledger, conn, id, out);

@@ -39,17 +39,17 @@ impl World {
         let mut options = Options::default();
         options.session.outbox_bytes_max = outbox_bytes_max;
         options.session.control_bytes_max = outbox_bytes_max;
-        let scribe = Rc::new(Cells::new().claim());
+        let metrics = Rc::new(Cells::new().claim());
         let ids = || Csprng::from_key([1; 16]);
-        let mut connections = Connections::new(now.tick, (own, 1), 0, Rc::clone(&scribe));
+        let mut connections = Connections::new(now.tick, (own, 1), 0, Rc::clone(&metrics));
         (0..connections_count).for_each(|slot| connections.accept(now.tick, id(slot)));
         World {
             connections,
-            queue: FlushQueue::new(own, &options.session, &scribe),
+            queue: FlushQueue::new(own, &options.session, &metrics),
             fanout: Fanout::default(),
             home: HomeRooms::new(now, &options, names, ids()),
             mesh: Mesh::new(own, 1),
-            observer: Observer::new(&options, names, &scribe),
+            observer: Observer::new(&options, names, &metrics),
             suspects: Suspects::default(),
             ids: ids(),
             now,

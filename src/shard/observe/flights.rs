@@ -27,14 +27,14 @@ pub struct FlightLog {
     /// Kinds of lanes that had no room in this turn.
     full_lanes: [bool; LaneKind::ALL.len()],
     names: NameKey,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 impl FlightLog {
     /// Nothing went wrong yet. A panic is early within `early_ms_max`.
-    pub fn new(early_ms_max: u64, names: NameKey, scribe: Rc<MetricsWriter>) -> FlightLog {
+    pub fn new(early_ms_max: u64, names: NameKey, metrics: Rc<MetricsWriter>) -> FlightLog {
         let (early_panics, full_lanes) = (Vec::new(), Default::default());
-        FlightLog { early_panics, early_ms_max, full_lanes, names, scribe }
+        FlightLog { early_panics, early_ms_max, full_lanes, names, metrics }
     }
 
     /// Notes down that a session of this age ends, if it should not end like this.
@@ -48,7 +48,7 @@ impl FlightLog {
         }
         let Some(cause) = cause(fault) else { return };
         let client_hash = session.who().map_or(0, |who| self.names.client_hash(who.client));
-        self.scribe.note(&FlightRecord {
+        self.metrics.note(&FlightRecord {
             agent: session.agent(),
             client_hash,
             value_us: age_ms * 1_000,
@@ -66,7 +66,7 @@ impl FlightLog {
             | HandshakeOutcome::Timeout => {
                 let cause = FlightCause::HandshakeFailed(outcome);
                 let flight = FlightRecord::new(now.unix_ms, cause);
-                self.scribe.note(&FlightRecord { value_us: took_us, ..flight });
+                self.metrics.note(&FlightRecord { value_us: took_us, ..flight });
             }
         }
     }
@@ -74,14 +74,14 @@ impl FlightLog {
     /// A lane had no room.
     pub fn count_full(&mut self, kind: LaneKind) {
         self.full_lanes[kind as usize] = true;
-        self.scribe.add(Counter::LaneFull(kind), 1);
+        self.metrics.add(Counter::LaneFull(kind), 1);
     }
 
     /// Notes down which lanes had no room in this turn; each once, however often it was.
     pub fn note_full_lanes(&mut self, now: Timestamps) {
         for (lane, full) in LaneKind::ALL.iter().zip(&mut self.full_lanes) {
             if std::mem::take(full) {
-                self.scribe.note(&FlightRecord::new(now.unix_ms, FlightCause::LaneFull(*lane)));
+                self.metrics.note(&FlightRecord::new(now.unix_ms, FlightCause::LaneFull(*lane)));
             }
         }
     }
@@ -94,15 +94,15 @@ impl FlightLog {
 
 /// Says in which channel the core works from here on: by its name, unless that is made of
 /// people's or not known.
-pub fn work_in(scribe: &MetricsWriter, name: Option<&str>, room: RoomId) {
+pub fn work_in(metrics: &MetricsWriter, name: Option<&str>, room: RoomId) {
     let is_of_people = |name: &&str| name.starts_with('@') || name.starts_with("dm#");
-    scribe.work_in(name.filter(|name| !is_of_people(name)), room.fold());
+    metrics.work_in(name.filter(|name| !is_of_people(name)), room.fold());
 }
 
 /// Notes down that a message was slow, or did not arrive. A channel that is named
 /// after people is there as its hash.
 pub fn note_message(
-    scribe: &MetricsWriter,
+    metrics: &MetricsWriter,
     now: Timestamps,
     trouble: &MessageIncident,
     hash: &str,
@@ -118,7 +118,7 @@ pub fn note_message(
     };
     let short = |us: Option<u64>| us.map(|us| u32::try_from(us).unwrap_or(u32::MAX - 1));
     let [p2b_us, queue_us, b2c_us, consume_us] = trouble.segments_us.map(short);
-    scribe.note(&FlightRecord {
+    metrics.note(&FlightRecord {
         trace_id: trouble.trace.bits(),
         room,
         agent: trouble.agent,

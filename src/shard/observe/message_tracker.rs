@@ -30,19 +30,19 @@ pub struct MessageTracker {
     slow_us: u64,
     /// What there is to tell of single messages.
     notes: TraceEvents,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 impl MessageTracker {
     /// No message yet.
-    pub fn new(options: &TracingOptions, scribe: Rc<MetricsWriter>) -> MessageTracker {
+    pub fn new(options: &TracingOptions, metrics: Rc<MetricsWriter>) -> MessageTracker {
         let export = if options.tracer.exports { SpanExport::On } else { SpanExport::Off };
         MessageTracker {
             recent: RecentDeliveries::default(),
             has_seen_acks: false,
             slow_us: u64::from(options.slow_ms) * 1_000,
             notes: TraceEvents::new(export),
-            scribe,
+            metrics,
         }
     }
 
@@ -53,8 +53,8 @@ impl MessageTracker {
 
     /// These will not get it: they are counted as recipients, too, who were not yet.
     pub fn count(&mut self, chat_type: ChatType, outcome: DeliveryOutcome, count: u64) {
-        self.scribe.add(Counter::Recipients, count);
-        self.scribe.add(Counter::Delivered(chat_type, outcome), count);
+        self.metrics.add(Counter::Recipients, count);
+        self.metrics.add(Counter::Delivered(chat_type, outcome), count);
     }
 }
 
@@ -105,7 +105,7 @@ impl Observing<'_> {
             MessageStep::Waits => {
                 self.tracker.count(ChatType::OneToOne, DeliveryOutcome::OfflineStored, 1)
             }
-            MessageStep::Again { .. } => self.tracker.scribe.add(Counter::Retries, 1),
+            MessageStep::Again { .. } => self.tracker.metrics.add(Counter::Retries, 1),
             MessageStep::GivenUp { room, offset, trace } => {
                 self.tracker.count(ChatType::OneToOne, DeliveryOutcome::DeadLetter, 1);
                 let Some(trace) = trace else { return };
@@ -134,12 +134,12 @@ impl Observing<'_> {
         if let Some(p2b_us) = p2b_us(&timing) {
             self.observe(Histogram::Segment(Segment::P2b), p2b_us, room, &timing);
         }
-        self.tracker.scribe.add(
+        self.tracker.metrics.add(
             Counter::ClockSkewClamped,
             u64::from(timing.delivery_kind == DeliveryKind::FirstSkewed),
         );
         let sampled = if timing.sampled { Sampled::Yes } else { Sampled::No };
-        self.tracker.scribe.add(Counter::TraceSampled(sampled), 1);
+        self.tracker.metrics.add(Counter::TraceSampled(sampled), 1);
         let cause = IncidentCause::Slow(Segment::Queue);
         let is_slow =
             self.tracker.slow_us <= queue_us && self.tracker.notes.may_tell(self.now.tick, cause);
@@ -171,7 +171,7 @@ impl Observing<'_> {
     /// The author of a message is answered.
     pub fn on_posted(&mut self, room: RoomId, tenant: Option<Tenant>, timing: &MessageTiming) {
         if let Some(tenant) = tenant {
-            self.tracker.scribe.add_tenant(tenant, TenantCounter::Published, 1);
+            self.tracker.metrics.add_tenant(tenant, TenantCounter::Published, 1);
         }
         let took_us = self.now.moment.us_since(timing.sent_at());
         let e2e = Histogram::E2e(timing.chat_type, Direction::Send);
@@ -204,7 +204,7 @@ impl Observing<'_> {
             self.tracker.recent.left(self.now.moment, &batch.timings);
             if batch.timings.first().is_some_and(|timing| timing.chat_type == ChatType::Broadcast) {
                 let took_us = self.now.moment.us_since(batch.given_at);
-                self.tracker.scribe.observe(Histogram::Broadcast, took_us);
+                self.tracker.metrics.observe(Histogram::Broadcast, took_us);
             }
         }
         for timing in &batch.timings {
@@ -243,7 +243,7 @@ impl Observing<'_> {
             [(TenantOutcome::Delivered, all - lost), (TenantOutcome::Failed, lost)]
         {
             let counter = TenantCounter::Delivered(outcome);
-            self.tracker.scribe.add_tenant(tenant, counter, times * batch.timings.len() as u64);
+            self.tracker.metrics.add_tenant(tenant, counter, times * batch.timings.len() as u64);
         }
     }
 
@@ -277,7 +277,7 @@ impl Observing<'_> {
             let took_us = self.now.moment.us_since(timing.sent_at());
             self.observe(e2e, took_us, room, &timing);
             if let Some(tenant) = tenant {
-                self.tracker.scribe.observe_tenant(tenant, TenantHistogram::E2e, took_us);
+                self.tracker.metrics.observe_tenant(tenant, TenantHistogram::E2e, took_us);
             }
         }
         if timing.sampled {
@@ -288,7 +288,7 @@ impl Observing<'_> {
 
     fn observe(&self, histogram: Histogram, value_us: u64, room: RoomId, timing: &MessageTiming) {
         let mut hash = String::new();
-        self.tracker.scribe.observe_with(histogram, value_us, self.now.unix_ms, || {
+        self.tracker.metrics.observe_with(histogram, value_us, self.now.unix_ms, || {
             let name = self.name_of(room, timing.chat_type);
             let room = name.unwrap_or_else(|| {
                 hash = hashed(room);
@@ -308,7 +308,7 @@ impl Observing<'_> {
         let told = self.told_room(room, timing.chat_type);
         let MessageTiming { trace, chat_type, agent, .. } = *timing;
         let trouble = MessageIncident { cause, trace, room: told, chat_type, agent, segments_us };
-        note_message(&self.tracker.scribe, self.now, &trouble, &hashed(room));
+        note_message(&self.tracker.metrics, self.now, &trouble, &hashed(room));
         self.tracker.notes.trouble(trouble);
     }
 

@@ -47,14 +47,14 @@ pub struct Observer {
 
 impl Observer {
     /// Nothing was seen yet.
-    pub fn new(options: &Options, names: NameKey, scribe: &Rc<MetricsWriter>) -> Observer {
+    pub fn new(options: &Options, names: NameKey, metrics: &Rc<MetricsWriter>) -> Observer {
         let early_ms_max = options.quarantine.early_ms_max;
         Observer {
-            tracker: MessageTracker::new(&options.tracing, Rc::clone(scribe)),
-            flights: FlightLog::new(early_ms_max, names, Rc::clone(scribe)),
-            counts: SessionCounts::new(Rc::clone(scribe)),
+            tracker: MessageTracker::new(&options.tracing, Rc::clone(metrics)),
+            flights: FlightLog::new(early_ms_max, names, Rc::clone(metrics)),
+            counts: SessionCounts::new(Rc::clone(metrics)),
             scan: ConnectionScan::default(),
-            sampler: ConnSampler::new(Rc::clone(scribe)),
+            sampler: ConnSampler::new(Rc::clone(metrics)),
         }
     }
 

@@ -40,12 +40,12 @@ pub struct ConnSampler {
     /// Of the round before.
     shown_oldest: Option<MonotonicMs>,
     shown_tasks_max: u32,
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 impl ConnSampler {
     /// Nobody was looked at yet.
-    pub fn new(scribe: Rc<MetricsWriter>) -> ConnSampler {
+    pub fn new(metrics: Rc<MetricsWriter>) -> ConnSampler {
         ConnSampler {
             cursor: Cursor::default(),
             stepped_at: MonotonicMs(0),
@@ -53,7 +53,7 @@ impl ConnSampler {
             tasks_max: 0,
             shown_oldest: None,
             shown_tasks_max: 0,
-            scribe,
+            metrics,
         }
     }
 
@@ -89,7 +89,7 @@ impl ConnSampler {
             self.cursor = Cursor::default();
         }
         let oldest_ms = self.shown_oldest.map_or(0, |since| now.tick.ms_since(since));
-        self.scribe.set(Gauge::OldestAge, oldest_ms);
-        self.scribe.set(Gauge::ConnTasksMax, self.shown_tasks_max.into());
+        self.metrics.set(Gauge::OldestAge, oldest_ms);
+        self.metrics.set(Gauge::ConnTasksMax, self.shown_tasks_max.into());
     }
 }

@@ -16,13 +16,13 @@ use crate::ws::UpgradeError;
 
 /// Counts what becomes of peers.
 pub struct SessionCounts {
-    scribe: Rc<MetricsWriter>,
+    metrics: Rc<MetricsWriter>,
 }
 
 impl SessionCounts {
     /// Counts into these cells.
-    pub fn new(scribe: Rc<MetricsWriter>) -> SessionCounts {
-        SessionCounts { scribe }
+    pub fn new(metrics: Rc<MetricsWriter>) -> SessionCounts {
+        SessionCounts { metrics }
     }
 
     /// An upgrade came to this. Returns what that is called.
@@ -34,49 +34,49 @@ impl SessionCounts {
         match upgraded {
             Ok(()) => {
                 let stage = Histogram::HandshakeStage(HandshakeStage::Upgrade);
-                self.scribe.observe(stage, took_us);
+                self.metrics.observe(stage, took_us);
             }
-            Err(reason) => self.scribe.add(Counter::Rejected(reason), 1),
+            Err(reason) => self.metrics.add(Counter::Rejected(reason), 1),
         }
         let outcome = outcome(upgraded);
-        self.scribe.observe(Histogram::Handshake(outcome), took_us);
+        self.metrics.observe(Histogram::Handshake(outcome), took_us);
         outcome
     }
 
     /// Takes out of what a session decided whatever is only counted.
     pub fn count_outcome(&self, decided: &mut SessionOutput) {
-        self.scribe.add(Counter::Replies, std::mem::take(&mut decided.answers_count));
+        self.metrics.add(Counter::Replies, std::mem::take(&mut decided.answers_count));
         for code in decided.refused.drain(..) {
-            self.scribe.add(Counter::ErrorsSent(error_reply(code)), 1);
+            self.metrics.add(Counter::ErrorsSent(error_reply(code)), 1);
         }
         if let Some((tenant, passage)) = decided.of_tenant.take() {
             self.count_tenant(tenant, passage);
         }
         for (histogram, value_us) in decided.observed.drain(..) {
             if histogram == Histogram::HeartbeatRtt {
-                self.scribe.add(Counter::Heartbeats(Heartbeat::Pong), 1);
+                self.metrics.add(Counter::Heartbeats(Heartbeat::Pong), 1);
             }
-            self.scribe.observe(histogram, value_us);
+            self.metrics.observe(histogram, value_us);
         }
         for (chat_type, result) in decided.unpublished.drain(..) {
-            self.scribe.add(Counter::Published(chat_type, result), 1);
+            self.metrics.add(Counter::Published(chat_type, result), 1);
         }
     }
 
     /// A session of this age ends for this.
     pub fn on_end(&self, age_ms: u64, fault: Fault) {
-        self.scribe.add(Counter::Closed(fault.label()), 1);
-        self.scribe.observe(Histogram::UpTime(fault.label()), age_ms * 1_000);
+        self.metrics.add(Counter::Closed(fault.label()), 1);
+        self.metrics.observe(Histogram::UpTime(fault.label()), age_ms * 1_000);
         if fault == Fault::Quarantined {
-            self.scribe.add(Counter::Quarantined, 1);
+            self.metrics.add(Counter::Quarantined, 1);
         }
-        self.scribe.add(Counter::ClosedBy(fault.blame()), 1);
+        self.metrics.add(Counter::ClosedBy(fault.blame()), 1);
         // Whoever found out, the client did not answer.
         if matches!(fault, Fault::NoPong | Fault::PeerGone) {
-            self.scribe.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
+            self.metrics.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
         }
         if fault == Fault::Slow {
-            self.scribe.add(Counter::SlowConsumersEvicted, 1);
+            self.metrics.add(Counter::SlowConsumersEvicted, 1);
         }
     }
 
@@ -84,33 +84,33 @@ impl SessionCounts {
     pub fn on_recovery(&self, recovery: RecoveryOutcome) {
         match recovery {
             RecoveryOutcome::NotAsked => (),
-            RecoveryOutcome::Whole => self.scribe.add(Counter::Recovered(Recovered::Whole), 1),
-            RecoveryOutcome::Lost => self.scribe.add(Counter::Recovered(Recovered::Failed), 1),
+            RecoveryOutcome::Whole => self.metrics.add(Counter::Recovered(Recovered::Whole), 1),
+            RecoveryOutcome::Lost => self.metrics.add(Counter::Recovered(Recovered::Failed), 1),
         }
     }
 
     /// A core was late for so long, rested so often from accepting, and so late at most.
     pub fn on_lateness(&self, late_ms: u64, rests_count: u64, worst_ms: u64) {
-        self.scribe.add(Counter::LateTime, late_ms);
-        self.scribe.add(Counter::AcceptRests, rests_count);
-        self.scribe.set(Gauge::TimerLag, worst_ms);
+        self.metrics.add(Counter::LateTime, late_ms);
+        self.metrics.add(Counter::AcceptRests, rests_count);
+        self.metrics.set(Gauge::TimerLag, worst_ms);
     }
 
     /// Somebody who was suspected was judged.
     pub fn on_suspicion(&self, outcome: Suspected) {
-        self.scribe.add(Counter::Suspicions(outcome), 1);
+        self.metrics.add(Counter::Suspicions(outcome), 1);
     }
 
     fn count_tenant(&self, tenant: Tenant, passage: ConnectionEvent) {
         let by = match passage {
             ConnectionEvent::Opened => {
-                self.scribe.add_tenant(tenant, TenantCounter::Opened, 1);
-                self.scribe.add(Counter::TenantOverflow, u64::from(tenant == Tenant::OTHER));
+                self.metrics.add_tenant(tenant, TenantCounter::Opened, 1);
+                self.metrics.add(Counter::TenantOverflow, u64::from(tenant == Tenant::OTHER));
                 1
             }
             ConnectionEvent::Closed => -1,
         };
-        self.scribe.adjust_tenant(tenant, TenantGauge::Connections, by);
+        self.metrics.adjust_tenant(tenant, TenantGauge::Connections, by);
     }
 }
 
