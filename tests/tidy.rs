@@ -105,7 +105,8 @@ fn each_rule_sees_what_it_forbids() {
         ("pure", place("tokio")),
     ];
     assert_eq!(found, wanted);
-    let text = "//! Header.\nuse super::{letter::Ask, rooms::Rooms};\nuse crate::room::one::Room;";
+    let text =
+        "//! Header.\nuse super::{messages::RoomOp, rooms::Rooms};\nuse crate::room::one::Room;";
     let order = |path: &str| arrows::findings(&[source::File::parse(path, text)]);
     let place = |place: &str| ("inner-arrow", place.to_owned());
     // Two steps up lead to the module, and not one.

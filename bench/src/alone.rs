@@ -12,9 +12,9 @@ use rookery::store::{StoreReply, StoreRequest};
 pub struct Alone;
 
 impl Lanes for Alone {
-    fn take_letters(
+    fn take_messages(
         &mut self,
-        _on_letter: &mut dyn FnMut(ShardId, ShardMessage),
+        _on_message: &mut dyn FnMut(ShardId, ShardMessage),
         _wake: &mut dyn FnMut(ShardId),
     ) -> usize {
         0
@@ -28,7 +28,7 @@ impl Lanes for Alone {
         None
     }
 
-    fn post_letters(&mut self, _to: ShardId, _letters: &mut Vec<ShardMessage>) -> usize {
+    fn post_messages(&mut self, _to: ShardId, _messages: &mut Vec<ShardMessage>) -> usize {
         unreachable!("one core has no neighbours")
     }
 

@@ -32,10 +32,10 @@ impl Sends {
 }
 
 /// A turn took no more than it may.
-pub fn check_turn(limits: TurnLimits, events: usize, letters: usize) -> CheckResult {
-    let within = events <= limits.events_max && letters <= limits.letters_max;
+pub fn check_turn(limits: TurnLimits, events: usize, messages: usize) -> CheckResult {
+    let within = events <= limits.events_max && messages <= limits.messages_max;
     demand(within, Checker::TurnLimits, || {
-        format!("{events} events and {letters} letters in one turn, with {limits:?}")
+        format!("{events} events and {messages} letters in one turn, with {limits:?}")
     })
 }
 
@@ -60,8 +60,8 @@ pub fn check_membership(
             *counted.entry((subscriber.room, shard)).or_default() -= 1;
         }
     }
-    for (from, to, letter) in under_way {
-        match letter {
+    for (from, to, message) in under_way {
+        match message {
             ShardMessage::Event(RoomEvent::Reply(room, _, RoomReply::Subscribed(_))) => {
                 *counted.entry((*room, *to)).or_default() -= 1;
             }
@@ -135,8 +135,8 @@ pub fn check_counters(
     let waiting = audits.iter().map(|audit| audit.waiting_bytes).sum();
     equal("bytes that wait", sum("chat_send_queue_bytes", ""), waiting)?;
     check_recipients(&sum, audits, tally)?;
-    let letters = |direction: &str| sum("chat_letters_total", direction);
-    equal("letters in lanes", letters("sent") - letters("received"), in_lanes)?;
+    let messages = |direction: &str| sum("chat_letters_total", direction);
+    equal("letters in lanes", messages("sent") - messages("received"), in_lanes)?;
     let panics = sum("chat_session_panics_total", "");
     equal("panics", sum("chat_conn_closed_total", "reason=\"panic\""), panics)?;
     let blamed = sum("chat_conn_closed_blame_total", "");

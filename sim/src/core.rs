@@ -217,18 +217,19 @@ pub struct WatchedLanes<'w> {
 }
 
 impl Lanes for WatchedLanes<'_> {
-    fn take_letters(
+    fn take_messages(
         &mut self,
-        on_letter: &mut dyn FnMut(ShardId, ShardMessage),
+        on_message: &mut dyn FnMut(ShardId, ShardMessage),
         wake: &mut dyn FnMut(ShardId),
     ) -> usize {
         let shards = self.lanes.cores_count();
         let first = self.prng.below(shards as u64) as usize;
-        let letters_max = self.scenario.turn.letters_max;
-        let mut letters = 0;
+        let messages_max = self.scenario.turn.messages_max;
+        let mut messages = 0;
         for from in (first..shards).chain(0..first) {
             let mut before = self.lanes.received_count(from, self.core);
-            while letters < letters_max || self.mutator.borrow_mut().strikes(Mutation::GreedyTurn) {
+            while messages < messages_max || self.mutator.borrow_mut().strikes(Mutation::GreedyTurn)
+            {
                 let taken = self.lanes.take(from, self.core, self.now.tick);
                 let Some(mut posted) = taken else { break };
                 before += 1;
@@ -237,14 +238,14 @@ impl Lanes for WatchedLanes<'_> {
                         format!("letter {} where {before} comes next", posted.serial)
                     });
                 }
-                self.mutator.borrow().restore_asker(&mut posted.letter);
-                on_letter(ShardId(from as u16), posted.letter);
-                letters += 1;
+                self.mutator.borrow().restore_asker(&mut posted.message);
+                on_message(ShardId(from as u16), posted.message);
+                messages += 1;
             }
         }
         self.lanes.name_unblocked(self.core, wake);
-        self.digest.borrow_mut().letters(letters);
-        letters
+        self.digest.borrow_mut().messages(messages);
+        messages
     }
 
     fn take_replies(&mut self, on_reply: &mut dyn FnMut(StoreReply)) -> usize {
@@ -260,21 +261,21 @@ impl Lanes for WatchedLanes<'_> {
         self.control.take_order()
     }
 
-    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<ShardMessage>) -> usize {
+    fn post_messages(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) -> usize {
         let weather = self.scenario.lanes;
         if self.is_chaos && self.prng.below(1_000) < weather.losses_per_1_000 {
-            lose_news(letters, &mut self.lost);
+            lose_news(messages, &mut self.lost);
         }
         let mut mutator = self.mutator.borrow_mut();
-        mutator.change(letters);
-        mutator.change_askers(ShardId(self.core as u16), letters);
+        mutator.change(messages);
+        mutator.change_askers(ShardId(self.core as u16), messages);
         let (core, to) = (self.core, usize::from(to.0));
-        let waiting_count = letters.len();
-        self.lanes.post(core, to, self.now.tick, weather, self.prng, letters);
+        let waiting_count = messages.len();
+        self.lanes.post(core, to, self.now.tick, weather, self.prng, messages);
         if self.lanes.may_lose(core, to) && mutator.strikes(Mutation::LoseLetter) {
             self.lanes.lose(core, to);
         }
-        waiting_count - letters.len()
+        waiting_count - messages.len()
     }
 
     fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize {
@@ -324,9 +325,9 @@ fn says_stale(bytes: &[u8]) -> bool {
 
 /// What a full lane does: news are lost, answers are not, and where publications
 /// were among them stands a gap behind. What was lost of members, their home is told.
-fn lose_news(letters: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>) {
+fn lose_news(messages: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>) {
     let mut lost: Option<Gap> = None;
-    letters.retain(|letter| match letter {
+    messages.retain(|message| match message {
         ShardMessage::Event(RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_))
         | ShardMessage::Request(_)
         | ShardMessage::Gap(_)
@@ -346,5 +347,5 @@ fn lose_news(letters: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>) {
             false
         }
     });
-    letters.extend(lost.map(ShardMessage::Gap));
+    messages.extend(lost.map(ShardMessage::Gap));
 }

@@ -60,8 +60,8 @@ impl Digest {
     }
 
     /// A core took so many messages of other cores.
-    pub fn letters(&mut self, letters_count: usize) {
-        self.numbers([11, letters_count as u64]);
+    pub fn messages(&mut self, messages_count: usize) {
+        self.numbers([11, messages_count as u64]);
     }
 
     /// A core took so many answers of the store.

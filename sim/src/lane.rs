@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-use rookery::base::limits::{LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX};
+use rookery::base::limits::{LANE_BATCH_MESSAGES_MAX, LANE_BATCHES_MAX};
 use rookery::base::{MonotonicMs, Prng, ShardId};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::shard::ShardMessage;
@@ -21,7 +21,7 @@ use crate::violation::{CheckResult, Checker, demand};
 
 /// The bound of one lane, as in the server.
 const NEIGHBOUR_LANE: LaneLimits =
-    LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_LETTERS_MAX };
+    LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_MESSAGES_MAX };
 
 /// All lanes between the cores of a world.
 pub struct CoreMesh {
@@ -36,7 +36,7 @@ pub struct CoreMesh {
 /// The way to one lane.
 #[derive(Default)]
 struct Transit {
-    letters: VecDeque<Posted>,
+    messages: VecDeque<Posted>,
     /// Letters that the writer put in.
     sent_count: u64,
 }
@@ -48,7 +48,7 @@ pub struct Posted {
     /// The how manieth of its lane.
     pub serial: u64,
     /// What it says.
-    pub letter: ShardMessage,
+    pub message: ShardMessage,
 }
 
 impl CoreMesh {
@@ -74,17 +74,17 @@ impl CoreMesh {
         now: MonotonicMs,
         weather: LaneFaultProfile,
         prng: &mut Prng,
-        letters: &mut Vec<ShardMessage>,
+        messages: &mut Vec<ShardMessage>,
     ) {
-        let room = weather.letters_max.saturating_sub(self.len(from, to));
+        let room = weather.messages_max.saturating_sub(self.len(from, to));
         let transit = &mut self.transits[from][to];
-        let count = room.min(letters.len());
-        for letter in letters.drain(..count) {
+        let count = room.min(messages.len());
+        for message in messages.drain(..count) {
             let due = now.plus_ms(prng.below(weather.delay_ms_max + 1));
             // Never before what was posted earlier.
-            let due = transit.letters.back().map_or(due, |before| due.max(before.due));
+            let due = transit.messages.back().map_or(due, |before| due.max(before.due));
             transit.sent_count += 1;
-            transit.letters.push_back(Posted { due, serial: transit.sent_count, letter });
+            transit.messages.push_back(Posted { due, serial: transit.sent_count, message });
         }
     }
 
@@ -123,33 +123,33 @@ impl CoreMesh {
     pub fn on_the_way(&self) -> impl Iterator<Item = (ShardId, ShardId, &ShardMessage)> {
         self.pairs().flat_map(|(from, to)| {
             let (writer, reader) = (ShardId(from as u16), ShardId(to as u16));
-            let letters = &self.transits[from][to].letters;
-            letters.iter().map(move |posted| (writer, reader, &posted.letter))
+            let messages = &self.transits[from][to].messages;
+            messages.iter().map(move |posted| (writer, reader, &posted.message))
         })
     }
 
     /// Copies of the letters that lie in lanes, by writer and reader.
     pub fn in_lanes(&mut self) -> Vec<(ShardId, ShardId, ShardMessage)> {
-        let mut letters = Vec::new();
+        let mut messages = Vec::new();
         for (reader, mailbox) in (0..).map(ShardId).zip(&mut self.mailboxes) {
             for writer in (0..self.transits.len() as u16).map(ShardId) {
                 mailbox.show_waiting(writer.0, &mut |posted| {
-                    letters.push((writer, reader, posted.letter.clone()));
+                    messages.push((writer, reader, posted.message.clone()));
                 });
             }
         }
-        letters
+        messages
     }
 
     /// Loses the letter of one lane that would arrive next of those on their way; for
     /// mutations only.
     pub fn lose(&mut self, from: usize, to: usize) {
-        self.transits[from][to].letters.pop_front();
+        self.transits[from][to].messages.pop_front();
     }
 
     /// Whether one would be lost.
     pub fn may_lose(&self, from: usize, to: usize) -> bool {
-        !self.transits[from][to].letters.is_empty()
+        !self.transits[from][to].messages.is_empty()
     }
 
     /// Nothing is lost, on no way and in no lane.
@@ -161,7 +161,7 @@ impl CoreMesh {
             let mut in_lane_count = 0;
             self.mailboxes[to].show_waiting(from as u16, &mut |_| in_lane_count += 1);
             let received_count = self.mailboxes[to].received_count(from as u16);
-            balance(transit.sent_count, sender.sent_count(), transit.letters.len() as u64)?;
+            balance(transit.sent_count, sender.sent_count(), transit.messages.len() as u64)?;
             balance(sender.sent_count(), received_count, in_lane_count)?;
         }
         Ok(())
@@ -171,18 +171,18 @@ impl CoreMesh {
     fn len(&self, from: usize, to: usize) -> usize {
         let Some(sender) = &self.senders[from][to] else { return 0 };
         let in_lane_count = sender.sent_count() - self.received_count(from, to);
-        self.transits[from][to].letters.len() + in_lane_count as usize
+        self.transits[from][to].messages.len() + in_lane_count as usize
     }
 
     /// What is due goes into its lane, as far as there is room.
     fn arrive(&mut self, from: usize, to: usize, now: MonotonicMs) {
-        let letters = &mut self.transits[from][to].letters;
+        let messages = &mut self.transits[from][to].messages;
         let Some(sender) = &mut self.senders[from][to] else { return };
-        let due_count = letters.iter().take_while(|posted| posted.due <= now).count();
-        let mut due: Vec<Posted> = letters.drain(..due_count).collect();
+        let due_count = messages.iter().take_while(|posted| posted.due <= now).count();
+        let mut due: Vec<Posted> = messages.drain(..due_count).collect();
         sender.post(&mut due);
         for posted in due.into_iter().rev() {
-            letters.push_front(posted);
+            messages.push_front(posted);
         }
     }
 

@@ -147,13 +147,13 @@ impl Mutator {
     }
 
     /// Changes for whom a core asks others.
-    pub fn change_askers(&mut self, core: ShardId, letters: &mut [ShardMessage]) {
+    pub fn change_askers(&mut self, core: ShardId, messages: &mut [ShardMessage]) {
         if !self.holds(Mutation::ShareByConnection) {
             return;
         }
-        for letter in letters {
+        for message in messages {
             if let ShardMessage::Request(RoomRequest { asker, .. })
-            | ShardMessage::ConnectionGone(asker) = letter
+            | ShardMessage::ConnectionGone(asker) = message
             {
                 asker.user = self.of_connection(core, asker.conn, asker.user);
             }
@@ -174,8 +174,8 @@ impl Mutator {
     }
 
     /// Whoever asked is told, and hears nothing of it.
-    pub fn restore_asker(&self, letter: &mut ShardMessage) {
-        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = letter
+    pub fn restore_asker(&self, message: &mut ShardMessage) {
+        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = message
             && let Some(user) = self.whose.get(&asker.user)
         {
             asker.user = *user;
@@ -224,18 +224,21 @@ impl Mutator {
     }
 
     /// Changes the letters that one shard has for another.
-    pub fn change(&mut self, letters: &mut Vec<ShardMessage>) {
+    pub fn change(&mut self, messages: &mut Vec<ShardMessage>) {
         if self.done {
             return;
         }
         if self.holds(Mutation::KeepReplaced) {
-            letters.retain(|letter| !matches!(letter, ShardMessage::Event(RoomEvent::Replaced(_))));
+            messages
+                .retain(|message| !matches!(message, ShardMessage::Event(RoomEvent::Replaced(_))));
         }
         if self.holds(Mutation::DropLeave) {
-            letters.retain(|letter| !self.concerns(letter));
+            messages.retain(|message| !self.concerns(message));
         }
         let mutation = self.mutation;
-        let Some(index) = letters.iter().position(|letter| self.concerns(letter)) else { return };
+        let Some(index) = messages.iter().position(|message| self.concerns(message)) else {
+            return;
+        };
         match mutation {
             Mutation::DropMessage
             | Mutation::DropFleeting
@@ -243,20 +246,20 @@ impl Mutator {
             | Mutation::DropLeave
             | Mutation::DropAnswer => {
                 if self.strikes(mutation) {
-                    letters.remove(index);
+                    messages.remove(index);
                 }
             }
             Mutation::DoubleMessage | Mutation::DoubleAnswer => {
                 if self.strikes(mutation) {
-                    letters.insert(index, letters[index].clone());
+                    messages.insert(index, messages[index].clone());
                 }
             }
-            Mutation::SwapMessages | Mutation::SwapBodies => self.swap(letters, index),
+            Mutation::SwapMessages | Mutation::SwapBodies => self.swap(messages, index),
             Mutation::ShortenRecovery
             | Mutation::RefuseRecovery
             | Mutation::MisplaceAnswer
             | Mutation::HideReactions
-            | Mutation::TurnBack => self.change_letter(&mut letters[index]),
+            | Mutation::TurnBack => self.change_message(&mut messages[index]),
             Mutation::None
             | Mutation::LoseLetter
             | Mutation::DoubleSend
@@ -285,23 +288,24 @@ impl Mutator {
     }
 
     /// Swaps a letter with the next one that tells the same room, or what both tell.
-    fn swap(&mut self, letters: &mut [ShardMessage], index: usize) {
+    fn swap(&mut self, messages: &mut [ShardMessage], index: usize) {
         let mutation = self.mutation;
-        let twin = letters[index..].iter().skip(1).position(|other| twins(&letters[index], other));
+        let twin =
+            messages[index..].iter().skip(1).position(|other| twins(&messages[index], other));
         let Some(twin) = twin.map(|behind| index + 1 + behind) else { return };
         if !self.strikes(mutation) {
             return;
         }
         match mutation == Mutation::SwapBodies {
-            true => swap_bodies(letters, index, twin),
-            false => letters.swap(index, twin),
+            true => swap_bodies(messages, index, twin),
+            false => messages.swap(index, twin),
         }
     }
 
     /// Changes what stands in a letter.
-    fn change_letter(&mut self, letter: &mut ShardMessage) {
+    fn change_message(&mut self, message: &mut ShardMessage) {
         let mutation = self.mutation;
-        match (mutation, letter) {
+        match (mutation, message) {
             (
                 Mutation::ShortenRecovery,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
@@ -332,8 +336,8 @@ impl Mutator {
         }
     }
 
-    fn concerns(&self, letter: &ShardMessage) -> bool {
-        match (self.mutation, letter) {
+    fn concerns(&self, message: &ShardMessage) -> bool {
+        match (self.mutation, message) {
             (
                 Mutation::DropMessage
                 | Mutation::SwapMessages
@@ -396,8 +400,8 @@ fn twins(one: &ShardMessage, other: &ShardMessage) -> bool {
     }
 }
 
-fn swap_bodies(letters: &mut [ShardMessage], index: usize, twin: usize) {
-    let body = |letter: &ShardMessage| match letter {
+fn swap_bodies(messages: &mut [ShardMessage], index: usize, twin: usize) {
+    let body = |message: &ShardMessage| match message {
         ShardMessage::Event(RoomEvent::Published(_, publication, _)) => {
             Some(publication.data.clone())
         }
@@ -406,10 +410,10 @@ fn swap_bodies(letters: &mut [ShardMessage], index: usize, twin: usize) {
         | ShardMessage::Gap(_)
         | ShardMessage::ConnectionGone(_) => None,
     };
-    let bodies = [body(&letters[twin]), body(&letters[index])];
+    let bodies = [body(&messages[twin]), body(&messages[index])];
     for (at, body) in [index, twin].into_iter().zip(bodies) {
         if let (ShardMessage::Event(RoomEvent::Published(_, publication, _)), Some(body)) =
-            (&mut letters[at], body)
+            (&mut messages[at], body)
         {
             Arc::make_mut(publication).data = body;
         }

@@ -97,7 +97,7 @@ pub struct LaneFaultProfile {
     /// A letter arrives at most this much later.
     pub delay_ms_max: u64,
     /// Letters that wait in one lane.
-    pub letters_max: usize,
+    pub messages_max: usize,
     /// How many of 1,000 posts lose all news among them, as a full lane does.
     pub losses_per_1_000: u64,
 }
@@ -108,7 +108,7 @@ pub struct TurnLimits {
     /// From the plane.
     pub events_max: usize,
     /// From the lanes.
-    pub letters_max: usize,
+    pub messages_max: usize,
 }
 
 /// Connections of a crowd: more than a slice of what each reads may take of anybody's time.
@@ -168,12 +168,12 @@ impl Scenario {
             },
             lanes: LaneFaultProfile {
                 delay_ms_max: pick(&mut prng, &[0, 5, 60]),
-                letters_max: pick(&mut prng, &[1, 10, 1_000]) as usize,
+                messages_max: pick(&mut prng, &[1, 10, 1_000]) as usize,
                 losses_per_1_000: pick(&mut prng, &[0, 0, 5, 20]),
             },
             turn: TurnLimits {
                 events_max: pick(&mut prng, &[3, 30, 4_096]) as usize,
-                letters_max: pick(&mut prng, &[2, 50, 8_192]) as usize,
+                messages_max: pick(&mut prng, &[2, 50, 8_192]) as usize,
             },
             stalls_per_1_000: pick(&mut prng, &[0, 5, 20]),
             stall_ms_max: pick(&mut Prng::from_seed(seed ^ 0x1A7E), &[300, 300, 3_000]),
@@ -251,8 +251,8 @@ impl Scenario {
         scenario.steps_count = 120;
         scenario.weather = FaultProfile { window_bytes: 16 << 20, ..FaultProfile::calm() };
         scenario.lanes =
-            LaneFaultProfile { delay_ms_max: 0, letters_max: 1_000_000, losses_per_1_000: 0 };
-        scenario.turn = TurnLimits { events_max: 4_096, letters_max: 8_192 };
+            LaneFaultProfile { delay_ms_max: 0, messages_max: 1_000_000, losses_per_1_000: 0 };
+        scenario.turn = TurnLimits { events_max: 4_096, messages_max: 8_192 };
         scenario.stalls_per_1_000 = 0;
         if let Some(store) = &mut scenario.store {
             store.disk = DiskFaultProfile { sync_us: store.disk.sync_us, ..DiskFaultProfile::CALM };

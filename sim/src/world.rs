@@ -65,7 +65,7 @@ pub struct Summary {
     /// Messages whose publishers were told that they are out.
     pub published: u64,
     /// Letters that arrived at another core.
-    pub letters: u64,
+    pub messages: u64,
     /// How often the process ended and began again.
     pub crashes: u64,
     /// What clients were told when something ended or failed.
@@ -210,7 +210,7 @@ impl<'s> World<'s> {
         Ok(Summary {
             accepted: self.tally.accepted,
             published: self.book.answered_count(),
-            letters: self.lanes.all_received_count(),
+            messages: self.lanes.all_received_count(),
             crashes: self.crashes_count,
             served_steps_max: self.tally.served_steps_max,
             endings: self.tally.endings,
@@ -528,7 +528,7 @@ impl<'s> World<'s> {
         if self.trace == Trace::Printed && !turned.is_idle() {
             println!("{:>6} core {at}: {turned:?}", self.now.tick.0);
         }
-        check_turn(scenario.turn, turned.events_count, turned.letters_count)?;
+        check_turn(scenario.turn, turned.events_count, turned.messages_count)?;
         seen.and(carried)
     }
 
@@ -536,13 +536,13 @@ impl<'s> World<'s> {
     fn is_quiet(&mut self) -> bool {
         let lanes = self.lanes.all_waiting_count() == 0;
         let sockets = self.cores.iter().all(|core| core.io.next_due().is_none());
-        let mut letters_count = 0;
+        let mut messages_count = 0;
         for core in &mut self.cores {
-            core.shard.post(&mut |_, letters| letters_count += letters.len());
-            letters_count += core.shard.for_store().len();
+            core.shard.post(&mut |_, messages| messages_count += messages.len());
+            messages_count += core.shard.for_store().len();
         }
         let store = self.store.as_mut().is_none_or(Store::is_quiet);
-        lanes && sockets && store && letters_count == 0
+        lanes && sockets && store && messages_count == 0
     }
 
     /// What holds between turns, at every border.
@@ -551,15 +551,15 @@ impl<'s> World<'s> {
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
         let mut mail = Vec::new();
         for (from, core) in self.cores.iter_mut().enumerate() {
-            core.shard.post(&mut |to, letters| mail.push((from, to, letters.clone())));
+            core.shard.post(&mut |to, messages| mail.push((from, to, messages.clone())));
         }
         let in_lanes = self.lanes.in_lanes();
         let mut under_way: Vec<(ShardId, ShardId, &ShardMessage)> =
             self.lanes.on_the_way().collect();
-        under_way.extend(in_lanes.iter().map(|(from, to, letter)| (*from, *to, letter)));
-        for (from, to, letters) in &mail {
+        under_way.extend(in_lanes.iter().map(|(from, to, message)| (*from, *to, message)));
+        for (from, to, messages) in &mail {
             let writer = ShardId(*from as u16);
-            under_way.extend(letters.iter().map(|letter| (writer, *to, letter)));
+            under_way.extend(messages.iter().map(|message| (writer, *to, message)));
         }
         check_membership(&audits, &under_way)
     }

@@ -11,7 +11,7 @@ pub const LISTENERS_MAX: usize = 16;
 pub const TURN_EVENTS_MAX: usize = 4_096;
 
 /// Letters that one turn of a core takes from the lanes of its neighbours.
-pub const TURN_LETTERS_MAX: usize = 8_192;
+pub const TURN_MESSAGES_MAX: usize = 8_192;
 
 /// Answers of the store that one turn of a core takes.
 pub const TURN_REPLIES_MAX: usize = 8_192;
@@ -80,7 +80,7 @@ pub const LANE_PUSHES_MAX: usize = 8_192;
 pub const LANE_BATCHES_MAX: usize = 4;
 
 /// Letters in one of them.
-pub const LANE_BATCH_LETTERS_MAX: usize = LANE_PUSHES_MAX / LANE_BATCHES_MAX;
+pub const LANE_BATCH_MESSAGES_MAX: usize = LANE_PUSHES_MAX / LANE_BATCHES_MAX;
 
 /// Batches that wait in one lane from a core to the store, or back.
 pub const STORE_LANE_BATCHES_MAX: usize = 8;
@@ -256,8 +256,8 @@ const _: () = {
     assert!(0 < TURN_SHARE_COUNT_MAX && TURN_SHARE_COUNT_MAX <= TURN_POSTPONED_COUNT_MAX);
     assert!(POSTPONED_PER_CONNECTION_BYTES_MAX <= POSTPONED_BYTES_MAX);
     // One turn may answer every request that a lane holds.
-    assert!(LANE_REQUESTS_MAX <= TURN_LETTERS_MAX);
-    assert!(LANE_PUSHES_MAX <= TURN_LETTERS_MAX);
+    assert!(LANE_REQUESTS_MAX <= TURN_MESSAGES_MAX);
+    assert!(LANE_PUSHES_MAX <= TURN_MESSAGES_MAX);
     assert!(NAME_BYTES_MAX <= u8::MAX as usize);
     assert!(PAGE_DEFAULT <= PAGE_MAX);
     assert!(REACTION_KINDS_MAX <= REACTION_USERS_MAX && REACTION_USERS_MAX <= ROOM_REACTIONS_MAX);

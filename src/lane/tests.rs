@@ -6,11 +6,11 @@ use std::thread;
 use super::*;
 use crate::base::Prng;
 use crate::base::limits::{
-    LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, LANE_PUSHES_MAX, TURN_LETTERS_MAX,
+    LANE_BATCH_MESSAGES_MAX, LANE_BATCHES_MAX, LANE_PUSHES_MAX, TURN_MESSAGES_MAX,
 };
 
 const LIMITS: LaneLimits =
-    LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_LETTERS_MAX };
+    LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_MESSAGES_MAX };
 
 /// One writer and its reader.
 fn pair(limits: LaneLimits) -> (LaneSender<u32>, Mailbox<u32>) {
@@ -94,15 +94,15 @@ fn a_turn_takes_a_bounded_number_and_loses_nothing() {
     let mut next = vec![0; usize::from(writers)];
     let mut turns = 0;
     while next.iter().any(|&next| next < each) {
-        let (items, _) = take(&mut mailbox, TURN_LETTERS_MAX);
-        assert!(!items.is_empty() && items.len() <= TURN_LETTERS_MAX);
+        let (items, _) = take(&mut mailbox, TURN_MESSAGES_MAX);
+        assert!(!items.is_empty() && items.len() <= TURN_MESSAGES_MAX);
         for (from, item) in items {
             assert_eq!(item, next[usize::from(from)]);
             next[usize::from(from)] += 1;
         }
         turns += 1;
     }
-    assert_eq!(turns, 4 * LANE_PUSHES_MAX / TURN_LETTERS_MAX);
+    assert_eq!(turns, 4 * LANE_PUSHES_MAX / TURN_MESSAGES_MAX);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn no_wake_up_is_lost_between_two_threads() {
                 assert_eq!(item, next);
                 next += 1;
             };
-            if mailbox.take(TURN_LETTERS_MAX, &mut on_item, &mut |_| writer.unpark()) == 0 {
+            if mailbox.take(TURN_MESSAGES_MAX, &mut on_item, &mut |_| writer.unpark()) == 0 {
                 thread::park();
             }
         }

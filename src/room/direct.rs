@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::letter::{InboxDelivery, ReplyTo, RoomRequest};
+use super::messages::{InboxDelivery, ReplyTo, RoomRequest};
 use super::{ChannelKey, MessageTiming, PublishMode, ReadMarkerUpdate, RoomOp, RoomOutput};
 use crate::base::{RoomId, Timestamps};
 use crate::store::{PendingMessage, ReadMarkers};

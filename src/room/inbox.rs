@@ -9,8 +9,8 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::letter::InboxDelivery;
 use super::members::Members;
+use super::messages::InboxDelivery;
 use super::room_context::RoomContext;
 use super::store_client::PendingOp;
 use super::typing::TypingUsers;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use super::letter::{PublishMode, RoomOp, RoomRequest};
+use super::messages::{PublishMode, RoomOp, RoomRequest};
 use super::options::WindowLimits;
 use super::own_writes::OwnWrites;
 use super::pending_messages::{MessageInFlight, PendingAppend, PendingMessages};

@@ -14,10 +14,10 @@ mod epochs;
 mod ids;
 mod inbox;
 mod kept;
-mod letter;
 mod members;
 mod memory_reactions;
 mod message_timing;
+mod messages;
 mod news;
 mod one;
 mod options;
@@ -48,15 +48,15 @@ mod user_rates;
 mod users;
 mod window;
 
-pub use letter::{
+#[cfg(test)]
+pub use message_timing::tests::timing;
+pub use message_timing::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};
+pub use messages::{
     ChannelKey, ConversationsPage, HistoryOrder, HistoryPage, HistoryQuery, IdSource,
     InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode, Reaction, ReactionsPage,
     ReadMarkerUpdate, ReceiptsPage, RecoveryOutcome, ReplyTo, RetractRight, Retraction, RoomEvent,
     RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
 };
-#[cfg(test)]
-pub use message_timing::tests::timing;
-pub use message_timing::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};
 pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
 pub use out::{MessageStep, RoomOutput};
 pub use rooms::Rooms;

@@ -3,8 +3,8 @@
 //!
 //! Deliberately absent: whoever carries it out.
 
-use super::letter::{ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest};
 use super::message_timing::MessageTiming;
+use super::messages::{ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest};
 use crate::base::{MonotonicUs, RoomId, ShardId, Trace, trim_list};
 use crate::metrics::{ChatType, PublishResult};
 use crate::store::StoreRequest;

@@ -9,7 +9,7 @@
 //! Deliberately absent: the messages of others, which were not answered either, and what
 //! needs no order (members, subscriptions, how far somebody is).
 
-use super::letter::{ReplyTo, RoomRequest};
+use super::messages::{ReplyTo, RoomRequest};
 use crate::base::{ConnId, ShardId};
 
 /// Retractions whose message is being read, in the order in which they came.

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::letter::{IdSource, PublishMode, ReplyTo, RoomRequest};
 use super::message_timing::MessageTiming;
+use super::messages::{IdSource, PublishMode, ReplyTo, RoomRequest};
 use super::store_client::ReplyRoute;
 use super::{RoomOutput, RoomReply};
 use crate::base::{ConnId, MonotonicUs, RoomId, ShardId};

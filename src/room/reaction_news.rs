@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::direct::Talk;
-use super::letter::{InboxDelivery, Reaction};
 use super::members::Members;
+use super::messages::{InboxDelivery, Reaction};
 use super::room_context::RoomContext;
 use super::{RoomEvent, RoomOutput};
 use crate::base::{Bucket, MonotonicMs, RoomId};

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::kept::DurableStream;
-use super::letter::{Reaction, ReactionsPage, RoomReply};
+use super::messages::{Reaction, ReactionsPage, RoomReply};
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadClass, ReplyRoute, requester};
 use crate::base::RoomId;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::decision::Missed;
 use super::kept::{DurableStream, StreamState};
-use super::letter::HistoryOrder;
+use super::messages::HistoryOrder;
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester};
 use super::{HistoryQuery, Namespace, RoomSubscribe};

@@ -14,8 +14,8 @@
 use std::sync::Arc;
 
 use super::decision::{Decision, Leaves, ReadGoes, Reopening};
-use super::letter::StreamNeed;
 use super::members::{MemberId, Members};
+use super::messages::StreamNeed;
 use super::one::Room;
 use super::out::publish_result;
 use super::presence;

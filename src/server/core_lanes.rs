@@ -6,7 +6,7 @@
 use super::storage::StoreEnds;
 use crate::base::ShardId;
 use crate::base::limits::{
-    LANE_BATCH_LETTERS_MAX, LANE_BATCHES_MAX, LANE_ORDERS_MAX, TURN_LETTERS_MAX,
+    LANE_BATCH_MESSAGES_MAX, LANE_BATCHES_MAX, LANE_ORDERS_MAX, TURN_MESSAGES_MAX,
 };
 use crate::lane::{LaneLimits, LaneSender, Mailbox, MeshEnds};
 use crate::shard::{Lanes, ShardCommand, ShardMessage, TraceEvent, TraceEvents};
@@ -14,7 +14,7 @@ use crate::store::{StoreReply, StoreRequest};
 
 /// The bound of one lane from core to core.
 pub(super) const NEIGHBOUR_LANE: LaneLimits =
-    LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_LETTERS_MAX };
+    LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_MESSAGES_MAX };
 
 /// The bound of the lane from the control thread to one core.
 pub(super) const ERRAND_LANE: LaneLimits =
@@ -62,14 +62,14 @@ impl CoreLanes {
 }
 
 impl Lanes for CoreLanes {
-    fn take_letters(
+    fn take_messages(
         &mut self,
-        on_letter: &mut dyn FnMut(ShardId, ShardMessage),
+        on_message: &mut dyn FnMut(ShardId, ShardMessage),
         wake: &mut dyn FnMut(ShardId),
     ) -> usize {
         self.incoming.take(
-            TURN_LETTERS_MAX,
-            &mut |from, letter| on_letter(ShardId(from), letter),
+            TURN_MESSAGES_MAX,
+            &mut |from, message| on_message(ShardId(from), message),
             &mut |from| wake(ShardId(from)),
         )
     }
@@ -94,9 +94,9 @@ impl Lanes for CoreLanes {
         }
     }
 
-    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<ShardMessage>) -> usize {
+    fn post_messages(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) -> usize {
         let lane = self.outgoing[usize::from(to.0)].as_mut();
-        lane.expect("nobody writes to itself").post(letters)
+        lane.expect("nobody writes to itself").post(messages)
     }
 
     fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize {

@@ -332,7 +332,7 @@ impl Core {
     fn look_around(&mut self, now: MonotonicMs) {
         let look = PulseInputs {
             connections: self.plane.connections(),
-            letters: self.lanes.waiting_count(),
+            messages: self.lanes.waiting_count(),
             outbox_bytes_max: self.shard.outbox_bytes_max(),
         };
         self.pulse.beat(now, &look, &self.metrics);

@@ -20,7 +20,7 @@ pub(super) struct PulseInputs {
     /// Connections of the plane.
     pub connections: u32,
     /// Letters in the lanes to this core.
-    pub letters: usize,
+    pub messages: usize,
     /// Bytes that the outboxes of its connections may hold together.
     pub outbox_bytes_max: u64,
 }
@@ -54,7 +54,7 @@ impl LastPulse {
         self.table.grow(grown);
         metrics.set(Gauge::FdSlotsUsed, self.table.used());
         metrics.set(Gauge::FdSlotsLimit, self.table.limit());
-        metrics.set(Gauge::MailboxDepth, look.letters as u64);
+        metrics.set(Gauge::MailboxDepth, look.messages as u64);
         let may_wait = look.outbox_bytes_max.min(self.memory_bytes);
         metrics.set(Gauge::SendQueueLimitBytes, may_wait);
         let busy_ns = cpu_time::of_thread_ns();
@@ -75,7 +75,7 @@ mod tests {
         let writers: Vec<MetricsWriter> = cells.iter().map(Cells::claim).collect();
         let mut pulses = [LastPulse::new(Arc::clone(&table), 500), LastPulse::new(table, 500)];
         let mut beat = |core: usize, at: u64, connections: u32| {
-            let look = PulseInputs { connections, letters: 3, outbox_bytes_max: 1_000 };
+            let look = PulseInputs { connections, messages: 3, outbox_bytes_max: 1_000 };
             assert!(pulses[core].is_due(MonotonicMs(at)));
             pulses[core].beat(MonotonicMs(at), &look, &writers[core]);
             assert!(!pulses[core].is_due(MonotonicMs(at + INTERVAL_MS - 1)));

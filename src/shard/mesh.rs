@@ -47,7 +47,7 @@ pub struct Mesh {
 
 #[derive(Debug, Default)]
 struct Lane {
-    letters: Vec<ShardMessage>,
+    messages: Vec<ShardMessage>,
     /// How many of the letters are notices.
     notices_count: usize,
     /// How many of the letters tell of connections that are gone.
@@ -141,7 +141,7 @@ impl Mesh {
         lane.open_asks += 1;
         self.open_asks += 1;
         lane.change(to, &mut self.changed);
-        lane.letters.push(ShardMessage::Request(ask));
+        lane.messages.push(ShardMessage::Request(ask));
         lane.list(to, &mut self.addressees);
         PostResult::Sent
     }
@@ -167,7 +167,7 @@ impl Mesh {
             lane.tell_gap();
             lane.notices_count += 1;
         }
-        lane.letters.push(ShardMessage::Event(tell));
+        lane.messages.push(ShardMessage::Event(tell));
         PostResult::Sent
     }
 
@@ -220,7 +220,7 @@ impl Mesh {
         for (lane, to) in self.lanes.iter_mut().zip(0..) {
             if lane.open_asks != 0 && lane.left_count < LANE_LEFT_MAX {
                 lane.left_count += 1;
-                lane.letters.push(ShardMessage::ConnectionGone(asker));
+                lane.messages.push(ShardMessage::ConnectionGone(asker));
                 lane.list(ShardId(to), &mut self.addressees);
             }
         }
@@ -228,13 +228,13 @@ impl Mesh {
 
     /// The next letter to ourselves.
     pub fn next_local(&mut self) -> Option<ShardMessage> {
-        let letter = self.local.pop_front()?;
-        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = &letter {
+        let message = self.local.pop_front()?;
+        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = &message {
             assert!(0 < self.own_asks, "each question is answered once");
             self.own_asks -= 1;
             self.count_answered(asker.user);
         }
-        Some(letter)
+        Some(message)
     }
 
     /// Lets `post` take from the front of what waits for each neighbour; what it
@@ -243,20 +243,20 @@ impl Mesh {
         let mut addressees = std::mem::take(&mut self.addressees);
         addressees.retain(|&to| {
             let lane = &mut self.lanes[usize::from(to.0)];
-            if lane.letters.is_empty() {
+            if lane.messages.is_empty() {
                 lane.tell_gap();
             }
-            if !lane.letters.is_empty() {
-                post(to, &mut lane.letters);
-                let notices = lane.letters.iter().filter(|letter| letter.is_notice());
+            if !lane.messages.is_empty() {
+                post(to, &mut lane.messages);
+                let notices = lane.messages.iter().filter(|message| message.is_notice());
                 lane.notices_count = notices.count();
                 let left = lane
-                    .letters
+                    .messages
                     .iter()
                     .filter(|one| matches!(one, ShardMessage::ConnectionGone(_)));
                 lane.left_count = left.count();
             }
-            lane.is_addressee = !lane.letters.is_empty() || lane.lost.is_some();
+            lane.is_addressee = !lane.messages.is_empty() || lane.lost.is_some();
             lane.is_addressee
         });
         self.addressees = addressees;
@@ -285,7 +285,7 @@ impl Lane {
 
     /// Says what was lost, if anything was.
     fn tell_gap(&mut self) {
-        self.letters.extend(self.lost.take().map(ShardMessage::Gap));
+        self.messages.extend(self.lost.take().map(ShardMessage::Gap));
     }
 }
 
@@ -415,7 +415,7 @@ mod tests {
             mesh.ask(of(7, 0, RoomOp::Unsubscribe(LeaveReason::Unsubscribed))),
             PostResult::Sent
         );
-        let answer = |letter: ShardMessage| match letter {
+        let answer = |message: ShardMessage| match message {
             ShardMessage::Request(ask) => {
                 let refused = ask.what.refusal(ErrorCode::Internal);
                 Some(ShardMessage::Event(RoomEvent::Reply(ask.room, ask.asker, refused)))
@@ -423,15 +423,17 @@ mod tests {
             ShardMessage::Event(_) | ShardMessage::Gap(_) | ShardMessage::ConnectionGone(_) => None,
         };
         let mut far = Vec::new();
-        mesh.post(&mut |_, letters| far.append(letters));
-        for letter in far.into_iter().filter_map(answer) {
-            let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = letter else { unreachable!() };
+        mesh.post(&mut |_, messages| far.append(messages));
+        for message in far.into_iter().filter_map(answer) {
+            let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = message else {
+                unreachable!()
+            };
             mesh.answered(FAR, asker.user);
         }
         assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), PostResult::Sent);
         let mut local: Vec<ShardMessage> = std::iter::from_fn(|| mesh.next_local()).collect();
-        for letter in local.drain(..).filter_map(answer) {
-            let ShardMessage::Event(RoomEvent::Reply(room, asker, answer)) = letter else {
+        for message in local.drain(..).filter_map(answer) {
+            let ShardMessage::Event(RoomEvent::Reply(room, asker, answer)) = message else {
                 unreachable!()
             };
             let _ = mesh.tell(ShardId(0), RoomEvent::Reply(room, asker, answer));
@@ -478,7 +480,7 @@ mod tests {
             mesh.leave(ReplyTo { conn: ConnId { slot, generation: 0 }, ..ReplyTo::NOBODY });
         }
         let mut told = Vec::new();
-        mesh.post(&mut |to, letters| told.push((to, std::mem::take(letters).len())));
+        mesh.post(&mut |to, messages| told.push((to, std::mem::take(messages).len())));
         assert_eq!(told, [(FAR, 1 + LANE_LEFT_MAX)], "and no more than there is room for");
         assert!(mesh.next_local().is_none(), "nothing is to be answered here");
     }
@@ -491,9 +493,9 @@ mod tests {
             assert_eq!(mesh.tell(FAR, typing(room)), PostResult::Sent);
         }
         assert_eq!(mesh.tell(FAR, said(room)), PostResult::Full);
-        mesh.post(&mut |_, letters| drop(letters.drain(..10)));
+        mesh.post(&mut |_, messages| drop(messages.drain(..10)));
         assert_eq!(mesh.tell(FAR, typing(room)), PostResult::Sent);
-        let tail = &mesh.lanes[1].letters[LANE_PUSHES_MAX - 10..];
+        let tail = &mesh.lanes[1].messages[LANE_PUSHES_MAX - 10..];
         assert!(matches!(tail, [ShardMessage::Gap(_), ShardMessage::Event(_)]), "{tail:?}");
     }
 
@@ -521,9 +523,9 @@ mod tests {
         for &room in rooms {
             assert_eq!(mesh.tell(FAR, said(room)), PostResult::Full);
         }
-        mesh.post(&mut |_, letters| letters.clear());
+        mesh.post(&mut |_, messages| messages.clear());
         let mut offered = Vec::new();
-        mesh.post(&mut |_, letters| offered.append(letters));
+        mesh.post(&mut |_, messages| offered.append(messages));
         match (&offered[..], expected) {
             ([], None) => (),
             ([ShardMessage::Gap(gap)], Some(expected)) => assert_eq!(gap, expected),
@@ -548,9 +550,9 @@ mod tests {
         let room = far_room(&mesh);
         let offer = |mesh: &mut Mesh, taken: usize| {
             let mut offered = Vec::new();
-            mesh.post(&mut |to, letters| {
-                offered.push((to, letters.len()));
-                letters.drain(..taken.min(letters.len()));
+            mesh.post(&mut |to, messages| {
+                offered.push((to, messages.len()));
+                messages.drain(..taken.min(messages.len()));
             });
             offered.sort_unstable();
             offered

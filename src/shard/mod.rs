@@ -24,9 +24,9 @@ mod halves;
 mod home_rooms;
 mod inbound;
 mod judge;
-mod letter;
 mod liveness;
 mod mesh;
+mod messages;
 mod observe;
 mod options;
 mod pinger;
@@ -43,7 +43,7 @@ mod turn_context;
 mod upgrades;
 
 pub use audit::{Audit, SubscriberRecord};
-pub use letter::{Gap, ShardMessage, home};
+pub use messages::{Gap, ShardMessage, home};
 pub use observe::{
     ChannelLabel, ConnectionInfo, EarlyPanic, IncidentCause, MessageIncident, SIGHTS_MAX,
     ScanRequest, ScanResult, Span, SpanAction, SpanExport, TopBy, TraceEvent, TraceEvents, hashed,

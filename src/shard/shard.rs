@@ -105,12 +105,12 @@ impl Shard {
     }
 
     /// A neighbour says something.
-    pub fn on_letter(&mut self, now: Timestamps, from: ShardId, letter: ShardMessage) {
+    pub fn on_message(&mut self, now: Timestamps, from: ShardId, message: ShardMessage) {
         assert_ne!(from, self.mesh.own(), "letters to ourselves take no lane");
-        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = &letter {
+        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = &message {
             self.mesh.answered(from, asker.user);
         }
-        self.read(now, from, letter);
+        self.read(now, from, message);
     }
 
     /// The control thread says something.
@@ -209,13 +209,13 @@ impl Shard {
     /// Reads letters to ourselves until none is left: questions lead to answers
     /// and news, and those to farewells at most.
     fn read_local(&mut self, now: Timestamps) {
-        while let Some(letter) = self.mesh.next_local() {
-            self.read(now, self.mesh.own(), letter);
+        while let Some(message) = self.mesh.next_local() {
+            self.read(now, self.mesh.own(), message);
         }
     }
 
-    fn read(&mut self, now: Timestamps, from: ShardId, letter: ShardMessage) {
-        match letter {
+    fn read(&mut self, now: Timestamps, from: ShardId, message: ShardMessage) {
+        match message {
             ShardMessage::Request(ask) => self.on_ask(now, from, ask),
             ShardMessage::Event(tell) => {
                 let (sessions, _, mut cx) = self.split(now);
@@ -225,7 +225,7 @@ impl Shard {
                 let (sessions, _, mut cx) = self.split(now);
                 sessions.on_gap(&mut cx, from, gap);
             }
-            ShardMessage::ConnectionGone(asker) => self.on_left_letter(now, from, asker),
+            ShardMessage::ConnectionGone(asker) => self.on_connection_gone(now, from, asker),
         }
     }
 
@@ -237,7 +237,7 @@ impl Shard {
     }
 
     /// A connection is gone that asked rooms of ours.
-    fn on_left_letter(&mut self, now: Timestamps, from: ShardId, asker: ReplyTo) {
+    fn on_connection_gone(&mut self, now: Timestamps, from: ShardId, asker: ReplyTo) {
         self.home.abandon(now, from, asker);
         self.pass_on(now);
     }
@@ -321,11 +321,11 @@ impl Shard {
     }
 
     /// A turn is over.
-    pub fn count_turn(&self, accepted_count: u64, letters_sent_count: u64, counts: &TurnCounts) {
+    pub fn count_turn(&self, accepted_count: u64, messages_sent_count: u64, counts: &TurnCounts) {
         self.metrics.add(Counter::Turns, 1);
         self.metrics.add(Counter::Accepted, accepted_count);
-        self.metrics.add(Counter::LettersReceived, counts.letters_count as u64);
-        self.metrics.add(Counter::LettersSent, letters_sent_count);
+        self.metrics.add(Counter::LettersReceived, counts.messages_count as u64);
+        self.metrics.add(Counter::LettersSent, messages_sent_count);
     }
 
     /// How many connections there are, in whatever stage.

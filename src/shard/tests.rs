@@ -182,12 +182,12 @@ impl World {
                 busy |= !out.is_empty() || !self.shards[index].sessions().postponed().is_empty();
                 out.into_iter().for_each(|action| self.act(index, action));
                 let mut mail = Vec::new();
-                self.shards[index].post(&mut |to, letters| {
-                    mail.extend(letters.drain(..).map(|letter| (to, letter)));
+                self.shards[index].post(&mut |to, messages| {
+                    mail.extend(messages.drain(..).map(|message| (to, message)));
                 });
                 busy |= !mail.is_empty();
-                for (to, letter) in mail {
-                    self.carry(index, usize::from(to.0), letter);
+                for (to, message) in mail {
+                    self.carry(index, usize::from(to.0), message);
                 }
             }
             if !busy {
@@ -214,12 +214,12 @@ impl World {
     /// What a shard has for its neighbours.
     fn posted(&mut self, shard: usize) -> Vec<ShardMessage> {
         let mut all = Vec::new();
-        self.shards[shard].post(&mut |_, letters| all.append(letters));
+        self.shards[shard].post(&mut |_, messages| all.append(messages));
         all
     }
 
-    fn carry(&mut self, from: usize, to: usize, letter: ShardMessage) {
-        self.shards[to].on_letter(self.now, ShardId(from as u16), letter);
+    fn carry(&mut self, from: usize, to: usize, message: ShardMessage) {
+        self.shards[to].on_message(self.now, ShardId(from as u16), message);
     }
 
     fn act(&mut self, shard: usize, action: Action) {
@@ -542,10 +542,10 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
         (format!(r#"{{"id":8,"publish":{{"channel":"{room}","data":2}}}}"#), id(far));
     world.queue(far, &frame(&publish));
     world.turn(1);
-    let mut letters = Vec::new();
-    world.shards[1].post(&mut |_, mail| letters.append(mail));
-    for letter in letters {
-        world.shards[0].on_letter(world.now, ShardId(1), letter);
+    let mut messages = Vec::new();
+    world.shards[1].post(&mut |_, mail| messages.append(mail));
+    for message in messages {
+        world.shards[0].on_message(world.now, ShardId(1), message);
     }
     let want = BusyWith { connection: Some((1, connection)), client: None, room: Some(room) };
     assert_eq!(busy(&world, 0), want);
@@ -570,7 +570,7 @@ fn a_gap_makes_everybody_subscribe_again() {
     let ann = world.join_room(0, "room:1");
     let home = world.shards[0].mesh().home(NAMES.room("", "room:1"));
     let far = world.join_room(1 - usize::from(home.0), "room:1");
-    world.shards[far.0].on_letter(world.now, home, ShardMessage::Gap(Gap::All));
+    world.shards[far.0].on_message(world.now, home, ShardMessage::Gap(Gap::All));
     world.settle();
     assert!(world.take(far).iter().any(|text| text.contains(r#""code":2500"#)));
     world.say(far, r#"{"id":5,"subscribe":{"channel":"room:1"}}"#);
@@ -694,14 +694,14 @@ fn who_ends_with_a_gap_in_what_it_was_to_hear_hears_no_more() {
     assert_eq!(asks.len(), newcomers.len());
     // The second finds no room behind the first, and the third does. Whoever comes has all
     // that was said before handed out.
-    let mut letters = Vec::new();
+    let mut messages = Vec::new();
     for (ask, bytes) in asks.into_iter().zip([3_000, 3_000, 6]) {
         world.queue(ben, &publish(bytes));
         world.turn(1);
         world.carry(0, 1, ask);
-        letters.append(&mut world.posted(1));
+        messages.append(&mut world.posted(1));
     }
-    letters.into_iter().for_each(|letter| world.carry(1, 0, letter));
+    messages.into_iter().for_each(|message| world.carry(1, 0, message));
     world.queue(ann, &[0x81, 0x00]); // no mask
     world.turn(0);
     let inbox = world.peers.get_mut(&ann).unwrap();

@@ -22,9 +22,9 @@ use crate::store::{StoreReply, StoreRequest};
 pub trait Lanes {
     /// Hands on some of the messages of other cores that have arrived, those of one core
     /// in their order, and names the cores whose lane has room again. Returns how many.
-    fn take_letters(
+    fn take_messages(
         &mut self,
-        on_letter: &mut dyn FnMut(ShardId, ShardMessage),
+        on_message: &mut dyn FnMut(ShardId, ShardMessage),
         wake: &mut dyn FnMut(ShardId),
     ) -> usize;
 
@@ -36,7 +36,7 @@ pub trait Lanes {
 
     /// Takes from the front what the lane to that core has room for. Returns how many; when
     /// any, the core is woken.
-    fn post_letters(&mut self, to: ShardId, letters: &mut Vec<ShardMessage>) -> usize;
+    fn post_messages(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) -> usize;
 
     /// Takes from the front what the lane to the store has room for. Returns how many.
     fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize;
@@ -52,7 +52,7 @@ pub struct TurnCounts {
     /// Events of connections.
     pub events_count: usize,
     /// Messages of other cores.
-    pub letters_count: usize,
+    pub messages_count: usize,
     /// Answers of the store.
     pub replies_count: usize,
     /// Orders of the control thread.
@@ -91,10 +91,10 @@ pub fn turn<I: Io, L: Lanes>(
     shard.judge(now, events_read, &mut |id| io.signs(id));
 
     shard.enter(TurnPhase::Letters);
-    let letters_count = lanes
-        .take_letters(&mut |from, letter| shard.on_letter(now, from, letter), &mut |neighbour| {
-            io.wake(neighbour)
-        });
+    let messages_count = lanes.take_messages(
+        &mut |from, message| shard.on_message(now, from, message),
+        &mut |neighbour| io.wake(neighbour),
+    );
     shard.enter(TurnPhase::Store);
     let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
     shard.enter(TurnPhase::Orders);
@@ -107,30 +107,30 @@ pub fn turn<I: Io, L: Lanes>(
 
     shard.enter(TurnPhase::Submit);
     // Before the sends: neighbours are woken by the same submit, and then work beside it.
-    let letters_posted_count = post_letters(shard, io, lanes);
+    let messages_posted_count = post_messages(shard, io, lanes);
     let requests_posted_count = lanes.post_requests(shard.for_store());
     let actions_count = work.len();
     io.submit(work);
     assert!(work.is_empty(), "all of the work is taken");
     lanes.post_notes(shard.notes());
 
-    let posted_count = letters_posted_count + requests_posted_count;
+    let posted_count = messages_posted_count + requests_posted_count;
     let counts = TurnCounts {
         events_count,
-        letters_count,
+        messages_count,
         replies_count,
         orders_count,
         actions_count,
         posted_count,
     };
-    shard.count_turn(accepted_count, letters_posted_count as u64, &counts);
+    shard.count_turn(accepted_count, messages_posted_count as u64, &counts);
     counts
 }
 
-fn post_letters<I: Io, L: Lanes>(shard: &mut Shard, io: &mut I, lanes: &mut L) -> usize {
+fn post_messages<I: Io, L: Lanes>(shard: &mut Shard, io: &mut I, lanes: &mut L) -> usize {
     let mut posted_count = 0;
-    shard.post(&mut |to, letters| {
-        let moved_count = lanes.post_letters(to, letters);
+    shard.post(&mut |to, messages| {
+        let moved_count = lanes.post_messages(to, messages);
         if 0 < moved_count {
             io.wake(to);
         }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
-use super::letter::ReadOrder;
+use super::messages::ReadOrder;
 
 /// Keys of different kinds. Each is ordered by the bytes of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -33,7 +33,7 @@ mod tests;
 use crate::base::{Prng, ShardId};
 
 use super::disk::{Capacity, Disk, DiskError, SyncMode};
-use super::letter::{
+use super::messages::{
     Append, RequestId, StoreError, StoreOp, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
 use super::record::DecodeError;

@@ -32,7 +32,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
 use super::inspect::{CheckFinding, Inspection};
-use super::letter::ReadOrder;
+use super::messages::ReadOrder;
 use super::salvage::{Salvaged, salvage};
 use super::{OpenError, Options};
 

@@ -6,7 +6,7 @@
 //!
 //! Deliberately absent: words for people, and anything that the server does.
 
-mod letters;
+mod dead_letters;
 mod reactions;
 
 #[cfg(test)]
@@ -21,11 +21,11 @@ use crate::wire::Publication;
 
 use super::disk::{Capacity, Disk, DiskError, KeyRange, StoreKeyspace};
 use super::fjall_disk::{FjallDisk, Workers};
-use super::letter::ReadOrder;
+use super::messages::ReadOrder;
 use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 use super::{OpenError, Options, engine, key};
 
-pub use letters::{DeadLetter, DeadLetterFilter};
+pub use dead_letters::{DeadLetter, DeadLetterFilter};
 
 /// A store that nobody else has open.
 #[derive(Debug)]

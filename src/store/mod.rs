@@ -1,6 +1,6 @@
 //! Messages that survive: the store's letters, its decisions, and its disk.
 //!
-//! Shards ask by `StoreRequest` and are told by `StoreReply`; `letter.rs` and `options.rs`
+//! Shards ask by `StoreRequest` and are told by `StoreReply`; `messages.rs` and `options.rs`
 //! are values only, which rooms and shards speak, too. `Engine` decides, over a
 //! `Disk`: the real one, or one that a seed decides.
 //!
@@ -14,7 +14,7 @@ mod fault;
 mod fjall_disk;
 mod inspect;
 mod key;
-mod letter;
+mod messages;
 mod options;
 mod record;
 mod salvage;
@@ -27,7 +27,7 @@ pub use fjall_disk::{FjallDisk, Workers};
 pub use inspect::{
     CheckFinding, Checked, DeadLetter, DeadLetterFilter, DumpError, Inspection, Loss, StoreStats,
 };
-pub use letter::{
+pub use messages::{
     Addressee, AdvanceMarker, Append, ChannelCreated, Conversation, ConversationsQuery,
     DeadLetterCause, DeliveryAttempt, DuePage, Flow, HistoryRange, KnownId, MarkerPosition,
     MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage, PendingQuery,

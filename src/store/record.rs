@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::base::{ClientId, RoomId, Trace, TraceId};
 use crate::wire::{ClientInfo, Epoch, Payload, Publication, trace_of};
 
-use super::letter::{DeadLetterCause, KnownId, ReadMarkers};
+use super::messages::{DeadLetterCause, KnownId, ReadMarkers};
 
 mod fields;
 mod reactions;

@@ -17,7 +17,7 @@ use super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
 use super::engine::reborn;
 use super::inspect::{CheckFinding, Inspection, Walked};
 use super::key;
-use super::letter::{ReactionTotals, ReadMarkers, ReadOrder};
+use super::messages::{ReactionTotals, ReadMarkers, ReadOrder};
 use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 
 /// Bytes of a batch, about.

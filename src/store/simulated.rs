@@ -13,7 +13,7 @@ use std::ops::Bound;
 use crate::base::Prng;
 
 use super::disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
-use super::letter::ReadOrder;
+use super::messages::ReadOrder;
 
 /// What may go wrong, in percent of the calls, and how long things take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

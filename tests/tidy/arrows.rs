@@ -73,7 +73,7 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "room",
-        "options letter message_timing out ids users user_rates members typing window silence \
+        "options messages message_timing out ids users user_rates members typing window silence \
          memory_reactions store_client epochs room_timers room_context said_ids own_writes \
          pending_messages kept stream direct inbox news presence receipts retractions \
          reaction_news reactions decision reading room_messages one room_table room_set \

@@ -246,17 +246,17 @@ fn what_waits_for_an_answer_is_served_by_shares_too() {
         assert!(world.take(heavy).is_empty(), "turn {turn}: the subscribe is not answered");
     }
     let mut ask = Vec::new();
-    world.shards[0].post(&mut |_, letters| ask.append(letters));
-    ask.into_iter().for_each(|letter| world.carry(0, 1, letter));
+    world.shards[0].post(&mut |_, messages| ask.append(messages));
+    ask.into_iter().for_each(|message| world.carry(0, 1, message));
     world.turn(1);
     let mut answers = Vec::new();
-    world.shards[1].post(&mut |_, letters| answers.append(letters));
-    answers.into_iter().for_each(|letter| world.carry(1, 0, letter));
+    world.shards[1].post(&mut |_, messages| answers.append(messages));
+    answers.into_iter().for_each(|message| world.carry(1, 0, message));
     let mut asked = Vec::new();
     world.turn(0);
-    world.shards[0].post(&mut |_, letters| asked.append(letters));
+    world.shards[0].post(&mut |_, messages| asked.append(messages));
     assert!((1..=2 * TURN_SHARE_COUNT_MAX).contains(&asked.len()), "{}", asked.len());
-    asked.into_iter().for_each(|letter| world.carry(0, 1, letter));
+    asked.into_iter().for_each(|message| world.carry(0, 1, message));
     world.settle();
     assert_eq!(answered(&world.take(heavy)).len(), 200);
 }

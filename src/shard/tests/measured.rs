@@ -344,7 +344,7 @@ fn an_answer_that_comes_late_is_not_counted_for_who_came_after() {
         world.settle();
     }
     world.check("chat_tenant_conn_opened_total{tenant_id=\"acme\"}", 1);
-    late.into_iter().for_each(|letter| world.carry(0, 1, letter));
+    late.into_iter().for_each(|message| world.carry(0, 1, message));
     world.settle();
     world.check("chat_tenant_msg_publish_total{tenant_id=\"acme\"}", 0);
 }

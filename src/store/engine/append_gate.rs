@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{RoomId, ShardId};
 
-use super::super::letter::{StoreError, WriteEpoch};
+use super::super::messages::{StoreError, WriteEpoch};
 
 /// Conversations that are remembered; who is forgotten is refused for another reason.
 const CROWDED_MAX: usize = 16_384;

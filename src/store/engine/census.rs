@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::super::disk::{Disk, StoreKeyspace};
 use super::super::key;
-use super::super::letter::ReadOrder;
+use super::super::messages::ReadOrder;
 use super::super::record::DeadLetterRecord;
 
 /// Dead letters that one turn looks at.

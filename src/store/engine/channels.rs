@@ -15,7 +15,7 @@ use crate::wire::Publication;
 
 use super::super::disk::{Disk, DiskError, StoreKeyspace, SyncMode};
 use super::super::key;
-use super::super::letter::{ChannelCreated, KnownId, ReadMarkers, ReadOrder, StoreError};
+use super::super::messages::{ChannelCreated, KnownId, ReadMarkers, ReadOrder, StoreError};
 use super::super::options::Retention;
 use super::super::record::{self, ChannelRecord};
 use super::heads::{self, ChannelHead, EpochState, Heads};

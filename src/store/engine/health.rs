@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::super::disk::{Capacity, Disk, DiskError};
-use super::super::letter::StoreError;
+use super::super::messages::StoreError;
 use super::super::options::Options;
 use super::channels::ChannelStore;
 use super::life;

@@ -15,7 +15,7 @@ use crate::wire::{ID_TAG, Publication};
 
 use super::super::disk::{Disk, StoreKeyspace};
 use super::super::key;
-use super::super::letter::{KnownId, ReadOrder, StoreError};
+use super::super::messages::{KnownId, ReadOrder, StoreError};
 use super::super::record;
 use super::queue::Budget;
 use super::staged::StagedDisk;

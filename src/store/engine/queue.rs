@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::base::{RoomId, ShardId};
 use crate::wire::Publication;
 
-use super::super::letter::{
+use super::super::messages::{
     Flow, RequestId, Requester, StoreError, StoreOp, StoreOpClass, StoreReply, StoreRequest,
     StoreResult,
 };

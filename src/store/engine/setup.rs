@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::disk::SyncMode;
-use super::super::letter::StoreError;
+use super::super::messages::StoreError;
 use super::super::options::{Durability, Options, Retention};
 
 /// What an engine is made of beside its disk.

@@ -9,7 +9,7 @@ use super::super::disk::{
     Batch, BatchOverlay, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode,
 };
 use super::super::key;
-use super::super::letter::ReadOrder;
+use super::super::messages::ReadOrder;
 
 /// A disk, and what is to be written there.
 #[derive(Debug)]

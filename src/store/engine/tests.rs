@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::*;
 use crate::base::{ClientId, ConnId, Prng, RoomId, UserHash};
 use crate::store::disk::{Batch, StoreKeyspace};
-use crate::store::letter::*;
+use crate::store::messages::*;
 use crate::store::{
     Crash, DiskFaultProfile, Durability, FORMAT, OpenError, Options, Retention, SimulatedDisk, key,
 };

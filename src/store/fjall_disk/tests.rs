@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::base::{RoomId, ShardId};
-use crate::store::letter::{
+use crate::store::messages::{
     Append, ChannelCreated, OpenChannel, RequestId, StoreOp, StoreRequest, StoreResult, WriteEpoch,
 };
 use crate::store::{Engine, EngineSetup, Requester};

@@ -6,7 +6,7 @@
 use crate::base::RoomId;
 
 use super::super::disk::{Disk, DiskError, StoreKeyspace};
-use super::super::letter::ReactionTotals;
+use super::super::messages::ReactionTotals;
 use super::super::{key, record};
 use super::{CheckFinding, Inspection, tell_records};
 

@@ -1,4 +1,4 @@
-use super::super::letter::{
+use super::super::messages::{
     Addressee, Append, ChannelCreated, DeadLetterCause, NewDeadLetter, React, ReadMarkers,
     RequestId, Requester, StoreOp, StoreRequest, WriteEpoch,
 };

@@ -3,7 +3,7 @@
 use super::fields::{self, RecordFields, put_bytes, put_number};
 use super::{DecodeError, VERSION};
 use crate::base::limits::{NAME_BYTES_MAX, REACTION_BYTES_MAX};
-use crate::store::letter::ReactionTotals;
+use crate::store::messages::ReactionTotals;
 
 /// The bytes of what a user of this name reacts with.
 pub fn put_reaction(value: &str, name: &str) -> Vec<u8> {

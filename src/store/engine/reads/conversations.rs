@@ -12,7 +12,9 @@ use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::ChannelHead;
 use crate::store::engine::queue::Budget;
-use crate::store::letter::{Conversation, ConversationsQuery, ReadOrder, StoreError, StoreResult};
+use crate::store::messages::{
+    Conversation, ConversationsQuery, ReadOrder, StoreError, StoreResult,
+};
 use crate::store::{key, record};
 use crate::wire::{Publication, chat};
 

@@ -11,7 +11,7 @@ use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Budget;
 use crate::store::key;
-use crate::store::letter::{HistoryRange, ReadOrder, StoreError, StoreResult};
+use crate::store::messages::{HistoryRange, ReadOrder, StoreError, StoreResult};
 use crate::wire::Publication;
 
 /// A part of a channel, as far as it was read.

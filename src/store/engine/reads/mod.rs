@@ -17,7 +17,7 @@ use super::queue::Budget;
 use crate::base::RoomId;
 use crate::base::limits::PAGE_MAX;
 use crate::store::disk::Disk;
-use crate::store::letter::{ReadMarkers, StoreError, StoreOp, StoreResult};
+use crate::store::messages::{ReadMarkers, StoreError, StoreOp, StoreResult};
 use crate::store::{key, record};
 use crate::wire::Publication;
 

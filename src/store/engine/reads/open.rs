@@ -15,7 +15,7 @@ use crate::store::engine::heads::ChannelHead;
 use crate::store::engine::ids::IdCursor;
 use crate::store::engine::queue::Budget;
 use crate::store::key;
-use crate::store::letter::{
+use crate::store::messages::{
     KnownId, OpenChannel, OpenedChannel, ReadOrder, StoreError, StoreResult,
 };
 use crate::wire::Publication;

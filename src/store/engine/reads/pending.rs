@@ -12,7 +12,7 @@ use crate::store::engine::StoreCounts;
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Budget;
 use crate::store::key;
-use crate::store::letter::{PendingMessage, PendingQuery, ReadOrder, StoreError, StoreResult};
+use crate::store::messages::{PendingMessage, PendingQuery, ReadOrder, StoreError, StoreResult};
 use crate::store::record::{self, PendingRecord};
 use crate::wire::Publication;
 

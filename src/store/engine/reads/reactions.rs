@@ -11,7 +11,7 @@ use crate::base::{RoomId, UserHash};
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Budget;
-use crate::store::letter::{
+use crate::store::messages::{
     MessageReactions, ReactedMessages, ReactionPage, ReactionsQuery, ReadOrder, StoreError,
     StoreResult,
 };

@@ -8,7 +8,7 @@ use super::{ENTRIES_MAX, PartialRead, Slice};
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Budget;
-use crate::store::letter::{ReadMarkersQuery, ReadOrder, StoreError, StoreResult};
+use crate::store::messages::{ReadMarkersQuery, ReadOrder, StoreError, StoreResult};
 use crate::store::{key, record};
 
 /// A page of a channel's marks is asked for.

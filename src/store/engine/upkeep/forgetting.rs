@@ -16,7 +16,7 @@ use crate::store::disk::{Disk, KeyRange, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::ChannelHead;
 use crate::store::key;
-use crate::store::letter::{ReadOrder, StoreError};
+use crate::store::messages::{ReadOrder, StoreError};
 use crate::store::record::{self, DeadLetterRecord};
 
 /// Readers that a step forgets.

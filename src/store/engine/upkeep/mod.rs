@@ -19,7 +19,7 @@ use super::writes::pending::{Buried, put_dead};
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::key;
-use crate::store::letter::{DeadLetterCause, ReadOrder, StoreError};
+use crate::store::messages::{DeadLetterCause, ReadOrder, StoreError};
 use crate::store::options::Retention;
 use crate::store::record::{self, DeadLetterRecord, PendingRecord};
 

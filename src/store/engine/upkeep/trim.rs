@@ -16,7 +16,7 @@ use crate::store::engine::heads::{ChannelHead, EpochState};
 use crate::store::engine::staged::Put;
 use crate::store::engine::writes::reaction::{ReactionKeys, reacted_to};
 use crate::store::key;
-use crate::store::letter::{ReadOrder, StoreError};
+use crate::store::messages::{ReadOrder, StoreError};
 use crate::store::options::Retention;
 use crate::store::record::{self, Account, DeadLetterRecord, PendingRecord};
 

@@ -15,7 +15,7 @@ use crate::store::engine::channels::{ChannelStore, newborn};
 use crate::store::engine::heads::{ChannelHead, EpochState};
 use crate::store::engine::staged::Put;
 use crate::store::key;
-use crate::store::letter::{Addressee, Append, ReadMarkers, ReadOrder, StoreError};
+use crate::store::messages::{Addressee, Append, ReadMarkers, ReadOrder, StoreError};
 use crate::store::record::{self, ChannelRecord, PendingRecord};
 use crate::wire::{Publication, chat};
 

@@ -8,7 +8,7 @@ use crate::base::ShardId;
 use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::queue::Clearing;
-use crate::store::letter::{
+use crate::store::messages::{
     AdvanceMarker, MarkerPosition, ReadMarkers, ReadOrder, RequestId, StoreError, StoreResult,
 };
 use crate::store::{key, record};

@@ -5,7 +5,7 @@
 use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::key;
-use crate::store::letter::{
+use crate::store::messages::{
     DeadLetterCause, DeliveryAttempt, NewDeadLetter, StoreError, StoreResult,
 };
 use crate::store::record::{DeadLetterRecord, PendingRecord};

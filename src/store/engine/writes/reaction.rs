@@ -13,7 +13,7 @@ use crate::base::limits::REACTION_USERS_MAX;
 use crate::store::disk::{Disk, DiskError, StoreKeyspace, SyncMode};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::key;
-use crate::store::letter::{
+use crate::store::messages::{
     React, ReactionRefusal, ReactionResult, ReactionTotals, ReadOrder, StoreError,
 };
 use crate::store::record;

@@ -7,7 +7,7 @@ use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::ChannelHead;
 use crate::store::engine::staged::Put;
-use crate::store::letter::StoreError;
+use crate::store::messages::StoreError;
 use crate::store::record::{DeadLetterRecord, PendingRecord};
 use crate::store::{key, record};
 use crate::wire::Publication;

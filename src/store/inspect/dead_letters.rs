@@ -7,7 +7,7 @@ use crate::wire::Publication;
 
 use super::super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
 use super::super::key;
-use super::super::letter::DeadLetterCause;
+use super::super::messages::DeadLetterCause;
 use super::super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 use super::Inspection;
 
